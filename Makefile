@@ -1,0 +1,93 @@
+# Makefile
+#
+#   make            builds the extension for the server that PG_CONFIG names
+#   make install    installs it; make installcheck runs its SQL tests against a running server
+#   make check      installs what is missing, builds, runs every test in private clusters, sums up
+#   make demo       trains a model on the bundled sample in a private cluster and shows what it does
+#   make bench      measures; see bench/README.md
+#
+# The engine (src/engine) is compiled without the server's include path: that is the border between the layers.
+
+EXTENSION = gpt
+VERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)
+MODULE_big = gpt
+
+ENGINE_SOURCES = $(sort $(wildcard src/engine/*/*.c))
+ENGINE_OBJS = $(ENGINE_SOURCES:.c=.o)
+SERVER_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(SERVER_OBJS) $(ENGINE_OBJS)
+ALL_HEADERS = $(wildcard include/*.h include/engine/*.h src/engine/*/*.h)
+
+DATA_built = sql/gpt--$(VERSION).sql
+DATA = $(filter-out $(DATA_built),$(wildcard sql/gpt--*--*.sql))
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),.) --expecteddir=.
+EXTRA_CLEAN = build sql/gpt--$(VERSION).sql
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
+	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+WERROR ?=
+PG_CPPFLAGS = -Iinclude
+PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
+SHLIB_LINK = -licuuc -licui18n -lpthread -ldl -lm
+
+# The engine's own flags. -ffp-contract=off: a fused multiply-add is written where it is wanted.
+ENGINE_CFLAGS = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=off \
+	-ftree-vectorize $(WARNINGS) $(WERROR)
+SIMD_FLAGS_base = -march=x86-64-v2
+SIMD_FLAGS_avx2 = -march=x86-64-v3
+SIMD_FLAGS_avx512 = -march=x86-64-v4 -mprefer-vector-width=512
+ifneq ($(filter x86_64 amd64,$(shell uname -m)),x86_64)
+SIMD_FLAGS_base =
+SIMD_FLAGS_avx2 =
+SIMD_FLAGS_avx512 =
+endif
+simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
+
+PG_CONFIG ?= pg_config
+ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
+override with_llvm := no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+else
+all install installcheck:
+	@echo "$(PG_CONFIG) was not found: set PG_CONFIG, or run 'make packages' to install what the build needs" >&2; exit 1
+clean:
+	rm -rf build $(OBJS) gpt.so sql/gpt--$(VERSION).sql
+.PHONY: all install installcheck clean
+endif
+
+$(ENGINE_OBJS): %.o: %.c $(ALL_HEADERS)
+	$(CC) $(ENGINE_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
+
+$(SERVER_OBJS): $(ALL_HEADERS)
+
+sql/gpt--$(VERSION).sql: sql/gpt.sql gpt.control
+	cp $< $@
+
+# Unit tests: the engine alone, without a server. SANITIZE=1 builds engine and tests with ASan and UBSan.
+UNIT_SOURCES = $(sort $(wildcard test/unit/test_*.c))
+SANITIZE ?=
+UNIT_BUILD = build/unit$(if $(SANITIZE),-sanitize)
+UNIT_CFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DLM_SANITIZE)
+comma = ,
+UNIT_ENGINE_OBJS = $(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o)
+UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=$(UNIT_BUILD)/%)
+UNIT_LIBS = -licuuc -licui18n -lpthread -ldl -lm
+
+$(UNIT_ENGINE_OBJS): $(UNIT_BUILD)/%.o: %.c $(ALL_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
+
+$(UNIT_BUILD)/libengine.a: $(UNIT_ENGINE_OBJS)
+	rm -f $@; ar rcs $@ $^
+
+$(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ALL_HEADERS) $(wildcard test/unit/*.h)
+	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) -Iinclude -Isrc/engine -Itest/unit -o $@ $< $(UNIT_BUILD)/libengine.a $(UNIT_LIBS)
+
+unit-programs: $(UNIT_PROGRAMS)
+
+unit: unit-programs
+	prove $(if $(VERBOSE),-v) $(UNIT_PROGRAMS)
+
+.PHONY: unit unit-programs

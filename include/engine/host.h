@@ -1,0 +1,33 @@
+/*
+ * include/engine/host.h
+ *
+ * The two things that the engine asks of whoever runs it: memory, and whether to stop. Both are called on
+ * the thread that called the engine, never on a thread of the pool, and neither may jump out of the engine.
+ */
+#ifndef LM_HOST_H
+#define LM_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct LmHost
+{
+	/*
+	 * Like realloc: pointer NULL allocates, size 0 frees and returns NULL, otherwise the block moves. NULL
+	 * for a size above 0 means that there is no memory; the old block then stays. Not zeroed.
+	 */
+	void *(*reallocate)(void *context, void *pointer, size_t size);
+	/* True when the caller of the engine wants it to return soon with LM_ERR_STOPPED. May be NULL. */
+	bool (*should_stop)(void *context);
+	void *context;
+} LmHost;
+
+/* Allocates size bytes on a 64-byte boundary, zeroed; NULL when there is no memory. Freed by lm_free. */
+void *lm_allocate(const LmHost *host, size_t size);
+void lm_free(const LmHost *host, void *pointer);
+
+/* product of two sizes, and a running sum; false on overflow */
+bool lm_size_multiply(size_t *product, size_t a, size_t b);
+bool lm_size_add(size_t *sum, size_t a, size_t b);
+
+#endif /* LM_HOST_H */

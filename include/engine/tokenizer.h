@@ -1,0 +1,135 @@
+/*
+ * include/engine/tokenizer.h
+ *
+ * Text to token ids and back. A tokenizer is built from a description (LmTokenizerSpec) that the server
+ * reads from a tokenizer.json, or that lm_bpe_train and lm_chars_train make; it is immutable afterwards.
+ *
+ *   kind BPE    text -> split (GPT-2's regular expression, ICU) -> bytes -> merges -> ids
+ *   kind BYTES  one token a byte; ids 0..255 are the byte values
+ *   kind CHARS  one token a code point; a code point without a token becomes `unknown`
+ *
+ * Text is UTF-8. Special tokens are never produced from text: a text that spells "<|endoftext|>" is
+ * encoded as those thirteen characters.
+ */
+#ifndef LM_TOKENIZER_H
+#define LM_TOKENIZER_H
+
+#include <stddef.h>
+#include "engine/error.h"
+#include "engine/host.h"
+
+#define LM_END_OF_TEXT "<|endoftext|>"
+#define LM_UNKNOWN "<|unknown|>"
+#define LM_MAX_VOCABULARY (1 << 20)
+#define LM_MAX_TOKEN_SIZE 1024 /* bytes of one token */
+
+typedef enum LmTokenizerKind
+{
+	LM_TOKENIZER_BPE,
+	LM_TOKENIZER_BYTES,
+	LM_TOKENIZER_CHARS,
+} LmTokenizerKind;
+
+typedef struct LmBytes
+{
+	const char *data;
+	size_t size;
+} LmBytes;
+
+typedef struct LmMerge
+{
+	int32_t left;
+	int32_t right;
+	int32_t result; /* the token whose bytes are left's followed by right's */
+} LmMerge;
+
+typedef struct LmTokenizerSpec
+{
+	LmTokenizerKind kind;
+	bool normalize_nfc;	 /* normalise to NFC before splitting; encode and decode then round-trip NFC text only */
+	const char *pattern; /* the split, an ICU regular expression; NULL means GPT-2's */
+	int n_tokens;		 /* ids are 0 .. n_tokens - 1, special tokens among them */
+	LmBytes *tokens;	 /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
+	bool *special;		 /* [n_tokens] true: never produced from text, never sampled (the end apart) */
+	int n_merges;
+	LmMerge *merges;	 /* [n_merges] in order of rank */
+	int32_t end_of_text; /* id, or -1 */
+	int32_t beginning;	 /* the id that stands in front of a scored text, or -1: end_of_text serves */
+	int32_t unknown;	 /* id, or -1; CHARS only */
+} LmTokenizerSpec;
+
+typedef struct LmTokenizer LmTokenizer;
+
+/* GPT-2's split as an ICU regular expression. */
+extern const char *const lm_gpt2_pattern;
+
+/*
+ * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result, all 256
+ * bytes present for BPE, a pattern that ICU compiles. NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY or _MEMORY.
+ * Lives until lm_tokenizer_free. Not safe for use by two threads at once (ICU matcher state).
+ */
+LmTokenizer *lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+void lm_tokenizer_free(LmTokenizer *tokenizer);
+
+/* The description the tokenizer was built from; lives as long as it. */
+const LmTokenizerSpec *lm_tokenizer_spec(const LmTokenizer *tokenizer);
+
+/* A growing array of ids; zero it before first use, release with lm_tokens_free. */
+typedef struct LmTokens
+{
+	int32_t *ids;
+	size_t count;
+	size_t capacity;
+} LmTokens;
+
+bool lm_tokens_append(const LmHost *host, LmTokens *tokens, int32_t id, LmError *error);
+void lm_tokens_free(const LmHost *host, LmTokens *tokens);
+
+/*
+ * Appends the ids of text[0..size) to tokens. Asks should_stop at least every 64 KiB of text. LM_ERR_ENCODING
+ * for invalid UTF-8 (BPE and CHARS), LM_ERR_LIMIT beyond 1 GiB.
+ */
+bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+
+/*
+ * The bytes of one token, as they appear in decoded text: empty for special tokens and for ids out of range.
+ * Lives as long as the tokenizer. Decoding a sequence is concatenation; the result need not be valid UTF-8.
+ */
+LmBytes lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id);
+
+/*
+ * Byte-level BPE (Gage 1994; Sennrich et al. 2016; Radford et al. 2019).
+ *
+ * A trainer counts pieces of text, in any order: its result depends on the counts alone. Ties between pairs
+ * of equal count go to the greater pair, compared as (bytes of left, bytes of right).
+ */
+typedef struct LmBpeTrainer LmBpeTrainer;
+
+LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc, LmError *error);
+bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
+/* Bytes that the trainer holds now, so that the caller can keep to a limit. */
+size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
+/*
+ * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer when no
+ * pair occurs at least twice: *n_reached says how many. The spec is owned by the trainer.
+ */
+const LmTokenizerSpec *lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached, LmError *error);
+void lm_bpe_trainer_free(LmBpeTrainer *trainer);
+
+/* CHARS: collects code points; the spec has them in code point order, then LM_UNKNOWN, then LM_END_OF_TEXT. */
+typedef struct LmCharsTrainer LmCharsTrainer;
+
+LmCharsTrainer *lm_chars_trainer_create(const LmHost *host, LmError *error);
+bool lm_chars_trainer_add(LmCharsTrainer *trainer, const char *text, size_t size, LmError *error);
+const LmTokenizerSpec *lm_chars_trainer_finish(LmCharsTrainer *trainer, LmError *error);
+void lm_chars_trainer_free(LmCharsTrainer *trainer);
+
+/* BYTES: 256 bytes, then LM_END_OF_TEXT as id 256. Static, lives for ever. */
+const LmTokenizerSpec *lm_bytes_spec(void);
+
+/* UTF-8 as Unicode 15 table 3-7 defines it. Length of the valid character at text, or 0. */
+int lm_utf8_length(const char *text, size_t size);
+/* True for valid UTF-8; else *position is the offset of the first byte that is not. */
+bool lm_utf8_valid(const char *text, size_t size, size_t *position);
+
+#endif /* LM_TOKENIZER_H */
