@@ -1,0 +1,55 @@
+/*
+ * include/engine/engine.h
+ *
+ * The handle of everything that computes: a pool of threads and a matrix library. One per process that
+ * computes, started after the fork. Nothing in the engine is global.
+ *
+ * Work is a function called once for each of n_pieces pieces. Pieces are cut by shape, never by thread, so a
+ * result does not depend on how many threads there are. A piece should take at most ~10 ms: between pieces
+ * the calling thread asks the host's should_stop. Once it says yes, the engine is `stopped`: remaining
+ * pieces are skipped, every further lm_engine_run returns at once, and what was being computed is undefined.
+ * Whoever begins a computation calls lm_engine_begin, and asks lm_engine_stopped before using its results.
+ */
+#ifndef LM_ENGINE_H
+#define LM_ENGINE_H
+
+#include "engine/error.h"
+#include "engine/host.h"
+
+#define LM_MAX_THREADS 64
+
+typedef struct LmEngine LmEngine;
+
+typedef struct LmEngineOptions
+{
+	int n_threads;			  /* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
+	const char *blas_library; /* a path; "" for the built-in kernels only; NULL to look in the usual places */
+} LmEngineOptions;
+
+/*
+ * Starts the pool with all signals blocked in its threads and loads the BLAS library (once a process: the
+ * library stays loaded), which is tested against the built-in kernels and not used if they differ. NULL with
+ * LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that cannot be used.
+ */
+LmEngine *lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error);
+void lm_engine_stop(LmEngine *engine);
+
+const LmHost *lm_engine_host(const LmEngine *engine);
+int lm_engine_threads(const LmEngine *engine);
+
+/* What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 ... SkylakeX" or "built-in avx512". */
+const char *lm_engine_description(const LmEngine *engine);
+
+void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */
+bool lm_engine_stopped(LmEngine *engine);
+
+/* piece is 0 .. n_pieces - 1; thread is 0 .. n_threads - 1, for scratch memory only, never for results. */
+typedef void (*LmPiece)(void *work, int piece, int thread);
+
+/*
+ * Runs all pieces and returns when none is running. Pieces are handed out in order, one at a time, to
+ * whichever thread is free. Not reentrant.
+ */
+void lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces);
+
+#endif /* LM_ENGINE_H */

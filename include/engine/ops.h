@@ -1,0 +1,208 @@
+/*
+ * include/engine/ops.h
+ *
+ * The arithmetic of the network. Functions return void and cannot fail; sizes were checked by the caller.
+ *
+ * Legend, the only one-letter names in the engine:
+ *   B sequences in a batch   T tokens in a sequence   C channels   V vocabulary   H heads   L layers
+ *   x, y inputs and outputs; w weight; d + name: gradient of the loss with respect to name
+ * Matrices are row-major and dense unless a leading dimension (ld_) is given. n_rows counts tokens.
+ *
+ * Outputs come first. "+=" marks a gradient that is added to; everything else is overwritten. Every
+ * reduction adds fixed pieces in a fixed order: results are the same bits for any number of threads.
+ * `scratch` is memory that the function may use as it likes, of at least the size that its _scratch
+ * function returns (bytes), aligned to 64.
+ */
+#ifndef LM_OPS_H
+#define LM_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "engine/random.h"
+
+/* ---- Matrix products (src/engine/kernels/matmul.c) ----------------------------------------------- */
+
+typedef enum LmTranspose
+{
+	LM_NN, /* y = a b,   a [m, k], b [k, n] */
+	LM_NT, /* y = a b',  a [m, k], b [n, k] */
+	LM_TN, /* y = a' b,  a [k, m], b [k, n] */
+} LmTranspose;
+
+/*
+ * y[m, n] = beta y + scale (a b), beta 0 or 1 (0: y is not read), on the calling thread only: for use inside
+ * pieces. BLAS where it is loaded, else the built-in kernel. ld_ are the distances of rows in floats.
+ */
+void lm_matmul(const LmEngine *engine, float *y, const float *a, const float *b, LmTranspose transpose,
+			   int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
+
+/* The same by the built-in kernels, whatever is loaded; and the naive twin that tests compare with. */
+void lm_matmul_builtin(float *y, const float *a, const float *b, LmTranspose transpose,
+					   int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
+void lm_matmul_naive(float *y, const float *a, const float *b, LmTranspose transpose,
+					 int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
+
+/* "base", "avx2" or "avx512": the instruction set that run-time dispatch chose. */
+const char *lm_simd_name(void);
+
+/* ---- The one door for products with a weight (kernels/linear.c) ----------------------------------- */
+
+/*
+ * y = x w' + bias, w [n_out, n_in]. Training uses w; inference uses panels, a packed copy in which a row's
+ * result is the same bits whatever other rows are computed beside it.
+ */
+typedef struct LmLinear
+{
+	int n_in;
+	int n_out;
+	const float *w;		 /* [n_out, n_in], NULL where only panels exist */
+	const float *bias;	 /* [n_out] or NULL */
+	const float *panels; /* lm_linear_pack's output, or NULL */
+} LmLinear;
+
+/* y [n_rows, n_out], x [n_rows, n_in] */
+void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
+
+/*
+ * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x and dbias [n_out] += column sums of
+ * dy (NULL: frozen). scratch only for dbias.
+ */
+void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
+						const LmLinear *linear, int n_rows, void *scratch);
+size_t lm_linear_backward_scratch(int n_rows, int n_out);
+
+/*
+ * Panels of 32 output channels: [ceil(n_out / 32)][n_in][32], zero beyond n_out. lm_linear_infer computes
+ * each element of y as one chain of multiply-adds over n_in in order, so that its bits depend on its own row
+ * and weight alone.
+ */
+#define LM_PANEL 32
+size_t lm_linear_panels_count(int n_in, int n_out); /* floats */
+void lm_linear_pack(float *panels, const float *w, int n_in, int n_out);
+void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
+
+/* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c) -------------------- */
+
+/*
+ * Layer normalisation (Ba et al. 2016): y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(variance + epsilon).
+ * mean, rstd [n_rows] are kept for the backward pass (NULL: not wanted); bias may be NULL.
+ */
+void lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
+					 const float *bias, int n_rows, int C, float epsilon);
+/* dx [n_rows, C] +=, dweight [C] +=, dbias [C] += (NULL: none) */
+void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+					  const float *mean, const float *rstd, const float *weight, int n_rows, int C, void *scratch);
+size_t lm_norm_backward_scratch(int n_rows, int C);
+
+typedef enum LmActivation
+{
+	LM_GELU,	  /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
+	LM_GELU_TANH, /* the same paper's tanh approximation; GPT-2's */
+} LmActivation;
+
+void lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, LmActivation kind);
+/* dx = dy gelu'(x); dx may be dy */
+void lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count, LmActivation kind);
+
+/*
+ * Dropout (Srivastava et al. 2014): an element is kept with probability 1 - rate and then scaled by
+ * 1 / (1 - rate). The mask is a function of (key, example, position, channel). rate is rounded to 1/65536.
+ */
+typedef struct LmDropout
+{
+	float rate; /* 0: none; the pointers are then not read */
+	LmKey key;
+	const int32_t *examples;  /* [n_rows] number of the row's sequence in the step's whole batch */
+	const int32_t *positions; /* [n_rows] */
+} LmDropout;
+
+/* x *= mask, in place; the backward pass is the same call on dx. Nothing happens when rate is 0. */
+void lm_dropout(LmEngine *engine, float *x, const LmDropout *dropout, int n_rows, int C);
+/* y = x + mask * branch; y may be x. branch is not changed. */
+void lm_residual_forward(LmEngine *engine, float *y, const float *x, const float *branch, const LmDropout *dropout,
+						 int n_rows, int C);
+
+/* y[t] = wte[tokens[t]] + wpe[positions[t]], wpe a learned or a computed table [context, C], or NULL */
+void lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens, const int32_t *positions,
+						  const float *wte, const float *wpe, int n_rows, int C);
+/* dwte [V, C] +=, dwpe [context, C] += (NULL: fixed table). Split over channels: no two pieces add to one place. */
+void lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy, const int32_t *tokens,
+						   const int32_t *positions, int n_rows, int C);
+/* table [context, C]: sin(position / 10000^(2i/C)) in channel 2i, cos in 2i + 1 (Vaswani et al. 2017, 3.5) */
+void lm_sinusoid(float *table, int context, int C);
+
+/* ---- Attention (kernels/attention.c) -------------------------------------------------------------- */
+
+/*
+ * Causal multi-head attention inside documents, in blocks of queries and keys with a running maximum and sum
+ * (Dao et al. 2022, algorithm 1), so that no T x T array exists.
+ *   qkv [n_rows, 3 C]: queries, keys, values of all heads, head_size = C / H; scores are scaled by
+ *   1 / sqrt(head_size). starts [n_rows]: the row at which the row's document begins; row t sees starts[t] .. t.
+ *   out [n_rows, C]; lse [n_rows, H]: log of the sum of exponentials, kept for the backward pass.
+ * dropout acts on the probabilities; channel of its mask is the key's position, layer of its key is combined
+ * with the head inside.
+ */
+void lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv, const int32_t *starts,
+						  const LmDropout *dropout, int n_rows, int H, int C, void *scratch);
+/* dqkv [n_rows, 3 C] is overwritten. */
+void lm_attention_backward(LmEngine *engine, float *dqkv, const float *dout, const float *out, const float *lse,
+						   const float *qkv, const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
+						   void *scratch);
+/* Enough for both directions. */
+size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
+size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
+
+/*
+ * One query row against a cache, for inference: out [C], q [C]; keys and values are given as pages of
+ * page_rows rows [page_rows, C]; n_keys rows are seen. Sums run over keys in order. On the calling thread.
+ * scratch: n_keys floats. heads [first, last) only.
+ */
+void lm_attention_row(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
+					  int page_rows, int n_keys, int first_head, int last_head, int head_size, int C, float *scratch);
+
+/* ---- Softmax and cross-entropy (kernels/loss.c) --------------------------------------------------- */
+
+/*
+ * logits [n_rows, V] becomes the gradient (softmax - onehot(target)) weight scale, in place; nll [n_rows] gets
+ * -log softmax[target]. A row with target -1 or weight 0 has gradient 0 and nll 0.
+ */
+void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const float *weights,
+					  float scale, int n_rows, int V);
+/* nll only; logits are not changed. */
+void lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets, int n_rows, int V);
+
+/* log of the sum of exponentials of x[0 .. n), in float64 from the maximum on; on the calling thread */
+double lm_log_sum_exp(const float *x, int n);
+
+/* ---- Optimizer (kernels/adamw.c) ------------------------------------------------------------------ */
+
+/* Sum of squares in float64, by fixed pieces of 64 Ki elements added in order. scratch: a double a piece. */
+double lm_sum_squares(LmEngine *engine, const float *x, size_t count, void *scratch);
+size_t lm_sum_squares_scratch(size_t count);
+
+/*
+ * AdamW (Loshchilov and Hutter 2019, algorithm 2, with Adam's bias correction):
+ *   g = gradient gradient_scale;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+ *   p -= rate (m / correction1) / (sqrt(v / correction2) + epsilon) + rate decay p
+ */
+typedef struct LmAdamW
+{
+	float rate;
+	float beta1;
+	float beta2;
+	float epsilon;
+	float decay;
+	float correction1; /* 1 - beta1^step, step counted from 1 */
+	float correction2;
+	float gradient_scale; /* clipping */
+} LmAdamW;
+
+void lm_adamw_update(LmEngine *engine, float *p, float *m, float *v, const float *gradient, size_t count,
+					 const LmAdamW *adamw);
+
+/* y += x; the order is elementwise, so nothing to sum. */
+void lm_add(LmEngine *engine, float *y, const float *x, size_t count);
+
+#endif /* LM_OPS_H */
