@@ -22,7 +22,7 @@ typedef struct LmEngine LmEngine;
 
 typedef struct LmEngineOptions
 {
-	int n_threads;			  /* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
+	int n_threads; /* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
 	const char *blas_library; /* a path; "" for the built-in kernels only; NULL to look in the usual places */
 } LmEngineOptions;
 

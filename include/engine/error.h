@@ -13,20 +13,20 @@
 typedef enum LmErrorCode
 {
 	LM_OK = 0,
-	LM_ERR_MEMORY,	 /* the host's allocator returned NULL */
-	LM_ERR_STOPPED,	 /* the host's should_stop said yes; outputs are undefined */
+	LM_ERR_MEMORY, /* the host's allocator returned NULL */
+	LM_ERR_STOPPED, /* the host's should_stop said yes; outputs are undefined */
 	LM_ERR_ARGUMENT, /* a value the caller chose is out of range */
-	LM_ERR_LIMIT,	 /* a size beyond what the engine supports */
-	LM_ERR_FORMAT,	 /* bytes from outside are malformed; position says where */
+	LM_ERR_LIMIT, /* a size beyond what the engine supports */
+	LM_ERR_FORMAT, /* bytes from outside are malformed; position says where */
 	LM_ERR_ENCODING, /* text is not valid UTF-8, or has no token; position is the byte offset */
-	LM_ERR_NUMERIC,	 /* NaN or infinity; position is the step */
-	LM_ERR_LIBRARY,	 /* ICU or BLAS failed */
+	LM_ERR_NUMERIC, /* NaN or infinity; position is the step */
+	LM_ERR_LIBRARY, /* ICU or BLAS failed */
 } LmErrorCode;
 
 typedef struct LmError
 {
 	LmErrorCode code;
-	int64_t position;  /* byte offset, step or index, -1 where it has no meaning */
+	int64_t position; /* byte offset, step or index, -1 where it has no meaning */
 	char message[200]; /* lower case, no period: the server's primary message */
 } LmError;
 

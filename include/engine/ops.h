@@ -57,8 +57,8 @@ typedef struct LmLinear
 {
 	int n_in;
 	int n_out;
-	const float *w;		 /* [n_out, n_in], NULL where only panels exist */
-	const float *bias;	 /* [n_out] or NULL */
+	const float *w; /* [n_out, n_in], NULL where only panels exist */
+	const float *bias; /* [n_out] or NULL */
 	const float *panels; /* lm_linear_pack's output, or NULL */
 } LmLinear;
 
@@ -98,7 +98,7 @@ size_t lm_norm_backward_scratch(int n_rows, int C);
 
 typedef enum LmActivation
 {
-	LM_GELU,	  /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
+	LM_GELU, /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
 	LM_GELU_TANH, /* the same paper's tanh approximation; GPT-2's */
 } LmActivation;
 
@@ -114,7 +114,7 @@ typedef struct LmDropout
 {
 	float rate; /* 0: none; the pointers are then not read */
 	LmKey key;
-	const int32_t *examples;  /* [n_rows] number of the row's sequence in the step's whole batch */
+	const int32_t *examples; /* [n_rows] number of the row's sequence in the step's whole batch */
 	const int32_t *positions; /* [n_rows] */
 } LmDropout;
 

@@ -46,16 +46,16 @@ typedef struct LmMerge
 typedef struct LmTokenizerSpec
 {
 	LmTokenizerKind kind;
-	bool normalize_nfc;	 /* normalise to NFC before splitting; encode and decode then round-trip NFC text only */
+	bool normalize_nfc; /* normalise to NFC before splitting; encode and decode then round-trip NFC text only */
 	const char *pattern; /* the split, an ICU regular expression; NULL means GPT-2's */
-	int n_tokens;		 /* ids are 0 .. n_tokens - 1, special tokens among them */
-	LmBytes *tokens;	 /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
-	bool *special;		 /* [n_tokens] true: never produced from text, never sampled (the end apart) */
+	int n_tokens; /* ids are 0 .. n_tokens - 1, special tokens among them */
+	LmBytes *tokens; /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
+	bool *special; /* [n_tokens] true: never produced from text, never sampled (the end apart) */
 	int n_merges;
-	LmMerge *merges;	 /* [n_merges] in order of rank */
+	LmMerge *merges; /* [n_merges] in order of rank */
 	int32_t end_of_text; /* id, or -1 */
-	int32_t beginning;	 /* the id that stands in front of a scored text, or -1: end_of_text serves */
-	int32_t unknown;	 /* id, or -1; CHARS only */
+	int32_t beginning; /* the id that stands in front of a scored text, or -1: end_of_text serves */
+	int32_t unknown; /* id, or -1; CHARS only */
 } LmTokenizerSpec;
 
 typedef struct LmTokenizer LmTokenizer;

@@ -1,0 +1,108 @@
+/*
+ * include/engine/batch.h
+ *
+ * Batch: a packed run of tokens of several sequences, one after another, without padding. Each sequence is a
+ * window of a document; attention stays inside it.
+ *
+ * Dataset: a token file in memory (mapped by the caller) and the rule that makes batches of it.
+ *
+ *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow [n_windows] |
+ *
+ * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A window of
+ * length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last target of a window is
+ * the first input of the next, so n is at most context + 1. Windows stand in the order of training of a
+ * corpus that is not shuffled; training windows first, then validation windows.
+ */
+#ifndef LM_BATCH_H
+#define LM_BATCH_H
+
+#include "engine/error.h"
+#include "engine/host.h"
+#include "engine/random.h"
+
+typedef struct LmBatch
+{
+	int n_tokens;
+	int capacity;
+	int32_t *tokens;
+	int32_t *targets; /* -1: not predicted */
+	float *weights; /* of the target's loss */
+	int32_t *positions; /* in the window */
+	int32_t *starts; /* the row at which the token's window begins */
+	int32_t *examples; /* number of the window in the whole step */
+} LmBatch;
+
+bool lm_batch_create(LmBatch *batch, const LmHost *host, int capacity, LmError *error);
+void lm_batch_free(LmBatch *batch, const LmHost *host);
+
+/* Σ weight of rows that have a target, in row order. */
+double lm_batch_weight(const LmBatch *batch);
+
+#define LM_DATASET_MAGIC "gpt tok1"
+
+typedef struct LmDatasetHeader
+{
+	char magic[8];
+	uint32_t token_size; /* 2 or 4 bytes */
+	uint32_t vocabulary;
+	uint64_t n_tokens;
+	uint64_t n_train_windows;
+	uint64_t n_validation_windows;
+	uint64_t windows_offset; /* bytes from the start of the file */
+	uint64_t validation_bytes; /* bytes of text in the validation documents' predicted tokens */
+	uint64_t train_tokens; /* predictions in the training windows */
+	uint64_t validation_tokens;
+} LmDatasetHeader;
+
+typedef struct LmWindow
+{
+	uint64_t offset; /* of its first id */
+	uint32_t length; /* ids, 2 .. context + 1 (joined: the whole stream may be one window of any length) */
+	uint32_t flags; /* 0 */
+} LmWindow;
+
+typedef enum LmDocuments
+{
+	LM_DOCUMENTS_PACKED, /* windows of documents */
+	LM_DOCUMENTS_JOINED, /* one stream: the training windows' ids are read as one run of ids; random crops of context */
+} LmDocuments;
+
+typedef struct LmDataset
+{
+	const void *base; /* the mapped file */
+	size_t size;
+	const LmDatasetHeader *header;
+	const LmWindow *windows;
+	LmDocuments documents;
+	bool shuffle; /* a new order each epoch */
+	int context;
+	uint64_t seed;
+} LmDataset;
+
+/* Checks the header, every window against n_tokens, and ids against the vocabulary. LM_ERR_FORMAT. */
+bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
+
+/*
+ * Where training stands: the number of windows drawn since the beginning. With the dataset it determines
+ * every later batch.
+ */
+typedef struct LmCursor
+{
+	uint64_t drawn;
+} LmCursor;
+
+/*
+ * Fills batch with up to max_tokens tokens and, JOINED, max_sequences crops: whole windows while they fit,
+ * in the order of the epoch (drawn / n_train_windows). `example` numbers go on from *example. At least one window.
+ */
+bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
+					 int max_sequences, LmError *error);
+
+/*
+ * The validation windows from number *next on, same packing, fixed order; false in *more when they are over.
+ * JOINED: the validation stream in windows of context.
+ */
+bool lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset, int max_tokens,
+						   LmError *error);
+
+#endif /* LM_BATCH_H */

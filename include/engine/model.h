@@ -1,0 +1,74 @@
+/*
+ * include/engine/model.h
+ *
+ * Inference: an image of the weights, pages of keys and values, and one ragged entry for prefill, decoding
+ * and scoring.
+ *
+ * An image is one contiguous read-only block in the layout that the kernels want; it holds no pointers, so
+ * it can be shared by mapping:  | LmImageHeader | slices at offsets that follow from the configuration |
+ */
+#ifndef LM_MODEL_H
+#define LM_MODEL_H
+
+#include "engine/params.h"
+
+/* Bytes of the image of a configuration. LM_ERR_LIMIT on overflow. */
+bool lm_image_size(size_t *size, const LmConfig *config, LmError *error);
+
+/* Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes). */
+bool lm_image_build(void *image, const float *block, const LmParamTable *table, const LmHost *host, LmError *error);
+
+typedef struct LmModel LmModel;
+
+/* A model over an image that must outlive it; checks the header. Cheap: no weight is read. */
+LmModel *lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error);
+void lm_model_close(LmModel *model);
+const LmConfig *lm_model_config(const LmModel *model);
+
+/*
+ * Keys and values of LM_PAGE positions of all layers are a page. Pages have reference counts, so that
+ * sequences with a common beginning can share its full pages.
+ */
+#define LM_PAGE 32
+
+typedef struct LmPages LmPages;
+
+LmPages *lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *error);
+void lm_pages_free(LmPages *pages);
+size_t lm_pages_size(const LmConfig *config, int n_pages); /* bytes; 0 on overflow */
+
+/* A sequence: the pages that hold its past. Zero it; n_positions is how many positions are filled. */
+typedef struct LmSequence
+{
+	int n_positions;
+	int n_pages;
+	int *pages; /* [ceil(context / LM_PAGE)], owned by the sequence */
+} LmSequence;
+
+bool lm_sequence_create(LmSequence *sequence, const LmHost *host, const LmModel *model, LmError *error);
+/* Forgets positions from n_positions on, giving back pages. */
+void lm_sequence_truncate(LmSequence *sequence, LmPages *pages, int n_positions);
+/* Makes sequence share the full pages of the first n_positions of other (rounded down to LM_PAGE); returns how many. */
+int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages, int n_positions);
+void lm_sequence_free(LmSequence *sequence, LmPages *pages, const LmHost *host);
+
+/* One token of a ragged call. Tokens of one sequence stand in the order of their positions. */
+typedef struct LmInput
+{
+	int32_t token;
+	int32_t sequence; /* index into the sequences of the call */
+	int32_t position; /* must be the sequence's next */
+	bool wanted; /* compute logits of this row */
+} LmInput;
+
+/*
+ * Runs n inputs. logits [wanted rows, vocabulary] in input order. Bits of a row depend on its own tokens
+ * alone: not on the other sequences, on how a prompt is cut into calls, or on threads. workspace: at least
+ * lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned to 64. LM_ERR_ARGUMENT for a token or a position out of
+ * range, LM_ERR_LIMIT when pages run out, LM_ERR_STOPPED.
+ */
+bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
+			  int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
+size_t lm_infer_workspace(const LmModel *model, int n, int n_wanted, int n_threads);
+
+#endif /* LM_MODEL_H */

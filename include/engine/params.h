@@ -1,0 +1,85 @@
+/*
+ * include/engine/params.h
+ *
+ * The parameter table: one row for each logical matrix or vector. Layout in memory, checkpoint, optimizer,
+ * import, export and docs read it; there is no second list. Parameters, gradients and moments are blocks of
+ * `total` floats in table order.
+ */
+#ifndef LM_PARAMS_H
+#define LM_PARAMS_H
+
+#include "engine/config.h"
+
+typedef enum LmInit
+{
+	LM_INIT_NORMAL, /* N(0, 0.02) */
+	LM_INIT_RESIDUAL, /* N(0, 0.02 / sqrt(2 layers)) (Radford et al. 2019, section 2.3) */
+	LM_INIT_ZERO,
+	LM_INIT_ONE,
+} LmInit;
+
+typedef enum LmParamKind
+{
+	LM_TOKEN_EMBEDDING,
+	LM_POSITION_EMBEDDING,
+	LM_NORM1_WEIGHT,
+	LM_NORM1_BIAS,
+	LM_ATTENTION_WEIGHT, /* [3 C, C]: queries, keys, values */
+	LM_ATTENTION_BIAS,
+	LM_PROJECTION_WEIGHT,
+	LM_PROJECTION_BIAS,
+	LM_NORM2_WEIGHT,
+	LM_NORM2_BIAS,
+	LM_UP_WEIGHT,
+	LM_UP_BIAS,
+	LM_DOWN_WEIGHT,
+	LM_DOWN_BIAS,
+	LM_FINAL_NORM_WEIGHT,
+	LM_FINAL_NORM_BIAS,
+	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
+	LM_PARAM_KINDS
+} LmParamKind;
+
+typedef struct LmParam
+{
+	LmParamKind kind;
+	int layer; /* -1 outside the blocks */
+	char name[64]; /* the engine's: "block.3.attention.weight" */
+	char file_name[64]; /* Hugging Face's: "transformer.h.3.attn.c_attn.weight" */
+	bool transposed; /* stored as [columns, rows] in the file: GPT-2's Conv1D */
+	int rows; /* of the engine's matrix; a vector has 1 row */
+	int columns;
+	bool vector; /* one dimension in the file */
+	LmInit init;
+	bool decay; /* weight decay: matrices of blocks and head and the tied embedding */
+	size_t offset; /* of its first float in a block */
+	size_t count; /* rows * columns */
+} LmParam;
+
+typedef struct LmParamTable
+{
+	LmConfig config; /* checked */
+	int n_params;
+	LmParam *params;
+	size_t total; /* floats in a block; each parameter starts at a multiple of 16 floats, gaps are 0 */
+	size_t parameter_count; /* without gaps */
+} LmParamTable;
+
+/* Caller frees with lm_param_table_free. NULL with LM_ERR_ARGUMENT, _LIMIT or _MEMORY. */
+LmParamTable *lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error);
+void lm_param_table_free(const LmHost *host, LmParamTable *table);
+
+/* The entry of a kind in a layer (-1 outside blocks); NULL where the configuration has none. */
+const LmParam *lm_param_find(const LmParamTable *table, LmParamKind kind, int layer);
+
+/* Fills a block: a function of seed, kind and layer alone. */
+void lm_params_init(float *block, const LmParamTable *table, uint64_t seed);
+
+/*
+ * Copies elements first .. first + count - 1 of one parameter, counted in the order of the file, between the
+ * block and values.
+ */
+void lm_param_get(float *values, const float *block, const LmParam *param, size_t first, size_t count);
+void lm_param_set(float *block, const float *values, const LmParam *param, size_t first, size_t count);
+
+#endif /* LM_PARAMS_H */

@@ -1,0 +1,67 @@
+/*
+ * include/engine/serve.h
+ *
+ * What is done with logits: text from a prompt, and the log-likelihood of a text.
+ */
+#ifndef LM_SERVE_H
+#define LM_SERVE_H
+
+#include "engine/model.h"
+#include "engine/tokenizer.h"
+
+/* A model with its tokenizer, pages and workspace, for one session: reused from call to call. */
+typedef struct LmSession LmSession;
+
+/* Bytes that a session takes for texts of up to the context, checked by the caller against its limit. */
+bool lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error);
+LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer, LmError *error);
+void lm_session_free(LmSession *session);
+
+typedef struct LmSampling
+{
+	int max_tokens;
+	double temperature; /* 0: greedy (lowest id wins a tie) */
+	int top_k; /* 0: all */
+	double top_p; /* 1: all */
+	double min_p; /* 0: all */
+	double repetition_penalty; /* 1: none (Keskar et al. 2019, section 4.1) */
+	uint64_t seed;
+	int n_stops;
+	const LmBytes *stops;
+} LmSampling;
+
+/*
+ * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p -> min_p ->
+ * renormalise. The random number is a function of (seed, output position). Masked: special tokens (the end
+ * apart), U+0000, bytes that cannot continue the character begun. When the context is full its later half
+ * is read again as new context.
+ */
+typedef struct LmGeneration LmGeneration;
+
+/* *truncated is set when the prompt is longer than context - 1 tokens and its beginning was left out. */
+LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling,
+								  bool *truncated, LmError *error);
+/*
+ * The next piece of text: whole characters only, possibly empty while a character or a stop string is
+ * undecided; it lives until the next call. *done after the last piece. LM_ERR_STOPPED between tokens.
+ */
+bool lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error);
+int lm_generation_tokens(const LmGeneration *generation); /* produced so far */
+void lm_generation_free(LmGeneration *generation);
+
+typedef struct LmScore
+{
+	int64_t n_tokens; /* scored */
+	double logprob; /* sum in nats, float64 */
+	double min_logprob; /* of the most surprising token */
+} LmScore;
+
+/*
+ * Scores a text: the tokenizer's beginning token, else end of text, stands in front; every token of the text
+ * is scored once, the end is not; without such a token the first one is not scored. A text longer than the
+ * context goes in windows with stride context / 2, each token scored once with at least context / 2 tokens
+ * before it where the text has them. A text without tokens gives n_tokens 0.
+ */
+bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
+
+#endif /* LM_SERVE_H */

@@ -1,0 +1,88 @@
+/*
+ * include/engine/trainer.h
+ *
+ * Training: parameters, gradient, moments, activations, and the step over them.
+ *
+ *   step = zero -> for each micro-batch: forward, loss, backward into one contiguous gradient block in table
+ *   order -> reduce hook -> norm -> update per group
+ *
+ * The loss is Σ weight nll / Σ weight over all micro-batches; the divisor is known before the first backward.
+ */
+#ifndef LM_TRAINER_H
+#define LM_TRAINER_H
+
+#include "engine/batch.h"
+#include "engine/params.h"
+
+typedef enum LmSchedule
+{
+	LM_SCHEDULE_COSINE, /* linear warm-up, then half a cosine from rate to minimum (Loshchilov and Hutter 2017) */
+	LM_SCHEDULE_LINEAR,
+	LM_SCHEDULE_CONSTANT,
+} LmSchedule;
+
+typedef struct LmTrainOptions
+{
+	int max_tokens; /* of a micro-batch: activations are sized for this */
+	LmSchedule schedule;
+	double learning_rate;
+	double min_learning_rate;
+	int64_t warmup_steps;
+	int64_t steps;
+	double weight_decay;
+	double beta1;
+	double beta2;
+	double epsilon;
+	double grad_clip; /* 0: none */
+	uint64_t seed;
+} LmTrainOptions;
+
+LmTrainOptions lm_train_options_default(void);
+
+/* Learning rate of a step counted from 0. */
+double lm_learning_rate(const LmTrainOptions *options, int64_t step);
+
+typedef struct LmTrainer LmTrainer;
+
+/* Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. LM_ERR_LIMIT on overflow. */
+bool lm_trainer_memory(size_t *bytes, const LmConfig *config, int max_tokens, int n_threads, LmError *error);
+
+/* Weights initialised from options->seed. Lives until lm_trainer_free; the engine must outlive it. */
+LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error);
+void lm_trainer_free(LmTrainer *trainer);
+
+const LmParamTable *lm_trainer_table(const LmTrainer *trainer);
+float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between steps */
+float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
+float *lm_trainer_moments1(LmTrainer *trainer);
+float *lm_trainer_moments2(LmTrainer *trainer);
+LmTrainOptions *lm_trainer_options(LmTrainer *trainer); /* steps, warm-up and rates may be changed between steps */
+LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer); /* decay flags may be changed before the first step */
+
+typedef struct LmStepResult
+{
+	double loss; /* nats per unit of weight */
+	double grad_norm;
+	double learning_rate;
+	int64_t tokens;
+} LmStepResult;
+
+/* Called between backward and norm with the gradient block: all-reduce later. May be NULL. */
+typedef bool (*LmReduce)(void *context, float *gradient, size_t count, LmError *error);
+
+typedef bool (*LmNextBatch)(void *context, LmBatch **batch, int micro_batch, LmError *error);
+
+/*
+ * One optimizer update from n_micro_batches batches. step counts from 0. LM_ERR_NUMERIC with the step when
+ * loss or gradient norm is not finite (parameters are then as before), LM_ERR_STOPPED (likewise).
+ */
+bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
+					 int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error);
+
+/* Adds Σ weight nll and Σ weight of a batch, without dropout. */
+bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch, LmError *error);
+
+/* Logits of every row, for tests: out [n_tokens, vocabulary]. */
+bool lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error);
+
+#endif /* LM_TRAINER_H */
