@@ -1,0 +1,89 @@
+/*
+ * include/catalog.h
+ *
+ * The extension's tables: models, versions, tokenizers. Tables are found by the extension's oid, never by
+ * search_path. Reading happens under the active snapshot; writing as the extension's owner, in a short
+ * security-restricted block.
+ */
+#ifndef GPT_CATALOG_H
+#define GPT_CATALOG_H
+
+#include "engine/config.h"
+#include "engine/tokenizer.h"
+
+#define GPT_SHA256_SIZE 32
+
+typedef struct GptVersion
+{
+	char *model;
+	int32 version;
+	Oid weights;
+	int64 size;
+	uint8 sha256[GPT_SHA256_SIZE];
+	uint8 tokenizer[GPT_SHA256_SIZE];
+	pg_uuid_t run_id;
+	LmConfig config;
+} GptVersion;
+
+/* Error unless name is 1 to 63 bytes without '@' and control characters. */
+extern void gpt_catalog_check_name(const char *name);
+
+/*
+ * The version that "name" (current) or "name@3" means under the active snapshot, palloc'd; NULL when missing_ok
+ * and it does not exist. A row whose object is gone counts as not existing. Checks no privilege.
+ */
+extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
+
+/* Error unless the current role may use (SELECT) the object of the version. */
+extern void gpt_catalog_check_use(const GptVersion *version);
+
+extern bool gpt_catalog_model_exists(const char *model);
+
+/* What a run publishes; written in the current transaction: object, version row, current pointer. */
+typedef struct GptPublication
+{
+	const char *model;
+	pg_uuid_t run_id;
+	uint8 tokenizer[GPT_SHA256_SIZE];
+	const struct LmParamTable *table;
+	const float *block; /* parameters in table order */
+	double loss;		/* NaN: NULL in the row */
+	double validation_loss;
+	double validation_bits_per_byte;
+	bool partial;
+} GptPublication;
+
+/*
+ * Creates the model's row where it is missing and the next version; returns its number. The object belongs
+ * to the current role. Error when the model exists and the current role is not a member of its owner.
+ */
+extern int32 gpt_catalog_publish(const GptPublication *publication);
+
+/* Removes a model: rows and objects. Owner only. */
+extern void gpt_catalog_drop_model(const char *model);
+
+/* Stores a tokenizer (once for equal content) as the current role; fills sha256. */
+extern void gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec);
+/* Binds a name; error when the name is taken by a tokenizer of another role. */
+extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
+/* The tokenizer that a name means; false where there is none. Checks that the role may use it. */
+extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
+/* Its description, palloc'd, content verified by hash. Checks no privilege. */
+extern LmTokenizerSpec *gpt_catalog_read_tokenizer(const uint8 *sha256);
+extern void gpt_catalog_drop_tokenizer(const char *name);
+
+/* For SPI of other server files: the quoted schema of the extension; and writing as the extension's owner. */
+extern const char *gpt_catalog_schema(void);
+
+typedef struct GptIdentity
+{
+	Oid user;
+	int context;
+	int guc_level;
+} GptIdentity;
+
+/* Becomes the extension's owner with search_path pg_catalog, pg_temp; undone by _leave, or by the end of the (sub)transaction. */
+extern void gpt_catalog_enter(GptIdentity *identity);
+extern void gpt_catalog_leave(const GptIdentity *identity);
+
+#endif /* GPT_CATALOG_H */

@@ -1,0 +1,264 @@
+/* sql/gpt.sql: the one source of the install script. Calls and objects are schema-qualified by @extschema@. */
+\echo Use "CREATE EXTENSION gpt" to load this file. \quit
+
+-- Tables. Nothing here is granted: functions in C write, and the views below show to each role what it may see.
+
+CREATE TABLE @extschema@.gpt_tokenizer (
+	sha256 bytea PRIMARY KEY,
+	object oid NOT NULL,
+	size bigint NOT NULL,
+	kind text NOT NULL,
+	vocabulary integer NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.gpt_tokenizer IS 'tokenizers: immutable large objects in the form of tokenizer.json, by content';
+
+CREATE TABLE @extschema@.gpt_tokenizer_name (
+	name text PRIMARY KEY,
+	sha256 bytea NOT NULL,
+	owner oid NOT NULL
+);
+COMMENT ON TABLE @extschema@.gpt_tokenizer_name IS 'names bound to tokenizers';
+
+CREATE TABLE @extschema@.gpt_model (
+	model text PRIMARY KEY,
+	version integer,
+	last_version integer NOT NULL DEFAULT 0,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE @extschema@.gpt_model IS 'models: a name, its current version and the last number given';
+
+CREATE TABLE @extschema@.gpt_version (
+	model text NOT NULL,
+	version integer NOT NULL,
+	state text NOT NULL CHECK (state IN ('partial', 'final')),
+	run_id uuid NOT NULL,
+	weights oid NOT NULL,
+	size bigint NOT NULL,
+	sha256 bytea NOT NULL,
+	tokenizer bytea NOT NULL,
+	config jsonb NOT NULL,
+	parameters bigint NOT NULL,
+	loss float8,
+	validation_loss float8,
+	validation_bits_per_byte float8,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (model, version)
+);
+COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
+
+CREATE TABLE @extschema@.gpt_job (
+	job bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	model text NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('train')),
+	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+	owner oid NOT NULL,
+	query text NOT NULL,
+	options jsonb NOT NULL,
+	settings jsonb NOT NULL,
+	run_id uuid NOT NULL,
+	system_identifier bigint NOT NULL,
+	database oid NOT NULL,
+	step bigint NOT NULL DEFAULT 0,
+	steps bigint,
+	documents bigint,
+	skipped bigint,
+	bytes bigint,
+	corpus_tokens bigint,
+	tries integer NOT NULL DEFAULT 0,
+	error text,
+	note text,
+	conditions jsonb,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	started_at timestamptz,
+	finished_at timestamptz
+);
+COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: the truth about what was asked for and how it ended';
+
+CREATE UNLOGGED TABLE @extschema@.gpt_progress (
+	job bigint PRIMARY KEY,
+	pid integer NOT NULL,
+	phase text NOT NULL,
+	step bigint NOT NULL DEFAULT 0,
+	steps bigint,
+	loss float8,
+	validation_loss float8,
+	validation_bits_per_byte float8,
+	tokens_per_second float8,
+	seconds_left float8,
+	updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.gpt_progress IS 'progress of running jobs, written by their workers alone';
+
+CREATE TABLE @extschema@.gpt_job_log (
+	job bigint NOT NULL,
+	step bigint NOT NULL,
+	loss float8,
+	validation_loss float8,
+	validation_bits_per_byte float8,
+	learning_rate float8,
+	grad_norm float8,
+	tokens_per_second float8,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (job, step)
+);
+COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, a row every few seconds';
+
+REVOKE ALL ON @extschema@.gpt_tokenizer, @extschema@.gpt_tokenizer_name, @extschema@.gpt_model,
+	@extschema@.gpt_version, @extschema@.gpt_job, @extschema@.gpt_progress, @extschema@.gpt_job_log FROM PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer_name', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_model', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_version', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_job_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_log', '');
+
+-- Train
+
+CREATE FUNCTION @extschema@.gpt_train(model text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_train(text, text, jsonb) IS
+	'queues the training of a new model on the rows of a query; returns the number of the job';
+
+CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_wait(bigint, interval) IS
+	'waits until a job has ended, or for the time given; returns its state';
+
+CREATE FUNCTION @extschema@.gpt_cancel(job bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_cancel(bigint) IS
+	'cancels a queued or running job; false when it has already ended';
+
+CREATE FUNCTION @extschema@.gpt_resume(job bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_resume' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_resume(bigint) IS
+	'starts the worker of a queued or interrupted job again; false when there is nothing to do';
+
+CREATE FUNCTION @extschema@.gpt_options(function text DEFAULT 'gpt_train', OUT option text, OUT type text, OUT default_value text,
+		OUT minimum text, OUT maximum text, OUT description text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_options' LANGUAGE C STABLE PARALLEL SAFE ROWS 50;
+COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options that a training function takes';
+
+-- Generate and score
+
+CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
+	'continues a prompt; returns the continuation only';
+
+CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity') RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text) IS
+	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens';
+
+-- Text
+
+CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text) IS 'token ids of a text';
+
+CREATE FUNCTION @extschema@.gpt_detokenize(model_or_tokenizer text, tokens integer[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_detokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_detokenize(text, integer[]) IS 'the text of token ids';
+
+CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text) IS 'how many tokens a text has';
+
+CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT '{}')
+		RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_train_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) IS
+	'trains a byte-level BPE tokenizer on the texts of a query, at once; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, json text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text) IS
+	'stores a tokenizer.json under a name; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_drop_tokenizer(name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_tokenizer(text) IS
+	'removes the name of a tokenizer, and the tokenizer where no model uses it';
+
+-- Manage
+
+CREATE FUNCTION @extschema@.gpt_drop_model(model text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_model(text) IS 'removes a model with all its versions';
+
+CREATE FUNCTION @extschema@.gpt_version() RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_version' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_version() IS 'version of the library, its kernels and its matrix library';
+
+CREATE FUNCTION @extschema@.gpt_can_use(object oid) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_can_use' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_can_use(oid) IS
+	'whether the large object of a model exists and the current role may use it';
+
+CREATE FUNCTION @extschema@.gpt_object_owner(object oid) RETURNS oid
+	AS 'MODULE_PATHNAME', 'gpt_object_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large object, NULL where it does not exist';
+
+CREATE FUNCTION @extschema@.gpt_drop_extension_trigger() RETURNS event_trigger
+	AS 'MODULE_PATHNAME', 'gpt_drop_extension_trigger' LANGUAGE C;
+COMMENT ON FUNCTION @extschema@.gpt_drop_extension_trigger() IS 'unlinks the large objects of models before the extension is dropped';
+
+-- Watch
+
+CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
+	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
+		(v.config ->> 'architecture')::text AS architecture, v.parameters, (v.config ->> 'context')::integer AS context,
+		(v.config ->> 'vocabulary')::integer AS vocabulary,
+		(SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer) AS tokenizer,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state
+	FROM @extschema@.gpt_version v
+	WHERE @extschema@.gpt_can_use(v.weights);
+COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
+
+CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
+	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
+		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at
+	FROM @extschema@.gpt_versions v
+		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
+COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
+
+CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
+	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(n.owner) AS owner, t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t ON t.sha256 OPERATOR(pg_catalog.=) n.sha256
+	WHERE @extschema@.gpt_can_use(t.object);
+COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the named tokenizers that the current role may use';
+
+CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
+	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(j.owner) AS owner,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
+		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
+		j.created_at, j.started_at, j.finished_at, j.note, j.query, j.options, j.conditions
+	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress p ON p.job OPERATOR(pg_catalog.=) j.job
+	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
+
+CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
+	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
+		p.tokens_per_second, p.seconds_left
+	FROM @extschema@.gpt_progress p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
+	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(j.owner, 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
+
+CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
+	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
+		l.tokens_per_second, l.at
+	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
+	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL on rows without';
+
+GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
+	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;
