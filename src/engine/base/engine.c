@@ -1,0 +1,100 @@
+/*
+ * src/engine/base/engine.c
+ *
+ * The handle: a pool of threads and a matrix library, started and stopped together.
+ */
+#include <stdio.h>
+
+#include "base/engine_private.h"
+#include "engine/ops.h"
+
+static void describe(LmEngine *engine);
+
+LmEngine *
+lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error)
+{
+	LmEngine *engine;
+
+	if (options->n_threads < 1 || options->n_threads > LM_MAX_THREADS)
+	{
+		lm_fail(error, LM_ERR_ARGUMENT, -1, "number of threads %d is not between 1 and %d", options->n_threads,
+				LM_MAX_THREADS);
+		return NULL;
+	}
+	engine = lm_allocate(host, sizeof *engine);
+	if (engine)
+	{
+		engine->host = *host;
+		engine->pool = lm_pool_start(host, options->n_threads);
+	}
+	if (!engine || !engine->pool)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory");
+		lm_engine_stop(engine);
+		return NULL;
+	}
+	if (!lm_blas_load(engine, options->blas_library, error))
+	{
+		lm_engine_stop(engine);
+		return NULL;
+	}
+	describe(engine);
+	return engine;
+}
+
+static void
+describe(LmEngine *engine)
+{
+	if (engine->blas.sgemm)
+		snprintf(engine->description, sizeof engine->description, "%s", engine->blas.name);
+	else
+		snprintf(engine->description, sizeof engine->description, "built-in %s", lm_simd_name());
+}
+
+void
+lm_engine_stop(LmEngine *engine)
+{
+	LmHost host;
+
+	if (!engine)
+		return;
+	host = engine->host;
+	lm_pool_stop(engine->pool);
+	lm_free(&host, engine);
+}
+
+const LmHost *
+lm_engine_host(const LmEngine *engine)
+{
+	return &engine->host;
+}
+
+int
+lm_engine_threads(const LmEngine *engine)
+{
+	return lm_pool_threads(engine->pool);
+}
+
+const char *
+lm_engine_description(const LmEngine *engine)
+{
+	return engine->description;
+}
+
+void
+lm_engine_begin(LmEngine *engine)
+{
+	lm_pool_begin(engine->pool);
+}
+
+bool
+lm_engine_stopped(LmEngine *engine)
+{
+	return lm_pool_stopped(engine->pool);
+}
+
+void
+lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces)
+{
+	lm_pool_run(engine->pool, piece, work, n_pieces);
+}

@@ -1,0 +1,33 @@
+/*
+ * src/engine/base/pool.h
+ *
+ * The pool of threads behind lm_engine_run, and the signal mask under which threads and libraries start.
+ */
+#ifndef LM_POOL_H
+#define LM_POOL_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "engine/engine.h"
+
+typedef struct LmPool LmPool;
+
+/* NULL when there is no memory. Has fewer threads than asked for when the system gives no more. */
+LmPool *lm_pool_start(const LmHost *host, int n_threads);
+void lm_pool_stop(LmPool *pool); /* joins the threads; NULL is fine */
+
+int lm_pool_threads(const LmPool *pool);
+void lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces);
+
+void lm_pool_begin(LmPool *pool);
+bool lm_pool_stopped(LmPool *pool); /* asks the host */
+
+/*
+ * Blocks every signal but those that a fault of the thread itself raises: a handler of the server must never
+ * run on a thread of the pool. *old is for lm_signals_restore.
+ */
+void lm_signals_block(sigset_t *old);
+void lm_signals_restore(const sigset_t *old);
+
+#endif /* LM_POOL_H */
