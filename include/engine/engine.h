@@ -42,6 +42,11 @@ const char *lm_engine_description(const LmEngine *engine);
 
 void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */
 bool lm_engine_stopped(LmEngine *engine);
+/*
+ * While held, the engine does not ask the host and so cannot become stopped: for work that must not be left
+ * half done, such as the update of the parameters. For well below a second.
+ */
+void lm_engine_hold(LmEngine *engine, bool hold);
 
 /* piece is 0 .. n_pieces - 1; thread is 0 .. n_threads - 1, for scratch memory only, never for results. */
 typedef void (*LmPiece)(void *work, int piece, int thread);

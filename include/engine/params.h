@@ -9,6 +9,7 @@
 #define LM_PARAMS_H
 
 #include "engine/config.h"
+#include "engine/host.h"
 
 typedef enum LmInit
 {
@@ -68,6 +69,8 @@ typedef struct LmParamTable
 /* Caller frees with lm_param_table_free. NULL with LM_ERR_ARGUMENT, _LIMIT or _MEMORY. */
 LmParamTable *lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error);
 void lm_param_table_free(const LmHost *host, LmParamTable *table);
+/* Bytes of the one block that lm_param_table_create takes for a checked configuration. */
+size_t lm_param_table_size(const LmConfig *config);
 
 /* The entry of a kind in a layer (-1 outside blocks); NULL where the configuration has none. */
 const LmParam *lm_param_find(const LmParamTable *table, LmParamKind kind, int layer);

@@ -94,6 +94,12 @@ lm_engine_stopped(LmEngine *engine)
 }
 
 void
+lm_engine_hold(LmEngine *engine, bool hold)
+{
+	lm_pool_hold(engine->pool, hold);
+}
+
+void
 lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces)
 {
 	lm_pool_run(engine->pool, piece, work, n_pieces);

@@ -47,6 +47,7 @@ struct LmPool
 {
 	LmHost host;
 	int n_threads;
+	bool held; /* read and written by the calling thread alone */
 	pid_t owner; /* threads do not survive a fork: a child computes alone */
 	PoolThread *threads;
 
@@ -175,10 +176,16 @@ lm_pool_stopped(LmPool *pool)
 {
 	if (atomic_load_explicit(&pool->stopped, memory_order_relaxed))
 		return true;
-	if (!pool->host.should_stop || !pool->host.should_stop(pool->host.context))
+	if (pool->held || !pool->host.should_stop || !pool->host.should_stop(pool->host.context))
 		return false;
 	atomic_store_explicit(&pool->stopped, true, memory_order_relaxed);
 	return true;
+}
+
+void
+lm_pool_hold(LmPool *pool, bool hold)
+{
+	pool->held = hold;
 }
 
 void

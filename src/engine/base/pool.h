@@ -22,6 +22,7 @@ void lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces);
 
 void lm_pool_begin(LmPool *pool);
 bool lm_pool_stopped(LmPool *pool); /* asks the host */
+void lm_pool_hold(LmPool *pool, bool hold); /* while held, the host is not asked */
 
 /*
  * Blocks every signal but those that a fault of the thread itself raises: a handler of the server must never

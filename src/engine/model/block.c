@@ -1,0 +1,158 @@
+/*
+ * src/engine/model/block.c
+ *
+ * A block of the decoder, forward and backward: attention and MLP, each on a normalised copy of the residual
+ * stream and added to it (pre-norm: Radford et al. 2019, section 2.3).
+ *
+ *   middle = x      + dropout(projection(attention(norm1(x))))
+ *   y      = middle + dropout(down(gelu(up(norm2(middle)))))
+ */
+#include "model/network.h"
+
+static void attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
+static void attention_backward(LmNetwork *network, const LmPass *pass, int layer);
+static void mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer);
+static void mlp_backward(LmNetwork *network, const LmPass *pass, int layer);
+static const float *branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer);
+
+void
+lm_block_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer)
+{
+	attention_forward(network, kept, pass, layer);
+	mlp_forward(network, y, kept, pass, layer);
+}
+
+void
+lm_block_backward(LmNetwork *network, const LmPass *pass, int layer)
+{
+	mlp_backward(network, pass, layer);
+	attention_backward(network, pass, layer);
+}
+
+static void
+attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	LmEngine *engine = network->engine;
+	LmActivations *a = &network->activations;
+	int n = pass->batch->n_tokens, C = config->channels;
+	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL};
+	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL};
+	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
+	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
+
+	lm_norm_forward(engine, kept->norm1, kept->mean1, kept->rstd1, kept->x, w->norm1_weight, w->norm1_bias, n, C,
+					config->norm_epsilon);
+	lm_linear_forward(engine, kept->qkv, kept->norm1, &to_qkv, n);
+	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside, n, config->heads,
+						 C, a->scratch);
+	lm_linear_forward(engine, a->narrow, kept->attention, &projection, n);
+	lm_residual_forward(engine, kept->middle, kept->x, a->narrow, &behind, n, C);
+}
+
+/* dx holds d middle, and leaves as d x. */
+static void
+attention_backward(LmNetwork *network, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	const LmBlockTensors *dw = &network->gradient.blocks[layer];
+	const LmBlockActivations *kept = &network->activations.blocks[layer];
+	LmEngine *engine = network->engine;
+	LmActivations *a = &network->activations;
+	int n = pass->batch->n_tokens, C = config->channels;
+	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL};
+	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL};
+	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
+	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
+
+	/* middle = x + dropout(projection(attention)) */
+	const float *dbranch = branch_gradient(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
+
+	lm_linear_backward(engine, dattention, dw->projection_weight, dw->projection_bias, dbranch, kept->attention,
+					   &projection, n, a->scratch);
+	/* attention = softmax(q k') v */
+	lm_attention_backward(engine, dqkv, dattention, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside,
+						  n, config->heads, C, a->scratch);
+	/* qkv = norm1 w' + bias */
+	lm_linear_backward(engine, dnorm1, dw->attention_weight, dw->attention_bias, dqkv, kept->norm1, &to_qkv, n,
+					   a->scratch);
+	/* norm1 = norm(x); the branch's gradient joins that of the stream */
+	lm_norm_backward(engine, a->dx, dw->norm1_weight, dw->norm1_bias, dnorm1, kept->x, kept->mean1, kept->rstd1,
+					 w->norm1_weight, n, C, a->scratch);
+}
+
+static void
+mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	LmEngine *engine = network->engine;
+	LmActivations *a = &network->activations;
+	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
+	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL};
+	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL};
+	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
+
+	lm_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, kept->middle, w->norm2_weight, w->norm2_bias, n, C,
+					config->norm_epsilon);
+	lm_linear_forward(engine, kept->up, kept->norm2, &up, n);
+	lm_gelu_forward(engine, kept->gelu, kept->up, (size_t) n * M, config->mlp);
+	lm_linear_forward(engine, a->narrow, kept->gelu, &down, n);
+	lm_residual_forward(engine, y, kept->middle, a->narrow, &behind, n, C);
+}
+
+/* dx holds d y, and leaves as d middle. */
+static void
+mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	const LmBlockTensors *dw = &network->gradient.blocks[layer];
+	const LmBlockActivations *kept = &network->activations.blocks[layer];
+	LmEngine *engine = network->engine;
+	LmActivations *a = &network->activations;
+	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
+	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL};
+	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL};
+	float *dgelu = a->wide, *dup = a->wide, *dnorm2 = a->narrow;
+
+	/* y = middle + dropout(down(gelu)) */
+	const float *dbranch = branch_gradient(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
+
+	lm_linear_backward(engine, dgelu, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down, n, a->scratch);
+	/* gelu = gelu(up) */
+	lm_gelu_backward(engine, dup, dgelu, kept->up, (size_t) n * M, config->mlp);
+	/* up = norm2 w' + bias */
+	lm_linear_backward(engine, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, n, a->scratch);
+	/* norm2 = norm(middle) */
+	lm_norm_backward(engine, a->dx, dw->norm2_weight, dw->norm2_bias, dnorm2, kept->middle, kept->mean2, kept->rstd2,
+					 w->norm2_weight, n, C, a->scratch);
+}
+
+/* The gradient of a branch's output: that of the stream, behind the mask where there is dropout. */
+static const float *
+branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer)
+{
+	LmActivations *a = &network->activations;
+	LmDropout dropout = lm_pass_dropout(network, pass, purpose, layer);
+	int n = pass->batch->n_tokens, C = network->config.channels;
+
+	if (dropout.rate == 0)
+		return a->dx;
+	lm_copy(network->engine, a->dbranch, a->dx, (size_t) n * C);
+	lm_dropout(network->engine, a->dbranch, &dropout, n, C);
+	return a->dbranch;
+}
+
+LmDropout
+lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer)
+{
+	return (LmDropout){
+		.rate = pass->training ? network->config.dropout : 0.0f,
+		.key = lm_key(pass->seed, purpose, (uint64_t) pass->step, (uint32_t) layer),
+		.examples = pass->batch->examples,
+		.positions = pass->batch->positions,
+	};
+}

@@ -1,0 +1,63 @@
+/*
+ * src/engine/model/config.c
+ *
+ * The defaults of a configuration, and whether its values fit together.
+ */
+#include <math.h>
+
+#include "engine/config.h"
+#include "engine/tokenizer.h"
+
+static bool check_range(LmError *error, const char *field, int value, int lowest, int highest);
+
+LmConfig
+lm_config_default(void)
+{
+	return (LmConfig){
+		.norm = LM_LAYERNORM,
+		.norm_epsilon = 1e-5f,
+		.position = LM_LEARNED,
+		.mlp = LM_GELU_TANH,
+		.bias = true,
+		.tie_embeddings = true,
+	};
+}
+
+bool
+lm_config_check(LmConfig *config, LmError *error)
+{
+	if (!check_range(error, "vocabulary", config->vocabulary, 1, LM_MAX_VOCABULARY) ||
+		!check_range(error, "context", config->context, 1, LM_MAX_CONTEXT) ||
+		!check_range(error, "layers", config->layers, 1, LM_MAX_LAYERS) ||
+		!check_range(error, "channels", config->channels, 1, LM_MAX_CHANNELS) ||
+		!check_range(error, "heads", config->heads, 1, config->channels))
+		return false;
+	if (config->channels % config->heads != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "channels %d is not a multiple of heads %d", config->channels,
+					   config->heads);
+	if (config->mlp_channels == 0)
+		config->mlp_channels = 4 * config->channels;
+	if (!check_range(error, "mlp_channels", config->mlp_channels, 1, 4 * LM_MAX_CHANNELS))
+		return false;
+	if (config->norm != LM_LAYERNORM)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm %d is not known", (int) config->norm);
+	if (!(config->norm_epsilon > 0 && config->norm_epsilon < 1))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1", config->norm_epsilon);
+	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known", (int) config->position);
+	if (config->mlp != LM_GELU && config->mlp != LM_GELU_TANH)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
+	if (!(config->dropout >= 0 && config->dropout < 1))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
+	return true;
+}
+
+static bool
+check_range(LmError *error, const char *field, int value, int lowest, int highest)
+{
+	if (value > highest)
+		return lm_fail(error, LM_ERR_LIMIT, -1, "%s is %d, at most %d is possible", field, value, highest);
+	if (value < lowest)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s is %d, at least %d is needed", field, value, lowest);
+	return true;
+}

@@ -1,0 +1,275 @@
+/*
+ * src/engine/model/network.c
+ *
+ * The decoder in training: embeddings, blocks, final norm, head and loss, forward and backward.
+ *
+ *   x = dropout(wte[token] + wpe[position]);  x = block_l(x) for each layer;  logits = norm(x) head'
+ *
+ * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and the head's
+ * backward pass follows at once, so that they are never computed twice.
+ */
+#include "model/network.h"
+
+#define LOGITS_FLOATS ((size_t) 1 << 21) /* 8 MB: stays in the second and third level cache */
+#define LOGITS_ROWS_MIN 128
+#define LOGITS_ROWS_MAX 1024
+
+static void embedding_forward(LmNetwork *network, const LmPass *pass);
+static void embedding_backward(LmNetwork *network, const LmPass *pass);
+static LmLinear head_of(const LmNetwork *network);
+static double weighted_sum(const float *nll, const LmBatch *batch);
+static int logits_rows(const LmConfig *config, int capacity);
+static void lay_out_blocks(LmNetwork *network, LmArena *arena);
+static size_t scratch_size(const LmNetwork *network, int n_threads);
+static void bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block);
+
+void
+lm_network_forward(LmNetwork *network, const LmPass *pass)
+{
+	const LmConfig *config = &network->config;
+	LmActivations *a = &network->activations;
+
+	embedding_forward(network, pass);
+	for (int layer = 0; layer < config->layers; layer++)
+	{
+		/* Where no backward pass follows, every block works in the place of the first. */
+		const LmBlockActivations *kept = &a->blocks[pass->training ? layer : 0];
+		bool last = layer == config->layers - 1;
+
+		lm_block_forward(network, last ? a->x : a->blocks[pass->training ? layer + 1 : 0].x, kept, pass, layer);
+	}
+	lm_norm_forward(network->engine, a->norm, a->mean, a->rstd, a->x, network->params.final_norm_weight,
+					network->params.final_norm_bias, pass->batch->n_tokens, config->channels, config->norm_epsilon);
+}
+
+void
+lm_network_backward(LmNetwork *network, const LmPass *pass)
+{
+	const LmConfig *config = &network->config;
+	LmActivations *a = &network->activations;
+	int n = pass->batch->n_tokens, C = config->channels;
+
+	/* norm = norm(x) */
+	lm_zero(network->engine, a->dx, (size_t) n * C);
+	lm_norm_backward(network->engine, a->dx, network->gradient.final_norm_weight, network->gradient.final_norm_bias,
+					 a->narrow, a->x, a->mean, a->rstd, network->params.final_norm_weight, n, C, a->scratch);
+	for (int layer = config->layers - 1; layer >= 0; layer--)
+		lm_block_backward(network, pass, layer);
+	embedding_backward(network, pass);
+}
+
+static void
+embedding_forward(LmNetwork *network, const LmPass *pass)
+{
+	const LmBatch *batch = pass->batch;
+	LmActivations *a = &network->activations;
+	const float *wpe = a->sinusoid ? a->sinusoid : network->params.position_embedding;
+	LmDropout dropout = lm_pass_dropout(network, pass, LM_RANDOM_EMBEDDING_DROPOUT, 0);
+	float *x = a->blocks[0].x;
+	int C = network->config.channels;
+
+	lm_embedding_forward(network->engine, x, batch->tokens, batch->positions, network->params.token_embedding, wpe,
+						 batch->n_tokens, C);
+	lm_dropout(network->engine, x, &dropout, batch->n_tokens, C);
+}
+
+static void
+embedding_backward(LmNetwork *network, const LmPass *pass)
+{
+	const LmBatch *batch = pass->batch;
+	LmActivations *a = &network->activations;
+	LmDropout dropout = lm_pass_dropout(network, pass, LM_RANDOM_EMBEDDING_DROPOUT, 0);
+	int C = network->config.channels;
+
+	/* x = dropout(wte[tokens] + wpe[positions]) */
+	lm_dropout(network->engine, a->dx, &dropout, batch->n_tokens, C);
+	lm_embedding_backward(network->engine, network->gradient.token_embedding, network->gradient.position_embedding,
+						  a->dx, batch->tokens, batch->positions, batch->n_tokens, C);
+}
+
+double
+lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
+{
+	const LmBatch *batch = pass->batch;
+	LmEngine *engine = network->engine;
+	LmActivations *a = &network->activations;
+	LmLinear head = head_of(network);
+	int C = network->config.channels, V = network->config.vocabulary;
+
+	for (int first = 0; first < batch->n_tokens; first += network->logits_rows)
+	{
+		int left = batch->n_tokens - first;
+		int n = left < network->logits_rows ? left : network->logits_rows;
+		const float *x = a->norm + (size_t) first * C;
+
+		lm_linear_forward(engine, a->logits, x, &head, n);
+		if (scale > 0)
+		{
+			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first, batch->weights + first, scale, n,
+							 V);
+			/* logits = norm head' */
+			lm_linear_backward(engine, a->narrow + (size_t) first * C, network->gradient.head_weight, NULL, a->logits, x,
+							   &head, n, a->scratch);
+		}
+		else
+			lm_cross_entropy_forward(engine, a->nll + first, a->logits, batch->targets + first, n, V);
+		if (lm_engine_stopped(engine))
+			return 0;
+	}
+	return weighted_sum(a->nll, batch);
+}
+
+void
+lm_network_logits(LmNetwork *network, float *out, const LmPass *pass)
+{
+	LmLinear head = head_of(network);
+
+	lm_linear_forward(network->engine, out, network->activations.norm, &head, pass->batch->n_tokens);
+}
+
+static LmLinear
+head_of(const LmNetwork *network)
+{
+	return (LmLinear){network->config.channels, network->config.vocabulary, network->params.head_weight, NULL, NULL};
+}
+
+static double
+weighted_sum(const float *nll, const LmBatch *batch)
+{
+	double sum = 0;
+
+	for (int i = 0; i < batch->n_tokens; i++)
+		if (batch->targets[i] >= 0 && batch->weights[i] != 0)
+			sum += (double) batch->weights[i] * nll[i];
+	return sum;
+}
+
+void
+lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads)
+{
+	size_t N = (size_t) capacity, C = (size_t) config->channels;
+	size_t M = (size_t) config->mlp_channels, L = (size_t) config->layers;
+	LmActivations *a = &network->activations;
+
+	network->config = *config;
+	network->capacity = capacity;
+	network->logits_rows = logits_rows(config, capacity);
+	network->params.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
+	network->gradient.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
+	a->blocks = lm_arena_take(arena, L, sizeof(LmBlockActivations));
+	lay_out_blocks(network, arena);
+	a->x = lm_arena_floats(arena, N, C);
+	a->norm = lm_arena_floats(arena, N, C);
+	a->mean = lm_arena_floats(arena, N, 1);
+	a->rstd = lm_arena_floats(arena, N, 1);
+	a->logits = lm_arena_floats(arena, (size_t) network->logits_rows, (size_t) config->vocabulary);
+	a->nll = lm_arena_floats(arena, N, 1);
+	a->dx = lm_arena_floats(arena, N, C);
+	a->dbranch = config->dropout > 0 ? lm_arena_floats(arena, N, C) : NULL;
+	a->narrow = lm_arena_floats(arena, N, C);
+	a->wide = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
+	a->sinusoid = config->position == LM_SINUSOIDAL ? lm_arena_floats(arena, (size_t) config->context, C) : NULL;
+	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
+}
+
+static void
+lay_out_blocks(LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels, M = (size_t) config->mlp_channels;
+
+	for (int layer = 0; layer < config->layers; layer++)
+	{
+		LmBlockActivations kept = {
+			.x = lm_arena_floats(arena, N, C),
+			.norm1 = lm_arena_floats(arena, N, C),
+			.mean1 = lm_arena_floats(arena, N, 1),
+			.rstd1 = lm_arena_floats(arena, N, 1),
+			.qkv = lm_arena_floats(arena, N, 3 * C),
+			.attention = lm_arena_floats(arena, N, C),
+			.lse = lm_arena_floats(arena, N, (size_t) config->heads),
+			.middle = lm_arena_floats(arena, N, C),
+			.norm2 = lm_arena_floats(arena, N, C),
+			.mean2 = lm_arena_floats(arena, N, 1),
+			.rstd2 = lm_arena_floats(arena, N, 1),
+			.up = lm_arena_floats(arena, N, M),
+			.gelu = lm_arena_floats(arena, N, M),
+		};
+
+		if (arena->base)
+			network->activations.blocks[layer] = kept;
+	}
+}
+
+/* As many rows as fit LOGITS_FLOATS, within the bounds and the capacity. */
+static int
+logits_rows(const LmConfig *config, int capacity)
+{
+	size_t rows = LOGITS_FLOATS / (size_t) config->vocabulary / LOGITS_ROWS_MIN * LOGITS_ROWS_MIN;
+
+	if (rows < LOGITS_ROWS_MIN)
+		rows = LOGITS_ROWS_MIN;
+	if (rows > LOGITS_ROWS_MAX)
+		rows = LOGITS_ROWS_MAX;
+	return rows < (size_t) capacity ? (int) rows : capacity;
+}
+
+/* Bytes that the hungriest operation asks for. */
+static size_t
+scratch_size(const LmNetwork *network, int n_threads)
+{
+	const LmConfig *config = &network->config;
+	int N = network->capacity, C = config->channels, M = config->mlp_channels;
+	size_t sizes[] = {
+		lm_linear_backward_scratch(N, M > 3 * C ? M : 3 * C),
+		lm_norm_backward_scratch(N, C),
+		lm_attention_scratch_for(n_threads, N, config->heads, C),
+	};
+	size_t largest = 0;
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		largest = sizes[i] > largest ? sizes[i] : largest;
+	return largest;
+}
+
+void
+lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient)
+{
+	bind_tensors(&network->params, table, params);
+	bind_tensors(&network->gradient, table, gradient);
+	if (network->activations.sinusoid)
+		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
+}
+
+static float *
+tensor(const LmParamTable *table, float *block, LmParamKind kind, int layer)
+{
+	const LmParam *param = lm_param_find(table, kind, layer);
+
+	return param ? block + param->offset : NULL;
+}
+
+static void
+bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block)
+{
+	tensors->token_embedding = tensor(table, block, LM_TOKEN_EMBEDDING, -1);
+	tensors->position_embedding = tensor(table, block, LM_POSITION_EMBEDDING, -1);
+	tensors->final_norm_weight = tensor(table, block, LM_FINAL_NORM_WEIGHT, -1);
+	tensors->final_norm_bias = tensor(table, block, LM_FINAL_NORM_BIAS, -1);
+	tensors->head_weight = tensor(table, block, table->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	for (int layer = 0; layer < table->config.layers; layer++)
+		tensors->blocks[layer] = (LmBlockTensors){
+			.norm1_weight = tensor(table, block, LM_NORM1_WEIGHT, layer),
+			.norm1_bias = tensor(table, block, LM_NORM1_BIAS, layer),
+			.attention_weight = tensor(table, block, LM_ATTENTION_WEIGHT, layer),
+			.attention_bias = tensor(table, block, LM_ATTENTION_BIAS, layer),
+			.projection_weight = tensor(table, block, LM_PROJECTION_WEIGHT, layer),
+			.projection_bias = tensor(table, block, LM_PROJECTION_BIAS, layer),
+			.norm2_weight = tensor(table, block, LM_NORM2_WEIGHT, layer),
+			.norm2_bias = tensor(table, block, LM_NORM2_BIAS, layer),
+			.up_weight = tensor(table, block, LM_UP_WEIGHT, layer),
+			.up_bias = tensor(table, block, LM_UP_BIAS, layer),
+			.down_weight = tensor(table, block, LM_DOWN_WEIGHT, layer),
+			.down_bias = tensor(table, block, LM_DOWN_BIAS, layer),
+		};
+}

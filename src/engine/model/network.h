@@ -1,0 +1,130 @@
+/*
+ * src/engine/model/network.h
+ *
+ * The network in training: pointers to its tensors, its activations, and the passes over it.
+ *
+ * Activations are kept from the forward pass for the backward pass. N is the capacity in tokens, M the
+ * channels of the MLP, R the rows of logits that exist at once.
+ */
+#ifndef LM_NETWORK_H
+#define LM_NETWORK_H
+
+#include "engine/batch.h"
+#include "engine/params.h"
+#include "model/arena.h"
+
+/* Tensors of a block in a block of parameters or of gradients; NULL where the configuration has none. */
+typedef struct LmBlockTensors
+{
+	float *norm1_weight;
+	float *norm1_bias;
+	float *attention_weight;
+	float *attention_bias;
+	float *projection_weight;
+	float *projection_bias;
+	float *norm2_weight;
+	float *norm2_bias;
+	float *up_weight;
+	float *up_bias;
+	float *down_weight;
+	float *down_bias;
+} LmBlockTensors;
+
+typedef struct LmTensors
+{
+	float *token_embedding;
+	float *position_embedding; /* NULL: sinusoidal */
+	float *final_norm_weight;
+	float *final_norm_bias;
+	float *head_weight; /* the token embedding where they are tied */
+	LmBlockTensors *blocks; /* [L] */
+} LmTensors;
+
+typedef struct LmBlockActivations
+{
+	float *x; /* [N, C] the block's input */
+	float *norm1; /* [N, C] */
+	float *mean1; /* [N] */
+	float *rstd1;
+	float *qkv; /* [N, 3 C] */
+	float *attention; /* [N, C] */
+	float *lse; /* [N, H] */
+	float *middle; /* [N, C] x + attention branch */
+	float *norm2; /* [N, C] */
+	float *mean2;
+	float *rstd2;
+	float *up; /* [N, M] before the activation function */
+	float *gelu; /* [N, M] */
+} LmBlockActivations;
+
+typedef struct LmActivations
+{
+	LmBlockActivations *blocks; /* [L] */
+	float *x; /* [N, C] the last block's output */
+	float *norm; /* [N, C] */
+	float *mean;
+	float *rstd;
+	float *logits; /* [R, V] */
+	float *nll; /* [N] */
+	float *dx; /* [N, C] gradient of the residual stream */
+	float *dbranch; /* [N, C] the same behind a dropout mask; only with dropout */
+	float *narrow; /* [N, C] a branch's output, or the gradient of a norm or of the attention's output */
+	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
+	float *sinusoid; /* [context, C]; NULL: learned positions */
+	void *scratch;
+} LmActivations;
+
+typedef struct LmNetwork
+{
+	LmEngine *engine;
+	LmConfig config;
+	int capacity; /* N */
+	int logits_rows; /* R */
+	LmTensors params;
+	LmTensors gradient;
+	LmActivations activations;
+} LmNetwork;
+
+/* One batch's way through the network. */
+typedef struct LmPass
+{
+	const LmBatch *batch;
+	bool training; /* with dropout, and activations of every block are kept */
+	uint64_t seed;
+	int64_t step;
+} LmPass;
+
+/* Slices of everything but parameters and gradients; with an arena that only counts, their size. */
+void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads);
+
+/* Points the tensors at blocks in table order. lm_network_layout came first. */
+void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient);
+
+/* tokens -> normalised output of the last block, in activations.norm */
+void lm_network_forward(LmNetwork *network, const LmPass *pass);
+
+/*
+ * Σ weight nll of the batch after lm_network_forward. With scale above 0 also the gradient of scale times that
+ * sum: in activations.narrow with respect to activations.norm, and += in the head's.
+ */
+double lm_network_loss(LmNetwork *network, const LmPass *pass, float scale);
+
+/* From activations.narrow to the gradient of every parameter (+=). */
+void lm_network_backward(LmNetwork *network, const LmPass *pass);
+
+/* out [n_tokens, V], after lm_network_forward */
+void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
+
+/* y = block(x), x [n_tokens, C] in kept->x. y may be kept->x when no backward pass follows. */
+void lm_block_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer);
+/* activations.dx: from the gradient of the block's output to that of its input */
+void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
+
+/* The mask of one place in the network during this pass. */
+LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer);
+
+/* Bulk memory, in pieces (model/bulk.c). */
+void lm_zero(LmEngine *engine, float *y, size_t count);
+void lm_copy(LmEngine *engine, float *y, const float *x, size_t count);
+
+#endif /* LM_NETWORK_H */

@@ -1,0 +1,258 @@
+/*
+ * src/engine/model/params.c
+ *
+ * The parameter table: from a configuration to the list of its matrices and vectors, in the order in which
+ * they lie in a block.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/host.h"
+#include "engine/params.h"
+#include "engine/random.h"
+
+#define ALIGN_FLOATS 16
+#define INIT_DEVIATION 0.02f /* Radford et al. 2018, section 4.1 */
+
+/* What the rows and columns of a kind are; sizes of a configuration are put in by size_of. */
+typedef enum Size
+{
+	ONE,
+	CHANNELS,
+	THREE_CHANNELS,
+	MLP_CHANNELS,
+	VOCABULARY,
+	CONTEXT,
+} Size;
+
+typedef struct Kind
+{
+	LmParamKind kind;
+	const char *name; /* inside a block: behind "block.<layer>." */
+	const char *file_name; /* inside a block: behind "transformer.h.<layer>." */
+	Size rows;
+	Size columns;
+	bool in_block;
+	bool vector;
+	bool transposed;
+	bool decay;
+	LmInit init;
+} Kind;
+
+/* One row for each kind, in the order of the block of parameters. */
+static const Kind kinds[] = {
+	{LM_TOKEN_EMBEDDING, "token_embedding", "transformer.wte.weight", VOCABULARY, CHANNELS, .init = LM_INIT_NORMAL},
+	{LM_POSITION_EMBEDDING, "position_embedding", "transformer.wpe.weight", CONTEXT, CHANNELS, .init = LM_INIT_NORMAL},
+	{LM_NORM1_WEIGHT, "norm1.weight", "ln_1.weight", ONE, CHANNELS, true, true, .init = LM_INIT_ONE},
+	{LM_NORM1_BIAS, "norm1.bias", "ln_1.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_ATTENTION_WEIGHT, "attention.weight", "attn.c_attn.weight", THREE_CHANNELS, CHANNELS, true, false, true, true, LM_INIT_NORMAL},
+	{LM_ATTENTION_BIAS, "attention.bias", "attn.c_attn.bias", ONE, THREE_CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_PROJECTION_WEIGHT, "projection.weight", "attn.c_proj.weight", CHANNELS, CHANNELS, true, false, true, true, LM_INIT_RESIDUAL},
+	{LM_PROJECTION_BIAS, "projection.bias", "attn.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_NORM2_WEIGHT, "norm2.weight", "ln_2.weight", ONE, CHANNELS, true, true, .init = LM_INIT_ONE},
+	{LM_NORM2_BIAS, "norm2.bias", "ln_2.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_UP_WEIGHT, "up.weight", "mlp.c_fc.weight", MLP_CHANNELS, CHANNELS, true, false, true, true, LM_INIT_NORMAL},
+	{LM_UP_BIAS, "up.bias", "mlp.c_fc.bias", ONE, MLP_CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_DOWN_WEIGHT, "down.weight", "mlp.c_proj.weight", CHANNELS, MLP_CHANNELS, true, false, true, true, LM_INIT_RESIDUAL},
+	{LM_DOWN_BIAS, "down.bias", "mlp.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", "transformer.ln_f.weight", ONE, CHANNELS, false, true, .init = LM_INIT_ONE},
+	{LM_FINAL_NORM_BIAS, "final_norm.bias", "transformer.ln_f.bias", ONE, CHANNELS, false, true, .init = LM_INIT_ZERO},
+	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true, .init = LM_INIT_NORMAL},
+};
+
+static bool exists(const LmConfig *config, LmParamKind kind);
+static int size_of(const LmConfig *config, Size size);
+static bool add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error);
+static bool add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error);
+
+LmParamTable *
+lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error)
+{
+	LmConfig checked = *config;
+	LmParamTable *table;
+	bool complete;
+
+	if (!lm_config_check(&checked, error))
+		return NULL;
+	table = lm_allocate(host, lm_param_table_size(&checked));
+	if (!table)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for the parameter table");
+		return NULL;
+	}
+	table->config = checked;
+	table->params = (LmParam *) (table + 1);
+	complete = add_kinds(table, LM_TOKEN_EMBEDDING, LM_POSITION_EMBEDDING, -1, error);
+	for (int layer = 0; complete && layer < checked.layers; layer++)
+		complete = add_kinds(table, LM_NORM1_WEIGHT, LM_DOWN_BIAS, layer, error);
+	complete = complete && add_kinds(table, LM_FINAL_NORM_WEIGHT, LM_HEAD_WEIGHT, -1, error);
+	if (complete)
+		return table;
+	lm_param_table_free(host, table);
+	return NULL;
+}
+
+void
+lm_param_table_free(const LmHost *host, LmParamTable *table)
+{
+	lm_free(host, table);
+}
+
+size_t
+lm_param_table_size(const LmConfig *config)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < LM_PARAM_KINDS; i++)
+		if (exists(config, kinds[i].kind))
+			n += kinds[i].in_block ? config->layers : 1;
+	return sizeof(LmParamTable) + n * sizeof(LmParam);
+}
+
+/* Appends the kinds first .. last that the configuration has. */
+static bool
+add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error)
+{
+	for (int i = first; i <= (int) last; i++)
+		if (exists(&table->config, kinds[i].kind) && !add_param(table, &kinds[i], layer, error))
+			return false;
+	return true;
+}
+
+static bool
+add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
+{
+	LmParam *param = &table->params[table->n_params++];
+	size_t padded, bytes;
+
+	*param = (LmParam){.kind = kind->kind, .layer = layer, .transposed = kind->transposed, .vector = kind->vector};
+	param->rows = size_of(&table->config, kind->rows);
+	param->columns = size_of(&table->config, kind->columns);
+	param->init = kind->init;
+	param->decay = kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
+	snprintf(param->name, sizeof param->name, "%s", kind->name);
+	snprintf(param->file_name, sizeof param->file_name, "%s", kind->file_name);
+	if (layer >= 0)
+	{
+		snprintf(param->name, sizeof param->name, "block.%d.%s", layer, kind->name);
+		snprintf(param->file_name, sizeof param->file_name, "transformer.h.%d.%s", layer, kind->file_name);
+	}
+	param->offset = table->total;
+	if (!lm_size_multiply(&param->count, param->rows, param->columns) ||
+		!lm_size_add(&padded, param->count, ALIGN_FLOATS - 1) ||
+		!lm_size_add(&table->total, table->total, padded / ALIGN_FLOATS * ALIGN_FLOATS) ||
+		!lm_size_multiply(&bytes, table->total, sizeof(float)))
+		return lm_fail(error, LM_ERR_LIMIT, -1, "the model's parameters exceed the address space");
+	table->parameter_count += param->count;
+	return true;
+}
+
+static bool
+exists(const LmConfig *config, LmParamKind kind)
+{
+	switch (kind)
+	{
+		case LM_POSITION_EMBEDDING:
+			return config->position == LM_LEARNED;
+		case LM_HEAD_WEIGHT:
+			return !config->tie_embeddings;
+		case LM_NORM1_BIAS:
+		case LM_ATTENTION_BIAS:
+		case LM_PROJECTION_BIAS:
+		case LM_NORM2_BIAS:
+		case LM_UP_BIAS:
+		case LM_DOWN_BIAS:
+		case LM_FINAL_NORM_BIAS:
+			return config->bias;
+		default:
+			return true;
+	}
+}
+
+static int
+size_of(const LmConfig *config, Size size)
+{
+	switch (size)
+	{
+		case CHANNELS:
+			return config->channels;
+		case THREE_CHANNELS:
+			return 3 * config->channels;
+		case MLP_CHANNELS:
+			return config->mlp_channels;
+		case VOCABULARY:
+			return config->vocabulary;
+		case CONTEXT:
+			return config->context;
+		default:
+			return 1;
+	}
+}
+
+const LmParam *
+lm_param_find(const LmParamTable *table, LmParamKind kind, int layer)
+{
+	int first = 0, last = table->n_params;
+
+	if (layer >= 0)
+	{
+		/* Blocks are alike, so the search is over one of them. */
+		int in_front = exists(&table->config, LM_POSITION_EMBEDDING) ? 2 : 1;
+		int in_block = table->config.bias ? LM_DOWN_BIAS - LM_NORM1_WEIGHT + 1 : (LM_DOWN_BIAS - LM_NORM1_WEIGHT + 1) / 2;
+
+		if (layer >= table->config.layers)
+			return NULL;
+		first = in_front + layer * in_block;
+		last = first + in_block;
+	}
+	for (int i = first; i < last; i++)
+		if (table->params[i].kind == kind && table->params[i].layer == layer)
+			return &table->params[i];
+	return NULL;
+}
+
+void
+lm_params_init(float *block, const LmParamTable *table, uint64_t seed)
+{
+	float residual_deviation = INIT_DEVIATION / sqrtf(2.0f * (float) table->config.layers);
+
+	memset(block, 0, table->total * sizeof(float));
+	for (int i = 0; i < table->n_params; i++)
+	{
+		const LmParam *param = &table->params[i];
+		float *values = block + param->offset;
+		LmKey key = lm_key(seed, LM_RANDOM_INIT, (uint64_t) param->kind, (uint32_t) (param->layer + 1));
+
+		if (param->init == LM_INIT_NORMAL)
+			lm_random_normal(values, param->count, INIT_DEVIATION, key);
+		else if (param->init == LM_INIT_RESIDUAL)
+			lm_random_normal(values, param->count, residual_deviation, key);
+		else if (param->init == LM_INIT_ONE)
+			for (size_t j = 0; j < param->count; j++)
+				values[j] = 1.0f;
+	}
+}
+
+/* The place in the engine's matrix of an element counted in the order of the file. */
+static inline size_t
+engine_index(const LmParam *param, size_t file_index)
+{
+	size_t rows = (size_t) param->rows, columns = (size_t) param->columns;
+
+	return param->transposed ? file_index % rows * columns + file_index / rows : file_index;
+}
+
+void
+lm_param_get(float *values, const float *block, const LmParam *param, size_t first, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		values[i] = block[param->offset + engine_index(param, first + i)];
+}
+
+void
+lm_param_set(float *block, const float *values, const LmParam *param, size_t first, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		block[param->offset + engine_index(param, first + i)] = values[i];
+}
