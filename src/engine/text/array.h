@@ -1,0 +1,69 @@
+/*
+ * src/engine/text/array.h
+ *
+ * Growing arrays on the host's allocator, and the hashes of the text room's tables.
+ */
+#ifndef LM_TEXT_ARRAY_H
+#define LM_TEXT_ARRAY_H
+
+#include <string.h>
+
+#include "engine/tokenizer.h"
+
+/*
+ * Makes room for `needed` items in an array, at least doubling it. `items` is the address of the array's
+ * pointer, of whatever type; *capacity counts items. The block comes from the host's reallocate, new items are not zeroed. False with LM_ERR_MEMORY; the array stays.
+ */
+bool lm_array_reserve(const LmHost *host, void *items, size_t *capacity, size_t needed, size_t item_size,
+					  LmError *error);
+void lm_array_free(const LmHost *host, void *items);
+
+/* lm_allocate of count items of item_size, zeroed; NULL with LM_ERR_MEMORY. */
+void *lm_array_allocate(const LmHost *host, size_t count, size_t item_size, LmError *error);
+
+bool lm_tokens_reserve(const LmHost *host, LmTokens *tokens, size_t more, LmError *error);
+
+/* A power of two that holds n entries at most half full. */
+static inline size_t
+lm_table_size(size_t n)
+{
+	size_t size = 16;
+
+	while (size < 2 * n)
+		size *= 2;
+	return size;
+}
+
+/* Fibonacci hashing with a fold: neither half of the key is lost. */
+static inline uint32_t
+lm_hash_pair(uint64_t key)
+{
+	key *= UINT64_C(0x9E3779B97F4A7C15);
+	return (uint32_t) (key >> 32 ^ key >> 8);
+}
+
+/* Collisions can be made on purpose; they cost time only, and every loop over text can be stopped. */
+static inline uint32_t
+lm_hash_bytes(const char *data, size_t size)
+{
+	uint64_t hash = size * UINT64_C(0x9E3779B97F4A7C15), word;
+
+	for (; size >= 8; size -= 8, data += 8)
+	{
+		memcpy(&word, data, 8);
+		hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
+		hash ^= hash >> 32;
+	}
+	for (word = 0; size > 0; size--)
+		word = word << 8 | (unsigned char) data[size - 1];
+	hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
+	return (uint32_t) (hash >> 32 ^ hash >> 15);
+}
+
+static inline bool
+lm_bytes_equal(LmBytes a, LmBytes b)
+{
+	return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+}
+
+#endif /* LM_TEXT_ARRAY_H */

@@ -1,0 +1,74 @@
+/*
+ * src/engine/text/bpe.h
+ *
+ * The merging half of byte-level BPE: the ids of one piece, from a table of merges.
+ */
+#ifndef LM_TEXT_BPE_H
+#define LM_TEXT_BPE_H
+
+#include "text/array.h"
+
+/* One merge: 16 bytes, four to a cache line. key = (left + 1) << 32 | right, 0 where the slot is empty. */
+typedef struct LmMergeSlot
+{
+	uint64_t key;
+	int32_t rank;
+	int32_t result;
+} LmMergeSlot;
+
+/* A piece met before and its ids: one cache line, found by hash alone, the newest piece wins the slot. */
+#define LM_CACHED_BYTES 26
+#define LM_CACHED_IDS 8
+
+typedef struct LmCacheSlot
+{
+	uint32_t hash;
+	uint8_t size; /* 0: empty */
+	uint8_t n_ids;
+	char piece[LM_CACHED_BYTES];
+	int32_t ids[LM_CACHED_IDS];
+} LmCacheSlot;
+
+typedef struct LmBpe
+{
+	LmHost host;
+	int32_t byte_ids[256];
+	LmMergeSlot *merges;
+	uint32_t merge_mask;
+	LmCacheSlot *cache; /* NULL until enough text came for it to pay */
+	size_t text_size; /* bytes of pieces encoded so far */
+} LmBpe;
+
+/* The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges of a pair). */
+bool lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+void lm_bpe_free(LmBpe *bpe);
+
+/* Appends the ids of one piece. False with LM_ERR_MEMORY, _LIMIT (piece too long) or _STOPPED. */
+bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+
+/* The same for a long piece, with a heap: n log n. Appends; used by lm_bpe_encode. */
+bool lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+
+static inline uint64_t
+lm_merge_key(int32_t left, int32_t right)
+{
+	return (uint64_t) (left + 1) << 32 | (uint32_t) right;
+}
+
+/* The merge of two neighbours; NULL when there is none. */
+static inline const LmMergeSlot *
+lm_bpe_merge(const LmBpe *bpe, int32_t left, int32_t right)
+{
+	uint64_t key = lm_merge_key(left, right);
+	uint32_t slot = lm_hash_pair(key) & bpe->merge_mask;
+
+	while (bpe->merges[slot].key != key)
+	{
+		if (bpe->merges[slot].key == 0)
+			return NULL;
+		slot = (slot + 1) & bpe->merge_mask;
+	}
+	return &bpe->merges[slot];
+}
+
+#endif /* LM_TEXT_BPE_H */

@@ -1,0 +1,163 @@
+/*
+ * src/engine/text/bpe_encode.c
+ *
+ * One piece of text in, its ids out: start from the bytes, merge the neighbours of lowest rank, the leftmost
+ * first, until no merge applies (Sennrich et al. 2016, algorithm 1; Radford et al. 2019 for bytes).
+ *
+ * Text repeats its words, so most pieces come from a cache that the hash indexes directly. Short pieces are merged
+ * in arrays on the stack, long ones in bpe_long.c.
+ */
+#include "text/bpe.h"
+#include "text/split.h"
+
+#define SHORT_SIZE 64 /* bytes up to which looking at every pair beats the heap */
+#define CACHE_SLOTS 32768 /* of 64 bytes each */
+#define CACHE_AFTER 16384 /* bytes of text before the cache is made */
+#define NO_RANK INT32_MAX
+
+static bool add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error);
+static bool encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+static int encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece);
+static int32_t pair_rank(const LmBpe *bpe, int32_t left, int32_t right);
+static bool append_ids(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, int n_ids, LmError *error);
+
+bool
+lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
+{
+	size_t n_slots = lm_table_size((size_t) spec->n_merges);
+
+	memset(bpe, 0, sizeof *bpe);
+	bpe->host = *host;
+	bpe->merge_mask = (uint32_t) (n_slots - 1);
+	bpe->merges = lm_array_allocate(host, n_slots, sizeof *bpe->merges, error);
+	if (!bpe->merges)
+		return false;
+	for (int id = 0; id < spec->n_tokens; id++)
+		if (!spec->special[id] && spec->tokens[id].size == 1)
+			bpe->byte_ids[(unsigned char) spec->tokens[id].data[0]] = id;
+	if (add_merges(bpe, spec, error))
+		return true;
+	lm_bpe_free(bpe);
+	return false;
+}
+
+void
+lm_bpe_free(LmBpe *bpe)
+{
+	lm_free(&bpe->host, bpe->merges);
+	lm_free(&bpe->host, bpe->cache);
+	memset(bpe, 0, sizeof *bpe);
+}
+
+static bool
+add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error)
+{
+	for (int rank = 0; rank < spec->n_merges; rank++)
+	{
+		const LmMerge *merge = &spec->merges[rank];
+		uint64_t key = lm_merge_key(merge->left, merge->right);
+		uint32_t slot = lm_hash_pair(key) & bpe->merge_mask;
+
+		for (; bpe->merges[slot].key != 0; slot = (slot + 1) & bpe->merge_mask)
+			if (bpe->merges[slot].key == key)
+				return lm_fail(error, LM_ERR_FORMAT, rank, "merges %d and %d are both of tokens %d and %d",
+							   bpe->merges[slot].rank, rank, merge->left, merge->right);
+		bpe->merges[slot] = (LmMergeSlot){key, rank, merge->result};
+	}
+	return true;
+}
+
+bool
+lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
+{
+	int32_t ids[SHORT_SIZE];
+
+	if (piece.size == 1)
+		return lm_tokens_append(&bpe->host, tokens, bpe->byte_ids[(unsigned char) piece.data[0]], error);
+	bpe->text_size += piece.size;
+	if (piece.size <= LM_CACHED_BYTES && bpe->text_size >= CACHE_AFTER)
+		return encode_cached(bpe, tokens, piece, error);
+	if (piece.size <= SHORT_SIZE)
+		return append_ids(bpe, tokens, ids, encode_short(bpe, ids, piece), error);
+	return lm_bpe_encode_long(bpe, tokens, piece, error);
+}
+
+static bool
+encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
+{
+	uint32_t hash = lm_hash_bytes(piece.data, piece.size);
+	int32_t ids[SHORT_SIZE];
+	LmCacheSlot *slot;
+	int n_ids;
+
+	if (!bpe->cache)
+	{
+		bpe->cache = lm_array_allocate(&bpe->host, CACHE_SLOTS, sizeof *bpe->cache, error);
+		if (!bpe->cache)
+			return false;
+	}
+	slot = &bpe->cache[hash & (CACHE_SLOTS - 1)];
+	if (slot->hash == hash && slot->size == piece.size && memcmp(slot->piece, piece.data, piece.size) == 0)
+		return append_ids(bpe, tokens, slot->ids, slot->n_ids, error);
+
+	n_ids = encode_short(bpe, ids, piece);
+	if (n_ids <= LM_CACHED_IDS)
+	{
+		slot->hash = hash;
+		slot->size = (uint8_t) piece.size;
+		slot->n_ids = (uint8_t) n_ids;
+		memcpy(slot->piece, piece.data, piece.size);
+		memcpy(slot->ids, ids, (size_t) n_ids * sizeof *ids);
+	}
+	return append_ids(bpe, tokens, ids, n_ids, error);
+}
+
+/* Room for piece.size ids; returns how many there are. */
+static int
+encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece)
+{
+	int32_t ranks[SHORT_SIZE]; /* of the pair that starts there */
+	int n = (int) piece.size;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = bpe->byte_ids[(unsigned char) piece.data[i]];
+	for (int i = 0; i + 1 < n; i++)
+		ranks[i] = pair_rank(bpe, ids[i], ids[i + 1]);
+	while (n > 1)
+	{
+		int best = 0;
+
+		for (int i = 1; i + 1 < n; i++)
+			if (ranks[i] < ranks[best])
+				best = i;
+		if (ranks[best] == NO_RANK)
+			break;
+		ids[best] = lm_bpe_merge(bpe, ids[best], ids[best + 1])->result;
+		n--;
+		memmove(ids + best + 1, ids + best + 2, (size_t) (n - best - 1) * sizeof *ids);
+		memmove(ranks + best, ranks + best + 1, (size_t) (n - best - 1) * sizeof *ranks);
+		if (best > 0)
+			ranks[best - 1] = pair_rank(bpe, ids[best - 1], ids[best]);
+		if (best + 1 < n)
+			ranks[best] = pair_rank(bpe, ids[best], ids[best + 1]);
+	}
+	return n;
+}
+
+static int32_t
+pair_rank(const LmBpe *bpe, int32_t left, int32_t right)
+{
+	const LmMergeSlot *merge = lm_bpe_merge(bpe, left, right);
+
+	return merge ? merge->rank : NO_RANK;
+}
+
+static bool
+append_ids(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, int n_ids, LmError *error)
+{
+	if (!lm_tokens_reserve(&bpe->host, tokens, (size_t) n_ids, error))
+		return false;
+	for (int i = 0; i < n_ids; i++)
+		tokens->ids[tokens->count++] = ids[i];
+	return true;
+}

@@ -1,0 +1,29 @@
+/*
+ * src/engine/text/chars.h
+ *
+ * The table from code points to ids of a tokenizer of characters.
+ */
+#ifndef LM_TEXT_CHARS_H
+#define LM_TEXT_CHARS_H
+
+#include "engine/tokenizer.h"
+
+#define LM_N_CODES 0x110000
+#define LM_CODE_PAGE 256
+
+typedef struct LmChars
+{
+	LmHost host;
+	int32_t unknown; /* id, or -1 */
+	int32_t pages[LM_N_CODES / LM_CODE_PAGE]; /* index into ids; page 0 is the empty one */
+	int32_t (*ids)[LM_CODE_PAGE]; /* id + 1, 0: no token */
+} LmChars;
+
+/* From a checked spec; NULL with LM_ERR_MEMORY. */
+LmChars *lm_chars_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+void lm_chars_free(LmChars *chars);
+
+/* Appends the ids of valid text. LM_ERR_ENCODING for a character without a token where `unknown` is -1. */
+bool lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t size, LmError *error);
+
+#endif /* LM_TEXT_CHARS_H */

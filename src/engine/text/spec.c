@@ -1,0 +1,249 @@
+/*
+ * src/engine/text/spec.c
+ *
+ * A description that comes from outside, checked as a whole: after lm_spec_check no id, size or pointer in it
+ * needs another look.
+ */
+#include "text/array.h"
+#include "text/spec.h"
+#include "text/utf8.h"
+
+static bool check_counts(const LmTokenizerSpec *spec, LmError *error);
+static bool check_tokens(const LmTokenizerSpec *spec, LmError *error);
+static bool check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+static bool find_equal(int32_t *table, uint32_t mask, const LmTokenizerSpec *spec, int id, LmError *error);
+static bool check_special_ids(const LmTokenizerSpec *spec, LmError *error);
+static bool check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmError *error);
+static bool check_kind(const LmTokenizerSpec *spec, LmError *error);
+static bool check_bpe(const LmTokenizerSpec *spec, LmError *error);
+static bool check_merge(const LmTokenizerSpec *spec, int rank, LmError *error);
+static bool check_byte_tokens(const LmTokenizerSpec *spec, LmError *error);
+static bool check_chars(const LmTokenizerSpec *spec, LmError *error);
+static size_t spec_block_size(const LmTokenizerSpec *spec);
+static LmBytes copy_bytes(char **place, LmBytes bytes);
+
+bool
+lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
+{
+	return check_counts(spec, error) && check_tokens(spec, error) && check_distinct(host, spec, error) &&
+		   check_special_ids(spec, error) && check_kind(spec, error);
+}
+
+static bool
+check_counts(const LmTokenizerSpec *spec, LmError *error)
+{
+	if (spec->n_tokens < 1 || !spec->tokens || !spec->special)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer has no tokens");
+	if (spec->n_tokens > LM_MAX_VOCABULARY)
+		return lm_fail(error, LM_ERR_LIMIT, -1, "tokenizer has %d tokens, the limit is %d", spec->n_tokens,
+					   LM_MAX_VOCABULARY);
+	if (spec->n_merges < 0 || (spec->n_merges > 0 && !spec->merges))
+		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer has %d merges", spec->n_merges);
+	if (spec->n_merges > LM_MAX_MERGES)
+		return lm_fail(error, LM_ERR_LIMIT, -1, "tokenizer has %d merges, the limit is %d", spec->n_merges,
+					   LM_MAX_MERGES);
+	return true;
+}
+
+static bool
+check_tokens(const LmTokenizerSpec *spec, LmError *error)
+{
+	for (int id = 0; id < spec->n_tokens; id++)
+	{
+		const LmBytes *token = &spec->tokens[id];
+
+		if (!token->data || token->size == 0)
+			return lm_fail(error, LM_ERR_FORMAT, id, "token %d is empty", id);
+		if (token->size > LM_MAX_TOKEN_SIZE)
+			return lm_fail(error, LM_ERR_LIMIT, id, "token %d has %zu bytes, the limit is %d", id, token->size,
+						   LM_MAX_TOKEN_SIZE);
+	}
+	return true;
+}
+
+static bool
+check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
+{
+	size_t n_slots = lm_table_size((size_t) spec->n_tokens);
+	int32_t *table = lm_array_allocate(host, n_slots, sizeof *table, error); /* id + 1, 0 is empty */
+	bool distinct = table != NULL;
+
+	for (int id = 0; distinct && id < spec->n_tokens; id++)
+		distinct = find_equal(table, (uint32_t) (n_slots - 1), spec, id, error);
+	lm_free(host, table);
+	return distinct;
+}
+
+static bool
+find_equal(int32_t *table, uint32_t mask, const LmTokenizerSpec *spec, int id, LmError *error)
+{
+	LmBytes token = spec->tokens[id];
+	uint32_t slot = lm_hash_bytes(token.data, token.size) & mask;
+
+	for (; table[slot] != 0; slot = (slot + 1) & mask)
+		if (lm_bytes_equal(spec->tokens[table[slot] - 1], token))
+			return lm_fail(error, LM_ERR_FORMAT, id, "tokens %d and %d are the same", table[slot] - 1, id);
+	table[slot] = id + 1;
+	return true;
+}
+
+static bool
+check_special_ids(const LmTokenizerSpec *spec, LmError *error)
+{
+	if (!check_special_id(spec, spec->end_of_text, "end of text", error) ||
+		!check_special_id(spec, spec->beginning, "beginning", error) ||
+		!check_special_id(spec, spec->unknown, "unknown", error))
+		return false;
+	if (spec->unknown >= 0 && spec->kind != LM_TOKENIZER_CHARS)
+		return lm_fail(error, LM_ERR_FORMAT, spec->unknown,
+					   "only a tokenizer of characters has a token for unknown characters");
+	return true;
+}
+
+static bool
+check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmError *error)
+{
+	if (id < -1 || id >= spec->n_tokens)
+		return lm_fail(error, LM_ERR_FORMAT, id, "id of the %s token is %d, the tokenizer has %d tokens", name, id,
+					   spec->n_tokens);
+	if (id >= 0 && !spec->special[id])
+		return lm_fail(error, LM_ERR_FORMAT, id, "%s token %d is not a special token", name, id);
+	return true;
+}
+
+static bool
+check_kind(const LmTokenizerSpec *spec, LmError *error)
+{
+	if (spec->kind == LM_TOKENIZER_BPE)
+		return check_bpe(spec, error);
+	if (spec->n_merges > 0)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "only a BPE tokenizer has merges");
+	if (spec->kind == LM_TOKENIZER_CHARS)
+		return check_chars(spec, error);
+	if (spec->kind != LM_TOKENIZER_BYTES)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer is of unknown kind %d", (int) spec->kind);
+	if (spec->normalize_nfc)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "a tokenizer of bytes cannot normalize");
+	return check_byte_tokens(spec, error);
+}
+
+static bool
+check_bpe(const LmTokenizerSpec *spec, LmError *error)
+{
+	bool present[256] = {false};
+
+	for (int id = 0; id < spec->n_tokens; id++)
+		if (!spec->special[id] && spec->tokens[id].size == 1)
+			present[(unsigned char) spec->tokens[id].data[0]] = true;
+	for (int byte = 0; byte < 256; byte++)
+		if (!present[byte])
+			return lm_fail(error, LM_ERR_FORMAT, byte, "tokenizer has no token for byte 0x%02x", byte);
+	for (int rank = 0; rank < spec->n_merges; rank++)
+		if (!check_merge(spec, rank, error))
+			return false;
+	return true;
+}
+
+static bool
+check_merge(const LmTokenizerSpec *spec, int rank, LmError *error)
+{
+	const LmMerge *merge = &spec->merges[rank];
+	const int32_t ids[3] = {merge->left, merge->right, merge->result};
+	const LmBytes *left, *right, *result;
+
+	for (int i = 0; i < 3; i++)
+	{
+		if (ids[i] < 0 || ids[i] >= spec->n_tokens)
+			return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d has token %d, the tokenizer has %d tokens", rank,
+						   ids[i], spec->n_tokens);
+		if (spec->special[ids[i]])
+			return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d has the special token %d", rank, ids[i]);
+	}
+	left = &spec->tokens[merge->left];
+	right = &spec->tokens[merge->right];
+	result = &spec->tokens[merge->result];
+	if (left->size + right->size != result->size || memcmp(result->data, left->data, left->size) != 0 ||
+		memcmp(result->data + left->size, right->data, right->size) != 0)
+		return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d: tokens %d and %d do not join to token %d", rank,
+					   merge->left, merge->right, merge->result);
+	return true;
+}
+
+static bool
+check_byte_tokens(const LmTokenizerSpec *spec, LmError *error)
+{
+	if (spec->n_tokens < 256)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "a tokenizer of bytes has at least 256 tokens, not %d",
+					   spec->n_tokens);
+	for (int id = 0; id < spec->n_tokens; id++)
+	{
+		if (id >= 256 && !spec->special[id])
+			return lm_fail(error, LM_ERR_FORMAT, id, "token %d of a tokenizer of bytes is not special", id);
+		if (id < 256 && (spec->special[id] || spec->tokens[id].size != 1 ||
+						 (unsigned char) spec->tokens[id].data[0] != id))
+			return lm_fail(error, LM_ERR_FORMAT, id, "token %d of a tokenizer of bytes is not the byte 0x%02x", id, id);
+	}
+	return true;
+}
+
+static bool
+check_chars(const LmTokenizerSpec *spec, LmError *error)
+{
+	for (int id = 0; id < spec->n_tokens; id++)
+	{
+		LmBytes token = spec->tokens[id];
+
+		if (!spec->special[id] && (size_t) lm_utf8_length(token.data, token.size) != token.size)
+			return lm_fail(error, LM_ERR_FORMAT, id, "token %d of a tokenizer of characters is not one character", id);
+	}
+	return true;
+}
+
+/*
+ * The block is  | spec | tokens | merges | special | pattern, NUL | bytes of the tokens |. Its size cannot
+ * overflow: the check has bounded every count.
+ */
+LmTokenizerSpec *
+lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
+{
+	LmTokenizerSpec *copy = lm_array_allocate(host, spec_block_size(spec), 1, error);
+	size_t n_tokens = (size_t) spec->n_tokens, n_merges = (size_t) spec->n_merges;
+	char *place;
+
+	if (!copy)
+		return NULL;
+	*copy = *spec;
+	copy->tokens = (LmBytes *) (copy + 1);
+	copy->merges = (LmMerge *) (copy->tokens + n_tokens);
+	copy->special = (bool *) (copy->merges + n_merges);
+	place = (char *) (copy->special + n_tokens);
+	if (n_merges > 0)
+		memcpy(copy->merges, spec->merges, n_merges * sizeof *spec->merges);
+	memcpy(copy->special, spec->special, n_tokens * sizeof *spec->special);
+	if (spec->pattern)
+		copy->pattern = copy_bytes(&place, (LmBytes){spec->pattern, strlen(spec->pattern) + 1}).data;
+	for (size_t id = 0; id < n_tokens; id++)
+		copy->tokens[id] = copy_bytes(&place, spec->tokens[id]);
+	return copy;
+}
+
+static size_t
+spec_block_size(const LmTokenizerSpec *spec)
+{
+	size_t size = sizeof *spec + (size_t) spec->n_merges * sizeof *spec->merges;
+
+	size += (size_t) spec->n_tokens * (sizeof *spec->tokens + sizeof *spec->special);
+	for (int id = 0; id < spec->n_tokens; id++)
+		size += spec->tokens[id].size;
+	return size + (spec->pattern ? strlen(spec->pattern) + 1 : 0);
+}
+
+static LmBytes
+copy_bytes(char **place, LmBytes bytes)
+{
+	LmBytes copy = {*place, bytes.size};
+
+	memcpy(*place, bytes.data, bytes.size);
+	*place += bytes.size;
+	return copy;
+}

@@ -1,0 +1,19 @@
+/*
+ * src/engine/text/spec.h
+ *
+ * Descriptions of tokenizers: their check and their copy.
+ */
+#ifndef LM_TEXT_SPEC_H
+#define LM_TEXT_SPEC_H
+
+#include "engine/tokenizer.h"
+
+#define LM_MAX_MERGES (2 * LM_MAX_VOCABULARY)
+
+/* Everything that lm_tokenizer_create promises of a spec, the pattern and double merges apart. */
+bool lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+
+/* A copy of a checked spec in one block, released with lm_free; NULL with LM_ERR_MEMORY. */
+LmTokenizerSpec *lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+
+#endif /* LM_TEXT_SPEC_H */

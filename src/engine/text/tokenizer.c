@@ -1,0 +1,187 @@
+/*
+ * src/engine/text/tokenizer.c
+ *
+ * The tokenizer as its callers see it: a checked copy of its description, and the way
+ *
+ *   text -> valid? -> (NFC) -> pieces -> ids        of BPE,
+ *   text -> valid? -> (NFC) -> ids                  of characters,
+ *   text -> ids                                     of bytes.
+ */
+#include "text/array.h"
+#include "text/bpe.h"
+#include "text/chars.h"
+#include "text/normalize.h"
+#include "text/spec.h"
+#include "text/split.h"
+#include "text/utf8.h"
+
+struct LmTokenizer
+{
+	LmHost host;
+	LmTokenizerSpec *spec;
+	LmSplit split; /* BPE */
+	LmBpe bpe; /* BPE */
+	LmChars *chars; /* CHARS */
+	LmPieces pieces; /* scratch */
+	LmText normalized; /* scratch, empty between calls */
+};
+
+static bool build(LmTokenizer *tokenizer, LmError *error);
+static bool encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+static bool encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+static bool encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+static void free_normalized(LmTokenizer *tokenizer);
+
+LmTokenizer *
+lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
+{
+	LmTokenizer *tokenizer;
+
+	if (!lm_spec_check(host, spec, error))
+		return NULL;
+	tokenizer = lm_array_allocate(host, 1, sizeof *tokenizer, error);
+	if (!tokenizer)
+		return NULL;
+	tokenizer->host = *host;
+	tokenizer->split.host = tokenizer->bpe.host = *host;
+	tokenizer->spec = lm_spec_copy(host, spec, error);
+	if (tokenizer->spec && build(tokenizer, error))
+		return tokenizer;
+	lm_tokenizer_free(tokenizer);
+	return NULL;
+}
+
+static bool
+build(LmTokenizer *tokenizer, LmError *error)
+{
+	const LmHost *host = &tokenizer->host;
+	const LmTokenizerSpec *spec = tokenizer->spec;
+
+	switch (spec->kind)
+	{
+		case LM_TOKENIZER_BPE:
+			return lm_split_create(&tokenizer->split, host, spec->pattern, error) &&
+				   lm_bpe_create(&tokenizer->bpe, host, spec, error);
+		case LM_TOKENIZER_CHARS:
+			tokenizer->chars = lm_chars_create(host, spec, error);
+			return tokenizer->chars != NULL;
+		case LM_TOKENIZER_BYTES:
+			break;
+	}
+	return true;
+}
+
+void
+lm_tokenizer_free(LmTokenizer *tokenizer)
+{
+	LmHost host;
+
+	if (!tokenizer)
+		return;
+	host = tokenizer->host;
+	free_normalized(tokenizer);
+	lm_chars_free(tokenizer->chars);
+	if (tokenizer->bpe.host.reallocate)
+		lm_bpe_free(&tokenizer->bpe);
+	if (tokenizer->split.host.reallocate)
+		lm_split_free(&tokenizer->split);
+	lm_free(&host, tokenizer->spec);
+	lm_free(&host, tokenizer);
+}
+
+const LmTokenizerSpec *
+lm_tokenizer_spec(const LmTokenizer *tokenizer)
+{
+	return tokenizer->spec;
+}
+
+LmBytes
+lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id)
+{
+	const LmTokenizerSpec *spec = tokenizer->spec;
+
+	if (id < 0 || id >= spec->n_tokens || spec->special[id])
+		return (LmBytes){"", 0};
+	return spec->tokens[id];
+}
+
+bool
+lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+{
+	size_t count = tokens->count;
+	bool done;
+
+	if (tokenizer->spec->kind == LM_TOKENIZER_BYTES)
+		done = encode_bytes(tokenizer, tokens, text, size, error);
+	else
+		done = encode_text(tokenizer, tokens, text, size, error);
+	if (!done)
+		tokens->count = count;
+	return done;
+}
+
+static bool
+encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+{
+	if (size > LM_MAX_TEXT_SIZE)
+		return lm_fail(error, LM_ERR_LIMIT, -1, "text has %zu bytes, the limit is %zu", size, LM_MAX_TEXT_SIZE);
+	if (!lm_tokens_reserve(&tokenizer->host, tokens, size, error))
+		return false;
+	for (size_t i = 0; i < size; i++)
+	{
+		if (i % LM_POLL_SIZE == 0 && !lm_text_go_on(&tokenizer->host, error))
+			return false;
+		tokens->ids[tokens->count++] = (unsigned char) text[i];
+	}
+	return true;
+}
+
+static bool
+encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+{
+	LmText *normalized = &tokenizer->normalized;
+	bool done;
+
+	if (!lm_text_check(&tokenizer->host, text, size, error))
+		return false;
+	if (tokenizer->spec->normalize_nfc)
+	{
+		if (!lm_text_normalize(&tokenizer->host, normalized, text, size, error))
+		{
+			free_normalized(tokenizer);
+			return false;
+		}
+		text = normalized->data;
+		size = normalized->size;
+	}
+	if (tokenizer->chars)
+		done = lm_chars_encode(tokenizer->chars, tokens, text, size, error);
+	else
+		done = encode_pieces(tokenizer, tokens, text, size, error);
+	free_normalized(tokenizer);
+	return done;
+}
+
+static bool
+encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+{
+	LmPieces *pieces = &tokenizer->pieces;
+
+	lm_split_start(&tokenizer->split, text, size);
+	do
+	{
+		if (!lm_split_next(&tokenizer->split, pieces, error))
+			return false;
+		for (int i = 0; i < pieces->count; i++)
+			if (!lm_bpe_encode(&tokenizer->bpe, tokens, pieces->pieces[i], error))
+				return false;
+	} while (pieces->count > 0);
+	return true;
+}
+
+static void
+free_normalized(LmTokenizer *tokenizer)
+{
+	lm_array_free(&tokenizer->host, tokenizer->normalized.data);
+	memset(&tokenizer->normalized, 0, sizeof tokenizer->normalized);
+}
