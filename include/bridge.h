@@ -7,6 +7,8 @@
 #ifndef GPT_BRIDGE_H
 #define GPT_BRIDGE_H
 
+#include <signal.h>
+
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
@@ -23,15 +25,27 @@ extern const LmHost *gpt_bridge_host(MemoryContext context);
 extern volatile sig_atomic_t *gpt_bridge_stop_flag;
 
 /*
- * The engine of this process, started at first use with that many threads, and again when the number
- * differs. Parallel workers always get one thread. Lives until the process ends.
+ * The engine of this process, started at first use with that many threads, and again when the number or
+ * gpt.blas_library differs. Parallel workers always get one thread. Lives until the process ends or it is
+ * started again; then everything that was allocated through lm_engine_host(engine) is gone as well, which
+ * gpt_bridge_generation() tells by another number.
  */
 extern LmEngine *gpt_bridge_engine(int n_threads);
+extern uint64 gpt_bridge_generation(void);
 
 /*
  * Raises what the engine reported, mapped to an SQLSTATE. For LM_ERR_STOPPED it does CHECK_FOR_INTERRUPTS()
  * and returns when that does not raise: the caller tries again. Every other code does not return.
  */
 extern void gpt_bridge_raise(const LmError *error);
+
+/* The SQLSTATE of a code, for messages that say more than the engine knows. */
+extern int gpt_bridge_sqlstate(LmErrorCode code);
+
+/* Error unless the encoding of the database is UTF8: every function that takes or makes text asks first. */
+extern void gpt_bridge_check_encoding(void);
+
+/* Error when size is more than gpt.max_memory: memory required is 812 MB, gpt.max_memory is 512 MB. */
+extern void gpt_bridge_check_memory(uint64 size);
 
 #endif /* GPT_BRIDGE_H */

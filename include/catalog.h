@@ -10,6 +10,7 @@
 
 #include "engine/config.h"
 #include "engine/tokenizer.h"
+#include "utils/uuid.h"
 
 #define GPT_SHA256_SIZE 32
 
@@ -30,13 +31,14 @@ extern void gpt_catalog_check_name(const char *name);
 
 /*
  * The version that "name" (current) or "name@3" means under the active snapshot, palloc'd; NULL when missing_ok
- * and it does not exist. A row whose object is gone counts as not existing. Checks no privilege.
+ * and it does not exist. A row whose object is gone or another run's counts as not existing. Checks no privilege.
  */
 extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
 
 /* Error unless the current role may use (SELECT) the object of the version. */
 extern void gpt_catalog_check_use(const GptVersion *version);
 
+/* Whether the model has a version whose object exists. */
 extern bool gpt_catalog_model_exists(const char *model);
 
 /* What a run publishes; written in the current transaction: object, version row, current pointer. */
@@ -47,24 +49,31 @@ typedef struct GptPublication
 	uint8 tokenizer[GPT_SHA256_SIZE];
 	const struct LmParamTable *table;
 	const float *block; /* parameters in table order */
-	double loss;		/* NaN: NULL in the row */
+	double loss; /* NaN: NULL in the row */
 	double validation_loss;
 	double validation_bits_per_byte;
 	bool partial;
+	bool may_exist; /* the model may have versions of other runs; false: then "model already exists" */
 } GptPublication;
 
 /*
- * Creates the model's row where it is missing and the next version; returns its number. The object belongs
- * to the current role. Error when the model exists and the current role is not a member of its owner.
+ * Creates the model's row where it is missing and the next version; returns its number. A new model belongs
+ * to the current role, a further version to the model's owner, with the grants of the current version. The
+ * final version of a run removes the partial ones. Error when the model exists and may not, or the current
+ * role is not a member of its owner. The tokenizer must have been stored: call gpt_catalog_store_tokenizer in
+ * the same transaction.
  */
 extern int32 gpt_catalog_publish(const GptPublication *publication);
 
-/* Removes a model: rows and objects. Owner only. */
+/* Removes a model: rows and objects. Owner only; error while a job of the model is queued or running. */
 extern void gpt_catalog_drop_model(const char *model);
 
-/* Stores a tokenizer (once for equal content) as the current role; fills sha256. */
+/*
+ * Stores a tokenizer as the current role, unless an object of a role that it is a member of has the same content;
+ * fills sha256. One that no version, name or active job uses goes with the next drop.
+ */
 extern void gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec);
-/* Binds a name; error when the name is taken by a tokenizer of another role. */
+/* Binds a name, anew where the current role owns it; error when another role does. */
 extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
 /* The tokenizer that a name means; false where there is none. Checks that the role may use it. */
 extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
@@ -72,8 +81,13 @@ extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
 extern LmTokenizerSpec *gpt_catalog_read_tokenizer(const uint8 *sha256);
 extern void gpt_catalog_drop_tokenizer(const char *name);
 
-/* For SPI of other server files: the quoted schema of the extension; and writing as the extension's owner. */
+/* Unlinks every object of the extension, before it is dropped. */
+extern void gpt_catalog_drop_all(void);
+
+/* For SPI of other server files: the quoted schema of the extension, palloc'd; and its oid and owner. */
 extern const char *gpt_catalog_schema(void);
+extern Oid gpt_catalog_extension(void);
+extern Oid gpt_catalog_owner(void);
 
 typedef struct GptIdentity
 {
@@ -82,7 +96,10 @@ typedef struct GptIdentity
 	int guc_level;
 } GptIdentity;
 
-/* Becomes the extension's owner with search_path pg_catalog, pg_temp; undone by _leave, or by the end of the (sub)transaction. */
+/*
+ * Becomes the extension's owner with search_path pg_catalog, pg_temp; undone by _leave, or by the end of the
+ * (sub)transaction. identity->user is who was current before.
+ */
 extern void gpt_catalog_enter(GptIdentity *identity);
 extern void gpt_catalog_leave(const GptIdentity *identity);
 

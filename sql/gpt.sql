@@ -2,26 +2,31 @@
 \echo Use "CREATE EXTENSION gpt" to load this file. \quit
 
 -- Tables. Nothing here is granted: functions in C write, and the views below show to each role what it may see.
+-- C code reads models, versions and tokenizers by column number (src/catalog.c): new columns come last. Names
+-- have collation "C", so that their indexes do not depend on the C library.
 
 CREATE TABLE @extschema@.gpt_tokenizer (
-	sha256 bytea PRIMARY KEY,
+	sha256 bytea NOT NULL,
 	object oid NOT NULL,
 	size bigint NOT NULL,
 	kind text NOT NULL,
 	vocabulary integer NOT NULL,
-	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (sha256, object)
 );
-COMMENT ON TABLE @extschema@.gpt_tokenizer IS 'tokenizers: immutable large objects in the form of tokenizer.json, by content';
+COMMENT ON TABLE @extschema@.gpt_tokenizer IS
+	'tokenizers: immutable large objects in the form of tokenizer.json, by content; a role that stores one has a copy of its own';
 
 CREATE TABLE @extschema@.gpt_tokenizer_name (
-	name text PRIMARY KEY,
+	name text COLLATE pg_catalog."C" PRIMARY KEY,
 	sha256 bytea NOT NULL,
-	owner oid NOT NULL
+	owner oid NOT NULL,
+	object oid NOT NULL
 );
 COMMENT ON TABLE @extschema@.gpt_tokenizer_name IS 'names bound to tokenizers';
 
 CREATE TABLE @extschema@.gpt_model (
-	model text PRIMARY KEY,
+	model text COLLATE pg_catalog."C" PRIMARY KEY,
 	version integer,
 	last_version integer NOT NULL DEFAULT 0,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -29,7 +34,7 @@ CREATE TABLE @extschema@.gpt_model (
 COMMENT ON TABLE @extschema@.gpt_model IS 'models: a name, its current version and the last number given';
 
 CREATE TABLE @extschema@.gpt_version (
-	model text NOT NULL,
+	model text COLLATE pg_catalog."C" NOT NULL,
 	version integer NOT NULL,
 	state text NOT NULL CHECK (state IN ('partial', 'final')),
 	run_id uuid NOT NULL,

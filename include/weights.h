@@ -1,0 +1,31 @@
+/*
+ * include/weights.h
+ *
+ * Weights between a parameter block and the large object that keeps them: a valid safetensors file.
+ *
+ *   | header size: uint64, little-endian | header: JSON, padded with spaces | tensors, without gaps |
+ *
+ * The data begins at a multiple of 64 bytes. Tensors stand in the order of the parameter table, under the
+ * names that Hugging Face's tools give them, as float32.
+ */
+#ifndef GPT_WEIGHTS_H
+#define GPT_WEIGHTS_H
+
+#include "blob.h"
+#include "engine/params.h"
+#include "utils/uuid.h"
+
+/* Appends the file to an empty object. */
+extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const pg_uuid_t *run_id);
+
+/*
+ * Reads the object into a block of table->total floats. ERRCODE_DATA_CORRUPTED, naming the model and
+ * version, when the object's size or sha256 is not that of the catalog or it does not fit the table.
+ */
+struct GptVersion;
+extern void gpt_weights_read(float *block, const LmParamTable *table, const struct GptVersion *version);
+
+/* Whether the object exists and its header bears this run's id. */
+extern bool gpt_weights_belong(Oid object, const pg_uuid_t *run_id);
+
+#endif /* GPT_WEIGHTS_H */

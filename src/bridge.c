@@ -1,0 +1,226 @@
+/*
+ * src/bridge.c
+ *
+ * Gives the engine memory of the server and the news of a cancel, keeps the engine of this process, and
+ * turns LmErrors into errors of the server. Nothing else raises on the engine's behalf.
+ *
+ * A block that the engine is given:  | size (8 bytes) | padding (8 bytes) | the engine's bytes ... |
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/procsignal.h"
+#include "utils/memutils.h"
+
+#include "bridge.h"
+#include "compat.h"
+#include "settings.h"
+
+#define BLOCK_HEADER_SIZE 16
+
+volatile sig_atomic_t *gpt_bridge_stop_flag = NULL;
+
+/* The engine of this process and what it was started with. */
+static LmEngine *engine = NULL;
+static MemoryContext engine_context = NULL;
+static int engine_threads = 0;
+static char *engine_blas = NULL;
+static uint64 engine_generation = 0;
+
+static const struct
+{
+	LmErrorCode code;
+	int sqlstate;
+} sqlstates[] = {
+	{LM_ERR_MEMORY, ERRCODE_OUT_OF_MEMORY},
+	{LM_ERR_STOPPED, ERRCODE_QUERY_CANCELED},
+	{LM_ERR_ARGUMENT, ERRCODE_INVALID_PARAMETER_VALUE},
+	{LM_ERR_LIMIT, ERRCODE_PROGRAM_LIMIT_EXCEEDED},
+	{LM_ERR_FORMAT, ERRCODE_DATA_EXCEPTION},
+	{LM_ERR_ENCODING, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE},
+	{LM_ERR_NUMERIC, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE},
+	{LM_ERR_LIBRARY, ERRCODE_EXTERNAL_ROUTINE_EXCEPTION},
+};
+
+static void *reallocate(void *context, void *pointer, size_t size);
+static bool should_stop(void *context);
+static void absorb_barrier(void);
+static void stop_engine(void);
+static LmEngine *start_engine(int n_threads);
+
+const LmHost *
+gpt_bridge_host(MemoryContext context)
+{
+	LmHost *host = MemoryContextAlloc(context, sizeof(LmHost));
+
+	host->reallocate = reallocate;
+	host->should_stop = should_stop;
+	host->context = context;
+	return host;
+}
+
+LmEngine *
+gpt_bridge_engine(int n_threads)
+{
+	if (IsParallelWorker())
+		n_threads = 1;
+	if (engine != NULL && engine_threads == n_threads && strcmp(engine_blas, gpt_blas_library) == 0)
+		return engine;
+	stop_engine();
+	return start_engine(n_threads);
+}
+
+uint64
+gpt_bridge_generation(void)
+{
+	return engine_generation;
+}
+
+void
+gpt_bridge_raise(const LmError *error)
+{
+	if (error->code == LM_ERR_STOPPED)
+	{
+		CHECK_FOR_INTERRUPTS();
+		return;
+	}
+	ereport(ERROR, (errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message)));
+}
+
+int
+gpt_bridge_sqlstate(LmErrorCode code)
+{
+	for (int i = 0; i < lengthof(sqlstates); i++)
+	{
+		if (sqlstates[i].code == code)
+			return sqlstates[i].sqlstate;
+	}
+	return ERRCODE_INTERNAL_ERROR;
+}
+
+void
+gpt_bridge_check_encoding(void)
+{
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("gpt needs a database with encoding UTF8, not %s", GetDatabaseEncodingName()),
+						errhint("Create a database with ENCODING 'UTF8' TEMPLATE template0.")));
+}
+
+void
+gpt_bridge_check_memory(uint64 size)
+{
+	const uint64 megabyte = 1024 * 1024;
+	uint64 limit = (uint64) gpt_settings_max_memory();
+
+	if (size > limit)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("memory required is " UINT64_FORMAT " MB, gpt.max_memory is " UINT64_FORMAT " MB",
+							   (size + megabyte - 1) / megabyte, limit / megabyte),
+						errhint("A superuser can raise gpt.max_memory.")));
+}
+
+/* realloc without an error and without a limit of 1 GB; PostgreSQL 15 has no repalloc that does both. */
+static void *
+reallocate(void *context, void *pointer, size_t size)
+{
+	char *old = pointer == NULL ? NULL : (char *) pointer - BLOCK_HEADER_SIZE;
+	char *block;
+
+	if (size == 0)
+	{
+		if (old != NULL)
+			pfree(old);
+		return NULL;
+	}
+	if (size > MaxAllocHugeSize - BLOCK_HEADER_SIZE)
+		return NULL;
+	block = MemoryContextAllocExtended((MemoryContext) context, size + BLOCK_HEADER_SIZE,
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	if (block == NULL)
+		return NULL;
+	*(uint64 *) block = size;
+	if (old != NULL)
+	{
+		memcpy(block + BLOCK_HEADER_SIZE, pointer, Min(size, (size_t) * (uint64 *) old));
+		pfree(old);
+	}
+	return block + BLOCK_HEADER_SIZE;
+}
+
+/*
+ * Only what really ends the statement or the process stops the engine. InterruptPending is not asked: it is
+ * also set by requests that interrupt nothing (a log of memory contexts, a barrier, a catch-up of
+ * invalidations), and a stopped step is lost work.
+ */
+static bool
+should_stop(void *context)
+{
+	if (QueryCancelPending || ProcDiePending)
+		return true;
+	if (gpt_bridge_stop_flag != NULL && *gpt_bridge_stop_flag)
+		return true;
+	if (ProcSignalBarrierPending)
+		absorb_barrier();
+	return false;
+}
+
+/*
+ * DROP DATABASE, CREATE DATABASE and others wait until every process has absorbed their barrier, so it is not
+ * left until the end of a step. In PostgreSQL 15 the only barrier closes files, which raises nothing; should
+ * absorbing raise one day, the server puts the barrier back as pending and the next CHECK_FOR_INTERRUPTS()
+ * outside of the engine tries again. Either way nothing jumps through the engine.
+ */
+static void
+absorb_barrier(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		ProcessProcSignalBarrier();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+static void
+stop_engine(void)
+{
+	if (engine != NULL)
+		lm_engine_stop(engine);
+	engine = NULL;
+	engine_generation++;
+	if (engine_context != NULL)
+		MemoryContextDelete(engine_context);
+	engine_context = NULL;
+}
+
+/* The context is known to stop_engine before anything can fail, so that a failed start leaves nothing behind. */
+static LmEngine *
+start_engine(int n_threads)
+{
+	LmEngineOptions options = {n_threads, gpt_blas_library};
+	LmError error;
+
+	engine_context = AllocSetContextCreate(TopMemoryContext, "gpt engine", ALLOCSET_DEFAULT_SIZES);
+	engine_blas = MemoryContextStrdup(engine_context, gpt_blas_library);
+	engine_threads = n_threads;
+	if (gpt_blas_library[0] == '\0')
+		options.blas_library = NULL;
+	else if (strcmp(gpt_blas_library, "none") == 0)
+		options.blas_library = "";
+	engine = lm_engine_start(gpt_bridge_host(engine_context), &options, &error);
+	if (engine == NULL && error.code == LM_ERR_LIBRARY)
+		ereport(ERROR, (errcode(gpt_bridge_sqlstate(error.code)), errmsg("%s", error.message),
+						errhint("Set gpt.blas_library to the path of a library, to \"\" to look in the usual places, or to \"none\".")));
+	if (engine == NULL)
+		gpt_bridge_raise(&error);
+	return engine;
+}

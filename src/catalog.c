@@ -1,0 +1,414 @@
+/*
+ * src/catalog.c
+ *
+ * Reads the extension's tables: a model's name becomes a version, a tokenizer's name a hash, a hash a
+ * description. Rows are read by index scans under the active snapshot, without SPI: this happens for every row
+ * that a query scores, and in parallel workers.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "blob.h"
+#include "catalog.h"
+#include "compat.h"
+#include "model_config.h"
+#include "tokenizer_json.h"
+#include "weights.h"
+
+#define MAX_NAME_SIZE 63
+
+/* Columns by number, as the install script orders them. */
+enum
+{
+	MODEL_MODEL = 1,
+	MODEL_VERSION,
+};
+enum
+{
+	VERSION_MODEL = 1,
+	VERSION_VERSION,
+	VERSION_STATE,
+	VERSION_RUN_ID,
+	VERSION_WEIGHTS,
+	VERSION_SIZE,
+	VERSION_SHA256,
+	VERSION_TOKENIZER,
+	VERSION_CONFIG,
+};
+enum
+{
+	TOKENIZER_SHA256 = 1,
+	TOKENIZER_OBJECT,
+	TOKENIZER_SIZE,
+};
+enum
+{
+	NAME_NAME = 1,
+	NAME_SHA256,
+	NAME_OWNER,
+	NAME_OBJECT,
+};
+
+typedef struct Extension
+{
+	Oid oid;
+	Oid owner;
+	Oid schema;
+} Extension;
+
+typedef struct RowScan
+{
+	Relation relation;
+	SysScanDesc rows;
+} RowScan;
+
+static Extension find_extension(void);
+static void scan_begin(RowScan *scan, const char *table, const char *index, int n_keys, ScanKey keys);
+static void scan_end(RowScan *scan);
+static Datum column(const RowScan *scan, HeapTuple row, int number);
+static void copy_hash(uint8 *sha256, Datum value);
+static bool parse_reference(char *model, int32 *version, const char *reference);
+static int32 current_version(const char *model);
+static GptVersion *find_version(const char *model, int32 version);
+static GptVersion *read_version(const RowScan *scan, HeapTuple row);
+static LmTokenizerSpec *read_tokenizer_object(Oid object, int64 size, const uint8 *sha256);
+
+void
+gpt_catalog_check_name(const char *name)
+{
+	size_t size = strlen(name);
+
+	if (size < 1 || size > MAX_NAME_SIZE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("name \"%s\" has %zu bytes", name, size),
+						errdetail("A name has 1 to %d bytes.", MAX_NAME_SIZE)));
+	for (const char *byte = name; *byte != '\0'; byte++)
+	{
+		if (*byte == '@' || (unsigned char) *byte < ' ' || *byte == 0x7f)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("name \"%s\" is not valid", name),
+							errdetail("A name has no \"@\" and no control characters.")));
+	}
+}
+
+GptVersion *
+gpt_catalog_version(const char *reference, bool missing_ok)
+{
+	char model[MAX_NAME_SIZE + 1];
+	int32 number;
+	GptVersion *version = NULL;
+
+	if (parse_reference(model, &number, reference))
+	{
+		if (number == 0)
+			number = current_version(model);
+		if (number > 0)
+			version = find_version(model, number);
+	}
+	if (version != NULL && gpt_weights_belong(version->weights, &version->run_id))
+		return version;
+	if (!missing_ok)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", reference)));
+	return NULL;
+}
+
+void
+gpt_catalog_check_use(const GptVersion *version)
+{
+	if (!gpt_blob_can_use(version->weights))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", version->model)));
+}
+
+bool
+gpt_catalog_model_exists(const char *model)
+{
+	ScanKeyData key;
+	RowScan scan;
+	HeapTuple row;
+	bool exists = false;
+
+	ScanKeyInit(&key, VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	scan_begin(&scan, "gpt_version", "gpt_version_pkey", 1, &key);
+	while (!exists && (row = systable_getnext(scan.rows)) != NULL)
+		exists = gpt_weights_belong(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)),
+									DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID)));
+	scan_end(&scan);
+	return exists;
+}
+
+bool
+gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
+{
+	ScanKeyData key;
+	RowScan scan;
+	HeapTuple row;
+	Oid object = InvalidOid;
+
+	ScanKeyInit(&key, NAME_NAME, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
+	scan_begin(&scan, "gpt_tokenizer_name", "gpt_tokenizer_name_pkey", 1, &key);
+	row = systable_getnext(scan.rows);
+	if (row != NULL)
+	{
+		object = DatumGetObjectId(column(&scan, row, NAME_OBJECT));
+		copy_hash(sha256, column(&scan, row, NAME_SHA256));
+	}
+	scan_end(&scan);
+	if (!OidIsValid(object) || !OidIsValid(gpt_blob_owner(object)))
+		return false;
+	if (!gpt_blob_can_use(object))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for tokenizer \"%s\"", name)));
+	return true;
+}
+
+/* Several roles may keep the same tokenizer; any copy that is whole will do. */
+LmTokenizerSpec *
+gpt_catalog_read_tokenizer(const uint8 *sha256)
+{
+	bytea *hash = palloc(VARHDRSZ + GPT_SHA256_SIZE);
+	ScanKeyData key;
+	RowScan scan;
+	HeapTuple row;
+	LmTokenizerSpec *spec = NULL;
+
+	SET_VARSIZE(hash, VARHDRSZ + GPT_SHA256_SIZE);
+	memcpy(VARDATA(hash), sha256, GPT_SHA256_SIZE);
+	ScanKeyInit(&key, TOKENIZER_SHA256, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(hash));
+	scan_begin(&scan, "gpt_tokenizer", "gpt_tokenizer_pkey", 1, &key);
+	while (spec == NULL && (row = systable_getnext(scan.rows)) != NULL)
+		spec = read_tokenizer_object(DatumGetObjectId(column(&scan, row, TOKENIZER_OBJECT)),
+									 DatumGetInt64(column(&scan, row, TOKENIZER_SIZE)), sha256);
+	scan_end(&scan);
+	pfree(hash);
+	if (spec == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a tokenizer is missing or altered"),
+						errdetail("No large object has the content that the catalog names.")));
+	return spec;
+}
+
+const char *
+gpt_catalog_schema(void)
+{
+	char *name = get_namespace_name(find_extension().schema);
+
+	if (name == NULL)
+		elog(ERROR, "schema of extension gpt is missing");
+	return quote_identifier(name);
+}
+
+Oid
+gpt_catalog_extension(void)
+{
+	return find_extension().oid;
+}
+
+Oid
+gpt_catalog_owner(void)
+{
+	return find_extension().owner;
+}
+
+void
+gpt_catalog_enter(GptIdentity *identity)
+{
+	Oid owner = gpt_catalog_owner();
+
+	GetUserIdAndSecContext(&identity->user, &identity->context);
+	identity->guc_level = NewGUCNestLevel();
+	SetUserIdAndSecContext(owner, identity->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
+void
+gpt_catalog_leave(const GptIdentity *identity)
+{
+	AtEOXact_GUC(false, identity->guc_level);
+	SetUserIdAndSecContext(identity->user, identity->context);
+}
+
+static Extension
+find_extension(void)
+{
+	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
+	Extension extension = {InvalidOid, InvalidOid, InvalidOid};
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("gpt"));
+	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (tuple != NULL)
+	{
+		Form_pg_extension row = (Form_pg_extension) GETSTRUCT(tuple);
+
+		extension = (Extension){row->oid, row->extowner, row->extnamespace};
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	if (!OidIsValid(extension.oid))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"gpt\" does not exist in this database"),
+						errhint("Create it with CREATE EXTENSION gpt.")));
+	return extension;
+}
+
+/* Names are columns with collation "C", which is what ScanKeyInit assumes. */
+static void
+scan_begin(RowScan *scan, const char *table, const char *index, int n_keys, ScanKey keys)
+{
+	Oid schema = find_extension().schema;
+	Oid table_oid = get_relname_relid(table, schema);
+	Oid index_oid = get_relname_relid(index, schema);
+
+	if (!OidIsValid(table_oid) || !OidIsValid(index_oid))
+		elog(ERROR, "table %s of extension gpt is missing", table);
+	scan->relation = table_open(table_oid, AccessShareLock);
+	scan->rows = systable_beginscan(scan->relation, index_oid, true, GetActiveSnapshot(), n_keys, keys);
+}
+
+static void
+scan_end(RowScan *scan)
+{
+	systable_endscan(scan->rows);
+	table_close(scan->relation, AccessShareLock);
+}
+
+/* Of a column that is never NULL. */
+static Datum
+column(const RowScan *scan, HeapTuple row, int number)
+{
+	bool is_null;
+	Datum value = heap_getattr(row, number, RelationGetDescr(scan->relation), &is_null);
+
+	if (is_null)
+		elog(ERROR, "column %d of table %s is null", number, RelationGetRelationName(scan->relation));
+	return value;
+}
+
+static void
+copy_hash(uint8 *sha256, Datum value)
+{
+	bytea *bytes = DatumGetByteaPP(value);
+
+	if (VARSIZE_ANY_EXHDR(bytes) != GPT_SHA256_SIZE)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a hash in the catalog of gpt has %zu bytes", (size_t) VARSIZE_ANY_EXHDR(bytes))));
+	memcpy(sha256, VARDATA_ANY(bytes), GPT_SHA256_SIZE);
+}
+
+/* "name" gives version 0; false when the text cannot name a version. */
+static bool
+parse_reference(char *model, int32 *version, const char *reference)
+{
+	const char *at = strchr(reference, '@');
+	size_t size = at == NULL ? strlen(reference) : (size_t) (at - reference);
+	char *end;
+	long number;
+
+	if (size < 1 || size > MAX_NAME_SIZE)
+		return false;
+	memcpy(model, reference, size);
+	model[size] = '\0';
+	*version = 0;
+	if (at == NULL)
+		return true;
+	if (at[1] < '1' || at[1] > '9')
+		return false;
+	errno = 0;
+	number = strtol(at + 1, &end, 10);
+	if (errno != 0 || *end != '\0' || number > INT_MAX)
+		return false;
+	*version = (int32) number;
+	return true;
+}
+
+/* 0 where the model does not exist or has no current version. */
+static int32
+current_version(const char *model)
+{
+	ScanKeyData key;
+	RowScan scan;
+	HeapTuple row;
+	int32 version = 0;
+
+	ScanKeyInit(&key, MODEL_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	scan_begin(&scan, "gpt_model", "gpt_model_pkey", 1, &key);
+	row = systable_getnext(scan.rows);
+	if (row != NULL)
+	{
+		bool is_null;
+		Datum value = heap_getattr(row, MODEL_VERSION, RelationGetDescr(scan.relation), &is_null);
+
+		version = is_null ? 0 : DatumGetInt32(value);
+	}
+	scan_end(&scan);
+	return version;
+}
+
+static GptVersion *
+find_version(const char *model, int32 version)
+{
+	ScanKeyData keys[2];
+	RowScan scan;
+	HeapTuple row;
+	GptVersion *found = NULL;
+
+	ScanKeyInit(&keys[0], VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	ScanKeyInit(&keys[1], VERSION_VERSION, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version));
+	scan_begin(&scan, "gpt_version", "gpt_version_pkey", 2, keys);
+	row = systable_getnext(scan.rows);
+	if (row != NULL)
+		found = read_version(&scan, row);
+	scan_end(&scan);
+	return found;
+}
+
+static GptVersion *
+read_version(const RowScan *scan, HeapTuple row)
+{
+	GptVersion *version = palloc0(sizeof(GptVersion));
+
+	version->model = TextDatumGetCString(column(scan, row, VERSION_MODEL));
+	version->version = DatumGetInt32(column(scan, row, VERSION_VERSION));
+	version->weights = DatumGetObjectId(column(scan, row, VERSION_WEIGHTS));
+	version->size = DatumGetInt64(column(scan, row, VERSION_SIZE));
+	version->run_id = *DatumGetUUIDP(column(scan, row, VERSION_RUN_ID));
+	copy_hash(version->sha256, column(scan, row, VERSION_SHA256));
+	copy_hash(version->tokenizer, column(scan, row, VERSION_TOKENIZER));
+	gpt_config_from_jsonb(&version->config, column(scan, row, VERSION_CONFIG));
+	return version;
+}
+
+/* NULL when the object does not exist or has other content. */
+static LmTokenizerSpec *
+read_tokenizer_object(Oid object, int64 size, const uint8 *sha256)
+{
+	uint8 found[GPT_SHA256_SIZE];
+	GptBlob *blob;
+	char *json;
+	char beyond;
+	size_t n;
+
+	if (size < 0 || size >= MaxAllocSize || (blob = gpt_blob_open(object)) == NULL)
+		return NULL;
+	json = palloc(size + 1);
+	n = gpt_blob_read(blob, json, size);
+	n += gpt_blob_read(blob, &beyond, 1);
+	gpt_blob_close(blob, found);
+	if (n != (size_t) size || memcmp(found, sha256, GPT_SHA256_SIZE) != 0)
+		return NULL;
+	json[size] = '\0';
+	return gpt_tokenizer_from_json(json, size);
+}

@@ -1,0 +1,28 @@
+/*
+ * src/gpt.c
+ *
+ * The library's beginning: what the server needs to load it, settings, callbacks, and the launcher where the
+ * library is preloaded.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "blob.h"
+#include "compat.h"
+#include "launcher.h"
+#include "settings.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	gpt_settings_define();
+	MarkGUCPrefixReserved("gpt");
+	gpt_blob_init();
+	gpt_launcher_init();
+}

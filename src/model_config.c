@@ -1,0 +1,177 @@
+/*
+ * src/model_config.c
+ *
+ * LmConfig to JSON and back.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+
+#include "common/shortest_dec.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+#include "compat.h"
+#include "model_config.h"
+
+typedef enum FieldType
+{
+	FIELD_INTEGER,
+	FIELD_REAL,
+	FIELD_BOOLEAN,
+	FIELD_WORD,
+} FieldType;
+
+static const char *const norm_words[] = {[LM_LAYERNORM] = "layernorm", NULL};
+static const char *const position_words[] = {[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", NULL};
+static const char *const mlp_words[] = {[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", NULL};
+
+/* The one list. Words are enumerations: the index of a word is its value. */
+static const struct Field
+{
+	const char *name;
+	FieldType type;
+	size_t offset;
+	const char *const *words;
+} fields[] = {
+	{"vocabulary", FIELD_INTEGER, offsetof(LmConfig, vocabulary), NULL},
+	{"context", FIELD_INTEGER, offsetof(LmConfig, context), NULL},
+	{"layers", FIELD_INTEGER, offsetof(LmConfig, layers), NULL},
+	{"heads", FIELD_INTEGER, offsetof(LmConfig, heads), NULL},
+	{"channels", FIELD_INTEGER, offsetof(LmConfig, channels), NULL},
+	{"mlp_channels", FIELD_INTEGER, offsetof(LmConfig, mlp_channels), NULL},
+	{"norm", FIELD_WORD, offsetof(LmConfig, norm), norm_words},
+	{"norm_epsilon", FIELD_REAL, offsetof(LmConfig, norm_epsilon), NULL},
+	{"position", FIELD_WORD, offsetof(LmConfig, position), position_words},
+	{"mlp", FIELD_WORD, offsetof(LmConfig, mlp), mlp_words},
+	{"bias", FIELD_BOOLEAN, offsetof(LmConfig, bias), NULL},
+	{"tie_embeddings", FIELD_BOOLEAN, offsetof(LmConfig, tie_embeddings), NULL},
+	{"dropout", FIELD_REAL, offsetof(LmConfig, dropout), NULL},
+};
+
+static void append_field(StringInfo json, const LmConfig *config, const struct Field *field);
+static bool read_field(LmConfig *config, const struct Field *field, const JsonbValue *value);
+static bool read_number(double *number, const JsonbValue *value);
+
+char *
+gpt_config_to_json(const LmConfig *config)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"architecture\": \"%s\"", gpt_config_architecture(config));
+	for (int i = 0; i < lengthof(fields); i++)
+		append_field(&json, config, &fields[i]);
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+void
+gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
+{
+	Jsonb *object = DatumGetJsonbP(jsonb);
+	LmError error;
+
+	*config = lm_config_default();
+	if (!JB_ROOT_IS_OBJECT(object))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is no object")));
+	for (int i = 0; i < lengthof(fields); i++)
+	{
+		JsonbValue buffer;
+		JsonbValue *value = getKeyJsonValueFromContainer(&object->root, fields[i].name, strlen(fields[i].name), &buffer);
+
+		if (value == NULL || !read_field(config, &fields[i], value))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("configuration of a model has no valid \"%s\"", fields[i].name)));
+	}
+	if (!lm_config_check(config, &error))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is not valid: %s", error.message)));
+}
+
+const char *
+gpt_config_architecture(const LmConfig *config)
+{
+	if (config->norm == LM_LAYERNORM && config->position == LM_LEARNED && config->bias)
+		return "gpt2";
+	return "gpt";
+}
+
+static void
+append_field(StringInfo json, const LmConfig *config, const struct Field *field)
+{
+	const char *place = (const char *) config + field->offset;
+	char number[FLOAT_SHORTEST_DECIMAL_LEN];
+
+	appendStringInfo(json, ", \"%s\": ", field->name);
+	switch (field->type)
+	{
+		case FIELD_INTEGER:
+			appendStringInfo(json, "%d", *(const int *) place);
+			break;
+		case FIELD_REAL:
+			float_to_shortest_decimal_buf(*(const float *) place, number);
+			appendStringInfoString(json, number);
+			break;
+		case FIELD_BOOLEAN:
+			appendStringInfoString(json, *(const bool *) place ? "true" : "false");
+			break;
+		case FIELD_WORD:
+			appendStringInfo(json, "\"%s\"", field->words[*(const int *) place]);
+			break;
+	}
+}
+
+static bool
+read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
+{
+	char *place = (char *) config + field->offset;
+	double number;
+
+	switch (field->type)
+	{
+		case FIELD_INTEGER:
+			if (!read_number(&number, value) || number != floor(number) || number < 0 || number > INT_MAX)
+				return false;
+			*(int *) place = (int) number;
+			return true;
+		case FIELD_REAL:
+			if (!read_number(&number, value) || fabs(number) > FLT_MAX)
+				return false;
+			*(float *) place = (float) number;
+			return true;
+		case FIELD_BOOLEAN:
+			if (value->type != jbvBool)
+				return false;
+			*(bool *) place = value->val.boolean;
+			return true;
+		case FIELD_WORD:
+			if (value->type != jbvString)
+				return false;
+			for (int i = 0; field->words[i] != NULL; i++)
+			{
+				if (strlen(field->words[i]) == value->val.string.len &&
+					memcmp(field->words[i], value->val.string.val, value->val.string.len) == 0)
+				{
+					*(int *) place = i;
+					return true;
+				}
+			}
+			return false;
+	}
+	return false;
+}
+
+static bool
+read_number(double *number, const JsonbValue *value)
+{
+	if (value->type != jbvNumeric)
+		return false;
+	*number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+	return true;
+}

@@ -1,0 +1,114 @@
+/*
+ * src/settings.c
+ *
+ * Defines the settings of the extension, and turns those that say "by the machine" into numbers.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "engine/engine.h"
+#include "settings.h"
+
+#define MAX_NICE 19
+#define ASSUMED_MEMORY_MB 1024 /* where the machine does not say how much it has */
+
+int gpt_max_workers = 1;
+int gpt_train_threads = 0;
+int gpt_threads = 1;
+int gpt_max_memory = 0;
+char *gpt_nice = NULL;
+int gpt_read_timeout = 3600;
+int gpt_max_corpus_size = 64 * 1024;
+bool gpt_autostart = true;
+char *gpt_blas_library = NULL;
+
+static void define_job_settings(void);
+static void define_compute_settings(void);
+static bool check_nice(char **value, void **extra, GucSource source);
+
+void
+gpt_settings_define(void)
+{
+	define_job_settings();
+	define_compute_settings();
+}
+
+int
+gpt_settings_train_threads(void)
+{
+	long cores;
+
+	if (gpt_train_threads > 0)
+		return gpt_train_threads;
+	cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return (int) Max(1, Min(cores / 2, LM_MAX_THREADS));
+}
+
+int64
+gpt_settings_max_memory(void)
+{
+	int64 pages;
+	int64 page_size;
+
+	if (gpt_max_memory > 0)
+		return (int64) gpt_max_memory * 1024 * 1024;
+	pages = sysconf(_SC_PHYS_PAGES);
+	page_size = sysconf(_SC_PAGESIZE);
+	if (pages <= 0 || page_size <= 0)
+		return (int64) ASSUMED_MEMORY_MB * 1024 * 1024;
+	return pages / 4 * page_size;
+}
+
+static void
+define_job_settings(void)
+{
+	DefineCustomIntVariable("gpt.max_workers", "Limits how many training jobs run at once in the cluster.", NULL,
+							&gpt_max_workers, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("gpt.nice", "Sets the priority of training jobs: idle, or a nice level from 0 to 19.", NULL,
+							   &gpt_nice, "idle", PGC_SIGHUP, 0, check_nice, NULL, NULL);
+	DefineCustomIntVariable("gpt.read_timeout", "Limits how long a job may read its query.", "0 means no limit.",
+							&gpt_read_timeout, 3600, 0, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.max_corpus_size", "Limits how much text a job may read.", NULL,
+							&gpt_max_corpus_size, 64 * 1024, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("gpt.autostart", "Starts the jobs that a restart of the server cut off.",
+							 "Off keeps the jobs of a cloned cluster from continuing.",
+							 &gpt_autostart, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_compute_settings(void)
+{
+	DefineCustomIntVariable("gpt.train_threads", "Sets how many threads a training job uses.",
+							"0 means half of the machine's cores, at least one.",
+							&gpt_train_threads, 0, 0, LM_MAX_THREADS, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.threads", "Sets how many threads a session uses to generate and score.",
+							"Parallel workers always use one.",
+							&gpt_threads, 1, 1, LM_MAX_THREADS, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.max_memory", "Limits the memory of one training job, and of one session's models.",
+							"It is checked before memory is taken. 0 means a quarter of the machine's memory.",
+							&gpt_max_memory, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
+							   "Empty means to look in the usual places, \"none\" to use the built-in kernels.",
+							   &gpt_blas_library, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+}
+
+static bool
+check_nice(char **value, void **extra, GucSource source)
+{
+	char *end;
+	long level;
+
+	if (strcmp(*value, "idle") == 0)
+		return true;
+	errno = 0;
+	level = strtol(*value, &end, 10);
+	if (errno == 0 && end != *value && *end == '\0' && level >= 0 && level <= MAX_NICE)
+		return true;
+	GUC_check_errdetail("It must be \"idle\" or a number from 0 to %d.", MAX_NICE);
+	return false;
+}
