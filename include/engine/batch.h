@@ -11,7 +11,9 @@
  * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A window of
  * length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last target of a window is
  * the first input of the next, so n is at most context + 1. Windows stand in the order of training of a
- * corpus that is not shuffled; training windows first, then validation windows.
+ * corpus that is not shuffled; training windows first, then validation windows. The windows of each side
+ * follow each other in the file: its stream is what lies between its first window's first id and its last
+ * window's last.
  */
 #ifndef LM_BATCH_H
 #define LM_BATCH_H
@@ -79,12 +81,24 @@ typedef struct LmDataset
 	uint64_t seed;
 } LmDataset;
 
-/* Checks the header, every window against n_tokens, and ids against the vocabulary. LM_ERR_FORMAT. */
+/*
+ * How a document of n ids is cut: into as few windows as its n - 1 predictions need, of nearly equal length, so
+ * that every id but the first is predicted exactly once and none with a short past only because it came last.
+ * Window i of lm_windows_count; offset is the document's first id in the file. Fewer than 2 ids have no window.
+ */
+uint64_t lm_windows_count(uint64_t n, int context);
+LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
+
+/*
+ * Sets base, size, header and windows of dataset; the other fields are the caller's to set. base is aligned to
+ * 8 and outlives the dataset. Checks the header, every window against n_tokens and the one before it, and ids
+ * against the vocabulary. LM_ERR_FORMAT.
+ */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 
 /*
- * Where training stands: the number of windows drawn since the beginning. With the dataset it determines
- * every later batch.
+ * Where training stands: the number of windows (JOINED: of crops) drawn since the beginning. With the dataset
+ * it determines every later batch.
  */
 typedef struct LmCursor
 {
@@ -92,15 +106,21 @@ typedef struct LmCursor
 } LmCursor;
 
 /*
- * Fills batch with up to max_tokens tokens and, JOINED, max_sequences crops: whole windows while they fit,
- * in the order of the epoch (drawn / n_train_windows). `example` numbers go on from *example. At least one window.
+ * Fills batch with up to max_tokens tokens: at least one window. `example` numbers go on from *example, which
+ * the caller sets to 0 at the beginning of a step. Weights are 1.
+ *   PACKED: whole windows in the order of the epoch (drawn / n_train_windows) until the next does not fit;
+ *   the order of an epoch is a permutation keyed by (seed, LM_RANDOM_ORDER, epoch), or the file's.
+ *   JOINED: up to max_sequences crops of context tokens, each beginning at any place of the training stream
+ *   that leaves context + 1 ids, drawn uniformly by (seed, LM_RANDOM_CROP, drawn). A shorter stream is one crop.
+ * LM_ERR_ARGUMENT when a window exceeds max_tokens, the context or the batch's capacity, or there is none.
  */
 bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
 					 int max_sequences, LmError *error);
 
 /*
- * The validation windows from number *next on, same packing, fixed order; false in *more when they are over.
- * JOINED: the validation stream in windows of context.
+ * The validation windows from number *next on, same packing, in the file's order; false in *more when they are
+ * over, and an empty batch where there are none. JOINED: the validation stream in windows of context, of which
+ * each begins where the one before ended.
  */
 bool lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset, int max_tokens,
 						   LmError *error);

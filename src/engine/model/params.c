@@ -63,6 +63,7 @@ static const Kind kinds[] = {
 
 static bool exists(const LmConfig *config, LmParamKind kind);
 static int size_of(const LmConfig *config, Size size);
+static bool padded_count(size_t *count, size_t rows, size_t columns);
 static bool add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error);
 static bool add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error);
 
@@ -110,6 +111,36 @@ lm_param_table_size(const LmConfig *config)
 	return sizeof(LmParamTable) + n * sizeof(LmParam);
 }
 
+bool
+lm_param_total(size_t *total, const LmConfig *config)
+{
+	size_t bytes;
+
+	*total = 0;
+	for (int i = 0; i < LM_PARAM_KINDS; i++)
+	{
+		size_t count;
+
+		if (!exists(config, kinds[i].kind))
+			continue;
+		if (!padded_count(&count, size_of(config, kinds[i].rows), size_of(config, kinds[i].columns)) ||
+			!lm_size_multiply(&count, count, kinds[i].in_block ? config->layers : 1) ||
+			!lm_size_add(total, *total, count))
+			return false;
+	}
+	return lm_size_multiply(&bytes, *total, sizeof(float));
+}
+
+/* rows x columns, rounded up so that the next parameter is aligned */
+static bool
+padded_count(size_t *count, size_t rows, size_t columns)
+{
+	if (!lm_size_multiply(count, rows, columns) || !lm_size_add(count, *count, ALIGN_FLOATS - 1))
+		return false;
+	*count -= *count % ALIGN_FLOATS;
+	return true;
+}
+
 /* Appends the kinds first .. last that the configuration has. */
 static bool
 add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error)
@@ -139,9 +170,8 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 		snprintf(param->file_name, sizeof param->file_name, "transformer.h.%d.%s", layer, kind->file_name);
 	}
 	param->offset = table->total;
-	if (!lm_size_multiply(&param->count, param->rows, param->columns) ||
-		!lm_size_add(&padded, param->count, ALIGN_FLOATS - 1) ||
-		!lm_size_add(&table->total, table->total, padded / ALIGN_FLOATS * ALIGN_FLOATS) ||
+	param->count = (size_t) param->rows * (size_t) param->columns;
+	if (!padded_count(&padded, param->rows, param->columns) || !lm_size_add(&table->total, table->total, padded) ||
 		!lm_size_multiply(&bytes, table->total, sizeof(float)))
 		return lm_fail(error, LM_ERR_LIMIT, -1, "the model's parameters exceed the address space");
 	table->parameter_count += param->count;

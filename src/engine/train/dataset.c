@@ -1,0 +1,267 @@
+/*
+ * src/engine/train/dataset.c
+ *
+ * From a token file to batches. The file comes from disk: nothing in it is believed before it is checked.
+ */
+#include <string.h>
+
+#include "engine/batch.h"
+
+/* A run of ids that is read as one text. */
+typedef struct Stream
+{
+	uint64_t offset;
+	uint64_t length;
+} Stream;
+
+static bool check_header(const LmDatasetHeader *header, size_t size, LmError *error);
+static bool check_windows(const LmDataset *dataset, LmError *error);
+static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, LmError *error);
+static bool check_ids(const LmDataset *dataset, LmError *error);
+static int32_t id_at(const LmDataset *dataset, uint64_t i);
+static LmWindow training_window(const LmDataset *dataset, uint64_t drawn);
+static LmWindow training_crop(const LmDataset *dataset, uint64_t drawn);
+static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
+static Stream stream_of(const LmDataset *dataset, bool validation);
+static bool check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens, LmError *error);
+static void append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example);
+
+uint64_t
+lm_windows_count(uint64_t n, int context)
+{
+	return n < 2 ? 0 : (n - 2) / (uint64_t) context + 1;
+}
+
+LmWindow
+lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context)
+{
+	uint64_t count = lm_windows_count(n, context);
+	uint64_t share = (n - 1) / count, rest = (n - 1) % count;
+
+	/* The first `rest` windows have one prediction more. */
+	uint64_t first = i * share + (i < rest ? i : rest);
+
+	return (LmWindow){offset + first, (uint32_t) (share + (i < rest) + 1), 0};
+}
+
+bool
+lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error)
+{
+	const LmDatasetHeader *header = base;
+
+	if ((uintptr_t) base % 8 != 0 || size < sizeof *header || memcmp(header->magic, LM_DATASET_MAGIC, 8) != 0)
+		return lm_fail(error, LM_ERR_FORMAT, 0, "the token file does not begin with a header");
+	if (!check_header(header, size, error))
+		return false;
+	dataset->base = base;
+	dataset->size = size;
+	dataset->header = header;
+	dataset->windows = (const LmWindow *) ((const char *) base + header->windows_offset);
+	return check_windows(dataset, error) && check_ids(dataset, error);
+}
+
+static bool
+check_header(const LmDatasetHeader *header, size_t size, LmError *error)
+{
+	uint64_t n_windows, ids_size, windows_size, end;
+
+	if (header->token_size != 2 && header->token_size != 4)
+		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has ids of %u bytes", header->token_size);
+	if (header->vocabulary < 1 || header->vocabulary > INT32_MAX)
+		return lm_fail(error, LM_ERR_FORMAT, 12, "the token file has a vocabulary of %u", header->vocabulary);
+	if (header->windows_offset % 8 != 0 || !lm_size_multiply(&ids_size, header->n_tokens, header->token_size) ||
+		!lm_size_add(&end, ids_size, sizeof *header) || end > header->windows_offset)
+		return lm_fail(error, LM_ERR_FORMAT, 16, "the token file's ids do not end before its windows");
+	if (!lm_size_add(&n_windows, header->n_train_windows, header->n_validation_windows) ||
+		!lm_size_multiply(&windows_size, n_windows, sizeof(LmWindow)) ||
+		!lm_size_add(&end, header->windows_offset, windows_size) || end > size)
+		return lm_fail(error, LM_ERR_FORMAT, 24, "the token file is shorter than its windows");
+	return true;
+}
+
+static bool
+check_windows(const LmDataset *dataset, LmError *error)
+{
+	const LmDatasetHeader *header = dataset->header;
+
+	return check_side(dataset, 0, header->n_train_windows, header->train_tokens, error) &&
+		   check_side(dataset, header->n_train_windows, header->n_validation_windows, header->validation_tokens, error);
+}
+
+/* The windows of one side lie in the file, in ascending order, and have as many predictions as the header says. */
+static bool
+check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, LmError *error)
+{
+	uint64_t n_tokens = dataset->header->n_tokens, sum = 0;
+
+	for (uint64_t i = first; i < first + count; i++)
+	{
+		const LmWindow *window = &dataset->windows[i];
+
+		if (window->length < 2 || window->offset > n_tokens || window->length > n_tokens - window->offset ||
+			(i > first && window->offset < window[-1].offset))
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file is out of range",
+						   (unsigned long long) i);
+		sum += window->length - 1;
+	}
+	if (sum != predictions)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file's windows have %llu predictions, its header says %llu",
+					   (unsigned long long) sum, (unsigned long long) predictions);
+	return true;
+}
+
+static bool
+check_ids(const LmDataset *dataset, LmError *error)
+{
+	uint64_t n_tokens = dataset->header->n_tokens;
+	uint32_t vocabulary = dataset->header->vocabulary;
+
+	for (uint64_t i = 0; i < n_tokens; i++)
+		if ((uint32_t) id_at(dataset, i) >= vocabulary)
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "id %u of the token file is outside its vocabulary of %u",
+						   (uint32_t) id_at(dataset, i), vocabulary);
+	return true;
+}
+
+static int32_t
+id_at(const LmDataset *dataset, uint64_t i)
+{
+	const void *ids = dataset->header + 1;
+
+	return dataset->header->token_size == 2 ? ((const uint16_t *) ids)[i] : (int32_t) ((const uint32_t *) ids)[i];
+}
+
+bool
+lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
+				int max_sequences, LmError *error)
+{
+	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
+
+	batch->n_tokens = 0;
+	if (dataset->header->n_train_windows == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the token file has no training windows");
+	for (int n = 0; !joined || n < max_sequences || n == 0; n++)
+	{
+		LmWindow window = joined ? training_crop(dataset, cursor->drawn) : training_window(dataset, cursor->drawn);
+
+		if (!check_room(batch, dataset, window, max_tokens, error))
+			return false;
+		if ((int) window.length - 1 > max_tokens - batch->n_tokens)
+			break;
+		append(batch, dataset, window, (*example)++);
+		cursor->drawn++;
+	}
+	return true;
+}
+
+bool
+lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset, int max_tokens,
+					  LmError *error)
+{
+	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
+	uint64_t count = dataset->header->n_validation_windows;
+
+	if (joined)
+		count = lm_windows_count(stream_of(dataset, true).length, dataset->context);
+	batch->n_tokens = 0;
+	for (; *next < count; (*next)++)
+	{
+		LmWindow window = joined ? validation_crop(dataset, *next)
+								 : dataset->windows[dataset->header->n_train_windows + *next];
+
+		if (!check_room(batch, dataset, window, max_tokens, error))
+			return false;
+		if ((int) window.length - 1 > max_tokens - batch->n_tokens)
+			break;
+		append(batch, dataset, window, (int32_t) *next);
+	}
+	*more = *next < count;
+	return true;
+}
+
+static LmWindow
+training_window(const LmDataset *dataset, uint64_t drawn)
+{
+	uint64_t count = dataset->header->n_train_windows;
+	uint64_t i = drawn % count;
+
+	if (dataset->shuffle)
+		i = lm_random_permute(lm_key(dataset->seed, LM_RANDOM_ORDER, drawn / count, 0), i, count);
+	return dataset->windows[i];
+}
+
+static LmWindow
+training_crop(const LmDataset *dataset, uint64_t drawn)
+{
+	Stream stream = stream_of(dataset, false);
+	uint64_t length = (uint64_t) dataset->context + 1;
+	LmKey key = lm_key(dataset->seed, LM_RANDOM_CROP, 0, 0);
+	double uniform;
+
+	if (stream.length <= length)
+		return (LmWindow){stream.offset, (uint32_t) stream.length, 0};
+	uniform = lm_random_uniform(key, (uint32_t) drawn, (uint32_t) (drawn >> 32), 0);
+	/* Below 1 by at least 2^-53, so the product stays below a count of places under 2^53. */
+	return (LmWindow){stream.offset + (uint64_t) (uniform * (double) (stream.length - length + 1)), (uint32_t) length, 0};
+}
+
+static LmWindow
+validation_crop(const LmDataset *dataset, uint64_t i)
+{
+	Stream stream = stream_of(dataset, true);
+	uint64_t first = i * (uint64_t) dataset->context;
+	uint64_t length = stream.length - first;
+
+	if (length > (uint64_t) dataset->context + 1)
+		length = (uint64_t) dataset->context + 1;
+	return (LmWindow){stream.offset + first, (uint32_t) length, 0};
+}
+
+static Stream
+stream_of(const LmDataset *dataset, bool validation)
+{
+	const LmDatasetHeader *header = dataset->header;
+	const LmWindow *windows = dataset->windows + (validation ? header->n_train_windows : 0);
+	uint64_t count = validation ? header->n_validation_windows : header->n_train_windows;
+	Stream stream = {0, 0};
+
+	if (count == 0)
+		return stream;
+	stream.offset = windows[0].offset;
+	stream.length = windows[count - 1].offset + windows[count - 1].length - stream.offset;
+	return stream;
+}
+
+/* Whether a window is possible in an empty batch. */
+static bool
+check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens, LmError *error)
+{
+	uint32_t n = window.length - 1;
+
+	if (n > (uint32_t) dataset->context)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a window of %u tokens is longer than the context of %d", n,
+					   dataset->context);
+	if (max_tokens > batch->capacity || n > (uint32_t) max_tokens)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a window of %u tokens does not fit a batch of %d (capacity %d)", n,
+					   max_tokens, batch->capacity);
+	return true;
+}
+
+static void
+append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example)
+{
+	int start = batch->n_tokens, n = (int) window.length - 1;
+
+	for (int i = 0; i < n; i++)
+	{
+		int row = start + i;
+
+		batch->tokens[row] = id_at(dataset, window.offset + (uint64_t) i);
+		batch->targets[row] = id_at(dataset, window.offset + (uint64_t) i + 1);
+		batch->weights[row] = 1.0f;
+		batch->positions[row] = i;
+		batch->starts[row] = start;
+		batch->examples[row] = example;
+	}
+	batch->n_tokens += n;
+}

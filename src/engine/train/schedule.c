@@ -1,0 +1,49 @@
+/*
+ * src/engine/train/schedule.c
+ *
+ * The options of training, and the learning rate of each step.
+ */
+#include <math.h>
+
+#include "engine/trainer.h"
+
+#ifndef M_PI
+#define M_PI 3.14159265358979323846
+#endif
+
+LmTrainOptions
+lm_train_options_default(void)
+{
+	return (LmTrainOptions){
+		.max_tokens = 4096,
+		.schedule = LM_SCHEDULE_COSINE,
+		.learning_rate = 1e-3,
+		.min_learning_rate = 1e-4,
+		.warmup_steps = 100,
+		.steps = 1000,
+		.weight_decay = 0.1,
+		.beta1 = 0.9,
+		.beta2 = 0.95,
+		.epsilon = 1e-8,
+		.grad_clip = 1.0,
+		.seed = 0,
+	};
+}
+
+double
+lm_learning_rate(const LmTrainOptions *options, int64_t step)
+{
+	double rate = options->learning_rate, minimum = options->min_learning_rate;
+	double progress;
+
+	if (step < options->warmup_steps)
+		return rate * (double) (step + 1) / (double) options->warmup_steps;
+	if (options->schedule == LM_SCHEDULE_CONSTANT)
+		return rate;
+	if (step >= options->steps)
+		return minimum;
+	progress = (double) (step - options->warmup_steps) / (double) (options->steps - options->warmup_steps);
+	if (options->schedule == LM_SCHEDULE_LINEAR)
+		return rate + progress * (minimum - rate);
+	return minimum + 0.5 * (1 + cos(M_PI * progress)) * (rate - minimum);
+}

@@ -1,0 +1,353 @@
+/*
+ * src/engine/train/trainer.c
+ *
+ * The step: from batches to an update of the parameters.
+ *
+ * Memory is five blocks: the trainer, the table, parameters with gradient, the two moments, activations. The
+ * update is the only thing that changes parameters and moments; it runs while the engine is held, so a step
+ * is done or not done.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/trainer.h"
+#include "model/network.h"
+
+/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
+#define BLOCK_OVERHEAD (64 + sizeof(void *))
+
+/* torch.nn.utils.clip_grad_norm_ divides by norm + 1e-6. */
+#define CLIP_EPSILON 1e-6
+
+struct LmTrainer
+{
+	LmEngine *engine;
+	LmTrainOptions options;
+	int capacity;
+	LmParamTable *table;
+	float *params; /* and the gradient behind them */
+	float *gradient;
+	float *moments1; /* and moments2 behind them */
+	float *moments2;
+	void *activations;
+	void *squares; /* scratch of the norm */
+	LmNetwork network;
+};
+
+typedef struct Sizes
+{
+	size_t table;
+	size_t pair; /* two blocks of parameters */
+	size_t activations;
+	size_t all; /* as allocated */
+} Sizes;
+
+static bool sizes_of(Sizes *sizes, const LmConfig *config, int max_tokens, int n_threads, LmError *error);
+static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, int max_tokens,
+					int n_threads);
+static bool allocate(LmTrainer *trainer, const LmConfig *config, LmError *error);
+static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
+static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
+							 int n_micro_batches, LmError *error);
+static double sum_weights(const LmBatch *batches, int n);
+static void update(LmTrainer *trainer, const LmStepResult *result, int64_t step);
+
+bool
+lm_trainer_memory(size_t *bytes, const LmConfig *config, int max_tokens, int n_threads, LmError *error)
+{
+	LmConfig checked = *config;
+	Sizes sizes;
+
+	if (!lm_config_check(&checked, error) || !sizes_of(&sizes, &checked, max_tokens, n_threads, error))
+		return false;
+	*bytes = sizes.all;
+	return true;
+}
+
+static bool
+sizes_of(Sizes *sizes, const LmConfig *config, int max_tokens, int n_threads, LmError *error)
+{
+	LmTrainer counted = {0};
+	LmArena arena = {0};
+	size_t total;
+	bool fits;
+
+	if (max_tokens < 1)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible", max_tokens);
+	fits = lm_param_total(&total, config) && lm_size_multiply(&sizes->pair, total, 2 * sizeof(float));
+	if (fits)
+		lay_out(&counted, &arena, config, total, max_tokens, n_threads);
+	sizes->table = lm_param_table_size(config);
+	sizes->activations = arena.used;
+	sizes->all = sizeof(LmTrainer) + sizes->table + 5 * BLOCK_OVERHEAD;
+	if (!fits || arena.overflow || !lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->pair) || !lm_size_add(&sizes->all, sizes->all, sizes->pair))
+		return lm_fail(error, LM_ERR_LIMIT, -1, "training would need more memory than the address space has");
+	return true;
+}
+
+static void
+lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, int max_tokens, int n_threads)
+{
+	lm_network_layout(&trainer->network, arena, config, max_tokens, n_threads);
+	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
+}
+
+LmTrainer *
+lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error)
+{
+	const LmHost *host = lm_engine_host(engine);
+	LmConfig checked = *config;
+	LmTrainer *trainer;
+
+	if (!lm_config_check(&checked, error))
+		return NULL;
+	trainer = lm_allocate(host, sizeof *trainer);
+	if (!trainer)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for training");
+		return NULL;
+	}
+	trainer->engine = engine;
+	trainer->options = *options;
+	trainer->capacity = options->max_tokens;
+	trainer->network.engine = engine;
+	if (!allocate(trainer, &checked, error))
+	{
+		lm_trainer_free(trainer);
+		return NULL;
+	}
+	lm_params_init(trainer->params, trainer->table, options->seed);
+	return trainer;
+}
+
+static bool
+allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
+{
+	const LmHost *host = lm_engine_host(trainer->engine);
+	int n_threads = lm_engine_threads(trainer->engine);
+	LmArena arena = {0};
+	Sizes sizes;
+
+	if (!sizes_of(&sizes, config, trainer->capacity, n_threads, error))
+		return false;
+	trainer->table = lm_param_table_create(host, config, error);
+	if (!trainer->table)
+		return false;
+	trainer->params = lm_allocate(host, sizes.pair);
+	trainer->moments1 = lm_allocate(host, sizes.pair);
+	trainer->activations = lm_allocate(host, sizes.activations);
+	if (!trainer->params || !trainer->moments1 || !trainer->activations)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB", sizes.all >> 20);
+	trainer->gradient = trainer->params + trainer->table->total;
+	trainer->moments2 = trainer->moments1 + trainer->table->total;
+	arena.base = trainer->activations;
+	lay_out(trainer, &arena, config, trainer->table->total, trainer->capacity, n_threads);
+	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient);
+	return true;
+}
+
+void
+lm_trainer_free(LmTrainer *trainer)
+{
+	const LmHost *host;
+
+	if (!trainer)
+		return;
+	host = lm_engine_host(trainer->engine);
+	lm_free(host, trainer->activations);
+	lm_free(host, trainer->moments1);
+	lm_free(host, trainer->params);
+	lm_param_table_free(host, trainer->table);
+	lm_free(host, trainer);
+}
+
+bool
+lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches, int n_micro_batches,
+				LmReduce reduce, void *reduce_context, LmError *error)
+{
+	LmEngine *engine = trainer->engine;
+	size_t total = trainer->table->total;
+
+	memset(result, 0, sizeof *result);
+	result->learning_rate = lm_learning_rate(&trainer->options, step);
+	lm_engine_begin(engine);
+	if (!compute_gradient(result, trainer, step, batches, n_micro_batches, error))
+		return false;
+	if (reduce && !reduce(reduce_context, trainer->gradient, total, error))
+		return false;
+	result->grad_norm = sqrt(lm_sum_squares(engine, trainer->gradient, total, trainer->squares));
+	if (lm_engine_stopped(engine))
+		return lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
+	if (!isfinite(result->loss))
+		return lm_fail(error, LM_ERR_NUMERIC, step, "loss is not finite at step %lld", (long long) step);
+	if (!isfinite(result->grad_norm))
+		return lm_fail(error, LM_ERR_NUMERIC, step, "gradient is not finite at step %lld", (long long) step);
+	lm_engine_hold(engine, true);
+	update(trainer, result, step);
+	lm_engine_hold(engine, false);
+	return true;
+}
+
+/* zero -> forward, loss and backward of each micro-batch */
+static bool
+compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches, int n_micro_batches,
+				 LmError *error)
+{
+	LmNetwork *network = &trainer->network;
+	double weight;
+
+	for (int i = 0; i < n_micro_batches; i++)
+		if (!check_batch(trainer, &batches[i], error))
+			return false;
+	weight = sum_weights(batches, n_micro_batches);
+	if (!(weight > 0) || !isfinite(weight))
+		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g", (long long) step, weight);
+	lm_zero(trainer->engine, trainer->gradient, trainer->table->total);
+	for (int i = 0; i < n_micro_batches; i++)
+	{
+		LmPass pass = {.batch = &batches[i], .training = true, .seed = trainer->options.seed, .step = step};
+
+		lm_network_forward(network, &pass);
+		result->loss += lm_network_loss(network, &pass, (float) (1 / weight));
+		lm_network_backward(network, &pass);
+		result->tokens += batches[i].n_tokens;
+		if (lm_engine_stopped(trainer->engine))
+			return lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
+	}
+	result->loss /= weight;
+	return true;
+}
+
+static double
+sum_weights(const LmBatch *batches, int n)
+{
+	double sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += lm_batch_weight(&batches[i]);
+	return sum;
+}
+
+/* Everything that the network uses as an index. */
+static bool
+check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
+{
+	const LmConfig *config = &trainer->table->config;
+
+	if (batch->n_tokens < 1 || batch->n_tokens > trainer->capacity)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not within 1 .. %d", batch->n_tokens,
+					   trainer->capacity);
+	for (int i = 0; i < batch->n_tokens; i++)
+	{
+		int start = batch->starts[i], position = batch->positions[i];
+
+		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary || batch->targets[i] >= config->vocabulary)
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the vocabulary", i);
+		if (position < 0 || position >= config->context || start < 0 || start > i)
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context", i);
+	}
+	return true;
+}
+
+/* Clips by scaling the gradient while it is read, so the block itself stays as computed. */
+static void
+update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
+{
+	const LmTrainOptions *options = &trainer->options;
+	double clip = options->grad_clip > 0 ? options->grad_clip / (result->grad_norm + CLIP_EPSILON) : 1;
+	LmAdamW adamw = {
+		.rate = (float) result->learning_rate,
+		.beta1 = (float) options->beta1,
+		.beta2 = (float) options->beta2,
+		.epsilon = (float) options->epsilon,
+		.correction1 = (float) (1 - pow(options->beta1, (double) (step + 1))),
+		.correction2 = (float) (1 - pow(options->beta2, (double) (step + 1))),
+		.gradient_scale = clip < 1 ? (float) clip : 1.0f,
+	};
+
+	for (int i = 0; i < trainer->table->n_params; i++)
+	{
+		const LmParam *param = &trainer->table->params[i];
+		size_t at = param->offset;
+
+		adamw.decay = param->decay ? (float) options->weight_decay : 0.0f;
+		lm_adamw_update(trainer->engine, trainer->params + at, trainer->moments1 + at, trainer->moments2 + at,
+						trainer->gradient + at, param->count, &adamw);
+	}
+}
+
+bool
+lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch, LmError *error)
+{
+	LmPass pass = {.batch = batch};
+	double loss;
+
+	if (!check_batch(trainer, batch, error))
+		return false;
+	lm_engine_begin(trainer->engine);
+	lm_network_forward(&trainer->network, &pass);
+	loss = lm_network_loss(&trainer->network, &pass, 0);
+	if (lm_engine_stopped(trainer->engine))
+		return lm_fail(error, LM_ERR_STOPPED, -1, "evaluation was stopped");
+	*sum += loss;
+	*weight += lm_batch_weight(batch);
+	return true;
+}
+
+bool
+lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error)
+{
+	LmPass pass = {.batch = batch};
+
+	if (!check_batch(trainer, batch, error))
+		return false;
+	lm_engine_begin(trainer->engine);
+	lm_network_forward(&trainer->network, &pass);
+	lm_network_logits(&trainer->network, out, &pass);
+	if (lm_engine_stopped(trainer->engine))
+		return lm_fail(error, LM_ERR_STOPPED, -1, "evaluation was stopped");
+	return true;
+}
+
+const LmParamTable *
+lm_trainer_table(const LmTrainer *trainer)
+{
+	return trainer->table;
+}
+
+LmParamTable *
+lm_trainer_table_mutable(LmTrainer *trainer)
+{
+	return trainer->table;
+}
+
+float *
+lm_trainer_params(LmTrainer *trainer)
+{
+	return trainer->params;
+}
+
+float *
+lm_trainer_gradient(LmTrainer *trainer)
+{
+	return trainer->gradient;
+}
+
+float *
+lm_trainer_moments1(LmTrainer *trainer)
+{
+	return trainer->moments1;
+}
+
+float *
+lm_trainer_moments2(LmTrainer *trainer)
+{
+	return trainer->moments2;
+}
+
+LmTrainOptions *
+lm_trainer_options(LmTrainer *trainer)
+{
+	return &trainer->options;
+}
