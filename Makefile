@@ -4,6 +4,10 @@
 #   make install    installs it; make installcheck runs its SQL tests against a running server
 #   make check      installs what is missing, builds, runs every test in private clusters, sums up
 #   make demo       trains a model on the bundled sample in a private cluster and shows what it does
+#   make demo-stop  stops the demo's cluster
+#   make packages   installs the Debian packages that are missing (scripts/packages.txt)
+#   make unit       runs the engine's unit tests, with SANITIZE=1 under ASan and UBSan
+#   make format     formats the C files
 #   make bench      measures; see bench/README.md
 #
 # The engine (src/engine) is compiled without the server's include path: that is the border between the layers.
@@ -21,14 +25,18 @@ ALL_HEADERS = $(wildcard include/*.h include/engine/*.h src/engine/*/*.h)
 DATA_built = sql/gpt--$(VERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/gpt--*--*.sql))
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),.) --expecteddir=.
+REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),build) --load-extension=gpt
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = $(REGRESS_OPTS)
 EXTRA_CLEAN = build sql/gpt--$(VERSION).sql
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 WERROR ?=
 PG_CPPFLAGS = -Iinclude
-PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
+# Only what is marked PGDLLEXPORT leaves the library: SQL functions, worker entry points and _PG_init.
+PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla -fvisibility=hidden \
+	-DPGDLLEXPORT='__attribute__((visibility("default")))' $(WERROR)
 SHLIB_LINK = -licuuc -licui18n -lpthread -ldl -lm
 
 # The engine's own flags. -ffp-contract=off: a fused multiply-add is written where it is wanted.
@@ -44,8 +52,14 @@ SIMD_FLAGS_avx512 =
 endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
+# These targets do without pg_config, which their scripts may have to install first.
+HOUSE = check demo demo-stop packages format format-check unit unit-programs
 PG_CONFIG ?= pg_config
-ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
+ifeq ($(filter-out $(HOUSE),$(or $(MAKECMDGOALS),all)),)
+check demo:
+	@scripts/$@.sh
+
+else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
 override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -90,4 +104,18 @@ unit-programs: $(UNIT_PROGRAMS)
 unit: unit-programs
 	prove $(if $(VERBOSE),-v) $(UNIT_PROGRAMS)
 
-.PHONY: unit unit-programs
+demo-stop:
+	scripts/demo.sh stop
+
+packages:
+	scripts/packages.sh
+
+format:
+	clang-format -i $(FORMATTED)
+
+format-check:
+	clang-format --dry-run -Werror $(FORMATTED)
+
+FORMATTED = $(wildcard src/*.c src/engine/*/*.[ch] include/*.h include/engine/*.h test/unit/*.[ch])
+
+.PHONY: $(HOUSE)

@@ -1,0 +1,66 @@
+#!/bin/bash
+#
+# scripts/border.sh SOURCE - holds the border between the layers, on the built tree SOURCE. Prints TAP.
+#
+# The engine (src/engine) knows no server, keeps no state of its own, never allocates, prints, exits, jumps or opens
+# files; the library shows the server nothing but its SQL functions, worker entry points and _PG_init.
+set -u
+cd "$1" || exit 1
+count=0
+
+# ok NAME OUTPUT: passes when OUTPUT, the list of what breaks the rule, is empty.
+ok()
+{
+	count=$((count + 1))
+	if [ -z "$2" ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		echo "# ${2//$'\n'/$'\n'# }"
+	fi
+}
+
+mapfile -t objects < <(find src/engine -name '*.o' | sort)
+
+ok "the engine includes no server header" \
+	"$(grep -rnE '#include *[<"](postgres|fmgr|utils/|miscadmin|access/|catalog/|storage/|lib/)' src/engine include/engine)"
+
+ok "postgres.h is the first include of each server file and of no header" "$(
+	for file in src/*.c; do
+		[ ! -f "$file" ] || [ "$(grep -m 1 '#include' "$file")" = '#include "postgres.h"' ] || echo "$file"
+	done
+	grep -rln '#include "postgres.h"' include src/engine
+)"
+
+forbidden='malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf|posix_memalign|aligned_alloc'
+forbidden+='|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|fputc|fwrite|perror|write|dprintf'
+forbidden+='|exit|_exit|abort|longjmp|_longjmp|siglongjmp|raise|kill|signal|sigaction'
+forbidden+='|fopen|fdopen|freopen|open|open64|openat|creat|unlink|rename|rand|random|srand|time|setlocale'
+ok "the engine calls no function that allocates, prints, exits, jumps or opens files" \
+	"$(nm -A -u "${objects[@]}" | sed 's/__\([a-z]*\)_chk$/\1/' | grep -E " ($forbidden)\$")"
+
+ok "only one file of the engine loads libraries" \
+	"$(nm -A -u "${objects[@]}" | grep -E ' (dlopen|dlsym)$' | cut -d: -f1 | sort -u | tail -n +2)"
+
+# Objects of read-only sections and of .data.rel.ro are constants.
+ok "the engine has no mutable globals" \
+	"$(objdump -t "${objects[@]}" | awk '/file format/ { file = $1 }
+		($0 ~ / O / && $4 ~ /^\.(data|bss|tdata|tbss)/ && $4 !~ /^\.data\.rel\.ro/) || / \*COM\*/ { print file, $NF }
+		($0 ~ / O / && $3 ~ /^\.(data|bss|tdata|tbss)/ && $3 !~ /^\.data\.rel\.ro/) { print file, $NF }' |
+		grep -vE ' (__odr_asan.*|\.LC.*)$')"
+
+exported=$(nm -D --defined-only gpt.so | awk '{ print $2, $3 }')
+symbols=$(awk '{ print $2 }' <<<"$exported")
+functions=$(sed -n 's/^T pg_finfo_//p' <<<"$exported")
+ok "the library exports no data" "$(grep -v '^T' <<<"$exported")"
+ok "the library exports SQL functions, worker entry points and _PG_init only" \
+	"$(grep -vE '^(Pg_magic_func|_PG_init|pg_finfo_.*|gpt_[a-z_]*_main)$' <<<"$symbols" |
+		grep -vxF "${functions:-none}")"
+ok "_PG_init is exported" "$(grep -qx 'T _PG_init' <<<"$exported" || echo "it lacks PGDLLEXPORT: the server would not call it")"
+ok "each exported SQL function is declared in sql/gpt.sql" "$(
+	for function in $functions; do
+		grep -qE "(AS 'MODULE_PATHNAME'(, *'$function')?|$function)" sql/gpt.sql || echo "$function"
+	done
+)"
+
+echo "1..$count"
