@@ -53,7 +53,7 @@ endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
 # These targets do without pg_config, which their scripts may have to install first.
-HOUSE = check demo demo-stop packages format format-check unit unit-programs
+HOUSE = check demo demo-stop packages format format-check unit unit-programs bench bench-programs
 PG_CONFIG ?= pg_config
 ifeq ($(filter-out $(HOUSE),$(or $(MAKECMDGOALS),all)),)
 check demo:
@@ -103,6 +103,18 @@ unit-programs: $(UNIT_PROGRAMS)
 
 unit: unit-programs
 	prove $(if $(VERBOSE),-v) $(UNIT_PROGRAMS)
+
+# Benchmarks: programs of the engine alone, and what bench/run.sh does with them beside PyTorch.
+BENCH_PROGRAMS = $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
+
+$(BENCH_PROGRAMS): build/bench/%: bench/%.c $(wildcard bench/*.h) build/unit/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(ENGINE_CFLAGS) -Iinclude -Isrc/engine -o $@ $< build/unit/libengine.a $(UNIT_LIBS)
+
+bench-programs: $(BENCH_PROGRAMS)
+
+bench: bench-programs
+	bench/run.sh
 
 demo-stop:
 	scripts/demo.sh stop
