@@ -13,7 +13,7 @@
 # The engine (src/engine) is compiled without the server's include path: that is the border between the layers.
 
 EXTENSION = gpt
-VERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)
 MODULE_big = gpt
 
 ENGINE_SOURCES = $(sort $(wildcard src/engine/*/*.c))
@@ -22,13 +22,13 @@ SERVER_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 OBJS = $(SERVER_OBJS) $(ENGINE_OBJS)
 ALL_HEADERS = $(wildcard include/*.h include/engine/*.h src/engine/*/*.h)
 
-DATA_built = sql/gpt--$(VERSION).sql
+DATA_built = sql/gpt--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/gpt--*--*.sql))
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),build) --load-extension=gpt
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = $(REGRESS_OPTS)
-EXTRA_CLEAN = build sql/gpt--$(VERSION).sql
+EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
@@ -67,7 +67,7 @@ else
 all install installcheck:
 	@echo "$(PG_CONFIG) was not found: set PG_CONFIG, or run 'make packages' to install what the build needs" >&2; exit 1
 clean:
-	rm -rf build $(OBJS) gpt.so sql/gpt--$(VERSION).sql
+	rm -rf build $(OBJS) gpt.so sql/gpt--$(EXTVERSION).sql
 .PHONY: all install installcheck clean
 endif
 
@@ -76,7 +76,7 @@ $(ENGINE_OBJS): %.o: %.c $(ALL_HEADERS)
 
 $(SERVER_OBJS): $(ALL_HEADERS)
 
-sql/gpt--$(VERSION).sql: sql/gpt.sql gpt.control
+sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@
 
 # Unit tests: the engine alone, without a server. SANITIZE=1 builds engine and tests with ASan and UBSan.
