@@ -12,8 +12,15 @@
 /* A model with its tokenizer, pages and workspace, for one session: reused from call to call. */
 typedef struct LmSession LmSession;
 
-/* Bytes that a session takes for texts of up to the context, checked by the caller against its limit. */
+/*
+ * Bytes that lm_session_create allocates: what generating and scoring need beside the tokens of the text itself
+ * (LmTokens). Checked by the caller against its limit.
+ */
 bool lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error);
+/*
+ * Engine, model and tokenizer must outlive it. LM_ERR_ARGUMENT when the tokenizer has more tokens than the
+ * model; LM_ERR_LIMIT, LM_ERR_MEMORY.
+ */
 LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer, LmError *error);
 void lm_session_free(LmSession *session);
 
@@ -33,20 +40,28 @@ typedef struct LmSampling
 /*
  * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p -> min_p ->
  * renormalise. The random number is a function of (seed, output position). Masked: special tokens (the end
- * apart), U+0000, bytes that cannot continue the character begun. When the context is full its later half
- * is read again as new context.
+ * apart), U+0000, bytes that cannot continue the character begun. The token that stands in front of a scored
+ * text stands in front of the prompt too, as part of the context. When the context is full its later half
+ * is read again as new context. The text ends at an end token, at the stop string that is complete first (which
+ * is left out), at max_tokens, or where no token may follow; a character begun and not ended is left out.
+ * A session has one generation at a time.
  */
 typedef struct LmGeneration LmGeneration;
 
-/* *truncated is set when the prompt is longer than context - 1 tokens and its beginning was left out. */
+/*
+ * Copies sampling; stops need not live on. *truncated is set when the prompt is longer than context - 1 tokens:
+ * its last context - 1 are then the context, with nothing in front. LM_ERR_ARGUMENT for a value of sampling out
+ * of range, or an empty prompt where the tokenizer has neither beginning nor end; errors of lm_tokenizer_encode.
+ */
 LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling,
 								  bool *truncated, LmError *error);
 /*
  * The next piece of text: whole characters only, possibly empty while a character or a stop string is
- * undecided; it lives until the next call. *done after the last piece. LM_ERR_STOPPED between tokens.
+ * undecided; it lives until the next call. *done comes with the last piece. LM_ERR_STOPPED (the call may be
+ * repeated), LM_ERR_NUMERIC.
  */
 bool lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error);
-int lm_generation_tokens(const LmGeneration *generation); /* produced so far */
+int lm_generation_tokens(const LmGeneration *generation); /* produced so far, the end token not counted */
 void lm_generation_free(LmGeneration *generation);
 
 typedef struct LmScore
@@ -60,7 +75,8 @@ typedef struct LmScore
  * Scores a text: the tokenizer's beginning token, else end of text, stands in front; every token of the text
  * is scored once, the end is not; without such a token the first one is not scored. A text longer than the
  * context goes in windows with stride context / 2, each token scored once with at least context / 2 tokens
- * before it where the text has them. A text without tokens gives n_tokens 0.
+ * before it where the text has them. A text without tokens gives n_tokens 0. LM_ERR_NUMERIC for logits that
+ * are not finite, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
  */
 bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
 

@@ -1,0 +1,300 @@
+/*
+ * src/engine/serve/generate.c
+ *
+ * From a prompt to text, a token at a time. Bytes come out as whole characters, and only when they can no
+ * longer be the beginning of a stop string.
+ *
+ *   text   | given out by the last call | held back or new |
+ */
+#include <math.h>
+#include <string.h>
+
+#include "serve/session.h"
+
+struct LmGeneration
+{
+	LmSession *session;
+	LmSampling sampling; /* with stops of its own */
+	int32_t *window; /* [context] the tokens that the next one is predicted from */
+	int n_window;
+	int n_tokens; /* produced */
+	LmUtf8State state; /* at the end of the text */
+	bool finished;
+	char *text;
+	size_t size;
+	size_t given;
+};
+
+static bool check_sampling(const LmSampling *sampling, LmError *error);
+static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, int context);
+static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
+static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error);
+static bool next_token(LmGeneration *generation, int32_t *id, LmError *error);
+static void take_token(LmGeneration *generation, int32_t id);
+static void append_to_window(LmGeneration *generation, int32_t id);
+static void append_text(LmGeneration *generation, LmBytes bytes);
+static size_t longest_stop(const LmSampling *sampling);
+static size_t stop_at_end(const LmGeneration *generation);
+static size_t held_back(const LmGeneration *generation);
+static size_t whole_characters(const char *text, size_t size);
+
+LmGeneration *
+lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated,
+					LmError *error)
+{
+	LmTokens tokens = {0};
+	LmGeneration *generation = NULL;
+
+	*truncated = false;
+	if (check_sampling(sampling, error) && lm_tokenizer_encode(session->tokenizer, &tokens, prompt, size, error))
+		generation = create(session, sampling, error);
+	if (generation && !fill_window(generation, &tokens, truncated, error))
+	{
+		lm_generation_free(generation);
+		generation = NULL;
+	}
+	lm_tokens_free(lm_engine_host(session->engine), &tokens);
+	return generation;
+}
+
+static bool
+check_sampling(const LmSampling *sampling, LmError *error)
+{
+	if (!(sampling->temperature >= 0) || !isfinite(sampling->temperature))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "temperature %g is below 0", sampling->temperature);
+	if (!(sampling->top_p >= 0 && sampling->top_p <= 1))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "top_p %g is outside 0 .. 1", sampling->top_p);
+	if (!(sampling->min_p >= 0 && sampling->min_p <= 1))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "min_p %g is outside 0 .. 1", sampling->min_p);
+	if (!(sampling->repetition_penalty > 0) || !isfinite(sampling->repetition_penalty))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "repetition_penalty %g is not above 0", sampling->repetition_penalty);
+	return true;
+}
+
+static void
+lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, int context)
+{
+	lm_arena_take(arena, 1, sizeof *generation);
+	generation->window = lm_arena_take(arena, (size_t) context, sizeof(int32_t));
+	/* Held back: less than a stop string and less than a character; then comes one token. */
+	generation->text = lm_arena_take(arena, longest_stop(sampling) + 4 + LM_MAX_TOKEN_SIZE, 1);
+	generation->sampling.stops = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(LmBytes));
+}
+
+static LmGeneration *
+create(LmSession *session, const LmSampling *sampling, LmError *error)
+{
+	LmGeneration counted, *generation;
+	LmArena arena = {0};
+
+	lay_out(&counted, &arena, sampling, session->config.context);
+	for (int i = 0; i < sampling->n_stops; i++)
+		lm_arena_take(&arena, sampling->stops[i].size, 1);
+	arena.base = arena.overflow ? NULL : lm_allocate(lm_engine_host(session->engine), arena.used);
+	if (!arena.base)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
+		return NULL;
+	}
+	generation = (LmGeneration *) arena.base;
+	generation->session = session;
+	generation->sampling = *sampling;
+	arena.used = 0;
+	lay_out(generation, &arena, sampling, session->config.context);
+	for (int i = 0; i < sampling->n_stops; i++)
+	{
+		LmBytes *stop = (LmBytes *) &generation->sampling.stops[i];
+		size_t size = sampling->stops[i].size;
+
+		*stop = (LmBytes){lm_arena_take(&arena, size, 1), size};
+		memcpy((char *) stop->data, sampling->stops[i].data, size);
+	}
+	return generation;
+}
+
+/* The token in front and the prompt; of a prompt that is too long its last tokens, with nothing in front. */
+static bool
+fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error)
+{
+	LmSession *session = generation->session;
+	size_t context = (size_t) session->config.context;
+	size_t room = context > 1 ? context - 1 : 1, first = 0;
+
+	*truncated = prompt->count > room;
+	if (*truncated)
+		first = prompt->count - room;
+	memset(session->seen, 0, (size_t) session->config.vocabulary);
+	if (!*truncated && session->front >= 0)
+		append_to_window(generation, session->front);
+	for (size_t i = first; i < prompt->count; i++)
+	{
+		append_to_window(generation, prompt->ids[i]);
+		session->seen[prompt->ids[i]] = 1;
+	}
+	if (generation->n_window == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "a prompt is needed: the tokenizer has no token to stand in front of the first");
+	return true;
+}
+
+bool
+lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error)
+{
+	size_t end;
+	int32_t id;
+
+	generation->size -= generation->given;
+	memmove(generation->text, generation->text + generation->given, generation->size);
+	generation->given = 0;
+	if (generation->n_tokens >= generation->sampling.max_tokens)
+		generation->finished = true;
+	if (!generation->finished)
+	{
+		if (!next_token(generation, &id, error))
+			return false;
+		take_token(generation, id);
+	}
+	end = generation->size - (generation->finished ? 0 : held_back(generation));
+	generation->given = whole_characters(generation->text, end);
+	*text = (LmBytes){generation->text, generation->given};
+	*done = generation->finished;
+	return true;
+}
+
+static bool
+next_token(LmGeneration *generation, int32_t *id, LmError *error)
+{
+	LmSession *session = generation->session;
+	int fed = lm_session_keep(session, generation->window, generation->n_window);
+
+	while (fed < generation->n_window)
+	{
+		int left = generation->n_window - fed;
+		int n = left < LM_SESSION_ROWS ? left : LM_SESSION_ROWS;
+
+		if (!lm_session_feed(session, generation->window + fed, n, n == left ? n - 1 : n, error))
+			return false;
+		fed += n;
+	}
+	return lm_sample(id, session, session->logits, generation->state, &generation->sampling, generation->n_tokens, error);
+}
+
+static void
+take_token(LmGeneration *generation, int32_t id)
+{
+	LmSession *session = generation->session;
+
+	if (id < 0 || session->classes[id] == LM_TOKEN_ENDS)
+	{
+		generation->finished = true;
+		return;
+	}
+	generation->n_tokens++;
+	session->seen[id] = 1;
+	append_to_window(generation, id);
+	append_text(generation, lm_tokenizer_bytes(session->tokenizer, id));
+	if (generation->n_tokens >= generation->sampling.max_tokens)
+		generation->finished = true;
+}
+
+/* When the context is full, its later half begins a new one. */
+static void
+append_to_window(LmGeneration *generation, int32_t id)
+{
+	int context = generation->session->config.context;
+
+	if (generation->n_window == context)
+	{
+		generation->n_window = context / 2;
+		memmove(generation->window, generation->window + context - context / 2, (size_t) (context / 2) * sizeof(int32_t));
+	}
+	generation->window[generation->n_window++] = id;
+}
+
+/* Byte by byte, so that the text ends at the first stop string however tokens are cut. */
+static void
+append_text(LmGeneration *generation, LmBytes bytes)
+{
+	lm_utf8_steps(&generation->state, bytes.data, bytes.size);
+	for (size_t i = 0; i < bytes.size && !generation->finished; i++)
+	{
+		size_t stop;
+
+		generation->text[generation->size++] = bytes.data[i];
+		stop = stop_at_end(generation);
+		if (stop > 0)
+		{
+			generation->size -= stop;
+			generation->finished = true;
+		}
+	}
+}
+
+static size_t
+longest_stop(const LmSampling *sampling)
+{
+	size_t longest = 0;
+
+	for (int i = 0; i < sampling->n_stops; i++)
+		longest = sampling->stops[i].size > longest ? sampling->stops[i].size : longest;
+	return longest;
+}
+
+/* Size of the longest stop string that the text ends with. */
+static size_t
+stop_at_end(const LmGeneration *generation)
+{
+	size_t longest = 0;
+
+	for (int i = 0; i < generation->sampling.n_stops; i++)
+	{
+		LmBytes stop = generation->sampling.stops[i];
+
+		if (stop.size > longest && stop.size <= generation->size &&
+			memcmp(generation->text + generation->size - stop.size, stop.data, stop.size) == 0)
+			longest = stop.size;
+	}
+	return longest;
+}
+
+/* Size of the longest end of the text that a stop string begins with. */
+static size_t
+held_back(const LmGeneration *generation)
+{
+	size_t longest = 0;
+
+	for (int i = 0; i < generation->sampling.n_stops; i++)
+	{
+		LmBytes stop = generation->sampling.stops[i];
+
+		for (size_t n = longest + 1; n < stop.size && n <= generation->size; n++)
+			if (memcmp(generation->text + generation->size - n, stop.data, n) == 0)
+				longest = n;
+	}
+	return longest;
+}
+
+static size_t
+whole_characters(const char *text, size_t size)
+{
+	LmUtf8State state = {0};
+	size_t whole = 0;
+
+	for (size_t i = 0; i < size && lm_utf8_step(&state, (uint8_t) text[i]); i++)
+		if (state.left == 0)
+			whole = i + 1;
+	return whole;
+}
+
+int
+lm_generation_tokens(const LmGeneration *generation)
+{
+	return generation->n_tokens;
+}
+
+void
+lm_generation_free(LmGeneration *generation)
+{
+	if (generation)
+		lm_free(lm_engine_host(generation->session->engine), generation);
+}

@@ -1,0 +1,327 @@
+/*
+ * src/engine/serve/image.c
+ *
+ * An image: from a block of parameters to the layout that inference reads, and from an image to a model.
+ *
+ *   | header | token embedding (untied only) | positions | per block: norms, biases, panels | final norm | head panels |
+ *
+ * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the size of an
+ * image, the places to write to and the places to read from. With tied embeddings the token embedding is read
+ * from the head's panels, where token t is lane t % LM_PANEL of panel t / LM_PANEL.
+ */
+#include <string.h>
+
+#include "serve/image.h"
+
+#define IMAGE_MAGIC "gpt img1"
+
+/* The configuration in types of fixed size: the file is mapped by other processes. */
+typedef struct LmImageHeader
+{
+	char magic[8];
+	uint64_t size;
+	int32_t vocabulary;
+	int32_t context;
+	int32_t layers;
+	int32_t heads;
+	int32_t channels;
+	int32_t mlp_channels;
+	int32_t norm;
+	float norm_epsilon;
+	int32_t position;
+	int32_t mlp;
+	int32_t bias;
+	int32_t tie_embeddings;
+	float dropout;
+	int32_t panel;
+} LmImageHeader;
+
+static void lay_out(LmModel *model, LmArena *arena);
+static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config);
+static const float *vector(LmArena *arena, size_t count, bool exists);
+static LmLinear linear(LmArena *arena, int n_in, int n_out, const float *bias);
+static LmImageHeader header_of(const LmConfig *config, size_t size);
+static LmConfig config_of(const LmImageHeader *header);
+static LmModel *create_model(const LmHost *host, const LmConfig *config, LmError *error);
+static void put_block(const LmModel *model, int layer, const float *block, const LmParamTable *table);
+static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind, int layer);
+static void pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind, int layer);
+
+bool
+lm_image_size(size_t *size, const LmConfig *config, LmError *error)
+{
+	LmModel model = {.config = *config};
+	LmArena arena = {0};
+	size_t total;
+
+	if (!lm_config_check(&model.config, error))
+		return false;
+	if (lm_param_total(&total, &model.config))
+		lay_out(&model, &arena);
+	else
+		arena.overflow = true;
+	if (arena.overflow)
+		return lm_fail(error, LM_ERR_LIMIT, -1, "the model's image exceeds the address space");
+	*size = arena.used;
+	return true;
+}
+
+/* Slices of an image in arena.base; while counting, blocks may be NULL. */
+static void
+lay_out(LmModel *model, LmArena *arena)
+{
+	const LmConfig *config = &model->config;
+	size_t C = (size_t) config->channels, V = (size_t) config->vocabulary;
+
+	lm_arena_take(arena, 1, sizeof(LmImageHeader));
+	model->token_embedding = config->tie_embeddings ? NULL : lm_arena_floats(arena, V, C);
+	model->positions = lm_arena_floats(arena, (size_t) config->context, C);
+	for (int layer = 0; layer < config->layers; layer++)
+	{
+		LmImageBlock block;
+
+		lay_out_block(&block, arena, config);
+		if (model->blocks)
+			model->blocks[layer] = block;
+	}
+	model->final_norm_weight = vector(arena, C, true);
+	model->final_norm_bias = vector(arena, C, config->bias);
+	model->head = linear(arena, config->channels, config->vocabulary, NULL);
+}
+
+static void
+lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config)
+{
+	int C = config->channels, M = config->mlp_channels;
+	bool bias = config->bias;
+
+	block->norm1_weight = vector(arena, (size_t) C, true);
+	block->norm1_bias = vector(arena, (size_t) C, bias);
+	block->norm2_weight = vector(arena, (size_t) C, true);
+	block->norm2_bias = vector(arena, (size_t) C, bias);
+	block->attention = linear(arena, C, 3 * C, vector(arena, 3 * (size_t) C, bias));
+	block->projection = linear(arena, C, C, vector(arena, (size_t) C, bias));
+	block->up = linear(arena, C, M, vector(arena, (size_t) M, bias));
+	block->down = linear(arena, M, C, vector(arena, (size_t) C, bias));
+}
+
+static const float *
+vector(LmArena *arena, size_t count, bool exists)
+{
+	return exists ? lm_arena_floats(arena, 1, count) : NULL;
+}
+
+static LmLinear
+linear(LmArena *arena, int n_in, int n_out, const float *bias)
+{
+	size_t count = lm_linear_panels_count(n_in, n_out);
+
+	return (LmLinear){.n_in = n_in, .n_out = n_out, .bias = bias, .panels = lm_arena_floats(arena, 1, count)};
+}
+
+bool
+lm_image_build(void *image, const float *block, const LmParamTable *table, const LmHost *host, LmError *error)
+{
+	const LmConfig *config = &table->config;
+	LmImageHeader header;
+	LmArena arena = {.base = image};
+	LmModel *model;
+	size_t size;
+	bool stopped = false;
+
+	if (!lm_image_size(&size, config, error))
+		return false;
+	model = create_model(host, config, error);
+	if (!model)
+		return false;
+	lay_out(model, &arena);
+	header = header_of(config, size);
+	memset(image, 0, 128);
+	memcpy(image, &header, sizeof header);
+	if (config->position == LM_LEARNED)
+		put(model->positions, block, table, LM_POSITION_EMBEDDING, -1);
+	else
+		lm_sinusoid((float *) model->positions, config->context, config->channels);
+	for (int layer = 0; layer < config->layers && !stopped; layer++)
+	{
+		put_block(model, layer, block, table);
+		stopped = host->should_stop && host->should_stop(host->context);
+	}
+	put(model->final_norm_weight, block, table, LM_FINAL_NORM_WEIGHT, -1);
+	put(model->final_norm_bias, block, table, LM_FINAL_NORM_BIAS, -1);
+	put(model->token_embedding, block, table, LM_TOKEN_EMBEDDING, -1);
+	pack(&model->head, block, table, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	lm_model_close(model);
+	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
+}
+
+static void
+put_block(const LmModel *model, int layer, const float *block, const LmParamTable *table)
+{
+	const LmImageBlock *to = &model->blocks[layer];
+
+	put(to->norm1_weight, block, table, LM_NORM1_WEIGHT, layer);
+	put(to->norm1_bias, block, table, LM_NORM1_BIAS, layer);
+	put(to->norm2_weight, block, table, LM_NORM2_WEIGHT, layer);
+	put(to->norm2_bias, block, table, LM_NORM2_BIAS, layer);
+	put(to->attention.bias, block, table, LM_ATTENTION_BIAS, layer);
+	put(to->projection.bias, block, table, LM_PROJECTION_BIAS, layer);
+	put(to->up.bias, block, table, LM_UP_BIAS, layer);
+	put(to->down.bias, block, table, LM_DOWN_BIAS, layer);
+	pack(&to->attention, block, table, LM_ATTENTION_WEIGHT, layer);
+	pack(&to->projection, block, table, LM_PROJECTION_WEIGHT, layer);
+	pack(&to->up, block, table, LM_UP_WEIGHT, layer);
+	pack(&to->down, block, table, LM_DOWN_WEIGHT, layer);
+}
+
+/* Copies a parameter and clears what is left of its last 64 bytes, so that equal models have equal images. */
+static void
+put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind, int layer)
+{
+	const LmParam *param = lm_param_find(table, kind, layer);
+	float *to = (float *) place;
+
+	if (!place)
+		return;
+	memcpy(to, block + param->offset, param->count * sizeof(float));
+	for (size_t i = param->count; i % 16 != 0; i++)
+		to[i] = 0;
+}
+
+static void
+pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind, int layer)
+{
+	lm_linear_pack((float *) linear->panels, block + lm_param_find(table, kind, layer)->offset, linear->n_in,
+				   linear->n_out);
+}
+
+LmModel *
+lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error)
+{
+	LmArena arena = {.base = (char *) image};
+	LmImageHeader header;
+	LmConfig config;
+	LmModel *model;
+	size_t wanted;
+
+	if (size < sizeof header)
+	{
+		lm_fail(error, LM_ERR_FORMAT, 0, "the model's image is truncated");
+		return NULL;
+	}
+	memcpy(&header, image, sizeof header);
+	config = config_of(&header);
+	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.panel != LM_PANEL)
+	{
+		lm_fail(error, LM_ERR_FORMAT, 0, "the model's image has another format");
+		return NULL;
+	}
+	if (!lm_image_size(&wanted, &config, error))
+		return NULL;
+	if (header.size != wanted || size < wanted)
+	{
+		lm_fail(error, LM_ERR_FORMAT, (int64_t) size, "the model's image has %zu bytes, %zu are needed", size, wanted);
+		return NULL;
+	}
+	model = create_model(host, &config, error);
+	if (model)
+		lay_out(model, &arena);
+	return model;
+}
+
+static LmModel *
+create_model(const LmHost *host, const LmConfig *config, LmError *error)
+{
+	LmModel *model = lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
+
+	if (!model)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a model");
+		return NULL;
+	}
+	model->host = *host;
+	model->config = *config;
+	model->blocks = (LmImageBlock *) (model + 1);
+	return model;
+}
+
+void
+lm_model_close(LmModel *model)
+{
+	LmHost host;
+
+	if (!model)
+		return;
+	host = model->host;
+	lm_free(&host, model);
+}
+
+const LmConfig *
+lm_model_config(const LmModel *model)
+{
+	return &model->config;
+}
+
+void
+lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
+{
+	int C = model->config.channels;
+	const float *wpe = model->positions + (size_t) position * C;
+	const float *wte;
+
+	if (model->token_embedding)
+	{
+		wte = model->token_embedding + (size_t) token * C;
+		for (int i = 0; i < C; i++)
+			y[i] = wte[i] + wpe[i];
+		return;
+	}
+	wte = model->head.panels + (size_t) (token / LM_PANEL) * C * LM_PANEL + token % LM_PANEL;
+	for (int i = 0; i < C; i++)
+		y[i] = wte[(size_t) i * LM_PANEL] + wpe[i];
+}
+
+static LmImageHeader
+header_of(const LmConfig *config, size_t size)
+{
+	LmImageHeader header = {
+		.size = size,
+		.vocabulary = config->vocabulary,
+		.context = config->context,
+		.layers = config->layers,
+		.heads = config->heads,
+		.channels = config->channels,
+		.mlp_channels = config->mlp_channels,
+		.norm = config->norm,
+		.norm_epsilon = config->norm_epsilon,
+		.position = config->position,
+		.mlp = config->mlp,
+		.bias = config->bias,
+		.tie_embeddings = config->tie_embeddings,
+		.dropout = config->dropout,
+		.panel = LM_PANEL,
+	};
+
+	memcpy(header.magic, IMAGE_MAGIC, 8);
+	return header;
+}
+
+static LmConfig
+config_of(const LmImageHeader *header)
+{
+	return (LmConfig){
+		.vocabulary = header->vocabulary,
+		.context = header->context,
+		.layers = header->layers,
+		.heads = header->heads,
+		.channels = header->channels,
+		.mlp_channels = header->mlp_channels,
+		.norm = (LmNorm) header->norm,
+		.norm_epsilon = header->norm_epsilon,
+		.position = (LmPosition) header->position,
+		.mlp = (LmActivation) header->mlp,
+		.bias = header->bias != 0,
+		.tie_embeddings = header->tie_embeddings != 0,
+		.dropout = header->dropout,
+	};
+}

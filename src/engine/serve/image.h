@@ -1,0 +1,39 @@
+/*
+ * src/engine/serve/image.h
+ *
+ * Where the slices of an image lie, and the model that points into them.
+ */
+#ifndef LM_IMAGE_H
+#define LM_IMAGE_H
+
+#include "engine/model.h"
+#include "model/arena.h"
+
+typedef struct LmImageBlock
+{
+	const float *norm1_weight;
+	const float *norm1_bias;
+	const float *norm2_weight;
+	const float *norm2_bias;
+	LmLinear attention;
+	LmLinear projection;
+	LmLinear up;
+	LmLinear down;
+} LmImageBlock;
+
+struct LmModel
+{
+	LmHost host;
+	LmConfig config;
+	const float *token_embedding; /* [V, C]; NULL: tied, read from the head's panels */
+	const float *positions; /* [context, C], learned or sinusoidal */
+	const float *final_norm_weight;
+	const float *final_norm_bias;
+	LmLinear head;
+	LmImageBlock *blocks; /* [L] */
+};
+
+/* y [C] = embedding of a token at a position */
+void lm_model_embed(float *y, const LmModel *model, int32_t token, int position);
+
+#endif /* LM_IMAGE_H */

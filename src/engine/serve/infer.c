@@ -1,0 +1,297 @@
+/*
+ * src/engine/serve/infer.c
+ *
+ * From tokens, sequences and positions to logits: the one entry for prefill, decoding and scoring.
+ *
+ * Everything here works on rows that know nothing of each other but through the pages: a row's query reads the
+ * keys and values of its own sequence, in the order of positions. So a row's bits do not depend on its company.
+ * In the last block, once keys and values are stored, only wanted rows go on.
+ */
+#include <string.h>
+
+#include "serve/image.h"
+#include "serve/infer.h"
+#include "serve/pages.h"
+
+/* A row of attention is shared by several threads only where it is long and rows are few. */
+#define SPLIT_ROWS 4
+#define SPLIT_FLOATS 65536
+#define MAX_GROUPS 8
+
+typedef struct Infer
+{
+	LmEngine *engine;
+	const LmModel *model;
+	LmPages *pages;
+	LmSequence *sequences;
+	const LmInput *inputs;
+	int n; /* inputs */
+	int n_wanted;
+
+	/* the workspace */
+	int *rows; /* [n] the input that a row of x stands for */
+	float *x; /* [n, C] residual stream of the rows */
+	float *norm; /* [n, C] a norm, or a branch's output */
+	float *qkv; /* [n, 3 C] of the inputs */
+	float *attention; /* [n, C] */
+	float *wide; /* [n, M] */
+	float *scores; /* [threads, context] */
+	const float **tables; /* [threads, 2, pages of a sequence] */
+
+	int n_rows;
+	int layer;
+	int n_groups; /* pieces that a row's heads are cut into */
+} Infer;
+
+static bool extend_sequences(Infer *infer, int n_sequences, LmError *error);
+static bool check_input(const Infer *infer, const LmInput *input, int n_sequences, int i, LmError *error);
+static void take_back(Infer *infer, int n);
+static void lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads);
+static void embed(Infer *infer);
+static void run_block(Infer *infer);
+static void store_keys_and_values(Infer *infer);
+static void keep_wanted_rows(Infer *infer);
+static void attend(Infer *infer);
+static void attention_piece(void *work, int piece, int thread);
+static void add_branch(Infer *infer);
+static void run_head(Infer *infer, float *logits);
+
+bool
+lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
+		 const LmInput *inputs, int n, void *workspace, LmError *error)
+{
+	Infer infer = {.engine = engine, .model = model, .pages = pages, .sequences = sequences, .inputs = inputs, .n = n};
+	LmArena arena = {.base = workspace};
+
+	if (n == 0)
+		return true;
+	if (!extend_sequences(&infer, n_sequences, error))
+		return false;
+	lay_out(&infer, &arena, &model->config, n, lm_engine_threads(engine));
+	lm_engine_begin(engine);
+	embed(&infer);
+	for (infer.layer = 0; infer.layer < model->config.layers && !lm_engine_stopped(engine); infer.layer++)
+		run_block(&infer);
+	if (infer.n_wanted > 0)
+		run_head(&infer, logits);
+	if (!lm_engine_stopped(engine))
+		return true;
+	take_back(&infer, n);
+	return lm_fail(error, LM_ERR_STOPPED, -1, "inference was stopped");
+}
+
+/* Checks the inputs and makes room for each in its sequence; all or nothing. */
+static bool
+extend_sequences(Infer *infer, int n_sequences, LmError *error)
+{
+	for (int i = 0; i < infer->n; i++)
+	{
+		const LmInput *input = &infer->inputs[i];
+		bool good = check_input(infer, input, n_sequences, i, error);
+
+		if (good && !lm_sequence_extend(&infer->sequences[input->sequence], infer->pages))
+			good = lm_fail(error, LM_ERR_LIMIT, i, "all %d pages of keys and values are in use", infer->pages->n_pages);
+		if (!good)
+		{
+			take_back(infer, i);
+			return false;
+		}
+		infer->n_wanted += input->wanted;
+	}
+	return true;
+}
+
+static bool
+check_input(const Infer *infer, const LmInput *input, int n_sequences, int i, LmError *error)
+{
+	const LmConfig *config = &infer->model->config;
+
+	if (input->token < 0 || input->token >= config->vocabulary)
+		return lm_fail(error, LM_ERR_ARGUMENT, i, "token %d is outside the model's vocabulary of %d", input->token,
+					   config->vocabulary);
+	if (input->sequence < 0 || input->sequence >= n_sequences)
+		return lm_fail(error, LM_ERR_ARGUMENT, i, "sequence %d is not within 0 .. %d", input->sequence, n_sequences - 1);
+	if (input->position >= config->context || input->position != infer->sequences[input->sequence].n_positions)
+		return lm_fail(error, LM_ERR_ARGUMENT, i, "position %d is not the sequence's next within a context of %d",
+					   input->position, config->context);
+	return true;
+}
+
+/* Undoes the room of the first n inputs. */
+static void
+take_back(Infer *infer, int n)
+{
+	for (int i = n - 1; i >= 0; i--)
+	{
+		LmSequence *sequence = &infer->sequences[infer->inputs[i].sequence];
+
+		lm_sequence_truncate(sequence, infer->pages, infer->inputs[i].position);
+	}
+}
+
+size_t
+lm_infer_workspace(const LmModel *model, int n, int n_wanted, int n_threads)
+{
+	return lm_infer_workspace_for(&model->config, n, n_wanted, n_threads);
+}
+
+size_t
+lm_infer_workspace_for(const LmConfig *config, int n, int n_wanted, int n_threads)
+{
+	Infer counted;
+	LmArena arena = {0};
+
+	(void) n_wanted;
+	lay_out(&counted, &arena, config, n, n_threads);
+	return arena.overflow ? 0 : arena.used;
+}
+
+static void
+lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads)
+{
+	size_t N = (size_t) n, C = (size_t) config->channels, T = (size_t) config->context;
+
+	infer->rows = lm_arena_take(arena, N, sizeof(int));
+	infer->x = lm_arena_floats(arena, N, C);
+	infer->norm = lm_arena_floats(arena, N, C);
+	infer->qkv = lm_arena_floats(arena, N, 3 * C);
+	infer->attention = lm_arena_floats(arena, N, C);
+	infer->wide = lm_arena_floats(arena, N, (size_t) config->mlp_channels);
+	infer->scores = lm_arena_floats(arena, (size_t) n_threads, T);
+	infer->tables = lm_arena_take(arena, (size_t) n_threads * 2 * ((T + LM_PAGE - 1) / LM_PAGE), sizeof(float *));
+}
+
+static void
+embed(Infer *infer)
+{
+	for (int i = 0; i < infer->n; i++)
+	{
+		infer->rows[i] = i;
+		lm_model_embed(infer->x + (size_t) i * infer->model->config.channels, infer->model, infer->inputs[i].token,
+					   infer->inputs[i].position);
+	}
+	infer->n_rows = infer->n;
+}
+
+static void
+run_block(Infer *infer)
+{
+	const LmConfig *config = &infer->model->config;
+	const LmImageBlock *w = &infer->model->blocks[infer->layer];
+	LmEngine *engine = infer->engine;
+	int C = config->channels;
+
+	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias, infer->n_rows, C,
+					config->norm_epsilon);
+	lm_linear_infer(engine, infer->qkv, infer->norm, &w->attention, infer->n_rows);
+	store_keys_and_values(infer);
+	if (infer->layer == config->layers - 1)
+		keep_wanted_rows(infer);
+	if (infer->n_rows == 0)
+		return;
+	attend(infer);
+	lm_linear_infer(engine, infer->norm, infer->attention, &w->projection, infer->n_rows);
+	add_branch(infer);
+	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm2_weight, w->norm2_bias, infer->n_rows, C,
+					config->norm_epsilon);
+	lm_linear_infer(engine, infer->wide, infer->norm, &w->up, infer->n_rows);
+	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels, config->mlp);
+	lm_linear_infer(engine, infer->norm, infer->wide, &w->down, infer->n_rows);
+	add_branch(infer);
+}
+
+static void
+store_keys_and_values(Infer *infer)
+{
+	size_t C = (size_t) infer->model->config.channels;
+
+	for (int i = 0; i < infer->n; i++)
+	{
+		const LmInput *input = &infer->inputs[i];
+		int page = infer->sequences[input->sequence].pages[input->position / LM_PAGE];
+		size_t row = (size_t) (input->position % LM_PAGE);
+		const float *qkv = infer->qkv + (size_t) i * 3 * C;
+
+		memcpy(lm_page_keys(infer->pages, page, infer->layer) + row * C, qkv + C, C * sizeof(float));
+		memcpy(lm_page_values(infer->pages, page, infer->layer) + row * C, qkv + 2 * C, C * sizeof(float));
+	}
+}
+
+static void
+keep_wanted_rows(Infer *infer)
+{
+	size_t C = (size_t) infer->model->config.channels;
+	int kept = 0;
+
+	for (int i = 0; i < infer->n; i++)
+	{
+		if (!infer->inputs[i].wanted)
+			continue;
+		if (kept != i)
+			memcpy(infer->x + (size_t) kept * C, infer->x + (size_t) i * C, C * sizeof(float));
+		infer->rows[kept++] = i;
+	}
+	infer->n_rows = kept;
+}
+
+static void
+attend(Infer *infer)
+{
+	const LmConfig *config = &infer->model->config;
+	size_t longest = 0;
+
+	for (int row = 0; row < infer->n_rows; row++)
+	{
+		size_t n_keys = (size_t) infer->inputs[infer->rows[row]].position + 1;
+
+		longest = n_keys > longest ? n_keys : longest;
+	}
+	infer->n_groups = 1;
+	if (infer->n_rows <= SPLIT_ROWS && longest * (size_t) config->channels >= SPLIT_FLOATS)
+		infer->n_groups = config->heads < MAX_GROUPS ? config->heads : MAX_GROUPS;
+	lm_engine_run(infer->engine, attention_piece, infer, infer->n_rows * infer->n_groups);
+}
+
+static void
+attention_piece(void *work, int piece, int thread)
+{
+	const Infer *infer = work;
+	const LmConfig *config = &infer->model->config;
+	int row = piece / infer->n_groups, group = piece % infer->n_groups;
+	const LmInput *input = &infer->inputs[infer->rows[row]];
+	const LmSequence *sequence = &infer->sequences[input->sequence];
+	int C = config->channels, n_pages = input->position / LM_PAGE + 1;
+	int table_length = (config->context + LM_PAGE - 1) / LM_PAGE;
+	const float **keys = infer->tables + (size_t) thread * 2 * (size_t) table_length;
+	const float **values = keys + table_length;
+
+	for (int i = 0; i < n_pages; i++)
+	{
+		keys[i] = lm_page_keys(infer->pages, sequence->pages[i], infer->layer);
+		values[i] = lm_page_values(infer->pages, sequence->pages[i], infer->layer);
+	}
+	lm_attention_row(infer->attention + (size_t) row * C, infer->qkv + (size_t) infer->rows[row] * 3 * C, keys, values,
+					 LM_PAGE, input->position + 1, config->heads * group / infer->n_groups,
+					 config->heads * (group + 1) / infer->n_groups, C / config->heads, C,
+					 infer->scores + (size_t) thread * config->context);
+}
+
+/* x += branch, which a product left in norm */
+static void
+add_branch(Infer *infer)
+{
+	LmDropout none = {.rate = 0};
+
+	lm_residual_forward(infer->engine, infer->x, infer->x, infer->norm, &none, infer->n_rows,
+						infer->model->config.channels);
+}
+
+static void
+run_head(Infer *infer, float *logits)
+{
+	const LmModel *model = infer->model;
+
+	lm_norm_forward(infer->engine, infer->norm, NULL, NULL, infer->x, model->final_norm_weight, model->final_norm_bias,
+					infer->n_rows, model->config.channels, model->config.norm_epsilon);
+	lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows);
+}

@@ -1,0 +1,198 @@
+/*
+ * src/engine/serve/sample.c
+ *
+ * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p -> min_p -> draw.
+ *
+ * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as top_k and
+ * top_p ask: a heap gives the largest ones in turn.
+ */
+#include <math.h>
+
+#include "engine/random.h"
+#include "serve/session.h"
+
+static int collect(LmSession *session, const float *logits, LmUtf8State state, double penalty);
+static bool may_follow(const LmSession *session, int32_t id, LmUtf8State state);
+static float penalise(float logit, double penalty);
+static LmCandidate best_of(const LmCandidate *candidates, int n);
+static LmCandidate *keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *sampling);
+static double weight_of(LmCandidate candidate, double largest, double temperature);
+static int32_t draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sampling, double uniform);
+static bool is_before(LmCandidate a, LmCandidate b);
+static void sift_down(LmCandidate *heap, int n, int i);
+static void pop_to_end(LmCandidate *heap, int n);
+
+bool
+lm_sample(int32_t *id, LmSession *session, const float *logits, LmUtf8State state, const LmSampling *sampling,
+		  int output_position, LmError *error)
+{
+	LmKey key = lm_key(sampling->seed, LM_RANDOM_SAMPLE, 0, 0);
+	int n = collect(session, logits, state, sampling->repetition_penalty);
+	LmCandidate *kept = session->candidates;
+	LmCandidate best;
+
+	*id = -1;
+	if (n == 0)
+		return true;
+	for (int i = 0; i < n; i++)
+		if (!isfinite(kept[i].logit))
+			return lm_fail(error, LM_ERR_NUMERIC, output_position, "the model's output is not finite");
+	best = best_of(kept, n);
+	*id = best.id;
+	if (sampling->temperature == 0)
+		return true;
+	if (sampling->top_k > 0 || sampling->top_p < 1)
+		kept = keep_largest(kept, &n, best.logit, sampling);
+	*id = draw(kept, n, best.logit, sampling, lm_random_uniform(key, (uint32_t) output_position, 0, 0));
+	return true;
+}
+
+/* The tokens that may follow, in order of id. */
+static int
+collect(LmSession *session, const float *logits, LmUtf8State state, double penalty)
+{
+	int n = 0;
+
+	for (int32_t id = 0; id < session->config.vocabulary; id++)
+	{
+		float logit = logits[id];
+
+		if (!may_follow(session, id, state))
+			continue;
+		if (session->seen[id])
+			logit = penalise(logit, penalty);
+		session->candidates[n++] = (LmCandidate){logit, id};
+	}
+	return n;
+}
+
+static bool
+may_follow(const LmSession *session, int32_t id, LmUtf8State state)
+{
+	LmTokenClass class = (LmTokenClass) session->classes[id];
+	LmBytes bytes;
+
+	if (class == LM_TOKEN_NEVER || class == LM_TOKEN_ENDS)
+		return class == LM_TOKEN_ENDS;
+	if (state.left == 0)
+		return class == LM_TOKEN_BEGINS;
+	bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	return lm_utf8_steps(&state, bytes.data, bytes.size);
+}
+
+/* Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less likely too. */
+static float
+penalise(float logit, double penalty)
+{
+	return (float) (logit > 0 ? logit / penalty : logit * penalty);
+}
+
+static LmCandidate
+best_of(const LmCandidate *candidates, int n)
+{
+	LmCandidate best = candidates[0];
+
+	for (int i = 1; i < n; i++)
+		if (candidates[i].logit > best.logit)
+			best = candidates[i];
+	return best;
+}
+
+/* top_k, then top_p of what it leaves. *n candidates at the returned place, the largest last. */
+static LmCandidate *
+keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *sampling)
+{
+	int all = *n, limit = sampling->top_k > 0 && sampling->top_k < all ? sampling->top_k : all;
+	int popped = 0, kept = 0;
+	double total = 0, sum = 0;
+
+	if (limit == all)
+		for (int i = 0; i < all; i++)
+			total += weight_of(candidates[i], largest, sampling->temperature);
+	for (int i = all / 2 - 1; i >= 0; i--)
+		sift_down(candidates, all, i);
+	if (limit < all)
+		for (; popped < limit; popped++)
+		{
+			pop_to_end(candidates, all - popped);
+			total += weight_of(candidates[all - 1 - popped], largest, sampling->temperature);
+		}
+	/* Nucleus (Holtzman et al. 2020, section 3.1): the smallest set with this share, one token at least. */
+	while (kept < limit && (kept == 0 || sum < sampling->top_p * total))
+	{
+		if (kept == popped)
+			pop_to_end(candidates, all - popped++);
+		sum += weight_of(candidates[all - 1 - kept++], largest, sampling->temperature);
+	}
+	*n = kept;
+	return candidates + all - kept;
+}
+
+/* In units of the most probable token's probability. */
+static double
+weight_of(LmCandidate candidate, double largest, double temperature)
+{
+	return exp(((double) candidate.logit - largest) / temperature);
+}
+
+static int32_t
+draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sampling, double uniform)
+{
+	double sum = 0, passed = 0;
+	int32_t id = -1;
+
+	/* min_p: a share of the most probable token's probability, whose weight is 1 */
+	for (int i = 0; i < n; i++)
+	{
+		double weight = weight_of(candidates[i], largest, sampling->temperature);
+
+		sum += weight >= sampling->min_p ? weight : 0;
+	}
+	for (int i = 0; i < n && passed <= uniform * sum; i++)
+	{
+		double weight = weight_of(candidates[i], largest, sampling->temperature);
+
+		if (weight == 0 || weight < sampling->min_p)
+			continue;
+		passed += weight;
+		id = candidates[i].id;
+	}
+	return id;
+}
+
+static bool
+is_before(LmCandidate a, LmCandidate b)
+{
+	return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+static void
+sift_down(LmCandidate *heap, int n, int i)
+{
+	for (;;)
+	{
+		int child = 2 * i + 1;
+		LmCandidate moved = heap[i];
+
+		if (child >= n)
+			return;
+		if (child + 1 < n && is_before(heap[child + 1], heap[child]))
+			child++;
+		if (!is_before(heap[child], moved))
+			return;
+		heap[i] = heap[child];
+		heap[child] = moved;
+		i = child;
+	}
+}
+
+/* The largest of the heap's n goes behind the heap's new end. */
+static void
+pop_to_end(LmCandidate *heap, int n)
+{
+	LmCandidate largest = heap[0];
+
+	heap[0] = heap[n - 1];
+	heap[n - 1] = largest;
+	sift_down(heap, n - 1, 0);
+}

@@ -1,0 +1,66 @@
+/*
+ * src/engine/serve/session.h
+ *
+ * A session inside: a model with its tokenizer, the past of one sequence, and memory for one call.
+ */
+#ifndef LM_SESSION_H
+#define LM_SESSION_H
+
+#include "engine/serve.h"
+#include "model/arena.h"
+#include "serve/utf8_state.h"
+
+#define LM_SESSION_ROWS 64 /* tokens that go through the model at once; bounds logits to 64 x V */
+
+/* What a token may be used for in generated text. */
+typedef enum LmTokenClass
+{
+	LM_TOKEN_NEVER, /* special, holds U+0000, or no bytes at all */
+	LM_TOKEN_BEGINS, /* may follow whole characters */
+	LM_TOKEN_CONTINUES, /* only ever behind the beginning of a character */
+	LM_TOKEN_ENDS, /* ends the text */
+} LmTokenClass;
+
+typedef struct LmCandidate
+{
+	float logit;
+	int32_t id;
+} LmCandidate;
+
+struct LmSession
+{
+	LmEngine *engine;
+	const LmModel *model;
+	LmTokenizer *tokenizer;
+	LmConfig config;
+	int32_t front; /* stands in front of a text; -1: none */
+
+	LmPages *pages;
+	LmSequence sequence;
+	void *memory; /* what follows */
+	int32_t *past; /* [context] the tokens at the sequence's positions */
+	LmInput *inputs; /* [LM_SESSION_ROWS] */
+	float *logits; /* [LM_SESSION_ROWS, V] */
+	LmCandidate *candidates; /* [V] */
+	uint8_t *classes; /* [V] LmTokenClass */
+	uint8_t *seen; /* [V] occurs in prompt or output */
+	void *workspace;
+};
+
+/*
+ * Keeps as much of the sequence as agrees with ids, but at most the first n - 1, so that the last one's logits
+ * are computed. Returns how many positions stay.
+ */
+int lm_session_keep(LmSession *session, const int32_t *ids, int n);
+
+/* Runs up to LM_SESSION_ROWS ids behind the sequence; logits of those from first_wanted on. */
+bool lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error);
+
+/*
+ * Draws a token from one row of logits. `state` is where the text stands inside a character. *id is -1 when
+ * no token may follow. LM_ERR_NUMERIC for logits that are not numbers.
+ */
+bool lm_sample(int32_t *id, LmSession *session, const float *logits, LmUtf8State state, const LmSampling *sampling,
+			   int output_position, LmError *error);
+
+#endif /* LM_SESSION_H */
