@@ -1,0 +1,220 @@
+/*
+ * src/engine/kernels/attention.c
+ *
+ * Causal attention inside documents: a block of queries against blocks of keys with a running maximum and sum
+ * (Dao et al. 2022, "FlashAttention", algorithm 1). Blocks of keys are long, because a document seldom is
+ * longer than one: then there are two large products a block of queries, and nothing to correct.
+ *
+ * A piece is one head of a span of rows. Short documents share a span; long ones are cut into spans of
+ * queries.
+ */
+#include <math.h>
+
+#include "kernels/attention.h"
+#include "kernels/pieces.h"
+
+#define SPAN_ROWS 128 /* documents share a span up to here: below, handing out pieces would show */
+#define FORWARD_QUERIES 256 /* of a longer document in one piece */
+
+typedef struct RunningSoftmax
+{
+	float max[LM_QUERY_BLOCK];
+	float sum[LM_QUERY_BLOCK];
+} RunningSoftmax;
+
+static size_t spans_size(int n_rows);
+static int cut_spans(LmSpan *spans, const int32_t *starts, int n_rows, int most_queries);
+static int document_end(const int32_t *starts, int row, int n_rows);
+static void forward_piece(void *work, int piece, int thread);
+static void forward_document(const LmAttention *attention, LmSpan document, int head, int thread);
+static void forward_queries(const LmAttention *attention, LmBlock block, float *scores);
+static void forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax *running, float *scores);
+
+size_t
+lm_attention_scratch_for(int n_threads, int n_rows, int H, int C)
+{
+	return spans_size(n_rows) + (size_t) n_threads * 2 * LM_QUERY_BLOCK * LM_KEY_BLOCK * sizeof(float);
+}
+
+size_t
+lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C)
+{
+	return lm_attention_scratch_for(lm_engine_threads(engine), n_rows, H, C);
+}
+
+/* Worst case: every row is a span. Rounded up, so that the blocks behind stay aligned. */
+static size_t
+spans_size(int n_rows)
+{
+	return ((size_t) n_rows * sizeof(LmSpan) + 63) / 64 * 64;
+}
+
+void
+lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv, const int32_t *starts,
+					 const LmDropout *dropout, int n_rows, int H, int C, void *scratch)
+{
+	LmAttention attention = {.engine = engine, .out = out, .lse = lse, .qkv = qkv, .starts = starts, .dropout = dropout, .H = H, .C = C};
+
+	lm_attention_run(engine, &attention, forward_piece, n_rows, FORWARD_QUERIES, scratch);
+}
+
+void
+lm_attention_run(LmEngine *engine, LmAttention *attention, LmPiece piece, int n_rows, int most_queries, void *scratch)
+{
+	int n_spans;
+
+	attention->simd = lm_simd();
+	attention->threshold = lm_dropout_threshold(attention->dropout);
+	attention->head_size = attention->C / attention->H;
+	attention->scale = 1 / sqrtf((float) attention->head_size);
+	attention->spans = scratch;
+	attention->blocks = (float *) ((char *) scratch + spans_size(n_rows));
+	n_spans = cut_spans(attention->spans, attention->starts, n_rows, most_queries);
+	lm_engine_run(engine, piece, attention, n_spans * attention->H);
+}
+
+static int
+cut_spans(LmSpan *spans, const int32_t *starts, int n_rows, int most_queries)
+{
+	int n_spans = 0;
+
+	for (int row = 0; row < n_rows;)
+	{
+		int end = document_end(starts, row, n_rows);
+		LmSpan *last = n_spans > 0 ? &spans[n_spans - 1] : NULL;
+
+		if (last && end - last->first <= SPAN_ROWS)
+			last->last = end;
+		else
+			for (int first = row; first < end; first = spans[n_spans - 1].last)
+				spans[n_spans++] = (LmSpan){row, first, end - first > most_queries ? first + most_queries : end};
+		row = end;
+	}
+	return n_spans;
+}
+
+static int
+document_end(const int32_t *starts, int row, int n_rows)
+{
+	int start = starts[row];
+
+	while (row < n_rows && starts[row] == start)
+		row++;
+	return row;
+}
+
+void
+lm_attention_documents(const LmAttention *attention, int piece, int thread, LmDocumentFunction function)
+{
+	LmSpan span = attention->spans[piece / attention->H], document = span;
+
+	while (document.first < span.last)
+	{
+		document.last = document_end(attention->starts, document.first, span.last);
+		function(attention, document, piece % attention->H, thread);
+		document.start = document.first = document.last;
+	}
+}
+
+static void
+forward_piece(void *work, int piece, int thread)
+{
+	lm_attention_documents(work, piece, thread, forward_document);
+}
+
+static void
+forward_document(const LmAttention *attention, LmSpan document, int head, int thread)
+{
+	float *scores = lm_attention_block(attention, thread, 0);
+
+	for (int query = document.first; query < document.last; query += LM_QUERY_BLOCK)
+	{
+		LmBlock block = {.start = document.start, .query = query, .head = head};
+
+		block.n_queries = lm_smaller(LM_QUERY_BLOCK, document.last - query);
+		forward_queries(attention, block, scores);
+	}
+}
+
+static void
+forward_queries(const LmAttention *attention, LmBlock block, float *scores)
+{
+	int end = block.query + block.n_queries;
+	RunningSoftmax running;
+
+	for (int i = 0; i < block.n_queries; i++)
+	{
+		running.max[i] = -INFINITY;
+		running.sum[i] = 0;
+	}
+	for (block.key = block.start; block.key < end; block.key += LM_KEY_BLOCK)
+	{
+		block.n_keys = lm_smaller(LM_KEY_BLOCK, end - block.key);
+		forward_block(attention, &block, &running, scores);
+	}
+	for (int i = 0; i < block.n_queries; i++)
+	{
+		int row = block.query + i;
+
+		attention->simd->scale(attention->out + lm_attention_row_offset(attention, row, block.head),
+							   1 / running.sum[i], (size_t) attention->head_size);
+		attention->lse[(size_t) row * (size_t) attention->H + (size_t) block.head] = running.max[i] + logf(running.sum[i]);
+	}
+}
+
+static void
+forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax *running, float *scores)
+{
+	float *out = attention->out + lm_attention_row_offset(attention, block->query, block->head);
+	bool is_first = block->key == block->start;
+
+	lm_attention_scores(attention, block, scores);
+	for (int i = 0; i < block->n_queries; i++)
+	{
+		float *row = scores + (size_t) i * LM_KEY_BLOCK;
+		float correction = attention->simd->attention_softmax(row, &running->max[i], &running->sum[i],
+															  lm_attention_seen(block, i), block->n_keys);
+
+		if (!is_first && correction != 1)
+			attention->simd->scale(out + (size_t) i * (size_t) attention->C, correction, (size_t) attention->head_size);
+		if (attention->threshold > 0)
+		{
+			_Alignas(64) float mask[LM_KEY_BLOCK];
+
+			lm_attention_mask(attention, block, i, mask);
+			attention->simd->multiply(row, mask, (size_t) lm_attention_seen(block, i));
+		}
+	}
+	lm_matmul(attention->engine, out, scores, attention->qkv + lm_attention_offset(attention, block->key, 2, block->head),
+			  LM_NN, block->n_queries, attention->head_size, block->n_keys, attention->C, LM_KEY_BLOCK,
+			  3 * attention->C, 1, is_first ? 0 : 1);
+}
+
+void
+lm_attention_scores(const LmAttention *attention, const LmBlock *block, float *scores)
+{
+	lm_matmul(attention->engine, scores, attention->qkv + lm_attention_offset(attention, block->query, 0, block->head),
+			  attention->qkv + lm_attention_offset(attention, block->key, 1, block->head), LM_NT, block->n_queries,
+			  block->n_keys, attention->head_size, LM_KEY_BLOCK, 3 * attention->C, 3 * attention->C,
+			  attention->scale, 0);
+}
+
+void
+lm_attention_mask(const LmAttention *attention, const LmBlock *block, int i, float *mask)
+{
+	/* The head is a word of the counter beside the place, so that one key serves all heads of a layer. */
+	LmMaskRow row = lm_mask_row(attention->dropout, attention->threshold, block->query + i, (uint32_t) block->head);
+
+	attention->simd->dropout_mask(mask, &row, block->key - block->start, lm_attention_seen(block, i));
+}
+
+void
+lm_attention_row(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
+				 int page_rows, int n_keys, int first_head, int last_head, int head_size, int C, float *scratch)
+{
+	const LmSimd *simd = lm_simd();
+
+	for (int head = first_head; head < last_head; head++)
+		simd->attention_head(out + head * head_size, q + head * head_size, key_pages, value_pages, page_rows, n_keys,
+							 head * head_size, head_size, C, scratch);
+}

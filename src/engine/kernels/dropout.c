@@ -1,0 +1,86 @@
+/*
+ * src/engine/kernels/dropout.c
+ *
+ * Dropout in place, and the residual connection with a dropped-out branch. Masks are made again in the
+ * backward pass instead of kept.
+ */
+#include "kernels/dropout.h"
+#include "kernels/pieces.h"
+
+#define CHUNK 1024 /* channels of a mask that stand in the first cache at once; a multiple of LM_MASK_GROUP */
+
+typedef struct DropoutWork
+{
+	const LmSimd *simd;
+	float *y;
+	const float *x;
+	const float *branch; /* NULL: y *= mask */
+	const LmDropout *dropout;
+	uint32_t threshold;
+	int n_rows;
+	int C;
+} DropoutWork;
+
+static void dropout_piece(void *work, int piece, int thread);
+static void dropout_row(const DropoutWork *work, int row);
+static void add_piece(void *work, int piece, int thread);
+
+void
+lm_dropout(LmEngine *engine, float *x, const LmDropout *dropout, int n_rows, int C)
+{
+	DropoutWork work = {lm_simd(), x, NULL, NULL, dropout, lm_dropout_threshold(dropout), n_rows, C};
+
+	if (work.threshold > 0)
+		lm_engine_run(engine, dropout_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+}
+
+void
+lm_residual_forward(LmEngine *engine, float *y, const float *x, const float *branch, const LmDropout *dropout,
+					int n_rows, int C)
+{
+	DropoutWork work = {lm_simd(), y, x, branch, dropout, lm_dropout_threshold(dropout), n_rows, C};
+
+	lm_engine_run(engine, work.threshold > 0 ? dropout_piece : add_piece, &work,
+				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+}
+
+static void
+dropout_piece(void *argument, int piece, int thread)
+{
+	const DropoutWork *work = argument;
+	int first = piece * lm_piece_rows(work->C);
+	int last = first + lm_smaller(lm_piece_rows(work->C), work->n_rows - first);
+
+	for (int row = first; row < last; row++)
+		dropout_row(work, row);
+}
+
+static void
+dropout_row(const DropoutWork *work, int row)
+{
+	_Alignas(64) float mask[CHUNK];
+	LmMaskRow place = lm_mask_row(work->dropout, work->threshold, row, 0);
+
+	for (int channel = 0; channel < work->C; channel += CHUNK)
+	{
+		size_t offset = (size_t) row * (size_t) work->C + (size_t) channel;
+		int n = lm_smaller(CHUNK, work->C - channel);
+
+		work->simd->dropout_mask(mask, &place, channel, n);
+		if (work->branch)
+			work->simd->multiply_add(work->y + offset, work->x + offset, mask, work->branch + offset, (size_t) n);
+		else
+			work->simd->multiply(work->y + offset, mask, (size_t) n);
+	}
+}
+
+static void
+add_piece(void *argument, int piece, int thread)
+{
+	const DropoutWork *work = argument;
+	int first = piece * lm_piece_rows(work->C);
+	size_t n_rows = (size_t) lm_smaller(lm_piece_rows(work->C), work->n_rows - first);
+	size_t offset = (size_t) first * (size_t) work->C;
+
+	work->simd->add_to(work->y + offset, work->x + offset, work->branch + offset, n_rows * (size_t) work->C);
+}

@@ -1,0 +1,34 @@
+/*
+ * src/engine/kernels/dropout.h
+ *
+ * What a dropout rate means, shared by the residual branches and attention.
+ */
+#ifndef LM_DROPOUT_H
+#define LM_DROPOUT_H
+
+#include "kernels/simd.h"
+
+#define LM_DROPOUT_STEPS 65536 /* a mask looks at 16 bits */
+
+/* 0: nothing is dropped. */
+static inline uint32_t
+lm_dropout_threshold(const LmDropout *dropout)
+{
+	float threshold = dropout ? dropout->rate * LM_DROPOUT_STEPS + 0.5f : 0;
+
+	if (threshold < 1)
+		return 0;
+	/* At a rate of 1 the scale would be infinite. */
+	return threshold < LM_DROPOUT_STEPS - 1 ? (uint32_t) threshold : LM_DROPOUT_STEPS - 1;
+}
+
+static inline LmMaskRow
+lm_mask_row(const LmDropout *dropout, uint32_t threshold, int row, uint32_t head)
+{
+	LmMaskRow mask = {dropout->key, (uint32_t) dropout->positions[row], (uint32_t) dropout->examples[row], head,
+					  threshold, 1 / (1 - (float) threshold / LM_DROPOUT_STEPS)};
+
+	return mask;
+}
+
+#endif /* LM_DROPOUT_H */

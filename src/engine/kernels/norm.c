@@ -1,0 +1,115 @@
+/*
+ * src/engine/kernels/norm.c
+ *
+ * Layer normalisation (Ba et al. 2016, equations 3 and 4) and its backward pass.
+ */
+#include <string.h>
+
+#include "kernels/pieces.h"
+#include "kernels/simd.h"
+
+#define BACKWARD_ROWS 64 /* rows in a partial sum of dweight and dbias */
+
+typedef struct ForwardWork
+{
+	const LmSimd *simd;
+	float *y;
+	float *mean;
+	float *rstd;
+	const float *x;
+	const float *weight;
+	const float *bias;
+	int n_rows;
+	int C;
+	float epsilon;
+} ForwardWork;
+
+typedef struct BackwardWork
+{
+	const LmSimd *simd;
+	float *dx;
+	float *partial; /* [blocks, 2, C]: dweight, then dbias */
+	bool has_bias;
+	const float *dy;
+	const float *x;
+	const float *mean;
+	const float *rstd;
+	const float *weight;
+	int n_rows;
+	int C;
+} BackwardWork;
+
+static void forward_piece(void *work, int piece, int thread);
+static void backward_piece(void *work, int piece, int thread);
+
+void
+lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
+				const float *bias, int n_rows, int C, float epsilon)
+{
+	ForwardWork work = {lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon};
+
+	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+}
+
+static void
+forward_piece(void *argument, int piece, int thread)
+{
+	const ForwardWork *work = argument;
+	int first = piece * lm_piece_rows(work->C);
+	int last = first + lm_smaller(lm_piece_rows(work->C), work->n_rows - first);
+
+	for (int i = first; i < last; i++)
+	{
+		size_t offset = (size_t) i * (size_t) work->C;
+		float mean, rstd;
+
+		work->simd->norm_forward(work->y + offset, &mean, &rstd, work->x + offset, work->weight, work->bias, work->C,
+								 work->epsilon);
+		if (work->mean)
+			work->mean[i] = mean;
+		if (work->rstd)
+			work->rstd[i] = rstd;
+	}
+}
+
+void
+lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+				 const float *mean, const float *rstd, const float *weight, int n_rows, int C, void *scratch)
+{
+	BackwardWork work = {lm_simd(), dx, scratch, dbias != NULL, dy, x, mean, rstd, weight, n_rows, C};
+	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
+
+	lm_engine_run(engine, backward_piece, &work, n_blocks);
+	for (int i = 0; i < n_blocks; i++)
+	{
+		const float *partial = work.partial + (size_t) i * 2 * (size_t) C;
+
+		work.simd->add(dweight, partial, (size_t) C);
+		if (dbias)
+			work.simd->add(dbias, partial + C, (size_t) C);
+	}
+}
+
+static void
+backward_piece(void *argument, int piece, int thread)
+{
+	const BackwardWork *work = argument;
+	int C = work->C, first = piece * BACKWARD_ROWS;
+	int last = first + lm_smaller(BACKWARD_ROWS, work->n_rows - first);
+	float *partial = work->partial + (size_t) piece * 2 * (size_t) C;
+
+	memset(partial, 0, 2 * (size_t) C * sizeof *partial);
+	for (int i = first; i < last; i++)
+	{
+		size_t offset = (size_t) i * (size_t) C;
+
+		work->simd->norm_backward(work->dx + offset, partial, work->has_bias ? partial + C : NULL, work->dy + offset,
+								  work->x + offset, work->mean[i], work->rstd[i], work->weight, C);
+	}
+}
+
+size_t
+lm_norm_backward_scratch(int n_rows, int C)
+{
+	return (size_t) lm_divide_up((size_t) n_rows, BACKWARD_ROWS) * 2 * (size_t) C * sizeof(float);
+}

@@ -1,0 +1,85 @@
+/*
+ * src/engine/kernels/simd.h
+ *
+ * The vectorised loops of the engine, compiled once for each instruction set from the vector_*.h files and
+ * chosen at run time. All work on the calling thread, on dense rows of any length and alignment.
+ */
+#ifndef LM_SIMD_H
+#define LM_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/ops.h"
+
+/* The place of a row's dropout mask and what to make of it. */
+typedef struct LmMaskRow
+{
+	LmKey key;
+	uint32_t position;
+	uint32_t example;
+	uint32_t head; /* 0 outside attention */
+	uint32_t threshold; /* of 16 bits; below it an element is dropped */
+	float scale; /* of the elements that are kept */
+} LmMaskRow;
+
+/* Channels are masked in groups: a row's first masked channel must be a multiple of this. */
+#define LM_MASK_GROUP 64
+
+typedef struct LmSimd
+{
+	const char *name;
+
+	void (*matmul)(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y,
+				   int ld_a, int ld_b, float scale, float beta);
+	/* columns [0, n_out) of y from n_out / LM_PANEL (rounded up) panels that follow each other */
+	void (*infer)(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
+				  int ld_y);
+
+	void (*gelu_forward)(float *y, const float *x, size_t count, LmActivation kind);
+	void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count, LmActivation kind);
+	void (*add)(float *y, const float *x, size_t count);
+	void (*add_to)(float *y, const float *x, const float *z, size_t count); /* y = x + z */
+	void (*multiply)(float *y, const float *x, size_t count);
+	void (*multiply_add)(float *y, const float *x, const float *a, const float *b, size_t count); /* y = x + a b */
+	void (*scale)(float *y, float factor, size_t count);
+	float (*dot)(const float *x, const float *y, size_t count);
+	double (*sum_squares)(const float *x, size_t count);
+	void (*exp)(float *y, const float *x, size_t count);
+	void (*adamw)(float *p, float *m, float *v, const float *gradient, size_t count, const LmAdamW *adamw);
+
+	void (*norm_forward)(float *y, float *mean, float *rstd, const float *x, const float *weight, const float *bias,
+						 int C, float epsilon);
+	/* dweight and dbias (NULL: none) are this block's partial sums */
+	void (*norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, float mean,
+						  float rstd, const float *weight, int C);
+
+	/*
+	 * One row of attention against one block of n keys, of which the first n_seen are visible. scores become
+	 * exp(score - max) and 0 beyond; *max and *sum go on from the blocks before. Returns what the sums of
+	 * those blocks have to be multiplied with.
+	 */
+	float (*attention_softmax)(float *scores, float *max, float *sum, int n_seen, int n);
+	/*
+	 * scores -> p = exp(score - lse), times mask (NULL: none); dp -> p (mask dp - delta); 0 beyond n_seen
+	 */
+	void (*attention_gradient)(float *scores, float *dp, const float *mask, float lse, float delta, int n_seen, int n);
+	/* One head of lm_attention_row: out, q [head_size]; offset is the head's place in a page's row. */
+	void (*attention_head)(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
+						   int page_rows, int n_keys, int offset, int head_size, int C, float *scratch);
+
+	/* log of the sum of exponentials */
+	double (*log_sum_exp)(const float *x, int n);
+	/* logits -> (exp(logit - lse) - onehot(target)) factor */
+	void (*cross_entropy_gradient)(float *logits, double lse, int target, float factor, int n);
+
+	/* mask of channels first .. first + n - 1, first a multiple of LM_MASK_GROUP; writes whole groups */
+	void (*dropout_mask)(float *mask, const LmMaskRow *row, int first, int n);
+} LmSimd;
+
+extern const LmSimd lm_simd_base, lm_simd_avx2, lm_simd_avx512;
+
+/* The best that this processor runs. */
+const LmSimd *lm_simd(void);
+
+#endif /* LM_SIMD_H */

@@ -1,0 +1,120 @@
+/*
+ * src/engine/kernels/vector_attention.h
+ *
+ * The rows of attention between the matrix products: softmax against a block of keys, its gradient, and the
+ * whole of it for a single query.
+ */
+#ifndef LM_VECTOR_ATTENTION_H
+#define LM_VECTOR_ATTENTION_H
+
+#include "kernels/vector_elements.h"
+#include "kernels/vector_rows.h"
+
+static void
+zero_floats(float *x, int n)
+{
+	if (n > 0)
+		memset(x, 0, (size_t) n * sizeof *x);
+}
+
+/* exp(x - max) in place; their sum */
+static float
+exponentials(float *x, float max, int n)
+{
+	int whole = n - n % LANES;
+	Floats sum = splat(0);
+
+	for (int i = 0; i < whole; i += LANES)
+	{
+		Floats e = exponential(load(x + i) - max);
+
+		store(x + i, e);
+		sum += e;
+	}
+	if (whole < n)
+	{
+		Floats e = exponential(load_part(x + whole, n - whole) - max);
+
+		store_part(x + whole, e, n - whole);
+		for (int i = 0; i < n - whole; i++)
+			sum[i] += e[i];
+	}
+	return sum_lanes(sum);
+}
+
+static float
+vector_attention_softmax(float *scores, float *max, float *sum, int n_seen, int n)
+{
+	float new_max, correction;
+
+	if (n_seen <= 0)
+	{
+		zero_floats(scores, n);
+		return 1;
+	}
+	new_max = fmaxf(*max, largest_element(scores, n_seen));
+	correction = *max == new_max ? 1 : expf(*max - new_max);
+	*sum = *sum * correction + exponentials(scores, new_max, n_seen);
+	*max = new_max;
+	zero_floats(scores + n_seen, n - n_seen);
+	return correction;
+}
+
+/* p = softmax(s), o = (mask p) v, delta = do . o:  ds = p (mask dp - delta) (Dao et al. 2022, algorithm 4) */
+static void
+vector_attention_gradient(float *scores, float *dp, const float *mask, float lse, float delta, int n_seen, int n)
+{
+	for (int i = 0; i < n_seen; i += LANES)
+	{
+		size_t rest = (size_t) (n_seen - i);
+		Floats p = exponential(load_up_to(scores + i, rest) - lse);
+		Floats d = load_up_to(dp + i, rest);
+		Floats kept = p;
+
+		if (mask)
+		{
+			Floats m = load_up_to(mask + i, rest);
+
+			d *= m;
+			kept *= m;
+		}
+		store_up_to(dp + i, p * (d - delta), rest);
+		store_up_to(scores + i, kept, rest);
+	}
+	n_seen = n_seen > 0 ? n_seen : 0;
+	zero_floats(scores + n_seen, n - n_seen);
+	zero_floats(dp + n_seen, n - n_seen);
+}
+
+static void
+vector_attention_head(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
+					  int page_rows, int n_keys, int offset, int head_size, int C, float *scratch)
+{
+	float scale = 1 / sqrtf((float) head_size);
+	float factor;
+
+	for (int first = 0; first < n_keys; first += page_rows)
+	{
+		const float *page = key_pages[first / page_rows] + offset;
+		int n = n_keys - first < page_rows ? n_keys - first : page_rows;
+
+		for (int i = 0; i < n; i++)
+			scratch[first + i] = scale * vector_dot(q, page + (size_t) i * (size_t) C, (size_t) head_size);
+	}
+	factor = 1 / exponentials(scratch, largest_element(scratch, n_keys), n_keys);
+	for (int c = 0; c < head_size; c += LANES)
+	{
+		size_t rest = (size_t) (head_size - c);
+		Floats sum = splat(0);
+
+		for (int key = 0; key < n_keys; key++)
+		{
+			const float *row = value_pages[key / page_rows] + (size_t) (key % page_rows) * (size_t) C + offset;
+
+			sum = multiply_add(splat(scratch[key]), load_up_to(row + c, rest), sum);
+		}
+		store_up_to(out + c, sum * factor, rest);
+	}
+}
+
+#endif /* LM_VECTOR_ATTENTION_H */

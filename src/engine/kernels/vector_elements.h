@@ -1,0 +1,195 @@
+/*
+ * src/engine/kernels/vector_elements.h
+ *
+ * Loops over elements that do not depend on each other, and sums over them.
+ */
+#ifndef LM_VECTOR_ELEMENTS_H
+#define LM_VECTOR_ELEMENTS_H
+
+#include "kernels/simd.h"
+#include "kernels/vector_math.h"
+
+#define SQRT_2_OVER_PI 0.79788456f
+#define INVERSE_SQRT_2_PI 0.39894228f
+#define GELU_CUBIC 0.044715f /* Hendrycks and Gimpel 2016, section 2 */
+
+static void
+vector_exp_array(float *y, const float *x, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, exponential(load_up_to(x + i, count - i)), count - i);
+}
+
+/* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
+INLINE Floats
+gelu_gate(Floats x)
+{
+	Floats u = x * SQRT_2_OVER_PI * multiply_add(x * x, splat(GELU_CUBIC), splat(1));
+
+	return 1.0f / (1.0f + exponential(-2.0f * u));
+}
+
+INLINE Floats
+gelu(Floats x, LmActivation kind)
+{
+	return kind == LM_GELU ? x * bell_erf(x).cumulative : x * gelu_gate(x);
+}
+
+/* gelu(x) = x Phi(x), so Phi(x) + x phi(x); or x s(2u), so s + x s (1 - s) 2 u' */
+INLINE Floats
+gelu_slope(Floats x, LmActivation kind)
+{
+	Floats gate, slope;
+	Bell bell;
+
+	if (kind == LM_GELU)
+	{
+		bell = bell_erf(x);
+		return multiply_add(x * INVERSE_SQRT_2_PI, bell.density, bell.cumulative);
+	}
+	gate = gelu_gate(x);
+	slope = multiply_add(x * x, splat(3 * GELU_CUBIC * 2 * SQRT_2_OVER_PI), splat(2 * SQRT_2_OVER_PI));
+	/* Far out slope is infinite and 1 - gate 0; the product of the two must not become NaN. */
+	slope = choose(is_less(splat(0), gate * (1.0f - gate)), x * gate * (1.0f - gate) * slope, splat(0));
+	return gate + slope;
+}
+
+INLINE void
+gelu_forward_kind(float *y, const float *x, size_t count, LmActivation kind)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, gelu(load_up_to(x + i, count - i), kind), count - i);
+}
+
+static void
+vector_gelu_forward(float *y, const float *x, size_t count, LmActivation kind)
+{
+	if (kind == LM_GELU)
+		gelu_forward_kind(y, x, count, LM_GELU);
+	else
+		gelu_forward_kind(y, x, count, LM_GELU_TANH);
+}
+
+INLINE void
+gelu_backward_kind(float *dx, const float *dy, const float *x, size_t count, LmActivation kind)
+{
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		Floats slope = gelu_slope(load_up_to(x + i, count - i), kind);
+
+		store_up_to(dx + i, load_up_to(dy + i, count - i) * slope, count - i);
+	}
+}
+
+static void
+vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, LmActivation kind)
+{
+	if (kind == LM_GELU)
+		gelu_backward_kind(dx, dy, x, count, LM_GELU);
+	else
+		gelu_backward_kind(dx, dy, x, count, LM_GELU_TANH);
+}
+
+static void
+vector_add(float *y, const float *x, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, load_up_to(y + i, count - i) + load_up_to(x + i, count - i), count - i);
+}
+
+static void
+vector_add_to(float *y, const float *x, const float *z, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, load_up_to(x + i, count - i) + load_up_to(z + i, count - i), count - i);
+}
+
+static void
+vector_multiply(float *y, const float *x, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, load_up_to(y + i, count - i) * load_up_to(x + i, count - i), count - i);
+}
+
+static void
+vector_multiply_add(float *y, const float *x, const float *a, const float *b, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		size_t n = count - i;
+
+		store_up_to(y + i, multiply_add(load_up_to(a + i, n), load_up_to(b + i, n), load_up_to(x + i, n)), n);
+	}
+}
+
+static void
+vector_scale(float *y, float factor, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, load_up_to(y + i, count - i) * factor, count - i);
+}
+
+static float
+vector_dot(const float *x, const float *y, size_t count)
+{
+	Floats sum = splat(0);
+
+	for (size_t i = 0; i < count; i += LANES)
+		sum = multiply_add(load_up_to(x + i, count - i), load_up_to(y + i, count - i), sum);
+	return sum_lanes(sum);
+}
+
+/* Squares of a vector's halves, added up in float64. */
+static double
+vector_sum_squares(const float *x, size_t count)
+{
+	typedef float Half __attribute__((vector_size(LANES * 2)));
+	union
+	{
+		Floats whole;
+		Half half[2];
+	} value;
+	Doubles low = {0}, high = {0};
+	double sum = 0;
+
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		Doubles a, b;
+
+		value.whole = load_up_to(x + i, count - i);
+		a = __builtin_convertvector(value.half[0], Doubles);
+		b = __builtin_convertvector(value.half[1], Doubles);
+		low += a * a;
+		high += b * b;
+	}
+	low += high;
+	for (int i = 0; i < LANES / 2; i++)
+		sum += low[i];
+	return sum;
+}
+
+static void
+vector_adamw(float *p, float *m, float *v, const float *gradient, size_t count, const LmAdamW *adamw)
+{
+	Floats beta1 = splat(adamw->beta1), rest1 = splat(1 - adamw->beta1);
+	Floats beta2 = splat(adamw->beta2), rest2 = splat(1 - adamw->beta2);
+	/* The corrections are divided out of the two constants that they meet, once for all elements. */
+	Floats rate = splat(adamw->rate / adamw->correction1);
+	float inverse2 = 1 / adamw->correction2;
+	float keep = 1 - adamw->rate * adamw->decay;
+
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		size_t n = count - i;
+		Floats g = load_up_to(gradient + i, n) * adamw->gradient_scale;
+		Floats m_new = multiply_add(beta1, load_up_to(m + i, n), rest1 * g);
+		Floats v_new = multiply_add(beta2, load_up_to(v + i, n), rest2 * g * g);
+		Floats step = rate * m_new / (square_root(v_new * inverse2) + adamw->epsilon);
+
+		store_up_to(m + i, m_new, n);
+		store_up_to(v + i, v_new, n);
+		store_up_to(p + i, load_up_to(p + i, n) * keep - step, n);
+	}
+}
+
+#endif /* LM_VECTOR_ELEMENTS_H */

@@ -1,0 +1,338 @@
+/*
+ * src/engine/kernels/vector_matmul.h
+ *
+ * Matrix products by register tiles of up to TILE_ROWS x TILE_COLUMNS sums over packed operands (Goto and van
+ * de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4), and the inference product
+ * over panels that were packed once.
+ *
+ *   b is packed by columns of tiles   [column tile][k][TILE_COLUMNS]   zero beyond n
+ *   a is packed by rows of tiles      [row tile][k][rows of the tile]
+ *
+ * The blocks stay on the stack: BLOCK_K x BLOCK_N of b (320 KiB) and BLOCK_M x BLOCK_K of a (96 KiB) together
+ * fill less than half of a level 2 cache of a megabyte.
+ */
+#ifndef LM_VECTOR_MATMUL_H
+#define LM_VECTOR_MATMUL_H
+
+#include "kernels/simd.h"
+#include "kernels/vector_types.h"
+
+#if LANES == 16
+#define TILE_ROWS 12 /* 24 sums, 2 of b, of 32 registers */
+#else
+#define TILE_ROWS 6 /* 12 sums, 2 of b, 1 of a, of 16 registers */
+#endif
+#define TILE_COLUMNS (2 * LANES)
+#define BLOCK_K 256
+#define BLOCK_M 96
+#define BLOCK_N 320
+
+typedef struct Matrix
+{
+	const float *data;
+	size_t row; /* distance of neighbouring rows, and of neighbouring columns: one of them is 1 */
+	size_t column;
+} Matrix;
+
+/* Where a tile of sums goes. */
+typedef struct TileOutput
+{
+	float *y;
+	size_t ld;
+	int n_columns; /* up to TILE_COLUMNS */
+	float scale;
+	float beta;
+} TileOutput;
+
+typedef struct TileSums
+{
+	Floats at[TILE_ROWS][2];
+} TileSums;
+
+/* sums[i][j] += a[p][i] b[p][j] over p in order; n_rows is a constant where this is inlined. */
+INLINE void
+tile_multiply(TileSums *sums, const float *a, const float *b, size_t ld_b, int k, int n_rows)
+{
+	for (int p = 0; p < k; p++)
+	{
+		Floats b0 = load(b), b1 = load(b + LANES);
+
+#pragma GCC unroll 12
+		for (int i = 0; i < n_rows; i++)
+		{
+			sums->at[i][0] = multiply_add(splat(a[i]), b0, sums->at[i][0]);
+			sums->at[i][1] = multiply_add(splat(a[i]), b1, sums->at[i][1]);
+		}
+		a += n_rows;
+		b += ld_b;
+	}
+}
+
+INLINE Floats
+load_columns(const float *from, int first, int n_columns)
+{
+	int n = n_columns - first;
+
+	return n <= 0 ? splat(0) : load_up_to(from + first, (size_t) n);
+}
+
+INLINE void
+store_columns(float *to, Floats value, int first, int n_columns)
+{
+	if (n_columns > first)
+		store_up_to(to + first, value, (size_t) (n_columns - first));
+}
+
+/* y = beta y + scale (a b) for one tile */
+INLINE void
+tile_matmul(const TileOutput *out, const float *a, const float *b, int k, int n_rows)
+{
+	TileSums sums;
+
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+		sums.at[i][0] = sums.at[i][1] = splat(0);
+	tile_multiply(&sums, a, b, TILE_COLUMNS, k, n_rows);
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < 2; j++)
+		{
+			float *y = out->y + (size_t) i * out->ld;
+			Floats value = sums.at[i][j] * out->scale;
+
+			if (out->beta != 0)
+				value += load_columns(y, j * LANES, out->n_columns);
+			store_columns(y, value, j * LANES, out->n_columns);
+		}
+}
+
+/* One function for each height, so that the sums of each stay in registers. */
+#define FOR_EACH_LOW_TILE(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6)
+#if TILE_ROWS == 12
+#define FOR_EACH_TILE(DO) FOR_EACH_LOW_TILE(DO) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)
+#else
+#define FOR_EACH_TILE(DO) FOR_EACH_LOW_TILE(DO)
+#endif
+
+#define DEFINE_TILE_MATMUL(height)                                                         \
+	static __attribute__((noinline)) void                                                  \
+		tile_matmul_##height(const TileOutput *out, const float *a, const float *b, int k) \
+	{                                                                                      \
+		tile_matmul(out, a, b, k, height);                                                 \
+	}
+FOR_EACH_TILE(DEFINE_TILE_MATMUL)
+
+typedef void (*TileMatmul)(const TileOutput *out, const float *a, const float *b, int k);
+
+#define NAME_TILE_MATMUL(height) tile_matmul_##height,
+static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
+
+/* packed[p][i] = m[i][p] for n_rows rows; TILE_ROWS at most, without padding. */
+static void
+pack_rows(float *packed, const Matrix *m, int n_rows, int k)
+{
+	for (int i = 0; i < n_rows; i++)
+	{
+		const float *from = m->data + (size_t) i * m->row;
+
+		for (int p = 0; p < k; p++)
+			packed[p * n_rows + i] = from[(size_t) p * m->column];
+	}
+}
+
+/* packed[p][j] = m[p][j], padded with zeros to TILE_COLUMNS */
+static void
+pack_columns(float *packed, const Matrix *m, int k, int n_columns)
+{
+	for (int p = 0; p < k && m->column == 1; p++)
+	{
+		const float *from = m->data + (size_t) p * m->row;
+
+		store(packed + p * TILE_COLUMNS, load_columns(from, 0, n_columns));
+		store(packed + p * TILE_COLUMNS + LANES, load_columns(from, LANES, n_columns));
+	}
+	if (m->column == 1)
+		return;
+	for (int j = 0; j < TILE_COLUMNS; j++)
+	{
+		const float *from = m->data + (size_t) j * m->column;
+
+		for (int p = 0; p < k; p++)
+			packed[p * TILE_COLUMNS + j] = j < n_columns ? from[p] : 0;
+	}
+}
+
+INLINE int
+smaller_of(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+INLINE Matrix
+submatrix(const Matrix *m, int row, int column)
+{
+	return (Matrix){m->data + (size_t) row * m->row + (size_t) column * m->column, m->row, m->column};
+}
+
+/* All tiles of one packed block of a against one packed block of b. */
+static void
+multiply_blocks(TileOutput *out, const float *packed_a, const float *packed_b, int m, int n, int k)
+{
+	float *y = out->y;
+
+	for (int j = 0; j < n; j += TILE_COLUMNS)
+		for (int i = 0; i < m; i += TILE_ROWS)
+		{
+			int n_rows = smaller_of(TILE_ROWS, m - i);
+
+			out->y = y + (size_t) i * out->ld + j;
+			out->n_columns = smaller_of(TILE_COLUMNS, n - j);
+			tile_matmuls[n_rows - 1](out, packed_a + i * k, packed_b + j * k, k);
+		}
+}
+
+static __attribute__((noinline)) void
+vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y, int ld_a,
+			  int ld_b, float scale, float beta)
+{
+	_Alignas(64) float packed_a[BLOCK_M * BLOCK_K];
+	_Alignas(64) float packed_b[BLOCK_N * BLOCK_K];
+	Matrix rows = {a, transpose == LM_TN ? 1 : (size_t) ld_a, transpose == LM_TN ? (size_t) ld_a : 1};
+	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b, transpose == LM_NT ? (size_t) ld_b : 1};
+
+	for (int j = 0; j < n; j += BLOCK_N)
+		for (int p = 0; p < k; p += BLOCK_K)
+		{
+			int block_n = smaller_of(BLOCK_N, n - j), block_k = smaller_of(BLOCK_K, k - p);
+
+			for (int jj = 0; jj < block_n; jj += TILE_COLUMNS)
+			{
+				Matrix part = submatrix(&columns, p, j + jj);
+
+				pack_columns(packed_b + jj * block_k, &part, block_k, smaller_of(TILE_COLUMNS, block_n - jj));
+			}
+			for (int i = 0; i < m; i += BLOCK_M)
+			{
+				int block_m = smaller_of(BLOCK_M, m - i);
+				TileOutput out = {y + (size_t) i * (size_t) ld_y + j, (size_t) ld_y, 0, scale, p == 0 ? beta : 1};
+
+				for (int ii = 0; ii < block_m; ii += TILE_ROWS)
+				{
+					Matrix part = submatrix(&rows, i + ii, p);
+
+					pack_rows(packed_a + ii * block_k, &part, smaller_of(TILE_ROWS, block_m - ii), block_k);
+				}
+				multiply_blocks(&out, packed_a, packed_b, block_m, block_n, block_k);
+			}
+		}
+}
+
+/* ---- Inference over panels: one chain of multiply-adds for each element, whatever rows stand beside it ---- */
+
+#define PANEL_VECTORS (LM_PANEL / LANES)
+
+/* One row against one panel: the weights stream past once. */
+static void
+infer_row(float *y, const float *x, const float *panel, const float *bias, int n_in, int n_columns)
+{
+	Floats sums[PANEL_VECTORS];
+
+#pragma GCC unroll 8
+	for (int j = 0; j < PANEL_VECTORS; j++)
+		sums[j] = splat(0);
+	for (int p = 0; p < n_in; p++)
+	{
+		Floats value = splat(x[p]);
+
+#pragma GCC unroll 8
+		for (int j = 0; j < PANEL_VECTORS; j++)
+			sums[j] = multiply_add(value, load(panel + (size_t) p * LM_PANEL + j * LANES), sums[j]);
+	}
+#pragma GCC unroll 8
+	for (int j = 0; j < PANEL_VECTORS; j++)
+		store_columns(y, bias ? sums[j] + load_columns(bias, j * LANES, n_columns) : sums[j], j * LANES, n_columns);
+}
+
+/* Goes on from what y holds when k does not begin the row; adds the bias (NULL: none) when it ends it. */
+INLINE void
+tile_infer(const TileOutput *out, const float *a, const float *b, const float *bias, int k, int n_rows)
+{
+	TileSums sums;
+
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < 2; j++)
+			sums.at[i][j] = out->beta != 0 ? load_columns(out->y + (size_t) i * out->ld, j * LANES, out->n_columns)
+										   : splat(0);
+	tile_multiply(&sums, a, b, LM_PANEL, k, n_rows);
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < 2; j++)
+		{
+			Floats value = sums.at[i][j];
+
+			if (bias)
+				value += load_columns(bias, j * LANES, out->n_columns);
+			store_columns(out->y + (size_t) i * out->ld, value, j * LANES, out->n_columns);
+		}
+}
+
+#define DEFINE_TILE_INFER(height)                                                                            \
+	static __attribute__((noinline)) void                                                                    \
+		tile_infer_##height(const TileOutput *out, const float *a, const float *b, const float *bias, int k) \
+	{                                                                                                        \
+		tile_infer(out, a, b, bias, k, height);                                                              \
+	}
+FOR_EACH_TILE(DEFINE_TILE_INFER)
+
+typedef void (*TileInfer)(const TileOutput *out, const float *a, const float *b, const float *bias, int k);
+
+#define NAME_TILE_INFER(height) tile_infer_##height,
+static const TileInfer tile_infers[] = {FOR_EACH_TILE(NAME_TILE_INFER)};
+
+/* Up to TILE_ROWS rows, packed for inputs [p, p + k), against all panels. */
+static void
+infer_rows(TileOutput *out, const float *packed, const float *panels, const float *bias, int n_rows, int n_in, int p,
+		   int k, int n_out)
+{
+	float *y = out->y;
+
+	out->beta = p > 0;
+	for (int j = 0; j < n_out; j += TILE_COLUMNS)
+	{
+		const float *panel = panels + (size_t) (j / LM_PANEL) * (size_t) n_in * LM_PANEL + j % LM_PANEL;
+
+		out->y = y + j;
+		out->n_columns = smaller_of(TILE_COLUMNS, n_out - j);
+		tile_infers[n_rows - 1](out, packed, panel + (size_t) p * LM_PANEL, bias && p + k == n_in ? bias + j : NULL, k);
+	}
+}
+
+static void
+vector_infer(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
+			 int ld_y)
+{
+	_Alignas(64) float packed[TILE_ROWS * BLOCK_K];
+	Matrix rows = {x, (size_t) n_in, 1};
+
+	for (int j = 0; j < n_out && n_rows == 1; j += LM_PANEL)
+		infer_row(y + j, x, panels + (size_t) j * (size_t) n_in, bias ? bias + j : NULL, n_in,
+				  smaller_of(LM_PANEL, n_out - j));
+	if (n_rows == 1)
+		return;
+	for (int p = 0; p < n_in; p += BLOCK_K)
+		for (int i = 0; i < n_rows; i += TILE_ROWS)
+		{
+			int height = smaller_of(TILE_ROWS, n_rows - i), k = smaller_of(BLOCK_K, n_in - p);
+			Matrix part = submatrix(&rows, i, p);
+			TileOutput out = {y + (size_t) i * (size_t) ld_y, (size_t) ld_y, 0, 1, 0};
+
+			pack_rows(packed, &part, height, k);
+			infer_rows(&out, packed, panels, bias, height, n_in, p, k, n_out);
+		}
+}
+
+#endif /* LM_VECTOR_MATMUL_H */

@@ -1,0 +1,132 @@
+/*
+ * src/engine/kernels/vector_rows.h
+ *
+ * Loops over one row of a matrix whose elements meet in a sum or a maximum: layer normalisation, and the
+ * softmax over the vocabulary.
+ */
+#ifndef LM_VECTOR_ROWS_H
+#define LM_VECTOR_ROWS_H
+
+#include "kernels/vector_math.h"
+
+static void
+vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *weight, const float *bias, int C,
+					float epsilon)
+{
+	Floats sum = splat(0), squares = splat(0);
+	float center, factor;
+
+	for (int i = 0; i < C; i += LANES)
+		sum += load_up_to(x + i, (size_t) (C - i));
+	center = sum_lanes(sum) / (float) C;
+	/* A second pass, because the mean of squares less the square of the mean loses what a large mean hides. */
+	for (int i = 0; i < C - C % LANES; i += LANES)
+	{
+		Floats distance = load(x + i) - center;
+
+		squares = multiply_add(distance, distance, squares);
+	}
+	for (int i = C - C % LANES; i < C; i++)
+		squares[0] += (x[i] - center) * (x[i] - center);
+	factor = 1 / sqrtf(sum_lanes(squares) / (float) C + epsilon);
+	for (int i = 0; i < C; i += LANES)
+	{
+		size_t n = (size_t) (C - i);
+		Floats normal = (load_up_to(x + i, n) - center) * factor;
+		Floats shift = bias ? load_up_to(bias + i, n) : splat(0);
+
+		store_up_to(y + i, multiply_add(normal, load_up_to(weight + i, n), shift), n);
+	}
+	*mean = center;
+	*rstd = factor;
+}
+
+/*
+ * y = n w + b with n = (x - mean) rstd:
+ *   dw += dy n;  db += dy;  dn = dy w;  dx += rstd (dn - average(dn) - n average(dn n))
+ */
+static void
+vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, float mean, float rstd,
+					 const float *weight, int C)
+{
+	Floats sum = splat(0), dot = splat(0);
+	float average, slope;
+
+	for (int i = 0; i < C; i += LANES)
+	{
+		size_t n = (size_t) (C - i);
+		Floats dn = load_up_to(dy + i, n) * load_up_to(weight + i, n);
+
+		sum += dn;
+		dot = multiply_add(dn, (load_up_to(x + i, n) - mean) * rstd, dot);
+	}
+	average = sum_lanes(sum) / (float) C;
+	slope = sum_lanes(dot) / (float) C;
+	for (int i = 0; i < C; i += LANES)
+	{
+		size_t n = (size_t) (C - i);
+		Floats d = load_up_to(dy + i, n);
+		Floats normal = (load_up_to(x + i, n) - mean) * rstd;
+		Floats inner = multiply_add(d, load_up_to(weight + i, n), -average - normal * slope);
+
+		store_up_to(dx + i, multiply_add(splat(rstd), inner, load_up_to(dx + i, n)), n);
+		store_up_to(dweight + i, multiply_add(d, normal, load_up_to(dweight + i, n)), n);
+		if (dbias)
+			store_up_to(dbias + i, load_up_to(dbias + i, n) + d, n);
+	}
+}
+
+static float
+largest_element(const float *x, int n)
+{
+	Floats max = splat(-INFINITY);
+	float result;
+
+	for (int i = 0; i < n - n % LANES; i += LANES)
+		max = larger(load(x + i), max);
+	result = largest_lane(max);
+	for (int i = n - n % LANES; i < n; i++)
+		result = x[i] > result ? x[i] : result;
+	return result;
+}
+
+/* Sums of up to this many exponentials stay in float32; those sums are added in float64. */
+#define EXPONENTIALS_IN_FLOAT 512
+
+static double
+vector_log_sum_exp(const float *x, int n)
+{
+	float max = largest_element(x, n);
+	double total = 0;
+
+	for (int first = 0; first < n; first += EXPONENTIALS_IN_FLOAT)
+	{
+		int last = n - first > EXPONENTIALS_IN_FLOAT ? first + EXPONENTIALS_IN_FLOAT : n;
+		Floats sum = splat(0);
+
+		for (int i = first; i + LANES <= last; i += LANES)
+			sum += exponential(load(x + i) - max);
+		for (int i = last - (last - first) % LANES; i < last; i++)
+			sum[0] += exponential(splat(x[i] - max))[0];
+		total += sum_lanes(sum);
+	}
+	return max + log(total);
+}
+
+static void
+vector_cross_entropy_gradient(float *logits, double lse, int target, float factor, int n)
+{
+	float shift = (float) lse;
+	/* What rounding took from lse comes back as a factor, lest every probability of the row be off by it. */
+	float adjust = (float) (factor * exp(shift - lse));
+
+	for (int i = 0; i < n; i += LANES)
+	{
+		size_t rest = (size_t) (n - i);
+
+		store_up_to(logits + i, exponential(load_up_to(logits + i, rest) - shift) * adjust, rest);
+	}
+	logits[target] -= factor;
+}
+
+#endif /* LM_VECTOR_ROWS_H */

@@ -1,0 +1,288 @@
+/*
+ * src/engine/kernels/vector_types.h
+ *
+ * A vector of LANES floats in the widest registers of the instruction set that the file is compiled for, and
+ * the few operations on it that the compiler's own vector arithmetic lacks. Everything is static, so that no
+ * function of one instruction set can stand in for that of another.
+ */
+#ifndef LM_VECTOR_TYPES_H
+#define LM_VECTOR_TYPES_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+typedef float Floats __attribute__((vector_size(LANES * 4)));
+typedef float FloatsAnywhere __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+typedef uint32_t Words __attribute__((vector_size(LANES * 4)));
+typedef uint64_t Longs __attribute__((vector_size(LANES * 4))); /* LANES / 2 of them */
+typedef double Doubles __attribute__((vector_size(LANES * 4)));
+
+#if defined(__AVX512F__)
+typedef __mmask16 Mask;
+#else
+typedef Ints Mask; /* all bits of a lane */
+#endif
+
+INLINE Floats
+splat(float value)
+{
+	return value - (Floats){0};
+}
+
+INLINE Floats
+load(const float *from)
+{
+	return *(const FloatsAnywhere *) from;
+}
+
+INLINE void
+store(float *to, Floats value)
+{
+	*(FloatsAnywhere *) to = value;
+}
+
+#if defined(__AVX512F__)
+
+/* The first n lanes, n below LANES; the others are 0 and their memory is not touched. */
+INLINE Floats
+load_part(const float *from, int n)
+{
+	return (Floats) _mm512_maskz_loadu_ps((__mmask16) ((1u << n) - 1), from);
+}
+
+INLINE void
+store_part(float *to, Floats value, int n)
+{
+	_mm512_mask_storeu_ps(to, (__mmask16) ((1u << n) - 1), (__m512) value);
+}
+
+INLINE Floats
+multiply_add(Floats a, Floats b, Floats c)
+{
+	return (Floats) _mm512_fmadd_ps((__m512) a, (__m512) b, (__m512) c);
+}
+
+INLINE Floats
+larger(Floats a, Floats b)
+{
+	return (Floats) _mm512_max_ps((__m512) a, (__m512) b);
+}
+
+INLINE Floats
+square_root(Floats a)
+{
+	return (Floats) _mm512_sqrt_ps((__m512) a);
+}
+
+INLINE Mask
+is_less(Floats a, Floats b)
+{
+	return _mm512_cmp_ps_mask((__m512) a, (__m512) b, _CMP_LT_OQ);
+}
+
+INLINE Mask
+is_below(Words a, Words b)
+{
+	return _mm512_cmplt_epu32_mask((__m512i) a, (__m512i) b);
+}
+
+INLINE Floats
+choose(Mask mask, Floats yes, Floats no)
+{
+	return (Floats) _mm512_mask_blend_ps(mask, (__m512) no, (__m512) yes);
+}
+
+/* Product of the low halves of the lanes. */
+INLINE Longs
+multiply_halves(Longs a, Longs b)
+{
+	return (Longs) _mm512_mul_epu32((__m512i) a, (__m512i) b);
+}
+
+#else
+
+INLINE Floats
+choose(Mask mask, Floats yes, Floats no)
+{
+#if defined(__AVX2__)
+	return (Floats) _mm256_blendv_ps((__m256) no, (__m256) yes, (__m256) mask);
+#else
+	return (Floats) (((Ints) yes & mask) | ((Ints) no & ~mask));
+#endif
+}
+
+INLINE Mask
+is_less(Floats a, Floats b)
+{
+	return a < b;
+}
+
+/* Both below 2^31. */
+INLINE Mask
+is_below(Words a, Words b)
+{
+	return (Ints) a < (Ints) b;
+}
+
+#if defined(__AVX2__)
+
+INLINE Ints
+first_lanes(int n)
+{
+	return n > (Ints){0, 1, 2, 3, 4, 5, 6, 7};
+}
+
+INLINE Floats
+load_part(const float *from, int n)
+{
+	return (Floats) _mm256_maskload_ps(from, (__m256i) first_lanes(n));
+}
+
+INLINE void
+store_part(float *to, Floats value, int n)
+{
+	_mm256_maskstore_ps(to, (__m256i) first_lanes(n), (__m256) value);
+}
+
+INLINE Floats
+multiply_add(Floats a, Floats b, Floats c)
+{
+	return (Floats) _mm256_fmadd_ps((__m256) a, (__m256) b, (__m256) c);
+}
+
+INLINE Floats
+larger(Floats a, Floats b)
+{
+	return (Floats) _mm256_max_ps((__m256) a, (__m256) b);
+}
+
+INLINE Floats
+square_root(Floats a)
+{
+	return (Floats) _mm256_sqrt_ps((__m256) a);
+}
+
+INLINE Longs
+multiply_halves(Longs a, Longs b)
+{
+	return (Longs) _mm256_mul_epu32((__m256i) a, (__m256i) b);
+}
+
+#else
+
+INLINE Floats
+load_part(const float *from, int n)
+{
+	Floats value = {0};
+
+	for (int i = 0; i < n; i++)
+		value[i] = from[i];
+	return value;
+}
+
+INLINE void
+store_part(float *to, Floats value, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = value[i];
+}
+
+INLINE Floats
+multiply_add(Floats a, Floats b, Floats c)
+{
+	return a * b + c;
+}
+
+INLINE Floats
+larger(Floats a, Floats b)
+{
+#if defined(__x86_64__)
+	return (Floats) _mm_max_ps((__m128) a, (__m128) b);
+#else
+	return choose(a > b, a, b);
+#endif
+}
+
+INLINE Floats
+square_root(Floats a)
+{
+#if defined(__x86_64__)
+	return (Floats) _mm_sqrt_ps((__m128) a);
+#else
+	for (int i = 0; i < LANES; i++)
+		a[i] = sqrtf(a[i]);
+	return a;
+#endif
+}
+
+INLINE Longs
+multiply_halves(Longs a, Longs b)
+{
+#if defined(__x86_64__)
+	return (Longs) _mm_mul_epu32((__m128i) a, (__m128i) b);
+#else
+	return (a & 0xffffffff) * (b & 0xffffffff);
+#endif
+}
+
+#endif
+#endif
+
+/* Whole vectors while they last, then the rest. */
+INLINE Floats
+load_up_to(const float *from, size_t n)
+{
+	return n >= LANES ? load(from) : load_part(from, (int) n);
+}
+
+INLINE void
+store_up_to(float *to, Floats value, size_t n)
+{
+	if (n >= LANES)
+		store(to, value);
+	else
+		store_part(to, value, (int) n);
+}
+
+/* Sum of the lanes, halves folded onto each other: always the same order. */
+INLINE float
+sum_lanes(Floats value)
+{
+	float lanes[LANES];
+
+	store(lanes, value);
+	for (int width = LANES / 2; width > 0; width /= 2)
+		for (int i = 0; i < width; i++)
+			lanes[i] += lanes[i + width];
+	return lanes[0];
+}
+
+INLINE float
+largest_lane(Floats value)
+{
+	float lanes[LANES];
+
+	store(lanes, value);
+	for (int width = LANES / 2; width > 0; width /= 2)
+		for (int i = 0; i < width; i++)
+			lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+	return lanes[0];
+}
+
+#endif /* LM_VECTOR_TYPES_H */
