@@ -32,6 +32,9 @@ extern GptBlob *gpt_blob_open(Oid object);
 extern size_t gpt_blob_read(GptBlob *blob, void *data, size_t size);
 extern int64 gpt_blob_close(GptBlob *blob, uint8 *sha256);
 
+/* sha256 of bytes in memory. */
+extern void gpt_blob_hash(uint8 *sha256, const void *data, size_t size);
+
 /* Owner under the active snapshot; InvalidOid where the object does not exist. */
 extern Oid gpt_blob_owner(Oid object);
 /* Whether it exists and the current role has SELECT on it; lo_compat_privileges does not open models. */

@@ -81,8 +81,12 @@ extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
 extern LmTokenizerSpec *gpt_catalog_read_tokenizer(const uint8 *sha256);
 extern void gpt_catalog_drop_tokenizer(const char *name);
 
+/* Removes the tokenizers that nothing uses. */
+extern void gpt_catalog_sweep_tokenizers(void);
+
 /* Unlinks every object of the extension, before it is dropped. */
 extern void gpt_catalog_drop_all(void);
+extern void gpt_catalog_drop_all_tokenizers(void); /* part of it */
 
 /* For SPI of other server files: the quoted schema of the extension, palloc'd; and its oid and owner. */
 extern const char *gpt_catalog_schema(void);

@@ -203,10 +203,10 @@ CREATE FUNCTION @extschema@.gpt_version() RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_version' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_version() IS 'version of the library, its kernels and its matrix library';
 
-CREATE FUNCTION @extschema@.gpt_can_use(object oid) RETURNS boolean
-	AS 'MODULE_PATHNAME', 'gpt_can_use' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.gpt_can_use(oid) IS
-	'whether the large object of a model exists and the current role may use it';
+CREATE FUNCTION @extschema@.gpt_can_use(object oid, run_id uuid DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_can_use' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_can_use(oid, uuid) IS
+	'whether the large object of a model exists, is of that run, and the current role may use it';
 
 CREATE FUNCTION @extschema@.gpt_object_owner(object oid) RETURNS oid
 	AS 'MODULE_PATHNAME', 'gpt_object_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -215,6 +215,10 @@ COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large objec
 CREATE FUNCTION @extschema@.gpt_drop_extension_trigger() RETURNS event_trigger
 	AS 'MODULE_PATHNAME', 'gpt_drop_extension_trigger' LANGUAGE C;
 COMMENT ON FUNCTION @extschema@.gpt_drop_extension_trigger() IS 'unlinks the large objects of models before the extension is dropped';
+
+CREATE EVENT TRIGGER gpt_drop_extension ON ddl_command_start WHEN TAG IN ('DROP EXTENSION')
+	EXECUTE FUNCTION @extschema@.gpt_drop_extension_trigger();
+COMMENT ON EVENT TRIGGER gpt_drop_extension IS 'unlinks the large objects of models before the extension is dropped';
 
 -- Watch
 
@@ -225,7 +229,7 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		(SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer) AS tokenizer,
 		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state
 	FROM @extschema@.gpt_version v
-	WHERE @extschema@.gpt_can_use(v.weights);
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
@@ -238,7 +242,8 @@ COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models th
 CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(n.owner) AS owner, t.kind, t.vocabulary, t.size,
 		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
-	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t ON t.sha256 OPERATOR(pg_catalog.=) n.sha256
+	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t
+		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
 	WHERE @extschema@.gpt_can_use(t.object);
 COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the named tokenizers that the current role may use';
 

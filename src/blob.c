@@ -170,6 +170,15 @@ gpt_blob_close(GptBlob *blob, uint8 *sha256)
 	return size;
 }
 
+void
+gpt_blob_hash(uint8 *sha256, const void *data, size_t size)
+{
+	GptBlob *blob = make_blob(InvalidOid);
+
+	update_hash(blob, data, size);
+	final_hash(blob, sha256);
+}
+
 Oid
 gpt_blob_owner(Oid object)
 {

@@ -1,0 +1,33 @@
+/*
+ * include/cache.h
+ *
+ * What a session keeps between calls: models ready for use, by the content of their weights, and tokenizers, by
+ * theirs. Names are resolved and privileges checked at every call; a key is a content hash, so what is found
+ * is never stale.
+ */
+#ifndef GPT_CACHE_H
+#define GPT_CACHE_H
+
+#include "catalog.h"
+#include "engine/serve.h"
+
+/* A model with its tokenizer, pages and workspace. */
+typedef struct GptServed
+{
+	LmSession *session;
+	LmTokenizer *tokenizer;
+	const LmConfig *config;
+} GptServed;
+
+/*
+ * Resolves the reference under the active snapshot, checks the privilege, and loads what is not there yet;
+ * errors as gpt_catalog_version and gpt_weights_read, and when it needs more than gpt.max_memory. What is returned
+ * stays until _release; the least recently used models go when others need their memory.
+ */
+extern const GptServed *gpt_cache_acquire(const char *reference);
+extern void gpt_cache_release(const GptServed *served);
+
+/* The tokenizer with that hash, valid until the next call of a function of this file. Checks no privilege. */
+extern LmTokenizer *gpt_cache_tokenizer(const uint8 *sha256);
+
+#endif /* GPT_CACHE_H */

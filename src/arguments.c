@@ -1,0 +1,49 @@
+/*
+ * src/arguments.c
+ *
+ * Fetches and checks arguments of SQL functions.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "compat.h"
+
+void
+gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
+}
+
+char *
+gpt_argument_text(FunctionCallInfo fcinfo, int number)
+{
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+int
+gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char *name, int by_default, int minimum, int maximum)
+{
+	int value = PG_ARGISNULL(number) ? by_default : PG_GETARG_INT32(number);
+
+	if (value < minimum || value > maximum)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s is out of range: %d", name, value),
+						errhint("It must be between %d and %d.", minimum, maximum)));
+	return value;
+}
+
+double
+gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double by_default, double minimum,
+				  double maximum, bool above)
+{
+	double value = PG_ARGISNULL(number) ? by_default : PG_GETARG_FLOAT8(number);
+
+	/* Written so that NaN fails. */
+	if (!(value >= minimum && value <= maximum) || (above && value == minimum))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s is out of range: %g", name, value),
+						above ? errhint("It must be above %g and at most %g.", minimum, maximum)
+							  : errhint("It must be between %g and %g.", minimum, maximum)));
+	return value;
+}

@@ -1,0 +1,340 @@
+/*
+ * src/cache.c
+ *
+ * Large objects to models and tokenizers in the memory of a session.
+ *
+ * An entry is a memory context with everything that belongs to it. While it is loaded it hangs below the
+ * context of the call, so that an error takes it away; then it moves below the cache. What an LmSession
+ * allocates belongs to the engine instead and is gone when the engine is started again (another number of
+ * threads): the generation tells, and the session is made anew.
+ *
+ * build_image is the seam for images that sessions share: it gives bytes for a version, wherever they lie.
+ */
+#include "postgres.h"
+
+#include "lib/ilist.h"
+#include "utils/memutils.h"
+
+#include "blob.h"
+#include "bridge.h"
+#include "cache.h"
+#include "compat.h"
+#include "settings.h"
+#include "weights.h"
+
+#define MAX_TOKENIZERS 16 /* kept without a model */
+
+typedef struct TokenizerEntry
+{
+	dlist_node node; /* most recently used first */
+	MemoryContext context;
+	MemoryContextCallback release;
+	uint8 sha256[GPT_SHA256_SIZE];
+	LmTokenizer *tokenizer;
+	int n_users; /* models */
+} TokenizerEntry;
+
+typedef struct ModelEntry
+{
+	GptServed served; /* first: gpt_cache_release gets this */
+	dlist_node node;
+	MemoryContext context;
+	uint8 sha256[GPT_SHA256_SIZE];
+	TokenizerEntry *tokenizer;
+	LmConfig config;
+	LmModel *model;
+	uint64 image_size;
+	uint64 session_size;
+	uint64 generation; /* of the engine that the session belongs to */
+	int n_pins;
+} ModelEntry;
+
+static MemoryContext cache_context = NULL;
+static dlist_head models = DLIST_STATIC_INIT(models);
+static dlist_head tokenizers = DLIST_STATIC_INIT(tokenizers);
+
+static ModelEntry *find_model(const GptVersion *version);
+static ModelEntry *load_model(const GptVersion *version);
+static void *build_image(size_t size, const GptVersion *version, MemoryContext context);
+static void open_session(ModelEntry *entry);
+static void drop_session(ModelEntry *entry);
+static void drop_model(ModelEntry *entry);
+static void make_room(uint64 size, const ModelEntry *keep);
+static uint64 entry_size(const ModelEntry *entry);
+static TokenizerEntry *find_tokenizer(const uint8 *sha256);
+static TokenizerEntry *load_tokenizer(const uint8 *sha256);
+static void trim_tokenizers(void);
+static void release_tokenizer(void *arg);
+static MemoryContext make_context(const char *name);
+
+const GptServed *
+gpt_cache_acquire(const char *reference)
+{
+	GptVersion *version = gpt_catalog_version(reference, false);
+	ModelEntry *entry;
+
+	gpt_catalog_check_use(version);
+	entry = find_model(version);
+	if (entry == NULL)
+		entry = load_model(version);
+	dlist_move_head(&models, &entry->node);
+	open_session(entry);
+	entry->n_pins++;
+	return &entry->served;
+}
+
+void
+gpt_cache_release(const GptServed *served)
+{
+	((ModelEntry *) served)->n_pins--;
+}
+
+LmTokenizer *
+gpt_cache_tokenizer(const uint8 *sha256)
+{
+	TokenizerEntry *entry = find_tokenizer(sha256);
+
+	if (entry == NULL)
+		entry = load_tokenizer(sha256);
+	dlist_move_head(&tokenizers, &entry->node);
+	return entry->tokenizer;
+}
+
+/* The same weights with another tokenizer would be another model. */
+static ModelEntry *
+find_model(const GptVersion *version)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
+			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static ModelEntry *
+load_model(const GptVersion *version)
+{
+	TokenizerEntry *tokenizer;
+	MemoryContext context;
+	ModelEntry *entry;
+	LmError error;
+	size_t image_size;
+	void *image;
+
+	(void) gpt_cache_tokenizer(version->tokenizer);
+	tokenizer = find_tokenizer(version->tokenizer);
+	if (!lm_image_size(&image_size, &version->config, &error))
+		gpt_bridge_raise(&error);
+	context = make_context("gpt model");
+	entry = MemoryContextAllocZero(context, sizeof(ModelEntry));
+	entry->context = context;
+	entry->config = version->config;
+	entry->image_size = image_size;
+	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
+	image = build_image(image_size, version, context);
+	entry->model = lm_model_open(gpt_bridge_host(context), image, image_size, &error);
+	if (entry->model == NULL)
+		gpt_bridge_raise(&error);
+
+	/* Nothing fails from here on. */
+	entry->tokenizer = tokenizer;
+	tokenizer->n_users++;
+	entry->served.tokenizer = tokenizer->tokenizer;
+	entry->served.config = &entry->config;
+	MemoryContextSetParent(context, cache_context);
+	dlist_push_head(&models, &entry->node);
+	return entry;
+}
+
+/* Object -> parameter block -> image; the block goes, the image lives in the context. */
+static void *
+build_image(size_t size, const GptVersion *version, MemoryContext context)
+{
+	MemoryContext scratch = make_context("gpt loading");
+	const LmHost *host = gpt_bridge_host(scratch);
+	LmParamTable *table;
+	LmError error;
+	float *block;
+	void *image;
+
+	table = lm_param_table_create(host, &version->config, &error);
+	if (table == NULL)
+		gpt_bridge_raise(&error);
+	make_room((uint64) size + (uint64) table->total * sizeof(float), NULL);
+	block = lm_allocate(host, table->total * sizeof(float));
+	image = lm_allocate(gpt_bridge_host(context), size);
+	if (block == NULL || image == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
+	gpt_weights_read(block, table, version);
+	while (!lm_image_build(image, block, table, host, &error))
+		gpt_bridge_raise(&error);
+	MemoryContextDelete(scratch);
+	return image;
+}
+
+/* A session of the engine of now, with as many threads as gpt.threads says now. */
+static void
+open_session(ModelEntry *entry)
+{
+	LmEngine *engine = gpt_bridge_engine(gpt_threads);
+	LmError error;
+	size_t size;
+
+	if (entry->served.session != NULL && entry->generation == gpt_bridge_generation())
+		return;
+	entry->served.session = NULL;
+	entry->session_size = 0;
+	if (!lm_session_memory(&size, &entry->config, lm_engine_threads(engine), &error))
+		gpt_bridge_raise(&error);
+	make_room(size, entry);
+	entry->served.session = lm_session_create(engine, entry->model, entry->served.tokenizer, &error);
+	if (entry->served.session == NULL)
+		gpt_bridge_raise(&error);
+	entry->generation = gpt_bridge_generation();
+	entry->session_size = size;
+}
+
+static void
+drop_session(ModelEntry *entry)
+{
+	if (entry->served.session != NULL && entry->generation == gpt_bridge_generation())
+		lm_session_free(entry->served.session);
+	entry->served.session = NULL;
+}
+
+static void
+drop_model(ModelEntry *entry)
+{
+	drop_session(entry);
+	dlist_delete(&entry->node);
+	entry->tokenizer->n_users--;
+	MemoryContextDelete(entry->context);
+}
+
+/*
+ * Frees the least recently used models until size more bytes fit into gpt.max_memory. Models in use stay, and
+ * so does keep; when that leaves too little, what cannot be avoided is what the error says.
+ */
+static void
+make_room(uint64 size, const ModelEntry *keep)
+{
+	uint64 limit = (uint64) gpt_settings_max_memory();
+	uint64 total = size;
+	uint64 fixed = size;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+		total += entry_size(entry);
+		if (entry->n_pins > 0 || entry == keep)
+			fixed += entry_size(entry);
+	}
+	gpt_bridge_check_memory(fixed);
+	while (total > limit)
+	{
+		ModelEntry *oldest = NULL;
+
+		dlist_foreach(iter, &models)
+		{
+			ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+			if (entry->n_pins == 0 && entry != keep)
+				oldest = entry;
+		}
+		if (oldest == NULL)
+			return;
+		total -= entry_size(oldest);
+		drop_model(oldest);
+	}
+}
+
+static uint64
+entry_size(const ModelEntry *entry)
+{
+	bool has_session = entry->served.session != NULL && entry->generation == gpt_bridge_generation();
+
+	return entry->image_size + (has_session ? entry->session_size : 0);
+}
+
+static TokenizerEntry *
+find_tokenizer(const uint8 *sha256)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &tokenizers)
+	{
+		TokenizerEntry *entry = dlist_container(TokenizerEntry, node, iter.cur);
+
+		if (memcmp(entry->sha256, sha256, GPT_SHA256_SIZE) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static TokenizerEntry *
+load_tokenizer(const uint8 *sha256)
+{
+	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(sha256);
+	MemoryContext context = make_context("gpt tokenizer");
+	TokenizerEntry *entry = MemoryContextAllocZero(context, sizeof(TokenizerEntry));
+	LmError error;
+
+	entry->context = context;
+	memcpy(entry->sha256, sha256, GPT_SHA256_SIZE);
+	entry->tokenizer = lm_tokenizer_create(gpt_bridge_host(context), spec, &error);
+	if (entry->tokenizer == NULL)
+		gpt_bridge_raise(&error);
+	entry->release.func = release_tokenizer;
+	entry->release.arg = entry;
+	MemoryContextRegisterResetCallback(context, &entry->release);
+	MemoryContextSetParent(context, cache_context);
+	trim_tokenizers();
+	dlist_push_head(&tokenizers, &entry->node);
+	return entry;
+}
+
+static void
+trim_tokenizers(void)
+{
+	dlist_mutable_iter iter;
+	int n = 0;
+
+	dlist_foreach_modify(iter, &tokenizers)
+	{
+		TokenizerEntry *entry = dlist_container(TokenizerEntry, node, iter.cur);
+
+		if (entry->n_users > 0 || ++n < MAX_TOKENIZERS)
+			continue;
+		dlist_delete(&entry->node);
+		MemoryContextDelete(entry->context);
+	}
+}
+
+/* ICU allocates outside of memory contexts. */
+static void
+release_tokenizer(void *arg)
+{
+	lm_tokenizer_free(((TokenizerEntry *) arg)->tokenizer);
+}
+
+/* Below the caller's context until it is complete; the cache's own context is there before it can be. */
+static MemoryContext
+make_context(const char *name)
+{
+	MemoryContext context;
+
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(TopMemoryContext, "gpt cache", ALLOCSET_SMALL_SIZES);
+	context = AllocSetContextCreate(CurrentMemoryContext, "gpt", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSetIdentifier(context, name);
+	return context;
+}

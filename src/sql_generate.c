@@ -1,0 +1,201 @@
+/*
+ * src/sql_generate.c
+ *
+ * gpt_generate: a prompt in, its continuation out.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "bridge.h"
+#include "cache.h"
+#include "compat.h"
+
+#define MAX_TOKENS 1000000
+#define MAX_TEMPERATURE 100
+#define MAX_PENALTY 100
+#define MAX_PROMPT_SIZE (64 * 1024 * 1024)
+#define MAX_STOPS 1000
+
+PG_FUNCTION_INFO_V1(gpt_generate);
+
+static void read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo);
+static void read_stops(LmSampling *sampling, ArrayType *array);
+static uint64 draw_seed(void);
+static void check_prompt(const text *prompt);
+static text *generate(FunctionCallInfo fcinfo, const GptServed *served, const text *prompt, const LmSampling *sampling);
+static LmGeneration *start(const GptServed *served, const text *prompt, const LmSampling *sampling, bool *truncated);
+static void append_continuation(StringInfo result, LmGeneration *generation);
+static void notice_truncation(FunctionCallInfo fcinfo, const LmConfig *config);
+
+/*
+ * gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+ *     top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+ *     stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+ *
+ * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one.
+ */
+Datum
+gpt_generate(PG_FUNCTION_ARGS)
+{
+	const GptServed *served;
+	LmSampling sampling;
+	text *prompt;
+	text *result = NULL;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	read_sampling(&sampling, fcinfo);
+	prompt = PG_GETARG_TEXT_PP(1);
+	check_prompt(prompt);
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		result = generate(fcinfo, served, prompt, &sampling);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	PG_RETURN_TEXT_P(result);
+}
+
+static void
+read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
+{
+	memset(sampling, 0, sizeof(LmSampling));
+	sampling->max_tokens = gpt_argument_integer(fcinfo, 2, "max_tokens", 64, 1, MAX_TOKENS);
+	sampling->temperature = gpt_argument_real(fcinfo, 3, "temperature", 0.8, 0, MAX_TEMPERATURE, false);
+	sampling->top_k = gpt_argument_integer(fcinfo, 4, "top_k", 0, 0, LM_MAX_VOCABULARY);
+	sampling->top_p = gpt_argument_real(fcinfo, 5, "top_p", 1, 0, 1, true);
+	sampling->min_p = gpt_argument_real(fcinfo, 6, "min_p", 0, 0, 1, false);
+	sampling->repetition_penalty = gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, 0, MAX_PENALTY, true);
+	if (!PG_ARGISNULL(8))
+		read_stops(sampling, PG_GETARG_ARRAYTYPE_P(8));
+	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);
+}
+
+static void
+read_stops(LmSampling *sampling, ArrayType *array)
+{
+	LmBytes *stops;
+	Datum *values;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	if (n > MAX_STOPS)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("stop has %d texts", n),
+						errhint("It may have up to %d.", MAX_STOPS)));
+	stops = palloc(Max(n, 1) * sizeof(LmBytes));
+	for (int i = 0; i < n; i++)
+	{
+		text *stop = nulls[i] ? NULL : DatumGetTextPP(values[i]);
+
+		if (stop == NULL)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("stop must not contain null")));
+		if (VARSIZE_ANY_EXHDR(stop) == 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("stop must not contain an empty text")));
+		stops[i].data = VARDATA_ANY(stop);
+		stops[i].size = VARSIZE_ANY_EXHDR(stop);
+	}
+	sampling->n_stops = n;
+	sampling->stops = stops;
+}
+
+static uint64
+draw_seed(void)
+{
+	uint64 seed;
+
+	if (!pg_strong_random(&seed, sizeof(seed)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not draw a random seed")));
+	return seed;
+}
+
+static void
+check_prompt(const text *prompt)
+{
+	if (VARSIZE_ANY_EXHDR(prompt) > MAX_PROMPT_SIZE)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("prompt has %zu MB, the limit is %d MB", (size_t) VARSIZE_ANY_EXHDR(prompt) >> 20, MAX_PROMPT_SIZE >> 20)));
+}
+
+/* A generation belongs to the engine, so it is released here, whatever happens. */
+static text *
+generate(FunctionCallInfo fcinfo, const GptServed *served, const text *prompt, const LmSampling *sampling)
+{
+	StringInfoData result;
+	LmGeneration *generation;
+	bool truncated = false;
+
+	initStringInfo(&result);
+	generation = start(served, prompt, sampling, &truncated);
+	PG_TRY();
+	{
+		if (truncated)
+			notice_truncation(fcinfo, served->config);
+		append_continuation(&result, generation);
+	}
+	PG_FINALLY();
+	{
+		lm_generation_free(generation);
+	}
+	PG_END_TRY();
+	return cstring_to_text_with_len(result.data, result.len);
+}
+
+static LmGeneration *
+start(const GptServed *served, const text *prompt, const LmSampling *sampling, bool *truncated)
+{
+	LmGeneration *generation;
+	LmError error;
+
+	do
+	{
+		generation = lm_generation_start(served->session, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), sampling,
+										 truncated, &error);
+		if (generation == NULL)
+			gpt_bridge_raise(&error);
+	} while (generation == NULL);
+	return generation;
+}
+
+static void
+append_continuation(StringInfo result, LmGeneration *generation)
+{
+	bool done = false;
+
+	while (!done)
+	{
+		LmBytes piece;
+		LmError error;
+
+		CHECK_FOR_INTERRUPTS();
+		if (lm_generation_next(generation, &piece, &done, &error))
+			appendBinaryStringInfo(result, piece.data, (int) piece.size);
+		else
+			gpt_bridge_raise(&error);
+	}
+}
+
+/* Once a statement: fn_extra lives as long as the call in the plan. */
+static void
+notice_truncation(FunctionCallInfo fcinfo, const LmConfig *config)
+{
+	if (fcinfo->flinfo->fn_extra != NULL)
+		return;
+	fcinfo->flinfo->fn_extra = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, 1);
+	ereport(NOTICE, (errmsg("prompt is longer than the context of the model, only its last %d tokens are used",
+							config->context - 1)));
+}

@@ -1,0 +1,125 @@
+/*
+ * src/sql_manage.c
+ *
+ * gpt_drop_model, gpt_version, the functions behind the views, and the trigger that unlinks large objects before
+ * the extension goes.
+ */
+#include "postgres.h"
+
+#include "commands/event_trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#include "arguments.h"
+#include "blob.h"
+#include "bridge.h"
+#include "catalog.h"
+#include "compat.h"
+#include "job.h"
+#include "settings.h"
+#include "version.h"
+#include "weights.h"
+
+PG_FUNCTION_INFO_V1(gpt_drop_model);
+PG_FUNCTION_INFO_V1(gpt_version);
+PG_FUNCTION_INFO_V1(gpt_can_use);
+PG_FUNCTION_INFO_V1(gpt_object_owner);
+PG_FUNCTION_INFO_V1(gpt_drop_extension_trigger);
+
+static bool drops_gpt(const DropStmt *statement);
+
+/*
+ * gpt_drop_model(model text) RETURNS void
+ */
+Datum
+gpt_drop_model(PG_FUNCTION_ARGS)
+{
+	char *model;
+	int64 job;
+
+	gpt_argument_required(fcinfo, 0, "model");
+	model = gpt_argument_text(fcinfo, 0);
+	job = gpt_job_of_model(model);
+	if (job != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " is training model \"%s\"", job, model),
+						errhint("Cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
+
+	/* Now do the work. */
+	gpt_catalog_drop_model(model);
+	PG_RETURN_VOID();
+}
+
+/*
+ * gpt_version() RETURNS text
+ */
+Datum
+gpt_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("gpt %s, %s", GPT_VERSION, lm_engine_description(gpt_bridge_engine(gpt_threads)))));
+}
+
+/*
+ * gpt_can_use(object oid, run_id uuid DEFAULT NULL) RETURNS boolean
+ *
+ * Whether the object exists and the current role has SELECT on it; with a run's id, whether it is of that run.
+ */
+Datum
+gpt_can_use(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	if (!gpt_blob_can_use(PG_GETARG_OID(0)))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(PG_ARGISNULL(1) || gpt_weights_belong(PG_GETARG_OID(0), PG_GETARG_UUID_P(1)));
+}
+
+/*
+ * gpt_object_owner(object oid) RETURNS oid    STRICT
+ */
+Datum
+gpt_object_owner(PG_FUNCTION_ARGS)
+{
+	Oid owner = gpt_blob_owner(PG_GETARG_OID(0));
+
+	if (!OidIsValid(owner))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(owner);
+}
+
+/*
+ * gpt_drop_extension_trigger() RETURNS event_trigger    (ddl_command_start, DROP EXTENSION)
+ *
+ * Event triggers on sql_drop do not fire for the extension that they belong to; this one comes before the command
+ * has been checked, so it acts only for who may drop. When the command fails, the objects are there again.
+ */
+Datum
+gpt_drop_extension_trigger(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as an event trigger")));
+	data = (EventTriggerData *) fcinfo->context;
+	if (IsA(data->parsetree, DropStmt) && drops_gpt((DropStmt *) data->parsetree) &&
+		pg_extension_ownercheck(gpt_catalog_extension(), GetUserId()))
+		gpt_catalog_drop_all();
+	PG_RETURN_NULL();
+}
+
+static bool
+drops_gpt(const DropStmt *statement)
+{
+	ListCell *cell;
+
+	if (statement->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach (cell, statement->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), "gpt") == 0)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,127 @@
+/*
+ * src/sql_score.c
+ *
+ * gpt_score: how likely a model holds a text to be.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "bridge.h"
+#include "cache.h"
+#include "compat.h"
+
+typedef enum Metric
+{
+	METRIC_PERPLEXITY,
+	METRIC_LOGPROB,
+	METRIC_MEAN_LOGPROB,
+	METRIC_BITS_PER_BYTE,
+	METRIC_MAX_SURPRISE,
+	METRIC_TOKENS,
+} Metric;
+
+static const char *const metric_names[] = {
+	[METRIC_PERPLEXITY] = "perplexity",
+	[METRIC_LOGPROB] = "logprob",
+	[METRIC_MEAN_LOGPROB] = "mean_logprob",
+	[METRIC_BITS_PER_BYTE] = "bits_per_byte",
+	[METRIC_MAX_SURPRISE] = "max_surprise",
+	[METRIC_TOKENS] = "tokens",
+};
+
+PG_FUNCTION_INFO_V1(gpt_score);
+
+static Metric read_metric(FunctionCallInfo fcinfo);
+static void compute(LmScore *score, const GptServed *served, const text *input);
+static double metric_value(Metric metric, const LmScore *score, size_t size);
+
+/*
+ * gpt_score(model text, input text, metric text DEFAULT 'perplexity') RETURNS float8
+ *
+ * NULL model or input gives NULL, NULL metric means the default. A text without a scored token gives NULL.
+ */
+Datum
+gpt_score(PG_FUNCTION_ARGS)
+{
+	const GptServed *served;
+	Metric metric;
+	LmScore score;
+	text *input;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	metric = read_metric(fcinfo);
+	input = PG_GETARG_TEXT_PP(1);
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		compute(&score, served, input);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	if (score.n_tokens == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(metric_value(metric, &score, VARSIZE_ANY_EXHDR(input)));
+}
+
+static Metric
+read_metric(FunctionCallInfo fcinfo)
+{
+	char *name;
+
+	if (PG_ARGISNULL(2))
+		return METRIC_PERPLEXITY;
+	name = gpt_argument_text(fcinfo, 2);
+	for (int i = 0; i < lengthof(metric_names); i++)
+	{
+		if (strcmp(name, metric_names[i]) == 0)
+			return (Metric) i;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("metric \"%s\" does not exist", name),
+					errhint("Metrics are perplexity, logprob, mean_logprob, bits_per_byte, max_surprise and tokens.")));
+	return METRIC_PERPLEXITY;
+}
+
+static void
+compute(LmScore *score, const GptServed *served, const text *input)
+{
+	LmError error;
+
+	while (!lm_score(score, served->session, VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input), &error))
+		gpt_bridge_raise(&error);
+}
+
+/* The sum is of natural logarithms; size counts the bytes of the text. */
+static double
+metric_value(Metric metric, const LmScore *score, size_t size)
+{
+	double mean = score->logprob / (double) score->n_tokens;
+
+	switch (metric)
+	{
+		case METRIC_PERPLEXITY:
+			return exp(-mean);
+		case METRIC_LOGPROB:
+			return score->logprob;
+		case METRIC_MEAN_LOGPROB:
+			return mean;
+		case METRIC_BITS_PER_BYTE:
+			return -score->logprob / (M_LN2 * (double) size);
+		case METRIC_MAX_SURPRISE:
+			return -score->min_logprob;
+		case METRIC_TOKENS:
+			return (double) score->n_tokens;
+	}
+	return 0;
+}
