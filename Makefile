@@ -34,10 +34,9 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoi
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 WERROR ?=
 PG_CPPFLAGS = -Iinclude
-# Only what is marked PGDLLEXPORT leaves the library: SQL functions, worker entry points and _PG_init.
-PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla -fvisibility=hidden \
-	-DPGDLLEXPORT='__attribute__((visibility("default")))' $(WERROR)
-SHLIB_LINK = -licuuc -licui18n -lpthread -ldl -lm
+PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
+SHLIB_PREREQS = build/exports.map
+SHLIB_LINK = -Wl,--version-script=build/exports.map -licuuc -licui18n -lpthread -ldl -lm
 
 # The engine's own flags. -ffp-contract=off: a fused multiply-add is written where it is wanted.
 ENGINE_CFLAGS = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=off \
@@ -75,6 +74,12 @@ $(ENGINE_OBJS): %.o: %.c $(ALL_HEADERS)
 	$(CC) $(ENGINE_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
 
 $(SERVER_OBJS): $(ALL_HEADERS)
+
+# What leaves the library: SQL functions, worker entry points, and what the server needs to load it.
+build/exports.map: $(wildcard src/*.c)
+	@mkdir -p $(@D)
+	@{ echo '{ global: Pg_magic_func; _PG_init; pg_finfo_*; gpt_*_main;'; \
+	sed -n 's/^PG_FUNCTION_INFO_V1(\(.*\));.*/\1;/p' src/*.c; echo 'local: *; };'; } >$@
 
 sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@

@@ -18,7 +18,7 @@ cd "$root" || exit 1
 SUITES=${SUITES:-format border unit sanitize sql isolation pgtap restart}
 limit=(timeout -k 10 300)
 jobs=$(nproc)
-total_passed=0 total_failed=0 total_skipped=0
+total_passed=0 total_failed=0 total_skipped=0 executed=0
 summary=()
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGTZ=UTC
 unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL MFLAGS
@@ -58,10 +58,10 @@ record()
 count_tap()
 {
 	awk -v status="$2" '
-		/^ok .*# *[Ss][Kk][Ii][Pp]/ { n++; skipped++; next }
-		/^ok( |$)/ { n++; passed++; next }
-		/^not ok.*# *TODO/ { n++; passed++; next }
-		/^not ok/ { n++; failed++; next }
+		/^ok [0-9].*# *[Ss][Kk][Ii][Pp]/ { n++; skipped++; next }
+		/^ok [0-9]/ { n++; passed++; next }
+		/^not ok [0-9].*# *TODO/ { n++; passed++; next }
+		/^not ok [0-9]/ { n++; failed++; next }
 		/^1\.\.0/ { planned = 1; none = 1; plan = 0; next }
 		/^1\.\.[0-9]+/ { planned = 1; plan = substr($0, 4) + 0 }
 		END {
@@ -93,6 +93,7 @@ tap_suite()
 		[ "$f" = 0 ] || { grep -a -A 5 '^not ok' "$log" | head -n 100 && show "$(basename "$file")" "$log"; }
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	done
+	executed=$((executed + passed + failed))
 	record "$name" "$passed" "$failed" "$skipped" $((SECONDS - start))
 }
 
@@ -122,6 +123,7 @@ regress_suite()
 			[ ! -f "$out/regression.diffs" ] || head -n 200 "$out/regression.diffs"
 		fi
 		cp "$out"/regression.diffs "$logs/${name//[^a-z]/-}.diffs" 2>/dev/null
+		executed=$((executed + passed + failed))
 		record "$name" $((passed - skipped)) "$failed" "$skipped" $((SECONDS - start))
 	else
 		record "$name" 0 0 0 0
@@ -286,7 +288,11 @@ perl_file()
 	tests=$work/perl/$(basename "$1" .pl)
 	as_server mkdir -p "$tests"
 	as_server env -C "$src/test" PATH="$(cluster_bin "$work"):$PATH" PERL5LIB="$pgxs/test/perl" \
-		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" "${limit[@]}" prove -v "$1"
+		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" "${limit[@]}" prove -v "$1" || {
+		set -- $?
+		tail -n 40 "$tests"/tmp_check/log/*
+		return "$1"
+	}
 }
 
 suite_restart()
@@ -315,8 +321,10 @@ if step packages scripts/packages.sh && copy_source && step build build; then
 	suite_log
 fi
 
-[ $((total_passed + total_failed)) -gt 0 ] || total_failed=1
 echo
+if [ "$executed" = 0 ]; then
+	record "no test was run" 0 1 0 0
+fi
 printf '%s\n' "${summary[@]}"
 echo "$("$PG_CONFIG" --version), $jobs cores, $((SECONDS - begin)) s"
 echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
