@@ -288,7 +288,7 @@ perl_file()
 	tests=$work/perl/$(basename "$1" .pl)
 	as_server mkdir -p "$tests"
 	as_server env -C "$src/test" PATH="$(cluster_bin "$work"):$PATH" PERL5LIB="$pgxs/test/perl" \
-		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" "${limit[@]}" prove -v "$1" || {
+		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" TMPDIR="$work/perl" "${limit[@]}" prove -v "$1" || {
 		set -- $?
 		tail -n 40 "$tests"/tmp_check/log/*
 		return "$1"
