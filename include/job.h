@@ -1,0 +1,157 @@
+/*
+ * include/job.h
+ *
+ * Training jobs: their rows, the locks that say who runs them, and the workers that are started for them.
+ *
+ * The row is the truth about a job; the lock on the job says whether a process runs it. A row in state
+ * 'running' whose lock is free was cut off. Locks are advisory locks of classes that no SQL function reaches,
+ * held by the worker's session.
+ */
+#ifndef GPT_JOB_H
+#define GPT_JOB_H
+
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* ---- Rows (src/job.c) ----------------------------------------------------------------------------- */
+
+typedef enum GptJobState
+{
+	GPT_JOB_QUEUED,
+	GPT_JOB_RUNNING,
+	GPT_JOB_SUCCEEDED,
+	GPT_JOB_FAILED,
+	GPT_JOB_CANCELLED,
+} GptJobState;
+
+extern const char *gpt_job_state_name(GptJobState state);
+
+typedef struct GptJob
+{
+	int64 number;
+	char *model;
+	GptJobState state;
+	Oid owner;
+	char *query;
+	Jsonb *options;
+	Jsonb *settings; /* search_path and the like, of the submission */
+	pg_uuid_t run_id;
+	int64 system_identifier;
+	Oid database;
+	int32 tries;
+} GptJob;
+
+/* What a job's row says about the corpus, once it is read. */
+typedef struct GptJobCorpus
+{
+	int64 documents;
+	int64 skipped;
+	int64 bytes;
+	int64 tokens;
+} GptJobCorpus;
+
+/* Inserts a queued job of the current role in the current transaction; returns its number. */
+extern int64 gpt_job_insert(const char *model, const char *query, Jsonb *options, Jsonb *settings, const char *note,
+							pg_uuid_t *run_id);
+
+/*
+ * The job under a new snapshot, whatever the isolation level; palloc'd. NULL when it does not exist or its
+ * transaction has not committed.
+ */
+extern GptJob *gpt_job_read(int64 job);
+
+/* Whether the job's row exists, but not in the eyes of others: its transaction has not ended. */
+extern bool gpt_job_is_uncommitted(int64 job);
+
+/* The queued or running job of a new model of that name, or 0. */
+extern int64 gpt_job_of_model(const char *model);
+
+/* Whether the row was written in this database of this cluster: a copied row never starts. */
+extern bool gpt_job_is_local(const GptJob *job);
+
+/*
+ * For a worker that holds the job's lock, in a transaction: from queued or running to running, one more try. False when the
+ * row is in another state, or *locked when another transaction is about to change it.
+ */
+extern bool gpt_job_claim(int64 job, bool *locked);
+
+/* The try was cut off by no fault of the job: it does not count. */
+extern void gpt_job_uncount_try(int64 job);
+
+/* Ends a job: state, message (or NULL), end time; its progress row goes. False when it had ended already. */
+extern bool gpt_job_end(int64 job, GptJobState state, const char *message);
+
+extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
+extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions);
+
+/* From any state back to queued, no tries. */
+extern void gpt_job_requeue(int64 job);
+
+/* From queued to cancelled, in the current transaction, whatever its isolation level; false in another state. */
+extern bool gpt_job_cancel_queued(int64 job);
+
+/* Queued jobs of this database, oldest first, and running ones before them where cut_off; List of GptJob. */
+extern List *gpt_job_list_waiting(bool cut_off);
+
+/* NOTIFY gpt_job '{"job": n, "state": "..."}' at the end of the current transaction. */
+extern void gpt_job_notify(int64 job, GptJobState state);
+
+/* ---- Locks (src/job_lock.c) ----------------------------------------------------------------------- */
+
+/* Session locks, not waited for. */
+extern bool gpt_job_lock(int64 job);
+extern bool gpt_job_lock_held(int64 job);
+extern void gpt_job_unlock(int64 job);
+
+/* A slot of gpt.max_workers in the whole cluster, from 0, or -1. */
+extern int gpt_slot_lock(void);
+extern bool gpt_slot_held(int slot);
+extern void gpt_slot_unlock(int slot);
+extern bool gpt_slot_free(void);
+
+/* Whether a job of this database holds a slot: when it ends, it starts the next one. */
+extern bool gpt_slot_held_here(void);
+
+/* The one worker of a database that waits for a slot which other databases hold. */
+extern bool gpt_waiter_lock(void);
+extern void gpt_waiter_unlock(void);
+
+/* The process that runs a job, or 0. */
+extern int gpt_job_pid(int64 job);
+
+/* For the rest of the transaction, not waited for: nobody else submits a model of that name. */
+extern bool gpt_job_lock_name(const char *model);
+
+/* ---- Launch (src/job_launch.c) -------------------------------------------------------------------- */
+
+/* What a worker is told at its start, in bgw_extra. */
+typedef struct GptJobTicket
+{
+	int64 job;
+	pg_uuid_t run_id;
+	Oid database;
+	Oid owner;
+} GptJobTicket;
+
+/* When the current transaction commits, a worker is started; nothing happens when it, or the subtransaction, rolls back. */
+extern void gpt_job_launch_at_commit(const GptJobTicket *ticket);
+
+/* Whether the current transaction is about to launch the job. */
+extern bool gpt_job_launch_pending(int64 job);
+
+/* Registers a worker at once; false when max_worker_processes is exhausted. Does not raise errors. */
+extern bool gpt_job_launch(const GptJobTicket *ticket);
+
+/* Whether this session registered a worker for the job that has not ended, or tried to and found no place. */
+typedef enum GptLaunchState
+{
+	GPT_LAUNCH_NOT_OURS,
+	GPT_LAUNCH_ALIVE,
+	GPT_LAUNCH_ENDED,
+	GPT_LAUNCH_NO_PLACE,
+} GptLaunchState;
+
+extern GptLaunchState gpt_job_launch_state(int64 job);
+
+#endif /* GPT_JOB_H */

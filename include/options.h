@@ -1,0 +1,66 @@
+/*
+ * include/options.h
+ *
+ * The options of training functions: one jsonb object, checked strictly against one table, which
+ * gpt_options() shows.
+ */
+#ifndef GPT_OPTIONS_H
+#define GPT_OPTIONS_H
+
+#include "utils/jsonb.h"
+
+/* In a member below: not given, to be chosen by the job (a number: NaN, a text: NULL). */
+#define GPT_CHOSEN (-1)
+
+/* Members bear the names of the options. Texts are palloc'd or constant. */
+typedef struct GptTrainOptions
+{
+	const char *preset;
+	double minutes; /* NaN: not given, 10 unless steps or epochs are */
+	int64 steps;
+	double epochs; /* NaN: not given, at most 10 unless steps are */
+	int64 layers;
+	int64 heads;
+	int64 channels;
+	int64 context;
+	int64 vocabulary;
+	const char *tokenizer; /* a name, "bytes", "chars"; NULL: trained on the corpus */
+	const char *normalize;
+	const char *documents;
+	bool shuffle;
+	int64 batch_size;
+	int64 accumulate;
+	const char *optimizer;
+	const char *schedule;
+	double learning_rate;
+	double min_learning_rate;
+	int64 warmup_steps;
+	double weight_decay;
+	double beta1;
+	double beta2;
+	double grad_clip;
+	double dropout;
+	int64 seed;
+	double validation_fraction;
+	const char *validation_query;
+	int64 patience;
+	const char *publish;
+	int64 threads;
+	const char *precision;
+	const char *norm;
+	double norm_epsilon;
+	const char *position;
+	const char *mlp;
+	int64 mlp_channels;
+	bool bias;
+	bool tie_embeddings;
+} GptTrainOptions;
+
+/*
+ * Reads the options of gpt_train, allocated in the current context. Error for a name that does not exist (with
+ * the nearest one as hint), a wrong type, a value out of range, or options that exclude one another. JSON null
+ * means the default.
+ */
+extern GptTrainOptions *gpt_options_parse(Jsonb *json);
+
+#endif /* GPT_OPTIONS_H */

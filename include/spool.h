@@ -1,0 +1,54 @@
+/*
+ * include/spool.h
+ *
+ * The documents of a corpus in the order in which the query gave them, in a temporary file of the server, so
+ * that the query's snapshot can end before the work begins. Read as often as wanted.
+ */
+#ifndef GPT_SPOOL_H
+#define GPT_SPOOL_H
+
+typedef enum GptSide
+{
+	GPT_SIDE_TRAIN,
+	GPT_SIDE_VALIDATION,
+	GPT_N_SIDES
+} GptSide;
+
+typedef struct GptDocument
+{
+	const char *text; /* lives until the next one is read */
+	size_t size;
+	uint64 hash[2]; /* of the text alone */
+	GptSide side;
+} GptDocument;
+
+typedef struct GptSpool GptSpool;
+
+/*
+ * What decides the side of a document: a column of the query, a query of its own, or the hash of its text: equal
+ * texts are on the same side. A single document is cut at its end instead.
+ */
+typedef struct GptSpoolOptions
+{
+	const char *query;
+	const char *validation_query; /* or NULL */
+	double validation_fraction;
+} GptSpoolOptions;
+
+/*
+ * Runs the queries in the current transaction, under the active snapshot. Rows that are null or empty are skipped and
+ * counted. Error when there is no document, or more text than gpt.max_corpus_size. The spool lives in the
+ * current memory context and outlasts the transaction; the file ends with the process, or by _free.
+ */
+extern GptSpool *gpt_spool_read(const GptSpoolOptions *options);
+extern void gpt_spool_free(GptSpool *spool);
+
+extern int64 gpt_spool_documents(const GptSpool *spool);
+extern int64 gpt_spool_skipped(const GptSpool *spool);
+extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
+
+/* From the first document on; false after the last. Checks for interrupts. */
+extern void gpt_spool_rewind(GptSpool *spool);
+extern bool gpt_spool_next(GptDocument *document, GptSpool *spool);
+
+#endif /* GPT_SPOOL_H */

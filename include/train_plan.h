@@ -1,0 +1,74 @@
+/*
+ * include/train_plan.h
+ *
+ * What a training job will do, once its options, its corpus and the machine are known.
+ */
+#ifndef GPT_TRAIN_PLAN_H
+#define GPT_TRAIN_PLAN_H
+
+#include "corpus.h"
+#include "engine/config.h"
+#include "engine/engine.h"
+#include "engine/trainer.h"
+#include "options.h"
+
+typedef struct GptTrainPlan
+{
+	const char *preset; /* "" where the options gave the shape */
+	LmConfig config;
+	LmTrainOptions training; /* max_tokens, steps, rates ... */
+	int n_threads;
+	int batch_size;
+	int accumulate;
+	double step_tokens; /* predictions in a step, on average */
+	double epochs;
+	bool keep_best;
+	int64 patience; /* 0: never */
+	int64 validation_interval; /* steps */
+	int64 validation_tokens; /* at most that many are measured each time */
+	size_t memory; /* bytes of the training phase */
+	size_t parameters;
+} GptTrainPlan;
+
+/* ---- src/train_plan.c ------------------------------------------------------------------------------ */
+
+/*
+ * Before the corpus is known: error when what the options ask for cannot be, or needs more than gpt.max_memory
+ * at least.
+ */
+extern void gpt_plan_check(const GptTrainOptions *options);
+
+/*
+ * Chooses everything that is not given. started_at is the beginning of the job, from which `minutes` count. Measures the speed
+ * of this machine where time decides; error when the memory does not fit.
+ */
+extern void gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+							TimestampTz started_at, GptProgress *progress);
+
+/* The engine that the plan's training runs on. */
+extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);
+
+/* ---- src/train_shape.c: the sizes ------------------------------------------------------------------ */
+
+/* Fills preset and config of the plan from options and, where they leave it open, the preset of that name. */
+extern void gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset, int vocabulary, int context);
+
+/* The names of presets from the smallest on; NULL after the last. */
+extern const char *gpt_preset_name(int number);
+
+/* Whether the options leave the shape to the job. */
+extern bool gpt_plan_shape_is_open(const GptTrainOptions *options);
+
+/* Floating point operations of training on one token, forward and backward. */
+extern double gpt_plan_work(const LmConfig *config);
+
+/*
+ * Fills batch_size, accumulate, max_tokens and memory: what the options say, otherwise the usual number of tokens a step, in
+ * as small micro-batches as gpt.max_memory asks for. Error when the smallest does not fit.
+ */
+extern void gpt_plan_batch(GptTrainPlan *plan, const GptTrainOptions *options);
+
+/* The same, but returns false instead of raising the error. */
+extern bool gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options);
+
+#endif /* GPT_TRAIN_PLAN_H */

@@ -1,0 +1,112 @@
+/*
+ * src/corpus.c
+ *
+ * A job's query goes in, a corpus comes out:
+ *
+ *   1. rows -> spool, in one read-only transaction, whose snapshot ends with it;
+ *   2. a tokenizer: a named one, bytes, characters, or one trained on the training side of the spool;
+ *   3. spool and tokenizer -> token file, mapped.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "bridge.h"
+#include "corpus.h"
+#include "spool.h"
+#include "token_file.h"
+#include "worker.h"
+
+static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options);
+static void check_still_ours(const GptJob *job);
+
+GptCorpus *
+gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, GptProgress *progress)
+{
+	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
+	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed};
+	GptSpool *spool;
+
+	gpt_progress_phase(progress, "reading");
+	spool = read_rows(job, options);
+	corpus->counts.documents = gpt_spool_documents(spool);
+	corpus->counts.skipped = gpt_spool_skipped(spool);
+	corpus->counts.bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
+
+	gpt_progress_phase(progress, "training the tokenizer");
+	corpus->tokenizer = gpt_corpus_tokenizer(options, spool, corpus->tokenizer_hash, &corpus->tokenizer_is_stored, progress);
+
+	gpt_progress_phase(progress, "tokenizing");
+	file.documents = strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
+	file.keep_order = !options->shuffle;
+	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
+	corpus->dataset.context = gpt_token_file_write(&file, spool, corpus->tokenizer, progress);
+	gpt_spool_free(spool);
+
+	corpus->dataset.documents = file.documents;
+	corpus->dataset.shuffle = options->shuffle;
+	corpus->dataset.seed = options->seed;
+	gpt_token_file_open(&corpus->dataset, &job->run_id);
+	corpus->counts.tokens = corpus->dataset.header->n_tokens;
+	corpus->has_validation = corpus->dataset.header->n_validation_windows > 0;
+	return corpus;
+}
+
+void
+gpt_corpus_free(GptCorpus *corpus)
+{
+	gpt_token_file_close(&corpus->dataset);
+	lm_tokenizer_free(corpus->tokenizer);
+	pfree(corpus);
+}
+
+/*
+ * The user's query runs here, and nowhere else. The transaction is read-only from its first snapshot on, both queries
+ * see the same rows, and what the query does to settings ends with it.
+ */
+static GptSpool *
+read_rows(const GptJob *job, const GptTrainOptions *options)
+{
+	GptSpoolOptions spool_options = {job->query, options->validation_query, options->validation_fraction};
+	MemoryContext context = CurrentMemoryContext;
+	GptSpool *spool;
+	int guc_level;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactReadOnly = true;
+	XactIsoLevel = XACT_REPEATABLE_READ;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	guc_level = NewGUCNestLevel();
+	MemoryContextSwitchTo(context);
+
+	gpt_worker_arm_timeout();
+	spool = gpt_spool_read(&spool_options);
+	gpt_worker_disarm_timeout();
+	gpt_worker_check_stop();
+
+	AtEOXact_GUC(false, guc_level);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	check_still_ours(job);
+	return spool;
+}
+
+/* A function in the query can release advisory locks and, within limits, change the role. */
+static void
+check_still_ours(const GptJob *job)
+{
+	Oid user;
+	int security_context;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	if (user != job->owner || GetSessionUserId() != job->owner || security_context != 0)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("query changed the role of the job's process")));
+	if (!gpt_job_lock_held(job->number))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("query released the locks of the job's process")));
+}

@@ -1,0 +1,369 @@
+/*
+ * src/job.c
+ *
+ * The rows of gpt_job: inserted by sessions, claimed and ended by workers.
+ *
+ * Everything is read under a new snapshot, also in a REPEATABLE READ transaction: whether a job runs is a
+ * question about now. Statements run as the extension's owner with search_path = pg_catalog, pg_temp, so that
+ * operators need no schema. A worker must never wait for a session that cancelled a queued job and did not
+ * commit, so it skips a locked row.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/regproc.h"
+#include "utils/snapmgr.h"
+
+#include "job.h"
+#include "statement.h"
+
+#define NOTIFY_CHANNEL "gpt_job"
+
+static const char *const state_names[] = {"queued", "running", "succeeded", "failed", "cancelled"};
+
+/* The columns that read_job expects. */
+#define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries"
+
+static void begin_with_job(GptStatement *statement, int64 job);
+static void add_job(GptStatement *statement, int64 job);
+static void add_optional_text(GptStatement *statement, const char *value);
+static Datum value_of(const GptStatement *statement, uint64 row, int column);
+static GptJob *read_job(const GptStatement *statement, uint64 row);
+static GptJobState state_of_name(const char *name);
+
+const char *
+gpt_job_state_name(GptJobState state)
+{
+	return state_names[state];
+}
+
+bool
+gpt_job_is_local(const GptJob *job)
+{
+	return job->database == MyDatabaseId && job->system_identifier == (int64) GetSystemIdentifier();
+}
+
+/* ---- Sessions ------------------------------------------------------------------------------------- */
+
+int64
+gpt_job_insert(const char *model, const char *query, Jsonb *options, Jsonb *settings, const char *note, pg_uuid_t *run_id)
+{
+	Oid owner = GetUserId();
+	GptStatement statement;
+	int64 job;
+
+	*run_id = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model);
+	gpt_statement_add_text(&statement, query);
+	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(options));
+	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(settings));
+	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(run_id));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(owner));
+	add_optional_text(&statement, note);
+	gpt_statement_run(&statement,
+					  "INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, database, owner, note) "
+					  "VALUES ($1, 'train', $2, $3, $4, $5, $6, $7, $8, $9) RETURNING job");
+	job = DatumGetInt64(value_of(&statement, 0, 1));
+	gpt_statement_end(&statement);
+	return job;
+}
+
+GptJob *
+gpt_job_read(int64 number)
+{
+	GptJob *job = NULL;
+	GptStatement statement;
+
+	begin_with_job(&statement, number);
+	if (gpt_statement_run(&statement,
+						  "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job = $1") > 0)
+		job = read_job(&statement, 0);
+	gpt_statement_end(&statement);
+	return job;
+}
+
+bool
+gpt_job_is_uncommitted(int64 job)
+{
+	List *name = stringToQualifiedNameList(psprintf("%s.gpt_job", gpt_catalog_schema()));
+	GptIdentity identity;
+	Relation relation;
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool found;
+
+	gpt_catalog_enter(&identity);
+	relation = table_openrv(makeRangeVarFromNameList(name), AccessShareLock);
+	InitDirtySnapshot(dirty);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job));
+	scan = systable_beginscan(relation, InvalidOid, false, &dirty, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan)) && TransactionIdIsValid(dirty.xmin);
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	gpt_catalog_leave(&identity);
+	return found;
+}
+
+int64
+gpt_job_of_model(const char *model)
+{
+	int64 job = 0;
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	if (gpt_statement_run(&statement,
+						  "SELECT job FROM %s.gpt_job WHERE model = $1 "
+						  "AND (state = 'queued' OR state = 'running') "
+						  "AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1") > 0)
+		job = DatumGetInt64(value_of(&statement, 0, 1));
+	gpt_statement_end(&statement);
+	return job;
+}
+
+bool
+gpt_job_cancel_queued(int64 job)
+{
+	GptStatement statement;
+	bool cancelled;
+
+	begin_with_job(&statement, job);
+	cancelled = gpt_statement_run(&statement,
+								  "UPDATE %s.gpt_job SET state = 'cancelled', finished_at = pg_catalog.clock_timestamp() "
+								  "WHERE job = $1 AND state = 'queued'") > 0;
+	gpt_statement_end(&statement);
+	return cancelled;
+}
+
+void
+gpt_job_requeue(int64 job)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_run(&statement,
+					  "UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL "
+					  "WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_job_notify(int64 job, GptJobState state)
+{
+	char *payload = psprintf("{\"job\": " INT64_FORMAT ", \"state\": \"%s\"}", job, state_names[state]);
+
+	Async_Notify(NOTIFY_CHANNEL, payload);
+}
+
+/* ---- Workers -------------------------------------------------------------------------------------- */
+
+bool
+gpt_job_claim(int64 job, bool *locked)
+{
+	GptStatement statement;
+	bool claimed = false;
+
+	*locked = false;
+	begin_with_job(&statement, job);
+	if (gpt_statement_run(&statement,
+						  "SELECT job FROM %s.gpt_job WHERE job = $1 FOR UPDATE SKIP LOCKED") == 0)
+	{
+		add_job(&statement, job);
+		*locked = gpt_statement_run(&statement,
+									"SELECT job FROM %s.gpt_job WHERE job = $1") > 0;
+	}
+	else
+	{
+		add_job(&statement, job);
+		claimed = gpt_statement_run(&statement,
+									"UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, step = 0, error = NULL, "
+									"started_at = pg_catalog.clock_timestamp() WHERE job = $1 "
+									"AND (state = 'queued' OR state = 'running')") > 0;
+	}
+
+	/* The job begins anew, and so does its log. */
+	if (claimed)
+	{
+		add_job(&statement, job);
+		gpt_statement_run(&statement,
+						  "DELETE FROM %s.gpt_job_log WHERE job = $1");
+	}
+	gpt_statement_end(&statement);
+	return claimed;
+}
+
+void
+gpt_job_uncount_try(int64 job)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_run(&statement,
+					  "UPDATE %s.gpt_job SET tries = tries - 1 WHERE job = $1 "
+					  "AND state = 'running' AND tries > 0");
+	gpt_statement_end(&statement);
+}
+
+bool
+gpt_job_end(int64 job, GptJobState state, const char *message)
+{
+	GptStatement statement;
+	bool ended;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add_text(&statement, state_names[state]);
+	add_optional_text(&statement, message);
+	ended = gpt_statement_run(&statement,
+							  "UPDATE %s.gpt_job SET state = $2, error = $3, finished_at = pg_catalog.clock_timestamp() "
+							  "WHERE job = $1 "
+							  "AND (state = 'queued' OR state = 'running')") > 0;
+	add_job(&statement, job);
+	gpt_statement_run(&statement,
+					  "UPDATE %1$s.gpt_job j SET step = p.step FROM %1$s.gpt_progress p WHERE j.job = $1 "
+					  "AND p.job = $1 AND p.step > j.step");
+	add_job(&statement, job);
+	gpt_statement_run(&statement,
+					  "DELETE FROM %s.gpt_progress WHERE job = $1");
+	gpt_statement_end(&statement);
+	return ended;
+}
+
+void
+gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->documents));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->skipped));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->bytes));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->tokens));
+	gpt_statement_run(&statement,
+					  "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, corpus_tokens = $5 "
+					  "WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(steps));
+	gpt_statement_add_text(&statement, conditions);
+	gpt_statement_run(&statement,
+					  "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = $4::pg_catalog.jsonb "
+					  "WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+List *
+gpt_job_list_waiting(bool cut_off)
+{
+	List *jobs = NIL;
+	GptStatement statement;
+	uint64 n_rows;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(cut_off));
+	n_rows = gpt_statement_run(&statement,
+							   "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE system_identifier = $1 "
+							   "AND database = $2 "
+							   "AND (state = 'queued' OR ($3 AND state = 'running')) "
+							   "ORDER BY state = 'queued', job FOR UPDATE SKIP LOCKED");
+	for (uint64 row = 0; row < n_rows; row++)
+	{
+		GptJob *job = read_job(&statement, row);
+		MemoryContext old_context = MemoryContextSwitchTo(statement.caller);
+
+		jobs = lappend(jobs, job);
+		MemoryContextSwitchTo(old_context);
+	}
+	gpt_statement_end(&statement);
+	return jobs;
+}
+
+/* ---- Statements ----------------------------------------------------------------------------------- */
+
+static void
+begin_with_job(GptStatement *statement, int64 job)
+{
+	gpt_statement_begin(statement);
+	add_job(statement, job);
+}
+
+static void
+add_job(GptStatement *statement, int64 job)
+{
+	gpt_statement_add(statement, INT8OID, Int64GetDatum(job));
+}
+
+/* NULL is a null. */
+static void
+add_optional_text(GptStatement *statement, const char *value)
+{
+	gpt_statement_add_text(statement, value ? value : "");
+	if (value == NULL)
+		statement->nulls[statement->n - 1] = 'n';
+}
+
+static Datum
+value_of(const GptStatement *statement, uint64 row, int column)
+{
+	bool isnull;
+	Datum value = gpt_statement_value(statement, row, column, &isnull);
+
+	Assert(!isnull);
+	return value;
+}
+
+static GptJob *
+read_job(const GptStatement *statement, uint64 row)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(statement->caller);
+	GptJob *job = palloc0(sizeof(GptJob));
+
+	job->number = DatumGetInt64(value_of(statement, row, 1));
+	job->model = gpt_statement_text(statement, row, 2);
+	job->state = state_of_name(gpt_statement_text(statement, row, 3));
+	job->owner = DatumGetObjectId(value_of(statement, row, 4));
+	job->query = gpt_statement_text(statement, row, 5);
+	job->options = DatumGetJsonbPCopy(value_of(statement, row, 6));
+	job->settings = DatumGetJsonbPCopy(value_of(statement, row, 7));
+	job->run_id = *DatumGetUUIDP(value_of(statement, row, 8));
+	job->system_identifier = DatumGetInt64(value_of(statement, row, 9));
+	job->database = DatumGetObjectId(value_of(statement, row, 10));
+	job->tries = DatumGetInt32(value_of(statement, row, 11));
+	MemoryContextSwitchTo(old_context);
+	return job;
+}
+
+static GptJobState
+state_of_name(const char *name)
+{
+	for (int i = 0; i < lengthof(state_names); i++)
+	{
+		if (strcmp(name, state_names[i]) == 0)
+			return (GptJobState) i;
+	}
+	elog(ERROR, "job state \"%s\" does not exist", name);
+}

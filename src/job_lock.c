@@ -1,0 +1,213 @@
+/*
+ * src/job_lock.c
+ *
+ * Locks of our own class, which say who runs what. They are advisory locks with a fourth field that no SQL
+ * function can write (those write 1 and 2), so a user cannot take one; a user's query in the worker could
+ * release all advisory locks of its session, which is why the worker asks again after reading.
+ *
+ *   class            field 1     field 2          field 3      held by
+ *   CLASS_JOB        database    job, high word   low word     the worker that runs the job
+ *   CLASS_SLOT       0           slot             0            a worker that counts against gpt.max_workers
+ *   CLASS_WAITER     database    0                0            the worker that waits for a slot
+ *   CLASS_NAME       database    hash, high word  low word     a transaction that submits a job
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "job.h"
+#include "settings.h"
+
+#define CLASS_JOB 0x6770
+#define CLASS_SLOT 0x6771
+#define CLASS_WAITER 0x6772
+#define CLASS_NAME 0x6773
+
+static LOCKTAG
+job_tag(int64 job)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (job >> 32), (uint32) job, CLASS_JOB);
+	return tag;
+}
+
+static LOCKTAG
+slot_tag(int slot)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, 0, (uint32) slot, 0, CLASS_SLOT);
+	return tag;
+}
+
+static LOCKTAG
+waiter_tag(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, CLASS_WAITER);
+	return tag;
+}
+
+static bool
+try_lock(const LOCKTAG *tag, bool session)
+{
+	return LockAcquire(tag, ExclusiveLock, session, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+release(const LOCKTAG *tag)
+{
+	if (LockHeldByMe(tag, ExclusiveLock))
+		LockRelease(tag, ExclusiveLock, true);
+}
+
+bool
+gpt_job_lock(int64 job)
+{
+	LOCKTAG tag = job_tag(job);
+
+	return try_lock(&tag, true);
+}
+
+bool
+gpt_job_lock_held(int64 job)
+{
+	LOCKTAG tag = job_tag(job);
+
+	return LockHeldByMe(&tag, ExclusiveLock);
+}
+
+void
+gpt_job_unlock(int64 job)
+{
+	LOCKTAG tag = job_tag(job);
+
+	release(&tag);
+}
+
+int
+gpt_slot_lock(void)
+{
+	for (int slot = 0; slot < gpt_max_workers; slot++)
+	{
+		LOCKTAG tag = slot_tag(slot);
+
+		if (try_lock(&tag, true))
+			return slot;
+	}
+	return -1;
+}
+
+bool
+gpt_slot_held(int slot)
+{
+	LOCKTAG tag = slot_tag(slot);
+
+	return LockHeldByMe(&tag, ExclusiveLock);
+}
+
+void
+gpt_slot_unlock(int slot)
+{
+	LOCKTAG tag = slot_tag(slot);
+
+	if (slot >= 0)
+		release(&tag);
+}
+
+bool
+gpt_waiter_lock(void)
+{
+	LOCKTAG tag = waiter_tag();
+
+	return try_lock(&tag, true);
+}
+
+void
+gpt_waiter_unlock(void)
+{
+	LOCKTAG tag = waiter_tag();
+
+	release(&tag);
+}
+
+bool
+gpt_job_lock_name(const char *model)
+{
+	uint64 hash = hash_bytes_extended((const unsigned char *) model, strlen(model), 0);
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, CLASS_NAME);
+	return try_lock(&tag, false);
+}
+
+/* ---- Who holds what ------------------------------------------------------------------------------- */
+
+/* A lock of a class of ours that is held, not waited for. */
+static bool
+is_held(const LockInstanceData *lock, uint16 class)
+{
+	return lock->locktag.locktag_type == LOCKTAG_ADVISORY && lock->locktag.locktag_field4 == class && lock->holdMask != 0;
+}
+
+int
+gpt_job_pid(int64 job)
+{
+	LOCKTAG tag = job_tag(job);
+	LockData *data = GetLockStatusData();
+	int pid = 0;
+
+	for (int i = 0; i < data->nelements; i++)
+	{
+		const LockInstanceData *lock = &data->locks[i];
+
+		if (is_held(lock, CLASS_JOB) && memcmp(&lock->locktag, &tag, sizeof(tag)) == 0)
+			pid = lock->pid;
+	}
+	pfree(data->locks);
+	pfree(data);
+	return pid;
+}
+
+bool
+gpt_slot_free(void)
+{
+	LockData *data = GetLockStatusData();
+	int n_held = 0;
+
+	for (int i = 0; i < data->nelements; i++)
+		n_held += is_held(&data->locks[i], CLASS_SLOT);
+	pfree(data->locks);
+	pfree(data);
+	return n_held < gpt_max_workers;
+}
+
+static bool
+runs_job_here(const LockData *data, int pid)
+{
+	for (int i = 0; i < data->nelements; i++)
+	{
+		const LockInstanceData *lock = &data->locks[i];
+
+		if (lock->pid == pid && is_held(lock, CLASS_JOB) && lock->locktag.locktag_field1 == MyDatabaseId)
+			return true;
+	}
+	return false;
+}
+
+bool
+gpt_slot_held_here(void)
+{
+	LockData *data = GetLockStatusData();
+	bool found = false;
+
+	for (int i = 0; i < data->nelements && !found; i++)
+		found = is_held(&data->locks[i], CLASS_SLOT) && runs_job_here(data, data->locks[i].pid);
+	pfree(data->locks);
+	pfree(data);
+	return found;
+}

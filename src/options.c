@@ -1,0 +1,431 @@
+/*
+ * src/options.c
+ *
+ * One table of the options of gpt_train; a jsonb object goes in, a checked GptTrainOptions comes out, and
+ * gpt_options() lists the table.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/numeric.h"
+#include "utils/varlena.h"
+
+#include "options.h"
+
+typedef enum OptionType
+{
+	OPTION_BOOLEAN, /* bool */
+	OPTION_INTEGER, /* int64 */
+	OPTION_NUMBER, /* double */
+	OPTION_WORD, /* const char *, one of a list */
+	OPTION_TEXT, /* const char * */
+} OptionType;
+
+static const char *const type_names[] = {"boolean", "integer", "number", "word", "text"};
+static const char *const type_phrases[] = {"a boolean", "an integer", "a number", "a text", "a text"};
+
+typedef struct Option
+{
+	const char *name;
+	OptionType type;
+	const char *default_value; /* NULL: chosen by the job */
+	double minimum; /* of integers and numbers */
+	double maximum;
+	const char *words; /* of words, separated by ", " */
+	size_t offset; /* in GptTrainOptions */
+	const char *description;
+	bool late; /* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
+} Option;
+
+#define FIELD(name) offsetof(GptTrainOptions, name)
+
+#define BOOLEAN(name, default_value, description)                                  \
+	{                                                                              \
+#name, OPTION_BOOLEAN, default_value, 0, 0, NULL, FIELD(name), description \
+	}
+#define INTEGER(name, default_value, minimum, maximum, description)                            \
+	{                                                                                          \
+#name, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), description \
+	}
+#define NUMBER(name, default_value, minimum, maximum, description)                            \
+	{                                                                                         \
+#name, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), description \
+	}
+#define LATE_NUMBER(name, default_value, minimum, maximum, description)                             \
+	{                                                                                               \
+#name, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), description, true \
+	}
+#define WORD(name, default_value, words, description)                            \
+	{                                                                            \
+#name, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description \
+	}
+#define TEXT(name, description)                                        \
+	{                                                                  \
+#name, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
+	}
+
+static const Option train_options[] = {
+	WORD(preset, "auto", "auto, nano, mini, small, base, gpt2",
+		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that the time and the data are worth"),
+	LATE_NUMBER(minutes, "10", 0.01, 525600, "time that the job may take, from which it computes steps"),
+	INTEGER(steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
+	LATE_NUMBER(epochs, "10", 0.001, 1e6,
+				"passes over the training documents at most; exactly, where given without minutes and steps"),
+	INTEGER(layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
+	INTEGER(heads, NULL, 1, 1024, "attention heads of a block"),
+	INTEGER(channels, NULL, 1, 65536, "width of the model, a multiple of heads"),
+	INTEGER(context, NULL, 8, 65536,
+			"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
+	INTEGER(vocabulary, NULL, 257, 1048576,
+			"tokens of the tokenizer that is trained; chosen from the size of the training documents, 512 to 32768"),
+	TEXT(tokenizer, "name of a tokenizer, or bytes, or chars; otherwise one is trained on the training documents"),
+	WORD(normalize, "none", "none, NFC", "Unicode normalisation of texts by the tokenizer that is trained"),
+	WORD(documents, "packed", "packed, joined",
+		 "packed keeps documents apart; joined makes one stream of them and takes random crops"),
+	BOOLEAN(shuffle, "true", "a new order of documents in each epoch; false keeps the query's ORDER BY"),
+	INTEGER(batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
+	INTEGER(accumulate, NULL, 1, 65536, "micro-batches of a step"),
+	WORD(optimizer, "adamw", "adamw", "optimizer"),
+	WORD(schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
+	NUMBER(learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given"),
+	NUMBER(min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),
+	INTEGER(warmup_steps, NULL, 0, 1e9, "steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
+	NUMBER(weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
+	NUMBER(beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
+	NUMBER(beta2, NULL, 0, 0.999999, "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless given"),
+	NUMBER(grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
+	NUMBER(dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, unless given"),
+	INTEGER(seed, "1", 0, 9e15, "seed of everything random"),
+	NUMBER(validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
+	TEXT(validation_query, "query of the documents to measure the loss on, in place of validation_fraction"),
+	INTEGER(patience, NULL, 0, 1000000,
+			"validations without improvement after which training ends, 0 for never; 6, or never where steps or epochs are given, unless given"),
+	WORD(publish, "best", "best, last", "weights to publish: those of the best validation loss, or the last"),
+	INTEGER(threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
+	WORD(precision, "auto", "auto, float32", "number format of matrix products; auto is float32 today"),
+	WORD(norm, "layernorm", "layernorm", "normalisation"),
+	NUMBER(norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
+	WORD(position, "learned", "learned, sinusoidal", "how positions enter the model"),
+	WORD(mlp, "gelu_tanh", "gelu, gelu_tanh", "activation of the feed-forward layers"),
+	INTEGER(mlp_channels, NULL, 1, 262144, "width of the feed-forward layers; 4 times channels unless given"),
+	BOOLEAN(bias, "true", "biases in linear layers and norms"),
+	BOOLEAN(tie_embeddings, "true", "one matrix for token embedding and head"),
+};
+
+static void set_defaults(GptTrainOptions *options);
+static void set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value);
+static void check_together(const GptTrainOptions *options);
+
+PG_FUNCTION_INFO_V1(gpt_options);
+
+/* ---- Reading -------------------------------------------------------------------------------------- */
+
+static const Option *
+find_option(const char *name, int length)
+{
+	for (int i = 0; i < lengthof(train_options); i++)
+	{
+		const Option *option = &train_options[i];
+
+		if (strlen(option->name) == length && memcmp(option->name, name, length) == 0)
+			return option;
+	}
+	return NULL;
+}
+
+/* The nearest name within half of its letters; NULL where there is none. */
+static const char *
+nearest_name(const char *name, int length)
+{
+	const char *nearest = NULL;
+	int least = Max(length / 2, 1) + 1;
+
+	if (length > NAMEDATALEN)
+		return NULL;
+	for (int i = 0; i < lengthof(train_options); i++)
+	{
+		const char *candidate = train_options[i].name;
+		int distance = varstr_levenshtein_less_equal(name, length, candidate, strlen(candidate),
+													 1, 1, 1, least - 1, true);
+
+		if (distance < least)
+		{
+			least = distance;
+			nearest = candidate;
+		}
+	}
+	return nearest;
+}
+
+static void
+option_missing(const char *name, int length)
+{
+	const char *nearest = nearest_name(name, length);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%.*s\" does not exist", pg_mbcliplen(name, length, NAMEDATALEN), name),
+			 nearest ? errhint("The nearest name is \"%s\"; gpt_options('gpt_train') lists all.", nearest)
+					 : errhint("gpt_options('gpt_train') lists the options.")));
+}
+
+GptTrainOptions *
+gpt_options_parse(Jsonb *json)
+{
+	GptTrainOptions *options = palloc0(sizeof(GptTrainOptions));
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	const Option *option = NULL;
+
+	set_defaults(options);
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options must be a JSON object"),
+				 errhint("For example '{\"minutes\": 10}'.")));
+
+	iterator = JsonbIteratorInit(&json->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			option = find_option(value.val.string.val, value.val.string.len);
+			if (option == NULL)
+				option_missing(value.val.string.val, value.val.string.len);
+		}
+		else if (token == WJB_VALUE && value.type != jbvNull)
+			set_value(options, option, &value);
+	}
+	check_together(options);
+	return options;
+}
+
+/* ---- Values --------------------------------------------------------------------------------------- */
+
+static void *
+field(GptTrainOptions *options, const Option *option)
+{
+	return (char *) options + option->offset;
+}
+
+static void
+set_defaults(GptTrainOptions *options)
+{
+	for (int i = 0; i < lengthof(train_options); i++)
+	{
+		const Option *option = &train_options[i];
+		const char *value = option->late ? NULL : option->default_value;
+		void *target = field(options, option);
+
+		switch (option->type)
+		{
+			case OPTION_BOOLEAN:
+				*(bool *) target = strcmp(value, "true") == 0;
+				break;
+			case OPTION_INTEGER:
+				*(int64 *) target = value ? strtoi64(value, NULL, 10) : GPT_CHOSEN;
+				break;
+			case OPTION_NUMBER:
+				*(double *) target = value ? strtod(value, NULL) : get_float8_nan();
+				break;
+			case OPTION_WORD:
+			case OPTION_TEXT:
+				*(const char **) target = value;
+				break;
+		}
+	}
+}
+
+static const char *
+json_type_phrase(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return "a text";
+		case jbvNumeric:
+			return "a number";
+		case jbvBool:
+			return "a boolean";
+		default:
+			break;
+	}
+	return JsonContainerIsArray(value->val.binary.data) ? "an array" : "an object";
+}
+
+static void
+wrong_type(const Option *option, const JsonbValue *value)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" must be %s, not %s", option->name, type_phrases[option->type], json_type_phrase(value))));
+}
+
+/* A number as it is written in messages: integers without exponent. */
+static char *
+number_text(double value)
+{
+	if (value == floor(value) && fabs(value) < 1e16)
+		return psprintf(INT64_FORMAT, (int64) value);
+	return psprintf("%g", value);
+}
+
+static double
+checked_number(const Option *option, const JsonbValue *value)
+{
+	Datum numeric = NumericGetDatum(value->val.numeric);
+	double number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, numeric));
+
+	if (option->type == OPTION_INTEGER && number != floor(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" must be an integer, not %s", option->name,
+						DatumGetCString(DirectFunctionCall1(numeric_out, numeric)))));
+	if (!(number >= option->minimum && number <= option->maximum))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" must be between %s and %s, not %s", option->name,
+						number_text(option->minimum), number_text(option->maximum), number_text(number))));
+	return number;
+}
+
+static bool
+word_in_list(const char *word, const char *words)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = words; at != NULL; at = strstr(at, ", "))
+	{
+		if (at != words)
+			at += 2;
+		if (length > 0 && strncmp(at, word, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static void
+set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value)
+{
+	static const enum jbvType json_types[] = {jbvBool, jbvNumeric, jbvNumeric, jbvString, jbvString};
+	void *target = field(options, option);
+
+	if (value->type != json_types[option->type])
+		wrong_type(option, value);
+	switch (option->type)
+	{
+		case OPTION_BOOLEAN:
+			*(bool *) target = value->val.boolean;
+			break;
+		case OPTION_INTEGER:
+			*(int64 *) target = (int64) checked_number(option, value);
+			break;
+		case OPTION_NUMBER:
+			*(double *) target = checked_number(option, value);
+			break;
+		case OPTION_WORD:
+		case OPTION_TEXT:
+		{
+			char *word = pnstrdup(value->val.string.val, value->val.string.len);
+
+			if (option->type == OPTION_WORD && !word_in_list(word, option->words))
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name, option->words, word)));
+			*(const char **) target = word;
+			break;
+		}
+	}
+}
+
+/* ---- Options that exclude one another --------------------------------------------------------------- */
+
+static void
+exclude(const char *one, const char *other, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("options \"%s\" and \"%s\" exclude one another", one, other),
+			 errhint("%s", hint)));
+}
+
+static void
+check_together(const GptTrainOptions *options)
+{
+	bool trains_tokenizer = options->tokenizer == NULL;
+
+	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN && options->channels % options->heads != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"channels\" must be a multiple of option \"heads\": " INT64_FORMAT " is no multiple of " INT64_FORMAT,
+						options->channels, options->heads)));
+	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
+		exclude("tokenizer", "vocabulary", "The vocabulary is that of the tokenizer.");
+	if (!trains_tokenizer && strcmp(options->normalize, "none") != 0)
+		exclude("tokenizer", "normalize", "A tokenizer normalises as it was trained to.");
+	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
+		exclude("minutes", "steps", "The job computes steps from minutes.");
+	if (options->min_learning_rate > options->learning_rate)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"min_learning_rate\" must not be above option \"learning_rate\": %g is above %g",
+						options->min_learning_rate, options->learning_rate)));
+}
+
+/* ---- Showing -------------------------------------------------------------------------------------- */
+
+static char *
+described(const Option *option)
+{
+	if (option->words == NULL)
+		return pstrdup(option->description);
+	return psprintf("%s (%s)", option->description, option->words);
+}
+
+/*
+ * gpt_options(function text DEFAULT 'gpt_train') -> setof (option, type, default_value, minimum, maximum,
+ * description)
+ *
+ * The options that a training function takes; NULL in default_value means chosen by the job.
+ */
+Datum
+gpt_options(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char *function;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"function\" must not be null")));
+	function = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strcmp(function, "gpt_train") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("function \"%s\" has no training options", function),
+				 errhint("Functions with training options are: gpt_train.")));
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < lengthof(train_options); i++)
+	{
+		const Option *option = &train_options[i];
+		bool ranged = option->type == OPTION_INTEGER || option->type == OPTION_NUMBER;
+		Datum values[6];
+		bool nulls[6] = {false, false, option->default_value == NULL, !ranged, !ranged, false};
+
+		values[0] = CStringGetTextDatum(option->name);
+		values[1] = CStringGetTextDatum(type_names[option->type]);
+		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(option->default_value);
+		values[3] = CStringGetTextDatum(number_text(option->minimum));
+		values[4] = CStringGetTextDatum(number_text(option->maximum));
+		values[5] = CStringGetTextDatum(described(option));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

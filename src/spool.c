@@ -1,0 +1,322 @@
+/*
+ * src/spool.c
+ *
+ * Rows go in, documents come out, with the side of the validation on which each lies.
+ *
+ *   record in the file   | Record: hash, size, flags | text |
+ *
+ * The side of most documents follows from the hash of the text: below a threshold is validation. The threshold is
+ * fixed after the last row, because a small corpus needs care: where the fraction gives one side nothing, the
+ * document with the lowest hash is held out, or the one with the highest kept. None of that depends on the
+ * order of the rows.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/buffile.h"
+
+#include "settings.h"
+#include "source.h"
+#include "spool.h"
+
+#define FLAG_VALIDATION 1
+
+typedef struct Record
+{
+	uint64 hash[2];
+	uint32 size;
+	uint32 flags;
+} Record;
+
+/* The documents of the lowest, and of the highest hash: equal texts. */
+typedef struct Extreme
+{
+	uint64 hash;
+	int64 documents;
+	int64 bytes;
+} Extreme;
+
+struct GptSpool
+{
+	BufFile *file;
+	bool by_flag; /* the rows say on which side they lie */
+	bool flag; /* of the query that is being read */
+	double fraction;
+	uint64 threshold; /* by hash: below is validation */
+	int64 documents;
+	int64 skipped;
+	int64 bytes[GPT_N_SIDES]; /* by flag, or by the threshold of the fraction; corrected in the end */
+	int64 side_documents[GPT_N_SIDES];
+	Extreme lowest;
+	Extreme highest;
+	int64 cut; /* where a single document is cut; 0: it is not */
+	char *text;
+	size_t capacity;
+	Record record;
+	bool second_part; /* of the single document comes next */
+};
+
+static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag);
+static void add_row(void *context, const GptSourceRow *row);
+static void count(GptSpool *spool, const Record *record);
+static void fix_sides(GptSpool *spool);
+static void cut_single(GptSpool *spool);
+static GptSide side_of(const GptSpool *spool, const Record *record);
+
+GptSpool *
+gpt_spool_read(const GptSpoolOptions *options)
+{
+	GptSpool *spool = palloc0(sizeof(GptSpool));
+	GptSourceShape shape;
+
+	gpt_source_check(&shape, options->query, GPT_SOURCE_TRAIN);
+	spool->file = BufFileCreateTemp(true);
+	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
+	spool->fraction = options->validation_fraction;
+	spool->threshold = (uint64) (spool->fraction * 18446744073709551616.0);
+	spool->lowest.hash = PG_UINT64_MAX;
+
+	read_query(spool, options->query, GPT_SOURCE_TRAIN, false);
+	if (options->validation_query != NULL)
+		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true);
+	fix_sides(spool);
+
+	/* Whatever is still in memory goes to the file while the transaction's resources exist. */
+	gpt_spool_rewind(spool);
+	return spool;
+}
+
+void
+gpt_spool_free(GptSpool *spool)
+{
+	BufFileClose(spool->file);
+	if (spool->text != NULL)
+		pfree(spool->text);
+	pfree(spool);
+}
+
+int64
+gpt_spool_documents(const GptSpool *spool)
+{
+	return spool->documents;
+}
+
+int64
+gpt_spool_skipped(const GptSpool *spool)
+{
+	return spool->skipped;
+}
+
+int64
+gpt_spool_bytes(const GptSpool *spool, GptSide side)
+{
+	return spool->bytes[side];
+}
+
+/* ---- Writing --------------------------------------------------------------------------------------- */
+
+static void
+read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag)
+{
+	int64 before = spool->documents;
+
+	spool->flag = flag;
+	gpt_source_read(query, kind, add_row, spool);
+	if (spool->documents == before)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("%s returned no text", flag ? "validation_query" : "query"),
+				 spool->skipped > 0 ? errdetail("It returned " INT64_FORMAT " rows, all of them null or empty.", spool->skipped)
+									: errdetail("It returned no rows.")));
+}
+
+static void
+add_row(void *context, const GptSourceRow *row)
+{
+	GptSpool *spool = context;
+	Record record = {{0, 0}, (uint32) row->size, 0};
+
+	if (row->text == NULL || row->size == 0)
+	{
+		spool->skipped++;
+		return;
+	}
+	for (int i = 0; i < 2; i++)
+		record.hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
+	if (spool->flag || row->validation)
+		record.flags |= FLAG_VALIDATION;
+
+	count(spool, &record);
+	if (spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] > (int64) gpt_max_corpus_size * 1024 * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("query returned more text than gpt.max_corpus_size, %d MB", gpt_max_corpus_size),
+				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
+	BufFileWrite(spool->file, &record, sizeof(record));
+	BufFileWrite(spool->file, unconstify(char *, row->text), row->size);
+}
+
+static void
+count_extreme(Extreme *extreme, const Record *record, bool beyond)
+{
+	if (beyond)
+		*extreme = (Extreme){record->hash[0], 0, 0};
+	if (record->hash[0] == extreme->hash)
+	{
+		extreme->documents++;
+		extreme->bytes += record->size;
+	}
+}
+
+static void
+count(GptSpool *spool, const Record *record)
+{
+	GptSide side = side_of(spool, record);
+
+	spool->documents++;
+	spool->bytes[side] += record->size;
+	spool->side_documents[side]++;
+	count_extreme(&spool->lowest, record, record->hash[0] < spool->lowest.hash);
+	count_extreme(&spool->highest, record, record->hash[0] > spool->highest.hash);
+}
+
+static GptSide
+side_of(const GptSpool *spool, const Record *record)
+{
+	bool validation = spool->by_flag ? (record->flags & FLAG_VALIDATION) != 0 : record->hash[0] < spool->threshold;
+
+	return validation ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+}
+
+/* ---- Sides ----------------------------------------------------------------------------------------- */
+
+static void
+move(GptSpool *spool, const Extreme *extreme, GptSide from, GptSide to)
+{
+	spool->bytes[from] -= extreme->bytes;
+	spool->bytes[to] += extreme->bytes;
+	spool->side_documents[from] -= extreme->documents;
+	spool->side_documents[to] += extreme->documents;
+}
+
+static void
+fix_sides(GptSpool *spool)
+{
+	bool distinct = spool->lowest.hash != spool->highest.hash;
+
+	if (spool->by_flag)
+	{
+		if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 errmsg("query returned no document to train on"),
+					 errdetail("In all rows with text, \"is_validation\" is true.")));
+		return;
+	}
+	if (spool->documents == 1 && spool->fraction > 0)
+		cut_single(spool);
+	else if (!distinct)
+	{
+		/* Copies of one text: nothing can be held out. */
+		if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
+			move(spool, &spool->lowest, GPT_SIDE_VALIDATION, GPT_SIDE_TRAIN);
+		spool->threshold = 0;
+	}
+	else if (spool->fraction > 0 && spool->side_documents[GPT_SIDE_VALIDATION] == 0)
+	{
+		spool->threshold = spool->lowest.hash + 1;
+		move(spool, &spool->lowest, GPT_SIDE_TRAIN, GPT_SIDE_VALIDATION);
+	}
+	else if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
+	{
+		spool->threshold = spool->highest.hash;
+		move(spool, &spool->highest, GPT_SIDE_VALIDATION, GPT_SIDE_TRAIN);
+	}
+}
+
+/* The last part of the document, from the beginning of a character on, is held out. */
+static void
+cut_single(GptSpool *spool)
+{
+	GptDocument document;
+	int64 size;
+	int64 cut;
+
+	spool->threshold = 0;
+	gpt_spool_rewind(spool);
+	if (!gpt_spool_next(&document, spool))
+		elog(ERROR, "the spool has lost its document");
+	size = document.size;
+	cut = (int64) ((1 - spool->fraction) * (double) size);
+	cut = pg_encoding_mbcliplen(PG_UTF8, document.text, (int) size, (int) cut);
+	spool->cut = cut > 0 && cut < size ? cut : 0;
+	spool->bytes[GPT_SIDE_TRAIN] = spool->cut > 0 ? spool->cut : size;
+	spool->bytes[GPT_SIDE_VALIDATION] = size - spool->bytes[GPT_SIDE_TRAIN];
+}
+
+/* ---- Reading --------------------------------------------------------------------------------------- */
+
+void
+gpt_spool_rewind(GptSpool *spool)
+{
+	if (BufFileSeek(spool->file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind the temporary file of the corpus")));
+	spool->second_part = false;
+}
+
+static void
+read_exactly(GptSpool *spool, void *target, size_t size)
+{
+	size_t n = BufFileRead(spool->file, target, size);
+
+	if (n != size)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read the temporary file of the corpus: read only %zu of %zu bytes", n, size)));
+}
+
+static bool
+read_record(GptSpool *spool)
+{
+	size_t n = BufFileRead(spool->file, &spool->record, sizeof(Record));
+
+	if (n == 0)
+		return false;
+	if (n != sizeof(Record))
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read the temporary file of the corpus: read only %zu of %zu bytes", n, sizeof(Record))));
+	if (spool->record.size > spool->capacity)
+	{
+		if (spool->text != NULL)
+			pfree(spool->text);
+		spool->capacity = Max((size_t) spool->record.size, 2 * spool->capacity);
+		spool->text = MemoryContextAllocHuge(GetMemoryChunkContext(spool), spool->capacity);
+	}
+	read_exactly(spool, spool->text, spool->record.size);
+	return true;
+}
+
+bool
+gpt_spool_next(GptDocument *document, GptSpool *spool)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!spool->second_part && !read_record(spool))
+		return false;
+	document->text = spool->text;
+	document->size = spool->record.size;
+	document->hash[0] = spool->record.hash[0];
+	document->hash[1] = spool->record.hash[1];
+	document->side = side_of(spool, &spool->record);
+	if (spool->cut > 0)
+	{
+		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+		document->text = spool->text + (spool->second_part ? spool->cut : 0);
+		document->size = spool->second_part ? document->size - spool->cut : spool->cut;
+		spool->second_part = !spool->second_part;
+	}
+	return true;
+}

@@ -1,0 +1,175 @@
+/*
+ * src/starter.c
+ *
+ * A database goes in; workers for the jobs that wait there come out. Sees all jobs, runs nothing of a user.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/wait_event.h"
+
+#include "job.h"
+#include "launcher.h"
+#include "settings.h"
+#include "starter.h"
+#include "worker.h"
+
+#define MAX_CONNECTION_TRIES 3
+#define RETRY_MS 1000
+
+static void launch_waiting(bool cut_off);
+static void settle_refused(int64 number);
+static const char *reason_of_refusal(const GptJob *job);
+
+BackgroundWorkerHandle *
+gpt_starter_launch(const GptStarterTicket *ticket)
+{
+	BackgroundWorker worker = {.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
+							   .bgw_restart_time = BGW_NEVER_RESTART};
+	BackgroundWorkerHandle *handle;
+
+	StaticAssertStmt(sizeof(GptStarterTicket) <= BGW_EXTRALEN, "a ticket must fit");
+	strlcpy(worker.bgw_name, "gpt starter", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "gpt starter", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, GPT_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "gpt_starter_main", BGW_MAXLEN);
+	memcpy(worker.bgw_extra, ticket, sizeof(GptStarterTicket));
+	worker.bgw_notify_pid = ticket->notify_pid;
+	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+}
+
+void
+gpt_launcher_report_connection(Oid database, int64 job)
+{
+	GptStarterTicket ticket = {.database = database, .refused_job = job};
+
+	if (gpt_starter_launch(&ticket) == NULL)
+		gpt_launcher_request(database);
+}
+
+void
+gpt_starter_main(Datum argument)
+{
+	GptStarterTicket ticket;
+	GptWorkerTransaction transaction;
+	bool installed;
+
+	memcpy(&ticket, MyBgworkerEntry->bgw_extra, sizeof(ticket));
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(ticket.database, InvalidOid, 0);
+	pgstat_report_appname("gpt");
+
+	gpt_worker_begin(&transaction, false);
+	installed = OidIsValid(get_extension_oid("gpt", true));
+	gpt_worker_commit(&transaction);
+	if (installed && ticket.refused_job != 0)
+		settle_refused(ticket.refused_job);
+	else if (installed)
+		launch_waiting(ticket.cut_off);
+	proc_exit(0);
+}
+
+/* As many as can run; each that ends starts the next one. */
+static void
+launch_waiting(bool cut_off)
+{
+	GptWorkerTransaction transaction;
+	int n_launched = 0;
+	List *jobs;
+	ListCell *cell;
+
+	gpt_worker_begin(&transaction, false);
+	MemoryContextSwitchTo(transaction.context);
+	jobs = gpt_job_list_waiting(cut_off);
+	gpt_worker_commit(&transaction);
+	foreach (cell, jobs)
+	{
+		const GptJob *job = lfirst(cell);
+		GptJobTicket next = {job->number, job->run_id, job->database, job->owner};
+
+		if (n_launched >= gpt_max_workers)
+			break;
+		if (gpt_job_pid(job->number) != 0)
+			continue;
+		if (!gpt_job_launch(&next))
+		{
+			ereport(LOG, (errmsg("no place for the worker of job " INT64_FORMAT " of gpt", job->number),
+						  errhint("Raise max_worker_processes.")));
+			gpt_launcher_request(MyDatabaseId);
+			break;
+		}
+		n_launched++;
+	}
+}
+
+/* ---- A worker that could not connect --------------------------------------------------------------- */
+
+static void
+settle_refused(int64 number)
+{
+	GptWorkerTransaction transaction;
+	const char *reason;
+	GptJob *job;
+	bool locked = false;
+
+	gpt_worker_begin(&transaction, true);
+	MemoryContextSwitchTo(transaction.context);
+	job = gpt_job_read(number);
+	if (job == NULL || !gpt_job_is_local(job) || (job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) ||
+		!gpt_job_lock(number))
+		proc_exit(0);
+	reason = reason_of_refusal(job);
+	if (reason == NULL && job->tries >= MAX_CONNECTION_TRIES)
+		reason = "its worker could not connect to the database";
+	if (reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason))
+		gpt_job_notify(number, GPT_JOB_FAILED);
+	else
+		(void) gpt_job_claim(number, &locked); /* counts the try */
+	gpt_worker_commit(&transaction);
+	gpt_job_unlock(number);
+
+	if (reason == NULL)
+	{
+		GptJobTicket again = {job->number, job->run_id, job->database, job->owner};
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
+		if (!gpt_job_launch(&again))
+			gpt_launcher_request(MyDatabaseId);
+	}
+	else
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: %s", number, reason)));
+}
+
+/* Why the role cannot connect to this database; NULL when it could now. */
+static const char *
+reason_of_refusal(const GptJob *job)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(job->owner));
+	const char *reason = NULL;
+	Form_pg_authid role;
+
+	if (!HeapTupleIsValid(tuple))
+		return psprintf("its owner, the role with OID %u, does not exist", job->owner);
+	role = (Form_pg_authid) GETSTRUCT(tuple);
+	if (!role->rolcanlogin)
+		reason = psprintf("its owner \"%s\" is not permitted to log in", NameStr(role->rolname));
+	else if (pg_database_aclcheck(MyDatabaseId, job->owner, ACL_CONNECT) != ACLCHECK_OK)
+		reason = psprintf("its owner \"%s\" does not have the CONNECT privilege on the database", NameStr(role->rolname));
+	ReleaseSysCache(tuple);
+	return reason;
+}

@@ -1,0 +1,490 @@
+/*
+ * src/token_file.c
+ *
+ * Documents go in, the token file comes out. The order of documents is a function of rows and seed:
+ *
+ *   1. encode each document; unless the query's order is kept, put (side, hash of text and seed, ids) into the
+ *      server's external sort; count the lengths of documents;
+ *   2. write the ids in order, training side first, and remember each document's length in a temporary file;
+ *   3. choose the context, cut the documents into windows, append those;
+ *   4. write the header, sync, rename.
+ *
+ * The training side's ids stand together, so that a joined corpus is one window of them.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "catalog/pg_type.h"
+#include "common/file_perm.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/buffile.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/tuplesort.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
+
+#include "bridge.h"
+#include "settings.h"
+#include "token_file.h"
+#include "worker.h"
+
+#define DIRECTORY "gpt"
+#define BUFFER_SIZE (256 * 1024)
+#define SMALLEST_CONTEXT 64
+#define LARGEST_CONTEXT 512
+#define JOINED_CONTEXT 256
+#define CONTEXT_QUANTILE 0.95
+#define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
+#define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
+
+/* What stands before the ids in the sort: it compares bytes. */
+typedef struct SortKey
+{
+	uint8 side;
+	uint8 hash[16];
+} SortKey;
+
+typedef struct Writer
+{
+	const GptTokenFileOptions *options;
+	GptProgress *progress;
+	LmTokenizer *tokenizer;
+	int32 end; /* id of end of text, or -1 */
+	const LmHost *host;
+	LmTokens tokens; /* of the current document */
+	StringInfoData record; /* SortKey and ids of the current document */
+	File file;
+	off_t offset; /* of the buffer's first byte in the file */
+	char *buffer;
+	size_t used;
+	BufFile *lengths; /* a uint64 for each document, in the order of the file */
+	int64 n_documents[GPT_N_SIDES];
+	uint64 n_ids[GPT_N_SIDES];
+	uint64 text_bytes[GPT_N_SIDES];
+	uint64 n_lengths[LARGEST_CONTEXT + 2]; /* training documents by predictions; the last counts all longer ones */
+	LmDatasetHeader header;
+} Writer;
+
+static char *file_path(const pg_uuid_t *run_id, const char *suffix);
+static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer, GptProgress *progress);
+static void write_in_order(Writer *writer, GptSpool *spool);
+static void write_sorted(Writer *writer, GptSpool *spool);
+static void write_windows(Writer *writer, int context);
+static void finish_file(Writer *writer);
+static int choose_context(const Writer *writer);
+static void encode(Writer *writer, const GptDocument *document);
+static void store_ids(char *place, const int32 *ids, size_t n, int token_size);
+static void append_document(Writer *writer, GptSide side, const char *ids, size_t size);
+static void append_bytes(Writer *writer, const void *data, size_t size);
+static void flush(Writer *writer);
+
+int
+gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *spool, LmTokenizer *tokenizer, GptProgress *progress)
+{
+	Writer writer;
+	int context;
+
+	start_writer(&writer, options, tokenizer, progress);
+	if (options->keep_order)
+		write_in_order(&writer, spool);
+	else
+		write_sorted(&writer, spool);
+	for (int side = 0; side < GPT_N_SIDES; side++)
+		writer.text_bytes[side] = gpt_spool_bytes(spool, side);
+	context = options->context > 0 ? options->context : choose_context(&writer);
+	write_windows(&writer, context);
+	finish_file(&writer);
+	return context;
+}
+
+static void
+start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer, GptProgress *progress)
+{
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
+	char *path = file_path(options->run_id, ".tmp");
+
+	MemSet(writer, 0, sizeof(Writer));
+	writer->options = options;
+	writer->progress = progress;
+	writer->tokenizer = tokenizer;
+	writer->end = spec->end_of_text;
+	writer->host = gpt_bridge_host(CurrentMemoryContext);
+	writer->buffer = palloc(BUFFER_SIZE);
+	initStringInfo(&writer->record);
+	writer->lengths = BufFileCreateTemp(true);
+	memcpy(writer->header.magic, LM_DATASET_MAGIC, sizeof(writer->header.magic));
+	writer->header.vocabulary = spec->n_tokens;
+	writer->header.token_size = spec->n_tokens <= 65536 ? 2 : 4;
+
+	if (MakePGDirectory(DIRECTORY) < 0 && errno != EEXIST)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", DIRECTORY)));
+	writer->file = PathNameOpenFile(path, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
+	if (writer->file < 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
+	append_bytes(writer, &writer->header, sizeof(writer->header));
+}
+
+/* ---- 1. Encoding ----------------------------------------------------------------------------------- */
+
+/* Into writer->record: a place for the key, then the ids as the file has them. */
+static void
+encode(Writer *writer, const GptDocument *document)
+{
+	bool joined = writer->options->documents == LM_DOCUMENTS_JOINED;
+	StringInfo record = &writer->record;
+	LmError error;
+	size_t n;
+
+	gpt_progress_tick(writer->progress);
+	do
+	{
+		writer->tokens.count = 0;
+		if ((!joined && writer->end >= 0 && !lm_tokens_append(writer->host, &writer->tokens, writer->end, &error)) ||
+			!lm_tokenizer_encode(writer->tokenizer, &writer->tokens, document->text, document->size, &error) ||
+			(writer->end >= 0 && !lm_tokens_append(writer->host, &writer->tokens, writer->end, &error)))
+			gpt_bridge_raise(&error);
+		else
+			break;
+	} while (true);
+
+	n = writer->tokens.count;
+	resetStringInfo(record);
+	enlargeStringInfo(record, (int) Min(sizeof(SortKey) + n * writer->header.token_size, PG_INT32_MAX));
+	store_ids(record->data + sizeof(SortKey), writer->tokens.ids, n, writer->header.token_size);
+	record->len = sizeof(SortKey) + n * writer->header.token_size;
+}
+
+/* As the file has them; the place need not be aligned. */
+static void
+store_ids(char *place, const int32 *ids, size_t n, int token_size)
+{
+	if (token_size == sizeof(int32))
+	{
+		memcpy(place, ids, n * sizeof(int32));
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		uint16 narrow = (uint16) ids[i];
+
+		memcpy(place + i * sizeof(narrow), &narrow, sizeof(narrow));
+	}
+}
+
+static void
+write_in_order(Writer *writer, GptSpool *spool)
+{
+	GptDocument document;
+
+	for (int side = 0; side < GPT_N_SIDES; side++)
+	{
+		gpt_spool_rewind(spool);
+		while (gpt_spool_next(&document, spool))
+		{
+			if (document.side != side)
+				continue;
+			encode(writer, &document);
+			append_document(writer, side, writer->record.data + sizeof(SortKey), writer->record.len - sizeof(SortKey));
+		}
+	}
+}
+
+/* ---- 2. Sorting ------------------------------------------------------------------------------------ */
+
+/* Catalogs are read, so it needs a transaction; the sort lives on after it. */
+static Tuplesortstate *
+begin_sort(void)
+{
+	int memory = (int) Min(LARGEST_SORT_MEMORY, Max(64, gpt_settings_max_memory() / 8 / 1024));
+	GptWorkerTransaction transaction;
+	Tuplesortstate *sort;
+
+	gpt_worker_begin(&transaction, false);
+	MemoryContextSwitchTo(transaction.context);
+	sort = tuplesort_begin_datum(BYTEAOID, lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr, InvalidOid, false, memory, NULL,
+								 TUPLESORT_NONE);
+	gpt_worker_commit(&transaction);
+	return sort;
+}
+
+static void
+put_document(Tuplesortstate *sort, Writer *writer, const GptDocument *document)
+{
+	SortKey key;
+	bytea *value;
+
+	encode(writer, document);
+	key.side = (uint8) document->side;
+	for (int i = 0; i < 2; i++)
+	{
+		uint64 hash = hash_bytes_extended((const unsigned char *) document->hash, sizeof(document->hash),
+										  2 * writer->options->seed + i);
+
+		memcpy(key.hash + i * sizeof(hash), &hash, sizeof(hash));
+	}
+	memcpy(writer->record.data, &key, sizeof(key));
+
+	value = palloc(VARHDRSZ + writer->record.len);
+	SET_VARSIZE(value, VARHDRSZ + writer->record.len);
+	memcpy(VARDATA(value), writer->record.data, writer->record.len);
+	tuplesort_putdatum(sort, PointerGetDatum(value), false);
+	pfree(value);
+}
+
+static void
+write_sorted(Writer *writer, GptSpool *spool)
+{
+	ResourceOwner old_owner = CurrentResourceOwner;
+	ResourceOwner owner = ResourceOwnerCreate(NULL, "gpt sort of documents");
+	Tuplesortstate *sort = begin_sort();
+	GptDocument document;
+	Datum value;
+	bool isnull;
+
+	/* The sort's files outlast the short transactions of progress. */
+	CurrentResourceOwner = owner;
+	gpt_spool_rewind(spool);
+	while (gpt_spool_next(&document, spool))
+		put_document(sort, writer, &document);
+	tuplesort_performsort(sort);
+	while (tuplesort_getdatum(sort, true, &value, &isnull, NULL))
+	{
+		const bytea *record = DatumGetByteaPP(value);
+		const char *data = VARDATA_ANY(record);
+
+		gpt_progress_tick(writer->progress);
+		append_document(writer, ((const SortKey *) data)->side, data + sizeof(SortKey), VARSIZE_ANY_EXHDR(record) - sizeof(SortKey));
+		pfree(DatumGetPointer(value));
+	}
+	tuplesort_end(sort);
+	CurrentResourceOwner = old_owner;
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, true, true);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, true, true);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, true, true);
+	ResourceOwnerDelete(owner);
+}
+
+/* ---- Ids ------------------------------------------------------------------------------------------- */
+
+/* A joined stream begins with the end of the document before it. */
+static void
+begin_stream(Writer *writer, GptSide side)
+{
+	char id[sizeof(int32)];
+
+	if (writer->end < 0)
+		return;
+	store_ids(id, &writer->end, 1, writer->header.token_size);
+	append_bytes(writer, id, writer->header.token_size);
+	writer->n_ids[side]++;
+}
+
+static void
+append_document(Writer *writer, GptSide side, const char *ids, size_t size)
+{
+	uint64 n = size / writer->header.token_size;
+
+	if (writer->options->documents == LM_DOCUMENTS_JOINED && writer->n_documents[side] == 0)
+		begin_stream(writer, side);
+	append_bytes(writer, ids, size);
+	BufFileWrite(writer->lengths, &n, sizeof(n));
+	writer->n_documents[side]++;
+	writer->n_ids[side] += n;
+	if (side == GPT_SIDE_TRAIN && n > 0)
+		writer->n_lengths[Min(n - 1, LARGEST_CONTEXT + 1)]++;
+}
+
+static void
+append_bytes(Writer *writer, const void *data, size_t size)
+{
+	const char *from = data;
+
+	while (size > 0)
+	{
+		size_t n = Min(size, BUFFER_SIZE - writer->used);
+
+		memcpy(writer->buffer + writer->used, from, n);
+		writer->used += n;
+		from += n;
+		size -= n;
+		if (writer->used == BUFFER_SIZE)
+			flush(writer);
+	}
+}
+
+static void
+write_at(Writer *writer, const void *data, size_t size, off_t offset)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size, offset, PG_WAIT_EXTENSION) != (int) size)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", FilePathName(writer->file))));
+}
+
+static void
+flush(Writer *writer)
+{
+	write_at(writer, writer->buffer, writer->used, writer->offset);
+	writer->offset += writer->used;
+	writer->used = 0;
+}
+
+/* ---- 3. Windows ------------------------------------------------------------------------------------ */
+
+/* The power of two that holds 95 % of the training documents. */
+static int
+choose_context(const Writer *writer)
+{
+	uint64 wanted = (uint64) (CONTEXT_QUANTILE * (double) writer->n_documents[GPT_SIDE_TRAIN]);
+	uint64 seen = 0;
+	int length = 0;
+	int context = SMALLEST_CONTEXT;
+
+	if (writer->options->documents == LM_DOCUMENTS_JOINED)
+		return JOINED_CONTEXT;
+	while (length <= LARGEST_CONTEXT && seen < wanted)
+		seen += writer->n_lengths[length++];
+	while (context < length - 1 && context < LARGEST_CONTEXT)
+		context *= 2;
+	return seen < wanted ? LARGEST_CONTEXT : context;
+}
+
+static void
+append_windows(Writer *writer, GptSide side, uint64 offset, uint64 n_ids, int context)
+{
+	uint64 count = lm_windows_count(n_ids, context);
+	LmDatasetHeader *header = &writer->header;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		LmWindow window = lm_windows_cut(i, offset, n_ids, context);
+
+		append_bytes(writer, &window, sizeof(window));
+		if (side == GPT_SIDE_TRAIN)
+			header->train_tokens += window.length - 1;
+		else
+			header->validation_tokens += window.length - 1;
+	}
+	if (side == GPT_SIDE_TRAIN)
+		header->n_train_windows += count;
+	else
+		header->n_validation_windows += count;
+}
+
+static void
+write_windows(Writer *writer, int context)
+{
+	static const char zeros[8] = {0};
+	LmDatasetHeader *header = &writer->header;
+	off_t end = writer->offset + writer->used;
+	uint64 offset = 0;
+
+	header->n_tokens = writer->n_ids[GPT_SIDE_TRAIN] + writer->n_ids[GPT_SIDE_VALIDATION];
+	header->windows_offset = TYPEALIGN64(8, end);
+	append_bytes(writer, zeros, header->windows_offset - end);
+	if (BufFileSeek(writer->lengths, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+	for (int side = 0; side < GPT_N_SIDES; side++)
+	{
+		if (writer->options->documents == LM_DOCUMENTS_JOINED)
+		{
+			append_windows(writer, side, offset, writer->n_ids[side], JOINED_WINDOW);
+			offset += writer->n_ids[side];
+			continue;
+		}
+		for (int64 i = 0; i < writer->n_documents[side]; i++)
+		{
+			uint64 n;
+
+			if (BufFileRead(writer->lengths, &n, sizeof(n)) != sizeof(n))
+				ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
+			gpt_progress_tick(writer->progress);
+			append_windows(writer, side, offset, n, context);
+			offset += n;
+		}
+	}
+}
+
+/* ---- 4. The file as a whole ------------------------------------------------------------------------ */
+
+static void
+finish_file(Writer *writer)
+{
+	LmDatasetHeader *header = &writer->header;
+	char *aside = file_path(writer->options->run_id, ".tmp");
+
+	if (header->n_train_windows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("documents have too few tokens to train on"),
+				 errdetail("No document has two tokens.")));
+	header->validation_bytes = writer->text_bytes[GPT_SIDE_VALIDATION];
+	flush(writer);
+	write_at(writer, header, sizeof(*header), 0);
+	if (FileSync(writer->file, PG_WAIT_EXTENSION) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", aside)));
+	FileClose(writer->file);
+	BufFileClose(writer->lengths);
+	lm_tokens_free(writer->host, &writer->tokens);
+	pfree(writer->record.data);
+	pfree(writer->buffer);
+	durable_rename(aside, file_path(writer->options->run_id, ""), ERROR);
+}
+
+static char *
+file_path(const pg_uuid_t *run_id, const char *suffix)
+{
+	char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(run_id)));
+
+	return psprintf(DIRECTORY "/" PG_TEMP_FILE_PREFIX "_%s.tokens%s", id, suffix);
+}
+
+static void
+remove_file(const char *path)
+{
+	if (unlink(path) != 0 && errno != ENOENT)
+		ereport(LOG, (errcode_for_file_access(), errmsg("could not remove file \"%s\": %m", path)));
+}
+
+void
+gpt_token_file_remove(const pg_uuid_t *run_id)
+{
+	remove_file(file_path(run_id, ".tmp"));
+	remove_file(file_path(run_id, ""));
+}
+
+void
+gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
+{
+	char *path = file_path(run_id, "");
+	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
+	struct stat status;
+	void *base;
+	LmError error;
+
+	if (file < 0 || fstat(file, &status) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	base = mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, file, 0);
+	close(file);
+	if (base == MAP_FAILED)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not map file \"%s\": %m", path)));
+	if (!lm_dataset_open(dataset, base, status.st_size, &error))
+	{
+		munmap(base, status.st_size);
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("file \"%s\" is corrupted: %s", path, error.message)));
+	}
+}
+
+void
+gpt_token_file_close(LmDataset *dataset)
+{
+	munmap(unconstify(void *, dataset->base), dataset->size);
+	dataset->base = NULL;
+}

@@ -1,0 +1,328 @@
+/*
+ * src/train_loop.c
+ *
+ * A plan and a corpus go in, trained weights come out. Between two steps the process holds no transaction, no
+ * lock but the job's, and no snapshot.
+ *
+ *   step 0        validation
+ *   each step     batches -> step of the engine -> means since the last row of the log
+ *   now and then  validation: a fixed part of the held-out documents; the best weights are kept aside;
+ *                 training ends when they have not become better `patience` times
+ *
+ * Steps are counted from 1 in everything that is shown; the engine counts from 0.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "bridge.h"
+#include "train_loop.h"
+#include "worker.h"
+
+#define LOG_INTERVAL_MS 5000
+#define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
+
+typedef struct Training
+{
+	const GptTrainPlan *plan;
+	const GptCorpus *corpus;
+	GptProgress *progress;
+	LmTrainer *trainer;
+	const LmHost *host;
+	int n_batches;
+	LmBatch *batches;
+	LmCursor cursor;
+	int64 step; /* done */
+	LmStepResult last;
+	double loss_sum; /* since the last row of the log */
+	int64 loss_steps;
+	int64 tokens; /* since then */
+	TimestampTz logged_at;
+	TimestampTz started_at;
+	int64 all_tokens;
+	double best_loss;
+	int64 worse; /* validations since the best */
+} Training;
+
+static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress);
+static void finish(Training *training);
+static void draw_batches(Training *training);
+static void step(Training *training);
+static void log_row(Training *training, bool validated);
+static void validate(Training *training);
+static bool keep_best(Training *training, GptTrainResult *result);
+
+void
+gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
+{
+	Training training;
+	bool more = true;
+
+	MemSet(result, 0, sizeof(GptTrainResult));
+	start(&training, plan, corpus, progress);
+	progress->steps = plan->training.steps;
+	gpt_progress_phase(progress, "training");
+	if (corpus->has_validation)
+	{
+		validate(&training);
+		log_row(&training, true);
+	}
+	while (more && training.step < plan->training.steps)
+	{
+		bool validated;
+
+		draw_batches(&training);
+		step(&training);
+		validated = corpus->has_validation &&
+					(training.step % plan->validation_interval == 0 || training.step == plan->training.steps);
+		if (validated)
+			validate(&training);
+		if (validated || training.step == 1 || training.step == plan->training.steps ||
+			TimestampDifferenceExceeds(training.logged_at, GetCurrentTimestamp(), LOG_INTERVAL_MS))
+			log_row(&training, validated);
+		if (validated)
+			more = keep_best(&training, result);
+	}
+	result->ended_early = !more;
+	result->steps = training.step;
+	result->tokens_per_second = (double) training.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
+	if (result->best == NULL)
+	{
+		result->loss = progress->loss;
+		result->validation_loss = progress->validation_loss;
+		result->validation_bits_per_byte = progress->validation_bits_per_byte;
+	}
+	gpt_progress_flush(progress);
+	result->trainer = training.trainer;
+	finish(&training);
+}
+
+void
+gpt_train_free(GptTrainResult *result)
+{
+	lm_trainer_free(result->trainer);
+	if (result->best != NULL)
+		pfree(result->best);
+}
+
+static void
+start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
+{
+	LmError error;
+
+	MemSet(training, 0, sizeof(Training));
+	training->plan = plan;
+	training->corpus = corpus;
+	training->progress = progress;
+	training->host = gpt_bridge_host(CurrentMemoryContext);
+	training->best_loss = INFINITY;
+	training->trainer = lm_trainer_create(gpt_plan_engine(plan), &plan->config, &plan->training, &error);
+	if (training->trainer == NULL)
+		gpt_bridge_raise(&error);
+
+	/* One more for validation. */
+	training->n_batches = plan->accumulate + 1;
+	training->batches = palloc0(training->n_batches * sizeof(LmBatch));
+	for (int i = 0; i < training->n_batches; i++)
+	{
+		if (!lm_batch_create(&training->batches[i], training->host, plan->training.max_tokens, &error))
+			gpt_bridge_raise(&error);
+	}
+	training->started_at = GetCurrentTimestamp();
+	training->logged_at = training->started_at;
+}
+
+/* The trainer stays. */
+static void
+finish(Training *training)
+{
+	for (int i = 0; i < training->n_batches; i++)
+		lm_batch_free(&training->batches[i], training->host);
+	pfree(training->batches);
+}
+
+/* ---- Steps ----------------------------------------------------------------------------------------- */
+
+static void
+draw_batches(Training *training)
+{
+	const GptTrainPlan *plan = training->plan;
+	int32 example = 0;
+	LmError error;
+
+	for (int i = 0; i < plan->accumulate; i++)
+	{
+		if (!lm_dataset_next(&training->batches[i], &training->cursor, &example, &training->corpus->dataset,
+							 plan->training.max_tokens, plan->batch_size, &error))
+			gpt_bridge_raise(&error);
+	}
+}
+
+static void
+raise_step_error(const LmError *error, int64 number)
+{
+	if (error->code == LM_ERR_NUMERIC)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("loss or gradient is not finite at step " INT64_FORMAT, number),
+				 errhint("Lower option \"learning_rate\", or set option \"grad_clip\".")));
+	gpt_bridge_raise(error);
+}
+
+static void
+step(Training *training)
+{
+	GptProgress *progress = training->progress;
+	LmError error;
+
+	/* A step that was stopped without an error is done again: it has changed nothing. */
+	while (!lm_trainer_step(&training->last, training->trainer, training->step, training->batches, training->plan->accumulate, NULL,
+							NULL, &error))
+		raise_step_error(&error, training->step + 1);
+	training->step++;
+	training->loss_sum += training->last.loss;
+	training->loss_steps++;
+	training->tokens += training->last.tokens;
+	training->all_tokens += training->last.tokens;
+
+	progress->step = training->step;
+	progress->loss = training->loss_sum / (double) training->loss_steps;
+	progress->tokens_per_second = (double) training->all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training->started_at);
+	progress->seconds_left = (double) (GetCurrentTimestamp() - training->started_at) / USECS_PER_SEC / (double) training->step *
+							 (double) (training->plan->training.steps - training->step);
+	gpt_progress_tick(progress);
+}
+
+static void
+log_row(Training *training, bool validated)
+{
+	GptProgress *progress = training->progress;
+	TimestampTz now = GetCurrentTimestamp();
+	bool stepped = training->loss_steps > 0;
+	GptLogRow row = {
+		.step = training->step,
+		.loss = stepped ? training->loss_sum / (double) training->loss_steps : get_float8_nan(),
+		.validation_loss = validated ? progress->validation_loss : get_float8_nan(),
+		.validation_bits_per_byte = validated ? progress->validation_bits_per_byte : get_float8_nan(),
+		.learning_rate = stepped ? training->last.learning_rate : get_float8_nan(),
+		.grad_norm = stepped ? training->last.grad_norm : get_float8_nan(),
+		.tokens_per_second = stepped ? (double) training->tokens * USECS_PER_SEC / (double) Max(1, now - training->logged_at) : get_float8_nan(),
+		.at = now,
+	};
+
+	gpt_progress_log(progress, &row);
+	training->loss_sum = 0;
+	training->loss_steps = 0;
+	training->tokens = 0;
+	training->logged_at = now;
+}
+
+/* ---- Validation ------------------------------------------------------------------------------------ */
+
+static void
+validate(Training *training)
+{
+	const LmDatasetHeader *header = training->corpus->dataset.header;
+	LmBatch *batch = &training->batches[training->n_batches - 1];
+	uint64 next = 0;
+	bool more = true;
+	double sum = 0;
+	double weight = 0;
+	LmError error;
+
+	while (more && weight < (double) training->plan->validation_tokens)
+	{
+		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset, training->plan->training.max_tokens, &error))
+			gpt_bridge_raise(&error);
+		while (!lm_trainer_evaluate(&sum, &weight, training->trainer, batch, &error))
+			gpt_bridge_raise(&error);
+		gpt_progress_tick(training->progress);
+	}
+	if (!isfinite(sum))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("validation loss is not finite at step " INT64_FORMAT, training->step),
+				 errhint("Lower option \"learning_rate\".")));
+	training->progress->validation_loss = sum / weight;
+	training->progress->validation_bits_per_byte =
+		sum / weight / M_LN2 * (double) header->validation_tokens / (double) header->validation_bytes;
+}
+
+/* Keeps the weights when they are the best so far; false when training should end. */
+static bool
+keep_best(Training *training, GptTrainResult *result)
+{
+	const LmParamTable *table = lm_trainer_table(training->trainer);
+	size_t size = table->total * sizeof(float);
+	GptProgress *progress = training->progress;
+
+	if (progress->validation_loss >= training->best_loss)
+		return training->plan->patience == 0 || ++training->worse < training->plan->patience;
+	training->worse = 0;
+	training->best_loss = progress->validation_loss;
+	if (!training->plan->keep_best)
+		return true;
+	if (result->best == NULL)
+		result->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	memcpy(result->best, lm_trainer_params(training->trainer), size);
+	result->loss = progress->loss;
+	result->validation_loss = progress->validation_loss;
+	result->validation_bits_per_byte = progress->validation_bits_per_byte;
+	return true;
+}
+
+/* ---- For the plan ---------------------------------------------------------------------------------- */
+
+double
+gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus)
+{
+	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
+	LmCursor cursor = {0};
+	int32 example = 0;
+	double tokens = 0;
+	LmBatch batch;
+	LmError error;
+
+	if (!lm_batch_create(&batch, host, plan->training.max_tokens, &error))
+		gpt_bridge_raise(&error);
+	for (int i = 0; i < COUNTED_BATCHES; i++)
+	{
+		if (!lm_dataset_next(&batch, &cursor, &example, &corpus->dataset, plan->training.max_tokens, plan->batch_size, &error))
+			gpt_bridge_raise(&error);
+		tokens += batch.n_tokens;
+	}
+	lm_batch_free(&batch, host);
+	return tokens / COUNTED_BATCHES * plan->accumulate;
+}
+
+double
+gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps, double most_seconds, GptProgress *progress)
+{
+	Training training;
+	TimestampTz first_ended_at = 0;
+	double seconds = 0;
+
+	gpt_progress_phase(progress, "measuring");
+	start(&training, plan, corpus, progress);
+	do
+	{
+		draw_batches(&training);
+		step(&training);
+
+		/* The first step touches the memory for the first time. */
+		if (training.step == 1)
+			first_ended_at = GetCurrentTimestamp();
+		else
+			seconds = (double) (GetCurrentTimestamp() - first_ended_at) / USECS_PER_SEC;
+	} while (training.step < 2 || (training.step < most_steps && seconds < most_seconds));
+
+	finish(&training);
+	lm_trainer_free(training.trainer);
+	gpt_progress_start(progress, progress->job);
+	return Max(seconds, 1e-6) / (double) (training.step - 1);
+}

@@ -1,0 +1,472 @@
+/*
+ * src/worker.c
+ *
+ * A ticket for a job goes in; the job's row says how it ended. The shell around the pipeline of train_job.c:
+ *
+ *   1. connect as the job's owner;
+ *   2. claim: the lock of the job, a slot of gpt.max_workers, one more try in the row - committed before any work,
+ *      so that a job which crashes the server is not tried for ever;
+ *   3. run the pipeline, which publishes the model and the job's success in one commit;
+ *   4. otherwise record the failure or the cancellation; NOTIFY; start the next job; exit with code 0.
+ *
+ * How a worker ends, and with what exit code (the server starts it again after 1, and forgets it after 0):
+ *
+ *   SIGINT (gpt_cancel, pg_cancel_backend)         error in the pipeline -> row 'cancelled'            0
+ *   SIGTERM (pg_terminate_backend)                 FATAL; exit callback  -> row 'cancelled'            0
+ *   SIGTERM while the server stops                 FATAL; the row stays 'running', the try is not
+ *                                                  counted: it goes on after the restart               0
+ *   the connection fails                           exit callback asks a starter to write the reason    0
+ *   crash of this or another process               the server restarts it, it claims its job again     -
+ *
+ * SIGTERM is not an ordinary error because the user's query could catch that one.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/pmsignal.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/ps_status.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/wait_event.h"
+
+#include "catalog.h"
+#include "job.h"
+#include "job_settings.h"
+#include "launcher.h"
+#include "nice.h"
+#include "server_state.h"
+#include "settings.h"
+#include "train_job.h"
+#include "worker.h"
+
+#define MAX_TRIES 3
+#define LOCKED_ROW_WAIT_MS 200
+#define SLOT_WAIT_MS 1000
+#define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query and ending the process */
+
+typedef enum Stage
+{
+	STAGE_CONNECTING,
+	STAGE_CONNECTED,
+	STAGE_CLAIMED,
+	STAGE_ENDED,
+} Stage;
+
+static GptJobTicket ticket;
+static Stage stage = STAGE_CONNECTING;
+static int slot = -1;
+static TimeoutId read_timeout;
+static volatile sig_atomic_t cancel_requested = false;
+static volatile sig_atomic_t terminated = false;
+static volatile sig_atomic_t read_timed_out = 0;
+
+static void handle_cancel(SIGNAL_ARGS);
+static void handle_terminate(SIGNAL_ARGS);
+static void handle_read_timeout(void);
+static void before_exit(int code, Datum argument);
+static void set_exit_code(int code, Datum argument);
+static void record_termination(int code, Datum argument);
+static GptJob *claim(void);
+static GptJob *try_claim(bool *again);
+static void run(void);
+static void record_error(MemoryContext context);
+static void end_job(GptJobState state, const char *message);
+static void start_next(void);
+
+void
+gpt_worker_main(Datum argument)
+{
+	memcpy(&ticket, MyBgworkerEntry->bgw_extra, sizeof(ticket));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, handle_cancel);
+	pqsignal(SIGTERM, handle_terminate);
+	before_shmem_exit(before_exit, (Datum) 0);
+	on_proc_exit(set_exit_code, (Datum) 0);
+	BackgroundWorkerUnblockSignals();
+
+	BackgroundWorkerInitializeConnectionByOid(ticket.database, ticket.owner, 0);
+	stage = STAGE_CONNECTED;
+	before_shmem_exit(record_termination, (Datum) 0);
+	read_timeout = RegisterTimeout(USER_TIMEOUT, handle_read_timeout);
+	pgstat_report_appname("gpt");
+	gpt_nice_apply();
+
+	run();
+	proc_exit(0);
+}
+
+/* ---- Signals and exit ------------------------------------------------------------------------------ */
+
+static void
+handle_cancel(SIGNAL_ARGS)
+{
+	int save_errno = errno;
+
+	cancel_requested = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+static void
+handle_terminate(SIGNAL_ARGS)
+{
+	terminated = true;
+	die(postgres_signal_arg);
+}
+
+/* First a cancellation; whoever catches that one is ended. */
+static void
+handle_read_timeout(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+	if (read_timed_out)
+		ProcDiePending = true;
+	read_timed_out = true;
+	SetLatch(MyLatch);
+}
+
+void
+gpt_worker_arm_timeout(void)
+{
+	int64 milliseconds = (int64) gpt_read_timeout * 1000;
+
+	if (gpt_read_timeout > 0)
+		enable_timeout_every(read_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), TIMEOUT_GRACE_MS);
+}
+
+void
+gpt_worker_disarm_timeout(void)
+{
+	disable_timeout(read_timeout, false);
+}
+
+void
+gpt_worker_check_stop(void)
+{
+	if (!PostmasterIsAlive())
+		proc_exit(1);
+	CHECK_FOR_INTERRUPTS();
+	if (cancel_requested || read_timed_out)
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling the job due to user request")));
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* Registered before the connection exists, so it runs after the transaction of a failed one was undone. */
+static void
+before_exit(int code, Datum argument)
+{
+	if (stage == STAGE_CONNECTING && code != 0 && !gpt_server_is_stopping())
+		gpt_launcher_report_connection(ticket.database, ticket.job);
+}
+
+static void
+set_exit_code(int code, Datum argument)
+{
+	if (code == 1 && (stage == STAGE_CONNECTING || stage == STAGE_ENDED || terminated))
+		proc_exit(0);
+}
+
+/* After FATAL: undoes the open transaction, then writes how the job ended. */
+static void
+record_termination(int code, Datum argument)
+{
+	bool by_us = terminated || read_timed_out;
+
+	if (code == 0 || !by_us || stage == STAGE_ENDED)
+		return;
+	AbortOutOfAnyTransaction();
+	gpt_worker_disarm_timeout();
+	if (!gpt_server_is_stopping())
+	{
+		end_job(terminated ? GPT_JOB_CANCELLED : GPT_JOB_FAILED,
+				terminated ? NULL : "the query did not end after gpt.read_timeout");
+		start_next();
+	}
+	else if (stage == STAGE_CLAIMED)
+	{
+		GptWorkerTransaction transaction;
+
+		gpt_worker_begin(&transaction, false);
+		gpt_job_uncount_try(ticket.job);
+		gpt_worker_commit(&transaction);
+	}
+	stage = STAGE_ENDED;
+}
+
+/* ---- Transactions ---------------------------------------------------------------------------------- */
+
+void
+gpt_worker_begin(GptWorkerTransaction *transaction, bool durable)
+{
+	transaction->context = CurrentMemoryContext;
+	transaction->owner = CurrentResourceOwner;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	if (!durable)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+gpt_worker_commit(GptWorkerTransaction *transaction)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	MemoryContextSwitchTo(transaction->context);
+	CurrentResourceOwner = transaction->owner;
+}
+
+/* ---- Claim ----------------------------------------------------------------------------------------- */
+
+static void
+wait_a_moment(long milliseconds)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	gpt_worker_check_stop();
+}
+
+/*
+ * The job, claimed; or NULL when there is nothing to do for this worker: another one runs the job, it has
+ * ended, or somebody else will start it when a slot is free.
+ */
+static GptJob *
+claim(void)
+{
+	GptJob *job = NULL;
+	bool again = true;
+
+	while (again && job == NULL)
+		job = try_claim(&again);
+	gpt_waiter_unlock();
+	return job;
+}
+
+/* Every slot is taken. True: this worker waits for one; false: another process will start the job. */
+static bool
+wait_for_slot(void)
+{
+	if (gpt_slot_held_here())
+		return false;
+	if (gpt_launcher_present())
+	{
+		gpt_launcher_request(MyDatabaseId);
+		return false;
+	}
+
+	/* Slots are held by jobs of other databases, and those start only their own. */
+	if (!gpt_waiter_lock())
+		return false;
+	wait_a_moment(SLOT_WAIT_MS);
+	return true;
+}
+
+static bool
+is_claimable(const GptJob *job)
+{
+	return job != NULL && gpt_job_is_local(job) && (job->state == GPT_JOB_QUEUED || job->state == GPT_JOB_RUNNING) &&
+		   memcmp(&job->run_id, &ticket.run_id, sizeof(pg_uuid_t)) == 0;
+}
+
+static GptJob *
+try_claim(bool *again)
+{
+	GptWorkerTransaction transaction;
+	GptJob *job;
+	bool claimed = false;
+	bool locked = false;
+
+	*again = false;
+	if (!gpt_job_lock(ticket.job))
+		return NULL;
+	gpt_worker_begin(&transaction, true);
+	MemoryContextSwitchTo(transaction.context);
+	job = gpt_job_read(ticket.job);
+	if (is_claimable(job) && job->tries >= MAX_TRIES)
+	{
+		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", job->tries));
+		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
+	}
+	else if (is_claimable(job))
+	{
+		slot = gpt_slot_lock();
+		claimed = slot >= 0 && gpt_job_claim(ticket.job, &locked);
+		*again = locked || slot < 0;
+	}
+	gpt_worker_commit(&transaction);
+	if (claimed)
+		return job;
+
+	gpt_job_unlock(ticket.job);
+	if (locked)
+	{
+		gpt_slot_unlock(slot);
+		wait_a_moment(LOCKED_ROW_WAIT_MS);
+	}
+	else if (*again)
+		*again = wait_for_slot();
+	else
+	{
+		gpt_slot_unlock(slot);
+		start_next();
+	}
+	slot = -1;
+	return NULL;
+}
+
+/* ---- Run ------------------------------------------------------------------------------------------- */
+
+static void
+notify_running(int64 number)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, false);
+	gpt_job_notify(number, GPT_JOB_RUNNING);
+	gpt_worker_commit(&transaction);
+}
+
+static void
+run(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "gpt job", ALLOCSET_DEFAULT_SIZES);
+	GptJob *job = NULL;
+
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		job = claim();
+		if (job != NULL)
+		{
+			stage = STAGE_CLAIMED;
+			notify_running(job->number);
+			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d", job->number, job->model, job->tries + 1)));
+			gpt_job_settings_apply(job->settings);
+			gpt_train_job_run(job);
+			end_job(GPT_JOB_SUCCEEDED, NULL);
+		}
+	}
+	PG_CATCH();
+	{
+		record_error(context);
+	}
+	PG_END_TRY();
+	if (stage == STAGE_ENDED)
+		start_next();
+	stage = STAGE_ENDED;
+}
+
+/* What a user reads in gpt_jobs.error: the message, and the lines that explain it. */
+static char *
+error_text(const ErrorData *error)
+{
+	StringInfoData text_buffer;
+
+	initStringInfo(&text_buffer);
+	appendStringInfoString(&text_buffer, error->message ? error->message : "error without message");
+	if (error->detail != NULL)
+		appendStringInfo(&text_buffer, "\nDETAIL: %s", error->detail);
+	if (error->hint != NULL)
+		appendStringInfo(&text_buffer, "\nHINT: %s", error->hint);
+	return text_buffer.data;
+}
+
+static void
+record_error(MemoryContext context)
+{
+	ErrorData *error;
+	GptJobState state = cancel_requested ? GPT_JOB_CANCELLED : GPT_JOB_FAILED;
+	char *message;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	gpt_worker_disarm_timeout();
+
+	message = error_text(error);
+	if (read_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		message = psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
+	gpt_train_job_remove_files(&ticket.run_id);
+	end_job(state, state == GPT_JOB_CANCELLED ? NULL : message);
+	RESUME_INTERRUPTS();
+}
+
+/*
+ * Commits how the job ended, then tells listeners, in a transaction of its own: a full queue must not undo the
+ * first. A success was committed with the model already.
+ */
+static void
+end_job(GptJobState state, const char *message)
+{
+	GptWorkerTransaction transaction;
+
+	stage = STAGE_ENDED;
+	if (!gpt_job_lock(ticket.job))
+		return; /* another worker runs it; this one only waited */
+	if (state != GPT_JOB_SUCCEEDED)
+	{
+		gpt_worker_begin(&transaction, true);
+		gpt_job_end(ticket.job, state, message);
+		gpt_worker_commit(&transaction);
+	}
+	gpt_worker_begin(&transaction, false);
+	gpt_job_notify(ticket.job, state);
+	gpt_worker_commit(&transaction);
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job, gpt_job_state_name(state), message ? ": " : "",
+						 message ? message : "")));
+}
+
+/* ---- The next job ---------------------------------------------------------------------------------- */
+
+/* Gives back the slot and starts the oldest queued job of this database, or lets the launcher look. */
+static void
+start_next(void)
+{
+	GptWorkerTransaction transaction;
+	List *jobs;
+	ListCell *cell;
+
+	gpt_slot_unlock(slot);
+	gpt_job_unlock(ticket.job);
+	slot = -1;
+
+	gpt_worker_begin(&transaction, false);
+	MemoryContextSwitchTo(transaction.context);
+	jobs = gpt_job_list_waiting(false);
+	gpt_worker_commit(&transaction);
+	foreach (cell, jobs)
+	{
+		const GptJob *job = lfirst(cell);
+		GptJobTicket next = {job->number, job->run_id, job->database, job->owner};
+
+		if (gpt_job_pid(job->number) != 0)
+			continue;
+		if (!gpt_job_launch(&next))
+			gpt_launcher_request(MyDatabaseId);
+		return;
+	}
+	gpt_launcher_request(InvalidOid);
+}
