@@ -86,8 +86,9 @@ class GPT2(nn.Module):
 
     def groups(self, weight_decay):
         """Decay on the matrices of blocks, head and tied embedding; not on norms, biases, positions."""
-        decayed = [p for n, p in self.named_parameters() if p.dim() == 2 and n != "wpe.weight"]
-        others = [p for n, p in self.named_parameters() if p.dim() != 2 or n == "wpe.weight"]
+        embeddings = ["wpe.weight"] if self.lm_head is None else ["wpe.weight", "wte.weight"]
+        decayed = [p for n, p in self.named_parameters() if p.dim() == 2 and n not in embeddings]
+        others = [p for n, p in self.named_parameters() if p.dim() != 2 or n in embeddings]
         return [dict(params=decayed, weight_decay=weight_decay), dict(params=others, weight_decay=0.0)]
 
 

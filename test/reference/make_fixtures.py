@@ -50,6 +50,10 @@ def make_trace(folder, sample):
         json.dump(dict(batch=4, seq=32, steps=60, starts=starts.tolist(), trace=trace), f, indent=0)
 
 
+def snapshot(model, prefix="", of=lambda p: p):
+    return {prefix + name: t.clone() for name, t in tensors(model, of).items()}
+
+
 def packed_loss(model, sequences, weights):
     """Loss of the packed batch, sequence by sequence: attention and positions begin anew in each."""
     logits = torch.cat([model(x[None])[0] for x, _ in sequences])
@@ -67,7 +71,7 @@ def make_model(path, **switches):
             p.add_(torch.randn_like(p) * 0.15)
     sequences = [(torch.randint(23, (n,)), torch.randint(23, (n,))) for n in LENGTHS]
     weights = torch.randint(0, 5, (sum(LENGTHS),)).float() / 2
-    named = tensors(model)
+    named = snapshot(model)
     named["tokens"] = torch.cat([x for x, _ in sequences]).float()
     named["targets"] = torch.cat([y for _, y in sequences]).float()
     named["weights"] = weights
@@ -80,12 +84,12 @@ def make_model(path, **switches):
         losses.append(loss.item())
         if step == 0:
             named["logits"] = logits.detach()
-            named.update({"gradient." + k: v for k, v in tensors(model, lambda p: p.grad).items()})
+            named.update(snapshot(model, "gradient.", lambda p: p.grad))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     named["losses"] = torch.tensor(losses)
-    named.update({"after." + k: v for k, v in tensors(model).items()})
-    save_safetensors(path, {k: v.clone() for k, v in named.items()})
+    named.update(snapshot(model, "after."))
+    save_safetensors(path, named)
 
 
 def main():

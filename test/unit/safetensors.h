@@ -45,11 +45,11 @@ safetensors_close(Safetensors *tensors)
 static inline const float *
 safetensors_find(const Safetensors *tensors, const char *name, size_t *count)
 {
-	char key[128];
+	char key[160];
 	const char *at;
 	unsigned long long begin, end;
 
-	snprintf(key, sizeof key, "\"%s\":", name);
+	snprintf(key, sizeof key, "\"%.150s\":", name);
 	at = strstr(tensors->header, key);
 	at = at ? strstr(at, "\"data_offsets\":") : NULL;
 	at = at ? strchr(at, '[') : NULL;

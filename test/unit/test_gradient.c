@@ -1,0 +1,169 @@
+/*
+ * test/unit/test_gradient.c
+ *
+ * The gradient of every parameter against central differences of the loss, in the corners of the model family.
+ */
+#include "train_support.h"
+
+#define STEP 3
+#define N_BATCHES 2
+
+typedef struct Corner
+{
+	const char *name;
+	LmConfig config;
+	bool unequal;
+} Corner;
+
+typedef struct Problem
+{
+	LmTrainer *trainer;
+	LmBatch batches[N_BATCHES];
+	bool failed;
+} Problem;
+
+/* A step with a learning rate of 0 changes no parameter: it is the loss, with the masks of training. */
+static double
+loss_of(Problem *problem)
+{
+	LmStepResult result;
+	LmError error;
+
+	if (!lm_trainer_step(&result, problem->trainer, STEP, problem->batches, N_BATCHES, NULL, NULL, &error))
+	{
+		printf("# %s\n", error.message);
+		problem->failed = true;
+	}
+	return result.loss;
+}
+
+/* The slope of the loss along a direction of unit length, by central differences (error of fourth order). */
+static double
+slope_along(Problem *problem, float *values, const float *direction, size_t count, double step)
+{
+	static const double offsets[] = {-2, -1, 1, 2}, factors[] = {1, -8, 8, -1};
+	float *before = malloc(count * sizeof(float));
+	double sum = 0;
+
+	memcpy(before, values, count * sizeof(float));
+	for (int i = 0; i < 4; i++)
+	{
+		for (size_t j = 0; j < count; j++)
+			values[j] = (float) (before[j] + offsets[i] * step * direction[j]);
+		sum += factors[i] * loss_of(problem);
+	}
+	memcpy(values, before, count * sizeof(float));
+	free(before);
+	return sum / (12 * step);
+}
+
+/* Along the gradient itself the slope is its length; along a random direction it is the projection. */
+static bool
+check_param(Problem *problem, const LmParam *param, const float *gradient, uint64_t *state)
+{
+	float *values = lm_trainer_params(problem->trainer) + param->offset;
+	const float *g = gradient + param->offset;
+	float *direction = malloc(param->count * sizeof(float));
+	double norm = 0, projection = 0, length = sqrt((double) param->count);
+	double found, found_random;
+	bool good;
+
+	for (size_t i = 0; i < param->count; i++)
+		norm += (double) g[i] * g[i];
+	norm = sqrt(norm);
+	for (size_t i = 0; i < param->count; i++)
+		direction[i] = norm > 0 ? (float) (g[i] / norm) : 0;
+	found = slope_along(problem, values, direction, param->count, 0.02);
+	for (size_t i = 0; i < param->count; i++)
+	{
+		direction[i] = (float) ((test_random(state) % 2 ? 1 : -1) / length);
+		projection += (double) direction[i] * g[i];
+	}
+	found_random = slope_along(problem, values, direction, param->count, 0.02);
+	good = norm > 1e-7 && fabs(found - norm) <= 0.002 * norm + 2e-5 && fabs(found_random - projection) <= 0.002 * norm + 2e-5;
+	if (!good)
+		printf("# %s: along the gradient %.6g, wanted %.6g; along another line %.6g, wanted %.6g\n", param->name, found,
+			   norm, found_random, projection);
+	free(direction);
+	return good;
+}
+
+static void
+fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmHost *host, uint64_t *state)
+{
+	LmTrainOptions options = small_options(32);
+	const LmParamTable *table;
+	float *params;
+
+	options.learning_rate = options.min_learning_rate = 0;
+	problem->failed = false;
+	problem->trainer = create_trainer(engine, &corner->config, &options);
+	table = lm_trainer_table(problem->trainer);
+	params = lm_trainer_params(problem->trainer);
+	/* Away from the beginning, where biases are zero and attention is nearly uniform. */
+	for (int i = 0; i < table->n_params; i++)
+		for (size_t j = 0; j < table->params[i].count; j++)
+			params[table->params[i].offset + j] += ((int) (test_random(state) % 2001) - 1000) * 3e-4f;
+	for (int i = 0; i < N_BATCHES; i++)
+	{
+		problem->batches[i] = create_batch(host, 32);
+		append_sequence(&problem->batches[i], 12, corner->config.vocabulary, corner->unequal, 3 * i, state);
+		append_sequence(&problem->batches[i], 3 + 4 * i, corner->config.vocabulary, corner->unequal, 3 * i + 1, state);
+		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal, 3 * i + 2, state);
+	}
+}
+
+static void
+test_corner(const Corner *corner, LmEngine *engine, const LmHost *host)
+{
+	uint64_t state = 77;
+	Problem problem;
+	const LmParamTable *table;
+	float *gradient;
+	bool good = true;
+
+	fill_problem(&problem, corner, engine, host, &state);
+	table = lm_trainer_table(problem.trainer);
+	gradient = malloc(table->total * sizeof(float));
+	loss_of(&problem);
+	memcpy(gradient, lm_trainer_gradient(problem.trainer), table->total * sizeof(float));
+	for (int i = 0; i < table->n_params; i++)
+		good = check_param(&problem, &table->params[i], gradient, &state) && good;
+	ok(good && !problem.failed, "the gradient of all %d parameters is that of finite differences: %s", table->n_params,
+	   corner->name);
+	free(gradient);
+	for (int i = 0; i < N_BATCHES; i++)
+		lm_batch_free(&problem.batches[i], host);
+	lm_trainer_free(problem.trainer);
+}
+
+int
+main(void)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	LmEngine *engine = start_engine(&host, 2);
+	Corner corners[5] = {
+		{"GPT-2", small_config(), false},
+		{"packed documents with unequal weights", small_config(), true},
+		{"no biases, untied, sinusoidal, exact GELU", small_config(), true},
+		{"dropout, untied", small_config(), true},
+		{"dropout, no biases, sinusoidal, odd sizes", small_config(), false},
+	};
+
+	corners[2].config.bias = corners[2].config.tie_embeddings = false;
+	corners[2].config.position = LM_SINUSOIDAL;
+	corners[2].config.mlp = LM_GELU;
+	corners[3].config.tie_embeddings = false;
+	corners[3].config.dropout = 0.3f;
+	corners[4].config.bias = false;
+	corners[4].config.position = LM_SINUSOIDAL;
+	corners[4].config.dropout = 0.2f;
+	corners[4].config.channels = 15;
+	corners[4].config.heads = 3;
+	corners[4].config.mlp_channels = 37;
+	for (int i = 0; i < 5; i++)
+		test_corner(&corners[i], engine, &host);
+	lm_engine_stop(engine);
+	return done_testing();
+}

@@ -1,0 +1,417 @@
+/*
+ * test/unit/test_trainer.c
+ *
+ * What a step promises: the same result however it is cut, all or nothing, and no more memory than announced.
+ */
+#include "train_support.h"
+
+/* A host that counts live bytes and can stop after a number of questions. */
+typedef struct CountingHost
+{
+	size_t live;
+	size_t peak;
+	long questions; /* until it says stop; -1: never */
+} CountingHost;
+
+static void *
+counting_reallocate(void *context, void *pointer, size_t size)
+{
+	CountingHost *host = context;
+	size_t *block = pointer ? (size_t *) pointer - 2 : NULL;
+
+	host->live -= block ? block[0] : 0;
+	if (size == 0)
+	{
+		free(block);
+		return NULL;
+	}
+	block = realloc(block, size + 2 * sizeof(size_t));
+	block[0] = size;
+	host->live += size;
+	host->peak = host->live > host->peak ? host->live : host->peak;
+	return block + 2;
+}
+
+static bool
+counting_should_stop(void *context)
+{
+	CountingHost *host = context;
+
+	if (host->questions > 0)
+		host->questions--;
+	return host->questions == 0;
+}
+
+static LmHost
+counting_host(CountingHost *state)
+{
+	*state = (CountingHost){.questions = -1};
+	return (LmHost){counting_reallocate, counting_should_stop, state};
+}
+
+static LmConfig
+medium_config(void)
+{
+	LmConfig config = small_config();
+
+	config.vocabulary = 300;
+	config.context = 48;
+	config.channels = 48;
+	config.heads = 4;
+	config.dropout = 0.1f;
+	return config;
+}
+
+/* n_micro x n_each sequences of 48 tokens, the same whatever the cut. */
+static void
+fill_batches(LmBatch *batches, const LmHost *host, int n_micro, int n_each, bool unequal)
+{
+	uint64_t state = 9;
+
+	for (int i = 0; i < n_micro; i++)
+	{
+		batches[i] = create_batch(host, 48 * n_each);
+		for (int j = 0; j < n_each; j++)
+			append_sequence(&batches[i], 48, 300, unequal, i * n_each + j, &state);
+	}
+}
+
+static void
+free_batches(LmBatch *batches, const LmHost *host, int n)
+{
+	for (int i = 0; i < n; i++)
+		lm_batch_free(&batches[i], host);
+}
+
+static bool
+step_once(LmStepResult *result, LmTrainer *trainer, int step, const LmBatch *batches, int n)
+{
+	LmError error;
+	bool done = lm_trainer_step(result, trainer, step, batches, n, NULL, NULL, &error);
+
+	if (!done)
+		printf("# %s\n", error.message);
+	return done;
+}
+
+static double
+largest_difference(const float *a, const float *b, size_t count)
+{
+	double difference = 0;
+
+	for (size_t i = 0; i < count; i++)
+		difference = fmax(difference, fabs((double) a[i] - b[i]));
+	return difference;
+}
+
+static void
+test_accumulation(LmEngine *engine, const LmHost *host, bool unequal)
+{
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(32 * 48);
+	LmTrainer *whole = create_trainer(engine, &config, &options);
+	LmTrainer *cut = create_trainer(engine, &config, &options);
+	LmBatch one[1], four[4];
+	LmStepResult result_whole = {0}, result_cut = {0};
+	size_t total = lm_trainer_table(whole)->total;
+
+	fill_batches(one, host, 1, 32, unequal);
+	fill_batches(four, host, 4, 8, unequal);
+	step_once(&result_whole, whole, 0, one, 1);
+	step_once(&result_cut, cut, 0, four, 4);
+	printf("# %s weights, with dropout\n", unequal ? "unequal" : "equal");
+	is_near(result_cut.loss, result_whole.loss, 1e-6, "4 x 8 sequences have the loss of 1 x 32");
+	is_near(largest_difference(lm_trainer_gradient(whole), lm_trainer_gradient(cut), total), 0, 1e-6,
+			"4 x 8 sequences have the gradient of 1 x 32");
+	is_int(result_cut.tokens, 32 * 48, "tokens of all micro-batches are counted");
+	free_batches(one, host, 1);
+	free_batches(four, host, 4);
+	lm_trainer_free(whole);
+	lm_trainer_free(cut);
+}
+
+static float *
+train_with_threads(int n_threads, size_t *total)
+{
+	CountingHost state;
+	LmHost host = counting_host(&state);
+	LmEngine *engine = start_engine(&host, n_threads);
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(16 * 48);
+	LmTrainer *trainer = create_trainer(engine, &config, &options);
+	LmBatch batches[2];
+	LmStepResult result;
+	float *params;
+
+	*total = lm_trainer_table(trainer)->total;
+	params = malloc(*total * sizeof(float));
+	fill_batches(batches, &host, 2, 16, true);
+	for (int step = 0; step < 5; step++)
+		step_once(&result, trainer, step, batches, 2);
+	memcpy(params, lm_trainer_params(trainer), *total * sizeof(float));
+	free_batches(batches, &host, 2);
+	lm_trainer_free(trainer);
+	lm_engine_stop(engine);
+	is_int((long long) state.live, 0, "everything is given back");
+	return params;
+}
+
+static void
+test_threads(void)
+{
+	static const int counts[] = {2, 4, 8};
+	size_t total;
+	float *one = train_with_threads(1, &total);
+
+	for (int i = 0; i < 3; i++)
+	{
+		float *many = train_with_threads(counts[i], &total);
+
+		ok(memcmp(one, many, total * sizeof(float)) == 0, "weights after five steps are the same bits with %d threads",
+		   counts[i]);
+		free(many);
+	}
+	free(one);
+}
+
+static void
+test_not_finite(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(8 * 48);
+	LmTrainer *trainer = create_trainer(engine, &config, &options);
+	size_t total = lm_trainer_table(trainer)->total;
+	float *params = lm_trainer_params(trainer), *before = malloc(total * sizeof(float));
+	LmStepResult result;
+	LmError error;
+	LmBatch batch[1];
+
+	fill_batches(batch, host, 1, 8, false);
+	params[lm_param_find(lm_trainer_table(trainer), LM_UP_WEIGHT, 1)->offset + 5] = NAN;
+	memcpy(before, params, total * sizeof(float));
+	ok(!lm_trainer_step(&result, trainer, 17, batch, 1, NULL, NULL, &error), "a step with NaN in a weight fails");
+	ok(error.code == LM_ERR_NUMERIC && error.position == 17, "the error bears the step's number");
+	ok(memcmp(before, params, total * sizeof(float)) == 0, "and no parameter has changed");
+	free(before);
+	free_batches(batch, host, 1);
+	lm_trainer_free(trainer);
+}
+
+static bool
+failing_reduce(void *context, float *gradient, size_t count, LmError *error)
+{
+	(void) count;
+	*(float *) context = gradient[0];
+	return lm_fail(error, LM_ERR_LIBRARY, -1, "no network");
+}
+
+static void
+test_bad_batches(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(8 * 48);
+	LmTrainer *trainer = create_trainer(engine, &config, &options);
+	LmStepResult result;
+	LmError error;
+	LmBatch batch[1];
+	float seen;
+
+	fill_batches(batch, host, 1, 8, false);
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, failing_reduce, &seen, &error) && error.code == LM_ERR_LIBRARY,
+	   "an error of the reduce hook ends the step");
+	batch->tokens[7] = 300;
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a token outside the vocabulary is refused");
+	batch->tokens[7] = 0;
+	batch->positions[7] = 48;
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a position outside the context is refused");
+	batch->positions[7] = 7;
+	for (int i = 0; i < batch->n_tokens; i++)
+		batch->targets[i] = -1;
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a batch without targets is refused");
+	free_batches(batch, host, 1);
+	lm_trainer_free(trainer);
+}
+
+/* Stops a step at many points: it is done, or not done. */
+static void
+test_stop(void)
+{
+	CountingHost state;
+	LmHost host = counting_host(&state);
+	LmEngine *engine = start_engine(&host, 2);
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(8 * 48);
+	LmTrainer *trainer = create_trainer(engine, &config, &options);
+	size_t total = lm_trainer_table(trainer)->total, size = total * sizeof(float);
+	float *params = lm_trainer_params(trainer), *before = malloc(3 * size);
+	int stopped = 0, done = 0, unchanged = 0;
+	LmStepResult result;
+	LmError error;
+	LmBatch batch[1];
+
+	fill_batches(batch, &host, 1, 8, false);
+	memcpy(before, params, size);
+	memcpy(before + total, lm_trainer_moments1(trainer), size);
+	memcpy(before + 2 * total, lm_trainer_moments2(trainer), size);
+	for (long questions = 1; done == 0 && questions < 1000000; questions += 1 + questions / 8)
+	{
+		state.questions = questions;
+		if (lm_trainer_step(&result, trainer, 3, batch, 1, NULL, NULL, &error))
+		{
+			done++;
+			break;
+		}
+		stopped += error.code == LM_ERR_STOPPED;
+		unchanged += memcmp(before, params, size) == 0 && memcmp(before + total, lm_trainer_moments1(trainer), size) == 0 &&
+					 memcmp(before + 2 * total, lm_trainer_moments2(trainer), size) == 0;
+	}
+	printf("# stopped at %d points\n", stopped);
+	ok(stopped > 20 && done == 1, "a step can be stopped at many points");
+	is_int(unchanged, stopped, "a stopped step changes neither parameters nor moments");
+	state.questions = -1;
+	free(before);
+	free_batches(batch, &host, 1);
+	lm_trainer_free(trainer);
+	lm_engine_stop(engine);
+}
+
+static void
+test_memory(void)
+{
+	CountingHost state;
+	LmHost host = counting_host(&state);
+	LmEngine *engine = start_engine(&host, 3);
+	LmConfig configs[3] = {medium_config(), medium_config(), small_config()};
+	LmTrainOptions options = small_options(700);
+	bool exact = true;
+
+	configs[1].tie_embeddings = configs[1].bias = false;
+	configs[1].position = LM_SINUSOIDAL;
+	configs[1].dropout = 0;
+	for (int i = 0; i < 3; i++)
+	{
+		size_t before = state.live, announced = 0;
+		LmTrainer *trainer = create_trainer(engine, &configs[i], &options);
+		LmError error;
+
+		lm_trainer_memory(&announced, &configs[i], options.max_tokens, lm_engine_threads(engine), &error);
+		exact = exact && announced == state.live - before;
+		printf("# announced %zu, allocated %zu\n", announced, state.live - before);
+		lm_trainer_free(trainer);
+		exact = exact && state.live == before;
+	}
+	ok(exact, "a trainer takes exactly the memory that lm_trainer_memory says, and gives it back");
+	lm_engine_stop(engine);
+}
+
+static void
+test_limits(void)
+{
+	LmConfig config = medium_config();
+	size_t bytes;
+	LmError error;
+
+	config.channels = LM_MAX_CHANNELS;
+	config.heads = 1;
+	config.layers = LM_MAX_LAYERS;
+	config.context = LM_MAX_CONTEXT;
+	config.mlp_channels = 4 * LM_MAX_CHANNELS;
+	ok(!lm_trainer_memory(&bytes, &config, INT32_MAX, 64, &error) ? error.code == LM_ERR_LIMIT : bytes > (size_t) 1 << 50,
+	   "the largest configuration overflows into an error or a size, not into a small size");
+	config.layers = LM_MAX_LAYERS + 1;
+	ok(!lm_trainer_memory(&bytes, &config, 100, 1, &error) && error.code == LM_ERR_LIMIT, "too many layers are refused");
+	config = medium_config();
+	config.heads = 5;
+	ok(!lm_trainer_memory(&bytes, &config, 100, 1, &error) && error.code == LM_ERR_ARGUMENT,
+	   "channels that are no multiple of heads are refused");
+	config = medium_config();
+	ok(!lm_trainer_memory(&bytes, &config, 0, 1, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a micro-batch of no tokens is refused");
+}
+
+static void
+test_allocation_failures(void)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	LmEngine *engine = start_engine(&host, 2);
+	LmConfig config = small_config();
+	LmTrainOptions options = small_options(48);
+	long live = state.live, failures = 0;
+	bool clean = true;
+
+	for (;; failures++)
+	{
+		LmError error = {0};
+		LmTrainer *trainer;
+
+		state.fail_after = failures;
+		trainer = lm_trainer_create(engine, &config, &options, &error);
+		state.fail_after = -1;
+		if (trainer)
+		{
+			lm_trainer_free(trainer);
+			break;
+		}
+		clean = clean && error.code == LM_ERR_MEMORY && state.live == live;
+	}
+	ok(clean && failures > 0 && state.live == live, "each of %ld allocations may fail, and nothing is lost", failures);
+	lm_engine_stop(engine);
+}
+
+/* Evaluation has no dropout, changes nothing, and adds up over batches. */
+static void
+test_evaluation(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(32 * 48);
+	LmTrainer *trainer = create_trainer(engine, &config, &options);
+	LmBatch one[1], four[4];
+	double sum = 0, weight = 0, sum_cut = 0, weight_cut = 0;
+	LmStepResult result;
+	LmError error;
+
+	fill_batches(one, host, 1, 32, true);
+	fill_batches(four, host, 4, 8, true);
+	lm_trainer_evaluate(&sum, &weight, trainer, one, &error);
+	for (int i = 0; i < 4; i++)
+		lm_trainer_evaluate(&sum_cut, &weight_cut, trainer, &four[i], &error);
+	is_near(sum_cut / weight_cut, sum / weight, 1e-6, "evaluation in parts is evaluation of the whole");
+	lm_trainer_options(trainer)->learning_rate = lm_trainer_options(trainer)->min_learning_rate = 0;
+	step_once(&result, trainer, 0, one, 1);
+	ok(fabs(result.loss - sum / weight) > 1e-5, "training has dropout, evaluation has none");
+	lm_trainer_free(trainer);
+	config.dropout = 0;
+	trainer = create_trainer(engine, &config, &options);
+	sum = weight = 0;
+	lm_trainer_evaluate(&sum, &weight, trainer, one, &error);
+	step_once(&result, trainer, 0, one, 1);
+	is_near(result.loss, sum / weight, 1e-6, "without dropout the two are the same");
+	free_batches(one, host, 1);
+	free_batches(four, host, 4);
+	lm_trainer_free(trainer);
+}
+
+int
+main(void)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	LmEngine *engine = start_engine(&host, 2);
+
+	test_accumulation(engine, &host, false);
+	test_accumulation(engine, &host, true);
+	test_threads();
+	test_not_finite(engine, &host);
+	test_bad_batches(engine, &host);
+	test_stop();
+	test_memory();
+	test_limits();
+	test_allocation_failures();
+	test_evaluation(engine, &host);
+	lm_engine_stop(engine);
+	return done_testing();
+}
