@@ -21,6 +21,11 @@ ok()
 }
 
 mapfile -t objects < <(find src/engine -name '*.o' | sort)
+if [ ! -f gpt.so ] || [ "${#objects[@]}" = 0 ]; then
+	echo "1..1"
+	echo "not ok 1 - the extension is built"
+	exit 1
+fi
 
 ok "the engine includes no server header" \
 	"$(grep -rnE '#include *[<"](postgres|fmgr|utils/|miscadmin|access/|catalog/|storage/|lib/)' src/engine include/engine)"
