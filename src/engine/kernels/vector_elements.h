@@ -20,26 +20,24 @@ vector_exp_array(float *y, const float *x, size_t count)
 		store_up_to(y + i, exponential(load_up_to(x + i, count - i)), count - i);
 }
 
-/* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3) */
+/* exp(-2u), u = sqrt(2 / pi) (x + 0.044715 x^3); (1 + tanh u) / 2 = 1 / (1 + exp(-2u)) */
 INLINE Floats
-gelu_gate(Floats x)
+gelu_exponential(Floats x)
 {
-	Floats u = x * SQRT_2_OVER_PI * multiply_add(x * x, splat(GELU_CUBIC), splat(1));
-
-	return 1.0f / (1.0f + exponential(-2.0f * u));
+	return exponential(x * (-2 * SQRT_2_OVER_PI) * multiply_add(x * x, splat(GELU_CUBIC), splat(1)));
 }
 
 INLINE Floats
 gelu(Floats x, LmActivation kind)
 {
-	return kind == LM_GELU ? x * bell_erf(x).cumulative : x * gelu_gate(x);
+	return kind == LM_GELU ? x * bell_erf(x).cumulative : x / (1.0f + gelu_exponential(x));
 }
 
 /* gelu(x) = x Phi(x), so Phi(x) + x phi(x); or x s(2u), so s + x s (1 - s) 2 u' */
 INLINE Floats
 gelu_slope(Floats x, LmActivation kind)
 {
-	Floats gate, slope;
+	Floats e, gate, both, slope;
 	Bell bell;
 
 	if (kind == LM_GELU)
@@ -47,10 +45,12 @@ gelu_slope(Floats x, LmActivation kind)
 		bell = bell_erf(x);
 		return multiply_add(x * INVERSE_SQRT_2_PI, bell.density, bell.cumulative);
 	}
-	gate = gelu_gate(x);
+	e = gelu_exponential(x);
+	gate = 1.0f / (1.0f + e);
+	both = gate * (e * gate); /* s (1 - s), without the cancellation of 1 - s */
 	slope = multiply_add(x * x, splat(3 * GELU_CUBIC * 2 * SQRT_2_OVER_PI), splat(2 * SQRT_2_OVER_PI));
-	/* Far out slope is infinite and 1 - gate 0; the product of the two must not become NaN. */
-	slope = choose(is_less(splat(0), gate * (1.0f - gate)), x * gate * (1.0f - gate) * slope, splat(0));
+	/* Far out slope or e is infinite and the rest 0; their product must not become NaN. */
+	slope = choose(is_less(splat(0), both), x * both * slope, splat(0));
 	return gate + slope;
 }
 

@@ -32,7 +32,7 @@ exponential(Floats x)
 	p = multiply_add(p, r, splat(0.5f));
 	p = multiply_add(p, r * r, r) + 1.0f;
 	/* p 2^n: n is added to the exponent's bits. */
-	result = (Floats) ((Ints) p + (((Ints) shifted - (Ints) splat(round_to_int)) << 23));
+	result = (Floats) ((Words) p + (((Words) shifted - (Words) splat(round_to_int)) << 23));
 	result = choose(is_less(x, splat(-87.33654f)), splat(0), result);
 	return choose(is_less(x, splat(88.72284f)), result, x + INFINITY);
 }

@@ -202,7 +202,8 @@ vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, i
 	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b, transpose == LM_NT ? (size_t) ld_b : 1};
 
 	for (int j = 0; j < n; j += BLOCK_N)
-		for (int p = 0; p < k; p += BLOCK_K)
+		/* Once even for k = 0, which is beta y. */
+		for (int p = 0; p == 0 || p < k; p += BLOCK_K)
 		{
 			int block_n = smaller_of(BLOCK_N, n - j), block_k = smaller_of(BLOCK_K, k - p);
 
