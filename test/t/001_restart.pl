@@ -1,0 +1,69 @@
+# test/t/001_restart.pl - jobs and restarts of a server that preloads the library: nothing is lost, nothing stays.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('preloaded', 1);
+
+# a fast shutdown in the middle of a job
+my $job = submit($node, 'restarted', 1000);
+wait_for_step($node, $job, 5);
+my $seconds = seconds_of(sub { $node->stop('fast') });
+cmp_ok($seconds, '<', 2.5, 'a fast shutdown in the middle of a job takes less than 2.5 seconds');
+note("it took $seconds s");
+$node->start;
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'the job goes on by itself after the restart');
+is($node->safe_psql('postgres', "SELECT tries FROM gpt_jobs WHERE job = $job"), '1', 'a shutdown does not count as a try');
+is($node->safe_psql('postgres', "SELECT gpt_score('restarted', 'line 5 says') > 0"), 't', 'its model scores');
+nothing_is_left($node);
+
+# kill -9 of the worker
+$job = submit($node, 'killed', 1000);
+my $pid = wait_for_step($node, $job, 5);
+kill 'KILL', $pid;
+$node->poll_query_until('postgres', 'SELECT true');
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job whose worker was killed goes on by itself');
+is($node->safe_psql('postgres', "SELECT tries FROM gpt_jobs WHERE job = $job"), '2', 'a crash counts as a try');
+nothing_is_left($node);
+
+# kill -9 of the whole server
+$job = submit($node, 'crashed', 1000);
+wait_for_step($node, $job, 5);
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job goes on after a crash of the server');
+nothing_is_left($node);
+
+# a job that always brings its worker down ends
+$job = submit($node, 'poison', 1000000);
+for my $try (1 .. 3)
+{
+	$node->poll_query_until('postgres', "SELECT tries = $try AND state = 'running' FROM gpt_jobs WHERE job = $job");
+	kill 'KILL', wait_for_step($node, $job, 1);
+	$node->poll_query_until('postgres', "SELECT state <> 'running' OR tries = $try FROM gpt_jobs WHERE job = $job");
+}
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'failed', 'a job whose worker was killed three times fails');
+like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/ended unexpectedly 3 times/, 'and says why');
+nothing_is_left($node);
+
+# a queued job waits for the running one, also across a restart
+my $first = submit($node, 'first', 1000);
+my $second = submit($node, 'second', 50);
+wait_for_step($node, $first, 5);
+is(state_of($node, $second), 'queued', 'a second job waits for the first');
+$node->restart;
+is($node->safe_psql('postgres', "SELECT gpt_wait($second)"), 'succeeded', 'and runs after a restart and the end of the first');
+is(state_of($node, $first), 'succeeded', 'the first went on before');
+nothing_is_left($node);
+
+is($node->safe_psql('postgres', 'SELECT string_agg(model, \' \' ORDER BY model) FROM gpt_models'),
+	'crashed first killed restarted second', 'each job published one model');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM gpt_version'), '5', 'of one version');
+
+done_testing();

@@ -1,0 +1,41 @@
+# test/t/002_no_preload.pl - without preload jobs run, and one that a restart cut off waits for gpt_resume.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('plain', 0);
+
+my $job = submit($node, 'simple', 20);
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job runs without preload');
+nothing_is_left($node);
+
+# a restart
+$job = submit($node, 'cut_off', 1000);
+wait_for_step($node, $job, 5);
+like($node->safe_psql('postgres', "SELECT note FROM gpt_jobs WHERE job = $job"),
+	qr/does not preload gpt.*gpt_resume/, 'the row of a job says that it does not survive a restart by itself');
+cmp_ok(seconds_of(sub { $node->stop('fast') }), '<', 2.5, 'a fast shutdown in the middle of a job takes less than 2.5 seconds');
+$node->start;
+my ($status, $out, $err) = $node->psql('postgres', "SELECT gpt_wait($job)");
+isnt($status, 0, 'waiting for a job that nobody runs is an error');
+like($err, qr/gpt_resume/, 'which names gpt_resume');
+is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 't', 'gpt_resume starts the job again');
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'and it ends');
+is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 'f', 'there is nothing to resume in a job that has ended');
+nothing_is_left($node);
+
+# kill -9 of the worker: the server starts it again
+$job = submit($node, 'killed', 1000);
+kill 'KILL', wait_for_step($node, $job, 5);
+$node->poll_query_until('postgres', 'SELECT true');
+$node->poll_query_until('postgres', "SELECT state = 'succeeded' FROM gpt_jobs WHERE job = $job");
+is(state_of($node, $job), 'succeeded', 'a job whose worker was killed goes on without preload');
+nothing_is_left($node);
+
+done_testing();

@@ -1,0 +1,94 @@
+# test/t/GptTest.pm - what the restart tests share: a server with the extension and a table of text, and waiting.
+package GptTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(start_node submit wait_for_step state_of files_of_jobs seconds_of nothing_is_left);
+
+# A running server; preload says whether it preloads the library.
+sub start_node
+{
+	my ($name, $preload) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'gpt'") if $preload;
+	$node->append_conf('postgresql.conf', "max_worker_processes = 10\nautovacuum = off\n");
+	$node->start;
+	$node->append_conf('postgresql.conf', "gpt.nice = 0") if $preload;
+	$node->reload;
+	$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION gpt;
+CREATE TABLE line AS
+	SELECT i AS id, 'line ' || i || ' says ' || md5(i::text) || ' and ' || md5((i * 7)::text) AS body FROM generate_series(1, 400) i;
+SQL
+	return $node;
+}
+
+# Submits a job of a small model; returns its number. A step takes some milliseconds.
+sub submit
+{
+	my ($node, $model, $steps) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT gpt_train('$model', 'SELECT body FROM line',
+		'{"steps": $steps, "layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 8, "patience": 0}')});
+}
+
+sub state_of
+{
+	my ($node, $job) = @_;
+
+	return $node->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $job");
+}
+
+# Waits until a running job has done so many steps; returns the process that runs it.
+sub wait_for_step
+{
+	my ($node, $job, $step) = @_;
+
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE job = $job AND step >= $step")
+	  or die "job $job did not reach step $step";
+	return $node->safe_psql('postgres', "SELECT pid FROM gpt_stat_progress_train WHERE job = $job");
+}
+
+sub seconds_of
+{
+	my ($code) = @_;
+	my $start = time;
+
+	$code->();
+	return time - $start;
+}
+
+sub files_of_jobs
+{
+	my ($node) = @_;
+
+	return grep { -f } glob($node->data_dir . '/gpt/*');
+}
+
+# After every job has ended: no file, process, lock, progress row, or large object without a row.
+sub nothing_is_left
+{
+	my ($node) = @_;
+
+	is(join(' ', files_of_jobs($node)), '', 'no file of a job is left');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('gpt trainer', 'gpt starter')"),
+		'no worker is left');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), '0', 'no lock is left');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM gpt_progress'), '0', 'no progress row is left');
+	is( $node->safe_psql(
+			'postgres', 'SELECT count(*) FROM pg_largeobject_metadata
+			WHERE oid NOT IN (SELECT weights FROM gpt_version UNION ALL SELECT object FROM gpt_tokenizer)'),
+		'0',
+		'no large object is left');
+}
+
+1;
