@@ -25,7 +25,17 @@ extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const fl
 struct GptVersion;
 extern void gpt_weights_read(float *block, const LmParamTable *table, const struct GptVersion *version);
 
-/* Whether the object exists and its header bears this run's id. */
-extern bool gpt_weights_belong(Oid object, const pg_uuid_t *run_id);
+typedef enum GptBelonging
+{
+	GPT_WEIGHTS_GONE, /* there is no object, or it bears another run's id */
+	GPT_WEIGHTS_ALTERED, /* an object without a run's id: ours, ruined, or a stranger's */
+	GPT_WEIGHTS_OURS, /* it bears the run's id */
+} GptBelonging;
+
+/*
+ * What has become of the object of a version: an oid can be taken by anybody's object once ours is gone. One
+ * row of pg_largeobject answers. A forger who copies our header fails at the content hash.
+ */
+extern GptBelonging gpt_weights_belonging(Oid object, const pg_uuid_t *run_id);
 
 #endif /* GPT_WEIGHTS_H */

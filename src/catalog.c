@@ -118,7 +118,7 @@ gpt_catalog_version(const char *reference, bool missing_ok)
 		if (number > 0)
 			version = find_version(model, number);
 	}
-	if (version != NULL && gpt_weights_belong(version->weights, &version->run_id))
+	if (version != NULL && gpt_weights_belonging(version->weights, &version->run_id) != GPT_WEIGHTS_GONE)
 		return version;
 	if (!missing_ok)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", reference)));
@@ -143,8 +143,8 @@ gpt_catalog_model_exists(const char *model)
 	ScanKeyInit(&key, VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
 	scan_begin(&scan, "gpt_version", "gpt_version_pkey", 1, &key);
 	while (!exists && (row = systable_getnext(scan.rows)) != NULL)
-		exists = gpt_weights_belong(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)),
-									DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID)));
+		exists = gpt_weights_belonging(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)),
+									   DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID))) != GPT_WEIGHTS_GONE;
 	scan_end(&scan);
 	return exists;
 }

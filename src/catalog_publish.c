@@ -32,7 +32,7 @@ typedef struct Version
 	Oid weights;
 	pg_uuid_t run_id;
 	bool partial;
-	bool usable; /* the object exists and is this run's */
+	GptBelonging belonging;
 } Version;
 
 /* A model whose row is locked. */
@@ -42,8 +42,8 @@ typedef struct LockedModel
 	int32 last_version;
 	int n_versions; /* newest first */
 	Version *versions;
-	Oid owner; /* InvalidOid where no version is usable */
-	Oid weights; /* of the current version, else of the newest usable one */
+	Oid owner; /* InvalidOid where no object is left */
+	Oid weights; /* of the current version, else of the newest that is left */
 } LockedModel;
 
 static bool lock_model(LockedModel *model, const char *name, bool create);
@@ -55,6 +55,7 @@ static Oid write_object(const GptPublication *publication, Oid owner, int32 vers
 static void insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size, const uint8 *sha256);
 static void check_tokenizer(GptStatement *statement, const uint8 *sha256);
 static void remove_versions(const LockedModel *model, bool partial_only);
+static bool may_unlink(const Version *version);
 
 int32
 gpt_catalog_publish(const GptPublication *publication)
@@ -102,8 +103,7 @@ gpt_catalog_drop_model(const char *name)
 }
 
 /*
- * Objects that rows name but others own are left alone: the oid may be anybody's by now. They go in one
- * transaction with the extension; each takes a lock.
+ * They go in one transaction with the extension; each takes a lock. What is not surely ours is left alone.
  */
 void
 gpt_catalog_drop_all(void)
@@ -126,7 +126,7 @@ gpt_catalog_drop_all(void)
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (uint64 i = 0; i < n; i++)
 	{
-		if (gpt_weights_belong(versions[i].weights, &versions[i].run_id))
+		if (gpt_weights_belonging(versions[i].weights, &versions[i].run_id) == GPT_WEIGHTS_OURS)
 			gpt_blob_drop(versions[i].weights);
 	}
 	PopActiveSnapshot();
@@ -186,17 +186,21 @@ read_versions(GptStatement *statement, LockedModel *model)
 	}
 }
 
+/* A stranger's object that has taken the oid of one of ours must not make him owner: what is surely ours decides. */
 static void
 find_owner(LockedModel *model, int32 current)
 {
+	GptBelonging best = GPT_WEIGHTS_GONE;
+
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < model->n_versions; i++)
 	{
 		Version *version = &model->versions[i];
 
-		version->usable = gpt_weights_belong(version->weights, &version->run_id);
-		if (version->usable && (version->number == current || !OidIsValid(model->weights)))
+		version->belonging = gpt_weights_belonging(version->weights, &version->run_id);
+		if (version->belonging > best || (version->belonging == best && version->number == current))
 		{
+			best = version->belonging;
 			model->weights = version->weights;
 			model->owner = gpt_blob_owner(version->weights);
 		}
@@ -222,7 +226,7 @@ check_new(const LockedModel *model, const GptPublication *publication)
 		const Version *version = &model->versions[i];
 		bool own = version->partial && memcmp(&version->run_id, &publication->run_id, sizeof(pg_uuid_t)) == 0;
 
-		if (version->usable && !own)
+		if (version->belonging != GPT_WEIGHTS_GONE && !own)
 			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model->name)));
 	}
 }
@@ -287,13 +291,29 @@ remove_versions(const LockedModel *model, bool partial_only)
 
 	for (int i = 0; i < model->n_versions; i++)
 	{
+		const Version *version = &model->versions[i];
+
 		CHECK_FOR_INTERRUPTS();
-		if (model->versions[i].usable && (model->versions[i].partial || !partial_only))
-			gpt_blob_drop(model->versions[i].weights);
+		if ((version->partial || !partial_only) && may_unlink(version))
+			gpt_blob_drop(version->weights);
 	}
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(partial_only));
 	gpt_statement_run(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND (state = 'partial' OR NOT $2)");
 	gpt_statement_end(&statement);
+}
+
+static bool
+may_unlink(const Version *version)
+{
+	bool may = version->belonging == GPT_WEIGHTS_OURS;
+
+	if (version->belonging == GPT_WEIGHTS_ALTERED)
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		may = has_privs_of_role(GetUserId(), gpt_blob_owner(version->weights));
+		PopActiveSnapshot();
+	}
+	return may;
 }

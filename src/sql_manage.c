@@ -73,7 +73,7 @@ gpt_can_use(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	if (!gpt_blob_can_use(PG_GETARG_OID(0)))
 		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(PG_ARGISNULL(1) || gpt_weights_belong(PG_GETARG_OID(0), PG_GETARG_UUID_P(1)));
+	PG_RETURN_BOOL(PG_ARGISNULL(1) || gpt_weights_belonging(PG_GETARG_OID(0), PG_GETARG_UUID_P(1)) != GPT_WEIGHTS_GONE);
 }
 
 /*

@@ -26,6 +26,8 @@
 #define PIECE_COUNT (256 * 1024) /* floats */
 #define BEGINNING_SIZE 2048 /* of a file: where the metadata stands, and one row of pg_largeobject */
 
+#define UUID_TEXT_SIZE 36
+
 static char *make_header(const LmParamTable *table, const pg_uuid_t *run_id);
 static void append_metadata(StringInfo header, const LmParamTable *table, const pg_uuid_t *run_id);
 static void append_tensor(StringInfo header, const LmParam *param, uint64 *offset);
@@ -82,30 +84,26 @@ gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *vers
 	pfree(header);
 }
 
-/*
- * An oid can be taken by anybody's object once ours is gone. The metadata stand at the beginning of the file, so
- * one row of pg_largeobject answers; a forger who copies them fails at the content hash.
- */
-bool
-gpt_weights_belong(Oid object, const pg_uuid_t *run_id)
+/* The metadata stand at the beginning of the file. */
+GptBelonging
+gpt_weights_belonging(Oid object, const pg_uuid_t *run_id)
 {
+	static const char mark[] = "\"" GPT_WEIGHTS_RUN_ID "\":\"";
 	char beginning[BEGINNING_SIZE + 1];
 	GptBlob *blob = gpt_blob_open(object);
-	char *mark;
+	const char *place;
 	size_t size;
-	bool belongs;
 
 	if (blob == NULL)
-		return false;
+		return GPT_WEIGHTS_GONE;
 	size = gpt_blob_read(blob, beginning, BEGINNING_SIZE);
 	gpt_blob_close(blob, NULL);
-	if (size <= sizeof(uint64))
-		return false;
 	beginning[size] = '\0';
-	mark = psprintf("\"" GPT_WEIGHTS_RUN_ID "\":\"%s\"", uuid_text(run_id));
-	belongs = strstr(beginning + sizeof(uint64), mark) != NULL;
-	pfree(mark);
-	return belongs;
+	place = size > sizeof(uint64) ? strstr(beginning + sizeof(uint64), mark) : NULL;
+	if (place == NULL || strlen(place) < sizeof(mark) - 1 + UUID_TEXT_SIZE)
+		return GPT_WEIGHTS_ALTERED;
+	place += sizeof(mark) - 1;
+	return strncmp(place, uuid_text(run_id), UUID_TEXT_SIZE) == 0 ? GPT_WEIGHTS_OURS : GPT_WEIGHTS_GONE;
 }
 
 /* Padded with spaces, so that the data begin at a multiple of ALIGNMENT. */
@@ -126,7 +124,7 @@ make_header(const LmParamTable *table, const pg_uuid_t *run_id)
 	return header.data;
 }
 
-/* Values are strings, as the format wants; the run's id comes first, for gpt_weights_belong. */
+/* Values are strings, as the format wants; the run's id comes first, for gpt_weights_belonging. */
 static void
 append_metadata(StringInfo header, const LmParamTable *table, const pg_uuid_t *run_id)
 {
