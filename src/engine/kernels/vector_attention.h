@@ -13,8 +13,8 @@
 static void
 zero_floats(float *x, int n)
 {
-	if (n > 0)
-		memset(x, 0, (size_t) n * sizeof *x);
+	for (int i = 0; i < n; i += LANES)
+		store_up_to(x + i, splat(0), (size_t) (n - i));
 }
 
 /* exp(x - max) in place; their sum */
@@ -33,11 +33,10 @@ exponentials(float *x, float max, int n)
 	}
 	if (whole < n)
 	{
-		Floats e = exponential(load_part(x + whole, n - whole) - max);
+		Floats e = exponential(load_part_or(x + whole, n - whole, -INFINITY) - max);
 
 		store_part(x + whole, e, n - whole);
-		for (int i = 0; i < n - whole; i++)
-			sum[i] += e[i];
+		sum += e;
 	}
 	return sum_lanes(sum);
 }

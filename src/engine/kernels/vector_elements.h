@@ -139,32 +139,30 @@ vector_dot(const float *x, const float *y, size_t count)
 	return sum_lanes(sum);
 }
 
-/* Squares of a vector's halves, added up in float64. */
+typedef float HalfFloats __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
+
+/* Squares of half vectors, added up in float64 in the same lanes whatever the count. */
 static double
 vector_sum_squares(const float *x, size_t count)
 {
-	typedef float Half __attribute__((vector_size(LANES * 2)));
-	union
-	{
-		Floats whole;
-		Half half[2];
-	} value;
-	Doubles low = {0}, high = {0};
+	Doubles sums[4] = {{0}, {0}, {0}, {0}};
+	size_t i = 0;
 	double sum = 0;
 
-	for (size_t i = 0; i < count; i += LANES)
-	{
-		Doubles a, b;
+	for (; i + 2 * LANES <= count; i += 2 * LANES)
+#pragma GCC unroll 4
+		for (int j = 0; j < 4; j++)
+		{
+			HalfFloats half = *(const HalfFloats *) (x + i + (size_t) j * (LANES / 2));
+			Doubles value = __builtin_convertvector(half, Doubles);
 
-		value.whole = load_up_to(x + i, count - i);
-		a = __builtin_convertvector(value.half[0], Doubles);
-		b = __builtin_convertvector(value.half[1], Doubles);
-		low += a * a;
-		high += b * b;
-	}
-	low += high;
-	for (int i = 0; i < LANES / 2; i++)
-		sum += low[i];
+			sums[j] += value * value;
+		}
+	sums[0] += sums[1] + (sums[2] + sums[3]);
+	for (int j = 0; j < LANES / 2; j++)
+		sum += sums[0][j];
+	for (; i < count; i++)
+		sum += (double) x[i] * x[i];
 	return sum;
 }
 

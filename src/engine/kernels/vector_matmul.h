@@ -49,6 +49,12 @@ typedef struct TileSums
 	Floats at[TILE_ROWS][2];
 } TileSums;
 
+INLINE int
+smaller_of(int a, int b)
+{
+	return a < b ? a : b;
+}
+
 /* sums[i][j] += a[p][i] b[p][j] over p in order; n_rows is a constant where this is inlined. */
 INLINE void
 tile_multiply(TileSums *sums, const float *a, const float *b, size_t ld_b, int k, int n_rows)
@@ -128,45 +134,107 @@ typedef void (*TileMatmul)(const TileOutput *out, const float *a, const float *b
 #define NAME_TILE_MATMUL(height) tile_matmul_##height,
 static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
 
-/* packed[p][i] = m[i][p] for n_rows rows; TILE_ROWS at most, without padding. */
+/* Low or high halves of a and b, lane by lane in turn. */
+#if LANES == 16
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* Rows become columns: zipping the upper half of the rows with the lower, log2(LANES) times. */
+INLINE void
+transpose_lanes(Floats rows[LANES])
+{
+#pragma GCC unroll 4
+	for (int step = 1; step < LANES; step *= 2)
+	{
+		Floats zipped[LANES];
+
+#pragma GCC unroll 8
+		for (int i = 0; i < LANES / 2; i++)
+		{
+			zipped[2 * i] = ZIP_LOW(rows[i], rows[i + LANES / 2]);
+			zipped[2 * i + 1] = ZIP_HIGH(rows[i], rows[i + LANES / 2]);
+		}
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			rows[i] = zipped[i];
+	}
+}
+
+/*
+ * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k. Stores whole
+ * vectors, so that LANES floats from packed[(k - 1) * stride] on are written: the callers pack in ascending
+ * order and have room behind the last.
+ */
+static void
+pack_transposed(float *packed, size_t stride, const float *from, size_t ld, int n_lines, int k)
+{
+	Floats rows[LANES];
+	int p = 0;
+
+	for (; p + LANES <= k; p += LANES)
+	{
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			rows[i] = i < n_lines ? load(from + (size_t) i * ld + p) : splat(0);
+		transpose_lanes(rows);
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			store(packed + (size_t) (p + i) * stride, rows[i]);
+	}
+	for (; p < k; p++)
+	{
+		float column[LANES] = {0};
+
+		for (int i = 0; i < n_lines; i++)
+			column[i] = from[(size_t) i * ld + p];
+		store(packed + (size_t) p * stride, load(column));
+	}
+}
+
+/* packed[p][i] = m[i][p] for n_rows rows, at most TILE_ROWS, without padding but with LANES of room behind. */
 static void
 pack_rows(float *packed, const Matrix *m, int n_rows, int k)
 {
-	for (int i = 0; i < n_rows; i++)
-	{
-		const float *from = m->data + (size_t) i * m->row;
-
+#if TILE_ROWS > LANES
+	for (int i = 0; i < n_rows && m->column == 1; i++)
 		for (int p = 0; p < k; p++)
-			packed[p * n_rows + i] = from[(size_t) p * m->column];
+			packed[p * n_rows + i] = m->data[(size_t) i * m->row + (size_t) p];
+	if (m->column == 1)
+		return;
+#else
+	if (m->column == 1)
+	{
+		pack_transposed(packed, (size_t) n_rows, m->data, m->row, n_rows, k);
+		return;
 	}
+#endif
+	for (int p = 0; p < k; p++)
+		for (int i = 0; i < n_rows; i += LANES)
+			store_up_to(packed + p * n_rows + i, load_up_to(m->data + (size_t) p * m->column + i, (size_t) (n_rows - i)),
+						(size_t) (n_rows - i));
 }
 
 /* packed[p][j] = m[p][j], padded with zeros to TILE_COLUMNS */
 static void
 pack_columns(float *packed, const Matrix *m, int k, int n_columns)
 {
-	for (int p = 0; p < k && m->column == 1; p++)
+	for (int j = 0; j < TILE_COLUMNS; j += LANES)
 	{
-		const float *from = m->data + (size_t) p * m->row;
+		int n_lines = smaller_of(LANES, n_columns - j);
 
-		store(packed + p * TILE_COLUMNS, load_columns(from, 0, n_columns));
-		store(packed + p * TILE_COLUMNS + LANES, load_columns(from, LANES, n_columns));
+		if (m->column != 1)
+			pack_transposed(packed + j, TILE_COLUMNS, m->data + j * (ptrdiff_t) m->column, m->column, n_lines, k);
+		else
+			for (int p = 0; p < k; p++)
+				store(packed + p * TILE_COLUMNS + j, load_columns(m->data + (size_t) p * m->row, j, n_columns));
 	}
-	if (m->column == 1)
-		return;
-	for (int j = 0; j < TILE_COLUMNS; j++)
-	{
-		const float *from = m->data + (size_t) j * m->column;
-
-		for (int p = 0; p < k; p++)
-			packed[p * TILE_COLUMNS + j] = j < n_columns ? from[p] : 0;
-	}
-}
-
-INLINE int
-smaller_of(int a, int b)
-{
-	return a < b ? a : b;
 }
 
 INLINE Matrix
@@ -196,7 +264,7 @@ static __attribute__((noinline)) void
 vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y, int ld_a,
 			  int ld_b, float scale, float beta)
 {
-	_Alignas(64) float packed_a[BLOCK_M * BLOCK_K];
+	_Alignas(64) float packed_a[BLOCK_M * BLOCK_K + LANES];
 	_Alignas(64) float packed_b[BLOCK_N * BLOCK_K];
 	Matrix rows = {a, transpose == LM_TN ? 1 : (size_t) ld_a, transpose == LM_TN ? (size_t) ld_a : 1};
 	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b, transpose == LM_NT ? (size_t) ld_b : 1};
@@ -316,7 +384,7 @@ static void
 vector_infer(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
 			 int ld_y)
 {
-	_Alignas(64) float packed[TILE_ROWS * BLOCK_K];
+	_Alignas(64) float packed[TILE_ROWS * BLOCK_K + LANES];
 	Matrix rows = {x, (size_t) n_in, 1};
 
 	for (int j = 0; j < n_out && n_rows == 1; j += LM_PANEL)

@@ -20,14 +20,12 @@ vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const fl
 		sum += load_up_to(x + i, (size_t) (C - i));
 	center = sum_lanes(sum) / (float) C;
 	/* A second pass, because the mean of squares less the square of the mean loses what a large mean hides. */
-	for (int i = 0; i < C - C % LANES; i += LANES)
+	for (int i = 0; i < C; i += LANES)
 	{
-		Floats distance = load(x + i) - center;
+		Floats distance = (C - i >= LANES ? load(x + i) : load_part_or(x + i, C - i, center)) - center;
 
 		squares = multiply_add(distance, distance, squares);
 	}
-	for (int i = C - C % LANES; i < C; i++)
-		squares[0] += (x[i] - center) * (x[i] - center);
 	factor = 1 / sqrtf(sum_lanes(squares) / (float) C + epsilon);
 	for (int i = 0; i < C; i += LANES)
 	{
@@ -80,14 +78,13 @@ static float
 largest_element(const float *x, int n)
 {
 	Floats max = splat(-INFINITY);
-	float result;
+	int whole = n - n % LANES;
 
-	for (int i = 0; i < n - n % LANES; i += LANES)
+	for (int i = 0; i < whole; i += LANES)
 		max = larger(load(x + i), max);
-	result = largest_lane(max);
-	for (int i = n - n % LANES; i < n; i++)
-		result = x[i] > result ? x[i] : result;
-	return result;
+	if (whole < n)
+		max = larger(load_part_or(x + whole, n - whole, -INFINITY), max);
+	return largest_lane(max);
 }
 
 /* Sums of up to this many exponentials stay in float32; those sums are added in float64. */
@@ -106,8 +103,12 @@ vector_log_sum_exp(const float *x, int n)
 
 		for (int i = first; i + LANES <= last; i += LANES)
 			sum += exponential(load(x + i) - max);
-		for (int i = last - (last - first) % LANES; i < last; i++)
-			sum[0] += exponential(splat(x[i] - max))[0];
+		if ((last - first) % LANES)
+		{
+			int n_left = (last - first) % LANES;
+
+			sum += exponential(load_part_or(x + last - n_left, n_left, -INFINITY) - max);
+		}
 		total += sum_lanes(sum);
 	}
 	return max + log(total);

@@ -260,29 +260,57 @@ store_up_to(float *to, Floats value, size_t n)
 		store_part(to, value, (int) n);
 }
 
-/* Sum of the lanes, halves folded onto each other: always the same order. */
+/* The first n lanes, the others as `rest`. */
+INLINE Floats
+load_part_or(const float *from, int n, float rest)
+{
+	Floats lane;
+
+	for (int i = 0; i < LANES; i++)
+		lane[i] = (float) i;
+	return choose(is_less(lane, splat((float) n)), load_part(from, n), splat(rest));
+}
+
+/* Halves folded onto each other until four lanes are left: always the same order. */
+typedef float Quarter __attribute__((vector_size(16)));
+
+#if LANES == 16
+#define FOLD(value, quarter, COMBINE)                                                                    \
+	{                                                                                                    \
+		__m256 half = COMBINE##_256(_mm512_castps512_ps256((__m512) (value)),                            \
+									_mm512_extractf32x8_ps((__m512) (value), 1));                        \
+		quarter = (Quarter) COMBINE##_128(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)); \
+	}
+#elif LANES == 8
+#define FOLD(value, quarter, COMBINE) \
+	quarter = (Quarter) COMBINE##_128(_mm256_castps256_ps128((__m256) (value)), _mm256_extractf128_ps((__m256) (value), 1));
+#else
+#define FOLD(value, quarter, COMBINE) quarter = (value);
+#endif
+#define SUM_256(a, b) ((a) + (b))
+#define SUM_128(a, b) ((a) + (b))
+#define LARGER_256 _mm256_max_ps
+#define LARGER_128 _mm_max_ps
+
 INLINE float
 sum_lanes(Floats value)
 {
-	float lanes[LANES];
+	Quarter quarter;
 
-	store(lanes, value);
-	for (int width = LANES / 2; width > 0; width /= 2)
-		for (int i = 0; i < width; i++)
-			lanes[i] += lanes[i + width];
-	return lanes[0];
+	FOLD(value, quarter, SUM)
+	return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
 INLINE float
 largest_lane(Floats value)
 {
-	float lanes[LANES];
+	Quarter quarter;
+	float a, b;
 
-	store(lanes, value);
-	for (int width = LANES / 2; width > 0; width /= 2)
-		for (int i = 0; i < width; i++)
-			lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
-	return lanes[0];
+	FOLD(value, quarter, LARGER)
+	a = quarter[0] > quarter[1] ? quarter[0] : quarter[1];
+	b = quarter[2] > quarter[3] ? quarter[2] : quarter[3];
+	return a > b ? a : b;
 }
 
 #endif /* LM_VECTOR_TYPES_H */
