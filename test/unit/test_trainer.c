@@ -3,51 +3,8 @@
  *
  * What a step promises: the same result however it is cut, all or nothing, and no more memory than announced.
  */
+#include "counting_host.h"
 #include "train_support.h"
-
-/* A host that counts live bytes and can stop after a number of questions. */
-typedef struct CountingHost
-{
-	size_t live;
-	size_t peak;
-	long questions; /* until it says stop; -1: never */
-} CountingHost;
-
-static void *
-counting_reallocate(void *context, void *pointer, size_t size)
-{
-	CountingHost *host = context;
-	size_t *block = pointer ? (size_t *) pointer - 2 : NULL;
-
-	host->live -= block ? block[0] : 0;
-	if (size == 0)
-	{
-		free(block);
-		return NULL;
-	}
-	block = realloc(block, size + 2 * sizeof(size_t));
-	block[0] = size;
-	host->live += size;
-	host->peak = host->live > host->peak ? host->live : host->peak;
-	return block + 2;
-}
-
-static bool
-counting_should_stop(void *context)
-{
-	CountingHost *host = context;
-
-	if (host->questions > 0)
-		host->questions--;
-	return host->questions == 0;
-}
-
-static LmHost
-counting_host(CountingHost *state)
-{
-	*state = (CountingHost){.questions = -1};
-	return (LmHost){counting_reallocate, counting_should_stop, state};
-}
 
 static LmConfig
 medium_config(void)

@@ -1,0 +1,55 @@
+/*
+ * test/unit/counting_host.h
+ *
+ * A host that knows how many bytes are in use, and that says stop after a number of questions.
+ */
+#ifndef TEST_COUNTING_HOST_H
+#define TEST_COUNTING_HOST_H
+
+#include "tap.h"
+
+/* A host that counts live bytes and can stop after a number of questions. */
+typedef struct CountingHost
+{
+	size_t live;
+	size_t peak;
+	long questions; /* until it says stop; -1: never */
+} CountingHost;
+
+static inline void *
+counting_reallocate(void *context, void *pointer, size_t size)
+{
+	CountingHost *host = context;
+	size_t *block = pointer ? (size_t *) pointer - 2 : NULL;
+
+	host->live -= block ? block[0] : 0;
+	if (size == 0)
+	{
+		free(block);
+		return NULL;
+	}
+	block = realloc(block, size + 2 * sizeof(size_t));
+	block[0] = size;
+	host->live += size;
+	host->peak = host->live > host->peak ? host->live : host->peak;
+	return block + 2;
+}
+
+static inline bool
+counting_should_stop(void *context)
+{
+	CountingHost *host = context;
+
+	if (host->questions > 0)
+		host->questions--;
+	return host->questions == 0;
+}
+
+static inline LmHost
+counting_host(CountingHost *state)
+{
+	*state = (CountingHost){.questions = -1};
+	return (LmHost){counting_reallocate, counting_should_stop, state};
+}
+
+#endif /* TEST_COUNTING_HOST_H */

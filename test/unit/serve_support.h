@@ -1,0 +1,118 @@
+/*
+ * test/unit/serve_support.h
+ *
+ * A random model in memory for the tests of inference, generation and scores.
+ */
+#ifndef TEST_SERVE_SUPPORT_H
+#define TEST_SERVE_SUPPORT_H
+
+#include "engine/model.h"
+#include "engine/serve.h"
+#include "train_support.h"
+
+typedef struct TestModel
+{
+	LmHost host;
+	LmParamTable *table;
+	float *block; /* may be changed before test_model_build */
+	void *image;
+	size_t size;
+	LmModel *model;
+} TestModel;
+
+/* Weights large enough that texts differ; deviation 0 leaves those of the beginning of training. */
+static inline TestModel
+test_model_init(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation)
+{
+	TestModel test = {.host = *host};
+	uint64_t state = seed;
+	LmError error;
+
+	test.table = lm_param_table_create(host, config, &error);
+	if (!test.table)
+	{
+		printf("Bail out! %s\n", error.message);
+		exit(1);
+	}
+	test.block = malloc(test.table->total * sizeof(float));
+	lm_params_init(test.block, test.table, seed);
+	for (int i = 0; i < test.table->n_params; i++)
+		for (size_t j = 0; j < test.table->params[i].count; j++)
+			test.block[test.table->params[i].offset + j] += ((int) (test_random(&state) % 2001) - 1000) * 1.7e-3f * deviation;
+	return test;
+}
+
+static inline void
+test_model_build(TestModel *test)
+{
+	LmError error;
+
+	if (lm_image_size(&test->size, &test->table->config, &error))
+		test->image = aligned_alloc(64, test->size);
+	memset(test->image, 0xA5, test->size);
+	if (!lm_image_build(test->image, test->block, test->table, &test->host, &error) ||
+		!(test->model = lm_model_open(&test->host, test->image, test->size, &error)))
+	{
+		printf("Bail out! %s\n", error.message);
+		exit(1);
+	}
+}
+
+static inline TestModel
+test_model(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation)
+{
+	TestModel test = test_model_init(host, config, seed, deviation);
+
+	test_model_build(&test);
+	return test;
+}
+
+static inline void
+test_model_free(TestModel *test)
+{
+	lm_model_close(test->model);
+	free(test->image);
+	free(test->block);
+	lm_param_table_free(&test->host, test->table);
+}
+
+static inline LmTokenizer *
+bytes_tokenizer(const LmHost *host)
+{
+	LmError error;
+	LmTokenizer *tokenizer = lm_tokenizer_create(host, lm_bytes_spec(), &error);
+
+	if (!tokenizer)
+	{
+		printf("Bail out! %s\n", error.message);
+		exit(1);
+	}
+	return tokenizer;
+}
+
+static inline LmSession *
+create_session(LmEngine *engine, const TestModel *test, LmTokenizer *tokenizer)
+{
+	LmError error;
+	LmSession *session = lm_session_create(engine, test->model, tokenizer, &error);
+
+	if (!session)
+	{
+		printf("Bail out! %s\n", error.message);
+		exit(1);
+	}
+	return session;
+}
+
+/* GPT-2's switches over bytes and the end of text. */
+static inline LmConfig
+bytes_config(int context)
+{
+	LmConfig config = small_config();
+
+	config.vocabulary = 257;
+	config.context = context;
+	return config;
+}
+
+#endif /* TEST_SERVE_SUPPORT_H */

@@ -1,0 +1,395 @@
+/*
+ * test/unit/test_dataset.c
+ *
+ * From token files to batches: windows, packing, order, crops; and files that are not what they should be.
+ */
+#include "train_support.h"
+
+#define CONTEXT 8
+#define MAX_FILE 65536
+
+typedef struct TokenFile
+{
+	_Alignas(8) char bytes[MAX_FILE];
+	size_t size;
+	LmDatasetHeader *header;
+	LmWindow *windows;
+} TokenFile;
+
+/* Documents of ids 0, 1, 2 ...: document d holds d * 100 + 0 .. lengths[d] - 1. */
+static void
+make_file(TokenFile *file, const int *train, int n_train, const int *validation, int n_validation, int token_size)
+{
+	LmDatasetHeader *header = (LmDatasetHeader *) file->bytes;
+	uint64_t n = 0, n_windows = 0;
+
+	memset(file, 0, sizeof *file);
+	file->header = header;
+	memcpy(header->magic, LM_DATASET_MAGIC, 8);
+	header->token_size = (uint32_t) token_size;
+	header->vocabulary = 5000;
+	for (int d = 0; d < n_train + n_validation; d++)
+		for (int i = 0; i < (d < n_train ? train[d] : validation[d - n_train]); i++, n++)
+			if (token_size == 2)
+				((uint16_t *) (header + 1))[n] = (uint16_t) (d * 100 + i);
+			else
+				((uint32_t *) (header + 1))[n] = (uint32_t) (d * 100 + i);
+	header->n_tokens = n;
+	header->windows_offset = (sizeof *header + n * (uint64_t) token_size + 7) / 8 * 8;
+	file->windows = (LmWindow *) (file->bytes + header->windows_offset);
+	n = 0;
+	for (int d = 0; d < n_train + n_validation; d++)
+	{
+		uint64_t length = (uint64_t) (d < n_train ? train[d] : validation[d - n_train]);
+		uint64_t count = lm_windows_count(length, CONTEXT);
+
+		for (uint64_t i = 0; i < count; i++)
+			file->windows[n_windows++] = lm_windows_cut(i, n, length, CONTEXT);
+		*(d < n_train ? &header->n_train_windows : &header->n_validation_windows) += count;
+		*(d < n_train ? &header->train_tokens : &header->validation_tokens) += length - 1;
+		n += length;
+	}
+	file->size = header->windows_offset + n_windows * sizeof(LmWindow);
+}
+
+static LmDataset
+open_file(const TokenFile *file)
+{
+	LmDataset dataset = {.context = CONTEXT, .seed = 3};
+	LmError error;
+
+	if (!lm_dataset_open(&dataset, file->bytes, file->size, &error))
+		printf("# %s\n", error.message);
+	return dataset;
+}
+
+static void
+test_cut(void)
+{
+	bool once = true, fits = true, fewest = true, even = true;
+
+	for (int context = 1; context < 20; context++)
+		for (uint64_t n = 2; n < 100; n++)
+		{
+			int predicted[100] = {0};
+			uint64_t count = lm_windows_count(n, context);
+			uint32_t shortest = UINT32_MAX, longest = 0;
+
+			for (uint64_t i = 0; i < count; i++)
+			{
+				LmWindow window = lm_windows_cut(i, 1000, n, context);
+
+				fits = fits && window.length >= 2 && window.length <= (uint32_t) context + 1;
+				shortest = window.length < shortest ? window.length : shortest;
+				longest = window.length > longest ? window.length : longest;
+				for (uint32_t j = 1; j < window.length; j++)
+					predicted[window.offset - 1000 + j]++;
+			}
+			for (uint64_t i = 0; i < n; i++)
+				once = once && predicted[i] == (i > 0);
+			fewest = fewest && count == (n - 1 + (uint64_t) context - 1) / (uint64_t) context;
+			even = even && longest - shortest <= 1;
+		}
+	ok(once, "every id of a document but the first is predicted exactly once");
+	ok(fits, "every window fits the context and predicts something");
+	ok(fewest && even, "windows are as few as possible and of nearly equal length");
+	is_int((long long) lm_windows_count(1, 8) + (long long) lm_windows_count(0, 8), 0, "a single id has no window");
+}
+
+/* Whether the batch is windows of consecutive ids, with positions and starts to match. */
+static bool
+is_well_formed(const LmBatch *batch)
+{
+	for (int t = 0; t < batch->n_tokens; t++)
+	{
+		if (batch->targets[t] != batch->tokens[t] + 1 || batch->weights[t] != 1 ||
+			batch->positions[t] != t - batch->starts[t])
+			return false;
+		if (batch->positions[t] > 0 && (batch->tokens[t] != batch->tokens[t - 1] + 1 || batch->starts[t] != batch->starts[t - 1] ||
+										batch->examples[t] != batch->examples[t - 1]))
+			return false;
+	}
+	return true;
+}
+
+static void
+test_packed(const LmHost *host)
+{
+	static const int train[] = {20, 3, 9, 2, 14, 30, 5}, validation[] = {12, 4};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 20);
+	bool formed = true, bounded = true, shuffled = false;
+	int seen[2][800] = {{0}}, first_order[64], n_order = 0;
+	LmCursor cursor = {0};
+	LmDataset dataset;
+	LmError error;
+	int32_t example;
+
+	make_file(&file, train, 7, validation, 2, 2);
+	dataset = open_file(&file);
+	is_int((long long) dataset.header->n_train_windows, 3 + 1 + 1 + 1 + 2 + 4 + 1, "documents are cut into windows");
+	dataset.shuffle = true;
+	example = 0;
+	while (cursor.drawn < 2 * dataset.header->n_train_windows)
+	{
+		uint64_t before = cursor.drawn;
+
+		if (!lm_dataset_next(&batch, &cursor, &example, &dataset, 20, 100, &error))
+			break;
+		formed = formed && is_well_formed(&batch);
+		bounded = bounded && batch.n_tokens <= 20 && batch.n_tokens > 0;
+		for (int t = 0; t < batch.n_tokens; t++)
+		{
+			uint64_t epoch = (before + (uint64_t) (batch.examples[t] - batch.examples[0])) / dataset.header->n_train_windows;
+
+			if (epoch < 2)
+				seen[epoch][batch.targets[t]]++;
+			if (epoch == 0 && batch.positions[t] == 0)
+				first_order[n_order++] = batch.tokens[t];
+		}
+	}
+	for (int i = 1; i < n_order; i++)
+		shuffled = shuffled || first_order[i] < first_order[i - 1];
+	ok(formed, "rows of a batch are whole windows with their positions and starts");
+	ok(bounded, "a batch holds at most the tokens asked for");
+	ok(shuffled, "a shuffled corpus is not read in the file's order");
+	formed = true;
+	for (int d = 0; d < 7; d++)
+		for (int i = 0; i < train[d]; i++)
+			formed = formed && seen[0][100 * d + i] == (i > 0) && seen[1][100 * d + i] == (i > 0);
+	ok(formed, "each epoch has every training window once and no other");
+	lm_batch_free(&batch, host);
+}
+
+static void
+test_determinism(const LmHost *host)
+{
+	static const int train[] = {20, 3, 9, 2, 14, 30, 5}, validation[] = {12, 4};
+	static TokenFile file;
+	LmBatch one = create_batch(host, 40), two = create_batch(host, 40);
+	bool same = true;
+
+	make_file(&file, train, 7, validation, 2, 4);
+	for (int mode = 0; mode < 3; mode++)
+	{
+		LmDataset dataset = open_file(&file);
+		LmCursor cursor = {0}, again;
+		int32_t example = 0;
+		LmError error;
+
+		dataset.documents = mode == 2 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
+		dataset.shuffle = mode == 1;
+		for (int i = 0; i < 9; i++)
+		{
+			int32_t same_example = example;
+
+			again = cursor;
+			lm_dataset_next(&one, &cursor, &example, &dataset, 40, 4, &error);
+			lm_dataset_next(&two, &again, &same_example, &dataset, 40, 4, &error);
+			same = same && one.n_tokens == two.n_tokens && cursor.drawn == again.drawn && example == same_example &&
+				   memcmp(one.tokens, two.tokens, sizeof(int32_t) * (size_t) one.n_tokens) == 0;
+		}
+	}
+	ok(same, "a batch is a function of dataset and cursor");
+	lm_batch_free(&one, host);
+	lm_batch_free(&two, host);
+}
+
+static void
+test_order_of_file(const LmHost *host)
+{
+	static const int train[] = {5, 3, 4};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 100);
+	LmCursor cursor = {0};
+	int32_t example = 7;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 3, NULL, 0, 4);
+	dataset = open_file(&file);
+	lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error);
+	is_int(batch.n_tokens, 4 + 2 + 3, "a batch is filled with windows while they fit");
+	ok(batch.tokens[0] == 0 && batch.tokens[4] == 100 && batch.tokens[6] == 200, "without shuffling in the file's order");
+	ok(batch.examples[0] == 7 && batch.examples[8] == 9 && example == 10, "examples are numbered on");
+	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 3, 1, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a window that cannot fit is an error");
+	lm_batch_free(&batch, host);
+}
+
+static void
+test_joined(const LmHost *host)
+{
+	static const int train[] = {2500}, validation[] = {30};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 64);
+	int counts[10] = {0}, n = 0;
+	bool whole = true, even = true, more = true;
+	int covered[100] = {0};
+	LmCursor cursor = {0};
+	uint64_t next = 0;
+	int32_t example = 0;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 1, validation, 1, 4);
+	dataset = open_file(&file);
+	dataset.documents = LM_DOCUMENTS_JOINED;
+	for (int i = 0; i < 500; i++)
+	{
+		lm_dataset_next(&batch, &cursor, &example, &dataset, 64, 4, &error);
+		whole = whole && batch.n_tokens == 4 * CONTEXT && is_well_formed(&batch);
+		for (int j = 0; j < 4; j++, n++)
+			counts[batch.tokens[j * CONTEXT] * 10 / 2492]++;
+	}
+	for (int i = 0; i < 10; i++)
+		even = even && counts[i] > 130 && counts[i] < 270;
+	ok(whole, "a joined batch is crops of the context");
+	ok(even && n == 2000, "crops begin everywhere in the stream");
+	while (more)
+	{
+		lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error);
+		for (int t = 0; t < batch.n_tokens; t++)
+			covered[batch.targets[t] - 100]++;
+	}
+	whole = covered[0] == 0;
+	for (int i = 1; i < 30; i++)
+		whole = whole && covered[i] == 1;
+	ok(whole, "validation reads the joined stream once");
+	lm_batch_free(&batch, host);
+}
+
+static void
+test_short_stream(const LmHost *host)
+{
+	static const int train[] = {4};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 64);
+	LmCursor cursor = {0};
+	uint64_t next = 0;
+	bool more = true;
+	int32_t example = 0;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 1, NULL, 0, 2);
+	dataset = open_file(&file);
+	dataset.documents = LM_DOCUMENTS_JOINED;
+	lm_dataset_next(&batch, &cursor, &example, &dataset, 64, 2, &error);
+	is_int(batch.n_tokens, 2 * 3, "a stream shorter than the context is used as it is");
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 64, &error) && batch.n_tokens == 0 && !more,
+	   "validation without windows is empty");
+	lm_batch_free(&batch, host);
+}
+
+static void
+test_validation(const LmHost *host)
+{
+	static const int train[] = {5}, validation[] = {12, 4, 2, 30};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 64);
+	int covered[600] = {0};
+	bool more = true, once = true;
+	uint64_t next = 0;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 1, validation, 4, 2);
+	dataset = open_file(&file);
+	while (more && lm_dataset_validation(&batch, &next, &more, &dataset, 10, &error))
+		for (int t = 0; t < batch.n_tokens; t++)
+			covered[batch.targets[t]]++;
+	for (int d = 0; d < 4; d++)
+		for (int i = 0; i < validation[d]; i++)
+			once = once && covered[100 * (d + 1) + i] == (i > 0);
+	ok(once && covered[3] == 0, "validation predicts every id of the validation windows once");
+	lm_batch_free(&batch, host);
+}
+
+static bool
+is_refused(TokenFile *file)
+{
+	LmDataset dataset = {.context = CONTEXT};
+	LmError error = {0};
+
+	return !lm_dataset_open(&dataset, file->bytes, file->size, &error) && error.code == LM_ERR_FORMAT;
+}
+
+static void
+test_malformed(void)
+{
+	static const int train[] = {20, 9}, validation[] = {12};
+	static TokenFile good, file;
+	bool truncated = true;
+
+	make_file(&good, train, 2, validation, 1, 2);
+	ok(!is_refused(&good), "a good file is accepted");
+	for (size_t size = 0; size < good.size; size++)
+	{
+		make_file(&file, train, 2, validation, 1, 2);
+		file.size = size;
+		truncated = truncated && is_refused(&file);
+	}
+	ok(truncated, "a file truncated anywhere is refused");
+#define REFUSED(change, name)                     \
+	make_file(&file, train, 2, validation, 1, 2); \
+	change;                                       \
+	ok(is_refused(&file), "%s", name)
+	REFUSED(file.header->magic[7] = '2', "another format is refused");
+	REFUSED(file.header->token_size = 3, "ids of three bytes are refused");
+	REFUSED(file.header->vocabulary = 119, "an id outside the vocabulary is refused");
+	REFUSED(file.header->n_tokens = UINT64_MAX / 2, "a number of tokens that overflows is refused");
+	REFUSED(file.header->n_train_windows = UINT64_MAX, "a number of windows that overflows is refused");
+	REFUSED(file.header->n_validation_windows = 1u << 30, "windows beyond the file's end are refused");
+	REFUSED(file.header->windows_offset = 8, "windows inside the header are refused");
+	REFUSED(file.header->windows_offset += 4, "windows off their alignment are refused");
+	REFUSED(file.windows[1].offset = UINT64_MAX, "a window beyond the tokens is refused");
+	REFUSED(file.windows[1].length = UINT32_MAX, "a window longer than the tokens is refused");
+	REFUSED(file.windows[1].length = 1, "a window that predicts nothing is refused");
+	REFUSED(file.windows[1].offset = 0; file.windows[0].offset = 2, "windows in another order are refused");
+	REFUSED(file.header->train_tokens++, "a wrong number of predictions is refused");
+}
+
+static void
+test_schedule(void)
+{
+	LmTrainOptions options = lm_train_options_default();
+
+	options.learning_rate = 1e-3;
+	options.min_learning_rate = 1e-4;
+	options.warmup_steps = 10;
+	options.steps = 110;
+	is_near(lm_learning_rate(&options, 0), 1e-4, 1e-12, "warm-up begins with one part of the rate");
+	is_near(lm_learning_rate(&options, 9), 1e-3, 1e-12, "and ends with the rate");
+	is_near(lm_learning_rate(&options, 60), 5.5e-4, 1e-12, "half of the cosine is half way");
+	is_near(lm_learning_rate(&options, 110), 1e-4, 1e-12, "the end is the minimum");
+	is_near(lm_learning_rate(&options, 5000), 1e-4, 1e-12, "and stays there");
+	options.schedule = LM_SCHEDULE_LINEAR;
+	is_near(lm_learning_rate(&options, 35), 1e-3 - 0.25 * 9e-4, 1e-12, "the linear schedule falls evenly");
+	options.schedule = LM_SCHEDULE_CONSTANT;
+	is_near(lm_learning_rate(&options, 5000), 1e-3, 1e-12, "the constant one does not fall");
+	options.warmup_steps = 0;
+	is_near(lm_learning_rate(&options, 0), 1e-3, 1e-12, "without warm-up the first step has the full rate");
+	options.schedule = LM_SCHEDULE_COSINE;
+	options.steps = 0;
+	is_near(lm_learning_rate(&options, 0), 1e-4, 1e-12, "no steps, no division by zero");
+}
+
+int
+main(void)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+
+	test_cut();
+	test_packed(&host);
+	test_determinism(&host);
+	test_order_of_file(&host);
+	test_joined(&host);
+	test_short_stream(&host);
+	test_validation(&host);
+	test_malformed();
+	test_schedule();
+	is_int(state.live, 0, "everything is given back");
+	return done_testing();
+}

@@ -1,0 +1,291 @@
+/*
+ * test/unit/test_score.c
+ *
+ * Scores against a naive loop over prefixes, and what scores promise.
+ */
+#include "counting_host.h"
+#include "serve_support.h"
+
+#define CONTEXT 20
+
+/*
+ * The log-likelihood of ids[1 ..] the slow way: each token from a fresh run over all that its window holds before
+ * it, one row at a time.
+ */
+static LmScore
+naive_score(LmEngine *engine, const LmHost *host, const TestModel *test, const int32_t *ids, int n)
+{
+	int V = test->table->config.vocabulary, start = 0;
+	float *logits = malloc(sizeof(float) * (size_t) V);
+	void *workspace = aligned_alloc(64, lm_infer_workspace(test->model, 1, 1, lm_engine_threads(engine)));
+	LmScore score = {0};
+	LmPages *pages;
+	LmError error;
+
+	pages = lm_pages_create(host, test->model, 1, &error);
+	for (int target = 1; target < n; target++)
+	{
+		LmSequence sequence;
+		double sum = 0, max = -INFINITY, logprob;
+
+		/* windows begin at 0, context / 2, context ...; the first that reaches the target scores it */
+		while (target > start + CONTEXT)
+			start += CONTEXT / 2;
+		lm_sequence_create(&sequence, host, test->model, &error);
+		for (int i = start; i < target; i++)
+		{
+			LmInput input = {ids[i], 0, i - start, true};
+
+			if (!lm_infer(logits, engine, test->model, pages, &sequence, 1, &input, 1, workspace, &error))
+				printf("# %s\n", error.message);
+		}
+		for (int i = 0; i < V; i++)
+			max = fmax(max, logits[i]);
+		for (int i = 0; i < V; i++)
+			sum += exp(logits[i] - max);
+		logprob = logits[ids[target]] - max - log(sum);
+		score.logprob += logprob;
+		score.min_logprob = score.n_tokens == 0 ? logprob : fmin(score.min_logprob, logprob);
+		score.n_tokens++;
+		lm_sequence_free(&sequence, pages, host);
+	}
+	lm_pages_free(pages);
+	free(workspace);
+	free(logits);
+	return score;
+}
+
+static void
+fill_text(char *text, int size, uint64_t seed)
+{
+	for (int i = 0; i < size; i++)
+		text[i] = (char) (' ' + test_random(&seed) % 95);
+}
+
+static void
+test_prefixes(LmEngine *engine, const LmHost *host)
+{
+	static const int sizes[] = {1, 2, 19, 20, 21, 29, 30, 31, 40, 100};
+	LmConfig config = bytes_config(CONTEXT);
+	TestModel test = test_model(host, &config, 3, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(host);
+	LmSession *session = create_session(engine, &test, tokenizer);
+	double difference = 0, smallest = 0;
+	bool counted = true;
+
+	for (int i = 0; i < 10; i++)
+	{
+		char text[100];
+		int32_t ids[101] = {256};
+		LmScore score, naive;
+		LmError error;
+
+		fill_text(text, sizes[i], (uint64_t) i);
+		for (int j = 0; j < sizes[i]; j++)
+			ids[j + 1] = (unsigned char) text[j];
+		naive = naive_score(engine, host, &test, ids, sizes[i] + 1);
+		if (!lm_score(&score, session, text, (size_t) sizes[i], &error))
+			printf("# %s\n", error.message);
+		difference = fmax(difference, fabs(score.logprob - naive.logprob) / sizes[i]);
+		smallest = fmax(smallest, fabs(score.min_logprob - naive.min_logprob));
+		counted = counted && score.n_tokens == sizes[i];
+	}
+	is_near(difference, 0, 1e-7, "scores are those of a naive loop over prefixes, also beyond the context");
+	is_near(smallest, 0, 1e-7, "the most surprising token too");
+	ok(counted, "every token of the text is scored once");
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+}
+
+/* A session with a long context cuts a text into chunks of rows; a naive loop does not. */
+static void
+test_chunks(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = bytes_config(300);
+	TestModel test = test_model(host, &config, 4, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(host);
+	LmSession *session = create_session(engine, &test, tokenizer);
+	char text[900];
+	LmScore score, again, half;
+	LmError error;
+
+	fill_text(text, 900, 1);
+	lm_score(&score, session, text, 900, &error);
+	lm_score(&half, session, text, 150, &error);
+	lm_score(&again, session, text, 900, &error);
+	ok(memcmp(&score, &again, sizeof score) == 0, "a score does not depend on what the session did before");
+	is_int(score.n_tokens, 900, "a text of three contexts is scored whole");
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+}
+
+static LmScore
+score_with_threads(int n_threads, const char *text, size_t size)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	LmEngine *engine = start_engine(&host, n_threads);
+	LmConfig config = bytes_config(40);
+	TestModel test = test_model(&host, &config, 4, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(&host);
+	LmSession *session = create_session(engine, &test, tokenizer);
+	LmScore score;
+	LmError error;
+
+	lm_score(&score, session, text, size, &error);
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+	lm_engine_stop(engine);
+	return score;
+}
+
+static void
+test_threads(void)
+{
+	char text[100];
+	LmScore one, four;
+
+	fill_text(text, 100, 3);
+	one = score_with_threads(1, text, 100);
+	four = score_with_threads(4, text, 100);
+	ok(memcmp(&one, &four, sizeof one) == 0, "a score is the same bits with 1 and 4 threads");
+}
+
+static void
+test_edges(LmEngine *engine, TapHost *state)
+{
+	LmHost host = tap_host(state);
+	LmConfig config = bytes_config(CONTEXT);
+	TestModel test;
+	LmTokenizerSpec spec = *lm_bytes_spec();
+	LmTokenizer *tokenizer = bytes_tokenizer(&host), *without;
+	LmSession *session;
+	LmScore score;
+	LmError error;
+
+	test = test_model(&host, &config, 3, 0.15f);
+	session = create_session(engine, &test, tokenizer);
+	ok(lm_score(&score, session, "", 0, &error) && score.n_tokens == 0 && score.logprob == 0, "an empty text has no tokens");
+	state->stop = true;
+	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_STOPPED, "scoring can be stopped");
+	state->stop = false;
+	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 3, "and the session still works");
+	lm_session_free(session);
+
+	spec.n_tokens = 256;
+	spec.end_of_text = -1;
+	without = lm_tokenizer_create(&host, &spec, &error);
+	session = create_session(engine, &test, without);
+	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 2,
+	   "without a token to stand in front the first one is not scored");
+	ok(lm_score(&score, session, "a", 1, &error) && score.n_tokens == 0, "a single token then has no score");
+	lm_session_free(session);
+	lm_tokenizer_free(without);
+	test_model_free(&test);
+
+	test = test_model_init(&host, &config, 3, 0.15f);
+	test.block[lm_param_find(test.table, LM_DOWN_WEIGHT, 0)->offset] = NAN;
+	test_model_build(&test);
+	session = create_session(engine, &test, tokenizer);
+	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_NUMERIC, "NaN in a weight is an error");
+	lm_session_free(session);
+	test_model_free(&test);
+	lm_tokenizer_free(tokenizer);
+}
+
+static void
+test_smallest_contexts(LmEngine *engine, const LmHost *host)
+{
+	LmTokenizer *tokenizer = bytes_tokenizer(host);
+	bool good = true;
+
+	for (int context = 1; context < 5; context++)
+	{
+		LmConfig config = bytes_config(context);
+		TestModel test = test_model(host, &config, 3, 0.15f);
+		LmSession *session = create_session(engine, &test, tokenizer);
+		LmScore score;
+		LmError error;
+
+		good = good && lm_score(&score, session, "abcdefgh", 8, &error) && score.n_tokens == 8;
+		lm_session_free(session);
+		test_model_free(&test);
+	}
+	ok(good, "contexts of 1, 2, 3, 4 tokens score every token");
+	lm_tokenizer_free(tokenizer);
+}
+
+static void
+test_memory(void)
+{
+	CountingHost state;
+	LmHost host = counting_host(&state);
+	LmEngine *engine = start_engine(&host, 3);
+	LmConfig config = bytes_config(CONTEXT);
+	TestModel test = test_model(&host, &config, 3, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(&host);
+	size_t before = state.live, announced = 0;
+	LmSession *session = create_session(engine, &test, tokenizer);
+	LmError error;
+
+	lm_session_memory(&announced, &config, lm_engine_threads(engine), &error);
+	is_int((long long) (state.live - before), (long long) announced,
+		   "a session takes exactly the memory that lm_session_memory says");
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+	lm_engine_stop(engine);
+	is_int((long long) state.live, 0, "and gives it back");
+}
+
+static void
+test_allocation_failures(LmEngine *engine, TapHost *state)
+{
+	LmHost host = tap_host(state);
+	LmConfig config = bytes_config(CONTEXT);
+	TestModel test = test_model(&host, &config, 3, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(&host);
+	long live = state->live, failures = 0;
+	bool clean = true;
+
+	for (;; failures++)
+	{
+		LmError error = {0};
+		LmSession *session;
+
+		state->fail_after = failures;
+		session = lm_session_create(engine, test.model, tokenizer, &error);
+		state->fail_after = -1;
+		if (session)
+		{
+			lm_session_free(session);
+			break;
+		}
+		clean = clean && error.code == LM_ERR_MEMORY && state->live == live;
+	}
+	ok(clean && failures > 0 && state->live == live, "each of %ld allocations of a session may fail, and nothing is lost",
+	   failures);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+}
+
+int
+main(void)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	LmEngine *engine = start_engine(&host, 2);
+
+	test_prefixes(engine, &host);
+	test_chunks(engine, &host);
+	test_threads();
+	test_edges(engine, &state);
+	test_smallest_contexts(engine, &host);
+	test_memory();
+	test_allocation_failures(engine, &state);
+	lm_engine_stop(engine);
+	return done_testing();
+}
