@@ -138,6 +138,7 @@ fixture_load_merges(FixtureSpec *fixture, const char *path, bool alphabet_order)
 		fixture_find_token(table, mask, spec, spec->tokens[id].data, 1, &slot);
 		table[slot] = id + 1;
 	}
+	/* Lines are "left right", and maybe a count. */
 	for (line = strtok(fixture->file, "\n"); line; line = strtok(NULL, "\n"))
 	{
 		char *space = strchr(line, ' ');
@@ -146,7 +147,7 @@ fixture_load_merges(FixtureSpec *fixture, const char *path, bool alphabet_order)
 
 		if (line[0] == '#' && line[1] == 'v')
 			continue;
-		right_size = fixture_unalphabet(space + 1, strlen(space + 1));
+		right_size = fixture_unalphabet(space + 1, strcspn(space + 1, " "));
 		left_size = fixture_unalphabet(line, (size_t) (space - line));
 		merge.left = fixture_find_token(table, mask, spec, line, left_size, &slot);
 		merge.right = fixture_find_token(table, mask, spec, space + 1, right_size, &slot);

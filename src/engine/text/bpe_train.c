@@ -5,7 +5,8 @@
  * neighbours everywhere, again and again. Only the words that have the pair are visited, and only the counts of
  * the pairs beside it change, so that training is far from linear in merges times words.
  *
- * Two merges can spell the same bytes ("a" "bc" and "ab" "c"): the second then yields the token of the first.
+ * Should two merges spell the same bytes ("a" "bc" and "ab" "c"), the second yields the token of the first: the
+ * tokens of a vocabulary are distinct.
  */
 #include "text/array.h"
 #include "text/normalize.h"

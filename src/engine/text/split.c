@@ -15,7 +15,7 @@
 #define CONTEXT_SIZE 1024 /* units that a lookbehind can see in front of a window's first piece */
 #define MAX_WINDOW_SIZE (1 << 25) /* bytes of text; a longer piece is an error */
 #define MATCH_TIME_LIMIT 20000 /* ICU's unit: 10,000 steps of backtracking, about a millisecond */
-#define MATCH_STACK_SIZE (16 << 20) /* bytes */
+#define MATCH_STACK_SIZE (64 << 20) /* bytes; ICU saves a frame for each round of a loop like \s+ */
 
 const char *const lm_gpt2_pattern =
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";

@@ -36,7 +36,7 @@ typedef struct LmSplit
 {
 	LmHost host;
 	URegularExpression *regex; /* NULL: GPT-2's pattern, scanned by hand */
-	size_t window_size; /* bytes of text in a first window; tests make it small */
+	size_t window_size; /* bytes of text in a first window, at least 4; tests make it small */
 
 	const char *text;
 	size_t size;
