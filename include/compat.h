@@ -23,6 +23,13 @@
 #define pg_extension_ownercheck(extension, role) object_ownercheck(ExtensionRelationId, (extension), (role))
 #endif
 
+/* 16: the permissions that a plan needs stand in a list of their own. */
+#if PG_VERSION_NUM >= 160000
+#define gpt_check_plan_permissions(plan) ExecCheckPermissions((plan)->rtable, (plan)->permInfos, true)
+#else
+#define gpt_check_plan_permissions(plan) ExecCheckRTPerms((plan)->rtable, true)
+#endif
+
 /* 16: the actions of the JSON parser return whether to go on. */
 #if PG_VERSION_NUM >= 160000
 #define GPT_JSON_ACTION JsonParseErrorType

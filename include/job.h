@@ -10,6 +10,7 @@
 #ifndef GPT_JOB_H
 #define GPT_JOB_H
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -91,7 +92,10 @@ extern void gpt_job_requeue(int64 job);
 /* From queued to cancelled, in the current transaction, whatever its isolation level; false in another state. */
 extern bool gpt_job_cancel_queued(int64 job);
 
-/* Queued jobs of this database, oldest first, and running ones before them where cut_off; List of GptJob. */
+/*
+ * Queued jobs of this database, oldest first, and running ones before them where cut_off; without those that
+ * another transaction is about to change. List of GptJob.
+ */
 extern List *gpt_job_list_waiting(bool cut_off);
 
 /* NOTIFY gpt_job '{"job": n, "state": "..."}' at the end of the current transaction. */
@@ -108,7 +112,7 @@ extern void gpt_job_unlock(int64 job);
 extern int gpt_slot_lock(void);
 extern bool gpt_slot_held(int slot);
 extern void gpt_slot_unlock(int slot);
-extern bool gpt_slot_free(void);
+extern int gpt_slots_free(void);
 
 /* Whether a job of this database holds a slot: when it ends, it starts the next one. */
 extern bool gpt_slot_held_here(void);

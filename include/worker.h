@@ -7,6 +7,7 @@
 #define GPT_WORKER_H
 
 #include "job.h"
+#include "utils/resowner.h"
 
 #define GPT_LIBRARY "$libdir/gpt"
 #define GPT_WORKER_TYPE "gpt trainer"

@@ -289,7 +289,7 @@ gpt_job_list_waiting(bool cut_off)
 							   "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE system_identifier = $1 "
 							   "AND database = $2 "
 							   "AND (state = 'queued' OR ($3 AND state = 'running')) "
-							   "ORDER BY state = 'queued', job FOR UPDATE SKIP LOCKED");
+							   "ORDER BY state = 'queued', job FOR SHARE SKIP LOCKED");
 	for (uint64 row = 0; row < n_rows; row++)
 	{
 		GptJob *job = read_job(&statement, row);

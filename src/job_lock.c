@@ -173,8 +173,8 @@ gpt_job_pid(int64 job)
 	return pid;
 }
 
-bool
-gpt_slot_free(void)
+int
+gpt_slots_free(void)
 {
 	LockData *data = GetLockStatusData();
 	int n_held = 0;
@@ -183,7 +183,7 @@ gpt_slot_free(void)
 		n_held += is_held(&data->locks[i], CLASS_SLOT);
 	pfree(data->locks);
 	pfree(data);
-	return n_held < gpt_max_workers;
+	return Max(0, gpt_max_workers - n_held);
 }
 
 static bool

@@ -28,6 +28,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
@@ -170,7 +171,7 @@ wait_for_work(long timeout)
 static List *
 visit_all(List *wanted, bool at_start)
 {
-	while (wanted != NIL && gpt_slot_free())
+	while (wanted != NIL && gpt_slots_free() > 0)
 	{
 		if (!visit(linitial_oid(wanted), at_start))
 			break;

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -26,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "settings.h"
 #include "source.h"
 
@@ -148,6 +150,7 @@ check_plan(const PlannedStmt *plan, const char *name)
 {
 	ListCell *cell;
 
+	(void) gpt_check_plan_permissions(plan);
 	if (plan->commandType != CMD_SELECT || plan->hasModifyingCTE)
 		refuse(name, "modifies data");
 	foreach (cell, plan->rowMarks)
@@ -261,7 +264,7 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
 
 /* ---- Read ----------------------------------------------------------------------------------------- */
 
-/* Receives the rows from the executor; none is kept. */
+/* Receives the rows from the executor; none is kept. SPI takes the rows of a DestNone for unwanted. */
 typedef struct Reader
 {
 	DestReceiver receiver;
@@ -348,7 +351,7 @@ end_reader(DestReceiver *receiver)
 void
 gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback, void *context)
 {
-	Reader reader = {{receive_row, start_reader, end_reader, end_reader, DestNone}};
+	Reader reader = {{receive_row, start_reader, end_reader, end_reader, DestTuplestore}};
 	SPIExecuteOptions options = {.read_only = true, .must_return_tuples = true, .dest = &reader.receiver};
 	int result;
 

@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
+#include "utils/memutils.h"
 
 #include "settings.h"
 #include "source.h"

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
@@ -226,7 +227,7 @@ has_nobody(const GptJob *job)
 		return true;
 
 	/* While slots are taken, a worker that ends starts the next job. */
-	return job->state == GPT_JOB_RUNNING || gpt_slot_free();
+	return job->state == GPT_JOB_RUNNING || gpt_slots_free() > 0;
 }
 
 static void

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
@@ -79,7 +80,7 @@ gpt_starter_main(Datum argument)
 	gpt_worker_commit(&transaction);
 	if (installed && ticket.refused_job != 0)
 		settle_refused(ticket.refused_job);
-	else if (installed)
+	if (installed)
 		launch_waiting(ticket.cut_off);
 	proc_exit(0);
 }
@@ -132,7 +133,10 @@ settle_refused(int64 number)
 	job = gpt_job_read(number);
 	if (job == NULL || !gpt_job_is_local(job) || (job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) ||
 		!gpt_job_lock(number))
-		proc_exit(0);
+	{
+		gpt_worker_commit(&transaction);
+		return;
+	}
 	reason = reason_of_refusal(job);
 	if (reason == NULL && job->tries >= MAX_CONNECTION_TRIES)
 		reason = "its worker could not connect to the database";

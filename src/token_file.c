@@ -25,6 +25,7 @@
 #include "pgstat.h"
 #include "storage/buffile.h"
 #include "storage/fd.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/tuplesort.h"

@@ -42,6 +42,8 @@ typedef struct Training
 	double loss_sum; /* since the last row of the log */
 	int64 loss_steps;
 	int64 tokens; /* since then */
+	double window_sum; /* of losses since the last multiple of the validation interval: no matter of time */
+	int64 window_steps;
 	TimestampTz logged_at;
 	TimestampTz started_at;
 	int64 all_tokens;
@@ -56,6 +58,7 @@ static void step(Training *training);
 static void log_row(Training *training, bool validated);
 static void validate(Training *training);
 static bool keep_best(Training *training, GptTrainResult *result);
+static void fill_measures(GptTrainResult *result, const Training *training);
 
 void
 gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
@@ -92,11 +95,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	result->steps = training.step;
 	result->tokens_per_second = (double) training.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
 	if (result->best == NULL)
-	{
-		result->loss = progress->loss;
-		result->validation_loss = progress->validation_loss;
-		result->validation_bits_per_byte = progress->validation_bits_per_byte;
-	}
+		fill_measures(result, &training);
 	gpt_progress_flush(progress);
 	result->trainer = training.trainer;
 	finish(&training);
@@ -180,6 +179,12 @@ step(Training *training)
 	GptProgress *progress = training->progress;
 	LmError error;
 
+	if (training->step % training->plan->validation_interval == 0)
+	{
+		training->window_sum = 0;
+		training->window_steps = 0;
+	}
+
 	/* A step that was stopped without an error is done again: it has changed nothing. */
 	while (!lm_trainer_step(&training->last, training->trainer, training->step, training->batches, training->plan->accumulate, NULL,
 							NULL, &error))
@@ -187,6 +192,8 @@ step(Training *training)
 	training->step++;
 	training->loss_sum += training->last.loss;
 	training->loss_steps++;
+	training->window_sum += training->last.loss;
+	training->window_steps++;
 	training->tokens += training->last.tokens;
 	training->all_tokens += training->last.tokens;
 
@@ -270,10 +277,16 @@ keep_best(Training *training, GptTrainResult *result)
 	if (result->best == NULL)
 		result->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
 	memcpy(result->best, lm_trainer_params(training->trainer), size);
-	result->loss = progress->loss;
-	result->validation_loss = progress->validation_loss;
-	result->validation_bits_per_byte = progress->validation_bits_per_byte;
+	fill_measures(result, training);
 	return true;
+}
+
+static void
+fill_measures(GptTrainResult *result, const Training *training)
+{
+	result->loss = training->window_sum / (double) training->window_steps;
+	result->validation_loss = training->progress->validation_loss;
+	result->validation_bits_per_byte = training->progress->validation_bits_per_byte;
 }
 
 /* ---- For the plan ---------------------------------------------------------------------------------- */

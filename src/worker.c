@@ -52,6 +52,8 @@
 #define MAX_TRIES 3
 #define LOCKED_ROW_WAIT_MS 200
 #define SLOT_WAIT_MS 1000
+#define TURN_WAIT_MS 100
+#define TURN_WAITS 10
 #define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query and ending the process */
 
 typedef enum Stage
@@ -77,10 +79,12 @@ static void before_exit(int code, Datum argument);
 static void set_exit_code(int code, Datum argument);
 static void record_termination(int code, Datum argument);
 static GptJob *claim(void);
-static GptJob *try_claim(bool *again);
 static void run(void);
 static void record_error(MemoryContext context);
 static void end_job(GptJobState state, const char *message);
+static void give_back(void);
+static GptJob *oldest_waiting(int64 before, int n);
+static bool launch(const GptJob *job);
 static void start_next(void);
 
 void
@@ -238,6 +242,16 @@ gpt_worker_commit(GptWorkerTransaction *transaction)
 
 /* ---- Claim ----------------------------------------------------------------------------------------- */
 
+/* What came of an attempt to claim the job. */
+typedef enum Claim
+{
+	CLAIMED,
+	NOT_OURS, /* another process runs the job or will start it */
+	OVER, /* the job has ended, or is none of this database */
+	NO_SLOT,
+	ROW_LOCKED, /* a transaction is about to change the row */
+} Claim;
+
 static void
 wait_a_moment(long milliseconds)
 {
@@ -246,20 +260,51 @@ wait_a_moment(long milliseconds)
 	gpt_worker_check_stop();
 }
 
-/*
- * The job, claimed; or NULL when there is nothing to do for this worker: another one runs the job, it has
- * ended, or somebody else will start it when a slot is free.
- */
-static GptJob *
-claim(void)
+static bool
+is_claimable(const GptJob *job)
 {
-	GptJob *job = NULL;
-	bool again = true;
+	return job != NULL && gpt_job_is_local(job) && (job->state == GPT_JOB_QUEUED || job->state == GPT_JOB_RUNNING) &&
+		   memcmp(&job->run_id, &ticket.run_id, sizeof(pg_uuid_t)) == 0;
+}
 
-	while (again && job == NULL)
-		job = try_claim(&again);
-	gpt_waiter_unlock();
-	return job;
+/* In a transaction, holding the job's lock. */
+static Claim
+claim_row(GptJob **job)
+{
+	bool locked;
+
+	*job = gpt_job_read(ticket.job);
+	if (!is_claimable(*job))
+		return OVER;
+	if ((*job)->tries >= MAX_TRIES)
+	{
+		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
+		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
+		return OVER;
+	}
+	slot = gpt_slot_lock();
+	if (slot < 0)
+		return NO_SLOT;
+	if (gpt_job_claim(ticket.job, &locked))
+		return CLAIMED;
+	return locked ? ROW_LOCKED : OVER;
+}
+
+static Claim
+try_claim(GptJob **job)
+{
+	GptWorkerTransaction transaction;
+	Claim claim;
+
+	if (!gpt_job_lock(ticket.job))
+		return NOT_OURS;
+	gpt_worker_begin(&transaction, true);
+	MemoryContextSwitchTo(transaction.context);
+	claim = claim_row(job);
+	gpt_worker_commit(&transaction);
+	if (claim != CLAIMED)
+		give_back();
+	return claim;
 }
 
 /* Every slot is taken. True: this worker waits for one; false: another process will start the job. */
@@ -281,57 +326,58 @@ wait_for_slot(void)
 	return true;
 }
 
+/*
+ * Jobs of a database start in their order: while as many older ones are queued as there are slots, this one
+ * waits a moment for their workers; then it starts one and leaves.
+ */
 static bool
-is_claimable(const GptJob *job)
+wait_for_turn(void)
 {
-	return job != NULL && gpt_job_is_local(job) && (job->state == GPT_JOB_QUEUED || job->state == GPT_JOB_RUNNING) &&
-		   memcmp(&job->run_id, &ticket.run_id, sizeof(pg_uuid_t)) == 0;
+	for (int i = 0; i < TURN_WAITS; i++)
+	{
+		int n_free = gpt_slots_free();
+
+		if (n_free == 0 || oldest_waiting(ticket.job, n_free) == NULL)
+			return true;
+		wait_a_moment(TURN_WAIT_MS);
+	}
+	return !launch(oldest_waiting(ticket.job, 1));
 }
 
+/* The job, claimed; NULL when there is nothing to do for this worker. */
 static GptJob *
-try_claim(bool *again)
+claim(void)
 {
-	GptWorkerTransaction transaction;
+	bool passed_on = false;
 	GptJob *job;
-	bool claimed = false;
-	bool locked = false;
 
-	*again = false;
-	if (!gpt_job_lock(ticket.job))
-		return NULL;
-	gpt_worker_begin(&transaction, true);
-	MemoryContextSwitchTo(transaction.context);
-	job = gpt_job_read(ticket.job);
-	if (is_claimable(job) && job->tries >= MAX_TRIES)
+	for (;;)
 	{
-		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", job->tries));
-		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
+		if (!wait_for_turn())
+			return NULL;
+		switch (try_claim(&job))
+		{
+			case CLAIMED:
+				gpt_waiter_unlock();
+				return job;
+			case NOT_OURS:
+				return NULL;
+			case OVER:
+				start_next();
+				return NULL;
+			case NO_SLOT:
+				if (!wait_for_slot())
+					return NULL;
+				break;
+			case ROW_LOCKED:
+				/* The others need not wait for that transaction. */
+				if (!passed_on)
+					start_next();
+				passed_on = true;
+				wait_a_moment(LOCKED_ROW_WAIT_MS);
+				break;
+		}
 	}
-	else if (is_claimable(job))
-	{
-		slot = gpt_slot_lock();
-		claimed = slot >= 0 && gpt_job_claim(ticket.job, &locked);
-		*again = locked || slot < 0;
-	}
-	gpt_worker_commit(&transaction);
-	if (claimed)
-		return job;
-
-	gpt_job_unlock(ticket.job);
-	if (locked)
-	{
-		gpt_slot_unlock(slot);
-		wait_a_moment(LOCKED_ROW_WAIT_MS);
-	}
-	else if (*again)
-		*again = wait_for_slot();
-	else
-	{
-		gpt_slot_unlock(slot);
-		start_next();
-	}
-	slot = -1;
-	return NULL;
 }
 
 /* ---- Run ------------------------------------------------------------------------------------------- */
@@ -441,17 +487,21 @@ end_job(GptJobState state, const char *message)
 
 /* ---- The next job ---------------------------------------------------------------------------------- */
 
-/* Gives back the slot and starts the oldest queued job of this database, or lets the launcher look. */
 static void
-start_next(void)
+give_back(void)
+{
+	gpt_slot_unlock(slot);
+	gpt_job_unlock(ticket.job);
+	slot = -1;
+}
+
+/* The n-th of the queued jobs that are older than the given one, from 1 for the oldest; NULL where there is none. */
+static GptJob *
+oldest_waiting(int64 before, int n)
 {
 	GptWorkerTransaction transaction;
 	List *jobs;
 	ListCell *cell;
-
-	gpt_slot_unlock(slot);
-	gpt_job_unlock(ticket.job);
-	slot = -1;
 
 	gpt_worker_begin(&transaction, false);
 	MemoryContextSwitchTo(transaction.context);
@@ -459,14 +509,35 @@ start_next(void)
 	gpt_worker_commit(&transaction);
 	foreach (cell, jobs)
 	{
-		const GptJob *job = lfirst(cell);
-		GptJobTicket next = {job->number, job->run_id, job->database, job->owner};
+		GptJob *job = lfirst(cell);
 
-		if (gpt_job_pid(job->number) != 0)
-			continue;
-		if (!gpt_job_launch(&next))
-			gpt_launcher_request(MyDatabaseId);
-		return;
+		if (job->number < before && job->number != ticket.job && --n == 0)
+			return job;
 	}
-	gpt_launcher_request(InvalidOid);
+	return NULL;
+}
+
+/* False when there is no place for another worker, or nothing to launch. */
+static bool
+launch(const GptJob *job)
+{
+	GptJobTicket next;
+
+	if (job == NULL)
+		return false;
+	next = (GptJobTicket){job->number, job->run_id, job->database, job->owner};
+	return gpt_job_launch(&next);
+}
+
+/* Gives back the slot and starts the oldest queued job of this database, or lets the launcher look. */
+static void
+start_next(void)
+{
+	GptJob *job;
+
+	give_back();
+	job = oldest_waiting(PG_INT64_MAX, 1);
+	if (job != NULL && launch(job))
+		return;
+	gpt_launcher_request(job != NULL ? MyDatabaseId : InvalidOid);
 }

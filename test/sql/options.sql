@@ -1,0 +1,57 @@
+-- gpt_options lists what gpt_train takes, and gpt_train takes nothing else
+
+SELECT option, type, default_value, minimum, maximum FROM gpt_options() ORDER BY option COLLATE "C";
+SELECT count(*) = count(description) AS each_option_is_described FROM gpt_options('gpt_train');
+SELECT * FROM gpt_options('gpt_sing');
+SELECT * FROM gpt_options(NULL);
+
+CREATE TABLE review (body text);
+
+-- options are one JSON object
+SELECT gpt_train('m', 'SELECT body FROM review', '[1]');
+SELECT gpt_train('m', 'SELECT body FROM review', '"steps"');
+
+-- a name that does not exist
+SELECT gpt_train('m', 'SELECT body FROM review', '{"lerning_rate": 0.1}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"colour": "red"}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"Steps": 10}');
+
+-- a wrong type
+SELECT gpt_train('m', 'SELECT body FROM review', '{"steps": "10"}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"steps": 1.5}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"shuffle": 1}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"preset": true}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"minutes": [1]}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"minutes": {"steps": 1}}');
+
+-- a value out of range
+SELECT gpt_train('m', 'SELECT body FROM review', '{"dropout": 2}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"steps": 0}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"steps": 1e30}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"validation_fraction": -0.1}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"preset": "huge"}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"publish": ""}');
+
+-- options that do not go together
+SELECT gpt_train('m', 'SELECT body FROM review', '{"steps": 10, "minutes": 1}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"heads": 3, "channels": 32}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"tokenizer": "bytes", "vocabulary": 300}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"tokenizer": "chars", "normalize": "NFC"}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"learning_rate": 0.001, "min_learning_rate": 0.1}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"shuffle": false}');
+SELECT gpt_train('m', 'SELECT body, true AS is_validation FROM review', '{"validation_query": "SELECT body FROM review"}');
+
+-- a tokenizer that does not exist
+SELECT gpt_train('m', 'SELECT body FROM review', '{"tokenizer": "nobody''s"}');
+
+-- memory is checked before anything is taken
+SET gpt.max_memory = '64MB';
+SELECT gpt_train('m', 'SELECT body FROM review', '{"layers": 12, "heads": 12, "channels": 768, "context": 512, "steps": 1}');
+RESET gpt.max_memory;
+
+-- JSON null means the default: nothing is wrong with these options, so the next check fails
+SELECT gpt_train('m', 'SELECT nothing FROM review', '{"steps": null, "preset": null, "minutes": null}');
+SELECT gpt_train('m', 'SELECT nothing FROM review', NULL);
+
+SELECT count(*) AS jobs FROM gpt_jobs WHERE model = 'm';
+DROP TABLE review;

@@ -1,0 +1,57 @@
+-- a job that cannot succeed fails with the reason in its row, and leaves nothing
+
+CREATE TABLE speech (id int, body text);
+INSERT INTO speech SELECT i, 'speaker ' || i % 7 || ' says ' || repeat('word' || i % 13 || ' ', 3 + i % 5) FROM generate_series(1, 100) i;
+CREATE TABLE silence (body text);
+CREATE FUNCTION tiny(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMMUTABLE AS
+	$$ SELECT '{"layers": 1, "heads": 2, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}'::jsonb || further $$;
+CREATE PROCEDURE fails(query text, options jsonb DEFAULT tiny()) LANGUAGE plpgsql AS $$
+DECLARE
+	number bigint;
+BEGIN
+	number := gpt_train('failing', query, options);
+	COMMIT;
+	RAISE NOTICE '%: %', gpt_wait(number, '60 s'), (SELECT error FROM gpt_jobs WHERE job = number);
+	COMMIT;
+END $$;
+
+-- no documents
+CALL fails('SELECT body FROM silence');
+INSERT INTO silence VALUES (NULL), (''), (NULL);
+CALL fails('SELECT body FROM silence');
+CALL fails('SELECT body, true AS is_validation FROM speech');
+CALL fails('SELECT body FROM speech', tiny('{"validation_query": "SELECT body FROM silence"}'));
+
+-- a query that fails, that is too large, that writes
+CALL fails('SELECT (1 / (id - 50))::text AS body FROM speech');
+CREATE SEQUENCE counter;
+CALL fails('SELECT body || nextval(''counter'') AS body FROM speech');
+SET gpt.max_corpus_size = '1MB';
+CALL fails('SELECT repeat(body, 10000) AS body FROM speech');
+RESET gpt.max_corpus_size;
+SET gpt.read_timeout = '1s';
+CALL fails('SELECT body || pg_sleep(10)::text AS body FROM speech');
+RESET gpt.read_timeout;
+
+-- a vocabulary that the data cannot support
+CALL fails('SELECT body FROM speech', tiny('{"tokenizer": null, "vocabulary": 20000}'));
+
+-- numbers that overflow: the step is named
+CALL fails('SELECT body FROM speech', tiny('{"learning_rate": 1e12, "warmup_steps": 0, "grad_clip": 0, "validation_fraction": 0}'));
+
+-- a query that lets go of the job's locks
+CALL fails('SELECT body || pg_advisory_unlock_all()::text AS body FROM speech');
+
+-- memory, when only the corpus tells how much is needed
+SET gpt.max_memory = '64MB';
+CALL fails('SELECT repeat(body, 20) AS body FROM speech', tiny('{"context": null, "batch_size": 64}'));
+RESET gpt.max_memory;
+
+SELECT count(*) AS models FROM gpt_models WHERE model = 'failing';
+SELECT DISTINCT state, count(*) FROM gpt_jobs WHERE model = 'failing' GROUP BY state;
+SELECT count(*) AS token_files FROM pg_ls_dir('gpt', true, false) f WHERE f LIKE '%.tokens%';
+
+DROP PROCEDURE fails;
+DROP FUNCTION tiny;
+DROP SEQUENCE counter;
+DROP TABLE speech, silence;
