@@ -1,0 +1,52 @@
+-- memory: models are loaded within gpt.max_memory, those not used for long make room
+CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
+\set options '{"layers": 2, "heads": 2, "channels": 128, "context": 32, "tokenizer": "bytes", "steps": 1, "batch_size": 4}'
+SELECT gpt_train('one', 'SELECT body FROM line', :'options') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_train('two', 'SELECT body FROM line', :'options'::jsonb || '{"seed": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+CREATE VIEW loaded AS SELECT count(*) AS models FROM pg_backend_memory_contexts WHERE ident = 'gpt model';
+
+SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two;
+SELECT * FROM loaded;
+
+-- both do not fit at once: each is loaded again when it is needed
+\c
+SET gpt.max_memory = '5MB';
+SELECT gpt_score('one', 'x') > 0 AS one;
+SELECT gpt_score('two', 'x') > 0 AS two;
+SELECT * FROM loaded;
+SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two, gpt_score('one', 'x') = gpt_score('one', 'x') AS same;
+SELECT * FROM loaded;
+
+-- one does not fit: an error before anything is allocated, and the next call is as good as the first
+SET gpt.max_memory = '2MB';
+\set VERBOSITY sqlstate
+SELECT gpt_score('two', 'x');
+SELECT gpt_generate('two', 'x');
+\set VERBOSITY default
+SET gpt.max_memory = '100MB';
+SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two;
+RESET gpt.max_memory;
+
+-- nobody but a superuser raises it
+CREATE ROLE regress_gpt_small;
+SET ROLE regress_gpt_small;
+SET gpt.max_memory = '100GB';
+SET gpt.threads = 8;
+SET gpt.blas_library = '/tmp/mine.so';
+RESET ROLE;
+DROP ROLE regress_gpt_small;
+
+-- a library that is none
+SET gpt.blas_library = '/nonexistent/libblas.so';
+SELECT gpt_score('one', 'x');
+SET gpt.blas_library = 'none';
+SELECT gpt_version() ~ 'built-in' AS built_in, gpt_score('one', 'x') > 0 AS scored;
+RESET gpt.blas_library;
+SET gpt.nothing = 1;
+
+SELECT gpt_drop_model('one');
+SELECT gpt_drop_model('two');
+DROP VIEW loaded;
+DROP TABLE line;

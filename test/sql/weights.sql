@@ -1,0 +1,66 @@
+-- weights that were altered or are gone: always an error, never another text
+CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
+SELECT gpt_train('victim', 'SELECT body FROM line',
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT weights, size, lo_get(weights) AS good FROM gpt_models WHERE model = 'victim' \gset
+
+-- one byte of the data, of the header, of its size
+SELECT lo_put(:weights, :size - 1, '\x55');
+SELECT gpt_score('victim', 'x');
+SELECT lo_put(:weights, 0, :'good');
+SELECT gpt_score('victim', 'x') > 0 AS whole_again;
+\c
+SELECT lo_put(:weights, 300, '\x00');
+SELECT gpt_score('victim', 'x');
+SELECT lo_put(:weights, 0, :'good');
+SELECT lo_put(:weights, 7, '\x01');
+SELECT gpt_score('victim', 'x');
+SELECT lo_put(:weights, 0, :'good');
+SELECT lo_put(:weights, 0, '\xff');
+SELECT gpt_generate('victim', 'x');
+SELECT lo_put(:weights, 0, :'good');
+
+-- too long, too short
+SELECT lo_put(:weights, :size, '\x00');
+SELECT gpt_score('victim', 'x');
+BEGIN;
+SELECT lo_truncate64(lo_open(:weights, 131072), :size - 1);
+COMMIT;
+SELECT gpt_score('victim', 'x');
+BEGIN;
+SELECT lo_truncate64(lo_open(:weights, 131072), 100);
+COMMIT;
+SELECT gpt_score('victim', 'x');
+BEGIN;
+SELECT lo_truncate64(lo_open(:weights, 131072), 0);
+COMMIT;
+SELECT gpt_score('victim', 'x');
+
+-- an object of the same number that is another run's is not the model; without an object there is none
+SELECT lo_put(:weights, 0, replace(encode(:'good', 'escape'), (SELECT run_id::text FROM gpt_version WHERE model = 'victim'), gen_random_uuid()::text)::bytea);
+SELECT gpt_score('victim', 'x');
+SELECT count(*) FROM gpt_models WHERE model = 'victim';
+SELECT lo_unlink(:weights);
+SELECT gpt_score('victim', 'x');
+SELECT count(*) FROM gpt_models WHERE model = 'victim';
+
+-- its rows can be cleared away by a superuser
+SELECT gpt_drop_model('victim');
+SELECT count(*) FROM gpt_version WHERE model = 'victim';
+
+-- reading weights leaves nothing open, in whatever way the transaction goes on
+SELECT gpt_train('victim', 'SELECT body FROM line',
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+BEGIN;
+SELECT gpt_score('victim', 'x') > 0 AS scored;
+SAVEPOINT s;
+SELECT 1 / (gpt_score('victim', 'x') - gpt_score('victim', 'x'));
+ROLLBACK TO s;
+SELECT lo_from_bytea(0, '\x00') AS other \gset
+SELECT lo_put(:other, 0, '\x01');
+SELECT lo_unlink(:other);
+COMMIT;
+SELECT gpt_drop_model('victim');
+DROP TABLE line;
