@@ -1,551 +1,388 @@
 /*
  * src/tokenizer_json.c
  *
- * The text of a tokenizer.json goes in, the description of a tokenizer comes out.
- *
- *   1. the server parses the JSON;
- *   2. the parts around the model tell the kind, or name what the engine does not do;
- *   3. vocabulary and added tokens become tokens by id;
- *   4. merges become pairs of ids, found by name.
+ * tokenizer.json in, the description of a tokenizer out (tokenizer_json.h). Whatever in the file would change the
+ * ids of a text is either understood or refused by its name; nothing is skipped silently but what concerns
+ * special tokens spelt in a text, which are text here, and how long a text may be.
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
-#include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
-#include "utils/numeric.h"
+#include "utils/memutils.h"
 
+#include "json_tree.h"
 #include "tokenizer_json.h"
+#include "tokenizer_reader.h"
 
-/* Names of tokens as they stand in the file, for merges: open addressing, id + 1. */
-typedef struct Names
-{
-	uint32 mask;
-	int32 *slots;
-	const LmBytes *names; /* by id */
-} Names;
+#define MAX_NODES (6 * LM_MAX_VOCABULARY) /* a token, its merge as an array of two, and as much again */
 
-static LmTokenizerSpec *read_encoder(JsonbContainer *top);
-static void read_normalizer(LmTokenizerSpec *spec, JsonbContainer *top);
-static void read_pre_tokenizer(LmTokenizerSpec *spec, JsonbContainer *top);
-static void read_post_processor(JsonbContainer *top);
-static void read_model_type(LmTokenizerSpec *spec, JsonbContainer *model);
-static LmBytes *read_tokens(LmTokenizerSpec *spec, JsonbContainer *vocabulary, JsonbContainer *added);
-static void read_merges(LmTokenizerSpec *spec, JsonbContainer *merges, const LmBytes *names);
-static void find_special_ids(LmTokenizerSpec *spec);
-static void tell_bytes_from_bpe(LmTokenizerSpec *spec);
-
-/* ---- Values ---------------------------------------------------------------------------------------- */
-
-static void
-malformed(const char *what)
-{
-	ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("tokenizer is malformed: %s", what)));
-}
-
-static void
-not_supported(const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("tokenizer has %s, which is not supported", what),
-			 errhint("Supported are byte-level BPE as in GPT-2, and what gpt_train makes.")));
-}
-
-/* The value of a key, NULL where it is missing or null. */
-static JsonbValue *
-member(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = getKeyJsonValueFromContainer(object, key, (int) strlen(key), NULL);
-
-	return value == NULL || value->type == jbvNull ? NULL : value;
-}
-
-static JsonbContainer *
-container(JsonbContainer *object, const char *key, bool array)
-{
-	JsonbValue *value = member(object, key);
-
-	if (value == NULL)
-		return NULL;
-	if (value->type != jbvBinary || (array ? !JsonContainerIsArray(value->val.binary.data) : !JsonContainerIsObject(value->val.binary.data)))
-		malformed(psprintf("\"%s\" is no %s", key, array ? "array" : "object"));
-	return value->val.binary.data;
-}
-
-static bool
-is_string(JsonbContainer *object, const char *key, const char *wanted)
-{
-	JsonbValue *value = member(object, key);
-
-	return value != NULL && value->type == jbvString && value->val.string.len == (int) strlen(wanted) &&
-		   memcmp(value->val.string.val, wanted, value->val.string.len) == 0;
-}
-
-static bool
-flag(JsonbContainer *object, const char *key, bool missing)
-{
-	JsonbValue *value = member(object, key);
-
-	if (value == NULL)
-		return missing;
-	if (value->type != jbvBool)
-		malformed(psprintf("\"%s\" is neither true nor false", key));
-	return value->val.boolean;
-}
-
-static int32
-id_of(const JsonbValue *value)
-{
-	bool failed = true;
-	int32 id = -1;
-
-	if (value != NULL && value->type == jbvNumeric)
-		id = numeric_int4_opt_error(value->val.numeric, &failed);
-	if (failed || id < 0)
-		malformed("an id is no integer from 0 on");
-	if (id >= LM_MAX_VOCABULARY)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("tokenizer has id %d, the limit is %d", id, LM_MAX_VOCABULARY - 1)));
-	return id;
-}
-
-static LmBytes
-copy_string(const JsonbValue *value)
-{
-	LmBytes bytes = {pnstrdup(value->val.string.val, value->val.string.len), value->val.string.len};
-
-	return bytes;
-}
-
-/* ---- The file -------------------------------------------------------------------------------------- */
+static void read_file(GptTokenizerReader *reader, const GptJson *root);
+static void read_pair(GptTokenizerReader *reader, const GptJson *root);
+static const char *model_type(const GptJson *model);
+static void read_bpe(GptTokenizerReader *reader, const GptJson *root, const GptJson *model);
+static void read_characters(GptTokenizerReader *reader, const GptJson *root, const GptJson *model);
+static void check_bpe_options(const GptJson *model);
+static void read_normalizer(GptTokenizerReader *reader, const GptJson *normalizer);
+static void read_pre_tokenizer(GptTokenizerReader *reader, const GptJson *pre_tokenizer);
+static bool read_byte_level(const GptJson *byte_level);
+static const char *read_split(const GptJson *split);
+static void check_decoder(const GptJson *decoder, const char *wanted);
+static void read_post_processor(GptTokenizerReader *reader, const GptJson *processor);
+static void read_template(GptTokenizerReader *reader, const GptJson *template);
+static int32_t template_token(GptTokenizerReader *reader, const GptJson *template, const GptJson *piece);
+static void recognise_bytes(GptTokenizerReader *reader);
+static const char *type_of(const GptJson *node);
 
 LmTokenizerSpec *
 gpt_tokenizer_from_json(const char *json, size_t size)
 {
-	LmTokenizerSpec *spec;
-	JsonbContainer *top, *model, *vocabulary, *merges;
-	LmBytes *names;
-	Jsonb *parsed;
+	GptTokenizerReader reader = {palloc0(sizeof(LmTokenizerSpec)), CurrentMemoryContext};
+	MemoryContext scratch;
+	GptJson *root;
 
-	if (size > GPT_TOKENIZER_JSON_MAX)
+	if (size > GPT_MAX_TOKENIZER_SIZE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("tokenizer has %zu MB, the limit is %d MB", size >> 20, GPT_TOKENIZER_JSON_MAX >> 20)));
-	parsed = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json, size))));
-	top = &parsed->root;
-	if (!JsonContainerIsObject(top))
-		malformed("it is no JSON object");
-	if (member(top, "encoder") != NULL)
-		return read_encoder(top);
-	model = container(top, "model", false);
-	if (model == NULL)
-		malformed("it has no \"model\"");
-	vocabulary = container(model, "vocab", false);
-	if (vocabulary == NULL)
-		malformed("its model has no \"vocab\"");
-
-	spec = palloc0(sizeof(LmTokenizerSpec));
-	read_model_type(spec, model);
-	read_normalizer(spec, top);
-	read_pre_tokenizer(spec, top);
-	read_post_processor(top);
-	names = read_tokens(spec, vocabulary, container(top, "added_tokens", true));
-	merges = spec->kind == LM_TOKENIZER_CHARS ? NULL : container(model, "merges", true);
-	if (merges != NULL)
-		read_merges(spec, merges, names);
-	tell_bytes_from_bpe(spec);
-	find_special_ids(spec);
-	return spec;
+						errmsg("tokenizer has %zu bytes, the limit is %d MB", size,
+							   GPT_MAX_TOKENIZER_SIZE / (1024 * 1024))));
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer.json", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(scratch);
+	root = gpt_json_parse(json, size, MAX_NODES, "tokenizer");
+	reader.spec->end_of_text = reader.spec->beginning = reader.spec->unknown = -1;
+	if (root->type != GPT_JSON_OBJECT)
+		gpt_reader_malformed("It is not a JSON object.");
+	if (gpt_json_field(root, "encoder"))
+		read_pair(&reader, root);
+	else
+		read_file(&reader, root);
+	MemoryContextSwitchTo(reader.context);
+	MemoryContextDelete(scratch);
+	return reader.spec;
 }
 
 static void
-read_model_type(LmTokenizerSpec *spec, JsonbContainer *model)
+read_file(GptTokenizerReader *reader, const GptJson *root)
+{
+	const GptJson *model = gpt_json_field(root, "model");
+	const char *type = model_type(model);
+
+	read_normalizer(reader, gpt_json_field(root, "normalizer"));
+	if (strcmp(type, "BPE") == 0)
+		read_bpe(reader, root, model);
+	else if (strcmp(type, "WordLevel") == 0)
+		read_characters(reader, root, model);
+	else
+		gpt_reader_unsupported("model \"%s\"", type);
+	reader->spec->end_of_text = gpt_tokenizer_end_by_name(reader->spec);
+	read_post_processor(reader, gpt_json_field(root, "post_processor"));
+}
+
+/* The two files of GPT-2 as published: encoder.json, and vocab.bpe as text. */
+static void
+read_pair(GptTokenizerReader *reader, const GptJson *root)
+{
+	const GptJson *encoder = gpt_json_field(root, "encoder");
+	const char *merges = gpt_json_string(gpt_json_field(root, "merges"));
+	LmTokenizerSpec *spec = reader->spec;
+
+	if (encoder->type != GPT_JSON_OBJECT || !merges)
+		gpt_reader_malformed("Beside the object \"encoder\" it must have the text of vocab.bpe as a string \"merges\".");
+	for (const GptJson *field = root->first; field; field = field->next)
+		if (strcmp(field->name, "encoder") != 0 && strcmp(field->name, "merges") != 0)
+			gpt_reader_malformed("It has a field \"%s\" beside \"encoder\" and \"merges\".", field->name);
+	spec->kind = LM_TOKENIZER_BPE;
+	gpt_reader_allocate(reader, encoder, NULL);
+	for (const GptJson *token = encoder->first; token; token = token->next)
+		if (strcmp(token->name, LM_END_OF_TEXT) == 0)
+			gpt_reader_set_token(reader, gpt_reader_token_id(token, token->name), token->name,
+								 (LmBytes){LM_END_OF_TEXT, strlen(LM_END_OF_TEXT)}, true);
+	gpt_reader_vocabulary(reader, encoder, true);
+	gpt_reader_index(reader);
+	gpt_reader_merges_text(reader, merges);
+	spec->end_of_text = gpt_tokenizer_end_by_name(spec);
+}
+
+/* Early files of BPE do not name the type. */
+static const char *
+model_type(const GptJson *model)
+{
+	if (!model || model->type != GPT_JSON_OBJECT)
+		gpt_reader_malformed("It has no object \"model\".");
+	if (!gpt_json_field(model, "type") && gpt_json_field(model, "merges"))
+		return "BPE";
+	return type_of(model);
+}
+
+/* ------------------------------------------------------------ kinds */
+
+static void
+read_bpe(GptTokenizerReader *reader, const GptJson *root, const GptJson *model)
+{
+	const GptJson *vocabulary = gpt_json_field(model, "vocab");
+	const GptJson *added = gpt_json_field(root, "added_tokens");
+
+	reader->spec->kind = LM_TOKENIZER_BPE;
+	check_bpe_options(model);
+	read_pre_tokenizer(reader, gpt_json_field(root, "pre_tokenizer"));
+	check_decoder(gpt_json_field(root, "decoder"), "ByteLevel");
+	gpt_reader_allocate(reader, vocabulary, added);
+	gpt_reader_added_tokens(reader, added);
+	gpt_reader_vocabulary(reader, vocabulary, true);
+	gpt_reader_index(reader);
+	gpt_reader_merges(reader, gpt_json_field(model, "merges"));
+	recognise_bytes(reader);
+}
+
+static void
+check_bpe_options(const GptJson *model)
 {
 	static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+	static const char *const switches[] = {"byte_fallback", "ignore_merges"};
+	const GptJson *dropout = gpt_json_field(model, "dropout");
 
-	if (is_string(model, "type", "WordLevel"))
+	for (int i = 0; i < lengthof(switches); i++)
 	{
-		spec->kind = LM_TOKENIZER_CHARS;
-		if (!is_string(model, "unk_token", LM_UNKNOWN))
-			not_supported("a model of words");
-		return;
-	}
+		const GptJson *value = gpt_json_field(model, switches[i]);
 
-	/* Files of 2020 and before have no type; merges then tell BPE. */
-	if (member(model, "type") != NULL ? !is_string(model, "type", "BPE") : member(model, "merges") == NULL)
-		not_supported("a model other than BPE");
-	spec->kind = LM_TOKENIZER_BPE;
-	if (member(model, "dropout") != NULL)
-		not_supported("dropout of merges");
-	if (member(model, "unk_token") != NULL && flag(model, "byte_fallback", false))
-		not_supported("byte fallback (SentencePiece)");
-	if (flag(model, "byte_fallback", false))
-		not_supported("byte fallback");
-	if (flag(model, "ignore_merges", false))
-		not_supported("\"ignore_merges\"");
+		if (value && value->type != GPT_JSON_FALSE)
+			gpt_reader_unsupported("%s", switches[i]);
+	}
 	for (int i = 0; i < lengthof(affixes); i++)
 	{
-		if (member(model, affixes[i]) != NULL && !is_string(model, affixes[i], ""))
-			not_supported(psprintf("\"%s\"", affixes[i]));
+		const GptJson *value = gpt_json_field(model, affixes[i]);
+
+		if (value && (value->type != GPT_JSON_STRING || value->text[0] != '\0'))
+			gpt_reader_unsupported("%s", affixes[i]);
 	}
+	if (dropout && (dropout->type != GPT_JSON_NUMBER || atof(dropout->text) != 0))
+		gpt_reader_unsupported("dropout");
 }
 
 static void
-read_normalizer(LmTokenizerSpec *spec, JsonbContainer *top)
+read_characters(GptTokenizerReader *reader, const GptJson *root, const GptJson *model)
 {
-	JsonbContainer *normalizer = container(top, "normalizer", false);
+	const GptJson *vocabulary = gpt_json_field(model, "vocab");
+	const GptJson *added = gpt_json_field(root, "added_tokens");
+	const GptJson *split = gpt_json_field(root, "pre_tokenizer");
 
-	if (normalizer == NULL)
+	reader->spec->kind = LM_TOKENIZER_CHARS;
+	if (!split || strcmp(type_of(split), "Split") != 0 || strcmp(read_split(split), GPT_PATTERN_CHARACTER) != 0)
+		gpt_reader_unsupported("model \"WordLevel\" of other words than single characters");
+	check_decoder(gpt_json_field(root, "decoder"), "Fuse");
+	reader->unknown = gpt_json_string(gpt_json_field(model, "unk_token"));
+	gpt_reader_allocate(reader, vocabulary, added);
+	gpt_reader_added_tokens(reader, added);
+	gpt_reader_vocabulary(reader, vocabulary, false);
+	gpt_reader_index(reader);
+}
+
+/* A vocabulary of nothing but bytes in their order is the tokenizer of bytes. */
+static void
+recognise_bytes(GptTokenizerReader *reader)
+{
+	LmTokenizerSpec *spec = reader->spec;
+
+	if (spec->n_merges > 0 || spec->normalize_nfc || spec->n_tokens < 256 || !spec->pattern ||
+		strcmp(spec->pattern, GPT_PATTERN_WHOLE) != 0)
 		return;
-	if (!is_string(normalizer, "type", "NFC"))
-		not_supported("a normalizer other than NFC");
-	spec->normalize_nfc = true;
-}
-
-static bool
-read_byte_level(JsonbContainer *step)
-{
-	if (!is_string(step, "type", "ByteLevel"))
-		not_supported("a pre-tokenizer other than ByteLevel");
-	if (flag(step, "add_prefix_space", true))
-		not_supported("\"add_prefix_space\"");
-	return flag(step, "use_regex", true);
-}
-
-static char *
-read_split(JsonbContainer *step)
-{
-	JsonbContainer *pattern = container(step, "pattern", false);
-	JsonbValue *expression = pattern ? member(pattern, "Regex") : NULL;
-
-	if (!is_string(step, "type", "Split") || expression == NULL || expression->type != jbvString)
-		not_supported("a pre-tokenizer other than ByteLevel and a split by a regular expression");
-	if (!is_string(step, "behavior", "Isolated") || flag(step, "invert", false))
-		not_supported("a split that does not isolate");
-	return (char *) copy_string(expression).data;
-}
-
-static void
-read_pre_tokenizer(LmTokenizerSpec *spec, JsonbContainer *top)
-{
-	JsonbContainer *step = container(top, "pre_tokenizer", false);
-	JsonbContainer *steps;
-	JsonbValue *first, *second;
-
-	if (step == NULL)
-		not_supported("no pre-tokenizer");
-	if (spec->kind == LM_TOKENIZER_CHARS)
-	{
-		if (strcmp(read_split(step), "[\\s\\S]") != 0)
-			not_supported("a model of words");
-		return;
-	}
-	if (!is_string(step, "type", "Sequence"))
-	{
-		/* Without the expression the text is one piece: only without merges does the engine do that. */
-		if (!read_byte_level(step))
-			spec->kind = LM_TOKENIZER_BYTES;
-		return;
-	}
-	steps = container(step, "pretokenizers", true);
-	if (steps == NULL || JsonContainerSize(steps) != 2)
-		not_supported("a sequence of pre-tokenizers other than a split and ByteLevel");
-	first = getIthJsonbValueFromContainer(steps, 0);
-	second = getIthJsonbValueFromContainer(steps, 1);
-	if (first->type != jbvBinary || second->type != jbvBinary)
-		malformed("a pre-tokenizer is no object");
-	spec->pattern = read_split(first->val.binary.data);
-	if (read_byte_level(second->val.binary.data))
-		not_supported("two splits");
-}
-
-static void
-read_post_processor(JsonbContainer *top)
-{
-	JsonbContainer *processor = container(top, "post_processor", false);
-
-	if (processor != NULL && !is_string(processor, "type", "ByteLevel") && !is_string(processor, "type", "TemplateProcessing"))
-		not_supported("a post-processor other than ByteLevel and TemplateProcessing");
-}
-
-/* OpenAI's pair of files. */
-static LmTokenizerSpec *
-read_encoder(JsonbContainer *top)
-{
-	LmTokenizerSpec *spec = palloc0(sizeof(LmTokenizerSpec));
-	JsonbContainer *vocabulary = container(top, "encoder", false);
-	JsonbValue *text = member(top, "merges");
-	JsonbParseState *state = NULL;
-	JsonbValue *array;
-	char *line, *rest;
-	LmBytes *names;
-
-	if (text == NULL || text->type != jbvString)
-		malformed("\"merges\" beside \"encoder\" is no text");
-	spec->kind = LM_TOKENIZER_BPE;
-	names = read_tokens(spec, vocabulary, NULL);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	rest = (char *) copy_string(text).data;
-	while ((line = strsep(&rest, "\n")) != NULL)
-	{
-		JsonbValue value = {.type = jbvString, .val.string = {(int) strlen(line), line}};
-
-		if (line[0] != '\0' && strncmp(line, "#version", 8) != 0)
-			pushJsonbValue(&state, WJB_ELEM, &value);
-	}
-	array = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	read_merges(spec, &JsonbValueToJsonb(array)->root, names);
-	find_special_ids(spec);
-	return spec;
-}
-
-/* ---- Tokens ---------------------------------------------------------------------------------------- */
-
-/* From letters to bytes, in place of a copy; false where a code point is no letter. */
-static bool
-decode_letters(LmBytes *bytes, LmBytes letters)
-{
-	char *out = palloc(letters.size + 1);
-	size_t size = 0;
-
-	for (size_t i = 0; i < letters.size; i += pg_utf_mblen((const unsigned char *) letters.data + i))
-	{
-		int byte = gpt_letter_to_byte((int) utf8_to_unicode((const unsigned char *) letters.data + i));
-
-		if (byte < 0)
-			return false;
-		out[size++] = (char) byte;
-	}
-	*bytes = (LmBytes){out, size};
-	return true;
-}
-
-static int
-count_ids(JsonbContainer *vocabulary, JsonbContainer *added)
-{
-	int64 n = (int64) JsonContainerSize(vocabulary) + (added ? (int64) JsonContainerSize(added) : 0);
-
-	return (int) Min(n, LM_MAX_VOCABULARY);
-}
-
-static void
-place_token(LmTokenizerSpec *spec, LmBytes *names, int n, int32 id, LmBytes name)
-{
-	if (id >= n)
-		malformed(psprintf("id %d is beyond the number of tokens", id));
-	if (names[id].data != NULL && (names[id].size != name.size || memcmp(names[id].data, name.data, name.size) != 0))
-		malformed(psprintf("id %d is given twice", id));
-	names[id] = name;
-	spec->n_tokens = Max(spec->n_tokens, id + 1);
-}
-
-static void
-read_vocabulary(LmTokenizerSpec *spec, LmBytes *names, int n, JsonbContainer *vocabulary)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(vocabulary);
-	JsonbIteratorToken token;
-	JsonbValue value;
-	LmBytes name = {NULL, 0};
-
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (token == WJB_KEY)
-			name = copy_string(&value);
-		else if (token == WJB_VALUE)
-			place_token(spec, names, n, id_of(&value), name);
-	}
-}
-
-static void
-read_added(LmTokenizerSpec *spec, LmBytes *names, int n, JsonbContainer *added)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(added);
-	JsonbIteratorToken token;
-	JsonbValue value;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		JsonbValue *content;
-		int32 id;
-
-		if (token != WJB_ELEM)
-			continue;
-		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
-			malformed("an added token is no object");
-		content = member(value.val.binary.data, "content");
-		if (content == NULL || content->type != jbvString)
-			malformed("an added token has no \"content\"");
-		if (!flag(value.val.binary.data, "special", false))
-			not_supported("an added token that is not special");
-		id = id_of(member(value.val.binary.data, "id"));
-		place_token(spec, names, n, id, copy_string(content));
-		spec->special[id] = true;
-	}
-}
-
-/* Fills tokens and special; returns the names by id, as they stand in the file. */
-static LmBytes *
-read_tokens(LmTokenizerSpec *spec, JsonbContainer *vocabulary, JsonbContainer *added)
-{
-	int n = count_ids(vocabulary, added);
-	LmBytes *names = palloc0((n + 1) * sizeof(LmBytes));
-
-	spec->special = palloc0((n + 1) * sizeof(bool));
-	spec->tokens = palloc0((n + 1) * sizeof(LmBytes));
-	read_vocabulary(spec, names, n, vocabulary);
-	if (added != NULL)
-		read_added(spec, names, n, added);
 	for (int id = 0; id < spec->n_tokens; id++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (names[id].data == NULL)
-			malformed(psprintf("id %d has no token", id));
-		if (strncmp(names[id].data, LM_END_OF_TEXT, names[id].size + 1) == 0)
-			spec->special[id] = true;
-		if (spec->special[id] || spec->kind == LM_TOKENIZER_CHARS)
-			spec->tokens[id] = names[id];
-		else if (!decode_letters(&spec->tokens[id], names[id]))
-			not_supported("tokens that are not in the alphabet of ByteLevel");
+		if (id >= 256 && !spec->special[id])
+			return;
+		if (id < 256 && (spec->special[id] || spec->tokens[id].size != 1 ||
+						 (unsigned char) spec->tokens[id].data[0] != id))
+			return;
 	}
-	return names;
+	spec->kind = LM_TOKENIZER_BYTES;
+	spec->pattern = NULL;
 }
 
-static void
-find_special_ids(LmTokenizerSpec *spec)
-{
-	spec->end_of_text = spec->beginning = spec->unknown = -1;
-	for (int id = 0; id < spec->n_tokens; id++)
-	{
-		const char *name = spec->tokens[id].data;
-
-		if (!spec->special[id])
-			continue;
-		if (strcmp(name, LM_END_OF_TEXT) == 0 || (spec->end_of_text < 0 && strcmp(name, "<|end_of_text|>") == 0))
-			spec->end_of_text = id;
-		else if (strcmp(name, "<|begin_of_text|>") == 0)
-			spec->beginning = id;
-		else if (spec->kind == LM_TOKENIZER_CHARS && strcmp(name, LM_UNKNOWN) == 0)
-			spec->unknown = id;
-	}
-}
+/* ------------------------------------------------------------ the steps around the model */
 
 static void
-tell_bytes_from_bpe(LmTokenizerSpec *spec)
+read_normalizer(GptTokenizerReader *reader, const GptJson *normalizer)
 {
-	if (spec->kind != LM_TOKENIZER_BYTES)
+	const char *type;
+
+	if (!normalizer)
 		return;
-	if (spec->n_merges > 0 || spec->n_tokens < 256)
-		not_supported("byte-level BPE without a split");
-	for (int id = 0; id < 256; id++)
+	type = type_of(normalizer);
+	if (strcmp(type, "Sequence") == 0)
 	{
-		if (spec->special[id] || spec->tokens[id].size != 1 || (unsigned char) spec->tokens[id].data[0] != id)
-			not_supported("bytes in another order than their values");
+		const GptJson *list = gpt_json_field(normalizer, "normalizers");
+
+		for (const GptJson *step = list ? list->first : NULL; step; step = step->next)
+			read_normalizer(reader, step);
 	}
-}
-
-/* ---- Merges ---------------------------------------------------------------------------------------- */
-
-static uint32
-hash_name(LmBytes name)
-{
-	return hash_bytes((const unsigned char *) name.data, (int) name.size);
-}
-
-static void
-index_names(Names *index, const LmTokenizerSpec *spec, const LmBytes *names)
-{
-	index->mask = 1023;
-	while (index->mask < 2 * (uint32) spec->n_tokens)
-		index->mask = 2 * index->mask + 1;
-	index->slots = palloc0((index->mask + 1) * sizeof(int32));
-	index->names = names;
-	for (int id = 0; id < spec->n_tokens; id++)
-	{
-		uint32 slot = hash_name(names[id]) & index->mask;
-
-		while (index->slots[slot] != 0)
-			slot = (slot + 1) & index->mask;
-		index->slots[slot] = id + 1;
-	}
-}
-
-static int32
-find_name(const Names *index, LmBytes name)
-{
-	uint32 slot = hash_name(name) & index->mask;
-
-	for (; index->slots[slot] != 0; slot = (slot + 1) & index->mask)
-	{
-		const LmBytes *other = &index->names[index->slots[slot] - 1];
-
-		if (other->size == name.size && memcmp(other->data, name.data, name.size) == 0)
-			return index->slots[slot] - 1;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("tokenizer is malformed: a merge speaks of \"%s\", which is no token", pnstrdup(name.data, Min(name.size, 100)))));
-}
-
-/* "left right", or ["left", "right"] */
-static void
-parts_of_merge(LmBytes *left, LmBytes *right, const JsonbValue *value)
-{
-	if (value->type == jbvString)
-	{
-		const char *space = memchr(value->val.string.val, ' ', value->val.string.len);
-
-		if (space == NULL)
-			malformed("a merge has no space");
-		*left = (LmBytes){value->val.string.val, space - value->val.string.val};
-		*right = (LmBytes){space + 1, value->val.string.len - left->size - 1};
-	}
-	else if (value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) && JsonContainerSize(value->val.binary.data) == 2)
-	{
-		JsonbValue *first = getIthJsonbValueFromContainer(value->val.binary.data, 0);
-		JsonbValue *second = getIthJsonbValueFromContainer(value->val.binary.data, 1);
-
-		if (first->type != jbvString || second->type != jbvString)
-			malformed("a merge is no pair of texts");
-		*left = copy_string(first);
-		*right = copy_string(second);
-	}
+	else if (strcmp(type, "NFC") == 0)
+		reader->spec->normalize_nfc = true;
 	else
-		malformed("a merge is neither a text nor a pair");
+		gpt_reader_unsupported("normalizer \"%s\"", type);
+}
+
+/* ByteLevel, alone or in a Sequence behind one Split. */
+static void
+read_pre_tokenizer(GptTokenizerReader *reader, const GptJson *pre_tokenizer)
+{
+	const GptJson *list, *byte_level = pre_tokenizer;
+	const char *pattern = NULL;
+
+	if (!pre_tokenizer)
+		gpt_reader_unsupported("a BPE model without the pre_tokenizer \"ByteLevel\"");
+	if (strcmp(type_of(pre_tokenizer), "Sequence") == 0)
+	{
+		list = gpt_json_field(pre_tokenizer, "pretokenizers");
+		byte_level = list ? list->first : NULL;
+		if (byte_level && strcmp(type_of(byte_level), "Split") == 0)
+		{
+			pattern = read_split(byte_level);
+			byte_level = byte_level->next;
+		}
+		if (!byte_level)
+			gpt_reader_unsupported("a BPE model without the pre_tokenizer \"ByteLevel\"");
+		if (byte_level->next)
+			gpt_reader_unsupported("pre_tokenizer \"Sequence\" of \"%s\" and \"%s\"", type_of(byte_level),
+								   type_of(byte_level->next));
+	}
+	if (read_byte_level(byte_level))
+	{
+		if (pattern)
+			gpt_reader_unsupported("pre_tokenizer \"ByteLevel\" with use_regex behind a \"Split\"");
+		return;
+	}
+	if (!pattern)
+		pattern = GPT_PATTERN_WHOLE;
+	if (strcmp(pattern, lm_gpt2_pattern) != 0)
+		reader->spec->pattern = MemoryContextStrdup(reader->context, pattern);
+}
+
+/* Whether it splits by GPT-2's pattern. */
+static bool
+read_byte_level(const GptJson *byte_level)
+{
+	const GptJson *prefix, *regex;
+
+	if (strcmp(type_of(byte_level), "ByteLevel") != 0)
+		gpt_reader_unsupported("pre_tokenizer \"%s\"", type_of(byte_level));
+	prefix = gpt_json_field(byte_level, "add_prefix_space");
+	regex = gpt_json_field(byte_level, "use_regex");
+	if (!prefix || prefix->type != GPT_JSON_FALSE)
+		gpt_reader_unsupported("add_prefix_space");
+	return !regex || regex->type == GPT_JSON_TRUE;
+}
+
+static const char *
+read_split(const GptJson *split)
+{
+	const char *pattern = gpt_json_string(gpt_json_field(gpt_json_field(split, "pattern"), "Regex"));
+	const char *behavior = gpt_json_string(gpt_json_field(split, "behavior"));
+	const GptJson *invert = gpt_json_field(split, "invert");
+
+	if (!pattern)
+		gpt_reader_unsupported("pre_tokenizer \"Split\" by other than a regular expression");
+	if (!behavior || strcmp(behavior, "Isolated") != 0 || (invert && invert->type != GPT_JSON_FALSE))
+		gpt_reader_unsupported("pre_tokenizer \"Split\" with the behavior \"%s\"%s", behavior ? behavior : "",
+							   invert && invert->type != GPT_JSON_FALSE ? ", inverted" : "");
+	return pattern;
 }
 
 static void
-read_merges(LmTokenizerSpec *spec, JsonbContainer *merges, const LmBytes *names)
+check_decoder(const GptJson *decoder, const char *wanted)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(merges);
-	JsonbIteratorToken token;
-	JsonbValue value;
-	StringInfoData joined;
-	Names index;
+	if (decoder && strcmp(type_of(decoder), wanted) != 0)
+		gpt_reader_unsupported("decoder \"%s\" of this model", type_of(decoder));
+}
 
-	index_names(&index, spec, names);
-	initStringInfo(&joined);
-	spec->merges = MemoryContextAllocHuge(CurrentMemoryContext, (JsonContainerSize(merges) + 1) * sizeof(LmMerge));
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+static void
+read_post_processor(GptTokenizerReader *reader, const GptJson *processor)
+{
+	const char *type;
+
+	if (!processor)
+		return;
+	type = type_of(processor);
+	if (strcmp(type, "Sequence") == 0)
 	{
-		LmMerge *merge = &spec->merges[spec->n_merges];
-		LmBytes left, right;
+		const GptJson *list = gpt_json_field(processor, "processors");
 
-		CHECK_FOR_INTERRUPTS();
-		if (token != WJB_ELEM)
-			continue;
-		parts_of_merge(&left, &right, &value);
-		resetStringInfo(&joined);
-		appendBinaryStringInfo(&joined, left.data, (int) left.size);
-		appendBinaryStringInfo(&joined, right.data, (int) right.size);
-		merge->left = find_name(&index, left);
-		merge->right = find_name(&index, right);
-		merge->result = find_name(&index, (LmBytes){joined.data, joined.len});
-		spec->n_merges++;
+		for (const GptJson *step = list ? list->first : NULL; step; step = step->next)
+			read_post_processor(reader, step);
 	}
+	else if (strcmp(type, "TemplateProcessing") == 0)
+		read_template(reader, processor);
+	else if (strcmp(type, "ByteLevel") != 0)
+		gpt_reader_unsupported("post_processor \"%s\"", type);
+}
+
+/* [beginning] text [end], for a single text. */
+static void
+read_template(GptTokenizerReader *reader, const GptJson *template)
+{
+	const GptJson *single = gpt_json_field(template, "single");
+	bool in_front = true;
+	int n_front = 0, n_behind = 0;
+
+	if (!single || single->type != GPT_JSON_ARRAY)
+		gpt_reader_malformed("Its post_processor \"TemplateProcessing\" has no array \"single\".");
+	for (const GptJson *piece = single->first; piece; piece = piece->next)
+	{
+		if (gpt_json_field(piece, "Sequence"))
+		{
+			if (!in_front)
+				gpt_reader_unsupported("post_processor \"TemplateProcessing\" that repeats the text");
+			in_front = false;
+		}
+		else if (in_front)
+		{
+			reader->spec->beginning = template_token(reader, template, piece);
+			n_front++;
+		}
+		else
+		{
+			reader->spec->end_of_text = template_token(reader, template, piece);
+			n_behind++;
+		}
+	}
+	if (in_front || n_front > 1 || n_behind > 1)
+		gpt_reader_unsupported("post_processor \"TemplateProcessing\" with more than one token on a side of the text");
+}
+
+static int32_t
+template_token(GptTokenizerReader *reader, const GptJson *template, const GptJson *piece)
+{
+	const char *name = gpt_json_string(gpt_json_field(gpt_json_field(piece, "SpecialToken"), "id"));
+	const GptJson *entry, *ids;
+	int id;
+
+	if (!name)
+		gpt_reader_malformed("A piece of its post_processor \"TemplateProcessing\" is neither a text nor a special token.");
+	entry = gpt_json_field(gpt_json_field(template, "special_tokens"), name);
+	ids = gpt_json_field(entry, "ids");
+	id = ids && ids->count == 1 ? gpt_json_integer(ids->first, reader->spec->n_tokens - 1) : -1;
+	if (id < 0 || !reader->spec->special[id])
+		gpt_reader_malformed("The token \"%s\" of its post_processor \"TemplateProcessing\" is not one special token.", name);
+	return id;
+}
+
+int32_t
+gpt_tokenizer_end_by_name(const LmTokenizerSpec *spec)
+{
+	/* GPT-2 and its kin; Llama 3; Llama, Mistral; Gemma; WordLevel of tutorials */
+	static const char *const names[] = {LM_END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "[EOS]"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		for (int id = 0; id < spec->n_tokens; id++)
+			if (spec->special[id] && spec->tokens[id].size == strlen(names[i]) &&
+				memcmp(spec->tokens[id].data, names[i], spec->tokens[id].size) == 0)
+				return id;
+	return -1;
+}
+
+static const char *
+type_of(const GptJson *node)
+{
+	const char *type = gpt_json_string(gpt_json_field(node, "type"));
+
+	if (!type)
+		gpt_reader_malformed("An object that must have a \"type\" has none.");
+	return type;
 }
