@@ -233,6 +233,21 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 	FROM @extschema@.gpt_version v
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
+COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
+COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'numbers that were trained';
+COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'tokens that the model can look back on';
+COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, where it has one';
+COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
+COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
+COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
@@ -240,6 +255,20 @@ CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	FROM @extschema@.gpt_versions v
 		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
 COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
+COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
+COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'numbers that were trained';
+COMMENT ON COLUMN @extschema@.gpt_models.context IS 'tokens that the model can look back on';
+COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'name of its tokenizer, where it has one';
+COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
+COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
 
 CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(n.owner) AS owner, t.kind, t.vocabulary, t.size,
@@ -248,6 +277,14 @@ CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
 	WHERE @extschema@.gpt_can_use(t.object);
 COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the named tokenizers that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that bound the name';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes or chars';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'tokens';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'bytes of the description';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.sha256 IS 'hash of the description';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object of the description, a tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.created_at IS 'when it was stored';
 
 CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(j.owner) AS owner,
@@ -257,6 +294,26 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
+COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model that it makes';
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train';
+COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, failed or cancelled';
+COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
+COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
+COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned';
+COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows with a text that were read';
+COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'bytes of text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.corpus_tokens IS 'tokens of the corpus';
+COMMENT ON COLUMN @extschema@.gpt_jobs.tries IS 'how often a worker began';
+COMMENT ON COLUMN @extschema@.gpt_jobs.error IS 'why it failed';
+COMMENT ON COLUMN @extschema@.gpt_jobs.created_at IS 'when it was submitted';
+COMMENT ON COLUMN @extschema@.gpt_jobs.started_at IS 'when a worker first began';
+COMMENT ON COLUMN @extschema@.gpt_jobs.finished_at IS 'when it ended';
+COMMENT ON COLUMN @extschema@.gpt_jobs.note IS 'what else is to be known of it';
+COMMENT ON COLUMN @extschema@.gpt_jobs.query IS 'query of the rows';
+COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as they were given';
+COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'what its result rests on: options as chosen, processor, kernels';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
@@ -264,6 +321,17 @@ CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	FROM @extschema@.gpt_progress p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
 	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process that runs it';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model that it makes';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'what it is doing';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.tokens_per_second IS 'speed';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate of the time that remains';
 
 CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
@@ -271,6 +339,15 @@ CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
 	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL on rows without';
+COMMENT ON COLUMN @extschema@.gpt_train_log.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_train_log.step IS 'step';
+COMMENT ON COLUMN @extschema@.gpt_train_log.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_train_log.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_train_log.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_train_log.learning_rate IS 'learning rate of the step';
+COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient before clipping';
+COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'speed';
+COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
 
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
 	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;
