@@ -24,6 +24,7 @@ typedef struct GptVersion
 	uint8 tokenizer[GPT_SHA256_SIZE];
 	pg_uuid_t run_id;
 	LmConfig config;
+	bool altered; /* the object does not bear the run's id any more */
 } GptVersion;
 
 /* Error unless name is 1 to 63 bytes without '@' and control characters. */
@@ -35,7 +36,10 @@ extern void gpt_catalog_check_name(const char *name);
  */
 extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
 
-/* Error unless the current role may use (SELECT) the object of the version. */
+/*
+ * Error unless the current role may use (SELECT) the object of the version; and when it is altered beyond
+ * recognition, for then it may be a stranger's, whose privilege opens nothing that a cache still holds.
+ */
 extern void gpt_catalog_check_use(const GptVersion *version);
 
 /* Whether the model has a version whose object exists. */

@@ -29,6 +29,7 @@
 #include "model_config.h"
 #include "tokenizer_json.h"
 #include "weights.h"
+#include "weights_header.h"
 
 #define MAX_NAME_SIZE 63
 
@@ -118,8 +119,14 @@ gpt_catalog_version(const char *reference, bool missing_ok)
 		if (number > 0)
 			version = find_version(model, number);
 	}
-	if (version != NULL && gpt_weights_belonging(version->weights, &version->run_id) != GPT_WEIGHTS_GONE)
-		return version;
+	if (version != NULL)
+	{
+		GptBelonging belonging = gpt_weights_belonging(version->weights, &version->run_id);
+
+		version->altered = belonging == GPT_WEIGHTS_ALTERED;
+		if (belonging != GPT_WEIGHTS_GONE)
+			return version;
+	}
 	if (!missing_ok)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", reference)));
 	return NULL;
@@ -130,6 +137,8 @@ gpt_catalog_check_use(const GptVersion *version)
 {
 	if (!gpt_blob_can_use(version->weights))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", version->model)));
+	if (version->altered)
+		gpt_weights_corrupt(version, "The large object does not bear the id of its run.");
 }
 
 bool
