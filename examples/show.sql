@@ -3,11 +3,11 @@
 \pset footer off
 
 \echo 'Loss in nats per token'
-SELECT step, round(loss::numeric, 3) AS loss, round(validation_loss::numeric, 3) AS validation_loss,
-	repeat('*', round(8 * validation_loss)::integer) AS curve
-FROM gpt_train_log JOIN gpt_jobs USING (job)
-WHERE model = 'shakespeare' AND validation_loss IS NOT NULL
-ORDER BY step;
+SELECT log.step, round(log.loss::numeric, 3) AS loss, round(log.validation_loss::numeric, 3) AS validation_loss,
+	repeat('*', round(8 * log.validation_loss)::integer) AS curve
+FROM gpt_train_log log JOIN gpt_jobs job USING (job)
+WHERE job.model = 'shakespeare' AND log.validation_loss IS NOT NULL
+ORDER BY log.step;
 
 -- Three texts with three seeds; a speech may end after a few words, so shorter ones are passed over.
 CREATE TABLE generated AS

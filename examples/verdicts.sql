@@ -1,7 +1,7 @@
 -- examples/verdicts.sql - what the demo promises, computed from the views and the model: verdict, whether it holds, numbers.
 WITH curve AS (
-	SELECT step, validation_loss FROM gpt_train_log JOIN gpt_jobs USING (job)
-	WHERE model = 'shakespeare' AND validation_loss IS NOT NULL
+	SELECT log.step, log.validation_loss FROM gpt_train_log log JOIN gpt_jobs job USING (job)
+	WHERE job.model = 'shakespeare' AND log.validation_loss IS NOT NULL
 ), loss AS (
 	SELECT (SELECT validation_loss FROM curve ORDER BY step LIMIT 1) AS first,
 		(SELECT validation_loss FROM curve ORDER BY step DESC LIMIT 1) AS last

@@ -92,21 +92,27 @@ cluster_stop()
 	fi
 }
 
-# The first line of postmaster.pid is the server's process, which works in its data directory: a file left behind by
-# a crash may name somebody else's process by now. SIGQUIT is an immediate shutdown.
+# Whether process $1 is the server of data directory $2, in which a server works: a file left behind by a crash may name
+# somebody else's process by now.
+is_server()
+{
+	[ "$(readlink "/proc/$1/cwd")" = "$(realpath "$2")" ]
+}
+
+# The first line of postmaster.pid is the server's process; SIGQUIT is an immediate shutdown.
 cluster_stop_all()
 {
 	local file pid
 
 	while IFS= read -r file; do
 		pid=$(head -n 1 "$file")
-		[ "$(readlink "/proc/$pid/cwd")" = "$(realpath "${file%/*}")" ] || continue
-		kill -QUIT "$pid" 2>/dev/null || continue
-		for _ in $(seq 100); do
-			kill -0 "$pid" 2>/dev/null || break
-			sleep 0.1
+		is_server "$pid" "${file%/*}" || continue
+		kill -QUIT "$pid"
+		for _ in $(seq 200); do
+			is_server "$pid" "${file%/*}" || continue 2
+			sleep 0.05
 		done
-		kill -KILL "$pid" 2>/dev/null
+		kill -KILL "$pid"
 	done < <(find "$1" -name postmaster.pid 2>/dev/null)
 	while IFS= read -r file; do
 		rm -rf "$(cat "$file")"

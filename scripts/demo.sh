@@ -23,6 +23,7 @@ fi
 interrupted()
 {
 	trap '' INT TERM EXIT
+	set +e
 	cluster_stop_all "$folder"
 	rm -rf "$folder"
 	echo
