@@ -8,8 +8,8 @@
  *   b is packed by columns of tiles   [column tile][k][TILE_COLUMNS]   zero beyond n
  *   a is packed by rows of tiles      [row tile][k][rows of the tile]
  *
- * The blocks stay on the stack: BLOCK_K x BLOCK_N of b (320 KiB) and BLOCK_M x BLOCK_K of a (96 KiB) together
- * fill less than half of a level 2 cache of a megabyte.
+ * The packed blocks stay on the stack: 320 KiB of b and 96 KiB of a, together less than half of a level 2
+ * cache of a megabyte.
  */
 #ifndef LM_VECTOR_MATMUL_H
 #define LM_VECTOR_MATMUL_H
@@ -23,9 +23,10 @@
 #define TILE_ROWS 6 /* 12 sums, 2 of b, 1 of a, of 16 registers */
 #endif
 #define TILE_COLUMNS (2 * LANES)
-#define BLOCK_K 256
-#define BLOCK_M 96
-#define BLOCK_N 320
+#define MOST_K 192
+#define MOST_M 192
+#define PACKED_A (96 * 256)
+#define PACKED_B (320 * 256)
 
 typedef struct Matrix
 {
@@ -57,7 +58,7 @@ smaller_of(int a, int b)
 
 /* sums[i][j] += a[p][i] b[p][j] over p in order; n_rows is a constant where this is inlined. */
 INLINE void
-tile_multiply(TileSums *sums, const float *a, const float *b, size_t ld_b, int k, int n_rows)
+tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows)
 {
 	for (int p = 0; p < k; p++)
 	{
@@ -69,7 +70,7 @@ tile_multiply(TileSums *sums, const float *a, const float *b, size_t ld_b, int k
 			sums->at[i][0] = multiply_add(splat(a[i]), b0, sums->at[i][0]);
 			sums->at[i][1] = multiply_add(splat(a[i]), b1, sums->at[i][1]);
 		}
-		a += n_rows;
+		a += ld_a;
 		b += ld_b;
 	}
 }
@@ -91,14 +92,14 @@ store_columns(float *to, Floats value, int first, int n_columns)
 
 /* y = beta y + scale (a b) for one tile */
 INLINE void
-tile_matmul(const TileOutput *out, const float *a, const float *b, int k, int n_rows)
+tile_matmul(const TileOutput *out, const float *a, size_t ld_a, const float *b, int k, int n_rows)
 {
 	TileSums sums;
 
 #pragma GCC unroll 12
 	for (int i = 0; i < n_rows; i++)
 		sums.at[i][0] = sums.at[i][1] = splat(0);
-	tile_multiply(&sums, a, b, TILE_COLUMNS, k, n_rows);
+	tile_multiply(&sums, a, ld_a, b, TILE_COLUMNS, k, n_rows);
 #pragma GCC unroll 12
 	for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 2
@@ -121,15 +122,15 @@ tile_matmul(const TileOutput *out, const float *a, const float *b, int k, int n_
 #define FOR_EACH_TILE(DO) FOR_EACH_LOW_TILE(DO)
 #endif
 
-#define DEFINE_TILE_MATMUL(height)                                                         \
-	static __attribute__((noinline)) void                                                  \
-		tile_matmul_##height(const TileOutput *out, const float *a, const float *b, int k) \
-	{                                                                                      \
-		tile_matmul(out, a, b, k, height);                                                 \
+#define DEFINE_TILE_MATMUL(height)                                                                      \
+	static __attribute__((noinline)) void                                                               \
+		tile_matmul_##height(const TileOutput *out, const float *a, size_t ld_a, const float *b, int k) \
+	{                                                                                                   \
+		tile_matmul(out, a, ld_a, b, k, height);                                                        \
 	}
 FOR_EACH_TILE(DEFINE_TILE_MATMUL)
 
-typedef void (*TileMatmul)(const TileOutput *out, const float *a, const float *b, int k);
+typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, const float *b, int k);
 
 #define NAME_TILE_MATMUL(height) tile_matmul_##height,
 static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
@@ -198,42 +199,63 @@ pack_transposed(float *packed, size_t stride, const float *from, size_t ld, int 
 	}
 }
 
-/* packed[p][i] = m[i][p] for n_rows rows, at most TILE_ROWS, without padding but with LANES of room behind. */
+/* One row tile of a whose k values lie side by side: packed[p][i] = m[i][p]. */
 static void
 pack_rows(float *packed, const Matrix *m, int n_rows, int k)
 {
 #if TILE_ROWS > LANES
-	for (int i = 0; i < n_rows && m->column == 1; i++)
+	for (int i = 0; i < n_rows; i++)
 		for (int p = 0; p < k; p++)
 			packed[p * n_rows + i] = m->data[(size_t) i * m->row + (size_t) p];
-	if (m->column == 1)
-		return;
 #else
-	if (m->column == 1)
-	{
-		pack_transposed(packed, (size_t) n_rows, m->data, m->row, n_rows, k);
-		return;
-	}
+	pack_transposed(packed, (size_t) n_rows, m->data, m->row, n_rows, k);
 #endif
-	for (int p = 0; p < k; p++)
-		for (int i = 0; i < n_rows; i += LANES)
-			store_up_to(packed + p * n_rows + i, load_up_to(m->data + (size_t) p * m->column + i, (size_t) (n_rows - i)),
-						(size_t) (n_rows - i));
 }
 
-/* packed[p][j] = m[p][j], padded with zeros to TILE_COLUMNS */
+/*
+ * A block of a, row tile behind row tile, with LANES of room behind. Where a row tile's values lie side by
+ * side, all tiles are packed at once, so that memory is read in order.
+ */
 static void
-pack_columns(float *packed, const Matrix *m, int k, int n_columns)
+pack_row_tiles(float *packed, const Matrix *m, int n_rows, int k)
 {
-	for (int j = 0; j < TILE_COLUMNS; j += LANES)
+	for (int i = 0; i < n_rows && m->column == 1; i += TILE_ROWS)
 	{
-		int n_lines = smaller_of(LANES, n_columns - j);
+		Matrix tile = {m->data + (size_t) i * m->row, m->row, 1};
 
-		if (m->column != 1)
-			pack_transposed(packed + j, TILE_COLUMNS, m->data + j * (ptrdiff_t) m->column, m->column, n_lines, k);
-		else
-			for (int p = 0; p < k; p++)
-				store(packed + p * TILE_COLUMNS + j, load_columns(m->data + (size_t) p * m->row, j, n_columns));
+		pack_rows(packed + i * k, &tile, smaller_of(TILE_ROWS, n_rows - i), k);
+	}
+	for (int p = 0; p < k && m->column != 1; p++)
+		for (int i = 0; i < n_rows; i += TILE_ROWS)
+		{
+			const float *from = m->data + (size_t) p * m->column + i;
+			int height = smaller_of(TILE_ROWS, n_rows - i);
+			float *to = packed + i * k + p * height;
+
+			for (int j = 0; j < height; j += LANES)
+				store_up_to(to + j, load_up_to(from + j, (size_t) (height - j)), (size_t) (height - j));
+		}
+}
+
+/* A block of b, column tile behind column tile: packed[p][j] = m[p][j], zero beyond n_columns. */
+static void
+pack_column_tiles(float *packed, const Matrix *m, int k, int n_columns)
+{
+	for (int j = 0; j < n_columns && m->column != 1; j += TILE_COLUMNS)
+		for (int jj = 0; jj < TILE_COLUMNS; jj += LANES)
+		{
+			int n_lines = smaller_of(LANES, n_columns - j - jj);
+
+			pack_transposed(packed + j * k + jj, TILE_COLUMNS, m->data + (size_t) (j + jj) * m->column, m->column,
+							n_lines, k);
+		}
+	for (int p = 0; p < k && m->column == 1; p++)
+	{
+		const float *from = m->data + (size_t) p * m->row;
+
+		for (int j = 0; j < n_columns; j += TILE_COLUMNS)
+			for (int jj = 0; jj < TILE_COLUMNS; jj += LANES)
+				store(packed + j * k + p * TILE_COLUMNS + jj, load_columns(from, j + jj, n_columns));
 	}
 }
 
@@ -243,9 +265,9 @@ submatrix(const Matrix *m, int row, int column)
 	return (Matrix){m->data + (size_t) row * m->row + (size_t) column * m->column, m->row, m->column};
 }
 
-/* All tiles of one packed block of a against one packed block of b. */
+/* All tiles of a block of a, packed (ld_a 0) or not, against a packed block of b. */
 static void
-multiply_blocks(TileOutput *out, const float *packed_a, const float *packed_b, int m, int n, int k)
+multiply_blocks(TileOutput *out, const float *a, size_t ld_a, const float *packed_b, int m, int n, int k)
 {
 	float *y = out->y;
 
@@ -256,43 +278,58 @@ multiply_blocks(TileOutput *out, const float *packed_a, const float *packed_b, i
 
 			out->y = y + (size_t) i * out->ld + j;
 			out->n_columns = smaller_of(TILE_COLUMNS, n - j);
-			tile_matmuls[n_rows - 1](out, packed_a + i * k, packed_b + j * k, k);
+			if (ld_a)
+				tile_matmuls[n_rows - 1](out, a + i, ld_a, packed_b + j * k, k);
+			else
+				tile_matmuls[n_rows - 1](out, a + i * k, (size_t) n_rows, packed_b + j * k, k);
 		}
+}
+
+/* The largest block that fits, or equal ones where there must be several; a multiple of step. */
+static int
+block_size(int count, int most, int step)
+{
+	int n_blocks = (count + most - 1) / most;
+	int size = n_blocks > 0 ? (count + n_blocks - 1) / n_blocks : count;
+
+	return (size + step - 1) / step * step;
 }
 
 static __attribute__((noinline)) void
 vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y, int ld_a,
 			  int ld_b, float scale, float beta)
 {
-	_Alignas(64) float packed_a[BLOCK_M * BLOCK_K + LANES];
-	_Alignas(64) float packed_b[BLOCK_N * BLOCK_K];
+	_Alignas(64) float packed_a[PACKED_A + LANES];
+	_Alignas(64) float packed_b[PACKED_B];
 	Matrix rows = {a, transpose == LM_TN ? 1 : (size_t) ld_a, transpose == LM_TN ? (size_t) ld_a : 1};
 	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b, transpose == LM_NT ? (size_t) ld_b : 1};
+	/* Where each tile of a is used only once and its rows already lie side by side, packing gains nothing. */
+	bool is_narrow = transpose == LM_TN && n <= TILE_COLUMNS;
+	int most_k = k > 0 ? block_size(k, MOST_K, 1) : 1;
+	int most_n = block_size(n, PACKED_B / most_k / TILE_COLUMNS * TILE_COLUMNS, TILE_COLUMNS);
+	int most_m = block_size(m, smaller_of(MOST_M, PACKED_A / most_k) / TILE_ROWS * TILE_ROWS, TILE_ROWS);
 
-	for (int j = 0; j < n; j += BLOCK_N)
+	for (int j = 0; j < n; j += most_n)
 		/* Once even for k = 0, which is beta y. */
-		for (int p = 0; p == 0 || p < k; p += BLOCK_K)
+		for (int p = 0; p == 0 || p < k; p += most_k)
 		{
-			int block_n = smaller_of(BLOCK_N, n - j), block_k = smaller_of(BLOCK_K, k - p);
+			int block_n = smaller_of(most_n, n - j), block_k = smaller_of(most_k, k - p);
+			Matrix part = submatrix(&columns, p, j);
 
-			for (int jj = 0; jj < block_n; jj += TILE_COLUMNS)
+			pack_column_tiles(packed_b, &part, block_k, block_n);
+			for (int i = 0; i < m; i += most_m)
 			{
-				Matrix part = submatrix(&columns, p, j + jj);
-
-				pack_columns(packed_b + jj * block_k, &part, block_k, smaller_of(TILE_COLUMNS, block_n - jj));
-			}
-			for (int i = 0; i < m; i += BLOCK_M)
-			{
-				int block_m = smaller_of(BLOCK_M, m - i);
+				int block_m = smaller_of(most_m, m - i);
 				TileOutput out = {y + (size_t) i * (size_t) ld_y + j, (size_t) ld_y, 0, scale, p == 0 ? beta : 1};
 
-				for (int ii = 0; ii < block_m; ii += TILE_ROWS)
+				part = submatrix(&rows, i, p);
+				if (is_narrow)
 				{
-					Matrix part = submatrix(&rows, i + ii, p);
-
-					pack_rows(packed_a + ii * block_k, &part, smaller_of(TILE_ROWS, block_m - ii), block_k);
+					multiply_blocks(&out, part.data, part.column, packed_b, block_m, block_n, block_k);
+					continue;
 				}
-				multiply_blocks(&out, packed_a, packed_b, block_m, block_n, block_k);
+				pack_row_tiles(packed_a, &part, block_m, block_k);
+				multiply_blocks(&out, packed_a, 0, packed_b, block_m, block_n, block_k);
 			}
 		}
 }
@@ -335,7 +372,7 @@ tile_infer(const TileOutput *out, const float *a, const float *b, const float *b
 		for (int j = 0; j < 2; j++)
 			sums.at[i][j] = out->beta != 0 ? load_columns(out->y + (size_t) i * out->ld, j * LANES, out->n_columns)
 										   : splat(0);
-	tile_multiply(&sums, a, b, LM_PANEL, k, n_rows);
+	tile_multiply(&sums, a, (size_t) n_rows, b, LM_PANEL, k, n_rows);
 #pragma GCC unroll 12
 	for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 2
@@ -384,7 +421,7 @@ static void
 vector_infer(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
 			 int ld_y)
 {
-	_Alignas(64) float packed[TILE_ROWS * BLOCK_K + LANES];
+	_Alignas(64) float packed[TILE_ROWS * MOST_K + LANES];
 	Matrix rows = {x, (size_t) n_in, 1};
 
 	for (int j = 0; j < n_out && n_rows == 1; j += LM_PANEL)
@@ -392,10 +429,10 @@ vector_infer(float *y, const float *x, const float *panels, const float *bias, i
 				  smaller_of(LM_PANEL, n_out - j));
 	if (n_rows == 1)
 		return;
-	for (int p = 0; p < n_in; p += BLOCK_K)
+	for (int p = 0; p < n_in; p += MOST_K)
 		for (int i = 0; i < n_rows; i += TILE_ROWS)
 		{
-			int height = smaller_of(TILE_ROWS, n_rows - i), k = smaller_of(BLOCK_K, n_in - p);
+			int height = smaller_of(TILE_ROWS, n_rows - i), k = smaller_of(MOST_K, n_in - p);
 			Matrix part = submatrix(&rows, i, p);
 			TileOutput out = {y + (size_t) i * (size_t) ld_y, (size_t) ld_y, 0, 1, 0};
 
