@@ -22,6 +22,7 @@
 #include "settings.h"
 #include "weights.h"
 
+#define IMAGE_ALIGNMENT 64
 #define MAX_TOKENIZERS 16 /* kept without a model */
 
 typedef struct TokenizerEntry
@@ -56,6 +57,7 @@ static dlist_head tokenizers = DLIST_STATIC_INIT(tokenizers);
 static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
 static void *build_image(size_t size, const GptVersion *version, MemoryContext context);
+static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void drop_model(ModelEntry *entry);
@@ -167,8 +169,8 @@ build_image(size_t size, const GptVersion *version, MemoryContext context)
 	if (table == NULL)
 		gpt_bridge_raise(&error);
 	make_room((uint64) size + (uint64) table->total * sizeof(float), NULL);
-	block = lm_allocate(host, table->total * sizeof(float));
-	image = lm_allocate(gpt_bridge_host(context), size);
+	block = allocate(scratch, table->total * sizeof(float));
+	image = allocate(context, size);
 	if (block == NULL || image == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
@@ -177,6 +179,17 @@ build_image(size_t size, const GptVersion *version, MemoryContext context)
 		gpt_bridge_raise(&error);
 	MemoryContextDelete(scratch);
 	return image;
+}
+
+/* Aligned, and not cleared: that would be long without an interrupt, and every byte that is read is written before. */
+static void *
+allocate(MemoryContext context, size_t size)
+{
+	void *memory = NULL;
+
+	if (size < MaxAllocHugeSize - IMAGE_ALIGNMENT)
+		memory = MemoryContextAllocExtended(context, size + IMAGE_ALIGNMENT, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	return memory == NULL ? NULL : (void *) TYPEALIGN(IMAGE_ALIGNMENT, memory);
 }
 
 /* A session of the engine of now, with as many threads as gpt.threads says now. */
