@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+scripts/packages.sh build bench >&2
 rounds=${ROUNDS:-3}
 openmp=$(find /usr/lib -maxdepth 2 -type d -name openblas-openmp | head -n 1)
 declare -A steps=([XS]=${STEPS_XS:-30} [S]=${STEPS_S:-8} [M]=${STEPS_M:-3})
@@ -22,7 +23,7 @@ rate()
 	sed -E 's/.*tokens_per_second ([0-9]+).*/\1/' <<<"$1"
 }
 
-build/bench/kernels 2>/dev/null || true
+build/bench/kernels
 for model in ${MODELS:-XS S}; do
 	ratios=()
 	for ((round = 0; round < rounds; round++)); do

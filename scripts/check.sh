@@ -304,7 +304,7 @@ suite_restart()
 # ---- the run ----------------------------------------------------------------------------------------------------
 
 begin=$SECONDS
-if step packages scripts/packages.sh && copy_source && step build build; then
+if step packages scripts/packages.sh build test && copy_source && step build build; then
 	pgxs=$("$PG_CONFIG" --pgxs)
 	pgxs=${pgxs%/makefiles/*}
 	# The folder of test data must be readable by the server's user; otherwise a copy of it is.
