@@ -24,6 +24,8 @@ typedef struct LmHost
 
 /* Allocates size bytes on a 64-byte boundary, zeroed; NULL when there is no memory. Freed by lm_free. */
 void *lm_allocate(const LmHost *host, size_t size);
+/* The same, not zeroed: for large blocks that are written before they are read. */
+void *lm_allocate_unset(const LmHost *host, size_t size);
 void lm_free(const LmHost *host, void *pointer);
 
 /* product of two sizes, and a running sum; false on overflow */

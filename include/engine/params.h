@@ -77,8 +77,11 @@ bool lm_param_total(size_t *total, const LmConfig *config);
 /* The entry of a kind in a layer (-1 outside blocks); NULL where the configuration has none. */
 const LmParam *lm_param_find(const LmParamTable *table, LmParamKind kind, int layer);
 
-/* Fills a block: a function of seed, kind and layer alone. */
-void lm_params_init(float *block, const LmParamTable *table, uint64_t seed);
+/*
+ * Fills a block: a function of seed, kind and layer alone. Its contents are undefined when the engine was
+ * stopped meanwhile; the caller began it.
+ */
+void lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64_t seed);
 
 /*
  * Copies elements first .. first + count - 1 of one parameter, counted in the order of the file, between the

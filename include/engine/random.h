@@ -38,6 +38,8 @@ double lm_random_uniform(LmKey key, uint32_t a, uint32_t b, uint32_t c);
 
 /* count draws of N(0, deviation) (Box and Muller 1958); the i-th is a function of key and i. */
 void lm_random_normal(float *out, uint64_t count, float deviation, LmKey key);
+/* Draws number first .. first + count - 1 of the same; first is even. */
+void lm_random_normal_from(float *out, uint64_t first, uint64_t count, float deviation, LmKey key);
 
 /*
  * A permutation of 0 .. n - 1 without memory: the i-th element under key (Feistel network over the next

@@ -47,7 +47,7 @@ typedef struct LmTrainer LmTrainer;
 /* Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. LM_ERR_LIMIT on overflow. */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, int max_tokens, int n_threads, LmError *error);
 
-/* Weights initialised from options->seed. Lives until lm_trainer_free; the engine must outlive it. */
+/* Weights initialised from options->seed, moments 0. LM_ERR_STOPPED too. Lives until lm_trainer_free; the engine must outlive it. */
 LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error);
 void lm_trainer_free(LmTrainer *trainer);
 

@@ -25,6 +25,7 @@ static inline TestModel
 test_model_init(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation)
 {
 	TestModel test = {.host = *host};
+	LmEngine *engine = start_engine(host, 1);
 	uint64_t state = seed;
 	LmError error;
 
@@ -35,7 +36,8 @@ test_model_init(const LmHost *host, const LmConfig *config, uint64_t seed, float
 		exit(1);
 	}
 	test.block = malloc(test.table->total * sizeof(float));
-	lm_params_init(test.block, test.table, seed);
+	lm_params_init(engine, test.block, test.table, seed);
+	lm_engine_stop(engine);
 	for (int i = 0; i < test.table->n_params; i++)
 		for (size_t j = 0; j < test.table->params[i].count; j++)
 			test.block[test.table->params[i].offset + j] += ((int) (test_random(&state) % 2001) - 1000) * 1.7e-3f * deviation;

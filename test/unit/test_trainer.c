@@ -319,6 +319,47 @@ test_allocation_failures(void)
 	lm_engine_stop(engine);
 }
 
+/* The values of the beginning: their deviations, and that they are a function of seed, not of threads. */
+static void
+test_initialisation(void)
+{
+	float *blocks[3];
+	size_t total = 0;
+
+	for (int i = 0; i < 3; i++)
+	{
+		CountingHost state;
+		LmHost host = counting_host(&state);
+		LmEngine *engine = start_engine(&host, i == 0 ? 1 : 4);
+		LmConfig config = medium_config();
+		LmTrainOptions options = small_options(48);
+		LmTrainer *trainer;
+		double sum = 0, sum_residual = 0;
+		const LmParam *embedding, *residual;
+
+		config.vocabulary = 6000;
+		options.seed = i == 2 ? 6 : 5;
+		trainer = create_trainer(engine, &config, &options);
+		total = lm_trainer_table(trainer)->total;
+		blocks[i] = malloc(total * sizeof(float));
+		memcpy(blocks[i], lm_trainer_params(trainer), total * sizeof(float));
+		embedding = lm_param_find(lm_trainer_table(trainer), LM_TOKEN_EMBEDDING, -1);
+		residual = lm_param_find(lm_trainer_table(trainer), LM_DOWN_WEIGHT, 1);
+		for (size_t j = 0; j < embedding->count; j++)
+			sum += pow(blocks[i][embedding->offset + j], 2);
+		for (size_t j = 0; j < residual->count; j++)
+			sum_residual += pow(blocks[i][residual->offset + j], 2);
+		is_near(sqrt(sum / (double) embedding->count), 0.02, 2e-4, "matrices have deviation 0.02");
+		is_near(sqrt(sum_residual / (double) residual->count), 0.01, 2e-4, "residual ones 0.02 / sqrt(2 layers)");
+		lm_trainer_free(trainer);
+		lm_engine_stop(engine);
+	}
+	ok(memcmp(blocks[0], blocks[1], total * sizeof(float)) == 0, "the same seed gives the same weights with 1 and 4 threads");
+	ok(memcmp(blocks[0], blocks[2], total * sizeof(float)) != 0, "another seed gives others");
+	for (int i = 0; i < 3; i++)
+		free(blocks[i]);
+}
+
 /* Evaluation has no dropout, changes nothing, and adds up over batches. */
 static void
 test_evaluation(LmEngine *engine, const LmHost *host)
@@ -368,6 +409,7 @@ main(void)
 	test_memory();
 	test_limits();
 	test_allocation_failures();
+	test_initialisation();
 	test_evaluation(engine, &host);
 	lm_engine_stop(engine);
 	return done_testing();

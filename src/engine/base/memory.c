@@ -27,6 +27,16 @@ lm_size_add(size_t *sum, size_t a, size_t b)
 void *
 lm_allocate(const LmHost *host, size_t size)
 {
+	void *block = lm_allocate_unset(host, size);
+
+	if (block)
+		memset(block, 0, size);
+	return block;
+}
+
+void *
+lm_allocate_unset(const LmHost *host, size_t size)
+{
 	size_t total;
 	char *block, *aligned;
 
@@ -38,7 +48,6 @@ lm_allocate(const LmHost *host, size_t size)
 	aligned = block + sizeof(void *);
 	aligned += -(uintptr_t) aligned & (ALIGNMENT - 1);
 	memcpy(aligned - sizeof(void *), &block, sizeof block);
-	memset(aligned, 0, size);
 	return aligned;
 }
 

@@ -67,12 +67,18 @@ uniform53(uint32_t high, uint32_t low)
 void
 lm_random_normal(float *out, uint64_t count, float deviation, LmKey key)
 {
+	lm_random_normal_from(out, 0, count, deviation, key);
+}
+
+void
+lm_random_normal_from(float *out, uint64_t first, uint64_t count, float deviation, LmKey key)
+{
 	double pair[2];
 
 	for (uint64_t i = 0; i < count; i++)
 	{
 		if (i % 2 == 0)
-			normal_pair(pair, key, i / 2);
+			normal_pair(pair, key, (first + i) / 2);
 		out[i] = (float) (deviation * pair[i % 2]);
 	}
 }

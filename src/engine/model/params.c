@@ -13,6 +13,7 @@
 #include "engine/random.h"
 
 #define ALIGN_FLOATS 16
+#define INIT_PIECE ((size_t) 1 << 17) /* draws: a few ms; even */
 #define INIT_DEVIATION 0.02f /* Radford et al. 2018, section 4.1 */
 
 /* What the rows and columns of a kind are; sizes of a configuration are put in by size_of. */
@@ -40,6 +41,16 @@ typedef struct Kind
 	LmInit init;
 } Kind;
 
+/* Values of one parameter that are being drawn. */
+typedef struct Init
+{
+	float *values;
+	size_t count;
+	LmInit rule;
+	float deviation;
+	LmKey key;
+} Init;
+
 /* One row for each kind, in the order of the block of parameters. */
 static const Kind kinds[] = {
 	{LM_TOKEN_EMBEDDING, "token_embedding", "transformer.wte.weight", VOCABULARY, CHANNELS, .init = LM_INIT_NORMAL},
@@ -63,6 +74,7 @@ static const Kind kinds[] = {
 
 static bool exists(const LmConfig *config, LmParamKind kind);
 static int size_of(const LmConfig *config, Size size);
+static void init_piece(void *work, int piece, int thread);
 static bool padded_count(size_t *count, size_t rows, size_t columns);
 static bool add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error);
 static bool add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error);
@@ -243,25 +255,37 @@ lm_param_find(const LmParamTable *table, LmParamKind kind, int layer)
 }
 
 void
-lm_params_init(float *block, const LmParamTable *table, uint64_t seed)
+lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64_t seed)
 {
-	float residual_deviation = INIT_DEVIATION / sqrtf(2.0f * (float) table->config.layers);
-
-	memset(block, 0, table->total * sizeof(float));
 	for (int i = 0; i < table->n_params; i++)
 	{
 		const LmParam *param = &table->params[i];
-		float *values = block + param->offset;
-		LmKey key = lm_key(seed, LM_RANDOM_INIT, (uint64_t) param->kind, (uint32_t) (param->layer + 1));
+		Init init = {.values = block + param->offset, .count = param->count, .rule = param->init};
+		size_t end = i + 1 < table->n_params ? table->params[i + 1].offset : table->total;
 
-		if (param->init == LM_INIT_NORMAL)
-			lm_random_normal(values, param->count, INIT_DEVIATION, key);
-		else if (param->init == LM_INIT_RESIDUAL)
-			lm_random_normal(values, param->count, residual_deviation, key);
-		else if (param->init == LM_INIT_ONE)
-			for (size_t j = 0; j < param->count; j++)
-				values[j] = 1.0f;
+		init.key = lm_key(seed, LM_RANDOM_INIT, (uint64_t) param->kind, (uint32_t) (param->layer + 1));
+		init.deviation = INIT_DEVIATION;
+		if (param->init == LM_INIT_RESIDUAL)
+			init.deviation /= sqrtf(2.0f * (float) table->config.layers);
+		lm_engine_run(engine, init_piece, &init, (int) ((param->count + INIT_PIECE - 1) / INIT_PIECE));
+		memset(block + param->offset + param->count, 0, (end - param->offset - param->count) * sizeof(float));
 	}
+}
+
+static void
+init_piece(void *work, int piece, int thread)
+{
+	const Init *init = work;
+	size_t first = (size_t) piece * INIT_PIECE;
+	size_t count = init->count - first < INIT_PIECE ? init->count - first : INIT_PIECE;
+	float *values = init->values + first;
+
+	(void) thread;
+	if (init->rule == LM_INIT_NORMAL || init->rule == LM_INIT_RESIDUAL)
+		lm_random_normal_from(values, first, count, init->deviation, init->key);
+	else
+		for (size_t i = 0; i < count; i++)
+			values[i] = init->rule == LM_INIT_ONE ? 1.0f : 0.0f;
 }
 
 /* The place in the engine's matrix of an element counted in the order of the file. */

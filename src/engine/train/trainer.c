@@ -46,6 +46,7 @@ static bool sizes_of(Sizes *sizes, const LmConfig *config, int max_tokens, int n
 static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, int max_tokens,
 					int n_threads);
 static bool allocate(LmTrainer *trainer, const LmConfig *config, LmError *error);
+static bool init(LmTrainer *trainer, LmError *error);
 static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
 static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 							 int n_micro_batches, LmError *error);
@@ -117,7 +118,11 @@ lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions
 		lm_trainer_free(trainer);
 		return NULL;
 	}
-	lm_params_init(trainer->params, trainer->table, options->seed);
+	if (!init(trainer, error))
+	{
+		lm_trainer_free(trainer);
+		return NULL;
+	}
 	return trainer;
 }
 
@@ -134,9 +139,9 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	trainer->table = lm_param_table_create(host, config, error);
 	if (!trainer->table)
 		return false;
-	trainer->params = lm_allocate(host, sizes.pair);
-	trainer->moments1 = lm_allocate(host, sizes.pair);
-	trainer->activations = lm_allocate(host, sizes.activations);
+	trainer->params = lm_allocate_unset(host, sizes.pair);
+	trainer->moments1 = lm_allocate_unset(host, sizes.pair);
+	trainer->activations = lm_allocate_unset(host, sizes.activations);
 	if (!trainer->params || !trainer->moments1 || !trainer->activations)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB", sizes.all >> 20);
 	trainer->gradient = trainer->params + trainer->table->total;
@@ -145,6 +150,20 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	lay_out(trainer, &arena, config, trainer->table->total, trainer->capacity, n_threads);
 	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient);
 	return true;
+}
+
+/* The first touch of gigabytes, on all threads, and stoppable like a step. */
+static bool
+init(LmTrainer *trainer, LmError *error)
+{
+	LmEngine *engine = trainer->engine;
+	size_t total = trainer->table->total;
+
+	lm_engine_begin(engine);
+	lm_params_init(engine, trainer->params, trainer->table, trainer->options.seed);
+	lm_zero(engine, trainer->gradient, total);
+	lm_zero(engine, trainer->moments1, 2 * total);
+	return !lm_engine_stopped(engine) || lm_fail(error, LM_ERR_STOPPED, -1, "training was stopped");
 }
 
 void
