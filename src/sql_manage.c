@@ -41,6 +41,7 @@ gpt_drop_model(PG_FUNCTION_ARGS)
 	int64 job;
 
 	gpt_argument_required(fcinfo, 0, "model");
+	PreventCommandIfReadOnly("gpt_drop_model()");
 	model = gpt_argument_text(fcinfo, 0);
 	job = gpt_job_of_model(model);
 	if (job != 0)

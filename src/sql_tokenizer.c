@@ -55,6 +55,7 @@ gpt_import_tokenizer(PG_FUNCTION_ARGS)
 
 	gpt_argument_required(fcinfo, 0, "name");
 	gpt_argument_required(fcinfo, 1, "json");
+	PreventCommandIfReadOnly("gpt_import_tokenizer()");
 	gpt_bridge_check_encoding();
 	gpt_catalog_check_name(gpt_argument_text(fcinfo, 0));
 	json = PG_GETARG_TEXT_PP(1);
@@ -80,6 +81,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 
 	gpt_argument_required(fcinfo, 0, "name");
 	gpt_argument_required(fcinfo, 1, "query");
+	PreventCommandIfReadOnly("gpt_train_tokenizer()");
 	gpt_bridge_check_encoding();
 	name = gpt_argument_text(fcinfo, 0);
 	gpt_catalog_check_name(name);
@@ -101,6 +103,7 @@ Datum
 gpt_drop_tokenizer(PG_FUNCTION_ARGS)
 {
 	gpt_argument_required(fcinfo, 0, "name");
+	PreventCommandIfReadOnly("gpt_drop_tokenizer()");
 	gpt_catalog_drop_tokenizer(gpt_argument_text(fcinfo, 0));
 	PG_RETURN_VOID();
 }
@@ -210,8 +213,7 @@ finish_training(Training *training, int vocabulary)
 		gpt_bridge_raise(&error);
 	if (n_reached < vocabulary)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the texts do not support a vocabulary of %d tokens", vocabulary),
-						errdetail("They support %d tokens.", n_reached),
+						errmsg("vocabulary of %d tokens is larger than the texts can support, which is %d", vocabulary, n_reached),
 						errhint("Choose a smaller vocabulary, or more texts.")));
 	return spec;
 }
