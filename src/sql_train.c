@@ -34,6 +34,7 @@
 #include "options.h"
 #include "settings.h"
 #include "source.h"
+#include "train_job.h"
 #include "train_plan.h"
 
 #define LOOK_MS 200 /* between two looks at a job's row */
@@ -317,6 +318,7 @@ cancel_cut_off(const GptJob *job)
 
 	if (!gpt_job_lock(job->number))
 		return false;
+	gpt_train_job_remove_files(&job->run_id);
 	ended = gpt_job_end(job->number, GPT_JOB_CANCELLED, NULL);
 	gpt_job_unlock(job->number);
 	if (ended)

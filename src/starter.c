@@ -26,6 +26,7 @@
 #include "launcher.h"
 #include "settings.h"
 #include "starter.h"
+#include "train_job.h"
 #include "worker.h"
 
 #define MAX_CONNECTION_TRIES 3
@@ -140,6 +141,8 @@ settle_refused(int64 number)
 	reason = reason_of_refusal(job);
 	if (reason == NULL && job->tries >= MAX_CONNECTION_TRIES)
 		reason = "its worker could not connect to the database";
+	if (reason != NULL)
+		gpt_train_job_remove_files(&job->run_id);
 	if (reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason))
 		gpt_job_notify(number, GPT_JOB_FAILED);
 	else

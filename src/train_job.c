@@ -66,7 +66,6 @@ gpt_train_job_run(const GptJob *job)
 	publish(job, corpus, &plan, &result);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
-	gpt_train_job_remove_files(&job->run_id);
 }
 
 void
@@ -127,6 +126,9 @@ publish(const GptJob *job, const GptCorpus *corpus, const GptTrainPlan *plan, co
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_worker_check_stop();
+
+	/* Now, so that whoever sees the success finds no file. (A commit that fails is a failed job, without files.) */
+	gpt_train_job_remove_files(&job->run_id);
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d", job->number, job->model, version)));
 }

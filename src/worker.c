@@ -199,6 +199,8 @@ record_termination(int code, Datum argument)
 	gpt_worker_disarm_timeout();
 	if (!gpt_server_is_stopping())
 	{
+		if (stage == STAGE_CLAIMED)
+			gpt_train_job_remove_files(&ticket.run_id);
 		end_job(terminated ? GPT_JOB_CANCELLED : GPT_JOB_FAILED,
 				terminated ? NULL : "the query did not end after gpt.read_timeout");
 		start_next();
@@ -278,6 +280,7 @@ claim_row(GptJob **job)
 		return OVER;
 	if ((*job)->tries >= MAX_TRIES)
 	{
+		gpt_train_job_remove_files(&ticket.run_id);
 		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
 		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
 		return OVER;
@@ -455,7 +458,8 @@ record_error(MemoryContext context)
 	message = error_text(error);
 	if (read_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		message = psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
-	gpt_train_job_remove_files(&ticket.run_id);
+	if (stage == STAGE_CLAIMED)
+		gpt_train_job_remove_files(&ticket.run_id);
 	end_job(state, state == GPT_JOB_CANCELLED ? NULL : message);
 	RESUME_INTERRUPTS();
 }

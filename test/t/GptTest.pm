@@ -20,10 +20,8 @@ sub start_node
 
 	$node->init;
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'gpt'") if $preload;
-	$node->append_conf('postgresql.conf', "max_worker_processes = 10\nautovacuum = off\n");
+	$node->append_conf('postgresql.conf', "max_worker_processes = 10\nautovacuum = off\nrestart_after_crash = on\ngpt.nice = 0\n");
 	$node->start;
-	$node->append_conf('postgresql.conf', "gpt.nice = 0") if $preload;
-	$node->reload;
 	$node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION gpt;
 CREATE TABLE line AS
