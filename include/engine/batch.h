@@ -91,8 +91,8 @@ LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
 
 /*
  * Sets base, size, header and windows of dataset; the other fields are the caller's to set. base is aligned to
- * 8 and outlives the dataset. Checks the header, every window against n_tokens and the one before it, and ids
- * against the vocabulary. LM_ERR_FORMAT.
+ * 8 and outlives the dataset. Checks the header, and every window against n_tokens and the one before it; ids are
+ * checked against the vocabulary when they are read. LM_ERR_FORMAT.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 
@@ -112,7 +112,8 @@ typedef struct LmCursor
  *   the order of an epoch is a permutation keyed by (seed, LM_RANDOM_ORDER, epoch), or the file's.
  *   JOINED: up to max_sequences crops of context tokens, each beginning at any place of the training stream
  *   that leaves context + 1 ids, drawn uniformly by (seed, LM_RANDOM_CROP, drawn). A shorter stream is one crop.
- * LM_ERR_ARGUMENT when a window exceeds max_tokens, the context or the batch's capacity, or there is none.
+ * LM_ERR_ARGUMENT when a window exceeds max_tokens, the context or the batch's capacity, or there is none;
+ * LM_ERR_FORMAT for an id outside the vocabulary.
  */
 bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
 					 int max_sequences, LmError *error);

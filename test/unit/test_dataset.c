@@ -337,7 +337,6 @@ test_malformed(void)
 	ok(is_refused(&file), "%s", name)
 	REFUSED(file.header->magic[7] = '2', "another format is refused");
 	REFUSED(file.header->token_size = 3, "ids of three bytes are refused");
-	REFUSED(file.header->vocabulary = 119, "an id outside the vocabulary is refused");
 	REFUSED(file.header->n_tokens = UINT64_MAX / 2, "a number of tokens that overflows is refused");
 	REFUSED(file.header->n_train_windows = UINT64_MAX, "a number of windows that overflows is refused");
 	REFUSED(file.header->n_validation_windows = 1u << 30, "windows beyond the file's end are refused");
@@ -348,6 +347,26 @@ test_malformed(void)
 	REFUSED(file.windows[1].length = 1, "a window that predicts nothing is refused");
 	REFUSED(file.windows[1].offset = 0; file.windows[0].offset = 2, "windows in another order are refused");
 	REFUSED(file.header->train_tokens++, "a wrong number of predictions is refused");
+}
+
+static void
+test_bad_id(const LmHost *host)
+{
+	static const int train[] = {5, 3, 4};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 100);
+	LmCursor cursor = {0};
+	int32_t example = 0;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 3, NULL, 0, 4);
+	file.header->vocabulary = 103;
+	dataset = open_file(&file);
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 6, 1, &error), "ids within the vocabulary are read");
+	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 6, 1, &error) && error.code == LM_ERR_FORMAT,
+	   "an id outside the vocabulary is refused");
+	lm_batch_free(&batch, host);
 }
 
 static void
@@ -389,6 +408,7 @@ main(void)
 	test_short_stream(&host);
 	test_validation(&host);
 	test_malformed();
+	test_bad_id(&host);
 	test_schedule();
 	is_int(state.live, 0, "everything is given back");
 	return done_testing();

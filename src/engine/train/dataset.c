@@ -17,14 +17,13 @@ typedef struct Stream
 static bool check_header(const LmDatasetHeader *header, size_t size, LmError *error);
 static bool check_windows(const LmDataset *dataset, LmError *error);
 static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, LmError *error);
-static bool check_ids(const LmDataset *dataset, LmError *error);
 static int32_t id_at(const LmDataset *dataset, uint64_t i);
 static LmWindow training_window(const LmDataset *dataset, uint64_t drawn);
 static LmWindow training_crop(const LmDataset *dataset, uint64_t drawn);
 static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
 static Stream stream_of(const LmDataset *dataset, bool validation);
 static bool check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens, LmError *error);
-static void append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example);
+static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example, LmError *error);
 
 uint64_t
 lm_windows_count(uint64_t n, int context)
@@ -57,7 +56,7 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 	dataset->size = size;
 	dataset->header = header;
 	dataset->windows = (const LmWindow *) ((const char *) base + header->windows_offset);
-	return check_windows(dataset, error) && check_ids(dataset, error);
+	return check_windows(dataset, error);
 }
 
 static bool
@@ -110,19 +109,6 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 	return true;
 }
 
-static bool
-check_ids(const LmDataset *dataset, LmError *error)
-{
-	uint64_t n_tokens = dataset->header->n_tokens;
-	uint32_t vocabulary = dataset->header->vocabulary;
-
-	for (uint64_t i = 0; i < n_tokens; i++)
-		if ((uint32_t) id_at(dataset, i) >= vocabulary)
-			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "id %u of the token file is outside its vocabulary of %u",
-						   (uint32_t) id_at(dataset, i), vocabulary);
-	return true;
-}
-
 static int32_t
 id_at(const LmDataset *dataset, uint64_t i)
 {
@@ -148,7 +134,8 @@ lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmData
 			return false;
 		if ((int) window.length - 1 > max_tokens - batch->n_tokens)
 			break;
-		append(batch, dataset, window, (*example)++);
+		if (!append(batch, dataset, window, (*example)++, error))
+			return false;
 		cursor->drawn++;
 	}
 	return true;
@@ -173,7 +160,8 @@ lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDatase
 			return false;
 		if ((int) window.length - 1 > max_tokens - batch->n_tokens)
 			break;
-		append(batch, dataset, window, (int32_t) *next);
+		if (!append(batch, dataset, window, (int32_t) *next, error))
+			return false;
 	}
 	*more = *next < count;
 	return true;
@@ -247,21 +235,29 @@ check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int 
 	return true;
 }
 
-static void
-append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example)
+/* Ids are checked here, where they are read: a file may be larger than memory. */
+static bool
+append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example, LmError *error)
 {
 	int start = batch->n_tokens, n = (int) window.length - 1;
+	uint32_t vocabulary = dataset->header->vocabulary;
+	int32_t next = id_at(dataset, window.offset);
 
 	for (int i = 0; i < n; i++)
 	{
+		uint64_t at = window.offset + (uint64_t) i;
 		int row = start + i;
 
-		batch->tokens[row] = id_at(dataset, window.offset + (uint64_t) i);
-		batch->targets[row] = id_at(dataset, window.offset + (uint64_t) i + 1);
+		batch->tokens[row] = next;
+		batch->targets[row] = next = id_at(dataset, at + 1);
 		batch->weights[row] = 1.0f;
 		batch->positions[row] = i;
 		batch->starts[row] = start;
 		batch->examples[row] = example;
+		if ((uint32_t) batch->tokens[row] >= vocabulary || (uint32_t) next >= vocabulary)
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) at, "the token file has an id outside its vocabulary of %u",
+						   vocabulary);
 	}
 	batch->n_tokens += n;
+	return true;
 }
