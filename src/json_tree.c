@@ -13,8 +13,11 @@
 #include "compat.h"
 #include "json_tree.h"
 
+#define BLOCK_NODES 1024 /* allocated at once, without a header each */
+
 typedef struct Builder
 {
+	GptJson *block;
 	GptJson *root;
 	GptJson *open; /* the innermost array or object */
 	char *name; /* of the field whose value comes next */
@@ -32,7 +35,7 @@ static GptJson *add_node(Builder *builder, GptJsonType type, char *token);
 GptJson *
 gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
 {
-	Builder builder = {NULL, NULL, NULL, 0, max_nodes, noun};
+	Builder builder = {.max_nodes = max_nodes, .noun = noun};
 	JsonSemAction actions = {0};
 	JsonLexContext *lexer;
 	JsonParseErrorType result;
@@ -149,12 +152,15 @@ scalar(void *state, char *token, JsonTokenType type)
 static GptJson *
 add_node(Builder *builder, GptJsonType type, char *token)
 {
-	GptJson *node = palloc0(sizeof(GptJson));
+	GptJson *node;
 
 	CHECK_FOR_INTERRUPTS();
-	if (++builder->n_nodes > builder->max_nodes)
+	if (builder->n_nodes >= builder->max_nodes)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("%s has more than %d JSON values", builder->noun, builder->max_nodes)));
+	if (builder->n_nodes % BLOCK_NODES == 0)
+		builder->block = palloc0(BLOCK_NODES * sizeof(GptJson));
+	node = &builder->block[builder->n_nodes++ % BLOCK_NODES];
 	node->type = type;
 	node->text = token;
 	node->parent = builder->open;

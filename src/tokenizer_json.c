@@ -14,7 +14,7 @@
 #include "tokenizer_json.h"
 #include "tokenizer_reader.h"
 
-#define MAX_NODES (6 * LM_MAX_VOCABULARY) /* a token, its merge as an array of two, and as much again */
+#define MAX_NODES (4 * LM_MAX_VOCABULARY + 4096) /* a token, and its merge as an array of two; 250 MB */
 
 static void read_file(GptTokenizerReader *reader, const GptJson *root);
 static void read_pair(GptTokenizerReader *reader, const GptJson *root);

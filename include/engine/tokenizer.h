@@ -47,7 +47,7 @@ typedef struct LmTokenizerSpec
 {
 	LmTokenizerKind kind;
 	bool normalize_nfc; /* normalise to NFC before splitting; encode and decode then round-trip NFC text only */
-	const char *pattern; /* the split, an ICU regular expression; NULL means GPT-2's */
+	const char *pattern; /* BPE: the split, an ICU regular expression; NULL means GPT-2's; gaps are pieces too */
 	int n_tokens; /* ids are 0 .. n_tokens - 1, special tokens among them */
 	LmBytes *tokens; /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
 	bool *special; /* [n_tokens] true: never produced from text, never sampled (the end apart) */
@@ -64,8 +64,9 @@ typedef struct LmTokenizer LmTokenizer;
 extern const char *const lm_gpt2_pattern;
 
 /*
- * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result, all 256
- * bytes present for BPE, a pattern that ICU compiles. NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY or _MEMORY.
+ * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result and occur
+ * once, distinct tokens, special tokens where an id must be one, all 256 bytes present for BPE (in their order for
+ * BYTES), single characters for CHARS, a pattern that ICU compiles. NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY or _MEMORY.
  * Lives until lm_tokenizer_free. Not safe for use by two threads at once (ICU matcher state).
  */
 LmTokenizer *lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
@@ -86,8 +87,10 @@ bool lm_tokens_append(const LmHost *host, LmTokens *tokens, int32_t id, LmError 
 void lm_tokens_free(const LmHost *host, LmTokens *tokens);
 
 /*
- * Appends the ids of text[0..size) to tokens. Asks should_stop at least every 64 KiB of text. LM_ERR_ENCODING
- * for invalid UTF-8 (BPE and CHARS), LM_ERR_LIMIT beyond 1 GiB.
+ * Appends the ids of text[0..size) to tokens; on failure tokens holds what it held. Asks should_stop at least every
+ * 64 KiB of text. LM_ERR_ENCODING for invalid UTF-8 (BPE and CHARS) and for a character without a token where there
+ * is no `unknown`; LM_ERR_LIMIT beyond 1 GiB of text or 16 MiB of one word, and where the pattern needs too much
+ * time or stack; LM_ERR_STOPPED, LM_ERR_MEMORY.
  */
 bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
 
@@ -101,13 +104,14 @@ LmBytes lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id);
  * Byte-level BPE (Gage 1994; Sennrich et al. 2016; Radford et al. 2019).
  *
  * A trainer counts pieces of text, in any order: its result depends on the counts alone. Ties between pairs
- * of equal count go to the greater pair, compared as (bytes of left, bytes of right).
+ * of equal count go to the greater pair, compared as (bytes of left, bytes of right). A piece longer than a token can
+ * be is counted in parts. After a failure of _add other than LM_ERR_ENCODING some of the text may be counted.
  */
 typedef struct LmBpeTrainer LmBpeTrainer;
 
 LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc, LmError *error);
 bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
-/* Bytes that the trainer holds now, so that the caller can keep to a limit. */
+/* Bytes that the trainer holds now, for the caller to keep to a limit; _finish takes five to ten times as much more. */
 size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
 /*
  * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer when no

@@ -48,11 +48,17 @@ lm_chars_trainer_add(LmCharsTrainer *trainer, const char *text, size_t size, LmE
 
 	if (!lm_text_check(&trainer->host, text, size, error))
 		return false;
-	for (size_t i = 0; i < size; i += (size_t) length)
+	for (size_t start = 0, end, i = 0; start < size; start = end)
 	{
-		int32_t code = lm_utf8_decode(text + i, &length);
+		end = lm_utf8_boundary(text, size, start + LM_POLL_SIZE);
+		if (!lm_text_go_on(&trainer->host, error))
+			return false;
+		for (; i < end; i += (size_t) length)
+		{
+			int32_t code = lm_utf8_decode(text + i, &length);
 
-		trainer->seen[code / 8] |= (uint8_t) (1 << code % 8);
+			trainer->seen[code / 8] |= (uint8_t) (1 << code % 8);
+		}
 	}
 	return true;
 }
