@@ -184,7 +184,7 @@ trace_options(int max_tokens, int steps)
 }
 
 static void
-test_own_trace(LmEngine *engine, const LmHost *host)
+test_own_trace(LmEngine *engine, const LmHost *host, const char *name)
 {
 	LmConfig config = lm_config_default();
 	LmTrainOptions options = trace_options(4 * 32, 60);
@@ -195,7 +195,7 @@ test_own_trace(LmEngine *engine, const LmHost *host)
 	config.layers = 2;
 	config.heads = 2;
 	config.channels = 32;
-	trainer = run_trace(engine, host, FIXTURES "trace", &config, &options, false, "own fixture");
+	trainer = run_trace(engine, host, FIXTURES "trace", &config, &options, false, name);
 	lm_trainer_free(trainer);
 }
 
@@ -233,8 +233,12 @@ main(void)
 	LmHost host = tap_host(&state);
 	LmEngine *engine = start_engine(&host, 2);
 
-	test_own_trace(engine, &host);
+	printf("# products: %s\n", lm_engine_description(engine));
+	test_own_trace(engine, &host, "own fixture");
 	test_shared_trace(engine, &host);
+	lm_engine_stop(engine);
+	engine = start_engine_with(&host, 2, "");
+	test_own_trace(engine, &host, "own fixture, built-in products");
 	lm_engine_stop(engine);
 	is_int(state.live, 0, "everything is given back");
 	return done_testing();

@@ -10,9 +10,9 @@
 #include "tap.h"
 
 static inline LmEngine *
-start_engine(const LmHost *host, int n_threads)
+start_engine_with(const LmHost *host, int n_threads, const char *blas_library)
 {
-	LmEngineOptions options = {n_threads, NULL};
+	LmEngineOptions options = {n_threads, blas_library};
 	LmError error;
 	LmEngine *engine = lm_engine_start(host, &options, &error);
 
@@ -22,6 +22,12 @@ start_engine(const LmHost *host, int n_threads)
 		exit(1);
 	}
 	return engine;
+}
+
+static inline LmEngine *
+start_engine(const LmHost *host, int n_threads)
+{
+	return start_engine_with(host, n_threads, NULL);
 }
 
 static inline LmConfig
