@@ -194,7 +194,7 @@ test_own_trace(LmEngine *engine, const LmHost *host, const char *name)
 	config.context = 32;
 	config.layers = 2;
 	config.heads = 2;
-	config.channels = 32;
+	config.channels = 24;
 	trainer = run_trace(engine, host, FIXTURES "trace", &config, &options, false, name);
 	lm_trainer_free(trainer);
 }
