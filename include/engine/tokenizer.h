@@ -111,7 +111,7 @@ typedef struct LmBpeTrainer LmBpeTrainer;
 
 LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc, LmError *error);
 bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
-/* Bytes that the trainer holds now, for the caller to keep to a limit; _finish takes five to ten times as much more. */
+/* Bytes that the trainer holds now and, about, that _finish will need, for the caller to keep to a limit. */
 size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
 /*
  * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer when no

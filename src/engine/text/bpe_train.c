@@ -16,6 +16,7 @@
 #include "text/words.h"
 
 #define POLL_WORDS 4096
+#define MERGING_SIZE 64 /* bytes that merging takes for a byte of distinct words, at most as measured */
 
 /* What lm_bpe_trainer_finish returns: one array each, the tokens' bytes in an arena of blocks. */
 typedef struct TrainedSpec
@@ -111,8 +112,11 @@ lm_bpe_trainer_free(LmBpeTrainer *trainer)
 size_t
 lm_bpe_trainer_memory(const LmBpeTrainer *trainer)
 {
+	const LmSplit *split = &trainer->split;
+
 	return sizeof *trainer + lm_words_memory(&trainer->words) + trainer->normalized.capacity +
-		   trainer->split.units_capacity * sizeof(UChar) + trainer->result.n_blocks * BLOCK_SIZE;
+		   split->units_capacity * sizeof(UChar) + trainer->result.n_blocks * BLOCK_SIZE +
+		   trainer->words.arena_size * MERGING_SIZE;
 }
 
 bool
