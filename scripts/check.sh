@@ -28,10 +28,20 @@ chmod 755 "$work"
 src=$work/src logs=$work/logs
 mkdir "$src" "$logs"
 
+# Runs a command so that a signal to this script is not held up by it.
+run()
+{
+	"$@" </dev/null &
+	wait $!
+}
+
 finish()
 {
 	trap '' INT TERM
+	# shellcheck disable=SC2046 # a list of numbers
+	kill $(jobs -p) 2>/dev/null
 	cluster_stop_all "$work"
+	wait
 	if mkdir -p "$root/build/check" 2>/dev/null && [ -w "$root/build/check" ]; then
 		rm -rf "$root/build/check" && cp -r "$logs" "$root/build/check"
 	fi
@@ -86,7 +96,7 @@ tap_suite()
 	shift 2
 	for file in $files; do
 		log=$logs/${name//[^a-z]/-}-$(basename "$file").log
-		"$@" "$file" >"$log" 2>&1 </dev/null
+		run "$@" "$file" >"$log" 2>&1
 		status=$?
 		[ "$status" != 124 ] || echo "# stopped after ${limit[3]} s" >>"$log"
 		read -r p f s < <(count_tap "$log" "$status")
@@ -107,10 +117,10 @@ regress_suite()
 	as_server mkdir "$out"
 	if [ -n "$tests" ]; then
 		# shellcheck disable=SC2086 # a list of words
-		as_server env PGHOST="$(cat "$folder/socket")" "${limit[@]}" \
+		run as_server env PGHOST="$(cat "$folder/socket")" "${limit[@]}" \
 			"$pgxs/test/$program" --bindir="$(cluster_bin "$folder")" --user=postgres \
 			--host="$(cat "$folder/socket")" --inputdir="$src/test" --outputdir="$out" --dbname=regression \
-			--load-extension=gpt $tests >"$log" 2>&1 </dev/null
+			--load-extension=gpt $tests >"$log" 2>&1
 		status=$?
 		passed=$(grep -cE '^(test +|ok [0-9]|     ).*\.\.\. ok|^ok [0-9]+' "$log")
 		failed=$(grep -cE '\.\.\. FAILED|^not ok' "$log")
@@ -136,7 +146,7 @@ step()
 	local name=$1 start=$SECONDS log=$logs/${1//[^a-z]/-}.log
 
 	shift
-	if "$@" >"$log" 2>&1 </dev/null; then
+	if run "$@" >"$log" 2>&1; then
 		record "$name" 1 0 0 $((SECONDS - start))
 	else
 		show "$name" "$log"
@@ -194,12 +204,13 @@ in_source()
 	(cd "$src" && exec "${limit[@]}" "$@")
 }
 
-# make_cluster FOLDER [PRELOAD]: makes and starts a cluster.
+# make_cluster FOLDER [PRELOAD]: makes and starts a cluster. Jobs have an ordinary priority: at an idle one they would
+# wait for whatever else the machine does.
 make_cluster()
 {
 	mkdir -p "$1" && ln -sfn "$work/tree" "$1/tree" && chown "$(server_user)" "$1" &&
 		printf '%s\n' "fsync = off" "shared_preload_libraries = '${2:-}'" "timezone = 'UTC'" "datestyle = 'ISO, MDY'" \
-			"max_connections = 50" "log_statement = 'ddl'" | cluster_init "$1" && cluster_start "$1"
+			"max_connections = 50" "log_statement = 'ddl'" "gpt.nice = 0" | cluster_init "$1" && cluster_start "$1"
 }
 
 # The cluster without preload and the one with it, each started when a suite first needs it.
