@@ -37,7 +37,10 @@ void lm_engine_stop(LmEngine *engine);
 const LmHost *lm_engine_host(const LmEngine *engine);
 int lm_engine_threads(const LmEngine *engine);
 
-/* What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 ... SkylakeX" or "built-in avx512". */
+/*
+ * What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 SkylakeX, small products avx512" or
+ * "built-in avx512".
+ */
 const char *lm_engine_description(const LmEngine *engine);
 
 void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */

@@ -33,7 +33,8 @@ typedef enum LmTranspose
 
 /*
  * y[m, n] = beta y + scale (a b), beta 0 or 1 (0: y is not read), on the calling thread only: for use inside
- * pieces. BLAS where it is loaded, else the built-in kernel. ld_ are the distances of rows in floats.
+ * pieces. BLAS where it is loaded and not slower, else the built-in kernel: a choice that follows from the
+ * shape and the processor alone. ld_ are the distances of rows in floats.
  */
 void lm_matmul(const LmEngine *engine, float *y, const float *a, const float *b, LmTranspose transpose,
 			   int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);

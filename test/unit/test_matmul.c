@@ -72,6 +72,18 @@ test_products(Product product, const void *context, const char *name)
 		}
 }
 
+/* Large enough that no processor leaves it to the built-in kernels. */
+static void
+test_library(const LmEngine *engine)
+{
+	static const Shape large = {420, 410, 400};
+	bool pass = true;
+
+	for (int transpose = 0; transpose < 3; transpose++)
+		pass &= agrees(by_engine, engine, large, (LmTranspose) transpose, 1);
+	ok(pass, "%s: large products agree with three loops", lm_engine_description(engine));
+}
+
 static void
 test_nan(void)
 {
@@ -91,7 +103,10 @@ main(void)
 	for (int i = 0; i < n_simds; i++)
 		test_products(by_simd, simds[i], simds[i]->name);
 	if (strncmp(lm_engine_description(engine), "built-in", 8) != 0)
+	{
 		test_products(by_engine, engine, lm_engine_description(engine));
+		test_library(engine);
+	}
 	else
 		skip("products of the library", "none was found");
 	test_nan();

@@ -46,7 +46,8 @@ static void
 describe(LmEngine *engine)
 {
 	if (engine->blas.sgemm)
-		snprintf(engine->description, sizeof engine->description, "%s", engine->blas.name);
+		snprintf(engine->description, sizeof engine->description, "%s, %s%s", engine->blas.name,
+				 engine->blas.least > 0 ? "small products " : "", lm_simd_name());
 	else
 		snprintf(engine->description, sizeof engine->description, "built-in %s", lm_simd_name());
 }

@@ -17,6 +17,7 @@ typedef void (*LmSgemm)(int order, int transpose_a, int transpose_b, int m, int 
 typedef struct LmBlas
 {
 	LmSgemm sgemm; /* NULL: the built-in kernels are used */
+	double least; /* multiply-adds; smaller products are left to the built-in kernels */
 	char name[128];
 } LmBlas;
 

@@ -2,7 +2,7 @@
  * src/engine/kernels/matmul.c
  *
  * One matrix product on the calling thread: by the loaded library, by the built-in kernels, or by the three
- * loops that both are compared with.
+ * loops that both are compared with. Which of the first two, follows from the shape and the processor alone.
  */
 #include "base/engine_private.h"
 #include "kernels/simd.h"
@@ -16,7 +16,7 @@ void
 lm_matmul(const LmEngine *engine, float *y, const float *a, const float *b, LmTranspose transpose,
 		  int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta)
 {
-	if (!engine->blas.sgemm)
+	if (!engine->blas.sgemm || (double) m * n * k <= engine->blas.least)
 	{
 		lm_matmul_builtin(y, a, b, transpose, m, n, k, ld_y, ld_a, ld_b, scale, beta);
 		return;

@@ -421,18 +421,20 @@ static void
 vector_infer(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
 			 int ld_y)
 {
-	_Alignas(64) float packed[TILE_ROWS * MOST_K + LANES];
+	_Alignas(64) float packed[PACKED_A + LANES];
 	Matrix rows = {x, (size_t) n_in, 1};
+	/* Few rows wait for the weights, which had better come in one stream; many want them to stay near. */
+	int most_k = n_rows <= TILE_ROWS ? PACKED_A / TILE_ROWS : MOST_K;
 
 	for (int j = 0; j < n_out && n_rows == 1; j += LM_PANEL)
 		infer_row(y + j, x, panels + (size_t) j * (size_t) n_in, bias ? bias + j : NULL, n_in,
 				  smaller_of(LM_PANEL, n_out - j));
 	if (n_rows == 1)
 		return;
-	for (int p = 0; p < n_in; p += MOST_K)
+	for (int p = 0; p < n_in; p += most_k)
 		for (int i = 0; i < n_rows; i += TILE_ROWS)
 		{
-			int height = smaller_of(TILE_ROWS, n_rows - i), k = smaller_of(MOST_K, n_in - p);
+			int height = smaller_of(TILE_ROWS, n_rows - i), k = smaller_of(most_k, n_in - p);
 			Matrix part = submatrix(&rows, i, p);
 			TileOutput out = {y + (size_t) i * (size_t) ld_y, (size_t) ld_y, 0, 1, 0};
 
