@@ -9,9 +9,9 @@
 extern int gpt_max_workers;
 extern int gpt_train_threads; /* 0: half the cores, at least 1 */
 extern int gpt_threads;
-extern int gpt_max_memory;		/* MB; 0: a quarter of RAM */
-extern char *gpt_nice;			/* "idle" or a nice level */
-extern int gpt_read_timeout;	/* seconds */
+extern int gpt_max_memory; /* MB; 0: a quarter of RAM */
+extern char *gpt_nice; /* "idle" or a nice level */
+extern int gpt_read_timeout; /* seconds */
 extern int gpt_max_corpus_size; /* MB */
 extern bool gpt_autostart;
 extern char *gpt_blas_library;
