@@ -16,7 +16,7 @@ extern void gpt_blob_init(void);
 /*
  * A new, empty object of that owner. Bytes are appended by _write and reach the table in pieces of 1 MB;
  * _finish writes the rest, fills sha256 (may be NULL) and *size (may be NULL) and returns the object's oid.
- * Lives in CurrentMemoryContext; an error in between leaves nothing to release.
+ * _finish frees the blob, as _close does below; an error in between leaves nothing to release.
  */
 extern GptBlob *gpt_blob_create(Oid owner);
 extern Oid gpt_blob_object(const GptBlob *blob);

@@ -41,14 +41,12 @@ struct GptBlob
 	Oid object;
 	int64 size; /* bytes that have passed */
 	pg_cryptohash_ctx *hash;
-	MemoryContextCallback release_hash;
 	char *piece; /* writing: bytes not yet in the table */
 	size_t piece_size;
 };
 
 static void end_of_transaction(XactEvent event, void *arg);
 static GptBlob *make_blob(Oid object);
-static void free_hash(void *arg);
 static void update_hash(GptBlob *blob, const void *data, size_t size);
 static void final_hash(GptBlob *blob, uint8 *sha256);
 static void flush_piece(GptBlob *blob);
@@ -108,6 +106,8 @@ gpt_blob_write(GptBlob *blob, const void *data, size_t size)
 Oid
 gpt_blob_finish(GptBlob *blob, int64 *size, uint8 *sha256)
 {
+	Oid object = blob->object;
+
 	if (blob->piece_size > 0)
 		flush_piece(blob);
 	inv_close(blob->descriptor);
@@ -116,7 +116,7 @@ gpt_blob_finish(GptBlob *blob, int64 *size, uint8 *sha256)
 		*size = blob->size;
 	final_hash(blob, sha256);
 	CommandCounterIncrement();
-	return blob->object;
+	return object;
 }
 
 /*
@@ -264,32 +264,19 @@ end_of_transaction(XactEvent event, void *arg)
 	}
 }
 
-/* The hash may live outside of memory contexts (OpenSSL), so it goes when the context of the blob goes. */
+/* The server releases the hash itself when a transaction fails (OpenSSL's, with its resource owner). */
 static GptBlob *
 make_blob(Oid object)
 {
 	GptBlob *blob = palloc0(sizeof(GptBlob));
 
 	blob->object = object;
-	blob->release_hash.func = free_hash;
-	blob->release_hash.arg = blob;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &blob->release_hash);
 	blob->hash = pg_cryptohash_create(PG_SHA256);
 	if (blob->hash == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	if (pg_cryptohash_init(blob->hash) < 0)
 		elog(ERROR, "could not initialize sha256: %s", pg_cryptohash_error(blob->hash));
 	return blob;
-}
-
-static void
-free_hash(void *arg)
-{
-	GptBlob *blob = arg;
-
-	if (blob->hash != NULL)
-		pg_cryptohash_free(blob->hash);
-	blob->hash = NULL;
 }
 
 static void
@@ -300,13 +287,13 @@ update_hash(GptBlob *blob, const void *data, size_t size)
 	blob->size += size;
 }
 
-/* The blob itself stays until its context goes, as its callback is registered there. */
 static void
 final_hash(GptBlob *blob, uint8 *sha256)
 {
 	if (sha256 != NULL && pg_cryptohash_final(blob->hash, sha256, GPT_BLOB_HASH_SIZE) < 0)
 		elog(ERROR, "could not finalize sha256: %s", pg_cryptohash_error(blob->hash));
-	free_hash(blob);
+	pg_cryptohash_free(blob->hash);
+	pfree(blob);
 }
 
 static void

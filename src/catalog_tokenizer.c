@@ -35,6 +35,7 @@ gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec)
 	char *json = gpt_tokenizer_to_json(spec, &json_size);
 	GptStatement statement;
 	GptBlob *blob;
+	Oid object;
 	int64 size;
 
 	/* The lock keeps what is found from being swept before somebody uses it. */
@@ -47,8 +48,8 @@ gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec)
 		blob = gpt_blob_create(GetUserId());
 		gpt_blob_comment(gpt_blob_object(blob), "gpt tokenizer");
 		gpt_blob_write(blob, json, json_size);
-		gpt_blob_finish(blob, &size, sha256);
-		insert_tokenizer(sha256, gpt_blob_object(blob), size, spec);
+		object = gpt_blob_finish(blob, &size, sha256);
+		insert_tokenizer(sha256, object, size, spec);
 	}
 	pfree(json);
 }

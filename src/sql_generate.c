@@ -47,7 +47,7 @@ gpt_generate(PG_FUNCTION_ARGS)
 	const GptServed *served;
 	LmSampling sampling;
 	text *prompt;
-	text *result = NULL;
+	text *volatile result = NULL;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
