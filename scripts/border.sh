@@ -68,4 +68,15 @@ ok "each exported SQL function is declared in sql/gpt.sql" "$(
 	done
 )"
 
+ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
+	sed -nE 's/^CREATE (FUNCTION|VIEW) @extschema@\.(gpt_[a-z_]+).*/\2/p' sql/gpt.sql | sort -u | while read -r name; do
+		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
+	done
+)"
+ok "docs/sql.md names each option of gpt_train" "$(
+	sed -nE 's/^\t(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|TEXT)\(([a-z0-9_]+),.*/\2/p' src/options.c | while read -r name; do
+		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
+	done
+)"
+
 echo "1..$count"

@@ -260,13 +260,18 @@ suite_isolation()
 		regress_suite isolation isolation/pg_isolation_regress "$work/plain" "$(names "$src/test/specs" spec)"
 }
 
-# Each pgTAP file gets a database of its own, with pgTAP in public and the extension in the schema.
+# Each pgTAP file gets a database of its own, with pgTAP in public and the extension in the schema. A file that brought
+# the server down must not spoil the next one.
 pgtap_file()
 {
 	local schema=$1 file=$2 socket name psql
 
 	socket=$(cat "$work/preloaded/socket")
 	psql="$(cluster_bin "$work/preloaded")/psql"
+	for _ in $(seq 30); do
+		! "$(cluster_bin "$work/preloaded")/pg_isready" -q -h "$socket" || break
+		sleep 1
+	done
 	name="tap $(basename "$file" .sql), $schema"
 	{
 		echo "CREATE DATABASE \"$name\";"
