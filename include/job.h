@@ -141,6 +141,9 @@ typedef struct GptJobTicket
 /* When the current transaction commits, a worker is started; nothing happens when it, or the subtransaction, rolls back. */
 extern void gpt_job_launch_at_commit(const GptJobTicket *ticket);
 
+/* When the current transaction, or the subtransaction, rolls back. */
+extern void gpt_job_launch_at_abort(const GptJobTicket *ticket);
+
 /* Whether the current transaction is about to launch the job. */
 extern bool gpt_job_launch_pending(int64 job);
 

@@ -3,7 +3,8 @@
  *
  * Jobs that the current transaction submits or resumes go in; when it commits, a background worker is
  * registered for each. A rollback, also of a savepoint, forgets them, and a transaction that will be committed by
- * another session (PREPARE TRANSACTION) is refused.
+ * another session (PREPARE TRANSACTION) is refused. A queued job that the transaction cancels was passed over by
+ * those who start jobs, so a worker is registered for it when the cancellation is rolled back.
  *
  * Nothing may fail at commit. Where no place for a worker is left, the launcher is asked to start the job; where
  * there is none, gpt_wait says what to do.
@@ -26,6 +27,7 @@ typedef struct Pending
 {
 	GptJobTicket ticket;
 	SubTransactionId subtransaction;
+	bool at_abort;
 } Pending;
 
 /* What became of the workers that this session registered: for gpt_wait. */
@@ -44,8 +46,8 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransa
 								  void *argument);
 static void remember(int64 job, BackgroundWorkerHandle *handle);
 
-void
-gpt_job_launch_at_commit(const GptJobTicket *ticket)
+static void
+add_pending(const GptJobTicket *ticket, bool at_abort)
 {
 	static bool registered = false;
 	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
@@ -53,17 +55,30 @@ gpt_job_launch_at_commit(const GptJobTicket *ticket)
 
 	entry->ticket = *ticket;
 	entry->subtransaction = GetCurrentSubTransactionId();
+	entry->at_abort = at_abort;
 	pending = lappend(pending, entry);
 	MemoryContextSwitchTo(old_context);
-
-	/* At commit there must be no need to allocate. */
-	remember(ticket->job, NULL);
 	if (!registered)
 	{
 		RegisterXactCallback(at_transaction_end, NULL);
 		RegisterSubXactCallback(at_subtransaction_end, NULL);
 		registered = true;
 	}
+}
+
+void
+gpt_job_launch_at_commit(const GptJobTicket *ticket)
+{
+	add_pending(ticket, false);
+
+	/* At commit there must be no need to allocate. */
+	remember(ticket->job, NULL);
+}
+
+void
+gpt_job_launch_at_abort(const GptJobTicket *ticket)
+{
+	add_pending(ticket, true);
 }
 
 bool
@@ -73,37 +88,67 @@ gpt_job_launch_pending(int64 job)
 
 	foreach (cell, pending)
 	{
-		if (((Pending *) lfirst(cell))->ticket.job == job)
+		const Pending *entry = lfirst(cell);
+
+		if (entry->ticket.job == job && !entry->at_abort)
 			return true;
 	}
 	return false;
 }
 
 static void
-at_transaction_end(XactEvent event, void *argument)
+launch(const GptJobTicket *ticket)
+{
+	if (!gpt_job_launch(ticket))
+		gpt_launcher_request(ticket->database);
+}
+
+/* Launches what is to be launched in that event, and forgets everything. */
+static void
+launch_pending(bool at_abort)
 {
 	ListCell *cell;
 
+	foreach (cell, pending)
+	{
+		const Pending *entry = lfirst(cell);
+
+		if (entry->at_abort == at_abort)
+			launch(&entry->ticket);
+	}
+	pending = NIL;
+}
+
+static void
+refuse_prepare(void)
+{
+	ListCell *cell;
+
+	foreach (cell, pending)
+	{
+		if (!((Pending *) lfirst(cell))->at_abort)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has submitted a training job")));
+	}
+}
+
+static void
+at_transaction_end(XactEvent event, void *argument)
+{
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			if (pending != NIL)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has submitted a training job")));
+			refuse_prepare();
+			break;
+		case XACT_EVENT_PREPARE:
+			pending = NIL;
 			break;
 		case XACT_EVENT_COMMIT:
-			foreach (cell, pending)
-			{
-				const GptJobTicket *ticket = &((Pending *) lfirst(cell))->ticket;
-
-				if (!gpt_job_launch(ticket))
-					gpt_launcher_request(ticket->database);
-			}
-			pending = NIL;
+			launch_pending(false);
 			break;
 		case XACT_EVENT_ABORT:
-			pending = NIL;
+			launch_pending(true);
 			break;
 		default:
 			break;
@@ -126,7 +171,11 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTr
 		if (event == SUBXACT_EVENT_COMMIT_SUB)
 			entry->subtransaction = parent;
 		else
+		{
+			if (entry->at_abort)
+				launch(&entry->ticket);
 			pending = foreach_delete_current(pending, cell);
+		}
 	}
 }
 

@@ -279,8 +279,14 @@ visit(Oid database, bool at_start)
 	GptStarterTicket ticket = {.database = database, .notify_pid = MyProcPid, .cut_off = at_start};
 	BackgroundWorkerHandle *handle = gpt_starter_launch(&ticket);
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), VISIT_MS);
+	static bool complained = false;
 	pid_t pid;
 
+	if (handle == NULL && !complained)
+		ereport(LOG, (errmsg("no place for a background worker of gpt"),
+					  errdetail("Jobs that wait are started when there is one."),
+					  errhint("Raise max_worker_processes.")));
+	complained = handle == NULL;
 	if (handle == NULL)
 		return false;
 	while (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED && GetCurrentTimestamp() < end)

@@ -258,7 +258,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	TimestampTz start = GetCurrentTimestamp();
 	TimestampTz end = DT_NOEND;
-	TimestampTz looked_at = start;
+	TimestampTz looked_at = 0;
 	TimestampTz somebody_at = start;
 	GptJobState state;
 
@@ -280,7 +280,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 					 errdetail("It starts when the transaction commits.")));
 		if (now >= end)
 			break;
-		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS) || now == start)
+		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS))
 		{
 			looked_at = now;
 			if (!has_nobody(job))
@@ -304,8 +304,11 @@ gpt_wait(PG_FUNCTION_ARGS)
 static bool
 cancel_queued(const GptJob *job)
 {
+	const GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
+
 	if (!gpt_job_cancel_queued(job->number))
 		return false;
+	gpt_job_launch_at_abort(&ticket);
 	gpt_job_notify(job->number, GPT_JOB_CANCELLED);
 	return true;
 }
