@@ -96,6 +96,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->n_threads = choose_threads(options);
 	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
 	plan->training = lm_train_options_default();
+	plan->validation_interval = PG_INT64_MAX;
 	if (gpt_plan_shape_is_open(options))
 		preset = choose_preset(plan, options, corpus, seconds_for_training(options, started_at), progress);
 	gpt_plan_shape(plan, options, preset, vocabulary, context);
