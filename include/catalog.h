@@ -94,6 +94,9 @@ extern void gpt_catalog_drop_all_tokenizers(void); /* part of it */
 
 /* For SPI of other server files: the quoted schema of the extension, palloc'd; and its oid and owner. */
 extern const char *gpt_catalog_schema(void);
+
+/* The oid of one of the extension's tables or indexes. */
+extern Oid gpt_catalog_table(const char *name);
 extern Oid gpt_catalog_extension(void);
 extern Oid gpt_catalog_owner(void);
 

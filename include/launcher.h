@@ -8,6 +8,8 @@
 #ifndef GPT_LAUNCHER_H
 #define GPT_LAUNCHER_H
 
+#include "job.h"
+
 /* From _PG_init: registers the launcher and its shared memory while the server preloads libraries. */
 extern void gpt_launcher_init(void);
 
@@ -16,6 +18,12 @@ extern bool gpt_launcher_present(void);
 
 /* Asks for a visit of a database, InvalidOid for no more than a look whether somebody waits; never fails. */
 extern void gpt_launcher_request(Oid database);
+
+/*
+ * Gives the launcher a worker to register when there is a place: the caller may hold the last one. Never fails.
+ * Without a launcher nothing happens.
+ */
+extern void gpt_launcher_hand_over(const GptJobTicket *ticket);
 
 /*
  * Hands a job whose worker could not connect to a starter, which can, and which writes the reason into the

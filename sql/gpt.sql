@@ -220,6 +220,11 @@ CREATE EVENT TRIGGER gpt_drop_extension ON ddl_command_start WHEN TAG IN ('DROP 
 	EXECUTE FUNCTION @extschema@.gpt_drop_extension_trigger();
 COMMENT ON EVENT TRIGGER gpt_drop_extension IS 'unlinks the large objects of models before the extension is dropped';
 
+CREATE FUNCTION @extschema@.gpt_progress_rows() RETURNS SETOF @extschema@.gpt_progress
+	AS 'MODULE_PATHNAME', 'gpt_progress_rows' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION @extschema@.gpt_progress_rows() IS
+	'progress of running jobs of the roles whose privileges the current role has; no rows on a standby';
+
 -- Watch
 
 CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
@@ -291,7 +296,7 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, j.note, j.query, j.options, j.conditions
-	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress p ON p.job OPERATOR(pg_catalog.=) j.job
+	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
 COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';
@@ -318,7 +323,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'what its result rests on: 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
 		p.tokens_per_second, p.seconds_left
-	FROM @extschema@.gpt_progress p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
+	FROM @extschema@.gpt_progress_rows() p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
 	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.job IS 'number of the job';

@@ -118,7 +118,7 @@ gpt_bridge_check_memory(uint64 size)
 	if (size > limit)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("memory required is " UINT64_FORMAT " MB, gpt.max_memory is " UINT64_FORMAT " MB",
-							   (size + megabyte - 1) / megabyte, limit / megabyte),
+							   size / megabyte + (size % megabyte != 0), limit / megabyte),
 						errhint("A superuser can raise gpt.max_memory.")));
 }
 

@@ -274,18 +274,22 @@ find_extension(void)
 	return extension;
 }
 
+Oid
+gpt_catalog_table(const char *name)
+{
+	Oid table = get_relname_relid(name, find_extension().schema);
+
+	if (!OidIsValid(table))
+		elog(ERROR, "table %s of extension gpt is missing", name);
+	return table;
+}
+
 /* Names are columns with collation "C", which is what ScanKeyInit assumes. */
 static void
 scan_begin(RowScan *scan, const char *table, const char *index, int n_keys, ScanKey keys)
 {
-	Oid schema = find_extension().schema;
-	Oid table_oid = get_relname_relid(table, schema);
-	Oid index_oid = get_relname_relid(index, schema);
-
-	if (!OidIsValid(table_oid) || !OidIsValid(index_oid))
-		elog(ERROR, "table %s of extension gpt is missing", table);
-	scan->relation = table_open(table_oid, AccessShareLock);
-	scan->rows = systable_beginscan(scan->relation, index_oid, true, GetActiveSnapshot(), n_keys, keys);
+	scan->relation = table_open(gpt_catalog_table(table), AccessShareLock);
+	scan->rows = systable_beginscan(scan->relation, gpt_catalog_table(index), true, GetActiveSnapshot(), n_keys, keys);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -113,8 +114,10 @@ gpt_catalog_sweep_tokenizers(void)
 	GptStatement statement;
 	uint64 n;
 
+	/* Somebody who is storing a tokenizer is not waited for: it may be an idle session. */
+	if (!ConditionalLockRelationOid(gpt_catalog_table("gpt_tokenizer"), ShareRowExclusiveLock))
+		return;
 	gpt_statement_begin(&statement);
-	gpt_statement_run(&statement, "LOCK TABLE %s.gpt_tokenizer IN SHARE ROW EXCLUSIVE MODE");
 	n = gpt_statement_run(&statement,
 						  "DELETE FROM %1$s.gpt_tokenizer t "
 						  "WHERE NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.tokenizer = t.sha256) "

@@ -65,8 +65,9 @@ gpt_corpus_free(GptCorpus *corpus)
 }
 
 /*
- * The user's query runs here, and nowhere else. The transaction is read-only from its first snapshot on, both queries
- * see the same rows, and what the query does to settings ends with it.
+ * The user's query runs here, and nowhere else. The transaction is read-only from its first snapshot on, and both
+ * queries see the same rows. It is rolled back: whatever a function of the query has left behind, such as a large
+ * object or a cursor WITH HOLD, is neither kept nor run to its end.
  */
 static GptSpool *
 read_rows(const GptJob *job, const GptTrainOptions *options)
@@ -86,12 +87,11 @@ read_rows(const GptJob *job, const GptTrainOptions *options)
 
 	gpt_worker_arm_timeout();
 	spool = gpt_spool_read(&spool_options);
-	gpt_worker_disarm_timeout();
 	gpt_worker_check_stop();
 
 	AtEOXact_GUC(false, guc_level);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	AbortCurrentTransaction();
+	gpt_worker_disarm_timeout();
 	MemoryContextSwitchTo(context);
 	check_still_ours(job);
 	return spool;

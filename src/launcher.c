@@ -40,6 +40,7 @@
 #include "worker.h"
 
 #define MAX_REQUESTS 64
+#define MAX_TICKETS 64
 #define RESTART_SECONDS 5
 #define RETRY_MS 5000 /* when there was no place for a starter, or no free slot */
 #define VISIT_MS 30000 /* longest wait for one starter */
@@ -55,6 +56,8 @@ typedef struct Shared
 	bool everywhere;
 	int n_requests;
 	Oid requests[MAX_REQUESTS];
+	int n_tickets; /* workers to register; only the launcher takes them away */
+	GptJobTicket tickets[MAX_TICKETS];
 } Shared;
 
 static Shared *shared = NULL;
@@ -66,7 +69,7 @@ static void create_shared_memory(void);
 static void forget_latch(int code, Datum argument);
 static List *databases(void);
 static List *take_requests(void);
-static bool visit(Oid database, bool at_start);
+static bool visit(Oid database);
 
 /* ---- In every process ------------------------------------------------------------------------------ */
 
@@ -150,6 +153,25 @@ gpt_launcher_request(Oid database)
 		SetLatch(latch);
 }
 
+void
+gpt_launcher_hand_over(const GptJobTicket *ticket)
+{
+	bool taken = false;
+
+	if (shared == NULL)
+		return;
+	SpinLockAcquire(&shared->mutex);
+	for (int i = 0; i < shared->n_tickets; i++)
+		taken = taken || (shared->tickets[i].job == ticket->job && shared->tickets[i].database == ticket->database);
+	if (!taken && shared->n_tickets < MAX_TICKETS)
+	{
+		shared->tickets[shared->n_tickets++] = *ticket;
+		taken = true;
+	}
+	SpinLockRelease(&shared->mutex);
+	gpt_launcher_request(taken ? InvalidOid : ticket->database);
+}
+
 /* ---- The launcher ---------------------------------------------------------------------------------- */
 
 static void
@@ -167,13 +189,38 @@ wait_for_work(long timeout)
 	}
 }
 
-/* Visits the databases that want it while there are free slots; returns those that are left. */
-static List *
-visit_all(List *wanted, bool at_start)
+/* Registers the workers that were handed over; false while there is no place for one. */
+static bool
+launch_tickets(void)
 {
-	while (wanted != NIL && gpt_slots_free() > 0)
+	for (;;)
 	{
-		if (!visit(linitial_oid(wanted), at_start))
+		GptJobTicket ticket;
+		int n;
+
+		SpinLockAcquire(&shared->mutex);
+		n = shared->n_tickets;
+		ticket = shared->tickets[0];
+		SpinLockRelease(&shared->mutex);
+		if (n == 0 || !gpt_job_launch(&ticket))
+			return n == 0;
+		SpinLockAcquire(&shared->mutex);
+		shared->n_tickets--;
+		memmove(&shared->tickets[0], &shared->tickets[1], shared->n_tickets * sizeof(GptJobTicket));
+		SpinLockRelease(&shared->mutex);
+	}
+}
+
+/*
+ * Visits the databases that want it while there are free slots; returns those that are left. A job that a
+ * starter found and had no place for comes before the next database, whose starter would take that place.
+ */
+static List *
+visit_all(List *wanted)
+{
+	while (launch_tickets() && wanted != NIL && gpt_slots_free() > 0)
+	{
+		if (!visit(linitial_oid(wanted)))
 			break;
 		wanted = list_delete_first(wanted);
 	}
@@ -201,10 +248,10 @@ gpt_launcher_main(Datum argument)
 
 	MemoryContextSwitchTo(context);
 	wanted = gpt_autostart ? databases() : NIL;
-	for (bool at_start = true;; at_start = at_start && wanted != NIL)
+	for (;;)
 	{
-		wanted = visit_all(wanted, at_start);
-		wait_for_work(wanted != NIL ? RETRY_MS : 0);
+		wanted = visit_all(wanted);
+		wait_for_work(launch_tickets() && wanted == NIL ? 0 : RETRY_MS);
 		wanted = list_concat_unique_oid(wanted, take_requests());
 	}
 }
@@ -274,9 +321,9 @@ databases(void)
 
 /* Runs a starter in the database and waits until it has ended; false when there was no place for it. */
 static bool
-visit(Oid database, bool at_start)
+visit(Oid database)
 {
-	GptStarterTicket ticket = {.database = database, .notify_pid = MyProcPid, .cut_off = at_start};
+	GptStarterTicket ticket = {.database = database, .notify_pid = MyProcPid, .cut_off = gpt_autostart};
 	BackgroundWorkerHandle *handle = gpt_starter_launch(&ticket);
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), VISIT_MS);
 	static bool complained = false;

@@ -19,6 +19,7 @@
 
 #define MAX_TOKENS 1000000
 #define MAX_TEMPERATURE 100
+#define MIN_PENALTY 0.01
 #define MAX_PENALTY 100
 #define MAX_PROMPT_SIZE (64 * 1024 * 1024)
 #define MAX_STOPS 1000
@@ -79,7 +80,7 @@ read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
 	sampling->top_k = gpt_argument_integer(fcinfo, 4, "top_k", 0, 0, LM_MAX_VOCABULARY);
 	sampling->top_p = gpt_argument_real(fcinfo, 5, "top_p", 1, 0, 1, true);
 	sampling->min_p = gpt_argument_real(fcinfo, 6, "min_p", 0, 0, 1, false);
-	sampling->repetition_penalty = gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, 0, MAX_PENALTY, true);
+	sampling->repetition_penalty = gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, MIN_PENALTY, MAX_PENALTY, false);
 	if (!PG_ARGISNULL(8))
 		read_stops(sampling, PG_GETARG_ARRAYTYPE_P(8));
 	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);

@@ -86,7 +86,10 @@ gpt_starter_main(Datum argument)
 	proc_exit(0);
 }
 
-/* As many as can run; each that ends starts the next one. */
+/*
+ * As many as can run; each that ends starts the next one. Where this process holds the last place for a worker, the
+ * launcher starts the job once this process has ended.
+ */
 static void
 launch_waiting(bool cut_off)
 {
@@ -112,7 +115,7 @@ launch_waiting(bool cut_off)
 		{
 			ereport(LOG, (errmsg("no place for the worker of job " INT64_FORMAT " of gpt", job->number),
 						  errhint("Raise max_worker_processes.")));
-			gpt_launcher_request(MyDatabaseId);
+			gpt_launcher_hand_over(&next);
 			break;
 		}
 		n_launched++;
@@ -156,7 +159,7 @@ settle_refused(int64 number)
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
 		if (!gpt_job_launch(&again))
-			gpt_launcher_request(MyDatabaseId);
+			gpt_launcher_hand_over(&again);
 	}
 	else
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: %s", number, reason)));

@@ -84,6 +84,7 @@ static void record_error(MemoryContext context);
 static void end_job(GptJobState state, const char *message);
 static void give_back(void);
 static GptJob *oldest_waiting(int64 before, int n);
+static GptJob *next_job(void);
 static bool launch(const GptJob *job);
 static void start_next(void);
 
@@ -521,6 +522,28 @@ oldest_waiting(int64 before, int n)
 	return NULL;
 }
 
+/* What to start when this job has ended: first what was cut off and nobody runs, then the oldest queued job. */
+static GptJob *
+next_job(void)
+{
+	GptWorkerTransaction transaction;
+	List *jobs;
+	ListCell *cell;
+
+	gpt_worker_begin(&transaction, false);
+	MemoryContextSwitchTo(transaction.context);
+	jobs = gpt_job_list_waiting(gpt_autostart);
+	gpt_worker_commit(&transaction);
+	foreach (cell, jobs)
+	{
+		GptJob *job = lfirst(cell);
+
+		if (job->number != ticket.job && (job->state == GPT_JOB_QUEUED || gpt_job_pid(job->number) == 0))
+			return job;
+	}
+	return NULL;
+}
+
 /* False when there is no place for another worker, or nothing to launch. */
 static bool
 launch(const GptJob *job)
@@ -533,15 +556,18 @@ launch(const GptJob *job)
 	return gpt_job_launch(&next);
 }
 
-/* Gives back the slot and starts the oldest queued job of this database, or lets the launcher look. */
+/* Gives back the slot and starts the next job of this database, or lets the launcher do so when this process is gone. */
 static void
 start_next(void)
 {
 	GptJob *job;
 
 	give_back();
-	job = oldest_waiting(PG_INT64_MAX, 1);
+	job = next_job();
 	if (job != NULL && launch(job))
 		return;
-	gpt_launcher_request(job != NULL ? MyDatabaseId : InvalidOid);
+	if (job != NULL)
+		gpt_launcher_hand_over(&(GptJobTicket){job->number, job->run_id, job->database, job->owner});
+	else
+		gpt_launcher_request(InvalidOid);
 }
