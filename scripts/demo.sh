@@ -33,7 +33,7 @@ interrupted()
 
 sql()
 {
-	"$(cluster_bin "$folder")/psql" -X -h "$(cat "$folder/socket")" -U postgres -d shakespeare -v ON_ERROR_STOP=1 "$@"
+	"$(cluster_bin "$folder")/psql" -X -h "$(cat "$folder/socket")" -U postgres -d shakespeare -P pager=off -v ON_ERROR_STOP=1 "$@"
 }
 
 # The folder's name can be guessed: one that somebody else made is not used.
