@@ -18,6 +18,7 @@ typedef struct GptTrainPlan
 	LmConfig config;
 	LmTrainOptions training; /* max_tokens, steps, rates ... */
 	int n_threads;
+	double token_budget; /* tokens that the training can pass, as far as is known before it; 0: not known */
 	int batch_size;
 	int accumulate;
 	double step_tokens; /* predictions in a step, on average */
@@ -63,8 +64,9 @@ extern bool gpt_plan_shape_is_open(const GptTrainOptions *options);
 extern double gpt_plan_work(const LmConfig *config);
 
 /*
- * Fills batch_size, accumulate, max_tokens and memory: what the options say, otherwise the usual number of tokens a step, in
- * as small micro-batches as gpt.max_memory asks for. Error when the smallest does not fit.
+ * Fills batch_size, accumulate, max_tokens and memory: what the options say, otherwise the usual number of
+ * tokens a step, fewer where the token budget is so small that there would be few steps, in as small
+ * micro-batches as gpt.max_memory asks for. Error when the smallest does not fit.
  */
 extern void gpt_plan_batch(GptTrainPlan *plan, const GptTrainOptions *options);
 

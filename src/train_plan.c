@@ -7,7 +7,7 @@
  *      the data are worth;
  *   2. the batch, and whether the memory suffices;
  *   3. the number of steps: given, or by epochs, or by time. For the latter a few steps are timed and thrown
- *      away, so that a job with the recorded number of steps repeats the weights bit for bit;
+ *      away, so that a job with the recorded conditions as options repeats the weights bit for bit;
  *   4. what follows from the steps: warm-up, dropout, how often to validate.
  *
  * The numbers are starting points; docs/training.md has what was measured.
@@ -45,8 +45,11 @@
 
 static bool time_decides(const GptTrainOptions *options);
 static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
+static double measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+							GptProgress *progress);
+static double token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations);
 static const char *choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
-								 double seconds, GptProgress *progress);
+								 double operations);
 static void choose_rates(GptTrainPlan *plan, const GptTrainOptions *options);
 static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
 						  GptProgress *progress);
@@ -58,6 +61,12 @@ choose_threads(const GptTrainOptions *options)
 	int limit = gpt_settings_train_threads();
 
 	return options->threads == GPT_CHOSEN ? limit : (int) Min(options->threads, limit);
+}
+
+static double
+most_epochs(const GptTrainOptions *options)
+{
+	return isnan(options->epochs) ? DEFAULT_EPOCHS : options->epochs;
 }
 
 static const char *
@@ -91,15 +100,20 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
 	int context = corpus->dataset.context;
 	const char *preset = given_preset(options);
+	double operations;
 
 	MemSet(plan, 0, sizeof(GptTrainPlan));
 	plan->n_threads = choose_threads(options);
 	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
 	plan->training = lm_train_options_default();
 	plan->validation_interval = PG_INT64_MAX;
+	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
+	if (time_decides(options))
+		operations = measure_speed(plan, options, corpus, progress) * seconds_for_training(options, started_at);
 	if (gpt_plan_shape_is_open(options))
-		preset = choose_preset(plan, options, corpus, seconds_for_training(options, started_at), progress);
+		preset = choose_preset(plan, options, corpus, operations);
 	gpt_plan_shape(plan, options, preset, vocabulary, context);
+	plan->token_budget = token_budget(plan, options, corpus, operations);
 	gpt_plan_batch(plan, options);
 	choose_rates(plan, options);
 
@@ -159,15 +173,11 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options, con
 }
 
 static const char *
-choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double seconds,
-			  GptProgress *progress)
+choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations)
 {
 	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
 	const char *best = gpt_preset_name(0);
-	double operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 
-	if (time_decides(options))
-		operations = measure_speed(plan, options, corpus, progress) * seconds;
 	for (int i = 1; gpt_preset_name(i) != NULL; i++)
 	{
 		GptTrainPlan candidate = *plan;
@@ -178,6 +188,16 @@ choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 		best = gpt_preset_name(i);
 	}
 	return best;
+}
+
+static double
+token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations)
+{
+	double most = most_epochs(options) * (double) corpus->dataset.header->train_tokens;
+
+	if (options->steps != GPT_CHOSEN)
+		return 0;
+	return time_decides(options) ? Min(most, operations / gpt_plan_work(&plan->config)) : most;
 }
 
 /* ---- 2. Rates -------------------------------------------------------------------------------------- */
@@ -219,8 +239,7 @@ static int64
 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
 			 GptProgress *progress)
 {
-	double epochs = isnan(options->epochs) ? DEFAULT_EPOCHS : options->epochs;
-	int64 most = steps_of_epochs(plan, corpus, epochs);
+	int64 most = steps_of_epochs(plan, corpus, most_epochs(options));
 	double seconds;
 
 	if (options->steps != GPT_CHOSEN)

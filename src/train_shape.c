@@ -14,6 +14,8 @@
 
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
 #define LARGE_BATCH 16384 /* ... and beyond */
+#define SMALLEST_BATCH 512
+#define WANTED_STEPS 1000 /* for which a smaller batch is taken: measured in docs/training.md */
 #define LARGE_CHANNELS 512 /* from here on a model is beyond small */
 #define MICRO_BATCH 4096 /* tokens at once: enough for the kernels */
 #define FIXED_MEMORY (16 * 1024 * 1024) /* buffers of publication and log */
@@ -38,6 +40,7 @@ static const Preset presets[] = {
 };
 
 static int default_heads(int channels);
+static int tokens_of_step(const GptTrainPlan *plan);
 static size_t memory_of(const GptTrainPlan *plan, int batch_size, int accumulate);
 
 const char *
@@ -140,11 +143,22 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 	return size;
 }
 
+/* A power of two. */
+static int
+tokens_of_step(const GptTrainPlan *plan)
+{
+	int tokens = plan->config.channels < LARGE_CHANNELS ? SMALL_BATCH : LARGE_BATCH;
+
+	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH && plan->token_budget / tokens < WANTED_STEPS)
+		tokens /= 2;
+	return tokens;
+}
+
 bool
 gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 {
 	int context = plan->config.context;
-	int wanted = plan->config.channels < LARGE_CHANNELS ? SMALL_BATCH : LARGE_BATCH;
+	int wanted = tokens_of_step(plan);
 	bool batch_given = options->batch_size != GPT_CHOSEN;
 	bool accumulate_given = options->accumulate != GPT_CHOSEN;
 	int batch_size = batch_given ? (int) options->batch_size : Max(1, Min(wanted, MICRO_BATCH) / context);
