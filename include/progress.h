@@ -45,7 +45,7 @@ extern void gpt_progress_start(GptProgress *progress, int64 job);
 /* Says what the job does now; written at once, unless a transaction is open. */
 extern void gpt_progress_phase(GptProgress *progress, const char *phase);
 
-/* Cheap: writes when the last write is about a second ago. Also asks whether to stop. Outside of transactions. */
+/* Cheap: writes when the last write is about a second ago, unless a transaction is open. Also asks whether to stop. */
 extern void gpt_progress_tick(GptProgress *progress);
 
 /* The row is written with the next write; when no more fit, at once. */

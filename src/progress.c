@@ -52,7 +52,7 @@ void
 gpt_progress_tick(GptProgress *progress)
 {
 	gpt_worker_check_stop();
-	if (TimestampDifferenceExceeds(progress->written_at, GetCurrentTimestamp(), WRITE_INTERVAL_MS))
+	if (!IsTransactionState() && TimestampDifferenceExceeds(progress->written_at, GetCurrentTimestamp(), WRITE_INTERVAL_MS))
 		gpt_progress_flush(progress);
 }
 

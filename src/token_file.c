@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/file_perm.h"
 #include "common/hashfn.h"
@@ -27,7 +28,7 @@
 #include "storage/fd.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/tuplesort.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
@@ -35,7 +36,6 @@
 #include "bridge.h"
 #include "settings.h"
 #include "token_file.h"
-#include "worker.h"
 
 #define DIRECTORY "gpt"
 #define BUFFER_SIZE (256 * 1024)
@@ -200,19 +200,15 @@ write_in_order(Writer *writer, GptSpool *spool)
 
 /* ---- 2. Sorting ------------------------------------------------------------------------------------ */
 
-/* Catalogs are read, so it needs a transaction; the sort lives on after it. */
+/* In a transaction, because catalogs are read; afterwards no snapshot is held. */
 static Tuplesortstate *
 begin_sort(void)
 {
 	int memory = (int) Min(LARGEST_SORT_MEMORY, Max(64, gpt_settings_max_memory() / 8 / 1024));
-	GptWorkerTransaction transaction;
-	Tuplesortstate *sort;
+	Oid less = lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr;
+	Tuplesortstate *sort = tuplesort_begin_datum(BYTEAOID, less, InvalidOid, false, memory, NULL, TUPLESORT_NONE);
 
-	gpt_worker_begin(&transaction, false);
-	MemoryContextSwitchTo(transaction.context);
-	sort = tuplesort_begin_datum(BYTEAOID, lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr, InvalidOid, false, memory, NULL,
-								 TUPLESORT_NONE);
-	gpt_worker_commit(&transaction);
+	InvalidateCatalogSnapshot();
 	return sort;
 }
 
@@ -240,18 +236,23 @@ put_document(Tuplesortstate *sort, Writer *writer, const GptDocument *document)
 	pfree(value);
 }
 
+/*
+ * In one transaction, at whose end the server closes the files of the sort; so the row of progress stands still
+ * meanwhile. It holds neither a snapshot nor locks.
+ */
 static void
 write_sorted(Writer *writer, GptSpool *spool)
 {
-	ResourceOwner old_owner = CurrentResourceOwner;
-	ResourceOwner owner = ResourceOwnerCreate(NULL, "gpt sort of documents");
-	Tuplesortstate *sort = begin_sort();
+	MemoryContext context = CurrentMemoryContext;
+	Tuplesortstate *sort;
 	GptDocument document;
 	Datum value;
 	bool isnull;
 
-	/* The sort's files outlast the short transactions of progress. */
-	CurrentResourceOwner = owner;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(context);
+	sort = begin_sort();
 	gpt_spool_rewind(spool);
 	while (gpt_spool_next(&document, spool))
 		put_document(sort, writer, &document);
@@ -266,11 +267,8 @@ write_sorted(Writer *writer, GptSpool *spool)
 		pfree(DatumGetPointer(value));
 	}
 	tuplesort_end(sort);
-	CurrentResourceOwner = old_owner;
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, true, true);
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, true, true);
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, true, true);
-	ResourceOwnerDelete(owner);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
 }
 
 /* ---- Ids ------------------------------------------------------------------------------------------- */
