@@ -158,11 +158,14 @@ check_plan(const PlannedStmt *plan, const char *name)
 		if (((PlanRowMark *) lfirst(cell))->strength != LCS_NONE)
 			refuse(name, "locks rows");
 	}
-	foreach (cell, plan->relationOids)
-	{
-		Oid relation = lfirst_oid(cell);
 
-		if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+	/* Not relationOids: any constant of type oid is there too. */
+	foreach (cell, plan->rtable)
+	{
+		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+		Oid relation = entry->relid;
+
+		if (entry->rtekind == RTE_RELATION && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s reads the temporary relation \"%s\"", name, get_rel_name(relation)),

@@ -18,7 +18,7 @@ sub start_node
 	my ($name, $preload) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
+	$node->init(allows_streaming => 1);
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'gpt'") if $preload;
 	$node->append_conf('postgresql.conf', "max_worker_processes = 10\nautovacuum = off\nrestart_after_crash = on\ngpt.nice = 0\n");
 	$node->start;
