@@ -26,6 +26,7 @@ DATA_built = sql/gpt--$(EXTVERSION).sql
 DATA = $(filter-out $(DATA_built),$(wildcard sql/gpt--*--*.sql))
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),build) --load-extension=gpt
+override CONTRIB_TESTDB := regression
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = $(REGRESS_OPTS)
 EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql

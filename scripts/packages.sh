@@ -74,4 +74,4 @@ trap 'as_root rm -f "$no_cluster"' EXIT
 as_root mkdir -p "${no_cluster%/*}"
 as_root sh -c "echo 'create_main_cluster = false' >'$no_cluster'"
 # shellcheck disable=SC2086 # a list of words
-as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >/dev/null
