@@ -41,6 +41,10 @@ typedef struct GptJob
 	int64 system_identifier;
 	Oid database;
 	int32 tries;
+	char *base; /* model that a fine-tune starts from, or NULL */
+	int32 base_version; /* of it, 0 before the job has begun */
+	int64 step; /* done, as far as the row knows */
+	int64 steps; /* planned, 0 before the plan */
 } GptJob;
 
 /* What a job's row says about the corpus, once it is read. */
@@ -52,9 +56,9 @@ typedef struct GptJobCorpus
 	int64 tokens;
 } GptJobCorpus;
 
-/* Inserts a queued job of the current role in the current transaction; returns its number. */
-extern int64 gpt_job_insert(const char *model, const char *query, Jsonb *options, Jsonb *settings, const char *note,
-							pg_uuid_t *run_id);
+/* Inserts a queued job of the current role in the current transaction; returns its number. base NULL: training anew, else a fine-tune. */
+extern int64 gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options, Jsonb *settings,
+							const char *note, pg_uuid_t *run_id);
 
 /*
  * The job under a new snapshot, whatever the isolation level; palloc'd. NULL when it does not exist or its

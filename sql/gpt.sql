@@ -48,6 +48,7 @@ CREATE TABLE @extschema@.gpt_version (
 	validation_loss float8,
 	validation_bits_per_byte float8,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	step bigint,
 	PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
@@ -55,7 +56,7 @@ COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable l
 CREATE TABLE @extschema@.gpt_job (
 	job bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	model text NOT NULL,
-	kind text NOT NULL CHECK (kind IN ('train')),
+	kind text NOT NULL CHECK (kind IN ('train', 'finetune')),
 	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
 	owner oid NOT NULL,
 	query text NOT NULL,
@@ -76,7 +77,10 @@ CREATE TABLE @extschema@.gpt_job (
 	conditions jsonb,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	started_at timestamptz,
-	finished_at timestamptz
+	finished_at timestamptz,
+	base text,
+	base_version integer,
+	data_changed boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: the truth about what was asked for and how it ended';
 
@@ -295,13 +299,14 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(j.owner) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
-		j.created_at, j.started_at, j.finished_at, j.note, j.query, j.options, j.conditions
+		j.created_at, j.started_at, j.finished_at, j.note, j.query, j.options, j.conditions,
+		j.base, j.base_version, j.data_changed
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
 COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';
 COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model that it makes';
-COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train';
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
 COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, failed or cancelled';
 COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
@@ -319,6 +324,9 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.note IS 'what else is to be known of it';
 COMMENT ON COLUMN @extschema@.gpt_jobs.query IS 'query of the rows';
 COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as they were given';
 COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'what its result rests on: options as chosen, processor, kernels';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
+COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,

@@ -31,7 +31,8 @@
 static const char *const state_names[] = {"queued", "running", "succeeded", "failed", "cancelled"};
 
 /* The columns that read_job expects. */
-#define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries"
+#define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries, " \
+					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0)"
 
 static void begin_with_job(GptStatement *statement, int64 job);
 static void add_job(GptStatement *statement, int64 job);
@@ -55,7 +56,8 @@ gpt_job_is_local(const GptJob *job)
 /* ---- Sessions ------------------------------------------------------------------------------------- */
 
 int64
-gpt_job_insert(const char *model, const char *query, Jsonb *options, Jsonb *settings, const char *note, pg_uuid_t *run_id)
+gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options, Jsonb *settings, const char *note,
+			   pg_uuid_t *run_id)
 {
 	Oid owner = GetUserId();
 	GptStatement statement;
@@ -72,9 +74,11 @@ gpt_job_insert(const char *model, const char *query, Jsonb *options, Jsonb *sett
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(owner));
 	add_optional_text(&statement, note);
+	add_optional_text(&statement, base);
 	gpt_statement_run(&statement,
-					  "INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, database, owner, note) "
-					  "VALUES ($1, 'train', $2, $3, $4, $5, $6, $7, $8, $9) RETURNING job");
+					  "INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, database, owner, note, "
+					  "base) VALUES ($1, CASE WHEN $10 IS NULL THEN 'train' ELSE 'finetune' END, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+					  "RETURNING job");
 	job = DatumGetInt64(value_of(&statement, 0, 1));
 	gpt_statement_end(&statement);
 	return job;
@@ -341,6 +345,7 @@ read_job(const GptStatement *statement, uint64 row)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(statement->caller);
 	GptJob *job = palloc0(sizeof(GptJob));
+	bool trained_anew;
 
 	job->number = DatumGetInt64(value_of(statement, row, 1));
 	job->model = gpt_statement_text(statement, row, 2);
@@ -353,6 +358,11 @@ read_job(const GptStatement *statement, uint64 row)
 	job->system_identifier = DatumGetInt64(value_of(statement, row, 9));
 	job->database = DatumGetObjectId(value_of(statement, row, 10));
 	job->tries = DatumGetInt32(value_of(statement, row, 11));
+	(void) gpt_statement_value(statement, row, 12, &trained_anew);
+	job->base = trained_anew ? NULL : gpt_statement_text(statement, row, 12);
+	job->base_version = DatumGetInt32(value_of(statement, row, 13));
+	job->step = DatumGetInt64(value_of(statement, row, 14));
+	job->steps = DatumGetInt64(value_of(statement, row, 15));
 	MemoryContextSwitchTo(old_context);
 	return job;
 }

@@ -89,7 +89,7 @@ gpt_train(PG_FUNCTION_ARGS)
 	check_name_is_free(model);
 
 	/* Now do the work. */
-	ticket.job = gpt_job_insert(model, query, json, gpt_job_settings_capture(), gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD,
+	ticket.job = gpt_job_insert(model, NULL, query, json, gpt_job_settings_capture(), gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD,
 								&ticket.run_id);
 	ticket.database = MyDatabaseId;
 	ticket.owner = GetUserId();
