@@ -57,6 +57,7 @@ typedef struct GptPublication
 	double validation_loss;
 	double validation_bits_per_byte;
 	bool partial;
+	int64 step; /* of a partial version: steps done; 0: not told */
 	bool may_exist; /* the model may have versions of other runs; false: then "model already exists" */
 } GptPublication;
 

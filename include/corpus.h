@@ -21,18 +21,52 @@ typedef struct GptCorpus
 	bool tokenizer_is_stored;
 	uint8 tokenizer_hash[GPT_SHA256_SIZE]; /* where it is stored; otherwise it is stored with the model */
 	LmDataset dataset; /* shuffle, documents, context and seed are set */
+	uint32 file_crc; /* CRC-32C of the token file */
 	bool has_validation;
 } GptCorpus;
 
+/* What a checkpoint keeps of a corpus besides its tokenizer: plain bytes. */
+typedef struct GptCorpusRecord
+{
+	GptJobCorpus counts;
+	uint64 file_size; /* of the token file ... */
+	uint32 file_crc; /* ... and its CRC-32C */
+	int32 context;
+	int32 documents; /* LmDocuments */
+	uint64 seed;
+	bool shuffle;
+	bool tokenizer_is_stored;
+	uint8 tokenizer_hash[GPT_SHA256_SIZE];
+} GptCorpusRecord;
+
+/* A tokenizer that is given: that of a base model, or of a run that is continued. */
+typedef struct GptGivenTokenizer
+{
+	const LmTokenizerSpec *spec;
+	bool stored;
+	uint8 sha256[GPT_SHA256_SIZE]; /* where it is stored */
+} GptGivenTokenizer;
+
 /*
- * Reads the job's rows in one read-only transaction, as the current role, then trains or loads the tokenizer and
- * writes the token file. The corpus lives in the current memory context. Outside of transactions.
+ * Reads the job's rows in one read-only transaction, as the current role, then takes the tokenizer that is given (NULL: trains or
+ * loads the one of the options) and writes the token file. The corpus lives in the current memory context. Outside of
+ * transactions.
  */
-extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, GptProgress *progress);
+extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
+									GptProgress *progress);
+
+/*
+ * The corpus of a record: from the token file that is there, NULL where it is not. ERRCODE_DATA_CORRUPTED where it is another
+ * one than the record's.
+ */
+extern GptCorpus *gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGivenTokenizer *given,
+								  GptProgress *progress);
+extern void gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus);
 extern void gpt_corpus_free(GptCorpus *corpus);
 
 /* src/corpus_tokenizer.c: the tokenizer that the options ask for, in the current context. */
 extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, uint8 *sha256, bool *stored,
 										 GptProgress *progress);
+extern LmTokenizer *gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec);
 
 #endif /* GPT_CORPUS_H */

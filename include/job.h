@@ -87,6 +87,16 @@ extern void gpt_job_uncount_try(int64 job);
 /* Ends a job: state, message (or NULL), end time; its progress row goes. False when it had ended already. */
 extern bool gpt_job_end(int64 job, GptJobState state, const char *message);
 
+/*
+ * For a worker: the step that the job begins with; log rows beyond it go. data_changed: its rows are not the ones that it began
+ * with before.
+ */
+extern void gpt_job_set_start(int64 job, int64 step, bool data_changed);
+
+/* There is a checkpoint of that step: tries count from here on. */
+extern void gpt_job_set_checkpoint(int64 job, int64 step);
+extern void gpt_job_set_base(int64 job, int32 base_version);
+extern void gpt_job_set_note(int64 job, const char *note);
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
 extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions);
 

@@ -13,6 +13,9 @@ extern int gpt_max_memory; /* MB; 0: a quarter of RAM */
 extern char *gpt_nice; /* "idle" or a nice level */
 extern int gpt_read_timeout; /* seconds */
 extern int gpt_max_corpus_size; /* MB */
+extern int gpt_checkpoint_interval; /* seconds; 0: after every step */
+extern int gpt_checkpoint_retention; /* seconds */
+extern int gpt_publish_interval; /* seconds; 0: never */
 extern bool gpt_autostart;
 extern char *gpt_blas_library;
 

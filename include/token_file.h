@@ -33,7 +33,6 @@ extern int gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *sp
 extern void gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id);
 extern void gpt_token_file_close(LmDataset *dataset);
 
-/* Removes the file, also a half-written one; no error when there is none. */
-extern void gpt_token_file_remove(const pg_uuid_t *run_id);
+extern bool gpt_token_file_exists(const pg_uuid_t *run_id);
 
 #endif /* GPT_TOKEN_FILE_H */

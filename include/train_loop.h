@@ -11,6 +11,44 @@
 #include "progress.h"
 #include "train_plan.h"
 
+/* Everything that the rest of a training depends on besides weights, moments, plan and corpus: plain bytes. */
+typedef struct GptTrainState
+{
+	int64 step; /* done */
+	LmCursor cursor;
+	LmStepResult last;
+	double loss_sum; /* since the last row of the log */
+	int64 loss_steps;
+	int64 tokens; /* since then */
+	double window_sum; /* of losses since the last multiple of the validation interval: no matter of time */
+	int64 window_steps;
+	int64 all_tokens;
+	int64 microseconds; /* of training */
+	double best_loss;
+	int64 worse; /* validations since the best */
+	double validation_loss; /* of the last validation */
+	double validation_bits_per_byte;
+	bool has_best; /* weights have been put aside; the following are theirs */
+	double best_training_loss;
+	double best_validation_loss;
+	double best_bits_per_byte;
+} GptTrainState;
+
+/* Where a training begins, and what it leaves on its way. Any may be NULL. */
+typedef struct GptTrainHooks
+{
+	void *context;
+
+	/* Sets weights, moments and state, which are those of the beginning before; allocates *best when the state has one. */
+	void (*restore)(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
+
+	/* After each step with its validation, and once before the first. */
+	void (*save)(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
+} GptTrainHooks;
+
+/* The losses of what would be published now: of the best weights, or of the present ones; NaN where there is none. */
+extern void gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte, const GptTrainState *state);
+
 /* What came out; the trainer holds the weights of the last step. */
 typedef struct GptTrainResult
 {
@@ -25,7 +63,8 @@ typedef struct GptTrainResult
 } GptTrainResult;
 
 /* Runs the plan. Everything lives in the current context and the engine. Outside of transactions. */
-extern void gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress);
+extern void gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
+						  GptProgress *progress);
 extern void gpt_train_free(GptTrainResult *result);
 
 /* Predictions in a step of the plan's batches, on average: windows do not fill a batch exactly. */

@@ -16,16 +16,22 @@ extern PGDLLEXPORT void gpt_worker_main(Datum argument);
 
 /*
  * For the pipeline. _begin starts a transaction that does what the extension needs whatever the role's
- * settings say: READ COMMITTED, writable, with an active snapshot; durable says whether its commit waits for the
- * disk. _commit ends it. Memory context and resource owner are as before afterwards.
+ * settings say: READ COMMITTED, writable, with an active snapshot. _commit ends it. Memory context and resource owner are as before afterwards.
  */
+typedef enum GptCommit
+{
+	GPT_COMMIT_ASYNC, /* waits for nothing */
+	GPT_COMMIT_LOCAL, /* waits for the disk, but not for standbys: training goes on while one is missing */
+	GPT_COMMIT_FULL, /* as the server is set up */
+} GptCommit;
+
 typedef struct GptWorkerTransaction
 {
 	MemoryContext context;
 	ResourceOwner owner;
 } GptWorkerTransaction;
 
-extern void gpt_worker_begin(GptWorkerTransaction *transaction, bool durable);
+extern void gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit);
 extern void gpt_worker_commit(GptWorkerTransaction *transaction);
 
 /* An error when the process was asked to stop, also where the user's query swallowed the first request. */

@@ -261,9 +261,10 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add_real(&statement, publication->loss);
 	gpt_statement_add_real(&statement, publication->validation_loss);
 	gpt_statement_add_real(&statement, publication->validation_bits_per_byte);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(publication->step));
 	gpt_statement_run(&statement, "INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
-								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte) "
-								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13)");
+								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step) "
+								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0))");
 
 	gpt_statement_add_text(&statement, publication->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));

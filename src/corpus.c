@@ -11,21 +11,34 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "port/pg_crc32c.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "bridge.h"
 #include "corpus.h"
+#include "run_files.h"
 #include "spool.h"
 #include "token_file.h"
 #include "worker.h"
 
+#define PIECE_SIZE (4 * 1024 * 1024) /* of the token file, between two looks at interrupts */
+
 static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options);
 static void check_still_ours(const GptJob *job);
+static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
+
+static void
+take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
+{
+	corpus->tokenizer = gpt_corpus_tokenizer_create(given->spec);
+	corpus->tokenizer_is_stored = given->stored;
+	memcpy(corpus->tokenizer_hash, given->sha256, GPT_SHA256_SIZE);
+}
 
 GptCorpus *
-gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, GptProgress *progress)
+gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, GptProgress *progress)
 {
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
 	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed};
@@ -38,7 +51,10 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, GptProgress
 	corpus->counts.bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
 	gpt_progress_phase(progress, "training the tokenizer");
-	corpus->tokenizer = gpt_corpus_tokenizer(options, spool, corpus->tokenizer_hash, &corpus->tokenizer_is_stored, progress);
+	if (given != NULL)
+		take_tokenizer(corpus, given);
+	else
+		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, corpus->tokenizer_hash, &corpus->tokenizer_is_stored, progress);
 
 	gpt_progress_phase(progress, "tokenizing");
 	file.documents = strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
@@ -50,10 +66,67 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, GptProgress
 	corpus->dataset.documents = file.documents;
 	corpus->dataset.shuffle = options->shuffle;
 	corpus->dataset.seed = options->seed;
-	gpt_token_file_open(&corpus->dataset, &job->run_id);
+	open_file(corpus, job, progress);
 	corpus->counts.tokens = corpus->dataset.header->n_tokens;
-	corpus->has_validation = corpus->dataset.header->n_validation_windows > 0;
 	return corpus;
+}
+
+/* Maps the token file and sums it up; that also brings it into memory. */
+static void
+open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress)
+{
+	pg_crc32c crc;
+
+	gpt_token_file_open(&corpus->dataset, &job->run_id);
+	corpus->has_validation = corpus->dataset.header->n_validation_windows > 0;
+	INIT_CRC32C(crc);
+	for (size_t done = 0; done < corpus->dataset.size; done += PIECE_SIZE)
+	{
+		COMP_CRC32C(crc, (const char *) corpus->dataset.base + done, Min(corpus->dataset.size - done, PIECE_SIZE));
+		gpt_progress_tick(progress);
+	}
+	FIN_CRC32C(crc);
+	corpus->file_crc = crc;
+}
+
+GptCorpus *
+gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGivenTokenizer *given, GptProgress *progress)
+{
+	GptCorpus *corpus;
+
+	if (!gpt_token_file_exists(&job->run_id))
+		return NULL;
+	gpt_progress_phase(progress, "reading");
+	corpus = palloc0(sizeof(GptCorpus));
+	take_tokenizer(corpus, given);
+	corpus->counts = record->counts;
+	corpus->dataset.context = record->context;
+	corpus->dataset.documents = (LmDocuments) record->documents;
+	corpus->dataset.shuffle = record->shuffle;
+	corpus->dataset.seed = record->seed;
+	open_file(corpus, job, progress);
+	if (corpus->dataset.size != record->file_size || corpus->file_crc != record->file_crc)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("file \"%s\" is corrupted", gpt_run_file_path(&job->run_id, GPT_TOKENS, "")),
+				 errdetail("It is not the file that the job's checkpoint names."),
+				 errhint("Without this file, gpt_resume reads the rows again.")));
+	return corpus;
+}
+
+void
+gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus)
+{
+	MemSet(record, 0, sizeof(GptCorpusRecord));
+	record->counts = corpus->counts;
+	record->file_size = corpus->dataset.size;
+	record->file_crc = corpus->file_crc;
+	record->context = corpus->dataset.context;
+	record->documents = (int32) corpus->dataset.documents;
+	record->seed = corpus->dataset.seed;
+	record->shuffle = corpus->dataset.shuffle;
+	record->tokenizer_is_stored = corpus->tokenizer_is_stored;
+	memcpy(record->tokenizer_hash, corpus->tokenizer_hash, GPT_SHA256_SIZE);
 }
 
 void

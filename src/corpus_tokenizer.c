@@ -25,7 +25,6 @@
 #define SMALLEST_SHARE 1e-6 /* of the documents; when that needs too much memory, none will do */
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
-static LmTokenizer *create(const LmTokenizerSpec *spec);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
 static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
 
@@ -38,15 +37,15 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, uint8 *sha
 	if (name == NULL)
 		return train_bpe(options, spool, progress);
 	if (strcmp(name, "bytes") == 0)
-		return create(lm_bytes_spec());
+		return gpt_corpus_tokenizer_create(lm_bytes_spec());
 	if (strcmp(name, "chars") == 0)
 		return train_chars(spool, progress);
 	*stored = true;
 	return load_named(name, sha256);
 }
 
-static LmTokenizer *
-create(const LmTokenizerSpec *spec)
+LmTokenizer *
+gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 {
 	LmError error;
 	LmTokenizer *tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error);
@@ -62,13 +61,13 @@ load_named(const char *name, uint8 *sha256)
 	GptWorkerTransaction transaction;
 	LmTokenizerSpec *spec;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	if (!gpt_catalog_find_tokenizer(name, sha256))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name)));
 	spec = gpt_catalog_read_tokenizer(sha256);
 	gpt_worker_commit(&transaction);
-	return create(spec);
+	return gpt_corpus_tokenizer_create(spec);
 }
 
 /* ---- The documents to train on --------------------------------------------------------------------- */
@@ -129,7 +128,7 @@ train_chars(GptSpool *spool, GptProgress *progress)
 	}
 	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
 		gpt_bridge_raise(&error);
-	tokenizer = create(spec);
+	tokenizer = gpt_corpus_tokenizer_create(spec);
 	lm_chars_trainer_free(trainer);
 	MemoryContextDelete(context);
 	return tokenizer;
@@ -207,7 +206,7 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress
 		else
 		{
 			check_vocabulary(vocabulary, reached, options);
-			tokenizer = create(spec);
+			tokenizer = gpt_corpus_tokenizer_create(spec);
 		}
 		lm_bpe_trainer_free(trainer);
 		MemoryContextDelete(context);

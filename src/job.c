@@ -195,17 +195,9 @@ gpt_job_claim(int64 job, bool *locked)
 	{
 		add_job(&statement, job);
 		claimed = gpt_statement_run(&statement,
-									"UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, step = 0, error = NULL, "
+									"UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = NULL, "
 									"started_at = pg_catalog.clock_timestamp() WHERE job = $1 "
 									"AND (state = 'queued' OR state = 'running')") > 0;
-	}
-
-	/* The job begins anew, and so does its log. */
-	if (claimed)
-	{
-		add_job(&statement, job);
-		gpt_statement_run(&statement,
-						  "DELETE FROM %s.gpt_job_log WHERE job = $1");
 	}
 	gpt_statement_end(&statement);
 	return claimed;
@@ -245,6 +237,54 @@ gpt_job_end(int64 job, GptJobState state, const char *message)
 					  "DELETE FROM %s.gpt_progress WHERE job = $1");
 	gpt_statement_end(&statement);
 	return ended;
+}
+
+void
+gpt_job_set_start(int64 job, int64 step, bool data_changed)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
+	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(data_changed));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET step = $2, data_changed = data_changed OR $3 WHERE job = $1");
+	add_job(&statement, job);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
+	gpt_statement_run(&statement, "DELETE FROM %s.gpt_job_log WHERE job = $1 AND (step > $2 OR $2 = 0)");
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_job_set_checkpoint(int64 job, int64 step)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET step = $2, tries = 1 WHERE job = $1 AND state = 'running'");
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_job_set_base(int64 job, int32 base_version)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(base_version));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET base_version = $2 WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_job_set_note(int64 job, const char *note)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	add_optional_text(&statement, note);
+	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET note = $2 WHERE job = $1");
+	gpt_statement_end(&statement);
 }
 
 void

@@ -70,7 +70,7 @@ gpt_progress_flush(GptProgress *progress)
 	GptWorkerTransaction transaction;
 	GptStatement statement;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_statement_begin(&statement);
 	write_row(&statement, progress);
 	for (int i = 0; i < progress->n_rows; i++)

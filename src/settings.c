@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "datatype/timestamp.h"
 #include "utils/guc.h"
 
 #include "compat.h"
@@ -24,6 +25,9 @@ int gpt_max_memory = 0;
 char *gpt_nice = NULL;
 int gpt_read_timeout = 3600;
 int gpt_max_corpus_size = 64 * 1024;
+int gpt_checkpoint_interval = 5 * SECS_PER_MINUTE;
+int gpt_checkpoint_retention = 7 * SECS_PER_DAY;
+int gpt_publish_interval = 0;
 bool gpt_autostart = true;
 char *gpt_blas_library = NULL;
 
@@ -75,6 +79,15 @@ define_job_settings(void)
 							&gpt_read_timeout, 3600, 0, INT_MAX / 1000, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("gpt.max_corpus_size", "Limits how much text a job may read.", NULL,
 							&gpt_max_corpus_size, 64 * 1024, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.checkpoint_interval", "Sets the time between checkpoints of a training job.",
+							"0 writes one after every step.", &gpt_checkpoint_interval, 5 * SECS_PER_MINUTE, 0, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.checkpoint_retention", "Sets how long the files of a failed or cancelled job are kept.",
+							"gpt_resume continues from them. 0 removes them at once.", &gpt_checkpoint_retention, 7 * SECS_PER_DAY, 0,
+							INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.publish_interval", "Sets the time between partial versions that a training job publishes.",
+							"0 publishes the final version only.", &gpt_publish_interval, 0, 0, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
 	DefineCustomBoolVariable("gpt.autostart", "Starts the jobs that a restart of the server cut off.",
 							 "Off keeps the jobs of a cloned cluster from continuing.",
 							 &gpt_autostart, true, PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -32,6 +32,7 @@
 #include "job_settings.h"
 #include "launcher.h"
 #include "options.h"
+#include "run_files.h"
 #include "settings.h"
 #include "source.h"
 #include "train_job.h"
@@ -321,7 +322,7 @@ cancel_cut_off(const GptJob *job)
 
 	if (!gpt_job_lock(job->number))
 		return false;
-	gpt_train_job_remove_files(&job->run_id);
+	gpt_run_files_retire(&job->run_id);
 	ended = gpt_job_end(job->number, GPT_JOB_CANCELLED, NULL);
 	gpt_job_unlock(job->number);
 	if (ended)

@@ -24,9 +24,9 @@
 
 #include "job.h"
 #include "launcher.h"
+#include "run_files.h"
 #include "settings.h"
 #include "starter.h"
-#include "train_job.h"
 #include "worker.h"
 
 #define MAX_CONNECTION_TRIES 3
@@ -76,13 +76,16 @@ gpt_starter_main(Datum argument)
 	BackgroundWorkerInitializeConnectionByOid(ticket.database, InvalidOid, 0);
 	pgstat_report_appname("gpt");
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	installed = OidIsValid(get_extension_oid("gpt", true));
 	gpt_worker_commit(&transaction);
 	if (installed && ticket.refused_job != 0)
 		settle_refused(ticket.refused_job);
 	if (installed)
+	{
 		launch_waiting(ticket.cut_off);
+		gpt_run_files_sweep();
+	}
 	proc_exit(0);
 }
 
@@ -98,7 +101,7 @@ launch_waiting(bool cut_off)
 	List *jobs;
 	ListCell *cell;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	jobs = gpt_job_list_waiting(cut_off);
 	gpt_worker_commit(&transaction);
@@ -132,7 +135,7 @@ settle_refused(int64 number)
 	GptJob *job;
 	bool locked = false;
 
-	gpt_worker_begin(&transaction, true);
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
 	job = gpt_job_read(number);
 	if (job == NULL || !gpt_job_is_local(job) || (job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) ||
@@ -145,7 +148,7 @@ settle_refused(int64 number)
 	if (reason == NULL && job->tries >= MAX_CONNECTION_TRIES)
 		reason = "its worker could not connect to the database";
 	if (reason != NULL)
-		gpt_train_job_remove_files(&job->run_id);
+		gpt_run_files_retire(&job->run_id);
 	if (reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason))
 		gpt_job_notify(number, GPT_JOB_FAILED);
 	else

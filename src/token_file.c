@@ -34,10 +34,10 @@
 #include "utils/uuid.h"
 
 #include "bridge.h"
+#include "run_files.h"
 #include "settings.h"
 #include "token_file.h"
 
-#define DIRECTORY "gpt"
 #define BUFFER_SIZE (256 * 1024)
 #define SMALLEST_CONTEXT 64
 #define LARGEST_CONTEXT 512
@@ -74,7 +74,6 @@ typedef struct Writer
 	LmDatasetHeader header;
 } Writer;
 
-static char *file_path(const pg_uuid_t *run_id, const char *suffix);
 static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer, GptProgress *progress);
 static void write_in_order(Writer *writer, GptSpool *spool);
 static void write_sorted(Writer *writer, GptSpool *spool);
@@ -110,7 +109,6 @@ static void
 start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer, GptProgress *progress)
 {
 	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
-	char *path = file_path(options->run_id, ".tmp");
 
 	MemSet(writer, 0, sizeof(Writer));
 	writer->options = options;
@@ -125,11 +123,7 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	writer->header.vocabulary = spec->n_tokens;
 	writer->header.token_size = spec->n_tokens <= 65536 ? 2 : 4;
 
-	if (MakePGDirectory(DIRECTORY) < 0 && errno != EEXIST)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", DIRECTORY)));
-	writer->file = PathNameOpenFile(path, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
-	if (writer->file < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
+	writer->file = gpt_run_file_create(options->run_id, GPT_TOKENS);
 	append_bytes(writer, &writer->header, sizeof(writer->header));
 }
 
@@ -417,7 +411,6 @@ static void
 finish_file(Writer *writer)
 {
 	LmDatasetHeader *header = &writer->header;
-	char *aside = file_path(writer->options->run_id, ".tmp");
 
 	if (header->n_train_windows == 0)
 		ereport(ERROR,
@@ -427,42 +420,26 @@ finish_file(Writer *writer)
 	header->validation_bytes = writer->text_bytes[GPT_SIDE_VALIDATION];
 	flush(writer);
 	write_at(writer, header, sizeof(*header), 0);
-	if (FileSync(writer->file, PG_WAIT_EXTENSION) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", aside)));
 	FileClose(writer->file);
 	BufFileClose(writer->lengths);
 	lm_tokens_free(writer->host, &writer->tokens);
 	pfree(writer->record.data);
 	pfree(writer->buffer);
-	durable_rename(aside, file_path(writer->options->run_id, ""), ERROR);
+	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
 }
 
-static char *
-file_path(const pg_uuid_t *run_id, const char *suffix)
+bool
+gpt_token_file_exists(const pg_uuid_t *run_id)
 {
-	char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(run_id)));
+	struct stat status;
 
-	return psprintf(DIRECTORY "/" PG_TEMP_FILE_PREFIX "_%s.tokens%s", id, suffix);
-}
-
-static void
-remove_file(const char *path)
-{
-	if (unlink(path) != 0 && errno != ENOENT)
-		ereport(LOG, (errcode_for_file_access(), errmsg("could not remove file \"%s\": %m", path)));
-}
-
-void
-gpt_token_file_remove(const pg_uuid_t *run_id)
-{
-	remove_file(file_path(run_id, ".tmp"));
-	remove_file(file_path(run_id, ""));
+	return stat(gpt_run_file_path(run_id, GPT_TOKENS, ""), &status) == 0;
 }
 
 void
 gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
 {
-	char *path = file_path(run_id, "");
+	char *path = gpt_run_file_path(run_id, GPT_TOKENS, "");
 	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
 	struct stat status;
 	void *base;

@@ -3,11 +3,14 @@
  *
  * A claimed job goes in, a published model comes out. The story of a training:
  *
+ *   0. begin     anew, from the weights of a base (train_base.c), or from a checkpoint (checkpoint.c), which has what
+ *                steps 1 to 3 found out;
  *   1. read      the rows of the query, in one read-only transaction; no snapshot is held afterwards;
  *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
  *   3. plan      what the options leave open is chosen, and the memory checked before it is taken
  *                (train_plan.c); the job's row says under which conditions it runs;
- *   4. train     steps and validations, with short transactions for progress (train_loop.c);
+ *   4. train     steps and validations, with short transactions for progress (train_loop.c), checkpoints and partial versions
+ *                (train_save.c);
  *   5. publish   tokenizer, weights, version and the job's success in one commit: before it there is nothing,
  *                after it everything.
  */
@@ -16,7 +19,6 @@
 #include <math.h>
 
 #include "access/xact.h"
-#include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -25,18 +27,28 @@
 
 #include "bridge.h"
 #include "catalog.h"
+#include "checkpoint.h"
 #include "corpus.h"
+#include "machine.h"
 #include "options.h"
 #include "progress.h"
-#include "token_file.h"
+#include "run_files.h"
+#include "settings.h"
+#include "tokenizer_json.h"
+#include "train_base.h"
 #include "train_job.h"
 #include "train_loop.h"
 #include "train_plan.h"
+#include "train_save.h"
 #include "worker.h"
 
+static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress);
+static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
+static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
-static void record_plan(const GptJob *job, const GptTrainPlan *plan);
-static void publish(const GptJob *job, const GptCorpus *corpus, const GptTrainPlan *plan, const GptTrainResult *result);
+static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan);
+static void publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corpus, const GptTrainPlan *plan,
+					const GptTrainResult *result);
 static char *conditions(const GptTrainPlan *plan, const GptTrainResult *result);
 
 void
@@ -44,26 +56,51 @@ gpt_train_job_run(const GptJob *job)
 {
 	TimestampTz started_at = GetCurrentTimestamp();
 	GptTrainOptions *options = gpt_options_parse(job->options);
+	GptTrainBase *base = NULL;
+	GptCheckpoint *from;
 	GptProgress progress;
+	GptTrainSaver saver;
+	GptTrainHooks hooks;
 	GptTrainResult result;
 	GptTrainPlan plan;
 	GptCorpus *corpus;
+	int64 step = 0;
+
+	/* 0. */
+	gpt_progress_start(&progress, job->number);
+	from = gpt_checkpoint_open(&job->run_id);
+	if (from == NULL)
+		base = gpt_train_base_find(job, options);
+	if (from != NULL && from->has_weights)
+		step = from->state.step;
+	else if (base != NULL)
+		step = base->step;
+	record_start(job, step, from == NULL && job->steps > 0);
 
 	/* 1, 2. */
-	gpt_progress_start(&progress, job->number);
-	corpus = gpt_corpus_create(job, options, &progress);
+	if (from != NULL)
+		corpus = continue_corpus(job, options, from, &progress);
+	else
+		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL, &progress);
 	record_corpus(job, corpus);
 
 	/* 3. */
-	gpt_plan_create(&plan, options, corpus, started_at, &progress);
-	record_plan(job, &plan);
+	if (from != NULL)
+		continue_plan(&plan, job, from);
+	else
+		gpt_plan_create(&plan, options, corpus, started_at, &progress);
+	record_plan(job, step, &plan);
 
 	/* 4. */
-	gpt_train_run(&result, &plan, corpus, &progress);
+	gpt_train_saver_init(&saver, job, &plan, corpus, &progress);
+	saver.from = from;
+	saver.base = base;
+	hooks = gpt_train_saver_hooks(&saver);
+	gpt_train_run(&result, &plan, corpus, &hooks, &progress);
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	publish(job, corpus, &plan, &result);
+	publish(job, options, corpus, &plan, &result);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }
@@ -71,7 +108,60 @@ gpt_train_job_run(const GptJob *job)
 void
 gpt_train_job_remove_files(const pg_uuid_t *run_id)
 {
-	gpt_token_file_remove(run_id);
+	gpt_run_files_remove(run_id);
+}
+
+/* ---- Continuing ------------------------------------------------------------------------------------ */
+
+/* From the token file; where it is lost the rows are read again, and encoded by the tokenizer that the weights know. */
+static GptCorpus *
+continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress)
+{
+	GptGivenTokenizer given = {.stored = from->corpus.tokenizer_is_stored};
+	GptCorpus *corpus;
+
+	given.spec = gpt_tokenizer_from_json(from->tokenizer, from->tokenizer_size);
+	memcpy(given.sha256, from->corpus.tokenizer_hash, GPT_SHA256_SIZE);
+	corpus = gpt_corpus_open(job, &from->corpus, &given, progress);
+	if (corpus != NULL)
+		return corpus;
+	options->context = from->corpus.context;
+	corpus = gpt_corpus_create(job, options, &given, progress);
+	if (corpus->dataset.size != from->corpus.file_size || corpus->file_crc != from->corpus.file_crc)
+		record_start(job, from->has_weights ? from->state.step : 0, true);
+	return corpus;
+}
+
+static void
+continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
+{
+	GptWorkerTransaction transaction;
+	const char *machine;
+
+	*plan = from->plan;
+	plan->preset = pstrdup(from->preset);
+	plan->n_threads = Min(plan->n_threads, gpt_settings_train_threads());
+	gpt_bridge_check_memory(plan->memory);
+	machine = gpt_train_machine(plan);
+	if (strncmp(machine, from->machine, sizeof(from->machine) - 1) == 0)
+		return;
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_job_set_note(job->number, psprintf("continued at step " INT64_FORMAT " under other conditions: before, %s", from->state.step, from->machine));
+	gpt_worker_commit(&transaction);
+}
+
+/* ---- The job's row --------------------------------------------------------------------------------- */
+
+static void
+record_start(const GptJob *job, int64 step, bool data_changed)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_start(job->number, step, data_changed);
+	gpt_worker_commit(&transaction);
+	if (step > 0)
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt continues at step " INT64_FORMAT, job->number, step)));
 }
 
 static void
@@ -79,7 +169,7 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 {
 	GptWorkerTransaction transaction;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &corpus->counts);
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
@@ -87,12 +177,12 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 }
 
 static void
-record_plan(const GptJob *job, const GptTrainPlan *plan)
+record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan)
 {
 	GptWorkerTransaction transaction;
 
-	gpt_worker_begin(&transaction, false);
-	gpt_job_set_steps(job->number, 0, plan->training.steps, conditions(plan, NULL));
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, NULL));
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT " steps with %d threads", job->number,
 						 plan->parameters, plan->training.steps, plan->n_threads)));
@@ -100,27 +190,20 @@ record_plan(const GptJob *job, const GptTrainPlan *plan)
 
 /* ---- Publication ----------------------------------------------------------------------------------- */
 
+/* The commit waits for synchronous standbys; a cancellation ends that wait, and the version is published all the same. */
 static void
-publish(const GptJob *job, const GptCorpus *corpus, const GptTrainPlan *plan, const GptTrainResult *result)
+publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corpus, const GptTrainPlan *plan,
+		const GptTrainResult *result)
 {
-	GptPublication publication = {.model = job->model, .run_id = job->run_id, .table = lm_trainer_table(result->trainer)};
+	GptPublication publication;
 	GptWorkerTransaction transaction;
 	int32 version;
 
-	publication.block = result->best != NULL ? result->best : lm_trainer_params(result->trainer);
+	gpt_worker_begin(&transaction, GPT_COMMIT_FULL);
+	gpt_train_publication(&publication, job, corpus, result->trainer, result->best);
 	publication.loss = result->loss;
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
-
-	gpt_worker_begin(&transaction, true);
-	if (gpt_catalog_model_exists(job->model))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("model \"%s\" already exists", job->model),
-				 errdetail("It was created while the job ran.")));
-	memcpy(publication.tokenizer, corpus->tokenizer_hash, GPT_SHA256_SIZE);
-	if (!corpus->tokenizer_is_stored)
-		gpt_catalog_store_tokenizer(publication.tokenizer, lm_tokenizer_spec(corpus->tokenizer));
 	version = gpt_catalog_publish(&publication);
 	gpt_job_set_steps(job->number, result->steps, plan->training.steps, conditions(plan, result));
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
@@ -155,29 +238,6 @@ put_number(StringInfo json, const char *name, double value)
 		appendStringInfoString(json, "null");
 }
 
-static char *
-cpu_name(void)
-{
-	FILE *file = AllocateFile("/proc/cpuinfo", "r");
-	char line[256];
-	char *name = pstrdup("not known");
-
-	if (file == NULL)
-		return name;
-	while (fgets(line, sizeof(line), file) != NULL)
-	{
-		char *colon = strchr(line, ':');
-
-		if (strncmp(line, "model name", 10) != 0 || colon == NULL)
-			continue;
-		name = pstrdup(colon + 2);
-		name[strcspn(name, "\n")] = '\0';
-		break;
-	}
-	FreeFile(file);
-	return name;
-}
-
 /* What the result rests on: with the same rows, seed and these, the weights are the same bits. */
 static char *
 conditions(const GptTrainPlan *plan, const GptTrainResult *result)
@@ -188,7 +248,7 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	put_text(&json, "cpu", cpu_name());
+	put_text(&json, "cpu", gpt_machine_cpu());
 	put_text(&json, "kernels", lm_engine_description(gpt_plan_engine(plan)));
 	put_number(&json, "threads", plan->n_threads);
 	put_text(&json, "precision", "float32");

@@ -4,10 +4,11 @@
  * A plan and a corpus go in, trained weights come out. Between two steps the process holds no transaction, no
  * lock but the job's, and no snapshot.
  *
- *   step 0        validation
+ *   step 0        validation; or the state of a checkpoint
  *   each step     batches -> step of the engine -> means since the last row of the log
  *   now and then  validation: a fixed part of the held-out documents; the best weights are kept aside;
  *                 training ends when they have not become better `patience` times
+ *   each step     what is to be saved is offered to the hook
  *
  * Steps are counted from 1 in everything that is shown; the engine counts from 0.
  */
@@ -36,68 +37,59 @@ typedef struct Training
 	const LmHost *host;
 	int n_batches;
 	LmBatch *batches;
-	LmCursor cursor;
-	int64 step; /* done */
-	LmStepResult last;
-	double loss_sum; /* since the last row of the log */
-	int64 loss_steps;
-	int64 tokens; /* since then */
-	double window_sum; /* of losses since the last multiple of the validation interval: no matter of time */
-	int64 window_steps;
+	GptTrainState state;
+	float *best; /* weights of the best validation, where they are kept */
 	TimestampTz logged_at;
-	TimestampTz started_at;
-	int64 all_tokens;
-	double best_loss;
-	int64 worse; /* validations since the best */
+	TimestampTz started_at; /* as if there had been no interruption */
 } Training;
 
 static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress);
+static void begin(Training *training, const GptTrainHooks *hooks);
+static void save(Training *training, const GptTrainHooks *hooks);
 static void finish(Training *training);
 static void draw_batches(Training *training);
 static void step(Training *training);
 static void log_row(Training *training, bool validated);
 static void validate(Training *training);
-static bool keep_best(Training *training, GptTrainResult *result);
-static void fill_measures(GptTrainResult *result, const Training *training);
+static bool keep_best(Training *training);
 
 void
-gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
+gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
+			  GptProgress *progress)
 {
 	Training training;
 	bool more = true;
 
-	MemSet(result, 0, sizeof(GptTrainResult));
 	start(&training, plan, corpus, progress);
 	progress->steps = plan->training.steps;
-	gpt_progress_phase(progress, "training");
-	if (corpus->has_validation)
-	{
-		validate(&training);
-		log_row(&training, true);
-	}
-	while (more && training.step < plan->training.steps)
+	begin(&training, hooks);
+	while (more && training.state.step < plan->training.steps)
 	{
 		bool validated;
 
 		draw_batches(&training);
 		step(&training);
 		validated = corpus->has_validation &&
-					(training.step % plan->validation_interval == 0 || training.step == plan->training.steps);
+					(training.state.step % plan->validation_interval == 0 || training.state.step == plan->training.steps);
 		if (validated)
 			validate(&training);
-		if (validated || training.step == 1 || training.step == plan->training.steps ||
+		if (validated || training.state.step == 1 || training.state.step == plan->training.steps ||
 			TimestampDifferenceExceeds(training.logged_at, GetCurrentTimestamp(), LOG_INTERVAL_MS))
 			log_row(&training, validated);
 		if (validated)
-			more = keep_best(&training, result);
+			more = keep_best(&training);
+		if (more && training.state.step < plan->training.steps)
+			save(&training, hooks);
 	}
-	result->ended_early = !more;
-	result->steps = training.step;
-	result->tokens_per_second = (double) training.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
-	if (result->best == NULL)
-		fill_measures(result, &training);
-	gpt_progress_flush(progress);
+
+	MemSet(result, 0, sizeof(GptTrainResult));
 	result->trainer = training.trainer;
+	result->best = training.best;
+	result->ended_early = !more;
+	result->steps = training.state.step;
+	result->tokens_per_second = (double) training.state.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
+	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte, &training.state);
+	gpt_progress_flush(progress);
 	finish(&training);
 }
 
@@ -107,6 +99,14 @@ gpt_train_free(GptTrainResult *result)
 	lm_trainer_free(result->trainer);
 	if (result->best != NULL)
 		pfree(result->best);
+}
+
+void
+gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte, const GptTrainState *state)
+{
+	*loss = state->has_best ? state->best_training_loss : state->window_sum / (double) state->window_steps;
+	*validation_loss = state->has_best ? state->best_validation_loss : state->validation_loss;
+	*bits_per_byte = state->has_best ? state->best_bits_per_byte : state->validation_bits_per_byte;
 }
 
 static void
@@ -119,7 +119,9 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 	training->corpus = corpus;
 	training->progress = progress;
 	training->host = gpt_bridge_host(CurrentMemoryContext);
-	training->best_loss = INFINITY;
+	training->state.best_loss = INFINITY;
+	training->state.validation_loss = get_float8_nan();
+	training->state.validation_bits_per_byte = get_float8_nan();
 	training->trainer = lm_trainer_create(gpt_plan_engine(plan), &plan->config, &plan->training, &error);
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
@@ -134,6 +136,38 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 	}
 	training->started_at = GetCurrentTimestamp();
 	training->logged_at = training->started_at;
+}
+
+/* From the beginning, or from where the hooks say; the first validation belongs to the beginning. */
+static void
+begin(Training *training, const GptTrainHooks *hooks)
+{
+	GptTrainState *state = &training->state;
+	GptProgress *progress = training->progress;
+
+	if (hooks->restore != NULL)
+		hooks->restore(hooks->context, state, training->trainer, &training->best);
+	training->started_at = GetCurrentTimestamp() - state->microseconds;
+	training->logged_at = GetCurrentTimestamp();
+	progress->step = state->step;
+	progress->validation_loss = state->validation_loss;
+	progress->validation_bits_per_byte = state->validation_bits_per_byte;
+	gpt_progress_phase(progress, "training");
+	if (state->step == 0 && training->corpus->has_validation)
+	{
+		validate(training);
+		log_row(training, true);
+	}
+	if (state->step == 0)
+		save(training, hooks);
+}
+
+static void
+save(Training *training, const GptTrainHooks *hooks)
+{
+	training->state.microseconds = GetCurrentTimestamp() - training->started_at;
+	if (hooks->save != NULL)
+		hooks->save(hooks->context, &training->state, training->trainer, training->best);
 }
 
 /* The trainer stays. */
@@ -156,7 +190,7 @@ draw_batches(Training *training)
 
 	for (int i = 0; i < plan->accumulate; i++)
 	{
-		if (!lm_dataset_next(&training->batches[i], &training->cursor, &example, &training->corpus->dataset,
+		if (!lm_dataset_next(&training->batches[i], &training->state.cursor, &example, &training->corpus->dataset,
 							 plan->training.max_tokens, plan->batch_size, &error))
 			gpt_bridge_raise(&error);
 	}
@@ -179,29 +213,29 @@ step(Training *training)
 	GptProgress *progress = training->progress;
 	LmError error;
 
-	if (training->step % training->plan->validation_interval == 0)
+	if (training->state.step % training->plan->validation_interval == 0)
 	{
-		training->window_sum = 0;
-		training->window_steps = 0;
+		training->state.window_sum = 0;
+		training->state.window_steps = 0;
 	}
 
 	/* A step that was stopped without an error is done again: it has changed nothing. */
-	while (!lm_trainer_step(&training->last, training->trainer, training->step, training->batches, training->plan->accumulate, NULL,
+	while (!lm_trainer_step(&training->state.last, training->trainer, training->state.step, training->batches, training->plan->accumulate, NULL,
 							NULL, &error))
-		raise_step_error(&error, training->step + 1);
-	training->step++;
-	training->loss_sum += training->last.loss;
-	training->loss_steps++;
-	training->window_sum += training->last.loss;
-	training->window_steps++;
-	training->tokens += training->last.tokens;
-	training->all_tokens += training->last.tokens;
+		raise_step_error(&error, training->state.step + 1);
+	training->state.step++;
+	training->state.loss_sum += training->state.last.loss;
+	training->state.loss_steps++;
+	training->state.window_sum += training->state.last.loss;
+	training->state.window_steps++;
+	training->state.tokens += training->state.last.tokens;
+	training->state.all_tokens += training->state.last.tokens;
 
-	progress->step = training->step;
-	progress->loss = training->loss_sum / (double) training->loss_steps;
-	progress->tokens_per_second = (double) training->all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training->started_at);
-	progress->seconds_left = (double) (GetCurrentTimestamp() - training->started_at) / USECS_PER_SEC / (double) training->step *
-							 (double) (training->plan->training.steps - training->step);
+	progress->step = training->state.step;
+	progress->loss = training->state.loss_sum / (double) training->state.loss_steps;
+	progress->tokens_per_second = (double) training->state.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training->started_at);
+	progress->seconds_left = (double) (GetCurrentTimestamp() - training->started_at) / USECS_PER_SEC / (double) training->state.step *
+							 (double) (training->plan->training.steps - training->state.step);
 	gpt_progress_tick(progress);
 }
 
@@ -210,22 +244,22 @@ log_row(Training *training, bool validated)
 {
 	GptProgress *progress = training->progress;
 	TimestampTz now = GetCurrentTimestamp();
-	bool stepped = training->loss_steps > 0;
+	bool stepped = training->state.loss_steps > 0;
 	GptLogRow row = {
-		.step = training->step,
-		.loss = stepped ? training->loss_sum / (double) training->loss_steps : get_float8_nan(),
+		.step = training->state.step,
+		.loss = stepped ? training->state.loss_sum / (double) training->state.loss_steps : get_float8_nan(),
 		.validation_loss = validated ? progress->validation_loss : get_float8_nan(),
 		.validation_bits_per_byte = validated ? progress->validation_bits_per_byte : get_float8_nan(),
-		.learning_rate = stepped ? training->last.learning_rate : get_float8_nan(),
-		.grad_norm = stepped ? training->last.grad_norm : get_float8_nan(),
-		.tokens_per_second = stepped ? (double) training->tokens * USECS_PER_SEC / (double) Max(1, now - training->logged_at) : get_float8_nan(),
+		.learning_rate = stepped ? training->state.last.learning_rate : get_float8_nan(),
+		.grad_norm = stepped ? training->state.last.grad_norm : get_float8_nan(),
+		.tokens_per_second = stepped ? (double) training->state.tokens * USECS_PER_SEC / (double) Max(1, now - training->logged_at) : get_float8_nan(),
 		.at = now,
 	};
 
 	gpt_progress_log(progress, &row);
-	training->loss_sum = 0;
-	training->loss_steps = 0;
-	training->tokens = 0;
+	training->state.loss_sum = 0;
+	training->state.loss_steps = 0;
+	training->state.tokens = 0;
 	training->logged_at = now;
 }
 
@@ -253,40 +287,36 @@ validate(Training *training)
 	if (!isfinite(sum))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("validation loss is not finite at step " INT64_FORMAT, training->step),
+				 errmsg("validation loss is not finite at step " INT64_FORMAT, training->state.step),
 				 errhint("Lower option \"learning_rate\".")));
-	training->progress->validation_loss = sum / weight;
-	training->progress->validation_bits_per_byte =
+	training->state.validation_loss = sum / weight;
+	training->state.validation_bits_per_byte =
 		sum / weight / M_LN2 * (double) header->validation_tokens / (double) header->validation_bytes;
+	training->progress->validation_loss = training->state.validation_loss;
+	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
 }
 
 /* Keeps the weights when they are the best so far; false when training should end. */
 static bool
-keep_best(Training *training, GptTrainResult *result)
+keep_best(Training *training)
 {
-	const LmParamTable *table = lm_trainer_table(training->trainer);
-	size_t size = table->total * sizeof(float);
-	GptProgress *progress = training->progress;
+	size_t size = lm_trainer_table(training->trainer)->total * sizeof(float);
+	GptTrainState *state = &training->state;
 
-	if (progress->validation_loss >= training->best_loss)
-		return training->plan->patience == 0 || ++training->worse < training->plan->patience;
-	training->worse = 0;
-	training->best_loss = progress->validation_loss;
+	if (state->validation_loss >= state->best_loss)
+		return training->plan->patience == 0 || ++state->worse < training->plan->patience;
+	state->worse = 0;
+	state->best_loss = state->validation_loss;
 	if (!training->plan->keep_best)
 		return true;
-	if (result->best == NULL)
-		result->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	memcpy(result->best, lm_trainer_params(training->trainer), size);
-	fill_measures(result, training);
+	if (training->best == NULL)
+		training->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	memcpy(training->best, lm_trainer_params(training->trainer), size);
+	state->has_best = true;
+	state->best_training_loss = state->window_sum / (double) state->window_steps;
+	state->best_validation_loss = state->validation_loss;
+	state->best_bits_per_byte = state->validation_bits_per_byte;
 	return true;
-}
-
-static void
-fill_measures(GptTrainResult *result, const Training *training)
-{
-	result->loss = training->window_sum / (double) training->window_steps;
-	result->validation_loss = training->progress->validation_loss;
-	result->validation_bits_per_byte = training->progress->validation_bits_per_byte;
 }
 
 /* ---- For the plan ---------------------------------------------------------------------------------- */
@@ -328,14 +358,14 @@ gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_
 		step(&training);
 
 		/* The first step touches the memory for the first time. */
-		if (training.step == 1)
+		if (training.state.step == 1)
 			first_ended_at = GetCurrentTimestamp();
 		else
 			seconds = (double) (GetCurrentTimestamp() - first_ended_at) / USECS_PER_SEC;
-	} while (training.step < 2 || (training.step < most_steps && seconds < most_seconds));
+	} while (training.state.step < 2 || (training.state.step < most_steps && seconds < most_seconds));
 
 	finish(&training);
 	lm_trainer_free(training.trainer);
 	gpt_progress_start(progress, progress->job);
-	return Max(seconds, 1e-6) / (double) (training.step - 1);
+	return Max(seconds, 1e-6) / (double) (training.state.step - 1);
 }

@@ -44,6 +44,7 @@
 #include "job_settings.h"
 #include "launcher.h"
 #include "nice.h"
+#include "run_files.h"
 #include "server_state.h"
 #include "settings.h"
 #include "train_job.h"
@@ -201,7 +202,7 @@ record_termination(int code, Datum argument)
 	if (!gpt_server_is_stopping())
 	{
 		if (stage == STAGE_CLAIMED)
-			gpt_train_job_remove_files(&ticket.run_id);
+			gpt_run_files_retire(&ticket.run_id);
 		end_job(terminated ? GPT_JOB_CANCELLED : GPT_JOB_FAILED,
 				terminated ? NULL : "the query did not end after gpt.read_timeout");
 		start_next();
@@ -210,7 +211,7 @@ record_termination(int code, Datum argument)
 	{
 		GptWorkerTransaction transaction;
 
-		gpt_worker_begin(&transaction, false);
+		gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 		gpt_job_uncount_try(ticket.job);
 		gpt_worker_commit(&transaction);
 	}
@@ -220,7 +221,7 @@ record_termination(int code, Datum argument)
 /* ---- Transactions ---------------------------------------------------------------------------------- */
 
 void
-gpt_worker_begin(GptWorkerTransaction *transaction, bool durable)
+gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit)
 {
 	transaction->context = CurrentMemoryContext;
 	transaction->owner = CurrentResourceOwner;
@@ -228,8 +229,9 @@ gpt_worker_begin(GptWorkerTransaction *transaction, bool durable)
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
-	if (!durable)
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (commit != GPT_COMMIT_FULL)
+		(void) set_config_option("synchronous_commit", commit == GPT_COMMIT_LOCAL ? "local" : "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -281,7 +283,7 @@ claim_row(GptJob **job)
 		return OVER;
 	if ((*job)->tries >= MAX_TRIES)
 	{
-		gpt_train_job_remove_files(&ticket.run_id);
+		gpt_run_files_retire(&ticket.run_id);
 		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
 		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
 		return OVER;
@@ -302,7 +304,7 @@ try_claim(GptJob **job)
 
 	if (!gpt_job_lock(ticket.job))
 		return NOT_OURS;
-	gpt_worker_begin(&transaction, true);
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
 	claim = claim_row(job);
 	gpt_worker_commit(&transaction);
@@ -391,7 +393,7 @@ notify_running(int64 number)
 {
 	GptWorkerTransaction transaction;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_notify(number, GPT_JOB_RUNNING);
 	gpt_worker_commit(&transaction);
 }
@@ -422,7 +424,10 @@ run(void)
 	}
 	PG_END_TRY();
 	if (stage == STAGE_ENDED)
+	{
 		start_next();
+		gpt_run_files_sweep();
+	}
 	stage = STAGE_ENDED;
 }
 
@@ -460,7 +465,7 @@ record_error(MemoryContext context)
 	if (read_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		message = psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
 	if (stage == STAGE_CLAIMED)
-		gpt_train_job_remove_files(&ticket.run_id);
+		gpt_run_files_retire(&ticket.run_id);
 	end_job(state, state == GPT_JOB_CANCELLED ? NULL : message);
 	RESUME_INTERRUPTS();
 }
@@ -479,11 +484,11 @@ end_job(GptJobState state, const char *message)
 		return; /* another worker runs it; this one only waited */
 	if (state != GPT_JOB_SUCCEEDED)
 	{
-		gpt_worker_begin(&transaction, true);
+		gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 		gpt_job_end(ticket.job, state, message);
 		gpt_worker_commit(&transaction);
 	}
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_notify(ticket.job, state);
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job, gpt_job_state_name(state), message ? ": " : "",
@@ -508,7 +513,7 @@ oldest_waiting(int64 before, int n)
 	List *jobs;
 	ListCell *cell;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	jobs = gpt_job_list_waiting(false);
 	gpt_worker_commit(&transaction);
@@ -530,7 +535,7 @@ next_job(void)
 	List *jobs;
 	ListCell *cell;
 
-	gpt_worker_begin(&transaction, false);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	jobs = gpt_job_list_waiting(gpt_autostart);
 	gpt_worker_commit(&transaction);

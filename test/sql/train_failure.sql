@@ -49,7 +49,7 @@ RESET gpt.max_memory;
 
 SELECT count(*) AS models FROM gpt_models WHERE model = 'failing';
 SELECT DISTINCT state, count(*) FROM gpt_jobs WHERE model = 'failing' GROUP BY state;
-SELECT count(*) AS token_files FROM pg_ls_dir('gpt', true, false) f WHERE f LIKE '%.tokens%';
+SELECT count(*) AS half_written FROM pg_ls_dir('gpt', true, false) f WHERE f LIKE '%.tmp';
 
 DROP PROCEDURE fails;
 DROP FUNCTION tiny;

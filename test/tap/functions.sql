@@ -104,7 +104,7 @@ SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short
 	'the description of every setting is a sentence that starts with a verb');
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
 	('gpt.max_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'),
-	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'),
+	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
 	('gpt.blas_library', 'superuser')$$, 'settings and who may change them');
 
 SELECT * FROM finish();

@@ -1,0 +1,33 @@
+/*
+ * include/train_base.h
+ *
+ * The weights that a training begins with, where it does not begin with random ones: those of the base of a fine-tune, or of the
+ * newest partial version of an interrupted run whose checkpoint is lost (after a fail-over).
+ */
+#ifndef GPT_TRAIN_BASE_H
+#define GPT_TRAIN_BASE_H
+
+#include "catalog.h"
+#include "corpus.h"
+#include "engine/trainer.h"
+#include "job.h"
+#include "options.h"
+
+typedef struct GptTrainBase
+{
+	GptVersion *version;
+	int64 step; /* that the weights are of: 0 for a fine-tune */
+	GptGivenTokenizer tokenizer;
+} GptTrainBase;
+
+/*
+ * NULL where the job begins with random weights. Otherwise sets the options of the model's shape, which the base decides, and
+ * writes the base's version into the job's row. The base of a fine-tune is the current version when the job first starts. Errors: it does
+ * not exist, or the current role may not use it. Outside of transactions.
+ */
+extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options);
+
+/* Reads the weights into the trainer. Outside of transactions. */
+extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base);
+
+#endif /* GPT_TRAIN_BASE_H */

@@ -1,0 +1,116 @@
+/*
+ * src/train_base.c
+ *
+ * A job goes in; the version whose weights it begins with comes out, and the options that this version decides.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+
+#include "statement.h"
+#include "train_base.h"
+#include "weights.h"
+#include "worker.h"
+
+#define FINETUNE_RATE_SHARE 0.2 /* of the learning rate that a model of that width would be trained anew with */
+
+static GptVersion *base_of_finetune(const GptJob *job);
+static GptVersion *own_partial(const GptJob *job, int64 *step);
+static void take_shape(GptTrainOptions *options, const LmConfig *config);
+
+GptTrainBase *
+gpt_train_base_find(const GptJob *job, GptTrainOptions *options)
+{
+	GptTrainBase *base = palloc0(sizeof(GptTrainBase));
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	MemoryContextSwitchTo(transaction.context);
+	base->version = own_partial(job, &base->step);
+	if (base->version == NULL && job->base != NULL)
+		base->version = base_of_finetune(job);
+	if (base->version != NULL)
+	{
+		gpt_catalog_check_use(base->version);
+		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
+		base->tokenizer.stored = true;
+		memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
+	}
+	gpt_worker_commit(&transaction);
+	if (base->version == NULL)
+	{
+		pfree(base);
+		return NULL;
+	}
+	take_shape(options, &base->version->config);
+	if (base->step > 0)
+		options->steps = job->steps;
+	if (job->base != NULL && isnan(options->learning_rate))
+		options->learning_rate = FINETUNE_RATE_SHARE * Min(3e-3, 0.4 / base->version->config.channels);
+	return base;
+}
+
+void
+gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_weights_read(lm_trainer_params(trainer), lm_trainer_table(trainer), base->version);
+	gpt_worker_commit(&transaction);
+}
+
+/* The version that the row names; the first time, the current one, which the row then names. */
+static GptVersion *
+base_of_finetune(const GptJob *job)
+{
+	GptVersion *version;
+
+	if (job->base_version > 0)
+		return gpt_catalog_version(psprintf("%s@%d", job->base, job->base_version), false);
+	version = gpt_catalog_version(job->base, false);
+	gpt_job_set_base(job->number, version->version);
+	return version;
+}
+
+static GptVersion *
+own_partial(const GptJob *job, int64 *step)
+{
+	GptStatement statement;
+	int32 number = 0;
+
+	if (job->steps == 0)
+		return NULL;
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, job->model);
+	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&job->run_id));
+	if (gpt_statement_run(&statement, "SELECT version, step FROM %s.gpt_version WHERE model = $1 AND run_id = $2 "
+									  "AND state = 'partial' AND step > 0 ORDER BY version DESC LIMIT 1") > 0)
+	{
+		bool is_null;
+
+		number = DatumGetInt32(gpt_statement_value(&statement, 0, 1, &is_null));
+		*step = DatumGetInt64(gpt_statement_value(&statement, 0, 2, &is_null));
+	}
+	gpt_statement_end(&statement);
+	return number > 0 ? gpt_catalog_version(psprintf("%s@%d", job->model, number), true) : NULL;
+}
+
+static void
+take_shape(GptTrainOptions *options, const LmConfig *config)
+{
+	options->preset = "auto";
+	options->layers = config->layers;
+	options->heads = config->heads;
+	options->channels = config->channels;
+	options->context = config->context;
+	options->mlp_channels = config->mlp_channels;
+	options->norm_epsilon = config->norm_epsilon;
+	options->position = config->position == LM_SINUSOIDAL ? "sinusoidal" : "learned";
+	options->mlp = config->mlp == LM_GELU ? "gelu" : "gelu_tanh";
+	options->bias = config->bias;
+	options->tie_embeddings = config->tie_embeddings;
+}

@@ -1,0 +1,188 @@
+# test/t/007_resume.pl - checkpoints: a run that was interrupted and continued ends in the weights of one that was not.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('resumed', 1);
+my $steps = 400;
+set(checkpoint_interval => 0, checkpoint_retention => 3600);
+
+sub set
+{
+	my (%settings) = @_;
+
+	$node->safe_psql('postgres', "ALTER SYSTEM SET gpt.$_ = '$settings{$_}'") for keys %settings;
+	$node->reload;
+}
+
+# The tensors of a model: what stands behind the header, which names the run.
+sub weights
+{
+	my ($model) = @_;
+
+	return $node->safe_psql('postgres', qq{
+		SELECT encode(sha256(substr(object, 9 + get_byte(object, 0) + 256 * get_byte(object, 1) + 65536 * get_byte(object, 2))), 'hex')
+		FROM (SELECT lo_get(weights) AS object FROM gpt_models WHERE model = '$model') m});
+}
+
+# The losses of the log by step, where validation made a row: those rows do not depend on time.
+sub losses
+{
+	my ($job) = @_;
+
+	return $node->safe_psql('postgres', "SELECT string_agg(step || ':' || validation_loss, ' ' ORDER BY step) FROM gpt_train_log
+		WHERE job = $job AND validation_loss IS NOT NULL");
+}
+
+sub ended
+{
+	my ($job) = @_;
+
+	return $node->safe_psql('postgres', "SELECT gpt_wait($job, '120 s')");
+}
+
+sub continued_at
+{
+	my ($job, $offset) = @_;
+	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
+
+	return $log =~ /job $job of gpt continues at step (\d+)/ ? $1 : 0;
+}
+
+sub log_offset { return -s $node->logfile; }
+
+sub file_of
+{
+	my ($job, $extension) = @_;
+	my $id = $node->safe_psql('postgres', "SELECT run_id FROM gpt_job WHERE job = $job");
+
+	return $node->data_dir . "/gpt/pgsql_tmp_$id.$extension";
+}
+
+my $reference_job = submit($node, 'reference', $steps);
+is(ended($reference_job), 'succeeded', 'an undisturbed run');
+my $reference = weights('reference');
+my $reference_losses = losses($reference_job);
+like($reference, qr/^[0-9a-f]{64}$/, 'has weights');
+is(scalar(files_of_jobs($node)), 0, 'a success leaves no file');
+
+# cancel and resume
+my $job = submit($node, 'cancelled', $steps);
+wait_for_step($node, $job, 60);
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'a job is cancelled');
+ok(-f file_of($job, 'ckpt') && -f file_of($job, 'tokens'), 'and keeps its files');
+is(scalar(grep { /\.tmp$/ } files_of_jobs($node)), 0, 'but nothing half-written');
+my $offset = log_offset();
+$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+is(ended($job), 'succeeded', 'gpt_resume continues it');
+cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+is(weights('cancelled'), $reference, 'its weights are those of the undisturbed run');
+is(losses($job), $reference_losses, 'and so are the losses of its log');
+is($node->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $job"), 'f', 'its rows have not changed');
+
+# kill -9 of the worker, twice
+$job = submit($node, 'killed', $steps);
+$offset = log_offset();
+for my $step (40, 150)
+{
+	kill 'KILL', wait_for_step($node, $job, $step);
+	$node->poll_query_until('postgres', 'SELECT true');
+}
+is(ended($job), 'succeeded', 'a job whose worker was killed twice succeeds');
+cmp_ok(continued_at($job, $offset), '>=', 30, 'having continued');
+is(weights('killed'), $reference, 'its weights are those of the undisturbed run');
+is(losses($job), $reference_losses, 'and so are its losses');
+
+# shutdowns
+for my $mode ('immediate', 'fast')
+{
+	$job = submit($node, "stopped_$mode", $steps);
+	wait_for_step($node, $job, 60);
+	$node->stop($mode);
+	$offset = log_offset();
+	$node->start;
+	is(ended($job), 'succeeded', "a job goes on after a shutdown in mode $mode");
+	cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+	is(weights("stopped_$mode"), $reference, 'its weights are those of the undisturbed run');
+}
+
+# before the first checkpoint with weights
+set(checkpoint_interval => 3600);
+$job = submit($node, 'early', $steps);
+wait_for_step($node, $job, 60);
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'a job is cancelled before its first checkpoint');
+$node->safe_psql('postgres', 'UPDATE line SET body = upper(body)');
+$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+is(ended($job), 'succeeded', 'and continued, on the rows that it read before they were changed');
+is(weights('early'), $reference, 'its weights are those of the undisturbed run');
+$node->safe_psql('postgres', 'UPDATE line SET body = lower(body)');
+set(checkpoint_interval => 0);
+
+# a token file that is lost: the rows are read again
+for my $changed (0, 1)
+{
+	$job = submit($node, "lost_$changed", $steps);
+	wait_for_step($node, $job, 60);
+	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	is(ended($job), 'cancelled', 'a job is cancelled');
+	unlink file_of($job, 'tokens') or die $!;
+	$node->safe_psql('postgres', "UPDATE line SET body = body || '!'") if $changed;
+	$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+	is(ended($job), 'succeeded', 'it is continued without its token file');
+	is($node->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $job"), $changed ? 't' : 'f', 'and its row says whether the rows are others');
+	if ($changed) { isnt(weights("lost_$changed"), $reference, 'other rows give other weights'); }
+	else { is(weights("lost_$changed"), $reference, 'the same rows give the same weights'); }
+}
+$node->safe_psql('postgres', "UPDATE line SET body = left(body, -1)");
+
+# damaged files
+for my $extension ('ckpt', 'tokens')
+{
+	$job = submit($node, "damaged_$extension", $steps);
+	wait_for_step($node, $job, 60);
+	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	is(ended($job), 'cancelled', 'a job is cancelled');
+	my $file = file_of($job, $extension);
+	open(my $handle, '+<:raw', $file) or die $!;
+	seek($handle, int((-s $file) / 2), 0);
+	read($handle, my $byte, 1);
+	seek($handle, int((-s $file) / 2), 0);
+	print $handle chr(ord($byte) ^ 16);
+	close $handle;
+	$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+	is(ended($job), 'failed', "it does not continue from a damaged .$extension");
+	like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/gpt\/pgsql_tmp_.*\.$extension" is corrupted\n.*\nHINT/s, 'and says so');
+	unlink $file or die $!;
+	$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+	is(ended($job), 'succeeded', 'without the file it succeeds');
+	is(weights("damaged_$extension"), $reference, 'with the weights of the undisturbed run');
+}
+
+# partial versions
+set(publish_interval => '1 s');
+$job = submit($node, 'partial', 1_000_000);
+$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM gpt_versions WHERE model = 'partial' AND state = 'partial'");
+ok($node->safe_psql('postgres', "SELECT gpt_score('partial\@' || min(version), 'line 5') > 0 FROM gpt_versions WHERE model = 'partial'"), 'a partial version can be used');
+is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_models WHERE model = 'partial'"), '0', 'but is not current');
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'its job is cancelled');
+$node->safe_psql('postgres', "SELECT gpt_drop_model('partial')");
+set(publish_interval => 0);
+
+# retention
+set(checkpoint_retention => 0);
+$job = submit($node, 'short', $steps);
+wait_for_step($node, $job, 60);
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'a job is cancelled');
+is(scalar(files_of_jobs($node)), 0, 'with gpt.checkpoint_retention = 0 it keeps no files, and those of others go');
+nothing_is_left($node);
+done_testing();
