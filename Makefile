@@ -6,7 +6,7 @@
 #   make demo       trains a model on the bundled sample in a private cluster and shows what it does
 #   make demo-stop  stops the demo's cluster
 #   make packages   installs the Debian packages that are missing (scripts/packages.txt)
-#   make unit       runs the engine's unit tests, with SANITIZE=1 under ASan and UBSan
+#   make unit       runs the engine's unit tests, with SANITIZE=1 under ASan and UBSan, SANITIZE=thread under TSan
 #   make format     formats the C files
 #   make bench      measures; see bench/README.md
 #
@@ -85,11 +85,13 @@ build/exports.map: $(wildcard src/*.c)
 sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@
 
-# Unit tests: the engine alone, without a server. SANITIZE=1 builds engine and tests with ASan and UBSan.
+# Unit tests: the engine alone, without a server. SANITIZE=1 builds engine and tests with ASan and UBSan,
+# SANITIZE=thread with TSan.
 UNIT_SOURCES = $(sort $(wildcard test/unit/test_*.c))
 SANITIZE ?=
-UNIT_BUILD = build/unit$(if $(SANITIZE),-sanitize)
-UNIT_CFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -DLM_SANITIZE)
+UNIT_BUILD = build/unit$(if $(SANITIZE),-$(if $(filter thread,$(SANITIZE)),thread,sanitize))
+SANITIZE_FLAGS = $(if $(filter thread,$(SANITIZE)),-fsanitize=thread,-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
+UNIT_CFLAGS = $(if $(SANITIZE),$(SANITIZE_FLAGS) -fno-omit-frame-pointer -DLM_SANITIZE)
 comma = ,
 UNIT_ENGINE_OBJS = $(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o)
 UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=$(UNIT_BUILD)/%)

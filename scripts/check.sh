@@ -2,9 +2,9 @@
 #
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
-# Suites: build, format, border, unit, unit (sanitized), sql and isolation without and with preload, pgTAP with the
-# extension in two schemas, restart. Nothing is written to the system or the checkout but build/check, where the
-# logs stay. The last line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
+# Suites: build, format, border, unit, unit (sanitized), threads (the pool's tests under TSan), sql and isolation without
+# and with preload, pgTAP with the extension in two schemas, restart. Nothing is written to the system or the checkout
+# but build/check, where the logs stay. The last line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
 #
 #   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below
 #   REF=HEAD            checks a commit instead of the files of the checkout
@@ -15,7 +15,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 . scripts/cluster.sh
 
-SUITES=${SUITES:-format border unit sanitize sql isolation pgtap restart}
+SUITES=${SUITES:-format border unit sanitize threads sql isolation pgtap restart}
 limit=(timeout -k 10 300)
 jobs=$(nproc)
 total_passed=0 total_failed=0 total_skipped=0 executed=0
@@ -197,6 +197,13 @@ suite_sanitize()
 {
 	step "build of sanitized tests" make -C "$src" -j"$jobs" unit-programs SANITIZE=1 WERROR=-Werror || return
 	tap_suite "unit, sanitized" "$(find "$src/build/unit-sanitize" -maxdepth 1 -type f -name 'test_*' | sort)" in_source
+}
+
+# The tests that run work on the pool. A race ends a program with status 66.
+suite_threads()
+{
+	step "build for ThreadSanitizer" make -C "$src" -j"$jobs" unit-programs SANITIZE=thread WERROR=-Werror || return
+	tap_suite "threads" "$(printf '%s\n' "$src"/build/unit-thread/test_{attention,engine,generate,infer,linear,matmul,score,trace,trainer})" in_source
 }
 
 in_source()
