@@ -42,8 +42,8 @@ extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
  */
 extern void gpt_catalog_check_use(const GptVersion *version);
 
-/* Whether the model has a version whose object exists. */
-extern bool gpt_catalog_model_exists(const char *model);
+/* Whether the model has a version whose object exists, besides those of a run (or NULL): its partial ones are in nobody's way. */
+extern bool gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run);
 
 /* What a run publishes; written in the current transaction: object, version row, current pointer. */
 typedef struct GptPublication

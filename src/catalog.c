@@ -142,7 +142,7 @@ gpt_catalog_check_use(const GptVersion *version)
 }
 
 bool
-gpt_catalog_model_exists(const char *model)
+gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run)
 {
 	ScanKeyData key;
 	RowScan scan;
@@ -152,8 +152,12 @@ gpt_catalog_model_exists(const char *model)
 	ScanKeyInit(&key, VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
 	scan_begin(&scan, "gpt_version", "gpt_version_pkey", 1, &key);
 	while (!exists && (row = systable_getnext(scan.rows)) != NULL)
-		exists = gpt_weights_belonging(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)),
-									   DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID))) != GPT_WEIGHTS_GONE;
+	{
+		const pg_uuid_t *run_id = DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID));
+
+		exists = (but_run == NULL || memcmp(run_id, but_run, sizeof(pg_uuid_t)) != 0) &&
+				 gpt_weights_belonging(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)), run_id) != GPT_WEIGHTS_GONE;
+	}
 	scan_end(&scan);
 	return exists;
 }

@@ -54,7 +54,7 @@ static void check_server(void);
 static void check_owner_can_connect(void);
 static void check_queries(const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
-static void check_name_is_free(const char *model);
+static void check_name_is_free(const char *model, const pg_uuid_t *but_run);
 static GptJob *visible_job(int64 number);
 
 /* ---- Submit ---------------------------------------------------------------------------------------- */
@@ -87,7 +87,7 @@ gpt_train(PG_FUNCTION_ARGS)
 	check_tokenizer(options->tokenizer);
 	check_queries(query, options);
 	check_owner_can_connect();
-	check_name_is_free(model);
+	check_name_is_free(model, NULL);
 
 	/* Now do the work. */
 	ticket.job = gpt_job_insert(model, NULL, query, json, gpt_job_settings_capture(), gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD,
@@ -168,11 +168,11 @@ check_tokenizer(const char *name)
 }
 
 static void
-check_name_is_free(const char *model)
+check_name_is_free(const char *model, const pg_uuid_t *but_run)
 {
 	int64 other;
 
-	if (gpt_catalog_model_exists(model))
+	if (gpt_catalog_model_exists(model, but_run))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", model),
@@ -391,7 +391,7 @@ gpt_resume(PG_FUNCTION_ARGS)
 	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 || gpt_job_launch_pending(job->number))
 		PG_RETURN_BOOL(false);
 	if (has_ended(job))
-		check_name_is_free(job->model);
+		check_name_is_free(job->model, &job->run_id);
 
 	/* Now do the work. */
 	if (has_ended(job))

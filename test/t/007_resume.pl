@@ -174,7 +174,24 @@ ok($node->safe_psql('postgres', "SELECT gpt_score('partial\@' || min(version), '
 is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_models WHERE model = 'partial'"), '0', 'but is not current');
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'its job is cancelled');
+$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+wait_for_step($node, $job, 1);
+ok(1, 'its partial versions do not keep it from being continued');
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'it is cancelled again');
 $node->safe_psql('postgres', "SELECT gpt_drop_model('partial')");
+
+# where the files are lost, as after a fail-over, it goes on from the last partial version
+$job = submit($node, 'survivor', 2000);
+$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM gpt_versions WHERE model = 'survivor'");
+$node->stop('immediate');
+unlink glob($node->data_dir . '/gpt/*');
+$offset = log_offset();
+$node->start;
+is(ended($job), 'succeeded', 'a job whose files are lost goes on');
+cmp_ok(continued_at($job, $offset), '>', 0, 'from its last partial version');
+is($node->safe_psql('postgres', "SELECT data_changed, step FROM gpt_jobs WHERE job = $job"), 't|2000', 'its row says that the rows were read again');
+is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_versions WHERE model = 'survivor' AND state = 'partial'"), '0', 'the final version removes the partial ones');
 set(publish_interval => 0);
 
 # retention
