@@ -59,19 +59,37 @@ typedef struct GptPublication
 	bool partial;
 	int64 step; /* of a partial version: steps done; 0: not told */
 	bool may_exist; /* the model may have versions of other runs; false: then "model already exists" */
+	int64 keep_versions; /* final versions that stay after a final one, itself included; 0: all */
 } GptPublication;
 
 /*
  * Creates the model's row where it is missing and the next version; returns its number. A new model belongs
  * to the current role, a further version to the model's owner, with the grants of the current version. The
- * final version of a run removes the partial ones. Error when the model exists and may not, or the current
+ * final version of a run removes the partial ones, and the oldest final ones beyond keep_versions. Error when the model exists and may not, or the current
  * role is not a member of its owner. The tokenizer must have been stored: call gpt_catalog_store_tokenizer in
  * the same transaction.
  */
 extern int32 gpt_catalog_publish(const GptPublication *publication);
 
-/* Removes a model: rows and objects. Owner only; error while a job of the model is queued or running. */
+/*
+ * Changes of a model by its owner: an error for others, while a job makes the model or starts from it (not for a
+ * rollback), and for a new name that is taken. A name that the current transaction changed is so for itself at once, for others
+ * when it commits.
+ */
+
+/* Removes a model: rows and objects, and at commit the files that its failed and cancelled jobs keep. */
 extern void gpt_catalog_drop_model(const char *model);
+
+/* Makes a final version current; 0: the newest below the one that is current. Returns its number. */
+extern int32 gpt_catalog_rollback(const char *model, int32 version);
+
+extern void gpt_catalog_rename_model(const char *model, const char *new_name);
+
+/* The first version of a new model of the current role: a copy of what the reference means, with its tokenizer, without grants. Needs SELECT. */
+extern void gpt_catalog_copy_model(const char *reference, const char *new_name);
+
+/* SELECT on the objects of all versions, as GRANT and REVOKE would do it for the current role. */
+extern void gpt_catalog_grant_model(const char *model, const char *role, bool is_grant);
 
 /*
  * Stores a tokenizer as the current role, unless an object of a role that it is a member of has the same content;
@@ -86,7 +104,10 @@ extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
 extern LmTokenizerSpec *gpt_catalog_read_tokenizer(const uint8 *sha256);
 extern void gpt_catalog_drop_tokenizer(const char *name);
 
-/* Removes the tokenizers that nothing uses. */
+/* Keeps a tokenizer from being swept until the end of the transaction, without waiting; false where there is none, or it is about to go. */
+extern bool gpt_catalog_keep_tokenizer(const uint8 *sha256);
+
+/* Removes the tokenizers that nothing uses and nobody is about to use. Waits for nobody, and holds up nobody. */
 extern void gpt_catalog_sweep_tokenizers(void);
 
 /* Unlinks every object of the extension, before it is dropped. */

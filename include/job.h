@@ -72,6 +72,9 @@ extern bool gpt_job_is_uncommitted(int64 job);
 /* The queued or running job of a new model of that name, or 0. */
 extern int64 gpt_job_of_model(const char *model);
 
+/* The queued or running job that starts from a model of that name, or 0. */
+extern int64 gpt_job_with_base(const char *model);
+
 /* Whether the row was written in this database of this cluster: a copied row never starts. */
 extern bool gpt_job_is_local(const GptJob *job);
 
@@ -140,6 +143,9 @@ extern int gpt_job_pid(int64 job);
 
 /* For the rest of the transaction, not waited for: nobody else submits a model of that name. */
 extern bool gpt_job_lock_name(const char *model);
+
+/* The same lock, waited for: for who removes or takes a name. */
+extern void gpt_job_wait_for_name(const char *model);
 
 /* ---- Launch (src/job_launch.c) -------------------------------------------------------------------- */
 

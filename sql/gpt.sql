@@ -203,6 +203,28 @@ CREATE FUNCTION @extschema@.gpt_drop_model(model text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_drop_model(text) IS 'removes a model with all its versions';
 
+CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
+	'makes another version of a model current, by default the one before; returns its number';
+
+CREATE FUNCTION @extschema@.gpt_rename_model(model text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_rename_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_rename_model(text, text) IS 'gives a model another name';
+
+CREATE FUNCTION @extschema@.gpt_copy_model(model text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_copy_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_copy_model(text, text) IS 'copies a version of a model to a new model of the current role';
+
+CREATE FUNCTION @extschema@.gpt_grant(model text, role text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_grant' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_grant(text, text) IS
+	'lets a role use a model, and thereby learn what the model can be made to say of the rows that it was trained on';
+
+CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'takes the use of a model from a role';
+
 CREATE FUNCTION @extschema@.gpt_version() RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_version' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_version() IS 'version of the library, its kernels and its matrix library';

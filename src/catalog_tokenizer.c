@@ -9,7 +9,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -21,6 +20,18 @@
 #include "tokenizer_json.h"
 
 #define PIECE_SIZE (64 * 1024)
+
+/* No version, name or waiting job needs tokenizer t. */
+#define UNUSED                                                                          \
+	"NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.tokenizer = t.sha256) "         \
+	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.sha256 = t.sha256) " \
+	"AND NOT EXISTS (SELECT FROM %1$s.gpt_job j WHERE j.state IN ('queued', 'running'))"
+
+typedef struct Stored
+{
+	Oid object;
+	uint8 sha256[GPT_SHA256_SIZE];
+} Stored;
 
 static const char *kind_name(LmTokenizerKind kind);
 static Oid own_object(const uint8 *sha256);
@@ -34,15 +45,10 @@ gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec)
 {
 	size_t json_size;
 	char *json = gpt_tokenizer_to_json(spec, &json_size);
-	GptStatement statement;
 	GptBlob *blob;
 	Oid object;
 	int64 size;
 
-	/* The lock keeps what is found from being swept before somebody uses it. */
-	gpt_statement_begin(&statement);
-	gpt_statement_run(&statement, "LOCK TABLE %s.gpt_tokenizer IN ROW EXCLUSIVE MODE");
-	gpt_statement_end(&statement);
 	gpt_blob_hash(sha256, json, json_size);
 	if (!OidIsValid(own_object(sha256)))
 	{
@@ -104,27 +110,52 @@ gpt_catalog_drop_tokenizer(const char *name)
 	gpt_catalog_sweep_tokenizers();
 }
 
+bool
+gpt_catalog_keep_tokenizer(const uint8 *sha256)
+{
+	GptStatement statement;
+	bool kept;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_hash(&statement, sha256);
+	kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_tokenizer WHERE sha256 = $1 FOR KEY SHARE SKIP LOCKED") > 0;
+	gpt_statement_end(&statement);
+	return kept;
+}
+
 /*
  * Copies that no version and no name needs. A running job has stored its tokenizer but not yet published a
  * version that uses it, so nothing is swept while there is one: the next sweep takes it.
+ *
+ * Who is about to use a row holds FOR KEY SHARE on it and is not waited for: it may be an idle session. What is found
+ * unused is locked first and then asked again, under a newer snapshot: since then it may have found a user. Who wants
+ * a row that is being swept skips it in turn, and stores a copy of its own.
  */
 void
 gpt_catalog_sweep_tokenizers(void)
 {
 	GptStatement statement;
+	Stored *found;
 	uint64 n;
 
-	/* Somebody who is storing a tokenizer is not waited for: it may be an idle session. */
-	if (!ConditionalLockRelationOid(gpt_catalog_table("gpt_tokenizer"), ShareRowExclusiveLock))
-		return;
 	gpt_statement_begin(&statement);
-	n = gpt_statement_run(&statement,
-						  "DELETE FROM %1$s.gpt_tokenizer t "
-						  "WHERE NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.tokenizer = t.sha256) "
-						  "AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.sha256 = t.sha256) "
-						  "AND NOT EXISTS (SELECT FROM %1$s.gpt_job j WHERE j.state IN ('queued', 'running')) "
-						  "RETURNING object, sha256");
-	drop_objects(&statement, n);
+	n = gpt_statement_run(&statement, "SELECT object, sha256 FROM %1$s.gpt_tokenizer t WHERE " UNUSED " FOR UPDATE SKIP LOCKED");
+	found = palloc(Max(n, 1) * sizeof(Stored));
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool is_null;
+
+		found[i].object = DatumGetObjectId(gpt_statement_value(&statement, i, 1, &is_null));
+		gpt_statement_hash(found[i].sha256, &statement, i, 2);
+	}
+	for (uint64 i = 0; i < n; i++)
+	{
+		gpt_statement_add_hash(&statement, found[i].sha256);
+		gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(found[i].object));
+		drop_objects(&statement,
+					 gpt_statement_run(&statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND t.object = $2 AND " UNUSED
+												   " RETURNING object, sha256"));
+	}
 	gpt_statement_end(&statement);
 }
 
@@ -153,7 +184,10 @@ kind_name(LmTokenizerKind kind)
 	return "other";
 }
 
-/* A stored copy that the current role owns, by itself or by membership; InvalidOid where there is none. */
+/*
+ * A stored copy that the current role owns, by itself or by membership; InvalidOid where there is none. It is kept from
+ * being swept before somebody uses it, and one that is being swept is not taken.
+ */
 static Oid
 own_object(const uint8 *sha256)
 {
@@ -164,7 +198,8 @@ own_object(const uint8 *sha256)
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_hash(&statement, sha256);
-	n = gpt_statement_run(&statement, "SELECT object FROM %s.gpt_tokenizer WHERE sha256 = $1 ORDER BY created_at, object");
+	n = gpt_statement_run(&statement, "SELECT object FROM %s.gpt_tokenizer WHERE sha256 = $1 ORDER BY created_at, object "
+									  "FOR KEY SHARE SKIP LOCKED");
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (uint64 i = 0; i < n && !OidIsValid(object); i++)
 	{

@@ -34,6 +34,10 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 #define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries, " \
 					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0)"
 
+/* The oldest that has not ended, in this database of this cluster. */
+#define WAITING_HERE "AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1"
+
+static int64 find_waiting(const char *model, const char *command);
 static void begin_with_job(GptStatement *statement, int64 job);
 static void add_job(GptStatement *statement, int64 job);
 static void add_optional_text(GptStatement *statement, const char *value);
@@ -124,6 +128,18 @@ gpt_job_is_uncommitted(int64 job)
 int64
 gpt_job_of_model(const char *model)
 {
+	return find_waiting(model, "SELECT job FROM %s.gpt_job WHERE model = $1 " WAITING_HERE);
+}
+
+int64
+gpt_job_with_base(const char *model)
+{
+	return find_waiting(model, "SELECT job FROM %s.gpt_job WHERE base = $1 " WAITING_HERE);
+}
+
+static int64
+find_waiting(const char *model, const char *command)
+{
 	int64 job = 0;
 	GptStatement statement;
 
@@ -131,10 +147,7 @@ gpt_job_of_model(const char *model)
 	gpt_statement_add_text(&statement, model);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
-	if (gpt_statement_run(&statement,
-						  "SELECT job FROM %s.gpt_job WHERE model = $1 "
-						  "AND (state = 'queued' OR state = 'running') "
-						  "AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1") > 0)
+	if (gpt_statement_run(&statement, command) > 0)
 		job = DatumGetInt64(value_of(&statement, 0, 1));
 	gpt_statement_end(&statement);
 	return job;

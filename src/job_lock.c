@@ -52,6 +52,16 @@ waiter_tag(void)
 	return tag;
 }
 
+static LOCKTAG
+name_tag(const char *model)
+{
+	uint64 hash = hash_bytes_extended((const unsigned char *) model, strlen(model), 0);
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, CLASS_NAME);
+	return tag;
+}
+
 static bool
 try_lock(const LOCKTAG *tag, bool session)
 {
@@ -138,11 +148,17 @@ gpt_waiter_unlock(void)
 bool
 gpt_job_lock_name(const char *model)
 {
-	uint64 hash = hash_bytes_extended((const unsigned char *) model, strlen(model), 0);
-	LOCKTAG tag;
+	LOCKTAG tag = name_tag(model);
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, CLASS_NAME);
 	return try_lock(&tag, false);
+}
+
+void
+gpt_job_wait_for_name(const char *model)
+{
+	LOCKTAG tag = name_tag(model);
+
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 /* ---- Who holds what ------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /*
  * src/sql_manage.c
  *
- * gpt_drop_model, gpt_version, the functions behind the views, and the trigger that unlinks large objects before
+ * gpt_version, the functions behind the views, and the trigger that unlinks large objects before
  * the extension goes.
  */
 #include "postgres.h"
@@ -13,45 +13,20 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
-#include "arguments.h"
 #include "blob.h"
 #include "bridge.h"
 #include "catalog.h"
 #include "compat.h"
-#include "job.h"
 #include "settings.h"
 #include "version.h"
 #include "weights.h"
 
-PG_FUNCTION_INFO_V1(gpt_drop_model);
 PG_FUNCTION_INFO_V1(gpt_version);
 PG_FUNCTION_INFO_V1(gpt_can_use);
 PG_FUNCTION_INFO_V1(gpt_object_owner);
 PG_FUNCTION_INFO_V1(gpt_drop_extension_trigger);
 
 static bool drops_gpt(const DropStmt *statement);
-
-/*
- * gpt_drop_model(model text) RETURNS void
- */
-Datum
-gpt_drop_model(PG_FUNCTION_ARGS)
-{
-	char *model;
-	int64 job;
-
-	gpt_argument_required(fcinfo, 0, "model");
-	PreventCommandIfReadOnly("gpt_drop_model()");
-	model = gpt_argument_text(fcinfo, 0);
-	job = gpt_job_of_model(model);
-	if (job != 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " is training model \"%s\"", job, model),
-						errhint("Cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
-
-	/* Now do the work. */
-	gpt_catalog_drop_model(model);
-	PG_RETURN_VOID();
-}
 
 /*
  * gpt_version() RETURNS text

@@ -1,0 +1,76 @@
+/*
+ * include/catalog_model.h
+ *
+ * A model that is about to be changed: its row in gpt_model is locked, and its versions are known. For the files that
+ * write to the catalog of models.
+ *
+ * Who changes a model takes the lock on its row before anything about its versions is read; they are then read under
+ * a snapshot newer than the lock, which lasts to the end of the transaction. Objects belong to the model's owner, rows
+ * to the extension's.
+ */
+#ifndef GPT_CATALOG_MODEL_H
+#define GPT_CATALOG_MODEL_H
+
+#include "catalog.h"
+#include "weights.h"
+
+typedef struct GptLockedVersion
+{
+	int32 number;
+	Oid weights;
+	pg_uuid_t run_id;
+	bool partial;
+	GptBelonging belonging;
+	bool goes; /* gpt_model_remove_versions removes it */
+} GptLockedVersion;
+
+typedef struct GptLockedModel
+{
+	const char *name;
+	int32 version; /* the current one, 0 where there is none */
+	int32 last_version;
+	int n_versions; /* newest first */
+	GptLockedVersion *versions;
+	Oid owner; /* InvalidOid where no object is left: the model counts as not existing */
+	Oid weights; /* of the current version, else of the newest that is left */
+} GptLockedModel;
+
+/*
+ * Locks the model of that name, which must stay valid as long as *model, and reads it. False when there is no row. With
+ * create the row is made; two who create it at once wait for each other.
+ */
+extern bool gpt_model_lock(GptLockedModel *model, const char *name, bool create);
+
+/* The same for a change by its owner: an error where the model does not exist, or belongs to a role that the caller is not a member of. */
+extern void gpt_model_lock_own(GptLockedModel *model, const char *name);
+
+/* Error unless the current role is a member of the owner. */
+extern void gpt_model_check_owner(const GptLockedModel *model);
+
+/*
+ * Error while a job makes the model or starts from it. _unused keeps the name for the transaction, too: it waits for another
+ * one that submits a job for it, and then nobody submits one.
+ */
+extern void gpt_model_check_unused(const char *model);
+extern void gpt_model_check_jobs(const char *model);
+
+/* The version of that number, NULL where there is none whose object is left. */
+extern GptLockedVersion *gpt_model_version(const GptLockedModel *model, int32 number);
+
+/*
+ * Removes the versions that are marked to go: rows, and objects that are ours. Error, before anything is done, when
+ * they are more than the server's table of locks can hold, for each object takes one.
+ */
+extern void gpt_model_remove_versions(const GptLockedModel *model);
+extern void gpt_model_check_locks(uint64 n_objects, const char *what);
+
+/* Removes the row of a locked model, after its versions. */
+extern void gpt_model_remove_row(const GptLockedModel *model);
+
+/* Whether the object of a version is there, and the current role is a member of its owner. */
+extern bool gpt_model_may_change(const GptLockedVersion *version);
+
+/* The comment on the object of a version names model and version. */
+extern void gpt_model_comment(Oid weights, const char *model, int32 version);
+
+#endif /* GPT_CATALOG_MODEL_H */

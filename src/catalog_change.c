@@ -1,0 +1,288 @@
+/*
+ * src/catalog_change.c
+ *
+ * Changes of models by their owners: drop, rollback, rename, copy, grant and revoke. Bytes of weights are never
+ * altered: a change moves a pointer, writes a new object, or removes one.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/snapmgr.h"
+#include "utils/uuid.h"
+
+#include "blob.h"
+#include "catalog_model.h"
+#include "compat.h"
+#include "run_removal.h"
+#include "statement.h"
+#include "weights_header.h"
+
+#define PIECE_SIZE (1024 * 1024)
+
+static void remove_run_files(const GptLockedModel *model);
+static const GptLockedVersion *version_to_roll_back_to(const GptLockedModel *model, int32 number);
+static void lock_new_name(GptLockedModel *model, const char *name);
+static void remove_all(GptLockedModel *model);
+static Oid copy_object(const GptVersion *source, const char *name, int32 number);
+static void insert_copy(const GptVersion *source, const char *name, int32 number, Oid weights);
+static GrantStmt *grant_statement(const GptLockedModel *model, const char *role, bool is_grant);
+
+/* A model of which no object is left counts as not existing, but a superuser may clean its rows away. */
+void
+gpt_catalog_drop_model(const char *name)
+{
+	GptLockedModel model;
+	bool exists = gpt_model_lock(&model, name, false) && (OidIsValid(model.owner) || superuser());
+
+	if (OidIsValid(model.owner))
+		gpt_model_check_owner(&model);
+	if (!exists)
+	{
+		gpt_model_check_jobs(name);
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+	}
+	gpt_model_check_unused(name);
+	remove_all(&model);
+	remove_run_files(&model);
+	gpt_catalog_sweep_tokenizers();
+}
+
+/* Of the model's jobs that failed or were cancelled; a job of who could not have published the model stays as it is. */
+static void
+remove_run_files(const GptLockedModel *model)
+{
+	GptStatement statement;
+	uint64 n;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	n = gpt_statement_run(&statement, "SELECT run_id, owner FROM %s.gpt_job WHERE model = $1 AND database = $2 "
+									  "AND state IN ('failed', 'cancelled')");
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool is_null;
+		Oid owner = DatumGetObjectId(gpt_statement_value(&statement, i, 2, &is_null));
+
+		if (has_privs_of_role(statement.identity.user, owner) ||
+			(OidIsValid(model->owner) && has_privs_of_role(owner, model->owner)))
+			gpt_run_remove_at_commit(DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
+	}
+	gpt_statement_end(&statement);
+}
+
+int32
+gpt_catalog_rollback(const char *name, int32 number)
+{
+	GptLockedModel model;
+	GptStatement statement;
+	const GptLockedVersion *version;
+
+	gpt_model_lock_own(&model, name);
+	version = version_to_roll_back_to(&model, number);
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->number));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2 WHERE model = $1");
+	gpt_statement_end(&statement);
+	return version->number;
+}
+
+static const GptLockedVersion *
+version_to_roll_back_to(const GptLockedModel *model, int32 number)
+{
+	const GptLockedVersion *version;
+
+	for (int i = 0; number == 0 && i < model->n_versions; i++)
+	{
+		version = &model->versions[i];
+		if (version->number < model->version && !version->partial && version->belonging == GPT_WEIGHTS_OURS)
+			return version;
+	}
+	if (number == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has no version older than the current one", model->name)));
+	version = gpt_model_version(model, number);
+	if (version == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s@%d\" does not exist", model->name, number),
+						errhint("The view gpt_versions lists the versions of a model.")));
+	if (version->partial)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("version %d of model \"%s\" is partial", number, model->name),
+						errdetail("A version that was published before the end of its training is never current.")));
+	return version;
+}
+
+void
+gpt_catalog_rename_model(const char *name, const char *new_name)
+{
+	GptLockedModel model;
+	GptLockedModel target;
+	GptStatement statement;
+
+	gpt_catalog_check_name(new_name);
+	gpt_model_lock_own(&model, name);
+	gpt_model_check_unused(name);
+	lock_new_name(&target, new_name);
+	remove_all(&target);
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add_text(&statement, new_name);
+	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET model = $2 WHERE model = $1");
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add_text(&statement, new_name);
+	gpt_statement_run(&statement, "UPDATE %s.gpt_version SET model = $2 WHERE model = $1");
+	gpt_statement_end(&statement);
+	for (int i = 0; i < model.n_versions; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (gpt_model_may_change(&model.versions[i]))
+			gpt_model_comment(model.versions[i].weights, new_name, model.versions[i].number);
+	}
+}
+
+/* Rows of a name whose objects are all gone do not stand in the way; two who want the name wait for each other. */
+static void
+lock_new_name(GptLockedModel *model, const char *name)
+{
+	gpt_model_lock(model, name, true);
+	if (OidIsValid(model->owner))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name),
+						errhint("Choose another name, or remove the model with gpt_drop_model.")));
+	gpt_model_check_unused(name);
+}
+
+static void
+remove_all(GptLockedModel *model)
+{
+	for (int i = 0; i < model->n_versions; i++)
+		model->versions[i].goes = true;
+	gpt_model_remove_versions(model);
+	gpt_model_remove_row(model);
+}
+
+void
+gpt_catalog_copy_model(const char *reference, const char *new_name)
+{
+	GptVersion *source;
+	GptLockedModel target;
+	uint8 tokenizer[GPT_SHA256_SIZE];
+	int32 number;
+
+	gpt_catalog_check_name(new_name);
+	source = gpt_catalog_version(reference, false);
+	gpt_catalog_check_use(source);
+	lock_new_name(&target, new_name);
+	gpt_catalog_store_tokenizer(tokenizer, gpt_catalog_read_tokenizer(source->tokenizer));
+	if (memcmp(tokenizer, source->tokenizer, GPT_SHA256_SIZE) != 0)
+		elog(ERROR, "tokenizer of model \"%s\" is not written as it was read", reference);
+	number = target.last_version + 1;
+	insert_copy(source, new_name, number, copy_object(source, new_name, number));
+}
+
+/* Byte for byte, so that it bears the id of the same run and a session that has the one loaded has the other. */
+static Oid
+copy_object(const GptVersion *source, const char *name, int32 number)
+{
+	GptBlob *from = gpt_blob_open(source->weights);
+	GptBlob *to = gpt_blob_create(GetUserId());
+	char *piece = palloc(PIECE_SIZE);
+	uint8 sha256[GPT_SHA256_SIZE];
+	int64 size;
+	size_t n;
+	Oid weights;
+
+	if (from == NULL)
+		gpt_weights_corrupt(source, "The large object does not exist.");
+	gpt_model_comment(gpt_blob_object(to), name, number);
+	while ((n = gpt_blob_read(from, piece, PIECE_SIZE)) > 0)
+		gpt_blob_write(to, piece, n);
+	gpt_blob_close(from, NULL);
+	pfree(piece);
+	weights = gpt_blob_finish(to, &size, sha256);
+	if (size != source->size || memcmp(sha256, source->sha256, GPT_SHA256_SIZE) != 0)
+		gpt_weights_corrupt(source, "The content hash differs from that of the catalog.");
+	return weights;
+}
+
+static void
+insert_copy(const GptVersion *source, const char *name, int32 number, Oid weights)
+{
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(weights));
+	gpt_statement_add_text(&statement, source->model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(source->version));
+	gpt_statement_add_hash(&statement, source->sha256);
+	if (gpt_statement_run(&statement,
+						  "INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, tokenizer, config, "
+						  "parameters, loss, validation_loss, validation_bits_per_byte) "
+						  "SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
+						  "validation_loss, validation_bits_per_byte FROM %1$s.gpt_version "
+						  "WHERE model = $4 AND version = $5 AND sha256 = $6") == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),
+						errdetail("It was removed or renamed while it was copied.")));
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2, last_version = $2 WHERE model = $1");
+	gpt_statement_end(&statement);
+}
+
+/* ---- Privileges ------------------------------------------------------------------------------------ */
+
+void
+gpt_catalog_grant_model(const char *name, const char *role, bool is_grant)
+{
+	GptLockedModel model;
+	GrantStmt *statement;
+
+	if (strcmp(role, "public") == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_GRANT_OPERATION), errmsg("a model cannot be granted to public"),
+						errhint("Grant it to a role, and that role to others.")));
+	(void) get_role_oid(role, false);
+	if (!gpt_model_lock(&model, name, false) || !OidIsValid(model.owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+	statement = grant_statement(&model, role, is_grant);
+	ExecuteGrantStmt(statement);
+}
+
+/* The command as the current role could give it, on every version whose object is ours. */
+static GrantStmt *
+grant_statement(const GptLockedModel *model, const char *role, bool is_grant)
+{
+	GrantStmt *statement = makeNode(GrantStmt);
+	AccessPriv *privilege = makeNode(AccessPriv);
+	RoleSpec *grantee = makeNode(RoleSpec);
+
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		Oid weights = model->versions[i].weights;
+
+		if (model->versions[i].belonging == GPT_WEIGHTS_GONE)
+			continue;
+		if (pg_largeobject_aclcheck_snapshot(weights, GetUserId(), ACL_GRANT_OPTION_FOR(ACL_SELECT), NULL) != ACLCHECK_OK)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", model->name),
+							errdetail("Its owner, and roles with the grant option on its large objects, grant and revoke it.")));
+		statement->objects = lappend(statement->objects, makeFloat(psprintf("%u", weights)));
+	}
+	privilege->priv_name = pstrdup("select");
+	grantee->roletype = ROLESPEC_CSTRING;
+	grantee->rolename = pstrdup(role);
+	grantee->location = -1;
+	statement->is_grant = is_grant;
+	statement->targtype = ACL_TARGET_OBJECT;
+	statement->objtype = OBJECT_LARGEOBJECT;
+	statement->privileges = list_make1(privilege);
+	statement->grantees = list_make1(grantee);
+	statement->behavior = DROP_RESTRICT;
+	return statement;
+}

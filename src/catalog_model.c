@@ -1,0 +1,231 @@
+/*
+ * src/catalog_model.c
+ *
+ * Locks a model and reads what is known of its versions; removes versions.
+ */
+#include "postgres.h"
+
+#include "access/twophase.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "blob.h"
+#include "catalog_model.h"
+#include "compat.h"
+#include "job.h"
+#include "statement.h"
+
+static void read_versions(GptStatement *statement, GptLockedModel *model);
+static void find_owner(GptLockedModel *model);
+
+bool
+gpt_model_lock(GptLockedModel *model, const char *name, bool create)
+{
+	GptStatement statement;
+	bool found;
+
+	memset(model, 0, sizeof(GptLockedModel));
+	model->name = name;
+	gpt_statement_begin(&statement);
+	if (create)
+	{
+		gpt_statement_add_text(&statement, name);
+		gpt_statement_run(&statement, "INSERT INTO %s.gpt_model (model) VALUES ($1) ON CONFLICT (model) DO NOTHING");
+	}
+	gpt_statement_add_text(&statement, name);
+	found = gpt_statement_run(&statement, "SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR UPDATE") > 0;
+	if (found)
+	{
+		bool is_null;
+
+		model->version = DatumGetInt32(gpt_statement_value(&statement, 0, 1, &is_null));
+		if (is_null)
+			model->version = 0;
+		model->last_version = DatumGetInt32(gpt_statement_value(&statement, 0, 2, &is_null));
+		read_versions(&statement, model);
+	}
+	gpt_statement_end(&statement);
+	if (found)
+		find_owner(model);
+	return found;
+}
+
+void
+gpt_model_lock_own(GptLockedModel *model, const char *name)
+{
+	if (!gpt_model_lock(model, name, false) || !OidIsValid(model->owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+	gpt_model_check_owner(model);
+}
+
+void
+gpt_model_check_owner(const GptLockedModel *model)
+{
+	if (!has_privs_of_role(GetUserId(), model->owner))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
+}
+
+/* Once before waiting, for a job may run for days, and again with the lock. */
+void
+gpt_model_check_unused(const char *model)
+{
+	gpt_model_check_jobs(model);
+	gpt_job_wait_for_name(model);
+	gpt_model_check_jobs(model);
+}
+
+void
+gpt_model_check_jobs(const char *model)
+{
+	int64 job = gpt_job_of_model(model);
+
+	if (job != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " is training model \"%s\"", job, model),
+						errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
+	job = gpt_job_with_base(model);
+	if (job != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " starts from model \"%s\"", job, model),
+						errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
+}
+
+GptLockedVersion *
+gpt_model_version(const GptLockedModel *model, int32 number)
+{
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		GptLockedVersion *version = &model->versions[i];
+
+		if (version->number == number)
+			return version->belonging == GPT_WEIGHTS_GONE ? NULL : version;
+	}
+	return NULL;
+}
+
+void
+gpt_model_remove_versions(const GptLockedModel *model)
+{
+	Datum *numbers = palloc(Max(model->n_versions, 1) * sizeof(Datum));
+	GptStatement statement;
+	int n = 0;
+
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		if (model->versions[i].goes)
+			numbers[n++] = Int32GetDatum(model->versions[i].number);
+	}
+	if (n == 0)
+		return;
+	gpt_model_check_locks(n, psprintf("versions of model \"%s\"", model->name));
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		const GptLockedVersion *version = &model->versions[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (version->goes && gpt_model_may_change(version))
+			gpt_blob_drop(version->weights);
+	}
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, INT4ARRAYOID,
+					  PointerGetDatum(construct_array(numbers, n, INT4OID, sizeof(int32), true, TYPALIGN_INT)));
+	gpt_statement_run(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2)");
+	gpt_statement_end(&statement);
+}
+
+/*
+ * The table has room for max_locks_per_transaction times the number of sessions and prepared transactions (lock.c,
+ * NLOCKENTS). A quarter is left to the others, who would otherwise run into "out of shared memory".
+ */
+void
+gpt_model_check_locks(uint64 n_objects, const char *what)
+{
+	uint64 limit = (uint64) max_locks_per_xact * (MaxBackends + max_prepared_xacts) / 4 * 3;
+
+	if (n_objects > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("cannot remove " UINT64_FORMAT " %s in one transaction, which has locks for " UINT64_FORMAT, n_objects,
+						what, limit),
+				 errdetail("Each large object that is removed takes a lock."),
+				 errhint("Increase max_locks_per_transaction to at least " UINT64_FORMAT ".",
+						 n_objects * 4 / 3 / (MaxBackends + max_prepared_xacts) + 1)));
+}
+
+void
+gpt_model_remove_row(const GptLockedModel *model)
+{
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_run(&statement, "DELETE FROM %s.gpt_model WHERE model = $1");
+	gpt_statement_end(&statement);
+}
+
+/* Also what bears the id of our run may be another role's: who may read weights can write a copy of them to a freed oid. */
+bool
+gpt_model_may_change(const GptLockedVersion *version)
+{
+	bool may;
+
+	if (version->belonging == GPT_WEIGHTS_GONE)
+		return false;
+	PushActiveSnapshot(GetLatestSnapshot());
+	may = has_privs_of_role(GetUserId(), gpt_blob_owner(version->weights));
+	PopActiveSnapshot();
+	return may;
+}
+
+void
+gpt_model_comment(Oid weights, const char *model, int32 version)
+{
+	gpt_blob_comment(weights, psprintf("gpt model %s version %d", model, version));
+}
+
+static void
+read_versions(GptStatement *statement, GptLockedModel *model)
+{
+	gpt_statement_add_text(statement, model->name);
+	model->n_versions = (int) gpt_statement_run(statement, "SELECT version, weights, run_id, state = 'partial' "
+														   "FROM %s.gpt_version WHERE model = $1 ORDER BY version DESC");
+	model->versions = MemoryContextAllocZero(statement->caller, Max(model->n_versions, 1) * sizeof(GptLockedVersion));
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		GptLockedVersion *version = &model->versions[i];
+		bool is_null;
+
+		version->number = DatumGetInt32(gpt_statement_value(statement, i, 1, &is_null));
+		version->weights = DatumGetObjectId(gpt_statement_value(statement, i, 2, &is_null));
+		version->run_id = *DatumGetUUIDP(gpt_statement_value(statement, i, 3, &is_null));
+		version->partial = DatumGetBool(gpt_statement_value(statement, i, 4, &is_null));
+	}
+}
+
+/* A stranger's object that has taken the oid of one of ours must not make him owner: what is surely ours decides. */
+static void
+find_owner(GptLockedModel *model)
+{
+	GptBelonging best = GPT_WEIGHTS_GONE;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		GptLockedVersion *version = &model->versions[i];
+
+		CHECK_FOR_INTERRUPTS();
+		version->belonging = gpt_weights_belonging(version->weights, &version->run_id);
+		if (version->belonging > best || (version->belonging == best && version->number == model->version))
+		{
+			best = version->belonging;
+			model->weights = version->weights;
+			model->owner = gpt_blob_owner(version->weights);
+		}
+	}
+	PopActiveSnapshot();
+}
