@@ -42,7 +42,7 @@ typedef struct GptJob
 	Oid database;
 	int32 tries;
 	char *base; /* model that a fine-tune starts from, or NULL */
-	int32 base_version; /* of it, 0 before the job has begun */
+	int32 base_version; /* of it, 0 for the current one before the job has begun */
 	int64 step; /* done, as far as the row knows */
 	int64 steps; /* planned, 0 before the plan */
 } GptJob;
@@ -74,6 +74,13 @@ extern int64 gpt_job_of_model(const char *model);
 
 /* The queued or running job that starts from a model of that name, or 0. */
 extern int64 gpt_job_with_base(const char *model);
+
+/*
+ * Jobs that make the same model run in the order of their numbers. The oldest job that is queued or running before this one and
+ * makes the same model, which this one has to wait for; and the next one that is queued after it. palloc'd, or NULL.
+ */
+extern GptJob *gpt_job_predecessor(const GptJob *job);
+extern GptJob *gpt_job_successor(const GptJob *job);
 
 /* Whether the row was written in this database of this cluster: a copied row never starts. */
 extern bool gpt_job_is_local(const GptJob *job);
@@ -110,8 +117,8 @@ extern void gpt_job_requeue(int64 job);
 extern bool gpt_job_cancel_queued(int64 job);
 
 /*
- * Queued jobs of this database, oldest first, and running ones before them where cut_off; without those that
- * another transaction is about to change. List of GptJob.
+ * Queued jobs of this database that wait for no predecessor, oldest first, and running ones before them where cut_off; without
+ * those that another transaction is about to change. List of GptJob.
  */
 extern List *gpt_job_list_waiting(bool cut_off);
 
@@ -141,7 +148,7 @@ extern void gpt_waiter_unlock(void);
 /* The process that runs a job, or 0. */
 extern int gpt_job_pid(int64 job);
 
-/* For the rest of the transaction, not waited for: nobody else submits a model of that name. */
+/* For the rest of the transaction, not waited for: nobody else submits a job that makes the model. */
 extern bool gpt_job_lock_name(const char *model);
 
 /* The same lock, waited for: for who removes or takes a name. */

@@ -12,6 +12,13 @@
 /* In a member below: not given, to be chosen by the job (a number: NaN, a text: NULL). */
 #define GPT_CHOSEN (-1)
 
+/* The functions that take training options. */
+typedef enum GptTrainFunction
+{
+	GPT_FUNCTION_TRAIN,
+	GPT_FUNCTION_FINETUNE,
+} GptTrainFunction;
+
 /* Members bear the names of the options. Texts are palloc'd or constant. */
 typedef struct GptTrainOptions
 {
@@ -54,13 +61,16 @@ typedef struct GptTrainOptions
 	int64 mlp_channels;
 	bool bias;
 	bool tie_embeddings;
+	const char *into; /* NULL: the model that a fine-tune starts from */
+	int64 keep_versions; /* GPT_CHOSEN: all */
+	const char *if_running;
 } GptTrainOptions;
 
 /*
- * Reads the options of gpt_train, allocated in the current context. Error for a name that does not exist (with
- * the nearest one as hint), a wrong type, a value out of range, or options that exclude one another. JSON null
- * means the default.
+ * Reads the options of a function, allocated in the current context. Error for a name that does not exist (with
+ * the nearest one as hint) or is none of the function, a wrong type, a value out of range, or options that exclude one another.
+ * JSON null means the default. What gpt_finetune does not take, because the base decides it, has gpt_train's default.
  */
-extern GptTrainOptions *gpt_options_parse(Jsonb *json);
+extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
 
 #endif /* GPT_OPTIONS_H */

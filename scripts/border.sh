@@ -73,8 +73,9 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
 	done
 )"
-ok "docs/sql.md names each option of gpt_train" "$(
-	sed -nE 's/^\t(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|TEXT)\(([a-z0-9_]+),.*/\2/p' src/options.c | while read -r name; do
+ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
+	grep -qE '^\s+INTEGER\([A-Z]+, steps,' src/options.c || echo "no option of src/options.c was found"
+	sed -nE 's/^\t(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|TEXT)\([A-Z]+, ([a-z0-9_]+),.*/\2/p' src/options.c | while read -r name; do
 		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
 	done
 )"

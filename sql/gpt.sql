@@ -132,6 +132,12 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train(text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_train(text, text, jsonb) IS
 	'queues the training of a new model on the rows of a query; returns the number of the job';
 
+CREATE FUNCTION @extschema@.gpt_finetune(model text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_finetune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) IS
+	'queues the further training of a model on the rows of a query; returns the number of the job';
+
 CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_wait(bigint, interval) IS

@@ -153,6 +153,37 @@ find_waiting(const char *model, const char *command)
 	return job;
 }
 
+/* The first of the jobs that fit among those of this database which make the same model; NULL where there is none. */
+static GptJob *
+find_relative(const GptJob *job, const char *format)
+{
+	GptJob *relative = NULL;
+	GptStatement statement;
+
+	begin_with_job(&statement, job->number);
+	gpt_statement_add_text(&statement, job->model);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(job->system_identifier));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(job->database));
+	if (gpt_statement_run(&statement, format) > 0)
+		relative = read_job(&statement, 0);
+	gpt_statement_end(&statement);
+	return relative;
+}
+
+GptJob *
+gpt_job_predecessor(const GptJob *job)
+{
+	return find_relative(job, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job < $1 AND model = $2 AND system_identifier = $3 "
+							  "AND database = $4 AND (state = 'queued' OR state = 'running') ORDER BY job LIMIT 1");
+}
+
+GptJob *
+gpt_job_successor(const GptJob *job)
+{
+	return find_relative(job, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job > $1 AND model = $2 AND system_identifier = $3 "
+							  "AND database = $4 AND state = 'queued' ORDER BY job LIMIT 1");
+}
+
 bool
 gpt_job_cancel_queued(int64 job)
 {
@@ -343,10 +374,13 @@ gpt_job_list_waiting(bool cut_off)
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(cut_off));
 	n_rows = gpt_statement_run(&statement,
-							   "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE system_identifier = $1 "
+							   "SELECT " JOB_COLUMNS " FROM %1$s.gpt_job j WHERE system_identifier = $1 "
 							   "AND database = $2 "
 							   "AND (state = 'queued' OR ($3 AND state = 'running')) "
-							   "ORDER BY state = 'queued', job FOR SHARE SKIP LOCKED");
+							   "AND (state = 'running' OR NOT EXISTS (SELECT FROM %1$s.gpt_job e WHERE e.job < j.job "
+							   "AND e.model = j.model AND e.system_identifier = $1 AND e.database = $2 "
+							   "AND (e.state = 'queued' OR e.state = 'running'))) "
+							   "ORDER BY state = 'queued', job FOR SHARE OF j SKIP LOCKED");
 	for (uint64 row = 0; row < n_rows; row++)
 	{
 		GptJob *job = read_job(&statement, row);

@@ -129,7 +129,7 @@ refuse_prepare(void)
 		if (!((Pending *) lfirst(cell))->at_abort)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has submitted a training job")));
+					 errmsg("cannot PREPARE a transaction that has submitted, resumed or cancelled a training job")));
 	}
 }
 

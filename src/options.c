@@ -1,7 +1,7 @@
 /*
  * src/options.c
  *
- * One table of the options of gpt_train; a jsonb object goes in, a checked GptTrainOptions comes out, and
+ * One table of the options of gpt_train and gpt_finetune; a jsonb object goes in, a checked GptTrainOptions comes out, and
  * gpt_options() lists the table.
  */
 #include "postgres.h"
@@ -30,9 +30,17 @@ typedef enum OptionType
 static const char *const type_names[] = {"boolean", "integer", "number", "word", "text"};
 static const char *const type_phrases[] = {"a boolean", "an integer", "a number", "a text", "a text"};
 
+/* Which functions take an option. */
+#define TRAIN (1 << GPT_FUNCTION_TRAIN)
+#define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
+#define BOTH (TRAIN | FINETUNE)
+
+static const char *const function_names[] = {"gpt_train", "gpt_finetune"};
+
 typedef struct Option
 {
 	const char *name;
+	int functions;
 	OptionType type;
 	const char *default_value; /* NULL: chosen by the job */
 	double minimum; /* of integers and numbers */
@@ -45,77 +53,81 @@ typedef struct Option
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
 
-#define BOOLEAN(name, default_value, description)                                  \
-	{                                                                              \
-#name, OPTION_BOOLEAN, default_value, 0, 0, NULL, FIELD(name), description \
-	}
-#define INTEGER(name, default_value, minimum, maximum, description)                            \
-	{                                                                                          \
-#name, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), description \
-	}
-#define NUMBER(name, default_value, minimum, maximum, description)                            \
+#define BOOLEAN(functions, name, default_value, description)                                  \
 	{                                                                                         \
-#name, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), description \
+#name, functions, OPTION_BOOLEAN, default_value, 0, 0, NULL, FIELD(name), description \
 	}
-#define LATE_NUMBER(name, default_value, minimum, maximum, description)                             \
-	{                                                                                               \
-#name, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), description, true \
+#define INTEGER(functions, name, default_value, minimum, maximum, description)                            \
+	{                                                                                                     \
+#name, functions, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), description \
 	}
-#define WORD(name, default_value, words, description)                            \
-	{                                                                            \
-#name, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description \
+#define NUMBER(functions, name, default_value, minimum, maximum, description)                            \
+	{                                                                                                    \
+#name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), description \
 	}
-#define TEXT(name, description)                                        \
-	{                                                                  \
-#name, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
+#define LATE_NUMBER(functions, name, default_value, minimum, maximum, description)                             \
+	{                                                                                                          \
+#name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), description, true \
+	}
+#define WORD(functions, name, default_value, words, description)                            \
+	{                                                                                       \
+#name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description \
+	}
+#define TEXT(functions, name, description)                                        \
+	{                                                                             \
+#name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
 	}
 
-static const Option train_options[] = {
-	WORD(preset, "auto", "auto, nano, mini, small, base, gpt2",
+static const Option all_options[] = {
+	WORD(TRAIN, preset, "auto", "auto, nano, mini, small, base, gpt2",
 		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that the time and the data are worth"),
-	LATE_NUMBER(minutes, "10", 0.01, 525600, "time that the job may take, from which it computes steps"),
-	INTEGER(steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
-	LATE_NUMBER(epochs, "10", 0.001, 1e6,
+	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600, "time that the job may take, from which it computes steps"),
+	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
+	LATE_NUMBER(BOTH, epochs, "10", 0.001, 1e6,
 				"passes over the training documents at most; exactly, where given without minutes and steps"),
-	INTEGER(layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
-	INTEGER(heads, NULL, 1, 1024, "attention heads of a block"),
-	INTEGER(channels, NULL, 1, 65536, "width of the model, a multiple of heads"),
-	INTEGER(context, NULL, 8, 65536,
+	INTEGER(TRAIN, layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
+	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
+	INTEGER(TRAIN, channels, NULL, 1, 65536, "width of the model, a multiple of heads"),
+	INTEGER(TRAIN, context, NULL, 8, 65536,
 			"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
-	INTEGER(vocabulary, NULL, 257, 1048576,
+	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
 			"tokens of the tokenizer that is trained; chosen from the size of the training documents, 512 to 32768"),
-	TEXT(tokenizer, "name of a tokenizer, or bytes, or chars; otherwise one is trained on the training documents"),
-	WORD(normalize, "none", "none, NFC", "Unicode normalisation of texts by the tokenizer that is trained"),
-	WORD(documents, "packed", "packed, joined",
+	TEXT(TRAIN, tokenizer, "name of a tokenizer, or bytes, or chars; otherwise one is trained on the training documents"),
+	WORD(TRAIN, normalize, "none", "none, NFC", "Unicode normalisation of texts by the tokenizer that is trained"),
+	WORD(BOTH, documents, "packed", "packed, joined",
 		 "packed keeps documents apart; joined makes one stream of them and takes random crops"),
-	BOOLEAN(shuffle, "true", "a new order of documents in each epoch; false keeps the query's ORDER BY"),
-	INTEGER(batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
-	INTEGER(accumulate, NULL, 1, 65536, "micro-batches of a step"),
-	WORD(optimizer, "adamw", "adamw", "optimizer"),
-	WORD(schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
-	NUMBER(learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given"),
-	NUMBER(min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),
-	INTEGER(warmup_steps, NULL, 0, 1e9, "steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
-	NUMBER(weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
-	NUMBER(beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
-	NUMBER(beta2, NULL, 0, 0.999999, "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless given"),
-	NUMBER(grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
-	NUMBER(dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, unless given"),
-	INTEGER(seed, "1", 0, 9e15, "seed of everything random"),
-	NUMBER(validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
-	TEXT(validation_query, "query of the documents to measure the loss on, in place of validation_fraction"),
-	INTEGER(patience, NULL, 0, 1000000,
+	BOOLEAN(BOTH, shuffle, "true", "a new order of documents in each epoch; false keeps the query's ORDER BY"),
+	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
+	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
+	WORD(BOTH, optimizer, "adamw", "adamw", "optimizer"),
+	WORD(BOTH, schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
+	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given"),
+	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),
+	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9, "steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
+	NUMBER(BOTH, weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
+	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
+	NUMBER(BOTH, beta2, NULL, 0, 0.999999, "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless given"),
+	NUMBER(BOTH, grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
+	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, unless given"),
+	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
+	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
+	TEXT(BOTH, validation_query, "query of the documents to measure the loss on, in place of validation_fraction"),
+	INTEGER(BOTH, patience, NULL, 0, 1000000,
 			"validations without improvement after which training ends, 0 for never; 6, or never where steps or epochs are given, unless given"),
-	WORD(publish, "best", "best, last", "weights to publish: those of the best validation loss, or the last"),
-	INTEGER(threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
-	WORD(precision, "auto", "auto, float32", "number format of matrix products; auto is float32 today"),
-	WORD(norm, "layernorm", "layernorm", "normalisation"),
-	NUMBER(norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
-	WORD(position, "learned", "learned, sinusoidal", "how positions enter the model"),
-	WORD(mlp, "gelu_tanh", "gelu, gelu_tanh", "activation of the feed-forward layers"),
-	INTEGER(mlp_channels, NULL, 1, 262144, "width of the feed-forward layers; 4 times channels unless given"),
-	BOOLEAN(bias, "true", "biases in linear layers and norms"),
-	BOOLEAN(tie_embeddings, "true", "one matrix for token embedding and head"),
+	WORD(BOTH, publish, "best", "best, last", "weights to publish: those of the best validation loss, or the last"),
+	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
+	WORD(BOTH, precision, "auto", "auto, float32", "number format of matrix products; auto is float32 today"),
+	WORD(TRAIN, norm, "layernorm", "layernorm", "normalisation"),
+	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
+	WORD(TRAIN, position, "learned", "learned, sinusoidal", "how positions enter the model"),
+	WORD(TRAIN, mlp, "gelu_tanh", "gelu, gelu_tanh", "activation of the feed-forward layers"),
+	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144, "width of the feed-forward layers; 4 times channels unless given"),
+	BOOLEAN(TRAIN, bias, "true", "biases in linear layers and norms"),
+	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
+	TEXT(FINETUNE, into, "model that is made; otherwise a new version of the model that it starts from"),
+	INTEGER(BOTH, keep_versions, NULL, 1, 2147483647, "versions that the model keeps, the newest, when this one is published; all unless given"),
+	WORD(BOTH, if_running, "error", "error, skip, queue",
+		 "what happens while another job makes the same model: an error; no new job, and the other one's number; or a job that starts when the other one has ended"),
 };
 
 static void set_defaults(GptTrainOptions *options);
@@ -129,9 +141,9 @@ PG_FUNCTION_INFO_V1(gpt_options);
 static const Option *
 find_option(const char *name, int length)
 {
-	for (int i = 0; i < lengthof(train_options); i++)
+	for (int i = 0; i < lengthof(all_options); i++)
 	{
-		const Option *option = &train_options[i];
+		const Option *option = &all_options[i];
 
 		if (strlen(option->name) == length && memcmp(option->name, name, length) == 0)
 			return option;
@@ -141,19 +153,21 @@ find_option(const char *name, int length)
 
 /* The nearest name within half of its letters; NULL where there is none. */
 static const char *
-nearest_name(const char *name, int length)
+nearest_name(GptTrainFunction function, const char *name, int length)
 {
 	const char *nearest = NULL;
 	int least = Max(length / 2, 1) + 1;
 
 	if (length > NAMEDATALEN)
 		return NULL;
-	for (int i = 0; i < lengthof(train_options); i++)
+	for (int i = 0; i < lengthof(all_options); i++)
 	{
-		const char *candidate = train_options[i].name;
+		const char *candidate = all_options[i].name;
 		int distance = varstr_levenshtein_less_equal(name, length, candidate, strlen(candidate),
 													 1, 1, 1, least - 1, true);
 
+		if ((all_options[i].functions & (1 << function)) == 0)
+			continue;
 		if (distance < least)
 		{
 			least = distance;
@@ -164,19 +178,30 @@ nearest_name(const char *name, int length)
 }
 
 static void
-option_missing(const char *name, int length)
+option_missing(GptTrainFunction function, const char *name, int length)
 {
-	const char *nearest = nearest_name(name, length);
+	const char *nearest = nearest_name(function, name, length);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"%.*s\" does not exist", pg_mbcliplen(name, length, NAMEDATALEN), name),
-			 nearest ? errhint("The nearest name is \"%s\"; gpt_options('gpt_train') lists all.", nearest)
-					 : errhint("gpt_options('gpt_train') lists the options.")));
+			 nearest ? errhint("The nearest name is \"%s\"; gpt_options('%s') lists all.", nearest, function_names[function])
+					 : errhint("gpt_options('%s') lists the options.", function_names[function])));
+}
+
+/* An option of another function. */
+static void
+option_elsewhere(GptTrainFunction function, const Option *option)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s has no option \"%s\"", function_names[function], option->name),
+			 function == GPT_FUNCTION_FINETUNE ? errdetail("The model that a fine-tune starts from decides it.") : 0,
+			 errhint("gpt_options('%s') lists the options.", function_names[function])));
 }
 
 GptTrainOptions *
-gpt_options_parse(Jsonb *json)
+gpt_options_parse(Jsonb *json, GptTrainFunction function)
 {
 	GptTrainOptions *options = palloc0(sizeof(GptTrainOptions));
 	JsonbIterator *iterator;
@@ -198,7 +223,9 @@ gpt_options_parse(Jsonb *json)
 		{
 			option = find_option(value.val.string.val, value.val.string.len);
 			if (option == NULL)
-				option_missing(value.val.string.val, value.val.string.len);
+				option_missing(function, value.val.string.val, value.val.string.len);
+			if ((option->functions & (1 << function)) == 0)
+				option_elsewhere(function, option);
 		}
 		else if (token == WJB_VALUE && value.type != jbvNull)
 			set_value(options, option, &value);
@@ -218,9 +245,9 @@ field(GptTrainOptions *options, const Option *option)
 static void
 set_defaults(GptTrainOptions *options)
 {
-	for (int i = 0; i < lengthof(train_options); i++)
+	for (int i = 0; i < lengthof(all_options); i++)
 	{
-		const Option *option = &train_options[i];
+		const Option *option = &all_options[i];
 		const char *value = option->late ? NULL : option->default_value;
 		void *target = field(options, option);
 
@@ -399,26 +426,31 @@ Datum
 gpt_options(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int number = 0;
 	char *function;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"function\" must not be null")));
 	function = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (strcmp(function, "gpt_train") != 0)
+	while (number < lengthof(function_names) && strcmp(function, function_names[number]) != 0)
+		number++;
+	if (number == lengthof(function_names))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("function \"%s\" has no training options", function),
-				 errhint("Functions with training options are: gpt_train.")));
+				 errhint("Functions with training options are: gpt_train, gpt_finetune.")));
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(train_options); i++)
+	for (int i = 0; i < lengthof(all_options); i++)
 	{
-		const Option *option = &train_options[i];
+		const Option *option = &all_options[i];
 		bool ranged = option->type == OPTION_INTEGER || option->type == OPTION_NUMBER;
 		Datum values[6];
 		bool nulls[6] = {false, false, option->default_value == NULL, !ranged, !ranged, false};
 
+		if ((option->functions & (1 << number)) == 0)
+			continue;
 		values[0] = CStringGetTextDatum(option->name);
 		values[1] = CStringGetTextDatum(type_names[option->type]);
 		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(option->default_value);

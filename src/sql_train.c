@@ -1,30 +1,28 @@
 /*
  * src/sql_train.c
  *
- * SQL functions that submit, watch, cancel and resume training jobs.
+ * SQL functions that submit training jobs: what is asked for goes in, a queued row comes out, and a worker when the
+ * transaction commits.
+ *
+ * Who submits a job holds the lock on the name of the model that it makes until the end of the transaction, so that two
+ * sessions cannot submit one at the same time, and jobs that make the same model have numbers in the order of their commits.
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "arguments.h"
+#include "blob.h"
 #include "bridge.h"
 #include "catalog.h"
 #include "compat.h"
@@ -32,74 +30,148 @@
 #include "job_settings.h"
 #include "launcher.h"
 #include "options.h"
-#include "run_files.h"
-#include "settings.h"
 #include "source.h"
-#include "train_job.h"
+#include "submit.h"
 #include "train_plan.h"
-
-#define LOOK_MS 200 /* between two looks at a job's row */
-#define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
-#define NOBODY_MS 5000 /* that nobody may be seen running it: a worker may be starting */
 
 #define NOTE_WITHOUT_PRELOAD \
 	"the server does not preload gpt: after a restart of the server the job waits until gpt_resume is called"
 
 PG_FUNCTION_INFO_V1(gpt_train);
-PG_FUNCTION_INFO_V1(gpt_wait);
-PG_FUNCTION_INFO_V1(gpt_cancel);
-PG_FUNCTION_INFO_V1(gpt_resume);
+PG_FUNCTION_INFO_V1(gpt_finetune);
 
-static void check_server(void);
+/* What to do while another job makes the same model. */
+typedef enum IfRunning
+{
+	IF_RUNNING_ERROR,
+	IF_RUNNING_SKIP,
+	IF_RUNNING_QUEUE,
+} IfRunning;
+
+/* What came of the attempt to be the one who submits. */
+typedef enum Turn
+{
+	TURN_OURS,
+	TURN_OTHER_JOB, /* *other is to be returned */
+	TURN_OTHER_SESSION, /* its job has no number that could be relied on */
+} Turn;
+
+static char *model_of_reference(const char *reference);
 static void check_owner_can_connect(void);
 static void check_queries(const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
-static void check_name_is_free(const char *model, const pg_uuid_t *but_run);
-static GptJob *visible_job(int64 number);
-
-/* ---- Submit ---------------------------------------------------------------------------------------- */
+static int32 check_base(const char *base);
+static void check_target(const char *model);
+static Turn take_turn(int64 *other, const char *model, IfRunning if_running);
+static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function);
 
 /*
  * gpt_train(model text, query text, options jsonb DEFAULT '{}') -> bigint
  *
  * Queues the training of a new model on the rows of the query; a worker starts when the transaction commits. NULL model
- * or query is an error, NULL options are the defaults.
+ * or query is an error, NULL options are the defaults. NULL comes out only of "if_running": "skip", where the other job is
+ * not committed.
  */
 Datum
 gpt_train(PG_FUNCTION_ARGS)
 {
-	Jsonb *json;
-	char *model;
-	char *query;
-	GptTrainOptions *options;
-	GptJobTicket ticket;
+	gpt_argument_required(fcinfo, 0, "model");
+	return submit(fcinfo, gpt_argument_text(fcinfo, 0), NULL, GPT_FUNCTION_TRAIN);
+}
+
+/*
+ * gpt_finetune(model text, query text, options jsonb DEFAULT '{}') -> bigint
+ *
+ * Queues the further training of a model, from the version that is current when the job starts, to a new version of it or of
+ * the model that "into" names. NULLs as for gpt_train.
+ */
+Datum
+gpt_finetune(PG_FUNCTION_ARGS)
+{
+	char *base;
 
 	gpt_argument_required(fcinfo, 0, "model");
+	base = gpt_argument_text(fcinfo, 0);
+	return submit(fcinfo, model_of_reference(base), base, GPT_FUNCTION_FINETUNE);
+}
+
+/* "name@3" is a version of "name". */
+static char *
+model_of_reference(const char *reference)
+{
+	return pnstrdup(reference, strcspn(reference, "@"));
+}
+
+static IfRunning
+if_running_of(const GptTrainOptions *options)
+{
+	if (strcmp(options->if_running, "skip") == 0)
+		return IF_RUNNING_SKIP;
+	return strcmp(options->if_running, "queue") == 0 ? IF_RUNNING_QUEUE : IF_RUNNING_ERROR;
+}
+
+/* Arguments 2 and 3 are query and options; model is what the job makes unless the options name another, base NULL for gpt_train. */
+static Datum
+submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function)
+{
+	const char *note = gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD;
+	GptTrainOptions *options;
+	GptJobTicket ticket;
+	Jsonb *json;
+	char *query;
+	int32 base_version = 0;
+	int64 other;
+
 	gpt_argument_required(fcinfo, 1, "query");
-	model = gpt_argument_text(fcinfo, 0);
 	query = gpt_argument_text(fcinfo, 1);
 	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))) : PG_GETARG_JSONB_P(2);
 
 	gpt_catalog_check_name(model);
-	check_server();
-	options = gpt_options_parse(json);
-	gpt_plan_check(options);
+	gpt_submit_check_server();
+	options = gpt_options_parse(json, function);
+	if (options->into != NULL)
+	{
+		gpt_catalog_check_name(options->into);
+		model = options->into;
+	}
+	if (base != NULL)
+		base_version = check_base(base);
+	else
+		gpt_plan_check(options);
 	check_tokenizer(options->tokenizer);
 	check_queries(query, options);
 	check_owner_can_connect();
-	check_name_is_free(model, NULL);
+	if (base != NULL)
+		check_target(model);
+	else
+		gpt_submit_check_new(model, NULL);
+	switch (take_turn(&other, model, if_running_of(options)))
+	{
+		case TURN_OURS:
+			break;
+		case TURN_OTHER_JOB:
+			PG_RETURN_INT64(other);
+		case TURN_OTHER_SESSION:
+			PG_RETURN_NULL();
+	}
+	if (base == NULL)
+		gpt_submit_check_new(model, NULL);
 
 	/* Now do the work. */
-	ticket.job = gpt_job_insert(model, NULL, query, json, gpt_job_settings_capture(), gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD,
-								&ticket.run_id);
+	ticket.job = gpt_job_insert(model, base != NULL ? model_of_reference(base) : NULL, query, json, gpt_job_settings_capture(), note, &ticket.run_id);
+	if (base_version > 0)
+		gpt_job_set_base(ticket.job, base_version);
 	ticket.database = MyDatabaseId;
 	ticket.owner = GetUserId();
 	gpt_job_launch_at_commit(&ticket);
+	gpt_job_notify(ticket.job, GPT_JOB_QUEUED);
 	PG_RETURN_INT64(ticket.job);
 }
 
-static void
-check_server(void)
+/* ---- Checks ---------------------------------------------------------------------------------------- */
+
+void
+gpt_submit_check_server(void)
 {
 	gpt_bridge_check_encoding();
 	if (RecoveryInProgress())
@@ -167,236 +239,93 @@ check_tokenizer(const char *name)
 				 errhint("The view gpt_tokenizers lists those that you may use; \"bytes\" and \"chars\" always exist.")));
 }
 
-static void
-check_name_is_free(const char *model, const pg_uuid_t *but_run)
+/* The number of the version that base names; 0 where it means the one that is current when the job starts. */
+static int32
+check_base(const char *base)
 {
-	int64 other;
+	const GptVersion *version = gpt_catalog_version(base, false);
 
+	gpt_catalog_check_use(version);
+	return strchr(base, '@') != NULL ? version->version : 0;
+}
+
+/* A new version is the owner's to publish; a new name is free to take. */
+static void
+check_target(const char *model)
+{
+	const GptVersion *version = gpt_catalog_version(model, true);
+
+	if (version != NULL && !has_privs_of_role(GetUserId(), gpt_blob_owner(version->weights)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of model \"%s\"", model),
+				 errdetail("A fine-tune publishes a new version of it."),
+				 errhint("Choose a model of your own with the option \"into\".")));
+}
+
+void
+gpt_submit_check_new(const char *model, const pg_uuid_t *but_run)
+{
 	if (gpt_catalog_model_exists(model, but_run))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", model),
 				 errhint("Choose another name, or remove the model with gpt_drop_model.")));
-	if (!gpt_job_lock_name(model))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("another transaction is submitting a job for model \"%s\"", model)));
-	other = gpt_job_of_model(model);
-	if (other != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("job " INT64_FORMAT " is training model \"%s\" already", other, model),
-				 errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel.")));
 }
 
-/* ---- Look ------------------------------------------------------------------------------------------ */
+/* ---- Who is first ---------------------------------------------------------------------------------- */
 
-/* The job, which the current role may see; an error otherwise. */
-static GptJob *
-visible_job(int64 number)
+static void
+raise_other_session(const char *model)
 {
-	GptJob *job = gpt_job_read(number);
-
-	if (job != NULL && has_privs_of_role(GetUserId(), job->owner))
-		return job;
-	if (job == NULL && gpt_job_is_uncommitted(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " is not committed yet", number),
-				 errdetail("It starts when the transaction that submitted it commits.")));
 	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number)));
-}
-
-static bool
-has_ended(const GptJob *job)
-{
-	return job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING;
-}
-
-/* Whether no process runs the job, and none is known that will start it. */
-static bool
-has_nobody(const GptJob *job)
-{
-	GptLaunchState launch = gpt_job_launch_state(job->number);
-
-	if (gpt_launcher_present() && gpt_autostart)
-		return false;
-	if (gpt_job_pid(job->number) != 0 || launch == GPT_LAUNCH_ALIVE)
-		return false;
-	if (launch == GPT_LAUNCH_NO_PLACE && job->state == GPT_JOB_QUEUED)
-		return true;
-
-	/* While slots are taken, a worker that ends starts the next job. */
-	return job->state == GPT_JOB_RUNNING || gpt_slots_free() > 0;
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("another transaction is submitting a job for model \"%s\"", model)));
 }
 
 static void
-raise_nobody(const GptJob *job)
+raise_other_job(const char *model, int64 other)
 {
-	bool no_place = gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE;
-
 	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("job " INT64_FORMAT " is %s, but no process runs it", job->number, gpt_job_state_name(job->state)),
-			 no_place ? errdetail("There was no place for a background worker when it was submitted.")
-					  : errdetail("Its worker was lost, and the server does not preload gpt, which would start another."),
-			 no_place ? errhint("Raise max_worker_processes, and call gpt_resume(" INT64_FORMAT ").", job->number)
-					  : errhint("Call gpt_resume(" INT64_FORMAT ").", job->number)));
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("job " INT64_FORMAT " is training model \"%s\" already", other, model),
+			 errhint("Wait for it with gpt_wait, cancel it with gpt_cancel, or give the option \"if_running\".")));
 }
 
 /*
- * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
- *
- * Waits until the job has ended and returns its state, or after the timeout its present state; NULL waits for
- * ever. Looks at what is committed, whatever the isolation level.
+ * Takes the lock on the model's name, without waiting but for "queue", and looks for a job that makes the model. The look comes
+ * after the lock: a submission that has just been committed is seen.
  */
-Datum
-gpt_wait(PG_FUNCTION_ARGS)
+static Turn
+take_turn(int64 *other, const char *model, IfRunning if_running)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt_wait", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(context);
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz end = DT_NOEND;
-	TimestampTz looked_at = 0;
-	TimestampTz somebody_at = start;
-	GptJobState state;
+	bool locked = gpt_job_lock_name(model);
 
-	gpt_argument_required(fcinfo, 0, "job");
-	if (!PG_ARGISNULL(1))
-		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(start), PG_GETARG_DATUM(1)));
-	for (;;)
+	if (!locked && if_running == IF_RUNNING_QUEUE)
 	{
-		GptJob *job = visible_job(PG_GETARG_INT64(0));
-		TimestampTz now = GetCurrentTimestamp();
-
-		state = job->state;
-		if (has_ended(job))
-			break;
-		if (gpt_job_launch_pending(job->number))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("job " INT64_FORMAT " was submitted by this transaction", job->number),
-					 errdetail("It starts when the transaction commits.")));
-		if (now >= end)
-			break;
-		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS))
-		{
-			looked_at = now;
-			if (!has_nobody(job))
-				somebody_at = now;
-			else if (gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE || TimestampDifferenceExceeds(somebody_at, now, NOBODY_MS))
-				raise_nobody(job);
-		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(LOOK_MS, TimestampDifferenceMilliseconds(now, end) + 1), PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(context);
+		gpt_job_wait_for_name(model);
+		locked = true;
 	}
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(context);
-	PG_RETURN_TEXT_P(cstring_to_text(gpt_job_state_name(state)));
-}
-
-/* ---- Cancel and resume ------------------------------------------------------------------------------ */
-
-static bool
-cancel_queued(const GptJob *job)
-{
-	const GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
-
-	if (!gpt_job_cancel_queued(job->number))
-		return false;
-	gpt_job_launch_at_abort(&ticket);
-	gpt_job_notify(job->number, GPT_JOB_CANCELLED);
-	return true;
-}
-
-/* A job that was cut off and that nobody runs now. */
-static bool
-cancel_cut_off(const GptJob *job)
-{
-	bool ended;
-
-	if (!gpt_job_lock(job->number))
-		return false;
-	gpt_run_files_retire(&job->run_id);
-	ended = gpt_job_end(job->number, GPT_JOB_CANCELLED, NULL);
-	gpt_job_unlock(job->number);
-	if (ended)
-		gpt_job_notify(job->number, GPT_JOB_CANCELLED);
-	return ended;
-}
-
-static bool
-cancel(const GptJob *job)
-{
-	int pid = gpt_job_pid(job->number);
-
-	if (job->state == GPT_JOB_QUEUED)
-		return cancel_queued(job);
-	if (pid == 0)
-		return cancel_cut_off(job);
-	return kill(pid, SIGINT) == 0;
-}
-
-/*
- * gpt_cancel(job bigint) -> boolean
- *
- * Cancels a job; false when it has ended. A running one is told at once, whatever becomes of the transaction; a
- * queued one is cancelled when the transaction commits.
- */
-Datum
-gpt_cancel(PG_FUNCTION_ARGS)
-{
-	int64 number;
-	bool cancelled = false;
-
-	gpt_argument_required(fcinfo, 0, "job");
-	number = PG_GETARG_INT64(0);
-	while (!cancelled)
+	*other = gpt_job_of_model(model);
+	if (!locked && if_running == IF_RUNNING_ERROR)
+		raise_other_session(model);
+	if (*other == 0 && !locked)
 	{
-		GptJob *job = visible_job(number);
-
-		if (has_ended(job))
-			break;
-		cancelled = cancel(job);
-		CHECK_FOR_INTERRUPTS();
+		ereport(NOTICE, (errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
+		return TURN_OTHER_SESSION;
 	}
-	PG_RETURN_BOOL(cancelled);
+	if (*other == 0 || if_running == IF_RUNNING_QUEUE)
+		return TURN_OURS;
+	if (if_running == IF_RUNNING_ERROR)
+		raise_other_job(model, *other);
+	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping", *other, model)));
+	return TURN_OTHER_JOB;
 }
 
-/*
- * gpt_resume(job bigint) -> boolean
- *
- * Starts a worker, when the transaction commits, for a job that nobody runs: one that waits, was cut off, failed
- * or was cancelled. The training begins anew. False when the job runs or has succeeded.
- */
-Datum
-gpt_resume(PG_FUNCTION_ARGS)
+void
+gpt_submit_check_model(const char *model)
 {
-	GptJobTicket ticket;
-	GptJob *job;
+	int64 other;
 
-	gpt_argument_required(fcinfo, 0, "job");
-	job = visible_job(PG_GETARG_INT64(0));
-	check_server();
-	if (!gpt_job_is_local(job))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " was submitted in another database or cluster", job->number),
-				 errhint("Submit it here with gpt_train.")));
-	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 || gpt_job_launch_pending(job->number))
-		PG_RETURN_BOOL(false);
-	if (has_ended(job))
-		check_name_is_free(job->model, &job->run_id);
-
-	/* Now do the work. */
-	if (has_ended(job))
-		gpt_job_requeue(job->number);
-	ticket = (GptJobTicket){job->number, job->run_id, job->database, job->owner};
-	gpt_job_launch_at_commit(&ticket);
-	PG_RETURN_BOOL(true);
+	(void) take_turn(&other, model, IF_RUNNING_ERROR);
 }

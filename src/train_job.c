@@ -55,7 +55,7 @@ void
 gpt_train_job_run(const GptJob *job)
 {
 	TimestampTz started_at = GetCurrentTimestamp();
-	GptTrainOptions *options = gpt_options_parse(job->options);
+	GptTrainOptions *options = gpt_options_parse(job->options, job->base == NULL ? GPT_FUNCTION_TRAIN : GPT_FUNCTION_FINETUNE);
 	GptTrainBase *base = NULL;
 	GptCheckpoint *from;
 	GptProgress progress;
@@ -204,6 +204,7 @@ publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corp
 	publication.loss = result->loss;
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
+	publication.keep_versions = Max(options->keep_versions, 0);
 	version = gpt_catalog_publish(&publication);
 	gpt_job_set_steps(job->number, result->steps, plan->training.steps, conditions(plan, result));
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))

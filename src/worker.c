@@ -40,6 +40,7 @@
 #include "utils/wait_event.h"
 
 #include "catalog.h"
+#include "claim.h"
 #include "job.h"
 #include "job_settings.h"
 #include "launcher.h"
@@ -50,11 +51,6 @@
 #include "train_job.h"
 #include "worker.h"
 
-#define MAX_TRIES 3
-#define LOCKED_ROW_WAIT_MS 200
-#define SLOT_WAIT_MS 1000
-#define TURN_WAIT_MS 100
-#define TURN_WAITS 10
 #define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query and ending the process */
 
 typedef enum Stage
@@ -67,7 +63,6 @@ typedef enum Stage
 
 static GptJobTicket ticket;
 static Stage stage = STAGE_CONNECTING;
-static int slot = -1;
 static TimeoutId read_timeout;
 static volatile sig_atomic_t cancel_requested = false;
 static volatile sig_atomic_t terminated = false;
@@ -79,15 +74,9 @@ static void handle_read_timeout(void);
 static void before_exit(int code, Datum argument);
 static void set_exit_code(int code, Datum argument);
 static void record_termination(int code, Datum argument);
-static GptJob *claim(void);
 static void run(void);
 static void record_error(MemoryContext context);
 static void end_job(GptJobState state, const char *message);
-static void give_back(void);
-static GptJob *oldest_waiting(int64 before, int n);
-static GptJob *next_job(void);
-static bool launch(const GptJob *job);
-static void start_next(void);
 
 void
 gpt_worker_main(Datum argument)
@@ -205,7 +194,7 @@ record_termination(int code, Datum argument)
 			gpt_run_files_retire(&ticket.run_id);
 		end_job(terminated ? GPT_JOB_CANCELLED : GPT_JOB_FAILED,
 				terminated ? NULL : "the query did not end after gpt.read_timeout");
-		start_next();
+		gpt_claim_start_next(&ticket);
 	}
 	else if (stage == STAGE_CLAIMED)
 	{
@@ -245,147 +234,6 @@ gpt_worker_commit(GptWorkerTransaction *transaction)
 	CurrentResourceOwner = transaction->owner;
 }
 
-/* ---- Claim ----------------------------------------------------------------------------------------- */
-
-/* What came of an attempt to claim the job. */
-typedef enum Claim
-{
-	CLAIMED,
-	NOT_OURS, /* another process runs the job or will start it */
-	OVER, /* the job has ended, or is none of this database */
-	NO_SLOT,
-	ROW_LOCKED, /* a transaction is about to change the row */
-} Claim;
-
-static void
-wait_a_moment(long milliseconds)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	gpt_worker_check_stop();
-}
-
-static bool
-is_claimable(const GptJob *job)
-{
-	return job != NULL && gpt_job_is_local(job) && (job->state == GPT_JOB_QUEUED || job->state == GPT_JOB_RUNNING) &&
-		   memcmp(&job->run_id, &ticket.run_id, sizeof(pg_uuid_t)) == 0;
-}
-
-/* In a transaction, holding the job's lock. */
-static Claim
-claim_row(GptJob **job)
-{
-	bool locked;
-
-	*job = gpt_job_read(ticket.job);
-	if (!is_claimable(*job))
-		return OVER;
-	if ((*job)->tries >= MAX_TRIES)
-	{
-		gpt_run_files_retire(&ticket.run_id);
-		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
-		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
-		return OVER;
-	}
-	slot = gpt_slot_lock();
-	if (slot < 0)
-		return NO_SLOT;
-	if (gpt_job_claim(ticket.job, &locked))
-		return CLAIMED;
-	return locked ? ROW_LOCKED : OVER;
-}
-
-static Claim
-try_claim(GptJob **job)
-{
-	GptWorkerTransaction transaction;
-	Claim claim;
-
-	if (!gpt_job_lock(ticket.job))
-		return NOT_OURS;
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
-	MemoryContextSwitchTo(transaction.context);
-	claim = claim_row(job);
-	gpt_worker_commit(&transaction);
-	if (claim != CLAIMED)
-		give_back();
-	return claim;
-}
-
-/* Every slot is taken. True: this worker waits for one; false: another process will start the job. */
-static bool
-wait_for_slot(void)
-{
-	if (gpt_slot_held_here())
-		return false;
-	if (gpt_launcher_present())
-	{
-		gpt_launcher_request(MyDatabaseId);
-		return false;
-	}
-
-	/* Slots are held by jobs of other databases, and those start only their own. */
-	if (!gpt_waiter_lock())
-		return false;
-	wait_a_moment(SLOT_WAIT_MS);
-	return true;
-}
-
-/*
- * Jobs of a database start in their order: while as many older ones are queued as there are slots, this one
- * waits a moment for their workers; then it starts one and leaves.
- */
-static bool
-wait_for_turn(void)
-{
-	for (int i = 0; i < TURN_WAITS; i++)
-	{
-		int n_free = gpt_slots_free();
-
-		if (n_free == 0 || oldest_waiting(ticket.job, n_free) == NULL)
-			return true;
-		wait_a_moment(TURN_WAIT_MS);
-	}
-	return !launch(oldest_waiting(ticket.job, 1));
-}
-
-/* The job, claimed; NULL when there is nothing to do for this worker. */
-static GptJob *
-claim(void)
-{
-	bool passed_on = false;
-	GptJob *job;
-
-	for (;;)
-	{
-		if (!wait_for_turn())
-			return NULL;
-		switch (try_claim(&job))
-		{
-			case CLAIMED:
-				gpt_waiter_unlock();
-				return job;
-			case NOT_OURS:
-				return NULL;
-			case OVER:
-				start_next();
-				return NULL;
-			case NO_SLOT:
-				if (!wait_for_slot())
-					return NULL;
-				break;
-			case ROW_LOCKED:
-				/* The others need not wait for that transaction. */
-				if (!passed_on)
-					start_next();
-				passed_on = true;
-				wait_a_moment(LOCKED_ROW_WAIT_MS);
-				break;
-		}
-	}
-}
-
 /* ---- Run ------------------------------------------------------------------------------------------- */
 
 static void
@@ -398,6 +246,18 @@ notify_running(int64 number)
 	gpt_worker_commit(&transaction);
 }
 
+/* Before anything is read: the job may have waited for another one that made the model. */
+static void
+check_model_is_new(const GptJob *job)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	if (gpt_catalog_model_exists(job->model, &job->run_id))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", job->model)));
+	gpt_worker_commit(&transaction);
+}
+
 static void
 run(void)
 {
@@ -407,13 +267,15 @@ run(void)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		job = claim();
+		job = gpt_claim_job(&ticket);
 		if (job != NULL)
 		{
 			stage = STAGE_CLAIMED;
 			notify_running(job->number);
 			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d", job->number, job->model, job->tries + 1)));
 			gpt_job_settings_apply(job->settings);
+			if (job->base == NULL)
+				check_model_is_new(job);
 			gpt_train_job_run(job);
 			end_job(GPT_JOB_SUCCEEDED, NULL);
 		}
@@ -425,7 +287,7 @@ run(void)
 	PG_END_TRY();
 	if (stage == STAGE_ENDED)
 	{
-		start_next();
+		gpt_claim_start_next(&ticket);
 		gpt_run_files_sweep();
 	}
 	stage = STAGE_ENDED;
@@ -493,86 +355,4 @@ end_job(GptJobState state, const char *message)
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job, gpt_job_state_name(state), message ? ": " : "",
 						 message ? message : "")));
-}
-
-/* ---- The next job ---------------------------------------------------------------------------------- */
-
-static void
-give_back(void)
-{
-	gpt_slot_unlock(slot);
-	gpt_job_unlock(ticket.job);
-	slot = -1;
-}
-
-/* The n-th of the queued jobs that are older than the given one, from 1 for the oldest; NULL where there is none. */
-static GptJob *
-oldest_waiting(int64 before, int n)
-{
-	GptWorkerTransaction transaction;
-	List *jobs;
-	ListCell *cell;
-
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	MemoryContextSwitchTo(transaction.context);
-	jobs = gpt_job_list_waiting(false);
-	gpt_worker_commit(&transaction);
-	foreach (cell, jobs)
-	{
-		GptJob *job = lfirst(cell);
-
-		if (job->number < before && job->number != ticket.job && --n == 0)
-			return job;
-	}
-	return NULL;
-}
-
-/* What to start when this job has ended: first what was cut off and nobody runs, then the oldest queued job. */
-static GptJob *
-next_job(void)
-{
-	GptWorkerTransaction transaction;
-	List *jobs;
-	ListCell *cell;
-
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	MemoryContextSwitchTo(transaction.context);
-	jobs = gpt_job_list_waiting(gpt_autostart);
-	gpt_worker_commit(&transaction);
-	foreach (cell, jobs)
-	{
-		GptJob *job = lfirst(cell);
-
-		if (job->number != ticket.job && (job->state == GPT_JOB_QUEUED || gpt_job_pid(job->number) == 0))
-			return job;
-	}
-	return NULL;
-}
-
-/* False when there is no place for another worker, or nothing to launch. */
-static bool
-launch(const GptJob *job)
-{
-	GptJobTicket next;
-
-	if (job == NULL)
-		return false;
-	next = (GptJobTicket){job->number, job->run_id, job->database, job->owner};
-	return gpt_job_launch(&next);
-}
-
-/* Gives back the slot and starts the next job of this database, or lets the launcher do so when this process is gone. */
-static void
-start_next(void)
-{
-	GptJob *job;
-
-	give_back();
-	job = next_job();
-	if (job != NULL && launch(job))
-		return;
-	if (job != NULL)
-		gpt_launcher_hand_over(&(GptJobTicket){job->number, job->run_id, job->database, job->owner});
-	else
-		gpt_launcher_request(InvalidOid);
 }

@@ -2,6 +2,8 @@
 
 SELECT option, type, default_value, minimum, maximum FROM gpt_options() ORDER BY option COLLATE "C";
 SELECT count(*) = count(description) AS each_option_is_described FROM gpt_options('gpt_train');
+SELECT string_agg(option, ' ' ORDER BY option COLLATE "C") FROM (SELECT option FROM gpt_options('gpt_train') EXCEPT SELECT option FROM gpt_options('gpt_finetune')) o;
+SELECT string_agg(option, ' ' ORDER BY option COLLATE "C") FROM (SELECT option FROM gpt_options('gpt_finetune') EXCEPT SELECT option FROM gpt_options('gpt_train')) o;
 SELECT * FROM gpt_options('gpt_sing');
 SELECT * FROM gpt_options(NULL);
 
@@ -40,6 +42,17 @@ SELECT gpt_train('m', 'SELECT body FROM review', '{"tokenizer": "chars", "normal
 SELECT gpt_train('m', 'SELECT body FROM review', '{"learning_rate": 0.001, "min_learning_rate": 0.1}');
 SELECT gpt_train('m', 'SELECT body FROM review', '{"shuffle": false}');
 SELECT gpt_train('m', 'SELECT body, true AS is_validation FROM review', '{"validation_query": "SELECT body FROM review"}');
+
+-- what a fine-tune takes is not what a training takes
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"layers": 2}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"tokenizer": "bytes"}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"bias": false}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"stepps": 2}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"into": "n"}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"keep_versions": 0}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"if_running": "wait"}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"steps": 10, "minutes": 1}');
+SELECT gpt_finetune('m', 'SELECT body FROM review', '{"into": ""}');
 
 -- a tokenizer that does not exist
 SELECT gpt_train('m', 'SELECT body FROM review', '{"tokenizer": "nobody''s"}');

@@ -17,6 +17,7 @@ CREATE TEMP VIEW member_relation AS
 CREATE TEMP TABLE wanted (signature text, declared text);
 INSERT INTO wanted VALUES
 	('gpt_train(model text, query text, options jsonb)', 'volatile, called on null, unsafe, granted'),
+	('gpt_finetune(model text, query text, options jsonb)', 'volatile, called on null, unsafe, granted'),
 	('gpt_wait(job bigint, timeout interval)', 'volatile, called on null, unsafe, public'),
 	('gpt_cancel(job bigint)', 'volatile, called on null, unsafe, public'),
 	('gpt_resume(job bigint)', 'volatile, called on null, unsafe, public'),

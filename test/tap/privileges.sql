@@ -23,6 +23,7 @@ SELECT ok(gpt_score('m', 'line') > 0, 'the owner may use it');
 -- another role
 SET ROLE gpt_bob;
 SELECT throws_ok($$SELECT gpt_train('x', 'SELECT body FROM line')$$, '42501', NULL, 'training needs EXECUTE');
+SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT body FROM line')$$, '42501', NULL, 'so does a fine-tune');
 SELECT throws_ok($$SELECT gpt_train_tokenizer('x', 'SELECT body FROM line')$$, '42501', NULL, 'so does training of a tokenizer');
 SELECT is_empty('SELECT * FROM gpt_models', 'it does not see the model');
 SELECT is_empty('SELECT * FROM gpt_versions', 'nor its versions');
@@ -84,6 +85,34 @@ SELECT lo_from_bytea(:weights, 'anything');
 SELECT throws_ok($$SELECT gpt_score('m', 'x')$$, 'XX001', NULL, 'an object of another content is never used');
 SELECT lo_unlink(:weights);
 RESET ROLE;
+
+-- fine-tunes: use of the base, and membership in the owner of what is published
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION gpt_finetune(text, text, jsonb) TO gpt_alice, gpt_bob;
+SET ROLE gpt_alice;
+SELECT gpt_train('own', 'SELECT body FROM line',
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a base is trained');
+SELECT weights AS own FROM gpt_models WHERE model = 'own' \gset
+SET ROLE gpt_carol;
+BEGIN;
+SELECT ok(gpt_finetune('own', 'SELECT body FROM line') > 0, 'a member of the owner may submit a fine-tune to a new version');
+ROLLBACK;
+SET ROLE gpt_bob;
+CREATE TABLE bobs AS SELECT 'row ' || i AS body FROM generate_series(1, 50) i;
+SELECT throws_ok($$SELECT gpt_finetune('own', 'SELECT body FROM bobs')$$, '42501', 'permission denied for model "own"', 'a stranger may not');
+SELECT throws_ok($$SELECT gpt_finetune('own', 'SELECT body FROM bobs', '{"into": "bobs"}')$$, '42501', 'permission denied for model "own"',
+	'nor into a name of his own');
+SET ROLE gpt_alice;
+SELECT lives_ok(format('GRANT SELECT ON LARGE OBJECT %s TO gpt_bob', :'own'), 'the owner grants use');
+SET ROLE gpt_bob;
+SELECT throws_ok($$SELECT gpt_finetune('own', 'SELECT body FROM bobs')$$, '42501', 'must be owner of model "own"', 'that is no grant to publish');
+SELECT throws_ok($$SELECT gpt_finetune('own', 'SELECT body FROM line', '{"into": "bobs"}')$$, '42501', NULL, 'nor to read a table');
+BEGIN;
+SELECT ok(gpt_finetune('own', 'SELECT body FROM bobs', '{"into": "bobs"}') > 0, 'but to fine-tune into a name of his own');
+ROLLBACK;
+SET ROLE gpt_alice;
+SELECT lives_ok($$SELECT gpt_drop_model('own')$$, 'the base goes');
 
 -- members act as the owner
 SET ROLE gpt_carol;

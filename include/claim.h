@@ -1,0 +1,17 @@
+/*
+ * include/claim.h
+ *
+ * Who runs a job, and which one is next (src/claim.c). For the worker, outside of transactions.
+ */
+#ifndef GPT_CLAIM_H
+#define GPT_CLAIM_H
+
+#include "job.h"
+
+/* The job, claimed, in the current memory context; NULL when there is nothing to do for this process. May wait. */
+extern GptJob *gpt_claim_job(const GptJobTicket *wanted);
+
+/* Gives back the locks of the job that has ended, and starts the next jobs of this database. */
+extern void gpt_claim_start_next(const GptJobTicket *ended);
+
+#endif /* GPT_CLAIM_H */

@@ -1,0 +1,20 @@
+/*
+ * include/submit.h
+ *
+ * What is checked when a job is submitted, and again when it is resumed (src/sql_train.c).
+ */
+#ifndef GPT_SUBMIT_H
+#define GPT_SUBMIT_H
+
+#include "utils/uuid.h"
+
+/* Error on a standby, or in a database of an encoding that is not supported. */
+extern void gpt_submit_check_server(void);
+
+/* Error when a model of that name exists, but for the versions of that run (NULL: of any). */
+extern void gpt_submit_check_new(const char *model, const pg_uuid_t *but_run);
+
+/* Error unless this transaction is from now on the only one that submits a job for the model, and no job makes it. */
+extern void gpt_submit_check_model(const char *model);
+
+#endif /* GPT_SUBMIT_H */

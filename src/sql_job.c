@@ -1,0 +1,279 @@
+/*
+ * src/sql_job.c
+ *
+ * SQL functions that watch, cancel, resume and forget training jobs.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "arguments.h"
+#include "compat.h"
+#include "job.h"
+#include "launcher.h"
+#include "run_files.h"
+#include "settings.h"
+#include "submit.h"
+
+#define LOOK_MS 200 /* between two looks at a job's row */
+#define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
+#define NOBODY_MS 5000 /* that nobody may be seen running it: a worker may be starting */
+
+PG_FUNCTION_INFO_V1(gpt_wait);
+PG_FUNCTION_INFO_V1(gpt_cancel);
+PG_FUNCTION_INFO_V1(gpt_resume);
+
+/* ---- Look ------------------------------------------------------------------------------------------ */
+
+/* The job, which the current role may see; an error otherwise. */
+static GptJob *
+visible_job(int64 number)
+{
+	GptJob *job = gpt_job_read(number);
+
+	if (job != NULL && has_privs_of_role(GetUserId(), job->owner))
+		return job;
+	if (job == NULL && gpt_job_is_uncommitted(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " is not committed yet", number),
+				 errdetail("It starts when the transaction that submitted it commits.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number)));
+}
+
+static bool
+has_ended(const GptJob *job)
+{
+	return job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING;
+}
+
+/* The job whose process matters: the one that this job waits for, or itself. */
+static const GptJob *
+first_in_line(const GptJob *job)
+{
+	const GptJob *predecessor = job->state == GPT_JOB_QUEUED ? gpt_job_predecessor(job) : NULL;
+
+	return predecessor != NULL ? predecessor : job;
+}
+
+/* Whether no process runs the job, and none is known that will start it. */
+static bool
+has_nobody(const GptJob *job)
+{
+	GptLaunchState launch = gpt_job_launch_state(job->number);
+
+	if (gpt_launcher_present() && gpt_autostart)
+		return false;
+	if (gpt_job_pid(job->number) != 0 || launch == GPT_LAUNCH_ALIVE)
+		return false;
+	if (launch == GPT_LAUNCH_NO_PLACE && job->state == GPT_JOB_QUEUED)
+		return true;
+
+	/* While slots are taken, a worker that ends starts the next job. */
+	return job->state == GPT_JOB_RUNNING || gpt_slots_free() > 0;
+}
+
+static void
+raise_nobody(const GptJob *job)
+{
+	bool no_place = gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("job " INT64_FORMAT " is %s, but no process runs it", job->number, gpt_job_state_name(job->state)),
+			 no_place ? errdetail("There was no place for a background worker when it was submitted.")
+					  : errdetail("Its worker was lost, and the server does not preload gpt, which would start another."),
+			 no_place ? errhint("Raise max_worker_processes, and call gpt_resume(" INT64_FORMAT ").", job->number)
+					  : errhint("Call gpt_resume(" INT64_FORMAT ").", job->number)));
+}
+
+/*
+ * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
+ *
+ * Waits until the job has ended and returns its state, or after the timeout its present state; NULL waits for
+ * ever. Looks at what is committed, whatever the isolation level.
+ */
+Datum
+gpt_wait(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt_wait", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz end = DT_NOEND;
+	TimestampTz looked_at = 0;
+	TimestampTz somebody_at = start;
+	GptJobState state;
+
+	gpt_argument_required(fcinfo, 0, "job");
+	if (!PG_ARGISNULL(1))
+		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(start), PG_GETARG_DATUM(1)));
+	for (;;)
+	{
+		const GptJob *job = visible_job(PG_GETARG_INT64(0));
+		TimestampTz now = GetCurrentTimestamp();
+
+		state = job->state;
+		if (has_ended(job))
+			break;
+		if (gpt_job_launch_pending(job->number))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("job " INT64_FORMAT " waits for this transaction", job->number),
+					 errdetail("It starts when the transaction commits.")));
+		if (now >= end)
+			break;
+		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS))
+		{
+			looked_at = now;
+			job = first_in_line(job);
+			if (!has_nobody(job))
+				somebody_at = now;
+			else if (gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE || TimestampDifferenceExceeds(somebody_at, now, NOBODY_MS))
+				raise_nobody(job);
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(LOOK_MS, TimestampDifferenceMilliseconds(now, end) + 1), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+	PG_RETURN_TEXT_P(cstring_to_text(gpt_job_state_name(state)));
+}
+
+/* ---- Cancel and resume ------------------------------------------------------------------------------ */
+
+/* What waited for the job starts when the cancellation is committed. */
+static void
+launch_successor(const GptJob *job)
+{
+	const GptJob *successor = gpt_job_successor(job);
+
+	if (successor != NULL)
+		gpt_job_launch_at_commit(&(GptJobTicket){successor->number, successor->run_id, successor->database, successor->owner});
+}
+
+static bool
+cancel_queued(const GptJob *job)
+{
+	const GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
+
+	if (!gpt_job_cancel_queued(job->number))
+		return false;
+	gpt_job_launch_at_abort(&ticket);
+	launch_successor(job);
+	gpt_job_notify(job->number, GPT_JOB_CANCELLED);
+	return true;
+}
+
+/* A job that was cut off and that nobody runs now. */
+static bool
+cancel_cut_off(const GptJob *job)
+{
+	bool ended;
+
+	if (!gpt_job_lock(job->number))
+		return false;
+	if (gpt_job_is_local(job))
+		gpt_run_files_retire(&job->run_id);
+	ended = gpt_job_end(job->number, GPT_JOB_CANCELLED, NULL);
+	gpt_job_unlock(job->number);
+	if (ended)
+	{
+		launch_successor(job);
+		gpt_job_notify(job->number, GPT_JOB_CANCELLED);
+	}
+	return ended;
+}
+
+static bool
+cancel(const GptJob *job)
+{
+	int pid = gpt_job_pid(job->number);
+
+	if (job->state == GPT_JOB_QUEUED)
+		return cancel_queued(job);
+	if (pid == 0)
+		return cancel_cut_off(job);
+	return kill(pid, SIGINT) == 0;
+}
+
+/*
+ * gpt_cancel(job bigint) -> boolean
+ *
+ * Cancels a job; false when it has ended. A running one is told at once, whatever becomes of the transaction; a
+ * queued one is cancelled when the transaction commits.
+ */
+Datum
+gpt_cancel(PG_FUNCTION_ARGS)
+{
+	int64 number;
+	bool cancelled = false;
+
+	gpt_argument_required(fcinfo, 0, "job");
+	number = PG_GETARG_INT64(0);
+	while (!cancelled)
+	{
+		GptJob *job = visible_job(number);
+
+		if (has_ended(job))
+			break;
+		cancelled = cancel(job);
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_RETURN_BOOL(cancelled);
+}
+
+/*
+ * gpt_resume(job bigint) -> boolean
+ *
+ * Starts a worker, when the transaction commits, for a job that nobody runs: one that waits, was cut off, failed
+ * or was cancelled. The training begins anew. False when the job runs or has succeeded.
+ */
+Datum
+gpt_resume(PG_FUNCTION_ARGS)
+{
+	GptJobTicket ticket;
+	GptJob *job;
+
+	gpt_argument_required(fcinfo, 0, "job");
+	job = visible_job(PG_GETARG_INT64(0));
+	gpt_submit_check_server();
+	if (!gpt_job_is_local(job))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " was submitted in another database or cluster", job->number),
+				 errhint("Submit it here with gpt_train.")));
+	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 || gpt_job_launch_pending(job->number))
+		PG_RETURN_BOOL(false);
+	if (has_ended(job))
+	{
+		if (job->base == NULL)
+			gpt_submit_check_new(job->model, &job->run_id);
+		gpt_submit_check_model(job->model);
+	}
+
+	/* Now do the work. */
+	if (has_ended(job))
+	{
+		gpt_job_requeue(job->number);
+		gpt_job_notify(job->number, GPT_JOB_QUEUED);
+	}
+	ticket = (GptJobTicket){job->number, job->run_id, job->database, job->owner};
+	gpt_job_launch_at_commit(&ticket);
+	PG_RETURN_BOOL(true);
+}
