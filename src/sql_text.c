@@ -211,6 +211,7 @@ valid_text(const StringInfo bytes)
 	initStringInfo(&result);
 	for (int i = 0; i < bytes->len; i += length)
 	{
+		CHECK_FOR_INTERRUPTS();
 		length = lm_utf8_length(bytes->data + i, bytes->len - i);
 		if (length > 0 && bytes->data[i] != '\0')
 		{
