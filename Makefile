@@ -9,6 +9,7 @@
 #   make unit       runs the engine's unit tests, with SANITIZE=1 under ASan and UBSan, SANITIZE=thread under TSan
 #   make format     formats the C files
 #   make bench      measures; see bench/README.md
+#   make torture    faults and load on private servers; see docs/torture.md
 #
 # The engine (src/engine) is compiled without the server's include path: that is the border between the layers.
 
@@ -53,10 +54,10 @@ endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
 # These targets do without pg_config, which their scripts may have to install first.
-HOUSE = check demo demo-stop packages format format-check unit unit-programs bench bench-programs
+HOUSE = check demo demo-stop packages format format-check unit unit-programs bench bench-programs torture
 PG_CONFIG ?= pg_config
 ifeq ($(filter-out $(HOUSE),$(or $(MAKECMDGOALS),all)),)
-check demo:
+check demo torture:
 	@scripts/$@.sh
 
 else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
@@ -123,6 +124,11 @@ bench-programs: $(BENCH_PROGRAMS)
 
 bench: bench-programs
 	bench/run.sh
+
+# The faults of `make torture`: a library that the server preloads.
+build/torture/fault.so: test/torture/fault.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -fPIC -shared $(WARNINGS) $(WERROR) -o $@ $< -ldl
 
 demo-stop:
 	scripts/demo.sh stop
