@@ -3,8 +3,9 @@
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
 # Suites: build, format, border, unit, unit (sanitized), threads (the pool's tests under TSan), sql and isolation without
-# and with preload, pgTAP with the extension in two schemas, restart. Nothing is written to the system or the checkout
-# but build/check, where the logs stay. The last line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
+# and with preload, pgTAP with the extension in two schemas, restart, torture (5 % of it). Nothing is written to the
+# system or the checkout but build/check, where the logs stay. The last line is "N passed, N failed, N skipped"; the exit
+# status is 0 when nothing failed.
 #
 #   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below
 #   REF=HEAD            checks a commit instead of the files of the checkout
@@ -15,7 +16,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 . scripts/cluster.sh
 
-SUITES=${SUITES:-format border unit sanitize threads sql isolation pgtap restart}
+SUITES=${SUITES:-format border unit sanitize threads sql isolation pgtap restart torture}
 limit=(timeout -k 10 300)
 jobs=$(nproc)
 total_passed=0 total_failed=0 total_skipped=0 executed=0
@@ -322,6 +323,25 @@ suite_restart()
 {
 	as_server test -d "$work/perl" || { mkdir "$work/perl" && chown "$(server_user)" "$work/perl"; }
 	tap_suite restart "$(find "$src/test/t" -maxdepth 1 -name '*.pl' | sort)" perl_file
+}
+
+# The shortened form; a part counts as one test file.
+suite_torture()
+{
+	local start=$SECONDS out=$logs/torture.log log p f s passed=0 failed=0 skipped=0 status
+
+	step "build of faults" make -s -C "$src" build/torture/fault.so WERROR=-Werror || return
+	TORTURE_SHARE=${TORTURE_SHARE:-5} TORTURE_LIMIT=300 TORTURE_WORK=$work TORTURE_LOGS=$logs/torture run "$src/scripts/torture.sh" >"$out" 2>&1
+	status=$?
+	for log in "$logs"/torture/*.log; do
+		read -r p f s < <(count_tap "$log" "$(cat "${log%.log}.status" 2>/dev/null || echo 1)")
+		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	done
+	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
+	[ "$failed" = 0 ] || show torture "$out"
+	tail -n 1 "$out"
+	executed=$((executed + passed + failed))
+	record torture "$passed" "$failed" "$skipped" $((SECONDS - start))
 }
 
 # ---- the run ----------------------------------------------------------------------------------------------------

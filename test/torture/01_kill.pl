@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 use Torture;
 
-my $STEPS = 400;
+my $STEPS = 250;
 my $MAX_TRIES = 3;
 
 my $node = torture_node('kill');
@@ -44,9 +44,8 @@ sub victim
 # A session that uses a model meanwhile; it dies with the server, or is ended by it.
 sub start_bystander
 {
-	local $ENV{PGAPPNAME} = 'bystander';
 	my ($out, $err) = ('', '');
-	my $handle = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-c',
+	my $handle = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres') . ' application_name=bystander', '-c',
 			"SELECT count(gpt_score('undisturbed', body)) FROM line, generate_series(1, 1000000)" ], '>', \$out, '2>', \$err);
 
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'bystander'");
@@ -65,7 +64,7 @@ sub disturb
 	my ($kind, $worker) = @_;
 	my $bystander = $kind eq 'backend' ? start_bystander() : undef;
 	my $pid = $kind eq 'immediate shutdown' ? 0 : victim($kind, $worker);
-	my $training = is_alive($worker) && trainer_title($worker) =~ / training/;
+	my $training = is_alive($worker) && trainer_title($worker) =~ / (training|writing a checkpoint)/;
 	my $offset = -s $node->logfile;
 	my $hit;
 

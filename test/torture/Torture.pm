@@ -154,7 +154,7 @@ sub wait_for_training
 			return 0 if $status != 0 || $out eq '';
 			my ($state, $pid, $phase) = split /\|/, $out;
 			return '0E0' if $state !~ /^(queued|running)$/;
-			return $pid && $phase eq 'training' && is_alive($pid) ? $pid : 0;
+			return $pid && $phase =~ /^(training|writing a checkpoint)$/ && is_alive($pid) ? $pid : 0;
 		}) + 0;
 }
 
