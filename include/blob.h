@@ -32,6 +32,9 @@ extern GptBlob *gpt_blob_open(Oid object);
 extern size_t gpt_blob_read(GptBlob *blob, void *data, size_t size);
 extern int64 gpt_blob_close(GptBlob *blob, uint8 *sha256);
 
+/* Bytes of an object under the active snapshot; 0 where it does not exist. */
+extern int64 gpt_blob_size(Oid object);
+
 /* sha256 of bytes in memory. */
 extern void gpt_blob_hash(uint8 *sha256, const void *data, size_t size);
 

@@ -27,6 +27,12 @@ extern void gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension
 extern void gpt_run_file_remove_aside(const pg_uuid_t *run_id, const char *extension);
 extern void gpt_run_files_remove(const pg_uuid_t *run_id);
 
+/* The run that a file of the directory belongs to; false for a file of another kind. */
+extern bool gpt_run_of_file(pg_uuid_t *run_id, const char *name);
+
+/* Whether the job of the run may still use its files; *known is false where this database has no such job. */
+extern bool gpt_run_is_kept(const pg_uuid_t *run_id, bool *known);
+
 /*
  * For a job that failed or was cancelled: what was half-written goes, the rest stays for gpt.checkpoint_retention, from
  * which gpt_resume continues.

@@ -231,6 +231,11 @@ CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'takes the use of a model from a role';
 
+CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
+	'what is wrong with models, tokenizers, jobs and their files; with verify also whether each content has its hash';
+
 CREATE FUNCTION @extschema@.gpt_version() RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_version' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_version() IS 'version of the library, its kernels and its matrix library';

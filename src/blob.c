@@ -170,6 +170,21 @@ gpt_blob_close(GptBlob *blob, uint8 *sha256)
 	return size;
 }
 
+int64
+gpt_blob_size(Oid object)
+{
+	GptBlob *blob = gpt_blob_open(object);
+	int64 size;
+
+	if (blob == NULL)
+		return 0;
+	blob->descriptor->snapshot = GetActiveSnapshot();
+	size = inv_seek(blob->descriptor, 0, SEEK_END);
+	close_lo_relation(true);
+	gpt_blob_close(blob, NULL);
+	return size;
+}
+
 void
 gpt_blob_hash(uint8 *sha256, const void *data, size_t size)
 {

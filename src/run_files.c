@@ -32,7 +32,6 @@
 
 static void remove_file(const char *path);
 static bool is_unused(const pg_uuid_t *run_id);
-static bool is_kept(const pg_uuid_t *run_id, bool *known);
 static double seconds_since_use(const pg_uuid_t *run_id);
 
 char *
@@ -96,9 +95,8 @@ gpt_run_files_retire(const pg_uuid_t *run_id)
 
 /* ---- Sweep ----------------------------------------------------------------------------------------- */
 
-/* The run that a file belongs to; false for a file of another kind. */
-static bool
-run_of_file(pg_uuid_t *run_id, const char *name)
+bool
+gpt_run_of_file(pg_uuid_t *run_id, const char *name)
 {
 	static const char prefix[] = PG_TEMP_FILE_PREFIX "_";
 	char id[UUID_TEXT_SIZE + 1];
@@ -132,7 +130,7 @@ gpt_run_files_sweep(void)
 	{
 		pg_uuid_t *run_id = palloc(sizeof(pg_uuid_t));
 
-		if (run_of_file(run_id, entry->d_name))
+		if (gpt_run_of_file(run_id, entry->d_name))
 			runs = lappend(runs, run_id);
 	}
 	if (directory != NULL)
@@ -160,7 +158,7 @@ is_unused(const pg_uuid_t *run_id)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
-	kept = is_kept(run_id, &known);
+	kept = gpt_run_is_kept(run_id, &known);
 	database = known ? MyDatabaseId : gpt_checkpoint_database(run_id);
 	database_exists = OidIsValid(database) && SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
 	gpt_worker_commit(&transaction);
@@ -172,9 +170,9 @@ is_unused(const pg_uuid_t *run_id)
 	return !OidIsValid(database) && seconds_since_use(run_id) > (double) gpt_checkpoint_retention + UNKNOWN_SECONDS;
 }
 
-/* By the job's row; known is false where there is none. Rows are seen as committed; a file is never older than its job. */
-static bool
-is_kept(const pg_uuid_t *run_id, bool *known)
+/* Rows are seen as committed; a file is never older than its job. */
+bool
+gpt_run_is_kept(const pg_uuid_t *run_id, bool *known)
 {
 	GptStatement statement;
 	bool kept = false;

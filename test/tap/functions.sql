@@ -38,6 +38,7 @@ INSERT INTO wanted VALUES
 	('gpt_copy_model(model text, new_name text)', 'volatile, called on null, unsafe, public'),
 	('gpt_grant(model text, role text)', 'volatile, called on null, unsafe, public'),
 	('gpt_revoke(model text, role text)', 'volatile, called on null, unsafe, public'),
+	('gpt_check(verify boolean, OUT kind text, OUT object text, OUT detail text)', 'volatile, called on null, unsafe, public'),
 	('gpt_version()', 'stable, called on null, safe, public'),
 	('gpt_can_use(object oid, run_id uuid)', 'stable, called on null, safe, public'),
 	('gpt_object_owner(object oid)', 'stable, strict, safe, public'),
