@@ -28,7 +28,7 @@ extern void gpt_weights_read(float *block, const LmParamTable *table, const stru
 typedef enum GptBelonging
 {
 	GPT_WEIGHTS_GONE, /* there is no object, or it bears another run's id */
-	GPT_WEIGHTS_ALTERED, /* an object without a run's id: ours, ruined, or a stranger's */
+	GPT_WEIGHTS_ALTERED, /* an object without a run's id, or with nearly ours: ours, ruined, or a stranger's */
 	GPT_WEIGHTS_OURS, /* it bears the run's id */
 } GptBelonging;
 

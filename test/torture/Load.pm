@@ -23,10 +23,10 @@ sub share
 }
 
 # Lines that the summary of all parts is made of.
-sub report_fault  { my ($kind, $injected, $observed) = @_; print "# torture: $kind $injected $observed\n"; return; }
-sub report_load   { print "# torture: load $_[0]\n";   return; }
-sub report_inputs { print "# torture: inputs $_[0]\n"; return; }
-sub report_lost   { print "# torture: lost $_[0]\n";   return; }
+sub report_fault  { my ($kind, $injected, $observed) = @_; note("torture: $kind $injected $observed"); return; }
+sub report_load   { note("torture: load $_[0]");   return; }
+sub report_inputs { note("torture: inputs $_[0]"); return; }
+sub report_lost   { note("torture: lost $_[0]");   return; }
 
 sub quantile
 {
