@@ -1,0 +1,89 @@
+# test/torture/21_pgbench.pl - how much of its read-write throughput pgbench keeps while a job trains with default settings, on the
+# same cores. Pairs of runs, alone and beside the job in alternating order, and the median of their ratios: machines that others
+# use too change their speed from minute to minute.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../t", $FindBin::RealBin;
+use GptTest;
+use Load;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $FULL = ($ENV{TORTURE_SHARE} // 100) >= 100;
+my $PAIRS = share(7, 1);
+my $SECONDS = share(20, 4);
+my $SCALE = $FULL ? 10 : 2;
+my $CLIENTS = 2;
+my $KEPT = 0.8;
+
+my $node = start_node('pgbench', 1);
+$node->append_conf('postgresql.conf', <<'CONF');
+gpt.nice = 'idle'
+fsync = on
+autovacuum = on
+log_statement = none
+max_wal_size = '1GB'
+shared_buffers = '128MB'
+CONF
+$node->restart;
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE document AS SELECT i AS id, 'document ' || i || ' says ' || md5(i::text) || ' and ' || md5((i * 7)::text) AS body FROM generate_series(1, 20000) i;
+SQL
+my @target = ('-h', $node->host, '-p', $node->port, '-U', 'postgres', 'postgres');
+IPC::Run::run [ 'pgbench', '-i', '-q', '-s', $SCALE, @target ], '>', '/dev/null', '2>', '/dev/null';
+is($?, 0, 'pgbench makes its tables');
+
+sub throughput
+{
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run [ 'pgbench', '-n', '-M', 'prepared', '-c', $CLIENTS, '-j', 1, '-T', $SECONDS, @target ], '>', \$out, '2>', \$err;
+	return $out =~ /tps = ([\d.]+)/ ? $1 : die "no throughput: $err";
+}
+
+my ($steps, $speed) = (0, 0);
+
+sub throughput_beside_job
+{
+	my $job = $node->safe_psql('postgres', "SELECT gpt_train('beside', 'SELECT body FROM document')");
+	my $pid = wait_for_step($node, $job, 30);
+	my $from = $node->safe_psql('postgres', "SELECT step FROM gpt_jobs WHERE job = $job");
+	my $tps = throughput();
+	my $row = $node->safe_psql('postgres', "SELECT step - $from, state FROM gpt_jobs WHERE job = $job");
+
+	like($row, qr/\|running$/, "the job trained all the while: $row");
+	$steps += $1 if $row =~ /^(\d+)/;
+	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	$node->poll_query_until('postgres', "SELECT state = 'cancelled' FROM gpt_jobs WHERE job = $job");
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	return $tps;
+}
+
+throughput();    # warms up
+my (@ratios, @alone, @beside);
+for my $pair (1 .. $PAIRS)
+{
+	my ($alone, $beside);
+
+	if ($pair % 2) { $alone = throughput(); $beside = throughput_beside_job() }
+	else { $beside = throughput_beside_job(); $alone = throughput() }
+	push @alone, $alone;
+	push @beside, $beside;
+	push @ratios, $beside / $alone;
+	note(sprintf('pair %d: %.0f alone, %.0f beside a job, %.1f %%', $pair, $alone, $beside, 100 * $beside / $alone));
+}
+my $kept = median(@ratios);
+
+cmp_ok($steps, '>', 0, "the job made $steps steps beside it");
+SKIP:
+{
+	skip 'too short to be judged', 1 unless $FULL;
+	cmp_ok($kept, '>=', $KEPT, sprintf('pgbench keeps %.0f %% of its throughput (%.1f %%)', 100 * $KEPT, 100 * $kept));
+}
+log_is_clean($node);
+
+report_load(sprintf('pgbench keeps %.0f %% (%.0f of %.0f transactions a second, medians of %d pairs) beside a job', 100 * $kept, median(@beside), median(@alone), $PAIRS));
+done_testing();

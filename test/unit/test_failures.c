@@ -1,0 +1,238 @@
+/*
+ * test/unit/test_failures.c
+ *
+ * The k-th allocation fails, for every k; the k-th thread cannot be made, for every k: each way through the engine ends
+ * in an error or a success, and gives back what it took.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+#include "serve_support.h"
+
+#define MAX_FAILURES 20000
+#define TEXT "To be, or not to be: that is the question. Whether 'tis nobler in the mind to suffer \xC3\xA9\xE2\x82\xAC the slings"
+
+/* Everything that is made with a host that never fails, before the failures begin. */
+typedef struct Given
+{
+	LmHost host;
+	LmConfig config;
+	TestModel model;
+} Given;
+
+typedef bool (*Way)(const LmHost *host, const Given *given, LmError *error);
+
+static int threads_until_failure = -1;
+
+/* Stands in front of the C library's. */
+int
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+	int (*create)(pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
+
+	if (threads_until_failure == 0)
+		return EAGAIN;
+	if (threads_until_failure > 0)
+		threads_until_failure--;
+	*(void **) &create = dlsym(RTLD_NEXT, "pthread_create");
+	return create(thread, attributes, start, argument);
+}
+
+static LmEngine *
+try_engine(const LmHost *host, int n_threads, LmError *error)
+{
+	LmEngineOptions options = {n_threads, ""};
+
+	return lm_engine_start(host, &options, error);
+}
+
+static bool
+way_engine(const LmHost *host, const Given *given, LmError *error)
+{
+	LmEngine *engine = try_engine(host, 3, error);
+
+	lm_engine_stop(engine);
+	return engine != NULL;
+}
+
+static bool
+way_train(const LmHost *host, const Given *given, LmError *error)
+{
+	LmEngine *engine = try_engine(host, 2, error);
+	LmTrainOptions options = small_options(24);
+	LmTrainer *trainer = engine ? lm_trainer_create(engine, &given->config, &options, error) : NULL;
+	LmBatch batch = {0};
+	bool done = trainer && lm_batch_create(&batch, host, 24, error);
+	uint64_t state = 3;
+	LmStepResult result;
+	double sum = 0, weight = 0;
+
+	if (done)
+	{
+		append_sequence(&batch, 12, given->config.vocabulary, true, 0, &state);
+		append_sequence(&batch, 12, given->config.vocabulary, false, 1, &state);
+		done = lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, error) &&
+			   lm_trainer_step(&result, trainer, 1, &batch, 1, NULL, NULL, error) &&
+			   lm_trainer_evaluate(&sum, &weight, trainer, &batch, error);
+	}
+	lm_batch_free(&batch, host);
+	lm_trainer_free(trainer);
+	lm_engine_stop(engine);
+	return done;
+}
+
+static bool
+way_bpe(const LmHost *host, const Given *given, LmError *error)
+{
+	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, true, error);
+	const LmTokenizerSpec *spec = NULL;
+	LmTokenizer *tokenizer;
+	LmTokens tokens = {0};
+	bool done;
+	int n_reached;
+
+	if (trainer && lm_bpe_trainer_add(trainer, TEXT, strlen(TEXT), error) && lm_bpe_trainer_add(trainer, TEXT, 40, error))
+		spec = lm_bpe_trainer_finish(trainer, 280, &n_reached, error);
+	tokenizer = spec ? lm_tokenizer_create(host, spec, error) : NULL;
+	done = tokenizer && lm_tokenizer_encode(tokenizer, &tokens, TEXT, strlen(TEXT), error);
+	lm_tokens_free(host, &tokens);
+	lm_tokenizer_free(tokenizer);
+	lm_bpe_trainer_free(trainer);
+	return done;
+}
+
+static bool
+way_chars(const LmHost *host, const Given *given, LmError *error)
+{
+	LmCharsTrainer *trainer = lm_chars_trainer_create(host, error);
+	const LmTokenizerSpec *spec = NULL;
+	LmTokenizer *tokenizer;
+	LmTokens tokens = {0};
+	bool done;
+
+	if (trainer && lm_chars_trainer_add(trainer, TEXT, strlen(TEXT), error))
+		spec = lm_chars_trainer_finish(trainer, error);
+	tokenizer = spec ? lm_tokenizer_create(host, spec, error) : NULL;
+	done = tokenizer && lm_tokenizer_encode(tokenizer, &tokens, TEXT, strlen(TEXT), error);
+	lm_tokens_free(host, &tokens);
+	lm_tokenizer_free(tokenizer);
+	lm_chars_trainer_free(trainer);
+	return done;
+}
+
+static bool
+way_image(const LmHost *host, const Given *given, LmError *error)
+{
+	LmParamTable *table = lm_param_table_create(host, &given->config, error);
+	size_t size = 0;
+	void *image = NULL;
+	LmModel *model = NULL;
+
+	if (table && lm_image_size(&size, &given->config, error))
+		image = aligned_alloc(64, size);
+	if (image && lm_image_build(image, given->model.block, table, host, error))
+		model = lm_model_open(host, image, size, error);
+	lm_model_close(model);
+	free(image);
+	lm_param_table_free(host, table);
+	return model != NULL;
+}
+
+static bool
+way_serve(const LmHost *host, const Given *given, LmError *error)
+{
+	const LmSampling sampling = {.max_tokens = 20, .temperature = 1, .top_p = 0.9, .top_k = 50, .repetition_penalty = 1.1, .seed = 1, .n_stops = 1, .stops = &(LmBytes){"\x01\x02", 2}};
+	LmEngine *engine = try_engine(host, 2, error);
+	LmTokenizer *tokenizer = engine ? lm_tokenizer_create(host, lm_bytes_spec(), error) : NULL;
+	LmSession *session = tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
+	LmGeneration *generation = NULL;
+	bool truncated, finished = false, done = false;
+	LmScore score;
+
+	if (session)
+		generation = lm_generation_start(session, TEXT, strlen(TEXT), &sampling, &truncated, error);
+	if (generation)
+	{
+		LmBytes text;
+
+		done = true;
+		while (done && !finished)
+			done = lm_generation_next(generation, &text, &finished, error);
+	}
+	lm_generation_free(generation);
+	done = done && lm_score(&score, session, TEXT, strlen(TEXT), error);
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	lm_engine_stop(engine);
+	return done;
+}
+
+static void
+test_allocations(const char *name, Way way, const Given *given)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	long failures = 0, untold = 0, leaks = 0, succeeded = 0;
+	LmError error;
+
+	for (long k = 0; k < MAX_FAILURES; k++)
+	{
+		state.fail_after = k;
+		memset(&error, 0, sizeof error);
+		if (way(&host, given, &error))
+			succeeded++;
+		else
+		{
+			failures++;
+			untold += error.code != LM_ERR_MEMORY || error.message[0] == '\0';
+		}
+		leaks += state.live != 0;
+		if (state.fail_after > 0)
+			break;
+	}
+	ok(failures > 0 && state.fail_after > 0, "%s: each of its allocations failed once (%ld)", name, failures + succeeded - 1);
+	is_int(untold, 0, "every failure is reported as one of memory");
+	is_int(leaks, 0, "and nothing is leaked");
+	state.fail_after = -1;
+	ok(way(&host, given, &error) && state.live == 0, "%s: with enough memory it succeeds", name);
+}
+
+static void
+test_threads(const char *name, Way way, const Given *given)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	int succeeded = 0;
+	LmError error;
+
+	for (int k = 0; k < 3; k++)
+	{
+		threads_until_failure = k;
+		succeeded += way(&host, given, &error) && state.live == 0;
+	}
+	threads_until_failure = -1;
+	is_int(succeeded, 3, name);
+}
+
+int
+main(void)
+{
+	TapHost state;
+	Given given = {.host = tap_host(&state), .config = bytes_config(32)};
+
+	given.model = test_model(&given.host, &given.config, 11, 30);
+	test_allocations("an engine with threads", way_engine, &given);
+	test_allocations("training", way_train, &given);
+	test_allocations("a trained tokenizer", way_bpe, &given);
+	test_allocations("a tokenizer of characters", way_chars, &given);
+	test_allocations("an image", way_image, &given);
+	test_allocations("generation and score", way_serve, &given);
+	test_threads("an engine does without the threads that cannot be made", way_engine, &given);
+	test_threads("training does without the threads that cannot be made", way_train, &given);
+	test_threads("generation does without the threads that cannot be made", way_serve, &given);
+	test_model_free(&given.model);
+	is_int(state.live, 0, "nothing is left at the end");
+	return done_testing();
+}
