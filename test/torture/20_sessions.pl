@@ -215,6 +215,7 @@ cmp_ok($largest, '<', $BACKEND_MB, sprintf('the memory of a session is bounded (
 is(child_generation($node), $generation, 'the server never restarted');
 $node->safe_psql('postgres', q{SELECT gpt_drop_model('m')});
 nothing_is_left($node);
+check_is_clean($node);
 log_is_clean($node);
 
 my ($fullest) = sort { $b->{total} <=> $a->{total} } values %pss;

@@ -83,6 +83,7 @@ SKIP:
 	skip 'too short to be judged', 1 unless $FULL;
 	cmp_ok($kept, '>=', $KEPT, sprintf('pgbench keeps %.0f %% of its throughput (%.1f %%)', 100 * $KEPT, 100 * $kept));
 }
+check_is_clean($node);
 log_is_clean($node);
 
 report_load(sprintf('pgbench keeps %.0f %% (%.0f of %.0f transactions a second, medians of %d pairs) beside a job', 100 * $kept, median(@beside), median(@alone), $PAIRS));

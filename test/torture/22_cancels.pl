@@ -193,6 +193,7 @@ $node->safe_psql('postgres', "SELECT gpt_cancel($asleep)");
 $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM gpt_jobs WHERE state IN ('queued', 'running')");
 is($node->safe_psql('postgres', q{SELECT count(*) FROM gpt_jobs WHERE model LIKE 'model of%'}), '0', 'no job of a cancelled statement is there');
 nothing_is_left($node);
+check_is_clean($node);
 log_is_clean($node);
 
 report_fault('cancelled statement', $injected{cancel}, $observed{cancel});

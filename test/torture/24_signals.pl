@@ -122,6 +122,7 @@ cmp_ok($threads_seen, '>', 0, "threads were there: looked at $threads_seen times
 is(join(', ', sort keys %unmasked), '', 'every signal is blocked in every thread but the first');
 cmp_ok($delivered{$_} // 0, '>', ($sent{$_} // 0) / 2, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0)) for grep { $_ ne 'URG' } @SIGNALS;
 nothing_is_left($node);
+check_is_clean($node);
 log_is_clean($node);
 
 my ($all_sent, $all_delivered) = (0, 0);

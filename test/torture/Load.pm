@@ -10,7 +10,7 @@ use Fcntl qw(SEEK_SET);
 use Test::More;
 
 our @EXPORT = qw(share report_fault report_load report_inputs report_lost quantile median proc_status proc_fds proc_maps proc_threads
-  child_generation log_is_clean random_from has_function);
+  child_generation check_is_clean log_is_clean random_from has_function);
 
 # A count of the full run, scaled; at least 1, or what is given.
 sub share
@@ -80,6 +80,15 @@ sub child_generation
 	my ($node) = @_;
 
 	return $node->safe_psql('postgres', "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+}
+
+# What gpt_check finds wrong, contents and hashes among it: nothing.
+sub check_is_clean
+{
+	my ($node) = @_;
+
+	is($node->safe_psql('postgres', q{SELECT string_agg(kind || ' ' || object || ': ' || detail, E'\n') FROM gpt_check(true)}), '', 'gpt_check finds nothing wrong');
+	return;
 }
 
 # What a server that only did its work has never written.
