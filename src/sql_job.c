@@ -29,6 +29,8 @@
 #define LOOK_MS 200 /* between two looks at a job's row */
 #define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
 #define NOBODY_MS 5000 /* that nobody may be seen running it: a worker may be starting */
+#define LEAVING_MS 10000
+#define LEAVING_LOOK_MS 10
 
 PG_FUNCTION_INFO_V1(gpt_wait);
 PG_FUNCTION_INFO_V1(gpt_cancel);
@@ -238,6 +240,20 @@ gpt_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(cancelled);
 }
 
+/* The worker of a job that has ended needs a moment to leave. */
+static void
+wait_for_leaving(int64 number)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVING_MS);
+
+	while (gpt_job_pid(number) != 0 && GetCurrentTimestamp() < end)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEAVING_LOOK_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
  * gpt_resume(job bigint) -> boolean
  *
@@ -258,6 +274,8 @@ gpt_resume(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " was submitted in another database or cluster", job->number),
 				 errhint("Submit it here with gpt_train.")));
+	if (has_ended(job))
+		wait_for_leaving(job->number);
 	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 || gpt_job_launch_pending(job->number))
 		PG_RETURN_BOOL(false);
 	if (has_ended(job))

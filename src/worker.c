@@ -353,6 +353,7 @@ end_job(GptJobState state, const char *message)
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_notify(ticket.job, state);
 	gpt_worker_commit(&transaction);
+	gpt_job_unlock(ticket.job);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job, gpt_job_state_name(state), message ? ": " : "",
 						 message ? message : "")));
 }

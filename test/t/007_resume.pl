@@ -80,7 +80,7 @@ is(ended($job), 'cancelled', 'a job is cancelled');
 ok(-f file_of($job, 'ckpt') && -f file_of($job, 'tokens'), 'and keeps its files');
 is(scalar(grep { /\.tmp$/ } files_of_jobs($node)), 0, 'but nothing half-written');
 my $offset = log_offset();
-$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 't', 'gpt_resume takes it up');
 is(ended($job), 'succeeded', 'gpt_resume continues it');
 cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
 is(weights('cancelled'), $reference, 'its weights are those of the undisturbed run');
@@ -120,7 +120,7 @@ wait_for_step($node, $job, 60);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'a job is cancelled before its first checkpoint');
 $node->safe_psql('postgres', 'UPDATE line SET body = upper(body)');
-$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 't', 'gpt_resume takes it up');
 is(ended($job), 'succeeded', 'and continued, on the rows that it read before they were changed');
 is(weights('early'), $reference, 'its weights are those of the undisturbed run');
 $node->safe_psql('postgres', 'UPDATE line SET body = lower(body)');
@@ -165,6 +165,25 @@ for my $extension ('ckpt', 'tokens')
 	is(ended($job), 'succeeded', 'without the file it succeeds');
 	is(weights("damaged_$extension"), $reference, 'with the weights of the undisturbed run');
 }
+
+# a fine-tune
+sub finetune
+{
+	my ($into) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('reference', 'SELECT reverse(body) AS body FROM line',
+		'{"steps": $steps, "batch_size": 8, "patience": 0, "into": "$into"}')});
+}
+
+is(ended(finetune('tuned')), 'succeeded', 'an undisturbed fine-tune');
+isnt(weights('tuned'), $reference, 'changes the weights');
+$job = finetune('tuned_killed');
+$offset = log_offset();
+kill 'KILL', wait_for_step($node, $job, 60);
+$node->poll_query_until('postgres', 'SELECT true');
+is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
+cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+is(weights('tuned_killed'), weights('tuned'), 'with the weights of the undisturbed one');
 
 # partial versions
 set(publish_interval => '1 s');
