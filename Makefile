@@ -35,7 +35,7 @@ EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 WERROR ?=
-PG_CPPFLAGS = -Iinclude
+PG_CPPFLAGS = -Iinclude -DGPT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
 SHLIB_PREREQS = build/exports.map
 SHLIB_LINK = -Wl,--version-script=build/exports.map -licuuc -licui18n -lpthread -ldl -lm
@@ -75,7 +75,7 @@ endif
 $(ENGINE_OBJS): %.o: %.c $(ALL_HEADERS)
 	$(CC) $(ENGINE_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
 
-$(SERVER_OBJS): $(ALL_HEADERS)
+$(SERVER_OBJS): $(ALL_HEADERS) gpt.control
 
 # What leaves the library: SQL functions, worker entry points, and what the server needs to load it.
 build/exports.map: $(wildcard src/*.c)

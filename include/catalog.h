@@ -120,6 +120,9 @@ extern const char *gpt_catalog_schema(void);
 /* The oid of one of the extension's tables or indexes. */
 extern Oid gpt_catalog_table(const char *name);
 extern Oid gpt_catalog_extension(void);
+
+/* Its oid; InvalidOid, and no error, where it does not exist or is of another version than the library. */
+extern Oid gpt_catalog_fitting_extension(void);
 extern Oid gpt_catalog_owner(void);
 
 typedef struct GptIdentity

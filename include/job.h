@@ -110,6 +110,12 @@ extern void gpt_job_set_note(int64 job, const char *note);
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
 extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions);
 
+/*
+ * Deletes the jobs, with their logs, that ended before that time and whose owner's privileges the current role has. Fills
+ * *run_ids (List of pg_uuid_t *) with the runs of this database; returns how many jobs there were.
+ */
+extern int64 gpt_job_forget(List **run_ids, TimestampTz before);
+
 /* From any state back to queued, no tries. */
 extern void gpt_job_requeue(int64 job);
 

@@ -153,6 +153,11 @@ CREATE FUNCTION @extschema@.gpt_resume(job bigint) RETURNS boolean
 COMMENT ON FUNCTION @extschema@.gpt_resume(bigint) IS
 	'starts the worker of a queued or interrupted job again; false when there is nothing to do';
 
+CREATE FUNCTION @extschema@.gpt_forget_jobs(older_than interval DEFAULT '30 days') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_forget_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_forget_jobs(interval) IS
+	'deletes jobs that ended longer ago than that, with their logs and files; returns how many';
+
 CREATE FUNCTION @extschema@.gpt_options(function text DEFAULT 'gpt_train', OUT option text, OUT type text, OUT default_value text,
 		OUT minimum text, OUT maximum text, OUT description text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_options' LANGUAGE C STABLE PARALLEL SAFE ROWS 50;

@@ -28,6 +28,7 @@
 #include "compat.h"
 #include "model_config.h"
 #include "tokenizer_json.h"
+#include "version.h"
 #include "weights.h"
 #include "weights_header.h"
 
@@ -70,6 +71,7 @@ typedef struct Extension
 	Oid oid;
 	Oid owner;
 	Oid schema;
+	char version[64];
 } Extension;
 
 typedef struct RowScan
@@ -78,7 +80,9 @@ typedef struct RowScan
 	SysScanDesc rows;
 } RowScan;
 
+static bool read_extension(Extension *extension);
 static Extension find_extension(void);
+static void raise_version(const char *installed);
 static void scan_begin(RowScan *scan, const char *table, const char *index, int n_keys, ScanKey keys);
 static void scan_end(RowScan *scan);
 static Datum column(const RowScan *scan, HeapTuple row, int number);
@@ -252,11 +256,19 @@ gpt_catalog_leave(const GptIdentity *identity)
 	SetUserIdAndSecContext(identity->user, identity->context);
 }
 
-static Extension
-find_extension(void)
+Oid
+gpt_catalog_fitting_extension(void)
+{
+	Extension extension;
+
+	return read_extension(&extension) && strcmp(extension.version, GPT_VERSION) == 0 ? extension.oid : InvalidOid;
+}
+
+/* False where it does not exist. */
+static bool
+read_extension(Extension *extension)
 {
 	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
-	Extension extension = {InvalidOid, InvalidOid, InvalidOid};
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple tuple;
@@ -267,15 +279,42 @@ find_extension(void)
 	if (tuple != NULL)
 	{
 		Form_pg_extension row = (Form_pg_extension) GETSTRUCT(tuple);
+		bool is_null;
+		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(relation), &is_null);
 
-		extension = (Extension){row->oid, row->extowner, row->extnamespace};
+		extension->oid = row->oid;
+		extension->owner = row->extowner;
+		extension->schema = row->extnamespace;
+		text_to_cstring_buffer(DatumGetTextPP(version), extension->version, sizeof(extension->version));
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
-	if (!OidIsValid(extension.oid))
+	return tuple != NULL;
+}
+
+/* Whatever reads or writes the extension's tables comes through here, so this is where library and tables are compared. */
+static Extension
+find_extension(void)
+{
+	Extension extension;
+
+	if (!read_extension(&extension))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"gpt\" does not exist in this database"),
 						errhint("Create it with CREATE EXTENSION gpt.")));
+	if (strcmp(extension.version, GPT_VERSION) != 0)
+		raise_version(extension.version);
 	return extension;
+}
+
+static void
+raise_version(const char *installed)
+{
+	bool is_older = strverscmp(installed, GPT_VERSION) < 0;
+
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("extension \"gpt\" is at version %s, but the library needs %s", installed, GPT_VERSION),
+					is_older ? errhint("Call ALTER EXTENSION gpt UPDATE.")
+							 : errhint("Start a new session, and where the server preloads gpt, restart the server.")));
 }
 
 Oid

@@ -210,6 +210,37 @@ gpt_job_requeue(int64 job)
 	gpt_statement_end(&statement);
 }
 
+int64
+gpt_job_forget(List **run_ids, TimestampTz before)
+{
+	GptStatement statement;
+	uint64 n;
+
+	*run_ids = NIL;
+	gpt_statement_begin(&statement);
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
+	gpt_statement_add(&statement, TIMESTAMPTZOID, TimestampTzGetDatum(before));
+	n = gpt_statement_run(&statement,
+						  "WITH forgotten AS (DELETE FROM %1$s.gpt_job WHERE state IN ('succeeded', 'failed', 'cancelled') "
+						  "AND finished_at < $2 AND pg_catalog.pg_has_role($1, owner, 'USAGE') "
+						  "RETURNING job, run_id, system_identifier, database), "
+						  "log AS (DELETE FROM %1$s.gpt_job_log l USING forgotten f WHERE l.job = f.job) "
+						  "SELECT run_id, system_identifier, database FROM forgotten");
+	for (uint64 row = 0; row < n; row++)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(statement.caller);
+		pg_uuid_t *run_id = palloc(sizeof(pg_uuid_t));
+
+		*run_id = *DatumGetUUIDP(value_of(&statement, row, 1));
+		if (DatumGetInt64(value_of(&statement, row, 2)) == (int64) GetSystemIdentifier() &&
+			DatumGetObjectId(value_of(&statement, row, 3)) == MyDatabaseId)
+			*run_ids = lappend(*run_ids, run_id);
+		MemoryContextSwitchTo(old_context);
+	}
+	gpt_statement_end(&statement);
+	return (int64) n;
+}
+
 void
 gpt_job_notify(int64 job, GptJobState state)
 {

@@ -16,6 +16,7 @@
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
+#include "catalog.h"
 #include "options.h"
 
 typedef enum OptionType
@@ -432,6 +433,7 @@ gpt_options(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"function\" must not be null")));
+	(void) gpt_catalog_extension();
 	function = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	while (number < lengthof(function_names) && strcmp(function, function_names[number]) != 0)
 		number++;

@@ -35,6 +35,7 @@
 PG_FUNCTION_INFO_V1(gpt_wait);
 PG_FUNCTION_INFO_V1(gpt_cancel);
 PG_FUNCTION_INFO_V1(gpt_resume);
+PG_FUNCTION_INFO_V1(gpt_forget_jobs);
 
 /* ---- Look ------------------------------------------------------------------------------------------ */
 
@@ -294,4 +295,37 @@ gpt_resume(PG_FUNCTION_ARGS)
 	ticket = (GptJobTicket){job->number, job->run_id, job->database, job->owner};
 	gpt_job_launch_at_commit(&ticket);
 	PG_RETURN_BOOL(true);
+}
+
+/*
+ * gpt_forget_jobs(older_than interval DEFAULT '30 days') -> bigint
+ *
+ * Deletes the jobs that ended longer ago than that, with their logs and files; returns how many. NULL is the default.
+ */
+Datum
+gpt_forget_jobs(PG_FUNCTION_ARGS)
+{
+	static const Interval thirty_days = {.day = 30};
+	static const Interval zero = {0};
+	const Interval *older_than = PG_ARGISNULL(0) ? &thirty_days : PG_GETARG_INTERVAL_P(0);
+	List *run_ids;
+	ListCell *cell;
+	TimestampTz before;
+	int64 n;
+
+	PreventCommandIfReadOnly("gpt_forget_jobs()");
+	PreventCommandDuringRecovery("gpt_forget_jobs()");
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(older_than), IntervalPGetDatum(&zero))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("older_than must not be negative: %s",
+						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(older_than))))));
+	before = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
+													 IntervalPGetDatum(older_than)));
+
+	/* Now do the work. A rollback brings back the rows, and what they then lack is no more than a checkpoint. */
+	n = gpt_job_forget(&run_ids, before);
+	foreach (cell, run_ids)
+		gpt_run_files_remove(lfirst(cell));
+	PG_RETURN_INT64(n);
 }

@@ -45,6 +45,7 @@ gpt_version(PG_FUNCTION_ARGS)
 Datum
 gpt_can_use(PG_FUNCTION_ARGS)
 {
+	(void) gpt_catalog_extension();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	if (!gpt_blob_can_use(PG_GETARG_OID(0)))

@@ -114,6 +114,7 @@ find_tokenizer(const char *reference)
 	uint8 sha256[GPT_SHA256_SIZE];
 	GptVersion *version;
 
+	(void) gpt_catalog_extension();
 	if (strcmp(reference, "bytes") == 0)
 		return bytes_tokenizer();
 	if (gpt_catalog_find_tokenizer(reference, sha256))

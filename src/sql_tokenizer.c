@@ -82,6 +82,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "name");
 	gpt_argument_required(fcinfo, 1, "query");
 	PreventCommandIfReadOnly("gpt_train_tokenizer()");
+	(void) gpt_catalog_extension();
 	gpt_bridge_check_encoding();
 	name = gpt_argument_text(fcinfo, 0);
 	gpt_catalog_check_name(name);

@@ -9,7 +9,6 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -22,6 +21,7 @@
 #include "utils/syscache.h"
 #include "utils/wait_event.h"
 
+#include "catalog.h"
 #include "job.h"
 #include "launcher.h"
 #include "run_files.h"
@@ -77,7 +77,7 @@ gpt_starter_main(Datum argument)
 	pgstat_report_appname("gpt");
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	installed = OidIsValid(get_extension_oid("gpt", true));
+	installed = OidIsValid(gpt_catalog_fitting_extension());
 	gpt_worker_commit(&transaction);
 	if (installed && ticket.refused_job != 0)
 		settle_refused(ticket.refused_job);

@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/extension.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -49,6 +50,7 @@
 #include "server_state.h"
 #include "settings.h"
 #include "train_job.h"
+#include "version.h"
 #include "worker.h"
 
 #define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query and ending the process */
@@ -63,6 +65,7 @@ typedef enum Stage
 
 static GptJobTicket ticket;
 static Stage stage = STAGE_CONNECTING;
+static Oid extension = InvalidOid; /* as it was when the process began */
 static TimeoutId read_timeout;
 static volatile sig_atomic_t cancel_requested = false;
 static volatile sig_atomic_t terminated = false;
@@ -74,6 +77,7 @@ static void handle_read_timeout(void);
 static void before_exit(int code, Datum argument);
 static void set_exit_code(int code, Datum argument);
 static void record_termination(int code, Datum argument);
+static bool extension_is_there(void);
 static void run(void);
 static void record_error(MemoryContext context);
 static void end_job(GptJobState state, const char *message);
@@ -96,7 +100,8 @@ gpt_worker_main(Datum argument)
 	pgstat_report_appname("gpt");
 	gpt_nice_apply();
 
-	run();
+	if (extension_is_there())
+		run();
 	proc_exit(0);
 }
 
@@ -188,6 +193,8 @@ record_termination(int code, Datum argument)
 		return;
 	AbortOutOfAnyTransaction();
 	gpt_worker_disarm_timeout();
+	if (!extension_is_there())
+		return;
 	if (!gpt_server_is_stopping())
 	{
 		if (stage == STAGE_CLAIMED)
@@ -207,6 +214,32 @@ record_termination(int code, Datum argument)
 	stage = STAGE_ENDED;
 }
 
+/*
+ * Whether the extension is still the one that the job belongs to, and of the library's version. Where it was dropped nothing can
+ * be recorded, and the job's files serve nobody.
+ */
+static bool
+extension_is_there(void)
+{
+	Oid found;
+	bool dropped;
+
+	StartTransactionCommand();
+	found = gpt_catalog_fitting_extension();
+	if (!OidIsValid(extension))
+		extension = found;
+	dropped = OidIsValid(extension) && get_extension_oid("gpt", true) != extension;
+	CommitTransactionCommand();
+	if (OidIsValid(found) && found == extension)
+		return true;
+	stage = STAGE_ENDED;
+	if (dropped)
+		gpt_run_files_remove(&ticket.run_id);
+	ereport(LOG, (errmsg("the worker of job " INT64_FORMAT " of gpt ends", ticket.job),
+				  errdetail("The extension was dropped, or is of another version than the library, %s.", GPT_VERSION)));
+	return false;
+}
+
 /* ---- Transactions ---------------------------------------------------------------------------------- */
 
 void
@@ -222,6 +255,8 @@ gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit)
 		(void) set_config_option("synchronous_commit", commit == GPT_COMMIT_LOCAL ? "local" : "off", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(extension) && gpt_catalog_extension() != extension)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension was dropped")));
 }
 
 void
@@ -285,7 +320,7 @@ run(void)
 		record_error(context);
 	}
 	PG_END_TRY();
-	if (stage == STAGE_ENDED)
+	if (stage == STAGE_ENDED && extension_is_there())
 	{
 		gpt_claim_start_next(&ticket);
 		gpt_run_files_sweep();
@@ -326,6 +361,11 @@ record_error(MemoryContext context)
 	message = error_text(error);
 	if (read_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		message = psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
+	if (!extension_is_there())
+	{
+		RESUME_INTERRUPTS();
+		return;
+	}
 	if (stage == STAGE_CLAIMED)
 		gpt_run_files_retire(&ticket.run_id);
 	end_job(state, state == GPT_JOB_CANCELLED ? NULL : message);

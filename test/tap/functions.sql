@@ -21,6 +21,7 @@ INSERT INTO wanted VALUES
 	('gpt_wait(job bigint, timeout interval)', 'volatile, called on null, unsafe, public'),
 	('gpt_cancel(job bigint)', 'volatile, called on null, unsafe, public'),
 	('gpt_resume(job bigint)', 'volatile, called on null, unsafe, public'),
+	('gpt_forget_jobs(older_than interval)', 'volatile, called on null, unsafe, public'),
 	('gpt_options(function text, OUT option text, OUT type text, OUT default_value text, OUT minimum text, OUT maximum text, OUT description text)',
 		'stable, called on null, safe, public'),
 	('gpt_generate(model text, prompt text, max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
