@@ -1,0 +1,178 @@
+-- test/tap/matrix.sql - who may do what: each function and view, as the owner of a model, a role that it is granted to, a stranger, a
+-- member of the owner, a superuser. scripts/border.sh compares the rows with the table of docs/sql.md.
+SELECT no_plan();
+SET client_min_messages = error;
+SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
+
+CREATE ROLE gpt_owner LOGIN;
+CREATE ROLE gpt_granted LOGIN;
+CREATE ROLE gpt_stranger LOGIN;
+CREATE ROLE gpt_member LOGIN IN ROLE gpt_owner;
+GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_owner, gpt_granted, gpt_stranger;
+GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_train_tokenizer(text, text, integer, jsonb) TO gpt_owner;
+
+SET ROLE gpt_owner;
+CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;
+GRANT SELECT ON line TO PUBLIC;
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 270) > 0 AS trained \gset
+SELECT gpt_train('m', 'SELECT body FROM line',
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT gpt_grant('m', 'gpt_granted');
+SELECT weights FROM gpt_models \gset
+SELECT object FROM gpt_tokenizers \gset
+SELECT convert_from(lo_get(:object), 'UTF8') AS json \gset
+RESET ROLE;
+
+-- a running job, as far as rows tell
+INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
+	SELECT 'running', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier + 1, database FROM gpt_job WHERE job = :job;
+INSERT INTO gpt_progress (job, pid, phase) SELECT job, 0, 'training' FROM gpt_job WHERE state = 'running';
+
+-- Runs a command as a role and takes it back: yes, no, or the SQLSTATE that nobody expects. No row is a division by zero.
+CREATE FUNCTION may(role text, command text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SET LOCAL ROLE %I', role);
+	EXECUTE command;
+	RAISE EXCEPTION 'taken back' USING ERRCODE = 'P9999';
+EXCEPTION
+	WHEN SQLSTATE 'P9999' THEN RETURN 'yes';
+	WHEN insufficient_privilege OR undefined_object OR division_by_zero THEN RETURN 'no';
+	WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+
+CREATE TEMP TABLE matrix (what text, owner text, granted text, stranger text, member text, superuser text, command text);
+INSERT INTO matrix VALUES
+	('gpt_generate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', 'line', 2)$$),
+	('gpt_score', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', 'line')$$),
+	('gpt_tokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('m', 'line')$$),
+	('gpt_tokenize, by tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('t', 'line')$$),
+	('gpt_detokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_detokenize('m', '{1}')$$),
+	('gpt_count_tokens', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_count_tokens('m', 'line')$$),
+	('gpt_copy_model', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_copy_model('m', 'c')$$),
+	('lo_get', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT lo_get(WEIGHTS)$$),
+	('gpt_rollback', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rollback('m', 1)$$),
+	('gpt_rename_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rename_model('m', 'n')$$),
+	('gpt_drop_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_model('m')$$),
+	('gpt_grant', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_grant('m', 'gpt_stranger')$$),
+	('gpt_revoke', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_revoke('m', 'gpt_granted')$$),
+	('gpt_import_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_import_tokenizer('t', JSON)$$),
+	('gpt_drop_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_tokenizer('t')$$),
+	('gpt_train', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_train('new', 'SELECT body FROM line')$$),
+	('gpt_finetune', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_finetune('m', 'SELECT body FROM line', '{"into": "new"}')$$),
+	('gpt_train_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_train_tokenizer('new', 'SELECT body FROM line', 260)$$),
+	('gpt_wait', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_wait(JOB)$$),
+	('gpt_cancel', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_cancel(JOB)$$),
+	('gpt_resume', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_resume(JOB)$$),
+	('gpt_models', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_models WHERE model = 'm'$$),
+	('gpt_versions', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_versions WHERE model = 'm'$$),
+	('gpt_tokenizers', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_tokenizers$$),
+	('gpt_jobs', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(query) FROM gpt_jobs WHERE job = JOB$$),
+	('gpt_train_log', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_train_log WHERE job = JOB$$),
+	('gpt_stat_progress_train', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_stat_progress_train$$),
+	('gpt_progress_rows', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_progress_rows()$$),
+	('gpt_check, what concerns them', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_check() WHERE kind = 'copied job'$$),
+	('gpt_can_use', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_can_use(WEIGHTS)$$),
+	('gpt_object_owner', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_object_owner(WEIGHTS)$$),
+	('gpt_options', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_options()$$),
+	('gpt_version', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_version()$$);
+UPDATE matrix SET command = replace(replace(replace(command, 'WEIGHTS', :'weights'), 'JOB', :'job'), 'JSON', quote_literal(:'json'));
+
+SELECT is(may('gpt_owner', command), owner, what || ' by the owner') FROM matrix;
+SELECT is(may('gpt_granted', command), granted, what || ' by a role that the model is granted to') FROM matrix;
+SELECT is(may('gpt_stranger', command), stranger, what || ' by a stranger') FROM matrix;
+SELECT is(may('gpt_member', command), member, what || ' by a member of the owner') FROM matrix;
+SELECT is(may('postgres', command), superuser, what || ' by a superuser') FROM matrix;
+SELECT is_empty($$SELECT c.name FROM (
+		SELECT proname::text AS name, oid, 'pg_proc'::regclass AS class FROM pg_proc
+		UNION ALL SELECT relname, oid, 'pg_class'::regclass FROM pg_class WHERE relkind = 'v') c
+	JOIN pg_depend d ON d.classid = c.class AND d.objid = c.oid AND d.deptype = 'e'
+		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gpt')
+	WHERE name <> 'gpt_drop_extension_trigger' AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
+	'the matrix has every function and view');
+DELETE FROM gpt_progress;
+DELETE FROM gpt_job WHERE model = 'running';
+
+-- new versions: the model's owner, whoever of its members publishes, and the grants of the current version but UPDATE
+GRANT SELECT ON LARGE OBJECT :weights TO gpt_stranger;
+GRANT UPDATE ON LARGE OBJECT :weights TO gpt_granted;
+SET ROLE gpt_owner;
+SELECT gpt_finetune('m', 'SELECT body FROM line', '{"steps": 2}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a second version is published');
+RESET ROLE;
+CREATE VIEW grants AS SELECT v.version, pg_get_userbyid(lomowner) AS owner, string_agg(grantee::regrole || ' ' || privilege_type, ', '
+		ORDER BY grantee::regrole::text, privilege_type) FILTER (WHERE grantee <> lomowner) AS grants
+	FROM gpt_version v JOIN pg_largeobject_metadata m ON m.oid = v.weights LEFT JOIN LATERAL aclexplode(lomacl) ON true WHERE model = 'm' GROUP BY 1, 2;
+SELECT is((SELECT grants FROM grants WHERE version = 2), 'gpt_granted SELECT, gpt_stranger SELECT', 'the new version has the grants of the current one without UPDATE');
+SELECT is((SELECT owner FROM grants WHERE version = 2), 'gpt_owner', 'and its owner');
+SELECT is((SELECT string_agg(object, ', ') FROM gpt_check()), 'large object ' || :weights, 'gpt_check reports the grant of UPDATE');
+REVOKE UPDATE ON LARGE OBJECT :weights FROM gpt_granted;
+
+-- revoked by gpt_revoke: from all versions; a role that is dropped is in no list
+SET ROLE gpt_owner;
+SELECT lives_ok($$SELECT gpt_revoke('m', 'gpt_stranger')$$, 'the owner revokes');
+RESET ROLE;
+SELECT is((SELECT string_agg(DISTINCT grants, ';') FROM grants), 'gpt_granted SELECT', 'from all versions');
+CREATE ROLE gpt_leaving;
+SELECT gpt_grant('m', 'gpt_leaving');
+SELECT throws_ok('DROP ROLE gpt_leaving', '2BP01', NULL, 'a role with grants is not dropped');
+DROP OWNED BY gpt_leaving;
+SELECT lives_ok('DROP ROLE gpt_leaving', 'DROP OWNED takes them');
+SELECT is((SELECT string_agg(DISTINCT grants, ';') FROM grants), 'gpt_granted SELECT', 'and nobody else''s');
+
+-- REASSIGN OWNED: the new owner has the model and publishes, the old one has nothing
+CREATE ROLE gpt_heir LOGIN;
+GRANT USAGE ON SCHEMA :schema TO gpt_heir;
+GRANT EXECUTE ON FUNCTION gpt_finetune(text, text, jsonb) TO gpt_heir;
+REASSIGN OWNED BY gpt_owner TO gpt_heir;
+SELECT is((SELECT string_agg(DISTINCT owner::text, ',') FROM grants), 'gpt_heir', 'REASSIGN OWNED gives all versions to another role');
+SET ROLE gpt_owner;
+SELECT throws_ok($$SELECT gpt_score('m', 'line')$$, '42501', NULL, 'the old owner does not use the model any more');
+SELECT throws_ok($$SELECT gpt_drop_model('m')$$, '42501', NULL, 'and does not drop it');
+SET ROLE gpt_heir;
+SELECT gpt_finetune('m', 'SELECT body FROM line', '{"steps": 2, "keep_versions": 2}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'the new owner publishes a version');
+SELECT is((SELECT string_agg(version || ' ' || owner, ', ' ORDER BY version) FROM gpt_versions), '2 gpt_heir, 3 gpt_heir', 'keep_versions keeps so many');
+RESET ROLE;
+SELECT is((SELECT grants FROM grants WHERE version = 3), 'gpt_granted SELECT', 'with the grants');
+SELECT is_empty('SELECT * FROM gpt_check(true)', 'gpt_check finds nothing');
+
+-- the freed number of an object in the hands of another role: nothing is served, nor from the session's cache
+SELECT weights FROM gpt_models \gset
+SET ROLE gpt_granted;
+SELECT ok(gpt_score('m', 'line') > 0, 'a session has the model loaded');
+SELECT lo_get(:weights) AS file \gset
+RESET ROLE;
+SELECT lo_unlink(:weights);
+SET ROLE gpt_granted;
+SELECT throws_ok($$SELECT gpt_score('m', 'line')$$, '42704', NULL, 'unlinked, it does not exist for who had it loaded');
+SELECT lo_from_bytea(:weights, 'of another kind');
+SELECT throws_ok($$SELECT gpt_score('m', 'line')$$, 'XX001', NULL, 'an object of another kind under its number is not the model');
+SELECT throws_ok($$SELECT gpt_rollback('m', 2)$$, '42501', NULL, 'nor makes its owner the model''s');
+SELECT lo_unlink(:weights);
+SELECT lo_from_bytea(:weights, set_byte(:'file'::bytea, octet_length(:'file'::bytea) - 2, 1));
+SELECT throws_ok($$SELECT gpt_drop_model('m@2')$$, '42704', NULL, 'a version has no owner of its own');
+RESET ROLE;
+SELECT is((SELECT string_agg(DISTINCT gpt_object_owner(weights)::regrole::text, ',') FROM gpt_version WHERE version = 2), 'gpt_heir', 'the other version is still the owner''s');
+SET ROLE gpt_stranger;
+SELECT throws_ok($$SELECT gpt_score('m', 'line')$$, '42501', NULL, 'a forged copy opens nothing to others');
+RESET ROLE;
+SELECT is((SELECT count(*) FROM gpt_check(true) WHERE kind = 'altered object'), 1::bigint, 'gpt_check reports it');
+SET ROLE gpt_granted;
+SELECT lo_unlink(:weights);
+RESET ROLE;
+
+-- DROP OWNED by the owner: the model is gone, its rows are cleared by a superuser, its name is free
+DROP OWNED BY gpt_heir;
+SET ROLE gpt_granted;
+SELECT is_empty('SELECT * FROM gpt_versions', 'DROP OWNED takes the versions');
+SELECT throws_ok($$SELECT gpt_score('m', 'line')$$, '42704', NULL, 'and the model');
+RESET ROLE;
+SELECT set_eq('SELECT DISTINCT kind FROM gpt_check()', ARRAY['missing object'], 'gpt_check names the rows that are left');
+SELECT lives_ok($$SELECT gpt_drop_model('m')$$, 'a superuser clears them');
+SELECT is_empty($$SELECT * FROM gpt_check() WHERE object LIKE 'model %'$$, 'then there is nothing to report of it');
+
+DROP VIEW grants;
+DROP OWNED BY gpt_owner, gpt_granted, gpt_stranger, gpt_member, gpt_heir;
+DROP ROLE gpt_owner, gpt_granted, gpt_stranger, gpt_member, gpt_heir;
+SELECT * FROM finish();
