@@ -271,8 +271,8 @@ COMMENT ON FUNCTION @extschema@.gpt_progress_rows() IS
 
 CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
-		(v.config ->> 'architecture')::text AS architecture, v.parameters, (v.config ->> 'context')::integer AS context,
-		(v.config ->> 'vocabulary')::integer AS vocabulary,
+		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
+		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
 			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
 				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
@@ -318,14 +318,14 @@ COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights
 COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
 
 CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
-	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(n.owner) AS owner, t.kind, t.vocabulary, t.size,
+	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,
 		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
 	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t
 		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
-	WHERE @extschema@.gpt_can_use(t.object);
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid);
 COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the named tokenizers that the current role may use';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that bound the name';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes or chars';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'tokens';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'bytes of the description';

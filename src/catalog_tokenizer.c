@@ -249,24 +249,29 @@ insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerS
 	gpt_statement_end(&statement);
 }
 
-/* False where there is no such name; *object is InvalidOid when the object is gone, whatever the row says. */
+/*
+ * False where there is no such name; *object is InvalidOid when the object is gone, whatever the row says. A name belongs to who
+ * owns its object, also after REASSIGN OWNED, or in a cluster where roles have other numbers.
+ */
 static bool
 lock_name(const char *name, Oid *owner, Oid *object)
 {
+	uint8 sha256[GPT_SHA256_SIZE];
 	GptStatement statement;
 	bool found;
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
-	found = gpt_statement_run(&statement, "SELECT owner, object FROM %s.gpt_tokenizer_name WHERE name = $1 FOR UPDATE") > 0;
+	found = gpt_statement_run(&statement, "SELECT object, sha256 FROM %s.gpt_tokenizer_name WHERE name = $1 FOR UPDATE") > 0;
 	if (found)
 	{
 		bool is_null;
 
-		*owner = DatumGetObjectId(gpt_statement_value(&statement, 0, 1, &is_null));
-		*object = DatumGetObjectId(gpt_statement_value(&statement, 0, 2, &is_null));
+		*object = DatumGetObjectId(gpt_statement_value(&statement, 0, 1, &is_null));
+		gpt_statement_hash(sha256, &statement, 0, 2);
 		PushActiveSnapshot(GetLatestSnapshot());
-		if (!OidIsValid(gpt_blob_owner(*object)))
+		*owner = gpt_blob_owner(*object);
+		if (!has_content(*object, sha256))
 			*object = InvalidOid;
 		PopActiveSnapshot();
 	}
