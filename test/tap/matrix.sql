@@ -64,6 +64,7 @@ INSERT INTO matrix VALUES
 	('gpt_wait', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_wait(JOB)$$),
 	('gpt_cancel', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_cancel(JOB)$$),
 	('gpt_resume', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_resume(JOB)$$),
+	('gpt_forget_jobs, of the owner', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / gpt_forget_jobs('0 s')$$),
 	('gpt_models', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_models WHERE model = 'm'$$),
 	('gpt_versions', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_versions WHERE model = 'm'$$),
 	('gpt_tokenizers', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_tokenizers$$),
