@@ -267,6 +267,11 @@ CREATE FUNCTION @extschema@.gpt_progress_rows() RETURNS SETOF @extschema@.gpt_pr
 COMMENT ON FUNCTION @extschema@.gpt_progress_rows() IS
 	'progress of running jobs of the roles whose privileges the current role has; no rows on a standby';
 
+CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_job_note' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
+	'the note of a job: for a queued one, whether there is no place for its worker; otherwise that of its row';
+
 -- Watch
 
 CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
@@ -337,7 +342,7 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(j.owner) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
-		j.created_at, j.started_at, j.finished_at, j.note, j.query, j.options, j.conditions,
+		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
 		j.base, j.base_version, j.data_changed
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');

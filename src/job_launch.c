@@ -30,21 +30,25 @@ typedef struct Pending
 	bool at_abort;
 } Pending;
 
-/* What became of the workers that this session registered: for gpt_wait. */
+#define MAX_LAUNCHED 64
+
+/* What became of the workers that this session registered last: for gpt_wait. */
 typedef struct Launched
 {
-	int64 job;
+	int64 job; /* 0: none */
 	BackgroundWorkerHandle *handle; /* NULL: there was no place */
-	struct Launched *next;
 } Launched;
 
 static List *pending = NIL; /* of Pending, in TopTransactionContext */
-static Launched *launched = NULL; /* in TopMemoryContext */
+static Launched launched[MAX_LAUNCHED]; /* a ring: a session may live for years */
+static int next_launched = 0;
 
 static void at_transaction_end(XactEvent event, void *argument);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
 								  void *argument);
-static void remember(int64 job, BackgroundWorkerHandle *handle);
+static Launched *find_launched(int64 job);
+static void set_handle(Launched *entry, BackgroundWorkerHandle *handle);
+static void remember(int64 job);
 
 static void
 add_pending(const GptJobTicket *ticket, bool at_abort)
@@ -71,8 +75,7 @@ gpt_job_launch_at_commit(const GptJobTicket *ticket)
 {
 	add_pending(ticket, false);
 
-	/* At commit there must be no need to allocate. */
-	remember(ticket->job, NULL);
+	remember(ticket->job);
 }
 
 void
@@ -188,7 +191,9 @@ gpt_job_launch(const GptJobTicket *ticket)
 							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
 							   .bgw_restart_time = RESTART_SECONDS};
 	BackgroundWorkerHandle *handle = NULL;
+	Launched *entry;
 	MemoryContext old_context;
+	bool registered;
 
 	StaticAssertStmt(sizeof(GptJobTicket) <= BGW_EXTRALEN, "a ticket must fit");
 	snprintf(worker.bgw_name, BGW_MAXLEN, GPT_WORKER_TYPE " for job " INT64_FORMAT, ticket->job);
@@ -199,42 +204,57 @@ gpt_job_launch(const GptJobTicket *ticket)
 	worker.bgw_notify_pid = proc_exit_inprogress ? 0 : MyProcPid;
 
 	old_context = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
+	if (!registered)
 		handle = NULL;
 	MemoryContextSwitchTo(old_context);
-	for (Launched *entry = launched; entry != NULL; entry = entry->next)
+	entry = find_launched(ticket->job);
+	if (entry != NULL)
+		set_handle(entry, handle);
+	else if (handle != NULL)
+		pfree(handle);
+	return registered;
+}
+
+static Launched *
+find_launched(int64 job)
+{
+	for (int i = 0; i < MAX_LAUNCHED; i++)
 	{
-		if (entry->job == ticket->job)
-			entry->handle = handle;
+		if (launched[i].job == job)
+			return &launched[i];
 	}
-	return handle != NULL;
+	return NULL;
 }
 
 static void
-remember(int64 job, BackgroundWorkerHandle *handle)
+set_handle(Launched *entry, BackgroundWorkerHandle *handle)
 {
-	Launched *entry = launched;
+	if (entry->handle != NULL)
+		pfree(entry->handle);
+	entry->handle = handle;
+}
 
-	while (entry != NULL && entry->job != job)
-		entry = entry->next;
+static void
+remember(int64 job)
+{
+	Launched *entry = find_launched(job);
+
 	if (entry == NULL)
 	{
-		entry = MemoryContextAlloc(TopMemoryContext, sizeof(Launched));
-		entry->job = job;
-		entry->next = launched;
-		launched = entry;
+		entry = &launched[next_launched];
+		next_launched = (next_launched + 1) % MAX_LAUNCHED;
 	}
-	entry->handle = handle;
+	set_handle(entry, NULL);
+	entry->job = job;
 }
 
 GptLaunchState
 gpt_job_launch_state(int64 job)
 {
-	Launched *entry = launched;
+	const Launched *entry = find_launched(job);
 	pid_t pid;
 
-	while (entry != NULL && entry->job != job)
-		entry = entry->next;
 	if (entry == NULL)
 		return GPT_LAUNCH_NOT_OURS;
 	if (entry->handle == NULL)

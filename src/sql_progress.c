@@ -12,11 +12,15 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
 
 #include "compat.h"
+#include "job.h"
 #include "statement.h"
 
 PG_FUNCTION_INFO_V1(gpt_progress_rows);
+PG_FUNCTION_INFO_V1(gpt_job_note);
 
 /*
  * gpt_progress_rows() -> setof gpt_progress
@@ -43,4 +47,37 @@ gpt_progress_rows(PG_FUNCTION_ARGS)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[row]);
 	gpt_statement_end(&statement);
 	return (Datum) 0;
+}
+
+/* Whether as many background workers run as the server has places for. */
+static bool
+places_are_taken(void)
+{
+	int n_workers = 0;
+
+	for (int i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
+	{
+		const LocalPgBackendStatus *backend = pgstat_fetch_stat_local_beentry(i);
+
+		n_workers += backend != NULL && backend->backendStatus.st_backendType == B_BG_WORKER;
+	}
+	return n_workers >= max_worker_processes;
+}
+
+/*
+ * gpt_job_note(state text, note text) -> text
+ *
+ * What gpt_jobs shows as a job's note: where a queued job could run but for the lack of a place for its worker, that; otherwise
+ * the note of its row, or NULL.
+ */
+Datum
+gpt_job_note(PG_FUNCTION_ARGS)
+{
+	if (!PG_ARGISNULL(0) && strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), "queued") == 0 && !RecoveryInProgress() &&
+		gpt_slots_free() > 0 && places_are_taken())
+		PG_RETURN_TEXT_P(cstring_to_text(psprintf("there is no place for a background worker: max_worker_processes is %d, and must be raised",
+												  max_worker_processes)));
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
 }
