@@ -14,6 +14,7 @@
 #
 #   TORTURE_SHARE=5     percent of the faults, inputs and time of each part (100)
 #   TORTURE_SEED=N      of the random moments and places (drawn and shown)
+#   TORTURE_CALLS=open,malloc   of 04_calls: these calls only
 #   --prove [PATCH]...  builds a copy with each of test/torture/broken/*.patch; the part that the patch names must fail
 #
 # As root it runs in a mount namespace of its own, with 64 MB of /dev/shm and a small disk for the parts that fill one.

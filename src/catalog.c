@@ -247,6 +247,9 @@ gpt_catalog_enter(GptIdentity *identity)
 	SetUserIdAndSecContext(owner, identity->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
+
+	/* A compiler of a hundred megabytes is not worth its loading for these, and ends the process where memory is short. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void

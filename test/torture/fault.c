@@ -13,6 +13,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -58,6 +59,7 @@ typedef struct Control
 } Control;
 
 static Control *control;
+static bool reporting; /* what backtrace allocates is not counted */
 static char **application_name;
 static char **background_worker; /* MyBgworkerEntry: its first member is the name */
 
@@ -86,11 +88,22 @@ start(void)
 static bool
 is_armed(enum Call call)
 {
-	if (control == NULL || control->call != (int32_t) call)
+	if (control == NULL || control->call != (int32_t) call || reporting)
 		return false;
 	if (*background_worker != NULL && strncmp(*background_worker, control->process, strlen(control->process)) == 0)
 		return true;
 	return *application_name != NULL && strcmp(*application_name, control->process) == 0;
+}
+
+/* To the server's log: which call fails. */
+static void
+report(void)
+{
+	void *frames[32];
+
+	reporting = true;
+	backtrace_symbols_fd(frames, backtrace(frames, 32), STDERR_FILENO);
+	reporting = false;
 }
 
 /* Counts a call; true when it has to fail, with errno set. */
@@ -102,6 +115,7 @@ hit(void)
 	if (count != control->k && !(control->action == ACTION_FAIL_FROM && count > control->k))
 		return false;
 	__atomic_add_fetch(&control->injected, 1, __ATOMIC_SEQ_CST);
+	report();
 	if (control->action == ACTION_CRASH)
 		raise(SIGSEGV);
 	errno = control->error;
