@@ -21,11 +21,11 @@ typedef struct GptTrainBase
 } GptTrainBase;
 
 /*
- * NULL where the job begins with random weights. Otherwise sets the options of the model's shape, which the base decides, and
+ * NULL where the job begins with random weights. lost: no checkpoint is left, so that a partial version of its own will do. Otherwise sets the options of the model's shape, which the base decides, and
  * writes the base's version into the job's row. The base of a fine-tune is the current version when the job first starts. Errors: it does
  * not exist, or the current role may not use it. Outside of transactions.
  */
-extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options);
+extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost);
 
 /* Reads the weights into the trainer. Outside of transactions. */
 extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base);

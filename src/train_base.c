@@ -22,14 +22,14 @@ static GptVersion *own_partial(const GptJob *job, int64 *step);
 static void take_shape(GptTrainOptions *options, const LmConfig *config);
 
 GptTrainBase *
-gpt_train_base_find(const GptJob *job, GptTrainOptions *options)
+gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 {
 	GptTrainBase *base = palloc0(sizeof(GptTrainBase));
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
-	base->version = own_partial(job, &base->step);
+	base->version = lost ? own_partial(job, &base->step) : NULL;
 	if (base->version == NULL && job->base != NULL)
 		base->version = base_of_finetune(job);
 	if (base->version != NULL)

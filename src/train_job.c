@@ -69,8 +69,8 @@ gpt_train_job_run(const GptJob *job)
 	/* 0. */
 	gpt_progress_start(&progress, job->number);
 	from = gpt_checkpoint_open(&job->run_id);
-	if (from == NULL)
-		base = gpt_train_base_find(job, options);
+	if (from == NULL || !from->has_weights)
+		base = gpt_train_base_find(job, options, from == NULL);
 	if (from != NULL && from->has_weights)
 		step = from->state.step;
 	else if (base != NULL)

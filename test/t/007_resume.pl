@@ -184,6 +184,13 @@ $node->poll_query_until('postgres', 'SELECT true');
 is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
 cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
 is(weights('tuned_killed'), weights('tuned'), 'with the weights of the undisturbed one');
+set(checkpoint_interval => 3600);
+$job = finetune('tuned_early');
+kill 'KILL', wait_for_step($node, $job, 20);
+$node->poll_query_until('postgres', 'SELECT true');
+is(ended($job), 'succeeded', 'one whose worker was killed before its first checkpoint succeeds');
+is(weights('tuned_early'), weights('tuned'), 'with the weights of the undisturbed one');
+set(checkpoint_interval => 0);
 
 # partial versions
 set(publish_interval => '1 s');
