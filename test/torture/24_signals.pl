@@ -2,7 +2,9 @@
 # the main thread only, and weights and texts are what they are without.
 #
 # The signals are those that the server sends to its processes itself. One that is no longer pending when the next is sent was
-# delivered: that is what "observed" counts. The server keeps SIGURG blocked and reads it where it waits, so that one is only sent.
+# delivered: that is what "observed" counts. On a busy
+# machine the process does not run within each millisecond, and signals of a kind that pend are one. The server keeps SIGURG
+# blocked and reads it where it waits, so that one is only sent.
 use strict;
 use warnings;
 
@@ -120,7 +122,7 @@ is((split /\n/, $out)[0], $calm_texts, "the texts are the same under $n signals"
 
 cmp_ok($threads_seen, '>', 0, "threads were there: looked at $threads_seen times");
 is(join(', ', sort keys %unmasked), '', 'every signal is blocked in every thread but the first');
-cmp_ok($delivered{$_} // 0, '>', ($sent{$_} // 0) / 2, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0)) for grep { $_ ne 'URG' } @SIGNALS;
+cmp_ok($delivered{$_} // 0, '>', ($sent{$_} // 0) / 20, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0)) for grep { $_ ne 'URG' } @SIGNALS;
 nothing_is_left($node);
 check_is_clean($node);
 log_is_clean($node);
