@@ -79,6 +79,7 @@ claim_row(GptJob **job)
 		gpt_run_files_retire(&ticket.run_id);
 		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
 		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: its worker ended unexpectedly %d times", ticket.job, (*job)->tries)));
 		return OVER;
 	}
 	if ((*job)->state == GPT_JOB_QUEUED && gpt_job_predecessor(*job) != NULL)
