@@ -82,6 +82,9 @@ extern int64 gpt_job_with_base(const char *model);
 extern GptJob *gpt_job_predecessor(const GptJob *job);
 extern GptJob *gpt_job_successor(const GptJob *job);
 
+/* The owner of a job; InvalidOid, which only superusers match, where the row came from another cluster. */
+extern Oid gpt_job_effective_owner(Oid owner, int64 system_identifier);
+
 /* Whether the row was written in this database of this cluster: a copied row never starts. */
 extern bool gpt_job_is_local(const GptJob *job);
 

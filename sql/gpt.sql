@@ -20,7 +20,6 @@ COMMENT ON TABLE @extschema@.gpt_tokenizer IS
 CREATE TABLE @extschema@.gpt_tokenizer_name (
 	name text COLLATE pg_catalog."C" PRIMARY KEY,
 	sha256 bytea NOT NULL,
-	owner oid NOT NULL,
 	object oid NOT NULL
 );
 COMMENT ON TABLE @extschema@.gpt_tokenizer_name IS 'names bound to tokenizers';
@@ -254,6 +253,11 @@ CREATE FUNCTION @extschema@.gpt_object_owner(object oid) RETURNS oid
 	AS 'MODULE_PATHNAME', 'gpt_object_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large object, NULL where it does not exist';
 
+CREATE FUNCTION @extschema@.gpt_job_owner(owner oid, system_identifier bigint) RETURNS oid
+	AS 'MODULE_PATHNAME', 'gpt_job_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_job_owner(oid, bigint) IS
+	'owner of a job; 0, which only superusers match, where the row came from another cluster';
+
 CREATE FUNCTION @extschema@.gpt_drop_extension_trigger() RETURNS event_trigger
 	AS 'MODULE_PATHNAME', 'gpt_drop_extension_trigger' LANGUAGE C;
 COMMENT ON FUNCTION @extschema@.gpt_drop_extension_trigger() IS 'unlinks the large objects of models before the extension is dropped';
@@ -339,13 +343,13 @@ COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object of the desc
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.created_at IS 'when it was stored';
 
 CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
-	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(j.owner) AS owner,
+	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
 		j.base, j.base_version, j.data_changed
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
-	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
 COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';
 COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model that it makes';
@@ -375,7 +379,7 @@ CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
 		p.tokens_per_second, p.seconds_left
 	FROM @extschema@.gpt_progress_rows() p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
-	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(j.owner, 'USAGE');
+	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.job IS 'number of the job';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process that runs it';
@@ -393,7 +397,7 @@ CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
 		l.tokens_per_second, l.at
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
-	WHERE pg_catalog.pg_has_role(j.owner, 'USAGE');
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL on rows without';
 COMMENT ON COLUMN @extschema@.gpt_train_log.job IS 'number of the job';
 COMMENT ON COLUMN @extschema@.gpt_train_log.step IS 'step';

@@ -23,6 +23,8 @@
 #include "common/cryptohash.h"
 #include "libpq/libpq-fs.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
 #include "storage/large_object.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -46,6 +48,7 @@ struct GptBlob
 };
 
 static void end_of_transaction(XactEvent event, void *arg);
+static void grant_to_readers(Oid object);
 static GptBlob *make_blob(Oid object);
 static void update_hash(GptBlob *blob, const void *data, size_t size);
 static void final_hash(GptBlob *blob, uint8 *sha256);
@@ -71,11 +74,38 @@ gpt_blob_create(Oid owner)
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	object = inv_create(InvalidOid);
+	CommandCounterIncrement();
+	grant_to_readers(object);
 	blob = make_blob(object);
 	blob->descriptor = inv_open(object, INV_WRITE, CurrentMemoryContext);
 	SetUserIdAndSecContext(saved_user, saved_context);
 	blob->piece = palloc(PIECE_SIZE);
 	return blob;
+}
+
+/*
+ * SELECT for pg_read_all_data, so that a role which may read every table can also dump the database: before PostgreSQL
+ * 19 that role does not cover large objects. The current user owns the object.
+ */
+static void
+grant_to_readers(Oid object)
+{
+	GrantStmt *grant = makeNode(GrantStmt);
+	AccessPriv *privilege = makeNode(AccessPriv);
+	RoleSpec *role = makeNode(RoleSpec);
+
+	privilege->priv_name = "select";
+	role->roletype = ROLESPEC_CSTRING;
+	role->rolename = "pg_read_all_data";
+	role->location = -1;
+	grant->is_grant = true;
+	grant->targtype = ACL_TARGET_OBJECT;
+	grant->objtype = OBJECT_LARGEOBJECT;
+	grant->objects = list_make1(makeFloat(psprintf("%u", object)));
+	grant->privileges = list_make1(privilege);
+	grant->grantees = list_make1(role);
+	ExecuteGrantStmt(grant);
+	CommandCounterIncrement();
 }
 
 Oid

@@ -62,7 +62,6 @@ enum
 {
 	NAME_NAME = 1,
 	NAME_SHA256,
-	NAME_OWNER,
 	NAME_OBJECT,
 };
 

@@ -21,11 +21,13 @@
 
 #define PIECE_SIZE (64 * 1024)
 
-/* No version, name or waiting job needs tokenizer t. */
-#define UNUSED                                                                          \
-	"NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.tokenizer = t.sha256) "         \
-	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.sha256 = t.sha256) " \
-	"AND NOT EXISTS (SELECT FROM %1$s.gpt_job j WHERE j.state IN ('queued', 'running'))"
+/* No version, name or waiting job of this database needs tokenizer t. */
+#define UNUSED                                                                           \
+	"NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.tokenizer = t.sha256) "          \
+	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.sha256 = t.sha256) "  \
+	"AND NOT EXISTS (SELECT FROM %1$s.gpt_job j WHERE j.state IN ('queued', 'running') " \
+	"AND %1$s.gpt_job_owner(j.owner, j.system_identifier) <> 0 "                         \
+	"AND j.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"
 
 typedef struct Stored
 {
@@ -82,12 +84,11 @@ gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_hash(&statement, sha256);
-	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(object));
 	if (exists)
-		gpt_statement_run(&statement, "UPDATE %s.gpt_tokenizer_name SET sha256 = $2, owner = $3, object = $4 WHERE name = $1");
-	else if (gpt_statement_run(&statement, "INSERT INTO %s.gpt_tokenizer_name (name, sha256, owner, object) "
-										   "VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING") == 0)
+		gpt_statement_run(&statement, "UPDATE %s.gpt_tokenizer_name SET sha256 = $2, object = $3 WHERE name = $1");
+	else if (gpt_statement_run(&statement, "INSERT INTO %s.gpt_tokenizer_name (name, sha256, object) "
+										   "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING") == 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("tokenizer \"%s\" already exists", name)));
 	gpt_statement_end(&statement);
 }

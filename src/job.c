@@ -57,6 +57,12 @@ gpt_job_is_local(const GptJob *job)
 	return job->database == MyDatabaseId && job->system_identifier == (int64) GetSystemIdentifier();
 }
 
+Oid
+gpt_job_effective_owner(Oid owner, int64 system_identifier)
+{
+	return system_identifier == (int64) GetSystemIdentifier() ? owner : InvalidOid;
+}
+
 /* ---- Sessions ------------------------------------------------------------------------------------- */
 
 int64
@@ -468,12 +474,12 @@ read_job(const GptStatement *statement, uint64 row)
 	job->number = DatumGetInt64(value_of(statement, row, 1));
 	job->model = gpt_statement_text(statement, row, 2);
 	job->state = state_of_name(gpt_statement_text(statement, row, 3));
-	job->owner = DatumGetObjectId(value_of(statement, row, 4));
 	job->query = gpt_statement_text(statement, row, 5);
 	job->options = DatumGetJsonbPCopy(value_of(statement, row, 6));
 	job->settings = DatumGetJsonbPCopy(value_of(statement, row, 7));
 	job->run_id = *DatumGetUUIDP(value_of(statement, row, 8));
 	job->system_identifier = DatumGetInt64(value_of(statement, row, 9));
+	job->owner = gpt_job_effective_owner(DatumGetObjectId(value_of(statement, row, 4)), job->system_identifier);
 	job->database = DatumGetObjectId(value_of(statement, row, 10));
 	job->tries = DatumGetInt32(value_of(statement, row, 11));
 	(void) gpt_statement_value(statement, row, 12, &trained_anew);

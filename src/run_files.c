@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -170,7 +171,7 @@ is_unused(const pg_uuid_t *run_id)
 	return !OidIsValid(database) && seconds_since_use(run_id) > (double) gpt_checkpoint_retention + UNKNOWN_SECONDS;
 }
 
-/* Rows are seen as committed; a file is never older than its job. */
+/* Rows are seen as committed; a file is never older than its job. A copy of a row, from another database or cluster, does not count. */
 bool
 gpt_run_is_kept(const pg_uuid_t *run_id, bool *known)
 {
@@ -180,10 +181,12 @@ gpt_run_is_kept(const pg_uuid_t *run_id, bool *known)
 	gpt_statement_begin(&statement);
 	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(run_id));
 	gpt_statement_add(&statement, FLOAT8OID, Float8GetDatum((double) gpt_checkpoint_retention));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	*known = gpt_statement_run(&statement,
 							   "SELECT state IN ('queued', 'running') OR (state IN ('failed', 'cancelled') "
 							   "AND finished_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)) "
-							   "FROM %s.gpt_job WHERE run_id = $1") > 0;
+							   "FROM %s.gpt_job WHERE run_id = $1 AND database = $3 AND system_identifier = $4") > 0;
 	if (*known)
 	{
 		bool is_null;

@@ -57,6 +57,16 @@ visible_job(int64 number)
 			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number)));
 }
 
+static void
+check_is_local(const GptJob *job)
+{
+	if (!gpt_job_is_local(job))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " was submitted in another database or cluster", job->number),
+				 errhint("Submit it here with gpt_train.")));
+}
+
 static bool
 has_ended(const GptJob *job)
 {
@@ -131,6 +141,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 		state = job->state;
 		if (has_ended(job))
 			break;
+		check_is_local(job);
 		if (gpt_job_launch_pending(job->number))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -270,11 +281,7 @@ gpt_resume(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "job");
 	job = visible_job(PG_GETARG_INT64(0));
 	gpt_submit_check_server();
-	if (!gpt_job_is_local(job))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " was submitted in another database or cluster", job->number),
-				 errhint("Submit it here with gpt_train.")));
+	check_is_local(job);
 	if (has_ended(job))
 		wait_for_leaving(job->number);
 	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 || gpt_job_launch_pending(job->number))

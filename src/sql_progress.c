@@ -19,8 +19,21 @@
 #include "job.h"
 #include "statement.h"
 
+PG_FUNCTION_INFO_V1(gpt_job_owner);
 PG_FUNCTION_INFO_V1(gpt_progress_rows);
 PG_FUNCTION_INFO_V1(gpt_job_note);
+
+/*
+ * gpt_job_owner(owner oid, system_identifier bigint) -> oid    STRICT
+ *
+ * The owner of a job, as its row has it. In a row that was restored or replicated from another cluster the number means
+ * somebody else or nobody: then 0, which only superusers match.
+ */
+Datum
+gpt_job_owner(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_OID(gpt_job_effective_owner(PG_GETARG_OID(0), PG_GETARG_INT64(1)));
+}
 
 /*
  * gpt_progress_rows() -> setof gpt_progress

@@ -44,6 +44,7 @@ INSERT INTO wanted VALUES
 	('gpt_can_use(object oid, run_id uuid)', 'stable, called on null, safe, public'),
 	('gpt_object_owner(object oid)', 'stable, strict, safe, public'),
 	('gpt_job_note(state text, note text)', 'stable, called on null, restricted, public'),
+	('gpt_job_owner(owner oid, system_identifier bigint)', 'stable, strict, safe, public'),
 	('gpt_progress_rows()', 'stable, called on null, restricted, public'),
 	('gpt_drop_extension_trigger()', 'volatile, called on null, unsafe, public');
 
