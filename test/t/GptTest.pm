@@ -41,19 +41,20 @@ sub submit
 
 sub state_of
 {
-	my ($node, $job) = @_;
+	my ($node, $job, $database) = @_;
 
-	return $node->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $job");
+	return $node->safe_psql($database // 'postgres', "SELECT state FROM gpt_jobs WHERE job = $job");
 }
 
 # Waits until a running job has done so many steps; returns the process that runs it.
 sub wait_for_step
 {
-	my ($node, $job, $step) = @_;
+	my ($node, $job, $step, $database) = @_;
 
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE job = $job AND step >= $step")
+	$database //= 'postgres';
+	$node->poll_query_until($database, "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE job = $job AND step >= $step")
 	  or die "job $job did not reach step $step";
-	return $node->safe_psql('postgres', "SELECT pid FROM gpt_stat_progress_train WHERE job = $job");
+	return $node->safe_psql($database, "SELECT pid FROM gpt_stat_progress_train WHERE job = $job");
 }
 
 sub seconds_of

@@ -1,0 +1,75 @@
+# test/t/014_standby.pl - models on a streaming standby, its promotion while a job runs, and a synchronous standby that is missing.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('primary', 1);
+my $small = '"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "batch_size": 4, "patience": 0';
+
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+
+# from the moment that the version is replayed
+my $job = $node->safe_psql('postgres', qq{SELECT gpt_train('model', 'SELECT body FROM line', '{"steps": 20, $small}')});
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a model is trained on the primary');
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+for my $query (
+	q{SELECT id, gpt_score('model', body), gpt_score('model@1', body, 'logprob') FROM line WHERE id < 10 ORDER BY id},
+	q{SELECT gpt_generate('model', 'line 5', seed => 11), gpt_tokenize('model', 'line 5')},
+	q{SELECT model, version, owner, sha256 FROM gpt_versions JOIN gpt_version USING (model, version)})
+{
+	is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query), 'the standby answers as the primary');
+}
+for my $call (q{gpt_train('x', 'SELECT body FROM line')}, q{gpt_finetune('model', 'SELECT body FROM line')}, "gpt_resume($job)", q{gpt_drop_model('model')},
+	q{gpt_rollback('model', 1)}, q{gpt_rename_model('model', 'y')}, q{gpt_copy_model('model', 'y')}, q{gpt_grant('model', 'postgres')},
+	q{gpt_train_tokenizer('x', 'SELECT body FROM line')})
+{
+	my (undef, undef, $error) = $standby->psql('postgres', "SELECT $call");
+	like($error, qr/ERROR:  cannot .*(standby|recovery|read-only)/, "$call: a clear error on a standby");
+}
+
+# fail-over while a job runs
+my $interrupted = $node->safe_psql('postgres', qq{SELECT gpt_train('interrupted', 'SELECT body FROM line', '{"steps": 1500, $small}')});
+my $queued = $node->safe_psql('postgres', qq{SELECT gpt_train('queued', 'SELECT body FROM line', '{"steps": 20, $small}')});
+wait_for_step($node, $interrupted, 20);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
+is($standby->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $interrupted"), 'running', 'the standby sees that the job runs');
+my (undef, undef, $error) = $standby->psql('postgres', "SELECT gpt_cancel($interrupted)");
+like($error, qr/ERROR:  cannot/, 'cancelling it there is an error');
+$node->stop('immediate');
+$standby->promote;
+is($standby->safe_psql('postgres', "SELECT gpt_wait($interrupted)"), 'succeeded', 'the job goes on by itself on the promoted server');
+is($standby->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $interrupted"), 't', 'whose row says that the rows were read anew');
+is($standby->safe_psql('postgres', "SELECT gpt_wait($queued)"), 'succeeded', 'the queued job follows');
+$job = $standby->safe_psql('postgres', qq{SELECT gpt_train('new', 'SELECT body FROM line', '{"steps": 20, $small}')});
+is($standby->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'and new jobs run there');
+nothing_is_left($standby);
+
+# a synchronous standby that is missing
+$job = $standby->safe_psql('postgres', qq{SELECT gpt_train('waits', 'SELECT body FROM line', '{"steps": 3000, $small}')});
+my $pid = wait_for_step($standby, $job, 3);
+$standby->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'");
+$standby->reload;
+$standby->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'});
+my $step = $standby->safe_psql('postgres', "SELECT step FROM gpt_stat_progress_train WHERE job = $job");
+ok($standby->poll_query_until('postgres', "SELECT step > $step + 100 FROM gpt_stat_progress_train WHERE job = $job"), 'training goes on without the synchronous standby');
+ok($standby->poll_query_until('postgres', "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $pid"), 'its publication waits');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM gpt_models WHERE model = 'waits'}), '0', 'unseen');
+my $seconds = seconds_of(sub { $standby->safe_psql('postgres', "SET synchronous_commit = local; SELECT pg_cancel_backend($pid)") });
+$standby->safe_psql('postgres', "SET synchronous_commit = local; SELECT gpt_wait($job, '20 s')");
+is($standby->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $job"), 'succeeded',
+	'a cancellation ends the wait: the version is committed here, as the server warns');
+is($standby->safe_psql('postgres', q{SELECT gpt_score('waits', 'line 1') > 0}), 't', 'and the model scores');
+$standby->append_conf('postgresql.conf', "synchronous_standby_names = ''");
+$standby->reload;
+nothing_is_left($standby);
+
+done_testing();
