@@ -123,6 +123,7 @@ sub foreign_jobs_stay
 	is($server->safe_psql($database, 'SELECT gpt_score(\'new\', \'line 1\') > 0'), 't', 'the new model scores');
 	return;
 }
+is($target->safe_psql('app', q{SELECT * FROM gpt_check(true) WHERE kind <> 'copied job'}), '', 'gpt_check finds nothing but copied jobs after the restore');
 foreign_jobs_stay($target, 'app');
 
 # other forms
@@ -144,6 +145,7 @@ is($target->safe_psql('ownerless', q{SELECT gpt_score('story', 'line 5')}), $nod
 $node->command_ok([ 'pg_dump', '-B', '-Fc', '-f', "$dump.b", 'app' ], 'pg_dump -B');
 restore_ok($target, 'without', 'pg_restore of a dump without large objects', "$dump.b");
 is($target->safe_psql('without', 'SELECT count(*) FROM gpt_models'), '0', 'a dump without large objects has no models');
+cmp_ok($target->safe_psql('without', 'SELECT count(*) FROM gpt_check()'), '>=', 3, 'gpt_check reports the rows without objects');
 (undef, undef, $err) = $target->psql('without', q{SELECT gpt_score('story', 'line 5')});
 like($err, qr/model "story" does not exist/, 'which using one says');
 $node->command_ok([ 'pg_dump', '-n', 'public', '-Fc', '-f', "$dump.n", 'app' ], 'pg_dump -n');
@@ -151,6 +153,13 @@ $target->safe_psql('postgres', 'CREATE DATABASE one_schema');
 $target->safe_psql('one_schema', 'CREATE EXTENSION gpt');
 run_log([ 'pg_restore', '-d', $target->connstr('one_schema'), "$dump.n" ]);
 is($target->safe_psql('one_schema', 'SELECT count(*), (SELECT count(*) FROM line) FROM gpt_models'), '0|200', 'a dump of one schema has its tables and no models');
+
+$node->command_ok([ 'pg_dump', '-n', 'public', '-b', '-Fc', '-f', "$dump.nb", 'app' ], 'pg_dump -n -b');
+$target->safe_psql('postgres', 'CREATE DATABASE with_objects');
+$target->safe_psql('with_objects', 'CREATE EXTENSION gpt');
+run_log([ 'pg_restore', '-d', $target->connstr('with_objects'), "$dump.nb" ]);
+is($target->safe_psql('with_objects', q{SELECT gpt_score('story', 'line 5')}), $node->safe_psql('app', q{SELECT gpt_score('story', 'line 5')}),
+	'has models that score the same');
 
 # where the extension already is, in another schema: rows come in by their table's old name, so it must not be there before
 $target->safe_psql('postgres', 'CREATE DATABASE elsewhere');

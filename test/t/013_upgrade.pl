@@ -43,4 +43,6 @@ is(state_of($new, $running), 'running', 'a job that ran before the upgrade does 
 is($new->safe_psql('postgres', "SELECT gpt_cancel($running)"), 't', 'and can be cancelled');
 is($new->safe_psql('postgres', 'SELECT count(*) FROM gpt_jobs', extra_params => [ '-U', 'alice' ]), '1', 'roles see the jobs since the upgrade');
 
+is($new->safe_psql('postgres', 'SELECT * FROM gpt_check(true)'), '', 'gpt_check finds nothing');
+
 done_testing();

@@ -72,4 +72,6 @@ $standby->append_conf('postgresql.conf', "synchronous_standby_names = ''");
 $standby->reload;
 nothing_is_left($standby);
 
+is($standby->safe_psql('postgres', 'SELECT * FROM gpt_check(true)'), '', 'gpt_check finds nothing');
+
 done_testing();

@@ -61,6 +61,7 @@ is($node->safe_psql('copy', "SELECT gpt_wait($job)"), 'succeeded', 'jobs of othe
 $node->restart;
 $job = $node->safe_psql('copy', qq{SELECT gpt_train('last', 'SELECT body FROM line', '{"steps": 20, $small}')});
 is($node->safe_psql('copy', "SELECT gpt_wait($job)"), 'succeeded', 'also after a restart');
+is($node->safe_psql('copy', 'SELECT * FROM gpt_check(true)'), '', 'gpt_check finds nothing in the copy');
 is(join(' ', files_of_jobs($node)), '', 'files of the dropped database are gone');
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'nothing crashed');
 
