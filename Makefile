@@ -24,7 +24,8 @@ OBJS = $(SERVER_OBJS) $(ENGINE_OBJS)
 ALL_HEADERS = $(wildcard include/*.h include/engine/*.h src/engine/*/*.h)
 
 DATA_built = sql/gpt--$(EXTVERSION).sql
-DATA = $(filter-out $(DATA_built),$(wildcard sql/gpt--*--*.sql))
+# Scripts of released versions never change: they are what upgrades start from.
+DATA = $(wildcard sql/released/gpt--*.sql sql/gpt--*--*.sql)
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),build) --load-extension=gpt
 override CONTRIB_TESTDB := regression

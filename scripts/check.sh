@@ -164,7 +164,7 @@ copy_source()
 		git archive "$REF" | tar -C "$src" -xf -
 	else
 		tar --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-			--exclude='./sql/gpt--[0-9]*.sql' -cf - . | tar -C "$src" -xf -
+			--exclude="./sql/gpt--$(sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control).sql" -cf - . | tar -C "$src" -xf -
 	fi
 }
 

@@ -64,7 +64,7 @@ small_places()
 copy_source()
 {
 	mkdir -p "$1" && tar --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' --exclude='*.bc' \
-		--exclude='./sql/gpt--[0-9]*.sql' -cf - . | tar -C "$1" -xf -
+		--exclude="./sql/gpt--$(sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control).sql" -cf - . | tar -C "$1" -xf -
 }
 
 build()

@@ -26,7 +26,7 @@ RESET ROLE;
 
 -- a running job, as far as rows tell
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
-	SELECT 'running', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier + 1, database FROM gpt_job WHERE job = :job;
+	SELECT 'running', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier, (database::bigint + 1)::oid FROM gpt_job WHERE job = :job;
 INSERT INTO gpt_progress (job, pid, phase) SELECT job, 0, 'training' FROM gpt_job WHERE state = 'running';
 
 -- Runs a command as a role and takes it back: yes, no, or the SQLSTATE that nobody expects. No row is a division by zero.
@@ -75,6 +75,8 @@ INSERT INTO matrix VALUES
 	('gpt_check, what concerns them', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_check() WHERE kind = 'copied job'$$),
 	('gpt_can_use', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_can_use(WEIGHTS)$$),
 	('gpt_object_owner', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_object_owner(WEIGHTS)$$),
+	('gpt_job_owner', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_job_owner(1::oid, 1::bigint)$$),
+	('gpt_job_note', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_job_note('queued', NULL)$$),
 	('gpt_options', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_options()$$),
 	('gpt_version', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_version()$$);
 UPDATE matrix SET command = replace(replace(replace(command, 'WEIGHTS', :'weights'), 'JOB', :'job'), 'JSON', quote_literal(:'json'));
@@ -102,7 +104,7 @@ SELECT gpt_finetune('m', 'SELECT body FROM line', '{"steps": 2}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a second version is published');
 RESET ROLE;
 CREATE VIEW grants AS SELECT v.version, pg_get_userbyid(lomowner) AS owner, string_agg(grantee::regrole || ' ' || privilege_type, ', '
-		ORDER BY grantee::regrole::text, privilege_type) FILTER (WHERE grantee <> lomowner) AS grants
+		ORDER BY grantee::regrole::text, privilege_type) FILTER (WHERE grantee NOT IN (lomowner, to_regrole('pg_read_all_data')::oid)) AS grants
 	FROM gpt_version v JOIN pg_largeobject_metadata m ON m.oid = v.weights LEFT JOIN LATERAL aclexplode(lomacl) ON true WHERE model = 'm' GROUP BY 1, 2;
 SELECT is((SELECT grants FROM grants WHERE version = 2), 'gpt_granted SELECT, gpt_stranger SELECT', 'the new version has the grants of the current one without UPDATE');
 SELECT is((SELECT owner FROM grants WHERE version = 2), 'gpt_owner', 'and its owner');

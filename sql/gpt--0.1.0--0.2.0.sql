@@ -1,0 +1,129 @@
+/* sql/gpt--0.1.0--0.2.0.sql: what 0.2.0 adds to 0.1.0. */
+\echo Use "ALTER EXTENSION gpt UPDATE" to load this file. \quit
+
+ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint;
+ALTER TABLE @extschema@.gpt_job ADD COLUMN base text, ADD COLUMN base_version integer,
+	ADD COLUMN data_changed boolean NOT NULL DEFAULT false;
+ALTER TABLE @extschema@.gpt_job DROP CONSTRAINT gpt_job_kind_check;
+ALTER TABLE @extschema@.gpt_job ADD CONSTRAINT gpt_job_kind_check CHECK (kind IN ('train', 'finetune'));
+
+CREATE FUNCTION @extschema@.gpt_finetune(model text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_finetune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) IS
+	'queues the further training of a model on the rows of a query; returns the number of the job';
+
+CREATE FUNCTION @extschema@.gpt_forget_jobs(older_than interval DEFAULT '30 days') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_forget_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_forget_jobs(interval) IS
+	'deletes jobs that ended longer ago than that, with their logs and files; returns how many';
+
+CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
+	'makes another version of a model current, by default the one before; returns its number';
+
+CREATE FUNCTION @extschema@.gpt_rename_model(model text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_rename_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_rename_model(text, text) IS 'gives a model another name';
+
+CREATE FUNCTION @extschema@.gpt_copy_model(model text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_copy_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_copy_model(text, text) IS 'copies a version of a model to a new model of the current role';
+
+CREATE FUNCTION @extschema@.gpt_grant(model text, role text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_grant' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_grant(text, text) IS
+	'lets a role use a model, and thereby learn what the model can be made to say of the rows that it was trained on';
+
+CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'takes the use of a model from a role';
+
+CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
+	'what is wrong with models, tokenizers, jobs and their files; with verify also whether each content has its hash';
+
+CREATE FUNCTION @extschema@.gpt_job_owner(owner oid, system_identifier bigint) RETURNS oid
+	AS 'MODULE_PATHNAME', 'gpt_job_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_job_owner(oid, bigint) IS
+	'owner of a job; 0, which only superusers match, where the row came from another cluster';
+
+CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_job_note' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
+	'the note of a job: for a queued one, whether there is no place for its worker; otherwise that of its row';
+
+-- The owner of a name is that of its object. Columns are read by number, so the table is made anew; the views that use it
+-- stay, because others may depend on them.
+CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
+	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
+		(v.config ->> 'architecture')::text AS architecture, v.parameters, (v.config ->> 'context')::integer AS context,
+		(v.config ->> 'vocabulary')::integer AS vocabulary,
+		NULL::text COLLATE pg_catalog."C" AS tokenizer,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state
+	FROM @extschema@.gpt_version v
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
+CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
+	SELECT NULL::text COLLATE pg_catalog."C" AS tokenizer, NULL::name AS owner, t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer t WHERE false;
+CREATE TEMPORARY TABLE gpt_names_of_0_1 ON COMMIT DROP AS SELECT name, sha256, object FROM @extschema@.gpt_tokenizer_name;
+ALTER EXTENSION gpt DROP TABLE @extschema@.gpt_tokenizer_name;
+DROP TABLE @extschema@.gpt_tokenizer_name;
+CREATE TABLE @extschema@.gpt_tokenizer_name (
+	name text COLLATE pg_catalog."C" PRIMARY KEY,
+	sha256 bytea NOT NULL,
+	object oid NOT NULL
+);
+COMMENT ON TABLE @extschema@.gpt_tokenizer_name IS 'names bound to tokenizers';
+REVOKE ALL ON @extschema@.gpt_tokenizer_name FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer_name', '');
+INSERT INTO @extschema@.gpt_tokenizer_name (name, sha256, object) SELECT name, sha256, object FROM pg_temp.gpt_names_of_0_1;
+ALTER EXTENSION gpt DROP TABLE pg_temp.gpt_names_of_0_1;
+DROP TABLE pg_temp.gpt_names_of_0_1;
+
+CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
+	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
+		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
+		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
+		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
+			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
+				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state
+	FROM @extschema@.gpt_version v
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
+
+CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
+	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t
+		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid);
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
+
+CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
+	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
+		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
+		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
+		j.base, j.base_version, j.data_changed
+	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
+COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
+
+CREATE OR REPLACE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
+	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
+		p.tokens_per_second, p.seconds_left
+	FROM @extschema@.gpt_progress_rows() p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
+	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+
+CREATE OR REPLACE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
+	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
+		l.tokens_per_second, l.at
+	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');

@@ -1,0 +1,75 @@
+# test/t/020_update.pl - ALTER EXTENSION gpt UPDATE from each released version gives what a new installation has.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('updated', 1);
+my $present = $node->safe_psql('postgres', "SELECT extversion FROM pg_extension WHERE extname = 'gpt'");
+
+# Everything that an installation consists of, without oids.
+my $catalog = <<'SQL';
+WITH member AS (
+	SELECT d.classid, d.objid, d.objid::text AS id FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
+	WHERE e.extname = 'gpt' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
+SELECT 'function ' || p.oid::regprocedure || ' ' || pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '') || coalesce(obj_description(p.oid, 'pg_proc'), '')
+	FROM pg_proc p JOIN member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass
+UNION ALL
+SELECT 'relation ' || c.oid::regclass || ' ' || c.relkind::text || c.relpersistence::text || coalesce(c.relacl::text, '') || coalesce(c.reloptions::text, '')
+		|| coalesce(obj_description(c.oid, 'pg_class'), '') || coalesce(CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END, '')
+	FROM pg_class c JOIN member m ON m.objid = c.oid AND m.classid = 'pg_class'::regclass
+UNION ALL
+SELECT 'column ' || a.attrelid::regclass || ' ' || a.attnum || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || a.attnotnull::text
+		|| a.attidentity::text || a.attcollation::regcollation || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || coalesce(col_description(a.attrelid, a.attnum), '')
+	FROM pg_attribute a JOIN member m ON m.objid = a.attrelid AND m.classid = 'pg_class'::regclass
+		LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+	WHERE a.attnum > 0
+UNION ALL
+SELECT 'constraint ' || c.conname || ' ' || pg_get_constraintdef(c.oid)
+	FROM pg_constraint c JOIN member m ON m.objid = c.conrelid AND m.classid = 'pg_class'::regclass
+UNION ALL
+SELECT 'index ' || pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN member m ON m.objid = i.indrelid AND m.classid = 'pg_class'::regclass
+UNION ALL
+SELECT 'trigger ' || t.evtname || t.evtevent || t.evtfoid::regproc || t.evttags::text || coalesce(obj_description(t.oid, 'pg_event_trigger'), '')
+	FROM pg_event_trigger t JOIN member m ON m.objid = t.oid AND m.classid = 'pg_event_trigger'::regclass
+UNION ALL
+SELECT 'dumped ' || string_agg(c::regclass::text, ' ' ORDER BY c::regclass::text) || e.extcondition::text
+	FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'gpt' GROUP BY e.extcondition
+ORDER BY 1
+SQL
+my $expected = $node->safe_psql('postgres', $catalog);
+cmp_ok(scalar(split(/\n/, $expected)), '>', 100, 'an installation has many parts');
+
+my @released = split(/\n/, $node->safe_psql('postgres', "SELECT version FROM pg_available_extension_versions
+	WHERE name = 'gpt' AND version <> '$present' ORDER BY version"));
+cmp_ok(scalar(@released), '>=', 1, 'there are released versions');
+for my $version (@released)
+{
+	my $database = "from_$version";
+
+	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
+	$node->safe_psql($database, qq{CREATE EXTENSION gpt VERSION '$version'});
+	isnt($node->safe_psql($database, $catalog), $expected, "version $version is another one");
+	my ($status, $out, $error) = $node->psql($database, q{SELECT gpt_train('m', 'SELECT ''text'' AS body')});
+	like($error, qr/extension "gpt" is at version \Q$version\E, but the library needs \Q$present\E.*HINT:.*ALTER EXTENSION gpt UPDATE/s,
+		'its functions say what to do');
+
+	# a job of that time
+	$node->safe_psql($database, q{INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
+		SELECT 'old', 'train', 'succeeded', 10, 'SELECT 1', '{}', '{}', gen_random_uuid(), system_identifier,
+			(SELECT oid FROM pg_database WHERE datname = current_database()) FROM pg_control_system()});
+	$node->safe_psql($database, 'ALTER EXTENSION gpt UPDATE');
+	is($node->safe_psql($database, "SELECT extversion FROM pg_extension WHERE extname = 'gpt'"), $present, 'it is updated');
+	my $updated = $node->safe_psql($database, $catalog);
+	is($updated, $expected, 'and then has what a new installation has');
+	is($node->safe_psql($database, "SELECT model, kind, state, data_changed FROM gpt_jobs"), 'old|train|succeeded|f', 'with the jobs of before');
+	my $job = $node->safe_psql($database, q{SELECT gpt_train('m', 'SELECT ''line '' || i AS body FROM generate_series(1, 50) i',
+		'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 3}')});
+	is($node->safe_psql($database, "SELECT gpt_wait($job, '60 s')"), 'succeeded', 'and trains');
+}
+done_testing();
