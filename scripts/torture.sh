@@ -12,7 +12,7 @@
 # The last line is "load held: ..., faults survived: KIND N, ..., inputs tried: N, lost: N"; the exit status is 0
 # when every part passed and each kind that was injected was observed. docs/torture.md says what the parts do.
 #
-#   TORTURE_SHARE=5     percent of the faults, inputs and time of each part (100)
+#   TORTURE_SHARE=5     percent of the faults, inputs and time of each part (100; 10 to prove)
 #   TORTURE_SEED=N      of the random moments and places (drawn and shown)
 #   TORTURE_CALLS=open,malloc   of 04_calls: these calls only
 #   --prove [PATCH]...  builds a copy with each of test/torture/broken/*.patch; the part that the patch names must fail
@@ -28,6 +28,7 @@ fi
 cd "$root" || exit 1
 . scripts/cluster.sh
 
+[ "${1:-}" != --prove ] || TORTURE_SHARE=${TORTURE_SHARE:-10}
 export TORTURE_SHARE=${TORTURE_SHARE:-100} TORTURE_SEED=${TORTURE_SEED:-$RANDOM}
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGTZ=UTC
 unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL MFLAGS
@@ -70,6 +71,15 @@ copy_source()
 build()
 {
 	make -s -C "$1/src" -j"$(nproc)" all build/torture/fault.so PG_CONFIG="$PG_CONFIG" && cluster_tree "$1" "$1/src"
+}
+
+# Builds what check.sh has not built.
+prepare()
+{
+	[ -z "${TORTURE_WORK:-}" ] || return 0
+	copy_source "$work/src" && build "$work" >"$logs/build.log" 2>&1 && return
+	tail -n 30 "$logs/build.log"
+	return 1
 }
 
 # run_part FOLDER FILE LOG: runs a part against the source and tree in FOLDER.
@@ -146,9 +156,7 @@ torture()
 	local files file name log failed=0 start status why
 
 	files=$(parts "$@") || return 2
-	if [ -z "${TORTURE_WORK:-}" ]; then
-		copy_source "$work/src" && build "$work" >"$logs/build.log" 2>&1 || { tail -n 30 "$logs/build.log"; return 1; }
-	fi
+	prepare || return 1
 	for file in $files; do
 		name=$(basename "$file" .pl) log=$logs/$name.log start=$SECONDS
 		run_part "$work" "$file" "$log"
@@ -167,16 +175,17 @@ torture()
 	return "$failed"
 }
 
-# prove [PATCH]...: the first lines of a patch say "part: NN_name".
+# prove [PATCH]...: a line "part: NN_name" of a patch says who must notice. What a patch leaves alone is built once.
 prove()
 {
-	local patch part folder log failed=0 why name
+	local patch part folder=$own/broken log failed=0 why name
 
 	[ $# -gt 0 ] || set -- test/torture/broken/*.patch
+	prepare || return 1
 	for patch in "$@"; do
-		name=$(basename "$patch" .patch) folder=$own/broken
+		name=$(basename "$patch" .patch)
 		part=$(sed -n 's/^part: //p' "$patch") log=$logs/broken-$name.log
-		rm -rf "$folder" && copy_source "$folder/src"
+		rm -rf "$folder" && mkdir "$folder" && chmod 755 "$folder" && cp -a "$work/src" "$folder/src"
 		if ! patch -d "$folder/src" -p1 -s <"$patch" || ! build "$folder" >"$log" 2>&1; then
 			echo "$name: cannot be applied or built" && failed=1 && continue
 		fi

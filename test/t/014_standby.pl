@@ -37,7 +37,7 @@ for my $call (q{gpt_train('x', 'SELECT body FROM line')}, q{gpt_finetune('model'
 }
 
 # fail-over while a job runs
-my $interrupted = $node->safe_psql('postgres', qq{SELECT gpt_train('interrupted', 'SELECT body FROM line', '{"steps": 1500, $small}')});
+my $interrupted = submit($node, 'interrupted', 600);
 my $queued = $node->safe_psql('postgres', qq{SELECT gpt_train('queued', 'SELECT body FROM line', '{"steps": 20, $small}')});
 wait_for_step($node, $interrupted, 20);
 $node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
@@ -54,7 +54,7 @@ is($standby->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'and n
 nothing_is_left($standby);
 
 # a synchronous standby that is missing
-$job = $standby->safe_psql('postgres', qq{SELECT gpt_train('waits', 'SELECT body FROM line', '{"steps": 3000, $small}')});
+$job = submit($standby, 'waits', 600);
 my $pid = wait_for_step($standby, $job, 3);
 $standby->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'");
 $standby->reload;

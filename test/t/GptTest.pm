@@ -52,9 +52,10 @@ sub wait_for_step
 	my ($node, $job, $step, $database) = @_;
 
 	$database //= 'postgres';
-	$node->poll_query_until($database, "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE job = $job AND step >= $step")
-	  or die "job $job did not reach step $step";
-	return $node->safe_psql($database, "SELECT pid FROM gpt_stat_progress_train WHERE job = $job");
+	$node->poll_query_until($database, "SELECT EXISTS (SELECT FROM gpt_stat_progress_train WHERE job = $job AND step >= $step)
+		OR state NOT IN ('queued', 'running') FROM gpt_jobs WHERE job = $job");
+	return $node->safe_psql($database, "SELECT pid FROM gpt_stat_progress_train WHERE job = $job AND step >= $step")
+	  || die "job $job was not seen at step $step: " . state_of($node, $job, $database);
 }
 
 sub seconds_of

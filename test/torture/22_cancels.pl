@@ -40,7 +40,7 @@ $node->poll_query_until('postgres', "SELECT state = 'running' FROM gpt_jobs WHER
 
 # Each takes longer than the longest delay, or nearly.
 my %KINDS = (
-	generate => q{SELECT gpt_generate('slow', 'line', max_tokens => 1000, seed => %d)},
+	generate => q{SELECT count(gpt_generate('slow', 'line', max_tokens => 1000, seed => 20 * %d + i)) FROM generate_series(1, 20) i},
 	prompt => q{SELECT count(gpt_generate('slow', repeat('a long prompt ', 4000), max_tokens => 100, seed => i)) FROM generate_series(1, 20) i},
 	score => q{SELECT gpt_score('slow', repeat('some text of %d ', 20000))},
 	scores => q{SELECT sum(gpt_score('slow', body)) FROM line},
@@ -48,10 +48,10 @@ my %KINDS = (
 	tokens => q{SELECT sum(gpt_count_tokens('t', left(body, 1048576))) FROM big, generate_series(1, 20)},
 	detokenize => q{SELECT count(gpt_detokenize('t', ids)) FROM ids, generate_series(1, 20)},
 	tokenizer => q{SELECT gpt_train_tokenizer('new', 'SELECT body FROM big', 20000)},
-	import => q{SELECT count(gpt_import_tokenizer('imported', json)) FROM json, generate_series(1, 1000)},
-	train => q{SELECT count(gpt_train('model of ' || i, 'SELECT body FROM line', '{"steps": 1}')) FROM generate_series(1, 2000) i},
+	import => q{SELECT count(gpt_import_tokenizer('imported', json)) FROM json, generate_series(1, 100000)},
+	train => q{SELECT count(gpt_train('model of ' || i, 'SELECT body FROM line', '{"steps": 1}')) FROM generate_series(1, 20000) i},
 	wait => qq{SELECT gpt_wait($asleep)},
-	load => q{SELECT gpt_score('slow', 'x'), gpt_generate('slow', 'y', max_tokens => 1000)});
+	load => q{SELECT count(gpt_generate('slow', 'y', max_tokens => 1000, seed => i)) FROM generate_series(1, 20) i});
 my @KINDS = sort keys %KINDS;
 
 my $folder = $PostgreSQL::Test::Utils::tmp_check;
