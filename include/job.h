@@ -60,6 +60,9 @@ typedef struct GptJobCorpus
 extern int64 gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options, Jsonb *settings,
 							const char *note, pg_uuid_t *run_id);
 
+/* Whether the run is that of the job which this session inserted last. */
+extern bool gpt_job_is_submitted(const pg_uuid_t *run_id);
+
 /*
  * The job under a new snapshot, whatever the isolation level; palloc'd. NULL when it does not exist or its
  * transaction has not committed.
@@ -162,6 +165,9 @@ extern bool gpt_job_lock_name(const char *model);
 
 /* The same lock, waited for: for who removes or takes a name. */
 extern void gpt_job_wait_for_name(const char *model);
+
+/* For the rest of the transaction, waited for: nobody removes or takes the name, while others may keep it too. */
+extern void gpt_job_keep_name(const char *model);
 
 /* ---- Launch (src/job_launch.c) -------------------------------------------------------------------- */
 

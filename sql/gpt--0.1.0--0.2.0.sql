@@ -50,6 +50,13 @@ CREATE FUNCTION @extschema@.gpt_job_owner(owner oid, system_identifier bigint) R
 COMMENT ON FUNCTION @extschema@.gpt_job_owner(oid, bigint) IS
 	'owner of a job; 0, which only superusers match, where the row came from another cluster';
 
+CREATE FUNCTION @extschema@.gpt_copied_job_trigger() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'gpt_copied_job_trigger' LANGUAGE C;
+COMMENT ON FUNCTION @extschema@.gpt_copied_job_trigger() IS 'marks a waiting or running job that was not submitted but restored or replicated';
+
+CREATE TRIGGER gpt_copied_job BEFORE INSERT ON @extschema@.gpt_job FOR EACH ROW EXECUTE FUNCTION @extschema@.gpt_copied_job_trigger();
+ALTER TABLE @extschema@.gpt_job ENABLE ALWAYS TRIGGER gpt_copied_job;
+
 CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_job_note' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS

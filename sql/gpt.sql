@@ -266,6 +266,13 @@ CREATE EVENT TRIGGER gpt_drop_extension ON ddl_command_start WHEN TAG IN ('DROP 
 	EXECUTE FUNCTION @extschema@.gpt_drop_extension_trigger();
 COMMENT ON EVENT TRIGGER gpt_drop_extension IS 'unlinks the large objects of models before the extension is dropped';
 
+CREATE FUNCTION @extschema@.gpt_copied_job_trigger() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'gpt_copied_job_trigger' LANGUAGE C;
+COMMENT ON FUNCTION @extschema@.gpt_copied_job_trigger() IS 'marks a waiting or running job that was not submitted but restored or replicated';
+
+CREATE TRIGGER gpt_copied_job BEFORE INSERT ON @extschema@.gpt_job FOR EACH ROW EXECUTE FUNCTION @extschema@.gpt_copied_job_trigger();
+ALTER TABLE @extschema@.gpt_job ENABLE ALWAYS TRIGGER gpt_copied_job;
+
 CREATE FUNCTION @extschema@.gpt_progress_rows() RETURNS SETOF @extschema@.gpt_progress
 	AS 'MODULE_PATHNAME', 'gpt_progress_rows' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 2;
 COMMENT ON FUNCTION @extschema@.gpt_progress_rows() IS

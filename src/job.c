@@ -37,6 +37,9 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 /* The oldest that has not ended, in this database of this cluster. */
 #define WAITING_HERE "AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1"
 
+/* Of the last job that this session submitted. */
+static pg_uuid_t submitted_run;
+
 static int64 find_waiting(const char *model, const char *command);
 static void begin_with_job(GptStatement *statement, int64 job);
 static void add_job(GptStatement *statement, int64 job);
@@ -73,7 +76,7 @@ gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *op
 	GptStatement statement;
 	int64 job;
 
-	*run_id = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+	*run_id = submitted_run = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model);
 	gpt_statement_add_text(&statement, query);
@@ -92,6 +95,12 @@ gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *op
 	job = DatumGetInt64(value_of(&statement, 0, 1));
 	gpt_statement_end(&statement);
 	return job;
+}
+
+bool
+gpt_job_is_submitted(const pg_uuid_t *run_id)
+{
+	return memcmp(run_id, &submitted_run, sizeof(pg_uuid_t)) == 0;
 }
 
 GptJob *

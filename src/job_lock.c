@@ -9,7 +9,8 @@
  *   CLASS_JOB        database    job, high word   low word     the worker that runs the job
  *   CLASS_SLOT       0           slot             0            a worker that counts against gpt.max_workers
  *   CLASS_WAITER     database    0                0            the worker that waits for a slot
- *   CLASS_NAME       database    hash, high word  low word     a transaction that submits a job
+ *   CLASS_NAME       database    hash, high word  low word     a transaction that submits a job for the model, or changes its name;
+ *                                                              shared by those that submit one which starts from it
  */
 #include "postgres.h"
 
@@ -159,6 +160,14 @@ gpt_job_wait_for_name(const char *model)
 	LOCKTAG tag = name_tag(model);
 
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+gpt_job_keep_name(const char *model)
+{
+	LOCKTAG tag = name_tag(model);
+
+	(void) LockAcquire(&tag, ShareLock, false, false);
 }
 
 /* ---- Who holds what ------------------------------------------------------------------------------- */

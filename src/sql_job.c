@@ -7,7 +7,10 @@
 
 #include <signal.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -30,12 +33,13 @@
 #define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
 #define NOBODY_MS 5000 /* that nobody may be seen running it: a worker may be starting */
 #define LEAVING_MS 10000
-#define LEAVING_LOOK_MS 10
+#define MOMENT_MS 10
 
 PG_FUNCTION_INFO_V1(gpt_wait);
 PG_FUNCTION_INFO_V1(gpt_cancel);
 PG_FUNCTION_INFO_V1(gpt_resume);
 PG_FUNCTION_INFO_V1(gpt_forget_jobs);
+PG_FUNCTION_INFO_V1(gpt_copied_job_trigger);
 
 /* ---- Look ------------------------------------------------------------------------------------------ */
 
@@ -171,6 +175,14 @@ gpt_wait(PG_FUNCTION_ARGS)
 
 /* ---- Cancel and resume ------------------------------------------------------------------------------ */
 
+static void
+wait_a_moment(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, MOMENT_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
 /* What waited for the job starts when the cancellation is committed. */
 static void
 launch_successor(const GptJob *job)
@@ -181,12 +193,31 @@ launch_successor(const GptJob *job)
 		gpt_job_launch_at_commit(&(GptJobTicket){successor->number, successor->run_id, successor->database, successor->owner});
 }
 
+/*
+ * Under the job's lock no worker can claim it meanwhile, which in a REPEATABLE READ transaction would be an error. False: look
+ * again.
+ */
 static bool
 cancel_queued(const GptJob *job)
 {
 	const GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
+	bool cancelled = false;
 
-	if (!gpt_job_cancel_queued(job->number))
+	if (!gpt_job_lock(job->number))
+	{
+		wait_a_moment();
+		return false;
+	}
+	PG_TRY();
+	{
+		cancelled = gpt_job_cancel_queued(job->number);
+	}
+	PG_FINALLY();
+	{
+		gpt_job_unlock(job->number);
+	}
+	PG_END_TRY();
+	if (!cancelled)
 		return false;
 	gpt_job_launch_at_abort(&ticket);
 	launch_successor(job);
@@ -259,11 +290,7 @@ wait_for_leaving(int64 number)
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVING_MS);
 
 	while (gpt_job_pid(number) != 0 && GetCurrentTimestamp() < end)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEAVING_LOOK_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+		wait_a_moment();
 }
 
 /*
@@ -335,4 +362,40 @@ gpt_forget_jobs(PG_FUNCTION_ARGS)
 	foreach (cell, run_ids)
 		gpt_run_files_remove(lfirst(cell));
 	PG_RETURN_INT64(n);
+}
+
+/* ---- Copies ---------------------------------------------------------------------------------------- */
+
+/*
+ * gpt_copied_job_trigger() -> trigger    (BEFORE INSERT ON gpt_job, ALWAYS)
+ *
+ * Rows also arrive by pg_restore, COPY and logical replication. One that has not ended and that no function of ours is submitting
+ * gets system identifier 0, so that it never starts here, also where it was dumped from this very database.
+ */
+Datum
+gpt_copied_job_trigger(PG_FUNCTION_ARGS)
+{
+	const TriggerData *data = (TriggerData *) fcinfo->context;
+	TupleDesc columns;
+	HeapTuple row;
+	int number;
+	Datum nobody = Int64GetDatum(0);
+	bool is_null = false;
+	char *state;
+	Datum run_id;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as a trigger before an insert")));
+	columns = RelationGetDescr(data->tg_relation);
+	row = data->tg_trigtuple;
+	number = SPI_fnumber(columns, "system_identifier");
+	state = SPI_getvalue(row, columns, SPI_fnumber(columns, "state"));
+	run_id = heap_getattr(row, SPI_fnumber(columns, "run_id"), columns, &is_null);
+	if (state == NULL || (strcmp(state, "queued") != 0 && strcmp(state, "running") != 0))
+		PG_RETURN_POINTER(row);
+	if (!is_null && gpt_job_is_submitted(DatumGetUUIDP(run_id)))
+		PG_RETURN_POINTER(row);
+	is_null = false;
+	PG_RETURN_POINTER(heap_modify_tuple_by_cols(row, columns, 1, &number, &nobody, &is_null));
 }

@@ -5,7 +5,8 @@
  * transaction commits.
  *
  * Who submits a job holds the lock on the name of the model that it makes until the end of the transaction, so that two
- * sessions cannot submit one at the same time, and jobs that make the same model have numbers in the order of their commits.
+ * sessions cannot submit one at the same time, and jobs that make the same model have numbers in the order of their commits. The
+ * name of the model that a fine-tune starts from is kept by a shared lock: until the job can be seen, nobody drops or renames it.
  */
 #include "postgres.h"
 
@@ -19,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "arguments.h"
@@ -61,6 +63,7 @@ static void check_owner_can_connect(void);
 static void check_queries(const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
 static int32 check_base(const char *base);
+static void keep_base(const char *base, const char *model);
 static void check_target(const char *model);
 static Turn take_turn(int64 *other, const char *model, IfRunning if_running);
 static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function);
@@ -135,7 +138,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		model = options->into;
 	}
 	if (base != NULL)
-		base_version = check_base(base);
+		(void) check_base(base);
 	else
 		gpt_plan_check(options);
 	check_tokenizer(options->tokenizer);
@@ -154,8 +157,16 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		case TURN_OTHER_SESSION:
 			PG_RETURN_NULL();
 	}
-	if (base == NULL)
+	if (base != NULL)
+		keep_base(base, model);
+
+	/* What changed while this waited for locks is seen by a new snapshot only. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (base != NULL)
+		base_version = check_base(base);
+	else
 		gpt_submit_check_new(model, NULL);
+	PopActiveSnapshot();
 
 	/* Now do the work. */
 	ticket.job = gpt_job_insert(model, base != NULL ? model_of_reference(base) : NULL, query, json, gpt_job_settings_capture(), note, &ticket.run_id);
@@ -247,6 +258,16 @@ check_base(const char *base)
 
 	gpt_catalog_check_use(version);
 	return strchr(base, '@') != NULL ? version->version : 0;
+}
+
+/* With the lock on the name of the model that the job makes. */
+static void
+keep_base(const char *base, const char *model)
+{
+	const char *name = model_of_reference(base);
+
+	if (strcmp(name, model) != 0)
+		gpt_job_keep_name(name);
 }
 
 /* A new version is the owner's to publish; a new name is free to take. */

@@ -90,6 +90,7 @@ REVOKE UPDATE ON LARGE OBJECT :object FROM PUBLIC;
 BEGIN;
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
 	SELECT 'stopped', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier, database FROM gpt_job WHERE job = :job;
+UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c WHERE model = 'stopped';
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
 	SELECT 'copied', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier + 1, database FROM gpt_job WHERE model = 'stopped';
 SELECT kind, regexp_replace(object, '\d+', 'N') AS object, detail FROM gpt_check();

@@ -103,6 +103,7 @@ RESET ROLE;
 -- a job that makes a model, or starts from it, keeps its name
 INSERT INTO gpt_job (model, base, kind, owner, query, options, settings, run_id, system_identifier, database)
 	SELECT 'd', 'b', 'finetune', owner, query, options, settings, gen_random_uuid(), system_identifier, database FROM gpt_job WHERE job = :job;
+UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c WHERE model = 'd';
 \set VERBOSITY sqlstate
 SELECT gpt_rename_model('c', 'd');
 SELECT gpt_copy_model('c', 'd');

@@ -46,6 +46,7 @@ INSERT INTO wanted VALUES
 	('gpt_job_note(state text, note text)', 'stable, called on null, restricted, public'),
 	('gpt_job_owner(owner oid, system_identifier bigint)', 'stable, strict, safe, public'),
 	('gpt_progress_rows()', 'stable, called on null, restricted, public'),
+	('gpt_copied_job_trigger()', 'volatile, called on null, unsafe, public'),
 	('gpt_drop_extension_trigger()', 'volatile, called on null, unsafe, public');
 
 CREATE TEMP VIEW found AS

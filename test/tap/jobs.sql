@@ -86,8 +86,11 @@ SELECT is((SELECT gpt_wait(job, '60 s') FROM gpt_jobs WHERE model = 'done'), 'su
 
 -- copied rows: of another database, of another cluster
 INSERT INTO gpt_job (model, kind, owner, query, options, settings, run_id, system_identifier, database, state)
-	SELECT model || '_copy', kind, owner, query, options, settings, gen_random_uuid(), system_identifier + delta, (database::bigint + 1 - abs(delta))::oid, copy
+	SELECT model || '_copy', kind, owner, query, options, settings, gen_random_uuid(), system_identifier, (database::bigint + delta)::oid, copy
 	FROM gpt_job, (VALUES (0, 'queued'), (1, 'queued'), (0, 'running'), (1, 'running')) c(delta, copy) WHERE model = 'done';
+SELECT is((SELECT count(*) FROM gpt_job WHERE model = 'done_copy' AND system_identifier = 0), 4::bigint, 'a copied row that waits or runs is marked');
+UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c 
+	WHERE model = 'done_copy' AND database <> (SELECT oid FROM pg_database WHERE datname = current_database());
 SELECT gpt_train('after', 'SELECT body FROM line', tiny()) AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job runs beside copied rows');
 SELECT gpt_train('after2', 'SELECT body FROM line', tiny()) AS job \gset

@@ -27,6 +27,7 @@ RESET ROLE;
 -- a running job, as far as rows tell
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
 	SELECT 'running', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier, (database::bigint + 1)::oid FROM gpt_job WHERE job = :job;
+UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c WHERE model = 'running';
 INSERT INTO gpt_progress (job, pid, phase) SELECT job, 0, 'training' FROM gpt_job WHERE state = 'running';
 
 -- Runs a command as a role and takes it back: yes, no, or the SQLSTATE that nobody expects. No row is a division by zero.
@@ -91,7 +92,7 @@ SELECT is_empty($$SELECT c.name FROM (
 		UNION ALL SELECT relname, oid, 'pg_class'::regclass FROM pg_class WHERE relkind = 'v') c
 	JOIN pg_depend d ON d.classid = c.class AND d.objid = c.oid AND d.deptype = 'e'
 		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gpt')
-	WHERE name <> 'gpt_drop_extension_trigger' AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
+	WHERE name NOT LIKE '%\_trigger' AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
 	'the matrix has every function and view');
 DELETE FROM gpt_progress;
 DELETE FROM gpt_job WHERE model = 'running';
