@@ -1,6 +1,6 @@
 # test/torture/21_pgbench.pl - how much of its read-write throughput pgbench keeps while a job trains with default settings, on the
-# same cores. Pairs of runs, alone and beside the job in alternating order, and the median of their ratios: machines that others
-# use too change their speed from minute to minute.
+# same cores. Pairs of short runs, beside the job and with the job held, in alternating order, and the median of their ratios:
+# disks and machines that others use too change their speed from minute to minute.
 use strict;
 use warnings;
 
@@ -13,8 +13,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $FULL = ($ENV{TORTURE_SHARE} // 100) >= 100;
-my $PAIRS = share(7, 1);
-my $SECONDS = share(20, 4);
+my $PAIRS = share(31, 1);
+my $SECONDS = 4;
 my $SCALE = $FULL ? 10 : 2;
 my $CLIENTS = 2;
 my $KEPT = 0.8;
@@ -44,21 +44,30 @@ sub throughput
 	return $out =~ /tps = ([\d.]+)/ ? $1 : die "no throughput: $err";
 }
 
-my ($steps, $speed) = (0, 0);
+# One job for all runs, held by a signal while pgbench runs alone.
+my $job = $node->safe_psql('postgres', "SELECT gpt_train('beside', 'SELECT body FROM document')");
+my $pid = wait_for_step($node, $job, 30);
+
+sub step { return $node->safe_psql('postgres', "SELECT step FROM gpt_stat_progress_train WHERE job = $job") }
+
+sub throughput_alone
+{
+	kill('STOP', $pid) == 1 or die "process $pid is gone";
+	my $tps = throughput();
+
+	like(slurp_file("/proc/$pid/stat"), qr/^\d+ \(.*\) T /, 'the job was held');
+	kill 'CONT', $pid;
+	return $tps;
+}
+
+my $steps = 0;
 
 sub throughput_beside_job
 {
-	my $job = $node->safe_psql('postgres', "SELECT gpt_train('beside', 'SELECT body FROM document')");
-	my $pid = wait_for_step($node, $job, 30);
-	my $from = $node->safe_psql('postgres', "SELECT step FROM gpt_jobs WHERE job = $job");
+	my $from = step();
 	my $tps = throughput();
-	my $row = $node->safe_psql('postgres', "SELECT step - $from, state FROM gpt_jobs WHERE job = $job");
 
-	like($row, qr/\|running$/, "the job trained all the while: $row");
-	$steps += $1 if $row =~ /^(\d+)/;
-	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
-	$node->poll_query_until('postgres', "SELECT state = 'cancelled' FROM gpt_jobs WHERE job = $job");
-	$node->safe_psql('postgres', 'CHECKPOINT');
+	$steps += step() - $from;
 	return $tps;
 }
 
@@ -68,13 +77,16 @@ for my $pair (1 .. $PAIRS)
 {
 	my ($alone, $beside);
 
-	if ($pair % 2) { $alone = throughput(); $beside = throughput_beside_job() }
-	else { $beside = throughput_beside_job(); $alone = throughput() }
+	if ($pair % 2) { $alone = throughput_alone(); $beside = throughput_beside_job() }
+	else { $beside = throughput_beside_job(); $alone = throughput_alone() }
 	push @alone, $alone;
 	push @beside, $beside;
 	push @ratios, $beside / $alone;
-	note(sprintf('pair %d: %.0f alone, %.0f beside a job, %.1f %%', $pair, $alone, $beside, 100 * $beside / $alone));
+	note(sprintf('pair %d: %.0f alone, %.0f beside the job, %.1f %%', $pair, $alone, $beside, 100 * $beside / $alone));
 }
+is(state_of($node, $job), 'running', 'the job ran all the while');
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'cancelled', 'and can be cancelled');
 my $kept = median(@ratios);
 
 cmp_ok($steps, '>', 0, "the job made $steps steps beside it");
