@@ -14,7 +14,4 @@
  */
 extern void gpt_train_job_run(const GptJob *job);
 
-/* Removes what a job keeps in the data directory. */
-extern void gpt_train_job_remove_files(const pg_uuid_t *run_id);
-
 #endif /* GPT_TRAIN_JOB_H */

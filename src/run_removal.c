@@ -9,8 +9,8 @@
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
+#include "run_files.h"
 #include "run_removal.h"
-#include "train_job.h"
 
 typedef struct Removal
 {
@@ -51,7 +51,7 @@ at_transaction_end(XactEvent event, void *argument)
 	{
 		case XACT_EVENT_COMMIT:
 			foreach (cell, removals)
-				gpt_train_job_remove_files(&((Removal *) lfirst(cell))->run_id);
+				gpt_run_files_remove(&((Removal *) lfirst(cell))->run_id);
 			removals = NIL;
 			break;
 		case XACT_EVENT_ABORT:

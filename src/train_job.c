@@ -105,12 +105,6 @@ gpt_train_job_run(const GptJob *job)
 	gpt_corpus_free(corpus);
 }
 
-void
-gpt_train_job_remove_files(const pg_uuid_t *run_id)
-{
-	gpt_run_files_remove(run_id);
-}
-
 /* ---- Continuing ------------------------------------------------------------------------------------ */
 
 /* From the token file; where it is lost the rows are read again, and encoded by the tokenizer that the weights know. */
@@ -212,7 +206,7 @@ publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corp
 	gpt_worker_check_stop();
 
 	/* Now, so that whoever sees the success finds no file. (A commit that fails is a failed job, without files.) */
-	gpt_train_job_remove_files(&job->run_id);
+	gpt_run_files_remove(&job->run_id);
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d", job->number, job->model, version)));
 }
