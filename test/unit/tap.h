@@ -71,10 +71,11 @@ done_testing(void)
 	return tap_failed ? 1 : 0;
 }
 
-/* A host on malloc. fail_after counts allocations down to a failure; -1 never fails. */
+/* A host on malloc. fail_after counts allocations down to a failure, of that one or of all from there on; -1 never fails. */
 typedef struct TapHost
 {
 	long fail_after;
+	bool fail_once;
 	bool stop;
 	long live; /* blocks not freed yet */
 } TapHost;
@@ -93,7 +94,7 @@ tap_reallocate(void *context, void *pointer, size_t size)
 	}
 	if (host->fail_after >= 0 && host->fail_after-- == 0)
 	{
-		host->fail_after = 0;
+		host->fail_after = host->fail_once ? -1 : 0;
 		return NULL;
 	}
 	if (!pointer)
@@ -111,6 +112,7 @@ static inline LmHost
 tap_host(TapHost *state)
 {
 	state->fail_after = -1;
+	state->fail_once = false;
 	state->stop = false;
 	state->live = 0;
 	return (LmHost){tap_reallocate, tap_should_stop, state};

@@ -1,8 +1,8 @@
 /*
  * test/unit/test_failures.c
  *
- * The k-th allocation fails, for every k; the k-th thread cannot be made, for every k: each way through the engine ends
- * in an error or a success, and gives back what it took.
+ * The k-th allocation fails, and those behind it or not, for every k; the k-th thread cannot be made, for every k: each way
+ * through the engine ends in an error or a success, and gives back what it took.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -170,13 +170,14 @@ way_serve(const LmHost *host, const Given *given, LmError *error)
 }
 
 static void
-test_allocations(const char *name, Way way, const Given *given)
+test_allocations(const char *name, Way way, const Given *given, bool once)
 {
 	TapHost state;
 	LmHost host = tap_host(&state);
 	long failures = 0, untold = 0, leaks = 0, succeeded = 0;
 	LmError error;
 
+	state.fail_once = once;
 	for (long k = 0; k < MAX_FAILURES; k++)
 	{
 		state.fail_after = k;
@@ -192,7 +193,8 @@ test_allocations(const char *name, Way way, const Given *given)
 		if (state.fail_after > 0)
 			break;
 	}
-	ok(failures > 0 && state.fail_after > 0, "%s: each of its allocations failed once (%ld)", name, failures + succeeded - 1);
+	ok(failures > 0 && state.fail_after > 0, "%s: each of its allocations failed once, %s (%ld)", name,
+	   once ? "alone" : "with those behind it", failures + succeeded - 1);
 	is_int(untold, 0, "every failure is reported as one of memory");
 	is_int(leaks, 0, "and nothing is leaked");
 	state.fail_after = -1;
@@ -223,12 +225,15 @@ main(void)
 	Given given = {.host = tap_host(&state), .config = bytes_config(32)};
 
 	given.model = test_model(&given.host, &given.config, 11, 30);
-	test_allocations("an engine with threads", way_engine, &given);
-	test_allocations("training", way_train, &given);
-	test_allocations("a trained tokenizer", way_bpe, &given);
-	test_allocations("a tokenizer of characters", way_chars, &given);
-	test_allocations("an image", way_image, &given);
-	test_allocations("generation and score", way_serve, &given);
+	for (int once = 0; once < 2; once++)
+	{
+		test_allocations("an engine with threads", way_engine, &given, once);
+		test_allocations("training", way_train, &given, once);
+		test_allocations("a trained tokenizer", way_bpe, &given, once);
+		test_allocations("a tokenizer of characters", way_chars, &given, once);
+		test_allocations("an image", way_image, &given, once);
+		test_allocations("generation and score", way_serve, &given, once);
+	}
 	test_threads("an engine does without the threads that cannot be made", way_engine, &given);
 	test_threads("training does without the threads that cannot be made", way_train, &given);
 	test_threads("generation does without the threads that cannot be made", way_serve, &given);
