@@ -308,7 +308,9 @@ adamw_task(void *argument)
 	static const LmAdamW adamw = {1e-4f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.5f, 0.5f, 1};
 	Context *x = argument;
 
-	lm_adamw_update(x->engine, x->y, x->a, x->b, x->c, x->count, &adamw);
+	LmAdamWRange all = {0, x->count, &adamw};
+
+	lm_adamw_sweep(x->engine, x->y, x->a, x->b, x->c, &all, 1);
 }
 
 static void

@@ -61,14 +61,15 @@ typedef struct LmLinear
 	const float *w; /* [n_out, n_in], NULL where only panels exist */
 	const float *bias; /* [n_out] or NULL */
 	const float *panels; /* lm_linear_pack's output, or NULL */
+	bool overwrite; /* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
 } LmLinear;
 
 /* y [n_rows, n_out], x [n_rows, n_in] */
 void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
 
 /*
- * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x and dbias [n_out] += column sums of
- * dy (NULL: frozen). scratch only for dbias.
+ * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x (= where linear->overwrite) and dbias
+ * [n_out] += column sums of dy (NULL: frozen). scratch only for dbias.
  */
 void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
 						const LmLinear *linear, int n_rows, void *scratch);
@@ -200,8 +201,21 @@ typedef struct LmAdamW
 	float gradient_scale; /* clipping */
 } LmAdamW;
 
-void lm_adamw_update(LmEngine *engine, float *p, float *m, float *v, const float *gradient, size_t count,
-					 const LmAdamW *adamw);
+/* A part of the blocks that is updated by one rule. */
+typedef struct LmAdamWRange
+{
+	size_t first; /* float of the block */
+	size_t count;
+	const LmAdamW *rule;
+	int first_piece; /* set by lm_adamw_sweep */
+} LmAdamWRange;
+
+/*
+ * Updates the ranges of blocks p, m, v in one run of all threads: each element is read once and written once. Ranges do
+ * not overlap and have at least one element.
+ */
+void lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient, LmAdamWRange *ranges,
+					int n_ranges);
 
 /* y += x; the order is elementwise, so nothing to sum. */
 void lm_add(LmEngine *engine, float *y, const float *x, size_t count);

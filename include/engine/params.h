@@ -71,6 +71,8 @@ LmParamTable *lm_param_table_create(const LmHost *host, const LmConfig *config, 
 void lm_param_table_free(const LmHost *host, LmParamTable *table);
 /* Bytes of the one block that lm_param_table_create takes for a checked configuration. */
 size_t lm_param_table_size(const LmConfig *config);
+/* LmParamTable.n_params of a checked configuration. */
+size_t lm_param_table_count(const LmConfig *config);
 /* LmParamTable.total of a checked configuration, without making the table; false beyond the address space. */
 bool lm_param_total(size_t *total, const LmConfig *config);
 

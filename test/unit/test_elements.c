@@ -188,7 +188,10 @@ compute(int n_threads)
 	{
 		COUNT = 300001
 	};
-	static const LmAdamW adamw = {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.19f, 0.0975f, 0.5f};
+	static const LmAdamW decayed = {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.19f, 0.0975f, 0.5f};
+	static const LmAdamW plain = {3e-3f, 0.9f, 0.95f, 1e-8f, 0, 0.19f, 0.0975f, 0.5f};
+	/* a gap, one element, several pieces */
+	LmAdamWRange ranges[] = {{0, 70000, &decayed}, {70016, 1, &plain}, {70017, COUNT - 70017, &plain}};
 	LmEngine *engine = test_engine(n_threads, "");
 	void *scratch = test_scratch(lm_sum_squares_scratch(COUNT));
 	Arrays a = {random_floats(COUNT, 1, 1), zero_array(COUNT), random_floats(COUNT, 1, 2), zero_array(COUNT), zero_array(COUNT), 0};
@@ -196,7 +199,7 @@ compute(int n_threads)
 	lm_gelu_forward(engine, a.y, a.x, COUNT, LM_GELU);
 	lm_gelu_backward(engine, a.y, a.y, a.x, COUNT, LM_GELU_TANH);
 	lm_add(engine, a.y, a.x, COUNT);
-	lm_adamw_update(engine, a.p, a.m, a.v, a.y, COUNT, &adamw);
+	lm_adamw_sweep(engine, a.p, a.m, a.v, a.y, ranges, 3);
 	a.squares = lm_sum_squares(engine, a.p, COUNT, scratch);
 	free(scratch);
 	lm_engine_stop(engine);

@@ -87,6 +87,34 @@ test_accumulation(LmEngine *engine, const LmHost *host, bool unequal)
 	lm_trainer_free(cut);
 }
 
+/* What an earlier step has left in the gradient does not matter, though it is not cleared. */
+static void
+test_first_write(LmEngine *engine, const LmHost *host, bool tied)
+{
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(16 * 48);
+	LmTrainer *clean, *used;
+	const LmParamTable *table;
+	LmBatch batches[2];
+	LmStepResult result;
+
+	config.tie_embeddings = tied;
+	clean = create_trainer(engine, &config, &options);
+	used = create_trainer(engine, &config, &options);
+	table = lm_trainer_table(used);
+	fill_batches(batches, host, 2, 16, true);
+	for (int i = 0; i < table->n_params; i++)
+		for (size_t j = 0; j < table->params[i].count; j++)
+			lm_trainer_gradient(used)[table->params[i].offset + j] = NAN;
+	step_once(&result, clean, 0, batches, 2);
+	step_once(&result, used, 0, batches, 2);
+	ok(memcmp(lm_trainer_gradient(clean), lm_trainer_gradient(used), table->total * sizeof(float)) == 0,
+	   "a step overwrites the gradient of the one before, embeddings %s", tied ? "tied" : "not tied");
+	free_batches(batches, host, 2);
+	lm_trainer_free(clean);
+	lm_trainer_free(used);
+}
+
 static float *
 train_with_threads(int n_threads, size_t *total)
 {
@@ -402,6 +430,8 @@ main(void)
 
 	test_accumulation(engine, &host, false);
 	test_accumulation(engine, &host, true);
+	test_first_write(engine, &host, true);
+	test_first_write(engine, &host, false);
 	test_threads();
 	test_not_finite(engine, &host);
 	test_bad_batches(engine, &host);

@@ -6,16 +6,16 @@
 #include "kernels/pieces.h"
 #include "kernels/simd.h"
 
-typedef struct UpdateWork
+typedef struct SweepWork
 {
 	const LmSimd *simd;
 	float *p;
 	float *m;
 	float *v;
 	const float *gradient;
-	size_t count;
-	const LmAdamW *adamw;
-} UpdateWork;
+	const LmAdamWRange *ranges;
+	int n_ranges;
+} SweepWork;
 
 typedef struct SumWork
 {
@@ -25,26 +25,53 @@ typedef struct SumWork
 	size_t count;
 } SumWork;
 
-static void update_piece(void *work, int piece, int thread);
+static void sweep_piece(void *work, int piece, int thread);
+static const LmAdamWRange *range_of(const SweepWork *work, int piece);
 static void sum_piece(void *work, int piece, int thread);
 
 void
-lm_adamw_update(LmEngine *engine, float *p, float *m, float *v, const float *gradient, size_t count,
-				const LmAdamW *adamw)
+lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient, LmAdamWRange *ranges,
+			   int n_ranges)
 {
-	UpdateWork work = {lm_simd(), p, m, v, gradient, count, adamw};
+	SweepWork work = {lm_simd(), p, m, v, gradient, ranges, n_ranges};
+	int n_pieces = 0;
 
-	lm_engine_run(engine, update_piece, &work, lm_divide_up(count, LM_PIECE_ELEMENTS));
+	for (int i = 0; i < n_ranges; i++)
+	{
+		ranges[i].first_piece = n_pieces;
+		n_pieces += lm_divide_up(ranges[i].count, LM_PIECE_ELEMENTS);
+	}
+	lm_engine_run(engine, sweep_piece, &work, n_pieces);
 }
 
 static void
-update_piece(void *argument, int piece, int thread)
+sweep_piece(void *argument, int piece, int thread)
 {
-	const UpdateWork *work = argument;
-	size_t first = (size_t) piece * LM_PIECE_ELEMENTS;
+	const SweepWork *work = argument;
+	const LmAdamWRange *range = range_of(work, piece);
+	size_t first = (size_t) (piece - range->first_piece) * LM_PIECE_ELEMENTS;
+	size_t count = lm_piece_size(first, range->count, LM_PIECE_ELEMENTS);
 
-	work->simd->adamw(work->p + first, work->m + first, work->v + first, work->gradient + first,
-					  lm_piece_size(first, work->count, LM_PIECE_ELEMENTS), work->adamw);
+	first += range->first;
+	work->simd->adamw(work->p + first, work->m + first, work->v + first, work->gradient + first, count, range->rule);
+}
+
+/* The last range whose first piece is not beyond. */
+static const LmAdamWRange *
+range_of(const SweepWork *work, int piece)
+{
+	int first = 0, last = work->n_ranges - 1;
+
+	while (first < last)
+	{
+		int middle = (first + last + 1) / 2;
+
+		if (work->ranges[middle].first_piece <= piece)
+			first = middle;
+		else
+			last = middle - 1;
+	}
+	return &work->ranges[first];
 }
 
 double

@@ -150,7 +150,8 @@ weight_tile(const BackwardWork *work, int number)
 	int n_in = work->linear->n_in, n_out = work->linear->n_out;
 
 	lm_matmul(work->engine, work->dw + (size_t) tile.row * (size_t) n_in + tile.column, work->dy + tile.row,
-			  work->x + tile.column, LM_TN, tile.n_rows, tile.n_columns, work->n_rows, n_in, n_out, n_in, 1, 1);
+			  work->x + tile.column, LM_TN, tile.n_rows, tile.n_columns, work->n_rows, n_in, n_out, n_in, 1,
+			  work->linear->overwrite ? 0 : 1);
 }
 
 /* y = x w': dx = dy w */

@@ -141,19 +141,22 @@ vector_dot(const float *x, const float *y, size_t count)
 
 typedef float HalfFloats __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
 
-/* Squares of half vectors, added up in float64 in the same lanes whatever the count. */
+/*
+ * Squares of half vectors, added up in float64 in the same lanes whatever the memory. The array is read as four streams:
+ * the processor fetches ahead of each, and one alone is read at half the speed.
+ */
 static double
 vector_sum_squares(const float *x, size_t count)
 {
 	Doubles sums[4] = {{0}, {0}, {0}, {0}};
-	size_t i = 0;
+	size_t quarter = count / (4 * LANES) * LANES;
 	double sum = 0;
 
-	for (; i + 2 * LANES <= count; i += 2 * LANES)
+	for (size_t i = 0; i < quarter; i += LANES / 2)
 #pragma GCC unroll 4
-		for (int j = 0; j < 4; j++)
+		for (size_t j = 0; j < 4; j++)
 		{
-			HalfFloats half = *(const HalfFloats *) (x + i + (size_t) j * (LANES / 2));
+			HalfFloats half = *(const HalfFloats *) (x + i + j * quarter);
 			Doubles value = __builtin_convertvector(half, Doubles);
 
 			sums[j] += value * value;
@@ -161,7 +164,7 @@ vector_sum_squares(const float *x, size_t count)
 	sums[0] += sums[1] + (sums[2] + sums[3]);
 	for (int j = 0; j < LANES / 2; j++)
 		sum += sums[0][j];
-	for (; i < count; i++)
+	for (size_t i = 4 * quarter; i < count; i++)
 		sum += (double) x[i] * x[i];
 	return sum;
 }

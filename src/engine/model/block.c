@@ -62,8 +62,8 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL};
-	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL};
+	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, pass->first};
+	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, pass->first};
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
 
@@ -114,8 +114,8 @@ mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
-	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL};
-	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL};
+	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, pass->first};
+	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, pass->first};
 	float *dgelu = a->wide, *dup = a->wide, *dnorm2 = a->narrow;
 
 	/* y = middle + dropout(down(gelu)) */

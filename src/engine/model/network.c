@@ -108,6 +108,7 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first, batch->weights + first, scale, n,
 							 V);
 			/* logits = norm head' */
+			head.overwrite = pass->first && first == 0;
 			lm_linear_backward(engine, a->narrow + (size_t) first * C, network->gradient.head_weight, NULL, a->logits, x,
 							   &head, n, a->scratch);
 		}
@@ -117,6 +118,14 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 			return 0;
 	}
 	return weighted_sum(a->nll, batch);
+}
+
+bool
+lm_network_overwrites(const LmNetwork *network, const LmParam *param)
+{
+	if (param->layer >= 0)
+		return !param->vector;
+	return param->kind == (network->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT);
 }
 
 void

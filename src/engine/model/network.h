@@ -90,6 +90,7 @@ typedef struct LmPass
 {
 	const LmBatch *batch;
 	bool training; /* with dropout, and activations of every block are kept */
+	bool first; /* of a step: what lm_network_overwrites names is written instead of added to */
 	uint64_t seed;
 	int64_t step;
 } LmPass;
@@ -111,6 +112,12 @@ double lm_network_loss(LmNetwork *network, const LmPass *pass, float scale);
 
 /* From activations.narrow to the gradient of every parameter (+=). */
 void lm_network_backward(LmNetwork *network, const LmPass *pass);
+
+/*
+ * Whether the first pass of a step writes the whole gradient of a parameter instead of adding to it, so that it need not
+ * be cleared: the matrices of linear layers, which are nearly all of the parameters.
+ */
+bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 
 /* out [n_tokens, V], after lm_network_forward */
 void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);

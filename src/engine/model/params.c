@@ -115,12 +115,18 @@ lm_param_table_free(const LmHost *host, LmParamTable *table)
 size_t
 lm_param_table_size(const LmConfig *config)
 {
+	return sizeof(LmParamTable) + lm_param_table_count(config) * sizeof(LmParam);
+}
+
+size_t
+lm_param_table_count(const LmConfig *config)
+{
 	size_t n = 0;
 
 	for (int i = 0; i < LM_PARAM_KINDS; i++)
 		if (exists(config, kinds[i].kind))
 			n += kinds[i].in_block ? config->layers : 1;
-	return sizeof(LmParamTable) + n * sizeof(LmParam);
+	return n;
 }
 
 bool

@@ -31,6 +31,7 @@ struct LmTrainer
 	float *moments2;
 	void *activations;
 	void *squares; /* scratch of the norm */
+	LmAdamWRange *ranges; /* [parameters], of the update */
 	LmNetwork network;
 };
 
@@ -51,6 +52,7 @@ static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError 
 static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 							 int n_micro_batches, LmError *error);
 static double sum_weights(const LmBatch *batches, int n);
+static void clear_gradient(LmTrainer *trainer);
 static void update(LmTrainer *trainer, const LmStepResult *result, int64_t step);
 
 bool
@@ -92,6 +94,7 @@ lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total
 {
 	lm_network_layout(&trainer->network, arena, config, max_tokens, n_threads);
 	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
+	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
 }
 
 LmTrainer *
@@ -208,7 +211,7 @@ lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const Lm
 	return true;
 }
 
-/* zero -> forward, loss and backward of each micro-batch */
+/* clear -> forward, loss and backward of each micro-batch */
 static bool
 compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches, int n_micro_batches,
 				 LmError *error)
@@ -222,10 +225,10 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 	weight = sum_weights(batches, n_micro_batches);
 	if (!(weight > 0) || !isfinite(weight))
 		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g", (long long) step, weight);
-	lm_zero(trainer->engine, trainer->gradient, trainer->table->total);
+	clear_gradient(trainer);
 	for (int i = 0; i < n_micro_batches; i++)
 	{
-		LmPass pass = {.batch = &batches[i], .training = true, .seed = trainer->options.seed, .step = step};
+		LmPass pass = {.batch = &batches[i], .training = true, .first = i == 0, .seed = trainer->options.seed, .step = step};
 
 		lm_network_forward(network, &pass);
 		result->loss += lm_network_loss(network, &pass, (float) (1 / weight));
@@ -236,6 +239,19 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 	}
 	result->loss /= weight;
 	return true;
+}
+
+/* Only what is added to: the matrices, nearly all of the block, are overwritten by the first micro-batch. */
+static void
+clear_gradient(LmTrainer *trainer)
+{
+	for (int i = 0; i < trainer->table->n_params; i++)
+	{
+		const LmParam *param = &trainer->table->params[i];
+
+		if (!lm_network_overwrites(&trainer->network, param))
+			lm_zero(trainer->engine, trainer->gradient + param->offset, param->count);
+	}
 }
 
 static double
@@ -275,25 +291,27 @@ update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 {
 	const LmTrainOptions *options = &trainer->options;
 	double clip = options->grad_clip > 0 ? options->grad_clip / (result->grad_norm + CLIP_EPSILON) : 1;
-	LmAdamW adamw = {
+	LmAdamW decayed = {
 		.rate = (float) result->learning_rate,
 		.beta1 = (float) options->beta1,
 		.beta2 = (float) options->beta2,
 		.epsilon = (float) options->epsilon,
+		.decay = (float) options->weight_decay,
 		.correction1 = (float) (1 - pow(options->beta1, (double) (step + 1))),
 		.correction2 = (float) (1 - pow(options->beta2, (double) (step + 1))),
 		.gradient_scale = clip < 1 ? (float) clip : 1.0f,
 	};
+	LmAdamW plain = decayed;
 
+	plain.decay = 0;
 	for (int i = 0; i < trainer->table->n_params; i++)
 	{
 		const LmParam *param = &trainer->table->params[i];
-		size_t at = param->offset;
 
-		adamw.decay = param->decay ? (float) options->weight_decay : 0.0f;
-		lm_adamw_update(trainer->engine, trainer->params + at, trainer->moments1 + at, trainer->moments2 + at,
-						trainer->gradient + at, param->count, &adamw);
+		trainer->ranges[i] = (LmAdamWRange){param->offset, param->count, param->decay ? &decayed : &plain, 0};
 	}
+	lm_adamw_sweep(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
+				   trainer->ranges, trainer->table->n_params);
 }
 
 bool
