@@ -175,21 +175,22 @@ torture()
 	return "$failed"
 }
 
-# prove [PATCH]...: a line "part: NN_name" of a patch says who must notice. What a patch leaves alone is built once.
+# prove [PATCH]...: a line "part: NN_name" of a patch says who must notice, a line "share: N" with which share of the faults.
+# What a patch leaves alone is built once.
 prove()
 {
-	local patch part folder=$own/broken log failed=0 why name
+	local patch part share folder=$own/broken log failed=0 why name
 
 	[ $# -gt 0 ] || set -- test/torture/broken/*.patch
 	prepare || return 1
 	for patch in "$@"; do
 		name=$(basename "$patch" .patch)
-		part=$(sed -n 's/^part: //p' "$patch") log=$logs/broken-$name.log
+		part=$(sed -n 's/^part: //p' "$patch") share=$(sed -n 's/^share: //p' "$patch") log=$logs/broken-$name.log
 		rm -rf "$folder" && mkdir "$folder" && chmod 755 "$folder" && cp -a "$work/src" "$folder/src"
 		if ! patch -d "$folder/src" -p1 -s <"$patch" || ! build "$folder" >"$log" 2>&1; then
 			echo "$name: cannot be applied or built" && failed=1 && continue
 		fi
-		run_part "$folder" "test/torture/$part.pl" "$log"
+		TORTURE_SHARE=${share:-$TORTURE_SHARE} run_part "$folder" "test/torture/$part.pl" "$log"
 		why=$(complaint "$log" $?)
 		if [ -n "$why" ]; then
 			echo "$name: $part notices: $why"

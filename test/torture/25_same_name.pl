@@ -30,6 +30,7 @@ BEGIN
 		IF kind = 'train' THEN
 			PERFORM gpt_train('model ' || round, 'SELECT body FROM line',
 				'{"steps": 2, "layers": 1, "heads": 1, "channels": 8, "context": 16, "tokenizer": "bytes"}');
+			PERFORM pg_sleep(0.05);    -- so that the others come while this one is not committed
 		ELSE
 			PERFORM gpt_train_tokenizer('tokenizer ' || round, 'SELECT body FROM line WHERE id % 5 = ' || client % 5, 270);
 			IF client % 10 = 0 THEN PERFORM gpt_drop_tokenizer('tokenizer ' || round); END IF;
