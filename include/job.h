@@ -88,6 +88,9 @@ extern GptJob *gpt_job_successor(const GptJob *job);
 /* The owner of a job; InvalidOid, which only superusers match, where the row came from another cluster. */
 extern Oid gpt_job_effective_owner(Oid owner, int64 system_identifier);
 
+/* Why the owner of a job cannot connect to this database, palloc'd; NULL when it can. In a transaction. */
+extern const char *gpt_job_owner_refusal(const GptJob *job);
+
 /* Whether the row was written in this database of this cluster: a copied row never starts. */
 extern bool gpt_job_is_local(const GptJob *job);
 

@@ -11,17 +11,21 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "job.h"
 #include "statement.h"
@@ -64,6 +68,24 @@ Oid
 gpt_job_effective_owner(Oid owner, int64 system_identifier)
 {
 	return system_identifier == (int64) GetSystemIdentifier() ? owner : InvalidOid;
+}
+
+const char *
+gpt_job_owner_refusal(const GptJob *job)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(job->owner));
+	const char *reason = NULL;
+	Form_pg_authid role;
+
+	if (!HeapTupleIsValid(tuple))
+		return psprintf("its owner, the role with OID %u, does not exist", job->owner);
+	role = (Form_pg_authid) GETSTRUCT(tuple);
+	if (!role->rolcanlogin)
+		reason = psprintf("its owner \"%s\" is not permitted to log in", NameStr(role->rolname));
+	else if (pg_database_aclcheck(MyDatabaseId, job->owner, ACL_CONNECT) != ACLCHECK_OK)
+		reason = psprintf("its owner \"%s\" does not have the CONNECT privilege on the database", NameStr(role->rolname));
+	ReleaseSysCache(tuple);
+	return reason;
 }
 
 /* ---- Sessions ------------------------------------------------------------------------------------- */

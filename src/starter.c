@@ -5,9 +5,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -15,10 +13,8 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/wait_event.h"
 
 #include "catalog.h"
@@ -34,7 +30,6 @@
 
 static void launch_waiting(bool cut_off);
 static void settle_refused(int64 number);
-static const char *reason_of_refusal(const GptJob *job);
 
 BackgroundWorkerHandle *
 gpt_starter_launch(const GptStarterTicket *ticket)
@@ -144,7 +139,7 @@ settle_refused(int64 number)
 		gpt_worker_commit(&transaction);
 		return;
 	}
-	reason = reason_of_refusal(job);
+	reason = gpt_job_owner_refusal(job);
 	if (reason == NULL && job->tries >= MAX_CONNECTION_TRIES)
 		reason = "its worker could not connect to the database";
 	if (reason != NULL)
@@ -166,23 +161,4 @@ settle_refused(int64 number)
 	}
 	else
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: %s", number, reason)));
-}
-
-/* Why the role cannot connect to this database; NULL when it could now. */
-static const char *
-reason_of_refusal(const GptJob *job)
-{
-	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(job->owner));
-	const char *reason = NULL;
-	Form_pg_authid role;
-
-	if (!HeapTupleIsValid(tuple))
-		return psprintf("its owner, the role with OID %u, does not exist", job->owner);
-	role = (Form_pg_authid) GETSTRUCT(tuple);
-	if (!role->rolcanlogin)
-		reason = psprintf("its owner \"%s\" is not permitted to log in", NameStr(role->rolname));
-	else if (pg_database_aclcheck(MyDatabaseId, job->owner, ACL_CONNECT) != ACLCHECK_OK)
-		reason = psprintf("its owner \"%s\" does not have the CONNECT privilege on the database", NameStr(role->rolname));
-	ReleaseSysCache(tuple);
-	return reason;
 }

@@ -293,6 +293,20 @@ check_model_is_new(const GptJob *job)
 	gpt_worker_commit(&transaction);
 }
 
+/* A role can lose what this process connected with while the job waits. */
+static void
+check_owner(const GptJob *job)
+{
+	GptWorkerTransaction transaction;
+	const char *reason;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	reason = gpt_job_owner_refusal(job);
+	if (reason != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION), errmsg_internal("%s", reason)));
+	gpt_worker_commit(&transaction);
+}
+
 static void
 run(void)
 {
@@ -308,6 +322,7 @@ run(void)
 			stage = STAGE_CLAIMED;
 			notify_running(job->number);
 			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d", job->number, job->model, job->tries + 1)));
+			check_owner(job);
 			gpt_job_settings_apply(job->settings);
 			if (job->base == NULL)
 				check_model_is_new(job);

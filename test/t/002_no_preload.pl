@@ -38,4 +38,19 @@ $node->poll_query_until('postgres', "SELECT state = 'succeeded' FROM gpt_jobs WH
 is(state_of($node, $job), 'succeeded', 'a job whose worker was killed goes on without preload');
 nothing_is_left($node);
 
+# a worker of another database waits for the only slot, connected; meanwhile its job's owner may not log in any more
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION gpt; CREATE ROLE carol LOGIN; GRANT EXECUTE ON FUNCTION gpt_train TO carol');
+my $busy = submit($node, 'busy', 1000000);
+wait_for_step($node, $busy, 1);
+$job = $node->safe_psql('other', q{SELECT gpt_train('waits', 'SELECT i::text FROM generate_series(1, 100) i', '{"steps": 2, "tokenizer": "bytes"}')},
+	extra_params => [ '-U', 'carol' ]);
+$node->poll_query_until('other', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'gpt trainer' AND usename = 'carol'");
+$node->safe_psql('other', 'ALTER ROLE carol NOLOGIN');
+$node->safe_psql('postgres', "SELECT gpt_cancel($busy)");
+is($node->safe_psql('other', "SELECT gpt_wait($job)"), 'failed', 'the job of an owner who may not log in any more fails');
+like($node->safe_psql('other', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/its owner "carol" is not permitted to log in/, 'with the reason');
+is($node->safe_psql('postgres', "SELECT gpt_wait($busy)"), 'cancelled', 'and the other was cancelled');
+nothing_is_left($node);
+
 done_testing();
