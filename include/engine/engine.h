@@ -24,12 +24,14 @@ typedef struct LmEngineOptions
 {
 	int n_threads; /* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
 	const char *blas_library; /* a path; "" for the built-in kernels only; NULL to look in the usual places */
+	const char *bf16; /* kernels for bfloat16 by name, "plain amx" and "plain avx512_bf16" among them; NULL: the best */
 } LmEngineOptions;
 
 /*
  * Starts the pool with all signals blocked in its threads and loads the BLAS library (once a process: the
  * library stays loaded), which is tested against the built-in kernels and not used if they differ. NULL with
- * LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that cannot be used.
+ * LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that cannot be used,
+ * LM_ERR_ARGUMENT when bf16 names kernels that do not run here.
  */
 LmEngine *lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error);
 void lm_engine_stop(LmEngine *engine);
@@ -42,6 +44,9 @@ int lm_engine_threads(const LmEngine *engine);
  * "built-in avx512".
  */
 const char *lm_engine_description(const LmEngine *engine);
+
+/* What multiplies bfloat16 numbers: "amx", "avx512_bf16"; NULL where the processor has neither. */
+const char *lm_engine_bf16(const LmEngine *engine);
 
 void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */
 bool lm_engine_stopped(LmEngine *engine);

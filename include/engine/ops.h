@@ -47,6 +47,8 @@ void lm_matmul_naive(float *y, const float *a, const float *b, LmTranspose trans
 
 /* "base", "avx2" or "avx512": the instruction set that run-time dispatch chose. */
 const char *lm_simd_name(void);
+/* The instructions that multiply bfloat16 numbers, "amx" or "avx512_bf16"; NULL where this machine has none. */
+const char *lm_bf16_name(void);
 
 /* ---- The one door for products with a weight (kernels/linear.c) ----------------------------------- */
 
@@ -62,7 +64,15 @@ typedef struct LmLinear
 	const float *bias; /* [n_out] or NULL */
 	const float *panels; /* lm_linear_pack's output, or NULL */
 	bool overwrite; /* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
+	/*
+	 * Not NULL: training multiplies bfloat16 copies of x, w and dy, with float32 sums, by the engine's kernels for that
+	 * (lm_engine_bf16). Scratch for those copies.
+	 */
+	void *packed;
 } LmLinear;
+
+/* Bytes of LmLinear.packed, enough for both directions. */
+size_t lm_linear_packed_size(int n_rows, int n_in, int n_out);
 
 /* y [n_rows, n_out], x [n_rows, n_in] */
 void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);

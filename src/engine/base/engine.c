@@ -38,6 +38,13 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 		lm_engine_stop(engine);
 		return NULL;
 	}
+	engine->bf16 = options->bf16 ? lm_bf16_named(options->bf16) : lm_bf16_best();
+	if (options->bf16 && !engine->bf16)
+	{
+		lm_fail(error, LM_ERR_ARGUMENT, -1, "bfloat16 kernels \"%s\" do not run here", options->bf16);
+		lm_engine_stop(engine);
+		return NULL;
+	}
 	describe(engine);
 	return engine;
 }
@@ -80,6 +87,12 @@ const char *
 lm_engine_description(const LmEngine *engine)
 {
 	return engine->description;
+}
+
+const char *
+lm_engine_bf16(const LmEngine *engine)
+{
+	return engine->bf16 ? engine->bf16->name : NULL;
 }
 
 void

@@ -8,6 +8,7 @@
 
 #include "base/pool.h"
 #include "engine/engine.h"
+#include "kernels/bf16.h"
 #include "kernels/blas.h"
 
 struct LmEngine
@@ -15,6 +16,7 @@ struct LmEngine
 	LmHost host;
 	LmPool *pool;
 	LmBlas blas;
+	const LmBf16 *bf16; /* NULL: none runs here */
 	char description[160];
 };
 

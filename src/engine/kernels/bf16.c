@@ -1,0 +1,84 @@
+/*
+ * src/engine/kernels/bf16.c
+ *
+ * Chooses the kernels for products in bfloat16. The tile registers of AMX belong to the system: it must save them,
+ * and a process must ask for them once (Linux, Documentation/arch/x86/xstate.rst); whoever forks passes that on.
+ */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernels/bf16.h"
+#include "kernels/simd.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_XTILEDATA 18
+#define XCR0_TILE_STATE (3u << 17) /* TILECFG and TILEDATA */
+#define CPUID_OSXSAVE (1u << 27) /* leaf 1, ecx */
+#define CPUID_AMX_TILE (1u << 24) /* leaf 7.0, edx */
+#define CPUID_AMX_BF16 (1u << 22)
+#define CPUID_AVX512_BF16 (1u << 5) /* leaf 7.1, eax */
+
+static bool
+has_avx512_bf16(void)
+{
+	unsigned a, b, c, d;
+
+	return lm_simd() == &lm_simd_avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & CPUID_AVX512_BF16);
+}
+
+static bool
+has_amx(void)
+{
+	unsigned a, b, c, d, xcr0, high;
+
+	if (!has_avx512_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		return false;
+	if ((d & (CPUID_AMX_TILE | CPUID_AMX_BF16)) != (CPUID_AMX_TILE | CPUID_AMX_BF16))
+		return false;
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & CPUID_OSXSAVE))
+		return false;
+	__asm__("xgetbv"
+			: "=a"(xcr0), "=d"(high)
+			: "c"(0));
+	return (xcr0 & XCR0_TILE_STATE) == XCR0_TILE_STATE && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#endif
+
+const LmBf16 *
+lm_bf16_best(void)
+{
+#if defined(__x86_64__)
+	if (has_amx())
+		return &lm_bf16_amx;
+	if (has_avx512_bf16())
+		return &lm_bf16_avx512;
+#endif
+	return NULL;
+}
+
+const LmBf16 *
+lm_bf16_named(const char *name)
+{
+#if defined(__x86_64__)
+	if (strcmp(name, lm_bf16_amx.name) == 0)
+		return has_amx() ? &lm_bf16_amx : NULL;
+	if (strcmp(name, lm_bf16_avx512.name) == 0)
+		return has_avx512_bf16() ? &lm_bf16_avx512 : NULL;
+#endif
+	if (strcmp(name, lm_bf16_plain_avx512.name) == 0)
+		return &lm_bf16_plain_avx512;
+	return strcmp(name, lm_bf16_plain_amx.name) == 0 ? &lm_bf16_plain_amx : NULL;
+}
+
+const char *
+lm_bf16_name(void)
+{
+	const LmBf16 *best = lm_bf16_best();
+
+	return best ? best->name : NULL;
+}
