@@ -3,10 +3,11 @@
  *
  * Tokens per second of the training step (forward, backward, clipping, AdamW) on random tokens, THREADS threads
  * (2), and its share of the rate at which the same library multiplies matrices of the model's own shapes,
- * measured in the same run.
+ * measured in the same run; the share of the step in which each thread waits, and the most memory ever held.
  */
-#include "shapes.h"
+#include <sys/resource.h>
 
+#include "shapes.h"
 
 static double
 product_rate(LmEngine *engine, const LmHost *host, const Shape *shape)
@@ -70,9 +71,11 @@ main(int argc, char **argv)
 	LmEngine *engine = lm_engine_start(&host, &engine_options, &error);
 	LmConfig config = shape_config(shape);
 	LmTrainOptions options = lm_train_options_default();
-	double *times = calloc(steps + 2, sizeof(double)), first = 0, last = 0, rate, speed;
+	int64_t busy[2][LM_MAX_THREADS];
+	double *times = calloc(steps + 2, sizeof(double)), first = 0, last = 0, all = 0, rate, speed;
 	LmTrainer *trainer;
 	LmBatch batch;
+	struct rusage usage;
 
 	must(engine != NULL, &error);
 	must(lm_config_check(&config, &error), &error);
@@ -91,17 +94,27 @@ main(int argc, char **argv)
 
 		fill(&batch, shape, lm_key(1, LM_RANDOM_CROP, 0, 0), step);
 		started = seconds_now();
+		if (step == 2)
+			lm_engine_busy(engine, busy[0]);
 		must(lm_trainer_step(&result, trainer, step, &batch, 1, NULL, NULL, &error), &error);
 		times[step] = seconds_now() - started;
 		if (step == 0)
 			first = result.loss;
 		last = result.loss;
 	}
+	lm_engine_busy(engine, busy[1]);
+	for (int step = 2; step < steps + 2; step++)
+		all += times[step];
 	qsort(times + 2, steps, sizeof(double), compare_doubles);
 	rate = product_rate(engine, &host, shape);
 	speed = batch.n_tokens / times[2 + steps / 2];
 	printf("gpt %s tokens_per_second %.0f best %.0f share_of_product_rate %.3f product_gflops %.1f loss %.4f %.4f (%s, %d threads)\n",
 		   shape->name, speed, batch.n_tokens / times[2], speed * shape_flop(shape) / rate, rate / 1e9, first, last,
 		   lm_engine_description(engine), lm_engine_threads(engine));
+	printf("gpt %s waiting", shape->name);
+	for (int i = 0; i < lm_engine_threads(engine); i++)
+		printf(" %.1f %%", 100 - (busy[1][i] - busy[0][i]) * 1e-7 / all);
+	getrusage(RUSAGE_SELF, &usage);
+	printf(" of the step, memory %.2f GiB at most\n", usage.ru_maxrss / 1048576.0);
 	return 0;
 }

@@ -40,6 +40,12 @@ const LmHost *lm_engine_host(const LmEngine *engine);
 int lm_engine_threads(const LmEngine *engine);
 
 /*
+ * Nanoseconds that each thread has spent in pieces since the engine started: [lm_engine_threads]. The rest of the
+ * time of a computation it waited: for the pieces of others, or for what the caller does alone. Between runs.
+ */
+void lm_engine_busy(const LmEngine *engine, int64_t *nanoseconds);
+
+/*
  * What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 SkylakeX, small products avx512" or
  * "built-in avx512".
  */

@@ -36,6 +36,15 @@ typedef struct Work
 	char name[20];
 } Work;
 
+static int64_t
+now_nanoseconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 static void
 wait_nanoseconds(long nanoseconds)
 {
@@ -379,6 +388,43 @@ test_environment(void)
 	lm_engine_stop(engine);
 }
 
+static int64_t
+sum_busy(const LmEngine *engine, const int64_t *before, int64_t *most)
+{
+	int64_t busy[LM_MAX_THREADS] = {0}, sum = 0;
+
+	lm_engine_busy(engine, busy);
+	*most = 0;
+	for (int i = 0; i < lm_engine_threads(engine); i++)
+	{
+		sum += busy[i] - before[i];
+		*most = busy[i] - before[i] > *most ? busy[i] - before[i] : *most;
+	}
+	return sum;
+}
+
+/* 20 pieces of a millisecond, then one alone. */
+static void
+test_busy(void)
+{
+	LmEngine *engine = test_engine(4, "");
+	int64_t before[LM_MAX_THREADS] = {0}, most, sum, begin, wall;
+	Work work = {.n_threads = 4, .nanoseconds = 1000000};
+
+	begin = now_nanoseconds();
+	lm_engine_run(engine, count_piece, &work, 20);
+	wall = now_nanoseconds() - begin;
+	sum = sum_busy(engine, before, &most);
+	ok(sum >= 20 * 1000000 && most <= wall, "the threads' time in pieces is counted");
+	lm_engine_busy(engine, before);
+	lm_engine_run(engine, count_piece, &work, 1);
+	sum = sum_busy(engine, before, &most);
+	ok(sum >= 1000000 && sum == most, "a single piece is the caller's time alone");
+	wait_nanoseconds(2000000);
+	ok(sum_busy(engine, before, &most) == sum, "waiting for work is not counted");
+	lm_engine_stop(engine);
+}
+
 int
 main(void)
 {
@@ -387,6 +433,7 @@ main(void)
 	test_environment();
 	test_signals();
 	test_idle();
+	test_busy();
 	test_stop(1);
 	test_stop(4);
 	test_stop_while_waiting();

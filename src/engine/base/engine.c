@@ -83,6 +83,12 @@ lm_engine_threads(const LmEngine *engine)
 	return lm_pool_threads(engine->pool);
 }
 
+void
+lm_engine_busy(const LmEngine *engine, int64_t *nanoseconds)
+{
+	lm_pool_busy(engine->pool, nanoseconds);
+}
+
 const char *
 lm_engine_description(const LmEngine *engine)
 {

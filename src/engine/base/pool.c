@@ -12,9 +12,11 @@
  *   gate      bit 31: open; the rest: threads inside
  *   sequence  number of runs begun; what sleeping threads wait to see change
  *
- * Locking: `piece`, `work`, `n_pieces` are written by the caller while the gate is shut and empty, and read by
+ * Locking: `piece`, `work`, `n_pieces`, `alone` are written by the caller while the gate is shut and empty, and read by
  * threads inside it; the gate's release and acquire order the two. The rest is atomic. `mutex` guards
  * nothing but the two sleeps.
+ *
+ * Each thread adds up the time that it spends in pieces: two looks at the clock a run.
  *
  * Threads spin for a short while before they sleep: the operations of a step follow each other within
  * microseconds, and waking a thread takes tens of them. An idle pool uses no processor time.
@@ -36,6 +38,12 @@
 #define ASK_NANOSECONDS 5000000 /* how often a waiting caller asks should_stop */
 #define STACK_SIZE (4 << 20) /* kernels keep packed blocks of up to 512 KiB on the stack, BLAS its own */
 
+/* Nanoseconds in pieces; written by its thread alone, on a cache line of its own. */
+typedef struct BusyTime
+{
+	_Alignas(64) atomic_llong nanoseconds;
+} BusyTime;
+
 typedef struct PoolThread
 {
 	LmPool *pool;
@@ -50,10 +58,12 @@ struct LmPool
 	bool held; /* read and written by the calling thread alone */
 	pid_t owner; /* threads do not survive a fork: a child computes alone */
 	PoolThread *threads;
+	BusyTime *busy; /* [n_threads] */
 
 	LmPiece piece;
 	void *work;
 	int n_pieces;
+	bool alone; /* the caller takes all */
 
 	/* each on its own cache line: every thread hits them at once */
 	_Alignas(64) atomic_int next;
@@ -75,8 +85,9 @@ static void wait_for_run(LmPool *pool, unsigned seen);
 static bool enter_gate(LmPool *pool);
 static void leave_gate(LmPool *pool);
 static void open_gate(LmPool *pool);
-static void run_alone(LmPool *pool);
-static void take_pieces(LmPool *pool, int thread, bool is_caller);
+static void take_alone(LmPool *pool);
+static void take_part(LmPool *pool, int thread);
+static void take_pieces(LmPool *pool, int thread);
 static void wait_for_threads(LmPool *pool);
 static void sleep_until_finished(LmPool *pool);
 static int64_t now_nanoseconds(void);
@@ -99,7 +110,8 @@ lm_pool_start(const LmHost *host, int n_threads)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&pool->finished, &attributes);
 	pthread_condattr_destroy(&attributes);
-	if (n_threads > 1 && !start_threads(pool, n_threads))
+	pool->busy = lm_allocate(host, (size_t) n_threads * sizeof *pool->busy);
+	if (!pool->busy || (n_threads > 1 && !start_threads(pool, n_threads)))
 	{
 		lm_pool_stop(pool);
 		return NULL;
@@ -155,6 +167,7 @@ lm_pool_stop(LmPool *pool)
 		pthread_cond_destroy(&pool->finished);
 		pthread_mutex_destroy(&pool->mutex);
 	}
+	lm_free(&host, pool->busy);
 	lm_free(&host, pool->threads);
 	lm_free(&host, pool);
 }
@@ -163,6 +176,13 @@ int
 lm_pool_threads(const LmPool *pool)
 {
 	return pool->n_threads;
+}
+
+void
+lm_pool_busy(const LmPool *pool, int64_t *nanoseconds)
+{
+	for (int i = 0; i < pool->n_threads; i++)
+		nanoseconds[i] = atomic_load_explicit(&pool->busy[i].nanoseconds, memory_order_relaxed);
 }
 
 void
@@ -199,24 +219,15 @@ lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces)
 	atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
 	if (n_pieces == 1 || pool->n_threads == 1 || pool->owner != getpid())
 	{
-		run_alone(pool);
+		pool->alone = true;
+		take_part(pool, 0);
 		return;
 	}
+	pool->alone = false;
 	open_gate(pool);
-	take_pieces(pool, 0, true);
+	take_part(pool, 0);
 	atomic_fetch_and(&pool->gate, ~GATE_OPEN);
 	wait_for_threads(pool);
-}
-
-static void
-run_alone(LmPool *pool)
-{
-	for (int i = 0; i < pool->n_pieces; i++)
-	{
-		if (i > 0 && lm_pool_stopped(pool))
-			return;
-		pool->piece(pool->work, i, 0);
-	}
 }
 
 static void
@@ -232,8 +243,34 @@ open_gate(LmPool *pool)
 	pthread_mutex_unlock(&pool->mutex);
 }
 
+/* The run's pieces, as many as this thread gets, and the time that they take. */
 static void
-take_pieces(LmPool *pool, int thread, bool is_caller)
+take_part(LmPool *pool, int thread)
+{
+	atomic_llong *busy = &pool->busy[thread].nanoseconds;
+	int64_t begin = now_nanoseconds();
+
+	if (pool->alone)
+		take_alone(pool);
+	else
+		take_pieces(pool, thread);
+	atomic_store_explicit(busy, atomic_load_explicit(busy, memory_order_relaxed) + now_nanoseconds() - begin,
+						  memory_order_relaxed);
+}
+
+static void
+take_alone(LmPool *pool)
+{
+	for (int i = 0; i < pool->n_pieces; i++)
+	{
+		if (i > 0 && lm_pool_stopped(pool))
+			return;
+		pool->piece(pool->work, i, 0);
+	}
+}
+
+static void
+take_pieces(LmPool *pool, int thread)
 {
 	int n_pieces = pool->n_pieces;
 
@@ -241,7 +278,7 @@ take_pieces(LmPool *pool, int thread, bool is_caller)
 	{
 		int piece;
 
-		if (is_caller ? lm_pool_stopped(pool) : atomic_load_explicit(&pool->stopped, memory_order_relaxed))
+		if (thread == 0 ? lm_pool_stopped(pool) : atomic_load_explicit(&pool->stopped, memory_order_relaxed))
 			return;
 		piece = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
 		if (piece >= n_pieces)
@@ -299,7 +336,7 @@ thread_main(void *argument)
 		seen = atomic_load(&pool->sequence);
 		if (enter_gate(pool))
 		{
-			take_pieces(pool, thread->number, false);
+			take_part(pool, thread->number);
 			leave_gate(pool);
 		}
 	}

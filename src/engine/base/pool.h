@@ -18,6 +18,7 @@ LmPool *lm_pool_start(const LmHost *host, int n_threads);
 void lm_pool_stop(LmPool *pool); /* joins the threads; NULL is fine */
 
 int lm_pool_threads(const LmPool *pool);
+void lm_pool_busy(const LmPool *pool, int64_t *nanoseconds);
 void lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces);
 
 void lm_pool_begin(LmPool *pool);
