@@ -5,7 +5,7 @@
  * lock but the job's, and no snapshot.
  *
  *   step 0        validation; or the state of a checkpoint
- *   each step     batches -> step of the engine -> means since the last row of the log
+ *   each step     batches, made during the step before -> step of the engine -> means since the last row of the log
  *   now and then  validation: a fixed part of the held-out documents; the best weights are kept aside;
  *                 training ends when they have not become better `patience` times
  *   each step     what is to be saved is offered to the hook
@@ -35,8 +35,9 @@ typedef struct Training
 	GptProgress *progress;
 	LmTrainer *trainer;
 	const LmHost *host;
-	int n_batches;
-	LmBatch *batches;
+	LmReader *reader;
+	const LmBatch *batches; /* of the step, in the reader */
+	LmBatch validation;
 	GptTrainState state;
 	float *best; /* weights of the best validation, where they are kept */
 	TimestampTz logged_at;
@@ -126,14 +127,12 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
 
-	/* One more for validation. */
-	training->n_batches = plan->accumulate + 1;
-	training->batches = palloc0(training->n_batches * sizeof(LmBatch));
-	for (int i = 0; i < training->n_batches; i++)
-	{
-		if (!lm_batch_create(&training->batches[i], training->host, plan->training.max_tokens, &error))
-			gpt_bridge_raise(&error);
-	}
+	training->reader = lm_reader_create(gpt_plan_engine(plan), &corpus->dataset, plan->accumulate, plan->training.max_tokens,
+										plan->batch_size, &error);
+	if (training->reader == NULL)
+		gpt_bridge_raise(&error);
+	if (!lm_batch_create(&training->validation, training->host, plan->training.max_tokens, &error))
+		gpt_bridge_raise(&error);
 	training->started_at = GetCurrentTimestamp();
 	training->logged_at = training->started_at;
 }
@@ -174,9 +173,8 @@ save(Training *training, const GptTrainHooks *hooks)
 static void
 finish(Training *training)
 {
-	for (int i = 0; i < training->n_batches; i++)
-		lm_batch_free(&training->batches[i], training->host);
-	pfree(training->batches);
+	lm_reader_free(training->reader);
+	lm_batch_free(&training->validation, training->host);
 }
 
 /* ---- Steps ----------------------------------------------------------------------------------------- */
@@ -184,16 +182,11 @@ finish(Training *training)
 static void
 draw_batches(Training *training)
 {
-	const GptTrainPlan *plan = training->plan;
-	int32 example = 0;
 	LmError error;
 
-	for (int i = 0; i < plan->accumulate; i++)
-	{
-		if (!lm_dataset_next(&training->batches[i], &training->state.cursor, &example, &training->corpus->dataset,
-							 plan->training.max_tokens, plan->batch_size, &error))
-			gpt_bridge_raise(&error);
-	}
+	training->batches = lm_reader_next(training->reader, &training->state.cursor, &error);
+	if (training->batches == NULL)
+		gpt_bridge_raise(&error);
 }
 
 static void
@@ -269,7 +262,7 @@ static void
 validate(Training *training)
 {
 	const LmDatasetHeader *header = training->corpus->dataset.header;
-	LmBatch *batch = &training->batches[training->n_batches - 1];
+	LmBatch *batch = &training->validation;
 	uint64 next = 0;
 	bool more = true;
 	double sum = 0;

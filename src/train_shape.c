@@ -138,7 +138,7 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 		!lm_trainer_memory(&size, &plan->config, (int) tokens, plan->n_threads, &error) ||
 		!lm_size_add(&size, size, FIXED_MEMORY) ||
 		!lm_size_add(&size, size, plan->keep_best ? total * sizeof(float) : 0) ||
-		!lm_size_add(&size, size, (size_t) tokens * batch_row * (accumulate + 1)))
+		!lm_size_add(&size, size, (size_t) tokens * batch_row * (2 * (size_t) accumulate + 1)))
 		return SIZE_MAX;
 	return size;
 }

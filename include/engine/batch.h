@@ -18,6 +18,7 @@
 #ifndef LM_BATCH_H
 #define LM_BATCH_H
 
+#include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
 #include "engine/random.h"
@@ -117,6 +118,20 @@ typedef struct LmCursor
  */
 bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
 					 int max_sequences, LmError *error);
+
+/*
+ * Reads ahead: the n_batches micro-batches of a step, while those of the next are made on a thread of the engine. The
+ * batches are the same as from lm_dataset_next with an example of 0. Memory is the engine's; the dataset's file
+ * must stay mapped until lm_reader_free, which waits for the thread. One reader at a time for an engine.
+ */
+typedef struct LmReader LmReader;
+
+LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches, int max_tokens,
+						   int max_sequences, LmError *error);
+void lm_reader_free(LmReader *reader);
+
+/* The n_batches batches from the cursor on, which is moved behind them; until the next call. NULL: an error of lm_dataset_next. */
+const LmBatch *lm_reader_next(LmReader *reader, LmCursor *cursor, LmError *error);
 
 /*
  * The validation windows from number *next on, same packing, in the file's order; false in *more when they are

@@ -1,7 +1,7 @@
 /*
  * include/engine/engine.h
  *
- * The handle of everything that computes: a pool of threads and a matrix library. One per process that
+ * The handle of everything that computes: a pool of threads, one thread beside it that reads ahead, and a matrix library. One per process that
  * computes, started after the fork. Nothing in the engine is global.
  *
  * Work is a function called once for each of n_pieces pieces. Pieces are cut by shape, never by thread, so a

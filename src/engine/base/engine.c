@@ -67,6 +67,7 @@ lm_engine_stop(LmEngine *engine)
 	if (!engine)
 		return;
 	host = engine->host;
+	lm_aside_stop(&engine->aside);
 	lm_pool_stop(engine->pool);
 	lm_free(&host, engine);
 }

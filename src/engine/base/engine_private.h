@@ -6,6 +6,7 @@
 #ifndef LM_ENGINE_PRIVATE_H
 #define LM_ENGINE_PRIVATE_H
 
+#include "base/aside.h"
 #include "base/pool.h"
 #include "engine/engine.h"
 #include "kernels/bf16.h"
@@ -15,6 +16,7 @@ struct LmEngine
 {
 	LmHost host;
 	LmPool *pool;
+	LmAside aside;
 	LmBlas blas;
 	const LmBf16 *bf16; /* NULL: none runs here */
 	char description[160];
