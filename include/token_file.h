@@ -19,12 +19,13 @@ typedef struct GptTokenFileOptions
 	LmDocuments documents;
 	bool keep_order; /* of the query; otherwise by the hash of (text, seed) */
 	uint64 seed;
+	int n_threads;
 	int context; /* 0: chosen from the lengths of the documents */
 } GptTokenFileOptions;
 
 /*
- * Encodes every document of the spool into the file; returns the context. Needs memory for one document and a
- * sort of bounded size, which goes to temporary files. Outside of transactions.
+ * Encodes every document of the spool into the file, on n_threads threads; returns the context. Needs memory for one
+ * document, some megabytes a thread and a sort of bounded size, which goes to temporary files. Outside of transactions.
  */
 extern int gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *spool, LmTokenizer *tokenizer,
 								GptProgress *progress);

@@ -46,6 +46,9 @@ extern void gpt_plan_check(const GptTrainOptions *options);
 extern void gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
 							TimestampTz started_at, GptProgress *progress);
 
+/* Threads of a job with these options. */
+extern int gpt_plan_threads(const GptTrainOptions *options);
+
 /* The engine that the plan's training runs on. */
 extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);
 

@@ -21,6 +21,7 @@
 #include "run_files.h"
 #include "spool.h"
 #include "token_file.h"
+#include "train_plan.h"
 #include "worker.h"
 
 #define PIECE_SIZE (4 * 1024 * 1024) /* of the token file, between two looks at interrupts */
@@ -41,7 +42,7 @@ GptCorpus *
 gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, GptProgress *progress)
 {
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
-	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed};
+	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
 	GptSpool *spool;
 
 	gpt_progress_phase(progress, "reading");

@@ -3,7 +3,7 @@
  *
  * Documents go in, the token file comes out. The order of documents is a function of rows and seed:
  *
- *   1. encode each document; unless the query's order is kept, put (side, hash of text and seed, ids) into the
+ *   1. encode the documents, on all threads; unless the query's order is kept, put (side, hash of text and seed, ids) into the
  *      server's external sort; count the lengths of documents;
  *   2. write the ids in order, training side first, and remember each document's length in a temporary file;
  *   3. choose the context, cut the documents into windows, append those;
@@ -34,6 +34,7 @@
 #include "utils/uuid.h"
 
 #include "bridge.h"
+#include "encoder.h"
 #include "run_files.h"
 #include "settings.h"
 #include "token_file.h"
@@ -57,11 +58,10 @@ typedef struct Writer
 {
 	const GptTokenFileOptions *options;
 	GptProgress *progress;
-	LmTokenizer *tokenizer;
+	GptEncoder *encoder;
 	int32 end; /* id of end of text, or -1 */
-	const LmHost *host;
-	LmTokens tokens; /* of the current document */
 	StringInfoData record; /* SortKey and ids of the current document */
+	Tuplesortstate *sort; /* NULL: the query's order is kept */
 	File file;
 	off_t offset; /* of the buffer's first byte in the file */
 	char *buffer;
@@ -80,7 +80,8 @@ static void write_sorted(Writer *writer, GptSpool *spool);
 static void write_windows(Writer *writer, int context);
 static void finish_file(Writer *writer);
 static int choose_context(const Writer *writer);
-static void encode(Writer *writer, const GptDocument *document);
+static void receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids);
+static void put_document(Writer *writer, const GptDocument *document);
 static void store_ids(char *place, const int32 *ids, size_t n, int token_size);
 static void append_document(Writer *writer, GptSide side, const char *ids, size_t size);
 static void append_bytes(Writer *writer, const void *data, size_t size);
@@ -113,9 +114,8 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	MemSet(writer, 0, sizeof(Writer));
 	writer->options = options;
 	writer->progress = progress;
-	writer->tokenizer = tokenizer;
+	writer->encoder = gpt_encoder_create(tokenizer, options->n_threads, receive, writer);
 	writer->end = spec->end_of_text;
-	writer->host = gpt_bridge_host(CurrentMemoryContext);
 	writer->buffer = palloc(BUFFER_SIZE);
 	initStringInfo(&writer->record);
 	writer->lengths = BufFileCreateTemp(true);
@@ -129,32 +129,32 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 
 /* ---- 1. Encoding ----------------------------------------------------------------------------------- */
 
-/* Into writer->record: a place for the key, then the ids as the file has them. */
+/* Into writer->record: a place for the key, then the ids as the file has them, and where they belong. */
 static void
-encode(Writer *writer, const GptDocument *document)
+receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids)
 {
-	bool joined = writer->options->documents == LM_DOCUMENTS_JOINED;
+	Writer *writer = context;
+	bool begins = writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0;
+	bool ends = writer->end >= 0;
+	int token_size = writer->header.token_size;
+	size_t size = sizeof(SortKey) + (n_ids + begins + ends) * token_size;
 	StringInfo record = &writer->record;
-	LmError error;
-	size_t n;
+	char *place;
 
 	gpt_progress_tick(writer->progress);
-	do
-	{
-		writer->tokens.count = 0;
-		if ((!joined && writer->end >= 0 && !lm_tokens_append(writer->host, &writer->tokens, writer->end, &error)) ||
-			!lm_tokenizer_encode(writer->tokenizer, &writer->tokens, document->text, document->size, &error) ||
-			(writer->end >= 0 && !lm_tokens_append(writer->host, &writer->tokens, writer->end, &error)))
-			gpt_bridge_raise(&error);
-		else
-			break;
-	} while (true);
-
-	n = writer->tokens.count;
 	resetStringInfo(record);
-	enlargeStringInfo(record, (int) Min(sizeof(SortKey) + n * writer->header.token_size, PG_INT32_MAX));
-	store_ids(record->data + sizeof(SortKey), writer->tokens.ids, n, writer->header.token_size);
-	record->len = sizeof(SortKey) + n * writer->header.token_size;
+	enlargeStringInfo(record, (int) Min(size, PG_INT32_MAX));
+	place = record->data + sizeof(SortKey);
+	if (begins)
+		store_ids(place, &writer->end, 1, token_size);
+	store_ids(place + begins * token_size, ids, n_ids, token_size);
+	if (ends)
+		store_ids(place + (begins + n_ids) * token_size, &writer->end, 1, token_size);
+	record->len = (int) size;
+	if (writer->sort != NULL)
+		put_document(writer, document);
+	else
+		append_document(writer, document->side, place, size - sizeof(SortKey));
 }
 
 /* As the file has them; the place need not be aligned. */
@@ -184,11 +184,10 @@ write_in_order(Writer *writer, GptSpool *spool)
 		gpt_spool_rewind(spool);
 		while (gpt_spool_next(&document, spool))
 		{
-			if (document.side != side)
-				continue;
-			encode(writer, &document);
-			append_document(writer, side, writer->record.data + sizeof(SortKey), writer->record.len - sizeof(SortKey));
+			if (document.side == side)
+				gpt_encoder_add(writer->encoder, &document);
 		}
+		gpt_encoder_flush(writer->encoder);
 	}
 }
 
@@ -207,12 +206,11 @@ begin_sort(void)
 }
 
 static void
-put_document(Tuplesortstate *sort, Writer *writer, const GptDocument *document)
+put_document(Writer *writer, const GptDocument *document)
 {
 	SortKey key;
 	bytea *value;
 
-	encode(writer, document);
 	key.side = (uint8) document->side;
 	for (int i = 0; i < 2; i++)
 	{
@@ -226,7 +224,7 @@ put_document(Tuplesortstate *sort, Writer *writer, const GptDocument *document)
 	value = palloc(VARHDRSZ + writer->record.len);
 	SET_VARSIZE(value, VARHDRSZ + writer->record.len);
 	memcpy(VARDATA(value), writer->record.data, writer->record.len);
-	tuplesort_putdatum(sort, PointerGetDatum(value), false);
+	tuplesort_putdatum(writer->sort, PointerGetDatum(value), false);
 	pfree(value);
 }
 
@@ -238,7 +236,6 @@ static void
 write_sorted(Writer *writer, GptSpool *spool)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Tuplesortstate *sort;
 	GptDocument document;
 	Datum value;
 	bool isnull;
@@ -246,12 +243,13 @@ write_sorted(Writer *writer, GptSpool *spool)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	MemoryContextSwitchTo(context);
-	sort = begin_sort();
+	writer->sort = begin_sort();
 	gpt_spool_rewind(spool);
 	while (gpt_spool_next(&document, spool))
-		put_document(sort, writer, &document);
-	tuplesort_performsort(sort);
-	while (tuplesort_getdatum(sort, true, &value, &isnull, NULL))
+		gpt_encoder_add(writer->encoder, &document);
+	gpt_encoder_flush(writer->encoder);
+	tuplesort_performsort(writer->sort);
+	while (tuplesort_getdatum(writer->sort, true, &value, &isnull, NULL))
 	{
 		const bytea *record = DatumGetByteaPP(value);
 		const char *data = VARDATA_ANY(record);
@@ -260,7 +258,7 @@ write_sorted(Writer *writer, GptSpool *spool)
 		append_document(writer, ((const SortKey *) data)->side, data + sizeof(SortKey), VARSIZE_ANY_EXHDR(record) - sizeof(SortKey));
 		pfree(DatumGetPointer(value));
 	}
-	tuplesort_end(sort);
+	tuplesort_end(writer->sort);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 }
@@ -422,7 +420,7 @@ finish_file(Writer *writer)
 	write_at(writer, header, sizeof(*header), 0);
 	FileClose(writer->file);
 	BufFileClose(writer->lengths);
-	lm_tokens_free(writer->host, &writer->tokens);
+	gpt_encoder_free(writer->encoder);
 	pfree(writer->record.data);
 	pfree(writer->buffer);
 	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);

@@ -55,8 +55,8 @@ static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, co
 						  GptProgress *progress);
 static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus);
 
-static int
-choose_threads(const GptTrainOptions *options)
+int
+gpt_plan_threads(const GptTrainOptions *options)
 {
 	int limit = gpt_settings_train_threads();
 
@@ -88,7 +88,7 @@ gpt_plan_check(const GptTrainOptions *options)
 	int vocabulary = options->vocabulary == GPT_CHOSEN ? SMALLEST_VOCABULARY : (int) options->vocabulary;
 	int context = options->context == GPT_CHOSEN ? SMALLEST_CONTEXT : (int) options->context;
 
-	plan.n_threads = choose_threads(options);
+	plan.n_threads = gpt_plan_threads(options);
 	gpt_plan_shape(&plan, options, gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options), vocabulary, context);
 	gpt_plan_batch(&plan, options);
 }
@@ -103,7 +103,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	double operations;
 
 	MemSet(plan, 0, sizeof(GptTrainPlan));
-	plan->n_threads = choose_threads(options);
+	plan->n_threads = gpt_plan_threads(options);
 	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
 	plan->training = lm_train_options_default();
 	plan->validation_interval = PG_INT64_MAX;

@@ -15,6 +15,7 @@
 #define LM_TOKENIZER_H
 
 #include <stddef.h>
+#include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
 
@@ -93,6 +94,35 @@ void lm_tokens_free(const LmHost *host, LmTokens *tokens);
  * time or stack; LM_ERR_STOPPED, LM_ERR_MEMORY.
  */
 bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+
+/*
+ * Many documents at once, on all threads of an engine. What comes out is what lm_tokenizer_encode gives for each of
+ * them, and does not depend on threads. The tokenizer must outlive the encoder and may be used between runs.
+ */
+typedef struct LmEncoder LmEncoder;
+
+#define LM_ENCODER_DOCUMENTS 8192 /* in a run, at most */
+
+typedef struct LmEncoding
+{
+	const char *text;
+	size_t size;
+	int32_t *ids; /* where they go ... */
+	size_t capacity; /* ... if they are not more: a text without NFC has at most a token a byte */
+	size_t count; /* how many there are */
+	bool done; /* false: encode it alone. It is large, or the engine was stopped, or it is in error */
+} LmEncoding;
+
+LmEncoder *lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *host, LmError *error);
+void lm_encoder_free(LmEncoder *encoder);
+/* Sets count, done and what ids points to. The caller called lm_engine_begin. */
+void lm_encoder_run(LmEncoder *encoder, LmEncoding *documents, int n_documents);
+
+/*
+ * A tokenizer that shares the tables of another, for one more thread; host gives its scratch memory. The other must
+ * outlive it. NULL with LM_ERR_MEMORY or _LIBRARY.
+ */
+LmTokenizer *lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *error);
 
 /*
  * The bytes of one token, as they appear in decoded text: empty for special tokens and for ids out of range.

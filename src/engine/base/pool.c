@@ -202,6 +202,12 @@ lm_pool_stopped(LmPool *pool)
 	return true;
 }
 
+bool
+lm_pool_stopping(const LmPool *pool)
+{
+	return atomic_load_explicit(&pool->stopped, memory_order_relaxed);
+}
+
 void
 lm_pool_hold(LmPool *pool, bool hold)
 {

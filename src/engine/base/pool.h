@@ -23,6 +23,7 @@ void lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces);
 
 void lm_pool_begin(LmPool *pool);
 bool lm_pool_stopped(LmPool *pool); /* asks the host */
+bool lm_pool_stopping(const LmPool *pool); /* does not, and so may be asked inside of a piece, on any thread */
 void lm_pool_hold(LmPool *pool, bool hold); /* while held, the host is not asked */
 
 /*

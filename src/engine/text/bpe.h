@@ -42,6 +42,8 @@ typedef struct LmBpe
 /* The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges of a pair). */
 bool lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_bpe_free(LmBpe *bpe);
+/* Shares the merges, which lm_bpe_free must then not see; a cache of its own. */
+void lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host);
 
 /* Appends the ids of one piece. False with LM_ERR_MEMORY, _LIMIT (piece too long) or _STOPPED. */
 bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);

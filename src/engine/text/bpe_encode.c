@@ -42,6 +42,15 @@ lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmErr
 }
 
 void
+lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host)
+{
+	*fork = *bpe;
+	fork->host = *host;
+	fork->cache = NULL;
+	fork->text_size = 0;
+}
+
+void
 lm_bpe_free(LmBpe *bpe)
 {
 	lm_free(&bpe->host, bpe->merges);

@@ -39,6 +39,18 @@ lm_chars_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	return chars;
 }
 
+LmChars *
+lm_chars_fork(const LmChars *chars, const LmHost *host, LmError *error)
+{
+	LmChars *fork = lm_array_allocate(host, 1, sizeof *fork, error);
+
+	if (!fork)
+		return NULL;
+	*fork = *chars;
+	fork->host = *host;
+	return fork;
+}
+
 void
 lm_chars_free(LmChars *chars)
 {

@@ -22,6 +22,8 @@ typedef struct LmChars
 /* From a checked spec; NULL with LM_ERR_MEMORY. */
 LmChars *lm_chars_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_chars_free(LmChars *chars);
+/* Shares the ids, which lm_chars_free must then not see. */
+LmChars *lm_chars_fork(const LmChars *chars, const LmHost *host, LmError *error);
 
 /* Appends the ids of valid text. LM_ERR_ENCODING for a character without a token where `unknown` is -1. */
 bool lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t size, LmError *error);

@@ -47,6 +47,22 @@ lm_split_create(LmSplit *split, const LmHost *host, const char *pattern, LmError
 	return false;
 }
 
+bool
+lm_split_fork(LmSplit *fork, const LmSplit *split, const LmHost *host, LmError *error)
+{
+	UErrorCode status = U_ZERO_ERROR;
+
+	memset(fork, 0, sizeof *fork);
+	fork->host = *host;
+	fork->window_size = split->window_size;
+	if (!split->regex)
+		return true;
+	fork->regex = uregex_clone(split->regex, &status);
+	if (U_FAILURE(status))
+		fork->regex = NULL;
+	return U_SUCCESS(status) ? configure(fork, error) : fail_icu(fork, status, error);
+}
+
 void
 lm_split_free(LmSplit *split)
 {

@@ -56,6 +56,8 @@ typedef struct LmSplit
 /* pattern NULL is GPT-2's. False with LM_ERR_FORMAT for one that ICU refuses, _LIMIT, _LIBRARY. */
 bool lm_split_create(LmSplit *split, const LmHost *host, const char *pattern, LmError *error);
 void lm_split_free(LmSplit *split);
+/* The same pattern, for another thread. False with LM_ERR_LIBRARY or _MEMORY. */
+bool lm_split_fork(LmSplit *fork, const LmSplit *split, const LmHost *host, LmError *error);
 
 /* Valid UTF-8, which must stay until the last piece. */
 void lm_split_start(LmSplit *split, const char *text, size_t size);

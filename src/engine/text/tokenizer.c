@@ -18,6 +18,7 @@
 struct LmTokenizer
 {
 	LmHost host;
+	bool forked; /* spec, merges and the characters' ids are another's */
 	LmTokenizerSpec *spec;
 	LmSplit split; /* BPE */
 	LmBpe bpe; /* BPE */
@@ -71,6 +72,37 @@ build(LmTokenizer *tokenizer, LmError *error)
 	return true;
 }
 
+LmTokenizer *
+lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *error)
+{
+	LmTokenizer *fork = lm_array_allocate(host, 1, sizeof *fork, error);
+
+	if (!fork)
+		return NULL;
+	fork->host = fork->bpe.host = *host;
+	fork->forked = true;
+	fork->spec = tokenizer->spec;
+	if (tokenizer->spec->kind == LM_TOKENIZER_BPE)
+	{
+		lm_bpe_fork(&fork->bpe, &tokenizer->bpe, host);
+		if (!lm_split_fork(&fork->split, &tokenizer->split, host, error))
+		{
+			lm_tokenizer_free(fork);
+			return NULL;
+		}
+	}
+	if (tokenizer->chars)
+	{
+		fork->chars = lm_chars_fork(tokenizer->chars, host, error);
+		if (!fork->chars)
+		{
+			lm_tokenizer_free(fork);
+			return NULL;
+		}
+	}
+	return fork;
+}
+
 void
 lm_tokenizer_free(LmTokenizer *tokenizer)
 {
@@ -79,6 +111,13 @@ lm_tokenizer_free(LmTokenizer *tokenizer)
 	if (!tokenizer)
 		return;
 	host = tokenizer->host;
+	if (tokenizer->forked)
+	{
+		tokenizer->spec = NULL;
+		tokenizer->bpe.merges = NULL;
+		if (tokenizer->chars)
+			tokenizer->chars->ids = NULL;
+	}
 	free_normalized(tokenizer);
 	lm_chars_free(tokenizer->chars);
 	if (tokenizer->bpe.host.reallocate)
