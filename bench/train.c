@@ -66,7 +66,7 @@ main(int argc, char **argv)
 	const Shape *shape = shape_named(argc > 1 ? argv[1] : "XS");
 	int steps = argc > 2 ? atoi(argv[2]) : 10;
 	LmHost host = {bench_reallocate, NULL, NULL};
-	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS")};
+	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS"), getenv("BF16")};
 	LmError error = {0};
 	LmEngine *engine = lm_engine_start(&host, &engine_options, &error);
 	LmConfig config = shape_config(shape);
@@ -79,6 +79,7 @@ main(int argc, char **argv)
 
 	must(engine != NULL, &error);
 	must(lm_config_check(&config, &error), &error);
+	options.precision = getenv("PRECISION") && strcmp(getenv("PRECISION"), "float32") != 0 && lm_engine_bf16(engine) ? LM_BFLOAT16 : LM_FLOAT32;
 	options.max_tokens = shape->batch * shape->context;
 	options.learning_rate = 1e-3;
 	options.min_learning_rate = 1e-3;

@@ -52,6 +52,9 @@ extern int gpt_plan_threads(const GptTrainOptions *options);
 /* The engine that the plan's training runs on. */
 extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);
 
+/* What that engine multiplies matrices with, in the plan's precision. */
+extern const char *gpt_plan_kernels(const GptTrainPlan *plan);
+
 /* ---- src/train_shape.c: the sizes ------------------------------------------------------------------ */
 
 /* Fills preset and config of the plan from options and, where they leave it open, the preset of that name. */

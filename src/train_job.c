@@ -135,6 +135,9 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 	*plan = from->plan;
 	plan->preset = pstrdup(from->preset);
 	plan->n_threads = Min(plan->n_threads, gpt_settings_train_threads());
+	/* On a machine without bfloat16 the run goes on in float32; the note says so by the kernels. */
+	if (lm_engine_bf16(gpt_plan_engine(plan)) == NULL)
+		plan->training.precision = LM_FLOAT32;
 	gpt_bridge_check_memory(plan->memory);
 	machine = gpt_train_machine(plan);
 	if (strncmp(machine, from->machine, sizeof(from->machine) - 1) == 0)
@@ -244,9 +247,9 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
 	put_text(&json, "cpu", gpt_machine_cpu());
-	put_text(&json, "kernels", lm_engine_description(gpt_plan_engine(plan)));
+	put_text(&json, "kernels", gpt_plan_kernels(plan));
 	put_number(&json, "threads", plan->n_threads);
-	put_text(&json, "precision", "float32");
+	put_text(&json, "precision", training->precision == LM_BFLOAT16 ? "bfloat16" : "float32");
 	put_text(&json, "preset", plan->preset);
 	put_number(&json, "parameters", plan->parameters);
 	put_number(&json, "layers", config->layers);

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "bridge.h"
+#include "engine/ops.h"
 #include "engine/params.h"
 #include "settings.h"
 #include "train_loop.h"
@@ -63,6 +64,18 @@ gpt_plan_threads(const GptTrainOptions *options)
 	return options->threads == GPT_CHOSEN ? limit : (int) Min(options->threads, limit);
 }
 
+static LmPrecision
+choose_precision(const GptTrainOptions *options)
+{
+	bool has_bf16 = lm_bf16_name() != NULL;
+
+	if (strcmp(options->precision, "bfloat16") == 0 && !has_bf16)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("precision \"bfloat16\" needs a processor with AVX512_BF16 or AMX"),
+						errhint("With \"auto\" training is in float32 where the processor has neither.")));
+	return has_bf16 && strcmp(options->precision, "float32") != 0 ? LM_BFLOAT16 : LM_FLOAT32;
+}
+
 static double
 most_epochs(const GptTrainOptions *options)
 {
@@ -73,6 +86,16 @@ static const char *
 given_preset(const GptTrainOptions *options)
 {
 	return strcmp(options->preset, "auto") == 0 ? "" : options->preset;
+}
+
+const char *
+gpt_plan_kernels(const GptTrainPlan *plan)
+{
+	LmEngine *engine = gpt_plan_engine(plan);
+
+	if (plan->training.precision == LM_BFLOAT16)
+		return psprintf("%s, bfloat16 %s", lm_engine_description(engine), lm_engine_bf16(engine));
+	return lm_engine_description(engine);
 }
 
 LmEngine *
@@ -89,6 +112,7 @@ gpt_plan_check(const GptTrainOptions *options)
 	int context = options->context == GPT_CHOSEN ? SMALLEST_CONTEXT : (int) options->context;
 
 	plan.n_threads = gpt_plan_threads(options);
+	plan.training.precision = choose_precision(options);
 	gpt_plan_shape(&plan, options, gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options), vocabulary, context);
 	gpt_plan_batch(&plan, options);
 }
@@ -106,6 +130,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->n_threads = gpt_plan_threads(options);
 	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
 	plan->training = lm_train_options_default();
+	plan->training.precision = choose_precision(options);
 	plan->validation_interval = PG_INT64_MAX;
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 	if (time_decides(options))

@@ -174,5 +174,5 @@ tokenizer_exists(const uint8 *sha256)
 const char *
 gpt_train_machine(const GptTrainPlan *plan)
 {
-	return psprintf("%s; %s", gpt_machine_cpu(), lm_engine_description(gpt_plan_engine(plan)));
+	return psprintf("%s; %s", gpt_machine_cpu(), gpt_plan_kernels(plan));
 }

@@ -130,12 +130,16 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 {
 	const size_t batch_row = 6 * sizeof(int32);
 	double tokens = (double) batch_size * plan->config.context;
+	LmTrainOptions training = plan->training;
 	size_t size;
 	size_t total;
 	LmError error;
 
-	if (tokens > PG_INT32_MAX || !lm_param_total(&total, &plan->config) ||
-		!lm_trainer_memory(&size, &plan->config, (int) tokens, plan->n_threads, &error) ||
+	if (tokens > PG_INT32_MAX)
+		return SIZE_MAX;
+	training.max_tokens = (int) tokens;
+	if (!lm_param_total(&total, &plan->config) ||
+		!lm_trainer_memory(&size, &plan->config, &training, plan->n_threads, &error) ||
 		!lm_size_add(&size, size, FIXED_MEMORY) ||
 		!lm_size_add(&size, size, plan->keep_best ? total * sizeof(float) : 0) ||
 		!lm_size_add(&size, size, (size_t) tokens * batch_row * (2 * (size_t) accumulate + 1)))

@@ -21,9 +21,16 @@ typedef enum LmSchedule
 	LM_SCHEDULE_CONSTANT,
 } LmSchedule;
 
+typedef enum LmPrecision
+{
+	LM_FLOAT32,
+	LM_BFLOAT16, /* operands of products with a weight are rounded to it; sums and all else are float32 */
+} LmPrecision;
+
 typedef struct LmTrainOptions
 {
 	int max_tokens; /* of a micro-batch: activations are sized for this */
+	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
@@ -44,8 +51,12 @@ double lm_learning_rate(const LmTrainOptions *options, int64_t step);
 
 typedef struct LmTrainer LmTrainer;
 
-/* Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. LM_ERR_LIMIT on overflow. */
-bool lm_trainer_memory(size_t *bytes, const LmConfig *config, int max_tokens, int n_threads, LmError *error);
+/*
+ * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens and
+ * precision matter. LM_ERR_LIMIT on overflow.
+ */
+bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
+					   LmError *error);
 
 /* Weights initialised from options->seed, moments 0. LM_ERR_STOPPED too. Lives until lm_trainer_free; the engine must outlive it. */
 LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error);

@@ -282,7 +282,7 @@ test_memory(void)
 		LmTrainer *trainer = create_trainer(engine, &configs[i], &options);
 		LmError error;
 
-		lm_trainer_memory(&announced, &configs[i], options.max_tokens, lm_engine_threads(engine), &error);
+		lm_trainer_memory(&announced, &configs[i], &options, lm_engine_threads(engine), &error);
 		exact = exact && announced == state.live - before;
 		printf("# announced %zu, allocated %zu\n", announced, state.live - before);
 		lm_trainer_free(trainer);
@@ -296,6 +296,7 @@ static void
 test_limits(void)
 {
 	LmConfig config = medium_config();
+	LmTrainOptions options = {.max_tokens = INT32_MAX};
 	size_t bytes;
 	LmError error;
 
@@ -304,16 +305,18 @@ test_limits(void)
 	config.layers = LM_MAX_LAYERS;
 	config.context = LM_MAX_CONTEXT;
 	config.mlp_channels = 4 * LM_MAX_CHANNELS;
-	ok(!lm_trainer_memory(&bytes, &config, INT32_MAX, 64, &error) ? error.code == LM_ERR_LIMIT : bytes > (size_t) 1 << 50,
+	ok(!lm_trainer_memory(&bytes, &config, &options, 64, &error) ? error.code == LM_ERR_LIMIT : bytes > (size_t) 1 << 50,
 	   "the largest configuration overflows into an error or a size, not into a small size");
+	options.max_tokens = 100;
 	config.layers = LM_MAX_LAYERS + 1;
-	ok(!lm_trainer_memory(&bytes, &config, 100, 1, &error) && error.code == LM_ERR_LIMIT, "too many layers are refused");
+	ok(!lm_trainer_memory(&bytes, &config, &options, 1, &error) && error.code == LM_ERR_LIMIT, "too many layers are refused");
 	config = medium_config();
 	config.heads = 5;
-	ok(!lm_trainer_memory(&bytes, &config, 100, 1, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_trainer_memory(&bytes, &config, &options, 1, &error) && error.code == LM_ERR_ARGUMENT,
 	   "channels that are no multiple of heads are refused");
 	config = medium_config();
-	ok(!lm_trainer_memory(&bytes, &config, 0, 1, &error) && error.code == LM_ERR_ARGUMENT,
+	options.max_tokens = 0;
+	ok(!lm_trainer_memory(&bytes, &config, &options, 1, &error) && error.code == LM_ERR_ARGUMENT,
 	   "a micro-batch of no tokens is refused");
 }
 

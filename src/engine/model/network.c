@@ -13,14 +13,17 @@
 #define LOGITS_FLOATS ((size_t) 1 << 21) /* 8 MB: stays in the second and third level cache */
 #define LOGITS_ROWS_MIN 128
 #define LOGITS_ROWS_MAX 1024
+/* In bfloat16 every chunk packs the head anew and adds to its gradient, which costs more than the cache gains. */
+#define LOGITS_FLOATS_BF16 ((size_t) 1 << 26)
 
 static void embedding_forward(LmNetwork *network, const LmPass *pass);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
 static LmLinear head_of(const LmNetwork *network);
 static double weighted_sum(const float *nll, const LmBatch *batch);
-static int logits_rows(const LmConfig *config, int capacity);
+static int logits_rows(const LmConfig *config, int capacity, bool bf16);
 static void lay_out_blocks(LmNetwork *network, LmArena *arena);
 static size_t scratch_size(const LmNetwork *network, int n_threads);
+static size_t packed_size(const LmNetwork *network);
 static void bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block);
 
 void
@@ -132,14 +135,26 @@ void
 lm_network_logits(LmNetwork *network, float *out, const LmPass *pass)
 {
 	LmLinear head = head_of(network);
+	int C = network->config.channels, V = network->config.vocabulary;
 
-	lm_linear_forward(network->engine, out, network->activations.norm, &head, pass->batch->n_tokens);
+	for (int first = 0; first < pass->batch->n_tokens; first += network->logits_rows)
+	{
+		int left = pass->batch->n_tokens - first;
+
+		lm_linear_forward(network->engine, out + (size_t) first * V, network->activations.norm + (size_t) first * C, &head,
+						  left < network->logits_rows ? left : network->logits_rows);
+	}
 }
 
 static LmLinear
 head_of(const LmNetwork *network)
 {
-	return (LmLinear){network->config.channels, network->config.vocabulary, network->params.head_weight, NULL, NULL};
+	return (LmLinear){
+		.n_in = network->config.channels,
+		.n_out = network->config.vocabulary,
+		.w = network->params.head_weight,
+		.packed = network->activations.packed,
+	};
 }
 
 static double
@@ -154,7 +169,7 @@ weighted_sum(const float *nll, const LmBatch *batch)
 }
 
 void
-lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads)
+lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads, bool bf16)
 {
 	size_t N = (size_t) capacity, C = (size_t) config->channels;
 	size_t M = (size_t) config->mlp_channels, L = (size_t) config->layers;
@@ -162,7 +177,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 
 	network->config = *config;
 	network->capacity = capacity;
-	network->logits_rows = logits_rows(config, capacity);
+	network->logits_rows = logits_rows(config, capacity, bf16);
 	network->params.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
 	network->gradient.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
 	a->blocks = lm_arena_take(arena, L, sizeof(LmBlockActivations));
@@ -179,6 +194,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->wide = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
 	a->sinusoid = config->position == LM_SINUSOIDAL ? lm_arena_floats(arena, (size_t) config->context, C) : NULL;
 	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
+	a->packed = bf16 ? lm_arena_take(arena, packed_size(network), 1) : NULL;
 }
 
 static void
@@ -212,9 +228,9 @@ lay_out_blocks(LmNetwork *network, LmArena *arena)
 
 /* As many rows as fit LOGITS_FLOATS, within the bounds and the capacity. */
 static int
-logits_rows(const LmConfig *config, int capacity)
+logits_rows(const LmConfig *config, int capacity, bool bf16)
 {
-	size_t rows = LOGITS_FLOATS / (size_t) config->vocabulary / LOGITS_ROWS_MIN * LOGITS_ROWS_MIN;
+	size_t rows = (bf16 ? LOGITS_FLOATS_BF16 : LOGITS_FLOATS) / (size_t) config->vocabulary / LOGITS_ROWS_MIN * LOGITS_ROWS_MIN;
 
 	if (rows < LOGITS_ROWS_MIN)
 		rows = LOGITS_ROWS_MIN;
@@ -233,6 +249,25 @@ scratch_size(const LmNetwork *network, int n_threads)
 		lm_linear_backward_scratch(N, M > 3 * C ? M : 3 * C),
 		lm_norm_backward_scratch(N, C),
 		lm_attention_scratch_for(n_threads, N, config->heads, C),
+	};
+	size_t largest = 0;
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		largest = sizes[i] > largest ? sizes[i] : largest;
+	return largest;
+}
+
+/* Bytes that the layer with the largest operands asks for. */
+static size_t
+packed_size(const LmNetwork *network)
+{
+	const LmConfig *config = &network->config;
+	int N = network->capacity, C = config->channels, M = config->mlp_channels;
+	size_t sizes[] = {
+		lm_linear_packed_size(N, C, 3 * C),
+		lm_linear_packed_size(N, C, M),
+		lm_linear_packed_size(N, M, C),
+		lm_linear_packed_size(network->logits_rows, C, config->vocabulary),
 	};
 	size_t largest = 0;
 

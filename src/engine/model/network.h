@@ -72,6 +72,7 @@ typedef struct LmActivations
 	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
 	float *sinusoid; /* [context, C]; NULL: learned positions */
 	void *scratch;
+	void *packed; /* LmLinear.packed: bfloat16 copies of one layer's operands; NULL: float32 */
 } LmActivations;
 
 typedef struct LmNetwork
@@ -95,8 +96,12 @@ typedef struct LmPass
 	int64_t step;
 } LmPass;
 
-/* Slices of everything but parameters and gradients; with an arena that only counts, their size. */
-void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads);
+/*
+ * Slices of everything but parameters and gradients; with an arena that only counts, their size. bf16: products with a
+ * weight in bfloat16.
+ */
+void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads,
+					   bool bf16);
 
 /* Points the tensors at blocks in table order. lm_network_layout came first. */
 void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient);

@@ -43,9 +43,9 @@ typedef struct Sizes
 	size_t all; /* as allocated */
 } Sizes;
 
-static bool sizes_of(Sizes *sizes, const LmConfig *config, int max_tokens, int n_threads, LmError *error);
-static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, int max_tokens,
-					int n_threads);
+static bool sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, int n_threads, LmError *error);
+static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total,
+					const LmTrainOptions *options, int n_threads);
 static bool allocate(LmTrainer *trainer, const LmConfig *config, LmError *error);
 static bool init(LmTrainer *trainer, LmError *error);
 static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
@@ -56,30 +56,30 @@ static void clear_gradient(LmTrainer *trainer);
 static void update(LmTrainer *trainer, const LmStepResult *result, int64_t step);
 
 bool
-lm_trainer_memory(size_t *bytes, const LmConfig *config, int max_tokens, int n_threads, LmError *error)
+lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads, LmError *error)
 {
 	LmConfig checked = *config;
 	Sizes sizes;
 
-	if (!lm_config_check(&checked, error) || !sizes_of(&sizes, &checked, max_tokens, n_threads, error))
+	if (!lm_config_check(&checked, error) || !sizes_of(&sizes, &checked, options, n_threads, error))
 		return false;
 	*bytes = sizes.all;
 	return true;
 }
 
 static bool
-sizes_of(Sizes *sizes, const LmConfig *config, int max_tokens, int n_threads, LmError *error)
+sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, int n_threads, LmError *error)
 {
 	LmTrainer counted = {0};
 	LmArena arena = {0};
 	size_t total;
 	bool fits;
 
-	if (max_tokens < 1)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible", max_tokens);
+	if (options->max_tokens < 1)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible", options->max_tokens);
 	fits = lm_param_total(&total, config) && lm_size_multiply(&sizes->pair, total, 2 * sizeof(float));
 	if (fits)
-		lay_out(&counted, &arena, config, total, max_tokens, n_threads);
+		lay_out(&counted, &arena, config, total, options, n_threads);
 	sizes->table = lm_param_table_size(config);
 	sizes->activations = arena.used;
 	sizes->all = sizeof(LmTrainer) + sizes->table + 5 * BLOCK_OVERHEAD;
@@ -90,9 +90,10 @@ sizes_of(Sizes *sizes, const LmConfig *config, int max_tokens, int n_threads, Lm
 }
 
 static void
-lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, int max_tokens, int n_threads)
+lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, const LmTrainOptions *options,
+		int n_threads)
 {
-	lm_network_layout(&trainer->network, arena, config, max_tokens, n_threads);
+	lm_network_layout(&trainer->network, arena, config, options->max_tokens, n_threads, options->precision == LM_BFLOAT16);
 	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
 	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
 }
@@ -106,6 +107,11 @@ lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions
 
 	if (!lm_config_check(&checked, error))
 		return NULL;
+	if (options->precision == LM_BFLOAT16 && !lm_engine_bf16(engine))
+	{
+		lm_fail(error, LM_ERR_ARGUMENT, -1, "this processor has no bfloat16 products");
+		return NULL;
+	}
 	trainer = lm_allocate(host, sizeof *trainer);
 	if (!trainer)
 	{
@@ -137,7 +143,7 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	LmArena arena = {0};
 	Sizes sizes;
 
-	if (!sizes_of(&sizes, config, trainer->capacity, n_threads, error))
+	if (!sizes_of(&sizes, config, &trainer->options, n_threads, error))
 		return false;
 	trainer->table = lm_param_table_create(host, config, error);
 	if (!trainer->table)
@@ -150,7 +156,7 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	trainer->gradient = trainer->params + trainer->table->total;
 	trainer->moments2 = trainer->moments1 + trainer->table->total;
 	arena.base = trainer->activations;
-	lay_out(trainer, &arena, config, trainer->table->total, trainer->capacity, n_threads);
+	lay_out(trainer, &arena, config, trainer->table->total, &trainer->options, n_threads);
 	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient);
 	return true;
 }
