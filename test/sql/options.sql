@@ -59,7 +59,7 @@ SELECT gpt_train('m', 'SELECT body FROM review', '{"tokenizer": "nobody''s"}');
 
 -- memory is checked before anything is taken
 SET gpt.max_memory = '64MB';
-SELECT gpt_train('m', 'SELECT body FROM review', '{"layers": 12, "heads": 12, "channels": 768, "context": 512, "steps": 1}');
+SELECT gpt_train('m', 'SELECT body FROM review', '{"layers": 12, "heads": 12, "channels": 768, "context": 512, "steps": 1, "precision": "float32"}');
 RESET gpt.max_memory;
 
 -- JSON null means the default: nothing is wrong with these options, so the next check fails

@@ -44,7 +44,7 @@ CALL fails('SELECT body || pg_advisory_unlock_all()::text AS body FROM speech');
 
 -- memory, when only the corpus tells how much is needed
 SET gpt.max_memory = '64MB';
-CALL fails('SELECT repeat(body, 20) AS body FROM speech', tiny('{"context": null, "batch_size": 64}'));
+CALL fails('SELECT repeat(body, 20) AS body FROM speech', tiny('{"context": null, "batch_size": 64, "precision": "float32"}'));
 RESET gpt.max_memory;
 
 SELECT count(*) AS models FROM gpt_models WHERE model = 'failing';
