@@ -100,7 +100,7 @@ static const Option all_options[] = {
 	BOOLEAN(BOTH, shuffle, "true", "a new order of documents in each epoch; false keeps the query's ORDER BY"),
 	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
 	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
-	WORD(BOTH, optimizer, "adamw", "adamw", "optimizer"),
+	WORD(BOTH, optimizer, "adamw", "adamw, muon", "optimizer; muon makes the updates of the matrices of blocks orthogonal, the rest has adamw"),
 	WORD(BOTH, schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
 	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),

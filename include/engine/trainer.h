@@ -27,10 +27,17 @@ typedef enum LmPrecision
 	LM_BFLOAT16, /* operands of products with a weight are rounded to it; sums and all else are float32 */
 } LmPrecision;
 
+typedef enum LmOptimizer
+{
+	LM_ADAMW,
+	LM_MUON, /* of the matrices of blocks; AdamW of the rest (Keller Jordan 2024) */
+} LmOptimizer;
+
 typedef struct LmTrainOptions
 {
 	int max_tokens; /* of a micro-batch: activations are sized for this */
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
+	LmOptimizer optimizer;
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
@@ -52,8 +59,8 @@ double lm_learning_rate(const LmTrainOptions *options, int64_t step);
 typedef struct LmTrainer LmTrainer;
 
 /*
- * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens and
- * precision matter. LM_ERR_LIMIT on overflow.
+ * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens, precision and
+ * optimizer matter. LM_ERR_LIMIT on overflow.
  */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
 					   LmError *error);
@@ -66,7 +73,7 @@ const LmParamTable *lm_trainer_table(const LmTrainer *trainer);
 float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between steps */
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
 float *lm_trainer_moments1(LmTrainer *trainer);
-float *lm_trainer_moments2(LmTrainer *trainer);
+float *lm_trainer_moments2(LmTrainer *trainer); /* of parameters that Muon updates: its last directions */
 LmTrainOptions *lm_trainer_options(LmTrainer *trainer); /* steps, warm-up and rates may be changed between steps */
 LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer); /* decay flags may be changed before the first step */
 

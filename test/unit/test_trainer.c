@@ -276,13 +276,15 @@ test_memory(void)
 	configs[1].tie_embeddings = configs[1].bias = false;
 	configs[1].position = LM_SINUSOIDAL;
 	configs[1].dropout = 0;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 6; i++)
 	{
 		size_t before = state.live, announced = 0;
-		LmTrainer *trainer = create_trainer(engine, &configs[i], &options);
+		LmTrainer *trainer;
 		LmError error;
 
-		lm_trainer_memory(&announced, &configs[i], &options, lm_engine_threads(engine), &error);
+		options.optimizer = i < 3 ? LM_ADAMW : LM_MUON;
+		trainer = create_trainer(engine, &configs[i % 3], &options);
+		lm_trainer_memory(&announced, &configs[i % 3], &options, lm_engine_threads(engine), &error);
 		exact = exact && announced == state.live - before;
 		printf("# announced %zu, allocated %zu\n", announced, state.live - before);
 		lm_trainer_free(trainer);

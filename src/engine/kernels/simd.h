@@ -43,6 +43,8 @@ typedef struct LmSimd
 	void (*multiply)(float *y, const float *x, size_t count);
 	void (*multiply_add)(float *y, const float *x, const float *a, const float *b, size_t count); /* y = x + a b */
 	void (*scale)(float *y, float factor, size_t count);
+	/* y = a x + b z; y may be x or z */
+	void (*blend)(float *y, float a, const float *x, float b, const float *z, size_t count);
 	float (*dot)(const float *x, const float *y, size_t count);
 	double (*sum_squares)(const float *x, size_t count);
 	void (*exp)(float *y, const float *x, size_t count);

@@ -28,6 +28,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.multiply = vector_multiply,
 	.multiply_add = vector_multiply_add,
 	.scale = vector_scale,
+	.blend = vector_blend,
 	.dot = vector_dot,
 	.sum_squares = vector_sum_squares,
 	.exp = vector_exp_array,

@@ -170,6 +170,19 @@ vector_sum_squares(const float *x, size_t count)
 }
 
 static void
+vector_blend(float *y, float a, const float *x, float b, const float *z, size_t count)
+{
+	Floats factor_x = splat(a), factor_z = splat(b);
+
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		size_t n = count - i;
+
+		store_up_to(y + i, multiply_add(factor_x, load_up_to(x + i, n), factor_z * load_up_to(z + i, n)), n);
+	}
+}
+
+static void
 vector_adamw(float *p, float *m, float *v, const float *gradient, size_t count, const LmAdamW *adamw)
 {
 	Floats beta1 = splat(adamw->beta1), rest1 = splat(1 - adamw->beta1);

@@ -12,6 +12,7 @@
 
 #include "engine/trainer.h"
 #include "model/network.h"
+#include "train/muon.h"
 
 /* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
@@ -32,6 +33,7 @@ struct LmTrainer
 	void *activations;
 	void *squares; /* scratch of the norm */
 	LmAdamWRange *ranges; /* [parameters], of the update */
+	void *muon; /* scratch of its directions */
 	LmNetwork network;
 };
 
@@ -53,6 +55,8 @@ static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t s
 							 int n_micro_batches, LmError *error);
 static double sum_weights(const LmBatch *batches, int n);
 static void clear_gradient(LmTrainer *trainer);
+static float clip_scale(const LmTrainer *trainer, const LmStepResult *result);
+static bool find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step, LmError *error);
 static void update(LmTrainer *trainer, const LmStepResult *result, int64_t step);
 
 bool
@@ -93,9 +97,16 @@ static void
 lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, const LmTrainOptions *options,
 		int n_threads)
 {
+	size_t muon = 0;
+
 	lm_network_layout(&trainer->network, arena, config, options->max_tokens, n_threads, options->precision == LM_BFLOAT16);
 	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
 	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
+	if (options->optimizer == LM_MUON)
+	{
+		arena->overflow |= !lm_muon_scratch(&muon, config);
+		trainer->muon = lm_arena_take(arena, muon, 1);
+	}
 }
 
 LmTrainer *
@@ -211,6 +222,8 @@ lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const Lm
 		return lm_fail(error, LM_ERR_NUMERIC, step, "loss is not finite at step %lld", (long long) step);
 	if (!isfinite(result->grad_norm))
 		return lm_fail(error, LM_ERR_NUMERIC, step, "gradient is not finite at step %lld", (long long) step);
+	if (!find_directions(trainer, result, step, error))
+		return false;
 	lm_engine_hold(engine, true);
 	update(trainer, result, step);
 	lm_engine_hold(engine, false);
@@ -292,11 +305,44 @@ check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
 }
 
 /* Clips by scaling the gradient while it is read, so the block itself stays as computed. */
+static float
+clip_scale(const LmTrainer *trainer, const LmStepResult *result)
+{
+	double most = trainer->options.grad_clip;
+	double clip = most > 0 ? most / (result->grad_norm + CLIP_EPSILON) : 1;
+
+	return clip < 1 ? (float) clip : 1.0f;
+}
+
+static LmMuon
+muon_of(const LmTrainer *trainer, const LmStepResult *result)
+{
+	return (LmMuon){
+		.rate = (float) result->learning_rate,
+		.decay = (float) trainer->options.weight_decay,
+		.gradient_scale = clip_scale(trainer, result),
+	};
+}
+
+/* Muon's long part: nothing that lasts is changed, so it may be stopped. */
+static bool
+find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step, LmError *error)
+{
+	LmMuon muon = muon_of(trainer, result);
+
+	if (trainer->options.optimizer != LM_MUON)
+		return true;
+	lm_muon_directions(trainer->engine, trainer->moments2, trainer->moments1, trainer->gradient, trainer->table, &muon,
+					   trainer->muon);
+	return !lm_engine_stopped(trainer->engine) || lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
+}
+
 static void
 update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 {
 	const LmTrainOptions *options = &trainer->options;
-	double clip = options->grad_clip > 0 ? options->grad_clip / (result->grad_norm + CLIP_EPSILON) : 1;
+	LmMuon muon = muon_of(trainer, result);
+	int n_ranges = 0;
 	LmAdamW decayed = {
 		.rate = (float) result->learning_rate,
 		.beta1 = (float) options->beta1,
@@ -305,7 +351,7 @@ update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 		.decay = (float) options->weight_decay,
 		.correction1 = (float) (1 - pow(options->beta1, (double) (step + 1))),
 		.correction2 = (float) (1 - pow(options->beta2, (double) (step + 1))),
-		.gradient_scale = clip < 1 ? (float) clip : 1.0f,
+		.gradient_scale = clip_scale(trainer, result),
 	};
 	LmAdamW plain = decayed;
 
@@ -314,10 +360,14 @@ update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 	{
 		const LmParam *param = &trainer->table->params[i];
 
-		trainer->ranges[i] = (LmAdamWRange){param->offset, param->count, param->decay ? &decayed : &plain, 0};
+		if (options->optimizer != LM_MUON || !lm_muon_takes(param))
+			trainer->ranges[n_ranges++] = (LmAdamWRange){param->offset, param->count, param->decay ? &decayed : &plain, 0};
 	}
 	lm_adamw_sweep(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
-				   trainer->ranges, trainer->table->n_params);
+				   trainer->ranges, n_ranges);
+	if (options->optimizer == LM_MUON)
+		lm_muon_update(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
+					   trainer->table, &muon);
 }
 
 bool
