@@ -17,11 +17,17 @@ my $node = torture_node('places', 'max_worker_processes = 3');
 $node->safe_psql('postgres', <<'SQL');
 CREATE FUNCTION crash() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
+	PERFORM pg_advisory_lock_shared(1, 1);    -- not before all jobs are submitted
 	EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'kill -SEGV ' || pg_backend_pid());
 	PERFORM pg_sleep(60);
 	RETURN 'never';
 END $$;
 SQL
+
+my ($in, $held) = ('', '');
+my $holder = IPC::Run::start [ 'psql', '-XqAt', '-h', $node->host, '-p', $node->port, '-U', 'postgres', '-d', 'postgres' ], '<', \$in, '>', \$held;
+$in = "SELECT pg_advisory_lock(1, 1);\nSELECT 'held';\n";
+$holder->pump until $held =~ /held/;
 
 my (@good, $bad);
 my $place = int(draw(0, $N_JOBS));
@@ -34,6 +40,7 @@ for my $n (0 .. $N_JOBS - 1)
 	}
 	push @good, train($node, "good_$n", 20);
 }
+$holder->finish;
 my $query = "SELECT count(*) FROM gpt_jobs WHERE state IN ('queued', 'running')";
 wait_until('all jobs have ended', sub { my ($status, $out) = $node->psql('postgres', $query); return $status == 0 && $out eq '0' }, 180);
 for my $job (@good)
