@@ -1,5 +1,5 @@
 /*
- * bench/train.c MODEL STEPS
+ * bench/train.c MODEL STEPS [recompute]
  *
  * Tokens per second of the training step (forward, backward, clipping, AdamW) on random tokens, THREADS threads
  * (2), and its share of the rate at which the same library multiplies matrices of the model's own shapes,
@@ -80,6 +80,7 @@ main(int argc, char **argv)
 	must(engine != NULL, &error);
 	must(lm_config_check(&config, &error), &error);
 	options.precision = getenv("PRECISION") && strcmp(getenv("PRECISION"), "float32") != 0 && lm_engine_bf16(engine) ? LM_BFLOAT16 : LM_FLOAT32;
+	options.recompute = argc > 3 && strcmp(argv[3], "recompute") == 0;
 	options.max_tokens = shape->batch * shape->context;
 	options.learning_rate = 1e-3;
 	options.min_learning_rate = 1e-3;

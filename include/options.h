@@ -54,6 +54,7 @@ typedef struct GptTrainOptions
 	const char *publish;
 	int64 threads;
 	const char *precision;
+	const char *recompute; /* auto, true, false */
 	const char *norm;
 	double norm_epsilon;
 	const char *position;

@@ -70,9 +70,9 @@ extern bool gpt_plan_shape_is_open(const GptTrainOptions *options);
 extern double gpt_plan_work(const LmConfig *config);
 
 /*
- * Fills batch_size, accumulate, max_tokens and memory: what the options say, otherwise the usual number of
- * tokens a step, fewer where the token budget is so small that there would be few steps, in as small
- * micro-batches as gpt.max_memory asks for. Error when the smallest does not fit.
+ * Fills batch_size, accumulate, max_tokens, recompute and memory: what the options say, otherwise the usual number
+ * of tokens a step, fewer where the token budget is so small that there would be few steps, in as small
+ * micro-batches, and then with recomputation, as gpt.max_memory asks for. Error when the smallest does not fit.
  */
 extern void gpt_plan_batch(GptTrainPlan *plan, const GptTrainOptions *options);
 

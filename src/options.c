@@ -50,6 +50,7 @@ typedef struct Option
 	size_t offset; /* in GptTrainOptions */
 	const char *description;
 	bool late; /* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
+	bool boolean_too; /* a word, of which true and false may be booleans of JSON */
 } Option;
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
@@ -73,6 +74,10 @@ typedef struct Option
 #define WORD(functions, name, default_value, words, description)                            \
 	{                                                                                       \
 #name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description \
+	}
+#define WORD_OR_BOOLEAN(functions, name, default_value, words, description)                              \
+	{                                                                                                    \
+#name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description, false, true \
 	}
 #define TEXT(functions, name, description)                                        \
 	{                                                                             \
@@ -119,6 +124,8 @@ static const Option all_options[] = {
 	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
 	WORD(BOTH, precision, "auto", "auto, float32, bfloat16",
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor has AMX or AVX512_BF16"),
+	WORD_OR_BOOLEAN(BOTH, recompute, "auto", "auto, true, false",
+					"less memory for a quarter more time, the same weights: what is inside a block is computed again in the backward pass; auto when gpt.max_memory asks for it"),
 	WORD(TRAIN, norm, "layernorm", "layernorm", "normalisation"),
 	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
 	WORD(TRAIN, position, "learned", "learned, sinusoidal", "how positions enter the model"),
@@ -346,6 +353,11 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 	static const enum jbvType json_types[] = {jbvBool, jbvNumeric, jbvNumeric, jbvString, jbvString};
 	void *target = field(options, option);
 
+	if (option->boolean_too && value->type == jbvBool)
+	{
+		*(const char **) target = value->val.boolean ? "true" : "false";
+		return;
+	}
 	if (value->type != json_types[option->type])
 		wrong_type(option, value);
 	switch (option->type)

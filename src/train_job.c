@@ -223,6 +223,12 @@ put_text(StringInfo json, const char *name, const char *value)
 	escape_json(json, value);
 }
 
+static void
+put_boolean(StringInfo json, const char *name, bool value)
+{
+	appendStringInfo(json, "%s\"%s\": %s", json->len > 1 ? ", " : "", name, value ? "true" : "false");
+}
+
 /* NaN and infinity have no place in JSON. */
 static void
 put_number(StringInfo json, const char *name, double value)
@@ -268,6 +274,7 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 	put_number(&json, "beta2", training->beta2);
 	put_number(&json, "seed", training->seed);
 	put_number(&json, "patience", plan->patience);
+	put_boolean(&json, "recompute", training->recompute);
 	put_number(&json, "memory_mb", plan->memory / 1048576.0);
 	if (result != NULL)
 	{

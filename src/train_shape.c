@@ -18,6 +18,7 @@
 #define WANTED_STEPS 1000 /* for which a smaller batch is taken: measured in docs/training.md */
 #define LARGE_CHANNELS 512 /* from here on a model is beyond small */
 #define MICRO_BATCH 4096 /* tokens at once: enough for the kernels */
+#define SMALLEST_MICRO_BATCH 1024 /* below it, activations are recomputed first */
 #define FIXED_MEMORY (16 * 1024 * 1024) /* buffers of publication and log */
 #define DEFAULT_LAYERS 4
 #define DEFAULT_CHANNELS 128
@@ -158,8 +159,9 @@ tokens_of_step(const GptTrainPlan *plan)
 	return tokens;
 }
 
-bool
-gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
+/* In micro-batches of at least that many tokens, where the options leave them open. */
+static bool
+batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 {
 	int context = plan->config.context;
 	int wanted = tokens_of_step(plan);
@@ -170,7 +172,8 @@ gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 
 	if (!batch_given && !accumulate_given)
 		accumulate = Max(1, wanted / (batch_size * context));
-	while (!batch_given && batch_size > 1 && memory_of(plan, batch_size, accumulate) > (size_t) gpt_settings_max_memory())
+	while (!batch_given && batch_size > 1 && batch_size / 2 * context >= least &&
+		   memory_of(plan, batch_size, accumulate) > (size_t) gpt_settings_max_memory())
 	{
 		batch_size = batch_size / 2;
 		if (!accumulate_given)
@@ -181,6 +184,21 @@ gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 	plan->accumulate = accumulate;
 	plan->training.max_tokens = (int) Min((int64) batch_size * context, PG_INT32_MAX);
 	return plan->memory <= (size_t) gpt_settings_max_memory();
+}
+
+/* Smaller micro-batches cost less time than recomputation as long as they are not too small. */
+bool
+gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	bool open = strcmp(options->recompute, "auto") == 0;
+
+	plan->training.recompute = strcmp(options->recompute, "true") == 0;
+	if (!open)
+		return batch_fits(plan, options, 1);
+	if (batch_fits(plan, options, SMALLEST_MICRO_BATCH))
+		return true;
+	plan->training.recompute = true;
+	return batch_fits(plan, options, 1);
 }
 
 void

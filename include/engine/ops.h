@@ -130,8 +130,8 @@ typedef struct LmDropout
 	const int32_t *positions; /* [n_rows] */
 } LmDropout;
 
-/* x *= mask, in place; the backward pass is the same call on dx. Nothing happens when rate is 0. */
-void lm_dropout(LmEngine *engine, float *x, const LmDropout *dropout, int n_rows, int C);
+/* y = mask x, y may be x; the backward pass is the same call on the gradient. Nothing happens when rate is 0. */
+void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows, int C);
 /* y = x + mask * branch; y may be x. branch is not changed. */
 void lm_residual_forward(LmEngine *engine, float *y, const float *x, const float *branch, const LmDropout *dropout,
 						 int n_rows, int C);

@@ -38,6 +38,7 @@ typedef struct LmTrainOptions
 	int max_tokens; /* of a micro-batch: activations are sized for this */
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
 	LmOptimizer optimizer;
+	bool recompute; /* activations inside a block once more in the backward pass, instead of keeping them: less memory, the same bits */
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
@@ -59,8 +60,8 @@ double lm_learning_rate(const LmTrainOptions *options, int64_t step);
 typedef struct LmTrainer LmTrainer;
 
 /*
- * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens, precision and
- * optimizer matter. LM_ERR_LIMIT on overflow.
+ * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens, precision,
+ * recompute and optimizer matter. LM_ERR_LIMIT on overflow.
  */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
 					   LmError *error);

@@ -167,7 +167,7 @@ test_dropout(void)
 	int32_t examples[ROWS], positions[ROWS];
 	LmDropout dropout = {0.1f, lm_key(9, LM_RANDOM_MLP_DROPOUT, 3, 2), examples, positions};
 	LmEngine *engine = test_engine(2, "");
-	float *x = random_floats(ROWS * C, 1, 1), *whole = copy_floats(x, ROWS * C), *parts = copy_floats(x, ROWS * C);
+	float *x = random_floats(ROWS * C, 1, 1), *whole = zero_array(ROWS * C), *parts = copy_floats(x, ROWS * C);
 	float *sum = random_floats(ROWS * C, 1, 2), *branch = random_floats(ROWS * C, 1, 2);
 	int n_dropped = 0;
 	bool scaled = true, added = true;
@@ -177,7 +177,7 @@ test_dropout(void)
 		examples[i] = i / 50;
 		positions[i] = i % 50;
 	}
-	lm_dropout(engine, whole, &dropout, ROWS, C);
+	lm_dropout(engine, whole, x, &dropout, ROWS, C);
 	for (int i = 0; i < ROWS * C; i++)
 	{
 		n_dropped += whole[i] == 0;
@@ -192,7 +192,7 @@ test_dropout(void)
 
 		part.examples += first;
 		part.positions += first;
-		lm_dropout(engine, parts + first * C, &part, first + 70 > ROWS ? ROWS - first : 70, C);
+		lm_dropout(engine, parts + first * C, parts + first * C, &part, first + 70 > ROWS ? ROWS - first : 70, C);
 	}
 	ok(same_bits(whole, parts, ROWS * C), "rows cut into micro-batches get the same mask");
 	lm_residual_forward(engine, sum, x, branch, &dropout, ROWS, C);
@@ -205,7 +205,7 @@ test_dropout(void)
 		added &= sum[i] == x[i] + branch[i];
 	ok(added, "without dropout it adds the branch");
 	memcpy(parts, x, ROWS * C * sizeof *x);
-	lm_dropout(engine, parts, &dropout, ROWS, C);
+	lm_dropout(engine, parts, parts, &dropout, ROWS, C);
 	ok(same_bits(parts, x, ROWS * C), "rate 0 changes nothing");
 	free(x);
 	free(whole);

@@ -115,6 +115,49 @@ test_first_write(LmEngine *engine, const LmHost *host, bool tied)
 	lm_trainer_free(used);
 }
 
+/* Three blocks: the first, one in the middle, and the last, which is not computed again. */
+static void
+test_recompute(LmEngine *engine, const LmHost *host, float dropout, LmPrecision precision)
+{
+	LmConfig config = medium_config();
+	LmTrainOptions options = small_options(16 * 48);
+	LmTrainer *trainers[2];
+	LmBatch batches[2];
+	LmStepResult results[2] = {{0}};
+	double sums[2] = {0}, weights[2] = {0};
+	size_t total, bytes[2];
+	bool same = true;
+	LmError error;
+
+	config.layers = 3;
+	config.dropout = dropout;
+	options.precision = precision;
+	fill_batches(batches, host, 2, 16, true);
+	for (int i = 0; i < 2; i++)
+	{
+		options.recompute = i == 1;
+		trainers[i] = create_trainer(engine, &config, &options);
+		lm_trainer_memory(&bytes[i], &config, &options, 2, &error);
+	}
+	total = lm_trainer_table(trainers[0])->total * sizeof(float);
+	for (int step = 0; step < 3; step++)
+	{
+		for (int i = 0; i < 2; i++)
+		{
+			step_once(&results[i], trainers[i], step, batches, 2);
+			lm_trainer_evaluate(&sums[i], &weights[i], trainers[i], &batches[0], &error);
+		}
+		same &= memcmp(lm_trainer_gradient(trainers[0]), lm_trainer_gradient(trainers[1]), total) == 0;
+		same &= memcmp(lm_trainer_params(trainers[0]), lm_trainer_params(trainers[1]), total) == 0;
+		same &= memcmp(&results[0], &results[1], sizeof results[0]) == 0 && sums[0] == sums[1];
+	}
+	ok(same, "recomputation gives the same bits in %s, dropout %g", precision == LM_BFLOAT16 ? "bfloat16" : "float32", dropout);
+	ok(bytes[1] < bytes[0], "and takes less memory: %zu in place of %zu bytes", bytes[1], bytes[0]);
+	free_batches(batches, host, 2);
+	for (int i = 0; i < 2; i++)
+		lm_trainer_free(trainers[i]);
+}
+
 static float *
 train_with_threads(int n_threads, size_t *total)
 {
@@ -282,6 +325,7 @@ test_memory(void)
 		LmTrainer *trainer;
 		LmError error;
 
+		options.recompute = i == 3;
 		options.optimizer = i < 3 ? LM_ADAMW : LM_MUON;
 		trainer = create_trainer(engine, &configs[i % 3], &options);
 		lm_trainer_memory(&announced, &configs[i % 3], &options, lm_engine_threads(engine), &error);
@@ -298,7 +342,7 @@ static void
 test_limits(void)
 {
 	LmConfig config = medium_config();
-	LmTrainOptions options = {.max_tokens = INT32_MAX};
+	LmTrainOptions options = small_options(INT32_MAX);
 	size_t bytes;
 	LmError error;
 
@@ -437,6 +481,10 @@ main(void)
 	test_accumulation(engine, &host, true);
 	test_first_write(engine, &host, true);
 	test_first_write(engine, &host, false);
+	test_recompute(engine, &host, 0, LM_FLOAT32);
+	test_recompute(engine, &host, 0.1f, LM_FLOAT32);
+	if (lm_engine_bf16(engine))
+		test_recompute(engine, &host, 0.1f, LM_BFLOAT16);
 	test_threads();
 	test_not_finite(engine, &host);
 	test_bad_batches(engine, &host);

@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/dropout.c
  *
- * Dropout in place, and the residual connection with a dropped-out branch. Masks are made again in the
+ * Dropout, and the residual connection with a dropped-out branch. Masks are made again in the
  * backward pass instead of kept.
  */
 #include "kernels/dropout.h"
@@ -14,7 +14,7 @@ typedef struct DropoutWork
 	const LmSimd *simd;
 	float *y;
 	const float *x;
-	const float *branch; /* NULL: y *= mask */
+	const float *branch; /* NULL: y = x mask */
 	const LmDropout *dropout;
 	uint32_t threshold;
 	int n_rows;
@@ -26,9 +26,9 @@ static void dropout_row(const DropoutWork *work, int row);
 static void add_piece(void *work, int piece, int thread);
 
 void
-lm_dropout(LmEngine *engine, float *x, const LmDropout *dropout, int n_rows, int C)
+lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows, int C)
 {
-	DropoutWork work = {lm_simd(), x, NULL, NULL, dropout, lm_dropout_threshold(dropout), n_rows, C};
+	DropoutWork work = {lm_simd(), y, x, NULL, dropout, lm_dropout_threshold(dropout), n_rows, C};
 
 	if (work.threshold > 0)
 		lm_engine_run(engine, dropout_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
@@ -70,7 +70,7 @@ dropout_row(const DropoutWork *work, int row)
 		if (work->branch)
 			work->simd->multiply_add(work->y + offset, work->x + offset, mask, work->branch + offset, (size_t) n);
 		else
-			work->simd->multiply(work->y + offset, mask, (size_t) n);
+			work->simd->multiply_to(work->y + offset, work->x + offset, mask, (size_t) n);
 	}
 }
 

@@ -41,6 +41,7 @@ typedef struct LmSimd
 	void (*add)(float *y, const float *x, size_t count);
 	void (*add_to)(float *y, const float *x, const float *z, size_t count); /* y = x + z */
 	void (*multiply)(float *y, const float *x, size_t count);
+	void (*multiply_to)(float *y, const float *x, const float *z, size_t count); /* y = x z */
 	void (*multiply_add)(float *y, const float *x, const float *a, const float *b, size_t count); /* y = x + a b */
 	void (*scale)(float *y, float factor, size_t count);
 	/* y = a x + b z; y may be x or z */

@@ -26,6 +26,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.add = vector_add,
 	.add_to = vector_add_to,
 	.multiply = vector_multiply,
+	.multiply_to = vector_multiply_to,
 	.multiply_add = vector_multiply_add,
 	.scale = vector_scale,
 	.blend = vector_blend,

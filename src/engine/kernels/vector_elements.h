@@ -112,6 +112,13 @@ vector_multiply(float *y, const float *x, size_t count)
 }
 
 static void
+vector_multiply_to(float *y, const float *x, const float *z, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, load_up_to(x + i, count - i) * load_up_to(z + i, count - i), count - i);
+}
+
+static void
 vector_multiply_add(float *y, const float *x, const float *a, const float *b, size_t count)
 {
 	for (size_t i = 0; i < count; i += LANES)

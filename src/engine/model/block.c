@@ -99,6 +99,8 @@ mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const 
 					config->norm_epsilon);
 	lm_linear_forward(engine, kept->up, kept->norm2, &up, n);
 	lm_gelu_forward(engine, kept->gelu, kept->up, (size_t) n * M, config->mlp);
+	if (!y)
+		return;
 	lm_linear_forward(engine, a->narrow, kept->gelu, &down, n);
 	lm_residual_forward(engine, y, kept->middle, a->narrow, &behind, n, C);
 }
@@ -141,8 +143,7 @@ branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int l
 
 	if (dropout.rate == 0)
 		return a->dx;
-	lm_copy(network->engine, a->dbranch, a->dx, (size_t) n * C);
-	lm_dropout(network->engine, a->dbranch, &dropout, n, C);
+	lm_dropout(network->engine, a->dbranch, a->dx, &dropout, n, C);
 	return a->dbranch;
 }
 

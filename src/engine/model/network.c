@@ -5,6 +5,10 @@
  *
  *   x = dropout(wte[token] + wpe[position]);  x = block_l(x) for each layer;  logits = norm(x) head'
  *
+ * With recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 3) the blocks share one
+ * place for what is inside of them, and each is computed a second time, from its input, before its backward pass. The
+ * operations are the same ones, so the gradient is the same bits.
+ *
  * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and the head's
  * backward pass follows at once, so that they are never computed twice.
  */
@@ -22,6 +26,7 @@ static LmLinear head_of(const LmNetwork *network);
 static double weighted_sum(const float *nll, const LmBatch *batch);
 static int logits_rows(const LmConfig *config, int capacity, bool bf16);
 static void lay_out_blocks(LmNetwork *network, LmArena *arena);
+static LmBlockActivations lay_out_block(const LmNetwork *network, LmArena *arena);
 static size_t scratch_size(const LmNetwork *network, int n_threads);
 static size_t packed_size(const LmNetwork *network);
 static void bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block);
@@ -57,7 +62,12 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 	lm_norm_backward(network->engine, a->dx, network->gradient.final_norm_weight, network->gradient.final_norm_bias,
 					 a->narrow, a->x, a->mean, a->rstd, network->params.final_norm_weight, n, C, a->scratch);
 	for (int layer = config->layers - 1; layer >= 0; layer--)
+	{
+		/* What is inside the last block is still there. */
+		if (network->recompute && layer < config->layers - 1)
+			lm_block_forward(network, NULL, &a->blocks[layer], pass, layer);
 		lm_block_backward(network, pass, layer);
+	}
 	embedding_backward(network, pass);
 }
 
@@ -73,7 +83,7 @@ embedding_forward(LmNetwork *network, const LmPass *pass)
 
 	lm_embedding_forward(network->engine, x, batch->tokens, batch->positions, network->params.token_embedding, wpe,
 						 batch->n_tokens, C);
-	lm_dropout(network->engine, x, &dropout, batch->n_tokens, C);
+	lm_dropout(network->engine, x, x, &dropout, batch->n_tokens, C);
 }
 
 static void
@@ -85,7 +95,7 @@ embedding_backward(LmNetwork *network, const LmPass *pass)
 	int C = network->config.channels;
 
 	/* x = dropout(wte[tokens] + wpe[positions]) */
-	lm_dropout(network->engine, a->dx, &dropout, batch->n_tokens, C);
+	lm_dropout(network->engine, a->dx, a->dx, &dropout, batch->n_tokens, C);
 	lm_embedding_backward(network->engine, network->gradient.token_embedding, network->gradient.position_embedding,
 						  a->dx, batch->tokens, batch->positions, batch->n_tokens, C);
 }
@@ -197,33 +207,46 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->packed = bf16 ? lm_arena_take(arena, packed_size(network), 1) : NULL;
 }
 
+/* With recomputation only the input of each block is kept; the rest is that of the block which was computed last. */
 static void
 lay_out_blocks(LmNetwork *network, LmArena *arena)
 {
 	const LmConfig *config = &network->config;
-	size_t N = (size_t) network->capacity, C = (size_t) config->channels, M = (size_t) config->mlp_channels;
+	LmBlockActivations kept = {0};
 
+	if (network->recompute)
+		kept = lay_out_block(network, arena);
 	for (int layer = 0; layer < config->layers; layer++)
 	{
-		LmBlockActivations kept = {
-			.x = lm_arena_floats(arena, N, C),
-			.norm1 = lm_arena_floats(arena, N, C),
-			.mean1 = lm_arena_floats(arena, N, 1),
-			.rstd1 = lm_arena_floats(arena, N, 1),
-			.qkv = lm_arena_floats(arena, N, 3 * C),
-			.attention = lm_arena_floats(arena, N, C),
-			.lse = lm_arena_floats(arena, N, (size_t) config->heads),
-			.middle = lm_arena_floats(arena, N, C),
-			.norm2 = lm_arena_floats(arena, N, C),
-			.mean2 = lm_arena_floats(arena, N, 1),
-			.rstd2 = lm_arena_floats(arena, N, 1),
-			.up = lm_arena_floats(arena, N, M),
-			.gelu = lm_arena_floats(arena, N, M),
-		};
-
+		if (!network->recompute)
+			kept = lay_out_block(network, arena);
+		kept.x = lm_arena_floats(arena, (size_t) network->capacity, (size_t) config->channels);
 		if (arena->base)
 			network->activations.blocks[layer] = kept;
 	}
+}
+
+/* All but the input. */
+static LmBlockActivations
+lay_out_block(const LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels, M = (size_t) config->mlp_channels;
+
+	return (LmBlockActivations){
+		.norm1 = lm_arena_floats(arena, N, C),
+		.mean1 = lm_arena_floats(arena, N, 1),
+		.rstd1 = lm_arena_floats(arena, N, 1),
+		.qkv = lm_arena_floats(arena, N, 3 * C),
+		.attention = lm_arena_floats(arena, N, C),
+		.lse = lm_arena_floats(arena, N, (size_t) config->heads),
+		.middle = lm_arena_floats(arena, N, C),
+		.norm2 = lm_arena_floats(arena, N, C),
+		.mean2 = lm_arena_floats(arena, N, 1),
+		.rstd2 = lm_arena_floats(arena, N, 1),
+		.up = lm_arena_floats(arena, N, M),
+		.gelu = lm_arena_floats(arena, N, M),
+	};
 }
 
 /* As many rows as fit LOGITS_FLOATS, within the bounds and the capacity. */

@@ -80,6 +80,7 @@ typedef struct LmNetwork
 	LmEngine *engine;
 	LmConfig config;
 	int capacity; /* N */
+	bool recompute; /* only the input of each block is kept; set before lm_network_layout */
 	int logits_rows; /* R */
 	LmTensors params;
 	LmTensors gradient;
@@ -127,7 +128,10 @@ bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 /* out [n_tokens, V], after lm_network_forward */
 void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
 
-/* y = block(x), x [n_tokens, C] in kept->x. y may be kept->x when no backward pass follows. */
+/*
+ * y = block(x), x [n_tokens, C] in kept->x. y may be kept->x when no backward pass follows, and NULL when only what the
+ * backward pass needs is wanted.
+ */
 void lm_block_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer);
 /* activations.dx: from the gradient of the block's output to that of its input */
 void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
@@ -137,6 +141,5 @@ LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpos
 
 /* Bulk memory, in pieces (model/bulk.c). */
 void lm_zero(LmEngine *engine, float *y, size_t count);
-void lm_copy(LmEngine *engine, float *y, const float *x, size_t count);
 
 #endif /* LM_NETWORK_H */

@@ -99,6 +99,7 @@ lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total
 {
 	size_t muon = 0;
 
+	trainer->network.recompute = options->recompute;
 	lm_network_layout(&trainer->network, arena, config, options->max_tokens, n_threads, options->precision == LM_BFLOAT16);
 	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
 	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
