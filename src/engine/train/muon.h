@@ -4,7 +4,7 @@
  * Muon (Keller Jordan 2024): the update of a matrix is its momentum, made orthogonal.
  *
  *   g = gradient gradient_scale;  m = momentum m + g;  u = g + momentum m          (Nesterov)
- *   o = NewtonSchulz(u);  p -= rate (0.2 sqrt(max(rows, columns)) o + decay p)
+ *   o = NewtonSchulz(u) (newton_schulz.h);  p -= rate (0.2 sqrt(max(rows, columns)) o + decay p)
  *
  * The factor 0.2 sqrt(max) makes the update's root mean square that of AdamW, so that one learning rate serves both (Liu et al.
  * 2025, "Muon is Scalable for LLM Training", section 2.2). It is for the matrices of blocks; queries, keys and values are
@@ -22,13 +22,14 @@ typedef struct LmMuon
 	float rate;
 	float decay;
 	float gradient_scale; /* clipping */
+	bool bf16; /* operands of the products of Newton-Schulz in bfloat16, where the matrices of a layer are of whole tiles */
 } LmMuon;
 
 /* Whether Muon updates the parameter. */
 bool lm_muon_takes(const LmParam *param);
 
 /* Bytes of scratch for a checked configuration; false beyond the address space. */
-bool lm_muon_scratch(size_t *bytes, const LmConfig *config);
+bool lm_muon_scratch(size_t *bytes, const LmConfig *config, bool bf16);
 
 /*
  * o of every matrix, into the block `directions` at the parameters' places. Changes nothing else, and may be stopped: the engine

@@ -105,7 +105,7 @@ lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total
 	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
 	if (options->optimizer == LM_MUON)
 	{
-		arena->overflow |= !lm_muon_scratch(&muon, config);
+		arena->overflow |= !lm_muon_scratch(&muon, config, options->precision == LM_BFLOAT16);
 		trainer->muon = lm_arena_take(arena, muon, 1);
 	}
 }
@@ -322,6 +322,7 @@ muon_of(const LmTrainer *trainer, const LmStepResult *result)
 		.rate = (float) result->learning_rate,
 		.decay = (float) trainer->options.weight_decay,
 		.gradient_scale = clip_scale(trainer, result),
+		.bf16 = trainer->options.precision == LM_BFLOAT16,
 	};
 }
 
