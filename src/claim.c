@@ -47,8 +47,15 @@ typedef enum Claim
 	OVER, /* the job has ended, or is none of this database */
 	BLOCKED, /* an earlier job makes the same model, and starts this one when it ends */
 	NO_SLOT,
-	ROW_LOCKED, /* a transaction is about to change the row */
+	ROW_LOCKED, /* a transaction is about to change the row, or a process lists the jobs that wait */
 } Claim;
+
+typedef enum Turn
+{
+	TURN_OURS,
+	TURN_NO_SLOT,
+	TURN_PASSED_ON, /* an older job has been started instead */
+} Turn;
 
 static void
 wait_a_moment(long milliseconds)
@@ -130,20 +137,23 @@ wait_for_slot(void)
 
 /*
  * Jobs of a database start in their order: while as many older ones are queued as there are slots, this one
- * waits a moment for their workers; then it starts one and leaves.
+ * waits a moment for their workers; then it starts one and leaves. Where no slot is free it does not try for one either:
+ * one that is given back in the meantime belongs to an older job.
  */
-static bool
+static Turn
 wait_for_turn(void)
 {
 	for (int i = 0; i < TURN_WAITS; i++)
 	{
 		int n_free = gpt_slots_free();
 
-		if (n_free == 0 || oldest_waiting(ticket.job, n_free) == NULL)
-			return true;
+		if (n_free == 0)
+			return TURN_NO_SLOT;
+		if (oldest_waiting(ticket.job, n_free) == NULL)
+			return TURN_OURS;
 		wait_a_moment(TURN_WAIT_MS);
 	}
-	return !launch(oldest_waiting(ticket.job, 1));
+	return launch(oldest_waiting(ticket.job, 1)) ? TURN_PASSED_ON : TURN_OURS;
 }
 
 static bool
@@ -163,16 +173,18 @@ is_queued(void)
 GptJob *
 gpt_claim_job(const GptJobTicket *wanted)
 {
-	bool passed_on = false;
+	int n_locked = 0;
 	int n_refusals = 0;
 	GptJob *job;
 
 	ticket = *wanted;
 	for (;;)
 	{
-		if (!wait_for_turn())
+		Turn turn = wait_for_turn();
+
+		if (turn == TURN_PASSED_ON)
 			return NULL;
-		switch (try_claim(&job))
+		switch (turn == TURN_NO_SLOT ? NO_SLOT : try_claim(&job))
 		{
 			case CLAIMED:
 				gpt_waiter_unlock();
@@ -192,10 +204,9 @@ gpt_claim_job(const GptJobTicket *wanted)
 					return NULL;
 				break;
 			case ROW_LOCKED:
-				/* The others need not wait for that transaction. */
-				if (!passed_on)
+				/* The others need not wait for a transaction; a list is made in no time. */
+				if (n_locked++ == 1)
 					start_next();
-				passed_on = true;
 				wait_a_moment(LOCKED_ROW_WAIT_MS);
 				break;
 		}

@@ -88,6 +88,7 @@ sub disturb
 
 my $runs = 0;
 my @bad;
+my $retries = 5 * @todo;    # of faults that came too late
 while (@todo)
 {
 	my $model = 'run_' . ++$runs;
@@ -109,6 +110,7 @@ while (@todo)
 		my $name = $kind eq 'immediate shutdown' ? $kind : "kill $kind";
 		push @done, $name;
 		fault($name, $hit && !$ended);
+		push @todo, $kind if (!$hit || $ended) && $retries-- > 0;
 	}
 	my $state = $node->safe_psql('postgres', "SELECT gpt_wait($job, '5 min')");
 	my $got = digest($node, $model);

@@ -55,7 +55,8 @@ sub send_stop
 my @todo = shuffle(map { ($_) x share(20) } 'cancel', 'terminate', 'fast shutdown');
 my %seconds;
 my ($busy, $n) = (0, 0);
-for my $kind (@todo)
+my $retries = 5 * @todo;    # of stops that came when the run had ended already
+while (defined(my $kind = shift @todo))
 {
 	my $model = 'run_' . ++$n;
 
@@ -81,6 +82,7 @@ for my $kind (@todo)
 		$state = $node->safe_psql('postgres', "SELECT gpt_wait($job, '2 min')");
 	}
 	fault($kind, $hit);
+	push @todo, $kind if !$hit && $retries-- > 0;
 	$busy ||= is_busy();
 	push @{ $seconds{$kind} }, $seconds if $hit;
 	my $got = digest($node, $model);

@@ -57,7 +57,9 @@ sub make_room
 	unlink "$disk/filler" if $disk;
 }
 
-for my $n (1 .. share(20))
+my @runs = 1 .. share(20);
+my $retries = 5 * @runs;    # of runs that had ended before the disk was full
+while (defined(my $n = shift @runs))
 {
 	my $model = "run_$n";
 	my $at_once = $n % 4 == 0;
@@ -76,6 +78,7 @@ for my $n (1 .. share(20))
 	if ($state eq 'succeeded')
 	{
 		fault('disk full', 0);
+		push @runs, $n + @runs + 1 if $retries-- > 0;
 	}
 	else
 	{
