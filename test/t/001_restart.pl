@@ -27,7 +27,7 @@ nothing_is_left($node);
 $job = submit($node, 'killed', 1000);
 my $pid = wait_for_step($node, $job, 5);
 kill 'KILL', $pid;
-$node->poll_query_until('postgres', 'SELECT true');
+wait_until_up($node);
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job whose worker was killed goes on by itself');
 is($node->safe_psql('postgres', "SELECT tries FROM gpt_jobs WHERE job = $job"), '2', 'a crash counts as a try');
 nothing_is_left($node);

@@ -33,7 +33,7 @@ nothing_is_left($node);
 # kill -9 of the worker: the server starts it again
 $job = submit($node, 'killed', 1000);
 kill 'KILL', wait_for_step($node, $job, 5);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_until_up($node);
 $node->poll_query_until('postgres', "SELECT state = 'succeeded' FROM gpt_jobs WHERE job = $job");
 is(state_of($node, $job), 'succeeded', 'a job whose worker was killed goes on without preload');
 nothing_is_left($node);

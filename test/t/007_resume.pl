@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('resumed', 1);
-my $steps = 400;
+my $steps = 700;
 set(checkpoint_interval => 0, checkpoint_retention => 3600);
 
 sub set
@@ -44,7 +44,7 @@ sub ended
 {
 	my ($job) = @_;
 
-	return $node->safe_psql('postgres', "SELECT gpt_wait($job, '120 s')");
+	return answer_of($node, 'postgres', "SELECT gpt_wait($job, '120 s')");
 }
 
 sub continued_at
@@ -93,7 +93,7 @@ $offset = log_offset();
 for my $step (40, 150)
 {
 	kill 'KILL', wait_for_step($node, $job, $step);
-	$node->poll_query_until('postgres', 'SELECT true');
+	wait_until_up($node);
 }
 is(ended($job), 'succeeded', 'a job whose worker was killed twice succeeds');
 cmp_ok(continued_at($job, $offset), '>=', 30, 'having continued');
@@ -180,14 +180,14 @@ isnt(weights('tuned'), $reference, 'changes the weights');
 $job = finetune('tuned_killed');
 $offset = log_offset();
 kill 'KILL', wait_for_step($node, $job, 60);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
 cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
 is(weights('tuned_killed'), weights('tuned'), 'with the weights of the undisturbed one');
 set(checkpoint_interval => 3600);
 $job = finetune('tuned_early');
 kill 'KILL', wait_for_step($node, $job, 20);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed before its first checkpoint succeeds');
 is(weights('tuned_early'), weights('tuned'), 'with the weights of the undisturbed one');
 set(checkpoint_interval => 0);

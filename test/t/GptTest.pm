@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(start_node submit wait_for_step state_of files_of_jobs seconds_of nothing_is_left);
+our @EXPORT = qw(start_node submit wait_for_step answer_of wait_until_up state_of files_of_jobs seconds_of nothing_is_left);
 
 # A running server; preload says whether it preloads the library.
 sub start_node
@@ -51,11 +51,45 @@ sub wait_for_step
 {
 	my ($node, $job, $step, $database) = @_;
 
-	$database //= 'postgres';
-	$node->poll_query_until($database, "SELECT EXISTS (SELECT FROM gpt_stat_progress_train WHERE job = $job AND step >= $step)
-		OR state NOT IN ('queued', 'running') FROM gpt_jobs WHERE job = $job");
-	return $node->safe_psql($database, "SELECT pid FROM gpt_stat_progress_train WHERE job = $job AND step >= $step")
+	# In one session: a short job would be over before a second one is connected.
+	return answer_of($node, $database // 'postgres', qq{
+		DO \$\$
+		DECLARE
+			found integer;
+		BEGIN
+			FOR i IN 1 .. 18000 LOOP
+				found := (SELECT pid FROM gpt_stat_progress_train WHERE job = $job AND step >= $step);
+				EXIT WHEN found IS NOT NULL OR (SELECT state NOT IN ('queued', 'running') FROM gpt_jobs WHERE job = $job);
+				COMMIT;
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+			PERFORM set_config('test.pid', found::text, false);
+		END \$\$;
+		SELECT nullif(current_setting('test.pid'), '')})
 	  || die "job $job was not seen at step $step: " . state_of($node, $job, $database);
+}
+
+# The answer of a server that may be starting, or about to end this session because a worker was killed.
+sub answer_of
+{
+	my ($node, $database, $query) = @_;
+
+	for (1 .. 300)
+	{
+		my $answer = eval { $node->safe_psql($database, $query) };
+		return $answer if defined $answer;
+		usleep(100_000);
+	}
+	die "no answer to: $query";
+}
+
+# After the death of a process: the server needs a moment to notice it.
+sub wait_until_up
+{
+	my ($node) = @_;
+
+	usleep(200_000);
+	answer_of($node, 'postgres', 'SELECT 1');
 }
 
 sub seconds_of
