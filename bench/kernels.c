@@ -274,7 +274,7 @@ norm_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_norm_forward(x->engine, x->y, x->c, x->d, x->a, x->b, x->b, x->n_rows, x->C, 1e-5f);
+	lm_norm_forward(x->engine, x->y, x->c, x->d, x->a, x->b, x->b, x->n_rows, x->C, 1e-5f, LM_LAYERNORM);
 }
 
 static void
@@ -283,7 +283,7 @@ norm_backward_task(void *argument)
 	Context *x = argument;
 
 	lm_norm_backward(x->engine, x->y, x->c + x->n_rows, x->d + x->n_rows, x->b, x->a, x->c, x->d, x->b, x->n_rows,
-					 x->C, x->scratch);
+					 x->C, LM_LAYERNORM, x->scratch);
 }
 
 static void

@@ -55,13 +55,17 @@ typedef struct GptTrainOptions
 	int64 threads;
 	const char *precision;
 	const char *recompute; /* auto, true, false */
+	const char *family; /* gpt2, modern: the defaults of what follows */
 	const char *norm;
 	double norm_epsilon;
 	const char *position;
+	double rope_base;
+	bool qk_norm;
 	const char *mlp;
 	int64 mlp_channels;
 	bool bias;
 	bool tie_embeddings;
+	bool zero_init;
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	int64 keep_versions; /* GPT_CHOSEN: all */
 	const char *if_running;

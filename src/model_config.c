@@ -28,9 +28,9 @@ typedef enum FieldType
 	FIELD_WORD,
 } FieldType;
 
-static const char *const norm_words[] = {[LM_LAYERNORM] = "layernorm", NULL};
-static const char *const position_words[] = {[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", NULL};
-static const char *const mlp_words[] = {[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", NULL};
+static const char *const norm_words[] = {[LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm", NULL};
+static const char *const position_words[] = {[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope", NULL};
+static const char *const mlp_words[] = {[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2", NULL};
 
 /* The one list. Words are enumerations: the index of a word is its value. */
 static const struct Field
@@ -39,6 +39,7 @@ static const struct Field
 	FieldType type;
 	size_t offset;
 	const char *const *words;
+	bool later; /* only written where it is not the default: configurations of before do not have it */
 } fields[] = {
 	{"vocabulary", FIELD_INTEGER, offsetof(LmConfig, vocabulary), NULL},
 	{"context", FIELD_INTEGER, offsetof(LmConfig, context), NULL},
@@ -53,8 +54,13 @@ static const struct Field
 	{"bias", FIELD_BOOLEAN, offsetof(LmConfig, bias), NULL},
 	{"tie_embeddings", FIELD_BOOLEAN, offsetof(LmConfig, tie_embeddings), NULL},
 	{"dropout", FIELD_REAL, offsetof(LmConfig, dropout), NULL},
+	{"rope_base", FIELD_REAL, offsetof(LmConfig, rope_base), NULL, true},
+	{"qk_norm", FIELD_BOOLEAN, offsetof(LmConfig, qk_norm), NULL, true},
+	{"zero_init", FIELD_BOOLEAN, offsetof(LmConfig, zero_init), NULL, true},
 };
 
+static bool same_field(const LmConfig *a, const LmConfig *b, const struct Field *field);
+static int find_word(const char *const *words, const char *word, size_t length);
 static void append_field(StringInfo json, const LmConfig *config, const struct Field *field);
 static bool read_field(LmConfig *config, const struct Field *field, const JsonbValue *value);
 static bool read_number(double *number, const JsonbValue *value);
@@ -62,12 +68,16 @@ static bool read_number(double *number, const JsonbValue *value);
 char *
 gpt_config_to_json(const LmConfig *config)
 {
+	const LmConfig defaults = lm_config_default();
 	StringInfoData json;
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"architecture\": \"%s\"", gpt_config_architecture(config));
 	for (int i = 0; i < lengthof(fields); i++)
-		append_field(&json, config, &fields[i]);
+	{
+		if (!fields[i].later || !same_field(config, &defaults, &fields[i]))
+			append_field(&json, config, &fields[i]);
+	}
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }
@@ -86,6 +96,8 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 		JsonbValue buffer;
 		JsonbValue *value = getKeyJsonValueFromContainer(&object->root, fields[i].name, strlen(fields[i].name), &buffer);
 
+		if (value == NULL && fields[i].later)
+			continue;
 		if (value == NULL || !read_field(config, &fields[i], value))
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("configuration of a model has no valid \"%s\"", fields[i].name)));
@@ -97,9 +109,19 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 const char *
 gpt_config_architecture(const LmConfig *config)
 {
-	if (config->norm == LM_LAYERNORM && config->position == LM_LEARNED && config->bias)
+	if (config->norm == LM_LAYERNORM && config->position == LM_LEARNED && config->bias && !config->qk_norm &&
+		config->mlp != LM_RELU2)
 		return "gpt2";
 	return "gpt";
+}
+
+static bool
+same_field(const LmConfig *a, const LmConfig *b, const struct Field *field)
+{
+	size_t size = field->type == FIELD_BOOLEAN ? sizeof(bool) : field->type == FIELD_REAL ? sizeof(float)
+																						  : sizeof(int);
+
+	return memcmp((const char *) a + field->offset, (const char *) b + field->offset, size) == 0;
 }
 
 static void
@@ -153,18 +175,38 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 		case FIELD_WORD:
 			if (value->type != jbvString)
 				return false;
-			for (int i = 0; field->words[i] != NULL; i++)
-			{
-				if (strlen(field->words[i]) == value->val.string.len &&
-					memcmp(field->words[i], value->val.string.val, value->val.string.len) == 0)
-				{
-					*(int *) place = i;
-					return true;
-				}
-			}
-			return false;
+			*(int *) place = find_word(field->words, value->val.string.val, (size_t) value->val.string.len);
+			return *(int *) place >= 0;
 	}
 	return false;
+}
+
+/* -1 where it is none of them. */
+static int
+find_word(const char *const *words, const char *word, size_t length)
+{
+	for (int i = 0; words[i] != NULL; i++)
+	{
+		if (strlen(words[i]) == length && memcmp(words[i], word, length) == 0)
+			return i;
+	}
+	return -1;
+}
+
+void
+gpt_config_set_words(LmConfig *config, const char *norm, const char *position, const char *mlp)
+{
+	config->norm = (LmNorm) find_word(norm_words, norm, strlen(norm));
+	config->position = (LmPosition) find_word(position_words, position, strlen(position));
+	config->mlp = (LmActivation) find_word(mlp_words, mlp, strlen(mlp));
+}
+
+void
+gpt_config_words(const LmConfig *config, const char **norm, const char **position, const char **mlp)
+{
+	*norm = norm_words[config->norm];
+	*position = position_words[config->position];
+	*mlp = mlp_words[config->mlp];
 }
 
 static bool

@@ -126,13 +126,18 @@ static const Option all_options[] = {
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor has AMX or AVX512_BF16"),
 	WORD_OR_BOOLEAN(BOTH, recompute, "auto", "auto, true, false",
 					"less memory for a quarter more time, the same weights: what is inside a block is computed again in the backward pass; auto when gpt.max_memory asks for it"),
-	WORD(TRAIN, norm, "layernorm", "layernorm", "normalisation"),
+	WORD(TRAIN, family, "gpt2", "gpt2, modern",
+		 "defaults of the options from norm to zero_init; modern has RMSNorm, rotary positions, norms of queries and keys, squared ReLU, no biases, and branches that begin as nothing"),
+	WORD(TRAIN, norm, "layernorm", "layernorm, rmsnorm", "normalisation"),
 	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
-	WORD(TRAIN, position, "learned", "learned, sinusoidal", "how positions enter the model"),
-	WORD(TRAIN, mlp, "gelu_tanh", "gelu, gelu_tanh", "activation of the feed-forward layers"),
+	WORD(TRAIN, position, "learned", "learned, sinusoidal, rope", "how positions enter the model"),
+	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the angles of rotary positions"),
+	BOOLEAN(TRAIN, qk_norm, "false", "queries and keys of each head are normalised"),
+	WORD(TRAIN, mlp, "gelu_tanh", "gelu, gelu_tanh, relu2", "activation of the feed-forward layers"),
 	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144, "width of the feed-forward layers; 4 times channels unless given"),
 	BOOLEAN(TRAIN, bias, "true", "biases in linear layers and norms"),
 	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
+	BOOLEAN(TRAIN, zero_init, "false", "the last matrix of each branch begins as zero"),
 	TEXT(FINETUNE, into, "model that is made; otherwise a new version of the model that it starts from"),
 	INTEGER(BOTH, keep_versions, NULL, 1, 2147483647, "versions that the model keeps, the newest, when this one is published; all unless given"),
 	WORD(BOTH, if_running, "error", "error, skip, queue",
@@ -140,6 +145,7 @@ static const Option all_options[] = {
 };
 
 static void set_defaults(GptTrainOptions *options);
+static void set_family(GptTrainOptions *options, Jsonb *json);
 static void set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value);
 static void check_together(const GptTrainOptions *options);
 
@@ -224,6 +230,7 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("options must be a JSON object"),
 				 errhint("For example '{\"minutes\": 10}'.")));
+	set_family(options, json);
 
 	iterator = JsonbIteratorInit(&json->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
@@ -277,6 +284,24 @@ set_defaults(GptTrainOptions *options)
 				break;
 		}
 	}
+}
+
+/* A family is the defaults of other options, so it comes before them; a value that is none of its words is refused later. */
+static void
+set_family(GptTrainOptions *options, Jsonb *json)
+{
+	JsonbValue buffer;
+	const JsonbValue *value = getKeyJsonValueFromContainer(&json->root, "family", strlen("family"), &buffer);
+
+	if (value == NULL || value->type != jbvString || value->val.string.len != strlen("modern") ||
+		memcmp(value->val.string.val, "modern", strlen("modern")) != 0)
+		return;
+	options->norm = "rmsnorm";
+	options->position = "rope";
+	options->qk_norm = true;
+	options->mlp = "relu2";
+	options->bias = false;
+	options->zero_init = true;
 }
 
 static const char *

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "utils/memutils.h"
 
+#include "model_config.h"
 #include "statement.h"
 #include "train_base.h"
 #include "weights.h"
@@ -109,8 +110,10 @@ take_shape(GptTrainOptions *options, const LmConfig *config)
 	options->context = config->context;
 	options->mlp_channels = config->mlp_channels;
 	options->norm_epsilon = config->norm_epsilon;
-	options->position = config->position == LM_SINUSOIDAL ? "sinusoidal" : "learned";
-	options->mlp = config->mlp == LM_GELU ? "gelu" : "gelu_tanh";
+	options->rope_base = config->rope_base;
+	options->qk_norm = config->qk_norm;
+	options->zero_init = config->zero_init;
+	gpt_config_words(config, &options->norm, &options->position, &options->mlp);
 	options->bias = config->bias;
 	options->tie_embeddings = config->tie_embeddings;
 }

@@ -9,6 +9,7 @@
 
 #include "bridge.h"
 #include "engine/params.h"
+#include "model_config.h"
 #include "settings.h"
 #include "train_plan.h"
 
@@ -92,8 +93,10 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	config.context = context;
 	config.mlp_channels = options->mlp_channels == GPT_CHOSEN ? 0 : (int) options->mlp_channels;
 	config.norm_epsilon = (float) options->norm_epsilon;
-	config.position = strcmp(options->position, "sinusoidal") == 0 ? LM_SINUSOIDAL : LM_LEARNED;
-	config.mlp = strcmp(options->mlp, "gelu") == 0 ? LM_GELU : LM_GELU_TANH;
+	config.rope_base = (float) options->rope_base;
+	config.qk_norm = options->qk_norm;
+	config.zero_init = options->zero_init;
+	gpt_config_set_words(&config, options->norm, options->position, options->mlp);
 	config.bias = options->bias;
 	config.tie_embeddings = options->tie_embeddings;
 	config.dropout = isnan(options->dropout) ? 0 : (float) options->dropout;

@@ -2,7 +2,7 @@
  * include/engine/config.h
  *
  * The model family: one decoder, composed from switches. A switch has a value here when the engine computes
- * it; further ones (rmsnorm, rope, swiglu, grouped keys ...) join their enumerations.
+ * it; further ones (swiglu, grouped keys ...) join their enumerations.
  */
 #ifndef LM_CONFIG_H
 #define LM_CONFIG_H
@@ -10,15 +10,11 @@
 #include "engine/error.h"
 #include "engine/ops.h"
 
-typedef enum LmNorm
-{
-	LM_LAYERNORM,
-} LmNorm;
-
 typedef enum LmPosition
 {
 	LM_LEARNED,
 	LM_SINUSOIDAL,
+	LM_ROPE,
 } LmPosition;
 
 typedef struct LmConfig
@@ -32,8 +28,11 @@ typedef struct LmConfig
 	LmNorm norm;
 	float norm_epsilon;
 	LmPosition position;
+	float rope_base; /* of LM_ROPE: 10,000 in the paper */
+	bool qk_norm; /* queries and keys of each head are normalised (LmHeads) */
 	LmActivation mlp;
-	bool bias; /* in linear layers and norms */
+	bool bias; /* in linear layers, and in norms of LM_LAYERNORM */
+	bool zero_init; /* what a branch adds begins as nothing: its last matrix as zero */
 	bool tie_embeddings; /* the head uses the token embedding */
 	float dropout;
 } LmConfig;
@@ -41,6 +40,7 @@ typedef struct LmConfig
 #define LM_MAX_LAYERS 512
 #define LM_MAX_CHANNELS 65536
 #define LM_MAX_CONTEXT 65536
+#define LM_MAX_ROPE_BASE 1e9
 
 /* GPT-2's switches, sizes 0. */
 LmConfig lm_config_default(void);

@@ -97,21 +97,29 @@ void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear 
 
 /* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c) -------------------- */
 
+typedef enum LmNorm
+{
+	LM_LAYERNORM, /* Ba et al. 2016 */
+	LM_RMSNORM, /* Zhang and Sennrich 2019, equation 4: the mean counts as 0 */
+} LmNorm;
+
 /*
- * Layer normalisation (Ba et al. 2016): y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(variance + epsilon).
- * mean, rstd [n_rows] are kept for the backward pass (NULL: not wanted); bias may be NULL.
+ * y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(average((x - mean)^2) + epsilon). mean, rstd [n_rows] are kept for
+ * the backward pass (NULL: not wanted); bias may be NULL. y may be x.
  */
 void lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
-					 const float *bias, int n_rows, int C, float epsilon);
+					 const float *bias, int n_rows, int C, float epsilon, LmNorm kind);
 /* dx [n_rows, C] +=, dweight [C] +=, dbias [C] += (NULL: none) */
 void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-					  const float *mean, const float *rstd, const float *weight, int n_rows, int C, void *scratch);
+					  const float *mean, const float *rstd, const float *weight, int n_rows, int C, LmNorm kind,
+					  void *scratch);
 size_t lm_norm_backward_scratch(int n_rows, int C);
 
 typedef enum LmActivation
 {
 	LM_GELU, /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
 	LM_GELU_TANH, /* the same paper's tanh approximation; GPT-2's */
+	LM_RELU2, /* max(x, 0)^2 (So et al. 2021, section 3) */
 } LmActivation;
 
 void lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, LmActivation kind);
@@ -173,6 +181,33 @@ size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
  */
 void lm_attention_row(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
 					  int page_rows, int n_keys, int first_head, int last_head, int head_size, int C, float *scratch);
+
+/* ---- Queries and keys of each head, before attention (kernels/heads.c) ----------------------------- */
+
+/*
+ * Each head's query and key is normalised (RMSNorm over the head, Henry et al. 2020 with a learnt weight in the place of the
+ * scale), then rotated by its position (RoPE, Su et al. 2021, section 3.2.2): elements i and i + head_size / 2 are a pair, turned
+ * by the angle position base^(-2 i / head_size).
+ */
+typedef struct LmHeads
+{
+	int H;
+	int C;
+	const float *query_weight; /* [head_size]; NULL: neither queries nor keys are normalised */
+	const float *key_weight;
+	float epsilon;
+	const float *rotary; /* [positions, head_size]: cosines, then sines; NULL: not rotated */
+} LmHeads;
+
+/* qkv [n_rows, 3 C] in place. For the backward pass of a norm raw [n_rows, 2 C] and rstd [n_rows, 2 H] are kept (NULL: not wanted). */
+void lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const int32_t *positions, const LmHeads *heads,
+					  int n_rows);
+/* dqkv in place; dquery_weight, dkey_weight [head_size] += */
+void lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dkey_weight, const float *raw,
+					   const float *rstd, const int32_t *positions, const LmHeads *heads, int n_rows, void *scratch);
+size_t lm_heads_backward_scratch(int n_rows, int head_size);
+/* rotary [context, head_size] */
+void lm_rotary(float *rotary, int context, int head_size, float base);
 
 /* ---- Softmax and cross-entropy (kernels/loss.c) --------------------------------------------------- */
 

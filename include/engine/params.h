@@ -38,6 +38,8 @@ typedef enum LmParamKind
 	LM_FINAL_NORM_WEIGHT,
 	LM_FINAL_NORM_BIAS,
 	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
+	LM_QUERY_NORM_WEIGHT, /* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
+	LM_KEY_NORM_WEIGHT,
 	LM_PARAM_KINDS
 } LmParamKind;
 

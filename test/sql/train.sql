@@ -52,6 +52,14 @@ SELECT gpt_wait(:job, '60 s');
 SELECT gpt_train('query', 'SELECT body FROM speech WHERE id <= 250 ORDER BY id',
 	tiny('{"shuffle": false, "validation_query": "SELECT body FROM speech WHERE id > 250"}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
+-- the modern family, a switch of it taken back, trained on and generating
+SELECT gpt_train('modern', 'SELECT body FROM speech', tiny('{"family": "modern", "optimizer": "muon", "mlp": "gelu"}')) AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT config -> 'norm' AS norm, config -> 'position' AS position, config -> 'mlp' AS mlp, config -> 'qk_norm' AS qk_norm, config -> 'bias' AS bias,
+	config -> 'architecture' AS architecture FROM gpt_version WHERE model = 'modern';
+SELECT gpt_finetune('modern', 'SELECT body FROM speech', '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_score('modern', 'the king') BETWEEN 1 AND 1000 AS scores, length(gpt_generate('modern', 'the king', max_tokens => 20, seed => 1)) > 0 AS generates;
 SELECT gpt_train('none', 'SELECT body FROM speech', tiny('{"validation_fraction": 0, "bias": false, "tie_embeddings": false, "mlp": "gelu", "dropout": 0.1}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_train('single', 'SELECT string_agg(body, E''\n'' ORDER BY id) AS body FROM speech', tiny('{"documents": "joined", "accumulate": 2}')) AS job \gset

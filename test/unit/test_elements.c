@@ -99,6 +99,29 @@ test_gelu(const LmSimd *simd, LmActivation kind, const char *name)
 }
 
 static void
+test_relu2(const LmSimd *simd)
+{
+	enum
+	{
+		COUNT = 1003
+	};
+	float x[COUNT], y[COUNT], dx[COUNT], dy[COUNT];
+	bool right = true;
+
+	for (int i = 0; i < COUNT; i++)
+	{
+		x[i] = (float) (i - COUNT / 2) / 64; /* whose squares are exact */
+		dy[i] = (float) (i % 7 - 3);
+	}
+	x[5] = NAN;
+	simd->gelu_forward(y, x, COUNT, LM_RELU2);
+	simd->gelu_backward(dx, dy, x, COUNT, LM_RELU2);
+	for (int i = 0; i < COUNT; i++)
+		right = right && (i == 5 ? isnan(y[i]) && isnan(dx[i]) : y[i] == (x[i] > 0 ? x[i] * x[i] : 0) && dx[i] == dy[i] * (x[i] > 0 ? 2 * x[i] : 0));
+	ok(right, "%s: squared ReLU and its slope are exact, and NaN stays NaN", simd->name);
+}
+
+static void
 test_small_passes(const LmSimd *simd)
 {
 	bool right = true;
@@ -248,6 +271,7 @@ main(void)
 		test_exponential(simds[i]);
 		test_gelu(simds[i], LM_GELU, "GELU");
 		test_gelu(simds[i], LM_GELU_TANH, "tanh GELU");
+		test_relu2(simds[i]);
 		test_small_passes(simds[i]);
 		test_adamw(simds[i]);
 	}

@@ -143,12 +143,15 @@ main(void)
 	TapHost state;
 	LmHost host = tap_host(&state);
 	LmEngine *engine = start_engine(&host, 2);
-	Corner corners[5] = {
+	Corner corners[] = {
 		{"GPT-2", small_config(), false},
 		{"packed documents with unequal weights", small_config(), true},
 		{"no biases, untied, sinusoidal, exact GELU", small_config(), true},
 		{"dropout, untied", small_config(), true},
 		{"dropout, no biases, sinusoidal, odd sizes", small_config(), false},
+		{"modern: RMSNorm, rotary positions, norms of queries and keys, squared ReLU", small_config(), true},
+		{"rotary positions, biases, dropout, odd sizes", small_config(), true},
+		{"RMSNorm with biases, norms of queries and keys, learned positions, untied", small_config(), false},
 	};
 
 	corners[2].config.bias = corners[2].config.tie_embeddings = false;
@@ -162,7 +165,20 @@ main(void)
 	corners[4].config.channels = 15;
 	corners[4].config.heads = 3;
 	corners[4].config.mlp_channels = 37;
-	for (int i = 0; i < 5; i++)
+	corners[5].config.norm = LM_RMSNORM;
+	corners[5].config.position = LM_ROPE;
+	corners[5].config.qk_norm = true;
+	corners[5].config.mlp = LM_RELU2;
+	corners[5].config.bias = false;
+	corners[6].config.position = LM_ROPE;
+	corners[6].config.rope_base = 100;
+	corners[6].config.dropout = 0.2f;
+	corners[6].config.channels = 18;
+	corners[6].config.heads = 3;
+	corners[7].config.norm = LM_RMSNORM;
+	corners[7].config.qk_norm = true;
+	corners[7].config.tie_embeddings = false;
+	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
 	lm_engine_stop(engine);
 	return done_testing();

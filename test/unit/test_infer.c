@@ -101,9 +101,8 @@ fill_ids(int32_t *ids, int n, int vocabulary, uint64_t seed)
 
 /* Against the training forward pass, which is other code and other sums. */
 static void
-test_against_trainer(LmEngine *engine, const LmHost *host, bool tied)
+test_against_trainer(LmEngine *engine, const LmHost *host, LmConfig config, const char *name)
 {
-	LmConfig config = infer_config();
 	LmTrainOptions options = small_options(MAX_TOKENS);
 	uint64_t state = 4;
 	double difference = 0;
@@ -114,10 +113,6 @@ test_against_trainer(LmEngine *engine, const LmHost *host, bool tied)
 	LmBatch batch = create_batch(host, MAX_TOKENS);
 	LmError error;
 
-	config.tie_embeddings = tied;
-	config.bias = tied;
-	config.position = tied ? LM_LEARNED : LM_SINUSOIDAL;
-	config.mlp = tied ? LM_GELU_TANH : LM_GELU;
 	test = test_model(host, &config, 8, 0.1f);
 	trainer = create_trainer(engine, &config, &options);
 	memcpy(lm_trainer_params(trainer), test.block, test.table->total * sizeof(float));
@@ -126,7 +121,7 @@ test_against_trainer(LmEngine *engine, const LmHost *host, bool tied)
 	inferred = reference(host, &test, batch.tokens, MAX_TOKENS);
 	for (size_t i = 0; i < MAX_TOKENS * V; i++)
 		difference = fmax(difference, fabs((double) trained[i] - inferred[i]));
-	is_near(difference, 0, 1e-5, tied ? "logits are those of training (tied, learned positions)" : "logits are those of training (untied, sinusoidal, no biases)");
+	is_near(difference, 0, 1e-5, name);
 	free(trained);
 	free(inferred);
 	lm_batch_free(&batch, host);
@@ -181,15 +176,15 @@ same_in_company(const LmHost *host, const TestModel *test, int n_threads, uint64
 }
 
 static void
-test_same_bits(const LmHost *host)
+test_same_bits(const LmHost *host, LmConfig config)
 {
-	LmConfig config = infer_config();
 	TestModel test = test_model(host, &config, 5, 0.1f);
 	bool same = true;
 
 	for (uint64_t seed = 0; seed < 8; seed++)
 		same = same && same_in_company(host, &test, 1 << seed % 4, seed);
-	ok(same, "a row's logits are the same bits however the prompt is cut, beside others, with 1, 2, 4, 8 threads");
+	ok(same, "a row's logits are the same bits however the prompt is cut, beside others, with 1, 2, 4, 8 threads%s",
+	   config.position == LM_ROPE ? " (modern)" : "");
 	test_model_free(&test);
 }
 
@@ -310,9 +305,21 @@ main(void)
 	LmHost host = tap_host(&state);
 	LmEngine *engine = start_engine(&host, 2);
 
-	test_against_trainer(engine, &host, true);
-	test_against_trainer(engine, &host, false);
-	test_same_bits(&host);
+	LmConfig untied = infer_config(), modern = infer_config();
+
+	untied.tie_embeddings = untied.bias = false;
+	untied.position = LM_SINUSOIDAL;
+	untied.mlp = LM_GELU;
+	modern.bias = false;
+	modern.norm = LM_RMSNORM;
+	modern.position = LM_ROPE;
+	modern.qk_norm = true;
+	modern.mlp = LM_RELU2;
+	test_against_trainer(engine, &host, infer_config(), "logits are those of training (tied, learned positions)");
+	test_against_trainer(engine, &host, untied, "logits are those of training (untied, sinusoidal, no biases)");
+	test_against_trainer(engine, &host, modern, "logits are those of training (modern)");
+	test_same_bits(&host, infer_config());
+	test_same_bits(&host, modern);
 	test_sharing(&host);
 	test_refusals();
 	test_images(&host);

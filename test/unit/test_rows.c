@@ -1,7 +1,7 @@
 /*
  * test/unit/test_rows.c
  *
- * Layer normalisation, cross-entropy and embeddings against naive twins, central differences and the number
+ * Both normalisations, queries and keys of heads, cross-entropy and embeddings against naive twins, central differences and the number
  * of threads.
  */
 #include "kernels.h"
@@ -11,15 +11,16 @@ typedef struct Norm
 	LmEngine *engine;
 	int n_rows;
 	int C;
+	LmNorm kind;
 	float *x, *y, *mean, *rstd, *weight, *bias, *dy, *dx, *dweight, *dbias;
 	void *scratch;
 } Norm;
 
 static Norm
-make_norm(LmEngine *engine, int n_rows, int C)
+make_norm(LmEngine *engine, int n_rows, int C, LmNorm kind)
 {
 	size_t count = (size_t) n_rows * C;
-	Norm norm = {engine, n_rows, C};
+	Norm norm = {engine, n_rows, C, kind};
 
 	norm.x = random_floats(count, 2, 1);
 	norm.y = zero_array(count);
@@ -57,9 +58,9 @@ static void
 norm_both(Norm *norm)
 {
 	lm_norm_forward(norm->engine, norm->y, norm->mean, norm->rstd, norm->x, norm->weight, norm->bias, norm->n_rows,
-					norm->C, 1e-5f);
+					norm->C, 1e-5f, norm->kind);
 	lm_norm_backward(norm->engine, norm->dx, norm->dweight, norm->dbias, norm->dy, norm->x, norm->mean, norm->rstd,
-					 norm->weight, norm->n_rows, norm->C, norm->scratch);
+					 norm->weight, norm->n_rows, norm->C, norm->kind, norm->scratch);
 }
 
 static double
@@ -67,14 +68,15 @@ norm_objective(void *context)
 {
 	Norm *norm = context;
 
-	lm_norm_forward(norm->engine, norm->y, NULL, NULL, norm->x, norm->weight, norm->bias, norm->n_rows, norm->C, 1e-5f);
+	lm_norm_forward(norm->engine, norm->y, NULL, NULL, norm->x, norm->weight, norm->bias, norm->n_rows, norm->C, 1e-5f, norm->kind);
 	return weighted_sum(norm->y, norm->dy, (size_t) norm->n_rows * norm->C);
 }
 
 static void
-test_norm(LmEngine *engine, int n_rows, int C)
+test_norm(LmEngine *engine, int n_rows, int C, LmNorm kind)
 {
-	Norm norm = make_norm(engine, n_rows, C);
+	const char *kind_name = kind == LM_LAYERNORM ? "norm" : "RMSNorm";
+	Norm norm = make_norm(engine, n_rows, C, kind);
 	float *wanted = zero_array((size_t) n_rows * C);
 	char name[100];
 
@@ -85,22 +87,22 @@ test_norm(LmEngine *engine, int n_rows, int C)
 		double mean = 0, variance = 0;
 
 		for (int i = 0; i < C; i++)
-			mean += x[i] / (double) C;
+			mean += kind == LM_LAYERNORM ? x[i] / (double) C : 0;
 		for (int i = 0; i < C; i++)
 			variance += (x[i] - mean) * (x[i] - mean) / C;
 		for (int i = 0; i < C; i++)
 			wanted[(size_t) row * C + i] = (float) ((x[i] - mean) / sqrt(variance + 1e-5) * norm.weight[i] + norm.bias[i]);
 	}
-	snprintf(name, sizeof name, "norm of %d channels agrees with the naive twin", C);
+	snprintf(name, sizeof name, "%s of %d channels agrees with the naive twin", kind_name, C);
 	is_close(norm.y, wanted, (size_t) n_rows * C, 1e-4, name);
 	if (C > 1)
 	{
-		snprintf(name, sizeof name, "dx of norm of %d channels agrees with central differences", C);
+		snprintf(name, sizeof name, "dx of %s of %d channels agrees with central differences", kind_name, C);
 		gradient_holds(norm_objective, &norm, norm.x, norm.dx, (size_t) n_rows * C, 1e-2f, 3e-3, name);
 	}
-	snprintf(name, sizeof name, "dweight of norm of %d channels agrees with central differences", C);
+	snprintf(name, sizeof name, "dweight of %s of %d channels agrees with central differences", kind_name, C);
 	gradient_holds(norm_objective, &norm, norm.weight, norm.dweight, (size_t) C, 1e-2f, 2e-3, name);
-	snprintf(name, sizeof name, "dbias of norm of %d channels agrees with central differences", C);
+	snprintf(name, sizeof name, "dbias of %s of %d channels agrees with central differences", kind_name, C);
 	gradient_holds(norm_objective, &norm, norm.bias, norm.dbias, (size_t) C, 1e-2f, 2e-3, name);
 	free(wanted);
 	free_norm(&norm);
@@ -109,7 +111,7 @@ test_norm(LmEngine *engine, int n_rows, int C)
 static void
 test_norm_adds(LmEngine *engine)
 {
-	Norm norm = make_norm(engine, 3, 40);
+	Norm norm = make_norm(engine, 3, 40, LM_LAYERNORM);
 	float *dx, *dweight;
 	bool right = true;
 
@@ -125,6 +127,77 @@ test_norm_adds(LmEngine *engine)
 	free(dx);
 	free(dweight);
 	free_norm(&norm);
+}
+
+/* The pairs of a head as complex numbers, by the definition. */
+static void
+naive_heads(double *y, const float *x, const float *weight, int size, int position, double base)
+{
+	double squares = 0;
+
+	for (int i = 0; i < size; i++)
+		squares += (double) x[i] * x[i] / size;
+	for (int i = 0; i < size / 2; i++)
+	{
+		double angle = position / pow(base, 2.0 * i / size), scale = 1 / sqrt(squares + 1e-5);
+		double a = x[i] * scale * weight[i], b = x[i + size / 2] * scale * weight[i + size / 2];
+
+		y[i] = a * cos(angle) - b * sin(angle);
+		y[i + size / 2] = b * cos(angle) + a * sin(angle);
+	}
+}
+
+static void
+test_heads(LmEngine *engine, int H, int size)
+{
+	enum
+	{
+		ROWS = 70,
+		CONTEXT = 100
+	};
+	int C = H * size;
+	float *qkv = random_floats((size_t) ROWS * 3 * (size_t) C, 1, 5), *before = copy_floats(qkv, (size_t) ROWS * 3 * (size_t) C);
+	float *raw = zero_array((size_t) ROWS * 2 * (size_t) C), *rstd = zero_array((size_t) ROWS * 2 * (size_t) H);
+	float *weights = random_floats(2 * (size_t) size, 1, 6), *rotary = zero_array((size_t) CONTEXT * (size_t) size);
+	LmHeads heads = {H, C, weights, weights + size, 1e-5f, rotary};
+	int32_t positions[ROWS];
+	double *wanted = malloc((size_t) size * sizeof(double)), worst = 0, length_error = 0;
+	bool values_stay = true;
+
+	lm_rotary(rotary, CONTEXT, size, 500);
+	for (int row = 0; row < ROWS; row++)
+		positions[row] = (row * 37) % CONTEXT;
+	lm_heads_forward(engine, qkv, raw, rstd, positions, &heads, ROWS);
+	for (int row = 0; row < ROWS; row++)
+	{
+		for (int head = 0; head < 2 * H; head++)
+		{
+			size_t offset = (size_t) row * 3 * (size_t) C + (size_t) head * (size_t) size;
+
+			naive_heads(wanted, before + offset, head < H ? weights : weights + size, size, positions[row], 500);
+			for (int i = 0; i < size; i++)
+				worst = fmax(worst, fabs(qkv[offset + (size_t) i] - wanted[i]));
+		}
+		values_stay &= memcmp(qkv + ((size_t) row * 3 + 2) * (size_t) C, before + ((size_t) row * 3 + 2) * (size_t) C, (size_t) C * sizeof(float)) == 0;
+	}
+	ok(worst < 2e-6, "%d heads of %d channels agree with the naive twin within 2e-6: %.1e", H, size, worst);
+	ok(values_stay, "values are not touched");
+
+	/* Without a norm the gradient of a rotation is the rotation back. */
+	heads.query_weight = heads.key_weight = NULL;
+	memcpy(qkv, before, (size_t) ROWS * 3 * (size_t) C * sizeof(float));
+	lm_heads_forward(engine, qkv, NULL, NULL, positions, &heads, ROWS);
+	lm_heads_backward(engine, qkv, NULL, NULL, NULL, NULL, positions, &heads, ROWS, NULL);
+	for (size_t i = 0; i < (size_t) ROWS * 3 * (size_t) C; i++)
+		length_error = fmax(length_error, fabs((double) qkv[i] - before[i]));
+	ok(length_error < 1e-6, "a rotation and its gradient undo each other within 1e-6: %.1e", length_error);
+	free(qkv);
+	free(before);
+	free(raw);
+	free(rstd);
+	free(weights);
+	free(rotary);
+	free(wanted);
 }
 
 typedef struct Entropy
@@ -302,7 +375,7 @@ test_threads(void)
 	for (int n_threads = 1; n_threads <= 8; n_threads *= 2)
 	{
 		LmEngine *engine = test_engine(n_threads, "");
-		Norm norm = make_norm(engine, 700, 130);
+		Norm norm = make_norm(engine, 700, 130, LM_RMSNORM);
 		Entropy e = make_entropy(engine, 300, 1000);
 
 		norm_both(&norm);
@@ -333,9 +406,15 @@ main(void)
 {
 	LmEngine *engine = test_engine(2, "");
 
-	test_norm(engine, 5, 64);
-	test_norm(engine, 130, 33);
-	test_norm(engine, 3, 1);
+	test_heads(engine, 3, 32);
+	test_heads(engine, 2, 6);
+	test_heads(engine, 1, 74);
+	test_norm(engine, 5, 64, LM_LAYERNORM);
+	test_norm(engine, 5, 64, LM_RMSNORM);
+	test_norm(engine, 130, 33, LM_LAYERNORM);
+	test_norm(engine, 130, 33, LM_RMSNORM);
+	test_norm(engine, 3, 1, LM_LAYERNORM);
+	test_norm(engine, 3, 1, LM_RMSNORM);
 	test_norm_adds(engine);
 	test_entropy(engine, 1, 1);
 	test_entropy(engine, 9, 50);

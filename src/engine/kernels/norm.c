@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/norm.c
  *
- * Layer normalisation (Ba et al. 2016, equations 3 and 4) and its backward pass.
+ * Layer normalisation (Ba et al. 2016, equations 3 and 4) and RMSNorm (Zhang and Sennrich 2019), and their backward passes.
  */
 #include <string.h>
 
@@ -22,6 +22,7 @@ typedef struct ForwardWork
 	int n_rows;
 	int C;
 	float epsilon;
+	bool centered;
 } ForwardWork;
 
 typedef struct BackwardWork
@@ -37,6 +38,7 @@ typedef struct BackwardWork
 	const float *weight;
 	int n_rows;
 	int C;
+	bool centered;
 } BackwardWork;
 
 static void forward_piece(void *work, int piece, int thread);
@@ -44,9 +46,9 @@ static void backward_piece(void *work, int piece, int thread);
 
 void
 lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
-				const float *bias, int n_rows, int C, float epsilon)
+				const float *bias, int n_rows, int C, float epsilon, LmNorm kind)
 {
-	ForwardWork work = {lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon};
+	ForwardWork work = {lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM};
 
 	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
@@ -64,7 +66,7 @@ forward_piece(void *argument, int piece, int thread)
 		float mean, rstd;
 
 		work->simd->norm_forward(work->y + offset, &mean, &rstd, work->x + offset, work->weight, work->bias, work->C,
-								 work->epsilon);
+								 work->epsilon, work->centered);
 		if (work->mean)
 			work->mean[i] = mean;
 		if (work->rstd)
@@ -74,9 +76,10 @@ forward_piece(void *argument, int piece, int thread)
 
 void
 lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-				 const float *mean, const float *rstd, const float *weight, int n_rows, int C, void *scratch)
+				 const float *mean, const float *rstd, const float *weight, int n_rows, int C, LmNorm kind,
+				 void *scratch)
 {
-	BackwardWork work = {lm_simd(), dx, scratch, dbias != NULL, dy, x, mean, rstd, weight, n_rows, C};
+	BackwardWork work = {lm_simd(), dx, scratch, dbias != NULL, dy, x, mean, rstd, weight, n_rows, C, kind == LM_LAYERNORM};
 	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
 
 	lm_engine_run(engine, backward_piece, &work, n_blocks);
@@ -104,7 +107,8 @@ backward_piece(void *argument, int piece, int thread)
 		size_t offset = (size_t) i * (size_t) C;
 
 		work->simd->norm_backward(work->dx + offset, partial, work->has_bias ? partial + C : NULL, work->dy + offset,
-								  work->x + offset, work->mean[i], work->rstd[i], work->weight, C);
+								  work->x + offset, work->mean[i], work->rstd[i], work->weight, C,
+								  work->centered);
 	}
 }
 

@@ -52,10 +52,12 @@ typedef struct LmSimd
 	void (*adamw)(float *p, float *m, float *v, const float *gradient, size_t count, const LmAdamW *adamw);
 
 	void (*norm_forward)(float *y, float *mean, float *rstd, const float *x, const float *weight, const float *bias,
-						 int C, float epsilon);
+						 int C, float epsilon, bool centered);
 	/* dweight and dbias (NULL: none) are this block's partial sums */
 	void (*norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, float mean,
-						  float rstd, const float *weight, int C);
+						  float rstd, const float *weight, int C, bool centered);
+	/* LmHeads: pairs of a head's elements by the angles of a position; sign 1, or -1 to turn back */
+	void (*rotate)(float *x, const float *rotary, int size, float sign);
 
 	/*
 	 * One row of attention against one block of n keys, of which the first n_seen are visible. scores become

@@ -36,6 +36,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.adamw = vector_adamw,
 	.norm_forward = vector_norm_forward,
 	.norm_backward = vector_norm_backward,
+	.rotate = vector_rotate,
 	.attention_softmax = vector_attention_softmax,
 	.attention_gradient = vector_attention_gradient,
 	.attention_head = vector_attention_head,

@@ -30,6 +30,8 @@ gelu_exponential(Floats x)
 INLINE Floats
 gelu(Floats x, LmActivation kind)
 {
+	if (kind == LM_RELU2)
+		return larger(splat(0), x) * larger(splat(0), x);
 	return kind == LM_GELU ? x * bell_erf(x).cumulative : x / (1.0f + gelu_exponential(x));
 }
 
@@ -40,6 +42,8 @@ gelu_slope(Floats x, LmActivation kind)
 	Floats e, gate, both, slope;
 	Bell bell;
 
+	if (kind == LM_RELU2)
+		return 2.0f * larger(splat(0), x);
 	if (kind == LM_GELU)
 	{
 		bell = bell_erf(x);
@@ -66,6 +70,8 @@ vector_gelu_forward(float *y, const float *x, size_t count, LmActivation kind)
 {
 	if (kind == LM_GELU)
 		gelu_forward_kind(y, x, count, LM_GELU);
+	else if (kind == LM_RELU2)
+		gelu_forward_kind(y, x, count, LM_RELU2);
 	else
 		gelu_forward_kind(y, x, count, LM_GELU_TANH);
 }
@@ -86,6 +92,8 @@ vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, L
 {
 	if (kind == LM_GELU)
 		gelu_backward_kind(dx, dy, x, count, LM_GELU);
+	else if (kind == LM_RELU2)
+		gelu_backward_kind(dx, dy, x, count, LM_RELU2);
 	else
 		gelu_backward_kind(dx, dy, x, count, LM_GELU_TANH);
 }

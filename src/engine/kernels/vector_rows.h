@@ -11,14 +11,14 @@
 
 static void
 vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *weight, const float *bias, int C,
-					float epsilon)
+					float epsilon, bool centered)
 {
 	Floats sum = splat(0), squares = splat(0);
 	float center, factor;
 
-	for (int i = 0; i < C; i += LANES)
+	for (int i = 0; centered && i < C; i += LANES)
 		sum += load_up_to(x + i, (size_t) (C - i));
-	center = sum_lanes(sum) / (float) C;
+	center = centered ? sum_lanes(sum) / (float) C : 0;
 	/* A second pass, because the mean of squares less the square of the mean loses what a large mean hides. */
 	for (int i = 0; i < C; i += LANES)
 	{
@@ -42,10 +42,11 @@ vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const fl
 /*
  * y = n w + b with n = (x - mean) rstd:
  *   dw += dy n;  db += dy;  dn = dy w;  dx += rstd (dn - average(dn) - n average(dn n))
+ * Where the mean counts as 0, average(dn) is none of its terms.
  */
 static void
 vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, float mean, float rstd,
-					 const float *weight, int C)
+					 const float *weight, int C, bool centered)
 {
 	Floats sum = splat(0), dot = splat(0);
 	float average, slope;
@@ -58,7 +59,7 @@ vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, c
 		sum += dn;
 		dot = multiply_add(dn, (load_up_to(x + i, n) - mean) * rstd, dot);
 	}
-	average = sum_lanes(sum) / (float) C;
+	average = centered ? sum_lanes(sum) / (float) C : 0;
 	slope = sum_lanes(dot) / (float) C;
 	for (int i = 0; i < C; i += LANES)
 	{
@@ -71,6 +72,23 @@ vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, c
 		store_up_to(dweight + i, multiply_add(d, normal, load_up_to(dweight + i, n)), n);
 		if (dbias)
 			store_up_to(dbias + i, load_up_to(dbias + i, n) + d, n);
+	}
+}
+
+/* Turns the pairs (x[i], x[i + size / 2]) by angles of which rotary has the cosines and sines; sign -1 turns back. */
+static void
+vector_rotate(float *x, const float *rotary, int size, float sign)
+{
+	int half = size / 2;
+
+	for (int i = 0; i < half; i += LANES)
+	{
+		size_t n = (size_t) (half - i);
+		Floats cosine = load_up_to(rotary + i, n), sine = load_up_to(rotary + half + i, n) * sign;
+		Floats a = load_up_to(x + i, n), b = load_up_to(x + half + i, n);
+
+		store_up_to(x + i, a * cosine - b * sine, n);
+		store_up_to(x + half + i, b * cosine + a * sine, n);
 	}
 }
 

@@ -4,8 +4,10 @@
  * A block of the decoder, forward and backward: attention and MLP, each on a normalised copy of the residual
  * stream and added to it (pre-norm: Radford et al. 2019, section 2.3).
  *
- *   middle = x      + dropout(projection(attention(norm1(x))))
+ *   middle = x      + dropout(projection(attention(heads(norm1(x)))))
  *   y      = middle + dropout(down(gelu(up(norm2(middle)))))
+ *
+ * heads() normalises and rotates queries and keys where the configuration has that; gelu() is the activation of the configuration.
  */
 #include "model/network.h"
 
@@ -39,12 +41,14 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	int n = pass->batch->n_tokens, C = config->channels;
 	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, false, a->packed};
 	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, false, a->packed};
+	LmHeads heads = lm_network_heads(network, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
 
 	lm_norm_forward(engine, kept->norm1, kept->mean1, kept->rstd1, kept->x, w->norm1_weight, w->norm1_bias, n, C,
-					config->norm_epsilon);
+					config->norm_epsilon, config->norm);
 	lm_linear_forward(engine, kept->qkv, kept->norm1, &to_qkv, n);
+	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads, n);
 	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside, n, config->heads,
 						 C, a->scratch);
 	lm_linear_forward(engine, a->narrow, kept->attention, &projection, n);
@@ -64,6 +68,7 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	int n = pass->batch->n_tokens, C = config->channels;
 	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, pass->first, a->packed};
 	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, pass->first, a->packed};
+	LmHeads heads = lm_network_heads(network, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
 
@@ -75,12 +80,14 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	/* attention = softmax(q k') v */
 	lm_attention_backward(engine, dqkv, dattention, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside,
 						  n, config->heads, C, a->scratch);
-	/* qkv = norm1 w' + bias */
+	/* qkv = heads(norm1 w' + bias) */
+	lm_heads_backward(engine, dqkv, dw->query_norm_weight, dw->key_norm_weight, kept->raw, kept->head_rstd,
+					  pass->batch->positions, &heads, n, a->scratch);
 	lm_linear_backward(engine, dnorm1, dw->attention_weight, dw->attention_bias, dqkv, kept->norm1, &to_qkv, n,
 					   a->scratch);
 	/* norm1 = norm(x); the branch's gradient joins that of the stream */
 	lm_norm_backward(engine, a->dx, dw->norm1_weight, dw->norm1_bias, dnorm1, kept->x, kept->mean1, kept->rstd1,
-					 w->norm1_weight, n, C, a->scratch);
+					 w->norm1_weight, n, C, config->norm, a->scratch);
 }
 
 static void
@@ -96,7 +103,7 @@ mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const 
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
 
 	lm_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, kept->middle, w->norm2_weight, w->norm2_bias, n, C,
-					config->norm_epsilon);
+					config->norm_epsilon, config->norm);
 	lm_linear_forward(engine, kept->up, kept->norm2, &up, n);
 	lm_gelu_forward(engine, kept->gelu, kept->up, (size_t) n * M, config->mlp);
 	if (!y)
@@ -130,7 +137,7 @@ mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
 	lm_linear_backward(engine, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, n, a->scratch);
 	/* norm2 = norm(middle) */
 	lm_norm_backward(engine, a->dx, dw->norm2_weight, dw->norm2_bias, dnorm2, kept->middle, kept->mean2, kept->rstd2,
-					 w->norm2_weight, n, C, a->scratch);
+					 w->norm2_weight, n, C, config->norm, a->scratch);
 }
 
 /* The gradient of a branch's output: that of the stream, behind the mask where there is dropout. */

@@ -17,6 +17,7 @@ lm_config_default(void)
 		.norm = LM_LAYERNORM,
 		.norm_epsilon = 1e-5f,
 		.position = LM_LEARNED,
+		.rope_base = 10000,
 		.mlp = LM_GELU_TANH,
 		.bias = true,
 		.tie_embeddings = true,
@@ -39,13 +40,18 @@ lm_config_check(LmConfig *config, LmError *error)
 		config->mlp_channels = 4 * config->channels;
 	if (!check_range(error, "mlp_channels", config->mlp_channels, 1, 4 * LM_MAX_CHANNELS))
 		return false;
-	if (config->norm != LM_LAYERNORM)
+	if (config->norm != LM_LAYERNORM && config->norm != LM_RMSNORM)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm %d is not known", (int) config->norm);
 	if (!(config->norm_epsilon > 0 && config->norm_epsilon < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1", config->norm_epsilon);
-	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL)
+	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL && config->position != LM_ROPE)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known", (int) config->position);
-	if (config->mlp != LM_GELU && config->mlp != LM_GELU_TANH)
+	if (config->position == LM_ROPE && config->channels / config->heads % 2 != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position rope needs an even number of channels a head, not %d",
+					   config->channels / config->heads);
+	if (!(config->rope_base > 1 && config->rope_base <= LM_MAX_ROPE_BASE))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g", config->rope_base, LM_MAX_ROPE_BASE);
+	if (config->mlp != LM_GELU && config->mlp != LM_GELU_TANH && config->mlp != LM_RELU2)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);

@@ -47,7 +47,7 @@ lm_network_forward(LmNetwork *network, const LmPass *pass)
 		lm_block_forward(network, last ? a->x : a->blocks[pass->training ? layer + 1 : 0].x, kept, pass, layer);
 	}
 	lm_norm_forward(network->engine, a->norm, a->mean, a->rstd, a->x, network->params.final_norm_weight,
-					network->params.final_norm_bias, pass->batch->n_tokens, config->channels, config->norm_epsilon);
+					network->params.final_norm_bias, pass->batch->n_tokens, config->channels, config->norm_epsilon, config->norm);
 }
 
 void
@@ -60,7 +60,7 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 	/* norm = norm(x) */
 	lm_zero(network->engine, a->dx, (size_t) n * C);
 	lm_norm_backward(network->engine, a->dx, network->gradient.final_norm_weight, network->gradient.final_norm_bias,
-					 a->narrow, a->x, a->mean, a->rstd, network->params.final_norm_weight, n, C, a->scratch);
+					 a->narrow, a->x, a->mean, a->rstd, network->params.final_norm_weight, n, C, config->norm, a->scratch);
 	for (int layer = config->layers - 1; layer >= 0; layer--)
 	{
 		/* What is inside the last block is still there. */
@@ -203,6 +203,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->narrow = lm_arena_floats(arena, N, C);
 	a->wide = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
 	a->sinusoid = config->position == LM_SINUSOIDAL ? lm_arena_floats(arena, (size_t) config->context, C) : NULL;
+	a->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
 	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
 	a->packed = bf16 ? lm_arena_take(arena, packed_size(network), 1) : NULL;
 }
@@ -238,6 +239,8 @@ lay_out_block(const LmNetwork *network, LmArena *arena)
 		.mean1 = lm_arena_floats(arena, N, 1),
 		.rstd1 = lm_arena_floats(arena, N, 1),
 		.qkv = lm_arena_floats(arena, N, 3 * C),
+		.raw = config->qk_norm ? lm_arena_floats(arena, N, 2 * C) : NULL,
+		.head_rstd = config->qk_norm ? lm_arena_floats(arena, N, 2 * (size_t) config->heads) : NULL,
 		.attention = lm_arena_floats(arena, N, C),
 		.lse = lm_arena_floats(arena, N, (size_t) config->heads),
 		.middle = lm_arena_floats(arena, N, C),
@@ -271,6 +274,7 @@ scratch_size(const LmNetwork *network, int n_threads)
 	size_t sizes[] = {
 		lm_linear_backward_scratch(N, M > 3 * C ? M : 3 * C),
 		lm_norm_backward_scratch(N, C),
+		lm_heads_backward_scratch(N, C / config->heads),
 		lm_attention_scratch_for(n_threads, N, config->heads, C),
 	};
 	size_t largest = 0;
@@ -306,6 +310,24 @@ lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, fl
 	bind_tensors(&network->gradient, table, gradient);
 	if (network->activations.sinusoid)
 		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
+	if (network->activations.rotary)
+		lm_rotary(network->activations.rotary, table->config.context, table->config.channels / table->config.heads,
+				  table->config.rope_base);
+}
+
+LmHeads
+lm_network_heads(const LmNetwork *network, int layer)
+{
+	const LmBlockTensors *w = &network->params.blocks[layer];
+
+	return (LmHeads){
+		.H = network->config.heads,
+		.C = network->config.channels,
+		.query_weight = w->query_norm_weight,
+		.key_weight = w->key_norm_weight,
+		.epsilon = network->config.norm_epsilon,
+		.rotary = network->activations.rotary,
+	};
 }
 
 static float *
@@ -330,6 +352,8 @@ bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block)
 			.norm1_bias = tensor(table, block, LM_NORM1_BIAS, layer),
 			.attention_weight = tensor(table, block, LM_ATTENTION_WEIGHT, layer),
 			.attention_bias = tensor(table, block, LM_ATTENTION_BIAS, layer),
+			.query_norm_weight = tensor(table, block, LM_QUERY_NORM_WEIGHT, layer),
+			.key_norm_weight = tensor(table, block, LM_KEY_NORM_WEIGHT, layer),
 			.projection_weight = tensor(table, block, LM_PROJECTION_WEIGHT, layer),
 			.projection_bias = tensor(table, block, LM_PROJECTION_BIAS, layer),
 			.norm2_weight = tensor(table, block, LM_NORM2_WEIGHT, layer),

@@ -20,6 +20,8 @@ typedef struct LmBlockTensors
 	float *norm1_bias;
 	float *attention_weight;
 	float *attention_bias;
+	float *query_norm_weight; /* [head_size] */
+	float *key_norm_weight;
 	float *projection_weight;
 	float *projection_bias;
 	float *norm2_weight;
@@ -33,7 +35,7 @@ typedef struct LmBlockTensors
 typedef struct LmTensors
 {
 	float *token_embedding;
-	float *position_embedding; /* NULL: sinusoidal */
+	float *position_embedding; /* NULL: none is learned */
 	float *final_norm_weight;
 	float *final_norm_bias;
 	float *head_weight; /* the token embedding where they are tied */
@@ -46,7 +48,9 @@ typedef struct LmBlockActivations
 	float *norm1; /* [N, C] */
 	float *mean1; /* [N] */
 	float *rstd1;
-	float *qkv; /* [N, 3 C] */
+	float *qkv; /* [N, 3 C] as attention takes it */
+	float *raw; /* [N, 2 C] queries and keys before their norm; only with qk_norm */
+	float *head_rstd; /* [N, 2 H] */
 	float *attention; /* [N, C] */
 	float *lse; /* [N, H] */
 	float *middle; /* [N, C] x + attention branch */
@@ -70,7 +74,8 @@ typedef struct LmActivations
 	float *dbranch; /* [N, C] the same behind a dropout mask; only with dropout */
 	float *narrow; /* [N, C] a branch's output, or the gradient of a norm or of the attention's output */
 	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
-	float *sinusoid; /* [context, C]; NULL: learned positions */
+	float *sinusoid; /* [context, C]; only where positions are sinusoidal */
+	float *rotary; /* [context, head_size]; only with rope */
 	void *scratch;
 	void *packed; /* LmLinear.packed: bfloat16 copies of one layer's operands; NULL: float32 */
 } LmActivations;
@@ -135,6 +140,9 @@ void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
 void lm_block_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer);
 /* activations.dx: from the gradient of the block's output to that of its input */
 void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
+
+/* What is done to the queries and keys of a layer. */
+LmHeads lm_network_heads(const LmNetwork *network, int layer);
 
 /* The mask of one place in the network during this pass. */
 LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer);

@@ -21,6 +21,7 @@ typedef enum Size
 {
 	ONE,
 	CHANNELS,
+	HEAD_SIZE,
 	THREE_CHANNELS,
 	MLP_CHANNELS,
 	VOCABULARY,
@@ -59,6 +60,8 @@ static const Kind kinds[] = {
 	{LM_NORM1_BIAS, "norm1.bias", "ln_1.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
 	{LM_ATTENTION_WEIGHT, "attention.weight", "attn.c_attn.weight", THREE_CHANNELS, CHANNELS, true, false, true, true, LM_INIT_NORMAL},
 	{LM_ATTENTION_BIAS, "attention.bias", "attn.c_attn.bias", ONE, THREE_CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_QUERY_NORM_WEIGHT, "query_norm.weight", "attn.q_norm.weight", ONE, HEAD_SIZE, true, true, .init = LM_INIT_ONE},
+	{LM_KEY_NORM_WEIGHT, "key_norm.weight", "attn.k_norm.weight", ONE, HEAD_SIZE, true, true, .init = LM_INIT_ONE},
 	{LM_PROJECTION_WEIGHT, "projection.weight", "attn.c_proj.weight", CHANNELS, CHANNELS, true, false, true, true, LM_INIT_RESIDUAL},
 	{LM_PROJECTION_BIAS, "projection.bias", "attn.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
 	{LM_NORM2_WEIGHT, "norm2.weight", "ln_2.weight", ONE, CHANNELS, true, true, .init = LM_INIT_ONE},
@@ -72,11 +75,17 @@ static const Kind kinds[] = {
 	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true, .init = LM_INIT_NORMAL},
 };
 
+/* Rows of kinds. */
+#define FIRST_IN_FRONT 0
+#define FIRST_IN_BLOCK 2
+#define FIRST_BEHIND (FIRST_IN_BLOCK + 14)
+
 static bool exists(const LmConfig *config, LmParamKind kind);
+static int count_kinds(const LmConfig *config, int first, int last);
 static int size_of(const LmConfig *config, Size size);
 static void init_piece(void *work, int piece, int thread);
 static bool padded_count(size_t *count, size_t rows, size_t columns);
-static bool add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error);
+static bool add_kinds(LmParamTable *table, int first, int last, int layer, LmError *error);
 static bool add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error);
 
 LmParamTable *
@@ -96,10 +105,10 @@ lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error
 	}
 	table->config = checked;
 	table->params = (LmParam *) (table + 1);
-	complete = add_kinds(table, LM_TOKEN_EMBEDDING, LM_POSITION_EMBEDDING, -1, error);
+	complete = add_kinds(table, FIRST_IN_FRONT, FIRST_IN_BLOCK, -1, error);
 	for (int layer = 0; complete && layer < checked.layers; layer++)
-		complete = add_kinds(table, LM_NORM1_WEIGHT, LM_DOWN_BIAS, layer, error);
-	complete = complete && add_kinds(table, LM_FINAL_NORM_WEIGHT, LM_HEAD_WEIGHT, -1, error);
+		complete = add_kinds(table, FIRST_IN_BLOCK, FIRST_BEHIND, layer, error);
+	complete = complete && add_kinds(table, FIRST_BEHIND, LM_PARAM_KINDS, -1, error);
 	if (complete)
 		return table;
 	lm_param_table_free(host, table);
@@ -159,11 +168,11 @@ padded_count(size_t *count, size_t rows, size_t columns)
 	return true;
 }
 
-/* Appends the kinds first .. last that the configuration has. */
+/* Appends those of the rows [first, last) of kinds that the configuration has. */
 static bool
-add_kinds(LmParamTable *table, LmParamKind first, LmParamKind last, int layer, LmError *error)
+add_kinds(LmParamTable *table, int first, int last, int layer, LmError *error)
 {
-	for (int i = first; i <= (int) last; i++)
+	for (int i = first; i < last; i++)
 		if (exists(&table->config, kinds[i].kind) && !add_param(table, &kinds[i], layer, error))
 			return false;
 	return true;
@@ -178,7 +187,7 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 	*param = (LmParam){.kind = kind->kind, .layer = layer, .transposed = kind->transposed, .vector = kind->vector};
 	param->rows = size_of(&table->config, kind->rows);
 	param->columns = size_of(&table->config, kind->columns);
-	param->init = kind->init;
+	param->init = kind->init == LM_INIT_RESIDUAL && table->config.zero_init ? LM_INIT_ZERO : kind->init;
 	param->decay = kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
 	snprintf(param->name, sizeof param->name, "%s", kind->name);
 	snprintf(param->file_name, sizeof param->file_name, "%s", kind->file_name);
@@ -205,13 +214,17 @@ exists(const LmConfig *config, LmParamKind kind)
 			return config->position == LM_LEARNED;
 		case LM_HEAD_WEIGHT:
 			return !config->tie_embeddings;
+		case LM_QUERY_NORM_WEIGHT:
+		case LM_KEY_NORM_WEIGHT:
+			return config->qk_norm;
 		case LM_NORM1_BIAS:
+		case LM_NORM2_BIAS:
+		case LM_FINAL_NORM_BIAS:
+			return config->bias && config->norm == LM_LAYERNORM;
 		case LM_ATTENTION_BIAS:
 		case LM_PROJECTION_BIAS:
-		case LM_NORM2_BIAS:
 		case LM_UP_BIAS:
 		case LM_DOWN_BIAS:
-		case LM_FINAL_NORM_BIAS:
 			return config->bias;
 		default:
 			return true;
@@ -225,6 +238,8 @@ size_of(const LmConfig *config, Size size)
 	{
 		case CHANNELS:
 			return config->channels;
+		case HEAD_SIZE:
+			return config->channels / config->heads;
 		case THREE_CHANNELS:
 			return 3 * config->channels;
 		case MLP_CHANNELS:
@@ -238,6 +253,17 @@ size_of(const LmConfig *config, Size size)
 	}
 }
 
+/* How many of the rows [first, last) of kinds the configuration has. */
+static int
+count_kinds(const LmConfig *config, int first, int last)
+{
+	int n = 0;
+
+	for (int i = first; i < last; i++)
+		n += exists(config, kinds[i].kind);
+	return n;
+}
+
 const LmParam *
 lm_param_find(const LmParamTable *table, LmParamKind kind, int layer)
 {
@@ -246,8 +272,8 @@ lm_param_find(const LmParamTable *table, LmParamKind kind, int layer)
 	if (layer >= 0)
 	{
 		/* Blocks are alike, so the search is over one of them. */
-		int in_front = exists(&table->config, LM_POSITION_EMBEDDING) ? 2 : 1;
-		int in_block = table->config.bias ? LM_DOWN_BIAS - LM_NORM1_WEIGHT + 1 : (LM_DOWN_BIAS - LM_NORM1_WEIGHT + 1) / 2;
+		int in_front = count_kinds(&table->config, FIRST_IN_FRONT, FIRST_IN_BLOCK);
+		int in_block = count_kinds(&table->config, FIRST_IN_BLOCK, FIRST_BEHIND);
 
 		if (layer >= table->config.layers)
 			return NULL;

@@ -13,7 +13,7 @@
 
 #include "serve/image.h"
 
-#define IMAGE_MAGIC "gpt img1"
+#define IMAGE_MAGIC "gpt img2"
 
 /* The configuration in types of fixed size: the file is mapped by other processes. */
 typedef struct LmImageHeader
@@ -34,6 +34,8 @@ typedef struct LmImageHeader
 	int32_t tie_embeddings;
 	float dropout;
 	int32_t panel;
+	float rope_base;
+	int32_t qk_norm;
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
@@ -75,7 +77,8 @@ lay_out(LmModel *model, LmArena *arena)
 
 	lm_arena_take(arena, 1, sizeof(LmImageHeader));
 	model->token_embedding = config->tie_embeddings ? NULL : lm_arena_floats(arena, V, C);
-	model->positions = lm_arena_floats(arena, (size_t) config->context, C);
+	model->positions = config->position == LM_ROPE ? NULL : lm_arena_floats(arena, (size_t) config->context, C);
+	model->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
 	for (int layer = 0; layer < config->layers; layer++)
 	{
 		LmImageBlock block;
@@ -85,7 +88,7 @@ lay_out(LmModel *model, LmArena *arena)
 			model->blocks[layer] = block;
 	}
 	model->final_norm_weight = vector(arena, C, true);
-	model->final_norm_bias = vector(arena, C, config->bias);
+	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
 	model->head = linear(arena, config->channels, config->vocabulary, NULL);
 }
 
@@ -93,12 +96,15 @@ static void
 lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config)
 {
 	int C = config->channels, M = config->mlp_channels;
-	bool bias = config->bias;
+	bool bias = config->bias, norm_bias = bias && config->norm == LM_LAYERNORM;
+	size_t head_size = (size_t) (C / config->heads);
 
 	block->norm1_weight = vector(arena, (size_t) C, true);
-	block->norm1_bias = vector(arena, (size_t) C, bias);
+	block->norm1_bias = vector(arena, (size_t) C, norm_bias);
 	block->norm2_weight = vector(arena, (size_t) C, true);
-	block->norm2_bias = vector(arena, (size_t) C, bias);
+	block->norm2_bias = vector(arena, (size_t) C, norm_bias);
+	block->query_norm_weight = vector(arena, head_size, config->qk_norm);
+	block->key_norm_weight = vector(arena, head_size, config->qk_norm);
 	block->attention = linear(arena, C, 3 * C, vector(arena, 3 * (size_t) C, bias));
 	block->projection = linear(arena, C, C, vector(arena, (size_t) C, bias));
 	block->up = linear(arena, C, M, vector(arena, (size_t) M, bias));
@@ -140,6 +146,8 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 	memcpy(image, &header, sizeof header);
 	if (config->position == LM_LEARNED)
 		put(model->positions, block, table, LM_POSITION_EMBEDDING, -1);
+	else if (config->position == LM_ROPE)
+		lm_rotary((float *) model->rotary, config->context, config->channels / config->heads, config->rope_base);
 	else
 		lm_sinusoid((float *) model->positions, config->context, config->channels);
 	for (int layer = 0; layer < config->layers && !stopped; layer++)
@@ -164,6 +172,8 @@ put_block(const LmModel *model, int layer, const float *block, const LmParamTabl
 	put(to->norm1_bias, block, table, LM_NORM1_BIAS, layer);
 	put(to->norm2_weight, block, table, LM_NORM2_WEIGHT, layer);
 	put(to->norm2_bias, block, table, LM_NORM2_BIAS, layer);
+	put(to->query_norm_weight, block, table, LM_QUERY_NORM_WEIGHT, layer);
+	put(to->key_norm_weight, block, table, LM_KEY_NORM_WEIGHT, layer);
 	put(to->attention.bias, block, table, LM_ATTENTION_BIAS, layer);
 	put(to->projection.bias, block, table, LM_PROJECTION_BIAS, layer);
 	put(to->up.bias, block, table, LM_UP_BIAS, layer);
@@ -266,19 +276,19 @@ void
 lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
 {
 	int C = model->config.channels;
-	const float *wpe = model->positions + (size_t) position * C;
+	const float *wpe = model->positions ? model->positions + (size_t) position * C : NULL;
 	const float *wte;
 
 	if (model->token_embedding)
 	{
 		wte = model->token_embedding + (size_t) token * C;
 		for (int i = 0; i < C; i++)
-			y[i] = wte[i] + wpe[i];
+			y[i] = wpe ? wte[i] + wpe[i] : wte[i];
 		return;
 	}
 	wte = model->head.panels + (size_t) (token / LM_PANEL) * C * LM_PANEL + token % LM_PANEL;
 	for (int i = 0; i < C; i++)
-		y[i] = wte[(size_t) i * LM_PANEL] + wpe[i];
+		y[i] = wpe ? wte[(size_t) i * LM_PANEL] + wpe[i] : wte[(size_t) i * LM_PANEL];
 }
 
 static LmImageHeader
@@ -300,6 +310,8 @@ header_of(const LmConfig *config, size_t size)
 		.tie_embeddings = config->tie_embeddings,
 		.dropout = config->dropout,
 		.panel = LM_PANEL,
+		.rope_base = config->rope_base,
+		.qk_norm = config->qk_norm,
 	};
 
 	memcpy(header.magic, IMAGE_MAGIC, 8);
@@ -323,5 +335,7 @@ config_of(const LmImageHeader *header)
 		.bias = header->bias != 0,
 		.tie_embeddings = header->tie_embeddings != 0,
 		.dropout = header->dropout,
+		.rope_base = header->rope_base,
+		.qk_norm = header->qk_norm != 0,
 	};
 }

@@ -15,6 +15,8 @@ typedef struct LmImageBlock
 	const float *norm1_bias;
 	const float *norm2_weight;
 	const float *norm2_bias;
+	const float *query_norm_weight; /* [head_size]; NULL: no qk_norm */
+	const float *key_norm_weight;
 	LmLinear attention;
 	LmLinear projection;
 	LmLinear up;
@@ -26,7 +28,8 @@ struct LmModel
 	LmHost host;
 	LmConfig config;
 	const float *token_embedding; /* [V, C]; NULL: tied, read from the head's panels */
-	const float *positions; /* [context, C], learned or sinusoidal */
+	const float *positions; /* [context, C], learned or sinusoidal; NULL: rotary */
+	const float *rotary; /* [context, head_size], or NULL */
 	const float *final_norm_weight;
 	const float *final_norm_bias;
 	LmLinear head;

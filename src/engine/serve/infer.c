@@ -30,6 +30,7 @@ typedef struct Infer
 
 	/* the workspace */
 	int *rows; /* [n] the input that a row of x stands for */
+	int32_t *positions; /* [n] of the inputs */
 	float *x; /* [n, C] residual stream of the rows */
 	float *norm; /* [n, C] a norm, or a branch's output */
 	float *qkv; /* [n, 3 C] of the inputs */
@@ -152,6 +153,7 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 	size_t N = (size_t) n, C = (size_t) config->channels, T = (size_t) config->context;
 
 	infer->rows = lm_arena_take(arena, N, sizeof(int));
+	infer->positions = lm_arena_take(arena, N, sizeof(int32_t));
 	infer->x = lm_arena_floats(arena, N, C);
 	infer->norm = lm_arena_floats(arena, N, C);
 	infer->qkv = lm_arena_floats(arena, N, 3 * C);
@@ -167,6 +169,7 @@ embed(Infer *infer)
 	for (int i = 0; i < infer->n; i++)
 	{
 		infer->rows[i] = i;
+		infer->positions[i] = infer->inputs[i].position;
 		lm_model_embed(infer->x + (size_t) i * infer->model->config.channels, infer->model, infer->inputs[i].token,
 					   infer->inputs[i].position);
 	}
@@ -178,12 +181,15 @@ run_block(Infer *infer)
 {
 	const LmConfig *config = &infer->model->config;
 	const LmImageBlock *w = &infer->model->blocks[infer->layer];
+	LmHeads heads = {config->heads, config->channels, w->query_norm_weight, w->key_norm_weight, config->norm_epsilon,
+					 infer->model->rotary};
 	LmEngine *engine = infer->engine;
 	int C = config->channels;
 
 	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias, infer->n_rows, C,
-					config->norm_epsilon);
+					config->norm_epsilon, config->norm);
 	lm_linear_infer(engine, infer->qkv, infer->norm, &w->attention, infer->n_rows);
+	lm_heads_forward(engine, infer->qkv, NULL, NULL, infer->positions, &heads, infer->n);
 	store_keys_and_values(infer);
 	if (infer->layer == config->layers - 1)
 		keep_wanted_rows(infer);
@@ -193,7 +199,7 @@ run_block(Infer *infer)
 	lm_linear_infer(engine, infer->norm, infer->attention, &w->projection, infer->n_rows);
 	add_branch(infer);
 	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm2_weight, w->norm2_bias, infer->n_rows, C,
-					config->norm_epsilon);
+					config->norm_epsilon, config->norm);
 	lm_linear_infer(engine, infer->wide, infer->norm, &w->up, infer->n_rows);
 	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels, config->mlp);
 	lm_linear_infer(engine, infer->norm, infer->wide, &w->down, infer->n_rows);
@@ -292,6 +298,6 @@ run_head(Infer *infer, float *logits)
 	const LmModel *model = infer->model;
 
 	lm_norm_forward(infer->engine, infer->norm, NULL, NULL, infer->x, model->final_norm_weight, model->final_norm_bias,
-					infer->n_rows, model->config.channels, model->config.norm_epsilon);
+					infer->n_rows, model->config.channels, model->config.norm_epsilon, model->config.norm);
 	lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows);
 }
