@@ -1,63 +1,58 @@
 /*
- * bench/train.c MODEL STEPS [recompute]
+ * bench/train.c MODEL STEPS
  *
- * Tokens per second of the training step (forward, backward, clipping, AdamW) on random tokens, THREADS threads
- * (2), and its share of the rate at which the same library multiplies matrices of the model's own shapes,
- * measured in the same run; the share of the step in which each thread waits, and the most memory ever held.
+ * Tokens per second of the training step (forward, backward, clipping, the update) in PRECISION (float32, or auto) on
+ * THREADS threads (2), its share of what registers alone reach in the same run, the losses of the steps, how long
+ * threads waited and the most memory that the process held. BF16 names the kernels, OPTIMIZER the update.
  */
 #include <sys/resource.h>
 
+#include "peak.h"
 #include "shapes.h"
 
-static double
-product_rate(LmEngine *engine, const LmHost *host, const Shape *shape)
+/*
+ * Tokens that torch_train.py makes too: of four tokens three follow from the one before them, one is random. state is
+ * that of Knuth's generator (MMIX), which both sides begin at 1.
+ */
+static void
+fill(LmBatch *batch, const Shape *shape, uint64_t *state)
 {
-	static const int in_out[4][2] = {{1, 3}, {1, 1}, {1, 4}, {4, 1}};
-	int rows = shape->batch * shape->context, C = shape->channels;
-	float *x = lm_allocate(host, sizeof(float) * rows * 4 * C);
-	float *y = lm_allocate(host, sizeof(float) * rows * 4 * C);
-	float *w = lm_allocate(host, sizeof(float) * 4 * C * C);
-	double best = 0;
-
-	if (!x || !y || !w)
-		exit(1);
-	for (int round = 0; round < 7; round++)
+	batch->n_tokens = shape->batch * shape->context;
+	for (int i = 0; i < shape->batch; i++)
 	{
-		double flop = 0, started = seconds_now();
+		uint32_t token = 0;
 
-		for (int repeat = 0; repeat < 4; repeat++)
-			for (int i = 0; i < 4; i++)
-			{
-				LmLinear linear = {.n_in = in_out[i][0] * C, .n_out = in_out[i][1] * C, .w = w};
+		for (int t = 0; t <= shape->context; t++)
+		{
+			int row = i * shape->context + t;
+			uint32_t word;
 
-				lm_linear_forward(engine, y, x, &linear, rows);
-				flop += 2.0 * rows * linear.n_in * linear.n_out;
-			}
-		flop /= seconds_now() - started;
-		best = flop > best ? flop : best;
+			*state = *state * 6364136223846793005u + 1442695040888963407u;
+			word = (uint32_t) (*state >> 33);
+			token = t == 0 || word % 4 == 0 ? (word >> 2) % shape->vocabulary : (token * 7 + 3) % shape->vocabulary;
+			if (t > 0)
+				batch->targets[row - 1] = (int32_t) token;
+			if (t == shape->context)
+				break;
+			batch->tokens[row] = (int32_t) token;
+			batch->weights[row] = 1;
+			batch->positions[row] = t;
+			batch->starts[row] = row - t;
+			batch->examples[row] = i;
+		}
 	}
-	lm_free(host, x);
-	lm_free(host, y);
-	lm_free(host, w);
-	return best;
 }
 
 static void
-fill(LmBatch *batch, const Shape *shape, LmKey key, int step)
+print_peak(LmEngine *engine, const Shape *shape, double flop, bool bf16)
 {
-	batch->n_tokens = shape->batch * shape->context;
-	for (int t = 0; t < batch->n_tokens; t++)
-	{
-		uint32_t word[4];
+	double peaks[3] = {peak_float32(engine), peak_vdpbf16(engine), peak_amx(engine)};
+	static const char *const names[3] = {"float32", "vdpbf16ps", "tdpbf16ps"};
 
-		lm_random(word, key, t, step, 0, 0);
-		batch->tokens[t] = word[0] % shape->vocabulary;
-		batch->targets[t] = word[1] % shape->vocabulary;
-		batch->weights[t] = 1;
-		batch->positions[t] = t % shape->context;
-		batch->starts[t] = t - t % shape->context;
-		batch->examples[t] = t / shape->context;
-	}
+	for (int i = bf16 ? 1 : 0; i < (bf16 ? 3 : 1); i++)
+		if (peaks[i] > 0)
+			printf("gpt %s %.1f GFLOP/s, %.3f of the %.0f that %s reaches in registers\n", shape->name, flop * 1e-9,
+				   flop / peaks[i], peaks[i] * 1e-9, names[i]);
 }
 
 int
@@ -72,14 +67,17 @@ main(int argc, char **argv)
 	LmConfig config = shape_config(shape);
 	LmTrainOptions options = lm_train_options_default();
 	int64_t busy[2][LM_MAX_THREADS];
-	double *times = calloc(steps + 2, sizeof(double)), first = 0, last = 0, all = 0, rate, speed;
+	double *times = calloc(steps + 2, sizeof(double)), *losses = calloc(steps + 2, sizeof(double)), all = 0, speed;
+	uint64_t random = 1;
+	bool bf16;
 	LmTrainer *trainer;
 	LmBatch batch;
 	struct rusage usage;
 
 	must(engine != NULL, &error);
 	must(lm_config_check(&config, &error), &error);
-	options.precision = getenv("PRECISION") && strcmp(getenv("PRECISION"), "float32") != 0 && lm_engine_bf16(engine) ? LM_BFLOAT16 : LM_FLOAT32;
+	bf16 = getenv("PRECISION") && strcmp(getenv("PRECISION"), "float32") != 0 && lm_engine_bf16(engine);
+	options.precision = bf16 ? LM_BFLOAT16 : LM_FLOAT32;
 	options.recompute = argc > 3 && strcmp(argv[3], "recompute") == 0;
 	options.max_tokens = shape->batch * shape->context;
 	options.learning_rate = 1e-3;
@@ -95,25 +93,27 @@ main(int argc, char **argv)
 		LmStepResult result;
 		double started;
 
-		fill(&batch, shape, lm_key(1, LM_RANDOM_CROP, 0, 0), step);
+		fill(&batch, shape, &random);
 		started = seconds_now();
 		if (step == 2)
 			lm_engine_busy(engine, busy[0]);
 		must(lm_trainer_step(&result, trainer, step, &batch, 1, NULL, NULL, &error), &error);
 		times[step] = seconds_now() - started;
-		if (step == 0)
-			first = result.loss;
-		last = result.loss;
+		losses[step] = result.loss;
 	}
 	lm_engine_busy(engine, busy[1]);
 	for (int step = 2; step < steps + 2; step++)
 		all += times[step];
 	qsort(times + 2, steps, sizeof(double), compare_doubles);
-	rate = product_rate(engine, &host, shape);
 	speed = batch.n_tokens / times[2 + steps / 2];
-	printf("gpt %s tokens_per_second %.0f best %.0f share_of_product_rate %.3f product_gflops %.1f loss %.4f %.4f (%s, %d threads)\n",
-		   shape->name, speed, batch.n_tokens / times[2], speed * shape_flop(shape) / rate, rate / 1e9, first, last,
-		   lm_engine_description(engine), lm_engine_threads(engine));
+	printf("gpt %s tokens_per_second %.0f best %.0f (%s, %s, %d threads)\n", shape->name, speed, batch.n_tokens / times[2],
+		   bf16 ? "bfloat16" : "float32", bf16 ? lm_engine_bf16(engine) : lm_engine_description(engine),
+		   lm_engine_threads(engine));
+	print_peak(engine, shape, speed * shape_flop(shape), bf16);
+	printf("gpt %s loss", shape->name);
+	for (int step = 0; step < steps + 2; step += (steps + 9) / 8)
+		printf(" %d %.4f", step, losses[step]);
+	printf("\n");
 	printf("gpt %s waiting", shape->name);
 	for (int i = 0; i < lm_engine_threads(engine); i++)
 		printf(" %.1f %%", 100 - (busy[1][i] - busy[0][i]) * 1e-7 / all);
