@@ -1,6 +1,9 @@
 /*
  * bench/convergence.c FOLDER SAMPLE
  *
+ * PRECISION is float32 unless it says bfloat16. With - for FOLDER weights and batches come from SEED instead
+ * (bench/precision.sh). Otherwise:
+ *
  * Our side of the convergence comparison: model S from the initial weights and on the batches that
  * bench/convergence.py wrote into FOLDER, the same recipe. Prints step, training and validation loss, and
  * PyTorch's from FOLDER/torch.json is printed beside them by bench/convergence.sh.
@@ -83,6 +86,22 @@ window(LmBatch *batch, int sequence, const unsigned char *data, int context)
 	batch->n_tokens = (sequence + 1) * context;
 }
 
+/* The beginnings of the windows of all steps, from a seed. */
+static uint32_t *
+random_offsets(uint64_t seed, int count, size_t most)
+{
+	uint32_t *offsets = malloc(count * sizeof *offsets);
+
+	for (int i = 0; i < count; i++)
+	{
+		uint32_t word[4];
+
+		lm_random(word, lm_key(seed, LM_RANDOM_CROP, 0, 0), i, 0, 0, 0);
+		offsets[i] = word[0] % most;
+	}
+	return offsets;
+}
+
 static double
 validate(LmTrainer *trainer, LmBatch *batch, const unsigned char *held, size_t held_size, const Shape *shape)
 {
@@ -125,6 +144,7 @@ main(int argc, char **argv)
 	LmTrainer *trainer;
 	LmBatch batch;
 	double started;
+	bool is_given = argc == 3 && strcmp(argv[1], "-") != 0;
 
 	must(engine != NULL, &error);
 	if (argc != 3)
@@ -133,8 +153,13 @@ main(int argc, char **argv)
 		return 2;
 	}
 	data = read_file(argv[2], "", &data_size);
-	offsets = read_file(argv[1], "offsets.u32", &offsets_size);
 	cut = data_size * 9 / 10;
+	options.seed = getenv("SEED") ? atoi(getenv("SEED")) : 1;
+	options.precision = getenv("PRECISION") && strcmp(getenv("PRECISION"), "bfloat16") == 0 ? LM_BFLOAT16 : LM_FLOAT32;
+	if (is_given)
+		offsets = read_file(argv[1], "offsets.u32", &offsets_size);
+	else
+		offsets = random_offsets(options.seed, steps * shape->batch, cut - shape->context - 1);
 	must(lm_config_check(&config, &error), &error);
 	options.max_tokens = shape->batch * shape->context;
 	options.learning_rate = 1e-3;
@@ -148,7 +173,8 @@ main(int argc, char **argv)
 	trainer = lm_trainer_create(engine, &config, &options, &error);
 	must(trainer != NULL, &error);
 	must(lm_batch_create(&batch, &host, options.max_tokens, &error), &error);
-	load_weights(trainer, argv[1]);
+	if (is_given)
+		load_weights(trainer, argv[1]);
 	printf("%d - %.6f\n", 0, validate(trainer, &batch, data + cut, data_size - cut, shape));
 	started = seconds_now();
 	for (int step = 0; step < steps; step++)
