@@ -35,6 +35,7 @@ shape_named(const char *name)
 	exit(2);
 }
 
+/* FAMILY=modern in the environment: the switches of that family. */
 static inline LmConfig
 shape_config(const Shape *shape)
 {
@@ -45,6 +46,15 @@ shape_config(const Shape *shape)
 	config.channels = shape->channels;
 	config.context = shape->context;
 	config.vocabulary = shape->vocabulary;
+	if (getenv("FAMILY") && strcmp(getenv("FAMILY"), "modern") == 0)
+	{
+		config.norm = LM_RMSNORM;
+		config.position = LM_ROPE;
+		config.qk_norm = true;
+		config.mlp = LM_RELU2;
+		config.bias = false;
+		config.zero_init = true;
+	}
 	return config;
 }
 
