@@ -40,7 +40,7 @@ seconds(void)
 static LmEngine *
 start(int n_threads, const char *library)
 {
-	LmEngineOptions options = {n_threads, library};
+	LmEngineOptions options = {.n_threads = n_threads, .blas_library = library, .f32 = library ? NULL : ""};
 	LmError error;
 	LmEngine *engine = lm_engine_start(&host, &options, &error);
 

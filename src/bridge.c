@@ -219,7 +219,7 @@ start_engine(int n_threads)
 	engine = lm_engine_start(gpt_bridge_host(engine_context), &options, &error);
 	if (engine == NULL && error.code == LM_ERR_LIBRARY)
 		ereport(ERROR, (errcode(gpt_bridge_sqlstate(error.code)), errmsg("%s", error.message),
-						errhint("Set gpt.blas_library to the path of a library, to \"\" to look in the usual places, or to \"none\".")));
+						errhint("Set gpt.blas_library to the path of a library, to \"\" for the default, or to \"none\".")));
 	if (engine == NULL)
 		gpt_bridge_raise(&error);
 	return engine;

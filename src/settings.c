@@ -106,7 +106,7 @@ define_compute_settings(void)
 							"It is checked before memory is taken. 0 means a quarter of the machine's memory.",
 							&gpt_max_memory, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
-							   "Empty means to look in the usual places, \"none\" to use the built-in kernels.",
+							   "Empty means the faster of the built-in kernels and the library in the usual places, \"none\" the built-in kernels.",
 							   &gpt_blas_library, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 }
 

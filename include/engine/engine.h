@@ -23,15 +23,19 @@ typedef struct LmEngine LmEngine;
 typedef struct LmEngineOptions
 {
 	int n_threads; /* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
-	const char *blas_library; /* a path; "" for the built-in kernels only; NULL to look in the usual places */
+	/* a path; "" for the built-in kernels only; NULL to look in the usual places where f32 has no kernels */
+	const char *blas_library;
 	const char *bf16; /* kernels for bfloat16 by name, "plain amx" and "plain avx512_bf16" among them; NULL: the best */
+	/* kernels for products with a weight in float32 by name, "plain" among them; "": none; NULL: the best, or the library
+	 * that is named */
+	const char *f32;
 } LmEngineOptions;
 
 /*
  * Starts the pool with all signals blocked in its threads and loads the BLAS library (once a process: the
  * library stays loaded), which is tested against the built-in kernels and not used if they differ. NULL with
  * LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that cannot be used,
- * LM_ERR_ARGUMENT when bf16 names kernels that do not run here.
+ * LM_ERR_ARGUMENT when bf16 or f32 names kernels that do not run here.
  */
 LmEngine *lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error);
 void lm_engine_stop(LmEngine *engine);
@@ -46,7 +50,7 @@ int lm_engine_threads(const LmEngine *engine);
 void lm_engine_busy(const LmEngine *engine, int64_t *nanoseconds);
 
 /*
- * What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 SkylakeX, small products avx512" or
+ * What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 Haswell, avx2" or
  * "built-in avx512".
  */
 const char *lm_engine_description(const LmEngine *engine);

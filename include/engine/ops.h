@@ -65,14 +65,15 @@ typedef struct LmLinear
 	const float *panels; /* lm_linear_pack's output, or NULL */
 	bool overwrite; /* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
 	/*
-	 * Not NULL: training multiplies bfloat16 copies of x, w and dy, with float32 sums, by the engine's kernels for that
-	 * (lm_engine_bf16). Scratch for those copies.
+	 * Scratch for packed copies of x, w and dy. Not NULL: training multiplies those by the engine's own kernels where it
+	 * has any, with float32 sums: bfloat16 copies (lm_engine_bf16) or float32 ones.
 	 */
 	void *packed;
+	bool bf16;
 } LmLinear;
 
-/* Bytes of LmLinear.packed, enough for both directions. */
-size_t lm_linear_packed_size(int n_rows, int n_in, int n_out);
+/* Bytes of LmLinear.packed, enough for both directions; 0 where float32 is left to the matrix library. */
+size_t lm_linear_packed_size(int n_rows, int n_in, int n_out, bool bf16);
 
 /* y [n_rows, n_out], x [n_rows, n_in] */
 void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);

@@ -15,10 +15,11 @@
 static TapHost kernels_host_state;
 static LmHost kernels_host;
 
+/* blas_library NULL: the one that is found, also where the built-in kernels would be preferred. */
 static inline LmEngine *
 test_engine(int n_threads, const char *blas_library)
 {
-	LmEngineOptions options = {n_threads, blas_library};
+	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas_library, .f32 = blas_library ? NULL : ""};
 	LmError error = {0};
 	LmEngine *engine;
 

@@ -5,6 +5,7 @@
  */
 #include "kernels.h"
 #include "kernels/bf16.h"
+#include "kernels/f32.h"
 
 /* Every exponent, both signs, and the cases on which rounding turns. */
 static float
@@ -45,16 +46,16 @@ test_rounding(void)
 }
 
 static void
-test_packing(const LmBf16 *kernel)
+test_packing(const LmTiles *kernel)
 {
-	_Alignas(64) uint16_t got[LM_BF16_BLOCK], wanted[LM_BF16_BLOCK];
+	_Alignas(64) uint16_t got[LM_TILE_BLOCK], wanted[LM_TILE_BLOCK];
 	float from[32 * 40];
 
 	for (uint32_t i = 0; i < 32 * 40; i++)
 		from[i] = awkward(i);
-	for (int packing = LM_BF16_ALONG; packing <= LM_BF16_ACROSS_TURNED; packing++)
+	for (int packing = LM_TILE_ALONG; packing <= LM_TILE_ACROSS_TURNED; packing++)
 	{
-		int most_lines = packing <= LM_BF16_ALONG_TURNED ? 16 : 32, most = packing <= LM_BF16_ALONG_TURNED ? 32 : 16;
+		int most_lines = packing <= LM_TILE_ALONG_TURNED ? 16 : 32, most = packing <= LM_TILE_ALONG_TURNED ? 32 : 16;
 		bool agrees = true;
 
 		for (int n_lines = 1; n_lines <= most_lines; n_lines++)
@@ -69,27 +70,27 @@ test_packing(const LmBf16 *kernel)
 }
 
 static uint16_t *
-pack_operand(const float *x, int lines, int k, LmBf16Packing packing)
+pack_operand(const float *x, int lines, int k, LmTilePacking packing)
 {
-	uint16_t *packed = aligned_alloc(64, lm_bf16_count(lines, k) * sizeof *packed);
-	int n_blocks = lm_bf16_blocks(k);
+	uint16_t *packed = aligned_alloc(64, lm_tile_count(lines, k) * sizeof *packed);
+	int n_blocks = lm_tile_blocks(k);
 
-	memset(packed, 0, lm_bf16_count(lines, k) * sizeof *packed);
+	memset(packed, 0, lm_tile_count(lines, k) * sizeof *packed);
 	for (int line = 0; line < lines; line += 16)
 		for (int block = 0; block < n_blocks; block++)
-			lm_bf16_plain_pack(packed + ((size_t) (line / 16) * (size_t) n_blocks + (size_t) block) * LM_BF16_BLOCK,
+			lm_bf16_plain_pack(packed + ((size_t) (line / 16) * (size_t) n_blocks + (size_t) block) * LM_TILE_BLOCK,
 							   x + (size_t) line * k + block * 32, (size_t) k, lines - line < 16 ? lines - line : 16,
 							   k - block * 32 < 32 ? k - block * 32 : 32, packing);
 	return packed;
 }
 
 static void
-test_product(const LmBf16 *kernel, const LmBf16 *twin, int m, int n, int k, float deviation)
+test_product(const LmTiles *kernel, const LmTiles *twin, int m, int n, int k, float deviation)
 {
 	float *x = random_floats((size_t) m * k, deviation, 1), *w = random_floats((size_t) n * k, deviation, 2);
-	int n_blocks = lm_bf16_blocks(k), rows = (m + 31) / 32 * 32, columns = (n + 31) / 32 * 32;
-	uint16_t *a = pack_operand(x, m, k, LM_BF16_ALONG), *b = pack_operand(w, n, k, LM_BF16_ALONG_TURNED);
-	size_t tile = (size_t) n_blocks * LM_BF16_BLOCK, count = (size_t) rows * columns;
+	int n_blocks = lm_tile_blocks(k), rows = (m + 31) / 32 * 32, columns = (n + 31) / 32 * 32;
+	uint16_t *a = pack_operand(x, m, k, LM_TILE_ALONG), *b = pack_operand(w, n, k, LM_TILE_ALONG_TURNED);
+	size_t tile = (size_t) n_blocks * LM_TILE_BLOCK, count = (size_t) rows * columns;
 	float *got = test_scratch(count * sizeof(float)), *wanted = test_scratch(count * sizeof(float));
 	double worst = 0;
 
@@ -122,7 +123,7 @@ test_product(const LmBf16 *kernel, const LmBf16 *twin, int m, int n, int k, floa
 }
 
 static void
-test_finish(const LmBf16 *kernel)
+test_finish(const LmTiles *kernel)
 {
 	float *sums = test_scratch(40 * 48 * sizeof(float)), *bias = random_floats(48, 1, 3);
 	float *got = random_floats(40 * 50, 1, 4), *wanted = copy_floats(got, 40 * 50);
@@ -131,11 +132,11 @@ test_finish(const LmBf16 *kernel)
 	for (int i = 0; i < 4; i++)
 		for (int n = 1; n <= 48; n += 5)
 		{
-			LmBf16Finish finish = {got, 50, i % 2 ? bias : NULL, i / 2};
+			LmTileFinish finish = {got, 50, i % 2 ? bias : NULL, i / 2};
 
 			kernel->finish(&finish, sums, 48, n % 40, n);
 			finish.y = wanted;
-			lm_bf16_plain_avx512.finish(&finish, sums, 48, n % 40, n);
+			lm_f32_plain_finish(&finish, sums, 48, n % 40, n);
 		}
 	ok(same_bits(got, wanted, 40 * 50), "%s finishes sums as plain C does", kernel->name);
 	free(sums);
@@ -148,12 +149,12 @@ int
 main(void)
 {
 	static const char *const names[] = {"avx512_bf16", "amx", "plain avx512_bf16", "plain amx"};
-	static const LmBf16 *const twins[] = {&lm_bf16_plain_avx512, &lm_bf16_plain_amx, &lm_bf16_plain_avx512, &lm_bf16_plain_amx};
+	static const LmTiles *const twins[] = {&lm_bf16_plain_avx512, &lm_bf16_plain_amx, &lm_bf16_plain_avx512, &lm_bf16_plain_amx};
 
 	test_rounding();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 	{
-		const LmBf16 *kernel = lm_bf16_named(names[i]);
+		const LmTiles *kernel = lm_bf16_named(names[i]);
 
 		if (!kernel)
 		{

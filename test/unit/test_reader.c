@@ -169,7 +169,7 @@ main(void)
 {
 	TapHost state;
 	LmHost host = tap_host(&state);
-	LmEngine *engine = start_engine_with(&host, 2, "");
+	LmEngine *engine = start_engine(&host, 2);
 
 	test_same(engine, &host, LM_DOCUMENTS_PACKED);
 	test_same(engine, &host, LM_DOCUMENTS_JOINED);

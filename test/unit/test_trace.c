@@ -237,8 +237,9 @@ main(void)
 	test_own_trace(engine, &host, "own fixture");
 	test_shared_trace(engine, &host);
 	lm_engine_stop(engine);
-	engine = start_engine_with(&host, 2, "");
-	test_own_trace(engine, &host, "own fixture, built-in products");
+	engine = start_engine_with(&host, (LmEngineOptions){.n_threads = 2, .f32 = ""});
+	printf("# products: %s\n", lm_engine_description(engine));
+	test_own_trace(engine, &host, "own fixture, products of the library");
 	lm_engine_stop(engine);
 	is_int(state.live, 0, "everything is given back");
 	return done_testing();

@@ -10,9 +10,8 @@
 #include "tap.h"
 
 static inline LmEngine *
-start_engine_with(const LmHost *host, int n_threads, const char *blas_library)
+start_engine_with(const LmHost *host, LmEngineOptions options)
 {
-	LmEngineOptions options = {n_threads, blas_library};
 	LmError error;
 	LmEngine *engine = lm_engine_start(host, &options, &error);
 
@@ -27,7 +26,7 @@ start_engine_with(const LmHost *host, int n_threads, const char *blas_library)
 static inline LmEngine *
 start_engine(const LmHost *host, int n_threads)
 {
-	return start_engine_with(host, n_threads, NULL);
+	return start_engine_with(host, (LmEngineOptions){.n_threads = n_threads});
 }
 
 static inline LmConfig

@@ -1,12 +1,13 @@
 /*
  * src/engine/base/engine.c
  *
- * The handle: a pool of threads and a matrix library, started and stopped together.
+ * The handle: a pool of threads, and what multiplies matrices, started and stopped together.
  */
 #include <stdio.h>
 
 #include "base/engine_private.h"
 #include "engine/ops.h"
+#include "kernels/f32.h"
 
 static void describe(LmEngine *engine);
 
@@ -33,15 +34,26 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 		lm_engine_stop(engine);
 		return NULL;
 	}
-	if (!lm_blas_load(engine, options->blas_library, error))
-	{
-		lm_engine_stop(engine);
-		return NULL;
-	}
 	engine->bf16 = options->bf16 ? lm_bf16_named(options->bf16) : lm_bf16_best();
 	if (options->bf16 && !engine->bf16)
 	{
 		lm_fail(error, LM_ERR_ARGUMENT, -1, "bfloat16 kernels \"%s\" do not run here", options->bf16);
+		lm_engine_stop(engine);
+		return NULL;
+	}
+	/* Who names a library wants it used. */
+	if (options->f32)
+		engine->f32 = lm_f32_named(options->f32);
+	else if (!options->blas_library || !*options->blas_library)
+		engine->f32 = lm_f32_best();
+	if (options->f32 && *options->f32 && !engine->f32)
+	{
+		lm_fail(error, LM_ERR_ARGUMENT, -1, "float32 kernels \"%s\" do not run here", options->f32);
+		lm_engine_stop(engine);
+		return NULL;
+	}
+	if ((options->blas_library || !engine->f32) && !lm_blas_load(engine, options->blas_library, error))
+	{
 		lm_engine_stop(engine);
 		return NULL;
 	}

@@ -18,7 +18,8 @@ struct LmEngine
 	LmPool *pool;
 	LmAside aside;
 	LmBlas blas;
-	const LmBf16 *bf16; /* NULL: none runs here */
+	const LmTiles *bf16; /* NULL: none runs here */
+	const LmTiles *f32; /* NULL: the matrix library */
 	char description[160];
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/bf16.h"
+#include "kernels/f32.h"
 
 static float flush(float value);
 static float tile_sum_avx512(float sum, const uint16_t *a, const uint16_t *b);
@@ -43,17 +44,18 @@ flush(float value)
 }
 
 void
-lm_bf16_plain_pack(uint16_t *block, const float *from, size_t ld, int n_lines, int n, LmBf16Packing packing)
+lm_bf16_plain_pack(void *to, const float *from, size_t ld, int n_lines, int n, LmTilePacking packing)
 {
-	bool across = packing == LM_BF16_ACROSS || packing == LM_BF16_ACROSS_TURNED;
-	bool is_b = packing == LM_BF16_ACROSS || packing == LM_BF16_ALONG_TURNED;
+	bool across = packing == LM_TILE_ACROSS || packing == LM_TILE_ACROSS_TURNED;
+	bool is_b = packing == LM_TILE_ACROSS || packing == LM_TILE_ALONG_TURNED;
+	uint16_t *block = to;
 
-	memset(block, 0, LM_BF16_BLOCK * sizeof *block);
+	memset(block, 0, LM_TILE_BLOCK * sizeof *block);
 	for (int line = 0; line < n_lines; line++)
 		for (int i = 0; i < n; i++)
 		{
 			int k = across ? line : i, other = across ? i : line;
-			int place = is_b ? k / 2 * LM_BF16_K + other * 2 + k % 2 : other * LM_BF16_K + k;
+			int place = is_b ? k / 2 * LM_TILE_K + other * 2 + k % 2 : other * LM_TILE_K + k;
 
 			block[place] = lm_bf16_from_float(from[(size_t) line * ld + (size_t) i]);
 		}
@@ -63,9 +65,9 @@ lm_bf16_plain_pack(uint16_t *block, const float *from, size_t ld, int n_lines, i
 static float
 tile_sum_avx512(float sum, const uint16_t *a, const uint16_t *b)
 {
-	for (int pair = 0; pair < LM_BF16_TILE; pair++)
+	for (int pair = 0; pair < LM_TILE; pair++)
 		for (int i = 1; i >= 0; i--)
-			sum = flush(fmaf(lm_bf16_to_float(a[2 * pair + i]), lm_bf16_to_float(b[pair * LM_BF16_K + i]), sum));
+			sum = flush(fmaf(lm_bf16_to_float(a[2 * pair + i]), lm_bf16_to_float(b[pair * LM_TILE_K + i]), sum));
 	return sum;
 }
 
@@ -75,9 +77,9 @@ tile_sum_amx(float sum, const uint16_t *a, const uint16_t *b)
 {
 	float sums[2] = {0, 0};
 
-	for (int pair = 0; pair < LM_BF16_TILE; pair++)
+	for (int pair = 0; pair < LM_TILE; pair++)
 		for (int i = 0; i < 2; i++)
-			sums[i] = flush(fmaf(lm_bf16_to_float(a[2 * pair + i]), lm_bf16_to_float(b[pair * LM_BF16_K + i]), sums[i]));
+			sums[i] = flush(fmaf(lm_bf16_to_float(a[2 * pair + i]), lm_bf16_to_float(b[pair * LM_TILE_K + i]), sums[i]));
 	return flush(sum + flush(sums[0] + sums[1]));
 }
 
@@ -87,47 +89,32 @@ static void
 multiply(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_a, int n_b,
 		 int n_blocks, bool add, TileSum tile_sum)
 {
-	for (int row = 0; row < n_a * LM_BF16_TILE; row++)
-		for (int column = 0; column < n_b * LM_BF16_TILE; column++)
+	for (int row = 0; row < n_a * LM_TILE; row++)
+		for (int column = 0; column < n_b * LM_TILE; column++)
 		{
-			const uint16_t *row_a = a + (size_t) (row / LM_BF16_TILE) * a_tile + row % LM_BF16_TILE * LM_BF16_K;
-			const uint16_t *column_b = b + (size_t) (column / LM_BF16_TILE) * b_tile + column % LM_BF16_TILE * 2;
+			const uint16_t *row_a = a + (size_t) (row / LM_TILE) * a_tile + row % LM_TILE * LM_TILE_K;
+			const uint16_t *column_b = b + (size_t) (column / LM_TILE) * b_tile + column % LM_TILE * 2;
 			float *y = sums + (size_t) row * ld + column, sum = add ? *y : 0;
 
 			for (int block = 0; block < n_blocks; block++)
-				sum = tile_sum(sum, row_a + block * LM_BF16_BLOCK, column_b + block * LM_BF16_BLOCK);
+				sum = tile_sum(sum, row_a + block * LM_TILE_BLOCK, column_b + block * LM_TILE_BLOCK);
 			*y = sum;
 		}
 }
 
 static void
-multiply_avx512(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_a,
+multiply_avx512(float *sums, size_t ld, const void *a, size_t a_tile, const void *b, size_t b_tile, int n_a,
 				int n_b, int n_blocks, bool add)
 {
 	multiply(sums, ld, a, a_tile, b, b_tile, n_a, n_b, n_blocks, add, tile_sum_avx512);
 }
 
 static void
-multiply_amx(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_a,
+multiply_amx(float *sums, size_t ld, const void *a, size_t a_tile, const void *b, size_t b_tile, int n_a,
 			 int n_b, int n_blocks, bool add)
 {
 	multiply(sums, ld, a, a_tile, b, b_tile, n_a, n_b, n_blocks, add, tile_sum_amx);
 }
 
-static void
-finish_plain(const LmBf16Finish *finish, const float *sums, size_t ld, int n_rows, int n_columns)
-{
-	for (int row = 0; row < n_rows; row++)
-		for (int column = 0; column < n_columns; column++)
-		{
-			float *y = finish->y + (size_t) row * finish->ld_y + column;
-			float value = sums[(size_t) row * ld + column];
-
-			if (finish->bias)
-				value += finish->bias[column];
-			*y = finish->add ? *y + value : value;
-		}
-}
-
-const LmBf16 lm_bf16_plain_avx512 = {"plain avx512_bf16", lm_bf16_plain_pack, multiply_avx512, finish_plain};
-const LmBf16 lm_bf16_plain_amx = {"plain amx", lm_bf16_plain_pack, multiply_amx, finish_plain};
+const LmTiles lm_bf16_plain_avx512 = {"plain avx512_bf16", sizeof(uint16_t), lm_bf16_plain_pack, multiply_avx512, lm_f32_plain_finish};
+const LmTiles lm_bf16_plain_amx = {"plain amx", sizeof(uint16_t), lm_bf16_plain_pack, multiply_amx, lm_f32_plain_finish};

@@ -6,6 +6,7 @@
  * The Makefile gives this file its flags.
  */
 #include "kernels/bf16.h"
+#include "kernels/f32.h"
 
 #if defined(__AMX_BF16__)
 #include <immintrin.h>
@@ -30,15 +31,15 @@ static inline __attribute__((always_inline)) void
 multiply_tiles(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_blocks,
 			   bool add)
 {
-	float *lower = sums + LM_BF16_TILE * ld;
+	float *lower = sums + LM_TILE * ld;
 	size_t row_size = ld * sizeof(float);
 
 	if (add)
 	{
 		_tile_loadd(0, sums, row_size);
-		_tile_loadd(1, sums + LM_BF16_TILE, row_size);
+		_tile_loadd(1, sums + LM_TILE, row_size);
 		_tile_loadd(2, lower, row_size);
-		_tile_loadd(3, lower + LM_BF16_TILE, row_size);
+		_tile_loadd(3, lower + LM_TILE, row_size);
 	}
 	else
 	{
@@ -57,26 +58,28 @@ multiply_tiles(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const u
 		_tile_loadd(5, a + a_tile, 64);
 		_tile_dpbf16ps(2, 5, 6);
 		_tile_dpbf16ps(3, 5, 7);
-		a += LM_BF16_BLOCK;
-		b += LM_BF16_BLOCK;
+		a += LM_TILE_BLOCK;
+		b += LM_TILE_BLOCK;
 	}
 	_tile_stored(0, sums, row_size);
-	_tile_stored(1, sums + LM_BF16_TILE, row_size);
+	_tile_stored(1, sums + LM_TILE, row_size);
 	_tile_stored(2, lower, row_size);
-	_tile_stored(3, lower + LM_BF16_TILE, row_size);
+	_tile_stored(3, lower + LM_TILE, row_size);
 }
 
 static void
-multiply(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_a, int n_b,
-		 int n_blocks, bool add)
+multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b, size_t b_tile, int n_a,
+		 int n_b, int n_blocks, bool add)
 {
+	const uint16_t *a = operand_a, *b = operand_b;
+
 	_tile_loadconfig(&all_tiles);
 	for (int j = 0; j < n_b; j += 2)
 		for (int i = 0; i < n_a; i += 2)
-			multiply_tiles(sums + (size_t) i * LM_BF16_TILE * ld + (size_t) j * LM_BF16_TILE, ld, a + (size_t) i * a_tile,
+			multiply_tiles(sums + (size_t) i * LM_TILE * ld + (size_t) j * LM_TILE, ld, a + (size_t) i * a_tile,
 						   a_tile, b + (size_t) j * b_tile, b_tile, n_blocks, add);
 	_tile_release();
 }
 
-const LmBf16 lm_bf16_amx = {"amx", lm_bf16_avx512_pack, multiply, lm_bf16_avx512_finish};
+const LmTiles lm_bf16_amx = {"amx", sizeof(uint16_t), lm_bf16_avx512_pack, multiply, lm_f32_avx512_finish};
 #endif

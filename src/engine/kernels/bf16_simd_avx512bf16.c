@@ -5,6 +5,7 @@
  * this file its flags.
  */
 #include "kernels/bf16.h"
+#include "kernels/f32.h"
 
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
@@ -77,7 +78,7 @@ turn(__m512i rows[16])
 }
 
 INLINE void
-pack_block(uint16_t *block, const float *from, size_t ld, int n_lines, int n, bool is_across, bool is_turned)
+pack_block(void *block, const float *from, size_t ld, int n_lines, int n, bool is_across, bool is_turned)
 {
 	__m512i rows[16];
 
@@ -91,19 +92,19 @@ pack_block(uint16_t *block, const float *from, size_t ld, int n_lines, int n, bo
 		turn(rows);
 #pragma GCC unroll 16
 	for (int i = 0; i < 16; i++)
-		_mm512_store_si512(block + i * LM_BF16_K, rows[i]);
+		_mm512_store_si512((__m512i *) block + i, rows[i]);
 }
 
 void
-lm_bf16_avx512_pack(uint16_t *block, const float *from, size_t ld, int n_lines, int n, LmBf16Packing packing)
+lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int n, LmTilePacking packing)
 {
-	bool is_whole = packing <= LM_BF16_ALONG_TURNED ? n_lines == 16 && n == 32 : n_lines == 32 && n == 16;
+	bool is_whole = packing <= LM_TILE_ALONG_TURNED ? n_lines == 16 && n == 32 : n_lines == 32 && n == 16;
 
-	if (packing == LM_BF16_ALONG)
+	if (packing == LM_TILE_ALONG)
 		pack_block(block, from, ld, is_whole ? 16 : n_lines, is_whole ? 32 : n, false, false);
-	else if (packing == LM_BF16_ALONG_TURNED)
+	else if (packing == LM_TILE_ALONG_TURNED)
 		pack_block(block, from, ld, is_whole ? 16 : n_lines, is_whole ? 32 : n, false, true);
-	else if (packing == LM_BF16_ACROSS)
+	else if (packing == LM_TILE_ACROSS)
 		pack_block(block, from, ld, n_lines, n, true, false);
 	else
 		pack_block(block, from, ld, n_lines, n, true, true);
@@ -119,19 +120,19 @@ multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, con
 	for (int i = 0; i < ROWS; i++)
 	{
 		y[i][0] = add ? _mm512_loadu_ps(sums + (size_t) i * ld) : _mm512_setzero_ps();
-		y[i][1] = add ? _mm512_loadu_ps(sums + (size_t) i * ld + LM_BF16_TILE) : _mm512_setzero_ps();
+		y[i][1] = add ? _mm512_loadu_ps(sums + (size_t) i * ld + LM_TILE) : _mm512_setzero_ps();
 	}
 	for (int block = 0; block < n_blocks; block++)
 		for (int pair = 0; pair < 16; pair++)
 		{
-			const uint16_t *from = a + (size_t) block * LM_BF16_BLOCK + 2 * pair;
-			size_t place = (size_t) block * LM_BF16_BLOCK + (size_t) pair * LM_BF16_K;
+			const uint16_t *from = a + (size_t) block * LM_TILE_BLOCK + 2 * pair;
+			size_t place = (size_t) block * LM_TILE_BLOCK + (size_t) pair * LM_TILE_K;
 			__m512bh c0 = (__m512bh) _mm512_load_si512(b0 + place), c1 = (__m512bh) _mm512_load_si512(b1 + place);
 
 #pragma GCC unroll 8
 			for (int i = 0; i < ROWS; i++)
 			{
-				__m512bh row = (__m512bh) _mm512_set1_epi32(*(const int32_t *) (const void *) (from + i * LM_BF16_K));
+				__m512bh row = (__m512bh) _mm512_set1_epi32(*(const int32_t *) (const void *) (from + i * LM_TILE_K));
 
 				y[i][0] = _mm512_dpbf16_ps(y[i][0], row, c0);
 				y[i][1] = _mm512_dpbf16_ps(y[i][1], row, c1);
@@ -141,45 +142,27 @@ multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, con
 	for (int i = 0; i < ROWS; i++)
 	{
 		_mm512_storeu_ps(sums + (size_t) i * ld, y[i][0]);
-		_mm512_storeu_ps(sums + (size_t) i * ld + LM_BF16_TILE, y[i][1]);
+		_mm512_storeu_ps(sums + (size_t) i * ld + LM_TILE, y[i][1]);
 	}
 }
 
 static void
-multiply(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_a, int n_b,
-		 int n_blocks, bool add)
+multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b, size_t b_tile, int n_a,
+		 int n_b, int n_blocks, bool add)
 {
+	const uint16_t *a = operand_a, *b = operand_b;
+
 	for (int j = 0; j < n_b; j += 2)
 		for (int i = 0; i < n_a; i++)
 			for (int half = 0; half < 2; half++)
 			{
 				const uint16_t *b0 = b + (size_t) j * b_tile;
-				size_t row = (size_t) i * LM_BF16_TILE + (size_t) half * ROWS;
+				size_t row = (size_t) i * LM_TILE + (size_t) half * ROWS;
 
-				multiply_tile(sums + row * ld + (size_t) j * LM_BF16_TILE, ld,
-							  a + (size_t) i * a_tile + half * ROWS * LM_BF16_K, b0, b0 + b_tile, n_blocks, add);
+				multiply_tile(sums + row * ld + (size_t) j * LM_TILE, ld,
+							  a + (size_t) i * a_tile + half * ROWS * LM_TILE_K, b0, b0 + b_tile, n_blocks, add);
 			}
 }
 
-void
-lm_bf16_avx512_finish(const LmBf16Finish *finish, const float *sums, size_t ld, int n_rows, int n_columns)
-{
-	for (int j = 0; j < n_columns; j += 16)
-	{
-		__mmask16 lanes = first_lanes(n_columns - j);
-		__m512 bias = finish->bias ? _mm512_maskz_loadu_ps(lanes, finish->bias + j) : _mm512_setzero_ps();
-
-		for (int row = 0; row < n_rows; row++)
-		{
-			float *y = finish->y + (size_t) row * finish->ld_y + j;
-			__m512 value = _mm512_add_ps(_mm512_load_ps(sums + (size_t) row * ld + j), bias);
-
-			if (finish->add)
-				value = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, y), value);
-			_mm512_mask_storeu_ps(y, lanes, value);
-		}
-	}
-}
-
-const LmBf16 lm_bf16_avx512 = {"avx512_bf16", lm_bf16_avx512_pack, multiply, lm_bf16_avx512_finish};
+const LmTiles lm_bf16_avx512 = {"avx512_bf16", sizeof(uint16_t), lm_bf16_avx512_pack, multiply, lm_f32_avx512_finish};
 #endif

@@ -9,7 +9,7 @@
  */
 #include <string.h>
 
-#include "kernels/linear_bf16.h"
+#include "kernels/linear_tiles.h"
 #include "kernels/pieces.h"
 #include "kernels/simd.h"
 
@@ -92,9 +92,9 @@ lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *li
 {
 	ForwardWork work = {engine, lm_simd(), linear, y, x, cut_tiles(n_rows, linear->n_out, linear->n_in)};
 
-	if (linear->packed)
+	if (lm_linear_tiles(engine, linear))
 	{
-		lm_linear_bf16_forward(engine, y, x, linear, n_rows);
+		lm_linear_tiles_forward(engine, y, x, linear, n_rows);
 		return;
 	}
 	lm_engine_run(engine, forward_piece, &work, work.tiling.n_tiles);
@@ -123,9 +123,9 @@ lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const f
 {
 	BackwardWork work = {engine, lm_simd(), linear, dx, dw, dy, x, n_rows, scratch};
 
-	if (linear->packed)
+	if (lm_linear_tiles(engine, linear))
 	{
-		lm_linear_bf16_backward(engine, dx, dw, dbias, dy, x, linear, n_rows);
+		lm_linear_tiles_backward(engine, dx, dw, dbias, dy, x, linear, n_rows);
 		return;
 	}
 	work.n_bias_pieces = dbias ? lm_divide_up((size_t) n_rows, BIAS_ROWS) : 0;

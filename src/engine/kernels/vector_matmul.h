@@ -15,7 +15,7 @@
 #define LM_VECTOR_MATMUL_H
 
 #include "kernels/simd.h"
-#include "kernels/vector_types.h"
+#include "kernels/vector_transpose.h"
 
 #if LANES == 16
 #define TILE_ROWS 12 /* 24 sums, 2 of b, of 32 registers */
@@ -134,39 +134,6 @@ typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, c
 
 #define NAME_TILE_MATMUL(height) tile_matmul_##height,
 static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
-
-/* Low or high halves of a and b, lane by lane in turn. */
-#if LANES == 16
-#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#elif LANES == 8
-#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#else
-#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#endif
-
-/* Rows become columns: zipping the upper half of the rows with the lower, log2(LANES) times. */
-INLINE void
-transpose_lanes(Floats rows[LANES])
-{
-#pragma GCC unroll 4
-	for (int step = 1; step < LANES; step *= 2)
-	{
-		Floats zipped[LANES];
-
-#pragma GCC unroll 8
-		for (int i = 0; i < LANES / 2; i++)
-		{
-			zipped[2 * i] = ZIP_LOW(rows[i], rows[i + LANES / 2]);
-			zipped[2 * i + 1] = ZIP_HIGH(rows[i], rows[i + LANES / 2]);
-		}
-#pragma GCC unroll 16
-		for (int i = 0; i < LANES; i++)
-			rows[i] = zipped[i];
-	}
-}
 
 /*
  * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k. Stores whole

@@ -39,8 +39,8 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, false, a->packed};
-	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, false, a->packed};
+	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, false, a->packed, a->bf16};
+	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, false, a->packed, a->bf16};
 	LmHeads heads = lm_network_heads(network, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
@@ -66,8 +66,8 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, pass->first, a->packed};
-	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, pass->first, a->packed};
+	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, pass->first, a->packed, a->bf16};
+	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, pass->first, a->packed, a->bf16};
 	LmHeads heads = lm_network_heads(network, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
@@ -98,8 +98,8 @@ mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const 
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
-	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, false, a->packed};
-	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, false, a->packed};
+	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, false, a->packed, a->bf16};
+	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, false, a->packed, a->bf16};
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
 
 	lm_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, kept->middle, w->norm2_weight, w->norm2_bias, n, C,
@@ -123,8 +123,8 @@ mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
-	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, pass->first, a->packed};
-	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, pass->first, a->packed};
+	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, pass->first, a->packed, a->bf16};
+	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, pass->first, a->packed, a->bf16};
 	float *dgelu = a->wide, *dup = a->wide, *dnorm2 = a->narrow;
 
 	/* y = middle + dropout(down(gelu)) */

@@ -14,11 +14,11 @@
  */
 #include "model/network.h"
 
-#define LOGITS_FLOATS ((size_t) 1 << 21) /* 8 MB: stays in the second and third level cache */
+#define LOGITS_BYTES ((size_t) 1 << 23) /* stays in the second and third level cache */
 #define LOGITS_ROWS_MIN 128
 #define LOGITS_ROWS_MAX 1024
-/* In bfloat16 every chunk packs the head anew and adds to its gradient, which costs more than the cache gains. */
-#define LOGITS_FLOATS_BF16 ((size_t) 1 << 26)
+/* Every chunk of packed logits packs the head anew and adds to its gradient, which costs more than the cache gains. */
+#define PACKED_LOGITS_BYTES ((size_t) 1 << 27)
 
 static void embedding_forward(LmNetwork *network, const LmPass *pass);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
@@ -164,6 +164,7 @@ head_of(const LmNetwork *network)
 		.n_out = network->config.vocabulary,
 		.w = network->params.head_weight,
 		.packed = network->activations.packed,
+		.bf16 = network->activations.bf16,
 	};
 }
 
@@ -184,6 +185,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	size_t N = (size_t) capacity, C = (size_t) config->channels;
 	size_t M = (size_t) config->mlp_channels, L = (size_t) config->layers;
 	LmActivations *a = &network->activations;
+	size_t packed;
 
 	network->config = *config;
 	network->capacity = capacity;
@@ -205,7 +207,9 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->sinusoid = config->position == LM_SINUSOIDAL ? lm_arena_floats(arena, (size_t) config->context, C) : NULL;
 	a->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
 	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
-	a->packed = bf16 ? lm_arena_take(arena, packed_size(network), 1) : NULL;
+	a->bf16 = bf16;
+	packed = packed_size(network);
+	a->packed = packed > 0 ? lm_arena_take(arena, packed, 1) : NULL;
 }
 
 /* With recomputation only the input of each block is kept; the rest is that of the block which was computed last. */
@@ -252,11 +256,13 @@ lay_out_block(const LmNetwork *network, LmArena *arena)
 	};
 }
 
-/* As many rows as fit LOGITS_FLOATS, within the bounds and the capacity. */
+/* As many rows as fit LOGITS_BYTES or PACKED_LOGITS_BYTES, within the bounds and the capacity. */
 static int
 logits_rows(const LmConfig *config, int capacity, bool bf16)
 {
-	size_t rows = (bf16 ? LOGITS_FLOATS_BF16 : LOGITS_FLOATS) / (size_t) config->vocabulary / LOGITS_ROWS_MIN * LOGITS_ROWS_MIN;
+	bool packed = lm_linear_packed_size(1, 1, 1, bf16) > 0;
+	size_t row_size = (bf16 ? sizeof(uint16_t) : sizeof(float)) * (size_t) config->vocabulary;
+	size_t rows = (packed ? PACKED_LOGITS_BYTES : LOGITS_BYTES) / row_size / LOGITS_ROWS_MIN * LOGITS_ROWS_MIN;
 
 	if (rows < LOGITS_ROWS_MIN)
 		rows = LOGITS_ROWS_MIN;
@@ -290,11 +296,12 @@ packed_size(const LmNetwork *network)
 {
 	const LmConfig *config = &network->config;
 	int N = network->capacity, C = config->channels, M = config->mlp_channels;
+	bool bf16 = network->activations.bf16;
 	size_t sizes[] = {
-		lm_linear_packed_size(N, C, 3 * C),
-		lm_linear_packed_size(N, C, M),
-		lm_linear_packed_size(N, M, C),
-		lm_linear_packed_size(network->logits_rows, C, config->vocabulary),
+		lm_linear_packed_size(N, C, 3 * C, bf16),
+		lm_linear_packed_size(N, C, M, bf16),
+		lm_linear_packed_size(N, M, C, bf16),
+		lm_linear_packed_size(network->logits_rows, C, config->vocabulary, bf16),
 	};
 	size_t largest = 0;
 

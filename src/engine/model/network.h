@@ -77,7 +77,8 @@ typedef struct LmActivations
 	float *sinusoid; /* [context, C]; only where positions are sinusoidal */
 	float *rotary; /* [context, head_size]; only with rope */
 	void *scratch;
-	void *packed; /* LmLinear.packed: bfloat16 copies of one layer's operands; NULL: float32 */
+	void *packed; /* LmLinear.packed, for one layer at a time */
+	bool bf16;
 } LmActivations;
 
 typedef struct LmNetwork

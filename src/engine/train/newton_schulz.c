@@ -14,7 +14,7 @@ static void product_tile(void *work, int piece, int thread);
 bool
 lm_ns_fits_bf16(int rows, int columns)
 {
-	return rows % LM_BF16_STEP == 0 && columns % LM_BF16_STEP == 0;
+	return rows % LM_TILE_STEP == 0 && columns % LM_TILE_STEP == 0;
 }
 
 void
@@ -28,11 +28,11 @@ lm_ns_layout(LmNsMatrix *matrix, LmArena *arena, int rows, int columns, bool bf1
 	matrix->polynomial = lm_arena_floats(arena, (size_t) side, (size_t) side);
 	if (!bf16)
 		return;
-	matrix->gram_a = lm_arena_take(arena, lm_bf16_count(side, length), sizeof(uint16_t));
-	matrix->gram_b = lm_arena_take(arena, lm_bf16_count(side, length), sizeof(uint16_t));
-	matrix->factor = lm_arena_take(arena, lm_bf16_count(length, side), sizeof(uint16_t));
-	matrix->square_a = lm_arena_take(arena, lm_bf16_count(side, side), sizeof(uint16_t));
-	matrix->square_b = lm_arena_take(arena, lm_bf16_count(side, side), sizeof(uint16_t));
+	matrix->gram_a = lm_arena_take(arena, lm_tile_count(side, length), sizeof(uint16_t));
+	matrix->gram_b = lm_arena_take(arena, lm_tile_count(side, length), sizeof(uint16_t));
+	matrix->factor = lm_arena_take(arena, lm_tile_count(length, side), sizeof(uint16_t));
+	matrix->square_a = lm_arena_take(arena, lm_tile_count(side, side), sizeof(uint16_t));
+	matrix->square_b = lm_arena_take(arena, lm_tile_count(side, side), sizeof(uint16_t));
 }
 
 void

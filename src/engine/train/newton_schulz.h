@@ -49,7 +49,7 @@ typedef struct LmNsSet
 {
 	LmEngine *engine;
 	const LmSimd *simd;
-	const LmBf16 *bf16; /* NULL: float32 */
+	const LmTiles *bf16; /* NULL: float32 */
 	int n;
 	LmNsMatrix matrices[LM_NS_MATRICES];
 	int iteration;

@@ -31,26 +31,26 @@ lm_ns_iterate_bf16(LmNsSet *set)
 /* ---- Packing --------------------------------------------------------------------------------------- */
 
 static bool
-runs_along(LmBf16Packing packing)
+runs_along(LmTilePacking packing)
 {
-	return packing == LM_BF16_ALONG || packing == LM_BF16_ALONG_TURNED;
+	return packing == LM_TILE_ALONG || packing == LM_TILE_ALONG_TURNED;
 }
 
 /* Lines first .. first + LINES - 1 of an operand whose k is that long, from x with rows at a distance of ld. */
 static void
-pack_lines(const LmNsSet *set, uint16_t *packed, const float *x, int ld, int first, int k, LmBf16Packing packing)
+pack_lines(const LmNsSet *set, uint16_t *packed, const float *x, int ld, int first, int k, LmTilePacking packing)
 {
-	int n_blocks = lm_bf16_blocks(k);
+	int n_blocks = lm_tile_blocks(k);
 
-	for (int line = first; line < first + LINES; line += LM_BF16_TILE)
+	for (int line = first; line < first + LINES; line += LM_TILE)
 		for (int block = 0; block < n_blocks; block++)
 		{
-			uint16_t *to = packed + ((size_t) (line / LM_BF16_TILE) * (size_t) n_blocks + (size_t) block) * LM_BF16_BLOCK;
+			uint16_t *to = packed + ((size_t) (line / LM_TILE) * (size_t) n_blocks + (size_t) block) * LM_TILE_BLOCK;
 
 			if (runs_along(packing))
-				set->bf16->pack(to, x + (size_t) line * (size_t) ld + block * LM_BF16_K, (size_t) ld, LM_BF16_TILE, LM_BF16_K, packing);
+				set->bf16->pack(to, x + (size_t) line * (size_t) ld + block * LM_TILE_K, (size_t) ld, LM_TILE, LM_TILE_K, packing);
 			else
-				set->bf16->pack(to, x + (size_t) block * LM_BF16_K * (size_t) ld + line, (size_t) ld, LM_BF16_K, LM_BF16_TILE, packing);
+				set->bf16->pack(to, x + (size_t) block * LM_TILE_K * (size_t) ld + line, (size_t) ld, LM_TILE_K, LM_TILE, packing);
 		}
 }
 
@@ -78,11 +78,11 @@ pack_x(void *work, int piece, int thread)
 
 	if (first < matrix->side)
 	{
-		pack_lines(set, matrix->gram_a, x, ld, first, length, matrix->tall ? LM_BF16_ACROSS_TURNED : LM_BF16_ALONG);
-		pack_lines(set, matrix->gram_b, x, ld, first, length, matrix->tall ? LM_BF16_ACROSS : LM_BF16_ALONG_TURNED);
+		pack_lines(set, matrix->gram_a, x, ld, first, length, matrix->tall ? LM_TILE_ACROSS_TURNED : LM_TILE_ALONG);
+		pack_lines(set, matrix->gram_b, x, ld, first, length, matrix->tall ? LM_TILE_ACROSS : LM_TILE_ALONG_TURNED);
 	}
 	else
-		pack_lines(set, matrix->factor, x, ld, first - matrix->side, matrix->side, matrix->tall ? LM_BF16_ALONG : LM_BF16_ACROSS);
+		pack_lines(set, matrix->factor, x, ld, first - matrix->side, matrix->side, matrix->tall ? LM_TILE_ALONG : LM_TILE_ACROSS);
 }
 
 static void
@@ -91,8 +91,8 @@ pack_gram(void *work, int piece, int thread)
 	const LmNsSet *set = work;
 	const LmNsMatrix *matrix = lm_ns_matrix(set, &piece, side_lines);
 
-	pack_lines(set, matrix->square_a, matrix->gram, matrix->side, piece * LINES, matrix->side, LM_BF16_ALONG);
-	pack_lines(set, matrix->square_b, matrix->gram, matrix->side, piece * LINES, matrix->side, LM_BF16_ACROSS);
+	pack_lines(set, matrix->square_a, matrix->gram, matrix->side, piece * LINES, matrix->side, LM_TILE_ALONG);
+	pack_lines(set, matrix->square_b, matrix->gram, matrix->side, piece * LINES, matrix->side, LM_TILE_ACROSS);
 }
 
 static void
@@ -102,9 +102,9 @@ pack_polynomial(void *work, int piece, int thread)
 	const LmNsMatrix *matrix = lm_ns_matrix(set, &piece, side_lines);
 
 	if (matrix->tall)
-		pack_lines(set, matrix->square_b, matrix->polynomial, matrix->side, piece * LINES, matrix->side, LM_BF16_ACROSS);
+		pack_lines(set, matrix->square_b, matrix->polynomial, matrix->side, piece * LINES, matrix->side, LM_TILE_ACROSS);
 	else
-		pack_lines(set, matrix->square_a, matrix->polynomial, matrix->side, piece * LINES, matrix->side, LM_BF16_ALONG);
+		pack_lines(set, matrix->square_a, matrix->polynomial, matrix->side, piece * LINES, matrix->side, LM_TILE_ALONG);
 }
 
 /* ---- Products -------------------------------------------------------------------------------------- */
@@ -113,11 +113,11 @@ pack_polynomial(void *work, int piece, int thread)
 static void
 multiply(const LmNsSet *set, float *y, size_t ld, const uint16_t *a, const uint16_t *b, LmNsTile tile, int k)
 {
-	size_t stride = (size_t) lm_bf16_blocks(k) * LM_BF16_BLOCK;
+	size_t stride = (size_t) lm_tile_blocks(k) * LM_TILE_BLOCK;
 
-	set->bf16->multiply(y, ld, a + (size_t) (tile.row / LM_BF16_TILE) * stride, stride,
-						b + (size_t) (tile.column / LM_BF16_TILE) * stride, stride, tile.n_rows / LM_BF16_TILE,
-						tile.n_columns / LM_BF16_TILE, lm_bf16_blocks(k), false);
+	set->bf16->multiply(y, ld, a + (size_t) (tile.row / LM_TILE) * stride, stride,
+						b + (size_t) (tile.column / LM_TILE) * stride, stride, tile.n_rows / LM_TILE,
+						tile.n_columns / LM_TILE, lm_tile_blocks(k), false);
 }
 
 static void

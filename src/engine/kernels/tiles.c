@@ -1,7 +1,7 @@
 /*
- * src/engine/kernels/bf16.c
+ * src/engine/kernels/tiles.c
  *
- * Chooses the kernels for products in bfloat16. The tile registers of AMX belong to the system: it must save them,
+ * Chooses the kernels for products of packed tiles. The tile registers of AMX belong to the system: it must save them,
  * and a process must ask for them once (Linux, Documentation/arch/x86/xstate.rst); whoever forks passes that on.
  */
 #define _GNU_SOURCE
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernels/bf16.h"
+#include "kernels/f32.h"
 #include "kernels/simd.h"
 
 #if defined(__x86_64__)
@@ -49,7 +50,7 @@ has_amx(void)
 }
 #endif
 
-const LmBf16 *
+const LmTiles *
 lm_bf16_best(void)
 {
 #if defined(__x86_64__)
@@ -61,7 +62,7 @@ lm_bf16_best(void)
 	return NULL;
 }
 
-const LmBf16 *
+const LmTiles *
 lm_bf16_named(const char *name)
 {
 #if defined(__x86_64__)
@@ -78,7 +79,29 @@ lm_bf16_named(const char *name)
 const char *
 lm_bf16_name(void)
 {
-	const LmBf16 *best = lm_bf16_best();
+	const LmTiles *best = lm_bf16_best();
 
 	return best ? best->name : NULL;
+}
+
+const LmTiles *
+lm_f32_best(void)
+{
+#if defined(__x86_64__)
+	if (lm_simd() == &lm_simd_avx512)
+		return &lm_f32_avx512;
+#endif
+	return NULL;
+}
+
+const LmTiles *
+lm_f32_named(const char *name)
+{
+	if (strcmp(name, lm_f32_plain.name) == 0)
+		return &lm_f32_plain;
+#if defined(__x86_64__)
+	if (lm_f32_best() && strcmp(name, lm_f32_best()->name) == 0)
+		return lm_f32_best();
+#endif
+	return NULL;
 }

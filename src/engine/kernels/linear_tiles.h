@@ -1,0 +1,18 @@
+/*
+ * src/engine/kernels/linear_tiles.h
+ *
+ * Products with a weight by packed tiles: what linear.c calls where lm_linear_tiles names kernels.
+ */
+#ifndef LM_LINEAR_TILES_H
+#define LM_LINEAR_TILES_H
+
+#include "kernels/tiles.h"
+
+/* What multiplies for this layer; NULL: the matrix library. */
+const LmTiles *lm_linear_tiles(const LmEngine *engine, const LmLinear *linear);
+
+void lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
+void lm_linear_tiles_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
+							  const LmLinear *linear, int n_rows);
+
+#endif /* LM_LINEAR_TILES_H */
