@@ -291,7 +291,9 @@ residual_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_residual_forward(x->engine, x->y, x->a, x->b, &x->dropout, x->n_rows, x->C);
+	LmResidual residual = {x->y, x->a, x->b, &x->dropout};
+
+	lm_residual_norm_forward(x->engine, x->c, x->d, x->d + x->n_rows, &residual, x->b, x->b, x->n_rows, x->C, 1e-5f, LM_LAYERNORM);
 }
 
 static void
@@ -471,9 +473,9 @@ bench_passes(Context *x)
 	report("norm, 4096 x 384", "GB/s", 8.0 * 4096 * 384, norm_task, x);
 	report("norm backward, 4096 x 384", "GB/s", 16.0 * 4096 * 384, norm_backward_task, x);
 	x->dropout.rate = 0;
-	report("residual, 4096 x 384", "GB/s", 12.0 * 4096 * 384, residual_task, x);
+	report("residual and norm, 4096 x 384", "GB/s", 16.0 * 4096 * 384, residual_task, x);
 	x->dropout.rate = 0.1f;
-	report("residual with dropout, 4096 x 384", "GB/s", 12.0 * 4096 * 384, residual_task, x);
+	report("residual with dropout and norm, 4096 x 384", "GB/s", 16.0 * 4096 * 384, residual_task, x);
 	report("embedding backward, 4096 x 384", "GB/s", 12.0 * 4096 * 384, embedding_task, x);
 	x->n_rows = 1024;
 	x->C = 1024;

@@ -17,8 +17,8 @@ cd "$(dirname "$0")/.."
 . scripts/cluster.sh
 
 # The defaults, but for the time, the threads and a context that stays below 256 bytes.
-recipe_250=${RECIPE_250:-'"minutes": 0.4, "context": 64'}
-recipe_1000=${RECIPE_1000:-'"minutes": 2, "context": 64'}
+recipe_250=${RECIPE_250:-'"minutes": 0.3, "context": 64'}
+recipe_1000=${RECIPE_1000:-'"minutes": 2.5, "context": 64'}
 
 work=$(mktemp -d /tmp/gpt-loss-XXXXXX)
 chmod 755 "$work"

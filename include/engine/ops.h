@@ -52,6 +52,13 @@ const char *lm_bf16_name(void);
 
 /* ---- The one door for products with a weight (kernels/linear.c) ----------------------------------- */
 
+typedef enum LmActivation
+{
+	LM_GELU, /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
+	LM_GELU_TANH, /* the same paper's tanh approximation; GPT-2's */
+	LM_RELU2, /* max(x, 0)^2 (So et al. 2021, section 3) */
+} LmActivation;
+
 /*
  * y = x w' + bias, w [n_out, n_in]. Training uses w; inference uses panels, a packed copy in which a row's
  * result is the same bits whatever other rows are computed beside it.
@@ -70,6 +77,14 @@ typedef struct LmLinear
 	 */
 	void *packed;
 	bool bf16;
+	/*
+	 * An activation beside the layer in training, computed on each tile of an output while it is in the cache:
+	 * lm_linear_forward also writes activated [n_rows, n_out] = activation(y), and lm_linear_backward takes x for
+	 * activation(before), before [n_rows, n_in], and makes dx the gradient of before. NULL: none.
+	 */
+	LmActivation activation;
+	float *activated;
+	const float *before;
 } LmLinear;
 
 /* Bytes of LmLinear.packed, enough for both directions; 0 where float32 is left to the matrix library. */
@@ -116,13 +131,6 @@ void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias,
 					  void *scratch);
 size_t lm_norm_backward_scratch(int n_rows, int C);
 
-typedef enum LmActivation
-{
-	LM_GELU, /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
-	LM_GELU_TANH, /* the same paper's tanh approximation; GPT-2's */
-	LM_RELU2, /* max(x, 0)^2 (So et al. 2021, section 3) */
-} LmActivation;
-
 void lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, LmActivation kind);
 /* dx = dy gelu'(x); dx may be dy */
 void lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count, LmActivation kind);
@@ -141,9 +149,19 @@ typedef struct LmDropout
 
 /* y = mask x, y may be x; the backward pass is the same call on the gradient. Nothing happens when rate is 0. */
 void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows, int C);
-/* y = x + mask * branch; y may be x. branch is not changed. */
-void lm_residual_forward(LmEngine *engine, float *y, const float *x, const float *branch, const LmDropout *dropout,
-						 int n_rows, int C);
+
+/* A residual connection: sum = x + mask branch. sum may be x. */
+typedef struct LmResidual
+{
+	float *sum; /* [n_rows, C] */
+	const float *x;
+	const float *branch;
+	const LmDropout *dropout;
+} LmResidual;
+
+/* lm_norm_forward of the sum, a row of which is normalised before it leaves the cache. y may be branch. */
+void lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const LmResidual *residual,
+							  const float *weight, const float *bias, int n_rows, int C, float epsilon, LmNorm kind);
 
 /* y[t] = wte[tokens[t]] + wpe[positions[t]], wpe a learned or a computed table [context, C], or NULL */
 void lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens, const int32_t *positions,

@@ -10,6 +10,7 @@ typedef struct Results
 {
 	int n_rows, n_in, n_out;
 	float *y, *dx, *dw, *dbias;
+	float *activated, *dbefore; /* with an activation behind the layer, and with one before it */
 } Results;
 
 typedef struct Case
@@ -33,7 +34,7 @@ compute(Results *results, const char *kernel, bool bf16, int n_threads, int n_ro
 	LmError error = {0};
 	LmEngine *engine;
 	size_t size = lm_linear_packed_size(n_rows, n_in, n_out, bf16);
-	float *x, *w, *bias, *dy;
+	float *x, *w, *bias, *dy, *y;
 	void *scratch;
 	LmLinear linear;
 
@@ -63,7 +64,23 @@ compute(Results *results, const char *kernel, bool bf16, int n_threads, int n_ro
 		memset(scratch, 0xff, size);
 	lm_linear_forward(engine, results->y, x, &linear, n_rows);
 	lm_linear_backward(engine, results->dx, results->dw, results->dbias, dy, x, &linear, n_rows, scratch);
+	/* Once more with activations: x is not what gelu() makes of anything, but dx does not read it. */
+	results->activated = random_floats((size_t) n_rows * n_out, 1, 9);
+	results->dbefore = random_floats((size_t) n_rows * n_in, 1, 10);
+	y = random_floats((size_t) n_rows * n_out, 1, 11);
+	linear.activation = LM_GELU_TANH;
+	linear.activated = results->activated;
+	linear.before = x;
+	lm_linear_forward(engine, y, x, &linear, n_rows);
+	ok(same_bits(y, results->y, (size_t) n_rows * n_out), "%d rows, %d -> %d by %s: an activation does not change y", n_rows, n_in,
+	   n_out, kernel ? kernel : "the product");
+	lm_linear_backward(engine, results->dbefore, NULL, NULL, dy, x, &linear, n_rows, scratch);
+	lm_gelu_forward(engine, y, results->y, (size_t) n_rows * n_out, LM_GELU_TANH);
+	ok(same_bits(y, results->activated, (size_t) n_rows * n_out), "and is that of y");
+	lm_gelu_backward(engine, x, results->dx, x, (size_t) n_rows * n_in, LM_GELU_TANH);
+	ok(same_bits(x, results->dbefore, (size_t) n_rows * n_in), "and its slope is that at what it was made of");
 	lm_engine_stop(engine);
+	free(y);
 	free(scratch);
 	free(x);
 	free(w);
@@ -79,13 +96,17 @@ free_results(Results *results)
 	free(results->dx);
 	free(results->dw);
 	free(results->dbias);
+	free(results->activated);
+	free(results->dbefore);
 }
 
 static bool
 same_results(const Results *a, const Results *b)
 {
 	return same_bits(a->y, b->y, (size_t) a->n_rows * a->n_out) && same_bits(a->dx, b->dx, (size_t) a->n_rows * a->n_in) &&
-		   same_bits(a->dw, b->dw, (size_t) a->n_in * a->n_out) && same_bits(a->dbias, b->dbias, (size_t) a->n_out);
+		   same_bits(a->dw, b->dw, (size_t) a->n_in * a->n_out) && same_bits(a->dbias, b->dbias, (size_t) a->n_out) &&
+		   same_bits(a->activated, b->activated, (size_t) a->n_rows * a->n_out) &&
+		   same_bits(a->dbefore, b->dbefore, (size_t) a->n_rows * a->n_in);
 }
 
 /* bfloat16 rounds both factors by up to 2^-9 of them: a sum of k products of N(0, 1) is off by 2^-9 sqrt(k) or so. */

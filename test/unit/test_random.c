@@ -169,6 +169,9 @@ test_dropout(void)
 	LmEngine *engine = test_engine(2, "");
 	float *x = random_floats(ROWS * C, 1, 1), *whole = zero_array(ROWS * C), *parts = copy_floats(x, ROWS * C);
 	float *sum = random_floats(ROWS * C, 1, 2), *branch = random_floats(ROWS * C, 1, 2);
+	float *normal = zero_array(ROWS * C), *wanted = zero_array(ROWS * C), *weight = random_floats(C, 1, 3);
+	float mean[ROWS], rstd[ROWS], wanted_mean[ROWS], wanted_rstd[ROWS];
+	LmResidual residual = {sum, x, branch, &dropout};
 	int n_dropped = 0;
 	bool scaled = true, added = true;
 
@@ -195,15 +198,20 @@ test_dropout(void)
 		lm_dropout(engine, parts + first * C, parts + first * C, &part, first + 70 > ROWS ? ROWS - first : 70, C);
 	}
 	ok(same_bits(whole, parts, ROWS * C), "rows cut into micro-batches get the same mask");
-	lm_residual_forward(engine, sum, x, branch, &dropout, ROWS, C);
+	lm_residual_norm_forward(engine, normal, mean, rstd, &residual, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
 	for (int i = 0; i < ROWS * C; i++)
 		added &= fabs(sum[i] - (x[i] + naive_mask(&dropout, i / C, i % C, 0) * branch[i])) < 1e-5;
 	ok(added, "a residual connection adds the masked branch");
+	lm_norm_forward(engine, wanted, wanted_mean, wanted_rstd, sum, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
+	ok(same_bits(normal, wanted, ROWS * C) && same_bits(mean, wanted_mean, ROWS) && same_bits(rstd, wanted_rstd, ROWS),
+	   "and normalises the sum as if it came from memory");
 	dropout.rate = 0;
-	lm_residual_forward(engine, sum, x, branch, &dropout, ROWS, C);
+	lm_residual_norm_forward(engine, normal, NULL, NULL, &residual, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
 	for (int i = 0; i < ROWS * C; i++)
 		added &= sum[i] == x[i] + branch[i];
 	ok(added, "without dropout it adds the branch");
+	lm_residual_norm_forward(engine, branch, NULL, NULL, &residual, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
+	ok(same_bits(normal, branch, ROWS * C), "the norm may take the branch's place");
 	memcpy(parts, x, ROWS * C * sizeof *x);
 	lm_dropout(engine, parts, parts, &dropout, ROWS, C);
 	ok(same_bits(parts, x, ROWS * C), "rate 0 changes nothing");
@@ -212,6 +220,9 @@ test_dropout(void)
 	free(parts);
 	free(sum);
 	free(branch);
+	free(normal);
+	free(wanted);
+	free(weight);
 	lm_engine_stop(engine);
 }
 

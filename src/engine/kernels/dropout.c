@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/dropout.c
  *
- * Dropout, and the residual connection with a dropped-out branch. Masks are made again in the
+ * Dropout, and a row of the residual connection with a dropped-out branch. Masks are made again in the
  * backward pass instead of kept.
  */
 #include "kernels/dropout.h"
@@ -14,7 +14,6 @@ typedef struct DropoutWork
 	const LmSimd *simd;
 	float *y;
 	const float *x;
-	const float *branch; /* NULL: y = x mask */
 	const LmDropout *dropout;
 	uint32_t threshold;
 	int n_rows;
@@ -23,25 +22,14 @@ typedef struct DropoutWork
 
 static void dropout_piece(void *work, int piece, int thread);
 static void dropout_row(const DropoutWork *work, int row);
-static void add_piece(void *work, int piece, int thread);
 
 void
 lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows, int C)
 {
-	DropoutWork work = {lm_simd(), y, x, NULL, dropout, lm_dropout_threshold(dropout), n_rows, C};
+	DropoutWork work = {lm_simd(), y, x, dropout, lm_dropout_threshold(dropout), n_rows, C};
 
 	if (work.threshold > 0)
 		lm_engine_run(engine, dropout_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
-}
-
-void
-lm_residual_forward(LmEngine *engine, float *y, const float *x, const float *branch, const LmDropout *dropout,
-					int n_rows, int C)
-{
-	DropoutWork work = {lm_simd(), y, x, branch, dropout, lm_dropout_threshold(dropout), n_rows, C};
-
-	lm_engine_run(engine, work.threshold > 0 ? dropout_piece : add_piece, &work,
-				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
 static void
@@ -67,20 +55,29 @@ dropout_row(const DropoutWork *work, int row)
 		int n = lm_smaller(CHUNK, work->C - channel);
 
 		work->simd->dropout_mask(mask, &place, channel, n);
-		if (work->branch)
-			work->simd->multiply_add(work->y + offset, work->x + offset, mask, work->branch + offset, (size_t) n);
-		else
-			work->simd->multiply_to(work->y + offset, work->x + offset, mask, (size_t) n);
+		work->simd->multiply_to(work->y + offset, work->x + offset, mask, (size_t) n);
 	}
 }
 
-static void
-add_piece(void *argument, int piece, int thread)
+void
+lm_residual_row(const LmSimd *simd, const LmResidual *residual, uint32_t threshold, int row, int C)
 {
-	const DropoutWork *work = argument;
-	int first = piece * lm_piece_rows(work->C);
-	size_t n_rows = (size_t) lm_smaller(lm_piece_rows(work->C), work->n_rows - first);
-	size_t offset = (size_t) first * (size_t) work->C;
+	_Alignas(64) float mask[CHUNK];
+	size_t first = (size_t) row * (size_t) C;
+	LmMaskRow place;
 
-	work->simd->add_to(work->y + offset, work->x + offset, work->branch + offset, n_rows * (size_t) work->C);
+	if (threshold == 0)
+	{
+		simd->add_to(residual->sum + first, residual->x + first, residual->branch + first, (size_t) C);
+		return;
+	}
+	place = lm_mask_row(residual->dropout, threshold, row, 0);
+	for (int channel = 0; channel < C; channel += CHUNK)
+	{
+		size_t offset = first + (size_t) channel;
+		int n = lm_smaller(CHUNK, C - channel);
+
+		simd->dropout_mask(mask, &place, channel, n);
+		simd->multiply_add(residual->sum + offset, residual->x + offset, mask, residual->branch + offset, (size_t) n);
+	}
 }

@@ -31,4 +31,7 @@ lm_mask_row(const LmDropout *dropout, uint32_t threshold, int row, uint32_t head
 	return mask;
 }
 
+/* One row of lm_residual_norm_forward's sum. */
+void lm_residual_row(const LmSimd *simd, const LmResidual *residual, uint32_t threshold, int row, int C);
+
 #endif /* LM_DROPOUT_H */

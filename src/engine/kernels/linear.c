@@ -113,8 +113,15 @@ forward_piece(void *argument, int piece, int thread)
 
 	lm_matmul(work->engine, y, x, w, LM_NT, tile.n_rows, tile.n_columns, n_in, n_out, n_in, n_in, 1, 0);
 	/* The tile is in the cache now; a pass of its own over y would wait for memory. */
-	for (int i = 0; linear->bias && i < tile.n_rows; i++)
-		work->simd->add(y + (size_t) i * (size_t) n_out, linear->bias + tile.column, (size_t) tile.n_columns);
+	for (int i = 0; i < tile.n_rows; i++)
+	{
+		float *row = y + (size_t) i * (size_t) n_out;
+
+		if (linear->bias)
+			work->simd->add(row, linear->bias + tile.column, (size_t) tile.n_columns);
+		if (linear->activated)
+			work->simd->gelu_forward(linear->activated + (row - work->y), row, (size_t) tile.n_columns, linear->activation);
+	}
 }
 
 void
@@ -170,11 +177,18 @@ static void
 input_tile(const BackwardWork *work, int number)
 {
 	Tile tile = tile_of(&work->dx_tiling, number);
-	int n_in = work->linear->n_in, n_out = work->linear->n_out;
+	const LmLinear *linear = work->linear;
+	int n_in = linear->n_in, n_out = linear->n_out;
+	float *dx = work->dx + (size_t) tile.row * (size_t) n_in + tile.column;
 
-	lm_matmul(work->engine, work->dx + (size_t) tile.row * (size_t) n_in + tile.column,
-			  work->dy + (size_t) tile.row * (size_t) n_out, work->linear->w + tile.column, LM_NN, tile.n_rows,
+	lm_matmul(work->engine, dx, work->dy + (size_t) tile.row * (size_t) n_out, linear->w + tile.column, LM_NN, tile.n_rows,
 			  tile.n_columns, n_out, n_in, n_out, n_in, 1, 0);
+	for (int i = 0; linear->before && i < tile.n_rows; i++)
+	{
+		float *row = dx + (size_t) i * (size_t) n_in;
+
+		work->simd->gelu_backward(row, row, linear->before + (row - work->dx), (size_t) tile.n_columns, linear->activation);
+	}
 }
 
 static void

@@ -51,6 +51,10 @@ typedef struct Product
 	int n_down;
 	int n_tiles;
 	LmTileFinish finish;
+	/* Of the layer's fields; both have the shape of y. */
+	LmActivation activation;
+	float *activated;
+	const float *before;
 } Product;
 
 typedef struct Work
@@ -77,12 +81,13 @@ typedef struct Places
 
 static size_t lay_out(Places *places, size_t number_size, char *base, int n_rows, int n_in, int n_out);
 static Packing packing_of(const float *from, int n_lines, int n);
-static void add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTileFinish finish);
+static Product *add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTileFinish finish);
 static void run(LmEngine *engine, Work *work);
 static void pack_piece(void *work, int piece, int thread);
 static void pack_lines(const LmTiles *tiles, const Packing *packing, int first, int n_lines);
 static void product_piece(void *work, int piece, int thread);
 static void product_tile(const Work *work, const Product *product, int number);
+static void finish_rows(const Work *work, const Product *product, const float *sums, int row, int column, int n_rows, int n_columns);
 
 size_t
 lm_linear_packed_size(int n_rows, int n_in, int n_out, bool bf16)
@@ -133,6 +138,7 @@ lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLine
 	Work work = {.tiles = lm_linear_tiles(engine, linear), .simd = lm_simd(), .n_packings = 2};
 	LmTileFinish finish = {.y = y, .ld_y = (size_t) n_out, .bias = linear->bias};
 	Places places;
+	Product *product;
 
 	lay_out(&places, work.tiles->number_size, linear->packed, n_rows, n_in, n_out);
 	work.packings[0] = packing_of(linear->w, n_out, n_in);
@@ -140,7 +146,9 @@ lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLine
 	work.packings[0].turn_along = true;
 	work.packings[1] = packing_of(x, n_rows, n_in);
 	work.packings[1].along = places.input;
-	add_product(&work, places.input, places.weight, n_rows, n_out, n_in, finish);
+	product = add_product(&work, places.input, places.weight, n_rows, n_out, n_in, finish);
+	product->activation = linear->activation;
+	product->activated = linear->activated;
 	run(engine, &work);
 }
 
@@ -171,12 +179,15 @@ lm_linear_tiles_backward(LmEngine *engine, float *dx, float *dw, float *dbias, c
 	if (dx)
 	{
 		Packing *weight = &work.packings[work.n_packings++];
+		Product *product;
 
 		output->along = places.output;
 		*weight = packing_of(linear->w, n_out, n_in);
 		weight->across = places.weight;
-		add_product(&work, places.output, places.weight, n_rows, n_in, n_out,
-					(LmTileFinish){.y = dx, .ld_y = (size_t) n_in});
+		product = add_product(&work, places.output, places.weight, n_rows, n_in, n_out,
+							  (LmTileFinish){.y = dx, .ld_y = (size_t) n_in});
+		product->activation = linear->activation;
+		product->before = linear->before;
 	}
 	run(engine, &work);
 }
@@ -191,7 +202,7 @@ packing_of(const float *from, int n_lines, int n)
 }
 
 /* Tiles as large as leaves TILES_WANTED of them, within half of MOST_SIDE and MOST_SIDE. */
-static void
+static Product *
 add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTileFinish finish)
 {
 	Product *product = &work->products[work->n_products++];
@@ -203,6 +214,7 @@ add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTil
 	product->side_m = product->side_n = side;
 	product->n_down = lm_divide_up((size_t) m, (size_t) side);
 	product->n_tiles = product->n_down * lm_divide_up((size_t) n, (size_t) side);
+	return product;
 }
 
 static void
@@ -309,7 +321,6 @@ product_tile(const Work *work, const Product *product, int number)
 	const char *b = (const char *) product->b + (size_t) (column / LM_TILE) * tile * number_size;
 	int n_parts = lm_divide_up((size_t) product->n_blocks * LM_TILE_K * number_size, K_BYTES);
 	int part = lm_divide_up((size_t) product->n_blocks, (size_t) n_parts);
-	LmTileFinish finish = product->finish;
 
 	for (int block = 0; block < product->n_blocks; block += part)
 	{
@@ -318,7 +329,26 @@ product_tile(const Work *work, const Product *product, int number)
 		work->tiles->multiply(sums, MOST_SIDE, a + offset, tile, b + offset, tile, n_a, n_b,
 							  lm_smaller(part, product->n_blocks - block), block > 0);
 	}
-	finish.y += (size_t) row * finish.ld_y + (size_t) column;
+	finish_rows(work, product, sums, row, column, n_rows, n_columns);
+}
+
+/* Row by row where there is an activation, so that it finds its row in the first level cache. */
+static void
+finish_rows(const Work *work, const Product *product, const float *sums, int row, int column, int n_rows, int n_columns)
+{
+	LmTileFinish finish = product->finish;
+	int step = product->activated || product->before ? 1 : n_rows;
+
 	finish.bias = finish.bias ? finish.bias + column : NULL;
-	work->tiles->finish(&finish, sums, MOST_SIDE, n_rows, n_columns);
+	for (int i = 0; i < n_rows; i += step)
+	{
+		size_t offset = (size_t) (row + i) * finish.ld_y + (size_t) column;
+
+		finish.y = product->finish.y + offset;
+		work->tiles->finish(&finish, sums + (size_t) i * MOST_SIDE, MOST_SIDE, step, n_columns);
+		if (product->activated)
+			work->simd->gelu_forward(product->activated + offset, finish.y, (size_t) n_columns, product->activation);
+		if (product->before)
+			work->simd->gelu_backward(finish.y, finish.y, product->before + offset, (size_t) n_columns, product->activation);
+	}
 }

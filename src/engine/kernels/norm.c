@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
+#include "kernels/dropout.h"
 #include "kernels/pieces.h"
-#include "kernels/simd.h"
 
 #define BACKWARD_ROWS 64 /* rows in a partial sum of dweight and dbias */
 
@@ -23,6 +23,8 @@ typedef struct ForwardWork
 	int C;
 	float epsilon;
 	bool centered;
+	const LmResidual *residual; /* NULL: x is there already */
+	uint32_t threshold;
 } ForwardWork;
 
 typedef struct BackwardWork
@@ -48,7 +50,17 @@ void
 lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
 				const float *bias, int n_rows, int C, float epsilon, LmNorm kind)
 {
-	ForwardWork work = {lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM};
+	ForwardWork work = {lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM, NULL, 0};
+
+	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+}
+
+void
+lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const LmResidual *residual,
+						 const float *weight, const float *bias, int n_rows, int C, float epsilon, LmNorm kind)
+{
+	ForwardWork work = {lm_simd(), y, mean, rstd, residual->sum, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM,
+						residual, lm_dropout_threshold(residual->dropout)};
 
 	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
@@ -65,6 +77,8 @@ forward_piece(void *argument, int piece, int thread)
 		size_t offset = (size_t) i * (size_t) work->C;
 		float mean, rstd;
 
+		if (work->residual)
+			lm_residual_row(work->simd, work->residual, work->threshold, i, work->C);
 		work->simd->norm_forward(work->y + offset, &mean, &rstd, work->x + offset, work->weight, work->bias, work->C,
 								 work->epsilon, work->centered);
 		if (work->mean)

@@ -13,15 +13,34 @@
 
 static void attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
 static void attention_backward(LmNetwork *network, const LmPass *pass, int layer);
-static void mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer);
+static void mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
 static void mlp_backward(LmNetwork *network, const LmPass *pass, int layer);
+static LmLinear linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, const float *w, const float *bias);
 static const float *branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer);
 
 void
-lm_block_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer)
+lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	int C = network->config.channels, M = network->config.mlp_channels;
+	LmLinear down = linear_of(network, pass, M, C, w->down_weight, w->down_bias);
+
 	attention_forward(network, kept, pass, layer);
-	mlp_forward(network, y, kept, pass, layer);
+	mlp_forward(network, kept, pass, layer);
+	lm_linear_forward(network->engine, network->activations.narrow, kept->gelu, &down, pass->batch->n_tokens);
+}
+
+void
+lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	const LmBlockActivations *kept = &network->activations.blocks[layer];
+
+	lm_norm_forward(network->engine, kept->norm1, kept->mean1, kept->rstd1, kept->x, w->norm1_weight, w->norm1_bias,
+					pass->batch->n_tokens, config->channels, config->norm_epsilon, config->norm);
+	attention_forward(network, kept, pass, layer);
+	mlp_forward(network, kept, pass, layer);
 }
 
 void
@@ -39,20 +58,20 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, false, a->packed, a->bf16};
-	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, false, a->packed, a->bf16};
+	LmLinear to_qkv = linear_of(network, pass, C, 3 * C, w->attention_weight, w->attention_bias);
+	LmLinear projection = linear_of(network, pass, C, C, w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
+	LmResidual middle = {kept->middle, kept->x, a->narrow, &behind};
 
-	lm_norm_forward(engine, kept->norm1, kept->mean1, kept->rstd1, kept->x, w->norm1_weight, w->norm1_bias, n, C,
-					config->norm_epsilon, config->norm);
 	lm_linear_forward(engine, kept->qkv, kept->norm1, &to_qkv, n);
 	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads, n);
 	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside, n, config->heads,
 						 C, a->scratch);
 	lm_linear_forward(engine, a->narrow, kept->attention, &projection, n);
-	lm_residual_forward(engine, kept->middle, kept->x, a->narrow, &behind, n, C);
+	lm_residual_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, &middle, w->norm2_weight, w->norm2_bias, n, C,
+							 config->norm_epsilon, config->norm);
 }
 
 /* dx holds d middle, and leaves as d x. */
@@ -66,8 +85,8 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = {C, 3 * C, w->attention_weight, w->attention_bias, NULL, pass->first, a->packed, a->bf16};
-	LmLinear projection = {C, C, w->projection_weight, w->projection_bias, NULL, pass->first, a->packed, a->bf16};
+	LmLinear to_qkv = linear_of(network, pass, C, 3 * C, w->attention_weight, w->attention_bias);
+	LmLinear projection = linear_of(network, pass, C, C, w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
@@ -91,25 +110,15 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 }
 
 static void
-mlp_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer)
+mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
-	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
-	LmEngine *engine = network->engine;
-	LmActivations *a = &network->activations;
-	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
-	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, false, a->packed, a->bf16};
-	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, false, a->packed, a->bf16};
-	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
+	int C = network->config.channels, M = network->config.mlp_channels;
+	LmLinear up = linear_of(network, pass, C, M, w->up_weight, w->up_bias);
 
-	lm_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, kept->middle, w->norm2_weight, w->norm2_bias, n, C,
-					config->norm_epsilon, config->norm);
-	lm_linear_forward(engine, kept->up, kept->norm2, &up, n);
-	lm_gelu_forward(engine, kept->gelu, kept->up, (size_t) n * M, config->mlp);
-	if (!y)
-		return;
-	lm_linear_forward(engine, a->narrow, kept->gelu, &down, n);
-	lm_residual_forward(engine, y, kept->middle, a->narrow, &behind, n, C);
+	up.activation = network->config.mlp;
+	up.activated = kept->gelu;
+	lm_linear_forward(network->engine, kept->up, kept->norm2, &up, pass->batch->n_tokens);
 }
 
 /* dx holds d y, and leaves as d middle. */
@@ -123,21 +132,35 @@ mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
-	LmLinear up = {C, M, w->up_weight, w->up_bias, NULL, pass->first, a->packed, a->bf16};
-	LmLinear down = {M, C, w->down_weight, w->down_bias, NULL, pass->first, a->packed, a->bf16};
-	float *dgelu = a->wide, *dup = a->wide, *dnorm2 = a->narrow;
+	LmLinear up = linear_of(network, pass, C, M, w->up_weight, w->up_bias);
+	LmLinear down = linear_of(network, pass, M, C, w->down_weight, w->down_bias);
+	float *dup = a->wide, *dnorm2 = a->narrow;
 
-	/* y = middle + dropout(down(gelu)) */
+	/* y = middle + dropout(down(gelu(up))) */
 	const float *dbranch = branch_gradient(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
 
-	lm_linear_backward(engine, dgelu, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down, n, a->scratch);
-	/* gelu = gelu(up) */
-	lm_gelu_backward(engine, dup, dgelu, kept->up, (size_t) n * M, config->mlp);
+	down.activation = config->mlp;
+	down.before = kept->up;
+	lm_linear_backward(engine, dup, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down, n, a->scratch);
 	/* up = norm2 w' + bias */
 	lm_linear_backward(engine, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, n, a->scratch);
 	/* norm2 = norm(middle) */
 	lm_norm_backward(engine, a->dx, dw->norm2_weight, dw->norm2_bias, dnorm2, kept->middle, kept->mean2, kept->rstd2,
 					 w->norm2_weight, n, C, config->norm, a->scratch);
+}
+
+static LmLinear
+linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, const float *w, const float *bias)
+{
+	return (LmLinear){
+		.n_in = n_in,
+		.n_out = n_out,
+		.w = w,
+		.bias = bias,
+		.overwrite = pass->first,
+		.packed = network->activations.packed,
+		.bf16 = network->activations.bf16,
+	};
 }
 
 /* The gradient of a branch's output: that of the stream, behind the mask where there is dropout. */

@@ -20,6 +20,7 @@
 /* Every chunk of packed logits packs the head anew and adds to its gradient, which costs more than the cache gains. */
 #define PACKED_LOGITS_BYTES ((size_t) 1 << 27)
 
+static void leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
 static void embedding_forward(LmNetwork *network, const LmPass *pass);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
 static LmLinear head_of(const LmNetwork *network);
@@ -36,18 +37,44 @@ lm_network_forward(LmNetwork *network, const LmPass *pass)
 {
 	const LmConfig *config = &network->config;
 	LmActivations *a = &network->activations;
+	const LmBlockActivations *first = &a->blocks[0];
 
 	embedding_forward(network, pass);
+	lm_norm_forward(network->engine, first->norm1, first->mean1, first->rstd1, first->x, network->params.blocks[0].norm1_weight,
+					network->params.blocks[0].norm1_bias, pass->batch->n_tokens, config->channels, config->norm_epsilon,
+					config->norm);
 	for (int layer = 0; layer < config->layers; layer++)
 	{
 		/* Where no backward pass follows, every block works in the place of the first. */
-		const LmBlockActivations *kept = &a->blocks[pass->training ? layer : 0];
-		bool last = layer == config->layers - 1;
+		const LmBlockActivations *kept = pass->training ? &a->blocks[layer] : first;
 
-		lm_block_forward(network, last ? a->x : a->blocks[pass->training ? layer + 1 : 0].x, kept, pass, layer);
+		lm_block_forward(network, kept, pass, layer);
+		leave_block(network, kept, pass, layer);
 	}
-	lm_norm_forward(network->engine, a->norm, a->mean, a->rstd, a->x, network->params.final_norm_weight,
-					network->params.final_norm_bias, pass->batch->n_tokens, config->channels, config->norm_epsilon, config->norm);
+}
+
+/* The block's output, and what follows makes of it first: the norm of the next block, or the final one. */
+static void
+leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	LmActivations *a = &network->activations;
+	LmDropout dropout = lm_pass_dropout(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
+	LmResidual output = {a->x, kept->middle, a->narrow, &dropout};
+	int n = pass->batch->n_tokens, C = config->channels;
+
+	if (layer == config->layers - 1)
+		lm_residual_norm_forward(network->engine, a->norm, a->mean, a->rstd, &output, network->params.final_norm_weight,
+								 network->params.final_norm_bias, n, C, config->norm_epsilon, config->norm);
+	else
+	{
+		const LmBlockActivations *next = pass->training ? &a->blocks[layer + 1] : kept;
+		const LmBlockTensors *w = &network->params.blocks[layer + 1];
+
+		output.sum = next->x;
+		lm_residual_norm_forward(network->engine, next->norm1, next->mean1, next->rstd1, &output, w->norm1_weight,
+								 w->norm1_bias, n, C, config->norm_epsilon, config->norm);
+	}
 }
 
 void
@@ -65,7 +92,7 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 	{
 		/* What is inside the last block is still there. */
 		if (network->recompute && layer < config->layers - 1)
-			lm_block_forward(network, NULL, &a->blocks[layer], pass, layer);
+			lm_block_recompute(network, pass, layer);
 		lm_block_backward(network, pass, layer);
 	}
 	embedding_backward(network, pass);

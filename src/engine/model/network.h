@@ -135,10 +135,12 @@ bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
 
 /*
- * y = block(x), x [n_tokens, C] in kept->x. y may be kept->x when no backward pass follows, and NULL when only what the
- * backward pass needs is wanted.
+ * From kept->x and its norm, kept->norm1, to the MLP's branch in activations.narrow, which the block's output adds to
+ * kept->middle behind a mask.
  */
-void lm_block_forward(LmNetwork *network, float *y, const LmBlockActivations *kept, const LmPass *pass, int layer);
+void lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
+/* From kept->x to all that the backward pass of the layer needs. */
+void lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer);
 /* activations.dx: from the gradient of the block's output to that of its input */
 void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
 

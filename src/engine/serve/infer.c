@@ -54,7 +54,6 @@ static void store_keys_and_values(Infer *infer);
 static void keep_wanted_rows(Infer *infer);
 static void attend(Infer *infer);
 static void attention_piece(void *work, int piece, int thread);
-static void add_branch(Infer *infer);
 static void run_head(Infer *infer, float *logits);
 
 bool
@@ -184,6 +183,7 @@ run_block(Infer *infer)
 	LmHeads heads = {config->heads, config->channels, w->query_norm_weight, w->key_norm_weight, config->norm_epsilon,
 					 infer->model->rotary};
 	LmEngine *engine = infer->engine;
+	LmResidual attended = {infer->x, infer->x, infer->norm, NULL};
 	int C = config->channels;
 
 	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias, infer->n_rows, C,
@@ -197,13 +197,12 @@ run_block(Infer *infer)
 		return;
 	attend(infer);
 	lm_linear_infer(engine, infer->norm, infer->attention, &w->projection, infer->n_rows);
-	add_branch(infer);
-	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm2_weight, w->norm2_bias, infer->n_rows, C,
-					config->norm_epsilon, config->norm);
+	lm_residual_norm_forward(engine, infer->norm, NULL, NULL, &attended, w->norm2_weight, w->norm2_bias, infer->n_rows, C,
+							 config->norm_epsilon, config->norm);
 	lm_linear_infer(engine, infer->wide, infer->norm, &w->up, infer->n_rows);
 	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels, config->mlp);
 	lm_linear_infer(engine, infer->norm, infer->wide, &w->down, infer->n_rows);
-	add_branch(infer);
+	lm_add(engine, infer->x, infer->norm, (size_t) infer->n_rows * C);
 }
 
 static void
@@ -280,16 +279,6 @@ attention_piece(void *work, int piece, int thread)
 					 LM_PAGE, input->position + 1, config->heads * group / infer->n_groups,
 					 config->heads * (group + 1) / infer->n_groups, C / config->heads, C,
 					 infer->scores + (size_t) thread * config->context);
-}
-
-/* x += branch, which a product left in norm */
-static void
-add_branch(Infer *infer)
-{
-	LmDropout none = {.rate = 0};
-
-	lm_residual_forward(infer->engine, infer->x, infer->x, infer->norm, &none, infer->n_rows,
-						infer->model->config.channels);
 }
 
 static void
