@@ -6,18 +6,26 @@
 #ifndef GPT_SOURCE_H
 #define GPT_SOURCE_H
 
-/* What a query is used for: names the query in messages, and says which columns it may have. */
+/*
+ * What a query is used for: names the query in messages, and says which columns it may have. What is learnt follows from
+ * the columns:
+ *   one text column          language modelling
+ *   prompt, completion       language modelling of the completion behind its prompt
+ */
 typedef enum GptSourceKind
 {
-	GPT_SOURCE_TRAIN, /* one text column, and a boolean column is_validation if wanted */
-	GPT_SOURCE_VALIDATION, /* one text column */
+	GPT_SOURCE_TRAIN, /* beside them a number weight and a boolean is_validation, where wanted */
+	GPT_SOURCE_VALIDATION, /* beside them a number weight */
 	GPT_SOURCE_TOKENIZER, /* one text column */
 } GptSourceKind;
 
+/* Columns are counted from 1; 0: none. */
 typedef struct GptSourceShape
 {
-	int text_column; /* counted from 1 */
-	int validation_column; /* 0: none */
+	int text_column; /* the completion where there is a prompt */
+	int prompt_column;
+	int weight_column;
+	int validation_column;
 	bool ordered; /* ORDER BY at the top level */
 } GptSourceShape;
 
@@ -28,11 +36,20 @@ typedef struct GptSourceShape
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind);
 
+/* Error unless what both queries say is to be learnt is the same thing. */
+extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);
+
+/* Error where documents are to be joined to one stream, in which prompts and weights have no place. */
+extern void gpt_source_check_joined(const GptSourceShape *shape);
+
 /* One row; the text lives until the callback returns. */
 typedef struct GptSourceRow
 {
 	const char *text; /* NULL for a null */
 	size_t size;
+	const char *prompt; /* NULL for a null, and where there is no such column */
+	size_t prompt_size;
+	double weight; /* 1 for a null, and where there is no such column; not negative */
 	bool validation; /* false for a null */
 } GptSourceRow;
 

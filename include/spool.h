@@ -18,26 +18,29 @@ typedef struct GptDocument
 {
 	const char *text; /* lives until the next one is read */
 	size_t size;
-	uint64 hash[2]; /* of the text alone */
+	uint64 hash[2]; /* of the row's text alone: its prompt's and its completion's, where it has a prompt */
 	GptSide side;
+	bool is_prompt; /* of the next document, which has the same hash, side and weight */
+	float weight;
 } GptDocument;
 
 typedef struct GptSpool GptSpool;
 
 /*
- * What decides the side of a document: a column of the query, a query of its own, or the hash of its text: equal
- * texts are on the same side. A single document is cut at its end instead.
+ * What decides the side of a document: a column of the query, a query of its own, or the hash of its text or prompt: equal
+ * ones are on the same side. A single document without a prompt is cut at its end instead.
  */
 typedef struct GptSpoolOptions
 {
 	const char *query;
 	const char *validation_query; /* or NULL */
 	double validation_fraction;
+	bool joined; /* prompts and weights are refused */
 } GptSpoolOptions;
 
 /*
- * Runs the queries in the current transaction, under the active snapshot. Rows that are null or empty are skipped and
- * counted. Error when there is no document, or more text than gpt.max_corpus_size. The spool lives in the
+ * Runs the queries in the current transaction, under the active snapshot. Rows whose text is null or empty, whose prompt is
+ * null or whose weight is 0 are skipped and counted. Error when there is no document, or more text than gpt.max_corpus_size. The spool lives in the
  * current memory context and outlasts the transaction; the file ends with the process, or by _free.
  */
 extern GptSpool *gpt_spool_read(const GptSpoolOptions *options);

@@ -34,6 +34,7 @@ extern int gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *sp
 extern void gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id);
 extern void gpt_token_file_close(LmDataset *dataset);
 
+/* Whether there is one; that of an earlier version's form counts as none. */
 extern bool gpt_token_file_exists(const pg_uuid_t *run_id);
 
 #endif /* GPT_TOKEN_FILE_H */

@@ -146,7 +146,8 @@ gpt_corpus_free(GptCorpus *corpus)
 static GptSpool *
 read_rows(const GptJob *job, const GptTrainOptions *options)
 {
-	GptSpoolOptions spool_options = {job->query, options->validation_query, options->validation_fraction};
+	GptSpoolOptions spool_options = {job->query, options->validation_query, options->validation_fraction,
+									 strcmp(options->documents, "joined") == 0};
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;
 	int guc_level;

@@ -23,14 +23,19 @@
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "engine/batch.h"
 #include "settings.h"
 #include "source.h"
 
+#define PROMPT_COLUMN "prompt"
+#define COMPLETION_COLUMN "completion"
+#define WEIGHT_COLUMN "weight"
 #define VALIDATION_COLUMN "is_validation"
 #define ROWS_PER_TIME_CHECK 64
 
@@ -230,20 +235,41 @@ refuse_shape(const Query *analysed, GptSourceKind kind, int n_texts)
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 n_texts == 0 ? errmsg("%s has no column of text", name) : errmsg("columns of %s have no meaning together", name),
 			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data) : errdetail("It has no columns."),
-			 kind == GPT_SOURCE_TRAIN
-				 ? errhint("Accepted are one column of text (language modelling), alone or with a boolean column \"%s\".", VALIDATION_COLUMN)
-				 : errhint("Accepted is one column of text.")));
+			 kind == GPT_SOURCE_TOKENIZER
+				 ? errhint("Accepted is one column of text.")
+				 : errhint("Accepted are one column of text (language modelling), or columns \"%s\" and \"%s\" of text (the completion is learnt); "
+						   "beside them a number \"%s\"%s.",
+						   PROMPT_COLUMN, COMPLETION_COLUMN, WEIGHT_COLUMN,
+						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\"" : "")));
+}
+
+static bool
+is_number_type(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return true;
+		default:
+			return false;
+	}
 }
 
 static void
 check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
 {
-	int n_columns = 0;
+	int prompt = 0;
+	int completion = 0;
+	int n_others = 0;
 	int n_texts = 0;
 	ListCell *cell;
 
-	shape->text_column = 0;
-	shape->validation_column = 0;
+	shape->text_column = shape->prompt_column = shape->weight_column = shape->validation_column = 0;
 	foreach (cell, analysed->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -251,21 +277,70 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
 
 		if (entry->resjunk)
 			continue;
-		n_columns++;
 		check_name(entry, analysed->targetList, query_names[kind]);
 		if (kind == GPT_SOURCE_TRAIN && strcmp(entry->resname, VALIDATION_COLUMN) == 0 && getBaseType(type) == BOOLOID)
 			shape->validation_column = entry->resno;
+		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, WEIGHT_COLUMN) == 0 && is_number_type(type))
+			shape->weight_column = entry->resno;
 		else if (is_text_type(type))
 		{
 			shape->text_column = entry->resno;
 			n_texts++;
+			if (strcmp(entry->resname, PROMPT_COLUMN) == 0)
+				prompt = entry->resno;
+			if (strcmp(entry->resname, COMPLETION_COLUMN) == 0)
+				completion = entry->resno;
 		}
+		else
+			n_others++;
 	}
-	if (n_texts != 1 || n_columns != 1 + (shape->validation_column != 0))
+	if (n_others == 0 && n_texts == 2 && prompt != 0 && completion != 0 && kind != GPT_SOURCE_TOKENIZER)
+	{
+		shape->prompt_column = prompt;
+		shape->text_column = completion;
+	}
+	else if (n_others > 0 || n_texts != 1)
 		refuse_shape(analysed, kind, n_texts);
 }
 
+void
+gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation)
+{
+	bool prompted = shape->prompt_column != 0;
+
+	if (shape->validation_column != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"validation_query\" and a column \"" VALIDATION_COLUMN "\" exclude one another")));
+	if (prompted != (validation->prompt_column != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("query and validation_query have different columns"),
+				 errdetail("%s has the columns \"%s\" and \"%s\", %s has one column of text.",
+						   query_names[prompted ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION], PROMPT_COLUMN, COMPLETION_COLUMN,
+						   query_names[prompted ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN])));
+}
+
+void
+gpt_source_check_joined(const GptSourceShape *shape)
+{
+	if (shape->prompt_column != 0 || shape->weight_column != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
+						shape->prompt_column != 0 ? PROMPT_COLUMN : WEIGHT_COLUMN),
+				 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
+				 errhint("Leave the option out, or select one column of text.")));
+}
+
 /* ---- Read ----------------------------------------------------------------------------------------- */
+
+/* How the values of a column become bytes. */
+typedef struct TextColumn
+{
+	bool is_varlena; /* needs no output function */
+	FmgrInfo output;
+} TextColumn;
 
 /* Receives the rows from the executor; none is kept. SPI takes the rows of a DestNone for unwanted. */
 typedef struct Reader
@@ -274,69 +349,124 @@ typedef struct Reader
 	GptSourceShape shape;
 	GptSourceCallback callback;
 	void *context;
-	bool is_varlena; /* the text needs no output function */
-	FmgrInfo output;
+	TextColumn text;
+	TextColumn prompt;
+	Oid weight_type;
 	MemoryContext row_context;
 	TimestampTz deadline; /* 0: none */
 	uint64 n_rows;
 } Reader;
 
 static void
-start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
+start_text(TextColumn *column, TupleDesc columns, int number)
 {
-	Reader *reader = (Reader *) receiver;
-	Oid type = getBaseType(TupleDescAttr(columns, reader->shape.text_column - 1)->atttypid);
+	Oid type = getBaseType(TupleDescAttr(columns, number - 1)->atttypid);
 	Oid function;
 	bool unused;
 
-	reader->is_varlena = type == TEXTOID || type == VARCHAROID;
+	column->is_varlena = type == TEXTOID || type == VARCHAROID;
 	getTypeOutputInfo(type, &function, &unused);
-	fmgr_info(function, &reader->output);
+	fmgr_info(function, &column->output);
+}
+
+static void
+start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
+{
+	Reader *reader = (Reader *) receiver;
+
+	start_text(&reader->text, columns, reader->shape.text_column);
+	if (reader->shape.prompt_column != 0)
+		start_text(&reader->prompt, columns, reader->shape.prompt_column);
+	if (reader->shape.weight_column != 0)
+		reader->weight_type = getBaseType(TupleDescAttr(columns, reader->shape.weight_column - 1)->atttypid);
 }
 
 static void
 check_time(Reader *reader)
 {
-	if (reader->deadline != 0 && reader->n_rows++ % ROWS_PER_TIME_CHECK == 0 && GetCurrentTimestamp() > reader->deadline)
+	if (reader->n_rows++ % ROWS_PER_TIME_CHECK == 0 && reader->deadline != 0 && GetCurrentTimestamp() > reader->deadline)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout)));
 }
 
-static void
-fill_text(GptSourceRow *row, Reader *reader, Datum value)
+/* NULL for a null. */
+static const char *
+text_of(size_t *size, TupleTableSlot *slot, int number, TextColumn *column)
 {
-	if (reader->is_varlena)
+	bool isnull;
+	Datum value = slot_getattr(slot, number, &isnull);
+	char *text;
+
+	*size = 0;
+	if (isnull)
+		return NULL;
+	if (column->is_varlena)
 	{
 		struct varlena *text_value = PG_DETOAST_DATUM_PACKED(value);
 
-		row->text = VARDATA_ANY(text_value);
-		row->size = VARSIZE_ANY_EXHDR(text_value);
+		*size = VARSIZE_ANY_EXHDR(text_value);
+		return VARDATA_ANY(text_value);
 	}
-	else
+	text = OutputFunctionCall(&column->output, value);
+	*size = strlen(text);
+	return text;
+}
+
+static double
+number_of(Datum value, Oid type)
+{
+	switch (type)
 	{
-		row->text = OutputFunctionCall(&reader->output, value);
-		row->size = strlen(row->text);
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return (double) DatumGetInt64(value);
+		case FLOAT4OID:
+			return DatumGetFloat4(value);
+		case FLOAT8OID:
+			return DatumGetFloat8(value);
+		default:
+			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
 	}
+}
+
+static double
+weight_of(Reader *reader, TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, reader->shape.weight_column, &isnull);
+	double weight = isnull ? 1 : number_of(value, reader->weight_type);
+
+	if (!(weight >= 0 && weight <= LM_WEIGHT_MAX))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("weight of row " UINT64_FORMAT " is %g", reader->n_rows, weight),
+				 errdetail("A weight lies between 0 (the row is skipped) and %.0f.", LM_WEIGHT_MAX)));
+	return weight;
 }
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 {
 	Reader *reader = (Reader *) receiver;
-	GptSourceRow row = {NULL, 0, false};
+	GptSourceRow row = {.weight = 1};
 	MemoryContext old_context = MemoryContextSwitchTo(reader->row_context);
-	Datum value;
-	bool isnull;
 
 	CHECK_FOR_INTERRUPTS();
 	check_time(reader);
-	value = slot_getattr(slot, reader->shape.text_column, &isnull);
-	if (!isnull)
-		fill_text(&row, reader, value);
+	row.text = text_of(&row.size, slot, reader->shape.text_column, &reader->text);
+	if (reader->shape.prompt_column != 0)
+		row.prompt = text_of(&row.prompt_size, slot, reader->shape.prompt_column, &reader->prompt);
+	if (reader->shape.weight_column != 0)
+		row.weight = weight_of(reader, slot);
 	if (reader->shape.validation_column != 0)
 	{
-		value = slot_getattr(slot, reader->shape.validation_column, &isnull);
+		bool isnull;
+		Datum value = slot_getattr(slot, reader->shape.validation_column, &isnull);
+
 		row.validation = !isnull && DatumGetBool(value);
 	}
 	reader->callback(reader->context, &row);

@@ -3,9 +3,9 @@
  *
  * Rows go in, documents come out, with the side of the validation on which each lies.
  *
- *   record in the file   | Record: hash, size, flags | text |
+ *   record in the file   | Record: hash, sizes, weight, flags | prompt | text |
  *
- * The side of most documents follows from the hash of the text: below a threshold is validation. The threshold is
+ * The side of most documents follows from the first hash, that of the prompt where there is one: below a threshold is validation. The threshold is
  * fixed after the last row, because a small corpus needs care: where the fraction gives one side nothing, the
  * document with the lowest hash is held out, or the one with the highest kept. None of that depends on the
  * order of the rows.
@@ -28,7 +28,9 @@
 typedef struct Record
 {
 	uint64 hash[2];
-	uint32 size;
+	uint32 size; /* of prompt and text */
+	uint32 prompt_size; /* 0: there is no prompt */
+	float weight;
 	uint32 flags;
 } Record;
 
@@ -45,6 +47,7 @@ struct GptSpool
 	BufFile *file;
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
+	bool prompted; /* what the queries select */
 	double fraction;
 	uint64 threshold; /* by hash: below is validation */
 	int64 documents;
@@ -57,7 +60,7 @@ struct GptSpool
 	char *text;
 	size_t capacity;
 	Record record;
-	bool second_part; /* of the single document comes next */
+	bool second_part; /* of a row with a prompt, or of the single document, comes next */
 };
 
 static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag);
@@ -74,6 +77,16 @@ gpt_spool_read(const GptSpoolOptions *options)
 	GptSourceShape shape;
 
 	gpt_source_check(&shape, options->query, GPT_SOURCE_TRAIN);
+	if (options->joined)
+		gpt_source_check_joined(&shape);
+	if (options->validation_query != NULL)
+	{
+		GptSourceShape validation;
+
+		gpt_source_check(&validation, options->validation_query, GPT_SOURCE_VALIDATION);
+		gpt_source_check_validation(&shape, &validation);
+	}
+	spool->prompted = shape.prompt_column != 0;
 	spool->file = BufFileCreateTemp(true);
 	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
 	spool->fraction = options->validation_fraction;
@@ -130,7 +143,7 @@ read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("%s returned no text", flag ? "validation_query" : "query"),
-				 spool->skipped > 0 ? errdetail("It returned " INT64_FORMAT " rows, all of them null or empty.", spool->skipped)
+				 spool->skipped > 0 ? errdetail("It returned " INT64_FORMAT " rows, all of them null, empty or of weight 0.", spool->skipped)
 									: errdetail("It returned no rows.")));
 }
 
@@ -138,15 +151,21 @@ static void
 add_row(void *context, const GptSourceRow *row)
 {
 	GptSpool *spool = context;
-	Record record = {{0, 0}, (uint32) row->size, 0};
+	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
-	if (row->text == NULL || row->size == 0)
+	if (row->text == NULL || row->size == 0 || (spool->prompted && row->prompt == NULL) || record.weight == 0)
 	{
 		spool->skipped++;
 		return;
 	}
+	record.size = (uint32) (row->prompt_size + row->size);
 	for (int i = 0; i < 2; i++)
 		record.hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
+	if (record.prompt_size > 0)
+	{
+		record.hash[0] = hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
+		record.hash[1] = hash_combine64(record.hash[0], record.hash[1]);
+	}
 	if (spool->flag || row->validation)
 		record.flags |= FLAG_VALIDATION;
 
@@ -157,6 +176,8 @@ add_row(void *context, const GptSourceRow *row)
 				 errmsg("query returned more text than gpt.max_corpus_size, %d MB", gpt_max_corpus_size),
 				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
 	BufFileWrite(spool->file, &record, sizeof(record));
+	if (record.prompt_size > 0)
+		BufFileWrite(spool->file, unconstify(char *, row->prompt), row->prompt_size);
 	BufFileWrite(spool->file, unconstify(char *, row->text), row->size);
 }
 
@@ -217,7 +238,7 @@ fix_sides(GptSpool *spool)
 					 errdetail("In all rows with text, \"is_validation\" is true.")));
 		return;
 	}
-	if (spool->documents == 1 && spool->fraction > 0)
+	if (spool->documents == 1 && spool->fraction > 0 && !spool->prompted)
 		cut_single(spool);
 	else if (!distinct)
 	{
@@ -304,20 +325,22 @@ read_record(GptSpool *spool)
 bool
 gpt_spool_next(GptDocument *document, GptSpool *spool)
 {
+	size_t first_size; /* of a row in two parts; 0: it has one */
+
 	CHECK_FOR_INTERRUPTS();
 	if (!spool->second_part && !read_record(spool))
 		return false;
-	document->text = spool->text;
-	document->size = spool->record.size;
 	document->hash[0] = spool->record.hash[0];
 	document->hash[1] = spool->record.hash[1];
 	document->side = side_of(spool, &spool->record);
+	document->weight = spool->record.weight;
 	if (spool->cut > 0)
-	{
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
-		document->text = spool->text + (spool->second_part ? spool->cut : 0);
-		document->size = spool->second_part ? document->size - spool->cut : spool->cut;
-		spool->second_part = !spool->second_part;
-	}
+
+	first_size = spool->cut > 0 ? (size_t) spool->cut : spool->record.prompt_size;
+	document->is_prompt = first_size > 0 && spool->cut == 0 && !spool->second_part;
+	document->text = spool->text + (spool->second_part ? first_size : 0);
+	document->size = first_size > 0 && !spool->second_part ? first_size : spool->record.size - first_size;
+	spool->second_part = first_size > 0 && !spool->second_part;
 	return true;
 }

@@ -227,13 +227,12 @@ check_queries(const char *query, const GptTrainOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"shuffle\" is false, but query has no ORDER BY at its top level"),
 				 errhint("Without it the rows have no order that could be kept.")));
+	if (strcmp(options->documents, "joined") == 0)
+		gpt_source_check_joined(&shape);
 	if (options->validation_query == NULL)
 		return;
-	if (shape.validation_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"validation_query\" and a column \"is_validation\" exclude one another")));
 	gpt_source_check(&validation_shape, options->validation_query, GPT_SOURCE_VALIDATION);
+	gpt_source_check_validation(&shape, &validation_shape);
 }
 
 static void

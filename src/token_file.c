@@ -45,13 +45,23 @@
 #define JOINED_CONTEXT 256
 #define CONTEXT_QUANTILE 0.95
 #define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
+#define OLD_MAGIC "gpt tok1" /* 0.1.0's form, without prompts and weights */
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
+
+/* What is remembered of a document in the order of the file. */
+typedef struct DocumentShape
+{
+	uint64 n_ids;
+	uint32 n_prompt; /* its first predictions, which are not counted */
+	float weight;
+} DocumentShape;
 
 /* What stands before the ids in the sort: it compares bytes. */
 typedef struct SortKey
 {
 	uint8 side;
 	uint8 hash[16];
+	uint8 shape[sizeof(DocumentShape)];
 } SortKey;
 
 typedef struct Writer
@@ -61,12 +71,14 @@ typedef struct Writer
 	GptEncoder *encoder;
 	int32 end; /* id of end of text, or -1 */
 	StringInfoData record; /* SortKey and ids of the current document */
+	bool in_document; /* its prompt is in the record already */
+	DocumentShape shape; /* of the current document */
 	Tuplesortstate *sort; /* NULL: the query's order is kept */
 	File file;
 	off_t offset; /* of the buffer's first byte in the file */
 	char *buffer;
 	size_t used;
-	BufFile *lengths; /* a uint64 for each document, in the order of the file */
+	BufFile *shapes; /* of each document, in the order of the file */
 	int64 n_documents[GPT_N_SIDES];
 	uint64 n_ids[GPT_N_SIDES];
 	uint64 text_bytes[GPT_N_SIDES];
@@ -83,7 +95,7 @@ static int choose_context(const Writer *writer);
 static void receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids);
 static void put_document(Writer *writer, const GptDocument *document);
 static void store_ids(char *place, const int32 *ids, size_t n, int token_size);
-static void append_document(Writer *writer, GptSide side, const char *ids, size_t size);
+static void append_document(Writer *writer, GptSide side, const DocumentShape *shape, const char *ids);
 static void append_bytes(Writer *writer, const void *data, size_t size);
 static void flush(Writer *writer);
 
@@ -98,8 +110,6 @@ gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *spool, LmToke
 		write_in_order(&writer, spool);
 	else
 		write_sorted(&writer, spool);
-	for (int side = 0; side < GPT_N_SIDES; side++)
-		writer.text_bytes[side] = gpt_spool_bytes(spool, side);
 	context = options->context > 0 ? options->context : choose_context(&writer);
 	write_windows(&writer, context);
 	finish_file(&writer);
@@ -118,7 +128,7 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	writer->end = spec->end_of_text;
 	writer->buffer = palloc(BUFFER_SIZE);
 	initStringInfo(&writer->record);
-	writer->lengths = BufFileCreateTemp(true);
+	writer->shapes = BufFileCreateTemp(true);
 	memcpy(writer->header.magic, LM_DATASET_MAGIC, sizeof(writer->header.magic));
 	writer->header.vocabulary = spec->n_tokens;
 	writer->header.token_size = spec->n_tokens <= 65536 ? 2 : 4;
@@ -129,32 +139,51 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 
 /* ---- 1. Encoding ----------------------------------------------------------------------------------- */
 
-/* Into writer->record: a place for the key, then the ids as the file has them, and where they belong. */
+/* To the end of writer->record, as the file has them. */
+static void
+append_ids(Writer *writer, const int32 *ids, size_t n)
+{
+	size_t size = n * writer->header.token_size;
+	StringInfo record = &writer->record;
+
+	enlargeStringInfo(record, (int) Min(size, PG_INT32_MAX));
+	store_ids(record->data + record->len, ids, n, writer->header.token_size);
+	record->len += (int) size;
+	writer->shape.n_ids += n;
+}
+
+/* Into writer->record: a place for the key, then the ids. A prompt waits there for its completion. */
 static void
 receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids)
 {
+	static const SortKey empty = {0};
 	Writer *writer = context;
-	bool begins = writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0;
-	bool ends = writer->end >= 0;
-	int token_size = writer->header.token_size;
-	size_t size = sizeof(SortKey) + (n_ids + begins + ends) * token_size;
 	StringInfo record = &writer->record;
-	char *place;
 
 	gpt_progress_tick(writer->progress);
-	resetStringInfo(record);
-	enlargeStringInfo(record, (int) Min(size, PG_INT32_MAX));
-	place = record->data + sizeof(SortKey);
-	if (begins)
-		store_ids(place, &writer->end, 1, token_size);
-	store_ids(place + begins * token_size, ids, n_ids, token_size);
-	if (ends)
-		store_ids(place + (begins + n_ids) * token_size, &writer->end, 1, token_size);
-	record->len = (int) size;
+	if (!writer->in_document)
+	{
+		resetStringInfo(record);
+		appendBinaryStringInfo(record, (const char *) &empty, sizeof(empty));
+		writer->shape = (DocumentShape){0, 0, document->weight};
+		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0)
+			append_ids(writer, &writer->end, 1);
+	}
+	append_ids(writer, ids, n_ids);
+	writer->in_document = document->is_prompt;
+	if (document->is_prompt)
+	{
+		/* The first id is not predicted. */
+		writer->shape.n_prompt = writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
+		return;
+	}
+	writer->text_bytes[document->side] += document->size;
+	if (writer->end >= 0)
+		append_ids(writer, &writer->end, 1);
 	if (writer->sort != NULL)
 		put_document(writer, document);
 	else
-		append_document(writer, document->side, place, size - sizeof(SortKey));
+		append_document(writer, document->side, &writer->shape, record->data + sizeof(SortKey));
 }
 
 /* As the file has them; the place need not be aligned. */
@@ -219,6 +248,7 @@ put_document(Writer *writer, const GptDocument *document)
 
 		memcpy(key.hash + i * sizeof(hash), &hash, sizeof(hash));
 	}
+	memcpy(key.shape, &writer->shape, sizeof(key.shape));
 	memcpy(writer->record.data, &key, sizeof(key));
 
 	value = palloc(VARHDRSZ + writer->record.len);
@@ -253,9 +283,12 @@ write_sorted(Writer *writer, GptSpool *spool)
 	{
 		const bytea *record = DatumGetByteaPP(value);
 		const char *data = VARDATA_ANY(record);
+		const SortKey *key = (const SortKey *) data;
+		DocumentShape shape;
 
 		gpt_progress_tick(writer->progress);
-		append_document(writer, ((const SortKey *) data)->side, data + sizeof(SortKey), VARSIZE_ANY_EXHDR(record) - sizeof(SortKey));
+		memcpy(&shape, key->shape, sizeof(shape));
+		append_document(writer, key->side, &shape, data + sizeof(SortKey));
 		pfree(DatumGetPointer(value));
 	}
 	tuplesort_end(writer->sort);
@@ -279,14 +312,14 @@ begin_stream(Writer *writer, GptSide side)
 }
 
 static void
-append_document(Writer *writer, GptSide side, const char *ids, size_t size)
+append_document(Writer *writer, GptSide side, const DocumentShape *shape, const char *ids)
 {
-	uint64 n = size / writer->header.token_size;
+	uint64 n = shape->n_ids;
 
 	if (writer->options->documents == LM_DOCUMENTS_JOINED && writer->n_documents[side] == 0)
 		begin_stream(writer, side);
-	append_bytes(writer, ids, size);
-	BufFileWrite(writer->lengths, &n, sizeof(n));
+	append_bytes(writer, ids, n * writer->header.token_size);
+	BufFileWrite(writer->shapes, unconstify(DocumentShape *, shape), sizeof(*shape));
 	writer->n_documents[side]++;
 	writer->n_ids[side] += n;
 	if (side == GPT_SIDE_TRAIN && n > 0)
@@ -347,26 +380,51 @@ choose_context(const Writer *writer)
 	return seen < wanted ? LARGEST_CONTEXT : context;
 }
 
-static void
-append_windows(Writer *writer, GptSide side, uint64 offset, uint64 n_ids, int context)
+/*
+ * Of a prompt that does not fit the context together with its completion the last ids are kept, as many as fit, and half a
+ * context at least.
+ */
+static uint64
+skipped_of_prompt(const DocumentShape *shape, int context)
 {
+	uint64 kept = context / 2;
+
+	if (shape->n_ids <= (uint64) context + 1 || shape->n_prompt <= kept)
+		return 0;
+	return Min(shape->n_ids - 1 - context, shape->n_prompt - kept);
+}
+
+static void
+append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape *shape, int context)
+{
+	uint64 skipped = skipped_of_prompt(shape, context);
+	uint64 n_ids = shape->n_ids - skipped;
+	uint64 n_prompt = shape->n_prompt - Min(skipped, shape->n_prompt);
 	uint64 count = lm_windows_count(n_ids, context);
 	LmDatasetHeader *header = &writer->header;
 
 	for (uint64 i = 0; i < count; i++)
 	{
-		LmWindow window = lm_windows_cut(i, offset, n_ids, context);
+		LmWindow window = lm_windows_cut(i, skipped + offset, n_ids, context);
+		uint64 before = window.offset - offset - skipped;
 
+		if (n_prompt >= before + window.length - 1)
+			continue;
+		window.prompt = n_prompt > before ? (uint32) (n_prompt - before) : 0;
+		window.weight = shape->weight;
 		append_bytes(writer, &window, sizeof(window));
 		if (side == GPT_SIDE_TRAIN)
+		{
+			header->n_train_windows++;
 			header->train_tokens += window.length - 1;
+		}
 		else
+		{
+			header->n_validation_windows++;
 			header->validation_tokens += window.length - 1;
+			header->validation_counted += window.length - 1 - window.prompt;
+		}
 	}
-	if (side == GPT_SIDE_TRAIN)
-		header->n_train_windows += count;
-	else
-		header->n_validation_windows += count;
 }
 
 static void
@@ -380,25 +438,27 @@ write_windows(Writer *writer, int context)
 	header->n_tokens = writer->n_ids[GPT_SIDE_TRAIN] + writer->n_ids[GPT_SIDE_VALIDATION];
 	header->windows_offset = TYPEALIGN64(8, end);
 	append_bytes(writer, zeros, header->windows_offset - end);
-	if (BufFileSeek(writer->lengths, 0, 0, SEEK_SET) != 0)
+	if (BufFileSeek(writer->shapes, 0, 0, SEEK_SET) != 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
 	for (int side = 0; side < GPT_N_SIDES; side++)
 	{
 		if (writer->options->documents == LM_DOCUMENTS_JOINED)
 		{
-			append_windows(writer, side, offset, writer->n_ids[side], JOINED_WINDOW);
+			DocumentShape stream = {writer->n_ids[side], 0, 1};
+
+			append_windows(writer, side, offset, &stream, JOINED_WINDOW);
 			offset += writer->n_ids[side];
 			continue;
 		}
 		for (int64 i = 0; i < writer->n_documents[side]; i++)
 		{
-			uint64 n;
+			DocumentShape shape;
 
-			if (BufFileRead(writer->lengths, &n, sizeof(n)) != sizeof(n))
+			if (BufFileRead(writer->shapes, &shape, sizeof(shape)) != sizeof(shape))
 				ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
 			gpt_progress_tick(writer->progress);
-			append_windows(writer, side, offset, n, context);
-			offset += n;
+			append_windows(writer, side, offset, &shape, context);
+			offset += shape.n_ids;
 		}
 	}
 }
@@ -419,7 +479,7 @@ finish_file(Writer *writer)
 	flush(writer);
 	write_at(writer, header, sizeof(*header), 0);
 	FileClose(writer->file);
-	BufFileClose(writer->lengths);
+	BufFileClose(writer->shapes);
 	gpt_encoder_free(writer->encoder);
 	pfree(writer->record.data);
 	pfree(writer->buffer);
@@ -429,9 +489,17 @@ finish_file(Writer *writer)
 bool
 gpt_token_file_exists(const pg_uuid_t *run_id)
 {
-	struct stat status;
+	char magic[sizeof(((LmDatasetHeader *) NULL)->magic)];
+	int file = BasicOpenFile(gpt_run_file_path(run_id, GPT_TOKENS, ""), O_RDONLY | PG_BINARY);
+	bool exists = file >= 0;
 
-	return stat(gpt_run_file_path(run_id, GPT_TOKENS, ""), &status) == 0;
+	if (exists)
+	{
+		exists = pread(file, magic, sizeof(magic), 0) != (ssize_t) sizeof(magic) ||
+				 memcmp(magic, OLD_MAGIC, sizeof(magic)) != 0;
+		close(file);
+	}
+	return exists;
 }
 
 void

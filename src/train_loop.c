@@ -284,7 +284,7 @@ validate(Training *training)
 				 errhint("Lower option \"learning_rate\".")));
 	training->state.validation_loss = sum / weight;
 	training->state.validation_bits_per_byte =
-		sum / weight / M_LN2 * (double) header->validation_tokens / (double) header->validation_bytes;
+		sum / weight / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
 	training->progress->validation_loss = training->state.validation_loss;
 	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
 }

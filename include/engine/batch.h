@@ -10,7 +10,8 @@
  *
  * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A window of
  * length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last target of a window is
- * the first input of the next, so n is at most context + 1. Windows stand in the order of training of a
+ * the first input of the next, so n is at most context + 1. The first predictions of a window may be those of a prompt,
+ * which are not counted; the others count with the window's weight. Windows stand in the order of training of a
  * corpus that is not shuffled; training windows first, then validation windows. The windows of each side
  * follow each other in the file: its stream is what lies between its first window's first id and its last
  * window's last.
@@ -41,7 +42,7 @@ void lm_batch_free(LmBatch *batch, const LmHost *host);
 /* Σ weight of rows that have a target, in row order. */
 double lm_batch_weight(const LmBatch *batch);
 
-#define LM_DATASET_MAGIC "gpt tok1"
+#define LM_DATASET_MAGIC "gpt tok2"
 
 typedef struct LmDatasetHeader
 {
@@ -55,14 +56,19 @@ typedef struct LmDatasetHeader
 	uint64_t validation_bytes; /* bytes of text in the validation documents' predicted tokens */
 	uint64_t train_tokens; /* predictions in the training windows */
 	uint64_t validation_tokens;
+	uint64_t validation_counted; /* of them, those that are not a prompt's */
 } LmDatasetHeader;
 
 typedef struct LmWindow
 {
 	uint64_t offset; /* of its first id */
 	uint32_t length; /* ids, 2 .. context + 1 (joined: the whole stream may be one window of any length) */
+	uint32_t prompt; /* its first predictions, which are not counted; at least one is */
+	float weight; /* of each of the others; above 0 */
 	uint32_t flags; /* 0 */
 } LmWindow;
+
+#define LM_WEIGHT_MAX 1e6f
 
 typedef enum LmDocuments
 {
@@ -85,7 +91,8 @@ typedef struct LmDataset
 /*
  * How a document of n ids is cut: into as few windows as its n - 1 predictions need, of nearly equal length, so
  * that every id but the first is predicted exactly once and none with a short past only because it came last.
- * Window i of lm_windows_count; offset is the document's first id in the file. Fewer than 2 ids have no window.
+ * Window i of lm_windows_count, without a prompt and of weight 1; offset is the document's first id in the file. Fewer than
+ * 2 ids have no window.
  */
 uint64_t lm_windows_count(uint64_t n, int context);
 LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
@@ -108,7 +115,7 @@ typedef struct LmCursor
 
 /*
  * Fills batch with up to max_tokens tokens: at least one window. `example` numbers go on from *example, which
- * the caller sets to 0 at the beginning of a step. Weights are 1.
+ * the caller sets to 0 at the beginning of a step. Weights are the windows', and 1 in a joined stream; a prompt has no targets.
  *   PACKED: whole windows in the order of the epoch (drawn / n_train_windows) until the next does not fit;
  *   the order of an epoch is a permutation keyed by (seed, LM_RANDOM_ORDER, epoch), or the file's.
  *   JOINED: up to max_sequences crops of context tokens, each beginning at any place of the training stream

@@ -47,6 +47,7 @@ make_file(TokenFile *file, const int *train, int n_train, const int *validation,
 			file->windows[n_windows++] = lm_windows_cut(i, n, length, CONTEXT);
 		*(d < n_train ? &header->n_train_windows : &header->n_validation_windows) += count;
 		*(d < n_train ? &header->train_tokens : &header->validation_tokens) += length - 1;
+		header->validation_counted += d < n_train ? 0 : length - 1;
 		n += length;
 	}
 	file->size = header->windows_offset + n_windows * sizeof(LmWindow);
@@ -335,7 +336,7 @@ test_malformed(void)
 	make_file(&file, train, 2, validation, 1, 2); \
 	change;                                       \
 	ok(is_refused(&file), "%s", name)
-	REFUSED(file.header->magic[7] = '2', "another format is refused");
+	REFUSED(file.header->magic[7] = '1', "another format is refused");
 	REFUSED(file.header->token_size = 3, "ids of three bytes are refused");
 	REFUSED(file.header->n_tokens = UINT64_MAX / 2, "a number of tokens that overflows is refused");
 	REFUSED(file.header->n_train_windows = UINT64_MAX, "a number of windows that overflows is refused");
@@ -347,6 +348,51 @@ test_malformed(void)
 	REFUSED(file.windows[1].length = 1, "a window that predicts nothing is refused");
 	REFUSED(file.windows[1].offset = 0; file.windows[0].offset = 2, "windows in another order are refused");
 	REFUSED(file.header->train_tokens++, "a wrong number of predictions is refused");
+	REFUSED(file.header->validation_counted--, "a wrong number of counted predictions is refused");
+	REFUSED(file.windows[0].prompt = file.windows[0].length - 1, "a window of a prompt alone is refused");
+	REFUSED(file.windows[0].prompt = UINT32_MAX, "a prompt longer than its window is refused");
+	REFUSED(file.windows[1].weight = 0, "a weight of 0 is refused");
+	REFUSED(file.windows[1].weight = -1, "a negative weight is refused");
+	REFUSED(file.windows[1].weight = NAN, "a weight that is no number is refused");
+	REFUSED(file.windows[1].weight = INFINITY, "an infinite weight is refused");
+}
+
+static void
+test_prompt(const LmHost *host)
+{
+	static const int train[] = {6, 5}, validation[] = {7};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 20);
+	LmCursor cursor = {0};
+	LmDataset dataset;
+	LmError error;
+	int32_t example = 0;
+	bool targets = true, weights = true, more;
+	uint64_t next = 0;
+
+	make_file(&file, train, 2, validation, 1, 2);
+	file.windows[0].prompt = 3;
+	file.windows[0].weight = 2.5f;
+	file.windows[1].weight = 0.5f;
+	file.windows[2].prompt = 5;
+	file.header->validation_counted -= 5;
+	dataset = open_file(&file);
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 10, 1, &error) && batch.n_tokens == 5 + 4,
+	   "prompts and completions go through the network");
+	for (int t = 0; t < batch.n_tokens; t++)
+	{
+		int target = t < 3 ? -1 : batch.tokens[t] + 1;
+
+		targets = targets && batch.targets[t] == target;
+		weights = weights && batch.weights[t] == (t < 3 ? 0 : t < 5 ? 2.5f
+																	: 0.5f);
+	}
+	ok(targets, "a prompt has no targets");
+	ok(weights, "the rest has the weight of its window");
+	is_near(lm_batch_weight(&batch), 2 * 2.5 + 4 * 0.5, 0, "and the batch theirs");
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) && lm_batch_weight(&batch) == 1 && batch.targets[5] == 206,
+	   "so has the validation");
+	lm_batch_free(&batch, host);
 }
 
 static void
@@ -408,6 +454,7 @@ main(void)
 	test_short_stream(&host);
 	test_validation(&host);
 	test_malformed();
+	test_prompt(&host);
 	test_bad_id(&host);
 	test_schedule();
 	is_int(state.live, 0, "everything is given back");

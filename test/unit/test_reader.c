@@ -44,7 +44,7 @@ make_file(TokenFile *file, LmDocuments documents)
 	{
 		uint32_t length = 2 + test_random(&state) % CONTEXT;
 
-		file->windows[i] = (LmWindow){(uint64_t) i * (CONTEXT + 1), length, 0};
+		file->windows[i] = (LmWindow){(uint64_t) i * (CONTEXT + 1), length, 0, 1, 0};
 		file->header.train_tokens += length - 1;
 	}
 	if (!lm_dataset_open(&dataset, file, sizeof *file, &error))

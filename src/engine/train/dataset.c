@@ -16,7 +16,8 @@ typedef struct Stream
 
 static bool check_header(const LmDatasetHeader *header, size_t size, LmError *error);
 static bool check_windows(const LmDataset *dataset, LmError *error);
-static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, LmError *error);
+static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted,
+					   LmError *error);
 static int32_t id_at(const LmDataset *dataset, uint64_t i);
 static LmWindow training_window(const LmDataset *dataset, uint64_t drawn);
 static LmWindow training_crop(const LmDataset *dataset, uint64_t drawn);
@@ -40,7 +41,7 @@ lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context)
 	/* The first `rest` windows have one prediction more. */
 	uint64_t first = i * share + (i < rest ? i : rest);
 
-	return (LmWindow){offset + first, (uint32_t) (share + (i < rest) + 1), 0};
+	return (LmWindow){offset + first, (uint32_t) (share + (i < rest) + 1), 0, 1, 0};
 }
 
 bool
@@ -83,16 +84,27 @@ check_windows(const LmDataset *dataset, LmError *error)
 {
 	const LmDatasetHeader *header = dataset->header;
 
-	return check_side(dataset, 0, header->n_train_windows, header->train_tokens, error) &&
-		   check_side(dataset, header->n_train_windows, header->n_validation_windows, header->validation_tokens, error);
+	uint64_t counted;
+
+	if (!check_side(dataset, 0, header->n_train_windows, header->train_tokens, &counted, error) ||
+		!check_side(dataset, header->n_train_windows, header->n_validation_windows, header->validation_tokens, &counted, error))
+		return false;
+	if (counted != header->validation_counted)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file's validation windows count %llu predictions, its header says %llu",
+					   (unsigned long long) counted, (unsigned long long) header->validation_counted);
+	return true;
 }
 
-/* The windows of one side lie in the file, in ascending order, and have as many predictions as the header says. */
+/*
+ * The windows of one side lie in the file, in ascending order, and have as many predictions as the header says; *counted
+ * of them are not a prompt's.
+ */
 static bool
-check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, LmError *error)
+check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted, LmError *error)
 {
 	uint64_t n_tokens = dataset->header->n_tokens, sum = 0;
 
+	*counted = 0;
 	for (uint64_t i = first; i < first + count; i++)
 	{
 		const LmWindow *window = &dataset->windows[i];
@@ -101,7 +113,10 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 			(i > first && window->offset < window[-1].offset))
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file is out of range",
 						   (unsigned long long) i);
+		if (window->prompt > window->length - 2 || !(window->weight > 0 && window->weight <= LM_WEIGHT_MAX))
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file counts nothing", (unsigned long long) i);
 		sum += window->length - 1;
+		*counted += window->length - 1 - window->prompt;
 	}
 	if (sum != predictions)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file's windows have %llu predictions, its header says %llu",
@@ -187,10 +202,10 @@ training_crop(const LmDataset *dataset, uint64_t drawn)
 	double uniform;
 
 	if (stream.length <= length)
-		return (LmWindow){stream.offset, (uint32_t) stream.length, 0};
+		return (LmWindow){stream.offset, (uint32_t) stream.length, 0, 1, 0};
 	uniform = lm_random_uniform(key, (uint32_t) drawn, (uint32_t) (drawn >> 32), 0);
 	/* Below 1 by at least 2^-53, so the product stays below a count of places under 2^53. */
-	return (LmWindow){stream.offset + (uint64_t) (uniform * (double) (stream.length - length + 1)), (uint32_t) length, 0};
+	return (LmWindow){stream.offset + (uint64_t) (uniform * (double) (stream.length - length + 1)), (uint32_t) length, 0, 1, 0};
 }
 
 static LmWindow
@@ -202,7 +217,7 @@ validation_crop(const LmDataset *dataset, uint64_t i)
 
 	if (length > (uint64_t) dataset->context + 1)
 		length = (uint64_t) dataset->context + 1;
-	return (LmWindow){stream.offset + first, (uint32_t) length, 0};
+	return (LmWindow){stream.offset + first, (uint32_t) length, 0, 1, 0};
 }
 
 static Stream
@@ -249,8 +264,9 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 		int row = start + i;
 
 		batch->tokens[row] = next;
-		batch->targets[row] = next = id_at(dataset, at + 1);
-		batch->weights[row] = 1.0f;
+		next = id_at(dataset, at + 1);
+		batch->targets[row] = (uint32_t) i < window.prompt ? -1 : next;
+		batch->weights[row] = (uint32_t) i < window.prompt ? 0 : window.weight;
 		batch->positions[row] = i;
 		batch->starts[row] = start;
 		batch->examples[row] = example;

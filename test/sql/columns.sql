@@ -1,0 +1,85 @@
+-- the columns of a query say what is learnt
+SET client_min_messages = warning;
+CREATE TABLE faq (id int, prompt text, completion text, weight numeric, n int, label text);
+
+-- what has no meaning is refused, with what has
+SELECT gpt_train('c', 'SELECT prompt, label FROM faq');
+SELECT gpt_train('c', 'SELECT prompt, completion, label FROM faq');
+SELECT gpt_train('c', 'SELECT id AS prompt, completion FROM faq');
+SELECT gpt_train('c', 'SELECT prompt, completion, label AS weight FROM faq');
+SELECT gpt_train('c', 'SELECT prompt, completion, n FROM faq');
+SELECT gpt_train('c', 'SELECT prompt AS body, true AS weight FROM faq');
+SELECT gpt_train_tokenizer('c', 'SELECT prompt, completion FROM faq');
+SELECT gpt_train_tokenizer('c', 'SELECT prompt, weight FROM faq');
+
+-- the rows to validate on have the same columns
+SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"validation_query": "SELECT prompt FROM faq"}');
+SELECT gpt_train('c', 'SELECT prompt FROM faq', '{"validation_query": "SELECT prompt, completion FROM faq"}');
+SELECT gpt_train('c', 'SELECT prompt FROM faq', '{"validation_query": "SELECT prompt, true AS is_validation FROM faq"}');
+
+-- one stream of all rows has neither prompts nor weights
+SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"documents": "joined"}');
+SELECT gpt_train('c', 'SELECT prompt, weight FROM faq', '{"documents": "joined"}');
+
+-- all of these are accepted
+BEGIN;
+SELECT gpt_train('c1', 'SELECT completion, prompt FROM faq') > 0 AS submitted;
+SELECT gpt_train('c2', 'SELECT prompt, completion, n AS weight, n > 1 AS is_validation FROM faq') > 0 AS submitted;
+SELECT gpt_train('c3', 'SELECT prompt, weight FROM faq') > 0 AS submitted;
+SELECT gpt_train('c4', 'SELECT prompt, completion, n::real AS weight FROM faq',
+	'{"validation_query": "SELECT prompt, completion, 2::bigint AS weight FROM faq"}') > 0 AS submitted;
+ROLLBACK;
+
+-- only the completion is learnt: of the prompts, which are random, nothing can be foretold
+INSERT INTO faq SELECT i, md5(i::text), CASE WHEN i % 2 = 0 THEN 'yes' ELSE 'no' END FROM generate_series(1, 200) i;
+SELECT gpt_train('answer', 'SELECT prompt || right((id % 2)::text, 1) AS prompt, completion FROM faq',
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 150, "batch_size": 8,
+	  "learning_rate": 0.01, "validation_fraction": 0.2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, skipped, bytes = (SELECT sum(length(prompt) + 1 + length(completion)) FROM faq) AS bytes, error FROM gpt_jobs WHERE job = :job;
+SELECT validation_loss < 0.3 AS learnt, validation_bits_per_byte BETWEEN validation_loss / ln(2) AND 3 * validation_loss / ln(2) AS of_completions
+FROM gpt_models WHERE model = 'answer';
+SELECT gpt_generate('answer', md5('x') || '1', temperature => 0) AS odd, gpt_generate('answer', md5('x') || '0', temperature => 0) AS even;
+SELECT gpt_score('answer', md5('y')) > 20 AS nothing_of_prompts;
+
+-- a prompt that does not fit the context keeps its end, and a completion that does not is learnt whole
+SELECT gpt_train('long', $$SELECT repeat(md5(id::text), 10) || (id % 2) AS prompt, repeat(completion, 40) AS completion FROM faq$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 8, "learning_rate": 0.01}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+-- per row: the end tokens, 321 bytes of prompt, 80 or 120 of completion
+SELECT corpus_tokens = 200 * (2 + 321) + 100 * (80 + 120) AS all_tokens, error FROM gpt_jobs WHERE job = :job;
+SELECT validation_loss < 0.3 AS learnt FROM gpt_models WHERE model = 'long';
+
+-- weights: of what follows "q" nine parts in ten say x; what weighs nothing is skipped
+SELECT gpt_train('weighed', $$SELECT body, weight FROM (VALUES ('qx', 9.0), ('qy', NULL), ('qz', 0)) v (body, weight), generate_series(1, 50)$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 8, "learning_rate": 0.01,
+	  "validation_fraction": 0}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, skipped, error FROM gpt_jobs WHERE job = :job;
+SELECT exp(gpt_score('weighed', 'qx', 'logprob') - gpt_score('weighed', 'qy', 'logprob')) BETWEEN 6 AND 13 AS nine_to_one,
+	gpt_score('weighed', 'qz', 'logprob') < -4 AS not_seen;
+
+-- equal prompts are on one side
+SELECT gpt_train('sides', $$SELECT 'q' AS prompt, i::text AS completion FROM generate_series(1, 50) i$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2, "validation_fraction": 0.5}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT validation_loss IS NULL AS none_held_out FROM gpt_models WHERE model = 'sides';
+
+-- what a row says is checked when it is read
+SELECT gpt_train('bad', $$SELECT 'a' AS body, -1 AS weight$$, '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_train('bad', $$SELECT 'a' AS body, 'nan'::real AS weight$$, '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_train('bad', $$SELECT NULL AS prompt, 'b' AS completion UNION ALL SELECT 'a', '' UNION ALL SELECT 'a', NULL$$, '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+
+-- a fine-tune takes the same columns
+SELECT gpt_finetune('answer', $$SELECT prompt || (id % 2) AS prompt, 'maybe' AS completion FROM faq$$, '{"steps": 60, "learning_rate": 0.01, "into": "doubt"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_generate('doubt', md5('x') || '1', temperature => 0) AS odd;
+
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('answer', 'long', 'weighed', 'sides', 'doubt');
+DROP TABLE faq;
