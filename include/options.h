@@ -12,11 +12,12 @@
 /* In a member below: not given, to be chosen by the job (a number: NaN, a text: NULL). */
 #define GPT_CHOSEN (-1)
 
-/* The functions that take training options. */
+/* The functions that take options. */
 typedef enum GptTrainFunction
 {
 	GPT_FUNCTION_TRAIN,
 	GPT_FUNCTION_FINETUNE,
+	GPT_FUNCTION_EVALUATE,
 } GptTrainFunction;
 
 /* Members bear the names of the options. Texts are palloc'd or constant. */
@@ -69,6 +70,8 @@ typedef struct GptTrainOptions
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	int64 keep_versions; /* GPT_CHOSEN: all */
 	const char *if_running;
+	bool generate; /* of gpt_evaluate, as what follows */
+	int64 max_tokens;
 } GptTrainOptions;
 
 /*

@@ -17,6 +17,7 @@ typedef enum GptSourceKind
 	GPT_SOURCE_TRAIN, /* beside them a number weight and a boolean is_validation, where wanted */
 	GPT_SOURCE_VALIDATION, /* beside them a number weight */
 	GPT_SOURCE_TOKENIZER, /* one text column */
+	GPT_SOURCE_EVALUATE, /* as GPT_SOURCE_VALIDATION */
 } GptSourceKind;
 
 /* Columns are counted from 1; 0: none. */
@@ -57,8 +58,8 @@ typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
 
 /*
  * Checks the query again, runs it read-only under the active snapshot and calls back for each row, in a
- * memory context that is reset after each. Error when it takes longer than gpt.read_timeout, which is looked at
- * between rows: who cannot rely on statement_timeout arms a timeout of his own.
+ * memory context that is reset after each. Error when it takes longer than gpt.read_timeout (not for GPT_SOURCE_EVALUATE), which is
+ * looked at between rows: who cannot rely on statement_timeout arms a timeout of his own.
  */
 extern void gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback, void *context);
 

@@ -64,6 +64,17 @@ COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
 
 -- The owner of a name is that of its object. Columns are read by number, so the table is made anew; the views that use it
 -- stay, because others may depend on them.
+CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
+	'logarithm of the probability of a completion behind its prompt';
+
+CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
+		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
+	'measures a model on the rows of a query; without one, what was measured when it was trained';
+
 CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
 		(v.config ->> 'architecture')::text AS architecture, v.parameters, (v.config ->> 'context')::integer AS context,

@@ -176,6 +176,19 @@ CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAUL
 COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text) IS
 	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens';
 
+CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
+	'logarithm of the probability of a completion behind its prompt';
+
+-- Evaluate
+
+CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
+		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
+	'measures a model on the rows of a query; without one, what was measured when it was trained';
+
 -- Text
 
 CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]

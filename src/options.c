@@ -1,7 +1,7 @@
 /*
  * src/options.c
  *
- * One table of the options of gpt_train and gpt_finetune; a jsonb object goes in, a checked GptTrainOptions comes out, and
+ * One table of the options of gpt_train, gpt_finetune and gpt_evaluate; a jsonb object goes in, a checked GptTrainOptions comes out, and
  * gpt_options() lists the table.
  */
 #include "postgres.h"
@@ -35,8 +35,9 @@ static const char *const type_phrases[] = {"a boolean", "an integer", "a number"
 #define TRAIN (1 << GPT_FUNCTION_TRAIN)
 #define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
 #define BOTH (TRAIN | FINETUNE)
+#define EVALUATE (1 << GPT_FUNCTION_EVALUATE)
 
-static const char *const function_names[] = {"gpt_train", "gpt_finetune"};
+static const char *const function_names[] = {"gpt_train", "gpt_finetune", "gpt_evaluate"};
 
 typedef struct Option
 {
@@ -142,6 +143,9 @@ static const Option all_options[] = {
 	INTEGER(BOTH, keep_versions, NULL, 1, 2147483647, "versions that the model keeps, the newest, when this one is published; all unless given"),
 	WORD(BOTH, if_running, "error", "error, skip, queue",
 		 "what happens while another job makes the same model: an error; no new job, and the other one's number; or a job that starts when the other one has ended"),
+	BOOLEAN(EVALUATE, generate, "true", "whether completions are generated, to be compared with those of the rows"),
+	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
+			"most tokens of a completion that is generated; twice as many as the row's has, and 16, unless given"),
 };
 
 static void set_defaults(GptTrainOptions *options);
@@ -211,7 +215,7 @@ option_elsewhere(GptTrainFunction function, const Option *option)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s has no option \"%s\"", function_names[function], option->name),
-			 function == GPT_FUNCTION_FINETUNE ? errdetail("The model that a fine-tune starts from decides it.") : 0,
+			 function == GPT_FUNCTION_FINETUNE && (option->functions & TRAIN) != 0 ? errdetail("The model that a fine-tune starts from decides it.") : 0,
 			 errhint("gpt_options('%s') lists the options.", function_names[function])));
 }
 
@@ -459,7 +463,7 @@ described(const Option *option)
  * gpt_options(function text DEFAULT 'gpt_train') -> setof (option, type, default_value, minimum, maximum,
  * description)
  *
- * The options that a training function takes; NULL in default_value means chosen by the job.
+ * The options that a function takes; NULL in default_value means chosen by the job.
  */
 Datum
 gpt_options(PG_FUNCTION_ARGS)
@@ -478,8 +482,8 @@ gpt_options(PG_FUNCTION_ARGS)
 	if (number == lengthof(function_names))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("function \"%s\" has no training options", function),
-				 errhint("Functions with training options are: gpt_train, gpt_finetune.")));
+				 errmsg("function \"%s\" has no options", function),
+				 errhint("Functions with options are gpt_train, gpt_finetune and gpt_evaluate.")));
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < lengthof(all_options); i++)

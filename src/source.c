@@ -39,12 +39,14 @@
 #define VALIDATION_COLUMN "is_validation"
 #define ROWS_PER_TIME_CHECK 64
 
-static const char *const query_names[] = {"query", "validation_query", "query"};
+static const char *const query_names[] = {"query", "validation_query", "query", "query"};
+static const char *const query_places[] = {"a training function", "a training function", "a training function", "gpt_evaluate"};
 
 typedef struct CheckContext
 {
 	const char *query;
 	const char *name;
+	const char *place;
 } CheckContext;
 
 static RawStmt *parse_single_select(const char *query, const char *name);
@@ -57,7 +59,7 @@ void
 gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind)
 {
 	const char *name = query_names[kind];
-	CheckContext context = {query, name};
+	CheckContext context = {query, name, query_places[kind]};
 	ErrorContextCallback callback = {error_context_stack, report_query_position, &context};
 	Query *analysed;
 	List *rewritten;
@@ -88,7 +90,7 @@ report_query_position(void *argument)
 		internalerrposition(position);
 		internalerrquery(context->query);
 	}
-	errcontext("%s of a training function", context->name);
+	errcontext("%s of %s", context->name, context->place);
 }
 
 /* ---- Check ---------------------------------------------------------------------------------------- */
@@ -237,9 +239,10 @@ refuse_shape(const Query *analysed, GptSourceKind kind, int n_texts)
 			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data) : errdetail("It has no columns."),
 			 kind == GPT_SOURCE_TOKENIZER
 				 ? errhint("Accepted is one column of text.")
-				 : errhint("Accepted are one column of text (language modelling), or columns \"%s\" and \"%s\" of text (the completion is learnt); "
+				 : errhint("Accepted are one column of text (language modelling), or columns \"%s\" and \"%s\" of text (%s); "
 						   "beside them a number \"%s\"%s.",
-						   PROMPT_COLUMN, COMPLETION_COLUMN, WEIGHT_COLUMN,
+						   PROMPT_COLUMN, COMPLETION_COLUMN,
+						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared" : "the completion is learnt", WEIGHT_COLUMN,
 						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\"" : "")));
 }
 
@@ -492,7 +495,7 @@ gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callbac
 	reader.callback = callback;
 	reader.context = context;
 	reader.row_context = AllocSetContextCreate(CurrentMemoryContext, "gpt source row", ALLOCSET_DEFAULT_SIZES);
-	if (gpt_read_timeout > 0)
+	if (gpt_read_timeout > 0 && kind != GPT_SOURCE_EVALUATE)
 		reader.deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) gpt_read_timeout * 1000);
 
 	if (SPI_connect() != SPI_OK_CONNECT)

@@ -16,6 +16,7 @@
 #include "bridge.h"
 #include "cache.h"
 #include "compat.h"
+#include "continuation.h"
 
 #define MAX_TOKENS 1000000
 #define MAX_TEMPERATURE 100
@@ -29,9 +30,7 @@ PG_FUNCTION_INFO_V1(gpt_generate);
 static void read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo);
 static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
-static void check_prompt(const text *prompt);
-static text *generate(FunctionCallInfo fcinfo, const GptServed *served, const text *prompt, const LmSampling *sampling);
-static LmGeneration *start(const GptServed *served, const text *prompt, const LmSampling *sampling, bool *truncated);
+static LmGeneration *start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated);
 static void append_continuation(StringInfo result, LmGeneration *generation);
 static void notice_truncation(FunctionCallInfo fcinfo, const LmConfig *config);
 
@@ -47,28 +46,32 @@ gpt_generate(PG_FUNCTION_ARGS)
 {
 	const GptServed *served;
 	LmSampling sampling;
+	StringInfoData result;
+	bool truncated = false;
 	text *prompt;
-	text *volatile result = NULL;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
 	read_sampling(&sampling, fcinfo);
 	prompt = PG_GETARG_TEXT_PP(1);
-	check_prompt(prompt);
+	gpt_continue_check(VARSIZE_ANY_EXHDR(prompt));
+	initStringInfo(&result);
 	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
 
 	/* Now do the work. */
 	PG_TRY();
 	{
-		result = generate(fcinfo, served, prompt, &sampling);
+		gpt_continue(&result, served, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), &sampling, &truncated);
+		if (truncated)
+			notice_truncation(fcinfo, served->config);
 	}
 	PG_FINALLY();
 	{
 		gpt_cache_release(served);
 	}
 	PG_END_TRY();
-	PG_RETURN_TEXT_P(result);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(result.data, result.len));
 }
 
 static void
@@ -124,48 +127,40 @@ draw_seed(void)
 	return seed;
 }
 
-static void
-check_prompt(const text *prompt)
+void
+gpt_continue_check(size_t size)
 {
-	if (VARSIZE_ANY_EXHDR(prompt) > MAX_PROMPT_SIZE)
+	if (size > MAX_PROMPT_SIZE)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("prompt has %zu MB, the limit is %d MB", (size_t) VARSIZE_ANY_EXHDR(prompt) >> 20, MAX_PROMPT_SIZE >> 20)));
+						errmsg("prompt has %zu MB, the limit is %d MB", size >> 20, MAX_PROMPT_SIZE >> 20)));
 }
 
 /* A generation belongs to the engine, so it is released here, whatever happens. */
-static text *
-generate(FunctionCallInfo fcinfo, const GptServed *served, const text *prompt, const LmSampling *sampling)
+void
+gpt_continue(StringInfo result, const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated)
 {
-	StringInfoData result;
-	LmGeneration *generation;
-	bool truncated = false;
+	LmGeneration *generation = start(served, prompt, size, sampling, truncated);
 
-	initStringInfo(&result);
-	generation = start(served, prompt, sampling, &truncated);
 	PG_TRY();
 	{
-		if (truncated)
-			notice_truncation(fcinfo, served->config);
-		append_continuation(&result, generation);
+		append_continuation(result, generation);
 	}
 	PG_FINALLY();
 	{
 		lm_generation_free(generation);
 	}
 	PG_END_TRY();
-	return cstring_to_text_with_len(result.data, result.len);
 }
 
 static LmGeneration *
-start(const GptServed *served, const text *prompt, const LmSampling *sampling, bool *truncated)
+start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated)
 {
 	LmGeneration *generation;
 	LmError error;
 
 	do
 	{
-		generation = lm_generation_start(served->session, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), sampling,
-										 truncated, &error);
+		generation = lm_generation_start(served->session, prompt, size, sampling, truncated, &error);
 		if (generation == NULL)
 			gpt_bridge_raise(&error);
 	} while (generation == NULL);

@@ -1,7 +1,7 @@
 /*
  * src/sql_score.c
  *
- * gpt_score: how likely a model holds a text to be.
+ * gpt_score and gpt_logprob: how likely a model holds a text to be, alone or behind a prompt.
  */
 #include "postgres.h"
 
@@ -35,10 +35,19 @@ static const char *const metric_names[] = {
 };
 
 PG_FUNCTION_INFO_V1(gpt_score);
+PG_FUNCTION_INFO_V1(gpt_logprob);
 
 static Metric read_metric(FunctionCallInfo fcinfo);
-static void compute(LmScore *score, const GptServed *served, const text *input);
+static void compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text);
 static double metric_value(Metric metric, const LmScore *score, size_t size);
+
+static LmBytes
+bytes_argument(FunctionCallInfo fcinfo, int number)
+{
+	text *value = PG_GETARG_TEXT_PP(number);
+
+	return (LmBytes){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
 
 /*
  * gpt_score(model text, input text, metric text DEFAULT 'perplexity') RETURNS float8
@@ -48,31 +57,37 @@ static double metric_value(Metric metric, const LmScore *score, size_t size);
 Datum
 gpt_score(PG_FUNCTION_ARGS)
 {
-	const GptServed *served;
 	Metric metric;
 	LmScore score;
-	text *input;
+	LmBytes input;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
 	metric = read_metric(fcinfo);
-	input = PG_GETARG_TEXT_PP(1);
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
-
-	/* Now do the work. */
-	PG_TRY();
-	{
-		compute(&score, served, input);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
+	input = bytes_argument(fcinfo, 1);
+	compute(&score, gpt_argument_text(fcinfo, 0), (LmBytes){"", 0}, input);
 	if (score.n_tokens == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(metric_value(metric, &score, VARSIZE_ANY_EXHDR(input)));
+	PG_RETURN_FLOAT8(metric_value(metric, &score, input.size));
+}
+
+/*
+ * gpt_logprob(model text, prompt text, completion text) RETURNS float8
+ *
+ * The sum of the natural logarithms of the probabilities of the completion's tokens behind the prompt. NULL gives NULL, and so does
+ * a completion without a scored token.
+ */
+Datum
+gpt_logprob(PG_FUNCTION_ARGS)
+{
+	LmScore score;
+
+	gpt_bridge_check_encoding();
+	compute(&score, gpt_argument_text(fcinfo, 0), bytes_argument(fcinfo, 1), bytes_argument(fcinfo, 2));
+	if (score.n_tokens == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(score.logprob);
 }
 
 static Metric
@@ -94,12 +109,22 @@ read_metric(FunctionCallInfo fcinfo)
 }
 
 static void
-compute(LmScore *score, const GptServed *served, const text *input)
+compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text)
 {
-	LmError error;
+	const GptServed *served = gpt_cache_acquire(model);
 
-	while (!lm_score(score, served->session, VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input), &error))
-		gpt_bridge_raise(&error);
+	PG_TRY();
+	{
+		LmError error;
+
+		while (!lm_score_completion(score, served->session, prompt, text, &error))
+			gpt_bridge_raise(&error);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
 }
 
 /* The sum is of natural logarithms; size counts the bytes of the text. */

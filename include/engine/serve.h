@@ -80,4 +80,7 @@ typedef struct LmScore
  */
 bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
 
+/* The same for a text behind a prompt, which is encoded apart and not scored; its windows are those of both together. */
+bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, LmError *error);
+
 #endif /* LM_SERVE_H */

@@ -27,6 +27,9 @@ INSERT INTO wanted VALUES
 	('gpt_generate(model text, prompt text, max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
 		|| 'min_p double precision, repetition_penalty double precision, stop text[], seed bigint)', 'volatile, called on null, safe, public'),
 	('gpt_score(model text, input text, metric text)', 'stable, called on null, safe, public'),
+	('gpt_logprob(model text, prompt text, completion text)', 'stable, strict, safe, public'),
+	('gpt_evaluate(model text, query text, options jsonb, OUT metric text, OUT label text, OUT predicted text, OUT value double precision)',
+		'volatile, called on null, unsafe, public'),
 	('gpt_tokenize(model_or_tokenizer text, input text)', 'stable, strict, safe, public'),
 	('gpt_detokenize(model_or_tokenizer text, tokens integer[])', 'stable, strict, safe, public'),
 	('gpt_count_tokens(model_or_tokenizer text, input text)', 'stable, strict, safe, public'),

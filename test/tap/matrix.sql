@@ -46,6 +46,9 @@ CREATE TEMP TABLE matrix (what text, owner text, granted text, stranger text, me
 INSERT INTO matrix VALUES
 	('gpt_generate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', 'line', 2)$$),
 	('gpt_score', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', 'line')$$),
+	('gpt_logprob', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_logprob('m', 'li', 'ne')$$),
+	('gpt_evaluate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m', $q$SELECT 'line'::text AS body$q$)$$),
+	('gpt_evaluate, what was kept', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m')$$),
 	('gpt_tokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('m', 'line')$$),
 	('gpt_tokenize, by tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('t', 'line')$$),
 	('gpt_detokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_detokenize('m', '{1}')$$),

@@ -70,7 +70,7 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 	TestModel test = test_model(host, &config, 3, 0.15f);
 	LmTokenizer *tokenizer = bytes_tokenizer(host);
 	LmSession *session = create_session(engine, &test, tokenizer);
-	double difference = 0, smallest = 0;
+	double difference = 0, smallest = 0, behind = 0;
 	bool counted = true;
 
 	for (int i = 0; i < 10; i++)
@@ -89,9 +89,20 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 		difference = fmax(difference, fabs(score.logprob - naive.logprob) / sizes[i]);
 		smallest = fmax(smallest, fabs(score.min_logprob - naive.min_logprob));
 		counted = counted && score.n_tokens == sizes[i];
+		for (int cut = 0; cut <= sizes[i]; cut += 7)
+		{
+			LmScore prompt, rest;
+
+			lm_score(&prompt, session, text, (size_t) cut, &error);
+			if (!lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut}, (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, &error))
+				printf("# %s\n", error.message);
+			behind = fmax(behind, fabs(prompt.logprob + rest.logprob - score.logprob));
+			counted = counted && rest.n_tokens == sizes[i] - cut;
+		}
 	}
 	is_near(difference, 0, 1e-7, "scores are those of a naive loop over prefixes, also beyond the context");
 	is_near(smallest, 0, 1e-7, "the most surprising token too");
+	is_near(behind, 0, 1e-5, "a prompt and what is behind it add up to the whole");
 	ok(counted, "every token of the text is scored once");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);

@@ -8,39 +8,50 @@
 
 #include "serve/session.h"
 
-static bool score_tokens(LmScore *score, LmSession *session, const int32_t *ids, size_t n, LmError *error);
+static bool score_tokens(LmScore *score, LmSession *session, const int32_t *ids, size_t n, size_t first, LmError *error);
 static bool score_window(LmScore *score, LmSession *session, const int32_t *ids, int n, int first_scored, LmError *error);
 static bool add_row(LmScore *score, const float *logits, int32_t target, int V, LmError *error);
 
 bool
 lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error)
 {
+	return lm_score_completion(score, session, (LmBytes){"", 0}, (LmBytes){text, size}, error);
+}
+
+bool
+lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, LmError *error)
+{
 	const LmHost *host = lm_engine_host(session->engine);
 	LmTokens tokens = {0};
+	size_t n_prompt;
 	bool good = true;
 
 	*score = (LmScore){0};
 	if (session->front >= 0)
 		good = lm_tokens_append(host, &tokens, session->front, error);
-	good = good && lm_tokenizer_encode(session->tokenizer, &tokens, text, size, error) &&
-		   score_tokens(score, session, tokens.ids, tokens.count, error);
+	good = good && lm_tokenizer_encode(session->tokenizer, &tokens, prompt.data, prompt.size, error);
+	n_prompt = tokens.count;
+	good = good && lm_tokenizer_encode(session->tokenizer, &tokens, text.data, text.size, error) &&
+		   score_tokens(score, session, tokens.ids, tokens.count, n_prompt > 0 ? n_prompt : 1, error);
 	lm_tokens_free(host, &tokens);
 	return good;
 }
 
-/* Scores ids[1 .. n). */
+/* Scores ids[first .. n), first at least 1. */
 static bool
-score_tokens(LmScore *score, LmSession *session, const int32_t *ids, size_t n, LmError *error)
+score_tokens(LmScore *score, LmSession *session, const int32_t *ids, size_t n, size_t first, LmError *error)
 {
 	size_t context = (size_t) session->config.context;
 	size_t stride = context > 1 ? context / 2 : 1;
-	size_t scored = 1;
+	size_t scored = first;
 
 	for (size_t start = 0; scored < n; start += stride)
 	{
 		/* inputs ids[start .. end), of which each predicts the next */
 		size_t end = start + context < n - 1 ? start + context : n - 1;
 
+		if (end < scored)
+			continue;
 		if (!score_window(score, session, ids + start, (int) (end - start), (int) (scored - 1 - start), error))
 			return false;
 		scored = end + 1;
