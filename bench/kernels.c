@@ -301,7 +301,7 @@ entropy_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_cross_entropy(x->engine, x->a, x->y, x->positions, x->b, 0, x->n_rows, x->C);
+	lm_cross_entropy(x->engine, x->a, x->y, x->positions, x->b, 0, 0, x->n_rows, x->C);
 }
 
 static void

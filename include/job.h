@@ -45,6 +45,7 @@ typedef struct GptJob
 	int32 base_version; /* of it, 0 for the current one before the job has begun */
 	int64 step; /* done, as far as the row knows */
 	int64 steps; /* planned, 0 before the plan */
+	int64 overfit_since; /* 0: it is not */
 } GptJob;
 
 /* What a job's row says about the corpus, once it is read. */
@@ -116,6 +117,7 @@ extern void gpt_job_set_start(int64 job, int64 step, bool data_changed);
 extern void gpt_job_set_checkpoint(int64 job, int64 step);
 extern void gpt_job_set_base(int64 job, int32 base_version);
 extern void gpt_job_set_note(int64 job, const char *note);
+extern void gpt_job_set_overfit(int64 job, int64 step); /* 0: it did not */
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
 extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions);
 

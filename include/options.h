@@ -48,6 +48,7 @@ typedef struct GptTrainOptions
 	double beta2;
 	double grad_clip;
 	double dropout;
+	double label_smoothing;
 	int64 seed;
 	double validation_fraction;
 	const char *validation_query;

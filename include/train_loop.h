@@ -25,6 +25,9 @@ typedef struct GptTrainState
 	int64 all_tokens;
 	int64 microseconds; /* of training */
 	double best_loss;
+	int64 best_step;
+	double best_window_loss; /* of training, at that step */
+	int64 overfit_since; /* best_step, once the losses have parted; 0: they have not */
 	int64 worse; /* validations since the best */
 	double validation_loss; /* of the last validation */
 	double validation_bits_per_byte;
@@ -56,6 +59,7 @@ typedef struct GptTrainResult
 	float *best; /* weights of the best validation, or NULL: publish the trainer's */
 	int64 steps; /* done */
 	bool ended_early; /* by patience */
+	int64 overfit_since; /* as in the state */
 	double loss; /* of the weights to publish; NaN: none */
 	double validation_loss;
 	double validation_bits_per_byte;

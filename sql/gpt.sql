@@ -79,7 +79,8 @@ CREATE TABLE @extschema@.gpt_job (
 	finished_at timestamptz,
 	base text,
 	base_version integer,
-	data_changed boolean NOT NULL DEFAULT false
+	data_changed boolean NOT NULL DEFAULT false,
+	overfit_since bigint
 );
 COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: the truth about what was asked for and how it ended';
 
@@ -367,7 +368,7 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
-		j.base, j.base_version, j.data_changed
+		j.base, j.base_version, j.data_changed, j.overfit_since
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
@@ -394,6 +395,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'what its result rests on: 
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
+COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,

@@ -36,7 +36,7 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 
 /* The columns that read_job expects. */
 #define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries, " \
-					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0)"
+					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0)"
 
 /* The oldest that has not ended, in this database of this cluster. */
 #define WAITING_HERE "AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1"
@@ -389,6 +389,17 @@ gpt_job_set_base(int64 job, int32 base_version)
 }
 
 void
+gpt_job_set_overfit(int64 job, int64 step)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET overfit_since = NULLIF($2, 0) WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+void
 gpt_job_set_note(int64 job, const char *note)
 {
 	GptStatement statement;
@@ -518,6 +529,7 @@ read_job(const GptStatement *statement, uint64 row)
 	job->base_version = DatumGetInt32(value_of(statement, row, 13));
 	job->step = DatumGetInt64(value_of(statement, row, 14));
 	job->steps = DatumGetInt64(value_of(statement, row, 15));
+	job->overfit_since = DatumGetInt64(value_of(statement, row, 16));
 	MemoryContextSwitchTo(old_context);
 	return job;
 }

@@ -117,6 +117,16 @@ raise_nobody(const GptJob *job)
 					  : errhint("Call gpt_resume(" INT64_FORMAT ").", job->number)));
 }
 
+static void
+notice_overfit(const GptJob *job)
+{
+	ereport(NOTICE,
+			(errmsg("job " INT64_FORMAT " has over-fitted: its validation loss rose after step " INT64_FORMAT ", while the training loss fell",
+					job->number, job->overfit_since),
+			 errdetail("Unless the option \"publish\" is \"last\", the weights of that step were published."),
+			 errhint("More rows, a smaller \"preset\" or a higher \"dropout\" would help; the view gpt_train_log has the losses.")));
+}
+
 /*
  * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
  *
@@ -144,7 +154,11 @@ gpt_wait(PG_FUNCTION_ARGS)
 
 		state = job->state;
 		if (has_ended(job))
+		{
+			if (state == GPT_JOB_SUCCEEDED && job->overfit_since > 0)
+				notice_overfit(job);
 			break;
+		}
 		check_is_local(job);
 		if (gpt_job_launch_pending(job->number))
 			ereport(ERROR,

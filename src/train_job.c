@@ -204,6 +204,7 @@ publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corp
 	publication.keep_versions = Max(options->keep_versions, 0);
 	version = gpt_catalog_publish(&publication);
 	gpt_job_set_steps(job->number, result->steps, plan->training.steps, conditions(plan, result));
+	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_worker_check_stop();
@@ -272,6 +273,7 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 	put_number(&json, "min_learning_rate", training->min_learning_rate);
 	put_number(&json, "warmup_steps", training->warmup_steps);
 	put_number(&json, "beta2", training->beta2);
+	put_number(&json, "label_smoothing", training->label_smoothing);
 	put_number(&json, "seed", training->seed);
 	put_number(&json, "patience", plan->patience);
 	put_boolean(&json, "recompute", training->recompute);

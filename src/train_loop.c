@@ -26,6 +26,8 @@
 #include "worker.h"
 
 #define LOG_INTERVAL_MS 5000
+#define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */
+#define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much, count as over-fitting */
 #define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
 
 typedef struct Training
@@ -88,6 +90,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	result->best = training.best;
 	result->ended_early = !more;
 	result->steps = training.state.step;
+	result->overfit_since = training.state.overfit_since;
 	result->tokens_per_second = (double) training.state.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
 	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte, &training.state);
 	gpt_progress_flush(progress);
@@ -296,17 +299,28 @@ keep_best(Training *training)
 	size_t size = lm_trainer_table(training->trainer)->total * sizeof(float);
 	GptTrainState *state = &training->state;
 
+	double window_loss = state->window_sum / (double) state->window_steps;
+
 	if (state->validation_loss >= state->best_loss)
-		return training->plan->patience == 0 || ++state->worse < training->plan->patience;
+	{
+		state->worse++;
+		if (state->worse >= OVERFIT_VALIDATIONS && state->validation_loss > OVERFIT_RISE * state->best_loss &&
+			window_loss < state->best_window_loss)
+			state->overfit_since = state->best_step;
+		return training->plan->patience == 0 || state->worse < training->plan->patience;
+	}
 	state->worse = 0;
+	state->overfit_since = 0;
+	state->best_step = state->step;
 	state->best_loss = state->validation_loss;
+	state->best_window_loss = window_loss;
 	if (!training->plan->keep_best)
 		return true;
 	if (training->best == NULL)
 		training->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
 	memcpy(training->best, lm_trainer_params(training->trainer), size);
 	state->has_best = true;
-	state->best_training_loss = state->window_sum / (double) state->window_steps;
+	state->best_training_loss = window_loss;
 	state->best_validation_loss = state->validation_loss;
 	state->best_bits_per_byte = state->validation_bits_per_byte;
 	return true;

@@ -255,6 +255,7 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99
 																		   : 0.95;
 	training->grad_clip = options->grad_clip;
+	training->label_smoothing = options->label_smoothing;
 	training->seed = (uint64) options->seed;
 }
 

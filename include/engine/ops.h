@@ -231,11 +231,12 @@ void lm_rotary(float *rotary, int context, int head_size, float base);
 /* ---- Softmax and cross-entropy (kernels/loss.c) --------------------------------------------------- */
 
 /*
- * logits [n_rows, V] becomes the gradient (softmax - onehot(target)) weight scale, in place; nll [n_rows] gets
- * -log softmax[target]. A row with target -1 or weight 0 has gradient 0 and nll 0.
+ * logits [n_rows, V] becomes the gradient (softmax - wanted) weight scale, in place; wanted is (1 - smoothing) onehot(target) +
+ * smoothing / V (Szegedy et al. 2016, section 7). nll [n_rows] gets -log softmax[target], whatever the smoothing. A row with
+ * target -1 or weight 0 has gradient 0 and nll 0.
  */
 void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const float *weights,
-					  float scale, int n_rows, int V);
+					  float scale, float smoothing, int n_rows, int V);
 /* nll only; logits are not changed. */
 void lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets, int n_rows, int V);
 

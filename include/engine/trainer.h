@@ -49,6 +49,7 @@ typedef struct LmTrainOptions
 	double beta2;
 	double epsilon;
 	double grad_clip; /* 0: none */
+	double label_smoothing; /* of lm_cross_entropy; losses that are returned are without it */
 	uint64_t seed;
 } LmTrainOptions;
 

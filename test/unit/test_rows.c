@@ -205,15 +205,16 @@ typedef struct Entropy
 	LmEngine *engine;
 	int n_rows;
 	int V;
+	float smoothing;
 	float *logits, *gradient, *nll, *weights;
 	int32_t *targets;
 } Entropy;
 
 static Entropy
-make_entropy(LmEngine *engine, int n_rows, int V)
+make_entropy(LmEngine *engine, int n_rows, int V, float smoothing)
 {
 	size_t count = (size_t) n_rows * V;
-	Entropy e = {engine, n_rows, V};
+	Entropy e = {engine, n_rows, V, smoothing};
 
 	e.logits = random_floats(count, 3, 1);
 	e.gradient = zero_array(count);
@@ -239,22 +240,34 @@ static void
 entropy_gradient(Entropy *e)
 {
 	memcpy(e->gradient, e->logits, (size_t) e->n_rows * e->V * sizeof *e->logits);
-	lm_cross_entropy(e->engine, e->gradient, e->nll, e->targets, e->weights, 0.25f, e->n_rows, e->V);
+	lm_cross_entropy(e->engine, e->gradient, e->nll, e->targets, e->weights, 0.25f, e->smoothing, e->n_rows, e->V);
 }
 
+/* (1 - smoothing) nll + smoothing (lse - average of the logits), for each row */
 static double
 entropy_objective(void *context)
 {
 	Entropy *e = context;
+	double sum = 0;
 
 	lm_cross_entropy_forward(e->engine, e->nll, e->logits, e->targets, e->n_rows, e->V);
-	return 0.25 * weighted_sum(e->nll, e->weights, (size_t) e->n_rows);
+	for (int row = 0; row < e->n_rows; row++)
+	{
+		const float *x = e->logits + (size_t) row * e->V;
+		double average = 0, rest;
+
+		for (int i = 0; i < e->V; i++)
+			average += (double) x[i] / e->V;
+		rest = e->targets[row] < 0 ? 0 : lm_log_sum_exp(x, e->V) - average;
+		sum += e->weights[row] * ((1 - e->smoothing) * (double) e->nll[row] + e->smoothing * rest);
+	}
+	return 0.25 * sum;
 }
 
 static void
-test_entropy(LmEngine *engine, int n_rows, int V)
+test_entropy(LmEngine *engine, int n_rows, int V, float smoothing)
 {
-	Entropy e = make_entropy(engine, n_rows, V);
+	Entropy e = make_entropy(engine, n_rows, V, smoothing);
 	float *nll, *gradient = zero_array((size_t) n_rows * V), *wanted = zero_array((size_t) n_rows);
 	char name[100];
 
@@ -271,7 +284,8 @@ test_entropy(LmEngine *engine, int n_rows, int V)
 		for (int i = 0; i < V; i++)
 			sum += exp(x[i]);
 		for (int i = 0; i < V && e.targets[row] >= 0; i++)
-			gradient[(size_t) row * V + i] = (float) ((exp(x[i]) / sum - (i == e.targets[row])) * e.weights[row] * 0.25);
+			gradient[(size_t) row * V + i] = (float) ((exp(x[i]) / sum - (1 - smoothing) * (i == e.targets[row]) - smoothing / V) *
+													  e.weights[row] * 0.25);
 		wanted[row] = e.targets[row] < 0 || e.weights[row] == 0 ? 0 : (float) (log(sum) - x[e.targets[row]]);
 	}
 	entropy_gradient(&e);
@@ -376,7 +390,7 @@ test_threads(void)
 	{
 		LmEngine *engine = test_engine(n_threads, "");
 		Norm norm = make_norm(engine, 700, 130, LM_RMSNORM);
-		Entropy e = make_entropy(engine, 300, 1000);
+		Entropy e = make_entropy(engine, 300, 1000, 0.1f);
 
 		norm_both(&norm);
 		entropy_gradient(&e);
@@ -416,9 +430,11 @@ main(void)
 	test_norm(engine, 3, 1, LM_LAYERNORM);
 	test_norm(engine, 3, 1, LM_RMSNORM);
 	test_norm_adds(engine);
-	test_entropy(engine, 1, 1);
-	test_entropy(engine, 9, 50);
-	test_entropy(engine, 5, 50257);
+	test_entropy(engine, 1, 1, 0);
+	test_entropy(engine, 9, 50, 0);
+	test_entropy(engine, 9, 50, 0.3f);
+	test_entropy(engine, 5, 50257, 0);
+	test_entropy(engine, 5, 50257, 0.1f);
 	test_log_sum_exp();
 	test_embedding(engine);
 	lm_engine_stop(engine);

@@ -17,6 +17,7 @@ typedef struct LossWork
 	const int32_t *targets;
 	const float *weights;
 	float scale;
+	float smoothing;
 	int n_rows;
 	int V;
 } LossWork;
@@ -27,9 +28,9 @@ static void loss_row(const LossWork *work, int row);
 
 void
 lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const float *weights,
-				 float scale, int n_rows, int V)
+				 float scale, float smoothing, int n_rows, int V)
 {
-	LossWork work = {lm_simd(), logits, nll, logits, targets, weights, scale, n_rows, V};
+	LossWork work = {lm_simd(), logits, nll, logits, targets, weights, scale, smoothing, n_rows, V};
 
 	run_rows(engine, &work);
 }
@@ -37,7 +38,7 @@ lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *tar
 void
 lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets, int n_rows, int V)
 {
-	LossWork work = {lm_simd(), NULL, nll, logits, targets, NULL, 1, n_rows, V};
+	LossWork work = {lm_simd(), NULL, nll, logits, targets, NULL, 1, 0, n_rows, V};
 
 	run_rows(engine, &work);
 }
@@ -77,7 +78,7 @@ loss_row(const LossWork *work, int row)
 	work->nll[row] = (float) (lse - work->logits[offset + (size_t) target]);
 	if (work->gradient)
 		work->simd->cross_entropy_gradient(work->gradient + offset, lse, target, work->weights[row] * work->scale,
-										   work->V);
+										   work->smoothing, work->V);
 }
 
 double

@@ -75,8 +75,8 @@ typedef struct LmSimd
 
 	/* log of the sum of exponentials */
 	double (*log_sum_exp)(const float *x, int n);
-	/* logits -> (exp(logit - lse) - onehot(target)) factor */
-	void (*cross_entropy_gradient)(float *logits, double lse, int target, float factor, int n);
+	/* logits -> (exp(logit - lse) - (1 - smoothing) onehot(target) - smoothing / n) factor */
+	void (*cross_entropy_gradient)(float *logits, double lse, int target, float factor, float smoothing, int n);
 
 	/* mask of channels first .. first + n - 1, first a multiple of LM_MASK_GROUP; writes whole groups */
 	void (*dropout_mask)(float *mask, const LmMaskRow *row, int first, int n);

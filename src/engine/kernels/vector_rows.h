@@ -133,19 +133,20 @@ vector_log_sum_exp(const float *x, int n)
 }
 
 static void
-vector_cross_entropy_gradient(float *logits, double lse, int target, float factor, int n)
+vector_cross_entropy_gradient(float *logits, double lse, int target, float factor, float smoothing, int n)
 {
 	float shift = (float) lse;
 	/* What rounding took from lse comes back as a factor, lest every probability of the row be off by it. */
 	float adjust = (float) (factor * exp(shift - lse));
+	float spread = factor * smoothing / (float) n;
 
 	for (int i = 0; i < n; i += LANES)
 	{
 		size_t rest = (size_t) (n - i);
 
-		store_up_to(logits + i, exponential(load_up_to(logits + i, rest) - shift) * adjust, rest);
+		store_up_to(logits + i, exponential(load_up_to(logits + i, rest) - shift) * adjust - spread, rest);
 	}
-	logits[target] -= factor;
+	logits[target] -= factor * (1 - smoothing);
 }
 
 #endif /* LM_VECTOR_ROWS_H */

@@ -145,8 +145,8 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 		lm_linear_forward(engine, a->logits, x, &head, n);
 		if (scale > 0)
 		{
-			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first, batch->weights + first, scale, n,
-							 V);
+			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first, batch->weights + first, scale,
+							 pass->smoothing, n, V);
 			/* logits = norm head' */
 			head.overwrite = pass->first && first == 0;
 			lm_linear_backward(engine, a->narrow + (size_t) first * C, network->gradient.head_weight, NULL, a->logits, x,

@@ -99,6 +99,7 @@ typedef struct LmPass
 	const LmBatch *batch;
 	bool training; /* with dropout, and activations of every block are kept */
 	bool first; /* of a step: what lm_network_overwrites names is written instead of added to */
+	float smoothing; /* of labels, in the gradient */
 	uint64_t seed;
 	int64_t step;
 } LmPass;

@@ -248,7 +248,7 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 	clear_gradient(trainer);
 	for (int i = 0; i < n_micro_batches; i++)
 	{
-		LmPass pass = {.batch = &batches[i], .training = true, .first = i == 0, .seed = trainer->options.seed, .step = step};
+		LmPass pass = {.batch = &batches[i], .training = true, .first = i == 0, .smoothing = (float) trainer->options.label_smoothing, .seed = trainer->options.seed, .step = step};
 
 		lm_network_forward(network, &pass);
 		result->loss += lm_network_loss(network, &pass, (float) (1 / weight));

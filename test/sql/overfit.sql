@@ -1,0 +1,33 @@
+-- against over-fitting: a table whose rows can only be learnt by heart
+SET client_min_messages = notice;
+CREATE TABLE noise AS SELECT md5(i::text) AS body FROM generate_series(1, 200) i;
+SELECT gpt_train('rote', 'SELECT body FROM noise',
+	'{"layers": 2, "heads": 2, "channels": 64, "context": 32, "tokenizer": "bytes", "epochs": 400, "batch_size": 16, "learning_rate": 0.005,
+	  "validation_fraction": 0.2, "patience": 4, "dropout": 0}') AS job \gset
+\set VERBOSITY sqlstate
+SELECT gpt_wait(:job, '120 s');
+\set VERBOSITY default
+-- it stopped by itself, published the best, and says what happened
+SELECT step < steps AS early, conditions->>'ended' AS ended, overfit_since BETWEEN 1 AND step - 1 AS overfit FROM gpt_jobs WHERE job = :job;
+SELECT m.validation_loss = (SELECT min(validation_loss) FROM gpt_train_log WHERE job = :job) AS best,
+	m.validation_loss = (SELECT validation_loss FROM gpt_train_log l WHERE l.job = :job AND step = j.overfit_since) AS of_that_step
+FROM gpt_models m JOIN gpt_jobs j USING (model) WHERE model = 'rote';
+
+-- a job that did not says nothing
+SELECT gpt_train('plain', $$SELECT 'the cat sat on mat ' || i AS body FROM generate_series(1, 100) i$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 40, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT overfit_since FROM gpt_jobs WHERE job = :job;
+
+-- smoothed labels: the model is less sure of what it learnt
+SELECT gpt_train('sure', $$SELECT repeat('a', 16) AS body FROM generate_series(1, 40)$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 300, "dropout": 0, "learning_rate": 0.01}') AS one \gset
+SELECT gpt_train('unsure', $$SELECT repeat('a', 16) AS body FROM generate_series(1, 40)$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 300, "dropout": 0, "learning_rate": 0.01, "label_smoothing": 0.2}') AS two \gset
+SELECT gpt_wait(:one, '60 s'), gpt_wait(:two, '60 s');
+-- 0.2 spread over 257 tokens: the target keeps 0.8008
+SELECT abs(exp(gpt_score('unsure', 'aaaaaaaa', 'mean_logprob')) - 0.8008) < 0.02 AS smoothed, exp(gpt_score('sure', 'aaaaaaaa', 'mean_logprob')) > 0.97 AS sharp;
+SELECT gpt_train('bad', 'SELECT body FROM noise', '{"label_smoothing": 1}');
+
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('rote', 'plain', 'sure', 'unsure');
+DROP TABLE noise;
