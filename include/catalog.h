@@ -45,6 +45,9 @@ extern void gpt_catalog_check_use(const GptVersion *version);
 /* Whether the model has a version whose object exists, besides those of a run (or NULL): its partial ones are in nobody's way. */
 extern bool gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run);
 
+/* The watermark of a version as text, and its column; NULL where it has none. palloc'd. */
+extern char *gpt_catalog_watermark(char **column, const GptVersion *version);
+
 /* What a run publishes; written in the current transaction: object, version row, current pointer. */
 typedef struct GptPublication
 {
@@ -58,6 +61,8 @@ typedef struct GptPublication
 	double validation_bits_per_byte;
 	bool partial;
 	int64 step; /* of a partial version: steps done; 0: not told */
+	const char *watermark_column; /* NULL or empty: there is none */
+	const char *watermark; /* its largest value as text */
 	bool may_exist; /* the model may have versions of other runs; false: then "model already exists" */
 	int64 keep_versions; /* final versions that stay after a final one, itself included; 0: all */
 } GptPublication;

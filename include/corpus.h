@@ -23,6 +23,8 @@ typedef struct GptCorpus
 	LmDataset dataset; /* shuffle, documents, context and seed are set */
 	uint32 file_crc; /* CRC-32C of the token file */
 	bool has_validation;
+	char watermark_column[NAMEDATALEN]; /* empty: there is none */
+	char watermark[GPT_WATERMARK_SIZE + 1]; /* the largest value among the rows that were read; empty: none had one */
 } GptCorpus;
 
 /* What a checkpoint keeps of a corpus besides its tokenizer: plain bytes. */
@@ -37,6 +39,8 @@ typedef struct GptCorpusRecord
 	bool shuffle;
 	bool tokenizer_is_stored;
 	uint8 tokenizer_hash[GPT_SHA256_SIZE];
+	char watermark_column[NAMEDATALEN];
+	char watermark[GPT_WATERMARK_SIZE + 1];
 } GptCorpusRecord;
 
 /* A tokenizer that is given: that of a base model, or of a run that is continued. */
@@ -49,11 +53,11 @@ typedef struct GptGivenTokenizer
 
 /*
  * Reads the job's rows in one read-only transaction, as the current role, then takes the tokenizer that is given (NULL: trains or
- * loads the one of the options) and writes the token file. The corpus lives in the current memory context. Outside of
- * transactions.
+ * loads the one of the options) and writes the token file. The corpus lives in the current memory context. since: only rows
+ * beyond it are read, or NULL; where there are none, NULL comes back. Outside of transactions.
  */
 extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
-									GptProgress *progress);
+									const char *since, GptProgress *progress);
 
 /*
  * The corpus of a record: from the token file that is there, NULL where it is not. ERRCODE_DATA_CORRUPTED where it is another

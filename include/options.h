@@ -69,6 +69,9 @@ typedef struct GptTrainOptions
 	bool tie_embeddings;
 	bool zero_init;
 	const char *into; /* NULL: the model that a fine-tune starts from */
+	const char *watermark; /* name of a column, or NULL */
+	const char *since; /* NULL, or watermark */
+	double replay;
 	int64 keep_versions; /* GPT_CHOSEN: all */
 	const char *if_running;
 	bool generate; /* of gpt_evaluate, as what follows */

@@ -27,15 +27,20 @@ typedef struct GptSourceShape
 	int prompt_column;
 	int weight_column;
 	int validation_column;
+	int watermark_column;
 	bool ordered; /* ORDER BY at the top level */
 } GptSourceShape;
 
 /*
  * Parses, analyses, rewrites and plans the query as the current role, without running it. Error unless it is
  * one plain SELECT of permanent relations, without parameters and row locks, whose columns are named, not
- * twice the same, and of an accepted shape. Needs an active snapshot.
+ * twice the same, and of an accepted shape; watermark names a column that is there besides (NULL: none). Needs an
+ * active snapshot.
  */
-extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind);
+extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark);
+
+/* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
+extern char *gpt_source_beyond(const char *query, const char *column, const char *value, bool beyond);
 
 /* Error unless what both queries say is to be learnt is the same thing. */
 extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);
@@ -52,6 +57,9 @@ typedef struct GptSourceRow
 	size_t prompt_size;
 	double weight; /* 1 for a null, and where there is no such column; not negative */
 	bool validation; /* false for a null */
+	Datum watermark; /* 0 where there is no such column; has_watermark is then false, as for a null */
+	bool has_watermark;
+	const struct FormData_pg_attribute *watermark_attribute;
 } GptSourceRow;
 
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
@@ -61,6 +69,6 @@ typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
  * memory context that is reset after each. Error when it takes longer than gpt.read_timeout (not for GPT_SOURCE_EVALUATE), which is
  * looked at between rows: who cannot rely on statement_timeout arms a timeout of his own.
  */
-extern void gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback, void *context);
+extern void gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, GptSourceCallback callback, void *context);
 
 #endif /* GPT_SOURCE_H */

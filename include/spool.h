@@ -26,6 +26,8 @@ typedef struct GptDocument
 
 typedef struct GptSpool GptSpool;
 
+#define GPT_WATERMARK_SIZE 400 /* bytes of a watermark's text, at most */
+
 /*
  * What decides the side of a document: a column of the query, a query of its own, or the hash of its text or prompt: equal
  * ones are on the same side. A single document without a prompt is cut at its end instead.
@@ -36,15 +38,22 @@ typedef struct GptSpoolOptions
 	const char *validation_query; /* or NULL */
 	double validation_fraction;
 	bool joined; /* prompts and weights are refused */
+	const char *watermark; /* column whose largest value is wanted, or NULL */
+	const char *since; /* only rows whose column is greater than this are read, and ... */
+	double replay; /* ... so large a share of documents from the others; or NULL */
+	uint64 seed; /* of their choice */
 } GptSpoolOptions;
 
 /*
  * Runs the queries in the current transaction, under the active snapshot. Rows whose text is null or empty, whose prompt is
- * null or whose weight is 0 are skipped and counted. Error when there is no document, or more text than gpt.max_corpus_size. The spool lives in the
+ * null or whose weight is 0 are skipped and counted. NULL where there is nothing beyond options->since. Error when there is no document, or more text than gpt.max_corpus_size. The spool lives in the
  * current memory context and outlasts the transaction; the file ends with the process, or by _free.
  */
 extern GptSpool *gpt_spool_read(const GptSpoolOptions *options);
 extern void gpt_spool_free(GptSpool *spool);
+
+/* The largest value of the watermark's column, which also reads back as text; options->since where no row had one; or NULL. */
+extern const char *gpt_spool_watermark(const GptSpool *spool);
 
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);

@@ -27,6 +27,16 @@ typedef struct GptTrainBase
  */
 extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost);
 
+/*
+ * The value beyond which rows are read, by the version that the fine-tune starts from (base, or that of the job's row); sets
+ * options->watermark to its column. NULL where the options do not ask for it. Error where the version has no
+ * watermark of that column. Outside of transactions.
+ */
+extern char *gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrainBase *base);
+
+/* The same in a transaction, for a version. */
+extern char *gpt_train_since(GptTrainOptions *options, const GptVersion *version);
+
 /* Reads the weights into the trainer. Outside of transactions. */
 extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base);
 

@@ -1,7 +1,7 @@
 /* sql/gpt--0.1.0--0.2.0.sql: what 0.2.0 adds to 0.1.0. */
 \echo Use "ALTER EXTENSION gpt UPDATE" to load this file. \quit
 
-ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint;
+ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint, ADD COLUMN watermark jsonb;
 ALTER TABLE @extschema@.gpt_job ADD COLUMN base text, ADD COLUMN base_version integer,
 	ADD COLUMN data_changed boolean NOT NULL DEFAULT false, ADD COLUMN overfit_since bigint;
 ALTER TABLE @extschema@.gpt_job DROP CONSTRAINT gpt_job_kind_check;
@@ -109,7 +109,7 @@ CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
 			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
 				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark
 	FROM @extschema@.gpt_version v
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 
@@ -130,6 +130,7 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
+COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';

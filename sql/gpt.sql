@@ -48,6 +48,7 @@ CREATE TABLE @extschema@.gpt_version (
 	validation_bits_per_byte float8,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	step bigint,
+	watermark jsonb,
 	PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
@@ -306,7 +307,7 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
 			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
 				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark
 	FROM @extschema@.gpt_version v
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
@@ -319,6 +320,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'tokens that the model can
 COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model knows';
 COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, where it has one';
 COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
 COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';

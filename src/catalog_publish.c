@@ -137,9 +137,12 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add_real(&statement, publication->validation_loss);
 	gpt_statement_add_real(&statement, publication->validation_bits_per_byte);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(publication->step));
+	gpt_statement_add_text(&statement, publication->watermark_column != NULL ? publication->watermark_column : "");
+	gpt_statement_add_text(&statement, publication->watermark != NULL ? publication->watermark : "");
 	gpt_statement_run(&statement, "INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
-								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step) "
-								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0))");
+								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, watermark) "
+								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0), "
+								  "CASE WHEN $15 <> '' AND $16 <> '' THEN jsonb_build_object('column', $15, 'value', $16) END)");
 
 	gpt_statement_add_text(&statement, publication->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
@@ -147,6 +150,25 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET last_version = $2, "
 								  "version = CASE WHEN $3 THEN version ELSE $2 END WHERE model = $1");
 	gpt_statement_end(&statement);
+}
+
+char *
+gpt_catalog_watermark(char **column, const GptVersion *version)
+{
+	GptStatement statement;
+	char *value = NULL;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, version->model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->version));
+	if (gpt_statement_run(&statement, "SELECT watermark->>'column', watermark->>'value' FROM %s.gpt_version "
+									  "WHERE model = $1 AND version = $2 AND watermark IS NOT NULL") > 0)
+	{
+		*column = gpt_statement_text(&statement, 0, 1);
+		value = gpt_statement_text(&statement, 0, 2);
+	}
+	gpt_statement_end(&statement);
+	return value;
 }
 
 /* A lock keeps it from being swept before the version that uses it is committed. Nobody who drops something is waited for. */

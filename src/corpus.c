@@ -26,7 +26,7 @@
 
 #define PIECE_SIZE (4 * 1024 * 1024) /* of the token file, between two looks at interrupts */
 
-static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options);
+static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options, const char *since);
 static void check_still_ours(const GptJob *job);
 static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
 
@@ -39,14 +39,24 @@ take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
 }
 
 GptCorpus *
-gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, GptProgress *progress)
+gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since,
+				  GptProgress *progress)
 {
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
 	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
 	GptSpool *spool;
 
 	gpt_progress_phase(progress, "reading");
-	spool = read_rows(job, options);
+	spool = read_rows(job, options, since);
+	if (spool == NULL)
+	{
+		pfree(corpus);
+		return NULL;
+	}
+	if (options->watermark != NULL)
+		strlcpy(corpus->watermark_column, options->watermark, sizeof(corpus->watermark_column));
+	if (gpt_spool_watermark(spool) != NULL)
+		strlcpy(corpus->watermark, gpt_spool_watermark(spool), sizeof(corpus->watermark));
 	corpus->counts.documents = gpt_spool_documents(spool);
 	corpus->counts.skipped = gpt_spool_skipped(spool);
 	corpus->counts.bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
@@ -101,6 +111,8 @@ gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGiven
 	corpus = palloc0(sizeof(GptCorpus));
 	take_tokenizer(corpus, given);
 	corpus->counts = record->counts;
+	memcpy(corpus->watermark_column, record->watermark_column, sizeof(corpus->watermark_column));
+	memcpy(corpus->watermark, record->watermark, sizeof(corpus->watermark));
 	corpus->dataset.context = record->context;
 	corpus->dataset.documents = (LmDocuments) record->documents;
 	corpus->dataset.shuffle = record->shuffle;
@@ -120,6 +132,8 @@ gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus)
 {
 	MemSet(record, 0, sizeof(GptCorpusRecord));
 	record->counts = corpus->counts;
+	memcpy(record->watermark_column, corpus->watermark_column, sizeof(record->watermark_column));
+	memcpy(record->watermark, corpus->watermark, sizeof(record->watermark));
 	record->file_size = corpus->dataset.size;
 	record->file_crc = corpus->file_crc;
 	record->context = corpus->dataset.context;
@@ -144,10 +158,18 @@ gpt_corpus_free(GptCorpus *corpus)
  * object or a cursor WITH HOLD, is neither kept nor run to its end.
  */
 static GptSpool *
-read_rows(const GptJob *job, const GptTrainOptions *options)
+read_rows(const GptJob *job, const GptTrainOptions *options, const char *since)
 {
-	GptSpoolOptions spool_options = {job->query, options->validation_query, options->validation_fraction,
-									 strcmp(options->documents, "joined") == 0};
+	GptSpoolOptions spool_options = {
+		.query = job->query,
+		.validation_query = options->validation_query,
+		.validation_fraction = options->validation_fraction,
+		.joined = strcmp(options->documents, "joined") == 0,
+		.watermark = options->watermark,
+		.since = since,
+		.replay = options->replay,
+		.seed = (uint64) options->seed,
+	};
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;
 	int guc_level;

@@ -141,6 +141,9 @@ static const Option all_options[] = {
 	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
 	BOOLEAN(TRAIN, zero_init, "false", "the last matrix of each branch begins as zero"),
 	TEXT(FINETUNE, into, "model that is made; otherwise a new version of the model that it starts from"),
+	TEXT(BOTH, watermark, "column of the query whose largest value is kept with the version"),
+	WORD(FINETUNE, since, NULL, "watermark", "watermark: only the rows are read whose column is beyond the value that the version kept which the fine-tune starts from"),
+	NUMBER(FINETUNE, replay, "0", 0, 0.9, "share of the documents that is drawn from the rows up to the watermark, against forgetting"),
 	INTEGER(BOTH, keep_versions, NULL, 1, 2147483647, "versions that the model keeps, the newest, when this one is published; all unless given"),
 	WORD(BOTH, if_running, "error", "error, skip, queue",
 		 "what happens while another job makes the same model: an error; no new job, and the other one's number; or a job that starts when the other one has ended"),
@@ -443,6 +446,11 @@ check_together(const GptTrainOptions *options)
 		exclude("tokenizer", "normalize", "A tokenizer normalises as it was trained to.");
 	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
 		exclude("minutes", "steps", "The job computes steps from minutes.");
+	if (options->replay > 0 && options->since == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"replay\" needs option \"since\""),
+				 errdetail("Otherwise all rows are read, and none is older than another.")));
 	if (options->min_learning_rate > options->learning_rate)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

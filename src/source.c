@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "engine/batch.h"
@@ -52,11 +53,12 @@ typedef struct CheckContext
 static RawStmt *parse_single_select(const char *query, const char *name);
 static Query *analyse(RawStmt *statement, const char *query, const char *name);
 static void check_plan(const PlannedStmt *plan, const char *name);
-static void check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind);
+static void check_order(Oid type, const char *column);
+static void check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark);
 static void report_query_position(void *context);
 
 void
-gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind)
+gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark)
 {
 	const char *name = query_names[kind];
 	CheckContext context = {query, name, query_places[kind]};
@@ -67,7 +69,7 @@ gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind)
 	error_context_stack = &callback;
 	analysed = analyse(parse_single_select(query, name), query, name);
 	shape->ordered = analysed->sortClause != NIL;
-	check_columns(shape, analysed, kind);
+	check_columns(shape, analysed, kind, watermark);
 
 	/* Rewriting takes the query apart, so nothing may look at it afterwards. */
 	rewritten = pg_rewrite_query(analysed);
@@ -264,7 +266,18 @@ is_number_type(Oid type)
 }
 
 static void
-check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
+check_order(Oid type, const char *column)
+{
+	if (!OidIsValid(lookup_type_cache(type, TYPECACHE_CMP_PROC)->cmp_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("values of type %s have no order", format_type_be(type)),
+				 errdetail("The option \"watermark\" names the column \"%s\".", column),
+				 errhint("Choose another column.")));
+}
+
+static void
+check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark)
 {
 	int prompt = 0;
 	int completion = 0;
@@ -272,7 +285,7 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
 	int n_texts = 0;
 	ListCell *cell;
 
-	shape->text_column = shape->prompt_column = shape->weight_column = shape->validation_column = 0;
+	MemSet(shape, 0, offsetof(GptSourceShape, ordered));
 	foreach (cell, analysed->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -281,7 +294,12 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
 		if (entry->resjunk)
 			continue;
 		check_name(entry, analysed->targetList, query_names[kind]);
-		if (kind == GPT_SOURCE_TRAIN && strcmp(entry->resname, VALIDATION_COLUMN) == 0 && getBaseType(type) == BOOLOID)
+		if (watermark != NULL && strcmp(entry->resname, watermark) == 0)
+		{
+			check_order(type, watermark);
+			shape->watermark_column = entry->resno;
+		}
+		else if (kind == GPT_SOURCE_TRAIN && strcmp(entry->resname, VALIDATION_COLUMN) == 0 && getBaseType(type) == BOOLOID)
 			shape->validation_column = entry->resno;
 		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, WEIGHT_COLUMN) == 0 && is_number_type(type))
 			shape->weight_column = entry->resno;
@@ -297,6 +315,11 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind)
 		else
 			n_others++;
 	}
+	if (watermark != NULL && shape->watermark_column == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("%s has no column \"%s\"", query_names[kind], watermark),
+				 errdetail("The option \"watermark\" names it.")));
 	if (n_others == 0 && n_texts == 2 && prompt != 0 && completion != 0 && kind != GPT_SOURCE_TOKENIZER)
 	{
 		shape->prompt_column = prompt;
@@ -334,6 +357,18 @@ gpt_source_check_joined(const GptSourceShape *shape)
 						shape->prompt_column != 0 ? PROMPT_COLUMN : WEIGHT_COLUMN),
 				 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
 				 errhint("Leave the option out, or select one column of text.")));
+}
+
+/* The rows behind the query's own ORDER BY and LIMIT. A line break ends a comment at the query's end. */
+char *
+gpt_source_beyond(const char *query, const char *column, const char *value, bool beyond)
+{
+	const RawStmt *statement = linitial_node(RawStmt, pg_parse_query(query));
+	const char *first = query + statement->stmt_location;
+	int size = statement->stmt_len > 0 ? statement->stmt_len : (int) strlen(first);
+
+	return psprintf("SELECT * FROM (\n%.*s\n) AS gpt_rows WHERE gpt_rows.%s %s %s", size, first, quote_identifier(column),
+					beyond ? ">" : "<=", quote_literal_cstr(value));
 }
 
 /* ---- Read ----------------------------------------------------------------------------------------- */
@@ -472,6 +507,14 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 
 		row.validation = !isnull && DatumGetBool(value);
 	}
+	if (reader->shape.watermark_column != 0)
+	{
+		bool isnull;
+
+		row.watermark = slot_getattr(slot, reader->shape.watermark_column, &isnull);
+		row.has_watermark = !isnull;
+		row.watermark_attribute = TupleDescAttr(slot->tts_tupleDescriptor, reader->shape.watermark_column - 1);
+	}
 	reader->callback(reader->context, &row);
 
 	MemoryContextSwitchTo(old_context);
@@ -485,13 +528,13 @@ end_reader(DestReceiver *receiver)
 }
 
 void
-gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback, void *context)
+gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, GptSourceCallback callback, void *context)
 {
 	Reader reader = {{receive_row, start_reader, end_reader, end_reader, DestTuplestore}};
 	SPIExecuteOptions options = {.read_only = true, .must_return_tuples = true, .dest = &reader.receiver};
 	int result;
 
-	gpt_source_check(&reader.shape, query, kind);
+	gpt_source_check(&reader.shape, query, kind, watermark);
 	reader.callback = callback;
 	reader.context = context;
 	reader.row_context = AllocSetContextCreate(CurrentMemoryContext, "gpt source row", ALLOCSET_DEFAULT_SIZES);

@@ -17,7 +17,13 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/typcache.h"
 
 #include "settings.h"
 #include "source.h"
@@ -48,6 +54,16 @@ struct GptSpool
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
 	bool prompted; /* what the queries select */
+	uint64 replayed; /* while old rows are read: those whose hash is below this; 0: all rows are new */
+	uint64 seed;
+	const char *watermark; /* as text, in the end */
+	bool has_largest;
+	Datum largest; /* value of the watermark's column */
+	FmgrInfo *compare;
+	Oid collation;
+	Oid type;
+	int16 length;
+	bool by_value;
 	double fraction;
 	uint64 threshold; /* by hash: below is validation */
 	int64 documents;
@@ -63,7 +79,12 @@ struct GptSpool
 	bool second_part; /* of a row with a prompt, or of the single document, comes next */
 };
 
-static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag);
+static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark);
+static bool read_new(GptSpool *spool, const GptSpoolOptions *options);
+static void read_old(GptSpool *spool, const GptSpoolOptions *options);
+static int64 count_rows(const char *query);
+static void note_watermark(GptSpool *spool, const GptSourceRow *row);
+static const char *watermark_text(GptSpool *spool);
 static void add_row(void *context, const GptSourceRow *row);
 static void count(GptSpool *spool, const Record *record);
 static void fix_sides(GptSpool *spool);
@@ -76,14 +97,14 @@ gpt_spool_read(const GptSpoolOptions *options)
 	GptSpool *spool = palloc0(sizeof(GptSpool));
 	GptSourceShape shape;
 
-	gpt_source_check(&shape, options->query, GPT_SOURCE_TRAIN);
+	gpt_source_check(&shape, options->query, GPT_SOURCE_TRAIN, options->watermark);
 	if (options->joined)
 		gpt_source_check_joined(&shape);
 	if (options->validation_query != NULL)
 	{
 		GptSourceShape validation;
 
-		gpt_source_check(&validation, options->validation_query, GPT_SOURCE_VALIDATION);
+		gpt_source_check(&validation, options->validation_query, GPT_SOURCE_VALIDATION, NULL);
 		gpt_source_check_validation(&shape, &validation);
 	}
 	spool->prompted = shape.prompt_column != 0;
@@ -93,9 +114,18 @@ gpt_spool_read(const GptSpoolOptions *options)
 	spool->threshold = (uint64) (spool->fraction * 18446744073709551616.0);
 	spool->lowest.hash = PG_UINT64_MAX;
 
-	read_query(spool, options->query, GPT_SOURCE_TRAIN, false);
+	if (options->since == NULL)
+		read_query(spool, options->query, GPT_SOURCE_TRAIN, false, options->watermark);
+	else if (!read_new(spool, options))
+	{
+		gpt_spool_free(spool);
+		return NULL;
+	}
+	else if (options->replay > 0)
+		read_old(spool, options);
+	spool->watermark = spool->has_largest ? watermark_text(spool) : options->since;
 	if (options->validation_query != NULL)
-		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true);
+		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true, NULL);
 	fix_sides(spool);
 
 	/* Whatever is still in memory goes to the file while the transaction's resources exist. */
@@ -133,12 +163,12 @@ gpt_spool_bytes(const GptSpool *spool, GptSide side)
 /* ---- Writing --------------------------------------------------------------------------------------- */
 
 static void
-read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag)
+read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark)
 {
 	int64 before = spool->documents;
 
 	spool->flag = flag;
-	gpt_source_read(query, kind, add_row, spool);
+	gpt_source_read(query, kind, watermark, add_row, spool);
 	if (spool->documents == before)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -147,12 +177,114 @@ read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag)
 									: errdetail("It returned no rows.")));
 }
 
+/* False where no row is beyond the watermark. */
+static bool
+read_new(GptSpool *spool, const GptSpoolOptions *options)
+{
+	gpt_source_read(gpt_source_beyond(options->query, options->watermark, options->since, true), GPT_SOURCE_TRAIN, options->watermark,
+					add_row, spool);
+	return spool->documents > 0;
+}
+
+/*
+ * As many of the other rows that replay is the share of them among all documents, about: those whose hash with the seed is
+ * low, so that the choice does not depend on the order of the rows.
+ */
+static void
+read_old(GptSpool *spool, const GptSpoolOptions *options)
+{
+	char *query = gpt_source_beyond(options->query, options->watermark, options->since, false);
+	double wanted = options->replay / (1 - options->replay) * (double) spool->documents;
+	double there = (double) count_rows(query);
+	double share = there > 0 ? wanted / there : 0;
+
+	spool->seed = options->seed;
+	spool->replayed = share < 1 ? (uint64) (share * 18446744073709551615.0) : PG_UINT64_MAX;
+	if (spool->replayed > 0)
+		gpt_source_read(query, GPT_SOURCE_TRAIN, options->watermark, add_row, spool);
+	spool->replayed = 0;
+}
+
+static int64
+count_rows(const char *query)
+{
+	int64 count;
+	bool isnull;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM (\n%s\n) AS gpt_old", query), true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count the rows up to the watermark");
+	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return count;
+}
+
+/* The largest value so far, kept in the spool's memory. */
+static void
+note_watermark(GptSpool *spool, const GptSourceRow *row)
+{
+	MemoryContext old_context;
+
+	if (!row->has_watermark)
+		return;
+	if (spool->compare == NULL)
+	{
+		TypeCacheEntry *type = lookup_type_cache(row->watermark_attribute->atttypid, TYPECACHE_CMP_PROC_FINFO);
+
+		spool->compare = &type->cmp_proc_finfo;
+		spool->type = type->type_id;
+		spool->collation = row->watermark_attribute->attcollation;
+		spool->length = type->typlen;
+		spool->by_value = type->typbyval;
+	}
+	if (spool->has_largest && DatumGetInt32(FunctionCall2Coll(spool->compare, spool->collation, row->watermark, spool->largest)) <= 0)
+		return;
+	old_context = MemoryContextSwitchTo(GetMemoryChunkContext(spool));
+	if (spool->has_largest && !spool->by_value)
+		pfree(DatumGetPointer(spool->largest));
+	spool->largest = spool->by_value || spool->length != -1 ? datumCopy(row->watermark, spool->by_value, spool->length)
+															: PointerGetDatum(PG_DETOAST_DATUM_COPY(row->watermark));
+	spool->has_largest = true;
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Dates in the one form that is read the same under every setting. */
+static const char *
+watermark_text(GptSpool *spool)
+{
+	int guc_level = NewGUCNestLevel();
+	Oid function;
+	bool is_varlena;
+	char *text;
+
+	(void) set_config_option("datestyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	getTypeOutputInfo(spool->type, &function, &is_varlena);
+	text = OidOutputFunctionCall(function, spool->largest);
+	AtEOXact_GUC(true, guc_level);
+	if (strlen(text) > GPT_WATERMARK_SIZE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("watermark of %zu bytes is too long", strlen(text)),
+				 errdetail("It may have up to %d bytes.", GPT_WATERMARK_SIZE)));
+	return MemoryContextStrdup(GetMemoryChunkContext(spool), text);
+}
+
+const char *
+gpt_spool_watermark(const GptSpool *spool)
+{
+	return spool->watermark;
+}
+
 static void
 add_row(void *context, const GptSourceRow *row)
 {
 	GptSpool *spool = context;
 	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
+	note_watermark(spool, row);
 	if (row->text == NULL || row->size == 0 || (spool->prompted && row->prompt == NULL) || record.weight == 0)
 	{
 		spool->skipped++;
@@ -166,6 +298,8 @@ add_row(void *context, const GptSourceRow *row)
 		record.hash[0] = hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
 		record.hash[1] = hash_combine64(record.hash[0], record.hash[1]);
 	}
+	if (spool->replayed > 0 && hash_bytes_extended((const unsigned char *) record.hash, sizeof(record.hash), spool->seed) > spool->replayed)
+		return;
 	if (spool->flag || row->validation)
 		record.flags |= FLAG_VALIDATION;
 

@@ -93,7 +93,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	const GptServed *served;
 	GptSourceShape shape;
 
-	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE);
+	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE, NULL);
 	evaluation->prompted = shape.prompt_column != 0;
 	initStringInfo(&evaluation->generated);
 	served = gpt_cache_acquire(model);
@@ -102,7 +102,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	/* Now do the work. */
 	PG_TRY();
 	{
-		gpt_source_read(query, GPT_SOURCE_EVALUATE, add_row, evaluation);
+		gpt_source_read(query, GPT_SOURCE_EVALUATE, NULL, add_row, evaluation);
 	}
 	PG_FINALLY();
 	{

@@ -34,6 +34,7 @@
 #include "options.h"
 #include "source.h"
 #include "submit.h"
+#include "train_base.h"
 #include "train_plan.h"
 
 #define NOTE_WITHOUT_PRELOAD \
@@ -62,7 +63,7 @@ static char *model_of_reference(const char *reference);
 static void check_owner_can_connect(void);
 static void check_queries(const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
-static int32 check_base(const char *base);
+static int32 check_base(GptTrainOptions *options, const char *base);
 static void keep_base(const char *base, const char *model);
 static void check_target(const char *model);
 static Turn take_turn(int64 *other, const char *model, IfRunning if_running);
@@ -138,7 +139,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		model = options->into;
 	}
 	if (base != NULL)
-		(void) check_base(base);
+		(void) check_base(options, base);
 	else
 		gpt_plan_check(options);
 	check_tokenizer(options->tokenizer);
@@ -163,7 +164,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	/* What changed while this waited for locks is seen by a new snapshot only. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (base != NULL)
-		base_version = check_base(base);
+		base_version = check_base(options, base);
 	else
 		gpt_submit_check_new(model, NULL);
 	PopActiveSnapshot();
@@ -221,7 +222,7 @@ check_queries(const char *query, const GptTrainOptions *options)
 	GptSourceShape shape;
 	GptSourceShape validation_shape;
 
-	gpt_source_check(&shape, query, GPT_SOURCE_TRAIN);
+	gpt_source_check(&shape, query, GPT_SOURCE_TRAIN, options->watermark);
 	if (!options->shuffle && !shape.ordered)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -231,7 +232,7 @@ check_queries(const char *query, const GptTrainOptions *options)
 		gpt_source_check_joined(&shape);
 	if (options->validation_query == NULL)
 		return;
-	gpt_source_check(&validation_shape, options->validation_query, GPT_SOURCE_VALIDATION);
+	gpt_source_check(&validation_shape, options->validation_query, GPT_SOURCE_VALIDATION, NULL);
 	gpt_source_check_validation(&shape, &validation_shape);
 }
 
@@ -251,11 +252,13 @@ check_tokenizer(const char *name)
 
 /* The number of the version that base names; 0 where it means the one that is current when the job starts. */
 static int32
-check_base(const char *base)
+check_base(GptTrainOptions *options, const char *base)
 {
 	const GptVersion *version = gpt_catalog_version(base, false);
 
 	gpt_catalog_check_use(version);
+	if (options->since != NULL)
+		(void) gpt_train_since(options, version);
 	return strchr(base, '@') != NULL ? version->version : 0;
 }
 

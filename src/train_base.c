@@ -54,6 +54,43 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	return base;
 }
 
+char *
+gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrainBase *base)
+{
+	int32 number = job->base_version > 0 ? job->base_version : base != NULL ? base->version->version
+																			: 0;
+	GptWorkerTransaction transaction;
+	char *since;
+
+	if (options->since == NULL)
+		return NULL;
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	since = gpt_train_since(options, gpt_catalog_version(psprintf("%s@%d", job->base, number), false));
+	gpt_worker_commit(&transaction);
+	return since;
+}
+
+char *
+gpt_train_since(GptTrainOptions *options, const GptVersion *version)
+{
+	char *column;
+	char *since = gpt_catalog_watermark(&column, version);
+
+	if (since == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\", version %d, has no watermark", version->model, version->version),
+				 errhint("Train once on all rows with the option \"watermark\", the name of a column, and without \"since\".")));
+	if (options->watermark != NULL && strcmp(options->watermark, column) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the watermark of model \"%s\", version %d, is of column \"%s\", not \"%s\"", version->model, version->version,
+						column, options->watermark)));
+	options->watermark = column;
+	return since;
+}
+
 void
 gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base)
 {

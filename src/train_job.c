@@ -5,7 +5,8 @@
  *
  *   0. begin     anew, from the weights of a base (train_base.c), or from a checkpoint (checkpoint.c), which has what
  *                steps 1 to 3 found out;
- *   1. read      the rows of the query, in one read-only transaction; no snapshot is held afterwards;
+ *   1. read      the rows of the query, in one read-only transaction; no snapshot is held afterwards; where a fine-tune finds
+ *                nothing new, the job ends;
  *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
  *   3. plan      what the options leave open is chosen, and the memory checked before it is taken
  *                (train_plan.c); the job's row says under which conditions it runs;
@@ -42,7 +43,9 @@
 #include "train_save.h"
 #include "worker.h"
 
-static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress);
+static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, const char *since,
+								  GptProgress *progress);
+static void end_without_rows(const GptJob *job, const char *since);
 static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
 static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
@@ -64,6 +67,7 @@ gpt_train_job_run(const GptJob *job)
 	GptTrainResult result;
 	GptTrainPlan plan;
 	GptCorpus *corpus;
+	char *since;
 	int64 step = 0;
 
 	/* 0. */
@@ -78,10 +82,16 @@ gpt_train_job_run(const GptJob *job)
 	record_start(job, step, from == NULL && job->steps > 0);
 
 	/* 1, 2. */
+	since = gpt_train_base_since(job, options, base);
 	if (from != NULL)
-		corpus = continue_corpus(job, options, from, &progress);
+		corpus = continue_corpus(job, options, from, since, &progress);
 	else
-		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL, &progress);
+		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL, since, &progress);
+	if (corpus == NULL)
+	{
+		end_without_rows(job, since);
+		return;
+	}
 	record_corpus(job, corpus);
 
 	/* 3. */
@@ -109,7 +119,7 @@ gpt_train_job_run(const GptJob *job)
 
 /* From the token file; where it is lost the rows are read again, and encoded by the tokenizer that the weights know. */
 static GptCorpus *
-continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress)
+continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, const char *since, GptProgress *progress)
 {
 	GptGivenTokenizer given = {.stored = from->corpus.tokenizer_is_stored};
 	GptCorpus *corpus;
@@ -120,7 +130,9 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	if (corpus != NULL)
 		return corpus;
 	options->context = from->corpus.context;
-	corpus = gpt_corpus_create(job, options, &given, progress);
+	corpus = gpt_corpus_create(job, options, &given, since, progress);
+	if (corpus == NULL)
+		return NULL;
 	if (corpus->dataset.size != from->corpus.file_size || corpus->file_crc != from->corpus.file_crc)
 		record_start(job, from->has_weights ? from->state.step : 0, true);
 	return corpus;
@@ -144,6 +156,20 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 		return;
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 	gpt_job_set_note(job->number, psprintf("continued at step " INT64_FORMAT " under other conditions: before, %s", from->state.step, from->machine));
+	gpt_worker_commit(&transaction);
+}
+
+/* A fine-tune that found nothing new has done what it should. */
+static void
+end_without_rows(const GptJob *job, const char *since)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_note(job->number, psprintf("no row was beyond the watermark %s, so no version was made", since));
+	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
+	gpt_run_files_remove(&job->run_id);
 	gpt_worker_commit(&transaction);
 }
 

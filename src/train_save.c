@@ -151,6 +151,8 @@ gpt_train_publication(GptPublication *publication, const GptJob *job, const GptC
 	publication->run_id = job->run_id;
 	publication->may_exist = job->base != NULL;
 	publication->table = lm_trainer_table(trainer);
+	publication->watermark_column = corpus->watermark_column;
+	publication->watermark = corpus->watermark;
 	publication->block = best != NULL ? best : lm_trainer_params(trainer);
 	memcpy(publication->tokenizer, corpus->tokenizer_hash, GPT_SHA256_SIZE);
 	if (!corpus->tokenizer_is_stored || !tokenizer_exists(corpus->tokenizer_hash))

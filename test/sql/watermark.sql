@@ -1,0 +1,83 @@
+-- fine-tuning on what is new
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE TABLE post (id bigint, at timestamptz, body text);
+INSERT INTO post SELECT i, timestamptz '2026-01-01 00:00+00' + i * interval '1 hour', 'the cat sat on mat ' || i FROM generate_series(1, 100) i;
+
+-- a version keeps the largest value of the column
+SELECT gpt_train('w', 'SELECT id, body FROM post', '{"watermark": "id", "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT version, watermark FROM gpt_versions WHERE model = 'w';
+
+-- nothing is new
+SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"since": "watermark", "steps": 10}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT state, note, documents, error FROM gpt_jobs WHERE job = :job;
+SELECT version FROM gpt_models WHERE model = 'w';
+
+-- what is new is read, and nothing else; comments, semicolons and LIMIT stay what they are
+INSERT INTO post SELECT i, timestamptz '2026-01-01 00:00+00' + i * interval '1 hour', 'a dog ran in park ' || i FROM generate_series(101, 140) i;
+SELECT gpt_finetune('w', 'SELECT id, body FROM post ORDER BY id; -- all', '{"since": "watermark", "steps": 10}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, bytes = (SELECT sum(length(body)) FROM post WHERE id > 100) AS bytes, error FROM gpt_jobs WHERE job = :job;
+SELECT version, watermark FROM gpt_versions WHERE model = 'w' ORDER BY version;
+
+-- older rows are mixed in: about a half
+INSERT INTO post SELECT i, timestamptz '2026-01-01 00:00+00' + i * interval '1 hour', 'one cow ate the grass ' || i FROM generate_series(141, 200) i;
+SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"since": "watermark", "replay": 0.5, "steps": 10, "into": "mixed"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents BETWEEN 100 AND 140 AS mixed, documents, error FROM gpt_jobs WHERE job = :job;
+SELECT model, version, watermark FROM gpt_versions WHERE model = 'mixed';
+-- the same older rows whatever their order
+SELECT gpt_finetune('w', 'SELECT id, body FROM post ORDER BY md5(body)', '{"since": "watermark", "replay": 0.5, "steps": 10, "into": "mixed2"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_score('mixed', 'one cow') = gpt_score('mixed2', 'one cow') AS same;
+
+-- the watermark goes with the version: a rollback goes back in time, a copy keeps it
+SELECT gpt_rollback('w', 1);
+SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"since": "watermark", "watermark": "id", "steps": 10, "into": "back"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents FROM gpt_jobs WHERE job = :job;
+SELECT gpt_copy_model('w', 'copied');
+SELECT watermark FROM gpt_versions WHERE model = 'copied';
+
+-- times, written so that every setting reads them
+SET datestyle = 'SQL, DMY';
+SET timezone = 'America/St_Johns';
+SELECT gpt_train('t', 'SELECT at AS "the Time", body FROM post WHERE id <= 150', '{"watermark": "the Time", "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT watermark FROM gpt_versions WHERE model = 't';
+SET datestyle = 'German';
+SET timezone = 'Asia/Tokyo';
+SELECT gpt_finetune('t', 'SELECT at AS "the Time", body FROM post', '{"since": "watermark", "steps": 10}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, error FROM gpt_jobs WHERE job = :job;
+RESET datestyle;
+RESET timezone;
+
+-- rows without a value count before there is a watermark, and are not beyond one
+SELECT gpt_train('n', 'SELECT NULLIF(id, 7) AS id, body FROM post WHERE id <= 10', '{"watermark": "id", "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents FROM gpt_jobs WHERE job = :job;
+SELECT gpt_finetune('n', 'SELECT NULLIF(id, 12) AS id, body FROM post WHERE id <= 15', '{"since": "watermark", "steps": 10}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents FROM gpt_jobs WHERE job = :job;
+
+-- mistakes
+SELECT gpt_train('x', 'SELECT id, body FROM post');
+SELECT gpt_train('x', 'SELECT body FROM post', '{"watermark": "id"}');
+SELECT gpt_train('x', 'SELECT id, body FROM post', '{"since": "watermark"}');
+SELECT gpt_finetune('w', 'SELECT at, body FROM post', '{"since": "watermark", "watermark": "at"}');
+SELECT gpt_finetune('w', 'SELECT at, body FROM post', '{"since": "watermark"}');
+SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"since": "yesterday"}');
+SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"replay": 0.2}');
+SELECT gpt_train('x', 'SELECT body FROM post WHERE id < 10', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_finetune('x', 'SELECT id, body FROM post', '{"since": "watermark"}');
+SELECT gpt_train('y', 'SELECT point(id, id) AS id, body FROM post', '{"watermark": "id"}');
+SELECT gpt_train('y', 'SELECT repeat(body, 100) AS id, body FROM post', '{"watermark": "id", "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('w', 'mixed', 'mixed2', 'back', 'copied', 't', 'n', 'x');
+DROP TABLE post;
