@@ -20,6 +20,12 @@ typedef enum GptSourceKind
 	GPT_SOURCE_EVALUATE, /* as GPT_SOURCE_VALIDATION */
 } GptSourceKind;
 
+typedef struct GptSourceColumn
+{
+	const char *name;
+	Oid type;
+} GptSourceColumn;
+
 /* Columns are counted from 1; 0: none. */
 typedef struct GptSourceShape
 {
@@ -29,6 +35,8 @@ typedef struct GptSourceShape
 	int validation_column;
 	int watermark_column;
 	bool ordered; /* ORDER BY at the top level */
+	int n_columns;
+	GptSourceColumn *columns; /* all of them, palloc'd */
 } GptSourceShape;
 
 /*

@@ -69,6 +69,16 @@ CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
 	'logarithm of the probability of a completion behind its prompt';
 
+CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
+	'the choice that a prompt makes most likely, beside how likely it is by itself';
+
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
+	'a text as a vector: output of the last block of the model, pooled over its tokens';
+
 CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
 		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;

@@ -183,6 +183,18 @@ CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
 	'logarithm of the probability of a completion behind its prompt';
 
+-- Decide and represent
+
+CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
+	'the choice that a prompt makes most likely, beside how likely it is by itself';
+
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
+	'a text as a vector: output of the last block of the model, pooled over its tokens';
+
 -- Evaluate
 
 CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',

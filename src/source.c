@@ -286,6 +286,8 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, 
 	ListCell *cell;
 
 	MemSet(shape, 0, offsetof(GptSourceShape, ordered));
+	shape->columns = palloc(list_length(analysed->targetList) * sizeof(GptSourceColumn));
+	shape->n_columns = 0;
 	foreach (cell, analysed->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
@@ -294,6 +296,7 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, 
 		if (entry->resjunk)
 			continue;
 		check_name(entry, analysed->targetList, query_names[kind]);
+		shape->columns[shape->n_columns++] = (GptSourceColumn){pstrdup(entry->resname), type};
 		if (watermark != NULL && strcmp(entry->resname, watermark) == 0)
 		{
 			check_order(type, watermark);
@@ -407,11 +410,29 @@ start_text(TextColumn *column, TupleDesc columns, int number)
 	fmgr_info(function, &column->output);
 }
 
+/*
+ * The query is parsed once more to run, and what it means can have changed since it was checked: a function of the query may
+ * set search_path or replace what the query uses.
+ */
+static void
+check_still(TupleDesc columns, const GptSourceColumn *wanted, int n)
+{
+	bool same = columns->natts == n;
+
+	for (int i = 0; same && i < n; i++)
+		same = TupleDescAttr(columns, i)->atttypid == wanted[i].type && strcmp(NameStr(TupleDescAttr(columns, i)->attname), wanted[i].name) == 0;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("columns of query have changed since it was checked")));
+}
+
 static void
 start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 {
 	Reader *reader = (Reader *) receiver;
 
+	check_still(columns, reader->shape.columns, reader->shape.n_columns);
 	start_text(&reader->text, columns, reader->shape.text_column);
 	if (reader->shape.prompt_column != 0)
 		start_text(&reader->prompt, columns, reader->shape.prompt_column);
@@ -466,11 +487,14 @@ number_of(Datum value, Oid type)
 			return DatumGetFloat4(value);
 		case FLOAT8OID:
 			return DatumGetFloat8(value);
-		default:
+		case NUMERICOID:
 			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+		default:
+			elog(ERROR, "type %u is no number", type);
 	}
 }
 
+/* A weight that is not 0 must stay one when it is a float32 and the weights of a step are divided by their sum. */
 static double
 weight_of(Reader *reader, TupleTableSlot *slot)
 {
@@ -478,11 +502,11 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	Datum value = slot_getattr(slot, reader->shape.weight_column, &isnull);
 	double weight = isnull ? 1 : number_of(value, reader->weight_type);
 
-	if (!(weight >= 0 && weight <= LM_WEIGHT_MAX))
+	if (weight != 0 && !(weight >= LM_WEIGHT_MIN && weight <= LM_WEIGHT_MAX))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("weight of row " UINT64_FORMAT " is %g", reader->n_rows, weight),
-				 errdetail("A weight lies between 0 (the row is skipped) and %.0f.", LM_WEIGHT_MAX)));
+				 errdetail("A weight is 0 (the row is skipped) or lies between %g and %.0f.", LM_WEIGHT_MIN, LM_WEIGHT_MAX)));
 	return weight;
 }
 

@@ -30,6 +30,7 @@
 #include "spool.h"
 
 #define FLAG_VALIDATION 1
+#define ROW_MEMORY 13 /* bytes for a byte of a long text on its way to the token file */
 
 typedef struct Record
 {
@@ -291,9 +292,16 @@ add_row(void *context, const GptSourceRow *row)
 		return;
 	}
 	record.size = (uint32) (row->prompt_size + row->size);
+	if ((int64) record.size * ROW_MEMORY > gpt_settings_max_memory())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("a row has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB", record.size >> 20,
+						gpt_settings_max_memory() >> 20),
+				 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
+				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
 	for (int i = 0; i < 2; i++)
 		record.hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
-	if (record.prompt_size > 0)
+	if (spool->prompted)
 	{
 		record.hash[0] = hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
 		record.hash[1] = hash_combine64(record.hash[0], record.hash[1]);

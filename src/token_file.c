@@ -52,6 +52,7 @@
 typedef struct DocumentShape
 {
 	uint64 n_ids;
+	uint64 n_bytes; /* of its text, without the prompt's */
 	uint32 n_prompt; /* its first predictions, which are not counted */
 	float weight;
 } DocumentShape;
@@ -81,7 +82,7 @@ typedef struct Writer
 	BufFile *shapes; /* of each document, in the order of the file */
 	int64 n_documents[GPT_N_SIDES];
 	uint64 n_ids[GPT_N_SIDES];
-	uint64 text_bytes[GPT_N_SIDES];
+	uint64 n_bytes[GPT_N_SIDES];
 	uint64 n_lengths[LARGEST_CONTEXT + 2]; /* training documents by predictions; the last counts all longer ones */
 	LmDatasetHeader header;
 } Writer;
@@ -165,7 +166,7 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 	{
 		resetStringInfo(record);
 		appendBinaryStringInfo(record, (const char *) &empty, sizeof(empty));
-		writer->shape = (DocumentShape){0, 0, document->weight};
+		writer->shape = (DocumentShape){.weight = document->weight};
 		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0)
 			append_ids(writer, &writer->end, 1);
 	}
@@ -177,7 +178,7 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 		writer->shape.n_prompt = writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
 		return;
 	}
-	writer->text_bytes[document->side] += document->size;
+	writer->shape.n_bytes = document->size;
 	if (writer->end >= 0)
 		append_ids(writer, &writer->end, 1);
 	if (writer->sort != NULL)
@@ -322,6 +323,7 @@ append_document(Writer *writer, GptSide side, const DocumentShape *shape, const 
 	BufFileWrite(writer->shapes, unconstify(DocumentShape *, shape), sizeof(*shape));
 	writer->n_documents[side]++;
 	writer->n_ids[side] += n;
+	writer->n_bytes[side] += shape->n_bytes;
 	if (side == GPT_SIDE_TRAIN && n > 0)
 		writer->n_lengths[Min(n - 1, LARGEST_CONTEXT + 1)]++;
 }
@@ -402,6 +404,7 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 	uint64 n_prompt = shape->n_prompt - Min(skipped, shape->n_prompt);
 	uint64 count = lm_windows_count(n_ids, context);
 	LmDatasetHeader *header = &writer->header;
+	bool is_counted = false;
 
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -423,8 +426,11 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 			header->n_validation_windows++;
 			header->validation_tokens += window.length - 1;
 			header->validation_counted += window.length - 1 - window.prompt;
+			is_counted = true;
 		}
 	}
+	if (is_counted)
+		header->validation_bytes += shape->n_bytes;
 }
 
 static void
@@ -444,7 +450,7 @@ write_windows(Writer *writer, int context)
 	{
 		if (writer->options->documents == LM_DOCUMENTS_JOINED)
 		{
-			DocumentShape stream = {writer->n_ids[side], 0, 1};
+			DocumentShape stream = {writer->n_ids[side], writer->n_bytes[side], 0, 1};
 
 			append_windows(writer, side, offset, &stream, JOINED_WINDOW);
 			offset += writer->n_ids[side];
@@ -475,7 +481,6 @@ finish_file(Writer *writer)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("documents have too few tokens to train on"),
 				 errdetail("No document has two tokens.")));
-	header->validation_bytes = writer->text_bytes[GPT_SIDE_VALIDATION];
 	flush(writer);
 	write_at(writer, header, sizeof(*header), 0);
 	FileClose(writer->file);

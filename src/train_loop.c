@@ -270,14 +270,16 @@ validate(Training *training)
 	bool more = true;
 	double sum = 0;
 	double weight = 0;
+	int64 tokens = 0;
 	LmError error;
 
-	while (more && weight < (double) training->plan->validation_tokens)
+	while (more && tokens < training->plan->validation_tokens)
 	{
 		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset, training->plan->training.max_tokens, &error))
 			gpt_bridge_raise(&error);
 		while (!lm_trainer_evaluate(&sum, &weight, training->trainer, batch, &error))
 			gpt_bridge_raise(&error);
+		tokens += batch->n_tokens;
 		gpt_progress_tick(training->progress);
 	}
 	if (!isfinite(sum))

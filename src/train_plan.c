@@ -239,7 +239,7 @@ static void
 choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 {
 	LmTrainOptions *training = &plan->training;
-	bool small_step = training->max_tokens * plan->accumulate < SMALL_STEP;
+	bool small_step = (int64) training->max_tokens * plan->accumulate < SMALL_STEP;
 
 	if (strcmp(options->schedule, "linear") == 0)
 		training->schedule = LM_SCHEDULE_LINEAR;

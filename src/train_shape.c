@@ -99,7 +99,8 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	gpt_config_set_words(&config, options->norm, options->position, options->mlp);
 	config.bias = options->bias;
 	config.tie_embeddings = options->tie_embeddings;
-	config.dropout = isnan(options->dropout) ? 0 : (float) options->dropout;
+	/* Where it is chosen later, memory and timed steps count with some. */
+	config.dropout = isnan(options->dropout) ? 0.1f : (float) options->dropout;
 	if (!lm_config_check(&config, &error))
 		gpt_bridge_raise(&error);
 	plan->config = config;

@@ -68,6 +68,7 @@ typedef struct LmWindow
 	uint32_t flags; /* 0 */
 } LmWindow;
 
+#define LM_WEIGHT_MIN 1e-6f
 #define LM_WEIGHT_MAX 1e6f
 
 typedef enum LmDocuments

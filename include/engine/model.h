@@ -69,6 +69,10 @@ typedef struct LmInput
  */
 bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
 			  int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
+
+/* The same, with the normalised output of the last block, [wanted rows, channels], in the place of logits. */
+bool lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
+					 int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
 size_t lm_infer_workspace(const LmModel *model, int n, int n_wanted, int n_threads);
 
 #endif /* LM_MODEL_H */

@@ -83,4 +83,18 @@ bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size,
 /* The same for a text behind a prompt, which is encoded apart and not scored; its windows are those of both together. */
 bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, LmError *error);
 
+typedef enum LmPooling
+{
+	LM_POOL_MEAN, /* of the text's tokens */
+	LM_POOL_LAST, /* the last token's */
+} LmPooling;
+
+/*
+ * What the model makes of a text: the normalised output of its last block, [channels], pooled. Each token is seen as by
+ * lm_score: behind the token in front, in windows with stride context / 2, with at least context / 2 tokens before it
+ * where the text has them. Sums in float64 in the order of the text. *n_tokens is the number of the text's tokens; with 0 of
+ * them embedding is 0. LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
+ */
+bool lm_embed(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes text, LmPooling pooling, LmError *error);
+
 #endif /* LM_SERVE_H */

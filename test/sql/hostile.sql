@@ -102,3 +102,27 @@ SELECT * FROM public.sprung;
 \c regression
 DROP DATABASE gpt_hostile;
 DROP ROLE regress_gpt_hostile;
+
+-- a query whose meaning changes between its check and its run: a function sets search_path when it is planned
+CREATE SCHEMA a;
+CREATE SCHEMA b;
+CREATE TABLE a.t AS SELECT 'text'::text AS body, 1::float8 AS weight;
+CREATE TABLE b.t AS SELECT 'text'::text AS body, true AS weight;
+CREATE FUNCTION flip() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+	n int := coalesce(nullif(current_setting('my.n', true), ''), '0')::int + 1;
+BEGIN
+	PERFORM set_config('my.n', n::text, false);
+	IF n >= 2 THEN
+		PERFORM set_config('search_path', 'b, public', false);
+	END IF;
+	RETURN true;
+END $$;
+SET search_path = a, public;
+SELECT gpt_train('flipped', 'SELECT body, weight FROM t WHERE public.flip()', '{"tokenizer": "bytes", "steps": 2}') AS job \gset
+RESET search_path;
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+DROP TABLE a.t, b.t;
+DROP SCHEMA a, b;
+DROP FUNCTION flip;

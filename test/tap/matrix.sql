@@ -47,6 +47,8 @@ INSERT INTO matrix VALUES
 	('gpt_generate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', 'line', 2)$$),
 	('gpt_score', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', 'line')$$),
 	('gpt_logprob', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_logprob('m', 'li', 'ne')$$),
+	('gpt_choose', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_choose('m', 'li', '{ne,on}')$$),
+	('gpt_embed', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_embed('m', 'line')$$),
 	('gpt_evaluate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m', $q$SELECT 'line'::text AS body$q$)$$),
 	('gpt_evaluate, what was kept', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m')$$),
 	('gpt_tokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('m', 'line')$$),

@@ -54,11 +54,28 @@ static void store_keys_and_values(Infer *infer);
 static void keep_wanted_rows(Infer *infer);
 static void attend(Infer *infer);
 static void attention_piece(void *work, int piece, int thread);
-static void run_head(Infer *infer, float *logits);
+static bool run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
+				int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
+static void run_head(Infer *infer, float *logits, float *hidden);
 
 bool
 lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
 		 const LmInput *inputs, int n, void *workspace, LmError *error)
+{
+	return run(logits, NULL, engine, model, pages, sequences, n_sequences, inputs, n, workspace, error);
+}
+
+bool
+lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
+				const LmInput *inputs, int n, void *workspace, LmError *error)
+{
+	return run(NULL, hidden, engine, model, pages, sequences, n_sequences, inputs, n, workspace, error);
+}
+
+/* logits or hidden is wanted, the other one NULL. */
+static bool
+run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
+	const LmInput *inputs, int n, void *workspace, LmError *error)
 {
 	Infer infer = {.engine = engine, .model = model, .pages = pages, .sequences = sequences, .inputs = inputs, .n = n};
 	LmArena arena = {.base = workspace};
@@ -73,7 +90,7 @@ lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, 
 	for (infer.layer = 0; infer.layer < model->config.layers && !lm_engine_stopped(engine); infer.layer++)
 		run_block(&infer);
 	if (infer.n_wanted > 0)
-		run_head(&infer, logits);
+		run_head(&infer, logits, hidden);
 	if (!lm_engine_stopped(engine))
 		return true;
 	take_back(&infer, n);
@@ -282,11 +299,12 @@ attention_piece(void *work, int piece, int thread)
 }
 
 static void
-run_head(Infer *infer, float *logits)
+run_head(Infer *infer, float *logits, float *hidden)
 {
 	const LmModel *model = infer->model;
 
-	lm_norm_forward(infer->engine, infer->norm, NULL, NULL, infer->x, model->final_norm_weight, model->final_norm_bias,
+	lm_norm_forward(infer->engine, hidden ? hidden : infer->norm, NULL, NULL, infer->x, model->final_norm_weight, model->final_norm_bias,
 					infer->n_rows, model->config.channels, model->config.norm_epsilon, model->config.norm);
-	lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows);
+	if (logits)
+		lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows);
 }

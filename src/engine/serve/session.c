@@ -16,6 +16,7 @@ static void lay_out(LmSession *session, LmArena *arena, const LmConfig *config, 
 static int n_pages(const LmConfig *config);
 static bool allocate(LmSession *session, LmError *error);
 static void classify_tokens(LmSession *session);
+static bool feed(LmSession *session, const int32_t *ids, int n, int first_wanted, bool hidden, LmError *error);
 static LmTokenClass class_of(const LmSession *session, int32_t id);
 
 bool
@@ -45,6 +46,7 @@ lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_thread
 	session->past = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
 	session->inputs = lm_arena_take(arena, LM_SESSION_ROWS, sizeof(LmInput));
 	session->logits = lm_arena_floats(arena, LM_SESSION_ROWS, V);
+	session->hidden = lm_arena_floats(arena, LM_SESSION_ROWS, (size_t) config->channels);
 	session->candidates = lm_arena_take(arena, V, sizeof(LmCandidate));
 	session->classes = lm_arena_take(arena, V, 1);
 	session->seen = lm_arena_take(arena, V, 1);
@@ -162,12 +164,30 @@ lm_session_keep(LmSession *session, const int32_t *ids, int n)
 bool
 lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error)
 {
+	return feed(session, ids, n, first_wanted, false, error);
+}
+
+bool
+lm_session_feed_hidden(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error)
+{
+	return feed(session, ids, n, first_wanted, true, error);
+}
+
+static bool
+feed(LmSession *session, const int32_t *ids, int n, int first_wanted, bool hidden, LmError *error)
+{
 	int position = session->sequence.n_positions;
+	bool good;
 
 	for (int i = 0; i < n; i++)
 		session->inputs[i] = (LmInput){ids[i], 0, position + i, i >= first_wanted};
-	if (!lm_infer(session->logits, session->engine, session->model, session->pages, &session->sequence, 1,
-				  session->inputs, n, session->workspace, error))
+	if (hidden)
+		good = lm_infer_hidden(session->hidden, session->engine, session->model, session->pages, &session->sequence, 1,
+							   session->inputs, n, session->workspace, error);
+	else
+		good = lm_infer(session->logits, session->engine, session->model, session->pages, &session->sequence, 1,
+						session->inputs, n, session->workspace, error);
+	if (!good)
 		return false;
 	memcpy(session->past + position, ids, (size_t) n * sizeof *ids);
 	return true;

@@ -41,6 +41,7 @@ struct LmSession
 	int32_t *past; /* [context] the tokens at the sequence's positions */
 	LmInput *inputs; /* [LM_SESSION_ROWS] */
 	float *logits; /* [LM_SESSION_ROWS, V] */
+	float *hidden; /* [LM_SESSION_ROWS, C] */
 	LmCandidate *candidates; /* [V] */
 	uint8_t *classes; /* [V] LmTokenClass */
 	uint8_t *seen; /* [V] occurs in prompt or output */
@@ -55,6 +56,9 @@ int lm_session_keep(LmSession *session, const int32_t *ids, int n);
 
 /* Runs up to LM_SESSION_ROWS ids behind the sequence; logits of those from first_wanted on. */
 bool lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error);
+
+/* The same with the last block's normalised output in session->hidden. */
+bool lm_session_feed_hidden(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error);
 
 /*
  * Draws a token from one row of logits. `state` is where the text stands inside a character. *id is -1 when

@@ -1,0 +1,201 @@
+/*
+ * src/sql_choose.c
+ *
+ * gpt_choose and gpt_embed: what a language model says of a text without having been trained to say it.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "bridge.h"
+#include "cache.h"
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(gpt_choose);
+PG_FUNCTION_INFO_V1(gpt_embed);
+
+static int choose(const GptServed *served, LmBytes prompt, Datum *choices, const bool *nulls, int n);
+static bool rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice);
+static LmPooling read_pooling(FunctionCallInfo fcinfo);
+static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling);
+static void normalize(float *embedding, int n);
+
+static LmBytes
+bytes_of(Datum value)
+{
+	text *detoasted = DatumGetTextPP(value);
+
+	return (LmBytes){VARDATA_ANY(detoasted), VARSIZE_ANY_EXHDR(detoasted)};
+}
+
+/*
+ * gpt_choose(model text, prompt text, choices text[]) RETURNS text
+ *
+ * The choice that the prompt makes more likely than it is by itself: the largest (log p(choice | prompt) - log p(choice)) / tokens
+ * (Holtzman et al. 2021, "Surface form competition", with the empty prompt as domain; Brown et al. 2020, section 2.4). The first of
+ * equals. NULL gives NULL, as do choices of which none has a scored token; a null among them is passed over.
+ */
+Datum
+gpt_choose(PG_FUNCTION_ARGS)
+{
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(2);
+	LmBytes prompt = bytes_of(PG_GETARG_DATUM(1));
+	const GptServed *served;
+	volatile int best = -1;
+	Datum *choices;
+	bool *nulls;
+	int n;
+
+	gpt_bridge_check_encoding();
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &choices, &nulls, &n);
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		best = choose(served, prompt, choices, nulls, n);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	if (best < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(choices[best]);
+}
+
+static int
+choose(const GptServed *served, LmBytes prompt, Datum *choices, const bool *nulls, int n)
+{
+	double highest = 0;
+	int best = -1;
+
+	for (int i = 0; i < n; i++)
+	{
+		double rating;
+
+		CHECK_FOR_INTERRUPTS();
+		if (nulls[i] || !rate(&rating, served, prompt, bytes_of(choices[i])))
+			continue;
+		if (best < 0 || rating > highest)
+		{
+			highest = rating;
+			best = i;
+		}
+	}
+	return best;
+}
+
+/* False where the choice has no scored token. */
+static bool
+rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
+{
+	LmScore behind;
+	LmScore alone;
+	LmError error;
+
+	while (!lm_score_completion(&behind, served->session, prompt, choice, &error))
+		gpt_bridge_raise(&error);
+	while (!lm_score(&alone, served->session, choice.data, choice.size, &error))
+		gpt_bridge_raise(&error);
+	if (behind.n_tokens == 0)
+		return false;
+	*rating = (behind.logprob - alone.logprob) / (double) behind.n_tokens;
+	return true;
+}
+
+/*
+ * gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
+ *
+ * The normalised output of the model's last block, pooled over the text's tokens, as long as the model has channels; of length 1 where
+ * that is wanted. NULL model or input gives NULL, as does a text without tokens; NULL elsewhere means the default.
+ */
+Datum
+gpt_embed(PG_FUNCTION_ARGS)
+{
+	bool wants_normal = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	const GptServed *served;
+	LmPooling pooling;
+	ArrayType *array;
+	Datum *values;
+	float *embedding;
+	int64 n_tokens;
+	LmBytes input;
+	int n;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	pooling = read_pooling(fcinfo);
+	input = bytes_of(PG_GETARG_DATUM(1));
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+	n = served->config->channels;
+	embedding = palloc(n * sizeof(float));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		embed(embedding, &n_tokens, served, input, pooling);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	if (n_tokens == 0)
+		PG_RETURN_NULL();
+	if (wants_normal)
+		normalize(embedding, n);
+	values = palloc(n * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+		values[i] = Float4GetDatum(embedding[i]);
+	array = construct_array(values, n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
+	PG_RETURN_ARRAYTYPE_P(array);
+}
+
+static LmPooling
+read_pooling(FunctionCallInfo fcinfo)
+{
+	char *name;
+
+	if (PG_ARGISNULL(2))
+		return LM_POOL_MEAN;
+	name = gpt_argument_text(fcinfo, 2);
+	if (strcmp(name, "mean") == 0)
+		return LM_POOL_MEAN;
+	if (strcmp(name, "last") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("pooling \"%s\" does not exist", name),
+				 errhint("Pooling is mean or last.")));
+	return LM_POOL_LAST;
+}
+
+static void
+embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling)
+{
+	LmError error;
+
+	while (!lm_embed(embedding, n_tokens, served->session, input, pooling, &error))
+		gpt_bridge_raise(&error);
+}
+
+/* To length 1; zeros stay. */
+static void
+normalize(float *embedding, int n)
+{
+	double sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += (double) embedding[i] * embedding[i];
+	for (int i = 0; i < n && sum > 0; i++)
+		embedding[i] = (float) (embedding[i] / sqrt(sum));
+}

@@ -1,0 +1,38 @@
+-- decisions without training for them, and texts as vectors
+SET client_min_messages = warning;
+CREATE TABLE fact AS SELECT CASE i % 2 WHEN 0 THEN 'fire is hot' ELSE 'snow is cold' END AS body FROM generate_series(1, 200) i;
+INSERT INTO fact SELECT 'hot' FROM generate_series(1, 300);
+SELECT gpt_train('facts', 'SELECT body FROM fact',
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 200, "batch_size": 16, "learning_rate": 0.01, "dropout": 0,
+	  "validation_fraction": 0}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+
+-- what is likely behind the prompt, beside how likely it is by itself
+SELECT gpt_choose('facts', 'fire is ', ARRAY['hot', 'cold']) AS fire, gpt_choose('facts', 'snow is ', ARRAY['hot', 'cold']) AS snow;
+SELECT gpt_choose('facts', prompt, choices) = (SELECT choice FROM unnest(choices) choice
+	ORDER BY (gpt_logprob('facts', prompt, choice) - gpt_score('facts', choice, 'logprob')) / gpt_score('facts', choice, 'tokens') DESC LIMIT 1) AS by_definition
+FROM (VALUES ('fire is ', ARRAY['hot', 'cold', 'hotter']), ('', ARRAY['a', 'snow']), ('snow', ARRAY[' is', ' was', 's'])) v (prompt, choices);
+SELECT gpt_choose('facts', 'fire is ', ARRAY[NULL, '', 'cold']) AS others_passed_over, gpt_choose('facts', 'fire is ', ARRAY[NULL, '']) IS NULL AS nothing,
+	gpt_choose('facts', 'fire is ', '{}') IS NULL AS none, gpt_choose('facts', NULL, '{a}') IS NULL AS no_prompt, gpt_choose('facts', 'x', ARRAY['a', 'a']) AS equal;
+SELECT gpt_choose('facts', 'fire is ', ARRAY[['hot', 'cold'], ['warm', 'cool']]) AS of_two_dimensions;
+
+-- vectors
+SELECT cardinality(gpt_embed('facts', 'fire is hot')) AS channels,
+	abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot')) x) - 1) < 1e-5 AS normal,
+	abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot', normalized => false)) x) - 1) > 0.1 AS as_it_is,
+	gpt_embed('facts', 'fire is hot') = gpt_embed('facts', 'fire is hot', NULL, NULL) AS default_mean,
+	gpt_embed('facts', 'fire is hot', 'last') <> gpt_embed('facts', 'fire is hot') AS last,
+	gpt_embed('facts', 'x', 'last') = gpt_embed('facts', 'x') AS of_one_token,
+	cardinality(gpt_embed('facts', repeat('fire is hot ', 100))) AS long;
+CREATE FUNCTION likeness(a real[], b real[]) RETURNS float8 LANGUAGE sql AS 'SELECT sum(x::float8 * y) FROM unnest(a, b) u (x, y)';
+SELECT likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'fire is hott')) > likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'snow is cold')) AS alike;
+SELECT gpt_embed('facts', '') IS NULL AS empty, gpt_embed('facts', NULL) IS NULL AS null, gpt_embed(NULL, 'x') IS NULL AS no_model;
+
+-- mistakes
+SELECT gpt_embed('facts', 'x', 'max');
+SELECT gpt_embed('nobody', 'x');
+SELECT gpt_choose('nobody', 'x', '{a}');
+
+SELECT gpt_drop_model('facts');
+DROP FUNCTION likeness;
+DROP TABLE fact;
