@@ -195,7 +195,7 @@ for my $case (map { my $k = $_; map { [ $_, $k ] } 'write', 'rename', 'open' } 1
 	arm('gpt trainer', $call, $k, 'crash');
 	my $crashed = train($node, $model, $STEPS);
 	wait_until('the job has ended',
-		sub { my ($status, $out) = $node->psql('postgres', "SELECT state IN ('succeeded', 'failed') FROM gpt_jobs WHERE job = $crashed"); return $status == 0 && $out eq 't' });
+		sub { my ($status, $out) = ask_crashing($node, "SELECT state IN ('succeeded', 'failed') FROM gpt_jobs WHERE job = $crashed"); return $status == 0 && $out eq 't' });
 	my (undef, $n_failed) = disarm();
 	fault("crash in $call", 1, $n_failed) if $n_failed;
 	my $got = digest($node, $model);

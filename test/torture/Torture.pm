@@ -12,7 +12,7 @@ use GptTest;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(share draw fault inputs lost load_held finish torture_node train wait_until wait_for_training digest
+our @EXPORT = qw(share draw fault inputs lost load_held finish torture_node train wait_until ask_crashing wait_for_training digest
   is_alive trainer_title);
 
 srand($ENV{TORTURE_SEED} || 1);
@@ -142,6 +142,16 @@ sub trainer_title
 }
 
 # Waits until a worker makes steps of the job; returns its process, or 0 when the job has ended before.
+# psql's status and output. A server that crashes can end psql before it has read the statement, at which PostgreSQL::Test dies: that
+# is an answer as bad as any other.
+sub ask_crashing
+{
+	my ($node, $statement) = @_;
+	my ($status, $out) = eval { $node->psql('postgres', $statement) };
+
+	return defined $status ? ($status, $out) : (2, '');
+}
+
 sub wait_for_training
 {
 	my ($node, $job) = @_;
@@ -149,7 +159,7 @@ sub wait_for_training
 	return wait_until(
 		"job $job trains",
 		sub {
-			my ($status, $out) = $node->psql('postgres',
+			my ($status, $out) = ask_crashing($node,
 				"SELECT j.state, coalesce(p.pid, 0), coalesce(p.phase, '') FROM gpt_jobs j LEFT JOIN gpt_stat_progress_train p USING (job) WHERE job = $job");
 			return 0 if $status != 0 || $out eq '';
 			my ($state, $pid, $phase) = split /\|/, $out;
