@@ -34,7 +34,7 @@ SELECT to_char(day, f[1 + n % 4]) || ' as ' || names[1 + (n + 1 + m) % 4] || ': 
 	hashint4(day - date '1900-01-01') % 25 = 0 AS test
 FROM (SELECT day::date, (random() * 1e6)::int AS n, (random() * 1e6)::int % 3 AS m
 		FROM generate_series(date '1900-01-01', date '2099-12-31', '1 day') day) d,
-	(VALUES (ARRAY['YYYY-MM-DD', 'FMMonth FMDD, YYYY', 'DD.MM.YYYY', 'Dy FMDD Mon YYYY'], ARRAY['iso', 'long', 'german', 'short'])) v (f, names);
+	(VALUES (ARRAY['YYYY-MM-DD', 'FMMonth FMDD, YYYY', 'DD.MM.YYYY', 'FMDD Mon YYYY'], ARRAY['iso', 'long', 'german', 'short'])) v (f, names);
 CREATE TABLE dates AS SELECT prompt, completion FROM dates_all WHERE NOT test;
 CREATE TABLE dates_test AS SELECT prompt, completion FROM dates_all WHERE test ORDER BY random() LIMIT 1000;
 -- A pair of operands is held out for both signs.

@@ -60,13 +60,16 @@ gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrain
 	int32 number = job->base_version > 0 ? job->base_version : base != NULL ? base->version->version
 																			: 0;
 	GptWorkerTransaction transaction;
+	const GptVersion *version;
 	char *since;
 
 	if (options->since == NULL)
 		return NULL;
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
-	since = gpt_train_since(options, gpt_catalog_version(psprintf("%s@%d", job->base, number), false));
+	version = gpt_catalog_version(psprintf("%s@%d", job->base, number), false);
+	gpt_catalog_check_use(version);
+	since = gpt_train_since(options, version);
 	gpt_worker_commit(&transaction);
 	return since;
 }

@@ -43,9 +43,8 @@
 #include "train_save.h"
 #include "worker.h"
 
-static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, const char *since,
-								  GptProgress *progress);
-static void end_without_rows(const GptJob *job, const char *since);
+static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress);
+static void end_without_rows(const GptJob *job);
 static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
 static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
@@ -67,7 +66,6 @@ gpt_train_job_run(const GptJob *job)
 	GptTrainResult result;
 	GptTrainPlan plan;
 	GptCorpus *corpus;
-	char *since;
 	int64 step = 0;
 
 	/* 0. */
@@ -82,14 +80,14 @@ gpt_train_job_run(const GptJob *job)
 	record_start(job, step, from == NULL && job->steps > 0);
 
 	/* 1, 2. */
-	since = gpt_train_base_since(job, options, base);
 	if (from != NULL)
-		corpus = continue_corpus(job, options, from, since, &progress);
+		corpus = continue_corpus(job, options, from, &progress);
 	else
-		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL, since, &progress);
+		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL,
+								   gpt_train_base_since(job, options, base), &progress);
 	if (corpus == NULL)
 	{
-		end_without_rows(job, since);
+		end_without_rows(job);
 		return;
 	}
 	record_corpus(job, corpus);
@@ -119,7 +117,7 @@ gpt_train_job_run(const GptJob *job)
 
 /* From the token file; where it is lost the rows are read again, and encoded by the tokenizer that the weights know. */
 static GptCorpus *
-continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, const char *since, GptProgress *progress)
+continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress)
 {
 	GptGivenTokenizer given = {.stored = from->corpus.tokenizer_is_stored};
 	GptCorpus *corpus;
@@ -130,7 +128,7 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	if (corpus != NULL)
 		return corpus;
 	options->context = from->corpus.context;
-	corpus = gpt_corpus_create(job, options, &given, since, progress);
+	corpus = gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
 	if (corpus == NULL)
 		return NULL;
 	if (corpus->dataset.size != from->corpus.file_size || corpus->file_crc != from->corpus.file_crc)
@@ -161,12 +159,12 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 
 /* A fine-tune that found nothing new has done what it should. */
 static void
-end_without_rows(const GptJob *job, const char *since)
+end_without_rows(const GptJob *job)
 {
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_note(job->number, psprintf("no row was beyond the watermark %s, so no version was made", since));
+	gpt_job_set_note(job->number, "no row was beyond the watermark of the version that it starts from, so no version was made");
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_run_files_remove(&job->run_id);
