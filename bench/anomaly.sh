@@ -11,24 +11,17 @@ set -euo pipefail
 
 csv=$(realpath "${1:?the CSV file is missing}")
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/cluster.sh
-. scripts/cluster.sh
+# shellcheck source=bench/server.sh
+. bench/server.sh
 recipe=${RECIPE:-'"minutes": 1, "tokenizer": "bytes", "family": "modern", "preset": "mini", "dropout": 0.1'}
 
-work=$(mktemp -d /tmp/gpt-anomaly-XXXXXX)
-chmod 755 "$work"
-trap 'cluster_stop "$work"; cluster_stop_all "$work"; rm -rf "$work"' EXIT
-cluster_tree "$work" .
-[ "$(id -u)" != 0 ] || chown "$(server_user)" "$work"
-cluster_init "$work" <<SETTINGS
-shared_preload_libraries = 'gpt'
+start_server anomaly <<SETTINGS
 gpt.train_threads = ${THREADS:-2}
 gpt.nice = 0
 SETTINGS
-cluster_start "$work"
-psql=("$(cluster_bin "$work")/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q -At -v ON_ERROR_STOP=1)
+psql+=(-At)
 
-"${psql[@]}" -c 'CREATE EXTENSION gpt; CREATE TABLE log (line int, anomaly int, category text, message text)'
+"${psql[@]}" -c 'CREATE TABLE log (line int, anomaly int, category text, message text)'
 "${psql[@]}" -c '\copy log FROM STDIN (FORMAT csv, HEADER)' <"$csv"
 "${psql[@]}" <<'SQL'
 CREATE TABLE split AS

@@ -8,25 +8,17 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/cluster.sh
-. scripts/cluster.sh
+# shellcheck source=bench/server.sh
+. bench/server.sh
 recipe=${RECIPE:-'"minutes": 5, "tokenizer": "bytes", "preset": "nano", "family": "modern", "optimizer": "muon", "dropout": 0'}
 
-work=$(mktemp -d /tmp/gpt-completions-XXXXXX)
-chmod 755 "$work"
-trap 'cluster_stop "$work"; cluster_stop_all "$work"; rm -rf "$work"' EXIT
-cluster_tree "$work" .
-[ "$(id -u)" != 0 ] || chown "$(server_user)" "$work"
-cluster_init "$work" <<SETTINGS
-shared_preload_libraries = 'gpt'
+start_server completions <<SETTINGS
 gpt.train_threads = ${THREADS:-2}
 gpt.nice = 0
 SETTINGS
-cluster_start "$work"
-psql=("$(cluster_bin "$work")/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q -At -v ON_ERROR_STOP=1)
+psql+=(-At)
 
 "${psql[@]}" <<'SQL'
-CREATE EXTENSION gpt;
 SELECT setseed(0.5);
 -- Days of 1900 to 2099; each day in one of four formats, asked for in another one.
 CREATE TABLE dates_all AS

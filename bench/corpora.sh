@@ -10,22 +10,14 @@ set -euo pipefail
 corpora=$(realpath "${1:?the folder of the corpora is missing}")
 options=${2:-'{}'}
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/cluster.sh
-. scripts/cluster.sh
+# shellcheck source=bench/server.sh
+. bench/server.sh
 
-work=$(mktemp -d /tmp/gpt-corpora-XXXXXX)
-chmod 755 "$work"
-trap 'cluster_stop "$work"; cluster_stop_all "$work"; rm -rf "$work"' EXIT
-cluster_tree "$work" .
-[ "$(id -u)" != 0 ] || chown "$(server_user)" "$work"
-cluster_init "$work" <<SETTINGS
-shared_preload_libraries = 'gpt'
+start_server corpora <<SETTINGS
 gpt.max_workers = ${JOBS:-2}
 gpt.train_threads = 1
 max_worker_processes = 16
 SETTINGS
-cluster_start "$work"
-psql=("$(cluster_bin "$work")/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q -v ON_ERROR_STOP=1)
 
 # The text of a file as psql's variable, cut into rows by a regular expression.
 load()
@@ -40,7 +32,6 @@ load()
 	} | "${psql[@]}" -v options="$options" -At >/dev/null
 }
 
-"${psql[@]}" -c 'CREATE EXTENSION gpt'
 load shakespeare tinyshakespeare.txt '\\n\\n+'
 load tolstoy war-and-peace.txt '\\n\\n+'
 load stories tinystories_sample.txt '\\n\\n+'

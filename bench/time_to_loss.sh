@@ -13,25 +13,18 @@ set -euo pipefail
 
 sample=$(realpath "${1:?the sample text is missing}")
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/cluster.sh
-. scripts/cluster.sh
+# shellcheck source=bench/server.sh
+. bench/server.sh
 
 # The defaults, but for the time, the threads and a context that stays below 256 bytes.
 recipe_250=${RECIPE_250:-'"minutes": 0.3, "context": 64'}
 recipe_1000=${RECIPE_1000:-'"minutes": 2.5, "context": 64'}
 
-work=$(mktemp -d /tmp/gpt-loss-XXXXXX)
-chmod 755 "$work"
-trap 'cluster_stop "$work"; cluster_stop_all "$work"; rm -rf "$work"' EXIT
-cluster_tree "$work" .
-[ "$(id -u)" != 0 ] || chown "$(server_user)" "$work"
-cluster_init "$work" <<SETTINGS
-shared_preload_libraries = 'gpt'
+start_server loss <<SETTINGS
 gpt.train_threads = ${THREADS:-2}
 gpt.nice = 0
 SETTINGS
-cluster_start "$work"
-psql=("$(cluster_bin "$work")/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q -At -v ON_ERROR_STOP=1)
+psql+=(-At)
 
 torch=$work/torch.txt
 if [ -n "${TORCH:-}" ]; then
@@ -42,7 +35,6 @@ else
 fi
 
 "${psql[@]}" <<SQL
-CREATE EXTENSION gpt;
 \set content \`cat '$sample'\`
 CREATE TABLE part AS SELECT length(:'content') * 9 / 10 AS cut, rtrim(:'content', '') AS content;
 CREATE TABLE train AS SELECT body FROM part, regexp_split_to_table(left(content, cut), E'(?<=\\n\\n)') body;
