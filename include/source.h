@@ -47,8 +47,11 @@ typedef struct GptSourceShape
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark);
 
+/* The type as which values of a watermark's column, whose type is given, are written and read. */
+extern Oid gpt_source_watermark_type(Oid type);
+
 /* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
-extern char *gpt_source_beyond(const char *query, const char *column, const char *value, bool beyond);
+extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond);
 
 /* Error unless what both queries say is to be learnt is the same thing. */
 extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);

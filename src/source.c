@@ -11,7 +11,9 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/stratnum.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -25,7 +27,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -265,13 +269,26 @@ is_number_type(Oid type)
 	}
 }
 
+/* A type in whose values the index operators compare those of the column: a regclass, for one, as an oid. */
+Oid
+gpt_source_watermark_type(Oid type)
+{
+	Oid compared = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opintype;
+
+	return OidIsValid(compared) && get_typtype(compared) != TYPTYPE_PSEUDO ? compared : getBaseType(type);
+}
+
+/* What is kept as text must be read again: an anonymous record, for one, cannot be. */
 static void
 check_order(Oid type, const char *column)
 {
-	if (!OidIsValid(lookup_type_cache(type, TYPECACHE_CMP_PROC)->cmp_proc))
+	bool ordered = OidIsValid(lookup_type_cache(type, TYPECACHE_CMP_PROC)->cmp_proc);
+
+	if (!ordered || get_typtype(gpt_source_watermark_type(type)) == TYPTYPE_PSEUDO)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("values of type %s have no order", format_type_be(type)),
+				 ordered ? errmsg("values of type %s cannot be kept", format_type_be(type))
+						 : errmsg("values of type %s have no order", format_type_be(type)),
 				 errdetail("The option \"watermark\" names the column \"%s\".", column),
 				 errhint("Choose another column.")));
 }
@@ -362,16 +379,36 @@ gpt_source_check_joined(const GptSourceShape *shape)
 				 errhint("Leave the option out, or select one column of text.")));
 }
 
+/* The type's own operator of that btree strategy, whatever search_path finds first. */
+static char *
+index_operator(Oid type, int strategy)
+{
+	const TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
+	Oid number = get_opfamily_member(entry->btree_opf, entry->btree_opintype, entry->btree_opintype, strategy);
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(number));
+	Form_pg_operator operator;
+	char *text;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "type %u has no operator of strategy %d", type, strategy);
+	operator=(Form_pg_operator) GETSTRUCT(tuple);
+	text = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(operator->oprnamespace)), NameStr(operator->oprname));
+	ReleaseSysCache(tuple);
+	return text;
+}
+
 /* The rows behind the query's own ORDER BY and LIMIT. A line break ends a comment at the query's end. */
 char *
-gpt_source_beyond(const char *query, const char *column, const char *value, bool beyond)
+gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond)
 {
 	const RawStmt *statement = linitial_node(RawStmt, pg_parse_query(query));
 	const char *first = query + statement->stmt_location;
 	int size = statement->stmt_len > 0 ? statement->stmt_len : (int) strlen(first);
+	Oid type = gpt_source_watermark_type(column->type);
 
-	return psprintf("SELECT * FROM (\n%.*s\n) AS gpt_rows WHERE gpt_rows.%s %s %s", size, first, quote_identifier(column),
-					beyond ? ">" : "<=", quote_literal_cstr(value));
+	return psprintf("SELECT * FROM (\n%.*s\n) AS gpt_rows WHERE gpt_rows.%s %s %s::%s", size, first, quote_identifier(column->name),
+					index_operator(column->type, beyond ? BTGreaterStrategyNumber : BTLessEqualStrategyNumber), quote_literal_cstr(value),
+					format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 }
 
 /* ---- Read ----------------------------------------------------------------------------------------- */
@@ -556,8 +593,11 @@ gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, Gp
 {
 	Reader reader = {{receive_row, start_reader, end_reader, end_reader, DestTuplestore}};
 	SPIExecuteOptions options = {.read_only = true, .must_return_tuples = true, .dest = &reader.receiver};
+	int guc_level = NewGUCNestLevel();
 	int result;
 
+	/* SPI's read-only leaves the functions of the query free to write. */
+	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	gpt_source_check(&reader.shape, query, kind, watermark);
 	reader.callback = callback;
 	reader.context = context;
@@ -571,5 +611,6 @@ gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, Gp
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "reading the rows of a query failed: %s", SPI_result_code_string(result));
 	SPI_finish();
+	AtEOXact_GUC(true, guc_level);
 	MemoryContextDelete(reader.row_context);
 }

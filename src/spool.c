@@ -81,8 +81,8 @@ struct GptSpool
 };
 
 static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark);
-static bool read_new(GptSpool *spool, const GptSpoolOptions *options);
-static void read_old(GptSpool *spool, const GptSpoolOptions *options);
+static bool read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
+static void read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
 static int64 count_rows(const char *query);
 static void note_watermark(GptSpool *spool, const GptSourceRow *row);
 static const char *watermark_text(GptSpool *spool);
@@ -117,13 +117,13 @@ gpt_spool_read(const GptSpoolOptions *options)
 
 	if (options->since == NULL)
 		read_query(spool, options->query, GPT_SOURCE_TRAIN, false, options->watermark);
-	else if (!read_new(spool, options))
+	else if (!read_new(spool, options, &shape.columns[shape.watermark_column - 1]))
 	{
 		gpt_spool_free(spool);
 		return NULL;
 	}
 	else if (options->replay > 0)
-		read_old(spool, options);
+		read_old(spool, options, &shape.columns[shape.watermark_column - 1]);
 	spool->watermark = spool->has_largest ? watermark_text(spool) : options->since;
 	if (options->validation_query != NULL)
 		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true, NULL);
@@ -180,9 +180,9 @@ read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, co
 
 /* False where no row is beyond the watermark. */
 static bool
-read_new(GptSpool *spool, const GptSpoolOptions *options)
+read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
 {
-	gpt_source_read(gpt_source_beyond(options->query, options->watermark, options->since, true), GPT_SOURCE_TRAIN, options->watermark,
+	gpt_source_read(gpt_source_beyond(options->query, column, options->since, true), GPT_SOURCE_TRAIN, options->watermark,
 					add_row, spool);
 	return spool->documents > 0;
 }
@@ -192,9 +192,9 @@ read_new(GptSpool *spool, const GptSpoolOptions *options)
  * low, so that the choice does not depend on the order of the rows.
  */
 static void
-read_old(GptSpool *spool, const GptSpoolOptions *options)
+read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
 {
-	char *query = gpt_source_beyond(options->query, options->watermark, options->since, false);
+	char *query = gpt_source_beyond(options->query, column, options->since, false);
 	double wanted = options->replay / (1 - options->replay) * (double) spool->documents;
 	double there = (double) count_rows(query);
 	double share = there > 0 ? wanted / there : 0;
@@ -262,7 +262,7 @@ watermark_text(GptSpool *spool)
 	(void) set_config_option("datestyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	getTypeOutputInfo(spool->type, &function, &is_varlena);
+	getTypeOutputInfo(gpt_source_watermark_type(spool->type), &function, &is_varlena);
 	text = OidOutputFunctionCall(function, spool->largest);
 	AtEOXact_GUC(true, guc_level);
 	if (strlen(text) > GPT_WATERMARK_SIZE)

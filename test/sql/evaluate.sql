@@ -42,6 +42,19 @@ WHERE metric = 'loss';
 SELECT abs(gpt_logprob('adder', '1+2=', '3') - (gpt_score('adder', '1+2=3', 'logprob') - gpt_score('adder', '1+2=', 'logprob'))) < 1e-4 AS rest,
 	gpt_logprob('adder', repeat('x', 100), repeat('y', 100)) < -100 AS long, gpt_logprob('adder', 'x', '') IS NULL AS nothing, gpt_logprob('adder', NULL, 'x') IS NULL AS null;
 
+-- the query writes nothing, and the transaction may afterwards
+CREATE FUNCTION written(prompt text) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT INTO measured VALUES (prompt); RETURN prompt; END$$;
+SELECT * FROM gpt_evaluate('adder', 'SELECT written(prompt) AS prompt FROM sum_up');
+BEGIN;
+SELECT count(*) FROM gpt_evaluate('adder', 'SELECT prompt FROM sum_up');
+SAVEPOINT before;
+SELECT * FROM gpt_evaluate('adder', 'SELECT written(prompt) AS prompt FROM sum_up');
+ROLLBACK TO before;
+SELECT written('here');
+SELECT current_setting('transaction_read_only');
+ROLLBACK;
+DROP FUNCTION written;
+
 -- mistakes
 SELECT * FROM gpt_evaluate(NULL);
 SELECT * FROM gpt_evaluate('nobody');

@@ -63,6 +63,28 @@ SELECT gpt_finetune('n', 'SELECT NULLIF(id, 12) AS id, body FROM post WHERE id <
 SELECT gpt_wait(:job, '60 s');
 SELECT documents FROM gpt_jobs WHERE job = :job;
 
+-- values are written and read as their own type, and compared by its operators, whatever stands in search_path
+CREATE TYPE place AS (line int, seat text);
+CREATE TABLE odd AS SELECT id::int AS i, body, ROW(id, 'a"b\'',(')::place AS place, (CASE WHEN id <= 10 THEN 'pg_type' ELSE 'post' END)::regclass AS relation,
+	lpad(id::text, 5)::char(7) AS padded, lpad(id::text, 5)::varchar AS varying, (CASE WHEN id <= 10 THEN id::text ELSE 'NaN' END)::numeric AS number,
+	ARRAY[ROW(id, '{"')]::place[] AS places FROM post WHERE id <= 15;
+CREATE FUNCTION never(varchar, varchar) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false';
+CREATE OPERATOR > (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = never);
+CREATE TABLE tried AS SELECT unnest('{place,relation,padded,varying,number,places}'::text[]) AS col;
+SELECT col, gpt_train('of ' || col, format('SELECT %I AS "a""'' \ b", body FROM odd WHERE i <= 10', col),
+	'{"watermark": "a\"'' \\ b", "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2, "batch_size": 8}') > 0 AS queued FROM tried;
+SELECT col, gpt_wait(max(job), '60 s') FROM tried, gpt_jobs WHERE model = 'of ' || col GROUP BY col ORDER BY col;
+SELECT col, gpt_finetune('of ' || col, format('SELECT %I AS "a""'' \ b", body FROM odd', col), '{"since": "watermark", "steps": 2}') > 0 AS queued FROM tried;
+SELECT col, gpt_wait(max(job), '60 s') FROM tried, gpt_jobs WHERE model = 'of ' || col GROUP BY col ORDER BY col;
+SELECT model, documents, error FROM gpt_jobs WHERE model LIKE 'of %' AND kind = 'finetune' ORDER BY model;
+SELECT model, version, watermark->>'value' AS value FROM gpt_versions WHERE model LIKE 'of %' AND model <> 'of relation' ORDER BY model, version;
+SELECT gpt_train('y', 'SELECT ROW(id, 1) AS id, body FROM post', '{"watermark": "id"}');
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model LIKE 'of %';
+DROP OPERATOR > (varchar, varchar);
+DROP FUNCTION never;
+DROP TABLE odd, tried;
+DROP TYPE place;
+
 -- mistakes
 SELECT gpt_train('x', 'SELECT id, body FROM post');
 SELECT gpt_train('x', 'SELECT body FROM post', '{"watermark": "id"}');
