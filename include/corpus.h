@@ -23,6 +23,7 @@ typedef struct GptCorpus
 	LmDataset dataset; /* shuffle, documents, context and seed are set */
 	uint32 file_crc; /* CRC-32C of the token file */
 	bool has_validation;
+	bool lacks_validation; /* rows were to be held out, but nothing is predicted in any */
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */
 	char watermark[GPT_WATERMARK_SIZE + 1]; /* the largest value among the rows that were read; empty: none had one */
 } GptCorpus;

@@ -57,6 +57,8 @@ extern const char *gpt_spool_watermark(const GptSpool *spool);
 
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
+/* Whether rows are held out, or the query says which. */
+extern bool gpt_spool_holds_out(const GptSpool *spool);
 extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
 
 /* From the first document on; false after the last. Checks for interrupts. */

@@ -139,6 +139,7 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		j.base, j.base_version, j.data_changed, j.overfit_since
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
 COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';

@@ -394,7 +394,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
 COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned';
 COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows with a text that were read';
-COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
 COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'bytes of text';
 COMMENT ON COLUMN @extschema@.gpt_jobs.corpus_tokens IS 'tokens of the corpus';
 COMMENT ON COLUMN @extschema@.gpt_jobs.tries IS 'how often a worker began';

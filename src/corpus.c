@@ -45,6 +45,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
 	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
 	GptSpool *spool;
+	bool holds_out;
+	int64 unpredicted;
 
 	gpt_progress_phase(progress, "reading");
 	spool = read_rows(job, options, since);
@@ -71,13 +73,17 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	file.documents = strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
 	file.keep_order = !options->shuffle;
 	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
-	corpus->dataset.context = gpt_token_file_write(&file, spool, corpus->tokenizer, progress);
+	corpus->dataset.context = gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);
+	corpus->counts.documents -= unpredicted;
+	corpus->counts.skipped += unpredicted;
+	holds_out = gpt_spool_holds_out(spool);
 	gpt_spool_free(spool);
 
 	corpus->dataset.documents = file.documents;
 	corpus->dataset.shuffle = options->shuffle;
 	corpus->dataset.seed = options->seed;
 	open_file(corpus, job, progress);
+	corpus->lacks_validation = holds_out && !corpus->has_validation;
 	corpus->counts.tokens = corpus->dataset.header->n_tokens;
 	return corpus;
 }

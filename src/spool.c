@@ -155,6 +155,12 @@ gpt_spool_skipped(const GptSpool *spool)
 	return spool->skipped;
 }
 
+bool
+gpt_spool_holds_out(const GptSpool *spool)
+{
+	return spool->by_flag || spool->side_documents[GPT_SIDE_VALIDATION] > 0;
+}
+
 int64
 gpt_spool_bytes(const GptSpool *spool, GptSide side)
 {

@@ -83,6 +83,7 @@ typedef struct Writer
 	int64 n_documents[GPT_N_SIDES];
 	uint64 n_ids[GPT_N_SIDES];
 	uint64 n_bytes[GPT_N_SIDES];
+	int64 n_unpredicted; /* documents without a window */
 	uint64 n_lengths[LARGEST_CONTEXT + 2]; /* training documents by predictions; the last counts all longer ones */
 	LmDatasetHeader header;
 } Writer;
@@ -101,7 +102,8 @@ static void append_bytes(Writer *writer, const void *data, size_t size);
 static void flush(Writer *writer);
 
 int
-gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *spool, LmTokenizer *tokenizer, GptProgress *progress)
+gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, GptSpool *spool, LmTokenizer *tokenizer,
+					 GptProgress *progress)
 {
 	Writer writer;
 	int context;
@@ -114,6 +116,7 @@ gpt_token_file_write(const GptTokenFileOptions *options, GptSpool *spool, LmToke
 	context = options->context > 0 ? options->context : choose_context(&writer);
 	write_windows(&writer, context);
 	finish_file(&writer);
+	*unpredicted = writer.n_unpredicted;
 	return context;
 }
 
@@ -396,7 +399,8 @@ skipped_of_prompt(const DocumentShape *shape, int context)
 	return Min(shape->n_ids - 1 - context, shape->n_prompt - kept);
 }
 
-static void
+/* False where nothing is predicted in the document. */
+static bool
 append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape *shape, int context)
 {
 	uint64 skipped = skipped_of_prompt(shape, context);
@@ -404,7 +408,7 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 	uint64 n_prompt = shape->n_prompt - Min(skipped, shape->n_prompt);
 	uint64 count = lm_windows_count(n_ids, context);
 	LmDatasetHeader *header = &writer->header;
-	bool is_counted = false;
+	bool is_predicted = false;
 
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -416,6 +420,7 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 		window.prompt = n_prompt > before ? (uint32) (n_prompt - before) : 0;
 		window.weight = shape->weight;
 		append_bytes(writer, &window, sizeof(window));
+		is_predicted = true;
 		if (side == GPT_SIDE_TRAIN)
 		{
 			header->n_train_windows++;
@@ -426,11 +431,11 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 			header->n_validation_windows++;
 			header->validation_tokens += window.length - 1;
 			header->validation_counted += window.length - 1 - window.prompt;
-			is_counted = true;
 		}
 	}
-	if (is_counted)
+	if (is_predicted && side == GPT_SIDE_VALIDATION)
 		header->validation_bytes += shape->n_bytes;
+	return is_predicted;
 }
 
 static void
@@ -452,7 +457,7 @@ write_windows(Writer *writer, int context)
 		{
 			DocumentShape stream = {writer->n_ids[side], writer->n_bytes[side], 0, 1};
 
-			append_windows(writer, side, offset, &stream, JOINED_WINDOW);
+			(void) append_windows(writer, side, offset, &stream, JOINED_WINDOW);
 			offset += writer->n_ids[side];
 			continue;
 		}
@@ -463,7 +468,8 @@ write_windows(Writer *writer, int context)
 			if (BufFileRead(writer->shapes, &shape, sizeof(shape)) != sizeof(shape))
 				ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
 			gpt_progress_tick(writer->progress);
-			append_windows(writer, side, offset, &shape, context);
+			if (!append_windows(writer, side, offset, &shape, context))
+				writer->n_unpredicted++;
 			offset += shape.n_ids;
 		}
 	}

@@ -192,6 +192,8 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &corpus->counts);
+	if (corpus->lacks_validation)
+		gpt_job_set_note(job->number, "no row that was to be held out has a token to predict, so no validation loss is measured");
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
 						 job->number, corpus->counts.documents, corpus->counts.bytes, corpus->counts.tokens)));

@@ -76,6 +76,26 @@ SELECT gpt_train('bad', $$SELECT NULL AS prompt, 'b' AS completion UNION ALL SEL
 SELECT gpt_wait(:job, '60 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 
+-- documents without a token to predict are skipped, on both sides, and a validation that has none is noted
+SELECT gpt_train_tokenizer('endless', 'SELECT prompt FROM faq', 300);
+SELECT replace(convert_from(lo_get(object), 'UTF8'), '<|endoftext|>', '<|pad|>') AS json FROM gpt_tokenizers WHERE tokenizer = 'endless' \gset
+SELECT gpt_import_tokenizer('endless', :'json');
+CREATE TABLE short AS SELECT '?' AS body, true AS is_validation UNION ALL SELECT '!', false UNION ALL SELECT prompt, false FROM faq WHERE id <= 20;
+SELECT gpt_train('short', 'SELECT body, is_validation FROM short', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "endless", "steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents = (SELECT count(*) - 2 FROM short) AS documents, skipped, note, error FROM gpt_jobs WHERE job = :job;
+SELECT validation_loss FROM gpt_models WHERE model = 'short';
+INSERT INTO short VALUES ('longer than that', true), (NULL, true), ('', true);
+SELECT gpt_train('noticed', 'SELECT body, is_validation FROM short', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "endless", "steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents = (SELECT count(*) - 4 FROM short) AS documents, skipped, COALESCE(note LIKE '%held out%', false) AS noted, error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_train('noted', 'SELECT prompt, NULLIF(completion, $$no$$) AS completion, completion = $$no$$ AS is_validation FROM faq', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents + skipped = (SELECT count(*) FROM faq) AS counted, skipped >= 100 AS empty, note, error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('short', 'noticed', 'noted');
+SELECT gpt_drop_tokenizer('endless');
+DROP TABLE short;
+
 -- a fine-tune takes the same columns
 SELECT gpt_finetune('answer', $$SELECT prompt || (id % 2) AS prompt, 'maybe' AS completion FROM faq$$, '{"steps": 60, "learning_rate": 0.01, "into": "doubt"}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
