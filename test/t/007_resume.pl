@@ -192,6 +192,43 @@ is(ended($job), 'succeeded', 'one whose worker was killed before its first check
 is(weights('tuned_early'), weights('tuned'), 'with the weights of the undisturbed one');
 set(checkpoint_interval => 0);
 
+# a fine-tune on what is new, whose base's version is removed meanwhile
+sub tune_since
+{
+	my ($into) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('seen', 'SELECT id, body FROM line',
+		'{"since": "watermark", "replay": 0.3, "steps": $steps, "batch_size": 8, "patience": 0, "into": "$into"}')});
+}
+
+is(ended($node->safe_psql('postgres', q{SELECT gpt_train('seen', 'SELECT id, body FROM line WHERE id <= 200',
+	'{"watermark": "id", "steps": 20, "layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 8}')})), 'succeeded', 'a base');
+is(ended(tune_since('new')), 'succeeded', 'an undisturbed fine-tune on what is new');
+$job = tune_since('new_killed');
+my $lost = tune_since('new_lost');
+for my $running ($job, $lost)
+{
+	wait_for_step($node, $running, 60);
+	$node->safe_psql('postgres', "SELECT gpt_cancel($running)");
+	is(ended($running), 'cancelled', 'one is cancelled');
+}
+is(ended($node->safe_psql('postgres', q{SELECT gpt_finetune('seen', 'SELECT body FROM line', '{"steps": 2, "keep_versions": 1}')})), 'succeeded', 'its base gets a new version');
+is($node->safe_psql('postgres', q{SELECT string_agg(version::text, ' ') FROM gpt_versions WHERE model = 'seen'}), '2', 'and loses the one that it started from');
+$node->safe_psql('postgres', q{INSERT INTO line SELECT i, 'late' FROM generate_series(401, 410) i});
+$offset = log_offset();
+$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+kill 'KILL', wait_for_step($node, $job, 150);
+wait_until_up($node);
+is(ended($job), 'succeeded', 'it goes on all the same, and after its worker was killed too');
+cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+is(weights('new_killed'), weights('new'), 'with the weights of the undisturbed one');
+is($node->safe_psql('postgres', q{SELECT DISTINCT watermark->>'value' FROM gpt_versions WHERE model LIKE 'new%'}), '400', 'and the watermark of the rows that it read');
+unlink file_of($lost, 'tokens') or die $!;
+$node->safe_psql('postgres', "SELECT gpt_resume($lost)");
+is(ended($lost), 'failed', 'but where the rows have to be read again it fails');
+like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $lost"), qr/^model "seen\@1" does not exist/, 'and says so');
+$node->safe_psql('postgres', 'DELETE FROM line WHERE id > 400');
+
 # partial versions
 set(publish_interval => '1 s');
 $job = submit($node, 'partial', 1_000_000);
