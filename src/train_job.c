@@ -164,7 +164,7 @@ end_without_rows(const GptJob *job)
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_note(job->number, "no row was beyond the watermark of the version that it starts from, so no version was made");
+	gpt_job_set_note(job->number, "no row with a text was beyond the watermark of the version that it starts from, so no version was made");
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_run_files_remove(&job->run_id);

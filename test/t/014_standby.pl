@@ -24,6 +24,8 @@ $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 for my $query (
 	q{SELECT id, gpt_score('model', body), gpt_score('model@1', body, 'logprob') FROM line WHERE id < 10 ORDER BY id},
 	q{SELECT gpt_generate('model', 'line 5', seed => 11), gpt_tokenize('model', 'line 5')},
+	q{SELECT gpt_logprob('model', 'line', ' 5'), gpt_choose('model', 'line', '{a, 5}'), gpt_embed('model', 'line 5')},
+	q{SELECT * FROM gpt_evaluate('model') UNION ALL SELECT * FROM gpt_evaluate('model', 'SELECT left(body, 4) AS prompt, right(body, 4) AS completion FROM line WHERE id < 4')},
 	q{SELECT model, version, owner, sha256 FROM gpt_versions JOIN gpt_version USING (model, version)})
 {
 	is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query), 'the standby answers as the primary');
