@@ -56,7 +56,7 @@ typedef struct CheckContext
 
 static RawStmt *parse_single_select(const char *query, const char *name);
 static Query *analyse(RawStmt *statement, const char *query, const char *name);
-static void check_plan(const PlannedStmt *plan, const char *name);
+static void check_plan(const PlannedStmt *plan, const char *name, bool elsewhere);
 static void check_order(Oid type, const char *column);
 static void check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark);
 static void report_query_position(void *context);
@@ -79,7 +79,7 @@ gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, c
 	rewritten = pg_rewrite_query(analysed);
 	if (list_length(rewritten) != 1)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is rewritten by rules to more than a SELECT", name)));
-	check_plan(pg_plan_query(linitial_node(Query, rewritten), query, 0, NULL), name);
+	check_plan(pg_plan_query(linitial_node(Query, rewritten), query, 0, NULL), name, kind == GPT_SOURCE_TRAIN || kind == GPT_SOURCE_VALIDATION);
 	error_context_stack = callback.previous;
 }
 
@@ -158,8 +158,9 @@ analyse(RawStmt *statement, const char *query, const char *name)
 	return analysed;
 }
 
+/* Where it runs elsewhere, in a worker, there are none of the session's temporary relations. */
 static void
-check_plan(const PlannedStmt *plan, const char *name)
+check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 {
 	ListCell *cell;
 
@@ -178,7 +179,7 @@ check_plan(const PlannedStmt *plan, const char *name)
 		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 		Oid relation = entry->relid;
 
-		if (entry->rtekind == RTE_RELATION && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+		if (elsewhere && entry->rtekind == RTE_RELATION && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s reads the temporary relation \"%s\"", name, get_rel_name(relation)),

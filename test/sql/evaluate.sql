@@ -42,6 +42,13 @@ WHERE metric = 'loss';
 SELECT abs(gpt_logprob('adder', '1+2=', '3') - (gpt_score('adder', '1+2=3', 'logprob') - gpt_score('adder', '1+2=', 'logprob'))) < 1e-4 AS rest,
 	gpt_logprob('adder', repeat('x', 100), repeat('y', 100)) < -100 AS long, gpt_logprob('adder', 'x', '') IS NULL AS nothing, gpt_logprob('adder', NULL, 'x') IS NULL AS null;
 
+-- it may read the session's own tables
+CREATE TEMPORARY TABLE mine AS SELECT prompt, completion FROM sum_up;
+SELECT e.value = m.value AS same FROM gpt_evaluate('adder', 'SELECT prompt, completion FROM mine') e JOIN measured m USING (metric) WHERE metric = 'loss';
+SELECT gpt_train_tokenizer('mine', 'SELECT prompt FROM mine', 257);
+SELECT gpt_drop_tokenizer('mine');
+DROP TABLE mine;
+
 -- the query writes nothing, and the transaction may afterwards
 CREATE FUNCTION written(prompt text) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT INTO measured VALUES (prompt); RETURN prompt; END$$;
 SELECT * FROM gpt_evaluate('adder', 'SELECT written(prompt) AS prompt FROM sum_up');
