@@ -37,6 +37,13 @@ logfile = $folder/pgbouncer.log
 INI
 system_or_bail($program, '-d', '-q', "$folder/pgbouncer.ini");
 
+# It listens a moment after its starter has ended.
+for (1 .. 300)
+{
+	last if -S "$folder/.s.PGSQL.$port";
+	select(undef, undef, undef, 0.1);
+}
+
 END
 {
 	my $status = $?;
