@@ -17,14 +17,22 @@ typedef struct GptServed
 	LmSession *session;
 	LmTokenizer *tokenizer;
 	const LmConfig *config;
+	const char *const *labels; /* [config->labels] names of a classifier's labels */
 } GptServed;
+
+typedef enum GptServedKind
+{
+	GPT_SERVED_ANY,
+	GPT_SERVED_LANGUAGE_MODEL, /* an error for a classifier ... */
+	GPT_SERVED_CLASSIFIER, /* ... and for what is none */
+} GptServedKind;
 
 /*
  * Resolves the reference under the active snapshot, checks the privilege, and loads what is not there yet;
  * errors as gpt_catalog_version and gpt_weights_read, and when it needs more than gpt.max_memory. What is returned
  * stays until _release; the least recently used models go when others need their memory.
  */
-extern const GptServed *gpt_cache_acquire(const char *reference);
+extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
 
 /* The tokenizer with that hash, valid until the next call of a function of this file. Checks no privilege. */

@@ -24,6 +24,7 @@ typedef struct GptVersion
 	uint8 tokenizer[GPT_SHA256_SIZE];
 	pg_uuid_t run_id;
 	LmConfig config;
+	char **labels; /* [config.labels] names */
 	bool altered; /* the object does not bear the run's id any more */
 } GptVersion;
 
@@ -56,6 +57,7 @@ typedef struct GptPublication
 	uint8 tokenizer[GPT_SHA256_SIZE];
 	const struct LmParamTable *table;
 	const float *block; /* parameters in table order */
+	const char *labels; /* the names of a classifier's labels, as lm_dataset_labels gives them */
 	double loss; /* NaN: NULL in the row */
 	double validation_loss;
 	double validation_bits_per_byte;

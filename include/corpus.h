@@ -50,6 +50,8 @@ typedef struct GptGivenTokenizer
 	const LmTokenizerSpec *spec;
 	bool stored;
 	uint8 sha256[GPT_SHA256_SIZE]; /* where it is stored */
+	char **labels; /* of a base that is a classifier, or NULL */
+	int n_labels;
 } GptGivenTokenizer;
 
 /*

@@ -11,6 +11,7 @@
  * the columns:
  *   one text column          language modelling
  *   prompt, completion       language modelling of the completion behind its prompt
+ *   one text column, label   classification; a label is text, an integer, a boolean or of an enum
  */
 typedef enum GptSourceKind
 {
@@ -31,6 +32,7 @@ typedef struct GptSourceShape
 {
 	int text_column; /* the completion where there is a prompt */
 	int prompt_column;
+	int label_column;
 	int weight_column;
 	int validation_column;
 	int watermark_column;
@@ -56,7 +58,7 @@ extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column,
 /* Error unless what both queries say is to be learnt is the same thing. */
 extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);
 
-/* Error where documents are to be joined to one stream, in which prompts and weights have no place. */
+/* Error where documents are to be joined to one stream, in which prompts, labels and weights have no place. */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
 
 /* One row; the text lives until the callback returns. */
@@ -66,12 +68,15 @@ typedef struct GptSourceRow
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
 	size_t prompt_size;
+	const char *label; /* NULL for a null, and where there is no such column */
 	double weight; /* 1 for a null, and where there is no such column; not negative */
 	bool validation; /* false for a null */
 	Datum watermark; /* 0 where there is no such column; has_watermark is then false, as for a null */
 	bool has_watermark;
 	const struct FormData_pg_attribute *watermark_attribute;
 } GptSourceRow;
+
+#define GPT_LABEL_SIZE 255 /* bytes, at most */
 
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
 

@@ -22,6 +22,7 @@ typedef struct GptDocument
 	GptSide side;
 	bool is_prompt; /* of the next document, which has the same hash, side and weight */
 	float weight;
+	uint32 label; /* number among gpt_spool_labels */
 } GptDocument;
 
 typedef struct GptSpool GptSpool;
@@ -42,10 +43,12 @@ typedef struct GptSpoolOptions
 	const char *since; /* only rows whose column is greater than this are read, and ... */
 	double replay; /* ... so large a share of documents from the others; or NULL */
 	uint64 seed; /* of their choice */
+	char **labels; /* the only ones that rows may have, or NULL */
+	int n_labels;
 } GptSpoolOptions;
 
 /*
- * Runs the queries in the current transaction, under the active snapshot. Rows whose text is null or empty, whose prompt is
+ * Runs the queries in the current transaction, under the active snapshot. Rows whose text is null or empty, whose prompt or label is
  * null or whose weight is 0 are skipped and counted. NULL where there is nothing beyond options->since. Error when there is no document, or more text than gpt.max_corpus_size. The spool lives in the
  * current memory context and outlasts the transaction; the file ends with the process, or by _free.
  */
@@ -60,6 +63,11 @@ extern int64 gpt_spool_skipped(const GptSpool *spool);
 /* Whether rows are held out, or the query says which. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);
 extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
+
+/*
+ * The names of labels: those of the options, or all that rows have, in the order of their bytes. 0 where there is no column of labels.
+ */
+extern int gpt_spool_labels(const GptSpool *spool, const char *const **labels);
 
 /* From the first document on; false after the last. Checks for interrupts. */
 extern void gpt_spool_rewind(GptSpool *spool);

@@ -15,8 +15,8 @@
 #include "engine/params.h"
 #include "utils/uuid.h"
 
-/* Appends the file to an empty object. */
-extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const pg_uuid_t *run_id);
+/* Appends the file to an empty object. labels: the names of a classifier's, as lm_dataset_labels gives them. */
+extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels, const pg_uuid_t *run_id);
 
 /*
  * Reads the object into a block of table->total floats. ERRCODE_DATA_CORRUPTED, naming the model and

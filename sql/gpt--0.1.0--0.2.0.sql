@@ -69,6 +69,16 @@ CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
 	'logarithm of the probability of a completion behind its prompt';
 
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text) IS
+	'the label that a classifier gives to a text';
+
+CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label text, OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
+	'all labels of a classifier with their probabilities for a text, the most probable first';
+
 CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS

@@ -57,6 +57,7 @@ static dlist_head tokenizers = DLIST_STATIC_INIT(tokenizers);
 static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
 static void *build_image(size_t size, const GptVersion *version, MemoryContext context);
+static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
@@ -69,13 +70,32 @@ static void trim_tokenizers(void);
 static void release_tokenizer(void *arg);
 static MemoryContext make_context(const char *name);
 
+static void
+check_kind(const GptVersion *version, GptServedKind kind)
+{
+	bool is_classifier = version->config.labels > 0;
+
+	if (is_classifier && kind == GPT_SERVED_LANGUAGE_MODEL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("model \"%s\" is a classifier", version->model),
+				 errdetail("It was trained to tell labels apart, not to continue texts."),
+				 errhint("gpt_classify and gpt_embed take it.")));
+	if (!is_classifier && kind == GPT_SERVED_CLASSIFIER)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("model \"%s\" is not a classifier", version->model),
+				 errhint("Train one with gpt_train or gpt_finetune on a query with a column \"label\"; gpt_choose takes any language model.")));
+}
+
 const GptServed *
-gpt_cache_acquire(const char *reference)
+gpt_cache_acquire(const char *reference, GptServedKind kind)
 {
 	GptVersion *version = gpt_catalog_version(reference, false);
 	ModelEntry *entry;
 
 	gpt_catalog_check_use(version);
+	check_kind(version, kind);
 	entry = find_model(version);
 	if (entry == NULL)
 		entry = load_model(version);
@@ -139,6 +159,7 @@ load_model(const GptVersion *version)
 	entry->config = version->config;
 	entry->image_size = image_size;
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
+	entry->served.labels = copy_labels(version, context);
 	image = build_image(image_size, version, context);
 	entry->model = lm_model_open(gpt_bridge_host(context), image, image_size, &error);
 	if (entry->model == NULL)
@@ -152,6 +173,16 @@ load_model(const GptVersion *version)
 	MemoryContextSetParent(context, cache_context);
 	dlist_push_head(&models, &entry->node);
 	return entry;
+}
+
+static const char *const *
+copy_labels(const GptVersion *version, MemoryContext context)
+{
+	char **labels = MemoryContextAlloc(context, (version->config.labels + 1) * sizeof(char *));
+
+	for (int i = 0; i < version->config.labels; i++)
+		labels[i] = MemoryContextStrdup(context, version->labels[i]);
+	return (const char *const *) labels;
 }
 
 /* Object -> parameter block -> image; the block goes, the image lives in the context. */

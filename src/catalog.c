@@ -446,6 +446,7 @@ read_version(const RowScan *scan, HeapTuple row)
 	copy_hash(version->sha256, column(scan, row, VERSION_SHA256));
 	copy_hash(version->tokenizer, column(scan, row, VERSION_TOKENIZER));
 	gpt_config_from_jsonb(&version->config, column(scan, row, VERSION_CONFIG));
+	version->labels = gpt_config_labels(column(scan, row, VERSION_CONFIG));
 	return version;
 }
 

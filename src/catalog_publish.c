@@ -113,7 +113,7 @@ write_object(const GptPublication *publication, Oid owner, int32 version, int64 
 	GptBlob *blob = gpt_blob_create(owner);
 
 	gpt_model_comment(gpt_blob_object(blob), publication->model, version);
-	gpt_weights_write(blob, publication->table, publication->block, &publication->run_id);
+	gpt_weights_write(blob, publication->table, publication->block, publication->labels, &publication->run_id);
 	return gpt_blob_finish(blob, size, sha256);
 }
 
@@ -131,7 +131,7 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(size));
 	gpt_statement_add_hash(&statement, sha256);
 	gpt_statement_add_hash(&statement, publication->tokenizer);
-	gpt_statement_add_text(&statement, gpt_config_to_json(&publication->table->config));
+	gpt_statement_add_text(&statement, gpt_config_to_json(&publication->table->config, publication->labels));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) publication->table->parameter_count));
 	gpt_statement_add_real(&statement, publication->loss);
 	gpt_statement_add_real(&statement, publication->validation_loss);

@@ -26,7 +26,7 @@
 
 #define PIECE_SIZE (4 * 1024 * 1024) /* of the token file, between two looks at interrupts */
 
-static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options, const char *since);
+static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since);
 static void check_still_ours(const GptJob *job);
 static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
 
@@ -49,7 +49,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	int64 unpredicted;
 
 	gpt_progress_phase(progress, "reading");
-	spool = read_rows(job, options, since);
+	spool = read_rows(job, options, given, since);
 	if (spool == NULL)
 	{
 		pfree(corpus);
@@ -164,7 +164,7 @@ gpt_corpus_free(GptCorpus *corpus)
  * object or a cursor WITH HOLD, is neither kept nor run to its end.
  */
 static GptSpool *
-read_rows(const GptJob *job, const GptTrainOptions *options, const char *since)
+read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since)
 {
 	GptSpoolOptions spool_options = {
 		.query = job->query,
@@ -175,6 +175,8 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const char *since)
 		.since = since,
 		.replay = options->replay,
 		.seed = (uint64) options->seed,
+		.labels = given != NULL ? given->labels : NULL,
+		.n_labels = given != NULL ? given->n_labels : 0,
 	};
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;

@@ -14,11 +14,14 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
 #include "compat.h"
 #include "model_config.h"
+
+#define LABELS_FIELD "labels"
 
 typedef enum FieldType
 {
@@ -59,6 +62,8 @@ static const struct Field
 	{"zero_init", FIELD_BOOLEAN, offsetof(LmConfig, zero_init), NULL, true},
 };
 
+static int read_labels(char **names, Jsonb *object);
+static void append_labels(StringInfo json, int n, const char *labels);
 static bool same_field(const LmConfig *a, const LmConfig *b, const struct Field *field);
 static int find_word(const char *const *words, const char *word, size_t length);
 static void append_field(StringInfo json, const LmConfig *config, const struct Field *field);
@@ -66,7 +71,7 @@ static bool read_field(LmConfig *config, const struct Field *field, const JsonbV
 static bool read_number(double *number, const JsonbValue *value);
 
 char *
-gpt_config_to_json(const LmConfig *config)
+gpt_config_to_json(const LmConfig *config, const char *labels)
 {
 	const LmConfig defaults = lm_config_default();
 	StringInfoData json;
@@ -78,6 +83,8 @@ gpt_config_to_json(const LmConfig *config)
 		if (!fields[i].later || !same_field(config, &defaults, &fields[i]))
 			append_field(&json, config, &fields[i]);
 	}
+	if (config->labels > 0)
+		append_labels(&json, config->labels, labels);
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }
@@ -102,14 +109,63 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("configuration of a model has no valid \"%s\"", fields[i].name)));
 	}
+	config->labels = read_labels(NULL, object);
 	if (!lm_config_check(config, &error))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is not valid: %s", error.message)));
+}
+
+char **
+gpt_config_labels(Datum jsonb)
+{
+	Jsonb *object = DatumGetJsonbP(jsonb);
+	int n = read_labels(NULL, object);
+	char **labels = palloc((n + 1) * sizeof(char *));
+
+	(void) read_labels(labels, object);
+	return labels;
+}
+
+/* Their number; names are copied where somewhere to put them is given. */
+static int
+read_labels(char **names, Jsonb *object)
+{
+	JsonbValue buffer;
+	JsonbValue *value = getKeyJsonValueFromContainer(&object->root, LABELS_FIELD, strlen(LABELS_FIELD), &buffer);
+	int n;
+
+	if (value == NULL)
+		return 0;
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
+	n = (int) JsonContainerSize(value->val.binary.data);
+	for (int i = 0; names != NULL && i < n; i++)
+	{
+		JsonbValue *name = getIthJsonbValueFromContainer(value->val.binary.data, i);
+
+		if (name->type != jbvString)
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
+		names[i] = pnstrdup(name->val.string.val, name->val.string.len);
+	}
+	return n;
+}
+
+static void
+append_labels(StringInfo json, int n, const char *labels)
+{
+	appendStringInfoString(json, ", \"" LABELS_FIELD "\": [");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(json, i > 0 ? ", " : "");
+		escape_json(json, labels);
+		labels += strlen(labels) + 1;
+	}
+	appendStringInfoChar(json, ']');
 }
 
 const char *
 gpt_config_architecture(const LmConfig *config)
 {
-	if (config->norm == LM_LAYERNORM && config->position == LM_LEARNED && config->bias && !config->qk_norm &&
+	if (config->labels == 0 && config->norm == LM_LAYERNORM && config->position == LM_LEARNED && config->bias && !config->qk_norm &&
 		config->mlp != LM_RELU2)
 		return "gpt2";
 	return "gpt";

@@ -40,6 +40,7 @@
 
 #define PROMPT_COLUMN "prompt"
 #define COMPLETION_COLUMN "completion"
+#define LABEL_COLUMN "label"
 #define WEIGHT_COLUMN "weight"
 #define VALIDATION_COLUMN "is_validation"
 #define ROWS_PER_TIME_CHECK 64
@@ -246,10 +247,10 @@ refuse_shape(const Query *analysed, GptSourceKind kind, int n_texts)
 			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data) : errdetail("It has no columns."),
 			 kind == GPT_SOURCE_TOKENIZER
 				 ? errhint("Accepted is one column of text.")
-				 : errhint("Accepted are one column of text (language modelling), or columns \"%s\" and \"%s\" of text (%s); "
-						   "beside them a number \"%s\"%s.",
+				 : errhint("Accepted are one column of text (language modelling), columns \"%s\" and \"%s\" of text (%s), or one column of text and \"%s\", "
+						   "which is text, an integer, a boolean or of an enum (classification); beside them a number \"%s\"%s.",
 						   PROMPT_COLUMN, COMPLETION_COLUMN,
-						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared" : "the completion is learnt", WEIGHT_COLUMN,
+						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared" : "the completion is learnt", LABEL_COLUMN, WEIGHT_COLUMN,
 						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\"" : "")));
 }
 
@@ -280,6 +281,14 @@ gpt_source_watermark_type(Oid type)
 }
 
 /* What is kept as text must be read again: an anonymous record, for one, cannot be. */
+static bool
+is_label_type(Oid type)
+{
+	Oid base = getBaseType(type);
+
+	return is_text_type(type) || base == INT2OID || base == INT4OID || base == INT8OID || base == BOOLOID || get_typtype(base) == TYPTYPE_ENUM;
+}
+
 static void
 check_order(Oid type, const char *column)
 {
@@ -299,6 +308,8 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, 
 {
 	int prompt = 0;
 	int completion = 0;
+	int label = 0;
+	bool label_is_text = false;
 	int n_others = 0;
 	int n_texts = 0;
 	ListCell *cell;
@@ -324,6 +335,11 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, 
 			shape->validation_column = entry->resno;
 		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, WEIGHT_COLUMN) == 0 && is_number_type(type))
 			shape->weight_column = entry->resno;
+		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, LABEL_COLUMN) == 0 && is_label_type(type))
+		{
+			label = entry->resno;
+			label_is_text = is_text_type(type);
+		}
 		else if (is_text_type(type))
 		{
 			shape->text_column = entry->resno;
@@ -341,7 +357,17 @@ check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, 
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("%s has no column \"%s\"", query_names[kind], watermark),
 				 errdetail("The option \"watermark\" names it.")));
-	if (n_others == 0 && n_texts == 2 && prompt != 0 && completion != 0 && kind != GPT_SOURCE_TOKENIZER)
+	if (label_is_text && n_texts == 0)
+	{
+		shape->text_column = label;
+		label = 0;
+		n_texts = 1;
+	}
+	if (n_others == 0 && n_texts == 1 && label != 0 && prompt == 0 && completion == 0)
+		shape->label_column = label;
+	else if (label != 0)
+		refuse_shape(analysed, kind, n_texts);
+	else if (n_others == 0 && n_texts == 2 && prompt != 0 && completion != 0 && kind != GPT_SOURCE_TOKENIZER)
 	{
 		shape->prompt_column = prompt;
 		shape->text_column = completion;
@@ -354,11 +380,17 @@ void
 gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation)
 {
 	bool prompted = shape->prompt_column != 0;
+	bool labelled = shape->label_column != 0;
 
 	if (shape->validation_column != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"validation_query\" and a column \"" VALIDATION_COLUMN "\" exclude one another")));
+	if (labelled != (validation->label_column != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("query and validation_query have different columns"),
+				 errdetail("%s has a column \"%s\".", query_names[labelled ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION], LABEL_COLUMN)));
 	if (prompted != (validation->prompt_column != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -371,11 +403,12 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 void
 gpt_source_check_joined(const GptSourceShape *shape)
 {
-	if (shape->prompt_column != 0 || shape->weight_column != 0)
+	if (shape->prompt_column != 0 || shape->label_column != 0 || shape->weight_column != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
-						shape->prompt_column != 0 ? PROMPT_COLUMN : WEIGHT_COLUMN),
+						shape->prompt_column != 0 ? PROMPT_COLUMN : shape->label_column != 0 ? LABEL_COLUMN
+																							 : WEIGHT_COLUMN),
 				 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
 				 errhint("Leave the option out, or select one column of text.")));
 }
@@ -430,6 +463,8 @@ typedef struct Reader
 	void *context;
 	TextColumn text;
 	TextColumn prompt;
+	TextColumn label;
+	bool label_is_boolean;
 	Oid weight_type;
 	MemoryContext row_context;
 	TimestampTz deadline; /* 0: none */
@@ -474,6 +509,11 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 	start_text(&reader->text, columns, reader->shape.text_column);
 	if (reader->shape.prompt_column != 0)
 		start_text(&reader->prompt, columns, reader->shape.prompt_column);
+	if (reader->shape.label_column != 0)
+	{
+		start_text(&reader->label, columns, reader->shape.label_column);
+		reader->label_is_boolean = getBaseType(TupleDescAttr(columns, reader->shape.label_column - 1)->atttypid) == BOOLOID;
+	}
 	if (reader->shape.weight_column != 0)
 		reader->weight_type = getBaseType(TupleDescAttr(columns, reader->shape.weight_column - 1)->atttypid);
 }
@@ -548,6 +588,24 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	return weight;
 }
 
+/* As a string, booleans in words; NULL for a null. */
+static const char *
+label_of(Reader *reader, TupleTableSlot *slot)
+{
+	size_t size;
+	const char *text = text_of(&size, slot, reader->shape.label_column, &reader->label);
+
+	if (text == NULL)
+		return NULL;
+	if (reader->label_is_boolean)
+		return text[0] == 't' ? "true" : "false";
+	if (size > GPT_LABEL_SIZE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("label of row " UINT64_FORMAT " has %zu bytes, at most %d are possible", reader->n_rows, size, GPT_LABEL_SIZE)));
+	return pnstrdup(text, size);
+}
+
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 {
@@ -560,6 +618,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	row.text = text_of(&row.size, slot, reader->shape.text_column, &reader->text);
 	if (reader->shape.prompt_column != 0)
 		row.prompt = text_of(&row.prompt_size, slot, reader->shape.prompt_column, &reader->prompt);
+	if (reader->shape.label_column != 0)
+		row.label = label_of(reader, slot);
 	if (reader->shape.weight_column != 0)
 		row.weight = weight_of(reader, slot);
 	if (reader->shape.validation_column != 0)

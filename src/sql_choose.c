@@ -55,7 +55,7 @@ gpt_choose(PG_FUNCTION_ARGS)
 
 	gpt_bridge_check_encoding();
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &choices, &nulls, &n);
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
 
 	/* Now do the work. */
 	PG_TRY();
@@ -136,7 +136,7 @@ gpt_embed(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	pooling = read_pooling(fcinfo);
 	input = bytes_of(PG_GETARG_DATUM(1));
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_ANY);
 	n = served->config->channels;
 	embedding = palloc(n * sizeof(float));
 

@@ -57,7 +57,7 @@ gpt_generate(PG_FUNCTION_ARGS)
 	prompt = PG_GETARG_TEXT_PP(1);
 	gpt_continue_check(VARSIZE_ANY_EXHDR(prompt));
 	initStringInfo(&result);
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0));
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
 
 	/* Now do the work. */
 	PG_TRY();

@@ -111,7 +111,7 @@ read_metric(FunctionCallInfo fcinfo)
 static void
 compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text)
 {
-	const GptServed *served = gpt_cache_acquire(model);
+	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
 
 	PG_TRY();
 	{

@@ -45,7 +45,7 @@
 #define JOINED_CONTEXT 256
 #define CONTEXT_QUANTILE 0.95
 #define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
-#define OLD_MAGIC "gpt tok1" /* 0.1.0's form, without prompts and weights */
+#define MAGIC_SIZE 8
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
 
 /* What is remembered of a document in the order of the file. */
@@ -55,6 +55,7 @@ typedef struct DocumentShape
 	uint64 n_bytes; /* of its text, without the prompt's */
 	uint32 n_prompt; /* its first predictions, which are not counted */
 	float weight;
+	uint32 label;
 } DocumentShape;
 
 /* What stands before the ids in the sort: it compares bytes. */
@@ -106,15 +107,19 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 					 GptProgress *progress)
 {
 	Writer writer;
+	const char *const *labels;
 	int context;
 
 	start_writer(&writer, options, tokenizer, progress);
+	writer.header.n_labels = gpt_spool_labels(spool, &labels);
 	if (options->keep_order)
 		write_in_order(&writer, spool);
 	else
 		write_sorted(&writer, spool);
 	context = options->context > 0 ? options->context : choose_context(&writer);
 	write_windows(&writer, context);
+	for (uint64 i = 0; i < writer.header.n_labels; i++)
+		append_bytes(&writer, labels[i], strlen(labels[i]) + 1);
 	finish_file(&writer);
 	*unpredicted = writer.n_unpredicted;
 	return context;
@@ -169,7 +174,7 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 	{
 		resetStringInfo(record);
 		appendBinaryStringInfo(record, (const char *) &empty, sizeof(empty));
-		writer->shape = (DocumentShape){.weight = document->weight};
+		writer->shape = (DocumentShape){.weight = document->weight, .label = document->label};
 		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0)
 			append_ids(writer, &writer->end, 1);
 	}
@@ -419,6 +424,7 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 			continue;
 		window.prompt = n_prompt > before ? (uint32) (n_prompt - before) : 0;
 		window.weight = shape->weight;
+		window.label = shape->label;
 		append_bytes(writer, &window, sizeof(window));
 		is_predicted = true;
 		if (side == GPT_SIDE_TRAIN)
@@ -430,7 +436,7 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 		{
 			header->n_validation_windows++;
 			header->validation_tokens += window.length - 1;
-			header->validation_counted += window.length - 1 - window.prompt;
+			header->validation_counted += header->n_labels > 0 ? 1 : window.length - 1 - window.prompt;
 		}
 	}
 	if (is_predicted && side == GPT_SIDE_VALIDATION)
@@ -455,7 +461,7 @@ write_windows(Writer *writer, int context)
 	{
 		if (writer->options->documents == LM_DOCUMENTS_JOINED)
 		{
-			DocumentShape stream = {writer->n_ids[side], writer->n_bytes[side], 0, 1};
+			DocumentShape stream = {writer->n_ids[side], writer->n_bytes[side], 0, 1, 0};
 
 			(void) append_windows(writer, side, offset, &stream, JOINED_WINDOW);
 			offset += writer->n_ids[side];
@@ -497,17 +503,23 @@ finish_file(Writer *writer)
 	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
 }
 
+/* The forms of before: without prompts and weights, and without labels. */
+static bool
+is_old(const char *magic)
+{
+	return memcmp(magic, "gpt tok1", MAGIC_SIZE) == 0 || memcmp(magic, "gpt tok2", MAGIC_SIZE) == 0;
+}
+
 bool
 gpt_token_file_exists(const pg_uuid_t *run_id)
 {
-	char magic[sizeof(((LmDatasetHeader *) NULL)->magic)];
+	char magic[MAGIC_SIZE];
 	int file = BasicOpenFile(gpt_run_file_path(run_id, GPT_TOKENS, ""), O_RDONLY | PG_BINARY);
 	bool exists = file >= 0;
 
 	if (exists)
 	{
-		exists = pread(file, magic, sizeof(magic), 0) != (ssize_t) sizeof(magic) ||
-				 memcmp(magic, OLD_MAGIC, sizeof(magic)) != 0;
+		exists = pread(file, magic, sizeof(magic), 0) != (ssize_t) sizeof(magic) || !is_old(magic);
 		close(file);
 	}
 	return exists;

@@ -10,6 +10,8 @@
 #include "catalog/pg_type.h"
 #include "utils/memutils.h"
 
+#include "bridge.h"
+#include "engine/params.h"
 #include "model_config.h"
 #include "statement.h"
 #include "train_base.h"
@@ -39,6 +41,8 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
 		base->tokenizer.stored = true;
 		memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
+		base->tokenizer.labels = base->version->labels;
+		base->tokenizer.n_labels = base->version->config.labels;
 	}
 	gpt_worker_commit(&transaction);
 	if (base->version == NULL)
@@ -94,13 +98,32 @@ gpt_train_since(GptTrainOptions *options, const GptVersion *version)
 	return since;
 }
 
+static void
+check_labels(const LmParamTable *table, const GptVersion *version)
+{
+	if (version->config.labels > 0 && table->config.labels != version->config.labels)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model, version->version, version->config.labels),
+				 errdetail("The query has no column \"label\"."),
+				 errhint("A classifier is fine-tuned on rows with labels.")));
+}
+
 void
 gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base)
 {
 	GptWorkerTransaction transaction;
+	LmParamTable *table;
+	LmError error;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_weights_read(lm_trainer_params(trainer), lm_trainer_table(trainer), base->version);
+	table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), &base->version->config, &error);
+	if (table == NULL)
+		gpt_bridge_raise(&error);
+	check_labels(lm_trainer_table(trainer), base->version);
+	/* What a classifier has beside a language model comes last, and keeps its first values. */
+	gpt_weights_read(lm_trainer_params(trainer), table, base->version);
+	lm_param_table_free(gpt_bridge_host(CurrentMemoryContext), table);
 	gpt_worker_commit(&transaction);
 }
 

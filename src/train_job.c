@@ -131,8 +131,15 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	corpus = gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
 	if (corpus == NULL)
 		return NULL;
-	if (corpus->dataset.size != from->corpus.file_size || corpus->file_crc != from->corpus.file_crc)
-		record_start(job, from->has_weights ? from->state.step : 0, true);
+	if (corpus->dataset.size == from->corpus.file_size && corpus->file_crc == from->corpus.file_crc)
+		return corpus;
+	if (from->plan.config.labels > 0 || corpus->dataset.header->n_labels > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of query have changed since the training began"),
+				 errdetail("The file of tokens is lost, and a classifier's labels might mean others now."),
+				 errhint("Submit a new job.")));
+	record_start(job, from->has_weights ? from->state.step : 0, true);
 	return corpus;
 }
 

@@ -288,8 +288,7 @@ validate(Training *training)
 				 errmsg("validation loss is not finite at step " INT64_FORMAT, training->state.step),
 				 errhint("Lower option \"learning_rate\".")));
 	training->state.validation_loss = sum / weight;
-	training->state.validation_bits_per_byte =
-		sum / weight / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
+	training->state.validation_bits_per_byte = header->n_labels > 0 ? get_float8_nan() : sum / weight / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
 	training->progress->validation_loss = training->state.validation_loss;
 	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
 }

@@ -31,8 +31,8 @@
 /* Two random ids differ in about 28 of their 36 characters, hardly ever in fewer than 16; a damaged one in few. */
 #define MAX_DAMAGE 8
 
-static char *make_header(const LmParamTable *table, const pg_uuid_t *run_id);
-static void append_metadata(StringInfo header, const LmParamTable *table, const pg_uuid_t *run_id);
+static char *make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_id);
+static void append_metadata(StringInfo header, const LmParamTable *table, const char *labels, const pg_uuid_t *run_id);
 static void append_tensor(StringInfo header, const LmParam *param, uint64 *offset);
 static void write_param(GptBlob *blob, float *values, const float *block, const LmParam *param);
 static char *read_header(GptBlob *blob, size_t *size, const GptVersion *version);
@@ -42,9 +42,9 @@ static int count_differences(const char *a, const char *b, int size);
 static char *uuid_text(const pg_uuid_t *uuid);
 
 void
-gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const pg_uuid_t *run_id)
+gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels, const pg_uuid_t *run_id)
 {
-	char *header = make_header(table, run_id);
+	char *header = make_header(table, labels, run_id);
 	uint64 size = strlen(header);
 	float *values = palloc(PIECE_COUNT * sizeof(float));
 
@@ -125,14 +125,14 @@ count_differences(const char *a, const char *b, int size)
 
 /* Padded with spaces, so that the data begin at a multiple of ALIGNMENT. */
 static char *
-make_header(const LmParamTable *table, const pg_uuid_t *run_id)
+make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_id)
 {
 	StringInfoData header;
 	uint64 offset = 0;
 
 	initStringInfo(&header);
 	appendStringInfoChar(&header, '{');
-	append_metadata(&header, table, run_id);
+	append_metadata(&header, table, labels, run_id);
 	for (int i = 0; i < table->n_params; i++)
 		append_tensor(&header, &table->params[i], &offset);
 	appendStringInfoChar(&header, '}');
@@ -143,11 +143,11 @@ make_header(const LmParamTable *table, const pg_uuid_t *run_id)
 
 /* Values are strings, as the format wants; the run's id comes first, for gpt_weights_belonging. */
 static void
-append_metadata(StringInfo header, const LmParamTable *table, const pg_uuid_t *run_id)
+append_metadata(StringInfo header, const LmParamTable *table, const char *labels, const pg_uuid_t *run_id)
 {
 	appendStringInfo(header, "\"__metadata__\":{\"format\":\"pt\",\"" GPT_WEIGHTS_RUN_ID "\":\"%s\",\"" GPT_WEIGHTS_CONFIG "\":",
 					 uuid_text(run_id));
-	escape_json(header, gpt_config_to_json(&table->config));
+	escape_json(header, gpt_config_to_json(&table->config, labels));
 	appendStringInfoChar(header, '}');
 }
 

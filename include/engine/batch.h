@@ -6,12 +6,13 @@
  *
  * Dataset: a token file in memory (mapped by the caller) and the rule that makes batches of it.
  *
- *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow [n_windows] |
+ *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow [n_windows] | labels |
  *
  * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A window of
  * length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last target of a window is
  * the first input of the next, so n is at most context + 1. The first predictions of a window may be those of a prompt,
- * which are not counted; the others count with the window's weight. Windows stand in the order of training of a
+ * which are not counted; the others count with the window's weight.
+ * Where the file has labels, each a string that ends with a 0, nothing but the window's label is predicted, behind its last input. Windows stand in the order of training of a
  * corpus that is not shuffled; training windows first, then validation windows. The windows of each side
  * follow each other in the file: its stream is what lies between its first window's first id and its last
  * window's last.
@@ -42,7 +43,7 @@ void lm_batch_free(LmBatch *batch, const LmHost *host);
 /* Σ weight of rows that have a target, in row order. */
 double lm_batch_weight(const LmBatch *batch);
 
-#define LM_DATASET_MAGIC "gpt tok2"
+#define LM_DATASET_MAGIC "gpt tok3"
 
 typedef struct LmDatasetHeader
 {
@@ -56,7 +57,8 @@ typedef struct LmDatasetHeader
 	uint64_t validation_bytes; /* bytes of text in the validation documents' predicted tokens */
 	uint64_t train_tokens; /* predictions in the training windows */
 	uint64_t validation_tokens;
-	uint64_t validation_counted; /* of them, those that are not a prompt's */
+	uint64_t validation_counted; /* of them, those that are not a prompt's; with labels, the windows */
+	uint64_t n_labels; /* 0: none; their names, in order, from the end of the windows to the end of the file */
 } LmDatasetHeader;
 
 typedef struct LmWindow
@@ -65,7 +67,7 @@ typedef struct LmWindow
 	uint32_t length; /* ids, 2 .. context + 1 (joined: the whole stream may be one window of any length) */
 	uint32_t prompt; /* its first predictions, which are not counted; at least one is */
 	float weight; /* of each of the others; above 0 */
-	uint32_t flags; /* 0 */
+	uint32_t label; /* below n_labels, or 0 */
 } LmWindow;
 
 #define LM_WEIGHT_MIN 1e-6f
@@ -104,6 +106,9 @@ LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
  * checked against the vocabulary when they are read. LM_ERR_FORMAT.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
+
+/* The names of the labels, one behind another. */
+const char *lm_dataset_labels(const LmDataset *dataset);
 
 /*
  * Where training stands: the number of windows (JOINED: of crops) drawn since the beginning. With the dataset

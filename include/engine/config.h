@@ -35,12 +35,14 @@ typedef struct LmConfig
 	bool zero_init; /* what a branch adds begins as nothing: its last matrix as zero */
 	bool tie_embeddings; /* the head uses the token embedding */
 	float dropout;
+	int labels; /* classes that a classifier tells apart; 0: a language model */
 } LmConfig;
 
 #define LM_MAX_LAYERS 512
 #define LM_MAX_CHANNELS 65536
 #define LM_MAX_CONTEXT 65536
 #define LM_MAX_ROPE_BASE 1e9
+#define LM_MAX_LABELS 10000
 
 /* GPT-2's switches, sizes 0. */
 LmConfig lm_config_default(void);

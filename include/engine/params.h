@@ -19,6 +19,13 @@ typedef enum LmInit
 	LM_INIT_ONE,
 } LmInit;
 
+/*
+ * A classifier reads, beside the mean output of the last block, the mean of embeddings of the text's tokens and of its pairs of
+ * neighbours, which share rows by hash (Joulin et al. 2017, "Bag of tricks for efficient text classification").
+ */
+#define LM_BAG_CHANNELS 64
+#define LM_BAG_PAIRS (1 << 16)
+
 typedef enum LmParamKind
 {
 	LM_TOKEN_EMBEDDING,
@@ -40,6 +47,9 @@ typedef enum LmParamKind
 	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
 	LM_QUERY_NORM_WEIGHT, /* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
 	LM_KEY_NORM_WEIGHT,
+	LM_BAG_EMBEDDING, /* [V + LM_BAG_PAIRS, LM_BAG_CHANNELS]; of a classifier, as the next two */
+	LM_LABEL_WEIGHT, /* [labels, C + LM_BAG_CHANNELS] */
+	LM_LABEL_BIAS,
 	LM_PARAM_KINDS
 } LmParamKind;
 

@@ -27,6 +27,8 @@ INSERT INTO wanted VALUES
 	('gpt_generate(model text, prompt text, max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
 		|| 'min_p double precision, repetition_penalty double precision, stop text[], seed bigint)', 'volatile, called on null, safe, public'),
 	('gpt_score(model text, input text, metric text)', 'stable, called on null, safe, public'),
+	('gpt_classify(model text, input text)', 'stable, strict, safe, public'),
+	('gpt_classify_probs(model text, input text, OUT label text, OUT probability real)', 'stable, strict, safe, public'),
 	('gpt_choose(model text, prompt text, choices text[])', 'stable, strict, safe, public'),
 	('gpt_embed(model text, input text, pooling text, normalized boolean)', 'stable, called on null, safe, public'),
 	('gpt_logprob(model text, prompt text, completion text)', 'stable, strict, safe, public'),

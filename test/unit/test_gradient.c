@@ -88,6 +88,19 @@ check_param(Problem *problem, const LmParam *param, const float *gradient, uint6
 	return good;
 }
 
+/* The last row of each sequence has a label as its target; weights differ. */
+static void
+set_labels(LmBatch *batch, int labels, uint64_t *state)
+{
+	for (int i = 0; i < batch->n_tokens; i++)
+	{
+		bool is_last = i + 1 == batch->n_tokens || batch->starts[i + 1] != batch->starts[i];
+
+		batch->targets[i] = is_last ? (int32_t) (test_random(state) % (uint32_t) labels) : -1;
+		batch->weights[i] = 0.5f + (float) (test_random(state) % 100) / 100;
+	}
+}
+
 static void
 fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmHost *host, uint64_t *state)
 {
@@ -110,6 +123,8 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 		append_sequence(&problem->batches[i], 12, corner->config.vocabulary, corner->unequal, 3 * i, state);
 		append_sequence(&problem->batches[i], 3 + 4 * i, corner->config.vocabulary, corner->unequal, 3 * i + 1, state);
 		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal, 3 * i + 2, state);
+		if (corner->config.labels > 0)
+			set_labels(&problem->batches[i], corner->config.labels, state);
 	}
 }
 
@@ -152,6 +167,8 @@ main(void)
 		{"modern: RMSNorm, rotary positions, norms of queries and keys, squared ReLU", small_config(), true},
 		{"rotary positions, biases, dropout, odd sizes", small_config(), true},
 		{"RMSNorm with biases, norms of queries and keys, learned positions, untied", small_config(), false},
+		{"labels", small_config(), false},
+		{"labels, modern, dropout", small_config(), false},
 	};
 
 	corners[2].config.bias = corners[2].config.tie_embeddings = false;
@@ -178,6 +195,11 @@ main(void)
 	corners[7].config.norm = LM_RMSNORM;
 	corners[7].config.qk_norm = true;
 	corners[7].config.tie_embeddings = false;
+	corners[8].config.labels = 5;
+	corners[9].config = corners[5].config;
+	corners[9].config.labels = 3;
+	corners[9].config.dropout = 0.2f;
+	corners[9].config.mlp = LM_GELU_TANH; /* squared ReLU has kinks, which steps along the embedding meet here */
 	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
 	lm_engine_stop(engine);

@@ -53,6 +53,8 @@ lm_config_check(LmConfig *config, LmError *error)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g", config->rope_base, LM_MAX_ROPE_BASE);
 	if (config->mlp != LM_GELU && config->mlp != LM_GELU_TANH && config->mlp != LM_RELU2)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
+	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
+		return false;
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
 	return true;

@@ -12,6 +12,7 @@
  * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and the head's
  * backward pass follows at once, so that they are never computed twice.
  */
+#include "model/labels.h"
 #include "model/network.h"
 
 #define LOGITS_BYTES ((size_t) 1 << 23) /* stays in the second and third level cache */
@@ -136,6 +137,8 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 	LmLinear head = head_of(network);
 	int C = network->config.channels, V = network->config.vocabulary;
 
+	if (network->config.labels > 0)
+		return lm_labels_loss(network, pass, scale);
 	for (int first = 0; first < batch->n_tokens; first += network->logits_rows)
 	{
 		int left = batch->n_tokens - first;
@@ -165,7 +168,7 @@ lm_network_overwrites(const LmNetwork *network, const LmParam *param)
 {
 	if (param->layer >= 0)
 		return !param->vector;
-	return param->kind == (network->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT);
+	return network->config.labels == 0 && param->kind == (network->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT);
 }
 
 void
@@ -233,6 +236,8 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->wide = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
 	a->sinusoid = config->position == LM_SINUSOIDAL ? lm_arena_floats(arena, (size_t) config->context, C) : NULL;
 	a->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
+	if (config->labels > 0)
+		a->labels = lm_labels_layout(arena, config);
 	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
 	a->bf16 = bf16;
 	packed = packed_size(network);
@@ -309,6 +314,7 @@ scratch_size(const LmNetwork *network, int n_threads)
 		lm_norm_backward_scratch(N, C),
 		lm_heads_backward_scratch(N, C / config->heads),
 		lm_attention_scratch_for(n_threads, N, config->heads, C),
+		config->labels > 0 ? lm_linear_backward_scratch(LM_LABEL_WINDOWS, config->labels) : 0,
 	};
 	size_t largest = 0;
 
@@ -380,6 +386,9 @@ bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block)
 	tensors->final_norm_weight = tensor(table, block, LM_FINAL_NORM_WEIGHT, -1);
 	tensors->final_norm_bias = tensor(table, block, LM_FINAL_NORM_BIAS, -1);
 	tensors->head_weight = tensor(table, block, table->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	tensors->bag_embedding = tensor(table, block, LM_BAG_EMBEDDING, -1);
+	tensors->label_weight = tensor(table, block, LM_LABEL_WEIGHT, -1);
+	tensors->label_bias = tensor(table, block, LM_LABEL_BIAS, -1);
 	for (int layer = 0; layer < table->config.layers; layer++)
 		tensors->blocks[layer] = (LmBlockTensors){
 			.norm1_weight = tensor(table, block, LM_NORM1_WEIGHT, layer),

@@ -39,6 +39,9 @@ typedef struct LmTensors
 	float *final_norm_weight;
 	float *final_norm_bias;
 	float *head_weight; /* the token embedding where they are tied */
+	float *bag_embedding; /* NULL, as the next two, without labels */
+	float *label_weight;
+	float *label_bias;
 	LmBlockTensors *blocks; /* [L] */
 } LmTensors;
 
@@ -61,6 +64,16 @@ typedef struct LmBlockActivations
 	float *gelu; /* [N, M] */
 } LmBlockActivations;
 
+#define LM_LABEL_WINDOWS 64 /* that are classified at once */
+
+/* Of the head of a classifier, F = C + LM_BAG_CHANNELS */
+typedef struct LmLabelActivations
+{
+	float *features; /* [LM_LABEL_WINDOWS, F] */
+	float *dfeatures;
+	float *logits; /* [LM_LABEL_WINDOWS, labels] */
+} LmLabelActivations;
+
 typedef struct LmActivations
 {
 	LmBlockActivations *blocks; /* [L] */
@@ -76,6 +89,7 @@ typedef struct LmActivations
 	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
 	float *sinusoid; /* [context, C]; only where positions are sinusoidal */
 	float *rotary; /* [context, head_size]; only with rope */
+	LmLabelActivations labels; /* NULLs without labels */
 	void *scratch;
 	void *packed; /* LmLinear.packed, for one layer at a time */
 	bool bf16;

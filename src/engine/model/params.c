@@ -26,6 +26,10 @@ typedef enum Size
 	MLP_CHANNELS,
 	VOCABULARY,
 	CONTEXT,
+	LABELS,
+	FEATURES,
+	BAG_ROWS,
+	BAG_CHANNELS,
 } Size;
 
 typedef struct Kind
@@ -73,6 +77,9 @@ static const Kind kinds[] = {
 	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", "transformer.ln_f.weight", ONE, CHANNELS, false, true, .init = LM_INIT_ONE},
 	{LM_FINAL_NORM_BIAS, "final_norm.bias", "transformer.ln_f.bias", ONE, CHANNELS, false, true, .init = LM_INIT_ZERO},
 	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true, .init = LM_INIT_NORMAL},
+	{LM_BAG_EMBEDDING, "bag.weight", "classifier.bag.weight", BAG_ROWS, BAG_CHANNELS, .init = LM_INIT_NORMAL},
+	{LM_LABEL_WEIGHT, "label.weight", "classifier.weight", LABELS, FEATURES, .decay = true, .init = LM_INIT_NORMAL},
+	{LM_LABEL_BIAS, "label.bias", "classifier.bias", ONE, LABELS, false, true, .init = LM_INIT_ZERO},
 };
 
 /* Rows of kinds. */
@@ -226,6 +233,10 @@ exists(const LmConfig *config, LmParamKind kind)
 		case LM_UP_BIAS:
 		case LM_DOWN_BIAS:
 			return config->bias;
+		case LM_BAG_EMBEDDING:
+		case LM_LABEL_WEIGHT:
+		case LM_LABEL_BIAS:
+			return config->labels > 0;
 		default:
 			return true;
 	}
@@ -248,6 +259,14 @@ size_of(const LmConfig *config, Size size)
 			return config->vocabulary;
 		case CONTEXT:
 			return config->context;
+		case LABELS:
+			return config->labels;
+		case FEATURES:
+			return config->channels + LM_BAG_CHANNELS;
+		case BAG_ROWS:
+			return config->vocabulary + LM_BAG_PAIRS;
+		case BAG_CHANNELS:
+			return LM_BAG_CHANNELS;
 		default:
 			return 1;
 	}

@@ -4,6 +4,7 @@
  * An image: from a block of parameters to the layout that inference reads, and from an image to a model.
  *
  *   | header | token embedding (untied only) | positions | per block: norms, biases, panels | final norm | head panels |
+ *   | bag, label weight and bias (of a classifier) |
  *
  * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the size of an
  * image, the places to write to and the places to read from. With tied embeddings the token embedding is read
@@ -13,7 +14,7 @@
 
 #include "serve/image.h"
 
-#define IMAGE_MAGIC "gpt img2"
+#define IMAGE_MAGIC "gpt img3"
 
 /* The configuration in types of fixed size: the file is mapped by other processes. */
 typedef struct LmImageHeader
@@ -36,6 +37,7 @@ typedef struct LmImageHeader
 	int32_t panel;
 	float rope_base;
 	int32_t qk_norm;
+	int32_t labels;
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
@@ -90,6 +92,9 @@ lay_out(LmModel *model, LmArena *arena)
 	model->final_norm_weight = vector(arena, C, true);
 	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
 	model->head = linear(arena, config->channels, config->vocabulary, NULL);
+	model->bag_embedding = vector(arena, (V + LM_BAG_PAIRS) * LM_BAG_CHANNELS, config->labels > 0);
+	model->label_weight = vector(arena, (size_t) config->labels * (C + LM_BAG_CHANNELS), config->labels > 0);
+	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }
 
 static void
@@ -159,6 +164,9 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 	put(model->final_norm_bias, block, table, LM_FINAL_NORM_BIAS, -1);
 	put(model->token_embedding, block, table, LM_TOKEN_EMBEDDING, -1);
 	pack(&model->head, block, table, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	put(model->bag_embedding, block, table, LM_BAG_EMBEDDING, -1);
+	put(model->label_weight, block, table, LM_LABEL_WEIGHT, -1);
+	put(model->label_bias, block, table, LM_LABEL_BIAS, -1);
 	lm_model_close(model);
 	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
 }
@@ -312,6 +320,7 @@ header_of(const LmConfig *config, size_t size)
 		.panel = LM_PANEL,
 		.rope_base = config->rope_base,
 		.qk_norm = config->qk_norm,
+		.labels = config->labels,
 	};
 
 	memcpy(header.magic, IMAGE_MAGIC, 8);
@@ -337,5 +346,6 @@ config_of(const LmImageHeader *header)
 		.dropout = header->dropout,
 		.rope_base = header->rope_base,
 		.qk_norm = header->qk_norm != 0,
+		.labels = header->labels,
 	};
 }

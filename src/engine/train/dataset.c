@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/batch.h"
+#include "engine/config.h"
 
 /* A run of ids that is read as one text. */
 typedef struct Stream
@@ -15,6 +16,7 @@ typedef struct Stream
 } Stream;
 
 static bool check_header(const LmDatasetHeader *header, size_t size, LmError *error);
+static bool check_labels(const char *names, size_t size, uint64_t n_labels);
 static bool check_windows(const LmDataset *dataset, LmError *error);
 static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted,
 					   LmError *error);
@@ -24,6 +26,7 @@ static LmWindow training_crop(const LmDataset *dataset, uint64_t drawn);
 static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
 static Stream stream_of(const LmDataset *dataset, bool validation);
 static bool check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens, LmError *error);
+static void predict_label(LmBatch *batch, LmWindow window);
 static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example, LmError *error);
 
 uint64_t
@@ -60,6 +63,14 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 	return check_windows(dataset, error);
 }
 
+const char *
+lm_dataset_labels(const LmDataset *dataset)
+{
+	const LmDatasetHeader *header = dataset->header;
+
+	return (const char *) (dataset->windows + header->n_train_windows + header->n_validation_windows);
+}
+
 static bool
 check_header(const LmDatasetHeader *header, size_t size, LmError *error)
 {
@@ -76,7 +87,20 @@ check_header(const LmDatasetHeader *header, size_t size, LmError *error)
 		!lm_size_multiply(&windows_size, n_windows, sizeof(LmWindow)) ||
 		!lm_size_add(&end, header->windows_offset, windows_size) || end > size)
 		return lm_fail(error, LM_ERR_FORMAT, 24, "the token file is shorter than its windows");
+	if (header->n_labels > LM_MAX_LABELS || !check_labels((const char *) header + end, size - end, header->n_labels))
+		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end, "the token file does not have the names of its labels");
 	return true;
+}
+
+/* As many strings as labels fill the rest of the file. */
+static bool
+check_labels(const char *names, size_t size, uint64_t n_labels)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		n += names[i] == '\0';
+	return n == n_labels && (size == 0 || names[size - 1] == '\0');
 }
 
 static bool
@@ -115,8 +139,10 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 						   (unsigned long long) i);
 		if (window->prompt > window->length - 2 || !(window->weight > 0 && window->weight <= LM_WEIGHT_MAX))
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file counts nothing", (unsigned long long) i);
+		if (window->label > 0 && window->label >= dataset->header->n_labels)
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file has no label", (unsigned long long) i);
 		sum += window->length - 1;
-		*counted += window->length - 1 - window->prompt;
+		*counted += dataset->header->n_labels > 0 ? 1 : window->length - 1 - window->prompt;
 	}
 	if (sum != predictions)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file's windows have %llu predictions, its header says %llu",
@@ -250,6 +276,20 @@ check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int 
 	return true;
 }
 
+/* Instead of the window's tokens, which were appended. */
+static void
+predict_label(LmBatch *batch, LmWindow window)
+{
+	int n = (int) window.length - 1, last = batch->n_tokens + n - 1;
+
+	for (int row = batch->n_tokens; row < last; row++)
+	{
+		batch->targets[row] = -1;
+		batch->weights[row] = 0;
+	}
+	batch->targets[last] = (int32_t) window.label;
+}
+
 /* Ids are checked here, where they are read: a file may be larger than memory. */
 static bool
 append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example, LmError *error)
@@ -274,6 +314,8 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) at, "the token file has an id outside its vocabulary of %u",
 						   vocabulary);
 	}
+	if (dataset->header->n_labels > 0)
+		predict_label(batch, window);
 	batch->n_tokens += n;
 	return true;
 }

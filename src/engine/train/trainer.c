@@ -289,6 +289,7 @@ static bool
 check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
 {
 	const LmConfig *config = &trainer->table->config;
+	int n_targets = config->labels > 0 ? config->labels : config->vocabulary;
 
 	if (batch->n_tokens < 1 || batch->n_tokens > trainer->capacity)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not within 1 .. %d", batch->n_tokens,
@@ -297,7 +298,7 @@ check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
 	{
 		int start = batch->starts[i], position = batch->positions[i];
 
-		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary || batch->targets[i] >= config->vocabulary)
+		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary || batch->targets[i] >= n_targets)
 			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the vocabulary", i);
 		if (position < 0 || position >= config->context || start < 0 || start > i)
 			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context", i);

@@ -1,0 +1,199 @@
+/*
+ * src/engine/model/labels.c
+ *
+ * The head of a classifier: forward, loss and backward for some windows at a time. Windows are pooled on all threads, a window on
+ * one; rows of the bag are shared by windows, so their gradient is added up on one thread, in the order of the batch.
+ */
+#include <string.h>
+
+#include "model/labels.h"
+
+/* Windows of a batch that are classified together. */
+typedef struct Group
+{
+	const LmNetwork *network;
+	const LmBatch *batch;
+	int n;
+	int first[LM_LABEL_WINDOWS]; /* row */
+	int rows[LM_LABEL_WINDOWS];
+	int32_t targets[LM_LABEL_WINDOWS];
+	float weights[LM_LABEL_WINDOWS];
+} Group;
+
+static int gather(Group *group, const LmBatch *batch, int row);
+static void pool_window(void *work, int piece, int thread);
+static void spread_window(void *work, int piece, int thread);
+static void add_bag_gradient(float *gradient, const Group *group);
+static LmLinear linear_of(const LmNetwork *network);
+
+LmLabelActivations
+lm_labels_layout(LmArena *arena, const LmConfig *config)
+{
+	size_t F = (size_t) config->channels + LM_BAG_CHANNELS;
+
+	return (LmLabelActivations){
+		.features = lm_arena_floats(arena, LM_LABEL_WINDOWS, F),
+		.dfeatures = lm_arena_floats(arena, LM_LABEL_WINDOWS, F),
+		.logits = lm_arena_floats(arena, LM_LABEL_WINDOWS, (size_t) config->labels),
+	};
+}
+
+double
+lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
+{
+	LmEngine *engine = network->engine;
+	LmLabelActivations *a = &network->activations.labels;
+	LmLinear linear = linear_of(network);
+	Group group = {.network = network, .batch = pass->batch};
+	float nll[LM_LABEL_WINDOWS];
+	double sum = 0;
+
+	for (int row = 0; row < pass->batch->n_tokens && !lm_engine_stopped(engine);)
+	{
+		row = gather(&group, pass->batch, row);
+		lm_engine_run(engine, pool_window, &group, group.n);
+		lm_linear_forward(engine, a->logits, a->features, &linear, group.n);
+		if (scale > 0)
+		{
+			lm_cross_entropy(engine, a->logits, nll, group.targets, group.weights, scale, pass->smoothing, group.n, linear.n_out);
+			/* logits = features label_weight' + label_bias */
+			lm_linear_backward(engine, a->dfeatures, network->gradient.label_weight, network->gradient.label_bias, a->logits,
+							   a->features, &linear, group.n, network->activations.scratch);
+			lm_engine_run(engine, spread_window, &group, group.n);
+			add_bag_gradient(network->gradient.bag_embedding, &group);
+		}
+		else
+			lm_cross_entropy_forward(engine, nll, a->logits, group.targets, group.n, linear.n_out);
+		for (int i = 0; i < group.n; i++)
+			if (group.targets[i] >= 0 && group.weights[i] != 0)
+				sum += (double) group.weights[i] * nll[i];
+	}
+	return lm_engine_stopped(engine) ? 0 : sum;
+}
+
+/* The windows from a row on, as many as there is room for; the row behind them. */
+static int
+gather(Group *group, const LmBatch *batch, int row)
+{
+	group->n = 0;
+	while (row < batch->n_tokens && group->n < LM_LABEL_WINDOWS)
+	{
+		int i = group->n++;
+		int end = row + 1;
+
+		while (end < batch->n_tokens && batch->starts[end] == batch->starts[row])
+			end++;
+		group->first[i] = row;
+		group->rows[i] = end - row;
+		group->targets[i] = batch->targets[end - 1];
+		group->weights[i] = batch->weights[end - 1];
+		row = end;
+	}
+	return row;
+}
+
+static LmLinear
+linear_of(const LmNetwork *network)
+{
+	return (LmLinear){
+		.n_in = network->config.channels + LM_BAG_CHANNELS,
+		.n_out = network->config.labels,
+		.w = network->params.label_weight,
+		.bias = network->params.label_bias,
+	};
+}
+
+/* Tokens are multiplied by odd constants (Knuth, TAOCP 3, section 6.4), and the upper bits chosen. */
+static size_t
+pair_row(int vocabulary, int32_t first, int32_t second)
+{
+	uint64_t hash = (uint64_t) (uint32_t) first * 0x9E3779B97F4A7C15u ^ (uint64_t) (uint32_t) second * 0xC2B2AE3D27D4EB4Fu;
+
+	hash *= 0x9E3779B97F4A7C15u;
+	return (size_t) vocabulary + (size_t) (hash >> 32) % LM_BAG_PAIRS;
+}
+
+int
+lm_bag_add(double *sums, const float *bag, int vocabulary, const int32_t *tokens, int n, int32_t previous)
+{
+	int count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const float *row = bag + (size_t) tokens[i] * LM_BAG_CHANNELS;
+		const float *pair = previous >= 0 ? bag + pair_row(vocabulary, previous, tokens[i]) * LM_BAG_CHANNELS : NULL;
+
+		for (int k = 0; k < LM_BAG_CHANNELS; k++)
+			sums[k] += pair ? row[k] + pair[k] : row[k];
+		count += pair ? 2 : 1;
+		previous = tokens[i];
+	}
+	return count;
+}
+
+static void
+pool_window(void *work, int piece, int thread)
+{
+	const Group *group = work;
+	const LmNetwork *network = group->network;
+	int C = network->config.channels, rows = group->rows[piece];
+	float *feature = network->activations.labels.features + (size_t) piece * (size_t) (C + LM_BAG_CHANNELS);
+	const float *outputs = network->activations.norm + (size_t) group->first[piece] * (size_t) C;
+	double bag[LM_BAG_CHANNELS] = {0};
+	int n_bag;
+
+	(void) thread;
+	memset(feature, 0, (size_t) C * sizeof(float));
+	for (int row = 0; row < rows; row++)
+		for (int i = 0; i < C; i++)
+			feature[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
+	for (int i = 0; i < C; i++)
+		feature[i] /= (float) rows;
+	n_bag = lm_bag_add(bag, network->params.bag_embedding, network->config.vocabulary, group->batch->tokens + group->first[piece], rows, -1);
+	for (int i = 0; i < LM_BAG_CHANNELS; i++)
+		feature[C + i] = (float) (bag[i] / n_bag);
+}
+
+/* Every output of a window has the same share in the mean. */
+static void
+spread_window(void *work, int piece, int thread)
+{
+	const Group *group = work;
+	const LmNetwork *network = group->network;
+	int C = network->config.channels, rows = group->rows[piece];
+	const float *dfeature = network->activations.labels.dfeatures + (size_t) piece * (size_t) (C + LM_BAG_CHANNELS);
+	float *doutputs = network->activations.narrow + (size_t) group->first[piece] * (size_t) C;
+
+	(void) thread;
+	for (int row = 0; row < rows; row++)
+		for (int i = 0; i < C; i++)
+			doutputs[(size_t) row * (size_t) C + (size_t) i] = dfeature[i] / (float) rows;
+}
+
+static void
+add_bag_gradient(float *gradient, const Group *group)
+{
+	const LmNetwork *network = group->network;
+	size_t F = (size_t) network->config.channels + LM_BAG_CHANNELS;
+
+	for (int window = 0; window < group->n; window++)
+	{
+		const float *dfeature = network->activations.labels.dfeatures + (size_t) window * F + network->config.channels;
+		const int32_t *tokens = group->batch->tokens + group->first[window];
+		int rows = group->rows[window];
+		float share = 1.0f / (float) (2 * rows - 1);
+
+		for (int i = 0; i < rows; i++)
+		{
+			float *row = gradient + (size_t) tokens[i] * LM_BAG_CHANNELS;
+
+			for (int k = 0; k < LM_BAG_CHANNELS; k++)
+				row[k] += share * dfeature[k];
+			if (i == 0)
+				continue;
+			row = gradient + pair_row(network->config.vocabulary, tokens[i - 1], tokens[i]) * LM_BAG_CHANNELS;
+			for (int k = 0; k < LM_BAG_CHANNELS; k++)
+				row[k] += share * dfeature[k];
+		}
+	}
+}

@@ -1,0 +1,27 @@
+/*
+ * src/engine/model/labels.h
+ *
+ * The head of a classifier, which reads a whole window:
+ *
+ *   f = [mean of the last block's outputs | mean of the bag's rows];  logits = f label_weight' + label_bias
+ *
+ * The bag of n tokens has n rows for the tokens and n - 1 for the pairs of neighbours.
+ */
+#ifndef LM_LABELS_H
+#define LM_LABELS_H
+
+#include "model/network.h"
+
+LmLabelActivations lm_labels_layout(LmArena *arena, const LmConfig *config);
+
+/*
+ * Loss of the batch's windows behind lm_network_forward: a window's label is the target of its last row, with that row's
+ * weight; its other rows have target -1. Returns Σ weight nll. scale > 0: adds the gradient of scale times the loss to the
+ * head's gradient, and leaves that of the last norm's output in activations.narrow.
+ */
+double lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale);
+
+/* Adds the bag's rows of n tokens to sums [LM_BAG_CHANNELS]; previous: the token before them, -1 where there is none. Returns how many rows. */
+int lm_bag_add(double *sums, const float *bag, int vocabulary, const int32_t *tokens, int n, int32_t previous);
+
+#endif /* LM_LABELS_H */

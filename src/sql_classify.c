@@ -1,0 +1,121 @@
+/*
+ * src/sql_classify.c
+ *
+ * gpt_classify and gpt_classify_probs: which of its labels a classifier gives to a text.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "arguments.h"
+#include "bridge.h"
+#include "cache.h"
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(gpt_classify);
+PG_FUNCTION_INFO_V1(gpt_classify_probs);
+
+typedef struct Answer
+{
+	const char *label;
+	float probability;
+	int number;
+} Answer;
+
+static Answer *classify(int *n, const char *model, LmBytes input);
+static int compare_answers(const void *a, const void *b);
+
+static LmBytes
+input_of(FunctionCallInfo fcinfo)
+{
+	text *input = PG_GETARG_TEXT_PP(1);
+
+	return (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
+}
+
+/*
+ * gpt_classify(model text, input text) RETURNS text
+ *
+ * The most probable label; the first one, in the order of bytes, of equals. NULL gives NULL.
+ */
+Datum
+gpt_classify(PG_FUNCTION_ARGS)
+{
+	Answer *answers;
+	int n;
+
+	gpt_bridge_check_encoding();
+	answers = classify(&n, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	PG_RETURN_TEXT_P(cstring_to_text(answers[0].label));
+}
+
+/*
+ * gpt_classify_probs(model text, input text) -> setof (label text, probability real)
+ *
+ * All labels, the most probable first. NULL gives no rows.
+ */
+Datum
+gpt_classify_probs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Answer *answers;
+	int n;
+
+	gpt_bridge_check_encoding();
+	InitMaterializedSRF(fcinfo, 0);
+	answers = classify(&n, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	for (int i = 0; i < n; i++)
+	{
+		Datum values[2] = {CStringGetTextDatum(answers[i].label), Float4GetDatum(answers[i].probability)};
+		bool nulls[2] = {false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* All labels of the model by falling probability, palloc'd. */
+static Answer *
+classify(int *n, const char *model, LmBytes input)
+{
+	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_CLASSIFIER);
+	float *probabilities;
+	Answer *answers;
+	int64 n_tokens;
+	LmError error;
+
+	*n = served->config->labels;
+	probabilities = palloc(*n * sizeof(float));
+	answers = palloc(*n * sizeof(Answer));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		while (!lm_classify(probabilities, &n_tokens, served->session, input, &error))
+			gpt_bridge_raise(&error);
+		for (int i = 0; i < *n; i++)
+			answers[i] = (Answer){pstrdup(served->labels[i]), probabilities[i], i};
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	qsort(answers, *n, sizeof(Answer), compare_answers);
+	pfree(probabilities);
+	return answers;
+}
+
+static int
+compare_answers(const void *a, const void *b)
+{
+	const Answer *first = a;
+	const Answer *second = b;
+
+	if (first->probability != second->probability)
+		return first->probability > second->probability ? -1 : 1;
+	return first->number - second->number;
+}

@@ -1,0 +1,52 @@
+-- Classification: rows of a text and a label; gpt_classify, gpt_classify_probs, gpt_evaluate.
+CREATE EXTENSION IF NOT EXISTS gpt;
+CREATE TYPE mood AS ENUM ('glad', 'sad');
+CREATE TABLE review AS
+SELECT i AS id, CASE WHEN i % 3 = 0 THEN 'the soup was ' || g || ' and warm ' || i ELSE 'we found it ' || g || ', number ' || i END AS body,
+	CASE WHEN g IN ('good', 'fine', 'lovely') THEN 'glad' ELSE 'sad' END::mood AS mood
+FROM (SELECT i, (ARRAY['good', 'bad', 'fine', 'awful', 'lovely', 'cold'])[1 + i % 6] AS g FROM generate_series(1, 300) i) s;
+SELECT gpt_train('moods', 'SELECT body, mood AS label FROM review', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 150, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT gpt_classify('moods', 'the soup was lovely and warm 7'), gpt_classify('moods', 'we found it awful, number 8');
+SELECT label, probability > 0.5 AS likely FROM gpt_classify_probs('moods', 'we found it awful, number 8');
+SELECT round(sum(probability)::numeric, 5) FROM gpt_classify_probs('moods', '');
+SELECT metric, label, predicted, round(value::numeric, 2) AS value FROM gpt_evaluate('moods', 'SELECT body, mood AS label FROM review WHERE id <= 60') WHERE metric <> 'loss';
+SELECT validation_loss < 0.2 AS learnt, validation_bits_per_byte FROM gpt_versions WHERE model = 'moods';
+
+-- Fine-tuning from a language model, with labels of any kind; from a classifier its labels stay.
+SELECT gpt_train('texts', 'SELECT body FROM review', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 20, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT gpt_finetune('texts', 'SELECT body AS text, mood = ''sad'' AS label, 2 AS weight FROM review', '{"into": "sad", "steps": 80, "learning_rate": 0.003, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT gpt_classify('sad', 'the soup was bad and warm 3'), gpt_classify('sad', 'we found it fine, number 4');
+SELECT gpt_finetune('moods', 'SELECT body, ''sad'' AS label FROM review WHERE id < 50', '{"steps": 2, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT label FROM gpt_classify_probs('moods', 'a') ORDER BY label;
+SELECT gpt_finetune('moods', 'SELECT body, ''angry'' AS label FROM review WHERE id < 50', '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_finetune('moods', 'SELECT body FROM review', '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_train('alone', 'SELECT body, 1 AS label FROM review', '{"steps": 2}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT error FROM gpt_jobs WHERE job = :job;
+
+-- Typed wrong.
+SELECT gpt_classify('texts', 'a');
+SELECT gpt_generate('moods', 'the soup');
+SELECT gpt_score('moods', 'the soup');
+SELECT gpt_choose('moods', 'the soup', '{a,b}');
+SELECT cardinality(gpt_embed('moods', 'the soup'));
+SELECT gpt_classify('moods', NULL) IS NULL, (SELECT count(*) FROM gpt_classify_probs('moods', NULL));
+SELECT * FROM gpt_evaluate('moods', 'SELECT body FROM review');
+SELECT * FROM gpt_evaluate('texts', 'SELECT body, mood AS label FROM review');
+SELECT * FROM gpt_evaluate('moods', $$SELECT body, 'angry' AS label FROM review$$);
+SELECT gpt_train('wrong', 'SELECT body, id * 0.5 AS label FROM review');
+SELECT gpt_train('wrong', 'SELECT body, body AS other, mood AS label FROM review');
+SELECT gpt_train('wrong', 'SELECT mood AS label FROM review');
+SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"documents": "joined"}');
+SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"validation_query": "SELECT body FROM review"}');
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('moods', 'texts', 'sad') ORDER BY model;
+DROP TABLE review;
+DROP TYPE mood;
