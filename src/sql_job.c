@@ -96,8 +96,9 @@ has_nobody(const GptJob *job)
 		return false;
 	if (gpt_job_pid(job->number) != 0 || launch == GPT_LAUNCH_ALIVE)
 		return false;
+	/* A worker of this database that ends starts the next job, of others none is known. */
 	if (launch == GPT_LAUNCH_NO_PLACE && job->state == GPT_JOB_QUEUED)
-		return true;
+		return !gpt_slot_held_here();
 
 	/* While slots are taken, a worker that ends starts the next job. */
 	return job->state == GPT_JOB_RUNNING || gpt_slots_free() > 0;
@@ -173,7 +174,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 			job = first_in_line(job);
 			if (!has_nobody(job))
 				somebody_at = now;
-			else if (gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE || TimestampDifferenceExceeds(somebody_at, now, NOBODY_MS))
+			else if (TimestampDifferenceExceeds(somebody_at, now, NOBODY_MS))
 				raise_nobody(job);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

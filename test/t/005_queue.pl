@@ -52,6 +52,14 @@ my $heard = $node->safe_psql('postgres', q{LISTEN gpt_job;
 	SELECT 1;});
 is(join(' ', $heard =~ /"state": "(\w+)"/g), 'queued running succeeded', 'a listener hears of each state');
 
+# more jobs than places, all of one transaction: those without a worker are started by the workers of the others
+$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
+$node->restart;
+is( $node->safe_psql('postgres', q{CREATE TEMP TABLE crowd AS SELECT gpt_train('crowd ' || i, 'SELECT body FROM line',
+		'{"steps": 20, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}') AS job FROM generate_series(1, 6) i;
+	SELECT string_agg(gpt_wait(job, '60 s'), ' ' ORDER BY job DESC) FROM crowd}),
+	join(' ', ('succeeded') x 6), 'the session that submits more jobs than there are places for workers waits for the last of them');
+
 # no place for a worker
 for my $preload (0, 1)
 {

@@ -18,8 +18,11 @@ SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 270) > 0 AS trained \gs
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT gpt_finetune('m', 'SELECT body AS text, length(body) > 16 AS label FROM line', '{"into": "labels", "steps": 2}') AS job \gset label_
+SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'a classifier is trained');
 SELECT gpt_grant('m', 'gpt_granted');
-SELECT weights FROM gpt_models \gset
+SELECT gpt_grant('labels', 'gpt_granted');
+SELECT weights FROM gpt_models WHERE model = 'm' \gset
 SELECT object FROM gpt_tokenizers \gset
 SELECT convert_from(lo_get(:object), 'UTF8') AS json \gset
 RESET ROLE;
@@ -49,6 +52,8 @@ INSERT INTO matrix VALUES
 	('gpt_logprob', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_logprob('m', 'li', 'ne')$$),
 	('gpt_choose', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_choose('m', 'li', '{ne,on}')$$),
 	('gpt_embed', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_embed('m', 'line')$$),
+	('gpt_classify', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_classify('labels', 'line')$$),
+	('gpt_classify_probs', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_classify_probs('labels', 'line')$$),
 	('gpt_evaluate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m', $q$SELECT 'line'::text AS body$q$)$$),
 	('gpt_evaluate, what was kept', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m')$$),
 	('gpt_tokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('m', 'line')$$),
@@ -101,6 +106,7 @@ SELECT is_empty($$SELECT c.name FROM (
 	'the matrix has every function and view');
 DELETE FROM gpt_progress;
 DELETE FROM gpt_job WHERE model = 'running';
+SELECT gpt_drop_model('labels');
 
 -- new versions: the model's owner, whoever of its members publishes, and the grants of the current version but UPDATE
 GRANT SELECT ON LARGE OBJECT :weights TO gpt_stranger;
