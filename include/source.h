@@ -49,17 +49,28 @@ typedef struct GptSourceShape
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark);
 
+/* As messages call it: "query" or "validation_query". */
+extern const char *gpt_source_name(GptSourceKind kind);
+
+/* ---- src/source_shape.c ---------------------------------------------------------------------------- */
+
+/* Fills everything of the shape but `ordered`; errors as gpt_source_check. */
+struct Query;
+extern void gpt_source_shape(GptSourceShape *shape, const struct Query *analysed, GptSourceKind kind, const char *watermark);
+
 /* The type as which values of a watermark's column, whose type is given, are written and read. */
 extern Oid gpt_source_watermark_type(Oid type);
-
-/* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
-extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond);
 
 /* Error unless what both queries say is to be learnt is the same thing. */
 extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);
 
 /* Error where documents are to be joined to one stream, in which prompts, labels and weights have no place. */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
+
+/* ---- src/source.c ---------------------------------------------------------------------------------- */
+
+/* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
+extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond);
 
 /* One row; the text lives until the callback returns. */
 typedef struct GptSourceRow
