@@ -11,7 +11,7 @@
  * the columns:
  *   one text column          language modelling
  *   prompt, completion       language modelling of the completion behind its prompt
- *   one text column, label   classification; a label is text, an integer, a boolean or of an enum
+ *   one text column, label   classification; a label is text, an integer, a boolean or of an enum, or an array of text: several
  */
 typedef enum GptSourceKind
 {
@@ -36,6 +36,7 @@ typedef struct GptSourceShape
 	int weight_column;
 	int validation_column;
 	int watermark_column;
+	bool label_is_set; /* an array: rows have several labels, or none */
 	bool ordered; /* ORDER BY at the top level */
 	int n_columns;
 	GptSourceColumn *columns; /* all of them, palloc'd */
@@ -64,6 +65,9 @@ extern Oid gpt_source_watermark_type(Oid type);
 /* Error unless what both queries say is to be learnt is the same thing. */
 extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);
 
+/* Error unless the query's labels are of the kind that a classifier knows: several of a text (multi_label), or one. */
+extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
+
 /* Error where documents are to be joined to one stream, in which prompts, labels and weights have no place. */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
 
@@ -79,7 +83,9 @@ typedef struct GptSourceRow
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
 	size_t prompt_size;
-	const char *label; /* NULL for a null, and where there is no such column */
+	const char *const *labels; /* the one label, or those of the array, as they stand there without its nulls; NULL for a null, and
+								  where there is no such column */
+	int n_labels; /* at most LM_MAX_LABELS */
 	double weight; /* 1 for a null, and where there is no such column; not negative */
 	bool validation; /* false for a null */
 	Datum watermark; /* 0 where there is no such column; has_watermark is then false, as for a null */
@@ -87,7 +93,7 @@ typedef struct GptSourceRow
 	const struct FormData_pg_attribute *watermark_attribute;
 } GptSourceRow;
 
-#define GPT_LABEL_SIZE 255 /* bytes, at most */
+#define GPT_LABEL_SIZE 255 /* bytes of one, at most */
 
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
 

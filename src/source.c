@@ -23,6 +23,7 @@
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -34,6 +35,7 @@
 
 #include "compat.h"
 #include "engine/batch.h"
+#include "engine/config.h"
 #include "settings.h"
 #include "source.h"
 
@@ -241,6 +243,7 @@ typedef struct Reader
 	TextColumn prompt;
 	TextColumn label;
 	bool label_is_boolean;
+	Oid label_element; /* of an array of labels; InvalidOid: it is none */
 	Oid weight_type;
 	MemoryContext row_context;
 	TimestampTz deadline; /* 0: none */
@@ -248,9 +251,9 @@ typedef struct Reader
 } Reader;
 
 static void
-start_text(TextColumn *column, TupleDesc columns, int number)
+start_text(TextColumn *column, Oid declared)
 {
-	Oid type = getBaseType(TupleDescAttr(columns, number - 1)->atttypid);
+	Oid type = getBaseType(declared);
 	Oid function;
 	bool unused;
 
@@ -282,17 +285,22 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 	Reader *reader = (Reader *) receiver;
 
 	check_still(columns, reader->shape.columns, reader->shape.n_columns);
-	start_text(&reader->text, columns, reader->shape.text_column);
+	start_text(&reader->text, reader->shape.columns[reader->shape.text_column - 1].type);
 	if (reader->shape.prompt_column != 0)
-		start_text(&reader->prompt, columns, reader->shape.prompt_column);
+		start_text(&reader->prompt, reader->shape.columns[reader->shape.prompt_column - 1].type);
 	if (reader->shape.label_column != 0)
 	{
-		start_text(&reader->label, columns, reader->shape.label_column);
-		reader->label_is_boolean = getBaseType(TupleDescAttr(columns, reader->shape.label_column - 1)->atttypid) == BOOLOID;
+		Oid type = getBaseType(reader->shape.columns[reader->shape.label_column - 1].type);
+
+		reader->label_element = reader->shape.label_is_set ? get_element_type(type) : InvalidOid;
+		reader->label_is_boolean = type == BOOLOID;
+		start_text(&reader->label, reader->shape.label_is_set ? reader->label_element : type);
 	}
 	if (reader->shape.weight_column != 0)
 		reader->weight_type = getBaseType(TupleDescAttr(columns, reader->shape.weight_column - 1)->atttypid);
 }
+
+static const char *text_of_value(size_t *size, Datum value, TextColumn *column);
 
 static void
 check_time(Reader *reader)
@@ -309,11 +317,16 @@ text_of(size_t *size, TupleTableSlot *slot, int number, TextColumn *column)
 {
 	bool isnull;
 	Datum value = slot_getattr(slot, number, &isnull);
-	char *text;
 
 	*size = 0;
-	if (isnull)
-		return NULL;
+	return isnull ? NULL : text_of_value(size, value, column);
+}
+
+static const char *
+text_of_value(size_t *size, Datum value, TextColumn *column)
+{
+	char *text;
+
 	if (column->is_varlena)
 	{
 		struct varlena *text_value = PG_DETOAST_DATUM_PACKED(value);
@@ -364,15 +377,13 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	return weight;
 }
 
-/* As a string, booleans in words; NULL for a null. */
+/* As a string, booleans in words. */
 static const char *
-label_of(Reader *reader, TupleTableSlot *slot)
+label_of(Reader *reader, Datum value)
 {
 	size_t size;
-	const char *text = text_of(&size, slot, reader->shape.label_column, &reader->label);
+	const char *text = text_of_value(&size, value, &reader->label);
 
-	if (text == NULL)
-		return NULL;
 	if (reader->label_is_boolean)
 		return text[0] == 't' ? "true" : "false";
 	if (size > GPT_LABEL_SIZE)
@@ -380,6 +391,58 @@ label_of(Reader *reader, TupleTableSlot *slot)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("label of row " UINT64_FORMAT " has %zu bytes, at most %d are possible", reader->n_rows, size, GPT_LABEL_SIZE)));
 	return pnstrdup(text, size);
+}
+
+/* The array is not taken apart before it is known to have no more elements than there can be labels. */
+static void
+read_array(GptSourceRow *row, Reader *reader, Datum value)
+{
+	ArrayType *array = DatumGetArrayTypeP(value);
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	const char **labels;
+	Datum *values;
+	bool *nulls;
+	int16 length;
+	bool by_value;
+	char alignment;
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("label of row " UINT64_FORMAT " is an array of %d dimensions", reader->n_rows, ARR_NDIM(array)),
+				 errdetail("The labels of a row are one list.")));
+	if (n > LM_MAX_LABELS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("label of row " UINT64_FORMAT " has %d elements, at most %d are possible", reader->n_rows, n, LM_MAX_LABELS)));
+	get_typlenbyvalalign(reader->label_element, &length, &by_value, &alignment);
+	deconstruct_array(array, reader->label_element, length, by_value, alignment, &values, &nulls, &n);
+	labels = palloc(Max(n, 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+			labels[row->n_labels++] = label_of(reader, values[i]);
+	}
+	row->labels = labels;
+}
+
+static void
+read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, reader->shape.label_column, &isnull);
+	const char **labels;
+
+	if (isnull)
+		return;
+	if (OidIsValid(reader->label_element))
+	{
+		read_array(row, reader, value);
+		return;
+	}
+	labels = palloc(sizeof(char *));
+	labels[row->n_labels++] = label_of(reader, value);
+	row->labels = labels;
 }
 
 static bool
@@ -395,7 +458,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	if (reader->shape.prompt_column != 0)
 		row.prompt = text_of(&row.prompt_size, slot, reader->shape.prompt_column, &reader->prompt);
 	if (reader->shape.label_column != 0)
-		row.label = label_of(reader, slot);
+		read_labels(&row, reader, slot);
 	if (reader->shape.weight_column != 0)
 		row.weight = weight_of(reader, slot);
 	if (reader->shape.validation_column != 0)

@@ -79,7 +79,7 @@ refuse_shape(const Query *analysed, GptSourceKind kind, int n_texts)
 			 kind == GPT_SOURCE_TOKENIZER
 				 ? errhint("Accepted is one column of text.")
 				 : errhint("Accepted are one column of text (language modelling), columns \"%s\" and \"%s\" of text (%s), or one column of text and \"%s\", "
-						   "which is text, an integer, a boolean or of an enum (classification); beside them a number \"%s\"%s.",
+						   "which is text, an integer, a boolean or of an enum (classification), or an array of text (several labels); beside them a number \"%s\"%s.",
 						   PROMPT_COLUMN, COMPLETION_COLUMN,
 						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared" : "the completion is learnt", LABEL_COLUMN, WEIGHT_COLUMN,
 						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\"" : "")));
@@ -117,6 +117,15 @@ is_label_type(Oid type)
 	Oid base = getBaseType(type);
 
 	return is_text_type(type) || base == INT2OID || base == INT4OID || base == INT8OID || base == BOOLOID || get_typtype(base) == TYPTYPE_ENUM;
+}
+
+/* An array of text, or a domain over one. */
+static bool
+is_label_set_type(Oid type)
+{
+	Oid element = get_element_type(getBaseType(type));
+
+	return OidIsValid(element) && is_text_type(element);
 }
 
 /* What is kept as text must be read again: an anonymous record, for one, cannot be. */
@@ -166,9 +175,10 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 			shape->validation_column = entry->resno;
 		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, WEIGHT_COLUMN) == 0 && is_number_type(type))
 			shape->weight_column = entry->resno;
-		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, LABEL_COLUMN) == 0 && is_label_type(type))
+		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, LABEL_COLUMN) == 0 && (is_label_type(type) || is_label_set_type(type)))
 		{
 			label = entry->resno;
+			shape->label_is_set = is_label_set_type(type);
 			label_is_text = is_text_type(type);
 		}
 		else if (is_text_type(type))
@@ -222,6 +232,12 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("query and validation_query have different columns"),
 				 errdetail("%s has a column \"%s\".", gpt_source_name(labelled ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION), LABEL_COLUMN)));
+	if (shape->label_is_set != validation->label_is_set)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("query and validation_query have different columns"),
+				 errdetail("The column \"%s\" of %s is an array.", LABEL_COLUMN,
+						   gpt_source_name(shape->label_is_set ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION))));
 	if (prompted != (validation->prompt_column != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -229,6 +245,23 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 				 errdetail("%s has the columns \"%s\" and \"%s\", %s has one column of text.",
 						   gpt_source_name(prompted ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION), PROMPT_COLUMN, COMPLETION_COLUMN,
 						   gpt_source_name(prompted ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN))));
+}
+
+void
+gpt_source_check_labels(const GptSourceShape *shape, bool multi_label)
+{
+	if (multi_label && !shape->label_is_set)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"" LABEL_COLUMN "\" of query is no array"),
+				 errdetail("The model gives several of its labels to a text, or none; it was trained on arrays of text."),
+				 errhint("Write ARRAY[...]::text[] around one label.")));
+	if (!multi_label && shape->label_is_set)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"" LABEL_COLUMN "\" of query is an array"),
+				 errdetail("The model gives one of its labels to a text."),
+				 errhint("Select one label for each row, or train a new model on arrays.")));
 }
 
 void
