@@ -52,6 +52,7 @@ typedef struct GptGivenTokenizer
 	uint8 sha256[GPT_SHA256_SIZE]; /* where it is stored */
 	char **labels; /* of a base that is a classifier, or NULL */
 	int n_labels;
+	bool multi_label;
 } GptGivenTokenizer;
 
 /*

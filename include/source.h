@@ -11,7 +11,7 @@
  * the columns:
  *   one text column          language modelling
  *   prompt, completion       language modelling of the completion behind its prompt
- *   one text column, label   classification; a label is text, an integer, a boolean or of an enum
+ *   one text column, label   classification; a label is text, an integer, a boolean or of an enum, or an array of text: several
  */
 typedef enum GptSourceKind
 {
@@ -36,6 +36,7 @@ typedef struct GptSourceShape
 	int weight_column;
 	int validation_column;
 	int watermark_column;
+	bool label_is_set; /* an array: rows have several labels, or none */
 	bool ordered; /* ORDER BY at the top level */
 	int n_columns;
 	GptSourceColumn *columns; /* all of them, palloc'd */
@@ -49,17 +50,31 @@ typedef struct GptSourceShape
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark);
 
+/* As messages call it: "query" or "validation_query". */
+extern const char *gpt_source_name(GptSourceKind kind);
+
+/* ---- src/source_shape.c ---------------------------------------------------------------------------- */
+
+/* Fills everything of the shape but `ordered`; errors as gpt_source_check. */
+struct Query;
+extern void gpt_source_shape(GptSourceShape *shape, const struct Query *analysed, GptSourceKind kind, const char *watermark);
+
 /* The type as which values of a watermark's column, whose type is given, are written and read. */
 extern Oid gpt_source_watermark_type(Oid type);
-
-/* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
-extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond);
 
 /* Error unless what both queries say is to be learnt is the same thing. */
 extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation);
 
+/* Error unless the query's labels are of the kind that a classifier knows: several of a text (multi_label), or one. */
+extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
+
 /* Error where documents are to be joined to one stream, in which prompts, labels and weights have no place. */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
+
+/* ---- src/source.c ---------------------------------------------------------------------------------- */
+
+/* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
+extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond);
 
 /* One row; the text lives until the callback returns. */
 typedef struct GptSourceRow
@@ -68,7 +83,9 @@ typedef struct GptSourceRow
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
 	size_t prompt_size;
-	const char *label; /* NULL for a null, and where there is no such column */
+	const char *const *labels; /* the one label, or those of the array, as they stand there without its nulls; NULL for a null, and
+								  where there is no such column */
+	int n_labels; /* at most LM_MAX_LABELS */
 	double weight; /* 1 for a null, and where there is no such column; not negative */
 	bool validation; /* false for a null */
 	Datum watermark; /* 0 where there is no such column; has_watermark is then false, as for a null */
@@ -76,7 +93,7 @@ typedef struct GptSourceRow
 	const struct FormData_pg_attribute *watermark_attribute;
 } GptSourceRow;
 
-#define GPT_LABEL_SIZE 255 /* bytes, at most */
+#define GPT_LABEL_SIZE 255 /* bytes of one, at most */
 
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
 

@@ -7,6 +7,8 @@
 #ifndef GPT_SPOOL_H
 #define GPT_SPOOL_H
 
+#include "label_table.h"
+
 typedef enum GptSide
 {
 	GPT_SIDE_TRAIN,
@@ -22,7 +24,7 @@ typedef struct GptDocument
 	GptSide side;
 	bool is_prompt; /* of the next document, which has the same hash, side and weight */
 	float weight;
-	uint32 label; /* number among gpt_spool_labels */
+	uint32 label; /* number among gpt_spool_labels, or among its sets */
 } GptDocument;
 
 typedef struct GptSpool GptSpool;
@@ -45,6 +47,7 @@ typedef struct GptSpoolOptions
 	uint64 seed; /* of their choice */
 	char **labels; /* the only ones that rows may have, or NULL */
 	int n_labels;
+	bool multi_label; /* of those: rows have arrays */
 } GptSpoolOptions;
 
 /*
@@ -64,10 +67,8 @@ extern int64 gpt_spool_skipped(const GptSpool *spool);
 extern bool gpt_spool_holds_out(const GptSpool *spool);
 extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
 
-/*
- * The names of labels: those of the options, or all that rows have, in the order of their bytes. 0 where there is no column of labels.
- */
-extern int gpt_spool_labels(const GptSpool *spool, const char *const **labels);
+/* The labels of the options, or all that rows have; NULL where there is no column of labels. They live as long as the spool. */
+extern const GptLabels *gpt_spool_labels(const GptSpool *spool);
 
 /* From the first document on; false after the last. Checks for interrupts. */
 extern void gpt_spool_rewind(GptSpool *spool);

@@ -28,6 +28,12 @@ typedef struct GptTrainBase
 extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost);
 
 /*
+ * Sets the labels of given to those of the version that the job's row names, which a run from a checkpoint does not look for
+ * otherwise; leaves them where there is no such version any more. Outside of transactions.
+ */
+extern void gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job);
+
+/*
  * The value beyond which rows are read, by the version that the fine-tune starts from (base, or that of the job's row); sets
  * options->watermark to its column. NULL where the options do not ask for it. Error where the version has no
  * watermark of that column. Outside of transactions.

@@ -16,7 +16,8 @@ typedef struct GptTrainPlan
 {
 	const char *preset; /* "" where the options gave the shape */
 	LmConfig config;
-	int labels; /* of the corpus, for config */
+	int labels; /* of the corpus, for config ... */
+	bool multi_label; /* ... as this */
 	LmTrainOptions training; /* max_tokens, steps, rates ... */
 	int n_threads;
 	double token_budget; /* tokens that the training can pass, as far as is known before it; 0: not known */

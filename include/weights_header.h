@@ -9,7 +9,7 @@
 #define GPT_WEIGHTS_RUN_ID "gpt_run_id" /* keys of __metadata__ */
 #define GPT_WEIGHTS_CONFIG "gpt_config"
 
-#define GPT_WEIGHTS_MAX_HEADER (16 * 1024 * 1024)
+#define GPT_WEIGHTS_MAX_HEADER (32 * 1024 * 1024) /* 10,000 labels of 255 control characters, escaped twice, take 18 MB */
 #define GPT_WEIGHTS_MAX_TENSORS 65536
 #define GPT_WEIGHTS_MAX_NAME 256
 #define GPT_WEIGHTS_MAX_DIMENSIONS 4

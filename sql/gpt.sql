@@ -188,12 +188,12 @@ COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text) IS
-	'the label that a classifier gives to a text';
+	'the label that a classifier gives to a text; of one trained on arrays, the labels, as the text of a text[]';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label text, OUT probability real) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
-	'all labels of a classifier with their probabilities for a text, the most probable first';
+	'all labels of a classifier with their probabilities for a text, the most probable first; of one trained on arrays, each with its own';
 
 CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;

@@ -177,6 +177,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		.seed = (uint64) options->seed,
 		.labels = given != NULL ? given->labels : NULL,
 		.n_labels = given != NULL ? given->n_labels : 0,
+		.multi_label = given != NULL && given->multi_label,
 	};
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;

@@ -60,6 +60,7 @@ static const struct Field
 	{"rope_base", FIELD_REAL, offsetof(LmConfig, rope_base), NULL, true},
 	{"qk_norm", FIELD_BOOLEAN, offsetof(LmConfig, qk_norm), NULL, true},
 	{"zero_init", FIELD_BOOLEAN, offsetof(LmConfig, zero_init), NULL, true},
+	{"multi_label", FIELD_BOOLEAN, offsetof(LmConfig, multi_label), NULL, true},
 };
 
 static int read_labels(char **names, Jsonb *object);

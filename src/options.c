@@ -116,7 +116,7 @@ static const Option all_options[] = {
 	NUMBER(BOTH, beta2, NULL, 0, 0.999999, "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless given"),
 	NUMBER(BOTH, grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
 	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, unless given"),
-	NUMBER(BOTH, label_smoothing, "0", 0, 0.9, "share of each target's probability that is spread over the vocabulary; losses are told without it"),
+	NUMBER(BOTH, label_smoothing, "0", 0, 0.9, "share of each target's probability that is spread over the vocabulary, or over the labels; with several labels a row, over yes and no of each; losses are told without it"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
 	TEXT(BOTH, validation_query, "query of the documents to measure the loss on, in place of validation_fraction"),

@@ -19,11 +19,11 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -35,14 +35,10 @@
 
 #include "compat.h"
 #include "engine/batch.h"
+#include "engine/config.h"
 #include "settings.h"
 #include "source.h"
 
-#define PROMPT_COLUMN "prompt"
-#define COMPLETION_COLUMN "completion"
-#define LABEL_COLUMN "label"
-#define WEIGHT_COLUMN "weight"
-#define VALIDATION_COLUMN "is_validation"
 #define ROWS_PER_TIME_CHECK 64
 
 static const char *const query_names[] = {"query", "validation_query", "query", "query"};
@@ -58,8 +54,6 @@ typedef struct CheckContext
 static RawStmt *parse_single_select(const char *query, const char *name);
 static Query *analyse(RawStmt *statement, const char *query, const char *name);
 static void check_plan(const PlannedStmt *plan, const char *name, bool elsewhere);
-static void check_order(Oid type, const char *column);
-static void check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark);
 static void report_query_position(void *context);
 
 void
@@ -74,7 +68,7 @@ gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, c
 	error_context_stack = &callback;
 	analysed = analyse(parse_single_select(query, name), query, name);
 	shape->ordered = analysed->sortClause != NIL;
-	check_columns(shape, analysed, kind, watermark);
+	gpt_source_shape(shape, analysed, kind, watermark);
 
 	/* Rewriting takes the query apart, so nothing may look at it afterwards. */
 	rewritten = pg_rewrite_query(analysed);
@@ -82,6 +76,12 @@ gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, c
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is rewritten by rules to more than a SELECT", name)));
 	check_plan(pg_plan_query(linitial_node(Query, rewritten), query, 0, NULL), name, kind == GPT_SOURCE_TRAIN || kind == GPT_SOURCE_VALIDATION);
 	error_context_stack = callback.previous;
+}
+
+const char *
+gpt_source_name(GptSourceKind kind)
+{
+	return query_names[kind];
 }
 
 /* A position in the query is not one in the statement that the client sent. */
@@ -189,229 +189,7 @@ check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 	}
 }
 
-/* ---- Columns -------------------------------------------------------------------------------------- */
-
-static bool
-is_text_type(Oid type)
-{
-	char category;
-	bool preferred;
-
-	get_type_category_preferred(getBaseType(type), &category, &preferred);
-	return category == TYPCATEGORY_STRING;
-}
-
-static void
-check_name(const TargetEntry *entry, List *before, const char *name)
-{
-	ListCell *cell;
-
-	if (entry->resname == NULL || entry->resname[0] == '\0' || strcmp(entry->resname, "?column?") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
-				 errmsg("column %d of %s has no name", entry->resno, name),
-				 errhint("Name it: SELECT ... AS body.")));
-	foreach (cell, before)
-	{
-		TargetEntry *other = lfirst_node(TargetEntry, cell);
-
-		if (other == entry)
-			break;
-		if (!other->resjunk && strcmp(other->resname, entry->resname) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("column \"%s\" of %s occurs twice", entry->resname, name),
-					 errhint("Columns have meanings by their names; give each its own.")));
-	}
-}
-
-static void
-refuse_shape(const Query *analysed, GptSourceKind kind, int n_texts)
-{
-	const char *name = query_names[kind];
-	StringInfoData columns;
-	ListCell *cell;
-
-	initStringInfo(&columns);
-	foreach (cell, analysed->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		if (!entry->resjunk)
-			appendStringInfo(&columns, "%s%s %s", columns.len > 0 ? ", " : "", entry->resname,
-							 format_type_be(exprType((Node *) entry->expr)));
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 n_texts == 0 ? errmsg("%s has no column of text", name) : errmsg("columns of %s have no meaning together", name),
-			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data) : errdetail("It has no columns."),
-			 kind == GPT_SOURCE_TOKENIZER
-				 ? errhint("Accepted is one column of text.")
-				 : errhint("Accepted are one column of text (language modelling), columns \"%s\" and \"%s\" of text (%s), or one column of text and \"%s\", "
-						   "which is text, an integer, a boolean or of an enum (classification); beside them a number \"%s\"%s.",
-						   PROMPT_COLUMN, COMPLETION_COLUMN,
-						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared" : "the completion is learnt", LABEL_COLUMN, WEIGHT_COLUMN,
-						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\"" : "")));
-}
-
-static bool
-is_number_type(Oid type)
-{
-	switch (getBaseType(type))
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* A type in whose values the index operators compare those of the column: a regclass, for one, as an oid. */
-Oid
-gpt_source_watermark_type(Oid type)
-{
-	Oid compared = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opintype;
-
-	return OidIsValid(compared) && get_typtype(compared) != TYPTYPE_PSEUDO ? compared : getBaseType(type);
-}
-
-/* What is kept as text must be read again: an anonymous record, for one, cannot be. */
-static bool
-is_label_type(Oid type)
-{
-	Oid base = getBaseType(type);
-
-	return is_text_type(type) || base == INT2OID || base == INT4OID || base == INT8OID || base == BOOLOID || get_typtype(base) == TYPTYPE_ENUM;
-}
-
-static void
-check_order(Oid type, const char *column)
-{
-	bool ordered = OidIsValid(lookup_type_cache(type, TYPECACHE_CMP_PROC)->cmp_proc);
-
-	if (!ordered || get_typtype(gpt_source_watermark_type(type)) == TYPTYPE_PSEUDO)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 ordered ? errmsg("values of type %s cannot be kept", format_type_be(type))
-						 : errmsg("values of type %s have no order", format_type_be(type)),
-				 errdetail("The option \"watermark\" names the column \"%s\".", column),
-				 errhint("Choose another column.")));
-}
-
-static void
-check_columns(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark)
-{
-	int prompt = 0;
-	int completion = 0;
-	int label = 0;
-	bool label_is_text = false;
-	int n_others = 0;
-	int n_texts = 0;
-	ListCell *cell;
-
-	MemSet(shape, 0, offsetof(GptSourceShape, ordered));
-	shape->columns = palloc(list_length(analysed->targetList) * sizeof(GptSourceColumn));
-	shape->n_columns = 0;
-	foreach (cell, analysed->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-		Oid type = exprType((Node *) entry->expr);
-
-		if (entry->resjunk)
-			continue;
-		check_name(entry, analysed->targetList, query_names[kind]);
-		shape->columns[shape->n_columns++] = (GptSourceColumn){pstrdup(entry->resname), type};
-		if (watermark != NULL && strcmp(entry->resname, watermark) == 0)
-		{
-			check_order(type, watermark);
-			shape->watermark_column = entry->resno;
-		}
-		else if (kind == GPT_SOURCE_TRAIN && strcmp(entry->resname, VALIDATION_COLUMN) == 0 && getBaseType(type) == BOOLOID)
-			shape->validation_column = entry->resno;
-		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, WEIGHT_COLUMN) == 0 && is_number_type(type))
-			shape->weight_column = entry->resno;
-		else if (kind != GPT_SOURCE_TOKENIZER && strcmp(entry->resname, LABEL_COLUMN) == 0 && is_label_type(type))
-		{
-			label = entry->resno;
-			label_is_text = is_text_type(type);
-		}
-		else if (is_text_type(type))
-		{
-			shape->text_column = entry->resno;
-			n_texts++;
-			if (strcmp(entry->resname, PROMPT_COLUMN) == 0)
-				prompt = entry->resno;
-			if (strcmp(entry->resname, COMPLETION_COLUMN) == 0)
-				completion = entry->resno;
-		}
-		else
-			n_others++;
-	}
-	if (watermark != NULL && shape->watermark_column == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("%s has no column \"%s\"", query_names[kind], watermark),
-				 errdetail("The option \"watermark\" names it.")));
-	if (label_is_text && n_texts == 0)
-	{
-		shape->text_column = label;
-		label = 0;
-		n_texts = 1;
-	}
-	if (n_others == 0 && n_texts == 1 && label != 0 && prompt == 0 && completion == 0)
-		shape->label_column = label;
-	else if (label != 0)
-		refuse_shape(analysed, kind, n_texts);
-	else if (n_others == 0 && n_texts == 2 && prompt != 0 && completion != 0 && kind != GPT_SOURCE_TOKENIZER)
-	{
-		shape->prompt_column = prompt;
-		shape->text_column = completion;
-	}
-	else if (n_others > 0 || n_texts != 1)
-		refuse_shape(analysed, kind, n_texts);
-}
-
-void
-gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation)
-{
-	bool prompted = shape->prompt_column != 0;
-	bool labelled = shape->label_column != 0;
-
-	if (shape->validation_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"validation_query\" and a column \"" VALIDATION_COLUMN "\" exclude one another")));
-	if (labelled != (validation->label_column != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("query and validation_query have different columns"),
-				 errdetail("%s has a column \"%s\".", query_names[labelled ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION], LABEL_COLUMN)));
-	if (prompted != (validation->prompt_column != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("query and validation_query have different columns"),
-				 errdetail("%s has the columns \"%s\" and \"%s\", %s has one column of text.",
-						   query_names[prompted ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION], PROMPT_COLUMN, COMPLETION_COLUMN,
-						   query_names[prompted ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN])));
-}
-
-void
-gpt_source_check_joined(const GptSourceShape *shape)
-{
-	if (shape->prompt_column != 0 || shape->label_column != 0 || shape->weight_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
-						shape->prompt_column != 0 ? PROMPT_COLUMN : shape->label_column != 0 ? LABEL_COLUMN
-																							 : WEIGHT_COLUMN),
-				 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
-				 errhint("Leave the option out, or select one column of text.")));
-}
+/* ---- Beyond a watermark ----------------------------------------------------------------------------- */
 
 /* The type's own operator of that btree strategy, whatever search_path finds first. */
 static char *
@@ -465,6 +243,7 @@ typedef struct Reader
 	TextColumn prompt;
 	TextColumn label;
 	bool label_is_boolean;
+	Oid label_element; /* of an array of labels; InvalidOid: it is none */
 	Oid weight_type;
 	MemoryContext row_context;
 	TimestampTz deadline; /* 0: none */
@@ -472,9 +251,9 @@ typedef struct Reader
 } Reader;
 
 static void
-start_text(TextColumn *column, TupleDesc columns, int number)
+start_text(TextColumn *column, Oid declared)
 {
-	Oid type = getBaseType(TupleDescAttr(columns, number - 1)->atttypid);
+	Oid type = getBaseType(declared);
 	Oid function;
 	bool unused;
 
@@ -506,17 +285,22 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 	Reader *reader = (Reader *) receiver;
 
 	check_still(columns, reader->shape.columns, reader->shape.n_columns);
-	start_text(&reader->text, columns, reader->shape.text_column);
+	start_text(&reader->text, reader->shape.columns[reader->shape.text_column - 1].type);
 	if (reader->shape.prompt_column != 0)
-		start_text(&reader->prompt, columns, reader->shape.prompt_column);
+		start_text(&reader->prompt, reader->shape.columns[reader->shape.prompt_column - 1].type);
 	if (reader->shape.label_column != 0)
 	{
-		start_text(&reader->label, columns, reader->shape.label_column);
-		reader->label_is_boolean = getBaseType(TupleDescAttr(columns, reader->shape.label_column - 1)->atttypid) == BOOLOID;
+		Oid type = getBaseType(reader->shape.columns[reader->shape.label_column - 1].type);
+
+		reader->label_element = reader->shape.label_is_set ? get_element_type(type) : InvalidOid;
+		reader->label_is_boolean = type == BOOLOID;
+		start_text(&reader->label, reader->shape.label_is_set ? reader->label_element : type);
 	}
 	if (reader->shape.weight_column != 0)
 		reader->weight_type = getBaseType(TupleDescAttr(columns, reader->shape.weight_column - 1)->atttypid);
 }
+
+static const char *text_of_value(size_t *size, Datum value, TextColumn *column);
 
 static void
 check_time(Reader *reader)
@@ -533,11 +317,16 @@ text_of(size_t *size, TupleTableSlot *slot, int number, TextColumn *column)
 {
 	bool isnull;
 	Datum value = slot_getattr(slot, number, &isnull);
-	char *text;
 
 	*size = 0;
-	if (isnull)
-		return NULL;
+	return isnull ? NULL : text_of_value(size, value, column);
+}
+
+static const char *
+text_of_value(size_t *size, Datum value, TextColumn *column)
+{
+	char *text;
+
 	if (column->is_varlena)
 	{
 		struct varlena *text_value = PG_DETOAST_DATUM_PACKED(value);
@@ -588,15 +377,13 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	return weight;
 }
 
-/* As a string, booleans in words; NULL for a null. */
+/* As a string, booleans in words. */
 static const char *
-label_of(Reader *reader, TupleTableSlot *slot)
+label_of(Reader *reader, Datum value)
 {
 	size_t size;
-	const char *text = text_of(&size, slot, reader->shape.label_column, &reader->label);
+	const char *text = text_of_value(&size, value, &reader->label);
 
-	if (text == NULL)
-		return NULL;
 	if (reader->label_is_boolean)
 		return text[0] == 't' ? "true" : "false";
 	if (size > GPT_LABEL_SIZE)
@@ -604,6 +391,58 @@ label_of(Reader *reader, TupleTableSlot *slot)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("label of row " UINT64_FORMAT " has %zu bytes, at most %d are possible", reader->n_rows, size, GPT_LABEL_SIZE)));
 	return pnstrdup(text, size);
+}
+
+/* The array is not taken apart before it is known to have no more elements than there can be labels. */
+static void
+read_array(GptSourceRow *row, Reader *reader, Datum value)
+{
+	ArrayType *array = DatumGetArrayTypeP(value);
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	const char **labels;
+	Datum *values;
+	bool *nulls;
+	int16 length;
+	bool by_value;
+	char alignment;
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("label of row " UINT64_FORMAT " is an array of %d dimensions", reader->n_rows, ARR_NDIM(array)),
+				 errdetail("The labels of a row are one list.")));
+	if (n > LM_MAX_LABELS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("label of row " UINT64_FORMAT " has %d elements, at most %d are possible", reader->n_rows, n, LM_MAX_LABELS)));
+	get_typlenbyvalalign(reader->label_element, &length, &by_value, &alignment);
+	deconstruct_array(array, reader->label_element, length, by_value, alignment, &values, &nulls, &n);
+	labels = palloc(Max(n, 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+			labels[row->n_labels++] = label_of(reader, values[i]);
+	}
+	row->labels = labels;
+}
+
+static void
+read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, reader->shape.label_column, &isnull);
+	const char **labels;
+
+	if (isnull)
+		return;
+	if (OidIsValid(reader->label_element))
+	{
+		read_array(row, reader, value);
+		return;
+	}
+	labels = palloc(sizeof(char *));
+	labels[row->n_labels++] = label_of(reader, value);
+	row->labels = labels;
 }
 
 static bool
@@ -619,7 +458,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	if (reader->shape.prompt_column != 0)
 		row.prompt = text_of(&row.prompt_size, slot, reader->shape.prompt_column, &reader->prompt);
 	if (reader->shape.label_column != 0)
-		row.label = label_of(reader, slot);
+		read_labels(&row, reader, slot);
 	if (reader->shape.weight_column != 0)
 		row.weight = weight_of(reader, slot);
 	if (reader->shape.validation_column != 0)

@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-#include "engine/config.h"
+#include "label_table.h"
 #include "settings.h"
 #include "source.h"
 #include "spool.h"
@@ -39,7 +39,7 @@ typedef struct Record
 	uint32 size; /* of prompt and text */
 	uint32 prompt_size; /* 0: there is no prompt */
 	float weight;
-	uint32 label; /* in the order of their first rows */
+	uint32 label; /* number of what was added to the table of labels */
 	uint32 flags;
 } Record;
 
@@ -51,25 +51,14 @@ typedef struct Extreme
 	int64 bytes;
 } Extreme;
 
-/* A label by its name. */
-typedef struct LabelEntry
-{
-	char name[GPT_LABEL_SIZE + 1];
-	uint32 number;
-} LabelEntry;
-
 struct GptSpool
 {
 	BufFile *file;
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
 	bool prompted; /* what the queries select */
-	bool labelled;
-	bool labels_are_given;
-	HTAB *labels; /* LabelEntry */
-	uint32 n_labels;
-	const char **label_names; /* in the end */
-	uint32 *label_numbers; /* their places among the names */
+	GptLabelTable *labels; /* NULL: there is no such column */
+	const GptLabels *sorted_labels; /* in the end */
 	uint64 replayed; /* while old rows are read: those whose hash is below this; 0: all rows are new */
 	uint64 seed;
 	const char *watermark; /* as text, in the end */
@@ -102,9 +91,6 @@ static int64 count_rows(const char *query);
 static void note_watermark(GptSpool *spool, const GptSourceRow *row);
 static const char *watermark_text(GptSpool *spool);
 static void add_row(void *context, const GptSourceRow *row);
-static void start_labels(GptSpool *spool, const GptSpoolOptions *options);
-static uint32 label_number(GptSpool *spool, const char *name);
-static void sort_labels(GptSpool *spool);
 static void count(GptSpool *spool, const Record *record);
 static void fix_sides(GptSpool *spool);
 static void cut_single(GptSpool *spool);
@@ -127,9 +113,10 @@ gpt_spool_read(const GptSpoolOptions *options)
 		gpt_source_check_validation(&shape, &validation);
 	}
 	spool->prompted = shape.prompt_column != 0;
-	spool->labelled = shape.label_column != 0;
-	if (spool->labelled)
-		start_labels(spool, options);
+	if (shape.label_column != 0 && options->n_labels > 0)
+		gpt_source_check_labels(&shape, options->multi_label);
+	if (shape.label_column != 0)
+		spool->labels = gpt_label_table_create((const char *const *) options->labels, options->n_labels, shape.label_is_set);
 	spool->file = BufFileCreateTemp(true);
 	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
 	spool->fraction = options->validation_fraction;
@@ -149,8 +136,8 @@ gpt_spool_read(const GptSpoolOptions *options)
 	if (options->validation_query != NULL)
 		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true, NULL);
 	fix_sides(spool);
-	if (spool->labelled)
-		sort_labels(spool);
+	if (spool->labels != NULL)
+		spool->sorted_labels = gpt_label_table_sort(spool->labels);
 
 	/* Whatever is still in memory goes to the file while the transaction's resources exist. */
 	gpt_spool_rewind(spool);
@@ -161,6 +148,8 @@ void
 gpt_spool_free(GptSpool *spool)
 {
 	BufFileClose(spool->file);
+	if (spool->labels != NULL)
+		gpt_label_table_free(spool->labels);
 	if (spool->text != NULL)
 		pfree(spool->text);
 	pfree(spool);
@@ -315,7 +304,7 @@ add_row(void *context, const GptSourceRow *row)
 	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
 	note_watermark(spool, row);
-	if (row->text == NULL || row->size == 0 || (spool->prompted && row->prompt == NULL) || (spool->labelled && row->label == NULL) ||
+	if (row->text == NULL || row->size == 0 || (spool->prompted && row->prompt == NULL) || (spool->labels != NULL && row->labels == NULL) ||
 		record.weight == 0)
 	{
 		spool->skipped++;
@@ -338,8 +327,8 @@ add_row(void *context, const GptSourceRow *row)
 	}
 	if (spool->replayed > 0 && hash_bytes_extended((const unsigned char *) record.hash, sizeof(record.hash), spool->seed) > spool->replayed)
 		return;
-	if (spool->labelled)
-		record.label = label_number(spool, row->label);
+	if (spool->labels != NULL)
+		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
 	if (spool->flag || row->validation)
 		record.flags |= FLAG_VALIDATION;
 
@@ -355,80 +344,10 @@ add_row(void *context, const GptSourceRow *row)
 	BufFileWrite(spool->file, unconstify(char *, row->text), row->size);
 }
 
-static void
-start_labels(GptSpool *spool, const GptSpoolOptions *options)
+const GptLabels *
+gpt_spool_labels(const GptSpool *spool)
 {
-	HASHCTL control = {.keysize = sizeof(((LabelEntry *) NULL)->name), .entrysize = sizeof(LabelEntry), .hcxt = GetMemoryChunkContext(spool)};
-
-	spool->labels = hash_create("gpt labels", 128, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	for (int i = 0; i < options->n_labels; i++)
-		(void) label_number(spool, options->labels[i]);
-	spool->labels_are_given = options->n_labels > 0;
-}
-
-static uint32
-label_number(GptSpool *spool, const char *name)
-{
-	bool found;
-	LabelEntry *entry = hash_search(spool->labels, name, spool->labels_are_given ? HASH_FIND : HASH_ENTER, &found);
-
-	if (entry == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("label \"%s\" is not one of the model's", name),
-				 errdetail("The model tells %u labels apart.", spool->n_labels),
-				 errhint("Begin with a model that is no classifier yet, or train a new one.")));
-	if (found)
-		return entry->number;
-	if (spool->n_labels >= LM_MAX_LABELS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("rows have more than %d different labels", LM_MAX_LABELS),
-				 errhint("A number that measures something is no label; make ranges of it.")));
-	entry->number = spool->n_labels++;
-	return entry->number;
-}
-
-static int
-compare_labels(const void *a, const void *b)
-{
-	return strcmp((*(LabelEntry *const *) a)->name, (*(LabelEntry *const *) b)->name);
-}
-
-/* By name, so that their numbers do not depend on the order of rows; given ones keep theirs. */
-static void
-sort_labels(GptSpool *spool)
-{
-	MemoryContext context = GetMemoryChunkContext(spool);
-	LabelEntry **entries = palloc(spool->n_labels * sizeof(LabelEntry *));
-	HASH_SEQ_STATUS status;
-	LabelEntry *entry;
-
-	hash_seq_init(&status, spool->labels);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		entries[entry->number] = entry;
-	if (!spool->labels_are_given)
-		qsort(entries, spool->n_labels, sizeof(LabelEntry *), compare_labels);
-	if (spool->n_labels < 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("rows have only one label, \"%s\"", entries[0]->name),
-				 errdetail("A classifier needs at least two.")));
-	spool->label_names = MemoryContextAlloc(context, spool->n_labels * sizeof(char *));
-	spool->label_numbers = MemoryContextAlloc(context, spool->n_labels * sizeof(uint32));
-	for (uint32 i = 0; i < spool->n_labels; i++)
-	{
-		spool->label_names[i] = entries[i]->name;
-		spool->label_numbers[entries[i]->number] = i;
-	}
-	pfree(entries);
-}
-
-int
-gpt_spool_labels(const GptSpool *spool, const char *const **labels)
-{
-	*labels = spool->label_names;
-	return spool->labelled ? (int) spool->n_labels : 0;
+	return spool->sorted_labels;
 }
 
 static void
@@ -488,7 +407,7 @@ fix_sides(GptSpool *spool)
 					 errdetail("In all rows with text, \"is_validation\" is true.")));
 		return;
 	}
-	if (spool->documents == 1 && spool->fraction > 0 && !spool->prompted && !spool->labelled)
+	if (spool->documents == 1 && spool->fraction > 0 && !spool->prompted && spool->labels == NULL)
 		cut_single(spool);
 	else if (!distinct)
 	{
@@ -584,7 +503,7 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	document->hash[1] = spool->record.hash[1];
 	document->side = side_of(spool, &spool->record);
 	document->weight = spool->record.weight;
-	document->label = spool->labelled ? spool->label_numbers[spool->record.label] : 0;
+	document->label = spool->sorted_labels != NULL ? gpt_label_table_number(spool->labels, spool->record.label) : 0;
 	if (spool->cut > 0)
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
 

@@ -5,10 +5,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 
 #include "arguments.h"
 #include "bridge.h"
@@ -25,7 +28,8 @@ typedef struct Answer
 	int number;
 } Answer;
 
-static Answer *classify(int *n, const char *model, LmBytes input);
+static Answer *classify(int *n, bool *multi_label, const char *model, LmBytes input);
+static char *probable_labels(const Answer *answers, int n);
 static int compare_answers(const void *a, const void *b);
 
 static LmBytes
@@ -39,34 +43,42 @@ input_of(FunctionCallInfo fcinfo)
 /*
  * gpt_classify(model text, input text) RETURNS text
  *
- * The most probable label; the first one, in the order of bytes, of equals. NULL gives NULL.
+ * The most probable label; the first one, in the order of bytes, of equals. Of a model of several labels a text, all whose
+ * probability is at least 0.5, as the text of a text[] in the order of their bytes: a set has one text, whatever the probabilities.
+ * NULL gives NULL.
  */
 Datum
 gpt_classify(PG_FUNCTION_ARGS)
 {
 	Answer *answers;
+	bool multi_label;
 	int n;
 
 	gpt_bridge_check_encoding();
-	answers = classify(&n, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	if (multi_label)
+		PG_RETURN_TEXT_P(cstring_to_text(probable_labels(answers, n)));
+	qsort(answers, n, sizeof(Answer), compare_answers);
 	PG_RETURN_TEXT_P(cstring_to_text(answers[0].label));
 }
 
 /*
  * gpt_classify_probs(model text, input text) -> setof (label text, probability real)
  *
- * All labels, the most probable first. NULL gives no rows.
+ * All labels, the most probable first; where a text has several, each with its own probability. NULL gives no rows.
  */
 Datum
 gpt_classify_probs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Answer *answers;
+	bool multi_label;
 	int n;
 
 	gpt_bridge_check_encoding();
 	InitMaterializedSRF(fcinfo, 0);
-	answers = classify(&n, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	qsort(answers, n, sizeof(Answer), compare_answers);
 	for (int i = 0; i < n; i++)
 	{
 		Datum values[2] = {CStringGetTextDatum(answers[i].label), Float4GetDatum(answers[i].probability)};
@@ -77,9 +89,9 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* All labels of the model by falling probability, palloc'd. */
+/* All labels of the model in its order, palloc'd. */
 static Answer *
-classify(int *n, const char *model, LmBytes input)
+classify(int *n, bool *multi_label, const char *model, LmBytes input)
 {
 	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_CLASSIFIER);
 	float *probabilities;
@@ -88,6 +100,7 @@ classify(int *n, const char *model, LmBytes input)
 	LmError error;
 
 	*n = served->config->labels;
+	*multi_label = served->config->multi_label;
 	probabilities = palloc(*n * sizeof(float));
 	answers = palloc(*n * sizeof(Answer));
 
@@ -104,9 +117,22 @@ classify(int *n, const char *model, LmBytes input)
 		gpt_cache_release(served);
 	}
 	PG_END_TRY();
-	qsort(answers, *n, sizeof(Answer), compare_answers);
 	pfree(probabilities);
 	return answers;
+}
+
+static char *
+probable_labels(const Answer *answers, int n)
+{
+	Datum *labels = palloc(n * sizeof(Datum));
+	int n_labels = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (answers[i].probability >= 0.5)
+			labels[n_labels++] = CStringGetTextDatum(answers[i].label);
+	}
+	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(labels, n_labels, TEXTOID, -1, false, TYPALIGN_INT)));
 }
 
 static int

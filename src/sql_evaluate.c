@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "executor/spi.h"
@@ -21,6 +20,7 @@
 #include "bridge.h"
 #include "cache.h"
 #include "catalog.h"
+#include "classification.h"
 #include "compat.h"
 #include "continuation.h"
 #include "engine/rouge.h"
@@ -38,7 +38,7 @@ typedef struct Evaluation
 	const GptServed *served;
 	const GptTrainOptions *options;
 	bool prompted;
-	bool labelled;
+	GptClassification *classification; /* NULL: rows have no labels */
 	int64 documents;
 	int64 skipped;
 	int64 tokens;
@@ -49,10 +49,6 @@ typedef struct Evaluation
 	double exact;
 	double rouge;
 	StringInfoData generated;
-	int n_labels;
-	const char *const *labels;
-	double *confusion; /* [label, predicted] weight of rows */
-	float *probabilities; /* of one row */
 } Evaluation;
 
 static void evaluate_query(Evaluation *evaluation, const char *model, const char *query);
@@ -61,11 +57,8 @@ static void compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tok
 static void put_kept(FunctionCallInfo fcinfo, const char *model);
 static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 static void put(FunctionCallInfo fcinfo, const char *metric, double value);
-static void put_labelled(FunctionCallInfo fcinfo, const char *metric, const char *label, const char *predicted, double value);
+static void put_measure(void *context, const char *metric, const char *label, const char *predicted, double value);
 static void put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation);
-static double f1_of(const Evaluation *evaluation, const double *wanted, const double *found, int label);
-static void start_labels(Evaluation *evaluation);
-static void classify(Evaluation *evaluation, const GptSourceRow *row);
 
 /*
  * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric, label, predicted, value)
@@ -92,7 +85,7 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	evaluate_query(&evaluation, model, gpt_argument_text(fcinfo, 1));
-	if (evaluation.labelled)
+	if (evaluation.classification != NULL)
 		put_classification(fcinfo, &evaluation);
 	else
 		put_evaluation(fcinfo, &evaluation);
@@ -112,13 +105,12 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	initStringInfo(&evaluation->generated);
 	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
-	evaluation->labelled = shape.label_column != 0;
 
 	/* Now do the work. */
 	PG_TRY();
 	{
-		if (evaluation->labelled)
-			start_labels(evaluation);
+		if (shape.label_column != 0)
+			evaluation->classification = gpt_classification_create(served, &shape);
 		gpt_source_read(query, GPT_SOURCE_EVALUATE, NULL, add_row, evaluation);
 	}
 	PG_FINALLY();
@@ -126,7 +118,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 		gpt_cache_release(served);
 	}
 	PG_END_TRY();
-	if (evaluation->labelled ? evaluation->documents == 0 : evaluation->tokens == 0)
+	if (evaluation->classification != NULL ? evaluation->documents == 0 : evaluation->tokens == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("query returned no text to evaluate"),
@@ -146,14 +138,15 @@ add_row(void *context, const GptSourceRow *row)
 	LmError error;
 
 	if (row->text == NULL || row->size == 0 || (evaluation->prompted && row->prompt == NULL) ||
-		(evaluation->labelled && row->label == NULL) || row->weight == 0)
+		(evaluation->classification != NULL && row->labels == NULL) || row->weight == 0)
 	{
 		evaluation->skipped++;
 		return;
 	}
-	if (evaluation->labelled)
+	if (evaluation->classification != NULL)
 	{
-		classify(evaluation, row);
+		gpt_classification_add(evaluation->classification, evaluation->served, row);
+		evaluation->documents++;
 		return;
 	}
 	while (!lm_score_completion(&score, evaluation->served->session, prompt, text, &error))
@@ -166,60 +159,6 @@ add_row(void *context, const GptSourceRow *row)
 	evaluation->logprob += row->weight * score.logprob;
 	if (evaluation->prompted && evaluation->options->generate)
 		compare(evaluation, row, score.n_tokens);
-}
-
-/* What must outlast the model's place in the cache. */
-static void
-start_labels(Evaluation *evaluation)
-{
-	int n = evaluation->served->config->labels;
-	char **labels = palloc(n * sizeof(char *));
-
-	for (int i = 0; i < n; i++)
-		labels[i] = pstrdup(evaluation->served->labels[i]);
-	evaluation->labels = (const char *const *) labels;
-	evaluation->n_labels = n;
-	evaluation->probabilities = palloc(n * sizeof(float));
-	evaluation->confusion = MemoryContextAllocExtended(CurrentMemoryContext, (Size) n * n * sizeof(double), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-}
-
-/* Labels stand in the order in which the model numbers them, which may be any. */
-static int
-label_number(const Evaluation *evaluation, const char *label)
-{
-	for (int i = 0; i < evaluation->n_labels; i++)
-	{
-		if (strcmp(evaluation->labels[i], label) == 0)
-			return i;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("label \"%s\" is not one of the model's", label),
-			 errdetail("The model tells %d labels apart.", evaluation->n_labels),
-			 errhint("Leave such rows out, or train the model on rows with this label.")));
-}
-
-static void
-classify(Evaluation *evaluation, const GptSourceRow *row)
-{
-	int label = label_number(evaluation, row->label);
-	LmBytes text = {row->text, row->size};
-	int predicted = 0;
-	int64 n_tokens;
-	LmError error;
-
-	while (!lm_classify(evaluation->probabilities, &n_tokens, evaluation->served->session, text, &error))
-		gpt_bridge_raise(&error);
-	for (int i = 1; i < evaluation->n_labels; i++)
-	{
-		if (evaluation->probabilities[i] > evaluation->probabilities[predicted])
-			predicted = i;
-	}
-	evaluation->documents++;
-	evaluation->tokens += n_tokens;
-	evaluation->weight += row->weight;
-	evaluation->logprob += row->weight * log(Max((double) evaluation->probabilities[label], FLT_MIN));
-	evaluation->confusion[(Size) label * evaluation->n_labels + predicted] += row->weight;
 }
 
 /* The greedy completion of the row's prompt beside the row's completion. */
@@ -268,62 +207,12 @@ put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 	}
 }
 
-/* accuracy; macro F1 over labels that occur; of each label precision, recall, F1 and rows; and how often it was taken for which. */
 static void
 put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 {
-	int n = evaluation->n_labels;
-	double *wanted = palloc0(n * sizeof(double));
-	double *found = palloc0(n * sizeof(double));
-	double right = 0;
-	double f1 = 0;
-	int n_occurring = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < n; j++)
-		{
-			wanted[i] += evaluation->confusion[(Size) i * n + j];
-			found[j] += evaluation->confusion[(Size) i * n + j];
-		}
-		right += evaluation->confusion[(Size) i * n + i];
-	}
-	for (int i = 0; i < n; i++)
-	{
-		f1 += f1_of(evaluation, wanted, found, i);
-		n_occurring += wanted[i] + found[i] > 0;
-	}
 	put(fcinfo, "documents", (double) evaluation->documents);
 	put(fcinfo, "skipped", (double) evaluation->skipped);
-	put(fcinfo, "loss", -evaluation->logprob / evaluation->weight);
-	put(fcinfo, "accuracy", right / evaluation->weight);
-	put(fcinfo, "macro_f1", f1 / n_occurring);
-	for (int i = 0; i < n; i++)
-	{
-		double both = evaluation->confusion[(Size) i * n + i];
-
-		if (wanted[i] + found[i] == 0)
-			continue;
-		put_labelled(fcinfo, "precision", evaluation->labels[i], NULL, found[i] > 0 ? both / found[i] : 0);
-		put_labelled(fcinfo, "recall", evaluation->labels[i], NULL, wanted[i] > 0 ? both / wanted[i] : 0);
-		put_labelled(fcinfo, "f1", evaluation->labels[i], NULL, f1_of(evaluation, wanted, found, i));
-		put_labelled(fcinfo, "weight", evaluation->labels[i], NULL, wanted[i]);
-	}
-	for (Size i = 0; i < (Size) n * n; i++)
-	{
-		if (evaluation->confusion[i] > 0)
-			put_labelled(fcinfo, "confusion", evaluation->labels[i / n], evaluation->labels[i % n], evaluation->confusion[i]);
-	}
-}
-
-/* 2 both / (wanted + found), 0 where the label does not occur */
-static double
-f1_of(const Evaluation *evaluation, const double *wanted, const double *found, int label)
-{
-	double both = evaluation->confusion[(Size) label * evaluation->n_labels + label];
-
-	return wanted[label] + found[label] > 0 ? 2 * both / (wanted[label] + found[label]) : 0;
+	gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
 }
 
 /* Of the version's row; those that were not measured are left out. */
@@ -357,12 +246,13 @@ put_kept(FunctionCallInfo fcinfo, const char *model)
 static void
 put(FunctionCallInfo fcinfo, const char *metric, double value)
 {
-	put_labelled(fcinfo, metric, NULL, NULL, value);
+	put_measure(fcinfo, metric, NULL, NULL, value);
 }
 
 static void
-put_labelled(FunctionCallInfo fcinfo, const char *metric, const char *label, const char *predicted, double value)
+put_measure(void *context, const char *metric, const char *label, const char *predicted, double value)
 {
+	FunctionCallInfo fcinfo = context;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum values[4] = {CStringGetTextDatum(metric), (Datum) 0, (Datum) 0, Float8GetDatum(value)};
 	bool nulls[4] = {false, label == NULL, predicted == NULL, false};

@@ -93,6 +93,7 @@ static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmT
 static void write_in_order(Writer *writer, GptSpool *spool);
 static void write_sorted(Writer *writer, GptSpool *spool);
 static void write_windows(Writer *writer, int context);
+static void write_labels(Writer *writer, const GptLabels *labels);
 static void finish_file(Writer *writer);
 static int choose_context(const Writer *writer);
 static void receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids);
@@ -107,19 +108,24 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 					 GptProgress *progress)
 {
 	Writer writer;
-	const char *const *labels;
+	const GptLabels *labels = gpt_spool_labels(spool);
 	int context;
 
 	start_writer(&writer, options, tokenizer, progress);
-	writer.header.n_labels = gpt_spool_labels(spool, &labels);
+	if (labels != NULL)
+	{
+		writer.header.n_labels = labels->n;
+		writer.header.n_sets = labels->sets.n_sets;
+		writer.header.n_members = labels->n_members;
+	}
 	if (options->keep_order)
 		write_in_order(&writer, spool);
 	else
 		write_sorted(&writer, spool);
 	context = options->context > 0 ? options->context : choose_context(&writer);
 	write_windows(&writer, context);
-	for (uint64 i = 0; i < writer.header.n_labels; i++)
-		append_bytes(&writer, labels[i], strlen(labels[i]) + 1);
+	if (labels != NULL)
+		write_labels(&writer, labels);
 	finish_file(&writer);
 	*unpredicted = writer.n_unpredicted;
 	return context;
@@ -483,6 +489,16 @@ write_windows(Writer *writer, int context)
 
 /* ---- 4. The file as a whole ------------------------------------------------------------------------ */
 
+/* Windows end at a multiple of 8. */
+static void
+write_labels(Writer *writer, const GptLabels *labels)
+{
+	append_bytes(writer, labels->sets.ends, labels->sets.n_sets * sizeof(*labels->sets.ends));
+	append_bytes(writer, labels->sets.members, labels->n_members * sizeof(*labels->sets.members));
+	for (int i = 0; i < labels->n; i++)
+		append_bytes(writer, labels->names[i], strlen(labels->names[i]) + 1);
+}
+
 static void
 finish_file(Writer *writer)
 {
@@ -503,11 +519,11 @@ finish_file(Writer *writer)
 	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
 }
 
-/* The forms of before: without prompts and weights, and without labels. */
+/* The forms of before: without prompts and weights, without labels, and without sets of them. */
 static bool
 is_old(const char *magic)
 {
-	return memcmp(magic, "gpt tok1", MAGIC_SIZE) == 0 || memcmp(magic, "gpt tok2", MAGIC_SIZE) == 0;
+	return memcmp(magic, "gpt tok", MAGIC_SIZE - 1) == 0 && magic[MAGIC_SIZE - 1] >= '1' && magic[MAGIC_SIZE - 1] <= '3';
 }
 
 bool

@@ -22,6 +22,7 @@
 
 static GptVersion *base_of_finetune(const GptJob *job);
 static GptVersion *own_partial(const GptJob *job, int64 *step);
+static void take_labels(GptGivenTokenizer *given, const GptVersion *version);
 static void take_shape(GptTrainOptions *options, const LmConfig *config);
 
 GptTrainBase *
@@ -41,8 +42,7 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
 		base->tokenizer.stored = true;
 		memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
-		base->tokenizer.labels = base->version->labels;
-		base->tokenizer.n_labels = base->version->config.labels;
+		take_labels(&base->tokenizer, base->version);
 	}
 	gpt_worker_commit(&transaction);
 	if (base->version == NULL)
@@ -56,6 +56,30 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	if (job->base != NULL && isnan(options->learning_rate))
 		options->learning_rate = FINETUNE_RATE_SHARE * Min(3e-3, 0.4 / base->version->config.channels);
 	return base;
+}
+
+static void
+take_labels(GptGivenTokenizer *given, const GptVersion *version)
+{
+	given->labels = version->labels;
+	given->n_labels = version->config.labels;
+	given->multi_label = version->config.multi_label;
+}
+
+void
+gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job)
+{
+	GptWorkerTransaction transaction;
+	const GptVersion *version;
+
+	if (job->base == NULL || job->base_version <= 0)
+		return;
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	version = gpt_catalog_version(psprintf("%s@%d", job->base, job->base_version), true);
+	if (version != NULL)
+		take_labels(given, version);
+	gpt_worker_commit(&transaction);
 }
 
 char *

@@ -128,6 +128,8 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	if (corpus != NULL)
 		return corpus;
 	options->context = from->corpus.context;
+	/* Rows may have fewer labels than the model. */
+	gpt_train_base_labels(&given, job);
 	corpus = gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
 	if (corpus == NULL)
 		return NULL;

@@ -135,6 +135,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 
 	MemSet(plan, 0, sizeof(GptTrainPlan));
 	plan->labels = (int) corpus->dataset.header->n_labels;
+	plan->multi_label = corpus->dataset.header->n_sets > 0;
 	plan->n_threads = gpt_plan_threads(options);
 	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
 	plan->training = lm_train_options_default();

@@ -92,6 +92,7 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	config.vocabulary = vocabulary;
 	config.context = context;
 	config.labels = plan->labels;
+	config.multi_label = plan->multi_label;
 	config.mlp_channels = options->mlp_channels == GPT_CHOSEN ? 0 : (int) options->mlp_channels;
 	config.norm_epsilon = (float) options->norm_epsilon;
 	config.rope_base = (float) options->rope_base;

@@ -6,13 +6,15 @@
  *
  * Dataset: a token file in memory (mapped by the caller) and the rule that makes batches of it.
  *
- *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow [n_windows] | labels |
+ *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow [n_windows] | sets | labels |
  *
  * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A window of
  * length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last target of a window is
  * the first input of the next, so n is at most context + 1. The first predictions of a window may be those of a prompt,
  * which are not counted; the others count with the window's weight.
- * Where the file has labels, each a string that ends with a 0, nothing but the window's label is predicted, behind its last input. Windows stand in the order of training of a
+ * Where the file has labels, each a string that ends with a 0, nothing but the window's label is predicted, behind its last input.
+ * Where rows may have several labels, a window's label is the number of a set (LmLabelSets): the file has the ends of all sets,
+ * uint64 [n_sets], and their members, uint32 [n_members]. Windows stand in the order of training of a
  * corpus that is not shuffled; training windows first, then validation windows. The windows of each side
  * follow each other in the file: its stream is what lies between its first window's first id and its last
  * window's last.
@@ -23,6 +25,7 @@
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
+#include "engine/ops.h"
 #include "engine/random.h"
 
 typedef struct LmBatch
@@ -30,11 +33,12 @@ typedef struct LmBatch
 	int n_tokens;
 	int capacity;
 	int32_t *tokens;
-	int32_t *targets; /* -1: not predicted */
+	int32_t *targets; /* -1: not predicted; a token, a label, or one of the sets */
 	float *weights; /* of the target's loss */
 	int32_t *positions; /* in the window */
 	int32_t *starts; /* the row at which the token's window begins */
 	int32_t *examples; /* number of the window in the whole step */
+	LmLabelSets sets; /* of the dataset, in its memory; n_sets 0: targets are no sets */
 } LmBatch;
 
 bool lm_batch_create(LmBatch *batch, const LmHost *host, int capacity, LmError *error);
@@ -43,7 +47,7 @@ void lm_batch_free(LmBatch *batch, const LmHost *host);
 /* Σ weight of rows that have a target, in row order. */
 double lm_batch_weight(const LmBatch *batch);
 
-#define LM_DATASET_MAGIC "gpt tok3"
+#define LM_DATASET_MAGIC "gpt tok4"
 
 typedef struct LmDatasetHeader
 {
@@ -58,7 +62,9 @@ typedef struct LmDatasetHeader
 	uint64_t train_tokens; /* predictions in the training windows */
 	uint64_t validation_tokens;
 	uint64_t validation_counted; /* of them, those that are not a prompt's; with labels, the windows */
-	uint64_t n_labels; /* 0: none; their names, in order, from the end of the windows to the end of the file */
+	uint64_t n_labels; /* 0: none; their names, in order, from the end of the sets to the end of the file */
+	uint64_t n_sets; /* of labels that rows have; 0: each has one label */
+	uint64_t n_members; /* of all sets together */
 } LmDatasetHeader;
 
 typedef struct LmWindow
@@ -67,7 +73,7 @@ typedef struct LmWindow
 	uint32_t length; /* ids, 2 .. context + 1 (joined: the whole stream may be one window of any length) */
 	uint32_t prompt; /* its first predictions, which are not counted; at least one is */
 	float weight; /* of each of the others; above 0 */
-	uint32_t label; /* below n_labels, or 0 */
+	uint32_t label; /* below n_sets, or n_labels where there are no sets; or 0 */
 } LmWindow;
 
 #define LM_WEIGHT_MIN 1e-6f
@@ -85,6 +91,7 @@ typedef struct LmDataset
 	size_t size;
 	const LmDatasetHeader *header;
 	const LmWindow *windows;
+	LmLabelSets sets;
 	LmDocuments documents;
 	bool shuffle; /* a new order each epoch */
 	int context;
@@ -101,8 +108,8 @@ uint64_t lm_windows_count(uint64_t n, int context);
 LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
 
 /*
- * Sets base, size, header and windows of dataset; the other fields are the caller's to set. base is aligned to
- * 8 and outlives the dataset. Checks the header, and every window against n_tokens and the one before it; ids are
+ * Sets base, size, header, windows and sets of dataset; the other fields are the caller's to set. base is aligned to
+ * 8 and outlives the dataset. Checks the header, every set, and every window against n_tokens and the one before it; ids are
  * checked against the vocabulary when they are read. LM_ERR_FORMAT.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);

@@ -36,6 +36,7 @@ typedef struct LmConfig
 	bool tie_embeddings; /* the head uses the token embedding */
 	float dropout;
 	int labels; /* classes that a classifier tells apart; 0: a language model */
+	bool multi_label; /* a text may have several of them, or none: each has a probability of its own */
 } LmConfig;
 
 #define LM_MAX_LAYERS 512

@@ -240,6 +240,39 @@ void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t
 /* nll only; logits are not changed. */
 void lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets, int n_rows, int V);
 
+/* Sets of labels, such as rows have that may have several, or none. */
+typedef struct LmLabelSets
+{
+	uint64_t n_sets;
+	const uint64_t *ends; /* [n_sets] a set begins in members where the one before ends, the first at 0 */
+	const uint32_t *members; /* numbers of labels, ascending in each set */
+} LmLabelSets;
+
+/* The n members of a set. */
+static inline const uint32_t *
+lm_label_set(uint64_t *n, const LmLabelSets *sets, uint64_t set)
+{
+	uint64_t begin = set > 0 ? sets->ends[set - 1] : 0;
+
+	*n = sets->ends[set] - begin;
+	return sets->members + begin;
+}
+
+/*
+ * Each label is a question of its own, answered by the sigmoid of its logit, and a row's loss is the sum of their binary
+ * cross-entropies (Nam et al. 2014, "Large-scale multi-label text classification - revisiting neural networks"): -log of the
+ * probability of the row's set. A sum, not their mean, so that a rare label weighs the same among few labels and among many.
+ * targets [n_rows] are numbers of sets. logits [n_rows, n_labels] becomes the gradient (sigmoid - wanted) weight scale, in place;
+ * wanted is (1 - smoothing) (1 where the label is in the set, else 0) + smoothing / 2: that of lm_cross_entropy with the two
+ * answers yes and no. nll [n_rows] gets the loss, whatever the smoothing. A row with target -1 or weight 0 has gradient 0 and
+ * nll 0.
+ */
+void lm_binary_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const LmLabelSets *sets,
+							 const float *weights, float scale, float smoothing, int n_rows, int n_labels);
+/* nll only; logits are not changed. */
+void lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets,
+									 const LmLabelSets *sets, int n_rows, int n_labels);
+
 /* log of the sum of exponentials of x[0 .. n), in float64 from the maximum on; on the calling thread */
 double lm_log_sum_exp(const float *x, int n);
 

@@ -7,6 +7,8 @@ run gives the same bytes: one thread, fixed seeds.
   gpt2-*.safetensors  for each of some configurations: weights ("transformer..."), tokens, targets and weights of
                     a packed batch as float, its logits, its loss, the gradient ("gradient.<name>"), and the
                     weights after ten steps on that batch ("after.<name>")
+  labels.safetensors  rows with several labels: logits, which labels each row has, weights of rows, the loss of each row by
+                    BCEWithLogitsLoss, and the gradient of the weighted sum of losses with smoothed targets
 """
 import json
 import os
@@ -92,6 +94,22 @@ def make_model(path, **switches):
     save_safetensors(path, named)
 
 
+def make_labels(path):
+    torch.manual_seed(13)
+    logits = (torch.randn(9, 7) * 4).requires_grad_()
+    members = torch.randint(0, 2, (9, 7)).float()
+    members[3] = 0
+    members[4] = 1
+    weights = torch.randint(1, 5, (9,)).float() / 2
+    loss = torch.nn.BCEWithLogitsLoss(reduction="none")
+    smoothing = 0.2
+    smoothed = members * (1 - smoothing) + smoothing / 2
+    (loss(logits, smoothed).sum(1) * weights).sum().backward()
+    named = dict(logits=logits.detach(), members=members, weights=weights, smoothing=torch.tensor([smoothing]))
+    named.update(losses=loss(logits, members).sum(1).detach(), gradient=logits.grad)
+    save_safetensors(path, named)
+
+
 def main():
     torch.set_num_threads(1)
     out, sample = sys.argv[1], sys.argv[2]
@@ -99,6 +117,7 @@ def main():
     make_trace(os.path.join(out, "trace"), sample)
     make_model(os.path.join(out, "gpt2-tanh.safetensors"))
     make_model(os.path.join(out, "gpt2-erf-untied-sinusoidal.safetensors"), bias=False, gelu="none", tie=False, position="sinusoidal")
+    make_labels(os.path.join(out, "labels.safetensors"))
 
 
 main()

@@ -395,6 +395,84 @@ test_prompt(const LmHost *host)
 	lm_batch_free(&batch, host);
 }
 
+/* Ends, members and names of sets of labels behind the windows; the windows have them in turn. */
+static void
+add_sets(TokenFile *file)
+{
+	static const uint64_t ends[] = {2, 2, 3};
+	static const uint32_t members[] = {0, 2, 1};
+	LmDatasetHeader *header = file->header;
+
+	header->n_labels = 3;
+	header->n_sets = 3;
+	header->n_members = 3;
+	for (uint64_t i = 0; i < header->n_train_windows + header->n_validation_windows; i++)
+		file->windows[i].label = (uint32_t) (2 - i % 3);
+	header->validation_counted = header->n_validation_windows;
+	memcpy(file->bytes + file->size, ends, sizeof ends);
+	memcpy(file->bytes + file->size + sizeof ends, members, sizeof members);
+	memcpy(file->bytes + file->size + sizeof ends + sizeof members, "a\0b\0c", 6);
+	file->size += sizeof ends + sizeof members + 6;
+}
+
+static void
+test_sets(const LmHost *host)
+{
+	static const int train[] = {5, 3, 4}, validation[] = {6};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 100);
+	LmCursor cursor = {0};
+	bool truncated = true, more;
+	uint64_t next = 0, n;
+	int32_t example = 0;
+	LmDataset dataset;
+	LmError error;
+	const uint32_t *set;
+	uint64_t *ends;
+	uint32_t *members;
+	size_t size;
+
+	make_file(&file, train, 3, validation, 1, 4);
+	add_sets(&file);
+	size = file.size;
+	dataset = open_file(&file);
+	ok(strcmp(lm_dataset_labels(&dataset) + 2, "b") == 0, "names of labels stand behind the sets");
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error) && batch.targets[3] == 2 && batch.targets[2] == -1 &&
+		   batch.targets[5] == 1 && batch.targets[8] == 0,
+	   "a window's set is the target of its last row");
+	set = lm_label_set(&n, &batch.sets, 0);
+	ok(n == 2 && set[0] == 0 && set[1] == 2, "a batch has the sets");
+	set = lm_label_set(&n, &batch.sets, 1);
+	ok(n == 0, "one may be empty");
+	set = lm_label_set(&n, &batch.sets, 2);
+	ok(n == 1 && set[0] == 1, "each begins where the one before ends");
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) && batch.sets.n_sets == 3 && batch.targets[4] == 2 &&
+		   lm_batch_weight(&batch) == 1,
+	   "so it is in validation");
+	for (file.size = 0; file.size < size; file.size++)
+		truncated = truncated && is_refused(&file);
+	ok(truncated, "a file with sets, truncated anywhere, is refused");
+	ends = (uint64_t *) (file.bytes + size - 6 - 3 * sizeof *members - 3 * sizeof *ends);
+	members = (uint32_t *) (ends + 3);
+#define REFUSED_SETS(change, name)                \
+	make_file(&file, train, 3, validation, 1, 4); \
+	add_sets(&file);                              \
+	change;                                       \
+	ok(is_refused(&file), "%s", name)
+	REFUSED_SETS(ends[1] = 1, "a set that ends before it begins is refused");
+	REFUSED_SETS(ends[2] = UINT64_MAX, "a set beyond the members is refused");
+	REFUSED_SETS(ends[2] = 2, "a member of no set is refused");
+	REFUSED_SETS(members[1] = 3, "a member that is no label is refused");
+	REFUSED_SETS(members[1] = 0, "a label twice in a set is refused");
+	REFUSED_SETS(members[0] = 2; members[1] = 0, "a set that is not in order is refused");
+	REFUSED_SETS(file.windows[1].label = 3, "a window of no set is refused");
+	REFUSED_SETS(file.header->n_sets = UINT64_MAX / 8, "a number of sets that overflows is refused");
+	REFUSED_SETS(file.header->n_members = UINT64_MAX / 4, "a number of members that overflows is refused");
+	REFUSED_SETS(file.header->n_sets = 0, "members without sets are refused");
+	REFUSED_SETS(file.header->n_labels = file.header->n_members = 0; memset(ends, 0, 24); file.size -= 18, "sets without labels are refused");
+	lm_batch_free(&batch, host);
+}
+
 static void
 test_bad_id(const LmHost *host)
 {
@@ -455,6 +533,7 @@ main(void)
 	test_validation(&host);
 	test_malformed();
 	test_prompt(&host);
+	test_sets(&host);
 	test_bad_id(&host);
 	test_schedule();
 	is_int(state.live, 0, "everything is given back");

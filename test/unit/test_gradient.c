@@ -88,15 +88,23 @@ check_param(Problem *problem, const LmParam *param, const float *gradient, uint6
 	return good;
 }
 
-/* The last row of each sequence has a label as its target; weights differ. */
+/* Of 4 labels: all, none, two, one. */
+static const uint64_t set_ends[] = {4, 4, 6, 7};
+static const uint32_t set_members[] = {0, 1, 2, 3, 1, 3, 0};
+
+/* The last row of each sequence has a label, or a set of some, as its target; weights differ. */
 static void
-set_labels(LmBatch *batch, int labels, uint64_t *state)
+set_labels(LmBatch *batch, const LmConfig *config, uint64_t *state)
 {
+	uint32_t n_targets = config->multi_label ? 4 : (uint32_t) config->labels;
+
+	if (config->multi_label)
+		batch->sets = (LmLabelSets){4, set_ends, set_members};
 	for (int i = 0; i < batch->n_tokens; i++)
 	{
 		bool is_last = i + 1 == batch->n_tokens || batch->starts[i + 1] != batch->starts[i];
 
-		batch->targets[i] = is_last ? (int32_t) (test_random(state) % (uint32_t) labels) : -1;
+		batch->targets[i] = is_last ? (int32_t) (test_random(state) % n_targets) : -1;
 		batch->weights[i] = 0.5f + (float) (test_random(state) % 100) / 100;
 	}
 }
@@ -124,7 +132,7 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 		append_sequence(&problem->batches[i], 3 + 4 * i, corner->config.vocabulary, corner->unequal, 3 * i + 1, state);
 		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal, 3 * i + 2, state);
 		if (corner->config.labels > 0)
-			set_labels(&problem->batches[i], corner->config.labels, state);
+			set_labels(&problem->batches[i], &corner->config, state);
 	}
 }
 
@@ -169,6 +177,7 @@ main(void)
 		{"RMSNorm with biases, norms of queries and keys, learned positions, untied", small_config(), false},
 		{"labels", small_config(), false},
 		{"labels, modern, dropout", small_config(), false},
+		{"sets of labels", small_config(), false},
 	};
 
 	corners[2].config.bias = corners[2].config.tie_embeddings = false;
@@ -200,6 +209,8 @@ main(void)
 	corners[9].config.labels = 3;
 	corners[9].config.dropout = 0.2f;
 	corners[9].config.mlp = LM_GELU_TANH; /* squared ReLU has kinks, which steps along the embedding meet here */
+	corners[10].config.labels = 4;
+	corners[10].config.multi_label = true;
 	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
 	lm_engine_stop(engine);

@@ -55,6 +55,8 @@ lm_config_check(LmConfig *config, LmError *error)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
 	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
 		return false;
+	if (config->multi_label && config->labels == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "multi_label is true, but labels is 0");
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
 	return true;

@@ -20,6 +20,7 @@ typedef struct Group
 	float weights[LM_LABEL_WINDOWS];
 } Group;
 
+static void loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale, float smoothing);
 static int gather(Group *group, const LmBatch *batch, int row);
 static void pool_window(void *work, int piece, int thread);
 static void spread_window(void *work, int piece, int thread);
@@ -53,22 +54,39 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 		row = gather(&group, pass->batch, row);
 		lm_engine_run(engine, pool_window, &group, group.n);
 		lm_linear_forward(engine, a->logits, a->features, &linear, group.n);
+		loss_of_group(a, nll, &group, scale, pass->smoothing);
 		if (scale > 0)
 		{
-			lm_cross_entropy(engine, a->logits, nll, group.targets, group.weights, scale, pass->smoothing, group.n, linear.n_out);
 			/* logits = features label_weight' + label_bias */
 			lm_linear_backward(engine, a->dfeatures, network->gradient.label_weight, network->gradient.label_bias, a->logits,
 							   a->features, &linear, group.n, network->activations.scratch);
 			lm_engine_run(engine, spread_window, &group, group.n);
 			add_bag_gradient(network->gradient.bag_embedding, &group);
 		}
-		else
-			lm_cross_entropy_forward(engine, nll, a->logits, group.targets, group.n, linear.n_out);
 		for (int i = 0; i < group.n; i++)
 			if (group.targets[i] >= 0 && group.weights[i] != 0)
 				sum += (double) group.weights[i] * nll[i];
 	}
 	return lm_engine_stopped(engine) ? 0 : sum;
+}
+
+/* Leaves their gradient in the logits where scale is above 0. */
+static void
+loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale, float smoothing)
+{
+	LmEngine *engine = group->network->engine;
+	const LmLabelSets *sets = &group->batch->sets;
+	float *logits = activations->logits;
+	int n_labels = group->network->config.labels;
+
+	if (group->network->config.multi_label && scale > 0)
+		lm_binary_cross_entropy(engine, logits, nll, group->targets, sets, group->weights, scale, smoothing, group->n, n_labels);
+	else if (group->network->config.multi_label)
+		lm_binary_cross_entropy_forward(engine, nll, logits, group->targets, sets, group->n, n_labels);
+	else if (scale > 0)
+		lm_cross_entropy(engine, logits, nll, group->targets, group->weights, scale, smoothing, group->n, n_labels);
+	else
+		lm_cross_entropy_forward(engine, nll, logits, group->targets, group->n, n_labels);
 }
 
 /* The windows from a row on, as many as there is room for; the row behind them. */

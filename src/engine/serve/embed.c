@@ -11,6 +11,8 @@
 #include "serve/image.h"
 #include "serve/session.h"
 
+#define BAG_PIECE 65536 /* tokens, between two looks at whether to stop */
+
 typedef struct Pool
 {
 	LmPooling pooling;
@@ -18,6 +20,7 @@ typedef struct Pool
 	int64_t n_tokens;
 } Pool;
 
+static bool bag_tokens(double *sums, int64_t *n_rows, const LmHost *host, const LmModel *model, const LmTokens *tokens, LmError *error);
 static bool probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error);
 static bool embed_tokens(Pool *pool, LmSession *session, const int32_t *ids, size_t n, size_t first, LmError *error);
 static bool embed_window(Pool *pool, LmSession *session, const int32_t *ids, int n, int first, LmError *error);
@@ -28,7 +31,8 @@ lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes
 {
 	const LmHost *host = lm_engine_host(session->engine);
 	const LmModel *model = session->model;
-	int C = session->config.channels, V = session->config.vocabulary, n_bag = 0;
+	int C = session->config.channels;
+	int64_t n_bag = 0;
 	size_t F = (size_t) C + LM_BAG_CHANNELS, n_front;
 	Pool pool = {.pooling = LM_POOL_MEAN};
 	LmTokens tokens = {0};
@@ -43,12 +47,12 @@ lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes
 	n_front = tokens.count;
 	good = good && lm_tokenizer_encode(session->tokenizer, &tokens, text.data, text.size, error) &&
 		   (tokens.count > 0 || lm_fail(error, LM_ERR_ARGUMENT, -1, "the text has no tokens")) &&
-		   embed_tokens(&pool, session, tokens.ids, tokens.count, 0, error);
+		   embed_tokens(&pool, session, tokens.ids, tokens.count, 0, error) &&
+		   bag_tokens(pool.sums + C, &n_bag, host, model, &tokens, error);
 	if (good)
 	{
-		n_bag = lm_bag_add(pool.sums + C, model->bag_embedding, V, tokens.ids, (int) tokens.count, -1);
 		for (size_t i = 0; i < F; i++)
-			pool.sums[i] /= i < (size_t) C ? (double) pool.n_tokens : n_bag;
+			pool.sums[i] /= i < (size_t) C ? (double) pool.n_tokens : (double) n_bag;
 		good = probabilities_of(probabilities, model, pool.sums, error);
 	}
 	*n_tokens = (int64_t) (tokens.count - n_front);
@@ -57,7 +61,23 @@ lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes
 	return good;
 }
 
-/* softmax(label_weight features + label_bias), in float64 */
+static bool
+bag_tokens(double *sums, int64_t *n_rows, const LmHost *host, const LmModel *model, const LmTokens *tokens, LmError *error)
+{
+	*n_rows = 0;
+	for (size_t first = 0; first < tokens->count; first += BAG_PIECE)
+	{
+		size_t left = tokens->count - first;
+
+		if (host->should_stop && host->should_stop(host->context))
+			return lm_fail(error, LM_ERR_STOPPED, -1, "classifying was stopped");
+		*n_rows += lm_bag_add(sums, model->bag_embedding, model->config.vocabulary, tokens->ids + first,
+							  (int) (left < BAG_PIECE ? left : BAG_PIECE), first > 0 ? tokens->ids[first - 1] : -1);
+	}
+	return true;
+}
+
+/* Of logits label_weight features + label_bias the softmax or, where there may be several labels, the sigmoids; in float64 */
 static bool
 probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
 {
@@ -71,10 +91,16 @@ probabilities_of(float *probabilities, const LmModel *model, const double *featu
 
 		for (int k = 0; k < F; k++)
 			logit += row[k] * features[k];
-		if (!isfinite(logit))
+		if (!isfinite((float) logit))
 			return lm_fail(error, LM_ERR_NUMERIC, i, "the model's output is not finite");
 		probabilities[i] = (float) logit;
 		largest = logit > largest ? logit : largest;
+	}
+	if (model->config.multi_label)
+	{
+		for (int i = 0; i < n; i++)
+			probabilities[i] = (float) (1 / (1 + exp(-(double) probabilities[i])));
+		return true;
 	}
 	for (int i = 0; i < n; i++)
 		sum += exp(probabilities[i] - largest);

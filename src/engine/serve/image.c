@@ -14,7 +14,7 @@
 
 #include "serve/image.h"
 
-#define IMAGE_MAGIC "gpt img3"
+#define IMAGE_MAGIC "gpt img4"
 
 /* The configuration in types of fixed size: the file is mapped by other processes. */
 typedef struct LmImageHeader
@@ -38,6 +38,7 @@ typedef struct LmImageHeader
 	float rope_base;
 	int32_t qk_norm;
 	int32_t labels;
+	int32_t multi_label;
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
@@ -321,6 +322,7 @@ header_of(const LmConfig *config, size_t size)
 		.rope_base = config->rope_base,
 		.qk_norm = config->qk_norm,
 		.labels = config->labels,
+		.multi_label = config->multi_label,
 	};
 
 	memcpy(header.magic, IMAGE_MAGIC, 8);
@@ -347,5 +349,6 @@ config_of(const LmImageHeader *header)
 		.rope_base = header->rope_base,
 		.qk_norm = header->qk_norm != 0,
 		.labels = header->labels,
+		.multi_label = header->multi_label != 0,
 	};
 }

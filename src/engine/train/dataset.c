@@ -15,7 +15,9 @@ typedef struct Stream
 	uint64_t length;
 } Stream;
 
-static bool check_header(const LmDatasetHeader *header, size_t size, LmError *error);
+static bool check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmError *error);
+static bool check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header, size_t size);
+static bool check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels);
 static bool check_labels(const char *names, size_t size, uint64_t n_labels);
 static bool check_windows(const LmDataset *dataset, LmError *error);
 static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted,
@@ -54,7 +56,7 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 
 	if ((uintptr_t) base % 8 != 0 || size < sizeof *header || memcmp(header->magic, LM_DATASET_MAGIC, 8) != 0)
 		return lm_fail(error, LM_ERR_FORMAT, 0, "the token file does not begin with a header");
-	if (!check_header(header, size, error))
+	if (!check_header(header, &dataset->sets, size, error))
 		return false;
 	dataset->base = base;
 	dataset->size = size;
@@ -66,13 +68,11 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 const char *
 lm_dataset_labels(const LmDataset *dataset)
 {
-	const LmDatasetHeader *header = dataset->header;
-
-	return (const char *) (dataset->windows + header->n_train_windows + header->n_validation_windows);
+	return (const char *) (dataset->sets.members + dataset->header->n_members);
 }
 
 static bool
-check_header(const LmDatasetHeader *header, size_t size, LmError *error)
+check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmError *error)
 {
 	uint64_t n_windows, ids_size, windows_size, end;
 
@@ -87,9 +87,47 @@ check_header(const LmDatasetHeader *header, size_t size, LmError *error)
 		!lm_size_multiply(&windows_size, n_windows, sizeof(LmWindow)) ||
 		!lm_size_add(&end, header->windows_offset, windows_size) || end > size)
 		return lm_fail(error, LM_ERR_FORMAT, 24, "the token file is shorter than its windows");
+	if (!check_sets(sets, &end, header, size))
+		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end, "the token file does not have its sets of labels");
 	if (header->n_labels > LM_MAX_LABELS || !check_labels((const char *) header + end, size - end, header->n_labels))
 		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end, "the token file does not have the names of its labels");
 	return true;
+}
+
+/* Moves end behind the sets. */
+static bool
+check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header, size_t size)
+{
+	uint64_t ends_size, members_size;
+
+	if (header->n_sets > INT32_MAX || !lm_size_multiply(&ends_size, header->n_sets, sizeof *sets->ends) ||
+		!lm_size_multiply(&members_size, header->n_members, sizeof *sets->members))
+		return false;
+	*sets = (LmLabelSets){.n_sets = header->n_sets, .ends = (const uint64_t *) ((const char *) header + *end)};
+	if (!lm_size_add(end, *end, ends_size))
+		return false;
+	sets->members = (const uint32_t *) ((const char *) header + *end);
+	return lm_size_add(end, *end, members_size) && *end <= size && check_members(sets, header->n_members, header->n_labels);
+}
+
+/* Each set lies among the members, and holds labels in ascending order; together they hold all members. */
+static bool
+check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels)
+{
+	uint64_t begin = 0;
+
+	for (uint64_t set = 0; set < sets->n_sets; set++)
+	{
+		uint64_t end = sets->ends[set];
+
+		if (end < begin || end > n_members)
+			return false;
+		for (uint64_t i = begin; i < end; i++)
+			if (sets->members[i] >= n_labels || (i > begin && sets->members[i] <= sets->members[i - 1]))
+				return false;
+		begin = end;
+	}
+	return begin == n_members && (sets->n_sets == 0 || n_labels > 0);
 }
 
 /* As many strings as labels fill the rest of the file. */
@@ -127,6 +165,7 @@ static bool
 check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted, LmError *error)
 {
 	uint64_t n_tokens = dataset->header->n_tokens, sum = 0;
+	uint64_t n_labels = dataset->sets.n_sets > 0 ? dataset->sets.n_sets : dataset->header->n_labels;
 
 	*counted = 0;
 	for (uint64_t i = first; i < first + count; i++)
@@ -139,7 +178,7 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 						   (unsigned long long) i);
 		if (window->prompt > window->length - 2 || !(window->weight > 0 && window->weight <= LM_WEIGHT_MAX))
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file counts nothing", (unsigned long long) i);
-		if (window->label > 0 && window->label >= dataset->header->n_labels)
+		if (window->label > 0 && window->label >= n_labels)
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file has no label", (unsigned long long) i);
 		sum += window->length - 1;
 		*counted += dataset->header->n_labels > 0 ? 1 : window->length - 1 - window->prompt;
@@ -165,6 +204,7 @@ lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmData
 	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
 
 	batch->n_tokens = 0;
+	batch->sets = dataset->sets;
 	if (dataset->header->n_train_windows == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the token file has no training windows");
 	for (int n = 0; !joined || n < max_sequences || n == 0; n++)
@@ -192,6 +232,7 @@ lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDatase
 	if (joined)
 		count = lm_windows_count(stream_of(dataset, true).length, dataset->context);
 	batch->n_tokens = 0;
+	batch->sets = dataset->sets;
 	for (; *next < count; (*next)++)
 	{
 		LmWindow window = joined ? validation_crop(dataset, *next)

@@ -284,12 +284,23 @@ sum_weights(const LmBatch *batches, int n)
 	return sum;
 }
 
+static bool
+check_set(const LmLabelSets *sets, int32_t set, int n_labels)
+{
+	uint64_t n;
+	const uint32_t *members = lm_label_set(&n, sets, (uint64_t) set);
+
+	/* They are ascending. */
+	return n == 0 || members[n - 1] < (uint32_t) n_labels;
+}
+
 /* Everything that the network uses as an index. */
 static bool
 check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
 {
 	const LmConfig *config = &trainer->table->config;
-	int n_targets = config->labels > 0 ? config->labels : config->vocabulary;
+	int64_t n_targets = config->multi_label ? (int64_t) batch->sets.n_sets : config->labels > 0 ? config->labels
+																								: config->vocabulary;
 
 	if (batch->n_tokens < 1 || batch->n_tokens > trainer->capacity)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not within 1 .. %d", batch->n_tokens,
@@ -300,6 +311,8 @@ check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
 
 		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary || batch->targets[i] >= n_targets)
 			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the vocabulary", i);
+		if (config->multi_label && batch->targets[i] >= 0 && !check_set(&batch->sets, batch->targets[i], config->labels))
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch has a label that the model does not know", i);
 		if (position < 0 || position >= config->context || start < 0 || start > i)
 			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context", i);
 	}
