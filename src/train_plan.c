@@ -41,6 +41,7 @@
 #define VALIDATION_SHARE 0.10 /* of the work of training */
 #define DEFAULT_PATIENCE 6
 #define SMALL_STEP 8192 /* tokens, below which the second moment is averaged over more steps */
+#define HEAD_RATE 5e-3 /* learning rate of a classifier's head, at least: it begins anew. Measured in docs/training.md */
 #define SMALLEST_CONTEXT 64
 #define SMALLEST_VOCABULARY 257
 
@@ -197,13 +198,17 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options, con
 	double train_tokens = (double) corpus->dataset.header->train_tokens;
 	double step_tokens = (double) candidate->batch_size * candidate->accumulate * candidate->config.context;
 	double tokens = WANTED_EPOCHS * train_tokens;
+	LmConfig body = candidate->config;
 	size_t parameters;
+
+	/* What a classifier's head has, nearly all of which no text touches, does not count. */
+	body.labels = 0;
 
 	if (options->steps != GPT_CHOSEN)
 		tokens = (double) options->steps * step_tokens;
 	else if (!time_decides(options))
 		tokens = options->epochs * train_tokens;
-	return lm_param_total(&parameters, &candidate->config) && (double) parameters <= PARAMETERS_PER_TOKEN * train_tokens &&
+	return lm_param_total(&parameters, &body) && (double) parameters <= PARAMETERS_PER_TOKEN * train_tokens &&
 		   tokens * gpt_plan_work(&candidate->config) <= operations;
 }
 
@@ -252,6 +257,7 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels) : options->learning_rate;
 	training->min_learning_rate = isnan(options->min_learning_rate) ? training->learning_rate / 10
 																	: Min(options->min_learning_rate, training->learning_rate);
+	training->head_rate = plan->labels > 0 ? Max(1, HEAD_RATE / training->learning_rate) : 1;
 	training->weight_decay = options->weight_decay;
 	training->beta1 = options->beta1;
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99

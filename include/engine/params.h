@@ -20,11 +20,13 @@ typedef enum LmInit
 } LmInit;
 
 /*
- * A classifier reads, beside the mean output of the last block, the mean of embeddings of the text's tokens and of its pairs of
- * neighbours, which share rows by hash (Joulin et al. 2017, "Bag of tricks for efficient text classification").
+ * A classifier reads, beside the mean output of the last block, the mean of embeddings of the text's tokens and of its runs of two to
+ * LM_BAG_RUN tokens, which share rows by hash (Joulin et al. 2017, "Bag of tricks for efficient text classification"; runs beyond pairs,
+ * because several tokens are a word).
  */
 #define LM_BAG_CHANNELS 64
-#define LM_BAG_PAIRS (1 << 16)
+#define LM_BAG_RUN 4
+#define LM_BAG_HASHED (1 << 17)
 
 typedef enum LmParamKind
 {
@@ -47,7 +49,7 @@ typedef enum LmParamKind
 	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
 	LM_QUERY_NORM_WEIGHT, /* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
 	LM_KEY_NORM_WEIGHT,
-	LM_BAG_EMBEDDING, /* [V + LM_BAG_PAIRS, LM_BAG_CHANNELS]; of a classifier, as the next two */
+	LM_BAG_EMBEDDING, /* [V + LM_BAG_HASHED, LM_BAG_CHANNELS]; of a classifier, as the next two */
 	LM_LABEL_WEIGHT, /* [labels, C + LM_BAG_CHANNELS] */
 	LM_LABEL_BIAS,
 	LM_PARAM_KINDS
@@ -87,6 +89,13 @@ size_t lm_param_table_size(const LmConfig *config);
 size_t lm_param_table_count(const LmConfig *config);
 /* LmParamTable.total of a checked configuration, without making the table; false beyond the address space. */
 bool lm_param_total(size_t *total, const LmConfig *config);
+
+/* Whether it is a part of a classifier's head. */
+static inline bool
+lm_param_in_head(const LmParam *param)
+{
+	return param->kind == LM_BAG_EMBEDDING || param->kind == LM_LABEL_WEIGHT || param->kind == LM_LABEL_BIAS;
+}
 
 /* The entry of a kind in a layer (-1 outside blocks); NULL where the configuration has none. */
 const LmParam *lm_param_find(const LmParamTable *table, LmParamKind kind, int layer);

@@ -42,6 +42,7 @@ typedef struct LmTrainOptions
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
+	double head_rate; /* of a classifier's head, which begins anew: times the learning rate */
 	int64_t warmup_steps;
 	int64_t steps;
 	double weight_decay;

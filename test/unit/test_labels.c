@@ -245,7 +245,8 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 	bag = test.block + lm_param_find(test.table, LM_BAG_EMBEDDING, -1)->offset;
 	weight = test.block + lm_param_find(test.table, LM_LABEL_WEIGHT, -1)->offset;
 	bias = test.block + lm_param_find(test.table, LM_LABEL_BIAS, -1)->offset;
-	n_bag = lm_bag_add(sums, bag, config.vocabulary, ids, n, -1);
+	lm_bag_add(sums, bag, config.vocabulary, ids, 0, (size_t) n);
+	n_bag = 4 * n - 6;
 	hidden = calloc((size_t) config.channels, sizeof *hidden);
 	/* One pool of windows with stride context / 2, each token in the first that holds it. */
 	for (int start = 0, first = 0; first < n; start += CONTEXT / 2)

@@ -121,32 +121,48 @@ linear_of(const LmNetwork *network)
 	};
 }
 
-/* Tokens are multiplied by odd constants (Knuth, TAOCP 3, section 6.4), and the upper bits chosen. */
-static size_t
-pair_row(int vocabulary, int32_t first, int32_t second)
+/*
+ * The rows of the runs that end at tokens[i], the token's own one first; returns how many. The hash of a run goes on from that of the
+ * shorter one: each token is multiplied by an odd constant (Knuth, TAOCP 3, section 6.4), and the upper bits choose.
+ */
+static int
+rows_at(size_t rows[LM_BAG_RUN], int vocabulary, const int32_t *tokens, size_t i)
 {
-	uint64_t hash = (uint64_t) (uint32_t) first * 0x9E3779B97F4A7C15u ^ (uint64_t) (uint32_t) second * 0xC2B2AE3D27D4EB4Fu;
+	uint64_t hash = (uint64_t) (uint32_t) tokens[i];
+	int n = 0;
 
-	hash *= 0x9E3779B97F4A7C15u;
-	return (size_t) vocabulary + (size_t) (hash >> 32) % LM_BAG_PAIRS;
+	rows[n++] = (size_t) tokens[i];
+	while (n < LM_BAG_RUN && (size_t) n <= i)
+	{
+		hash = (hash ^ hash >> 29) * 0x9E3779B97F4A7C15u + (uint64_t) (uint32_t) tokens[i - (size_t) n] * 0xC2B2AE3D27D4EB4Fu + (uint64_t) n;
+		rows[n++] = (size_t) vocabulary + (size_t) ((hash * 0x9E3779B97F4A7C15u) >> 32) % LM_BAG_HASHED;
+	}
+	return n;
 }
 
-int
-lm_bag_add(double *sums, const float *bag, int vocabulary, const int32_t *tokens, int n, int32_t previous)
+size_t
+lm_bag_count(size_t n)
 {
-	int count = 0;
+	size_t count = 0;
 
-	for (int i = 0; i < n; i++)
-	{
-		const float *row = bag + (size_t) tokens[i] * LM_BAG_CHANNELS;
-		const float *pair = previous >= 0 ? bag + pair_row(vocabulary, previous, tokens[i]) * LM_BAG_CHANNELS : NULL;
-
-		for (int k = 0; k < LM_BAG_CHANNELS; k++)
-			sums[k] += pair ? row[k] + pair[k] : row[k];
-		count += pair ? 2 : 1;
-		previous = tokens[i];
-	}
+	for (size_t length = 1; length <= LM_BAG_RUN && length <= n; length++)
+		count += n - length + 1;
 	return count;
+}
+
+void
+lm_bag_add(double *sums, const float *bag, int vocabulary, const int32_t *tokens, size_t first, size_t last)
+{
+	size_t rows[LM_BAG_RUN];
+
+	for (size_t i = first; i < last; i++)
+	{
+		int n = rows_at(rows, vocabulary, tokens, i);
+
+		for (int j = 0; j < n; j++)
+			for (int k = 0; k < LM_BAG_CHANNELS; k++)
+				sums[k] += bag[rows[j] * LM_BAG_CHANNELS + (size_t) k];
+	}
 }
 
 static void
@@ -158,7 +174,7 @@ pool_window(void *work, int piece, int thread)
 	float *feature = network->activations.labels.features + (size_t) piece * (size_t) (C + LM_BAG_CHANNELS);
 	const float *outputs = network->activations.norm + (size_t) group->first[piece] * (size_t) C;
 	double bag[LM_BAG_CHANNELS] = {0};
-	int n_bag;
+	double n_bag = (double) lm_bag_count((size_t) rows);
 
 	(void) thread;
 	memset(feature, 0, (size_t) C * sizeof(float));
@@ -167,7 +183,7 @@ pool_window(void *work, int piece, int thread)
 			feature[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
 	for (int i = 0; i < C; i++)
 		feature[i] /= (float) rows;
-	n_bag = lm_bag_add(bag, network->params.bag_embedding, network->config.vocabulary, group->batch->tokens + group->first[piece], rows, -1);
+	lm_bag_add(bag, network->params.bag_embedding, network->config.vocabulary, group->batch->tokens + group->first[piece], 0, (size_t) rows);
 	for (int i = 0; i < LM_BAG_CHANNELS; i++)
 		feature[C + i] = (float) (bag[i] / n_bag);
 }
@@ -198,20 +214,16 @@ add_bag_gradient(float *gradient, const Group *group)
 	{
 		const float *dfeature = network->activations.labels.dfeatures + (size_t) window * F + network->config.channels;
 		const int32_t *tokens = group->batch->tokens + group->first[window];
-		int rows = group->rows[window];
-		float share = 1.0f / (float) (2 * rows - 1);
+		size_t n = (size_t) group->rows[window], rows[LM_BAG_RUN];
+		float share = 1.0f / (float) lm_bag_count(n);
 
-		for (int i = 0; i < rows; i++)
+		for (size_t i = 0; i < n; i++)
 		{
-			float *row = gradient + (size_t) tokens[i] * LM_BAG_CHANNELS;
+			int n_rows = rows_at(rows, network->config.vocabulary, tokens, i);
 
-			for (int k = 0; k < LM_BAG_CHANNELS; k++)
-				row[k] += share * dfeature[k];
-			if (i == 0)
-				continue;
-			row = gradient + pair_row(network->config.vocabulary, tokens[i - 1], tokens[i]) * LM_BAG_CHANNELS;
-			for (int k = 0; k < LM_BAG_CHANNELS; k++)
-				row[k] += share * dfeature[k];
+			for (int j = 0; j < n_rows; j++)
+				for (int k = 0; k < LM_BAG_CHANNELS; k++)
+					gradient[rows[j] * LM_BAG_CHANNELS + (size_t) k] += share * dfeature[k];
 		}
 	}
 }

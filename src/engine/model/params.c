@@ -264,7 +264,7 @@ size_of(const LmConfig *config, Size size)
 		case FEATURES:
 			return config->channels + LM_BAG_CHANNELS;
 		case BAG_ROWS:
-			return config->vocabulary + LM_BAG_PAIRS;
+			return config->vocabulary + LM_BAG_HASHED;
 		case BAG_CHANNELS:
 			return LM_BAG_CHANNELS;
 		default:

@@ -20,7 +20,7 @@ typedef struct Pool
 	int64_t n_tokens;
 } Pool;
 
-static bool bag_tokens(double *sums, int64_t *n_rows, const LmHost *host, const LmModel *model, const LmTokens *tokens, LmError *error);
+static bool bag_tokens(double *sums, const LmHost *host, const LmModel *model, const LmTokens *tokens, LmError *error);
 static bool probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error);
 static bool embed_tokens(Pool *pool, LmSession *session, const int32_t *ids, size_t n, size_t first, LmError *error);
 static bool embed_window(Pool *pool, LmSession *session, const int32_t *ids, int n, int first, LmError *error);
@@ -32,7 +32,6 @@ lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes
 	const LmHost *host = lm_engine_host(session->engine);
 	const LmModel *model = session->model;
 	int C = session->config.channels;
-	int64_t n_bag = 0;
 	size_t F = (size_t) C + LM_BAG_CHANNELS, n_front;
 	Pool pool = {.pooling = LM_POOL_MEAN};
 	LmTokens tokens = {0};
@@ -48,11 +47,11 @@ lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes
 	good = good && lm_tokenizer_encode(session->tokenizer, &tokens, text.data, text.size, error) &&
 		   (tokens.count > 0 || lm_fail(error, LM_ERR_ARGUMENT, -1, "the text has no tokens")) &&
 		   embed_tokens(&pool, session, tokens.ids, tokens.count, 0, error) &&
-		   bag_tokens(pool.sums + C, &n_bag, host, model, &tokens, error);
+		   bag_tokens(pool.sums + C, host, model, &tokens, error);
 	if (good)
 	{
 		for (size_t i = 0; i < F; i++)
-			pool.sums[i] /= i < (size_t) C ? (double) pool.n_tokens : (double) n_bag;
+			pool.sums[i] /= i < (size_t) C ? (double) pool.n_tokens : (double) lm_bag_count(tokens.count);
 		good = probabilities_of(probabilities, model, pool.sums, error);
 	}
 	*n_tokens = (int64_t) (tokens.count - n_front);
@@ -62,17 +61,15 @@ lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes
 }
 
 static bool
-bag_tokens(double *sums, int64_t *n_rows, const LmHost *host, const LmModel *model, const LmTokens *tokens, LmError *error)
+bag_tokens(double *sums, const LmHost *host, const LmModel *model, const LmTokens *tokens, LmError *error)
 {
-	*n_rows = 0;
 	for (size_t first = 0; first < tokens->count; first += BAG_PIECE)
 	{
 		size_t left = tokens->count - first;
 
 		if (host->should_stop && host->should_stop(host->context))
 			return lm_fail(error, LM_ERR_STOPPED, -1, "classifying was stopped");
-		*n_rows += lm_bag_add(sums, model->bag_embedding, model->config.vocabulary, tokens->ids + first,
-							  (int) (left < BAG_PIECE ? left : BAG_PIECE), first > 0 ? tokens->ids[first - 1] : -1);
+		lm_bag_add(sums, model->bag_embedding, model->config.vocabulary, tokens->ids, first, first + (left < BAG_PIECE ? left : BAG_PIECE));
 	}
 	return true;
 }

@@ -93,7 +93,7 @@ lay_out(LmModel *model, LmArena *arena)
 	model->final_norm_weight = vector(arena, C, true);
 	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
 	model->head = linear(arena, config->channels, config->vocabulary, NULL);
-	model->bag_embedding = vector(arena, (V + LM_BAG_PAIRS) * LM_BAG_CHANNELS, config->labels > 0);
+	model->bag_embedding = vector(arena, (V + LM_BAG_HASHED) * LM_BAG_CHANNELS, config->labels > 0);
 	model->label_weight = vector(arena, (size_t) config->labels * (C + LM_BAG_CHANNELS), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }

@@ -19,6 +19,7 @@ lm_train_options_default(void)
 		.schedule = LM_SCHEDULE_COSINE,
 		.learning_rate = 1e-3,
 		.min_learning_rate = 1e-4,
+		.head_rate = 1,
 		.warmup_steps = 100,
 		.steps = 1000,
 		.weight_decay = 0.1,

@@ -353,35 +353,45 @@ find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step, Lm
 	return !lm_engine_stopped(trainer->engine) || lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
 }
 
-static void
-update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
+/* The rule of AdamW for the parameters of a classifier's head or all others, with or without decay, which is the learning rate's of all. */
+static LmAdamW
+rule_of(const LmTrainer *trainer, const LmStepResult *result, int64_t step, bool in_head, bool decays)
 {
 	const LmTrainOptions *options = &trainer->options;
-	LmMuon muon = muon_of(trainer, result);
-	int n_ranges = 0;
-	LmAdamW decayed = {
-		.rate = (float) result->learning_rate,
+	double times = in_head ? options->head_rate : 1;
+
+	return (LmAdamW){
+		.rate = (float) (result->learning_rate * times),
 		.beta1 = (float) options->beta1,
 		.beta2 = (float) options->beta2,
 		.epsilon = (float) options->epsilon,
-		.decay = (float) options->weight_decay,
+		.decay = decays ? (float) (options->weight_decay / times) : 0,
 		.correction1 = (float) (1 - pow(options->beta1, (double) (step + 1))),
 		.correction2 = (float) (1 - pow(options->beta2, (double) (step + 1))),
 		.gradient_scale = clip_scale(trainer, result),
 	};
-	LmAdamW plain = decayed;
+}
 
-	plain.decay = 0;
+static void
+update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
+{
+	LmMuon muon = muon_of(trainer, result);
+	bool by_muon = trainer->options.optimizer == LM_MUON;
+	LmAdamW rules[2][2];
+	int n_ranges = 0;
+
+	for (int i = 0; i < 4; i++)
+		rules[i / 2][i % 2] = rule_of(trainer, result, step, i / 2 == 1, i % 2 == 1);
 	for (int i = 0; i < trainer->table->n_params; i++)
 	{
 		const LmParam *param = &trainer->table->params[i];
 
-		if (options->optimizer != LM_MUON || !lm_muon_takes(param))
-			trainer->ranges[n_ranges++] = (LmAdamWRange){param->offset, param->count, param->decay ? &decayed : &plain, 0};
+		if (!by_muon || !lm_muon_takes(param))
+			trainer->ranges[n_ranges++] = (LmAdamWRange){param->offset, param->count, &rules[lm_param_in_head(param)][param->decay], 0};
 	}
 	lm_adamw_sweep(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
 				   trainer->ranges, n_ranges);
-	if (options->optimizer == LM_MUON)
+	if (by_muon)
 		lm_muon_update(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
 					   trainer->table, &muon);
 }
