@@ -22,6 +22,12 @@ SELECT gpt_grant('m', 'gpt_granted');
 SELECT weights FROM gpt_models \gset
 SELECT object FROM gpt_tokenizers \gset
 SELECT convert_from(lo_get(:object), 'UTF8') AS json \gset
+
+-- an adapter, of a copy of the model
+SELECT gpt_copy_model('m', 'below');
+SELECT gpt_finetune('below', 'SELECT body FROM line', '{"method": "lora", "steps": 1, "into": "adapter"}') AS adapter_job \gset
+SELECT is(gpt_wait(:adapter_job, '60 s'), 'succeeded', 'an adapter is trained');
+SELECT gpt_grant('adapter', 'gpt_granted');
 RESET ROLE;
 
 -- a running job, as far as rows tell
@@ -58,6 +64,7 @@ INSERT INTO matrix VALUES
 	('gpt_copy_model', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_copy_model('m', 'c')$$),
 	('lo_get', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT lo_get(WEIGHTS)$$),
 	('gpt_rollback', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rollback('m', 1)$$),
+	('gpt_merge', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_merge('adapter')$$),
 	('gpt_rename_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rename_model('m', 'n')$$),
 	('gpt_drop_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_model('m')$$),
 	('gpt_grant', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_grant('m', 'gpt_stranger')$$),
