@@ -151,6 +151,8 @@ SELECT count(*) FILTER (WHERE gpt_score('many' || i, 'x') > 0) AS scored FROM ge
 SELECT models, (bytes - :base_bytes) / 50 < :base_bytes / 4 AS small FROM loaded;
 
 -- where memory is short an adapter goes before its base, and comes again
+\c
+SET client_min_messages = warning;
 SET gpt.max_memory = '4MB';
 SELECT count(*) FILTER (WHERE gpt_score('many' || i, 'x') > 0) AS scored FROM generate_series(1, 50) i;
 SELECT models < 51 AS fewer FROM loaded;
