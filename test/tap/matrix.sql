@@ -108,6 +108,10 @@ SELECT is_empty($$SELECT c.name FROM (
 	'the matrix has every function and view');
 DELETE FROM gpt_progress;
 DELETE FROM gpt_job WHERE model = 'running';
+SET ROLE gpt_owner;
+SELECT throws_ok($$SELECT gpt_drop_model('below')$$, '2BP01', NULL, 'a base does not go while an adapter rests on it');
+SELECT lives_ok($$SELECT gpt_drop_model('below', cascade => true)$$, 'but with the adapter');
+RESET ROLE;
 
 -- new versions: the model's owner, whoever of its members publishes, and the grants of the current version but UPDATE
 GRANT SELECT ON LARGE OBJECT :weights TO gpt_stranger;
