@@ -57,26 +57,29 @@ gpt_catalog_drop_model(const char *name, bool cascade)
 	gpt_catalog_sweep_tokenizers();
 }
 
-/* Those of other models that rest on this one. */
+/* Those of other models that rest on this one, model by model: one that was renamed meanwhile is found by its new name. */
 static void
 remove_adapters(const GptLockedModel *model, bool cascade)
 {
-	GptStatement statement;
-	char **names;
-	uint64 n;
+	char *name;
 
-	gpt_statement_begin(&statement);
-	gpt_statement_add_text(&statement, model->name);
-	n = gpt_statement_run(&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM %s.gpt_version "
-									  "WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
-	names = MemoryContextAlloc(statement.caller, Max(n, 1) * sizeof(char *));
-	if (n > 0 && !cascade)
-		raise_dependent(model, &statement, n);
-	for (uint64 i = 0; i < n; i++)
-		names[i] = gpt_statement_text(&statement, i, 1);
-	gpt_statement_end(&statement);
-	for (uint64 i = 0; i < n; i++)
-		remove_adapters_of(names[i], model->name);
+	do
+	{
+		GptStatement statement;
+		uint64 n;
+
+		CHECK_FOR_INTERRUPTS();
+		gpt_statement_begin(&statement);
+		gpt_statement_add_text(&statement, model->name);
+		n = gpt_statement_run(&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM %s.gpt_version "
+										  "WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
+		if (n > 0 && !cascade)
+			raise_dependent(model, &statement, n);
+		name = n > 0 ? gpt_statement_text(&statement, 0, 1) : NULL;
+		gpt_statement_end(&statement);
+		if (name != NULL)
+			remove_adapters_of(name, model->name);
+	} while (name != NULL);
 }
 
 static void
