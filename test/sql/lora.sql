@@ -74,6 +74,30 @@ RESET gpt.max_memory;
 SELECT gpt_merge(NULL);
 SELECT gpt_drop_model('wide');
 
+-- a classifier: its head belongs to the adapter, whatever the base is
+CREATE TABLE animal AS SELECT CASE WHEN i % 2 = 0 THEN 'the cat sat on mat ' || i ELSE 'a dog ran in the park ' || i END AS body,
+	CASE WHEN i % 2 = 0 THEN 'cat' ELSE 'dog' END AS label FROM generate_series(1, 200) i;
+SELECT gpt_finetune('talk', 'SELECT body, label FROM animal', '{"method": "lora", "steps": 40, "into": "which"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_classify('which', 'the cat sat on mat 7'), gpt_classify('which', 'a dog ran in the park 8'), cardinality(gpt_embed('which', 'a cat'));
+SELECT gpt_merge('which');
+SELECT version, base FROM gpt_versions WHERE model = 'which' ORDER BY version;
+SELECT gpt_finetune('which@2', 'SELECT body, label FROM animal',
+	'{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "beside"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_finetune('which@1', 'SELECT body, label FROM animal',
+	'{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "further"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT model, base FROM gpt_models WHERE model IN ('beside', 'further') ORDER BY model;
+SELECT m AS model, bool_and(abs(a.probability - b.probability) < 1e-4) AS same FROM unnest('{which@2,beside,further}'::text[]) m,
+	gpt_classify_probs('which@1', 'the dog sat in the park') a, gpt_classify_probs(m, 'the dog sat in the park') b WHERE a.label = b.label GROUP BY m ORDER BY m;
+SELECT gpt_finetune('which@1', 'SELECT body FROM animal', '{"method": "lora", "steps": 1}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_drop_model('which');
+SELECT gpt_drop_model('which', true), gpt_drop_model('further');
+DROP TABLE animal;
+
 -- the base cannot go while adapters rest on it
 SELECT gpt_drop_model('talk');
 SELECT gpt_drop_model('talk', false);
