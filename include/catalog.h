@@ -25,6 +25,9 @@ typedef struct GptVersion
 	pg_uuid_t run_id;
 	LmConfig config;
 	char **labels; /* [config.labels] names */
+	char *base; /* model that an adapter rests on; NULL: a full version */
+	int32 base_version;
+	uint8 base_sha256[GPT_SHA256_SIZE]; /* zeros for a full version */
 	bool altered; /* the object does not bear the run's id any more */
 } GptVersion;
 
@@ -36,6 +39,13 @@ extern void gpt_catalog_check_name(const char *name);
  * and it does not exist. A row whose object is gone or another run's counts as not existing. Checks no privilege.
  */
 extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
+
+/*
+ * The version that an adapter rests on, under the active snapshot, palloc'd. Error when it is missing (ERRCODE_UNDEFINED_OBJECT), or
+ * has another content or shape than the adapter was trained with (ERRCODE_DATA_CORRUPTED). Checks no privilege: who may use an
+ * adapter may use it with its base.
+ */
+extern GptVersion *gpt_catalog_base(const GptVersion *adapter);
 
 /*
  * Error unless the current role may use (SELECT) the object of the version; and when it is altered beyond
@@ -65,6 +75,9 @@ typedef struct GptPublication
 	int64 step; /* of a partial version: steps done; 0: not told */
 	const char *watermark_column; /* NULL or empty: there is none */
 	const char *watermark; /* its largest value as text */
+	const char *base; /* of an adapter: the version that it rests on, found by its content where it was renamed meanwhile; else NULL */
+	int32 base_version;
+	uint8 base_sha256[GPT_SHA256_SIZE];
 	bool may_exist; /* the model may have versions of other runs; false: then "model already exists" */
 	int64 keep_versions; /* final versions that stay after a final one, itself included; 0: all */
 } GptPublication;
@@ -72,7 +85,7 @@ typedef struct GptPublication
 /*
  * Creates the model's row where it is missing and the next version; returns its number. A new model belongs
  * to the current role, a further version to the model's owner, with the grants of the current version. The
- * final version of a run removes the partial ones, and the oldest final ones beyond keep_versions. Error when the model exists and may not, or the current
+ * final version of a run removes the partial ones, and the oldest final ones beyond keep_versions that no adapter rests on. Error when the model exists and may not, or the current
  * role is not a member of its owner. The tokenizer must have been stored: call gpt_catalog_store_tokenizer in
  * the same transaction.
  */
@@ -84,8 +97,11 @@ extern int32 gpt_catalog_publish(const GptPublication *publication);
  * when it commits.
  */
 
-/* Removes a model: rows and objects, and at commit the files that its failed and cancelled jobs keep. */
-extern void gpt_catalog_drop_model(const char *model);
+/*
+ * Removes a model: rows and objects, and at commit the files that its failed and cancelled jobs keep. Adapters of other models that
+ * rest on it go too with cascade, whoever owns them, and are an error without.
+ */
+extern void gpt_catalog_drop_model(const char *model, bool cascade);
 
 /* Makes a final version current; 0: the newest below the one that is current. Returns its number. */
 extern int32 gpt_catalog_rollback(const char *model, int32 version);

@@ -33,6 +33,7 @@ typedef struct GptLockedModel
 	GptLockedVersion *versions;
 	Oid owner; /* InvalidOid where no object is left: the model counts as not existing */
 	Oid weights; /* of the current version, else of the newest that is left */
+	bool by_cascade; /* versions go because of what they rest on: the current role need not own them */
 } GptLockedModel;
 
 /*
@@ -53,6 +54,12 @@ extern void gpt_model_check_owner(const GptLockedModel *model);
  */
 extern void gpt_model_check_unused(const char *model);
 extern void gpt_model_check_jobs(const char *model);
+
+/*
+ * Keeps the version that an adapter rests on, so that until the end of the transaction nobody drops or renames its model. Sets name
+ * and number to what a version of that content has now. ERRCODE_UNDEFINED_OBJECT where there is none.
+ */
+extern void gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256);
 
 /* The version of that number, NULL where there is none whose object is left. */
 extern GptLockedVersion *gpt_model_version(const GptLockedModel *model, int32 number);

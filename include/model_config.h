@@ -28,4 +28,8 @@ extern const char *gpt_config_architecture(const LmConfig *config);
 extern void gpt_config_set_words(LmConfig *config, const char *norm, const char *position, const char *mlp);
 extern void gpt_config_words(const LmConfig *config, const char **norm, const char **position, const char **mlp);
 
+/* The layers of LmConfig.lora_targets as words, separated by ", ", palloc'd; and back: 0 for what is no such list. */
+extern char *gpt_config_targets(int targets);
+extern int gpt_config_parse_targets(const char *text, size_t length);
+
 #endif /* GPT_MODEL_CONFIG_H */

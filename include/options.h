@@ -69,6 +69,11 @@ typedef struct GptTrainOptions
 	bool tie_embeddings;
 	bool zero_init;
 	const char *into; /* NULL: the model that a fine-tune starts from */
+	const char *method; /* full, lora */
+	int64 rank; /* of an adapter, as the next three */
+	double alpha;
+	const char *targets; /* NULL: all, or those of the adapter that it starts from */
+	double lora_dropout; /* NaN: 0 */
 	const char *watermark; /* name of a column, or NULL */
 	const char *since; /* NULL, or watermark */
 	double replay;
@@ -84,5 +89,11 @@ typedef struct GptTrainOptions
  * JSON null means the default. What gpt_finetune does not take, because the base decides it, has gpt_train's default.
  */
 extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
+
+/* Whether the options ask for an adapter. */
+extern bool gpt_options_lora(const GptTrainOptions *options);
+
+/* The set of layers that options->targets names (LmConfig.lora_targets); 0 where it names none. */
+extern int gpt_options_targets(const GptTrainOptions *options);
 
 #endif /* GPT_OPTIONS_H */

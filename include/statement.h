@@ -14,7 +14,7 @@
 
 #include "catalog.h"
 
-#define GPT_STATEMENT_ARGUMENTS 16
+#define GPT_STATEMENT_ARGUMENTS 20
 
 typedef struct GptStatement
 {

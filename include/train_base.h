@@ -16,6 +16,7 @@
 typedef struct GptTrainBase
 {
 	GptVersion *version;
+	GptVersion *full; /* the same, or what it rests on where it is an adapter */
 	int64 step; /* that the weights are of: 0 for a fine-tune */
 	GptGivenTokenizer tokenizer;
 } GptTrainBase;
@@ -43,7 +44,16 @@ extern char *gpt_train_base_since(const GptJob *job, GptTrainOptions *options, c
 /* The same in a transaction, for a version. */
 extern char *gpt_train_since(GptTrainOptions *options, const GptVersion *version);
 
-/* Reads the weights into the trainer. Outside of transactions. */
-extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base);
+/*
+ * Error when the options ask for an adapter of another shape than the version, which is one itself; sets those that they leave
+ * open to its own.
+ */
+extern void gpt_train_check_method(GptTrainOptions *options, const GptVersion *version);
+
+/*
+ * Reads the weights into the trainer: all of them, with an adapter folded in where the version is one; or, where the trainer has an
+ * adapter, the frozen ones, and where the version is one its matrices. frozen_only: the rest comes from a checkpoint. Outside of transactions.
+ */
+extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only);
 
 #endif /* GPT_TRAIN_BASE_H */

@@ -18,7 +18,7 @@ typedef struct GptTrainSaver
 	const GptCorpus *corpus;
 	GptProgress *progress;
 	GptCheckpoint *from; /* what is continued, or NULL; closed after it was read */
-	const GptTrainBase *base; /* otherwise: whose weights to begin with, or NULL */
+	const GptTrainBase *base; /* otherwise: whose weights to begin with, or NULL; always there for an adapter */
 	GptCheckpoint next; /* what does not change from one checkpoint to the next is set */
 	TimestampTz saved_at;
 	TimestampTz published_at;
@@ -29,11 +29,11 @@ extern void gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const 
 extern GptTrainHooks gpt_train_saver_hooks(GptTrainSaver *saver);
 
 /*
- * Fills what all versions of the job have: name, run, tokenizer, which is stored where it is not; table and losses of the state.
+ * Fills what all versions of the job have: name, run, base of an adapter, tokenizer, which is stored where it is not; table and losses of the state.
  * In a transaction.
  */
-extern void gpt_train_publication(GptPublication *publication, const GptJob *job, const GptCorpus *corpus, LmTrainer *trainer,
-								  const float *best);
+extern void gpt_train_publication(GptPublication *publication, const GptJob *job, const GptTrainBase *base, const GptCorpus *corpus,
+								  LmTrainer *trainer, const float *best);
 
 /* The processor and the kernels of this process, as one line. */
 extern const char *gpt_train_machine(const GptTrainPlan *plan);

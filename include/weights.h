@@ -25,6 +25,12 @@ extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const fl
 struct GptVersion;
 extern void gpt_weights_read(float *block, const LmParamTable *table, const struct GptVersion *version);
 
+/*
+ * The same, where the parameters from a block's float number `first` on are not wanted there: they go to tail, which takes the
+ * block's place from that float on, or nowhere (NULL).
+ */
+extern void gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table, const struct GptVersion *version);
+
 typedef enum GptBelonging
 {
 	GPT_WEIGHTS_GONE, /* there is no object, or it bears another run's id */

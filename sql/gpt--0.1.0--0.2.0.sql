@@ -1,7 +1,8 @@
 /* sql/gpt--0.1.0--0.2.0.sql: what 0.2.0 adds to 0.1.0. */
 \echo Use "ALTER EXTENSION gpt UPDATE" to load this file. \quit
 
-ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint, ADD COLUMN watermark jsonb;
+ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint, ADD COLUMN watermark jsonb,
+	ADD COLUMN base text COLLATE pg_catalog."C", ADD COLUMN base_version integer, ADD COLUMN base_sha256 bytea;
 ALTER TABLE @extschema@.gpt_job ADD COLUMN base text, ADD COLUMN base_version integer,
 	ADD COLUMN data_changed boolean NOT NULL DEFAULT false, ADD COLUMN overfit_since bigint;
 ALTER TABLE @extschema@.gpt_job DROP CONSTRAINT gpt_job_kind_check;
@@ -17,6 +18,16 @@ CREATE FUNCTION @extschema@.gpt_forget_jobs(older_than interval DEFAULT '30 days
 	AS 'MODULE_PATHNAME', 'gpt_forget_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_forget_jobs(interval) IS
 	'deletes jobs that ended longer ago than that, with their logs and files; returns how many';
+
+CREATE FUNCTION @extschema@.gpt_drop_model(model text, cascade boolean) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_model(text, boolean) IS
+	'removes a model with all its versions, and with cascade the adapters of other models that rest on it';
+
+CREATE FUNCTION @extschema@.gpt_merge(model text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_merge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_merge(text) IS
+	'folds an adapter into the weights that it rests on, and publishes them as a new version of the model; returns its number';
 
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -129,9 +140,16 @@ CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
 			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
 				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark,
+		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base
 	FROM @extschema@.gpt_version v
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
+
+CREATE OR REPLACE VIEW @extschema@.gpt_models WITH (security_barrier) AS
+	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
+		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base
+	FROM @extschema@.gpt_versions v
+		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
 
 CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,
@@ -151,6 +169,8 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
+COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
+COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';

@@ -49,6 +49,9 @@ CREATE TABLE @extschema@.gpt_version (
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	step bigint,
 	watermark jsonb,
+	base text COLLATE pg_catalog."C",
+	base_version integer,
+	base_sha256 bytea,
 	PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
@@ -250,6 +253,16 @@ CREATE FUNCTION @extschema@.gpt_drop_model(model text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_drop_model(text) IS 'removes a model with all its versions';
 
+CREATE FUNCTION @extschema@.gpt_drop_model(model text, cascade boolean) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_model(text, boolean) IS
+	'removes a model with all its versions, and with cascade the adapters of other models that rest on it';
+
+CREATE FUNCTION @extschema@.gpt_merge(model text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_merge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_merge(text) IS
+	'folds an adapter into the weights that it rests on, and publishes them as a new version of the model; returns its number';
+
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
@@ -329,7 +342,8 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
 			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
 				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark,
+		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base
 	FROM @extschema@.gpt_version v
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
@@ -343,6 +357,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model 
 COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, where it has one';
 COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
+COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
 COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';
@@ -352,7 +367,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
-		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at
+		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base
 	FROM @extschema@.gpt_versions v
 		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
 COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
@@ -365,6 +380,7 @@ COMMENT ON COLUMN @extschema@.gpt_models.context IS 'tokens that the model can l
 COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'tokens that the model knows';
 COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'name of its tokenizer, where it has one';
 COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same in bits per byte of text';
 COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';

@@ -8,6 +8,9 @@
  * allocates belongs to the engine instead and is gone when the engine is started again (another number of
  * threads): the generation tells, and the session is made anew.
  *
+ * The entry of an adapter has only its own matrices, and points to the entry of its base, which stays as long as an adapter of it
+ * does: so any number of adapters share one image.
+ *
  * build_image is the seam for images that sessions share: it gives bytes for a version, wherever they lie.
  */
 #include "postgres.h"
@@ -41,9 +44,13 @@ typedef struct ModelEntry
 	dlist_node node;
 	MemoryContext context;
 	uint8 sha256[GPT_SHA256_SIZE];
+	uint8 base_sha256[GPT_SHA256_SIZE]; /* of an adapter, else zeros */
 	TokenizerEntry *tokenizer;
 	LmConfig config;
 	LmModel *model;
+	struct ModelEntry *base; /* of an adapter, else NULL */
+	int n_adapters; /* entries whose base this is */
+	void *image; /* or the adapter's own block */
 	uint64 image_size;
 	uint64 session_size;
 	uint64 generation; /* of the engine that the session belongs to */
@@ -56,13 +63,16 @@ static dlist_head tokenizers = DLIST_STATIC_INIT(tokenizers);
 
 static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
-static void *build_image(size_t size, const GptVersion *version, MemoryContext context);
+static void load_full(ModelEntry *entry, const GptVersion *version);
+static void load_adapter(ModelEntry *entry, const GptVersion *version);
+static void *build_image(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void drop_model(ModelEntry *entry);
 static void make_room(uint64 size, const ModelEntry *keep);
+static bool is_needed(const ModelEntry *entry, const ModelEntry *keep);
 static uint64 entry_size(const ModelEntry *entry);
 static TokenizerEntry *find_tokenizer(const uint8 *sha256);
 static TokenizerEntry *load_tokenizer(const uint8 *sha256);
@@ -122,7 +132,7 @@ gpt_cache_tokenizer(const uint8 *sha256)
 	return entry->tokenizer;
 }
 
-/* The same weights with another tokenizer would be another model. */
+/* The same weights with another tokenizer would be another model, as would the same adapter of another base. */
 static ModelEntry *
 find_model(const GptVersion *version)
 {
@@ -133,6 +143,7 @@ find_model(const GptVersion *version)
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
 		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
+			memcmp(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE) == 0 &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
 			return entry;
 	}
@@ -145,34 +156,70 @@ load_model(const GptVersion *version)
 	TokenizerEntry *tokenizer;
 	MemoryContext context;
 	ModelEntry *entry;
-	LmError error;
-	size_t image_size;
-	void *image;
 
-	(void) gpt_cache_tokenizer(version->tokenizer);
-	tokenizer = find_tokenizer(version->tokenizer);
-	if (!lm_image_size(&image_size, &version->config, &error))
-		gpt_bridge_raise(&error);
 	context = make_context("gpt model");
 	entry = MemoryContextAllocZero(context, sizeof(ModelEntry));
 	entry->context = context;
 	entry->config = version->config;
-	entry->image_size = image_size;
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
+	memcpy(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
-	image = build_image(image_size, version, context);
-	entry->model = lm_model_open(gpt_bridge_host(context), image, image_size, &error);
-	if (entry->model == NULL)
-		gpt_bridge_raise(&error);
+	if (version->base != NULL)
+		load_adapter(entry, version);
+	else
+		load_full(entry, version);
+
+	/* After the base, which may have another one; nothing makes it go from here on. */
+	(void) gpt_cache_tokenizer(version->tokenizer);
+	tokenizer = find_tokenizer(version->tokenizer);
 
 	/* Nothing fails from here on. */
 	entry->tokenizer = tokenizer;
 	tokenizer->n_users++;
+	if (entry->base != NULL)
+		entry->base->n_adapters++;
 	entry->served.tokenizer = tokenizer->tokenizer;
 	entry->served.config = &entry->config;
 	MemoryContextSetParent(context, cache_context);
 	dlist_push_head(&models, &entry->node);
 	return entry;
+}
+
+static void
+load_full(ModelEntry *entry, const GptVersion *version)
+{
+	LmError error;
+	size_t size;
+
+	if (!lm_image_size(&size, &version->config, &error))
+		gpt_bridge_raise(&error);
+	entry->image_size = size;
+	entry->image = build_image(size, version, NULL, entry->context);
+	entry->model = lm_model_open(gpt_bridge_host(entry->context), entry->image, size, &error);
+	if (entry->model == NULL)
+		gpt_bridge_raise(&error);
+}
+
+static void
+load_adapter(ModelEntry *entry, const GptVersion *version)
+{
+	const GptVersion *full = gpt_catalog_base(version);
+	ModelEntry *base = find_model(full);
+	LmError error;
+	size_t size;
+
+	if (base == NULL)
+		base = load_model(full);
+	dlist_move_head(&models, &base->node);
+	if (!lm_adapter_size(&size, &version->config, &error))
+		gpt_bridge_raise(&error);
+	entry->image_size = size;
+	entry->image = build_image(size, version, base, entry->context);
+	entry->model = lm_model_open_adapter(gpt_bridge_host(entry->context), base->image, base->image_size, entry->image, size,
+										 &version->config, &error);
+	if (entry->model == NULL)
+		gpt_bridge_raise(&error);
+	entry->base = base;
 }
 
 static const char *const *
@@ -185,9 +232,9 @@ copy_labels(const GptVersion *version, MemoryContext context)
 	return (const char *const *) labels;
 }
 
-/* Object -> parameter block -> image; the block goes, the image lives in the context. */
+/* Object -> parameter block -> image, or the block of an adapter of a base; the first goes, the image lives in the context. */
 static void *
-build_image(size_t size, const GptVersion *version, MemoryContext context)
+build_image(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context)
 {
 	MemoryContext scratch = make_context("gpt loading");
 	const LmHost *host = gpt_bridge_host(scratch);
@@ -199,14 +246,14 @@ build_image(size_t size, const GptVersion *version, MemoryContext context)
 	table = lm_param_table_create(host, &version->config, &error);
 	if (table == NULL)
 		gpt_bridge_raise(&error);
-	make_room((uint64) size + (uint64) table->total * sizeof(float), NULL);
+	make_room((uint64) size + (uint64) table->total * sizeof(float), base);
 	block = allocate(scratch, table->total * sizeof(float));
 	image = allocate(context, size);
 	if (block == NULL || image == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
 	gpt_weights_read(block, table, version);
-	while (!lm_image_build(image, block, table, host, &error))
+	while (base != NULL ? !lm_adapter_build(image, block, table, host, &error) : !lm_image_build(image, block, table, host, &error))
 		gpt_bridge_raise(&error);
 	MemoryContextDelete(scratch);
 	return image;
@@ -259,12 +306,14 @@ drop_model(ModelEntry *entry)
 	drop_session(entry);
 	dlist_delete(&entry->node);
 	entry->tokenizer->n_users--;
+	if (entry->base != NULL)
+		entry->base->n_adapters--;
 	MemoryContextDelete(entry->context);
 }
 
 /*
  * Frees the least recently used models until size more bytes fit into gpt.max_memory. Models in use stay, and
- * so does keep; when that leaves too little, what cannot be avoided is what the error says.
+ * so does keep, with the bases of adapters that do; when that leaves too little, what cannot be avoided is what the error says.
  */
 static void
 make_room(uint64 size, const ModelEntry *keep)
@@ -279,7 +328,7 @@ make_room(uint64 size, const ModelEntry *keep)
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
 		total += entry_size(entry);
-		if (entry->n_pins > 0 || entry == keep)
+		if (is_needed(entry, keep))
 			fixed += entry_size(entry);
 	}
 	gpt_bridge_check_memory(fixed);
@@ -291,7 +340,7 @@ make_room(uint64 size, const ModelEntry *keep)
 		{
 			ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
-			if (entry->n_pins == 0 && entry != keep)
+			if (entry->n_pins == 0 && entry->n_adapters == 0 && entry != keep)
 				oldest = entry;
 		}
 		if (oldest == NULL)
@@ -299,6 +348,24 @@ make_room(uint64 size, const ModelEntry *keep)
 		total -= entry_size(oldest);
 		drop_model(oldest);
 	}
+}
+
+/* For a call, for keep, or as the base of what is. */
+static bool
+is_needed(const ModelEntry *entry, const ModelEntry *keep)
+{
+	dlist_iter iter;
+
+	if (entry->n_pins > 0 || entry == keep)
+		return true;
+	dlist_foreach(iter, &models)
+	{
+		const ModelEntry *adapter = dlist_container(ModelEntry, node, iter.cur);
+
+		if (adapter->base == entry && (adapter->n_pins > 0 || adapter == keep))
+			return true;
+	}
+	return false;
 }
 
 static uint64

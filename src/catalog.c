@@ -51,6 +51,9 @@ enum
 	VERSION_SHA256,
 	VERSION_TOKENIZER,
 	VERSION_CONFIG,
+	VERSION_BASE = 17,
+	VERSION_BASE_VERSION,
+	VERSION_BASE_SHA256,
 };
 enum
 {
@@ -90,6 +93,7 @@ static bool parse_reference(char *model, int32 *version, const char *reference);
 static int32 current_version(const char *model);
 static GptVersion *find_version(const char *model, int32 version);
 static GptVersion *read_version(const RowScan *scan, HeapTuple row);
+static void read_base(GptVersion *version, const RowScan *scan, HeapTuple row);
 static LmTokenizerSpec *read_tokenizer_object(Oid object, int64 size, const uint8 *sha256);
 
 void
@@ -133,6 +137,29 @@ gpt_catalog_version(const char *reference, bool missing_ok)
 	if (!missing_ok)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", reference)));
 	return NULL;
+}
+
+GptVersion *
+gpt_catalog_base(const GptVersion *adapter)
+{
+	GptVersion *base = find_version(adapter->base, adapter->base_version);
+	GptBelonging belonging = base != NULL ? gpt_weights_belonging(base->weights, &base->run_id) : GPT_WEIGHTS_GONE;
+
+	if (belonging == GPT_WEIGHTS_GONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s@%d\" does not exist", adapter->base, adapter->base_version),
+				 errdetail("Model \"%s\", version %d, is an adapter of it.", adapter->model, adapter->version)));
+	if (belonging == GPT_WEIGHTS_ALTERED)
+		gpt_weights_corrupt(base, "The large object does not bear the id of its run.");
+	if (memcmp(base->sha256, adapter->base_sha256, GPT_SHA256_SIZE) != 0 || !lm_config_same_base(&base->config, &adapter->config) ||
+		base->config.lora_rank > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("model \"%s@%d\" is not what model \"%s\", version %d, is an adapter of", adapter->base, adapter->base_version,
+						adapter->model, adapter->version),
+				 errdetail("The weights have another content hash than those that the adapter was trained with.")));
+	return base;
 }
 
 void
@@ -447,7 +474,24 @@ read_version(const RowScan *scan, HeapTuple row)
 	copy_hash(version->tokenizer, column(scan, row, VERSION_TOKENIZER));
 	gpt_config_from_jsonb(&version->config, column(scan, row, VERSION_CONFIG));
 	version->labels = gpt_config_labels(column(scan, row, VERSION_CONFIG));
+	read_base(version, scan, row);
 	return version;
+}
+
+/* Of an adapter; the three columns are NULL for a full version. */
+static void
+read_base(GptVersion *version, const RowScan *scan, HeapTuple row)
+{
+	bool is_null;
+	Datum base = heap_getattr(row, VERSION_BASE, RelationGetDescr(scan->relation), &is_null);
+
+	if (is_null != (version->config.lora_rank == 0))
+		gpt_weights_corrupt(version, is_null ? "It is an adapter, and its row names no base." : "It is no adapter, and its row names a base.");
+	if (is_null)
+		return;
+	version->base = TextDatumGetCString(base);
+	version->base_version = DatumGetInt32(column(scan, row, VERSION_BASE_VERSION));
+	copy_hash(version->base_sha256, column(scan, row, VERSION_BASE_SHA256));
 }
 
 /* NULL when the object does not exist or has other content. */

@@ -23,7 +23,11 @@
 #include "weights_header.h"
 
 #define PIECE_SIZE (1024 * 1024)
+#define MOST_NAMED 20 /* models with adapters, in a message */
 
+static void remove_adapters(const GptLockedModel *model, bool cascade);
+static void raise_dependent(const GptLockedModel *model, const GptStatement *statement, uint64 n) pg_attribute_noreturn();
+static void remove_adapters_of(const char *name, const char *base);
 static void remove_run_files(const GptLockedModel *model);
 static const GptLockedVersion *version_to_roll_back_to(const GptLockedModel *model, int32 number);
 static void lock_new_name(GptLockedModel *model, const char *name);
@@ -34,7 +38,7 @@ static GrantStmt *grant_statement(const GptLockedModel *model, const char *role,
 
 /* A model of which no object is left counts as not existing, but a superuser may clean its rows away. */
 void
-gpt_catalog_drop_model(const char *name)
+gpt_catalog_drop_model(const char *name, bool cascade)
 {
 	GptLockedModel model;
 	bool exists = gpt_model_lock(&model, name, false) && (OidIsValid(model.owner) || superuser());
@@ -47,9 +51,101 @@ gpt_catalog_drop_model(const char *name)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
 	}
 	gpt_model_check_unused(name);
+	remove_adapters(&model, cascade);
 	remove_all(&model);
 	remove_run_files(&model);
 	gpt_catalog_sweep_tokenizers();
+}
+
+/* Those of other models that rest on this one, model by model: one that was renamed meanwhile is found by its new name. */
+static void
+remove_adapters(const GptLockedModel *model, bool cascade)
+{
+	char *name;
+
+	do
+	{
+		GptStatement statement;
+		uint64 n;
+
+		CHECK_FOR_INTERRUPTS();
+		gpt_statement_begin(&statement);
+		gpt_statement_add_text(&statement, model->name);
+		n = gpt_statement_run(&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM %s.gpt_version "
+										  "WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
+		if (n > 0 && !cascade)
+			raise_dependent(model, &statement, n);
+		name = n > 0 ? gpt_statement_text(&statement, 0, 1) : NULL;
+		gpt_statement_end(&statement);
+		if (name != NULL)
+			remove_adapters_of(name, model->name);
+	} while (name != NULL);
+}
+
+static void
+raise_dependent(const GptLockedModel *model, const GptStatement *statement, uint64 n)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (uint64 i = 0; i < Min(n, MOST_NAMED); i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", gpt_statement_text(statement, i, 2));
+	if (n > MOST_NAMED)
+		appendStringInfo(&list, " and those of " UINT64_FORMAT " more models", n - MOST_NAMED);
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop model \"%s\" because adapters rest on it", model->name),
+			 errdetail("Adapters: %s.", list.data),
+			 errhint("Fold them into full versions with gpt_merge and remove them, or drop them too with gpt_drop_model(model, cascade => true).")));
+}
+
+/* The model keeps its other versions, of which the newest final one becomes current where the current one goes. */
+static void
+remove_adapters_of(const char *name, const char *base)
+{
+	GptLockedModel model;
+	GptStatement statement;
+	bool all = true;
+	int32 current = 0;
+	uint64 n;
+
+	if (!gpt_model_lock(&model, name, false))
+		return;
+	gpt_model_check_unused(name);
+	model.by_cascade = true;
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add_text(&statement, base);
+	n = gpt_statement_run(&statement, "SELECT version FROM %s.gpt_version WHERE model = $1 AND base = $2");
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool is_null;
+		int32 number = DatumGetInt32(gpt_statement_value(&statement, i, 1, &is_null));
+
+		for (int k = 0; k < model.n_versions; k++)
+			model.versions[k].goes |= model.versions[k].number == number;
+	}
+	gpt_statement_end(&statement);
+	for (int i = model.n_versions - 1; i >= 0; i--)
+	{
+		const GptLockedVersion *version = &model.versions[i];
+
+		all &= version->goes;
+		if (!version->goes && !version->partial && current != model.version)
+			current = version->number;
+	}
+	gpt_model_remove_versions(&model);
+	if (all)
+	{
+		gpt_model_remove_row(&model);
+		remove_run_files(&model);
+		return;
+	}
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(current));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = nullif($2, 0) WHERE model = $1");
+	gpt_statement_end(&statement);
 }
 
 /* Of the model's jobs that failed or were cancelled; a job of who could not have published the model stays as it is. */
@@ -137,6 +233,9 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, new_name);
 	gpt_statement_run(&statement, "UPDATE %s.gpt_version SET model = $2 WHERE model = $1");
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add_text(&statement, new_name);
+	gpt_statement_run(&statement, "UPDATE %s.gpt_version SET base = $2 WHERE base = $1");
 	gpt_statement_end(&statement);
 	for (int i = 0; i < model.n_versions; i++)
 	{
@@ -177,6 +276,12 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 	gpt_catalog_check_name(new_name);
 	source = gpt_catalog_version(reference, false);
 	gpt_catalog_check_use(source);
+	if (source->base != NULL)
+	{
+		const char *base = source->base;
+
+		gpt_model_keep_base(&base, &source->base_version, source->base_sha256);
+	}
 	lock_new_name(&target, new_name);
 	gpt_catalog_store_tokenizer(tokenizer, gpt_catalog_read_tokenizer(source->tokenizer));
 	if (memcmp(tokenizer, source->tokenizer, GPT_SHA256_SIZE) != 0)
@@ -224,9 +329,9 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 	gpt_statement_add_hash(&statement, source->sha256);
 	if (gpt_statement_run(&statement,
 						  "INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, tokenizer, config, "
-						  "parameters, loss, validation_loss, validation_bits_per_byte, watermark) "
+						  "parameters, loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256) "
 						  "SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
-						  "validation_loss, validation_bits_per_byte, watermark FROM %1$s.gpt_version "
+						  "validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256 FROM %1$s.gpt_version "
 						  "WHERE model = $4 AND version = $5 AND sha256 = $6") == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),

@@ -94,6 +94,38 @@ gpt_model_check_jobs(const char *model)
 						errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
 }
 
+/* A lock on the row of a model; between two tries it can be renamed, or dropped where a copy of it is left. */
+void
+gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
+{
+	GptStatement statement;
+	bool kept = false;
+	bool is_null;
+
+	while (!kept)
+	{
+		CHECK_FOR_INTERRUPTS();
+		gpt_statement_begin(&statement);
+		gpt_statement_add_hash(&statement, sha256);
+		gpt_statement_add_text(&statement, *model);
+		gpt_statement_add(&statement, INT4OID, Int32GetDatum(*version));
+		if (gpt_statement_run(&statement, "SELECT model, version FROM %s.gpt_version WHERE sha256 = $1 AND base IS NULL "
+										  "ORDER BY model = $2 AND version = $3 DESC, model, version LIMIT 1") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s@%d\" does not exist any more", *model, *version),
+					 errdetail("The adapter that is to be published rests on it.")));
+		*model = gpt_statement_text(&statement, 0, 1);
+		*version = DatumGetInt32(gpt_statement_value(&statement, 0, 2, &is_null));
+		gpt_statement_add_text(&statement, *model);
+		gpt_statement_run(&statement, "SELECT FROM %s.gpt_model WHERE model = $1 FOR KEY SHARE");
+		gpt_statement_add_text(&statement, *model);
+		gpt_statement_add(&statement, INT4OID, Int32GetDatum(*version));
+		gpt_statement_add_hash(&statement, sha256);
+		kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 AND sha256 = $3") > 0;
+		gpt_statement_end(&statement);
+	}
+}
+
 GptLockedVersion *
 gpt_model_version(const GptLockedModel *model, int32 number)
 {
@@ -105,6 +137,19 @@ gpt_model_version(const GptLockedModel *model, int32 number)
 			return version->belonging == GPT_WEIGHTS_GONE ? NULL : version;
 	}
 	return NULL;
+}
+
+static bool
+is_of_owner(const GptLockedVersion *version, Oid owner)
+{
+	bool is_of;
+
+	if (version->belonging != GPT_WEIGHTS_OURS)
+		return false;
+	PushActiveSnapshot(GetLatestSnapshot());
+	is_of = OidIsValid(owner) && gpt_blob_owner(version->weights) == owner;
+	PopActiveSnapshot();
+	return is_of;
 }
 
 void
@@ -127,7 +172,7 @@ gpt_model_remove_versions(const GptLockedModel *model)
 		const GptLockedVersion *version = &model->versions[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (version->goes && gpt_model_may_change(version))
+		if (version->goes && (model->by_cascade ? is_of_owner(version, model->owner) : gpt_model_may_change(version)))
 			gpt_blob_drop(version->weights);
 	}
 	gpt_statement_begin(&statement);

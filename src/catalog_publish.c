@@ -30,11 +30,14 @@ static void check_new(const GptLockedModel *model, const GptPublication *publica
 static Oid write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size, uint8 *sha256);
 static void insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size, const uint8 *sha256);
 static void check_tokenizer(const uint8 *sha256);
-static void remove_older(GptLockedModel *model, int64 keep_versions);
+static void remove_older(GptLockedModel *model, const GptPublication *publication);
+static void spare_bases(GptLockedModel *model, const GptPublication *publication);
 
 int32
-gpt_catalog_publish(const GptPublication *publication)
+gpt_catalog_publish(const GptPublication *given)
 {
+	GptPublication copy = *given;
+	const GptPublication *publication = &copy;
 	GptLockedModel model;
 	int32 version;
 	int64 size;
@@ -42,7 +45,12 @@ gpt_catalog_publish(const GptPublication *publication)
 	Oid weights;
 
 	gpt_catalog_check_name(publication->model);
+	/* First the base, then what rests on it: who drops both takes them in that order. */
+	if (copy.base != NULL && strcmp(copy.base, copy.model) != 0)
+		gpt_model_keep_base(&copy.base, &copy.base_version, copy.base_sha256);
 	gpt_model_lock(&model, publication->model, true);
+	if (copy.base != NULL && strcmp(copy.base, copy.model) == 0)
+		gpt_model_keep_base(&copy.base, &copy.base_version, copy.base_sha256);
 	if (OidIsValid(model.owner))
 		gpt_model_check_owner(&model);
 	check_new(&model, publication);
@@ -52,9 +60,9 @@ gpt_catalog_publish(const GptPublication *publication)
 	weights = write_object(publication, OidIsValid(model.owner) ? model.owner : GetUserId(), version, &size, sha256);
 	if (OidIsValid(model.owner))
 		gpt_blob_copy_grants(weights, model.weights);
-	if (!publication->partial)
-		remove_older(&model, publication->keep_versions);
 	insert_version(publication, version, weights, size, sha256);
+	if (!publication->partial)
+		remove_older(&model, publication);
 	return version;
 }
 
@@ -139,10 +147,15 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(publication->step));
 	gpt_statement_add_text(&statement, publication->watermark_column != NULL ? publication->watermark_column : "");
 	gpt_statement_add_text(&statement, publication->watermark != NULL ? publication->watermark : "");
+	gpt_statement_add_text(&statement, publication->base != NULL ? publication->base : "");
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(publication->base_version));
+	gpt_statement_add_hash(&statement, publication->base_sha256);
 	gpt_statement_run(&statement, "INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
-								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, watermark) "
+								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, watermark, "
+								  "base, base_version, base_sha256) "
 								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0), "
-								  "CASE WHEN $15 <> '' AND $16 <> '' THEN jsonb_build_object('column', $15, 'value', $16) END)");
+								  "CASE WHEN $15 <> '' AND $16 <> '' THEN jsonb_build_object('column', $15, 'value', $16) END, "
+								  "nullif($17, ''), CASE WHEN $17 <> '' THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
 
 	gpt_statement_add_text(&statement, publication->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
@@ -180,12 +193,13 @@ check_tokenizer(const uint8 *sha256)
 }
 
 /*
- * The final version that is about to be published removes the partial ones, and the final ones beyond the number to
+ * The final version that has been published removes the partial ones, and the final ones beyond the number to
  * keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next publication takes the rest.
  */
 static void
-remove_older(GptLockedModel *model, int64 keep_versions)
+remove_older(GptLockedModel *model, const GptPublication *publication)
 {
+	int64 keep_versions = publication->keep_versions;
 	int64 n_final = 1;
 	int n_removed = 0;
 
@@ -197,10 +211,36 @@ remove_older(GptLockedModel *model, int64 keep_versions)
 			n_final++;
 		version->goes = version->partial || (keep_versions > 0 && n_final > keep_versions);
 	}
+	spare_bases(model, publication);
 	for (int i = model->n_versions - 1; i >= 0; i--)
 	{
 		if (model->versions[i].goes && ++n_removed > MAX_REMOVED)
 			model->versions[i].goes = false;
 	}
 	gpt_model_remove_versions(model);
+}
+
+/* Versions stay that adapters rest on which stay themselves, or that another job starts from which trains an adapter. */
+static void
+spare_bases(GptLockedModel *model, const GptPublication *publication)
+{
+	GptStatement statement;
+	uint64 n;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&publication->run_id));
+	n = gpt_statement_run(&statement, "SELECT base_version, CASE WHEN model = $1 THEN version ELSE 0 END FROM %1$s.gpt_version WHERE base = $1 "
+									  "UNION ALL SELECT base_version, 0 FROM %1$s.gpt_job WHERE base = $1 AND base_version > 0 "
+									  "AND state IN ('queued', 'running') AND run_id <> $2 AND options->>'method' = 'lora'");
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool is_null;
+		GptLockedVersion *base = gpt_model_version(model, DatumGetInt32(gpt_statement_value(&statement, i, 1, &is_null)));
+		const GptLockedVersion *adapter = gpt_model_version(model, DatumGetInt32(gpt_statement_value(&statement, i, 2, &is_null)));
+
+		if (base != NULL && (adapter == NULL || !adapter->goes))
+			base->goes = false;
+	}
+	gpt_statement_end(&statement);
 }

@@ -29,11 +29,15 @@ typedef enum FieldType
 	FIELD_REAL,
 	FIELD_BOOLEAN,
 	FIELD_WORD,
+	FIELD_TARGETS, /* a set of words */
 } FieldType;
 
 static const char *const norm_words[] = {[LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm", NULL};
 static const char *const position_words[] = {[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope", NULL};
 static const char *const mlp_words[] = {[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2", NULL};
+
+static const char *const target_words[] = {
+	[LM_TARGET_ATTENTION] = "attention", [LM_TARGET_PROJECTION] = "projection", [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down", NULL};
 
 /* The one list. Words are enumerations: the index of a word is its value. */
 static const struct Field
@@ -61,6 +65,10 @@ static const struct Field
 	{"qk_norm", FIELD_BOOLEAN, offsetof(LmConfig, qk_norm), NULL, true},
 	{"zero_init", FIELD_BOOLEAN, offsetof(LmConfig, zero_init), NULL, true},
 	{"multi_label", FIELD_BOOLEAN, offsetof(LmConfig, multi_label), NULL, true},
+	{"lora_rank", FIELD_INTEGER, offsetof(LmConfig, lora_rank), NULL, true},
+	{"lora_alpha", FIELD_REAL, offsetof(LmConfig, lora_alpha), NULL, true},
+	{"lora_targets", FIELD_TARGETS, offsetof(LmConfig, lora_targets), NULL, true},
+	{"lora_dropout", FIELD_REAL, offsetof(LmConfig, lora_dropout), NULL, true},
 };
 
 static int read_labels(char **names, Jsonb *object);
@@ -203,6 +211,9 @@ append_field(StringInfo json, const LmConfig *config, const struct Field *field)
 		case FIELD_WORD:
 			appendStringInfo(json, "\"%s\"", field->words[*(const int *) place]);
 			break;
+		case FIELD_TARGETS:
+			appendStringInfo(json, "\"%s\"", gpt_config_targets(*(const int *) place));
+			break;
 	}
 }
 
@@ -234,8 +245,52 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 				return false;
 			*(int *) place = find_word(field->words, value->val.string.val, (size_t) value->val.string.len);
 			return *(int *) place >= 0;
+		case FIELD_TARGETS:
+			if (value->type != jbvString)
+				return false;
+			*(int *) place = gpt_config_parse_targets(value->val.string.val, (size_t) value->val.string.len);
+			return *(int *) place > 0;
 	}
 	return false;
+}
+
+char *
+gpt_config_targets(int targets)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < LM_TARGETS; i++)
+	{
+		if ((targets >> i & 1) != 0)
+			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", target_words[i]);
+	}
+	return text.data;
+}
+
+int
+gpt_config_parse_targets(const char *text, size_t length)
+{
+	const char *end = text + length;
+	int targets = 0;
+
+	for (const char *at = text; at <= end;)
+	{
+		const char *comma = memchr(at, ',', (size_t) (end - at));
+		const char *stop = comma != NULL ? comma : end;
+		int word;
+
+		while (at < stop && *at == ' ')
+			at++;
+		while (stop > at && stop[-1] == ' ')
+			stop--;
+		word = find_word(target_words, at, (size_t) (stop - at));
+		if (word < 0)
+			return 0;
+		targets |= 1 << word;
+		at = (comma != NULL ? comma : end) + 1;
+	}
+	return targets;
 }
 
 /* -1 where it is none of them. */

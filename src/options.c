@@ -17,6 +17,7 @@
 #include "utils/varlena.h"
 
 #include "catalog.h"
+#include "model_config.h"
 #include "options.h"
 
 typedef enum OptionType
@@ -108,7 +109,7 @@ static const Option all_options[] = {
 	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
 	WORD(BOTH, optimizer, "adamw", "adamw, muon", "optimizer; muon makes the updates of the matrices of blocks orthogonal, the rest has adamw"),
 	WORD(BOTH, schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
-	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given"),
+	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given, a fifth of it for a fine-tune, twice it for an adapter"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),
 	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9, "steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
 	NUMBER(BOTH, weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
@@ -141,6 +142,13 @@ static const Option all_options[] = {
 	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
 	BOOLEAN(TRAIN, zero_init, "false", "the last matrix of each branch begins as zero"),
 	TEXT(FINETUNE, into, "model that is made; otherwise a new version of the model that it starts from"),
+	WORD(FINETUNE, method, "full", "full, lora",
+		 "full trains all weights; lora an adapter beside them, which is stored without the weights that it rests on"),
+	INTEGER(FINETUNE, rank, NULL, 1, 1024,
+			"of an adapter: width of its matrices; 8, or that of the adapter that the fine-tune starts from, unless given"),
+	NUMBER(FINETUNE, alpha, NULL, 1e-6, 1e6, "of an adapter: alpha / rank is how much it counts; 2 rank unless given"),
+	TEXT(FINETUNE, targets, "of an adapter: the layers that it adds to, of attention, projection, up, down, separated by commas; all unless given"),
+	NUMBER(FINETUNE, lora_dropout, NULL, 0, 0.9, "of an adapter: share of the values dropped that it reads in training; 0 unless given"),
 	TEXT(BOTH, watermark, "column of the query whose largest value is kept with the version"),
 	WORD(FINETUNE, since, NULL, "watermark", "watermark: only the rows are read whose column is beyond the value that the version kept which the fine-tune starts from"),
 	NUMBER(FINETUNE, replay, "0", 0, 0.9, "share of the documents that is drawn from the rows up to the watermark, against forgetting"),
@@ -431,6 +439,44 @@ exclude(const char *one, const char *other, const char *hint)
 }
 
 static void
+check_adapter(const GptTrainOptions *options)
+{
+	const char *given = options->rank != GPT_CHOSEN		? "rank"
+						: !isnan(options->alpha)		? "alpha"
+						: options->targets != NULL		? "targets"
+						: !isnan(options->lora_dropout) ? "lora_dropout"
+														: NULL;
+
+	if (!gpt_options_lora(options) && given != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
+				 errdetail("It is about an adapter, and without that all weights are trained.")));
+	if (gpt_options_lora(options) && strcmp(options->optimizer, "muon") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"optimizer\" must be \"adamw\" where option \"method\" is \"lora\""),
+				 errdetail("Muon makes the updates of whole matrices orthogonal; those of an adapter are of low rank.")));
+	if (options->targets != NULL && gpt_options_targets(options) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"targets\" must be some of %s, separated by commas, not \"%s\"", gpt_config_targets(LM_ALL_TARGETS),
+						options->targets)));
+}
+
+bool
+gpt_options_lora(const GptTrainOptions *options)
+{
+	return options->method != NULL && strcmp(options->method, "lora") == 0;
+}
+
+int
+gpt_options_targets(const GptTrainOptions *options)
+{
+	return options->targets != NULL ? gpt_config_parse_targets(options->targets, strlen(options->targets)) : 0;
+}
+
+static void
 check_together(const GptTrainOptions *options)
 {
 	bool trains_tokenizer = options->tokenizer == NULL;
@@ -451,6 +497,7 @@ check_together(const GptTrainOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"replay\" needs option \"since\""),
 				 errdetail("Otherwise all rows are read, and none is older than another.")));
+	check_adapter(options);
 	if (options->min_learning_rate > options->learning_rate)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

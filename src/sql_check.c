@@ -58,6 +58,7 @@ typedef struct Named
 } Named;
 
 static void check_versions(Check *check);
+static void check_adapters(Check *check);
 static void check_models(Check *check);
 static void check_tokenizers(Check *check);
 static void check_object(Check *check, const Named *named);
@@ -90,6 +91,7 @@ gpt_check(PG_FUNCTION_ARGS)
 	/* Now do the work. */
 	check_settings(&check);
 	check_versions(&check);
+	check_adapters(&check);
 	check_models(&check);
 	check_tokenizers(&check);
 	check_orphans(&check);
@@ -128,6 +130,21 @@ check_versions(Check *check)
 		if (!DatumGetBool(gpt_statement_value(&check->statement, i, 8, &is_null)))
 			report(check, named.owner, "missing model", named.name, "The model of the version has no row.");
 	}
+	gpt_statement_end(&check->statement);
+}
+
+/* A base whose object is missing is reported as such by check_versions. */
+static void
+check_adapters(Check *check)
+{
+	uint64 n = run(check, "SELECT v.model || '@' || v.version, v.base || '@' || v.base_version, %1$s.gpt_object_owner(v.weights) FROM %1$s.gpt_version v "
+						  "WHERE v.base IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.gpt_version b WHERE b.model = v.base "
+						  "AND b.version = v.base_version AND b.sha256 = v.base_sha256 AND %1$s.gpt_object_owner(b.weights) IS NOT NULL) "
+						  "ORDER BY v.model, v.version");
+
+	for (uint64 i = 0; i < n; i++)
+		report(check, oid_of(check, i, 3), "missing base", psprintf("model %s", gpt_statement_text(&check->statement, i, 1)),
+			   psprintf("It is an adapter of %s, which does not exist or has other weights.", gpt_statement_text(&check->statement, i, 2)));
 	gpt_statement_end(&check->statement);
 }
 

@@ -24,13 +24,16 @@ PG_FUNCTION_INFO_V1(gpt_revoke);
 
 /*
  * gpt_drop_model(model text) RETURNS void
+ * gpt_drop_model(model text, cascade boolean) RETURNS void
+ *
+ * NULL in cascade is false.
  */
 Datum
 gpt_drop_model(PG_FUNCTION_ARGS)
 {
 	gpt_argument_required(fcinfo, 0, "model");
 	PreventCommandIfReadOnly("gpt_drop_model()");
-	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0));
+	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0), PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
 	PG_RETURN_VOID();
 }
 

@@ -255,8 +255,10 @@ static int32
 check_base(GptTrainOptions *options, const char *base)
 {
 	const GptVersion *version = gpt_catalog_version(base, false);
+	GptTrainOptions copy = *options; /* for another version may be current when the job starts */
 
 	gpt_catalog_check_use(version);
+	gpt_train_check_method(&copy, version);
 	if (options->since != NULL)
 		(void) gpt_train_since(options, version);
 	return strchr(base, '@') != NULL ? version->version : 0;

@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "bridge.h"
+#include "engine/model.h"
 #include "engine/params.h"
 #include "model_config.h"
 #include "statement.h"
@@ -18,7 +19,9 @@
 #include "weights.h"
 #include "worker.h"
 
-#define FINETUNE_RATE_SHARE 0.2 /* of the learning rate that a model of that width would be trained anew with */
+/* Of the learning rate that a model of that width would be trained anew with. */
+#define FINETUNE_RATE_SHARE 0.2
+#define ADAPTER_RATE_SHARE 2.0
 
 static GptVersion *base_of_finetune(const GptJob *job);
 static GptVersion *own_partial(const GptJob *job, int64 *step);
@@ -39,6 +42,8 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	if (base->version != NULL)
 	{
 		gpt_catalog_check_use(base->version);
+		gpt_train_check_method(options, base->version);
+		base->full = base->version->base != NULL ? gpt_catalog_base(base->version) : base->version;
 		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
 		base->tokenizer.stored = true;
 		memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
@@ -54,7 +59,8 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	if (base->step > 0)
 		options->steps = job->steps;
 	if (job->base != NULL && isnan(options->learning_rate))
-		options->learning_rate = FINETUNE_RATE_SHARE * Min(3e-3, 0.4 / base->version->config.channels);
+		options->learning_rate = (gpt_options_lora(options) ? ADAPTER_RATE_SHARE : FINETUNE_RATE_SHARE) *
+								 Min(3e-3, 0.4 / base->version->config.channels);
 	return base;
 }
 
@@ -133,21 +139,112 @@ check_labels(const LmParamTable *table, const GptVersion *version)
 				 errhint("A classifier is fine-tuned on rows with labels.")));
 }
 
-void
-gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base)
+static void
+raise_other_adapter(const GptVersion *version, const char *option, const char *value)
 {
-	GptWorkerTransaction transaction;
-	LmParamTable *table;
-	LmError error;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("model \"%s\", version %d, is an adapter with %s %s", version->model, version->version, option, value),
+			 errdetail("Its matrices are trained further as they are."),
+			 errhint("Leave option \"%s\" open, or fold the adapter into its base with gpt_merge before.", option)));
+}
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), &base->version->config, &error);
+void
+gpt_train_check_method(GptTrainOptions *options, const GptVersion *version)
+{
+	const LmConfig *config = &version->config;
+
+	if (!gpt_options_lora(options) || version->base == NULL)
+		return;
+	if (options->rank != GPT_CHOSEN && options->rank != config->lora_rank)
+		raise_other_adapter(version, "rank", psprintf("%d", config->lora_rank));
+	if (!isnan(options->alpha) && (float) options->alpha != config->lora_alpha)
+		raise_other_adapter(version, "alpha", psprintf("%g", config->lora_alpha));
+	if (options->targets != NULL && gpt_options_targets(options) != config->lora_targets)
+		raise_other_adapter(version, "targets", gpt_config_targets(config->lora_targets));
+	options->rank = config->lora_rank;
+	options->alpha = config->lora_alpha;
+	options->targets = gpt_config_targets(config->lora_targets);
+	if (isnan(options->lora_dropout))
+		options->lora_dropout = config->lora_dropout;
+}
+
+static LmParamTable *
+table_of(const LmConfig *config)
+{
+	LmError error;
+	LmParamTable *table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
+
 	if (table == NULL)
 		gpt_bridge_raise(&error);
+	return table;
+}
+
+/* The matrices of an adapter, palloc'd. */
+static float *
+read_adapter(const LmParamTable *table, const GptVersion *version)
+{
+	float *block = MemoryContextAllocHuge(CurrentMemoryContext, table->total * sizeof(float));
+
+	gpt_weights_read(block, table, version);
+	return block;
+}
+
+/* All weights: what a classifier has beside a language model comes last, and keeps its first values where the version has none. */
+static void
+read_all(LmTrainer *trainer, const GptTrainBase *base)
+{
+	const LmParamTable *table = lm_trainer_table(trainer);
+	LmParamTable *full = table_of(&base->full->config);
+	LmEngine *engine = lm_trainer_engine(trainer);
+	LmParamTable *adapter_table;
+	float *adapter;
+
+	gpt_weights_read(lm_trainer_params(trainer), full, base->full);
+	if (base->version->base == NULL)
+		return;
+	adapter_table = table_of(&base->version->config);
+	adapter = read_adapter(adapter_table, base->version);
+	for (int layer = 0; layer < table->config.layers; layer++)
+	{
+		lm_adapter_merge(engine, lm_trainer_params(trainer), table, adapter, adapter_table, layer);
+		gpt_worker_check_stop();
+	}
+	lm_adapter_copy_head(lm_trainer_params(trainer), table, adapter, adapter_table);
+}
+
+/*
+ * What is frozen, and where a classifier's head belongs to what the trainer trains, that. Both a version that is an adapter and the
+ * trainer have the matrices of blocks first.
+ */
+static void
+read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
+{
+	const LmParamTable *table = lm_trainer_table(trainer);
+	LmParamTable *full = table_of(&base->full->config);
+	const LmParam *head = lm_param_find(table, LM_BAG_EMBEDDING, -1);
+	bool has_head = base->full->config.labels > 0;
+	float *tail = NULL;
+
+	if (has_head && head != NULL && !frozen_only && base->version->base == NULL)
+		tail = lm_trainer_params(trainer) + head->offset;
+	gpt_weights_read_parts(lm_trainer_base(trainer), lm_trainer_base_table(trainer)->total, tail, full, base->full);
+	if (base->version->base == NULL || frozen_only)
+		return;
+	gpt_weights_read(lm_trainer_params(trainer), table_of(&base->version->config), base->version);
+}
+
+void
+gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	check_labels(lm_trainer_table(trainer), base->version);
-	/* What a classifier has beside a language model comes last, and keeps its first values. */
-	gpt_weights_read(lm_trainer_params(trainer), table, base->version);
-	lm_param_table_free(gpt_bridge_host(CurrentMemoryContext), table);
+	if (lm_trainer_base(trainer) == NULL)
+		read_all(trainer, base);
+	else
+		read_below_adapter(trainer, base, frozen_only);
 	gpt_worker_commit(&transaction);
 }
 

@@ -31,6 +31,7 @@
 #include "checkpoint.h"
 #include "corpus.h"
 #include "machine.h"
+#include "model_config.h"
 #include "options.h"
 #include "progress.h"
 #include "run_files.h"
@@ -49,7 +50,7 @@ static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckp
 static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
 static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan);
-static void publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corpus, const GptTrainPlan *plan,
+static void publish(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base, const GptCorpus *corpus, const GptTrainPlan *plan,
 					const GptTrainResult *result);
 static char *conditions(const GptTrainPlan *plan, const GptTrainResult *result);
 
@@ -71,7 +72,7 @@ gpt_train_job_run(const GptJob *job)
 	/* 0. */
 	gpt_progress_start(&progress, job->number);
 	from = gpt_checkpoint_open(&job->run_id);
-	if (from == NULL || !from->has_weights)
+	if (from == NULL || !from->has_weights || gpt_options_lora(options))
 		base = gpt_train_base_find(job, options, from == NULL);
 	if (from != NULL && from->has_weights)
 		step = from->state.step;
@@ -108,7 +109,7 @@ gpt_train_job_run(const GptJob *job)
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	publish(job, options, corpus, &plan, &result);
+	publish(job, options, base, corpus, &plan, &result);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }
@@ -224,7 +225,7 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan)
 
 /* The commit waits for synchronous standbys; a cancellation ends that wait, and the version is published all the same. */
 static void
-publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corpus, const GptTrainPlan *plan,
+publish(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base, const GptCorpus *corpus, const GptTrainPlan *plan,
 		const GptTrainResult *result)
 {
 	GptPublication publication;
@@ -232,7 +233,7 @@ publish(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corp
 	int32 version;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_FULL);
-	gpt_train_publication(&publication, job, corpus, result->trainer, result->best);
+	gpt_train_publication(&publication, job, base, corpus, result->trainer, result->best);
 	publication.loss = result->loss;
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
@@ -300,6 +301,14 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 	put_number(&json, "context", config->context);
 	put_number(&json, "vocabulary", config->vocabulary);
 	put_number(&json, "dropout", config->dropout);
+	if (config->lora_rank > 0)
+	{
+		put_text(&json, "method", "lora");
+		put_number(&json, "rank", config->lora_rank);
+		put_number(&json, "alpha", config->lora_alpha);
+		put_text(&json, "targets", gpt_config_targets(config->lora_targets));
+		put_number(&json, "lora_dropout", config->lora_dropout);
+	}
 	put_number(&json, "batch_size", plan->batch_size);
 	put_number(&json, "accumulate", plan->accumulate);
 	put_number(&json, "steps", training->steps);

@@ -58,6 +58,9 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
 
 	if (saver->from != NULL && saver->from->has_weights)
 	{
+		/* What an adapter rests on is in no checkpoint. */
+		if (lm_trainer_base(trainer) != NULL)
+			gpt_train_base_read(trainer, saver->base, true);
 		*state = saver->from->state;
 		if (state->has_best)
 			*best = MemoryContextAllocHuge(CurrentMemoryContext, lm_trainer_table(trainer)->total * sizeof(float));
@@ -65,7 +68,7 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
 	}
 	else if (saver->base != NULL)
 	{
-		gpt_train_base_read(trainer, saver->base);
+		gpt_train_base_read(trainer, saver->base, false);
 		state->step = saver->base->step;
 		if (state->step > 0)
 			saver->saved_at = 0; /* at once */
@@ -131,7 +134,7 @@ publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tra
 
 	gpt_progress_phase(saver->progress, "publishing");
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
-	gpt_train_publication(&publication, saver->job, saver->corpus, trainer, best);
+	gpt_train_publication(&publication, saver->job, saver->base, saver->corpus, trainer, best);
 	gpt_train_measures(&publication.loss, &publication.validation_loss, &publication.validation_bits_per_byte, state);
 	publication.partial = true;
 	publication.step = state->step;
@@ -144,13 +147,20 @@ publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tra
 }
 
 void
-gpt_train_publication(GptPublication *publication, const GptJob *job, const GptCorpus *corpus, LmTrainer *trainer, const float *best)
+gpt_train_publication(GptPublication *publication, const GptJob *job, const GptTrainBase *base, const GptCorpus *corpus, LmTrainer *trainer,
+					  const float *best)
 {
 	MemSet(publication, 0, sizeof(GptPublication));
 	publication->model = job->model;
 	publication->run_id = job->run_id;
 	publication->may_exist = job->base != NULL;
 	publication->table = lm_trainer_table(trainer);
+	if (publication->table->config.lora_rank > 0)
+	{
+		publication->base = base->full->model;
+		publication->base_version = base->full->version;
+		memcpy(publication->base_sha256, base->full->sha256, GPT_SHA256_SIZE);
+	}
 	publication->watermark_column = corpus->watermark_column;
 	publication->watermark = corpus->watermark;
 	publication->labels = lm_dataset_labels(&corpus->dataset);

@@ -23,6 +23,7 @@
 #define FIXED_MEMORY (16 * 1024 * 1024) /* buffers of publication and log */
 #define DEFAULT_LAYERS 4
 #define DEFAULT_CHANNELS 128
+#define DEFAULT_RANK 8
 
 /* Shapes whose parameters come near to 1, 3, 11, 30 and 124 million with the vocabularies that data of that size has. */
 typedef struct Preset
@@ -41,6 +42,7 @@ static const Preset presets[] = {
 	{"gpt2", 12, 12, 768},
 };
 
+static void set_adapter(LmConfig *config, const GptTrainOptions *options);
 static int default_heads(int channels);
 static int tokens_of_step(const GptTrainPlan *plan);
 static size_t memory_of(const GptTrainPlan *plan, int batch_size, int accumulate);
@@ -103,9 +105,21 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	config.tie_embeddings = options->tie_embeddings;
 	/* Where it is chosen later, memory and timed steps count with some. */
 	config.dropout = isnan(options->dropout) ? 0.1f : (float) options->dropout;
+	set_adapter(&config, options);
 	if (!lm_config_check(&config, &error))
 		gpt_bridge_raise(&error);
 	plan->config = config;
+}
+
+static void
+set_adapter(LmConfig *config, const GptTrainOptions *options)
+{
+	if (!gpt_options_lora(options))
+		return;
+	config->lora_rank = options->rank == GPT_CHOSEN ? DEFAULT_RANK : (int) options->rank;
+	config->lora_alpha = isnan(options->alpha) ? 2 * (float) config->lora_rank : (float) options->alpha;
+	config->lora_targets = options->targets == NULL ? LM_ALL_TARGETS : gpt_options_targets(options);
+	config->lora_dropout = isnan(options->lora_dropout) ? 0 : (float) options->lora_dropout;
 }
 
 /* Heads of 64 channels, of 32 in a narrow model, or of what divides the width. */

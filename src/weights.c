@@ -67,6 +67,12 @@ gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, 
 void
 gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *version)
 {
+	gpt_weights_read_parts(block, table->total, NULL, table, version);
+}
+
+void
+gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table, const GptVersion *version)
+{
 	GptBlob *blob = gpt_blob_open(version->weights);
 	float *values = palloc(PIECE_COUNT * sizeof(float));
 	uint8 sha256[GPT_SHA256_SIZE];
@@ -79,7 +85,17 @@ gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *vers
 	header = read_header(blob, &size, version);
 	check_header(header, size, table, version);
 	for (int i = 0; i < table->n_params; i++)
-		read_param(block, values, blob, &table->params[i], version);
+	{
+		LmParam param = table->params[i];
+
+		if (param.offset < first)
+			read_param(block, values, blob, &param, version);
+		else
+		{
+			param.offset -= first;
+			read_param(tail, values, blob, &param, version);
+		}
+	}
 	if (gpt_blob_read(blob, &beyond, 1) != 0)
 		gpt_weights_corrupt(version, "The large object is longer than its header says.");
 	if (gpt_blob_close(blob, sha256) != version->size || memcmp(sha256, version->sha256, GPT_SHA256_SIZE) != 0)
@@ -236,7 +252,8 @@ read_param(float *block, float *values, GptBlob *blob, const LmParam *param, con
 
 		if (gpt_blob_read(blob, values, count * sizeof(float)) != count * sizeof(float))
 			gpt_weights_corrupt(version, "The large object is shorter than its header says.");
-		lm_param_set(block, values, param, first, count);
+		if (block != NULL)
+			lm_param_set(block, values, param, first, count);
 	}
 }
 

@@ -17,6 +17,18 @@ typedef enum LmPosition
 	LM_ROPE,
 } LmPosition;
 
+/* The linear layers of a block that an adapter can add to: bits of LmConfig.lora_targets, in this order. */
+typedef enum LmTarget
+{
+	LM_TARGET_ATTENTION,
+	LM_TARGET_PROJECTION,
+	LM_TARGET_UP,
+	LM_TARGET_DOWN,
+	LM_TARGETS
+} LmTarget;
+
+#define LM_ALL_TARGETS ((1 << LM_TARGETS) - 1)
+
 typedef struct LmConfig
 {
 	int vocabulary; /* unpadded */
@@ -37,6 +49,14 @@ typedef struct LmConfig
 	float dropout;
 	int labels; /* classes that a classifier tells apart; 0: a language model */
 	bool multi_label; /* a text may have several of them, or none: each has a probability of its own */
+	/*
+	 * An adapter (Hu et al. 2021, "LoRA: Low-rank adaptation of large language models"): y += alpha / rank B A x in the target
+	 * layers of a base that stays as it is. lm_config_base is the configuration of that base.
+	 */
+	int lora_rank; /* 0: no adapter, and the next three are 0 too */
+	float lora_alpha; /* 0 becomes 2 rank in lm_config_check */
+	int lora_targets; /* bits 1 << LmTarget; 0 becomes all in lm_config_check */
+	float lora_dropout; /* of what A reads, in training */
 } LmConfig;
 
 #define LM_MAX_LAYERS 512
@@ -44,11 +64,22 @@ typedef struct LmConfig
 #define LM_MAX_CONTEXT 65536
 #define LM_MAX_ROPE_BASE 1e9
 #define LM_MAX_LABELS 10000
+#define LM_MAX_LORA_RANK 1024
+#define LM_MAX_LORA_ALPHA 1e6f
 
 /* GPT-2's switches, sizes 0. */
 LmConfig lm_config_default(void);
 
 /* Fills in what is 0 by rule; LM_ERR_ARGUMENT or _LIMIT names the first field that is out of range. */
 bool lm_config_check(LmConfig *config, LmError *error);
+
+/* What an adapter rests on: the same without adapter and labels, for a classifier's head belongs to the adapter. */
+LmConfig lm_config_base(const LmConfig *config);
+
+/* Whether two configurations have blocks, embeddings and head of the same shape and arithmetic, so that an adapter of one fits the other. */
+bool lm_config_same_base(const LmConfig *a, const LmConfig *b);
+
+/* How much an adapter's product counts: alpha / rank. */
+float lm_config_lora_scale(const LmConfig *config);
 
 #endif /* LM_CONFIG_H */

@@ -22,6 +22,24 @@ typedef struct LmModel LmModel;
 
 /* A model over an image that must outlive it; checks the header. Cheap: no weight is read. */
 LmModel *lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error);
+/*
+ * An adapter beside the image of its base (lm_config_base of its configuration, with or without a classifier's head, which the
+ * adapter's replaces): a small block of its own, aligned to 64, which _build fills from a parameter block of the adapter. LM_ERR_ARGUMENT
+ * for a configuration without an adapter, LM_ERR_LIMIT on overflow, LM_ERR_MEMORY, LM_ERR_STOPPED.
+ */
+bool lm_adapter_size(size_t *size, const LmConfig *config, LmError *error);
+bool lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host, LmError *error);
+
+/* A model over an image and an adapter, which must outlive it; several adapters may share an image. LM_ERR_FORMAT when they do not fit. */
+LmModel *lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const void *adapter, size_t adapter_size,
+							   const LmConfig *config, LmError *error);
+
+/* Folds a layer of an adapter into a parameter block of its base: w += scale B A. Is not stopped, so that a layer is done or not done. */
+void lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table, int layer);
+
+/* Copies a classifier's head between blocks, where both have one of the same shape. */
+void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from, const LmParamTable *from_table);
+
 void lm_model_close(LmModel *model);
 const LmConfig *lm_model_config(const LmModel *model);
 

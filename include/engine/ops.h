@@ -125,7 +125,7 @@ typedef enum LmNorm
  */
 void lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
 					 const float *bias, int n_rows, int C, float epsilon, LmNorm kind);
-/* dx [n_rows, C] +=, dweight [C] +=, dbias [C] += (NULL: none) */
+/* dx [n_rows, C] +=, dweight [C] += (NULL: frozen, and dbias too), dbias [C] += (NULL: none) */
 void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
 					  const float *mean, const float *rstd, const float *weight, int n_rows, int C, LmNorm kind,
 					  void *scratch);
@@ -149,6 +149,31 @@ typedef struct LmDropout
 
 /* y = mask x, y may be x; the backward pass is the same call on the gradient. Nothing happens when rate is 0. */
 void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows, int C);
+
+/* ---- What a low-rank adapter adds to a layer (kernels/lora.c) ---------------------------------------- */
+
+/* y += scale mask(x) A' B'; A [rank, n_in], B [n_out, rank] */
+typedef struct LmLora
+{
+	int n_in;
+	int n_out;
+	int rank;
+	float scale;
+	const float *a;
+	const float *b;
+	LmDropout dropout;
+	/* Scratch. */
+	float *h; /* [n_rows, rank] */
+	float *dh; /* [n_rows, rank]; of the backward pass */
+	float *masked; /* [n_rows, n_in]; with dropout */
+} LmLora;
+
+void lm_lora_forward(LmEngine *engine, float *y, const float *x, const LmLora *lora, int n_rows);
+/* dx [n_rows, n_in] +=, da +=, db += (= where overwrite). dx is neither dy nor x. */
+void lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const float *dy, const float *x, const LmLora *lora,
+					  bool overwrite, int n_rows);
+/* w [n_out, n_in] += scale B A: the layer with the adapter folded in. The scratch is not used. */
+void lm_lora_merge(LmEngine *engine, float *w, const LmLora *lora);
 
 /* A residual connection: sum = x + mask branch. sum may be x. */
 typedef struct LmResidual
@@ -221,7 +246,7 @@ typedef struct LmHeads
 /* qkv [n_rows, 3 C] in place. For the backward pass of a norm raw [n_rows, 2 C] and rstd [n_rows, 2 H] are kept (NULL: not wanted). */
 void lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const int32_t *positions, const LmHeads *heads,
 					  int n_rows);
-/* dqkv in place; dquery_weight, dkey_weight [head_size] += */
+/* dqkv in place; dquery_weight, dkey_weight [head_size] += (NULL: frozen) */
 void lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dkey_weight, const float *raw,
 					   const float *rstd, const int32_t *positions, const LmHeads *heads, int n_rows, void *scratch);
 size_t lm_heads_backward_scratch(int n_rows, int head_size);

@@ -4,6 +4,9 @@
  * The parameter table: one row for each logical matrix or vector. Layout in memory, checkpoint, optimizer,
  * import, export and docs read it; there is no second list. Parameters, gradients and moments are blocks of
  * `total` floats in table order.
+ *
+ * The table of an adapter (lora_rank above 0) has the adapter's own matrices and the classifier's head, and nothing of the
+ * base: so everything that works on a table sees only what is trained and stored.
  */
 #ifndef LM_PARAMS_H
 #define LM_PARAMS_H
@@ -17,6 +20,7 @@ typedef enum LmInit
 	LM_INIT_RESIDUAL, /* N(0, 0.02 / sqrt(2 layers)) (Radford et al. 2019, section 2.3) */
 	LM_INIT_ZERO,
 	LM_INIT_ONE,
+	LM_INIT_FAN_IN, /* N(0, 1 / sqrt(3 columns)), the deviation of PEFT's uniform A (He et al. 2015, section 2.2, with slope sqrt(5)) */
 } LmInit;
 
 /*
@@ -52,8 +56,20 @@ typedef enum LmParamKind
 	LM_BAG_EMBEDDING, /* [V + LM_BAG_HASHED, LM_BAG_CHANNELS]; of a classifier, as the next two */
 	LM_LABEL_WEIGHT, /* [labels, C + LM_BAG_CHANNELS] */
 	LM_LABEL_BIAS,
+	/* Of an adapter, [rank, n_in] and [n_out, rank]; A and B of a target are LM_LORA_A and LM_LORA_B of it. */
+	LM_LORA_ATTENTION_A,
+	LM_LORA_ATTENTION_B,
+	LM_LORA_PROJECTION_A,
+	LM_LORA_PROJECTION_B,
+	LM_LORA_UP_A,
+	LM_LORA_UP_B,
+	LM_LORA_DOWN_A,
+	LM_LORA_DOWN_B,
 	LM_PARAM_KINDS
 } LmParamKind;
+
+#define LM_LORA_A(target) ((LmParamKind) (LM_LORA_ATTENTION_A + 2 * (target)))
+#define LM_LORA_B(target) ((LmParamKind) (LM_LORA_ATTENTION_B + 2 * (target)))
 
 typedef struct LmParam
 {

@@ -20,6 +20,7 @@ typedef enum LmPurpose
 	LM_RANDOM_ORDER,
 	LM_RANDOM_CROP,
 	LM_RANDOM_SAMPLE,
+	LM_RANDOM_LORA_DROPOUT,
 } LmPurpose;
 
 typedef struct LmKey

@@ -63,7 +63,7 @@ typedef struct LmTrainer LmTrainer;
 
 /*
  * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens, precision,
- * recompute and optimizer matter. LM_ERR_LIMIT on overflow.
+ * recompute and optimizer matter. LM_ERR_LIMIT on overflow, LM_ERR_ARGUMENT for Muon with an adapter.
  */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
 					   LmError *error);
@@ -72,8 +72,12 @@ bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptio
 LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error);
 void lm_trainer_free(LmTrainer *trainer);
 
+LmEngine *lm_trainer_engine(const LmTrainer *trainer);
 const LmParamTable *lm_trainer_table(const LmTrainer *trainer);
 float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between steps */
+/* What an adapter rests on: frozen, with random weights until the caller writes it. NULL without an adapter. */
+const LmParamTable *lm_trainer_base_table(const LmTrainer *trainer);
+float *lm_trainer_base(LmTrainer *trainer);
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
 float *lm_trainer_moments1(LmTrainer *trainer);
 float *lm_trainer_moments2(LmTrainer *trainer); /* of parameters that Muon updates: its last directions */

@@ -92,6 +92,42 @@ class GPT2(nn.Module):
         return [dict(params=decayed, weight_decay=weight_decay), dict(params=others, weight_decay=0.0)]
 
 
+class Adapted(nn.Module):
+    """A linear layer with a low-rank adapter beside it (Hu et al. 2021, equation 3); only the adapter is trained."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.scale = alpha / rank
+        self.a = nn.Parameter(torch.randn(rank, linear.in_features) / math.sqrt(3 * linear.in_features))
+        self.b = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x):
+        return self.linear(x) + self.scale * ((x @ self.a.t()) @ self.b.t())
+
+
+ADAPTED = dict(c_attn="attn.c_attn", attn_proj="attn.c_proj", c_fc="mlp.c_fc", mlp_proj="mlp.c_proj")
+
+
+def adapt(model, rank, alpha):
+    """Puts an adapter beside every linear layer of the blocks, and freezes everything else."""
+    model.requires_grad_(False)
+    for block in model.h:
+        for name in ADAPTED:
+            setattr(block, name, Adapted(getattr(block, name), rank, alpha))
+
+
+def adapter_tensors(model, of=lambda p: p):
+    """The names of PEFT, Hugging Face's library of adapters -> tensor."""
+    out = {}
+    for i, block in enumerate(model.h):
+        for name, full in ADAPTED.items():
+            adapted = getattr(block, name)
+            for letter, p in ("A", adapted.a), ("B", adapted.b):
+                out[f"base_model.model.transformer.h.{i}.{full}.lora_{letter}.weight"] = of(p).detach().float().contiguous()
+    return out
+
+
 def sinusoid(context, channels):
     """Vaswani et al. 2017, section 3.5: sine in even channels, cosine in odd ones."""
     position = torch.arange(context, dtype=torch.float64)[:, None]

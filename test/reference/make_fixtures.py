@@ -9,6 +9,7 @@ run gives the same bytes: one thread, fixed seeds.
                     weights after ten steps on that batch ("after.<name>")
   labels.safetensors  rows with several labels: logits, which labels each row has, weights of rows, the loss of each row by
                     BCEWithLogitsLoss, and the gradient of the weighted sum of losses with smoothed targets
+  gpt2-adapter.safetensors  the same for an adapter beside frozen weights ("base_model.model...")
 """
 import json
 import os
@@ -17,7 +18,7 @@ import sys
 import torch
 import torch.nn.functional as F
 
-from gpt2 import GPT2, learning_rate, save_safetensors, tensors
+from gpt2 import GPT2, adapt, adapter_tensors, learning_rate, save_safetensors, tensors
 
 LENGTHS = [12, 5, 1, 9]  # of the sequences in the packed batch
 
@@ -110,6 +111,41 @@ def make_labels(path):
     save_safetensors(path, named)
 
 
+def make_adapter(path):
+    torch.manual_seed(13)
+    model = GPT2(23, 12, 2, 2, 16)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn_like(p) * 0.15)
+    named = snapshot(model)
+    adapt(model, 4, 6)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for p in trained:
+            p.add_(torch.randn_like(p) * 0.15)
+    sequences = [(torch.randint(23, (n,)), torch.randint(23, (n,))) for n in LENGTHS]
+    weights = torch.randint(0, 5, (sum(LENGTHS),)).float() / 2
+    named.update({name: t.clone() for name, t in adapter_tensors(model).items()})
+    named["tokens"] = torch.cat([x for x, _ in sequences]).float()
+    named["targets"] = torch.cat([y for _, y in sequences]).float()
+    named["weights"] = weights
+    optimizer = torch.optim.AdamW(trained, lr=1e-2, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+    losses = []
+    for step in range(10):
+        logits, loss = packed_loss(model, sequences, weights)
+        optimizer.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+        if step == 0:
+            named["logits"] = logits.detach()
+            named.update({"gradient." + name: t.clone() for name, t in adapter_tensors(model, lambda p: p.grad).items()})
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+    named["losses"] = torch.tensor(losses)
+    named.update({"after." + name: t.clone() for name, t in adapter_tensors(model).items()})
+    save_safetensors(path, named)
+
+
 def main():
     torch.set_num_threads(1)
     out, sample = sys.argv[1], sys.argv[2]
@@ -118,6 +154,7 @@ def main():
     make_model(os.path.join(out, "gpt2-tanh.safetensors"))
     make_model(os.path.join(out, "gpt2-erf-untied-sinusoidal.safetensors"), bias=False, gelu="none", tie=False, position="sinusoidal")
     make_labels(os.path.join(out, "labels.safetensors"))
+    make_adapter(os.path.join(out, "gpt2-adapter.safetensors"))
 
 
 main()

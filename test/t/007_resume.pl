@@ -192,6 +192,36 @@ is(ended($job), 'succeeded', 'one whose worker was killed before its first check
 is(weights('tuned_early'), weights('tuned'), 'with the weights of the undisturbed one');
 set(checkpoint_interval => 0);
 
+# an adapter: its base is read again, and its own matrices come from the checkpoint
+sub adapt
+{
+	my ($base, $into) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('$base', 'SELECT reverse(body) AS body FROM line',
+		'{"method": "lora", "rank": 4, "lora_dropout": 0.1, "steps": $steps, "batch_size": 8, "patience": 0, "into": "$into"}')});
+}
+
+is(ended(adapt('reference', 'adapted')), 'succeeded', 'an undisturbed training of an adapter');
+$job = adapt('reference', 'adapted_killed');
+$offset = log_offset();
+kill 'KILL', wait_for_step($node, $job, 60);
+wait_until_up($node);
+is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
+cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+is(weights('adapted_killed'), weights('adapted'), 'with the matrices of the undisturbed one');
+is($node->safe_psql('postgres', q{SELECT DISTINCT base FROM gpt_models WHERE model LIKE 'adapted%'}), 'reference@1', 'beside the same base');
+is(ended(adapt('adapted', 'further')), 'succeeded', 'an undisturbed training of an adapter from an adapter');
+$job = adapt('adapted', 'further_cancelled');
+wait_for_step($node, $job, 60);
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'one is cancelled');
+$node->safe_psql('postgres', q{SELECT gpt_rename_model('reference', 'renamed')});
+$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+is(ended($job), 'succeeded', 'and goes on, under the new name of its base');
+is(weights('further_cancelled'), weights('further'), 'with the matrices of the undisturbed one');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT base, ' ') FROM gpt_models WHERE base IS NOT NULL}), 'renamed@1', 'which all adapters rest on');
+$node->safe_psql('postgres', q{SELECT gpt_rename_model('renamed', 'reference')});
+
 # a fine-tune on what is new, whose base's version is removed meanwhile
 sub tune_since
 {

@@ -41,6 +41,8 @@ INSERT INTO wanted VALUES
 	('gpt_import_tokenizer(name text, json text)', 'volatile, called on null, unsafe, public'),
 	('gpt_drop_tokenizer(name text)', 'volatile, called on null, unsafe, public'),
 	('gpt_drop_model(model text)', 'volatile, called on null, unsafe, public'),
+	('gpt_drop_model(model text, cascade boolean)', 'volatile, called on null, unsafe, public'),
+	('gpt_merge(model text)', 'volatile, called on null, unsafe, public'),
 	('gpt_rollback(model text, version integer)', 'volatile, called on null, unsafe, public'),
 	('gpt_rename_model(model text, new_name text)', 'volatile, called on null, unsafe, public'),
 	('gpt_copy_model(model text, new_name text)', 'volatile, called on null, unsafe, public'),

@@ -25,6 +25,12 @@ SELECT gpt_grant('labels', 'gpt_granted');
 SELECT weights FROM gpt_models WHERE model = 'm' \gset
 SELECT object FROM gpt_tokenizers \gset
 SELECT convert_from(lo_get(:object), 'UTF8') AS json \gset
+
+-- an adapter, of a copy of the model
+SELECT gpt_copy_model('m', 'below');
+SELECT gpt_finetune('below', 'SELECT body FROM line', '{"method": "lora", "steps": 1, "into": "adapter"}') AS adapter_job \gset
+SELECT is(gpt_wait(:adapter_job, '60 s'), 'succeeded', 'an adapter is trained');
+SELECT gpt_grant('adapter', 'gpt_granted');
 RESET ROLE;
 
 -- a running job, as far as rows tell
@@ -63,6 +69,7 @@ INSERT INTO matrix VALUES
 	('gpt_copy_model', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_copy_model('m', 'c')$$),
 	('lo_get', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT lo_get(WEIGHTS)$$),
 	('gpt_rollback', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rollback('m', 1)$$),
+	('gpt_merge', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_merge('adapter')$$),
 	('gpt_rename_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rename_model('m', 'n')$$),
 	('gpt_drop_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_model('m')$$),
 	('gpt_grant', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_grant('m', 'gpt_stranger')$$),
@@ -107,6 +114,10 @@ SELECT is_empty($$SELECT c.name FROM (
 DELETE FROM gpt_progress;
 DELETE FROM gpt_job WHERE model = 'running';
 SELECT gpt_drop_model('labels');
+SET ROLE gpt_owner;
+SELECT throws_ok($$SELECT gpt_drop_model('below')$$, '2BP01', NULL, 'a base does not go while an adapter rests on it');
+SELECT lives_ok($$SELECT gpt_drop_model('below', cascade => true)$$, 'but with the adapter');
+RESET ROLE;
 
 -- new versions: the model's owner, whoever of its members publishes, and the grants of the current version but UPDATE
 GRANT SELECT ON LARGE OBJECT :weights TO gpt_stranger;

@@ -84,6 +84,34 @@ way_train(const LmHost *host, const Given *given, LmError *error)
 }
 
 static bool
+way_adapter(const LmHost *host, const Given *given, LmError *error)
+{
+	Given adapter = *given;
+	LmParamTable *table;
+	size_t size = 0;
+	void *memory = NULL;
+	float *block;
+	LmModel *model = NULL;
+
+	adapter.config.lora_rank = 2;
+	if (!way_train(host, &adapter, error))
+		return false;
+	table = lm_param_table_create(host, &adapter.config, error);
+	if (!table)
+		return false;
+	block = calloc(table->total, sizeof(float));
+	if (lm_adapter_size(&size, &adapter.config, error))
+		memory = aligned_alloc(64, size);
+	if (memory && lm_adapter_build(memory, block, table, host, error))
+		model = lm_model_open_adapter(host, given->model.image, given->model.size, memory, size, &adapter.config, error);
+	lm_model_close(model);
+	free(memory);
+	free(block);
+	lm_param_table_free(host, table);
+	return model != NULL;
+}
+
+static bool
 way_bpe(const LmHost *host, const Given *given, LmError *error)
 {
 	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, true, error);
@@ -229,6 +257,7 @@ main(void)
 	{
 		test_allocations("an engine with threads", way_engine, &given, once);
 		test_allocations("training", way_train, &given, once);
+		test_allocations("an adapter", way_adapter, &given, once);
 		test_allocations("a trained tokenizer", way_bpe, &given, once);
 		test_allocations("a tokenizer of characters", way_chars, &given, once);
 		test_allocations("an image", way_image, &given, once);

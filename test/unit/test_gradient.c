@@ -178,6 +178,9 @@ main(void)
 		{"labels", small_config(), false},
 		{"labels, modern, dropout", small_config(), false},
 		{"sets of labels", small_config(), false},
+		{"an adapter", small_config(), true},
+		{"an adapter with labels, of a base with every switch of modern", small_config(), false},
+		{"an adapter of some layers, with both dropouts, odd sizes, untied", small_config(), true},
 	};
 
 	corners[2].config.bias = corners[2].config.tie_embeddings = false;
@@ -211,6 +214,16 @@ main(void)
 	corners[9].config.mlp = LM_GELU_TANH; /* squared ReLU has kinks, which steps along the embedding meet here */
 	corners[10].config.labels = 4;
 	corners[10].config.multi_label = true;
+	corners[11].config.lora_rank = 3;
+	corners[12].config = corners[9].config;
+	corners[12].config.dropout = 0;
+	corners[12].config.lora_rank = 8;
+	corners[12].config.lora_alpha = 5;
+	corners[13].config = corners[4].config;
+	corners[13].config.tie_embeddings = false;
+	corners[13].config.lora_rank = 5;
+	corners[13].config.lora_targets = 1 << LM_TARGET_PROJECTION | 1 << LM_TARGET_DOWN;
+	corners[13].config.lora_dropout = 0.3f;
 	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
 	lm_engine_stop(engine);

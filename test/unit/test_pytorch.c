@@ -1,7 +1,7 @@
 /*
  * test/unit/test_pytorch.c
  *
- * Logits, loss, gradients and ten steps of AdamW against PyTorch, on a packed batch with unequal weights
+ * Logits, loss, gradients and ten steps of AdamW against PyTorch, on a packed batch with unequal weights, also of an adapter
  * (fixtures by test/reference/make_fixtures.py).
  */
 #include "safetensors.h"
@@ -119,7 +119,8 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 	options.learning_rate = 1e-2;
 	options.warmup_steps = 0;
 	trainer = create_trainer(engine, config, &options);
-	if (!ok(safetensors_open(&file, path) && safetensors_load(&file, lm_trainer_params(trainer), lm_trainer_table(trainer)),
+	if (!ok(safetensors_open(&file, path) && safetensors_load(&file, lm_trainer_params(trainer), lm_trainer_table(trainer)) &&
+				(!lm_trainer_base(trainer) || safetensors_load(&file, lm_trainer_base(trainer), lm_trainer_base_table(trainer))),
 			"the fixture has every tensor of the configuration"))
 		return;
 	batch = read_batch(&file, host);
@@ -154,6 +155,10 @@ main(void)
 
 	config.vocabulary = 23;
 	test_fixture(engine, &host, "test/fixtures/gpt2-tanh.safetensors", &config);
+	config.lora_rank = 4;
+	config.lora_alpha = 6;
+	test_fixture(engine, &host, "test/fixtures/gpt2-adapter.safetensors", &config);
+	config = lm_config_base(&config);
 	config.bias = config.tie_embeddings = false;
 	config.position = LM_SINUSOIDAL;
 	config.mlp = LM_GELU;

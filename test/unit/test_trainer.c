@@ -312,23 +312,26 @@ test_memory(void)
 	CountingHost state;
 	LmHost host = counting_host(&state);
 	LmEngine *engine = start_engine(&host, 3);
-	LmConfig configs[3] = {medium_config(), medium_config(), small_config()};
+	LmConfig configs[4] = {medium_config(), medium_config(), small_config(), medium_config()};
 	LmTrainOptions options = small_options(700);
 	bool exact = true;
 
 	configs[1].tie_embeddings = configs[1].bias = false;
 	configs[1].position = LM_SINUSOIDAL;
 	configs[1].dropout = 0;
-	for (int i = 0; i < 6; i++)
+	configs[3].lora_rank = 3;
+	configs[3].lora_dropout = 0.1f;
+	for (int i = 0; i < 7; i++)
 	{
+		const LmConfig *config = &configs[i < 6 ? i % 3 : 3];
 		size_t before = state.live, announced = 0;
 		LmTrainer *trainer;
 		LmError error;
 
 		options.recompute = i == 3;
-		options.optimizer = i < 3 ? LM_ADAMW : LM_MUON;
-		trainer = create_trainer(engine, &configs[i % 3], &options);
-		lm_trainer_memory(&announced, &configs[i % 3], &options, lm_engine_threads(engine), &error);
+		options.optimizer = i < 3 || i == 6 ? LM_ADAMW : LM_MUON;
+		trainer = create_trainer(engine, config, &options);
+		lm_trainer_memory(&announced, config, &options, lm_engine_threads(engine), &error);
 		exact = exact && announced == state.live - before;
 		printf("# announced %zu, allocated %zu\n", announced, state.live - before);
 		lm_trainer_free(trainer);

@@ -86,7 +86,7 @@ lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dk
 	work.n_rows = n_rows;
 	work.size = heads->C / heads->H;
 	lm_engine_run(engine, backward_piece, &work, n_blocks);
-	for (int i = 0; heads->query_weight && i < n_blocks; i++)
+	for (int i = 0; heads->query_weight && dquery_weight && i < n_blocks; i++)
 	{
 		const float *partial = work.partial + (size_t) i * 3 * (size_t) work.size;
 

@@ -97,7 +97,7 @@ lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, cons
 	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
 
 	lm_engine_run(engine, backward_piece, &work, n_blocks);
-	for (int i = 0; i < n_blocks; i++)
+	for (int i = 0; dweight && i < n_blocks; i++)
 	{
 		const float *partial = work.partial + (size_t) i * 2 * (size_t) C;
 

@@ -16,6 +16,10 @@ static void attention_backward(LmNetwork *network, const LmPass *pass, int layer
 static void mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
 static void mlp_backward(LmNetwork *network, const LmPass *pass, int layer);
 static LmLinear linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, const float *w, const float *bias);
+static void forward(LmNetwork *network, float *y, const float *x, const LmLinear *linear, LmTarget target, const LmPass *pass, int layer);
+static void backward(LmNetwork *network, float *dx, float *dw, float *dbias, const float *dy, const float *x, const LmLinear *linear,
+					 LmTarget target, const LmPass *pass, int layer);
+static LmLora lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear, LmTarget target, int layer);
 static const float *branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer);
 
 void
@@ -27,7 +31,7 @@ lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPas
 
 	attention_forward(network, kept, pass, layer);
 	mlp_forward(network, kept, pass, layer);
-	lm_linear_forward(network->engine, network->activations.narrow, kept->gelu, &down, pass->batch->n_tokens);
+	forward(network, network->activations.narrow, kept->gelu, &down, LM_TARGET_DOWN, pass, layer);
 }
 
 void
@@ -65,11 +69,11 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
 	LmResidual middle = {kept->middle, kept->x, a->narrow, &behind};
 
-	lm_linear_forward(engine, kept->qkv, kept->norm1, &to_qkv, n);
+	forward(network, kept->qkv, kept->norm1, &to_qkv, LM_TARGET_ATTENTION, pass, layer);
 	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads, n);
 	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside, n, config->heads,
 						 C, a->scratch);
-	lm_linear_forward(engine, a->narrow, kept->attention, &projection, n);
+	forward(network, a->narrow, kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
 	lm_residual_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, &middle, w->norm2_weight, w->norm2_bias, n, C,
 							 config->norm_epsilon, config->norm);
 }
@@ -94,16 +98,16 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	/* middle = x + dropout(projection(attention)) */
 	const float *dbranch = branch_gradient(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
 
-	lm_linear_backward(engine, dattention, dw->projection_weight, dw->projection_bias, dbranch, kept->attention,
-					   &projection, n, a->scratch);
+	backward(network, dattention, dw->projection_weight, dw->projection_bias, dbranch, kept->attention, &projection,
+			 LM_TARGET_PROJECTION, pass, layer);
 	/* attention = softmax(q k') v */
 	lm_attention_backward(engine, dqkv, dattention, kept->attention, kept->lse, kept->qkv, pass->batch->starts, &inside,
 						  n, config->heads, C, a->scratch);
 	/* qkv = heads(norm1 w' + bias) */
 	lm_heads_backward(engine, dqkv, dw->query_norm_weight, dw->key_norm_weight, kept->raw, kept->head_rstd,
 					  pass->batch->positions, &heads, n, a->scratch);
-	lm_linear_backward(engine, dnorm1, dw->attention_weight, dw->attention_bias, dqkv, kept->norm1, &to_qkv, n,
-					   a->scratch);
+	backward(network, dnorm1, dw->attention_weight, dw->attention_bias, dqkv, kept->norm1, &to_qkv, LM_TARGET_ATTENTION, pass,
+			 layer);
 	/* norm1 = norm(x); the branch's gradient joins that of the stream */
 	lm_norm_backward(engine, a->dx, dw->norm1_weight, dw->norm1_bias, dnorm1, kept->x, kept->mean1, kept->rstd1,
 					 w->norm1_weight, n, C, config->norm, a->scratch);
@@ -118,7 +122,7 @@ mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pa
 
 	up.activation = network->config.mlp;
 	up.activated = kept->gelu;
-	lm_linear_forward(network->engine, kept->up, kept->norm2, &up, pass->batch->n_tokens);
+	forward(network, kept->up, kept->norm2, &up, LM_TARGET_UP, pass, layer);
 }
 
 /* dx holds d y, and leaves as d middle. */
@@ -141,9 +145,9 @@ mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
 
 	down.activation = config->mlp;
 	down.before = kept->up;
-	lm_linear_backward(engine, dup, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down, n, a->scratch);
+	backward(network, dup, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down, LM_TARGET_DOWN, pass, layer);
 	/* up = norm2 w' + bias */
-	lm_linear_backward(engine, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, n, a->scratch);
+	backward(network, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, LM_TARGET_UP, pass, layer);
 	/* norm2 = norm(middle) */
 	lm_norm_backward(engine, a->dx, dw->norm2_weight, dw->norm2_bias, dnorm2, kept->middle, kept->mean2, kept->rstd2,
 					 w->norm2_weight, n, C, config->norm, a->scratch);
@@ -160,6 +164,73 @@ linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, con
 		.overwrite = pass->first,
 		.packed = network->activations.packed,
 		.bf16 = network->activations.bf16,
+	};
+}
+
+/* y of a layer with what an adapter adds to it, and then the activation that the layer has beside it. */
+static void
+forward(LmNetwork *network, float *y, const float *x, const LmLinear *linear, LmTarget target, const LmPass *pass, int layer)
+{
+	LmLora lora = lora_of(network, pass, linear, target, layer);
+	LmLinear plain = *linear;
+	int n = pass->batch->n_tokens;
+
+	if (!lora.a)
+	{
+		lm_linear_forward(network->engine, y, x, linear, n);
+		return;
+	}
+	plain.activated = NULL;
+	lm_linear_forward(network->engine, y, x, &plain, n);
+	lm_lora_forward(network->engine, y, x, &lora, n);
+	if (linear->activated)
+		lm_gelu_forward(network->engine, linear->activated, y, (size_t) n * (size_t) linear->n_out, linear->activation);
+}
+
+static void
+backward(LmNetwork *network, float *dx, float *dw, float *dbias, const float *dy, const float *x, const LmLinear *linear, LmTarget target,
+		 const LmPass *pass, int layer)
+{
+	const LmBlockTensors *gradient = &network->gradient.blocks[layer];
+	LmLora lora = lora_of(network, pass, linear, target, layer);
+	LmLinear plain = *linear;
+	int n = pass->batch->n_tokens;
+
+	if (!lora.a)
+	{
+		lm_linear_backward(network->engine, dx, dw, dbias, dy, x, linear, n, network->activations.scratch);
+		return;
+	}
+	plain.before = NULL;
+	lm_linear_backward(network->engine, dx, dw, dbias, dy, x, &plain, n, network->activations.scratch);
+	/* y = x w' + scale mask(x) A' B' */
+	lm_lora_backward(network->engine, dx, gradient->lora_a[target], gradient->lora_b[target], dy, x, &lora, pass->first, n);
+	if (linear->before)
+		lm_gelu_backward(network->engine, dx, dx, linear->before, (size_t) n * (size_t) linear->n_in, linear->activation);
+}
+
+static LmLora
+lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear, LmTarget target, int layer)
+{
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	const LmActivations *a = &network->activations;
+
+	return (LmLora){
+		.n_in = linear->n_in,
+		.n_out = linear->n_out,
+		.rank = network->config.lora_rank,
+		.scale = lm_config_lora_scale(&network->config),
+		.a = w->lora_a[target],
+		.b = w->lora_b[target],
+		.dropout = {
+			.rate = pass->training ? network->config.lora_dropout : 0.0f,
+			.key = lm_key(pass->seed, LM_RANDOM_LORA_DROPOUT, (uint64_t) pass->step, (uint32_t) (layer * LM_TARGETS + (int) target)),
+			.examples = pass->batch->examples,
+			.positions = pass->batch->positions,
+		},
+		.h = a->lora_h,
+		.dh = a->lora_dh,
+		.masked = a->lora_masked,
 	};
 }
 

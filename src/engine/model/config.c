@@ -8,6 +8,7 @@
 #include "engine/config.h"
 #include "engine/tokenizer.h"
 
+static bool check_lora(LmConfig *config, LmError *error);
 static bool check_range(LmError *error, const char *field, int value, int lowest, int highest);
 
 LmConfig
@@ -59,7 +60,57 @@ lm_config_check(LmConfig *config, LmError *error)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "multi_label is true, but labels is 0");
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
-	return true;
+	return check_lora(config, error);
+}
+
+static bool
+check_lora(LmConfig *config, LmError *error)
+{
+	if (!check_range(error, "lora_rank", config->lora_rank, 0, LM_MAX_LORA_RANK))
+		return false;
+	if (config->lora_rank == 0)
+	{
+		if (config->lora_alpha != 0 || config->lora_targets != 0 || config->lora_dropout != 0)
+			return lm_fail(error, LM_ERR_ARGUMENT, -1, "an adapter needs a lora_rank");
+		return true;
+	}
+	if (config->lora_alpha == 0)
+		config->lora_alpha = 2 * (float) config->lora_rank;
+	if (config->lora_targets == 0)
+		config->lora_targets = LM_ALL_TARGETS;
+	if (!(config->lora_alpha > 0 && config->lora_alpha <= LM_MAX_LORA_ALPHA))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "lora_alpha %g is outside 0 .. %g", config->lora_alpha, LM_MAX_LORA_ALPHA);
+	if (!(config->lora_dropout >= 0 && config->lora_dropout < 1))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "lora_dropout %g is outside 0 .. 1", config->lora_dropout);
+	return check_range(error, "lora_targets", config->lora_targets, 1, LM_ALL_TARGETS);
+}
+
+LmConfig
+lm_config_base(const LmConfig *config)
+{
+	LmConfig base = *config;
+
+	base.labels = 0;
+	base.multi_label = false;
+	base.lora_rank = base.lora_targets = 0;
+	base.lora_alpha = base.lora_dropout = 0;
+	return base;
+}
+
+/* Dropout and initialisation are matters of training. */
+bool
+lm_config_same_base(const LmConfig *a, const LmConfig *b)
+{
+	return a->vocabulary == b->vocabulary && a->context == b->context && a->layers == b->layers && a->heads == b->heads &&
+		   a->channels == b->channels && a->mlp_channels == b->mlp_channels && a->norm == b->norm &&
+		   a->norm_epsilon == b->norm_epsilon && a->position == b->position && a->rope_base == b->rope_base &&
+		   a->qk_norm == b->qk_norm && a->mlp == b->mlp && a->bias == b->bias && a->tie_embeddings == b->tie_embeddings;
+}
+
+float
+lm_config_lora_scale(const LmConfig *config)
+{
+	return config->lora_rank > 0 ? config->lora_alpha / (float) config->lora_rank : 0;
 }
 
 static bool

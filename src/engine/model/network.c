@@ -27,11 +27,20 @@ static void embedding_backward(LmNetwork *network, const LmPass *pass);
 static LmLinear head_of(const LmNetwork *network);
 static double weighted_sum(const float *nll, const LmBatch *batch);
 static int logits_rows(const LmConfig *config, int capacity, bool bf16);
+static void lay_out_lora(LmNetwork *network, LmArena *arena);
 static void lay_out_blocks(LmNetwork *network, LmArena *arena);
 static LmBlockActivations lay_out_block(const LmNetwork *network, LmArena *arena);
 static size_t scratch_size(const LmNetwork *network, int n_threads);
 static size_t packed_size(const LmNetwork *network);
-static void bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block);
+
+/* A block of parameters with its table; nothing where the table is NULL. */
+typedef struct Block
+{
+	const LmParamTable *table;
+	float *values;
+} Block;
+
+static void bind_tensors(LmTensors *tensors, Block own, Block base);
 
 void
 lm_network_forward(LmNetwork *network, const LmPass *pass)
@@ -96,7 +105,8 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 			lm_block_recompute(network, pass, layer);
 		lm_block_backward(network, pass, layer);
 	}
-	embedding_backward(network, pass);
+	if (network->gradient.token_embedding)
+		embedding_backward(network, pass);
 }
 
 static void
@@ -238,10 +248,26 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
 	if (config->labels > 0)
 		a->labels = lm_labels_layout(arena, config);
+	lay_out_lora(network, arena);
 	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
 	a->bf16 = bf16;
 	packed = packed_size(network);
 	a->packed = packed > 0 ? lm_arena_take(arena, packed, 1) : NULL;
+}
+
+static void
+lay_out_lora(LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels, M = (size_t) config->mlp_channels;
+	LmActivations *a = &network->activations;
+
+	if (config->lora_rank == 0)
+		return;
+	a->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
+	a->lora_dh = lm_arena_floats(arena, N, (size_t) config->lora_rank);
+	if (config->lora_dropout > 0)
+		a->lora_masked = lm_arena_floats(arena, N, M > C ? M : C);
 }
 
 /* With recomputation only the input of each block is kept; the rest is that of the block which was computed last. */
@@ -344,10 +370,11 @@ packed_size(const LmNetwork *network)
 }
 
 void
-lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient)
+lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient, const LmParamTable *base_table,
+				float *base)
 {
-	bind_tensors(&network->params, table, params);
-	bind_tensors(&network->gradient, table, gradient);
+	bind_tensors(&network->params, (Block){table, params}, (Block){base_table, base});
+	bind_tensors(&network->gradient, (Block){table, gradient}, (Block){NULL, NULL});
 	if (network->activations.sinusoid)
 		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
 	if (network->activations.rotary)
@@ -371,39 +398,56 @@ lm_network_heads(const LmNetwork *network, int layer)
 }
 
 static float *
-tensor(const LmParamTable *table, float *block, LmParamKind kind, int layer)
+find(Block block, LmParamKind kind, int layer)
 {
-	const LmParam *param = lm_param_find(table, kind, layer);
+	const LmParam *param = block.table ? lm_param_find(block.table, kind, layer) : NULL;
 
-	return param ? block + param->offset : NULL;
+	return param ? block.values + param->offset : NULL;
+}
+
+static float *
+tensor(Block own, Block base, LmParamKind kind, int layer)
+{
+	float *values = find(own, kind, layer);
+
+	return values ? values : find(base, kind, layer);
 }
 
 static void
-bind_tensors(LmTensors *tensors, const LmParamTable *table, float *block)
+bind_tensors(LmTensors *tensors, Block own, Block base)
 {
-	tensors->token_embedding = tensor(table, block, LM_TOKEN_EMBEDDING, -1);
-	tensors->position_embedding = tensor(table, block, LM_POSITION_EMBEDDING, -1);
-	tensors->final_norm_weight = tensor(table, block, LM_FINAL_NORM_WEIGHT, -1);
-	tensors->final_norm_bias = tensor(table, block, LM_FINAL_NORM_BIAS, -1);
-	tensors->head_weight = tensor(table, block, table->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
-	tensors->bag_embedding = tensor(table, block, LM_BAG_EMBEDDING, -1);
-	tensors->label_weight = tensor(table, block, LM_LABEL_WEIGHT, -1);
-	tensors->label_bias = tensor(table, block, LM_LABEL_BIAS, -1);
-	for (int layer = 0; layer < table->config.layers; layer++)
+	const LmConfig *config = &own.table->config;
+
+	tensors->token_embedding = tensor(own, base, LM_TOKEN_EMBEDDING, -1);
+	tensors->position_embedding = tensor(own, base, LM_POSITION_EMBEDDING, -1);
+	tensors->final_norm_weight = tensor(own, base, LM_FINAL_NORM_WEIGHT, -1);
+	tensors->final_norm_bias = tensor(own, base, LM_FINAL_NORM_BIAS, -1);
+	tensors->head_weight = tensor(own, base, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	tensors->bag_embedding = tensor(own, base, LM_BAG_EMBEDDING, -1);
+	tensors->label_weight = tensor(own, base, LM_LABEL_WEIGHT, -1);
+	tensors->label_bias = tensor(own, base, LM_LABEL_BIAS, -1);
+	for (int layer = 0; layer < config->layers; layer++)
+	{
 		tensors->blocks[layer] = (LmBlockTensors){
-			.norm1_weight = tensor(table, block, LM_NORM1_WEIGHT, layer),
-			.norm1_bias = tensor(table, block, LM_NORM1_BIAS, layer),
-			.attention_weight = tensor(table, block, LM_ATTENTION_WEIGHT, layer),
-			.attention_bias = tensor(table, block, LM_ATTENTION_BIAS, layer),
-			.query_norm_weight = tensor(table, block, LM_QUERY_NORM_WEIGHT, layer),
-			.key_norm_weight = tensor(table, block, LM_KEY_NORM_WEIGHT, layer),
-			.projection_weight = tensor(table, block, LM_PROJECTION_WEIGHT, layer),
-			.projection_bias = tensor(table, block, LM_PROJECTION_BIAS, layer),
-			.norm2_weight = tensor(table, block, LM_NORM2_WEIGHT, layer),
-			.norm2_bias = tensor(table, block, LM_NORM2_BIAS, layer),
-			.up_weight = tensor(table, block, LM_UP_WEIGHT, layer),
-			.up_bias = tensor(table, block, LM_UP_BIAS, layer),
-			.down_weight = tensor(table, block, LM_DOWN_WEIGHT, layer),
-			.down_bias = tensor(table, block, LM_DOWN_BIAS, layer),
+			.norm1_weight = tensor(own, base, LM_NORM1_WEIGHT, layer),
+			.norm1_bias = tensor(own, base, LM_NORM1_BIAS, layer),
+			.attention_weight = tensor(own, base, LM_ATTENTION_WEIGHT, layer),
+			.attention_bias = tensor(own, base, LM_ATTENTION_BIAS, layer),
+			.query_norm_weight = tensor(own, base, LM_QUERY_NORM_WEIGHT, layer),
+			.key_norm_weight = tensor(own, base, LM_KEY_NORM_WEIGHT, layer),
+			.projection_weight = tensor(own, base, LM_PROJECTION_WEIGHT, layer),
+			.projection_bias = tensor(own, base, LM_PROJECTION_BIAS, layer),
+			.norm2_weight = tensor(own, base, LM_NORM2_WEIGHT, layer),
+			.norm2_bias = tensor(own, base, LM_NORM2_BIAS, layer),
+			.up_weight = tensor(own, base, LM_UP_WEIGHT, layer),
+			.up_bias = tensor(own, base, LM_UP_BIAS, layer),
+			.down_weight = tensor(own, base, LM_DOWN_WEIGHT, layer),
+			.down_bias = tensor(own, base, LM_DOWN_BIAS, layer),
 		};
+		for (int target = 0; target < LM_TARGETS; target++)
+		{
+			tensors->blocks[layer].lora_a[target] = tensor(own, base, LM_LORA_A(target), layer);
+			tensors->blocks[layer].lora_b[target] = tensor(own, base, LM_LORA_B(target), layer);
+		}
+	}
 }

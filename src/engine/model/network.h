@@ -30,6 +30,8 @@ typedef struct LmBlockTensors
 	float *up_bias;
 	float *down_weight;
 	float *down_bias;
+	float *lora_a[LM_TARGETS]; /* [rank, n_in]; NULL: no target of an adapter */
+	float *lora_b[LM_TARGETS]; /* [n_out, rank] */
 } LmBlockTensors;
 
 typedef struct LmTensors
@@ -90,6 +92,9 @@ typedef struct LmActivations
 	float *sinusoid; /* [context, C]; only where positions are sinusoidal */
 	float *rotary; /* [context, head_size]; only with rope */
 	LmLabelActivations labels; /* NULLs without labels */
+	float *lora_h; /* [N, rank], of one layer at a time; NULL, as the next two, without an adapter */
+	float *lora_dh;
+	float *lora_masked; /* [N, max(M, C)]; only with dropout in the adapter */
 	void *scratch;
 	void *packed; /* LmLinear.packed, for one layer at a time */
 	bool bf16;
@@ -103,7 +108,7 @@ typedef struct LmNetwork
 	bool recompute; /* only the input of each block is kept; set before lm_network_layout */
 	int logits_rows; /* R */
 	LmTensors params;
-	LmTensors gradient;
+	LmTensors gradient; /* NULL where a parameter is frozen: all of an adapter's base */
 	LmActivations activations;
 } LmNetwork;
 
@@ -125,8 +130,12 @@ typedef struct LmPass
 void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads,
 					   bool bf16);
 
-/* Points the tensors at blocks in table order. lm_network_layout came first. */
-void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient);
+/*
+ * Points the tensors at blocks in table order. base_table and base: what an adapter rests on, which has no gradient; NULL
+ * without one. lm_network_layout came first.
+ */
+void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient, const LmParamTable *base_table,
+					 float *base);
 
 /* tokens -> normalised output of the last block, in activations.norm */
 void lm_network_forward(LmNetwork *network, const LmPass *pass);

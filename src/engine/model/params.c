@@ -30,6 +30,7 @@ typedef enum Size
 	FEATURES,
 	BAG_ROWS,
 	BAG_CHANNELS,
+	RANK,
 } Size;
 
 typedef struct Kind
@@ -74,6 +75,14 @@ static const Kind kinds[] = {
 	{LM_UP_BIAS, "up.bias", "mlp.c_fc.bias", ONE, MLP_CHANNELS, true, true, .init = LM_INIT_ZERO},
 	{LM_DOWN_WEIGHT, "down.weight", "mlp.c_proj.weight", CHANNELS, MLP_CHANNELS, true, false, true, true, LM_INIT_RESIDUAL},
 	{LM_DOWN_BIAS, "down.bias", "mlp.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
+	{LM_LORA_ATTENTION_A, "attention.lora_a", "attn.c_attn.lora_A.weight", RANK, CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_ATTENTION_B, "attention.lora_b", "attn.c_attn.lora_B.weight", THREE_CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
+	{LM_LORA_PROJECTION_A, "projection.lora_a", "attn.c_proj.lora_A.weight", RANK, CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_PROJECTION_B, "projection.lora_b", "attn.c_proj.lora_B.weight", CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
+	{LM_LORA_UP_A, "up.lora_a", "mlp.c_fc.lora_A.weight", RANK, CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_UP_B, "up.lora_b", "mlp.c_fc.lora_B.weight", MLP_CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
+	{LM_LORA_DOWN_A, "down.lora_a", "mlp.c_proj.lora_A.weight", RANK, MLP_CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_DOWN_B, "down.lora_b", "mlp.c_proj.lora_B.weight", CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
 	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", "transformer.ln_f.weight", ONE, CHANNELS, false, true, .init = LM_INIT_ONE},
 	{LM_FINAL_NORM_BIAS, "final_norm.bias", "transformer.ln_f.bias", ONE, CHANNELS, false, true, .init = LM_INIT_ZERO},
 	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true, .init = LM_INIT_NORMAL},
@@ -85,7 +94,9 @@ static const Kind kinds[] = {
 /* Rows of kinds. */
 #define FIRST_IN_FRONT 0
 #define FIRST_IN_BLOCK 2
-#define FIRST_BEHIND (FIRST_IN_BLOCK + 14)
+#define FIRST_BEHIND (FIRST_IN_BLOCK + 14 + 2 * LM_TARGETS)
+
+#define ADAPTER_PREFIX "base_model.model." /* of names in the files of PEFT, Hugging Face's library of adapters */
 
 static bool exists(const LmConfig *config, LmParamKind kind);
 static int count_kinds(const LmConfig *config, int first, int last);
@@ -189,6 +200,7 @@ static bool
 add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 {
 	LmParam *param = &table->params[table->n_params++];
+	const char *prefix = table->config.lora_rank > 0 ? ADAPTER_PREFIX : "";
 	size_t padded, bytes;
 
 	*param = (LmParam){.kind = kind->kind, .layer = layer, .transposed = kind->transposed, .vector = kind->vector};
@@ -197,11 +209,11 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 	param->init = kind->init == LM_INIT_RESIDUAL && table->config.zero_init ? LM_INIT_ZERO : kind->init;
 	param->decay = kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
 	snprintf(param->name, sizeof param->name, "%s", kind->name);
-	snprintf(param->file_name, sizeof param->file_name, "%s", kind->file_name);
+	snprintf(param->file_name, sizeof param->file_name, "%s%s", prefix, kind->file_name);
 	if (layer >= 0)
 	{
 		snprintf(param->name, sizeof param->name, "block.%d.%s", layer, kind->name);
-		snprintf(param->file_name, sizeof param->file_name, "transformer.h.%d.%s", layer, kind->file_name);
+		snprintf(param->file_name, sizeof param->file_name, "%stransformer.h.%d.%s", prefix, layer, kind->file_name);
 	}
 	param->offset = table->total;
 	param->count = (size_t) param->rows * (size_t) param->columns;
@@ -215,6 +227,12 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 static bool
 exists(const LmConfig *config, LmParamKind kind)
 {
+	bool of_head = kind == LM_BAG_EMBEDDING || kind == LM_LABEL_WEIGHT || kind == LM_LABEL_BIAS;
+
+	if (kind >= LM_LORA_ATTENTION_A)
+		return config->lora_rank > 0 && (config->lora_targets >> (kind - LM_LORA_ATTENTION_A) / 2 & 1) != 0;
+	if (config->lora_rank > 0 && !of_head)
+		return false;
 	switch (kind)
 	{
 		case LM_POSITION_EMBEDDING:
@@ -267,6 +285,8 @@ size_of(const LmConfig *config, Size size)
 			return config->vocabulary + LM_BAG_HASHED;
 		case BAG_CHANNELS:
 			return LM_BAG_CHANNELS;
+		case RANK:
+			return config->lora_rank;
 		default:
 			return 1;
 	}
@@ -318,6 +338,8 @@ lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64
 		init.deviation = INIT_DEVIATION;
 		if (param->init == LM_INIT_RESIDUAL)
 			init.deviation /= sqrtf(2.0f * (float) table->config.layers);
+		if (param->init == LM_INIT_FAN_IN)
+			init.deviation = 1 / sqrtf(3.0f * (float) param->columns);
 		lm_engine_run(engine, init_piece, &init, (int) ((param->count + INIT_PIECE - 1) / INIT_PIECE));
 		memset(block + param->offset + param->count, 0, (end - param->offset - param->count) * sizeof(float));
 	}
@@ -332,7 +354,7 @@ init_piece(void *work, int piece, int thread)
 	float *values = init->values + first;
 
 	(void) thread;
-	if (init->rule == LM_INIT_NORMAL || init->rule == LM_INIT_RESIDUAL)
+	if (init->rule == LM_INIT_NORMAL || init->rule == LM_INIT_RESIDUAL || init->rule == LM_INIT_FAN_IN)
 		lm_random_normal_from(values, first, count, init->deviation, init->key);
 	else
 		for (size_t i = 0; i < count; i++)

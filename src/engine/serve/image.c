@@ -61,6 +61,8 @@ lm_image_size(size_t *size, const LmConfig *config, LmError *error)
 
 	if (!lm_config_check(&model.config, error))
 		return false;
+	if (config->lora_rank > 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "an adapter has no image of its own");
 	if (lm_param_total(&total, &model.config))
 		lay_out(&model, &arena);
 	else

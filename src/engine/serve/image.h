@@ -23,6 +23,13 @@ typedef struct LmImageBlock
 	LmLinear down;
 } LmImageBlock;
 
+/* Panels of A and of scale B; without panels where the layer is no target. */
+typedef struct LmAdapterBlock
+{
+	LmLinear a[LM_TARGETS];
+	LmLinear b[LM_TARGETS];
+} LmAdapterBlock;
+
 struct LmModel
 {
 	LmHost host;
@@ -37,9 +44,17 @@ struct LmModel
 	const float *label_weight;
 	const float *label_bias;
 	LmImageBlock *blocks; /* [L] */
+	LmAdapterBlock *adapters; /* [L], or NULL */
 };
 
 /* y [C] = embedding of a token at a position */
 void lm_model_embed(float *y, const LmModel *model, int32_t token, int position);
+
+/*
+ * y [n_rows, n_out] += what the model's adapter, if it has one, adds to that layer for x [n_rows, n_in]. Scratch: h [n_rows, rank],
+ * sum [n_rows, n_out].
+ */
+void lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model, LmTarget target, int layer, int n_rows, float *h,
+					float *sum);
 
 #endif /* LM_IMAGE_H */

@@ -36,6 +36,8 @@ typedef struct Infer
 	float *qkv; /* [n, 3 C] of the inputs */
 	float *attention; /* [n, C] */
 	float *wide; /* [n, M] */
+	float *lora_h; /* [n, rank]; NULL, as the next one, without an adapter */
+	float *lora_sum; /* [n, max(M, 3 C)] */
 	float *scores; /* [threads, context] */
 	const float **tables; /* [threads, 2, pages of a sequence] */
 
@@ -175,6 +177,14 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 	infer->qkv = lm_arena_floats(arena, N, 3 * C);
 	infer->attention = lm_arena_floats(arena, N, C);
 	infer->wide = lm_arena_floats(arena, N, (size_t) config->mlp_channels);
+	infer->lora_h = infer->lora_sum = NULL;
+	if (config->lora_rank > 0)
+	{
+		size_t M = (size_t) config->mlp_channels;
+
+		infer->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
+		infer->lora_sum = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
+	}
 	infer->scores = lm_arena_floats(arena, (size_t) n_threads, T);
 	infer->tables = lm_arena_take(arena, (size_t) n_threads * 2 * ((T + LM_PAGE - 1) / LM_PAGE), sizeof(float *));
 }
@@ -192,6 +202,14 @@ embed(Infer *infer)
 	infer->n_rows = infer->n;
 }
 
+/* A layer's product, with what an adapter adds to it. */
+static void
+multiply(Infer *infer, float *y, const float *x, const LmLinear *linear, LmTarget target)
+{
+	lm_linear_infer(infer->engine, y, x, linear, infer->n_rows);
+	lm_adapter_add(infer->engine, y, x, infer->model, target, infer->layer, infer->n_rows, infer->lora_h, infer->lora_sum);
+}
+
 static void
 run_block(Infer *infer)
 {
@@ -205,7 +223,7 @@ run_block(Infer *infer)
 
 	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias, infer->n_rows, C,
 					config->norm_epsilon, config->norm);
-	lm_linear_infer(engine, infer->qkv, infer->norm, &w->attention, infer->n_rows);
+	multiply(infer, infer->qkv, infer->norm, &w->attention, LM_TARGET_ATTENTION);
 	lm_heads_forward(engine, infer->qkv, NULL, NULL, infer->positions, &heads, infer->n);
 	store_keys_and_values(infer);
 	if (infer->layer == config->layers - 1)
@@ -213,12 +231,12 @@ run_block(Infer *infer)
 	if (infer->n_rows == 0)
 		return;
 	attend(infer);
-	lm_linear_infer(engine, infer->norm, infer->attention, &w->projection, infer->n_rows);
+	multiply(infer, infer->norm, infer->attention, &w->projection, LM_TARGET_PROJECTION);
 	lm_residual_norm_forward(engine, infer->norm, NULL, NULL, &attended, w->norm2_weight, w->norm2_bias, infer->n_rows, C,
 							 config->norm_epsilon, config->norm);
-	lm_linear_infer(engine, infer->wide, infer->norm, &w->up, infer->n_rows);
+	multiply(infer, infer->wide, infer->norm, &w->up, LM_TARGET_UP);
 	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels, config->mlp);
-	lm_linear_infer(engine, infer->norm, infer->wide, &w->down, infer->n_rows);
+	multiply(infer, infer->norm, infer->wide, &w->down, LM_TARGET_DOWN);
 	lm_add(engine, infer->x, infer->norm, (size_t) infer->n_rows * C);
 }
 

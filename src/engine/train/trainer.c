@@ -3,7 +3,8 @@
  *
  * The step: from batches to an update of the parameters.
  *
- * Memory is five blocks: the trainer, the table, parameters with gradient, the two moments, activations. The
+ * Memory is five blocks: the trainer, the table, parameters with gradient, the two moments, activations; with an adapter, whose
+ * table has only what is trained, two more: the table and the parameters of its base, which have neither gradient nor moments. The
  * update is the only thing that changes parameters and moments; it runs while the engine is held, so a step
  * is done or not done.
  */
@@ -30,6 +31,8 @@ struct LmTrainer
 	float *gradient;
 	float *moments1; /* and moments2 behind them */
 	float *moments2;
+	LmParamTable *base_table; /* NULL, as the next one, without an adapter */
+	float *base;
 	void *activations;
 	void *squares; /* scratch of the norm */
 	LmAdamWRange *ranges; /* [parameters], of the update */
@@ -41,6 +44,8 @@ typedef struct Sizes
 {
 	size_t table;
 	size_t pair; /* two blocks of parameters */
+	size_t base_table; /* 0, as the next one, without an adapter */
+	size_t base;
 	size_t activations;
 	size_t all; /* as allocated */
 } Sizes;
@@ -49,6 +54,7 @@ static bool sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions 
 static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total,
 					const LmTrainOptions *options, int n_threads);
 static bool allocate(LmTrainer *trainer, const LmConfig *config, LmError *error);
+static bool allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *error);
 static bool init(LmTrainer *trainer, LmError *error);
 static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
 static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
@@ -76,18 +82,25 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 {
 	LmTrainer counted = {0};
 	LmArena arena = {0};
-	size_t total;
+	LmConfig base = lm_config_base(config);
+	bool has_base = config->lora_rank > 0;
+	size_t total, base_total = 0;
 	bool fits;
 
 	if (options->max_tokens < 1)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible", options->max_tokens);
-	fits = lm_param_total(&total, config) && lm_size_multiply(&sizes->pair, total, 2 * sizeof(float));
+	if (has_base && options->optimizer == LM_MUON)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "Muon does not train adapters: their matrices are of low rank already");
+	fits = lm_param_total(&total, config) && lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
+		   (!has_base || lm_param_total(&base_total, &base));
+	sizes->base = base_total * sizeof(float);
+	sizes->base_table = has_base ? lm_param_table_size(&base) : 0;
 	if (fits)
 		lay_out(&counted, &arena, config, total, options, n_threads);
 	sizes->table = lm_param_table_size(config);
 	sizes->activations = arena.used;
-	sizes->all = sizeof(LmTrainer) + sizes->table + 5 * BLOCK_OVERHEAD;
-	if (!fits || arena.overflow || !lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
+	sizes->all = sizeof(LmTrainer) + sizes->table + sizes->base_table + (has_base ? 7 : 5) * BLOCK_OVERHEAD;
+	if (!fits || !lm_size_add(&sizes->all, sizes->all, sizes->base) || arena.overflow || !lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->pair) || !lm_size_add(&sizes->all, sizes->all, sizes->pair))
 		return lm_fail(error, LM_ERR_LIMIT, -1, "training would need more memory than the address space has");
 	return true;
@@ -160,6 +173,8 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	trainer->table = lm_param_table_create(host, config, error);
 	if (!trainer->table)
 		return false;
+	if (config->lora_rank > 0 && !allocate_base(trainer, config, sizes.base, error))
+		return false;
 	trainer->params = lm_allocate_unset(host, sizes.pair);
 	trainer->moments1 = lm_allocate_unset(host, sizes.pair);
 	trainer->activations = lm_allocate_unset(host, sizes.activations);
@@ -169,8 +184,21 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	trainer->moments2 = trainer->moments1 + trainer->table->total;
 	arena.base = trainer->activations;
 	lay_out(trainer, &arena, config, trainer->table->total, &trainer->options, n_threads);
-	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient);
+	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient, trainer->base_table, trainer->base);
 	return true;
+}
+
+static bool
+allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *error)
+{
+	const LmHost *host = lm_engine_host(trainer->engine);
+	LmConfig base = lm_config_base(config);
+
+	trainer->base_table = lm_param_table_create(host, &base, error);
+	if (!trainer->base_table)
+		return false;
+	trainer->base = lm_allocate_unset(host, size);
+	return trainer->base || lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: the base of the adapter needs %zu MB", size >> 20);
 }
 
 /* The first touch of gigabytes, on all threads, and stoppable like a step. */
@@ -182,6 +210,8 @@ init(LmTrainer *trainer, LmError *error)
 
 	lm_engine_begin(engine);
 	lm_params_init(engine, trainer->params, trainer->table, trainer->options.seed);
+	if (trainer->base)
+		lm_params_init(engine, trainer->base, trainer->base_table, trainer->options.seed);
 	lm_zero(engine, trainer->gradient, total);
 	lm_zero(engine, trainer->moments1, 2 * total);
 	return !lm_engine_stopped(engine) || lm_fail(error, LM_ERR_STOPPED, -1, "training was stopped");
@@ -198,6 +228,8 @@ lm_trainer_free(LmTrainer *trainer)
 	lm_free(host, trainer->activations);
 	lm_free(host, trainer->moments1);
 	lm_free(host, trainer->params);
+	lm_free(host, trainer->base);
+	lm_param_table_free(host, trainer->base_table);
 	lm_param_table_free(host, trainer->table);
 	lm_free(host, trainer);
 }
@@ -429,6 +461,12 @@ lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError 
 	return true;
 }
 
+LmEngine *
+lm_trainer_engine(const LmTrainer *trainer)
+{
+	return trainer->engine;
+}
+
 const LmParamTable *
 lm_trainer_table(const LmTrainer *trainer)
 {
@@ -445,6 +483,18 @@ float *
 lm_trainer_params(LmTrainer *trainer)
 {
 	return trainer->params;
+}
+
+const LmParamTable *
+lm_trainer_base_table(const LmTrainer *trainer)
+{
+	return trainer->base_table;
+}
+
+float *
+lm_trainer_base(LmTrainer *trainer)
+{
+	return trainer->base;
 }
 
 float *

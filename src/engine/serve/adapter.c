@@ -1,0 +1,230 @@
+/*
+ * src/engine/serve/adapter.c
+ *
+ * An adapter beside an image: from its block of parameters to the layout that inference reads, and what it adds to a layer.
+ *
+ *   | per block: panels of A and of scale B of each target | bag, label weight and bias (of a classifier) |
+ *
+ * The scale is in B, so that two products and a sum are all there is to do. Each of them works on a row by itself, so that a
+ * row's bits do not depend on its company.
+ */
+#include <string.h>
+
+#include "serve/image.h"
+
+static void lay_out(LmModel *model, LmArena *arena, const LmConfig *config);
+static LmLinear linear(LmArena *arena, int n_in, int n_out);
+static bool put_block(LmModel *model, int layer, const float *block, const LmParamTable *table, const LmHost *host);
+static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind);
+
+bool
+lm_adapter_size(size_t *size, const LmConfig *config, LmError *error)
+{
+	LmConfig checked = *config;
+	LmArena arena = {0};
+	LmModel model = {0};
+	size_t total;
+
+	if (!lm_config_check(&checked, error))
+		return false;
+	if (checked.lora_rank == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the configuration is not that of an adapter");
+	if (lm_param_total(&total, &checked))
+		lay_out(&model, &arena, &checked);
+	else
+		arena.overflow = true;
+	if (arena.overflow)
+		return lm_fail(error, LM_ERR_LIMIT, -1, "the adapter exceeds the address space");
+	*size = arena.used;
+	return true;
+}
+
+/* Slices in arena.base; while counting, adapters may be NULL. */
+static void
+lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
+{
+	int C = config->channels, M = config->mlp_channels;
+	const int n_in[LM_TARGETS] = {C, C, C, M}, n_out[LM_TARGETS] = {3 * C, C, M, C};
+	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels;
+
+	for (int layer = 0; layer < config->layers; layer++)
+		for (int target = 0; target < LM_TARGETS; target++)
+		{
+			LmLinear a, b;
+
+			if ((config->lora_targets >> target & 1) == 0)
+				continue;
+			a = linear(arena, n_in[target], config->lora_rank);
+			b = linear(arena, config->lora_rank, n_out[target]);
+			if (!model->adapters)
+				continue;
+			model->adapters[layer].a[target] = a;
+			model->adapters[layer].b[target] = b;
+		}
+	if (n == 0)
+		return;
+	model->bag_embedding = lm_arena_floats(arena, V + LM_BAG_HASHED, LM_BAG_CHANNELS);
+	model->label_weight = lm_arena_floats(arena, n, (size_t) C + LM_BAG_CHANNELS);
+	model->label_bias = lm_arena_floats(arena, 1, n);
+}
+
+static LmLinear
+linear(LmArena *arena, int n_in, int n_out)
+{
+	return (LmLinear){.n_in = n_in, .n_out = n_out, .panels = lm_arena_floats(arena, 1, lm_linear_panels_count(n_in, n_out))};
+}
+
+bool
+lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host, LmError *error)
+{
+	LmArena arena = {.base = adapter};
+	LmModel model = {.config = table->config};
+	bool good = true, stopped = false;
+	size_t size;
+
+	if (!lm_adapter_size(&size, &table->config, error))
+		return false;
+	model.adapters = lm_allocate(host, (size_t) table->config.layers * sizeof(LmAdapterBlock));
+	if (!model.adapters)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
+	lay_out(&model, &arena, &table->config);
+	for (int layer = 0; layer < table->config.layers && good && !stopped; layer++)
+	{
+		good = put_block(&model, layer, block, table, host);
+		stopped = host->should_stop && host->should_stop(host->context);
+	}
+	put(model.bag_embedding, block, table, LM_BAG_EMBEDDING);
+	put(model.label_weight, block, table, LM_LABEL_WEIGHT);
+	put(model.label_bias, block, table, LM_LABEL_BIAS);
+	lm_free(host, model.adapters);
+	if (!good)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
+	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the adapter was stopped");
+}
+
+/* False without the memory for B times the scale. */
+static bool
+put_block(LmModel *model, int layer, const float *block, const LmParamTable *table, const LmHost *host)
+{
+	float scale = lm_config_lora_scale(&table->config);
+
+	for (int target = 0; target < LM_TARGETS; target++)
+	{
+		const LmLinear *a = &model->adapters[layer].a[target], *b = &model->adapters[layer].b[target];
+		const LmParam *param = lm_param_find(table, LM_LORA_B(target), layer);
+		float *scaled;
+
+		if (!a->panels)
+			continue;
+		scaled = lm_allocate(host, param->count * sizeof(float));
+		if (!scaled)
+			return false;
+		for (size_t i = 0; i < param->count; i++)
+			scaled[i] = scale * block[param->offset + i];
+		lm_linear_pack((float *) b->panels, scaled, b->n_in, b->n_out);
+		lm_free(host, scaled);
+		lm_linear_pack((float *) a->panels, block + lm_param_find(table, LM_LORA_A(target), layer)->offset, a->n_in, a->n_out);
+	}
+	return true;
+}
+
+static void
+put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind)
+{
+	const LmParam *param = lm_param_find(table, kind, -1);
+
+	if (place)
+		memcpy((float *) place, block + param->offset, param->count * sizeof(float));
+}
+
+LmModel *
+lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const void *adapter, size_t adapter_size,
+					  const LmConfig *config, LmError *error)
+{
+	LmArena arena = {.base = (char *) adapter};
+	LmConfig checked = *config;
+	LmModel *base, *model;
+	size_t wanted;
+
+	if (!lm_adapter_size(&wanted, config, error) || !lm_config_check(&checked, error))
+		return NULL;
+	base = lm_model_open(host, image, size, error);
+	if (!base)
+		return NULL;
+	if (adapter_size < wanted || !lm_config_same_base(&base->config, &checked))
+	{
+		lm_fail(error, LM_ERR_FORMAT, -1, "the adapter does not fit its base");
+		lm_model_close(base);
+		return NULL;
+	}
+	model = lm_allocate(host, sizeof *model + (size_t) checked.layers * (sizeof(LmImageBlock) + sizeof(LmAdapterBlock)));
+	if (!model)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a model");
+		lm_model_close(base);
+		return NULL;
+	}
+	*model = *base;
+	model->config = checked;
+	model->blocks = (LmImageBlock *) (model + 1);
+	memcpy(model->blocks, base->blocks, (size_t) checked.layers * sizeof(LmImageBlock));
+	model->adapters = (LmAdapterBlock *) (model->blocks + checked.layers);
+	model->bag_embedding = model->label_weight = model->label_bias = NULL;
+	lay_out(model, &arena, &checked);
+	lm_model_close(base);
+	return model;
+}
+
+void
+lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model, LmTarget target, int layer, int n_rows, float *h,
+			   float *sum)
+{
+	const LmLinear *a, *b;
+
+	if (!model->adapters || !model->adapters[layer].a[target].panels || n_rows == 0)
+		return;
+	a = &model->adapters[layer].a[target];
+	b = &model->adapters[layer].b[target];
+	lm_linear_infer(engine, h, x, a, n_rows);
+	lm_linear_infer(engine, sum, h, b, n_rows);
+	lm_add(engine, y, sum, (size_t) n_rows * (size_t) b->n_out);
+}
+
+void
+lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table, int layer)
+{
+	static const LmParamKind weights[LM_TARGETS] = {LM_ATTENTION_WEIGHT, LM_PROJECTION_WEIGHT, LM_UP_WEIGHT, LM_DOWN_WEIGHT};
+
+	for (int target = 0; target < LM_TARGETS; target++)
+	{
+		const LmParam *a = lm_param_find(adapter_table, LM_LORA_A(target), layer);
+		const LmParam *b = lm_param_find(adapter_table, LM_LORA_B(target), layer);
+		const LmParam *w = lm_param_find(table, weights[target], layer);
+		LmLora lora = {.rank = adapter_table->config.lora_rank, .scale = lm_config_lora_scale(&adapter_table->config)};
+
+		if (!a)
+			continue;
+		lora.n_in = w->columns;
+		lora.n_out = w->rows;
+		lora.a = adapter + a->offset;
+		lora.b = adapter + b->offset;
+		lm_engine_begin(engine);
+		lm_engine_hold(engine, true);
+		lm_lora_merge(engine, block + w->offset, &lora);
+		lm_engine_hold(engine, false);
+	}
+}
+
+void
+lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from, const LmParamTable *from_table)
+{
+	static const LmParamKind kinds[] = {LM_BAG_EMBEDDING, LM_LABEL_WEIGHT, LM_LABEL_BIAS};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+	{
+		const LmParam *to = lm_param_find(table, kinds[i], -1), *source = lm_param_find(from_table, kinds[i], -1);
+
+		if (to && source && to->count == source->count)
+			memcpy(block + to->offset, from + source->offset, to->count * sizeof(float));
+	}
+}
