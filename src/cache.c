@@ -151,7 +151,7 @@ load_model(const GptVersion *version)
 
 	(void) gpt_cache_tokenizer(version->tokenizer);
 	tokenizer = find_tokenizer(version->tokenizer);
-	if (!lm_image_size(&image_size, &version->config, &error))
+	if (!lm_image_size(&image_size, &version->config, LM_IMAGE_FLOAT32, &error))
 		gpt_bridge_raise(&error);
 	context = make_context("gpt model");
 	entry = MemoryContextAllocZero(context, sizeof(ModelEntry));
@@ -206,7 +206,7 @@ build_image(size_t size, const GptVersion *version, MemoryContext context)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
 	gpt_weights_read(block, table, version);
-	while (!lm_image_build(image, block, table, host, &error))
+	while (!lm_image_build(image, block, table, LM_IMAGE_FLOAT32, host, &error))
 		gpt_bridge_raise(&error);
 	MemoryContextDelete(scratch);
 	return image;

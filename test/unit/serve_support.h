@@ -17,6 +17,7 @@ typedef struct TestModel
 	float *block; /* may be changed before test_model_build */
 	void *image;
 	size_t size;
+	LmImageType type; /* set before test_model_build */
 	LmModel *model;
 } TestModel;
 
@@ -49,10 +50,10 @@ test_model_build(TestModel *test)
 {
 	LmError error;
 
-	if (lm_image_size(&test->size, &test->table->config, &error))
+	if (lm_image_size(&test->size, &test->table->config, test->type, &error))
 		test->image = aligned_alloc(64, test->size);
 	memset(test->image, 0xA5, test->size);
-	if (!lm_image_build(test->image, test->block, test->table, &test->host, &error) ||
+	if (!lm_image_build(test->image, test->block, test->table, test->type, &test->host, &error) ||
 		!(test->model = lm_model_open(&test->host, test->image, test->size, &error)))
 	{
 		printf("Bail out! %s\n", error.message);

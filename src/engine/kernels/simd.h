@@ -32,9 +32,6 @@ typedef struct LmSimd
 
 	void (*matmul)(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y,
 				   int ld_a, int ld_b, float scale, float beta);
-	/* columns [0, n_out) of y from n_out / LM_PANEL (rounded up) panels that follow each other */
-	void (*infer)(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
-				  int ld_y);
 
 	void (*gelu_forward)(float *y, const float *x, size_t count, LmActivation kind);
 	void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count, LmActivation kind);

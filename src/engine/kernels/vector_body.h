@@ -20,7 +20,6 @@
 const LmSimd TABLE_OF(LM_SIMD) = {
 	.name = STRING_OF(LM_SIMD),
 	.matmul = vector_matmul,
-	.infer = vector_infer,
 	.gelu_forward = vector_gelu_forward,
 	.gelu_backward = vector_gelu_backward,
 	.add = vector_add,
