@@ -291,6 +291,7 @@ main(int argc, char **argv)
 	LmEngineOptions options = {.n_threads = getenv("THREADS") ? atoi(getenv("THREADS")) : 2};
 	LmError error = {0};
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	bench.engine = lm_engine_start(&bench.host, &options, &error);
 	must(bench.engine != NULL, &error);
 	bench.n_rounds = getenv("ROUNDS") ? atoi(getenv("ROUNDS")) : 15;

@@ -10,6 +10,7 @@
 #ifndef LM_MODEL_H
 #define LM_MODEL_H
 
+#include "engine/ops.h"
 #include "engine/params.h"
 
 /*
@@ -32,11 +33,9 @@ const LmConfig *lm_model_config(const LmModel *model);
 LmImageType lm_model_image_type(const LmModel *model);
 
 /*
- * Keys and values of LM_PAGE positions of all layers are a page. Pages have reference counts, so that
+ * Keys and values of LM_PAGE (ops.h) positions of all layers are a page. Pages have reference counts, so that
  * sequences with a common beginning can share its full pages.
  */
-#define LM_PAGE 32
-
 typedef struct LmPages LmPages;
 
 LmPages *lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *error);

@@ -215,12 +215,31 @@ size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
 size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 
 /*
- * One query row against a cache, for inference: out [C], q [C]; keys and values are given as pages of
- * page_rows rows [page_rows, C]; n_keys rows are seen. Sums run over keys in order. On the calling thread.
- * scratch: n_keys floats. heads [first, last) only.
+ * Queries of one sequence at neighbouring positions against a cache, for inference; on the calling thread. Keys and values are
+ * pages of LM_PAGE positions: keys [C, LM_PAGE], values [LM_PAGE, C]. Each score is one chain of multiply-adds over the head's
+ * elements, each output one chain over the keys in order: a row's bits do not depend on the rows beside it.
  */
-void lm_attention_row(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
-					  int page_rows, int n_keys, int first_head, int last_head, int head_size, int C, float *scratch);
+#define LM_PAGE 32
+#define LM_ATTENTION_ROWS 12 /* rows that are worth putting together */
+
+typedef struct LmAttentionRows
+{
+	float *out; /* [n_rows, C] */
+	const float *q; /* [n_rows] of distance ld_q, each [C] */
+	int ld_q;
+	int n_rows;
+	int n_keys; /* that the first row sees; each next one sees one more */
+	const float *const *key_pages;
+	const float *const *value_pages;
+	int head_size;
+	int C;
+	float *scratch; /* lm_attention_rows_scratch floats, aligned to 64 */
+} LmAttentionRows;
+
+/* Heads [first_head, last_head) only. n_rows up to LM_ATTENTION_ROWS. */
+void lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head);
+/* For up to n_keys keys of the last row. */
+size_t lm_attention_rows_scratch(int n_keys, int head_size);
 
 /* ---- Queries and keys of each head, before attention (kernels/heads.c) ----------------------------- */
 

@@ -15,7 +15,10 @@
 #define TRIED_SCALES 16 /* of a group of int4 */
 #define ERROR_SUMS 8
 
-static void pack_group(char *unit, LmImageType type, int column, const float *w, int n);
+static void pack_floats(float *panel, const float *w, int n_in, int n_rows);
+static void pack_pairs(uint16_t *panel, const float *w, int n_in, int n_rows);
+static void pack_groups(char *panel, LmImageType type, const float *w, int n_in, int n_rows);
+static void pack_group(char *unit, LmImageType type, int column, const float *w);
 static float int8_scale(const float *w);
 static float int4_scale(const float *w);
 static float quantize(int8_t *q, const float *w, float scale, float lowest, float highest);
@@ -31,44 +34,67 @@ lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out)
 void
 lm_linear_pack(void *panels, LmImageType type, const float *w, int n_in, int n_out)
 {
-	int unit = lm_panel_unit(type);
-	size_t unit_size = lm_panel_unit_size(type);
-	char *to = panels;
+	size_t panel_size = lm_panel_size(type, n_in);
 
 	for (int first = 0; first < n_out; first += LM_PANEL)
-		for (int i = 0; i < n_in; i += unit, to += unit_size)
-			for (int j = 0; j < LM_PANEL; j++)
-			{
-				int n = first + j < n_out ? lm_smaller(unit, n_in - i) : 0;
+	{
+		const float *rows = w + (size_t) first * (size_t) n_in;
+		char *panel = (char *) panels + (size_t) (first / LM_PANEL) * panel_size;
+		int n_rows = lm_smaller(LM_PANEL, n_out - first);
 
-				pack_group(to, type, j, n > 0 ? w + (size_t) (first + j) * (size_t) n_in + i : NULL, n);
-			}
+		if (type == LM_IMAGE_FLOAT32)
+			pack_floats((float *) (void *) panel, rows, n_in, n_rows);
+		else if (type == LM_IMAGE_BFLOAT16)
+			pack_pairs((uint16_t *) (void *) panel, rows, n_in, n_rows);
+		else
+			pack_groups(panel, type, rows, n_in, n_rows);
+	}
 }
 
-/* n weights of a column of a unit; zero beyond. */
 static void
-pack_group(char *unit, LmImageType type, int column, const float *w, int n)
+pack_floats(float *panel, const float *w, int n_in, int n_rows)
 {
-	float values[LM_GROUP] = {0};
-	int8_t q[LM_GROUP];
-	uint16_t scale;
+	for (int i = 0; i < n_in; i++, panel += LM_PANEL)
+		for (int j = 0; j < LM_PANEL; j++)
+			panel[j] = j < n_rows ? w[(size_t) j * (size_t) n_in + i] : 0;
+}
 
-	if (n > 0)
-		memcpy(values, w, (size_t) n * sizeof *w);
-	if (type == LM_IMAGE_FLOAT32)
-	{
-		((float *) (void *) unit)[column] = values[0];
-		return;
-	}
-	if (type == LM_IMAGE_BFLOAT16)
-	{
-		for (int i = 0; i < 2; i++)
-			((uint16_t *) (void *) unit)[2 * column + i] = lm_bf16_from_float(values[i]);
-		return;
-	}
-	scale = lm_bf16_from_float(type == LM_IMAGE_INT8 ? int8_scale(values) : int4_scale(values));
+static void
+pack_pairs(uint16_t *panel, const float *w, int n_in, int n_rows)
+{
+	for (int i = 0; i < n_in; i += 2, panel += 2 * LM_PANEL)
+		for (int j = 0; j < LM_PANEL; j++)
+		{
+			const float *pair = w + (size_t) j * (size_t) n_in + i;
+
+			panel[2 * j] = j < n_rows ? lm_bf16_from_float(pair[0]) : 0;
+			panel[2 * j + 1] = j < n_rows && i + 1 < n_in ? lm_bf16_from_float(pair[1]) : 0;
+		}
+}
+
+static void
+pack_groups(char *panel, LmImageType type, const float *w, int n_in, int n_rows)
+{
+	for (int i = 0; i < n_in; i += LM_GROUP, panel += lm_panel_unit_size(type))
+		for (int j = 0; j < LM_PANEL; j++)
+		{
+			float values[LM_GROUP] = {0};
+
+			if (j < n_rows)
+				memcpy(values, w + (size_t) j * (size_t) n_in + i, (size_t) lm_smaller(LM_GROUP, n_in - i) * sizeof(float));
+			pack_group(panel, type, j, values);
+		}
+}
+
+/* A group of a column. */
+static void
+pack_group(char *unit, LmImageType type, int column, const float *w)
+{
+	uint16_t scale = lm_bf16_from_float(type == LM_IMAGE_INT8 ? int8_scale(w) : int4_scale(w));
+	int8_t q[LM_GROUP];
+
 	((uint16_t *) (void *) unit)[column % (LM_PANEL / 2) * 2 + column / (LM_PANEL / 2)] = scale;
-	quantize(q, values, lm_bf16_to_float(scale), type == LM_IMAGE_INT8 ? -127 : -8, type == LM_IMAGE_INT8 ? 127 : 7);
+	quantize(q, w, lm_bf16_to_float(scale), type == LM_IMAGE_INT8 ? -127 : -8, type == LM_IMAGE_INT8 ? 127 : 7);
 	for (int i = 0; i < LM_GROUP; i++)
 	{
 		uint8_t *place = (uint8_t *) unit + byte_place(type, column, i);

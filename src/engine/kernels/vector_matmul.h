@@ -68,6 +68,25 @@ tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_
 	}
 }
 
+/* The same where b has fewer columns. */
+INLINE void
+tile_multiply_part(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows, int n_columns)
+{
+	for (int p = 0; p < k; p++)
+	{
+		Floats b0 = load_columns(b, 0, n_columns), b1 = load_columns(b, LANES, n_columns);
+
+#pragma GCC unroll 12
+		for (int i = 0; i < n_rows; i++)
+		{
+			sums->at[i][0] = multiply_add(splat(a[i]), b0, sums->at[i][0]);
+			sums->at[i][1] = multiply_add(splat(a[i]), b1, sums->at[i][1]);
+		}
+		a += ld_a;
+		b += ld_b;
+	}
+}
+
 /* y = beta y + scale (a b) for one tile */
 INLINE void
 tile_matmul(const TileOutput *out, const float *a, size_t ld_a, const float *b, int k, int n_rows)
