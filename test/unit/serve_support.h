@@ -10,6 +10,8 @@
 #include "engine/serve.h"
 #include "train_support.h"
 
+static const char *const image_type_names[LM_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
+
 typedef struct TestModel
 {
 	LmHost host;
@@ -66,6 +68,16 @@ test_model(const LmHost *host, const LmConfig *config, uint64_t seed, float devi
 {
 	TestModel test = test_model_init(host, config, seed, deviation);
 
+	test_model_build(&test);
+	return test;
+}
+
+static inline TestModel
+test_model_of_type(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation, LmImageType type)
+{
+	TestModel test = test_model_init(host, config, seed, deviation);
+
+	test.type = type;
 	test_model_build(&test);
 	return test;
 }

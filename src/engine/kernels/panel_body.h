@@ -135,10 +135,14 @@ multiply_panel(const PanelProduct *product, const PackedRows *rows, int column)
 	PanelTile tile = {.ld = (size_t) product->ld_y, .n_units = rows->n_units, .goes_on = rows->unit > 0};
 	int n_columns = smaller_of(LM_PANEL, product->n_out - column);
 	bool ends = rows->unit + rows->n_units == product->n_units;
+	int n_tiles = (rows->n_rows + rows->height - 1) / rows->height;
+	size_t size = (size_t) rows->n_units * lm_panel_unit_size(format->type);
 
 	tile.panel = product->panels + (size_t) (column / LM_PANEL) * lm_panel_size(format->type, product->n_in) +
 				 (size_t) rows->unit * lm_panel_unit_size(format->type);
-	for (int i = 0; i < rows->n_rows; i += rows->height)
+	tile.ahead = tile.panel + (n_tiles > 1 ? lm_panel_size(format->type, product->n_in) : 0);
+	tile.ahead_step = n_tiles > 1 ? 128 / (size_t) n_tiles : 0;
+	for (int i = 0; i < rows->n_rows; i += rows->height, tile.ahead += tile.ahead_step * size / 128)
 	{
 		int height = smaller_of(rows->height, rows->n_rows - i);
 		int step = height == 1 ? LM_PANEL : TILE_VECTORS * LANES;

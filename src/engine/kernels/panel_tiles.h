@@ -34,6 +34,12 @@ typedef struct PanelTile
 	const uint32_t *words; /* [units][words of a unit][rows] */
 	const float *scales; /* [units][rows] */
 	const int32_t *starts; /* [units][rows] */
+	/*
+	 * The next panel comes into the cache while this one is multiplied: each tile of rows fetches its part of it. A lone tile
+	 * fetches nothing (step 0): it reads the panel at the speed of memory itself.
+	 */
+	const char *ahead;
+	size_t ahead_step; /* for each 128 bytes */
 	int n_units;
 	int column; /* the first one in the panel */
 	int n_columns; /* in all from there */
@@ -67,11 +73,21 @@ end_sums(const Floats *sums, const PanelTile *tile, int n_rows, int n_vectors)
 		}
 }
 
+/* A single row has nothing to compute while it waits: there fetching ahead gains nothing. */
+INLINE const char *
+fetch_ahead(const char *ahead, size_t step, int n_rows)
+{
+	if (n_rows > 1)
+		__builtin_prefetch(ahead, 0, 2);
+	return ahead + step;
+}
+
 INLINE void
 float_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
 	const float *w = (const float *) (const void *) tile->panel + tile->column;
 	const float *x = (const float *) (const void *) tile->words;
+	const char *ahead = tile->ahead;
 	Floats sums[MOST_SUMS];
 
 	begin_sums(sums, tile, n_rows, n_vectors);
@@ -79,6 +95,7 @@ float_tile(const PanelTile *tile, int n_rows, int n_vectors)
 	{
 		Floats weights[PANEL_VECTORS];
 
+		ahead = fetch_ahead(ahead, tile->ahead_step, n_rows);
 #pragma GCC unroll 8
 		for (int v = 0; v < n_vectors; v++)
 			weights[v] = load(w + v * LANES);
@@ -120,6 +137,7 @@ pair_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
 	const uint32_t *w = (const uint32_t *) (const void *) tile->panel + tile->column;
 	const uint32_t *x = tile->words;
+	const char *ahead = tile->ahead;
 	Floats sums[MOST_SUMS];
 
 	begin_sums(sums, tile, n_rows, n_vectors);
@@ -127,6 +145,7 @@ pair_tile(const PanelTile *tile, int n_rows, int n_vectors)
 	{
 		Words weights[PANEL_VECTORS];
 
+		ahead = fetch_ahead(ahead, tile->ahead_step, n_rows);
 #pragma GCC unroll 8
 		for (int v = 0; v < n_vectors; v++)
 			weights[v] = load_words(w + v * LANES);
@@ -179,7 +198,8 @@ load_scales(const char *unit, int column)
 
 /* Integer sums of a unit: int8 has a quad a word, int4 two. */
 INLINE void
-add_unit(Words *sums, const char *unit, int column, const uint32_t *x, int n_rows, int n_vectors, bool is_int4)
+add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column, const uint32_t *x, int n_rows, int n_vectors,
+		 bool is_int4)
 {
 	const uint32_t *w = (const uint32_t *) (const void *) (unit + LM_SCALES_SIZE) + column;
 
@@ -187,6 +207,7 @@ add_unit(Words *sums, const char *unit, int column, const uint32_t *x, int n_row
 	{
 		Words weights[PANEL_VECTORS];
 
+		*ahead = fetch_ahead(*ahead, step, n_rows);
 #pragma GCC unroll 8
 		for (int v = 0; v < n_vectors; v++)
 			weights[v] = load_words(w + v * LANES);
@@ -212,7 +233,7 @@ byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 	const uint32_t *x = tile->words;
 	const float *scales = tile->scales;
 	const int32_t *starts = tile->starts;
-	const char *at = tile->panel;
+	const char *at = tile->panel, *ahead = tile->ahead;
 	Floats sums[MOST_SUMS];
 
 	begin_sums(sums, tile, n_rows, n_vectors);
@@ -225,7 +246,7 @@ byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 #pragma GCC unroll 8
 			for (int v = 0; v < n_vectors; v++)
 				dots[i * n_vectors + v] = splat_word((uint32_t) starts[i]);
-		add_unit(dots, at, tile->column, x, n_rows, n_vectors, is_int4);
+		add_unit(dots, at, &ahead, tile->ahead_step, tile->column, x, n_rows, n_vectors, is_int4);
 #pragma GCC unroll 8
 		for (int v = 0; v < n_vectors; v++)
 		{
