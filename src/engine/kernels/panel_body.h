@@ -205,12 +205,12 @@ multiply(const Format *format, float *y, const float *x, const void *panels, con
 		multiply_rows(&product, first, smaller_of(most, n_rows - first));
 }
 
-#define DEFINE_MULTIPLY(name, type)                                                                             \
-	static void                                                                                                 \
-		multiply_##name(float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in,  \
-						int n_out, int ld_y)                                                                    \
-	{                                                                                                           \
-		multiply(&formats[type], y, x, panels, bias, n_rows, n_in, n_out, ld_y);                                \
+#define DEFINE_MULTIPLY(name, type)                                                                            \
+	static void                                                                                                \
+		multiply_##name(float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in, \
+						int n_out, int ld_y)                                                                   \
+	{                                                                                                          \
+		multiply(&formats[type], y, x, panels, bias, n_rows, n_in, n_out, ld_y);                               \
 	}
 DEFINE_MULTIPLY(float32, LM_IMAGE_FLOAT32)
 DEFINE_MULTIPLY(bfloat16, LM_IMAGE_BFLOAT16)

@@ -280,25 +280,26 @@ int4_tile(const PanelTile *tile, int n_rows, int n_vectors)
 typedef void (*PanelTileFunction)(const PanelTile *tile);
 
 /* One function for each height, so that the sums of each stay in registers; a single row takes whole panels. */
-#define DEFINE_TILE(kind, name, height, n_vectors)                               \
+#define DEFINE_TILE(kind, name, height, n_vectors)                             \
 	static __attribute__((noinline)) void kind##_##name(const PanelTile *tile) \
-	{                                                                            \
-		kind##_tile(tile, height, n_vectors);                                    \
+	{                                                                          \
+		kind##_tile(tile, height, n_vectors);                                  \
 	}
 #define DEFINE_ROW(kind) DEFINE_TILE(kind, 1, 1, PANEL_VECTORS)
 #define DEFINE_TILES_2(kind) DEFINE_ROW(kind) DEFINE_TILE(kind, 2, 2, TILE_VECTORS)
 #define DEFINE_TILES_4(kind) DEFINE_TILES_2(kind) DEFINE_TILE(kind, 3, 3, TILE_VECTORS) DEFINE_TILE(kind, 4, 4, TILE_VECTORS)
 #define DEFINE_TILES_6(kind) DEFINE_TILES_4(kind) DEFINE_TILE(kind, 5, 5, TILE_VECTORS) DEFINE_TILE(kind, 6, 6, TILE_VECTORS)
-#define DEFINE_TILES_12(kind)                                                                                      \
-	DEFINE_TILES_6(kind)                                                                                           \
-	DEFINE_TILE(kind, 7, 7, TILE_VECTORS) DEFINE_TILE(kind, 8, 8, TILE_VECTORS) DEFINE_TILE(kind, 9, 9, TILE_VECTORS) \
-	DEFINE_TILE(kind, 10, 10, TILE_VECTORS) DEFINE_TILE(kind, 11, 11, TILE_VECTORS) DEFINE_TILE(kind, 12, 12, TILE_VECTORS)
+#define DEFINE_TILES_12(kind)                                                   \
+	DEFINE_TILES_6(kind)                                                        \
+	DEFINE_TILE(kind, 7, 7, TILE_VECTORS)                                       \
+	DEFINE_TILE(kind, 8, 8, TILE_VECTORS) DEFINE_TILE(kind, 9, 9, TILE_VECTORS) \
+		DEFINE_TILE(kind, 10, 10, TILE_VECTORS) DEFINE_TILE(kind, 11, 11, TILE_VECTORS) DEFINE_TILE(kind, 12, 12, TILE_VECTORS)
 #define NAME_TILES_2(kind) kind##_1, kind##_2
 #define NAME_TILES_4(kind) NAME_TILES_2(kind), kind##_3, kind##_4
 #define NAME_TILES_6(kind) NAME_TILES_4(kind), kind##_5, kind##_6
 #define NAME_TILES_12(kind) NAME_TILES_6(kind), kind##_7, kind##_8, kind##_9, kind##_10, kind##_11, kind##_12
 #define TILES_OF(kind, count) DEFINE_TILES_OF(kind, count)
-#define DEFINE_TILES_OF(kind, count)   \
+#define DEFINE_TILES_OF(kind, count) \
 	DEFINE_TILES_##count(kind) static const PanelTileFunction kind##_tiles[] = {NAME_TILES_##count(kind)};
 
 TILES_OF(float, FLOAT_ROWS)
