@@ -47,12 +47,14 @@ ENGINE_CFLAGS = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -fno-math-errno -fno
 SIMD_FLAGS_base = -march=x86-64-v2
 SIMD_FLAGS_avx2 = -march=x86-64-v3
 SIMD_FLAGS_avx512 = -march=x86-64-v4 -mprefer-vector-width=512
-SIMD_FLAGS_avx512bf16 = $(SIMD_FLAGS_avx512) -mavx512bf16
+SIMD_FLAGS_avx512vnni = $(SIMD_FLAGS_avx512) -mavx512vnni
+SIMD_FLAGS_avx512bf16 = $(SIMD_FLAGS_avx512vnni) -mavx512bf16
 SIMD_FLAGS_amx = $(SIMD_FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 ifneq ($(filter x86_64 amd64,$(shell uname -m)),x86_64)
 SIMD_FLAGS_base =
 SIMD_FLAGS_avx2 =
 SIMD_FLAGS_avx512 =
+SIMD_FLAGS_avx512vnni =
 SIMD_FLAGS_avx512bf16 =
 SIMD_FLAGS_amx =
 endif

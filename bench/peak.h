@@ -127,7 +127,7 @@ peak_rate(LmEngine *engine, Peak peak)
 	return best;
 }
 
-static double
+static inline double
 peak_float32(LmEngine *engine)
 {
 	Peak peak = {NULL, 0};
@@ -141,7 +141,7 @@ peak_float32(LmEngine *engine)
 	return peak_rate(engine, peak);
 }
 
-static double
+static inline double
 peak_vdpbf16(LmEngine *engine)
 {
 	Peak peak = {NULL, 0};
@@ -153,7 +153,7 @@ peak_vdpbf16(LmEngine *engine)
 	return peak_rate(engine, peak);
 }
 
-static double
+static inline double
 peak_amx(LmEngine *engine)
 {
 	Peak peak = {NULL, 0};

@@ -191,7 +191,7 @@ load_full(ModelEntry *entry, const GptVersion *version)
 	LmError error;
 	size_t size;
 
-	if (!lm_image_size(&size, &version->config, &error))
+	if (!lm_image_size(&size, &version->config, LM_IMAGE_FLOAT32, &error))
 		gpt_bridge_raise(&error);
 	entry->image_size = size;
 	entry->image = build_image(size, version, NULL, entry->context);
@@ -253,7 +253,7 @@ build_image(size_t size, const GptVersion *version, const ModelEntry *base, Memo
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
 	gpt_weights_read(block, table, version);
-	while (base != NULL ? !lm_adapter_build(image, block, table, host, &error) : !lm_image_build(image, block, table, host, &error))
+	while (base != NULL ? !lm_adapter_build(image, block, table, host, &error) : !lm_image_build(image, block, table, LM_IMAGE_FLOAT32, host, &error))
 		gpt_bridge_raise(&error);
 	MemoryContextDelete(scratch);
 	return image;

@@ -10,13 +10,19 @@
 #ifndef LM_MODEL_H
 #define LM_MODEL_H
 
+#include "engine/ops.h"
 #include "engine/params.h"
 
-/* Bytes of the image of a configuration. LM_ERR_LIMIT on overflow. */
-bool lm_image_size(size_t *size, const LmConfig *config, LmError *error);
+/*
+ * Bytes of the image of a configuration, with the matrices of blocks and head (and a tied token embedding) of a type; norms,
+ * biases, positions, an untied token embedding and a classifier's own weights are float32 in every type. LM_ERR_LIMIT on
+ * overflow, LM_ERR_FORMAT for a type that is not known.
+ */
+bool lm_image_size(size_t *size, const LmConfig *config, LmImageType type, LmError *error);
 
-/* Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes). */
-bool lm_image_build(void *image, const float *block, const LmParamTable *table, const LmHost *host, LmError *error);
+/* Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes). ops.h says how types are rounded. */
+bool lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type, const LmHost *host,
+					LmError *error);
 
 typedef struct LmModel LmModel;
 
@@ -42,13 +48,12 @@ void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *
 
 void lm_model_close(LmModel *model);
 const LmConfig *lm_model_config(const LmModel *model);
+LmImageType lm_model_image_type(const LmModel *model);
 
 /*
- * Keys and values of LM_PAGE positions of all layers are a page. Pages have reference counts, so that
+ * Keys and values of LM_PAGE (ops.h) positions of all layers are a page. Pages have reference counts, so that
  * sequences with a common beginning can share its full pages.
  */
-#define LM_PAGE 32
-
 typedef struct LmPages LmPages;
 
 LmPages *lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *error);

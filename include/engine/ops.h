@@ -59,6 +59,16 @@ typedef enum LmActivation
 	LM_RELU2, /* max(x, 0)^2 (So et al. 2021, section 3) */
 } LmActivation;
 
+/* How the weights of products are stored for inference. */
+typedef enum LmImageType
+{
+	LM_IMAGE_FLOAT32,
+	LM_IMAGE_BFLOAT16,
+	LM_IMAGE_INT8,
+	LM_IMAGE_INT4,
+	LM_IMAGE_TYPES,
+} LmImageType;
+
 /*
  * y = x w' + bias, w [n_out, n_in]. Training uses w; inference uses panels, a packed copy in which a row's
  * result is the same bits whatever other rows are computed beside it.
@@ -69,7 +79,8 @@ typedef struct LmLinear
 	int n_out;
 	const float *w; /* [n_out, n_in], NULL where only panels exist */
 	const float *bias; /* [n_out] or NULL */
-	const float *panels; /* lm_linear_pack's output, or NULL */
+	const void *panels; /* lm_linear_pack's output, or NULL */
+	LmImageType type; /* of the panels */
 	bool overwrite; /* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
 	/*
 	 * Scratch for packed copies of x, w and dy. Not NULL: training multiplies those by the engine's own kernels where it
@@ -102,14 +113,24 @@ void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, co
 size_t lm_linear_backward_scratch(int n_rows, int n_out);
 
 /*
- * Panels of 32 output channels: [ceil(n_out / 32)][n_in][32], zero beyond n_out. lm_linear_infer computes
- * each element of y as one chain of multiply-adds over n_in in order, so that its bits depend on its own row
- * and weight alone.
+ * Panels of 32 output channels, zero beyond n_out and n_in; their bytes in each type stand in kernels/panels.h. lm_linear_infer
+ * computes each element of y in one order, so that its bits depend on its own row and weight alone: not on the rows beside it,
+ * their number, or threads.
+ *
+ * Rounding: float32 none. bfloat16 weights and rows to nearest even, float32 sums. int8 and int4 by groups of 32 weights along
+ * the input with a bfloat16 scale each: int8 within half of 1/127 of the group's largest magnitude (and the 1/128 that rounding
+ * the scale may take), int4 in 16 steps of the scale that has the least squared error of those tried; rows by groups of 32 too,
+ * within half of 1/127 of the group's largest magnitude.
  */
 #define LM_PANEL 32
-size_t lm_linear_panels_count(int n_in, int n_out); /* floats */
-void lm_linear_pack(float *panels, const float *w, int n_in, int n_out);
+bool lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out); /* bytes; false on overflow */
+/* panels aligned to 64; linear->panels, the same memory, is read by the others */
+void lm_linear_pack(void *panels, LmImageType type, const float *w, int n_in, int n_out);
+/* row [n_in] = the weights of one output channel, as stored */
+void lm_linear_weights(float *row, const LmLinear *linear, int output);
 void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
+/* The kernels for that which run-time dispatch chose, by their instruction set. */
+const char *lm_linear_infer_name(void);
 
 /* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c) -------------------- */
 
@@ -219,12 +240,31 @@ size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
 size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 
 /*
- * One query row against a cache, for inference: out [C], q [C]; keys and values are given as pages of
- * page_rows rows [page_rows, C]; n_keys rows are seen. Sums run over keys in order. On the calling thread.
- * scratch: n_keys floats. heads [first, last) only.
+ * Queries of one sequence at neighbouring positions against a cache, for inference; on the calling thread. Keys and values are
+ * pages of LM_PAGE positions: keys [C, LM_PAGE], values [LM_PAGE, C]. Each score is one chain of multiply-adds over the head's
+ * elements, each output one chain over the keys in order: a row's bits do not depend on the rows beside it.
  */
-void lm_attention_row(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
-					  int page_rows, int n_keys, int first_head, int last_head, int head_size, int C, float *scratch);
+#define LM_PAGE 32
+#define LM_ATTENTION_ROWS 12 /* rows that are worth putting together */
+
+typedef struct LmAttentionRows
+{
+	float *out; /* [n_rows, C] */
+	const float *q; /* [n_rows] of distance ld_q, each [C] */
+	int ld_q;
+	int n_rows;
+	int n_keys; /* that the first row sees; each next one sees one more */
+	const float *const *key_pages;
+	const float *const *value_pages;
+	int head_size;
+	int C;
+	float *scratch; /* lm_attention_rows_scratch floats, aligned to 64 */
+} LmAttentionRows;
+
+/* Heads [first_head, last_head) only. n_rows up to LM_ATTENTION_ROWS. */
+void lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head);
+/* For up to n_keys keys of the last row. */
+size_t lm_attention_rows_scratch(int n_keys, int head_size);
 
 /* ---- Queries and keys of each head, before attention (kernels/heads.c) ----------------------------- */
 

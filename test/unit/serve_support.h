@@ -10,6 +10,8 @@
 #include "engine/serve.h"
 #include "train_support.h"
 
+static const char *const image_type_names[LM_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
+
 typedef struct TestModel
 {
 	LmHost host;
@@ -17,6 +19,7 @@ typedef struct TestModel
 	float *block; /* may be changed before test_model_build */
 	void *image;
 	size_t size;
+	LmImageType type; /* set before test_model_build */
 	LmModel *model;
 } TestModel;
 
@@ -49,10 +52,10 @@ test_model_build(TestModel *test)
 {
 	LmError error;
 
-	if (lm_image_size(&test->size, &test->table->config, &error))
+	if (lm_image_size(&test->size, &test->table->config, test->type, &error))
 		test->image = aligned_alloc(64, test->size);
 	memset(test->image, 0xA5, test->size);
-	if (!lm_image_build(test->image, test->block, test->table, &test->host, &error) ||
+	if (!lm_image_build(test->image, test->block, test->table, test->type, &test->host, &error) ||
 		!(test->model = lm_model_open(&test->host, test->image, test->size, &error)))
 	{
 		printf("Bail out! %s\n", error.message);
@@ -65,6 +68,16 @@ test_model(const LmHost *host, const LmConfig *config, uint64_t seed, float devi
 {
 	TestModel test = test_model_init(host, config, seed, deviation);
 
+	test_model_build(&test);
+	return test;
+}
+
+static inline TestModel
+test_model_of_type(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation, LmImageType type)
+{
+	TestModel test = test_model_init(host, config, seed, deviation);
+
+	test.type = type;
 	test_model_build(&test);
 	return test;
 }

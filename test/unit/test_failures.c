@@ -158,9 +158,9 @@ way_image(const LmHost *host, const Given *given, LmError *error)
 	void *image = NULL;
 	LmModel *model = NULL;
 
-	if (table && lm_image_size(&size, &given->config, error))
+	if (table && lm_image_size(&size, &given->config, LM_IMAGE_INT4, error))
 		image = aligned_alloc(64, size);
-	if (image && lm_image_build(image, given->model.block, table, host, error))
+	if (image && lm_image_build(image, given->model.block, table, LM_IMAGE_INT4, host, error))
 		model = lm_model_open(host, image, size, error);
 	lm_model_close(model);
 	free(image);

@@ -424,6 +424,41 @@ test_nothing_allowed(LmEngine *engine, const LmHost *host)
 	test_model_free(&test);
 }
 
+/* What the types of image cost in perplexity on text that the model was not trained on. */
+static void
+test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *tokenizer)
+{
+	enum
+	{
+		SIZE = 16384
+	};
+	static const double most[LM_IMAGE_TYPES] = {1, 1.002, 1.005, 1.03};
+	size_t size;
+	char *text = tap_read_file("examples/tinyshakespeare.txt", &size);
+	double wanted = 0;
+
+	for (LmImageType type = LM_IMAGE_FLOAT32; text && type < LM_IMAGE_TYPES; type++)
+	{
+		LmSession *session;
+		LmScore score;
+		LmError error;
+		double perplexity;
+
+		test->type = type;
+		lm_model_close(test->model);
+		free(test->image);
+		test_model_build(test);
+		session = create_session(engine, test, tokenizer);
+		lm_score(&score, session, text + size - SIZE, SIZE, &error);
+		perplexity = exp(-score.logprob / (double) score.n_tokens);
+		wanted = type == LM_IMAGE_FLOAT32 ? perplexity : wanted;
+		ok(perplexity <= most[type] * wanted, "%s: perplexity of unseen text is at most %.3f of float32's", image_type_names[type], most[type]);
+		printf("# %s: perplexity %.4f, %.5f of float32's\n", image_type_names[type], perplexity, perplexity / wanted);
+		lm_session_free(session);
+	}
+	free(text);
+}
+
 /* Greedy text of a trained model in the shared data, as far as the context reaches. */
 static void
 test_shared_model(LmEngine *engine, const LmHost *host)
@@ -476,6 +511,7 @@ test_shared_model(LmEngine *engine, const LmHost *host)
 	lm_score(&score, session, passage, strlen(passage), &error);
 	is_near(score.logprob / (double) score.n_tokens, -1.95327941, 1e-5, "and so is the score of a passage");
 	lm_session_free(session);
+	test_types(engine, host, &test, tokenizer);
 	lm_tokenizer_free(tokenizer);
 	safetensors_close(&file);
 	test_model_free(&test);

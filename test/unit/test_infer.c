@@ -6,6 +6,7 @@
 #include "serve_support.h"
 
 #define MAX_TOKENS 100
+#define TYPE_PLACE 84 /* of the type in an image's header */
 
 typedef struct Runner
 {
@@ -176,16 +177,46 @@ same_in_company(const LmHost *host, const TestModel *test, int n_threads, uint64
 }
 
 static void
-test_same_bits(const LmHost *host, LmConfig config)
+test_same_bits(const LmHost *host, LmConfig config, LmImageType type)
 {
-	TestModel test = test_model(host, &config, 5, 0.1f);
+	TestModel test = test_model_of_type(host, &config, 5, 0.1f, type);
 	bool same = true;
 
 	for (uint64_t seed = 0; seed < 8; seed++)
 		same = same && same_in_company(host, &test, 1 << seed % 4, seed);
-	ok(same, "a row's logits are the same bits however the prompt is cut, beside others, with 1, 2, 4, 8 threads%s",
-	   config.position == LM_ROPE ? " (modern)" : "");
+	ok(same, "%s: a row's logits are the same bits however the prompt is cut, beside others, with 1, 2, 4, 8 threads%s",
+	   image_type_names[type], config.position == LM_ROPE ? " (modern)" : "");
 	test_model_free(&test);
+}
+
+/* Against the logits of float32: the root of the mean squared difference, as a share of their deviation. */
+static void
+test_rounded(const LmHost *host, LmConfig config, LmImageType type, double tolerance)
+{
+	TestModel exact = test_model(host, &config, 8, 0.1f), rounded = test_model_of_type(host, &config, 8, 0.1f, type);
+	int32_t ids[MAX_TOKENS];
+	size_t count = (size_t) config.vocabulary * MAX_TOKENS;
+	double difference = 0, square = 0;
+	float *wanted, *got;
+
+	fill_ids(ids, MAX_TOKENS, config.vocabulary, 3);
+	wanted = reference(host, &exact, ids, MAX_TOKENS);
+	got = reference(host, &rounded, ids, MAX_TOKENS);
+	for (size_t i = 0; i < count; i++)
+	{
+		difference += pow((double) got[i] - wanted[i], 2);
+		square += (double) wanted[i] * wanted[i];
+	}
+	difference = sqrt(difference / square);
+	if (!ok(difference > 0 && difference < tolerance, "%s: logits are near those of float32%s", image_type_names[type],
+			config.tie_embeddings ? "" : " (untied)"))
+		printf("# %g of them\n", difference);
+	ok(lm_model_image_type(rounded.model) == type && rounded.size < exact.size, "%s: the image knows its type and is smaller",
+	   image_type_names[type]);
+	free(wanted);
+	free(got);
+	test_model_free(&exact);
+	test_model_free(&rounded);
 }
 
 static void
@@ -261,10 +292,10 @@ test_refusals(void)
 }
 
 static void
-test_images(const LmHost *host)
+test_images(const LmHost *host, LmImageType type)
 {
 	LmConfig config = infer_config();
-	TestModel one = test_model(host, &config, 6, 0.1f), two = test_model(host, &config, 6, 0.1f);
+	TestModel one = test_model_of_type(host, &config, 6, 0.1f, type), two = test_model_of_type(host, &config, 6, 0.1f, type);
 	char *image = aligned_alloc(64, one.size);
 	LmConfig found;
 	LmError error;
@@ -272,7 +303,7 @@ test_images(const LmHost *host)
 	bool refused = true;
 
 	/* test_model fills the memory with other bytes before it builds. */
-	ok(one.size == two.size && memcmp(one.image, two.image, one.size) == 0, "equal weights have equal images");
+	ok(one.size == two.size && memcmp(one.image, two.image, one.size) == 0, "%s: equal weights have equal images", image_type_names[type]);
 	found = *lm_model_config(one.model);
 	ok(found.vocabulary == config.vocabulary && found.context == config.context && found.layers == config.layers &&
 		   found.heads == config.heads && found.channels == config.channels && found.mlp_channels == config.mlp_channels &&
@@ -293,6 +324,16 @@ test_images(const LmHost *host)
 		lm_model_close(model);
 	}
 	ok(refused, "an image with another header is refused");
+	refused = true;
+	for (int32_t other = -2; other < LM_IMAGE_TYPES + 2; other++)
+	{
+		memcpy(image, one.image, one.size);
+		memcpy(image + TYPE_PLACE, &other, sizeof other);
+		model = lm_model_open(host, image, one.size, &error);
+		refused = refused && (model != NULL) == (other == (int32_t) type) && (model || error.code == LM_ERR_FORMAT);
+		lm_model_close(model);
+	}
+	ok(refused, "an image of another type or of none is refused");
 	free(image);
 	test_model_free(&one);
 	test_model_free(&two);
@@ -305,6 +346,7 @@ main(void)
 	LmHost host = tap_host(&state);
 	LmEngine *engine = start_engine(&host, 2);
 
+	static const double tolerances[LM_IMAGE_TYPES] = {0, 0.01, 0.02, 0.25};
 	LmConfig untied = infer_config(), modern = infer_config();
 
 	untied.tie_embeddings = untied.bias = false;
@@ -318,11 +360,19 @@ main(void)
 	test_against_trainer(engine, &host, infer_config(), "logits are those of training (tied, learned positions)");
 	test_against_trainer(engine, &host, untied, "logits are those of training (untied, sinusoidal, no biases)");
 	test_against_trainer(engine, &host, modern, "logits are those of training (modern)");
-	test_same_bits(&host, infer_config());
-	test_same_bits(&host, modern);
+	for (LmImageType type = LM_IMAGE_FLOAT32; type < LM_IMAGE_TYPES; type++)
+	{
+		test_same_bits(&host, infer_config(), type);
+		test_same_bits(&host, modern, type);
+		test_images(&host, type);
+	}
+	for (LmImageType type = LM_IMAGE_BFLOAT16; type < LM_IMAGE_TYPES; type++)
+	{
+		test_rounded(&host, infer_config(), type, tolerances[type]);
+		test_rounded(&host, untied, type, tolerances[type]);
+	}
 	test_sharing(&host);
 	test_refusals();
-	test_images(&host);
 	lm_engine_stop(engine);
 	is_int(state.live, 0, "everything is given back");
 	return done_testing();

@@ -1,8 +1,8 @@
 /*
  * test/unit/test_linear.c
  *
- * Products with a weight: training against naive twins and central differences, inference against training,
- * and the bits of both against the number of threads and of rows.
+ * Products with a weight in training: against naive twins and central differences, and their bits against the number of
+ * threads.
  */
 #include "kernels.h"
 
@@ -157,96 +157,6 @@ test_threads(const char *library)
 	free_arrays(&first);
 }
 
-static void
-test_pack(void)
-{
-	float w[40 * 3], panels[64 * 3];
-	bool right = true;
-
-	for (int i = 0; i < 120; i++)
-		w[i] = (float) (i + 1);
-	is_int((long long) lm_linear_panels_count(3, 40), 192, "panels are padded to 32 outputs");
-	lm_linear_pack(panels, w, 3, 40);
-	for (int panel = 0; panel < 2; panel++)
-		for (int i = 0; i < 3; i++)
-			for (int j = 0; j < 32; j++)
-				right &= panels[(panel * 3 + i) * 32 + j] == (panel * 32 + j < 40 ? w[(panel * 32 + j) * 3 + i] : 0);
-	ok(right, "panels hold [panel][input][output], zero beyond the outputs");
-}
-
-/* The result of each row alone is the reference; n_rows rows at once must give it bit for bit. */
-static void
-test_infer(LmEngine *engine, int n_in, int n_out)
-{
-	static const int counts[] = {2, 3, 5, 6, 7, 12, 13, 40, 101};
-	Arrays a = make_arrays(engine, 101, n_in, n_out);
-	float *panels = test_scratch(lm_linear_panels_count(n_in, n_out) * sizeof *panels);
-	float *alone = zero_array((size_t) 101 * n_out), *y = zero_array((size_t) 101 * n_out);
-	char name[200];
-
-	lm_linear_pack(panels, a.w, n_in, n_out);
-	a.linear.panels = panels;
-	a.linear.w = NULL;
-	for (int row = 0; row < 101; row++)
-		lm_linear_infer(engine, alone + (size_t) row * n_out, a.x + (size_t) row * n_in, &a.linear, 1);
-	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-	{
-		lm_linear_infer(engine, y, a.x, &a.linear, counts[i]);
-		ok(same_bits(y, alone, (size_t) counts[i] * n_out), "%d rows at once, %d -> %d, give the bits of each row alone",
-		   counts[i], n_in, n_out);
-	}
-	a.linear.w = a.w;
-	lm_linear_forward(engine, y, a.x, &a.linear, 101);
-	snprintf(name, sizeof name, "inference agrees with training, %d -> %d", n_in, n_out);
-	is_close(alone, y, (size_t) 101 * n_out, 1e-3, name);
-	free(panels);
-	free(alone);
-	free(y);
-	free_arrays(&a);
-}
-
-/* In each instruction set: the kernels for one row and for many. */
-static void
-test_infer_simds(void)
-{
-	enum
-	{
-		ROWS = 29,
-		IN = 300,
-		OUT = 45
-	};
-	const LmSimd *simds[3];
-	int n_simds = test_simds(simds);
-	float *x = random_floats(ROWS * IN, 1, 1), *w = random_floats(OUT * IN, 1, 2), *bias = random_floats(OUT, 1, 3);
-	float panels[64 * IN], y[ROWS * OUT], row[OUT];
-
-	lm_linear_pack(panels, w, IN, OUT);
-	for (int s = 0; s < n_simds; s++)
-	{
-		bool equal = true, close = true;
-
-		simds[s]->infer(y, x, panels, bias, ROWS, IN, OUT, OUT);
-		for (int i = 0; i < ROWS; i++)
-		{
-			simds[s]->infer(row, x + i * IN, panels, bias, 1, IN, OUT, OUT);
-			equal &= same_bits(row, y + i * OUT, OUT);
-			for (int o = 0; o < OUT; o++)
-			{
-				double sum = bias[o];
-
-				for (int j = 0; j < IN; j++)
-					sum += (double) x[i * IN + j] * w[o * IN + j];
-				close &= fabs(sum - row[o]) < 1e-4;
-			}
-		}
-		ok(equal, "%s: many rows give the bits of one", simds[s]->name);
-		ok(close, "%s: inference agrees with the naive twin", simds[s]->name);
-	}
-	free(x);
-	free(w);
-	free(bias);
-}
-
 int
 main(void)
 {
@@ -258,11 +168,6 @@ main(void)
 	test_against_naive(engine, 600, 256, 300);
 	test_frozen(engine);
 	test_gradients(engine);
-	test_pack();
-	test_infer(engine, 17, 5);
-	test_infer(engine, 130, 96);
-	test_infer(engine, 600, 333);
-	test_infer_simds();
 	lm_engine_stop(engine);
 	test_threads(NULL);
 	test_threads("");

@@ -209,12 +209,28 @@ lm_attention_mask(const LmAttention *attention, const LmBlock *block, int i, flo
 }
 
 void
-lm_attention_row(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
-				 int page_rows, int n_keys, int first_head, int last_head, int head_size, int C, float *scratch)
+lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head)
 {
 	const LmSimd *simd = lm_simd();
 
-	for (int head = first_head; head < last_head; head++)
-		simd->attention_head(out + head * head_size, q + head * head_size, key_pages, value_pages, page_rows, n_keys,
-							 head * head_size, head_size, C, scratch);
+	for (int first = 0; first < rows->n_rows; first += simd->attention_rows)
+	{
+		LmAttentionRows part = *rows;
+
+		part.out += (size_t) first * (size_t) rows->C;
+		part.q += (size_t) first * (size_t) rows->ld_q;
+		part.n_keys += first;
+		part.n_rows = lm_smaller(simd->attention_rows, rows->n_rows - first);
+		for (int head = first_head; head < last_head; head++)
+			simd->attention_head(&part, head);
+	}
+}
+
+/* Scores of whole pages, the same turned, and queries turned, each with room for a vector behind. */
+size_t
+lm_attention_rows_scratch(int n_keys, int head_size)
+{
+	size_t length = ((size_t) n_keys + LM_PAGE - 1) / LM_PAGE * LM_PAGE;
+
+	return LM_ATTENTION_ROWS * (2 * length + (size_t) head_size) + 3 * 64;
 }

@@ -1,8 +1,7 @@
 /*
  * src/engine/kernels/linear.c
  *
- * Products with a weight. Training cuts them into tiles for the matrix library; inference streams packed
- * panels of the weight past a few rows.
+ * Products with a weight in training, cut into tiles for the matrix library.
  *
  * A tile is wide enough that packing its operands is a small part of its work, at most LARGEST_TILE so that a
  * stop is noticed soon, and small enough that there are TILES_WANTED of them where the work allows it.
@@ -20,8 +19,6 @@
 #define LARGEST_TILE 500000000.0
 #define TILES_WANTED 16
 #define BIAS_ROWS 128 /* rows in a partial sum of dbias */
-#define INFER_WEIGHTS 65536 /* weights times rows in a piece, at least */
-#define INFER_PANELS_BYTES (1 << 20) /* weights in a piece, at most: they stay in the cache for all rows */
 
 /* y [m, n] in tiles */
 typedef struct Tiling
@@ -68,16 +65,6 @@ typedef struct BackwardWork
 	Tiling dx_tiling;
 } BackwardWork;
 
-typedef struct InferWork
-{
-	const LmSimd *simd;
-	const LmLinear *linear;
-	float *y;
-	const float *x;
-	int n_rows;
-	int n_panels; /* in a piece */
-} InferWork;
-
 static Tiling cut_tiles(int m, int n, int k);
 static Tile tile_of(const Tiling *tiling, int number);
 static void forward_piece(void *work, int piece, int thread);
@@ -85,7 +72,6 @@ static void backward_piece(void *work, int piece, int thread);
 static void weight_tile(const BackwardWork *work, int number);
 static void input_tile(const BackwardWork *work, int number);
 static void bias_piece(const BackwardWork *work, int piece);
-static void infer_piece(void *work, int piece, int thread);
 
 void
 lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows)
@@ -241,50 +227,4 @@ tile_of(const Tiling *tiling, int number)
 	tile.n_rows = lm_smaller(tiling->tile_m, tiling->m - tile.row);
 	tile.n_columns = lm_smaller(tiling->tile_n, tiling->n - tile.column);
 	return tile;
-}
-
-size_t
-lm_linear_panels_count(int n_in, int n_out)
-{
-	return (size_t) lm_divide_up((size_t) n_out, LM_PANEL) * LM_PANEL * (size_t) n_in;
-}
-
-void
-lm_linear_pack(float *panels, const float *w, int n_in, int n_out)
-{
-	for (int first = 0; first < n_out; first += LM_PANEL)
-	{
-		int n = lm_smaller(LM_PANEL, n_out - first);
-
-		for (int i = 0; i < n_in; i++)
-			for (int j = 0; j < LM_PANEL; j++)
-				*panels++ = j < n ? w[(size_t) (first + j) * (size_t) n_in + i] : 0;
-	}
-}
-
-void
-lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows)
-{
-	InferWork work = {lm_simd(), linear, y, x, n_rows, 1};
-	size_t panel = (size_t) linear->n_in * LM_PANEL;
-	size_t least = INFER_WEIGHTS / (panel * (size_t) n_rows + 1) + 1;
-	size_t most = INFER_PANELS_BYTES / (panel * sizeof(float)) + 1;
-
-	if (n_rows <= 0)
-		return;
-	work.n_panels = (int) (least < most ? least : most);
-	lm_engine_run(engine, infer_piece, &work,
-				  lm_divide_up((size_t) linear->n_out, (size_t) work.n_panels * LM_PANEL));
-}
-
-static void
-infer_piece(void *argument, int piece, int thread)
-{
-	const InferWork *work = argument;
-	const LmLinear *linear = work->linear;
-	int first = piece * work->n_panels * LM_PANEL;
-	int n_out = lm_smaller(work->n_panels * LM_PANEL, linear->n_out - first);
-
-	work->simd->infer(work->y + first, work->x, linear->panels + (size_t) first * (size_t) linear->n_in,
-					  linear->bias ? linear->bias + first : NULL, work->n_rows, linear->n_in, n_out, linear->n_out);
 }

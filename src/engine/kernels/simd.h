@@ -32,9 +32,6 @@ typedef struct LmSimd
 
 	void (*matmul)(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y,
 				   int ld_a, int ld_b, float scale, float beta);
-	/* columns [0, n_out) of y from n_out / LM_PANEL (rounded up) panels that follow each other */
-	void (*infer)(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
-				  int ld_y);
 
 	void (*gelu_forward)(float *y, const float *x, size_t count, LmActivation kind);
 	void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count, LmActivation kind);
@@ -69,9 +66,9 @@ typedef struct LmSimd
 	 * scores -> p = exp(score - lse), times mask (NULL: none); dp -> p (mask dp - delta); 0 beyond n_seen
 	 */
 	void (*attention_gradient)(float *scores, float *dp, const float *mask, float lse, float delta, int n_seen, int n);
-	/* One head of lm_attention_row: out, q [head_size]; offset is the head's place in a page's row. */
-	void (*attention_head)(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
-						   int page_rows, int n_keys, int offset, int head_size, int C, float *scratch);
+	/* One head of lm_attention_rows, for up to attention_rows rows. */
+	void (*attention_head)(const LmAttentionRows *rows, int head);
+	int attention_rows;
 
 	/* log of the sum of exponentials */
 	double (*log_sum_exp)(const float *x, int n);

@@ -2,12 +2,13 @@
  * src/engine/kernels/vector_attention.h
  *
  * The rows of attention between the matrix products: softmax against a block of keys, its gradient, and the
- * whole of it for a single query.
+ * whole of it for a few queries against pages of keys and values.
  */
 #ifndef LM_VECTOR_ATTENTION_H
 #define LM_VECTOR_ATTENTION_H
 
 #include "kernels/vector_elements.h"
+#include "kernels/vector_matmul.h"
 #include "kernels/vector_rows.h"
 
 static void
@@ -85,34 +86,190 @@ vector_attention_gradient(float *scores, float *dp, const float *mask, float lse
 	zero_floats(dp + n_seen, n - n_seen);
 }
 
-static void
-vector_attention_head(float *out, const float *q, const float *const *key_pages, const float *const *value_pages,
-					  int page_rows, int n_keys, int offset, int head_size, int C, float *scratch)
+/* ---- Rows against pages ---- */
+
+#define PAGE_VECTORS (LM_PAGE / LANES)
+#define ROW_SUMS 8 /* chains of a single row */
+#define ROW_PAGES (ROW_SUMS / PAGE_VECTORS)
+#define ROW_VECTORS 4 /* of a single row's output */
+
+/* y = scale (y or 0 + a b): one chain for each element, whatever stands beside it. */
+INLINE void
+tile_attend(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows)
 {
-	float scale = 1 / sqrtf((float) head_size);
-	float factor;
+	TileSums sums;
 
-	for (int first = 0; first < n_keys; first += page_rows)
-	{
-		const float *page = key_pages[first / page_rows] + offset;
-		int n = n_keys - first < page_rows ? n_keys - first : page_rows;
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < 2; j++)
+			sums.at[i][j] = out->beta != 0 ? load_columns(out->y + (size_t) i * out->ld, j * LANES, out->n_columns) : splat(0);
+	if (out->n_columns >= TILE_COLUMNS)
+		tile_multiply(&sums, a, ld_a, b, ld_b, k, n_rows);
+	else
+		tile_multiply_part(&sums, a, ld_a, b, ld_b, k, n_rows, out->n_columns);
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < 2; j++)
+			store_columns(out->y + (size_t) i * out->ld, sums.at[i][j] * out->scale, j * LANES, out->n_columns);
+}
 
-		for (int i = 0; i < n; i++)
-			scratch[first + i] = scale * vector_dot(q, page + (size_t) i * (size_t) C, (size_t) head_size);
+#define DEFINE_TILE_ATTEND(height)                                                                                   \
+	static __attribute__((noinline)) void                                                                            \
+		tile_attend_##height(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k) \
+	{                                                                                                                \
+		tile_attend(out, a, ld_a, b, ld_b, k, height);                                                               \
 	}
-	factor = 1 / exponentials(scratch, largest_element(scratch, n_keys), n_keys);
-	for (int c = 0; c < head_size; c += LANES)
-	{
-		size_t rest = (size_t) (head_size - c);
-		Floats sum = splat(0);
+FOR_EACH_TILE(DEFINE_TILE_ATTEND)
 
-		for (int key = 0; key < n_keys; key++)
+typedef void (*TileAttend)(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k);
+
+#define NAME_TILE_ATTEND(height) tile_attend_##height,
+static const TileAttend tile_attends[] = {FOR_EACH_TILE(NAME_TILE_ATTEND)};
+
+/* scores [n_rows, ld] = scale q k' of whole pages; lanes beyond the keys are of no meaning. */
+static void
+score_pages(float *scores, size_t ld, const LmAttentionRows *rows, const float *q, int head, int n_pages)
+{
+	TileOutput out = {.ld = ld, .n_columns = TILE_COLUMNS, .scale = 1 / sqrtf((float) rows->head_size)};
+
+	for (int page = 0; page < n_pages; page++)
+		for (int j = 0; j < LM_PAGE; j += TILE_COLUMNS)
 		{
-			const float *row = value_pages[key / page_rows] + (size_t) (key % page_rows) * (size_t) C + offset;
-
-			sum = multiply_add(splat(scratch[key]), load_up_to(row + c, rest), sum);
+			out.y = scores + page * LM_PAGE + j;
+			tile_attends[rows->n_rows - 1](&out, q, (size_t) rows->n_rows, rows->key_pages[page] + (size_t) (head * rows->head_size) * LM_PAGE + j,
+										   LM_PAGE, rows->head_size);
 		}
-		store_up_to(out + c, sum * factor, rest);
+}
+
+/*
+ * The same for one row, several pages at once: each score is a chain that waits for itself at every step, so that there have to be
+ * many beside it.
+ */
+static void
+score_row(float *scores, const LmAttentionRows *rows, int head, int n_pages)
+{
+	const float *q = rows->q + head * rows->head_size;
+	float scale = 1 / sqrtf((float) rows->head_size);
+
+	for (int first = 0; first < n_pages; first += ROW_PAGES)
+	{
+		const float *pages[ROW_PAGES];
+		Floats sums[ROW_SUMS];
+
+#pragma GCC unroll 4
+		for (int i = 0; i < ROW_PAGES; i++)
+			pages[i] = rows->key_pages[smaller_of(first + i, n_pages - 1)] + (size_t) (head * rows->head_size) * LM_PAGE;
+#pragma GCC unroll 8
+		for (int i = 0; i < ROW_SUMS; i++)
+			sums[i] = splat(0);
+		for (int c = 0; c < rows->head_size; c++)
+#pragma GCC unroll 8
+			for (int i = 0; i < ROW_SUMS; i++)
+				sums[i] = multiply_add(splat(q[c]), load(pages[i / PAGE_VECTORS] + c * LM_PAGE + i % PAGE_VECTORS * LANES), sums[i]);
+#pragma GCC unroll 8
+		for (int i = 0; i < ROW_SUMS; i++)
+			if (first + i / PAGE_VECTORS < n_pages)
+				store(scores + first * LM_PAGE + i * LANES, sums[i] * scale);
+	}
+}
+
+/* y [n_columns] (+)= p v over keys [first, last) of one row; v begins at that column of a page's row. */
+INLINE void
+add_row_values(float *y, const LmAttentionRows *rows, const float *p, int first, int last, int column, int n_columns)
+{
+	Floats sums[ROW_VECTORS];
+
+#pragma GCC unroll 4
+	for (int j = 0; j < ROW_VECTORS; j++)
+		sums[j] = first > 0 ? load_columns(y, j * LANES, n_columns) : splat(0);
+	for (int key = first; key < last; key++)
+	{
+		const float *v = rows->value_pages[key / LM_PAGE] + (size_t) (key % LM_PAGE) * (size_t) rows->C + column;
+
+#pragma GCC unroll 4
+		for (int j = 0; j < ROW_VECTORS; j++)
+			sums[j] = multiply_add(splat(p[key]), load_columns(v, j * LANES, n_columns), sums[j]);
+	}
+#pragma GCC unroll 4
+	for (int j = 0; j < ROW_VECTORS; j++)
+		store_columns(y, sums[j], j * LANES, n_columns);
+}
+
+static void
+row_values(float *y, const LmAttentionRows *rows, const float *p, int first, int last, int head)
+{
+	int offset = head * rows->head_size, size = rows->head_size;
+
+	if (last <= first)
+		return;
+	for (int j = 0; j < size; j += ROW_VECTORS * LANES)
+		if (size - j >= ROW_VECTORS * LANES)
+			add_row_values(y + j, rows, p, first, last, offset + j, ROW_VECTORS * LANES);
+		else
+			add_row_values(y + j, rows, p, first, last, offset + j, size - j);
+}
+
+/* out [n_rows, head_size] = p v over the keys that all rows see, p [key][n_rows] */
+static void
+add_values(const LmAttentionRows *rows, const float *p, int head)
+{
+	TileOutput out = {.ld = (size_t) rows->C, .scale = 1};
+
+	for (int key = 0; key < rows->n_keys; key += LM_PAGE)
+	{
+		const float *page = rows->value_pages[key / LM_PAGE] + head * rows->head_size;
+		int n_keys = smaller_of(LM_PAGE, rows->n_keys - key);
+
+		out.beta = key > 0;
+		for (int j = 0; j < rows->head_size; j += TILE_COLUMNS)
+		{
+			out.y = rows->out + head * rows->head_size + j;
+			out.n_columns = smaller_of(TILE_COLUMNS, rows->head_size - j);
+			tile_attends[rows->n_rows - 1](&out, p + (size_t) key * (size_t) rows->n_rows, (size_t) rows->n_rows, page + j, (size_t) rows->C, n_keys);
+		}
+	}
+}
+
+static void
+vector_attention_head(const LmAttentionRows *rows, int head)
+{
+	int n_rows = rows->n_rows, offset = head * rows->head_size;
+	int n_pages = (rows->n_keys + n_rows - 1 + LM_PAGE - 1) / LM_PAGE;
+	size_t ld = (size_t) n_pages * LM_PAGE;
+	float *turned = rows->scratch, *scores = turned + rows->head_size * n_rows + 64, *p = scores + ld * (size_t) n_rows + 64;
+	Matrix part = {rows->q + offset, (size_t) rows->ld_q, 1};
+	float factors[TILE_ROWS];
+
+	if (n_rows == 1)
+		score_row(scores, rows, head, n_pages);
+	else
+	{
+		pack_rows(turned, &part, n_rows, rows->head_size);
+		score_pages(scores, ld, rows, turned, head, n_pages);
+	}
+	for (int i = 0; i < n_rows; i++)
+	{
+		float *row = scores + (size_t) i * ld;
+
+		factors[i] = 1 / exponentials(row, largest_element(row, rows->n_keys + i), rows->n_keys + i);
+	}
+	/* What every row sees, and then what only the later ones do. */
+	part = (Matrix){scores, ld, 1};
+	if (n_rows == 1)
+		row_values(rows->out + offset, rows, scores, 0, rows->n_keys, head);
+	else
+	{
+		pack_rows(p, &part, n_rows, rows->n_keys);
+		add_values(rows, p, head);
+	}
+	for (int i = 0; i < n_rows; i++)
+	{
+		float *y = rows->out + (size_t) i * (size_t) rows->C + offset;
+
+		row_values(y, rows, scores + (size_t) i * ld, rows->n_keys, rows->n_keys + i, head);
+		vector_scale(y, factors[i], (size_t) rows->head_size);
 	}
 }
 

@@ -20,7 +20,6 @@
 const LmSimd TABLE_OF(LM_SIMD) = {
 	.name = STRING_OF(LM_SIMD),
 	.matmul = vector_matmul,
-	.infer = vector_infer,
 	.gelu_forward = vector_gelu_forward,
 	.gelu_backward = vector_gelu_backward,
 	.add = vector_add,
@@ -40,6 +39,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.attention_softmax = vector_attention_softmax,
 	.attention_gradient = vector_attention_gradient,
 	.attention_head = vector_attention_head,
+	.attention_rows = TILE_ROWS,
 	.log_sum_exp = vector_log_sum_exp,
 	.cross_entropy_gradient = vector_cross_entropy_gradient,
 	.dropout_mask = vector_dropout_mask,

@@ -2,8 +2,7 @@
  * src/engine/kernels/vector_matmul.h
  *
  * Matrix products by register tiles of up to TILE_ROWS x TILE_COLUMNS sums over packed operands (Goto and van
- * de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4), and the inference product
- * over panels that were packed once.
+ * de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4).
  *
  *   b is packed by columns of tiles   [column tile][k][TILE_COLUMNS]   zero beyond n
  *   a is packed by rows of tiles      [row tile][k][rows of the tile]
@@ -50,12 +49,6 @@ typedef struct TileSums
 	Floats at[TILE_ROWS][2];
 } TileSums;
 
-INLINE int
-smaller_of(int a, int b)
-{
-	return a < b ? a : b;
-}
-
 /* sums[i][j] += a[p][i] b[p][j] over p in order; n_rows is a constant where this is inlined. */
 INLINE void
 tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows)
@@ -75,19 +68,23 @@ tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_
 	}
 }
 
-INLINE Floats
-load_columns(const float *from, int first, int n_columns)
-{
-	int n = n_columns - first;
-
-	return n <= 0 ? splat(0) : load_up_to(from + first, (size_t) n);
-}
-
+/* The same where b has fewer columns. */
 INLINE void
-store_columns(float *to, Floats value, int first, int n_columns)
+tile_multiply_part(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows, int n_columns)
 {
-	if (n_columns > first)
-		store_up_to(to + first, value, (size_t) (n_columns - first));
+	for (int p = 0; p < k; p++)
+	{
+		Floats b0 = load_columns(b, 0, n_columns), b1 = load_columns(b, LANES, n_columns);
+
+#pragma GCC unroll 12
+		for (int i = 0; i < n_rows; i++)
+		{
+			sums->at[i][0] = multiply_add(splat(a[i]), b0, sums->at[i][0]);
+			sums->at[i][1] = multiply_add(splat(a[i]), b1, sums->at[i][1]);
+		}
+		a += ld_a;
+		b += ld_b;
+	}
 }
 
 /* y = beta y + scale (a b) for one tile */
@@ -134,37 +131,6 @@ typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, c
 
 #define NAME_TILE_MATMUL(height) tile_matmul_##height,
 static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
-
-/*
- * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k. Stores whole
- * vectors, so that LANES floats from packed[(k - 1) * stride] on are written: the callers pack in ascending
- * order and have room behind the last.
- */
-static void
-pack_transposed(float *packed, size_t stride, const float *from, size_t ld, int n_lines, int k)
-{
-	Floats rows[LANES];
-	int p = 0;
-
-	for (; p + LANES <= k; p += LANES)
-	{
-#pragma GCC unroll 16
-		for (int i = 0; i < LANES; i++)
-			rows[i] = i < n_lines ? load(from + (size_t) i * ld + p) : splat(0);
-		transpose_lanes(rows);
-#pragma GCC unroll 16
-		for (int i = 0; i < LANES; i++)
-			store(packed + (size_t) (p + i) * stride, rows[i]);
-	}
-	for (; p < k; p++)
-	{
-		float column[LANES] = {0};
-
-		for (int i = 0; i < n_lines; i++)
-			column[i] = from[(size_t) i * ld + p];
-		store(packed + (size_t) p * stride, load(column));
-	}
-}
 
 /* One row tile of a whose k values lie side by side: packed[p][i] = m[i][p]. */
 static void
@@ -298,115 +264,6 @@ vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, i
 				pack_row_tiles(packed_a, &part, block_m, block_k);
 				multiply_blocks(&out, packed_a, 0, packed_b, block_m, block_n, block_k);
 			}
-		}
-}
-
-/* ---- Inference over panels: one chain of multiply-adds for each element, whatever rows stand beside it ---- */
-
-#define PANEL_VECTORS (LM_PANEL / LANES)
-
-/* One row against one panel: the weights stream past once. */
-static void
-infer_row(float *y, const float *x, const float *panel, const float *bias, int n_in, int n_columns)
-{
-	Floats sums[PANEL_VECTORS];
-
-#pragma GCC unroll 8
-	for (int j = 0; j < PANEL_VECTORS; j++)
-		sums[j] = splat(0);
-	for (int p = 0; p < n_in; p++)
-	{
-		Floats value = splat(x[p]);
-
-#pragma GCC unroll 8
-		for (int j = 0; j < PANEL_VECTORS; j++)
-			sums[j] = multiply_add(value, load(panel + (size_t) p * LM_PANEL + j * LANES), sums[j]);
-	}
-#pragma GCC unroll 8
-	for (int j = 0; j < PANEL_VECTORS; j++)
-		store_columns(y, bias ? sums[j] + load_columns(bias, j * LANES, n_columns) : sums[j], j * LANES, n_columns);
-}
-
-/* Goes on from what y holds when k does not begin the row; adds the bias (NULL: none) when it ends it. */
-INLINE void
-tile_infer(const TileOutput *out, const float *a, const float *b, const float *bias, int k, int n_rows)
-{
-	TileSums sums;
-
-#pragma GCC unroll 12
-	for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 2
-		for (int j = 0; j < 2; j++)
-			sums.at[i][j] = out->beta != 0 ? load_columns(out->y + (size_t) i * out->ld, j * LANES, out->n_columns)
-										   : splat(0);
-	tile_multiply(&sums, a, (size_t) n_rows, b, LM_PANEL, k, n_rows);
-#pragma GCC unroll 12
-	for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 2
-		for (int j = 0; j < 2; j++)
-		{
-			Floats value = sums.at[i][j];
-
-			if (bias)
-				value += load_columns(bias, j * LANES, out->n_columns);
-			store_columns(out->y + (size_t) i * out->ld, value, j * LANES, out->n_columns);
-		}
-}
-
-#define DEFINE_TILE_INFER(height)                                                                            \
-	static __attribute__((noinline)) void                                                                    \
-		tile_infer_##height(const TileOutput *out, const float *a, const float *b, const float *bias, int k) \
-	{                                                                                                        \
-		tile_infer(out, a, b, bias, k, height);                                                              \
-	}
-FOR_EACH_TILE(DEFINE_TILE_INFER)
-
-typedef void (*TileInfer)(const TileOutput *out, const float *a, const float *b, const float *bias, int k);
-
-#define NAME_TILE_INFER(height) tile_infer_##height,
-static const TileInfer tile_infers[] = {FOR_EACH_TILE(NAME_TILE_INFER)};
-
-/* Up to TILE_ROWS rows, packed for inputs [p, p + k), against all panels. */
-static void
-infer_rows(TileOutput *out, const float *packed, const float *panels, const float *bias, int n_rows, int n_in, int p,
-		   int k, int n_out)
-{
-	float *y = out->y;
-
-	out->beta = p > 0;
-	for (int j = 0; j < n_out; j += TILE_COLUMNS)
-	{
-		const float *panel = panels + (size_t) (j / LM_PANEL) * (size_t) n_in * LM_PANEL + j % LM_PANEL;
-
-		out->y = y + j;
-		out->n_columns = smaller_of(TILE_COLUMNS, n_out - j);
-		tile_infers[n_rows - 1](out, packed, panel + (size_t) p * LM_PANEL, bias && p + k == n_in ? bias + j : NULL, k);
-	}
-}
-
-static void
-vector_infer(float *y, const float *x, const float *panels, const float *bias, int n_rows, int n_in, int n_out,
-			 int ld_y)
-{
-	_Alignas(64) float packed[PACKED_A + LANES];
-	Matrix rows = {x, (size_t) n_in, 1};
-	/* Few rows wait for the weights, which had better come in one stream; many want them to stay near. */
-	int most_k = n_rows <= TILE_ROWS ? PACKED_A / TILE_ROWS : MOST_K;
-
-	for (int j = 0; j < n_out && n_rows == 1; j += LM_PANEL)
-		infer_row(y + j, x, panels + (size_t) j * (size_t) n_in, bias ? bias + j : NULL, n_in,
-				  smaller_of(LM_PANEL, n_out - j));
-	if (n_rows == 1)
-		return;
-	for (int p = 0; p < n_in; p += most_k)
-		for (int i = 0; i < n_rows; i += TILE_ROWS)
-		{
-			int height = smaller_of(TILE_ROWS, n_rows - i), k = smaller_of(most_k, n_in - p);
-			Matrix part = submatrix(&rows, i, p);
-			TileOutput out = {y + (size_t) i * (size_t) ld_y, (size_t) ld_y, 0, 1, 0};
-
-			pack_rows(packed, &part, height, k);
-			infer_rows(&out, packed, panels, bias, height, n_in, p, k, n_out);
 		}
 }
 

@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/vector_transpose.h
  *
- * LANES vectors as a square matrix, transposed in registers.
+ * LANES vectors as a square matrix, transposed in registers, and longer rows transposed square by square.
  */
 #ifndef LM_VECTOR_TRANSPOSE_H
 #define LM_VECTOR_TRANSPOSE_H
@@ -38,6 +38,37 @@ transpose_lanes(Floats rows[LANES])
 #pragma GCC unroll 16
 		for (int i = 0; i < LANES; i++)
 			rows[i] = zipped[i];
+	}
+}
+
+/*
+ * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k. Stores whole
+ * vectors, so that LANES floats from packed[(k - 1) * stride] on are written: the callers pack in ascending
+ * order and have room behind the last.
+ */
+static __attribute__((unused)) void
+pack_transposed(float *packed, size_t stride, const float *from, size_t ld, int n_lines, int k)
+{
+	Floats rows[LANES];
+	int p = 0;
+
+	for (; p + LANES <= k; p += LANES)
+	{
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			rows[i] = i < n_lines ? load(from + (size_t) i * ld + p) : splat(0);
+		transpose_lanes(rows);
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			store(packed + (size_t) (p + i) * stride, rows[i]);
+	}
+	for (; p < k; p++)
+	{
+		float column[LANES] = {0};
+
+		for (int i = 0; i < n_lines; i++)
+			column[i] = from[(size_t) i * ld + p];
+		store(packed + (size_t) p * stride, load(column));
 	}
 }
 

@@ -260,6 +260,27 @@ store_up_to(float *to, Floats value, size_t n)
 		store_part(to, value, (int) n);
 }
 
+INLINE int
+smaller_of(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+INLINE Floats
+load_columns(const float *from, int first, int n_columns)
+{
+	int n = n_columns - first;
+
+	return n <= 0 ? splat(0) : load_up_to(from + first, (size_t) n);
+}
+
+INLINE void
+store_columns(float *to, Floats value, int first, int n_columns)
+{
+	if (n_columns > first)
+		store_up_to(to + first, value, (size_t) (n_columns - first));
+}
+
 /* The first n lanes, the others as `rest`. */
 INLINE Floats
 load_part_or(const float *from, int n, float rest)

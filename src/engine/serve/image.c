@@ -8,13 +8,14 @@
  *
  * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the size of an
  * image, the places to write to and the places to read from. With tied embeddings the token embedding is read
- * from the head's panels, where token t is lane t % LM_PANEL of panel t / LM_PANEL.
+ * from the head's panels. Panels are of the image's type, all else is float32.
  */
 #include <string.h>
 
+#include "kernels/panels.h"
 #include "serve/image.h"
 
-#define IMAGE_MAGIC "gpt img4"
+#define IMAGE_MAGIC "gpt img5"
 
 /* The configuration in types of fixed size: the file is mapped by other processes. */
 typedef struct LmImageHeader
@@ -39,26 +40,30 @@ typedef struct LmImageHeader
 	int32_t qk_norm;
 	int32_t labels;
 	int32_t multi_label;
+	int32_t type;
+	int32_t group;
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
-static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config);
+static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, LmImageType type);
 static const float *vector(LmArena *arena, size_t count, bool exists);
-static LmLinear linear(LmArena *arena, int n_in, int n_out, const float *bias);
-static LmImageHeader header_of(const LmConfig *config, size_t size);
+static LmLinear linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias);
+static LmImageHeader header_of(const LmConfig *config, LmImageType type, size_t size);
 static LmConfig config_of(const LmImageHeader *header);
-static LmModel *create_model(const LmHost *host, const LmConfig *config, LmError *error);
+static LmModel *create_model(const LmHost *host, const LmConfig *config, LmImageType type, LmError *error);
 static void put_block(const LmModel *model, int layer, const float *block, const LmParamTable *table);
 static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind, int layer);
 static void pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind, int layer);
 
 bool
-lm_image_size(size_t *size, const LmConfig *config, LmError *error)
+lm_image_size(size_t *size, const LmConfig *config, LmImageType type, LmError *error)
 {
-	LmModel model = {.config = *config};
+	LmModel model = {.config = *config, .type = type};
 	LmArena arena = {0};
 	size_t total;
 
+	if ((int) type < 0 || type >= LM_IMAGE_TYPES)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "image type %d is not known", (int) type);
 	if (!lm_config_check(&model.config, error))
 		return false;
 	if (config->lora_rank > 0)
@@ -88,20 +93,20 @@ lay_out(LmModel *model, LmArena *arena)
 	{
 		LmImageBlock block;
 
-		lay_out_block(&block, arena, config);
+		lay_out_block(&block, arena, config, model->type);
 		if (model->blocks)
 			model->blocks[layer] = block;
 	}
 	model->final_norm_weight = vector(arena, C, true);
 	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
-	model->head = linear(arena, config->channels, config->vocabulary, NULL);
+	model->head = linear(arena, model->type, config->channels, config->vocabulary, NULL);
 	model->bag_embedding = vector(arena, (V + LM_BAG_HASHED) * LM_BAG_CHANNELS, config->labels > 0);
 	model->label_weight = vector(arena, (size_t) config->labels * (C + LM_BAG_CHANNELS), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }
 
 static void
-lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config)
+lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, LmImageType type)
 {
 	int C = config->channels, M = config->mlp_channels;
 	bool bias = config->bias, norm_bias = bias && config->norm == LM_LAYERNORM;
@@ -113,10 +118,10 @@ lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config)
 	block->norm2_bias = vector(arena, (size_t) C, norm_bias);
 	block->query_norm_weight = vector(arena, head_size, config->qk_norm);
 	block->key_norm_weight = vector(arena, head_size, config->qk_norm);
-	block->attention = linear(arena, C, 3 * C, vector(arena, 3 * (size_t) C, bias));
-	block->projection = linear(arena, C, C, vector(arena, (size_t) C, bias));
-	block->up = linear(arena, C, M, vector(arena, (size_t) M, bias));
-	block->down = linear(arena, M, C, vector(arena, (size_t) C, bias));
+	block->attention = linear(arena, type, C, 3 * C, vector(arena, 3 * (size_t) C, bias));
+	block->projection = linear(arena, type, C, C, vector(arena, (size_t) C, bias));
+	block->up = linear(arena, type, C, M, vector(arena, (size_t) M, bias));
+	block->down = linear(arena, type, M, C, vector(arena, (size_t) C, bias));
 }
 
 static const float *
@@ -126,15 +131,20 @@ vector(LmArena *arena, size_t count, bool exists)
 }
 
 static LmLinear
-linear(LmArena *arena, int n_in, int n_out, const float *bias)
+linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias)
 {
-	size_t count = lm_linear_panels_count(n_in, n_out);
+	LmLinear linear = {.n_in = n_in, .n_out = n_out, .bias = bias, .type = type};
+	size_t size;
 
-	return (LmLinear){.n_in = n_in, .n_out = n_out, .bias = bias, .panels = lm_arena_floats(arena, 1, count)};
+	if (lm_linear_panels_size(&size, type, n_in, n_out))
+		linear.panels = lm_arena_take(arena, 1, size);
+	else
+		arena->overflow = true;
+	return linear;
 }
 
 bool
-lm_image_build(void *image, const float *block, const LmParamTable *table, const LmHost *host, LmError *error)
+lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type, const LmHost *host, LmError *error)
 {
 	const LmConfig *config = &table->config;
 	LmImageHeader header;
@@ -143,13 +153,13 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 	size_t size;
 	bool stopped = false;
 
-	if (!lm_image_size(&size, config, error))
+	if (!lm_image_size(&size, config, type, error))
 		return false;
-	model = create_model(host, config, error);
+	model = create_model(host, config, type, error);
 	if (!model)
 		return false;
 	lay_out(model, &arena);
-	header = header_of(config, size);
+	header = header_of(config, type, size);
 	memset(image, 0, 128);
 	memcpy(image, &header, sizeof header);
 	if (config->position == LM_LEARNED)
@@ -212,7 +222,7 @@ put(const float *place, const float *block, const LmParamTable *table, LmParamKi
 static void
 pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind, int layer)
 {
-	lm_linear_pack((float *) linear->panels, block + lm_param_find(table, kind, layer)->offset, linear->n_in,
+	lm_linear_pack((void *) linear->panels, linear->type, block + lm_param_find(table, kind, layer)->offset, linear->n_in,
 				   linear->n_out);
 }
 
@@ -232,26 +242,26 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 	}
 	memcpy(&header, image, sizeof header);
 	config = config_of(&header);
-	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.panel != LM_PANEL)
+	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.panel != LM_PANEL || header.group != LM_GROUP)
 	{
 		lm_fail(error, LM_ERR_FORMAT, 0, "the model's image has another format");
 		return NULL;
 	}
-	if (!lm_image_size(&wanted, &config, error))
+	if (!lm_image_size(&wanted, &config, (LmImageType) header.type, error))
 		return NULL;
 	if (header.size != wanted || size < wanted)
 	{
 		lm_fail(error, LM_ERR_FORMAT, (int64_t) size, "the model's image has %zu bytes, %zu are needed", size, wanted);
 		return NULL;
 	}
-	model = create_model(host, &config, error);
+	model = create_model(host, &config, (LmImageType) header.type, error);
 	if (model)
 		lay_out(model, &arena);
 	return model;
 }
 
 static LmModel *
-create_model(const LmHost *host, const LmConfig *config, LmError *error)
+create_model(const LmHost *host, const LmConfig *config, LmImageType type, LmError *error)
 {
 	LmModel *model = lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
 
@@ -262,6 +272,7 @@ create_model(const LmHost *host, const LmConfig *config, LmError *error)
 	}
 	model->host = *host;
 	model->config = *config;
+	model->type = type;
 	model->blocks = (LmImageBlock *) (model + 1);
 	return model;
 }
@@ -283,27 +294,28 @@ lm_model_config(const LmModel *model)
 	return &model->config;
 }
 
+LmImageType
+lm_model_image_type(const LmModel *model)
+{
+	return model->type;
+}
+
 void
 lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
 {
 	int C = model->config.channels;
 	const float *wpe = model->positions ? model->positions + (size_t) position * C : NULL;
-	const float *wte;
 
 	if (model->token_embedding)
-	{
-		wte = model->token_embedding + (size_t) token * C;
-		for (int i = 0; i < C; i++)
-			y[i] = wpe ? wte[i] + wpe[i] : wte[i];
-		return;
-	}
-	wte = model->head.panels + (size_t) (token / LM_PANEL) * C * LM_PANEL + token % LM_PANEL;
-	for (int i = 0; i < C; i++)
-		y[i] = wpe ? wte[(size_t) i * LM_PANEL] + wpe[i] : wte[(size_t) i * LM_PANEL];
+		memcpy(y, model->token_embedding + (size_t) token * C, (size_t) C * sizeof *y);
+	else
+		lm_linear_weights(y, &model->head, token);
+	for (int i = 0; wpe && i < C; i++)
+		y[i] += wpe[i];
 }
 
 static LmImageHeader
-header_of(const LmConfig *config, size_t size)
+header_of(const LmConfig *config, LmImageType type, size_t size)
 {
 	LmImageHeader header = {
 		.size = size,
@@ -325,6 +337,8 @@ header_of(const LmConfig *config, size_t size)
 		.qk_norm = config->qk_norm,
 		.labels = config->labels,
 		.multi_label = config->multi_label,
+		.type = (int32_t) type,
+		.group = LM_GROUP,
 	};
 
 	memcpy(header.magic, IMAGE_MAGIC, 8);

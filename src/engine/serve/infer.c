@@ -9,13 +9,15 @@
  */
 #include <string.h>
 
+#include "kernels/pieces.h"
 #include "serve/image.h"
 #include "serve/infer.h"
 #include "serve/pages.h"
 
-/* A row of attention is shared by several threads only where it is long and rows are few. */
-#define SPLIT_ROWS 4
+/* A block of attention is shared by several threads only where there is much to do and blocks are few. */
+#define SPLIT_BLOCKS 4
 #define SPLIT_FLOATS 65536
+#define STORE_ROWS 64 /* inputs whose keys and values are stored in a piece */
 #define MAX_GROUPS 8
 
 typedef struct Infer
@@ -38,23 +40,29 @@ typedef struct Infer
 	float *wide; /* [n, M] */
 	float *lora_h; /* [n, rank]; NULL, as the next one, without an adapter */
 	float *lora_sum; /* [n, max(M, 3 C)] */
-	float *scores; /* [threads, context] */
+	float *scores; /* [threads] lm_attention_rows_scratch */
+	int *blocks; /* [n + 1] the rows of x at which blocks of attention begin */
 	const float **tables; /* [threads, 2, pages of a sequence] */
 
 	int n_rows;
 	int layer;
-	int n_groups; /* pieces that a row's heads are cut into */
+	int n_blocks;
+	int n_groups; /* pieces that a block's heads are cut into */
 } Infer;
 
 static bool extend_sequences(Infer *infer, int n_sequences, LmError *error);
 static bool check_input(const Infer *infer, const LmInput *input, int n_sequences, int i, LmError *error);
 static void take_back(Infer *infer, int n);
+static size_t scores_size(const LmConfig *config);
 static void lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads);
 static void embed(Infer *infer);
 static void run_block(Infer *infer);
 static void store_keys_and_values(Infer *infer);
+static void store_piece(void *work, int piece, int thread);
+static void store_run(const Infer *infer, int first, int n);
 static void keep_wanted_rows(Infer *infer);
 static void attend(Infer *infer);
+static void cut_blocks(Infer *infer);
 static void attention_piece(void *work, int piece, int thread);
 static bool run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
 				int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
@@ -165,6 +173,13 @@ lm_infer_workspace_for(const LmConfig *config, int n, int n_wanted, int n_thread
 	return arena.overflow ? 0 : arena.used;
 }
 
+/* Floats for the scores of a thread, whole cache lines. */
+static size_t
+scores_size(const LmConfig *config)
+{
+	return (lm_attention_rows_scratch(config->context, config->channels / config->heads) + 15) / 16 * 16;
+}
+
 static void
 lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads)
 {
@@ -185,7 +200,8 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 		infer->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
 		infer->lora_sum = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
 	}
-	infer->scores = lm_arena_floats(arena, (size_t) n_threads, T);
+	infer->scores = lm_arena_floats(arena, (size_t) n_threads, scores_size(config));
+	infer->blocks = lm_arena_take(arena, N + 1, sizeof(int));
 	infer->tables = lm_arena_take(arena, (size_t) n_threads * 2 * ((T + LM_PAGE - 1) / LM_PAGE), sizeof(float *));
 }
 
@@ -243,18 +259,42 @@ run_block(Infer *infer)
 static void
 store_keys_and_values(Infer *infer)
 {
-	size_t C = (size_t) infer->model->config.channels;
+	lm_engine_run(infer->engine, store_piece, infer, lm_divide_up((size_t) infer->n, STORE_ROWS));
+}
 
-	for (int i = 0; i < infer->n; i++)
+/* Inputs that follow each other in one page are stored together. */
+static void
+store_piece(void *work, int piece, int thread)
+{
+	const Infer *infer = work;
+	int end = lm_smaller(infer->n, (piece + 1) * STORE_ROWS);
+
+	for (int first = piece * STORE_ROWS, next; first < end; first = next)
 	{
-		const LmInput *input = &infer->inputs[i];
-		int page = infer->sequences[input->sequence].pages[input->position / LM_PAGE];
-		size_t row = (size_t) (input->position % LM_PAGE);
-		const float *qkv = infer->qkv + (size_t) i * 3 * C;
+		const LmInput *input = &infer->inputs[first];
+		int most = lm_smaller(end, first + LM_PAGE - input->position % LM_PAGE);
 
-		memcpy(lm_page_keys(infer->pages, page, infer->layer) + row * C, qkv + C, C * sizeof(float));
-		memcpy(lm_page_values(infer->pages, page, infer->layer) + row * C, qkv + 2 * C, C * sizeof(float));
+		for (next = first + 1; next < most && infer->inputs[next].sequence == input->sequence;)
+			next++;
+		store_run(infer, first, next - first);
 	}
+}
+
+static void
+store_run(const Infer *infer, int first, int n)
+{
+	const LmInput *input = &infer->inputs[first];
+	size_t C = (size_t) infer->model->config.channels, row = (size_t) (input->position % LM_PAGE);
+	int page = infer->sequences[input->sequence].pages[input->position / LM_PAGE];
+	const float *qkv = infer->qkv + (size_t) first * 3 * C;
+	float *keys = lm_page_keys(infer->pages, page, infer->layer) + row;
+	float *values = lm_page_values(infer->pages, page, infer->layer) + row * C;
+
+	for (size_t c = 0; c < C; c++)
+		for (int i = 0; i < n; i++)
+			keys[c * LM_PAGE + (size_t) i] = qkv[(size_t) i * 3 * C + C + c];
+	for (int i = 0; i < n; i++)
+		memcpy(values + (size_t) i * C, qkv + (size_t) i * 3 * C + 2 * C, C * sizeof(float));
 }
 
 static void
@@ -286,10 +326,28 @@ attend(Infer *infer)
 
 		longest = n_keys > longest ? n_keys : longest;
 	}
+	cut_blocks(infer);
 	infer->n_groups = 1;
-	if (infer->n_rows <= SPLIT_ROWS && longest * (size_t) config->channels >= SPLIT_FLOATS)
+	if (infer->n_blocks <= SPLIT_BLOCKS && longest * (size_t) config->channels * (size_t) infer->n_rows >= SPLIT_FLOATS)
 		infer->n_groups = config->heads < MAX_GROUPS ? config->heads : MAX_GROUPS;
-	lm_engine_run(infer->engine, attention_piece, infer, infer->n_rows * infer->n_groups);
+	lm_engine_run(infer->engine, attention_piece, infer, infer->n_blocks * infer->n_groups);
+}
+
+/* Inputs that follow each other in one sequence share the reading of its keys and values. */
+static void
+cut_blocks(Infer *infer)
+{
+	infer->n_blocks = 0;
+	for (int row = 0; row < infer->n_rows; row++)
+	{
+		int first = infer->n_blocks > 0 ? infer->blocks[infer->n_blocks - 1] : row;
+		bool goes_on = row > first && row - first < LM_ATTENTION_ROWS && infer->rows[row] == infer->rows[row - 1] + 1 &&
+					   infer->inputs[infer->rows[row]].sequence == infer->inputs[infer->rows[first]].sequence;
+
+		if (!goes_on)
+			infer->blocks[infer->n_blocks++] = row;
+	}
+	infer->blocks[infer->n_blocks] = infer->n_rows;
 }
 
 static void
@@ -297,23 +355,24 @@ attention_piece(void *work, int piece, int thread)
 {
 	const Infer *infer = work;
 	const LmConfig *config = &infer->model->config;
-	int row = piece / infer->n_groups, group = piece % infer->n_groups;
+	int block = piece / infer->n_groups, group = piece % infer->n_groups;
+	int row = infer->blocks[block], n_rows = infer->blocks[block + 1] - row;
 	const LmInput *input = &infer->inputs[infer->rows[row]];
 	const LmSequence *sequence = &infer->sequences[input->sequence];
-	int C = config->channels, n_pages = input->position / LM_PAGE + 1;
+	int C = config->channels, n_pages = (input->position + n_rows - 1) / LM_PAGE + 1;
 	int table_length = (config->context + LM_PAGE - 1) / LM_PAGE;
 	const float **keys = infer->tables + (size_t) thread * 2 * (size_t) table_length;
 	const float **values = keys + table_length;
+	LmAttentionRows rows = {infer->attention + (size_t) row * C, infer->qkv + (size_t) infer->rows[row] * 3 * C, 3 * C, n_rows,
+							input->position + 1, keys, values, C / config->heads, C,
+							infer->scores + (size_t) thread * scores_size(config)};
 
 	for (int i = 0; i < n_pages; i++)
 	{
 		keys[i] = lm_page_keys(infer->pages, sequence->pages[i], infer->layer);
 		values[i] = lm_page_values(infer->pages, sequence->pages[i], infer->layer);
 	}
-	lm_attention_row(infer->attention + (size_t) row * C, infer->qkv + (size_t) infer->rows[row] * 3 * C, keys, values,
-					 LM_PAGE, input->position + 1, config->heads * group / infer->n_groups,
-					 config->heads * (group + 1) / infer->n_groups, C / config->heads, C,
-					 infer->scores + (size_t) thread * config->context);
+	lm_attention_rows(&rows, config->heads * group / infer->n_groups, config->heads * (group + 1) / infer->n_groups);
 }
 
 static void

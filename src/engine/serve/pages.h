@@ -1,7 +1,9 @@
 /*
  * src/engine/serve/pages.h
  *
- * Inside a page:  | keys of layer 0: LM_PAGE rows of C | values of layer 0 | keys of layer 1 | ... |
+ * Inside a page:  | keys of layer 0: C rows of LM_PAGE | values of layer 0: LM_PAGE rows of C | keys of layer 1 | ... |
+ *
+ * Keys are turned, so that one element of LM_PAGE keys is what a vector loads.
  */
 #ifndef LM_PAGES_H
 #define LM_PAGES_H

@@ -1,0 +1,318 @@
+/*
+ * bench/decode.c [MODEL [TYPE]]
+ *
+ * Inference of models M and S with random weights in each type of image, on THREADS threads (2). Medians over ROUNDS rounds (15), in
+ * each of which the limits are measured too:
+ *
+ *   decode 1        a token of one sequence at position 64, head and choice of the largest logit included; bytes of weights a
+ *                   second, and their share of what the threads read of a large buffer, one stream each
+ *   decode 8, 32    that many sequences at once
+ *   prefill 256     of one sequence, with the logits of the last token; only products that are executed count, of attention
+ *                   half; their share of what multiply-adds in registers reach
+ *   score 256       the same with the logits of every token
+ */
+#include "peak.h"
+#include "shapes.h"
+
+#include "engine/model.h"
+
+#define POSITION 64
+#define MOST_SEQUENCES 32
+#define PROMPT 256
+#define READ_SIZE ((size_t) 512 << 20)
+#define MOST_ROUNDS 101
+
+static const char *const type_names[LM_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
+
+typedef struct Bench
+{
+	LmEngine *engine;
+	LmHost host;
+	const Shape *shape;
+	LmConfig config;
+	LmParamTable *table;
+	float *block;
+	char *buffer; /* READ_SIZE bytes to read */
+	int n_rounds;
+
+	LmImageType type;
+	void *image;
+	LmModel *model;
+	LmPages *pages;
+	LmSequence sequences[MOST_SEQUENCES];
+	LmInput inputs[PROMPT];
+	void *workspace;
+	float *logits;
+	long long sum; /* of what was computed, so that it is */
+} Bench;
+
+typedef struct Series
+{
+	double values[MOST_ROUNDS];
+	int n;
+} Series;
+
+static void
+add(Series *series, double value)
+{
+	series->values[series->n++] = value;
+}
+
+static double
+best(const Series *series)
+{
+	double most = 0;
+
+	for (int i = 0; i < series->n; i++)
+		most = series->values[i] > most ? series->values[i] : most;
+	return most;
+}
+
+static double
+median(Series *series)
+{
+	qsort(series->values, series->n, sizeof(double), compare_doubles);
+	return series->values[series->n / 2];
+}
+
+typedef long long Lanes __attribute__((vector_size(16)));
+
+static void
+read_piece(void *work, int piece, int thread)
+{
+	Bench *bench = work;
+	size_t size = READ_SIZE / lm_engine_threads(bench->engine) / 64;
+	const Lanes *from = (const Lanes *) (void *) bench->buffer + size * 4 * piece;
+	Lanes sums[4] = {{0}};
+
+	for (size_t i = 0; i < size; i++, from += 4)
+		for (int j = 0; j < 4; j++)
+			sums[j] += from[j];
+	sums[0] += sums[1] + sums[2] + sums[3];
+	__atomic_fetch_add(&bench->sum, sums[0][0] + sums[0][1], __ATOMIC_RELAXED);
+}
+
+/* Bytes a second, one stream a thread. */
+static double
+read_rate(Bench *bench)
+{
+	double started = seconds_now();
+
+	lm_engine_run(bench->engine, read_piece, bench, lm_engine_threads(bench->engine));
+	return READ_SIZE / (seconds_now() - started);
+}
+
+static double
+product_bytes(const Bench *bench)
+{
+	int C = bench->config.channels, M = bench->config.mlp_channels;
+	int shapes_of[5][3] = {{C, 3 * C, bench->config.layers}, {C, C, bench->config.layers}, {C, M, bench->config.layers}, {M, C, bench->config.layers}, {C, bench->config.vocabulary, 1}};
+	double all = 0;
+
+	for (int i = 0; i < 5; i++)
+	{
+		size_t size;
+
+		lm_linear_panels_size(&size, bench->type, shapes_of[i][0], shapes_of[i][1]);
+		all += (double) size * shapes_of[i][2];
+	}
+	return all;
+}
+
+static void
+infer(Bench *bench, int n)
+{
+	LmError error = {0};
+
+	must(lm_infer(bench->logits, bench->engine, bench->model, bench->pages, bench->sequences, MOST_SEQUENCES, bench->inputs, n, bench->workspace, &error), &error);
+}
+
+static int32_t
+largest(const float *logits, int n)
+{
+	int best = 0;
+
+	for (int i = 1; i < n; i++)
+		if (logits[i] > logits[best])
+			best = i;
+	return best;
+}
+
+/* One token for each of the first n sequences, which stand at POSITION before and after. Seconds. */
+static double
+decode(Bench *bench, int n)
+{
+	double started = seconds_now();
+
+	for (int i = 0; i < n; i++)
+		bench->inputs[i] = (LmInput){(i * 31 + 7) % bench->config.vocabulary, i, POSITION, true};
+	infer(bench, n);
+	for (int i = 0; i < n; i++)
+	{
+		bench->sum += largest(bench->logits + (size_t) i * bench->config.vocabulary, bench->config.vocabulary);
+		lm_sequence_truncate(&bench->sequences[i], bench->pages, POSITION);
+	}
+	return seconds_now() - started;
+}
+
+/* Seconds of PROMPT tokens of an empty sequence. */
+static double
+prefill(Bench *bench, bool all_wanted)
+{
+	double started;
+
+	lm_sequence_truncate(&bench->sequences[0], bench->pages, 0);
+	for (int i = 0; i < PROMPT; i++)
+		bench->inputs[i] = (LmInput){(i * 31 + 7) % bench->config.vocabulary, 0, i, all_wanted || i == PROMPT - 1};
+	started = seconds_now();
+	infer(bench, PROMPT);
+	return seconds_now() - started;
+}
+
+/* The last block's rows that are not wanted end with their keys and values. */
+static double
+prefill_flop(const Bench *bench, bool all_wanted)
+{
+	double C = bench->config.channels, L = bench->config.layers, T = PROMPT, rows = all_wanted ? T : 1;
+	double half = T * (T + 1) / 2;
+
+	return 2 * ((L - 1) * T * 12 * C * C + T * 3 * C * C + rows * 9 * C * C + rows * C * bench->config.vocabulary) +
+		   4 * C * ((L - 1) * half + (all_wanted ? half : T));
+}
+
+static void
+open_model(Bench *bench, LmImageType type)
+{
+	LmError error = {0};
+	size_t size;
+	double started = seconds_now();
+
+	bench->type = type;
+	must(lm_image_size(&size, &bench->config, type, &error), &error);
+	bench->image = lm_allocate_unset(&bench->host, size);
+	must(bench->image && lm_image_build(bench->image, bench->block, bench->table, type, &bench->host, &error), &error);
+	bench->model = lm_model_open(&bench->host, bench->image, size, &error);
+	must(bench->model != NULL, &error);
+	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->shape->name, type_names[type], size / 1e6, seconds_now() - started);
+	bench->pages = lm_pages_create(&bench->host, bench->model, MOST_SEQUENCES * 3 + 8, &error);
+	must(bench->pages != NULL, &error);
+	for (int i = 0; i < MOST_SEQUENCES; i++)
+		must(lm_sequence_create(&bench->sequences[i], &bench->host, bench->model, &error), &error);
+	bench->workspace = lm_allocate_unset(&bench->host, lm_infer_workspace(bench->model, PROMPT, PROMPT, lm_engine_threads(bench->engine)));
+	bench->logits = lm_allocate_unset(&bench->host, (size_t) PROMPT * bench->config.vocabulary * sizeof(float));
+}
+
+static void
+close_model(Bench *bench)
+{
+	for (int i = 0; i < MOST_SEQUENCES; i++)
+		lm_sequence_free(&bench->sequences[i], bench->pages, &bench->host);
+	lm_pages_free(bench->pages);
+	lm_model_close(bench->model);
+	lm_free(&bench->host, bench->image);
+	lm_free(&bench->host, bench->workspace);
+	lm_free(&bench->host, bench->logits);
+}
+
+static void
+run_decode(Bench *bench, int n_sequences)
+{
+	Series speed = {.n = 0}, rate = {.n = 0}, share = {.n = 0};
+	int n_tokens = strcmp(bench->shape->name, "M") == 0 ? 4 : 40;
+
+	for (int round = 0; round < bench->n_rounds; round++)
+	{
+		double reading = read_rate(bench), seconds = 0;
+
+		decode(bench, n_sequences);
+		for (int i = 0; i < n_tokens; i++)
+			seconds += decode(bench, n_sequences);
+		seconds /= n_tokens;
+		add(&speed, n_sequences / seconds);
+		add(&rate, product_bytes(bench) / seconds);
+		add(&share, product_bytes(bench) / seconds / reading);
+	}
+	printf("%s %-9s decode %2d         %8.1f (best %.1f) tokens/s %8.1f GB/s, %.3f of what is read\n", bench->shape->name,
+		   type_names[bench->type], n_sequences, median(&speed), best(&speed), median(&rate) * 1e-9, median(&share));
+}
+
+static void
+run_prefill(Bench *bench, bool all_wanted)
+{
+	Series speed = {.n = 0}, rate = {.n = 0}, share = {.n = 0};
+	double flop = prefill_flop(bench, all_wanted);
+
+	prefill(bench, all_wanted);
+	for (int round = 0; round < bench->n_rounds; round++)
+	{
+		double peak = bench->type == LM_IMAGE_BFLOAT16 ? peak_vdpbf16(bench->engine) : peak_float32(bench->engine);
+		double seconds = prefill(bench, all_wanted);
+
+		add(&speed, PROMPT / seconds);
+		add(&rate, flop / seconds);
+		add(&share, peak > 0 ? flop / seconds / peak : 0);
+	}
+	printf("%s %-9s %s %d       %8.1f (best %.1f) tokens/s %8.1f GFLOP/s, %.3f of the peak in %s\n", bench->shape->name, type_names[bench->type],
+		   all_wanted ? "score  " : "prefill", PROMPT, median(&speed), best(&speed), median(&rate) * 1e-9, median(&share),
+		   bench->type == LM_IMAGE_BFLOAT16 ? "vdpbf16ps" : "float32");
+}
+
+static void
+run_type(Bench *bench, LmImageType type)
+{
+	open_model(bench, type);
+	for (int s = 0; s < MOST_SEQUENCES; s++)
+	{
+		for (int i = 0; i < POSITION; i++)
+			bench->inputs[i] = (LmInput){(i * 31 + 7) % bench->config.vocabulary, s, i, false};
+		infer(bench, POSITION);
+	}
+	for (int n = 1; n <= MOST_SEQUENCES; n = n == 1 ? 8 : n * 4)
+		run_decode(bench, n);
+	run_prefill(bench, false);
+	run_prefill(bench, true);
+	close_model(bench);
+}
+
+static void
+run_shape(Bench *bench, const char *name, const char *type)
+{
+	LmError error = {0};
+
+	bench->shape = shape_named(name);
+	bench->config = shape_config(bench->shape);
+	must(lm_config_check(&bench->config, &error), &error);
+	bench->table = lm_param_table_create(&bench->host, &bench->config, &error);
+	must(bench->table != NULL, &error);
+	bench->block = lm_allocate_unset(&bench->host, bench->table->total * sizeof(float));
+	must(bench->block != NULL, &error);
+	lm_params_init(bench->engine, bench->block, bench->table, 1);
+	for (LmImageType i = LM_IMAGE_FLOAT32; i < LM_IMAGE_TYPES; i++)
+		if (!type || strcmp(type, type_names[i]) == 0)
+			run_type(bench, i);
+	lm_free(&bench->host, bench->block);
+	lm_param_table_free(&bench->host, bench->table);
+}
+
+int
+main(int argc, char **argv)
+{
+	Bench bench = {.host = {bench_reallocate, NULL, NULL}};
+	LmEngineOptions options = {.n_threads = getenv("THREADS") ? atoi(getenv("THREADS")) : 2};
+	LmError error = {0};
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	bench.engine = lm_engine_start(&bench.host, &options, &error);
+	must(bench.engine != NULL, &error);
+	bench.n_rounds = getenv("ROUNDS") ? atoi(getenv("ROUNDS")) : 15;
+	bench.n_rounds = bench.n_rounds < MOST_ROUNDS ? bench.n_rounds : MOST_ROUNDS;
+	bench.buffer = lm_allocate_unset(&bench.host, READ_SIZE);
+	must(bench.buffer != NULL, &error);
+	memset(bench.buffer, 1, READ_SIZE);
+	printf("%s, %d threads, read %.1f GB/s, peak %.0f GFLOP/s, vdpbf16ps %.0f\n", lm_linear_infer_name(), lm_engine_threads(bench.engine),
+		   read_rate(&bench) * 1e-9, peak_float32(bench.engine) * 1e-9, peak_vdpbf16(bench.engine) * 1e-9);
+	for (int i = 0; i < 2; i++)
+		if (argc < 2 || strcmp(argv[1], i == 0 ? "M" : "S") == 0)
+			run_shape(&bench, i == 0 ? "M" : "S", argc > 2 ? argv[2] : NULL);
+	return bench.sum == 1;
+}

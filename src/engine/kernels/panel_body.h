@@ -1,0 +1,233 @@
+/*
+ * src/engine/kernels/panel_body.h
+ *
+ * Included once by each panel_simd_*.c: products of rows with panels, and the table that names them.
+ *
+ * Rows are packed in tiles, block of units by block of units; a block of a panel then meets all of them while it is in
+ * the cache. Few rows wait for the weights: then a block is as long as the packed rows have room, for the sake of one stream.
+ */
+#include "kernels/panel_tiles.h"
+#include "kernels/panel_rows.h"
+
+#define PACKED_WORDS 49152 /* of packed rows: 192 KiB, a part of a level 2 cache */
+#define SLACK_WORDS 64 /* the last vectors and groups are written whole */
+#define MOST_ROWS 192
+#define FEW_ROWS 36
+#define MOST_UNITS_SIZE 32768 /* bytes of a panel that many rows want in the level 1 cache */
+#define BYTE_WORDS (LM_GROUP_QUADS + 2) /* with scale and start */
+
+typedef struct Format
+{
+	LmImageType type;
+	int unit_words; /* of a packed row, without scale and start */
+	int most_height;
+	const PanelTileFunction *tiles;
+} Format;
+
+static const Format formats[LM_IMAGE_TYPES] = {
+	[LM_IMAGE_FLOAT32] = {LM_IMAGE_FLOAT32, 1, FLOAT_ROWS, float_tiles},
+	[LM_IMAGE_BFLOAT16] = {LM_IMAGE_BFLOAT16, 1, PAIR_ROWS, pair_tiles},
+	[LM_IMAGE_INT8] = {LM_IMAGE_INT8, LM_GROUP_QUADS, BYTE_ROWS, int8_tiles},
+	[LM_IMAGE_INT4] = {LM_IMAGE_INT4, LM_GROUP_QUADS, BYTE_ROWS, int4_tiles},
+};
+
+/* Packed rows [first, first + n_rows) of units [unit, unit + n_units), in tiles of `height`. */
+typedef struct PackedRows
+{
+	int first;
+	int n_rows;
+	int height;
+	int unit;
+	int n_units;
+	size_t row_words; /* of all units of a row */
+	uint32_t *words;
+} PackedRows;
+
+typedef struct PanelProduct
+{
+	const Format *format;
+	float *y;
+	const float *x;
+	const char *panels;
+	const float *bias;
+	int n_in;
+	int n_out;
+	int ld_y;
+	int n_units; /* in all */
+} PanelProduct;
+
+INLINE bool
+is_bytes(const Format *format)
+{
+	return format->unit_words > 1;
+}
+
+/* What row i of a tile is, before it is interleaved with its neighbours. */
+static void
+convert_row(uint32_t *words, const PanelProduct *product, const PackedRows *rows, int row)
+{
+	const Format *format = product->format;
+	const float *x = product->x + (size_t) row * (size_t) product->n_in;
+	int first = rows->unit * lm_panel_unit(format->type), n = rows->n_units;
+	uint32_t *scales = words + (size_t) n * LM_GROUP_QUADS;
+
+	if (format->type == LM_IMAGE_FLOAT32)
+		memcpy(words, x + first, (size_t) n * sizeof(float));
+	else if (format->type == LM_IMAGE_BFLOAT16)
+		round_row(words, x, product->n_in, first, n);
+	else
+		quantize_row(words, (float *) (void *) scales, (int32_t *) (void *) (scales + n), x, product->n_in, first, n,
+					 format->type == LM_IMAGE_INT8 ? LM_INT8_ZERO : LM_INT4_ZERO);
+}
+
+/* packed[p][i] = word p of row i */
+static void
+interleave(uint32_t *packed, const uint32_t *from, size_t ld, int n_rows, int n_words)
+{
+#if FLOAT_ROWS <= LANES
+	pack_transposed((float *) (void *) packed, (size_t) n_rows, (const float *) (const void *) from, ld, n_rows, n_words);
+#else
+	for (int i = 0; i < n_rows; i++)
+		for (int p = 0; p < n_words; p++)
+			packed[(size_t) p * (size_t) n_rows + (size_t) i] = from[(size_t) i * ld + (size_t) p];
+#endif
+}
+
+static void
+pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product, const PackedRows *rows, int row, int n_rows)
+{
+	int n = rows->n_units, n_words = n * product->format->unit_words;
+	size_t ld = rows->row_words;
+
+	if (n_rows == 1)
+	{
+		convert_row(packed, product, rows, row);
+		return;
+	}
+	if (product->format->type == LM_IMAGE_FLOAT32)
+	{
+		interleave(packed, (const uint32_t *) (const void *) (product->x + (size_t) row * (size_t) product->n_in) + rows->unit,
+				   (size_t) product->n_in, n_rows, n);
+		return;
+	}
+	for (int i = 0; i < n_rows; i++)
+		convert_row(converted + (size_t) i * ld, product, rows, row + i);
+	interleave(packed, converted, ld, n_rows, n_words);
+	for (int part = 0; part < 2 && is_bytes(product->format); part++)
+		interleave(packed + (size_t) n_rows * (size_t) (n_words + part * n), converted + n_words + part * n, ld, n_rows, n);
+}
+
+static void
+pack(const PanelProduct *product, const PackedRows *rows)
+{
+	_Alignas(64) uint32_t converted[PACKED_WORDS + SLACK_WORDS];
+
+	for (int i = 0; i < rows->n_rows; i += rows->height)
+		pack_tile(rows->words + (size_t) i * rows->row_words, converted, product, rows, rows->first + i,
+				  smaller_of(rows->height, rows->n_rows - i));
+}
+
+/* One panel, or what there is of it, against all packed rows. */
+static void
+multiply_panel(const PanelProduct *product, const PackedRows *rows, int column)
+{
+	const Format *format = product->format;
+	PanelTile tile = {.ld = (size_t) product->ld_y, .n_units = rows->n_units, .goes_on = rows->unit > 0};
+	int n_columns = smaller_of(LM_PANEL, product->n_out - column);
+	bool ends = rows->unit + rows->n_units == product->n_units;
+	int n_tiles = (rows->n_rows + rows->height - 1) / rows->height;
+	size_t size = (size_t) rows->n_units * lm_panel_unit_size(format->type);
+
+	tile.panel = product->panels + (size_t) (column / LM_PANEL) * lm_panel_size(format->type, product->n_in) +
+				 (size_t) rows->unit * lm_panel_unit_size(format->type);
+	tile.ahead = tile.panel + (n_tiles > 1 ? lm_panel_size(format->type, product->n_in) : 0);
+	tile.ahead_step = n_tiles > 1 ? 128 / (size_t) n_tiles : 0;
+	for (int i = 0; i < rows->n_rows; i += rows->height, tile.ahead += tile.ahead_step * size / 128)
+	{
+		int height = smaller_of(rows->height, rows->n_rows - i);
+		int step = height == 1 ? LM_PANEL : TILE_VECTORS * LANES;
+		size_t n = (size_t) rows->n_units * (size_t) height;
+
+		tile.words = rows->words + (size_t) i * rows->row_words;
+		tile.scales = (const float *) (const void *) (tile.words + n * LM_GROUP_QUADS);
+		tile.starts = (const int32_t *) (const void *) (tile.scales + n);
+		for (tile.column = 0; tile.column < n_columns; tile.column += step)
+		{
+			tile.y = product->y + (size_t) (rows->first + i) * tile.ld + column + tile.column;
+			tile.bias = ends && product->bias ? product->bias + column + tile.column : NULL;
+			tile.n_columns = n_columns - tile.column;
+			format->tiles[height - 1](&tile);
+		}
+	}
+}
+
+/* The largest part that fits, or equal ones where there must be several. */
+INLINE int
+equal_part(int count, int most)
+{
+	int n_parts = (count + most - 1) / most;
+
+	return n_parts > 1 ? (count + n_parts - 1) / n_parts : count;
+}
+
+static void
+multiply_rows(const PanelProduct *product, int first, int n_rows)
+{
+	_Alignas(64) uint32_t words[PACKED_WORDS + SLACK_WORDS];
+	const Format *format = product->format;
+	int unit_words = is_bytes(format) ? BYTE_WORDS : format->unit_words;
+	int most = PACKED_WORDS / (n_rows * unit_words);
+	PackedRows rows = {.first = first, .n_rows = n_rows, .height = equal_part(n_rows, format->most_height), .words = words};
+
+	if (n_rows > FEW_ROWS)
+		most = smaller_of(most, MOST_UNITS_SIZE / (int) lm_panel_unit_size(format->type));
+	most = equal_part(product->n_units, most);
+	for (; rows.unit < product->n_units; rows.unit += rows.n_units)
+	{
+		rows.n_units = smaller_of(most, product->n_units - rows.unit);
+		rows.row_words = (size_t) rows.n_units * (size_t) unit_words;
+		pack(product, &rows);
+		for (int column = 0; column < product->n_out; column += LM_PANEL)
+			multiply_panel(product, &rows, column);
+	}
+}
+
+static void
+multiply(const Format *format, float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in,
+		 int n_out, int ld_y)
+{
+	int unit = lm_panel_unit(format->type);
+	PanelProduct product = {format, y, x, panels, bias, n_in, n_out, ld_y, (n_in + unit - 1) / unit};
+	int most = equal_part(n_rows, MOST_ROWS);
+
+	most = (most + format->most_height - 1) / format->most_height * format->most_height;
+	for (int first = 0; first < n_rows; first += most)
+		multiply_rows(&product, first, smaller_of(most, n_rows - first));
+}
+
+#define DEFINE_MULTIPLY(name, type)                                                                            \
+	static void                                                                                                \
+		multiply_##name(float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in, \
+						int n_out, int ld_y)                                                                   \
+	{                                                                                                          \
+		multiply(&formats[type], y, x, panels, bias, n_rows, n_in, n_out, ld_y);                               \
+	}
+DEFINE_MULTIPLY(float32, LM_IMAGE_FLOAT32)
+DEFINE_MULTIPLY(bfloat16, LM_IMAGE_BFLOAT16)
+DEFINE_MULTIPLY(int8, LM_IMAGE_INT8)
+DEFINE_MULTIPLY(int4, LM_IMAGE_INT4)
+
+#define TABLE_OF(name) TABLE_NAME(name)
+#define TABLE_NAME(name) lm_panels_##name
+#define STRING_OF(name) STRING(name)
+#define STRING(name) #name
+
+const LmPanelKernels TABLE_OF(LM_SIMD) = {
+	.name = STRING_OF(LM_SIMD),
+	.multiply = {
+		[LM_IMAGE_FLOAT32] = multiply_float32,
+		[LM_IMAGE_BFLOAT16] = multiply_bfloat16,
+		[LM_IMAGE_INT8] = multiply_int8,
+		[LM_IMAGE_INT4] = multiply_int4,
+	},
+};

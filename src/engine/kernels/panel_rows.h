@@ -1,0 +1,105 @@
+/*
+ * src/engine/kernels/panel_rows.h
+ *
+ * Rows of activations as the tiles want them: pairs of bfloat16, or groups of bytes with a scale.
+ */
+#ifndef LM_PANEL_ROWS_H
+#define LM_PANEL_ROWS_H
+
+#include "kernels/panels.h"
+#include "kernels/vector_transpose.h"
+
+#define GROUP_VECTORS (LM_GROUP / LANES)
+#define ROUND_TO_INT 12582912.0f /* 1.5 2^23: its lowest bit is worth one */
+
+typedef uint16_t Halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+typedef int8_t Chars __attribute__((vector_size(LANES), aligned(1), may_alias));
+
+/* Numbers from x on, of which only n may be touched; zero beyond. At most LM_GROUP of them are wanted. */
+INLINE const float *
+whole_group(const float *x, int n, float *padded)
+{
+	if (n >= LM_GROUP)
+		return x;
+	for (int i = 0; i < LM_GROUP; i++)
+		padded[i] = i < n ? x[i] : 0;
+	return padded;
+}
+
+/* to[i] = bfloat16 of from[i], LM_GROUP of them: to nearest even, denormals to zero, NaN stays. */
+INLINE void
+round_group(uint16_t *to, const float *from)
+{
+#if defined(__AVX512BF16__)
+	*(__m512i_u *) (void *) to = (__m512i) _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
+#else
+	for (int i = 0; i < LM_GROUP; i += LANES)
+	{
+		Words bits = (Words) load(from + i), sign = bits >> 16 & 0x8000;
+		Words rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+		Words magnitude = bits & 0x7fffffff;
+
+		rounded = (Words) choose(is_below(magnitude, splat_word(0x7f800001)), (Floats) rounded, (Floats) (bits >> 16 | 0x40));
+		rounded = (Words) choose(is_below(magnitude, splat_word(0x00800000)), (Floats) sign, (Floats) rounded);
+		*(Halves *) (to + i) = __builtin_convertvector(rounded, Halves);
+	}
+#endif
+}
+
+/* Words of n_units pairs from input `first` on. Writes whole groups: there is room for LM_GROUP / 2 words behind. */
+static void
+round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
+{
+	float padded[LM_GROUP];
+
+	for (int i = 0; i < 2 * n_units; i += LM_GROUP)
+		round_group((uint16_t *) (void *) words + i, whole_group(x + first + i, n_in - first - i, padded));
+}
+
+/*
+ * A group: bytes, its scale, and minus zero times the sum of its bytes, which makes up for weights that are stored with `zero`
+ * added. A group with what is not finite gets the scale NaN.
+ */
+INLINE void
+quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, int zero)
+{
+	Floats values[GROUP_VECTORS], largest = splat(0), nothing = splat(0);
+	Words sum = splat_word(0);
+	float magnitude, factor, total;
+
+#pragma GCC unroll 8
+	for (int v = 0; v < GROUP_VECTORS; v++)
+	{
+		values[v] = load(x + v * LANES);
+		largest = larger((Floats) ((Words) values[v] & 0x7fffffff), largest);
+		nothing += values[v] * 0.0f;
+	}
+	magnitude = largest_lane(largest);
+	factor = magnitude > LM_SMALLEST_GROUP ? 127 / magnitude : 0;
+	*scale = (magnitude > LM_SMALLEST_GROUP ? magnitude / 127 : 0) + sum_lanes(nothing);
+#pragma GCC unroll 8
+	for (int v = 0; v < GROUP_VECTORS; v++)
+	{
+		Words number = (Words) (values[v] * factor + ROUND_TO_INT) - (Words) splat(ROUND_TO_INT);
+
+		sum += number;
+		*(Chars *) ((char *) words + v * LANES) = __builtin_convertvector((Ints) number, Chars);
+	}
+	total = sum_lanes(__builtin_convertvector((Ints) sum, Floats));
+	*start = total == total && *scale == *scale ? -zero * (int32_t) total : 0;
+}
+
+static void
+quantize_row(uint32_t *words, float *scales, int32_t *starts, const float *x, int n_in, int first, int n_units, int zero)
+{
+	float padded[LM_GROUP];
+
+	for (int unit = 0; unit < n_units; unit++)
+	{
+		int at = first + unit * LM_GROUP;
+
+		quantize_group(words + unit * LM_GROUP_QUADS, scales + unit, starts + unit, whole_group(x + at, n_in - at, padded), zero);
+	}
+}
+
+#endif /* LM_PANEL_ROWS_H */
