@@ -8,7 +8,8 @@
  * allocates belongs to the engine instead and is gone when the engine is started again (another number of
  * threads): the generation tells, and the session is made anew.
  *
- * build_image is the seam for images that sessions share: it gives bytes for a version, wherever they lie.
+ * The image of an entry is a mapping that other sessions share, or memory below the entry's context (src/image_file.c);
+ * either goes with the context, and only the latter counts against gpt.max_memory.
  */
 #include "postgres.h"
 
@@ -19,6 +20,7 @@
 #include "bridge.h"
 #include "cache.h"
 #include "compat.h"
+#include "image_file.h"
 #include "settings.h"
 #include "weights.h"
 
@@ -44,7 +46,9 @@ typedef struct ModelEntry
 	TokenizerEntry *tokenizer;
 	LmConfig config;
 	LmModel *model;
-	uint64 image_size;
+	GptImageType image_type;
+	GptImage image;
+	uint64 image_size; /* in the session's own memory */
 	uint64 session_size;
 	uint64 generation; /* of the engine that the session belongs to */
 	int n_pins;
@@ -62,6 +66,7 @@ static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void drop_model(ModelEntry *entry);
+static void drop_removed(void);
 static void make_room(uint64 size, const ModelEntry *keep);
 static uint64 entry_size(const ModelEntry *entry);
 static TokenizerEntry *find_tokenizer(const uint8 *sha256);
@@ -100,6 +105,7 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 	if (entry == NULL)
 		entry = load_model(version);
 	dlist_move_head(&models, &entry->node);
+	gpt_image_touch(&entry->image);
 	open_session(entry);
 	entry->n_pins++;
 	return &entry->served;
@@ -132,7 +138,7 @@ find_model(const GptVersion *version)
 	{
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
-		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
+		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 && entry->image_type == version->image_type &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
 			return entry;
 	}
@@ -146,22 +152,21 @@ load_model(const GptVersion *version)
 	MemoryContext context;
 	ModelEntry *entry;
 	LmError error;
-	size_t image_size;
-	void *image;
+	size_t image_size = gpt_image_type_size(&version->config, version->image_type);
 
+	drop_removed();
 	(void) gpt_cache_tokenizer(version->tokenizer);
 	tokenizer = find_tokenizer(version->tokenizer);
-	if (!lm_image_size(&image_size, &version->config, &error))
-		gpt_bridge_raise(&error);
 	context = make_context("gpt model");
 	entry = MemoryContextAllocZero(context, sizeof(ModelEntry));
 	entry->context = context;
 	entry->config = version->config;
-	entry->image_size = image_size;
+	entry->image_type = version->image_type;
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
-	image = build_image(image_size, version, context);
-	entry->model = lm_model_open(gpt_bridge_host(context), image, image_size, &error);
+	gpt_image_get(&entry->image, version, image_size, context, build_image);
+	entry->image_size = entry->image.shared ? 0 : image_size;
+	entry->model = lm_model_open(gpt_bridge_host(context), entry->image.bytes, image_size, &error);
 	if (entry->model == NULL)
 		gpt_bridge_raise(&error);
 
@@ -206,8 +211,7 @@ build_image(size_t size, const GptVersion *version, MemoryContext context)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
 	gpt_weights_read(block, table, version);
-	while (!lm_image_build(image, block, table, host, &error))
-		gpt_bridge_raise(&error);
+	gpt_image_type_build(image, block, table, version->image_type, host);
 	MemoryContextDelete(scratch);
 	return image;
 }
@@ -260,6 +264,21 @@ drop_model(ModelEntry *entry)
 	dlist_delete(&entry->node);
 	entry->tokenizer->n_users--;
 	MemoryContextDelete(entry->context);
+}
+
+/* Lets go of images that new sessions do not map any more: their models were removed or replaced, or others needed the room. */
+static void
+drop_removed(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+		if (entry->n_pins == 0 && !gpt_image_is_current(&entry->image))
+			drop_model(entry);
+	}
 }
 
 /*

@@ -1,0 +1,63 @@
+/*
+ * src/image_type.c
+ *
+ * Words to types of images, and images of a type.
+ */
+#include "postgres.h"
+
+#include "bridge.h"
+#include "compat.h"
+#include "image_type.h"
+
+static const char *const names[GPT_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
+
+const char *
+gpt_image_type_name(GptImageType type)
+{
+	return names[type];
+}
+
+bool
+gpt_image_type_find(GptImageType *type, const char *name)
+{
+	for (int i = 0; i < GPT_IMAGE_TYPES; i++)
+	{
+		if (strcmp(names[i], name) == 0)
+		{
+			*type = (GptImageType) i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The switch: the types that the engine's images come in. */
+void
+gpt_image_type_check(GptImageType type)
+{
+	if (type != GPT_IMAGE_FLOAT32)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("images of type \"%s\" cannot be built", gpt_image_type_name(type)),
+						errdetail("This version of the library builds images of type \"float32\".")));
+}
+
+size_t
+gpt_image_type_size(const LmConfig *config, GptImageType type)
+{
+	LmError error;
+	size_t size;
+
+	gpt_image_type_check(type);
+	if (!lm_image_size(&size, config, &error))
+		gpt_bridge_raise(&error);
+	return size;
+}
+
+void
+gpt_image_type_build(void *image, const float *block, const LmParamTable *table, GptImageType type, const LmHost *host)
+{
+	LmError error;
+
+	gpt_image_type_check(type);
+	while (!lm_image_build(image, block, table, host, &error))
+		gpt_bridge_raise(&error);
+}
