@@ -1,11 +1,11 @@
 /*
  * include/image_file.h
  *
- * Images that all sessions of the cluster share: a version goes in, bytes that are mapped read-only come out. Each image of a
+ * Images that all sessions of the cluster share: a content and a type go in, bytes that are mapped read-only come out. Each image of a
  * content and a type is a file in base/pgsql_tmp, made by the first session that needs it. The server removes these files
  * when it starts; base backups do without them; nothing rests on their being there.
  *
- *   pgsql_tmp_gpt_image_<first 32 digits of the sha256 of the weights>_<type>
+ *   pgsql_tmp_gpt_image_<first 32 digits of the sha256 of the content>_<type>
  *   | header, a page: magic, format, library, type, size, sha256, checksums | image |
  *
  * The time of a file's last modification is its checksum, in seconds: whoever writes to the file afterwards changes the time.
@@ -27,6 +27,7 @@
 typedef struct GptImage
 {
 	const void *bytes; /* aligned to 64 */
+	size_t size;
 	bool shared; /* mapped from a file; else memory of the session */
 	char path[GPT_IMAGE_PATH_SIZE]; /* of a shared one; the file may be gone, or another one by now */
 	dev_t device;
@@ -34,15 +35,26 @@ typedef struct GptImage
 	TimestampTz used_at; /* when the time of the last access was last set */
 } GptImage;
 
-/* Makes the image of a version in the memory of a session, in a context; aligned to 64. */
-typedef void *(*GptImageBuilder)(size_t size, const GptVersion *version, MemoryContext context);
+/*
+ * What is wanted. build makes the image of what `of` points to in the memory of the session, aligned to 64, in a context, and sets *size
+ * where it was not known.
+ */
+typedef struct GptImageRequest
+{
+	const uint8 *sha256; /* of the content: weights, or a tokenizer */
+	GptImageType type;
+	size_t size; /* of the image; 0: not known before it is built */
+	const char *what; /* in messages: model "reviews" */
+	void *(*build)(size_t *size, const void *of, MemoryContext context);
+	const void *of;
+} GptImageRequest;
 
 /*
- * Fills image with the image of a version, size bytes, which lives as long as the context: mapped from its file, which is made
+ * Fills image with what is requested, which lives as long as the context: mapped from its file, which is made
  * where it is missing or damaged, by one session while others wait. Where there can be no file (the image is larger than
  * gpt.max_image_size, the directory cannot be written, the disk is full) a warning, once in a session, and memory of the session.
  */
-extern void gpt_image_get(GptImage *image, const GptVersion *version, size_t size, MemoryContext context, GptImageBuilder build);
+extern void gpt_image_get(GptImage *image, const GptImageRequest *request, MemoryContext context);
 
 /* Notes that the image is in use, at most once a minute. */
 extern void gpt_image_touch(GptImage *image);

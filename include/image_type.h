@@ -16,7 +16,9 @@ typedef enum GptImageType
 	GPT_IMAGE_BFLOAT16,
 	GPT_IMAGE_INT8,
 	GPT_IMAGE_INT4,
-	GPT_IMAGE_TYPES, /* how many */
+	GPT_IMAGE_TYPES, /* how many a model can have */
+	GPT_IMAGE_TOKENIZER = GPT_IMAGE_TYPES, /* of a tokenizer, not of a model */
+	GPT_IMAGE_KINDS,
 } GptImageType;
 
 /* The word of a type, as gpt_set_image_type takes it and the names of files have it. */

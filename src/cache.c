@@ -34,6 +34,7 @@ typedef struct TokenizerEntry
 	MemoryContextCallback release;
 	uint8 sha256[GPT_SHA256_SIZE];
 	LmTokenizer *tokenizer;
+	GptImage image;
 	int n_users; /* models */
 } TokenizerEntry;
 
@@ -60,7 +61,7 @@ static dlist_head tokenizers = DLIST_STATIC_INIT(tokenizers);
 
 static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
-static void *build_image(size_t size, const GptVersion *version, MemoryContext context);
+static void *build_image(size_t *size, const void *version, MemoryContext context);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
@@ -71,6 +72,7 @@ static void make_room(uint64 size, const ModelEntry *keep);
 static uint64 entry_size(const ModelEntry *entry);
 static TokenizerEntry *find_tokenizer(const uint8 *sha256);
 static TokenizerEntry *load_tokenizer(const uint8 *sha256);
+static void *build_tokenizer(size_t *size, const void *sha256, MemoryContext context);
 static void trim_tokenizers(void);
 static void release_tokenizer(void *arg);
 static MemoryContext make_context(const char *name);
@@ -152,8 +154,10 @@ load_model(const GptVersion *version)
 	MemoryContext context;
 	ModelEntry *entry;
 	LmError error;
-	size_t image_size = gpt_image_type_size(&version->config, version->image_type);
+	GptImageRequest request = {.sha256 = version->sha256, .type = version->image_type, .build = build_image, .of = version};
 
+	request.size = gpt_image_type_size(&version->config, version->image_type);
+	request.what = psprintf("model \"%s\"", version->model);
 	drop_removed();
 	(void) gpt_cache_tokenizer(version->tokenizer);
 	tokenizer = find_tokenizer(version->tokenizer);
@@ -164,9 +168,9 @@ load_model(const GptVersion *version)
 	entry->image_type = version->image_type;
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
-	gpt_image_get(&entry->image, version, image_size, context, build_image);
-	entry->image_size = entry->image.shared ? 0 : image_size;
-	entry->model = lm_model_open(gpt_bridge_host(context), entry->image.bytes, image_size, &error);
+	gpt_image_get(&entry->image, &request, context);
+	entry->image_size = entry->image.shared ? 0 : entry->image.size;
+	entry->model = lm_model_open(gpt_bridge_host(context), entry->image.bytes, entry->image.size, &error);
 	if (entry->model == NULL)
 		gpt_bridge_raise(&error);
 
@@ -192,8 +196,10 @@ copy_labels(const GptVersion *version, MemoryContext context)
 
 /* Object -> parameter block -> image; the block goes, the image lives in the context. */
 static void *
-build_image(size_t size, const GptVersion *version, MemoryContext context)
+build_image(size_t *image_size, const void *of, MemoryContext context)
 {
+	const GptVersion *version = of;
+	size_t size = *image_size;
 	MemoryContext scratch = make_context("gpt loading");
 	const LmHost *host = gpt_bridge_host(scratch);
 	LmParamTable *table;
@@ -346,14 +352,16 @@ find_tokenizer(const uint8 *sha256)
 static TokenizerEntry *
 load_tokenizer(const uint8 *sha256)
 {
-	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(sha256);
+	GptImageRequest request = {
+		.sha256 = sha256, .type = GPT_IMAGE_TOKENIZER, .what = "a tokenizer", .build = build_tokenizer, .of = sha256};
 	MemoryContext context = make_context("gpt tokenizer");
 	TokenizerEntry *entry = MemoryContextAllocZero(context, sizeof(TokenizerEntry));
 	LmError error;
 
 	entry->context = context;
 	memcpy(entry->sha256, sha256, GPT_SHA256_SIZE);
-	entry->tokenizer = lm_tokenizer_create(gpt_bridge_host(context), spec, &error);
+	gpt_image_get(&entry->image, &request, context);
+	entry->tokenizer = lm_tokenizer_open(gpt_bridge_host(context), entry->image.bytes, entry->image.size, &error);
 	if (entry->tokenizer == NULL)
 		gpt_bridge_raise(&error);
 	entry->release.func = release_tokenizer;
@@ -363,6 +371,32 @@ load_tokenizer(const uint8 *sha256)
 	trim_tokenizers();
 	dlist_push_head(&tokenizers, &entry->node);
 	return entry;
+}
+
+/* Object -> description -> tables -> image. */
+static void *
+build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
+{
+	MemoryContext scratch = make_context("gpt loading");
+	MemoryContext old_context = MemoryContextSwitchTo(scratch);
+	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(sha256);
+	LmTokenizer *tokenizer;
+	LmError error;
+	void *image;
+
+	MemoryContextSwitchTo(old_context);
+	tokenizer = lm_tokenizer_create(gpt_bridge_host(scratch), spec, &error);
+	if (tokenizer == NULL)
+		gpt_bridge_raise(&error);
+	*size = lm_tokenizer_image_size(tokenizer);
+	image = allocate(context, *size);
+	if (image != NULL)
+		lm_tokenizer_image_build(image, tokenizer);
+	lm_tokenizer_free(tokenizer);
+	if (image == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), errdetail("A tokenizer needs %zu MB.", *size >> 20)));
+	MemoryContextDelete(scratch);
+	return image;
 }
 
 static void

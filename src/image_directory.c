@@ -110,7 +110,7 @@ gpt_image_remove_at_commit(const uint8 *sha256)
 static void
 remove_images(const void *sha256)
 {
-	for (int type = 0; type < GPT_IMAGE_TYPES; type++)
+	for (int type = 0; type < GPT_IMAGE_KINDS; type++)
 	{
 		char path[GPT_IMAGE_PATH_SIZE];
 

@@ -43,7 +43,7 @@ typedef struct Header
 	uint32 type;
 	char library[16]; /* what another build of the library has made is not ours to read */
 	uint64 size; /* of the image */
-	uint8 sha256[GPT_SHA256_SIZE]; /* of the weights */
+	uint8 sha256[GPT_SHA256_SIZE]; /* of the content */
 	TimestampTz created_at;
 	pg_crc32c image_crc;
 	pg_crc32c header_crc; /* of the bytes before this one */
@@ -60,8 +60,7 @@ typedef struct Mapping
 typedef struct Search
 {
 	GptImage *image;
-	const GptVersion *version;
-	size_t size; /* of the image */
+	const GptImageRequest *request;
 	MemoryContext context;
 	char aside[GPT_IMAGE_PATH_SIZE + sizeof(GPT_IMAGE_ASIDE)];
 } Search;
@@ -72,7 +71,8 @@ static bool is_wanted(const Header *header, const struct stat *status, const Sea
 static bool verify_content(int file, const Header *header);
 static bool map(const Search *search, int file, const struct stat *status);
 static void unmap(void *arg);
-static void make(const Search *search, GptImageBuilder build);
+static void make(const Search *search);
+static bool fits(const Search *search, size_t size);
 static int open_aside(const Search *search, bool *attached);
 static bool is_named(int file, const char *path);
 static bool store(const Search *search, int file, const void *bytes);
@@ -82,26 +82,36 @@ static bool set_time(int file, pg_crc32c crc);
 static void warn(const Search *search, const char *detail);
 
 void
-gpt_image_get(GptImage *image, const GptVersion *version, size_t size, MemoryContext context, GptImageBuilder build)
+gpt_image_get(GptImage *image, const GptImageRequest *request, MemoryContext context)
 {
-	Search search = {.image = image, .version = version, .size = size, .context = context};
+	Search search = {.image = image, .request = request, .context = context};
 
 	memset(image, 0, sizeof(GptImage));
-	gpt_image_path(image->path, version->sha256, version->image_type);
+	gpt_image_path(image->path, request->sha256, request->type);
 	snprintf(search.aside, sizeof(search.aside), "%s" GPT_IMAGE_ASIDE, image->path);
-	if (size + HEADER_SIZE > (uint64) gpt_settings_max_image_size())
+	image->size = request->size;
+	if (!fits(&search, request->size))
 	{
-		warn(&search, psprintf("Its image has %zu MB, gpt.max_image_size is " INT64_FORMAT " MB.", (size >> 20) + 1,
-							   gpt_settings_max_image_size() >> 20));
-		image->bytes = build(size, version, context);
+		image->bytes = request->build(&image->size, request->of, context);
 		return;
 	}
 	if (attach(&search, false))
 		return;
-	gpt_image_lock(version->sha256, version->image_type);
+	gpt_image_lock(request->sha256, request->type);
 	if (!attach(&search, true))
-		make(&search, build);
-	gpt_image_unlock(version->sha256, version->image_type);
+		make(&search);
+	gpt_image_unlock(request->sha256, request->type);
+}
+
+static bool
+fits(const Search *search, size_t size)
+{
+	bool does = size + HEADER_SIZE <= (uint64) gpt_settings_max_image_size();
+
+	if (!does)
+		warn(search, psprintf("It has %zu MB, gpt.max_image_size is " INT64_FORMAT " MB.", (size >> 20) + 1,
+							  gpt_settings_max_image_size() >> 20));
+	return does;
 }
 
 void
@@ -136,7 +146,7 @@ gpt_image_file_describe(GptImageFile *file, const char *path)
 
 	if (descriptor < 0)
 		return false;
-	good = fstat(descriptor, &status) == 0 && read_header(&header, descriptor) && header.type < GPT_IMAGE_TYPES;
+	good = fstat(descriptor, &status) == 0 && read_header(&header, descriptor) && header.type < GPT_IMAGE_KINDS;
 	CloseTransientFile(descriptor);
 	if (!good)
 		return false;
@@ -191,9 +201,10 @@ static bool
 is_wanted(const Header *header, const struct stat *status, const Search *search)
 {
 	return S_ISREG(status->st_mode) && status->st_uid == geteuid() && (status->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
-		   (uint64) status->st_size == (uint64) search->size + HEADER_SIZE && header->size == search->size &&
-		   header->type == search->version->image_type && strncmp(header->library, GPT_VERSION, sizeof(header->library)) == 0 &&
-		   memcmp(header->sha256, search->version->sha256, GPT_SHA256_SIZE) == 0;
+		   (uint64) status->st_size == header->size + HEADER_SIZE &&
+		   (search->request->size == 0 || header->size == search->request->size) && header->type == (uint32) search->request->type &&
+		   strncmp(header->library, GPT_VERSION, sizeof(header->library)) == 0 &&
+		   memcmp(header->sha256, search->request->sha256, GPT_SHA256_SIZE) == 0;
 }
 
 static bool
@@ -227,7 +238,7 @@ map(const Search *search, int file, const struct stat *status)
 	Mapping *mapping = MemoryContextAllocZero(search->context, sizeof(Mapping));
 	GptImage *image = search->image;
 
-	mapping->size = search->size + HEADER_SIZE;
+	mapping->size = (size_t) status->st_size;
 	mapping->address = mmap(NULL, mapping->size, PROT_READ, MAP_SHARED, file, 0);
 	if (mapping->address == MAP_FAILED)
 	{
@@ -238,6 +249,7 @@ map(const Search *search, int file, const struct stat *status)
 	mapping->callback.arg = mapping;
 	MemoryContextRegisterResetCallback(search->context, &mapping->callback);
 	image->bytes = (const char *) mapping->address + HEADER_SIZE;
+	image->size = mapping->size - HEADER_SIZE;
 	image->shared = true;
 	image->device = status->st_dev;
 	image->inode = status->st_ino;
@@ -257,24 +269,27 @@ unmap(void *arg)
 
 /* With the lock: builds the image in memory, and stores and maps it where that is possible. */
 static void
-make(const Search *search, GptImageBuilder build)
+make(const Search *search)
 {
+	GptImage *image = search->image;
 	MemoryContext memory = AllocSetContextCreate(search->context, "gpt image", ALLOCSET_DEFAULT_SIZES);
 	bool attached = false;
 	int file = open_aside(search, &attached);
 	struct stat status;
 
 	if (!attached)
-		search->image->bytes = build(search->size, search->version, memory);
+		image->bytes = search->request->build(&image->size, search->request->of, memory);
 	if (file >= 0)
 	{
-		bool good = store(search, file, search->image->bytes);
+		bool good = fits(search, image->size);
 
-		if (!good)
+		if (good && !store(search, file, image->bytes))
 		{
 			warn(search, psprintf("Could not write file \"%s\": %m.", search->aside));
-			(void) unlink(search->aside);
+			good = false;
 		}
+		if (!good)
+			(void) unlink(search->aside);
 		attached = good && fstat(file, &status) == 0 && map(search, file, &status);
 		CloseTransientFile(file);
 	}
@@ -330,16 +345,16 @@ is_named(int file, const char *path)
 static bool
 store(const Search *search, int file, const void *bytes)
 {
-	Header header = {.format = FORMAT, .type = search->version->image_type, .size = search->size};
+	Header header = {.format = FORMAT, .type = search->request->type, .size = search->image->size};
 
 	memcpy(header.magic, MAGIC, sizeof(header.magic));
 	strlcpy(header.library, GPT_VERSION, sizeof(header.library));
-	memcpy(header.sha256, search->version->sha256, GPT_SHA256_SIZE);
+	memcpy(header.sha256, search->request->sha256, GPT_SHA256_SIZE);
 	header.created_at = GetCurrentTimestamp();
 	if (!reserve(search, file))
 		return false;
 	INIT_CRC32C(header.image_crc);
-	if (!write_all(file, bytes, search->size, HEADER_SIZE, &header.image_crc))
+	if (!write_all(file, bytes, search->image->size, HEADER_SIZE, &header.image_crc))
 		return false;
 	FIN_CRC32C(header.image_crc);
 	INIT_CRC32C(header.header_crc);
@@ -348,8 +363,7 @@ store(const Search *search, int file, const void *bytes)
 	if (!write_all(file, (const char *) &header, sizeof(header), 0, NULL) || !set_time(file, header.image_crc) ||
 		rename(search->aside, search->image->path) != 0)
 		return false;
-	ereport(LOG, (errmsg("made image of model \"%s\" version %d: %s, %zu bytes", search->version->model, search->version->version,
-						 gpt_image_type_name(search->version->image_type), search->size + HEADER_SIZE)));
+	ereport(DEBUG1, (errmsg_internal("made image \"%s\" of %s", search->image->path, search->request->what)));
 	return true;
 }
 
@@ -360,9 +374,9 @@ reserve(const Search *search, int file)
 	int result = ENOSPC;
 
 	gpt_image_room_lock();
-	if (gpt_image_make_room(search->size + HEADER_SIZE, search->aside) && ftruncate(file, 0) == 0)
+	if (gpt_image_make_room(search->image->size + HEADER_SIZE, search->aside) && ftruncate(file, 0) == 0)
 	{
-		while ((result = posix_fallocate(file, 0, (off_t) (search->size + HEADER_SIZE))) == EINTR)
+		while ((result = posix_fallocate(file, 0, (off_t) (search->image->size + HEADER_SIZE))) == EINTR)
 			CHECK_FOR_INTERRUPTS();
 	}
 	gpt_image_room_unlock();
@@ -412,7 +426,7 @@ warn(const Search *search, const char *detail)
 	static bool warned = false;
 
 	if (!warned)
-		ereport(WARNING, (errmsg("sessions do not share the image of model \"%s\"", search->version->model), errdetail("%s", detail),
-						  errhint("Each session that uses the model needs the memory for itself.")));
+		ereport(WARNING, (errmsg("sessions do not share the image of %s", search->request->what), errdetail("%s", detail),
+						  errhint("Each session that uses it needs the memory for itself.")));
 	warned = true;
 }

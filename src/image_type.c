@@ -9,7 +9,7 @@
 #include "compat.h"
 #include "image_type.h"
 
-static const char *const names[GPT_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
+static const char *const names[GPT_IMAGE_KINDS] = {"float32", "bfloat16", "int8", "int4", "tokenizer"};
 
 const char *
 gpt_image_type_name(GptImageType type)
