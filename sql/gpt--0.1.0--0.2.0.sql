@@ -161,6 +161,7 @@ COMMENT ON COLUMN @extschema@.gpt_images.type IS 'type of the weights in the ima
 COMMENT ON COLUMN @extschema@.gpt_images.size IS 'bytes of the file';
 COMMENT ON COLUMN @extschema@.gpt_images.created_at IS 'when it was made';
 COMMENT ON COLUMN @extschema@.gpt_images.last_used_at IS 'when a session last used it, to about a minute';
+GRANT SELECT ON @extschema@.gpt_images TO PUBLIC;
 
 CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,

@@ -478,5 +478,5 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient b
 COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'speed';
 COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
 
-GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
+GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
 	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;

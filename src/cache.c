@@ -13,6 +13,10 @@
  */
 #include "postgres.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "access/xact.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 
@@ -26,6 +30,7 @@
 
 #define IMAGE_ALIGNMENT 64
 #define MAX_TOKENIZERS 16 /* kept without a model */
+#define SCRATCH_KEPT (1024 * 1024) /* of a session between transactions */
 
 typedef struct TokenizerEntry
 {
@@ -53,6 +58,7 @@ typedef struct ModelEntry
 	uint64 session_size;
 	uint64 generation; /* of the engine that the session belongs to */
 	int n_pins;
+	bool is_used; /* since the last transaction ended */
 } ModelEntry;
 
 static MemoryContext cache_context = NULL;
@@ -66,6 +72,7 @@ static const char *const *copy_labels(const GptVersion *version, MemoryContext c
 static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
+static void give_back_scratch(XactEvent event, void *arg);
 static void drop_model(ModelEntry *entry);
 static void drop_removed(void);
 static void make_room(uint64 size, const ModelEntry *keep);
@@ -109,6 +116,7 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 	dlist_move_head(&models, &entry->node);
 	gpt_image_touch(&entry->image);
 	open_session(entry);
+	entry->is_used = true;
 	entry->n_pins++;
 	return &entry->served;
 }
@@ -253,6 +261,34 @@ open_session(ModelEntry *entry)
 		gpt_bridge_raise(&error);
 	entry->generation = gpt_bridge_generation();
 	entry->session_size = size;
+}
+
+/*
+ * An idle session keeps no pages of logits: 64 rows of a vocabulary of 50,257 are 13 MB. They come back when they are written to.
+ */
+static void
+give_back_scratch(XactEvent event, void *arg)
+{
+	size_t page = (size_t) sysconf(_SC_PAGESIZE);
+	dlist_iter iter;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	dlist_foreach(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+		char *begin, *end;
+		size_t size;
+
+		if (!entry->is_used || entry->served.session == NULL || entry->generation != gpt_bridge_generation())
+			continue;
+		entry->is_used = false;
+		begin = lm_session_scratch(entry->served.session, &size);
+		end = (char *) TYPEALIGN_DOWN(page, begin + size);
+		begin = (char *) TYPEALIGN(page, begin);
+		if (size > SCRATCH_KEPT && end > begin)
+			(void) madvise(begin, (size_t) (end - begin), MADV_DONTNEED);
+	}
 }
 
 static void
@@ -430,7 +466,10 @@ make_context(const char *name)
 	MemoryContext context;
 
 	if (cache_context == NULL)
+	{
+		RegisterXactCallback(give_back_scratch, NULL);
 		cache_context = AllocSetContextCreate(TopMemoryContext, "gpt cache", ALLOCSET_SMALL_SIZES);
+	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "gpt", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSetIdentifier(context, name);
 	return context;
