@@ -77,6 +77,9 @@ typedef struct GptImageFile
 /* The complete files, List of GptImageFile. */
 extern List *gpt_image_files(void);
 
+/* Files that have names of ours and are none: half-written without anybody who writes, or without a header that is whole. List of paths. */
+extern List *gpt_image_leftovers(void);
+
 /* Reads and checks the first page of an image's file; false where it is none. */
 extern bool gpt_image_file_describe(GptImageFile *file, const char *path);
 

@@ -33,7 +33,7 @@ typedef struct Entry
 static List *read_directory(void);
 static bool read_entry(Entry *entry, const char *name);
 static int by_age(const ListCell *a, const ListCell *b);
-static bool is_left_behind(const char *path);
+static bool is_left_behind(const char *path, bool removes);
 static void remove_images(const void *sha256);
 static void remove_file(const char *path);
 
@@ -66,6 +66,25 @@ gpt_image_files(void)
 	return files;
 }
 
+List *
+gpt_image_leftovers(void)
+{
+	List *entries = read_directory();
+	List *paths = NIL;
+	ListCell *cell;
+
+	foreach (cell, entries)
+	{
+		Entry *entry = lfirst(cell);
+		GptImageFile file;
+
+		CHECK_FOR_INTERRUPTS();
+		if (entry->aside ? is_left_behind(entry->path, false) : !gpt_image_file_describe(&file, entry->path))
+			paths = lappend(paths, entry->path);
+	}
+	return paths;
+}
+
 bool
 gpt_image_make_room(uint64 size, const char *aside)
 {
@@ -82,7 +101,7 @@ gpt_image_make_room(uint64 size, const char *aside)
 		CHECK_FOR_INTERRUPTS();
 		if (strcmp(entry->path, aside) == 0)
 			entry->size = 0;
-		else if (entry->aside && is_left_behind(entry->path))
+		else if (entry->aside && is_left_behind(entry->path, true))
 			entry->size = 0;
 		total += entry->size;
 	}
@@ -170,11 +189,11 @@ by_age(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Whether a file that is not complete had nobody who writes it; then it is gone. Its writer may just have given it its name: so
+ * Whether a file that is not complete has nobody who writes it; then removes takes it away. Its writer may just have given it its name: so
  * what is removed is compared with what was locked.
  */
 static bool
-is_left_behind(const char *path)
+is_left_behind(const char *path, bool removes)
 {
 	int file = OpenTransientFile(path, O_RDWR | O_NOFOLLOW | PG_BINARY);
 	struct stat status;
@@ -186,7 +205,8 @@ is_left_behind(const char *path)
 	if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &status) == 0 && stat(path, &named) == 0 &&
 		status.st_dev == named.st_dev && status.st_ino == named.st_ino)
 	{
-		remove_file(path);
+		if (removes)
+			remove_file(path);
 		left = true;
 	}
 	CloseTransientFile(file);

@@ -4,6 +4,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use File::Basename;
 use IPC::Run;
 use GptTest;
 use PostgreSQL::Test::Cluster;
@@ -150,8 +151,10 @@ $log = -s $node->logfile;
 open(my $aside, '>', "$image.tmp");
 print $aside 'half';
 close($aside);
+is($node->safe_psql('postgres', 'SELECT kind, object FROM gpt_check()'), 'leftover file|base/pgsql_tmp/' . basename("$image.tmp"), 'gpt_check names a half-written file');
 is($node->safe_psql('postgres', $score), $value, 'a half-written file that was left behind is in nobody\'s way');
 ok(!-e "$image.tmp", 'and is gone');
+is($node->safe_psql('postgres', 'SELECT * FROM gpt_check(true)'), '', 'images are nothing that gpt_check complains of');
 kill('KILL', $pids[1]);
 $_->{run}->kill_kill for @psql;
 wait_until_up($node);
