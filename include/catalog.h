@@ -10,6 +10,7 @@
 
 #include "engine/config.h"
 #include "engine/tokenizer.h"
+#include "image_type.h"
 #include "utils/uuid.h"
 
 #define GPT_SHA256_SIZE 32
@@ -28,6 +29,7 @@ typedef struct GptVersion
 	char *base; /* model that an adapter rests on; NULL: a full version */
 	int32 base_version;
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* zeros for a full version */
+	GptImageType image_type; /* of the model */
 	bool altered; /* the object does not bear the run's id any more */
 } GptVersion;
 
@@ -108,7 +110,10 @@ extern int32 gpt_catalog_rollback(const char *model, int32 version);
 
 extern void gpt_catalog_rename_model(const char *model, const char *new_name);
 
-/* The first version of a new model of the current role: a copy of what the reference means, with its tokenizer, without grants. Needs SELECT. */
+/* Sets the type of the images that sessions make of a model from their next call on. */
+extern void gpt_catalog_set_image_type(const char *model, GptImageType type);
+
+/* The first version of a new model of the current role: a copy of what the reference means, with its tokenizer and image type, without grants. Needs SELECT. */
 extern void gpt_catalog_copy_model(const char *reference, const char *new_name);
 
 /* SELECT on the objects of all versions, as GRANT and REVOKE would do it for the current role. */

@@ -19,6 +19,7 @@ typedef struct GptLockedVersion
 	int32 number;
 	Oid weights;
 	pg_uuid_t run_id;
+	uint8 sha256[GPT_SHA256_SIZE];
 	bool partial;
 	GptBelonging belonging;
 	bool goes; /* gpt_model_remove_versions removes it */
@@ -70,6 +71,12 @@ extern GptLockedVersion *gpt_model_version(const GptLockedModel *model, int32 nu
  */
 extern void gpt_model_remove_versions(const GptLockedModel *model);
 extern void gpt_model_check_locks(uint64 n_objects, const char *what);
+
+/*
+ * When the transaction commits, the images of a version that goes or is replaced are removed, unless another version has the same
+ * content. Called after the rows have changed. number: of the version.
+ */
+extern void gpt_model_retire_image(const GptLockedModel *model, int32 number);
 
 /* Removes the row of a locked model, after its versions. */
 extern void gpt_model_remove_row(const GptLockedModel *model);

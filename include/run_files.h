@@ -27,6 +27,9 @@ extern void gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension
 extern void gpt_run_file_remove_aside(const pg_uuid_t *run_id, const char *extension);
 extern void gpt_run_files_remove(const pg_uuid_t *run_id);
 
+/* All files of a run, when the current transaction commits. A prepared transaction leaves them to their retention. */
+extern void gpt_run_files_remove_at_commit(const pg_uuid_t *run_id);
+
 /* The run that a file of the directory belongs to; false for a file of another kind. */
 extern bool gpt_run_of_file(pg_uuid_t *run_id, const char *name);
 

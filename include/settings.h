@@ -10,6 +10,7 @@ extern int gpt_max_workers;
 extern int gpt_train_threads; /* 0: half the cores, at least 1 */
 extern int gpt_threads;
 extern int gpt_max_memory; /* MB; 0: a quarter of RAM */
+extern int gpt_max_image_size; /* MB; 0: a quarter of RAM */
 extern char *gpt_nice; /* "idle" or a nice level */
 extern int gpt_read_timeout; /* seconds */
 extern int gpt_max_corpus_size; /* MB */
@@ -24,5 +25,6 @@ extern void gpt_settings_define(void);
 /* The effective values of settings that say "by the machine". */
 extern int gpt_settings_train_threads(void);
 extern int64 gpt_settings_max_memory(void); /* bytes */
+extern int64 gpt_settings_max_image_size(void);
 
 #endif /* GPT_SETTINGS_H */

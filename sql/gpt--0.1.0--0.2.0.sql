@@ -3,6 +3,7 @@
 
 ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint, ADD COLUMN watermark jsonb,
 	ADD COLUMN base text COLLATE pg_catalog."C", ADD COLUMN base_version integer, ADD COLUMN base_sha256 bytea;
+ALTER TABLE @extschema@.gpt_model ADD COLUMN image_type text NOT NULL DEFAULT 'float32' CHECK (image_type IN ('float32', 'bfloat16', 'int8', 'int4'));
 ALTER TABLE @extschema@.gpt_job ADD COLUMN base text, ADD COLUMN base_version integer,
 	ADD COLUMN data_changed boolean NOT NULL DEFAULT false, ADD COLUMN overfit_since bigint;
 ALTER TABLE @extschema@.gpt_job DROP CONSTRAINT gpt_job_kind_check;
@@ -50,6 +51,17 @@ COMMENT ON FUNCTION @extschema@.gpt_grant(text, text) IS
 CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'takes the use of a model from a role';
+
+CREATE FUNCTION @extschema@.gpt_set_image_type(model text, type text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_set_image_type' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_set_image_type(text, text) IS
+	'sets the type of the weights that sessions compute with: float32, bfloat16, int8 or int4';
+
+CREATE FUNCTION @extschema@.gpt_image_rows(OUT model text, OUT version integer, OUT type text, OUT size bigint,
+		OUT created_at timestamptz, OUT last_used_at timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_image_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
+	'images of the versions that the current role may use; for a superuser also those of no version of this database';
 
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
@@ -147,9 +159,21 @@ CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 
 CREATE OR REPLACE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
-		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base
+		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base, m.image_type
 	FROM @extschema@.gpt_versions v
 		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
+COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
+
+CREATE VIEW @extschema@.gpt_images WITH (security_barrier) AS
+	SELECT i.model, i.version, i.type, i.size, i.created_at, i.last_used_at FROM @extschema@.gpt_image_rows() i;
+COMMENT ON VIEW @extschema@.gpt_images IS 'images that sessions share, of the versions that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_images.model IS 'name of the model; NULL where no version of this database has the content';
+COMMENT ON COLUMN @extschema@.gpt_images.version IS 'number of the version';
+COMMENT ON COLUMN @extschema@.gpt_images.type IS 'type of the weights in the image';
+COMMENT ON COLUMN @extschema@.gpt_images.size IS 'bytes of the file';
+COMMENT ON COLUMN @extschema@.gpt_images.created_at IS 'when it was made';
+COMMENT ON COLUMN @extschema@.gpt_images.last_used_at IS 'when a session last used it, to about a minute';
+GRANT SELECT ON @extschema@.gpt_images TO PUBLIC;
 
 CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,

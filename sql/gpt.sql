@@ -28,7 +28,8 @@ CREATE TABLE @extschema@.gpt_model (
 	model text COLLATE pg_catalog."C" PRIMARY KEY,
 	version integer,
 	last_version integer NOT NULL DEFAULT 0,
-	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	image_type text NOT NULL DEFAULT 'float32' CHECK (image_type IN ('float32', 'bfloat16', 'int8', 'int4'))
 );
 COMMENT ON TABLE @extschema@.gpt_model IS 'models: a name, its current version and the last number given';
 
@@ -285,6 +286,17 @@ CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'takes the use of a model from a role';
 
+CREATE FUNCTION @extschema@.gpt_set_image_type(model text, type text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_set_image_type' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_set_image_type(text, text) IS
+	'sets the type of the weights that sessions compute with: float32, bfloat16, int8 or int4';
+
+CREATE FUNCTION @extschema@.gpt_image_rows(OUT model text, OUT version integer, OUT type text, OUT size bigint,
+		OUT created_at timestamptz, OUT last_used_at timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_image_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
+	'images of the versions that the current role may use; for a superuser also those of no version of this database';
+
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
@@ -367,7 +379,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
-		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base
+		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base, m.image_type
 	FROM @extschema@.gpt_versions v
 		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
 COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
@@ -386,6 +398,17 @@ COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same i
 COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
+COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
+
+CREATE VIEW @extschema@.gpt_images WITH (security_barrier) AS
+	SELECT i.model, i.version, i.type, i.size, i.created_at, i.last_used_at FROM @extschema@.gpt_image_rows() i;
+COMMENT ON VIEW @extschema@.gpt_images IS 'images that sessions share, of the versions that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_images.model IS 'name of the model; NULL where no version of this database has the content';
+COMMENT ON COLUMN @extschema@.gpt_images.version IS 'number of the version';
+COMMENT ON COLUMN @extschema@.gpt_images.type IS 'type of the weights in the image';
+COMMENT ON COLUMN @extschema@.gpt_images.size IS 'bytes of the file';
+COMMENT ON COLUMN @extschema@.gpt_images.created_at IS 'when it was made';
+COMMENT ON COLUMN @extschema@.gpt_images.last_used_at IS 'when a session last used it, to about a minute';
 
 CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,
@@ -471,5 +494,5 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient b
 COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'speed';
 COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
 
-GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
+GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
 	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;

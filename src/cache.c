@@ -11,10 +11,15 @@
  * The entry of an adapter has only its own matrices, and points to the entry of its base, which stays as long as an adapter of it
  * does: so any number of adapters share one image.
  *
- * build_image is the seam for images that sessions share: it gives bytes for a version, wherever they lie.
+ * The image of an entry is a mapping that other sessions share, or memory below the entry's context (src/image_file.c);
+ * either goes with the context, and only the latter counts against gpt.max_memory.
  */
 #include "postgres.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "access/xact.h"
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 
@@ -22,11 +27,13 @@
 #include "bridge.h"
 #include "cache.h"
 #include "compat.h"
+#include "image_file.h"
 #include "settings.h"
 #include "weights.h"
 
 #define IMAGE_ALIGNMENT 64
 #define MAX_TOKENIZERS 16 /* kept without a model */
+#define SCRATCH_KEPT (1024 * 1024) /* of a session between transactions */
 
 typedef struct TokenizerEntry
 {
@@ -35,6 +42,7 @@ typedef struct TokenizerEntry
 	MemoryContextCallback release;
 	uint8 sha256[GPT_SHA256_SIZE];
 	LmTokenizer *tokenizer;
+	GptImage image;
 	int n_users; /* models */
 } TokenizerEntry;
 
@@ -50,11 +58,14 @@ typedef struct ModelEntry
 	LmModel *model;
 	struct ModelEntry *base; /* of an adapter, else NULL */
 	int n_adapters; /* entries whose base this is */
-	void *image; /* or the adapter's own block */
-	uint64 image_size;
+	GptImageType image_type;
+	GptImage image; /* of a model that is no adapter */
+	void *matrices; /* of an adapter, in the layout of lm_adapter_build */
+	uint64 image_size; /* in the session's own memory */
 	uint64 session_size;
 	uint64 generation; /* of the engine that the session belongs to */
 	int n_pins;
+	bool is_used; /* since the last transaction ended */
 } ModelEntry;
 
 static MemoryContext cache_context = NULL;
@@ -65,17 +76,21 @@ static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
 static void load_full(ModelEntry *entry, const GptVersion *version);
 static void load_adapter(ModelEntry *entry, const GptVersion *version);
-static void *build_image(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context);
+static void *build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context);
+static void *build_image(size_t *size, const void *version, MemoryContext context);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
+static void give_back_scratch(XactEvent event, void *arg);
 static void drop_model(ModelEntry *entry);
+static void drop_removed(void);
 static void make_room(uint64 size, const ModelEntry *keep);
 static bool is_needed(const ModelEntry *entry, const ModelEntry *keep);
 static uint64 entry_size(const ModelEntry *entry);
 static TokenizerEntry *find_tokenizer(const uint8 *sha256);
 static TokenizerEntry *load_tokenizer(const uint8 *sha256);
+static void *build_tokenizer(size_t *size, const void *sha256, MemoryContext context);
 static void trim_tokenizers(void);
 static void release_tokenizer(void *arg);
 static MemoryContext make_context(const char *name);
@@ -110,7 +125,9 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 	if (entry == NULL)
 		entry = load_model(version);
 	dlist_move_head(&models, &entry->node);
+	gpt_image_touch(entry->base != NULL ? &entry->base->image : &entry->image);
 	open_session(entry);
+	entry->is_used = true;
 	entry->n_pins++;
 	return &entry->served;
 }
@@ -142,7 +159,7 @@ find_model(const GptVersion *version)
 	{
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
-		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
+		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 && entry->image_type == version->image_type &&
 			memcmp(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE) == 0 &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
 			return entry;
@@ -157,10 +174,12 @@ load_model(const GptVersion *version)
 	MemoryContext context;
 	ModelEntry *entry;
 
+	drop_removed();
 	context = make_context("gpt model");
 	entry = MemoryContextAllocZero(context, sizeof(ModelEntry));
 	entry->context = context;
 	entry->config = version->config;
+	entry->image_type = version->image_type;
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
 	memcpy(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
@@ -188,34 +207,37 @@ load_model(const GptVersion *version)
 static void
 load_full(ModelEntry *entry, const GptVersion *version)
 {
+	GptImageRequest request = {.sha256 = version->sha256, .type = version->image_type, .build = build_image, .of = version};
 	LmError error;
-	size_t size;
 
-	if (!lm_image_size(&size, &version->config, LM_IMAGE_FLOAT32, &error))
-		gpt_bridge_raise(&error);
-	entry->image_size = size;
-	entry->image = build_image(size, version, NULL, entry->context);
-	entry->model = lm_model_open(gpt_bridge_host(entry->context), entry->image, size, &error);
+	request.size = gpt_image_type_size(&version->config, version->image_type);
+	request.what = psprintf("model \"%s\"", version->model);
+	gpt_image_get(&entry->image, &request, entry->context);
+	entry->image_size = entry->image.shared ? 0 : entry->image.size;
+	entry->model = lm_model_open(gpt_bridge_host(entry->context), entry->image.bytes, entry->image.size, &error);
 	if (entry->model == NULL)
 		gpt_bridge_raise(&error);
 }
 
+/* The image of the base has the type that the adapter's model asks for. */
 static void
 load_adapter(ModelEntry *entry, const GptVersion *version)
 {
-	const GptVersion *full = gpt_catalog_base(version);
-	ModelEntry *base = find_model(full);
+	GptVersion full = *gpt_catalog_base(version);
+	ModelEntry *base;
 	LmError error;
 	size_t size;
 
+	full.image_type = version->image_type;
+	base = find_model(&full);
 	if (base == NULL)
-		base = load_model(full);
+		base = load_model(&full);
 	dlist_move_head(&models, &base->node);
 	if (!lm_adapter_size(&size, &version->config, &error))
 		gpt_bridge_raise(&error);
 	entry->image_size = size;
-	entry->image = build_image(size, version, base, entry->context);
-	entry->model = lm_model_open_adapter(gpt_bridge_host(entry->context), base->image, base->image_size, entry->image, size,
+	entry->matrices = build(size, version, base, entry->context);
+	entry->model = lm_model_open_adapter(gpt_bridge_host(entry->context), base->image.bytes, base->image.size, entry->matrices, size,
 										 &version->config, &error);
 	if (entry->model == NULL)
 		gpt_bridge_raise(&error);
@@ -234,7 +256,7 @@ copy_labels(const GptVersion *version, MemoryContext context)
 
 /* Object -> parameter block -> image, or the block of an adapter of a base; the first goes, the image lives in the context. */
 static void *
-build_image(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context)
+build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context)
 {
 	MemoryContext scratch = make_context("gpt loading");
 	const LmHost *host = gpt_bridge_host(scratch);
@@ -253,10 +275,18 @@ build_image(size_t size, const GptVersion *version, const ModelEntry *base, Memo
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
 	gpt_weights_read(block, table, version);
-	while (base != NULL ? !lm_adapter_build(image, block, table, host, &error) : !lm_image_build(image, block, table, LM_IMAGE_FLOAT32, host, &error))
+	if (base == NULL)
+		gpt_image_type_build(image, block, table, version->image_type, host);
+	while (base != NULL && !lm_adapter_build(image, block, table, host, &error))
 		gpt_bridge_raise(&error);
 	MemoryContextDelete(scratch);
 	return image;
+}
+
+static void *
+build_image(size_t *size, const void *of, MemoryContext context)
+{
+	return build(*size, of, NULL, context);
 }
 
 /* Aligned, and not cleared: that would be long without an interrupt, and every byte that is read is written before. */
@@ -292,6 +322,34 @@ open_session(ModelEntry *entry)
 	entry->session_size = size;
 }
 
+/*
+ * An idle session keeps no pages of logits: 64 rows of a vocabulary of 50,257 are 13 MB. They come back when they are written to.
+ */
+static void
+give_back_scratch(XactEvent event, void *arg)
+{
+	size_t page = (size_t) sysconf(_SC_PAGESIZE);
+	dlist_iter iter;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	dlist_foreach(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+		char *begin, *end;
+		size_t size;
+
+		if (!entry->is_used || entry->served.session == NULL || entry->generation != gpt_bridge_generation())
+			continue;
+		entry->is_used = false;
+		begin = lm_session_scratch(entry->served.session, &size);
+		end = (char *) TYPEALIGN_DOWN(page, begin + size);
+		begin = (char *) TYPEALIGN(page, begin);
+		if (size > SCRATCH_KEPT && end > begin)
+			(void) madvise(begin, (size_t) (end - begin), MADV_DONTNEED);
+	}
+}
+
 static void
 drop_session(ModelEntry *entry)
 {
@@ -309,6 +367,21 @@ drop_model(ModelEntry *entry)
 	if (entry->base != NULL)
 		entry->base->n_adapters--;
 	MemoryContextDelete(entry->context);
+}
+
+/* Lets go of images that new sessions do not map any more: their models were removed or replaced, or others needed the room. */
+static void
+drop_removed(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+		if (entry->n_pins == 0 && entry->n_adapters == 0 && !gpt_image_is_current(&entry->image))
+			drop_model(entry);
+	}
 }
 
 /*
@@ -394,14 +467,16 @@ find_tokenizer(const uint8 *sha256)
 static TokenizerEntry *
 load_tokenizer(const uint8 *sha256)
 {
-	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(sha256);
+	GptImageRequest request = {
+		.sha256 = sha256, .type = GPT_IMAGE_TOKENIZER, .what = "a tokenizer", .build = build_tokenizer, .of = sha256};
 	MemoryContext context = make_context("gpt tokenizer");
 	TokenizerEntry *entry = MemoryContextAllocZero(context, sizeof(TokenizerEntry));
 	LmError error;
 
 	entry->context = context;
 	memcpy(entry->sha256, sha256, GPT_SHA256_SIZE);
-	entry->tokenizer = lm_tokenizer_create(gpt_bridge_host(context), spec, &error);
+	gpt_image_get(&entry->image, &request, context);
+	entry->tokenizer = lm_tokenizer_open(gpt_bridge_host(context), entry->image.bytes, entry->image.size, &error);
 	if (entry->tokenizer == NULL)
 		gpt_bridge_raise(&error);
 	entry->release.func = release_tokenizer;
@@ -411,6 +486,32 @@ load_tokenizer(const uint8 *sha256)
 	trim_tokenizers();
 	dlist_push_head(&tokenizers, &entry->node);
 	return entry;
+}
+
+/* Object -> description -> tables -> image. */
+static void *
+build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
+{
+	MemoryContext scratch = make_context("gpt loading");
+	MemoryContext old_context = MemoryContextSwitchTo(scratch);
+	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(sha256);
+	LmTokenizer *tokenizer;
+	LmError error;
+	void *image;
+
+	MemoryContextSwitchTo(old_context);
+	tokenizer = lm_tokenizer_create(gpt_bridge_host(scratch), spec, &error);
+	if (tokenizer == NULL)
+		gpt_bridge_raise(&error);
+	*size = lm_tokenizer_image_size(tokenizer);
+	image = allocate(context, *size);
+	if (image != NULL)
+		lm_tokenizer_image_build(image, tokenizer);
+	lm_tokenizer_free(tokenizer);
+	if (image == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), errdetail("A tokenizer needs %zu MB.", *size >> 20)));
+	MemoryContextDelete(scratch);
+	return image;
 }
 
 static void
@@ -444,7 +545,10 @@ make_context(const char *name)
 	MemoryContext context;
 
 	if (cache_context == NULL)
+	{
+		RegisterXactCallback(give_back_scratch, NULL);
 		cache_context = AllocSetContextCreate(TopMemoryContext, "gpt cache", ALLOCSET_SMALL_SIZES);
+	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "gpt", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSetIdentifier(context, name);
 	return context;

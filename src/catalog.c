@@ -39,6 +39,9 @@ enum
 {
 	MODEL_MODEL = 1,
 	MODEL_VERSION,
+	MODEL_LAST_VERSION,
+	MODEL_CREATED_AT,
+	MODEL_IMAGE_TYPE,
 };
 enum
 {
@@ -90,7 +93,7 @@ static void scan_end(RowScan *scan);
 static Datum column(const RowScan *scan, HeapTuple row, int number);
 static void copy_hash(uint8 *sha256, Datum value);
 static bool parse_reference(char *model, int32 *version, const char *reference);
-static int32 current_version(const char *model);
+static bool read_model(int32 *version, GptImageType *image_type, const char *model);
 static GptVersion *find_version(const char *model, int32 version);
 static GptVersion *read_version(const RowScan *scan, HeapTuple row);
 static void read_base(GptVersion *version, const RowScan *scan, HeapTuple row);
@@ -117,12 +120,14 @@ gpt_catalog_version(const char *reference, bool missing_ok)
 {
 	char model[MAX_NAME_SIZE + 1];
 	int32 number;
+	int32 current;
+	GptImageType image_type;
 	GptVersion *version = NULL;
 
-	if (parse_reference(model, &number, reference))
+	if (parse_reference(model, &number, reference) && read_model(&current, &image_type, model))
 	{
 		if (number == 0)
-			number = current_version(model);
+			number = current;
 		if (number > 0)
 			version = find_version(model, number);
 	}
@@ -130,6 +135,7 @@ gpt_catalog_version(const char *reference, bool missing_ok)
 	{
 		GptBelonging belonging = gpt_weights_belonging(version->weights, &version->run_id);
 
+		version->image_type = image_type;
 		version->altered = belonging == GPT_WEIGHTS_ALTERED;
 		if (belonging != GPT_WEIGHTS_GONE)
 			return version;
@@ -419,27 +425,31 @@ parse_reference(char *model, int32 *version, const char *reference)
 	return true;
 }
 
-/* 0 where the model does not exist or has no current version. */
-static int32
-current_version(const char *model)
+/* False where the model does not exist. *version is 0 where none is current. */
+static bool
+read_model(int32 *version, GptImageType *image_type, const char *model)
 {
 	ScanKeyData key;
 	RowScan scan;
 	HeapTuple row;
-	int32 version = 0;
+	bool found;
 
 	ScanKeyInit(&key, MODEL_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
 	scan_begin(&scan, "gpt_model", "gpt_model_pkey", 1, &key);
 	row = systable_getnext(scan.rows);
-	if (row != NULL)
+	found = row != NULL;
+	if (found)
 	{
 		bool is_null;
 		Datum value = heap_getattr(row, MODEL_VERSION, RelationGetDescr(scan.relation), &is_null);
+		char *word = TextDatumGetCString(column(&scan, row, MODEL_IMAGE_TYPE));
 
-		version = is_null ? 0 : DatumGetInt32(value);
+		*version = is_null ? 0 : DatumGetInt32(value);
+		if (!gpt_image_type_find(image_type, word))
+			elog(ERROR, "model \"%s\" has image type \"%s\"", model, word);
 	}
 	scan_end(&scan);
-	return version;
+	return found;
 }
 
 static GptVersion *

@@ -18,7 +18,7 @@
 #include "blob.h"
 #include "catalog_model.h"
 #include "compat.h"
-#include "run_removal.h"
+#include "run_files.h"
 #include "statement.h"
 #include "weights_header.h"
 
@@ -167,7 +167,7 @@ remove_run_files(const GptLockedModel *model)
 
 		if (has_privs_of_role(statement.identity.user, owner) ||
 			(OidIsValid(model->owner) && has_privs_of_role(owner, model->owner)))
-			gpt_run_remove_at_commit(DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
+			gpt_run_files_remove_at_commit(DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
 	}
 	gpt_statement_end(&statement);
 }
@@ -186,7 +186,26 @@ gpt_catalog_rollback(const char *name, int32 number)
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->number));
 	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2 WHERE model = $1");
 	gpt_statement_end(&statement);
+	if (version->number != model.version)
+		gpt_model_retire_image(&model, model.version);
 	return version->number;
+}
+
+void
+gpt_catalog_set_image_type(const char *name, GptImageType type)
+{
+	GptLockedModel model;
+	GptStatement statement;
+	bool changes;
+
+	gpt_model_lock_own(&model, name);
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add_text(&statement, gpt_image_type_name(type));
+	changes = gpt_statement_run(&statement, "UPDATE %s.gpt_model SET image_type = $2 WHERE model = $1 AND image_type <> $2") > 0;
+	gpt_statement_end(&statement);
+	for (int i = 0; changes && i < model.n_versions; i++)
+		gpt_model_retire_image(&model, model.versions[i].number);
 }
 
 static const GptLockedVersion *
@@ -338,7 +357,8 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 						errdetail("It was removed or renamed while it was copied.")));
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2, last_version = $2 WHERE model = $1");
+	gpt_statement_add_text(&statement, gpt_image_type_name(source->image_type));
+	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2, last_version = $2, image_type = $3 WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 

@@ -18,6 +18,7 @@
 #include "blob.h"
 #include "catalog_model.h"
 #include "compat.h"
+#include "image_file.h"
 #include "job.h"
 #include "statement.h"
 
@@ -181,6 +182,35 @@ gpt_model_remove_versions(const GptLockedModel *model)
 					  PointerGetDatum(construct_array(numbers, n, INT4OID, sizeof(int32), true, TYPALIGN_INT)));
 	gpt_statement_run(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2)");
 	gpt_statement_end(&statement);
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		if (model->versions[i].goes)
+			gpt_model_retire_image(model, model->versions[i].number);
+	}
+}
+
+void
+gpt_model_retire_image(const GptLockedModel *model, int32 number)
+{
+	const GptLockedVersion *version = NULL;
+	GptStatement statement;
+	bool needed;
+
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		if (model->versions[i].number == number)
+			version = &model->versions[i];
+	}
+	if (version == NULL)
+		return;
+	gpt_statement_begin(&statement);
+	gpt_statement_add_hash(&statement, version->sha256);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
+	needed = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE sha256 = $1 AND NOT (model = $2 AND version = $3) LIMIT 1") > 0;
+	gpt_statement_end(&statement);
+	if (!needed)
+		gpt_image_remove_at_commit(version->sha256);
 }
 
 /*
@@ -237,7 +267,7 @@ static void
 read_versions(GptStatement *statement, GptLockedModel *model)
 {
 	gpt_statement_add_text(statement, model->name);
-	model->n_versions = (int) gpt_statement_run(statement, "SELECT version, weights, run_id, state = 'partial' "
+	model->n_versions = (int) gpt_statement_run(statement, "SELECT version, weights, run_id, state = 'partial', sha256 "
 														   "FROM %s.gpt_version WHERE model = $1 ORDER BY version DESC");
 	model->versions = MemoryContextAllocZero(statement->caller, Max(model->n_versions, 1) * sizeof(GptLockedVersion));
 	for (int i = 0; i < model->n_versions; i++)
@@ -249,6 +279,7 @@ read_versions(GptStatement *statement, GptLockedModel *model)
 		version->weights = DatumGetObjectId(gpt_statement_value(statement, i, 2, &is_null));
 		version->run_id = *DatumGetUUIDP(gpt_statement_value(statement, i, 3, &is_null));
 		version->partial = DatumGetBool(gpt_statement_value(statement, i, 4, &is_null));
+		gpt_statement_hash(version->sha256, statement, i, 5);
 	}
 }
 

@@ -20,6 +20,7 @@
 #include "catalog_model.h"
 #include "compat.h"
 #include "engine/params.h"
+#include "image_file.h"
 #include "model_config.h"
 #include "statement.h"
 #include "weights.h"
@@ -63,6 +64,8 @@ gpt_catalog_publish(const GptPublication *given)
 	insert_version(publication, version, weights, size, sha256);
 	if (!publication->partial)
 		remove_older(&model, publication);
+	if (!publication->partial && model.version > 0)
+		gpt_model_retire_image(&model, model.version);
 	return version;
 }
 
@@ -77,7 +80,7 @@ gpt_catalog_drop_all(void)
 	uint64 n;
 
 	gpt_statement_begin(&statement);
-	n = gpt_statement_run(&statement, "SELECT weights, run_id FROM %s.gpt_version");
+	n = gpt_statement_run(&statement, "SELECT weights, run_id, sha256 FROM %s.gpt_version");
 	versions = MemoryContextAllocZero(statement.caller, Max(n, 1) * sizeof(GptLockedVersion));
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -85,6 +88,7 @@ gpt_catalog_drop_all(void)
 
 		versions[i].weights = DatumGetObjectId(gpt_statement_value(&statement, i, 1, &is_null));
 		versions[i].run_id = *DatumGetUUIDP(gpt_statement_value(&statement, i, 2, &is_null));
+		gpt_statement_hash(versions[i].sha256, &statement, i, 3);
 	}
 	gpt_statement_end(&statement);
 	gpt_model_check_locks(n, "versions of models");
@@ -94,6 +98,7 @@ gpt_catalog_drop_all(void)
 		CHECK_FOR_INTERRUPTS();
 		if (gpt_weights_belonging(versions[i].weights, &versions[i].run_id) == GPT_WEIGHTS_OURS)
 			gpt_blob_drop(versions[i].weights);
+		gpt_image_remove_at_commit(versions[i].sha256);
 	}
 	PopActiveSnapshot();
 	gpt_catalog_drop_all_tokenizers();

@@ -16,6 +16,7 @@
 #include "blob.h"
 #include "catalog.h"
 #include "compat.h"
+#include "image_file.h"
 #include "statement.h"
 #include "tokenizer_json.h"
 
@@ -294,6 +295,7 @@ drop_objects(GptStatement *statement, uint64 n)
 		gpt_statement_hash(sha256, statement, i, 2);
 		if (has_content(object, sha256))
 			gpt_blob_drop(object);
+		gpt_image_remove_at_commit(sha256);
 	}
 	PopActiveSnapshot();
 }

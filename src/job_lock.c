@@ -11,6 +11,8 @@
  *   CLASS_WAITER     database    0                0            the worker that waits for a slot
  *   CLASS_NAME       database    hash, high word  low word     a transaction that submits a job for the model, or changes its name;
  *                                                              shared by those that submit one which starts from it
+ *   CLASS_IMAGE      0           hash             hash + type  a transaction that makes an image
+ *   CLASS_ROOM       0           0                0            a transaction that makes room for one
  */
 #include "postgres.h"
 
@@ -18,6 +20,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
+#include "image_lock.h"
 #include "job.h"
 #include "settings.h"
 
@@ -25,6 +28,8 @@
 #define CLASS_SLOT 0x6771
 #define CLASS_WAITER 0x6772
 #define CLASS_NAME 0x6773
+#define CLASS_IMAGE 0x6774
+#define CLASS_ROOM 0x6775
 
 static LOCKTAG
 job_tag(int64 job)
@@ -168,6 +173,60 @@ gpt_job_keep_name(const char *model)
 	LOCKTAG tag = name_tag(model);
 
 	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
+/* ---- Images: of the whole cluster ----------------------------------------------------------------- */
+
+static LOCKTAG
+image_tag(const uint8 *sha256, GptImageType type)
+{
+	LOCKTAG tag;
+	uint32 words[2];
+
+	memcpy(words, sha256, sizeof(words));
+	SET_LOCKTAG_ADVISORY(tag, 0, words[0], words[1] + (uint32) type, CLASS_IMAGE);
+	return tag;
+}
+
+static LOCKTAG
+room_tag(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, 0, 0, 0, CLASS_ROOM);
+	return tag;
+}
+
+void
+gpt_image_lock(const uint8 *sha256, GptImageType type)
+{
+	LOCKTAG tag = image_tag(sha256, type);
+
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+gpt_image_unlock(const uint8 *sha256, GptImageType type)
+{
+	LOCKTAG tag = image_tag(sha256, type);
+
+	LockRelease(&tag, ExclusiveLock, false);
+}
+
+void
+gpt_image_room_lock(void)
+{
+	LOCKTAG tag = room_tag();
+
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+gpt_image_room_unlock(void)
+{
+	LOCKTAG tag = room_tag();
+
+	LockRelease(&tag, ExclusiveLock, false);
 }
 
 /* ---- Who holds what ------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "checkpoint.h"
+#include "removal.h"
 #include "run_files.h"
 #include "settings.h"
 #include "statement.h"
@@ -32,6 +33,7 @@
 #define UNKNOWN_SECONDS (30 * SECS_PER_DAY) /* beyond the retention, for files that say nothing about their database */
 
 static void remove_file(const char *path);
+static void remove_run(const void *run_id);
 static bool is_unused(const pg_uuid_t *run_id);
 static double seconds_since_use(const pg_uuid_t *run_id);
 
@@ -83,6 +85,18 @@ gpt_run_files_remove(const pg_uuid_t *run_id)
 	gpt_run_file_remove_aside(run_id, GPT_CHECKPOINT);
 	remove_file(gpt_run_file_path(run_id, GPT_CHECKPOINT, ""));
 	remove_file(gpt_run_file_path(run_id, GPT_TOKENS, ""));
+}
+
+void
+gpt_run_files_remove_at_commit(const pg_uuid_t *run_id)
+{
+	gpt_remove_at_commit(remove_run, run_id, sizeof(pg_uuid_t));
+}
+
+static void
+remove_run(const void *run_id)
+{
+	gpt_run_files_remove(run_id);
 }
 
 void

@@ -22,6 +22,7 @@ int gpt_max_workers = 1;
 int gpt_train_threads = 0;
 int gpt_threads = 1;
 int gpt_max_memory = 0;
+int gpt_max_image_size = 0;
 char *gpt_nice = NULL;
 int gpt_read_timeout = 3600;
 int gpt_max_corpus_size = 64 * 1024;
@@ -33,6 +34,7 @@ char *gpt_blas_library = NULL;
 
 static void define_job_settings(void);
 static void define_compute_settings(void);
+static int64 quarter_of_memory(void);
 static bool check_nice(char **value, void **extra, GucSource source);
 
 void
@@ -56,13 +58,21 @@ gpt_settings_train_threads(void)
 int64
 gpt_settings_max_memory(void)
 {
-	int64 pages;
-	int64 page_size;
+	return gpt_max_memory > 0 ? (int64) gpt_max_memory * 1024 * 1024 : quarter_of_memory();
+}
 
-	if (gpt_max_memory > 0)
-		return (int64) gpt_max_memory * 1024 * 1024;
-	pages = sysconf(_SC_PHYS_PAGES);
-	page_size = sysconf(_SC_PAGESIZE);
+int64
+gpt_settings_max_image_size(void)
+{
+	return gpt_max_image_size > 0 ? (int64) gpt_max_image_size * 1024 * 1024 : quarter_of_memory();
+}
+
+static int64
+quarter_of_memory(void)
+{
+	int64 pages = sysconf(_SC_PHYS_PAGES);
+	int64 page_size = sysconf(_SC_PAGESIZE);
+
 	if (pages <= 0 || page_size <= 0)
 		return (int64) ASSUMED_MEMORY_MB * 1024 * 1024;
 	return pages / 4 * page_size;
@@ -105,6 +115,9 @@ define_compute_settings(void)
 	DefineCustomIntVariable("gpt.max_memory", "Limits the memory of one training job, and of one session's models.",
 							"It is checked before memory is taken. 0 means a quarter of the machine's memory.",
 							&gpt_max_memory, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.max_image_size", "Limits the size of all images of models that sessions share, on disk and in the page cache.",
+							"The least recently used ones go. 0 means a quarter of the machine's memory.",
+							&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
 							   "Empty means the faster of the built-in kernels and the library in the usual places, \"none\" the built-in kernels.",
 							   &gpt_blas_library, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);

@@ -26,14 +26,13 @@
 #include "catalog.h"
 #include "checkpoint.h"
 #include "compat.h"
+#include "image_file.h"
 #include "job.h"
 #include "run_files.h"
 #include "statement.h"
 #include "weights.h"
 
 #define PIECE_SIZE (1024 * 1024)
-#define IMAGE_DIRECTORY "base/" PG_TEMP_FILES_DIR
-#define IMAGE_PREFIX PG_TEMP_FILE_PREFIX "_gpt"
 
 PG_FUNCTION_INFO_V1(gpt_check);
 
@@ -337,20 +336,15 @@ is_leftover(const char *name)
 		   (database == MyDatabaseId || !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)));
 }
 
-/* Sessions keep images in their memory: nobody makes such a file. */
+/* What the next session that makes an image removes, or writes anew. */
 static void
 check_images(Check *check)
 {
-	DIR *directory = check->all ? AllocateDir(IMAGE_DIRECTORY) : NULL;
-	struct dirent *entry;
+	List *leftovers = check->all ? gpt_image_leftovers() : NIL;
+	ListCell *cell;
 
-	while (directory != NULL && (entry = readdir(directory)) != NULL)
-	{
-		if (strncmp(entry->d_name, IMAGE_PREFIX, strlen(IMAGE_PREFIX)) == 0)
-			report(check, InvalidOid, "leftover file", psprintf("%s/%s", IMAGE_DIRECTORY, entry->d_name), "No session uses it.");
-	}
-	if (directory != NULL)
-		FreeDir(directory);
+	foreach (cell, leftovers)
+		report(check, InvalidOid, "leftover file", lfirst(cell), "It is no image of a model or tokenizer.");
 }
 
 static void

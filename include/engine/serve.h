@@ -23,6 +23,8 @@ bool lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmE
  */
 LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer, LmError *error);
 void lm_session_free(LmSession *session);
+/* Memory of the session, *size bytes, that holds nothing between calls but a generation that has begun: its pages can be given back. */
+void *lm_session_scratch(const LmSession *session, size_t *size);
 
 typedef struct LmSampling
 {

@@ -73,7 +73,16 @@ extern const char *const lm_gpt2_pattern;
 LmTokenizer *lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_tokenizer_free(LmTokenizer *tokenizer);
 
-/* The description the tokenizer was built from; lives as long as it. */
+/*
+ * An image of a tokenizer holds its tables in one block without pointers, which can be shared by mapping; opening it costs next to
+ * nothing for BPE. image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. What it holds is
+ * believed: only its own bytes, or a file with a checksum. NULL with LM_ERR_FORMAT, _LIBRARY or _MEMORY.
+ */
+size_t lm_tokenizer_image_size(const LmTokenizer *tokenizer);
+void lm_tokenizer_image_build(void *image, const LmTokenizer *tokenizer);
+LmTokenizer *lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *error);
+
+/* The description the tokenizer was built from; lives as long as it. That of a BPE that was opened has no tokens and no merges. */
 const LmTokenizerSpec *lm_tokenizer_spec(const LmTokenizer *tokenizer);
 
 /* A growing array of ids; zero it before first use, release with lm_tokens_free. */

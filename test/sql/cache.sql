@@ -1,6 +1,6 @@
--- memory: models are loaded within gpt.max_memory, those not used for long make room
+-- memory: what models need beside their shared images stays within gpt.max_memory, those not used for long make room
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
-\set options '{"layers": 2, "heads": 2, "channels": 128, "context": 32, "tokenizer": "bytes", "steps": 1, "batch_size": 4}'
+\set options '{"layers": 2, "heads": 2, "channels": 128, "context": 128, "tokenizer": "bytes", "steps": 1, "batch_size": 4}'
 SELECT gpt_train('one', 'SELECT body FROM line', :'options') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_train('two', 'SELECT body FROM line', :'options'::jsonb || '{"seed": 2}') AS job \gset
@@ -12,21 +12,26 @@ SELECT * FROM loaded;
 
 -- both do not fit at once: each is loaded again when it is needed
 \c
-SET gpt.max_memory = '5MB';
+SET gpt.max_memory = '1MB';
 SELECT gpt_score('one', 'x') > 0 AS one;
 SELECT gpt_score('two', 'x') > 0 AS two;
 SELECT * FROM loaded;
 SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two, gpt_score('one', 'x') = gpt_score('one', 'x') AS same;
 SELECT * FROM loaded;
 
--- one does not fit: an error before anything is allocated, and the next call is as good as the first
+-- an image that does not fit is not made: an error before anything is allocated, and the next call is as good as the first
+RESET gpt.max_memory;
+SELECT gpt_train('three', 'SELECT body FROM line', :'options'::jsonb || '{"seed": 3}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 SET gpt.max_memory = '2MB';
 \set VERBOSITY sqlstate
-SELECT gpt_score('two', 'x');
-SELECT gpt_generate('two', 'x');
+SELECT gpt_score('three', 'x');
+SELECT gpt_generate('three', 'x');
 \set VERBOSITY default
+SELECT count(*) FROM gpt_images WHERE model = 'three';
 SET gpt.max_memory = '100MB';
-SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two;
+SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two, gpt_score('three', 'x') > 0 AS three;
+SELECT model, version, type FROM gpt_images ORDER BY model NULLS LAST LIMIT 3;
 RESET gpt.max_memory;
 
 -- nobody but a superuser raises it
@@ -48,5 +53,20 @@ SET gpt.nothing = 1;
 
 SELECT gpt_drop_model('one');
 SELECT gpt_drop_model('two');
+SELECT gpt_set_image_type('three', 'float16');
+SELECT ln(gpt_score('three', 'a text to compare')) AS exact \gset
+SELECT gpt_set_image_type('three', 'bfloat16');
+SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.02 AS near FROM gpt_models WHERE model = 'three';
+SELECT gpt_set_image_type('three', 'int8');
+SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.05 AS near FROM gpt_models WHERE model = 'three';
+SELECT gpt_set_image_type('three', 'int4');
+SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.2 AS near FROM gpt_models WHERE model = 'three';
+SELECT DISTINCT type FROM gpt_images WHERE model = 'three';
+SELECT gpt_set_image_type('nothing', 'float32');
+SELECT gpt_set_image_type('three', NULL);
+SELECT gpt_set_image_type('three', 'float32');
+SELECT image_type FROM gpt_models WHERE model = 'three';
+SELECT gpt_drop_model('three');
+SELECT count(*) FROM gpt_images WHERE model IS NOT NULL;
 DROP VIEW loaded;
 DROP TABLE line;

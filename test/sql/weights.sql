@@ -1,4 +1,5 @@
--- weights that were altered or are gone: always an error, never another text
+-- weights that were altered or are gone: always an error, never another text; for as long as there is no image of them, which is why
+-- nothing here uses them while they are whole
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('victim', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
@@ -9,7 +10,6 @@ SELECT weights, size, lo_get(weights) AS good FROM gpt_models WHERE model = 'vic
 SELECT lo_put(:weights, :size - 1, '\x55');
 SELECT gpt_score('victim', 'x');
 SELECT lo_put(:weights, 0, :'good');
-SELECT gpt_score('victim', 'x') > 0 AS whole_again;
 \c
 SELECT lo_put(:weights, 300, '\x00');
 SELECT gpt_score('victim', 'x');

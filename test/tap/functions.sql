@@ -48,6 +48,9 @@ INSERT INTO wanted VALUES
 	('gpt_copy_model(model text, new_name text)', 'volatile, called on null, unsafe, public'),
 	('gpt_grant(model text, role text)', 'volatile, called on null, unsafe, public'),
 	('gpt_revoke(model text, role text)', 'volatile, called on null, unsafe, public'),
+	('gpt_set_image_type(model text, type text)', 'volatile, called on null, unsafe, public'),
+	('gpt_image_rows(OUT model text, OUT version integer, OUT type text, OUT size bigint, OUT created_at timestamp with time zone, OUT last_used_at timestamp with time zone)',
+		'volatile, called on null, restricted, public'),
 	('gpt_check(verify boolean, OUT kind text, OUT object text, OUT detail text)', 'volatile, called on null, unsafe, public'),
 	('gpt_version()', 'stable, called on null, safe, public'),
 	('gpt_can_use(object oid, run_id uuid)', 'stable, called on null, safe, public'),
@@ -105,7 +108,8 @@ FROM (VALUES
 	('gpt_jobs', 'job, model, kind, state, owner, step, steps, documents, skipped, bytes, corpus_tokens, tries, error, created_at, started_at, finished_at'),
 	('gpt_train_log', 'job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, at'),
 	('gpt_stat_progress_train', 'job, pid, model, phase, step, steps, loss, validation_loss, validation_bits_per_byte, tokens_per_second, seconds_left'),
-	('gpt_models', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at'),
+	('gpt_models', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, image_type'),
+	('gpt_images', 'model, version, type, size, created_at, last_used_at'),
 	('gpt_versions', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, state')
 ) AS w(view, columns);
 
@@ -123,7 +127,7 @@ SELECT is_empty($$SELECT evtname FROM pg_event_trigger t JOIN member m ON m.obji
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short_desc !~ '^[A-Z][a-z]+s .*\.$'$$,
 	'the description of every setting is a sentence that starts with a verb');
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
-	('gpt.max_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'),
+	('gpt.max_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'), ('gpt.max_image_size', 'sighup'),
 	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
 	('gpt.blas_library', 'superuser')$$, 'settings and who may change them');
 

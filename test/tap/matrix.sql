@@ -22,6 +22,7 @@ SELECT gpt_finetune('m', 'SELECT body AS text, length(body) > 16 AS label FROM l
 SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'a classifier is trained');
 SELECT gpt_grant('m', 'gpt_granted');
 SELECT gpt_grant('labels', 'gpt_granted');
+SELECT gpt_score('m', 'line') > 0 AS scored \gset
 SELECT weights FROM gpt_models WHERE model = 'm' \gset
 SELECT object FROM gpt_tokenizers \gset
 SELECT convert_from(lo_get(:object), 'UTF8') AS json \gset
@@ -74,6 +75,7 @@ INSERT INTO matrix VALUES
 	('gpt_drop_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_model('m')$$),
 	('gpt_grant', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_grant('m', 'gpt_stranger')$$),
 	('gpt_revoke', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_revoke('m', 'gpt_granted')$$),
+	('gpt_set_image_type', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_set_image_type('m', 'float32')$$),
 	('gpt_import_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_import_tokenizer('t', JSON)$$),
 	('gpt_drop_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_tokenizer('t')$$),
 	('gpt_train', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_train('new', 'SELECT body FROM line')$$),
@@ -86,6 +88,8 @@ INSERT INTO matrix VALUES
 	('gpt_models', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_models WHERE model = 'm'$$),
 	('gpt_versions', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_versions WHERE model = 'm'$$),
 	('gpt_tokenizers', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_tokenizers$$),
+	('gpt_images', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_images WHERE model = 'm'$$),
+	('gpt_image_rows', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_image_rows() WHERE model = 'm'$$),
 	('gpt_jobs', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(query) FROM gpt_jobs WHERE job = JOB$$),
 	('gpt_train_log', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_train_log WHERE job = JOB$$),
 	('gpt_stat_progress_train', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_stat_progress_train$$),

@@ -72,6 +72,7 @@ SQL
 
 my $good = $node->safe_psql('postgres', 'SELECT outcome()');
 unlike($good, qr/^[0-9A-Z]{5}$/, 'unaltered, it gives a text');
+unlink(glob($node->data_dir . '/base/pgsql_tmp/pgsql_tmp_gpt_image_*')); # new sessions read the object again
 
 my $flips = $node->safe_psql('postgres', <<"SQL");
 SELECT r, count(*) FROM (SELECT flipped(place, change) AS r FROM places($FLIPS, $SEED)) f GROUP BY r

@@ -8,7 +8,7 @@
 
 #include "tap.h"
 
-/* A host that counts live bytes and can stop after a number of questions. */
+/* A host that counts live bytes and can stop after a number of questions. New memory is full of NaNs: what is not written must not be read. */
 typedef struct CountingHost
 {
 	size_t live;
@@ -29,6 +29,8 @@ counting_reallocate(void *context, void *pointer, size_t size)
 		return NULL;
 	}
 	block = realloc(block, size + 2 * sizeof(size_t));
+	if (!pointer)
+		memset(block + 2, 0xff, size);
 	block[0] = size;
 	host->live += size;
 	host->peak = host->live > host->peak ? host->live : host->peak;

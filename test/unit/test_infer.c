@@ -6,7 +6,7 @@
 #include "serve_support.h"
 
 #define MAX_TOKENS 100
-#define TYPE_PLACE 84 /* of the type in an image's header */
+#define TYPE_PLACE 88 /* of the type in an image's header */
 
 typedef struct Runner
 {

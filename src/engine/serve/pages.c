@@ -52,17 +52,22 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		lm_fail(error, LM_ERR_LIMIT, -1, "%d pages of keys and values are not possible", n_pages);
 		return NULL;
 	}
-	pages = lm_allocate(host, size);
+	pages = lm_allocate_unset(host, size);
 	if (!pages)
 	{
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: keys and values need %zu MB", size >> 20);
 		return NULL;
 	}
+	/* Keys and values are written before they are read: what a sequence does not reach is never touched. */
+	memset(pages, 0, sizeof *pages);
 	arena.base = (char *) pages;
 	lay_out(pages, &arena, config, n_pages);
 	pages->host = *host;
 	for (int i = 0; i < n_pages; i++)
+	{
 		pages->free[pages->n_free++] = n_pages - 1 - i;
+		pages->references[i] = 0;
+	}
 	return pages;
 }
 

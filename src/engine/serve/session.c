@@ -45,13 +45,15 @@ lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_thread
 
 	session->past = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
 	session->inputs = lm_arena_take(arena, LM_SESSION_ROWS, sizeof(LmInput));
-	session->logits = lm_arena_floats(arena, LM_SESSION_ROWS, V);
-	session->hidden = lm_arena_floats(arena, LM_SESSION_ROWS, (size_t) config->channels);
-	session->candidates = lm_arena_take(arena, V, sizeof(LmCandidate));
 	session->classes = lm_arena_take(arena, V, 1);
 	session->seen = lm_arena_take(arena, V, 1);
+	session->scratch_begin = arena->used;
+	session->hidden = lm_arena_floats(arena, LM_SESSION_ROWS, (size_t) config->channels);
+	session->candidates = lm_arena_take(arena, V, sizeof(LmCandidate));
 	session->workspace =
 		lm_arena_take(arena, lm_infer_workspace_for(config, LM_SESSION_ROWS, LM_SESSION_ROWS, n_threads), 1);
+	session->logits = lm_arena_floats(arena, LM_SESSION_ROWS, V);
+	session->scratch_end = arena->used;
 }
 
 static int
@@ -104,7 +106,8 @@ allocate(LmSession *session, LmError *error)
 	if (!lm_session_memory(&bytes, &session->config, n_threads, error))
 		return false;
 	lay_out(session, &arena, &session->config, n_threads);
-	session->memory = lm_allocate(host, arena.used);
+	/* Not cleared: a session that scores short texts touches a small part of it. */
+	session->memory = lm_allocate_unset(host, arena.used);
 	if (!session->memory)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: a session needs %zu MB", bytes >> 20);
 	arena = (LmArena){.base = session->memory};
@@ -125,6 +128,13 @@ lm_session_free(LmSession *session)
 	lm_pages_free(session->pages);
 	lm_free(host, session->memory);
 	lm_free(host, session);
+}
+
+void *
+lm_session_scratch(const LmSession *session, size_t *size)
+{
+	*size = session->scratch_end - session->scratch_begin;
+	return (char *) session->memory + session->scratch_begin;
 }
 
 static void

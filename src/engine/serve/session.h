@@ -46,6 +46,8 @@ struct LmSession
 	uint8_t *classes; /* [V] LmTokenClass */
 	uint8_t *seen; /* [V] occurs in prompt or output */
 	void *workspace;
+	size_t scratch_begin; /* of what no call leaves to the next: hidden, candidates, workspace, logits; offsets in memory */
+	size_t scratch_end;
 };
 
 /*

@@ -7,25 +7,8 @@
  *   text -> valid? -> (NFC) -> ids                  of characters,
  *   text -> ids                                     of bytes.
  */
-#include "text/array.h"
-#include "text/bpe.h"
-#include "text/chars.h"
-#include "text/normalize.h"
 #include "text/spec.h"
-#include "text/split.h"
-#include "text/utf8.h"
-
-struct LmTokenizer
-{
-	LmHost host;
-	bool forked; /* spec, merges and the characters' ids are another's */
-	LmTokenizerSpec *spec;
-	LmSplit split; /* BPE */
-	LmBpe bpe; /* BPE */
-	LmChars *chars; /* CHARS */
-	LmPieces pieces; /* scratch */
-	LmText normalized; /* scratch, empty between calls */
-};
+#include "text/tokenizer_parts.h"
 
 static bool build(LmTokenizer *tokenizer, LmError *error);
 static bool encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
@@ -82,6 +65,8 @@ lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *err
 	fork->host = fork->bpe.host = *host;
 	fork->forked = true;
 	fork->spec = tokenizer->spec;
+	fork->offsets = tokenizer->offsets;
+	fork->bytes = tokenizer->bytes;
 	if (tokenizer->spec->kind == LM_TOKENIZER_BPE)
 	{
 		lm_bpe_fork(&fork->bpe, &tokenizer->bpe, host);
@@ -118,6 +103,8 @@ lm_tokenizer_free(LmTokenizer *tokenizer)
 		if (tokenizer->chars)
 			tokenizer->chars->ids = NULL;
 	}
+	if (tokenizer->mapped)
+		tokenizer->bpe.merges = NULL;
 	free_normalized(tokenizer);
 	lm_chars_free(tokenizer->chars);
 	if (tokenizer->bpe.host.reallocate)
@@ -141,7 +128,7 @@ lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id)
 
 	if (id < 0 || id >= spec->n_tokens || spec->special[id])
 		return (LmBytes){"", 0};
-	return spec->tokens[id];
+	return lm_tokenizer_token(tokenizer, id);
 }
 
 bool

@@ -1,7 +1,7 @@
 /*
- * src/run_removal.c
+ * src/removal.c
  *
- * Remembers runs whose files go when the transaction commits.
+ * Remembers files that go when the transaction commits: those of runs, and images.
  */
 #include "postgres.h"
 
@@ -9,12 +9,12 @@
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
-#include "run_files.h"
-#include "run_removal.h"
+#include "removal.h"
 
 typedef struct Removal
 {
-	pg_uuid_t run_id;
+	void (*remove)(const void *key);
+	uint8 key[GPT_REMOVAL_KEY_SIZE];
 	SubTransactionId subtransaction;
 } Removal;
 
@@ -24,13 +24,15 @@ static void at_transaction_end(XactEvent event, void *argument);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
 
 void
-gpt_run_remove_at_commit(const pg_uuid_t *run_id)
+gpt_remove_at_commit(void (*remove)(const void *key), const void *key, size_t key_size)
 {
 	static bool registered = false;
 	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
-	Removal *removal = palloc(sizeof(Removal));
+	Removal *removal = palloc0(sizeof(Removal));
 
-	removal->run_id = *run_id;
+	Assert(key_size <= GPT_REMOVAL_KEY_SIZE);
+	removal->remove = remove;
+	memcpy(removal->key, key, key_size);
 	removal->subtransaction = GetCurrentSubTransactionId();
 	removals = lappend(removals, removal);
 	MemoryContextSwitchTo(old_context);
@@ -51,7 +53,11 @@ at_transaction_end(XactEvent event, void *argument)
 	{
 		case XACT_EVENT_COMMIT:
 			foreach (cell, removals)
-				gpt_run_files_remove(&((Removal *) lfirst(cell))->run_id);
+			{
+				const Removal *removal = lfirst(cell);
+
+				removal->remove(removal->key);
+			}
 			removals = NIL;
 			break;
 		case XACT_EVENT_ABORT:
