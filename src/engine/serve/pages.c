@@ -52,7 +52,7 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		lm_fail(error, LM_ERR_LIMIT, -1, "%d pages of keys and values are not possible", n_pages);
 		return NULL;
 	}
-	pages = lm_allocate(host, size);
+	pages = lm_allocate_unset(host, size);
 	if (!pages)
 	{
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: keys and values need %zu MB", size >> 20);
@@ -60,7 +60,10 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 	}
 	arena.base = (char *) pages;
 	lay_out(pages, &arena, config, n_pages);
+	/* Keys and values are written before they are read. */
 	pages->host = *host;
+	pages->n_free = 0;
+	memset(pages->references, 0, (size_t) n_pages * sizeof(int));
 	for (int i = 0; i < n_pages; i++)
 		pages->free[pages->n_free++] = n_pages - 1 - i;
 	return pages;
