@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -13,6 +14,7 @@
 #include "arguments.h"
 #include "bridge.h"
 #include "cache.h"
+#include "call.h"
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(gpt_classify);
@@ -27,6 +29,10 @@ typedef struct Answer
 
 static Answer *classify(int *n, const char *model, LmBytes input);
 static int compare_answers(const void *a, const void *b);
+static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_classify_call = {"gpt_classify", gpt_classify, TEXTOID, LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call, result_of};
 
 static LmBytes
 input_of(FunctionCallInfo fcinfo)
@@ -39,7 +45,8 @@ input_of(FunctionCallInfo fcinfo)
 /*
  * gpt_classify(model text, input text) RETURNS text
  *
- * The most probable label; the first one, in the order of bytes, of equals. NULL gives NULL.
+ * The most probable label; the first one, in the order of bytes, of equals. NULL gives NULL. With input text[] it returns text[]: the
+ * label of each element.
  */
 Datum
 gpt_classify(PG_FUNCTION_ARGS)
@@ -47,6 +54,8 @@ gpt_classify(PG_FUNCTION_ARGS)
 	Answer *answers;
 	int n;
 
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_classify_call, fcinfo);
 	gpt_bridge_check_encoding();
 	answers = classify(&n, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
 	PG_RETURN_TEXT_P(cstring_to_text(answers[0].label));
@@ -75,6 +84,31 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+static bool
+read_call(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_CLASSIFY;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = input_of(fcinfo);
+	return true;
+}
+
+/* Labels stand in the order of bytes: of equals the first one wins. */
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	int best = 0;
+
+	for (int i = 1; i < served->config->labels; i++)
+		if (call->request.vector[i] > call->request.vector[best])
+			best = i;
+	*is_null = false;
+	return CStringGetTextDatum(served->labels[best]);
 }
 
 /* All labels of the model by falling probability, palloc'd. */
