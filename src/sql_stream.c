@@ -51,17 +51,20 @@ static Datum row_of(const Stream *stream, const LmBytes *piece, TupleDesc descri
 Datum
 gpt_stream(PG_FUNCTION_ARGS)
 {
+	MemoryContext caller;
 	FuncCallContext *set;
+	TupleDesc descriptor;
 	Stream *stream;
 	LmBytes piece;
 
 	if (SRF_IS_FIRSTCALL())
 	{
 		set = SRF_FIRSTCALL_INIT();
-		if (get_call_result_type(fcinfo, NULL, &set->tuple_desc) != TYPEFUNC_COMPOSITE)
+		if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 			elog(ERROR, "return type must be a row type");
-		set->tuple_desc = CreateTupleDescCopy(set->tuple_desc);
-		BlessTupleDesc(set->tuple_desc);
+		caller = MemoryContextSwitchTo(set->multi_call_memory_ctx);
+		set->tuple_desc = BlessTupleDesc(CreateTupleDescCopy(descriptor));
+		MemoryContextSwitchTo(caller);
 		if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
 			set->user_fctx = begin(fcinfo, set->multi_call_memory_ctx);
 	}

@@ -46,6 +46,10 @@ CREATE TEMP TABLE matrix (what text, owner text, granted text, stranger text, me
 INSERT INTO matrix VALUES
 	('gpt_generate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', 'line', 2)$$),
 	('gpt_score', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', 'line')$$),
+	('gpt_generate, of an array', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', ARRAY['line'], 2)$$),
+	('gpt_stream', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_stream('m', 'line', 2)$$),
+	('gpt_score, of an array', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', ARRAY['line'])$$),
+	('gpt_perplexity', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_perplexity('m', 'line')$$),
 	('gpt_logprob', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_logprob('m', 'li', 'ne')$$),
 	('gpt_choose', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_choose('m', 'li', '{ne,on}')$$),
 	('gpt_embed', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_embed('m', 'line')$$),

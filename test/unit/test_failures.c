@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "engine/many.h"
+#include "engine/many.h"
 #include "serve_support.h"
 
 #define MAX_FAILURES 20000
@@ -233,6 +235,7 @@ main(void)
 		test_allocations("a tokenizer of characters", way_chars, &given, once);
 		test_allocations("an image", way_image, &given, once);
 		test_allocations("generation and score", way_serve, &given, once);
+		test_allocations("texts together", way_many, &given, once);
 	}
 	test_threads("an engine does without the threads that cannot be made", way_engine, &given);
 	test_threads("training does without the threads that cannot be made", way_train, &given);
