@@ -81,7 +81,7 @@ SELECT is(found.declared, wanted.declared, wanted.signature || ' is ' || wanted.
 FROM wanted LEFT JOIN found USING (signature) ORDER BY signature;
 SELECT is_empty('SELECT signature FROM found EXCEPT SELECT signature FROM wanted', 'no other function belongs to the extension');
 SELECT is_empty('SELECT signature FROM member_function WHERE prosecdef', 'no function is SECURITY DEFINER');
-SELECT results_eq($$SELECT p.oid::regprocedure::text || ' ' || p.proparallel FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+SELECT results_eq($$SELECT p.oid::regprocedure::text || ' ' || p.proparallel::text FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
 	WHERE p.prokind = 'a'$$, $$VALUES ('gpt_perplexity'::regproc::text || '(text,text) s')$$, 'the aggregate is gpt_perplexity, parallel safe');
 SELECT is_empty($$SELECT signature FROM member_function f JOIN pg_language l ON l.oid = f.prolang WHERE lanname <> 'c'$$,
 	'every function is written in C');
@@ -138,6 +138,6 @@ SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
 	('gpt.max_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'),
 	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
-	('gpt.blas_library', 'superuser')$$, 'settings and who may change them');
+	('gpt.blas_library', 'superuser'), ('gpt.batching', 'user'), ('gpt.batch_rows', 'user')$$, 'settings and who may change them');
 
 SELECT * FROM finish();
