@@ -184,6 +184,28 @@ SELECT count(*), bool_and(m.score IS NOT DISTINCT FROM r.score) AS same FROM mad
 SELECT count(DISTINCT t) > 5 AS differ FROM (SELECT gpt_generate('batch', 'same', 30 + id % 1) AS t FROM line LIMIT 20) x;
 SELECT count(t) FROM (SELECT gpt_generate('batch', repeat(body, 10), 1, seed => 1) AS t FROM line WHERE id BETWEEN 100 AND 300) x;
 
+-- nothing stays of queries that ended early: by an error, by the end of their cursor
+SELECT gpt_score('batch', body) > 0 AS good FROM line WHERE id = 1;
+SELECT used_bytes AS before FROM pg_backend_memory_contexts WHERE name = 'gpt engine' \gset
+DO $$
+BEGIN
+	FOR i IN 1 .. 20 LOOP
+		BEGIN
+			PERFORM id, gpt_generate('batch', body, CASE WHEN id = 70 THEN -1 ELSE 2 END) FROM line ORDER BY id;
+		EXCEPTION WHEN invalid_parameter_value THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+BEGIN;
+DECLARE first CURSOR FOR SELECT gpt_score('batch', body) FROM line;
+DECLARE second CURSOR FOR SELECT gpt_score('batch', body) FROM line;
+MOVE 3 IN first;
+MOVE 70 IN second;
+CLOSE first;
+COMMIT;
+SELECT used_bytes - :before AS left_behind FROM pg_backend_memory_contexts WHERE name = 'gpt engine';
+
 -- off, nothing of it is there
 SET gpt.batching = off;
 SELECT is_batched($$SELECT gpt_score('batch', body) FROM line$$);

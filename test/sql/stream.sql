@@ -51,5 +51,28 @@ SET statement_timeout = '200ms';
 SELECT count(*) FROM gpt_stream('teller', 'x', 1000000, temperature => 0);
 RESET statement_timeout;
 
+-- nothing of streams that ended early stays: by LIMIT, by an error, by the end of their cursor
+SELECT gpt_score('teller', 'x') > 0 AS good;
+SELECT used_bytes AS before FROM pg_backend_memory_contexts WHERE name = 'gpt engine' \gset
+SELECT count(*) FROM generate_series(1, 200) i, LATERAL (SELECT gpt_stream('teller', 'x' || i, 1000000, temperature => 0) LIMIT 2) s;
+DO $$
+BEGIN
+	FOR i IN 1 .. 50 LOOP
+		BEGIN
+			PERFORM 1 / (3 - (s).position) FROM (SELECT gpt_stream('teller', 'x', 1000000, temperature => 0) AS s) x;
+		EXCEPTION WHEN division_by_zero THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+BEGIN;
+DECLARE first CURSOR FOR SELECT gpt_stream('teller', 'x', 1000000, temperature => 0);
+DECLARE second CURSOR FOR SELECT gpt_stream('teller', 'x', 1000000, temperature => 0);
+MOVE 3 IN first;
+MOVE 3 IN second;
+CLOSE first;
+COMMIT;
+SELECT used_bytes - :before AS left_behind FROM pg_backend_memory_contexts WHERE name = 'gpt engine';
+
 SELECT gpt_drop_model('teller');
 DROP TABLE line;
