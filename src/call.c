@@ -12,6 +12,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "arguments.h"
 #include "bridge.h"
@@ -22,6 +23,17 @@
 #define RUN_CALLS 1024
 #define RUN_SIZE (4 * 1024 * 1024) /* bytes of text; one that is larger has a run of its own */
 
+/* Some elements of an array. */
+typedef struct Slice
+{
+	FunctionCallInfo fcinfo;
+	const Datum *elements;
+	const bool *nulls;
+	int n;
+	int first; /* index of the first one in the array */
+	MemoryContext scratch; /* reset behind each */
+} Slice;
+
 static int run_of(const GptCall *calls, int n);
 static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n,
 					   GptCallTotals *totals);
@@ -29,7 +41,7 @@ static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig
 static void run(LmMany *many, LmRequest *requests, int n);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served, const GptCall *call, const LmRequest *request);
 static GptAnswer *answer_elements(const GptCallKind *kind, FunctionCallInfo fcinfo, const Datum *elements, const bool *nulls, int n);
-static void answer_some(GptAnswer *answers, const GptCallKind *kind, FunctionCallInfo fcinfo, const GptCall *calls, int n);
+static void answer_slice(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const Slice *slice);
 
 void
 gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n, GptCallTotals *totals)
@@ -80,6 +92,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		memset(&answers[i], 0, sizeof(GptAnswer));
 		if (request->task == LM_TASK_GENERATE)
 			answers[i].error = gpt_continue_error(request->prompt.size);
+		answers[i].is_null = true;
 		if (answers[i].error != NULL)
 			continue;
 		requests[n_requests] = *request;
@@ -213,55 +226,65 @@ gpt_call_answers(int *n, const GptCallKind *kind, FunctionCallInfo fcinfo)
 	return answers;
 }
 
-/* Each element in turn is the argument. */
+/* In slices, so that what is known of an element beside its answer is bounded. The model is held for all of them. */
 static GptAnswer *
 answer_elements(const GptCallKind *kind, FunctionCallInfo fcinfo, const Datum *elements, const bool *nulls, int n)
 {
-	GptAnswer *answers = palloc0(Max(n, 1) * sizeof(GptAnswer));
-	GptAnswer *found = palloc(Max(n, 1) * sizeof(GptAnswer));
-	GptCall *calls = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(GptCall));
-	int *places = palloc(Max(n, 1) * sizeof(int));
-	int n_calls = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		answers[i].is_null = true;
-		fcinfo->args[1].value = elements[i];
-		fcinfo->args[1].isnull = nulls[i];
-		if (!nulls[i] && kind->read(&calls[n_calls], fcinfo))
-			places[n_calls++] = i;
-	}
-	answer_some(found, kind, fcinfo, calls, n_calls);
-	for (int i = 0; i < n_calls; i++)
-	{
-		answers[places[i]] = found[i];
-		if (found[i].error != NULL)
-			ereport(WARNING, (errcode(gpt_bridge_sqlstate(found[i].error->code)), errmsg("element %d has no result: %s", places[i] + 1, found[i].error->message)));
-	}
-	pfree(found);
-	pfree(calls);
-	pfree(places);
-	return answers;
-}
-
-static void
-answer_some(GptAnswer *answers, const GptCallKind *kind, FunctionCallInfo fcinfo, const GptCall *calls, int n)
-{
+	GptAnswer *answers = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(GptAnswer));
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "gpt elements", ALLOCSET_DEFAULT_SIZES);
 	const GptServed *served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), kind->served);
-	GptCallTotals totals = {0};
 
 	PG_TRY();
 	{
-		gpt_call_answer(answers, kind, served, calls, n, &totals);
-		for (int i = 0; i < n; i++)
-			if (answers[i].is_truncated)
-				gpt_call_notice_truncation(fcinfo, served->config->context);
+		for (int first = 0; first < n; first += RUN_CALLS)
+		{
+			Slice slice = {fcinfo, elements + first, nulls + first, Min(RUN_CALLS, n - first), first, scratch};
+
+			answer_slice(answers + first, kind, served, &slice);
+			MemoryContextReset(scratch);
+		}
 	}
 	PG_FINALLY();
 	{
 		gpt_cache_release(served);
 	}
 	PG_END_TRY();
+	MemoryContextDelete(scratch);
+	return answers;
+}
+
+/* Each element in turn is the argument. */
+static void
+answer_slice(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const Slice *slice)
+{
+	MemoryContext caller = MemoryContextSwitchTo(slice->scratch);
+	GptAnswer *found = palloc(slice->n * sizeof(GptAnswer));
+	GptCall *calls = palloc(slice->n * sizeof(GptCall));
+	int *places = palloc(slice->n * sizeof(int));
+	GptCallTotals totals = {0};
+	int n_calls = 0;
+
+	for (int i = 0; i < slice->n; i++)
+	{
+		memset(&answers[i], 0, sizeof(GptAnswer));
+		answers[i].is_null = true;
+		slice->fcinfo->args[1].value = slice->elements[i];
+		slice->fcinfo->args[1].isnull = slice->nulls[i];
+		if (!slice->nulls[i] && kind->read(&calls[n_calls], slice->fcinfo))
+			places[n_calls++] = i;
+	}
+	MemoryContextSwitchTo(caller);
+	gpt_call_answer(found, kind, served, calls, n_calls, &totals);
+	for (int i = 0; i < n_calls; i++)
+	{
+		answers[places[i]] = found[i];
+		if (found[i].is_truncated)
+			gpt_call_notice_truncation(slice->fcinfo, served->config->context);
+		if (found[i].error != NULL)
+			ereport(WARNING,
+					(errcode(gpt_bridge_sqlstate(found[i].error->code)),
+					 errmsg("element %d has no result: %s", slice->first + places[i] + 1, found[i].error->message)));
+	}
 }
 
 /* fn_extra lives as long as the call in the plan. */

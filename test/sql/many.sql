@@ -40,6 +40,11 @@ FROM line;
 SELECT bool_and(s.embedding = e.embedding) AS embeddings, count(*)
 FROM single s JOIN gpt_embed('many', (SELECT array_agg(body ORDER BY id) FROM line), 'last') WITH ORDINALITY AS e (embedding, id) USING (id);
 
+-- also of more than are read at once
+SELECT count(*), bool_and(x.score = s.score) AS same
+FROM unnest(gpt_score('many', (SELECT array_agg(body ORDER BY n, id) FROM line, generate_series(1, 13) n))) WITH ORDINALITY AS x (score, i)
+JOIN single s ON s.id = (i - 1) % 200 + 1;
+
 -- without a seed each element draws its own
 SELECT count(DISTINCT t) > 5 AS differ FROM unnest(gpt_generate('many', array_fill('same'::text, ARRAY[20]), 30)) t;
 
@@ -51,6 +56,9 @@ SELECT s[1] = gpt_score('letters', 'ab') AS first, s[2] IS NULL AS bad, s[3] = g
 FROM (SELECT gpt_score('letters', ARRAY['ab', 'xyz', 'cab']) AS s OFFSET 0) x;
 SELECT g[1] IS NULL AS bad, g[2] = gpt_generate('letters', 'ab', 4, seed => 1) AS second
 FROM (SELECT gpt_generate('letters', ARRAY['xyz', 'ab'], 4, seed => 1) AS g OFFSET 0) x;
+
+SELECT g[1] IS NULL AS too_long, g[2] = gpt_generate('many', 'a', 3, seed => 1) AS second
+FROM (SELECT gpt_generate('many', ARRAY[repeat('x', 67108865), 'a'], 3, seed => 1) AS g OFFSET 0) x;
 
 -- errors of arguments, of the model and of memory
 SELECT gpt_generate('many', ARRAY['x'], max_tokens => 0);
