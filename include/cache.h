@@ -9,7 +9,7 @@
 #define GPT_CACHE_H
 
 #include "catalog.h"
-#include "engine/serve.h"
+#include "engine/many.h"
 
 /* A model with its tokenizer, pages and workspace. */
 typedef struct GptServed
@@ -34,6 +34,13 @@ typedef enum GptServedKind
  */
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
+
+/*
+ * What answers many requests to an acquired model together, with as much room for them as gpt.max_memory leaves; an error where that
+ * is not enough for one of the longest. It goes with the last _release, or when a further call needs more room; what it has
+ * computed of a common beginning serves the next call until then.
+ */
+extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n);
 
 /* The tokenizer with that hash, valid until the next call of a function of this file. Checks no privilege. */
 extern LmTokenizer *gpt_cache_tokenizer(const uint8 *sha256);

@@ -9,8 +9,9 @@
 #include "cache.h"
 #include "lib/stringinfo.h"
 
-/* Error for a prompt that is too long. */
+/* Error for a prompt that is too long; the same as a value, palloc'd, NULL for one that is not. */
 extern void gpt_continue_check(size_t size);
+extern LmError *gpt_continue_error(size_t size);
 
 /*
  * Appends the continuation. *truncated becomes true when the prompt does not fit the context. Checks for interrupts;

@@ -19,6 +19,8 @@ extern int gpt_checkpoint_retention; /* seconds */
 extern int gpt_publish_interval; /* seconds; 0: never */
 extern bool gpt_autostart;
 extern char *gpt_blas_library;
+extern bool gpt_batching;
+extern int gpt_batch_rows;
 
 extern void gpt_settings_define(void);
 

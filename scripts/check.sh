@@ -204,7 +204,7 @@ suite_sanitize()
 suite_threads()
 {
 	step "build for ThreadSanitizer" make -C "$src" -j"$jobs" unit-programs SANITIZE=thread WERROR=-Werror || return
-	tap_suite "threads" "$(printf '%s\n' "$src"/build/unit-thread/test_{attention,encoder,engine,generate,infer,linear,matmul,panels,reader,score,trace,trainer})" in_source
+	tap_suite "threads" "$(printf '%s\n' "$src"/build/unit-thread/test_{attention,encoder,engine,generate,infer,linear,many,matmul,panels,reader,score,trace,trainer})" in_source
 }
 
 in_source()

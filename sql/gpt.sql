@@ -209,6 +209,57 @@ CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAU
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
 	'a text as a vector: output of the last block of the model, pooled over its tokens';
 
+-- Many texts at once
+
+CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
+	'continues prompts together; each continuation is that of the prompt alone';
+
+CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity') RETURNS float8[]
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text) IS 'measures texts together; each score is that of the text alone';
+
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'the labels that a classifier gives to texts, together';
+
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
+	'texts as vectors, together: a row for each element, in their order';
+
+CREATE FUNCTION @extschema@.gpt_stream(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_stream' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000 ROWS 64;
+COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
+	'continues a prompt, a row for each token as it is made, where it stands in the select list';
+
+CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: a row';
+CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: two states to one';
+CREATE FUNCTION @extschema@.gpt_perplexity_serialize(state internal) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_serialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: a state to bytes';
+CREATE FUNCTION @extschema@.gpt_perplexity_deserialize(bytes bytea, state internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_deserialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: bytes to a state';
+CREATE FUNCTION @extschema@.gpt_perplexity_value(state internal) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_value' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: its value';
+
+CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
+	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
+	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
+	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text) IS 'perplexity of all rows together: exp(-sum of log p / tokens)';
+
 -- Evaluate
 
 CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',

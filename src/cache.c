@@ -64,6 +64,10 @@ typedef struct ModelEntry
 	uint64 image_size; /* in the session's own memory */
 	uint64 session_size;
 	uint64 generation; /* of the engine that the session belongs to */
+	LmMany *many; /* of the session; NULL: none */
+	uint64 many_size;
+	int many_sequences;
+	int many_pages;
 	int n_pins;
 	bool is_used; /* since the last transaction ended */
 } ModelEntry;
@@ -83,6 +87,11 @@ static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void give_back_scratch(XactEvent event, void *arg);
+static void drop_many(ModelEntry *entry);
+static void plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n);
+static int pages_of(const LmRequest *request, const LmConfig *config);
+static uint64 many_memory(const ModelEntry *entry, int n_sequences, int n_pages);
+static uint64 pinned_size(const ModelEntry *keep);
 static void drop_model(ModelEntry *entry);
 static void drop_removed(void);
 static void make_room(uint64 size, const ModelEntry *keep);
@@ -135,7 +144,96 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 void
 gpt_cache_release(const GptServed *served)
 {
-	((ModelEntry *) served)->n_pins--;
+	ModelEntry *entry = (ModelEntry *) served;
+
+	if (--entry->n_pins == 0)
+		drop_many(entry);
+}
+
+LmMany *
+gpt_cache_many(const GptServed *served, const LmRequest *requests, int n)
+{
+	ModelEntry *entry = (ModelEntry *) served;
+	int n_sequences;
+	int n_pages;
+	LmError error;
+
+	plan_many(&n_sequences, &n_pages, entry, requests, n);
+	if (entry->many != NULL && entry->many_sequences >= n_sequences && entry->many_pages >= n_pages)
+		return entry->many;
+	drop_many(entry);
+	make_room(many_memory(entry, n_sequences, n_pages), entry);
+	entry->many = lm_many_create(entry->served.session, n_sequences, n_pages, &error);
+	if (entry->many == NULL)
+		gpt_bridge_raise(&error);
+	entry->many_size = many_memory(entry, n_sequences, n_pages);
+	entry->many_sequences = n_sequences;
+	entry->many_pages = n_pages;
+	return entry->many;
+}
+
+/* As many texts at once, and as many pages, as they can need and as there is memory for. */
+static void
+plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n)
+{
+	uint64 limit = (uint64) gpt_settings_max_memory();
+	uint64 fixed = pinned_size(entry) - (entry->many != NULL ? entry->many_size : 0);
+	int least = (entry->config.context + LM_PAGE - 1) / LM_PAGE;
+	int64 most = 2 * least; /* a prefix's, and room for one more of the longest */
+	int longest = 1;
+	uint64 one;
+
+	for (int i = 0; i < n; i++)
+		longest = Max(longest, pages_of(&requests[i], &entry->config));
+	*n_sequences = Max(1, Min(n, LM_MANY_SEQUENCES));
+	most += (int64) *n_sequences * longest;
+	while (*n_sequences > 1 && fixed + many_memory(entry, *n_sequences, least) > limit)
+		*n_sequences /= 2;
+	gpt_bridge_check_memory(fixed + many_memory(entry, *n_sequences, least));
+	one = many_memory(entry, *n_sequences, least + 1) - many_memory(entry, *n_sequences, least);
+	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) / Max(one, 1)));
+	while (most > least && fixed + many_memory(entry, *n_sequences, (int) most) > limit)
+		most--;
+	*n_pages = (int) most;
+}
+
+/* A token has at least a byte of text; but for NFC, whose texts may have more. */
+static int
+pages_of(const LmRequest *request, const LmConfig *config)
+{
+	uint64 positions = 1 + (uint64) request->prompt.size + request->text.size;
+
+	if (request->task == LM_TASK_GENERATE)
+		positions += request->sampling.max_tokens;
+	return (int) ((Min(positions, (uint64) config->context) + LM_PAGE - 1) / LM_PAGE);
+}
+
+static uint64
+many_memory(const ModelEntry *entry, int n_sequences, int n_pages)
+{
+	LmError error;
+	size_t size;
+
+	if (!lm_many_memory(&size, &entry->config, lm_engine_threads(gpt_bridge_engine(gpt_threads)), n_sequences, n_pages, &error))
+		gpt_bridge_raise(&error);
+	return size;
+}
+
+/* Of the models in use, and of keep. */
+static uint64
+pinned_size(const ModelEntry *keep)
+{
+	uint64 size = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &models)
+	{
+		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+		if (entry->n_pins > 0 || entry == keep)
+			size += entry_size(entry);
+	}
+	return size;
 }
 
 LmTokenizer *
@@ -310,7 +408,9 @@ open_session(ModelEntry *entry)
 
 	if (entry->served.session != NULL && entry->generation == gpt_bridge_generation())
 		return;
+	/* What the engine had went with it. */
 	entry->served.session = NULL;
+	entry->many = NULL;
 	entry->session_size = 0;
 	if (!lm_session_memory(&size, &entry->config, lm_engine_threads(engine), &error))
 		gpt_bridge_raise(&error);
@@ -351,8 +451,17 @@ give_back_scratch(XactEvent event, void *arg)
 }
 
 static void
+drop_many(ModelEntry *entry)
+{
+	if (entry->many != NULL && entry->generation == gpt_bridge_generation())
+		lm_many_free(entry->many);
+	entry->many = NULL;
+}
+
+static void
 drop_session(ModelEntry *entry)
 {
+	drop_many(entry);
 	if (entry->served.session != NULL && entry->generation == gpt_bridge_generation())
 		lm_session_free(entry->served.session);
 	entry->served.session = NULL;
@@ -446,7 +555,7 @@ entry_size(const ModelEntry *entry)
 {
 	bool has_session = entry->served.session != NULL && entry->generation == gpt_bridge_generation();
 
-	return entry->image_size + (has_session ? entry->session_size : 0);
+	return entry->image_size + (has_session ? entry->session_size + (entry->many != NULL ? entry->many_size : 0) : 0);
 }
 
 static TokenizerEntry *

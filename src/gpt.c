@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "batching.h"
 #include "blob.h"
 #include "compat.h"
 #include "launcher.h"
@@ -24,5 +25,6 @@ _PG_init(void)
 	gpt_settings_define();
 	MarkGUCPrefixReserved("gpt");
 	gpt_blob_init();
+	gpt_batching_init();
 	gpt_launcher_init();
 }

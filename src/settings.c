@@ -16,6 +16,7 @@
 #include "settings.h"
 
 #define MAX_NICE 19
+#define MAX_BATCH_ROWS 10000
 #define ASSUMED_MEMORY_MB 1024 /* where the machine does not say how much it has */
 
 int gpt_max_workers = 1;
@@ -31,6 +32,8 @@ int gpt_checkpoint_retention = 7 * SECS_PER_DAY;
 int gpt_publish_interval = 0;
 bool gpt_autostart = true;
 char *gpt_blas_library = NULL;
+bool gpt_batching = false;
+int gpt_batch_rows = 64;
 
 static void define_job_settings(void);
 static void define_compute_settings(void);
@@ -118,6 +121,11 @@ define_compute_settings(void)
 	DefineCustomIntVariable("gpt.max_image_size", "Limits the size of all images of models that sessions share, on disk and in the page cache.",
 							"The least recently used ones go. 0 means a quarter of the machine's memory.",
 							&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("gpt.batching", "Evaluates calls of models in select lists for many rows together.",
+							 "It is looked at when a statement is planned.",
+							 &gpt_batching, false, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.batch_rows", "Sets how many rows gpt.batching reads ahead.", NULL,
+							&gpt_batch_rows, 64, 1, MAX_BATCH_ROWS, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
 							   "Empty means the faster of the built-in kernels and the library in the usual places, \"none\" the built-in kernels.",
 							   &gpt_blas_library, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -16,6 +17,7 @@
 #include "arguments.h"
 #include "bridge.h"
 #include "cache.h"
+#include "call.h"
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(gpt_choose);
@@ -26,6 +28,12 @@ static bool rate(double *rating, const GptServed *served, LmBytes prompt, LmByte
 static LmPooling read_pooling(FunctionCallInfo fcinfo);
 static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling);
 static void normalize(float *embedding, int n);
+static Datum array_of(float *embedding, int n, bool wants_normal);
+static Datum embed_elements(FunctionCallInfo fcinfo);
+static bool read_embed(GptCall *call, FunctionCallInfo fcinfo);
+static Datum embed_result(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_embed_call = {"gpt_embed", gpt_embed, FLOAT4ARRAYOID, LM_TASK_EMBED, GPT_SERVED_ANY, read_embed, embed_result};
 
 static LmBytes
 bytes_of(Datum value)
@@ -116,7 +124,8 @@ rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
  * gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
  *
  * The normalised output of the model's last block, pooled over the text's tokens, as long as the model has channels; of length 1 where
- * that is wanted. NULL model or input gives NULL, as does a text without tokens; NULL elsewhere means the default.
+ * that is wanted. NULL model or input gives NULL, as does a text without tokens; NULL elsewhere means the default. With input text[] it
+ * returns a set: the array of each element, in their order.
  */
 Datum
 gpt_embed(PG_FUNCTION_ARGS)
@@ -124,13 +133,13 @@ gpt_embed(PG_FUNCTION_ARGS)
 	bool wants_normal = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
 	const GptServed *served;
 	LmPooling pooling;
-	ArrayType *array;
-	Datum *values;
 	float *embedding;
 	int64 n_tokens;
 	LmBytes input;
 	int n;
 
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return embed_elements(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
@@ -152,13 +161,58 @@ gpt_embed(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	if (n_tokens == 0)
 		PG_RETURN_NULL();
+	return array_of(embedding, n, wants_normal);
+}
+
+static Datum
+array_of(float *embedding, int n, bool wants_normal)
+{
+	Datum *values = palloc(n * sizeof(Datum));
+	ArrayType *array;
+
 	if (wants_normal)
 		normalize(embedding, n);
-	values = palloc(n * sizeof(Datum));
 	for (int i = 0; i < n; i++)
 		values[i] = Float4GetDatum(embedding[i]);
 	array = construct_array(values, n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
-	PG_RETURN_ARRAYTYPE_P(array);
+	pfree(values);
+	return PointerGetDatum(array);
+}
+
+/* A row for each element, null where it has no embedding; so that rows can stand beside those of unnest. */
+static Datum
+embed_elements(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	GptAnswer *answers;
+	int n;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	answers = gpt_call_answers(&n, &gpt_embed_call, fcinfo);
+	for (int i = 0; i < n; i++)
+		tuplestore_putvalues(result->setResult, result->setDesc, &answers[i].value, &answers[i].is_null);
+	return (Datum) 0;
+}
+
+static bool
+read_embed(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_EMBED;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = bytes_of(PG_GETARG_DATUM(1));
+	call->request.pooling = read_pooling(fcinfo);
+	call->detail = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	return true;
+}
+
+static Datum
+embed_result(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	*is_null = call->request.n_tokens == 0;
+	return *is_null ? (Datum) 0 : array_of(call->request.vector, served->config->channels, call->detail != 0);
 }
 
 static LmPooling

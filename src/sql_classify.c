@@ -16,6 +16,7 @@
 #include "arguments.h"
 #include "bridge.h"
 #include "cache.h"
+#include "call.h"
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(gpt_classify);
@@ -31,6 +32,10 @@ typedef struct Answer
 static Answer *classify(int *n, bool *multi_label, const char *model, LmBytes input);
 static char *probable_labels(const Answer *answers, int n);
 static int compare_answers(const void *a, const void *b);
+static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_classify_call = {"gpt_classify", gpt_classify, TEXTOID, LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call, result_of};
 
 static LmBytes
 input_of(FunctionCallInfo fcinfo)
@@ -46,6 +51,7 @@ input_of(FunctionCallInfo fcinfo)
  * The most probable label; the first one, in the order of bytes, of equals. Of a model of several labels a text, all whose
  * probability is at least 0.5, as the text of a text[] in the order of their bytes: a set has one text, whatever the probabilities.
  * NULL gives NULL.
+ * With input text[] it returns text[]: that of each element.
  */
 Datum
 gpt_classify(PG_FUNCTION_ARGS)
@@ -54,6 +60,8 @@ gpt_classify(PG_FUNCTION_ARGS)
 	bool multi_label;
 	int n;
 
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_classify_call, fcinfo);
 	gpt_bridge_check_encoding();
 	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
 	if (multi_label)
@@ -87,6 +95,40 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+static bool
+read_call(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_CLASSIFY;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = input_of(fcinfo);
+	return true;
+}
+
+/* Labels stand in the order of bytes: of equals the first one wins. */
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	int n = served->config->labels;
+	int best = 0;
+
+	*is_null = false;
+	if (served->config->multi_label)
+	{
+		Answer *answers = palloc(n * sizeof(Answer));
+
+		for (int i = 0; i < n; i++)
+			answers[i] = (Answer){served->labels[i], call->request.vector[i], i};
+		return CStringGetTextDatum(probable_labels(answers, n));
+	}
+	for (int i = 1; i < n; i++)
+		if (call->request.vector[i] > call->request.vector[best])
+			best = i;
+	return CStringGetTextDatum(served->labels[best]);
 }
 
 /* All labels of the model in its order, palloc'd. */

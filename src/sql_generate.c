@@ -15,6 +15,7 @@
 #include "arguments.h"
 #include "bridge.h"
 #include "cache.h"
+#include "call.h"
 #include "compat.h"
 #include "continuation.h"
 
@@ -32,14 +33,18 @@ static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
 static LmGeneration *start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated);
 static void append_continuation(StringInfo result, LmGeneration *generation);
-static void notice_truncation(FunctionCallInfo fcinfo, const LmConfig *config);
+static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_generate_call = {"gpt_generate", gpt_generate, TEXTOID, LM_TASK_GENERATE, GPT_SERVED_LANGUAGE_MODEL, read_call, result_of};
 
 /*
  * gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
  *     top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
  *     stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
  *
- * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one.
+ * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one. With prompt text[] it returns text[]:
+ * each element continued as by a call of its own, with the same seed.
  */
 Datum
 gpt_generate(PG_FUNCTION_ARGS)
@@ -52,6 +57,8 @@ gpt_generate(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_generate_call, fcinfo);
 	gpt_bridge_check_encoding();
 	read_sampling(&sampling, fcinfo);
 	prompt = PG_GETARG_TEXT_PP(1);
@@ -64,7 +71,7 @@ gpt_generate(PG_FUNCTION_ARGS)
 	{
 		gpt_continue(&result, served, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), &sampling, &truncated);
 		if (truncated)
-			notice_truncation(fcinfo, served->config);
+			gpt_call_notice_truncation(fcinfo, served->config->context);
 	}
 	PG_FINALLY();
 	{
@@ -72,6 +79,28 @@ gpt_generate(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(result.data, result.len));
+}
+
+static bool
+read_call(GptCall *call, FunctionCallInfo fcinfo)
+{
+	text *prompt;
+
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	prompt = PG_GETARG_TEXT_PP(1);
+	call->request.task = LM_TASK_GENERATE;
+	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
+	read_sampling(&call->request.sampling, fcinfo);
+	return true;
+}
+
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	*is_null = false;
+	return PointerGetDatum(cstring_to_text_with_len(call->request.output.data, call->request.output.size));
 }
 
 static void
@@ -130,9 +159,22 @@ draw_seed(void)
 void
 gpt_continue_check(size_t size)
 {
-	if (size > MAX_PROMPT_SIZE)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("prompt has %zu MB, the limit is %d MB", size >> 20, MAX_PROMPT_SIZE >> 20)));
+	LmError *error = gpt_continue_error(size);
+
+	if (error != NULL)
+		gpt_bridge_raise(error);
+}
+
+LmError *
+gpt_continue_error(size_t size)
+{
+	LmError *error;
+
+	if (size <= MAX_PROMPT_SIZE)
+		return NULL;
+	error = palloc(sizeof(LmError));
+	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20, MAX_PROMPT_SIZE >> 20);
+	return error;
 }
 
 /* A generation belongs to the engine, so it is released here, whatever happens. */
@@ -183,15 +225,4 @@ append_continuation(StringInfo result, LmGeneration *generation)
 		else
 			gpt_bridge_raise(&error);
 	}
-}
-
-/* Once a statement: fn_extra lives as long as the call in the plan. */
-static void
-notice_truncation(FunctionCallInfo fcinfo, const LmConfig *config)
-{
-	if (fcinfo->flinfo->fn_extra != NULL)
-		return;
-	fcinfo->flinfo->fn_extra = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, 1);
-	ereport(NOTICE, (errmsg("prompt is longer than the context of the model, only its last %d tokens are used",
-							config->context - 1)));
 }

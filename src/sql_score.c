@@ -7,12 +7,14 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
 #include "arguments.h"
 #include "bridge.h"
 #include "cache.h"
+#include "call.h"
 #include "compat.h"
 
 typedef enum Metric
@@ -39,7 +41,13 @@ PG_FUNCTION_INFO_V1(gpt_logprob);
 
 static Metric read_metric(FunctionCallInfo fcinfo);
 static void compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text);
+static bool read_score(GptCall *call, FunctionCallInfo fcinfo);
+static bool read_logprob(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 static double metric_value(Metric metric, const LmScore *score, size_t size);
+
+const GptCallKind gpt_score_call = {"gpt_score", gpt_score, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL, read_score, result_of};
+const GptCallKind gpt_logprob_call = {"gpt_logprob", gpt_logprob, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL, read_logprob, result_of};
 
 static LmBytes
 bytes_argument(FunctionCallInfo fcinfo, int number)
@@ -52,7 +60,8 @@ bytes_argument(FunctionCallInfo fcinfo, int number)
 /*
  * gpt_score(model text, input text, metric text DEFAULT 'perplexity') RETURNS float8
  *
- * NULL model or input gives NULL, NULL metric means the default. A text without a scored token gives NULL.
+ * NULL model or input gives NULL, NULL metric means the default. A text without a scored token gives NULL. With input text[] it returns
+ * float8[]: the score of each element.
  */
 Datum
 gpt_score(PG_FUNCTION_ARGS)
@@ -63,6 +72,8 @@ gpt_score(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_score_call, fcinfo);
 	gpt_bridge_check_encoding();
 	metric = read_metric(fcinfo);
 	input = bytes_argument(fcinfo, 1);
@@ -88,6 +99,45 @@ gpt_logprob(PG_FUNCTION_ARGS)
 	if (score.n_tokens == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(score.logprob);
+}
+
+static bool
+read_score(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	gpt_score_of_text(call, bytes_argument(fcinfo, 1));
+	call->detail = read_metric(fcinfo);
+	return true;
+}
+
+void
+gpt_score_of_text(GptCall *call, LmBytes input)
+{
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_SCORE;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = input;
+	call->detail = METRIC_LOGPROB;
+}
+
+static bool
+read_logprob(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		return false;
+	gpt_score_of_text(call, bytes_argument(fcinfo, 2));
+	call->request.prompt = bytes_argument(fcinfo, 1);
+	return true;
+}
+
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	const LmScore *score = &call->request.score;
+
+	*is_null = score->n_tokens == 0;
+	return *is_null ? (Datum) 0 : Float8GetDatum(metric_value((Metric) call->detail, score, call->request.text.size));
 }
 
 static Metric

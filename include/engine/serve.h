@@ -46,7 +46,7 @@ typedef struct LmSampling
  * text stands in front of the prompt too, as part of the context. When the context is full its later half
  * is read again as new context. The text ends at an end token, at the stop string that is complete first (which
  * is left out), at max_tokens, or where no token may follow; a character begun and not ended is left out.
- * A session has one generation at a time.
+ * A session may have several generations: each finds its past again, or computes it anew.
  */
 typedef struct LmGeneration LmGeneration;
 
@@ -64,6 +64,8 @@ LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t
  */
 bool lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error);
 int lm_generation_tokens(const LmGeneration *generation); /* produced so far, the end token not counted */
+/* The token of the last piece; -1 where the text ended without one. */
+int32_t lm_generation_token(const LmGeneration *generation);
 void lm_generation_free(LmGeneration *generation);
 
 typedef struct LmScore

@@ -17,7 +17,7 @@ my $catalog = <<'SQL';
 WITH member AS (
 	SELECT d.classid, d.objid, d.objid::text AS id FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
 	WHERE e.extname = 'gpt' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
-SELECT 'function ' || p.oid::regprocedure || ' ' || pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '') || coalesce(obj_description(p.oid, 'pg_proc'), '')
+SELECT 'function ' || p.oid::regprocedure || ' ' || CASE WHEN p.prokind = 'a' THEN (SELECT a::text FROM pg_aggregate a WHERE a.aggfnoid = p.oid) ELSE pg_get_functiondef(p.oid) END || coalesce(p.proacl::text, '') || coalesce(obj_description(p.oid, 'pg_proc'), '')
 	FROM pg_proc p JOIN member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass
 UNION ALL
 SELECT 'relation ' || c.oid::regclass || ' ' || c.relkind::text || c.relpersistence::text || coalesce(c.relacl::text, '') || coalesce(c.reloptions::text, '')

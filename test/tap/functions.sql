@@ -8,7 +8,7 @@ CREATE TEMP VIEW member AS
 
 CREATE TEMP VIEW member_function AS
 	SELECT p.*, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS signature
-	FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid;
+	FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid AND p.prokind = 'f';
 
 CREATE TEMP VIEW member_relation AS
 	SELECT c.* FROM pg_class c JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid;
@@ -26,7 +26,20 @@ INSERT INTO wanted VALUES
 		'stable, called on null, safe, public'),
 	('gpt_generate(model text, prompt text, max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
 		|| 'min_p double precision, repetition_penalty double precision, stop text[], seed bigint)', 'volatile, called on null, safe, public'),
+	('gpt_generate(model text, prompt text[], max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
+		|| 'min_p double precision, repetition_penalty double precision, stop text[], seed bigint)', 'volatile, called on null, safe, public'),
+	('gpt_stream(model text, prompt text, max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
+		|| 'min_p double precision, repetition_penalty double precision, stop text[], seed bigint, OUT "position" integer, OUT token integer, OUT text text)',
+		'volatile, called on null, safe, public'),
 	('gpt_score(model text, input text, metric text)', 'stable, called on null, safe, public'),
+	('gpt_score(model text, input text[], metric text)', 'stable, called on null, safe, public'),
+	('gpt_classify(model text, input text[])', 'stable, strict, safe, public'),
+	('gpt_embed(model text, input text[], pooling text, normalized boolean)', 'stable, called on null, safe, public'),
+	('gpt_perplexity_step(state internal, model text, input text)', 'stable, called on null, safe, public'),
+	('gpt_perplexity_combine(state internal, other internal)', 'stable, called on null, safe, public'),
+	('gpt_perplexity_serialize(state internal)', 'stable, strict, safe, public'),
+	('gpt_perplexity_deserialize(bytes bytea, state internal)', 'stable, strict, safe, public'),
+	('gpt_perplexity_value(state internal)', 'stable, called on null, safe, public'),
 	('gpt_classify(model text, input text)', 'stable, strict, safe, public'),
 	('gpt_classify_probs(model text, input text, OUT label text, OUT probability real)', 'stable, strict, safe, public'),
 	('gpt_choose(model text, prompt text, choices text[])', 'stable, strict, safe, public'),
@@ -73,6 +86,8 @@ SELECT is(found.declared, wanted.declared, wanted.signature || ' is ' || wanted.
 FROM wanted LEFT JOIN found USING (signature) ORDER BY signature;
 SELECT is_empty('SELECT signature FROM found EXCEPT SELECT signature FROM wanted', 'no other function belongs to the extension');
 SELECT is_empty('SELECT signature FROM member_function WHERE prosecdef', 'no function is SECURITY DEFINER');
+SELECT results_eq($$SELECT p.oid::regprocedure::text || ' ' || p.proparallel::text FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+	WHERE p.prokind = 'a'$$, $$VALUES ('gpt_perplexity'::regproc::text || '(text,text) s')$$, 'the aggregate is gpt_perplexity, parallel safe');
 SELECT is_empty($$SELECT signature FROM member_function f JOIN pg_language l ON l.oid = f.prolang WHERE lanname <> 'c'$$,
 	'every function is written in C');
 SELECT is_empty('SELECT signature FROM member_function WHERE prosrc <> proname', 'every function is the C function of its name');
@@ -129,6 +144,6 @@ SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
 	('gpt.max_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'), ('gpt.max_image_size', 'sighup'),
 	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
-	('gpt.blas_library', 'superuser')$$, 'settings and who may change them');
+	('gpt.blas_library', 'superuser'), ('gpt.batching', 'user'), ('gpt.batch_rows', 'user')$$, 'settings and who may change them');
 
 SELECT * FROM finish();

@@ -59,6 +59,14 @@ SELECT is(gpt_generate('m', 'Zeile', seed => 7), :'alone', 'and with one again')
 SET gpt.blas_library = 'none';
 SELECT is(gpt_generate('m', 'Zeile', temperature => 0, max_tokens => 10) IS NOT NULL, true, 'the built-in kernels generate');
 RESET gpt.blas_library;
+-- in company
+SELECT is(gpt_generate('m', array_fill('Zeile'::text, ARRAY[70]), seed => 7), array_fill(:'alone'::text, ARRAY[70]), 'each of many gives the same text');
+SELECT is((SELECT array_agg(t ORDER BY i) FROM (SELECT i, gpt_generate('m', 'Zeile ' || i, seed => i) AS t FROM generate_series(1, 100) i) x),
+	(SELECT array_agg((gpt_generate('m', ARRAY['other', 'Zeile ' || i, repeat('long ', i)], seed => i))[2] ORDER BY i) FROM generate_series(1, 100) i), 'whatever the others are');
+SET gpt.batching = on;
+SELECT ok(bool_and(t = :'alone'), 'and so does batching') FROM (SELECT gpt_generate('m', CASE WHEN i % 2 = 0 THEN 'Zeile' ELSE 'other' END, seed => 7) AS t, i FROM generate_series(1, 150) i) x WHERE i % 2 = 0;
+RESET gpt.batching;
+SELECT is(string_agg(text, '' ORDER BY position), :'alone', 'and a stream') FROM gpt_stream('m', 'Zeile', seed => 7);
 SELECT is((SELECT gpt_generate('m', 'Zeile', seed => 7) FROM (SELECT gpt_generate('m', 'other prompt', seed => 1), gpt_score('m', 'other text')) o), :'alone',
 	'the same text after other prompts');
 

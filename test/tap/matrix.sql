@@ -56,6 +56,10 @@ CREATE TEMP TABLE matrix (what text, owner text, granted text, stranger text, me
 INSERT INTO matrix VALUES
 	('gpt_generate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', 'line', 2)$$),
 	('gpt_score', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', 'line')$$),
+	('gpt_generate, of an array', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', ARRAY['line'], 2)$$),
+	('gpt_stream', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_stream('m', 'line', 2)$$),
+	('gpt_score, of an array', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', ARRAY['line'])$$),
+	('gpt_perplexity', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_perplexity('m', 'line')$$),
 	('gpt_logprob', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_logprob('m', 'li', 'ne')$$),
 	('gpt_choose', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_choose('m', 'li', '{ne,on}')$$),
 	('gpt_embed', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_embed('m', 'line')$$),
@@ -113,7 +117,7 @@ SELECT is_empty($$SELECT c.name FROM (
 		UNION ALL SELECT relname, oid, 'pg_class'::regclass FROM pg_class WHERE relkind = 'v') c
 	JOIN pg_depend d ON d.classid = c.class AND d.objid = c.oid AND d.deptype = 'e'
 		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gpt')
-	WHERE name NOT LIKE '%\_trigger' AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
+	WHERE name NOT LIKE '%\_trigger' AND name NOT LIKE 'gpt\_perplexity\_%' AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
 	'the matrix has every function and view');
 DELETE FROM gpt_progress;
 DELETE FROM gpt_job WHERE model = 'running';

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "engine/many.h"
 #include "serve_support.h"
 
 #define MAX_FAILURES 20000
@@ -197,6 +198,39 @@ way_serve(const LmHost *host, const Given *given, LmError *error)
 	return done;
 }
 
+static bool
+way_many(const LmHost *host, const Given *given, LmError *error)
+{
+	static const LmBytes stop = {"\x01\x02", 2};
+	LmEngine *engine = try_engine(host, 1, error);
+	LmTokenizer *tokenizer = engine ? lm_tokenizer_create(host, lm_bytes_spec(), error) : NULL;
+	LmSession *session = tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
+	LmMany *many = session ? lm_many_create(session, 2, 4, error) : NULL;
+	LmRequest requests[5];
+	bool good, done = false;
+
+	for (int i = 0; i < 5; i++)
+	{
+		requests[i] = (LmRequest){.task = i % 2 ? LM_TASK_SCORE : LM_TASK_GENERATE, .prompt = {TEXT, strlen(TEXT)}, .text = {TEXT, i % 2 ? strlen(TEXT) : 0}};
+		requests[i].sampling = (LmSampling){.max_tokens = 20, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1, .n_stops = 1, .stops = &stop};
+	}
+	good = many && lm_many_start(many, requests, 5, error);
+	while (good && !done)
+		good = lm_many_step(many, &done, error);
+	/* What fails for one text alone is that request's error. */
+	for (int i = 0; good && i < 5; i++)
+		if (requests[i].error.code != LM_OK)
+		{
+			*error = requests[i].error;
+			good = false;
+		}
+	lm_many_free(many);
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	lm_engine_stop(engine);
+	return good;
+}
+
 static void
 test_allocations(const char *name, Way way, const Given *given, bool once)
 {
@@ -262,6 +296,7 @@ main(void)
 		test_allocations("a tokenizer of characters", way_chars, &given, once);
 		test_allocations("an image", way_image, &given, once);
 		test_allocations("generation and score", way_serve, &given, once);
+		test_allocations("texts together", way_many, &given, once);
 	}
 	test_threads("an engine does without the threads that cannot be made", way_engine, &given);
 	test_threads("training does without the threads that cannot be made", way_train, &given);

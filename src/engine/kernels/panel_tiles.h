@@ -289,12 +289,13 @@ typedef void (*PanelTileFunction)(const PanelTile *tile);
 #define DEFINE_TILES_2(kind) DEFINE_ROW(kind) DEFINE_TILE(kind, 2, 2, TILE_VECTORS)
 #define DEFINE_TILES_4(kind) DEFINE_TILES_2(kind) DEFINE_TILE(kind, 3, 3, TILE_VECTORS) DEFINE_TILE(kind, 4, 4, TILE_VECTORS)
 #define DEFINE_TILES_6(kind) DEFINE_TILES_4(kind) DEFINE_TILE(kind, 5, 5, TILE_VECTORS) DEFINE_TILE(kind, 6, 6, TILE_VECTORS)
-#define DEFINE_TILES_12(kind)             \
-	DEFINE_TILES_6(kind)                  \
-	DEFINE_TILE(kind, 7, 7, TILE_VECTORS) \
-	DEFINE_TILE(kind, 8, 8, TILE_VECTORS) \
-	DEFINE_TILE(kind, 9, 9, TILE_VECTORS) \
-		DEFINE_TILE(kind, 10, 10, TILE_VECTORS) DEFINE_TILE(kind, 11, 11, TILE_VECTORS) DEFINE_TILE(kind, 12, 12, TILE_VECTORS)
+#define DEFINE_TILES_12(kind)               \
+	DEFINE_TILES_6(kind)                    \
+	DEFINE_TILE(kind, 7, 7, TILE_VECTORS)   \
+	DEFINE_TILE(kind, 8, 8, TILE_VECTORS)   \
+	DEFINE_TILE(kind, 9, 9, TILE_VECTORS)   \
+	DEFINE_TILE(kind, 10, 10, TILE_VECTORS) \
+	DEFINE_TILE(kind, 11, 11, TILE_VECTORS) DEFINE_TILE(kind, 12, 12, TILE_VECTORS)
 #define NAME_TILES_2(kind) kind##_1, kind##_2
 #define NAME_TILES_4(kind) NAME_TILES_2(kind), kind##_3, kind##_4
 #define NAME_TILES_6(kind) NAME_TILES_4(kind), kind##_5, kind##_6

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "serve/session.h"
+#include "serve/generation.h"
 
 struct LmGeneration
 {
@@ -18,6 +18,8 @@ struct LmGeneration
 	int32_t *window; /* [context] the tokens that the next one is predicted from */
 	int n_window;
 	int n_tokens; /* produced */
+	int32_t last; /* the last of them, -1 where the text ended without one */
+	uint8_t *seen; /* [V] occurs in prompt or output */
 	LmUtf8State state; /* at the end of the text */
 	bool finished;
 	char *text;
@@ -26,10 +28,11 @@ struct LmGeneration
 };
 
 static bool check_sampling(const LmSampling *sampling, LmError *error);
-static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, int context);
+static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, const LmConfig *config);
 static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
 static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error);
 static bool next_token(LmGeneration *generation, int32_t *id, LmError *error);
+static void give(LmGeneration *generation, LmBytes *text, bool *done);
 static void take_token(LmGeneration *generation, int32_t id);
 static void append_to_window(LmGeneration *generation, int32_t id);
 static void append_text(LmGeneration *generation, LmBytes bytes);
@@ -46,14 +49,26 @@ lm_generation_start(LmSession *session, const char *prompt, size_t size, const L
 	LmGeneration *generation = NULL;
 
 	*truncated = false;
-	if (check_sampling(sampling, error) && lm_tokenizer_encode(session->tokenizer, &tokens, prompt, size, error))
-		generation = create(session, sampling, error);
-	if (generation && !fill_window(generation, &tokens, truncated, error))
+	if (lm_tokenizer_encode(session->tokenizer, &tokens, prompt, size, error))
+		generation = lm_generation_create(session, &tokens, sampling, truncated, error);
+	lm_tokens_free(lm_engine_host(session->engine), &tokens);
+	return generation;
+}
+
+LmGeneration *
+lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling, bool *truncated, LmError *error)
+{
+	LmGeneration *generation;
+
+	*truncated = false;
+	if (!check_sampling(sampling, error))
+		return NULL;
+	generation = create(session, sampling, error);
+	if (generation && !fill_window(generation, prompt, truncated, error))
 	{
 		lm_generation_free(generation);
-		generation = NULL;
+		return NULL;
 	}
-	lm_tokens_free(lm_engine_host(session->engine), &tokens);
 	return generation;
 }
 
@@ -72,10 +87,11 @@ check_sampling(const LmSampling *sampling, LmError *error)
 }
 
 static void
-lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, int context)
+lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, const LmConfig *config)
 {
 	lm_arena_take(arena, 1, sizeof *generation);
-	generation->window = lm_arena_take(arena, (size_t) context, sizeof(int32_t));
+	generation->window = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
+	generation->seen = lm_arena_take(arena, (size_t) config->vocabulary, 1);
 	/* Held back: less than a stop string and less than a character; then comes one token. */
 	generation->text = lm_arena_take(arena, longest_stop(sampling) + 4 + LM_MAX_TOKEN_SIZE, 1);
 	generation->sampling.stops = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(LmBytes));
@@ -87,7 +103,7 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 	LmGeneration counted, *generation;
 	LmArena arena = {0};
 
-	lay_out(&counted, &arena, sampling, session->config.context);
+	lay_out(&counted, &arena, sampling, &session->config);
 	for (int i = 0; i < sampling->n_stops; i++)
 		lm_arena_take(&arena, sampling->stops[i].size, 1);
 	arena.base = arena.overflow ? NULL : lm_allocate(lm_engine_host(session->engine), arena.used);
@@ -100,7 +116,7 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 	generation->session = session;
 	generation->sampling = *sampling;
 	arena.used = 0;
-	lay_out(generation, &arena, sampling, session->config.context);
+	lay_out(generation, &arena, sampling, &session->config);
 	for (int i = 0; i < sampling->n_stops; i++)
 	{
 		LmBytes *stop = (LmBytes *) &generation->sampling.stops[i];
@@ -123,13 +139,12 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 	*truncated = prompt->count > room;
 	if (*truncated)
 		first = prompt->count - room;
-	memset(session->seen, 0, (size_t) session->config.vocabulary);
 	if (!*truncated && session->front >= 0)
 		append_to_window(generation, session->front);
 	for (size_t i = first; i < prompt->count; i++)
 	{
 		append_to_window(generation, prompt->ids[i]);
-		session->seen[prompt->ids[i]] = 1;
+		generation->seen[prompt->ids[i]] = 1;
 	}
 	if (generation->n_window == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
@@ -140,25 +155,49 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 bool
 lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error)
 {
-	size_t end;
-	int32_t id;
+	int32_t id = -1;
 
+	if (!lm_generation_finished(generation) && !next_token(generation, &id, error))
+		return false;
+	lm_generation_take(generation, id, text, done);
+	return true;
+}
+
+bool
+lm_generation_finished(const LmGeneration *generation)
+{
+	return generation->finished || generation->n_tokens >= generation->sampling.max_tokens;
+}
+
+const int32_t *
+lm_generation_window(const LmGeneration *generation, int *n)
+{
+	*n = generation->n_window;
+	return generation->window;
+}
+
+void
+lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done)
+{
 	generation->size -= generation->given;
 	memmove(generation->text, generation->text + generation->given, generation->size);
 	generation->given = 0;
-	if (generation->n_tokens >= generation->sampling.max_tokens)
+	generation->last = -1;
+	if (lm_generation_finished(generation))
 		generation->finished = true;
-	if (!generation->finished)
-	{
-		if (!next_token(generation, &id, error))
-			return false;
+	else
 		take_token(generation, id);
-	}
-	end = generation->size - (generation->finished ? 0 : held_back(generation));
+	give(generation, text, done);
+}
+
+static void
+give(LmGeneration *generation, LmBytes *text, bool *done)
+{
+	size_t end = generation->size - (generation->finished ? 0 : held_back(generation));
+
 	generation->given = whole_characters(generation->text, end);
 	*text = (LmBytes){generation->text, generation->given};
 	*done = generation->finished;
-	return true;
 }
 
 static bool
@@ -176,7 +215,15 @@ next_token(LmGeneration *generation, int32_t *id, LmError *error)
 			return false;
 		fed += n;
 	}
-	return lm_sample(id, session, session->logits, generation->state, &generation->sampling, generation->n_tokens, error);
+	return lm_generation_draw(id, generation, session->candidates, session->logits, error);
+}
+
+bool
+lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, const float *logits, LmError *error)
+{
+	LmDraw wanted = {generation->session, &generation->sampling, generation->seen, generation->state, generation->n_tokens};
+
+	return lm_sample(id, candidates, logits, &wanted, error);
 }
 
 static void
@@ -190,7 +237,8 @@ take_token(LmGeneration *generation, int32_t id)
 		return;
 	}
 	generation->n_tokens++;
-	session->seen[id] = 1;
+	generation->last = id;
+	generation->seen[id] = 1;
 	append_to_window(generation, id);
 	append_text(generation, lm_tokenizer_bytes(session->tokenizer, id));
 	if (generation->n_tokens >= generation->sampling.max_tokens)
@@ -290,6 +338,12 @@ int
 lm_generation_tokens(const LmGeneration *generation)
 {
 	return generation->n_tokens;
+}
+
+int32_t
+lm_generation_token(const LmGeneration *generation)
+{
+	return generation->last;
 }
 
 void

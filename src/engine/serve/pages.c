@@ -62,7 +62,10 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 	memset(pages, 0, sizeof *pages);
 	arena.base = (char *) pages;
 	lay_out(pages, &arena, config, n_pages);
+	/* Keys and values are written before they are read. */
 	pages->host = *host;
+	pages->n_free = 0;
+	memset(pages->references, 0, (size_t) n_pages * sizeof(int));
 	for (int i = 0; i < n_pages; i++)
 	{
 		pages->free[pages->n_free++] = n_pages - 1 - i;

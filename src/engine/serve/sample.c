@@ -11,7 +11,7 @@
 #include "engine/random.h"
 #include "serve/session.h"
 
-static int collect(LmSession *session, const float *logits, LmUtf8State state, double penalty);
+static int collect(LmCandidate *candidates, const float *logits, const LmDraw *wanted);
 static bool may_follow(const LmSession *session, int32_t id, LmUtf8State state);
 static float penalise(float logit, double penalty);
 static LmCandidate best_of(const LmCandidate *candidates, int n);
@@ -23,12 +23,12 @@ static void sift_down(LmCandidate *heap, int n, int i);
 static void pop_to_end(LmCandidate *heap, int n);
 
 bool
-lm_sample(int32_t *id, LmSession *session, const float *logits, LmUtf8State state, const LmSampling *sampling,
-		  int output_position, LmError *error)
+lm_sample(int32_t *id, LmCandidate *candidates, const float *logits, const LmDraw *wanted, LmError *error)
 {
+	const LmSampling *sampling = wanted->sampling;
 	LmKey key = lm_key(sampling->seed, LM_RANDOM_SAMPLE, 0, 0);
-	int n = collect(session, logits, state, sampling->repetition_penalty);
-	LmCandidate *kept = session->candidates;
+	int n = collect(candidates, logits, wanted);
+	LmCandidate *kept = candidates;
 	LmCandidate best;
 
 	*id = -1;
@@ -36,32 +36,33 @@ lm_sample(int32_t *id, LmSession *session, const float *logits, LmUtf8State stat
 		return true;
 	for (int i = 0; i < n; i++)
 		if (!isfinite(kept[i].logit))
-			return lm_fail(error, LM_ERR_NUMERIC, output_position, "the model's output is not finite");
+			return lm_fail(error, LM_ERR_NUMERIC, wanted->position, "the model's output is not finite");
 	best = best_of(kept, n);
 	*id = best.id;
 	if (sampling->temperature == 0)
 		return true;
 	if (sampling->top_k > 0 || sampling->top_p < 1)
 		kept = keep_largest(kept, &n, best.logit, sampling);
-	*id = draw(kept, n, best.logit, sampling, lm_random_uniform(key, (uint32_t) output_position, 0, 0));
+	*id = draw(kept, n, best.logit, sampling, lm_random_uniform(key, (uint32_t) wanted->position, 0, 0));
 	return true;
 }
 
 /* The tokens that may follow, in order of id. */
 static int
-collect(LmSession *session, const float *logits, LmUtf8State state, double penalty)
+collect(LmCandidate *candidates, const float *logits, const LmDraw *wanted)
 {
+	double penalty = wanted->sampling->repetition_penalty;
 	int n = 0;
 
-	for (int32_t id = 0; id < session->config.vocabulary; id++)
+	for (int32_t id = 0; id < wanted->session->config.vocabulary; id++)
 	{
 		float logit = logits[id];
 
-		if (!may_follow(session, id, state))
+		if (!may_follow(wanted->session, id, wanted->state))
 			continue;
-		if (session->seen[id])
+		if (wanted->seen[id])
 			logit = penalise(logit, penalty);
-		session->candidates[n++] = (LmCandidate){logit, id};
+		candidates[n++] = (LmCandidate){logit, id};
 	}
 	return n;
 }

@@ -46,7 +46,7 @@ lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_thread
 	session->past = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
 	session->inputs = lm_arena_take(arena, LM_SESSION_ROWS, sizeof(LmInput));
 	session->classes = lm_arena_take(arena, V, 1);
-	session->seen = lm_arena_take(arena, V, 1);
+	session->sums = lm_arena_take(arena, (size_t) config->channels + LM_BAG_CHANNELS, sizeof(double));
 	session->scratch_begin = arena->used;
 	session->hidden = lm_arena_floats(arena, LM_SESSION_ROWS, (size_t) config->channels);
 	session->candidates = lm_arena_take(arena, V, sizeof(LmCandidate));
@@ -161,14 +161,20 @@ class_of(const LmSession *session, int32_t id)
 }
 
 int
-lm_session_keep(LmSession *session, const int32_t *ids, int n)
+lm_past_keep(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids, int n)
 {
 	int kept = 0;
 
-	while (kept < n - 1 && kept < session->sequence.n_positions && session->past[kept] == ids[kept])
+	while (kept < n - 1 && kept < sequence->n_positions && past[kept] == ids[kept])
 		kept++;
-	lm_sequence_truncate(&session->sequence, session->pages, kept);
+	lm_sequence_truncate(sequence, pages, kept);
 	return kept;
+}
+
+int
+lm_session_keep(LmSession *session, const int32_t *ids, int n)
+{
+	return lm_past_keep(&session->sequence, session->pages, session->past, ids, n);
 }
 
 bool

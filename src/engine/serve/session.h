@@ -44,16 +44,19 @@ struct LmSession
 	float *hidden; /* [LM_SESSION_ROWS, C] */
 	LmCandidate *candidates; /* [V] */
 	uint8_t *classes; /* [V] LmTokenClass */
-	uint8_t *seen; /* [V] occurs in prompt or output */
+	double *sums; /* [C + LM_BAG_CHANNELS] of a text that is pooled */
 	void *workspace;
 	size_t scratch_begin; /* of what no call leaves to the next: hidden, candidates, workspace, logits; offsets in memory */
 	size_t scratch_end;
 };
 
 /*
- * Keeps as much of the sequence as agrees with ids, but at most the first n - 1, so that the last one's logits
- * are computed. Returns how many positions stay.
+ * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last one's logits
+ * are computed. past: the tokens at its positions. Returns how many positions stay.
  */
+int lm_past_keep(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids, int n);
+
+/* The same for the session's sequence. */
 int lm_session_keep(LmSession *session, const int32_t *ids, int n);
 
 /* Runs up to LM_SESSION_ROWS ids behind the sequence; logits of those from first_wanted on. */
@@ -62,11 +65,20 @@ bool lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wa
 /* The same with the last block's normalised output in session->hidden. */
 bool lm_session_feed_hidden(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error);
 
+/* What the next token is drawn for. */
+typedef struct LmDraw
+{
+	const LmSession *session;
+	const LmSampling *sampling;
+	const uint8_t *seen; /* [V] occurs in prompt or output */
+	LmUtf8State state; /* where the text stands inside a character */
+	int position; /* of the token in the output */
+} LmDraw;
+
 /*
- * Draws a token from one row of logits. `state` is where the text stands inside a character. *id is -1 when
- * no token may follow. LM_ERR_NUMERIC for logits that are not numbers.
+ * Draws a token from one row of logits. candidates: [V], scratch. *id is -1 when no token may follow.
+ * LM_ERR_NUMERIC for logits that are not numbers. Several threads may draw at once.
  */
-bool lm_sample(int32_t *id, LmSession *session, const float *logits, LmUtf8State state, const LmSampling *sampling,
-			   int output_position, LmError *error);
+bool lm_sample(int32_t *id, LmCandidate *candidates, const float *logits, const LmDraw *wanted, LmError *error);
 
 #endif /* LM_SESSION_H */

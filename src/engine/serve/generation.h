@@ -1,0 +1,31 @@
+/*
+ * src/engine/serve/generation.h
+ *
+ * A generation without the model: what the next token is predicted from, and what becomes of it. Whoever has the
+ * logits behind the window draws from them and hands the token over:
+ *
+ *   ids = lm_generation_window(g, &n); ... logits of ids[n - 1] ...
+ *   lm_generation_draw(&id, g, candidates, logits, &error); lm_generation_take(g, id, &text, &done);
+ */
+#ifndef LM_GENERATION_H
+#define LM_GENERATION_H
+
+#include "serve/session.h"
+
+/* As lm_generation_start, of a prompt in tokens without the one in front. */
+LmGeneration *lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling, bool *truncated,
+								   LmError *error);
+
+/* No further token is wanted: what lm_generation_take then gives is the rest of the text. */
+bool lm_generation_finished(const LmGeneration *generation);
+
+/* 1 .. context ids; they live until the next _take. */
+const int32_t *lm_generation_window(const LmGeneration *generation, int *n);
+
+/* *id from one row of logits, as lm_sample. Threads may draw for different generations at once. */
+bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, const float *logits, LmError *error);
+
+/* Appends the token that was drawn; text and done as of lm_generation_next. */
+void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);
+
+#endif /* LM_GENERATION_H */

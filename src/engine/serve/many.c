@@ -1,0 +1,536 @@
+/*
+ * src/engine/serve/many.c
+ *
+ * Requests into the model and out of it, a step at a time. A step is one call of lm_infer with up to LM_MANY_ROWS tokens: one of
+ * each text that is being continued, and as many as there is room for of those that are read (Yu et al. 2022, "Orca", section 3).
+ *
+ * Pages never run out: a text enters when as many are free as it can need, beside those that others may still take.
+ */
+#include <string.h>
+
+#include "serve/infer.h"
+#include "serve/many.h"
+#include "text/array.h"
+
+/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
+#define BLOCK_OVERHEAD (64 + sizeof(void *))
+
+static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int n_sequences);
+static size_t generation_size(const LmConfig *config);
+static int pages_of_context(const LmConfig *config);
+static bool allocate(LmMany *many, int n_pages, LmError *error);
+static void forget(LmMany *many);
+static bool is_idle(const LmMany *many);
+static bool feed_prefix(LmMany *many, LmError *error);
+static void admit(LmMany *many);
+static int pages_free(const LmMany *many);
+static void drop_prefix(LmMany *many);
+static void enter(LmMany *many, LmSlot *slot, LmItem *item);
+static void next_window(LmMany *many, LmSlot *slot);
+static void keep_past(LmMany *many, LmSlot *slot);
+static void gather(LmMany *many);
+static void add_inputs(LmMany *many, LmSlot *slot, int n);
+static bool infer(LmMany *many, LmError *error);
+static void compute_row(void *work, int piece, int thread);
+static void advance(LmMany *many, LmSlot *slot);
+static void read_rows(LmMany *many, LmSlot *slot);
+static void take_token(LmMany *many, LmSlot *slot);
+static bool append_output(LmMany *many, int request, LmBytes text, LmError *error);
+static void leave(LmMany *many, LmSlot *slot, const LmError *error);
+
+bool
+lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages, LmError *error)
+{
+	LmConfig checked = *config;
+	LmMany counted;
+	LmArena arena = {0};
+	size_t pages, rest;
+
+	if (!lm_config_check(&checked, error))
+		return false;
+	if (n_sequences < 1 || n_sequences > LM_MANY_SEQUENCES)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d texts at once are not within 1 .. %d", n_sequences, LM_MANY_SEQUENCES);
+	if (n_pages < pages_of_context(&checked))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d pages of keys and values are fewer than one context has: %d", n_pages,
+					   pages_of_context(&checked));
+	lay_out(&counted, &arena, &checked, n_threads, n_sequences);
+	pages = lm_pages_size(&checked, n_pages);
+	rest = sizeof(LmMany) + (size_t) (n_sequences + 1) * ((size_t) pages_of_context(&checked) * sizeof(int) + BLOCK_OVERHEAD);
+	rest += (size_t) n_sequences * generation_size(&checked) + 3 * BLOCK_OVERHEAD;
+	if (arena.overflow || pages == 0 || lm_infer_workspace_for(&checked, LM_MANY_ROWS, LM_MANY_ROWS, n_threads) == 0 ||
+		!lm_size_add(bytes, arena.used, pages) || !lm_size_add(bytes, *bytes, rest))
+		return lm_fail(error, LM_ERR_LIMIT, -1, "texts together would need more memory than the address space has");
+	return true;
+}
+
+static void
+lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int n_sequences)
+{
+	size_t V = (size_t) config->vocabulary, C = (size_t) config->channels, T = (size_t) config->context;
+	int32_t *pasts;
+	double *sums;
+
+	many->sequences = lm_arena_take(arena, (size_t) n_sequences + 1, sizeof(LmSequence));
+	many->slots = lm_arena_take(arena, (size_t) n_sequences, sizeof(LmSlot));
+	many->prefix = lm_arena_take(arena, T, sizeof(int32_t));
+	many->prefix_past = lm_arena_take(arena, T, sizeof(int32_t));
+	pasts = lm_arena_take(arena, (size_t) n_sequences * T, sizeof(int32_t));
+	sums = lm_arena_take(arena, (size_t) n_sequences * (C + LM_BAG_CHANNELS), sizeof(double));
+	many->inputs = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmInput));
+	many->rows = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmManyRow));
+	many->output = lm_arena_floats(arena, LM_MANY_ROWS, V > C ? V : C);
+	many->candidates = lm_arena_take(arena, (size_t) n_threads * V, sizeof(LmCandidate));
+	many->workspace = lm_arena_take(arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
+	for (int i = 0; arena->base && i < n_sequences; i++)
+	{
+		many->slots[i].request = -1;
+		many->slots[i].past = pasts + (size_t) i * T;
+		many->slots[i].sums = sums + (size_t) i * (C + LM_BAG_CHANNELS);
+	}
+}
+
+/* What an LmGeneration has for each model: its window and its marks, with the ends of slices. */
+static size_t
+generation_size(const LmConfig *config)
+{
+	return (size_t) config->context * sizeof(int32_t) + (size_t) config->vocabulary + LM_MAX_TOKEN_SIZE + 1024;
+}
+
+static int
+pages_of_context(const LmConfig *config)
+{
+	return (config->context + LM_PAGE - 1) / LM_PAGE;
+}
+
+LmMany *
+lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error)
+{
+	LmMany *many = lm_allocate(lm_engine_host(session->engine), sizeof *many);
+
+	if (!many)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for texts together");
+		return NULL;
+	}
+	many->session = session;
+	many->n_sequences = n_sequences;
+	if (!allocate(many, n_pages, error))
+	{
+		lm_many_free(many);
+		return NULL;
+	}
+	return many;
+}
+
+static bool
+allocate(LmMany *many, int n_pages, LmError *error)
+{
+	const LmSession *session = many->session;
+	const LmHost *host = lm_engine_host(session->engine);
+	int n_threads = lm_engine_threads(session->engine);
+	LmArena arena = {0};
+	size_t bytes;
+
+	if (!lm_many_memory(&bytes, &session->config, n_threads, many->n_sequences, n_pages, error))
+		return false;
+	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
+	many->memory = lm_allocate(host, arena.used);
+	if (!many->memory)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: texts together need %zu MB", bytes >> 20);
+	arena = (LmArena){.base = many->memory};
+	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
+	many->pages = lm_pages_create(host, session->model, n_pages, error);
+	for (int i = 0; i <= many->n_sequences; i++)
+		if (!many->pages || !lm_sequence_create(&many->sequences[i], host, session->model, error))
+			return false;
+	return true;
+}
+
+void
+lm_many_free(LmMany *many)
+{
+	const LmHost *host;
+
+	if (!many)
+		return;
+	host = lm_engine_host(many->session->engine);
+	if (many->memory)
+		forget(many);
+	for (int i = 0; many->memory && i <= many->n_sequences; i++)
+		lm_sequence_free(&many->sequences[i], many->pages, host);
+	lm_pages_free(many->pages);
+	lm_free(host, many->memory);
+	lm_free(host, many);
+}
+
+/* What a run left behind, also in the middle of it; the prefix stays. */
+static void
+forget(LmMany *many)
+{
+	for (int i = 0; i < many->n_sequences; i++)
+	{
+		lm_generation_free(many->slots[i].generation);
+		many->slots[i].generation = NULL;
+		many->slots[i].request = -1;
+		lm_sequence_truncate(&many->sequences[i], many->pages, 0);
+	}
+	lm_items_free(many);
+	many->requests = NULL;
+	many->n = many->n_encoded = many->n_entered = many->n_done = many->n_reserved = 0;
+}
+
+bool
+lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
+{
+	forget(many);
+	for (int i = 0; i < n; i++)
+		if (lm_task_wants_logits(requests[i].task) != lm_task_wants_logits(requests[0].task))
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "texts to be scored or continued cannot go with texts to be embedded or classified");
+	many->requests = requests;
+	many->n = n;
+	for (int i = 0; i < n; i++)
+	{
+		requests[i].done = requests[i].truncated = false;
+		requests[i].error = (LmError){.code = LM_OK, .position = -1};
+		requests[i].score = (LmScore){0};
+		requests[i].n_tokens = 0;
+		requests[i].output = (LmBytes){"", 0};
+	}
+	if (n == 0 || lm_items_create(many, error))
+		return true;
+	forget(many);
+	return false;
+}
+
+bool
+lm_many_step(LmMany *many, bool *done, LmError *error)
+{
+	bool good = true;
+
+	if (many->n_encoded < many->n)
+		good = lm_items_encode(many, error);
+	else if (many->n_prefix > 0 && many->n_done < many->n && many->sequences[many->n_sequences].n_positions < many->n_prefix)
+		good = feed_prefix(many, error);
+	else
+	{
+		admit(many);
+		gather(many);
+		if (many->n_inputs > 0)
+			good = infer(many, error);
+	}
+	*done = good && many->n_done == many->n && many->n_encoded == many->n;
+	return good;
+}
+
+static bool
+is_idle(const LmMany *many)
+{
+	for (int i = 0; i < many->n_sequences; i++)
+		if (many->slots[i].request >= 0)
+			return false;
+	return true;
+}
+
+/* Some more of what most begin with, before anybody enters. */
+static bool
+feed_prefix(LmMany *many, LmError *error)
+{
+	LmSession *session = many->session;
+	LmSequence *sequence = &many->sequences[many->n_sequences];
+	int at = lm_past_keep(sequence, many->pages, many->prefix_past, many->prefix, many->n_prefix + 1);
+	int n = many->n_prefix - at < LM_MANY_ROWS ? many->n_prefix - at : LM_MANY_ROWS;
+
+	for (int i = 0; i < n; i++)
+		many->inputs[i] = (LmInput){many->prefix[at + i], many->n_sequences, at + i, false};
+	if (!lm_infer(many->output, session->engine, session->model, many->pages, many->sequences, many->n_sequences + 1, many->inputs, n,
+				  many->workspace, error))
+		return false;
+	memcpy(many->prefix_past + at, many->prefix + at, (size_t) n * sizeof *many->prefix);
+	many->n_tokens += n;
+	return true;
+}
+
+/* As many as there are slots and pages for, in order. */
+static void
+admit(LmMany *many)
+{
+	for (int i = 0; i < many->n_sequences && many->n_entered < many->n; i++)
+	{
+		LmSlot *slot = &many->slots[i];
+
+		/* One that needs no model leaves its slot at once. */
+		while (slot->request < 0 && many->n_entered < many->n)
+		{
+			LmItem *item = &many->items[many->order[many->n_entered]];
+
+			if (!many->requests[item->request].done)
+			{
+				if (item->n_pages > pages_free(many) && is_idle(many))
+					drop_prefix(many);
+				if (item->n_pages > pages_free(many))
+					return;
+				enter(many, slot, item);
+			}
+			many->n_entered++;
+		}
+	}
+}
+
+/* Those that neither the prefix holds nor a text may still take. */
+static int
+pages_free(const LmMany *many)
+{
+	return many->pages->n_pages - many->sequences[many->n_sequences].n_pages - many->n_reserved;
+}
+
+static void
+drop_prefix(LmMany *many)
+{
+	lm_sequence_truncate(&many->sequences[many->n_sequences], many->pages, 0);
+	many->n_prefix = 0;
+}
+
+static void
+enter(LmMany *many, LmSlot *slot, LmItem *item)
+{
+	LmRequest *request = &many->requests[item->request];
+	LmError error;
+
+	slot->request = item->request;
+	slot->n_reserved = item->n_pages;
+	many->n_reserved += item->n_pages;
+	if (request->task == LM_TASK_GENERATE)
+	{
+		slot->generation = lm_generation_create(many->session, &item->tokens, &request->sampling, &request->truncated, &error);
+		if (!slot->generation)
+		{
+			leave(many, slot, &error);
+			return;
+		}
+	}
+	else
+		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped, slot->sums);
+	next_window(many, slot);
+}
+
+/* What goes through the model next; a request without any is done. */
+static void
+next_window(LmMany *many, LmSlot *slot)
+{
+	LmRequest *request = &many->requests[slot->request];
+	LmError error;
+
+	if (slot->generation)
+	{
+		if (lm_generation_finished(slot->generation))
+		{
+			leave(many, slot, NULL);
+			return;
+		}
+		slot->ids = lm_generation_window(slot->generation, &slot->n);
+		slot->first_wanted = slot->n - 1;
+	}
+	else if (lm_reading_window(&slot->reading))
+	{
+		slot->ids = slot->reading.ids + slot->reading.start;
+		slot->n = slot->reading.n_window;
+		slot->first_wanted = slot->reading.first_wanted;
+	}
+	else
+	{
+		leave(many, slot, lm_reading_finish(&slot->reading, request, &error) ? NULL : &error);
+		return;
+	}
+	keep_past(many, slot);
+}
+
+/* The slot's own past as far as it agrees, or the prefix's pages where they hold more. */
+static void
+keep_past(LmMany *many, LmSlot *slot)
+{
+	LmSequence *sequence = &many->sequences[slot - many->slots];
+	const LmSequence *prefix = &many->sequences[many->n_sequences];
+	int kept = lm_past_keep(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
+	int common = 0;
+
+	while (common < slot->first_wanted && common < prefix->n_positions && many->prefix_past[common] == slot->ids[common])
+		common++;
+	if (common / LM_PAGE * LM_PAGE <= kept)
+		return;
+	kept = lm_sequence_share(sequence, prefix, many->pages, common);
+	memcpy(slot->past, slot->ids, (size_t) kept * sizeof *slot->past);
+}
+
+/* The inputs of a step: first one of each text that is being continued, then what there is room for of the others. */
+static void
+gather(LmMany *many)
+{
+	many->n_inputs = many->n_wanted = 0;
+	for (int i = 0; i < many->n_sequences; i++)
+	{
+		LmSlot *slot = &many->slots[i];
+
+		slot->n_rows = slot->n_wanted = 0;
+		if (slot->request >= 0 && slot->n - many->sequences[i].n_positions == 1)
+			add_inputs(many, slot, 1);
+	}
+	for (int i = 0; i < many->n_sequences && many->n_inputs < LM_MANY_ROWS; i++)
+	{
+		LmSlot *slot = &many->slots[i];
+		int left = slot->n - many->sequences[i].n_positions, room = LM_MANY_ROWS - many->n_inputs;
+
+		if (slot->request >= 0 && slot->n_rows == 0)
+			add_inputs(many, slot, left < room ? left : room);
+	}
+}
+
+static void
+add_inputs(LmMany *many, LmSlot *slot, int n)
+{
+	int sequence = (int) (slot - many->slots), at = many->sequences[sequence].n_positions;
+
+	slot->n_rows = n;
+	slot->first_row = many->n_wanted;
+	for (int i = at; i < at + n; i++)
+	{
+		bool wanted = i >= slot->first_wanted;
+
+		many->inputs[many->n_inputs++] = (LmInput){slot->ids[i], sequence, i, wanted};
+		if (!wanted)
+			continue;
+		many->rows[many->n_wanted].slot = sequence;
+		many->rows[many->n_wanted++].target = slot->generation || slot->reading.task != LM_TASK_SCORE ? -1 : lm_reading_target(&slot->reading, i);
+		slot->n_wanted++;
+	}
+}
+
+static bool
+infer(LmMany *many, LmError *error)
+{
+	LmSession *session = many->session;
+	bool logits = lm_task_wants_logits(many->requests[0].task);
+
+	if (!(logits ? lm_infer : lm_infer_hidden)(many->output, session->engine, session->model, many->pages, many->sequences,
+											   many->n_sequences, many->inputs, many->n_inputs, many->workspace, error))
+		return false;
+	many->n_tokens += many->n_inputs;
+	/* The step has been made, so what comes of it is not to be stopped. */
+	lm_engine_hold(session->engine, true);
+	if (logits)
+		lm_engine_run(session->engine, compute_row, many, many->n_wanted);
+	lm_engine_hold(session->engine, false);
+	for (int i = 0; i < many->n_sequences; i++)
+		if (many->slots[i].request >= 0 && many->slots[i].n_rows > 0)
+			advance(many, &many->slots[i]);
+	return true;
+}
+
+static void
+compute_row(void *work, int piece, int thread)
+{
+	LmMany *many = work;
+	LmManyRow *row = &many->rows[piece];
+	size_t V = (size_t) many->session->config.vocabulary;
+	const float *logits = many->output + (size_t) piece * V;
+
+	if (row->target >= 0)
+		row->logprob = lm_logprob_of(logits, row->target, (int) V);
+	else
+		row->good = lm_generation_draw(&row->id, many->slots[row->slot].generation, many->candidates + (size_t) thread * V, logits, &row->error);
+}
+
+/* What the rows of the step mean for a slot. */
+static void
+advance(LmMany *many, LmSlot *slot)
+{
+	int at = many->sequences[slot - many->slots].n_positions;
+
+	memcpy(slot->past + at - slot->n_rows, slot->ids + at - slot->n_rows, (size_t) slot->n_rows * sizeof *slot->past);
+	if (slot->n_wanted > 0)
+		(slot->generation ? take_token : read_rows)(many, slot);
+	if (slot->request >= 0 && at == slot->n)
+		next_window(many, slot);
+}
+
+static void
+read_rows(LmMany *many, LmSlot *slot)
+{
+	size_t C = (size_t) many->session->config.channels;
+	LmError error;
+
+	for (int i = slot->first_row; i < slot->first_row + slot->n_wanted; i++)
+	{
+		if (slot->reading.task != LM_TASK_SCORE)
+			lm_reading_add_hidden(&slot->reading, many->output + (size_t) i * C);
+		else if (!lm_reading_add_logprob(&slot->reading, many->rows[i].logprob, &error))
+		{
+			leave(many, slot, &error);
+			return;
+		}
+	}
+}
+
+static void
+take_token(LmMany *many, LmSlot *slot)
+{
+	const LmManyRow *row = &many->rows[slot->first_row];
+	LmBytes text;
+	LmError error;
+	bool done;
+
+	if (!row->good)
+	{
+		leave(many, slot, &row->error);
+		return;
+	}
+	lm_generation_take(slot->generation, row->id, &text, &done);
+	if (!append_output(many, slot->request, text, &error))
+		leave(many, slot, &error);
+}
+
+static bool
+append_output(LmMany *many, int request, LmBytes text, LmError *error)
+{
+	LmItem *item = &many->items[request];
+
+	if (text.size == 0)
+		return true;
+	if (!lm_array_reserve(lm_engine_host(many->session->engine), &item->output, &item->output_capacity, item->output_size + text.size, 1, error))
+		return false;
+	memcpy(item->output + item->output_size, text.data, text.size);
+	item->output_size += text.size;
+	return true;
+}
+
+/* The request is done, with a result or with an error; its slot and its pages are free. */
+static void
+leave(LmMany *many, LmSlot *slot, const LmError *error)
+{
+	LmRequest *request = &many->requests[slot->request];
+	LmItem *item = &many->items[slot->request];
+
+	if (error)
+		lm_many_fail(many, slot->request, error);
+	else
+	{
+		request->done = true;
+		many->n_done++;
+	}
+	if (slot->generation)
+	{
+		request->n_tokens = lm_generation_tokens(slot->generation);
+		request->output = item->output_size > 0 ? (LmBytes){item->output, item->output_size} : request->output;
+		lm_generation_free(slot->generation);
+		slot->generation = NULL;
+	}
+	lm_tokens_free(lm_engine_host(many->session->engine), &item->tokens);
+	many->n_reserved -= slot->n_reserved;
+	slot->request = -1;
+	lm_sequence_truncate(&many->sequences[slot - many->slots], many->pages, 0);
+}
+
+int64_t
+lm_many_tokens(const LmMany *many)
+{
+	return many->n_tokens;
+}

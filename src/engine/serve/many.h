@@ -1,0 +1,98 @@
+/*
+ * src/engine/serve/many.h
+ *
+ * Inside of LmMany. Requests wait as items, in the order of falling length; those in the model have a slot each, with a
+ * sequence of pages. src/engine/serve/many.c has the steps, many_items.c what is known before a text enters the model.
+ */
+#ifndef LM_MANY_PRIVATE_H
+#define LM_MANY_PRIVATE_H
+
+#include "serve/generation.h"
+#include "serve/pages.h"
+#include "serve/reading.h"
+
+#define LM_MANY_ROWS 128 /* tokens that go through the model at once; bounds logits to 128 x V */
+
+/* A request that is not done: its tokens, and what it has said so far. */
+typedef struct LmItem
+{
+	LmTokens tokens;
+	size_t n_skipped;
+	char *output; /* GENERATE */
+	size_t output_size;
+	size_t output_capacity;
+	int n_shareable; /* leading positions whose logits and outputs nobody wants */
+	int n_pages; /* that it can need at most */
+	int request; /* its index */
+	bool alive; /* begins as the prefix that is looked for */
+} LmItem;
+
+typedef struct LmSlot
+{
+	int request; /* -1: free */
+	int n_reserved; /* pages */
+	int32_t *past; /* [context] the tokens at the sequence's positions */
+	LmReading reading;
+	LmGeneration *generation;
+	double *sums; /* [C + LM_BAG_CHANNELS] */
+
+	/* what goes through the model now: ids[position .. n), wanted from first_wanted on */
+	const int32_t *ids;
+	int n;
+	int first_wanted;
+
+	/* in the present step */
+	int n_rows;
+	int first_row; /* among the wanted rows of the step */
+	int n_wanted;
+} LmSlot;
+
+/* A wanted row of a step: what is made of its logits, on a thread of the pool. */
+typedef struct LmManyRow
+{
+	int slot;
+	int32_t target; /* SCORE */
+	double logprob; /* SCORE */
+	int32_t id; /* GENERATE */
+	bool good; /* GENERATE: else error */
+	LmError error;
+} LmManyRow;
+
+struct LmMany
+{
+	LmSession *session;
+	int n_sequences;
+	LmPages *pages;
+	void *memory; /* what follows, to the workspace */
+	LmSequence *sequences; /* [n_sequences + 1] those of the slots, then the prefix's */
+	LmSlot *slots; /* [n_sequences] */
+	int32_t *prefix; /* [context] what most begin with ... */
+	int n_prefix; /* ... a multiple of LM_PAGE; 0: nothing */
+	int32_t *prefix_past; /* [context] the tokens at its sequence's positions */
+	LmInput *inputs; /* [LM_MANY_ROWS] */
+	LmManyRow *rows; /* [LM_MANY_ROWS] */
+	float *output; /* [LM_MANY_ROWS, max(V, C)] logits or outputs of wanted rows */
+	LmCandidate *candidates; /* [threads, V] */
+	void *workspace;
+
+	LmRequest *requests;
+	LmItem *items; /* [n] */
+	int *order; /* [n] items, the longest first */
+	int n;
+	int n_encoded;
+	int n_entered; /* of order */
+	int n_done;
+	int n_reserved; /* pages of all slots */
+	int n_inputs; /* in the present step ... */
+	int n_wanted;
+	int64_t n_tokens; /* ... and since creation */
+};
+
+/* many_items.c */
+void lm_items_free(LmMany *many);
+bool lm_items_create(LmMany *many, LmError *error);
+/* Encodes some further requests; those in error are done. LM_ERR_STOPPED. When all are encoded, order and prefix are set. */
+bool lm_items_encode(LmMany *many, LmError *error);
+void lm_many_fail(LmMany *many, int request, const LmError *error);
+
+#endif /* LM_MANY_PRIVATE_H */

@@ -1,0 +1,226 @@
+/*
+ * src/engine/serve/many_items.c
+ *
+ * What is known of requests before they enter the model: their tokens, how long they can become, and what most begin with.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/many.h"
+#include "text/array.h"
+
+#define ENCODED_TOGETHER 65536 /* bytes of text in a step */
+
+static bool encode(LmMany *many, int request, LmError *error);
+static void measure(LmMany *many, LmItem *item);
+static void sort_items(LmMany *many);
+static int compare_items(const void *a, const void *b);
+static void find_prefix(LmMany *many);
+static const LmItem *most_common(const LmMany *many, int at, int *count);
+static bool is_candidate(const LmItem *item, int at);
+
+bool
+lm_items_create(LmMany *many, LmError *error)
+{
+	const LmHost *host = lm_engine_host(many->session->engine);
+
+	many->items = lm_array_allocate(host, (size_t) many->n, sizeof *many->items, error);
+	many->order = many->items ? lm_array_allocate(host, (size_t) many->n, sizeof *many->order, error) : NULL;
+	return many->order != NULL;
+}
+
+void
+lm_items_free(LmMany *many)
+{
+	const LmHost *host = lm_engine_host(many->session->engine);
+
+	for (int i = 0; many->items && i < many->n; i++)
+	{
+		lm_tokens_free(host, &many->items[i].tokens);
+		lm_array_free(host, many->items[i].output);
+	}
+	lm_free(host, many->items);
+	lm_free(host, many->order);
+	many->items = NULL;
+	many->order = NULL;
+}
+
+void
+lm_many_fail(LmMany *many, int request, const LmError *error)
+{
+	many->requests[request].error = *error;
+	many->requests[request].done = true;
+	many->n_done++;
+}
+
+bool
+lm_items_encode(LmMany *many, LmError *error)
+{
+	size_t size = 0;
+
+	while (many->n_encoded < many->n && size < ENCODED_TOGETHER)
+	{
+		int request = many->n_encoded;
+
+		size += 1 + many->requests[request].prompt.size + many->requests[request].text.size;
+		if (!encode(many, request, error))
+			return false;
+		many->n_encoded++;
+	}
+	if (many->n_encoded == many->n)
+	{
+		sort_items(many);
+		find_prefix(many);
+	}
+	return true;
+}
+
+/* False for LM_ERR_STOPPED alone; every other error is the request's. */
+static bool
+encode(LmMany *many, int request, LmError *error)
+{
+	LmItem *item = &many->items[request];
+	LmError own;
+
+	item->request = request;
+	item->tokens.count = 0;
+	if (lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request], &own))
+	{
+		measure(many, item);
+		return true;
+	}
+	if (own.code == LM_ERR_STOPPED)
+	{
+		*error = own;
+		return false;
+	}
+	lm_tokens_free(lm_engine_host(many->session->engine), &item->tokens);
+	lm_many_fail(many, request, &own);
+	return true;
+}
+
+static void
+measure(LmMany *many, LmItem *item)
+{
+	const LmRequest *request = &many->requests[item->request];
+	size_t context = (size_t) many->session->config.context, positions = item->tokens.count;
+	/* Of a longer prompt the first window is not even read. */
+	size_t shareable = item->n_skipped <= context ? item->n_skipped : 0;
+
+	if (request->task == LM_TASK_GENERATE)
+	{
+		positions += 1 + (size_t) (request->sampling.max_tokens > 0 ? request->sampling.max_tokens : 0);
+		/* of the window: the token in front, then the prompt, whose last token is looked at */
+		shareable = item->tokens.count + (many->session->front >= 0 ? 1 : 0);
+		shareable = item->tokens.count >= context ? 0 : shareable;
+	}
+	shareable -= shareable > 0 ? 1 : 0;
+	positions = positions < context ? positions : context;
+	item->n_shareable = (int) (shareable < positions ? shareable : positions);
+	item->n_pages = (int) ((positions + LM_PAGE - 1) / LM_PAGE);
+}
+
+/* The longest first: so the last ones to leave the model are short, and nobody waits for one alone. */
+static void
+sort_items(LmMany *many)
+{
+	const LmItem **sorted = lm_allocate(lm_engine_host(many->session->engine), (size_t) many->n * sizeof *sorted);
+
+	for (int i = 0; i < many->n; i++)
+		many->order[i] = i;
+	/* Without memory for it the order is the caller's, which is as right. */
+	if (!sorted)
+		return;
+	for (int i = 0; i < many->n; i++)
+		sorted[i] = &many->items[i];
+	qsort(sorted, (size_t) many->n, sizeof *sorted, compare_items);
+	for (int i = 0; i < many->n; i++)
+		many->order[i] = sorted[i]->request;
+	lm_free(lm_engine_host(many->session->engine), sorted);
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const LmItem *first = *(const LmItem *const *) a, *second = *(const LmItem *const *) b;
+
+	if (first->tokens.count != second->tokens.count)
+		return first->tokens.count > second->tokens.count ? -1 : 1;
+	return first->request < second->request ? -1 : 1;
+}
+
+/* The id at a position of the first window. */
+static int32_t
+id_at(const LmMany *many, const LmItem *item, int position)
+{
+	bool front = many->requests[item->request].task == LM_TASK_GENERATE && many->session->front >= 0;
+
+	if (front && position == 0)
+		return many->session->front;
+	return item->tokens.ids[position - (front ? 1 : 0)];
+}
+
+static bool
+is_candidate(const LmItem *item, int at)
+{
+	return item->alive && item->n_shareable >= at + LM_PAGE;
+}
+
+static bool
+agree(const LmMany *many, const LmItem *a, const LmItem *b, int at)
+{
+	for (int i = at; i < at + LM_PAGE; i++)
+		if (id_at(many, a, i) != id_at(many, b, i))
+			return false;
+	return true;
+}
+
+/*
+ * The full pages with which more than half of all requests begin, two at least. What an earlier run had is kept as far as it agrees;
+ * and where nothing is in common now, for the next run.
+ */
+static void
+find_prefix(LmMany *many)
+{
+	int n_prefix = 0, count = 0;
+
+	for (int i = 0; i < many->n; i++)
+		many->items[i].alive = !many->requests[i].done;
+	for (;;)
+	{
+		const LmItem *item = most_common(many, n_prefix, &count);
+
+		if (!item || count < 2 || 2 * count <= many->n)
+			break;
+		for (int i = n_prefix; i < n_prefix + LM_PAGE; i++)
+			many->prefix[i] = id_at(many, item, i);
+		for (int i = 0; i < many->n; i++)
+			many->items[i].alive = is_candidate(&many->items[i], n_prefix) && agree(many, &many->items[i], item, n_prefix);
+		n_prefix += LM_PAGE;
+	}
+	if (n_prefix > 0)
+		many->n_prefix = n_prefix;
+}
+
+/* An item with the majority's page at a position (Boyer and Moore 1991, "MJRTY"), if there is a majority. */
+static const LmItem *
+most_common(const LmMany *many, int at, int *count)
+{
+	const LmItem *found = NULL;
+	int lead = 0;
+
+	for (int i = 0; i < many->n; i++)
+	{
+		const LmItem *item = &many->items[i];
+
+		if (!is_candidate(item, at))
+			continue;
+		if (lead == 0)
+			found = item;
+		lead += found == item || agree(many, found, item, at) ? 1 : -1;
+	}
+	*count = 0;
+	for (int i = 0; found && i < many->n; i++)
+		*count += is_candidate(&many->items[i], at) && agree(many, found, &many->items[i], at);
+	return found;
+}

@@ -1,0 +1,255 @@
+/*
+ * src/engine/serve/reading.c
+ *
+ * Texts in windows of the context that overlap by half, each token read once; logarithms of the full distribution, or outputs of the
+ * last block, added up in float64 in the order of the text.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/labels.h"
+#include "serve/image.h"
+#include "serve/reading.h"
+
+#define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
+
+static bool read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens, size_t n_skipped, LmError *error);
+static bool read_window(LmReading *reading, LmSession *session, LmError *error);
+static bool finish_embedding(const LmReading *reading, LmRequest *request, LmError *error);
+static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
+static bool probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error);
+
+bool
+lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request, LmError *error)
+{
+	const LmHost *host = lm_engine_host(session->engine);
+	LmTokenizer *tokenizer = session->tokenizer;
+
+	*n_skipped = 0;
+	if (request->task == LM_TASK_GENERATE)
+		return lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error);
+	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is no classifier");
+	if (session->front >= 0 && !lm_tokens_append(host, tokens, session->front, error))
+		return false;
+	if (!lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error))
+		return false;
+	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
+	if (!lm_tokenizer_encode(tokenizer, tokens, request->text.data, request->text.size, error))
+		return false;
+	if (request->task == LM_TASK_CLASSIFY && tokens->count == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the text has no tokens");
+	return true;
+}
+
+void
+lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request, const LmTokens *tokens, size_t n_skipped,
+				 double *sums)
+{
+	size_t size = (size_t) session->config.channels + LM_BAG_CHANNELS;
+
+	*reading = (LmReading){.session = session, .task = request->task, .ids = tokens->ids, .n = tokens->count, .sums = sums};
+	reading->pooling = request->task == LM_TASK_EMBED ? request->pooling : LM_POOL_MEAN;
+	reading->n_inputs = tokens->count;
+	reading->n_skipped = n_skipped;
+	if (request->task == LM_TASK_SCORE)
+	{
+		/* Each input predicts the next token: the first of the text is predicted by what stands before it. */
+		reading->n_inputs -= tokens->count > 0 ? 1 : 0;
+		reading->n_skipped -= n_skipped > 0 ? 1 : 0;
+	}
+	reading->n_done = reading->n_skipped;
+	memset(sums, 0, size * sizeof *sums);
+}
+
+bool
+lm_reading_window(LmReading *reading)
+{
+	size_t context = (size_t) reading->session->config.context;
+	size_t stride = context > 1 ? context / 2 : 1;
+	size_t start = reading->n_window > 0 ? reading->start + stride : 0;
+
+	for (; reading->n_done < reading->n_inputs; start += stride)
+	{
+		size_t end = start + context < reading->n_inputs ? start + context : reading->n_inputs;
+
+		/* A long prompt has windows of which nothing is wanted. */
+		if (end <= reading->n_done)
+			continue;
+		reading->start = start;
+		reading->n_window = (int) (end - start);
+		reading->first_wanted = (int) (reading->n_done - start);
+		reading->n_done = end;
+		return true;
+	}
+	return false;
+}
+
+int32_t
+lm_reading_target(const LmReading *reading, int row)
+{
+	return reading->ids[reading->start + (size_t) row + 1];
+}
+
+bool
+lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error)
+{
+	LmScore *score = &reading->score;
+
+	if (!isfinite(logprob))
+		return lm_fail(error, LM_ERR_NUMERIC, score->n_tokens, "the model's output is not finite");
+	score->logprob += logprob;
+	if (score->n_tokens == 0 || logprob < score->min_logprob)
+		score->min_logprob = logprob;
+	score->n_tokens++;
+	return true;
+}
+
+void
+lm_reading_add_hidden(LmReading *reading, const float *hidden)
+{
+	int C = reading->session->config.channels;
+
+	for (int i = 0; i < C; i++)
+		reading->sums[i] = (reading->pooling == LM_POOL_MEAN ? reading->sums[i] : 0) + hidden[i];
+	reading->n_pooled++;
+}
+
+bool
+lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error)
+{
+	if (reading->task == LM_TASK_EMBED)
+		return finish_embedding(reading, request, error);
+	if (reading->task == LM_TASK_CLASSIFY)
+		return finish_classification(reading, request, error);
+	request->score = reading->score;
+	return true;
+}
+
+static bool
+finish_embedding(const LmReading *reading, LmRequest *request, LmError *error)
+{
+	double share = reading->pooling == LM_POOL_MEAN && reading->n_pooled > 0 ? (double) reading->n_pooled : 1;
+
+	request->n_tokens = reading->n_pooled;
+	for (int i = 0; i < reading->session->config.channels; i++)
+	{
+		request->vector[i] = (float) (reading->sums[i] / share);
+		if (!isfinite(request->vector[i]))
+			return lm_fail(error, LM_ERR_NUMERIC, i, "the model's output is not finite");
+	}
+	return true;
+}
+
+static bool
+finish_classification(const LmReading *reading, LmRequest *request, LmError *error)
+{
+	const LmSession *session = reading->session;
+	const LmHost *host = lm_engine_host(session->engine);
+	size_t C = (size_t) session->config.channels, F = C + LM_BAG_CHANNELS, n = reading->n;
+
+	memset(reading->sums + C, 0, LM_BAG_CHANNELS * sizeof *reading->sums);
+	for (size_t first = 0; first < n; first += BAG_PIECE)
+	{
+		if (host->should_stop && host->should_stop(host->context))
+			return lm_fail(error, LM_ERR_STOPPED, -1, "classifying was stopped");
+		lm_bag_add(reading->sums + C, session->model->bag_embedding, session->config.vocabulary, reading->ids, first,
+				   n - first < BAG_PIECE ? n : first + BAG_PIECE);
+	}
+	for (size_t i = 0; i < F; i++)
+		reading->sums[i] /= i < C ? (double) reading->n_pooled : (double) lm_bag_count(n);
+	request->n_tokens = (int64_t) n - (session->front >= 0 ? 1 : 0);
+	return probabilities_of(request->vector, session->model, reading->sums, error);
+}
+
+/* Of logits label_weight features + label_bias the softmax or, where there may be several labels, the sigmoids; in float64 */
+static bool
+probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
+{
+	int n = model->config.labels, F = model->config.channels + LM_BAG_CHANNELS;
+	double largest = -INFINITY, sum = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const float *row = model->label_weight + (size_t) i * (size_t) F;
+		double logit = model->label_bias[i];
+
+		for (int k = 0; k < F; k++)
+			logit += row[k] * features[k];
+		if (!isfinite((float) logit))
+			return lm_fail(error, LM_ERR_NUMERIC, i, "the model's output is not finite");
+		probabilities[i] = (float) logit;
+		largest = logit > largest ? logit : largest;
+	}
+	if (model->config.multi_label)
+	{
+		for (int i = 0; i < n; i++)
+			probabilities[i] = (float) (1 / (1 + exp(-(double) probabilities[i])));
+		return true;
+	}
+	for (int i = 0; i < n; i++)
+		sum += exp(probabilities[i] - largest);
+	for (int i = 0; i < n; i++)
+		probabilities[i] = (float) (exp(probabilities[i] - largest) / sum);
+	return true;
+}
+
+double
+lm_logprob_of(const float *logits, int32_t target, int vocabulary)
+{
+	return logits[target] - lm_log_sum_exp(logits, vocabulary);
+}
+
+bool
+lm_session_read(LmSession *session, LmRequest *request, LmError *error)
+{
+	LmTokens tokens = {0};
+	size_t n_skipped;
+	bool good;
+
+	good = lm_request_encode(&tokens, &n_skipped, session, request, error) && read_tokens(session, request, &tokens, n_skipped, error);
+	lm_tokens_free(lm_engine_host(session->engine), &tokens);
+	return good;
+}
+
+static bool
+read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens, size_t n_skipped, LmError *error)
+{
+	LmReading reading;
+
+	lm_reading_begin(&reading, session, request, tokens, n_skipped, session->sums);
+	while (lm_reading_window(&reading))
+		if (!read_window(&reading, session, error))
+			return false;
+	return lm_reading_finish(&reading, request, error);
+}
+
+/* In chunks of rows from the first position that the sequence does not hold. */
+static bool
+read_window(LmReading *reading, LmSession *session, LmError *error)
+{
+	const int32_t *ids = reading->ids + reading->start;
+	size_t C = (size_t) session->config.channels, V = (size_t) session->config.vocabulary;
+	bool logits = lm_task_wants_logits(reading->task);
+	int at = lm_session_keep(session, ids, reading->first_wanted + 1);
+
+	while (at < reading->n_window)
+	{
+		int left = reading->n_window - at, rows = left < LM_SESSION_ROWS ? left : LM_SESSION_ROWS;
+		int first = reading->first_wanted > at ? reading->first_wanted - at : 0;
+
+		if (!(logits ? lm_session_feed : lm_session_feed_hidden)(session, ids + at, rows, first, error))
+			return false;
+		for (int i = first; i < rows; i++)
+		{
+			size_t row = (size_t) (i - first);
+
+			if (!logits)
+				lm_reading_add_hidden(reading, session->hidden + row * C);
+			else if (!lm_reading_add_logprob(reading, lm_logprob_of(session->logits + row * V, lm_reading_target(reading, at + i), (int) V), error))
+				return false;
+		}
+		at += rows;
+	}
+	return true;
+}

@@ -1,0 +1,65 @@
+/*
+ * src/engine/serve/reading.h
+ *
+ * A text that is read, not continued: its windows, and what their rows add up to. Whoever feeds the model goes
+ *
+ *   lm_reading_begin(&r, ...); while (lm_reading_window(&r)) { for each row from r.first_wanted on: lm_reading_add_* }
+ *   lm_reading_finish(&r, &request, &error);
+ */
+#ifndef LM_READING_H
+#define LM_READING_H
+
+#include "engine/many.h"
+#include "serve/session.h"
+
+typedef struct LmReading
+{
+	const LmSession *session;
+	LmTask task;
+	LmPooling pooling;
+	const int32_t *ids; /* the text's with what stands in front; the caller's */
+	size_t n;
+	size_t n_inputs; /* those that go through the model: for a score all but the last */
+	size_t n_skipped; /* whose outputs nobody wants */
+	size_t n_done; /* behind the window */
+
+	/* the present window: inputs ids[start .. start + n_window), wanted from first_wanted on */
+	size_t start;
+	int n_window;
+	int first_wanted;
+
+	LmScore score;
+	double *sums; /* [C + LM_BAG_CHANNELS], the caller's */
+	int64_t n_pooled;
+} LmReading;
+
+/* Logits of the wanted rows, not their outputs. */
+static inline bool
+lm_task_wants_logits(LmTask task)
+{
+	return task == LM_TASK_SCORE || task == LM_TASK_GENERATE;
+}
+
+/*
+ * Appends the tokens of a request to empty tokens: what stands in front, prompt and text; for a generation those of the
+ * prompt alone. *n_skipped of them are there to be looked back on. LM_ERR_ARGUMENT where nothing can be read, or the model cannot
+ * do the task; errors of lm_tokenizer_encode.
+ */
+bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request, LmError *error);
+
+void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request, const LmTokens *tokens, size_t n_skipped,
+					  double *sums);
+bool lm_reading_window(LmReading *reading); /* the next one; false behind the last */
+/* The token that input row of the window has to predict. */
+int32_t lm_reading_target(const LmReading *reading, int row);
+bool lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error); /* LM_ERR_NUMERIC */
+void lm_reading_add_hidden(LmReading *reading, const float *hidden); /* [C] */
+bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error); /* sets results. LM_ERR_NUMERIC */
+
+/* log p of a token, of one row of logits. */
+double lm_logprob_of(const float *logits, int32_t target, int vocabulary);
+
+/* The whole way of one request that is read, through the session's own sequence. LM_ERR_STOPPED. */
+bool lm_session_read(LmSession *session, LmRequest *request, LmError *error);
+
+#endif /* LM_READING_H */

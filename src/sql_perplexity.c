@@ -1,0 +1,213 @@
+/*
+ * src/sql_perplexity.c
+ *
+ * The aggregate gpt_perplexity: exp(-sum of log p / number of tokens) over all rows. Texts are collected up to a bound and scored
+ * together; what a partial aggregate hands on is two sums.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "libpq/pqformat.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "arguments.h"
+#include "bridge.h"
+#include "call.h"
+#include "compat.h"
+
+#define COLLECTED_TEXTS 256
+#define COLLECTED_SIZE (1024 * 1024) /* bytes; a text that is larger is scored alone */
+
+PG_FUNCTION_INFO_V1(gpt_perplexity_step);
+PG_FUNCTION_INFO_V1(gpt_perplexity_combine);
+PG_FUNCTION_INFO_V1(gpt_perplexity_serialize);
+PG_FUNCTION_INFO_V1(gpt_perplexity_deserialize);
+PG_FUNCTION_INFO_V1(gpt_perplexity_value);
+
+typedef struct Perplexity
+{
+	MemoryContext context; /* of the aggregate */
+	MemoryContext texts; /* below it: what is collected */
+	char *model; /* NULL: no row yet */
+	double logprob; /* of the rows that are scored, in their order */
+	int64 n_tokens;
+	GptCall *calls; /* [COLLECTED_TEXTS], those that are not */
+	int n_calls;
+	size_t size;
+} Perplexity;
+
+static Perplexity *create(MemoryContext context);
+static MemoryContext context_of(FunctionCallInfo fcinfo);
+static void set_model(Perplexity *state, const char *model);
+static void flush(Perplexity *state);
+
+/* gpt_perplexity_step(state internal, model text, input text) RETURNS internal. A NULL model or input is passed over. */
+Datum
+gpt_perplexity_step(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = context_of(fcinfo);
+	Perplexity *state = PG_ARGISNULL(0) ? create(context) : (Perplexity *) PG_GETARG_POINTER(0);
+	MemoryContext caller;
+	GptCall *call;
+	text *input;
+
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_POINTER(state);
+	gpt_bridge_check_encoding();
+	set_model(state, gpt_argument_text(fcinfo, 1));
+	caller = MemoryContextSwitchTo(state->texts);
+	input = PG_GETARG_TEXT_P_COPY(2);
+	if (state->calls == NULL)
+		state->calls = palloc(COLLECTED_TEXTS * sizeof(GptCall));
+	MemoryContextSwitchTo(caller);
+	call = &state->calls[state->n_calls++];
+	gpt_score_of_text(call, (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)});
+	state->size += VARSIZE_ANY(input);
+	if (state->n_calls == COLLECTED_TEXTS || state->size >= COLLECTED_SIZE)
+		flush(state);
+	PG_RETURN_POINTER(state);
+}
+
+/* gpt_perplexity_combine(state internal, other internal) RETURNS internal */
+Datum
+gpt_perplexity_combine(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = context_of(fcinfo);
+	Perplexity *state = PG_ARGISNULL(0) ? create(context) : (Perplexity *) PG_GETARG_POINTER(0);
+	Perplexity *other = PG_ARGISNULL(1) ? NULL : (Perplexity *) PG_GETARG_POINTER(1);
+
+	if (other == NULL || other->model == NULL)
+		PG_RETURN_POINTER(state);
+	flush(other);
+	set_model(state, other->model);
+	flush(state);
+	state->logprob += other->logprob;
+	state->n_tokens += other->n_tokens;
+	PG_RETURN_POINTER(state);
+}
+
+/* gpt_perplexity_serialize(state internal) RETURNS bytea: sum, tokens, and the name of the model, empty before the first row */
+Datum
+gpt_perplexity_serialize(PG_FUNCTION_ARGS)
+{
+	Perplexity *state = (Perplexity *) PG_GETARG_POINTER(0);
+	StringInfoData bytes;
+
+	(void) context_of(fcinfo);
+	flush(state);
+	pq_begintypsend(&bytes);
+	pq_sendfloat8(&bytes, state->logprob);
+	pq_sendint64(&bytes, state->n_tokens);
+	pq_sendstring(&bytes, state->model == NULL ? "" : state->model);
+	PG_RETURN_BYTEA_P(pq_endtypsend(&bytes));
+}
+
+/* gpt_perplexity_deserialize(bytes bytea, state internal) RETURNS internal */
+Datum
+gpt_perplexity_deserialize(PG_FUNCTION_ARGS)
+{
+	bytea *bytes = PG_GETARG_BYTEA_PP(0);
+	Perplexity *state;
+	StringInfoData buffer;
+	const char *model;
+
+	(void) context_of(fcinfo);
+	state = create(CurrentMemoryContext);
+	initStringInfo(&buffer);
+	appendBinaryStringInfo(&buffer, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	state->logprob = pq_getmsgfloat8(&buffer);
+	state->n_tokens = pq_getmsgint64(&buffer);
+	model = pq_getmsgstring(&buffer);
+	pq_getmsgend(&buffer);
+	if (model[0] != '\0')
+		set_model(state, model);
+	PG_RETURN_POINTER(state);
+}
+
+/* gpt_perplexity_value(state internal) RETURNS float8. NULL where no token was scored. */
+Datum
+gpt_perplexity_value(PG_FUNCTION_ARGS)
+{
+	Perplexity *state = PG_ARGISNULL(0) ? NULL : (Perplexity *) PG_GETARG_POINTER(0);
+
+	(void) context_of(fcinfo);
+	if (state == NULL)
+		PG_RETURN_NULL();
+	flush(state);
+	if (state->n_tokens == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(exp(-state->logprob / (double) state->n_tokens));
+}
+
+/* A state is a pointer: nobody else may hand one over. */
+static MemoryContext
+context_of(FunctionCallInfo fcinfo)
+{
+	MemoryContext context;
+
+	if (!AggCheckCallContext(fcinfo, &context))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("this function is a part of the aggregate gpt_perplexity")));
+	return context;
+}
+
+static Perplexity *
+create(MemoryContext context)
+{
+	Perplexity *state = MemoryContextAllocZero(context, sizeof(Perplexity));
+
+	state->context = context;
+	state->texts = AllocSetContextCreate(context, "gpt texts", ALLOCSET_DEFAULT_SIZES);
+	return state;
+}
+
+static void
+set_model(Perplexity *state, const char *model)
+{
+	if (state->model == NULL)
+		state->model = MemoryContextStrdup(state->context, model);
+	else if (strcmp(state->model, model) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rows name the models \"%s\" and \"%s\"", state->model, model),
+						errhint("Group by the model.")));
+}
+
+/* Scores what is collected and adds it in the order of the rows. */
+static void
+flush(Perplexity *state)
+{
+	GptCallTotals totals = {0};
+	const GptServed *served;
+	MemoryContext caller;
+	GptAnswer *answers;
+
+	if (state->n_calls == 0)
+		return;
+	caller = MemoryContextSwitchTo(state->texts);
+	answers = palloc(state->n_calls * sizeof(GptAnswer));
+	served = gpt_cache_acquire(state->model, GPT_SERVED_LANGUAGE_MODEL);
+	PG_TRY();
+	{
+		gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, &totals);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	for (int i = 0; i < state->n_calls; i++)
+	{
+		if (answers[i].error != NULL)
+			gpt_bridge_raise(answers[i].error);
+		if (answers[i].is_null)
+			continue;
+		state->logprob += DatumGetFloat8(answers[i].value);
+		state->n_tokens += answers[i].n_tokens;
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(state->texts);
+	state->calls = NULL;
+	state->n_calls = 0;
+	state->size = 0;
+}

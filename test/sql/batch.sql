@@ -1,0 +1,216 @@
+-- gpt.batching: calls in the select list are answered for many rows together, with the results of single calls
+LOAD 'gpt';
+CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' || repeat(' more', i % 9) AS body, i % 7 = 0 AS odd FROM generate_series(1, 1000) i;
+UPDATE line SET body = NULL WHERE id = 10;
+UPDATE line SET body = '' WHERE id = 11;
+ANALYZE line;
+SELECT gpt_train('batch', 'SELECT body FROM line',
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_train('labels', $$SELECT body AS text, id % 3 AS label FROM line WHERE body <> ''$$,
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 5, "batch_size": 8}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+
+-- every plan of the query, without what varies
+CREATE FUNCTION plan_of(query text, options text DEFAULT 'COSTS OFF') RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (' || options || ') ' || query LOOP
+		RETURN NEXT regexp_replace(line, '(Tokens|Tokens per Second): [1-9]\d*', '\1: N');
+	END LOOP;
+END $$;
+CREATE FUNCTION is_batched(query text) RETURNS boolean LANGUAGE sql AS $$SELECT string_agg(p, '') LIKE '%GptBatch%' FROM plan_of(query) p$$;
+
+-- 1,000 rows: batching on or off, text[] or single, parallel workers 0 or 2, one thread or two
+CREATE TABLE result (way text, id integer, score float8, other float8, text text, label text, embedding real[]);
+CREATE FUNCTION collect(way text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format($q$INSERT INTO result SELECT %L, id, gpt_score('batch', body), gpt_logprob('batch', 'line', body),
+		gpt_generate('batch', body, 1 + id %% 12, temperature => id %% 3, top_p => 0.9, stop => '{e}', seed => id),
+		gpt_classify('labels', body), gpt_embed('batch', body, CASE WHEN odd THEN 'last' END, NOT odd) FROM line$q$, way);
+END $$;
+SELECT collect('single');
+SET gpt.batching = on;
+SELECT collect('batched');
+SET gpt.batch_rows = 1000;
+SELECT collect('all at once');
+RESET gpt.batch_rows;
+SET gpt.threads = 2;
+SELECT collect('two threads');
+SET gpt.batching = off;
+SELECT collect('single, two threads');
+RESET gpt.threads;
+SELECT way, count(*) FROM result GROUP BY way ORDER BY way;
+SELECT count(*) AS different FROM (SELECT id, score, other, text, label, embedding FROM result GROUP BY 1, 2, 3, 4, 5, 6 HAVING count(*) <> 5) d;
+SELECT array_agg(score ORDER BY id) = gpt_score('batch', (SELECT array_agg(body ORDER BY id) FROM line)) AS arrays,
+	array_agg(label ORDER BY id) = gpt_classify('labels', (SELECT array_agg(body ORDER BY id) FROM line)) AS labels FROM result WHERE way = 'single';
+BEGIN;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL max_parallel_workers_per_gather = 2;
+SET LOCAL gpt.batching = on;
+ALTER TABLE line SET (parallel_workers = 2);
+-- a parallel plan is left alone
+SELECT plan_of($$SELECT id, gpt_score('batch', body) FROM line$$);
+SELECT count(*) AS different FROM (SELECT id, gpt_score('batch', body) AS score FROM line) p JOIN result r USING (id) WHERE r.way = 'single' AND r.score IS DISTINCT FROM p.score;
+ROLLBACK;
+
+-- plans
+SET gpt.batching = on;
+SELECT plan_of($$SELECT id, gpt_score('batch', body) FROM line ORDER BY 2 DESC LIMIT 20$$);
+SELECT plan_of($$SELECT id, round(gpt_score('batch', body || '!')::numeric, 2) FROM line WHERE odd$$, 'COSTS OFF, VERBOSE');
+SELECT plan_of($$SELECT gpt_score('batch', body), gpt_generate('batch', body, 3, seed => 1) FROM line WHERE id <= 150$$, 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');
+SELECT plan_of($$SELECT gpt_score('batch', body) FROM line WHERE id <= 150$$, 'COSTS OFF, ANALYZE, SUMMARY OFF') LIKE '%Tokens per Second: N%' AS speed
+ORDER BY 1 DESC LIMIT 1;
+-- LIMIT reads ahead no more than its bound
+SELECT plan_of($$SELECT gpt_score('batch', body) FROM line LIMIT 5 OFFSET 3$$, 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');
+PREPARE limited(bigint) AS SELECT gpt_score('batch', body) > 0 AS good FROM line LIMIT $1;
+SET plan_cache_mode = force_generic_plan;
+SELECT plan_of('EXECUTE limited(7)', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');
+EXECUTE limited(2);
+EXECUTE limited(0);
+EXECUTE limited(-1);
+SELECT count(*) FROM (SELECT gpt_score('batch', body) FROM line LIMIT NULL) x;
+RESET plan_cache_mode;
+
+-- what is batched, and what is left alone
+SELECT is_batched(q) AS batched, q AS query FROM unnest(ARRAY[
+	$$SELECT gpt_generate('batch', body) FROM line$$,
+	$$SELECT gpt_score('batch', string_agg(body, ' ')) FROM line GROUP BY odd$$,
+	$$SELECT gpt_score('batch', a.body) FROM line a JOIN line b USING (id)$$,
+	$$SELECT DISTINCT gpt_classify('labels', body) FROM line$$,
+	$$SELECT gpt_score('batch', body), row_number() OVER (ORDER BY id) FROM line$$,
+	$$INSERT INTO result (score) SELECT gpt_score('batch', body) FROM line$$,
+	$$INSERT INTO result (score) SELECT gpt_score('batch', body) FROM line ORDER BY id LIMIT 10$$,
+	$$CREATE TABLE made AS SELECT gpt_score('batch', body) FROM line$$,
+	$$SELECT gpt_score('batch', body, CASE WHEN odd THEN 'tokens' ELSE 'logprob' END) FROM line$$,
+	$$SELECT gpt_score(CASE WHEN odd THEN 'batch' END, body) FROM line$$,
+	$$SELECT id FROM line WHERE gpt_score('batch', body) > 3$$,
+	$$SELECT CASE WHEN odd THEN gpt_score('batch', body) END FROM line$$,
+	$$SELECT coalesce(id, gpt_score('batch', body)) FROM line$$,
+	$$SELECT sum(gpt_score('batch', body)) FROM line$$,
+	$$SELECT gpt_score('batch', body), random() FROM line$$,
+	$$SELECT gpt_score('batch', gpt_generate('batch', body)) FROM line$$,
+	$$SELECT gpt_score('batch', body), (SELECT count(*) FROM line b WHERE b.id = a.id) FROM line a$$,
+	$$SELECT (SELECT gpt_score('batch', body)) FROM line$$,
+	$$SELECT gpt_score('batch', body) FROM line FOR UPDATE$$,
+	$$SELECT gpt_score('batch', body), generate_series(1, 2) FROM line$$,
+	$$SELECT gpt_score('batch', ARRAY[body]) FROM line$$,
+	$$UPDATE line SET body = gpt_generate('batch', body)$$,
+	$$SELECT gpt_score('batch', 'x')$$]) q;
+
+-- a row that fails raises its error when it is handed on
+BEGIN;
+DECLARE failing CURSOR FOR SELECT id, gpt_generate('batch', body, CASE WHEN id = 5 THEN -1 ELSE 3 END, seed => 1) IS NULL AS none FROM line WHERE id < 20 ORDER BY id;
+FETCH 4 FROM failing;
+FETCH 1 FROM failing;
+ROLLBACK;
+SELECT count(*) FROM (SELECT gpt_generate('batch', body, CASE WHEN id = 5 THEN -1 ELSE 3 END, seed => 1) FROM line WHERE id < 20 ORDER BY id LIMIT 4) x;
+SELECT gpt_score('nobody', body) FROM line;
+SELECT gpt_score('labels', body) FROM line;
+SELECT gpt_score('batch', body, 'perplex') FROM line LIMIT 1;
+SELECT 1 / (id - 3), gpt_score('batch', body) FROM line WHERE id < 5;
+SET statement_timeout = '300ms';
+SELECT gpt_score('batch', repeat(body, 100000)) FROM line;
+RESET statement_timeout;
+SELECT gpt_score('batch', body) IS NOT NULL AS works_after FROM line WHERE id = 1;
+
+-- cursors: forward, from the beginning again, and scrollable ones, which are left alone
+BEGIN;
+DECLARE onward CURSOR FOR SELECT id, gpt_score('batch', body) = (SELECT 0) AS zero FROM line ORDER BY id;
+FETCH 2 FROM onward;
+FETCH 2 FROM onward;
+MOVE ABSOLUTE 1 IN onward;
+ROLLBACK;
+BEGIN;
+DECLARE scrolled SCROLL CURSOR FOR SELECT id, gpt_score('batch', body) > 0 AS good FROM line ORDER BY id;
+FETCH 2 FROM scrolled;
+FETCH PRIOR FROM scrolled;
+DECLARE held CURSOR WITH HOLD FOR SELECT id, gpt_score('batch', body) > 0 AS good FROM line WHERE id < 200 ORDER BY id;
+FETCH 1 FROM held;
+COMMIT;
+FETCH 2 FROM held;
+CLOSE held;
+
+-- prepared statements, also after the model has a new version
+PREPARE scored(integer) AS SELECT gpt_score('batch', body) = (SELECT score FROM result WHERE way = 'single' AND id = $1) AS same FROM line WHERE id = $1;
+EXECUTE scored(1);
+EXECUTE scored(2);
+SET plan_cache_mode = force_generic_plan;
+EXECUTE scored(3);
+BEGIN;
+SELECT gpt_rename_model('batch', 'renamed');
+EXECUTE scored(3);
+ROLLBACK;
+EXECUTE scored(3);
+RESET plan_cache_mode;
+
+-- row security and privileges are those of single calls
+CREATE ROLE batch_reader;
+GRANT SELECT ON line TO batch_reader;
+ALTER TABLE line ENABLE ROW LEVEL SECURITY;
+CREATE POLICY few ON line TO batch_reader USING (id IN (3, 5));
+SET ROLE batch_reader;
+SELECT id, gpt_score('batch', body) FROM line;
+RESET ROLE;
+SELECT gpt_grant('batch', 'batch_reader');
+SET ROLE batch_reader;
+SELECT id, gpt_score('batch', body) > 0 AS good FROM line ORDER BY id;
+RESET ROLE;
+ALTER TABLE line DISABLE ROW LEVEL SECURITY;
+SELECT gpt_revoke('batch', 'batch_reader');
+DROP POLICY few ON line;
+REVOKE SELECT ON line FROM batch_reader;
+DROP ROLE batch_reader;
+
+-- triggers see the rows in order, with their results
+CREATE TABLE target (id integer, score float8);
+CREATE TABLE seen (id integer, so_far bigint);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO seen SELECT NEW.id, count(*) FROM target;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER noting BEFORE INSERT ON target FOR EACH ROW EXECUTE FUNCTION note();
+INSERT INTO target SELECT id, gpt_score('batch', body) FROM line WHERE id BETWEEN 20 AND 120 ORDER BY id;
+SELECT count(*), bool_and(so_far = id - 20) AS in_order FROM seen;
+SELECT bool_and(t.score = r.score) AS same FROM target t JOIN result r USING (id) WHERE way = 'single';
+CREATE TABLE made AS SELECT id, gpt_score('batch', body) AS score FROM line;
+SELECT count(*), bool_and(m.score IS NOT DISTINCT FROM r.score) AS same FROM made m JOIN result r USING (id) WHERE way = 'single';
+
+-- without a seed each row draws its own; a prompt that is too long is told once
+SELECT count(DISTINCT t) > 5 AS differ FROM (SELECT gpt_generate('batch', 'same', 30 + id % 1) AS t FROM line LIMIT 20) x;
+SELECT count(t) FROM (SELECT gpt_generate('batch', repeat(body, 10), 1, seed => 1) AS t FROM line WHERE id BETWEEN 100 AND 300) x;
+
+-- nothing stays of queries that ended early: by an error, by the end of their cursor
+SELECT gpt_score('batch', body) > 0 AS good FROM line WHERE id = 1;
+SELECT used_bytes AS before FROM pg_backend_memory_contexts WHERE name = 'gpt engine' \gset
+DO $$
+BEGIN
+	FOR i IN 1 .. 20 LOOP
+		BEGIN
+			PERFORM id, gpt_generate('batch', body, CASE WHEN id = 70 THEN -1 ELSE 2 END) FROM line ORDER BY id;
+		EXCEPTION WHEN invalid_parameter_value THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+BEGIN;
+DECLARE first CURSOR FOR SELECT gpt_score('batch', body) FROM line;
+DECLARE second CURSOR FOR SELECT gpt_score('batch', body) FROM line;
+MOVE 3 IN first;
+MOVE 70 IN second;
+CLOSE first;
+COMMIT;
+SELECT used_bytes - :before AS left_behind FROM pg_backend_memory_contexts WHERE name = 'gpt engine';
+
+-- off, nothing of it is there
+SET gpt.batching = off;
+SELECT is_batched($$SELECT gpt_score('batch', body) FROM line$$);
+SET gpt.batch_rows = 0;
+
+SELECT gpt_drop_model('batch'), gpt_drop_model('labels');
+DROP TABLE line, result, target, seen, made;
+DROP FUNCTION plan_of, is_batched, collect, note;
