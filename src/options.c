@@ -109,7 +109,7 @@ static const Option all_options[] = {
 	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
 	WORD(BOTH, optimizer, "adamw", "adamw, muon", "optimizer; muon makes the updates of the matrices of blocks orthogonal, the rest has adamw"),
 	WORD(BOTH, schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
-	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given, a fifth of it for a fine-tune, twice it for an adapter"),
+	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given, a fifth of it for a fine-tune, twice it for an adapter; 0.005 for the new head of a classifier, where that is higher and none is given"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),
 	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9, "steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
 	NUMBER(BOTH, weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
@@ -263,6 +263,7 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 			set_value(options, option, &value);
 	}
 	check_together(options);
+	options->head_rate_is_open = isnan(options->learning_rate);
 	return options;
 }
 

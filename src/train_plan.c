@@ -257,7 +257,7 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels) : options->learning_rate;
 	training->min_learning_rate = isnan(options->min_learning_rate) ? training->learning_rate / 10
 																	: Min(options->min_learning_rate, training->learning_rate);
-	training->head_rate = plan->labels > 0 ? Max(1, HEAD_RATE / training->learning_rate) : 1;
+	training->head_rate = plan->labels > 0 && options->head_rate_is_open ? Max(1, HEAD_RATE / training->learning_rate) : 1;
 	training->weight_decay = options->weight_decay;
 	training->beta1 = options->beta1;
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99

@@ -50,17 +50,19 @@ SELECT gpt_wait(:job, '60 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('texts', 'SELECT body FROM ticket', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 20, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
+SET client_min_messages = warning;
 SELECT gpt_finetune('texts', 'SELECT body, CASE WHEN id % 2 = 0 THEN ''{paid}'' ELSE ''{}'' END::tags AS label, id % 5 = 0 AS is_validation FROM ticket',
 	'{"into": "paid", "steps": 100, "learning_rate": 0.01, "label_smoothing": 0.1, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
+RESET client_min_messages;
 SELECT gpt_classify('paid', 'ticket invoice there 8'), gpt_classify('paid', 'ticket hello there 7');
 
 -- one label a row, and arrays, are not the same thing
-SELECT gpt_train('single', 'SELECT body, tags[1] AS label FROM ticket WHERE tags <> ''{}''', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 2, "seed": 1}') AS job \gset
+SELECT gpt_train('lone', 'SELECT body, tags[1] AS label FROM ticket WHERE tags <> ''{}''', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 2, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
-SELECT * FROM gpt_evaluate('single', 'SELECT body, tags AS label FROM ticket');
+SELECT * FROM gpt_evaluate('lone', 'SELECT body, tags AS label FROM ticket');
 SELECT * FROM gpt_evaluate('tagger', 'SELECT body, ''bug'' AS label FROM ticket');
-SELECT gpt_finetune('single', 'SELECT body, tags AS label FROM ticket', '{"steps": 2}') AS job \gset
+SELECT gpt_finetune('lone', 'SELECT body, tags AS label FROM ticket', '{"steps": 2}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('wrong', 'SELECT body, tags AS label FROM ticket', '{"validation_query": "SELECT body, tags[1] AS label FROM ticket"}');
@@ -85,6 +87,6 @@ SELECT gpt_train('many', 'SELECT ''text '' || i AS body, i AS label FROM generat
 SELECT gpt_wait(:job, '60 s');
 SELECT sum(value) FROM gpt_evaluate('many', $$SELECT 'text ' || i AS body, i AS label FROM generate_series(1, 20) i
 	WHERE (SELECT sum(total_bytes) FROM pg_backend_memory_contexts) < 100 * 1024 * 1024$$) WHERE metric = 'confusion';
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('tagger', 'tagger2', 'texts', 'paid', 'single', 'many') ORDER BY model;
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('tagger', 'tagger2', 'texts', 'paid', 'lone', 'many') ORDER BY model;
 DROP TABLE ticket;
 DROP DOMAIN tags;

@@ -295,7 +295,8 @@ typedef void (*PanelTileFunction)(const PanelTile *tile);
 	DEFINE_TILE(kind, 8, 8, TILE_VECTORS)   \
 	DEFINE_TILE(kind, 9, 9, TILE_VECTORS)   \
 	DEFINE_TILE(kind, 10, 10, TILE_VECTORS) \
-	DEFINE_TILE(kind, 11, 11, TILE_VECTORS) DEFINE_TILE(kind, 12, 12, TILE_VECTORS)
+	DEFINE_TILE(kind, 11, 11, TILE_VECTORS) \
+	DEFINE_TILE(kind, 12, 12, TILE_VECTORS)
 #define NAME_TILES_2(kind) kind##_1, kind##_2
 #define NAME_TILES_4(kind) NAME_TILES_2(kind), kind##_3, kind##_4
 #define NAME_TILES_6(kind) NAME_TILES_4(kind), kind##_5, kind##_6
