@@ -35,6 +35,9 @@ typedef enum GptServedKind
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
 
+/* Between uses with other code between them, which may have started the engine anew (gpt.threads): makes the session again where it is gone. */
+extern void gpt_cache_renew(const GptServed *served);
+
 /*
  * What answers many requests to an acquired model together, with as much room for them as gpt.max_memory leaves; an error where that
  * is not enough for one of the longest. It goes with the last _release, or when a further call needs more room; what it has

@@ -50,6 +50,9 @@ extern char *gpt_train_since(GptTrainOptions *options, const GptVersion *version
  */
 extern void gpt_train_check_method(GptTrainOptions *options, const GptVersion *version);
 
+/* Raises the error of a base that is another model than the one that the job began with. */
+extern void gpt_train_base_changed(const GptTrainBase *base) pg_attribute_noreturn();
+
 /*
  * Reads the weights into the trainer: all of them, with an adapter folded in where the version is one; or, where the trainer has an
  * adapter, the frozen ones, and where the version is one its matrices. frozen_only: the rest comes from a checkpoint. Outside of transactions.

@@ -16,6 +16,7 @@ typedef struct GptTrainPlan
 {
 	const char *preset; /* "" where the options gave the shape */
 	LmConfig config;
+	uint8 base_sha256[GPT_SHA256_SIZE]; /* of the version that a fine-tune starts from: what continues, continues from the same */
 	int labels; /* of the corpus, for config ... */
 	bool multi_label; /* ... as this */
 	LmTrainOptions training; /* max_tokens, steps, rates ... */

@@ -47,6 +47,7 @@ static planner_hook_type previous_planner = NULL;
 
 static PlannedStmt *plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo parameters);
 static void rewrite(PlannedStmt *statement, int cursor_options);
+static bool is_plain(const Limit *limit);
 static Plan **next_below(Plan *plan);
 static bool computes_list(const Plan *plan);
 static Plan *put_over(Plan *below, const Limit *limit);
@@ -103,13 +104,20 @@ rewrite(PlannedStmt *statement, int cursor_options)
 			*place = put_over(*place, limit);
 			return;
 		}
-		/* Behind a sort every row is needed. */
+		/* Behind a sort every row is needed. A limit of another kind (WITH TIES) looks beyond its count; a volatile one is computed once. */
 		if (IsA(*place, Limit))
-			limit = (const Limit *) *place;
+			limit = is_plain((const Limit *) *place) ? (const Limit *) *place : NULL;
 		else if (!IsA(*place, SubqueryScan))
 			limit = NULL;
 		place = next_below(*place);
 	}
+}
+
+static bool
+is_plain(const Limit *limit)
+{
+	return limit->limitOption == LIMIT_OPTION_COUNT && !contain_volatile_functions(limit->limitCount) &&
+		   !contain_volatile_functions(limit->limitOffset);
 }
 
 /* Where the select list is that a node hands on as it is; NULL where it does something else with rows. */
@@ -157,8 +165,10 @@ computes_list(const Plan *plan)
 		case T_HashJoin:
 		case T_Agg:
 		case T_Group:
-		case T_WindowAgg:
 			return true;
+		case T_WindowAgg:
+			/* Such a condition refers to the places in the node's own list. */
+			return ((const WindowAgg *) plan)->runCondition == NIL;
 		default:
 			return false;
 	}
@@ -211,7 +221,8 @@ split_list(List **above, Split *split, List *list)
 	{
 		TargetEntry *entry = flatCopyTargetEntry(lfirst(cell));
 
-		if (count_calls((Node *) entry->expr) > 0)
+		/* Constants stay: a dropped column of a table that is inserted into must be one. */
+		if (count_calls((Node *) entry->expr) > 0 || IsA(entry->expr, Const))
 			entry->expr = (Expr *) split_expression((Node *) entry->expr, split);
 		else
 			entry->expr = (Expr *) var_below((Node *) entry->expr, split, INDEX_VAR);

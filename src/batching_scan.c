@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
@@ -67,6 +68,7 @@ static void explain(CustomScanState *node, List *ancestors, ExplainState *state)
 static void compute_limit(BatchScan *batch);
 static void forget_rows(BatchScan *batch);
 static void read_ahead(BatchScan *batch);
+static Size row_size(const BatchScan *batch, TupleTableSlot *slot);
 static void answer(BatchScan *batch, BatchCall *call);
 static bool read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed);
 static void set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *places, int n);
@@ -194,6 +196,21 @@ forget_rows(BatchScan *batch)
 }
 
 /* The next rows, as many as may be, and the answers to their calls. */
+/* What a row's values would take where each call had its own copy of all of them, uncompressed. */
+static Size
+row_size(const BatchScan *batch, TupleTableSlot *slot)
+{
+	Size size = 0;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < slot->tts_nvalid; i++)
+	{
+		if (!slot->tts_isnull[i] && TupleDescAttr(slot->tts_tupleDescriptor, i)->attlen == -1)
+			size += toast_raw_datum_size(slot->tts_values[i]);
+	}
+	return size * batch->n_calls;
+}
+
 static void
 read_ahead(BatchScan *batch)
 {
@@ -221,7 +238,7 @@ read_ahead(BatchScan *batch)
 		caller = MemoryContextSwitchTo(batch->context);
 		batch->rows[batch->n_rows] = ExecCopySlotMinimalTuple(slot);
 		MemoryContextSwitchTo(caller);
-		size += batch->rows[batch->n_rows++]->t_len;
+		size += batch->rows[batch->n_rows++]->t_len + row_size(batch, slot);
 		batch->n_read++;
 	}
 	if (batch->n_rows == 0)

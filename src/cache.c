@@ -26,25 +26,14 @@
 #include "blob.h"
 #include "bridge.h"
 #include "cache.h"
+#include "cache_parts.h"
 #include "compat.h"
 #include "image_file.h"
 #include "settings.h"
 #include "weights.h"
 
 #define IMAGE_ALIGNMENT 64
-#define MAX_TOKENIZERS 16 /* kept without a model */
 #define SCRATCH_KEPT (1024 * 1024) /* of a session between transactions */
-
-typedef struct TokenizerEntry
-{
-	dlist_node node; /* most recently used first */
-	MemoryContext context;
-	MemoryContextCallback release;
-	uint8 sha256[GPT_SHA256_SIZE];
-	LmTokenizer *tokenizer;
-	GptImage image;
-	int n_users; /* models */
-} TokenizerEntry;
 
 typedef struct ModelEntry
 {
@@ -53,7 +42,7 @@ typedef struct ModelEntry
 	MemoryContext context;
 	uint8 sha256[GPT_SHA256_SIZE];
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* of an adapter, else zeros */
-	TokenizerEntry *tokenizer;
+	GptCachedTokenizer *tokenizer;
 	LmConfig config;
 	LmModel *model;
 	struct ModelEntry *base; /* of an adapter, else NULL */
@@ -74,7 +63,6 @@ typedef struct ModelEntry
 
 static MemoryContext cache_context = NULL;
 static dlist_head models = DLIST_STATIC_INIT(models);
-static dlist_head tokenizers = DLIST_STATIC_INIT(tokenizers);
 
 static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
@@ -83,7 +71,6 @@ static void load_adapter(ModelEntry *entry, const GptVersion *version);
 static void *build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context);
 static void *build_image(size_t *size, const void *version, MemoryContext context);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
-static void *allocate(MemoryContext context, size_t size);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void give_back_scratch(XactEvent event, void *arg);
@@ -97,12 +84,6 @@ static void drop_removed(void);
 static void make_room(uint64 size, const ModelEntry *keep);
 static bool is_needed(const ModelEntry *entry, const ModelEntry *keep);
 static uint64 entry_size(const ModelEntry *entry);
-static TokenizerEntry *find_tokenizer(const uint8 *sha256);
-static TokenizerEntry *load_tokenizer(const uint8 *sha256);
-static void *build_tokenizer(size_t *size, const void *sha256, MemoryContext context);
-static void trim_tokenizers(void);
-static void release_tokenizer(void *arg);
-static MemoryContext make_context(const char *name);
 
 static void
 check_kind(const GptVersion *version, GptServedKind kind)
@@ -139,6 +120,12 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 	entry->is_used = true;
 	entry->n_pins++;
 	return &entry->served;
+}
+
+void
+gpt_cache_renew(const GptServed *served)
+{
+	open_session((ModelEntry *) served);
 }
 
 void
@@ -236,17 +223,6 @@ pinned_size(const ModelEntry *keep)
 	return size;
 }
 
-LmTokenizer *
-gpt_cache_tokenizer(const uint8 *sha256)
-{
-	TokenizerEntry *entry = find_tokenizer(sha256);
-
-	if (entry == NULL)
-		entry = load_tokenizer(sha256);
-	dlist_move_head(&tokenizers, &entry->node);
-	return entry->tokenizer;
-}
-
 /* The same weights with another tokenizer would be another model, as would the same adapter of another base. */
 static ModelEntry *
 find_model(const GptVersion *version)
@@ -268,12 +244,12 @@ find_model(const GptVersion *version)
 static ModelEntry *
 load_model(const GptVersion *version)
 {
-	TokenizerEntry *tokenizer;
+	GptCachedTokenizer *tokenizer;
 	MemoryContext context;
 	ModelEntry *entry;
 
 	drop_removed();
-	context = make_context("gpt model");
+	context = gpt_cache_make_context("gpt model");
 	entry = MemoryContextAllocZero(context, sizeof(ModelEntry));
 	entry->context = context;
 	entry->config = version->config;
@@ -287,8 +263,7 @@ load_model(const GptVersion *version)
 		load_full(entry, version);
 
 	/* After the base, which may have another one; nothing makes it go from here on. */
-	(void) gpt_cache_tokenizer(version->tokenizer);
-	tokenizer = find_tokenizer(version->tokenizer);
+	tokenizer = gpt_cached_tokenizer(version->tokenizer);
 
 	/* Nothing fails from here on. */
 	entry->tokenizer = tokenizer;
@@ -297,7 +272,7 @@ load_model(const GptVersion *version)
 		entry->base->n_adapters++;
 	entry->served.tokenizer = tokenizer->tokenizer;
 	entry->served.config = &entry->config;
-	MemoryContextSetParent(context, cache_context);
+	gpt_cache_keep(context);
 	dlist_push_head(&models, &entry->node);
 	return entry;
 }
@@ -356,7 +331,7 @@ copy_labels(const GptVersion *version, MemoryContext context)
 static void *
 build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context)
 {
-	MemoryContext scratch = make_context("gpt loading");
+	MemoryContext scratch = gpt_cache_make_context("gpt loading");
 	const LmHost *host = gpt_bridge_host(scratch);
 	LmParamTable *table;
 	LmError error;
@@ -367,8 +342,8 @@ build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryCont
 	if (table == NULL)
 		gpt_bridge_raise(&error);
 	make_room((uint64) size + (uint64) table->total * sizeof(float), base);
-	block = allocate(scratch, table->total * sizeof(float));
-	image = allocate(context, size);
+	block = gpt_cache_allocate(scratch, table->total * sizeof(float));
+	image = gpt_cache_allocate(context, size);
 	if (block == NULL || image == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
@@ -388,8 +363,8 @@ build_image(size_t *size, const void *of, MemoryContext context)
 }
 
 /* Aligned, and not cleared: that would be long without an interrupt, and every byte that is read is written before. */
-static void *
-allocate(MemoryContext context, size_t size)
+void *
+gpt_cache_allocate(MemoryContext context, size_t size)
 {
 	void *memory = NULL;
 
@@ -482,14 +457,19 @@ drop_model(ModelEntry *entry)
 static void
 drop_removed(void)
 {
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &models)
+	/* Adapters first: their bases can go when none is left. */
+	for (int pass = 0; pass < 2; pass++)
 	{
-		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+		dlist_mutable_iter iter;
 
-		if (entry->n_pins == 0 && entry->n_adapters == 0 && !gpt_image_is_current(&entry->image))
-			drop_model(entry);
+		dlist_foreach_modify(iter, &models)
+		{
+			ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+			const GptImage *image = entry->base != NULL ? &entry->base->image : &entry->image;
+
+			if (entry->n_pins == 0 && entry->n_adapters == 0 && !gpt_image_is_current(image))
+				drop_model(entry);
+		}
 	}
 }
 
@@ -558,98 +538,9 @@ entry_size(const ModelEntry *entry)
 	return entry->image_size + (has_session ? entry->session_size + (entry->many != NULL ? entry->many_size : 0) : 0);
 }
 
-static TokenizerEntry *
-find_tokenizer(const uint8 *sha256)
-{
-	dlist_iter iter;
-
-	dlist_foreach(iter, &tokenizers)
-	{
-		TokenizerEntry *entry = dlist_container(TokenizerEntry, node, iter.cur);
-
-		if (memcmp(entry->sha256, sha256, GPT_SHA256_SIZE) == 0)
-			return entry;
-	}
-	return NULL;
-}
-
-static TokenizerEntry *
-load_tokenizer(const uint8 *sha256)
-{
-	GptImageRequest request = {
-		.sha256 = sha256, .type = GPT_IMAGE_TOKENIZER, .what = "a tokenizer", .build = build_tokenizer, .of = sha256};
-	MemoryContext context = make_context("gpt tokenizer");
-	TokenizerEntry *entry = MemoryContextAllocZero(context, sizeof(TokenizerEntry));
-	LmError error;
-
-	entry->context = context;
-	memcpy(entry->sha256, sha256, GPT_SHA256_SIZE);
-	gpt_image_get(&entry->image, &request, context);
-	entry->tokenizer = lm_tokenizer_open(gpt_bridge_host(context), entry->image.bytes, entry->image.size, &error);
-	if (entry->tokenizer == NULL)
-		gpt_bridge_raise(&error);
-	entry->release.func = release_tokenizer;
-	entry->release.arg = entry;
-	MemoryContextRegisterResetCallback(context, &entry->release);
-	MemoryContextSetParent(context, cache_context);
-	trim_tokenizers();
-	dlist_push_head(&tokenizers, &entry->node);
-	return entry;
-}
-
-/* Object -> description -> tables -> image. */
-static void *
-build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
-{
-	MemoryContext scratch = make_context("gpt loading");
-	MemoryContext old_context = MemoryContextSwitchTo(scratch);
-	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(sha256);
-	LmTokenizer *tokenizer;
-	LmError error;
-	void *image;
-
-	MemoryContextSwitchTo(old_context);
-	tokenizer = lm_tokenizer_create(gpt_bridge_host(scratch), spec, &error);
-	if (tokenizer == NULL)
-		gpt_bridge_raise(&error);
-	*size = lm_tokenizer_image_size(tokenizer);
-	image = allocate(context, *size);
-	if (image != NULL)
-		lm_tokenizer_image_build(image, tokenizer);
-	lm_tokenizer_free(tokenizer);
-	if (image == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), errdetail("A tokenizer needs %zu MB.", *size >> 20)));
-	MemoryContextDelete(scratch);
-	return image;
-}
-
-static void
-trim_tokenizers(void)
-{
-	dlist_mutable_iter iter;
-	int n = 0;
-
-	dlist_foreach_modify(iter, &tokenizers)
-	{
-		TokenizerEntry *entry = dlist_container(TokenizerEntry, node, iter.cur);
-
-		if (entry->n_users > 0 || ++n < MAX_TOKENIZERS)
-			continue;
-		dlist_delete(&entry->node);
-		MemoryContextDelete(entry->context);
-	}
-}
-
-/* ICU allocates outside of memory contexts. */
-static void
-release_tokenizer(void *arg)
-{
-	lm_tokenizer_free(((TokenizerEntry *) arg)->tokenizer);
-}
-
 /* Below the caller's context until it is complete; the cache's own context is there before it can be. */
-static MemoryContext
-make_context(const char *name)
+MemoryContext
+gpt_cache_make_context(const char *name)
 {
 	MemoryContext context;
 
@@ -661,4 +552,10 @@ make_context(const char *name)
 	context = AllocSetContextCreate(CurrentMemoryContext, "gpt", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSetIdentifier(context, name);
 	return context;
+}
+
+void
+gpt_cache_keep(MemoryContext context)
+{
+	MemoryContextSetParent(context, cache_context);
 }

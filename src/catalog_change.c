@@ -110,7 +110,15 @@ remove_adapters_of(const char *name, const char *base)
 	uint64 n;
 
 	if (!gpt_model_lock(&model, name, false))
+	{
+		/* Rows without a model, as a restore in parts leaves them. */
+		gpt_statement_begin(&statement);
+		gpt_statement_add_text(&statement, name);
+		gpt_statement_add_text(&statement, base);
+		gpt_statement_run(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND base = $2");
+		gpt_statement_end(&statement);
 		return;
+	}
 	gpt_model_check_unused(name);
 	model.by_cascade = true;
 	gpt_statement_begin(&statement);
@@ -131,7 +139,7 @@ remove_adapters_of(const char *name, const char *base)
 		const GptLockedVersion *version = &model.versions[i];
 
 		all &= version->goes;
-		if (!version->goes && !version->partial && current != model.version)
+		if (!version->goes && !version->partial && version->belonging == GPT_WEIGHTS_OURS && current != model.version)
 			current = version->number;
 	}
 	gpt_model_remove_versions(&model);

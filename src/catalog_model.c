@@ -207,7 +207,7 @@ gpt_model_retire_image(const GptLockedModel *model, int32 number)
 	gpt_statement_add_hash(&statement, version->sha256);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
-	needed = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE sha256 = $1 AND NOT (model = $2 AND version = $3) LIMIT 1") > 0;
+	needed = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE (sha256 = $1 OR base_sha256 = $1) AND NOT (model = $2 AND version = $3) LIMIT 1") > 0;
 	gpt_statement_end(&statement);
 	if (!needed)
 		gpt_image_remove_at_commit(version->sha256);

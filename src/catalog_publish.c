@@ -222,6 +222,8 @@ remove_older(GptLockedModel *model, const GptPublication *publication)
 		if (model->versions[i].goes && ++n_removed > MAX_REMOVED)
 			model->versions[i].goes = false;
 	}
+	/* Once more, for adapters that the limit has spared. */
+	spare_bases(model, publication);
 	gpt_model_remove_versions(model);
 }
 

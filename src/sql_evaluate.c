@@ -145,10 +145,12 @@ add_row(void *context, const GptSourceRow *row)
 	}
 	if (evaluation->classification != NULL)
 	{
+		gpt_cache_renew(evaluation->served);
 		gpt_classification_add(evaluation->classification, evaluation->served, row);
 		evaluation->documents++;
 		return;
 	}
+	gpt_cache_renew(evaluation->served);
 	while (!lm_score_completion(&score, evaluation->served->session, prompt, text, &error))
 		gpt_bridge_raise(&error);
 	evaluation->documents++;

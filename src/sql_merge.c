@@ -82,6 +82,7 @@ merge(const GptVersion *adapter, const GptVersion *base)
 	float *block;
 
 	config.labels = adapter->config.labels;
+	config.multi_label = adapter->config.multi_label;
 	config.dropout = base->config.dropout;
 	config.zero_init = base->config.zero_init;
 	table = table_of(&config);

@@ -101,7 +101,9 @@ gpt_perplexity_serialize(PG_FUNCTION_ARGS)
 	pq_begintypsend(&bytes);
 	pq_sendfloat8(&bytes, state->logprob);
 	pq_sendint64(&bytes, state->n_tokens);
-	pq_sendstring(&bytes, state->model == NULL ? "" : state->model);
+	/* Not as a string, which would be converted to the encoding of the client. */
+	pq_sendint32(&bytes, state->model == NULL ? 0 : strlen(state->model));
+	pq_sendbytes(&bytes, state->model == NULL ? "" : state->model, state->model == NULL ? 0 : strlen(state->model));
 	PG_RETURN_BYTEA_P(pq_endtypsend(&bytes));
 }
 
@@ -113,6 +115,7 @@ gpt_perplexity_deserialize(PG_FUNCTION_ARGS)
 	Perplexity *state;
 	StringInfoData buffer;
 	const char *model;
+	int size;
 
 	(void) context_of(fcinfo);
 	state = create(CurrentMemoryContext);
@@ -120,7 +123,8 @@ gpt_perplexity_deserialize(PG_FUNCTION_ARGS)
 	appendBinaryStringInfo(&buffer, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	state->logprob = pq_getmsgfloat8(&buffer);
 	state->n_tokens = pq_getmsgint64(&buffer);
-	model = pq_getmsgstring(&buffer);
+	size = (int) pq_getmsgint(&buffer, 4);
+	model = pnstrdup(pq_getmsgbytes(&buffer, size), size);
 	pq_getmsgend(&buffer);
 	if (model[0] != '\0')
 		set_model(state, model);

@@ -236,10 +236,22 @@ read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_onl
 }
 
 void
+gpt_train_base_changed(const GptTrainBase *base)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("model \"%s\", version %d, is not the one that the training began with", base->version->model, base->version->version),
+			 errdetail("The model was dropped or renamed since, and another one has its name."),
+			 errhint("Submit a new job.")));
+}
+
+void
 gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
 {
 	GptWorkerTransaction transaction;
 
+	if (!lm_config_same_base(&base->full->config, &lm_trainer_table(trainer)->config))
+		gpt_train_base_changed(base);
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	check_labels(lm_trainer_table(trainer), base->version);
 	if (lm_trainer_base(trainer) == NULL)

@@ -98,6 +98,10 @@ gpt_train_job_run(const GptJob *job)
 		continue_plan(&plan, job, from);
 	else
 		gpt_plan_create(&plan, options, corpus, started_at, &progress);
+	if (base != NULL && base->step == 0 && from == NULL)
+		memcpy(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE);
+	else if (base != NULL && base->step == 0 && memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
+		gpt_train_base_changed(base);
 	record_plan(job, step, &plan);
 
 	/* 4. */

@@ -123,7 +123,7 @@ FROM (VALUES
 	('gpt_jobs', 'job, model, kind, state, owner, step, steps, documents, skipped, bytes, corpus_tokens, tries, error, created_at, started_at, finished_at'),
 	('gpt_train_log', 'job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, at'),
 	('gpt_stat_progress_train', 'job, pid, model, phase, step, steps, loss, validation_loss, validation_bits_per_byte, tokens_per_second, seconds_left'),
-	('gpt_models', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, image_type'),
+	('gpt_models', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, base, image_type'),
 	('gpt_images', 'model, version, type, size, created_at, last_used_at'),
 	('gpt_versions', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, state')
 ) AS w(view, columns);

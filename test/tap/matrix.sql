@@ -18,7 +18,7 @@ SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 270) > 0 AS trained \gs
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
-SELECT gpt_finetune('m', 'SELECT body AS text, length(body) > 16 AS label FROM line', '{"into": "labels", "steps": 2}') AS job \gset label_
+SELECT gpt_finetune('m', 'SELECT body AS text, length(body) > 18 AS label FROM line', '{"into": "labels", "steps": 2}') AS job \gset label_
 SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'a classifier is trained');
 SELECT gpt_grant('m', 'gpt_granted');
 SELECT gpt_grant('labels', 'gpt_granted');
