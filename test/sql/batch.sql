@@ -206,6 +206,19 @@ CLOSE first;
 COMMIT;
 SELECT used_bytes - :before AS left_behind FROM pg_backend_memory_contexts WHERE name = 'gpt engine';
 
+-- ties, conditions on window functions, and columns that were dropped
+CREATE TABLE tied AS SELECT id, id / 4 AS quarter, body FROM line WHERE id BETWEEN 1 AND 40;
+CREATE TABLE best AS SELECT id, gpt_score('batch', body) AS score FROM tied ORDER BY quarter FETCH FIRST 2 ROWS WITH TIES;
+SELECT count(*) FROM best;
+CREATE TABLE ranked AS SELECT * FROM (SELECT body, gpt_score('batch', body) AS score, row_number() OVER w AS number, sum(quarter) OVER w AS total
+	FROM tied WINDOW w AS (ORDER BY id)) q WHERE number <= 10;
+SELECT count(*), max(number) FROM ranked;
+CREATE TABLE short (id integer, old integer, score float8);
+ALTER TABLE short DROP COLUMN old;
+INSERT INTO short (id, score) SELECT id, gpt_score('batch', body) FROM tied;
+SELECT count(*), bool_and(s.score IS NOT DISTINCT FROM r.score) AS same FROM short s JOIN result r USING (id) WHERE way = 'single';
+DROP TABLE tied, best, ranked, short;
+
 -- off, nothing of it is there
 SET gpt.batching = off;
 SELECT is_batched($$SELECT gpt_score('batch', body) FROM line$$);

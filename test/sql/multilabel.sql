@@ -87,6 +87,13 @@ SELECT gpt_train('many', 'SELECT ''text '' || i AS body, i AS label FROM generat
 SELECT gpt_wait(:job, '60 s');
 SELECT sum(value) FROM gpt_evaluate('many', $$SELECT 'text ' || i AS body, i AS label FROM generate_series(1, 20) i
 	WHERE (SELECT sum(total_bytes) FROM pg_backend_memory_contexts) < 100 * 1024 * 1024$$) WHERE metric = 'confusion';
+-- an adapter of several labels is one after it was merged
+SELECT gpt_finetune('texts', 'SELECT body, tags AS label FROM ticket', '{"method": "lora", "into": "lent", "steps": 2, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_merge('lent');
+SELECT (SELECT sum(probability) FROM gpt_classify_probs('lent@1', 'a')) - (SELECT sum(probability) FROM gpt_classify_probs('lent@2', 'a')) BETWEEN -0.001 AND 0.001 AS same,
+	cardinality(gpt_classify('lent@2', 'a')::text[]) >= 0 AS is_a_set;
+SELECT gpt_drop_model('lent');
 SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('tagger', 'tagger2', 'texts', 'paid', 'lone', 'many') ORDER BY model;
 DROP TABLE ticket;
 DROP DOMAIN tags;
