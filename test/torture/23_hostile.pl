@@ -165,6 +165,7 @@ SELECT p.proname || '|' || COALESCE((SELECT string_agg(COALESCE(p.proargnames[i]
 	FROM generate_series(1, p.pronargs) i), '') || '|' || p.pronargdefaults || '|' || p.prokind::text
 FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'gpt'
+WHERE NOT 'internal'::regtype = ANY (p.proargtypes)
 ORDER BY 1
 SQL
 	my @functions;
