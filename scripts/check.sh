@@ -20,7 +20,7 @@ SUITES=${SUITES:-format border unit sanitize threads sql isolation pgtap restart
 limit=(timeout -k 10 300)
 jobs=$(nproc)
 total_passed=0 total_failed=0 total_skipped=0 executed=0
-summary=()
+summary=() failures=()
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGTZ=UTC
 unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL MFLAGS
 
@@ -82,8 +82,15 @@ count_tap()
 		}' "$1"
 }
 
+# The log of a failed test: its last lines now; what failed is said again beside the sums, where it is seen first.
 show()
 {
+	local line before=${#failures[@]}
+
+	while read -r line; do
+		failures+=("$1: ${line:0:300}")
+	done < <(grep -aE '^(not ok|# +Failed|# +at |# +got|# +expected|# +died|# Tests were run but|# stopped after)|Dubious|error running|\.\.\. FAILED' "$2" | head -n 8)
+	[ "${#failures[@]}" -gt "$before" ] || failures+=("$1: $(tail -n 1 "$2" | cut -c 1-300)")
 	echo "---- $1: last lines of its log"
 	tail -n 60 "$2"
 	echo "----"
@@ -368,7 +375,7 @@ echo
 if [ "$executed" = 0 ]; then
 	record "no test was run" 0 1 0 0
 fi
-printf '%s\n' "${summary[@]}"
+printf '%s\n' "${summary[@]}" "${failures[@]}"
 echo "$("$PG_CONFIG" --version), $jobs cores, $((SECONDS - begin)) s"
 echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
 [ "$total_failed" = 0 ]
