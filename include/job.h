@@ -158,7 +158,7 @@ extern int gpt_slots_free(void);
 /* Whether a job of this database holds a slot: when it ends, it starts the next one. */
 extern bool gpt_slot_held_here(void);
 
-/* The one worker of a database that waits for a slot which other databases hold. */
+/* The one worker of a database that waits: for a slot which other databases hold, or at its end for a place for the next worker. */
 extern bool gpt_waiter_lock(void);
 extern void gpt_waiter_unlock(void);
 

@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -29,6 +30,8 @@
 #define SLOT_WAIT_MS 1000
 #define TURN_WAIT_MS 100
 #define TURN_WAITS 10
+#define PLACE_WAIT_MS 50
+#define PLACE_WAITS 20
 
 static GptJobTicket ticket;
 static int slot = -1;
@@ -37,6 +40,7 @@ static void give_back(void);
 static GptJob *oldest_waiting(int64 before, int n);
 static List *next_jobs(void);
 static bool launch(const GptJob *job);
+static bool launch_next(void);
 static void start_next(void);
 
 /* What came of an attempt to claim the job. */
@@ -280,21 +284,18 @@ launch(const GptJob *job)
 }
 
 /*
- * Gives back the slot and starts the next jobs of this database, as many as there are slots: the end of this job may have been
- * what two of them waited for. What finds no place for a worker is started by the launcher when this process is gone.
+ * Starts the next jobs of this database, as many as there are slots: the end of this job may have been what two of them waited for.
+ * False when one of them found no place for a worker; the launcher starts that one when this process is gone.
  */
-static void
-start_next(void)
+static bool
+launch_next(void)
 {
-	List *jobs;
+	List *jobs = next_jobs();
+	int n_left = Max(1, gpt_slots_free());
 	ListCell *cell;
-	int n_left;
 
-	give_back();
-	jobs = next_jobs();
 	if (jobs == NIL)
 		gpt_launcher_request(InvalidOid);
-	n_left = Max(1, gpt_slots_free());
 	foreach (cell, jobs)
 	{
 		const GptJob *job = lfirst(cell);
@@ -304,9 +305,31 @@ start_next(void)
 		if (!launch(job))
 		{
 			gpt_launcher_hand_over(&(GptJobTicket){job->number, job->run_id, job->database, job->owner});
-			break;
+			return false;
 		}
 	}
+	return true;
+}
+
+/*
+ * Gives back the slot and starts the next jobs. Without a launcher nobody would do it when this process is gone, if its own place is
+ * the one that is missing: of several workers that end at once the first stays a moment, until another one has made room.
+ */
+static void
+start_next(void)
+{
+	give_back();
+	if (launch_next() || gpt_launcher_present() || proc_exit_inprogress || !gpt_waiter_lock())
+		return;
+	for (int i = 0; i < PLACE_WAITS && !ProcDiePending; i++)
+	{
+		/* The job has ended: a cancellation of it, which may be pending, is no reason to leave. */
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, PLACE_WAIT_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		if (launch_next())
+			break;
+	}
+	gpt_waiter_unlock();
 }
 
 void

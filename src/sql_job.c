@@ -104,6 +104,15 @@ has_nobody(const GptJob *job)
 	return job->state == GPT_JOB_RUNNING || gpt_slots_free() > 0;
 }
 
+/* A job of this session for which there was no place: there may be one by now. */
+static bool
+launched_after_all(const GptJob *job)
+{
+	GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
+
+	return job->state == GPT_JOB_QUEUED && gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE && gpt_job_launch(&ticket);
+}
+
 static void
 raise_nobody(const GptJob *job)
 {
@@ -172,7 +181,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 		{
 			looked_at = now;
 			job = first_in_line(job);
-			if (!has_nobody(job))
+			if (!has_nobody(job) || launched_after_all(job))
 				somebody_at = now;
 			else if (TimestampDifferenceExceeds(somebody_at, now, NOBODY_MS))
 				raise_nobody(job);

@@ -52,13 +52,20 @@ my $heard = $node->safe_psql('postgres', q{LISTEN gpt_job;
 	SELECT 1;});
 is(join(' ', $heard =~ /"state": "(\w+)"/g), 'queued running succeeded', 'a listener hears of each state');
 
-# more jobs than places, all of one transaction: those without a worker are started by the workers of the others
-$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
-$node->restart;
-is( $node->safe_psql('postgres', q{CREATE TEMP TABLE crowd AS SELECT gpt_train('crowd ' || i, 'SELECT body FROM line',
-		'{"steps": 20, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}') AS job FROM generate_series(1, 6) i;
-	SELECT string_agg(gpt_wait(job, '60 s'), ' ' ORDER BY job DESC) FROM crowd}),
-	join(' ', ('succeeded') x 6), 'the session that submits more jobs than there are places for workers waits for the last of them');
+# more jobs than places, all of one transaction: those without a worker are started by the workers of the others, also where two end
+# at once, and by the session that waits, which alone can do it where there is one place
+for my $places (2, 1)
+{
+	$node->append_conf('postgresql.conf', 'max_worker_processes = ' . ($places + 1));
+	$node->restart;
+	for my $round (1 .. 2 * $places - 1)
+	{
+		is( $node->safe_psql('postgres', qq{CREATE TEMP TABLE crowd AS SELECT gpt_train('crowd $places $round ' || i, 'SELECT body FROM line',
+				'{"steps": 20, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}') AS job FROM generate_series(1, 6) i;
+			SELECT string_agg(gpt_wait(job, '60 s'), ' ' ORDER BY job DESC) FROM crowd}),
+			join(' ', ('succeeded') x 6), "the session that submits more jobs than there are places for workers, $places, waits for the last of them");
+	}
+}
 
 # no place for a worker
 for my $preload (0, 1)

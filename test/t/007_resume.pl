@@ -222,6 +222,48 @@ is(weights('further_cancelled'), weights('further'), 'with the matrices of the u
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT base, ' ') FROM gpt_models WHERE base IS NOT NULL}), 'renamed@1', 'which all adapters rest on');
 $node->safe_psql('postgres', q{SELECT gpt_rename_model('renamed', 'reference')});
 
+# the name of an adapter's base means another model by now, of another shape or of the same
+for my $channels (32, 64)
+{
+	my $other = qq{SELECT gpt_train('base', 'SELECT body FROM line',
+		'{"steps": 5, "seed": $channels, "layers": 2, "heads": 2, "channels": $channels, "context": 64, "tokenizer": "bytes"}')};
+
+	is(ended(submit($node, 'base', 5)), 'succeeded', 'a base is trained');
+	$job = adapt('base', "orphan_$channels");
+	wait_for_step($node, $job, 60);
+	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	is(ended($job), 'cancelled', 'an adapter beside it is cancelled');
+	$node->safe_psql('postgres', q{SELECT gpt_drop_model('base')});
+	is(ended($node->safe_psql('postgres', $other)), 'succeeded', "another model of $channels channels gets the name");
+	$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+	is(ended($job), 'failed', 'the adapter does not go on beside that one');
+	like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/^model "base", version 1, is not the one that the training began with/, 'and says so');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_models WHERE model = 'orphan_$channels'"), '0', 'nothing is published');
+	$node->safe_psql('postgres', q{SELECT gpt_drop_model('base')});
+}
+
+# a classifier's token file is lost, and the rows have fewer labels than the classifier
+sub classify
+{
+	my ($into) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('labelled', 'SELECT body AS text, (ARRAY[''b'', ''c''])[1 + id % 2] AS label FROM line',
+		'{"steps": $steps, "batch_size": 8, "patience": 0, "into": "$into"}')});
+}
+
+is(ended($node->safe_psql('postgres', q{SELECT gpt_finetune('reference', 'SELECT body AS text, (ARRAY[''a'', ''b'', ''c''])[1 + id % 3] AS label FROM line',
+	'{"steps": 20, "batch_size": 8, "patience": 0, "into": "labelled"}')})), 'succeeded', 'a classifier of three labels');
+is(ended(classify('relabelled')), 'succeeded', 'an undisturbed fine-tune on two of them');
+$job = classify('relabelled_lost');
+wait_for_step($node, $job, 60);
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'one is cancelled');
+unlink file_of($job, 'tokens') or die $!;
+$node->safe_psql('postgres', "SELECT gpt_resume($job)");
+is(ended($job), 'succeeded', 'it is continued without its token file');
+is(weights('relabelled_lost'), weights('relabelled'), 'with the weights of the undisturbed one');
+is($node->safe_psql('postgres', q{SELECT string_agg(label, ' ' ORDER BY label) FROM gpt_classify_probs('relabelled_lost', 'line 7')}), 'a b c', 'of three labels');
+
 # a fine-tune on what is new, whose base's version is removed meanwhile
 sub tune_since
 {
