@@ -289,14 +289,17 @@ read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed)
 	econtext->ecxt_outertuple = batch->row;
 	foreach (cell, call->arguments)
 	{
-		NullableDatum *argument = &call->fcinfo->args[i++];
+		NullableDatum *argument = &call->fcinfo->args[i];
+		Oid type = get_fn_expr_argtype(&call->info, i++);
 
 		argument->value = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &argument->isnull);
 		if (argument->isnull && call->info.fn_strict)
 			return false;
 		/* Out of the toast table now: below only errors of arguments are caught, which leave nothing behind. */
-		if (!argument->isnull && get_fn_expr_argtype(&call->info, i - 1) == TEXTOID)
+		if (!argument->isnull && type == TEXTOID)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
+		else if (!argument->isnull && type == TEXTARRAYOID)
+			argument->value = PointerGetDatum(PG_DETOAST_DATUM(argument->value));
 	}
 	PG_TRY();
 	{

@@ -78,12 +78,13 @@ static void drop_many(ModelEntry *entry);
 static void plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n);
 static int pages_of(const LmRequest *request, const LmConfig *config);
 static uint64 many_memory(const ModelEntry *entry, int n_sequences, int n_pages);
-static uint64 pinned_size(const ModelEntry *keep);
+static uint64 needed_size(const ModelEntry *keep);
 static void drop_model(ModelEntry *entry);
 static void drop_removed(void);
 static void make_room(uint64 size, const ModelEntry *keep);
 static bool is_needed(const ModelEntry *entry, const ModelEntry *keep);
 static uint64 entry_size(const ModelEntry *entry);
+static uint64 many_size(const ModelEntry *entry);
 
 static void
 check_kind(const GptVersion *version, GptServedKind kind)
@@ -164,7 +165,7 @@ static void
 plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n)
 {
 	uint64 limit = (uint64) gpt_settings_max_memory();
-	uint64 fixed = pinned_size(entry) - (entry->many != NULL ? entry->many_size : 0);
+	uint64 fixed = needed_size(entry);
 	int least = (entry->config.context + LM_PAGE - 1) / LM_PAGE;
 	int64 most = 2 * least; /* a prefix's, and room for one more of the longest */
 	int longest = 1;
@@ -206,18 +207,18 @@ many_memory(const ModelEntry *entry, int n_sequences, int n_pages)
 	return size;
 }
 
-/* Of the models in use, and of keep. */
+/* Of the models that have to stay. */
 static uint64
-pinned_size(const ModelEntry *keep)
+needed_size(const ModelEntry *keep)
 {
 	uint64 size = 0;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &models)
 	{
-		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+		const ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
-		if (entry->n_pins > 0 || entry == keep)
+		if (is_needed(entry, keep))
 			size += entry_size(entry);
 	}
 	return size;
@@ -474,26 +475,34 @@ drop_removed(void)
 }
 
 /*
- * Frees the least recently used models until size more bytes fit into gpt.max_memory. Models in use stay, and
- * so does keep, with the bases of adapters that do; when that leaves too little, what cannot be avoided is what the error says.
+ * Frees what many texts at once were computed with, then the least recently used models, until size more bytes fit into
+ * gpt.max_memory. Models in use stay, and so does keep, with the bases of adapters that do; when that leaves too little, what cannot
+ * be avoided is what the error says. (Each run of many texts ends before anything else is asked of this cache.)
  */
 static void
 make_room(uint64 size, const ModelEntry *keep)
 {
 	uint64 limit = (uint64) gpt_settings_max_memory();
 	uint64 total = size;
-	uint64 fixed = size;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &models)
 	{
+		const ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
+
+		total += entry_size(entry) + many_size(entry);
+	}
+	gpt_bridge_check_memory(size + needed_size(keep));
+	dlist_foreach(iter, &models)
+	{
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
-		total += entry_size(entry);
-		if (is_needed(entry, keep))
-			fixed += entry_size(entry);
+		if (total > limit && entry != keep)
+		{
+			total -= many_size(entry);
+			drop_many(entry);
+		}
 	}
-	gpt_bridge_check_memory(fixed);
 	while (total > limit)
 	{
 		ModelEntry *oldest = NULL;
@@ -512,7 +521,7 @@ make_room(uint64 size, const ModelEntry *keep)
 	}
 }
 
-/* For a call, for keep, or as the base of what is. */
+/* A pinned model, keep, or the base of an adapter that is one of these. */
 static bool
 is_needed(const ModelEntry *entry, const ModelEntry *keep)
 {
@@ -535,7 +544,13 @@ entry_size(const ModelEntry *entry)
 {
 	bool has_session = entry->served.session != NULL && entry->generation == gpt_bridge_generation();
 
-	return entry->image_size + (has_session ? entry->session_size + (entry->many != NULL ? entry->many_size : 0) : 0);
+	return entry->image_size + (has_session ? entry->session_size : 0);
+}
+
+static uint64
+many_size(const ModelEntry *entry)
+{
+	return entry->many != NULL && entry->generation == gpt_bridge_generation() ? entry->many_size : 0;
 }
 
 /* Below the caller's context until it is complete; the cache's own context is there before it can be. */

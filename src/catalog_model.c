@@ -95,7 +95,10 @@ gpt_model_check_jobs(const char *model)
 						errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
 }
 
-/* A lock on the row of a model; between two tries it can be renamed, or dropped where a copy of it is left. */
+/*
+ * A lock on the row of a model; between two tries it can be renamed, or dropped where a copy of it is left. Of copies the caller's own
+ * comes first: who owns the base has the adapter in the way of a drop.
+ */
 void
 gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
 {
@@ -110,8 +113,10 @@ gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
 		gpt_statement_add_hash(&statement, sha256);
 		gpt_statement_add_text(&statement, *model);
 		gpt_statement_add(&statement, INT4OID, Int32GetDatum(*version));
-		if (gpt_statement_run(&statement, "SELECT model, version FROM %s.gpt_version WHERE sha256 = $1 AND base IS NULL "
-										  "ORDER BY model = $2 AND version = $3 DESC, model, version LIMIT 1") == 0)
+		gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
+		if (gpt_statement_run(&statement, "SELECT v.model, v.version FROM %s.gpt_version v "
+										  "JOIN pg_catalog.pg_largeobject_metadata o ON o.oid = v.weights WHERE v.sha256 = $1 AND v.base IS NULL "
+										  "ORDER BY v.model = $2 AND v.version = $3 DESC, o.lomowner = $4 DESC, v.model, v.version LIMIT 1") == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s@%d\" does not exist any more", *model, *version),
 					 errdetail("The adapter that is to be published rests on it.")));

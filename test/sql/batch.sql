@@ -219,6 +219,33 @@ INSERT INTO short (id, score) SELECT id, gpt_score('batch', body) FROM tied;
 SELECT count(*), bool_and(s.score IS NOT DISTINCT FROM r.score) AS same FROM short s JOIN result r USING (id) WHERE way = 'single';
 DROP TABLE tied, best, ranked, short;
 
+-- two models of one statement share gpt.max_memory, which each of them alone could fill
+SELECT gpt_train('wide one', 'SELECT body FROM line', '{"layers": 2, "heads": 2, "channels": 64, "context": 256, "tokenizer": "bytes", "steps": 1, "batch_size": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_train('wide two', 'SELECT body FROM line', '{"layers": 2, "heads": 2, "channels": 64, "context": 256, "tokenizer": "bytes", "steps": 1, "batch_size": 2, "seed": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+CREATE TABLE wide AS SELECT id, repeat(body, 12) AS body FROM line WHERE id <= 100;
+SET gpt.max_memory = '4MB';
+CREATE TABLE pair AS SELECT id, gpt_score('wide one', body) AS one, gpt_score('wide two', body) AS two FROM wide;
+RESET gpt.max_memory;
+SET gpt.batching = off;
+SELECT count(*), bool_and(b.one IS NOT DISTINCT FROM gpt_score('wide one', body) AND b.two IS NOT DISTINCT FROM gpt_score('wide two', body)) AS same
+FROM pair b JOIN wide USING (id);
+SET gpt.batching = on;
+DROP TABLE wide, pair;
+SELECT gpt_drop_model('wide one'), gpt_drop_model('wide two');
+
+-- an array from the toast table
+CREATE TABLE stopped (id integer, stop text[]);
+ALTER TABLE stopped ALTER stop SET STORAGE EXTERNAL;
+INSERT INTO stopped SELECT i, ARRAY['e', repeat('x' || i, 2000)] FROM generate_series(1, 20) i;
+SELECT pg_relation_size(reltoastrelid) > 0 AS toasted FROM pg_class WHERE relname = 'stopped';
+CREATE TABLE ended AS SELECT id, gpt_generate('batch', 'line ' || id, 8, stop => stop, seed => id) AS text FROM stopped;
+SET gpt.batching = off;
+SELECT count(*), bool_and(e.text = gpt_generate('batch', 'line ' || id, 8, stop => stop, seed => id)) AS same FROM ended e JOIN stopped USING (id);
+SET gpt.batching = on;
+DROP TABLE stopped, ended;
+
 -- off, nothing of it is there
 SET gpt.batching = off;
 SELECT is_batched($$SELECT gpt_score('batch', body) FROM line$$);
