@@ -26,11 +26,12 @@ typedef enum LmInit
 /*
  * A classifier reads, beside the mean output of the last block, the mean of embeddings of the text's tokens and of its runs of two to
  * LM_BAG_RUN tokens, which share rows by hash (Joulin et al. 2017, "Bag of tricks for efficient text classification"; runs beyond pairs,
- * because several tokens are a word).
+ * because several tokens are a word). In training with dropout that mean output is missing in LM_OUTPUTS_DROPOUT of the windows.
  */
 #define LM_BAG_CHANNELS 64
 #define LM_BAG_RUN 4
 #define LM_BAG_HASHED (1 << 17)
+#define LM_OUTPUTS_DROPOUT 0.5
 
 typedef enum LmParamKind
 {

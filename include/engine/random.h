@@ -21,6 +21,7 @@ typedef enum LmPurpose
 	LM_RANDOM_CROP,
 	LM_RANDOM_SAMPLE,
 	LM_RANDOM_LORA_DROPOUT,
+	LM_RANDOM_OUTPUTS_DROPOUT,
 } LmPurpose;
 
 typedef struct LmKey

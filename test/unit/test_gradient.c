@@ -160,6 +160,53 @@ test_corner(const Corner *corner, LmEngine *engine, const LmHost *host)
 	lm_trainer_free(problem.trainer);
 }
 
+static bool
+is_zero(const LmTrainer *trainer, LmParamKind kind, int layer)
+{
+	const LmParam *param = lm_param_find(lm_trainer_table(trainer), kind, layer);
+	const float *gradient = lm_trainer_gradient(trainer) + param->offset;
+
+	for (size_t i = 0; i < param->count; i++)
+		if (gradient[i] != 0)
+			return false;
+	return true;
+}
+
+/* With dropout the outputs of half of the windows are dropped, and with them what the blocks would learn; without it of none. */
+static void
+test_dropped_outputs(float dropout, LmEngine *engine, const LmHost *host)
+{
+	enum
+	{
+		STEPS = 400
+	};
+	Corner corner = {"", small_config(), false};
+	uint64_t state = 5;
+	Problem problem;
+	LmStepResult result;
+	LmError error;
+	int n_dropped = 0, n_without_bag = 0;
+
+	corner.config.labels = 3;
+	corner.config.dropout = dropout;
+	fill_problem(&problem, &corner, engine, host, &state);
+	problem.batches[0].n_tokens = 0;
+	append_sequence(&problem.batches[0], 12, corner.config.vocabulary, false, 0, &state);
+	set_labels(&problem.batches[0], &corner.config, &state);
+	for (int step = 1; step <= STEPS; step++)
+	{
+		problem.failed = !lm_trainer_step(&result, problem.trainer, step, problem.batches, 1, NULL, NULL, &error) || problem.failed;
+		n_dropped += is_zero(problem.trainer, LM_NORM1_WEIGHT, 0);
+		n_without_bag += is_zero(problem.trainer, LM_BAG_EMBEDDING, -1);
+	}
+	/* 400 / 2 with a deviation of 10 */
+	ok(!problem.failed && n_without_bag == 0 && (dropout > 0 ? n_dropped > 150 && n_dropped < 250 : n_dropped == 0),
+	   "at dropout %g a window's outputs were dropped in %d of %d steps, its bag in %d", (double) dropout, n_dropped, STEPS, n_without_bag);
+	for (int i = 0; i < N_BATCHES; i++)
+		lm_batch_free(&problem.batches[i], host);
+	lm_trainer_free(problem.trainer);
+}
+
 int
 main(void)
 {
@@ -226,6 +273,8 @@ main(void)
 	corners[13].config.lora_dropout = 0.3f;
 	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
+	test_dropped_outputs(0.1f, engine, &host);
+	test_dropped_outputs(0, engine, &host);
 	lm_engine_stop(engine);
 	return done_testing();
 }

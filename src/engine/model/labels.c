@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "engine/random.h"
 #include "model/labels.h"
 
 /* Windows of a batch that are classified together. */
@@ -18,10 +19,12 @@ typedef struct Group
 	int rows[LM_LABEL_WINDOWS];
 	int32_t targets[LM_LABEL_WINDOWS];
 	float weights[LM_LABEL_WINDOWS];
+	float shares[LM_LABEL_WINDOWS]; /* of the mean of the outputs: 1, or in training with dropout 0 or 2 */
 } Group;
 
 static void loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale, float smoothing);
 static int gather(Group *group, const LmBatch *batch, int row);
+static void drop_outputs(Group *group, const LmPass *pass);
 static void pool_window(void *work, int piece, int thread);
 static void spread_window(void *work, int piece, int thread);
 static void add_bag_gradient(float *gradient, const Group *group);
@@ -52,6 +55,7 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 	for (int row = 0; row < pass->batch->n_tokens && !lm_engine_stopped(engine);)
 	{
 		row = gather(&group, pass->batch, row);
+		drop_outputs(&group, pass);
 		lm_engine_run(engine, pool_window, &group, group.n);
 		lm_linear_forward(engine, a->logits, a->features, &linear, group.n);
 		loss_of_group(a, nll, &group, scale, pass->smoothing);
@@ -108,6 +112,25 @@ gather(Group *group, const LmBatch *batch, int row)
 		row = end;
 	}
 	return row;
+}
+
+/*
+ * With dropout, a window in training has its outputs dropped as a whole with probability LM_OUTPUTS_DROPOUT (Neverova et al. 2016, "ModDrop",
+ * section 4.2): otherwise these, which over-fit first, explain the labels of the training rows, and the bag learns little.
+ */
+static void
+drop_outputs(Group *group, const LmPass *pass)
+{
+	double rate = pass->training && group->network->config.dropout > 0 ? LM_OUTPUTS_DROPOUT : 0;
+	LmKey key = lm_key(pass->seed, LM_RANDOM_OUTPUTS_DROPOUT, (uint64_t) pass->step, 0);
+
+	for (int i = 0; i < group->n; i++)
+	{
+		int row = group->first[i];
+		bool dropped = rate > 0 && lm_random_uniform(key, (uint32_t) pass->batch->examples[row], (uint32_t) pass->batch->positions[row], 0) < rate;
+
+		group->shares[i] = dropped ? 0 : (float) (1 / (1 - rate));
+	}
 }
 
 static LmLinear
@@ -182,13 +205,13 @@ pool_window(void *work, int piece, int thread)
 		for (int i = 0; i < C; i++)
 			feature[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
 	for (int i = 0; i < C; i++)
-		feature[i] /= (float) rows;
+		feature[i] = feature[i] / (float) rows * group->shares[piece];
 	lm_bag_add(bag, network->params.bag_embedding, network->config.vocabulary, group->batch->tokens + group->first[piece], 0, (size_t) rows);
 	for (int i = 0; i < LM_BAG_CHANNELS; i++)
 		feature[C + i] = (float) (bag[i] / n_bag);
 }
 
-/* Every output of a window has the same share in the mean. */
+/* Every output of a window that was not dropped has the same share in the mean. */
 static void
 spread_window(void *work, int piece, int thread)
 {
@@ -201,7 +224,7 @@ spread_window(void *work, int piece, int thread)
 	(void) thread;
 	for (int row = 0; row < rows; row++)
 		for (int i = 0; i < C; i++)
-			doutputs[(size_t) row * (size_t) C + (size_t) i] = dfeature[i] / (float) rows;
+			doutputs[(size_t) row * (size_t) C + (size_t) i] = dfeature[i] / (float) rows * group->shares[piece];
 }
 
 static void
