@@ -161,7 +161,7 @@ test_corner(const Corner *corner, LmEngine *engine, const LmHost *host)
 }
 
 static bool
-is_zero(const LmTrainer *trainer, LmParamKind kind, int layer)
+is_zero(LmTrainer *trainer, LmParamKind kind, int layer)
 {
 	const LmParam *param = lm_param_find(lm_trainer_table(trainer), kind, layer);
 	const float *gradient = lm_trainer_gradient(trainer) + param->offset;
