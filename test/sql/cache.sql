@@ -53,15 +53,23 @@ SET gpt.nothing = 1;
 
 SELECT gpt_drop_model('one');
 SELECT gpt_drop_model('two');
+CREATE TABLE cost (type text, perplexity float8);
+INSERT INTO cost SELECT 'float32', value FROM gpt_evaluate('three', 'SELECT body FROM line LIMIT 20') WHERE metric = 'perplexity';
 SELECT gpt_set_image_type('three', 'float16');
 SELECT ln(gpt_score('three', 'a text to compare')) AS exact \gset
 SELECT gpt_set_image_type('three', 'bfloat16');
 SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.02 AS near FROM gpt_models WHERE model = 'three';
+INSERT INTO cost SELECT 'bfloat16', value FROM gpt_evaluate('three', 'SELECT body FROM line LIMIT 20') WHERE metric = 'perplexity';
 SELECT gpt_set_image_type('three', 'int8');
 SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.05 AS near FROM gpt_models WHERE model = 'three';
+INSERT INTO cost SELECT 'int8', value FROM gpt_evaluate('three', 'SELECT body FROM line LIMIT 20') WHERE metric = 'perplexity';
 SELECT gpt_set_image_type('three', 'int4');
 SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.2 AS near FROM gpt_models WHERE model = 'three';
+INSERT INTO cost SELECT 'int4', value FROM gpt_evaluate('three', 'SELECT body FROM line LIMIT 20') WHERE metric = 'perplexity';
 SELECT DISTINCT type FROM gpt_images WHERE model = 'three';
+-- gpt_evaluate shows what a type costs
+SELECT c.type, c.perplexity <> f.perplexity AS other, c.perplexity / f.perplexity BETWEEN 1 / (1 + most) AND 1 + most AS near
+FROM cost c JOIN cost f ON f.type = 'float32' JOIN (VALUES ('bfloat16', 0.01), ('int8', 0.02), ('int4', 0.1)) m (type, most) ON m.type = c.type ORDER BY 1;
 SELECT gpt_set_image_type('nothing', 'float32');
 SELECT gpt_set_image_type('three', NULL);
 SELECT gpt_set_image_type('three', 'float32');
@@ -69,4 +77,4 @@ SELECT image_type FROM gpt_models WHERE model = 'three';
 SELECT gpt_drop_model('three');
 SELECT count(*) FROM gpt_images WHERE model IS NOT NULL;
 DROP VIEW loaded;
-DROP TABLE line;
+DROP TABLE line, cost;
