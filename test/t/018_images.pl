@@ -10,6 +10,7 @@ use GptTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = start_node('images', 1);
 my $options = '"layers": 2, "heads": 2, "channels": 128, "context": 32, "tokenizer": "bytes", "batch_size": 4, "steps": 2, "patience": 0';
@@ -162,6 +163,41 @@ is(scalar(images()), 0, 'after a crash no image is left');
 is(answer_of($node, 'postgres', $score), $value, 'and the model scores');
 $node->restart;
 is(scalar(images()), 0, 'nor after a restart');
+
+# kill -9 in the middle of making one, which takes a while for a larger model
+{
+	my $large = $node->safe_psql('postgres', q{SELECT gpt_train('large', 'SELECT body FROM line',
+		'{"layers": 2, "heads": 8, "channels": 768, "context": 32, "tokenizer": "bytes", "batch_size": 2, "steps": 1, "patience": 0}')});
+	is($node->safe_psql('postgres', "SELECT gpt_wait($large, '120 s')"), 'succeeded', 'a larger model is trained');
+	my $wanted = $node->safe_psql('postgres', q{SELECT gpt_score('large', 'line 5')});
+	my $half = '';
+
+	for my $try (1 .. 10)
+	{
+		unlink(images());
+		my %session = (in => '', out => '', timer => IPC::Run::timer(60));
+		$session{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$session{in}, '>', \$session{out}, '2>', \my $ignored, $session{timer});
+		my $pid = ask(\%session, 'SELECT pg_backend_pid()');
+		$session{in} .= "SELECT gpt_score('large', 'line 5');\n";
+		$session{run}->pump_nb;
+		for (1 .. 20000)
+		{
+			($half) = grep { /_float32\.tmp/ } glob("$directory/*");
+			last if defined $half || grep { !/tmp$/ } images();
+			usleep(200);
+		}
+		kill('KILL', $pid) if defined $half;
+		$session{run}->kill_kill;
+		last if defined $half;
+	}
+	ok(defined $half, 'a server process was killed in the middle of making an image');
+	wait_until_up($node);
+	is(scalar(images()), 0, 'nothing of it is left');
+	is(answer_of($node, 'postgres', q{SELECT gpt_score('large', 'line 5')}), $wanted, 'and the model scores as before');
+	is(scalar(images()), 1, 'from an image made anew');
+	$node->safe_psql('postgres', q{SELECT gpt_drop_model('large')});
+	is(answer_of($node, 'postgres', $score), $value, 'the other model scores too');
+}
 
 # gone with their versions
 train('other', 2);
