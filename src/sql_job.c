@@ -141,7 +141,7 @@ notice_overfit(const GptJob *job)
  * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
  *
  * Waits until the job has ended and returns its state, or after the timeout its present state; NULL waits for
- * ever. Looks at what is committed, whatever the isolation level.
+ * ever. Looks at what is committed, whatever the isolation level. Starts a job of this session that had no place for a worker, when there is one.
  */
 Datum
 gpt_wait(PG_FUNCTION_ARGS)

@@ -115,8 +115,9 @@ gather(Group *group, const LmBatch *batch, int row)
 }
 
 /*
- * With dropout, a window in training has its outputs dropped as a whole with probability LM_OUTPUTS_DROPOUT (Neverova et al. 2016, "ModDrop",
- * section 4.2): otherwise these, which over-fit first, explain the labels of the training rows, and the bag learns little.
+ * With dropout, a window in training has its outputs dropped as a whole with probability LM_OUTPUTS_DROPOUT (after Neverova et al. 2016,
+ * "ModDrop"); those that are kept are scaled so that their mean stays. Otherwise the outputs, which over-fit first, explain the labels of the
+ * training rows, and the bag learns little.
  */
 static void
 drop_outputs(Group *group, const LmPass *pass)
