@@ -45,8 +45,8 @@ for task in ${TASKS:-dates sums}; do
 		[ "$("${psql[@]}" -c "SELECT gpt_wait(max(job)) FROM gpt_jobs")" = succeeded ]
 		seconds=$(echo "$(date +%s.%N) - $started" | bc)
 		"${psql[@]}" -F ' ' <<SQL
-SELECT format('%s, seed $seed: %s of %s rows exact after %s s, loss %s; %s rows, %s parameters, %s steps; {%s}', '$task',
-	max(value) FILTER (WHERE metric = 'exact_match'), max(value) FILTER (WHERE metric = 'documents'), round($seconds),
+SELECT format('%s, seed $seed: %s %% of %s rows exact after %s s, loss %s; %s rows, %s parameters, %s steps; {%s}', '$task',
+	round(100 * (max(value) FILTER (WHERE metric = 'exact_match'))::numeric, 1), max(value) FILTER (WHERE metric = 'documents'), round($seconds),
 	round((max(value) FILTER (WHERE metric = 'loss'))::numeric, 4), j.documents, m.parameters, j.step, \$\$$recipe\$\$)
 FROM gpt_evaluate('${task}_$seed', 'SELECT prompt, completion FROM ${task}_test') e, gpt_models m, gpt_jobs j
 WHERE m.model = '${task}_$seed' AND j.model = m.model GROUP BY j.documents, m.parameters, j.step;

@@ -28,9 +28,11 @@ typedef enum LmInit
  * LM_BAG_RUN tokens, which share rows by hash (Joulin et al. 2017, "Bag of tricks for efficient text classification"; runs beyond pairs,
  * because several tokens are a word). In training with dropout that mean output is missing in LM_OUTPUTS_DROPOUT of the windows.
  */
-#define LM_BAG_CHANNELS 64
 #define LM_BAG_RUN 4
-#define LM_BAG_HASHED (1 << 17)
+#define LM_BAG_CHANNELS 64 /* at most */
+#define LM_BAG_LEAST_CHANNELS 16
+#define LM_BAG_HASHED_FLOATS (1 << 23)
+#define LM_BAYES_LABELS (LM_BAG_CHANNELS - 1) /* with which the bag can begin as naive Bayes: a channel for each, and one to count in */
 #define LM_OUTPUTS_DROPOUT 0.5
 
 typedef enum LmParamKind
@@ -54,8 +56,8 @@ typedef enum LmParamKind
 	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
 	LM_QUERY_NORM_WEIGHT, /* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
 	LM_KEY_NORM_WEIGHT,
-	LM_BAG_EMBEDDING, /* [V + LM_BAG_HASHED, LM_BAG_CHANNELS]; of a classifier, as the next two */
-	LM_LABEL_WEIGHT, /* [labels, C + LM_BAG_CHANNELS] */
+	LM_BAG_EMBEDDING, /* [V + lm_bag_hashed, lm_bag_channels]; of a classifier, as the next two */
+	LM_LABEL_WEIGHT, /* [labels, C + lm_bag_channels] */
 	LM_LABEL_BIAS,
 	/* Of an adapter, [rank, n_in] and [n_out, rank]; A and B of a target are LM_LORA_A and LM_LORA_B of it. */
 	LM_LORA_ATTENTION_A,
@@ -112,6 +114,26 @@ static inline bool
 lm_param_in_head(const LmParam *param)
 {
 	return param->kind == LM_BAG_EMBEDDING || param->kind == LM_LABEL_WEIGHT || param->kind == LM_LABEL_BIAS;
+}
+
+/*
+ * The bag of so many labels: how many numbers an embedding has, a power of two with one for each label and one more where that is
+ * possible, and how many rows its runs share. Fewer labels have more rows, which fewer runs share, in the same memory.
+ */
+static inline int
+lm_bag_channels(int labels)
+{
+	int channels = LM_BAG_LEAST_CHANNELS;
+
+	while (channels < LM_BAG_CHANNELS && channels <= labels)
+		channels *= 2;
+	return channels;
+}
+
+static inline int
+lm_bag_hashed(int labels)
+{
+	return LM_BAG_HASHED_FLOATS / lm_bag_channels(labels);
 }
 
 /* The entry of a kind in a layer (-1 outside blocks); NULL where the configuration has none. */

@@ -69,6 +69,10 @@ SELECT plan_of($$SELECT gpt_score('batch', body) FROM line LIMIT 5 OFFSET 3$$, '
 PREPARE limited(bigint) AS SELECT gpt_score('batch', body) > 0 AS good FROM line LIMIT $1;
 SET plan_cache_mode = force_generic_plan;
 SELECT plan_of('EXECUTE limited(7)', 'COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF');
+-- one that changes when it is computed is computed once
+CREATE TEMP SEQUENCE wanted START 3;
+SELECT gpt_score('batch', body) > 0 AS good FROM line LIMIT nextval('wanted');
+SELECT nextval('wanted');
 EXECUTE limited(2);
 EXECUTE limited(0);
 EXECUTE limited(-1);

@@ -73,13 +73,13 @@ check_param(Problem *problem, const LmParam *param, const float *gradient, uint6
 	norm = sqrt(norm);
 	for (size_t i = 0; i < param->count; i++)
 		direction[i] = norm > 0 ? (float) (g[i] / norm) : 0;
-	found = slope_along(problem, values, direction, param->count, 0.02);
+	found = slope_along(problem, values, direction, param->count, 0.01);
 	for (size_t i = 0; i < param->count; i++)
 	{
 		direction[i] = (float) ((test_random(state) % 2 ? 1 : -1) / length);
 		projection += (double) direction[i] * g[i];
 	}
-	found_random = slope_along(problem, values, direction, param->count, 0.02);
+	found_random = slope_along(problem, values, direction, param->count, 0.01);
 	good = norm > 1e-7 && fabs(found - norm) <= 0.002 * norm + 2e-5 && fabs(found_random - projection) <= 0.002 * norm + 2e-5;
 	if (!good)
 		printf("# %s: along the gradient %.6g, wanted %.6g; along another line %.6g, wanted %.6g\n", param->name, found,

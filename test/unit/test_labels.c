@@ -5,6 +5,7 @@
  * probabilities of texts against a naive head on what lm_embed gives.
  */
 #include "kernels.h"
+#include "model/bag.h"
 #include "model/labels.h"
 #include "safetensors.h"
 #include "serve_support.h"
@@ -237,7 +238,7 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 
 	config.labels = 5;
 	config.multi_label = multi_label;
-	F = config.channels + LM_BAG_CHANNELS;
+	F = config.channels + lm_bag_channels(config.labels);
 	test = test_model(&host, &config, 3, 0.15f);
 	session = create_session(engine, &test, tokenizer);
 	for (int i = 1; i < n; i++)
@@ -245,7 +246,7 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 	bag = test.block + lm_param_find(test.table, LM_BAG_EMBEDDING, -1)->offset;
 	weight = test.block + lm_param_find(test.table, LM_LABEL_WEIGHT, -1)->offset;
 	bias = test.block + lm_param_find(test.table, LM_LABEL_BIAS, -1)->offset;
-	lm_bag_add(sums, bag, config.vocabulary, ids, 0, (size_t) n);
+	lm_bag_add(sums, bag, &config, ids, 0, (size_t) n);
 	n_bag = 4 * n - 6;
 	hidden = calloc((size_t) config.channels, sizeof *hidden);
 	/* One pool of windows with stride context / 2, each token in the first that holds it. */

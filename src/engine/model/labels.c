@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/random.h"
+#include "model/bag.h"
 #include "model/labels.h"
 
 /* Windows of a batch that are classified together. */
@@ -33,7 +34,7 @@ static LmLinear linear_of(const LmNetwork *network);
 LmLabelActivations
 lm_labels_layout(LmArena *arena, const LmConfig *config)
 {
-	size_t F = (size_t) config->channels + LM_BAG_CHANNELS;
+	size_t F = (size_t) config->channels + (size_t) lm_bag_channels(config->labels);
 
 	return (LmLabelActivations){
 		.features = lm_arena_floats(arena, LM_LABEL_WINDOWS, F),
@@ -114,6 +115,30 @@ gather(Group *group, const LmBatch *batch, int row)
 	return row;
 }
 
+void
+lm_labels_count(const LmNetwork *network, const LmBatch *batch)
+{
+	Group group;
+
+	for (int row = 0; row < batch->n_tokens;)
+	{
+		row = gather(&group, batch, row);
+		for (int i = 0; i < group.n; i++)
+		{
+			uint32_t label = (uint32_t) group.targets[i];
+			uint64_t n_labels = 1;
+			const uint32_t *labels = &label;
+
+			if (group.targets[i] < 0)
+				continue;
+			if (network->config.multi_label)
+				labels = lm_label_set(&n_labels, &batch->sets, (uint64_t) group.targets[i]);
+			lm_bag_count_text(network->params.bag_embedding, &network->config, batch->tokens + group.first[i], (size_t) group.rows[i], labels,
+							  n_labels, group.weights[i]);
+		}
+	}
+}
+
 /*
  * With dropout, a window in training has its outputs dropped as a whole with probability LM_OUTPUTS_DROPOUT (after Neverova et al. 2016,
  * "ModDrop"); those that are kept are scaled so that their mean stays. Otherwise the outputs, which over-fit first, explain the labels of the
@@ -138,55 +163,11 @@ static LmLinear
 linear_of(const LmNetwork *network)
 {
 	return (LmLinear){
-		.n_in = network->config.channels + LM_BAG_CHANNELS,
+		.n_in = network->config.channels + lm_bag_channels(network->config.labels),
 		.n_out = network->config.labels,
 		.w = network->params.label_weight,
 		.bias = network->params.label_bias,
 	};
-}
-
-/*
- * The rows of the runs that end at tokens[i], the token's own one first; returns how many. The hash of a run goes on from that of the
- * shorter one: each token is multiplied by an odd constant (Knuth, TAOCP 3, section 6.4), and the upper bits choose.
- */
-static int
-rows_at(size_t rows[LM_BAG_RUN], int vocabulary, const int32_t *tokens, size_t i)
-{
-	uint64_t hash = (uint64_t) (uint32_t) tokens[i];
-	int n = 0;
-
-	rows[n++] = (size_t) tokens[i];
-	while (n < LM_BAG_RUN && (size_t) n <= i)
-	{
-		hash = (hash ^ hash >> 29) * 0x9E3779B97F4A7C15u + (uint64_t) (uint32_t) tokens[i - (size_t) n] * 0xC2B2AE3D27D4EB4Fu + (uint64_t) n;
-		rows[n++] = (size_t) vocabulary + (size_t) ((hash * 0x9E3779B97F4A7C15u) >> 32) % LM_BAG_HASHED;
-	}
-	return n;
-}
-
-size_t
-lm_bag_count(size_t n)
-{
-	size_t count = 0;
-
-	for (size_t length = 1; length <= LM_BAG_RUN && length <= n; length++)
-		count += n - length + 1;
-	return count;
-}
-
-void
-lm_bag_add(double *sums, const float *bag, int vocabulary, const int32_t *tokens, size_t first, size_t last)
-{
-	size_t rows[LM_BAG_RUN];
-
-	for (size_t i = first; i < last; i++)
-	{
-		int n = rows_at(rows, vocabulary, tokens, i);
-
-		for (int j = 0; j < n; j++)
-			for (int k = 0; k < LM_BAG_CHANNELS; k++)
-				sums[k] += bag[rows[j] * LM_BAG_CHANNELS + (size_t) k];
-	}
 }
 
 static void
@@ -194,8 +175,8 @@ pool_window(void *work, int piece, int thread)
 {
 	const Group *group = work;
 	const LmNetwork *network = group->network;
-	int C = network->config.channels, rows = group->rows[piece];
-	float *feature = network->activations.labels.features + (size_t) piece * (size_t) (C + LM_BAG_CHANNELS);
+	int C = network->config.channels, n_channels = lm_bag_channels(network->config.labels), rows = group->rows[piece];
+	float *feature = network->activations.labels.features + (size_t) piece * (size_t) (C + n_channels);
 	const float *outputs = network->activations.norm + (size_t) group->first[piece] * (size_t) C;
 	double bag[LM_BAG_CHANNELS] = {0};
 	double n_bag = (double) lm_bag_count((size_t) rows);
@@ -207,8 +188,8 @@ pool_window(void *work, int piece, int thread)
 			feature[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
 	for (int i = 0; i < C; i++)
 		feature[i] = feature[i] / (float) rows * group->shares[piece];
-	lm_bag_add(bag, network->params.bag_embedding, network->config.vocabulary, group->batch->tokens + group->first[piece], 0, (size_t) rows);
-	for (int i = 0; i < LM_BAG_CHANNELS; i++)
+	lm_bag_add(bag, network->params.bag_embedding, &network->config, group->batch->tokens + group->first[piece], 0, (size_t) rows);
+	for (int i = 0; i < n_channels; i++)
 		feature[C + i] = (float) (bag[i] / n_bag);
 }
 
@@ -219,7 +200,7 @@ spread_window(void *work, int piece, int thread)
 	const Group *group = work;
 	const LmNetwork *network = group->network;
 	int C = network->config.channels, rows = group->rows[piece];
-	const float *dfeature = network->activations.labels.dfeatures + (size_t) piece * (size_t) (C + LM_BAG_CHANNELS);
+	const float *dfeature = network->activations.labels.dfeatures + (size_t) piece * (size_t) (C + lm_bag_channels(network->config.labels));
 	float *doutputs = network->activations.narrow + (size_t) group->first[piece] * (size_t) C;
 
 	(void) thread;
@@ -232,22 +213,9 @@ static void
 add_bag_gradient(float *gradient, const Group *group)
 {
 	const LmNetwork *network = group->network;
-	size_t F = (size_t) network->config.channels + LM_BAG_CHANNELS;
+	size_t F = (size_t) network->config.channels + (size_t) lm_bag_channels(network->config.labels);
 
 	for (int window = 0; window < group->n; window++)
-	{
-		const float *dfeature = network->activations.labels.dfeatures + (size_t) window * F + network->config.channels;
-		const int32_t *tokens = group->batch->tokens + group->first[window];
-		size_t n = (size_t) group->rows[window], rows[LM_BAG_RUN];
-		float share = 1.0f / (float) lm_bag_count(n);
-
-		for (size_t i = 0; i < n; i++)
-		{
-			int n_rows = rows_at(rows, network->config.vocabulary, tokens, i);
-
-			for (int j = 0; j < n_rows; j++)
-				for (int k = 0; k < LM_BAG_CHANNELS; k++)
-					gradient[rows[j] * LM_BAG_CHANNELS + (size_t) k] += share * dfeature[k];
-		}
-	}
+		lm_bag_add_gradient(gradient, network->activations.labels.dfeatures + (size_t) window * F + network->config.channels,
+							&network->config, group->batch->tokens + group->first[window], (size_t) group->rows[window]);
 }

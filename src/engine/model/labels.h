@@ -5,7 +5,7 @@
  *
  *   f = [mean of the last block's outputs | mean of the bag's rows];  logits = f label_weight' + label_bias
  *
- * The bag has a row for each token, and one for each run of two to LM_BAG_RUN tokens.
+ * The bag is model/bag.h's.
  */
 #ifndef LM_LABELS_H
 #define LM_LABELS_H
@@ -21,9 +21,7 @@ LmLabelActivations lm_labels_layout(LmArena *arena, const LmConfig *config);
  */
 double lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale);
 
-/* Adds the rows of the runs that end at tokens[first .. last) of a text to sums [LM_BAG_CHANNELS]. */
-void lm_bag_add(double *sums, const float *bag, int vocabulary, const int32_t *tokens, size_t first, size_t last);
-/* How many rows a text of n tokens has. */
-size_t lm_bag_count(size_t n);
+/* Counts the windows of a batch for naive Bayes, in the bag's weights (model/bag.h). */
+void lm_labels_count(const LmNetwork *network, const LmBatch *batch);
 
 #endif /* LM_LABELS_H */

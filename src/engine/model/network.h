@@ -68,7 +68,7 @@ typedef struct LmBlockActivations
 
 #define LM_LABEL_WINDOWS 64 /* that are classified at once */
 
-/* Of the head of a classifier, F = C + LM_BAG_CHANNELS */
+/* Of the head of a classifier, F = C + lm_bag_channels */
 typedef struct LmLabelActivations
 {
 	float *features; /* [LM_LABEL_WINDOWS, F] */

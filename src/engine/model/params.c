@@ -280,11 +280,11 @@ size_of(const LmConfig *config, Size size)
 		case LABELS:
 			return config->labels;
 		case FEATURES:
-			return config->channels + LM_BAG_CHANNELS;
+			return config->channels + lm_bag_channels(config->labels);
 		case BAG_ROWS:
-			return config->vocabulary + LM_BAG_HASHED;
+			return config->vocabulary + lm_bag_hashed(config->labels);
 		case BAG_CHANNELS:
-			return LM_BAG_CHANNELS;
+			return lm_bag_channels(config->labels);
 		case RANK:
 			return config->lora_rank;
 		default:

@@ -45,7 +45,7 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 {
 	int C = config->channels, M = config->mlp_channels;
 	const int n_in[LM_TARGETS] = {C, C, C, M}, n_out[LM_TARGETS] = {3 * C, C, M, C};
-	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels;
+	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels, bag = (size_t) lm_bag_channels(config->labels);
 
 	for (int layer = 0; layer < config->layers; layer++)
 		for (int target = 0; target < LM_TARGETS; target++)
@@ -63,8 +63,8 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 		}
 	if (n == 0)
 		return;
-	model->bag_embedding = lm_arena_floats(arena, V + LM_BAG_HASHED, LM_BAG_CHANNELS);
-	model->label_weight = lm_arena_floats(arena, n, (size_t) C + LM_BAG_CHANNELS);
+	model->bag_embedding = lm_arena_floats(arena, V + (size_t) lm_bag_hashed(config->labels), bag);
+	model->label_weight = lm_arena_floats(arena, n, (size_t) C + bag);
 	model->label_bias = lm_arena_floats(arena, 1, n);
 }
 

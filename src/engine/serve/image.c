@@ -83,7 +83,7 @@ static void
 lay_out(LmModel *model, LmArena *arena)
 {
 	const LmConfig *config = &model->config;
-	size_t C = (size_t) config->channels, V = (size_t) config->vocabulary;
+	size_t C = (size_t) config->channels, V = (size_t) config->vocabulary, bag = (size_t) lm_bag_channels(config->labels);
 
 	lm_arena_take(arena, 1, sizeof(LmImageHeader));
 	model->token_embedding = config->tie_embeddings ? NULL : lm_arena_floats(arena, V, C);
@@ -100,8 +100,8 @@ lay_out(LmModel *model, LmArena *arena)
 	model->final_norm_weight = vector(arena, C, true);
 	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
 	model->head = linear(arena, model->type, config->channels, config->vocabulary, NULL);
-	model->bag_embedding = vector(arena, (V + LM_BAG_HASHED) * LM_BAG_CHANNELS, config->labels > 0);
-	model->label_weight = vector(arena, (size_t) config->labels * (C + LM_BAG_CHANNELS), config->labels > 0);
+	model->bag_embedding = vector(arena, (V + (size_t) lm_bag_hashed(config->labels)) * bag, config->labels > 0);
+	model->label_weight = vector(arena, (size_t) config->labels * (C + bag), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }
 

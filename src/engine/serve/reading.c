@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/labels.h"
+#include "model/bag.h"
 #include "serve/image.h"
 #include "serve/reading.h"
 
@@ -146,17 +146,17 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 {
 	const LmSession *session = reading->session;
 	const LmHost *host = lm_engine_host(session->engine);
-	size_t C = (size_t) session->config.channels, F = C + LM_BAG_CHANNELS, n = reading->n;
+	size_t C = (size_t) session->config.channels, bag = (size_t) lm_bag_channels(session->config.labels), n = reading->n;
 
-	memset(reading->sums + C, 0, LM_BAG_CHANNELS * sizeof *reading->sums);
+	memset(reading->sums + C, 0, bag * sizeof *reading->sums);
 	for (size_t first = 0; first < n; first += BAG_PIECE)
 	{
 		if (host->should_stop && host->should_stop(host->context))
 			return lm_fail(error, LM_ERR_STOPPED, -1, "classifying was stopped");
-		lm_bag_add(reading->sums + C, session->model->bag_embedding, session->config.vocabulary, reading->ids, first,
+		lm_bag_add(reading->sums + C, session->model->bag_embedding, &session->config, reading->ids, first,
 				   n - first < BAG_PIECE ? n : first + BAG_PIECE);
 	}
-	for (size_t i = 0; i < F; i++)
+	for (size_t i = 0; i < C + bag; i++)
 		reading->sums[i] /= i < C ? (double) reading->n_pooled : (double) lm_bag_count(n);
 	request->n_tokens = (int64_t) n - (session->front >= 0 ? 1 : 0);
 	return probabilities_of(request->vector, session->model, reading->sums, error);
@@ -166,7 +166,7 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 static bool
 probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
 {
-	int n = model->config.labels, F = model->config.channels + LM_BAG_CHANNELS;
+	int n = model->config.labels, F = model->config.channels + lm_bag_channels(model->config.labels);
 	double largest = -INFINITY, sum = 0;
 
 	for (int i = 0; i < n; i++)

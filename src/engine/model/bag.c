@@ -1,0 +1,142 @@
+/*
+ * src/engine/model/bag.c
+ *
+ * Texts go in as tokens; the rows of the bag that they have are added up, changed or counted.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/params.h"
+#include "model/bag.h"
+
+/*
+ * The rows of the runs that end at tokens[i], the token's own one first; returns how many. The hash of a run goes on from that of the
+ * shorter one: each token is multiplied by an odd constant (Knuth, TAOCP 3, section 6.4), and the upper bits choose.
+ */
+static int
+rows_at(size_t rows[LM_BAG_RUN], const LmConfig *config, const int32_t *tokens, size_t i)
+{
+	size_t n_hashed = (size_t) lm_bag_hashed(config->labels);
+	uint64_t hash = (uint64_t) (uint32_t) tokens[i];
+	int n = 0;
+
+	rows[n++] = (size_t) tokens[i];
+	while (n < LM_BAG_RUN && (size_t) n <= i)
+	{
+		hash = (hash ^ hash >> 29) * 0x9E3779B97F4A7C15u + (uint64_t) (uint32_t) tokens[i - (size_t) n] * 0xC2B2AE3D27D4EB4Fu + (uint64_t) n;
+		rows[n++] = (size_t) config->vocabulary + (size_t) ((hash * 0x9E3779B97F4A7C15u) >> 32) % n_hashed;
+	}
+	return n;
+}
+
+static size_t
+rows_of(const LmConfig *config)
+{
+	return (size_t) config->vocabulary + (size_t) lm_bag_hashed(config->labels);
+}
+
+size_t
+lm_bag_count(size_t n)
+{
+	size_t count = 0;
+
+	for (size_t length = 1; length <= LM_BAG_RUN && length <= n; length++)
+		count += n - length + 1;
+	return count;
+}
+
+void
+lm_bag_add(double *sums, const float *bag, const LmConfig *config, const int32_t *tokens, size_t first, size_t last)
+{
+	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
+
+	for (size_t i = first; i < last; i++)
+	{
+		int n = rows_at(rows, config, tokens, i);
+
+		for (int j = 0; j < n; j++)
+			for (size_t k = 0; k < n_channels; k++)
+				sums[k] += bag[rows[j] * n_channels + k];
+	}
+}
+
+void
+lm_bag_add_gradient(float *gradient, const float *dmean, const LmConfig *config, const int32_t *tokens, size_t n)
+{
+	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
+	float share = 1.0f / (float) lm_bag_count(n);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		int n_rows = rows_at(rows, config, tokens, i);
+
+		for (int j = 0; j < n_rows; j++)
+			for (size_t k = 0; k < n_channels; k++)
+				gradient[rows[j] * n_channels + k] += share * dmean[k];
+	}
+}
+
+/* ---- Naive Bayes ----------------------------------------------------------------------------------- */
+
+void
+lm_bag_clear(float *bag, const LmConfig *config)
+{
+	memset(bag, 0, rows_of(config) * (size_t) lm_bag_channels(config->labels) * sizeof(float));
+}
+
+/* Channel y counts label y, channel `labels` all texts. */
+void
+lm_bag_count_text(float *bag, const LmConfig *config, const int32_t *tokens, size_t n, const uint32_t *labels, size_t n_labels, float weight)
+{
+	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		int n_rows = rows_at(rows, config, tokens, i);
+
+		for (int j = 0; j < n_rows; j++)
+		{
+			float *counts = bag + rows[j] * n_channels;
+
+			for (size_t k = 0; k < n_labels; k++)
+				counts[labels[k]] += weight;
+			counts[config->labels] += weight;
+		}
+	}
+}
+
+void
+lm_bag_weigh(float *bag, float *label_weight, const LmConfig *config)
+{
+	size_t n_rows = rows_of(config), n_channels = (size_t) lm_bag_channels(config->labels);
+	size_t F = (size_t) config->channels + n_channels;
+	int n_labels = config->labels;
+	double sums[LM_BAG_CHANNELS] = {0};
+	double seen = 0;
+
+	for (size_t row = 0; row < n_rows; row++)
+	{
+		const float *counts = bag + row * n_channels;
+
+		for (int k = 0; k <= n_labels; k++)
+			sums[k] += (double) counts[k];
+		seen += counts[n_labels] > 0;
+	}
+	for (size_t row = 0; row < n_rows; row++)
+	{
+		float *counts = bag + row * n_channels;
+		double all = (double) counts[n_labels];
+
+		counts[n_labels] = 0;
+		for (int k = 0; k < n_labels && all > 0; k++)
+			counts[k] = (float) (log(((double) counts[k] + 1) / (sums[k] + seen)) -
+								 log((all - (double) counts[k] + 1) / (sums[n_labels] - sums[k] + seen)));
+	}
+	for (int k = 0; k < n_labels; k++)
+	{
+		float *weights = label_weight + (size_t) k * F + config->channels;
+
+		for (int j = 0; j < n_labels; j++)
+			weights[j] = j == k;
+	}
+}
