@@ -2,12 +2,13 @@
 #
 # bench/serving.sh TOKENIZER - many rows in one statement, a model of M's shape with a bfloat16 image (about ten minutes).
 #
-# TOKENIZER is GPT-2's tokenizer.json. Weights are random but for one step; THREADS (2), ROUNDS (3). In each round, in turn:
+# TOKENIZER is GPT-2's tokenizer.json. Weights are random; THREADS (2), ROUNDS (3), SETS
+# (row_32 row_256 row_8_to_64; "" leaves scoring out). In each round, in turn:
 #
 #   scoring     SELECT gpt_score(...) with gpt.batching over rows of 32 tokens, of 256, and of 8 to 64, against PyTorch's forward pass on the
 #               same tokens: float32, bfloat16 by autocast, and a model in bfloat16, rows sorted by length and padded; only real tokens count
-#   generating  32 tokens for each of 32 prompts of 8 to 32 tokens, gpt.batching on against off; and how much of the time without it is
-#               decoding: 32 tokens of one prompt, less one of it
+#   generating  32 tokens, drawn at temperature 1, for each of 32 prompts of 8 to 32 tokens, gpt.batching on against off; and how much of the
+#               time without it is decoding: 32 tokens of one prompt, less one of it
 #   a prefix    20 prompts that share all but their last word, one statement without gpt.batching, against 20 that share nothing
 #
 # The last lines are the medians of the ratios.
@@ -36,7 +37,7 @@ cp "$tokenizer" "$work/tokenizer.json"
 \set json \`cat $work/tokenizer.json\`
 SELECT gpt_import_tokenizer('t', :'json');
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 20) i;
-SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 12, "heads": 12, "channels": 768, "context": 256, "tokenizer": "t", "steps": 1,
+SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 12, "heads": 12, "channels": 768, "context": 256, "tokenizer": "t", "steps": 1, "learning_rate": 1e-9,
 	"batch_size": 1, "validation_fraction": 0}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_set_image_type('m', 'bfloat16');
@@ -77,7 +78,7 @@ ratio()
 }
 
 for ((round = 0; round < rounds; round++)); do
-	for set in $sets; do
+	for set in ${SETS-$sets}; do
 		tokens=$(wc -w <"$work/$set")
 		ours=$(awk -v n="$tokens" -v s="$(seconds on "SELECT gpt_score('m', body) FROM $set")" 'BEGIN { printf "%.0f", n / s }')
 		theirs=$(env -u OPENBLAS_CORETYPE LD_LIBRARY_PATH="$openmp" THREADS="$threads" /usr/bin/python3 bench/torch_score.py "$work/$set")
@@ -85,10 +86,10 @@ for ((round = 0; round < rounds; round++)); do
 		echo "$set: $ours tokens/s; PyTorch $theirs"
 		ratio "scoring_$set" "$ours" "$best"
 	done
-	on=$(seconds on "SELECT gpt_generate('m', body, 32, temperature => 0) FROM prompt")
-	off=$(seconds off "SELECT gpt_generate('m', body, 32, temperature => 0) FROM prompt")
-	one=$(seconds off "SELECT gpt_generate('m', 'the', 1, temperature => 0)")
-	many=$(seconds off "SELECT gpt_generate('m', 'the', 33, temperature => 0)")
+	on=$(seconds on "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompt")
+	off=$(seconds off "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompt")
+	one=$(seconds off "SELECT gpt_generate('m', 'the', 1, temperature => 1, seed => 1)")
+	many=$(seconds off "SELECT gpt_generate('m', 'the', 33, temperature => 1, seed => 1)")
 	echo "32 tokens for each of 32 prompts: $on s with gpt.batching, $off s without; 32 more tokens of one prompt $(awk -v a="$many" -v b="$one" 'BEGIN { print a - b }') s"
 	ratio batching "$off" "$on"
 	ratio decoding "$(awk -v a="$many" -v b="$one" 'BEGIN { print 32 * (a - b) }')" "$off"
@@ -101,7 +102,7 @@ median()
 {
 	sort -n "$work/ratio_$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'
 }
-for set in $sets; do
+for set in ${SETS-$sets}; do
 	echo "$set: ours / PyTorch's fastest: median $(median "scoring_$set") of $(paste -sd' ' "$work/ratio_scoring_$set")"
 done
 echo "generating, gpt.batching on / off: median $(median batching); of the time without, decoding alone: median $(median decoding)"

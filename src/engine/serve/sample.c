@@ -9,7 +9,10 @@
 #include <math.h>
 
 #include "engine/random.h"
+#include "kernels/simd.h"
 #include "serve/session.h"
+
+#define BLOCK 256 /* candidates that are weighed together */
 
 static int collect(LmCandidate *candidates, const float *logits, const LmDraw *wanted);
 static bool may_follow(const LmSession *session, int32_t id, LmUtf8State state);
@@ -17,6 +20,8 @@ static float penalise(float logit, double penalty);
 static LmCandidate best_of(const LmCandidate *candidates, int n);
 static LmCandidate *keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *sampling);
 static double weight_of(LmCandidate candidate, double largest, double temperature);
+static int weigh(float weights[BLOCK], const LmCandidate *candidates, int n, double largest, double temperature);
+static double sum_weights(const LmCandidate *candidates, int n, double largest, double temperature, double min_p);
 static int32_t draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sampling, double uniform);
 static bool is_before(LmCandidate a, LmCandidate b);
 static void sift_down(LmCandidate *heap, int n, int i);
@@ -108,8 +113,7 @@ keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *
 	double total = 0, sum = 0;
 
 	if (limit == all)
-		for (int i = 0; i < all; i++)
-			total += weight_of(candidates[i], largest, sampling->temperature);
+		total = sum_weights(candidates, all, largest, sampling->temperature, 0);
 	for (int i = all / 2 - 1; i >= 0; i--)
 		sift_down(candidates, all, i);
 	if (limit < all)
@@ -136,27 +140,52 @@ weight_of(LmCandidate candidate, double largest, double temperature)
 	return exp(((double) candidate.logit - largest) / temperature);
 }
 
+/* The same for up to BLOCK of n candidates, in float32: a vector at a time. Below 2^-126 they are 0. Returns how many. */
+static int
+weigh(float weights[BLOCK], const LmCandidate *candidates, int n, double largest, double temperature)
+{
+	n = n < BLOCK ? n : BLOCK;
+	for (int i = 0; i < n; i++)
+		weights[i] = (float) (((double) candidates[i].logit - largest) / temperature);
+	lm_simd()->exp(weights, weights, (size_t) n);
+	return n;
+}
+
+/* Of those that reach min_p, a share of the most probable token's probability, whose weight is 1. */
+static double
+sum_weights(const LmCandidate *candidates, int n, double largest, double temperature, double min_p)
+{
+	float weights[BLOCK];
+	double sum = 0;
+
+	for (int first = 0, in_block; first < n; first += in_block)
+	{
+		in_block = weigh(weights, candidates + first, n - first, largest, temperature);
+		for (int i = 0; i < in_block; i++)
+			sum += (double) weights[i] >= min_p ? (double) weights[i] : 0;
+	}
+	return sum;
+}
+
 static int32_t
 draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sampling, double uniform)
 {
-	double sum = 0, passed = 0;
+	double wanted = uniform * sum_weights(candidates, n, largest, sampling->temperature, sampling->min_p), passed = 0;
+	float weights[BLOCK];
 	int32_t id = -1;
 
-	/* min_p: a share of the most probable token's probability, whose weight is 1 */
-	for (int i = 0; i < n; i++)
+	for (int first = 0, in_block; first < n; first += in_block)
 	{
-		double weight = weight_of(candidates[i], largest, sampling->temperature);
-
-		sum += weight >= sampling->min_p ? weight : 0;
-	}
-	for (int i = 0; i < n && passed <= uniform * sum; i++)
-	{
-		double weight = weight_of(candidates[i], largest, sampling->temperature);
-
-		if (weight == 0 || weight < sampling->min_p)
-			continue;
-		passed += weight;
-		id = candidates[i].id;
+		in_block = weigh(weights, candidates + first, n - first, largest, sampling->temperature);
+		for (int i = 0; i < in_block; i++)
+		{
+			if (weights[i] == 0 || (double) weights[i] < sampling->min_p)
+				continue;
+			passed += (double) weights[i];
+			id = candidates[first + i].id;
+			if (passed > wanted)
+				return id;
+		}
 	}
 	return id;
 }
