@@ -13,23 +13,23 @@ rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-15}
 
 start_server statements </dev/null
 bin=$(cluster_bin "$work")
-"${psql[@]}" -c "ALTER SYSTEM SET shared_preload_libraries = ''"
 cluster_stop "$work"
+echo "shared_preload_libraries = ''" >>"$work/data/postgresql.conf"
 cluster_start "$work"
 psql=("$bin/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q)
 client=(-h "$(cat "$work/socket")" -U postgres)
 "$bin/pgbench" "${client[@]}" -i -q -s 1 postgres 2>/dev/null
 
-# rate LIBRARIES: transactions a second with these libraries loaded in the session
+# rate SET|RESET: transactions a second with the library loaded in the session, or without
 rate()
 {
-	"${psql[@]}" -c "ALTER SYSTEM SET session_preload_libraries = '$1'" -c "SELECT pg_reload_conf()" >/dev/null
+	"${psql[@]}" -c "ALTER SYSTEM $1 session_preload_libraries $2" -c "SELECT pg_reload_conf()" >/dev/null
 	"$bin/pgbench" "${client[@]}" -S -n -c 1 -T "$seconds" postgres 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
 }
 
 for ((round = 0; round < rounds; round++)); do
-	with=$(rate gpt)
-	without=$(rate '')
+	with=$(rate SET "= 'gpt'")
+	without=$(rate RESET '')
 	echo "$with transactions a second with the library, $without without"
 	awk -v a="$with" -v b="$without" 'BEGIN { print a / b }' >>"$work/ratios"
 done
