@@ -41,7 +41,6 @@ typedef struct GptTrainOptions
 	const char *optimizer;
 	const char *schedule;
 	double learning_rate;
-	bool head_is_new; /* of a classifier, unless the base of a fine-tune has one */
 	bool head_rate_is_open; /* not an option: no learning rate is given, and a classifier's head begins anew */
 	double min_learning_rate;
 	int64 warmup_steps;

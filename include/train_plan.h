@@ -26,7 +26,6 @@ typedef struct GptTrainPlan
 	int accumulate;
 	double step_tokens; /* predictions in a step, on average */
 	double epochs;
-	bool begins_with_bayes; /* the head of a classifier, which begins anew */
 	bool keep_best;
 	int64 patience; /* 0: never */
 	int64 validation_interval; /* steps */

@@ -263,7 +263,6 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 			set_value(options, option, &value);
 	}
 	check_together(options);
-	options->head_is_new = true;
 	options->head_rate_is_open = isnan(options->learning_rate);
 	return options;
 }

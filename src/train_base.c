@@ -58,8 +58,7 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	take_shape(options, &base->version->config);
 	if (base->step > 0)
 		options->steps = job->steps;
-	options->head_is_new = base->version->config.labels == 0;
-	options->head_rate_is_open = options->head_rate_is_open && options->head_is_new;
+	options->head_rate_is_open = options->head_rate_is_open && base->version->config.labels == 0;
 	if (job->base != NULL && isnan(options->learning_rate))
 		options->learning_rate = (gpt_options_lora(options) ? ADAPTER_RATE_SHARE : FINETUNE_RATE_SHARE) *
 								 Min(3e-3, 0.4 / base->version->config.channels);

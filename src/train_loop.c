@@ -4,7 +4,7 @@
  * A plan and a corpus go in, trained weights come out. Between two steps the process holds no transaction, no
  * lock but the job's, and no snapshot.
  *
- *   step 0        a classifier's new head learns from counts (engine/trainer.h); validation; or the state of a checkpoint
+ *   step 0        validation; or the state of a checkpoint
  *   each step     batches, made during the step before -> step of the engine -> means since the last row of the log
  *   now and then  validation: a fixed part of the held-out documents; the best weights are kept aside;
  *                 training ends when they have not become better `patience` times
@@ -50,7 +50,6 @@ static void start(Training *training, const GptTrainPlan *plan, const GptCorpus 
 static void begin(Training *training, const GptTrainHooks *hooks);
 static void save(Training *training, const GptTrainHooks *hooks);
 static void finish(Training *training);
-static void begin_with_bayes(Training *training);
 static void draw_batches(Training *training);
 static void step(Training *training);
 static void log_row(Training *training, bool validated);
@@ -155,8 +154,6 @@ begin(Training *training, const GptTrainHooks *hooks)
 	progress->step = state->step;
 	progress->validation_loss = state->validation_loss;
 	progress->validation_bits_per_byte = state->validation_bits_per_byte;
-	if (state->step == 0 && training->plan->begins_with_bayes)
-		begin_with_bayes(training);
 	gpt_progress_phase(progress, "training");
 	if (state->step == 0 && training->corpus->has_validation)
 	{
@@ -165,32 +162,6 @@ begin(Training *training, const GptTrainHooks *hooks)
 	}
 	if (state->step == 0)
 		save(training, hooks);
-}
-
-/* From one epoch of the rows, or as much of it as the steps will see. */
-static void
-begin_with_bayes(Training *training)
-{
-	const GptTrainPlan *plan = training->plan;
-	const LmDataset *dataset = &training->corpus->dataset;
-	double most_tokens = plan->step_tokens * (double) plan->training.steps;
-	LmCursor cursor = {0};
-	double tokens = 0;
-	LmError error;
-
-	gpt_progress_phase(training->progress, "counting");
-	lm_trainer_bayes_begin(training->trainer);
-	while (cursor.drawn < dataset->header->n_train_windows && tokens < most_tokens)
-	{
-		int32 example = 0;
-
-		if (!lm_dataset_next(&training->validation, &cursor, &example, dataset, plan->training.max_tokens, plan->batch_size, &error) ||
-			!lm_trainer_bayes_count(training->trainer, &training->validation, &error))
-			gpt_bridge_raise(&error);
-		tokens += training->validation.n_tokens;
-		gpt_progress_tick(training->progress);
-	}
-	lm_trainer_bayes_end(training->trainer);
 }
 
 static void

@@ -258,7 +258,6 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->min_learning_rate = isnan(options->min_learning_rate) ? training->learning_rate / 10
 																	: Min(options->min_learning_rate, training->learning_rate);
 	training->head_rate = plan->labels > 0 && options->head_rate_is_open ? Max(1, HEAD_RATE / training->learning_rate) : 1;
-	plan->begins_with_bayes = plan->labels > 0 && plan->labels <= LM_BAYES_LABELS && options->head_is_new;
 	training->weight_decay = options->weight_decay;
 	training->beta1 = options->beta1;
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99

@@ -4,7 +4,7 @@
  * The state of a training goes in after each step; now and then a checkpoint or a partial version comes out.
  *
  * The first checkpoint is written before the first step. It has the plan, which may rest on measured time, and no weights yet:
- * those of step 0 follow from the seed, and a classifier's bag from the rows.
+ * those of step 0 follow from the seed.
  */
 #include "postgres.h"
 

@@ -32,7 +32,6 @@ typedef enum LmInit
 #define LM_BAG_CHANNELS 64 /* at most */
 #define LM_BAG_LEAST_CHANNELS 16
 #define LM_BAG_HASHED_FLOATS (1 << 23)
-#define LM_BAYES_LABELS (LM_BAG_CHANNELS - 1) /* with which the bag can begin as naive Bayes: a channel for each, and one to count in */
 #define LM_OUTPUTS_DROPOUT 0.5
 
 typedef enum LmParamKind
@@ -117,15 +116,15 @@ lm_param_in_head(const LmParam *param)
 }
 
 /*
- * The bag of so many labels: how many numbers an embedding has, a power of two with one for each label and one more where that is
- * possible, and how many rows its runs share. Fewer labels have more rows, which fewer runs share, in the same memory.
+ * The bag of so many labels: how many numbers an embedding has, a power of two with one for each label where that is possible, and
+ * how many rows its runs share. Fewer labels have more rows, which fewer runs share, in the same memory.
  */
 static inline int
 lm_bag_channels(int labels)
 {
 	int channels = LM_BAG_LEAST_CHANNELS;
 
-	while (channels < LM_BAG_CHANNELS && channels <= labels)
+	while (channels < LM_BAG_CHANNELS && channels < labels)
 		channels *= 2;
 	return channels;
 }

@@ -104,14 +104,6 @@ typedef bool (*LmNextBatch)(void *context, LmBatch **batch, int micro_batch, LmE
 bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 					 int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error);
 
-/*
- * A classifier's head that begins anew can begin with naive Bayes (src/engine/model/bag.h): batches of the training rows are
- * counted, where the bag's weights will be, before the first step. Not for a model without labels or with more than LM_BAYES_LABELS.
- */
-void lm_trainer_bayes_begin(LmTrainer *trainer);
-bool lm_trainer_bayes_count(LmTrainer *trainer, const LmBatch *batch, LmError *error);
-void lm_trainer_bayes_end(LmTrainer *trainer);
-
 /* Adds Σ weight nll and Σ weight of a batch, without dropout. */
 bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch, LmError *error);
 

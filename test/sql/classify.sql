@@ -7,7 +7,6 @@ SELECT i AS id, CASE WHEN i % 3 = 0 THEN 'the soup was ' || g || ' and warm ' ||
 FROM (SELECT i, (ARRAY['good', 'bad', 'fine', 'awful', 'lovely', 'cold'])[1 + i % 6] AS g FROM generate_series(1, 300) i) s;
 SELECT gpt_train('moods', 'SELECT body, mood AS label FROM review', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 150, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job);
-SELECT validation_loss < 0.6 AS naive_bayes FROM gpt_train_log WHERE job = :job AND step = 0;
 SELECT gpt_classify('moods', 'the soup was lovely and warm 7'), gpt_classify('moods', 'we found it awful, number 8');
 SELECT label, probability > 0.5 AS likely FROM gpt_classify_probs('moods', 'we found it awful, number 8');
 SELECT round(sum(probability)::numeric, 5) FROM gpt_classify_probs('moods', '');

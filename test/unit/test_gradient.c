@@ -254,7 +254,7 @@ main(void)
 	corners[7].config.norm = LM_RMSNORM;
 	corners[7].config.qk_norm = true;
 	corners[7].config.tie_embeddings = false;
-	corners[8].config.labels = 5;
+	corners[8].config.labels = 40; /* of 64 channels in the bag, as the next ones of 16 */
 	corners[9].config = corners[5].config;
 	corners[9].config.labels = 3;
 	corners[9].config.dropout = 0.2f;

@@ -311,6 +311,30 @@ test_config(const LmHost *host)
 	test_model_free(&test);
 }
 
+/* The memory of runs is the same for any number of labels; few of them have more rows in it. */
+static void
+test_bag_sizes(const LmHost *host)
+{
+	static const int n_labels[] = {1, 16, 17, 33, 64, 10000}, n_channels[] = {16, 16, 32, 64, 64, 64};
+	bool good = true;
+
+	for (int i = 0; i < 6; i++)
+	{
+		LmConfig config = small_config();
+		const LmParam *bag;
+		LmParamTable *table;
+		LmError error;
+
+		config.labels = n_labels[i];
+		config.multi_label = true;
+		table = lm_param_table_create(host, &config, &error);
+		bag = lm_param_find(table, LM_BAG_EMBEDDING, -1);
+		good = good && bag->count == ((size_t) LM_BAG_HASHED_FLOATS + (size_t) config.vocabulary * (size_t) n_channels[i]);
+		lm_param_table_free(host, table);
+	}
+	ok(good, "a bag has 16 to 64 channels by the number of labels, and as many rows as fit");
+}
+
 /* What the network would use as an index. */
 static void
 test_batch(LmEngine *engine, const LmHost *host)
@@ -360,6 +384,7 @@ main(void)
 	test_classify(engine, host, &state, false);
 	test_classify(engine, host, &state, true);
 	test_config(&host);
+	test_bag_sizes(&host);
 	test_batch(engine, &host);
 	lm_engine_stop(engine);
 	is_int(state.live, 0, "everything is given back");

@@ -1,11 +1,8 @@
 /*
  * src/engine/model/bag.c
  *
- * Texts go in as tokens; the rows of the bag that they have are added up, changed or counted.
+ * Texts go in as tokens; the rows of the bag that they have are added up, or their gradients.
  */
-#include <math.h>
-#include <string.h>
-
 #include "engine/params.h"
 #include "model/bag.h"
 
@@ -27,12 +24,6 @@ rows_at(size_t rows[LM_BAG_RUN], const LmConfig *config, const int32_t *tokens, 
 		rows[n++] = (size_t) config->vocabulary + (size_t) ((hash * 0x9E3779B97F4A7C15u) >> 32) % n_hashed;
 	}
 	return n;
-}
-
-static size_t
-rows_of(const LmConfig *config)
-{
-	return (size_t) config->vocabulary + (size_t) lm_bag_hashed(config->labels);
 }
 
 size_t
@@ -73,70 +64,5 @@ lm_bag_add_gradient(float *gradient, const float *dmean, const LmConfig *config,
 		for (int j = 0; j < n_rows; j++)
 			for (size_t k = 0; k < n_channels; k++)
 				gradient[rows[j] * n_channels + k] += share * dmean[k];
-	}
-}
-
-/* ---- Naive Bayes ----------------------------------------------------------------------------------- */
-
-void
-lm_bag_clear(float *bag, const LmConfig *config)
-{
-	memset(bag, 0, rows_of(config) * (size_t) lm_bag_channels(config->labels) * sizeof(float));
-}
-
-/* Channel y counts label y, channel `labels` all texts. */
-void
-lm_bag_count_text(float *bag, const LmConfig *config, const int32_t *tokens, size_t n, const uint32_t *labels, size_t n_labels, float weight)
-{
-	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
-
-	for (size_t i = 0; i < n; i++)
-	{
-		int n_rows = rows_at(rows, config, tokens, i);
-
-		for (int j = 0; j < n_rows; j++)
-		{
-			float *counts = bag + rows[j] * n_channels;
-
-			for (size_t k = 0; k < n_labels; k++)
-				counts[labels[k]] += weight;
-			counts[config->labels] += weight;
-		}
-	}
-}
-
-void
-lm_bag_weigh(float *bag, float *label_weight, const LmConfig *config)
-{
-	size_t n_rows = rows_of(config), n_channels = (size_t) lm_bag_channels(config->labels);
-	size_t F = (size_t) config->channels + n_channels;
-	int n_labels = config->labels;
-	double sums[LM_BAG_CHANNELS] = {0};
-	double seen = 0;
-
-	for (size_t row = 0; row < n_rows; row++)
-	{
-		const float *counts = bag + row * n_channels;
-
-		for (int k = 0; k <= n_labels; k++)
-			sums[k] += (double) counts[k];
-		seen += counts[n_labels] > 0;
-	}
-	for (size_t row = 0; row < n_rows; row++)
-	{
-		float *counts = bag + row * n_channels;
-		double all = (double) counts[n_labels];
-
-		counts[n_labels] = 0;
-		for (int k = 0; k < n_labels && all > 0; k++)
-			counts[k] = (float) (log(((double) counts[k] + 1) / (sums[k] + seen)) -
-								 log((all - (double) counts[k] + 1) / (sums[n_labels] - sums[k] + seen)));
-	}
-	for (int k = 0; k < n_labels; k++)
-	{
-		float *weights = label_weight + (size_t) k * F + config->channels;
-
-		for (int j = 0; j < n_labels; j++)
-			weights[j] = j == k;
 	}
 }

@@ -115,30 +115,6 @@ gather(Group *group, const LmBatch *batch, int row)
 	return row;
 }
 
-void
-lm_labels_count(const LmNetwork *network, const LmBatch *batch)
-{
-	Group group;
-
-	for (int row = 0; row < batch->n_tokens;)
-	{
-		row = gather(&group, batch, row);
-		for (int i = 0; i < group.n; i++)
-		{
-			uint32_t label = (uint32_t) group.targets[i];
-			uint64_t n_labels = 1;
-			const uint32_t *labels = &label;
-
-			if (group.targets[i] < 0)
-				continue;
-			if (network->config.multi_label)
-				labels = lm_label_set(&n_labels, &batch->sets, (uint64_t) group.targets[i]);
-			lm_bag_count_text(network->params.bag_embedding, &network->config, batch->tokens + group.first[i], (size_t) group.rows[i], labels,
-							  n_labels, group.weights[i]);
-		}
-	}
-}
-
 /*
  * With dropout, a window in training has its outputs dropped as a whole with probability LM_OUTPUTS_DROPOUT (after Neverova et al. 2016,
  * "ModDrop"); those that are kept are scaled so that their mean stays. Otherwise the outputs, which over-fit first, explain the labels of the

@@ -21,7 +21,4 @@ LmLabelActivations lm_labels_layout(LmArena *arena, const LmConfig *config);
  */
 double lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale);
 
-/* Counts the windows of a batch for naive Bayes, in the bag's weights (model/bag.h). */
-void lm_labels_count(const LmNetwork *network, const LmBatch *batch);
-
 #endif /* LM_LABELS_H */

@@ -12,8 +12,7 @@
 #include <string.h>
 
 #include "engine/trainer.h"
-#include "model/bag.h"
-#include "model/labels.h"
+#include "model/network.h"
 #include "train/muon.h"
 
 /* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
@@ -427,27 +426,6 @@ update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 	if (by_muon)
 		lm_muon_update(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
 					   trainer->table, &muon);
-}
-
-void
-lm_trainer_bayes_begin(LmTrainer *trainer)
-{
-	lm_bag_clear(trainer->network.params.bag_embedding, &trainer->table->config);
-}
-
-bool
-lm_trainer_bayes_count(LmTrainer *trainer, const LmBatch *batch, LmError *error)
-{
-	if (!check_batch(trainer, batch, error))
-		return false;
-	lm_labels_count(&trainer->network, batch);
-	return true;
-}
-
-void
-lm_trainer_bayes_end(LmTrainer *trainer)
-{
-	lm_bag_weigh(trainer->network.params.bag_embedding, trainer->network.params.label_weight, &trainer->table->config);
 }
 
 bool
