@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=bench/server.sh
 . bench/server.sh
-recipe=${RECIPE:-'"minutes": 5, "tokenizer": "bytes", "preset": "nano", "family": "modern", "optimizer": "muon", "dropout": 0'}
+recipe=${RECIPE:-'"minutes": 4.5, "epochs": 30, "tokenizer": "bytes", "preset": "nano", "family": "modern", "optimizer": "muon", "dropout": 0'}
 
 start_server completions <<SETTINGS
 gpt.train_threads = ${THREADS:-2}
@@ -29,12 +29,18 @@ FROM (SELECT day::date, (random() * 1e6)::int AS n, (random() * 1e6)::int % 3 AS
 	(VALUES (ARRAY['YYYY-MM-DD', 'FMMonth FMDD, YYYY', 'DD.MM.YYYY', 'FMDD Mon YYYY'], ARRAY['iso', 'long', 'german', 'short'])) v (f, names);
 CREATE TABLE dates AS SELECT prompt, completion FROM dates_all WHERE NOT test;
 CREATE TABLE dates_test AS SELECT prompt, completion FROM dates_all WHERE test ORDER BY random() LIMIT 1000;
--- A pair of operands is held out for both signs.
+-- Operands are drawn from 0 to 999; a pair of them is held out for both signs. For three in ten of the rows to learn the number of
+-- digits of each operand is drawn first: of numbers drawn evenly, only a tenth have fewer than three.
 CREATE TABLE sums_all AS
 SELECT a || sign || b || '=' AS prompt, CASE sign WHEN '+' THEN a + b ELSE a - b END::text AS completion, hashint4(a * 1000 + b) % 20 = 0 AS test
 FROM (SELECT (random() * 999)::int AS a, (random() * 999)::int AS b, CASE WHEN random() < 0.5 THEN '+' ELSE '-' END AS sign
 		FROM generate_series(1, 105000)) s;
-CREATE TABLE sums AS SELECT prompt, completion FROM sums_all WHERE NOT test LIMIT 100000;
+CREATE TABLE sums_short AS
+SELECT a || sign || b || '=' AS prompt, CASE sign WHEN '+' THEN a + b ELSE a - b END::text AS completion, hashint4(a * 1000 + b) % 20 = 0 AS test
+FROM (SELECT floor(random() * 10 ^ ceil(random() * 3))::int AS a, floor(random() * 10 ^ ceil(random() * 3))::int AS b,
+		CASE WHEN random() < 0.5 THEN '+' ELSE '-' END AS sign FROM generate_series(1, 32000)) s;
+CREATE TABLE sums AS (SELECT prompt, completion FROM sums_all WHERE NOT test LIMIT 70000) UNION ALL
+	(SELECT prompt, completion FROM sums_short WHERE NOT test LIMIT 30000);
 CREATE TABLE sums_test AS SELECT DISTINCT prompt, completion FROM sums_all WHERE test ORDER BY 1 LIMIT 1000;
 SQL
 

@@ -205,7 +205,7 @@ open_model(Bench *bench, LmImageType type)
 
 	bench->type = type;
 	must(lm_image_size(&size, &bench->config, type, &error), &error);
-	bench->image = lm_allocate_unset(&bench->host, size);
+	bench->image = lm_allocate_huge(&bench->host, size);
 	must(bench->image && lm_image_build(bench->image, bench->block, bench->table, type, &bench->host, &error), &error);
 	bench->model = lm_model_open(&bench->host, bench->image, size, &error);
 	must(bench->model != NULL, &error);
@@ -214,8 +214,8 @@ open_model(Bench *bench, LmImageType type)
 	must(bench->pages != NULL, &error);
 	for (int i = 0; i < MOST_SEQUENCES; i++)
 		must(lm_sequence_create(&bench->sequences[i], &bench->host, bench->model, &error), &error);
-	bench->workspace = lm_allocate_unset(&bench->host, lm_infer_workspace(bench->model, PROMPT, PROMPT, lm_engine_threads(bench->engine)));
-	bench->logits = lm_allocate_unset(&bench->host, (size_t) PROMPT * bench->config.vocabulary * sizeof(float));
+	bench->workspace = lm_allocate_huge(&bench->host, lm_infer_workspace(bench->model, PROMPT, PROMPT, lm_engine_threads(bench->engine)));
+	bench->logits = lm_allocate_huge(&bench->host, (size_t) PROMPT * bench->config.vocabulary * sizeof(float));
 }
 
 static void

@@ -25,12 +25,16 @@ extern const LmHost *gpt_bridge_host(MemoryContext context);
 extern volatile sig_atomic_t *gpt_bridge_stop_flag;
 
 /*
- * The engine of this process, started at first use with that many threads, and again when the number or
- * gpt.blas_library differs. Parallel workers always get one thread. Lives until the process ends or it is
- * started again; then everything that was allocated through lm_engine_host(engine) is gone as well, which
- * gpt_bridge_generation() tells by another number.
+ * The engine of this process, started at first use with that many threads, and again when the number differs. Parallel workers
+ * always get one thread. Lives until the process ends or it is started again; then everything that was allocated through
+ * lm_engine_host(engine) is gone as well, which gpt_bridge_generation() tells by another number.
+ *
+ * Serving has kernels of its own, so that only the engine that trains has the matrix library of
+ * gpt.blas_library: a session does not load and test it before its first call. An engine that trains serves as well; it is started
+ * again when gpt.blas_library differs.
  */
 extern LmEngine *gpt_bridge_engine(int n_threads);
+extern LmEngine *gpt_bridge_training_engine(int n_threads);
 extern uint64 gpt_bridge_generation(void);
 
 /*

@@ -26,7 +26,7 @@ volatile sig_atomic_t *gpt_bridge_stop_flag = NULL;
 static LmEngine *engine = NULL;
 static MemoryContext engine_context = NULL;
 static int engine_threads = 0;
-static char *engine_blas = NULL;
+static char *engine_blas = NULL; /* of an engine that trains, else NULL */
 static uint64 engine_generation = 0;
 
 static const struct
@@ -48,7 +48,7 @@ static void *reallocate(void *context, void *pointer, size_t size);
 static bool should_stop(void *context);
 static void absorb_barrier(void);
 static void stop_engine(void);
-static LmEngine *start_engine(int n_threads);
+static LmEngine *start_engine(int n_threads, const char *blas);
 
 const LmHost *
 gpt_bridge_host(MemoryContext context)
@@ -66,10 +66,19 @@ gpt_bridge_engine(int n_threads)
 {
 	if (IsParallelWorker())
 		n_threads = 1;
-	if (engine != NULL && engine_threads == n_threads && strcmp(engine_blas, gpt_blas_library) == 0)
+	if (engine != NULL && engine_threads == n_threads)
 		return engine;
 	stop_engine();
-	return start_engine(n_threads);
+	return start_engine(n_threads, NULL);
+}
+
+LmEngine *
+gpt_bridge_training_engine(int n_threads)
+{
+	if (engine != NULL && engine_threads == n_threads && engine_blas != NULL && strcmp(engine_blas, gpt_blas_library) == 0)
+		return engine;
+	stop_engine();
+	return start_engine(n_threads, gpt_blas_library);
 }
 
 uint64
@@ -202,20 +211,23 @@ stop_engine(void)
 	engine_context = NULL;
 }
 
-/* The context is known to stop_engine before anything can fail, so that a failed start leaves nothing behind. */
+/*
+ * blas is a value of gpt.blas_library; NULL: no library. The context is known to stop_engine before anything can fail, so that a failed
+ * start leaves nothing behind.
+ */
 static LmEngine *
-start_engine(int n_threads)
+start_engine(int n_threads, const char *blas)
 {
-	LmEngineOptions options = {n_threads, gpt_blas_library};
+	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas};
 	LmError error;
 
 	engine_context = AllocSetContextCreate(TopMemoryContext, "gpt engine", ALLOCSET_DEFAULT_SIZES);
-	engine_blas = MemoryContextStrdup(engine_context, gpt_blas_library);
+	engine_blas = blas == NULL ? NULL : MemoryContextStrdup(engine_context, blas);
 	engine_threads = n_threads;
-	if (gpt_blas_library[0] == '\0')
-		options.blas_library = NULL;
-	else if (strcmp(gpt_blas_library, "none") == 0)
+	if (blas == NULL || strcmp(blas, "none") == 0)
 		options.blas_library = "";
+	else if (blas[0] == '\0')
+		options.blas_library = NULL;
 	engine = lm_engine_start(gpt_bridge_host(engine_context), &options, &error);
 	if (engine == NULL && error.code == LM_ERR_LIBRARY)
 		ereport(ERROR, (errcode(gpt_bridge_sqlstate(error.code)), errmsg("%s", error.message),

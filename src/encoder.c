@@ -63,7 +63,7 @@ start_threads(GptEncoder *encoder, int n_threads)
 {
 	LmError error;
 
-	encoder->engine = gpt_bridge_engine(n_threads);
+	encoder->engine = gpt_bridge_training_engine(n_threads);
 	encoder->threads = lm_encoder_create(encoder->engine, encoder->tokenizer, encoder->host, &error);
 	if (encoder->threads == NULL)
 		gpt_bridge_raise(&error);

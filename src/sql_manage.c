@@ -34,7 +34,7 @@ static bool drops_gpt(const DropStmt *statement);
 Datum
 gpt_version(PG_FUNCTION_ARGS)
 {
-	const LmEngine *engine = gpt_bridge_engine(gpt_threads);
+	const LmEngine *engine = gpt_bridge_training_engine(gpt_threads);
 	const char *bf16 = lm_engine_bf16(engine);
 
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("gpt %s, %s%s%s", GPT_VERSION, lm_engine_description(engine),

@@ -123,7 +123,7 @@ allocate(size_t total, const GptVersion *version)
 static void
 fold(float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table)
 {
-	LmEngine *engine = gpt_bridge_engine(gpt_threads);
+	LmEngine *engine = gpt_bridge_training_engine(gpt_threads);
 
 	for (int layer = 0; layer < table->config.layers; layer++)
 	{

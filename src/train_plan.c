@@ -108,7 +108,7 @@ gpt_plan_kernels(const GptTrainPlan *plan)
 LmEngine *
 gpt_plan_engine(const GptTrainPlan *plan)
 {
-	return gpt_bridge_engine(plan->n_threads);
+	return gpt_bridge_training_engine(plan->n_threads);
 }
 
 void

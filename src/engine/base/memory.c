@@ -7,10 +7,15 @@
  */
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/host.h"
 
 #define ALIGNMENT 64
+#define LEAST_HUGE ((size_t) 4 << 20)
+
+static void advise_huge(void *block, size_t size);
 
 bool
 lm_size_multiply(size_t *product, size_t a, size_t b)
@@ -49,6 +54,28 @@ lm_allocate_unset(const LmHost *host, size_t size)
 	aligned += -(uintptr_t) aligned & (ALIGNMENT - 1);
 	memcpy(aligned - sizeof(void *), &block, sizeof block);
 	return aligned;
+}
+
+void *
+lm_allocate_huge(const LmHost *host, size_t size)
+{
+	void *block = lm_allocate_unset(host, size);
+
+	if (block && size >= LEAST_HUGE)
+		advise_huge(block, size);
+	return block;
+}
+
+/* Of no consequence where the system has no huge pages, or none left. */
+static void
+advise_huge(void *block, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+	uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t) block + page - 1) / page * page;
+
+	(void) madvise((void *) begin, ((uintptr_t) block + size - begin) / page * page, MADV_HUGEPAGE);
+#endif
 }
 
 void

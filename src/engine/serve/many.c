@@ -83,7 +83,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int
 	many->workspace = lm_arena_take(arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
 	for (int i = 0; arena->base && i < n_sequences; i++)
 	{
-		many->slots[i].request = -1;
+		many->slots[i] = (LmSlot){.request = -1};
 		many->slots[i].past = pasts + (size_t) i * T;
 		many->slots[i].sums = sums + (size_t) i * (C + LM_BAG_CHANNELS);
 	}
@@ -134,11 +134,12 @@ allocate(LmMany *many, int n_pages, LmError *error)
 	if (!lm_many_memory(&bytes, &session->config, n_threads, many->n_sequences, n_pages, error))
 		return false;
 	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
-	many->memory = lm_allocate(host, arena.used);
+	many->memory = lm_allocate_huge(host, arena.used);
 	if (!many->memory)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: texts together need %zu MB", bytes >> 20);
 	arena = (LmArena){.base = many->memory};
 	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
+	memset(many->sequences, 0, (size_t) (many->n_sequences + 1) * sizeof(LmSequence));
 	many->pages = lm_pages_create(host, session->model, n_pages, error);
 	for (int i = 0; i <= many->n_sequences; i++)
 		if (!many->pages || !lm_sequence_create(&many->sequences[i], host, session->model, error))

@@ -52,7 +52,11 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		lm_fail(error, LM_ERR_LIMIT, -1, "%d pages of keys and values are not possible", n_pages);
 		return NULL;
 	}
-	pages = lm_allocate_unset(host, size);
+	/*
+	 * Keys are written a float a cache line, and all are read for each token: with pages of 4 KB of the system that is a third of the time of
+	 * 32 sequences. One sequence alone may never get far.
+	 */
+	pages = (size_t) n_pages * LM_PAGE > (size_t) config->context + LM_PAGE ? lm_allocate_huge(host, size) : lm_allocate_unset(host, size);
 	if (!pages)
 	{
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: keys and values need %zu MB", size >> 20);
@@ -62,7 +66,6 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 	memset(pages, 0, sizeof *pages);
 	arena.base = (char *) pages;
 	lay_out(pages, &arena, config, n_pages);
-	/* Keys and values are written before they are read. */
 	pages->host = *host;
 	pages->n_free = 0;
 	memset(pages->references, 0, (size_t) n_pages * sizeof(int));

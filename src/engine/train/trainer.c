@@ -175,9 +175,9 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 		return false;
 	if (config->lora_rank > 0 && !allocate_base(trainer, config, sizes.base, error))
 		return false;
-	trainer->params = lm_allocate_unset(host, sizes.pair);
-	trainer->moments1 = lm_allocate_unset(host, sizes.pair);
-	trainer->activations = lm_allocate_unset(host, sizes.activations);
+	trainer->params = lm_allocate_huge(host, sizes.pair);
+	trainer->moments1 = lm_allocate_huge(host, sizes.pair);
+	trainer->activations = lm_allocate_huge(host, sizes.activations);
 	if (!trainer->params || !trainer->moments1 || !trainer->activations)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB", sizes.all >> 20);
 	trainer->gradient = trainer->params + trainer->table->total;
