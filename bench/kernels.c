@@ -225,7 +225,7 @@ infer_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_linear_infer(x->engine, x->y, x->a, &x->linear, x->n_rows);
+	lm_linear_infer(x->engine, x->y, x->a, &x->linear, x->n_rows, NULL);
 }
 
 static void

@@ -128,7 +128,9 @@ bool lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out);
 void lm_linear_pack(void *panels, LmImageType type, const float *w, int n_in, int n_out);
 /* row [n_in] = the weights of one output channel, as stored */
 void lm_linear_weights(float *row, const LmLinear *linear, int output);
-void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
+/* scratch: NULL, or lm_linear_infer_scratch bytes, in which threads share what each must do for itself otherwise. */
+void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows, void *scratch);
+size_t lm_linear_infer_scratch(int n_rows, int n_in); /* grows with either */
 /* The kernels for that which run-time dispatch chose, by their instruction set. */
 const char *lm_linear_infer_name(void);
 

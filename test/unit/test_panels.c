@@ -64,7 +64,25 @@ all_kernels(const LmPanelKernels *kernels[5])
 static void
 multiply(const LmPanelKernels *kernels, const Case *c, float *y, const float *x, int n_rows)
 {
-	kernels->multiply[c->linear.type](y, x, c->linear.panels, c->bias, n_rows, c->linear.n_in, c->linear.n_out, c->linear.n_out);
+	LmPanelRows rows = {x, n_rows, c->linear.n_in, NULL};
+
+	kernels->multiply[c->linear.type](y, &rows, c->linear.panels, c->bias, c->linear.n_out, c->linear.n_out);
+}
+
+/* The same from rows that were packed before, in three parts, the last one first. */
+static void
+multiply_packed(const LmPanelKernels *kernels, const Case *c, float *y, const float *x, int n_rows)
+{
+	size_t size = lm_linear_infer_scratch(n_rows, c->linear.n_in);
+	uint32_t *packed = malloc(size); /* and not a byte more: the sanitizer sees it */
+	LmPanelRows rows = {x, n_rows, c->linear.n_in, NULL};
+
+	memset(packed, 0xff, size);
+	for (int part = 2; part >= 0; part--)
+		kernels->pack(c->linear.type, packed, &rows, part, 3);
+	rows.packed = packed;
+	kernels->multiply[c->linear.type](y, &rows, c->linear.panels, c->bias, c->linear.n_out, c->linear.n_out);
+	free(packed);
 }
 
 /* Rows 1 .. n_rows at once, against the naive twin. */
@@ -102,7 +120,7 @@ test_rows(LmImageType type)
 {
 	enum
 	{
-		ROWS = 131,
+		ROWS = 231,
 		IN = 519,
 		OUT = 77
 	};
@@ -118,7 +136,7 @@ test_rows(LmImageType type)
 	}
 	for (int k = 0; k < n_kernels; k++)
 	{
-		static const int counts[] = {2, 3, 12, 13, 40, ROWS};
+		static const int counts[] = {2, 3, 12, 13, 40, 131, ROWS};
 		bool same = true;
 
 		for (int row = 0; row < ROWS; row++)
@@ -129,8 +147,11 @@ test_rows(LmImageType type)
 			for (int row = 0; row < counts[i]; row++)
 				same = same && (row == 5 || same_bits(c.y + row * OUT, c.wanted + row * OUT, OUT));
 			same = same && (counts[i] < 6 || isnan(c.y[5 * OUT]));
+			multiply_packed(kernels[k], &c, c.y, c.x, counts[i]);
+			for (int row = 0; row < counts[i]; row++)
+				same = same && (row == 5 || same_bits(c.y + row * OUT, c.wanted + row * OUT, OUT));
 		}
-		ok(same, "%s, %s: many rows give the bits of one", kernels[k]->name, type_names[type]);
+		ok(same, "%s, %s: many rows give the bits of one, packed before or not", kernels[k]->name, type_names[type]);
 	}
 	free_case(&c);
 }
@@ -146,11 +167,13 @@ test_threads(LmImageType type)
 		{
 			LmEngine *engine = test_engine(n_threads, NULL);
 			float *y = n_threads == 1 ? c.wanted : c.y;
+			void *scratch = malloc(lm_linear_infer_scratch(counts[i], 384));
 
-			lm_linear_infer(engine, y, c.x, &c.linear, counts[i]);
+			lm_linear_infer(engine, y, c.x, &c.linear, counts[i], n_threads == 1 ? NULL : scratch);
 			if (n_threads > 1)
 				ok(same_bits(c.y, c.wanted, (size_t) counts[i] * 1000), "%s, %d rows: %d threads give the bits of one",
 				   type_names[type], counts[i], n_threads);
+			free(scratch);
 			lm_engine_stop(engine);
 		}
 	free_case(&c);

@@ -4,7 +4,8 @@
  * Products with a weight for inference: packed panels stream past the rows, cut over threads.
  *
  * A piece is a run of panels, which one thread reads as one stream. How long it is follows from the work and the number of
- * threads: results do not depend on it. What takes a few microseconds stays on the calling thread.
+ * threads: results do not depend on it. What takes a few microseconds stays on the calling thread. Where rows are many, threads
+ * pack them once for all pieces.
  */
 #include "kernels/panels.h"
 #include "kernels/pieces.h"
@@ -13,33 +14,61 @@
 #define LEAST_WORK 131072.0 /* in a piece: ~2 microseconds, what waking a spinning thread takes */
 #define MOST_WORK 3e8 /* in a piece: a few ms, so that a stop is noticed soon */
 #define PIECES_OF_THREAD 4
+#define PIECES_OF_MANY_ROWS 8 /* the same, where the last piece would have a thread wait for long */
+#define MANY_ROWS 64
+#define LEAST_SHARED_ROWS 24 /* below, packing them again takes less than sharing does */
 
 typedef struct InferWork
 {
-	LmPanelMultiply multiply;
+	const LmPanelKernels *kernels;
 	const LmLinear *linear;
 	float *y;
-	const float *x;
-	int n_rows;
+	LmPanelRows rows;
+	uint32_t *packed;
+	int n_parts;
 	int n_panels; /* in a piece */
 } InferWork;
 
+static void pack_piece(void *work, int piece, int thread);
 static void infer_piece(void *work, int piece, int thread);
 
-void
-lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows)
+/* A word for an input is what float32 takes, and more than the other types do; groups are whole. */
+size_t
+lm_linear_infer_scratch(int n_rows, int n_in)
 {
-	InferWork work = {lm_panel_kernels()->multiply[linear->type], linear, y, x, n_rows, 1};
-	int n_panels = lm_divide_up((size_t) linear->n_out, LM_PANEL), n_threads = lm_engine_threads(engine);
+	return (size_t) n_rows * (size_t) lm_divide_up((size_t) n_in, LM_GROUP) * LM_GROUP * sizeof(uint32_t);
+}
+
+void
+lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows, void *scratch)
+{
+	InferWork work = {lm_panel_kernels(), linear, y, {x, n_rows, linear->n_in, NULL}, scratch, 1, 1};
+	int n_panels = lm_divide_up((size_t) linear->n_out, LM_PANEL), n_threads = lm_engine_threads(engine), n_pieces;
 	double panel_work = (double) linear->n_in * LM_PANEL * (n_rows + 1);
-	double wanted = n_threads > 1 ? (double) n_panels / (PIECES_OF_THREAD * n_threads) : n_panels;
+	int n_wanted = n_threads * (n_rows < MANY_ROWS ? PIECES_OF_THREAD : PIECES_OF_MANY_ROWS);
+	double wanted = n_threads > 1 ? (double) n_panels / n_wanted : n_panels;
 
 	if (n_rows <= 0)
 		return;
 	wanted = wanted * panel_work < LEAST_WORK ? LEAST_WORK / panel_work : wanted;
 	wanted = wanted * panel_work > MOST_WORK ? MOST_WORK / panel_work : wanted;
 	work.n_panels = wanted < n_panels ? (int) wanted + 1 : n_panels;
-	lm_engine_run(engine, infer_piece, &work, lm_divide_up((size_t) n_panels, (size_t) work.n_panels));
+	n_pieces = lm_divide_up((size_t) n_panels, (size_t) work.n_panels);
+	if (scratch && n_pieces > 1 && n_rows >= LEAST_SHARED_ROWS)
+	{
+		work.n_parts = n_threads > 1 ? PIECES_OF_THREAD * n_threads : 1;
+		lm_engine_run(engine, pack_piece, &work, work.n_parts);
+		work.rows.packed = work.packed;
+	}
+	lm_engine_run(engine, infer_piece, &work, n_pieces);
+}
+
+static void
+pack_piece(void *argument, int piece, int thread)
+{
+	const InferWork *work = argument;
+
+	work->kernels->pack(work->linear->type, work->packed, &work->rows, piece, work->n_parts);
 }
 
 static void
@@ -50,6 +79,7 @@ infer_piece(void *argument, int piece, int thread)
 	int first = piece * work->n_panels * LM_PANEL;
 	int n_out = lm_smaller(work->n_panels * LM_PANEL, linear->n_out - first);
 
-	work->multiply(work->y + first, work->x, (const char *) linear->panels + (size_t) (first / LM_PANEL) * lm_panel_size(linear->type, linear->n_in),
-				   linear->bias ? linear->bias + first : NULL, work->n_rows, linear->n_in, n_out, linear->n_out);
+	work->kernels->multiply[linear->type](work->y + first, &work->rows,
+										  (const char *) linear->panels + (size_t) (first / LM_PANEL) * lm_panel_size(linear->type, linear->n_in),
+										  linear->bias ? linear->bias + first : NULL, n_out, linear->n_out);
 }

@@ -5,15 +5,19 @@
  *
  * Rows are packed in tiles, block of units by block of units; a block of a panel then meets all of them while it is in
  * the cache. Few rows wait for the weights: then a block is as long as the packed rows have room, for the sake of one stream.
+ *
+ *   packed rows   | chunk of MOST_ROWS rows | chunk ... |
+ *   chunk         | block of units | block ... |
+ *   block         | tile of rows | tile ... |
  */
 #include "kernels/panel_tiles.h"
 #include "kernels/panel_rows.h"
 
-#define PACKED_WORDS 49152 /* of packed rows: 192 KiB, a part of a level 2 cache */
+#define PACKED_WORDS 65536 /* of packed rows: 256 KiB, a part of a level 2 cache */
 #define SLACK_WORDS 64 /* the last vectors and groups are written whole */
 #define MOST_ROWS 192
 #define FEW_ROWS 36
-#define MOST_UNITS_SIZE 32768 /* bytes of a panel that many rows want in the level 1 cache */
+#define MOST_UNITS_SIZE 65536 /* bytes of a panel that many rows want in the level 1 cache */
 #define BYTE_WORDS (LM_GROUP_QUADS + 2) /* with scale and start */
 
 typedef struct Format
@@ -40,7 +44,7 @@ typedef struct PackedRows
 	int unit;
 	int n_units;
 	size_t row_words; /* of all units of a row */
-	uint32_t *words;
+	const uint32_t *words;
 } PackedRows;
 
 typedef struct PanelProduct
@@ -54,7 +58,17 @@ typedef struct PanelProduct
 	int n_out;
 	int ld_y;
 	int n_units; /* in all */
+	const uint32_t *packed; /* all rows; NULL: they are packed as they are needed */
 } PanelProduct;
+
+/* How the rows from `first` on are cut. */
+typedef struct Chunk
+{
+	int first;
+	int n_rows;
+	int height; /* of a tile */
+	int n_units; /* in a block */
+} Chunk;
 
 INLINE bool
 is_bytes(const Format *format)
@@ -117,13 +131,14 @@ pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product, co
 		interleave(packed + (size_t) n_rows * (size_t) (n_words + part * n), converted + n_words + part * n, ld, n_rows, n);
 }
 
+/* A block of a chunk. */
 static void
-pack(const PanelProduct *product, const PackedRows *rows)
+pack_block(uint32_t *words, const PanelProduct *product, const PackedRows *rows)
 {
 	_Alignas(64) uint32_t converted[PACKED_WORDS + SLACK_WORDS];
 
 	for (int i = 0; i < rows->n_rows; i += rows->height)
-		pack_tile(rows->words + (size_t) i * rows->row_words, converted, product, rows, rows->first + i,
+		pack_tile(words + (size_t) i * rows->row_words, converted, product, rows, rows->first + i,
 				  smaller_of(rows->height, rows->n_rows - i));
 }
 
@@ -170,47 +185,125 @@ equal_part(int count, int most)
 	return n_parts > 1 ? (count + n_parts - 1) / n_parts : count;
 }
 
+INLINE int
+words_of_unit(const Format *format)
+{
+	return is_bytes(format) ? BYTE_WORDS : format->unit_words;
+}
+
+static Chunk
+cut(const Format *format, int first, int n_rows, int n_units)
+{
+	int most_rows = equal_part(n_rows, MOST_ROWS), most;
+	Chunk chunk = {.first = first};
+
+	most_rows = (most_rows + format->most_height - 1) / format->most_height * format->most_height;
+	chunk.n_rows = smaller_of(most_rows, n_rows - first);
+	chunk.height = equal_part(chunk.n_rows, format->most_height);
+	most = PACKED_WORDS / (chunk.n_rows * words_of_unit(format));
+	if (chunk.n_rows > FEW_ROWS)
+		most = smaller_of(most, MOST_UNITS_SIZE / (int) lm_panel_unit_size(format->type));
+	chunk.n_units = equal_part(n_units, most);
+	return chunk;
+}
+
+static PackedRows
+block_of(const PanelProduct *product, const Chunk *chunk, int unit)
+{
+	PackedRows rows = {.first = chunk->first, .n_rows = chunk->n_rows, .height = chunk->height, .unit = unit};
+
+	rows.n_units = smaller_of(chunk->n_units, product->n_units - unit);
+	rows.row_words = (size_t) rows.n_units * (size_t) words_of_unit(product->format);
+	return rows;
+}
+
+/* Where a block begins among the packed rows. */
+static size_t
+place_of(const PanelProduct *product, const Chunk *chunk, int unit)
+{
+	size_t rows = (size_t) chunk->first * (size_t) product->n_units + (size_t) chunk->n_rows * (size_t) unit;
+
+	return rows * (size_t) words_of_unit(product->format);
+}
+
 static void
-multiply_rows(const PanelProduct *product, int first, int n_rows)
+multiply_chunk(const PanelProduct *product, const Chunk *chunk)
 {
 	_Alignas(64) uint32_t words[PACKED_WORDS + SLACK_WORDS];
-	const Format *format = product->format;
-	int unit_words = is_bytes(format) ? BYTE_WORDS : format->unit_words;
-	int most = PACKED_WORDS / (n_rows * unit_words);
-	PackedRows rows = {.first = first, .n_rows = n_rows, .height = equal_part(n_rows, format->most_height), .words = words};
 
-	if (n_rows > FEW_ROWS)
-		most = smaller_of(most, MOST_UNITS_SIZE / (int) lm_panel_unit_size(format->type));
-	most = equal_part(product->n_units, most);
-	for (; rows.unit < product->n_units; rows.unit += rows.n_units)
+	for (int unit = 0; unit < product->n_units; unit += chunk->n_units)
 	{
-		rows.n_units = smaller_of(most, product->n_units - rows.unit);
-		rows.row_words = (size_t) rows.n_units * (size_t) unit_words;
-		pack(product, &rows);
+		PackedRows rows = block_of(product, chunk, unit);
+
+		rows.words = product->packed ? product->packed + place_of(product, chunk, unit) : words;
+		if (!product->packed)
+			pack_block(words, product, &rows);
 		for (int column = 0; column < product->n_out; column += LM_PANEL)
 			multiply_panel(product, &rows, column);
 	}
 }
 
-static void
-multiply(const Format *format, float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in,
-		 int n_out, int ld_y)
+static int
+units_of(LmImageType type, int n_in)
 {
-	int unit = lm_panel_unit(format->type);
-	PanelProduct product = {format, y, x, panels, bias, n_in, n_out, ld_y, (n_in + unit - 1) / unit};
-	int most = equal_part(n_rows, MOST_ROWS);
+	int unit = lm_panel_unit(type);
 
-	most = (most + format->most_height - 1) / format->most_height * format->most_height;
-	for (int first = 0; first < n_rows; first += most)
-		multiply_rows(&product, first, smaller_of(most, n_rows - first));
+	return (n_in + unit - 1) / unit;
 }
 
-#define DEFINE_MULTIPLY(name, type)                                                                            \
-	static void                                                                                                \
-		multiply_##name(float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in, \
-						int n_out, int ld_y)                                                                   \
-	{                                                                                                          \
-		multiply(&formats[type], y, x, panels, bias, n_rows, n_in, n_out, ld_y);                               \
+static void
+multiply(const Format *format, float *y, const LmPanelRows *from, const void *panels, const float *bias, int n_out, int ld_y)
+{
+	PanelProduct product = {format, y, from->x, panels, bias, from->n_in, n_out, ld_y, units_of(format->type, from->n_in), from->packed};
+	Chunk chunk;
+
+	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
+	{
+		chunk = cut(format, first, from->n_rows, product.n_units);
+		multiply_chunk(&product, &chunk);
+	}
+}
+
+/* Each n_parts-th tile, made apart: what is written behind its end would be another part's. */
+static void
+pack_chunk(uint32_t *packed, const PanelProduct *product, const Chunk *chunk, int part, int n_parts)
+{
+	_Alignas(64) uint32_t converted[PACKED_WORDS + SLACK_WORDS], words[PACKED_WORDS + SLACK_WORDS];
+
+	for (int unit = 0; unit < product->n_units; unit += chunk->n_units)
+	{
+		PackedRows rows = block_of(product, chunk, unit);
+		uint32_t *block = packed + place_of(product, chunk, unit);
+
+		for (int i = part * rows.height; i < rows.n_rows; i += n_parts * rows.height)
+		{
+			int height = smaller_of(rows.height, rows.n_rows - i);
+
+			pack_tile(words, converted, product, &rows, rows.first + i, height);
+			memcpy(block + (size_t) i * rows.row_words, words, (size_t) height * rows.row_words * sizeof(uint32_t));
+		}
+	}
+}
+
+static void
+pack(LmImageType type, uint32_t *packed, const LmPanelRows *from, int part, int n_parts)
+{
+	const Format *format = &formats[type];
+	PanelProduct product = {.format = format, .x = from->x, .n_in = from->n_in, .n_units = units_of(type, from->n_in)};
+	Chunk chunk;
+
+	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
+	{
+		chunk = cut(format, first, from->n_rows, product.n_units);
+		pack_chunk(packed, &product, &chunk, part, n_parts);
+	}
+}
+
+#define DEFINE_MULTIPLY(name, type)                                                                                    \
+	static void                                                                                                        \
+		multiply_##name(float *y, const LmPanelRows *from, const void *panels, const float *bias, int n_out, int ld_y) \
+	{                                                                                                                  \
+		multiply(&formats[type], y, from, panels, bias, n_out, ld_y);                                                  \
 	}
 DEFINE_MULTIPLY(float32, LM_IMAGE_FLOAT32)
 DEFINE_MULTIPLY(bfloat16, LM_IMAGE_BFLOAT16)
@@ -230,4 +323,5 @@ const LmPanelKernels TABLE_OF(LM_SIMD) = {
 		[LM_IMAGE_INT8] = multiply_int8,
 		[LM_IMAGE_INT4] = multiply_int4,
 	},
+	.pack = pack,
 };

@@ -64,14 +64,24 @@ lm_panel_size(LmImageType type, int n_in)
 	return ((size_t) n_in + unit - 1) / unit * lm_panel_unit_size(type);
 }
 
+/* What is multiplied: x [n_rows, n_in], and the same as LmPanelKernels.pack has left it; NULL: as the calling thread packs it for itself. */
+typedef struct LmPanelRows
+{
+	const float *x;
+	int n_rows;
+	int n_in;
+	const uint32_t *packed;
+} LmPanelRows;
+
 /* Columns [0, n_out) of y from n_out / LM_PANEL (rounded up) panels that follow each other; on the calling thread. */
-typedef void (*LmPanelMultiply)(float *y, const float *x, const void *panels, const float *bias, int n_rows, int n_in,
-								int n_out, int ld_y);
+typedef void (*LmPanelMultiply)(float *y, const LmPanelRows *rows, const void *panels, const float *bias, int n_out, int ld_y);
 
 typedef struct LmPanelKernels
 {
 	const char *name;
 	LmPanelMultiply multiply[LM_IMAGE_TYPES];
+	/* Part `part` of n_parts of the rows into packed, of lm_linear_infer_scratch bytes; parts may be packed at once. */
+	void (*pack)(LmImageType type, uint32_t *packed, const LmPanelRows *rows, int part, int n_parts);
 } LmPanelKernels;
 
 extern const LmPanelKernels lm_panels_base, lm_panels_avx2, lm_panels_avx512, lm_panels_avx512vnni, lm_panels_avx512bf16;

@@ -192,8 +192,8 @@ lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model,
 		return;
 	a = &model->adapters[layer].a[target];
 	b = &model->adapters[layer].b[target];
-	lm_linear_infer(engine, h, x, a, n_rows);
-	lm_linear_infer(engine, sum, h, b, n_rows);
+	lm_linear_infer(engine, h, x, a, n_rows, NULL);
+	lm_linear_infer(engine, sum, h, b, n_rows, NULL);
 	lm_add(engine, y, sum, (size_t) n_rows * (size_t) b->n_out);
 }
 

@@ -38,6 +38,7 @@ typedef struct Infer
 	float *qkv; /* [n, 3 C] of the inputs */
 	float *attention; /* [n, C] */
 	float *wide; /* [n, M] */
+	void *packed; /* lm_linear_infer_scratch of n rows of max(C, M) */
 	float *lora_h; /* [n, rank]; NULL, as the next one, without an adapter */
 	float *lora_sum; /* [n, max(M, 3 C)] */
 	float *scores; /* [threads] lm_attention_rows_scratch */
@@ -192,6 +193,7 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 	infer->qkv = lm_arena_floats(arena, N, 3 * C);
 	infer->attention = lm_arena_floats(arena, N, C);
 	infer->wide = lm_arena_floats(arena, N, (size_t) config->mlp_channels);
+	infer->packed = lm_arena_take(arena, lm_linear_infer_scratch(n, config->mlp_channels > config->channels ? config->mlp_channels : config->channels), 1);
 	infer->lora_h = infer->lora_sum = NULL;
 	if (config->lora_rank > 0)
 	{
@@ -222,7 +224,7 @@ embed(Infer *infer)
 static void
 multiply(Infer *infer, float *y, const float *x, const LmLinear *linear, LmTarget target)
 {
-	lm_linear_infer(infer->engine, y, x, linear, infer->n_rows);
+	lm_linear_infer(infer->engine, y, x, linear, infer->n_rows, infer->packed);
 	lm_adapter_add(infer->engine, y, x, infer->model, target, infer->layer, infer->n_rows, infer->lora_h, infer->lora_sum);
 }
 
@@ -350,12 +352,13 @@ cut_blocks(Infer *infer)
 	infer->blocks[infer->n_blocks] = infer->n_rows;
 }
 
+/* The last block of a prompt has most keys: it comes first, so that no thread is left with it alone. */
 static void
 attention_piece(void *work, int piece, int thread)
 {
 	const Infer *infer = work;
 	const LmConfig *config = &infer->model->config;
-	int block = piece / infer->n_groups, group = piece % infer->n_groups;
+	int block = infer->n_blocks - 1 - piece / infer->n_groups, group = piece % infer->n_groups;
 	int row = infer->blocks[block], n_rows = infer->blocks[block + 1] - row;
 	const LmInput *input = &infer->inputs[infer->rows[row]];
 	const LmSequence *sequence = &infer->sequences[input->sequence];
@@ -383,5 +386,5 @@ run_head(Infer *infer, float *logits, float *hidden)
 	lm_norm_forward(infer->engine, hidden ? hidden : infer->norm, NULL, NULL, infer->x, model->final_norm_weight, model->final_norm_bias,
 					infer->n_rows, model->config.channels, model->config.norm_epsilon, model->config.norm);
 	if (logits)
-		lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows);
+		lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows, infer->packed);
 }
