@@ -63,6 +63,7 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSamplin
 	*truncated = false;
 	if (!check_sampling(sampling, error))
 		return NULL;
+	lm_session_classify(session);
 	generation = create(session, sampling, error);
 	if (generation && !fill_window(generation, prompt, truncated, error))
 	{

@@ -54,9 +54,9 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 	}
 	/*
 	 * Keys are written a float a cache line, and all are read for each token: with pages of 4 KB of the system that is a third of the time of
-	 * 32 sequences. One sequence alone may never get far.
+	 * 32 sequences.
 	 */
-	pages = (size_t) n_pages * LM_PAGE > (size_t) config->context + LM_PAGE ? lm_allocate_huge(host, size) : lm_allocate_unset(host, size);
+	pages = lm_allocate_huge(host, size);
 	if (!pages)
 	{
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: keys and values need %zu MB", size >> 20);

@@ -15,7 +15,6 @@
 static void lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_threads);
 static int n_pages(const LmConfig *config);
 static bool allocate(LmSession *session, LmError *error);
-static void classify_tokens(LmSession *session);
 static bool feed(LmSession *session, const int32_t *ids, int n, int first_wanted, bool hidden, LmError *error);
 static LmTokenClass class_of(const LmSession *session, int32_t id);
 
@@ -91,7 +90,6 @@ lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer
 		lm_session_free(session);
 		return NULL;
 	}
-	classify_tokens(session);
 	return session;
 }
 
@@ -137,11 +135,14 @@ lm_session_scratch(const LmSession *session, size_t *size)
 	return (char *) session->memory + session->scratch_begin;
 }
 
-static void
-classify_tokens(LmSession *session)
+void
+lm_session_classify(LmSession *session)
 {
+	if (session->is_classified)
+		return;
 	for (int32_t id = 0; id < session->config.vocabulary; id++)
 		session->classes[id] = (uint8_t) class_of(session, id);
+	session->is_classified = true;
 }
 
 static LmTokenClass
