@@ -122,7 +122,7 @@ gpt_image_make_room(uint64 size, const char *aside)
 void
 gpt_image_remove_at_commit(const uint8 *sha256)
 {
-	gpt_remove_at_commit(remove_images, sha256, GPT_SHA256_SIZE);
+	gpt_remove_at_commit((GptRemoval){.remove = remove_images, .is_remade = true}, sha256, GPT_SHA256_SIZE);
 }
 
 /* What is being written stays: whoever needed it uses it, and it goes as others do. */

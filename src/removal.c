@@ -13,7 +13,7 @@
 
 typedef struct Removal
 {
-	void (*remove)(const void *key);
+	GptRemoval what;
 	uint8 key[GPT_REMOVAL_KEY_SIZE];
 	SubTransactionId subtransaction;
 } Removal;
@@ -24,14 +24,14 @@ static void at_transaction_end(XactEvent event, void *argument);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
 
 void
-gpt_remove_at_commit(void (*remove)(const void *key), const void *key, size_t key_size)
+gpt_remove_at_commit(GptRemoval what, const void *key, size_t key_size)
 {
 	static bool registered = false;
 	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 	Removal *removal = palloc0(sizeof(Removal));
 
 	Assert(key_size <= GPT_REMOVAL_KEY_SIZE);
-	removal->remove = remove;
+	removal->what = what;
 	memcpy(removal->key, key, key_size);
 	removal->subtransaction = GetCurrentSubTransactionId();
 	removals = lappend(removals, removal);
@@ -52,16 +52,17 @@ at_transaction_end(XactEvent event, void *argument)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
 			foreach (cell, removals)
 			{
 				const Removal *removal = lfirst(cell);
 
-				removal->remove(removal->key);
+				if (event == XACT_EVENT_COMMIT || removal->what.is_remade)
+					removal->what.remove(removal->key);
 			}
 			removals = NIL;
 			break;
 		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
 			removals = NIL;
 			break;
 		default:

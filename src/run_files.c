@@ -90,7 +90,7 @@ gpt_run_files_remove(const pg_uuid_t *run_id)
 void
 gpt_run_files_remove_at_commit(const pg_uuid_t *run_id)
 {
-	gpt_remove_at_commit(remove_run, run_id, sizeof(pg_uuid_t));
+	gpt_remove_at_commit((GptRemoval){.remove = remove_run}, run_id, sizeof(pg_uuid_t));
 }
 
 static void

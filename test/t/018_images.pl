@@ -54,8 +54,8 @@ sub flip
 	close($handle);
 }
 
-$node->append_conf('postgresql.conf', 'log_min_messages = debug1');
-$node->reload;
+$node->append_conf('postgresql.conf', "log_min_messages = debug1\nmax_prepared_transactions = 1");
+$node->restart;
 train('m', 1);
 is(scalar(images()), 0, 'a model that nobody has used has no image');
 
@@ -205,6 +205,10 @@ $node->safe_psql('postgres', "$score; SELECT gpt_score('other', 'x')");
 is(scalar(images()), 2, 'two models have two images');
 $node->safe_psql('postgres', q{BEGIN; SELECT gpt_drop_model('other'); ROLLBACK});
 is(scalar(images()), 2, 'a drop that is rolled back leaves them');
+$node->safe_psql('postgres', q{BEGIN; SELECT gpt_drop_model('other'); PREPARE TRANSACTION 'drop'});
+is(join(' ', images()), $image, 'one that is prepared takes it');
+$node->safe_psql('postgres', q{ROLLBACK PREPARED 'drop'; SELECT gpt_score('other', 'x')});
+is(scalar(images()), 2, 'and it is made again where the model stays');
 $node->safe_psql('postgres', q{SELECT gpt_copy_model('other', 'copy'); SELECT gpt_drop_model('other')});
 is(scalar(images()), 2, 'a copy of a dropped model has its image');
 $node->safe_psql('postgres', q{SELECT gpt_drop_model('copy')});
