@@ -27,9 +27,11 @@ void *lm_allocate(const LmHost *host, size_t size);
 /* The same, not zeroed: for large blocks that are written before they are read. */
 void *lm_allocate_unset(const LmHost *host, size_t size);
 /*
- * The same in huge pages of the system, where it gives them and the block has 4 MB at least: for what is written and read all over, again
- * and again. Where a page is touched all of it is taken.
+ * The same in huge pages of the system, where it gives them and the block has LM_LEAST_HUGE bytes: for what is written and read all over, again
+ * and again. Where a page is touched all of it is taken. The block does not begin with one.
  */
+#define LM_HUGE_PAGE ((size_t) 2 << 20)
+#define LM_LEAST_HUGE (2 * LM_HUGE_PAGE)
 void *lm_allocate_huge(const LmHost *host, size_t size);
 void lm_free(const LmHost *host, void *pointer);
 

@@ -12,10 +12,6 @@
 #include "engine/host.h"
 
 #define ALIGNMENT 64
-#define HUGE_PAGE ((size_t) 2 << 20)
-#define LEAST_HUGE (2 * HUGE_PAGE)
-
-static void *allocate(const LmHost *host, size_t size, size_t alignment);
 
 bool
 lm_size_multiply(size_t *product, size_t a, size_t b)
@@ -42,38 +38,33 @@ lm_allocate(const LmHost *host, size_t size)
 void *
 lm_allocate_unset(const LmHost *host, size_t size)
 {
-	return allocate(host, size, ALIGNMENT);
-}
-
-static void *
-allocate(const LmHost *host, size_t size, size_t alignment)
-{
 	size_t total;
 	char *block, *aligned;
 
-	if (!lm_size_add(&total, size ? size : 1, alignment + sizeof(void *)))
+	if (!lm_size_add(&total, size ? size : 1, ALIGNMENT + sizeof(void *)))
 		return NULL;
 	block = host->reallocate(host->context, NULL, total);
 	if (!block)
 		return NULL;
 	aligned = block + sizeof(void *);
-	aligned += -(uintptr_t) aligned & (alignment - 1);
+	aligned += -(uintptr_t) aligned & (ALIGNMENT - 1);
 	memcpy(aligned - sizeof(void *), &block, sizeof block);
 	return aligned;
 }
 
-/*
- * At the beginning of a huge page, so that what is used first is in one. What lies before is never touched, and so no memory. The advice is of
- * no consequence where the system has no huge pages, or none left.
- */
+/* The advice is of no consequence where the system has no huge pages, or none left. */
 void *
 lm_allocate_huge(const LmHost *host, size_t size)
 {
-	void *block = allocate(host, size, size < LEAST_HUGE ? ALIGNMENT : HUGE_PAGE);
+	void *block = lm_allocate_unset(host, size);
 
 #ifdef MADV_HUGEPAGE
-	if (block && size >= LEAST_HUGE)
-		(void) madvise(block, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+	if (block && size >= LM_LEAST_HUGE)
+	{
+		uintptr_t begin = ((uintptr_t) block + LM_HUGE_PAGE - 1) / LM_HUGE_PAGE * LM_HUGE_PAGE;
+
+		(void) madvise((void *) begin, ((uintptr_t) block + size - begin) / LM_HUGE_PAGE * LM_HUGE_PAGE, MADV_HUGEPAGE);
+	}
 #endif
 	return block;
 }

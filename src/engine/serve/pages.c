@@ -25,6 +25,13 @@ lay_out(LmPages *pages, LmArena *arena, const LmConfig *config, int n_pages)
 	pages->free = lm_arena_take(arena, n, sizeof(int));
 	pages->references = lm_arena_take(arena, n, sizeof(int));
 	pages->data = lm_arena_floats(arena, n, pages->page_floats);
+	/* The first ones, which every sequence needs, are then in a huge page. */
+	if (arena->used >= LM_LEAST_HUGE)
+	{
+		lm_arena_take(arena, LM_HUGE_PAGE, 1);
+		if (arena->base)
+			pages->data += -(uintptr_t) pages->data % LM_HUGE_PAGE / sizeof(float);
+	}
 }
 
 size_t
