@@ -26,9 +26,10 @@ extern Oid gpt_blob_finish(GptBlob *blob, int64 *size, uint8 *sha256);
 /*
  * Opens an object for reading from its beginning, as the active snapshot sees it. No privilege is checked
  * here: that is done by name, before (gpt_blob_can_use). NULL where it does not exist. _read returns fewer bytes only at
- * the end; _close fills sha256 (may be NULL) of the bytes that were read and returns their number.
+ * the end; _close fills sha256 (NULL, unless hashed) of the bytes that were read and returns their number. Without a hash opening does
+ * without the library that computes it, which takes milliseconds to begin with.
  */
-extern GptBlob *gpt_blob_open(Oid object);
+extern GptBlob *gpt_blob_open(Oid object, bool hashed);
 extern size_t gpt_blob_read(GptBlob *blob, void *data, size_t size);
 extern int64 gpt_blob_close(GptBlob *blob, uint8 *sha256);
 

@@ -42,14 +42,14 @@ struct GptBlob
 	LargeObjectDesc *descriptor;
 	Oid object;
 	int64 size; /* bytes that have passed */
-	pg_cryptohash_ctx *hash;
+	pg_cryptohash_ctx *hash; /* of what is read or written; NULL: not wanted */
 	char *piece; /* writing: bytes not yet in the table */
 	size_t piece_size;
 };
 
 static void end_of_transaction(XactEvent event, void *arg);
 static void grant_to_readers(Oid object);
-static GptBlob *make_blob(Oid object);
+static GptBlob *make_blob(Oid object, bool hashed);
 static void update_hash(GptBlob *blob, const void *data, size_t size);
 static void final_hash(GptBlob *blob, uint8 *sha256);
 static void flush_piece(GptBlob *blob);
@@ -76,7 +76,7 @@ gpt_blob_create(Oid owner)
 	object = inv_create(InvalidOid);
 	CommandCounterIncrement();
 	grant_to_readers(object);
-	blob = make_blob(object);
+	blob = make_blob(object, true);
 	blob->descriptor = inv_open(object, INV_WRITE, CurrentMemoryContext);
 	SetUserIdAndSecContext(saved_user, saved_context);
 	blob->piece = palloc(PIECE_SIZE);
@@ -154,13 +154,13 @@ gpt_blob_finish(GptBlob *blob, int64 *size, uint8 *sha256)
  * of whoever may use a model.
  */
 GptBlob *
-gpt_blob_open(Oid object)
+gpt_blob_open(Oid object, bool hashed)
 {
 	GptBlob *blob;
 
 	if (!OidIsValid(gpt_blob_owner(object)))
 		return NULL;
-	blob = make_blob(object);
+	blob = make_blob(object, hashed);
 	blob->descriptor = palloc0(sizeof(LargeObjectDesc));
 	blob->descriptor->id = object;
 	blob->descriptor->subid = GetCurrentSubTransactionId();
@@ -203,7 +203,7 @@ gpt_blob_close(GptBlob *blob, uint8 *sha256)
 int64
 gpt_blob_size(Oid object)
 {
-	GptBlob *blob = gpt_blob_open(object);
+	GptBlob *blob = gpt_blob_open(object, false);
 	int64 size;
 
 	if (blob == NULL)
@@ -218,7 +218,7 @@ gpt_blob_size(Oid object)
 void
 gpt_blob_hash(uint8 *sha256, const void *data, size_t size)
 {
-	GptBlob *blob = make_blob(InvalidOid);
+	GptBlob *blob = make_blob(InvalidOid, true);
 
 	update_hash(blob, data, size);
 	final_hash(blob, sha256);
@@ -311,11 +311,13 @@ end_of_transaction(XactEvent event, void *arg)
 
 /* The server releases the hash itself when a transaction fails (OpenSSL's, with its resource owner). */
 static GptBlob *
-make_blob(Oid object)
+make_blob(Oid object, bool hashed)
 {
 	GptBlob *blob = palloc0(sizeof(GptBlob));
 
 	blob->object = object;
+	if (!hashed)
+		return blob;
 	blob->hash = pg_cryptohash_create(PG_SHA256);
 	if (blob->hash == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -327,7 +329,7 @@ make_blob(Oid object)
 static void
 update_hash(GptBlob *blob, const void *data, size_t size)
 {
-	if (pg_cryptohash_update(blob->hash, data, size) < 0)
+	if (blob->hash != NULL && pg_cryptohash_update(blob->hash, data, size) < 0)
 		elog(ERROR, "could not update sha256: %s", pg_cryptohash_error(blob->hash));
 	blob->size += size;
 }
@@ -335,9 +337,11 @@ update_hash(GptBlob *blob, const void *data, size_t size)
 static void
 final_hash(GptBlob *blob, uint8 *sha256)
 {
+	Assert(sha256 == NULL || blob->hash != NULL);
 	if (sha256 != NULL && pg_cryptohash_final(blob->hash, sha256, GPT_BLOB_HASH_SIZE) < 0)
 		elog(ERROR, "could not finalize sha256: %s", pg_cryptohash_error(blob->hash));
-	pg_cryptohash_free(blob->hash);
+	if (blob->hash != NULL)
+		pg_cryptohash_free(blob->hash);
 	pfree(blob);
 }
 

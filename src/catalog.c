@@ -514,7 +514,7 @@ read_tokenizer_object(Oid object, int64 size, const uint8 *sha256)
 	char beyond;
 	size_t n;
 
-	if (size < 0 || size >= MaxAllocSize || (blob = gpt_blob_open(object)) == NULL)
+	if (size < 0 || size >= MaxAllocSize || (blob = gpt_blob_open(object, true)) == NULL)
 		return NULL;
 	json = palloc(size + 1);
 	n = gpt_blob_read(blob, json, size);

@@ -321,7 +321,7 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 static Oid
 copy_object(const GptVersion *source, const char *name, int32 number)
 {
-	GptBlob *from = gpt_blob_open(source->weights);
+	GptBlob *from = gpt_blob_open(source->weights, false);
 	GptBlob *to = gpt_blob_create(GetUserId());
 	char *piece = palloc(PIECE_SIZE);
 	uint8 sha256[GPT_SHA256_SIZE];

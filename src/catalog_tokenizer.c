@@ -222,7 +222,7 @@ static bool
 has_content(Oid object, const uint8 *sha256)
 {
 	uint8 found[GPT_SHA256_SIZE];
-	GptBlob *blob = gpt_blob_open(object);
+	GptBlob *blob = gpt_blob_open(object, true);
 	char *piece;
 
 	if (blob == NULL)

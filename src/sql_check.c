@@ -220,7 +220,7 @@ check_object(Check *check, const Named *named)
 static bool
 has_hash(const Named *named)
 {
-	GptBlob *blob = gpt_blob_open(named->object);
+	GptBlob *blob = gpt_blob_open(named->object, true);
 	uint8 sha256[GPT_SHA256_SIZE];
 	char *piece;
 

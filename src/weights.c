@@ -73,7 +73,7 @@ gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *vers
 void
 gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table, const GptVersion *version)
 {
-	GptBlob *blob = gpt_blob_open(version->weights);
+	GptBlob *blob = gpt_blob_open(version->weights, true);
 	float *values = palloc(PIECE_COUNT * sizeof(float));
 	uint8 sha256[GPT_SHA256_SIZE];
 	char *header;
@@ -110,7 +110,7 @@ gpt_weights_belonging(Oid object, const pg_uuid_t *run_id)
 {
 	static const char mark[] = "\"" GPT_WEIGHTS_RUN_ID "\":\"";
 	char beginning[BEGINNING_SIZE + 1];
-	GptBlob *blob = gpt_blob_open(object);
+	GptBlob *blob = gpt_blob_open(object, false);
 	const char *place;
 	int n_different;
 	size_t size;
