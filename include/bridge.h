@@ -31,7 +31,7 @@ extern volatile sig_atomic_t *gpt_bridge_stop_flag;
  *
  * Serving has kernels of its own, so that only the engine that trains has the matrix library of
  * gpt.blas_library: a session does not load and test it before its first call. An engine that trains serves as well; it is started
- * again when gpt.blas_library differs.
+ * again when gpt.blas_library differs, but in a worker.
  */
 extern LmEngine *gpt_bridge_engine(int n_threads);
 extern LmEngine *gpt_bridge_training_engine(int n_threads);

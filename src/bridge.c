@@ -75,7 +75,12 @@ gpt_bridge_engine(int n_threads)
 LmEngine *
 gpt_bridge_training_engine(int n_threads)
 {
-	if (engine != NULL && engine_threads == n_threads && engine_blas != NULL && strcmp(engine_blas, gpt_blas_library) == 0)
+	/* A worker's trainer lives in the engine: the library that a job began with stays, whatever a reload of the settings says. */
+	bool keeps_library = gpt_bridge_stop_flag != NULL;
+
+	if (IsParallelWorker())
+		n_threads = 1;
+	if (engine != NULL && engine_threads == n_threads && engine_blas != NULL && (keeps_library || strcmp(engine_blas, gpt_blas_library) == 0))
 		return engine;
 	stop_engine();
 	return start_engine(n_threads, gpt_blas_library);

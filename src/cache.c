@@ -33,6 +33,7 @@
 #include "weights.h"
 
 #define IMAGE_ALIGNMENT 64
+#define MANY_PAGES 65536 /* of keys and values: beyond what depends on their number otherwise */
 #define SCRATCH_KEPT (1024 * 1024) /* of a session between transactions */
 
 typedef struct ModelEntry
@@ -178,7 +179,7 @@ plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmReque
 	while (*n_sequences > 1 && fixed + many_memory(entry, *n_sequences, least) > limit)
 		*n_sequences /= 2;
 	gpt_bridge_check_memory(fixed + many_memory(entry, *n_sequences, least));
-	one = many_memory(entry, *n_sequences, least + 1) - many_memory(entry, *n_sequences, least);
+	one = many_memory(entry, *n_sequences, MANY_PAGES + 1) - many_memory(entry, *n_sequences, MANY_PAGES);
 	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) / Max(one, 1)));
 	while (most > least && fixed + many_memory(entry, *n_sequences, (int) most) > limit)
 		most--;

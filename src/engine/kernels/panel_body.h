@@ -13,7 +13,12 @@
 #include "kernels/panel_tiles.h"
 #include "kernels/panel_rows.h"
 
-#define PACKED_WORDS 65536 /* of packed rows: 256 KiB, a part of a level 2 cache */
+/*
+ * Of rows that a thread packs for itself, twice on its stack: 384 KiB of the 512 that the server leaves for what it does not see. And of a
+ * block that threads share, a part of a level 2 cache.
+ */
+#define PACKED_WORDS 49152
+#define SHARED_WORDS 65536
 #define SLACK_WORDS 64 /* the last vectors and groups are written whole */
 #define MOST_ROWS 192
 #define FEW_ROWS 36
@@ -192,15 +197,16 @@ words_of_unit(const Format *format)
 }
 
 static Chunk
-cut(const Format *format, int first, int n_rows, int n_units)
+cut(const Format *format, int first, int n_rows, int n_units, bool shared)
 {
-	int most_rows = equal_part(n_rows, MOST_ROWS), most;
+	int most_rows = equal_part(n_rows, MOST_ROWS), words = words_of_unit(format), most;
 	Chunk chunk = {.first = first};
 
 	most_rows = (most_rows + format->most_height - 1) / format->most_height * format->most_height;
 	chunk.n_rows = smaller_of(most_rows, n_rows - first);
 	chunk.height = equal_part(chunk.n_rows, format->most_height);
-	most = PACKED_WORDS / (chunk.n_rows * words_of_unit(format));
+	most = shared ? smaller_of(SHARED_WORDS / (chunk.n_rows * words), PACKED_WORDS / (chunk.height * words))
+				  : PACKED_WORDS / (chunk.n_rows * words);
 	if (chunk.n_rows > FEW_ROWS)
 		most = smaller_of(most, MOST_UNITS_SIZE / (int) lm_panel_unit_size(format->type));
 	chunk.n_units = equal_part(n_units, most);
@@ -259,7 +265,7 @@ multiply(const Format *format, float *y, const LmPanelRows *from, const void *pa
 
 	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
 	{
-		chunk = cut(format, first, from->n_rows, product.n_units);
+		chunk = cut(format, first, from->n_rows, product.n_units, from->packed != NULL);
 		multiply_chunk(&product, &chunk);
 	}
 }
@@ -294,7 +300,7 @@ pack(LmImageType type, uint32_t *packed, const LmPanelRows *from, int part, int 
 
 	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
 	{
-		chunk = cut(format, first, from->n_rows, product.n_units);
+		chunk = cut(format, first, from->n_rows, product.n_units, true);
 		pack_chunk(packed, &product, &chunk, part, n_parts);
 	}
 }
