@@ -20,11 +20,6 @@
 extern const LmHost *gpt_bridge_host(MemoryContext context);
 
 /*
- * Set in workers: also stop when this flag is true. NULL: no further flag.
- */
-extern volatile sig_atomic_t *gpt_bridge_stop_flag;
-
-/*
  * The engine of this process, started at first use with that many threads, and again when the number differs. Parallel workers
  * always get one thread. Lives until the process ends or it is started again; then everything that was allocated through
  * lm_engine_host(engine) is gone as well, which gpt_bridge_generation() tells by another number.

@@ -20,8 +20,6 @@
 
 #define BLOCK_HEADER_SIZE 16
 
-volatile sig_atomic_t *gpt_bridge_stop_flag = NULL;
-
 /* The engine of this process and what it was started with. */
 static LmEngine *engine = NULL;
 static MemoryContext engine_context = NULL;
@@ -76,7 +74,7 @@ LmEngine *
 gpt_bridge_training_engine(int n_threads)
 {
 	/* A worker's trainer lives in the engine: the library that a job began with stays, whatever a reload of the settings says. */
-	bool keeps_library = gpt_bridge_stop_flag != NULL;
+	bool keeps_library = MyBackendType == B_BG_WORKER;
 
 	if (IsParallelWorker())
 		n_threads = 1;
@@ -173,8 +171,6 @@ static bool
 should_stop(void *context)
 {
 	if (QueryCancelPending || ProcDiePending)
-		return true;
-	if (gpt_bridge_stop_flag != NULL && *gpt_bridge_stop_flag)
 		return true;
 	if (ProcSignalBarrierPending)
 		absorb_barrier();

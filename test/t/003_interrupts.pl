@@ -66,6 +66,14 @@ $seconds = seconds_of(sub {
 like($err, qr/statement timeout/, 'statement_timeout ends gpt_score');
 cmp_ok($seconds, '<', $LIMIT, 'within a second');
 
+# a job keeps the matrix library that it began with, in which its weights live
+$job = submit($node, 'kept', 3000);
+wait_for_step($node, $job, 5);
+$node->append_conf('postgresql.conf', q{gpt.blas_library = '/nonexistent/libblas.so'});
+$node->reload;
+is($node->safe_psql('postgres', "SELECT gpt_wait($job, '120 s')"), 'succeeded', 'a job outlives a change of gpt.blas_library');
+is(state_of($node, $job), 'succeeded', 'and the server does');
+
 # after all of that the session still works
 is($node->safe_psql('postgres', "SELECT length(gpt_generate('slow', 'line', max_tokens => 5, seed => 1)) >= 0"), 't', 'the model still generates');
 nothing_is_left($node);
