@@ -18,10 +18,12 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "jit/jit.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "optimizer/clauses.h"
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
@@ -51,6 +53,7 @@ static bool is_plain(const Limit *limit);
 static Plan **next_below(Plan *plan);
 static bool computes_list(const Plan *plan);
 static Plan *put_over(Plan *below, const Limit *limit);
+static double cost_of_calls(const CustomScan *node);
 static bool split_list(List **above, Split *split, List *list);
 static int count_calls(Node *node);
 static Node *split_expression(Node *node, Split *split);
@@ -102,6 +105,9 @@ rewrite(PlannedStmt *statement, int cursor_options)
 		if (computes_list(*place) && count_calls((Node *) (*place)->targetlist) > 0)
 		{
 			*place = put_over(*place, limit);
+			/* What calls of models cost is none of what compiling expressions would save. */
+			if (IsA(*place, CustomScan) && statement->planTree->total_cost - cost_of_calls((CustomScan *) *place) <= jit_above_cost)
+				statement->jitFlags = PGJIT_NONE;
 			return;
 		}
 		/* Behind a sort every row is needed. A limit of another kind (WITH TIES) looks beyond its count; a volatile one is computed once. */
@@ -209,6 +215,28 @@ put_over(Plan *below, const Limit *limit)
 	node->methods = &gpt_batching_scan;
 	below->targetlist = split.below;
 	return &node->scan.plan;
+}
+
+static double
+cost_of_calls(const CustomScan *node)
+{
+	double cost = 0;
+	ListCell *cell;
+
+	foreach (cell, node->custom_scan_tlist)
+	{
+		Node *expression = (Node *) lfirst_node(TargetEntry, cell)->expr;
+		HeapTuple tuple;
+
+		if (kind_of(expression) < 0)
+			continue;
+		tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(((FuncExpr *) expression)->funcid));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		cost += ((Form_pg_proc) GETSTRUCT(tuple))->procost * cpu_operator_cost * node->scan.plan.plan_rows;
+		ReleaseSysCache(tuple);
+	}
+	return cost;
 }
 
 /* False where the order of what volatile functions or subplans do would change. */

@@ -250,6 +250,10 @@ SELECT count(*), bool_and(e.text = gpt_generate('batch', 'line ' || id, 8, stop 
 SET gpt.batching = on;
 DROP TABLE stopped, ended;
 
+-- what calls cost is no reason to compile expressions
+SELECT is_batched('SELECT gpt_generate(''batch'', body) FROM line') AS batched, count(*) AS compiled
+	FROM plan_of('SELECT gpt_generate(''batch'', body) FROM line', 'COSTS ON') p WHERE p LIKE '%JIT%';
+
 -- off, nothing of it is there
 SET gpt.batching = off;
 SELECT is_batched($$SELECT gpt_score('batch', body) FROM line$$);
