@@ -253,6 +253,10 @@ DROP TABLE stopped, ended;
 -- what calls cost is no reason to compile expressions
 SELECT is_batched('SELECT gpt_generate(''batch'', body) FROM line') AS batched, count(*) AS compiled
 	FROM plan_of('SELECT gpt_generate(''batch'', body) FROM line', 'COSTS ON') p WHERE p LIKE '%JIT%';
+SET gpt.batching = off;
+SELECT (count(*) > 0) = pg_jit_available() AS compiled_without
+	FROM plan_of('SELECT gpt_generate(''batch'', body) FROM line', 'COSTS ON') p WHERE p LIKE '%JIT%';
+SET gpt.batching = on;
 
 -- off, nothing of it is there
 SET gpt.batching = off;
