@@ -7,8 +7,8 @@
 #
 #   scoring     SELECT gpt_score(...) with gpt.batching over rows of 32 tokens, of 256, and of 8 to 64, against PyTorch's forward pass on the
 #               same tokens: float32, bfloat16 by autocast, and a model in bfloat16, rows sorted by length and padded; only real tokens count
-#   generating  32 tokens, drawn at temperature 1, for each of 32 prompts of 8 to 32 tokens, gpt.batching on against off; and how much of the
-#               time without it is decoding: 32 tokens of one prompt, less one of it
+#   generating  32 tokens, drawn at temperature 1, for each of 32 prompts of 8 to 32 tokens and for each of 128 (two times gpt.batch_rows),
+#               gpt.batching on against off; and how much of the time without it is decoding: 32 tokens of one prompt, less one of it
 #   a prefix    20 prompts that share all but their last word, one statement without gpt.batching, against 20 that share nothing
 #
 # The last lines are the medians of the ratios.
@@ -49,7 +49,8 @@ CREATE FUNCTION words(n int) RETURNS text AS \$\$ SELECT string_agg(w, '') FROM 
 CREATE TABLE row_32 AS SELECT words(32) AS body FROM generate_series(1, 96);
 CREATE TABLE row_256 AS SELECT words(256) AS body FROM generate_series(1, 16);
 CREATE TABLE row_8_to_64 AS SELECT words(8 + i % 57) AS body FROM generate_series(1, 114) i;
-CREATE TABLE prompt AS SELECT words(8 + i % 25) AS body FROM generate_series(1, 32) i;
+CREATE TABLE prompts_32 AS SELECT words(8 + i % 25) AS body FROM generate_series(1, 32) i;
+CREATE TABLE prompts_128 AS SELECT words(8 + i % 25) AS body FROM generate_series(1, 128) i;
 CREATE TABLE apart AS SELECT words(200) AS body FROM generate_series(1, 20);
 CREATE TABLE shared AS SELECT p || words(1) AS body FROM (SELECT words(199) AS p) s, generate_series(1, 20);
 SELECT gpt_score('m', 'a') > 0;
@@ -59,7 +60,7 @@ for set in $sets; do
 	"${psql[@]}" -c "SELECT array_to_string(gpt_tokenize('m', body), ' ') FROM $set" >"$work/$set"
 done
 
-# seconds BATCHING QUERY: of its second run in a session
+# seconds BATCHING QUERY: in a new session that has the model
 seconds()
 {
 	"${psql[@]}" <<SQL | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -n 1 | awk '{ print $1 / 1000 }'
@@ -86,13 +87,15 @@ for ((round = 0; round < rounds; round++)); do
 		echo "$set: $ours tokens/s; PyTorch $theirs"
 		ratio "scoring_$set" "$ours" "$best"
 	done
-	on=$(seconds on "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompt")
-	off=$(seconds off "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompt")
 	one=$(seconds off "SELECT gpt_generate('m', 'the', 1, temperature => 1, seed => 1)")
 	many=$(seconds off "SELECT gpt_generate('m', 'the', 33, temperature => 1, seed => 1)")
-	echo "32 tokens for each of 32 prompts: $on s with gpt.batching, $off s without; 32 more tokens of one prompt $(awk -v a="$many" -v b="$one" 'BEGIN { print a - b }') s"
-	ratio batching "$off" "$on"
-	ratio decoding "$(awk -v a="$many" -v b="$one" 'BEGIN { print 32 * (a - b) }')" "$off"
+	for n in 32 128; do
+		on=$(seconds on "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompts_$n")
+		off=$(seconds off "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompts_$n")
+		echo "32 tokens for each of $n prompts: $on s with gpt.batching, $off s without; 32 more tokens of one prompt $(awk -v a="$many" -v b="$one" 'BEGIN { print a - b }') s"
+		ratio "batching_$n" "$off" "$on"
+		ratio "decoding_$n" "$(awk -v a="$many" -v b="$one" -v n="$n" 'BEGIN { print n * (a - b) }')" "$off"
+	done
 	shared=$(seconds off "SELECT gpt_generate('m', body, 1, temperature => 0) FROM shared")
 	apart=$(seconds off "SELECT gpt_generate('m', body, 1, temperature => 0) FROM apart")
 	echo "20 prompts of 200 tokens, one statement without gpt.batching: $shared s where 199 are shared, $apart s where none are"
@@ -105,5 +108,7 @@ median()
 for set in ${SETS-$sets}; do
 	echo "$set: ours / PyTorch's fastest: median $(median "scoring_$set") of $(paste -sd' ' "$work/ratio_scoring_$set")"
 done
-echo "generating, gpt.batching on / off: median $(median batching); of the time without, decoding alone: median $(median decoding)"
+for n in 32 128; do
+	echo "generating for $n prompts, gpt.batching on / off: median $(median "batching_$n"); of the time without, decoding alone: median $(median "decoding_$n")"
+done
 echo "a shared prefix: median $(median prefix) times as fast"

@@ -1,36 +1,85 @@
 #!/bin/bash
 #
-# bench/statements.sh - what the planner's hook costs statements without our functions: pgbench's SELECT by key with the library loaded against
-# a server without it, in turn (about three minutes).
+# bench/statements.sh - what the planner's hook costs statements without our functions: pgbench's SELECT by key with the library loaded
+# against a server without it (about four minutes).
 #
-# ROUNDS (5) of SECONDS (15) each way, one client with simple queries, so that each is planned. The last line is the median of the ratios.
+# First the processor's instructions of a statement, counted by valgrind in a server of one session: the difference between 2,000 and 1,000
+# statements, so that starting does not count. Then ROUNDS (5) of STATEMENTS (100,000) each way in turn, one client with simple queries, so that
+# each is planned: transactions a second and the processor's time of the session. The last lines are the ratios.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 # shellcheck source=bench/server.sh
 . bench/server.sh
-rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-15}
+rounds=${ROUNDS:-5} statements=${STATEMENTS:-100000}
 
-start_server statements </dev/null
+start_server statements <<SETTINGS
+autovacuum = off
+SETTINGS
 bin=$(cluster_bin "$work")
+"$bin/pgbench" -h "$(cat "$work/socket")" -U postgres -i -q -s 1 postgres 2>/dev/null
 cluster_stop "$work"
 echo "shared_preload_libraries = ''" >>"$work/data/postgresql.conf"
-cluster_start "$work"
-psql=("$bin/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q)
-client=(-h "$(cat "$work/socket")" -U postgres)
-"$bin/pgbench" "${client[@]}" -i -q -s 1 postgres 2>/dev/null
 
-# rate SET|RESET: transactions a second with the library loaded in the session, or without
-rate()
+# instructions LIBRARIES: of a statement
+instructions()
 {
+	local n
+
+	for n in 1000 2000; do
+		for ((i = 0; i < n; i++)); do
+			echo "SELECT abalance FROM pgbench_accounts WHERE aid = $((i * 7919 % 100000 + 1));"
+		done >"$work/statements"
+		chmod a+r "$work/statements"
+		as_server valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin/postgres" --single -D "$work/data" \
+			-c session_preload_libraries="$1" postgres <"$work/statements" 2>&1 >/dev/null | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+	done | paste -sd' ' | awk '{ print ($2 - $1) / 1000 }'
+}
+count_with=$(instructions gpt)
+count_without=$(instructions '')
+echo "$count_with instructions a statement with the library, $count_without without"
+
+cluster_start "$work"
+client=(-h "$(cat "$work/socket")" -U postgres)
+psql=("$bin/psql" "${client[@]}" -d postgres -X -q)
+server=$(head -n 1 "$work/data/postmaster.pid")
+ticks=$(getconf CLK_TCK)
+
+# Seconds of the processor that sessions which ended have taken.
+ended()
+{
+	awk -v ticks="$ticks" '{ sub(/.*\) /, ""); print ($14 + $15) / ticks }' "/proc/$server/stat"
+}
+
+# measure SET|RESET: transactions a second, and microseconds of the processor for each, with the library loaded in the session or without
+measure()
+{
+	local before after rate
+
 	"${psql[@]}" -c "ALTER SYSTEM $1 session_preload_libraries $2" -c "SELECT pg_reload_conf()" >/dev/null
-	"$bin/pgbench" "${client[@]}" -S -n -c 1 -T "$seconds" postgres 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'
+	sleep 0.5
+	before=$(ended)
+	rate=$("$bin/pgbench" "${client[@]}" -S -n -c 1 -t "$statements" postgres 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p')
+	sleep 0.5
+	after=$(ended)
+	awk -v rate="$rate" -v a="$after" -v b="$before" -v n="$statements" 'BEGIN { printf "%.0f %.2f\n", rate, (a - b) / n * 1e6 }'
 }
 
 for ((round = 0; round < rounds; round++)); do
-	with=$(rate SET "= 'gpt'")
-	without=$(rate RESET '')
-	echo "$with transactions a second with the library, $without without"
-	awk -v a="$with" -v b="$without" 'BEGIN { print a / b }' >>"$work/ratios"
+	if ((round % 2 == 0)); then
+		with=$(measure SET "= 'gpt'") without=$(measure RESET '')
+	else
+		without=$(measure RESET '') with=$(measure SET "= 'gpt'")
+	fi
+	echo "transactions a second and microseconds of the session for each: $with with the library, $without without"
+	echo "$with $without" >>"$work/measured"
 done
-sort -n "$work/ratios" | awk '{ a[NR] = $1 } END { printf "with / without: median %.3f of %.3f to %.3f\n", a[int((NR + 1) / 2)], a[1], a[NR] }'
+
+# ratios EXPRESSION
+ratios()
+{
+	awk "{ print $1 }" "$work/measured" | sort -n | awk '{ a[NR] = $1 } END { printf "median %.3f of %.3f to %.3f\n", a[int((NR + 1) / 2)], a[1], a[NR] }'
+}
+echo "with / without, transactions a second: $(ratios '$1 / $3')"
+echo "with / without, the session's time:    $(ratios '$2 / $4')"
+echo "with / without, instructions:          $(bc <<<"scale=5; $count_with / $count_without")"

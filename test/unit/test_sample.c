@@ -15,7 +15,7 @@
 
 static LmSession session;
 static uint8_t classes[MOST], seen[MOST];
-static float logits[MOST];
+static float logits[MOST], row[MOST];
 static LmCandidate candidates[MOST], plain[MOST];
 static double ends[MOST];
 static int where[MOST];
@@ -29,6 +29,14 @@ make_row(int V, uint64_t seed)
 	lm_random_normal(logits, (uint64_t) V, 1, lm_key(seed, LM_RANDOM_INIT, 0, 0));
 	for (int i = 0; i < V; i++)
 		classes[i] = i % 11 == 3 ? LM_TOKEN_NEVER : LM_TOKEN_BEGINS;
+}
+
+/* Of a copy: it changes the row. */
+static bool
+sample(int32_t *id, const LmDraw *wanted, LmError *error)
+{
+	memcpy(row, logits, sizeof(row));
+	return lm_sample(id, candidates, row, wanted, error);
 }
 
 static int
@@ -115,7 +123,7 @@ check_draws(int V, const LmSampling *sampling, const char *name)
 		double uniform = lm_random_uniform(key, (uint32_t) wanted.position, 0, 0);
 		int32_t id;
 
-		if (!lm_sample(&id, candidates, logits, &wanted, &error) || id < 0 || where[id] < 0)
+		if (!sample(&id, &wanted, &error) || id < 0 || where[id] < 0)
 			continue;
 		good += (where[id] == first || ends[where[id] - 1] - SLACK <= uniform) && uniform < ends[where[id]] + SLACK;
 		last = id > last ? id : last;
@@ -171,10 +179,32 @@ test_single(void)
 		{
 			int32_t id;
 
-			good += lm_sample(&id, candidates, logits, &wanted, &error) && id == places[i];
+			good += sample(&id, &wanted, &error) && id == places[i];
 		}
 	}
 	is_int(good, 20 * sizeof(places) / sizeof(*places), "the only token with a weight is drawn, wherever it stands");
+}
+
+static void
+test_extreme_temperatures(void)
+{
+	LmSampling sampling = {.top_p = 1, .repetition_penalty = 1, .seed = SEED};
+	LmDraw wanted = {.session = &session, .sampling = &sampling, .seen = seen};
+	int n_allowed = 0, n_best = 0;
+	int32_t id, best;
+	LmError error;
+
+	make_row(20000, 3);
+	sample(&best, &wanted, &error);
+	for (wanted.position = 0; wanted.position < DRAWS; wanted.position++)
+	{
+		sampling.temperature = 1e308;
+		n_allowed += sample(&id, &wanted, &error) && id >= 0 && classes[id] == LM_TOKEN_BEGINS;
+		sampling.temperature = 1e-308;
+		n_best += sample(&id, &wanted, &error) && id == best;
+	}
+	is_int(n_allowed, DRAWS, "at the highest temperature only tokens that may follow are drawn");
+	is_int(n_best, DRAWS, "at the lowest one the most probable token is");
 }
 
 static void
@@ -187,11 +217,11 @@ test_refused(void)
 
 	make_row(20000, 2);
 	logits[19999] = NAN;
-	ok(!lm_sample(&id, candidates, logits, &wanted, &error) && error.code == LM_ERR_NUMERIC, "a logit that is no number is refused");
+	ok(!sample(&id, &wanted, &error) && error.code == LM_ERR_NUMERIC, "a logit that is no number is refused");
 	classes[19999] = LM_TOKEN_NEVER;
-	ok(lm_sample(&id, candidates, logits, &wanted, &error) && id >= 0, "but not one of a token that may not follow");
+	ok(sample(&id, &wanted, &error) && id >= 0, "but not one of a token that may not follow");
 	memset(classes, LM_TOKEN_NEVER, 20000);
-	ok(lm_sample(&id, candidates, logits, &wanted, &error) && id == -1, "where no token may follow there is none");
+	ok(sample(&id, &wanted, &error) && id == -1, "where no token may follow there is none");
 }
 
 int
@@ -199,6 +229,7 @@ main(void)
 {
 	test_draws();
 	test_single();
+	test_extreme_temperatures();
 	test_refused();
 	return done_testing();
 }

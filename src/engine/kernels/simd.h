@@ -70,6 +70,7 @@ typedef struct LmSimd
 	void (*attention_head)(const LmAttentionRows *rows, int head);
 	int attention_rows;
 
+	float (*largest)(const float *x, int n);
 	/* log of the sum of exponentials */
 	double (*log_sum_exp)(const float *x, int n);
 	/* logits -> (exp(logit - lse) - (1 - smoothing) onehot(target) - smoothing / n) factor */

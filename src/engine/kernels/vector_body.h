@@ -40,6 +40,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.attention_gradient = vector_attention_gradient,
 	.attention_head = vector_attention_head,
 	.attention_rows = TILE_ROWS,
+	.largest = largest_element,
 	.log_sum_exp = vector_log_sum_exp,
 	.cross_entropy_gradient = vector_cross_entropy_gradient,
 	.dropout_mask = vector_dropout_mask,

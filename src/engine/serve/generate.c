@@ -220,7 +220,7 @@ next_token(LmGeneration *generation, int32_t *id, LmError *error)
 }
 
 bool
-lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, const float *logits, LmError *error)
+lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error)
 {
 	LmDraw wanted = {generation->session, &generation->sampling, generation->seen, generation->state, generation->n_tokens};
 

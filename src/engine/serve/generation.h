@@ -23,7 +23,7 @@ bool lm_generation_finished(const LmGeneration *generation);
 const int32_t *lm_generation_window(const LmGeneration *generation, int *n);
 
 /* *id from one row of logits, as lm_sample. Threads may draw for different generations at once. */
-bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, const float *logits, LmError *error);
+bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error);
 
 /* Appends the token that was drawn; text and done as of lm_generation_next. */
 void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);

@@ -432,7 +432,7 @@ compute_row(void *work, int piece, int thread)
 	LmMany *many = work;
 	LmManyRow *row = &many->rows[piece];
 	size_t V = (size_t) many->session->config.vocabulary;
-	const float *logits = many->output + (size_t) piece * V;
+	float *logits = many->output + (size_t) piece * V;
 
 	if (row->target >= 0)
 		row->logprob = lm_logprob_of(logits, row->target, (int) V);

@@ -26,82 +26,111 @@ typedef struct Parts
 	double total;
 } Parts;
 
-static int collect(LmCandidate *candidates, const float *logits, const LmDraw *wanted);
-static int collect_beginnings(LmCandidate *candidates, const float *logits, const LmSession *session);
-static int collect_continuations(LmCandidate *candidates, const float *logits, const LmDraw *wanted);
+static int mask(float *logits, bool *are_finite, const LmDraw *wanted);
+static int mask_beginnings(float *logits, bool *are_finite, const LmSession *session);
+static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite);
+static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
 static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
-static void penalise(LmCandidate *candidates, int n, const LmDraw *wanted);
-static bool are_finite(const LmCandidate *candidates, int n);
-static LmCandidate best_of(const LmCandidate *candidates, int n);
-static LmCandidate *keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *sampling);
+static bool penalise(float *logits, const LmDraw *wanted);
+static int32_t place_of(const float *logits, int n, float largest);
+static int collect(LmCandidate *candidates, const float *logits, int V);
+static const LmCandidate *keep_largest(LmCandidate *candidates, float *logits, int *n, double largest, const LmSampling *sampling);
 static double weight_of(LmCandidate candidate, double largest, double temperature);
-static int weigh(float weights[BLOCK], const LmCandidate *candidates, int n, double largest, double temperature);
+static int weigh(float weights[BLOCK], const float *logits, int n, double largest, double temperature);
 static double sum_block(const float weights[BLOCK], int n, double min_p);
-static void sum_weights(Parts *parts, const LmCandidate *candidates, int n, double largest, double temperature, double min_p);
-static int32_t draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sampling, double uniform);
+static void sum_weights(Parts *parts, const float *logits, int n, double largest, double temperature, double min_p);
+static int32_t draw(const float *logits, int n, double largest, const LmSampling *sampling, double uniform);
 static bool is_before(LmCandidate a, LmCandidate b);
 static void sift_down(LmCandidate *heap, int n, int i);
 static void pop_to_end(LmCandidate *heap, int n);
 
 bool
-lm_sample(int32_t *id, LmCandidate *candidates, const float *logits, const LmDraw *wanted, LmError *error)
+lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wanted, LmError *error)
 {
 	const LmSampling *sampling = wanted->sampling;
 	LmKey key = lm_key(sampling->seed, LM_RANDOM_SAMPLE, 0, 0);
-	int n = collect(candidates, logits, wanted);
-	LmCandidate *kept = candidates;
-	LmCandidate best;
+	int n = wanted->session->config.vocabulary;
+	const LmCandidate *kept = NULL;
+	bool are_finite = true;
+	float largest;
+	double uniform;
 
 	*id = -1;
-	if (n == 0)
+	if (mask(logits, &are_finite, wanted) == 0)
 		return true;
-	if (!are_finite(kept, n))
+	if (!are_finite)
 		return lm_fail(error, LM_ERR_NUMERIC, wanted->position, "the model's output is not finite");
-	best = best_of(kept, n);
-	*id = best.id;
+	largest = lm_simd()->largest(logits, n);
 	if (sampling->temperature == 0)
+	{
+		*id = place_of(logits, n, largest);
 		return true;
+	}
 	if (sampling->top_k > 0 || sampling->top_p < 1)
-		kept = keep_largest(kept, &n, best.logit, sampling);
-	*id = draw(kept, n, best.logit, sampling, lm_random_uniform(key, (uint32_t) wanted->position, 0, 0));
+		kept = keep_largest(candidates, logits, &n, largest, sampling);
+	uniform = lm_random_uniform(key, (uint32_t) wanted->position, 0, 0);
+	*id = draw(logits, n, largest, sampling, uniform);
+	if (kept)
+		*id = kept[*id].id;
 	return true;
 }
 
-/* The tokens that may follow, in order of id. */
+/* Logits of tokens that may not follow become minus infinity. Returns how many may. */
 static int
-collect(LmCandidate *candidates, const float *logits, const LmDraw *wanted)
+mask(float *logits, bool *are_finite, const LmDraw *wanted)
 {
-	int n = wanted->state.left == 0 ? collect_beginnings(candidates, logits, wanted->session)
-									: collect_continuations(candidates, logits, wanted);
+	int n = wanted->state.left == 0 ? mask_beginnings(logits, are_finite, wanted->session)
+									: mask_continuations(logits, are_finite, wanted);
 
 	if (wanted->sampling->repetition_penalty != 1)
-		penalise(candidates, n, wanted);
+		*are_finite &= penalise(logits, wanted);
 	return n;
 }
 
-/* Without a branch: each is written, and stays where the next one does not take its place. */
 static int
-collect_beginnings(LmCandidate *candidates, const float *logits, const LmSession *session)
+mask_beginnings(float *logits, bool *are_finite, const LmSession *session)
 {
-	const uint8_t *classes = session->classes;
-	int V = session->config.vocabulary, n = 0;
+	int V = session->config.vocabulary, n = 0, n_finite = 0, id = 0;
 
-	for (int32_t id = 0; id < V; id++)
-	{
-		candidates[n] = (LmCandidate){logits[id], id};
-		n += classes[id] == LM_TOKEN_BEGINS || classes[id] == LM_TOKEN_ENDS;
-	}
+	for (; id + BLOCK <= V; id += BLOCK)
+		mask_some(logits + id, session->classes + id, BLOCK, &n, &n_finite);
+	mask_some(logits + id, session->classes + id, V - id, &n, &n_finite);
+	*are_finite = n_finite == n;
 	return n;
 }
 
+/* Without a branch; where `count` is a constant the compiler makes vectors of it. */
+static inline __attribute__((always_inline)) void
+mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite)
+{
+	int n_here = 0, n_finite_here = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		int may_follow = (classes[i] == LM_TOKEN_BEGINS) | (classes[i] == LM_TOKEN_ENDS);
+		float logit = logits[i];
+
+		n_here += may_follow;
+		n_finite_here += may_follow & (fabsf(logit) <= FLT_MAX);
+		logits[i] = may_follow ? logit : -INFINITY;
+	}
+	*n += n_here;
+	*n_finite += n_finite_here;
+}
+
 static int
-collect_continuations(LmCandidate *candidates, const float *logits, const LmDraw *wanted)
+mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted)
 {
 	int n = 0;
 
 	for (int32_t id = 0; id < wanted->session->config.vocabulary; id++)
 		if (may_continue(wanted->session, id, wanted->state))
-			candidates[n++] = (LmCandidate){logits[id], id};
+		{
+			n++;
+			*are_finite &= isfinite(logits[id]) != 0;
+		}
+		else
+			logits[id] = -INFINITY;
 	return n;
 }
 
@@ -117,54 +146,61 @@ may_continue(const LmSession *session, int32_t id, LmUtf8State state)
 	return lm_utf8_steps(&state, bytes.data, bytes.size);
 }
 
-/* Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less likely too. */
-static void
-penalise(LmCandidate *candidates, int n, const LmDraw *wanted)
+/* Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less likely too. Whether all stay finite. */
+static bool
+penalise(float *logits, const LmDraw *wanted)
 {
 	double penalty = wanted->sampling->repetition_penalty;
+	bool are_finite = true;
 
-	for (int i = 0; i < n; i++)
+	for (int id = 0; id < wanted->session->config.vocabulary; id++)
+		if (wanted->seen[id] && logits[id] > -INFINITY)
+		{
+			logits[id] = (float) (logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty);
+			are_finite &= isfinite(logits[id]) != 0;
+		}
+	return are_finite;
+}
+
+/* The first of several. */
+static int32_t
+place_of(const float *logits, int n, float largest)
+{
+	int32_t id = 0;
+
+	while (lm_simd()->largest(logits + id, n - id < BLOCK ? n - id : BLOCK) != largest)
+		id += BLOCK;
+	while (logits[id] != largest)
+		id++;
+	return id;
+}
+
+/* The tokens that may follow, in order of id. Without a branch: each is written, and stays where the next one does not take its place. */
+static int
+collect(LmCandidate *candidates, const float *logits, int V)
+{
+	int n = 0;
+
+	for (int32_t id = 0; id < V; id++)
 	{
-		float logit = candidates[i].logit;
-
-		if (wanted->seen[candidates[i].id])
-			candidates[i].logit = (float) (logit > 0 ? logit / penalty : logit * penalty);
+		candidates[n] = (LmCandidate){logits[id], id};
+		n += logits[id] > -INFINITY;
 	}
+	return n;
 }
 
-static bool
-are_finite(const LmCandidate *candidates, int n)
+/* top_k, then top_p of what it leaves: *n candidates, the largest last, whose logits become the row. */
+static const LmCandidate *
+keep_largest(LmCandidate *candidates, float *logits, int *n, double largest, const LmSampling *sampling)
 {
-	bool finite = true;
-
-	for (int i = 0; i < n; i++)
-		finite &= isfinite(candidates[i].logit) != 0;
-	return finite;
-}
-
-static LmCandidate
-best_of(const LmCandidate *candidates, int n)
-{
-	LmCandidate best = candidates[0];
-
-	for (int i = 1; i < n; i++)
-		if (candidates[i].logit > best.logit)
-			best = candidates[i];
-	return best;
-}
-
-/* top_k, then top_p of what it leaves. *n candidates at the returned place, the largest last. */
-static LmCandidate *
-keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *sampling)
-{
-	int all = *n, limit = sampling->top_k > 0 && sampling->top_k < all ? sampling->top_k : all;
+	int all = collect(candidates, logits, *n), limit = sampling->top_k > 0 && sampling->top_k < all ? sampling->top_k : all;
 	int popped = 0, kept = 0;
 	double total = 0, sum = 0;
 	Parts parts;
 
 	if (limit == all)
 	{
-		sum_weights(&parts, candidates, all, largest, sampling->temperature, 0);
+		sum_weights(&parts, logits, *n, largest, sampling->temperature, 0);
 		total = parts.total;
 	}
 	for (int i = all / 2 - 1; i >= 0; i--)
@@ -183,6 +219,8 @@ keep_largest(LmCandidate *candidates, int *n, double largest, const LmSampling *
 		sum += weight_of(candidates[all - 1 - kept++], largest, sampling->temperature);
 	}
 	*n = kept;
+	for (int i = 0; i < kept; i++)
+		logits[i] = candidates[all - kept + i].logit;
 	return candidates + all - kept;
 }
 
@@ -193,15 +231,16 @@ weight_of(LmCandidate candidate, double largest, double temperature)
 	return exp(((double) candidate.logit - largest) / temperature);
 }
 
-/* The same for up to BLOCK of n candidates, in float32: a vector at a time. Below 2^-126 they are 0. Returns how many. */
+/* The same for up to BLOCK of n logits, in float32: a vector at a time. Below 2^-126 they are 0. Returns how many. */
 static int
-weigh(float weights[BLOCK], const LmCandidate *candidates, int n, double largest, double temperature)
+weigh(float weights[BLOCK], const float *logits, int n, double largest, double temperature)
 {
-	double coldness = fmin(1 / temperature, DBL_MAX); /* times 0 is 0 */
+	float coldness = (float) fmax(fmin(1 / temperature, FLT_MAX), FLT_MIN); /* times 0 is 0, and times minus infinity that */
+	float most = (float) largest;
 
 	n = n < BLOCK ? n : BLOCK;
 	for (int i = 0; i < n; i++)
-		weights[i] = (float) (((double) candidates[i].logit - largest) * coldness);
+		weights[i] = (logits[i] - most) * coldness;
 	lm_simd()->exp(weights, weights, (size_t) n);
 	return n;
 }
@@ -224,7 +263,7 @@ sum_block(const float weights[BLOCK], int n, double min_p)
 }
 
 static void
-sum_weights(Parts *parts, const LmCandidate *candidates, int n, double largest, double temperature, double min_p)
+sum_weights(Parts *parts, const float *logits, int n, double largest, double temperature, double min_p)
 {
 	int n_blocks = (n + BLOCK - 1) / BLOCK;
 	float weights[BLOCK];
@@ -234,7 +273,7 @@ sum_weights(Parts *parts, const LmCandidate *candidates, int n, double largest, 
 	{
 		double sum;
 
-		in_block = weigh(weights, candidates + first, n - first, largest, temperature);
+		in_block = weigh(weights, logits + first, n - first, largest, temperature);
 		sum = sum_block(weights, in_block, min_p);
 		parts->n = first / parts->size + 1;
 		parts->sums[parts->n - 1] += sum;
@@ -243,19 +282,19 @@ sum_weights(Parts *parts, const LmCandidate *candidates, int n, double largest, 
 }
 
 /*
- * The candidate at which the sum of weights passes `uniform` of the whole. Where rounding leaves a part's sum short of what is wanted it is the
+ * The place at which the sum of weights passes `uniform` of the whole. Where rounding leaves a part's sum short of what is wanted it is the
  * part's last one.
  */
 static int32_t
-draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sampling, double uniform)
+draw(const float *logits, int n, double largest, const LmSampling *sampling, double uniform)
 {
 	double wanted, passed = 0;
 	float weights[BLOCK];
-	int32_t id = -1;
+	int32_t place = -1;
 	int part = 0, last, end;
 	Parts parts;
 
-	sum_weights(&parts, candidates, n, largest, sampling->temperature, sampling->min_p);
+	sum_weights(&parts, logits, n, largest, sampling->temperature, sampling->min_p);
 	wanted = uniform * parts.total;
 	for (last = parts.n - 1; last > 0 && parts.sums[last] == 0;)
 		last--;
@@ -264,18 +303,18 @@ draw(const LmCandidate *candidates, int n, double largest, const LmSampling *sam
 	end = n < (part + 1) * parts.size ? n : (part + 1) * parts.size;
 	for (int first = part * parts.size, in_block; first < end; first += in_block)
 	{
-		in_block = weigh(weights, candidates + first, end - first, largest, sampling->temperature);
+		in_block = weigh(weights, logits + first, end - first, largest, sampling->temperature);
 		for (int i = 0; i < in_block; i++)
 		{
 			if (weights[i] == 0 || (double) weights[i] < sampling->min_p)
 				continue;
 			passed += (double) weights[i];
-			id = candidates[first + i].id;
+			place = first + i;
 			if (passed > wanted)
-				return id;
+				return place;
 		}
 	}
-	return id;
+	return place;
 }
 
 static bool

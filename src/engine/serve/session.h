@@ -80,9 +80,9 @@ typedef struct LmDraw
 } LmDraw;
 
 /*
- * Draws a token from one row of logits. candidates: [V], scratch. *id is -1 when no token may follow.
+ * Draws a token from one row of logits, which it changes. candidates: [V], scratch. *id is -1 when no token may follow.
  * LM_ERR_NUMERIC for logits that are not numbers. Several threads may draw at once.
  */
-bool lm_sample(int32_t *id, LmCandidate *candidates, const float *logits, const LmDraw *wanted, LmError *error);
+bool lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wanted, LmError *error);
 
 #endif /* LM_SESSION_H */
