@@ -60,7 +60,8 @@ static void embed(Infer *infer);
 static void run_block(Infer *infer);
 static void store_keys_and_values(Infer *infer);
 static void store_piece(void *work, int piece, int thread);
-static void store_run(const Infer *infer, int first, int n);
+static void store_run(const Infer *infer, int first, int n, int first_channel, int end_channel);
+static bool is_alone(const Infer *infer, int i);
 static void keep_wanted_rows(Infer *infer);
 static void attend(Infer *infer);
 static void cut_blocks(Infer *infer);
@@ -264,7 +265,7 @@ store_keys_and_values(Infer *infer)
 	lm_engine_run(infer->engine, store_piece, infer, lm_divide_up((size_t) infer->n, STORE_ROWS));
 }
 
-/* Inputs that follow each other in one page are stored together. */
+/* Inputs that follow each other in one page are stored together; one that is alone is left to its attention. */
 static void
 store_piece(void *work, int piece, int thread)
 {
@@ -278,25 +279,40 @@ store_piece(void *work, int piece, int thread)
 
 		for (next = first + 1; next < most && infer->inputs[next].sequence == input->sequence;)
 			next++;
-		store_run(infer, first, next - first);
+		if (!is_alone(infer, first))
+			store_run(infer, first, next - first, 0, infer->model->config.channels);
 	}
 }
 
+/*
+ * Whether no other input reads its keys and values: it is its sequence's last, and the only one in its block of attention. That then stores
+ * them, since it reads the same cache lines next: keys of 32 positions lie together, a line for each channel.
+ */
+static bool
+is_alone(const Infer *infer, int i)
+{
+	const LmInput *input = &infer->inputs[i];
+
+	return input->position == infer->sequences[input->sequence].n_positions - 1 && (i == 0 || infer->inputs[i - 1].sequence != input->sequence) &&
+		   (input->wanted || infer->layer < infer->model->config.layers - 1);
+}
+
 static void
-store_run(const Infer *infer, int first, int n)
+store_run(const Infer *infer, int first, int n, int first_channel, int end_channel)
 {
 	const LmInput *input = &infer->inputs[first];
-	size_t C = (size_t) infer->model->config.channels, row = (size_t) (input->position % LM_PAGE);
+	size_t C = (size_t) infer->model->config.channels, row = (size_t) (input->position % LM_PAGE), begin = (size_t) first_channel;
+	size_t end = (size_t) end_channel;
 	int page = infer->sequences[input->sequence].pages[input->position / LM_PAGE];
 	const float *qkv = infer->qkv + (size_t) first * 3 * C;
 	float *keys = lm_page_keys(infer->pages, page, infer->layer) + row;
 	float *values = lm_page_values(infer->pages, page, infer->layer) + row * C;
 
-	for (size_t c = 0; c < C; c++)
+	for (size_t c = begin; c < end; c++)
 		for (int i = 0; i < n; i++)
 			keys[c * LM_PAGE + (size_t) i] = qkv[(size_t) i * 3 * C + C + c];
 	for (int i = 0; i < n; i++)
-		memcpy(values + (size_t) i * C, qkv + (size_t) i * 3 * C + 2 * C, C * sizeof(float));
+		memcpy(values + (size_t) i * C + begin, qkv + (size_t) i * 3 * C + 2 * C + begin, (end - begin) * sizeof(float));
 }
 
 static void
@@ -364,18 +380,21 @@ attention_piece(void *work, int piece, int thread)
 	const LmSequence *sequence = &infer->sequences[input->sequence];
 	int C = config->channels, n_pages = (input->position + n_rows - 1) / LM_PAGE + 1;
 	int table_length = (config->context + LM_PAGE - 1) / LM_PAGE;
+	int first_head = config->heads * group / infer->n_groups, end_head = config->heads * (group + 1) / infer->n_groups;
 	const float **keys = infer->tables + (size_t) thread * 2 * (size_t) table_length;
 	const float **values = keys + table_length;
 	LmAttentionRows rows = {infer->attention + (size_t) row * C, infer->qkv + (size_t) infer->rows[row] * 3 * C, 3 * C, n_rows,
 							input->position + 1, keys, values, C / config->heads, C,
 							infer->scores + (size_t) thread * scores_size(config)};
 
+	if (is_alone(infer, infer->rows[row]))
+		store_run(infer, infer->rows[row], 1, first_head * (C / config->heads), end_head * (C / config->heads));
 	for (int i = 0; i < n_pages; i++)
 	{
 		keys[i] = lm_page_keys(infer->pages, sequence->pages[i], infer->layer);
 		values[i] = lm_page_values(infer->pages, sequence->pages[i], infer->layer);
 	}
-	lm_attention_rows(&rows, config->heads * group / infer->n_groups, config->heads * (group + 1) / infer->n_groups);
+	lm_attention_rows(&rows, first_head, end_head);
 }
 
 static void
