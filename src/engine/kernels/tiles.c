@@ -14,39 +14,22 @@
 #include "kernels/simd.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
-
 #define ARCH_REQ_XCOMP_PERM 0x1023
 #define XFEATURE_XTILEDATA 18
-#define XCR0_TILE_STATE (3u << 17) /* TILECFG and TILEDATA */
-#define CPUID_OSXSAVE (1u << 27) /* leaf 1, ecx */
-#define CPUID_AMX_TILE (1u << 24) /* leaf 7.0, edx */
-#define CPUID_AMX_BF16 (1u << 22)
-#define CPUID_AVX512_BF16 (1u << 5) /* leaf 7.1, eax */
 
+/* What the compiler's library has found out when it was loaded: asking the processor again traps in virtual machines, a millisecond in all. */
 static bool
 has_avx512_bf16(void)
 {
-	unsigned a, b, c, d;
-
-	return lm_simd() == &lm_simd_avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & CPUID_AVX512_BF16);
+	return lm_simd() == &lm_simd_avx512 && __builtin_cpu_supports("avx512bf16");
 }
 
+/* That library looks whether the system saves the tiles, too. */
 static bool
 has_amx(void)
 {
-	unsigned a, b, c, d, xcr0, high;
-
-	if (!has_avx512_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
-		return false;
-	if ((d & (CPUID_AMX_TILE | CPUID_AMX_BF16)) != (CPUID_AMX_TILE | CPUID_AMX_BF16))
-		return false;
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & CPUID_OSXSAVE))
-		return false;
-	__asm__("xgetbv"
-			: "=a"(xcr0), "=d"(high)
-			: "c"(0));
-	return (xcr0 & XCR0_TILE_STATE) == XCR0_TILE_STATE && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+	return has_avx512_bf16() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+		   syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
 #endif
 
