@@ -104,8 +104,8 @@ allocate(LmSession *session, LmError *error)
 	if (!lm_session_memory(&bytes, &session->config, n_threads, error))
 		return false;
 	lay_out(session, &arena, &session->config, n_threads);
-	/* Not cleared: a session that scores short texts touches a small part of it. */
-	session->memory = lm_allocate_unset(host, arena.used);
+	/* Not cleared: a session that scores short texts touches a small part of it. A long one touches all, 64 rows of logits. */
+	session->memory = lm_allocate_huge(host, arena.used);
 	if (!session->memory)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: a session needs %zu MB", bytes >> 20);
 	arena = (LmArena){.base = session->memory};
