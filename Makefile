@@ -39,8 +39,7 @@ WERROR ?=
 PG_CPPFLAGS = -Iinclude -DGPT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
 SHLIB_PREREQS = build/exports.map
-# -z now: the server binds the library once, when it is preloaded, not each session anew.
-SHLIB_LINK = -Wl,-z,now -Wl,--version-script=build/exports.map -licuuc -licui18n -lpthread -ldl -lm
+SHLIB_LINK = -Wl,--version-script=build/exports.map -licuuc -licui18n -lpthread -ldl -lm
 
 # The engine's own flags. -ffp-contract=off: a fused multiply-add is written where it is wanted.
 ENGINE_CFLAGS = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=off \

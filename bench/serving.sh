@@ -87,11 +87,15 @@ for ((round = 0; round < rounds; round++)); do
 		echo "$set: $ours tokens/s; PyTorch $theirs"
 		ratio "scoring_$set" "$ours" "$best"
 	done
-	one=$(seconds off "SELECT gpt_generate('m', 'the', 1, temperature => 1, seed => 1)")
-	many=$(seconds off "SELECT gpt_generate('m', 'the', 33, temperature => 1, seed => 1)")
 	for n in 32 128; do
-		on=$(seconds on "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompts_$n")
-		off=$(seconds off "SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompts_$n")
+		one=$(seconds off "SELECT gpt_generate('m', 'the', 1, temperature => 1, seed => 1)")
+		many=$(seconds off "SELECT gpt_generate('m', 'the', 33, temperature => 1, seed => 1)")
+		query="SELECT gpt_generate('m', body, 32, temperature => 1, seed => 1) FROM prompts_$n"
+		if ((round % 2 == 0)); then
+			on=$(seconds on "$query") off=$(seconds off "$query")
+		else
+			off=$(seconds off "$query") on=$(seconds on "$query")
+		fi
 		echo "32 tokens for each of $n prompts: $on s with gpt.batching, $off s without; 32 more tokens of one prompt $(awk -v a="$many" -v b="$one" 'BEGIN { print a - b }') s"
 		ratio "batching_$n" "$off" "$on"
 		ratio "decoding_$n" "$(awk -v a="$many" -v b="$one" -v n="$n" 'BEGIN { print n * (a - b) }')" "$off"

@@ -33,10 +33,12 @@ instructions()
 		chmod a+r "$work/statements"
 		as_server valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin/postgres" --single -D "$work/data" \
 			-c session_preload_libraries="$1" postgres <"$work/statements" 2>&1 >/dev/null | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
-	done | paste -sd' ' | awk '{ print ($2 - $1) / 1000 }'
+	done | paste -sd' ' | awk 'NF == 2 { print ($2 - $1) / 1000; counted = 1 } END { if (!counted) exit 1 }'
 }
-count_with=$(instructions gpt)
-count_without=$(instructions '')
+if ! count_with=$(instructions gpt) || ! count_without=$(instructions ''); then
+	echo "valgrind did not count the instructions" >&2
+	exit 1
+fi
 echo "$count_with instructions a statement with the library, $count_without without"
 
 cluster_start "$work"

@@ -75,7 +75,7 @@ void lm_sequence_truncate(LmSequence *sequence, LmPages *pages, int n_positions)
 int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages, int n_positions);
 void lm_sequence_free(LmSequence *sequence, LmPages *pages, const LmHost *host);
 
-/* One token of a ragged call. Tokens of one sequence stand in the order of their positions. */
+/* One token of a ragged call. Tokens of one sequence stand together, in the order of their positions. */
 typedef struct LmInput
 {
 	int32_t token;

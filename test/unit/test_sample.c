@@ -3,6 +3,8 @@
  *
  * A token from a row of logits against the plain way: candidates in order, weights and their sums in double precision.
  */
+#include <float.h>
+
 #include "tap.h"
 
 #include "engine/random.h"
@@ -185,6 +187,62 @@ test_single(void)
 	is_int(good, 20 * sizeof(places) / sizeof(*places), "the only token with a weight is drawn, wherever it stands");
 }
 
+/* Greedy choice: the lowest id among equals, in whichever block it stands, and what is not allowed is passed over. */
+static void
+test_ties(void)
+{
+	static const int sizes[] = {1, 5, 255, 256, 257, 1000, 20000};
+	LmSampling sampling = {.temperature = 0, .top_p = 1, .repetition_penalty = 1, .seed = SEED};
+	LmDraw wanted = {.session = &session, .sampling = &sampling, .seen = seen};
+	int n_good = 0, n_all = 0;
+	LmError error;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		for (int place = 0; place < sizes[i]; place += sizes[i] / 7 + 1)
+		{
+			int32_t id;
+
+			make_row(sizes[i], 4);
+			memset(classes, LM_TOKEN_BEGINS, (size_t) sizes[i]);
+			for (int later = place; later < sizes[i]; later += 300)
+				logits[later] = 50;
+			if (place > 0)
+			{
+				logits[place - 1] = 60;
+				classes[place - 1] = LM_TOKEN_NEVER;
+			}
+			n_all++;
+			n_good += sample(&id, &wanted, &error) && id == place;
+		}
+	is_int(n_good, n_all, "the lowest id among the largest logits is chosen, whatever may not follow");
+}
+
+/* Halved where it is positive, doubled where it is negative. */
+static void
+test_penalty(void)
+{
+	LmSampling sampling = {.temperature = 0, .top_p = 1, .repetition_penalty = 2, .seed = SEED};
+	LmDraw wanted = {.session = &session, .sampling = &sampling, .seen = seen};
+	int32_t id;
+	LmError error;
+
+	make_row(1000, 5);
+	memset(classes, LM_TOKEN_BEGINS, 1000);
+	logits[700] = 20;
+	logits[300] = 11;
+	seen[700] = 1;
+	ok(sample(&id, &wanted, &error) && id == 300, "a token seen before loses half of a positive logit");
+	for (int i = 0; i < 1000; i++)
+		logits[i] = -30;
+	logits[700] = -10;
+	logits[300] = -19;
+	ok(sample(&id, &wanted, &error) && id == 300, "and a negative one is doubled");
+	sampling.repetition_penalty = 0.25;
+	logits[700] = FLT_MAX;
+	ok(!sample(&id, &wanted, &error) && error.code == LM_ERR_NUMERIC, "one that is no number then is refused");
+	seen[700] = 0;
+}
+
 static void
 test_extreme_temperatures(void)
 {
@@ -229,6 +287,8 @@ main(void)
 {
 	test_draws();
 	test_single();
+	test_ties();
+	test_penalty();
 	test_extreme_temperatures();
 	test_refused();
 	return done_testing();

@@ -14,22 +14,30 @@
 #include "kernels/simd.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 #define ARCH_REQ_XCOMP_PERM 0x1023
 #define XFEATURE_XTILEDATA 18
+#define CPUID_AMX_TILE (1u << 24) /* leaf 7.0, edx */
+#define CPUID_AMX_BF16 (1u << 22)
 
-/* What the compiler's library has found out when it was loaded: asking the processor again traps in virtual machines, a millisecond in all. */
 static bool
 has_avx512_bf16(void)
 {
 	return lm_simd() == &lm_simd_avx512 && __builtin_cpu_supports("avx512bf16");
 }
 
-/* That library looks whether the system saves the tiles, too. */
+/*
+ * The system grants tiles where the processor has them and it saves them. It is asked first: the processor's own answer traps in virtual
+ * machines, which in a session that does not need it took a millisecond.
+ */
 static bool
 has_amx(void)
 {
-	return has_avx512_bf16() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
-		   syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+	unsigned a, b, c, d;
+
+	return has_avx512_bf16() && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 &&
+		   __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & CPUID_AMX_TILE) && (d & CPUID_AMX_BF16);
 }
 #endif
 

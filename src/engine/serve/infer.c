@@ -285,8 +285,8 @@ store_piece(void *work, int piece, int thread)
 }
 
 /*
- * Whether no other input reads its keys and values: it is its sequence's last, and the only one in its block of attention. That then stores
- * them, since it reads the same cache lines next: keys of 32 positions lie together, a line for each channel.
+ * Whether no other input reads its keys and values: it is its sequence's only one, for those of a sequence stand together. Its attention then
+ * stores them, since it reads the same cache lines next: keys of 32 positions lie together, in a line or two for each channel.
  */
 static bool
 is_alone(const Infer *infer, int i)
