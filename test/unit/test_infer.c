@@ -146,7 +146,7 @@ same_in_company(const LmHost *host, const TestModel *test, int n_threads, uint64
 		fill_ids(ids[s], MAX_TOKENS, (int) V, seed + 10 + (uint64_t) s);
 		wanted[s] = reference(host, test, ids[s], MAX_TOKENS);
 	}
-	while (left)
+	while (left && same)
 	{
 		LmInput inputs[4 * MAX_TOKENS];
 		LmError error;
