@@ -1,7 +1,7 @@
 #!/bin/bash
 #
 # bench/statements.sh - what the planner's hook costs statements without our functions: pgbench's SELECT by key with the library loaded
-# against a server without it (about four minutes).
+# against a server without it (about two minutes).
 #
 # First the processor's instructions of a statement, counted by valgrind in a server of one session: the difference between 2,000 and 1,000
 # statements, so that starting does not count. Then ROUNDS (5) of STATEMENTS (100,000) each way in turn, one client with simple queries, so that
