@@ -105,6 +105,12 @@ extern int32 gpt_catalog_publish(const GptPublication *publication);
  */
 extern void gpt_catalog_drop_model(const char *model, bool cascade);
 
+/* Removes one version, with its object: an error for the current one, and for one that adapters rest on. */
+extern void gpt_catalog_drop_version(const char *model, int32 version);
+
+/* Keeps with a new version what made it: the job of its run, the task, the hash of the query, the options. */
+extern void gpt_catalog_keep_origin(const char *model, int32 version);
+
 /* Makes a final version current; 0: the newest below the one that is current. Returns its number. */
 extern int32 gpt_catalog_rollback(const char *model, int32 version);
 
@@ -126,8 +132,9 @@ extern void gpt_catalog_grant_model(const char *model, const char *role, bool is
 extern void gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec);
 /* Binds a name, anew where the current role owns it; error when another role does. */
 extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
-/* The tokenizer that a name means; false where there is none. Checks that the role may use it. */
+/* The tokenizer that a name, or kind@hash, means; false where there is none. Checks that the role may use it. */
 extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
+extern bool gpt_catalog_find_unnamed(const char *name, uint8 *sha256); /* part of it: kind@hash */
 /* Its description, palloc'd, content verified by hash. Checks no privilege. */
 extern LmTokenizerSpec *gpt_catalog_read_tokenizer(const uint8 *sha256);
 extern void gpt_catalog_drop_tokenizer(const char *name);

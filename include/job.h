@@ -116,6 +116,7 @@ extern void gpt_job_set_start(int64 job, int64 step, bool data_changed);
 /* There is a checkpoint of that step: tries count from here on. */
 extern void gpt_job_set_checkpoint(int64 job, int64 step);
 extern void gpt_job_set_base(int64 job, int32 base_version);
+extern void gpt_job_set_task(int64 job, const char *task); /* what its query's columns say is learnt */
 extern void gpt_job_set_note(int64 job, const char *note);
 extern void gpt_job_set_overfit(int64 job, int64 step); /* 0: it did not */
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);

@@ -50,6 +50,9 @@ typedef struct GptSourceShape
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark);
 
+/* What is learnt, as gpt_versions.task calls it. */
+extern const char *gpt_source_task(const GptSourceShape *shape);
+
 /* As messages call it: "query" or "validation_query". */
 extern const char *gpt_source_name(GptSourceKind kind);
 

@@ -2,10 +2,12 @@
 \echo Use "ALTER EXTENSION gpt UPDATE" to load this file. \quit
 
 ALTER TABLE @extschema@.gpt_version ADD COLUMN step bigint, ADD COLUMN watermark jsonb,
-	ADD COLUMN base text COLLATE pg_catalog."C", ADD COLUMN base_version integer, ADD COLUMN base_sha256 bytea;
+	ADD COLUMN base text COLLATE pg_catalog."C", ADD COLUMN base_version integer, ADD COLUMN base_sha256 bytea,
+	ADD COLUMN job bigint, ADD COLUMN task text, ADD COLUMN query_sha256 bytea, ADD COLUMN options jsonb;
 ALTER TABLE @extschema@.gpt_model ADD COLUMN image_type text NOT NULL DEFAULT 'float32' CHECK (image_type IN ('float32', 'bfloat16', 'int8', 'int4'));
 ALTER TABLE @extschema@.gpt_job ADD COLUMN base text, ADD COLUMN base_version integer,
-	ADD COLUMN data_changed boolean NOT NULL DEFAULT false, ADD COLUMN overfit_since bigint;
+	ADD COLUMN data_changed boolean NOT NULL DEFAULT false, ADD COLUMN overfit_since bigint,
+	ADD COLUMN task text;
 ALTER TABLE @extschema@.gpt_job DROP CONSTRAINT gpt_job_kind_check;
 ALTER TABLE @extschema@.gpt_job ADD CONSTRAINT gpt_job_kind_check CHECK (kind IN ('train', 'finetune'));
 
@@ -34,6 +36,11 @@ CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NUL
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
 	'makes another version of a model current, by default the one before; returns its number';
+
+CREATE FUNCTION @extschema@.gpt_drop_version(model text, version integer) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_version(text, integer) IS
+	'removes one version of a model, which is not the current one';
 
 CREATE FUNCTION @extschema@.gpt_rename_model(model text, new_name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_rename_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -196,24 +203,113 @@ INSERT INTO @extschema@.gpt_tokenizer_name (name, sha256, object) SELECT name, s
 ALTER EXTENSION gpt DROP TABLE pg_temp.gpt_names_of_0_1;
 DROP TABLE pg_temp.gpt_names_of_0_1;
 
-CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
-	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
+-- Versions know the job that made them, as far as the job is still there.
+UPDATE @extschema@.gpt_version v SET job = j.job, query_sha256 = pg_catalog.sha256(pg_catalog.convert_to(j.query, 'UTF8')),
+		options = CASE WHEN j.options ? 'validation_query' THEN (j.options - 'validation_query') || pg_catalog.jsonb_build_object('validation_query_sha256',
+			pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(j.options ->> 'validation_query', 'UTF8')), 'hex')) ELSE j.options END
+	FROM @extschema@.gpt_job j WHERE j.run_id = v.run_id;
+
+-- The columns of these views have a new order. Where something depends on the views, or their privileges were changed, they stay as
+-- they are and the new columns come last.
+DO $update$
+DECLARE
+	versions CONSTANT text := $view$	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
+		CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label classification'
+			WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NOT NULL THEN 'classification' ELSE v.task END AS task,
+		(SELECT pg_catalog.array_agg(l.label ORDER BY l.number USING OPERATOR(pg_catalog.<))
+			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)) AS labels,
+		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
 		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
 		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
-		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer),
-			(SELECT pg_catalog.min(t.kind) FROM @extschema@.gpt_tokenizer t
-				WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND t.kind OPERATOR(pg_catalog.=) 'bytes')) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.state, v.watermark,
-		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base
-	FROM @extschema@.gpt_version v
-	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
-
-CREATE OR REPLACE VIEW @extschema@.gpt_models WITH (security_barrier) AS
-	SELECT v.model, v.version, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
-		v.validation_loss, v.validation_bits_per_byte, v.size, v.weights, v.created_at, v.base, m.image_type
+		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n
+				WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND @extschema@.gpt_can_use(n.object, NULL::pg_catalog.uuid)),
+			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
+				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
+		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at
+	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id)$view$;
+	models CONSTANT text := $view$	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
+		v.validation_loss, v.validation_bits_per_byte, v.job, v.query_sha256, v.options, v.watermark, v.base, m.image_type, v.size, v.weights,
+		v.created_at
 	FROM @extschema@.gpt_versions v
-		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
+		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version$view$;
+	view_name text;
+	columns text;
+BEGIN
+	IF EXISTS (SELECT FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_init_privs i
+			ON i.objoid = c.oid AND i.classoid = 'pg_catalog.pg_class'::regclass AND i.objsubid = 0
+			WHERE c.oid IN ('@extschema@.gpt_versions'::regclass, '@extschema@.gpt_models'::regclass) AND c.relacl IS DISTINCT FROM i.initprivs) THEN
+		RAISE dependent_objects_still_exist;
+	END IF;
+	ALTER EXTENSION gpt DROP VIEW @extschema@.gpt_models;
+	ALTER EXTENSION gpt DROP VIEW @extschema@.gpt_versions;
+	DROP VIEW @extschema@.gpt_models;
+	DROP VIEW @extschema@.gpt_versions;
+	EXECUTE 'CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS ' || versions;
+	EXECUTE 'CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS ' || models;
+	GRANT SELECT ON @extschema@.gpt_versions, @extschema@.gpt_models TO PUBLIC;
+EXCEPTION
+	WHEN dependent_objects_still_exist THEN
+		FOREACH view_name IN ARRAY ARRAY['gpt_versions', 'gpt_models'] LOOP
+			EXECUTE 'CREATE TEMPORARY VIEW gpt_view_of_0_2 AS ' || CASE view_name WHEN 'gpt_versions' THEN versions ELSE models END;
+			SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.attname), ', ' ORDER BY o.attnum, n.attnum) INTO columns
+				FROM pg_catalog.pg_attribute n LEFT JOIN pg_catalog.pg_attribute o ON o.attrelid = ('@extschema@.' || view_name)::regclass AND o.attname = n.attname
+				WHERE n.attrelid = 'pg_temp.gpt_view_of_0_2'::regclass;
+			DROP VIEW pg_temp.gpt_view_of_0_2;
+			EXECUTE 'CREATE OR REPLACE VIEW @extschema@.' || view_name || ' WITH (security_barrier) AS SELECT ' || columns || ' FROM ('
+				|| CASE view_name WHEN 'gpt_versions' THEN versions ELSE models END || ') v';
+		END LOOP;
+END $update$;
+COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
+COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'whether the name of the model means this version';
+COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'what its last training learnt: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension made it';
+COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
+COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
+COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'numbers that were trained';
+COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'tokens that the model can look back on';
+COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'its tokenizer: a name that the current role may use, or else kind@hash, which functions accept too';
+COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_versions.job IS 'number of the job that trained it; it stays when the job is forgotten';
+COMMENT ON COLUMN @extschema@.gpt_versions.query_sha256 IS 'SHA-256 of the text of the job''s query';
+COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as they were given; a validation query by its hash';
+COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
+COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
+COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
+COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
+COMMENT ON COLUMN @extschema@.gpt_models.current IS 'true: the view has current versions only';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'what its last training learnt: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension made it';
+COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
+COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
+COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'numbers that were trained';
+COMMENT ON COLUMN @extschema@.gpt_models.context IS 'tokens that the model can look back on';
+COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'its tokenizer: a name that the current role may use, or else kind@hash, which functions accept too';
+COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_models.job IS 'number of the job that trained it; it stays when the job is forgotten';
+COMMENT ON COLUMN @extschema@.gpt_models.query_sha256 IS 'SHA-256 of the text of the job''s query';
+COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as they were given; a validation query by its hash';
+COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
+COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
+COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
+COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
 
 CREATE VIEW @extschema@.gpt_images WITH (security_barrier) AS
 	SELECT i.model, i.version, i.type, i.size, i.created_at, i.last_used_at FROM @extschema@.gpt_image_rows() i;
@@ -231,7 +327,17 @@ CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
 	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t
 		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
-	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid);
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid)
+	UNION ALL
+	SELECT CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+			OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END,
+		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(t.object)), t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex'), t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer t
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid) AND NOT EXISTS (SELECT FROM @extschema@.gpt_tokenizer_name n
+		WHERE n.sha256 OPERATOR(pg_catalog.=) t.sha256 AND n.object OPERATOR(pg_catalog.=) t.object);
+COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the tokenizers that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name; of one that was trained with a model and has none, kind@hash';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
 
 CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
@@ -244,9 +350,6 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
-COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
-COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
-COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';

@@ -206,6 +206,8 @@ gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
 	HeapTuple row;
 	Oid object = InvalidOid;
 
+	if (strchr(name, '@') != NULL)
+		return gpt_catalog_find_unnamed(name, sha256);
 	ScanKeyInit(&key, NAME_NAME, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
 	scan_begin(&scan, "gpt_tokenizer_name", "gpt_tokenizer_name_pkey", 1, &key);
 	row = systable_getnext(scan.rows);
@@ -218,7 +220,9 @@ gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
 	if (!OidIsValid(object) || !OidIsValid(gpt_blob_owner(object)))
 		return false;
 	if (!gpt_blob_can_use(object))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for tokenizer \"%s\"", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for tokenizer \"%s\"", name),
+						errhint("Its owner can call GRANT SELECT ON LARGE OBJECT %u; a model that is granted by gpt_grant gives its tokenizer by the name of the model.",
+								object)));
 	return true;
 }
 

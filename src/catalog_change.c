@@ -356,9 +356,10 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 	gpt_statement_add_hash(&statement, source->sha256);
 	if (gpt_statement_run(&statement,
 						  "INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, tokenizer, config, "
-						  "parameters, loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256) "
+						  "parameters, loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, "
+						  "job, task, query_sha256, options) "
 						  "SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
-						  "validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256 FROM %1$s.gpt_version "
+						  "validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, job, task, query_sha256, options FROM %1$s.gpt_version "
 						  "WHERE model = $4 AND version = $5 AND sha256 = $6") == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),

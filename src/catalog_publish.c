@@ -62,6 +62,7 @@ gpt_catalog_publish(const GptPublication *given)
 	if (OidIsValid(model.owner))
 		gpt_blob_copy_grants(weights, model.weights);
 	insert_version(publication, version, weights, size, sha256);
+	gpt_catalog_keep_origin(publication->model, version);
 	if (!publication->partial)
 		remove_older(&model, publication);
 	if (!publication->partial && model.version > 0)

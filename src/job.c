@@ -389,6 +389,17 @@ gpt_job_set_base(int64 job, int32 base_version)
 }
 
 void
+gpt_job_set_task(int64 job, const char *task)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add_text(&statement, task);
+	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET task = $2 WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+void
 gpt_job_set_overfit(int64 job, int64 step)
 {
 	GptStatement statement;

@@ -217,6 +217,14 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 		refuse_shape(analysed, kind, n_texts);
 }
 
+const char *
+gpt_source_task(const GptSourceShape *shape)
+{
+	if (shape->label_column != 0)
+		return shape->label_is_set ? "multi-label classification" : "classification";
+	return shape->prompt_column != 0 ? "completion" : "language modelling";
+}
+
 void
 gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *validation)
 {

@@ -1,7 +1,7 @@
 /*
  * src/sql_model.c
  *
- * gpt_drop_model, gpt_rollback, gpt_rename_model, gpt_copy_model, gpt_grant, gpt_revoke: what owners do with models.
+ * gpt_drop_model, gpt_drop_version, gpt_rollback, gpt_rename_model, gpt_copy_model, gpt_grant, gpt_revoke: what owners do with models.
  */
 #include "postgres.h"
 
@@ -16,6 +16,7 @@
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(gpt_drop_model);
+PG_FUNCTION_INFO_V1(gpt_drop_version);
 PG_FUNCTION_INFO_V1(gpt_rollback);
 PG_FUNCTION_INFO_V1(gpt_rename_model);
 PG_FUNCTION_INFO_V1(gpt_copy_model);
@@ -34,6 +35,19 @@ gpt_drop_model(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	PreventCommandIfReadOnly("gpt_drop_model()");
 	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0), PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
+	PG_RETURN_VOID();
+}
+
+/*
+ * gpt_drop_version(model text, version integer) RETURNS void
+ */
+Datum
+gpt_drop_version(PG_FUNCTION_ARGS)
+{
+	gpt_argument_required(fcinfo, 0, "model");
+	gpt_argument_required(fcinfo, 1, "version");
+	PreventCommandIfReadOnly("gpt_drop_version()");
+	gpt_catalog_drop_version(gpt_argument_text(fcinfo, 0), gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX));
 	PG_RETURN_VOID();
 }
 

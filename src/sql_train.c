@@ -61,7 +61,7 @@ typedef enum Turn
 
 static char *model_of_reference(const char *reference);
 static void check_owner_can_connect(void);
-static void check_queries(const char *query, const GptTrainOptions *options);
+static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
 static int32 check_base(GptTrainOptions *options, const char *base);
 static void keep_base(const char *base, const char *model);
@@ -120,6 +120,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 {
 	const char *note = gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD;
 	GptTrainOptions *options;
+	GptSourceShape shape;
 	GptJobTicket ticket;
 	Jsonb *json;
 	char *query;
@@ -143,7 +144,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	else
 		gpt_plan_check(options);
 	check_tokenizer(options->tokenizer);
-	check_queries(query, options);
+	check_queries(&shape, query, options);
 	check_owner_can_connect();
 	if (base != NULL)
 		check_target(model);
@@ -171,6 +172,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 
 	/* Now do the work. */
 	ticket.job = gpt_job_insert(model, base != NULL ? model_of_reference(base) : NULL, query, json, gpt_job_settings_capture(), note, &ticket.run_id);
+	gpt_job_set_task(ticket.job, gpt_source_task(&shape));
 	if (base_version > 0)
 		gpt_job_set_base(ticket.job, base_version);
 	ticket.database = MyDatabaseId;
@@ -217,23 +219,22 @@ check_owner_can_connect(void)
 }
 
 static void
-check_queries(const char *query, const GptTrainOptions *options)
+check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options)
 {
-	GptSourceShape shape;
 	GptSourceShape validation_shape;
 
-	gpt_source_check(&shape, query, GPT_SOURCE_TRAIN, options->watermark);
-	if (!options->shuffle && !shape.ordered)
+	gpt_source_check(shape, query, GPT_SOURCE_TRAIN, options->watermark);
+	if (!options->shuffle && !shape->ordered)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"shuffle\" is false, but query has no ORDER BY at its top level"),
 				 errhint("Without it the rows have no order that could be kept.")));
 	if (strcmp(options->documents, "joined") == 0)
-		gpt_source_check_joined(&shape);
+		gpt_source_check_joined(shape);
 	if (options->validation_query == NULL)
 		return;
 	gpt_source_check(&validation_shape, options->validation_query, GPT_SOURCE_VALIDATION, NULL);
-	gpt_source_check_validation(&shape, &validation_shape);
+	gpt_source_check_validation(shape, &validation_shape);
 }
 
 static void

@@ -57,6 +57,31 @@ SELECT publish_again('a', 'final', 4);
 SELECT version FROM gpt_models WHERE model = 'a';
 SELECT count(*) FROM gpt_versions WHERE model = 'a';
 
+-- one version goes: not the current one, and its number is not given again
+SELECT gpt_drop_version('a', 5);
+SELECT gpt_drop_version('b', 1);
+SELECT gpt_drop_version('a', 7);
+SELECT gpt_drop_version('a', 0);
+SELECT gpt_drop_version('a', NULL);
+SELECT gpt_drop_version('none', 1);
+SELECT gpt_drop_version('a@2', 2);
+SELECT weights FROM gpt_versions WHERE model = 'a' AND version = 2 \gset
+BEGIN;
+SELECT gpt_drop_version('a', 2);
+SELECT string_agg(version::text, ' ' ORDER BY version) AS versions FROM gpt_versions WHERE model = 'a';
+SELECT count(*) FROM pg_largeobject_metadata WHERE oid = :weights;
+ROLLBACK;
+SET ROLE regress_gpt_user;
+SELECT gpt_drop_version('a', 2);
+RESET ROLE;
+-- rule: one whose object is lost goes as well
+BEGIN;
+SELECT lo_unlink(:weights);
+SELECT kind FROM gpt_check();
+SELECT gpt_drop_version('a', 2);
+SELECT kind FROM gpt_check();
+ROLLBACK;
+
 -- rename: rows and comments of all versions
 SELECT gpt_rename_model('a', 'b');
 SELECT gpt_rename_model('a', 'a');

@@ -31,7 +31,7 @@ for my $query (
 	is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query), 'the standby answers as the primary');
 }
 for my $call (q{gpt_train('x', 'SELECT body FROM line')}, q{gpt_finetune('model', 'SELECT body FROM line')}, "gpt_resume($job)", q{gpt_drop_model('model')},
-	q{gpt_rollback('model', 1)}, q{gpt_rename_model('model', 'y')}, q{gpt_copy_model('model', 'y')}, q{gpt_grant('model', 'postgres')},
+	q{gpt_rollback('model', 1)}, q{gpt_drop_version('model', 1)}, q{gpt_rename_model('model', 'y')}, q{gpt_copy_model('model', 'y')}, q{gpt_grant('model', 'postgres')},
 	q{gpt_train_tokenizer('x', 'SELECT body FROM line')})
 {
 	my (undef, undef, $error) = $standby->psql('postgres', "SELECT $call");

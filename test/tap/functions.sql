@@ -55,6 +55,7 @@ INSERT INTO wanted VALUES
 	('gpt_drop_tokenizer(name text)', 'volatile, called on null, unsafe, public'),
 	('gpt_drop_model(model text)', 'volatile, called on null, unsafe, public'),
 	('gpt_drop_model(model text, cascade boolean)', 'volatile, called on null, unsafe, public'),
+	('gpt_drop_version(model text, version integer)', 'volatile, called on null, unsafe, public'),
 	('gpt_merge(model text)', 'volatile, called on null, unsafe, public'),
 	('gpt_rollback(model text, version integer)', 'volatile, called on null, unsafe, public'),
 	('gpt_rename_model(model text, new_name text)', 'volatile, called on null, unsafe, public'),
@@ -123,9 +124,9 @@ FROM (VALUES
 	('gpt_jobs', 'job, model, kind, state, owner, step, steps, documents, skipped, bytes, corpus_tokens, tries, error, created_at, started_at, finished_at'),
 	('gpt_train_log', 'job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, at'),
 	('gpt_stat_progress_train', 'job, pid, model, phase, step, steps, loss, validation_loss, validation_bits_per_byte, tokens_per_second, seconds_left'),
-	('gpt_models', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, base, image_type'),
+	('gpt_models', 'model, version, current, task, labels, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, job, query_sha256, options, watermark, base, image_type, size, weights, created_at'),
 	('gpt_images', 'model, version, type, size, created_at, last_used_at'),
-	('gpt_versions', 'model, version, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, size, weights, created_at, state')
+	('gpt_versions', 'model, version, current, state, task, labels, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, job, query_sha256, options, watermark, base, size, weights, created_at')
 ) AS w(view, columns);
 
 -- comments

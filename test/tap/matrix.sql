@@ -20,6 +20,8 @@ SELECT gpt_train('m', 'SELECT body FROM line',
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, length(body) > 18 AS label FROM line', '{"into": "labels", "steps": 2}') AS job \gset label_
 SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'a classifier is trained');
+SELECT gpt_finetune('labels', 'SELECT body AS text, length(body) > 18 AS label FROM line', '{"steps": 1}') AS job \gset label_
+SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'and trained on');
 SELECT gpt_grant('m', 'gpt_granted');
 SELECT gpt_grant('labels', 'gpt_granted');
 SELECT gpt_score('m', 'line') > 0 AS scored \gset
@@ -74,6 +76,7 @@ INSERT INTO matrix VALUES
 	('gpt_copy_model', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_copy_model('m', 'c')$$),
 	('lo_get', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT lo_get(WEIGHTS)$$),
 	('gpt_rollback', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rollback('m', 1)$$),
+	('gpt_drop_version', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_version('labels', 1)$$),
 	('gpt_merge', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_merge('adapter')$$),
 	('gpt_rename_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rename_model('m', 'n')$$),
 	('gpt_drop_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_model('m')$$),

@@ -31,7 +31,7 @@ FROM (VALUES
 	($$SELECT gpt_finetune('m', 'SELECT body FROM line')$$), ($$SELECT gpt_wait(1)$$), ($$SELECT gpt_cancel(1)$$),
 	($$SELECT gpt_resume(1)$$), ($$SELECT gpt_forget_jobs()$$), ($$SELECT gpt_drop_model('m')$$), ($$SELECT gpt_drop_tokenizer('x')$$),
 	($$SELECT gpt_train_tokenizer('x', 'SELECT body FROM line')$$), ($$SELECT gpt_rename_model('m', 'x')$$),
-	($$SELECT gpt_copy_model('m', 'x')$$), ($$SELECT gpt_rollback('m', 1)$$), ($$SELECT gpt_merge('m')$$), ($$SELECT gpt_drop_model('m', true)$$), ($$SELECT gpt_grant('m', 'postgres')$$)) c(command);
+	($$SELECT gpt_copy_model('m', 'x')$$), ($$SELECT gpt_rollback('m', 1)$$), ($$SELECT gpt_drop_version('m', 1)$$), ($$SELECT gpt_merge('m')$$), ($$SELECT gpt_drop_model('m', true)$$), ($$SELECT gpt_grant('m', 'postgres')$$)) c(command);
 SELECT is(as_version(:'newer', $$SELECT gpt_score('m', 'x')$$),
 	format('55000 extension "gpt" is at version %s, but the library needs %s | '
 		'Start a new session, and where the server preloads gpt, restart the server.', :'newer', :'version'),
