@@ -7,10 +7,10 @@
 #define GPT_SETTINGS_H
 
 extern int gpt_max_workers;
-extern int gpt_train_threads; /* 0: half the cores, at least 1 */
+extern int gpt_train_threads;
 extern int gpt_threads;
-extern int gpt_max_memory; /* MB; 0: a quarter of RAM */
-extern int gpt_max_image_size; /* MB; 0: a quarter of RAM */
+extern int gpt_max_memory; /* MB */
+extern int gpt_max_image_size; /* MB */
 extern char *gpt_nice; /* "idle" or a nice level */
 extern int gpt_read_timeout; /* seconds */
 extern int gpt_max_corpus_size; /* MB */
@@ -24,9 +24,8 @@ extern int gpt_batch_rows;
 
 extern void gpt_settings_define(void);
 
-/* The effective values of settings that say "by the machine". */
-extern int gpt_settings_train_threads(void);
-extern int64 gpt_settings_max_memory(void); /* bytes */
+/* In bytes. */
+extern int64 gpt_settings_max_memory(void);
 extern int64 gpt_settings_max_image_size(void);
 
 #endif /* GPT_SETTINGS_H */

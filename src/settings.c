@@ -1,7 +1,7 @@
 /*
  * src/settings.c
  *
- * Defines the settings of the extension, and turns those that say "by the machine" into numbers.
+ * Defines the settings of the extension, and turns a 0 that says "by the machine" into a number.
  */
 #include "postgres.h"
 
@@ -38,6 +38,8 @@ int gpt_batch_rows = 64;
 static void define_job_settings(void);
 static void define_compute_settings(void);
 static int64 quarter_of_memory(void);
+static bool check_threads(int *value, void **extra, GucSource source);
+static bool check_memory(int *value, void **extra, GucSource source);
 static bool check_nice(char **value, void **extra, GucSource source);
 
 void
@@ -47,27 +49,16 @@ gpt_settings_define(void)
 	define_compute_settings();
 }
 
-int
-gpt_settings_train_threads(void)
-{
-	long cores;
-
-	if (gpt_train_threads > 0)
-		return gpt_train_threads;
-	cores = sysconf(_SC_NPROCESSORS_ONLN);
-	return (int) Max(1, Min(cores / 2, LM_MAX_THREADS));
-}
-
 int64
 gpt_settings_max_memory(void)
 {
-	return gpt_max_memory > 0 ? (int64) gpt_max_memory * 1024 * 1024 : quarter_of_memory();
+	return (int64) gpt_max_memory * 1024 * 1024;
 }
 
 int64
 gpt_settings_max_image_size(void)
 {
-	return gpt_max_image_size > 0 ? (int64) gpt_max_image_size * 1024 * 1024 : quarter_of_memory();
+	return (int64) gpt_max_image_size * 1024 * 1024;
 }
 
 static int64
@@ -111,16 +102,16 @@ define_compute_settings(void)
 {
 	DefineCustomIntVariable("gpt.train_threads", "Sets how many threads a training job uses.",
 							"0 means half of the machine's cores, at least one.",
-							&gpt_train_threads, 0, 0, LM_MAX_THREADS, PGC_SUSET, 0, NULL, NULL, NULL);
+							&gpt_train_threads, 0, 0, LM_MAX_THREADS, PGC_SUSET, 0, check_threads, NULL, NULL);
 	DefineCustomIntVariable("gpt.threads", "Sets how many threads a session uses to generate and score.",
 							"Parallel workers always use one.",
 							&gpt_threads, 1, 1, LM_MAX_THREADS, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("gpt.max_memory", "Limits the memory of one training job, and of one session's models.",
 							"It is checked before memory is taken. 0 means a quarter of the machine's memory.",
-							&gpt_max_memory, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+							&gpt_max_memory, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, check_memory, NULL, NULL);
 	DefineCustomIntVariable("gpt.max_image_size", "Limits the size of all images of models that sessions share, on disk and in the page cache.",
 							"The least recently used ones go. 0 means a quarter of the machine's memory.",
-							&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+							&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, check_memory, NULL, NULL);
 	DefineCustomBoolVariable("gpt.batching", "Evaluates calls of models in select lists for many rows together.",
 							 "It is looked at when a statement is planned.",
 							 &gpt_batching, false, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
@@ -129,6 +120,26 @@ define_compute_settings(void)
 	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
 							   "Empty means the faster of the built-in kernels and the library in the usual places, \"none\" the built-in kernels.",
 							   &gpt_blas_library, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+}
+
+/*
+ * What 0 stands for becomes the value, also of the default, so that SHOW and pg_settings have the value in force; what is written into
+ * postgresql.auto.conf or kept for a role is still the 0 that was given.
+ */
+static bool
+check_threads(int *value, void **extra, GucSource source)
+{
+	if (*value == 0)
+		*value = (int) Max(1, Min(sysconf(_SC_NPROCESSORS_ONLN) / 2, LM_MAX_THREADS));
+	return true;
+}
+
+static bool
+check_memory(int *value, void **extra, GucSource source)
+{
+	if (*value == 0)
+		*value = (int) Max(1, Min(quarter_of_memory() / (1024 * 1024), INT_MAX));
+	return true;
 }
 
 static bool

@@ -158,7 +158,7 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 
 	*plan = from->plan;
 	plan->preset = pstrdup(from->preset);
-	plan->n_threads = Min(plan->n_threads, gpt_settings_train_threads());
+	plan->n_threads = Min(plan->n_threads, gpt_train_threads);
 	/* On a machine without bfloat16 the run goes on in float32; the note says so by the kernels. */
 	if (lm_engine_bf16(gpt_plan_engine(plan)) == NULL)
 		plan->training.precision = LM_FLOAT32;

@@ -60,7 +60,7 @@ static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options
 int
 gpt_plan_threads(const GptTrainOptions *options)
 {
-	int limit = gpt_settings_train_threads();
+	int limit = gpt_train_threads;
 
 	return options->threads == GPT_CHOSEN ? limit : (int) Min(options->threads, limit);
 }

@@ -147,4 +147,21 @@ SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$,
 	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
 	('gpt.blas_library', 'superuser'), ('gpt.batching', 'user'), ('gpt.batch_rows', 'user')$$, 'settings and who may change them');
 
+-- what 0 stands for is shown, of the default too; 0 is still what was asked for
+SELECT cmp_ok(pg_size_bytes(current_setting(name)), '>', 1000000::bigint, name || ' shows the value in force')
+FROM unnest(ARRAY['gpt.max_memory', 'gpt.max_image_size']) name;
+SELECT cmp_ok(current_setting('gpt.train_threads')::integer, '>=', 1, 'gpt.train_threads shows the value in force');
+SELECT is_empty($$SELECT name FROM pg_settings WHERE name IN ('gpt.max_memory', 'gpt.max_image_size', 'gpt.train_threads')
+	AND (setting::bigint < 1 OR setting <> reset_val OR boot_val <> '0' OR pg_size_bytes(setting || coalesce(unit, '')) <> pg_size_bytes(current_setting(name)))$$,
+	'pg_settings says the same, with the unit of the setting');
+SELECT current_setting('gpt.max_memory') AS by_default \gset
+SET gpt.max_memory = '123MB';
+SELECT is(current_setting('gpt.max_memory'), '123MB', 'a value that is given is shown');
+SET gpt.max_memory = 0;
+SELECT is(current_setting('gpt.max_memory'), :'by_default', '0 is what the machine gives');
+CREATE ROLE gpt_zero;
+ALTER ROLE gpt_zero SET gpt.max_memory = 0;
+SELECT is((SELECT setconfig::text FROM pg_db_role_setting WHERE setrole = 'gpt_zero'::regrole), '{gpt.max_memory=0}', 'what is kept for a role, and dumped, is the 0');
+DROP ROLE gpt_zero;
+
 SELECT * FROM finish();
