@@ -19,4 +19,7 @@ extern int gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char 
 extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double by_default,
 								double minimum, double maximum, bool above);
 
+/* A number as messages write it, palloc'd: integers without exponent, and numbers that differ are told apart. */
+extern char *gpt_argument_number(double value);
+
 #endif /* GPT_ARGUMENTS_H */

@@ -5,6 +5,10 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "common/shortest_dec.h"
+
 #include "utils/builtins.h"
 
 #include "arguments.h"
@@ -42,8 +46,20 @@ gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double 
 
 	/* Written so that NaN fails. */
 	if (!(value >= minimum && value <= maximum) || (above && value == minimum))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s is out of range: %g", name, value),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s is out of range: %s", name, gpt_argument_number(value)),
 						above ? errhint("It must be above %g and at most %g.", minimum, maximum)
 							  : errhint("It must be between %g and %g.", minimum, maximum)));
 	return value;
+}
+
+char *
+gpt_argument_number(double value)
+{
+	char *text;
+
+	if (value == floor(value) && fabs(value) < 1e16)
+		return psprintf(INT64_FORMAT, (int64) value);
+	text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
+	double_to_shortest_decimal_buf(value, text);
+	return text;
 }

@@ -16,6 +16,7 @@
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
+#include "arguments.h"
 #include "catalog.h"
 #include "model_config.h"
 #include "options.h"
@@ -346,15 +347,6 @@ wrong_type(const Option *option, const JsonbValue *value)
 			 errmsg("option \"%s\" must be %s, not %s", option->name, type_phrases[option->type], json_type_phrase(value))));
 }
 
-/* A number as it is written in messages: integers without exponent. */
-static char *
-number_text(double value)
-{
-	if (value == floor(value) && fabs(value) < 1e16)
-		return psprintf(INT64_FORMAT, (int64) value);
-	return psprintf("%g", value);
-}
-
 static double
 checked_number(const Option *option, const JsonbValue *value)
 {
@@ -370,7 +362,7 @@ checked_number(const Option *option, const JsonbValue *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" must be between %s and %s, not %s", option->name,
-						number_text(option->minimum), number_text(option->maximum), number_text(number))));
+						gpt_argument_number(option->minimum), gpt_argument_number(option->maximum), gpt_argument_number(number))));
 	return number;
 }
 
@@ -555,8 +547,8 @@ gpt_options(PG_FUNCTION_ARGS)
 		values[0] = CStringGetTextDatum(option->name);
 		values[1] = CStringGetTextDatum(type_names[option->type]);
 		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(option->default_value);
-		values[3] = CStringGetTextDatum(number_text(option->minimum));
-		values[4] = CStringGetTextDatum(number_text(option->maximum));
+		values[3] = CStringGetTextDatum(gpt_argument_number(option->minimum));
+		values[4] = CStringGetTextDatum(gpt_argument_number(option->maximum));
 		values[5] = CStringGetTextDatum(described(option));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -43,7 +43,7 @@ lm_config_check(LmConfig *config, LmError *error)
 		return false;
 	if (config->norm != LM_LAYERNORM && config->norm != LM_RMSNORM)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm %d is not known", (int) config->norm);
-	if (!(config->norm_epsilon > 0 && config->norm_epsilon < 1))
+	if (!(config->norm_epsilon > 0 && config->norm_epsilon <= 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1", config->norm_epsilon);
 	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL && config->position != LM_ROPE)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known", (int) config->position);

@@ -1,0 +1,53 @@
+-- test/tap/option_range.sql - both ends of the range of every option, as gpt_options() lists them: the ends are taken, what is beyond them is
+-- refused by a message that names the option, the range and the value.
+SELECT no_plan();
+SET client_min_messages = error;
+SELECT set_config('gpt.max_memory', '2GB', false) AS limited \gset
+
+CREATE TABLE line AS SELECT 'line ' || i AS body, i FROM generate_series(1, 60) i;
+SELECT gpt_train('m', 'SELECT body, i FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 1, "watermark": "i"}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+
+-- What the function says of an option's value: taken, or the error. Other options are such that the value is the only question.
+CREATE FUNCTION answer(function text, option text, value text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	options jsonb := CASE
+		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
+		WHEN option = 'replay' THEN '{"since": "watermark"}'
+		WHEN option = 'heads' THEN jsonb_build_object('channels', 4 * value::numeric, 'layers', 1, 'watermark', 'i')
+		WHEN option = 'channels' THEN '{"heads": 1, "layers": 1, "watermark": "i"}'
+		WHEN option = 'min_learning_rate' THEN '{"learning_rate": 1e12, "watermark": "i"}'
+		WHEN function = 'gpt_evaluate' THEN '{}'
+		ELSE '{"watermark": "i"}' END || jsonb_build_object(option, value::numeric);
+BEGIN
+	IF function = 'gpt_evaluate' THEN
+		PERFORM gpt_evaluate('m', 'SELECT body FROM line LIMIT 1', options);
+	ELSE
+		EXECUTE format('SELECT %I($1, $2, $3)', function) USING CASE function WHEN 'gpt_train' THEN 'new' ELSE 'm' END, 'SELECT body, i FROM line', options;
+	END IF;
+	RAISE EXCEPTION 'taken back' USING ERRCODE = 'P9999';
+EXCEPTION
+	WHEN SQLSTATE 'P9999' OR configuration_limit_exceeded THEN RETURN 'taken';
+	WHEN OTHERS THEN RETURN sqlerrm;
+END $$;
+
+CREATE TEMP TABLE range AS
+	SELECT function, option, minimum, maximum,
+		CASE WHEN type = 'integer' THEN (minimum::bigint - 1)::text WHEN minimum = '0' THEN '-1e-100' ELSE (minimum::float8 * 0.999999999)::text END AS below,
+		CASE WHEN type = 'integer' THEN (maximum::bigint + 1)::text WHEN maximum IN ('1000000000000', '1000000000') THEN (maximum::float8 + 0.5)::text
+			ELSE (maximum::float8 * 1.000000001)::text END AS above
+	FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate']) function, gpt_options(function) WHERE minimum IS NOT NULL;
+SELECT cmp_ok((SELECT count(*) FROM range), '>', 50::bigint, 'options have ranges');
+SELECT is(answer(function, option, minimum), 'taken', format('%s takes %s %s', function, option, minimum)) FROM range;
+SELECT is(answer(function, option, maximum), 'taken', format('%s takes %s %s', function, option, maximum)) FROM range;
+SELECT is(answer(function, option, below), format('option "%s" must be between %s and %s, not %s', option, minimum, maximum, below),
+	format('%s refuses %s %s', function, option, below)) FROM range;
+SELECT is(answer(function, option, above), format('option "%s" must be between %s and %s, not %s', option, minimum, maximum, above),
+	format('%s refuses %s %s', function, option, above)) FROM range;
+
+-- a value in words of the option's list is taken, whatever its function
+SELECT is_empty($$SELECT function, option, default_value FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate']) function, gpt_options(function)
+	WHERE default_value IS NOT NULL AND minimum IS NOT NULL AND NOT default_value::numeric BETWEEN minimum::numeric AND maximum::numeric$$, 'every default is within its range');
+
+SELECT gpt_drop_model('m');
+SELECT * FROM finish();
