@@ -8,6 +8,12 @@
 
 #include "fmgr.h"
 
+/*
+ * Comes first in every function that SQL calls: an error where they may be of other types than the function is declared with. An
+ * operator class takes any function as a support function, and then calls it with the number and types that its access method has.
+ */
+extern void gpt_argument_check_call(FunctionCallInfo fcinfo);
+
 /* Error when the argument is NULL: name must not be null. */
 extern void gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name);
 

@@ -154,6 +154,9 @@ extern const char *gpt_catalog_schema(void);
 
 /* The oid of one of the extension's tables or indexes. */
 extern Oid gpt_catalog_table(const char *name);
+
+/* Whether it is the extension's table of that name, of whatever version. */
+extern bool gpt_catalog_is_table(Oid table, const char *name);
 extern Oid gpt_catalog_extension(void);
 
 /* Its oid; InvalidOid, and no error, where it does not exist or is of another version than the library. */

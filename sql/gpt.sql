@@ -245,18 +245,23 @@ COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer,
 
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: a row';
 CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: two states to one';
 CREATE FUNCTION @extschema@.gpt_perplexity_serialize(state internal) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_serialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: a state to bytes';
 CREATE FUNCTION @extschema@.gpt_perplexity_deserialize(bytes bytea, state internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_deserialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: bytes to a state';
 CREATE FUNCTION @extschema@.gpt_perplexity_value(state internal) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_value' LANGUAGE C STABLE PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_value(internal) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: its value';
 
 CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
@@ -383,14 +388,17 @@ COMMENT ON FUNCTION @extschema@.gpt_job_owner(oid, bigint) IS
 
 CREATE FUNCTION @extschema@.gpt_drop_extension_trigger() RETURNS event_trigger
 	AS 'MODULE_PATHNAME', 'gpt_drop_extension_trigger' LANGUAGE C;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_drop_extension_trigger() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_drop_extension_trigger() IS 'unlinks the large objects of models before the extension is dropped';
 
 CREATE EVENT TRIGGER gpt_drop_extension ON ddl_command_start WHEN TAG IN ('DROP EXTENSION')
 	EXECUTE FUNCTION @extschema@.gpt_drop_extension_trigger();
+ALTER EVENT TRIGGER gpt_drop_extension ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER gpt_drop_extension IS 'unlinks the large objects of models before the extension is dropped';
 
 CREATE FUNCTION @extschema@.gpt_copied_job_trigger() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'gpt_copied_job_trigger' LANGUAGE C;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_copied_job_trigger() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_copied_job_trigger() IS 'marks a waiting or running job that was not submitted but restored or replicated';
 
 CREATE TRIGGER gpt_copied_job BEFORE INSERT ON @extschema@.gpt_job FOR EACH ROW EXECUTE FUNCTION @extschema@.gpt_copied_job_trigger();

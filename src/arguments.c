@@ -8,11 +8,29 @@
 #include <math.h>
 
 #include "common/shortest_dec.h"
-
+#include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 
 #include "arguments.h"
 #include "compat.h"
+
+/*
+ * The parser has matched the arguments of a call in an expression, and the function call protocol, which serves a session outside of any
+ * portal, reads them as their types. (An index hands its support functions its options as their "expression".)
+ */
+void
+gpt_argument_check_call(FunctionCallInfo fcinfo)
+{
+	bool is_matched = fcinfo->flinfo != NULL && (PG_NARGS() == 0 || OidIsValid(get_fn_expr_argtype(fcinfo->flinfo, 0)));
+	bool is_protocol = fcinfo->flinfo != NULL && fcinfo->flinfo->fn_expr == NULL && ActivePortal == NULL && MyBackendType == B_BACKEND;
+
+	if (!is_matched && !is_protocol)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("functions of extension \"gpt\" can only be called in expressions"),
+				 errdetail("The function is called as a support function, with arguments whose types are not known.")));
+}
 
 void
 gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name)

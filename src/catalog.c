@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -34,7 +35,7 @@
 
 #define MAX_NAME_SIZE 63
 
-/* Columns by number, as the install script orders them. */
+/* Columns by number, as the install script orders them; a table whose columns have other types is not read. */
 enum
 {
 	MODEL_MODEL = 1,
@@ -71,6 +72,25 @@ enum
 	NAME_OBJECT,
 };
 
+static const Oid model_types[] = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID};
+static const Oid version_types[] = {TEXTOID, INT4OID, TEXTOID, UUIDOID, OIDOID, INT8OID, BYTEAOID, BYTEAOID, JSONBOID, INT8OID,
+									FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, INT8OID, JSONBOID, TEXTOID, INT4OID, BYTEAOID};
+static const Oid tokenizer_types[] = {BYTEAOID, OIDOID, INT8OID};
+static const Oid name_types[] = {TEXTOID, BYTEAOID, OIDOID};
+
+typedef struct Table
+{
+	const char *name;
+	const char *index;
+	const Oid *types; /* of its first columns */
+	int n_columns;
+} Table;
+
+static const Table model_table = {"gpt_model", "gpt_model_pkey", model_types, lengthof(model_types)};
+static const Table version_table = {"gpt_version", "gpt_version_pkey", version_types, lengthof(version_types)};
+static const Table tokenizer_table = {"gpt_tokenizer", "gpt_tokenizer_pkey", tokenizer_types, lengthof(tokenizer_types)};
+static const Table name_table = {"gpt_tokenizer_name", "gpt_tokenizer_name_pkey", name_types, lengthof(name_types)};
+
 typedef struct Extension
 {
 	Oid oid;
@@ -88,7 +108,8 @@ typedef struct RowScan
 static bool read_extension(Extension *extension);
 static Extension find_extension(void);
 static void raise_version(const char *installed);
-static void scan_begin(RowScan *scan, const char *table, const char *index, int n_keys, ScanKey keys);
+static void scan_begin(RowScan *scan, const Table *table, int n_keys, ScanKey keys);
+static void check_columns(Relation relation, const Table *table);
 static void scan_end(RowScan *scan);
 static Datum column(const RowScan *scan, HeapTuple row, int number);
 static void copy_hash(uint8 *sha256, Datum value);
@@ -186,7 +207,7 @@ gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run)
 	bool exists = false;
 
 	ScanKeyInit(&key, VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
-	scan_begin(&scan, "gpt_version", "gpt_version_pkey", 1, &key);
+	scan_begin(&scan, &version_table, 1, &key);
 	while (!exists && (row = systable_getnext(scan.rows)) != NULL)
 	{
 		const pg_uuid_t *run_id = DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID));
@@ -209,7 +230,7 @@ gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
 	if (strchr(name, '@') != NULL)
 		return gpt_catalog_find_unnamed(name, sha256);
 	ScanKeyInit(&key, NAME_NAME, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
-	scan_begin(&scan, "gpt_tokenizer_name", "gpt_tokenizer_name_pkey", 1, &key);
+	scan_begin(&scan, &name_table, 1, &key);
 	row = systable_getnext(scan.rows);
 	if (row != NULL)
 	{
@@ -239,7 +260,7 @@ gpt_catalog_read_tokenizer(const uint8 *sha256)
 	SET_VARSIZE(hash, VARHDRSZ + GPT_SHA256_SIZE);
 	memcpy(VARDATA(hash), sha256, GPT_SHA256_SIZE);
 	ScanKeyInit(&key, TOKENIZER_SHA256, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(hash));
-	scan_begin(&scan, "gpt_tokenizer", "gpt_tokenizer_pkey", 1, &key);
+	scan_begin(&scan, &tokenizer_table, 1, &key);
 	while (spec == NULL && (row = systable_getnext(scan.rows)) != NULL)
 		spec = read_tokenizer_object(DatumGetObjectId(column(&scan, row, TOKENIZER_OBJECT)),
 									 DatumGetInt64(column(&scan, row, TOKENIZER_SIZE)), sha256);
@@ -366,12 +387,37 @@ gpt_catalog_table(const char *name)
 	return table;
 }
 
+bool
+gpt_catalog_is_table(Oid table, const char *name)
+{
+	Extension extension;
+
+	return read_extension(&extension) && get_relname_relid(name, extension.schema) == table;
+}
+
 /* Names are columns with collation "C", which is what ScanKeyInit assumes. */
 static void
-scan_begin(RowScan *scan, const char *table, const char *index, int n_keys, ScanKey keys)
+scan_begin(RowScan *scan, const Table *table, int n_keys, ScanKey keys)
 {
-	scan->relation = table_open(gpt_catalog_table(table), AccessShareLock);
-	scan->rows = systable_beginscan(scan->relation, gpt_catalog_table(index), true, GetActiveSnapshot(), n_keys, keys);
+	scan->relation = table_open(gpt_catalog_table(table->name), AccessShareLock);
+	check_columns(scan->relation, table);
+	scan->rows = systable_beginscan(scan->relation, gpt_catalog_table(table->index), true, GetActiveSnapshot(), n_keys, keys);
+}
+
+/* The owner of a table may have altered it: a number that is taken for a pointer would end the server. */
+static void
+check_columns(Relation relation, const Table *table)
+{
+	TupleDesc columns = RelationGetDescr(relation);
+
+	for (int i = 0; i < table->n_columns; i++)
+	{
+		if (i >= columns->natts || TupleDescAttr(columns, i)->attisdropped || TupleDescAttr(columns, i)->atttypid != table->types[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("column %d of table %s is missing or has another type", i + 1, table->name),
+					 errdetail("Its type must be %s.", format_type_be(table->types[i])),
+					 errhint("Undo what was altered, or create extension gpt anew.")));
+	}
 }
 
 static void
@@ -439,7 +485,7 @@ read_model(int32 *version, GptImageType *image_type, const char *model)
 	bool found;
 
 	ScanKeyInit(&key, MODEL_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
-	scan_begin(&scan, "gpt_model", "gpt_model_pkey", 1, &key);
+	scan_begin(&scan, &model_table, 1, &key);
 	row = systable_getnext(scan.rows);
 	found = row != NULL;
 	if (found)
@@ -466,7 +512,7 @@ find_version(const char *model, int32 version)
 
 	ScanKeyInit(&keys[0], VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
 	ScanKeyInit(&keys[1], VERSION_VERSION, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version));
-	scan_begin(&scan, "gpt_version", "gpt_version_pkey", 2, keys);
+	scan_begin(&scan, &version_table, 2, keys);
 	row = systable_getnext(scan.rows);
 	if (row != NULL)
 		found = read_version(&scan, row);

@@ -521,6 +521,7 @@ gpt_options(PG_FUNCTION_ARGS)
 	int number = 0;
 	char *function;
 
+	gpt_argument_check_call(fcinfo);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"function\" must not be null")));

@@ -22,6 +22,7 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
+#include "arguments.h"
 #include "blob.h"
 #include "catalog.h"
 #include "checkpoint.h"
@@ -84,6 +85,7 @@ gpt_check(PG_FUNCTION_ARGS)
 {
 	Check check = {.result = (ReturnSetInfo *) fcinfo->resultinfo, .user = GetUserId(), .all = superuser()};
 
+	gpt_argument_check_call(fcinfo);
 	check.verify = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
 	InitMaterializedSRF(fcinfo, 0);
 

@@ -53,16 +53,17 @@ bytes_of(Datum value)
 Datum
 gpt_choose(PG_FUNCTION_ARGS)
 {
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(2);
-	LmBytes prompt = bytes_of(PG_GETARG_DATUM(1));
 	const GptServed *served;
 	volatile int best = -1;
+	LmBytes prompt;
 	Datum *choices;
 	bool *nulls;
 	int n;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &choices, &nulls, &n);
+	prompt = bytes_of(PG_GETARG_DATUM(1));
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &choices, &nulls, &n);
 	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
 
 	/* Now do the work. */
@@ -130,19 +131,21 @@ rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
 Datum
 gpt_embed(PG_FUNCTION_ARGS)
 {
-	bool wants_normal = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
 	const GptServed *served;
+	bool wants_normal;
 	LmPooling pooling;
 	float *embedding;
 	int64 n_tokens;
 	LmBytes input;
 	int n;
 
+	gpt_argument_check_call(fcinfo);
 	if (gpt_call_is_for_elements(fcinfo, 1))
 		return embed_elements(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
+	wants_normal = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
 	pooling = read_pooling(fcinfo);
 	input = bytes_of(PG_GETARG_DATUM(1));
 	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_ANY);

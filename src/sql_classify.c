@@ -60,6 +60,7 @@ gpt_classify(PG_FUNCTION_ARGS)
 	bool multi_label;
 	int n;
 
+	gpt_argument_check_call(fcinfo);
 	if (gpt_call_is_for_elements(fcinfo, 1))
 		return gpt_call_elements(&gpt_classify_call, fcinfo);
 	gpt_bridge_check_encoding();
@@ -83,6 +84,7 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 	bool multi_label;
 	int n;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	InitMaterializedSRF(fcinfo, 0);
 	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));

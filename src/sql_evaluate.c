@@ -73,6 +73,7 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 	Jsonb *json;
 	char *model;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_bridge_check_encoding();
 	model = gpt_argument_text(fcinfo, 0);

@@ -55,6 +55,7 @@ gpt_generate(PG_FUNCTION_ARGS)
 	bool truncated = false;
 	text *prompt;
 
+	gpt_argument_check_call(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	if (gpt_call_is_for_elements(fcinfo, 1))

@@ -45,6 +45,7 @@ gpt_set_image_type(PG_FUNCTION_ARGS)
 	GptImageType type;
 	char *word;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "type");
 	PreventCommandIfReadOnly("gpt_set_image_type()");
@@ -69,6 +70,7 @@ gpt_image_rows(PG_FUNCTION_ARGS)
 	List *files;
 	ListCell *cell;
 
+	gpt_argument_check_call(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Now do the work. */

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -22,6 +23,7 @@
 #include "utils/wait_event.h"
 
 #include "arguments.h"
+#include "catalog.h"
 #include "compat.h"
 #include "job.h"
 #include "launcher.h"
@@ -154,6 +156,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 	TimestampTz somebody_at = start;
 	GptJobState state;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "job");
 	if (!PG_ARGISNULL(1))
 		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(start), PG_GETARG_DATUM(1)));
@@ -293,6 +296,7 @@ gpt_cancel(PG_FUNCTION_ARGS)
 	int64 number;
 	bool cancelled = false;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "job");
 	number = PG_GETARG_INT64(0);
 	while (!cancelled)
@@ -329,6 +333,7 @@ gpt_resume(PG_FUNCTION_ARGS)
 	GptJobTicket ticket;
 	GptJob *job;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "job");
 	job = visible_job(PG_GETARG_INT64(0));
 	gpt_submit_check_server();
@@ -371,6 +376,7 @@ gpt_forget_jobs(PG_FUNCTION_ARGS)
 	TimestampTz before;
 	int64 n;
 
+	gpt_argument_check_call(fcinfo);
 	PreventCommandIfReadOnly("gpt_forget_jobs()");
 	PreventCommandDuringRecovery("gpt_forget_jobs()");
 	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(older_than), IntervalPGetDatum(&zero))))
@@ -390,6 +396,20 @@ gpt_forget_jobs(PG_FUNCTION_ARGS)
 
 /* ---- Copies ---------------------------------------------------------------------------------------- */
 
+/* The number of a column, which somebody may have altered. */
+static int
+job_column(TupleDesc columns, const char *name, Oid type)
+{
+	int number = SPI_fnumber(columns, name);
+
+	if (number <= 0 || SPI_gettypeid(columns, number) != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table gpt_job is missing or has another type", name),
+				 errdetail("Its type must be %s.", format_type_be(type))));
+	return number;
+}
+
 /*
  * gpt_copied_job_trigger() -> trigger    (BEFORE INSERT ON gpt_job, ALWAYS)
  *
@@ -399,7 +419,7 @@ gpt_forget_jobs(PG_FUNCTION_ARGS)
 Datum
 gpt_copied_job_trigger(PG_FUNCTION_ARGS)
 {
-	const TriggerData *data = (TriggerData *) fcinfo->context;
+	const TriggerData *data = CALLED_AS_TRIGGER(fcinfo) ? (TriggerData *) fcinfo->context : NULL;
 	TupleDesc columns;
 	HeapTuple row;
 	int number;
@@ -408,14 +428,18 @@ gpt_copied_job_trigger(PG_FUNCTION_ARGS)
 	char *state;
 	Datum run_id;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+	if (data == NULL || !TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as a trigger before an insert")));
+	if (!gpt_catalog_is_table(RelationGetRelid(data->tg_relation), "gpt_job"))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("table \"%s\" is not gpt_job of extension \"gpt\"", RelationGetRelationName(data->tg_relation))));
 	columns = RelationGetDescr(data->tg_relation);
 	row = data->tg_trigtuple;
-	number = SPI_fnumber(columns, "system_identifier");
-	state = SPI_getvalue(row, columns, SPI_fnumber(columns, "state"));
-	run_id = heap_getattr(row, SPI_fnumber(columns, "run_id"), columns, &is_null);
+	number = job_column(columns, "system_identifier", INT8OID);
+	state = SPI_getvalue(row, columns, job_column(columns, "state", TEXTOID));
+	run_id = heap_getattr(row, job_column(columns, "run_id", UUIDOID), columns, &is_null);
 	if (state == NULL || (strcmp(state, "queued") != 0 && strcmp(state, "running") != 0))
 		PG_RETURN_POINTER(row);
 	if (!is_null && gpt_job_is_submitted(DatumGetUUIDP(run_id)))

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "arguments.h"
 #include "blob.h"
 #include "bridge.h"
 #include "catalog.h"
@@ -34,9 +35,12 @@ static bool drops_gpt(const DropStmt *statement);
 Datum
 gpt_version(PG_FUNCTION_ARGS)
 {
-	const LmEngine *engine = gpt_bridge_training_engine(gpt_threads);
-	const char *bf16 = lm_engine_bf16(engine);
+	const LmEngine *engine;
+	const char *bf16;
 
+	gpt_argument_check_call(fcinfo);
+	engine = gpt_bridge_training_engine(gpt_threads);
+	bf16 = lm_engine_bf16(engine);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("gpt %s, %s%s%s", GPT_VERSION, lm_engine_description(engine),
 											  bf16 ? ", bfloat16 " : "", bf16 ? bf16 : "")));
 }
@@ -49,6 +53,7 @@ gpt_version(PG_FUNCTION_ARGS)
 Datum
 gpt_can_use(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	(void) gpt_catalog_extension();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
@@ -63,8 +68,10 @@ gpt_can_use(PG_FUNCTION_ARGS)
 Datum
 gpt_object_owner(PG_FUNCTION_ARGS)
 {
-	Oid owner = gpt_blob_owner(PG_GETARG_OID(0));
+	Oid owner;
 
+	gpt_argument_check_call(fcinfo);
+	owner = gpt_blob_owner(PG_GETARG_OID(0));
 	if (!OidIsValid(owner))
 		PG_RETURN_NULL();
 	PG_RETURN_OID(owner);
@@ -79,12 +86,11 @@ gpt_object_owner(PG_FUNCTION_ARGS)
 Datum
 gpt_drop_extension_trigger(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *data;
+	const EventTriggerData *data = CALLED_AS_EVENT_TRIGGER(fcinfo) ? (EventTriggerData *) fcinfo->context : NULL;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as an event trigger")));
-	data = (EventTriggerData *) fcinfo->context;
-	if (IsA(data->parsetree, DropStmt) && drops_gpt((DropStmt *) data->parsetree) &&
+	if (data == NULL || strcmp(data->event, "ddl_command_start") != 0)
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as an event trigger of ddl_command_start")));
+	if (data->parsetree != NULL && IsA(data->parsetree, DropStmt) && drops_gpt((DropStmt *) data->parsetree) &&
 		pg_extension_ownercheck(gpt_catalog_extension(), GetUserId()))
 		gpt_catalog_drop_all();
 	PG_RETURN_NULL();

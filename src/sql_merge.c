@@ -46,6 +46,7 @@ gpt_merge(PG_FUNCTION_ARGS)
 	GptVersion *adapter;
 	int32 number;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	PreventCommandIfReadOnly("gpt_merge()");
 	adapter = adapter_of(gpt_argument_text(fcinfo, 0));

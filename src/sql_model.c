@@ -32,6 +32,7 @@ PG_FUNCTION_INFO_V1(gpt_revoke);
 Datum
 gpt_drop_model(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	PreventCommandIfReadOnly("gpt_drop_model()");
 	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0), PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
@@ -61,6 +62,7 @@ gpt_rollback(PG_FUNCTION_ARGS)
 {
 	int32 version;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	version = PG_ARGISNULL(1) ? 0 : gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX);
 	PreventCommandIfReadOnly("gpt_rollback()");
@@ -73,6 +75,7 @@ gpt_rollback(PG_FUNCTION_ARGS)
 Datum
 gpt_rename_model(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "new_name");
 	PreventCommandIfReadOnly("gpt_rename_model()");
@@ -88,6 +91,7 @@ gpt_rename_model(PG_FUNCTION_ARGS)
 Datum
 gpt_copy_model(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "new_name");
 	PreventCommandIfReadOnly("gpt_copy_model()");
@@ -106,6 +110,7 @@ gpt_grant(PG_FUNCTION_ARGS)
 	char *model;
 	char *role;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "role");
 	PreventCommandIfReadOnly("gpt_grant()");
@@ -122,6 +127,7 @@ gpt_grant(PG_FUNCTION_ARGS)
 Datum
 gpt_revoke(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "role");
 	PreventCommandIfReadOnly("gpt_revoke()");

@@ -3,14 +3,20 @@
  *
  * The aggregate gpt_perplexity: exp(-sum of log p / number of tokens) over all rows. Texts are collected up to a bound and scored
  * together; what a partial aggregate hands on is two sums.
+ *
+ * A superuser may give these functions to an aggregate of his own, whose other parts make states of another form: a pointer is a state
+ * only if it is among those that were made here and are not freed.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "common/int.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "arguments.h"
@@ -37,10 +43,15 @@ typedef struct Perplexity
 	GptCall *calls; /* [COLLECTED_TEXTS], those that are not */
 	int n_calls;
 	size_t size;
+	MemoryContextCallback forget;
 } Perplexity;
 
-static Perplexity *create(MemoryContext context);
+static HTAB *states = NULL; /* of this session: their addresses */
+
 static MemoryContext context_of(FunctionCallInfo fcinfo);
+static Perplexity *create(MemoryContext context);
+static void forget(void *state);
+static Perplexity *state_of(FunctionCallInfo fcinfo, int number);
 static void set_model(Perplexity *state, const char *model);
 static void flush(Perplexity *state);
 
@@ -49,7 +60,7 @@ Datum
 gpt_perplexity_step(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = context_of(fcinfo);
-	Perplexity *state = PG_ARGISNULL(0) ? create(context) : (Perplexity *) PG_GETARG_POINTER(0);
+	Perplexity *state = PG_ARGISNULL(0) ? create(context) : state_of(fcinfo, 0);
 	MemoryContext caller;
 	GptCall *call;
 	text *input;
@@ -76,16 +87,17 @@ Datum
 gpt_perplexity_combine(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = context_of(fcinfo);
-	Perplexity *state = PG_ARGISNULL(0) ? create(context) : (Perplexity *) PG_GETARG_POINTER(0);
-	Perplexity *other = PG_ARGISNULL(1) ? NULL : (Perplexity *) PG_GETARG_POINTER(1);
+	Perplexity *state = PG_ARGISNULL(0) ? create(context) : state_of(fcinfo, 0);
+	Perplexity *other = PG_ARGISNULL(1) ? NULL : state_of(fcinfo, 1);
 
 	if (other == NULL || other->model == NULL)
 		PG_RETURN_POINTER(state);
 	flush(other);
 	set_model(state, other->model);
 	flush(state);
+	if (pg_add_s64_overflow(state->n_tokens, other->n_tokens, &state->n_tokens))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("the number of tokens is out of range")));
 	state->logprob += other->logprob;
-	state->n_tokens += other->n_tokens;
 	PG_RETURN_POINTER(state);
 }
 
@@ -93,10 +105,11 @@ gpt_perplexity_combine(PG_FUNCTION_ARGS)
 Datum
 gpt_perplexity_serialize(PG_FUNCTION_ARGS)
 {
-	Perplexity *state = (Perplexity *) PG_GETARG_POINTER(0);
 	StringInfoData bytes;
+	Perplexity *state;
 
 	(void) context_of(fcinfo);
+	state = state_of(fcinfo, 0);
 	flush(state);
 	pq_begintypsend(&bytes);
 	pq_sendfloat8(&bytes, state->logprob);
@@ -111,23 +124,26 @@ gpt_perplexity_serialize(PG_FUNCTION_ARGS)
 Datum
 gpt_perplexity_deserialize(PG_FUNCTION_ARGS)
 {
-	bytea *bytes = PG_GETARG_BYTEA_PP(0);
-	Perplexity *state;
 	StringInfoData buffer;
+	Perplexity *state;
 	const char *model;
+	bytea *bytes;
 	int size;
 
 	(void) context_of(fcinfo);
+	bytes = PG_GETARG_BYTEA_PP(0);
 	state = create(CurrentMemoryContext);
 	initStringInfo(&buffer);
 	appendBinaryStringInfo(&buffer, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	state->logprob = pq_getmsgfloat8(&buffer);
 	state->n_tokens = pq_getmsgint64(&buffer);
 	size = (int) pq_getmsgint(&buffer, 4);
-	model = pnstrdup(pq_getmsgbytes(&buffer, size), size);
+	model = pq_getmsgbytes(&buffer, size);
 	pq_getmsgend(&buffer);
-	if (model[0] != '\0')
-		set_model(state, model);
+	if (state->n_tokens < 0 || isnan(state->logprob) || !pg_verifymbstr(model, size, true))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("bytes are not a state of gpt_perplexity")));
+	if (size > 0)
+		set_model(state, pnstrdup(model, size));
 	PG_RETURN_POINTER(state);
 }
 
@@ -135,18 +151,18 @@ gpt_perplexity_deserialize(PG_FUNCTION_ARGS)
 Datum
 gpt_perplexity_value(PG_FUNCTION_ARGS)
 {
-	Perplexity *state = PG_ARGISNULL(0) ? NULL : (Perplexity *) PG_GETARG_POINTER(0);
+	Perplexity *state;
 
 	(void) context_of(fcinfo);
-	if (state == NULL)
+	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
+	state = state_of(fcinfo, 0);
 	flush(state);
 	if (state->n_tokens == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(exp(-state->logprob / (double) state->n_tokens));
 }
 
-/* A state is a pointer: nobody else may hand one over. */
 static MemoryContext
 context_of(FunctionCallInfo fcinfo)
 {
@@ -162,9 +178,37 @@ create(MemoryContext context)
 {
 	Perplexity *state = MemoryContextAllocZero(context, sizeof(Perplexity));
 
+	if (states == NULL)
+	{
+		HASHCTL control = {.keysize = sizeof(Perplexity *), .entrysize = sizeof(Perplexity *), .hcxt = TopMemoryContext};
+
+		states = hash_create("states of gpt_perplexity", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
 	state->context = context;
 	state->texts = AllocSetContextCreate(context, "gpt texts", ALLOCSET_DEFAULT_SIZES);
+	(void) hash_search(states, &state, HASH_ENTER, NULL);
+	state->forget.func = forget;
+	state->forget.arg = state;
+	MemoryContextRegisterResetCallback(context, &state->forget);
 	return state;
+}
+
+/* When its memory goes. */
+static void
+forget(void *state)
+{
+	(void) hash_search(states, &state, HASH_REMOVE, NULL);
+}
+
+/* The state in an argument that is not NULL. */
+static Perplexity *
+state_of(FunctionCallInfo fcinfo, int number)
+{
+	void *pointer = PG_GETARG_POINTER(number);
+
+	if (states == NULL || hash_search(states, &pointer, HASH_FIND, NULL) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("the state is not one of the aggregate gpt_perplexity")));
+	return pointer;
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 
+#include "arguments.h"
 #include "compat.h"
 #include "job.h"
 #include "statement.h"
@@ -32,6 +33,7 @@ PG_FUNCTION_INFO_V1(gpt_job_note);
 Datum
 gpt_job_owner(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	PG_RETURN_OID(gpt_job_effective_owner(PG_GETARG_OID(0), PG_GETARG_INT64(1)));
 }
 
@@ -47,6 +49,7 @@ gpt_progress_rows(PG_FUNCTION_ARGS)
 	GptStatement statement;
 	uint64 n;
 
+	gpt_argument_check_call(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	if (RecoveryInProgress())
 		return (Datum) 0;
@@ -86,6 +89,7 @@ places_are_taken(void)
 Datum
 gpt_job_note(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	if (!PG_ARGISNULL(0) && strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), "queued") == 0 && !RecoveryInProgress() &&
 		gpt_slots_free() > 0 && places_are_taken())
 		PG_RETURN_TEXT_P(cstring_to_text(psprintf("there is no place for a background worker: max_worker_processes is %d, and must be raised",

@@ -70,6 +70,7 @@ gpt_score(PG_FUNCTION_ARGS)
 	LmScore score;
 	LmBytes input;
 
+	gpt_argument_check_call(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	if (gpt_call_is_for_elements(fcinfo, 1))
@@ -94,6 +95,7 @@ gpt_logprob(PG_FUNCTION_ARGS)
 {
 	LmScore score;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	compute(&score, gpt_argument_text(fcinfo, 0), bytes_argument(fcinfo, 1), bytes_argument(fcinfo, 2));
 	if (score.n_tokens == 0)

@@ -57,6 +57,7 @@ gpt_stream(PG_FUNCTION_ARGS)
 	Stream *stream;
 	LmBytes piece;
 
+	gpt_argument_check_call(fcinfo);
 	if (SRF_IS_FIRSTCALL())
 	{
 		set = SRF_FIRSTCALL_INIT();

@@ -63,6 +63,7 @@ gpt_tokenize(PG_FUNCTION_ARGS)
 	LmTokens tokens = {0};
 	ArrayType *array;
 
+	gpt_argument_check_call(fcinfo);
 	encode(&tokens, fcinfo);
 	array = make_array(&tokens);
 	lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), &tokens);
@@ -78,6 +79,7 @@ gpt_count_tokens(PG_FUNCTION_ARGS)
 	LmTokens tokens = {0};
 	size_t count;
 
+	gpt_argument_check_call(fcinfo);
 	encode(&tokens, fcinfo);
 	count = tokens.count;
 	lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), &tokens);
@@ -93,11 +95,13 @@ gpt_count_tokens(PG_FUNCTION_ARGS)
 Datum
 gpt_detokenize(PG_FUNCTION_ARGS)
 {
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
 	LmTokenizer *tokenizer;
 	StringInfoData bytes;
+	ArrayType *array;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
+	array = PG_GETARG_ARRAYTYPE_P(1);
 	if (array_contains_nulls(array))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tokens must not contain null")));
 	tokenizer = find_tokenizer(gpt_argument_text(fcinfo, 0));

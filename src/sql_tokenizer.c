@@ -53,6 +53,7 @@ gpt_import_tokenizer(PG_FUNCTION_ARGS)
 	LmTokenizerSpec *spec;
 	text *json;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "name");
 	gpt_argument_required(fcinfo, 1, "json");
 	PreventCommandIfReadOnly("gpt_import_tokenizer()");
@@ -79,6 +80,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	int vocabulary;
 	char *name;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "name");
 	gpt_argument_required(fcinfo, 1, "query");
 	PreventCommandIfReadOnly("gpt_train_tokenizer()");
@@ -103,6 +105,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 Datum
 gpt_drop_tokenizer(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "name");
 	PreventCommandIfReadOnly("gpt_drop_tokenizer()");
 	gpt_catalog_drop_tokenizer(gpt_argument_text(fcinfo, 0));

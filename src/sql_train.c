@@ -79,6 +79,7 @@ static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base
 Datum
 gpt_train(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	return submit(fcinfo, gpt_argument_text(fcinfo, 0), NULL, GPT_FUNCTION_TRAIN);
 }
@@ -94,6 +95,7 @@ gpt_finetune(PG_FUNCTION_ARGS)
 {
 	char *base;
 
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	base = gpt_argument_text(fcinfo, 0);
 	return submit(fcinfo, model_of_reference(base), base, GPT_FUNCTION_FINETUNE);

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -72,11 +73,12 @@ gpt_statement_run(GptStatement *statement, const char *format)
 {
 	char *command = psprintf(format, gpt_catalog_schema());
 	SPIPlanPtr plan = SPI_prepare(command, statement->n, statement->types);
+	Snapshot snapshot = IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot();
 	int result;
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	result = SPI_execute_snapshot(plan, statement->values, statement->nulls, GetLatestSnapshot(), InvalidSnapshot, false,
+	result = SPI_execute_snapshot(plan, statement->values, statement->nulls, snapshot, InvalidSnapshot, false,
 								  true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));

@@ -35,11 +35,11 @@ INSERT INTO wanted VALUES
 	('gpt_score(model text, input text[], metric text)', 'stable, called on null, safe, public'),
 	('gpt_classify(model text, input text[])', 'stable, strict, safe, public'),
 	('gpt_embed(model text, input text[], pooling text, normalized boolean)', 'stable, called on null, safe, public'),
-	('gpt_perplexity_step(state internal, model text, input text)', 'stable, called on null, safe, public'),
-	('gpt_perplexity_combine(state internal, other internal)', 'stable, called on null, safe, public'),
-	('gpt_perplexity_serialize(state internal)', 'stable, strict, safe, public'),
-	('gpt_perplexity_deserialize(bytes bytea, state internal)', 'stable, strict, safe, public'),
-	('gpt_perplexity_value(state internal)', 'stable, called on null, safe, public'),
+	('gpt_perplexity_step(state internal, model text, input text)', 'stable, called on null, safe, granted'),
+	('gpt_perplexity_combine(state internal, other internal)', 'stable, called on null, safe, granted'),
+	('gpt_perplexity_serialize(state internal)', 'stable, strict, safe, granted'),
+	('gpt_perplexity_deserialize(bytes bytea, state internal)', 'stable, strict, safe, granted'),
+	('gpt_perplexity_value(state internal)', 'stable, called on null, safe, granted'),
 	('gpt_classify(model text, input text)', 'stable, strict, safe, public'),
 	('gpt_classify_probs(model text, input text, OUT label text, OUT probability real)', 'stable, strict, safe, public'),
 	('gpt_choose(model text, prompt text, choices text[])', 'stable, strict, safe, public'),
@@ -72,8 +72,8 @@ INSERT INTO wanted VALUES
 	('gpt_job_note(state text, note text)', 'stable, called on null, restricted, public'),
 	('gpt_job_owner(owner oid, system_identifier bigint)', 'stable, strict, safe, public'),
 	('gpt_progress_rows()', 'stable, called on null, restricted, public'),
-	('gpt_copied_job_trigger()', 'volatile, called on null, unsafe, public'),
-	('gpt_drop_extension_trigger()', 'volatile, called on null, unsafe, public');
+	('gpt_copied_job_trigger()', 'volatile, called on null, unsafe, granted'),
+	('gpt_drop_extension_trigger()', 'volatile, called on null, unsafe, granted');
 
 CREATE TEMP VIEW found AS
 	SELECT signature, concat_ws(', ',
