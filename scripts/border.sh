@@ -68,6 +68,14 @@ ok "each exported SQL function is declared in sql/gpt.sql" "$(
 	done
 )"
 
+ok "each SQL function first checks how it is called" "$(
+	# Triggers look at what they are attached to, parts of the aggregate at their state.
+	for function in $functions; do
+		case $function in *_trigger | gpt_perplexity_*) continue ;; esac
+		awk -v start="^$function\\\\(PG_FUNCTION_ARGS\\\\)" '$0 ~ start { body = 1 } body && /gpt_argument_check_call\(fcinfo\);/ { found = 1 }
+			body && /^}/ { body = 0 } END { exit !found }' src/*.c || echo "$function"
+	done
+)"
 ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 	sed -nE 's/^CREATE (FUNCTION|VIEW) @extschema@\.(gpt_[a-z_]+).*/\2/p' sql/gpt.sql | sort -u | while read -r name; do
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"

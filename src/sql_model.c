@@ -45,6 +45,7 @@ gpt_drop_model(PG_FUNCTION_ARGS)
 Datum
 gpt_drop_version(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "version");
 	PreventCommandIfReadOnly("gpt_drop_version()");
