@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
+#include "engine/tokenizer.h"
 
 /*
  * A host that allocates in the given memory context (huge sizes allowed, NULL instead of an error) and wants
@@ -37,6 +38,9 @@ extern uint64 gpt_bridge_generation(void);
  * and returns when that does not raise: the caller tries again. Every other code does not return.
  */
 extern void gpt_bridge_raise(const LmError *error);
+
+/* The NFC form of valid text, in the current context. For comparing with what a model whose tokenizer normalises has read or writes. */
+extern LmBytes gpt_bridge_nfc(LmBytes text);
 
 /* The SQLSTATE of a code, for messages that say more than the engine knows. */
 extern int gpt_bridge_sqlstate(LmErrorCode code);

@@ -72,9 +72,12 @@ extern GptCorpus *gpt_corpus_open(const GptJob *job, const GptCorpusRecord *reco
 extern void gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus);
 extern void gpt_corpus_free(GptCorpus *corpus);
 
-/* src/corpus_tokenizer.c: the tokenizer that the options ask for, in the current context. */
-extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, uint8 *sha256, bool *stored,
-										 GptProgress *progress);
+/*
+ * src/corpus_tokenizer.c: the tokenizer that the options ask for, in the current context: the stored one that they name (NULL: they name
+ * none), or one that the rows decide.
+ */
+extern LmTokenizer *gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored);
+extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
 extern LmTokenizer *gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec);
 
 #endif /* GPT_CORPUS_H */

@@ -20,15 +20,33 @@ typedef struct GptLabels
 
 typedef struct GptLabelTable GptLabelTable;
 
+/* Labels that are equal as values of a type which is kept as text is, under a collation. InvalidOid: those whose bytes are equal. */
+typedef struct GptLabelEquality
+{
+	Oid type;
+	Oid collation;
+} GptLabelEquality;
+
+/* Whose equality tells labels apart, and which there may be. */
+typedef struct GptLabelOptions
+{
+	const char *const *names; /* the only ones, which keep their order ... */
+	int n; /* ... 0: those of the rows */
+	bool sets; /* rows have sets of labels */
+	bool normalize_nfc; /* as the model's tokenizer does: what has the same NFC form is one label */
+	GptLabelEquality equality;
+} GptLabelOptions;
+
 /*
- * In the current memory context. n names are the only ones, and keep their order; 0: those of the rows. sets: rows have sets of
- * labels.
+ * In the current memory context. Spellings that are equal are one label. It has the name that is given, else that of the spelling
+ * (in NFC where that is wanted) that most rows have, of several the first by its bytes: so names do not depend on the order of the
+ * rows either. Error where names that are given are equal as values of the type.
  */
-extern GptLabelTable *gpt_label_table_create(const char *const *names, int n, bool sets);
+extern GptLabelTable *gpt_label_table_create(const GptLabelOptions *options);
 extern void gpt_label_table_free(GptLabelTable *table);
 
-/* A label's number while the table is not sorted; -1 where there is no such label. */
-extern int gpt_label_table_find(const GptLabelTable *table, const char *name);
+/* A label's number while the table is not sorted; -1 where there is no such label. Names were given. */
+extern int gpt_label_table_find(GptLabelTable *table, const char *name);
 
 /*
  * The number of what a row has: of its one label, or of the set of n of them, in any order and possibly several times. Errors: a

@@ -6,6 +6,8 @@
 #ifndef GPT_SOURCE_H
 #define GPT_SOURCE_H
 
+#include "label_table.h"
+
 /*
  * What a query is used for: names the query in messages, and says which columns it may have. What is learnt follows from
  * the columns:
@@ -37,6 +39,7 @@ typedef struct GptSourceShape
 	int validation_column;
 	int watermark_column;
 	bool label_is_set; /* an array: rows have several labels, or none */
+	Oid label_collation;
 	bool ordered; /* ORDER BY at the top level */
 	int n_columns;
 	GptSourceColumn *columns; /* all of them, palloc'd */
@@ -71,6 +74,12 @@ extern void gpt_source_check_validation(const GptSourceShape *shape, const GptSo
 /* Error unless the query's labels are of the kind that a classifier knows: several of a text (multi_label), or one. */
 extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
 
+/*
+ * What tells the query's labels, of which there is a column, apart: the equality of their type where it is kept as text is (citext) or its
+ * collation is not deterministic; otherwise their bytes.
+ */
+extern void gpt_source_label_equality(GptLabelEquality *equality, const GptSourceShape *shape);
+
 /* Error where documents are to be joined to one stream, in which prompts, labels and weights have no place. */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
 
@@ -79,7 +88,7 @@ extern void gpt_source_check_joined(const GptSourceShape *shape);
 /* The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has been checked. */
 extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond);
 
-/* One row; the text lives until the callback returns. */
+/* One row; the text lives until the callback returns. Text, prompt and labels are what the cast of their values to text gives. */
 typedef struct GptSourceRow
 {
 	const char *text; /* NULL for a null */

@@ -48,6 +48,7 @@ typedef struct GptSpoolOptions
 	char **labels; /* the only ones that rows may have, or NULL */
 	int n_labels;
 	bool multi_label; /* of those: rows have arrays */
+	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 } GptSpoolOptions;
 
 /*

@@ -101,6 +101,17 @@ gpt_bridge_raise(const LmError *error)
 	ereport(ERROR, (errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message)));
 }
 
+LmBytes
+gpt_bridge_nfc(LmBytes text)
+{
+	LmBytes normal;
+	LmError error;
+
+	while (!lm_normalize_nfc(gpt_bridge_host(CurrentMemoryContext), &normal, text, &error))
+		gpt_bridge_raise(&error);
+	return normal;
+}
+
 int
 gpt_bridge_sqlstate(LmErrorCode code)
 {

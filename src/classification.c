@@ -65,12 +65,16 @@ gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
 	char **names = palloc(n * sizeof(char *));
 	HASHCTL control = {.keysize = sizeof(PairKey), .entrysize = sizeof(Pair), .hcxt = CurrentMemoryContext};
 
+	GptLabelOptions options = {.n = n, .normalize_nfc = lm_tokenizer_spec(served->tokenizer)->normalize_nfc};
+
 	gpt_source_check_labels(shape, served->config->multi_label);
+	gpt_source_label_equality(&options.equality, shape);
 	for (int i = 0; i < n; i++)
 		names[i] = pstrdup(served->labels[i]);
 	classification->n = n;
 	classification->names = (const char *const *) names;
-	classification->table = gpt_label_table_create(classification->names, n, false);
+	options.names = classification->names;
+	classification->table = gpt_label_table_create(&options);
 	classification->multi_label = served->config->multi_label;
 	classification->probabilities = palloc(n * sizeof(float));
 	classification->is_wanted = palloc0(n * sizeof(bool));

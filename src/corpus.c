@@ -26,7 +26,7 @@
 
 #define PIECE_SIZE (4 * 1024 * 1024) /* of the token file, between two looks at interrupts */
 
-static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since);
+static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, bool normalize_nfc, const char *since);
 static void check_still_ours(const GptJob *job);
 static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
 
@@ -36,6 +36,15 @@ take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
 	corpus->tokenizer = gpt_corpus_tokenizer_create(given->spec);
 	corpus->tokenizer_is_stored = given->stored;
 	memcpy(corpus->tokenizer_hash, given->sha256, GPT_SHA256_SIZE);
+}
+
+/* Whether the tokenizer does, or will. */
+static bool
+normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
+{
+	if (corpus->tokenizer != NULL)
+		return lm_tokenizer_spec(corpus->tokenizer)->normalize_nfc;
+	return strcmp(options->normalize, "NFC") == 0;
 }
 
 GptCorpus *
@@ -48,10 +57,17 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	bool holds_out;
 	int64 unpredicted;
 
+	/* One that exists says how labels are normalised. */
+	if (given != NULL)
+		take_tokenizer(corpus, given);
+	else
+		corpus->tokenizer = gpt_corpus_tokenizer_stored(options, corpus->tokenizer_hash, &corpus->tokenizer_is_stored);
+
 	gpt_progress_phase(progress, "reading");
-	spool = read_rows(job, options, given, since);
+	spool = read_rows(job, options, given, normalizes(corpus, options), since);
 	if (spool == NULL)
 	{
+		lm_tokenizer_free(corpus->tokenizer);
 		pfree(corpus);
 		return NULL;
 	}
@@ -64,10 +80,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	corpus->counts.bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
 	gpt_progress_phase(progress, "training the tokenizer");
-	if (given != NULL)
-		take_tokenizer(corpus, given);
-	else
-		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, corpus->tokenizer_hash, &corpus->tokenizer_is_stored, progress);
+	if (corpus->tokenizer == NULL)
+		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, progress);
 
 	gpt_progress_phase(progress, "tokenizing");
 	file.documents = strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
@@ -164,7 +178,7 @@ gpt_corpus_free(GptCorpus *corpus)
  * object or a cursor WITH HOLD, is neither kept nor run to its end.
  */
 static GptSpool *
-read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since)
+read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, bool normalize_nfc, const char *since)
 {
 	GptSpoolOptions spool_options = {
 		.query = job->query,
@@ -178,6 +192,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		.labels = given != NULL ? given->labels : NULL,
 		.n_labels = given != NULL ? given->n_labels : 0,
 		.multi_label = given != NULL && given->multi_label,
+		.normalize_nfc = normalize_nfc,
 	};
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;

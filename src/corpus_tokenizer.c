@@ -29,19 +29,22 @@ static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
 static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
 
 LmTokenizer *
-gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, uint8 *sha256, bool *stored, GptProgress *progress)
+gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored)
 {
 	const char *name = options->tokenizer;
 
-	*stored = false;
-	if (name == NULL)
+	*stored = name != NULL && strcmp(name, "bytes") != 0 && strcmp(name, "chars") != 0;
+	return *stored ? load_named(name, sha256) : NULL;
+}
+
+LmTokenizer *
+gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+{
+	if (options->tokenizer == NULL)
 		return train_bpe(options, spool, progress);
-	if (strcmp(name, "bytes") == 0)
+	if (strcmp(options->tokenizer, "bytes") == 0)
 		return gpt_corpus_tokenizer_create(lm_bytes_spec());
-	if (strcmp(name, "chars") == 0)
-		return train_chars(spool, progress);
-	*stored = true;
-	return load_named(name, sha256);
+	return train_chars(spool, progress);
 }
 
 LmTokenizer *

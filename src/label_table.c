@@ -7,8 +7,10 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/typcache.h"
 
 #include "bridge.h"
 #include "engine/config.h"
@@ -17,11 +19,42 @@
 
 #define SET_MEMORY (sizeof(SetEntry) + 64) /* bytes of an entry and what the server needs to keep it and its members */
 
-typedef struct NameEntry
+#define SPELLING_MEMORY (sizeof(Spelling) + 64) /* bytes of an entry and what the server needs to keep it */
+#define NO_NUMBER PG_UINT32_MAX
+
+/* A label as it is written in rows, or in NFC. Entries of the table do not move. */
+typedef struct Spelling
 {
 	char name[GPT_LABEL_SIZE + 1];
-	uint32 number; /* in the order of their first rows */
-} NameEntry;
+	uint32 number; /* of the label, in the order of their first rows */
+	struct Spelling *normal; /* itself, unless another one is its NFC form */
+	uint64 n_rows; /* that have it, or one of which it is the NFC form */
+} Spelling;
+
+/* Labels whose values have the same hash are chained. */
+typedef struct LabelValue
+{
+	Datum value;
+	uint32 next; /* NO_NUMBER: none */
+} LabelValue;
+
+typedef struct HashEntry
+{
+	uint64 hash;
+	uint32 first;
+} HashEntry;
+
+/* The equality of a type. */
+typedef struct TypeEquality
+{
+	Oid type;
+	Oid collation;
+	FmgrInfo hash;
+	FmgrInfo equal;
+	uint64 seed; /* of this table, so that nobody can prepare values of one hash */
+	HTAB *hashes; /* HashEntry */
+	LabelValue *values; /* [LM_MAX_LABELS] by number */
+} TypeEquality;
 
 typedef struct SetKey
 {
@@ -39,7 +72,9 @@ struct GptLabelTable
 {
 	MemoryContext context; /* of everything here */
 	bool is_fixed; /* no name is added */
-	HTAB *names; /* NameEntry */
+	bool normalize_nfc;
+	HTAB *names; /* Spelling */
+	TypeEquality *equality; /* NULL: bytes tell labels apart */
 	HTAB *sets; /* SetEntry; NULL: rows have one label */
 	uint32 n_names;
 	uint32 n_sets;
@@ -51,6 +86,10 @@ struct GptLabelTable
 	GptLabels labels;
 };
 
+static TypeEquality *create_equality(const GptLabelEquality *equality, MemoryContext context);
+static void give_name(GptLabelTable *table, const char *name);
+static Spelling *look_up(GptLabelTable *table, const char *name);
+static uint32 find_equal(GptLabelTable *table, const char *name);
 static uint32 add_name(GptLabelTable *table, const char *name);
 static uint32 add_set(GptLabelTable *table, uint32 n);
 static void sort_names(GptLabelTable *table);
@@ -60,24 +99,45 @@ static int match_sets(const void *a, const void *b, Size size);
 static int compare_numbers(const void *a, const void *b);
 
 GptLabelTable *
-gpt_label_table_create(const char *const *names, int n, bool sets)
+gpt_label_table_create(const GptLabelOptions *options)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt labels", ALLOCSET_DEFAULT_SIZES);
 	GptLabelTable *table = MemoryContextAllocZero(context, sizeof(GptLabelTable));
-	HASHCTL control = {.keysize = sizeof(((NameEntry *) NULL)->name), .entrysize = sizeof(NameEntry), .hcxt = context};
+	HASHCTL control = {.keysize = sizeof(((Spelling *) NULL)->name), .entrysize = sizeof(Spelling), .hcxt = context};
 	HASHCTL set_control = {.keysize = sizeof(SetKey), .entrysize = sizeof(SetEntry), .hash = hash_set, .match = match_sets, .hcxt = context};
 
 	table->context = context;
+	table->normalize_nfc = options->normalize_nfc;
 	table->names = hash_create("gpt labels", 128, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	if (sets)
+	if (OidIsValid(options->equality.type))
+		table->equality = create_equality(&options->equality, context);
+	if (options->sets)
 	{
 		table->sets = hash_create("gpt sets of labels", 128, &set_control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 		table->row = MemoryContextAlloc(context, LM_MAX_LABELS * sizeof(uint32));
 	}
-	for (int i = 0; i < n; i++)
-		(void) add_name(table, names[i]);
-	table->is_fixed = n > 0;
+	for (int i = 0; i < options->n; i++)
+		give_name(table, options->names[i]);
+	table->is_fixed = options->n > 0;
 	return table;
+}
+
+static TypeEquality *
+create_equality(const GptLabelEquality *equality, MemoryContext context)
+{
+	const TypeCacheEntry *type = lookup_type_cache(equality->type, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_EXTENDED_PROC_FINFO);
+	TypeEquality *created = MemoryContextAllocZero(context, sizeof(TypeEquality));
+	HASHCTL control = {.keysize = sizeof(uint64), .entrysize = sizeof(HashEntry), .hcxt = context};
+
+	created->type = equality->type;
+	created->collation = equality->collation;
+	fmgr_info_copy(&created->hash, (FmgrInfo *) &type->hash_extended_proc_finfo, context);
+	fmgr_info_copy(&created->equal, (FmgrInfo *) &type->eq_opr_finfo, context);
+	if (!pg_strong_random(&created->seed, sizeof(created->seed)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not draw a random seed")));
+	created->hashes = hash_create("gpt labels by value", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	created->values = MemoryContextAlloc(context, LM_MAX_LABELS * sizeof(LabelValue));
+	return created;
 }
 
 void
@@ -87,11 +147,149 @@ gpt_label_table_free(GptLabelTable *table)
 }
 
 int
-gpt_label_table_find(const GptLabelTable *table, const char *name)
+gpt_label_table_find(GptLabelTable *table, const char *name)
 {
-	const NameEntry *entry = hash_search(table->names, name, HASH_FIND, NULL);
+	const Spelling *spelling = look_up(table, name);
 
-	return entry != NULL ? (int) entry->number : -1;
+	return spelling != NULL ? (int) spelling->number : -1;
+}
+
+/* ---- Spellings ------------------------------------------------------------------------------------- */
+
+static const char *
+normal_form(const char *name)
+{
+	LmBytes normal = gpt_bridge_nfc((LmBytes){name, strlen(name)});
+
+	if (normal.size > GPT_LABEL_SIZE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("label \"%s\" has %zu bytes in Unicode normalization form C, at most %d are possible", name, normal.size, GPT_LABEL_SIZE)));
+	return pnstrdup(normal.data, normal.size);
+}
+
+static Spelling *
+find_spelling(const GptLabelTable *table, const char *name)
+{
+	return hash_search(table->names, name, HASH_FIND, NULL);
+}
+
+static Spelling *
+enter_spelling(GptLabelTable *table, const char *name, uint32 number)
+{
+	Spelling *spelling = hash_search(table->names, name, HASH_ENTER, NULL);
+
+	spelling->number = number;
+	spelling->normal = spelling;
+	spelling->n_rows = 0;
+	gpt_bridge_check_memory((uint64) hash_get_num_entries(table->names) * SPELLING_MEMORY);
+	return spelling;
+}
+
+static uint64
+hash_value(TypeEquality *equality, Datum value)
+{
+	return DatumGetUInt64(FunctionCall2Coll(&equality->hash, equality->collation, value, UInt64GetDatum(equality->seed)));
+}
+
+/* A further label; a value that is equal to it is found by find_equal from then on. */
+static Spelling *
+enter_label(GptLabelTable *table, const char *name)
+{
+	TypeEquality *equality = table->equality;
+	uint32 number = table->n_names;
+
+	if (number >= LM_MAX_LABELS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("rows have more than %d different labels", LM_MAX_LABELS),
+				 errhint("A number that measures something is no label; make ranges of it.")));
+	if (equality != NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(table->context);
+		LabelValue *value = &equality->values[number];
+		HashEntry *entry;
+		uint64 hash;
+		bool found;
+
+		value->value = CStringGetTextDatum(name);
+		hash = hash_value(equality, value->value);
+		entry = hash_search(equality->hashes, &hash, HASH_ENTER, &found);
+		value->next = found ? entry->first : NO_NUMBER;
+		entry->first = number;
+		MemoryContextSwitchTo(old_context);
+	}
+	table->n_names++;
+	return enter_spelling(table, name, number);
+}
+
+/* NO_NUMBER where no label is equal. A type that is kept as text is takes a text as its own value. */
+static uint32
+find_equal(GptLabelTable *table, const char *name)
+{
+	TypeEquality *equality = table->equality;
+	Datum value = CStringGetTextDatum(name);
+	uint64 hash = hash_value(equality, value);
+	const HashEntry *entry = hash_search(equality->hashes, &hash, HASH_FIND, NULL);
+	uint32 number = entry != NULL ? entry->first : NO_NUMBER;
+
+	while (number != NO_NUMBER && !DatumGetBool(FunctionCall2Coll(&equality->equal, equality->collation, value, equality->values[number].value)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		number = equality->values[number].next;
+	}
+	return number;
+}
+
+static Spelling *
+look_up_normal(GptLabelTable *table, const char *name)
+{
+	Spelling *spelling = find_spelling(table, name);
+	uint32 number;
+
+	if (spelling != NULL || table->equality == NULL)
+		return spelling;
+	number = find_equal(table, name);
+	return number != NO_NUMBER ? enter_spelling(table, name, number) : NULL;
+}
+
+/* Entered where it is a new spelling of a label that there is; NULL where there is no such label. */
+static Spelling *
+look_up(GptLabelTable *table, const char *name)
+{
+	Spelling *spelling = find_spelling(table, name);
+	Spelling *normal;
+	const char *form;
+
+	if (spelling != NULL)
+		return spelling;
+	form = table->normalize_nfc ? normal_form(name) : name;
+	normal = look_up_normal(table, form);
+	if (normal == NULL || strcmp(form, name) == 0)
+		return normal;
+	spelling = enter_spelling(table, name, normal->number);
+	spelling->normal = normal;
+	return spelling;
+}
+
+/* One of those that there may be. Of a model that was trained before labels were normalised it may not be in NFC. */
+static void
+give_name(GptLabelTable *table, const char *name)
+{
+	uint32 equal = table->equality != NULL ? find_equal(table, name) : NO_NUMBER;
+	Spelling *spelling;
+
+	if (equal != NO_NUMBER)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("labels \"%s\" and \"%s\" of the model are equal as values of type %s", TextDatumGetCString(table->equality->values[equal].value), name,
+						format_type_be(table->equality->type)),
+				 errdetail("The column \"label\" of query is of that type."),
+				 errhint("Select the label as text, under a deterministic collation.")));
+	spelling = enter_label(table, name);
+	spelling->n_rows = PG_UINT64_MAX;
+	if (table->normalize_nfc && find_spelling(table, normal_form(name)) == NULL)
+		(void) enter_spelling(table, normal_form(name), spelling->number);
 }
 
 /* ---- Adding ---------------------------------------------------------------------------------------- */
@@ -118,24 +316,19 @@ gpt_label_table_add(GptLabelTable *table, const char *const *names, int n)
 static uint32
 add_name(GptLabelTable *table, const char *name)
 {
-	bool found;
-	NameEntry *entry = hash_search(table->names, name, table->is_fixed ? HASH_FIND : HASH_ENTER, &found);
+	Spelling *spelling = look_up(table, name);
 
-	if (entry == NULL)
+	if (spelling == NULL && table->is_fixed)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("label \"%s\" is not one of the model's", name),
 				 errdetail("The model tells %u labels apart.", table->n_names),
 				 errhint("Begin with a model that is no classifier yet, or train a new one.")));
-	if (found)
-		return entry->number;
-	if (table->n_names >= LM_MAX_LABELS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("rows have more than %d different labels", LM_MAX_LABELS),
-				 errhint("A number that measures something is no label; make ranges of it.")));
-	entry->number = table->n_names++;
-	return entry->number;
+	if (spelling == NULL)
+		spelling = enter_label(table, table->normalize_nfc ? normal_form(name) : name);
+	if (!table->is_fixed)
+		spelling->normal->n_rows++;
+	return spelling->number;
 }
 
 /* Of the first n numbers of table->row. */
@@ -207,21 +400,36 @@ compare_numbers(const void *a, const void *b)
 static int
 compare_names(const void *a, const void *b)
 {
-	return strcmp((*(NameEntry *const *) a)->name, (*(NameEntry *const *) b)->name);
+	return strcmp((*(Spelling *const *) a)->name, (*(Spelling *const *) b)->name);
+}
+
+/* The spelling that gives each label its name. */
+static Spelling **
+choose_spellings(const GptLabelTable *table)
+{
+	Spelling **chosen = MemoryContextAllocZero(table->context, Max(table->n_names, 1) * sizeof(Spelling *));
+	HASH_SEQ_STATUS status;
+	Spelling *spelling;
+
+	hash_seq_init(&status, table->names);
+	while ((spelling = hash_seq_search(&status)) != NULL)
+	{
+		const Spelling *other = chosen[spelling->number];
+
+		if (spelling->normal == spelling &&
+			(other == NULL || spelling->n_rows > other->n_rows || (spelling->n_rows == other->n_rows && strcmp(spelling->name, other->name) < 0)))
+			chosen[spelling->number] = spelling;
+	}
+	return chosen;
 }
 
 /* By name; those that were given keep their numbers. */
 static void
 sort_names(GptLabelTable *table)
 {
-	NameEntry **entries = MemoryContextAlloc(table->context, Max(table->n_names, 1) * sizeof(NameEntry *));
+	Spelling **entries = choose_spellings(table);
 	const char **names = MemoryContextAlloc(table->context, Max(table->n_names, 1) * sizeof(char *));
-	HASH_SEQ_STATUS status;
-	NameEntry *entry;
 
-	hash_seq_init(&status, table->names);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		entries[entry->number] = entry;
 	if (table->sets != NULL && table->n_names == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -233,7 +441,7 @@ sort_names(GptLabelTable *table)
 				 errmsg("rows have only one label, \"%s\"", entries[0]->name),
 				 errdetail("A classifier needs at least two.")));
 	if (!table->is_fixed)
-		qsort(entries, table->n_names, sizeof(NameEntry *), compare_names);
+		qsort(entries, table->n_names, sizeof(Spelling *), compare_names);
 	table->name_numbers = MemoryContextAlloc(table->context, table->n_names * sizeof(uint32));
 	for (uint32 i = 0; i < table->n_names; i++)
 	{

@@ -19,8 +19,11 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
+#include "parser/parse_coerce.h"
 #include "parser/parser.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
@@ -53,6 +56,7 @@ typedef struct CheckContext
 
 static RawStmt *parse_single_select(const char *query, const char *name);
 static Query *analyse(RawStmt *statement, const char *query, const char *name);
+static bool reads_session_user(Node *node, void *context);
 static void check_plan(const PlannedStmt *plan, const char *name, bool elsewhere);
 static void report_query_position(void *context);
 
@@ -60,6 +64,7 @@ void
 gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark)
 {
 	const char *name = query_names[kind];
+	bool elsewhere = kind == GPT_SOURCE_TRAIN || kind == GPT_SOURCE_VALIDATION;
 	CheckContext context = {query, name, query_places[kind]};
 	ErrorContextCallback callback = {error_context_stack, report_query_position, &context};
 	Query *analysed;
@@ -74,7 +79,15 @@ gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, c
 	rewritten = pg_rewrite_query(analysed);
 	if (list_length(rewritten) != 1)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is rewritten by rules to more than a SELECT", name)));
-	check_plan(pg_plan_query(linitial_node(Query, rewritten), query, 0, NULL), name, kind == GPT_SOURCE_TRAIN || kind == GPT_SOURCE_VALIDATION);
+	if (elsewhere && GetSessionUserId() != GetUserId() && reads_session_user(linitial(rewritten), NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s reads session_user, which is another role where the job runs", name),
+				 errdetail("The session is one of role \"%s\"; the worker of the job connects as role \"%s\".",
+						   GetUserNameFromId(GetSessionUserId(), false), GetUserNameFromId(GetUserId(), false)),
+				 errhint("A view or a policy may read it; let it read current_user, or submit the job in a session of role \"%s\".",
+						 GetUserNameFromId(GetUserId(), false))));
+	check_plan(pg_plan_query(linitial_node(Query, rewritten), query, 0, NULL), name, elsewhere);
 	error_context_stack = callback.previous;
 }
 
@@ -159,6 +172,19 @@ analyse(RawStmt *statement, const char *query, const char *name)
 	return analysed;
 }
 
+/* In a rewritten query, which has the views and the policies of its tables in it. The bodies of functions are not looked into. */
+static bool
+reads_session_user(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction))
+		return ((SQLValueFunction *) node)->op == SVFOP_SESSION_USER;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_session_user, context, 0);
+	return expression_tree_walker(node, reads_session_user, context);
+}
+
 /* Where it runs elsewhere, in a worker, there are none of the session's temporary relations. */
 static void
 check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
@@ -225,11 +251,14 @@ gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *
 
 /* ---- Read ----------------------------------------------------------------------------------------- */
 
-/* How the values of a column become bytes. */
+/*
+ * How the values of a column become bytes: by their cast to text, as SQL has it and as functions receive them. It is more than the output function:
+ * that of char(n) gives the padding, that of a boolean a letter, and a type may have a cast of its own.
+ */
 typedef struct TextColumn
 {
-	bool is_varlena; /* needs no output function */
-	FmgrInfo output;
+	bool is_text; /* by its bytes: there is nothing to compute */
+	ExprState *cast; /* of the value in case_value of the reader's expression context */
 } TextColumn;
 
 /* Receives the rows from the executor; none is kept. SPI takes the rows of a DestNone for unwanted. */
@@ -242,7 +271,7 @@ typedef struct Reader
 	TextColumn text;
 	TextColumn prompt;
 	TextColumn label;
-	bool label_is_boolean;
+	ExprContext *expressions;
 	Oid label_element; /* of an array of labels; InvalidOid: it is none */
 	Oid weight_type;
 	MemoryContext row_context;
@@ -250,16 +279,24 @@ typedef struct Reader
 	uint64 n_rows;
 } Reader;
 
+/* As `value::text` is analysed and planned; a domain is cast as what it is over. */
 static void
-start_text(TextColumn *column, Oid declared)
+start_text(TextColumn *column, Oid type, Oid collation)
 {
-	Oid type = getBaseType(declared);
-	Oid function;
-	bool unused;
+	CaseTestExpr *value = makeNode(CaseTestExpr);
+	Node *cast;
+	Node *bare;
 
-	column->is_varlena = type == TEXTOID || type == VARCHAROID;
-	getTypeOutputInfo(type, &function, &unused);
-	fmgr_info(function, &column->output);
+	value->typeId = type;
+	value->typeMod = -1;
+	value->collation = collation;
+	cast = coerce_to_target_type(NULL, (Node *) value, type, TEXTOID, -1, COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	if (cast == NULL)
+		elog(ERROR, "type %u has no cast to text", type);
+	for (bare = cast; IsA(bare, RelabelType);)
+		bare = (Node *) ((RelabelType *) bare)->arg;
+	column->is_text = IsA(bare, CaseTestExpr);
+	column->cast = column->is_text ? NULL : ExecInitExpr(expression_planner((Expr *) cast), NULL);
 }
 
 /*
@@ -280,27 +317,34 @@ check_still(TupleDesc columns, const GptSourceColumn *wanted, int n)
 }
 
 static void
+start_column(TextColumn *column, TupleDesc columns, int number, Oid type)
+{
+	start_text(column, type, TupleDescAttr(columns, number - 1)->attcollation);
+}
+
+static void
 start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 {
 	Reader *reader = (Reader *) receiver;
+	const GptSourceShape *shape = &reader->shape;
 
-	check_still(columns, reader->shape.columns, reader->shape.n_columns);
-	start_text(&reader->text, reader->shape.columns[reader->shape.text_column - 1].type);
-	if (reader->shape.prompt_column != 0)
-		start_text(&reader->prompt, reader->shape.columns[reader->shape.prompt_column - 1].type);
-	if (reader->shape.label_column != 0)
+	check_still(columns, shape->columns, shape->n_columns);
+	reader->expressions = CreateStandaloneExprContext();
+	start_column(&reader->text, columns, shape->text_column, shape->columns[shape->text_column - 1].type);
+	if (shape->prompt_column != 0)
+		start_column(&reader->prompt, columns, shape->prompt_column, shape->columns[shape->prompt_column - 1].type);
+	if (shape->label_column != 0)
 	{
-		Oid type = getBaseType(reader->shape.columns[reader->shape.label_column - 1].type);
+		Oid type = shape->columns[shape->label_column - 1].type;
 
-		reader->label_element = reader->shape.label_is_set ? get_element_type(type) : InvalidOid;
-		reader->label_is_boolean = type == BOOLOID;
-		start_text(&reader->label, reader->shape.label_is_set ? reader->label_element : type);
+		reader->label_element = shape->label_is_set ? get_element_type(getBaseType(type)) : InvalidOid;
+		start_column(&reader->label, columns, shape->label_column, shape->label_is_set ? reader->label_element : type);
 	}
-	if (reader->shape.weight_column != 0)
-		reader->weight_type = getBaseType(TupleDescAttr(columns, reader->shape.weight_column - 1)->atttypid);
+	if (shape->weight_column != 0)
+		reader->weight_type = getBaseType(TupleDescAttr(columns, shape->weight_column - 1)->atttypid);
 }
 
-static const char *text_of_value(size_t *size, Datum value, TextColumn *column);
+static const char *text_of_value(size_t *size, Reader *reader, Datum value, bool isnull, TextColumn *column);
 
 static void
 check_time(Reader *reader)
@@ -311,32 +355,33 @@ check_time(Reader *reader)
 				 errmsg("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout)));
 }
 
-/* NULL for a null. */
 static const char *
-text_of(size_t *size, TupleTableSlot *slot, int number, TextColumn *column)
+text_of(size_t *size, Reader *reader, TupleTableSlot *slot, int number, TextColumn *column)
 {
 	bool isnull;
 	Datum value = slot_getattr(slot, number, &isnull);
 
-	*size = 0;
-	return isnull ? NULL : text_of_value(size, value, column);
+	return text_of_value(size, reader, value, isnull, column);
 }
 
+/* NULL for a null, in the reader's row context. A cast may make a null of a value, and a value of a null. */
 static const char *
-text_of_value(size_t *size, Datum value, TextColumn *column)
+text_of_value(size_t *size, Reader *reader, Datum value, bool isnull, TextColumn *column)
 {
-	char *text;
+	struct varlena *text_value;
 
-	if (column->is_varlena)
+	*size = 0;
+	if (!column->is_text)
 	{
-		struct varlena *text_value = PG_DETOAST_DATUM_PACKED(value);
-
-		*size = VARSIZE_ANY_EXHDR(text_value);
-		return VARDATA_ANY(text_value);
+		reader->expressions->caseValue_datum = value;
+		reader->expressions->caseValue_isNull = isnull;
+		value = ExecEvalExpr(column->cast, reader->expressions, &isnull);
 	}
-	text = OutputFunctionCall(&column->output, value);
-	*size = strlen(text);
-	return text;
+	if (isnull)
+		return NULL;
+	text_value = PG_DETOAST_DATUM_PACKED(value);
+	*size = VARSIZE_ANY_EXHDR(text_value);
+	return VARDATA_ANY(text_value);
 }
 
 static double
@@ -377,15 +422,15 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	return weight;
 }
 
-/* As a string, booleans in words. */
+/* As a string; NULL for a null. */
 static const char *
-label_of(Reader *reader, Datum value)
+label_of(Reader *reader, Datum value, bool isnull)
 {
 	size_t size;
-	const char *text = text_of_value(&size, value, &reader->label);
+	const char *text = text_of_value(&size, reader, value, isnull, &reader->label);
 
-	if (reader->label_is_boolean)
-		return text[0] == 't' ? "true" : "false";
+	if (text == NULL)
+		return NULL;
 	if (size > GPT_LABEL_SIZE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -420,8 +465,10 @@ read_array(GptSourceRow *row, Reader *reader, Datum value)
 	labels = palloc(Max(n, 1) * sizeof(char *));
 	for (int i = 0; i < n; i++)
 	{
-		if (!nulls[i])
-			labels[row->n_labels++] = label_of(reader, values[i]);
+		const char *label = label_of(reader, values[i], nulls[i]);
+
+		if (label != NULL)
+			labels[row->n_labels++] = label;
 	}
 	row->labels = labels;
 }
@@ -431,17 +478,20 @@ read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 {
 	bool isnull;
 	Datum value = slot_getattr(slot, reader->shape.label_column, &isnull);
+	const char *label;
 	const char **labels;
 
-	if (isnull)
-		return;
 	if (OidIsValid(reader->label_element))
 	{
-		read_array(row, reader, value);
+		if (!isnull)
+			read_array(row, reader, value);
 		return;
 	}
+	label = label_of(reader, value, isnull);
+	if (label == NULL)
+		return;
 	labels = palloc(sizeof(char *));
-	labels[row->n_labels++] = label_of(reader, value);
+	labels[row->n_labels++] = label;
 	row->labels = labels;
 }
 
@@ -454,9 +504,9 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 
 	CHECK_FOR_INTERRUPTS();
 	check_time(reader);
-	row.text = text_of(&row.size, slot, reader->shape.text_column, &reader->text);
+	row.text = text_of(&row.size, reader, slot, reader->shape.text_column, &reader->text);
 	if (reader->shape.prompt_column != 0)
-		row.prompt = text_of(&row.prompt_size, slot, reader->shape.prompt_column, &reader->prompt);
+		row.prompt = text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);
 	if (reader->shape.label_column != 0)
 		read_labels(&row, reader, slot);
 	if (reader->shape.weight_column != 0)
@@ -483,15 +533,26 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	return true;
 }
 
+/* Before the memory of the executor goes, in which the casts live. */
 static void
 end_reader(DestReceiver *receiver)
+{
+	Reader *reader = (Reader *) receiver;
+
+	if (reader->expressions != NULL)
+		FreeExprContext(reader->expressions, true);
+	reader->expressions = NULL;
+}
+
+static void
+destroy_reader(DestReceiver *receiver)
 {
 }
 
 void
 gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, GptSourceCallback callback, void *context)
 {
-	Reader reader = {{receive_row, start_reader, end_reader, end_reader, DestTuplestore}};
+	Reader reader = {{receive_row, start_reader, end_reader, destroy_reader, DestTuplestore}};
 	SPIExecuteOptions options = {.read_only = true, .must_return_tuples = true, .dest = &reader.receiver};
 	int guc_level = NewGUCNestLevel();
 	int result;

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodeFuncs.h"
@@ -22,14 +23,17 @@
 #define WEIGHT_COLUMN "weight"
 #define VALIDATION_COLUMN "is_validation"
 
+/* A string type, or another one that a function which takes text accepts. */
 static bool
 is_text_type(Oid type)
 {
+	Oid base = getBaseType(type);
+	Oid text_type = TEXTOID;
 	char category;
 	bool preferred;
 
-	get_type_category_preferred(getBaseType(type), &category, &preferred);
-	return category == TYPCATEGORY_STRING;
+	get_type_category_preferred(base, &category, &preferred);
+	return category == TYPCATEGORY_STRING || can_coerce_type(1, &base, &text_type, COERCION_IMPLICIT);
 }
 
 static void
@@ -179,6 +183,7 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 		{
 			label = entry->resno;
 			shape->label_is_set = is_label_set_type(type);
+			shape->label_collation = exprCollation((Node *) entry->expr);
 			label_is_text = is_text_type(type);
 		}
 		else if (is_text_type(type))
@@ -223,6 +228,27 @@ gpt_source_task(const GptSourceShape *shape)
 	if (shape->label_column != 0)
 		return shape->label_is_set ? "multi-label classification" : "classification";
 	return shape->prompt_column != 0 ? "completion" : "language modelling";
+}
+
+void
+gpt_source_label_equality(GptLabelEquality *equality, const GptSourceShape *shape)
+{
+	Oid type = getBaseType(shape->columns[shape->label_column - 1].type);
+	Oid collation = shape->label_collation;
+	const TypeCacheEntry *entry;
+
+	*equality = (GptLabelEquality){InvalidOid, InvalidOid};
+	if (shape->label_is_set)
+		type = getBaseType(get_element_type(type));
+	if (type != BPCHAROID && !IsBinaryCoercible(type, TEXTOID))
+		return;
+	entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_HASH_EXTENDED_PROC);
+	if (!OidIsValid(entry->eq_opr) || !OidIsValid(entry->hash_extended_proc))
+		return;
+	if ((entry->eq_opr == TextEqualOperator || entry->eq_opr == BpcharEqualOperator) &&
+		(!OidIsValid(collation) || get_collation_isdeterministic(collation)))
+		return;
+	*equality = (GptLabelEquality){type, collation};
 }
 
 void

@@ -84,6 +84,7 @@ struct GptSpool
 	bool second_part; /* of a row with a prompt, or of the single document, comes next */
 };
 
+static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
 static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark);
 static bool read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
 static void read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
@@ -116,7 +117,7 @@ gpt_spool_read(const GptSpoolOptions *options)
 	if (shape.label_column != 0 && options->n_labels > 0)
 		gpt_source_check_labels(&shape, options->multi_label);
 	if (shape.label_column != 0)
-		spool->labels = gpt_label_table_create((const char *const *) options->labels, options->n_labels, shape.label_is_set);
+		spool->labels = create_labels(options, &shape);
 	spool->file = BufFileCreateTemp(true);
 	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
 	spool->fraction = options->validation_fraction;
@@ -142,6 +143,20 @@ gpt_spool_read(const GptSpoolOptions *options)
 	/* Whatever is still in memory goes to the file while the transaction's resources exist. */
 	gpt_spool_rewind(spool);
 	return spool;
+}
+
+static GptLabelTable *
+create_labels(const GptSpoolOptions *options, const GptSourceShape *shape)
+{
+	GptLabelOptions label_options = {
+		.names = (const char *const *) options->labels,
+		.n = options->n_labels,
+		.sets = shape->label_is_set,
+		.normalize_nfc = options->normalize_nfc,
+	};
+
+	gpt_source_label_equality(&label_options.equality, shape);
+	return gpt_label_table_create(&label_options);
 }
 
 void

@@ -173,6 +173,7 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 	StringInfo generated = &evaluation->generated;
 	LmBytes wanted = {row->text, row->size};
 	bool truncated = false;
+	LmBytes found;
 	double rouge;
 	LmError error;
 
@@ -183,10 +184,17 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 	gpt_continue_check(row->prompt_size);
 	resetStringInfo(generated);
 	gpt_continue(generated, evaluation->served, row->prompt, row->prompt_size, &sampling, &truncated);
-	while (!lm_rouge_l(&rouge, host, (LmBytes){generated->data, generated->len}, wanted, &error))
+	found = (LmBytes){generated->data, generated->len};
+	if (lm_tokenizer_spec(evaluation->served->tokenizer)->normalize_nfc)
+	{
+		/* The model does not know other spellings of the row's characters. */
+		found = gpt_bridge_nfc(found);
+		wanted = gpt_bridge_nfc(wanted);
+	}
+	while (!lm_rouge_l(&rouge, host, found, wanted, &error))
 		gpt_bridge_raise(&error);
 	evaluation->rouge += row->weight * rouge;
-	if (generated->len == row->size && memcmp(generated->data, row->text, row->size) == 0)
+	if (found.size == wanted.size && memcmp(found.data, wanted.data, wanted.size) == 0)
 		evaluation->exact += row->weight;
 }
 

@@ -85,6 +85,14 @@ LmTokenizer *lm_tokenizer_open(const LmHost *host, const void *image, size_t siz
 /* The description the tokenizer was built from; lives as long as it. That of a BPE that was opened has no tokens and no merges. */
 const LmTokenizerSpec *lm_tokenizer_spec(const LmTokenizer *tokenizer);
 
+/*
+ * The NFC form of a text: what a tokenizer with normalize_nfc cuts into tokens, and so what such a model has read and writes. It is allocated
+ * through host, and the caller's to release by lm_normal_free. LM_ERR_ENCODING for invalid UTF-8; LM_ERR_LIMIT where the form is larger
+ * than a text may be; LM_ERR_STOPPED, LM_ERR_MEMORY, LM_ERR_LIBRARY.
+ */
+bool lm_normalize_nfc(const LmHost *host, LmBytes *normal, LmBytes text, LmError *error);
+void lm_normal_free(const LmHost *host, LmBytes normal);
+
 /* A growing array of ids; zero it before first use, release with lm_tokens_free. */
 typedef struct LmTokens
 {

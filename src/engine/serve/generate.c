@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "serve/generation.h"
+#include "serve/stops.h"
 
 struct LmGeneration
 {
@@ -29,6 +30,7 @@ struct LmGeneration
 
 static bool check_sampling(const LmSampling *sampling, LmError *error);
 static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, const LmConfig *config);
+static LmGeneration *create_normalized(LmSession *session, const LmSampling *sampling, LmError *error);
 static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
 static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error);
 static bool next_token(LmGeneration *generation, int32_t *id, LmError *error);
@@ -64,12 +66,28 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSamplin
 	if (!check_sampling(sampling, error))
 		return NULL;
 	lm_session_classify(session);
-	generation = create(session, sampling, error);
+	if (lm_tokenizer_spec(session->tokenizer)->normalize_nfc)
+		generation = create_normalized(session, sampling, error);
+	else
+		generation = create(session, sampling, error);
 	if (generation && !fill_window(generation, prompt, truncated, error))
 	{
 		lm_generation_free(generation);
 		return NULL;
 	}
+	return generation;
+}
+
+static LmGeneration *
+create_normalized(LmSession *session, const LmSampling *sampling, LmError *error)
+{
+	LmSampling normal;
+	LmGeneration *generation;
+
+	if (!lm_stops_create(&normal, session, sampling, error))
+		return NULL;
+	generation = create(session, &normal, error);
+	lm_stops_free(&normal, session);
 	return generation;
 }
 

@@ -24,6 +24,27 @@ static bool append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmTex
 							  LmError *error);
 
 bool
+lm_normalize_nfc(const LmHost *host, LmBytes *normal, LmBytes text, LmError *error)
+{
+	LmText out = {0};
+
+	*normal = (LmBytes){0};
+	if (lm_text_check(host, text.data, text.size, error) && lm_text_normalize(host, &out, text.data, text.size, error))
+	{
+		*normal = (LmBytes){out.data, out.size};
+		return true;
+	}
+	lm_array_free(host, out.data);
+	return false;
+}
+
+void
+lm_normal_free(const LmHost *host, LmBytes normal)
+{
+	lm_array_free(host, (char *) normal.data);
+}
+
+bool
 lm_text_normalize(const LmHost *host, LmText *out, const char *text, size_t size, LmError *error)
 {
 	UErrorCode status = U_ZERO_ERROR;
