@@ -30,6 +30,13 @@
 #define gpt_check_plan_permissions(plan) ExecCheckRTPerms((plan)->rtable, true)
 #endif
 
+/* 16: the settings come with their number. */
+#if PG_VERSION_NUM >= 160000
+#define gpt_guc_variables(n) get_guc_variables(n)
+#else
+#define gpt_guc_variables(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
 /* 16: the actions of the JSON parser return whether to go on. */
 #if PG_VERSION_NUM >= 160000
 #define GPT_JSON_ACTION JsonParseErrorType

@@ -36,7 +36,7 @@ typedef struct GptJob
 	Oid owner;
 	char *query;
 	Jsonb *options;
-	Jsonb *settings; /* search_path and the like, of the submission */
+	Jsonb *settings; /* of the session that submitted it: job_settings.h */
 	pg_uuid_t run_id;
 	int64 system_identifier;
 	Oid database;

@@ -9,8 +9,14 @@
 
 #include "utils/jsonb.h"
 
-/* search_path (without pg_temp), time zone and styles, row_security, and the limits of gpt; palloc'd. */
+/*
+ * Every setting that the session has changed, or that the role's own would change in the worker, custom ones among them, but for time-outs,
+ * what concerns the client, the log and the server, and the temporary schema in search_path; and the limits of gpt; palloc'd. Error
+ * where the current role, as which the worker connects, may not have the session's value there.
+ */
 extern Jsonb *gpt_job_settings_capture(void);
+
+/* In the worker, for the rest of the process. Error for a value that is not, or no longer, possible or permitted. */
 extern void gpt_job_settings_apply(Jsonb *settings);
 
 #endif /* GPT_JOB_SETTINGS_H */

@@ -113,7 +113,7 @@ DECLARE
 	n int := coalesce(nullif(current_setting('my.n', true), ''), '0')::int + 1;
 BEGIN
 	PERFORM set_config('my.n', n::text, false);
-	IF n >= 2 THEN
+	IF n >= 3 THEN
 		PERFORM set_config('search_path', 'b, public', false);
 	END IF;
 	RETURN true;
