@@ -1,23 +1,25 @@
--- named tokenizers: training, import, removal
+-- named tokenizers: training, import, removal. Other tests leave models, whose tokenizers gpt_tokenizers lists too.
+CREATE TEMP TABLE earlier AS SELECT oid FROM pg_largeobject_metadata UNION SELECT object FROM gpt_tokenizer;
+CREATE TEMP VIEW mine AS SELECT * FROM gpt_tokenizers WHERE object NOT IN (SELECT oid FROM earlier);
 CREATE TABLE line AS SELECT 'the quick brown fox number ' || i || ' jumps over the lazy dog' AS body FROM generate_series(1, 200) i;
 SELECT gpt_train_tokenizer('small', 'SELECT body FROM line', 300);
-SELECT tokenizer, kind, vocabulary FROM gpt_tokenizers;
+SELECT tokenizer, kind, vocabulary FROM mine;
 SELECT gpt_count_tokens('small', 'the quick brown fox') < length('the quick brown fox') AS shorter,
 	gpt_detokenize('small', gpt_tokenize('small', 'the quick Grüße 🙂')) AS round_trip;
 
 -- what is stored is a tokenizer.json: imported, it is the same
-SELECT convert_from(lo_get(object), 'UTF8') AS json FROM gpt_tokenizers WHERE tokenizer = 'small' \gset
+SELECT convert_from(lo_get(object), 'UTF8') AS json FROM mine WHERE tokenizer = 'small' \gset
 SELECT :'json'::json -> 'model' ->> 'type' AS type;
 SELECT gpt_import_tokenizer('copy', :'json');
-SELECT count(*), count(DISTINCT sha256) AS contents, count(DISTINCT object) AS objects FROM gpt_tokenizers;
+SELECT count(*), count(DISTINCT sha256) AS contents, count(DISTINCT object) AS objects FROM mine;
 
 -- the same texts give the same tokenizer, in whatever order
 SELECT gpt_train_tokenizer('again', 'SELECT body FROM line ORDER BY md5(body)', 300);
-SELECT count(DISTINCT sha256) AS contents FROM gpt_tokenizers;
+SELECT count(DISTINCT sha256) AS contents FROM mine;
 
 -- a name is bound anew by its owner
 SELECT gpt_train_tokenizer('again', 'SELECT body FROM line', 290);
-SELECT tokenizer, vocabulary FROM gpt_tokenizers ORDER BY tokenizer;
+SELECT tokenizer, vocabulary FROM mine ORDER BY tokenizer;
 
 -- errors
 SELECT gpt_train_tokenizer(NULL, 'SELECT body FROM line');
@@ -48,9 +50,10 @@ SELECT gpt_tokenize('nfc', E'e\u0301') = gpt_tokenize('nfc', E'\u00e9') AS norma
 
 -- objects go with the last name
 SELECT gpt_drop_tokenizer('small');
-SELECT count(DISTINCT object) AS objects FROM gpt_tokenizers;
-SELECT gpt_drop_tokenizer(tokenizer) FROM (SELECT tokenizer FROM gpt_tokenizers ORDER BY 1) t;
-SELECT count(*) FROM gpt_tokenizer;
+SELECT count(DISTINCT object) AS objects FROM mine;
+SELECT gpt_drop_tokenizer(tokenizer) FROM (SELECT tokenizer FROM mine ORDER BY 1) t;
+SELECT count(*) FROM gpt_tokenizer WHERE object NOT IN (SELECT oid FROM earlier);
 SELECT count(*) FROM pg_largeobject_metadata m JOIN pg_description d ON d.objoid = m.oid AND d.classoid = 'pg_largeobject'::regclass
-	WHERE description = 'gpt tokenizer';
-DROP TABLE line;
+	WHERE description = 'gpt tokenizer' AND m.oid NOT IN (SELECT oid FROM earlier);
+DROP VIEW mine;
+DROP TABLE line, earlier;

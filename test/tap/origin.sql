@@ -6,8 +6,8 @@ SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'g
 
 CREATE ROLE gpt_maker LOGIN;
 CREATE ROLE gpt_reader;
-GRANT USAGE ON SCHEMA :schema, public TO gpt_maker, gpt_reader;
-GRANT CREATE ON SCHEMA public TO gpt_maker;
+GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_maker;
+GRANT USAGE ON SCHEMA :schema, public TO gpt_reader;
 GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb) TO gpt_maker;
 SET ROLE gpt_maker;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body, i FROM generate_series(1, 60) i;
