@@ -130,6 +130,8 @@ extern void gpt_catalog_grant_model(const char *model, const char *role, bool is
  * fills sha256. One that no version, name or active job uses goes with the next drop.
  */
 extern void gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec);
+/* Whether the name is that of a kind of tokenizer, which no tokenizer may have. */
+extern bool gpt_catalog_tokenizer_is_reserved(const char *name);
 /* Binds a name, anew where the current role owns it; error when another role does. */
 extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
 /* The tokenizer that a name, or kind@hash, means; false where there is none. Checks that the role may use it. */

@@ -22,6 +22,7 @@ typedef struct GptCorpus
 	uint8 tokenizer_hash[GPT_SHA256_SIZE]; /* where it is stored; otherwise it is stored with the model */
 	LmDataset dataset; /* shuffle, documents, context and seed are set */
 	uint32 file_crc; /* CRC-32C of the token file */
+	bool prompted; /* rows have prompts; not known of a corpus that was opened again, whose training is planned already */
 	bool has_validation;
 	bool lacks_validation; /* rows were to be held out, but nothing is predicted in any */
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */

@@ -32,13 +32,13 @@ typedef struct GptTrainOptions
 	int64 channels;
 	int64 context;
 	int64 vocabulary;
-	const char *tokenizer; /* a name, "bytes", "chars"; NULL: trained on the corpus */
+	const char *tokenizer; /* a name, "bytes", "chars", "bpe": trained on the corpus; NULL: as the rows ask for */
 	const char *normalize;
 	const char *documents;
 	bool shuffle;
 	int64 batch_size;
 	int64 accumulate;
-	const char *optimizer;
+	const char *optimizer; /* auto, adamw, muon; never auto for a fine-tune */
 	const char *schedule;
 	double learning_rate;
 	bool head_rate_is_open; /* not an option: no learning rate is given, and a classifier's head begins anew */
@@ -58,7 +58,7 @@ typedef struct GptTrainOptions
 	int64 threads;
 	const char *precision;
 	const char *recompute; /* auto, true, false */
-	const char *family; /* gpt2, modern: the defaults of what follows */
+	const char *family; /* auto, gpt2, modern: the defaults of what follows */
 	const char *norm;
 	double norm_epsilon;
 	const char *position;

@@ -66,6 +66,8 @@ extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
 /* Whether rows are held out, or the query says which. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);
+/* Whether the query has a column of prompts. */
+extern bool gpt_spool_prompted(const GptSpool *spool);
 extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
 
 /* The labels of the options, or all that rows have; NULL where there is no column of labels. They live as long as the spool. */

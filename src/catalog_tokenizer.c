@@ -64,6 +64,12 @@ gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec)
 	pfree(json);
 }
 
+bool
+gpt_catalog_tokenizer_is_reserved(const char *name)
+{
+	return strcmp(name, "bytes") == 0 || strcmp(name, "chars") == 0 || strcmp(name, "bpe") == 0;
+}
+
 void
 gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 {
@@ -74,7 +80,7 @@ gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 	bool exists;
 
 	gpt_catalog_check_name(name);
-	if (strcmp(name, "bytes") == 0 || strcmp(name, "chars") == 0)
+	if (gpt_catalog_tokenizer_is_reserved(name))
 		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME), errmsg("tokenizer name \"%s\" is reserved", name)));
 	if (!OidIsValid(object))
 		elog(ERROR, "tokenizer has not been stored");

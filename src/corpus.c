@@ -79,6 +79,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	corpus->counts.skipped = gpt_spool_skipped(spool);
 	corpus->counts.bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
+	corpus->prompted = gpt_spool_prompted(spool);
+
 	gpt_progress_phase(progress, "training the tokenizer");
 	if (corpus->tokenizer == NULL)
 		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, progress);

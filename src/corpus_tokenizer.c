@@ -19,6 +19,9 @@
 #include "worker.h"
 
 #define SAMPLE_SIZE ((int64) 256 * 1024 * 1024) /* bytes of text that a tokenizer is trained on */
+#define SHORT_ROW 32 /* bytes of a text, and ... */
+#define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
+#define SHORT_SHARE 0.95 /* ... which so many rows do not exceed: measured in docs/training.md */
 #define SMALLEST_VOCABULARY 512
 #define LARGEST_VOCABULARY 32768
 #define VOCABULARY_STEP 64
@@ -26,6 +29,7 @@
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
+static bool rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
 static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
 
 LmTokenizer *
@@ -33,18 +37,20 @@ gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool 
 {
 	const char *name = options->tokenizer;
 
-	*stored = name != NULL && strcmp(name, "bytes") != 0 && strcmp(name, "chars") != 0;
+	*stored = name != NULL && !gpt_catalog_tokenizer_is_reserved(name);
 	return *stored ? load_named(name, sha256) : NULL;
 }
 
 LmTokenizer *
 gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
-	if (options->tokenizer == NULL)
-		return train_bpe(options, spool, progress);
-	if (strcmp(options->tokenizer, "bytes") == 0)
+	const char *kind = options->tokenizer;
+
+	if (kind == NULL)
+		kind = rows_ask_for_bytes(options, spool, progress) ? "bytes" : "bpe";
+	if (strcmp(kind, "bytes") == 0)
 		return gpt_corpus_tokenizer_create(lm_bytes_spec());
-	return train_chars(spool, progress);
+	return strcmp(kind, "chars") == 0 ? train_chars(spool, progress) : train_bpe(options, spool, progress);
 }
 
 LmTokenizer *
@@ -108,6 +114,36 @@ sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 		}
 	}
 	return false;
+}
+
+/*
+ * Tokens of several bytes hide the letters and digits of which short rows are made: words are reversed and numbers added byte by
+ * byte. In longer rows they shorten what has to be remembered. A classifier's head counts runs of tokens, and wants words.
+ */
+static bool
+rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+{
+	Sample sample = sample_begin(spool, 1);
+	int64 n_rows = 0;
+	int64 n_short = 0;
+	size_t size = 0;
+	bool prompted = false;
+	GptDocument document;
+
+	if (options->vocabulary != GPT_CHOSEN || strcmp(options->normalize, "none") != 0 || strcmp(options->documents, "packed") != 0 ||
+		gpt_spool_labels(spool) != NULL)
+		return false;
+	while (sample_next(&document, &sample, progress))
+	{
+		size += document.size;
+		prompted = prompted || document.is_prompt;
+		if (document.is_prompt)
+			continue;
+		n_rows++;
+		n_short += size <= (prompted ? SHORT_PROMPTED_ROW : SHORT_ROW);
+		size = 0;
+	}
+	return n_rows > 0 && (double) n_short >= SHORT_SHARE * (double) n_rows;
 }
 
 static LmTokenizer *

@@ -101,14 +101,16 @@ static const Option all_options[] = {
 			"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
 	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
 			"tokens of the tokenizer that is trained; chosen from the size of the training documents, 512 to 32768"),
-	TEXT(TRAIN, tokenizer, "name of a tokenizer, or bytes, or chars; otherwise one is trained on the training documents"),
+	TEXT(TRAIN, tokenizer,
+		 "name of a tokenizer, or bytes, or chars, or bpe, which is trained on the training documents; bytes for short rows, otherwise bpe, unless given"),
 	WORD(TRAIN, normalize, "none", "none, NFC", "Unicode normalisation of texts by the tokenizer that is trained"),
 	WORD(BOTH, documents, "packed", "packed, joined",
 		 "packed keeps documents apart; joined makes one stream of them and takes random crops"),
 	BOOLEAN(BOTH, shuffle, "true", "a new order of documents in each epoch; false keeps the query's ORDER BY"),
 	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
 	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
-	WORD(BOTH, optimizer, "adamw", "adamw, muon", "optimizer; muon makes the updates of the matrices of blocks orthogonal, the rest has adamw"),
+	WORD(BOTH, optimizer, "auto", "auto, adamw, muon",
+		 "optimizer; muon makes the updates of the matrices of blocks orthogonal, the rest has adamw; auto is muon for a training and adamw for a fine-tune"),
 	WORD(BOTH, schedule, "cosine", "cosine, linear, constant", "how the learning rate falls after the warm-up"),
 	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12, "highest learning rate; min(0.003, 0.4 / channels) unless given, a fifth of it for a fine-tune, twice it for an adapter; 0.005 for the new head of a classifier, where that is higher and none is given"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12, "learning rate at the end; a tenth of learning_rate unless given"),
@@ -117,7 +119,7 @@ static const Option all_options[] = {
 	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
 	NUMBER(BOTH, beta2, NULL, 0, 0.999999, "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless given"),
 	NUMBER(BOTH, grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
-	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, unless given"),
+	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 for rows with prompts, unless given"),
 	NUMBER(BOTH, label_smoothing, "0", 0, 0.9, "share of each target's probability that is spread over the vocabulary, or over the labels; with several labels a row, over yes and no of each; losses are told without it"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
@@ -130,18 +132,18 @@ static const Option all_options[] = {
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor has AMX or AVX512_BF16"),
 	WORD_OR_BOOLEAN(BOTH, recompute, "auto", "auto, true, false",
 					"less memory for a quarter more time, the same weights: what is inside a block is computed again in the backward pass; auto when gpt.max_memory asks for it"),
-	WORD(TRAIN, family, "gpt2", "gpt2, modern",
-		 "defaults of the options from norm to zero_init; modern has RMSNorm, rotary positions, norms of queries and keys, squared ReLU, no biases, and branches that begin as nothing"),
-	WORD(TRAIN, norm, "layernorm", "layernorm, rmsnorm", "normalisation"),
+	WORD(TRAIN, family, "auto", "auto, gpt2, modern",
+		 "defaults of the options from norm to zero_init, which are listed as auto and modern have them; gpt2 is GPT-2 as other programs read it: layernorm, learned positions, gelu_tanh, biases, and neither qk_norm nor zero_init"),
+	WORD(TRAIN, norm, "rmsnorm", "layernorm, rmsnorm", "normalisation"),
 	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
-	WORD(TRAIN, position, "learned", "learned, sinusoidal, rope", "how positions enter the model"),
+	WORD(TRAIN, position, "rope", "learned, sinusoidal, rope", "how positions enter the model"),
 	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the angles of rotary positions"),
-	BOOLEAN(TRAIN, qk_norm, "false", "queries and keys of each head are normalised"),
-	WORD(TRAIN, mlp, "gelu_tanh", "gelu, gelu_tanh, relu2", "activation of the feed-forward layers"),
+	BOOLEAN(TRAIN, qk_norm, "true", "queries and keys of each head are normalised"),
+	WORD(TRAIN, mlp, "relu2", "gelu, gelu_tanh, relu2", "activation of the feed-forward layers"),
 	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144, "width of the feed-forward layers; 4 times channels unless given"),
-	BOOLEAN(TRAIN, bias, "true", "biases in linear layers and norms"),
+	BOOLEAN(TRAIN, bias, "false", "biases in linear layers and norms"),
 	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
-	BOOLEAN(TRAIN, zero_init, "false", "the last matrix of each branch begins as zero"),
+	BOOLEAN(TRAIN, zero_init, "true", "the last matrix of each branch begins as zero"),
 	TEXT(FINETUNE, into, "model that is made; otherwise a new version of the model that it starts from"),
 	WORD(FINETUNE, method, "full", "full, lora",
 		 "full trains all weights; lora an adapter beside them, which is stored without the weights that it rests on"),
@@ -264,6 +266,8 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 			set_value(options, option, &value);
 	}
 	check_together(options);
+	if (function == GPT_FUNCTION_FINETUNE && strcmp(options->optimizer, "auto") == 0)
+		options->optimizer = "adamw";
 	options->head_rate_is_open = isnan(options->learning_rate);
 	return options;
 }
@@ -311,15 +315,15 @@ set_family(GptTrainOptions *options, Jsonb *json)
 	JsonbValue buffer;
 	const JsonbValue *value = getKeyJsonValueFromContainer(&json->root, "family", strlen("family"), &buffer);
 
-	if (value == NULL || value->type != jbvString || value->val.string.len != strlen("modern") ||
-		memcmp(value->val.string.val, "modern", strlen("modern")) != 0)
+	if (value == NULL || value->type != jbvString || value->val.string.len != strlen("gpt2") ||
+		memcmp(value->val.string.val, "gpt2", strlen("gpt2")) != 0)
 		return;
-	options->norm = "rmsnorm";
-	options->position = "rope";
-	options->qk_norm = true;
-	options->mlp = "relu2";
-	options->bias = false;
-	options->zero_init = true;
+	options->norm = "layernorm";
+	options->position = "learned";
+	options->qk_norm = false;
+	options->mlp = "gelu_tanh";
+	options->bias = true;
+	options->zero_init = false;
 }
 
 static const char *
@@ -472,7 +476,7 @@ gpt_options_targets(const GptTrainOptions *options)
 static void
 check_together(const GptTrainOptions *options)
 {
-	bool trains_tokenizer = options->tokenizer == NULL;
+	bool trains_tokenizer = options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0;
 
 	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN && options->channels % options->heads != 0)
 		ereport(ERROR,

@@ -188,6 +188,12 @@ gpt_spool_holds_out(const GptSpool *spool)
 	return spool->by_flag || spool->side_documents[GPT_SIDE_VALIDATION] > 0;
 }
 
+bool
+gpt_spool_prompted(const GptSpool *spool)
+{
+	return spool->prompted;
+}
+
 int64
 gpt_spool_bytes(const GptSpool *spool, GptSide side)
 {

@@ -244,13 +244,13 @@ check_tokenizer(const char *name)
 {
 	uint8 sha256[GPT_SHA256_SIZE];
 
-	if (name == NULL || strcmp(name, "bytes") == 0 || strcmp(name, "chars") == 0)
+	if (name == NULL || gpt_catalog_tokenizer_is_reserved(name))
 		return;
 	if (!gpt_catalog_find_tokenizer(name, sha256))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("tokenizer \"%s\" does not exist", name),
-				 errhint("The view gpt_tokenizers lists those that you may use; \"bytes\" and \"chars\" always exist.")));
+				 errhint("The view gpt_tokenizers lists those that you may use; \"bytes\", \"chars\" and \"bpe\" always exist.")));
 }
 
 /* The number of the version that base names; 0 where it means the one that is current when the job starts. */

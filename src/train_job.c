@@ -296,6 +296,7 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 	put_text(&json, "cpu", gpt_machine_cpu());
 	put_text(&json, "kernels", gpt_plan_kernels(plan));
 	put_number(&json, "threads", plan->n_threads);
+	put_text(&json, "optimizer", training->optimizer == LM_MUON ? "muon" : "adamw");
 	put_text(&json, "precision", training->precision == LM_BFLOAT16 ? "bfloat16" : "float32");
 	put_text(&json, "preset", plan->preset);
 	put_number(&json, "parameters", plan->parameters);

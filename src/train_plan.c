@@ -77,12 +77,6 @@ choose_precision(const GptTrainOptions *options)
 	return has_bf16 && strcmp(options->precision, "float32") != 0 ? LM_BFLOAT16 : LM_FLOAT32;
 }
 
-static LmOptimizer
-optimizer_of(const GptTrainOptions *options)
-{
-	return strcmp(options->optimizer, "muon") == 0 ? LM_MUON : LM_ADAMW;
-}
-
 static double
 most_epochs(const GptTrainOptions *options)
 {
@@ -120,7 +114,6 @@ gpt_plan_check(const GptTrainOptions *options)
 
 	plan.n_threads = gpt_plan_threads(options);
 	plan.training.precision = choose_precision(options);
-	plan.training.optimizer = optimizer_of(options);
 	gpt_plan_shape(&plan, options, gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options), vocabulary, context);
 	gpt_plan_batch(&plan, options);
 }
@@ -141,7 +134,6 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
-	plan->training.optimizer = optimizer_of(options);
 	plan->validation_interval = PG_INT64_MAX;
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 	if (time_decides(options))
@@ -311,8 +303,8 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 								 ? options->warmup_steps
 								 : Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
-		plan->config.dropout = plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f
-																		   : 0.2f;
+		plan->config.dropout = corpus->prompted || plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f
+																							   : 0.2f;
 	plan->patience = options->patience != GPT_CHOSEN ? options->patience : time_decides(options) ? DEFAULT_PATIENCE
 																								 : 0;
 

@@ -109,6 +109,7 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	if (!lm_config_check(&config, &error))
 		gpt_bridge_raise(&error);
 	plan->config = config;
+	plan->training.optimizer = strcmp(options->optimizer, "adamw") == 0 ? LM_ADAMW : LM_MUON;
 }
 
 static void

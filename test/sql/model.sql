@@ -1,6 +1,6 @@
 -- models: what is shown, their objects, and how they go
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
-\set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}'
+\set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "family": "gpt2", "tokenizer": "bytes", "steps": 3, "batch_size": 8}'
 SELECT gpt_train('one', 'SELECT body FROM line', :'options') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT model, version, owner = current_user AS mine, architecture, parameters, context, vocabulary, tokenizer, loss > 0 AS loss

@@ -26,7 +26,7 @@ FROM gpt_models WHERE model = 'plain';
 SELECT m.validation_loss = l.validation_loss AS best FROM gpt_models m, gpt_train_log l
 WHERE m.model = 'plain' AND l.job = :job ORDER BY l.validation_loss LIMIT 1;
 SELECT conditions ->> 'layers' AS layers, conditions ->> 'steps' AS steps, conditions ->> 'precision' IN ('float32', 'bfloat16') AS precision,
-	conditions ? 'cpu' AS cpu, conditions ? 'kernels' AS kernels, conditions ? 'threads' AS threads
+	conditions ->> 'optimizer' AS optimizer, conditions ? 'cpu' AS cpu, conditions ? 'kernels' AS kernels, conditions ? 'threads' AS threads
 FROM gpt_jobs WHERE job = :job;
 
 -- the name is taken now

@@ -4,7 +4,7 @@ CREATE TABLE speech (id int, body text);
 INSERT INTO speech SELECT i, 'speaker ' || i % 7 || ' says ' || repeat('word' || i % 13 || ' ', 3 + i % 5) FROM generate_series(1, 100) i;
 CREATE TABLE silence (body text);
 CREATE FUNCTION tiny(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMMUTABLE AS
-	$$ SELECT '{"layers": 1, "heads": 2, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8}'::jsonb || further $$;
+	$$ SELECT '{"layers": 1, "heads": 2, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 20, "batch_size": 8, "optimizer": "adamw"}'::jsonb || further $$;
 CREATE PROCEDURE fails(query text, options jsonb DEFAULT tiny()) LANGUAGE plpgsql AS $$
 DECLARE
 	number bigint;
@@ -38,7 +38,7 @@ RESET gpt.read_timeout;
 CALL fails('SELECT body FROM speech', tiny('{"tokenizer": null, "vocabulary": 20000}'));
 
 -- numbers that overflow: the step is named
-CALL fails('SELECT body FROM speech', tiny('{"learning_rate": 1e12, "warmup_steps": 0, "grad_clip": 0, "validation_fraction": 0}'));
+CALL fails('SELECT body FROM speech', tiny('{"family": "gpt2", "learning_rate": 1e12, "warmup_steps": 0, "grad_clip": 0, "validation_fraction": 0}'));
 
 -- a query that lets go of the job's locks
 CALL fails('SELECT body || pg_advisory_unlock_all()::text AS body FROM speech');

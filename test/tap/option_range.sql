@@ -15,7 +15,7 @@ DECLARE
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
 		WHEN option = 'heads' THEN jsonb_build_object('channels', 4 * value::numeric, 'layers', 1, 'watermark', 'i')
-		WHEN option = 'channels' THEN '{"heads": 1, "layers": 1, "watermark": "i"}'
+		WHEN option = 'channels' THEN '{"heads": 1, "layers": 1, "position": "learned", "watermark": "i"}'
 		WHEN option = 'min_learning_rate' THEN '{"learning_rate": 1e12, "watermark": "i"}'
 		WHEN function = 'gpt_evaluate' THEN '{}'
 		ELSE '{"watermark": "i"}' END || jsonb_build_object(option, value::numeric);

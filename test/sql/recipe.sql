@@ -1,0 +1,49 @@
+-- what a training chooses by the rows where the options leave it open: family, optimizer, tokenizer, dropout
+
+CREATE TABLE pair AS SELECT i || ' reversed:' AS prompt, reverse(i::text) AS completion, 'name' || i % 90 AS name, i % 2 AS label FROM generate_series(1, 200) i;
+CREATE FUNCTION tiny(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMMUTABLE AS
+	$$ SELECT '{"layers": 1, "heads": 2, "channels": 16, "context": 32, "steps": 1, "batch_size": 8}'::jsonb || further $$;
+-- 95 % of the rows to learn decide: one in fifty may be as long as it likes, one in ten not
+CREATE FUNCTION rows_of(n int, long int, every int) RETURNS SETOF text LANGUAGE SQL AS
+	$$ SELECT lpad(i::text, CASE WHEN i % every = 0 THEN long ELSE n END, 'ab ') FROM generate_series(1, 100) i $$;
+CREATE TABLE wanted (model text, query text, options jsonb);
+INSERT INTO wanted VALUES
+	('texts of 32 bytes', 'SELECT t FROM rows_of(32, 32, 1) t', '{}'),
+	('texts of 33 bytes', 'SELECT t FROM rows_of(33, 33, 1) t', '{}'),
+	('one text in 50 is long', 'SELECT t FROM rows_of(9, 300, 50) t', '{}'),
+	('one text in 10 is long', 'SELECT t FROM rows_of(9, 300, 10) t', '{}'),
+	('prompts, 64 bytes a row', 'SELECT t AS prompt, ''12345678'' AS completion FROM rows_of(56, 56, 1) t', '{}'),
+	('prompts, 65 bytes a row', 'SELECT t AS prompt, ''123456789'' AS completion FROM rows_of(56, 56, 1) t', '{}'),
+	('labels', 'SELECT name AS text, label FROM pair', '{}'),
+	('joined', 'SELECT name FROM pair', '{"documents": "joined"}'),
+	('a vocabulary is given', 'SELECT name FROM pair', '{"vocabulary": 260}'),
+	('NFC is asked for', 'SELECT name FROM pair', '{"normalize": "NFC"}'),
+	('bpe is given', 'SELECT name FROM pair', '{"tokenizer": "bpe"}'),
+	('bpe with a vocabulary', 'SELECT prompt, completion FROM pair', '{"tokenizer": "bpe", "vocabulary": 260}'),
+	('another family and optimizer', 'SELECT name FROM pair', '{"family": "gpt2", "optimizer": "adamw"}'),
+	('ten epochs of texts', 'SELECT name FROM pair', '{"steps": null, "epochs": 10}'),
+	('ten epochs of prompts', 'SELECT prompt, completion FROM pair', '{"steps": null, "epochs": 10}'),
+	('dropout is given', 'SELECT prompt, completion FROM pair', '{"dropout": 0.3}');
+SELECT count(gpt_train(model, query, tiny(options))) AS jobs FROM wanted;
+SELECT count(gpt_wait(job, '60 s')) FROM gpt_jobs;
+SELECT w.model, split_part(m.tokenizer, '@', 1) AS tokenizer, m.architecture, j.conditions ->> 'optimizer' AS optimizer,
+	round((j.conditions ->> 'dropout')::numeric, 2) AS dropout, j.error
+FROM wanted w JOIN gpt_jobs j USING (model) LEFT JOIN gpt_models m USING (model) ORDER BY w.model COLLATE "C";
+
+-- the automatic family is modern; each of its switches can be taken back
+SELECT DISTINCT config - '{layers,heads,channels,context,vocabulary,dropout,labels,multi_label}'::text[] AS config
+FROM gpt_version WHERE model IN (SELECT model FROM wanted WHERE model <> 'another family and optimizer') AND config ->> 'labels' IS NULL;
+SELECT config - '{layers,heads,channels,context,vocabulary,dropout}'::text[] AS config FROM gpt_version WHERE model = 'another family and optimizer';
+
+-- a fine-tune has adamw, unless muon is asked for
+SELECT gpt_finetune('ten epochs of texts', 'SELECT name FROM pair', '{"steps": 1}') AS plain,
+	gpt_finetune('ten epochs of prompts', 'SELECT prompt, completion FROM pair', '{"steps": 1, "optimizer": "muon"}') AS muon \gset
+SELECT gpt_wait(:plain, '60 s'), gpt_wait(:muon, '60 s');
+SELECT conditions ->> 'optimizer' AS optimizer FROM gpt_jobs WHERE job IN (:plain, :muon) ORDER BY job;
+
+-- no tokenizer has the name of a kind
+SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair', 260);
+SELECT gpt_train('m', 'SELECT name FROM pair', '{"tokenizer": "bpe", "family": "gpt3"}');
+SELECT count(gpt_drop_model(model)) FROM gpt_models;
+DROP TABLE pair, wanted;
+DROP FUNCTION tiny, rows_of;
