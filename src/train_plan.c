@@ -305,8 +305,8 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 	if (isnan(options->dropout))
 		plan->config.dropout = corpus->prompted || plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f
 																							   : 0.2f;
-	plan->patience = options->patience != GPT_CHOSEN ? options->patience : time_decides(options) ? DEFAULT_PATIENCE
-																								 : 0;
+	plan->patience = options->patience != GPT_CHOSEN ? options->patience : options->steps == GPT_CHOSEN ? DEFAULT_PATIENCE
+																										: 0;
 
 	/* Evaluating a token costs a third of training on it. */
 	plan->validation_interval = (training->steps + n_validations - 1) / n_validations;
