@@ -26,7 +26,7 @@ typedef struct GptTrainOptions
 	const char *preset;
 	double minutes; /* NaN: not given, 10 unless steps or epochs are */
 	int64 steps;
-	double epochs; /* NaN: not given, at most 10 unless steps are */
+	double epochs; /* NaN: not given, at most 10, or 100 with prompts, unless steps are */
 	int64 layers;
 	int64 heads;
 	int64 channels;
@@ -42,6 +42,7 @@ typedef struct GptTrainOptions
 	const char *schedule;
 	double learning_rate;
 	bool head_rate_is_open; /* not an option: no learning rate is given, and a classifier's head begins anew */
+	bool is_finetune; /* not an option either */
 	double min_learning_rate;
 	int64 warmup_steps;
 	double weight_decay;

@@ -92,8 +92,8 @@ static const Option all_options[] = {
 		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that the time and the data are worth"),
 	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600, "time that the job may take, from which it computes steps"),
 	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
-	LATE_NUMBER(BOTH, epochs, "10", 0.001, 1e6,
-				"passes over the training documents at most; without minutes and steps so many, unless patience ends the training"),
+	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
+		   "passes over the training documents at most; without minutes and steps so many, unless patience ends the training; 10, and 100 for a training on prompts, unless given"),
 	INTEGER(TRAIN, layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
 	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
 	INTEGER(TRAIN, channels, NULL, 1, 65536, "width of the model, a multiple of heads"),
@@ -119,7 +119,7 @@ static const Option all_options[] = {
 	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
 	NUMBER(BOTH, beta2, NULL, 0, 0.999999, "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless given"),
 	NUMBER(BOTH, grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
-	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 for rows with prompts, unless given"),
+	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 for a training on prompts, unless given"),
 	NUMBER(BOTH, label_smoothing, "0", 0, 0.9, "share of each target's probability that is spread over the vocabulary, or over the labels; with several labels a row, over yes and no of each; losses are told without it"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
@@ -266,7 +266,8 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 			set_value(options, option, &value);
 	}
 	check_together(options);
-	if (function == GPT_FUNCTION_FINETUNE && strcmp(options->optimizer, "auto") == 0)
+	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
+	if (options->is_finetune && strcmp(options->optimizer, "auto") == 0)
 		options->optimizer = "adamw";
 	options->head_rate_is_open = isnan(options->learning_rate);
 	return options;

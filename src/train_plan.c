@@ -26,7 +26,8 @@
 #include "train_plan.h"
 
 #define DEFAULT_MINUTES 10.0
-#define DEFAULT_EPOCHS 10.0
+#define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
+#define PROMPTED_EPOCHS 100.0 /* ... of prompts with completions: there are few, and more is to be learnt of each. Measured in docs/training.md */
 #define WANTED_EPOCHS 4.0 /* that a preset must be able to pass */
 #define PARAMETERS_PER_TOKEN 20.0 /* above which a corpus is too small for a preset */
 #define NOMINAL_SPEED 50e9 /* floating point operations a second and thread, where time must not decide */
@@ -77,10 +78,19 @@ choose_precision(const GptTrainOptions *options)
 	return has_bf16 && strcmp(options->precision, "float32") != 0 ? LM_BFLOAT16 : LM_FLOAT32;
 }
 
-static double
-most_epochs(const GptTrainOptions *options)
+/* A fine-tune has the recipe that is known of texts: of prompts none was measured. */
+static bool
+learns_prompts(const GptTrainOptions *options, const GptCorpus *corpus)
 {
-	return isnan(options->epochs) ? DEFAULT_EPOCHS : options->epochs;
+	return corpus->prompted && !options->is_finetune;
+}
+
+static double
+most_epochs(const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	if (!isnan(options->epochs))
+		return options->epochs;
+	return learns_prompts(options, corpus) ? PROMPTED_EPOCHS : DEFAULT_EPOCHS;
 }
 
 static const char *
@@ -225,7 +235,7 @@ choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 static double
 token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations)
 {
-	double most = most_epochs(options) * (double) corpus->dataset.header->train_tokens;
+	double most = most_epochs(options, corpus) * (double) corpus->dataset.header->train_tokens;
 
 	if (options->steps != GPT_CHOSEN)
 		return 0;
@@ -273,7 +283,7 @@ static int64
 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
 			 GptProgress *progress)
 {
-	int64 most = steps_of_epochs(plan, corpus, most_epochs(options));
+	int64 most = steps_of_epochs(plan, corpus, most_epochs(options, corpus));
 	double seconds;
 
 	if (options->steps != GPT_CHOSEN)
@@ -303,8 +313,8 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 								 ? options->warmup_steps
 								 : Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
-		plan->config.dropout = corpus->prompted || plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f
-																							   : 0.2f;
+		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f
+																											  : 0.2f;
 	plan->patience = options->patience != GPT_CHOSEN ? options->patience : options->steps == GPT_CHOSEN ? DEFAULT_PATIENCE
 																										: 0;
 

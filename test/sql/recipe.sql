@@ -23,11 +23,13 @@ INSERT INTO wanted VALUES
 	('another family and optimizer', 'SELECT name FROM pair', '{"family": "gpt2", "optimizer": "adamw"}'),
 	('ten epochs of texts', 'SELECT name FROM pair', '{"steps": null, "epochs": 10}'),
 	('ten epochs of prompts', 'SELECT prompt, completion FROM pair', '{"steps": null, "epochs": 10}'),
+	('texts, nothing given', 'SELECT name FROM pair WHERE label = 0 LIMIT 20', '{"steps": null, "validation_fraction": 0}'),
+	('prompts, nothing given', 'SELECT prompt, completion FROM pair LIMIT 20', '{"steps": null, "validation_fraction": 0}'),
 	('dropout is given', 'SELECT prompt, completion FROM pair', '{"dropout": 0.3}');
 SELECT count(gpt_train(model, query, tiny(options))) AS jobs FROM wanted;
 SELECT count(gpt_wait(job, '60 s')) FROM gpt_jobs;
 SELECT w.model, split_part(m.tokenizer, '@', 1) AS tokenizer, m.architecture, j.conditions ->> 'optimizer' AS optimizer,
-	round((j.conditions ->> 'dropout')::numeric, 2) AS dropout, j.error
+	round((j.conditions ->> 'dropout')::numeric, 2) AS dropout, round((j.conditions ->> 'epochs')::numeric, -1) AS tens_of_epochs, j.error
 FROM wanted w JOIN gpt_jobs j USING (model) LEFT JOIN gpt_models m USING (model) ORDER BY w.model COLLATE "C";
 
 -- the automatic family is modern; each of its switches can be taken back
@@ -40,6 +42,9 @@ SELECT gpt_finetune('ten epochs of texts', 'SELECT name FROM pair', '{"steps": 1
 	gpt_finetune('ten epochs of prompts', 'SELECT prompt, completion FROM pair', '{"steps": 1, "optimizer": "muon"}') AS muon \gset
 SELECT gpt_wait(:plain, '60 s'), gpt_wait(:muon, '60 s');
 SELECT conditions ->> 'optimizer' AS optimizer FROM gpt_jobs WHERE job IN (:plain, :muon) ORDER BY job;
+SELECT gpt_finetune('prompts, nothing given', 'SELECT prompt, completion FROM pair LIMIT 20', '{"batch_size": 8, "validation_fraction": 0}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT round((conditions ->> 'dropout')::numeric, 2) AS dropout, round((conditions ->> 'epochs')::numeric, -1) AS tens_of_epochs FROM gpt_jobs WHERE job = :job;
 
 -- no tokenizer has the name of a kind
 SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair', 260);
