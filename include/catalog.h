@@ -81,6 +81,7 @@ typedef struct GptPublication
 	int32 base_version;
 	uint8 base_sha256[GPT_SHA256_SIZE];
 	bool may_exist; /* the model may have versions of other runs; false: then "model already exists" */
+	bool must_exist; /* no model is made anew */
 	int64 keep_versions; /* final versions that stay after a final one, itself included; 0: all */
 } GptPublication;
 

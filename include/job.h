@@ -128,7 +128,7 @@ extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *co
  */
 extern int64 gpt_job_forget(List **run_ids, TimestampTz before);
 
-/* From any state back to queued, no tries. */
+/* From failed or cancelled back to queued, no tries. */
 extern void gpt_job_requeue(int64 job);
 
 /* From queued to cancelled, in the current transaction, whatever its isolation level; false in another state. */
@@ -165,15 +165,6 @@ extern void gpt_waiter_unlock(void);
 
 /* The process that runs a job, or 0. */
 extern int gpt_job_pid(int64 job);
-
-/* For the rest of the transaction, not waited for: nobody else submits a job that makes the model. */
-extern bool gpt_job_lock_name(const char *model);
-
-/* The same lock, waited for: for who removes or takes a name. */
-extern void gpt_job_wait_for_name(const char *model);
-
-/* For the rest of the transaction, waited for: nobody removes or takes the name, while others may keep it too. */
-extern void gpt_job_keep_name(const char *model);
 
 /* ---- Launch (src/job_launch.c) -------------------------------------------------------------------- */
 

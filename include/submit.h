@@ -14,7 +14,10 @@ extern void gpt_submit_check_server(void);
 /* Error when a model of that name exists, but for the versions of that run (NULL: of any). */
 extern void gpt_submit_check_new(const char *model, const pg_uuid_t *but_run);
 
-/* Error unless this transaction is from now on the only one that submits a job for the model, and no job makes it. */
-extern void gpt_submit_check_model(const char *model);
+/*
+ * Error unless this transaction is from now on the only one that submits a job for the model, and no job makes it. Nobody removes or
+ * renames the base (NULL: there is none) either.
+ */
+extern void gpt_submit_check_model(const char *model, const char *base);
 
 #endif /* GPT_SUBMIT_H */

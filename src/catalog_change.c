@@ -18,6 +18,7 @@
 #include "blob.h"
 #include "catalog_model.h"
 #include "compat.h"
+#include "name_lock.h"
 #include "run_files.h"
 #include "statement.h"
 #include "weights_header.h"
@@ -25,12 +26,15 @@
 #define PIECE_SIZE (1024 * 1024)
 #define MOST_NAMED 20 /* models with adapters, in a message */
 
-static void remove_adapters(const GptLockedModel *model, bool cascade);
-static void raise_dependent(const GptLockedModel *model, const GptStatement *statement, uint64 n) pg_attribute_noreturn();
+static void lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock);
+static List *names_to_drop(const char *name, bool cascade);
+static void raise_dependent(const char *name, const GptStatement *statement, uint64 n) pg_attribute_noreturn();
+static void remove_adapters(const GptLockedModel *model, bool cascade, List *locked);
+static void take_late_name(const char *name, const List *locked);
 static void remove_adapters_of(const char *name, const char *base);
 static void remove_run_files(const GptLockedModel *model);
 static const GptLockedVersion *version_to_roll_back_to(const GptLockedModel *model, int32 number);
-static void lock_new_name(GptLockedModel *model, const char *name);
+static void check_new_name(const GptLockedModel *model);
 static void remove_all(GptLockedModel *model);
 static Oid copy_object(const GptVersion *source, const char *name, int32 number);
 static void insert_copy(const GptVersion *source, const char *name, int32 number, Oid weights);
@@ -41,49 +45,98 @@ void
 gpt_catalog_drop_model(const char *name, bool cascade)
 {
 	GptLockedModel model;
-	bool exists = gpt_model_lock(&model, name, false) && (OidIsValid(model.owner) || superuser());
+	List *names;
 
-	if (OidIsValid(model.owner))
-		gpt_model_check_owner(&model);
-	if (!exists)
-	{
-		gpt_model_check_jobs(name);
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
-	}
-	gpt_model_check_unused(name);
-	remove_adapters(&model, cascade);
+	lock_to_drop(&model, name, GPT_MODEL_LOOK);
+	names = names_to_drop(name, cascade);
+	gpt_model_check_unused(names);
+	lock_to_drop(&model, name, GPT_MODEL_REMOVE);
+	remove_adapters(&model, cascade, names);
 	remove_all(&model);
 	remove_run_files(&model);
 	gpt_catalog_sweep_tokenizers();
 }
 
-/* Those of other models that rest on this one, model by model: one that was renamed meanwhile is found by its new name. */
 static void
-remove_adapters(const GptLockedModel *model, bool cascade)
+lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock)
 {
-	char *name;
+	bool exists = gpt_model_lock(model, name, lock) && (OidIsValid(model->owner) || superuser());
 
-	do
+	if (OidIsValid(model->owner))
+		gpt_model_check_owner(model);
+	if (!exists)
 	{
-		GptStatement statement;
-		uint64 n;
+		gpt_model_check_jobs(name);
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+	}
+}
+
+/* The model, and with cascade those that have adapters which rest on it; without it such are an error. */
+static List *
+names_to_drop(const char *name, bool cascade)
+{
+	List *names = list_make1((char *) name);
+	MemoryContext context = CurrentMemoryContext;
+	GptStatement statement;
+	uint64 n;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	n = gpt_statement_run(&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM %s.gpt_version "
+									  "WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
+	if (n > 0 && !cascade)
+		raise_dependent(name, &statement, n);
+	for (uint64 i = 0; i < n; i++)
+	{
+		char *adapter = gpt_statement_text(&statement, i, 1);
+		MemoryContext old_context = MemoryContextSwitchTo(context);
+
+		names = lappend(names, adapter);
+		MemoryContextSwitchTo(old_context);
+	}
+	gpt_statement_end(&statement);
+	return names;
+}
+
+/*
+ * With the lock on the row of the base nobody makes another adapter of it. Model by model: one that was renamed meanwhile is found by
+ * its new name.
+ */
+static void
+remove_adapters(const GptLockedModel *model, bool cascade, List *locked)
+{
+	for (;;)
+	{
+		List *names = names_to_drop(model->name, cascade);
+		const char *name;
 
 		CHECK_FOR_INTERRUPTS();
-		gpt_statement_begin(&statement);
-		gpt_statement_add_text(&statement, model->name);
-		n = gpt_statement_run(&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM %s.gpt_version "
-										  "WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
-		if (n > 0 && !cascade)
-			raise_dependent(model, &statement, n);
-		name = n > 0 ? gpt_statement_text(&statement, 0, 1) : NULL;
-		gpt_statement_end(&statement);
-		if (name != NULL)
-			remove_adapters_of(name, model->name);
-	} while (name != NULL);
+		if (list_length(names) == 1)
+			return;
+		name = lsecond(names);
+		take_late_name(name, locked);
+		remove_adapters_of(name, model->name);
+	}
+}
+
+/* An adapter that came since the names were locked, in their order: this one is not waited for. */
+static void
+take_late_name(const char *name, const List *locked)
+{
+	ListCell *cell;
+
+	foreach (cell, locked)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return;
+	}
+	if (!gpt_name_try_lock(name))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("another transaction is changing model \"%s\"", name)));
+	gpt_model_check_jobs(name);
 }
 
 static void
-raise_dependent(const GptLockedModel *model, const GptStatement *statement, uint64 n)
+raise_dependent(const char *name, const GptStatement *statement, uint64 n)
 {
 	StringInfoData list;
 
@@ -94,7 +147,7 @@ raise_dependent(const GptLockedModel *model, const GptStatement *statement, uint
 		appendStringInfo(&list, " and those of " UINT64_FORMAT " more models", n - MOST_NAMED);
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("cannot drop model \"%s\" because adapters rest on it", model->name),
+			 errmsg("cannot drop model \"%s\" because adapters rest on it", name),
 			 errdetail("Adapters: %s.", list.data),
 			 errhint("Fold them into full versions with gpt_merge and remove them, or drop them too with gpt_drop_model(model, cascade => true).")));
 }
@@ -109,17 +162,16 @@ remove_adapters_of(const char *name, const char *base)
 	int32 current = 0;
 	uint64 n;
 
-	if (!gpt_model_lock(&model, name, false))
+	if (!gpt_model_lock(&model, name, GPT_MODEL_REMOVE))
 	{
 		/* Rows without a model, as a restore in parts leaves them. */
 		gpt_statement_begin(&statement);
 		gpt_statement_add_text(&statement, name);
 		gpt_statement_add_text(&statement, base);
-		gpt_statement_run(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND base = $2");
+		gpt_statement_change_any(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND base = $2");
 		gpt_statement_end(&statement);
 		return;
 	}
-	gpt_model_check_unused(name);
 	model.by_cascade = true;
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
@@ -152,7 +204,7 @@ remove_adapters_of(const char *name, const char *base)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(current));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = nullif($2, 0) WHERE model = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET version = nullif($2, 0) WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -187,12 +239,12 @@ gpt_catalog_rollback(const char *name, int32 number)
 	GptStatement statement;
 	const GptLockedVersion *version;
 
-	gpt_model_lock_own(&model, name);
+	gpt_model_lock_own(&model, name, GPT_MODEL_CHANGE);
 	version = version_to_roll_back_to(&model, number);
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->number));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2 WHERE model = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET version = $2 WHERE model = $1");
 	gpt_statement_end(&statement);
 	if (version->number != model.version)
 		gpt_model_retire_image(&model, model.version);
@@ -206,11 +258,11 @@ gpt_catalog_set_image_type(const char *name, GptImageType type)
 	GptStatement statement;
 	bool changes;
 
-	gpt_model_lock_own(&model, name);
+	gpt_model_lock_own(&model, name, GPT_MODEL_CHANGE);
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, gpt_image_type_name(type));
-	changes = gpt_statement_run(&statement, "UPDATE %s.gpt_model SET image_type = $2 WHERE model = $1 AND image_type <> $2") > 0;
+	changes = gpt_statement_change_any(&statement, "UPDATE %s.gpt_model SET image_type = $2 WHERE model = $1 AND image_type <> $2") > 0;
 	gpt_statement_end(&statement);
 	for (int i = 0; changes && i < model.n_versions; i++)
 		gpt_model_retire_image(&model, model.versions[i].number);
@@ -249,20 +301,24 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	GptStatement statement;
 
 	gpt_catalog_check_name(new_name);
-	gpt_model_lock_own(&model, name);
-	gpt_model_check_unused(name);
-	lock_new_name(&target, new_name);
-	remove_all(&target);
+	gpt_model_lock_own(&model, name, GPT_MODEL_LOOK);
+	gpt_model_check_unused(list_make2((char *) name, (char *) new_name));
+	gpt_model_lock_own(&model, name, GPT_MODEL_REMOVE);
+	if (gpt_model_lock(&target, new_name, GPT_MODEL_REMOVE))
+	{
+		check_new_name(&target);
+		remove_all(&target);
+	}
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, new_name);
-	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET model = $2 WHERE model = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET model = $2 WHERE model = $1");
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, new_name);
-	gpt_statement_run(&statement, "UPDATE %s.gpt_version SET model = $2 WHERE model = $1");
+	gpt_statement_change(&statement, model.n_versions, "UPDATE %s.gpt_version SET model = $2 WHERE model = $1");
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, new_name);
-	gpt_statement_run(&statement, "UPDATE %s.gpt_version SET base = $2 WHERE base = $1");
+	gpt_statement_change_any(&statement, "UPDATE %s.gpt_version SET base = $2 WHERE base = $1");
 	gpt_statement_end(&statement);
 	for (int i = 0; i < model.n_versions; i++)
 	{
@@ -272,15 +328,13 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	}
 }
 
-/* Rows of a name whose objects are all gone do not stand in the way; two who want the name wait for each other. */
+/* Rows of a name whose objects are all gone do not stand in the way. */
 static void
-lock_new_name(GptLockedModel *model, const char *name)
+check_new_name(const GptLockedModel *model)
 {
-	gpt_model_lock(model, name, true);
 	if (OidIsValid(model->owner))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name),
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model->name),
 						errhint("Choose another name, or remove the model with gpt_drop_model.")));
-	gpt_model_check_unused(name);
 }
 
 static void
@@ -303,13 +357,15 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 	gpt_catalog_check_name(new_name);
 	source = gpt_catalog_version(reference, false);
 	gpt_catalog_check_use(source);
+	gpt_model_check_unused(list_make1((char *) new_name));
 	if (source->base != NULL)
 	{
 		const char *base = source->base;
 
 		gpt_model_keep_base(&base, &source->base_version, source->base_sha256);
 	}
-	lock_new_name(&target, new_name);
+	gpt_model_lock_or_create(&target, new_name);
+	check_new_name(&target);
 	gpt_catalog_store_tokenizer(tokenizer, gpt_catalog_read_tokenizer(source->tokenizer));
 	if (memcmp(tokenizer, source->tokenizer, GPT_SHA256_SIZE) != 0)
 		elog(ERROR, "tokenizer of model \"%s\" is not written as it was read", reference);
@@ -354,20 +410,20 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 	gpt_statement_add_text(&statement, source->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(source->version));
 	gpt_statement_add_hash(&statement, source->sha256);
-	if (gpt_statement_run(&statement,
-						  "INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, tokenizer, config, "
-						  "parameters, loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, "
-						  "job, task, query_sha256, options) "
-						  "SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
-						  "validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, job, task, query_sha256, options FROM %1$s.gpt_version "
-						  "WHERE model = $4 AND version = $5 AND sha256 = $6") == 0)
+	if (gpt_statement_change_any(&statement,
+								 "INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, tokenizer, config, "
+								 "parameters, loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, "
+								 "job, task, query_sha256, options) "
+								 "SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
+								 "validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, job, task, query_sha256, options FROM %1$s.gpt_version "
+								 "WHERE model = $4 AND version = $5 AND sha256 = $6") == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),
 						errdetail("It was removed or renamed while it was copied.")));
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
 	gpt_statement_add_text(&statement, gpt_image_type_name(source->image_type));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET version = $2, last_version = $2, image_type = $3 WHERE model = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET version = $2, last_version = $2, image_type = $3 WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -383,7 +439,7 @@ gpt_catalog_grant_model(const char *name, const char *role, bool is_grant)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_GRANT_OPERATION), errmsg("a model cannot be granted to public"),
 						errhint("Grant it to a role, and that role to others.")));
 	(void) get_role_oid(role, false);
-	if (!gpt_model_lock(&model, name, false) || !OidIsValid(model.owner))
+	if (!gpt_model_lock(&model, name, GPT_MODEL_CHANGE) || !OidIsValid(model.owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
 	statement = grant_statement(&model, role, is_grant);
 	ExecuteGrantStmt(statement);

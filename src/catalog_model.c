@@ -20,13 +20,20 @@
 #include "compat.h"
 #include "image_file.h"
 #include "job.h"
+#include "name_lock.h"
 #include "statement.h"
+
+static const char *const row_locks[] = {
+	[GPT_MODEL_LOOK] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1",
+	[GPT_MODEL_CHANGE] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR NO KEY UPDATE",
+	[GPT_MODEL_REMOVE] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR UPDATE",
+};
 
 static void read_versions(GptStatement *statement, GptLockedModel *model);
 static void find_owner(GptLockedModel *model);
 
 bool
-gpt_model_lock(GptLockedModel *model, const char *name, bool create)
+gpt_model_lock(GptLockedModel *model, const char *name, GptModelLock lock)
 {
 	GptStatement statement;
 	bool found;
@@ -34,13 +41,8 @@ gpt_model_lock(GptLockedModel *model, const char *name, bool create)
 	memset(model, 0, sizeof(GptLockedModel));
 	model->name = name;
 	gpt_statement_begin(&statement);
-	if (create)
-	{
-		gpt_statement_add_text(&statement, name);
-		gpt_statement_run(&statement, "INSERT INTO %s.gpt_model (model) VALUES ($1) ON CONFLICT (model) DO NOTHING");
-	}
 	gpt_statement_add_text(&statement, name);
-	found = gpt_statement_run(&statement, "SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR UPDATE") > 0;
+	found = gpt_statement_run(&statement, row_locks[lock]) > 0;
 	if (found)
 	{
 		bool is_null;
@@ -57,10 +59,26 @@ gpt_model_lock(GptLockedModel *model, const char *name, bool create)
 	return found;
 }
 
+/* Between the two statements somebody else can remove or rename what he has made, or what was there. */
 void
-gpt_model_lock_own(GptLockedModel *model, const char *name)
+gpt_model_lock_or_create(GptLockedModel *model, const char *name)
 {
-	if (!gpt_model_lock(model, name, false) || !OidIsValid(model->owner))
+	GptStatement statement;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		gpt_statement_begin(&statement);
+		gpt_statement_add_text(&statement, name);
+		gpt_statement_change_any(&statement, "INSERT INTO %s.gpt_model (model) VALUES ($1) ON CONFLICT (model) DO NOTHING");
+		gpt_statement_end(&statement);
+	} while (!gpt_model_lock(model, name, GPT_MODEL_CHANGE));
+}
+
+void
+gpt_model_lock_own(GptLockedModel *model, const char *name, GptModelLock lock)
+{
+	if (!gpt_model_lock(model, name, lock) || !OidIsValid(model->owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
 	gpt_model_check_owner(model);
 }
@@ -74,11 +92,15 @@ gpt_model_check_owner(const GptLockedModel *model)
 
 /* Once before waiting, for a job may run for days, and again with the lock. */
 void
-gpt_model_check_unused(const char *model)
+gpt_model_check_unused(const List *models)
 {
-	gpt_model_check_jobs(model);
-	gpt_job_wait_for_name(model);
-	gpt_model_check_jobs(model);
+	ListCell *cell;
+
+	foreach (cell, models)
+		gpt_model_check_jobs(lfirst(cell));
+	gpt_name_lock_all(models);
+	foreach (cell, models)
+		gpt_model_check_jobs(lfirst(cell));
 }
 
 void
@@ -127,7 +149,7 @@ gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
 		gpt_statement_add_text(&statement, *model);
 		gpt_statement_add(&statement, INT4OID, Int32GetDatum(*version));
 		gpt_statement_add_hash(&statement, sha256);
-		kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 AND sha256 = $3") > 0;
+		kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 AND sha256 = $3 FOR KEY SHARE") > 0;
 		gpt_statement_end(&statement);
 	}
 }
@@ -158,18 +180,69 @@ is_of_owner(const GptLockedVersion *version, Oid owner)
 	return is_of;
 }
 
-void
-gpt_model_remove_versions(const GptLockedModel *model)
+/* The numbers of those that go, as a parameter; *n says how many. */
+static Datum
+numbers_of_going(int *n, const GptLockedModel *model)
 {
 	Datum *numbers = palloc(Max(model->n_versions, 1) * sizeof(Datum));
-	GptStatement statement;
-	int n = 0;
 
+	*n = 0;
 	for (int i = 0; i < model->n_versions; i++)
 	{
 		if (model->versions[i].goes)
-			numbers[n++] = Int32GetDatum(model->versions[i].number);
+			numbers[(*n)++] = Int32GetDatum(model->versions[i].number);
 	}
+	return PointerGetDatum(construct_array(numbers, *n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+void
+gpt_model_spare_kept(GptLockedModel *model)
+{
+	GptStatement statement;
+	uint64 n_locked;
+	uint64 next = 0;
+	int n;
+	Datum numbers = numbers_of_going(&n, model);
+
+	if (n == 0)
+		return;
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, INT4ARRAYOID, numbers);
+	n_locked = gpt_statement_run(&statement, "SELECT version FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2) "
+											 "ORDER BY version DESC FOR UPDATE SKIP LOCKED");
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		GptLockedVersion *version = &model->versions[i];
+		bool is_null;
+
+		if (!version->goes)
+			continue;
+		version->goes = next < n_locked && DatumGetInt32(gpt_statement_value(&statement, next, 1, &is_null)) == version->number;
+		next += version->goes;
+	}
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_model_wait_for_version(const GptLockedModel *model, int32 number)
+{
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
+	gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 FOR UPDATE");
+	gpt_statement_end(&statement);
+}
+
+void
+gpt_model_remove_versions(const GptLockedModel *model)
+{
+	GptStatement statement;
+	int n;
+	Datum numbers = numbers_of_going(&n, model);
+
 	if (n == 0)
 		return;
 	gpt_model_check_locks(n, psprintf("versions of model \"%s\"", model->name));
@@ -183,9 +256,8 @@ gpt_model_remove_versions(const GptLockedModel *model)
 	}
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
-	gpt_statement_add(&statement, INT4ARRAYOID,
-					  PointerGetDatum(construct_array(numbers, n, INT4OID, sizeof(int32), true, TYPALIGN_INT)));
-	gpt_statement_run(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2)");
+	gpt_statement_add(&statement, INT4ARRAYOID, numbers);
+	gpt_statement_change(&statement, n, "DELETE FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2)");
 	gpt_statement_end(&statement);
 	for (int i = 0; i < model->n_versions; i++)
 	{
@@ -244,7 +316,7 @@ gpt_model_remove_row(const GptLockedModel *model)
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
-	gpt_statement_run(&statement, "DELETE FROM %s.gpt_model WHERE model = $1");
+	gpt_statement_change(&statement, 1, "DELETE FROM %s.gpt_model WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 

@@ -49,7 +49,10 @@ gpt_catalog_publish(const GptPublication *given)
 	/* First the base, then what rests on it: who drops both takes them in that order. */
 	if (copy.base != NULL && strcmp(copy.base, copy.model) != 0)
 		gpt_model_keep_base(&copy.base, &copy.base_version, copy.base_sha256);
-	gpt_model_lock(&model, publication->model, true);
+	if (publication->must_exist)
+		gpt_model_lock_own(&model, publication->model, GPT_MODEL_CHANGE);
+	else
+		gpt_model_lock_or_create(&model, publication->model);
 	if (copy.base != NULL && strcmp(copy.base, copy.model) == 0)
 		gpt_model_keep_base(&copy.base, &copy.base_version, copy.base_sha256);
 	if (OidIsValid(model.owner))
@@ -156,18 +159,18 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add_text(&statement, publication->base != NULL ? publication->base : "");
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(publication->base_version));
 	gpt_statement_add_hash(&statement, publication->base_sha256);
-	gpt_statement_run(&statement, "INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
-								  "tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, watermark, "
-								  "base, base_version, base_sha256) "
-								  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0), "
-								  "CASE WHEN $15 <> '' AND $16 <> '' THEN jsonb_build_object('column', $15, 'value', $16) END, "
-								  "nullif($17, ''), CASE WHEN $17 <> '' THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
+	gpt_statement_change(&statement, 1, "INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
+										"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, watermark, "
+										"base, base_version, base_sha256) "
+										"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0), "
+										"CASE WHEN $15 <> '' AND $16 <> '' THEN jsonb_build_object('column', $15, 'value', $16) END, "
+										"nullif($17, ''), CASE WHEN $17 <> '' THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
 
 	gpt_statement_add_text(&statement, publication->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(publication->partial));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_model SET last_version = $2, "
-								  "version = CASE WHEN $3 THEN version ELSE $2 END WHERE model = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET last_version = $2, "
+										"version = CASE WHEN $3 THEN version ELSE $2 END WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -200,7 +203,8 @@ check_tokenizer(const uint8 *sha256)
 
 /*
  * The final version that has been published removes the partial ones, and the final ones beyond the number to
- * keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next publication takes the rest.
+ * keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next publication takes the rest, with what others
+ * keep now. Who makes an adapter has committed it, and is seen by the look at bases, or keeps its base.
  */
 static void
 remove_older(GptLockedModel *model, const GptPublication *publication)
@@ -217,6 +221,7 @@ remove_older(GptLockedModel *model, const GptPublication *publication)
 			n_final++;
 		version->goes = version->partial || (keep_versions > 0 && n_final > keep_versions);
 	}
+	gpt_model_spare_kept(model);
 	spare_bases(model, publication);
 	for (int i = model->n_versions - 1; i >= 0; i--)
 	{

@@ -93,9 +93,9 @@ gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 	gpt_statement_add_hash(&statement, sha256);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(object));
 	if (exists)
-		gpt_statement_run(&statement, "UPDATE %s.gpt_tokenizer_name SET sha256 = $2, object = $3 WHERE name = $1");
-	else if (gpt_statement_run(&statement, "INSERT INTO %s.gpt_tokenizer_name (name, sha256, object) "
-										   "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING") == 0)
+		gpt_statement_change(&statement, 1, "UPDATE %s.gpt_tokenizer_name SET sha256 = $2, object = $3 WHERE name = $1");
+	else if (gpt_statement_change_any(&statement, "INSERT INTO %s.gpt_tokenizer_name (name, sha256, object) "
+												  "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING") == 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("tokenizer \"%s\" already exists", name)));
 	gpt_statement_end(&statement);
 }
@@ -114,7 +114,7 @@ gpt_catalog_drop_tokenizer(const char *name)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of tokenizer \"%s\"", name)));
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
-	gpt_statement_run(&statement, "DELETE FROM %s.gpt_tokenizer_name WHERE name = $1");
+	gpt_statement_change(&statement, 1, "DELETE FROM %s.gpt_tokenizer_name WHERE name = $1");
 	gpt_statement_end(&statement);
 	gpt_catalog_sweep_tokenizers();
 }
@@ -162,8 +162,8 @@ gpt_catalog_sweep_tokenizers(void)
 		gpt_statement_add_hash(&statement, found[i].sha256);
 		gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(found[i].object));
 		drop_objects(&statement,
-					 gpt_statement_run(&statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND t.object = $2 AND " UNUSED
-												   " RETURNING object, sha256"));
+					 gpt_statement_change_any(&statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND t.object = $2 AND " UNUSED
+														  " RETURNING object, sha256"));
 	}
 	gpt_statement_end(&statement);
 }
@@ -253,8 +253,8 @@ insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerS
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(size));
 	gpt_statement_add_text(&statement, kind_name(spec->kind));
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(spec->n_tokens));
-	gpt_statement_run(&statement, "INSERT INTO %s.gpt_tokenizer (sha256, object, size, kind, vocabulary) "
-								  "VALUES ($1, $2, $3, $4, $5)");
+	gpt_statement_change(&statement, 1, "INSERT INTO %s.gpt_tokenizer (sha256, object, size, kind, vocabulary) "
+										"VALUES ($1, $2, $3, $4, $5)");
 	gpt_statement_end(&statement);
 }
 

@@ -29,23 +29,25 @@ gpt_catalog_keep_origin(const char *model, int32 version)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
-	gpt_statement_run(&statement,
-					  "UPDATE %1$s.gpt_version v SET job = j.job, task = j.task, query_sha256 = sha256(convert_to(j.query, 'UTF8')), "
-					  "options = CASE WHEN j.options ? 'validation_query' THEN (j.options - 'validation_query') || "
-					  "jsonb_build_object('validation_query_sha256', encode(sha256(convert_to(j.options->>'validation_query', 'UTF8')), 'hex')) "
-					  "ELSE j.options END FROM %1$s.gpt_job j WHERE v.model = $1 AND v.version = $2 AND j.run_id = v.run_id");
+	gpt_statement_change_any(&statement,
+							 "UPDATE %1$s.gpt_version v SET job = j.job, task = j.task, query_sha256 = sha256(convert_to(j.query, 'UTF8')), "
+							 "options = CASE WHEN j.options ? 'validation_query' THEN (j.options - 'validation_query') || "
+							 "jsonb_build_object('validation_query_sha256', encode(sha256(convert_to(j.options->>'validation_query', 'UTF8')), 'hex')) "
+							 "ELSE j.options END FROM %1$s.gpt_job j WHERE v.model = $1 AND v.version = $2 AND j.run_id = v.run_id");
 	gpt_statement_end(&statement);
 }
 
-/* The locks are those of gpt_catalog_drop_model, in its order: the row of the model, then its name among jobs. */
+/* Somebody may be making an adapter of the version: it is waited for. */
 void
 gpt_catalog_drop_version(const char *name, int32 number)
 {
 	GptLockedModel model;
 
-	gpt_model_lock_own(&model, name);
-	gpt_model_check_unused(name);
+	gpt_model_lock_own(&model, name, GPT_MODEL_LOOK);
+	gpt_model_check_unused(list_make1((char *) name));
+	gpt_model_lock_own(&model, name, GPT_MODEL_CHANGE);
 	version_to_drop(&model, number)->goes = true;
+	gpt_model_wait_for_version(&model, number);
 	check_adapters(&model, number);
 	gpt_model_remove_versions(&model);
 	gpt_catalog_sweep_tokenizers();

@@ -110,10 +110,10 @@ gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *op
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(owner));
 	add_optional_text(&statement, note);
 	add_optional_text(&statement, base);
-	gpt_statement_run(&statement,
-					  "INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, database, owner, note, "
-					  "base) VALUES ($1, CASE WHEN $10 IS NULL THEN 'train' ELSE 'finetune' END, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-					  "RETURNING job");
+	gpt_statement_change(&statement, 1,
+						 "INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, database, owner, note, "
+						 "base) VALUES ($1, CASE WHEN $10 IS NULL THEN 'train' ELSE 'finetune' END, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+						 "RETURNING job");
 	job = DatumGetInt64(value_of(&statement, 0, 1));
 	gpt_statement_end(&statement);
 	return job;
@@ -228,9 +228,9 @@ gpt_job_cancel_queued(int64 job)
 	bool cancelled;
 
 	begin_with_job(&statement, job);
-	cancelled = gpt_statement_run(&statement,
-								  "UPDATE %s.gpt_job SET state = 'cancelled', finished_at = pg_catalog.clock_timestamp() "
-								  "WHERE job = $1 AND state = 'queued'") > 0;
+	cancelled = gpt_statement_change_any(&statement,
+										 "UPDATE %s.gpt_job SET state = 'cancelled', finished_at = pg_catalog.clock_timestamp() "
+										 "WHERE job = $1 AND state = 'queued'") > 0;
 	gpt_statement_end(&statement);
 	return cancelled;
 }
@@ -241,9 +241,9 @@ gpt_job_requeue(int64 job)
 	GptStatement statement;
 
 	begin_with_job(&statement, job);
-	gpt_statement_run(&statement,
-					  "UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL "
-					  "WHERE job = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL "
+						 "WHERE job = $1 AND state IN ('failed', 'cancelled')");
 	gpt_statement_end(&statement);
 }
 
@@ -306,10 +306,10 @@ gpt_job_claim(int64 job, bool *locked)
 	else
 	{
 		add_job(&statement, job);
-		claimed = gpt_statement_run(&statement,
-									"UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = NULL, "
-									"started_at = pg_catalog.clock_timestamp() WHERE job = $1 "
-									"AND (state = 'queued' OR state = 'running')") > 0;
+		claimed = gpt_statement_change_any(&statement,
+										   "UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = NULL, "
+										   "started_at = pg_catalog.clock_timestamp() WHERE job = $1 "
+										   "AND (state = 'queued' OR state = 'running')") > 0;
 	}
 	gpt_statement_end(&statement);
 	return claimed;
@@ -321,9 +321,9 @@ gpt_job_uncount_try(int64 job)
 	GptStatement statement;
 
 	begin_with_job(&statement, job);
-	gpt_statement_run(&statement,
-					  "UPDATE %s.gpt_job SET tries = tries - 1 WHERE job = $1 "
-					  "AND state = 'running' AND tries > 0");
+	gpt_statement_change_any(&statement,
+							 "UPDATE %s.gpt_job SET tries = tries - 1 WHERE job = $1 "
+							 "AND state = 'running' AND tries > 0");
 	gpt_statement_end(&statement);
 }
 
@@ -336,17 +336,17 @@ gpt_job_end(int64 job, GptJobState state, const char *message)
 	begin_with_job(&statement, job);
 	gpt_statement_add_text(&statement, state_names[state]);
 	add_optional_text(&statement, message);
-	ended = gpt_statement_run(&statement,
-							  "UPDATE %s.gpt_job SET state = $2, error = $3, finished_at = pg_catalog.clock_timestamp() "
-							  "WHERE job = $1 "
-							  "AND (state = 'queued' OR state = 'running')") > 0;
+	ended = gpt_statement_change_any(&statement,
+									 "UPDATE %s.gpt_job SET state = $2, error = $3, finished_at = pg_catalog.clock_timestamp() "
+									 "WHERE job = $1 "
+									 "AND (state = 'queued' OR state = 'running')") > 0;
 	add_job(&statement, job);
-	gpt_statement_run(&statement,
-					  "UPDATE %1$s.gpt_job j SET step = p.step FROM %1$s.gpt_progress p WHERE j.job = $1 "
-					  "AND p.job = $1 AND p.step > j.step");
+	gpt_statement_change_any(&statement,
+							 "UPDATE %1$s.gpt_job j SET step = p.step FROM %1$s.gpt_progress p WHERE j.job = $1 "
+							 "AND p.job = $1 AND p.step > j.step");
 	add_job(&statement, job);
-	gpt_statement_run(&statement,
-					  "DELETE FROM %s.gpt_progress WHERE job = $1");
+	gpt_statement_change_any(&statement,
+							 "DELETE FROM %s.gpt_progress WHERE job = $1");
 	gpt_statement_end(&statement);
 	return ended;
 }
@@ -359,10 +359,10 @@ gpt_job_set_start(int64 job, int64 step, bool data_changed)
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(data_changed));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET step = $2, data_changed = data_changed OR $3 WHERE job = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET step = $2, data_changed = data_changed OR $3 WHERE job = $1");
 	add_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_run(&statement, "DELETE FROM %s.gpt_job_log WHERE job = $1 AND (step > $2 OR $2 = 0)");
+	gpt_statement_change_any(&statement, "DELETE FROM %s.gpt_job_log WHERE job = $1 AND (step > $2 OR $2 = 0)");
 	gpt_statement_end(&statement);
 }
 
@@ -373,7 +373,7 @@ gpt_job_set_checkpoint(int64 job, int64 step)
 
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET step = $2, tries = 1 WHERE job = $1 AND state = 'running'");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET step = $2, tries = 1 WHERE job = $1 AND state = 'running'");
 	gpt_statement_end(&statement);
 }
 
@@ -384,7 +384,7 @@ gpt_job_set_base(int64 job, int32 base_version)
 
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(base_version));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET base_version = $2 WHERE job = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET base_version = $2 WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -395,7 +395,7 @@ gpt_job_set_task(int64 job, const char *task)
 
 	begin_with_job(&statement, job);
 	gpt_statement_add_text(&statement, task);
-	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET task = $2 WHERE job = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET task = $2 WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -406,7 +406,7 @@ gpt_job_set_overfit(int64 job, int64 step)
 
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET overfit_since = NULLIF($2, 0) WHERE job = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET overfit_since = NULLIF($2, 0) WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -417,7 +417,7 @@ gpt_job_set_note(int64 job, const char *note)
 
 	begin_with_job(&statement, job);
 	add_optional_text(&statement, note);
-	gpt_statement_run(&statement, "UPDATE %s.gpt_job SET note = $2 WHERE job = $1");
+	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET note = $2 WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -431,9 +431,9 @@ gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->skipped));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->bytes));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->tokens));
-	gpt_statement_run(&statement,
-					  "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, corpus_tokens = $5 "
-					  "WHERE job = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, corpus_tokens = $5 "
+						 "WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -446,9 +446,9 @@ gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(steps));
 	gpt_statement_add_text(&statement, conditions);
-	gpt_statement_run(&statement,
-					  "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = $4::pg_catalog.jsonb "
-					  "WHERE job = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = $4::pg_catalog.jsonb "
+						 "WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 

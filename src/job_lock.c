@@ -22,6 +22,7 @@
 
 #include "image_lock.h"
 #include "job.h"
+#include "name_lock.h"
 #include "settings.h"
 
 #define CLASS_JOB 0x6770
@@ -151,8 +152,10 @@ gpt_waiter_unlock(void)
 	release(&tag);
 }
 
+/* ---- Names of models ------------------------------------------------------------------------------ */
+
 bool
-gpt_job_lock_name(const char *model)
+gpt_name_try_lock(const char *model)
 {
 	LOCKTAG tag = name_tag(model);
 
@@ -160,19 +163,53 @@ gpt_job_lock_name(const char *model)
 }
 
 void
-gpt_job_wait_for_name(const char *model)
+gpt_name_lock(const char *model)
 {
 	LOCKTAG tag = name_tag(model);
 
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	LOCKTAG first = name_tag(lfirst(a));
+	LOCKTAG second = name_tag(lfirst(b));
+
+	if (first.locktag_field2 != second.locktag_field2)
+		return first.locktag_field2 < second.locktag_field2 ? -1 : 1;
+	if (first.locktag_field3 != second.locktag_field3)
+		return first.locktag_field3 < second.locktag_field3 ? -1 : 1;
+	return 0;
+}
+
 void
-gpt_job_keep_name(const char *model)
+gpt_name_lock_all(const List *models)
+{
+	List *sorted = list_copy(models);
+	ListCell *cell;
+
+	list_sort(sorted, compare_names);
+	foreach (cell, sorted)
+		gpt_name_lock(lfirst(cell));
+	list_free(sorted);
+}
+
+void
+gpt_name_keep(const char *model)
 {
 	LOCKTAG tag = name_tag(model);
 
 	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
+bool
+gpt_name_precedes(const char *a, const char *b)
+{
+	const ListCell first = {.ptr_value = (void *) a};
+	const ListCell second = {.ptr_value = (void *) b};
+
+	return compare_names(&first, &second) < 0;
 }
 
 /* ---- Images: of the whole cluster ----------------------------------------------------------------- */

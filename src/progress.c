@@ -113,8 +113,8 @@ write_row(GptStatement *statement, const GptProgress *progress)
 	gpt_statement_add_real(statement, progress->validation_bits_per_byte);
 	gpt_statement_add_real(statement, progress->tokens_per_second);
 	gpt_statement_add_real(statement, progress->seconds_left);
-	gpt_statement_run(
-		statement,
+	gpt_statement_change(
+		statement, 1,
 		"INSERT INTO %s.gpt_progress (job, pid, phase, step, steps, loss, validation_loss, validation_bits_per_byte, "
 		"tokens_per_second, seconds_left, updated_at) "
 		"VALUES ($1, $2, $3, $4, nullif($5, 0), $6, $7, $8, $9, $10, pg_catalog.clock_timestamp()) "
@@ -136,7 +136,7 @@ write_log_row(GptStatement *statement, int64 job, const GptLogRow *row)
 	gpt_statement_add_real(statement, row->grad_norm);
 	gpt_statement_add_real(statement, row->tokens_per_second);
 	gpt_statement_add(statement, TIMESTAMPTZOID, TimestampTzGetDatum(row->at));
-	gpt_statement_run(statement,
-					  "INSERT INTO %s.gpt_job_log (job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, "
-					  "grad_norm, tokens_per_second, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+	gpt_statement_change(statement, 1,
+						 "INSERT INTO %s.gpt_job_log (job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, "
+						 "grad_norm, tokens_per_second, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
 }

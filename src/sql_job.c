@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -346,7 +347,11 @@ gpt_resume(PG_FUNCTION_ARGS)
 	{
 		if (job->base == NULL)
 			gpt_submit_check_new(job->model, &job->run_id);
-		gpt_submit_check_model(job->model);
+		gpt_submit_check_model(job->model, job->base);
+		PushActiveSnapshot(GetLatestSnapshot());
+		if (job->base == NULL)
+			gpt_submit_check_new(job->model, &job->run_id);
+		PopActiveSnapshot();
 	}
 
 	/* Now do the work. */

@@ -12,6 +12,7 @@
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "arguments.h"
@@ -53,11 +54,12 @@ gpt_merge(PG_FUNCTION_ARGS)
 
 	/* Now do the work. */
 	number = merge(adapter, gpt_catalog_base(adapter));
+	PopActiveSnapshot();
 	PG_RETURN_INT32(number);
 }
 
 static GptVersion *
-adapter_of(const char *reference)
+look_at(const char *reference)
 {
 	GptVersion *version = gpt_catalog_version(reference, false);
 
@@ -69,8 +71,16 @@ adapter_of(const char *reference)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\", version %d, is not an adapter", version->model, version->version),
 				 errdetail("It has all its weights already, so there is nothing to merge.")));
-	gpt_model_check_unused(version->model);
 	return version;
+}
+
+/* Under a snapshot that stays active: what the reference means once nobody else changes the model's name. */
+static GptVersion *
+adapter_of(const char *reference)
+{
+	gpt_model_check_unused(list_make1(look_at(reference)->model));
+	PushActiveSnapshot(GetLatestSnapshot());
+	return look_at(reference);
 }
 
 static int32
@@ -138,7 +148,7 @@ fold(float *block, const LmParamTable *table, const float *adapter, const LmPara
 static int32
 publish(const GptVersion *adapter, const LmParamTable *table, const float *block)
 {
-	GptPublication publication = {.model = adapter->model, .table = table, .block = block, .may_exist = true};
+	GptPublication publication = {.model = adapter->model, .table = table, .block = block, .may_exist = true, .must_exist = true};
 	GptStatement statement;
 	char *column = NULL;
 	int32 number;
@@ -154,10 +164,10 @@ publish(const GptVersion *adapter, const LmParamTable *table, const float *block
 	gpt_statement_add_text(&statement, adapter->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(adapter->version));
-	gpt_statement_run(&statement, "UPDATE %1$s.gpt_version n SET loss = a.loss, validation_loss = a.validation_loss, "
-								  "validation_bits_per_byte = a.validation_bits_per_byte, job = a.job, task = a.task, query_sha256 = a.query_sha256, "
-								  "options = a.options FROM %1$s.gpt_version a "
-								  "WHERE n.model = $1 AND n.version = $2 AND a.model = $1 AND a.version = $3");
+	gpt_statement_change(&statement, 1, "UPDATE %1$s.gpt_version n SET loss = a.loss, validation_loss = a.validation_loss, "
+										"validation_bits_per_byte = a.validation_bits_per_byte, job = a.job, task = a.task, query_sha256 = a.query_sha256, "
+										"options = a.options FROM %1$s.gpt_version a "
+										"WHERE n.model = $1 AND n.version = $2 AND a.model = $1 AND a.version = $3");
 	gpt_statement_end(&statement);
 	return number;
 }

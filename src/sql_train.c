@@ -31,6 +31,7 @@
 #include "job.h"
 #include "job_settings.h"
 #include "launcher.h"
+#include "name_lock.h"
 #include "options.h"
 #include "source.h"
 #include "submit.h"
@@ -64,9 +65,8 @@ static void check_owner_can_connect(void);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
 static int32 check_base(GptTrainOptions *options, const char *base);
-static void keep_base(const char *base, const char *model);
 static void check_target(const char *model);
-static Turn take_turn(int64 *other, const char *model, IfRunning if_running);
+static Turn take_names(int64 *other, const char *model, const char *base, IfRunning if_running);
 static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function);
 
 /*
@@ -152,7 +152,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		check_target(model);
 	else
 		gpt_submit_check_new(model, NULL);
-	switch (take_turn(&other, model, if_running_of(options)))
+	switch (take_names(&other, model, base, if_running_of(options)))
 	{
 		case TURN_OURS:
 			break;
@@ -161,8 +161,6 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		case TURN_OTHER_SESSION:
 			PG_RETURN_NULL();
 	}
-	if (base != NULL)
-		keep_base(base, model);
 
 	/* What changed while this waited for locks is seen by a new snapshot only. */
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -267,16 +265,6 @@ check_base(GptTrainOptions *options, const char *base)
 	return strchr(base, '@') != NULL ? version->version : 0;
 }
 
-/* With the lock on the name of the model that the job makes. */
-static void
-keep_base(const char *base, const char *model)
-{
-	const char *name = model_of_reference(base);
-
-	if (strcmp(name, model) != 0)
-		gpt_job_keep_name(name);
-}
-
 /* A new version is the owner's to publish; a new name is free to take. */
 static void
 check_target(const char *model)
@@ -327,11 +315,11 @@ raise_other_job(const char *model, int64 other)
 static Turn
 take_turn(int64 *other, const char *model, IfRunning if_running)
 {
-	bool locked = gpt_job_lock_name(model);
+	bool locked = gpt_name_try_lock(model);
 
 	if (!locked && if_running == IF_RUNNING_QUEUE)
 	{
-		gpt_job_wait_for_name(model);
+		gpt_name_lock(model);
 		locked = true;
 	}
 	*other = gpt_job_of_model(model);
@@ -350,10 +338,27 @@ take_turn(int64 *other, const char *model, IfRunning if_running)
 	return TURN_OTHER_JOB;
 }
 
+/* And keeps the name of what the job starts from, NULL for nothing: the names in the order that name_lock.h asks for. */
+static Turn
+take_names(int64 *other, const char *model, const char *base, IfRunning if_running)
+{
+	const char *kept = base != NULL ? model_of_reference(base) : model;
+	bool other_name = strcmp(kept, model) != 0;
+	bool first = other_name && gpt_name_precedes(kept, model);
+	Turn turn;
+
+	if (first)
+		gpt_name_keep(kept);
+	turn = take_turn(other, model, if_running);
+	if (turn == TURN_OURS && other_name && !first)
+		gpt_name_keep(kept);
+	return turn;
+}
+
 void
-gpt_submit_check_model(const char *model)
+gpt_submit_check_model(const char *model, const char *base)
 {
 	int64 other;
 
-	(void) take_turn(&other, model, IF_RUNNING_ERROR);
+	(void) take_names(&other, model, base, IF_RUNNING_ERROR);
 }

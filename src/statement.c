@@ -68,8 +68,8 @@ gpt_statement_add_real(GptStatement *statement, double value)
 		statement->nulls[statement->n - 1] = 'n';
 }
 
-uint64
-gpt_statement_run(GptStatement *statement, const char *format)
+static uint64
+execute(GptStatement *statement, const char *format, bool changes)
 {
 	char *command = psprintf(format, gpt_catalog_schema());
 	SPIPlanPtr plan = SPI_prepare(command, statement->n, statement->types);
@@ -82,8 +82,34 @@ gpt_statement_run(GptStatement *statement, const char *format)
 								  true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
+	if (changes != (result != SPI_OK_SELECT))
+		elog(ERROR, "statement is run as what it is not: %s", SPI_result_code_string(result));
 	statement->n = 0;
 	return SPI_processed;
+}
+
+uint64
+gpt_statement_run(GptStatement *statement, const char *format)
+{
+	return execute(statement, format, false);
+}
+
+uint64
+gpt_statement_change_any(GptStatement *statement, const char *format)
+{
+	return execute(statement, format, true);
+}
+
+void
+gpt_statement_change(GptStatement *statement, uint64 n_expected, const char *format)
+{
+	uint64 n = execute(statement, format, true);
+
+	if (n != n_expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not change the catalog of gpt due to a concurrent change"),
+				 errdetail("Of " UINT64_FORMAT " rows " UINT64_FORMAT " were changed.", n_expected, n)));
 }
 
 Datum
