@@ -55,6 +55,23 @@ extern GptVersion *gpt_catalog_base(const GptVersion *adapter);
  */
 extern void gpt_catalog_check_use(const GptVersion *version);
 
+/*
+ * src/catalog_missing.c: errors for a reference to a model, or a name of a tokenizer (or model), that does not exist, with what the current
+ * role may know of it: versions, the job that makes the model, the nearest name.
+ */
+typedef enum GptTokenizerWanted
+{
+	GPT_WANTED_STORED, /* by a name that somebody gave */
+	GPT_WANTED_TOKENIZER, /* or one that always exists */
+	GPT_WANTED_TOKENIZER_OR_MODEL, /* or "bytes" */
+} GptTokenizerWanted;
+
+extern void gpt_catalog_raise_missing(const char *reference) pg_attribute_noreturn();
+extern void gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted) pg_attribute_noreturn();
+
+/* Error where a name of a model is wanted and "name@3" is given; function(model, version) is what takes a version, or NULL. */
+extern void gpt_catalog_refuse_version(const char *name, const char *function);
+
 /* Whether the model has a version whose object exists, besides those of a run (or NULL): its partial ones are in nobody's way. */
 extern bool gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run);
 

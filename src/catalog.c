@@ -162,7 +162,7 @@ gpt_catalog_version(const char *reference, bool missing_ok)
 			return version;
 	}
 	if (!missing_ok)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", reference)));
+		gpt_catalog_raise_missing(reference);
 	return NULL;
 }
 
@@ -193,7 +193,9 @@ void
 gpt_catalog_check_use(const GptVersion *version)
 {
 	if (!gpt_blob_can_use(version->weights))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", version->model)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", version->model),
+						errhint("Its owner, or a superuser, can call gpt_grant(%s, %s).", quote_literal_cstr(version->model),
+								quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
 	if (version->altered)
 		gpt_weights_corrupt(version, "The large object does not bear the id of its run.");
 }

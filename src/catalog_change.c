@@ -67,7 +67,7 @@ lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock)
 	if (!exists)
 	{
 		gpt_model_check_jobs(name);
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+		gpt_catalog_raise_missing(name);
 	}
 }
 
@@ -284,8 +284,7 @@ version_to_roll_back_to(const GptLockedModel *model, int32 number)
 						errmsg("model \"%s\" has no version older than the current one", model->name)));
 	version = gpt_model_version(model, number);
 	if (version == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s@%d\" does not exist", model->name, number),
-						errhint("The view gpt_versions lists the versions of a model.")));
+		gpt_catalog_raise_missing(psprintf("%s@%d", model->name, number));
 	if (version->partial)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("version %d of model \"%s\" is partial", number, model->name),
@@ -440,7 +439,7 @@ gpt_catalog_grant_model(const char *name, const char *role, bool is_grant)
 						errhint("Grant it to a role, and that role to others.")));
 	(void) get_role_oid(role, false);
 	if (!gpt_model_lock(&model, name, GPT_MODEL_CHANGE) || !OidIsValid(model.owner))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+		gpt_catalog_raise_missing(name);
 	statement = grant_statement(&model, role, is_grant);
 	ExecuteGrantStmt(statement);
 }

@@ -79,7 +79,7 @@ void
 gpt_model_lock_own(GptLockedModel *model, const char *name, GptModelLock lock)
 {
 	if (!gpt_model_lock(model, name, lock) || !OidIsValid(model->owner))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+		gpt_catalog_raise_missing(name);
 	gpt_model_check_owner(model);
 }
 

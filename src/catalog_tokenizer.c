@@ -107,9 +107,11 @@ gpt_catalog_drop_tokenizer(const char *name)
 	Oid owner;
 	Oid object;
 
-	if (!lock_name(name, &owner, &object) || (!OidIsValid(object) && !superuser()))
+	if (strchr(name, '@') != NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name),
-						strchr(name, '@') != NULL ? errdetail("A tokenizer that was trained with a model has no name, and goes with the last model that uses it.") : 0));
+						errdetail("A tokenizer that was trained with a model has no name, and goes with the last model that uses it.")));
+	if (!lock_name(name, &owner, &object) || (!OidIsValid(object) && !superuser()))
+		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_STORED);
 	if (OidIsValid(object) && !has_privs_of_role(GetUserId(), owner))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of tokenizer \"%s\"", name)));
 	gpt_statement_begin(&statement);

@@ -67,8 +67,7 @@ version_to_drop(const GptLockedModel *model, int32 number)
 		if (model->versions[i].number == number)
 			return &model->versions[i];
 	}
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s@%d\" does not exist", model->name, number),
-					errhint("The view gpt_versions lists the versions of a model.")));
+	gpt_catalog_raise_missing(psprintf("%s@%d", model->name, number));
 }
 
 static void

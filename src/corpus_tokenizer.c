@@ -73,7 +73,7 @@ load_named(const char *name, uint8 *sha256)
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	if (!gpt_catalog_find_tokenizer(name, sha256))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name)));
+		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 	spec = gpt_catalog_read_tokenizer(sha256);
 	gpt_worker_commit(&transaction);
 	return gpt_corpus_tokenizer_create(spec);

@@ -35,6 +35,7 @@ gpt_drop_model(PG_FUNCTION_ARGS)
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	PreventCommandIfReadOnly("gpt_drop_model()");
+	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), "gpt_drop_version");
 	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0), PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
 	PG_RETURN_VOID();
 }
@@ -49,6 +50,7 @@ gpt_drop_version(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "version");
 	PreventCommandIfReadOnly("gpt_drop_version()");
+	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), "gpt_drop_version");
 	gpt_catalog_drop_version(gpt_argument_text(fcinfo, 0), gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX));
 	PG_RETURN_VOID();
 }
@@ -67,6 +69,7 @@ gpt_rollback(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	version = PG_ARGISNULL(1) ? 0 : gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX);
 	PreventCommandIfReadOnly("gpt_rollback()");
+	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), "gpt_rollback");
 	PG_RETURN_INT32(gpt_catalog_rollback(gpt_argument_text(fcinfo, 0), version));
 }
 
@@ -80,6 +83,7 @@ gpt_rename_model(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "new_name");
 	PreventCommandIfReadOnly("gpt_rename_model()");
+	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), NULL);
 	gpt_catalog_rename_model(gpt_argument_text(fcinfo, 0), gpt_argument_text(fcinfo, 1));
 	PG_RETURN_VOID();
 }
@@ -117,6 +121,7 @@ gpt_grant(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("gpt_grant()");
 	model = gpt_argument_text(fcinfo, 0);
 	role = gpt_argument_text(fcinfo, 1);
+	gpt_catalog_refuse_version(model, NULL);
 	gpt_catalog_grant_model(model, role, true);
 	ereport(NOTICE, (errmsg("role \"%s\" can make model \"%s\" repeat texts that it was trained on", role, model)));
 	PG_RETURN_VOID();
@@ -132,6 +137,7 @@ gpt_revoke(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_argument_required(fcinfo, 1, "role");
 	PreventCommandIfReadOnly("gpt_revoke()");
+	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), NULL);
 	gpt_catalog_grant_model(gpt_argument_text(fcinfo, 0), gpt_argument_text(fcinfo, 1), false);
 	PG_RETURN_VOID();
 }

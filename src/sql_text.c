@@ -125,7 +125,7 @@ find_tokenizer(const char *reference)
 		return gpt_cache_tokenizer(sha256);
 	version = gpt_catalog_version(reference, true);
 	if (version == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer or model \"%s\" does not exist", reference)));
+		gpt_catalog_raise_missing_tokenizer(reference, GPT_WANTED_TOKENIZER_OR_MODEL);
 	gpt_catalog_check_use(version);
 	return gpt_cache_tokenizer(version->tokenizer);
 }

@@ -245,10 +245,7 @@ check_tokenizer(const char *name)
 	if (name == NULL || gpt_catalog_tokenizer_is_reserved(name))
 		return;
 	if (!gpt_catalog_find_tokenizer(name, sha256))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("tokenizer \"%s\" does not exist", name),
-				 errhint("The view gpt_tokenizers lists those that you may use; \"bytes\", \"chars\" and \"bpe\" always exist.")));
+		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 }
 
 /* The number of the version that base names; 0 where it means the one that is current when the job starts. */
