@@ -26,11 +26,11 @@ INSERT INTO wanted VALUES
 	('texts, nothing given', 'SELECT name FROM pair WHERE label = 0 LIMIT 20', '{"steps": null, "validation_fraction": 0}'),
 	('prompts, nothing given', 'SELECT prompt, completion FROM pair LIMIT 20', '{"steps": null, "validation_fraction": 0}'),
 	('dropout is given', 'SELECT prompt, completion FROM pair', '{"dropout": 0.3}');
-SELECT count(gpt_train(model, query, tiny(options))) AS jobs FROM wanted;
-SELECT count(gpt_wait(job, '60 s')) FROM gpt_jobs;
+CREATE TABLE run AS SELECT model, gpt_train(model, query, tiny(options)) AS job FROM wanted;
+SELECT count(gpt_wait(job, '60 s')) FROM run;
 SELECT w.model, split_part(m.tokenizer, '@', 1) AS tokenizer, m.architecture, j.conditions ->> 'optimizer' AS optimizer,
 	round((j.conditions ->> 'dropout')::numeric, 2) AS dropout, round((j.conditions ->> 'epochs')::numeric, -1) AS tens_of_epochs, j.error
-FROM wanted w JOIN gpt_jobs j USING (model) LEFT JOIN gpt_models m USING (model) ORDER BY w.model COLLATE "C";
+FROM run w JOIN gpt_jobs j USING (job) LEFT JOIN gpt_models m ON m.model = w.model ORDER BY w.model COLLATE "C";
 
 -- the automatic family is modern; each of its switches can be taken back
 SELECT DISTINCT config - '{layers,heads,channels,context,vocabulary,dropout,labels,multi_label}'::text[] AS config
@@ -49,6 +49,6 @@ SELECT round((conditions ->> 'dropout')::numeric, 2) AS dropout, round((conditio
 -- no tokenizer has the name of a kind
 SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair', 260);
 SELECT gpt_train('m', 'SELECT name FROM pair', '{"tokenizer": "bpe", "family": "gpt3"}');
-SELECT count(gpt_drop_model(model)) FROM gpt_models;
-DROP TABLE pair, wanted;
+SELECT count(gpt_drop_model(model)) FROM wanted;
+DROP TABLE pair, wanted, run;
 DROP FUNCTION tiny, rows_of;
