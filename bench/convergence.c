@@ -131,7 +131,7 @@ int
 main(int argc, char **argv)
 {
 	const Shape *shape = shape_named("S");
-	LmHost host = {bench_reallocate, NULL, NULL};
+	LmHost host = {.reallocate = bench_reallocate};
 	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS")};
 	LmError error = {0};
 	LmConfig config = shape_config(shape);

@@ -26,7 +26,7 @@ reallocate(void *context, void *pointer, size_t size)
 	return NULL;
 }
 
-static const LmHost host = {reallocate, NULL, NULL};
+static const LmHost host = {.reallocate = reallocate};
 
 static double
 seconds(void)

@@ -119,7 +119,7 @@ main(int argc, char **argv)
 	const Shape *shape = shape_named(argc > 1 ? argv[1] : "S");
 	bool is_base = argc > 2 && strcmp(argv[2], "base") == 0, is_adapter = argc > 2 && strcmp(argv[2], "lora") == 0;
 	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS"), getenv("BF16")};
-	LmHost host = {bench_reallocate, NULL, NULL};
+	LmHost host = {.reallocate = bench_reallocate};
 	LmError error = {0};
 	LmEngine *engine = lm_engine_start(&host, &engine_options, &error);
 	LmConfig config = shape_config(shape), base;

@@ -208,7 +208,7 @@ int
 main(int argc, char **argv)
 {
 	const char *work = argc > 1 ? argv[1] : "";
-	LmHost host = {bench_reallocate, NULL, NULL};
+	LmHost host = {.reallocate = bench_reallocate};
 	LmEngineOptions options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, ""};
 	LmError error = {0};
 	LmEngine *engine = lm_engine_start(&host, &options, &error);

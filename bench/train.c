@@ -60,7 +60,7 @@ main(int argc, char **argv)
 {
 	const Shape *shape = shape_named(argc > 1 ? argv[1] : "XS");
 	int steps = argc > 2 ? atoi(argv[2]) : 10;
-	LmHost host = {bench_reallocate, NULL, NULL};
+	LmHost host = {.reallocate = bench_reallocate};
 	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS"), getenv("BF16")};
 	LmError error = {0};
 	LmEngine *engine = lm_engine_start(&host, &engine_options, &error);

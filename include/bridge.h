@@ -20,6 +20,13 @@
  */
 extern const LmHost *gpt_bridge_host(MemoryContext context);
 
+/* What hashes of users' bytes are keyed with: drawn at random once in a process. */
+extern const LmHashKey *gpt_bridge_hash_key(void);
+
+/* The same for the server's hash tables (HASH_FUNCTION): of a string that ends in a NUL, and of size bytes. */
+extern uint32 gpt_bridge_hash_string(const void *key, Size size);
+extern uint32 gpt_bridge_hash_blob(const void *key, Size size);
+
 /*
  * The engine of this process, started at first use with that many threads, and again when the number differs. Parallel workers
  * always get one thread. Lives until the process ends or it is started again; then everything that was allocated through

@@ -56,7 +56,32 @@ gpt_bridge_host(MemoryContext context)
 	host->reallocate = reallocate;
 	host->should_stop = should_stop;
 	host->context = context;
+	host->hash_key = *gpt_bridge_hash_key();
 	return host;
+}
+
+const LmHashKey *
+gpt_bridge_hash_key(void)
+{
+	static LmHashKey key;
+	static bool drawn = false;
+
+	if (!drawn && !pg_strong_random(&key, sizeof(key)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not draw a random key")));
+	drawn = true;
+	return &key;
+}
+
+uint32
+gpt_bridge_hash_string(const void *key, Size size)
+{
+	return lm_hash_bytes(*gpt_bridge_hash_key(), key, strlen(key));
+}
+
+uint32
+gpt_bridge_hash_blob(const void *key, Size size)
+{
+	return lm_hash_bytes(*gpt_bridge_hash_key(), key, size);
 }
 
 LmEngine *

@@ -89,8 +89,7 @@ build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
 	void *image;
 
 	MemoryContextSwitchTo(old_context);
-	tokenizer = lm_tokenizer_create(gpt_bridge_host(scratch), spec, &error);
-	if (tokenizer == NULL)
+	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(scratch), spec, &error)) == NULL)
 		gpt_bridge_raise(&error);
 	*size = lm_tokenizer_image_size(tokenizer);
 	image = gpt_cache_allocate(context, *size);

@@ -63,7 +63,7 @@ gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
 	GptClassification *classification = palloc0(sizeof(GptClassification));
 	int n = served->config->labels;
 	char **names = palloc(n * sizeof(char *));
-	HASHCTL control = {.keysize = sizeof(PairKey), .entrysize = sizeof(Pair), .hcxt = CurrentMemoryContext};
+	HASHCTL control = {.keysize = sizeof(PairKey), .entrysize = sizeof(Pair), .hash = gpt_bridge_hash_blob, .hcxt = CurrentMemoryContext};
 
 	GptLabelOptions options = {.n = n, .normalize_nfc = lm_tokenizer_spec(served->tokenizer)->normalize_nfc};
 
@@ -82,7 +82,7 @@ gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
 	classification->found = palloc0(n * sizeof(double));
 	classification->both = palloc0(n * sizeof(double));
 	if (!classification->multi_label)
-		classification->pairs = hash_create("gpt confusion", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		classification->pairs = hash_create("gpt confusion", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
 	return classification;
 }
 
@@ -230,6 +230,7 @@ compare_pairs(const void *a, const void *b)
 	const PairKey *first = &(*(const Pair *const *) a)->key;
 	const PairKey *second = &(*(const Pair *const *) b)->key;
 
+	CHECK_FOR_INTERRUPTS();
 	if (first->label != second->label)
 		return first->label < second->label ? -1 : 1;
 	return first->predicted < second->predicted ? -1 : first->predicted > second->predicted;

@@ -57,9 +57,9 @@ LmTokenizer *
 gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 {
 	LmError error;
-	LmTokenizer *tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error);
+	LmTokenizer *tokenizer;
 
-	if (tokenizer == NULL)
+	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) == NULL)
 		gpt_bridge_raise(&error);
 	return tokenizer;
 }

@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -94,6 +93,8 @@ static uint32 add_name(GptLabelTable *table, const char *name);
 static uint32 add_set(GptLabelTable *table, uint32 n);
 static void sort_names(GptLabelTable *table);
 static void sort_sets(GptLabelTable *table);
+static int match_names(const void *a, const void *b, Size size);
+static void *copy_name(void *target, const void *name, Size size);
 static uint32 hash_set(const void *key, Size size);
 static int match_sets(const void *a, const void *b, Size size);
 static int compare_numbers(const void *a, const void *b);
@@ -103,12 +104,12 @@ gpt_label_table_create(const GptLabelOptions *options)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt labels", ALLOCSET_DEFAULT_SIZES);
 	GptLabelTable *table = MemoryContextAllocZero(context, sizeof(GptLabelTable));
-	HASHCTL control = {.keysize = sizeof(((Spelling *) NULL)->name), .entrysize = sizeof(Spelling), .hcxt = context};
+	HASHCTL control = {.keysize = sizeof(((Spelling *) NULL)->name), .entrysize = sizeof(Spelling), .hash = gpt_bridge_hash_string, .match = match_names, .keycopy = copy_name, .hcxt = context};
 	HASHCTL set_control = {.keysize = sizeof(SetKey), .entrysize = sizeof(SetEntry), .hash = hash_set, .match = match_sets, .hcxt = context};
 
 	table->context = context;
 	table->normalize_nfc = options->normalize_nfc;
-	table->names = hash_create("gpt labels", 128, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	table->names = hash_create("gpt labels", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_KEYCOPY | HASH_CONTEXT);
 	if (OidIsValid(options->equality.type))
 		table->equality = create_equality(&options->equality, context);
 	if (options->sets)
@@ -166,6 +167,19 @@ normal_form(const char *name)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("label \"%s\" has %zu bytes in Unicode normalization form C, at most %d are possible", name, normal.size, GPT_LABEL_SIZE)));
 	return pnstrdup(normal.data, normal.size);
+}
+
+static int
+match_names(const void *a, const void *b, Size size)
+{
+	return strcmp(a, b);
+}
+
+static void *
+copy_name(void *target, const void *name, Size size)
+{
+	strlcpy(target, name, size);
+	return target;
 }
 
 static Spelling *
@@ -358,7 +372,7 @@ hash_set(const void *key, Size size)
 {
 	const SetKey *set = key;
 
-	return hash_bytes((const unsigned char *) set->members, (int) (set->n * sizeof(uint32)));
+	return lm_hash_bytes(*gpt_bridge_hash_key(), (const char *) set->members, set->n * sizeof(uint32));
 }
 
 /* 0 for equals, as memcmp. */
@@ -416,6 +430,7 @@ choose_spellings(const GptLabelTable *table)
 	{
 		const Spelling *other = chosen[spelling->number];
 
+		CHECK_FOR_INTERRUPTS();
 		if (spelling->normal == spelling &&
 			(other == NULL || spelling->n_rows > other->n_rows || (spelling->n_rows == other->n_rows && strcmp(spelling->name, other->name) < 0)))
 			chosen[spelling->number] = spelling;
@@ -459,6 +474,7 @@ compare_sets(const void *a, const void *b)
 	const SetKey *first = &(*(SetEntry *const *) a)->key;
 	const SetKey *second = &(*(SetEntry *const *) b)->key;
 
+	CHECK_FOR_INTERRUPTS();
 	for (uint32 i = 0; i < first->n && i < second->n; i++)
 	{
 		if (first->members[i] != second->members[i])
@@ -482,12 +498,12 @@ sort_sets(GptLabelTable *table)
 	hash_seq_init(&status, table->sets);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < entry->key.n; i++)
 			entry->key.members[i] = table->name_numbers[entry->key.members[i]];
 		qsort(entry->key.members, entry->key.n, sizeof(uint32), compare_numbers);
 		entries[entry->number] = entry;
 	}
-	CHECK_FOR_INTERRUPTS();
 	qsort(entries, table->n_sets, sizeof(SetEntry *), compare_sets);
 	table->set_numbers = MemoryContextAllocHuge(context, (Size) table->n_sets * sizeof(uint32));
 	for (uint32 i = 0; i < table->n_sets; i++)

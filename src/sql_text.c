@@ -136,10 +136,12 @@ bytes_tokenizer(void)
 	static LmTokenizer *tokenizer = NULL;
 	LmError error;
 
-	if (tokenizer == NULL)
+	while (tokenizer == NULL)
+	{
 		tokenizer = lm_tokenizer_create(gpt_bridge_host(TopMemoryContext), lm_bytes_spec(), &error);
-	if (tokenizer == NULL)
-		gpt_bridge_raise(&error);
+		if (tokenizer == NULL)
+			gpt_bridge_raise(&error);
+	}
 	return tokenizer;
 }
 

@@ -120,8 +120,7 @@ store(const char *name, const LmTokenizerSpec *spec)
 	LmTokenizer *tokenizer;
 	LmError error;
 
-	tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error);
-	if (tokenizer == NULL)
+	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) == NULL)
 		gpt_bridge_raise(&error);
 	lm_tokenizer_free(tokenizer);
 	gpt_catalog_store_tokenizer(sha256, spec);

@@ -341,6 +341,9 @@ read_template(GptTokenizerReader *reader, const GptJson *template)
 			reader->spec->end_of_text = template_token(reader, template, piece);
 			n_behind++;
 		}
+		/* At once: a token is looked for among all of the template's. */
+		if (n_front > 1 || n_behind > 1)
+			break;
 	}
 	if (in_front || n_front > 1 || n_behind > 1)
 		gpt_reader_unsupported("post_processor \"TemplateProcessing\" with more than one token on a side of the text");

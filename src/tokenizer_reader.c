@@ -6,11 +6,11 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "bridge.h"
 #include "tokenizer_json.h"
 #include "tokenizer_reader.h"
 
@@ -153,6 +153,7 @@ gpt_reader_index(GptTokenizerReader *reader)
 		uint32 slot;
 		int32_t other;
 
+		CHECK_FOR_INTERRUPTS();
 		other = find_token(reader, spec->tokens[id], &slot);
 		if (other >= 0)
 			gpt_reader_malformed("Tokens %d and %d are the same.", other, id);
@@ -166,7 +167,7 @@ find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot)
 {
 	const LmTokenizerSpec *spec = reader->spec;
 
-	*slot = hash_bytes((const unsigned char *) bytes.data, (int) bytes.size) & reader->table_mask;
+	*slot = lm_hash_bytes(*gpt_bridge_hash_key(), bytes.data, bytes.size) & reader->table_mask;
 	for (; reader->table[*slot] != 0; *slot = (*slot + 1) & reader->table_mask)
 	{
 		int32_t id = reader->table[*slot] - 1;

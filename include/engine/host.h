@@ -1,7 +1,7 @@
 /*
  * include/engine/host.h
  *
- * The two things that the engine asks of whoever runs it: memory, and whether to stop. Both are called on
+ * What the engine asks of whoever runs it: memory, whether to stop, and a secret. Both functions are called on
  * the thread that called the engine, never on a thread of the pool, and neither may jump out of the engine.
  */
 #ifndef LM_HOST_H
@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "engine/hash.h"
 
 typedef struct LmHost
 {
@@ -20,6 +22,7 @@ typedef struct LmHost
 	/* True when the caller of the engine wants it to return soon with LM_ERR_STOPPED. May be NULL. */
 	bool (*should_stop)(void *context);
 	void *context;
+	LmHashKey hash_key; /* of tables over what users give; results do not depend on it */
 } LmHost;
 
 /* Allocates size bytes on a 64-byte boundary, zeroed; NULL when there is no memory. Freed by lm_free. */

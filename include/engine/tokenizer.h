@@ -67,7 +67,8 @@ extern const char *const lm_gpt2_pattern;
 /*
  * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result and occur
  * once, distinct tokens, special tokens where an id must be one, all 256 bytes present for BPE (in their order for
- * BYTES), single characters for CHARS, a pattern that ICU compiles. NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY or _MEMORY.
+ * BYTES), single characters for CHARS, a pattern that ICU compiles. NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY, _MEMORY
+ * or _STOPPED.
  * Lives until lm_tokenizer_free. Not safe for use by two threads at once (ICU matcher state).
  */
 LmTokenizer *lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);

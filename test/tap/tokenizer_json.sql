@@ -130,6 +130,17 @@ SELECT malformed(jsonb_set(json, '{post_processor}', '{"type": "TemplateProcessi
 SELECT malformed(jsonb_set(json, '{post_processor}', '{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}], "special_tokens": {}}'),
 	'The token "<s>" of its post_processor "TemplateProcessing" is not one special token.') FROM file;
 
+-- files that were made to take long: tokens of one place in a table of the server's own hash, and a template whose every piece is looked for
+CREATE TABLE colliding AS SELECT string_agg(format('"%s":%s,', token, id), '') AS tokens, string_agg(format('"%s":{},', token), '') AS specials
+	FROM (SELECT 'w' || i AS token, row_number() OVER () + 319 AS id FROM generate_series(1, 1700000) i WHERE (hashtext('w' || i) & 131071) < 4096 LIMIT 50000) t;
+CREATE TABLE slow AS SELECT replace(text, '"vocab":{', '"vocab":{' || tokens) AS vocabulary,
+	replace(text, '"post_processor":null', '"post_processor":{"type":"TemplateProcessing","single":[' || repeat('{"SpecialToken":{"id":"~"}},', 50000) ||
+		'{"Sequence":{"id":"A"}}],"special_tokens":{' || specials || '"~":{"ids":[319]}}}') AS template FROM file, colliding;
+SET statement_timeout = '5s';
+SELECT lives_ok(format('SELECT gpt_import_tokenizer(%L, %L)', 'x', vocabulary), '50,000 tokens that collide are read in time') FROM slow;
+SELECT throws_ok(format('SELECT gpt_import_tokenizer(%L, %L)', 'x', template), '0A000', NULL, 'so is a template of 50,000 pieces') FROM slow;
+RESET statement_timeout;
+
 DROP FUNCTION malformed, detail_of, refused, same_ids, import;
-DROP TABLE line, file, input;
+DROP TABLE line, file, input, colliding, slow;
 SELECT * FROM finish();

@@ -51,7 +51,7 @@ static inline LmHost
 counting_host(CountingHost *state)
 {
 	*state = (CountingHost){.questions = -1};
-	return (LmHost){counting_reallocate, counting_should_stop, state};
+	return (LmHost){.reallocate = counting_reallocate, .should_stop = counting_should_stop, .context = state};
 }
 
 #endif /* TEST_COUNTING_HOST_H */

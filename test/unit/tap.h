@@ -115,7 +115,7 @@ tap_host(TapHost *state)
 	state->fail_once = false;
 	state->stop = false;
 	state->live = 0;
-	return (LmHost){tap_reallocate, tap_should_stop, state};
+	return (LmHost){.reallocate = tap_reallocate, .should_stop = tap_should_stop, .context = state};
 }
 
 /* The folder of shared test data (GPT_TEST_DATA, else ../shared/data), or NULL where it is missing. */

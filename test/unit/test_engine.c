@@ -283,7 +283,7 @@ static void
 test_stop_while_waiting(void)
 {
 	TimedHost timed = {.tap = {.fail_after = -1}, .caller = pthread_self()};
-	LmHost host = {tap_reallocate, is_time, &timed};
+	LmHost host = {.reallocate = tap_reallocate, .should_stop = is_time, .context = &timed};
 	LmEngineOptions options = {4, ""};
 	LmEngine *engine;
 	Work work = {.n_threads = 4};

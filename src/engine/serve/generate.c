@@ -23,6 +23,8 @@ struct LmGeneration
 	uint8_t *seen; /* [V] occurs in prompt or output */
 	LmUtf8State state; /* at the end of the text */
 	bool finished;
+	uint32_t *matched; /* [n_stops] bytes of each that the text ends with */
+	uint32_t **failures; /* [n_stops] of lm_stop_prepare */
 	char *text;
 	size_t size;
 	size_t given;
@@ -39,7 +41,7 @@ static void take_token(LmGeneration *generation, int32_t id);
 static void append_to_window(LmGeneration *generation, int32_t id);
 static void append_text(LmGeneration *generation, LmBytes bytes);
 static size_t longest_stop(const LmSampling *sampling);
-static size_t stop_at_end(const LmGeneration *generation);
+static size_t stop_at_end(LmGeneration *generation, char byte);
 static size_t held_back(const LmGeneration *generation);
 static size_t whole_characters(const char *text, size_t size);
 
@@ -114,6 +116,8 @@ lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, co
 	/* Held back: less than a stop string and less than a character; then comes one token. */
 	generation->text = lm_arena_take(arena, longest_stop(sampling) + 4 + LM_MAX_TOKEN_SIZE, 1);
 	generation->sampling.stops = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(LmBytes));
+	generation->matched = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(uint32_t));
+	generation->failures = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(uint32_t *));
 }
 
 static LmGeneration *
@@ -124,7 +128,10 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 
 	lay_out(&counted, &arena, sampling, &session->config);
 	for (int i = 0; i < sampling->n_stops; i++)
+	{
 		lm_arena_take(&arena, sampling->stops[i].size, 1);
+		lm_arena_take(&arena, sampling->stops[i].size, sizeof(uint32_t));
+	}
 	arena.base = arena.overflow ? NULL : lm_allocate(lm_engine_host(session->engine), arena.used);
 	if (!arena.base)
 	{
@@ -143,6 +150,12 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 
 		*stop = (LmBytes){lm_arena_take(&arena, size, 1), size};
 		memcpy((char *) stop->data, sampling->stops[i].data, size);
+		generation->failures[i] = lm_arena_take(&arena, size, sizeof(uint32_t));
+		if (!lm_stop_prepare(lm_engine_host(session->engine), generation->failures[i], *stop, error))
+		{
+			lm_generation_free(generation);
+			return NULL;
+		}
 	}
 	return generation;
 }
@@ -288,7 +301,7 @@ append_text(LmGeneration *generation, LmBytes bytes)
 		size_t stop;
 
 		generation->text[generation->size++] = bytes.data[i];
-		stop = stop_at_end(generation);
+		stop = stop_at_end(generation, bytes.data[i]);
 		if (stop > 0)
 		{
 			generation->size -= stop;
@@ -307,9 +320,9 @@ longest_stop(const LmSampling *sampling)
 	return longest;
 }
 
-/* Size of the longest stop string that the text ends with. */
+/* Size of the longest stop string that the text ends with, now that a byte is there in addition. */
 static size_t
-stop_at_end(const LmGeneration *generation)
+stop_at_end(LmGeneration *generation, char byte)
 {
 	size_t longest = 0;
 
@@ -317,8 +330,8 @@ stop_at_end(const LmGeneration *generation)
 	{
 		LmBytes stop = generation->sampling.stops[i];
 
-		if (stop.size > longest && stop.size <= generation->size &&
-			memcmp(generation->text + generation->size - stop.size, stop.data, stop.size) == 0)
+		generation->matched[i] = lm_stop_follow(generation->failures[i], stop, generation->matched[i], byte);
+		if (generation->matched[i] == stop.size && stop.size > longest)
 			longest = stop.size;
 	}
 	return longest;
@@ -331,13 +344,7 @@ held_back(const LmGeneration *generation)
 	size_t longest = 0;
 
 	for (int i = 0; i < generation->sampling.n_stops; i++)
-	{
-		LmBytes stop = generation->sampling.stops[i];
-
-		for (size_t n = longest + 1; n < stop.size && n <= generation->size; n++)
-			if (memcmp(generation->text + generation->size - n, stop.data, n) == 0)
-				longest = n;
-	}
+		longest = generation->matched[i] > longest ? generation->matched[i] : longest;
 	return longest;
 }
 

@@ -22,10 +22,10 @@ static bool allocate(LmMany *many, int n_pages, LmError *error);
 static void forget(LmMany *many);
 static bool is_idle(const LmMany *many);
 static bool feed_prefix(LmMany *many, LmError *error);
-static void admit(LmMany *many);
+static bool admit(LmMany *many, LmError *error);
 static int pages_free(const LmMany *many);
 static void drop_prefix(LmMany *many);
-static void enter(LmMany *many, LmSlot *slot, LmItem *item);
+static bool enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
 static void next_window(LmMany *many, LmSlot *slot);
 static void keep_past(LmMany *many, LmSlot *slot);
 static void gather(LmMany *many);
@@ -214,9 +214,10 @@ lm_many_step(LmMany *many, bool *done, LmError *error)
 		good = feed_prefix(many, error);
 	else
 	{
-		admit(many);
-		gather(many);
-		if (many->n_inputs > 0)
+		good = admit(many, error);
+		if (good)
+			gather(many);
+		if (good && many->n_inputs > 0)
 			good = infer(many, error);
 	}
 	*done = good && many->n_done == many->n && many->n_encoded == many->n;
@@ -251,9 +252,9 @@ feed_prefix(LmMany *many, LmError *error)
 	return true;
 }
 
-/* As many as there are slots and pages for, in order. */
-static void
-admit(LmMany *many)
+/* As many as there are slots and pages for, in order. False for LM_ERR_STOPPED alone; then the next one waits. */
+static bool
+admit(LmMany *many, LmError *error)
 {
 	for (int i = 0; i < many->n_sequences && many->n_entered < many->n; i++)
 	{
@@ -269,12 +270,14 @@ admit(LmMany *many)
 				if (item->n_pages > pages_free(many) && is_idle(many))
 					drop_prefix(many);
 				if (item->n_pages > pages_free(many))
-					return;
-				enter(many, slot, item);
+					return true;
+				if (!enter(many, slot, item, error))
+					return false;
 			}
 			many->n_entered++;
 		}
 	}
+	return true;
 }
 
 /* Those that neither the prefix holds nor a text may still take. */
@@ -291,27 +294,35 @@ drop_prefix(LmMany *many)
 	many->n_prefix = 0;
 }
 
-static void
-enter(LmMany *many, LmSlot *slot, LmItem *item)
+static bool
+enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 {
 	LmRequest *request = &many->requests[item->request];
-	LmError error;
+	LmError own;
 
 	slot->request = item->request;
 	slot->n_reserved = item->n_pages;
 	many->n_reserved += item->n_pages;
 	if (request->task == LM_TASK_GENERATE)
 	{
-		slot->generation = lm_generation_create(many->session, &item->tokens, &request->sampling, &request->truncated, &error);
+		slot->generation = lm_generation_create(many->session, &item->tokens, &request->sampling, &request->truncated, &own);
+		if (!slot->generation && own.code == LM_ERR_STOPPED)
+		{
+			*error = own;
+			many->n_reserved -= slot->n_reserved;
+			slot->request = -1;
+			return false;
+		}
 		if (!slot->generation)
 		{
-			leave(many, slot, &error);
-			return;
+			leave(many, slot, &own);
+			return true;
 		}
 	}
 	else
 		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped, slot->sums);
 	next_window(many, slot);
+	return true;
 }
 
 /* What goes through the model next; a request without any is done. */

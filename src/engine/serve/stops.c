@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "serve/stops.h"
+#include "text/utf8.h"
 
 bool
 lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling, LmError *error)
@@ -44,4 +45,25 @@ lm_stops_free(LmSampling *normal, const LmSession *session)
 	lm_free(host, (LmBytes *) normal->stops);
 	normal->n_stops = 0;
 	normal->stops = NULL;
+}
+
+/* failure[i]: of the stop's first i + 1 bytes, the longest end that it also begins with and that is not all of them. */
+bool
+lm_stop_prepare(const LmHost *host, uint32_t *failure, LmBytes stop, LmError *error)
+{
+	for (size_t i = 0; i < stop.size; i++)
+	{
+		if (i % LM_POLL_SIZE == 0 && !lm_text_go_on(host, error))
+			return false;
+		failure[i] = i > 0 ? lm_stop_follow(failure, (LmBytes){stop.data, i}, failure[i - 1], stop.data[i]) : 0;
+	}
+	return true;
+}
+
+uint32_t
+lm_stop_follow(const uint32_t *failure, LmBytes stop, uint32_t matched, char byte)
+{
+	while (matched > 0 && (matched == stop.size || stop.data[matched] != byte))
+		matched = failure[matched - 1];
+	return stop.data[matched] == byte ? matched + 1 : 0;
 }

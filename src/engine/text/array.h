@@ -1,7 +1,7 @@
 /*
  * src/engine/text/array.h
  *
- * Growing arrays on the host's allocator, and the hashes of the text room's tables.
+ * Growing arrays on the host's allocator, and what the text room's tables have in common.
  */
 #ifndef LM_TEXT_ARRAY_H
 #define LM_TEXT_ARRAY_H
@@ -32,32 +32,6 @@ lm_table_size(size_t n)
 	while (size < 2 * n)
 		size *= 2;
 	return size;
-}
-
-/* Fibonacci hashing with a fold: neither half of the key is lost. */
-static inline uint32_t
-lm_hash_pair(uint64_t key)
-{
-	key *= UINT64_C(0x9E3779B97F4A7C15);
-	return (uint32_t) (key >> 32 ^ key >> 8);
-}
-
-/* Collisions can be made on purpose; they cost time only, and every loop over text can be stopped. */
-static inline uint32_t
-lm_hash_bytes(const char *data, size_t size)
-{
-	uint64_t hash = size * UINT64_C(0x9E3779B97F4A7C15), word;
-
-	for (; size >= 8; size -= 8, data += 8)
-	{
-		memcpy(&word, data, 8);
-		hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-		hash ^= hash >> 32;
-	}
-	for (word = 0; size > 0; size--)
-		word = word << 8 | (unsigned char) data[size - 1];
-	hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-	return (uint32_t) (hash >> 32 ^ hash >> 15);
 }
 
 static inline bool

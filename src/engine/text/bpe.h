@@ -35,11 +35,12 @@ typedef struct LmBpe
 	int32_t byte_ids[256];
 	LmMergeSlot *merges;
 	uint32_t merge_mask;
+	LmHashKey key; /* of the merges: an image brings its own */
 	LmCacheSlot *cache; /* NULL until enough text came for it to pay */
 	size_t text_size; /* bytes of pieces encoded so far */
 } LmBpe;
 
-/* The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges of a pair). */
+/* The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges of a pair), _MEMORY, _STOPPED. */
 bool lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_bpe_free(LmBpe *bpe);
 /* Shares the merges, which lm_bpe_free must then not see; a cache of its own. */
@@ -62,7 +63,7 @@ static inline const LmMergeSlot *
 lm_bpe_merge(const LmBpe *bpe, int32_t left, int32_t right)
 {
 	uint64_t key = lm_merge_key(left, right);
-	uint32_t slot = lm_hash_pair(key) & bpe->merge_mask;
+	uint32_t slot = lm_hash_pair(bpe->key, key) & bpe->merge_mask;
 
 	while (bpe->merges[slot].key != key)
 	{

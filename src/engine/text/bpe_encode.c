@@ -9,14 +9,17 @@
  */
 #include "text/bpe.h"
 #include "text/split.h"
+#include "text/utf8.h"
 
 #define SHORT_SIZE 64 /* bytes up to which looking at every pair beats the heap */
 #define CACHE_SLOTS 32768 /* of 64 bytes each */
 #define CACHE_AFTER 16384 /* bytes of text before the cache is made */
 #define NO_RANK INT32_MAX
+#define POLL_MERGES 4096
 
 static bool add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error);
 static bool encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+static uint32_t cache_hash(const char *data, size_t size);
 static int encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece);
 static int32_t pair_rank(const LmBpe *bpe, int32_t left, int32_t right);
 static bool append_ids(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, int n_ids, LmError *error);
@@ -29,6 +32,7 @@ lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmErr
 	memset(bpe, 0, sizeof *bpe);
 	bpe->host = *host;
 	bpe->merge_mask = (uint32_t) (n_slots - 1);
+	bpe->key = host->hash_key;
 	bpe->merges = lm_array_allocate(host, n_slots, sizeof *bpe->merges, error);
 	if (!bpe->merges)
 		return false;
@@ -65,7 +69,10 @@ add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error)
 	{
 		const LmMerge *merge = &spec->merges[rank];
 		uint64_t key = lm_merge_key(merge->left, merge->right);
-		uint32_t slot = lm_hash_pair(key) & bpe->merge_mask;
+		uint32_t slot = lm_hash_pair(bpe->key, key) & bpe->merge_mask;
+
+		if (rank % POLL_MERGES == 0 && !lm_text_go_on(&bpe->host, error))
+			return false;
 
 		for (; bpe->merges[slot].key != 0; slot = (slot + 1) & bpe->merge_mask)
 			if (bpe->merges[slot].key == key)
@@ -94,7 +101,7 @@ lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 static bool
 encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 {
-	uint32_t hash = lm_hash_bytes(piece.data, piece.size);
+	uint32_t hash = cache_hash(piece.data, piece.size);
 	int32_t ids[SHORT_SIZE];
 	LmCacheSlot *slot;
 	int n_ids;
@@ -119,6 +126,24 @@ encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 		memcpy(slot->ids, ids, (size_t) n_ids * sizeof *ids);
 	}
 	return append_ids(bpe, tokens, ids, n_ids, error);
+}
+
+/* Where pieces collide the newest stays: it costs the merges of one piece. So the hash may be a fast one without a key. */
+static uint32_t
+cache_hash(const char *data, size_t size)
+{
+	uint64_t hash = size * UINT64_C(0x9E3779B97F4A7C15), word;
+
+	for (; size >= 8; size -= 8, data += 8)
+	{
+		memcpy(&word, data, 8);
+		hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
+		hash ^= hash >> 32;
+	}
+	for (word = 0; size > 0; size--)
+		word = word << 8 | (unsigned char) data[size - 1];
+	hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
+	return (uint32_t) (hash >> 32 ^ hash >> 15);
 }
 
 /* Room for piece.size ids; returns how many there are. */

@@ -55,7 +55,7 @@ static bool add_valid(LmBpeTrainer *trainer, const char *text, size_t size, LmEr
 static bool add_piece(LmBpeTrainer *trainer, LmBytes piece, LmError *error);
 static bool start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error);
 static void free_result(LmBpeTrainer *trainer);
-static int32_t find_token(const TrainedSpec *result, LmBytes bytes, uint32_t *slot);
+static int32_t find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot);
 static bool add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmError *error);
 static char *arena_place(LmBpeTrainer *trainer, size_t size, LmError *error);
 static bool start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error);
@@ -339,7 +339,7 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 		LmBytes token = lm_bytes_spec()->tokens[byte];
 		uint32_t slot;
 
-		find_token(result, token, &slot);
+		find_token(trainer, token, &slot);
 		spec->tokens[spec->n_tokens++] = token;
 		result->table[slot] = spec->n_tokens;
 	}
@@ -365,9 +365,11 @@ free_result(LmBpeTrainer *trainer)
 
 /* The id of the token with these bytes, or -1 with the slot where it belongs. */
 static int32_t
-find_token(const TrainedSpec *result, LmBytes bytes, uint32_t *slot)
+find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot)
 {
-	*slot = lm_hash_bytes(bytes.data, bytes.size) & result->table_mask;
+	const TrainedSpec *result = &trainer->result;
+
+	*slot = lm_hash_bytes(trainer->host.hash_key, bytes.data, bytes.size) & result->table_mask;
 	for (; result->table[*slot] != 0; *slot = (*slot + 1) & result->table_mask)
 		if (lm_bytes_equal(result->spec.tokens[result->table[*slot] - 1], bytes))
 			return result->table[*slot] - 1;
@@ -390,7 +392,7 @@ add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmErr
 	*id = -1;
 	if (lm_bytes_equal(joined, (LmBytes){LM_END_OF_TEXT, sizeof LM_END_OF_TEXT - 1}))
 		return true;
-	*id = find_token(result, joined, &slot);
+	*id = find_token(trainer, joined, &slot);
 	if (*id >= 0)
 		return true;
 	*id = result->spec.n_tokens++;

@@ -72,7 +72,7 @@ lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *
 static bool
 start_worker(Worker *worker, LmEncoder *encoder, const LmTokenizer *tokenizer, int thread, LmError *error)
 {
-	LmHost host = {reallocate, should_stop, worker};
+	LmHost host = {.reallocate = reallocate, .should_stop = should_stop, .context = worker};
 
 	worker->engine = encoder->engine;
 	worker->thread = thread;

@@ -48,7 +48,7 @@ lm_pairs_free(LmPairs *pairs)
 static LmPair *
 find(const LmPairs *pairs, uint64_t key)
 {
-	size_t slot = lm_hash_pair(key) & (pairs->n_slots - 1);
+	size_t slot = lm_hash_pair(pairs->host->hash_key, key) & (pairs->n_slots - 1);
 
 	while (pairs->table[slot].key != 0 && pairs->table[slot].key != key)
 		slot = (slot + 1) & (pairs->n_slots - 1);

@@ -8,14 +8,17 @@
 #include "text/spec.h"
 #include "text/utf8.h"
 
+#define POLL_TOKENS 4096
+
+static bool go_on(const LmHost *host, int round, LmError *error);
 static bool check_counts(const LmTokenizerSpec *spec, LmError *error);
 static bool check_tokens(const LmTokenizerSpec *spec, LmError *error);
 static bool check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
-static bool find_equal(int32_t *table, uint32_t mask, const LmTokenizerSpec *spec, int id, LmError *error);
+static bool find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec, int id, LmError *error);
 static bool check_special_ids(const LmTokenizerSpec *spec, LmError *error);
 static bool check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmError *error);
-static bool check_kind(const LmTokenizerSpec *spec, LmError *error);
-static bool check_bpe(const LmTokenizerSpec *spec, LmError *error);
+static bool check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+static bool check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 static bool check_merge(const LmTokenizerSpec *spec, int rank, LmError *error);
 static bool check_byte_tokens(const LmTokenizerSpec *spec, LmError *error);
 static bool check_chars(const LmTokenizerSpec *spec, LmError *error);
@@ -26,7 +29,13 @@ bool
 lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
 	return check_counts(spec, error) && check_tokens(spec, error) && check_distinct(host, spec, error) &&
-		   check_special_ids(spec, error) && check_kind(spec, error);
+		   check_special_ids(spec, error) && check_kind(host, spec, error);
+}
+
+static bool
+go_on(const LmHost *host, int round, LmError *error)
+{
+	return round % POLL_TOKENS != 0 || lm_text_go_on(host, error);
 }
 
 static bool
@@ -69,16 +78,16 @@ check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	bool distinct = table != NULL;
 
 	for (int id = 0; distinct && id < spec->n_tokens; id++)
-		distinct = find_equal(table, (uint32_t) (n_slots - 1), spec, id, error);
+		distinct = go_on(host, id, error) && find_equal(table, (uint32_t) (n_slots - 1), host->hash_key, spec, id, error);
 	lm_free(host, table);
 	return distinct;
 }
 
 static bool
-find_equal(int32_t *table, uint32_t mask, const LmTokenizerSpec *spec, int id, LmError *error)
+find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec, int id, LmError *error)
 {
 	LmBytes token = spec->tokens[id];
-	uint32_t slot = lm_hash_bytes(token.data, token.size) & mask;
+	uint32_t slot = lm_hash_bytes(key, token.data, token.size) & mask;
 
 	for (; table[slot] != 0; slot = (slot + 1) & mask)
 		if (lm_bytes_equal(spec->tokens[table[slot] - 1], token))
@@ -112,10 +121,10 @@ check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmEr
 }
 
 static bool
-check_kind(const LmTokenizerSpec *spec, LmError *error)
+check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
 	if (spec->kind == LM_TOKENIZER_BPE)
-		return check_bpe(spec, error);
+		return check_bpe(host, spec, error);
 	if (spec->n_merges > 0)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "only a BPE tokenizer has merges");
 	if (spec->kind == LM_TOKENIZER_CHARS)
@@ -128,7 +137,7 @@ check_kind(const LmTokenizerSpec *spec, LmError *error)
 }
 
 static bool
-check_bpe(const LmTokenizerSpec *spec, LmError *error)
+check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
 	bool present[256] = {false};
 
@@ -139,7 +148,7 @@ check_bpe(const LmTokenizerSpec *spec, LmError *error)
 		if (!present[byte])
 			return lm_fail(error, LM_ERR_FORMAT, byte, "tokenizer has no token for byte 0x%02x", byte);
 	for (int rank = 0; rank < spec->n_merges; rank++)
-		if (!check_merge(spec, rank, error))
+		if (!go_on(host, rank, error) || !check_merge(spec, rank, error))
 			return false;
 	return true;
 }
@@ -223,7 +232,14 @@ lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	if (spec->pattern)
 		copy->pattern = copy_bytes(&place, (LmBytes){spec->pattern, strlen(spec->pattern) + 1}).data;
 	for (size_t id = 0; id < n_tokens; id++)
+	{
+		if (!go_on(host, (int) id, error))
+		{
+			lm_free(host, copy);
+			return NULL;
+		}
 		copy->tokens[id] = copy_bytes(&place, spec->tokens[id]);
+	}
 	return copy;
 }
 

@@ -13,7 +13,7 @@
 #include "model/arena.h"
 #include "text/tokenizer_parts.h"
 
-#define IMAGE_MAGIC "gpt tok1"
+#define IMAGE_MAGIC "gpt tok2"
 
 typedef struct Header
 {
@@ -29,6 +29,7 @@ typedef struct Header
 	uint32_t merge_mask; /* BPE */
 	uint32_t pattern_size; /* with the NUL; 0: no pattern */
 	int32_t byte_ids[256]; /* BPE */
+	LmHashKey key; /* BPE: of the merges */
 } Header;
 
 typedef struct Parts
@@ -97,6 +98,7 @@ header_of(const LmTokenizer *tokenizer)
 	if (spec->kind == LM_TOKENIZER_BPE)
 	{
 		header.merge_mask = tokenizer->bpe.merge_mask;
+		header.key = tokenizer->bpe.key;
 		memcpy(header.byte_ids, tokenizer->bpe.byte_ids, sizeof header.byte_ids);
 	}
 	for (int32_t id = 0; id < spec->n_tokens; id++)
@@ -194,6 +196,7 @@ restore(LmTokenizer *tokenizer, const Header *header, const Parts *parts, LmErro
 	tokenizer->bpe.host = *host;
 	tokenizer->bpe.merges = parts->merges;
 	tokenizer->bpe.merge_mask = header->merge_mask;
+	tokenizer->bpe.key = header->key;
 	memcpy(tokenizer->bpe.byte_ids, header->byte_ids, sizeof header->byte_ids);
 	return true;
 }

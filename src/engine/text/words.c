@@ -13,7 +13,7 @@ static bool append_word(LmWords *words, LmBytes word, uint32_t hash, LmError *er
 bool
 lm_words_add(LmWords *words, LmBytes word, LmError *error)
 {
-	uint32_t hash = lm_hash_bytes(word.data, word.size);
+	uint32_t hash = lm_hash_bytes(words->host.hash_key, word.data, word.size);
 	size_t slot;
 
 	if (words->count * 3 >= words->n_slots * 2 && !grow_slots(words, error))

@@ -1,0 +1,64 @@
+/*
+ * include/engine/hash.h
+ *
+ * Hashes of what users choose, for tables. They are keyed: of two entries that differ, only about one key in 2^32 makes the hashes equal, so
+ * that nobody who does not know the key can prepare entries that collide. Nothing but the time that a table takes may depend on them.
+ */
+#ifndef LM_HASH_H
+#define LM_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Random numbers of a process. All zeros is a key as well, one that everybody knows. */
+typedef struct LmHashKey
+{
+	uint64_t left;
+	uint64_t right;
+} LmHashKey;
+
+#define LM_HASH_PRIME ((UINT64_C(1) << 61) - 1)
+
+/* left times right modulo the prime, but for a multiple of it; left is less than 2^62, right less than 2^61. */
+static inline uint64_t
+lm_hash_multiply(uint64_t left, uint64_t right)
+{
+	unsigned __int128 product = (unsigned __int128) left * right;
+	uint64_t sum = ((uint64_t) product & LM_HASH_PRIME) + (uint64_t) (product >> 61);
+
+	return (sum & LM_HASH_PRIME) + (sum >> 61);
+}
+
+/*
+ * The polynomial whose coefficients are the size and the text's words of seven bytes, modulo 2^61 - 1, where the key says (Carter and
+ * Wegman 1979): texts of n words collide for at most n + 1 keys of 2^61, times the 2^29 values that have the same 32 bits.
+ */
+static inline uint32_t
+lm_hash_bytes(LmHashKey key, const char *data, size_t size)
+{
+	const uint64_t point = (key.left ^ UINT64_C(0x0D6E8FEB86659FD9)) & LM_HASH_PRIME;
+	uint64_t hash = size, word;
+
+	for (; size >= 8; size -= 7, data += 7)
+	{
+		memcpy(&word, data, 8);
+		hash = lm_hash_multiply(hash, point) + (word & ((UINT64_C(1) << 56) - 1));
+	}
+	for (word = 0; size > 0; size--)
+		word = word << 8 | (unsigned char) data[size - 1];
+	hash = lm_hash_multiply(lm_hash_multiply(hash, point) + word, point);
+	return (uint32_t) (hash >= LM_HASH_PRIME ? hash - LM_HASH_PRIME : hash);
+}
+
+/* Of two numbers of 32 bits, the halves of pair: one multiplication (Thorup 2015, "High speed hashing for integers and strings", 3.5). */
+static inline uint32_t
+lm_hash_pair(LmHashKey key, uint64_t pair)
+{
+	uint64_t high = (key.left ^ UINT64_C(0x9E3779B97F4A7C15)) + (pair >> 32);
+	uint64_t low = (key.right ^ UINT64_C(0xC2B2AE3D27D4EB4F)) + (uint32_t) pair;
+
+	return (uint32_t) (high * low >> 32);
+}
+
+#endif /* LM_HASH_H */
