@@ -25,6 +25,9 @@ extern int gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char 
 extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double by_default,
 								double minimum, double maximum, bool above);
 
+/* Also where the function is declared without the argument, as in releases before it had one. */
+extern bool gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default);
+
 /* A number as messages write it, palloc'd: integers without exponent, and numbers that differ are told apart. */
 extern char *gpt_argument_number(double value);
 

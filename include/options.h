@@ -83,6 +83,7 @@ typedef struct GptTrainOptions
 	const char *if_running;
 	bool generate; /* of gpt_evaluate, as what follows */
 	int64 max_tokens;
+	const char *include_end; /* auto, true, false */
 } GptTrainOptions;
 
 /*

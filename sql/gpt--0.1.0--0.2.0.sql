@@ -98,10 +98,10 @@ COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
 
 -- The owner of a name is that of its object. Columns are read by number, so the table is made anew; the views that use it
 -- stay, because others may depend on them.
-CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
-COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
-	'logarithm of the probability of a completion behind its prompt';
+CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
+	'logarithm of the probability of a completion behind its prompt, and of its end';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
@@ -132,9 +132,18 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens i
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
 	'continues prompts together; each continuation is that of the prompt alone';
 
-CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity') RETURNS float8[]
+CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text) IS 'measures texts together; each score is that of the text alone';
+-- The form for one text has a fourth argument, of which nothing else can be made than a change of the function's row: views of users
+-- rest on it, and roles have been granted it. Calls that were stored with three arguments get the default when they are planned.
+UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronargdefaults, proargnames = n.proargnames,
+		proargdefaults = n.proargdefaults, proargtypes = '25 25 25 16'
+	FROM (SELECT * FROM pg_catalog.pg_proc
+		WHERE oid OPERATOR(pg_catalog.=) '@extschema@.gpt_score(text, text[], text, boolean)'::pg_catalog.regprocedure) n
+	WHERE pg_proc.oid OPERATOR(pg_catalog.=) '@extschema@.gpt_score(text, text, text)'::pg_catalog.regprocedure;
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
+	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'measures texts together; each score is that of the text alone';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
@@ -156,6 +165,10 @@ CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, inpu
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: a row';
+CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text, include_end boolean) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: a row, whose end may count';
 CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) FROM PUBLIC;
@@ -178,6 +191,12 @@ CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
 	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
 	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
 COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text) IS 'perplexity of all rows together: exp(-sum of log p / tokens)';
+CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text, include_end boolean) (
+	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
+	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
+	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text, boolean) IS
+	'perplexity of all rows together, in which the end of each may count as a further token';
 
 CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
 		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record

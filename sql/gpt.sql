@@ -182,15 +182,15 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens int
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
 	'continues a prompt; returns the continuation only';
 
-CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity') RETURNS float8
+CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
-COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text) IS
-	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens';
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
+	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
 
-CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
-COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text) IS
-	'logarithm of the probability of a completion behind its prompt';
+CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
+	'logarithm of the probability of a completion behind its prompt, and of its end';
 
 -- Decide and represent
 
@@ -223,9 +223,9 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens i
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
 	'continues prompts together; each continuation is that of the prompt alone';
 
-CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity') RETURNS float8[]
+CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text) IS 'measures texts together; each score is that of the text alone';
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'measures texts together; each score is that of the text alone';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
@@ -247,6 +247,10 @@ CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, inpu
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: a row';
+CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text, include_end boolean) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: a row, whose end may count';
 CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) FROM PUBLIC;
@@ -269,6 +273,12 @@ CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
 	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
 	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
 COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text) IS 'perplexity of all rows together: exp(-sum of log p / tokens)';
+CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text, include_end boolean) (
+	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
+	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
+	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text, boolean) IS
+	'perplexity of all rows together, in which the end of each may count as a further token';
 
 -- Evaluate
 

@@ -70,6 +70,12 @@ gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double 
 	return value;
 }
 
+bool
+gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default)
+{
+	return number >= PG_NARGS() || PG_ARGISNULL(number) ? by_default : PG_GETARG_BOOL(number);
+}
+
 char *
 gpt_argument_number(double value)
 {

@@ -161,6 +161,8 @@ static const Option all_options[] = {
 	BOOLEAN(EVALUATE, generate, "true", "whether completions are generated, to be compared with those of the rows"),
 	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
 			"most tokens of a completion that is generated; twice as many as the row's has, and 16, unless given"),
+	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto", "auto, true, false",
+					"whether the end of a text or completion counts as its last token; auto counts it for completions"),
 };
 
 static void set_defaults(GptTrainOptions *options);

@@ -111,7 +111,7 @@ rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
 	LmScore alone;
 	LmError error;
 
-	while (!lm_score_completion(&behind, served->session, prompt, choice, &error))
+	while (!lm_score_completion(&behind, served->session, prompt, choice, false, &error))
 		gpt_bridge_raise(&error);
 	while (!lm_score(&alone, served->session, choice.data, choice.size, &error))
 		gpt_bridge_raise(&error);

@@ -38,6 +38,7 @@ typedef struct Evaluation
 	const GptServed *served;
 	const GptTrainOptions *options;
 	bool prompted;
+	bool include_end;
 	GptClassification *classification; /* NULL: rows have no labels */
 	int64 documents;
 	int64 skipped;
@@ -103,6 +104,9 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 
 	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE, NULL);
 	evaluation->prompted = shape.prompt_column != 0;
+	/* auto: of completions */
+	evaluation->include_end = evaluation->prompted ? strcmp(evaluation->options->include_end, "false") != 0
+												   : strcmp(evaluation->options->include_end, "true") == 0;
 	initStringInfo(&evaluation->generated);
 	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
@@ -152,7 +156,7 @@ add_row(void *context, const GptSourceRow *row)
 		return;
 	}
 	gpt_cache_renew(evaluation->served);
-	while (!lm_score_completion(&score, evaluation->served->session, prompt, text, &error))
+	while (!lm_score_completion(&score, evaluation->served->session, prompt, text, evaluation->include_end, &error))
 		gpt_bridge_raise(&error);
 	evaluation->documents++;
 	evaluation->tokens += score.n_tokens;

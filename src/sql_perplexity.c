@@ -55,7 +55,10 @@ static Perplexity *state_of(FunctionCallInfo fcinfo, int number);
 static void set_model(Perplexity *state, const char *model);
 static void flush(Perplexity *state);
 
-/* gpt_perplexity_step(state internal, model text, input text) RETURNS internal. A NULL model or input is passed over. */
+/*
+ * gpt_perplexity_step(state internal, model text, input text [, include_end boolean]) RETURNS internal. A NULL model or input is passed over; NULL
+ * include_end is false.
+ */
 Datum
 gpt_perplexity_step(PG_FUNCTION_ARGS)
 {
@@ -76,6 +79,7 @@ gpt_perplexity_step(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(caller);
 	call = &state->calls[state->n_calls++];
 	gpt_score_of_text(call, (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)});
+	call->request.include_end = gpt_argument_boolean(fcinfo, 3, false);
 	state->size += VARSIZE_ANY(input);
 	if (state->n_calls == COLLECTED_TEXTS || state->size >= COLLECTED_SIZE)
 		flush(state);

@@ -40,7 +40,8 @@ PG_FUNCTION_INFO_V1(gpt_score);
 PG_FUNCTION_INFO_V1(gpt_logprob);
 
 static Metric read_metric(FunctionCallInfo fcinfo);
-static void compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text);
+static Datum score_one(const GptCallKind *kind, FunctionCallInfo fcinfo);
+static void compute(LmRequest *request, const char *model);
 static bool read_score(GptCall *call, FunctionCallInfo fcinfo);
 static bool read_logprob(GptCall *call, FunctionCallInfo fcinfo);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
@@ -58,49 +59,52 @@ bytes_argument(FunctionCallInfo fcinfo, int number)
 }
 
 /*
- * gpt_score(model text, input text, metric text DEFAULT 'perplexity') RETURNS float8
+ * gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
  *
- * NULL model or input gives NULL, NULL metric means the default. A text without a scored token gives NULL. With input text[] it returns
+ * NULL model or input gives NULL, NULL elsewhere means the default. A text without a scored token gives NULL. With input text[] it returns
  * float8[]: the score of each element.
  */
 Datum
 gpt_score(PG_FUNCTION_ARGS)
 {
-	Metric metric;
-	LmScore score;
-	LmBytes input;
-
 	gpt_argument_check_call(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	if (gpt_call_is_for_elements(fcinfo, 1))
 		return gpt_call_elements(&gpt_score_call, fcinfo);
-	gpt_bridge_check_encoding();
-	metric = read_metric(fcinfo);
-	input = bytes_argument(fcinfo, 1);
-	compute(&score, gpt_argument_text(fcinfo, 0), (LmBytes){"", 0}, input);
-	if (score.n_tokens == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(metric_value(metric, &score, input.size));
+	return score_one(&gpt_score_call, fcinfo);
 }
 
 /*
- * gpt_logprob(model text, prompt text, completion text) RETURNS float8
+ * gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
  *
- * The sum of the natural logarithms of the probabilities of the completion's tokens behind the prompt. NULL gives NULL, and so does
- * a completion without a scored token.
+ * The sum of the natural logarithms of the probabilities of the completion's tokens behind the prompt. NULL model, prompt or completion gives
+ * NULL, and so does a completion without a scored token; NULL include_end means the default.
  */
 Datum
 gpt_logprob(PG_FUNCTION_ARGS)
 {
-	LmScore score;
-
 	gpt_argument_check_call(fcinfo);
-	gpt_bridge_check_encoding();
-	compute(&score, gpt_argument_text(fcinfo, 0), bytes_argument(fcinfo, 1), bytes_argument(fcinfo, 2));
-	if (score.n_tokens == 0)
+	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(score.logprob);
+	return score_one(&gpt_logprob_call, fcinfo);
+}
+
+static Datum
+score_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
+{
+	GptCall call;
+	Datum value;
+	bool is_null;
+
+	gpt_bridge_check_encoding();
+	if (!kind->read(&call, fcinfo))
+		PG_RETURN_NULL();
+	compute(&call.request, gpt_argument_text(fcinfo, 0));
+	value = kind->result(&call, NULL, &is_null);
+	if (is_null)
+		PG_RETURN_NULL();
+	return value;
 }
 
 static bool
@@ -110,6 +114,7 @@ read_score(GptCall *call, FunctionCallInfo fcinfo)
 		return false;
 	gpt_score_of_text(call, bytes_argument(fcinfo, 1));
 	call->detail = read_metric(fcinfo);
+	call->request.include_end = gpt_argument_boolean(fcinfo, 3, false);
 	return true;
 }
 
@@ -130,6 +135,7 @@ read_logprob(GptCall *call, FunctionCallInfo fcinfo)
 		return false;
 	gpt_score_of_text(call, bytes_argument(fcinfo, 2));
 	call->request.prompt = bytes_argument(fcinfo, 1);
+	call->request.include_end = gpt_argument_boolean(fcinfo, 3, true);
 	return true;
 }
 
@@ -138,7 +144,8 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 {
 	const LmScore *score = &call->request.score;
 
-	*is_null = score->n_tokens == 0;
+	/* An end has no bytes. */
+	*is_null = score->n_tokens == 0 || (call->detail == METRIC_BITS_PER_BYTE && call->request.text.size == 0);
 	return *is_null ? (Datum) 0 : Float8GetDatum(metric_value((Metric) call->detail, score, call->request.text.size));
 }
 
@@ -161,7 +168,7 @@ read_metric(FunctionCallInfo fcinfo)
 }
 
 static void
-compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text)
+compute(LmRequest *request, const char *model)
 {
 	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
 
@@ -169,7 +176,7 @@ compute(LmScore *score, const char *model, LmBytes prompt, LmBytes text)
 	{
 		LmError error;
 
-		while (!lm_score_completion(score, served->session, prompt, text, &error))
+		while (!lm_score_completion(&request->score, served->session, request->prompt, request->text, request->include_end, &error))
 			gpt_bridge_raise(&error);
 	}
 	PG_FINALLY();

@@ -26,6 +26,7 @@ typedef struct LmRequest
 	LmTask task;
 	LmBytes prompt; /* GENERATE: is continued; SCORE: stands in front and is not scored; EMBED, CLASSIFY: empty */
 	LmBytes text; /* the others; GENERATE: empty */
+	bool include_end; /* SCORE: the end of the text counts as its last token */
 	LmSampling sampling; /* GENERATE */
 	LmPooling pooling; /* EMBED */
 	float *vector; /* EMBED: [channels], CLASSIFY: [labels]; the caller's */

@@ -84,8 +84,12 @@ typedef struct LmScore
  */
 bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
 
-/* The same for a text behind a prompt, which is encoded apart and not scored; its windows are those of both together. */
-bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, LmError *error);
+/*
+ * The same for a text behind a prompt, which is encoded apart and not scored; its windows are those of both together. With include_end
+ * the end token behind the text is scored too, as a further token: a text that stops too early is then unlikely. So an empty text has one
+ * token. Where the tokenizer has no end token, nothing is added.
+ */
+bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, bool include_end, LmError *error);
 
 typedef enum LmPooling
 {

@@ -26,7 +26,8 @@ CREATE FUNCTION is_batched(query text) RETURNS boolean LANGUAGE sql AS $$SELECT 
 CREATE TABLE result (way text, id integer, score float8, other float8, text text, label text, embedding real[]);
 CREATE FUNCTION collect(way text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	EXECUTE format($q$INSERT INTO result SELECT %L, id, gpt_score('batch', body), gpt_logprob('batch', 'line', body),
+	EXECUTE format($q$INSERT INTO result SELECT %L, id, gpt_score('batch', body),
+		gpt_logprob('batch', 'line', body, NOT odd) + gpt_score('batch', body, 'logprob', odd),
 		gpt_generate('batch', body, 1 + id %% 12, temperature => id %% 3, top_p => 0.9, stop => '{e}', seed => id),
 		gpt_classify('labels', body), gpt_embed('batch', body, CASE WHEN odd THEN 'last' END, NOT odd) FROM line$q$, way);
 END $$;

@@ -9,7 +9,7 @@ SELECT gpt_wait(:job, '60 s');
 -- what is likely behind the prompt, beside how likely it is by itself
 SELECT gpt_choose('facts', 'fire is ', ARRAY['hot', 'cold']) AS fire, gpt_choose('facts', 'snow is ', ARRAY['hot', 'cold']) AS snow;
 SELECT gpt_choose('facts', prompt, choices) = (SELECT choice FROM unnest(choices) choice
-	ORDER BY (gpt_logprob('facts', prompt, choice) - gpt_score('facts', choice, 'logprob')) / gpt_score('facts', choice, 'tokens') DESC LIMIT 1) AS by_definition
+	ORDER BY (gpt_logprob('facts', prompt, choice, false) - gpt_score('facts', choice, 'logprob')) / gpt_score('facts', choice, 'tokens') DESC LIMIT 1) AS by_definition
 FROM (VALUES ('fire is ', ARRAY['hot', 'cold', 'hotter']), ('', ARRAY['a', 'snow']), ('snow', ARRAY[' is', ' was', 's'])) v (prompt, choices);
 SELECT gpt_choose('facts', 'fire is ', ARRAY[NULL, '', 'cold']) AS others_passed_over, gpt_choose('facts', 'fire is ', ARRAY[NULL, '']) IS NULL AS nothing,
 	gpt_choose('facts', 'fire is ', '{}') IS NULL AS none, gpt_choose('facts', NULL, '{a}') IS NULL AS no_prompt, gpt_choose('facts', 'x', ARRAY['a', 'a']) AS equal;

@@ -31,7 +31,7 @@ FROM gpt_jobs WHERE job IN (:names, :chars, :casts) ORDER BY job;
 -- gpt_evaluate measures what a call with the column measures
 SELECT (SELECT value FROM gpt_evaluate('pair', 'SELECT q AS prompt, a AS completion FROM item', '{"generate": false}') WHERE metric = 'loss')
 	= (SELECT value FROM gpt_evaluate('pair', 'SELECT q::text AS prompt, a::text AS completion FROM item', '{"generate": false}') WHERE metric = 'loss') AS same_loss,
-	(SELECT abs(value + (SELECT sum(gpt_logprob('pair', q, a)) / sum(octet_length(a::text)) FROM item)) < 1e-6
+	(SELECT abs(value + (SELECT sum(gpt_logprob('pair', q, a)) / sum(octet_length(a::text) + 1) FROM item)) < 1e-6
 	FROM gpt_evaluate('pair', 'SELECT q AS prompt, c AS completion FROM item', '{"generate": false}') WHERE metric = 'loss') AS as_the_function;
 
 -- labels: what a label is read as stands in the error, where no model has it

@@ -74,11 +74,18 @@ for my $version (@released)
 
 	# views of users rest on ours, which then keep the order of their columns
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database used"});
-	$node->safe_psql("$database used", qq{CREATE EXTENSION gpt VERSION '$version'; CREATE VIEW mine AS SELECT * FROM gpt_models});
+	$node->safe_psql("$database used", qq{CREATE EXTENSION gpt VERSION '$version'; CREATE VIEW mine AS SELECT * FROM gpt_models;
+		CREATE VIEW score AS SELECT body, gpt_score('m', body) AS perplexity FROM (VALUES ('line 7')) v (body); REVOKE EXECUTE ON FUNCTION gpt_score FROM PUBLIC});
 	my $before = $node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0});
 	$node->safe_psql("$database used", 'ALTER EXTENSION gpt UPDATE');
 	like($node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0}),
 		qr/^\Q$before\E .*\bcurrent task labels\b/, 'where a view rests on gpt_models, the new columns come last');
 	is($node->safe_psql("$database used", q{SELECT count(*) FROM mine; SELECT count(task) FROM gpt_versions}), "0\n0", 'and both can be read');
+	$job = $node->safe_psql("$database used", q{SELECT gpt_train('m', 'SELECT ''line '' || i AS body FROM generate_series(1, 50) i',
+		'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 3}')});
+	$node->safe_psql("$database used", "SELECT gpt_wait($job, '60 s')");
+	is($node->safe_psql("$database used", q{SELECT perplexity = gpt_score('m', body), perplexity < gpt_score('m', body, include_end => true),
+		has_function_privilege('public', 'gpt_score(text, text, text, boolean)', 'EXECUTE') FROM score}),
+		't|t|f', 'a view that calls gpt_score stays as it is, and so do privileges on it');
 }
 done_testing();

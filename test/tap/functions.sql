@@ -31,11 +31,12 @@ INSERT INTO wanted VALUES
 	('gpt_stream(model text, prompt text, max_tokens integer, temperature double precision, top_k integer, top_p double precision, '
 		|| 'min_p double precision, repetition_penalty double precision, stop text[], seed bigint, OUT "position" integer, OUT token integer, OUT text text)',
 		'volatile, called on null, safe, public'),
-	('gpt_score(model text, input text, metric text)', 'stable, called on null, safe, public'),
-	('gpt_score(model text, input text[], metric text)', 'stable, called on null, safe, public'),
+	('gpt_score(model text, input text, metric text, include_end boolean)', 'stable, called on null, safe, public'),
+	('gpt_score(model text, input text[], metric text, include_end boolean)', 'stable, called on null, safe, public'),
 	('gpt_classify(model text, input text[])', 'stable, strict, safe, public'),
 	('gpt_embed(model text, input text[], pooling text, normalized boolean)', 'stable, called on null, safe, public'),
 	('gpt_perplexity_step(state internal, model text, input text)', 'stable, called on null, safe, granted'),
+	('gpt_perplexity_step(state internal, model text, input text, include_end boolean)', 'stable, called on null, safe, granted'),
 	('gpt_perplexity_combine(state internal, other internal)', 'stable, called on null, safe, granted'),
 	('gpt_perplexity_serialize(state internal)', 'stable, strict, safe, granted'),
 	('gpt_perplexity_deserialize(bytes bytea, state internal)', 'stable, strict, safe, granted'),
@@ -44,7 +45,7 @@ INSERT INTO wanted VALUES
 	('gpt_classify_probs(model text, input text, OUT label text, OUT probability real)', 'stable, strict, safe, public'),
 	('gpt_choose(model text, prompt text, choices text[])', 'stable, strict, safe, public'),
 	('gpt_embed(model text, input text, pooling text, normalized boolean)', 'stable, called on null, safe, public'),
-	('gpt_logprob(model text, prompt text, completion text)', 'stable, strict, safe, public'),
+	('gpt_logprob(model text, prompt text, completion text, include_end boolean)', 'stable, called on null, safe, public'),
 	('gpt_evaluate(model text, query text, options jsonb, OUT metric text, OUT label text, OUT predicted text, OUT value double precision)',
 		'volatile, called on null, unsafe, public'),
 	('gpt_tokenize(model_or_tokenizer text, input text)', 'stable, strict, safe, public'),
@@ -88,7 +89,8 @@ FROM wanted LEFT JOIN found USING (signature) ORDER BY signature;
 SELECT is_empty('SELECT signature FROM found EXCEPT SELECT signature FROM wanted', 'no other function belongs to the extension');
 SELECT is_empty('SELECT signature FROM member_function WHERE prosecdef', 'no function is SECURITY DEFINER');
 SELECT results_eq($$SELECT p.oid::regprocedure::text || ' ' || p.proparallel::text FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
-	WHERE p.prokind = 'a'$$, $$VALUES ('gpt_perplexity'::regproc::text || '(text,text) s')$$, 'the aggregate is gpt_perplexity, parallel safe');
+	WHERE p.prokind = 'a' ORDER BY 1$$, $$SELECT regexp_replace('gpt_perplexity(text,text)'::regprocedure::text, '\(.*', '') || arguments
+	FROM (VALUES ('(text,text) s'), ('(text,text,boolean) s')) v (arguments) ORDER BY 1$$, 'the aggregates are gpt_perplexity, parallel safe');
 SELECT is_empty($$SELECT signature FROM member_function f JOIN pg_language l ON l.oid = f.prolang WHERE lanname <> 'c'$$,
 	'every function is written in C');
 SELECT is_empty('SELECT signature FROM member_function WHERE prosrc <> proname', 'every function is the C function of its name');

@@ -48,7 +48,7 @@ static void
 ask_scores(Texts *texts)
 {
 	for (int i = 0; i < TEXTS; i++)
-		texts->requests[i] = (LmRequest){.task = LM_TASK_SCORE, .prompt = {"", 0}, .text = {texts->bytes[i], (size_t) texts->sizes[i]}};
+		texts->requests[i] = (LmRequest){.task = LM_TASK_SCORE, .prompt = {"", 0}, .text = {texts->bytes[i], (size_t) texts->sizes[i]}, .include_end = i % 3 == 0};
 }
 
 /* Each text is cut somewhere: what stands before is the prompt. */
@@ -129,7 +129,7 @@ same_alone(LmSession *session, const LmRequest *request)
 	if (!request->done)
 		return false;
 	if (request->task == LM_TASK_SCORE)
-		good = lm_score_completion(&score, session, request->prompt, request->text, &error);
+		good = lm_score_completion(&score, session, request->prompt, request->text, request->include_end, &error);
 	else if (request->task == LM_TASK_EMBED)
 		good = lm_embed(vector, &n_tokens, session, request->text, request->pooling, &error);
 	else if (request->task == LM_TASK_CLASSIFY)

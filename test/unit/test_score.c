@@ -62,6 +62,21 @@ fill_text(char *text, int size, uint64_t seed)
 		text[i] = (char) (' ' + test_random(&seed) % 95);
 }
 
+/* naive's score, and the end as a further token; and the same behind a prompt. */
+static bool
+counts_end(LmSession *session, const char *text, int size, LmScore naive)
+{
+	LmScore whole, rest, prompt;
+	int cut = size / 3;
+	LmError error;
+
+	lm_score_completion(&whole, session, (LmBytes){"", 0}, (LmBytes){text, (size_t) size}, true, &error);
+	lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut}, (LmBytes){text + cut, (size_t) (size - cut)}, true, &error);
+	lm_score(&prompt, session, text, (size_t) cut, &error);
+	return whole.n_tokens == size + 1 && fabs(whole.logprob - naive.logprob) < 1e-7 * (size + 1) && fabs(whole.min_logprob - naive.min_logprob) < 1e-7 &&
+		   rest.n_tokens == size - cut + 1 && fabs(prompt.logprob + rest.logprob - naive.logprob) < 1e-5;
+}
+
 static void
 test_prefixes(LmEngine *engine, const LmHost *host)
 {
@@ -71,12 +86,12 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 	LmTokenizer *tokenizer = bytes_tokenizer(host);
 	LmSession *session = create_session(engine, &test, tokenizer);
 	double difference = 0, smallest = 0, behind = 0;
-	bool counted = true;
+	bool counted = true, ended = true;
 
 	for (int i = 0; i < 10; i++)
 	{
 		char text[100];
-		int32_t ids[101] = {256};
+		int32_t ids[102] = {256};
 		LmScore score, naive;
 		LmError error;
 
@@ -89,12 +104,14 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 		difference = fmax(difference, fabs(score.logprob - naive.logprob) / sizes[i]);
 		smallest = fmax(smallest, fabs(score.min_logprob - naive.min_logprob));
 		counted = counted && score.n_tokens == sizes[i];
+		ids[sizes[i] + 1] = 256;
+		ended = ended && counts_end(session, text, sizes[i], naive_score(engine, host, &test, ids, sizes[i] + 2));
 		for (int cut = 0; cut <= sizes[i]; cut += 7)
 		{
 			LmScore prompt, rest;
 
 			lm_score(&prompt, session, text, (size_t) cut, &error);
-			if (!lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut}, (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, &error))
+			if (!lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut}, (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, false, &error))
 				printf("# %s\n", error.message);
 			behind = fmax(behind, fabs(prompt.logprob + rest.logprob - score.logprob));
 			counted = counted && rest.n_tokens == sizes[i] - cut;
@@ -104,6 +121,7 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 	is_near(smallest, 0, 1e-7, "the most surprising token too");
 	is_near(behind, 0, 1e-5, "a prompt and what is behind it add up to the whole");
 	ok(counted, "every token of the text is scored once");
+	ok(ended, "where the end counts it is the last token, alone and behind a prompt");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
 	test_model_free(&test);
@@ -180,6 +198,8 @@ test_edges(LmEngine *engine, TapHost *state)
 	test = test_model(&host, &config, 3, 0.15f);
 	session = create_session(engine, &test, tokenizer);
 	ok(lm_score(&score, session, "", 0, &error) && score.n_tokens == 0 && score.logprob == 0, "an empty text has no tokens");
+	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"", 0}, true, &error) && score.n_tokens == 1 && score.logprob < 0,
+	   "but an end");
 	state->stop = true;
 	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_STOPPED, "scoring can be stopped");
 	state->stop = false;
@@ -193,6 +213,8 @@ test_edges(LmEngine *engine, TapHost *state)
 	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 2,
 	   "without a token to stand in front the first one is not scored");
 	ok(lm_score(&score, session, "a", 1, &error) && score.n_tokens == 0, "a single token then has no score");
+	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"abc", 3}, true, &error) && score.n_tokens == 2,
+	   "and without an end token there is no end to count");
 	lm_session_free(session);
 	lm_tokenizer_free(without);
 	test_model_free(&test);

@@ -24,6 +24,7 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 {
 	const LmHost *host = lm_engine_host(session->engine);
 	LmTokenizer *tokenizer = session->tokenizer;
+	int32_t end = lm_tokenizer_spec(tokenizer)->end_of_text;
 
 	*n_skipped = 0;
 	if (request->task == LM_TASK_GENERATE)
@@ -37,6 +38,8 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
 	if (!lm_tokenizer_encode(tokenizer, tokens, request->text.data, request->text.size, error))
 		return false;
+	if (request->task == LM_TASK_SCORE && request->include_end && end >= 0)
+		return lm_tokens_append(host, tokens, end, error);
 	if (request->task == LM_TASK_CLASSIFY && tokens->count == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the text has no tokens");
 	return true;

@@ -41,7 +41,7 @@ lm_task_wants_logits(LmTask task)
 }
 
 /*
- * Appends the tokens of a request to empty tokens: what stands in front, prompt and text; for a generation those of the
+ * Appends the tokens of a request to empty tokens: what stands in front, prompt, text and, where it counts, its end; for a generation those of the
  * prompt alone. *n_skipped of them are there to be looked back on. LM_ERR_ARGUMENT where nothing can be read, or the model cannot
  * do the task; errors of lm_tokenizer_encode.
  */
