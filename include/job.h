@@ -5,7 +5,7 @@
  *
  * The row is the truth about a job; the lock on the job says whether a process runs it. A row in state
  * 'running' whose lock is free was cut off. Locks are advisory locks of classes that no SQL function reaches,
- * held by the worker's session.
+ * held by the worker's session; while the user's query runs, by its transaction.
  */
 #ifndef GPT_JOB_H
 #define GPT_JOB_H
@@ -147,12 +147,10 @@ extern void gpt_job_notify(int64 job, GptJobState state);
 
 /* Session locks, not waited for. */
 extern bool gpt_job_lock(int64 job);
-extern bool gpt_job_lock_held(int64 job);
 extern void gpt_job_unlock(int64 job);
 
 /* A slot of gpt.max_workers in the whole cluster, from 0, or -1. */
 extern int gpt_slot_lock(void);
-extern bool gpt_slot_held(int slot);
 extern void gpt_slot_unlock(int slot);
 extern int gpt_slots_free(void);
 
@@ -162,6 +160,16 @@ extern bool gpt_slot_held_here(void);
 /* The one worker of a database that waits: for a slot which other databases hold, or at its end for a place for the next worker. */
 extern bool gpt_waiter_lock(void);
 extern void gpt_waiter_unlock(void);
+
+/*
+ * Around a user's query. _hand_over, first thing in its transaction, makes the locks on the job and on the slot the transaction's:
+ * pg_advisory_unlock_all() in the query releases those of the session. _release_query releases what the query has locked for the
+ * session itself, which would last as long as the training. _take_back makes the locks the session's again: before the
+ * transaction ends, in whatever way; it does nothing where nothing was handed over, and raises no error.
+ */
+extern void gpt_job_locks_hand_over(int64 job);
+extern void gpt_job_locks_release_query(void);
+extern void gpt_job_locks_take_back(void);
 
 /* The process that runs a job, or 0. */
 extern int gpt_job_pid(int64 job);

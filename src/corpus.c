@@ -208,11 +208,14 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 	guc_level = NewGUCNestLevel();
 	MemoryContextSwitchTo(context);
 
+	gpt_job_locks_hand_over(job->number);
 	gpt_worker_arm_timeout();
 	spool = gpt_spool_read(&spool_options);
 	gpt_worker_check_stop();
+	gpt_job_locks_release_query();
 
 	AtEOXact_GUC(false, guc_level);
+	gpt_job_locks_take_back();
 	AbortCurrentTransaction();
 	gpt_worker_disarm_timeout();
 	MemoryContextSwitchTo(context);
@@ -220,7 +223,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 	return spool;
 }
 
-/* A function in the query can release advisory locks and, within limits, change the role. */
+/* A function in the query can, within limits, change the role. */
 static void
 check_still_ours(const GptJob *job)
 {
@@ -230,6 +233,4 @@ check_still_ours(const GptJob *job)
 	GetUserIdAndSecContext(&user, &security_context);
 	if (user != job->owner || GetSessionUserId() != job->owner || security_context != 0)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("query changed the role of the job's process")));
-	if (!gpt_job_lock_held(job->number))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("query released the locks of the job's process")));
 }

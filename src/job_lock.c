@@ -2,8 +2,9 @@
  * src/job_lock.c
  *
  * Locks of our own class, which say who runs what. They are advisory locks with a fourth field that no SQL
- * function can write (those write 1 and 2), so a user cannot take one; a user's query in the worker could
- * release all advisory locks of its session, which is why the worker asks again after reading.
+ * function can write (those write 1 and 2), so a user cannot take or release one. But pg_advisory_unlock_all() releases all that
+ * the session has, so while a user's query runs in the worker the locks are its transaction's, which no function releases. (Locks
+ * of the server's own method would not do: a session loses those when a transaction of it fails.)
  *
  *   class            field 1     field 2          field 3      held by
  *   CLASS_JOB        database    job, high word   low word     the worker that runs the job
@@ -31,6 +32,10 @@
 #define CLASS_NAME 0x6773
 #define CLASS_IMAGE 0x6774
 #define CLASS_ROOM 0x6775
+
+static int own_slot = -1;
+static LOCKTAG handed_over[2];
+static int n_handed_over = 0;
 
 static LOCKTAG
 job_tag(int64 job)
@@ -90,14 +95,6 @@ gpt_job_lock(int64 job)
 	return try_lock(&tag, true);
 }
 
-bool
-gpt_job_lock_held(int64 job)
-{
-	LOCKTAG tag = job_tag(job);
-
-	return LockHeldByMe(&tag, ExclusiveLock);
-}
-
 void
 gpt_job_unlock(int64 job)
 {
@@ -114,17 +111,12 @@ gpt_slot_lock(void)
 		LOCKTAG tag = slot_tag(slot);
 
 		if (try_lock(&tag, true))
+		{
+			own_slot = slot;
 			return slot;
+		}
 	}
 	return -1;
-}
-
-bool
-gpt_slot_held(int slot)
-{
-	LOCKTAG tag = slot_tag(slot);
-
-	return LockHeldByMe(&tag, ExclusiveLock);
 }
 
 void
@@ -134,7 +126,47 @@ gpt_slot_unlock(int slot)
 
 	if (slot >= 0)
 		release(&tag);
+	own_slot = -1;
 }
+
+/* ---- While a user's query runs -------------------------------------------------------------------- */
+
+static void
+hand_over(const LOCKTAG *tag)
+{
+	(void) LockAcquire(tag, ExclusiveLock, false, false);
+	(void) LockRelease(tag, ExclusiveLock, true);
+	handed_over[n_handed_over++] = *tag;
+}
+
+void
+gpt_job_locks_hand_over(int64 job)
+{
+	LOCKTAG tag = job_tag(job);
+
+	n_handed_over = 0;
+	hand_over(&tag);
+	tag = slot_tag(own_slot);
+	if (own_slot >= 0)
+		hand_over(&tag);
+}
+
+void
+gpt_job_locks_release_query(void)
+{
+	Assert(n_handed_over > 0);
+	LockReleaseSession(USER_LOCKMETHOD);
+}
+
+/* The process has them, so that this only counts. */
+void
+gpt_job_locks_take_back(void)
+{
+	while (n_handed_over > 0)
+		(void) LockAcquire(&handed_over[--n_handed_over], ExclusiveLock, true, true);
+}
+
+/* ---- Who waits ------------------------------------------------------------------------------------ */
 
 bool
 gpt_waiter_lock(void)

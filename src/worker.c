@@ -191,6 +191,7 @@ record_termination(int code, Datum argument)
 
 	if (code == 0 || !by_us || stage == STAGE_ENDED)
 		return;
+	gpt_job_locks_take_back();
 	AbortOutOfAnyTransaction();
 	gpt_worker_disarm_timeout();
 	if (!extension_is_there())
@@ -370,6 +371,7 @@ record_error(MemoryContext context)
 	error = CopyErrorData();
 	EmitErrorReport();
 	FlushErrorState();
+	gpt_job_locks_take_back();
 	AbortOutOfAnyTransaction();
 	gpt_worker_disarm_timeout();
 
