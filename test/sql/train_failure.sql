@@ -40,9 +40,6 @@ CALL fails('SELECT body FROM speech', tiny('{"tokenizer": null, "vocabulary": 20
 -- numbers that overflow: the step is named
 CALL fails('SELECT body FROM speech', tiny('{"family": "gpt2", "learning_rate": 1e12, "warmup_steps": 0, "grad_clip": 0, "validation_fraction": 0}'));
 
--- a query that lets go of the job's locks
-CALL fails('SELECT body || pg_advisory_unlock_all()::text AS body FROM speech');
-
 -- memory, when only the corpus tells how much is needed
 SET gpt.max_memory = '64MB';
 CALL fails('SELECT repeat(body, 20) AS body FROM speech', tiny('{"context": null, "batch_size": 64, "precision": "float32"}'));
