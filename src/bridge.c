@@ -16,6 +16,7 @@
 
 #include "bridge.h"
 #include "compat.h"
+#include "nice.h"
 #include "settings.h"
 
 #define BLOCK_HEADER_SIZE 16
@@ -207,7 +208,11 @@ static bool
 should_stop(void *context)
 {
 	if (QueryCancelPending || ProcDiePending)
+	{
+		gpt_nice_hurry();
 		return true;
+	}
+	gpt_nice_lower();
 	if (ProcSignalBarrierPending)
 		absorb_barrier();
 	return false;
@@ -255,7 +260,7 @@ stop_engine(void)
 static LmEngine *
 start_engine(int n_threads, const char *blas)
 {
-	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas};
+	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas, .nice = gpt_nice_level()};
 	LmError error;
 
 	engine_context = AllocSetContextCreate(TopMemoryContext, "gpt engine", ALLOCSET_DEFAULT_SIZES);
