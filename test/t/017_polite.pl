@@ -77,6 +77,7 @@ for my $preload (1, 0)
 		'gpt trainer|gpt|t', "$name: pg_stat_activity says what it is");
 	like(slurp_file("/proc/$pid/cmdline"), qr/gpt trainer/, "$name: so does its title");
 	like(slurp_file("/proc/$pid/cmdline"), qr/job $job\b.*step \d+/, "$name: with job and step");
+	unlike(slurp_file("/proc/$pid/cmdline"), qr/job.*job/, "$name: and the job is named once");
 
 	# cores
 	my @tasks = glob("/proc/$pid/task/*");
