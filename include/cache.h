@@ -18,6 +18,7 @@ typedef struct GptServed
 	LmTokenizer *tokenizer;
 	const LmConfig *config;
 	const char *const *labels; /* [config->labels] names of a classifier's labels */
+	bool heals; /* its prompts may end within a token (LmSampling.heal): not those whose completions it learnt, which end as they did then */
 } GptServed;
 
 typedef enum GptServedKind

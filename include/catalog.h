@@ -15,6 +15,8 @@
 
 #define GPT_SHA256_SIZE 32
 
+#define GPT_TASK_COMPLETION "completion" /* of gpt_version.task */
+
 typedef struct GptVersion
 {
 	char *model;
@@ -30,6 +32,7 @@ typedef struct GptVersion
 	int32 base_version;
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* zeros for a full version */
 	GptImageType image_type; /* of the model */
+	bool prompted; /* it learnt completions of prompts */
 	bool altered; /* the object does not bear the run's id any more */
 } GptVersion;
 

@@ -237,6 +237,7 @@ find_model(const GptVersion *version)
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
 		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 && entry->image_type == version->image_type &&
+			entry->served.heals == !version->prompted &&
 			memcmp(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE) == 0 &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
 			return entry;
@@ -260,6 +261,7 @@ load_model(const GptVersion *version)
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
 	memcpy(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
+	entry->served.heals = !version->prompted;
 	if (version->base != NULL)
 		load_adapter(entry, version);
 	else

@@ -58,6 +58,8 @@ enum
 	VERSION_BASE = 17,
 	VERSION_BASE_VERSION,
 	VERSION_BASE_SHA256,
+	VERSION_JOB,
+	VERSION_TASK,
 };
 enum
 {
@@ -74,7 +76,7 @@ enum
 
 static const Oid model_types[] = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID};
 static const Oid version_types[] = {TEXTOID, INT4OID, TEXTOID, UUIDOID, OIDOID, INT8OID, BYTEAOID, BYTEAOID, JSONBOID, INT8OID,
-									FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, INT8OID, JSONBOID, TEXTOID, INT4OID, BYTEAOID};
+									FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, INT8OID, JSONBOID, TEXTOID, INT4OID, BYTEAOID, INT8OID, TEXTOID};
 static const Oid tokenizer_types[] = {BYTEAOID, OIDOID, INT8OID};
 static const Oid name_types[] = {TEXTOID, BYTEAOID, OIDOID};
 
@@ -526,6 +528,8 @@ static GptVersion *
 read_version(const RowScan *scan, HeapTuple row)
 {
 	GptVersion *version = palloc0(sizeof(GptVersion));
+	bool is_null;
+	Datum task;
 
 	version->model = TextDatumGetCString(column(scan, row, VERSION_MODEL));
 	version->version = DatumGetInt32(column(scan, row, VERSION_VERSION));
@@ -536,6 +540,8 @@ read_version(const RowScan *scan, HeapTuple row)
 	copy_hash(version->tokenizer, column(scan, row, VERSION_TOKENIZER));
 	gpt_config_from_jsonb(&version->config, column(scan, row, VERSION_CONFIG));
 	version->labels = gpt_config_labels(column(scan, row, VERSION_CONFIG));
+	task = heap_getattr(row, VERSION_TASK, RelationGetDescr(scan->relation), &is_null);
+	version->prompted = !is_null && strcmp(TextDatumGetCString(task), GPT_TASK_COMPLETION) == 0;
 	read_base(version, scan, row);
 	return version;
 }

@@ -15,6 +15,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
+#include "catalog.h"
 #include "source.h"
 
 #define PROMPT_COLUMN "prompt"
@@ -227,7 +228,7 @@ gpt_source_task(const GptSourceShape *shape)
 {
 	if (shape->label_column != 0)
 		return shape->label_is_set ? "multi-label classification" : "classification";
-	return shape->prompt_column != 0 ? "completion" : "language modelling";
+	return shape->prompt_column != 0 ? GPT_TASK_COMPLETION : "language modelling";
 }
 
 void

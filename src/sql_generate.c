@@ -200,12 +200,14 @@ gpt_continue(StringInfo result, const GptServed *served, const char *prompt, siz
 static LmGeneration *
 start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated)
 {
+	LmSampling healed = *sampling;
 	LmGeneration *generation;
 	LmError error;
 
+	healed.heal = served->heals;
 	do
 	{
-		generation = lm_generation_start(served->session, prompt, size, sampling, truncated, &error);
+		generation = lm_generation_start(served->session, prompt, size, &healed, truncated, &error);
 		if (generation == NULL)
 			gpt_bridge_raise(&error);
 	} while (generation == NULL);

@@ -108,7 +108,7 @@ begin(FunctionCallInfo fcinfo, MemoryContext context)
 static void
 start(Stream *stream, FunctionCallInfo fcinfo)
 {
-	const LmRequest *request = &stream->call.request;
+	LmRequest *request = &stream->call.request;
 	bool truncated;
 	LmError error;
 	LmBytes piece;
@@ -116,6 +116,7 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	release(stream);
 	stream->served = gpt_cache_acquire(stream->model, GPT_SERVED_LANGUAGE_MODEL);
 	stream->engine = gpt_bridge_generation();
+	request->sampling.heal = stream->served->heals;
 	while (stream->generation == NULL)
 	{
 		stream->generation = lm_generation_start(stream->served->session, request->prompt.data, request->prompt.size, &request->sampling,

@@ -37,6 +37,7 @@ typedef struct LmSampling
 	uint64_t seed;
 	int n_stops;
 	const LmBytes *stops;
+	bool heal; /* the prompt may end within a token */
 } LmSampling;
 
 /*
@@ -46,6 +47,10 @@ typedef struct LmSampling
  * text stands in front of the prompt too, as part of the context. When the context is full its later half
  * is read again as new context. The text ends at an end token, at the stop string that is complete first (which
  * is left out), at max_tokens, or where no token may follow; a character begun and not ended is left out.
+ *
+ * With heal, the first token may also stand in the place of the prompt's last ones, whose bytes it begins with; the part that the prompt
+ * has is not given out. It is drawn from the distribution of what follows the prompt's bytes, not its tokens, as far as they have boundaries in common
+ * (src/engine/serve/healing.h). The order is the same: such tokens are candidates beside the others.
  * A session may have several generations: each finds its past again, or computes it anew.
  */
 typedef struct LmGeneration LmGeneration;

@@ -75,7 +75,7 @@ LmTokenizer *lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec
 void lm_tokenizer_free(LmTokenizer *tokenizer);
 
 /*
- * An image of a tokenizer holds its tables in one block without pointers, which can be shared by mapping; opening it costs next to
+ * An image of a tokenizer holds its tables, and the order of its tokens where it is sorted, in one block without pointers, which can be shared by mapping; opening it costs next to
  * nothing for BPE. image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. What it holds is
  * believed: only its own bytes, or a file with a checksum. NULL with LM_ERR_FORMAT, _LIBRARY or _MEMORY.
  */
@@ -147,6 +147,21 @@ LmTokenizer *lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host,
  * Lives as long as the tokenizer. Decoding a sequence is concatenation; the result need not be valid UTF-8.
  */
 LmBytes lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id);
+
+/*
+ * Tokens by their bytes. _sort makes their order, 4 bytes a token, unless there is one; only a BPE has one, because no token of the other kinds begins
+ * with another. _longer: the places in that order of all tokens that begin with the bytes (one at least) and are longer, special tokens left out;
+ * none where there is no order. _ordered: the token at a place. LM_ERR_MEMORY, LM_ERR_STOPPED.
+ */
+typedef struct LmTokenRange
+{
+	int32_t first;
+	int32_t end;
+} LmTokenRange;
+
+bool lm_tokenizer_sort(LmTokenizer *tokenizer, LmError *error);
+LmTokenRange lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning);
+int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
 
 /*
  * Byte-level BPE (Gage 1994; Sennrich et al. 2016; Radford et al. 2019).

@@ -169,12 +169,33 @@ way_image(const LmHost *host, const Given *given, LmError *error)
 	return model != NULL;
 }
 
+/* Of bytes, and a token that begins with the last one of TEXT. */
+static LmTokenizer *
+healing_tokenizer(const LmHost *host, LmError *error)
+{
+	const char longer[] = {TEXT[sizeof TEXT - 2], '!'};
+	LmTokenizerSpec spec = *lm_bytes_spec();
+	LmBytes tokens[258];
+	bool special[258] = {[256] = true};
+	LmMerge merge = {(unsigned char) longer[0], '!', 257};
+
+	memcpy(tokens, spec.tokens, 257 * sizeof *tokens);
+	tokens[257] = (LmBytes){longer, sizeof longer};
+	spec.kind = LM_TOKENIZER_BPE;
+	spec.n_tokens = 258;
+	spec.tokens = tokens;
+	spec.special = special;
+	spec.n_merges = 1;
+	spec.merges = &merge;
+	return lm_tokenizer_create(host, &spec, error);
+}
+
 static bool
 way_serve(const LmHost *host, const Given *given, LmError *error)
 {
-	const LmSampling sampling = {.max_tokens = 20, .temperature = 1, .top_p = 0.9, .top_k = 50, .repetition_penalty = 1.1, .seed = 1, .n_stops = 1, .stops = &(LmBytes){"\x01\x02", 2}};
+	const LmSampling sampling = {.max_tokens = 20, .temperature = 1, .top_p = 0.9, .top_k = 50, .repetition_penalty = 1.1, .seed = 1, .n_stops = 1, .stops = &(LmBytes){"\x01\x02", 2}, .heal = true};
 	LmEngine *engine = try_engine(host, 2, error);
-	LmTokenizer *tokenizer = engine ? lm_tokenizer_create(host, lm_bytes_spec(), error) : NULL;
+	LmTokenizer *tokenizer = engine ? healing_tokenizer(host, error) : NULL;
 	LmSession *session = tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
 	LmGeneration *generation = NULL;
 	bool truncated, finished = false, done = false;
@@ -203,7 +224,7 @@ way_many(const LmHost *host, const Given *given, LmError *error)
 {
 	static const LmBytes stop = {"\x01\x02", 2};
 	LmEngine *engine = try_engine(host, 1, error);
-	LmTokenizer *tokenizer = engine ? lm_tokenizer_create(host, lm_bytes_spec(), error) : NULL;
+	LmTokenizer *tokenizer = engine ? healing_tokenizer(host, error) : NULL;
 	LmSession *session = tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
 	LmMany *many = session ? lm_many_create(session, 2, 4, error) : NULL;
 	LmRequest requests[5];
@@ -212,7 +233,7 @@ way_many(const LmHost *host, const Given *given, LmError *error)
 	for (int i = 0; i < 5; i++)
 	{
 		requests[i] = (LmRequest){.task = i % 2 ? LM_TASK_SCORE : LM_TASK_GENERATE, .prompt = {TEXT, strlen(TEXT)}, .text = {TEXT, i % 2 ? strlen(TEXT) : 0}};
-		requests[i].sampling = (LmSampling){.max_tokens = 20, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1, .n_stops = 1, .stops = &stop};
+		requests[i].sampling = (LmSampling){.max_tokens = 20, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1, .n_stops = 1, .stops = &stop, .heal = true};
 	}
 	good = many && lm_many_start(many, requests, 5, error);
 	while (good && !done)
@@ -286,6 +307,7 @@ main(void)
 	TapHost state;
 	Given given = {.host = tap_host(&state), .config = bytes_config(32)};
 
+	given.config.vocabulary = 258;
 	given.model = test_model(&given.host, &given.config, 11, 30);
 	for (int once = 0; once < 2; once++)
 	{

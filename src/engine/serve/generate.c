@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/ops.h"
 #include "serve/generation.h"
 #include "serve/stops.h"
 
@@ -22,6 +23,7 @@ struct LmGeneration
 	int32_t last; /* the last of them, -1 where the text ended without one */
 	uint8_t *seen; /* [V] occurs in prompt or output */
 	LmUtf8State state; /* at the end of the text */
+	LmHealing healing; /* of a depth until the first token */
 	bool finished;
 	uint32_t *matched; /* [n_stops] bytes of each that the text ends with */
 	uint32_t **failures; /* [n_stops] of lm_stop_prepare */
@@ -35,9 +37,11 @@ static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *
 static LmGeneration *create_normalized(LmSession *session, const LmSampling *sampling, LmError *error);
 static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
 static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error);
+static bool plan_healing(LmGeneration *generation, LmError *error);
 static bool next_token(LmGeneration *generation, int32_t *id, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
-static void take_token(LmGeneration *generation, int32_t id);
+static int32_t heal(LmGeneration *generation, int32_t id, size_t *size);
+static void take_token(LmGeneration *generation, int32_t id, size_t n_given);
 static void append_to_window(LmGeneration *generation, int32_t id);
 static void append_text(LmGeneration *generation, LmBytes bytes);
 static size_t longest_stop(const LmSampling *sampling);
@@ -72,7 +76,7 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSamplin
 		generation = create_normalized(session, sampling, error);
 	else
 		generation = create(session, sampling, error);
-	if (generation && !fill_window(generation, prompt, truncated, error))
+	if (generation && (!fill_window(generation, prompt, truncated, error) || !plan_healing(generation, error)))
 	{
 		lm_generation_free(generation);
 		return NULL;
@@ -184,6 +188,24 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 	return true;
 }
 
+/* Its logits are memory of its own: how many there are depends on the prompt. */
+static bool
+plan_healing(LmGeneration *generation, LmError *error)
+{
+	LmSession *session = generation->session;
+	LmHealing *healing = &generation->healing;
+
+	if (!generation->sampling.heal)
+		return true;
+	if (!lm_tokenizer_sort(session->tokenizer, error))
+		return false;
+	lm_healing_plan(healing, session, generation->window, (size_t) generation->n_window, 1);
+	if (healing->depth == 0)
+		return true;
+	healing->logits = lm_allocate(lm_engine_host(session->engine), (size_t) healing->n * sizeof(float));
+	return healing->logits || lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
+}
+
 bool
 lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error)
 {
@@ -218,7 +240,12 @@ lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *do
 	if (lm_generation_finished(generation))
 		generation->finished = true;
 	else
-		take_token(generation, id);
+	{
+		size_t n_given = 0;
+
+		id = heal(generation, id, &n_given);
+		take_token(generation, id, n_given);
+	}
 	give(generation, text, done);
 }
 
@@ -236,32 +263,75 @@ static bool
 next_token(LmGeneration *generation, int32_t *id, LmError *error)
 {
 	LmSession *session = generation->session;
-	int fed = lm_session_keep(session, generation->window, generation->n_window);
+	int last = generation->n_window - 1, wanted = last - generation->healing.depth;
+	int fed = lm_session_keep(session, generation->window, wanted + 1);
+	size_t V = (size_t) session->config.vocabulary;
+	float *logits = session->logits;
 
-	while (fed < generation->n_window)
+	while (fed <= last)
 	{
-		int left = generation->n_window - fed;
+		int left = last + 1 - fed;
 		int n = left < LM_SESSION_ROWS ? left : LM_SESSION_ROWS;
+		int first = wanted - fed < n ? wanted - fed : n;
 
-		if (!lm_session_feed(session, generation->window + fed, n, n == left ? n - 1 : n, error))
+		if (!lm_session_feed(session, generation->window + fed, n, first, error))
 			return false;
+		logits = session->logits;
+		for (; wanted < fed + n && wanted < last; wanted++, logits += V)
+			lm_generation_observe(generation, last - wanted, logits);
 		fed += n;
 	}
-	return lm_generation_draw(id, generation, session->candidates, session->logits, error);
+	return lm_generation_draw(id, generation, session->candidates, session->row, logits, error);
+}
+
+int
+lm_generation_depth(const LmGeneration *generation)
+{
+	return generation->healing.depth;
+}
+
+void
+lm_generation_observe(LmGeneration *generation, int number, const float *logits)
+{
+	lm_healing_observe(&generation->healing, number, generation->session, logits);
 }
 
 bool
-lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error)
+lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *row, float *logits, LmError *error)
 {
 	LmDraw wanted = {generation->session, &generation->sampling, generation->seen, generation->state, generation->n_tokens};
+	size_t V = (size_t) generation->session->config.vocabulary;
 
-	return lm_sample(id, candidates, logits, &wanted, error);
+	if (generation->healing.depth == 0)
+		return lm_sample(id, candidates, logits, &wanted, error);
+	wanted.healing = &generation->healing;
+	wanted.normaliser = lm_log_sum_exp(logits, (int) V);
+	memcpy(row, logits, V * sizeof *row);
+	return lm_sample(id, candidates, row, &wanted, error);
+}
+
+/* The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens behind its boundary go. */
+static int32_t
+heal(LmGeneration *generation, int32_t id, size_t *n_given)
+{
+	LmHealing *healing = &generation->healing;
+	int number, V = generation->session->config.vocabulary;
+
+	if (healing->depth > 0 && id >= V)
+	{
+		id = lm_healing_token(&number, healing, generation->session, id - V);
+		*n_given = healing->boundaries[number].size;
+		generation->n_window -= number;
+	}
+	healing->depth = 0;
+	return id;
 }
 
 static void
-take_token(LmGeneration *generation, int32_t id)
+take_token(LmGeneration *generation, int32_t id, size_t n_given)
 {
 	LmSession *session = generation->session;
+	LmBytes bytes;
 
 	if (id < 0 || session->classes[id] == LM_TOKEN_ENDS)
 	{
@@ -272,7 +342,8 @@ take_token(LmGeneration *generation, int32_t id)
 	generation->last = id;
 	generation->seen[id] = 1;
 	append_to_window(generation, id);
-	append_text(generation, lm_tokenizer_bytes(session->tokenizer, id));
+	bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	append_text(generation, (LmBytes){bytes.data + n_given, bytes.size - n_given});
 	if (generation->n_tokens >= generation->sampling.max_tokens)
 		generation->finished = true;
 }
@@ -375,6 +446,11 @@ lm_generation_token(const LmGeneration *generation)
 void
 lm_generation_free(LmGeneration *generation)
 {
-	if (generation)
-		lm_free(lm_engine_host(generation->session->engine), generation);
+	const LmHost *host;
+
+	if (!generation)
+		return;
+	host = lm_engine_host(generation->session->engine);
+	lm_free(host, generation->healing.logits);
+	lm_free(host, generation);
 }

@@ -22,10 +22,20 @@ bool lm_generation_finished(const LmGeneration *generation);
 /* 1 .. context ids; they live until the next _take. */
 const int32_t *lm_generation_window(const LmGeneration *generation, int *n);
 
-/* *id from one row of logits, as lm_sample. Threads may draw for different generations at once. */
-bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error);
+/*
+ * Rows before the last one whose logits are wanted as well: 0 but for the first token of a prompt that is healed. Each is observed once, or again;
+ * threads may observe several at once. The row is that of the window's id at n - 1 - number.
+ */
+int lm_generation_depth(const LmGeneration *generation);
+void lm_generation_observe(LmGeneration *generation, int number, const float *logits);
 
-/* Appends the token that was drawn; text and done as of lm_generation_next. */
+/*
+ * *id from the last row of logits, as lm_sample; row and candidates: [2 V], scratch, of which without a depth row is not used. Threads may draw
+ * for different generations at once.
+ */
+bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *row, float *logits, LmError *error);
+
+/* Appends the token that was drawn, in the place of those of a healed prompt that it begins with; text and done as of lm_generation_next. */
 void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);
 
 #endif /* LM_GENERATION_H */

@@ -79,7 +79,8 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int
 	many->inputs = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmInput));
 	many->rows = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmManyRow));
 	many->output = lm_arena_floats(arena, LM_MANY_ROWS, V > C ? V : C);
-	many->candidates = lm_arena_take(arena, (size_t) n_threads * V, sizeof(LmCandidate));
+	many->candidates = lm_arena_take(arena, (size_t) n_threads * 2 * V, sizeof(LmCandidate));
+	many->row = lm_arena_floats(arena, 2, V);
 	many->workspace = lm_arena_take(arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
 	for (int i = 0; arena->base && i < n_sequences; i++)
 	{
@@ -89,11 +90,11 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int
 	}
 }
 
-/* What an LmGeneration has for each model: its window and its marks, with the ends of slices. */
+/* What an LmGeneration has for each model: its window, its marks and what its prompt is healed from, with the ends of slices. */
 static size_t
 generation_size(const LmConfig *config)
 {
-	return (size_t) config->context * sizeof(int32_t) + (size_t) config->vocabulary + LM_MAX_TOKEN_SIZE + 1024;
+	return (size_t) config->context * sizeof(int32_t) + (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) + LM_MAX_TOKEN_SIZE + 1024;
 }
 
 static int
@@ -340,7 +341,7 @@ next_window(LmMany *many, LmSlot *slot)
 			return;
 		}
 		slot->ids = lm_generation_window(slot->generation, &slot->n);
-		slot->first_wanted = slot->n - 1;
+		slot->first_wanted = slot->n - 1 - lm_generation_depth(slot->generation);
 	}
 	else if (lm_reading_window(&slot->reading))
 	{
@@ -411,6 +412,7 @@ add_inputs(LmMany *many, LmSlot *slot, int n)
 		if (!wanted)
 			continue;
 		many->rows[many->n_wanted].slot = sequence;
+		many->rows[many->n_wanted].position = i;
 		many->rows[many->n_wanted++].target = slot->generation || slot->reading.task != LM_TASK_SCORE ? -1 : lm_reading_target(&slot->reading, i);
 		slot->n_wanted++;
 	}
@@ -444,11 +446,14 @@ compute_row(void *work, int piece, int thread)
 	LmManyRow *row = &many->rows[piece];
 	size_t V = (size_t) many->session->config.vocabulary;
 	float *logits = many->output + (size_t) piece * V;
+	const LmSlot *slot = &many->slots[row->slot];
 
 	if (row->target >= 0)
 		row->logprob = lm_logprob_of(logits, row->target, (int) V);
-	else
-		row->good = lm_generation_draw(&row->id, many->slots[row->slot].generation, many->candidates + (size_t) thread * V, logits, &row->error);
+	else if (row->position < slot->n - 1)
+		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
+	else if (lm_generation_depth(slot->generation) == 0)
+		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates + (size_t) thread * 2 * V, NULL, logits, &row->error);
 }
 
 /* What the rows of the step mean for a slot. */
@@ -458,8 +463,10 @@ advance(LmMany *many, LmSlot *slot)
 	int at = many->sequences[slot - many->slots].n_positions;
 
 	memcpy(slot->past + at - slot->n_rows, slot->ids + at - slot->n_rows, (size_t) slot->n_rows * sizeof *slot->past);
-	if (slot->n_wanted > 0)
-		(slot->generation ? take_token : read_rows)(many, slot);
+	if (slot->generation && at == slot->n)
+		take_token(many, slot);
+	else if (!slot->generation && slot->n_wanted > 0)
+		read_rows(many, slot);
 	if (slot->request >= 0 && at == slot->n)
 		next_window(many, slot);
 }
@@ -485,11 +492,16 @@ read_rows(LmMany *many, LmSlot *slot)
 static void
 take_token(LmMany *many, LmSlot *slot)
 {
-	const LmManyRow *row = &many->rows[slot->first_row];
+	int last = slot->first_row + slot->n_wanted - 1;
+	LmManyRow *row = &many->rows[last];
+	float *logits = many->output + (size_t) last * (size_t) many->session->config.vocabulary;
 	LmBytes text;
 	LmError error;
 	bool done;
 
+	/* All rows of a prompt that is healed are observed now, whatever thread did it. */
+	if (lm_generation_depth(slot->generation) > 0)
+		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates, many->row, logits, &row->error);
 	if (!row->good)
 	{
 		leave(many, slot, &row->error);

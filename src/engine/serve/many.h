@@ -51,6 +51,7 @@ typedef struct LmSlot
 typedef struct LmManyRow
 {
 	int slot;
+	int position; /* of its input in the slot's window */
 	int32_t target; /* SCORE */
 	double logprob; /* SCORE */
 	int32_t id; /* GENERATE */
@@ -72,7 +73,8 @@ struct LmMany
 	LmInput *inputs; /* [LM_MANY_ROWS] */
 	LmManyRow *rows; /* [LM_MANY_ROWS] */
 	float *output; /* [LM_MANY_ROWS, max(V, C)] logits or outputs of wanted rows */
-	LmCandidate *candidates; /* [threads, V] */
+	LmCandidate *candidates; /* [threads, 2 V] */
+	float *row; /* [2 V] of a prompt that is healed */
 	void *workspace;
 
 	LmRequest *requests;

@@ -13,6 +13,7 @@
 
 static bool encode(LmMany *many, int request, LmError *error);
 static void measure(LmMany *many, LmItem *item);
+static int depth_of(const LmMany *many, const LmItem *item);
 static void sort_items(LmMany *many);
 static int compare_items(const void *a, const void *b);
 static void find_prefix(LmMany *many);
@@ -110,14 +111,25 @@ measure(LmMany *many, LmItem *item)
 	if (request->task == LM_TASK_GENERATE)
 	{
 		positions += 1 + (size_t) (request->sampling.max_tokens > 0 ? request->sampling.max_tokens : 0);
-		/* of the window: the token in front, then the prompt, whose last token is looked at */
+		/* of the window: the token in front, then the prompt, whose last token is looked at, and those that it may be healed from */
 		shareable = item->tokens.count + (many->session->front >= 0 ? 1 : 0);
-		shareable = item->tokens.count >= context ? 0 : shareable;
+		shareable = item->tokens.count >= context ? 0 : shareable - (size_t) depth_of(many, item);
 	}
 	shareable -= shareable > 0 ? 1 : 0;
 	positions = positions < context ? positions : context;
 	item->n_shareable = (int) (shareable < positions ? shareable : positions);
 	item->n_pages = (int) ((positions + LM_PAGE - 1) / LM_PAGE);
+}
+
+/* As lm_generation_depth of the prompt. */
+static int
+depth_of(const LmMany *many, const LmItem *item)
+{
+	LmHealing healing = {0};
+
+	if (many->requests[item->request].sampling.heal)
+		lm_healing_plan(&healing, many->session, item->tokens.ids, item->tokens.count, many->session->front >= 0 ? 0 : 1);
+	return healing.depth;
 }
 
 /* The longest first: so the last ones to leave the model are short, and nobody waits for one alone. */

@@ -28,7 +28,8 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 
 	*n_skipped = 0;
 	if (request->task == LM_TASK_GENERATE)
-		return lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error);
+		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
+			   lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error);
 	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is no classifier");
 	if (session->front >= 0 && !lm_tokens_append(host, tokens, session->front, error))

@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/sample.c
  *
- * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p -> min_p -> draw.
+ * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p -> min_p -> draw. Where a prompt is healed, the
+ * tokens that may stand in the place of its last ones follow in the row, and everything but the mask treats them as it does the others.
  *
  * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as top_k and
  * top_p ask: a heap gives the largest ones in turn.
@@ -31,7 +32,10 @@ static int mask_beginnings(float *logits, bool *are_finite, const LmSession *ses
 static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite);
 static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
 static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
+static int mask_healing(float *logits, bool *are_finite, const LmDraw *wanted);
+static bool may_heal(const LmSession *session, int32_t id, size_t size);
 static bool penalise(float *logits, const LmDraw *wanted);
+static inline float penalised(float logit, double penalty);
 static int32_t place_of(const float *logits, int n, float largest);
 static int collect(LmCandidate *candidates, const float *logits, int V);
 static const LmCandidate *keep_largest(LmCandidate *candidates, float *logits, int *n, double largest, const LmSampling *sampling);
@@ -52,11 +56,17 @@ lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wan
 	int n = wanted->session->config.vocabulary;
 	const LmCandidate *kept = NULL;
 	bool are_finite = true;
+	int n_allowed = mask(logits, &are_finite, wanted);
 	float largest;
 	double uniform;
 
 	*id = -1;
-	if (mask(logits, &are_finite, wanted) == 0)
+	if (wanted->healing)
+	{
+		n_allowed += mask_healing(logits + n, &are_finite, wanted);
+		n += wanted->healing->n;
+	}
+	if (n_allowed == 0)
 		return true;
 	if (!are_finite)
 		return lm_fail(error, LM_ERR_NUMERIC, wanted->position, "the model's output is not finite");
@@ -146,6 +156,41 @@ may_continue(const LmSession *session, int32_t id, LmUtf8State state)
 	return lm_utf8_steps(&state, bytes.data, bytes.size);
 }
 
+/* The candidates of a healed prompt, on the scale of the logits behind it. Returns how many may follow. */
+static int
+mask_healing(float *logits, bool *are_finite, const LmDraw *wanted)
+{
+	const LmHealing *healing = wanted->healing;
+	double shifts[LM_HEALING_TOKENS + 1], penalty = wanted->sampling->repetition_penalty;
+	int n = 0, number;
+
+	lm_healing_shifts(shifts, healing, wanted->normaliser);
+	for (int c = 0; c < healing->n; c++)
+	{
+		int32_t id = lm_healing_token(&number, healing, wanted->session, c);
+
+		logits[c] = -INFINITY;
+		if (!may_heal(wanted->session, id, healing->boundaries[number].size))
+			continue;
+		logits[c] = wanted->seen[id] ? penalised(healing->logits[c], penalty) : healing->logits[c];
+		logits[c] = (float) (logits[c] + shifts[number]);
+		*are_finite &= isfinite(logits[c]) != 0;
+		n++;
+	}
+	return n;
+}
+
+/* Of its bytes the prompt has the first ones; the text goes on with whole characters, as the prompt ends with one. */
+static bool
+may_heal(const LmSession *session, int32_t id, size_t size)
+{
+	LmTokenClass class = (LmTokenClass) session->classes[id];
+	LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	LmUtf8State state = {0};
+
+	return (class == LM_TOKEN_BEGINS || class == LM_TOKEN_CONTINUES) && lm_utf8_steps(&state, bytes.data + size, bytes.size - size);
+}
+
 /* Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less likely too. Whether all stay finite. */
 static bool
 penalise(float *logits, const LmDraw *wanted)
@@ -156,10 +201,16 @@ penalise(float *logits, const LmDraw *wanted)
 	for (int id = 0; id < wanted->session->config.vocabulary; id++)
 		if (wanted->seen[id] && logits[id] > -INFINITY)
 		{
-			logits[id] = (float) (logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty);
+			logits[id] = penalised(logits[id], penalty);
 			are_finite &= isfinite(logits[id]) != 0;
 		}
 	return are_finite;
+}
+
+static inline float
+penalised(float logit, double penalty)
+{
+	return (float) (logit > 0 ? logit / penalty : logit * penalty);
 }
 
 /* The first of several. */

@@ -67,6 +67,8 @@ lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *err
 	fork->spec = tokenizer->spec;
 	fork->offsets = tokenizer->offsets;
 	fork->bytes = tokenizer->bytes;
+	fork->order = tokenizer->order;
+	fork->n_ordered = tokenizer->n_ordered;
 	if (tokenizer->spec->kind == LM_TOKENIZER_BPE)
 	{
 		lm_bpe_fork(&fork->bpe, &tokenizer->bpe, host);
@@ -106,6 +108,7 @@ lm_tokenizer_free(LmTokenizer *tokenizer)
 	if (tokenizer->mapped)
 		tokenizer->bpe.merges = NULL;
 	free_normalized(tokenizer);
+	lm_free(&host, tokenizer->sorted);
 	lm_chars_free(tokenizer->chars);
 	if (tokenizer->bpe.host.reallocate)
 		lm_bpe_free(&tokenizer->bpe);

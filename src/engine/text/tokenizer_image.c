@@ -4,7 +4,7 @@
  * An image of a tokenizer: what its tables are once they are built, in one block without pointers, so that it can be shared by
  * mapping and nothing is parsed, checked or hashed again.
  *
- *   | header | merges, as a hash table | offsets of tokens, one more than there are | special | pattern, NUL | bytes of the tokens |
+ *   | header | merges, as a hash table | offsets of tokens, one more than there are | special | pattern, NUL | bytes of the tokens | tokens in order |
  *
  * Every part begins at a multiple of 64 bytes. The merges by rank are not among them: encoding does without.
  */
@@ -30,6 +30,7 @@ typedef struct Header
 	uint32_t pattern_size; /* with the NUL; 0: no pattern */
 	int32_t byte_ids[256]; /* BPE */
 	LmHashKey key; /* BPE: of the merges */
+	int32_t n_ordered; /* 0: the tokenizer was not sorted */
 } Header;
 
 typedef struct Parts
@@ -39,6 +40,7 @@ typedef struct Parts
 	bool *special;
 	char *pattern;
 	char *bytes;
+	int32_t *order;
 } Parts;
 
 static void lay_out(Parts *parts, LmArena *arena, const Header *header);
@@ -77,6 +79,8 @@ lm_tokenizer_image_build(void *image, const LmTokenizer *tokenizer)
 		offset += (uint32_t) token.size;
 	}
 	parts.offsets[spec->n_tokens] = offset;
+	if (header.n_ordered > 0)
+		memcpy(parts.order, tokenizer->order, (size_t) header.n_ordered * sizeof *parts.order);
 }
 
 /* The check of a spec has bounded what is added up: 2^20 tokens of at most 1,024 bytes. */
@@ -90,6 +94,7 @@ header_of(const LmTokenizer *tokenizer)
 					 .end_of_text = spec->end_of_text,
 					 .beginning = spec->beginning,
 					 .unknown = spec->unknown,
+					 .n_ordered = tokenizer->order ? tokenizer->n_ordered : 0,
 					 .pattern_size = spec->pattern ? (uint32_t) strlen(spec->pattern) + 1 : 0};
 	LmArena arena = {0};
 	Parts parts;
@@ -120,6 +125,7 @@ lay_out(Parts *parts, LmArena *arena, const Header *header)
 	parts->special = lm_arena_take(arena, (size_t) header->n_tokens, sizeof *parts->special);
 	parts->pattern = lm_arena_take(arena, header->pattern_size, 1);
 	parts->bytes = lm_arena_take(arena, (size_t) header->bytes_size, 1);
+	parts->order = lm_arena_take(arena, (size_t) header->n_ordered, sizeof *parts->order);
 }
 
 LmTokenizer *
@@ -136,7 +142,8 @@ lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *e
 		return NULL;
 	}
 	memcpy(&header, image, sizeof header);
-	if (memcmp(header.magic, IMAGE_MAGIC, sizeof header.magic) != 0 || header.n_tokens < 1 || header.n_tokens > LM_MAX_VOCABULARY)
+	if (memcmp(header.magic, IMAGE_MAGIC, sizeof header.magic) != 0 || header.n_tokens < 1 || header.n_tokens > LM_MAX_VOCABULARY ||
+		header.n_ordered < 0 || header.n_ordered > header.n_tokens)
 	{
 		lm_fail(error, LM_ERR_FORMAT, 0, "the tokenizer's image has another format");
 		return NULL;
@@ -173,6 +180,8 @@ restore(LmTokenizer *tokenizer, const Header *header, const Parts *parts, LmErro
 	tokenizer->spec = spec;
 	tokenizer->offsets = parts->offsets;
 	tokenizer->bytes = parts->bytes;
+	tokenizer->order = header->n_ordered > 0 ? parts->order : NULL;
+	tokenizer->n_ordered = header->n_ordered;
 	*spec = (LmTokenizerSpec){.kind = (LmTokenizerKind) header->kind,
 							  .normalize_nfc = header->normalize_nfc,
 							  .pattern = header->pattern_size > 0 ? parts->pattern : NULL,

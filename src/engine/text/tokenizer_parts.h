@@ -23,6 +23,9 @@ struct LmTokenizer
 	LmSplit split; /* BPE */
 	LmBpe bpe; /* BPE */
 	LmChars *chars; /* CHARS */
+	const int32_t *order; /* BPE: [n_ordered] tokens in the order of their bytes, the special ones left out; NULL: not sorted */
+	int32_t n_ordered;
+	int32_t *sorted; /* order, where it is the tokenizer's own */
 	LmPieces pieces; /* scratch */
 	LmText normalized; /* scratch, empty between calls */
 };

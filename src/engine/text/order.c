@@ -1,0 +1,126 @@
+/*
+ * src/engine/text/order.c
+ *
+ * The tokens of a BPE in the order of their bytes: those that begin with given bytes stand together, and are found by bisection.
+ */
+#include "text/tokenizer_parts.h"
+
+#define POLLED 4096 /* tokens moved between two looks at whether to stop */
+
+static int compare(LmBytes a, LmBytes b);
+static bool sort(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error);
+static void sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i);
+static int32_t bisect(const LmTokenizer *tokenizer, LmBytes beginning, bool behind);
+
+bool
+lm_tokenizer_sort(LmTokenizer *tokenizer, LmError *error)
+{
+	const LmTokenizerSpec *spec = tokenizer->spec;
+	int32_t *ids, n = 0;
+
+	if (tokenizer->order || spec->kind != LM_TOKENIZER_BPE)
+		return true;
+	ids = lm_array_allocate(&tokenizer->host, (size_t) spec->n_tokens, sizeof *ids, error);
+	if (!ids)
+		return false;
+	for (int32_t id = 0; id < spec->n_tokens; id++)
+		if (!spec->special[id])
+			ids[n++] = id;
+	if (!sort(tokenizer, ids, n, error))
+	{
+		lm_free(&tokenizer->host, ids);
+		return false;
+	}
+	tokenizer->order = tokenizer->sorted = ids;
+	tokenizer->n_ordered = n;
+	return true;
+}
+
+static int
+compare(LmBytes a, LmBytes b)
+{
+	int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+
+	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* Heapsort (Williams 1964): in place, and no order of the tokens makes it slow. No two of them are equal. */
+static bool
+sort(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error)
+{
+	for (int32_t i = n / 2 - 1; i >= 0; i--)
+	{
+		if (i % POLLED == 0 && !lm_text_go_on(&tokenizer->host, error))
+			return false;
+		sift_down(tokenizer, ids, n, i);
+	}
+	for (int32_t end = n - 1; end > 0; end--)
+	{
+		int32_t largest = ids[0];
+
+		if (end % POLLED == 0 && !lm_text_go_on(&tokenizer->host, error))
+			return false;
+		ids[0] = ids[end];
+		ids[end] = largest;
+		sift_down(tokenizer, ids, end, 0);
+	}
+	return true;
+}
+
+static void
+sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i)
+{
+	int32_t moved = heap[i];
+	LmBytes bytes = lm_tokenizer_token(tokenizer, moved);
+
+	for (int32_t child = 2 * i + 1; child < n; child = 2 * i + 1)
+	{
+		if (child + 1 < n && compare(lm_tokenizer_token(tokenizer, heap[child + 1]), lm_tokenizer_token(tokenizer, heap[child])) > 0)
+			child++;
+		if (compare(lm_tokenizer_token(tokenizer, heap[child]), bytes) <= 0)
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = moved;
+}
+
+LmTokenRange
+lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning)
+{
+	LmTokenRange range = {bisect(tokenizer, beginning, false), bisect(tokenizer, beginning, true)};
+
+	/* The shortest stands first. */
+	if (range.first < range.end && lm_tokenizer_token(tokenizer, tokenizer->order[range.first]).size == beginning.size)
+		range.first++;
+	return range;
+}
+
+/* The first place whose token is not before the beginning, or that is behind all that have it. */
+static int32_t
+bisect(const LmTokenizer *tokenizer, LmBytes beginning, bool behind)
+{
+	int32_t low = 0, high = tokenizer->n_ordered;
+
+	while (low < high)
+	{
+		int32_t middle = low + (high - low) / 2;
+		LmBytes token = lm_tokenizer_token(tokenizer, tokenizer->order[middle]);
+		int order;
+
+		if (behind && token.size > beginning.size)
+			token.size = beginning.size;
+		order = compare(token, beginning);
+		if (order < 0 || (behind && order == 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+int32_t
+lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place)
+{
+	return tokenizer->order[place];
+}

@@ -1,0 +1,394 @@
+/*
+ * test/unit/test_healing.c
+ *
+ * Prompts that end within a token: the order of tokens by their bytes, and the first token against a naive distribution over all ways to go on
+ * with the prompt's bytes; alone, together, in chunks.
+ */
+#include "engine/many.h"
+#include "serve_support.h"
+
+#define SAMPLE "test/fixtures/tokenizer/shakespeare.txt"
+#define TOKENS 600
+#define CONTEXT 90
+#define TEXTS 64
+#define DEEPEST 16
+
+static char *sample;
+static size_t sample_size;
+
+/* A way to go on: a token, and how many of the prompt's last tokens it stands in the place of. */
+typedef struct Way
+{
+	int32_t id;
+	size_t n_given; /* of its bytes, those that the prompt has */
+	double logprob;
+} Way;
+
+static LmTokenizer *
+train_tokenizer(const LmHost *host)
+{
+	LmTokenizer *tokenizer = NULL;
+	LmBpeTrainer *trainer;
+	int n_reached;
+	LmError error;
+	FILE *file = fopen(SAMPLE, "rb");
+
+	sample = malloc(1 << 20);
+	sample_size = file ? fread(sample, 1, 1 << 20, file) : 0;
+	if (file)
+		fclose(file);
+	trainer = lm_bpe_trainer_create(host, NULL, false, &error);
+	if (sample_size > 0 && lm_bpe_trainer_add(trainer, sample, sample_size, &error))
+		tokenizer = lm_tokenizer_create(host, lm_bpe_trainer_finish(trainer, TOKENS, &n_reached, &error), &error);
+	if (!tokenizer || n_reached != TOKENS)
+	{
+		printf("Bail out! no tokenizer\n");
+		exit(1);
+	}
+	lm_bpe_trainer_free(trainer);
+	return tokenizer;
+}
+
+/* ---- The order of tokens ---------------------------------------------------------------------------- */
+
+static bool
+begins(LmBytes token, LmBytes beginning)
+{
+	return token.size > beginning.size && memcmp(token.data, beginning.data, beginning.size) == 0;
+}
+
+static bool
+same_longer(const LmTokenizer *tokenizer, LmBytes beginning)
+{
+	LmTokenRange range = lm_tokenizer_longer(tokenizer, beginning);
+	int n = 0;
+
+	for (int32_t id = 0; id < TOKENS; id++)
+		n += begins(lm_tokenizer_bytes(tokenizer, id), beginning);
+	for (int32_t place = range.first; place < range.end; place++)
+		n -= begins(lm_tokenizer_bytes(tokenizer, lm_tokenizer_ordered(tokenizer, place)), beginning);
+	return n == 0 && range.end - range.first <= TOKENS;
+}
+
+/* Beginnings that tokens have, and others; that of the special token among them. */
+static bool
+all_same_longer(const LmTokenizer *tokenizer)
+{
+	bool same = same_longer(tokenizer, (LmBytes){"<|endof", 7}) && same_longer(tokenizer, (LmBytes){"\xff\xff", 2});
+
+	for (int byte = 0; byte < 256; byte++)
+	{
+		char one = (char) byte;
+
+		same = same && same_longer(tokenizer, (LmBytes){&one, 1});
+	}
+	for (size_t at = 0; at + 8 < 4000; at += 3)
+		same = same && same_longer(tokenizer, (LmBytes){sample + at, 1 + at % 8});
+	return same;
+}
+
+static void
+test_order(const LmHost *host, LmTokenizer *tokenizer)
+{
+	LmTokenizer *fork, *bytes = bytes_tokenizer(host), *opened;
+	LmTokenRange none = lm_tokenizer_longer(tokenizer, (LmBytes){" ", 1});
+	size_t size;
+	void *image;
+	LmError error;
+
+	ok(none.first == none.end, "a tokenizer that is not sorted finds nothing");
+	ok(lm_tokenizer_sort(tokenizer, &error) && all_same_longer(tokenizer), "the tokens that begin with some bytes are those of a naive search");
+	fork = lm_tokenizer_fork(tokenizer, host, &error);
+	ok(all_same_longer(fork), "for a fork too");
+	lm_tokenizer_free(fork);
+	size = lm_tokenizer_image_size(tokenizer);
+	image = aligned_alloc(64, size);
+	lm_tokenizer_image_build(image, tokenizer);
+	opened = lm_tokenizer_open(host, image, size, &error);
+	ok(all_same_longer(opened) && lm_tokenizer_sort(opened, &error), "an image has the order");
+	lm_tokenizer_free(opened);
+	free(image);
+	ok(lm_tokenizer_sort(bytes, &error) && lm_tokenizer_longer(bytes, (LmBytes){"a", 1}).end == 0, "no token of bytes is longer than another");
+	lm_tokenizer_free(bytes);
+}
+
+/* ---- The first token --------------------------------------------------------------------------------- */
+
+static void
+log_softmax(double *logprobs, LmEngine *engine, const LmHost *host, const TestModel *test, const int32_t *ids, int n)
+{
+	LmInput inputs[CONTEXT];
+	void *workspace = aligned_alloc(64, lm_infer_workspace(test->model, n, 1, lm_engine_threads(engine)));
+	float row[TOKENS];
+	LmSequence sequence;
+	LmPages *pages;
+	double sum = 0;
+	LmError error;
+
+	pages = lm_pages_create(host, test->model, 4, &error);
+	lm_sequence_create(&sequence, host, test->model, &error);
+	for (int i = 0; i < n; i++)
+		inputs[i] = (LmInput){ids[i], 0, i, i == n - 1};
+	lm_infer(row, engine, test->model, pages, &sequence, 1, inputs, n, workspace, &error);
+	for (int i = 0; i < TOKENS; i++)
+		sum += exp(row[i]);
+	for (int i = 0; i < TOKENS; i++)
+		logprobs[i] = row[i] - log(sum);
+	lm_sequence_free(&sequence, pages, host);
+	lm_pages_free(pages);
+	free(workspace);
+}
+
+static bool
+is_ascii(LmBytes bytes)
+{
+	for (size_t i = 0; i < bytes.size; i++)
+		if ((unsigned char) bytes.data[i] >= 0x80 || bytes.data[i] == 0)
+			return false;
+	return bytes.size > 0;
+}
+
+/* All ways behind a prompt, each by a pass of its own; those of whole ASCII characters alone, and the end. Returns how many. */
+static int
+find_ways(Way *ways, LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer, const char *prompt)
+{
+	int32_t ids[CONTEXT] = {TOKENS - 1};
+	LmTokens tokens = {0};
+	double logprobs[TOKENS], path = 0;
+	int n = 0, size;
+	LmError error;
+
+	lm_tokenizer_encode(tokenizer, &tokens, prompt, strlen(prompt), &error);
+	size = (int) tokens.count + 1;
+	memcpy(ids + 1, tokens.ids, tokens.count * sizeof *ids);
+	/* path: log p of the kept tokens behind the deepest boundary, so the deepest comes first */
+	for (int dropped = size - 1 < DEEPEST ? size - 1 : DEEPEST; dropped >= 0; dropped--)
+	{
+		LmBytes rest = {prompt, strlen(prompt)};
+
+		for (int i = 1; i < size - dropped; i++)
+		{
+			size_t given = lm_tokenizer_bytes(tokenizer, ids[i]).size;
+
+			rest = (LmBytes){rest.data + given, rest.size - given};
+		}
+		log_softmax(logprobs, engine, host, test, ids, size - dropped);
+		for (int32_t id = 0; id < TOKENS; id++)
+		{
+			LmBytes bytes = lm_tokenizer_bytes(tokenizer, id);
+
+			if (dropped == 0 ? id == TOKENS - 1 || is_ascii(bytes) : is_ascii(bytes) && begins(bytes, rest))
+				ways[n++] = (Way){id, rest.size, path + logprobs[id]};
+		}
+		if (dropped > 0)
+			path += logprobs[ids[size - dropped]];
+	}
+	lm_tokens_free(host, &tokens);
+	return n;
+}
+
+/* The first token, and how many of its bytes the prompt had. */
+static Way
+first_way(LmSession *session, LmTokenizer *tokenizer, const char *prompt, const LmSampling *sampling)
+{
+	bool truncated, done;
+	LmBytes piece;
+	LmError error;
+	LmGeneration *generation = lm_generation_start(session, prompt, strlen(prompt), sampling, &truncated, &error);
+	Way way = {-1, 0, 0};
+
+	if (generation && lm_generation_next(generation, &piece, &done, &error))
+	{
+		way.id = lm_generation_token(generation);
+		if (way.id < 0)
+			way.id = TOKENS - 1;
+		else
+			way.n_given = lm_tokenizer_bytes(tokenizer, way.id).size - piece.size;
+	}
+	lm_generation_free(generation);
+	return way;
+}
+
+static int
+find_way(const Way *ways, int n, Way wanted)
+{
+	for (int i = 0; i < n; i++)
+		if (ways[i].id == wanted.id && ways[i].n_given == wanted.n_given)
+			return i;
+	return -1;
+}
+
+static int
+most_likely(const Way *ways, int n)
+{
+	int best = 0;
+
+	for (int i = 1; i < n; i++)
+		best = ways[i].logprob > ways[best].logprob ? i : best;
+	return best;
+}
+
+/* How far the frequencies of many draws are from the naive distribution: half the sum of differences. */
+static double
+distance(const Way *ways, int n, LmSession *session, LmTokenizer *tokenizer, const char *prompt, LmSampling sampling, int n_draws)
+{
+	int *counts = calloc((size_t) n, sizeof *counts);
+	double sum = 0, whole = 0, largest = ways[most_likely(ways, n)].logprob;
+
+	for (int i = 0; i < n_draws; i++)
+	{
+		int way;
+
+		sampling.seed = (uint64_t) i;
+		way = find_way(ways, n, first_way(session, tokenizer, prompt, &sampling));
+		if (way >= 0)
+			counts[way]++;
+	}
+	for (int i = 0; i < n; i++)
+		whole += exp((ways[i].logprob - largest) / sampling.temperature);
+	for (int i = 0; i < n; i++)
+		sum += fabs(exp((ways[i].logprob - largest) / sampling.temperature) / whole - (double) counts[i] / n_draws) / 2;
+	free(counts);
+	return sum;
+}
+
+static void
+test_first(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer)
+{
+	static const char *const prompts[] = {"I am a", "What, is ", "the worl", "O", " ", "my l", "Fir", "Speak, spe", "You are\n", "the the the", "Wher"};
+	LmSession *session = create_session(engine, test, tokenizer);
+	Way *ways = malloc(sizeof(Way) * TOKENS * (DEEPEST + 1));
+	int n_prompts = (int) (sizeof prompts / sizeof *prompts), n_healed = 0, greedy = 0, narrow = 0;
+	double healed_distance = 0, unhealed = 0;
+
+	for (int i = 0; i < n_prompts; i++)
+	{
+		LmSampling sampling = {.max_tokens = 4, .temperature = 0, .top_p = 1, .repetition_penalty = 1, .heal = true};
+		int n = find_ways(ways, engine, host, test, tokenizer, prompts[i]), best;
+
+		best = most_likely(ways, n);
+		n_healed += ways[best].n_given > 0;
+		greedy += find_way(ways, n, first_way(session, tokenizer, prompts[i], &sampling)) == best;
+		sampling.temperature = 0.2;
+		sampling.top_k = 1;
+		narrow += find_way(ways, n, first_way(session, tokenizer, prompts[i], &sampling)) == best;
+		sampling.top_k = 0;
+		healed_distance = fmax(healed_distance, distance(ways, n, session, tokenizer, prompts[i], sampling, 2000));
+		sampling.heal = false;
+		unhealed = fmax(unhealed, distance(ways, n, session, tokenizer, prompts[i], sampling, 200));
+	}
+	ok(n_healed > 2 && n_healed < n_prompts, "the most likely way is within a token behind some of the prompts: %d", n_healed);
+	is_int(greedy, n_prompts, "greedy takes the most likely way");
+	is_int(narrow, n_prompts, "top_k 1 too: the ways are candidates beside one another");
+	ok(healed_distance < 0.1, "draws have the distribution of the ways: %.3f from it", healed_distance);
+	ok(unhealed > 0.3, "which without healing they have not: %.3f", unhealed);
+	free(ways);
+	lm_session_free(session);
+}
+
+/* ---- Together ---------------------------------------------------------------------------------------- */
+
+static char *
+generate_alone(size_t *size, LmSession *session, const LmRequest *request)
+{
+	char *text = malloc(1 << 14);
+	bool truncated, done;
+	LmError error;
+	LmGeneration *generation = lm_generation_start(session, request->prompt.data, request->prompt.size, &request->sampling, &truncated, &error);
+
+	*size = 0;
+	done = generation == NULL;
+	while (!done)
+	{
+		LmBytes piece;
+
+		if (!lm_generation_next(generation, &piece, &done, &error))
+			break;
+		memcpy(text + *size, piece.data, piece.size);
+		*size += piece.size;
+	}
+	lm_generation_free(generation);
+	return text;
+}
+
+/* Cuts of the sample of all lengths, many with a beginning in common, some beyond the context. */
+static void
+ask(LmRequest *requests)
+{
+	static const LmBytes stops[] = {{"e", 1}, {"th", 2}};
+
+	for (int i = 0; i < TEXTS; i++)
+	{
+		size_t begin = i % 4 == 0 ? (size_t) i * 37 : 0, size = i % 9 == 0 ? 600 + (size_t) i : i % 4 == 0 ? (size_t) (i % 7)
+																										   : 90 + (size_t) (i * 3);
+		LmSampling sampling = {.max_tokens = 1 + i % 12, .temperature = i % 3, .top_p = i % 5 == 0 ? 0.7 : 1, .repetition_penalty = i % 3 == 0 ? 1.3 : 1, .seed = (uint64_t) i, .n_stops = i % 2 == 0 ? 2 : 0, .stops = stops, .heal = i % 8 != 7};
+
+		requests[i] = (LmRequest){.task = LM_TASK_GENERATE, .prompt = {sample + begin, size}, .text = {"", 0}, .sampling = sampling};
+	}
+}
+
+static void
+test_together(LmEngine *engine, const TestModel *test, LmTokenizer *tokenizer)
+{
+	static const int sequences[] = {1, 5, 64};
+	LmSession *session = create_session(engine, test, tokenizer);
+	LmRequest *requests = malloc(sizeof(LmRequest) * TEXTS);
+	int different = 0, healed = 0;
+	LmError error;
+
+	for (int k = 0; k < 3; k++)
+	{
+		LmMany *many = lm_many_create(session, sequences[k], 5 + 8 * k, &error);
+		bool done = false;
+
+		ask(requests);
+		lm_many_start(many, requests, TEXTS, &error);
+		while (!done && lm_many_step(many, &done, &error))
+			continue;
+		for (int i = 0; i < TEXTS; i++)
+		{
+			LmRequest without = requests[i];
+			size_t size;
+			char *text = generate_alone(&size, session, &requests[i]);
+
+			different += requests[i].error.code != LM_OK || size != requests[i].output.size || memcmp(text, requests[i].output.data, size) != 0;
+			free(text);
+			without.sampling.heal = false;
+			text = generate_alone(&size, session, &without);
+			healed += size != requests[i].output.size || memcmp(text, requests[i].output.data, size) != 0;
+			free(text);
+		}
+		lm_many_free(many);
+	}
+	ok(different == 0, "prompts together have the bits of each alone, with %d threads; differ: %d", lm_engine_threads(engine), different);
+	ok(healed > TEXTS / 2, "and many of them are healed: %d", healed);
+	free(requests);
+	lm_session_free(session);
+}
+
+int
+main(void)
+{
+	TapHost state;
+	LmHost host = tap_host(&state);
+	LmConfig config = small_config();
+	LmTokenizer *tokenizer = train_tokenizer(&host);
+	LmEngine *engine;
+	TestModel test;
+
+	config.vocabulary = TOKENS;
+	config.context = CONTEXT;
+	test = test_model(&host, &config, 7, 0.25f);
+	test_order(&host, tokenizer);
+	engine = start_engine(&host, 1);
+	test_first(engine, &host, &test, tokenizer);
+	test_together(engine, &test, tokenizer);
+	lm_engine_stop(engine);
+	engine = start_engine(&host, 4);
+	test_together(engine, &test, tokenizer);
+	lm_engine_stop(engine);
+	test_model_free(&test);
+	lm_tokenizer_free(tokenizer);
+	free(sample);
+	return done_testing();
+}
