@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench/recipes.py DATA FOLDER - writes the rows of twelve tasks to FOLDER: TASK.train.csv to learn, TASK.test.csv to measure on.
+"""bench/recipes.py DATA FOLDER - writes the rows of twelve tasks, and of three more texts, to FOLDER: TASK.train.csv to learn, TASK.test.csv to measure on.
 
 DATA is the folder of test data (GPT_TEST_DATA). Tasks with a column "prompt" are measured by exact completions, the others, with a column
 "body", by bits a byte. Whatever is drawn is drawn by a generator with a fixed seed, so that the rows are always the same.
@@ -122,6 +122,18 @@ def stories(data):
     return pieces(data / "corpora/tinystories_sample.txt", r"\n\n+", 250)
 
 
+def tolstoy(data):
+    return pieces(data / "corpora/war-and-peace.txt", r"\n\n+", 1200)
+
+
+def shakespeare(data):
+    return pieces(data / "corpora/tinyshakespeare.txt", r"\n\n+", 720)
+
+
+def wikitext(data):
+    return pieces(data / "corpora/wikitext2.valid.txt", r"\n", 250)
+
+
 def logs(data):
     rows = []
     for name in ("Apache", "BGL", "HDFS", "Linux", "OpenSSH"):
@@ -129,7 +141,7 @@ def logs(data):
     return split(rows, 1000)
 
 
-TASKS = [translation, text_to_sql, dates, sums, reversing, sorting, numerals, headline, poems, names, stories, logs]
+TASKS = [translation, text_to_sql, dates, sums, reversing, sorting, numerals, headline, poems, names, stories, logs, tolstoy, shakespeare, wikitext]
 
 data, folder = Path(sys.argv[1]), Path(sys.argv[2])
 for task in TASKS:

@@ -4,9 +4,11 @@
 #
 # DATA is the folder of test data (GPT_TEST_DATA), from which bench/recipes.py makes the rows. A recipe is words joined by "-": default
 # changes nothing; bytes, bpe or chars is the tokenizer; gpt2 or modern the family; adamw or muon the optimizer; nano, mini or small the
-# preset; and dropout0.1, batch64, vocabulary1024, context64, learning_rate0.01, epochs30 or seed2 the option of that name. TASKS are those of
-# recipes.py. Prompts are measured by the share of greedy completions that are exact, texts by bits a byte, both on rows that were held
-# out before. Prints a line for each as it comes, which also goes to RESULTS where that is set. THREADS (1).
+# preset; batch64 is 64 rows; and dropout0.1, vocabulary1024, learning_rate0.01, epochs30 or seed2 the option of that name. steps500 comes
+# in place of the minutes. TASKS are the twelve, and tolstoy, shakespeare and wikitext. Prompts are measured by the share of greedy
+# completions that are exact, texts by bits a byte, both on rows that were held out before. Prints a line for each as it comes,
+# which also goes to RESULTS where that is set. THREADS (1); ROWS, where it is
+# set, are learnt at most; OPTIONS are further members of the JSON object, for all recipes.
 set -euo pipefail
 
 data=$(realpath "${1:?the folder of test data is missing}")
@@ -46,13 +48,17 @@ measure()
 {
 	local task=$1 recipe=$2 columns=$3 options started
 
-	options="{\"minutes\": $minutes$(options_of "$recipe")}"
+	options="${OPTIONS:+, $OPTIONS}$(options_of "$recipe")"
+	case $recipe in
+		*steps[0-9]*) options="{${options#, }}" ;;
+		*) options="{\"minutes\": $minutes$options}" ;;
+	esac
 	started=$(date +%s.%N)
-	"${psql[@]}" -c "SELECT gpt_train('m', 'SELECT $columns FROM $task', '$options')" >/dev/null
+	"${psql[@]}" -c "SELECT gpt_train('m', 'SELECT $columns FROM $task${ROWS:+ LIMIT $ROWS}', '$options')" >/dev/null
 	[ "$("${psql[@]}" -c "SELECT gpt_wait(max(job)) FROM gpt_jobs")" = succeeded ] ||
 		{ "${psql[@]}" -c "SELECT error FROM gpt_jobs ORDER BY job DESC LIMIT 1" >&2 && return 1; }
 	"${psql[@]}" -F ', ' <<SQL
-SELECT '$task', '$recipe', $minutes AS minutes, round(extract(epoch FROM clock_timestamp()) - $started) AS seconds,
+SELECT '$task${ROWS:+ $ROWS}', '$recipe', $minutes AS minutes, round(extract(epoch FROM clock_timestamp()) - $started) AS seconds,
 	coalesce(round(100 * max(value) FILTER (WHERE metric = 'exact_match')::numeric, 1) || ' % exact', '-'),
 	round(max(value) FILTER (WHERE metric = 'bits_per_byte')::numeric, 3) || ' bits a byte',
 	split_part(m.tokenizer, '@', 1) || ' ' || m.vocabulary, m.parameters || ' parameters', m.context || ' context',
