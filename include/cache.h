@@ -40,11 +40,11 @@ extern void gpt_cache_release(const GptServed *served);
 extern void gpt_cache_renew(const GptServed *served);
 
 /*
- * What answers many requests to an acquired model together, with as much room for them as gpt.max_memory leaves; an error where that
- * is not enough for one of the longest. It goes with the last _release, or when a further call needs more room; what it has
+ * What answers many requests to an acquired model together, with as much room for them as gpt.max_memory leaves beside the bytes that the
+ * caller has; an error where that is not enough for one of the longest. It goes with the last _release, or when a further call needs more room; what it has
  * computed of a common beginning serves the next call until then.
  */
-extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n);
+extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64 held);
 
 /* The tokenizer with that hash, valid until the next call of a function of this file. Checks no privilege. */
 extern LmTokenizer *gpt_cache_tokenizer(const uint8 *sha256);

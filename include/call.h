@@ -63,22 +63,33 @@ typedef struct GptCallTotals
 
 /*
  * Answers calls together, with the bits of each alone; in runs of some megabytes of text. Checks for interrupts between steps.
- * A call that fails has its error; what no call can be blamed for is raised, memory beyond gpt.max_memory among it.
+ * A call that fails has its error; what no call can be blamed for is raised, a lack of memory among it. held is the number of bytes that
+ * the caller has of his own: with what the calls need they are within gpt.max_memory, or an error says what would be.
  */
 extern void gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n,
-							GptCallTotals *totals);
+							uint64 held, GptCallTotals *totals);
 
 /* Whether the argument is an array: the function was called in its form for many texts. */
 extern bool gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number);
 
 /*
  * The function for each element of its second argument, a text[]: an array of the same shape and bounds. A null element gives null; one that
- * fails gives null too, with a warning that has its number and says why.
+ * fails gives null too, with a warning that has its number and says why; where memory is wanting, that is an error.
  */
 extern Datum gpt_call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
 
-/* The same answers, in the order of the elements, n of them. A NULL argument gives n = 0. */
-extern GptAnswer *gpt_call_answers(int *n, const GptCallKind *kind, FunctionCallInfo fcinfo);
+/*
+ * The same, some elements at a time. _begin: NULL for a NULL argument, else in the current context, as long as the arguments live. _next: the
+ * answers of the next elements, at most GPT_ELEMENTS, whose number it returns; values are in the current context; held as above.
+ */
+#define GPT_ELEMENTS 1024
+
+typedef struct GptElements GptElements;
+
+extern GptElements *gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo);
+extern int gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served, uint64 held);
+extern bool gpt_elements_end(const GptElements *elements);
+extern const char *gpt_elements_model(const GptElements *elements);
 
 /* Says once a statement that a prompt was longer than the context. */
 extern void gpt_call_notice_truncation(FunctionCallInfo fcinfo, int context);

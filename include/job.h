@@ -46,6 +46,7 @@ typedef struct GptJob
 	int64 step; /* done, as far as the row knows */
 	int64 steps; /* planned, 0 before the plan */
 	int64 overfit_since; /* 0: it is not */
+	char *error; /* of one that failed: message, and lines that begin with DETAIL: and HINT: ; or NULL */
 } GptJob;
 
 /* What a job's row says about the corpus, once it is read. */
@@ -118,6 +119,10 @@ extern void gpt_job_set_checkpoint(int64 job, int64 step);
 extern void gpt_job_set_base(int64 job, int32 base_version);
 extern void gpt_job_set_task(int64 job, const char *task); /* what its query's columns say is learnt */
 extern void gpt_job_set_note(int64 job, const char *note);
+
+/* Of a job that has not ended: gpt_job_note() hides it otherwise. */
+#define GPT_NOTE_WITHOUT_PRELOAD "the server does not preload gpt: after a restart of the server the job waits until gpt_resume is called"
+
 extern void gpt_job_set_overfit(int64 job, int64 step); /* 0: it did not */
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
 extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions);
@@ -128,8 +133,8 @@ extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *co
  */
 extern int64 gpt_job_forget(List **run_ids, TimestampTz before);
 
-/* From failed or cancelled back to queued, no tries. */
-extern void gpt_job_requeue(int64 job);
+/* From failed or cancelled back to queued: no tries, and another note or none. */
+extern void gpt_job_requeue(int64 job, const char *note);
 
 /* From queued to cancelled, in the current transaction, whatever its isolation level; false in another state. */
 extern bool gpt_job_cancel_queued(int64 job);

@@ -8,8 +8,8 @@
 
 #include "utils/uuid.h"
 
-/* Error on a standby, or in a database of an encoding that is not supported. */
-extern void gpt_submit_check_server(void);
+/* Error on a standby, in a read-only transaction, or in a database of an encoding that is not supported. The function is named "gpt_train()". */
+extern void gpt_submit_check_server(const char *function);
 
 /* Error when a model of that name exists, but for the versions of that run (NULL: of any). */
 extern void gpt_submit_check_new(const char *model, const pg_uuid_t *but_run);

@@ -331,7 +331,7 @@ set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *
 	if (call->held != NULL)
 		gpt_cache_release(call->held);
 	call->held = served;
-	gpt_call_answer(found, call->kind, served, asked, n, &batch->totals);
+	gpt_call_answer(found, call->kind, served, asked, n, 0, &batch->totals);
 	for (int i = 0; i < n; i++)
 	{
 		call->answers[places[i]] = found[i];

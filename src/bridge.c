@@ -16,6 +16,7 @@
 
 #include "bridge.h"
 #include "compat.h"
+#include "nice.h"
 #include "settings.h"
 
 #define BLOCK_HEADER_SIZE 16
@@ -26,6 +27,8 @@ static MemoryContext engine_context = NULL;
 static int engine_threads = 0;
 static char *engine_blas = NULL; /* of an engine that trains, else NULL */
 static uint64 engine_generation = 0;
+
+static size_t refused_size = 0; /* of the last block that the engine asked for, where it was too large */
 
 static const struct
 {
@@ -42,6 +45,7 @@ static const struct
 	{LM_ERR_LIBRARY, ERRCODE_EXTERNAL_ROUTINE_EXCEPTION},
 };
 
+static bool is_refused(size_t size);
 static void *reallocate(void *context, void *pointer, size_t size);
 static bool should_stop(void *context);
 static void absorb_barrier(void);
@@ -123,6 +127,13 @@ gpt_bridge_raise(const LmError *error)
 		CHECK_FOR_INTERRUPTS();
 		return;
 	}
+	if (error->code == LM_ERR_MEMORY && refused_size > 0)
+	{
+		uint64 size = refused_size;
+
+		refused_size = 0;
+		gpt_bridge_check_memory(size);
+	}
 	ereport(ERROR, (errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message)));
 }
 
@@ -170,6 +181,17 @@ gpt_bridge_check_memory(uint64 size)
 						errhint("A superuser can raise gpt.max_memory.")));
 }
 
+/* What is larger than all that a session may take is not asked of the system: ids of a long text, for one. gpt_bridge_raise says so. */
+static bool
+is_refused(size_t size)
+{
+	bool refused = size > (size_t) gpt_settings_max_memory();
+
+	if (refused)
+		refused_size = size;
+	return refused;
+}
+
 /* realloc without an error and without a limit of 1 GB; PostgreSQL 15 has no repalloc that does both. */
 static void *
 reallocate(void *context, void *pointer, size_t size)
@@ -183,7 +205,7 @@ reallocate(void *context, void *pointer, size_t size)
 			pfree(old);
 		return NULL;
 	}
-	if (size > MaxAllocHugeSize - BLOCK_HEADER_SIZE)
+	if (size > MaxAllocHugeSize - BLOCK_HEADER_SIZE || is_refused(size + (old == NULL ? 0 : (size_t) * (uint64 *) old)))
 		return NULL;
 	block = MemoryContextAllocExtended((MemoryContext) context, size + BLOCK_HEADER_SIZE,
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
@@ -207,7 +229,11 @@ static bool
 should_stop(void *context)
 {
 	if (QueryCancelPending || ProcDiePending)
+	{
+		gpt_nice_hurry();
 		return true;
+	}
+	gpt_nice_lower();
 	if (ProcSignalBarrierPending)
 		absorb_barrier();
 	return false;
@@ -255,7 +281,7 @@ stop_engine(void)
 static LmEngine *
 start_engine(int n_threads, const char *blas)
 {
-	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas};
+	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas, .nice = gpt_nice_level()};
 	LmError error;
 
 	engine_context = AllocSetContextCreate(TopMemoryContext, "gpt engine", ALLOCSET_DEFAULT_SIZES);

@@ -76,7 +76,7 @@ static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void give_back_scratch(XactEvent event, void *arg);
 static void drop_many(ModelEntry *entry);
-static void plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n);
+static void plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n, uint64 held);
 static int pages_of(const LmRequest *request, const LmConfig *config);
 static uint64 many_memory(const ModelEntry *entry, int n_sequences, int n_pages);
 static uint64 needed_size(const ModelEntry *keep);
@@ -140,18 +140,19 @@ gpt_cache_release(const GptServed *served)
 }
 
 LmMany *
-gpt_cache_many(const GptServed *served, const LmRequest *requests, int n)
+gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64 held)
 {
 	ModelEntry *entry = (ModelEntry *) served;
 	int n_sequences;
 	int n_pages;
 	LmError error;
 
-	plan_many(&n_sequences, &n_pages, entry, requests, n);
-	if (entry->many != NULL && entry->many_sequences >= n_sequences && entry->many_pages >= n_pages)
+	plan_many(&n_sequences, &n_pages, entry, requests, n, held);
+	if (entry->many != NULL && entry->many_sequences >= n_sequences && entry->many_pages >= n_pages &&
+		held + needed_size(entry) + many_size(entry) <= (uint64) gpt_settings_max_memory())
 		return entry->many;
 	drop_many(entry);
-	make_room(many_memory(entry, n_sequences, n_pages), entry);
+	make_room(held + many_memory(entry, n_sequences, n_pages), entry);
 	entry->many = lm_many_create(entry->served.session, n_sequences, n_pages, &error);
 	if (entry->many == NULL)
 		gpt_bridge_raise(&error);
@@ -163,10 +164,10 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n)
 
 /* As many texts at once, and as many pages, as they can need and as there is memory for. */
 static void
-plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n)
+plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n, uint64 held)
 {
 	uint64 limit = (uint64) gpt_settings_max_memory();
-	uint64 fixed = needed_size(entry);
+	uint64 fixed = needed_size(entry) + held;
 	int least = (entry->config.context + LM_PAGE - 1) / LM_PAGE;
 	int64 most = 2 * least; /* a prefix's, and room for one more of the longest */
 	int longest = 1;

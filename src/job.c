@@ -36,7 +36,7 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 
 /* The columns that read_job expects. */
 #define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries, " \
-					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0)"
+					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0), error"
 
 /* The oldest that has not ended, in this database of this cluster. */
 #define WAITING_HERE "AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1"
@@ -236,13 +236,14 @@ gpt_job_cancel_queued(int64 job)
 }
 
 void
-gpt_job_requeue(int64 job)
+gpt_job_requeue(int64 job, const char *note)
 {
 	GptStatement statement;
 
 	begin_with_job(&statement, job);
+	add_optional_text(&statement, note);
 	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL "
+						 "UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL, note = $2 "
 						 "WHERE job = $1 AND state IN ('failed', 'cancelled')");
 	gpt_statement_end(&statement);
 }
@@ -541,6 +542,7 @@ read_job(const GptStatement *statement, uint64 row)
 	job->step = DatumGetInt64(value_of(statement, row, 14));
 	job->steps = DatumGetInt64(value_of(statement, row, 15));
 	job->overfit_since = DatumGetInt64(value_of(statement, row, 16));
+	job->error = gpt_statement_text(statement, row, 17);
 	MemoryContextSwitchTo(old_context);
 	return job;
 }

@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "bridge.h"
 #include "compat.h"
 #include "json_tree.h"
 
@@ -22,6 +23,7 @@ typedef struct Builder
 	GptJson *open; /* the innermost array or object */
 	char *name; /* of the field whose value comes next */
 	int n_nodes, max_nodes;
+	size_t size; /* of the text */
 	const char *noun;
 } Builder;
 
@@ -35,7 +37,7 @@ static GptJson *add_node(Builder *builder, GptJsonType type, char *token);
 GptJson *
 gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
 {
-	Builder builder = {.max_nodes = max_nodes, .noun = noun};
+	Builder builder = {.max_nodes = max_nodes, .size = size, .noun = noun};
 	JsonSemAction actions = {0};
 	JsonLexContext *lexer;
 	JsonParseErrorType result;
@@ -158,6 +160,8 @@ add_node(Builder *builder, GptJsonType type, char *token)
 	if (builder->n_nodes >= builder->max_nodes)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("%s has more than %d JSON values", builder->noun, builder->max_nodes)));
+	if (builder->n_nodes % BLOCK_NODES == 0)
+		gpt_bridge_check_memory((uint64) (builder->n_nodes + BLOCK_NODES) * sizeof(GptJson) + builder->size);
 	if (builder->n_nodes % BLOCK_NODES == 0)
 		builder->block = palloc0(BLOCK_NODES * sizeof(GptJson));
 	node = &builder->block[builder->n_nodes++ % BLOCK_NODES];

@@ -1,55 +1,124 @@
 /*
  * src/nice.c
  *
- * Lowers the priority of this process. Linux schedules by groups of processes where autogroups are on, and
- * then a nice level counts only inside the group; so the group's level is set too, if there is one.
+ * What gpt.nice says goes in; the priority of a worker comes out. A process that computes at idle priority while it holds a lock
+ * of the server makes everybody wait for that lock at idle priority, and Linux does not let a thread without privileges
+ * raise its priority again. So only threads of the engine have the low priority, and the thread that touches the server never lowers
+ * its own.
+ *
+ * Where autogroups are on, Linux first divides the processor among groups, of which each process of the server is one,
+ * and a thread's priority counts only inside its group. A group's level may be raised again, by somebody who is not root a tenth of a
+ * second after the last change of any group. So it is lowered while the engine computes, and raised before a transaction begins.
  */
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <sched.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "engine/engine.h"
 #include "nice.h"
 #include "settings.h"
 
-#define LOWEST_PRIORITY 19
+#define LOWEST_NICE 19
+#define AUTOGROUP "/proc/self/autogroup"
+#define CHANGE_MS 110 /* between two changes: the kernel asks for 100 */
+#define RETRY_MS 20
+#define MOST_RETRIES 15
 
-static void
-set_autogroup(int level)
+static int level = 0; /* of what computes, as LmEngineOptions.nice */
+static bool has_group = false; /* whose level can be changed */
+static int server_level = 0; /* of the group, as the server was started */
+static bool is_lowered = false;
+static bool is_computing = false;
+static TimestampTz changed_at = 0;
+
+/* False where the group does not exist, or cannot be changed now: errno says which. */
+static bool
+write_group(int value)
 {
-#ifdef __linux__
 	char text_level[16];
-	int file = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	int length = snprintf(text_level, sizeof(text_level), "%d", value);
+	int file = open(AUTOGROUP, O_WRONLY | O_CLOEXEC);
+	bool written;
 
 	if (file < 0)
-		return;
-	snprintf(text_level, sizeof(text_level), "%d", level);
-	if (write(file, text_level, strlen(text_level)) < 0)
-		elog(DEBUG1, "could not set the priority of the autogroup: %m");
+		return false;
+	written = write(file, text_level, length) == length;
+	if (written)
+		changed_at = GetCurrentTimestamp();
 	close(file);
-#endif
+	return written;
+}
+
+/* "/autogroup-25 nice 0" */
+static void
+read_group(void)
+{
+	char line[128];
+	int file = open(AUTOGROUP, O_RDONLY | O_CLOEXEC);
+	ssize_t size = file < 0 ? -1 : read(file, line, sizeof(line) - 1);
+
+	if (file >= 0)
+		close(file);
+	line[Max(size, 0)] = '\0';
+	has_group = sscanf(line, "/autogroup-%*d nice %d", &server_level) == 1;
 }
 
 void
-gpt_nice_apply(void)
+gpt_nice_init(void)
 {
-	bool idle = strcmp(gpt_nice, "idle") == 0;
-	int level = idle ? LOWEST_PRIORITY : atoi(gpt_nice);
+	level = strcmp(gpt_nice, "idle") == 0 ? LM_NICE_IDLE : atoi(gpt_nice);
+	if (level > 0)
+		read_group();
+}
 
-	if (level == 0)
+int
+gpt_nice_level(void)
+{
+	return level;
+}
+
+void
+gpt_nice_compute(bool computes)
+{
+	is_computing = computes;
+}
+
+void
+gpt_nice_lower(void)
+{
+	if (!is_computing || !has_group || is_lowered || !TimestampDifferenceExceeds(changed_at, GetCurrentTimestamp(), CHANGE_MS))
 		return;
-	set_autogroup(level);
-	if (setpriority(PRIO_PROCESS, 0, level) != 0)
-		elog(DEBUG1, "could not set the nice level: %m");
-#ifdef SCHED_IDLE
-	if (idle)
-	{
-		struct sched_param parameters = {0};
+	if (write_group(Min(level, LOWEST_NICE)))
+		is_lowered = true;
+	else if (errno != EAGAIN)
+		has_group = false;
+}
 
-		if (sched_setscheduler(0, SCHED_IDLE, &parameters) != 0)
-			elog(DEBUG1, "could not set the scheduling policy: %m");
-	}
-#endif
+/* False where it may be tried again. */
+static bool
+raised(void)
+{
+	if (is_lowered && !write_group(server_level) && errno == EAGAIN)
+		return false;
+	is_lowered = false;
+	return true;
+}
+
+void
+gpt_nice_hurry(void)
+{
+	(void) raised();
+}
+
+void
+gpt_nice_raise(void)
+{
+	for (int i = 0; i < MOST_RETRIES && !raised(); i++)
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
 }

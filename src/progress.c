@@ -83,19 +83,21 @@ gpt_progress_flush(GptProgress *progress)
 	show(progress);
 }
 
-/* In the process title and in pg_stat_activity. */
+/* In the process title, which begins with the worker's name and so with the job's number, and in pg_stat_activity. */
 static void
 show(const GptProgress *progress)
 {
-	char title[128];
+	char doing[128];
+	char activity[160];
 
 	if (progress->steps > 0 && !isnan(progress->loss))
-		snprintf(title, sizeof(title), "job " INT64_FORMAT " %s, step " INT64_FORMAT "/" INT64_FORMAT ", loss %.3f", progress->job,
-				 progress->phase, progress->step, progress->steps, progress->loss);
+		snprintf(doing, sizeof(doing), "%s, step " INT64_FORMAT "/" INT64_FORMAT ", loss %.3f", progress->phase, progress->step,
+				 progress->steps, progress->loss);
 	else
-		snprintf(title, sizeof(title), "job " INT64_FORMAT " %s", progress->job, progress->phase);
-	set_ps_display(title);
-	pgstat_report_activity(STATE_RUNNING, title);
+		strlcpy(doing, progress->phase, sizeof(doing));
+	snprintf(activity, sizeof(activity), "job " INT64_FORMAT " %s", progress->job, doing);
+	set_ps_display(doing);
+	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
 /* ---- Statements ------------------------------------------------------------------------------------ */

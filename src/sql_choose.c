@@ -7,12 +7,14 @@
 
 #include <math.h>
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "arguments.h"
 #include "bridge.h"
@@ -23,13 +25,25 @@
 PG_FUNCTION_INFO_V1(gpt_choose);
 PG_FUNCTION_INFO_V1(gpt_embed);
 
-static int choose(const GptServed *served, LmBytes prompt, Datum *choices, const bool *nulls, int n);
+/* Embeddings on their way to rows. */
+typedef struct EmbeddingSet
+{
+	GptElements *elements;
+	MemoryContext slice; /* of the answers */
+	GptAnswer answers[GPT_ELEMENTS];
+	int n;
+	int next;
+} EmbeddingSet;
+
+static Datum choose(const GptServed *served, LmBytes prompt, ArrayType *choices);
 static bool rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice);
 static LmPooling read_pooling(FunctionCallInfo fcinfo);
 static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling);
 static void normalize(float *embedding, int n);
 static Datum array_of(float *embedding, int n, bool wants_normal);
 static Datum embed_elements(FunctionCallInfo fcinfo);
+static EmbeddingSet *begin_set(FunctionCallInfo fcinfo, MemoryContext context);
+static void embed_slice(EmbeddingSet *embeddings);
 static bool read_embed(GptCall *call, FunctionCallInfo fcinfo);
 static Datum embed_result(const GptCall *call, const GptServed *served, bool *is_null);
 
@@ -54,50 +68,53 @@ Datum
 gpt_choose(PG_FUNCTION_ARGS)
 {
 	const GptServed *served;
-	volatile int best = -1;
+	volatile Datum best = (Datum) 0;
+	ArrayType *choices;
 	LmBytes prompt;
-	Datum *choices;
-	bool *nulls;
-	int n;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	prompt = bytes_of(PG_GETARG_DATUM(1));
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &choices, &nulls, &n);
+	gpt_bridge_check_memory(VARATT_IS_EXTENDED(PG_GETARG_POINTER(2)) ? toast_raw_datum_size(PG_GETARG_DATUM(2)) : 0);
+	choices = PG_GETARG_ARRAYTYPE_P(2);
 	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
 
 	/* Now do the work. */
 	PG_TRY();
 	{
-		best = choose(served, prompt, choices, nulls, n);
+		best = choose(served, prompt, choices);
 	}
 	PG_FINALLY();
 	{
 		gpt_cache_release(served);
 	}
 	PG_END_TRY();
-	if (best < 0)
+	if (best == (Datum) 0)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(choices[best]);
+	PG_RETURN_DATUM(best);
 }
 
-static int
-choose(const GptServed *served, LmBytes prompt, Datum *choices, const bool *nulls, int n)
+/* 0: none. */
+static Datum
+choose(const GptServed *served, LmBytes prompt, ArrayType *choices)
 {
+	ArrayIterator iterator = array_create_iterator(choices, 0, NULL);
+	Datum best = (Datum) 0;
 	double highest = 0;
-	int best = -1;
+	Datum choice;
+	bool is_null;
 
-	for (int i = 0; i < n; i++)
+	while (array_iterate(iterator, &choice, &is_null))
 	{
 		double rating;
 
 		CHECK_FOR_INTERRUPTS();
-		if (nulls[i] || !rate(&rating, served, prompt, bytes_of(choices[i])))
+		if (is_null || !rate(&rating, served, prompt, bytes_of(choice)))
 			continue;
-		if (best < 0 || rating > highest)
+		if (best == (Datum) 0 || rating > highest)
 		{
 			highest = rating;
-			best = i;
+			best = choice;
 		}
 	}
 	return best;
@@ -182,19 +199,74 @@ array_of(float *embedding, int n, bool wants_normal)
 	return PointerGetDatum(array);
 }
 
-/* A row for each element, null where it has no embedding; so that rows can stand beside those of unnest. */
+/*
+ * A row for each element, null where it has no embedding; so that rows can stand beside those of unnest. Answers are those of a slice: the
+ * caller may stop between two rows, so that nothing is held but memory. One statement sees one version of the model.
+ */
 static Datum
 embed_elements(FunctionCallInfo fcinfo)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	GptAnswer *answers;
-	int n;
+	FuncCallContext *set;
+	EmbeddingSet *embeddings;
+	GptAnswer *answer;
 
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	answers = gpt_call_answers(&n, &gpt_embed_call, fcinfo);
-	for (int i = 0; i < n; i++)
-		tuplestore_putvalues(result->setResult, result->setDesc, &answers[i].value, &answers[i].is_null);
-	return (Datum) 0;
+	if (SRF_IS_FIRSTCALL())
+	{
+		set = SRF_FIRSTCALL_INIT();
+		set->user_fctx = begin_set(fcinfo, set->multi_call_memory_ctx);
+	}
+	set = SRF_PERCALL_SETUP();
+	embeddings = set->user_fctx;
+	if (embeddings == NULL || (embeddings->next == embeddings->n && gpt_elements_end(embeddings->elements)))
+		SRF_RETURN_DONE(set);
+
+	/* Now do the work. */
+	if (embeddings->next == embeddings->n)
+		embed_slice(embeddings);
+	answer = &embeddings->answers[embeddings->next++];
+	if (answer->is_null)
+		SRF_RETURN_NEXT_NULL(set);
+	SRF_RETURN_NEXT(set, answer->value);
+}
+
+static EmbeddingSet *
+begin_set(FunctionCallInfo fcinfo, MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	GptElements *elements = gpt_elements_begin(&gpt_embed_call, fcinfo);
+	EmbeddingSet *embeddings = NULL;
+
+	if (elements != NULL)
+	{
+		embeddings = palloc0(sizeof(EmbeddingSet));
+		embeddings->elements = elements;
+		embeddings->slice = AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
+		/* Also where there is no element to ask it. */
+		gpt_cache_release(gpt_cache_acquire(gpt_elements_model(elements), GPT_SERVED_ANY));
+	}
+	MemoryContextSwitchTo(caller);
+	return embeddings;
+}
+
+static void
+embed_slice(EmbeddingSet *embeddings)
+{
+	const GptServed *served = gpt_cache_acquire(gpt_elements_model(embeddings->elements), GPT_SERVED_ANY);
+	MemoryContext caller;
+
+	MemoryContextReset(embeddings->slice);
+	caller = MemoryContextSwitchTo(embeddings->slice);
+	PG_TRY();
+	{
+		embeddings->n = gpt_elements_next(embeddings->answers, embeddings->elements, served, (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	embeddings->next = 0;
+	MemoryContextSwitchTo(caller);
 }
 
 static bool

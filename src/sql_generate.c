@@ -122,15 +122,15 @@ read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
 static void
 read_stops(LmSampling *sampling, ArrayType *array)
 {
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	LmBytes *stops;
 	Datum *values;
 	bool *nulls;
-	int n;
 
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	if (n > MAX_STOPS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("stop has %d texts", n),
 						errhint("It may have up to %d.", MAX_STOPS)));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	stops = palloc(Max(n, 1) * sizeof(LmBytes));
 	for (int i = 0; i < n; i++)
 	{
@@ -145,6 +145,8 @@ read_stops(LmSampling *sampling, ArrayType *array)
 	}
 	sampling->n_stops = n;
 	sampling->stops = stops;
+	pfree(values);
+	pfree(nulls);
 }
 
 static uint64

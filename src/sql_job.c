@@ -140,11 +140,36 @@ notice_overfit(const GptJob *job)
 			 errhint("More rows, a smaller \"preset\" or a higher \"dropout\" would help; the view gpt_train_log has the losses.")));
 }
 
+/* The text ends where the mark begins, and the rest comes back; NULL where there is no mark. */
+static char *
+cut_off(char *text, const char *mark)
+{
+	char *found = strstr(text, mark);
+
+	if (found == NULL)
+		return NULL;
+	*found = '\0';
+	return found + strlen(mark);
+}
+
+/* The worker wrote message, detail and hint into the row in this order (worker.c). */
+static void
+notice_failure(const GptJob *job)
+{
+	char *message = pstrdup(job->error);
+	const char *hint = cut_off(message, "\nHINT: ");
+	const char *detail = cut_off(message, "\nDETAIL: ");
+
+	ereport(NOTICE,
+			(errmsg("training of model \"%s\" %s: %s", job->model, gpt_job_state_name(job->state), message),
+			 detail != NULL ? errdetail("%s", detail) : 0, hint != NULL ? errhint("%s", hint) : 0));
+}
+
 /*
  * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
  *
  * Waits until the job has ended and returns its state, or after the timeout its present state; NULL waits for
- * ever. Looks at what is committed, whatever the isolation level. Starts a job of this session that had no place for a worker, when there is one.
+ * ever. A NOTICE says why a job failed. Looks at what is committed, whatever the isolation level. Starts a job of this session that had no place for a worker, when there is one.
  */
 Datum
 gpt_wait(PG_FUNCTION_ARGS)
@@ -171,6 +196,8 @@ gpt_wait(PG_FUNCTION_ARGS)
 		{
 			if (state == GPT_JOB_SUCCEEDED && job->overfit_since > 0)
 				notice_overfit(job);
+			else if (job->error != NULL)
+				notice_failure(job);
 			break;
 		}
 		check_is_local(job);
@@ -231,6 +258,7 @@ cancel_queued(const GptJob *job)
 	const GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
 	bool cancelled = false;
 
+	PreventCommandIfReadOnly("gpt_cancel()");
 	if (!gpt_job_lock(job->number))
 	{
 		wait_a_moment();
@@ -259,6 +287,7 @@ cancel_cut_off(const GptJob *job)
 {
 	bool ended;
 
+	PreventCommandIfReadOnly("gpt_cancel()");
 	if (!gpt_job_lock(job->number))
 		return false;
 	if (gpt_job_is_local(job))
@@ -337,7 +366,7 @@ gpt_resume(PG_FUNCTION_ARGS)
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "job");
 	job = visible_job(PG_GETARG_INT64(0));
-	gpt_submit_check_server();
+	gpt_submit_check_server("gpt_resume()");
 	check_is_local(job);
 	if (has_ended(job))
 		wait_for_leaving(job->number);
@@ -357,7 +386,7 @@ gpt_resume(PG_FUNCTION_ARGS)
 	/* Now do the work. */
 	if (has_ended(job))
 	{
-		gpt_job_requeue(job->number);
+		gpt_job_requeue(job->number, gpt_launcher_present() ? NULL : GPT_NOTE_WITHOUT_PRELOAD);
 		gpt_job_notify(job->number, GPT_JOB_QUEUED);
 	}
 	ticket = (GptJobTicket){job->number, job->run_id, job->database, job->owner};

@@ -241,7 +241,7 @@ flush(Perplexity *state)
 	served = gpt_cache_acquire(state->model, GPT_SERVED_LANGUAGE_MODEL);
 	PG_TRY();
 	{
-		gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, &totals);
+		gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, 0, &totals);
 	}
 	PG_FINALLY();
 	{

@@ -18,6 +18,7 @@
 #include "arguments.h"
 #include "compat.h"
 #include "job.h"
+#include "launcher.h"
 #include "statement.h"
 
 PG_FUNCTION_INFO_V1(gpt_job_owner);
@@ -80,21 +81,32 @@ places_are_taken(void)
 	return n_workers >= max_worker_processes;
 }
 
+/* False for what has not come about, or no more can. */
+static bool
+still_holds(const char *note, const char *state)
+{
+	if (strcmp(note, GPT_NOTE_WITHOUT_PRELOAD) != 0)
+		return true;
+	return !gpt_launcher_present() && (strcmp(state, "queued") == 0 || strcmp(state, "running") == 0);
+}
+
 /*
  * gpt_job_note(state text, note text) -> text
  *
- * What gpt_jobs shows as a job's note: where a queued job could run but for the lack of a place for its worker, that; otherwise
- * the note of its row, or NULL.
+ * The note that gpt_jobs shows: where a queued job could run but for the lack of a place for its worker, that; otherwise the note of
+ * its row while it holds, or NULL.
  */
 Datum
 gpt_job_note(PG_FUNCTION_ARGS)
 {
+	const char *state;
+
 	gpt_argument_check_call(fcinfo);
-	if (!PG_ARGISNULL(0) && strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), "queued") == 0 && !RecoveryInProgress() &&
-		gpt_slots_free() > 0 && places_are_taken())
+	state = PG_ARGISNULL(0) ? "" : gpt_argument_text(fcinfo, 0);
+	if (strcmp(state, "queued") == 0 && !RecoveryInProgress() && gpt_slots_free() > 0 && places_are_taken())
 		PG_RETURN_TEXT_P(cstring_to_text(psprintf("there is no place for a background worker: max_worker_processes is %d, and must be raised",
 												  max_worker_processes)));
-	if (PG_ARGISNULL(1))
+	if (PG_ARGISNULL(1) || !still_holds(gpt_argument_text(fcinfo, 1), state))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(PG_GETARG_DATUM(1));
 }

@@ -20,7 +20,9 @@
 #include "bridge.h"
 #include "cache.h"
 #include "compat.h"
+#include "settings.h"
 
+#define TEXT_MEMORY 5 /* bytes that a byte of text needs on its way to a value: in buffers that double, and in the value */
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 /* Characters of more than one byte, by the first: their length and the range of the second (The Unicode Standard 15, table 3-7). */
@@ -168,9 +170,16 @@ make_array(LmTokens *tokens)
 {
 	Size size = ARR_OVERHEAD_NONULLS(1) + tokens->count * sizeof(int32);
 	ArrayType *array;
+	uint64 needed;
 
 	if (tokens->count == 0)
 		return construct_empty_array(INT4OID);
+	needed = size + tokens->capacity * sizeof(int32);
+	if (needed > (uint64) gpt_settings_max_memory())
+	{
+		lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), tokens);
+		gpt_bridge_check_memory(needed);
+	}
 	array = palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	if (size > MaxAllocSize || array == NULL)
 	{
@@ -205,6 +214,7 @@ decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("token %d does not exist", ids[i]),
 							errdetail("Tokens of this tokenizer are 0 to %d.", n_tokens - 1)));
 		token = lm_tokenizer_bytes(tokenizer, ids[i]);
+		gpt_bridge_check_memory((uint64) TEXT_MEMORY * (bytes->len + token.size));
 		appendBinaryStringInfo(bytes, token.data, (int) token.size);
 	}
 }

@@ -38,9 +38,6 @@
 #include "train_base.h"
 #include "train_plan.h"
 
-#define NOTE_WITHOUT_PRELOAD \
-	"the server does not preload gpt: after a restart of the server the job waits until gpt_resume is called"
-
 PG_FUNCTION_INFO_V1(gpt_train);
 PG_FUNCTION_INFO_V1(gpt_finetune);
 
@@ -120,7 +117,7 @@ if_running_of(const GptTrainOptions *options)
 static Datum
 submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function)
 {
-	const char *note = gpt_launcher_present() ? NULL : NOTE_WITHOUT_PRELOAD;
+	const char *note = gpt_launcher_present() ? NULL : GPT_NOTE_WITHOUT_PRELOAD;
 	GptTrainOptions *options;
 	GptSourceShape shape;
 	GptJobTicket ticket;
@@ -134,7 +131,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))) : PG_GETARG_JSONB_P(2);
 
 	gpt_catalog_check_name(model);
-	gpt_submit_check_server();
+	gpt_submit_check_server(base == NULL ? "gpt_train()" : "gpt_finetune()");
 	options = gpt_options_parse(json, function);
 	if (options->into != NULL)
 	{
@@ -185,7 +182,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 /* ---- Checks ---------------------------------------------------------------------------------------- */
 
 void
-gpt_submit_check_server(void)
+gpt_submit_check_server(const char *function)
 {
 	gpt_bridge_check_encoding();
 	if (RecoveryInProgress())
@@ -193,6 +190,7 @@ gpt_submit_check_server(void)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot train on a standby server"),
 				 errhint("Train on the primary server; its models can be used here.")));
+	PreventCommandIfReadOnly(function);
 }
 
 /* The worker logs in as the owner of the job. */

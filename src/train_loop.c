@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "bridge.h"
+#include "nice.h"
 #include "train_loop.h"
 #include "worker.h"
 
@@ -40,6 +41,8 @@ typedef struct Training
 	LmReader *reader;
 	const LmBatch *batches; /* of the step, in the reader */
 	LmBatch validation;
+	double validation_sum; /* of the negative logarithms of the batches measured so far, and of their weights */
+	double validation_weight;
 	GptTrainState state;
 	float *best; /* weights of the best validation, where they are kept */
 	TimestampTz logged_at;
@@ -180,6 +183,46 @@ finish(Training *training)
 	lm_batch_free(&training->validation, training->host);
 }
 
+/* ---- Computing at the priority of the engine ------------------------------------------------------- */
+
+typedef struct Task
+{
+	Training *training;
+	bool done;
+	LmError error;
+} Task;
+
+static void
+step_apart(void *work)
+{
+	Task *task = work;
+	Training *training = task->training;
+
+	task->done = lm_trainer_step(&training->state.last, training->trainer, training->state.step, training->batches, training->plan->accumulate,
+								 NULL, NULL, &task->error);
+}
+
+static void
+evaluate_apart(void *work)
+{
+	Task *task = work;
+	Training *training = task->training;
+
+	task->done = lm_trainer_evaluate(&training->validation_sum, &training->validation_weight, training->trainer, &training->validation, &task->error);
+}
+
+static bool
+compute(Training *training, void (*what)(void *work), LmError *error)
+{
+	Task task = {.training = training};
+
+	gpt_nice_compute(true);
+	lm_engine_apart(lm_trainer_engine(training->trainer), what, &task);
+	gpt_nice_compute(false);
+	*error = task.error;
+	return task.done;
+}
+
 /* ---- Steps ----------------------------------------------------------------------------------------- */
 
 static void
@@ -216,8 +259,7 @@ step(Training *training)
 	}
 
 	/* A step that was stopped without an error is done again: it has changed nothing. */
-	while (!lm_trainer_step(&training->state.last, training->trainer, training->state.step, training->batches, training->plan->accumulate, NULL,
-							NULL, &error))
+	while (!compute(training, step_apart, &error))
 		raise_step_error(&error, training->state.step + 1);
 	training->state.step++;
 	training->state.loss_sum += training->state.last.loss;
@@ -268,27 +310,27 @@ validate(Training *training)
 	LmBatch *batch = &training->validation;
 	uint64 next = 0;
 	bool more = true;
-	double sum = 0;
-	double weight = 0;
 	int64 tokens = 0;
 	LmError error;
 
+	training->validation_sum = 0;
+	training->validation_weight = 0;
 	while (more && tokens < training->plan->validation_tokens)
 	{
 		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset, training->plan->training.max_tokens, &error))
 			gpt_bridge_raise(&error);
-		while (!lm_trainer_evaluate(&sum, &weight, training->trainer, batch, &error))
+		while (!compute(training, evaluate_apart, &error))
 			gpt_bridge_raise(&error);
 		tokens += batch->n_tokens;
 		gpt_progress_tick(training->progress);
 	}
-	if (!isfinite(sum))
+	if (!isfinite(training->validation_sum))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("validation loss is not finite at step " INT64_FORMAT, training->state.step),
 				 errhint("Lower option \"learning_rate\".")));
-	training->state.validation_loss = sum / weight;
-	training->state.validation_bits_per_byte = header->n_labels > 0 ? get_float8_nan() : sum / weight / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
+	training->state.validation_loss = training->validation_sum / training->validation_weight;
+	training->state.validation_bits_per_byte = header->n_labels > 0 ? get_float8_nan() : training->state.validation_loss / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
 	training->progress->validation_loss = training->state.validation_loss;
 	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
 }

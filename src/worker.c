@@ -98,7 +98,7 @@ gpt_worker_main(Datum argument)
 	before_shmem_exit(record_termination, (Datum) 0);
 	read_timeout = RegisterTimeout(USER_TIMEOUT, handle_read_timeout);
 	pgstat_report_appname("gpt");
-	gpt_nice_apply();
+	gpt_nice_init();
 
 	if (extension_is_there())
 		run();
@@ -248,6 +248,7 @@ gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit)
 {
 	transaction->context = CurrentMemoryContext;
 	transaction->owner = CurrentResourceOwner;
+	gpt_nice_raise();
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;

@@ -17,6 +17,7 @@
 #include "engine/host.h"
 
 #define LM_MAX_THREADS 64
+#define LM_NICE_IDLE 20 /* SCHED_IDLE, beyond the lowest nice level */
 
 typedef struct LmEngine LmEngine;
 
@@ -29,6 +30,11 @@ typedef struct LmEngineOptions
 	/* kernels for products with a weight in float32 by name, "plain" among them; "": none; NULL: the best, or the library
 	 * that is named */
 	const char *f32;
+	/*
+	 * Priority of what computes: 0 for the caller's, a nice level, or LM_NICE_IDLE. A thread that has lowered its priority may not raise it
+	 * again, so the caller's keeps its own, and lm_engine_apart has a thread in its place.
+	 */
+	int nice;
 } LmEngineOptions;
 
 /*
@@ -74,5 +80,12 @@ typedef void (*LmPiece)(void *work, int piece, int thread);
  * whichever thread is free. Not reentrant.
  */
 void lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces);
+
+/*
+ * Does a task whose lm_engine_run are computed at the engine's priority, and returns when it is done. With options.nice a thread of the
+ * engine does it, while the caller's waits and asks the host every few milliseconds. The task calls nothing of the host but through
+ * lm_engine_stopped: it allocates nothing. Not reentrant.
+ */
+void lm_engine_apart(LmEngine *engine, void (*task)(void *work), void *work);
 
 #endif /* LM_ENGINE_H */

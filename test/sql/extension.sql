@@ -34,6 +34,11 @@ DROP EXTENSION gpt;
 SELECT count(*) FROM pg_largeobject_metadata;
 ROLLBACK;
 SELECT "Odd Name".gpt_score('m', 'line') > 0 AS scored;
+BEGIN;
+SET LOCAL session_replication_role = replica;
+DROP EXTENSION gpt;
+SELECT count(*) FROM pg_largeobject_metadata;
+ROLLBACK;
 DROP EXTENSION IF EXISTS no_such_extension, gpt;
 SELECT count(*) FROM pg_largeobject_metadata;
 \c regression

@@ -60,6 +60,21 @@ SELECT state, error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('first', 'SELECT body FROM speech', tiny(:'endless')) AS first \gset
 SELECT gpt_train('second', 'SELECT body FROM speech', tiny()) AS second \gset
 SELECT gpt_train('third', 'SELECT body FROM speech', tiny()) AS third \gset
+-- in a read-only transaction nothing is written, and no error shows how
+\set VERBOSITY default
+BEGIN READ ONLY;
+SAVEPOINT s;
+SELECT gpt_train('fourth', 'SELECT body FROM speech');
+ROLLBACK TO s;
+SELECT gpt_finetune('fourth', 'SELECT body FROM speech');
+ROLLBACK TO s;
+SELECT gpt_cancel(:second);
+ROLLBACK TO s;
+SELECT gpt_resume(:second);
+ROLLBACK TO s;
+SELECT gpt_wait(:second, '0 s');
+ROLLBACK;
+\set VERBOSITY sqlstate
 SELECT gpt_cancel(:second) AS cancelled;
 SELECT gpt_wait(:second, '60 s');
 SELECT started_at IS NULL AS never_started FROM gpt_jobs WHERE job = :second;
@@ -72,6 +87,9 @@ SELECT gpt_resume(:second) AS resumed;
 SELECT gpt_wait(:second, '60 s');
 SELECT gpt_resume(:second) AS resumed;
 SELECT gpt_cancel(:second) AS cancelled;
+
+-- what would happen to them after a restart is no note of theirs any more
+SELECT DISTINCT note FROM gpt_jobs WHERE job IN (:first, :second, :third);
 
 SELECT gpt_drop_model('second'), gpt_drop_model('third');
 DROP TABLE speech;

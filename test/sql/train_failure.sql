@@ -8,11 +8,15 @@ CREATE FUNCTION tiny(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMMU
 CREATE PROCEDURE fails(query text, options jsonb DEFAULT tiny()) LANGUAGE plpgsql AS $$
 DECLARE
 	number bigint;
+	state text;
 BEGIN
 	number := gpt_train('failing', query, options);
 	COMMIT;
+	PERFORM set_config('client_min_messages', 'warning', true);
+	state := gpt_wait(number, '60 s');
+	PERFORM set_config('client_min_messages', 'notice', true);
 	-- how much memory depends on the processor
-	RAISE NOTICE '%: %', gpt_wait(number, '60 s'), (SELECT regexp_replace(error, 'required is \d+ MB', 'required is n MB') FROM gpt_jobs WHERE job = number);
+	RAISE NOTICE '%: %', state, (SELECT regexp_replace(error, 'required is \d+ MB', 'required is n MB') FROM gpt_jobs WHERE job = number);
 	COMMIT;
 END $$;
 
@@ -22,6 +26,14 @@ INSERT INTO silence VALUES (NULL), (''), (NULL);
 CALL fails('SELECT body FROM silence');
 CALL fails('SELECT body, true AS is_validation FROM speech');
 CALL fails('SELECT body FROM speech', tiny('{"validation_query": "SELECT body FROM silence"}'));
+
+-- gpt_wait says why, as often as it is asked; the note of a server without preload goes with the end of the job
+SELECT gpt_train('failing', $$SELECT gpt_score('nobody', body) || body AS body FROM speech$$, tiny()) AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '60 s');
+SELECT note FROM gpt_jobs WHERE job = :job;
+SELECT gpt_train('failing', $$SELECT body FROM speech$$, tiny('{"vocabulary": 20000, "tokenizer": "bpe"}')) AS job \gset
+SELECT gpt_wait(:job, '60 s');
 
 -- a query that fails, that is too large, that writes
 CALL fails('SELECT (1 / (id - 50))::text AS body FROM speech');

@@ -7,8 +7,9 @@ use lib $FindBin::RealBin;
 use GptTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use POSIX ();
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(time sleep usleep);
 
 my $options = '{"steps": 1000000, "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "batch_size": 4, "threads": 8, "patience": 0}';
 
@@ -19,6 +20,25 @@ sub stat_field
 	my ($after) = slurp_file($path) =~ /\)\s+(.*)/s;
 
 	return (split /\s+/, $after)[ $number - 3 ];
+}
+
+# The share of a processor that a thread takes in so many seconds.
+sub processor_share
+{
+	my ($task, $seconds) = @_;
+	my $before = stat_field("$task/stat", 14) + stat_field("$task/stat", 15);
+
+	sleep $seconds;
+	return (stat_field("$task/stat", 14) + stat_field("$task/stat", 15) - $before) / $seconds / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+# Nice level and policy of a process, or of a thread by its folder.
+sub priority
+{
+	my ($who) = @_;
+	my $path = $who =~ m{/} ? "$who/stat" : "/proc/$who/task/$who/stat";
+
+	return stat_field($path, 19) . '/' . stat_field($path, 41);
 }
 
 for my $preload (1, 0)
@@ -57,20 +77,35 @@ for my $preload (1, 0)
 		'gpt trainer|gpt|t', "$name: pg_stat_activity says what it is");
 	like(slurp_file("/proc/$pid/cmdline"), qr/gpt trainer/, "$name: so does its title");
 	like(slurp_file("/proc/$pid/cmdline"), qr/job $job\b.*step \d+/, "$name: with job and step");
+	unlike(slurp_file("/proc/$pid/cmdline"), qr/job.*job/, "$name: and the job is named once");
 
 	# cores
 	my @tasks = glob("/proc/$pid/task/*");
-	# One more reads the next batch ahead and computes nothing.
-	my @computing = grep { slurp_file("$_/comm") !~ /^gpt aside$/ } @tasks;
+	# One more reads the next batch ahead and computes nothing, and with a low priority the process itself only waits.
+	my @computing = grep { slurp_file("$_/comm") =~ /^gpt pool$/ || (!$preload && m{/$pid$}) } @tasks;
 	cmp_ok(scalar @computing, '<=', 2, "$name: it computes with no more threads than gpt.train_threads");
 	if ($preload)
 	{
-		my @other = grep { stat_field("$_/stat", 41) != 5 } @tasks;
-		is(scalar @other, 0, "$name: with gpt.nice = idle every thread is scheduled as SCHED_IDLE");
+		my @other = grep { stat_field("$_/stat", 41) != 5 } @computing;
+		is(scalar @other, 0, "$name: with gpt.nice = idle every thread that computes is scheduled as SCHED_IDLE");
+		is(priority($pid), priority($node->{_pid}), "$name: the one that touches the server has the server's priority");
+		cmp_ok(processor_share("/proc/$pid/task/$pid", 1), '<', 0.25, "$name: and hardly computes");
+		SKIP:
+		{
+			skip 'there are no autogroups', 2 unless -e "/proc/$pid/autogroup" && slurp_file("/proc/$pid/autogroup") =~ /autogroup/;
+			my %seen;
+			for (1 .. 200)
+			{
+				$seen{(slurp_file("/proc/$pid/autogroup") =~ /nice (-?\d+)/)[0]}++;
+				usleep(10_000);
+			}
+			cmp_ok($seen{19} // 0, '>', 100, "$name: its autogroup has the lowest priority while it computes");
+			cmp_ok($seen{0} // 0, '>', 0, "$name: and not while it writes its progress");
+		}
 	}
 	else
 	{
-		is(stat_field("/proc/$pid/stat", 19), 0, "$name: with gpt.nice = 0 its priority is ordinary");
+		is(join(', ', map { priority($_) } @tasks), join(', ', (priority($node->{_pid})) x @tasks), "$name: with gpt.nice = 0 all have the server's priority");
 	}
 
 	# the source of its rows

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/aside.h"
@@ -12,14 +13,13 @@
 
 #define STACK_SIZE (256 << 10)
 
-static bool start_thread(LmAside *aside);
 static void *aside_main(void *argument);
 
 void
 lm_aside_begin(LmAside *aside, void (*task)(void *work), void *work)
 {
 	lm_aside_wait(aside);
-	if (!start_thread(aside))
+	if (!lm_aside_start(aside))
 	{
 		task(work);
 		return;
@@ -32,10 +32,10 @@ lm_aside_begin(LmAside *aside, void (*task)(void *work), void *work)
 	pthread_mutex_unlock(&aside->mutex);
 }
 
-/* True when there is a thread; in a forked child there never is. */
-static bool
-start_thread(LmAside *aside)
+bool
+lm_aside_start(LmAside *aside)
 {
+	pthread_condattr_t clock;
 	pthread_attr_t attributes;
 	sigset_t old;
 
@@ -44,10 +44,13 @@ start_thread(LmAside *aside)
 	aside->owner = getpid();
 	aside->quit = false;
 	pthread_mutex_init(&aside->mutex, NULL);
-	pthread_cond_init(&aside->changed, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&aside->changed, &clock);
+	pthread_condattr_destroy(&clock);
 	lm_signals_block(&old);
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	pthread_attr_setstacksize(&attributes, aside->stack_size > 0 ? aside->stack_size : STACK_SIZE);
 	aside->running = pthread_create(&aside->thread, &attributes, aside_main, aside) == 0;
 	pthread_attr_destroy(&attributes);
 	lm_signals_restore(&old);
@@ -59,7 +62,8 @@ aside_main(void *argument)
 {
 	LmAside *aside = argument;
 
-	prctl(PR_SET_NAME, "gpt aside", 0, 0, 0);
+	prctl(PR_SET_NAME, aside->name ? aside->name : "gpt aside", 0, 0, 0);
+	lm_thread_lower(aside->nice);
 	pthread_mutex_lock(&aside->mutex);
 	for (;;)
 	{
@@ -86,6 +90,27 @@ lm_aside_wait(LmAside *aside)
 	while (aside->busy)
 		pthread_cond_wait(&aside->changed, &aside->mutex);
 	pthread_mutex_unlock(&aside->mutex);
+}
+
+bool
+lm_aside_wait_for(LmAside *aside, int64_t nanoseconds)
+{
+	struct timespec until;
+	int failed = 0;
+	bool done;
+
+	if (!aside->running || aside->owner != getpid())
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	nanoseconds += until.tv_nsec;
+	until.tv_sec += nanoseconds / 1000000000;
+	until.tv_nsec = nanoseconds % 1000000000;
+	pthread_mutex_lock(&aside->mutex);
+	while (aside->busy && failed == 0)
+		failed = pthread_cond_timedwait(&aside->changed, &aside->mutex, &until);
+	done = !aside->busy;
+	pthread_mutex_unlock(&aside->mutex);
+	return done;
 }
 
 void

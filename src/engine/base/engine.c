@@ -9,6 +9,9 @@
 #include "engine/ops.h"
 #include "kernels/f32.h"
 
+#define ASK_NANOSECONDS 5000000 /* how often a caller that waits for a task asks the host */
+#define STACK_SIZE (4 << 20) /* as of the pool's threads */
+
 static void describe(LmEngine *engine);
 
 LmEngine *
@@ -26,7 +29,8 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 	if (engine)
 	{
 		engine->host = *host;
-		engine->pool = lm_pool_start(host, options->n_threads);
+		engine->pool = lm_pool_start(host, options->n_threads, options->nice);
+		engine->apart = (LmAside){.name = "gpt pool", .stack_size = STACK_SIZE, .nice = options->nice};
 	}
 	if (!engine || !engine->pool)
 	{
@@ -80,6 +84,7 @@ lm_engine_stop(LmEngine *engine)
 		return;
 	host = engine->host;
 	lm_aside_stop(&engine->aside);
+	lm_aside_stop(&engine->apart);
 	lm_pool_stop(engine->pool);
 	lm_free(&host, engine);
 }
@@ -136,4 +141,19 @@ void
 lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces)
 {
 	lm_pool_run(engine->pool, piece, work, n_pieces);
+}
+
+void
+lm_engine_apart(LmEngine *engine, void (*task)(void *work), void *work)
+{
+	if (engine->apart.nice == 0 || !lm_aside_start(&engine->apart))
+	{
+		task(work);
+		return;
+	}
+	lm_pool_lend(engine->pool, true);
+	lm_aside_begin(&engine->apart, task, work);
+	while (!lm_aside_wait_for(&engine->apart, ASK_NANOSECONDS))
+		lm_pool_ask(engine->pool);
+	lm_pool_lend(engine->pool, false);
 }

@@ -17,6 +17,7 @@ struct LmEngine
 	LmHost host;
 	LmPool *pool;
 	LmAside aside;
+	LmAside apart; /* at the priority of the pool; runs where that is not the caller's */
 	LmBlas blas;
 	const LmTiles *bf16; /* NULL: none runs here */
 	const LmTiles *f32; /* NULL: the matrix library */

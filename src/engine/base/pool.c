@@ -24,9 +24,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,7 +58,10 @@ struct LmPool
 {
 	LmHost host;
 	int n_threads;
-	bool held; /* read and written by the calling thread alone */
+	int nice;
+	bool held; /* read and written by the calling thread alone, which while lent is the borrower */
+	bool lent;
+	atomic_bool asked; /* while lent: the host said yes */
 	pid_t owner; /* threads do not survive a fork: a child computes alone */
 	PoolThread *threads;
 	BusyTime *busy; /* [n_threads] */
@@ -94,7 +100,7 @@ static int64_t now_nanoseconds(void);
 static void pause_briefly(void);
 
 LmPool *
-lm_pool_start(const LmHost *host, int n_threads)
+lm_pool_start(const LmHost *host, int n_threads, int nice)
 {
 	LmPool *pool = lm_allocate(host, sizeof *pool);
 	pthread_condattr_t attributes;
@@ -103,6 +109,7 @@ lm_pool_start(const LmHost *host, int n_threads)
 		return NULL;
 	pool->host = *host;
 	pool->n_threads = 1;
+	pool->nice = nice;
 	pool->owner = getpid();
 	pthread_mutex_init(&pool->mutex, NULL);
 	pthread_cond_init(&pool->started, NULL);
@@ -191,12 +198,18 @@ lm_pool_begin(LmPool *pool)
 	atomic_store(&pool->stopped, false);
 }
 
+static bool
+host_says_stop(const LmPool *pool)
+{
+	return pool->host.should_stop && pool->host.should_stop(pool->host.context);
+}
+
 bool
 lm_pool_stopped(LmPool *pool)
 {
 	if (atomic_load_explicit(&pool->stopped, memory_order_relaxed))
 		return true;
-	if (pool->held || !pool->host.should_stop || !pool->host.should_stop(pool->host.context))
+	if (pool->held || !(pool->lent ? atomic_load_explicit(&pool->asked, memory_order_relaxed) : host_says_stop(pool)))
 		return false;
 	atomic_store_explicit(&pool->stopped, true, memory_order_relaxed);
 	return true;
@@ -212,6 +225,20 @@ void
 lm_pool_hold(LmPool *pool, bool hold)
 {
 	pool->held = hold;
+}
+
+void
+lm_pool_lend(LmPool *pool, bool lent)
+{
+	pool->lent = lent;
+	atomic_store(&pool->asked, false);
+}
+
+void
+lm_pool_ask(LmPool *pool)
+{
+	if (host_says_stop(pool))
+		atomic_store(&pool->asked, true);
 }
 
 void
@@ -336,6 +363,7 @@ thread_main(void *argument)
 	unsigned seen = 0;
 
 	prctl(PR_SET_NAME, "gpt pool", 0, 0, 0);
+	lm_thread_lower(pool->nice);
 	while (!atomic_load(&pool->quit))
 	{
 		wait_for_run(pool, seen);
@@ -431,4 +459,15 @@ void
 lm_signals_restore(const sigset_t *old)
 {
 	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+void
+lm_thread_lower(int nice)
+{
+	struct sched_param parameters = {0};
+
+	if (nice == LM_NICE_IDLE)
+		sched_setscheduler(0, SCHED_IDLE, &parameters);
+	if (nice > 0)
+		setpriority(PRIO_PROCESS, (id_t) syscall(SYS_gettid), nice < LM_NICE_IDLE ? nice : LM_NICE_IDLE - 1);
 }

@@ -14,7 +14,7 @@
 typedef struct LmPool LmPool;
 
 /* NULL when there is no memory. Has fewer threads than asked for when the system gives no more. */
-LmPool *lm_pool_start(const LmHost *host, int n_threads);
+LmPool *lm_pool_start(const LmHost *host, int n_threads, int nice);
 void lm_pool_stop(LmPool *pool); /* joins the threads; NULL is fine */
 
 int lm_pool_threads(const LmPool *pool);
@@ -27,10 +27,20 @@ bool lm_pool_stopping(const LmPool *pool); /* does not, and so may be asked insi
 void lm_pool_hold(LmPool *pool, bool hold); /* while held, the host is not asked */
 
 /*
+ * While lent, another thread than the caller's calls lm_pool_run. It does not ask the host itself: the caller does with lm_pool_ask, and a
+ * yes counts once the borrower asks and nothing is held.
+ */
+void lm_pool_lend(LmPool *pool, bool lent);
+void lm_pool_ask(LmPool *pool);
+
+/*
  * Blocks every signal but those that a fault of the thread itself raises: a handler of the server must never
  * run on a thread of the pool. *old is for lm_signals_restore.
  */
 void lm_signals_block(sigset_t *old);
 void lm_signals_restore(const sigset_t *old);
+
+/* Sets the priority of this thread as of LmEngineOptions.nice; a failure is of no consequence. */
+void lm_thread_lower(int nice);
 
 #endif /* LM_POOL_H */
