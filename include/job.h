@@ -56,6 +56,7 @@ typedef struct GptJobCorpus
 	int64 skipped;
 	int64 bytes;
 	int64 tokens;
+	int64 held_out; /* documents, whole ones */
 } GptJobCorpus;
 
 /* Inserts a queued job of the current role in the current transaction; returns its number. base NULL: training anew, else a fine-tune. */
@@ -119,6 +120,9 @@ extern void gpt_job_set_checkpoint(int64 job, int64 step);
 extern void gpt_job_set_base(int64 job, int32 base_version);
 extern void gpt_job_set_task(int64 job, const char *task); /* what its query's columns say is learnt */
 extern void gpt_job_set_note(int64 job, const char *note);
+
+/* Behind what the note says already, unless it says this; in place of that of the submission. */
+extern void gpt_job_add_note(int64 job, const char *note);
 
 /* Of a job that has not ended: gpt_job_note() hides it otherwise. */
 #define GPT_NOTE_WITHOUT_PRELOAD "the server does not preload gpt: after a restart of the server the job waits until gpt_resume is called"

@@ -7,6 +7,7 @@
 #ifndef GPT_SPOOL_H
 #define GPT_SPOOL_H
 
+#include "held_out.h"
 #include "label_table.h"
 
 typedef enum GptSide
@@ -31,10 +32,7 @@ typedef struct GptSpool GptSpool;
 
 #define GPT_WATERMARK_SIZE 400 /* bytes of a watermark's text, at most */
 
-/*
- * What decides the side of a document: a column of the query, a query of its own, or the hash of its text or prompt: equal
- * ones are on the same side. A single document without a prompt is cut at its end instead.
- */
+/* What decides the side of a document: a column of the query, a query of its own, or the rule of held_out.h. */
 typedef struct GptSpoolOptions
 {
 	const char *query;
@@ -64,10 +62,14 @@ extern const char *gpt_spool_watermark(const GptSpool *spool);
 
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
-/* Whether rows are held out, or the query says which. */
+/* Whether something is held out, or the query says what. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);
 /* Whether the query has a column of prompts. */
 extern bool gpt_spool_prompted(const GptSpool *spool);
+/* How it was chosen; NULL: the query says what is held out, or nothing is to be. Lives as long as the spool. */
+extern const GptHeldOut *gpt_spool_held_out(const GptSpool *spool);
+/* Whole ones: a text that is cut is learnt. */
+extern int64 gpt_spool_side_documents(const GptSpool *spool, GptSide side);
 extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
 
 /* The labels of the options, or all that rows have; NULL where there is no column of labels. They live as long as the spool. */

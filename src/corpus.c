@@ -47,6 +47,18 @@ normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
 	return strcmp(options->normalize, "NFC") == 0;
 }
 
+/* What the user should know of the rows that are held out; NULL: nothing. */
+static char *
+note_of(const GptCorpus *corpus, const GptSpool *spool)
+{
+	const LmDatasetHeader *header = corpus->dataset.header;
+	const GptHeldOut *held = gpt_spool_held_out(spool);
+
+	if (gpt_spool_holds_out(spool) && !corpus->has_validation)
+		return pstrdup("no row that was to be held out has a token to predict, so no validation loss is measured");
+	return held != NULL ? gpt_held_out_note(held, header->validation_tokens, header->train_tokens) : NULL;
+}
+
 GptCorpus *
 gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since,
 				  GptProgress *progress)
@@ -54,7 +66,6 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
 	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
 	GptSpool *spool;
-	bool holds_out;
 	int64 unpredicted;
 
 	/* One that exists says how labels are normalised. */
@@ -92,15 +103,14 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	corpus->dataset.context = gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);
 	corpus->counts.documents -= unpredicted;
 	corpus->counts.skipped += unpredicted;
-	holds_out = gpt_spool_holds_out(spool);
-	gpt_spool_free(spool);
-
 	corpus->dataset.documents = file.documents;
 	corpus->dataset.shuffle = options->shuffle;
 	corpus->dataset.seed = options->seed;
 	open_file(corpus, job, progress);
-	corpus->lacks_validation = holds_out && !corpus->has_validation;
 	corpus->counts.tokens = corpus->dataset.header->n_tokens;
+	corpus->counts.held_out = gpt_spool_side_documents(spool, GPT_SIDE_VALIDATION);
+	corpus->note = note_of(corpus, spool);
+	gpt_spool_free(spool);
 	return corpus;
 }
 

@@ -423,6 +423,20 @@ gpt_job_set_note(int64 job, const char *note)
 }
 
 void
+gpt_job_add_note(int64 job, const char *note)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add_text(&statement, note);
+	gpt_statement_add_text(&statement, GPT_NOTE_WITHOUT_PRELOAD);
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_job SET note = CASE WHEN pg_catalog.strpos(note, $2) > 0 THEN note "
+						 "ELSE pg_catalog.concat_ws('; ', NULLIF(note, $3), $2) END WHERE job = $1");
+	gpt_statement_end(&statement);
+}
+
+void
 gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
 {
 	GptStatement statement;

@@ -122,7 +122,7 @@ static const Option all_options[] = {
 	NUMBER(BOTH, dropout, NULL, 0, 0.9, "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 for a training on prompts, unless given"),
 	NUMBER(BOTH, label_smoothing, "0", 0, 0.9, "share of each target's probability that is spread over the vocabulary, or over the labels; with several labels a row, over yes and no of each; losses are told without it"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
-	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5, "share of the documents that is held out to measure the loss on"),
+	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5, "share of the rows, and of their text, that is held out to measure the loss on"),
 	TEXT(BOTH, validation_query, "query of the documents to measure the loss on, in place of validation_fraction"),
 	INTEGER(BOTH, patience, NULL, 0, 1000000,
 			"validations without improvement after which training ends, 0 for never; 6, or never where steps are given, unless given"),

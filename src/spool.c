@@ -3,12 +3,10 @@
  *
  * Rows go in, documents come out, with the side of the validation on which each lies.
  *
- *   record in the file   | Record: hash, sizes, weight, label, flags | prompt | text |
+ *   record in the file   | Record: hashes, sizes, weight, label, flags | prompt | text |
  *
- * The side of most documents follows from the first hash, that of the prompt where there is one: below a threshold is validation. The threshold is
- * fixed after the last row, because a small corpus needs care: where the fraction gives one side nothing, the
- * document with the lowest hash is held out, or the one with the highest kept. None of that depends on the
- * order of the rows.
+ * The rows say on which side they lie, or that is chosen after the last row (held_out.c) and looked up by a row's hash. It does not depend on
+ * the order of the rows.
  */
 #include "postgres.h"
 
@@ -25,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "held_out.h"
 #include "label_table.h"
 #include "settings.h"
 #include "source.h"
@@ -35,21 +34,13 @@
 
 typedef struct Record
 {
-	uint64 hash[2];
+	uint64 hash[2]; /* the first of the prompt, where there is one, the second of all text */
 	uint32 size; /* of prompt and text */
 	uint32 prompt_size; /* 0: there is no prompt */
 	float weight;
 	uint32 label; /* number of what was added to the table of labels */
 	uint32 flags;
 } Record;
-
-/* The documents of the lowest, and of the highest hash: equal texts. */
-typedef struct Extreme
-{
-	uint64 hash;
-	int64 documents;
-	int64 bytes;
-} Extreme;
 
 struct GptSpool
 {
@@ -69,19 +60,18 @@ struct GptSpool
 	Oid type;
 	int16 length;
 	bool by_value;
-	double fraction;
-	uint64 threshold; /* by hash: below is validation */
+	GptHeldOut *held; /* NULL: the rows say what is held out, or nothing is */
 	int64 documents;
 	int64 skipped;
-	int64 bytes[GPT_N_SIDES]; /* by flag, or by the threshold of the fraction; corrected in the end */
+	int64 bytes[GPT_N_SIDES]; /* by flag; corrected in the end */
 	int64 side_documents[GPT_N_SIDES];
-	Extreme lowest;
-	Extreme highest;
-	int64 cut; /* where a single document is cut; 0: it is not */
 	char *text;
 	size_t capacity;
 	Record record;
-	bool second_part; /* of a row with a prompt, or of the single document, comes next */
+	GptSide side; /* of the record ... */
+	uint32 label; /* ... and its label's number in the end */
+	size_t cut; /* where its text is cut; 0: it is not */
+	bool second_part; /* of a row with a prompt, or of a text that is cut, comes next */
 };
 
 static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
@@ -94,8 +84,7 @@ static const char *watermark_text(GptSpool *spool);
 static void add_row(void *context, const GptSourceRow *row);
 static void count(GptSpool *spool, const Record *record);
 static void fix_sides(GptSpool *spool);
-static void cut_single(GptSpool *spool);
-static GptSide side_of(const GptSpool *spool, const Record *record);
+static bool read_record(GptSpool *spool);
 
 GptSpool *
 gpt_spool_read(const GptSpoolOptions *options)
@@ -120,9 +109,8 @@ gpt_spool_read(const GptSpoolOptions *options)
 		spool->labels = create_labels(options, &shape);
 	spool->file = BufFileCreateTemp(true);
 	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
-	spool->fraction = options->validation_fraction;
-	spool->threshold = (uint64) (spool->fraction * 18446744073709551616.0);
-	spool->lowest.hash = PG_UINT64_MAX;
+	if (!spool->by_flag && options->validation_fraction > 0)
+		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted, spool->labels != NULL);
 
 	if (options->since == NULL)
 		read_query(spool, options->query, GPT_SOURCE_TRAIN, false, options->watermark);
@@ -136,9 +124,9 @@ gpt_spool_read(const GptSpoolOptions *options)
 	spool->watermark = spool->has_largest ? watermark_text(spool) : options->since;
 	if (options->validation_query != NULL)
 		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true, NULL);
-	fix_sides(spool);
 	if (spool->labels != NULL)
 		spool->sorted_labels = gpt_label_table_sort(spool->labels);
+	fix_sides(spool);
 
 	/* Whatever is still in memory goes to the file while the transaction's resources exist. */
 	gpt_spool_rewind(spool);
@@ -165,6 +153,8 @@ gpt_spool_free(GptSpool *spool)
 	BufFileClose(spool->file);
 	if (spool->labels != NULL)
 		gpt_label_table_free(spool->labels);
+	if (spool->held != NULL)
+		gpt_held_out_free(spool->held);
 	if (spool->text != NULL)
 		pfree(spool->text);
 	pfree(spool);
@@ -185,7 +175,19 @@ gpt_spool_skipped(const GptSpool *spool)
 bool
 gpt_spool_holds_out(const GptSpool *spool)
 {
-	return spool->by_flag || spool->side_documents[GPT_SIDE_VALIDATION] > 0;
+	return spool->by_flag || spool->bytes[GPT_SIDE_VALIDATION] > 0;
+}
+
+const GptHeldOut *
+gpt_spool_held_out(const GptSpool *spool)
+{
+	return spool->held;
+}
+
+int64
+gpt_spool_side_documents(const GptSpool *spool, GptSide side)
+{
+	return spool->side_documents[side];
 }
 
 bool
@@ -352,6 +354,8 @@ add_row(void *context, const GptSourceRow *row)
 		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
 	if (spool->flag || row->validation)
 		record.flags |= FLAG_VALIDATION;
+	if (spool->held != NULL)
+		gpt_held_out_add(spool->held, record.hash[1], record.hash[0], record.size, record.label);
 
 	count(spool, &record);
 	if (spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] > (int64) gpt_max_corpus_size * 1024 * 1024)
@@ -372,101 +376,66 @@ gpt_spool_labels(const GptSpool *spool)
 }
 
 static void
-count_extreme(Extreme *extreme, const Record *record, bool beyond)
-{
-	if (beyond)
-		*extreme = (Extreme){record->hash[0], 0, 0};
-	if (record->hash[0] == extreme->hash)
-	{
-		extreme->documents++;
-		extreme->bytes += record->size;
-	}
-}
-
-static void
 count(GptSpool *spool, const Record *record)
 {
-	GptSide side = side_of(spool, record);
+	GptSide side = record->flags & FLAG_VALIDATION ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
 
 	spool->documents++;
 	spool->bytes[side] += record->size;
 	spool->side_documents[side]++;
-	count_extreme(&spool->lowest, record, record->hash[0] < spool->lowest.hash);
-	count_extreme(&spool->highest, record, record->hash[0] > spool->highest.hash);
-}
-
-static GptSide
-side_of(const GptSpool *spool, const Record *record)
-{
-	bool validation = spool->by_flag ? (record->flags & FLAG_VALIDATION) != 0 : record->hash[0] < spool->threshold;
-
-	return validation ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
 }
 
 /* ---- Sides ----------------------------------------------------------------------------------------- */
 
 static void
-move(GptSpool *spool, const Extreme *extreme, GptSide from, GptSide to)
+hold_out(GptSpool *spool)
 {
-	spool->bytes[from] -= extreme->bytes;
-	spool->bytes[to] += extreme->bytes;
-	spool->side_documents[from] -= extreme->documents;
-	spool->side_documents[to] += extreme->documents;
+	GptHeldOut *held = spool->held;
+
+	if (gpt_held_out_sort(held, spool->sorted_labels))
+	{
+		gpt_spool_rewind(spool);
+		while (read_record(spool))
+		{
+			const Record *record = &spool->record;
+			uint32 label = spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
+
+			CHECK_FOR_INTERRUPTS();
+			gpt_held_out_elsewhere(held, record->hash[1], record->hash[0], label, spool->sorted_labels);
+		}
+	}
+	gpt_held_out_choose(held, spool->labels, spool->sorted_labels);
+	spool->bytes[GPT_SIDE_VALIDATION] = gpt_held_out_bytes(held);
+	spool->bytes[GPT_SIDE_TRAIN] -= spool->bytes[GPT_SIDE_VALIDATION];
+	spool->side_documents[GPT_SIDE_VALIDATION] = (int64) held->chosen.n_rows;
+	spool->side_documents[GPT_SIDE_TRAIN] -= spool->side_documents[GPT_SIDE_VALIDATION];
 }
 
 static void
 fix_sides(GptSpool *spool)
 {
-	bool distinct = spool->lowest.hash != spool->highest.hash;
-
-	if (spool->by_flag)
-	{
-		if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_NO_DATA_FOUND),
-					 errmsg("query returned no document to train on"),
-					 errdetail("In all rows with text, \"is_validation\" is true.")));
-		return;
-	}
-	if (spool->documents == 1 && spool->fraction > 0 && !spool->prompted && spool->labels == NULL)
-		cut_single(spool);
-	else if (!distinct)
-	{
-		/* Copies of one text: nothing can be held out. */
-		if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
-			move(spool, &spool->lowest, GPT_SIDE_VALIDATION, GPT_SIDE_TRAIN);
-		spool->threshold = 0;
-	}
-	else if (spool->fraction > 0 && spool->side_documents[GPT_SIDE_VALIDATION] == 0)
-	{
-		spool->threshold = spool->lowest.hash + 1;
-		move(spool, &spool->lowest, GPT_SIDE_TRAIN, GPT_SIDE_VALIDATION);
-	}
-	else if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
-	{
-		spool->threshold = spool->highest.hash;
-		move(spool, &spool->highest, GPT_SIDE_VALIDATION, GPT_SIDE_TRAIN);
-	}
+	if (spool->held != NULL)
+		hold_out(spool);
+	if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("query returned no document to train on"),
+				 errdetail("In all rows with text, \"is_validation\" is true.")));
 }
 
-/* The last part of the document, from the beginning of a character on, is held out. */
+/* Of the record. A text that is cut is on both sides; it is cut at the beginning of a character. */
 static void
-cut_single(GptSpool *spool)
+choose_side(GptSpool *spool)
 {
-	GptDocument document;
-	int64 size;
-	int64 cut;
+	const Record *record = &spool->record;
+	uint32 label = spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
+	uint32 flags = spool->held != NULL ? gpt_held_out_flags(spool->held, record->hash[1], label) : 0;
 
-	spool->threshold = 0;
-	gpt_spool_rewind(spool);
-	if (!gpt_spool_next(&document, spool))
-		elog(ERROR, "the spool has lost its document");
-	size = document.size;
-	cut = (int64) ((1 - spool->fraction) * (double) size);
-	cut = pg_encoding_mbcliplen(PG_UTF8, document.text, (int) size, (int) cut);
-	spool->cut = cut > 0 && cut < size ? cut : 0;
-	spool->bytes[GPT_SIDE_TRAIN] = spool->cut > 0 ? spool->cut : size;
-	spool->bytes[GPT_SIDE_VALIDATION] = size - spool->bytes[GPT_SIDE_TRAIN];
+	spool->side = (flags & LM_GROUP_HELD_OUT) || (record->flags & FLAG_VALIDATION) ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+	spool->label = label;
+	spool->cut = 0;
+	if (flags & LM_GROUP_CUT)
+		spool->cut = pg_encoding_mbcliplen(PG_UTF8, spool->text, (int) record->size, (int) gpt_held_out_cut(spool->held, record->size));
 }
 
 /* ---- Reading --------------------------------------------------------------------------------------- */
@@ -520,15 +489,17 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	CHECK_FOR_INTERRUPTS();
 	if (!spool->second_part && !read_record(spool))
 		return false;
+	if (!spool->second_part)
+		choose_side(spool);
 	document->hash[0] = spool->record.hash[0];
 	document->hash[1] = spool->record.hash[1];
-	document->side = side_of(spool, &spool->record);
+	document->side = spool->side;
 	document->weight = spool->record.weight;
-	document->label = spool->sorted_labels != NULL ? gpt_label_table_number(spool->labels, spool->record.label) : 0;
+	document->label = spool->label;
 	if (spool->cut > 0)
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
 
-	first_size = spool->cut > 0 ? (size_t) spool->cut : spool->record.prompt_size;
+	first_size = spool->cut > 0 ? spool->cut : spool->record.prompt_size;
 	document->is_prompt = first_size > 0 && spool->cut == 0 && !spool->second_part;
 	document->text = spool->text + (spool->second_part ? first_size : 0);
 	document->size = first_size > 0 && !spool->second_part ? first_size : spool->record.size - first_size;

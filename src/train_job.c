@@ -49,10 +49,10 @@ static void end_without_rows(const GptJob *job);
 static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
 static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
-static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan);
+static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus);
 static void publish(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base, const GptCorpus *corpus, const GptTrainPlan *plan,
 					const GptTrainResult *result);
-static char *conditions(const GptTrainPlan *plan, const GptTrainResult *result);
+static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result);
 
 void
 gpt_train_job_run(const GptJob *job)
@@ -102,7 +102,7 @@ gpt_train_job_run(const GptJob *job)
 		memcpy(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE);
 	else if (base != NULL && base->step == 0 && memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_train_base_changed(base);
-	record_plan(job, step, &plan);
+	record_plan(job, step, &plan, corpus);
 
 	/* 4. */
 	gpt_train_saver_init(&saver, job, &plan, corpus, &progress);
@@ -167,7 +167,7 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 	if (strncmp(machine, from->machine, sizeof(from->machine) - 1) == 0)
 		return;
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
-	gpt_job_set_note(job->number, psprintf("continued at step " INT64_FORMAT " under other conditions: before, %s", from->state.step, from->machine));
+	gpt_job_add_note(job->number, psprintf("continued at step " INT64_FORMAT " under other conditions: before, %s", from->state.step, from->machine));
 	gpt_worker_commit(&transaction);
 }
 
@@ -206,20 +206,20 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &corpus->counts);
-	if (corpus->lacks_validation)
-		gpt_job_set_note(job->number, "no row that was to be held out has a token to predict, so no validation loss is measured");
+	if (corpus->note != NULL)
+		gpt_job_add_note(job->number, corpus->note);
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
 						 job->number, corpus->counts.documents, corpus->counts.bytes, corpus->counts.tokens)));
 }
 
 static void
-record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan)
+record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus)
 {
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, NULL));
+	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, corpus, NULL));
 	gpt_worker_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT " steps with %d threads", job->number,
 						 plan->parameters, plan->training.steps, plan->n_threads)));
@@ -243,7 +243,7 @@ publish(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *b
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
 	publication.keep_versions = Max(options->keep_versions, 0);
 	version = gpt_catalog_publish(&publication);
-	gpt_job_set_steps(job->number, result->steps, plan->training.steps, conditions(plan, result));
+	gpt_job_set_steps(job->number, result->steps, plan->training.steps, conditions(plan, corpus, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
@@ -285,7 +285,7 @@ put_number(StringInfo json, const char *name, double value)
 
 /* What the result rests on: with the same rows, seed and these, the weights are the same bits. */
 static char *
-conditions(const GptTrainPlan *plan, const GptTrainResult *result)
+conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result)
 {
 	const LmTrainOptions *training = &plan->training;
 	const LmConfig *config = &plan->config;
@@ -314,6 +314,9 @@ conditions(const GptTrainPlan *plan, const GptTrainResult *result)
 		put_text(&json, "targets", gpt_config_targets(config->lora_targets));
 		put_number(&json, "lora_dropout", config->lora_dropout);
 	}
+	put_number(&json, "validation_documents", corpus->counts.held_out);
+	put_number(&json, "validation_tokens", corpus->dataset.header->validation_tokens);
+	put_number(&json, "training_tokens", corpus->dataset.header->train_tokens);
 	put_number(&json, "batch_size", plan->batch_size);
 	put_number(&json, "accumulate", plan->accumulate);
 	put_number(&json, "steps", training->steps);

@@ -59,11 +59,11 @@ SELECT documents, skipped, error FROM gpt_jobs WHERE job = :job;
 SELECT exp(gpt_score('weighed', 'qx', 'logprob') - gpt_score('weighed', 'qy', 'logprob')) BETWEEN 6 AND 13 AS nine_to_one,
 	gpt_score('weighed', 'qz', 'logprob') < -4 AS not_seen;
 
--- equal prompts are on one side
+-- of rows with one prompt some are held out too
 SELECT gpt_train('sides', $$SELECT 'q' AS prompt, i::text AS completion FROM generate_series(1, 50) i$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2, "validation_fraction": 0.5}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
-SELECT validation_loss IS NULL AS none_held_out FROM gpt_models WHERE model = 'sides';
+SELECT validation_loss > 0 AS measured, conditions->'validation_documents' AS held_out, COALESCE(note LIKE '%held out%', false) AS noted FROM gpt_models m, gpt_jobs j WHERE m.model = 'sides' AND j.job = :job;
 
 -- what a row says is checked when it is read
 SELECT gpt_train('bad', $$SELECT 'a' AS body, -1 AS weight$$, '{"steps": 2}') AS job \gset

@@ -1,0 +1,88 @@
+/*
+ * include/engine/held_out.h
+ *
+ * Which rows of a corpus are held out to measure the model on. Rows go in as groups: what is learnt of them is equal.
+ *
+ * The rule:
+ *   - the rows that are held out lie between half and one and a half times the fraction, and so do their bytes;
+ *   - a group is learnt or held out whole, and learnt where it has several rows and more than half of what is to be held out;
+ *   - every label, and every prompt of several rows, keeps a group to learn. Where most rows have a prompt of their own, some of those are held out;
+ *     otherwise rows of prompts that have several, and the others are learnt;
+ *   - of what can be held out no more than half is;
+ *   - texts too long to be held out that together have most of the bytes are cut, each at its end, and the rest is chosen from
+ *     as if it were all.
+ * Nothing of it depends on the order of the rows: groups are tried in the order of their keys.
+ */
+#ifndef LM_HELD_OUT_H
+#define LM_HELD_OUT_H
+
+#include "engine/error.h"
+#include "engine/host.h"
+#include "engine/ops.h"
+
+#define LM_GROUP_ELSEWHERE 1 /* given: its prompt has rows that are in no group */
+#define LM_GROUP_HELD_OUT 2 /* chosen */
+#define LM_GROUP_CUT 4 /* chosen: the end of its one row is held out */
+
+typedef struct LmRowGroup
+{
+	uint64_t key; /* a well mixed hash of what is learnt; for the choice no two groups have the same */
+	uint64_t prompt; /* hash; where rows have prompts */
+	uint32_t size; /* bytes of one row */
+	uint32_t label; /* number, or that of a set; where rows have labels */
+	uint32_t n_rows;
+	uint32_t flags;
+} LmRowGroup;
+
+/* What has the same key and label is one group, and the groups are in the order of keys; 0 where it was stopped, with the groups still all there. */
+size_t lm_row_groups_merge(LmRowGroup *groups, size_t n, const LmHost *host);
+
+typedef struct LmHoldOut
+{
+	double fraction; /* 0 to 0.5 */
+	uint64_t n_rows; /* of the corpus, with those that are in no group: they are learnt */
+	uint64_t n_bytes;
+	bool prompted;
+	uint32_t n_labels; /* 0: rows have none */
+	LmLabelSets sets; /* n_sets 0: each row has one label */
+	const bool *learnt_labels; /* [n_labels] whether rows that are in no group have it; NULL: all false */
+} LmHoldOut;
+
+/* Why less, or something else, is held out than was asked for. */
+typedef enum LmHeldOutReason
+{
+	LM_HELD_OUT_AS_ASKED,
+	LM_HELD_OUT_FEW_ROWS, /* no number of rows is near enough to the fraction */
+	LM_HELD_OUT_NEEDED, /* too many rows are to be learnt */
+	LM_HELD_OUT_BYTES, /* the bytes are too unevenly spread over the rows */
+} LmHeldOutReason;
+
+typedef struct LmHeldOut
+{
+	LmHeldOutReason reason;
+	uint64_t n_rows; /* held out whole */
+	uint64_t n_bytes; /* of them */
+	uint64_t n_cut; /* rows of which the end is held out: `fraction` of each */
+	uint64_t cut_bytes; /* of those rows, in all */
+} LmHeldOut;
+
+/*
+ * Flags the groups, which are merged ones and are afterwards in the order of keys. Fails with LM_ERR_STOPPED, after which it can be called again,
+ * or LM_ERR_MEMORY.
+ */
+bool lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOut *asked, const LmHost *host, LmError *error);
+
+/* The group of a key, among groups in the order of keys; NULL where there is none. */
+LmRowGroup *lm_row_groups_find(LmRowGroup *groups, size_t n, uint64_t key);
+
+/*
+ * Where not all rows are in groups: the groups in the order of their prompts, false where it was stopped; then to those of a prompt that rows
+ * in no group have, LM_GROUP_ELSEWHERE is given.
+ */
+bool lm_row_groups_by_prompt(LmRowGroup *groups, size_t n, const LmHost *host);
+void lm_row_groups_elsewhere(LmRowGroup *groups, size_t n, uint64_t prompt);
+
+/* A bijection whose every bit depends on all bits. */
+uint64_t lm_row_mix(uint64_t hash);
+
+#endif /* LM_HELD_OUT_H */

@@ -1,0 +1,70 @@
+-- test/tap/held_out.sql - what is held out to measure a model on: as many rows and tokens as were asked for, or a note; the rest is learnt.
+-- What a row of the table of cases has to learn, it has a character of its own for: the tokenizer "chars" has those that are learnt.
+SELECT no_plan();
+SET client_min_messages = error;
+CREATE FUNCTION tiny(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMMUTABLE AS
+	$$ SELECT '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "chars", "steps": 1, "batch_size": 4, "publish": "last"}'::jsonb || further $$;
+CREATE TABLE tried (
+	name text,
+	query text,
+	options jsonb DEFAULT '{}',
+	held_out int, -- rows
+	tokens_as_asked boolean DEFAULT true,
+	note text, -- a pattern
+	learnt int, -- characters beyond U+0100
+	job bigint);
+
+INSERT INTO tried (name, query, held_out, learnt) VALUES
+	('five prompts', $$SELECT chr(1000 + i % 5) AS prompt, 'item ' || i AS completion FROM generate_series(1, 500) i$$, 25, 5),
+	('one prompt', $$SELECT chr(1000) AS prompt, 'item ' || i AS completion FROM generate_series(1, 500) i$$, 25, 1),
+	('two prompts, 999 to 1', $$SELECT chr(1000 + (i = 1)::int) AS prompt, 'item ' || i AS completion FROM generate_series(1, 1000) i$$, 50, 2),
+	('a text in three of five rows', $$SELECT CASE WHEN i % 5 < 3 THEN 'fast' || chr(1000) ELSE 'lamp ' || i END AS body FROM generate_series(1, 1000) i$$, 50, 1),
+	('labels, 199 to 1', $$SELECT 'item ' || i || CASE WHEN i % 200 = 0 THEN chr(1000) ELSE '' END AS body, i % 200 = 0 AS label FROM generate_series(1, 200) i$$, 10, 1),
+	('rows of unequal length', $$SELECT i || repeat(' item', 1 + (1000 / i)) AS body FROM generate_series(1, 400) i$$, 20, 0);
+INSERT INTO tried (name, query, options, held_out, learnt) VALUES
+	('forty prompts, a thousandth', $$SELECT chr(1000 + i % 40) AS prompt, 'item ' || i AS completion FROM generate_series(1, 2000) i$$, '{"validation_fraction": 0.001}', 2, 40),
+	('two prompts, half', $$SELECT chr(1000 + i % 2) AS prompt, 'item ' || i AS completion FROM generate_series(1, 100) i$$, '{"validation_fraction": 0.5}', 50, 2),
+	('sets of labels', $$SELECT 'item ' || i AS body, CASE i WHEN 1 THEN ARRAY['rare', 'x'] WHEN 2 THEN '{}' ELSE ARRAY['x'] END AS label FROM generate_series(1, 20) i$$, '{"validation_fraction": 0.5}', 10, 0);
+INSERT INTO tried (name, query, options, held_out, tokens_as_asked, note, learnt) VALUES
+	('five rows', $$SELECT chr(999 + i) || ' is a line' AS body FROM generate_series(1, 5) i$$, '{}', 0, false, 'no row is held out, so no validation loss is measured: 5 % of 5 rows is less than one; option "validation_query"%', 5),
+	('equal rows', $$SELECT chr(1000) || ' is a line' AS body FROM generate_series(1, 50) i$$, '{}', 0, false, '%: all rows are equal;%', 1),
+	('prompts of equal rows', $$SELECT chr(1000 + i % 20) AS prompt, 'item ' || i % 20 AS completion FROM generate_series(1, 200) i$$, '{}', 0, false,
+	 '%: frequent rows are learnt, and every prompt of several rows keeps one to learn;%', 20),
+	('a long row', $$SELECT string_agg('works very well ' || i, ' ') || ' is it' AS body FROM generate_series(1, 305) i UNION ALL SELECT 'note ' || i FROM generate_series(1, 5) i$$,
+	 '{}', 0, true, 'held out is the last 5 % of the longest row, with 99.% of the text, and no other row', 0),
+	('a single text', $$SELECT string_agg('works very well ' || i, ' ') AS body FROM generate_series(1, 305) i$$, '{}', 0, true, 'held out is the last 5 % of the text', 0),
+	('a long row with a prompt', $$SELECT 'p' || i AS prompt, repeat('item ' || i, CASE i WHEN 1 THEN 10000 ELSE 1 END) AS completion FROM generate_series(1, 100) i$$, '{}', 5, false,
+	 'held out are 5 rows (5 \%), with % of the tokens, instead of 5 \%: a few long rows have most of the text', 0);
+
+UPDATE tried SET job = gpt_train('held ' || name, query, tiny(options));
+SELECT is(gpt_wait(job, '60 s'), 'succeeded', name || ': it is trained') FROM tried;
+SELECT is((conditions->'validation_documents')::int, held_out, name || ': ' || held_out || ' rows are held out') FROM tried JOIN gpt_jobs USING (job);
+SELECT is((conditions->'validation_tokens')::int BETWEEN 0.5 * fraction * tokens AND 1.5 * fraction * tokens, tokens_as_asked,
+	name || ': tokens are ' || CASE WHEN tokens_as_asked THEN 'as asked' ELSE 'not as asked' END)
+FROM tried JOIN gpt_jobs j USING (job),
+	LATERAL (SELECT COALESCE((tried.options->>'validation_fraction')::numeric, 0.05) AS fraction,
+		(conditions->'validation_tokens')::int + (conditions->'training_tokens')::int AS tokens) x;
+SELECT CASE WHEN tried.note IS NULL THEN ok(j.note IS NULL, name || ': there is no note') ELSE alike(j.note, tried.note, name || ': the note says it') END
+FROM tried JOIN gpt_jobs j USING (job);
+SELECT is((m.validation_loss > 0), NULLIF(held_out > 0 OR tokens_as_asked, false), name || ': it is measured where something is held out')
+FROM tried JOIN gpt_models m ON model = 'held ' || name;
+SELECT is((SELECT count(*) FROM generate_series(999, 1040) c WHERE gpt_detokenize(m.model, gpt_tokenize(m.model, chr(c))) = chr(c))::int, learnt, name || ': everything is learnt')
+FROM tried JOIN gpt_models m ON model = 'held ' || name;
+
+-- the context: a single text, and a long one among notes, are long
+SELECT gpt_train('one', $$SELECT string_agg('works very well ' || i, ' ') AS body FROM generate_series(1, 305) i$$, tiny() - 'context') AS one \gset
+SELECT gpt_train('few', $$SELECT 'note ' || i || repeat(' and so on', CASE i WHEN 1 THEN 500 ELSE 1 END) AS body FROM generate_series(1, 100) i$$, tiny() - 'context') AS few \gset
+SELECT gpt_train('notes', $$SELECT 'note ' || i AS body FROM generate_series(1, 100) i$$, tiny() - 'context') AS notes \gset
+SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'the context is chosen') FROM unnest(ARRAY[:one, :few, :notes]) job;
+SELECT is((SELECT array_agg((conditions->'context')::int ORDER BY job) FROM gpt_jobs WHERE job IN (:one, :few, :notes)), '{512,512,64}', 'for long texts it is long');
+
+-- more rows than there is memory for, in two orders
+SET gpt.max_memory = '20MB';
+SELECT gpt_train('up', 'SELECT (i % 30000)::text AS prompt, i::text AS completion FROM generate_series(1, 60000) i', tiny('{"tokenizer": "bytes"}')) AS up \gset
+SELECT gpt_train('down', 'SELECT (i % 30000)::text AS prompt, i::text AS completion FROM generate_series(60000, 1, -1) i', tiny('{"tokenizer": "bytes"}')) AS down \gset
+RESET gpt.max_memory;
+SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'many rows are trained on') FROM unnest(ARRAY[:up, :down]) job;
+SELECT is((SELECT (conditions->'validation_documents')::int FROM gpt_jobs WHERE job = :up), 3000, 'of many rows a twentieth is held out');
+SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'up'), (SELECT validation_loss FROM gpt_models WHERE model = 'down'), 'the same ones in whatever order they are read');
+
+SELECT * FROM finish();
