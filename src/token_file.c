@@ -43,7 +43,7 @@
 #define SMALLEST_CONTEXT 64
 #define LARGEST_CONTEXT 512
 #define JOINED_CONTEXT 256
-#define CONTEXT_QUANTILE 0.95
+#define LONGER_DOCUMENTS 20 /* one of so many may be longer than the context */
 #define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
 #define MAGIC_SIZE 8
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
@@ -85,7 +85,8 @@ typedef struct Writer
 	uint64 n_ids[GPT_N_SIDES];
 	uint64 n_bytes[GPT_N_SIDES];
 	int64 n_unpredicted; /* documents without a window */
-	uint64 n_lengths[LARGEST_CONTEXT + 2]; /* training documents by predictions; the last counts all longer ones */
+	uint64 n_lengths[LARGEST_CONTEXT + 2]; /* training documents by predictions; the last counts all longer ones ... */
+	uint64 n_predictions[LARGEST_CONTEXT + 2]; /* ... and their predictions */
 	LmDatasetHeader header;
 } Writer;
 
@@ -339,7 +340,10 @@ append_document(Writer *writer, GptSide side, const DocumentShape *shape, const 
 	writer->n_ids[side] += n;
 	writer->n_bytes[side] += shape->n_bytes;
 	if (side == GPT_SIDE_TRAIN && n > 0)
+	{
 		writer->n_lengths[Min(n - 1, LARGEST_CONTEXT + 1)]++;
+		writer->n_predictions[Min(n - 1, LARGEST_CONTEXT + 1)] += n - 1;
+	}
 }
 
 static void
@@ -378,22 +382,42 @@ flush(Writer *writer)
 
 /* ---- 3. Windows ------------------------------------------------------------------------------------ */
 
-/* The power of two that holds 95 % of the training documents. */
+/* The length to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 where there are not. */
+static int
+length_of(const uint64 *by_length, uint64 wanted)
+{
+	uint64 seen = by_length[0];
+	int length = 0;
+
+	while (length <= LARGEST_CONTEXT && seen < wanted)
+		seen += by_length[++length];
+	return length;
+}
+
+/*
+ * The power of two that holds 95 % of the training documents, and documents with half of the predictions: beside a book notes do not
+ * decide, however many.
+ */
 static int
 choose_context(const Writer *writer)
 {
-	uint64 wanted = (uint64) (CONTEXT_QUANTILE * (double) writer->n_documents[GPT_SIDE_TRAIN]);
-	uint64 seen = 0;
-	int length = 0;
+	uint64 n_documents = 0;
+	uint64 n_predictions = 0;
 	int context = SMALLEST_CONTEXT;
+	int length;
 
 	if (writer->options->documents == LM_DOCUMENTS_JOINED)
 		return JOINED_CONTEXT;
-	while (length <= LARGEST_CONTEXT && seen < wanted)
-		seen += writer->n_lengths[length++];
-	while (context < length - 1 && context < LARGEST_CONTEXT)
+	for (int i = 0; i < LARGEST_CONTEXT + 2; i++)
+	{
+		n_documents += writer->n_lengths[i];
+		n_predictions += writer->n_predictions[i];
+	}
+	length = Max(length_of(writer->n_lengths, n_documents - n_documents / LONGER_DOCUMENTS),
+				 length_of(writer->n_predictions, n_predictions / 2));
+	while (context < length && context < LARGEST_CONTEXT)
 		context *= 2;
-	return seen < wanted ? LARGEST_CONTEXT : context;
+	return context;
 }
 
 /*
