@@ -144,10 +144,10 @@ extern void gpt_job_requeue(int64 job, const char *note);
 extern bool gpt_job_cancel_queued(int64 job);
 
 /*
- * Queued jobs of this database that wait for no predecessor, oldest first, and running ones before them where cut_off; without
- * those that another transaction is about to change. List of GptJob.
+ * The first n queued jobs of this database that wait for no predecessor, oldest first, and running ones before them where cut_off;
+ * without those that another transaction is about to change. List of GptJob.
  */
-extern List *gpt_job_list_waiting(bool cut_off);
+extern List *gpt_job_list_waiting(bool cut_off, int n);
 
 /* NOTIFY gpt_job '{"job": n, "state": "..."}' at the end of the current transaction. */
 extern void gpt_job_notify(int64 job, GptJobState state);

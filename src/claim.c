@@ -237,7 +237,7 @@ oldest_waiting(int64 before, int n)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
-	jobs = gpt_job_list_waiting(false);
+	jobs = gpt_job_list_waiting(false, n + 1);
 	gpt_worker_commit(&transaction);
 	foreach (cell, jobs)
 	{
@@ -259,7 +259,7 @@ next_jobs(void)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
-	jobs = gpt_job_list_waiting(gpt_autostart);
+	jobs = gpt_job_list_waiting(gpt_autostart, 2 * gpt_max_workers + 1);
 	gpt_worker_commit(&transaction);
 	foreach (cell, jobs)
 	{

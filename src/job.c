@@ -468,7 +468,7 @@ gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions)
 }
 
 List *
-gpt_job_list_waiting(bool cut_off)
+gpt_job_list_waiting(bool cut_off, int n)
 {
 	List *jobs = NIL;
 	GptStatement statement;
@@ -478,6 +478,7 @@ gpt_job_list_waiting(bool cut_off)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(cut_off));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(n));
 	n_rows = gpt_statement_run(&statement,
 							   "SELECT " JOB_COLUMNS " FROM %1$s.gpt_job j WHERE system_identifier = $1 "
 							   "AND database = $2 "
@@ -485,7 +486,7 @@ gpt_job_list_waiting(bool cut_off)
 							   "AND (state = 'running' OR NOT EXISTS (SELECT FROM %1$s.gpt_job e WHERE e.job < j.job "
 							   "AND e.model = j.model AND e.system_identifier = $1 AND e.database = $2 "
 							   "AND (e.state = 'queued' OR e.state = 'running'))) "
-							   "ORDER BY state = 'queued', job FOR SHARE OF j SKIP LOCKED");
+							   "ORDER BY state = 'queued', job LIMIT $4 FOR SHARE OF j SKIP LOCKED");
 	for (uint64 row = 0; row < n_rows; row++)
 	{
 		GptJob *job = read_job(&statement, row);

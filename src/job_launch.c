@@ -2,7 +2,7 @@
  * src/job_launch.c
  *
  * Jobs that the current transaction submits or resumes go in; when it commits, a background worker is
- * registered for each. A rollback, also of a savepoint, forgets them, and a transaction that will be committed by
+ * registered for each, of not more than can run at once. A rollback, also of a savepoint, forgets them, and a transaction that will be committed by
  * another session (PREPARE TRANSACTION) is refused. A queued job that the transaction cancels was passed over by
  * those who start jobs, so a worker is registered for it when the cancellation is rolled back.
  *
@@ -19,6 +19,7 @@
 
 #include "job.h"
 #include "launcher.h"
+#include "settings.h"
 #include "worker.h"
 
 #define RESTART_SECONDS 1 /* after a crash; a worker that has ended its job is not restarted */
@@ -49,6 +50,7 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransa
 static Launched *find_launched(int64 job);
 static void set_handle(Launched *entry, BackgroundWorkerHandle *handle);
 static void remember(int64 job);
+static void forget(int64 job);
 
 static void
 add_pending(const GptJobTicket *ticket, bool at_abort)
@@ -106,18 +108,26 @@ launch(const GptJobTicket *ticket)
 		gpt_launcher_request(ticket->database);
 }
 
-/* Launches what is to be launched in that event, and forgets everything. */
+/*
+ * Launches what is to be launched in that event, and forgets everything. As many workers as can have a slot: each that ends starts
+ * the next job, and gpt_wait then knows of the others as little as of those of other sessions.
+ */
 static void
 launch_pending(bool at_abort)
 {
+	int n_left = gpt_max_workers;
 	ListCell *cell;
 
 	foreach (cell, pending)
 	{
 		const Pending *entry = lfirst(cell);
 
-		if (entry->at_abort == at_abort)
+		if (entry->at_abort != at_abort)
+			continue;
+		if (n_left-- > 0)
 			launch(&entry->ticket);
+		else
+			forget(entry->ticket.job);
 	}
 	pending = NIL;
 }
@@ -161,6 +171,7 @@ at_transaction_end(XactEvent event, void *argument)
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument)
 {
+	int n_left = gpt_max_workers;
 	ListCell *cell;
 
 	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
@@ -175,7 +186,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTr
 			entry->subtransaction = parent;
 		else
 		{
-			if (entry->at_abort)
+			if (entry->at_abort && n_left-- > 0)
 				launch(&entry->ticket);
 			pending = foreach_delete_current(pending, cell);
 		}
@@ -247,6 +258,17 @@ remember(int64 job)
 	}
 	set_handle(entry, NULL);
 	entry->job = job;
+}
+
+static void
+forget(int64 job)
+{
+	Launched *entry = find_launched(job);
+
+	if (entry == NULL)
+		return;
+	set_handle(entry, NULL);
+	entry->job = 0;
 }
 
 GptLaunchState

@@ -73,6 +73,7 @@ static void check_images(Check *check);
 static void check_settings(Check *check);
 static uint64 run(Check *check, const char *format);
 static Oid oid_of(const Check *check, uint64 row, int column);
+static bool may_see(const Check *check, Oid owner);
 static void report(Check *check, Oid owner, const char *kind, const char *object, const char *detail);
 
 /*
@@ -195,6 +196,8 @@ check_object(Check *check, const Named *named)
 	GptBelonging belonging = GPT_WEIGHTS_OURS;
 	int64 size;
 
+	if (!may_see(check, named->owner))
+		return;
 	if (!OidIsValid(named->owner))
 	{
 		report(check, InvalidOid, "missing object", named->name, psprintf("%s does not exist.", number));
@@ -377,13 +380,19 @@ oid_of(const Check *check, uint64 row, int column)
 	return is_null ? InvalidOid : DatumGetObjectId(value);
 }
 
-/* The owner decides who is told; InvalidOid: superusers. */
+/* The owner decides who is told; InvalidOid: superusers. Who is not told does not have objects read either. */
+static bool
+may_see(const Check *check, Oid owner)
+{
+	return check->all || (OidIsValid(owner) && has_privs_of_role(check->user, owner));
+}
+
 static void
 report(Check *check, Oid owner, const char *kind, const char *object, const char *detail)
 {
 	Datum values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(detail)};
 	bool nulls[] = {false, false, false};
 
-	if (check->all || (OidIsValid(owner) && has_privs_of_role(check->user, owner)))
+	if (may_see(check, owner))
 		tuplestore_putvalues(check->result->setResult, check->result->setDesc, values, nulls);
 }

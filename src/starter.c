@@ -98,7 +98,7 @@ launch_waiting(bool cut_off)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
-	jobs = gpt_job_list_waiting(cut_off);
+	jobs = gpt_job_list_waiting(cut_off, 2 * gpt_max_workers);
 	gpt_worker_commit(&transaction);
 	foreach (cell, jobs)
 	{

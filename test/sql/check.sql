@@ -86,6 +86,19 @@ SELECT * FROM findings;
 REVOKE UPDATE ON LARGE OBJECT :weights FROM regress_gpt_checked;
 REVOKE UPDATE ON LARGE OBJECT :object FROM PUBLIC;
 
+-- an object is read for those who would be told of it: for another role none, for a superuser all
+BEGIN;
+CREATE VIEW reads AS SELECT idx_scan FROM pg_stat_xact_sys_tables WHERE relname = 'pg_largeobject';
+GRANT SELECT ON reads TO regress_gpt_checked;
+SET LOCAL ROLE regress_gpt_checked;
+SELECT idx_scan FROM reads \gset before_
+SELECT count(*) FROM gpt_check(true);
+SELECT idx_scan - :before_idx_scan AS reads FROM reads;
+RESET ROLE;
+SELECT count(*) FROM gpt_check(true);
+SELECT idx_scan - :before_idx_scan > 0 AS reads FROM reads;
+ROLLBACK;
+
 -- jobs: stopped, copied
 BEGIN;
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
