@@ -24,7 +24,7 @@ typedef struct GptCorpus
 	uint32 file_crc; /* CRC-32C of the token file */
 	bool prompted; /* rows have prompts; not known of a corpus that was opened again, whose training is planned already */
 	bool has_validation;
-	char *note; /* on what is held out, for the job's row; NULL: nothing is to be said */
+	char *note; /* on its rows, for the job's; NULL: nothing is to be said */
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */
 	char watermark[GPT_WATERMARK_SIZE + 1]; /* the largest value among the rows that were read; empty: none had one */
 } GptCorpus;

@@ -60,6 +60,9 @@ extern void gpt_spool_free(GptSpool *spool);
 /* The largest value of the watermark's column, which also reads back as text; options->since where no row had one; or NULL. */
 extern const char *gpt_spool_watermark(const GptSpool *spool);
 
+/* Documents from rows up to options->since, and how many of them were wanted. */
+extern int64 gpt_spool_replayed(const GptSpool *spool, int64 *wanted);
+
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
 /* Whether something is held out, or the query says what. */

@@ -47,9 +47,8 @@ normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
 	return strcmp(options->normalize, "NFC") == 0;
 }
 
-/* What the user should know of the rows that are held out; NULL: nothing. */
 static char *
-note_of(const GptCorpus *corpus, const GptSpool *spool)
+note_of_held_out(const GptCorpus *corpus, const GptSpool *spool)
 {
 	const LmDatasetHeader *header = corpus->dataset.header;
 	const GptHeldOut *held = gpt_spool_held_out(spool);
@@ -57,6 +56,21 @@ note_of(const GptCorpus *corpus, const GptSpool *spool)
 	if (gpt_spool_holds_out(spool) && !corpus->has_validation)
 		return pstrdup("no row that was to be held out has a token to predict, so no validation loss is measured");
 	return held != NULL ? gpt_held_out_note(held, header->validation_tokens, header->train_tokens) : NULL;
+}
+
+/* What the user should know of the rows; NULL: nothing. */
+static char *
+note_of(const GptCorpus *corpus, const GptSpool *spool)
+{
+	char *held_out = note_of_held_out(corpus, spool);
+	int64 wanted;
+	int64 replayed = gpt_spool_replayed(spool, &wanted);
+	char *note;
+
+	if (replayed == wanted)
+		return held_out;
+	note = psprintf("replayed are " INT64_FORMAT " rows up to the watermark, " INT64_FORMAT " were asked for", replayed, wanted);
+	return held_out != NULL ? psprintf("%s; %s", note, held_out) : note;
 }
 
 GptCorpus *

@@ -10,12 +10,13 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -25,6 +26,7 @@
 
 #include "held_out.h"
 #include "label_table.h"
+#include "replay.h"
 #include "settings.h"
 #include "source.h"
 #include "spool.h"
@@ -50,8 +52,9 @@ struct GptSpool
 	bool prompted; /* what the queries select */
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
-	uint64 replayed; /* while old rows are read: those whose hash is below this; 0: all rows are new */
-	uint64 seed;
+	GptReplay *replay; /* while old rows are read; NULL: all rows are new */
+	int64 n_replay_wanted;
+	int64 n_replayed;
 	const char *watermark; /* as text, in the end */
 	bool has_largest;
 	Datum largest; /* value of the watermark's column */
@@ -78,9 +81,9 @@ static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSou
 static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark);
 static bool read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
 static void read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
-static int64 count_rows(const char *query);
 static void note_watermark(GptSpool *spool, const GptSourceRow *row);
 static const char *watermark_text(GptSpool *spool);
+static void count_old(void *context, const GptSourceRow *row);
 static void add_row(void *context, const GptSourceRow *row);
 static void count(GptSpool *spool, const Record *record);
 static void fix_sides(GptSpool *spool);
@@ -228,38 +231,27 @@ read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn 
 	return spool->documents > 0;
 }
 
-/*
- * As many of the other rows that replay is the share of them among all documents, about: those whose hash with the seed is
- * low, so that the choice does not depend on the order of the rows.
- */
+/* As many of the other rows that replay is the share of them among all documents. They are read twice. */
 static void
 read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
 {
 	char *query = gpt_source_beyond(options->query, column, options->since, false);
-	double wanted = options->replay / (1 - options->replay) * (double) spool->documents;
-	double there = (double) count_rows(query);
-	double share = there > 0 ? wanted / there : 0;
 
-	spool->seed = options->seed;
-	spool->replayed = share < 1 ? (uint64) (share * 18446744073709551615.0) : PG_UINT64_MAX;
-	if (spool->replayed > 0)
+	spool->n_replay_wanted = (int64) rint(options->replay / (1 - options->replay) * (double) spool->documents);
+	spool->replay = gpt_replay_create(options->seed);
+	gpt_source_read(query, GPT_SOURCE_TRAIN, options->watermark, count_old, spool);
+	gpt_replay_choose(spool->replay, spool->n_replay_wanted);
+	if (spool->replay->chosen > 0)
 		gpt_source_read(query, GPT_SOURCE_TRAIN, options->watermark, add_row, spool);
-	spool->replayed = 0;
+	gpt_replay_free(spool->replay);
+	spool->replay = NULL;
 }
 
-static int64
-count_rows(const char *query)
+int64
+gpt_spool_replayed(const GptSpool *spool, int64 *wanted)
 {
-	int64 count;
-	bool isnull;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM (\n%s\n) AS gpt_old", query), true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not count the rows up to the watermark");
-	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return count;
+	*wanted = spool->n_replay_wanted;
+	return spool->n_replayed;
 }
 
 /* The largest value so far, kept in the spool's memory. */
@@ -320,6 +312,37 @@ gpt_spool_watermark(const GptSpool *spool)
 	return spool->watermark;
 }
 
+static bool
+is_usable(const GptSpool *spool, const GptSourceRow *row)
+{
+	return row->text != NULL && row->size > 0 && (!spool->prompted || row->prompt != NULL) && (spool->labels == NULL || row->labels != NULL) &&
+		   (float) row->weight != 0;
+}
+
+static void
+hash_row(uint64 *hash, const GptSpool *spool, const GptSourceRow *row)
+{
+	for (int i = 0; i < 2; i++)
+		hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
+	if (spool->prompted)
+	{
+		hash[0] = hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
+		hash[1] = hash_combine64(hash[0], hash[1]);
+	}
+}
+
+static void
+count_old(void *context, const GptSourceRow *row)
+{
+	GptSpool *spool = context;
+	uint64 hash[2];
+
+	if (!is_usable(spool, row))
+		return;
+	hash_row(hash, spool, row);
+	gpt_replay_count(spool->replay, row, hash);
+}
+
 static void
 add_row(void *context, const GptSourceRow *row)
 {
@@ -327,8 +350,7 @@ add_row(void *context, const GptSourceRow *row)
 	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
 	note_watermark(spool, row);
-	if (row->text == NULL || row->size == 0 || (spool->prompted && row->prompt == NULL) || (spool->labels != NULL && row->labels == NULL) ||
-		record.weight == 0)
+	if (!is_usable(spool, row))
 	{
 		spool->skipped++;
 		return;
@@ -341,15 +363,10 @@ add_row(void *context, const GptSourceRow *row)
 						gpt_settings_max_memory() >> 20),
 				 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
 				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
-	for (int i = 0; i < 2; i++)
-		record.hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
-	if (spool->prompted)
-	{
-		record.hash[0] = hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
-		record.hash[1] = hash_combine64(record.hash[0], record.hash[1]);
-	}
-	if (spool->replayed > 0 && hash_bytes_extended((const unsigned char *) record.hash, sizeof(record.hash), spool->seed) > spool->replayed)
+	hash_row(record.hash, spool, row);
+	if (spool->replay != NULL && !gpt_replay_draw(spool->replay, row, record.hash))
 		return;
+	spool->n_replayed += spool->replay != NULL;
 	if (spool->labels != NULL)
 		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
 	if (spool->flag || row->validation)

@@ -58,6 +58,23 @@ SELECT gpt_train('notes', $$SELECT 'note ' || i AS body FROM generate_series(1, 
 SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'the context is chosen') FROM unnest(ARRAY[:one, :few, :notes]) job;
 SELECT is((SELECT array_agg((conditions->'context')::int ORDER BY job) FROM gpt_jobs WHERE job IN (:one, :few, :notes)), '{512,512,64}', 'for long texts it is long');
 
+-- replay: as many old rows as were asked for, however many of them are equal; the same ones in whatever order they are read
+SELECT gpt_train('base', 'SELECT 1000 AS id, ''a row'' AS body FROM generate_series(1, 3)', tiny('{"tokenizer": "bytes", "watermark": "id"}')) AS base \gset
+SELECT is(gpt_wait(:base, '60 s'), 'succeeded', 'a model has a watermark');
+CREATE TABLE replayed AS SELECT k, share, skew, gpt_finetune('base', format($$SELECT id, CASE WHEN id > 1000 THEN 'new ' || id WHEN %2$s > 0 AND id %% (%2$s + 1) <> 0 THEN 'old'
+	ELSE 'old ' || id %% %1$s END AS body FROM generate_series(1, 1080) id ORDER BY id * %3$s$$, k, skew, CASE skew WHEN 9 THEN -1 ELSE 1 END),
+	jsonb_build_object('steps', 1, 'since', 'watermark', 'replay', share, 'into', format('r%s %s %s', k, share, skew))) AS job
+FROM (VALUES (1, 0.2, 0), (3, 0.2, 0), (20, 0.2, 0), (1000, 0.01, 0), (2, 0.9, 999), (7, 0.2, 9)) t(k, share, skew);
+SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'old rows are replayed') FROM replayed;
+SELECT is(documents, 80 + round(80 * share / (1 - share))::bigint, format('of %s different old rows, %s to 1, a share of %s is replayed', k, skew, share)) FROM replayed JOIN gpt_jobs USING (job);
+SELECT gpt_finetune('base', $$SELECT id, CASE WHEN id > 1000 THEN 'new ' || id WHEN id % 10 <> 0 THEN 'old' ELSE 'old ' || id % 7 END AS body FROM generate_series(1, 1080) id$$,
+	'{"steps": 1, "since": "watermark", "replay": 0.2, "into": "in order"}') AS ordered \gset
+SELECT is(gpt_wait(:ordered, '60 s'), 'succeeded', 'once more in another order');
+SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'r7 0.2 9'), (SELECT validation_loss FROM gpt_models WHERE model = 'in order'), 'the same rows are replayed');
+SELECT gpt_finetune('base', $$SELECT id, 'row ' || id AS body FROM generate_series(991, 1080) id$$, '{"steps": 1, "since": "watermark", "replay": 0.5, "into": "few"}') AS few \gset
+SELECT is(gpt_wait(:few, '60 s'), 'succeeded', 'fewer old rows are there');
+SELECT is((SELECT note FROM gpt_jobs WHERE job = :few), 'replayed are 10 rows up to the watermark, 80 were asked for', 'the note says that there were fewer');
+
 -- more rows than there is memory for, in two orders
 SET gpt.max_memory = '20MB';
 SELECT gpt_train('up', 'SELECT (i % 30000)::text AS prompt, i::text AS completion FROM generate_series(1, 60000) i', tiny('{"tokenizer": "bytes"}')) AS up \gset

@@ -1,0 +1,31 @@
+/*
+ * include/replay.h
+ *
+ * Old rows that a fine-tune learns again: exactly as many as are wanted, wherever there are so many, and the same ones in whatever order
+ * they are read. Rows are read twice: counted, then drawn.
+ */
+#ifndef GPT_REPLAY_H
+#define GPT_REPLAY_H
+
+#include "row_counts.h"
+#include "source.h"
+
+typedef struct GptReplay
+{
+	uint64 seed;
+	GptRowCounts *counts; /* once it is chosen: n_rows of a group are those that are still to be drawn */
+	int64 chosen;
+} GptReplay;
+
+/* In the current memory context. */
+extern GptReplay *gpt_replay_create(uint64 seed);
+extern void gpt_replay_free(GptReplay *replay);
+
+/* hash: of the row's texts. */
+extern void gpt_replay_count(GptReplay *replay, const GptSourceRow *row, const uint64 *hash);
+
+/* After the last row has been counted: of which rows how many are drawn. */
+extern void gpt_replay_choose(GptReplay *replay, int64 wanted);
+extern bool gpt_replay_draw(GptReplay *replay, const GptSourceRow *row, const uint64 *hash);
+
+#endif /* GPT_REPLAY_H */
