@@ -159,6 +159,16 @@ extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
 extern bool gpt_catalog_find_tokenizer(const char *name, uint8 *sha256);
 extern bool gpt_catalog_find_unnamed(const char *name, uint8 *sha256); /* part of it: kind@hash */
 /* Its description, palloc'd, content verified by hash. Checks no privilege. */
+/*
+ * src/catalog_name.c: the tokenizer that a name means where a tokenizer or a model can be named, under the active snapshot: that of the model,
+ * "name" or "name@3", if there is one. False where there is neither. Error unless the current role may use it.
+ */
+extern bool gpt_catalog_resolve_tokenizer(const char *name, uint8 *sha256);
+
+/* Errors for a new name of a model that is a tokenizer's of another role, and the reverse. With the lock on the name. */
+extern void gpt_catalog_check_model_name(const char *name);
+extern void gpt_catalog_check_tokenizer_name(const char *name);
+
 extern LmTokenizerSpec *gpt_catalog_read_tokenizer(const uint8 *sha256);
 extern void gpt_catalog_drop_tokenizer(const char *name);
 

@@ -302,6 +302,7 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	gpt_catalog_check_name(new_name);
 	gpt_model_lock_own(&model, name, GPT_MODEL_LOOK);
 	gpt_model_check_unused(list_make2((char *) name, (char *) new_name));
+	gpt_catalog_check_model_name(new_name);
 	gpt_model_lock_own(&model, name, GPT_MODEL_REMOVE);
 	if (gpt_model_lock(&target, new_name, GPT_MODEL_REMOVE))
 	{
@@ -357,6 +358,7 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 	source = gpt_catalog_version(reference, false);
 	gpt_catalog_check_use(source);
 	gpt_model_check_unused(list_make1((char *) new_name));
+	gpt_catalog_check_model_name(new_name);
 	if (source->base != NULL)
 	{
 		const char *base = source->base;

@@ -17,6 +17,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "image_file.h"
+#include "name_lock.h"
 #include "statement.h"
 #include "tokenizer_json.h"
 
@@ -84,7 +85,9 @@ gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME), errmsg("tokenizer name \"%s\" is reserved", name)));
 	if (!OidIsValid(object))
 		elog(ERROR, "tokenizer has not been stored");
+	gpt_name_lock(name);
 	exists = lock_name(name, &owner, &old_object);
+	gpt_catalog_check_tokenizer_name(name);
 	if (exists && OidIsValid(old_object) && !has_privs_of_role(GetUserId(), owner))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of tokenizer \"%s\"", name)));
 

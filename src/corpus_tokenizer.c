@@ -72,7 +72,7 @@ load_named(const char *name, uint8 *sha256)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
-	if (!gpt_catalog_find_tokenizer(name, sha256))
+	if (!gpt_catalog_resolve_tokenizer(name, sha256))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 	spec = gpt_catalog_read_tokenizer(sha256);
 	gpt_worker_commit(&transaction);

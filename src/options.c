@@ -102,7 +102,7 @@ static const Option all_options[] = {
 	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
 			"tokens of the tokenizer that is trained; chosen from the size of the training documents, 512 to 32768"),
 	TEXT(TRAIN, tokenizer,
-		 "name of a tokenizer, or bytes, or chars, or bpe, which is trained on the training documents; bytes for short rows, otherwise bpe, unless given"),
+		 "name of a tokenizer or of a model, whose tokenizer it is then, or bytes, or chars, or bpe, which is trained on the training documents; bytes for short rows, otherwise bpe, unless given"),
 	WORD(TRAIN, normalize, "none", "none, NFC", "Unicode normalisation of texts by the tokenizer that is trained"),
 	WORD(BOTH, documents, "packed", "packed, joined",
 		 "packed keeps documents apart; joined makes one stream of them and takes random crops"),

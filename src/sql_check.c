@@ -61,6 +61,7 @@ static void check_versions(Check *check);
 static void check_adapters(Check *check);
 static void check_models(Check *check);
 static void check_tokenizers(Check *check);
+static void check_names(Check *check);
 static void check_object(Check *check, const Named *named);
 static bool has_hash(const Named *named);
 static void check_orphans(Check *check);
@@ -96,6 +97,7 @@ gpt_check(PG_FUNCTION_ARGS)
 	check_adapters(&check);
 	check_models(&check);
 	check_tokenizers(&check);
+	check_names(&check);
 	check_orphans(&check);
 	check_grants(&check);
 	if (!RecoveryInProgress())
@@ -186,6 +188,27 @@ check_tokenizers(Check *check)
 	for (uint64 i = 0; i < n; i++)
 		report(check, oid_of(check, i, 2), "missing tokenizer", psprintf("tokenizer %s", gpt_statement_text(&check->statement, i, 1)),
 			   "The tokenizer of the name has no row.");
+	gpt_statement_end(&check->statement);
+}
+
+/* Both owners are told. One tokenizer that a model has and its name has, too, is no matter. */
+static void
+check_names(Check *check)
+{
+	uint64 n = run(check, "SELECT n.name, %1$s.gpt_object_owner(n.object), %1$s.gpt_object_owner(v.weights) FROM %1$s.gpt_tokenizer_name n "
+						  "JOIN %1$s.gpt_model m ON m.model = n.name JOIN %1$s.gpt_version v ON v.model = m.model AND v.version = m.version "
+						  "WHERE v.tokenizer <> n.sha256 AND %1$s.gpt_object_owner(n.object) IS NOT NULL AND "
+						  "%1$s.gpt_object_owner(v.weights) IS NOT NULL ORDER BY n.name");
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		Oid owner = oid_of(check, i, 2);
+
+		if (!has_privs_of_role(check->user, owner))
+			owner = oid_of(check, i, 3);
+		report(check, owner, "shared name", psprintf("tokenizer %s", gpt_statement_text(&check->statement, i, 1)),
+			   "A model with another tokenizer has the same name, and functions that take either use the model's.");
+	}
 	gpt_statement_end(&check->statement);
 }
 

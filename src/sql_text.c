@@ -3,8 +3,8 @@
  *
  * gpt_tokenize, gpt_detokenize, gpt_count_tokens: text to token ids and back.
  *
- * The first argument is "bytes", the name of a tokenizer, or else a model ("name" or "name@3"), in this order:
- * a tokenizer hides a model of the same name.
+ * The first argument is "bytes", a model ("name" or "name@3"), or else the name of a tokenizer, in this order: a model
+ * hides a tokenizer of the same name.
  */
 #include "postgres.h"
 
@@ -118,18 +118,13 @@ static LmTokenizer *
 find_tokenizer(const char *reference)
 {
 	uint8 sha256[GPT_SHA256_SIZE];
-	GptVersion *version;
 
 	(void) gpt_catalog_extension();
 	if (strcmp(reference, "bytes") == 0)
 		return bytes_tokenizer();
-	if (gpt_catalog_find_tokenizer(reference, sha256))
-		return gpt_cache_tokenizer(sha256);
-	version = gpt_catalog_version(reference, true);
-	if (version == NULL)
+	if (!gpt_catalog_resolve_tokenizer(reference, sha256))
 		gpt_catalog_raise_missing_tokenizer(reference, GPT_WANTED_TOKENIZER_OR_MODEL);
-	gpt_catalog_check_use(version);
-	return gpt_cache_tokenizer(version->tokenizer);
+	return gpt_cache_tokenizer(sha256);
 }
 
 static LmTokenizer *

@@ -88,6 +88,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	name = gpt_argument_text(fcinfo, 0);
 	gpt_catalog_check_name(name);
+	gpt_catalog_check_tokenizer_name(name);
 	vocabulary = gpt_argument_integer(fcinfo, 2, "vocabulary", DEFAULT_VOCABULARY, MIN_VOCABULARY, LM_MAX_VOCABULARY);
 	training = start_training(read_normalize(fcinfo, 3));
 

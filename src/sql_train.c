@@ -165,6 +165,8 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		base_version = check_base(options, base);
 	else
 		gpt_submit_check_new(model, NULL);
+	if (!gpt_catalog_model_exists(model, NULL))
+		gpt_catalog_check_model_name(model);
 	PopActiveSnapshot();
 
 	/* Now do the work. */
@@ -242,7 +244,7 @@ check_tokenizer(const char *name)
 
 	if (name == NULL || gpt_catalog_tokenizer_is_reserved(name))
 		return;
-	if (!gpt_catalog_find_tokenizer(name, sha256))
+	if (!gpt_catalog_resolve_tokenizer(name, sha256))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 }
 
