@@ -22,11 +22,11 @@ SELECT gpt_wait(:job, '60 s');
 SELECT documents, bytes = (SELECT sum(length(body)) FROM post WHERE id > 100) AS bytes, error FROM gpt_jobs WHERE job = :job;
 SELECT version, watermark FROM gpt_versions WHERE model = 'w' ORDER BY version;
 
--- older rows are mixed in: about a half
+-- older rows are mixed in: a half
 INSERT INTO post SELECT i, timestamptz '2026-01-01 00:00+00' + i * interval '1 hour', 'one cow ate the grass ' || i FROM generate_series(141, 200) i;
 SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"since": "watermark", "replay": 0.5, "steps": 10, "into": "mixed"}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
-SELECT documents BETWEEN 100 AND 140 AS mixed, documents, error FROM gpt_jobs WHERE job = :job;
+SELECT documents = 120 AS mixed, documents, error FROM gpt_jobs WHERE job = :job;
 SELECT model, version, watermark FROM gpt_versions WHERE model = 'mixed';
 -- the same older rows whatever their order
 SELECT gpt_finetune('w', 'SELECT id, body FROM post ORDER BY md5(body)', '{"since": "watermark", "replay": 0.5, "steps": 10, "into": "mixed2"}') AS job \gset
