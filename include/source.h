@@ -48,7 +48,7 @@ typedef struct GptSourceShape
 /*
  * Parses, analyses, rewrites and plans the query as the current role, without running it. Error unless it is
  * one plain SELECT, of permanent relations where a worker reads it, without parameters and row locks, whose columns are
- * named, not twice the same, and of an accepted shape; watermark names a column that is there besides (NULL: none). Needs an
+ * named (but for one text), not twice the same, and of an accepted shape; watermark names a column that is there besides (NULL: none). Needs an
  * active snapshot.
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark);

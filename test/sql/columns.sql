@@ -10,22 +10,22 @@ SELECT gpt_train('c', 'SELECT prompt, completion, label AS weight FROM faq');
 SELECT gpt_train('c', 'SELECT prompt, completion, n FROM faq');
 SELECT gpt_train('c', 'SELECT prompt AS body, true AS weight FROM faq');
 SELECT gpt_train_tokenizer('c', 'SELECT prompt, completion FROM faq');
-SELECT gpt_train_tokenizer('c', 'SELECT prompt, weight FROM faq');
+SELECT gpt_train_tokenizer('c', 'SELECT prompt AS body, weight FROM faq');
 
 -- the rows to validate on have the same columns
-SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"validation_query": "SELECT prompt FROM faq"}');
-SELECT gpt_train('c', 'SELECT prompt FROM faq', '{"validation_query": "SELECT prompt, completion FROM faq"}');
-SELECT gpt_train('c', 'SELECT prompt FROM faq', '{"validation_query": "SELECT prompt, true AS is_validation FROM faq"}');
+SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"validation_query": "SELECT prompt AS body FROM faq"}');
+SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"validation_query": "SELECT prompt, completion FROM faq"}');
+SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"validation_query": "SELECT prompt AS body, true AS is_validation FROM faq"}');
 
 -- one stream of all rows has neither prompts nor weights
 SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"documents": "joined"}');
-SELECT gpt_train('c', 'SELECT prompt, weight FROM faq', '{"documents": "joined"}');
+SELECT gpt_train('c', 'SELECT prompt AS body, weight FROM faq', '{"documents": "joined"}');
 
 -- all of these are accepted
 BEGIN;
 SELECT gpt_train('c1', 'SELECT completion, prompt FROM faq') > 0 AS submitted;
 SELECT gpt_train('c2', 'SELECT prompt, completion, n AS weight, n > 1 AS is_validation FROM faq') > 0 AS submitted;
-SELECT gpt_train('c3', 'SELECT prompt, weight FROM faq') > 0 AS submitted;
+SELECT gpt_train('c3', 'SELECT prompt AS body, weight FROM faq') > 0 AS submitted;
 SELECT gpt_train('c4', 'SELECT prompt, completion, n::real AS weight FROM faq',
 	'{"validation_query": "SELECT prompt, completion, 2::bigint AS weight FROM faq"}') > 0 AS submitted;
 ROLLBACK;

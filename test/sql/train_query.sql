@@ -27,7 +27,7 @@ SELECT gpt_train('m', 'SELECT r.body FROM review r WHERE EXISTS (SELECT FROM pas
 
 -- with named columns of a known meaning
 SELECT gpt_train('m', 'SELECT');
-SELECT gpt_train('m', 'SELECT lower(body) || title FROM review');
+SELECT gpt_train('m', 'SELECT lower(body) || title, id + 1 FROM review');
 SELECT gpt_train('m', 'SELECT body, body FROM review');
 SELECT gpt_train('m', 'SELECT id FROM review');
 SELECT gpt_train('m', 'SELECT body, title FROM review');
