@@ -201,9 +201,6 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 {
 	GptCall done = *call;
 
-	/* A lack of memory, and a stop, are no fault of the text: they end the statement. */
-	if (request->error.code == LM_ERR_MEMORY || request->error.code == LM_ERR_STOPPED)
-		gpt_bridge_raise(&request->error);
 	if (request->error.code != LM_OK)
 	{
 		answer->is_null = true;
@@ -283,6 +280,9 @@ gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *se
 		answers[places[i]] = found[i];
 		if (found[i].is_truncated)
 			gpt_call_notice_truncation(elements->fcinfo, served->config->context);
+		/* A lack of memory is no fault of the text. */
+		if (found[i].error != NULL && found[i].error->code == LM_ERR_MEMORY)
+			gpt_bridge_raise(found[i].error);
 		if (found[i].error != NULL)
 			ereport(WARNING,
 					(errcode(gpt_bridge_sqlstate(found[i].error->code)),

@@ -49,9 +49,25 @@ SELECT too_much($$SELECT gpt_tokenize('tiny', repeat('a', 2000000))$$, 'a text w
 SELECT too_much($$SELECT gpt_detokenize('tiny', array_fill(97, ARRAY[3000000]))$$, 'tokens with too much text');
 SELECT too_much($$SELECT gpt_generate('tiny', texts(100), stop => ARRAY[repeat('b', 100000)])$$, 'stop texts that are too long for many prompts');
 SELECT too_much($$SELECT gpt_import_tokenizer('x', '[' || repeat('1,', 300000) || '1]')$$, 'a tokenizer of too many values');
+
+-- with gpt.batching a row fails when it is wanted, as it does without
+LOAD 'gpt';
+CREATE TABLE large AS SELECT CASE WHEN i = 5 THEN repeat('a', 4000000) ELSE 'a' END AS body FROM generate_series(1, 10) i;
+CREATE FUNCTION scored(n integer) RETURNS integer LANGUAGE plpgsql SET gpt.batching = on AS $$
+DECLARE
+	score CURSOR FOR SELECT gpt_score('tiny', body) FROM large;
+BEGIN
+	OPEN score;
+	FOR i IN 1 .. n LOOP
+		MOVE score;
+	END LOOP;
+	RETURN n;
+END $$;
+SELECT is(scored(4), 4, 'rows before one that is too large have their scores');
+SELECT too_much('SELECT scored(5)', 'it has none');
 RESET gpt.max_memory;
 
-DROP FUNCTION too_much, million, texts, fits, peak;
-DROP TABLE line;
+DROP FUNCTION scored, too_much, million, texts, fits, peak;
+DROP TABLE line, large;
 SELECT gpt_drop_model('tiny'), gpt_drop_model('kinds');
 SELECT * FROM finish();
