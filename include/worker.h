@@ -34,6 +34,19 @@ typedef struct GptWorkerTransaction
 extern void gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit);
 extern void gpt_worker_commit(GptWorkerTransaction *transaction);
 
+/*
+ * Does the work in a transaction of its own, unless another session stands in the way: false, and nothing is done, where it holds a
+ * lock for longer than that (0: it is waited for), or a deadlock or serialization failure ends the transaction. Other errors are
+ * raised.
+ */
+extern bool gpt_worker_try(GptCommit commit, int wait_ms, void (*work)(void *argument), void *argument);
+
+/* Tells listeners, in a transaction of its own. What fails is logged: a full queue must keep no job from its end, nor the next one from its start. */
+extern void gpt_worker_notify(int64 job, GptJobState state);
+
+/* Gives the slot of this job to the next ones: before it waits for a session that may be idle for days. */
+extern void gpt_worker_leave_slot(void);
+
 /* An error when the process was asked to stop, also where the user's query swallowed the first request. */
 extern void gpt_worker_check_stop(void);
 

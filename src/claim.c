@@ -49,6 +49,7 @@ typedef enum Claim
 	CLAIMED,
 	NOT_OURS, /* another process runs the job or will start it */
 	OVER, /* the job has ended, or is none of this database */
+	GIVEN_UP, /* it has been tried often enough, and has failed now */
 	BLOCKED, /* an earlier job makes the same model, and starts this one when it ends */
 	NO_SLOT,
 	ROW_LOCKED, /* a transaction is about to change the row, or a process lists the jobs that wait */
@@ -89,9 +90,8 @@ claim_row(GptJob **job)
 	{
 		gpt_run_files_retire(&ticket.run_id);
 		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
-		gpt_job_notify(ticket.job, GPT_JOB_FAILED);
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: its worker ended unexpectedly %d times", ticket.job, (*job)->tries)));
-		return OVER;
+		return GIVEN_UP;
 	}
 	if ((*job)->state == GPT_JOB_QUEUED && gpt_job_predecessor(*job) != NULL)
 		return BLOCKED;
@@ -115,6 +115,8 @@ try_claim(GptJob **job)
 	MemoryContextSwitchTo(transaction.context);
 	claim = claim_row(job);
 	gpt_worker_commit(&transaction);
+	if (claim == GIVEN_UP)
+		gpt_worker_notify(ticket.job, GPT_JOB_FAILED);
 	if (claim != CLAIMED)
 		give_back();
 	return claim;
@@ -200,6 +202,7 @@ gpt_claim_job(const GptJobTicket *wanted)
 				wait_a_moment(LOCKED_ROW_WAIT_MS);
 				break;
 			case OVER:
+			case GIVEN_UP:
 			case BLOCKED:
 				start_next();
 				return NULL;
@@ -330,6 +333,14 @@ start_next(void)
 			break;
 	}
 	gpt_waiter_unlock();
+}
+
+void
+gpt_claim_leave_slot(void)
+{
+	gpt_slot_unlock(slot);
+	slot = -1;
+	(void) launch_next();
 }
 
 void

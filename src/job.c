@@ -31,6 +31,7 @@
 #include "statement.h"
 
 #define NOTIFY_CHANNEL "gpt_job"
+#define NOTIFY_LIMIT 0.99 /* of the queue */
 
 static const char *const state_names[] = {"queued", "running", "succeeded", "failed", "cancelled"};
 
@@ -279,11 +280,19 @@ gpt_job_forget(List **run_ids, TimestampTz before)
 	return (int64) n;
 }
 
+/* A queue that is full undoes the transaction, while jobs can be watched without. */
 void
 gpt_job_notify(int64 job, GptJobState state)
 {
 	char *payload = psprintf("{\"job\": " INT64_FORMAT ", \"state\": \"%s\"}", job, state_names[state]);
+	double usage = DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE));
 
+	if (usage > NOTIFY_LIMIT)
+	{
+		ereport(WARNING, (errmsg("the NOTIFY queue is %.1f%% full, so nobody is notified of job " INT64_FORMAT, 100 * usage, job),
+						  errdetail("A session that has executed LISTEN has been in one transaction for long.")));
+		return;
+	}
 	Async_Notify(NOTIFY_CHANNEL, payload);
 }
 

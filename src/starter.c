@@ -129,6 +129,7 @@ settle_refused(int64 number)
 	const char *reason;
 	GptJob *job;
 	bool locked = false;
+	bool ended;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
@@ -144,11 +145,12 @@ settle_refused(int64 number)
 		reason = "its worker could not connect to the database";
 	if (reason != NULL)
 		gpt_run_files_retire(&job->run_id);
-	if (reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason))
-		gpt_job_notify(number, GPT_JOB_FAILED);
-	else
+	ended = reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason);
+	if (!ended)
 		(void) gpt_job_claim(number, &locked); /* counts the try */
 	gpt_worker_commit(&transaction);
+	if (ended)
+		gpt_worker_notify(number, GPT_JOB_FAILED);
 	gpt_job_unlock(number);
 
 	if (reason == NULL)

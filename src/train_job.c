@@ -44,14 +44,28 @@
 #include "train_save.h"
 #include "worker.h"
 
+#define LOCK_WAIT_MS 1000 /* to publish, with the slot */
+
+/* What is published, and with it the end of the job. */
+typedef struct Ending
+{
+	const GptJob *job;
+	const GptTrainOptions *options;
+	const GptTrainBase *base;
+	const GptCorpus *corpus;
+	const GptTrainPlan *plan;
+	const GptTrainResult *result;
+	int32 version; /* its number, afterwards */
+} Ending;
+
 static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress);
 static void end_without_rows(const GptJob *job);
 static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
 static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
 static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus);
-static void publish(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base, const GptCorpus *corpus, const GptTrainPlan *plan,
-					const GptTrainResult *result);
+static void publish(Ending *ending, GptProgress *progress);
+static void publish_version(void *argument);
 static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result);
 
 void
@@ -113,7 +127,7 @@ gpt_train_job_run(const GptJob *job)
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	publish(job, options, base, corpus, &plan, &result);
+	publish(&(Ending){job, options, base, corpus, &plan, &result, 0}, &progress);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }
@@ -227,32 +241,48 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 
 /* ---- Publication ----------------------------------------------------------------------------------- */
 
+/* A session that has changed the model, and is idle, can hold it for days: nobody else waits for that one, for the slot is left. */
+static void
+publish(Ending *ending, GptProgress *progress)
+{
+	bool published = gpt_worker_try(GPT_COMMIT_FULL, LOCK_WAIT_MS, publish_version, ending);
+
+	if (!published)
+	{
+		gpt_worker_leave_slot();
+		gpt_progress_phase(progress, "waiting to publish");
+	}
+	while (!published)
+	{
+		gpt_worker_check_stop();
+		published = gpt_worker_try(GPT_COMMIT_FULL, 0, publish_version, ending);
+	}
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d", ending->job->number, ending->job->model, ending->version)));
+}
+
 /* The commit waits for synchronous standbys; a cancellation ends that wait, and the version is published all the same. */
 static void
-publish(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base, const GptCorpus *corpus, const GptTrainPlan *plan,
-		const GptTrainResult *result)
+publish_version(void *argument)
 {
+	Ending *ending = argument;
+	const GptJob *job = ending->job;
+	const GptTrainResult *result = ending->result;
 	GptPublication publication;
-	GptWorkerTransaction transaction;
-	int32 version;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_FULL);
-	gpt_train_publication(&publication, job, base, corpus, result->trainer, result->best);
+	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer, result->best);
 	publication.loss = result->loss;
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
-	publication.keep_versions = Max(options->keep_versions, 0);
-	version = gpt_catalog_publish(&publication);
-	gpt_job_set_steps(job->number, result->steps, plan->training.steps, conditions(plan, corpus, result));
+	publication.keep_versions = Max(ending->options->keep_versions, 0);
+	ending->version = gpt_catalog_publish(&publication);
+	gpt_job_set_steps(job->number, result->steps, ending->plan->training.steps, conditions(ending->plan, ending->corpus, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_worker_check_stop();
 
-	/* Now, so that whoever sees the success finds no file. (A commit that fails is a failed job, without files.) */
+	/* Last, so that whoever sees the success finds no file. (A commit that fails is a failed job, without files.) */
 	gpt_run_files_remove(&job->run_id);
-	gpt_worker_commit(&transaction);
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d", job->number, job->model, version)));
 }
 
 /* ---- Conditions ------------------------------------------------------------------------------------ */

@@ -20,9 +20,12 @@
 #include "train_save.h"
 #include "worker.h"
 
+#define LOCK_WAIT_MS 100 /* to publish a partial version */
+
 static void restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
 static void save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
 static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best);
+static void publish_version(void *argument);
 static void publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best);
 static bool tokenizer_exists(const uint8 *sha256);
 
@@ -125,25 +128,41 @@ write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tr
 
 /* ---- Versions -------------------------------------------------------------------------------------- */
 
+typedef struct Partial
+{
+	const GptTrainSaver *saver;
+	const GptTrainState *state;
+	LmTrainer *trainer;
+	const float *best;
+	int32 version; /* its number, afterwards */
+} Partial;
+
+/* Where another session has changed the model and is idle, there is none this time. */
 static void
 publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best)
 {
-	GptPublication publication;
-	GptWorkerTransaction transaction;
-	int32 version;
+	Partial partial = {saver, state, trainer, best, 0};
 
 	gpt_progress_phase(saver->progress, "publishing");
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
-	gpt_train_publication(&publication, saver->job, saver->base, saver->corpus, trainer, best);
-	gpt_train_measures(&publication.loss, &publication.validation_loss, &publication.validation_bits_per_byte, state);
-	publication.partial = true;
-	publication.step = state->step;
-	version = gpt_catalog_publish(&publication);
-	gpt_worker_check_stop();
-	gpt_worker_commit(&transaction);
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published step " INT64_FORMAT " as model \"%s\", version %d", saver->job->number,
-						 state->step, saver->job->model, version)));
+	if (gpt_worker_try(GPT_COMMIT_LOCAL, LOCK_WAIT_MS, publish_version, &partial))
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published step " INT64_FORMAT " as model \"%s\", version %d", saver->job->number,
+							 state->step, saver->job->model, partial.version)));
 	gpt_progress_phase(saver->progress, "training");
+}
+
+static void
+publish_version(void *argument)
+{
+	Partial *partial = argument;
+	const GptTrainSaver *saver = partial->saver;
+	GptPublication publication;
+
+	gpt_train_publication(&publication, saver->job, saver->base, saver->corpus, partial->trainer, partial->best);
+	gpt_train_measures(&publication.loss, &publication.validation_loss, &publication.validation_bits_per_byte, partial->state);
+	publication.partial = true;
+	publication.step = partial->state->step;
+	partial->version = gpt_catalog_publish(&publication);
+	gpt_worker_check_stop();
 }
 
 void

@@ -32,6 +32,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -53,6 +54,7 @@
 #include "version.h"
 #include "worker.h"
 
+#define NOTIFY_WAIT_MS 5000 /* for who notifies and does not end */
 #define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query and ending the process */
 
 typedef enum Stage
@@ -67,13 +69,16 @@ static GptJobTicket ticket;
 static Stage stage = STAGE_CONNECTING;
 static Oid extension = InvalidOid; /* as it was when the process began */
 static TimeoutId read_timeout;
+static TimeoutId lock_timeout;
 static volatile sig_atomic_t cancel_requested = false;
 static volatile sig_atomic_t terminated = false;
 static volatile sig_atomic_t read_timed_out = 0;
+static volatile sig_atomic_t lock_timed_out = false;
 
 static void handle_cancel(SIGNAL_ARGS);
 static void handle_terminate(SIGNAL_ARGS);
 static void handle_read_timeout(void);
+static void handle_lock_timeout(void);
 static void before_exit(int code, Datum argument);
 static void set_exit_code(int code, Datum argument);
 static void record_termination(int code, Datum argument);
@@ -97,6 +102,9 @@ gpt_worker_main(Datum argument)
 	stage = STAGE_CONNECTED;
 	before_shmem_exit(record_termination, (Datum) 0);
 	read_timeout = RegisterTimeout(USER_TIMEOUT, handle_read_timeout);
+	lock_timeout = RegisterTimeout(USER_TIMEOUT, handle_lock_timeout);
+	/* Of the role's settings: the server ends such a wait by SIGINT, which is a cancellation here. */
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_appname("gpt");
 	gpt_nice_init();
 
@@ -135,6 +143,18 @@ handle_read_timeout(void)
 	if (read_timed_out)
 		ProcDiePending = true;
 	read_timed_out = true;
+	SetLatch(MyLatch);
+}
+
+/* Comes again and again: cancels the transaction where this process waits for a lock just now. */
+static void
+handle_lock_timeout(void)
+{
+	if ((MyProc->wait_event_info & 0xFF000000) != PG_WAIT_LOCK)
+		return;
+	lock_timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
 	SetLatch(MyLatch);
 }
 
@@ -271,17 +291,126 @@ gpt_worker_commit(GptWorkerTransaction *transaction)
 	CurrentResourceOwner = transaction->owner;
 }
 
-/* ---- Run ------------------------------------------------------------------------------------------- */
+typedef struct Attempt
+{
+	void (*work)(void *argument);
+	void *argument;
+	GptCommit commit;
+	int wait_ms;
+	bool (*is_failure)(const ErrorData *error); /* of the attempt; other errors are raised */
+} Attempt;
 
 static void
-notify_running(int64 number)
+arm_lock_timeout(int milliseconds)
 {
+	lock_timed_out = false;
+	if (milliseconds > 0)
+		enable_timeout_every(lock_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), milliseconds);
+}
+
+/* A cancellation that is on its way is of no use any more, unless it is a user's. */
+static void
+disarm_lock_timeout(void)
+{
+	disable_timeout(lock_timeout, false);
+	if (lock_timed_out && !cancel_requested)
+		QueryCancelPending = false;
+}
+
+/* NULL when it is done, otherwise the error that it failed with, in the current memory context. */
+static ErrorData *
+attempt(const Attempt *given)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile failure = NULL;
 	GptWorkerTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_notify(number, GPT_JOB_RUNNING);
-	gpt_worker_commit(&transaction);
+	arm_lock_timeout(given->wait_ms);
+	PG_TRY();
+	{
+		gpt_worker_begin(&transaction, given->commit);
+		given->work(given->argument);
+		gpt_worker_commit(&transaction);
+		disarm_lock_timeout();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		disarm_lock_timeout();
+		failure = CopyErrorData();
+		if (!given->is_failure(failure))
+			PG_RE_THROW();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_END_TRY();
+	return failure;
 }
+
+static bool
+is_of_another_session(const ErrorData *error)
+{
+	return !cancel_requested && ((lock_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
+								 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE);
+}
+
+bool
+gpt_worker_try(GptCommit commit, int wait_ms, void (*work)(void *argument), void *argument)
+{
+	ErrorData *failure = attempt(&(Attempt){work, argument, commit, wait_ms, is_of_another_session});
+
+	if (failure == NULL)
+		return true;
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt does not publish yet, because of another session: %s", ticket.job,
+						 lock_timed_out ? "it holds a lock" : failure->message)));
+	FreeErrorData(failure);
+	return false;
+}
+
+void
+gpt_worker_leave_slot(void)
+{
+	gpt_claim_leave_slot();
+}
+
+/* ---- Notifications --------------------------------------------------------------------------------- */
+
+typedef struct Notification
+{
+	int64 job;
+	GptJobState state;
+} Notification;
+
+static void
+notify(void *argument)
+{
+	const Notification *notification = argument;
+
+	gpt_job_notify(notification->job, notification->state);
+}
+
+static bool
+is_any_failure(const ErrorData *error)
+{
+	return true;
+}
+
+void
+gpt_worker_notify(int64 job, GptJobState state)
+{
+	Notification notification = {job, state};
+	ErrorData *failure = attempt(&(Attempt){notify, &notification, GPT_COMMIT_ASYNC, NOTIFY_WAIT_MS, is_any_failure});
+
+	if (failure == NULL)
+		return;
+	ereport(LOG, (errmsg("could not notify of job " INT64_FORMAT " of gpt: %s", job, failure->message)));
+	FreeErrorData(failure);
+}
+
+/* ---- Run ------------------------------------------------------------------------------------------- */
 
 /* Before anything is read: the job may have waited for another one that made the model. */
 static void
@@ -322,7 +451,7 @@ run(void)
 		if (job != NULL)
 		{
 			stage = STAGE_CLAIMED;
-			notify_running(job->number);
+			gpt_worker_notify(job->number, GPT_JOB_RUNNING);
 			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d", job->number, job->model, job->tries + 1)));
 			check_owner(job);
 			gpt_job_settings_apply(job->settings);
@@ -391,8 +520,7 @@ record_error(MemoryContext context)
 }
 
 /*
- * Commits how the job ended, then tells listeners, in a transaction of its own: a full queue must not undo the
- * first. A success was committed with the model already.
+ * Commits how the job ended, then tells listeners: a full queue must not undo the first. A success was committed with the model already.
  */
 static void
 end_job(GptJobState state, const char *message)
@@ -408,9 +536,7 @@ end_job(GptJobState state, const char *message)
 		gpt_job_end(ticket.job, state, message);
 		gpt_worker_commit(&transaction);
 	}
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_notify(ticket.job, state);
-	gpt_worker_commit(&transaction);
+	gpt_worker_notify(ticket.job, state);
 	gpt_job_unlock(ticket.job);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job, gpt_job_state_name(state), message ? ": " : "",
 						 message ? message : "")));
