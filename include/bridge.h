@@ -9,6 +9,8 @@
 
 #include <signal.h>
 
+#include "datatype/timestamp.h"
+
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
@@ -45,6 +47,9 @@ extern uint64 gpt_bridge_generation(void);
  * and returns when that does not raise: the caller tries again. Every other code does not return.
  */
 extern void gpt_bridge_raise(const LmError *error);
+
+/* From then on the engine is told to stop, until this is set to another time; 0: never. gpt_bridge_raise returns. */
+extern void gpt_bridge_set_deadline(TimestampTz deadline);
 
 /* The NFC form of valid text, in the current context. For comparing with what a model whose tokenizer normalises has read or writes. */
 extern LmBytes gpt_bridge_nfc(LmBytes text);

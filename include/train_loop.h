@@ -24,6 +24,7 @@ typedef struct GptTrainState
 	int64 window_steps;
 	int64 all_tokens;
 	int64 microseconds; /* of training */
+	int64 used_time; /* microseconds of the job, from its claim on */
 	double best_loss;
 	int64 best_step;
 	double best_window_loss; /* of training, at that step */
@@ -52,13 +53,25 @@ typedef struct GptTrainHooks
 /* The losses of what would be published now: of the best weights, or of the present ones; NaN where there is none. */
 extern void gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte, const GptTrainState *state);
 
+/* What ended a training: the names of the options. */
+typedef enum GptTrainEnd
+{
+	GPT_END_STEPS,
+	GPT_END_EPOCHS,
+	GPT_END_MINUTES,
+	GPT_END_PATIENCE,
+} GptTrainEnd;
+
 /* What came out; the trainer holds the weights of the last step. */
 typedef struct GptTrainResult
 {
 	LmTrainer *trainer;
 	float *best; /* weights of the best validation, or NULL: publish the trainer's */
 	int64 steps; /* done */
-	bool ended_early; /* by patience */
+	int64 expected_steps;
+	GptTrainEnd end;
+	int64 best_step; /* of the best validation loss; 0: there was none */
+	double untrained_share; /* of the time of the job, that had passed when its training began; 0 where time ends nothing */
 	int64 overfit_since; /* as in the state */
 	double loss; /* of the weights to publish; NaN: none */
 	double validation_loss;
@@ -66,15 +79,21 @@ typedef struct GptTrainResult
 	double tokens_per_second;
 } GptTrainResult;
 
-/* Runs the plan. Everything lives in the current context and the engine. Outside of transactions. */
+/*
+ * Runs the plan. started_at is the beginning of the job, as if there had been no interruption. Everything lives in the current context and
+ * the engine. Outside of transactions.
+ */
 extern void gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
-						  GptProgress *progress);
+						  TimestampTz started_at, GptProgress *progress);
 extern void gpt_train_free(GptTrainResult *result);
 
 /* Predictions in a step of the plan's batches, on average: windows do not fill a batch exactly. */
 extern double gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus);
 
-/* Seconds of a step, from at most that many steps or that long, at least two; their weights are thrown away. */
+/*
+ * Seconds of a step, from at most that many steps or about that long, at least two where they do not take much longer; their weights are thrown
+ * away.
+ */
 extern double gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps, double most_seconds,
 								  GptProgress *progress);
 

@@ -28,6 +28,10 @@ typedef struct GptTrainPlan
 	double epochs;
 	bool keep_best;
 	int64 patience; /* 0: never */
+	int64 total_time; /* microseconds that the job may take, where they end it: training.steps are those expected; 0: steps end it */
+	int64 used_time; /* of them, when the plan was made */
+	int64 most_steps; /* that the epochs allow; 0: any number */
+	bool epochs_given; /* they, not a number of steps, are what steps come from */
 	int64 validation_interval; /* steps */
 	int64 validation_tokens; /* at most that many are measured each time */
 	size_t memory; /* bytes of the training phase */

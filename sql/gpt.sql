@@ -537,7 +537,7 @@ COMMENT ON COLUMN @extschema@.gpt_tokenizers.created_at IS 'when it was stored';
 CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
-		COALESCE(j.steps, p.steps) AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
 		j.base, j.base_version, j.data_changed, j.overfit_since
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
@@ -549,7 +549,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune
 COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, failed or cancelled';
 COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
-COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned';
+COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned; where time ends the training, those expected';
 COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows with a text that were read';
 COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
 COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'bytes of text';
@@ -579,7 +579,7 @@ COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process that runs 
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model that it makes';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'what it is doing';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned; where time ends the training, those expected';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_bits_per_byte IS 'the same in bits per byte of text';

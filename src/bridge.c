@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/procsignal.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "bridge.h"
 #include "compat.h"
@@ -27,6 +28,7 @@ static MemoryContext engine_context = NULL;
 static int engine_threads = 0;
 static char *engine_blas = NULL; /* of an engine that trains, else NULL */
 static uint64 engine_generation = 0;
+static TimestampTz deadline = 0;
 
 static size_t refused_size = 0; /* of the last block that the engine asked for, where it was too large */
 
@@ -137,6 +139,12 @@ gpt_bridge_raise(const LmError *error)
 	ereport(ERROR, (errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message)));
 }
 
+void
+gpt_bridge_set_deadline(TimestampTz new_deadline)
+{
+	deadline = new_deadline;
+}
+
 LmBytes
 gpt_bridge_nfc(LmBytes text)
 {
@@ -233,6 +241,8 @@ should_stop(void *context)
 		gpt_nice_hurry();
 		return true;
 	}
+	if (deadline != 0 && GetCurrentTimestamp() >= deadline)
+		return true;
 	gpt_nice_lower();
 	if (ProcSignalBarrierPending)
 		absorb_barrier();

@@ -90,10 +90,10 @@ typedef struct Option
 static const Option all_options[] = {
 	WORD(TRAIN, preset, "auto", "auto, nano, mini, small, base, gpt2",
 		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that the time and the data are worth"),
-	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600, "time that the job may take, from which it computes steps"),
+	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600, "time that the job takes, from its start to its published version: where it is given it ends the training, or patience does"),
 	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
 	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
-		   "passes over the training documents at most; without minutes and steps so many, unless patience ends the training; 10, and 100 for a training on prompts, unless given"),
+		   "passes over the training documents at most; without minutes and steps so many, unless patience ends the training; unless given, 10, 100 for a training on prompts, and with minutes any number"),
 	INTEGER(TRAIN, layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
 	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
 	INTEGER(TRAIN, channels, NULL, 1, 65536, "width of the model, a multiple of heads"),

@@ -45,6 +45,10 @@
 #include "worker.h"
 
 #define LOCK_WAIT_MS 1000 /* to publish, with the slot */
+#define NOTED_SHARE 0.5 /* of the time, spent before training began, from which the note says so */
+
+/* By GptTrainEnd. */
+static const char *const end_names[] = {"steps", "epochs", "minutes", "patience"};
 
 /* What is published, and with it the end of the job. */
 typedef struct Ending
@@ -66,6 +70,7 @@ static void record_corpus(const GptJob *job, const GptCorpus *corpus);
 static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus);
 static void publish(Ending *ending, GptProgress *progress);
 static void publish_version(void *argument);
+static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
 static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result);
 
 void
@@ -123,7 +128,9 @@ gpt_train_job_run(const GptJob *job)
 	saver.from = from;
 	saver.base = base;
 	hooks = gpt_train_saver_hooks(&saver);
-	gpt_train_run(&result, &plan, corpus, &hooks, &progress);
+	if (from != NULL)
+		started_at -= from->has_weights ? from->state.used_time : from->plan.used_time;
+	gpt_train_run(&result, &plan, corpus, &hooks, started_at, &progress);
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
@@ -275,7 +282,8 @@ publish_version(void *argument)
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
 	publication.keep_versions = Max(ending->options->keep_versions, 0);
 	ending->version = gpt_catalog_publish(&publication);
-	gpt_job_set_steps(job->number, result->steps, ending->plan->training.steps, conditions(ending->plan, ending->corpus, result));
+	gpt_job_set_steps(job->number, result->steps, result->expected_steps, conditions(ending->plan, ending->corpus, result));
+	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
@@ -283,6 +291,24 @@ publish_version(void *argument)
 
 	/* Last, so that whoever sees the success finds no file. (A commit that fails is a failed job, without files.) */
 	gpt_run_files_remove(&job->run_id);
+}
+
+/* For the note: which option ended the training. */
+static char *
+reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
+{
+	StringInfoData reason;
+
+	initStringInfo(&reason);
+	appendStringInfo(&reason, "ended by %s", end_names[result->end]);
+	if (result->end == GPT_END_PATIENCE)
+		appendStringInfo(&reason, ": the validation loss was not below that of step " INT64_FORMAT " in " INT64_FORMAT " validations",
+						 result->best_step, plan->patience);
+	else if (result->end == GPT_END_MINUTES)
+		appendStringInfo(&reason, ", at step " INT64_FORMAT, result->steps);
+	if (result->untrained_share > NOTED_SHARE)
+		appendStringInfo(&reason, "; %.0f %% of the time had passed when training began", 100 * result->untrained_share);
+	return reason.data;
 }
 
 /* ---- Conditions ------------------------------------------------------------------------------------ */
@@ -313,12 +339,13 @@ put_number(StringInfo json, const char *name, double value)
 		appendStringInfoString(json, "null");
 }
 
-/* What the result rests on: with the same rows, seed and these, the weights are the same bits. */
+/* What the result rests on: with the same rows, seed and these, the weights are the same bits, unless time ended the training. */
 static char *
 conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result)
 {
 	const LmTrainOptions *training = &plan->training;
 	const LmConfig *config = &plan->config;
+	int64 steps = result != NULL && plan->total_time > 0 ? result->steps : training->steps;
 	StringInfoData json;
 
 	initStringInfo(&json);
@@ -349,8 +376,10 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 	put_number(&json, "training_tokens", corpus->dataset.header->train_tokens);
 	put_number(&json, "batch_size", plan->batch_size);
 	put_number(&json, "accumulate", plan->accumulate);
-	put_number(&json, "steps", training->steps);
-	put_number(&json, "epochs", plan->epochs);
+	put_number(&json, "steps", steps);
+	put_number(&json, "epochs", plan->epochs * (double) steps / (double) training->steps);
+	if (plan->total_time > 0)
+		put_number(&json, "minutes", (double) plan->total_time / 60 / USECS_PER_SEC);
 	put_number(&json, "learning_rate", training->learning_rate);
 	put_number(&json, "min_learning_rate", training->min_learning_rate);
 	put_number(&json, "warmup_steps", training->warmup_steps);
@@ -363,7 +392,7 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 	if (result != NULL)
 	{
 		put_number(&json, "tokens_per_second", result->tokens_per_second);
-		put_text(&json, "ended", result->ended_early ? "early" : "after all steps");
+		put_text(&json, "ended", end_names[result->end]);
 	}
 	appendStringInfoChar(&json, '}');
 	return json.data;

@@ -8,6 +8,8 @@
  *   each step     batches, made during the step before -> step of the engine -> means since the last row of the log
  *   now and then  validation: a fixed part of the held-out documents; the best weights are kept aside;
  *                 training ends when they have not become better `patience` times
+ *   the end       after so many steps; or when the time of the job is over, up to which the learning rate falls by the clock: what the
+ *                 machine does beside decides how many steps there are, not how long the job takes
  *   each step     what is to be saved is offered to the hook
  *
  * Steps are counted from 1 in everything that is shown; the engine counts from 0.
@@ -23,12 +25,15 @@
 
 #include "bridge.h"
 #include "nice.h"
+#include "train_clock.h"
 #include "train_loop.h"
 #include "worker.h"
 
 #define LOG_INTERVAL_MS 5000
 #define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */
 #define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much, count as over-fitting */
+#define CERTAIN_SHARE 0.05 /* of the training, after which its speed tells how many steps it will have */
+#define MOST_WAIT 3 /* times the time that timing steps may take, after which the first one is given up */
 #define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
 
 typedef struct Training
@@ -47,57 +52,98 @@ typedef struct Training
 	float *best; /* weights of the best validation, where they are kept */
 	TimestampTz logged_at;
 	TimestampTz started_at; /* as if there had been no interruption */
+	GptTrainClock clock;
+	TimestampTz deadline; /* of the step that is being made; 0: none */
+	int64 validated_step; /* of the last validation */
+	GptTrainEnd end;
 } Training;
 
 static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress);
-static void begin(Training *training, const GptTrainHooks *hooks);
+static void begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at);
+static bool is_over(Training *training);
+static bool advance(Training *training);
 static void save(Training *training, const GptTrainHooks *hooks);
 static void finish(Training *training);
 static void draw_batches(Training *training);
-static void step(Training *training);
+static bool step(Training *training);
+static void note_step(Training *training);
 static void log_row(Training *training, bool validated);
 static void validate(Training *training);
 static bool keep_best(Training *training);
 
 void
 gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
-			  GptProgress *progress)
+			  TimestampTz started_at, GptProgress *progress)
 {
 	Training training;
-	bool more = true;
 
 	start(&training, plan, corpus, progress);
 	progress->steps = plan->training.steps;
-	begin(&training, hooks);
-	while (more && training.state.step < plan->training.steps)
+	begin(&training, hooks, started_at);
+	if (!is_over(&training))
 	{
-		bool validated;
-
-		draw_batches(&training);
-		step(&training);
-		validated = corpus->has_validation &&
-					(training.state.step % plan->validation_interval == 0 || training.state.step == plan->training.steps);
-		if (validated)
-			validate(&training);
-		if (validated || training.state.step == 1 || training.state.step == plan->training.steps ||
-			TimestampDifferenceExceeds(training.logged_at, GetCurrentTimestamp(), LOG_INTERVAL_MS))
-			log_row(&training, validated);
-		if (validated)
-			more = keep_best(&training);
-		if (more && training.state.step < plan->training.steps)
+		while (advance(&training))
 			save(&training, hooks);
 	}
 
 	MemSet(result, 0, sizeof(GptTrainResult));
 	result->trainer = training.trainer;
 	result->best = training.best;
-	result->ended_early = !more;
+	result->end = training.end;
 	result->steps = training.state.step;
+	result->expected_steps = training.end == GPT_END_PATIENCE ? progress->steps : training.state.step;
+	result->best_step = training.state.best_step;
 	result->overfit_since = training.state.overfit_since;
+	if (plan->total_time > 0)
+		result->untrained_share = (double) (training.clock.started_at - training.clock.job_started_at) / (double) plan->total_time;
 	result->tokens_per_second = (double) training.state.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
 	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte, &training.state);
 	gpt_progress_flush(progress);
 	finish(&training);
+}
+
+/* Whether the training ends here, and why. One step is made in any case. */
+static bool
+is_over(Training *training)
+{
+	const GptTrainPlan *plan = training->plan;
+	int64 done = training->state.step;
+
+	if (plan->total_time == 0)
+	{
+		training->end = plan->epochs_given ? GPT_END_EPOCHS : GPT_END_STEPS;
+		return done >= plan->training.steps;
+	}
+	training->end = plan->most_steps > 0 && done >= plan->most_steps ? GPT_END_EPOCHS : GPT_END_MINUTES;
+	return training->end == GPT_END_EPOCHS || (done > 0 && gpt_train_clock_is_over(&training->clock));
+}
+
+/* A step with its validation and its row of the log; false after the last. */
+static bool
+advance(Training *training)
+{
+	GptTrainState *state = &training->state;
+	bool made;
+	bool over;
+	bool validates;
+
+	draw_batches(training);
+	if (training->plan->total_time > 0 && state->step > 0)
+		training->deadline = gpt_train_clock_deadline(&training->clock);
+	made = step(training);
+	over = is_over(training) || !made;
+	validates = training->corpus->has_validation && training->validated_step != state->step &&
+				(state->step % training->plan->validation_interval == 0 || over);
+	if (validates)
+		validate(training);
+	if (validates || (made && (state->step == 1 || over || TimestampDifferenceExceeds(training->logged_at, GetCurrentTimestamp(), LOG_INTERVAL_MS))))
+		log_row(training, validates);
+	if (validates && !keep_best(training) && !over)
+	{
+		training->end = GPT_END_PATIENCE;
+		return false;
+	}
+	return !over;
 }
 
 void
@@ -145,7 +191,7 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 
 /* From the beginning, or from where the hooks say; the first validation belongs to the beginning. */
 static void
-begin(Training *training, const GptTrainHooks *hooks)
+begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at)
 {
 	GptTrainState *state = &training->state;
 	GptProgress *progress = training->progress;
@@ -154,6 +200,8 @@ begin(Training *training, const GptTrainHooks *hooks)
 		hooks->restore(hooks->context, state, training->trainer, &training->best);
 	training->started_at = GetCurrentTimestamp() - state->microseconds;
 	training->logged_at = GetCurrentTimestamp();
+	gpt_train_clock_start(&training->clock, training->plan->total_time, job_started_at, state->microseconds,
+						  lm_trainer_table(training->trainer)->total * sizeof(float));
 	progress->step = state->step;
 	progress->validation_loss = state->validation_loss;
 	progress->validation_bits_per_byte = state->validation_bits_per_byte;
@@ -171,6 +219,7 @@ static void
 save(Training *training, const GptTrainHooks *hooks)
 {
 	training->state.microseconds = GetCurrentTimestamp() - training->started_at;
+	training->state.used_time = GetCurrentTimestamp() - training->clock.job_started_at;
 	if (hooks->save != NULL)
 		hooks->save(hooks->context, &training->state, training->trainer, training->best);
 }
@@ -246,34 +295,72 @@ raise_step_error(const LmError *error, int64 number)
 	gpt_bridge_raise(error);
 }
 
-static void
+/* False where it was given up at its deadline: it has changed nothing. */
+static bool
 step(Training *training)
 {
-	GptProgress *progress = training->progress;
+	const GptTrainPlan *plan = training->plan;
+	TimestampTz started_at = GetCurrentTimestamp();
 	LmError error;
 
-	if (training->state.step % training->plan->validation_interval == 0)
+	if (training->state.step % plan->validation_interval == 0)
 	{
 		training->state.window_sum = 0;
 		training->state.window_steps = 0;
 	}
+	if (training->clock.total > 0)
+		lm_trainer_options(training->trainer)->share = plan->most_steps == 0 ? gpt_train_clock_share(&training->clock)
+																			 : Max(gpt_train_clock_share(&training->clock),
+																				   (double) training->state.step / (double) plan->most_steps);
 
-	/* A step that was stopped without an error is done again: it has changed nothing. */
-	while (!compute(training, step_apart, &error))
+	/* A step that was stopped without an error is done again. */
+	for (;;)
+	{
+		bool made;
+
+		gpt_bridge_set_deadline(training->deadline);
+		made = compute(training, step_apart, &error);
+		gpt_bridge_set_deadline(0);
+		if (made)
+			break;
 		raise_step_error(&error, training->state.step + 1);
-	training->state.step++;
-	training->state.loss_sum += training->state.last.loss;
-	training->state.loss_steps++;
-	training->state.window_sum += training->state.last.loss;
-	training->state.window_steps++;
-	training->state.tokens += training->state.last.tokens;
-	training->state.all_tokens += training->state.last.tokens;
+		if (training->deadline != 0 && GetCurrentTimestamp() >= training->deadline)
+			return false;
+	}
+	gpt_train_clock_count_step(&training->clock, GetCurrentTimestamp() - started_at);
+	note_step(training);
+	return true;
+}
 
-	progress->step = training->state.step;
-	progress->loss = training->state.loss_sum / (double) training->state.loss_steps;
-	progress->tokens_per_second = (double) training->state.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training->started_at);
-	progress->seconds_left = (double) (GetCurrentTimestamp() - training->started_at) / USECS_PER_SEC / (double) training->state.step *
-							 (double) (training->plan->training.steps - training->state.step);
+static void
+note_step(Training *training)
+{
+	GptTrainState *state = &training->state;
+	GptProgress *progress = training->progress;
+	TimestampTz now = GetCurrentTimestamp();
+
+	state->step++;
+	state->loss_sum += state->last.loss;
+	state->loss_steps++;
+	state->window_sum += state->last.loss;
+	state->window_steps++;
+	state->tokens += state->last.tokens;
+	state->all_tokens += state->last.tokens;
+
+	progress->step = state->step;
+	progress->loss = state->loss_sum / (double) state->loss_steps;
+	progress->tokens_per_second = (double) state->all_tokens * USECS_PER_SEC / (double) Max(1, now - training->started_at);
+	if (training->clock.total > 0)
+	{
+		double share = lm_trainer_options(training->trainer)->share;
+
+		progress->seconds_left = fmax(0, (double) (training->clock.job_started_at + training->clock.total - now) / USECS_PER_SEC);
+		if (share > CERTAIN_SHARE)
+			progress->steps = Max((int64) ((double) state->step / share), state->step);
+	}
+	else
+		progress->seconds_left = (double) (now - training->started_at) / USECS_PER_SEC / (double) state->step *
+								 (double) (training->plan->training.steps - state->step);
 	gpt_progress_tick(progress);
 }
 
@@ -311,6 +398,7 @@ validate(Training *training)
 	uint64 next = 0;
 	bool more = true;
 	int64 tokens = 0;
+	TimestampTz started_at = GetCurrentTimestamp();
 	LmError error;
 
 	training->validation_sum = 0;
@@ -333,6 +421,8 @@ validate(Training *training)
 	training->state.validation_bits_per_byte = header->n_labels > 0 ? get_float8_nan() : training->state.validation_loss / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
 	training->progress->validation_loss = training->state.validation_loss;
 	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
+	training->validated_step = training->state.step;
+	gpt_train_clock_count_validation(&training->clock, GetCurrentTimestamp() - started_at);
 }
 
 /* Keeps the weights when they are the best so far; false when training should end. */
@@ -397,15 +487,20 @@ double
 gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps, double most_seconds, GptProgress *progress)
 {
 	Training training;
+	TimestampTz started_at;
 	TimestampTz first_ended_at = 0;
 	double seconds = 0;
+	int64 counted;
 
 	gpt_progress_phase(progress, "measuring");
 	start(&training, plan, corpus, progress);
+	started_at = GetCurrentTimestamp();
+	training.deadline = started_at + (int64) (MOST_WAIT * most_seconds * USECS_PER_SEC);
 	do
 	{
 		draw_batches(&training);
-		step(&training);
+		if (!step(&training))
+			break;
 
 		/* The first step touches the memory for the first time. */
 		if (training.state.step == 1)
@@ -414,8 +509,15 @@ gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_
 			seconds = (double) (GetCurrentTimestamp() - first_ended_at) / USECS_PER_SEC;
 	} while (training.state.step < 2 || (training.state.step < most_steps && seconds < most_seconds));
 
+	counted = training.state.step - 1;
+	if (counted < 1)
+	{
+		/* No more is known than that a step takes so long. */
+		seconds = (double) (GetCurrentTimestamp() - started_at) / USECS_PER_SEC;
+		counted = 1;
+	}
 	finish(&training);
 	lm_trainer_free(training.trainer);
 	gpt_progress_start(progress, progress->job);
-	return Max(seconds, 1e-6) / (double) (training.state.step - 1);
+	return Max(seconds, 1e-6) / (double) counted;
 }

@@ -7,7 +7,7 @@
  *      the data are worth;
  *   2. the batch, and whether the memory suffices;
  *   3. the number of steps: given, or by epochs, or by time. For the latter a few steps are timed and thrown
- *      away, so that a job with the recorded conditions as options repeats the weights bit for bit;
+ *      away; it is what is expected, for the following, while the clock decides when the training ends (train_clock.c);
  *   4. what follows from the steps: warm-up, dropout, how often to validate.
  *
  * The numbers are starting points; docs/training.md has what was measured.
@@ -32,10 +32,11 @@
 #define PARAMETERS_PER_TOKEN 20.0 /* above which a corpus is too small for a preset */
 #define NOMINAL_SPEED 50e9 /* floating point operations a second and thread, where time must not decide */
 #define TRAINING_SHARE 0.88 /* of the time: the rest is validation and publication */
-#define SMALLEST_TIME_SHARE 0.5 /* of `minutes`, left for training however long the reading took */
+#define SMALLEST_TIME_SHARE 0.05 /* of `minutes`, left for training however long the reading took */
 #define TIMED_STEPS 20
-#define TIMED_SHARE 0.04 /* of the time, at most, unless it takes two steps */
+#define TIMED_SHARE 0.03 /* of the time */
 #define PROBE_STEPS 4
+#define PROBE_SHARE 0.02
 #define MOST_WARMUP 100
 #define WARMUP_SHARE 0.05
 #define MOST_VALIDATIONS 25
@@ -47,6 +48,7 @@
 #define SMALLEST_VOCABULARY 257
 
 static bool time_decides(const GptTrainOptions *options);
+static double seconds_of_job(const GptTrainOptions *options);
 static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
 static double measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
 							GptProgress *progress);
@@ -90,6 +92,8 @@ most_epochs(const GptTrainOptions *options, const GptCorpus *corpus)
 {
 	if (!isnan(options->epochs))
 		return options->epochs;
+	if (!isnan(options->minutes))
+		return INFINITY;
 	return learns_prompts(options, corpus) ? PROMPTED_EPOCHS : DEFAULT_EPOCHS;
 }
 
@@ -158,6 +162,13 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->step_tokens = gpt_train_step_tokens(plan, corpus);
 	plan->training.steps = choose_steps(plan, options, corpus, started_at, progress);
 	plan_around_steps(plan, options, corpus);
+	if (time_decides(options))
+	{
+		plan->total_time = (int64) (seconds_of_job(options) * USECS_PER_SEC);
+		plan->used_time = GetCurrentTimestamp() - started_at;
+	}
+	else
+		plan->epochs_given = options->steps == GPT_CHOSEN || plan->training.steps < options->steps;
 }
 
 /* ---- Time ------------------------------------------------------------------------------------------ */
@@ -169,9 +180,15 @@ time_decides(const GptTrainOptions *options)
 }
 
 static double
+seconds_of_job(const GptTrainOptions *options)
+{
+	return 60 * (isnan(options->minutes) ? DEFAULT_MINUTES : options->minutes);
+}
+
+static double
 seconds_for_training(const GptTrainOptions *options, TimestampTz started_at)
 {
-	double all = 60 * (isnan(options->minutes) ? DEFAULT_MINUTES : options->minutes);
+	double all = seconds_of_job(options);
 	double spent = (double) (GetCurrentTimestamp() - started_at) / USECS_PER_SEC;
 
 	return Max(all - spent, SMALLEST_TIME_SHARE * all) * TRAINING_SHARE;
@@ -190,7 +207,7 @@ measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 	gpt_plan_batch(&probe, options);
 	choose_rates(&probe, options);
 	probe.training.steps = PROBE_STEPS;
-	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS, INFINITY, progress);
+	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS, PROBE_SHARE * seconds_of_job(options), progress);
 	return gpt_plan_work(&probe.config) * gpt_train_step_tokens(&probe, corpus) / seconds;
 }
 
@@ -292,6 +309,7 @@ choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus
 		return most;
 
 	plan->training.steps = most;
+	plan->most_steps = isinf(most_epochs(options, corpus)) ? 0 : most;
 	seconds = seconds_for_training(options, started_at);
 	seconds = seconds / gpt_train_time_step(plan, corpus, TIMED_STEPS, TIMED_SHARE * seconds, progress);
 	return Max(1, Min(most, (int64) seconds));

@@ -45,6 +45,7 @@ typedef struct LmTrainOptions
 	double head_rate; /* of a classifier's head, which begins anew: times the learning rate */
 	int64_t warmup_steps;
 	int64_t steps;
+	double share; /* of the training that is done, where time ends it; negative: steps tell */
 	double weight_decay;
 	double beta1;
 	double beta2;
@@ -81,7 +82,7 @@ float *lm_trainer_base(LmTrainer *trainer);
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
 float *lm_trainer_moments1(LmTrainer *trainer);
 float *lm_trainer_moments2(LmTrainer *trainer); /* of parameters that Muon updates: its last directions */
-LmTrainOptions *lm_trainer_options(LmTrainer *trainer); /* steps, warm-up and rates may be changed between steps */
+LmTrainOptions *lm_trainer_options(LmTrainer *trainer); /* steps, share, warm-up and rates may be changed between steps */
 LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer); /* decay flags may be changed before the first step */
 
 typedef struct LmStepResult

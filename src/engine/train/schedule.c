@@ -22,6 +22,7 @@ lm_train_options_default(void)
 		.head_rate = 1,
 		.warmup_steps = 100,
 		.steps = 1000,
+		.share = -1,
 		.weight_decay = 0.1,
 		.beta1 = 0.9,
 		.beta2 = 0.95,
@@ -35,15 +36,21 @@ double
 lm_learning_rate(const LmTrainOptions *options, int64_t step)
 {
 	double rate = options->learning_rate, minimum = options->min_learning_rate;
-	double progress;
+	double warmup, progress;
 
 	if (step < options->warmup_steps)
 		return rate * (double) (step + 1) / (double) options->warmup_steps;
 	if (options->schedule == LM_SCHEDULE_CONSTANT)
 		return rate;
-	if (step >= options->steps)
+	if (options->share < 0 && step >= options->steps)
 		return minimum;
 	progress = (double) (step - options->warmup_steps) / (double) (options->steps - options->warmup_steps);
+	if (options->share >= 0)
+	{
+		/* steps is what was expected: the warm-up may have taken another share of the time. */
+		warmup = fmin((double) options->warmup_steps / (double) options->steps, 0.5);
+		progress = fmin(fmax((options->share - warmup) / (1 - warmup), 0), 1);
+	}
 	if (options->schedule == LM_SCHEDULE_LINEAR)
 		return rate + progress * (minimum - rate);
 	return minimum + 0.5 * (1 + cos(M_PI * progress)) * (rate - minimum);
