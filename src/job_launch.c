@@ -37,7 +37,7 @@ typedef struct Pending
 typedef struct Launched
 {
 	int64 job; /* 0: none */
-	BackgroundWorkerHandle *handle; /* NULL: there was no place */
+	BackgroundWorkerHandle *handle; /* NULL: there was no place, or as many others have one as can run */
 } Launched;
 
 static List *pending = NIL; /* of Pending, in TopTransactionContext */
@@ -50,7 +50,6 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransa
 static Launched *find_launched(int64 job);
 static void set_handle(Launched *entry, BackgroundWorkerHandle *handle);
 static void remember(int64 job);
-static void forget(int64 job);
 
 static void
 add_pending(const GptJobTicket *ticket, bool at_abort)
@@ -110,7 +109,7 @@ launch(const GptJobTicket *ticket)
 
 /*
  * Launches what is to be launched in that event, and forgets everything. As many workers as can have a slot: each that ends starts
- * the next job, and gpt_wait then knows of the others as little as of those of other sessions.
+ * the next job, and gpt_wait one of this session that none of them could start.
  */
 static void
 launch_pending(bool at_abort)
@@ -126,8 +125,6 @@ launch_pending(bool at_abort)
 			continue;
 		if (n_left-- > 0)
 			launch(&entry->ticket);
-		else
-			forget(entry->ticket.job);
 	}
 	pending = NIL;
 }
@@ -258,17 +255,6 @@ remember(int64 job)
 	}
 	set_handle(entry, NULL);
 	entry->job = job;
-}
-
-static void
-forget(int64 job)
-{
-	Launched *entry = find_launched(job);
-
-	if (entry == NULL)
-		return;
-	set_handle(entry, NULL);
-	entry->job = 0;
 }
 
 GptLaunchState
