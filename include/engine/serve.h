@@ -49,8 +49,8 @@ typedef struct LmSampling
  * is left out), at max_tokens, or where no token may follow; a character begun and not ended is left out.
  *
  * With heal, the first token may also stand in the place of the prompt's last ones, whose bytes it begins with; the part that the prompt
- * has is not given out. It is drawn from the distribution of what follows the prompt's bytes, not its tokens, as far as they have boundaries in common
- * (src/engine/serve/healing.h). The order is the same: such tokens are candidates beside the others.
+ * has is not given out. How many they are is drawn first, in the same order without the penalty, so that at temperature 1 it is the
+ * distribution of what follows the prompt's bytes, not its tokens, as far as those have boundaries in common (src/engine/serve/healing.h).
  * A session may have several generations: each finds its past again, or computes it anew.
  */
 typedef struct LmGeneration LmGeneration;

@@ -21,8 +21,16 @@ typedef struct Way
 {
 	int32_t id;
 	size_t n_given; /* of its bytes, those that the prompt has */
-	double logprob;
+	int dropped;
+	double logprob; /* behind its boundary */
 } Way;
+
+typedef struct Ways
+{
+	Way ways[TOKENS * (DEEPEST + 1)];
+	int n;
+	double boundaries[DEEPEST + 1]; /* log p of the prompt's tokens up to there and, but for 0, of one of the ways */
+} Ways;
 
 static LmTokenizer *
 train_tokenizer(const LmHost *host)
@@ -148,16 +156,19 @@ is_ascii(LmBytes bytes)
 	return bytes.size > 0;
 }
 
-/* All ways behind a prompt, each by a pass of its own; those of whole ASCII characters alone, and the end. Returns how many. */
-static int
-find_ways(Way *ways, LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer, const char *prompt)
+/* All ways behind a prompt, each boundary by a pass of its own; those of whole ASCII characters alone, and the end. */
+static void
+find_ways(Ways *ways, LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer, const char *prompt)
 {
 	int32_t ids[CONTEXT] = {TOKENS - 1};
 	LmTokens tokens = {0};
 	double logprobs[TOKENS], path = 0;
-	int n = 0, size;
+	int size;
 	LmError error;
 
+	ways->n = 0;
+	for (int i = 0; i <= DEEPEST; i++)
+		ways->boundaries[i] = -INFINITY;
 	lm_tokenizer_encode(tokenizer, &tokens, prompt, strlen(prompt), &error);
 	size = (int) tokens.count + 1;
 	memcpy(ids + 1, tokens.ids, tokens.count * sizeof *ids);
@@ -165,6 +176,7 @@ find_ways(Way *ways, LmEngine *engine, const LmHost *host, const TestModel *test
 	for (int dropped = size - 1 < DEEPEST ? size - 1 : DEEPEST; dropped >= 0; dropped--)
 	{
 		LmBytes rest = {prompt, strlen(prompt)};
+		double mass = 0;
 
 		for (int i = 1; i < size - dropped; i++)
 		{
@@ -177,14 +189,16 @@ find_ways(Way *ways, LmEngine *engine, const LmHost *host, const TestModel *test
 		{
 			LmBytes bytes = lm_tokenizer_bytes(tokenizer, id);
 
-			if (dropped == 0 ? id == TOKENS - 1 || is_ascii(bytes) : is_ascii(bytes) && begins(bytes, rest))
-				ways[n++] = (Way){id, rest.size, path + logprobs[id]};
+			if (dropped == 0 ? id != TOKENS - 1 && !is_ascii(bytes) : !is_ascii(bytes) || !begins(bytes, rest))
+				continue;
+			ways->ways[ways->n++] = (Way){id, rest.size, dropped, logprobs[id]};
+			mass += exp(logprobs[id]);
 		}
+		ways->boundaries[dropped] = path + (dropped > 0 ? log(mass) : 0);
 		if (dropped > 0)
 			path += logprobs[ids[size - dropped]];
 	}
 	lm_tokens_free(host, &tokens);
-	return n;
 }
 
 /* The first token, and how many of its bytes the prompt had. */
@@ -195,7 +209,7 @@ first_way(LmSession *session, LmTokenizer *tokenizer, const char *prompt, const 
 	LmBytes piece;
 	LmError error;
 	LmGeneration *generation = lm_generation_start(session, prompt, strlen(prompt), sampling, &truncated, &error);
-	Way way = {-1, 0, 0};
+	Way way = {.id = -1};
 
 	if (generation && lm_generation_next(generation, &piece, &done, &error))
 	{
@@ -210,44 +224,60 @@ first_way(LmSession *session, LmTokenizer *tokenizer, const char *prompt, const 
 }
 
 static int
-find_way(const Way *ways, int n, Way wanted)
+find_way(const Ways *ways, Way wanted)
 {
-	for (int i = 0; i < n; i++)
-		if (ways[i].id == wanted.id && ways[i].n_given == wanted.n_given)
+	for (int i = 0; i < ways->n; i++)
+		if (ways->ways[i].id == wanted.id && ways->ways[i].n_given == wanted.n_given)
 			return i;
 	return -1;
 }
 
+/* The most likely token at the most likely boundary. */
 static int
-most_likely(const Way *ways, int n)
+most_likely(const Ways *ways)
 {
-	int best = 0;
+	int boundary = 0, best = -1;
 
-	for (int i = 1; i < n; i++)
-		best = ways[i].logprob > ways[best].logprob ? i : best;
+	for (int i = 1; i <= DEEPEST; i++)
+		boundary = ways->boundaries[i] > ways->boundaries[boundary] ? i : boundary;
+	for (int i = 0; i < ways->n; i++)
+		if (ways->ways[i].dropped == boundary && (best < 0 || ways->ways[i].logprob > ways->ways[best].logprob))
+			best = i;
 	return best;
+}
+
+/* Of a way, at a temperature: that of its boundary among boundaries, and its own behind it. */
+static double
+probability_of(const Ways *ways, int way, double temperature)
+{
+	double boundaries = 0, tokens = 0, boundary = ways->boundaries[ways->ways[way].dropped];
+
+	for (int i = 0; i <= DEEPEST; i++)
+		boundaries += exp((ways->boundaries[i] - boundary) / temperature);
+	for (int i = 0; i < ways->n; i++)
+		if (ways->ways[i].dropped == ways->ways[way].dropped)
+			tokens += exp((ways->ways[i].logprob - ways->ways[way].logprob) / temperature);
+	return 1 / boundaries / tokens;
 }
 
 /* How far the frequencies of many draws are from the naive distribution: half the sum of differences. */
 static double
-distance(const Way *ways, int n, LmSession *session, LmTokenizer *tokenizer, const char *prompt, LmSampling sampling, int n_draws)
+distance(const Ways *ways, LmSession *session, LmTokenizer *tokenizer, const char *prompt, LmSampling sampling, int n_draws)
 {
-	int *counts = calloc((size_t) n, sizeof *counts);
-	double sum = 0, whole = 0, largest = ways[most_likely(ways, n)].logprob;
+	int *counts = calloc((size_t) ways->n, sizeof *counts);
+	double sum = 0;
 
 	for (int i = 0; i < n_draws; i++)
 	{
 		int way;
 
 		sampling.seed = (uint64_t) i;
-		way = find_way(ways, n, first_way(session, tokenizer, prompt, &sampling));
+		way = find_way(ways, first_way(session, tokenizer, prompt, &sampling));
 		if (way >= 0)
 			counts[way]++;
 	}
-	for (int i = 0; i < n; i++)
-		whole += exp((ways[i].logprob - largest) / sampling.temperature);
-	for (int i = 0; i < n; i++)
-		sum += fabs(exp((ways[i].logprob - largest) / sampling.temperature) / whole - (double) counts[i] / n_draws) / 2;
+	for (int i = 0; i < ways->n; i++)
+		sum += fabs(probability_of(ways, i, sampling.temperature) - (double) counts[i] / n_draws) / 2;
 	free(counts);
 	return sum;
 }
@@ -257,29 +287,30 @@ test_first(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokeni
 {
 	static const char *const prompts[] = {"I am a", "What, is ", "the worl", "O", " ", "my l", "Fir", "Speak, spe", "You are\n", "the the the", "Wher"};
 	LmSession *session = create_session(engine, test, tokenizer);
-	Way *ways = malloc(sizeof(Way) * TOKENS * (DEEPEST + 1));
+	Ways *ways = malloc(sizeof *ways);
 	int n_prompts = (int) (sizeof prompts / sizeof *prompts), n_healed = 0, greedy = 0, narrow = 0;
 	double healed_distance = 0, unhealed = 0;
 
 	for (int i = 0; i < n_prompts; i++)
 	{
 		LmSampling sampling = {.max_tokens = 4, .temperature = 0, .top_p = 1, .repetition_penalty = 1, .heal = true};
-		int n = find_ways(ways, engine, host, test, tokenizer, prompts[i]), best;
+		int best;
 
-		best = most_likely(ways, n);
-		n_healed += ways[best].n_given > 0;
-		greedy += find_way(ways, n, first_way(session, tokenizer, prompts[i], &sampling)) == best;
+		find_ways(ways, engine, host, test, tokenizer, prompts[i]);
+		best = most_likely(ways);
+		n_healed += ways->ways[best].n_given > 0;
+		greedy += find_way(ways, first_way(session, tokenizer, prompts[i], &sampling)) == best;
 		sampling.temperature = 0.2;
 		sampling.top_k = 1;
-		narrow += find_way(ways, n, first_way(session, tokenizer, prompts[i], &sampling)) == best;
+		narrow += find_way(ways, first_way(session, tokenizer, prompts[i], &sampling)) == best;
 		sampling.top_k = 0;
-		healed_distance = fmax(healed_distance, distance(ways, n, session, tokenizer, prompts[i], sampling, 2000));
+		healed_distance = fmax(healed_distance, distance(ways, session, tokenizer, prompts[i], sampling, 4000));
 		sampling.heal = false;
-		unhealed = fmax(unhealed, distance(ways, n, session, tokenizer, prompts[i], sampling, 200));
+		unhealed = fmax(unhealed, distance(ways, session, tokenizer, prompts[i], sampling, 200));
 	}
 	ok(n_healed > 2 && n_healed < n_prompts, "the most likely way is within a token behind some of the prompts: %d", n_healed);
-	is_int(greedy, n_prompts, "greedy takes the most likely way");
-	is_int(narrow, n_prompts, "top_k 1 too: the ways are candidates beside one another");
+	is_int(greedy, n_prompts, "greedy takes the most likely token at the most likely boundary");
+	is_int(narrow, n_prompts, "top_k 1 too");
 	ok(healed_distance < 0.1, "draws have the distribution of the ways: %.3f from it", healed_distance);
 	ok(unhealed > 0.3, "which without healing they have not: %.3f", unhealed);
 	free(ways);

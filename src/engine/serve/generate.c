@@ -9,7 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/ops.h"
 #include "serve/generation.h"
 #include "serve/stops.h"
 
@@ -281,7 +280,7 @@ next_token(LmGeneration *generation, int32_t *id, LmError *error)
 			lm_generation_observe(generation, last - wanted, logits);
 		fed += n;
 	}
-	return lm_generation_draw(id, generation, session->candidates, session->row, logits, error);
+	return lm_generation_draw(id, generation, session->candidates, logits, error);
 }
 
 int
@@ -297,17 +296,13 @@ lm_generation_observe(LmGeneration *generation, int number, const float *logits)
 }
 
 bool
-lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *row, float *logits, LmError *error)
+lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error)
 {
 	LmDraw wanted = {generation->session, &generation->sampling, generation->seen, generation->state, generation->n_tokens};
-	size_t V = (size_t) generation->session->config.vocabulary;
 
-	if (generation->healing.depth == 0)
-		return lm_sample(id, candidates, logits, &wanted, error);
-	wanted.healing = &generation->healing;
-	wanted.normaliser = lm_log_sum_exp(logits, (int) V);
-	memcpy(row, logits, V * sizeof *row);
-	return lm_sample(id, candidates, row, &wanted, error);
+	if (generation->healing.depth > 0)
+		wanted.healing = &generation->healing;
+	return lm_sample(id, candidates, logits, &wanted, error);
 }
 
 /* The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens behind its boundary go. */

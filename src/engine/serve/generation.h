@@ -30,10 +30,9 @@ int lm_generation_depth(const LmGeneration *generation);
 void lm_generation_observe(LmGeneration *generation, int number, const float *logits);
 
 /*
- * *id from the last row of logits, as lm_sample; row and candidates: [2 V], scratch, of which without a depth row is not used. Threads may draw
- * for different generations at once.
+ * *id from the last row of logits, as lm_sample. Threads may draw for different generations at once.
  */
-bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *row, float *logits, LmError *error);
+bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error);
 
 /* Appends the token that was drawn, in the place of those of a healed prompt that it begins with; text and done as of lm_generation_next. */
 void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);

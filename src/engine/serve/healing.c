@@ -1,12 +1,15 @@
 /*
  * src/engine/serve/healing.c
  *
- * The last tokens of a prompt in, the tokens that may stand in their place out, with logits that compare to those behind the prompt.
+ * The last tokens of a prompt in, the boundaries out at which another token may stand, with the probability of each.
  */
+#include <math.h>
 #include <string.h>
 
 #include "engine/ops.h"
 #include "serve/session.h"
+
+static bool may_stand(const LmSession *session, int32_t id, size_t n_given);
 
 void
 lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids, size_t n, size_t n_kept)
@@ -28,7 +31,7 @@ lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids
 		memcpy(text + sizeof text - size, bytes.data, bytes.size);
 		*boundary = (LmBoundary){.dropped = ids[n - (size_t) i], .size = size, .at = healing->n};
 		boundary->longer = lm_tokenizer_longer(session->tokenizer, (LmBytes){text + sizeof text - size, size});
-		count = boundary->longer.end - boundary->longer.first;
+		count = lm_healing_count(boundary);
 		if (count > session->config.vocabulary - healing->n)
 			return;
 		healing->n += count;
@@ -40,25 +43,51 @@ void
 lm_healing_observe(LmHealing *healing, int number, const LmSession *session, const float *logits)
 {
 	LmBoundary *boundary = &healing->boundaries[number];
+	double normaliser = lm_log_sum_exp(logits, session->config.vocabulary), mass = 0;
 	float *candidates = healing->logits + boundary->at;
 
-	boundary->normaliser = lm_log_sum_exp(logits, session->config.vocabulary);
-	boundary->logprob = (double) logits[boundary->dropped] - boundary->normaliser;
 	for (int32_t place = boundary->longer.first; place < boundary->longer.end; place++)
-		*candidates++ = logits[lm_tokenizer_ordered(session->tokenizer, place)];
+	{
+		int32_t id = lm_tokenizer_ordered(session->tokenizer, place);
+		bool may = may_stand(session, id, boundary->size);
+
+		*candidates++ = may ? logits[id] : -INFINITY;
+		mass += may ? exp((double) logits[id] - normaliser) : 0;
+	}
+	boundary->logprob = (double) logits[boundary->dropped] - normaliser;
+	boundary->logmass = log(mass);
+}
+
+/* Of its bytes the prompt has the first ones; the text goes on with whole characters, as the prompt ends with one. */
+static bool
+may_stand(const LmSession *session, int32_t id, size_t n_given)
+{
+	LmTokenClass class = (LmTokenClass) session->classes[id];
+	LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	LmUtf8State state = {0};
+
+	return (class == LM_TOKEN_BEGINS || class == LM_TOKEN_CONTINUES) &&
+		   lm_utf8_steps(&state, bytes.data + n_given, bytes.size - n_given);
 }
 
 void
-lm_healing_shifts(double *shifts, const LmHealing *healing, double normaliser)
+lm_healing_weigh(float *logprobs, const LmHealing *healing)
 {
-	double path = 0; /* log p of the tokens that are dropped */
+	double path = 0;
 
-	shifts[0] = 0;
-	for (int i = 1; i <= healing->depth; i++)
+	/* Of all at the deepest one, as far as the prompt's tokens go. */
+	for (int i = healing->depth; i > 0; i--)
 	{
+		logprobs[i] = (float) (path + healing->boundaries[i].logmass);
 		path += healing->boundaries[i].logprob;
-		shifts[i] = normaliser - healing->boundaries[i].normaliser - path;
 	}
+	logprobs[0] = (float) path;
+}
+
+int
+lm_healing_count(const LmBoundary *boundary)
+{
+	return boundary->longer.end - boundary->longer.first;
 }
 
 int32_t

@@ -79,8 +79,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int
 	many->inputs = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmInput));
 	many->rows = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmManyRow));
 	many->output = lm_arena_floats(arena, LM_MANY_ROWS, V > C ? V : C);
-	many->candidates = lm_arena_take(arena, (size_t) n_threads * 2 * V, sizeof(LmCandidate));
-	many->row = lm_arena_floats(arena, 2, V);
+	many->candidates = lm_arena_take(arena, (size_t) n_threads * V, sizeof(LmCandidate));
 	many->workspace = lm_arena_take(arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
 	for (int i = 0; arena->base && i < n_sequences; i++)
 	{
@@ -453,7 +452,7 @@ compute_row(void *work, int piece, int thread)
 	else if (row->position < slot->n - 1)
 		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
 	else if (lm_generation_depth(slot->generation) == 0)
-		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates + (size_t) thread * 2 * V, NULL, logits, &row->error);
+		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates + (size_t) thread * V, logits, &row->error);
 }
 
 /* What the rows of the step mean for a slot. */
@@ -501,7 +500,7 @@ take_token(LmMany *many, LmSlot *slot)
 
 	/* All rows of a prompt that is healed are observed now, whatever thread did it. */
 	if (lm_generation_depth(slot->generation) > 0)
-		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates, many->row, logits, &row->error);
+		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);
 	if (!row->good)
 	{
 		leave(many, slot, &row->error);

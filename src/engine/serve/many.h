@@ -73,8 +73,7 @@ struct LmMany
 	LmInput *inputs; /* [LM_MANY_ROWS] */
 	LmManyRow *rows; /* [LM_MANY_ROWS] */
 	float *output; /* [LM_MANY_ROWS, max(V, C)] logits or outputs of wanted rows */
-	LmCandidate *candidates; /* [threads, 2 V] */
-	float *row; /* [2 V] of a prompt that is healed */
+	LmCandidate *candidates; /* [threads, V] */
 	void *workspace;
 
 	LmRequest *requests;

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/sample.c
  *
- * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p -> min_p -> draw. Where a prompt is healed, the
- * tokens that may stand in the place of its last ones follow in the row, and everything but the mask treats them as it does the others.
+ * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p -> min_p -> draw. Where a prompt is healed,
+ * its boundary is drawn before in the same way, from the mask on without the penalty.
  *
  * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as top_k and
  * top_p ask: a heap gives the largest ones in turn.
@@ -32,8 +32,10 @@ static int mask_beginnings(float *logits, bool *are_finite, const LmSession *ses
 static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite);
 static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
 static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
-static int mask_healing(float *logits, bool *are_finite, const LmDraw *wanted);
-static bool may_heal(const LmSession *session, int32_t id, size_t size);
+static bool draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmError *error);
+static bool sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary, LmError *error);
+static int32_t choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint32_t number);
+static bool fail_numeric(const LmDraw *wanted, LmError *error);
 static bool penalise(float *logits, const LmDraw *wanted);
 static inline float penalised(float logit, double penalty);
 static int32_t place_of(const float *logits, int n, float largest);
@@ -51,37 +53,79 @@ static void pop_to_end(LmCandidate *heap, int n);
 bool
 lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wanted, LmError *error)
 {
-	const LmSampling *sampling = wanted->sampling;
-	LmKey key = lm_key(sampling->seed, LM_RANDOM_SAMPLE, 0, 0);
-	int n = wanted->session->config.vocabulary;
-	const LmCandidate *kept = NULL;
 	bool are_finite = true;
-	int n_allowed = mask(logits, &are_finite, wanted);
-	float largest;
-	double uniform;
+	int boundary = 0;
 
 	*id = -1;
-	if (wanted->healing)
-	{
-		n_allowed += mask_healing(logits + n, &are_finite, wanted);
-		n += wanted->healing->n;
-	}
-	if (n_allowed == 0)
+	if (wanted->healing && !draw_boundary(&boundary, candidates, wanted, error))
+		return false;
+	if (boundary > 0)
+		return sample_behind(id, candidates, logits, wanted, boundary, error);
+	if (mask(logits, &are_finite, wanted) == 0)
 		return true;
 	if (!are_finite)
-		return lm_fail(error, LM_ERR_NUMERIC, wanted->position, "the model's output is not finite");
-	largest = lm_simd()->largest(logits, n);
+		return fail_numeric(wanted, error);
+	*id = choose(candidates, logits, wanted->session->config.vocabulary, wanted, 0);
+	return true;
+}
+
+static bool
+fail_numeric(const LmDraw *wanted, LmError *error)
+{
+	return lm_fail(error, LM_ERR_NUMERIC, wanted->position, "the model's output is not finite");
+}
+
+/* The place in a masked row that has one candidate at least; number tells the random numbers of a position apart. */
+static int32_t
+choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint32_t number)
+{
+	const LmSampling *sampling = wanted->sampling;
+	LmKey key = lm_key(sampling->seed, LM_RANDOM_SAMPLE, 0, 0);
+	const LmCandidate *kept = NULL;
+	float largest = lm_simd()->largest(logits, n);
+	double uniform;
+	int32_t place;
+
 	if (sampling->temperature == 0)
-	{
-		*id = place_of(logits, n, largest);
-		return true;
-	}
+		return place_of(logits, n, largest);
 	if (sampling->top_k > 0 || sampling->top_p < 1)
 		kept = keep_largest(candidates, logits, &n, largest, sampling);
-	uniform = lm_random_uniform(key, (uint32_t) wanted->position, 0, 0);
-	*id = draw(logits, n, largest, sampling, uniform);
-	if (kept)
-		*id = kept[*id].id;
+	uniform = lm_random_uniform(key, (uint32_t) wanted->position, number, 0);
+	place = draw(logits, n, largest, sampling, uniform);
+	return kept ? kept[place].id : place;
+}
+
+/* The one behind the prompt is always a candidate. */
+static bool
+draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmError *error)
+{
+	int n = wanted->healing->depth + 1;
+	float logprobs[LM_HEALING_TOKENS + 1];
+
+	lm_healing_weigh(logprobs, wanted->healing);
+	for (int i = 0; i < n; i++)
+		if (!(logprobs[i] < INFINITY) || !isfinite(logprobs[0]))
+			return fail_numeric(wanted, error);
+	*boundary = choose(candidates, logprobs, n, wanted, 1);
+	return true;
+}
+
+/* Of the candidates at a boundary; row is scratch. */
+static bool
+sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary, LmError *error)
+{
+	const LmHealing *healing = wanted->healing;
+	int at = healing->boundaries[boundary].at, n = lm_healing_count(&healing->boundaries[boundary]), number;
+
+	for (int c = 0; c < n; c++)
+	{
+		row[c] = healing->logits[at + c];
+		if (wanted->sampling->repetition_penalty != 1 && wanted->seen[lm_healing_token(&number, healing, wanted->session, at + c)])
+			row[c] = penalised(row[c], wanted->sampling->repetition_penalty);
+		if (!(row[c] < INFINITY))
+			return fail_numeric(wanted, error);
+	}
+	*id = wanted->session->config.vocabulary + at + choose(candidates, row, n, wanted, 0);
 	return true;
 }
 
@@ -154,41 +198,6 @@ may_continue(const LmSession *session, int32_t id, LmUtf8State state)
 		return class == LM_TOKEN_ENDS;
 	bytes = lm_tokenizer_bytes(session->tokenizer, id);
 	return lm_utf8_steps(&state, bytes.data, bytes.size);
-}
-
-/* The candidates of a healed prompt, on the scale of the logits behind it. Returns how many may follow. */
-static int
-mask_healing(float *logits, bool *are_finite, const LmDraw *wanted)
-{
-	const LmHealing *healing = wanted->healing;
-	double shifts[LM_HEALING_TOKENS + 1], penalty = wanted->sampling->repetition_penalty;
-	int n = 0, number;
-
-	lm_healing_shifts(shifts, healing, wanted->normaliser);
-	for (int c = 0; c < healing->n; c++)
-	{
-		int32_t id = lm_healing_token(&number, healing, wanted->session, c);
-
-		logits[c] = -INFINITY;
-		if (!may_heal(wanted->session, id, healing->boundaries[number].size))
-			continue;
-		logits[c] = wanted->seen[id] ? penalised(healing->logits[c], penalty) : healing->logits[c];
-		logits[c] = (float) (logits[c] + shifts[number]);
-		*are_finite &= isfinite(logits[c]) != 0;
-		n++;
-	}
-	return n;
-}
-
-/* Of its bytes the prompt has the first ones; the text goes on with whole characters, as the prompt ends with one. */
-static bool
-may_heal(const LmSession *session, int32_t id, size_t size)
-{
-	LmTokenClass class = (LmTokenClass) session->classes[id];
-	LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, id);
-	LmUtf8State state = {0};
-
-	return (class == LM_TOKEN_BEGINS || class == LM_TOKEN_CONTINUES) && lm_utf8_steps(&state, bytes.data + size, bytes.size - size);
 }
 
 /* Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less likely too. Whether all stay finite. */

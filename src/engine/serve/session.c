@@ -48,8 +48,7 @@ lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_thread
 	session->sums = lm_arena_take(arena, (size_t) config->channels + LM_BAG_CHANNELS, sizeof(double));
 	session->scratch_begin = arena->used;
 	session->hidden = lm_arena_floats(arena, LM_SESSION_ROWS, (size_t) config->channels);
-	session->candidates = lm_arena_take(arena, 2 * V, sizeof(LmCandidate));
-	session->row = lm_arena_floats(arena, 2, V);
+	session->candidates = lm_arena_take(arena, V, sizeof(LmCandidate));
 	session->workspace =
 		lm_arena_take(arena, lm_infer_workspace_for(config, LM_SESSION_ROWS, LM_SESSION_ROWS, n_threads), 1);
 	session->logits = lm_arena_floats(arena, LM_SESSION_ROWS, V);

@@ -43,8 +43,7 @@ struct LmSession
 	LmInput *inputs; /* [LM_SESSION_ROWS] */
 	float *logits; /* [LM_SESSION_ROWS, V] */
 	float *hidden; /* [LM_SESSION_ROWS, C] */
-	LmCandidate *candidates; /* [2 V] */
-	float *row; /* [2 V] logits that are drawn from */
+	LmCandidate *candidates; /* [V] */
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;
 	double *sums; /* [C + LM_BAG_CHANNELS] of a text that is pooled */
@@ -79,13 +78,12 @@ typedef struct LmDraw
 	const uint8_t *seen; /* [V] occurs in prompt or output */
 	LmUtf8State state; /* where the text stands inside a character */
 	int position; /* of the token in the output */
-	const LmHealing *healing; /* NULL: the prompt is as good as any, or has been continued */
-	double normaliser; /* log-sum-exp of the logits, where it is healed */
+	const LmHealing *healing; /* all observed; NULL: the prompt is as good as any, or has been continued */
 } LmDraw;
 
 /*
  * Draws a token from one row of logits, which it changes. candidates: [V], scratch. *id is -1 when no token may follow. Where the prompt
- * is healed, behind the logits there is room for those of its candidates, as in `candidates`, and *id may be V + the number of one of them.
+ * is healed, it may be V + the number of a candidate.
  * LM_ERR_NUMERIC for logits that are not numbers. Several threads may draw at once.
  */
 bool lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wanted, LmError *error);
