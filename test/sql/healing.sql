@@ -36,5 +36,28 @@ SELECT gpt_wait(:job, '60 s');
 SELECT (s).text, gpt_detokenize('completes', ARRAY[(s).token]) AS token FROM (SELECT gpt_stream('completes', 'The phone ', 1, temperature => 0) AS s) x;
 SELECT gpt_generate('completes', 'The phone ', 20, temperature => 0) ~ '^rings [0-6]$' AS completes;
 
-SELECT gpt_drop_model('heals'), gpt_drop_model('completes');
-DROP TABLE remark, cut, alone, batched;
+-- 1,000 cuts of text that people wrote: as often as at the boundaries of its tokens, which an unhealed prompt needs
+CREATE TABLE description AS SELECT row_number() OVER (ORDER BY body) AS id, body
+	FROM (SELECT DISTINCT description COLLATE "C" AS body FROM pg_description WHERE classoid = 'pg_proc'::regclass AND objoid < 16384 AND length(description) > 12) d;
+SELECT gpt_train('words', 'SELECT body FROM description',
+	'{"layers": 1, "heads": 4, "channels": 64, "context": 32, "vocabulary": 512, "steps": 150, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+CREATE TABLE token AS SELECT id, number, token FROM description, unnest(gpt_tokenize('words', body)) WITH ORDINALITY t(token, number);
+CREATE TABLE place AS
+	SELECT 'between tokens' AS kind, body, n FROM (SELECT id, sum(length(bytes)) OVER (PARTITION BY id ORDER BY number)::int AS n
+			FROM token JOIN (SELECT token, gpt_detokenize('words', ARRAY[token]) AS bytes FROM (SELECT DISTINCT token FROM token) d) b USING (token)) e JOIN description USING (id)
+	WHERE n BETWEEN 4 AND length(body) - 4
+	UNION ALL SELECT 'anywhere', body, n FROM description, generate_series(4, length(body) - 4) n;
+CREATE TABLE place_drawn AS SELECT kind, body, n
+	FROM (SELECT *, row_number() OVER (PARTITION BY kind ORDER BY hashtext(body || n), body, n) AS number FROM place) p WHERE number <= 1000;
+SET gpt.batching = on;
+CREATE TABLE continued AS SELECT kind, true AS healed, substr(body, n + 1, 3) AS rest, gpt_generate('words', left(body, n), 3, temperature => 0) AS found FROM place_drawn;
+UPDATE gpt_version SET task = 'completion' WHERE model = 'words';
+INSERT INTO continued SELECT kind, false, substr(body, n + 1, 3), gpt_generate('words', left(body, n), 3, temperature => 0) FROM place_drawn;
+RESET gpt.batching;
+SELECT count(*) / 4 AS places, sum(hit) FILTER (WHERE kind = 'anywhere' AND healed) >= sum(hit) FILTER (WHERE kind = 'between tokens' AND NOT healed) AS as_often,
+	sum(hit) FILTER (WHERE kind = 'anywhere' AND healed) >= 1.5 * sum(hit) FILTER (WHERE kind = 'anywhere' AND NOT healed) AS more_than_without
+FROM (SELECT kind, healed, (left(found, 3) = rest)::int AS hit FROM continued) c;
+
+SELECT gpt_drop_model('heals'), gpt_drop_model('completes'), gpt_drop_model('words');
+DROP TABLE remark, cut, alone, batched, description, token, place, place_drawn, continued;
