@@ -51,6 +51,9 @@ extern void gpt_bridge_raise(const LmError *error);
 /* From then on the engine is told to stop, until this is set to another time; 0: never. gpt_bridge_raise returns. */
 extern void gpt_bridge_set_deadline(TimestampTz deadline);
 
+/* The same, for a text of a row of a query. */
+extern void gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row);
+
 /* The NFC form of valid text, in the current context. For comparing with what a model whose tokenizer normalises has read or writes. */
 extern LmBytes gpt_bridge_nfc(LmBytes text);
 
@@ -62,5 +65,8 @@ extern void gpt_bridge_check_encoding(void);
 
 /* Error when size is more than gpt.max_memory: memory required is 812 MB, gpt.max_memory is 512 MB. */
 extern void gpt_bridge_check_memory(uint64 size);
+
+/* The same with a sentence of its own in the hint, or NULL. */
+extern void gpt_bridge_check_memory_with(uint64 size, const char *hint);
 
 #endif /* GPT_BRIDGE_H */

@@ -70,6 +70,7 @@ typedef struct GptTrainOptions
 	bool bias;
 	bool tie_embeddings;
 	bool zero_init;
+	bool shape_is_fixed; /* not an option: the base decides the shape */
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	const char *method; /* full, lora */
 	int64 rank; /* of an adapter, as the next three */

@@ -91,6 +91,7 @@ extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column,
 /* One row; the text lives until the callback returns. Text, prompt and labels are what the cast of their values to text gives. */
 typedef struct GptSourceRow
 {
+	uint64 number; /* in the order of the query, from 1 */
 	const char *text; /* NULL for a null */
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
@@ -115,5 +116,29 @@ typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
  * looked at between rows: who cannot rely on statement_timeout arms a timeout of his own.
  */
 extern void gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, GptSourceCallback callback, void *context);
+
+/* ---- src/source_skip.c ----------------------------------------------------------------------------- */
+
+typedef enum GptSkip
+{
+	GPT_SKIP_NONE,
+	GPT_SKIP_TEXT,
+	GPT_SKIP_PROMPT,
+	GPT_SKIP_LABEL,
+	GPT_SKIP_WEIGHT,
+	GPT_SKIP_TOKENS, /* counted by who reads them */
+	GPT_N_SKIPS
+} GptSkip;
+
+typedef struct GptSkipped
+{
+	int64 n[GPT_N_SKIPS]; /* rows by reason */
+} GptSkipped;
+
+/* Why a row says nothing, counted (unless skipped is NULL); prompted, labelled: the query has a column for it. */
+extern GptSkip gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, bool labelled);
+
+/* Raises the error of a query that returned no row, or only such. */
+extern void gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped) pg_attribute_noreturn();
 
 #endif /* GPT_SOURCE_H */

@@ -24,6 +24,8 @@ typedef struct GptDocument
 	uint64 hash[2]; /* of the row's text alone: its prompt's and its completion's, where it has a prompt */
 	GptSide side;
 	bool is_prompt; /* of the next document, which has the same hash, side and weight */
+	uint64 row; /* number of its row in the order of ... */
+	const char *query; /* ... "query" or "validation_query" */
 	float weight;
 	uint32 label; /* number among gpt_spool_labels, or among its sets */
 } GptDocument;

@@ -12,6 +12,7 @@
 #include "engine/trainer.h"
 #include "job.h"
 #include "options.h"
+#include "source.h"
 
 typedef struct GptTrainBase
 {
@@ -49,6 +50,9 @@ extern char *gpt_train_since(GptTrainOptions *options, const GptVersion *version
  * open to its own.
  */
 extern void gpt_train_check_method(GptTrainOptions *options, const GptVersion *version);
+
+/* Error when the version is a classifier and the query has no labels, or not of its kind. */
+extern void gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version);
 
 /* Raises the error of a base that is another model than the one that the job began with. */
 extern void gpt_train_base_changed(const GptTrainBase *base) pg_attribute_noreturn();

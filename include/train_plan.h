@@ -46,6 +46,9 @@ typedef struct GptTrainPlan
  */
 extern void gpt_plan_check(const GptTrainOptions *options);
 
+/* The same for a fine-tune of a model of that shape, whose options are changed to it. */
+extern void gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config);
+
 /*
  * Chooses everything that is not given. started_at is the beginning of the job, from which `minutes` count. Measures the speed
  * of this machine where time decides; error when the memory does not fit.
@@ -67,6 +70,9 @@ extern const char *gpt_plan_kernels(const GptTrainPlan *plan);
 /* Fills preset and config of the plan from options and, where they leave it open, the preset of that name. */
 extern void gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset, int vocabulary, int context);
 
+/* Sets the options of the shape to that of a fine-tune's base. */
+extern void gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config);
+
 /* The names of presets from the smallest on; NULL after the last. */
 extern const char *gpt_preset_name(int number);
 
@@ -85,5 +91,8 @@ extern void gpt_plan_batch(GptTrainPlan *plan, const GptTrainOptions *options);
 
 /* The same, but returns false instead of raising the error. */
 extern bool gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options);
+
+/* src/train_memory.c: raises that error for a plan which does not fit, with options that would. */
+extern void gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options);
 
 #endif /* GPT_TRAIN_PLAN_H */

@@ -145,6 +145,18 @@ gpt_bridge_set_deadline(TimestampTz new_deadline)
 	deadline = new_deadline;
 }
 
+void
+gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row)
+{
+	if (error->code == LM_ERR_STOPPED)
+		gpt_bridge_raise(error);
+	else
+		ereport(ERROR,
+				(errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message),
+				 errdetail("The text is that of row " UINT64_FORMAT " of %s.", row, query),
+				 error->code == LM_ERR_LIMIT ? errhint("Cut it, or leave the row out.") : 0));
+}
+
 LmBytes
 gpt_bridge_nfc(LmBytes text)
 {
@@ -179,6 +191,12 @@ gpt_bridge_check_encoding(void)
 void
 gpt_bridge_check_memory(uint64 size)
 {
+	gpt_bridge_check_memory_with(size, NULL);
+}
+
+void
+gpt_bridge_check_memory_with(uint64 size, const char *hint)
+{
 	const uint64 megabyte = 1024 * 1024;
 	uint64 limit = (uint64) gpt_settings_max_memory();
 
@@ -186,7 +204,7 @@ gpt_bridge_check_memory(uint64 size)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("memory required is " UINT64_FORMAT " MB, gpt.max_memory is " UINT64_FORMAT " MB",
 							   size / megabyte + (size % megabyte != 0), limit / megabyte),
-						errhint("A superuser can raise gpt.max_memory.")));
+						hint != NULL ? errhint("%s A superuser can raise gpt.max_memory.", hint) : errhint("A superuser can raise gpt.max_memory.")));
 }
 
 /* What is larger than all that a session may take is not asked of the system: ids of a long text, for one. gpt_bridge_raise says so. */

@@ -163,7 +163,7 @@ train_chars(GptSpool *spool, GptProgress *progress)
 	{
 		/* Adding a text twice changes nothing. */
 		while (!lm_chars_trainer_add(trainer, document.text, document.size, &error))
-			gpt_bridge_raise(&error);
+			gpt_bridge_raise_row(&error, document.query, document.row);
 	}
 	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
 		gpt_bridge_raise(&error);
@@ -195,7 +195,7 @@ count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory, 
 	{
 		if (!lm_bpe_trainer_add(trainer, document.text, document.size, &error))
 		{
-			gpt_bridge_raise(&error);
+			gpt_bridge_raise_row(&error, document.query, document.row);
 			return false;
 		}
 		if ((int64) lm_bpe_trainer_memory(trainer) > memory)

@@ -504,6 +504,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 
 	CHECK_FOR_INTERRUPTS();
 	check_time(reader);
+	row.number = reader->n_rows;
 	row.text = text_of(&row.size, reader, slot, reader->shape.text_column, &reader->text);
 	if (reader->shape.prompt_column != 0)
 		row.prompt = text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);

@@ -32,6 +32,7 @@
 #include "spool.h"
 
 #define FLAG_VALIDATION 1
+#define FLAG_VALIDATION_QUERY 2
 #define ROW_MEMORY 13 /* bytes for a byte of a long text on its way to the token file */
 
 typedef struct Record
@@ -42,6 +43,7 @@ typedef struct Record
 	float weight;
 	uint32 label; /* number of what was added to the table of labels */
 	uint32 flags;
+	uint64 row; /* its number among those of its query */
 } Record;
 
 struct GptSpool
@@ -66,6 +68,7 @@ struct GptSpool
 	GptHeldOut *held; /* NULL: the rows say what is held out, or nothing is */
 	int64 documents;
 	int64 skipped;
+	GptSkipped why_skipped; /* of the query that is being read */
 	int64 bytes[GPT_N_SIDES]; /* by flag; corrected in the end */
 	int64 side_documents[GPT_N_SIDES];
 	char *text;
@@ -213,13 +216,10 @@ read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, co
 	int64 before = spool->documents;
 
 	spool->flag = flag;
+	MemSet(&spool->why_skipped, 0, sizeof(GptSkipped));
 	gpt_source_read(query, kind, watermark, add_row, spool);
 	if (spool->documents == before)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("%s returned no text", flag ? "validation_query" : "query"),
-				 spool->skipped > 0 ? errdetail("It returned " INT64_FORMAT " rows, all of them null, empty or of weight 0.", spool->skipped)
-									: errdetail("It returned no rows.")));
+		gpt_source_raise_skipped(gpt_source_name(kind), &spool->why_skipped);
 }
 
 /* False where no row is beyond the watermark. */
@@ -312,13 +312,6 @@ gpt_spool_watermark(const GptSpool *spool)
 	return spool->watermark;
 }
 
-static bool
-is_usable(const GptSpool *spool, const GptSourceRow *row)
-{
-	return row->text != NULL && row->size > 0 && (!spool->prompted || row->prompt != NULL) && (spool->labels == NULL || row->labels != NULL) &&
-		   (float) row->weight != 0;
-}
-
 static void
 hash_row(uint64 *hash, const GptSpool *spool, const GptSourceRow *row)
 {
@@ -337,7 +330,7 @@ count_old(void *context, const GptSourceRow *row)
 	GptSpool *spool = context;
 	uint64 hash[2];
 
-	if (!is_usable(spool, row))
+	if (gpt_source_skip(NULL, row, spool->prompted, spool->labels != NULL) != GPT_SKIP_NONE)
 		return;
 	hash_row(hash, spool, row);
 	gpt_replay_count(spool->replay, row, hash);
@@ -350,7 +343,7 @@ add_row(void *context, const GptSourceRow *row)
 	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
 	note_watermark(spool, row);
-	if (!is_usable(spool, row))
+	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) != GPT_SKIP_NONE)
 	{
 		spool->skipped++;
 		return;
@@ -359,7 +352,8 @@ add_row(void *context, const GptSourceRow *row)
 	if ((int64) record.size * ROW_MEMORY > gpt_settings_max_memory())
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("a row has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB", record.size >> 20,
+				 errmsg("row " UINT64_FORMAT " of %s has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB", row->number,
+						gpt_source_name(spool->flag ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN), record.size >> 20,
 						gpt_settings_max_memory() >> 20),
 				 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
 				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
@@ -369,6 +363,9 @@ add_row(void *context, const GptSourceRow *row)
 	spool->n_replayed += spool->replay != NULL;
 	if (spool->labels != NULL)
 		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
+	record.row = row->number;
+	if (spool->flag)
+		record.flags |= FLAG_VALIDATION_QUERY;
 	if (spool->flag || row->validation)
 		record.flags |= FLAG_VALIDATION;
 	if (spool->held != NULL)
@@ -512,6 +509,8 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	document->hash[1] = spool->record.hash[1];
 	document->side = spool->side;
 	document->weight = spool->record.weight;
+	document->row = spool->record.row;
+	document->query = gpt_source_name(spool->record.flags & FLAG_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN);
 	document->label = spool->label;
 	if (spool->cut > 0)
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;

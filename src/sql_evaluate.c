@@ -42,6 +42,7 @@ typedef struct Evaluation
 	GptClassification *classification; /* NULL: rows have no labels */
 	int64 documents;
 	int64 skipped;
+	GptSkipped why_skipped;
 	int64 tokens;
 	double weight; /* of documents */
 	double token_weight;
@@ -96,6 +97,28 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 
 /* ---- Rows ------------------------------------------------------------------------------------------ */
 
+/* Rows with labels are for classifiers, and only those. */
+static void
+check_kind(const char *model, const GptSourceShape *shape)
+{
+	const GptVersion *version = gpt_catalog_version(model, false);
+	bool is_classifier = version->config.labels > 0;
+
+	gpt_catalog_check_use(version);
+	if (is_classifier && shape->label_column == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("model \"%s\" is a classifier", version->model),
+				 errdetail("The query has no column \"label\"."),
+				 errhint("Select the labels too, as in SELECT body, stars AS label.")));
+	if (!is_classifier && shape->label_column != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("model \"%s\" is not a classifier", version->model),
+				 errdetail("The query has a column \"label\"."),
+				 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
+}
+
 static void
 evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 {
@@ -108,6 +131,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	evaluation->include_end = evaluation->prompted ? strcmp(evaluation->options->include_end, "false") != 0
 												   : strcmp(evaluation->options->include_end, "true") == 0;
 	initStringInfo(&evaluation->generated);
+	check_kind(model, &shape);
 	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
 
@@ -124,13 +148,10 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	}
 	PG_END_TRY();
 	if (evaluation->classification != NULL ? evaluation->documents == 0 : evaluation->tokens == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("query returned no text to evaluate"),
-				 evaluation->documents + evaluation->skipped > 0
-					 ? errdetail("It returned " INT64_FORMAT " rows, all of them null, empty, of weight 0 or without a token that is scored.",
-								 evaluation->documents + evaluation->skipped)
-					 : errdetail("It returned no rows.")));
+	{
+		evaluation->why_skipped.n[GPT_SKIP_TOKENS] = evaluation->documents;
+		gpt_source_raise_skipped("query", &evaluation->why_skipped);
+	}
 }
 
 static void
@@ -142,8 +163,7 @@ add_row(void *context, const GptSourceRow *row)
 	LmScore score;
 	LmError error;
 
-	if (row->text == NULL || row->size == 0 || (evaluation->prompted && row->prompt == NULL) ||
-		(evaluation->classification != NULL && row->labels == NULL) || row->weight == 0)
+	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted, evaluation->classification != NULL) != GPT_SKIP_NONE)
 	{
 		evaluation->skipped++;
 		return;
@@ -157,7 +177,7 @@ add_row(void *context, const GptSourceRow *row)
 	}
 	gpt_cache_renew(evaluation->served);
 	while (!lm_score_completion(&score, evaluation->served->session, prompt, text, evaluation->include_end, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_raise_row(&error, "query", row->number);
 	evaluation->documents++;
 	evaluation->tokens += score.n_tokens;
 	evaluation->weight += row->weight;

@@ -192,7 +192,7 @@ add_row(void *context, const GptSourceRow *row)
 						errmsg("the texts of the query have more than %d MB, which is gpt.max_corpus_size", gpt_max_corpus_size)));
 	if (!lm_bpe_trainer_add(training->trainer, row->text, row->size, &error))
 	{
-		gpt_bridge_raise(&error);
+		gpt_bridge_raise_row(&error, "query", row->number);
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("training of the tokenizer was interrupted")));
 	}
 	gpt_bridge_check_memory(lm_bpe_trainer_memory(training->trainer));

@@ -62,6 +62,7 @@ static void check_owner_can_connect(void);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
 static int32 check_base(GptTrainOptions *options, const char *base);
+static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, const char *base);
 static void check_target(const char *model);
 static Turn take_names(int64 *other, const char *model, const char *base, IfRunning if_running);
 static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function);
@@ -144,6 +145,8 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		gpt_plan_check(options);
 	check_tokenizer(options->tokenizer);
 	check_queries(&shape, query, options);
+	if (base != NULL)
+		check_finetune(options, &shape, base);
 	check_owner_can_connect();
 	if (base != NULL)
 		check_target(model);
@@ -260,6 +263,18 @@ check_base(GptTrainOptions *options, const char *base)
 	if (options->since != NULL)
 		(void) gpt_train_since(options, version);
 	return strchr(base, '@') != NULL ? version->version : 0;
+}
+
+/* What would make the job fail, as far as it is known now: by then another version may be current, so the worker asks again. */
+static void
+check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, const char *base)
+{
+	const GptVersion *version = gpt_catalog_version(base, false);
+	GptTrainOptions copy = *options;
+
+	gpt_train_check_columns(shape, version);
+	gpt_train_check_method(&copy, version);
+	gpt_plan_check_base(&copy, &version->config);
 }
 
 /* A new version is the owner's to publish; a new name is free to take. */

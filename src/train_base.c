@@ -16,6 +16,7 @@
 #include "model_config.h"
 #include "statement.h"
 #include "train_base.h"
+#include "train_plan.h"
 #include "weights.h"
 #include "worker.h"
 
@@ -26,7 +27,6 @@
 static GptVersion *base_of_finetune(const GptJob *job);
 static GptVersion *own_partial(const GptJob *job, int64 *step);
 static void take_labels(GptGivenTokenizer *given, const GptVersion *version);
-static void take_shape(GptTrainOptions *options, const LmConfig *config);
 
 GptTrainBase *
 gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
@@ -55,7 +55,7 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 		pfree(base);
 		return NULL;
 	}
-	take_shape(options, &base->version->config);
+	gpt_plan_take_shape(options, &base->version->config);
 	if (base->step > 0)
 		options->steps = job->steps;
 	options->head_rate_is_open = options->head_rate_is_open && base->version->config.labels == 0;
@@ -130,14 +130,30 @@ gpt_train_since(GptTrainOptions *options, const GptVersion *version)
 }
 
 static void
+raise_classifier(const GptVersion *version)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model, version->version, version->config.labels),
+			 errdetail("The query has no column \"label\"."),
+			 errhint("A classifier is fine-tuned on rows with labels.")));
+}
+
+static void
 check_labels(const LmParamTable *table, const GptVersion *version)
 {
 	if (version->config.labels > 0 && table->config.labels != version->config.labels)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model, version->version, version->config.labels),
-				 errdetail("The query has no column \"label\"."),
-				 errhint("A classifier is fine-tuned on rows with labels.")));
+		raise_classifier(version);
+}
+
+void
+gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version)
+{
+	if (version->config.labels == 0)
+		return;
+	if (shape->label_column == 0)
+		raise_classifier(version);
+	gpt_source_check_labels(shape, version->config.multi_label);
 }
 
 static void
@@ -295,22 +311,4 @@ own_partial(const GptJob *job, int64 *step)
 	}
 	gpt_statement_end(&statement);
 	return number > 0 ? gpt_catalog_version(psprintf("%s@%d", job->model, number), true) : NULL;
-}
-
-static void
-take_shape(GptTrainOptions *options, const LmConfig *config)
-{
-	options->preset = "auto";
-	options->layers = config->layers;
-	options->heads = config->heads;
-	options->channels = config->channels;
-	options->context = config->context;
-	options->mlp_channels = config->mlp_channels;
-	options->norm_epsilon = config->norm_epsilon;
-	options->rope_base = config->rope_base;
-	options->qk_norm = config->qk_norm;
-	options->zero_init = config->zero_init;
-	gpt_config_words(config, &options->norm, &options->position, &options->mlp);
-	options->bias = config->bias;
-	options->tie_embeddings = config->tie_embeddings;
 }

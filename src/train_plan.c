@@ -133,6 +133,14 @@ gpt_plan_check(const GptTrainOptions *options)
 }
 
 void
+gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config)
+{
+	gpt_plan_take_shape(options, config);
+	options->vocabulary = config->vocabulary;
+	gpt_plan_check(options);
+}
+
+void
 gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
 				GptProgress *progress)
 {

@@ -112,6 +112,25 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	plan->training.optimizer = strcmp(options->optimizer, "adamw") == 0 ? LM_ADAMW : LM_MUON;
 }
 
+void
+gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
+{
+	options->shape_is_fixed = true;
+	options->preset = "auto";
+	options->layers = config->layers;
+	options->heads = config->heads;
+	options->channels = config->channels;
+	options->context = config->context;
+	options->mlp_channels = config->mlp_channels;
+	options->norm_epsilon = config->norm_epsilon;
+	options->rope_base = config->rope_base;
+	options->qk_norm = config->qk_norm;
+	options->zero_init = config->zero_init;
+	gpt_config_words(config, &options->norm, &options->position, &options->mlp);
+	options->bias = config->bias;
+	options->tie_embeddings = config->tie_embeddings;
+}
+
 static void
 set_adapter(LmConfig *config, const GptTrainOptions *options)
 {
@@ -226,5 +245,5 @@ void
 gpt_plan_batch(GptTrainPlan *plan, const GptTrainOptions *options)
 {
 	if (!gpt_plan_batch_fits(plan, options))
-		gpt_bridge_check_memory(plan->memory);
+		gpt_plan_raise_memory(plan, options);
 }

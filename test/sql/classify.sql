@@ -25,9 +25,7 @@ SELECT label FROM gpt_classify_probs('moods', 'a') ORDER BY label;
 SELECT gpt_finetune('moods', 'SELECT body, ''angry'' AS label FROM review WHERE id < 50', '{"steps": 2}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT error FROM gpt_jobs WHERE job = :job;
-SELECT gpt_finetune('moods', 'SELECT body FROM review', '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job);
-SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_finetune('moods', 'SELECT body FROM review', '{"steps": 2}');
 SELECT gpt_train('alone', 'SELECT body, 1 AS label FROM review', '{"steps": 2}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT error FROM gpt_jobs WHERE job = :job;

@@ -16,7 +16,7 @@ BEGIN
 	state := gpt_wait(number, '60 s');
 	PERFORM set_config('client_min_messages', 'notice', true);
 	-- how much memory depends on the processor
-	RAISE NOTICE '%: %', state, (SELECT regexp_replace(error, 'required is \d+ MB', 'required is n MB') FROM gpt_jobs WHERE job = number);
+	RAISE NOTICE '%: %', state, (SELECT regexp_replace(regexp_replace(error, 'required is \d+ MB', 'required is n MB'), '": \d+', '": n', 'g') FROM gpt_jobs WHERE job = number);
 	COMMIT;
 END $$;
 
@@ -26,6 +26,21 @@ INSERT INTO silence VALUES (NULL), (''), (NULL);
 CALL fails('SELECT body FROM silence');
 CALL fails('SELECT body, true AS is_validation FROM speech');
 CALL fails('SELECT body FROM speech', tiny('{"validation_query": "SELECT body FROM silence"}'));
+
+CALL fails('SELECT body, NULL::text AS label FROM speech');
+CALL fails('SELECT body, NULL::text[] AS label FROM speech');
+CALL fails('SELECT NULL AS prompt, body AS completion FROM speech');
+CALL fails('SELECT body, 0 AS weight FROM speech');
+CALL fails('SELECT CASE WHEN id < 3 THEN body END AS body, CASE WHEN id < 2 THEN ''a'' END AS label, 0 AS weight FROM speech');
+
+-- a row with more than a tokenizer, or the memory, takes is named
+SELECT gpt_train_tokenizer('failing', 'SELECT body FROM speech', 270);
+CALL fails('SELECT CASE WHEN i = 7 THEN repeat(''x'', 20000000) ELSE ''text'' || i END AS body FROM generate_series(1, 10) i', tiny('{"tokenizer": "failing"}'));
+CALL fails('SELECT body FROM speech', tiny('{"tokenizer": "failing", "validation_query": "SELECT CASE WHEN i = 4 THEN repeat(''x'', 20000000) ELSE ''text'' END AS body FROM generate_series(1, 5) i"}'));
+SELECT gpt_drop_tokenizer('failing');
+SET gpt.max_memory = '64MB';
+CALL fails('SELECT CASE WHEN i = 7 THEN repeat(''x y '', 2000000) ELSE ''text'' END AS body FROM generate_series(1, 10) i');
+RESET gpt.max_memory;
 
 -- gpt_wait says why, as often as it is asked; the note of a server without preload goes with the end of the job
 SELECT gpt_train('failing', $$SELECT gpt_score('nobody', body) || body AS body FROM speech$$, tiny()) AS job \gset
