@@ -88,7 +88,10 @@ extern int64 gpt_job_with_base(const char *model);
 extern GptJob *gpt_job_predecessor(const GptJob *job);
 extern GptJob *gpt_job_successor(const GptJob *job);
 
-/* The owner of a job; InvalidOid, which only superusers match, where the row came from another cluster. */
+/*
+ * The owner of a job; InvalidOid, which only superusers match, where the row came from another cluster, where the same number is
+ * another role's. Nothing else reads the column: SQL asks gpt_job_owner(owner, system_identifier).
+ */
 extern Oid gpt_job_effective_owner(Oid owner, int64 system_identifier);
 
 /* Why the owner of a job cannot connect to this database, palloc'd; NULL when it can. In a transaction. */

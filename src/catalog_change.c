@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -218,7 +219,9 @@ remove_run_files(const GptLockedModel *model)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
-	n = gpt_statement_run(&statement, "SELECT run_id, owner FROM %s.gpt_job WHERE model = $1 AND database = $2 "
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	n = gpt_statement_run(&statement, "SELECT run_id, %1$s.gpt_job_owner(owner, system_identifier) FROM %1$s.gpt_job "
+									  "WHERE model = $1 AND database = $2 AND system_identifier = $3 "
 									  "AND state IN ('failed', 'cancelled')");
 	for (uint64 i = 0; i < n; i++)
 	{

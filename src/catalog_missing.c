@@ -262,8 +262,8 @@ describe_job(Known *known, const char *model)
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
 	if (gpt_statement_run(&statement,
-						  "SELECT job, state, split_part(error, E'\\n', 1) FROM %s.gpt_job WHERE model = $1 AND base IS DISTINCT FROM $1 "
-						  "AND system_identifier = $2 AND database = $3 AND pg_has_role($4, owner, 'USAGE') "
+						  "SELECT job, state, split_part(error, E'\\n', 1) FROM %1$s.gpt_job WHERE model = $1 AND base IS DISTINCT FROM $1 "
+						  "AND system_identifier = $2 AND database = $3 AND pg_has_role($4, %1$s.gpt_job_owner(owner, system_identifier), 'USAGE') "
 						  "ORDER BY state IN ('queued', 'running') DESC, state = 'running' DESC, job DESC LIMIT 1") > 0)
 	{
 		bool is_null;

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -243,8 +244,11 @@ spare_bases(GptLockedModel *model, const GptPublication *publication)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&publication->run_id));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	n = gpt_statement_run(&statement, "SELECT base_version, CASE WHEN model = $1 THEN version ELSE 0 END FROM %1$s.gpt_version WHERE base = $1 "
 									  "UNION ALL SELECT base_version, 0 FROM %1$s.gpt_job WHERE base = $1 AND base_version > 0 "
+									  "AND system_identifier = $3 AND database = $4 "
 									  "AND state IN ('queued', 'running') AND run_id <> $2 AND options->>'method' = 'lora'");
 	for (uint64 i = 0; i < n; i++)
 	{

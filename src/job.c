@@ -261,7 +261,7 @@ gpt_job_forget(List **run_ids, TimestampTz before)
 	gpt_statement_add(&statement, TIMESTAMPTZOID, TimestampTzGetDatum(before));
 	n = gpt_statement_run(&statement,
 						  "WITH forgotten AS (DELETE FROM %1$s.gpt_job WHERE state IN ('succeeded', 'failed', 'cancelled') "
-						  "AND finished_at < $2 AND pg_catalog.pg_has_role($1, owner, 'USAGE') "
+						  "AND finished_at < $2 AND pg_catalog.pg_has_role($1, %1$s.gpt_job_owner(owner, system_identifier), 'USAGE') "
 						  "RETURNING job, run_id, system_identifier, database), "
 						  "log AS (DELETE FROM %1$s.gpt_job_log l USING forgotten f WHERE l.job = f.job) "
 						  "SELECT run_id, system_identifier, database FROM forgotten");

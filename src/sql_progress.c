@@ -59,7 +59,7 @@ gpt_progress_rows(PG_FUNCTION_ARGS)
 	gpt_statement_begin(&statement);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
 	n = gpt_statement_run(&statement, "SELECT p.* FROM %1$s.gpt_progress p JOIN %1$s.gpt_job j ON j.job = p.job "
-									  "WHERE pg_catalog.pg_has_role($1, j.owner, 'USAGE')");
+									  "WHERE pg_catalog.pg_has_role($1, %1$s.gpt_job_owner(j.owner, j.system_identifier), 'USAGE')");
 	for (uint64 row = 0; row < n; row++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[row]);
 	gpt_statement_end(&statement);
