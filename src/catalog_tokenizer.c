@@ -31,6 +31,13 @@
 	"AND %1$s.gpt_job_owner(j.owner, j.system_identifier) <> 0 "                         \
 	"AND j.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"
 
+/* Its object is gone (DROP OWNED), and another copy of the content, or nobody, is left. */
+#define LOST                                                                                                      \
+	"NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata o WHERE o.oid = t.object) "                       \
+	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.object = t.object) "                           \
+	"AND EXISTS (SELECT FROM %1$s.gpt_tokenizer c JOIN pg_catalog.pg_largeobject_metadata o ON o.oid = c.object " \
+	"WHERE c.sha256 = t.sha256)"
+
 typedef struct Stored
 {
 	Oid object;
@@ -153,7 +160,7 @@ gpt_catalog_sweep_tokenizers(void)
 	uint64 n;
 
 	gpt_statement_begin(&statement);
-	n = gpt_statement_run(&statement, "SELECT object, sha256 FROM %1$s.gpt_tokenizer t WHERE " UNUSED " FOR UPDATE SKIP LOCKED");
+	n = gpt_statement_run(&statement, "SELECT object, sha256 FROM %1$s.gpt_tokenizer t WHERE (" UNUSED ") OR (" LOST ") FOR UPDATE SKIP LOCKED");
 	found = palloc(Max(n, 1) * sizeof(Stored));
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -167,7 +174,7 @@ gpt_catalog_sweep_tokenizers(void)
 		gpt_statement_add_hash(&statement, found[i].sha256);
 		gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(found[i].object));
 		drop_objects(&statement,
-					 gpt_statement_change_any(&statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND t.object = $2 AND " UNUSED
+					 gpt_statement_change_any(&statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND t.object = $2 AND ((" UNUSED ") OR (" LOST "))"
 														  " RETURNING object, sha256"));
 	}
 	gpt_statement_end(&statement);

@@ -149,3 +149,23 @@ SELECT * FROM gpt_check();
 \c regression
 DROP DATABASE gpt_checked;
 DROP ROLE regress_gpt_checked;
+
+-- after DROP OWNED the rows of a lost model, and of its tokenizer of which another role has a copy, go with gpt_drop_model
+CREATE ROLE regress_gpt_lost LOGIN;
+GRANT USAGE ON SCHEMA public TO regress_gpt_lost;
+GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb) TO regress_gpt_lost;
+\set options '{"steps": 1, "layers": 1, "channels": 8, "heads": 1, "context": 8, "batch_size": 1, "tokenizer": "bytes"}'
+SET ROLE regress_gpt_lost;
+SELECT gpt_train('lost', $$SELECT 'text ' || i FROM generate_series(1, 20) i$$, :'options') AS job \gset
+SELECT gpt_wait(:job);
+RESET ROLE;
+SELECT object FROM gpt_tokenizer t JOIN gpt_version v ON v.tokenizer = t.sha256 WHERE v.model = 'lost' AND gpt_object_owner(object) = 'regress_gpt_lost'::regrole \gset
+DROP OWNED BY regress_gpt_lost;
+DROP ROLE regress_gpt_lost;
+SELECT gpt_train('kept', $$SELECT 'text ' || i FROM generate_series(1, 20) i$$, :'options') AS job \gset
+SELECT gpt_wait(:job);
+SELECT kind, replace(object, :'object', 'N') AS object FROM gpt_check() WHERE object IN ('model lost@1', 'tokenizer of large object ' || :object) ORDER BY 2;
+SELECT gpt_drop_model('lost');
+SELECT kind FROM gpt_check() WHERE object IN ('model lost@1', 'tokenizer of large object ' || :object);
+SELECT gpt_count_tokens('kept', 'text');
+SELECT gpt_drop_model('kept');
