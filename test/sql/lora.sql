@@ -38,7 +38,7 @@ SELECT gpt_finetune('dog', 'SELECT body FROM news', '{"method": "lora", "alpha":
 SELECT gpt_finetune('dog', 'SELECT body FROM news', '{"method": "lora", "targets": "up"}');
 
 -- an adapter of an adapter: its matrices go on, beside the same base
-SELECT gpt_finetune('dog', 'SELECT body FROM news', '{"method": "lora", "steps": 5, "batch_size": 16}') AS job \gset
+SELECT gpt_finetune('dog', 'SELECT body FROM news', '{"method": "lora", "steps": 5, "batch_size": 16, "learning_rate": 0.002}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT base, base_version, conditions->>'rank' AS rank FROM gpt_jobs WHERE job = :job;
 SELECT version, base FROM gpt_versions WHERE model = 'dog' ORDER BY version;
