@@ -8,6 +8,7 @@
 
 #include "corpus.h"
 #include "engine/trainer.h"
+#include "engine/loss_sample.h"
 #include "progress.h"
 #include "train_plan.h"
 
@@ -28,9 +29,11 @@ typedef struct GptTrainState
 	double best_loss;
 	int64 best_step;
 	double best_window_loss; /* of training, at that step */
+	LmLossSample best_sample; /* of the validation, at that step */
 	int64 overfit_since; /* best_step, once the losses have parted; 0: they have not */
 	int64 worse; /* validations since the best */
-	double validation_loss; /* of the last validation */
+	LmLossSample sample; /* of the last validation */
+	double validation_loss;
 	double validation_bits_per_byte;
 	bool has_best; /* weights have been put aside; the following are theirs */
 	double best_training_loss;
@@ -62,6 +65,16 @@ typedef enum GptTrainEnd
 	GPT_END_PATIENCE,
 } GptTrainEnd;
 
+#define GPT_BEST_ERRORS 2 /* standard errors by which the last weights must be worse than the best ones for these to be published */
+
+/* Why the published weights are those of the last step, though the best ones were wanted. */
+typedef enum GptTrainChoice
+{
+	GPT_CHOICE_MADE, /* they are the best, or the last were wanted, or are the best */
+	GPT_CHOICE_UNTOLD, /* the best validation loss does not differ from the last by more than chance */
+	GPT_CHOICE_FEW /* too little is held out to tell */
+} GptTrainChoice;
+
 /* What came out; the trainer holds the weights of the last step. */
 typedef struct GptTrainResult
 {
@@ -73,6 +86,7 @@ typedef struct GptTrainResult
 	int64 best_step; /* of the best validation loss; 0: there was none */
 	double untrained_share; /* of the time of the job, that had passed when its training began; 0 where time ends nothing */
 	int64 overfit_since; /* as in the state */
+	GptTrainChoice choice;
 	double loss; /* of the weights to publish; NaN: none */
 	double validation_loss;
 	double validation_bits_per_byte;

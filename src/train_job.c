@@ -285,6 +285,12 @@ publish_version(void *argument)
 	gpt_job_set_steps(job->number, result->steps, result->expected_steps, conditions(ending->plan, ending->corpus, result));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
+	if (result->choice == GPT_CHOICE_FEW)
+		gpt_job_add_note(job->number, "too little is held out to tell a best version or over-fitting: the last weights are published");
+	else if (result->choice == GPT_CHOICE_UNTOLD)
+		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation loss is not above that of step " INT64_FORMAT
+											   ", the lowest, by %d standard errors",
+											   result->best_step, GPT_BEST_ERRORS));
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_worker_check_stop();

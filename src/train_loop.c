@@ -31,7 +31,8 @@
 
 #define LOG_INTERVAL_MS 5000
 #define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */
-#define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much, count as over-fitting */
+#define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much ... */
+#define OVERFIT_ERRORS 3 /* ... and by so many standard errors, count as over-fitting */
 #define CERTAIN_SHARE 0.05 /* of the training, after which its speed tells how many steps it will have */
 #define MOST_WAIT 3 /* times the time that timing steps may take, after which the first one is given up */
 #define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
@@ -70,6 +71,7 @@ static void note_step(Training *training);
 static void log_row(Training *training, bool validated);
 static void validate(Training *training);
 static bool keep_best(Training *training);
+static GptTrainChoice choose(Training *training);
 
 void
 gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
@@ -87,6 +89,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	}
 
 	MemSet(result, 0, sizeof(GptTrainResult));
+	result->choice = choose(&training);
 	result->trainer = training.trainer;
 	result->best = training.best;
 	result->end = training.end;
@@ -403,12 +406,14 @@ validate(Training *training)
 
 	training->validation_sum = 0;
 	training->validation_weight = 0;
+	MemSet(&training->state.sample, 0, sizeof(LmLossSample));
 	while (more && tokens < training->plan->validation_tokens)
 	{
 		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset, training->plan->training.max_tokens, &error))
 			gpt_bridge_raise(&error);
 		while (!compute(training, evaluate_apart, &error))
 			gpt_bridge_raise(&error);
+		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer), training->corpus->counts.held_out == 0);
 		tokens += batch->n_tokens;
 		gpt_progress_tick(training->progress);
 	}
@@ -434,11 +439,13 @@ keep_best(Training *training)
 
 	double window_loss = state->window_sum / (double) state->window_steps;
 
+	if (!lm_loss_sample_tells(&training->state.sample))
+		return true;
 	if (state->validation_loss >= state->best_loss)
 	{
 		state->worse++;
 		if (state->worse >= OVERFIT_VALIDATIONS && state->validation_loss > OVERFIT_RISE * state->best_loss &&
-			window_loss < state->best_window_loss)
+			lm_loss_sample_rise(&training->state.sample, &state->best_sample) > OVERFIT_ERRORS && window_loss < state->best_window_loss)
 			state->overfit_since = state->best_step;
 		return training->plan->patience == 0 || state->worse < training->plan->patience;
 	}
@@ -447,6 +454,7 @@ keep_best(Training *training)
 	state->best_step = state->step;
 	state->best_loss = state->validation_loss;
 	state->best_window_loss = window_loss;
+	state->best_sample = training->state.sample;
 	if (!training->plan->keep_best)
 		return true;
 	if (training->best == NULL)
@@ -457,6 +465,27 @@ keep_best(Training *training)
 	state->best_validation_loss = state->validation_loss;
 	state->best_bits_per_byte = state->validation_bits_per_byte;
 	return true;
+}
+
+/*
+ * The best weights or the last: a validation that was the best of many by chance may be that of weights that have learnt half of what
+ * there is to learn.
+ */
+static GptTrainChoice
+choose(Training *training)
+{
+	GptTrainState *state = &training->state;
+
+	if (!training->plan->keep_best)
+		return GPT_CHOICE_MADE;
+	if (!lm_loss_sample_tells(&training->state.sample))
+		return GPT_CHOICE_FEW;
+	if (!state->has_best || state->best_step == state->step || lm_loss_sample_rise(&training->state.sample, &state->best_sample) > GPT_BEST_ERRORS)
+		return GPT_CHOICE_MADE;
+	state->has_best = false;
+	pfree(training->best);
+	training->best = NULL;
+	return GPT_CHOICE_UNTOLD;
 }
 
 /* ---- For the plan ---------------------------------------------------------------------------------- */

@@ -108,6 +108,9 @@ bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, con
 /* Adds Σ weight nll and Σ weight of a batch, without dropout. */
 bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch, LmError *error);
 
+/* Of the batch that was evaluated last, the nll of each row that has a target and a weight; until the next call. */
+const float *lm_trainer_nll(const LmTrainer *trainer);
+
 /* Logits of every row, for tests: out [n_tokens, vocabulary]. */
 bool lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error);
 

@@ -24,6 +24,14 @@ SET client_min_messages = notice;
 SELECT model, step < steps AS early, (conditions->>'patience')::integer AS patience, round((conditions->>'epochs')::numeric) AS epochs
 FROM gpt_jobs WHERE job IN (:one, :two) ORDER BY job;
 
+-- what a few rows say is chance: no notice, and the last weights
+SELECT gpt_train('few', 'SELECT body FROM noise LIMIT 30',
+	'{"layers": 1, "heads": 2, "channels": 64, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 16, "learning_rate": 0.01, "patience": 2, "dropout": 0}') AS job \gset
+SELECT gpt_wait(:job, '120 s');
+SELECT step = steps AS to_the_end, overfit_since, note LIKE '%too little is held out to tell a best version or over-fitting: the last weights are published%' AS noted FROM gpt_jobs WHERE job = :job;
+SELECT max(validation_loss) > 1.2 * min(validation_loss) AS rose, max(step) = 150 AS all_steps FROM gpt_train_log WHERE job = :job AND step > 0;
+SELECT m.validation_loss = l.validation_loss AS last FROM gpt_models m, gpt_train_log l WHERE model = 'few' AND l.job = :job AND l.step = 150;
+
 -- a job that did not says nothing
 SELECT gpt_train('plain', $$SELECT 'the cat sat on mat ' || i AS body FROM generate_series(1, 100) i$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 40, "batch_size": 8}') AS job \gset
@@ -40,6 +48,6 @@ SELECT gpt_wait(:one, '60 s'), gpt_wait(:two, '60 s');
 SELECT abs(exp(gpt_score('unsure', 'aaaaaaaa', 'mean_logprob')) - 0.8008) < 0.02 AS smoothed, exp(gpt_score('sure', 'aaaaaaaa', 'mean_logprob')) > 0.97 AS sharp;
 SELECT gpt_train('bad', 'SELECT body FROM noise', '{"label_smoothing": 1}');
 
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('rote', 'patient', 'stubborn', 'plain', 'sure', 'unsure');
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('rote', 'few', 'patient', 'stubborn', 'plain', 'sure', 'unsure');
 DROP FUNCTION few;
 DROP TABLE noise;

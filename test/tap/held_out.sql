@@ -44,7 +44,7 @@ SELECT is((conditions->'validation_tokens')::int BETWEEN 0.5 * fraction * tokens
 FROM tried JOIN gpt_jobs j USING (job),
 	LATERAL (SELECT COALESCE((tried.options->>'validation_fraction')::numeric, 0.05) AS fraction,
 		(conditions->'validation_tokens')::int + (conditions->'training_tokens')::int AS tokens) x;
-SELECT CASE WHEN tried.note IS NULL THEN ok(j.note IS NULL, name || ': there is no note') ELSE alike(j.note, tried.note, name || ': the note says it') END
+SELECT CASE WHEN tried.note IS NULL THEN unalike(COALESCE(j.note, ''), '%held out %', name || ': there is no note') ELSE alike(j.note, tried.note || '%', name || ': the note says it') END
 FROM tried JOIN gpt_jobs j USING (job);
 SELECT is((m.validation_loss > 0), NULLIF(held_out > 0 OR tokens_as_asked, false), name || ': it is measured where something is held out')
 FROM tried JOIN gpt_models m ON model = 'held ' || name;
@@ -73,7 +73,7 @@ SELECT is(gpt_wait(:ordered, '60 s'), 'succeeded', 'once more in another order')
 SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'r7 0.2 9'), (SELECT validation_loss FROM gpt_models WHERE model = 'in order'), 'the same rows are replayed');
 SELECT gpt_finetune('base', $$SELECT id, 'row ' || id AS body FROM generate_series(991, 1080) id$$, '{"steps": 1, "since": "watermark", "replay": 0.5, "into": "few"}') AS few \gset
 SELECT is(gpt_wait(:few, '60 s'), 'succeeded', 'fewer old rows are there');
-SELECT is((SELECT note FROM gpt_jobs WHERE job = :few), 'replayed are 10 rows up to the watermark, 80 were asked for', 'the note says that there were fewer');
+SELECT alike((SELECT note FROM gpt_jobs WHERE job = :few), 'replayed are 10 rows up to the watermark, 80 were asked for%', 'the note says that there were fewer');
 
 -- more rows than there is memory for, in two orders
 SET gpt.max_memory = '20MB';

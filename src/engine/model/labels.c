@@ -69,8 +69,11 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 			add_bag_gradient(network->gradient.bag_embedding, &group);
 		}
 		for (int i = 0; i < group.n; i++)
+		{
+			network->activations.nll[group.first[i] + group.rows[i] - 1] = nll[i];
 			if (group.targets[i] >= 0 && group.weights[i] != 0)
 				sum += (double) group.weights[i] * nll[i];
+		}
 	}
 	return lm_engine_stopped(engine) ? 0 : sum;
 }

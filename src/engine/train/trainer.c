@@ -446,6 +446,12 @@ lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBat
 	return true;
 }
 
+const float *
+lm_trainer_nll(const LmTrainer *trainer)
+{
+	return trainer->network.activations.nll;
+}
+
 bool
 lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error)
 {

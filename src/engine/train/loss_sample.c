@@ -1,0 +1,62 @@
+/*
+ * src/engine/train/loss_sample.c
+ *
+ * Losses of validations go in, standard errors of their differences come out: of a ratio of sums over parts (Cochran 1977, "Sampling
+ * techniques", section 6.4). Differences of the same predictions vary much less than the losses themselves.
+ */
+#include <math.h>
+
+#include "engine/loss_sample.h"
+
+#define PIECE_TOKENS 64 /* of a single text: so far apart its tokens say different things */
+
+void
+lm_loss_sample_add(LmLossSample *sample, const LmBatch *batch, const float *nll, bool one_text)
+{
+	int32_t piece = -1; /* the row where the present piece begins */
+
+	for (int i = 0; i < batch->n_tokens; i++)
+	{
+		int32_t begin = i - (one_text ? batch->positions[i] % PIECE_TOKENS : batch->positions[i]);
+		int part;
+
+		if (batch->targets[i] < 0 || batch->weights[i] == 0)
+			continue;
+		if (begin != piece)
+			sample->n_pieces++;
+		piece = begin;
+		part = (int) ((sample->n_pieces - 1) % LM_LOSS_PARTS);
+		sample->sum[part] += (double) batch->weights[i] * nll[i];
+		sample->weight[part] += batch->weights[i];
+	}
+}
+
+bool
+lm_loss_sample_tells(const LmLossSample *sample)
+{
+	return sample->n_pieces >= LM_LEAST_PIECES;
+}
+
+double
+lm_loss_sample_rise(const LmLossSample *sample, const LmLossSample *other)
+{
+	int n = (int) (sample->n_pieces < LM_LOSS_PARTS ? sample->n_pieces : LM_LOSS_PARTS);
+	double weight = 0;
+	double difference = 0;
+	double squares = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		weight += sample->weight[i];
+		difference += sample->sum[i] - other->sum[i];
+	}
+	if (difference == 0 || n < 2)
+		return 0;
+	for (int i = 0; i < n; i++)
+	{
+		double rest = sample->sum[i] - other->sum[i] - difference / weight * sample->weight[i];
+
+		squares += rest * rest;
+	}
+	return difference / sqrt(squares * n / (n - 1));
+}
