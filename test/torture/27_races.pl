@@ -11,8 +11,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $RACES = 30; # of a round; three rounds have all pairs, on one name and on two. Those without jobs come three times a round more.
-my $ROUNDS = ($ENV{TORTURE_SHARE} // 100) < 10 ? 3 : share(500);
+my $is_short = ($ENV{TORTURE_SHARE} // 100) < 10;
+my $ROUNDS = $is_short ? 3 : share(500);
+my $RACES = $is_short ? 30 : 18; # of a round, of all pairs on one name and on two, in turn: three or five rounds have them all
+my $QUICK = $is_short ? 3 : 1; # times a round those without jobs besides
 
 my $node = start_node('races', 1);
 $node->append_conf('postgresql.conf', "log_statement = none\nlog_min_messages = log\ngpt.max_workers = 3\nfsync = off\nmax_locks_per_transaction = 256");
@@ -111,7 +113,7 @@ my (@unclean, $n_races);
 for my $round (1 .. $ROUNDS)
 {
 	my @values;
-	my @these = ((map { $races[ (($round - 1) * $RACES + $_) % @races ] } 0 .. $RACES - 1), (@quick) x 3);
+	my @these = ((map { $races[ (($round - 1) * $RACES + $_) % @races ] } 0 .. $RACES - 1), (@quick) x $QUICK);
 
 	for my $race (1 .. @these)
 	{
