@@ -72,7 +72,7 @@ typedef enum GptTrainChoice
 {
 	GPT_CHOICE_MADE, /* they are the best, or the last were wanted, or are the best */
 	GPT_CHOICE_UNTOLD, /* the best validation loss does not differ from the last by more than chance */
-	GPT_CHOICE_FEW /* too little is held out to tell */
+	GPT_CHOICE_FEW /* too little is measured to tell */
 } GptTrainChoice;
 
 /* What came out; the trainer holds the weights of the last step. */

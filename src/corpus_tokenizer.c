@@ -2,8 +2,8 @@
  * src/corpus_tokenizer.c
  *
  * Options and a spool go in, a tokenizer comes out. One that is trained sees the training side only, and a
- * sample of it when the corpus is large: the documents whose hash is low, so that the sample does not depend
- * on the order of the rows.
+ * sample of it when the corpus is large. Rows are drawn as those of a replay are: of a text that is in six of ten rows six of ten,
+ * and the same ones in whatever order the rows are stored.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 
 #include "bridge.h"
 #include "corpus.h"
+#include "replay.h"
 #include "settings.h"
 #include "spool.h"
 #include "worker.h"
@@ -84,28 +85,56 @@ load_named(const char *name, uint8 *sha256)
 typedef struct Sample
 {
 	GptSpool *spool;
-	uint64 threshold; /* documents whose hash is at most this */
+	GptReplay *drawn; /* NULL: all documents */
+	bool in_row; /* a prompt has been read, its completion comes next ... */
+	bool row_is_drawn; /* ... and this is decided of both */
 } Sample;
 
 static Sample
-sample_begin(GptSpool *spool, double share)
+sample_begin(GptSpool *spool, double share, GptProgress *progress)
 {
-	Sample sample = {spool, PG_UINT64_MAX};
+	Sample sample = {spool};
+	GptDocument document;
 
-	if (share < 1)
-		sample.threshold = (uint64) (share * 18446744073709551615.0);
+	gpt_spool_rewind(spool);
+	if (share >= 1)
+		return sample;
+	sample.drawn = gpt_replay_create(0);
+	while (gpt_spool_next(&document, spool))
+	{
+		gpt_progress_tick(progress);
+		if (document.side == GPT_SIDE_TRAIN && !document.is_prompt)
+			gpt_replay_count(sample.drawn, document.hash[1]);
+	}
+	gpt_replay_choose(sample.drawn, (int64) ceil(share * (double) sample.drawn->counts->n_rows));
 	gpt_spool_rewind(spool);
 	return sample;
 }
 
-/* The second hash decides, because the first one decides about the side. */
+static void
+sample_end(Sample *sample)
+{
+	if (sample->drawn != NULL)
+		gpt_replay_free(sample->drawn);
+}
+
+/* A prompt and its completion are drawn together. */
+static bool
+is_drawn(Sample *sample, const GptDocument *document)
+{
+	if (!sample->in_row)
+		sample->row_is_drawn = document->side == GPT_SIDE_TRAIN && (sample->drawn == NULL || gpt_replay_draw(sample->drawn, document->hash[1]));
+	sample->in_row = document->is_prompt;
+	return sample->row_is_drawn;
+}
+
 static bool
 sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 {
 	while (gpt_spool_next(document, sample->spool))
 	{
 		gpt_progress_tick(progress);
-		if (document->side == GPT_SIDE_TRAIN && document->hash[1] <= sample->threshold)
+		if (is_drawn(sample, document))
 		{
 			/* Of a very long document the beginning is enough, up to the end of a character. */
 			if (document->size > SAMPLE_SIZE)
@@ -123,7 +152,7 @@ sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 static bool
 rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
-	Sample sample = sample_begin(spool, 1);
+	Sample sample = sample_begin(spool, 1, progress);
 	int64 n_rows = 0;
 	int64 n_short = 0;
 	size_t size = 0;
@@ -152,7 +181,7 @@ train_chars(GptSpool *spool, GptProgress *progress)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
 	LmError error;
 	LmCharsTrainer *trainer = lm_chars_trainer_create(gpt_bridge_host(context), &error);
-	Sample sample = sample_begin(spool, 1);
+	Sample sample = sample_begin(spool, 1, progress);
 	const LmTokenizerSpec *spec;
 	LmTokenizer *tokenizer;
 	GptDocument document;
@@ -187,21 +216,20 @@ choose_vocabulary(int64 training_bytes)
 static bool
 count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory, GptProgress *progress)
 {
-	Sample sample = sample_begin(spool, share);
+	Sample sample = sample_begin(spool, share, progress);
+	bool counted = true;
 	GptDocument document;
 	LmError error;
 
-	while (sample_next(&document, &sample, progress))
+	while (counted && sample_next(&document, &sample, progress))
 	{
-		if (!lm_bpe_trainer_add(trainer, document.text, document.size, &error))
-		{
+		counted = lm_bpe_trainer_add(trainer, document.text, document.size, &error);
+		if (!counted)
 			gpt_bridge_raise_row(&error, document.query, document.row);
-			return false;
-		}
-		if ((int64) lm_bpe_trainer_memory(trainer) > memory)
-			return false;
+		counted = counted && (int64) lm_bpe_trainer_memory(trainer) <= memory;
 	}
-	return true;
+	sample_end(&sample);
+	return counted;
 }
 
 static void

@@ -30,8 +30,8 @@ gpt_replay_free(GptReplay *replay)
 }
 
 /* Of all that tells rows apart, labels as they are written. */
-static uint64
-key_of(const GptReplay *replay, const GptSourceRow *row, const uint64 *hash)
+uint64
+gpt_replay_key(const GptSourceRow *row, const uint64 *hash)
 {
 	struct
 	{
@@ -43,13 +43,19 @@ key_of(const GptReplay *replay, const GptSourceRow *row, const uint64 *hash)
 	/* A sum, because in an array of labels the order does not matter. */
 	for (int i = 0; i < row->n_labels; i++)
 		all.labels += lm_row_mix(hash_bytes_extended((const unsigned char *) row->labels[i], (int) strlen(row->labels[i]), 1));
-	return lm_row_mix(hash_bytes_extended((const unsigned char *) &all, sizeof(all), replay->seed));
+	return hash_bytes_extended((const unsigned char *) &all, sizeof(all), 0);
+}
+
+static uint64
+seeded(const GptReplay *replay, uint64 key)
+{
+	return lm_row_mix(hash_bytes_extended((const unsigned char *) &key, sizeof(key), replay->seed));
 }
 
 void
-gpt_replay_count(GptReplay *replay, const GptSourceRow *row, const uint64 *hash)
+gpt_replay_count(GptReplay *replay, uint64 key)
 {
-	gpt_row_counts_add(replay->counts, key_of(replay, row, hash), 0, 0, 0);
+	gpt_row_counts_add(replay->counts, seeded(replay, key), 0, 0, 0);
 }
 
 /* Marks that lie before this place, of so many on a line of that length. */
@@ -82,9 +88,9 @@ gpt_replay_choose(GptReplay *replay, int64 wanted)
 }
 
 bool
-gpt_replay_draw(GptReplay *replay, const GptSourceRow *row, const uint64 *hash)
+gpt_replay_draw(GptReplay *replay, uint64 key)
 {
-	LmRowGroup *group = lm_row_groups_find(replay->counts->groups, replay->counts->n, key_of(replay, row, hash));
+	LmRowGroup *group = lm_row_groups_find(replay->counts->groups, replay->counts->n, seeded(replay, key));
 
 	if (group == NULL || group->n_rows == 0)
 		return false;

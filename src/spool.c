@@ -333,7 +333,7 @@ count_old(void *context, const GptSourceRow *row)
 	if (gpt_source_skip(NULL, row, spool->prompted, spool->labels != NULL) != GPT_SKIP_NONE)
 		return;
 	hash_row(hash, spool, row);
-	gpt_replay_count(spool->replay, row, hash);
+	gpt_replay_count(spool->replay, gpt_replay_key(row, hash));
 }
 
 static void
@@ -358,7 +358,7 @@ add_row(void *context, const GptSourceRow *row)
 				 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
 				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
 	hash_row(record.hash, spool, row);
-	if (spool->replay != NULL && !gpt_replay_draw(spool->replay, row, record.hash))
+	if (spool->replay != NULL && !gpt_replay_draw(spool->replay, gpt_replay_key(row, record.hash)))
 		return;
 	spool->n_replayed += spool->replay != NULL;
 	if (spool->labels != NULL)

@@ -286,7 +286,7 @@ publish_version(void *argument)
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (result->choice == GPT_CHOICE_FEW)
-		gpt_job_add_note(job->number, "too little is held out to tell a best version or over-fitting: the last weights are published");
+		gpt_job_add_note(job->number, "too little is measured to tell a best version or over-fitting: the last weights are published");
 	else if (result->choice == GPT_CHOICE_UNTOLD)
 		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation loss is not above that of step " INT64_FORMAT
 											   ", the lowest, by %d standard errors",

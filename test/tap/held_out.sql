@@ -84,4 +84,13 @@ SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'many rows are trained on') FROM u
 SELECT is((SELECT (conditions->'validation_documents')::int FROM gpt_jobs WHERE job = :up), 3000, 'of many rows a twentieth is held out');
 SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'up'), (SELECT validation_loss FROM gpt_models WHERE model = 'down'), 'the same ones in whatever order they are read');
 
+-- a tokenizer that is trained on a sample, because half of gpt.max_memory is too small for all words, has the frequent text whatever its hash
+SELECT 'wonderful product ' || n AS phrase FROM generate_series(1, 100) n WHERE hashtextextended('wonderful product ' || n, 1) < 0 ORDER BY n LIMIT 1 \gset
+SET gpt.max_memory = '24MB';
+SELECT gpt_train('sampled', format($$SELECT CASE WHEN i %% 5 < 3 THEN %L ELSE (SELECT string_agg(translate(md5(i || '-' || j), '0123456789', 'ghijklmnop'), ' ')
+	FROM generate_series(1, 10) j) END AS body FROM generate_series(1, 40000) i$$, :'phrase'), tiny('{"vocabulary": 300}') - 'tokenizer') AS job \gset
+RESET gpt.max_memory;
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained on a sample');
+SELECT ok(gpt_count_tokens('sampled', 'wonderful product') <= 4, 'which has the frequent text');
+
 SELECT * FROM finish();
