@@ -95,5 +95,10 @@ ok "docs/sql.md has the table of privileges that test/tap/matrix.sql tests" "$(
 		grep -qxF "$row" docs/sql.md || echo "$row"
 	done <<<"$rows"
 )"
+ok "each patch of test/torture/broken applies" "$(
+	for patch in test/torture/broken/*.patch; do
+		patch -p1 -s --dry-run <"$patch" >/dev/null || echo "$patch"
+	done
+)"
 
 echo "1..$count"
