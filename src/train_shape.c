@@ -16,7 +16,10 @@
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
 #define LARGE_BATCH 16384 /* ... and beyond */
 #define SMALLEST_BATCH 512
-#define WANTED_STEPS 1000 /* for which a smaller batch is taken: measured in docs/training.md */
+/* Steps for which a smaller batch is taken; measured in docs/training.md. Muon learns more in a step, and each costs the same extra time. */
+#define WANTED_STEPS 1000
+#define WANTED_MUON_STEPS 500
+#define FEWEST_MUON_STEPS 125 /* for which the batch is the smallest */
 #define LARGE_CHANNELS 512 /* from here on a model is beyond small */
 #define MICRO_BATCH 4096 /* tokens at once: enough for the kernels */
 #define SMALLEST_MICRO_BATCH 1024 /* below it, activations are recomputed first */
@@ -188,13 +191,21 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 	return size;
 }
 
+static double
+wanted_steps(const GptTrainPlan *plan, int tokens)
+{
+	if (plan->training.optimizer != LM_MUON)
+		return WANTED_STEPS;
+	return tokens > 2 * SMALLEST_BATCH ? WANTED_MUON_STEPS : FEWEST_MUON_STEPS;
+}
+
 /* A power of two. */
 static int
 tokens_of_step(const GptTrainPlan *plan)
 {
 	int tokens = plan->config.channels < LARGE_CHANNELS ? SMALL_BATCH : LARGE_BATCH;
 
-	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH && plan->token_budget / tokens < WANTED_STEPS)
+	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH && plan->token_budget / tokens < wanted_steps(plan, tokens))
 		tokens /= 2;
 	return tokens;
 }

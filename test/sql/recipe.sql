@@ -37,6 +37,14 @@ SELECT DISTINCT config - '{layers,heads,channels,context,vocabulary,dropout,labe
 FROM gpt_version WHERE model IN (SELECT model FROM wanted WHERE model <> 'another family and optimizer') AND config ->> 'labels' IS NULL;
 SELECT config - '{layers,heads,channels,context,vocabulary,dropout}'::text[] AS config FROM gpt_version WHERE model = 'another family and optimizer';
 
+-- tokens a step, by those of all epochs: muon takes larger steps, of which it needs fewer
+CREATE TABLE step AS SELECT optimizer, gpt_train('steps of ' || optimizer, 'SELECT name FROM pair', jsonb_build_object('layers', 1, 'heads', 1, 'channels', 8,
+	'context', 64, 'epochs', 120, 'validation_fraction', 0, 'optimizer', optimizer)) AS job FROM unnest('{muon,adamw}'::text[]) optimizer;
+SELECT optimizer, gpt_wait(job, '60 s') FROM step;
+SELECT optimizer, (conditions ->> 'batch_size')::integer * (conditions ->> 'accumulate')::integer * 64 AS tokens,
+	steps BETWEEN 125 AND 250 AS few_steps FROM step JOIN gpt_jobs USING (job) ORDER BY 1;
+SELECT count(gpt_drop_model('steps of ' || optimizer)) FROM step;
+
 -- a fine-tune has adamw, unless muon is asked for
 SELECT gpt_finetune('ten epochs of texts', 'SELECT name FROM pair', '{"steps": 1}') AS plain,
 	gpt_finetune('ten epochs of prompts', 'SELECT prompt, completion FROM pair', '{"steps": 1, "optimizer": "muon"}') AS muon \gset
@@ -50,5 +58,5 @@ SELECT round((conditions ->> 'dropout')::numeric, 2) AS dropout, round((conditio
 SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair', 260);
 SELECT gpt_train('m', 'SELECT name FROM pair', '{"tokenizer": "bpe", "family": "gpt3"}');
 SELECT count(gpt_drop_model(model)) FROM wanted;
-DROP TABLE pair, wanted, run;
+DROP TABLE pair, wanted, run, step;
 DROP FUNCTION tiny, rows_of;
