@@ -68,6 +68,6 @@ SELECT gpt_wait(:three, '60 s'), gpt_wait(:two, '60 s'), gpt_wait(:one, '60 s');
 SELECT job - :one AS nth, model, base, base_version FROM gpt_jobs WHERE job IN (:one, :two) ORDER BY job;
 SELECT model, max(version) AS version FROM gpt_versions WHERE model IN ('kin', 'fresh') GROUP BY model ORDER BY model;
 
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('kin', 'fresh');
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('fresh', 'k', 'kin', 'n');
 DROP TABLE speech;
 DROP FUNCTION tiny;

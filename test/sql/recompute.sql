@@ -20,7 +20,7 @@ BEGIN
 	PERFORM gpt_train('m', query, options);
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-	RAISE NOTICE '%, %', regexp_replace(SQLERRM, '\d+ MB', 'n MB'), hint;
+	RAISE NOTICE '%, %', regexp_replace(SQLERRM, '\d+ MB', 'n MB'), regexp_replace(hint, 'with ".*\. A', 'with …. A');
 END $$;
 SET gpt.max_memory = '100MB';
 SELECT gpt_train('memory_limited', 'SELECT body FROM speech', small('{"recompute": "auto"}')) AS job \gset
