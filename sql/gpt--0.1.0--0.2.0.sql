@@ -40,7 +40,7 @@ COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
 CREATE FUNCTION @extschema@.gpt_drop_version(model text, version integer) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_drop_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_drop_version(text, integer) IS
-	'removes one version of a model, which is not the current one';
+	'removes one version of a model, except the current one';
 
 CREATE FUNCTION @extschema@.gpt_rename_model(model text, new_name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_rename_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -53,11 +53,11 @@ COMMENT ON FUNCTION @extschema@.gpt_copy_model(text, text) IS 'copies a version 
 CREATE FUNCTION @extschema@.gpt_grant(model text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_grant' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_grant(text, text) IS
-	'lets a role use a model, and thereby learn what the model can be made to say of the rows that it was trained on';
+	'lets a role use a model; the role can then make the model repeat its training rows';
 
 CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'takes the use of a model from a role';
+COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'revokes the use of a model from a role';
 
 CREATE FUNCTION @extschema@.gpt_set_image_type(model text, type text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_set_image_type' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -73,7 +73,7 @@ COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
-	'what is wrong with models, tokenizers, jobs and their files; with verify also whether each content has its hash';
+	'lists defects of models, tokenizers, jobs and their files; with verify also contents that do not match their hash';
 
 CREATE FUNCTION @extschema@.gpt_job_owner(owner oid, system_identifier bigint) RETURNS oid
 	AS 'MODULE_PATHNAME', 'gpt_job_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -101,22 +101,22 @@ COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
 CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
-	'logarithm of the probability of a completion behind its prompt, and of its end';
+	'logarithm of the probability of a completion after its prompt, and of the completion''s end';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text) IS
-	'the label that a classifier gives to a text; of one trained on arrays, the labels, as the text of a text[]';
+	'the label that a classifier gives to a text; a classifier of several labels gives them as the text of a text[]';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label text, OUT probability real) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
-	'all labels of a classifier with their probabilities for a text, the most probable first; of one trained on arrays, each with its own';
+	'all labels of a classifier with their probabilities for a text, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
-	'the choice that a prompt makes most likely, beside how likely it is by itself';
+	'the choice that fits a prompt best, by its likelihood after the prompt over that by itself';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
@@ -130,7 +130,7 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens i
 		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
-	'continues prompts together; each continuation is that of the prompt alone';
+	'continues many prompts together; each continuation is that of a single call';
 
 CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
@@ -143,23 +143,23 @@ UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronarg
 	WHERE pg_proc.oid OPERATOR(pg_catalog.=) '@extschema@.gpt_score(text, text, text)'::pg_catalog.regprocedure;
 COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
 	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
-COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'measures texts together; each score is that of the text alone';
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'scores many texts together; each score is that of a single call';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'the labels that a classifier gives to texts, together';
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'the labels that a classifier gives to many texts';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
-	'texts as vectors, together: a row for each element, in their order';
+	'many texts as vectors: a row for each element, in their order';
 
 CREATE FUNCTION @extschema@.gpt_stream(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
 		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_stream' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000 ROWS 64;
 COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
-	'continues a prompt, a row for each token as it is made, where it stands in the select list';
+	'continues a prompt; in the select list, returns a row for each token as the model generates it';
 
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
@@ -196,13 +196,13 @@ CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text, include_end 
 	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
 	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
 COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text, boolean) IS
-	'perplexity of all rows together, in which the end of each may count as a further token';
+	'perplexity of all rows together; with include_end the end of each row counts as a further token';
 
 CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
 		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
-	'measures a model on the rows of a query; without one, what was measured when it was trained';
+	'measures a model on the rows of a query; without one, returns the measurements of its training';
 
 CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
@@ -293,23 +293,23 @@ END $update$;
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
 COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
-COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'whether the name of the model means this version';
+COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'true for the version that the model''s name means';
 COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
-COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'what its last training learnt: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension made it';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
 COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'numbers that were trained';
 COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'tokens that the model can look back on';
 COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model knows';
-COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'its tokenizer: a name that the current role may use, or else kind@hash, which functions accept too';
+COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
 COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
-COMMENT ON COLUMN @extschema@.gpt_versions.job IS 'number of the job that trained it; it stays when the job is forgotten';
+COMMENT ON COLUMN @extschema@.gpt_versions.job IS 'number of the job that trained it, kept after gpt_forget_jobs';
 COMMENT ON COLUMN @extschema@.gpt_versions.query_sha256 IS 'SHA-256 of the text of the job''s query';
-COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as they were given; a validation query by its hash';
-COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
+COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given, with the hash of a validation query in its place';
+COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
@@ -318,21 +318,21 @@ COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models th
 COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_models.current IS 'true: the view has current versions only';
-COMMENT ON COLUMN @extschema@.gpt_models.task IS 'what its last training learnt: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension made it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
 COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'numbers that were trained';
 COMMENT ON COLUMN @extschema@.gpt_models.context IS 'tokens that the model can look back on';
 COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'tokens that the model knows';
-COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'its tokenizer: a name that the current role may use, or else kind@hash, which functions accept too';
+COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
 COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same in bits per byte of text';
-COMMENT ON COLUMN @extschema@.gpt_models.job IS 'number of the job that trained it; it stays when the job is forgotten';
+COMMENT ON COLUMN @extschema@.gpt_models.job IS 'number of the job that trained it, kept after gpt_forget_jobs';
 COMMENT ON COLUMN @extschema@.gpt_models.query_sha256 IS 'SHA-256 of the text of the job''s query';
-COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as they were given; a validation query by its hash';
-COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'the largest value of the column of option "watermark" among the rows that were read';
+COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given, with the hash of a validation query in its place';
+COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
 COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';
@@ -365,7 +365,7 @@ CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid) AND NOT EXISTS (SELECT FROM @extschema@.gpt_tokenizer_name n
 		WHERE n.sha256 OPERATOR(pg_catalog.=) t.sha256 AND n.object OPERATOR(pg_catalog.=) t.object);
 COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the tokenizers that the current role may use';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name; of one that was trained with a model and has none, kind@hash';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name, or kind@hash where a tokenizer was trained with a model and has no name';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
 
 CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
@@ -376,10 +376,14 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		j.base, j.base_version, j.data_changed, j.overfit_since
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: their query, options, state and result';
+COMMENT ON COLUMN @extschema@.gpt_jobs.note IS 'why it waits or how it ended, and remarks on its rows';
+COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'conditions of its result: chosen options, processor, kernels';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'current phase of the job';
 COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
-COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'what it does: train, or finetune';
-COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned; where time ends the training, those expected';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned; where time ends the training, those expected';
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train or finetune';
+COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned, or expected where time ends the training';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned, or expected where time ends the training';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
