@@ -73,8 +73,9 @@ gpt_catalog_raise_missing(const char *reference)
 		Nearest nearest = nearest_to(model);
 
 		look_among_models(&nearest);
-		if (nearest.found != NULL)
-			known.hint = psprintf("The nearest name is \"%s\"; the view gpt_models lists the models that you may use.", nearest.found);
+		known.hint = nearest.found != NULL
+						 ? psprintf("The nearest name is \"%s\"; the view gpt_models lists the models that you may use.", nearest.found)
+						 : "The view gpt_models lists the models that you may use.";
 	}
 	raise_with(&known, psprintf("model \"%s\" does not exist", reference));
 }
@@ -96,6 +97,8 @@ gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted)
 		known.hint = psprintf("The nearest name is \"%s\"; the view gpt_tokenizers lists those that you may use.", nearest.found);
 	else if (wanted == GPT_WANTED_TOKENIZER)
 		known.hint = "The view gpt_tokenizers lists those that you may use; \"bytes\", \"chars\" and \"bpe\" always exist.";
+	else if (or_model)
+		known.hint = "The views gpt_tokenizers and gpt_models list the names that you may use.";
 	raise_with(&known, psprintf("tokenizer%s \"%s\" does not exist", or_model ? " or model" : "", name));
 }
 

@@ -232,7 +232,10 @@ option_elsewhere(GptTrainFunction function, const Option *option)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s has no option \"%s\"", function_names[function], option->name),
-			 function == GPT_FUNCTION_FINETUNE && (option->functions & TRAIN) != 0 ? errdetail("The model that a fine-tune starts from decides it.") : 0,
+			 function == GPT_FUNCTION_FINETUNE && (option->functions & TRAIN) != 0 ? errdetail("The model that a fine-tune starts from decides it.")
+			 : function == GPT_FUNCTION_TRAIN && (option->functions & FINETUNE) != 0
+				 ? errdetail("It is an option of gpt_finetune, which trains an existing model.")
+				 : 0,
 			 errhint("gpt_options('%s') lists the options.", function_names[function])));
 }
 

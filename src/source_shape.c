@@ -202,9 +202,9 @@ names_of(const Query *analysed, GptSourceKind kind, const char *watermark, Role 
 	return list.data;
 }
 
-/* A column whose name has a meaning that its type does not have is not to be left out, but of the wrong type. */
-static bool
-has_wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
+/* The first column whose name has a meaning that its type does not have, or NULL. */
+static const char *
+wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 {
 	static const char *const names[] = {PROMPT_COLUMN, COMPLETION_COLUMN, LABEL_COLUMN, WEIGHT_COLUMN, VALIDATION_COLUMN};
 	ListCell *cell;
@@ -216,10 +216,10 @@ has_wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 		for (int i = 0; i < lengthof(names) && kind != GPT_SOURCE_TOKENIZER; i++)
 		{
 			if (!entry->resjunk && role_of(entry, kind, watermark) == ROLE_OTHER && strcmp(entry->resname, names[i]) == 0)
-				return true;
+				return names[i];
 		}
 	}
-	return false;
+	return NULL;
 }
 
 /* The columns without which the others have a meaning together, as the beginning of a hint; empty where that is no remedy. */
@@ -228,9 +228,12 @@ what_to_leave_out(const Query *analysed, GptSourceKind kind, const char *waterma
 {
 	const int *n = columns->n;
 	bool prompted = n[ROLE_PROMPT] > 0 && n[ROLE_COMPLETION] > 0;
+	const char *wrong = wrong_type(analysed, kind, watermark);
 	StringInfoData text;
 
-	if (has_wrong_type(analysed, kind, watermark) || (!prompted && n[ROLE_TEXT] == 0))
+	if (wrong != NULL)
+		return psprintf("Cast column \"%s\" to an accepted type, or leave it out. ", wrong);
+	if (!prompted && n[ROLE_TEXT] == 0)
 		return "";
 	initStringInfo(&text);
 	if (n[ROLE_OTHER] > 0)

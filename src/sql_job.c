@@ -61,7 +61,8 @@ visible_job(int64 number)
 				 errdetail("It starts when the transaction that submitted it commits.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number)));
+			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number),
+			 errhint("The view gpt_jobs lists the jobs that you may see.")));
 }
 
 static void
@@ -205,7 +206,8 @@ gpt_wait(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("job " INT64_FORMAT " waits for this transaction", job->number),
-					 errdetail("It starts when the transaction commits.")));
+					 errdetail("It starts when the transaction commits."),
+					 errhint("Commit the transaction, then call gpt_wait.")));
 		if (now >= end)
 			break;
 		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS))

@@ -199,7 +199,7 @@ end_without_rows(const GptJob *job)
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_note(job->number, "no row with a text was beyond the watermark of the version that it starts from, so no version was made");
+	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the version that the job starts from, so there is no new version");
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_run_files_remove(&job->run_id);
@@ -286,7 +286,7 @@ publish_version(void *argument)
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (result->choice == GPT_CHOICE_FEW)
-		gpt_job_add_note(job->number, "too little is measured to tell a best version or over-fitting: the last weights are published");
+		gpt_job_add_note(job->number, "the validation rows are too few to choose the best version or to detect over-fitting: the last weights are published");
 	else if (result->choice == GPT_CHOICE_UNTOLD)
 		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation loss is not above that of step " INT64_FORMAT
 											   ", the lowest, by %d standard errors",
@@ -313,7 +313,7 @@ reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 	else if (result->end == GPT_END_MINUTES)
 		appendStringInfo(&reason, ", at step " INT64_FORMAT, result->steps);
 	if (result->untrained_share > NOTED_SHARE)
-		appendStringInfo(&reason, "; %.0f %% of the time had passed when training began", 100 * result->untrained_share);
+		appendStringInfo(&reason, "; %.0f %% of the minutes passed before training began", 100 * result->untrained_share);
 	return reason.data;
 }
 

@@ -28,7 +28,7 @@ FROM gpt_jobs WHERE job IN (:one, :two) ORDER BY job;
 SELECT gpt_train('few', 'SELECT body FROM noise LIMIT 30',
 	'{"layers": 1, "heads": 2, "channels": 64, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 16, "learning_rate": 0.01, "patience": 2, "dropout": 0}') AS job \gset
 SELECT gpt_wait(:job, '120 s');
-SELECT step = steps AS to_the_end, overfit_since, note LIKE '%too little is measured to tell a best version or over-fitting: the last weights are published%' AS noted FROM gpt_jobs WHERE job = :job;
+SELECT step = steps AS to_the_end, overfit_since, note LIKE '%the validation rows are too few to choose the best version or to detect over-fitting: the last weights are published%' AS noted FROM gpt_jobs WHERE job = :job;
 SELECT max(validation_loss) > 1.2 * min(validation_loss) AS rose, max(step) = 150 AS all_steps FROM gpt_train_log WHERE job = :job AND step > 0;
 SELECT m.validation_loss = l.validation_loss AS last FROM gpt_models m, gpt_train_log l WHERE model = 'few' AND l.job = :job AND l.step = 150;
 
