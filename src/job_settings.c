@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_parameter_acl.h"
 #include "catalog/pg_type.h"
@@ -33,6 +34,7 @@
 #include "job_settings.h"
 
 #define ROLE_SETTING "role"
+#define OF_A_PLAIN_ROLE '=' /* before the name of a setting */
 
 /* Taken from every session, so that what a configuration file says when the worker starts does not matter. */
 static const char *const always_taken[] = {
@@ -179,6 +181,16 @@ push_text(JsonbParseState **state, JsonbIteratorToken token, const char *string)
 	pushJsonbValue(state, token, &value);
 }
 
+/*
+ * A placeholder keeps the name of who set it: the library that defines the setting may be loaded later, and let no plain role set it. Such a session
+ * can submit a superuser's job, by a function of that one, so the worker must know as well.
+ */
+static bool
+is_of_a_plain_role(const struct config_generic *setting)
+{
+	return superuser() && (setting->flags & GUC_CUSTOM_PLACEHOLDER) != 0 && (setting->scontext == PGC_USERSET || setting->scontext == PGC_BACKEND);
+}
+
 static void
 push_setting(JsonbParseState **state, const char *name, const char *value)
 {
@@ -221,7 +233,9 @@ gpt_job_settings_capture(void)
 	{
 		if (!wants(settings[i], role_names))
 			continue;
-		if (may_set(settings[i]))
+		if (is_of_a_plain_role(settings[i]))
+			push_setting(&state, psprintf("%c%s", OF_A_PLAIN_ROLE, settings[i]->name), value_of(settings[i]));
+		else if (may_set(settings[i]))
 			push_setting(&state, settings[i]->name, value_of(settings[i]));
 		else
 			refuse(settings[i], own_names);
@@ -353,6 +367,22 @@ names_of_role(Oid role)
 
 /* ---- Into the worker ------------------------------------------------------------------------------- */
 
+/* The library asks, when it is loaded, whether the role that is the current one here may set it; any role that has nothing will do. */
+static void
+apply_of_a_plain_role(const char *name, const char *value)
+{
+	const struct config_generic *setting = find_setting(name);
+	Oid user;
+	int context;
+
+	if (setting != NULL && setting->context != PGC_USERSET)
+		return;
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(ROLE_PG_SIGNAL_BACKEND, context | SECURITY_LOCAL_USERID_CHANGE);
+	SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
+	SetUserIdAndSecContext(user, context);
+}
+
 /* What an older version of the library, or a stranger's dump, has put among them and does not belong there is passed over. */
 static void
 apply(const char *name, const char *value)
@@ -360,7 +390,9 @@ apply(const char *name, const char *value)
 	const struct config_generic *setting = find_setting(name);
 	bool is_limit = is_among(name, limits, lengthof(limits));
 
-	if (strcmp(name, ROLE_SETTING) == 0)
+	if (name[0] == OF_A_PLAIN_ROLE)
+		apply_of_a_plain_role(name + 1, value);
+	else if (strcmp(name, ROLE_SETTING) == 0)
 	{
 		if (strcmp(value, GetUserNameFromId(GetUserId(), false)) == 0)
 			SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);

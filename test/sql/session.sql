@@ -139,6 +139,22 @@ SET session_replication_role = replica;
 SELECT gpt_train('replica', 'SELECT ''x'' AS body', tiny());
 RESET session_replication_role;
 
+-- a setting of a library that is not loaded yet: what a plain role gives a superuser's job is still of a plain role in the worker
+CREATE FUNCTION in_plpgsql(name text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RETURN current_setting(name); END$$;
+CREATE FUNCTION submit_as_superuser(model text, wanted text) RETURNS bigint LANGUAGE SQL SECURITY DEFINER SET search_path = public AS
+	$$SELECT gpt_train(model, format($q$SELECT 'x' AS body WHERE in_plpgsql('plpgsql.variable_conflict') = %L AND current_setting('app.tenant') = 'acme'$q$, wanted), tiny())$$;
+\c -
+SET SESSION AUTHORIZATION regress_gpt_app;
+SET app.tenant = 'acme';
+SET plpgsql.variable_conflict = 'use_column';
+SELECT submit_as_superuser('plain', 'error') AS plain \gset
+\c -
+SET app.tenant = 'acme';
+SET plpgsql.variable_conflict = 'use_column';
+SELECT submit_as_superuser('super', 'use_column') AS super \gset
+SELECT documents_of(ARRAY[:plain, :super]);
+DROP FUNCTION in_plpgsql, submit_as_superuser;
+
 DROP OWNED BY regress_gpt_app, regress_gpt_other;
 DROP ROLE regress_gpt_app, regress_gpt_other;
 DROP TABLE letter;
