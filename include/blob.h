@@ -48,7 +48,7 @@ extern bool gpt_blob_can_use(Oid object);
 extern void gpt_blob_comment(Oid object, const char *comment);
 /* Gives object the grants of another one, without UPDATE: who may write to weights can ruin them. */
 extern void gpt_blob_copy_grants(Oid object, Oid from);
-/* Removes the object. The caller has checked the privilege. */
+/* Removes the object, where another session does not do so meanwhile. The caller has checked the privilege. */
 extern void gpt_blob_drop(Oid object);
 
 #endif /* GPT_BLOB_H */

@@ -26,6 +26,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/large_object.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
@@ -287,7 +288,10 @@ gpt_blob_copy_grants(Oid object, Oid from)
 void
 gpt_blob_drop(Oid object)
 {
-	inv_drop(object);
+	/* Only under the lock is it certain that nobody else removes it. */
+	LockDatabaseObject(LargeObjectRelationId, object, 0, AccessExclusiveLock);
+	if (LargeObjectExists(object))
+		inv_drop(object);
 }
 
 static void

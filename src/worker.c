@@ -350,11 +350,20 @@ attempt(const Attempt *given)
 	return failure;
 }
 
+/* The server has no code for a row of its catalogs that another session has changed, as GRANT changes that of a large object. */
+static bool
+is_changed_catalog(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_INTERNAL_ERROR && error->message != NULL &&
+		   (strcmp(error->message, "tuple concurrently updated") == 0 || strcmp(error->message, "tuple concurrently deleted") == 0);
+}
+
 static bool
 is_of_another_session(const ErrorData *error)
 {
 	return !cancel_requested && ((lock_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
-								 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE);
+								 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+								 is_changed_catalog(error));
 }
 
 bool

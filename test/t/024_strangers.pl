@@ -1,5 +1,5 @@
 # test/t/024_strangers.pl - what other sessions do holds up nobody's jobs: one that has changed a model and is idle, when a job is to
-# publish it and has the only slot; NOTIFY that fails, when a job begins or ends.
+# publish it and has the only slot; one that changes a large object that is to go; NOTIFY that fails, when a job begins or ends.
 use strict;
 use warnings;
 
@@ -62,6 +62,19 @@ my $step = sql('SELECT step FROM gpt_stat_progress_train');
 ok($node->poll_query_until('postgres', "SELECT step > $step FROM gpt_stat_progress_train"), 'the training goes on');
 is(sql('SELECT gpt_cancel(5); SELECT gpt_wait(5)'), "t\ncancelled", 'and can be cancelled');
 $idle->('ROLLBACK;');
+
+# ---- a version that is to go, whose large object another session changes or removes
+my $kept = 2;
+for my $change ('GRANT SELECT ON LARGE OBJECT %s TO pg_monitor', 'SELECT lo_unlink(%s)')
+{
+	$idle->(sprintf "BEGIN; $change;", sql("SELECT min(weights) FROM gpt_versions WHERE model = 'other'"));
+	sql("SELECT gpt_finetune('other', 'SELECT body FROM line', '{\"steps\": 1, \"keep_versions\": $kept}')");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE phase = 'waiting to publish'"), "$change: waited for");
+	$idle->('COMMIT;');
+	is(sql(q{SELECT gpt_wait(max(job), '60 s') FROM gpt_jobs}), 'succeeded', 'the job publishes');
+	$kept--;
+}
+is(sql(q{SELECT string_agg(version::text, ' ') FROM gpt_versions WHERE model = 'other'}), '4', 'the older versions are gone');
 
 # ---- NOTIFY fails, as it does when the queue is full: a listener keeps its tail, and its next page cannot be written
 $idle->("LISTEN gpt_job; SELECT pg_advisory_lock(9); BEGIN; SELECT 1;");
