@@ -18,7 +18,7 @@ log=$([ -z "${2:-}" ] || realpath "$2")
 cd "$(dirname "$0")/.."
 # shellcheck source=bench/server.sh
 . bench/server.sh
-recipe=${RECIPE:-'"minutes": 1, "tokenizer": "bytes", "family": "modern", "preset": "mini", "dropout": 0.1'}
+recipe=${RECIPE:-'"minutes": 1, "tokenizer": "bytes", "family": "modern", "optimizer": "adamw", "preset": "mini", "dropout": 0.1'}
 cut_recipe=${CUT_RECIPE:-'"minutes": 1, "tokenizer": "bytes", "context": 512, "family": "modern", "preset": "nano", "dropout": 0.1'}
 seeds=${SEEDS-1 2 3}
 

@@ -37,7 +37,8 @@ cp "$tokenizer" "$work/tokenizer.json"
 \set json \`cat $work/tokenizer.json\`
 SELECT gpt_import_tokenizer('t', :'json');
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 20) i;
-SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 12, "heads": 12, "channels": 768, "context": 256, "tokenizer": "t", "steps": 1, "learning_rate": 1e-9,
+SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 12, "heads": 12, "channels": 768, "context": 256, "family": "gpt2", "optimizer": "adamw",
+	"tokenizer": "t", "steps": 1, "learning_rate": 1e-9,
 	"batch_size": 1, "validation_fraction": 0}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_set_image_type('m', 'bfloat16');

@@ -31,7 +31,7 @@ cp "$tokenizer" "$work/tokenizer.json"
 SELECT gpt_import_tokenizer('t', :'json');
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 20) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": ${LAYERS:-12}, "heads": ${HEADS:-12}, "channels": ${CHANNELS:-768},
-	"context": ${CONTEXT:-256}, "tokenizer": "t", "steps": 1, "batch_size": 1, "validation_fraction": 0}') AS job \gset
+	"context": ${CONTEXT:-256}, "family": "gpt2", "optimizer": "adamw", "tokenizer": "t", "steps": 1, "batch_size": 1, "validation_fraction": 0}') AS job \gset
 SELECT gpt_wait(:job);
 \o
 \timing on
