@@ -420,7 +420,7 @@ check_columns(Relation relation, const Table *table)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("column %d of table %s is missing or has another type", i + 1, table->name),
 					 errdetail("Its type must be %s.", format_type_be(table->types[i])),
-					 errhint("Undo what was altered, or create extension gpt anew.")));
+					 errhint("Undo the change, or drop and create extension gpt again.")));
 	}
 }
 

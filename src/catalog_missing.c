@@ -233,20 +233,20 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 
 	if (gpt_job_launch_pending(job))
 	{
-		known->detail = psprintf("Job " INT64_FORMAT ", which makes it, starts when this transaction commits.", job);
+		known->detail = psprintf("Job " INT64_FORMAT ", which will train it, starts when this transaction commits.", job);
 		return;
 	}
 	if (strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)
 	{
 		partial = partial_version(model);
 		known->detail = strcmp(state, "running") == 0 ? psprintf("Job " INT64_FORMAT " is training it.", job)
-													  : psprintf("Job " INT64_FORMAT ", which is to train it, is queued.", job);
+													  : psprintf("Job " INT64_FORMAT ", which will train it, is queued.", job);
 		known->hint = partial != NULL ? psprintf("Wait for it with gpt_wait(" INT64_FORMAT "), or use the partial version \"%s\".", job, partial)
 									  : psprintf("Wait for it with gpt_wait(" INT64_FORMAT ").", job);
 		return;
 	}
-	known->detail = error != NULL ? psprintf("Job " INT64_FORMAT ", which was to train it, %s: %s", job, state, error)
-								  : psprintf("Job " INT64_FORMAT ", which was to train it, was %s.", job, state);
+	known->detail = error != NULL ? psprintf("Job " INT64_FORMAT " for this model %s: %s", job, state, error)
+								  : psprintf("Job " INT64_FORMAT " for this model was %s.", job, state);
 	known->hint = "The view gpt_jobs has more of the job.";
 }
 

@@ -75,6 +75,6 @@ refuse(const char *name, const char *noun)
 	ereport(ERROR,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
 			 errmsg("name \"%s\" is that of another role's %s", name, noun),
-			 errdetail("Functions that take a tokenizer or a model know them by one name."),
+			 errdetail("Models and tokenizers share one space of names."),
 			 errhint("Choose another name.")));
 }

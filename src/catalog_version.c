@@ -60,7 +60,7 @@ version_to_drop(const GptLockedModel *model, int32 number)
 	if (number == model->version)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("version %d of model \"%s\" is the current one", number, model->name),
-				 model->n_versions > 1 ? errhint("Make another version current with gpt_rollback before.")
+				 model->n_versions > 1 ? errhint("Make another version current with gpt_rollback first.")
 									   : errhint("Remove the model with gpt_drop_model.")));
 	for (int i = 0; i < model->n_versions; i++)
 	{

@@ -69,7 +69,7 @@ note_of(const GptCorpus *corpus, const GptSpool *spool)
 
 	if (replayed == wanted)
 		return held_out;
-	note = psprintf("replayed are " INT64_FORMAT " rows up to the watermark, " INT64_FORMAT " were asked for", replayed, wanted);
+	note = psprintf("there are only " INT64_FORMAT " rows up to the watermark to replay, not " INT64_FORMAT, replayed, wanted);
 	return held_out != NULL ? psprintf("%s; %s", note, held_out) : note;
 }
 

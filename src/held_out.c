@@ -172,10 +172,10 @@ note_of_cut(const GptHeldOut *held)
 	const char *others;
 
 	if (held->counts->n_rows == 1)
-		return psprintf("held out is the last %s of the text", percent(held->fraction, 1));
+		return psprintf("the job holds out the last %s of the text", percent(held->fraction, 1));
 	rows = chosen->n_cut == 1 ? "the longest row" : psprintf("each of the " UINT64_FORMAT " longest rows", chosen->n_cut);
 	others = chosen->n_rows == 0 ? "no other row" : psprintf(UINT64_FORMAT " of the other rows", chosen->n_rows);
-	return psprintf("held out is the last %s of %s, with %s of the text, and %s", percent(held->fraction, 1), rows,
+	return psprintf("the job holds out the last %s of %s (%s of the text) and %s", percent(held->fraction, 1), rows,
 					percent(chosen->cut_bytes, held->counts->n_bytes), others);
 }
 
@@ -188,9 +188,9 @@ gpt_held_out_note(const GptHeldOut *held, uint64 validation_tokens, uint64 train
 	if (chosen->n_cut > 0)
 		return note_of_cut(held);
 	if (chosen->n_rows == 0)
-		return psprintf("no row is held out, so no validation loss is measured: %s; option \"validation_query\" gives rows to measure on", reason(held));
+		return psprintf("the job holds out no row and measures no validation loss: %s; option \"validation_query\" gives rows to measure on", reason(held));
 	if (chosen->reason == LM_HELD_OUT_AS_ASKED && tokens >= LEAST * held->fraction && tokens <= MOST * held->fraction)
 		return NULL;
-	return psprintf("held out are " UINT64_FORMAT " rows (%s), with %s of the tokens, instead of %s: %s", chosen->n_rows,
+	return psprintf("the job holds out " UINT64_FORMAT " rows (%s), with %s of the tokens, instead of %s: %s", chosen->n_rows,
 					percent(chosen->n_rows, held->counts->n_rows), percent(tokens, 1), percent(held->fraction, 1), reason(held));
 }

@@ -290,7 +290,7 @@ gpt_job_notify(int64 job, GptJobState state)
 	if (usage > NOTIFY_LIMIT)
 	{
 		ereport(WARNING, (errmsg("the NOTIFY queue is %.1f%% full, so nobody is notified of job " INT64_FORMAT, 100 * usage, job),
-						  errdetail("A session that has executed LISTEN has been in one transaction for long.")));
+						  errdetail("A session that has executed LISTEN has stayed in one transaction for a long time.")));
 		return;
 	}
 	Async_Notify(NOTIFY_CHANNEL, payload);

@@ -215,7 +215,8 @@ wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 
 		for (int i = 0; i < lengthof(names) && kind != GPT_SOURCE_TOKENIZER; i++)
 		{
-			if (!entry->resjunk && role_of(entry, kind, watermark) == ROLE_OTHER && strcmp(entry->resname, names[i]) == 0)
+			if (!entry->resjunk && role_of(entry, kind, watermark) == ROLE_OTHER && strcmp(entry->resname, names[i]) == 0 &&
+				(kind == GPT_SOURCE_TRAIN || strcmp(names[i], VALIDATION_COLUMN) != 0))
 				return names[i];
 		}
 	}

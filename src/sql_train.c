@@ -298,7 +298,7 @@ gpt_submit_check_new(const char *model, const pg_uuid_t *but_run)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", model),
-				 errhint("Choose another name, or remove the model with gpt_drop_model.")));
+				 errhint("Choose another name, train the model further with gpt_finetune, or remove it with gpt_drop_model.")));
 }
 
 /* ---- Who is first ---------------------------------------------------------------------------------- */

@@ -63,7 +63,7 @@ SELECT exp(gpt_score('weighed', 'qx', 'logprob') - gpt_score('weighed', 'qy', 'l
 SELECT gpt_train('sides', $$SELECT 'q' AS prompt, i::text AS completion FROM generate_series(1, 50) i$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2, "validation_fraction": 0.5}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
-SELECT validation_loss > 0 AS measured, conditions->'validation_documents' AS held_out, COALESCE(note LIKE '%held out%', false) AS noted FROM gpt_models m, gpt_jobs j WHERE m.model = 'sides' AND j.job = :job;
+SELECT validation_loss > 0 AS measured, conditions->'validation_documents' AS held_out, COALESCE(note LIKE '%holds out%', false) AS noted FROM gpt_models m, gpt_jobs j WHERE m.model = 'sides' AND j.job = :job;
 
 -- what a row says is checked when it is read
 SELECT gpt_train('bad', $$SELECT 'a' AS body, -1 AS weight$$, '{"steps": 2}') AS job \gset
@@ -88,7 +88,7 @@ SELECT validation_loss FROM gpt_models WHERE model = 'short';
 INSERT INTO short VALUES ('longer than that', true), (NULL, true), ('', true);
 SELECT gpt_train('noticed', 'SELECT body, is_validation FROM short', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "endless", "steps": 2}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
-SELECT documents = (SELECT count(*) - 4 FROM short) AS documents, skipped, COALESCE(note LIKE '%held out%', false) AS noted, error FROM gpt_jobs WHERE job = :job;
+SELECT documents = (SELECT count(*) - 4 FROM short) AS documents, skipped, COALESCE(note LIKE '%holds out%', false) AS noted, error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('noted', 'SELECT prompt, NULLIF(completion, $$no$$) AS completion, completion = $$no$$ AS is_validation FROM faq', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT documents + skipped = (SELECT count(*) FROM faq) AS counted, skipped >= 100 AS empty, note, error FROM gpt_jobs WHERE job = :job;

@@ -26,15 +26,15 @@ INSERT INTO tried (name, query, options, held_out, learnt) VALUES
 	('two prompts, half', $$SELECT chr(1000 + i % 2) AS prompt, 'item ' || i AS completion FROM generate_series(1, 100) i$$, '{"validation_fraction": 0.5}', 50, 2),
 	('sets of labels', $$SELECT 'item ' || i AS body, CASE i WHEN 1 THEN ARRAY['rare', 'x'] WHEN 2 THEN '{}' ELSE ARRAY['x'] END AS label FROM generate_series(1, 20) i$$, '{"validation_fraction": 0.5}', 10, 0);
 INSERT INTO tried (name, query, options, held_out, tokens_as_asked, note, learnt) VALUES
-	('five rows', $$SELECT chr(999 + i) || ' is a line' AS body FROM generate_series(1, 5) i$$, '{}', 0, false, 'no row is held out, so no validation loss is measured: 5 % of 5 rows is less than one; option "validation_query"%', 5),
+	('five rows', $$SELECT chr(999 + i) || ' is a line' AS body FROM generate_series(1, 5) i$$, '{}', 0, false, 'the job holds out no row and measures no validation loss: 5 % of 5 rows is less than one; option "validation_query"%', 5),
 	('equal rows', $$SELECT chr(1000) || ' is a line' AS body FROM generate_series(1, 50) i$$, '{}', 0, false, '%: all rows are equal;%', 1),
 	('prompts of equal rows', $$SELECT chr(1000 + i % 20) AS prompt, 'item ' || i % 20 AS completion FROM generate_series(1, 200) i$$, '{}', 0, false,
 	 '%: frequent rows are learnt, and every prompt of several rows keeps one to learn;%', 20),
 	('a long row', $$SELECT string_agg('works very well ' || i, ' ') || ' is it' AS body FROM generate_series(1, 305) i UNION ALL SELECT 'note ' || i FROM generate_series(1, 5) i$$,
-	 '{}', 0, true, 'held out is the last 5 % of the longest row, with 99.% of the text, and no other row', 0),
-	('a single text', $$SELECT string_agg('works very well ' || i, ' ') AS body FROM generate_series(1, 305) i$$, '{}', 0, true, 'held out is the last 5 % of the text', 0),
+	 '{}', 0, true, 'the job holds out the last 5 % of the longest row (99.% of the text) and no other row', 0),
+	('a single text', $$SELECT string_agg('works very well ' || i, ' ') AS body FROM generate_series(1, 305) i$$, '{}', 0, true, 'the job holds out the last 5 % of the text', 0),
 	('a long row with a prompt', $$SELECT 'p' || i AS prompt, repeat('item ' || i, CASE i WHEN 1 THEN 10000 ELSE 1 END) AS completion FROM generate_series(1, 100) i$$, '{}', 5, false,
-	 'held out are 5 rows (5 \%), with % of the tokens, instead of 5 \%: a few long rows have most of the text', 0);
+	 'the job holds out 5 rows (5 \%), with % of the tokens, instead of 5 \%: a few long rows have most of the text', 0);
 
 UPDATE tried SET job = gpt_train('held ' || name, query, tiny(options));
 SELECT is(gpt_wait(job, '60 s'), 'succeeded', name || ': it is trained') FROM tried;
@@ -44,7 +44,7 @@ SELECT is((conditions->'validation_tokens')::int BETWEEN 0.5 * fraction * tokens
 FROM tried JOIN gpt_jobs j USING (job),
 	LATERAL (SELECT COALESCE((tried.options->>'validation_fraction')::numeric, 0.05) AS fraction,
 		(conditions->'validation_tokens')::int + (conditions->'training_tokens')::int AS tokens) x;
-SELECT CASE WHEN tried.note IS NULL THEN unalike(COALESCE(j.note, ''), '%held out %', name || ': there is no note') ELSE alike(j.note, tried.note || '%', name || ': the note says it') END
+SELECT CASE WHEN tried.note IS NULL THEN unalike(COALESCE(j.note, ''), '%holds out %', name || ': there is no note') ELSE alike(j.note, tried.note || '%', name || ': the note says it') END
 FROM tried JOIN gpt_jobs j USING (job);
 SELECT is((m.validation_loss > 0), NULLIF(held_out > 0 OR tokens_as_asked, false), name || ': it is measured where something is held out')
 FROM tried JOIN gpt_models m ON model = 'held ' || name;
@@ -73,7 +73,7 @@ SELECT is(gpt_wait(:ordered, '60 s'), 'succeeded', 'once more in another order')
 SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'r7 0.2 9'), (SELECT validation_loss FROM gpt_models WHERE model = 'in order'), 'the same rows are replayed');
 SELECT gpt_finetune('base', $$SELECT id, 'row ' || id AS body FROM generate_series(991, 1080) id$$, '{"steps": 1, "since": "watermark", "replay": 0.5, "into": "few"}') AS few \gset
 SELECT is(gpt_wait(:few, '60 s'), 'succeeded', 'fewer old rows are there');
-SELECT alike((SELECT note FROM gpt_jobs WHERE job = :few), 'replayed are 10 rows up to the watermark, 80 were asked for%', 'the note says that there were fewer');
+SELECT alike((SELECT note FROM gpt_jobs WHERE job = :few), 'there are only 10 rows up to the watermark to replay, not 80%', 'the note says that there were fewer');
 
 -- more rows than there is memory for, in two orders
 SET gpt.max_memory = '20MB';
