@@ -153,6 +153,7 @@ SET app.tenant = 'acme';
 SET plpgsql.variable_conflict = 'use_column';
 SELECT submit_as_superuser('super', 'use_column') AS super \gset
 SELECT documents_of(ARRAY[:plain, :super]);
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('plain', 'super');
 DROP FUNCTION in_plpgsql, submit_as_superuser;
 
 DROP OWNED BY regress_gpt_app, regress_gpt_other;
