@@ -318,7 +318,7 @@ gpt_job_claim(int64 job, bool *locked)
 		add_job(&statement, job);
 		claimed = gpt_statement_change_any(&statement,
 										   "UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = NULL, "
-										   "started_at = pg_catalog.clock_timestamp() WHERE job = $1 "
+										   "started_at = coalesce(started_at, pg_catalog.clock_timestamp()) WHERE job = $1 "
 										   "AND (state = 'queued' OR state = 'running')") > 0;
 	}
 	gpt_statement_end(&statement);

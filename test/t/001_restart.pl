@@ -14,12 +14,14 @@ my $node = start_node('preloaded', 1);
 # a fast shutdown in the middle of a job
 my $job = submit($node, 'restarted', 1000);
 wait_for_step($node, $job, 5);
+my $started_at = $node->safe_psql('postgres', "SELECT started_at FROM gpt_jobs WHERE job = $job");
 my $seconds = seconds_of(sub { $node->stop('fast') });
 cmp_ok($seconds, '<', 2.5, 'a fast shutdown in the middle of a job takes less than 2.5 seconds');
 note("it took $seconds s");
 $node->start;
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'the job goes on by itself after the restart');
 is($node->safe_psql('postgres', "SELECT tries FROM gpt_jobs WHERE job = $job"), '1', 'a shutdown does not count as a try');
+is($node->safe_psql('postgres', "SELECT started_at FROM gpt_jobs WHERE job = $job"), $started_at, 'and it began when it first began');
 is($node->safe_psql('postgres', "SELECT gpt_score('restarted', 'line 5 says') > 0"), 't', 'its model scores');
 nothing_is_left($node);
 
