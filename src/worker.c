@@ -12,6 +12,7 @@
  * How a worker ends, and with what exit code (the server starts it again after 1, and forgets it after 0):
  *
  *   SIGINT (gpt_cancel, pg_cancel_backend)         error in the pipeline -> row 'cancelled'            0
+ *                                                  or FATAL, where the user's query catches that
  *   SIGTERM (pg_terminate_backend)                 FATAL; exit callback  -> row 'cancelled'            0
  *   SIGTERM while the server stops                 FATAL; the row stays 'running', the try is not
  *                                                  counted: it goes on after the restart               0
@@ -55,7 +56,8 @@
 #include "worker.h"
 
 #define NOTIFY_WAIT_MS 5000 /* for who notifies and does not end */
-#define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query and ending the process */
+#define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query for its time and ending the process */
+#define CANCEL_GRACE_MS 1000 /* the least time between a cancellation by a user and ending the process */
 
 typedef enum Stage
 {
@@ -69,8 +71,10 @@ static GptJobTicket ticket;
 static Stage stage = STAGE_CONNECTING;
 static Oid extension = InvalidOid; /* as it was when the process began */
 static TimeoutId read_timeout;
+static TimeoutId cancel_timeout;
 static TimeoutId lock_timeout;
 static volatile sig_atomic_t cancel_requested = false;
+static volatile sig_atomic_t cancel_ticks = 0; /* of the user's query since then */
 static volatile sig_atomic_t terminated = false;
 static volatile sig_atomic_t read_timed_out = 0;
 static volatile sig_atomic_t lock_timed_out = false;
@@ -78,6 +82,7 @@ static volatile sig_atomic_t lock_timed_out = false;
 static void handle_cancel(SIGNAL_ARGS);
 static void handle_terminate(SIGNAL_ARGS);
 static void handle_read_timeout(void);
+static void handle_cancel_timeout(void);
 static void handle_lock_timeout(void);
 static void before_exit(int code, Datum argument);
 static void set_exit_code(int code, Datum argument);
@@ -102,6 +107,7 @@ gpt_worker_main(Datum argument)
 	stage = STAGE_CONNECTED;
 	before_shmem_exit(record_termination, (Datum) 0);
 	read_timeout = RegisterTimeout(USER_TIMEOUT, handle_read_timeout);
+	cancel_timeout = RegisterTimeout(USER_TIMEOUT, handle_cancel_timeout);
 	lock_timeout = RegisterTimeout(USER_TIMEOUT, handle_lock_timeout);
 	/* Of the role's settings: the server ends such a wait by SIGINT, which is a cancellation here. */
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
@@ -146,6 +152,18 @@ handle_read_timeout(void)
 	SetLatch(MyLatch);
 }
 
+/* Comes again and again while the user's query runs: a function of it that catches query_canceled keeps the slot no longer. */
+static void
+handle_cancel_timeout(void)
+{
+	if (!cancel_requested || ++cancel_ticks <= 1)
+		return;
+	terminated = true;
+	InterruptPending = true;
+	ProcDiePending = true;
+	SetLatch(MyLatch);
+}
+
 /* Comes again and again: cancels the transaction where this process waits for a lock just now. */
 static void
 handle_lock_timeout(void)
@@ -165,12 +183,14 @@ gpt_worker_arm_timeout(void)
 
 	if (gpt_read_timeout > 0)
 		enable_timeout_every(read_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), TIMEOUT_GRACE_MS);
+	enable_timeout_every(cancel_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_GRACE_MS), CANCEL_GRACE_MS);
 }
 
 void
 gpt_worker_disarm_timeout(void)
 {
 	disable_timeout(read_timeout, false);
+	disable_timeout(cancel_timeout, false);
 }
 
 void

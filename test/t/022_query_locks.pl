@@ -64,4 +64,22 @@ is($node->safe_psql('postgres', q{SELECT string_agg(objsubid::text, ' ' ORDER BY
 	'a worker has its two locks after the query, and none of the query\'s');
 $node->safe_psql('postgres', 'SELECT gpt_cancel(6)');
 $node->safe_psql('postgres', 'SELECT gpt_wait(6)');
+
+# A query that catches the cancellation: its process is ended.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION stubborn() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	LOOP
+		BEGIN
+			PERFORM pg_sleep(60);
+		EXCEPTION WHEN query_canceled THEN
+		END;
+	END LOOP;
+END $$;
+SQL
+$node->safe_psql('postgres', train('g', 'SELECT stubborn() AS body', 30));
+ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type = 'gpt trainer')}), 'a query that catches cancellations runs');
+is($node->safe_psql('postgres', q{SELECT gpt_cancel(7)}), 't', 'its job is cancelled');
+is($node->safe_psql('postgres', q{SELECT gpt_wait(7, '30 s')}), 'cancelled', 'and ends');
+nothing_is_left($node);
 done_testing();
