@@ -87,6 +87,9 @@ void
 gpt_nice_compute(bool computes)
 {
 	is_computing = computes;
+	/* Also here, because a short step is over before the engine asks anything. */
+	if (computes)
+		gpt_nice_lower();
 }
 
 void
