@@ -22,6 +22,7 @@ my $node = torture_node('calls', 'gpt.train_threads = 2', 'gpt.threads = 2', 'fs
 my $job = train($node, 'undisturbed', $STEPS);
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'the undisturbed run ends');
 my $expected = digest($node, 'undisturbed');
+my $kernels = kernels_of($job);
 my $n = 0;
 preload($node);
 
@@ -34,6 +35,22 @@ sub places
 	my %places = (1 => 1);
 	$places{ 1 + int(draw(0, $n_calls)) } = 1 while keys %places < $MOST;
 	return sort { $a <=> $b } keys %places;
+}
+
+# What a job has computed its products by: a matrix library that cannot be loaded leaves them to the built-in kernels, with other
+# bits, and the job's row says so.
+sub kernels_of
+{
+	my ($number) = @_;
+
+	return $node->safe_psql('postgres', "SELECT conditions ->> 'kernels' FROM gpt_jobs WHERE job = $number");
+}
+
+sub has_wrong_weights
+{
+	my ($number, $model) = @_;
+
+	return digest($node, $model) ne $expected && kernels_of($number) eq $kernels;
 }
 
 # Since the last call.
@@ -73,7 +90,7 @@ sub disturbed_run
 		$state = $node->safe_psql('postgres', "SELECT gpt_wait($number, '$WAIT')");
 	}
 	return "then $state: " . $node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $number") if $state ne 'succeeded';
-	return digest($node, $model) eq $expected ? '' : 'other weights';
+	return has_wrong_weights($number, $model) ? 'other weights' : '';
 }
 
 # Scores and generates, disturbed.
@@ -163,7 +180,7 @@ for my $megabytes (map { int(draw(250, 900)) } 1 .. share(20))
 		$node->psql('postgres', "SELECT gpt_resume($number)");
 		$node->psql('postgres', "SELECT gpt_wait($number, '$WAIT')");
 	}
-	push @bad, "$megabytes MB: other weights" if digest($node, $model) ne $expected;
+	push @bad, "$megabytes MB: other weights" if has_wrong_weights($number, $model);
 }
 is(join("\n", @bad), '', 'little address space: an error or the right result');
 is(crashes(), '', 'and no crash');
