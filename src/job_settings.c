@@ -182,8 +182,9 @@ push_text(JsonbParseState **state, JsonbIteratorToken token, const char *string)
 }
 
 /*
- * A placeholder keeps the name of who set it: the library that defines the setting may be loaded later, and let no plain role set it. Such a session
- * can submit a superuser's job, by a function of that one, so the worker must know as well.
+ * A setting whose library is not loaded keeps the name of the role that set it: the library may be loaded later,
+ * and let no plain role set it. Such a session can submit a job of a superuser by a function of that superuser, so
+ * the worker must know the role as well.
  */
 static bool
 is_of_a_plain_role(const struct config_generic *setting)
