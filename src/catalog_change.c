@@ -12,8 +12,11 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "blob.h"
@@ -25,6 +28,7 @@
 #include "weights_header.h"
 
 #define PIECE_SIZE (1024 * 1024)
+#define LATE_NAME_WAIT 1000 /* ms */
 #define MOST_NAMED 20 /* models with adapters, in a message */
 
 static void lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock);
@@ -120,10 +124,15 @@ remove_adapters(const GptLockedModel *model, bool cascade, List *locked)
 	}
 }
 
-/* An adapter that came since the names were locked, in their order: this one is not waited for. */
+/*
+ * Locks the name of an adapter that came since the names were locked in their order. A transaction that ends releases its rows before
+ * its names (LockReleaseAll, first for the server's locks, then for advisory ones), so the one that made the adapter may have the name
+ * for another moment: LATE_NAME_WAIT at most, since a longer wait out of order could be a deadlock.
+ */
 static void
 take_late_name(const char *name, const List *locked)
 {
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LATE_NAME_WAIT);
 	ListCell *cell;
 
 	foreach (cell, locked)
@@ -131,8 +140,14 @@ take_late_name(const char *name, const List *locked)
 		if (strcmp(lfirst(cell), name) == 0)
 			return;
 	}
-	if (!gpt_name_try_lock(name))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("another transaction is changing model \"%s\"", name)));
+	while (!gpt_name_try_lock(name))
+	{
+		if (GetCurrentTimestamp() >= until)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("another transaction is changing model \"%s\"", name)));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 	gpt_model_check_jobs(name);
 }
 
