@@ -10,6 +10,7 @@
 #   make format     formats the C files
 #   make bench      measures; see bench/README.md
 #   make torture    faults and load on private servers; see docs/torture.md
+#   make dist       makes build/gpt-VERSION.zip, the archive for PGXN, of the last commit
 #
 # The engine (src/engine) is compiled without the server's include path: that is the border between the layers.
 
@@ -61,10 +62,10 @@ endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
 # These targets do without pg_config, which their scripts may have to install first.
-HOUSE = check demo demo-stop packages format format-check unit unit-programs bench bench-programs torture
+HOUSE = check demo demo-stop packages format format-check unit unit-programs bench bench-programs torture dist
 PG_CONFIG ?= pg_config
 ifeq ($(filter-out $(HOUSE),$(or $(MAKECMDGOALS),all)),)
-check demo torture:
+check demo torture dist:
 	@scripts/$@.sh
 
 else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)

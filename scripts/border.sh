@@ -95,6 +95,23 @@ ok "docs/sql.md has the table of privileges that test/tap/matrix.sql tests" "$(
 		grep -qxF "$row" docs/sql.md || echo "$row"
 	done <<<"$rows"
 )"
+# What PGXN Meta Spec 1.0.0 requires.
+ok "META.json is valid and has the version of gpt.control" "$(
+	perl -MJSON::PP -0777 -e '
+		my $meta = eval { decode_json(<STDIN>) } or print("no JSON: $@"), exit;
+		my ($version, $gpt, $spec) = ($ARGV[0], $meta->{provides}{gpt} // {}, $meta->{"meta-spec"} // {});
+		print "$_ is missing\n" for grep { !defined $meta->{$_} || $meta->{$_} eq "" } qw(name abstract maintainer license);
+		print "version $_ is not $version\n" for grep { $_ ne $version } map { $_->{version} // "" } $meta, $gpt;
+		print "$version is not three numbers\n" if $version !~ /^\d+\.\d+\.\d+$/;
+		print "provides: no file $_\n" for grep { !-f } map { $_ // "" } @$gpt{qw(file docfile)};
+		print "meta-spec is not 1.0.0\n" if ($spec->{version} // "") ne "1.0.0";
+		print "license is not postgresql\n" if $meta->{license} ne "postgresql";
+		print "release_status\n" if ($meta->{release_status} // "stable") !~ /^(stable|testing|unstable)$/;
+		my %known = map { $_ => 1 } qw(name abstract description version maintainer license provides prereqs release_status
+			resources tags generated_by meta-spec no_index);
+		print "unknown key $_\n" for grep { !$known{$_} && !/^x_/i } keys %$meta;
+	' "$(sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)" <META.json 2>&1
+)"
 ok "each patch of test/torture/broken applies" "$(
 	for patch in test/torture/broken/*.patch; do
 		patch -p1 -s --dry-run <"$patch" >/dev/null || echo "$patch"

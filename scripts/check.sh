@@ -2,10 +2,10 @@
 #
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
-# Suites: build, format, border, unit, unit (sanitized), threads (the pool's tests under TSan), sql and isolation without
-# and with preload, pgTAP with the extension in two schemas, restart, torture (5 % of it). Nothing is written to the
-# system or the checkout but build/check, where the logs stay. The last line is "N passed, N failed, N skipped"; the exit
-# status is 0 when nothing failed.
+# Suites: build, format, border, dist, unit, unit (sanitized), threads (the pool's tests under TSan), sql and isolation
+# without and with preload, pgTAP with the extension in two schemas, restart, torture (5 % of it). Nothing is written to
+# the system or the checkout but build/check, where the logs stay. The last line is "N passed, N failed, N skipped"; the
+# exit status is 0 when nothing failed.
 #
 #   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below
 #   REF=HEAD            checks a commit instead of the files of the checkout
@@ -16,7 +16,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 . scripts/cluster.sh
 
-SUITES=${SUITES:-format border unit sanitize threads sql isolation pgtap restart torture}
+SUITES=${SUITES:-format border dist unit sanitize threads sql isolation pgtap restart torture}
 limit=(timeout -k 10 300)
 jobs=$(nproc)
 total_passed=0 total_failed=0 total_skipped=0 executed=0
@@ -194,6 +194,17 @@ suite_format()
 suite_border()
 {
 	tap_suite border "$src" scripts/border.sh
+}
+
+# The archive of the checkout's last commit.
+suite_dist()
+{
+	tap_suite dist "$root/scripts/dist.sh" dist_check
+}
+
+dist_check()
+{
+	"${limit[@]}" "$1" --check
 }
 
 suite_unit()
