@@ -3,9 +3,9 @@
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
 # Suites: build, format, border, dist, unit, unit (sanitized), threads (the pool's tests under TSan), sql and isolation
-# without and with preload, pgTAP with the extension in two schemas, restart, torture (5 % of it). Nothing is written to
-# the system or the checkout but build/check, where the logs stay. The last line is "N passed, N failed, N skipped"; the
-# exit status is 0 when nothing failed.
+# without and with preload, pgTAP with the extension in two schemas, docs (the SQL of the documents), restart, torture (5 %
+# of it). Nothing is written to the system or the checkout but build/check, where the logs stay. The last line is "N
+# passed, N failed, N skipped"; the exit status is 0 when nothing failed.
 #
 #   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below
 #   REF=HEAD            checks a commit instead of the files of the checkout
@@ -16,7 +16,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 . scripts/cluster.sh
 
-SUITES=${SUITES:-format border dist unit sanitize threads sql isolation pgtap restart torture}
+SUITES=${SUITES:-format border dist unit sanitize threads sql isolation pgtap docs restart torture}
 limit=(timeout -k 10 300)
 jobs=$(nproc)
 total_passed=0 total_failed=0 total_skipped=0 executed=0
@@ -322,6 +322,17 @@ suite_pgtap()
 	for schema in public "Odd Name"; do
 		tap_suite "pgTAP in $schema" "$files" pgtap_file "$schema"
 	done
+}
+
+docs_file()
+{
+	as_server env PG_CONFIG="$PG_CONFIG" "${limit[@]}" "$src/scripts/docs.pl" "$work/preloaded" "$1"
+}
+
+suite_docs()
+{
+	cluster preloaded gpt &&
+		tap_suite docs "$(find "$src/README.md" "$src"/docs -name 'README.md' -o -name 'quickstart*.md' -o -name guide.md | sort)" docs_file
 }
 
 perl_file()
