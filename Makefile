@@ -150,6 +150,6 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
-FORMATTED = $(wildcard src/*.c src/engine/*/*.[ch] include/*.h include/engine/*.h test/unit/*.[ch])
+FORMATTED = $(wildcard src/*.c src/engine/*/*.[ch] include/*.h include/engine/*.h test/unit/*.[ch] bench/*.[ch] test/torture/*.c)
 
 .PHONY: $(HOUSE)

@@ -1,12 +1,12 @@
 /*
  * bench/convergence.c FOLDER SAMPLE
  *
- * PRECISION is float32 unless it says bfloat16. With - for FOLDER weights and batches come from SEED instead
- * (bench/precision.sh). Otherwise:
+ * PRECISION is float32 unless it says bfloat16. With - for FOLDER weights and batches come from
+ * SEED instead (bench/precision.sh). Otherwise:
  *
  * Our side of the convergence comparison: model S from the initial weights and on the batches that
- * bench/convergence.py wrote into FOLDER, the same recipe. Prints step, training and validation loss, and
- * PyTorch's from FOLDER/torch.json is printed beside them by bench/convergence.sh.
+ * bench/convergence.py wrote into FOLDER, the same recipe. Prints step, training and validation
+ * loss, and PyTorch's from FOLDER/torch.json is printed beside them by bench/convergence.sh.
  */
 #include "shapes.h"
 
@@ -63,7 +63,8 @@ load_weights(LmTrainer *trainer, const char *folder)
 			fprintf(stderr, "no tensor %s\n", param->file_name);
 			exit(1);
 		}
-		lm_param_set(lm_trainer_params(trainer), (float *) (file + 8 + header_size + begin), param, 0, param->count);
+		lm_param_set(lm_trainer_params(trainer), (float *) (file + 8 + header_size + begin), param,
+					 0, param->count);
 	}
 	free(header);
 	free(file);
@@ -103,7 +104,8 @@ random_offsets(uint64_t seed, int count, size_t most)
 }
 
 static double
-validate(LmTrainer *trainer, LmBatch *batch, const unsigned char *held, size_t held_size, const Shape *shape)
+validate(LmTrainer *trainer, LmBatch *batch, const unsigned char *held, size_t held_size,
+		 const Shape *shape)
 {
 	int windows = (held_size - 1) / shape->context;
 	double sum = 0, weight = 0;
@@ -132,7 +134,8 @@ main(int argc, char **argv)
 {
 	const Shape *shape = shape_named("S");
 	LmHost host = {.reallocate = bench_reallocate};
-	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS")};
+	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2,
+									  getenv("BLAS")};
 	LmError error = {0};
 	LmConfig config = shape_config(shape);
 	LmTrainOptions options = lm_train_options_default();
@@ -155,7 +158,9 @@ main(int argc, char **argv)
 	data = read_file(argv[2], "", &data_size);
 	cut = data_size * 9 / 10;
 	options.seed = getenv("SEED") ? atoi(getenv("SEED")) : 1;
-	options.precision = getenv("PRECISION") && strcmp(getenv("PRECISION"), "bfloat16") == 0 ? LM_BFLOAT16 : LM_FLOAT32;
+	options.precision = getenv("PRECISION") && strcmp(getenv("PRECISION"), "bfloat16") == 0
+							? LM_BFLOAT16
+							: LM_FLOAT32;
 	if (is_given)
 		offsets = read_file(argv[1], "offsets.u32", &offsets_size);
 	else
@@ -187,7 +192,8 @@ main(int argc, char **argv)
 		if (is_checkpoint(step + 1))
 		{
 			printf("%d %.6f %.6f %.0f s\n", step + 1, result.loss,
-				   validate(trainer, &batch, data + cut, data_size - cut, shape), seconds_now() - started);
+				   validate(trainer, &batch, data + cut, data_size - cut, shape),
+				   seconds_now() - started);
 			fflush(stdout);
 		}
 	}

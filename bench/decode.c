@@ -1,14 +1,16 @@
 /*
  * bench/decode.c [MODEL [TYPE]]
  *
- * Inference of models M and S with random weights in each type of image, on THREADS threads (2). Medians over ROUNDS rounds (15), in
- * each of which the limits are measured too:
+ * Inference of models M and S with random weights in each type of image, on THREADS threads (2).
+ * Medians over ROUNDS rounds (15), in each of which the limits are measured too:
  *
- *   decode 1        a token of one sequence at position 64, head and choice of the largest logit included; bytes of weights a
- *                   second, and their share of what the threads read of a large buffer, one stream each
+ *   decode 1        a token of one sequence at position 64, head and choice of the largest logit
+ *                   included; bytes of weights a second, and their share of what the threads read
+ *                   of a large buffer, one stream each
  *   decode 8, 32    that many sequences at once
- *   prefill 256     of one sequence, with the logits of the last token; only products that are executed count, of attention
- *                   half; their share of what multiply-adds in registers reach
+ *   prefill 256     of one sequence, with the logits of the last token; only products that are
+ *                   executed count, of attention half; their share of what multiply-adds in
+ *                   registers reach
  *   score 256       the same with the logits of every token
  */
 #include "peak.h"
@@ -77,7 +79,10 @@ median(Series *series)
 
 typedef long long Lanes __attribute__((vector_size(64)));
 
-/* Loads of the widest vectors, asked for a page ahead: narrower ones, or fewer at once, keep a core from what its memory can give. */
+/*
+ * Loads of the widest vectors, asked for a page ahead: narrower ones, or fewer at once, keep a core
+ * from what its memory can give.
+ */
 #if defined(__x86_64__)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
@@ -122,7 +127,11 @@ static double
 product_bytes(const Bench *bench)
 {
 	int C = bench->config.channels, M = bench->config.mlp_channels;
-	int shapes_of[5][3] = {{C, 3 * C, bench->config.layers}, {C, C, bench->config.layers}, {C, M, bench->config.layers}, {M, C, bench->config.layers}, {C, bench->config.vocabulary, 1}};
+	int shapes_of[5][3] = {{C, 3 * C, bench->config.layers},
+						   {C, C, bench->config.layers},
+						   {C, M, bench->config.layers},
+						   {M, C, bench->config.layers},
+						   {C, bench->config.vocabulary, 1}};
 	double all = 0;
 
 	for (int i = 0; i < 5; i++)
@@ -140,7 +149,9 @@ infer(Bench *bench, int n)
 {
 	LmError error = {0};
 
-	must(lm_infer(bench->logits, bench->engine, bench->model, bench->pages, bench->sequences, MOST_SEQUENCES, bench->inputs, n, bench->workspace, &error), &error);
+	must(lm_infer(bench->logits, bench->engine, bench->model, bench->pages, bench->sequences,
+				  MOST_SEQUENCES, bench->inputs, n, bench->workspace, &error),
+		 &error);
 }
 
 static int32_t
@@ -154,7 +165,9 @@ largest(const float *logits, int n)
 	return best;
 }
 
-/* One token for each of the first n sequences, which stand at POSITION before and after. Seconds. */
+/*
+ * One token for each of the first n sequences, which stand at POSITION before and after. Seconds.
+ */
 static double
 decode(Bench *bench, int n)
 {
@@ -165,7 +178,8 @@ decode(Bench *bench, int n)
 	infer(bench, n);
 	for (int i = 0; i < n; i++)
 	{
-		bench->sum += largest(bench->logits + (size_t) i * bench->config.vocabulary, bench->config.vocabulary);
+		bench->sum += largest(bench->logits + (size_t) i * bench->config.vocabulary,
+							  bench->config.vocabulary);
 		lm_sequence_truncate(&bench->sequences[i], bench->pages, POSITION);
 	}
 	return seconds_now() - started;
@@ -179,7 +193,8 @@ prefill(Bench *bench, bool all_wanted)
 
 	lm_sequence_truncate(&bench->sequences[0], bench->pages, 0);
 	for (int i = 0; i < PROMPT; i++)
-		bench->inputs[i] = (LmInput){(i * 31 + 7) % bench->config.vocabulary, 0, i, all_wanted || i == PROMPT - 1};
+		bench->inputs[i] =
+			(LmInput){(i * 31 + 7) % bench->config.vocabulary, 0, i, all_wanted || i == PROMPT - 1};
 	started = seconds_now();
 	infer(bench, PROMPT);
 	return seconds_now() - started;
@@ -189,10 +204,12 @@ prefill(Bench *bench, bool all_wanted)
 static double
 prefill_flop(const Bench *bench, bool all_wanted)
 {
-	double C = bench->config.channels, L = bench->config.layers, T = PROMPT, rows = all_wanted ? T : 1;
+	double C = bench->config.channels, L = bench->config.layers, T = PROMPT,
+		   rows = all_wanted ? T : 1;
 	double half = T * (T + 1) / 2;
 
-	return 2 * ((L - 1) * T * 12 * C * C + T * 3 * C * C + rows * 9 * C * C + rows * C * bench->config.vocabulary) +
+	return 2 * ((L - 1) * T * 12 * C * C + T * 3 * C * C + rows * 9 * C * C +
+				rows * C * bench->config.vocabulary) +
 		   4 * C * ((L - 1) * half + (all_wanted ? half : T));
 }
 
@@ -206,16 +223,22 @@ open_model(Bench *bench, LmImageType type)
 	bench->type = type;
 	must(lm_image_size(&size, &bench->config, type, &error), &error);
 	bench->image = lm_allocate_huge(&bench->host, size);
-	must(bench->image && lm_image_build(bench->image, bench->block, bench->table, type, &bench->host, &error), &error);
+	must(bench->image &&
+			 lm_image_build(bench->image, bench->block, bench->table, type, &bench->host, &error),
+		 &error);
 	bench->model = lm_model_open(&bench->host, bench->image, size, &error);
 	must(bench->model != NULL, &error);
-	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->shape->name, type_names[type], size / 1e6, seconds_now() - started);
+	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->shape->name,
+		   type_names[type], size / 1e6, seconds_now() - started);
 	bench->pages = lm_pages_create(&bench->host, bench->model, MOST_SEQUENCES * 3 + 8, &error);
 	must(bench->pages != NULL, &error);
 	for (int i = 0; i < MOST_SEQUENCES; i++)
 		must(lm_sequence_create(&bench->sequences[i], &bench->host, bench->model, &error), &error);
-	bench->workspace = lm_allocate_huge(&bench->host, lm_infer_workspace(bench->model, PROMPT, PROMPT, lm_engine_threads(bench->engine)));
-	bench->logits = lm_allocate_huge(&bench->host, (size_t) PROMPT * bench->config.vocabulary * sizeof(float));
+	bench->workspace =
+		lm_allocate_huge(&bench->host, lm_infer_workspace(bench->model, PROMPT, PROMPT,
+														  lm_engine_threads(bench->engine)));
+	bench->logits =
+		lm_allocate_huge(&bench->host, (size_t) PROMPT * bench->config.vocabulary * sizeof(float));
 }
 
 static void
@@ -248,8 +271,10 @@ run_decode(Bench *bench, int n_sequences)
 		add(&rate, product_bytes(bench) / seconds);
 		add(&share, product_bytes(bench) / seconds / reading);
 	}
-	printf("%s %-9s decode %2d         %8.1f (best %.1f) tokens/s %8.1f GB/s, %.3f of what is read\n", bench->shape->name,
-		   type_names[bench->type], n_sequences, median(&speed), best(&speed), median(&rate) * 1e-9, median(&share));
+	printf(
+		"%s %-9s decode %2d         %8.1f (best %.1f) tokens/s %8.1f GB/s, %.3f of what is read\n",
+		bench->shape->name, type_names[bench->type], n_sequences, median(&speed), best(&speed),
+		median(&rate) * 1e-9, median(&share));
 }
 
 static void
@@ -261,15 +286,17 @@ run_prefill(Bench *bench, bool all_wanted)
 	prefill(bench, all_wanted);
 	for (int round = 0; round < bench->n_rounds; round++)
 	{
-		double peak = bench->type == LM_IMAGE_BFLOAT16 ? peak_vdpbf16(bench->engine) : peak_float32(bench->engine);
+		double peak = bench->type == LM_IMAGE_BFLOAT16 ? peak_vdpbf16(bench->engine)
+													   : peak_float32(bench->engine);
 		double seconds = prefill(bench, all_wanted);
 
 		add(&speed, PROMPT / seconds);
 		add(&rate, flop / seconds);
 		add(&share, peak > 0 ? flop / seconds / peak : 0);
 	}
-	printf("%s %-9s %s %d       %8.1f (best %.1f) tokens/s %8.1f GFLOP/s, %.3f of the peak in %s\n", bench->shape->name, type_names[bench->type],
-		   all_wanted ? "score  " : "prefill", PROMPT, median(&speed), best(&speed), median(&rate) * 1e-9, median(&share),
+	printf("%s %-9s %s %d       %8.1f (best %.1f) tokens/s %8.1f GFLOP/s, %.3f of the peak in %s\n",
+		   bench->shape->name, type_names[bench->type], all_wanted ? "score  " : "prefill", PROMPT,
+		   median(&speed), best(&speed), median(&rate) * 1e-9, median(&share),
 		   bench->type == LM_IMAGE_BFLOAT16 ? "vdpbf16ps" : "float32");
 }
 
@@ -325,8 +352,9 @@ main(int argc, char **argv)
 	bench.buffer = lm_allocate_unset(&bench.host, READ_SIZE);
 	must(bench.buffer != NULL, &error);
 	memset(bench.buffer, 1, READ_SIZE);
-	printf("%s, %d threads, read %.1f GB/s, peak %.0f GFLOP/s, vdpbf16ps %.0f\n", lm_linear_infer_name(), lm_engine_threads(bench.engine),
-		   read_rate(&bench) * 1e-9, peak_float32(bench.engine) * 1e-9, peak_vdpbf16(bench.engine) * 1e-9);
+	printf("%s, %d threads, read %.1f GB/s, peak %.0f GFLOP/s, vdpbf16ps %.0f\n",
+		   lm_linear_infer_name(), lm_engine_threads(bench.engine), read_rate(&bench) * 1e-9,
+		   peak_float32(bench.engine) * 1e-9, peak_vdpbf16(bench.engine) * 1e-9);
 	for (int i = 0; i < 2; i++)
 		if (argc < 2 || strcmp(argv[1], i == 0 ? "M" : "S") == 0)
 			run_shape(&bench, i == 0 ? "M" : "S", argc > 2 ? argv[2] : NULL);

@@ -1,8 +1,8 @@
 /*
  * bench/kernels.c
  *
- * How fast the engine's operations are on this machine, beside what its registers and memory allow. Each line
- * is the best and the median of several rounds; the two sides of a comparison take turns.
+ * How fast the engine's operations are on this machine, beside what its registers and memory allow.
+ * Each line is the best and the median of several rounds; the two sides of a comparison take turns.
  *
  *   build/bench-kernels [threads]
  */
@@ -40,7 +40,8 @@ seconds(void)
 static LmEngine *
 start(int n_threads, const char *library)
 {
-	LmEngineOptions options = {.n_threads = n_threads, .blas_library = library, .f32 = library ? NULL : ""};
+	LmEngineOptions options = {
+		.n_threads = n_threads, .blas_library = library, .f32 = library ? NULL : ""};
 	LmError error;
 	LmEngine *engine = lm_engine_start(&host, &options, &error);
 
@@ -102,12 +103,12 @@ report(const char *name, const char *unit, double amount, Task task, void *conte
 {
 	double median, best = time_task(task, context, &median);
 
-	printf("%-52s best %8.1f  median %8.1f %s  (%.3f ms)\n", name, amount / best * 1e-9, amount / median * 1e-9, unit,
-		   median * 1e3);
+	printf("%-52s best %8.1f  median %8.1f %s  (%.3f ms)\n", name, amount / best * 1e-9,
+		   amount / median * 1e-9, unit, median * 1e3);
 	fflush(stdout);
 }
 
-/* ---- The limits ---- */
+/* ---- The limits --------------------------------------------------------- */
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -167,7 +168,8 @@ read_piece(void *argument, int piece, int thread)
 {
 	Context *context = argument;
 
-	if (lm_simd()->dot(context->a + (size_t) piece * 65536, context->a + (size_t) piece * 65536, 65536) == 0.125f)
+	if (lm_simd()->dot(context->a + (size_t) piece * 65536, context->a + (size_t) piece * 65536,
+					   65536) == 0.125f)
 		printf(" ");
 }
 
@@ -201,7 +203,8 @@ matmul_task(void *argument)
 	if (x->builtin)
 		lm_matmul_builtin(x->y, x->a, x->b, x->transpose, x->m, x->n, x->k, x->n, ld_a, ld_b, 1, 0);
 	else
-		lm_matmul(x->engine, x->y, x->a, x->b, x->transpose, x->m, x->n, x->k, x->n, ld_a, ld_b, 1, 0);
+		lm_matmul(x->engine, x->y, x->a, x->b, x->transpose, x->m, x->n, x->k, x->n, ld_a, ld_b, 1,
+				  0);
 }
 
 static void
@@ -233,7 +236,8 @@ attention_forward_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_attention_forward(x->engine, x->y, x->b, x->a, x->starts, &x->dropout, x->n_rows, x->H, x->C, x->scratch);
+	lm_attention_forward(x->engine, x->y, x->b, x->a, x->starts, &x->dropout, x->n_rows, x->H, x->C,
+						 x->scratch);
 }
 
 static void
@@ -241,8 +245,8 @@ attention_backward_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_attention_backward(x->engine, x->d, x->c, x->y, x->b, x->a, x->starts, &x->dropout, x->n_rows, x->H, x->C,
-						  x->scratch);
+	lm_attention_backward(x->engine, x->d, x->c, x->y, x->b, x->a, x->starts, &x->dropout,
+						  x->n_rows, x->H, x->C, x->scratch);
 }
 
 static void
@@ -274,7 +278,8 @@ norm_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_norm_forward(x->engine, x->y, x->c, x->d, x->a, x->b, x->b, x->n_rows, x->C, 1e-5f, LM_LAYERNORM);
+	lm_norm_forward(x->engine, x->y, x->c, x->d, x->a, x->b, x->b, x->n_rows, x->C, 1e-5f,
+					LM_LAYERNORM);
 }
 
 static void
@@ -282,8 +287,8 @@ norm_backward_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_norm_backward(x->engine, x->y, x->c + x->n_rows, x->d + x->n_rows, x->b, x->a, x->c, x->d, x->b, x->n_rows,
-					 x->C, LM_LAYERNORM, x->scratch);
+	lm_norm_backward(x->engine, x->y, x->c + x->n_rows, x->d + x->n_rows, x->b, x->a, x->c, x->d,
+					 x->b, x->n_rows, x->C, LM_LAYERNORM, x->scratch);
 }
 
 static void
@@ -293,7 +298,8 @@ residual_task(void *argument)
 
 	LmResidual residual = {x->y, x->a, x->b, &x->dropout};
 
-	lm_residual_norm_forward(x->engine, x->c, x->d, x->d + x->n_rows, &residual, x->b, x->b, x->n_rows, x->C, 1e-5f, LM_LAYERNORM);
+	lm_residual_norm_forward(x->engine, x->c, x->d, x->d + x->n_rows, &residual, x->b, x->b,
+							 x->n_rows, x->C, 1e-5f, LM_LAYERNORM);
 }
 
 static void
@@ -357,18 +363,10 @@ static void
 bench_products(Context *x)
 {
 	static const int shapes[][4] = {
-		{LM_NT, 512, 384, 128},
-		{LM_NT, 512, 512, 128},
-		{LM_NT, 512, 1152, 384},
-		{LM_NT, 512, 1536, 384},
-		{LM_NN, 512, 384, 1536},
-		{LM_TN, 128, 128, 4096},
-		{LM_TN, 384, 384, 4096},
-		{LM_NT, 1024, 768, 3072},
-		{LM_NT, 64, 128, 32},
-		{LM_NT, 64, 256, 64},
-		{LM_NN, 64, 64, 256},
-		{LM_TN, 256, 64, 64},
+		{LM_NT, 512, 384, 128},	 {LM_NT, 512, 512, 128},   {LM_NT, 512, 1152, 384},
+		{LM_NT, 512, 1536, 384}, {LM_NN, 512, 384, 1536},  {LM_TN, 128, 128, 4096},
+		{LM_TN, 384, 384, 4096}, {LM_NT, 1024, 768, 3072}, {LM_NT, 64, 128, 32},
+		{LM_NT, 64, 256, 64},	 {LM_NN, 64, 64, 256},	   {LM_TN, 256, 64, 64},
 		{LM_NT, 16, 16, 32},
 	};
 	static const char *const names[] = {"NN", "NT", "TN"};
@@ -384,8 +382,8 @@ bench_products(Context *x)
 			x->n = shapes[i][2];
 			x->k = shapes[i][3];
 			x->builtin = builtin;
-			snprintf(name, sizeof name, "product %s m %d n %d k %d %s", names[x->transpose], x->m, x->n, x->k,
-					 builtin ? "built-in" : "library");
+			snprintf(name, sizeof name, "product %s m %d n %d k %d %s", names[x->transpose], x->m,
+					 x->n, x->k, builtin ? "built-in" : "library");
 			report(name, "GFLOP/s", 2.0 * x->m * x->n * x->k, matmul_task, x);
 		}
 	lm_engine_stop(x->engine);
@@ -394,7 +392,10 @@ bench_products(Context *x)
 static void
 bench_linear(Context *x, const char *library)
 {
-	static const int shapes[][3] = {{4096, 128, 384}, {4096, 128, 128}, {4096, 128, 512}, {4096, 512, 128}, {256, 128, 1024}, {1024, 128, 1024}, {4096, 384, 1152}, {4096, 384, 1536}, {4096, 1536, 384}, {256, 384, 256}};
+	static const int shapes[][3] = {{4096, 128, 384},  {4096, 128, 128},  {4096, 128, 512},
+									{4096, 512, 128},  {256, 128, 1024},  {1024, 128, 1024},
+									{4096, 384, 1152}, {4096, 384, 1536}, {4096, 1536, 384},
+									{256, 384, 256}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
 	{
@@ -403,11 +404,11 @@ bench_linear(Context *x, const char *library)
 
 		x->n_rows = shapes[i][0];
 		x->linear = (LmLinear){shapes[i][1], shapes[i][2], x->b, x->b, NULL};
-		snprintf(name, sizeof name, "linear forward %d rows %d -> %d %s", x->n_rows, shapes[i][1], shapes[i][2],
-				 library ? "built-in" : "library");
+		snprintf(name, sizeof name, "linear forward %d rows %d -> %d %s", x->n_rows, shapes[i][1],
+				 shapes[i][2], library ? "built-in" : "library");
 		report(name, "GFLOP/s", work, forward_task, x);
-		snprintf(name, sizeof name, "linear backward %d rows %d -> %d %s", x->n_rows, shapes[i][1], shapes[i][2],
-				 library ? "built-in" : "library");
+		snprintf(name, sizeof name, "linear backward %d rows %d -> %d %s", x->n_rows, shapes[i][1],
+				 shapes[i][2], library ? "built-in" : "library");
 		report(name, "GFLOP/s", 2 * work, backward_task, x);
 	}
 }
@@ -415,7 +416,8 @@ bench_linear(Context *x, const char *library)
 static void
 bench_inference(Context *x)
 {
-	static const int shapes[][3] = {{1, 768, 3072}, {1, 768, 50257}, {1, 384, 1536}, {8, 768, 3072}, {32, 768, 3072}, {256, 768, 3072}};
+	static const int shapes[][3] = {{1, 768, 3072}, {1, 768, 50257}, {1, 384, 1536},
+									{8, 768, 3072}, {32, 768, 3072}, {256, 768, 3072}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
 	{
@@ -424,7 +426,8 @@ bench_inference(Context *x)
 
 		x->n_rows = shapes[i][0];
 		x->linear = (LmLinear){shapes[i][1], shapes[i][2], NULL, x->a, x->b};
-		snprintf(name, sizeof name, "infer %d rows %d -> %d", x->n_rows, shapes[i][1], shapes[i][2]);
+		snprintf(name, sizeof name, "infer %d rows %d -> %d", x->n_rows, shapes[i][1],
+				 shapes[i][2]);
 		if (x->n_rows == 1)
 			report(name, "GB/s", 4 * weights, infer_task, x);
 		else
@@ -469,13 +472,15 @@ bench_passes(Context *x)
 	x->count = 4096 * 1536;
 	report("GELU (tanh), 4096 x 1536", "GB/s", 8.0 * (double) x->count, gelu_task, x);
 	report("GELU (erf), 4096 x 1536", "GB/s", 8.0 * (double) x->count, gelu_erf_task, x);
-	report("GELU (tanh) backward, 4096 x 1536", "GB/s", 12.0 * (double) x->count, gelu_backward_task, x);
+	report("GELU (tanh) backward, 4096 x 1536", "GB/s", 12.0 * (double) x->count,
+		   gelu_backward_task, x);
 	report("norm, 4096 x 384", "GB/s", 8.0 * 4096 * 384, norm_task, x);
 	report("norm backward, 4096 x 384", "GB/s", 16.0 * 4096 * 384, norm_backward_task, x);
 	x->dropout.rate = 0;
 	report("residual and norm, 4096 x 384", "GB/s", 16.0 * 4096 * 384, residual_task, x);
 	x->dropout.rate = 0.1f;
-	report("residual with dropout and norm, 4096 x 384", "GB/s", 16.0 * 4096 * 384, residual_task, x);
+	report("residual with dropout and norm, 4096 x 384", "GB/s", 16.0 * 4096 * 384, residual_task,
+		   x);
 	report("embedding backward, 4096 x 384", "GB/s", 12.0 * 4096 * 384, embedding_task, x);
 	x->n_rows = 1024;
 	x->C = 1024;
@@ -489,7 +494,11 @@ int
 main(int argc, char **argv)
 {
 	int n_threads = argc > 1 ? atoi(argv[1]) : 2;
-	Context x = {.y = floats(64 << 20), .a = floats(64 << 20), .b = floats(64 << 20), .c = floats(16 << 20), .d = floats(16 << 20)};
+	Context x = {.y = floats(64 << 20),
+				 .a = floats(64 << 20),
+				 .b = floats(64 << 20),
+				 .c = floats(16 << 20),
+				 .d = floats(16 << 20)};
 
 	x.starts = lm_allocate(&host, 4096 * sizeof *x.starts);
 	x.positions = lm_allocate(&host, 4096 * sizeof *x.positions);

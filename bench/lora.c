@@ -1,10 +1,12 @@
 /*
- * bench/lora.c MODEL base FILE STEPS TEXT          trains a model from random weights, and writes them to FILE
- * bench/lora.c MODEL full|lora FILE STEPS TEXT RATE   trains all weights of FILE further, or an adapter of RANK (16) beside them
+ * bench/lora.c MODEL base FILE STEPS TEXT          trains a model from random weights, and writes
+ * them to FILE bench/lora.c MODEL full|lora FILE STEPS TEXT RATE   trains all weights of FILE
+ * further, or an adapter of RANK (16) beside them
  *
- * The tokens are the bytes of TEXT, of which the last tenth is held out. Prints the loss on that before and after, in nats a byte,
- * the share of the weights that is trained, the seconds of a step, and the memory: what lm_trainer_memory says, and the most
- * that the process held. PRECISION and THREADS as for bench/train.c.
+ * The tokens are the bytes of TEXT, of which the last tenth is held out. Prints the loss on that
+ * before and after, in nats a byte, the share of the weights that is trained, the seconds of a
+ * step, and the memory: what lm_trainer_memory says, and the most that the process held. PRECISION
+ * and THREADS as for bench/train.c.
  */
 #include <sys/resource.h>
 
@@ -90,7 +92,10 @@ transfer(float *block, size_t count, const char *path, bool writes)
 {
 	FILE *file = fopen(path, writes ? "wb" : "rb");
 
-	if (!file || (writes ? fwrite(block, sizeof(float), count, file) : fread(block, sizeof(float), count, file)) != count || fclose(file) != 0)
+	if (!file ||
+		(writes ? fwrite(block, sizeof(float), count, file)
+				: fread(block, sizeof(float), count, file)) != count ||
+		fclose(file) != 0)
 	{
 		perror(path);
 		exit(1);
@@ -117,8 +122,10 @@ int
 main(int argc, char **argv)
 {
 	const Shape *shape = shape_named(argc > 1 ? argv[1] : "S");
-	bool is_base = argc > 2 && strcmp(argv[2], "base") == 0, is_adapter = argc > 2 && strcmp(argv[2], "lora") == 0;
-	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS"), getenv("BF16")};
+	bool is_base = argc > 2 && strcmp(argv[2], "base") == 0,
+		 is_adapter = argc > 2 && strcmp(argv[2], "lora") == 0;
+	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2,
+									  getenv("BLAS"), getenv("BF16")};
 	LmHost host = {.reallocate = bench_reallocate};
 	LmError error = {0};
 	LmEngine *engine = lm_engine_start(&host, &engine_options, &error);
@@ -134,7 +141,8 @@ main(int argc, char **argv)
 
 	if (argc < 6 + !is_base)
 	{
-		fprintf(stderr, "usage: lora MODEL base FILE STEPS TEXT, or lora MODEL full|lora FILE STEPS TEXT RATE\n");
+		fprintf(stderr, "usage: lora MODEL base FILE STEPS TEXT, or lora MODEL full|lora FILE "
+						"STEPS TEXT RATE\n");
 		return 2;
 	}
 	must(engine != NULL, &error);
@@ -142,7 +150,10 @@ main(int argc, char **argv)
 	config.lora_rank = is_adapter ? (getenv("RANK") ? atoi(getenv("RANK")) : 16) : 0;
 	must(lm_config_check(&config, &error), &error);
 	base = lm_config_base(&config);
-	options.precision = (!getenv("PRECISION") || strcmp(getenv("PRECISION"), "float32") != 0) && lm_engine_bf16(engine) ? LM_BFLOAT16 : LM_FLOAT32;
+	options.precision = (!getenv("PRECISION") || strcmp(getenv("PRECISION"), "float32") != 0) &&
+								lm_engine_bf16(engine)
+							? LM_BFLOAT16
+							: LM_FLOAT32;
 	options.max_tokens = shape->batch * shape->context;
 	options.steps = atoi(argv[4]);
 	options.warmup_steps = options.steps / 20;
@@ -157,14 +168,19 @@ main(int argc, char **argv)
 	whole = lm_param_table_create(&host, &base, &error);
 	must(whole != NULL, &error);
 	if (!is_base)
-		transfer(is_adapter ? lm_trainer_base(trainer) : lm_trainer_params(trainer), whole->total, argv[3], false);
+		transfer(is_adapter ? lm_trainer_base(trainer) : lm_trainer_params(trainer), whole->total,
+				 argv[3], false);
 	before = held_out_loss(trainer, &batch, shape, &text);
 	seconds = train(trainer, &batch, shape, &text, (int) options.steps);
 	if (is_base)
 		transfer(lm_trainer_params(trainer), whole->total, argv[3], true);
 	getrusage(RUSAGE_SELF, &usage);
-	printf("%s %s rate %g loss %.4f after %.4f trained %.4f %% step %.3f s memory %zu MB at_most %ld MB\n", shape->name, argv[2], options.learning_rate,
-		   before, held_out_loss(trainer, &batch, shape, &text), 100.0 * (double) lm_trainer_table(trainer)->parameter_count / (double) whole->parameter_count,
+	printf("%s %s rate %g loss %.4f after %.4f trained %.4f %% step %.3f s memory %zu MB at_most "
+		   "%ld MB\n",
+		   shape->name, argv[2], options.learning_rate, before,
+		   held_out_loss(trainer, &batch, shape, &text),
+		   100.0 * (double) lm_trainer_table(trainer)->parameter_count /
+			   (double) whole->parameter_count,
 		   seconds, memory >> 20, usage.ru_maxrss >> 10);
 	return 0;
 }

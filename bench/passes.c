@@ -3,10 +3,11 @@
  *
  * The passes of training that are not products, on THREADS threads (2):
  *
- *   update MODEL   milliseconds of the gradient's norm and of AdamW over the model's parameters, beside a pass
- *                  that only clears the gradient
- *   tokens FILE    megabytes a second of encoding the file's paragraphs (cut at empty lines), by a byte-level BPE
- *                  of 8,192 tokens that is trained on them, on 1 thread and on THREADS
+ *   update MODEL   milliseconds of the gradient's norm and of AdamW over the model's parameters,
+ *                  beside a pass that only clears the gradient
+ *   tokens FILE    megabytes a second of encoding the file's paragraphs (cut at empty lines), by a
+ *                  byte-level BPE of 8,192 tokens that is trained on them, on 1 thread and on
+ *                  THREADS
  */
 #include "shapes.h"
 
@@ -41,7 +42,8 @@ norm(void *work)
 {
 	Update *update = work;
 
-	update->sum += lm_sum_squares(update->engine, update->blocks[3], update->table->total, update->scratch);
+	update->sum +=
+		lm_sum_squares(update->engine, update->blocks[3], update->table->total, update->scratch);
 }
 
 static void
@@ -49,16 +51,16 @@ adamw(void *work)
 {
 	Update *update = work;
 
-	lm_adamw_sweep(update->engine, update->blocks[0], update->blocks[1], update->blocks[2], update->blocks[3],
-				   update->ranges, update->table->n_params);
+	lm_adamw_sweep(update->engine, update->blocks[0], update->blocks[1], update->blocks[2],
+				   update->blocks[3], update->ranges, update->table->n_params);
 }
 
 static void
 report(const char *name, double bytes, double *seconds)
 {
 	qsort(seconds, ROUNDS, sizeof(double), compare_doubles);
-	printf("%-24s %8.2f ms median %8.2f ms best %7.1f GB/s\n", name, seconds[ROUNDS / 2] * 1e3, seconds[0] * 1e3,
-		   bytes / seconds[ROUNDS / 2] / 1e9);
+	printf("%-24s %8.2f ms median %8.2f ms best %7.1f GB/s\n", name, seconds[ROUNDS / 2] * 1e3,
+		   seconds[0] * 1e3, bytes / seconds[ROUNDS / 2] / 1e9);
 }
 
 static void
@@ -86,7 +88,8 @@ update_mode(LmEngine *engine, const LmHost *host, const Shape *shape)
 	{
 		const LmParam *param = &update.table->params[i];
 
-		update.ranges[i] = (LmAdamWRange){param->offset, param->count, param->decay ? &decayed : &plain, 0};
+		update.ranges[i] =
+			(LmAdamWRange){param->offset, param->count, param->decay ? &decayed : &plain, 0};
 	}
 	for (int round = 0; round < ROUNDS; round++)
 	{
@@ -101,7 +104,8 @@ update_mode(LmEngine *engine, const LmHost *host, const Shape *shape)
 		}
 		seconds[3][round] = seconds_now() - started - seconds[0][round];
 	}
-	printf("%s, %zu parameters, %d threads\n", shape->name, update.table->parameter_count, lm_engine_threads(engine));
+	printf("%s, %zu parameters, %d threads\n", shape->name, update.table->parameter_count,
+		   lm_engine_threads(engine));
 	report("clear (no longer done)", bytes, seconds[0]);
 	report("norm", bytes, seconds[1]);
 	report("AdamW", 7 * bytes, seconds[2]);
@@ -160,7 +164,8 @@ encode_all(LmEncoder *encoder, LmEngine *engine, const Paragraphs *paragraphs, i
 	{
 		int left = paragraphs->count - first;
 
-		lm_encoder_run(encoder, paragraphs->all + first, left < LM_ENCODER_DOCUMENTS ? left : LM_ENCODER_DOCUMENTS);
+		lm_encoder_run(encoder, paragraphs->all + first,
+					   left < LM_ENCODER_DOCUMENTS ? left : LM_ENCODER_DOCUMENTS);
 	}
 	started = seconds_now() - started;
 	for (int i = 0; i < paragraphs->count; i++)
@@ -183,8 +188,10 @@ tokens_mode(LmEngine *many, const LmHost *host, const char *path)
 	int n_reached;
 
 	for (int i = 0; i < paragraphs.count; i++)
-		must(lm_bpe_trainer_add(trainer, paragraphs.all[i].text, paragraphs.all[i].size, &error), &error);
-	tokenizer = lm_tokenizer_create(host, lm_bpe_trainer_finish(trainer, 8192, &n_reached, &error), &error);
+		must(lm_bpe_trainer_add(trainer, paragraphs.all[i].text, paragraphs.all[i].size, &error),
+			 &error);
+	tokenizer =
+		lm_tokenizer_create(host, lm_bpe_trainer_finish(trainer, 8192, &n_reached, &error), &error);
 	must(tokenizer != NULL, &error);
 	for (int i = 0; i < 2; i++)
 	{
@@ -198,9 +205,10 @@ tokens_mode(LmEngine *many, const LmHost *host, const char *path)
 	for (int i = 0; i < 2; i++)
 	{
 		qsort(seconds[i], ROUNDS, sizeof(double), compare_doubles);
-		printf("%d threads: %.1f MB/s median %.1f best (%zu bytes, %d documents, %lld tokens)\n", lm_engine_threads(engines[i]),
-			   paragraphs.size / seconds[i][ROUNDS / 2] / 1e6, paragraphs.size / seconds[i][0] / 1e6, paragraphs.size,
-			   paragraphs.count, (long long) n_tokens[i]);
+		printf("%d threads: %.1f MB/s median %.1f best (%zu bytes, %d documents, %lld tokens)\n",
+			   lm_engine_threads(engines[i]), paragraphs.size / seconds[i][ROUNDS / 2] / 1e6,
+			   paragraphs.size / seconds[i][0] / 1e6, paragraphs.size, paragraphs.count,
+			   (long long) n_tokens[i]);
 	}
 }
 

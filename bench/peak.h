@@ -1,7 +1,8 @@
 /*
  * bench/peak.h
  *
- * What the processor can do at most: loops of multiply-adds that touch nothing but registers, on all threads of an engine.
+ * What the processor can do at most: loops of multiply-adds that touch nothing but registers, on
+ * all threads of an engine.
  */
 #ifndef BENCH_PEAK_H
 #define BENCH_PEAK_H
@@ -52,7 +53,8 @@ __attribute__((target("avx512f,avx512bf16"))) static void
 peak_bf16_avx512(void)
 {
 	__m512 sums[24];
-	__m512bh a = (__m512bh) _mm512_set1_epi32(0x3f803f80), b = (__m512bh) _mm512_set1_epi32(0x3f803f80);
+	__m512bh a = (__m512bh) _mm512_set1_epi32(0x3f803f80),
+			 b = (__m512bh) _mm512_set1_epi32(0x3f803f80);
 
 #pragma GCC unroll 24
 	for (int i = 0; i < 24; i++)

@@ -59,8 +59,8 @@ shape_config(const Shape *shape)
 }
 
 /*
- * Products with weights and attention, forward and backward, of one token: 6 (12 L C^2 + V C) + 12 L C T
- * (attention counted whole, as a kernel without causal skipping would compute it).
+ * Products with weights and attention, forward and backward, of one token: 6 (12 L C^2 + V C) + 12
+ * L C T (attention counted whole, as a kernel without causal skipping would compute it).
  */
 static inline double
 shape_flop(const Shape *s)
@@ -70,14 +70,18 @@ shape_flop(const Shape *s)
 	return 6 * (12 * s->layers * C * C + s->vocabulary * C) + 12 * s->layers * C * s->context;
 }
 
-/* CLOCK=cpu in the environment: processor time of the process, which is what one thread needs on a machine with other work. */
+/*
+ * CLOCK=cpu in the environment: processor time of the process, which is what one thread needs on a
+ * machine with other work.
+ */
 static inline double
 seconds_now(void)
 {
 	const char *clock = getenv("CLOCK");
 	struct timespec now;
 
-	clock_gettime(clock && strcmp(clock, "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+	clock_gettime(clock && strcmp(clock, "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC,
+				  &now);
 	return now.tv_sec + now.tv_nsec * 1e-9;
 }
 

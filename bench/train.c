@@ -1,9 +1,10 @@
 /*
  * bench/train.c MODEL STEPS
  *
- * Tokens per second of the training step (forward, backward, clipping, the update) in PRECISION (float32, or auto) on
- * THREADS threads (2), its share of what registers alone reach in the same run, the losses of the steps, how long
- * threads waited and the most memory that the process held. BF16 names the kernels, OPTIMIZER the update.
+ * Tokens per second of the training step (forward, backward, clipping, the update) in PRECISION
+ * (float32, or auto) on THREADS threads (2), its share of what registers alone reach in the same
+ * run, the losses of the steps, how long threads waited and the most memory that the process held.
+ * BF16 names the kernels, OPTIMIZER the update.
  */
 #include <sys/resource.h>
 
@@ -11,8 +12,8 @@
 #include "shapes.h"
 
 /*
- * Tokens that torch_train.py makes too: of four tokens three follow from the one before them, one is random. state is
- * that of Knuth's generator (MMIX), which both sides begin at 1.
+ * Tokens that torch_train.py makes too: of four tokens three follow from the one before them, one
+ * is random. state is that of Knuth's generator (MMIX), which both sides begin at 1.
  */
 static void
 fill(LmBatch *batch, const Shape *shape, uint64_t *state)
@@ -29,7 +30,8 @@ fill(LmBatch *batch, const Shape *shape, uint64_t *state)
 
 			*state = *state * 6364136223846793005u + 1442695040888963407u;
 			word = (uint32_t) (*state >> 33);
-			token = t == 0 || word % 4 == 0 ? (word >> 2) % shape->vocabulary : (token * 7 + 3) % shape->vocabulary;
+			token = t == 0 || word % 4 == 0 ? (word >> 2) % shape->vocabulary
+											: (token * 7 + 3) % shape->vocabulary;
 			if (t > 0)
 				batch->targets[row - 1] = (int32_t) token;
 			if (t == shape->context)
@@ -51,8 +53,8 @@ print_peak(LmEngine *engine, const Shape *shape, double flop, bool bf16)
 
 	for (int i = bf16 ? 1 : 0; i < (bf16 ? 3 : 1); i++)
 		if (peaks[i] > 0)
-			printf("gpt %s %.1f GFLOP/s, %.3f of the %.0f that %s reaches in registers\n", shape->name, flop * 1e-9,
-				   flop / peaks[i], peaks[i] * 1e-9, names[i]);
+			printf("gpt %s %.1f GFLOP/s, %.3f of the %.0f that %s reaches in registers\n",
+				   shape->name, flop * 1e-9, flop / peaks[i], peaks[i] * 1e-9, names[i]);
 }
 
 int
@@ -61,13 +63,15 @@ main(int argc, char **argv)
 	const Shape *shape = shape_named(argc > 1 ? argv[1] : "XS");
 	int steps = argc > 2 ? atoi(argv[2]) : 10;
 	LmHost host = {.reallocate = bench_reallocate};
-	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2, getenv("BLAS"), getenv("BF16")};
+	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 2,
+									  getenv("BLAS"), getenv("BF16")};
 	LmError error = {0};
 	LmEngine *engine = lm_engine_start(&host, &engine_options, &error);
 	LmConfig config = shape_config(shape);
 	LmTrainOptions options = lm_train_options_default();
 	int64_t busy[2][LM_MAX_THREADS];
-	double *times = calloc(steps + 2, sizeof(double)), *losses = calloc(steps + 2, sizeof(double)), all = 0, speed;
+	double *times = calloc(steps + 2, sizeof(double)), *losses = calloc(steps + 2, sizeof(double)),
+		   all = 0, speed;
 	uint64_t random = 1;
 	bool bf16;
 	LmTrainer *trainer;
@@ -76,14 +80,16 @@ main(int argc, char **argv)
 
 	must(engine != NULL, &error);
 	must(lm_config_check(&config, &error), &error);
-	bf16 = getenv("PRECISION") && strcmp(getenv("PRECISION"), "float32") != 0 && lm_engine_bf16(engine);
+	bf16 = getenv("PRECISION") && strcmp(getenv("PRECISION"), "float32") != 0 &&
+		   lm_engine_bf16(engine);
 	options.precision = bf16 ? LM_BFLOAT16 : LM_FLOAT32;
 	options.recompute = argc > 3 && strcmp(argv[3], "recompute") == 0;
 	options.max_tokens = shape->batch * shape->context;
 	options.learning_rate = 1e-3;
 	options.min_learning_rate = 1e-3;
 	options.warmup_steps = 0;
-	options.optimizer = getenv("OPTIMIZER") && strcmp(getenv("OPTIMIZER"), "muon") == 0 ? LM_MUON : LM_ADAMW;
+	options.optimizer =
+		getenv("OPTIMIZER") && strcmp(getenv("OPTIMIZER"), "muon") == 0 ? LM_MUON : LM_ADAMW;
 	options.steps = steps + 2;
 	trainer = lm_trainer_create(engine, &config, &options, &error);
 	must(trainer != NULL, &error);
@@ -106,8 +112,9 @@ main(int argc, char **argv)
 		all += times[step];
 	qsort(times + 2, steps, sizeof(double), compare_doubles);
 	speed = batch.n_tokens / times[2 + steps / 2];
-	printf("gpt %s tokens_per_second %.0f best %.0f (%s, %s, %d threads)\n", shape->name, speed, batch.n_tokens / times[2],
-		   bf16 ? "bfloat16" : "float32", bf16 ? lm_engine_bf16(engine) : lm_engine_description(engine),
+	printf("gpt %s tokens_per_second %.0f best %.0f (%s, %s, %d threads)\n", shape->name, speed,
+		   batch.n_tokens / times[2], bf16 ? "bfloat16" : "float32",
+		   bf16 ? lm_engine_bf16(engine) : lm_engine_description(engine),
 		   lm_engine_threads(engine));
 	print_peak(engine, shape, speed * shape_flop(shape), bf16);
 	printf("gpt %s loss", shape->name);

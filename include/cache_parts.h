@@ -1,7 +1,8 @@
 /*
  * include/cache_parts.h
  *
- * Between the files of the cache: models (src/cache.c) and the tokenizers that they use (src/cache_tokenizer.c).
+ * Between the files of the cache: models (src/cache.c) and the tokenizers that they use
+ * (src/cache_tokenizer.c).
  */
 #ifndef GPT_CACHE_PARTS_H
 #define GPT_CACHE_PARTS_H
@@ -22,10 +23,16 @@ typedef struct GptCachedTokenizer
 	int n_users; /* models */
 } GptCachedTokenizer;
 
-/* The tokenizer with that hash, which stays as long as n_users is above 0; otherwise until the next one is loaded. */
+/*
+ * The tokenizer with that hash, which stays as long as n_users is above 0; otherwise until the next
+ * one is loaded.
+ */
 extern GptCachedTokenizer *gpt_cached_tokenizer(const uint8 *sha256);
 
-/* A context below the caller's, so that an error takes it away until gpt_cache_keep moves it below the cache's. */
+/*
+ * A context below the caller's, so that an error takes it away until gpt_cache_keep moves it below
+ * the cache's.
+ */
 extern MemoryContext gpt_cache_make_context(const char *name);
 extern void gpt_cache_keep(MemoryContext context);
 

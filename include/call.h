@@ -1,8 +1,9 @@
 /*
  * include/call.h
  *
- * Calls of a function of a model, apart from the call itself: what is asked, and what the answer is as a value. So that many calls
- * are answered together: the elements of an array (gpt_call_elements), rows of an aggregate or of a query.
+ * Calls of a function of a model, apart from the call itself: what is asked, and what the answer is
+ * as a value. So that many calls are answered together: the elements of an array
+ * (gpt_call_elements), rows of an aggregate or of a query.
  */
 #ifndef GPT_CALL_H
 #define GPT_CALL_H
@@ -27,8 +28,8 @@ typedef struct GptCallKind
 	GptServedKind served;
 
 	/*
-	 * Reads the arguments, of which the model's name is none of its business. False: the result is NULL, whatever the model. Raises
-	 * errors of arguments, but not of the size of a prompt.
+	 * Reads the arguments, of which the model's name is none of its business. False: the result is
+	 * NULL, whatever the model. Raises errors of arguments, but not of the size of a prompt.
 	 */
 	bool (*read)(GptCall *call, FunctionCallInfo fcinfo);
 	/* The value of a request that is done without an error, palloc'd. */
@@ -62,32 +63,36 @@ typedef struct GptCallTotals
 } GptCallTotals;
 
 /*
- * Answers calls together, with the bits of each alone; in runs of some megabytes of text. Checks for interrupts between steps.
- * A call that fails has its error; what no call can be blamed for is raised, a lack of memory among it. held is the number of bytes that
- * the caller has of his own: with what the calls need they are within gpt.max_memory, or an error says what would be.
+ * Answers calls together, with the bits of each alone; in runs of some megabytes of text. Checks
+ * for interrupts between steps. A call that fails has its error; what no call can be blamed for is
+ * raised, a lack of memory among it. held is the number of bytes that the caller has of his own:
+ * with what the calls need they are within gpt.max_memory, or an error says what would be.
  */
-extern void gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n,
-							uint64 held, GptCallTotals *totals);
+extern void gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+							const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
 
 /* Whether the argument is an array: the function was called in its form for many texts. */
 extern bool gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number);
 
 /*
- * The function for each element of its second argument, a text[]: an array of the same shape and bounds. A null element gives null; one that
- * fails gives null too, with a warning that has its number and says why; where memory is wanting, that is an error.
+ * The function for each element of its second argument, a text[]: an array of the same shape and
+ * bounds. A null element gives null; one that fails gives null too, with a warning that has its
+ * number and says why; where memory is wanting, that is an error.
  */
 extern Datum gpt_call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
 
 /*
- * The same, some elements at a time. _begin: NULL for a NULL argument, else in the current context, as long as the arguments live. _next: the
- * answers of the next elements, at most GPT_ELEMENTS, whose number it returns; values are in the current context; held as above.
+ * The same, some elements at a time. _begin: NULL for a NULL argument, else in the current context,
+ * as long as the arguments live. _next: the answers of the next elements, at most GPT_ELEMENTS,
+ * whose number it returns; values are in the current context; held as above.
  */
 #define GPT_ELEMENTS 1024
 
 typedef struct GptElements GptElements;
 
 extern GptElements *gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo);
-extern int gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served, uint64 held);
+extern int gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served,
+							 uint64 held);
 extern bool gpt_elements_end(const GptElements *elements);
 extern const char *gpt_elements_model(const GptElements *elements);
 

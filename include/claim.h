@@ -8,7 +8,10 @@
 
 #include "job.h"
 
-/* The job, claimed, in the current memory context; NULL when there is nothing to do for this process. May wait. */
+/*
+ * The job, claimed, in the current memory context; NULL when there is nothing to do for this
+ * process. May wait.
+ */
 extern GptJob *gpt_claim_job(const GptJobTicket *wanted);
 
 /* Gives back the slot alone, and starts the next jobs: this one goes on without, to its end. */

@@ -1,7 +1,8 @@
 /*
  * include/compat.h
  *
- * Every difference between the versions of the server that the sources have to know. Included after postgres.h.
+ * Every difference between the versions of the server that the sources have to know. Included after
+ * postgres.h.
  */
 #ifndef GPT_COMPAT_H
 #define GPT_COMPAT_H
@@ -19,13 +20,16 @@
 #include "catalog/pg_largeobject.h"
 #include "varatt.h"
 
-#define pg_largeobject_ownercheck(object, role) object_ownercheck(LargeObjectRelationId, (object), (role))
-#define pg_extension_ownercheck(extension, role) object_ownercheck(ExtensionRelationId, (extension), (role))
+#define pg_largeobject_ownercheck(object, role) \
+	object_ownercheck(LargeObjectRelationId, (object), (role))
+#define pg_extension_ownercheck(extension, role) \
+	object_ownercheck(ExtensionRelationId, (extension), (role))
 #endif
 
 /* 16: the permissions that a plan needs stand in a list of their own. */
 #if PG_VERSION_NUM >= 160000
-#define gpt_check_plan_permissions(plan) ExecCheckPermissions((plan)->rtable, (plan)->permInfos, true)
+#define gpt_check_plan_permissions(plan) \
+	ExecCheckPermissions((plan)->rtable, (plan)->permInfos, true)
 #else
 #define gpt_check_plan_permissions(plan) ExecCheckRTPerms((plan)->rtable, true)
 #endif

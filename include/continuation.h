@@ -14,10 +14,10 @@ extern void gpt_continue_check(size_t size);
 extern LmError *gpt_continue_error(size_t size);
 
 /*
- * Appends the continuation. *truncated becomes true when the prompt does not fit the context. Checks for interrupts;
- * errors of lm_generation_start and lm_generation_next.
+ * Appends the continuation. *truncated becomes true when the prompt does not fit the context.
+ * Checks for interrupts; errors of lm_generation_start and lm_generation_next.
  */
-extern void gpt_continue(StringInfo result, const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling,
-						 bool *truncated);
+extern void gpt_continue(StringInfo result, const GptServed *served, const char *prompt,
+						 size_t size, const LmSampling *sampling, bool *truncated);
 
 #endif /* GPT_CONTINUATION_H */

@@ -1,8 +1,9 @@
 /*
  * include/image_lock.h
  *
- * Locks of the whole cluster about images (src/job_lock.c), for the transaction; waited for, interruptibly. They work on
- * a standby. The processes of one parallel query do not shut each other out.
+ * Locks of the whole cluster about images (src/job_lock.c), for the transaction; waited for,
+ * interruptibly. They work on a standby. The processes of one parallel query do not shut each other
+ * out.
  */
 #ifndef GPT_IMAGE_LOCK_H
 #define GPT_IMAGE_LOCK_H

@@ -1,8 +1,8 @@
 /*
  * include/image_type.h
  *
- * The types that the weights of an image can have, and how an image of a type is made: the one place that knows which of
- * them the engine builds.
+ * The types that the weights of an image can have, and how an image of a type is made: the one
+ * place that knows which of them the engine builds.
  */
 #ifndef GPT_IMAGE_TYPE_H
 #define GPT_IMAGE_TYPE_H
@@ -27,8 +27,12 @@ extern const char *gpt_image_type_name(GptImageType type);
 /* False where no type has that name. */
 extern bool gpt_image_type_find(GptImageType *type, const char *name);
 
-/* lm_image_size and lm_image_build for a type; errors are raised. _build does not return before it is done. */
+/*
+ * lm_image_size and lm_image_build for a type; errors are raised. _build does not return before it
+ * is done.
+ */
 extern size_t gpt_image_type_size(const LmConfig *config, GptImageType type);
-extern void gpt_image_type_build(void *image, const float *block, const LmParamTable *table, GptImageType type, const LmHost *host);
+extern void gpt_image_type_build(void *image, const float *block, const LmParamTable *table,
+								 GptImageType type, const LmHost *host);
 
 #endif /* GPT_IMAGE_TYPE_H */

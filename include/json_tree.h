@@ -1,8 +1,8 @@
 /*
  * include/json_tree.h
  *
- * A JSON text as a tree, made by the server's parser: a tenth of the time and space of jsonb for large flat objects,
- * with the order of the fields and with fields that occur twice.
+ * A JSON text as a tree, made by the server's parser: a tenth of the time and space of jsonb for
+ * large flat objects, with the order of the fields and with fields that occur twice.
  */
 #ifndef GPT_JSON_TREE_H
 #define GPT_JSON_TREE_H
@@ -28,12 +28,15 @@ typedef struct GptJson
 } GptJson;
 
 /*
- * Parses json[0..size) in the current memory context; `noun` names it in messages. ERROR for what is not UTF-8 or
- * not JSON and for more than max_nodes values. Looks for interrupts.
+ * Parses json[0..size) in the current memory context; `noun` names it in messages. ERROR for what
+ * is not UTF-8 or not JSON and for more than max_nodes values. Looks for interrupts.
  */
 extern GptJson *gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun);
 
-/* The field of an object, or NULL where it is missing or null, or object is NULL or none. ERROR when it is there twice. */
+/*
+ * The field of an object, or NULL where it is missing or null, or object is NULL or none. ERROR
+ * when it is there twice.
+ */
 extern const GptJson *gpt_json_field(const GptJson *object, const char *name);
 
 /* Its text when it is a string, else NULL. */

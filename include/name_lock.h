@@ -1,18 +1,20 @@
 /*
  * include/name_lock.h
  *
- * Locks on the names of models (src/job_lock.c), whether or not there is a model of that name. They last to the end of the
- * transaction.
+ * Locks on the names of models (src/job_lock.c), whether or not there is a model of that name. They
+ * last to the end of the transaction.
  *
  * Locks on models are taken in one order:
  *
- *   1. names, of several in the order of gpt_name_precedes. Exclusive for who submits a job that makes the model, or makes,
+ *   1. names, of several in the order of gpt_name_precedes. Exclusive for who submits a job that
+ *   makes the model, or makes,
  *      removes or renames one, or merges into it; shared for who submits a job that starts from it;
  *   2. rows of gpt_model (catalog_model.h), first that of a base, then those of what rests on it.
  *
- * So a name is never waited for with a row of another statement's making, and two statements never wait for each other. A worker
- * that publishes takes rows alone: whoever has a name looks for jobs that run before it takes the row, and leaves the model to them.
- * A change that leaves a model where it is (rollback, grant, type of image) takes the row alone, too.
+ * So a name is never waited for with a row of another statement's making, and two statements never
+ * wait for each other. A worker that publishes takes rows alone: whoever has a name looks for jobs
+ * that run before it takes the row, and leaves the model to them. A change that leaves a model
+ * where it is (rollback, grant, type of image) takes the row alone, too.
  */
 #ifndef GPT_NAME_LOCK_H
 #define GPT_NAME_LOCK_H

@@ -32,7 +32,8 @@ typedef struct GptTrainOptions
 	int64 channels;
 	int64 context;
 	int64 vocabulary;
-	const char *tokenizer; /* a name, "bytes", "chars", "bpe": trained on the corpus; NULL: as the rows ask for */
+	/* a name, "bytes", "chars", "bpe": trained on the corpus; NULL: as the rows ask for */
+	const char *tokenizer;
 	const char *normalize;
 	const char *documents;
 	bool shuffle;
@@ -41,7 +42,8 @@ typedef struct GptTrainOptions
 	const char *optimizer; /* auto, adamw, muon; never auto for a fine-tune */
 	const char *schedule;
 	double learning_rate;
-	bool head_rate_is_open; /* not an option: no learning rate is given, and a classifier's head begins anew */
+	/* not an option: no learning rate is given, and a classifier's head begins anew */
+	bool head_rate_is_open;
 	bool is_finetune; /* not an option either */
 	double min_learning_rate;
 	int64 warmup_steps;
@@ -88,9 +90,10 @@ typedef struct GptTrainOptions
 } GptTrainOptions;
 
 /*
- * Reads the options of a function, allocated in the current context. Error for a name that does not exist (with
- * the nearest one as hint) or is none of the function, a wrong type, a value out of range, or options that exclude one another.
- * JSON null means the default. What gpt_finetune does not take, because the base decides it, has gpt_train's default.
+ * Reads the options of a function, allocated in the current context. Error for a name that does not
+ * exist (with the nearest one as hint) or is none of the function, a wrong type, a value out of
+ * range, or options that exclude one another. JSON null means the default. What gpt_finetune does
+ * not take, because the base decides it, has gpt_train's default.
  */
 extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
 

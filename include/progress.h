@@ -1,8 +1,9 @@
 /*
  * include/progress.h
  *
- * What a running job tells the world: its row in gpt_progress, its log, its process title. Each write is a
- * short transaction of its own, which does not wait for the disk; between two writes nothing is held.
+ * What a running job tells the world: its row in gpt_progress, its log, its process title. Each
+ * write is a short transaction of its own, which does not wait for the disk; between two writes
+ * nothing is held.
  */
 #ifndef GPT_PROGRESS_H
 #define GPT_PROGRESS_H
@@ -45,7 +46,10 @@ extern void gpt_progress_start(GptProgress *progress, int64 job);
 /* Says what the job does now; written at once, unless a transaction is open. */
 extern void gpt_progress_phase(GptProgress *progress, const char *phase);
 
-/* Cheap: writes when the last write is about a second ago, unless a transaction is open. Also asks whether to stop. */
+/*
+ * Cheap: writes when the last write is about a second ago, unless a transaction is open. Also asks
+ * whether to stop.
+ */
 extern void gpt_progress_tick(GptProgress *progress);
 
 /* The row is written with the next write; when no more fit, at once. */

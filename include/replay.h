@@ -1,8 +1,9 @@
 /*
  * include/replay.h
  *
- * Rows that are drawn from many, as the old ones that a fine-tune learns again: exactly as many as are wanted, wherever there are so
- * many, and the same ones in whatever order they are read. Rows are read twice: counted, then drawn.
+ * Rows that are drawn from many, as the old ones that a fine-tune learns again: exactly as many as
+ * are wanted, wherever there are so many, and the same ones in whatever order they are read. Rows
+ * are read twice: counted, then drawn.
  */
 #ifndef GPT_REPLAY_H
 #define GPT_REPLAY_H
@@ -13,7 +14,8 @@
 typedef struct GptReplay
 {
 	uint64 seed;
-	GptRowCounts *counts; /* once it is chosen: n_rows of a group are those that are still to be drawn */
+	/* once it is chosen: n_rows of a group are those that are still to be drawn */
+	GptRowCounts *counts;
 	int64 chosen;
 } GptReplay;
 

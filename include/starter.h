@@ -1,8 +1,8 @@
 /*
  * include/starter.h
  *
- * A starter: a short-lived worker that looks into one database as the bootstrap superuser and launches the jobs
- * that wait there, or says in a job's row why its worker could not connect.
+ * A starter: a short-lived worker that looks into one database as the bootstrap superuser and
+ * launches the jobs that wait there, or says in a job's row why its worker could not connect.
  */
 #ifndef GPT_STARTER_H
 #define GPT_STARTER_H

@@ -24,14 +24,17 @@ typedef struct GptTokenFileOptions
 } GptTokenFileOptions;
 
 /*
- * Encodes every document of the spool into the file, on n_threads threads; returns the context, and how many documents have
- * no token that is predicted. Needs memory for one
- * document, some megabytes a thread and a sort of bounded size, which goes to temporary files. Outside of transactions.
+ * Encodes every document of the spool into the file, on n_threads threads; returns the context, and
+ * how many documents have no token that is predicted. Needs memory for one document, some megabytes
+ * a thread and a sort of bounded size, which goes to temporary files. Outside of transactions.
  */
-extern int gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, GptSpool *spool, LmTokenizer *tokenizer,
-								GptProgress *progress);
+extern int gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options,
+								GptSpool *spool, LmTokenizer *tokenizer, GptProgress *progress);
 
-/* Maps the file and checks it; the caller sets the dataset's other fields before and unmaps after use. */
+/*
+ * Maps the file and checks it; the caller sets the dataset's other fields before and unmaps after
+ * use.
+ */
 extern void gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id);
 extern void gpt_token_file_close(LmDataset *dataset);
 

@@ -1,8 +1,9 @@
 /*
  * include/train_clock.h
  *
- * The time that a job may take, where time ends it: from its claim to its published version, earlier tries included. Training ends so early that
- * its last validation and the publication end in time; how far it has come decides the learning rate.
+ * The time that a job may take, where time ends it: from its claim to its published version,
+ * earlier tries included. Training ends so early that its last validation and the publication end
+ * in time; how far it has come decides the learning rate.
  */
 #ifndef GPT_TRAIN_CLOCK_H
 #define GPT_TRAIN_CLOCK_H
@@ -20,8 +21,12 @@ typedef struct GptTrainClock
 	int64 validation; /* what the last one took */
 } GptTrainClock;
 
-/* trained: time that earlier tries spent in training, until their last checkpoint. size: bytes of the version to be published. */
-extern void gpt_train_clock_start(GptTrainClock *clock, int64 total, TimestampTz job_started_at, int64 trained, uint64 size);
+/*
+ * trained: time that earlier tries spent in training, until their last checkpoint. size: bytes of
+ * the version to be published.
+ */
+extern void gpt_train_clock_start(GptTrainClock *clock, int64 total, TimestampTz job_started_at,
+								  int64 trained, uint64 size);
 
 extern void gpt_train_clock_count_step(GptTrainClock *clock, int64 took);
 extern void gpt_train_clock_count_validation(GptTrainClock *clock, int64 took);

@@ -9,8 +9,9 @@
 #include "job.h"
 
 /*
- * Runs a claimed job from its query to the published model, whose commit also makes the job 'succeeded'. Raises an error when
- * it fails or is cancelled; the caller records that. Outside of transactions, in a memory context of the job's own.
+ * Runs a claimed job from its query to the published model, whose commit also makes the job
+ * 'succeeded'. Raises an error when it fails or is cancelled; the caller records that. Outside of
+ * transactions, in a memory context of the job's own.
  */
 extern void gpt_train_job_run(const GptJob *job);
 

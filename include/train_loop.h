@@ -12,7 +12,10 @@
 #include "progress.h"
 #include "train_plan.h"
 
-/* Everything that the rest of a training depends on besides weights, moments, plan and corpus: plain bytes. */
+/*
+ * Everything that the rest of a training depends on besides weights, moments, plan and corpus:
+ * plain bytes.
+ */
 typedef struct GptTrainState
 {
 	int64 step; /* done */
@@ -21,7 +24,8 @@ typedef struct GptTrainState
 	double loss_sum; /* since the last row of the log */
 	int64 loss_steps;
 	int64 tokens; /* since then */
-	double window_sum; /* of losses since the last multiple of the validation interval: no matter of time */
+	/* of losses since the last multiple of the validation interval: no matter of time */
+	double window_sum;
 	int64 window_steps;
 	int64 all_tokens;
 	int64 microseconds; /* of training */
@@ -46,15 +50,22 @@ typedef struct GptTrainHooks
 {
 	void *context;
 
-	/* Sets weights, moments and state, which are those of the beginning before; allocates *best when the state has one. */
+	/*
+	 * Sets weights, moments and state, which are those of the beginning before; allocates *best
+	 * when the state has one.
+	 */
 	void (*restore)(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
 
 	/* After each step with its validation, and once before the first. */
 	void (*save)(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
 } GptTrainHooks;
 
-/* The losses of what would be published now: of the best weights, or of the present ones; NaN where there is none. */
-extern void gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte, const GptTrainState *state);
+/*
+ * The losses of what would be published now: of the best weights, or of the present ones; NaN where
+ * there is none.
+ */
+extern void gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
+							   const GptTrainState *state);
 
 /* What ended a training: the names of the options. */
 typedef enum GptTrainEnd
@@ -65,13 +76,18 @@ typedef enum GptTrainEnd
 	GPT_END_PATIENCE,
 } GptTrainEnd;
 
-#define GPT_BEST_ERRORS 2 /* standard errors by which the last weights must be worse than the best ones for these to be published */
+/*
+ * standard errors by which the last weights must be worse than the best ones for these to be
+ * published
+ */
+#define GPT_BEST_ERRORS 2
 
 /* Why the published weights are those of the last step, though the best ones were wanted. */
 typedef enum GptTrainChoice
 {
 	GPT_CHOICE_MADE, /* they are the best, or the last were wanted, or are the best */
-	GPT_CHOICE_UNTOLD, /* the best validation loss does not differ from the last by more than chance */
+	/* the best validation loss does not differ from the last by more than chance */
+	GPT_CHOICE_UNTOLD,
 	GPT_CHOICE_FEW /* too little is measured to tell */
 } GptTrainChoice;
 
@@ -84,7 +100,8 @@ typedef struct GptTrainResult
 	int64 expected_steps;
 	GptTrainEnd end;
 	int64 best_step; /* of the best validation loss; 0: there was none */
-	double untrained_share; /* of the time of the job, that had passed when its training began; 0 where time ends nothing */
+	/* of the time of the job, that had passed when its training began; 0 where time ends nothing */
+	double untrained_share;
 	int64 overfit_since; /* as in the state */
 	GptTrainChoice choice;
 	double loss; /* of the weights to publish; NaN: none */
@@ -94,21 +111,22 @@ typedef struct GptTrainResult
 } GptTrainResult;
 
 /*
- * Runs the plan. started_at is the beginning of the job, as if there had been no interruption. Everything lives in the current context and
- * the engine. Outside of transactions.
+ * Runs the plan. started_at is the beginning of the job, as if there had been no interruption.
+ * Everything lives in the current context and the engine. Outside of transactions.
  */
-extern void gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
-						  TimestampTz started_at, GptProgress *progress);
+extern void gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus,
+						  const GptTrainHooks *hooks, TimestampTz started_at,
+						  GptProgress *progress);
 extern void gpt_train_free(GptTrainResult *result);
 
 /* Predictions in a step of the plan's batches, on average: windows do not fill a batch exactly. */
 extern double gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus);
 
 /*
- * Seconds of a step, from at most that many steps or about that long, at least two where they do not take much longer; their weights are thrown
- * away.
+ * Seconds of a step, from at most that many steps or about that long, at least two where they do
+ * not take much longer; their weights are thrown away.
  */
-extern double gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps, double most_seconds,
-								  GptProgress *progress);
+extern double gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps,
+								  double most_seconds, GptProgress *progress);
 
 #endif /* GPT_TRAIN_LOOP_H */

@@ -1,7 +1,8 @@
 /*
  * include/version.h
  *
- * The version of the library, GPT_VERSION: the Makefile takes it from gpt.control. Tables of another version are not touched.
+ * The version of the library, GPT_VERSION: the Makefile takes it from gpt.control. Tables of
+ * another version are not touched.
  */
 #ifndef GPT_VERSION_H
 #define GPT_VERSION_H

@@ -82,8 +82,10 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 	done
 )"
 ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
-	grep -qE '^\s+INTEGER\([A-Z]+, steps,' src/options.c || echo "no option of src/options.c was found"
-	sed -nE 's/^\t(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|TEXT)\([A-Z]+, ([a-z0-9_]+),.*/\2/p' src/options.c | while read -r name; do
+	options=$(tr -d '\n' <src/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
+		sed -E 's/.*,\s*([a-z0-9_]+),$/\1/')
+	[ "$(wc -w <<<"$options")" -ge 60 ] || echo "only $(wc -w <<<"$options") options of src/options.c were found"
+	for name in $options; do
 		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
 	done
 )"

@@ -1,14 +1,18 @@
 /*
  * src/batching.c
  *
- * A finished plan in, the same plan with a node GptBatch out, where its top-level select list calls models of constant names:
+ * A finished plan in, the same plan with a node GptBatch out, where its top-level select list calls
+ * models of constant names:
  *
  *   Limit                        Limit
- *     Seq Scan on review           Custom Scan (GptBatch)      select list with results in the place of calls
- *       gpt_score('m', body)         Seq Scan on review        the arguments of calls, and what else is read
+ *     Seq Scan on review           Custom Scan (GptBatch)      select list with results in the
+ *                                                              place of calls
+ *       gpt_score('m', body)         Seq Scan on review        the arguments of calls, and what
+ *                                                              else is read
  *
- * Only calls are taken out that are made for every row: not those in CASE, COALESCE, AND and OR. Plans are left alone that are parallel,
- * lock rows or can be scanned backward, and select lists with volatile functions beside, whose order would change.
+ * Only calls are taken out that are made for every row: not those in CASE, COALESCE, AND and OR.
+ * Plans are left alone that are parallel, lock rows or can be scanned backward, and select lists
+ * with volatile functions beside, whose order would change.
  */
 #include "postgres.h"
 
@@ -43,11 +47,14 @@ typedef struct Split
 	List *kinds; /* their numbers */
 } Split;
 
-static const GptCallKind *const kinds[] = {&gpt_score_call, &gpt_generate_call, &gpt_logprob_call, &gpt_classify_call, &gpt_embed_call, NULL};
+static const GptCallKind *const kinds[] = {&gpt_score_call,	  &gpt_generate_call,
+										   &gpt_logprob_call, &gpt_classify_call,
+										   &gpt_embed_call,	  NULL};
 
 static planner_hook_type previous_planner = NULL;
 
-static PlannedStmt *plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo parameters);
+static PlannedStmt *plan_statement(Query *query, const char *text, int cursor_options,
+								   ParamListInfo parameters);
 static void rewrite(PlannedStmt *statement, int cursor_options);
 static bool is_plain(const Limit *limit);
 static Plan **next_below(Plan *plan);
@@ -97,8 +104,9 @@ rewrite(PlannedStmt *statement, int cursor_options)
 	Plan **place = &statement->planTree;
 	const Limit *limit = NULL;
 
-	if ((statement->commandType != CMD_SELECT && statement->commandType != CMD_INSERT) || statement->parallelModeNeeded ||
-		statement->hasModifyingCTE || statement->rowMarks != NIL || (cursor_options & CURSOR_OPT_SCROLL) != 0)
+	if ((statement->commandType != CMD_SELECT && statement->commandType != CMD_INSERT) ||
+		statement->parallelModeNeeded || statement->hasModifyingCTE || statement->rowMarks != NIL ||
+		(cursor_options & CURSOR_OPT_SCROLL) != 0)
 		return;
 	while (place != NULL && *place != NULL)
 	{
@@ -106,11 +114,16 @@ rewrite(PlannedStmt *statement, int cursor_options)
 		{
 			*place = put_over(*place, limit);
 			/* What calls of models cost is none of what compiling expressions would save. */
-			if (IsA(*place, CustomScan) && statement->planTree->total_cost - cost_of_calls((CustomScan *) *place) <= jit_above_cost)
+			if (IsA(*place, CustomScan) &&
+				statement->planTree->total_cost - cost_of_calls((CustomScan *) *place) <=
+					jit_above_cost)
 				statement->jitFlags = PGJIT_NONE;
 			return;
 		}
-		/* Behind a sort every row is needed. A limit of another kind (WITH TIES) looks beyond its count; a volatile one is computed once. */
+		/*
+		 * Behind a sort every row is needed. A limit of another kind (WITH TIES) looks beyond its
+		 * count; a volatile one is computed once.
+		 */
 		if (IsA(*place, Limit))
 			limit = is_plain((const Limit *) *place) ? (const Limit *) *place : NULL;
 		else if (!IsA(*place, SubqueryScan))
@@ -122,11 +135,15 @@ rewrite(PlannedStmt *statement, int cursor_options)
 static bool
 is_plain(const Limit *limit)
 {
-	return limit->limitOption == LIMIT_OPTION_COUNT && !contain_volatile_functions(limit->limitCount) &&
+	return limit->limitOption == LIMIT_OPTION_COUNT &&
+		   !contain_volatile_functions(limit->limitCount) &&
 		   !contain_volatile_functions(limit->limitOffset);
 }
 
-/* Where the select list is that a node hands on as it is; NULL where it does something else with rows. */
+/*
+ * Where the select list is that a node hands on as it is; NULL where it does something else with
+ * rows.
+ */
 static Plan **
 next_below(Plan *plan)
 {
@@ -145,7 +162,10 @@ next_below(Plan *plan)
 	}
 }
 
-/* Nodes that compute a list of their own for each row. Those of others (foreign and custom scans) may look at their lists otherwise. */
+/*
+ * Nodes that compute a list of their own for each row. Those of others (foreign and custom scans)
+ * may look at their lists otherwise.
+ */
 static bool
 computes_list(const Plan *plan)
 {
@@ -193,12 +213,16 @@ put_over(Plan *below, const Limit *limit)
 	if (!split_list(&above, &split, below->targetlist))
 		return below;
 	foreach (cell, split.calls)
-		node->custom_scan_tlist = lappend(node->custom_scan_tlist, makeTargetEntry(lfirst(cell), ++number, NULL, false));
+		node->custom_scan_tlist =
+			lappend(node->custom_scan_tlist, makeTargetEntry(lfirst(cell), ++number, NULL, false));
 	foreach (cell, split.below)
 	{
 		TargetEntry *entry = lfirst(cell);
 
-		node->custom_scan_tlist = lappend(node->custom_scan_tlist, makeTargetEntry((Expr *) makeVarFromTargetEntry(OUTER_VAR, entry), ++number, NULL, false));
+		node->custom_scan_tlist =
+			lappend(node->custom_scan_tlist,
+					makeTargetEntry((Expr *) makeVarFromTargetEntry(OUTER_VAR, entry), ++number,
+									NULL, false));
 	}
 	node->scan.plan.startup_cost = below->startup_cost;
 	node->scan.plan.total_cost = below->total_cost;
@@ -211,7 +235,8 @@ put_over(Plan *below, const Limit *limit)
 	node->scan.plan.allParam = bms_copy(below->allParam);
 	node->custom_private = split.kinds;
 	if (limit != NULL)
-		node->custom_exprs = list_make2(copyObject(limit->limitCount), copyObject(limit->limitOffset));
+		node->custom_exprs =
+			list_make2(copyObject(limit->limitCount), copyObject(limit->limitOffset));
 	node->methods = &gpt_batching_scan;
 	below->targetlist = split.below;
 	return &node->scan.plan;
@@ -233,7 +258,8 @@ cost_of_calls(const CustomScan *node)
 		tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(((FuncExpr *) expression)->funcid));
 		if (!HeapTupleIsValid(tuple))
 			continue;
-		cost += ((Form_pg_proc) GETSTRUCT(tuple))->procost * cpu_operator_cost * node->scan.plan.plan_rows;
+		cost += ((Form_pg_proc) GETSTRUCT(tuple))->procost * cpu_operator_cost *
+				node->scan.plan.plan_rows;
 		ReleaseSysCache(tuple);
 	}
 	return cost;
@@ -256,11 +282,14 @@ split_list(List **above, Split *split, List *list)
 			entry->expr = (Expr *) var_below((Node *) entry->expr, split, INDEX_VAR);
 		*above = lappend(*above, entry);
 	}
-	return !contain_volatile_functions((Node *) split->below) && !contain_volatile_functions((Node *) *above) &&
-		   !contain_subplans((Node *) split->below);
+	return !contain_volatile_functions((Node *) split->below) &&
+		   !contain_volatile_functions((Node *) *above) && !contain_subplans((Node *) split->below);
 }
 
-/* Calls that are made whenever the expression is computed. A call's arguments are computed below, calls among them too. */
+/*
+ * Calls that are made whenever the expression is computed. A call's arguments are computed below,
+ * calls among them too.
+ */
 static int
 count_calls(Node *node)
 {
@@ -320,7 +349,8 @@ is_made_always(const Node *node)
 static Node *
 split_expression(Node *node, Split *split)
 {
-	if (node == NULL || IsA(node, Const) || (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN))
+	if (node == NULL || IsA(node, Const) ||
+		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN))
 		return node;
 	if (IsA(node, List))
 		return expression_tree_mutator(node, split_expression, split);
@@ -350,7 +380,8 @@ call_above(FuncExpr *call, Split *split)
 	copy->args = arguments;
 	split->calls = lappend(split->calls, copy);
 	split->kinds = lappend_int(split->kinds, kind_of((Node *) call));
-	return (Node *) makeVar(INDEX_VAR, list_length(split->calls), exprType((Node *) call), -1, exprCollation((Node *) call), 0);
+	return (Node *) makeVar(INDEX_VAR, list_length(split->calls), exprType((Node *) call), -1,
+							exprCollation((Node *) call), 0);
 }
 
 /* A column of the plan below that has the expression's value. */
@@ -366,10 +397,13 @@ var_below(Node *expression, Split *split, int varno)
 		split->below = lappend(split->below, entry);
 	}
 	number = entry->resno + (varno == INDEX_VAR ? split->n_calls : 0);
-	return makeVar(varno, number, exprType(expression), exprTypmod(expression), exprCollation(expression), 0);
+	return makeVar(varno, number, exprType(expression), exprTypmod(expression),
+				   exprCollation(expression), 0);
 }
 
-/* The number of a call's kind, for one text and a constant name of a model; -1 for anything else. */
+/*
+ * The number of a call's kind, for one text and a constant name of a model; -1 for anything else.
+ */
 static int
 kind_of(const Node *node)
 {
@@ -377,10 +411,12 @@ kind_of(const Node *node)
 	const Const *model;
 
 	/* The functions of the server have lower numbers: no look-up for them. */
-	if (!IsA(node, FuncExpr) || call->funcid < FirstNormalObjectId || call->funcretset || list_length(call->args) < 2)
+	if (!IsA(node, FuncExpr) || call->funcid < FirstNormalObjectId || call->funcretset ||
+		list_length(call->args) < 2)
 		return -1;
 	model = linitial(call->args);
-	if (!IsA(model, Const) || model->constisnull || model->consttype != TEXTOID || exprType(lsecond(call->args)) != TEXTOID)
+	if (!IsA(model, Const) || model->constisnull || model->consttype != TEXTOID ||
+		exprType(lsecond(call->args)) != TEXTOID)
 		return -1;
 	return kind_of_function(call->funcid);
 }

@@ -1,9 +1,11 @@
 /*
  * src/batching_scan.c
  *
- * The node GptBatch: reads rows ahead, answers the calls of all of them together, hands rows on in order.
+ * The node GptBatch: reads rows ahead, answers the calls of all of them together, hands rows on in
+ * order.
  *
- * A call that fails has no result here: when its row is handed on, the function itself is called for it, and raises its error.
+ * A call that fails has no result here: when its row is handed on, the function itself is called
+ * for it, and raises its error.
  */
 #include "postgres.h"
 
@@ -34,7 +36,8 @@ typedef struct BatchCall
 	FmgrInfo info;
 	FunctionCallInfo fcinfo;
 	GptAnswer *answers; /* of the rows that are read */
-	const GptServed *held; /* keeps the model, and what is computed of common beginnings, until the end */
+	/* keeps the model, and what is computed of common beginnings, until the end */
+	const GptServed *held;
 } BatchCall;
 
 typedef struct BatchScan
@@ -71,7 +74,8 @@ static void read_ahead(BatchScan *batch);
 static Size row_size(const BatchScan *batch, TupleTableSlot *slot);
 static void answer(BatchScan *batch, BatchCall *call);
 static bool read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed);
-static void set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *places, int n);
+static void set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *places,
+						int n);
 static TupleTableSlot *hand_on(BatchScan *batch);
 static void release(void *arg);
 
@@ -103,19 +107,22 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	ListCell *cell;
 
 	outerPlanState(node) = ExecInitNode(outerPlan(plan), estate, eflags);
-	batch->row = ExecInitExtraTupleSlot(estate, ExecGetResultType(outerPlanState(node)), &TTSOpsMinimalTuple);
+	batch->row = ExecInitExtraTupleSlot(estate, ExecGetResultType(outerPlanState(node)),
+										&TTSOpsMinimalTuple);
 	/* Arguments are computed from rows that were kept, not from the slot of the plan below. */
 	node->ss.ps.outerops = &TTSOpsMinimalTuple;
 	node->ss.ps.outeropsfixed = true;
 	node->ss.ps.outeropsset = true;
-	batch->context = AllocSetContextCreate(estate->es_query_cxt, "gpt batch", ALLOCSET_DEFAULT_SIZES);
+	batch->context =
+		AllocSetContextCreate(estate->es_query_cxt, "gpt batch", ALLOCSET_DEFAULT_SIZES);
 	batch->n_calls = list_length(plan->custom_private);
 	batch->calls = palloc0(batch->n_calls * sizeof(BatchCall));
 	for (int i = 0; i < batch->n_calls; i++)
 	{
 		TargetEntry *entry = list_nth(plan->custom_scan_tlist, i);
 
-		init_call(batch, &batch->calls[i], castNode(FuncExpr, entry->expr), list_nth_int(plan->custom_private, i));
+		init_call(batch, &batch->calls[i], castNode(FuncExpr, entry->expr),
+				  list_nth_int(plan->custom_private, i));
 	}
 	foreach (cell, plan->custom_exprs)
 		batch->limits = lappend(batch->limits, ExecInitExpr(lfirst(cell), &node->ss.ps));
@@ -295,7 +302,10 @@ read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed)
 		argument->value = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &argument->isnull);
 		if (argument->isnull && call->info.fn_strict)
 			return false;
-		/* Out of the toast table now: below only errors of arguments are caught, which leave nothing behind. */
+		/*
+		 * Out of the toast table now: below only errors of arguments are caught, which leave
+		 * nothing behind.
+		 */
 		if (!argument->isnull && type == TEXTOID)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
 		else if (!argument->isnull && type == TEXTARRAYOID)
@@ -309,7 +319,8 @@ read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed)
 	{
 		int code = geterrcode();
 
-		if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_OUT_OF_MEMORY || ERRCODE_TO_CATEGORY(code) == ERRCODE_OPERATOR_INTERVENTION)
+		if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_OUT_OF_MEMORY ||
+			ERRCODE_TO_CATEGORY(code) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
@@ -319,7 +330,9 @@ read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed)
 	return is_asked;
 }
 
-/* The name is resolved and the privilege checked for each batch; the model is held until the end. */
+/*
+ * The name is resolved and the privilege checked for each batch; the model is held until the end.
+ */
 static void
 set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *places, int n)
 {
@@ -360,7 +373,8 @@ hand_on(BatchScan *batch)
 		slot->tts_values[i] = found->value;
 		slot->tts_isnull[i] = found->is_null;
 		if (found->error != NULL)
-			slot->tts_values[i] = ExecEvalExprSwitchContext(call->function, econtext, &slot->tts_isnull[i]);
+			slot->tts_values[i] =
+				ExecEvalExprSwitchContext(call->function, econtext, &slot->tts_isnull[i]);
 	}
 	slot_getallattrs(batch->row);
 	for (int i = 0; i < n_columns; i++)
@@ -370,7 +384,8 @@ hand_on(BatchScan *batch)
 	}
 	ExecStoreVirtualTuple(slot);
 	econtext->ecxt_scantuple = slot;
-	return batch->scan.ss.ps.ps_ProjInfo == NULL ? slot : ExecProject(batch->scan.ss.ps.ps_ProjInfo);
+	return batch->scan.ss.ps.ps_ProjInfo == NULL ? slot
+												 : ExecProject(batch->scan.ss.ps.ps_ProjInfo);
 }
 
 static void
@@ -420,5 +435,6 @@ explain(CustomScanState *node, List *ancestors, ExplainState *state)
 	ExplainPropertyInteger("Batches", NULL, batch->n_batches, state);
 	ExplainPropertyInteger("Tokens", NULL, batch->totals.tokens, state);
 	if (state->timing && batch->totals.seconds > 0)
-		ExplainPropertyFloat("Tokens per Second", NULL, (double) batch->totals.tokens / batch->totals.seconds, 0, state);
+		ExplainPropertyFloat("Tokens per Second", NULL,
+							 (double) batch->totals.tokens / batch->totals.seconds, 0, state);
 }

@@ -1,13 +1,13 @@
 /*
  * src/blob.c
  *
- * Bytes into large objects and out of them, with their sha256. The only file that touches the server's
- * interface to large objects.
+ * Bytes into large objects and out of them, with their sha256. The only file that touches the
+ * server's interface to large objects.
  *
- * inv_read and inv_write keep pg_largeobject open until somebody calls close_lo_relation. The server's own
- * functions leave that to the end of the transaction, where it is only done when one of them was called. So
- * it is closed here after every single use, and once more at the end of each transaction for a use that an
- * error has cut short.
+ * inv_read and inv_write keep pg_largeobject open until somebody calls close_lo_relation. The
+ * server's own functions leave that to the end of the transaction, where it is only done when one
+ * of them was called. So it is closed here after every single use, and once more at the end of each
+ * transaction for a use that an error has cut short.
  */
 #include "postgres.h"
 
@@ -85,8 +85,9 @@ gpt_blob_create(Oid owner)
 }
 
 /*
- * SELECT for pg_read_all_data, so that a role which may read every table can also dump the database: before PostgreSQL
- * 19 that role does not cover large objects. The current user owns the object.
+ * SELECT for pg_read_all_data, so that a role which may read every table can also dump the
+ * database: before PostgreSQL 19 that role does not cover large objects. The current user owns the
+ * object.
  */
 static void
 grant_to_readers(Oid object)
@@ -151,8 +152,8 @@ gpt_blob_finish(GptBlob *blob, int64 *size, uint8 *sha256)
 }
 
 /*
- * The descriptor is made here and not by inv_open, which would ask for SELECT: a tokenizer is read on behalf
- * of whoever may use a model.
+ * The descriptor is made here and not by inv_open, which would ask for SELECT: a tokenizer is read
+ * on behalf of whoever may use a model.
  */
 GptBlob *
 gpt_blob_open(Oid object, bool hashed)
@@ -243,7 +244,8 @@ gpt_blob_can_use(Oid object)
 {
 	if (!OidIsValid(gpt_blob_owner(object)))
 		return false;
-	return pg_largeobject_aclcheck_snapshot(object, GetUserId(), ACL_SELECT, GetActiveSnapshot()) == ACLCHECK_OK;
+	return pg_largeobject_aclcheck_snapshot(object, GetUserId(), ACL_SELECT, GetActiveSnapshot()) ==
+		   ACLCHECK_OK;
 }
 
 void
@@ -267,7 +269,8 @@ gpt_blob_copy_grants(Oid object, Oid from)
 
 	if (source == NULL || target == NULL)
 		elog(ERROR, "large object %u or %u is missing", from, object);
-	acl = heap_getattr(source, Anum_pg_largeobject_metadata_lomacl, RelationGetDescr(relation), &no_grants);
+	acl = heap_getattr(source, Anum_pg_largeobject_metadata_lomacl, RelationGetDescr(relation),
+					   &no_grants);
 	if (!no_grants)
 	{
 		Oid owner = ((Form_pg_largeobject_metadata) GETSTRUCT(target))->lomowner;
@@ -313,7 +316,10 @@ end_of_transaction(XactEvent event, void *arg)
 	}
 }
 
-/* The server releases the hash itself when a transaction fails (OpenSSL's, with its resource owner). */
+/*
+ * The server releases the hash itself when a transaction fails (OpenSSL's, with its resource
+ * owner).
+ */
 static GptBlob *
 make_blob(Oid object, bool hashed)
 {
@@ -370,7 +376,8 @@ find_metadata(Relation relation, Oid object, Snapshot snapshot)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
-	ScanKeyInit(&key, Anum_pg_largeobject_metadata_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
+	ScanKeyInit(&key, Anum_pg_largeobject_metadata_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object));
 	scan = systable_beginscan(relation, LargeObjectMetadataOidIndexId, true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
@@ -379,7 +386,10 @@ find_metadata(Relation relation, Oid object, Snapshot snapshot)
 	return tuple;
 }
 
-/* A role that holds UPDATE can overwrite weights with lo_put; new versions do not repeat that mistake. */
+/*
+ * A role that holds UPDATE can overwrite weights with lo_put; new versions do not repeat that
+ * mistake.
+ */
 static Acl *
 grants_without_update(Datum acl, Oid owner)
 {

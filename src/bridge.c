@@ -1,10 +1,11 @@
 /*
  * src/bridge.c
  *
- * Gives the engine memory of the server and the news of a cancel, keeps the engine of this process, and
- * turns LmErrors into errors of the server. Nothing else raises on the engine's behalf.
+ * Gives the engine memory of the server and the news of a cancel, keeps the engine of this process,
+ * and turns LmErrors into errors of the server. Nothing else raises on the engine's behalf.
  *
- * A block that the engine is given:  | size (8 bytes) | padding (8 bytes) | the engine's bytes ... |
+ * A block that the engine is given:  | size (8 bytes) | padding (8 bytes) | the engine's bytes ...
+ * |
  */
 #include "postgres.h"
 
@@ -30,7 +31,8 @@ static char *engine_blas = NULL; /* of an engine that trains, else NULL */
 static uint64 engine_generation = 0;
 static TimestampTz deadline = 0;
 
-static size_t refused_size = 0; /* of the last block that the engine asked for, where it was too large */
+/* of the last block that the engine asked for, where it was too large */
+static size_t refused_size = 0;
 
 static const struct
 {
@@ -104,12 +106,16 @@ gpt_bridge_engine(int n_threads)
 LmEngine *
 gpt_bridge_training_engine(int n_threads)
 {
-	/* A worker's trainer lives in the engine: the library that a job began with stays, whatever a reload of the settings says. */
+	/*
+	 * A worker's trainer lives in the engine: the library that a job began with stays, whatever a
+	 * reload of the settings says.
+	 */
 	bool keeps_library = MyBackendType == B_BG_WORKER;
 
 	if (IsParallelWorker())
 		n_threads = 1;
-	if (engine != NULL && engine_threads == n_threads && engine_blas != NULL && (keeps_library || strcmp(engine_blas, gpt_blas_library) == 0))
+	if (engine != NULL && engine_threads == n_threads && engine_blas != NULL &&
+		(keeps_library || strcmp(engine_blas, gpt_blas_library) == 0))
 		return engine;
 	stop_engine();
 	return start_engine(n_threads, gpt_blas_library);
@@ -184,7 +190,8 @@ gpt_bridge_check_encoding(void)
 {
 	if (GetDatabaseEncoding() != PG_UTF8)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("gpt needs a database with encoding UTF8, not %s", GetDatabaseEncodingName()),
+						errmsg("gpt needs a database with encoding UTF8, not %s",
+							   GetDatabaseEncodingName()),
 						errhint("Create a database with ENCODING 'UTF8' TEMPLATE template0.")));
 }
 
@@ -202,12 +209,17 @@ gpt_bridge_check_memory_with(uint64 size, const char *hint)
 
 	if (size > limit)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("memory required is " UINT64_FORMAT " MB, gpt.max_memory is " UINT64_FORMAT " MB",
+						errmsg("memory required is " UINT64_FORMAT
+							   " MB, gpt.max_memory is " UINT64_FORMAT " MB",
 							   size / megabyte + (size % megabyte != 0), limit / megabyte),
-						hint != NULL ? errhint("%s A superuser can raise gpt.max_memory.", hint) : errhint("A superuser can raise gpt.max_memory.")));
+						hint != NULL ? errhint("%s A superuser can raise gpt.max_memory.", hint)
+									 : errhint("A superuser can raise gpt.max_memory.")));
 }
 
-/* What is larger than all that a session may take is not asked of the system: ids of a long text, for one. gpt_bridge_raise says so. */
+/*
+ * What is larger than all that a session may take is not asked of the system: ids of a long text,
+ * for one. gpt_bridge_raise says so.
+ */
 static bool
 is_refused(size_t size)
 {
@@ -218,7 +230,10 @@ is_refused(size_t size)
 	return refused;
 }
 
-/* realloc without an error and without a limit of 1 GB; PostgreSQL 15 has no repalloc that does both. */
+/*
+ * realloc without an error and without a limit of 1 GB; PostgreSQL 15 has no repalloc that does
+ * both.
+ */
 static void *
 reallocate(void *context, void *pointer, size_t size)
 {
@@ -231,7 +246,8 @@ reallocate(void *context, void *pointer, size_t size)
 			pfree(old);
 		return NULL;
 	}
-	if (size > MaxAllocHugeSize - BLOCK_HEADER_SIZE || is_refused(size + (old == NULL ? 0 : (size_t) * (uint64 *) old)))
+	if (size > MaxAllocHugeSize - BLOCK_HEADER_SIZE ||
+		is_refused(size + (old == NULL ? 0 : (size_t) * (uint64 *) old)))
 		return NULL;
 	block = MemoryContextAllocExtended((MemoryContext) context, size + BLOCK_HEADER_SIZE,
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
@@ -247,9 +263,9 @@ reallocate(void *context, void *pointer, size_t size)
 }
 
 /*
- * Only what really ends the statement or the process stops the engine. InterruptPending is not asked: it is
- * also set by requests that interrupt nothing (a log of memory contexts, a barrier, a catch-up of
- * invalidations), and a stopped step is lost work.
+ * Only what really ends the statement or the process stops the engine. InterruptPending is not
+ * asked: it is also set by requests that interrupt nothing (a log of memory contexts, a barrier, a
+ * catch-up of invalidations), and a stopped step is lost work.
  */
 static bool
 should_stop(void *context)
@@ -268,10 +284,11 @@ should_stop(void *context)
 }
 
 /*
- * DROP DATABASE, CREATE DATABASE and others wait until every process has absorbed their barrier, so it is not
- * left until the end of a step. In PostgreSQL 15 the only barrier closes files, which raises nothing; should
- * absorbing raise one day, the server puts the barrier back as pending and the next CHECK_FOR_INTERRUPTS()
- * outside of the engine tries again. Either way nothing jumps through the engine.
+ * DROP DATABASE, CREATE DATABASE and others wait until every process has absorbed their barrier, so
+ * it is not left until the end of a step. In PostgreSQL 15 the only barrier closes files, which
+ * raises nothing; should absorbing raise one day, the server puts the barrier back as pending and
+ * the next CHECK_FOR_INTERRUPTS() outside of the engine tries again. Either way nothing jumps
+ * through the engine.
  */
 static void
 absorb_barrier(void)
@@ -303,13 +320,14 @@ stop_engine(void)
 }
 
 /*
- * blas is a value of gpt.blas_library; NULL: no library. The context is known to stop_engine before anything can fail, so that a failed
- * start leaves nothing behind.
+ * blas is a value of gpt.blas_library; NULL: no library. The context is known to stop_engine before
+ * anything can fail, so that a failed start leaves nothing behind.
  */
 static LmEngine *
 start_engine(int n_threads, const char *blas)
 {
-	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas, .nice = gpt_nice_level()};
+	LmEngineOptions options = {
+		.n_threads = n_threads, .blas_library = blas, .nice = gpt_nice_level()};
 	LmError error;
 
 	engine_context = AllocSetContextCreate(TopMemoryContext, "gpt engine", ALLOCSET_DEFAULT_SIZES);
@@ -322,7 +340,8 @@ start_engine(int n_threads, const char *blas)
 	engine = lm_engine_start(gpt_bridge_host(engine_context), &options, &error);
 	if (engine == NULL && error.code == LM_ERR_LIBRARY)
 		ereport(ERROR, (errcode(gpt_bridge_sqlstate(error.code)), errmsg("%s", error.message),
-						errhint("Set gpt.blas_library to the path of a library, to \"\" for the default, or to \"none\".")));
+						errhint("Set gpt.blas_library to the path of a library, to \"\" for the "
+								"default, or to \"none\".")));
 	if (engine == NULL)
 		gpt_bridge_raise(&error);
 	return engine;

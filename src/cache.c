@@ -3,16 +3,17 @@
  *
  * Large objects to models and tokenizers in the memory of a session.
  *
- * An entry is a memory context with everything that belongs to it. While it is loaded it hangs below the
- * context of the call, so that an error takes it away; then it moves below the cache. What an LmSession
- * allocates belongs to the engine instead and is gone when the engine is started again (another number of
- * threads): the generation tells, and the session is made anew.
+ * An entry is a memory context with everything that belongs to it. While it is loaded it hangs
+ * below the context of the call, so that an error takes it away; then it moves below the cache.
+ * What an LmSession allocates belongs to the engine instead and is gone when the engine is started
+ * again (another number of threads): the generation tells, and the session is made anew.
  *
- * The entry of an adapter has only its own matrices, and points to the entry of its base, which stays as long as an adapter of it
- * does: so any number of adapters share one image.
+ * The entry of an adapter has only its own matrices, and points to the entry of its base, which
+ * stays as long as an adapter of it does: so any number of adapters share one image.
  *
- * The image of an entry is a mapping that other sessions share, or memory below the entry's context (src/image_file.c);
- * either goes with the context, and only the latter counts against gpt.max_memory.
+ * The image of an entry is a mapping that other sessions share, or memory below the entry's context
+ * (src/image_file.c); either goes with the context, and only the latter counts against
+ * gpt.max_memory.
  */
 #include "postgres.h"
 
@@ -33,7 +34,8 @@
 #include "weights.h"
 
 #define IMAGE_ALIGNMENT 64
-#define MANY_PAGES 65536 /* of keys and values: beyond what depends on their number otherwise */
+/* of keys and values: beyond what depends on their number otherwise */
+#define MANY_PAGES 65536
 #define SCRATCH_KEPT (1024 * 1024) /* of a session between transactions */
 
 typedef struct ModelEntry
@@ -69,14 +71,16 @@ static ModelEntry *find_model(const GptVersion *version);
 static ModelEntry *load_model(const GptVersion *version);
 static void load_full(ModelEntry *entry, const GptVersion *version);
 static void load_adapter(ModelEntry *entry, const GptVersion *version);
-static void *build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context);
+static void *build(size_t size, const GptVersion *version, const ModelEntry *base,
+				   MemoryContext context);
 static void *build_image(size_t *size, const void *version, MemoryContext context);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void open_session(ModelEntry *entry);
 static void drop_session(ModelEntry *entry);
 static void give_back_scratch(XactEvent event, void *arg);
 static void drop_many(ModelEntry *entry);
-static void plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n, uint64 held);
+static void plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry,
+					  const LmRequest *requests, int n, uint64 held);
 static int pages_of(const LmRequest *request, const LmConfig *config);
 static uint64 many_memory(const ModelEntry *entry, int n_sequences, int n_pages);
 static uint64 needed_size(const ModelEntry *keep);
@@ -93,16 +97,15 @@ check_kind(const GptVersion *version, GptServedKind kind)
 	bool is_classifier = version->config.labels > 0;
 
 	if (is_classifier && kind == GPT_SERVED_LANGUAGE_MODEL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("model \"%s\" is a classifier", version->model),
-				 errdetail("It was trained to tell labels apart, not to continue texts."),
-				 errhint("gpt_classify and gpt_embed take it.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model \"%s\" is a classifier", version->model),
+						errdetail("It was trained to tell labels apart, not to continue texts."),
+						errhint("gpt_classify and gpt_embed take it.")));
 	if (!is_classifier && kind == GPT_SERVED_CLASSIFIER)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("model \"%s\" is not a classifier", version->model),
-				 errhint("Train one with gpt_train or gpt_finetune on a query with a column \"label\"; gpt_choose takes any language model.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model \"%s\" is not a classifier", version->model),
+						errhint("Train one with gpt_train or gpt_finetune on a query with a column "
+								"\"label\"; gpt_choose takes any language model.")));
 }
 
 const GptServed *
@@ -148,7 +151,8 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 	LmError error;
 
 	plan_many(&n_sequences, &n_pages, entry, requests, n, held);
-	if (entry->many != NULL && entry->many_sequences >= n_sequences && entry->many_pages >= n_pages &&
+	if (entry->many != NULL && entry->many_sequences >= n_sequences &&
+		entry->many_pages >= n_pages &&
 		held + needed_size(entry) + many_size(entry) <= (uint64) gpt_settings_max_memory())
 		return entry->many;
 	drop_many(entry);
@@ -164,7 +168,8 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 
 /* As many texts at once, and as many pages, as they can need and as there is memory for. */
 static void
-plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n, uint64 held)
+plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmRequest *requests, int n,
+		  uint64 held)
 {
 	uint64 limit = (uint64) gpt_settings_max_memory();
 	uint64 fixed = needed_size(entry) + held;
@@ -180,8 +185,10 @@ plan_many(int *n_sequences, int *n_pages, const ModelEntry *entry, const LmReque
 	while (*n_sequences > 1 && fixed + many_memory(entry, *n_sequences, least) > limit)
 		*n_sequences /= 2;
 	gpt_bridge_check_memory(fixed + many_memory(entry, *n_sequences, least));
-	one = many_memory(entry, *n_sequences, MANY_PAGES + 1) - many_memory(entry, *n_sequences, MANY_PAGES);
-	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) / Max(one, 1)));
+	one = many_memory(entry, *n_sequences, MANY_PAGES + 1) -
+		  many_memory(entry, *n_sequences, MANY_PAGES);
+	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) /
+										  Max(one, 1)));
 	while (most > least && fixed + many_memory(entry, *n_sequences, (int) most) > limit)
 		most--;
 	*n_pages = (int) most;
@@ -204,7 +211,8 @@ many_memory(const ModelEntry *entry, int n_sequences, int n_pages)
 	LmError error;
 	size_t size;
 
-	if (!lm_many_memory(&size, &entry->config, lm_engine_threads(gpt_bridge_engine(gpt_threads)), n_sequences, n_pages, &error))
+	if (!lm_many_memory(&size, &entry->config, lm_engine_threads(gpt_bridge_engine(gpt_threads)),
+						n_sequences, n_pages, &error))
 		gpt_bridge_raise(&error);
 	return size;
 }
@@ -226,7 +234,10 @@ needed_size(const ModelEntry *keep)
 	return size;
 }
 
-/* The same weights with another tokenizer would be another model, as would the same adapter of another base. */
+/*
+ * The same weights with another tokenizer would be another model, as would the same adapter of
+ * another base.
+ */
 static ModelEntry *
 find_model(const GptVersion *version)
 {
@@ -236,8 +247,8 @@ find_model(const GptVersion *version)
 	{
 		ModelEntry *entry = dlist_container(ModelEntry, node, iter.cur);
 
-		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 && entry->image_type == version->image_type &&
-			entry->served.heals == !version->prompted &&
+		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
+			entry->image_type == version->image_type && entry->served.heals == !version->prompted &&
 			memcmp(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE) == 0 &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
 			return entry;
@@ -285,14 +296,18 @@ load_model(const GptVersion *version)
 static void
 load_full(ModelEntry *entry, const GptVersion *version)
 {
-	GptImageRequest request = {.sha256 = version->sha256, .type = version->image_type, .build = build_image, .of = version};
+	GptImageRequest request = {.sha256 = version->sha256,
+							   .type = version->image_type,
+							   .build = build_image,
+							   .of = version};
 	LmError error;
 
 	request.size = gpt_image_type_size(&version->config, version->image_type);
 	request.what = psprintf("model \"%s\"", version->model);
 	gpt_image_get(&entry->image, &request, entry->context);
 	entry->image_size = entry->image.shared ? 0 : entry->image.size;
-	entry->model = lm_model_open(gpt_bridge_host(entry->context), entry->image.bytes, entry->image.size, &error);
+	entry->model = lm_model_open(gpt_bridge_host(entry->context), entry->image.bytes,
+								 entry->image.size, &error);
 	if (entry->model == NULL)
 		gpt_bridge_raise(&error);
 }
@@ -315,8 +330,9 @@ load_adapter(ModelEntry *entry, const GptVersion *version)
 		gpt_bridge_raise(&error);
 	entry->image_size = size;
 	entry->matrices = build(size, version, base, entry->context);
-	entry->model = lm_model_open_adapter(gpt_bridge_host(entry->context), base->image.bytes, base->image.size, entry->matrices, size,
-										 &version->config, &error);
+	entry->model =
+		lm_model_open_adapter(gpt_bridge_host(entry->context), base->image.bytes, base->image.size,
+							  entry->matrices, size, &version->config, &error);
 	if (entry->model == NULL)
 		gpt_bridge_raise(&error);
 	entry->base = base;
@@ -332,7 +348,10 @@ copy_labels(const GptVersion *version, MemoryContext context)
 	return (const char *const *) labels;
 }
 
-/* Object -> parameter block -> image, or the block of an adapter of a base; the first goes, the image lives in the context. */
+/*
+ * Object -> parameter block -> image, or the block of an adapter of a base; the first goes, the
+ * image lives in the context.
+ */
 static void *
 build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryContext context)
 {
@@ -351,7 +370,8 @@ build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryCont
 	image = gpt_cache_allocate(context, size);
 	if (block == NULL || image == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("The weights of model \"%s\" need %zu MB.", version->model, size >> 20)));
+						errdetail("The weights of model \"%s\" need %zu MB.", version->model,
+								  size >> 20)));
 	gpt_weights_read(block, table, version);
 	if (base == NULL)
 		gpt_image_type_build(image, block, table, version->image_type, host);
@@ -367,14 +387,18 @@ build_image(size_t *size, const void *of, MemoryContext context)
 	return build(*size, of, NULL, context);
 }
 
-/* Aligned, and not cleared: that would be long without an interrupt, and every byte that is read is written before. */
+/*
+ * Aligned, and not cleared: that would be long without an interrupt, and every byte that is read is
+ * written before.
+ */
 void *
 gpt_cache_allocate(MemoryContext context, size_t size)
 {
 	void *memory = NULL;
 
 	if (size < MaxAllocHugeSize - IMAGE_ALIGNMENT)
-		memory = MemoryContextAllocExtended(context, size + IMAGE_ALIGNMENT, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+		memory = MemoryContextAllocExtended(context, size + IMAGE_ALIGNMENT,
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	return memory == NULL ? NULL : (void *) TYPEALIGN(IMAGE_ALIGNMENT, memory);
 }
 
@@ -395,7 +419,8 @@ open_session(ModelEntry *entry)
 	if (!lm_session_memory(&size, &entry->config, lm_engine_threads(engine), &error))
 		gpt_bridge_raise(&error);
 	make_room(size, entry);
-	entry->served.session = lm_session_create(engine, entry->model, entry->served.tokenizer, &error);
+	entry->served.session =
+		lm_session_create(engine, entry->model, entry->served.tokenizer, &error);
 	if (entry->served.session == NULL)
 		gpt_bridge_raise(&error);
 	entry->generation = gpt_bridge_generation();
@@ -403,7 +428,8 @@ open_session(ModelEntry *entry)
 }
 
 /*
- * An idle session keeps no pages of logits: 64 rows of a vocabulary of 50,257 are 13 MB. They come back when they are written to.
+ * An idle session keeps no pages of logits: 64 rows of a vocabulary of 50,257 are 13 MB. They come
+ * back when they are written to.
  */
 static void
 give_back_scratch(XactEvent event, void *arg)
@@ -419,7 +445,8 @@ give_back_scratch(XactEvent event, void *arg)
 		char *begin, *end;
 		size_t size;
 
-		if (!entry->is_used || entry->served.session == NULL || entry->generation != gpt_bridge_generation())
+		if (!entry->is_used || entry->served.session == NULL ||
+			entry->generation != gpt_bridge_generation())
 			continue;
 		entry->is_used = false;
 		begin = lm_session_scratch(entry->served.session, &size);
@@ -458,7 +485,10 @@ drop_model(ModelEntry *entry)
 	MemoryContextDelete(entry->context);
 }
 
-/* Lets go of images that new sessions do not map any more: their models were removed or replaced, or others needed the room. */
+/*
+ * Lets go of images that new sessions do not map any more: their models were removed or replaced,
+ * or others needed the room.
+ */
 static void
 drop_removed(void)
 {
@@ -479,9 +509,10 @@ drop_removed(void)
 }
 
 /*
- * Frees what many texts at once were computed with, then the least recently used models, until size more bytes fit into
- * gpt.max_memory. Models in use stay, and so does keep, with the bases of adapters that do; when that leaves too little, what cannot
- * be avoided is what the error says. (Each run of many texts ends before anything else is asked of this cache.)
+ * Frees what many texts at once were computed with, then the least recently used models, until size
+ * more bytes fit into gpt.max_memory. Models in use stay, and so does keep, with the bases of
+ * adapters that do; when that leaves too little, what cannot be avoided is what the error says.
+ * (Each run of many texts ends before anything else is asked of this cache.)
  */
 static void
 make_room(uint64 size, const ModelEntry *keep)
@@ -546,7 +577,8 @@ is_needed(const ModelEntry *entry, const ModelEntry *keep)
 static uint64
 entry_size(const ModelEntry *entry)
 {
-	bool has_session = entry->served.session != NULL && entry->generation == gpt_bridge_generation();
+	bool has_session =
+		entry->served.session != NULL && entry->generation == gpt_bridge_generation();
 
 	return entry->image_size + (has_session ? entry->session_size : 0);
 }
@@ -554,10 +586,14 @@ entry_size(const ModelEntry *entry)
 static uint64
 many_size(const ModelEntry *entry)
 {
-	return entry->many != NULL && entry->generation == gpt_bridge_generation() ? entry->many_size : 0;
+	return entry->many != NULL && entry->generation == gpt_bridge_generation() ? entry->many_size
+																			   : 0;
 }
 
-/* Below the caller's context until it is complete; the cache's own context is there before it can be. */
+/*
+ * Below the caller's context until it is complete; the cache's own context is there before it can
+ * be.
+ */
 MemoryContext
 gpt_cache_make_context(const char *name)
 {

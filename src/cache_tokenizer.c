@@ -1,8 +1,8 @@
 /*
  * src/cache_tokenizer.c
  *
- * Large objects to tokenizers in the memory of a session: their tables are an image that other sessions share, or
- * memory of this one.
+ * Large objects to tokenizers in the memory of a session: their tables are an image that other
+ * sessions share, or memory of this one.
  */
 #include "postgres.h"
 
@@ -56,8 +56,11 @@ find_tokenizer(const uint8 *sha256)
 static GptCachedTokenizer *
 load_tokenizer(const uint8 *sha256)
 {
-	GptImageRequest request = {
-		.sha256 = sha256, .type = GPT_IMAGE_TOKENIZER, .what = "a tokenizer", .build = build_tokenizer, .of = sha256};
+	GptImageRequest request = {.sha256 = sha256,
+							   .type = GPT_IMAGE_TOKENIZER,
+							   .what = "a tokenizer",
+							   .build = build_tokenizer,
+							   .of = sha256};
 	MemoryContext context = gpt_cache_make_context("gpt tokenizer");
 	GptCachedTokenizer *entry = MemoryContextAllocZero(context, sizeof(GptCachedTokenizer));
 	LmError error;
@@ -65,7 +68,8 @@ load_tokenizer(const uint8 *sha256)
 	entry->context = context;
 	memcpy(entry->sha256, sha256, GPT_SHA256_SIZE);
 	gpt_image_get(&entry->image, &request, context);
-	entry->tokenizer = lm_tokenizer_open(gpt_bridge_host(context), entry->image.bytes, entry->image.size, &error);
+	entry->tokenizer =
+		lm_tokenizer_open(gpt_bridge_host(context), entry->image.bytes, entry->image.size, &error);
 	if (entry->tokenizer == NULL)
 		gpt_bridge_raise(&error);
 	entry->release.func = release_tokenizer;
@@ -99,7 +103,8 @@ build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
 		lm_tokenizer_image_build(image, tokenizer);
 	lm_tokenizer_free(tokenizer);
 	if (image == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), errdetail("A tokenizer needs %zu MB.", *size >> 20)));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("A tokenizer needs %zu MB.", *size >> 20)));
 	MemoryContextDelete(scratch);
 	return image;
 }

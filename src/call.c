@@ -1,10 +1,12 @@
 /*
  * src/call.c
  *
- * Many calls of a function of a model, answered together: the elements of an array one after another as arguments, their requests
- * to the engine in runs of bounded size, answers in the order of the elements.
+ * Many calls of a function of a model, answered together: the elements of an array one after
+ * another as arguments, their requests to the engine in runs of bounded size, answers in the order
+ * of the elements.
  *
- * What grows with the number of elements is counted and kept, with the model and what it computes in, to gpt.max_memory.
+ * What grows with the number of elements is counted and kept, with the model and what it computes
+ * in, to gpt.max_memory.
  */
 #include "postgres.h"
 
@@ -25,7 +27,8 @@
 #include "continuation.h"
 
 #define RUN_CALLS GPT_ELEMENTS
-#define RUN_SIZE (4 * 1024 * 1024) /* bytes of text; one that is larger has a run of its own */
+/* bytes of text; one that is larger has a run of its own */
+#define RUN_SIZE (4 * 1024 * 1024)
 
 struct GptElements
 {
@@ -54,21 +57,22 @@ typedef struct Results
 } Results;
 
 static int run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task);
-static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n,
-					   uint64 held, GptCallTotals *totals);
+static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+					   const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
 static size_t vector_size(LmTask task, const LmConfig *config);
 static size_t stops_size(const LmRequest *requests, int n);
 static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
 static void run(LmMany *many, LmRequest *requests, int n);
-static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served, const GptCall *call, const LmRequest *request);
+static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
+						const GptCall *call, const LmRequest *request);
 static void start_results(Results *results, Oid type, int n);
 static void add_result(Results *results, const GptAnswer *answer);
 static uint64 results_size(const Results *results);
 static int read_slice(GptCall *calls, int *places, GptElements *elements, int n);
 
 void
-gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n, uint64 held,
-				GptCallTotals *totals)
+gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+				const GptCall *calls, int n, uint64 held, GptCallTotals *totals)
 {
 	int done = 0;
 
@@ -90,7 +94,8 @@ run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
 
 	for (i = 0; i < n && i < RUN_CALLS; i++)
 	{
-		size += calls[i].request.prompt.size + calls[i].request.text.size + vector_size(task, config);
+		size +=
+			calls[i].request.prompt.size + calls[i].request.text.size + vector_size(task, config);
 		if (i > 0 && size > RUN_SIZE)
 			break;
 	}
@@ -98,8 +103,8 @@ run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
 }
 
 static void
-answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served, const GptCall *calls, int n, uint64 held,
-		   GptCallTotals *totals)
+answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+		   const GptCall *calls, int n, uint64 held, GptCallTotals *totals)
 {
 	LmRequest *requests = palloc0(n * sizeof(LmRequest));
 	int *places = palloc(n * sizeof(int));
@@ -150,7 +155,10 @@ vector_size(LmTask task, const LmConfig *config)
 	return task == LM_TASK_CLASSIFY ? config->labels * sizeof(float) : 0;
 }
 
-/* Bytes of the list of each request, and of the copies of those that are in the model, with what follows a text through them. */
+/*
+ * Bytes of the list of each request, and of the copies of those that are in the model, with what
+ * follows a text through them.
+ */
 static size_t
 stops_size(const LmRequest *requests, int n)
 {
@@ -197,7 +205,8 @@ run(LmMany *many, LmRequest *requests, int n)
 }
 
 static void
-take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served, const GptCall *call, const LmRequest *request)
+take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
+			const GptCall *call, const LmRequest *request)
 {
 	GptCall done = *call;
 
@@ -231,7 +240,7 @@ gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number)
 	return type == TEXTARRAYOID || (OidIsValid(type) && get_element_type(type) != InvalidOid);
 }
 
-/* ---- Elements of an array -------------------------------------------------------------------------- */
+/* ---- Elements of an array ----------------------------------------------- */
 
 GptElements *
 gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo)
@@ -253,7 +262,8 @@ gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo)
 	elements->array = PG_GETARG_ARRAYTYPE_P(1);
 	elements->iterator = array_create_iterator(elements->array, 0, NULL);
 	elements->n = ArrayGetNItems(ARR_NDIM(elements->array), ARR_DIMS(elements->array));
-	elements->scratch = AllocSetContextCreate(CurrentMemoryContext, "gpt elements", ALLOCSET_DEFAULT_SIZES);
+	elements->scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt elements", ALLOCSET_DEFAULT_SIZES);
 	return elements;
 }
 
@@ -284,15 +294,18 @@ gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *se
 		if (found[i].error != NULL && found[i].error->code == LM_ERR_MEMORY)
 			gpt_bridge_raise(found[i].error);
 		if (found[i].error != NULL)
-			ereport(WARNING,
-					(errcode(gpt_bridge_sqlstate(found[i].error->code)),
-					 errmsg("element %d has no result: %s", first + places[i] + 1, found[i].error->message)));
+			ereport(WARNING, (errcode(gpt_bridge_sqlstate(found[i].error->code)),
+							  errmsg("element %d has no result: %s", first + places[i] + 1,
+									 found[i].error->message)));
 	}
 	MemoryContextReset(elements->scratch);
 	return n;
 }
 
-/* Each element in turn is the argument. How many of the next n make a call: it is of the element in its place. */
+/*
+ * Each element in turn is the argument. How many of the next n make a call: it is of the element in
+ * its place.
+ */
 static int
 read_slice(GptCall *calls, int *places, GptElements *elements, int n)
 {
@@ -359,8 +372,9 @@ gpt_call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo)
 	}
 	PG_END_TRY();
 	gpt_bridge_check_memory(elements->held + results_size(&results));
-	array = construct_md_array(results.values, results.nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), kind->result_type,
-							   results.type_size, results.by_value, results.align);
+	array = construct_md_array(results.values, results.nulls, ARR_NDIM(array), ARR_DIMS(array),
+							   ARR_LBOUND(array), kind->result_type, results.type_size,
+							   results.by_value, results.align);
 	MemoryContextDelete(results.context);
 	PG_RETURN_ARRAYTYPE_P(array);
 }
@@ -369,7 +383,8 @@ static void
 start_results(Results *results, Oid type, int n)
 {
 	gpt_bridge_check_memory((uint64) n * (sizeof(Datum) + sizeof(bool)));
-	results->context = AllocSetContextCreate(CurrentMemoryContext, "gpt results", ALLOCSET_DEFAULT_SIZES);
+	results->context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt results", ALLOCSET_DEFAULT_SIZES);
 	results->values = MemoryContextAllocHuge(results->context, Max(n, 1) * sizeof(Datum));
 	results->nulls = MemoryContextAllocHuge(results->context, Max(n, 1) * sizeof(bool));
 	results->n = 0;
@@ -385,7 +400,8 @@ add_result(Results *results, const GptAnswer *answer)
 	results->values[results->n] = answer->value;
 	results->nulls[results->n++] = answer->is_null;
 	if (!answer->is_null && results->type_size < 0)
-		results->size += att_align_nominal(VARSIZE_ANY(DatumGetPointer(answer->value)), results->align);
+		results->size +=
+			att_align_nominal(VARSIZE_ANY(DatumGetPointer(answer->value)), results->align);
 }
 
 /* Bytes of what is there and of the array that it becomes. */
@@ -402,5 +418,8 @@ gpt_call_notice_truncation(FunctionCallInfo fcinfo, int context)
 	if (fcinfo->flinfo->fn_extra != NULL)
 		return;
 	fcinfo->flinfo->fn_extra = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, 1);
-	ereport(NOTICE, (errmsg("prompt is longer than the context of the model, only its last %d tokens are used", context - 1)));
+	ereport(
+		NOTICE,
+		(errmsg("prompt is longer than the context of the model, only its last %d tokens are used",
+				context - 1)));
 }

@@ -1,9 +1,9 @@
 /*
  * src/catalog.c
  *
- * Reads the extension's tables: a model's name becomes a version, a tokenizer's name a hash, a hash a
- * description. Rows are read by index scans under the active snapshot, without SPI: this happens for every row
- * that a query scores, and in parallel workers.
+ * Reads the extension's tables: a model's name becomes a version, a tokenizer's name a hash, a hash
+ * a description. Rows are read by index scans under the active snapshot, without SPI: this happens
+ * for every row that a query scores, and in parallel workers.
  */
 #include "postgres.h"
 
@@ -35,7 +35,10 @@
 
 #define MAX_NAME_SIZE 63
 
-/* Columns by number, as the install script orders them; a table whose columns have other types is not read. */
+/*
+ * Columns by number, as the install script orders them; a table whose columns have other types is
+ * not read.
+ */
 enum
 {
 	MODEL_MODEL = 1,
@@ -75,8 +78,10 @@ enum
 };
 
 static const Oid model_types[] = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID};
-static const Oid version_types[] = {TEXTOID, INT4OID, TEXTOID, UUIDOID, OIDOID, INT8OID, BYTEAOID, BYTEAOID, JSONBOID, INT8OID,
-									FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, INT8OID, JSONBOID, TEXTOID, INT4OID, BYTEAOID, INT8OID, TEXTOID};
+static const Oid version_types[] = {
+	TEXTOID,  INT4OID,	TEXTOID, UUIDOID,	OIDOID,	   INT8OID,	  BYTEAOID,
+	BYTEAOID, JSONBOID, INT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID,
+	INT8OID,  JSONBOID, TEXTOID, INT4OID,	BYTEAOID,  INT8OID,	  TEXTOID};
 static const Oid tokenizer_types[] = {BYTEAOID, OIDOID, INT8OID};
 static const Oid name_types[] = {TEXTOID, BYTEAOID, OIDOID};
 
@@ -88,10 +93,14 @@ typedef struct Table
 	int n_columns;
 } Table;
 
-static const Table model_table = {"gpt_model", "gpt_model_pkey", model_types, lengthof(model_types)};
-static const Table version_table = {"gpt_version", "gpt_version_pkey", version_types, lengthof(version_types)};
-static const Table tokenizer_table = {"gpt_tokenizer", "gpt_tokenizer_pkey", tokenizer_types, lengthof(tokenizer_types)};
-static const Table name_table = {"gpt_tokenizer_name", "gpt_tokenizer_name_pkey", name_types, lengthof(name_types)};
+static const Table model_table = {"gpt_model", "gpt_model_pkey", model_types,
+								  lengthof(model_types)};
+static const Table version_table = {"gpt_version", "gpt_version_pkey", version_types,
+									lengthof(version_types)};
+static const Table tokenizer_table = {"gpt_tokenizer", "gpt_tokenizer_pkey", tokenizer_types,
+									  lengthof(tokenizer_types)};
+static const Table name_table = {"gpt_tokenizer_name", "gpt_tokenizer_name_pkey", name_types,
+								 lengthof(name_types)};
 
 typedef struct Extension
 {
@@ -128,8 +137,9 @@ gpt_catalog_check_name(const char *name)
 	size_t size = strlen(name);
 
 	if (size < 1 || size > MAX_NAME_SIZE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("name \"%s\" has %zu bytes", name, size),
-						errdetail("A name has 1 to %d bytes.", MAX_NAME_SIZE)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("name \"%s\" has %zu bytes", name, size),
+				 errdetail("A name has 1 to %d bytes.", MAX_NAME_SIZE)));
 	for (const char *byte = name; *byte != '\0'; byte++)
 	{
 		if (*byte == '@' || (unsigned char) *byte < ' ' || *byte == 0x7f)
@@ -172,22 +182,25 @@ GptVersion *
 gpt_catalog_base(const GptVersion *adapter)
 {
 	GptVersion *base = find_version(adapter->base, adapter->base_version);
-	GptBelonging belonging = base != NULL ? gpt_weights_belonging(base->weights, &base->run_id) : GPT_WEIGHTS_GONE;
+	GptBelonging belonging =
+		base != NULL ? gpt_weights_belonging(base->weights, &base->run_id) : GPT_WEIGHTS_GONE;
 
 	if (belonging == GPT_WEIGHTS_GONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s@%d\" does not exist", adapter->base, adapter->base_version),
-				 errdetail("Model \"%s\", version %d, is an adapter of it.", adapter->model, adapter->version)));
+				 errdetail("Model \"%s\", version %d, is an adapter of it.", adapter->model,
+						   adapter->version)));
 	if (belonging == GPT_WEIGHTS_ALTERED)
 		gpt_weights_corrupt(base, "The large object does not bear the id of its run.");
-	if (memcmp(base->sha256, adapter->base_sha256, GPT_SHA256_SIZE) != 0 || !lm_config_same_base(&base->config, &adapter->config) ||
-		base->config.lora_rank > 0)
+	if (memcmp(base->sha256, adapter->base_sha256, GPT_SHA256_SIZE) != 0 ||
+		!lm_config_same_base(&base->config, &adapter->config) || base->config.lora_rank > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("model \"%s@%d\" is not what model \"%s\", version %d, is an adapter of", adapter->base, adapter->base_version,
-						adapter->model, adapter->version),
-				 errdetail("The weights have another content hash than those that the adapter was trained with.")));
+				 errmsg("model \"%s@%d\" is not what model \"%s\", version %d, is an adapter of",
+						adapter->base, adapter->base_version, adapter->model, adapter->version),
+				 errdetail("The weights have another content hash than those that the adapter was "
+						   "trained with.")));
 	return base;
 }
 
@@ -195,8 +208,10 @@ void
 gpt_catalog_check_use(const GptVersion *version)
 {
 	if (!gpt_blob_can_use(version->weights))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", version->model),
-						errhint("Its owner, or a superuser, can call gpt_grant(%s, %s).", quote_literal_cstr(version->model),
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for model \"%s\"", version->model),
+						errhint("Its owner, or a superuser, can call gpt_grant(%s, %s).",
+								quote_literal_cstr(version->model),
 								quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
 	if (version->altered)
 		gpt_weights_corrupt(version, "The large object does not bear the id of its run.");
@@ -217,7 +232,8 @@ gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run)
 		const pg_uuid_t *run_id = DatumGetUUIDP(column(&scan, row, VERSION_RUN_ID));
 
 		exists = (but_run == NULL || memcmp(run_id, but_run, sizeof(pg_uuid_t)) != 0) &&
-				 gpt_weights_belonging(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)), run_id) != GPT_WEIGHTS_GONE;
+				 gpt_weights_belonging(DatumGetObjectId(column(&scan, row, VERSION_WEIGHTS)),
+									   run_id) != GPT_WEIGHTS_GONE;
 	}
 	scan_end(&scan);
 	return exists;
@@ -245,9 +261,12 @@ gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
 	if (!OidIsValid(object) || !OidIsValid(gpt_blob_owner(object)))
 		return false;
 	if (!gpt_blob_can_use(object))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for tokenizer \"%s\"", name),
-						errhint("Its owner can call GRANT SELECT ON LARGE OBJECT %u; a model that is granted by gpt_grant gives its tokenizer by the name of the model.",
-								object)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for tokenizer \"%s\"", name),
+				 errhint("Its owner can call GRANT SELECT ON LARGE OBJECT %u; a model that is "
+						 "granted by gpt_grant gives its tokenizer by the name of the model.",
+						 object)));
 	return true;
 }
 
@@ -271,8 +290,9 @@ gpt_catalog_read_tokenizer(const uint8 *sha256)
 	scan_end(&scan);
 	pfree(hash);
 	if (spec == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a tokenizer is missing or altered"),
-						errdetail("No large object has the content that the catalog names.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("a tokenizer is missing or altered"),
+				 errdetail("No large object has the content that the catalog names.")));
 	return spec;
 }
 
@@ -305,12 +325,17 @@ gpt_catalog_enter(GptIdentity *identity)
 
 	GetUserIdAndSecContext(&identity->user, &identity->context);
 	identity->guc_level = NewGUCNestLevel();
-	SetUserIdAndSecContext(owner, identity->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
+	SetUserIdAndSecContext(owner, identity->context | SECURITY_LOCAL_USERID_CHANGE |
+									  SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 
-	/* A compiler of a hundred megabytes is not worth its loading for these, and ends the process where memory is short. */
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/*
+	 * A compiler of a hundred megabytes is not worth its loading for these, and ends the process
+	 * where memory is short.
+	 */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
 }
 
 void
@@ -325,7 +350,8 @@ gpt_catalog_fitting_extension(void)
 {
 	Extension extension;
 
-	return read_extension(&extension) && strcmp(extension.version, GPT_VERSION) == 0 ? extension.oid : InvalidOid;
+	return read_extension(&extension) && strcmp(extension.version, GPT_VERSION) == 0 ? extension.oid
+																					 : InvalidOid;
 }
 
 /* False where it does not exist. */
@@ -337,33 +363,40 @@ read_extension(Extension *extension)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("gpt"));
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("gpt"));
 	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (tuple != NULL)
 	{
 		Form_pg_extension row = (Form_pg_extension) GETSTRUCT(tuple);
 		bool is_null;
-		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(relation), &is_null);
+		Datum version =
+			heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(relation), &is_null);
 
 		extension->oid = row->oid;
 		extension->owner = row->extowner;
 		extension->schema = row->extnamespace;
-		text_to_cstring_buffer(DatumGetTextPP(version), extension->version, sizeof(extension->version));
+		text_to_cstring_buffer(DatumGetTextPP(version), extension->version,
+							   sizeof(extension->version));
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	return tuple != NULL;
 }
 
-/* Whatever reads or writes the extension's tables comes through here, so this is where library and tables are compared. */
+/*
+ * Whatever reads or writes the extension's tables comes through here, so this is where library and
+ * tables are compared.
+ */
 static Extension
 find_extension(void)
 {
 	Extension extension;
 
 	if (!read_extension(&extension))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"gpt\" does not exist in this database"),
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("extension \"gpt\" does not exist in this database"),
 						errhint("Create it with CREATE EXTENSION gpt.")));
 	if (strcmp(extension.version, GPT_VERSION) != 0)
 		raise_version(extension.version);
@@ -375,10 +408,15 @@ raise_version(const char *installed)
 {
 	bool is_older = strverscmp(installed, GPT_VERSION) < 0;
 
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("extension \"gpt\" is at version %s, but the library needs %s", installed, GPT_VERSION),
-					is_older ? errhint("Call ALTER EXTENSION gpt UPDATE.")
-							 : errhint("Start a new session, and where the server preloads gpt, restart the server.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("extension \"gpt\" is at version %s, but the library needs %s", installed,
+				GPT_VERSION),
+		 is_older
+			 ? errhint("Call ALTER EXTENSION gpt UPDATE.")
+			 : errhint(
+				   "Start a new session, and where the server preloads gpt, restart the server.")));
 }
 
 Oid
@@ -405,10 +443,14 @@ scan_begin(RowScan *scan, const Table *table, int n_keys, ScanKey keys)
 {
 	scan->relation = table_open(gpt_catalog_table(table->name), AccessShareLock);
 	check_columns(scan->relation, table);
-	scan->rows = systable_beginscan(scan->relation, gpt_catalog_table(table->index), true, GetActiveSnapshot(), n_keys, keys);
+	scan->rows = systable_beginscan(scan->relation, gpt_catalog_table(table->index), true,
+									GetActiveSnapshot(), n_keys, keys);
 }
 
-/* The owner of a table may have altered it: a number that is taken for a pointer would end the server. */
+/*
+ * The owner of a table may have altered it: a number that is taken for a pointer would end the
+ * server.
+ */
 static void
 check_columns(Relation relation, const Table *table)
 {
@@ -416,11 +458,13 @@ check_columns(Relation relation, const Table *table)
 
 	for (int i = 0; i < table->n_columns; i++)
 	{
-		if (i >= columns->natts || TupleDescAttr(columns, i)->attisdropped || TupleDescAttr(columns, i)->atttypid != table->types[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("column %d of table %s is missing or has another type", i + 1, table->name),
-					 errdetail("Its type must be %s.", format_type_be(table->types[i])),
-					 errhint("Undo the change, or drop and create extension gpt again.")));
+		if (i >= columns->natts || TupleDescAttr(columns, i)->attisdropped ||
+			TupleDescAttr(columns, i)->atttypid != table->types[i])
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column %d of table %s is missing or has another type", i + 1,
+								   table->name),
+							errdetail("Its type must be %s.", format_type_be(table->types[i])),
+							errhint("Undo the change, or drop and create extension gpt again.")));
 	}
 }
 
@@ -439,7 +483,8 @@ column(const RowScan *scan, HeapTuple row, int number)
 	Datum value = heap_getattr(row, number, RelationGetDescr(scan->relation), &is_null);
 
 	if (is_null)
-		elog(ERROR, "column %d of table %s is null", number, RelationGetRelationName(scan->relation));
+		elog(ERROR, "column %d of table %s is null", number,
+			 RelationGetRelationName(scan->relation));
 	return value;
 }
 
@@ -449,7 +494,9 @@ copy_hash(uint8 *sha256, Datum value)
 	bytea *bytes = DatumGetByteaPP(value);
 
 	if (VARSIZE_ANY_EXHDR(bytes) != GPT_SHA256_SIZE)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a hash in the catalog of gpt has %zu bytes", (size_t) VARSIZE_ANY_EXHDR(bytes))));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("a hash in the catalog of gpt has %zu bytes",
+							   (size_t) VARSIZE_ANY_EXHDR(bytes))));
 	memcpy(sha256, VARDATA_ANY(bytes), GPT_SHA256_SIZE);
 }
 
@@ -514,7 +561,8 @@ find_version(const char *model, int32 version)
 	HeapTuple row;
 	GptVersion *found = NULL;
 
-	ScanKeyInit(&keys[0], VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	ScanKeyInit(&keys[0], VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(model));
 	ScanKeyInit(&keys[1], VERSION_VERSION, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version));
 	scan_begin(&scan, &version_table, 2, keys);
 	row = systable_getnext(scan.rows);
@@ -554,7 +602,8 @@ read_base(GptVersion *version, const RowScan *scan, HeapTuple row)
 	Datum base = heap_getattr(row, VERSION_BASE, RelationGetDescr(scan->relation), &is_null);
 
 	if (is_null != (version->config.lora_rank == 0))
-		gpt_weights_corrupt(version, is_null ? "It is an adapter, and its row names no base." : "It is no adapter, and its row names a base.");
+		gpt_weights_corrupt(version, is_null ? "It is an adapter, and its row names no base."
+											 : "It is no adapter, and its row names a base.");
 	if (is_null)
 		return;
 	version->base = TextDatumGetCString(base);

@@ -1,8 +1,8 @@
 /*
  * src/catalog_change.c
  *
- * Changes of models by their owners: drop, rollback, rename, copy, grant and revoke. Bytes of weights are never
- * altered: a change moves a pointer, writes a new object, or removes one.
+ * Changes of models by their owners: drop, rollback, rename, copy, grant and revoke. Bytes of
+ * weights are never altered: a change moves a pointer, writes a new object, or removes one.
  */
 #include "postgres.h"
 
@@ -33,7 +33,8 @@
 
 static void lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock);
 static List *names_to_drop(const char *name, bool cascade);
-static void raise_dependent(const char *name, const GptStatement *statement, uint64 n) pg_attribute_noreturn();
+static void raise_dependent(const char *name, const GptStatement *statement, uint64 n)
+	pg_attribute_noreturn();
 static void remove_adapters(const GptLockedModel *model, bool cascade, List *locked);
 static void take_late_name(const char *name, const List *locked);
 static void remove_adapters_of(const char *name, const char *base);
@@ -45,7 +46,10 @@ static Oid copy_object(const GptVersion *source, const char *name, int32 number)
 static void insert_copy(const GptVersion *source, const char *name, int32 number, Oid weights);
 static GrantStmt *grant_statement(const GptLockedModel *model, const char *role, bool is_grant);
 
-/* A model of which no object is left counts as not existing, but a superuser may clean its rows away. */
+/*
+ * A model of which no object is left counts as not existing, but a superuser may clean its rows
+ * away.
+ */
 void
 gpt_catalog_drop_model(const char *name, bool cascade)
 {
@@ -76,7 +80,10 @@ lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock)
 	}
 }
 
-/* The model, and with cascade those that have adapters which rest on it; without it such are an error. */
+/*
+ * The model, and with cascade those that have adapters which rest on it; without it such are an
+ * error.
+ */
 static List *
 names_to_drop(const char *name, bool cascade)
 {
@@ -87,8 +94,9 @@ names_to_drop(const char *name, bool cascade)
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
-	n = gpt_statement_run(&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM %s.gpt_version "
-									  "WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
+	n = gpt_statement_run(
+		&statement, "SELECT model, string_agg(model || '@' || version, ', ' ORDER BY version) FROM "
+					"%s.gpt_version WHERE base = $1 AND model <> $1 GROUP BY model ORDER BY model");
 	if (n > 0 && !cascade)
 		raise_dependent(name, &statement, n);
 	for (uint64 i = 0; i < n; i++)
@@ -104,8 +112,8 @@ names_to_drop(const char *name, bool cascade)
 }
 
 /*
- * With the lock on the row of the base nobody makes another adapter of it. Model by model: one that was renamed meanwhile is found by
- * its new name.
+ * With the lock on the row of the base nobody makes another adapter of it. Model by model: one that
+ * was renamed meanwhile is found by its new name.
  */
 static void
 remove_adapters(const GptLockedModel *model, bool cascade, List *locked)
@@ -125,9 +133,10 @@ remove_adapters(const GptLockedModel *model, bool cascade, List *locked)
 }
 
 /*
- * Locks the name of an adapter that came since the names were locked in their order. A transaction that ends releases its rows before
- * its names (LockReleaseAll, first for the server's locks, then for advisory ones), so the one that made the adapter may have the name
- * for another moment: LATE_NAME_WAIT at most, since a longer wait out of order could be a deadlock.
+ * Locks the name of an adapter that came since the names were locked in their order. A transaction
+ * that ends releases its rows before its names (LockReleaseAll, first for the server's locks, then
+ * for advisory ones), so the one that made the adapter may have the name for another moment:
+ * LATE_NAME_WAIT at most, since a longer wait out of order could be a deadlock.
  */
 static void
 take_late_name(const char *name, const List *locked)
@@ -143,8 +152,10 @@ take_late_name(const char *name, const List *locked)
 	while (!gpt_name_try_lock(name))
 	{
 		if (GetCurrentTimestamp() >= until)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("another transaction is changing model \"%s\"", name)));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, PG_WAIT_EXTENSION);
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+							errmsg("another transaction is changing model \"%s\"", name)));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -161,14 +172,17 @@ raise_dependent(const char *name, const GptStatement *statement, uint64 n)
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", gpt_statement_text(statement, i, 2));
 	if (n > MOST_NAMED)
 		appendStringInfo(&list, " and those of " UINT64_FORMAT " more models", n - MOST_NAMED);
-	ereport(ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("cannot drop model \"%s\" because adapters rest on it", name),
-			 errdetail("Adapters: %s.", list.data),
-			 errhint("Fold them into full versions with gpt_merge and remove them, or drop them too with gpt_drop_model(model, cascade => true).")));
+	ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					errmsg("cannot drop model \"%s\" because adapters rest on it", name),
+					errdetail("Adapters: %s.", list.data),
+					errhint("Fold them into full versions with gpt_merge and remove them, or drop "
+							"them too with gpt_drop_model(model, cascade => true).")));
 }
 
-/* The model keeps its other versions, of which the newest final one becomes current where the current one goes. */
+/*
+ * The model keeps its other versions, of which the newest final one becomes current where the
+ * current one goes.
+ */
 static void
 remove_adapters_of(const char *name, const char *base)
 {
@@ -184,7 +198,8 @@ remove_adapters_of(const char *name, const char *base)
 		gpt_statement_begin(&statement);
 		gpt_statement_add_text(&statement, name);
 		gpt_statement_add_text(&statement, base);
-		gpt_statement_change_any(&statement, "DELETE FROM %s.gpt_version WHERE model = $1 AND base = $2");
+		gpt_statement_change_any(&statement,
+								 "DELETE FROM %s.gpt_version WHERE model = $1 AND base = $2");
 		gpt_statement_end(&statement);
 		return;
 	}
@@ -192,7 +207,8 @@ remove_adapters_of(const char *name, const char *base)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, base);
-	n = gpt_statement_run(&statement, "SELECT version FROM %s.gpt_version WHERE model = $1 AND base = $2");
+	n = gpt_statement_run(&statement,
+						  "SELECT version FROM %s.gpt_version WHERE model = $1 AND base = $2");
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool is_null;
@@ -207,7 +223,8 @@ remove_adapters_of(const char *name, const char *base)
 		const GptLockedVersion *version = &model.versions[i];
 
 		all &= version->goes;
-		if (!version->goes && !version->partial && version->belonging == GPT_WEIGHTS_OURS && current != model.version)
+		if (!version->goes && !version->partial && version->belonging == GPT_WEIGHTS_OURS &&
+			current != model.version)
 			current = version->number;
 	}
 	gpt_model_remove_versions(&model);
@@ -220,11 +237,15 @@ remove_adapters_of(const char *name, const char *base)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(current));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET version = nullif($2, 0) WHERE model = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_model SET version = nullif($2, 0) WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
-/* Of the model's jobs that failed or were cancelled; a job of who could not have published the model stays as it is. */
+/*
+ * Of the model's jobs that failed or were cancelled; a job of who could not have published the
+ * model stays as it is.
+ */
 static void
 remove_run_files(const GptLockedModel *model)
 {
@@ -235,9 +256,10 @@ remove_run_files(const GptLockedModel *model)
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
-	n = gpt_statement_run(&statement, "SELECT run_id, %1$s.gpt_job_owner(owner, system_identifier) FROM %1$s.gpt_job "
-									  "WHERE model = $1 AND database = $2 AND system_identifier = $3 "
-									  "AND state IN ('failed', 'cancelled')");
+	n = gpt_statement_run(
+		&statement,
+		"SELECT run_id, %1$s.gpt_job_owner(owner, system_identifier) FROM %1$s.gpt_job WHERE model "
+		"= $1 AND database = $2 AND system_identifier = $3 AND state IN ('failed', 'cancelled')");
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool is_null;
@@ -245,7 +267,8 @@ remove_run_files(const GptLockedModel *model)
 
 		if (has_privs_of_role(statement.identity.user, owner) ||
 			(OidIsValid(model->owner) && has_privs_of_role(owner, model->owner)))
-			gpt_run_files_remove_at_commit(DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
+			gpt_run_files_remove_at_commit(
+				DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
 	}
 	gpt_statement_end(&statement);
 }
@@ -280,7 +303,10 @@ gpt_catalog_set_image_type(const char *name, GptImageType type)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, gpt_image_type_name(type));
-	changes = gpt_statement_change_any(&statement, "UPDATE %s.gpt_model SET image_type = $2 WHERE model = $1 AND image_type <> $2") > 0;
+	changes =
+		gpt_statement_change_any(
+			&statement,
+			"UPDATE %s.gpt_model SET image_type = $2 WHERE model = $1 AND image_type <> $2") > 0;
 	gpt_statement_end(&statement);
 	for (int i = 0; changes && i < model.n_versions; i++)
 		gpt_model_retire_image(&model, model.versions[i].number);
@@ -294,19 +320,24 @@ version_to_roll_back_to(const GptLockedModel *model, int32 number)
 	for (int i = 0; number == 0 && i < model->n_versions; i++)
 	{
 		version = &model->versions[i];
-		if (version->number < model->version && !version->partial && version->belonging == GPT_WEIGHTS_OURS)
+		if (version->number < model->version && !version->partial &&
+			version->belonging == GPT_WEIGHTS_OURS)
 			return version;
 	}
 	if (number == 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" has no version older than the current one", model->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no version older than the current one", model->name)));
 	version = gpt_model_version(model, number);
 	if (version == NULL)
 		gpt_catalog_raise_missing(psprintf("%s@%d", model->name, number));
 	if (version->partial)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("version %d of model \"%s\" is partial", number, model->name),
-						errdetail("A version that was published before the end of its training is never current.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("version %d of model \"%s\" is partial", number, model->name),
+			 errdetail(
+				 "A version that was published before the end of its training is never current.")));
 	return version;
 }
 
@@ -333,7 +364,8 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET model = $2 WHERE model = $1");
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, new_name);
-	gpt_statement_change(&statement, model.n_versions, "UPDATE %s.gpt_version SET model = $2 WHERE model = $1");
+	gpt_statement_change(&statement, model.n_versions,
+						 "UPDATE %s.gpt_version SET model = $2 WHERE model = $1");
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_text(&statement, new_name);
 	gpt_statement_change_any(&statement, "UPDATE %s.gpt_version SET base = $2 WHERE base = $1");
@@ -351,7 +383,8 @@ static void
 check_new_name(const GptLockedModel *model)
 {
 	if (OidIsValid(model->owner))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model->name),
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("model \"%s\" already exists", model->name),
 						errhint("Choose another name, or remove the model with gpt_drop_model.")));
 }
 
@@ -392,7 +425,10 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 	insert_copy(source, new_name, number, copy_object(source, new_name, number));
 }
 
-/* Byte for byte, so that it bears the id of the same run and a session that has the one loaded has the other. */
+/*
+ * Byte for byte, so that it bears the id of the same run and a session that has the one loaded has
+ * the other.
+ */
 static Oid
 copy_object(const GptVersion *source, const char *name, int32 number)
 {
@@ -429,24 +465,29 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 	gpt_statement_add_text(&statement, source->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(source->version));
 	gpt_statement_add_hash(&statement, source->sha256);
-	if (gpt_statement_change_any(&statement,
-								 "INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, tokenizer, config, "
-								 "parameters, loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, "
-								 "job, task, query_sha256, options) "
-								 "SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
-								 "validation_loss, validation_bits_per_byte, watermark, base, base_version, base_sha256, job, task, query_sha256, options FROM %1$s.gpt_version "
-								 "WHERE model = $4 AND version = $5 AND sha256 = $6") == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),
-						errdetail("It was removed or renamed while it was copied.")));
+	if (gpt_statement_change_any(
+			&statement,
+			"INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, "
+			"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, "
+			"watermark, base, base_version, base_sha256, job, task, query_sha256, options) SELECT "
+			"$1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
+			"validation_loss, validation_bits_per_byte, watermark, base, base_version, "
+			"base_sha256, job, task, query_sha256, options FROM %1$s.gpt_version WHERE model = $4 "
+			"AND version = $5 AND sha256 = $6") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),
+				 errdetail("It was removed or renamed while it was copied.")));
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
 	gpt_statement_add_text(&statement, gpt_image_type_name(source->image_type));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET version = $2, last_version = $2, image_type = $3 WHERE model = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_model SET version = $2, last_version = $2, image_type = $3 "
+						 "WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
-/* ---- Privileges ------------------------------------------------------------------------------------ */
+/* ---- Privileges --------------------------------------------------------- */
 
 void
 gpt_catalog_grant_model(const char *name, const char *role, bool is_grant)
@@ -455,7 +496,8 @@ gpt_catalog_grant_model(const char *name, const char *role, bool is_grant)
 	GrantStmt *statement;
 
 	if (strcmp(role, "public") == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_GRANT_OPERATION), errmsg("a model cannot be granted to public"),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_GRANT_OPERATION),
+						errmsg("a model cannot be granted to public"),
 						errhint("Grant it to a role, and that role to others.")));
 	(void) get_role_oid(role, false);
 	if (!gpt_model_lock(&model, name, GPT_MODEL_CHANGE) || !OidIsValid(model.owner))
@@ -478,9 +520,12 @@ grant_statement(const GptLockedModel *model, const char *role, bool is_grant)
 
 		if (model->versions[i].belonging == GPT_WEIGHTS_GONE)
 			continue;
-		if (pg_largeobject_aclcheck_snapshot(weights, GetUserId(), ACL_GRANT_OPTION_FOR(ACL_SELECT), NULL) != ACLCHECK_OK)
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", model->name),
-							errdetail("Its owner, and roles with the grant option on its large objects, grant and revoke it.")));
+		if (pg_largeobject_aclcheck_snapshot(weights, GetUserId(), ACL_GRANT_OPTION_FOR(ACL_SELECT),
+											 NULL) != ACLCHECK_OK)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("permission denied for model \"%s\"", model->name),
+							errdetail("Its owner, and roles with the grant option on its large "
+									  "objects, grant and revoke it.")));
 		statement->objects = lappend(statement->objects, makeFloat(psprintf("%u", weights)));
 	}
 	privilege->priv_name = pstrdup("select");

@@ -1,10 +1,12 @@
 /*
  * src/catalog_missing.c
  *
- * A name that no model or tokenizer bears goes in; an error comes out that says what is known of it: the versions that there are,
- * the job that makes the model, or the nearest name among those that the current role may use.
+ * A name that no model or tokenizer bears goes in; an error comes out that says what is known of
+ * it: the versions that there are, the job that makes the model, or the nearest name among those
+ * that the current role may use.
  *
- * The rows are read as the extension's owner, so what they say is shown only after the current role's privileges were asked.
+ * The rows are read as the extension's owner, so what they say is shown only after the current
+ * role's privileges were asked.
  */
 #include "postgres.h"
 
@@ -68,13 +70,16 @@ gpt_catalog_raise_missing(const char *reference)
 	char *model = pnstrdup(reference, strcspn(reference, "@"));
 	Known known = {0};
 
-	if ((strchr(reference, '@') == NULL || !describe_versions(&known, model)) && !describe_job(&known, model))
+	if ((strchr(reference, '@') == NULL || !describe_versions(&known, model)) &&
+		!describe_job(&known, model))
 	{
 		Nearest nearest = nearest_to(model);
 
 		look_among_models(&nearest);
 		known.hint = nearest.found != NULL
-						 ? psprintf("The nearest name is \"%s\"; the view gpt_models lists the models that you may use.", nearest.found)
+						 ? psprintf("The nearest name is \"%s\"; the view gpt_models lists the "
+									"models that you may use.",
+									nearest.found)
 						 : "The view gpt_models lists the models that you may use.";
 	}
 	raise_with(&known, psprintf("model \"%s\" does not exist", reference));
@@ -88,18 +93,23 @@ gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted)
 	Nearest nearest = nearest_to(name);
 	Known known = {0};
 
-	if (or_model && ((strchr(name, '@') != NULL && describe_versions(&known, model)) || describe_job(&known, model)))
+	if (or_model && ((strchr(name, '@') != NULL && describe_versions(&known, model)) ||
+					 describe_job(&known, model)))
 		raise_with(&known, psprintf("tokenizer or model \"%s\" does not exist", name));
 	look_among_tokenizers(&nearest, wanted);
 	if (or_model)
 		look_among_models(&nearest);
 	if (nearest.found != NULL)
-		known.hint = psprintf("The nearest name is \"%s\"; the view gpt_tokenizers lists those that you may use.", nearest.found);
+		known.hint = psprintf(
+			"The nearest name is \"%s\"; the view gpt_tokenizers lists those that you may use.",
+			nearest.found);
 	else if (wanted == GPT_WANTED_TOKENIZER)
-		known.hint = "The view gpt_tokenizers lists those that you may use; \"bytes\", \"chars\" and \"bpe\" always exist.";
+		known.hint = "The view gpt_tokenizers lists those that you may use; \"bytes\", \"chars\" "
+					 "and \"bpe\" always exist.";
 	else if (or_model)
 		known.hint = "The views gpt_tokenizers and gpt_models list the names that you may use.";
-	raise_with(&known, psprintf("tokenizer%s \"%s\" does not exist", or_model ? " or model" : "", name));
+	raise_with(&known,
+			   psprintf("tokenizer%s \"%s\" does not exist", or_model ? " or model" : "", name));
 }
 
 void
@@ -114,21 +124,23 @@ gpt_catalog_refuse_version(const char *name, const char *function)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("\"%s\" names one version of a model", name),
 			 errdetail("The function takes the name of the model, \"%s\".", model),
-			 function == NULL ? 0
-							  : errhint("Call %s(%s, %s) for that version.", function, quote_literal_cstr(model),
-										at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1) ? at + 1 : "version")));
+			 function == NULL
+				 ? 0
+				 : errhint("Call %s(%s, %s) for that version.", function, quote_literal_cstr(model),
+						   at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1)
+							   ? at + 1
+							   : "version")));
 }
 
 static void
 raise_with(const Known *known, const char *message)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg_internal("%s", message),
-			 known->detail != NULL ? errdetail_internal("%s", known->detail) : 0,
-			 known->hint != NULL ? errhint("%s", known->hint) : 0));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg_internal("%s", message),
+					known->detail != NULL ? errdetail_internal("%s", known->detail) : 0,
+					known->hint != NULL ? errhint("%s", known->hint) : 0));
 }
 
-/* ---- Versions --------------------------------------------------------------------------------------- */
+/* ---- Versions ----------------------------------------------------------- */
 
 /* Of a model, or the current ones of all models (NULL), in the order of their numbers. */
 static Candidate *
@@ -140,11 +152,13 @@ read_versions(int *n, const char *model)
 	gpt_statement_begin(&statement);
 	if (model != NULL)
 		gpt_statement_add_text(&statement, model);
-	*n = (int) gpt_statement_run(&statement,
-								 model != NULL ? "SELECT model, version, state = 'partial', weights, run_id FROM %s.gpt_version "
-												 "WHERE model = $1 ORDER BY version"
-											   : "SELECT v.model, v.version, false, v.weights, v.run_id FROM %1$s.gpt_model m "
-												 "JOIN %1$s.gpt_version v ON v.model = m.model AND v.version = m.version ORDER BY 1");
+	*n = (int) gpt_statement_run(
+		&statement,
+		model != NULL
+			? "SELECT model, version, state = 'partial', weights, run_id FROM %s.gpt_version WHERE "
+			  "model = $1 ORDER BY version"
+			: "SELECT v.model, v.version, false, v.weights, v.run_id FROM %1$s.gpt_model m JOIN "
+			  "%1$s.gpt_version v ON v.model = m.model AND v.version = m.version ORDER BY 1");
 	versions = MemoryContextAllocHuge(statement.caller, Max(*n, 1) * sizeof(Candidate));
 	for (int i = 0; i < *n; i++)
 	{
@@ -165,7 +179,8 @@ may_use(const Candidate *candidate)
 {
 	CHECK_FOR_INTERRUPTS();
 	return gpt_blob_can_use(candidate->object) &&
-		   (!candidate->is_model || gpt_weights_belonging(candidate->object, &candidate->run_id) == GPT_WEIGHTS_OURS);
+		   (!candidate->is_model ||
+			gpt_weights_belonging(candidate->object, &candidate->run_id) == GPT_WEIGHTS_OURS);
 }
 
 /* "1 to 3, 7"; false where the current role may use none. */
@@ -224,7 +239,7 @@ partial_version(const char *model)
 	return NULL;
 }
 
-/* ---- Jobs ------------------------------------------------------------------------------------------- */
+/* ---- Jobs --------------------------------------------------------------- */
 
 static void
 describe_state(Known *known, const char *model, int64 job, const char *state, const char *error)
@@ -233,24 +248,35 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 
 	if (gpt_job_launch_pending(job))
 	{
-		known->detail = psprintf("Job " INT64_FORMAT ", which will train it, starts when this transaction commits.", job);
+		known->detail = psprintf("Job " INT64_FORMAT
+								 ", which will train it, starts when this transaction commits.",
+								 job);
 		return;
 	}
 	if (strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)
 	{
 		partial = partial_version(model);
-		known->detail = strcmp(state, "running") == 0 ? psprintf("Job " INT64_FORMAT " is training it.", job)
-													  : psprintf("Job " INT64_FORMAT ", which will train it, is queued.", job);
-		known->hint = partial != NULL ? psprintf("Wait for it with gpt_wait(" INT64_FORMAT "), or use the partial version \"%s\".", job, partial)
-									  : psprintf("Wait for it with gpt_wait(" INT64_FORMAT ").", job);
+		known->detail =
+			strcmp(state, "running") == 0
+				? psprintf("Job " INT64_FORMAT " is training it.", job)
+				: psprintf("Job " INT64_FORMAT ", which will train it, is queued.", job);
+		known->hint = partial != NULL
+						  ? psprintf("Wait for it with gpt_wait(" INT64_FORMAT
+									 "), or use the partial version \"%s\".",
+									 job, partial)
+						  : psprintf("Wait for it with gpt_wait(" INT64_FORMAT ").", job);
 		return;
 	}
-	known->detail = error != NULL ? psprintf("Job " INT64_FORMAT " for this model %s: %s", job, state, error)
-								  : psprintf("Job " INT64_FORMAT " for this model was %s.", job, state);
+	known->detail = error != NULL
+						? psprintf("Job " INT64_FORMAT " for this model %s: %s", job, state, error)
+						: psprintf("Job " INT64_FORMAT " for this model was %s.", job, state);
 	known->hint = "The view gpt_jobs has more of the job.";
 }
 
-/* One that makes the model anew, of a role whose privileges the current one has: the one that runs, or the last. */
+/*
+ * One that makes the model anew, of a role whose privileges the current one has: the one that runs,
+ * or the last.
+ */
 static bool
 describe_job(Known *known, const char *model)
 {
@@ -264,10 +290,12 @@ describe_job(Known *known, const char *model)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
-	if (gpt_statement_run(&statement,
-						  "SELECT job, state, split_part(error, E'\\n', 1) FROM %1$s.gpt_job WHERE model = $1 AND base IS DISTINCT FROM $1 "
-						  "AND system_identifier = $2 AND database = $3 AND pg_has_role($4, %1$s.gpt_job_owner(owner, system_identifier), 'USAGE') "
-						  "ORDER BY state IN ('queued', 'running') DESC, state = 'running' DESC, job DESC LIMIT 1") > 0)
+	if (gpt_statement_run(
+			&statement,
+			"SELECT job, state, split_part(error, E'\\n', 1) FROM %1$s.gpt_job WHERE model = $1 "
+			"AND base IS DISTINCT FROM $1 AND system_identifier = $2 AND database = $3 AND "
+			"pg_has_role($4, %1$s.gpt_job_owner(owner, system_identifier), 'USAGE') ORDER BY state "
+			"IN ('queued', 'running') DESC, state = 'running' DESC, job DESC LIMIT 1") > 0)
 	{
 		bool is_null;
 
@@ -282,7 +310,7 @@ describe_job(Known *known, const char *model)
 	return true;
 }
 
-/* ---- Near names ------------------------------------------------------------------------------------- */
+/* ---- Near names --------------------------------------------------------- */
 
 static Nearest
 nearest_to(const char *name)
@@ -303,9 +331,11 @@ consider(Nearest *nearest, const Candidate *candidate)
 
 	if (strlen(candidate->name) > MAX_NAME_SIZE)
 		return;
-	distance = varstr_levenshtein_less_equal(nearest->name, (int) strlen(nearest->name), candidate->name, (int) strlen(candidate->name), 1, 1, 1,
-											 nearest->limit - 1, true);
-	if (distance == 0 || distance >= nearest->limit || (OidIsValid(candidate->object) && !may_use(candidate)))
+	distance = varstr_levenshtein_less_equal(nearest->name, (int) strlen(nearest->name),
+											 candidate->name, (int) strlen(candidate->name), 1, 1,
+											 1, nearest->limit - 1, true);
+	if (distance == 0 || distance >= nearest->limit ||
+		(OidIsValid(candidate->object) && !may_use(candidate)))
 		return;
 	nearest->limit = distance;
 	nearest->found = candidate->name;
@@ -328,8 +358,10 @@ static void
 look_among_tokenizers(Nearest *nearest, GptTokenizerWanted wanted)
 {
 	const Candidate always[] = {{.name = "bytes"}, {.name = "chars"}, {.name = "bpe"}};
-	int n_always = wanted == GPT_WANTED_STORED ? 0 : wanted == GPT_WANTED_TOKENIZER ? lengthof(always)
-																					: 1; /* "bytes" alone */
+	int n_always = wanted == GPT_WANTED_STORED		? 0
+				   : wanted == GPT_WANTED_TOKENIZER ? lengthof(always)
+													/* "bytes" alone */
+													: 1;
 	GptStatement statement;
 	Candidate *named;
 	int n;
@@ -339,7 +371,8 @@ look_among_tokenizers(Nearest *nearest, GptTokenizerWanted wanted)
 	for (int i = 0; i < n_always; i++)
 		consider(nearest, &always[i]);
 	gpt_statement_begin(&statement);
-	n = (int) gpt_statement_run(&statement, "SELECT name, object FROM %s.gpt_tokenizer_name ORDER BY 1");
+	n = (int) gpt_statement_run(&statement,
+								"SELECT name, object FROM %s.gpt_tokenizer_name ORDER BY 1");
 	named = MemoryContextAllocHuge(statement.caller, Max(n, 1) * sizeof(Candidate));
 	for (int i = 0; i < n; i++)
 	{

@@ -25,8 +25,10 @@
 
 static const char *const row_locks[] = {
 	[GPT_MODEL_LOOK] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1",
-	[GPT_MODEL_CHANGE] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR NO KEY UPDATE",
-	[GPT_MODEL_REMOVE] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR UPDATE",
+	[GPT_MODEL_CHANGE] =
+		"SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR NO KEY UPDATE",
+	[GPT_MODEL_REMOVE] =
+		"SELECT version, last_version FROM %s.gpt_model WHERE model = $1 FOR UPDATE",
 };
 
 static void read_versions(GptStatement *statement, GptLockedModel *model);
@@ -59,7 +61,10 @@ gpt_model_lock(GptLockedModel *model, const char *name, GptModelLock lock)
 	return found;
 }
 
-/* Between the two statements somebody else can remove or rename what he has made, or what was there. */
+/*
+ * Between the two statements somebody else can remove or rename what he has made, or what was
+ * there.
+ */
 void
 gpt_model_lock_or_create(GptLockedModel *model, const char *name)
 {
@@ -70,7 +75,9 @@ gpt_model_lock_or_create(GptLockedModel *model, const char *name)
 		CHECK_FOR_INTERRUPTS();
 		gpt_statement_begin(&statement);
 		gpt_statement_add_text(&statement, name);
-		gpt_statement_change_any(&statement, "INSERT INTO %s.gpt_model (model) VALUES ($1) ON CONFLICT (model) DO NOTHING");
+		gpt_statement_change_any(
+			&statement,
+			"INSERT INTO %s.gpt_model (model) VALUES ($1) ON CONFLICT (model) DO NOTHING");
 		gpt_statement_end(&statement);
 	} while (!gpt_model_lock(model, name, GPT_MODEL_CHANGE));
 }
@@ -87,7 +94,8 @@ void
 gpt_model_check_owner(const GptLockedModel *model)
 {
 	if (!has_privs_of_role(GetUserId(), model->owner))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of model \"%s\"", model->name)));
 }
 
 /* Once before waiting, for a job may run for days, and again with the lock. */
@@ -109,17 +117,26 @@ gpt_model_check_jobs(const char *model)
 	int64 job = gpt_job_of_model(model);
 
 	if (job != 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " is training model \"%s\"", job, model),
-						errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("job " INT64_FORMAT " is training model \"%s\"", job, model),
+			 errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").",
+					 job)));
 	job = gpt_job_with_base(model);
 	if (job != 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("job " INT64_FORMAT " starts from model \"%s\"", job, model),
-						errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").", job)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("job " INT64_FORMAT " starts from model \"%s\"", job, model),
+			 errhint("Wait for it with gpt_wait, or cancel it with gpt_cancel(" INT64_FORMAT ").",
+					 job)));
 }
 
 /*
- * A lock on the row of a model; between two tries it can be renamed, or dropped where a copy of it is left. Of copies the caller's own
- * comes first: who owns the base has the adapter in the way of a drop.
+ * A lock on the row of a model; between two tries it can be renamed, or dropped where a copy of it
+ * is left. Of copies the caller's own comes first: who owns the base has the adapter in the way of
+ * a drop.
  */
 void
 gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
@@ -136,12 +153,14 @@ gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
 		gpt_statement_add_text(&statement, *model);
 		gpt_statement_add(&statement, INT4OID, Int32GetDatum(*version));
 		gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
-		if (gpt_statement_run(&statement, "SELECT v.model, v.version FROM %s.gpt_version v "
-										  "JOIN pg_catalog.pg_largeobject_metadata o ON o.oid = v.weights WHERE v.sha256 = $1 AND v.base IS NULL "
-										  "ORDER BY v.model = $2 AND v.version = $3 DESC, o.lomowner = $4 DESC, v.model, v.version LIMIT 1") == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s@%d\" does not exist any more", *model, *version),
-					 errdetail("The adapter that is to be published rests on it.")));
+		if (gpt_statement_run(
+				&statement, "SELECT v.model, v.version FROM %s.gpt_version v JOIN "
+							"pg_catalog.pg_largeobject_metadata o ON o.oid = v.weights WHERE "
+							"v.sha256 = $1 AND v.base IS NULL ORDER BY v.model = $2 AND v.version "
+							"= $3 DESC, o.lomowner = $4 DESC, v.model, v.version LIMIT 1") == 0)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+							errmsg("model \"%s@%d\" does not exist any more", *model, *version),
+							errdetail("The adapter that is to be published rests on it.")));
 		*model = gpt_statement_text(&statement, 0, 1);
 		*version = DatumGetInt32(gpt_statement_value(&statement, 0, 2, &is_null));
 		gpt_statement_add_text(&statement, *model);
@@ -149,7 +168,8 @@ gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
 		gpt_statement_add_text(&statement, *model);
 		gpt_statement_add(&statement, INT4OID, Int32GetDatum(*version));
 		gpt_statement_add_hash(&statement, sha256);
-		kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 AND sha256 = $3 FOR KEY SHARE") > 0;
+		kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND "
+											 "version = $2 AND sha256 = $3 FOR KEY SHARE") > 0;
 		gpt_statement_end(&statement);
 	}
 }
@@ -192,7 +212,8 @@ numbers_of_going(int *n, const GptLockedModel *model)
 		if (model->versions[i].goes)
 			numbers[(*n)++] = Int32GetDatum(model->versions[i].number);
 	}
-	return PointerGetDatum(construct_array(numbers, *n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	return PointerGetDatum(
+		construct_array(numbers, *n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
 void
@@ -209,8 +230,9 @@ gpt_model_spare_kept(GptLockedModel *model)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, INT4ARRAYOID, numbers);
-	n_locked = gpt_statement_run(&statement, "SELECT version FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2) "
-											 "ORDER BY version DESC FOR UPDATE SKIP LOCKED");
+	n_locked = gpt_statement_run(&statement,
+								 "SELECT version FROM %s.gpt_version WHERE model = $1 AND version "
+								 "= ANY ($2) ORDER BY version DESC FOR UPDATE SKIP LOCKED");
 	for (int i = 0; i < model->n_versions; i++)
 	{
 		GptLockedVersion *version = &model->versions[i];
@@ -218,7 +240,9 @@ gpt_model_spare_kept(GptLockedModel *model)
 
 		if (!version->goes)
 			continue;
-		version->goes = next < n_locked && DatumGetInt32(gpt_statement_value(&statement, next, 1, &is_null)) == version->number;
+		version->goes =
+			next < n_locked &&
+			DatumGetInt32(gpt_statement_value(&statement, next, 1, &is_null)) == version->number;
 		next += version->goes;
 	}
 	gpt_statement_end(&statement);
@@ -232,7 +256,8 @@ gpt_model_wait_for_version(const GptLockedModel *model, int32 number)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
-	gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 FOR UPDATE");
+	gpt_statement_run(&statement,
+					  "SELECT FROM %s.gpt_version WHERE model = $1 AND version = $2 FOR UPDATE");
 	gpt_statement_end(&statement);
 }
 
@@ -251,13 +276,15 @@ gpt_model_remove_versions(const GptLockedModel *model)
 		const GptLockedVersion *version = &model->versions[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (version->goes && (model->by_cascade ? is_of_owner(version, model->owner) : gpt_model_may_change(version)))
+		if (version->goes && (model->by_cascade ? is_of_owner(version, model->owner)
+												: gpt_model_may_change(version)))
 			gpt_blob_drop(version->weights);
 	}
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, INT4ARRAYOID, numbers);
-	gpt_statement_change(&statement, n, "DELETE FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2)");
+	gpt_statement_change(&statement, n,
+						 "DELETE FROM %s.gpt_version WHERE model = $1 AND version = ANY ($2)");
 	gpt_statement_end(&statement);
 	for (int i = 0; i < model->n_versions; i++)
 	{
@@ -284,15 +311,18 @@ gpt_model_retire_image(const GptLockedModel *model, int32 number)
 	gpt_statement_add_hash(&statement, version->sha256);
 	gpt_statement_add_text(&statement, model->name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
-	needed = gpt_statement_run(&statement, "SELECT FROM %s.gpt_version WHERE (sha256 = $1 OR base_sha256 = $1) AND NOT (model = $2 AND version = $3) LIMIT 1") > 0;
+	needed = gpt_statement_run(&statement,
+							   "SELECT FROM %s.gpt_version WHERE (sha256 = $1 OR base_sha256 = $1) "
+							   "AND NOT (model = $2 AND version = $3) LIMIT 1") > 0;
 	gpt_statement_end(&statement);
 	if (!needed)
 		gpt_image_remove_at_commit(version->sha256);
 }
 
 /*
- * The table has room for max_locks_per_transaction times the number of sessions and prepared transactions (lock.c,
- * NLOCKENTS). A quarter is left to the others, who would otherwise run into "out of shared memory".
+ * The table has room for max_locks_per_transaction times the number of sessions and prepared
+ * transactions (lock.c, NLOCKENTS). A quarter is left to the others, who would otherwise run into
+ * "out of shared memory".
  */
 void
 gpt_model_check_locks(uint64 n_objects, const char *what)
@@ -300,13 +330,13 @@ gpt_model_check_locks(uint64 n_objects, const char *what)
 	uint64 limit = (uint64) max_locks_per_xact * (MaxBackends + max_prepared_xacts) / 4 * 3;
 
 	if (n_objects > limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("cannot remove " UINT64_FORMAT " %s in one transaction, which has locks for " UINT64_FORMAT, n_objects,
-						what, limit),
-				 errdetail("Each large object that is removed takes a lock."),
-				 errhint("Increase max_locks_per_transaction to at least " UINT64_FORMAT ".",
-						 n_objects * 4 / 3 / (MaxBackends + max_prepared_xacts) + 1)));
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("cannot remove " UINT64_FORMAT
+							   " %s in one transaction, which has locks for " UINT64_FORMAT,
+							   n_objects, what, limit),
+						errdetail("Each large object that is removed takes a lock."),
+						errhint("Increase max_locks_per_transaction to at least " UINT64_FORMAT ".",
+								n_objects * 4 / 3 / (MaxBackends + max_prepared_xacts) + 1)));
 }
 
 void
@@ -320,7 +350,10 @@ gpt_model_remove_row(const GptLockedModel *model)
 	gpt_statement_end(&statement);
 }
 
-/* Also what bears the id of our run may be another role's: who may read weights can write a copy of them to a freed oid. */
+/*
+ * Also what bears the id of our run may be another role's: who may read weights can write a copy of
+ * them to a freed oid.
+ */
 bool
 gpt_model_may_change(const GptLockedVersion *version)
 {
@@ -344,9 +377,11 @@ static void
 read_versions(GptStatement *statement, GptLockedModel *model)
 {
 	gpt_statement_add_text(statement, model->name);
-	model->n_versions = (int) gpt_statement_run(statement, "SELECT version, weights, run_id, state = 'partial', sha256 "
-														   "FROM %s.gpt_version WHERE model = $1 ORDER BY version DESC");
-	model->versions = MemoryContextAllocZero(statement->caller, Max(model->n_versions, 1) * sizeof(GptLockedVersion));
+	model->n_versions = (int) gpt_statement_run(
+		statement, "SELECT version, weights, run_id, state = 'partial', sha256 FROM %s.gpt_version "
+				   "WHERE model = $1 ORDER BY version DESC");
+	model->versions = MemoryContextAllocZero(statement->caller,
+											 Max(model->n_versions, 1) * sizeof(GptLockedVersion));
 	for (int i = 0; i < model->n_versions; i++)
 	{
 		GptLockedVersion *version = &model->versions[i];
@@ -360,7 +395,10 @@ read_versions(GptStatement *statement, GptLockedModel *model)
 	}
 }
 
-/* A stranger's object that has taken the oid of one of ours must not make him owner: what is surely ours decides. */
+/*
+ * A stranger's object that has taken the oid of one of ours must not make him owner: what is surely
+ * ours decides.
+ */
 static void
 find_owner(GptLockedModel *model)
 {
@@ -373,7 +411,8 @@ find_owner(GptLockedModel *model)
 
 		CHECK_FOR_INTERRUPTS();
 		version->belonging = gpt_weights_belonging(version->weights, &version->run_id);
-		if (version->belonging > best || (version->belonging == best && version->number == model->version))
+		if (version->belonging > best ||
+			(version->belonging == best && version->number == model->version))
 		{
 			best = version->belonging;
 			model->weights = version->weights;

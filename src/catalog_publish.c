@@ -1,8 +1,8 @@
 /*
  * src/catalog_publish.c
  *
- * Publishes versions of models: large object, row and current pointer in one transaction. Unlinks everything before the
- * extension goes.
+ * Publishes versions of models: large object, row and current pointer in one transaction. Unlinks
+ * everything before the extension goes.
  */
 #include "postgres.h"
 
@@ -29,8 +29,10 @@
 #define MAX_REMOVED 1000
 
 static void check_new(const GptLockedModel *model, const GptPublication *publication);
-static Oid write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size, uint8 *sha256);
-static void insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size, const uint8 *sha256);
+static Oid write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size,
+						uint8 *sha256);
+static void insert_version(const GptPublication *publication, int32 version, Oid weights,
+						   int64 size, const uint8 *sha256);
 static void check_tokenizer(const uint8 *sha256);
 static void remove_older(GptLockedModel *model, const GptPublication *publication);
 static void spare_bases(GptLockedModel *model, const GptPublication *publication);
@@ -62,7 +64,8 @@ gpt_catalog_publish(const GptPublication *given)
 	check_tokenizer(publication->tokenizer);
 
 	version = model.last_version + 1;
-	weights = write_object(publication, OidIsValid(model.owner) ? model.owner : GetUserId(), version, &size, sha256);
+	weights = write_object(publication, OidIsValid(model.owner) ? model.owner : GetUserId(),
+						   version, &size, sha256);
 	if (OidIsValid(model.owner))
 		gpt_blob_copy_grants(weights, model.weights);
 	insert_version(publication, version, weights, size, sha256);
@@ -75,7 +78,8 @@ gpt_catalog_publish(const GptPublication *given)
 }
 
 /*
- * They go in one transaction with the extension; each takes a lock. What is not surely ours is left alone.
+ * They go in one transaction with the extension; each takes a lock. What is not surely ours is left
+ * alone.
  */
 void
 gpt_catalog_drop_all(void)
@@ -118,25 +122,30 @@ check_new(const GptLockedModel *model, const GptPublication *publication)
 	for (int i = 0; i < model->n_versions; i++)
 	{
 		const GptLockedVersion *version = &model->versions[i];
-		bool own = version->partial && memcmp(&version->run_id, &publication->run_id, sizeof(pg_uuid_t)) == 0;
+		bool own = version->partial &&
+				   memcmp(&version->run_id, &publication->run_id, sizeof(pg_uuid_t)) == 0;
 
 		if (version->belonging != GPT_WEIGHTS_GONE && !own)
-			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model->name)));
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+							errmsg("model \"%s\" already exists", model->name)));
 	}
 }
 
 static Oid
-write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size, uint8 *sha256)
+write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size,
+			 uint8 *sha256)
 {
 	GptBlob *blob = gpt_blob_create(owner);
 
 	gpt_model_comment(gpt_blob_object(blob), publication->model, version);
-	gpt_weights_write(blob, publication->table, publication->block, publication->labels, &publication->run_id);
+	gpt_weights_write(blob, publication->table, publication->block, publication->labels,
+					  &publication->run_id);
 	return gpt_blob_finish(blob, size, sha256);
 }
 
 static void
-insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size, const uint8 *sha256)
+insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size,
+			   const uint8 *sha256)
 {
 	GptStatement statement;
 
@@ -149,29 +158,36 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(size));
 	gpt_statement_add_hash(&statement, sha256);
 	gpt_statement_add_hash(&statement, publication->tokenizer);
-	gpt_statement_add_text(&statement, gpt_config_to_json(&publication->table->config, publication->labels));
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) publication->table->parameter_count));
+	gpt_statement_add_text(&statement,
+						   gpt_config_to_json(&publication->table->config, publication->labels));
+	gpt_statement_add(&statement, INT8OID,
+					  Int64GetDatum((int64) publication->table->parameter_count));
 	gpt_statement_add_real(&statement, publication->loss);
 	gpt_statement_add_real(&statement, publication->validation_loss);
 	gpt_statement_add_real(&statement, publication->validation_bits_per_byte);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(publication->step));
-	gpt_statement_add_text(&statement, publication->watermark_column != NULL ? publication->watermark_column : "");
-	gpt_statement_add_text(&statement, publication->watermark != NULL ? publication->watermark : "");
+	gpt_statement_add_text(
+		&statement, publication->watermark_column != NULL ? publication->watermark_column : "");
+	gpt_statement_add_text(&statement,
+						   publication->watermark != NULL ? publication->watermark : "");
 	gpt_statement_add_text(&statement, publication->base != NULL ? publication->base : "");
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(publication->base_version));
 	gpt_statement_add_hash(&statement, publication->base_sha256);
-	gpt_statement_change(&statement, 1, "INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
-										"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, watermark, "
-										"base, base_version, base_sha256) "
-										"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, $12, $13, nullif($14, 0), "
-										"CASE WHEN $15 <> '' AND $16 <> '' THEN jsonb_build_object('column', $15, 'value', $16) END, "
-										"nullif($17, ''), CASE WHEN $17 <> '' THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
+	gpt_statement_change(
+		&statement, 1,
+		"INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
+		"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, "
+		"watermark, base, base_version, base_sha256) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
+		"$9::jsonb, $10, $11, $12, $13, nullif($14, 0), CASE WHEN $15 <> '' AND $16 <> '' THEN "
+		"jsonb_build_object('column', $15, 'value', $16) END, nullif($17, ''), CASE WHEN $17 <> '' "
+		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
 
 	gpt_statement_add_text(&statement, publication->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(publication->partial));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET last_version = $2, "
-										"version = CASE WHEN $3 THEN version ELSE $2 END WHERE model = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_model SET last_version = $2, version = CASE WHEN $3 THEN "
+						 "version ELSE $2 END WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -184,8 +200,9 @@ gpt_catalog_watermark(char **column, const GptVersion *version)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, version->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->version));
-	if (gpt_statement_run(&statement, "SELECT watermark->>'column', watermark->>'value' FROM %s.gpt_version "
-									  "WHERE model = $1 AND version = $2 AND watermark IS NOT NULL") > 0)
+	if (gpt_statement_run(&statement,
+						  "SELECT watermark->>'column', watermark->>'value' FROM %s.gpt_version "
+						  "WHERE model = $1 AND version = $2 AND watermark IS NOT NULL") > 0)
 	{
 		*column = gpt_statement_text(&statement, 0, 1);
 		value = gpt_statement_text(&statement, 0, 2);
@@ -194,18 +211,23 @@ gpt_catalog_watermark(char **column, const GptVersion *version)
 	return value;
 }
 
-/* A lock keeps it from being swept before the version that uses it is committed. Nobody who drops something is waited for. */
+/*
+ * A lock keeps it from being swept before the version that uses it is committed. Nobody who drops
+ * something is waited for.
+ */
 static void
 check_tokenizer(const uint8 *sha256)
 {
 	if (!gpt_catalog_keep_tokenizer(sha256))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the tokenizer of the model does not exist any more")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("the tokenizer of the model does not exist any more")));
 }
 
 /*
- * The final version that has been published removes the partial ones, and the final ones beyond the number to
- * keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next publication takes the rest, with what others
- * keep now. Who makes an adapter has committed it, and is seen by the look at bases, or keeps its base.
+ * The final version that has been published removes the partial ones, and the final ones beyond the
+ * number to keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next
+ * publication takes the rest, with what others keep now. Who makes an adapter has committed it, and
+ * is seen by the look at bases, or keeps its base.
  */
 static void
 remove_older(GptLockedModel *model, const GptPublication *publication)
@@ -234,7 +256,10 @@ remove_older(GptLockedModel *model, const GptPublication *publication)
 	gpt_model_remove_versions(model);
 }
 
-/* Versions stay that adapters rest on which stay themselves, or that another job starts from which trains an adapter. */
+/*
+ * Versions stay that adapters rest on which stay themselves, or that another job starts from which
+ * trains an adapter.
+ */
 static void
 spare_bases(GptLockedModel *model, const GptPublication *publication)
 {
@@ -246,15 +271,19 @@ spare_bases(GptLockedModel *model, const GptPublication *publication)
 	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&publication->run_id));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
-	n = gpt_statement_run(&statement, "SELECT base_version, CASE WHEN model = $1 THEN version ELSE 0 END FROM %1$s.gpt_version WHERE base = $1 "
-									  "UNION ALL SELECT base_version, 0 FROM %1$s.gpt_job WHERE base = $1 AND base_version > 0 "
-									  "AND system_identifier = $3 AND database = $4 "
-									  "AND state IN ('queued', 'running') AND run_id <> $2 AND options->>'method' = 'lora'");
+	n = gpt_statement_run(
+		&statement,
+		"SELECT base_version, CASE WHEN model = $1 THEN version ELSE 0 END FROM %1$s.gpt_version "
+		"WHERE base = $1 UNION ALL SELECT base_version, 0 FROM %1$s.gpt_job WHERE base = $1 AND "
+		"base_version > 0 AND system_identifier = $3 AND database = $4 AND state IN ('queued', "
+		"'running') AND run_id <> $2 AND options->>'method' = 'lora'");
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool is_null;
-		GptLockedVersion *base = gpt_model_version(model, DatumGetInt32(gpt_statement_value(&statement, i, 1, &is_null)));
-		const GptLockedVersion *adapter = gpt_model_version(model, DatumGetInt32(gpt_statement_value(&statement, i, 2, &is_null)));
+		GptLockedVersion *base = gpt_model_version(
+			model, DatumGetInt32(gpt_statement_value(&statement, i, 1, &is_null)));
+		const GptLockedVersion *adapter = gpt_model_version(
+			model, DatumGetInt32(gpt_statement_value(&statement, i, 2, &is_null)));
 
 		if (base != NULL && (adapter == NULL || !adapter->goes))
 			base->goes = false;

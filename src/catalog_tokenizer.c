@@ -1,8 +1,9 @@
 /*
  * src/catalog_tokenizer.c
  *
- * Stores tokenizers as large objects in the form of tokenizer.json, named by their hash, and binds names to them.
- * A role has a copy of its own of what it stores, so that nobody else's DROP OWNED or lo_unlink takes it away.
+ * Stores tokenizers as large objects in the form of tokenizer.json, named by their hash, and binds
+ * names to them. A role has a copy of its own of what it stores, so that nobody else's DROP OWNED
+ * or lo_unlink takes it away.
  */
 #include "postgres.h"
 
@@ -29,13 +30,15 @@
 	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.sha256 = t.sha256) "  \
 	"AND NOT EXISTS (SELECT FROM %1$s.gpt_job j WHERE j.state IN ('queued', 'running') " \
 	"AND %1$s.gpt_job_owner(j.owner, j.system_identifier) <> 0 "                         \
-	"AND j.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"
+	"AND j.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "    \
+	"pg_catalog.current_database()))"
 
 /* Its object is gone (DROP OWNED), and another copy of the content, or nobody, is left. */
-#define LOST                                                                                                      \
-	"NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata o WHERE o.oid = t.object) "                       \
-	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.object = t.object) "                           \
-	"AND EXISTS (SELECT FROM %1$s.gpt_tokenizer c JOIN pg_catalog.pg_largeobject_metadata o ON o.oid = c.object " \
+#define LOST                                                                                     \
+	"NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata o WHERE o.oid = t.object) "      \
+	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.object = t.object) "          \
+	"AND EXISTS (SELECT FROM %1$s.gpt_tokenizer c JOIN pg_catalog.pg_largeobject_metadata o ON " \
+	"o.oid = c.object "                                                                          \
 	"WHERE c.sha256 = t.sha256)"
 
 typedef struct Stored
@@ -47,7 +50,8 @@ typedef struct Stored
 static const char *kind_name(LmTokenizerKind kind);
 static Oid own_object(const uint8 *sha256);
 static bool has_content(Oid object, const uint8 *sha256);
-static void insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerSpec *spec);
+static void insert_tokenizer(const uint8 *sha256, Oid object, int64 size,
+							 const LmTokenizerSpec *spec);
 static bool lock_name(const char *name, Oid *owner, Oid *object);
 static void drop_objects(GptStatement *statement, uint64 n);
 
@@ -89,24 +93,30 @@ gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 
 	gpt_catalog_check_name(name);
 	if (gpt_catalog_tokenizer_is_reserved(name))
-		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME), errmsg("tokenizer name \"%s\" is reserved", name)));
+		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
+						errmsg("tokenizer name \"%s\" is reserved", name)));
 	if (!OidIsValid(object))
 		elog(ERROR, "tokenizer has not been stored");
 	gpt_name_lock(name);
 	exists = lock_name(name, &owner, &old_object);
 	gpt_catalog_check_tokenizer_name(name);
 	if (exists && OidIsValid(old_object) && !has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of tokenizer \"%s\"", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of tokenizer \"%s\"", name)));
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add_hash(&statement, sha256);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(object));
 	if (exists)
-		gpt_statement_change(&statement, 1, "UPDATE %s.gpt_tokenizer_name SET sha256 = $2, object = $3 WHERE name = $1");
-	else if (gpt_statement_change_any(&statement, "INSERT INTO %s.gpt_tokenizer_name (name, sha256, object) "
-												  "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING") == 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("tokenizer \"%s\" already exists", name)));
+		gpt_statement_change(
+			&statement, 1,
+			"UPDATE %s.gpt_tokenizer_name SET sha256 = $2, object = $3 WHERE name = $1");
+	else if (gpt_statement_change_any(&statement,
+									  "INSERT INTO %s.gpt_tokenizer_name (name, sha256, object) "
+									  "VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING") == 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("tokenizer \"%s\" already exists", name)));
 	gpt_statement_end(&statement);
 }
 
@@ -118,12 +128,15 @@ gpt_catalog_drop_tokenizer(const char *name)
 	Oid object;
 
 	if (strchr(name, '@') != NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name),
-						errdetail("A tokenizer that was trained with a model has no name, and goes with the last model that uses it.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name),
+				 errdetail("A tokenizer that was trained with a model has no name, and goes with "
+						   "the last model that uses it.")));
 	if (!lock_name(name, &owner, &object) || (!OidIsValid(object) && !superuser()))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_STORED);
 	if (OidIsValid(object) && !has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of tokenizer \"%s\"", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of tokenizer \"%s\"", name)));
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_change(&statement, 1, "DELETE FROM %s.gpt_tokenizer_name WHERE name = $1");
@@ -139,18 +152,22 @@ gpt_catalog_keep_tokenizer(const uint8 *sha256)
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_hash(&statement, sha256);
-	kept = gpt_statement_run(&statement, "SELECT FROM %s.gpt_tokenizer WHERE sha256 = $1 FOR KEY SHARE SKIP LOCKED") > 0;
+	kept = gpt_statement_run(
+			   &statement,
+			   "SELECT FROM %s.gpt_tokenizer WHERE sha256 = $1 FOR KEY SHARE SKIP LOCKED") > 0;
 	gpt_statement_end(&statement);
 	return kept;
 }
 
 /*
- * Copies that no version and no name needs. A running job has stored its tokenizer but not yet published a
- * version that uses it, so nothing is swept while there is one: the next sweep takes it.
+ * Copies that no version and no name needs. A running job has stored its tokenizer but not yet
+ * published a version that uses it, so nothing is swept while there is one: the next sweep takes
+ * it.
  *
- * Who is about to use a row holds FOR KEY SHARE on it and is not waited for: it may be an idle session. What is found
- * unused is locked first and then asked again, under a newer snapshot: since then it may have found a user. Who wants
- * a row that is being swept skips it in turn, and stores a copy of its own.
+ * Who is about to use a row holds FOR KEY SHARE on it and is not waited for: it may be an idle
+ * session. What is found unused is locked first and then asked again, under a newer snapshot: since
+ * then it may have found a user. Who wants a row that is being swept skips it in turn, and stores a
+ * copy of its own.
  */
 void
 gpt_catalog_sweep_tokenizers(void)
@@ -160,7 +177,9 @@ gpt_catalog_sweep_tokenizers(void)
 	uint64 n;
 
 	gpt_statement_begin(&statement);
-	n = gpt_statement_run(&statement, "SELECT object, sha256 FROM %1$s.gpt_tokenizer t WHERE (" UNUSED ") OR (" LOST ") FOR UPDATE SKIP LOCKED");
+	n = gpt_statement_run(&statement,
+						  "SELECT object, sha256 FROM %1$s.gpt_tokenizer t WHERE (" UNUSED
+						  ") OR (" LOST ") FOR UPDATE SKIP LOCKED");
 	found = palloc(Max(n, 1) * sizeof(Stored));
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -174,8 +193,10 @@ gpt_catalog_sweep_tokenizers(void)
 		gpt_statement_add_hash(&statement, found[i].sha256);
 		gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(found[i].object));
 		drop_objects(&statement,
-					 gpt_statement_change_any(&statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND t.object = $2 AND ((" UNUSED ") OR (" LOST "))"
-														  " RETURNING object, sha256"));
+					 gpt_statement_change_any(
+						 &statement, "DELETE FROM %1$s.gpt_tokenizer t WHERE t.sha256 = $1 AND "
+									 "t.object = $2 AND ((" UNUSED ") OR (" LOST "))"
+									 " RETURNING object, sha256"));
 	}
 	gpt_statement_end(&statement);
 }
@@ -186,7 +207,8 @@ gpt_catalog_drop_all_tokenizers(void)
 	GptStatement statement;
 
 	gpt_statement_begin(&statement);
-	drop_objects(&statement, gpt_statement_run(&statement, "SELECT object, sha256 FROM %s.gpt_tokenizer"));
+	drop_objects(&statement,
+				 gpt_statement_run(&statement, "SELECT object, sha256 FROM %s.gpt_tokenizer"));
 	gpt_statement_end(&statement);
 }
 
@@ -206,8 +228,9 @@ kind_name(LmTokenizerKind kind)
 }
 
 /*
- * A stored copy that the current role owns, by itself or by membership; InvalidOid where there is none. It is kept from
- * being swept before somebody uses it, and one that is being swept is not taken.
+ * A stored copy that the current role owns, by itself or by membership; InvalidOid where there is
+ * none. It is kept from being swept before somebody uses it, and one that is being swept is not
+ * taken.
  */
 static Oid
 own_object(const uint8 *sha256)
@@ -219,8 +242,8 @@ own_object(const uint8 *sha256)
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_hash(&statement, sha256);
-	n = gpt_statement_run(&statement, "SELECT object FROM %s.gpt_tokenizer WHERE sha256 = $1 ORDER BY created_at, object "
-									  "FOR KEY SHARE SKIP LOCKED");
+	n = gpt_statement_run(&statement, "SELECT object FROM %s.gpt_tokenizer WHERE sha256 = $1 ORDER "
+									  "BY created_at, object FOR KEY SHARE SKIP LOCKED");
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (uint64 i = 0; i < n && !OidIsValid(object); i++)
 	{
@@ -265,14 +288,16 @@ insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerS
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(size));
 	gpt_statement_add_text(&statement, kind_name(spec->kind));
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(spec->n_tokens));
-	gpt_statement_change(&statement, 1, "INSERT INTO %s.gpt_tokenizer (sha256, object, size, kind, vocabulary) "
-										"VALUES ($1, $2, $3, $4, $5)");
+	gpt_statement_change(&statement, 1,
+						 "INSERT INTO %s.gpt_tokenizer (sha256, object, size, kind, vocabulary) "
+						 "VALUES ($1, $2, $3, $4, $5)");
 	gpt_statement_end(&statement);
 }
 
 /*
- * False where there is no such name; *object is InvalidOid when the object is gone, whatever the row says. A name belongs to who
- * owns its object, also after REASSIGN OWNED, or in a cluster where roles have other numbers.
+ * False where there is no such name; *object is InvalidOid when the object is gone, whatever the
+ * row says. A name belongs to who owns its object, also after REASSIGN OWNED, or in a cluster where
+ * roles have other numbers.
  */
 static bool
 lock_name(const char *name, Oid *owner, Oid *object)
@@ -283,7 +308,9 @@ lock_name(const char *name, Oid *owner, Oid *object)
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
-	found = gpt_statement_run(&statement, "SELECT object, sha256 FROM %s.gpt_tokenizer_name WHERE name = $1 FOR UPDATE") > 0;
+	found = gpt_statement_run(
+				&statement,
+				"SELECT object, sha256 FROM %s.gpt_tokenizer_name WHERE name = $1 FOR UPDATE") > 0;
 	if (found)
 	{
 		bool is_null;

@@ -1,9 +1,10 @@
 /*
  * src/catalog_unnamed.c
  *
- * A tokenizer that was trained with a model and that nobody named is called kind@hash, with the first 16 digits of its hash, as the views
- * gpt_models and gpt_tokenizers write it; such a name goes in, the whole hash comes out. No name that a role gives has an "@", and no
- * version has so many digits, so that nobody can give the name another meaning.
+ * A tokenizer that was trained with a model and that nobody named is called kind@hash, with the
+ * first 16 digits of its hash, as the views gpt_models and gpt_tokenizers write it; such a name
+ * goes in, the whole hash comes out. No name that a role gives has an "@", and no version has so
+ * many digits, so that nobody can give the name another meaning.
  *
  * Rows are read without SPI, for this happens for every row that a query tokenizes.
  */
@@ -49,8 +50,10 @@ gpt_catalog_find_unnamed(const char *name, uint8 *sha256)
 	if (!parse(kind, prefix, name) || !find_content(sha256, &may_use, kind, prefix))
 		return false;
 	if (!may_use && !gives_a_model(sha256))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for tokenizer \"%s\"", name),
-						errhint("A role that may use a model by gpt_grant may use its tokenizer.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for tokenizer \"%s\"", name),
+				 errhint("A role that may use a model by gpt_grant may use its tokenizer.")));
 	return true;
 }
 
@@ -79,9 +82,12 @@ find_content(uint8 *sha256, bool *may_use, const char *kind, const uint8 *prefix
 	bool found = false;
 
 	*may_use = false;
-	ScanKeyInit(&keys[0], TOKENIZER_SHA256, BTGreaterEqualStrategyNumber, F_BYTEAGE, PointerGetDatum(padded(prefix, 0)));
-	ScanKeyInit(&keys[1], TOKENIZER_SHA256, BTLessEqualStrategyNumber, F_BYTEALE, PointerGetDatum(padded(prefix, 0xFF)));
-	scan = systable_beginscan(relation, gpt_catalog_table("gpt_tokenizer_pkey"), true, GetActiveSnapshot(), 2, keys);
+	ScanKeyInit(&keys[0], TOKENIZER_SHA256, BTGreaterEqualStrategyNumber, F_BYTEAGE,
+				PointerGetDatum(padded(prefix, 0)));
+	ScanKeyInit(&keys[1], TOKENIZER_SHA256, BTLessEqualStrategyNumber, F_BYTEALE,
+				PointerGetDatum(padded(prefix, 0xFF)));
+	scan = systable_beginscan(relation, gpt_catalog_table("gpt_tokenizer_pkey"), true,
+							  GetActiveSnapshot(), 2, keys);
 	while (!*may_use && (row = systable_getnext(scan)) != NULL)
 	{
 		const bytea *hash = DatumGetByteaPP(value_of(relation, row, TOKENIZER_SHA256));
@@ -104,7 +110,8 @@ static bool
 gives_a_model(const uint8 *sha256)
 {
 	Relation relation = table_open(gpt_catalog_table("gpt_version"), AccessShareLock);
-	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
+	SysScanDesc scan =
+		systable_beginscan(relation, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
 	HeapTuple row;
 	bool gives = false;
 
@@ -114,8 +121,11 @@ gives_a_model(const uint8 *sha256)
 		Oid weights = DatumGetObjectId(value_of(relation, row, VERSION_WEIGHTS));
 
 		CHECK_FOR_INTERRUPTS();
-		gives = VARSIZE_ANY_EXHDR(hash) == GPT_SHA256_SIZE && memcmp(VARDATA_ANY(hash), sha256, GPT_SHA256_SIZE) == 0 &&
-				gpt_weights_belonging(weights, DatumGetUUIDP(value_of(relation, row, VERSION_RUN_ID))) == GPT_WEIGHTS_OURS &&
+		gives = VARSIZE_ANY_EXHDR(hash) == GPT_SHA256_SIZE &&
+				memcmp(VARDATA_ANY(hash), sha256, GPT_SHA256_SIZE) == 0 &&
+				gpt_weights_belonging(weights,
+									  DatumGetUUIDP(value_of(relation, row, VERSION_RUN_ID))) ==
+					GPT_WEIGHTS_OURS &&
 				gpt_blob_can_use(weights);
 	}
 	systable_endscan(scan);

@@ -1,11 +1,13 @@
 /*
  * src/checkpoint.c
  *
- * The state of a training goes to a file, and comes back from it. The form is drawn in checkpoint.h.
+ * The state of a training goes to a file, and comes back from it. The form is drawn in
+ * checkpoint.h.
  *
- * The file is written aside, synced and renamed, so there is always a complete one; each section bears a CRC-32C, which
- * catches every burst of up to 32 flipped bits. Writing goes on in pieces, handed to the kernel as they come, so that
- * the sync at the end is short; between pieces the job can be stopped.
+ * The file is written aside, synced and renamed, so there is always a complete one; each section
+ * bears a CRC-32C, which catches every burst of up to 32 flipped bits. Writing goes on in pieces,
+ * handed to the kernel as they come, so that the sync at the end is short; between pieces the job
+ * can be stopped.
  */
 #include "postgres.h"
 
@@ -69,16 +71,19 @@ static void fill_beginning(Beginning *beginning, const GptCheckpoint *checkpoint
 static pg_crc32c crc_of_beginning(const Beginning *beginning);
 static void write_section(Writer *writer, Kind kind, const void *data, uint64 size);
 static void write_bytes(Writer *writer, const void *data, size_t size);
-static void read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size, GptProgress *progress);
+static void read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size,
+						 GptProgress *progress);
 static SectionHeader read_header(GptCheckpoint *checkpoint, Kind kind);
-static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, GptProgress *progress);
+static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data,
+					  GptProgress *progress);
 static size_t read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id);
 static void raise_corrupted(const pg_uuid_t *run_id, const char *detail) pg_attribute_noreturn();
 
-/* ---- Writing --------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------ */
 
 void
-gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best, GptProgress *progress)
+gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
+					 GptProgress *progress)
 {
 	Writer writer = {.checkpoint = checkpoint, .progress = progress};
 	GptTrainPlan plan = checkpoint->plan;
@@ -168,7 +173,8 @@ write_bytes(Writer *writer, const void *data, size_t size)
 	int written;
 
 	errno = 0;
-	written = FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size, writer->offset, PG_WAIT_EXTENSION);
+	written = FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size,
+						writer->offset, PG_WAIT_EXTENSION);
 	if (written != (int) size)
 	{
 		int save_errno = errno != 0 ? errno : ENOSPC;
@@ -176,16 +182,17 @@ write_bytes(Writer *writer, const void *data, size_t size)
 		FileClose(writer->file);
 		gpt_run_file_remove_aside(run_id, GPT_CHECKPOINT);
 		errno = save_errno;
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not write file \"%s\": %m", gpt_run_file_path(run_id, GPT_CHECKPOINT, GPT_ASIDE)),
-				 errhint("The job continues from its last checkpoint with gpt_resume, when the cause is removed.")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write file \"%s\": %m",
+							   gpt_run_file_path(run_id, GPT_CHECKPOINT, GPT_ASIDE)),
+						errhint("The job continues from its last checkpoint with gpt_resume, when "
+								"the cause is removed.")));
 	}
 	FileWriteback(writer->file, writer->offset, (off_t) size, PG_WAIT_EXTENSION);
 	writer->offset += (off_t) size;
 }
 
-/* ---- Reading --------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------ */
 
 /* False when there is no file, or one that another build has written. */
 static bool
@@ -203,12 +210,15 @@ read_beginning(Beginning *beginning, File *file, const pg_uuid_t *run_id)
 	}
 	n = read_bytes(*file, beginning, sizeof(Beginning), 0, run_id);
 	if (n != sizeof(Beginning) || memcmp(beginning->magic, MAGIC, sizeof(beginning->magic)) != 0 ||
-		beginning->crc != crc_of_beginning(beginning) || memcmp(&beginning->run_id, run_id, sizeof(pg_uuid_t)) != 0)
+		beginning->crc != crc_of_beginning(beginning) ||
+		memcmp(&beginning->run_id, run_id, sizeof(pg_uuid_t)) != 0)
 		raise_corrupted(run_id, "Its beginning is damaged.");
-	if (strcmp(beginning->version, GPT_VERSION) == 0 && beginning->sizes[0] == sizeof(GptCorpusRecord) &&
+	if (strcmp(beginning->version, GPT_VERSION) == 0 &&
+		beginning->sizes[0] == sizeof(GptCorpusRecord) &&
 		beginning->sizes[1] == sizeof(GptTrainPlan) && beginning->sizes[2] == sizeof(GptTrainState))
 		return true;
-	ereport(LOG, (errmsg("file \"%s\" was written by version %s of gpt: the job begins anew", path, beginning->version)));
+	ereport(LOG, (errmsg("file \"%s\" was written by version %s of gpt: the job begins anew", path,
+						 beginning->version)));
 	FileClose(*file);
 	return false;
 }
@@ -252,7 +262,8 @@ gpt_checkpoint_open(const pg_uuid_t *run_id)
 }
 
 void
-gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best, GptProgress *progress)
+gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
+							GptProgress *progress)
 {
 	uint64 size = lm_trainer_table(trainer)->total * sizeof(float);
 
@@ -275,14 +286,17 @@ gpt_checkpoint_close(GptCheckpoint *checkpoint)
 Oid
 gpt_checkpoint_database(const pg_uuid_t *run_id)
 {
-	File file = PathNameOpenFile(gpt_run_file_path(run_id, GPT_CHECKPOINT, ""), O_RDONLY | PG_BINARY);
+	File file =
+		PathNameOpenFile(gpt_run_file_path(run_id, GPT_CHECKPOINT, ""), O_RDONLY | PG_BINARY);
 	Beginning beginning;
 	bool good;
 
 	if (file < 0)
 		return InvalidOid;
-	good = FileRead(file, (char *) &beginning, sizeof(beginning), 0, PG_WAIT_EXTENSION) == sizeof(beginning) &&
-		   memcmp(beginning.magic, MAGIC, sizeof(beginning.magic)) == 0 && beginning.crc == crc_of_beginning(&beginning);
+	good = FileRead(file, (char *) &beginning, sizeof(beginning), 0, PG_WAIT_EXTENSION) ==
+			   sizeof(beginning) &&
+		   memcmp(beginning.magic, MAGIC, sizeof(beginning.magic)) == 0 &&
+		   beginning.crc == crc_of_beginning(&beginning);
 	FileClose(file);
 	return good ? beginning.database : InvalidOid;
 }
@@ -293,7 +307,9 @@ read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size, GptP
 	SectionHeader header = read_header(checkpoint, kind);
 
 	if (header.size != size)
-		raise_corrupted(&checkpoint->run_id, psprintf("Section %d has " UINT64_FORMAT " bytes, expected are " UINT64_FORMAT ".", kind, header.size, size));
+		raise_corrupted(&checkpoint->run_id, psprintf("Section %d has " UINT64_FORMAT
+													  " bytes, expected are " UINT64_FORMAT ".",
+													  kind, header.size, size));
 	read_data(checkpoint, &header, data, progress);
 }
 
@@ -303,7 +319,8 @@ read_header(GptCheckpoint *checkpoint, Kind kind)
 {
 	SectionHeader header;
 
-	if (read_bytes(checkpoint->file, &header, sizeof(header), checkpoint->offset, &checkpoint->run_id) != sizeof(header))
+	if (read_bytes(checkpoint->file, &header, sizeof(header), checkpoint->offset,
+				   &checkpoint->run_id) != sizeof(header))
 		raise_corrupted(&checkpoint->run_id, "It is too short.");
 	if (kind != 0 && header.kind != kind)
 		raise_corrupted(&checkpoint->run_id, psprintf("Section %d is missing.", kind));
@@ -323,7 +340,8 @@ read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, Gp
 	{
 		size_t n = Min(header->size - done, PIECE_SIZE);
 
-		if (read_bytes(checkpoint->file, (char *) data + done, n, checkpoint->offset, &checkpoint->run_id) != n)
+		if (read_bytes(checkpoint->file, (char *) data + done, n, checkpoint->offset,
+					   &checkpoint->run_id) != n)
 			raise_corrupted(&checkpoint->run_id, "It is too short.");
 		COMP_CRC32C(crc, (const char *) data + done, n);
 		checkpoint->offset += (off_t) n;
@@ -332,7 +350,8 @@ read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, Gp
 	}
 	FIN_CRC32C(crc);
 	if (crc != header->crc)
-		raise_corrupted(&checkpoint->run_id, psprintf("The checksum of section %u does not match.", header->kind));
+		raise_corrupted(&checkpoint->run_id,
+						psprintf("The checksum of section %u does not match.", header->kind));
 }
 
 /* Fewer at the end of the file. */
@@ -342,16 +361,18 @@ read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *ru
 	int n = FileRead(file, data, (int) size, offset, PG_WAIT_EXTENSION);
 
 	if (n < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read file \"%s\": %m", gpt_run_file_path(run_id, GPT_CHECKPOINT, ""))));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not read file \"%s\": %m",
+												   gpt_run_file_path(run_id, GPT_CHECKPOINT, ""))));
 	return (size_t) n;
 }
 
 static void
 raise_corrupted(const pg_uuid_t *run_id, const char *detail)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("checkpoint \"%s\" is corrupted", gpt_run_file_path(run_id, GPT_CHECKPOINT, "")),
-			 errdetail("%s", detail),
-			 errhint("Without this file, gpt_resume starts the job from the beginning.")));
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("checkpoint \"%s\" is corrupted",
+						   gpt_run_file_path(run_id, GPT_CHECKPOINT, "")),
+					errdetail("%s", detail),
+					errhint("Without this file, gpt_resume starts the job from the beginning.")));
 }

@@ -1,13 +1,14 @@
 /*
  * src/claim.c
  *
- * A ticket goes in; the job comes out, claimed: the lock of the job, a slot of gpt.max_workers, one more try in the row. The
- * try is committed before any work, so that a job which crashes the server is not tried for ever. At the end of a job the next
- * ones are started.
+ * A ticket goes in; the job comes out, claimed: the lock of the job, a slot of gpt.max_workers, one
+ * more try in the row. The try is committed before any work, so that a job which crashes the server
+ * is not tried for ever. At the end of a job the next ones are started.
  *
- * Jobs that make the same model run one after another, in the order of their numbers. A queued job looks for an earlier one under
- * the lock of the job; an ended job becomes queued again only under the lock on the model's name, and only while no
- * other job makes the model: so what a job does not have to wait for once, it never has to.
+ * Jobs that make the same model run one after another, in the order of their numbers. A queued job
+ * looks for an earlier one under the lock of the job; an ended job becomes queued again only under
+ * the lock on the model's name, and only while no other job makes the model: so what a job does not
+ * have to wait for once, it never has to.
  */
 #include "postgres.h"
 
@@ -52,7 +53,8 @@ typedef enum Claim
 	GIVEN_UP, /* it has been tried often enough, and has failed now */
 	BLOCKED, /* an earlier job makes the same model, and starts this one when it ends */
 	NO_SLOT,
-	ROW_LOCKED, /* a transaction is about to change the row, or a process lists the jobs that wait */
+	/* a transaction is about to change the row, or a process lists the jobs that wait */
+	ROW_LOCKED,
 } Claim;
 
 typedef enum Turn
@@ -65,7 +67,8 @@ typedef enum Turn
 static void
 wait_a_moment(long milliseconds)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	gpt_worker_check_stop();
 }
@@ -73,7 +76,8 @@ wait_a_moment(long milliseconds)
 static bool
 is_claimable(const GptJob *job)
 {
-	return job != NULL && gpt_job_is_local(job) && (job->state == GPT_JOB_QUEUED || job->state == GPT_JOB_RUNNING) &&
+	return job != NULL && gpt_job_is_local(job) &&
+		   (job->state == GPT_JOB_QUEUED || job->state == GPT_JOB_RUNNING) &&
 		   memcmp(&job->run_id, &ticket.run_id, sizeof(pg_uuid_t)) == 0;
 }
 
@@ -89,8 +93,11 @@ claim_row(GptJob **job)
 	if ((*job)->tries >= MAX_TRIES)
 	{
 		gpt_run_files_retire(&ticket.run_id);
-		gpt_job_end(ticket.job, GPT_JOB_FAILED, psprintf("its worker ended unexpectedly %d times", (*job)->tries));
-		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: its worker ended unexpectedly %d times", ticket.job, (*job)->tries)));
+		gpt_job_end(ticket.job, GPT_JOB_FAILED,
+					psprintf("its worker ended unexpectedly %d times", (*job)->tries));
+		ereport(LOG, (errmsg("job " INT64_FORMAT
+							 " of gpt failed: its worker ended unexpectedly %d times",
+							 ticket.job, (*job)->tries)));
 		return GIVEN_UP;
 	}
 	if ((*job)->state == GPT_JOB_QUEUED && gpt_job_predecessor(*job) != NULL)
@@ -122,7 +129,9 @@ try_claim(GptJob **job)
 	return claim;
 }
 
-/* Every slot is taken. True: this worker waits for one; false: another process will start the job. */
+/*
+ * Every slot is taken. True: this worker waits for one; false: another process will start the job.
+ */
 static bool
 wait_for_slot(void)
 {
@@ -142,9 +151,9 @@ wait_for_slot(void)
 }
 
 /*
- * Jobs of a database start in their order: while as many older ones are queued as there are slots, this one
- * waits a moment for their workers; then it starts one and leaves. Where no slot is free it does not try for one either:
- * one that is given back in the meantime belongs to an older job.
+ * Jobs of a database start in their order: while as many older ones are queued as there are slots,
+ * this one waits a moment for their workers; then it starts one and leaves. Where no slot is free
+ * it does not try for one either: one that is given back in the meantime belongs to an older job.
  */
 static Turn
 wait_for_turn(void)
@@ -196,7 +205,10 @@ gpt_claim_job(const GptJobTicket *wanted)
 				gpt_waiter_unlock();
 				return job;
 			case NOT_OURS:
-				/* Who holds the job's lock and lets go of it again may have done so because of what was true before. */
+				/*
+				 * Who holds the job's lock and lets go of it again may have done so because of what
+				 * was true before.
+				 */
 				if (n_refusals++ == MAX_REFUSALS || !is_queued())
 					return NULL;
 				wait_a_moment(LOCKED_ROW_WAIT_MS);
@@ -220,7 +232,7 @@ gpt_claim_job(const GptJobTicket *wanted)
 	}
 }
 
-/* ---- The next job ---------------------------------------------------------------------------------- */
+/* ---- The next job ------------------------------------------------------- */
 
 static void
 give_back(void)
@@ -230,7 +242,10 @@ give_back(void)
 	slot = -1;
 }
 
-/* The n-th of the queued jobs that are older than the given one, from 1 for the oldest; NULL where there is none. */
+/*
+ * The n-th of the queued jobs that are older than the given one, from 1 for the oldest; NULL where
+ * there is none.
+ */
 static GptJob *
 oldest_waiting(int64 before, int n)
 {
@@ -252,7 +267,10 @@ oldest_waiting(int64 before, int n)
 	return NULL;
 }
 
-/* What to start when this job has ended: first what was cut off and nobody runs, then the queued jobs in their order. */
+/*
+ * What to start when this job has ended: first what was cut off and nobody runs, then the queued
+ * jobs in their order.
+ */
 static List *
 next_jobs(void)
 {
@@ -268,7 +286,8 @@ next_jobs(void)
 	{
 		GptJob *job = lfirst(cell);
 
-		if (job->number == ticket.job || (job->state == GPT_JOB_RUNNING && gpt_job_pid(job->number) != 0))
+		if (job->number == ticket.job ||
+			(job->state == GPT_JOB_RUNNING && gpt_job_pid(job->number) != 0))
 			jobs = foreach_delete_current(jobs, cell);
 	}
 	return jobs;
@@ -287,8 +306,9 @@ launch(const GptJob *job)
 }
 
 /*
- * Starts the next jobs of this database, as many as there are slots: the end of this job may have been what two of them waited for.
- * False when one of them found no place for a worker; the launcher starts that one when this process is gone.
+ * Starts the next jobs of this database, as many as there are slots: the end of this job may have
+ * been what two of them waited for. False when one of them found no place for a worker; the
+ * launcher starts that one when this process is gone.
  */
 static bool
 launch_next(void)
@@ -307,7 +327,8 @@ launch_next(void)
 			break;
 		if (!launch(job))
 		{
-			gpt_launcher_hand_over(&(GptJobTicket){job->number, job->run_id, job->database, job->owner});
+			gpt_launcher_hand_over(
+				&(GptJobTicket){job->number, job->run_id, job->database, job->owner});
 			return false;
 		}
 	}
@@ -315,8 +336,9 @@ launch_next(void)
 }
 
 /*
- * Gives back the slot and starts the next jobs. Without a launcher nobody would do it when this process is gone, if its own place is
- * the one that is missing: of several workers that end at once the first stays a moment, until another one has made room.
+ * Gives back the slot and starts the next jobs. Without a launcher nobody would do it when this
+ * process is gone, if its own place is the one that is missing: of several workers that end at once
+ * the first stays a moment, until another one has made room.
  */
 static void
 start_next(void)
@@ -327,7 +349,8 @@ start_next(void)
 	for (int i = 0; i < PLACE_WAITS && !ProcDiePending; i++)
 	{
 		/* The job has ended: a cancellation of it, which may be pending, is no reason to leave. */
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, PLACE_WAIT_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, PLACE_WAIT_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		if (launch_next())
 			break;

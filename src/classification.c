@@ -1,8 +1,8 @@
 /*
  * src/classification.c
  *
- * The measures of a classifier. Every row counts with its weight. What was taken for what is kept as a table of the pairs that
- * occur: of 10,000 labels there are 100 million pairs.
+ * The measures of a classifier. Every row counts with its weight. What was taken for what is kept
+ * as a table of the pairs that occur: of 10,000 labels there are 100 million pairs.
  */
 #include "postgres.h"
 
@@ -17,8 +17,12 @@
 #include "classification.h"
 #include "label_table.h"
 
-#define PAIR_MEMORY (sizeof(Pair) + 40) /* bytes of an entry, what the server needs to keep it, and its place in a list */
-/* Half of what lies between 1 and the next smaller float32: a probability of 1 leaves less to its opposite. */
+/* bytes of an entry, what the server needs to keep it, and its place in a list */
+#define PAIR_MEMORY (sizeof(Pair) + 40)
+/*
+ * Half of what lies between 1 and the next smaller float32: a probability of 1 leaves less to its
+ * opposite.
+ */
 #define SMALLEST_REST (FLT_EPSILON / 4)
 
 typedef struct PairKey
@@ -53,8 +57,10 @@ struct GptClassification
 static void add_one(GptClassification *classification, int label, double weight);
 static void add_set(GptClassification *classification, const GptSourceRow *row);
 static int find(const GptClassification *classification, const char *label);
-static void measure_labels(const GptClassification *classification, GptMeasureCallback callback, void *context);
-static void measure_pairs(const GptClassification *classification, GptMeasureCallback callback, void *context);
+static void measure_labels(const GptClassification *classification, GptMeasureCallback callback,
+						   void *context);
+static void measure_pairs(const GptClassification *classification, GptMeasureCallback callback,
+						  void *context);
 static double f1_of(double both, double wanted, double found);
 
 GptClassification *
@@ -63,9 +69,13 @@ gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
 	GptClassification *classification = palloc0(sizeof(GptClassification));
 	int n = served->config->labels;
 	char **names = palloc(n * sizeof(char *));
-	HASHCTL control = {.keysize = sizeof(PairKey), .entrysize = sizeof(Pair), .hash = gpt_bridge_hash_blob, .hcxt = CurrentMemoryContext};
+	HASHCTL control = {.keysize = sizeof(PairKey),
+					   .entrysize = sizeof(Pair),
+					   .hash = gpt_bridge_hash_blob,
+					   .hcxt = CurrentMemoryContext};
 
-	GptLabelOptions options = {.n = n, .normalize_nfc = lm_tokenizer_spec(served->tokenizer)->normalize_nfc};
+	GptLabelOptions options = {
+		.n = n, .normalize_nfc = lm_tokenizer_spec(served->tokenizer)->normalize_nfc};
 
 	gpt_source_check_labels(shape, served->config->multi_label);
 	gpt_source_label_equality(&options.equality, shape);
@@ -82,14 +92,16 @@ gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
 	classification->found = palloc0(n * sizeof(double));
 	classification->both = palloc0(n * sizeof(double));
 	if (!classification->multi_label)
-		classification->pairs = hash_create("gpt confusion", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
+		classification->pairs =
+			hash_create("gpt confusion", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
 	return classification;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------ */
+/* ---- Rows --------------------------------------------------------------- */
 
 void
-gpt_classification_add(GptClassification *classification, const GptServed *served, const GptSourceRow *row)
+gpt_classification_add(GptClassification *classification, const GptServed *served,
+					   const GptSourceRow *row)
 {
 	LmBytes text = {row->text, row->size};
 	int label = 0;
@@ -162,7 +174,9 @@ add_set(GptClassification *classification, const GptSourceRow *row)
 		bool is_wanted = classification->is_wanted[i];
 		bool is_found = probability >= 0.5;
 
-		classification->logprob += row->weight * log(is_wanted ? Max(probability, FLT_MIN) : Max(1 - probability, SMALLEST_REST));
+		classification->logprob +=
+			row->weight *
+			log(is_wanted ? Max(probability, FLT_MIN) : Max(1 - probability, SMALLEST_REST));
 		classification->wanted[i] += is_wanted ? row->weight : 0;
 		classification->found[i] += is_found ? row->weight : 0;
 		classification->both[i] += is_wanted && is_found ? row->weight : 0;
@@ -172,10 +186,11 @@ add_set(GptClassification *classification, const GptSourceRow *row)
 	classification->right += is_right ? row->weight : 0;
 }
 
-/* ---- Measures -------------------------------------------------------------------------------------- */
+/* ---- Measures ----------------------------------------------------------- */
 
 void
-gpt_classification_measure(const GptClassification *classification, GptMeasureCallback callback, void *context)
+gpt_classification_measure(const GptClassification *classification, GptMeasureCallback callback,
+						   void *context)
 {
 	double wanted = 0;
 	double found = 0;
@@ -252,8 +267,8 @@ measure_pairs(const GptClassification *classification, GptMeasureCallback callba
 	for (i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		callback(context, "confusion", classification->names[pairs[i]->key.label], classification->names[pairs[i]->key.predicted],
-				 pairs[i]->weight);
+		callback(context, "confusion", classification->names[pairs[i]->key.label],
+				 classification->names[pairs[i]->key.predicted], pairs[i]->weight);
 	}
 	pfree(pairs);
 }

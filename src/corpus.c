@@ -4,8 +4,8 @@
  * A job's query goes in, a corpus comes out:
  *
  *   1. rows -> spool, in one read-only transaction, whose snapshot ends with it;
- *   2. a tokenizer: a named one, bytes, characters, or one trained on the training side of the spool;
- *   3. spool and tokenizer -> token file, mapped.
+ *   2. a tokenizer: a named one, bytes, characters, or one trained on the training side of the
+ *   spool; 3. spool and tokenizer -> token file, mapped.
  */
 #include "postgres.h"
 
@@ -24,9 +24,11 @@
 #include "train_plan.h"
 #include "worker.h"
 
-#define PIECE_SIZE (4 * 1024 * 1024) /* of the token file, between two looks at interrupts */
+/* of the token file, between two looks at interrupts */
+#define PIECE_SIZE (4 * 1024 * 1024)
 
-static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, bool normalize_nfc, const char *since);
+static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options,
+						   const GptGivenTokenizer *given, bool normalize_nfc, const char *since);
 static void check_still_ours(const GptJob *job);
 static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
 
@@ -54,8 +56,10 @@ note_of_held_out(const GptCorpus *corpus, const GptSpool *spool)
 	const GptHeldOut *held = gpt_spool_held_out(spool);
 
 	if (gpt_spool_holds_out(spool) && !corpus->has_validation)
-		return pstrdup("no row that was to be held out has a token to predict, so no validation loss is measured");
-	return held != NULL ? gpt_held_out_note(held, header->validation_tokens, header->train_tokens) : NULL;
+		return pstrdup("no row that was to be held out has a token to predict, so no validation "
+					   "loss is measured");
+	return held != NULL ? gpt_held_out_note(held, header->validation_tokens, header->train_tokens)
+						: NULL;
 }
 
 /* What the user should know of the rows; NULL: nothing. */
@@ -69,16 +73,19 @@ note_of(const GptCorpus *corpus, const GptSpool *spool)
 
 	if (replayed == wanted)
 		return held_out;
-	note = psprintf("there are only " INT64_FORMAT " rows up to the watermark to replay, not " INT64_FORMAT, replayed, wanted);
+	note = psprintf("there are only " INT64_FORMAT
+					" rows up to the watermark to replay, not " INT64_FORMAT,
+					replayed, wanted);
 	return held_out != NULL ? psprintf("%s; %s", note, held_out) : note;
 }
 
 GptCorpus *
-gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, const char *since,
-				  GptProgress *progress)
+gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
+				  const char *since, GptProgress *progress)
 {
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
-	GptTokenFileOptions file = {.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
+	GptTokenFileOptions file = {
+		.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
 	GptSpool *spool;
 	int64 unpredicted;
 
@@ -86,7 +93,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	if (given != NULL)
 		take_tokenizer(corpus, given);
 	else
-		corpus->tokenizer = gpt_corpus_tokenizer_stored(options, corpus->tokenizer_hash, &corpus->tokenizer_is_stored);
+		corpus->tokenizer = gpt_corpus_tokenizer_stored(options, corpus->tokenizer_hash,
+														&corpus->tokenizer_is_stored);
 
 	gpt_progress_phase(progress, "reading");
 	spool = read_rows(job, options, given, normalizes(corpus, options), since);
@@ -102,7 +110,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		strlcpy(corpus->watermark, gpt_spool_watermark(spool), sizeof(corpus->watermark));
 	corpus->counts.documents = gpt_spool_documents(spool);
 	corpus->counts.skipped = gpt_spool_skipped(spool);
-	corpus->counts.bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
+	corpus->counts.bytes =
+		gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
 	corpus->prompted = gpt_spool_prompted(spool);
 
@@ -111,10 +120,12 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, progress);
 
 	gpt_progress_phase(progress, "tokenizing");
-	file.documents = strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
+	file.documents =
+		strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
 	file.keep_order = !options->shuffle;
 	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
-	corpus->dataset.context = gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);
+	corpus->dataset.context =
+		gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);
 	corpus->counts.documents -= unpredicted;
 	corpus->counts.skipped += unpredicted;
 	corpus->dataset.documents = file.documents;
@@ -139,7 +150,8 @@ open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress)
 	INIT_CRC32C(crc);
 	for (size_t done = 0; done < corpus->dataset.size; done += PIECE_SIZE)
 	{
-		COMP_CRC32C(crc, (const char *) corpus->dataset.base + done, Min(corpus->dataset.size - done, PIECE_SIZE));
+		COMP_CRC32C(crc, (const char *) corpus->dataset.base + done,
+					Min(corpus->dataset.size - done, PIECE_SIZE));
 		gpt_progress_tick(progress);
 	}
 	FIN_CRC32C(crc);
@@ -147,7 +159,8 @@ open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress)
 }
 
 GptCorpus *
-gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGivenTokenizer *given, GptProgress *progress)
+gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGivenTokenizer *given,
+				GptProgress *progress)
 {
 	GptCorpus *corpus;
 
@@ -165,11 +178,11 @@ gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGiven
 	corpus->dataset.seed = record->seed;
 	open_file(corpus, job, progress);
 	if (corpus->dataset.size != record->file_size || corpus->file_crc != record->file_crc)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("file \"%s\" is corrupted", gpt_run_file_path(&job->run_id, GPT_TOKENS, "")),
-				 errdetail("It is not the file that the job's checkpoint names."),
-				 errhint("Without this file, gpt_resume reads the rows again.")));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("file \"%s\" is corrupted",
+							   gpt_run_file_path(&job->run_id, GPT_TOKENS, "")),
+						errdetail("It is not the file that the job's checkpoint names."),
+						errhint("Without this file, gpt_resume reads the rows again.")));
 	return corpus;
 }
 
@@ -199,12 +212,14 @@ gpt_corpus_free(GptCorpus *corpus)
 }
 
 /*
- * The user's query runs here, and nowhere else. The transaction is read-only from its first snapshot on, and both
- * queries see the same rows. It is rolled back: whatever a function of the query has left behind, such as a large
- * object or a cursor WITH HOLD, is neither kept nor run to its end.
+ * The user's query runs here, and nowhere else. The transaction is read-only from its first
+ * snapshot on, and both queries see the same rows. It is rolled back: whatever a function of the
+ * query has left behind, such as a large object or a cursor WITH HOLD, is neither kept nor run to
+ * its end.
  */
 static GptSpool *
-read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given, bool normalize_nfc, const char *since)
+read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
+		  bool normalize_nfc, const char *since)
 {
 	GptSpoolOptions spool_options = {
 		.query = job->query,
@@ -256,5 +271,6 @@ check_still_ours(const GptJob *job)
 
 	GetUserIdAndSecContext(&user, &security_context);
 	if (user != job->owner || GetSessionUserId() != job->owner || security_context != 0)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("query changed the role of the job's process")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("query changed the role of the job's process")));
 }

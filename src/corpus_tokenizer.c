@@ -1,9 +1,10 @@
 /*
  * src/corpus_tokenizer.c
  *
- * Options and a spool go in, a tokenizer comes out. One that is trained sees the training side only, and a
- * sample of it when the corpus is large. Rows are drawn as those of a replay are: of a text that is in six of ten rows six of ten,
- * and the same ones in whatever order the rows are stored.
+ * Options and a spool go in, a tokenizer comes out. One that is trained sees the training side
+ * only, and a sample of it when the corpus is large. Rows are drawn as those of a replay are: of a
+ * text that is in six of ten rows six of ten, and the same ones in whatever order the rows are
+ * stored.
  */
 #include "postgres.h"
 
@@ -19,19 +20,24 @@
 #include "spool.h"
 #include "worker.h"
 
-#define SAMPLE_SIZE ((int64) 256 * 1024 * 1024) /* bytes of text that a tokenizer is trained on */
+/* bytes of text that a tokenizer is trained on */
+#define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
 #define SHORT_ROW 32 /* bytes of a text, and ... */
 #define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
-#define SHORT_SHARE 0.95 /* ... which so many rows do not exceed: measured in docs/training.md */
+/* ... which so many rows do not exceed: measured in docs/training.md */
+#define SHORT_SHARE 0.95
 #define SMALLEST_VOCABULARY 512
 #define LARGEST_VOCABULARY 32768
 #define VOCABULARY_STEP 64
-#define SMALLEST_SHARE 1e-6 /* of the documents; when that needs too much memory, none will do */
+/* of the documents; when that needs too much memory, none will do */
+#define SMALLEST_SHARE 1e-6
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
-static bool rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
-static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress);
+static bool rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool,
+							   GptProgress *progress);
+static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool,
+							  GptProgress *progress);
 
 LmTokenizer *
 gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored)
@@ -51,7 +57,8 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgres
 		kind = rows_ask_for_bytes(options, spool, progress) ? "bytes" : "bpe";
 	if (strcmp(kind, "bytes") == 0)
 		return gpt_corpus_tokenizer_create(lm_bytes_spec());
-	return strcmp(kind, "chars") == 0 ? train_chars(spool, progress) : train_bpe(options, spool, progress);
+	return strcmp(kind, "chars") == 0 ? train_chars(spool, progress)
+									  : train_bpe(options, spool, progress);
 }
 
 LmTokenizer *
@@ -60,7 +67,8 @@ gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 	LmError error;
 	LmTokenizer *tokenizer;
 
-	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) == NULL)
+	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) ==
+		   NULL)
 		gpt_bridge_raise(&error);
 	return tokenizer;
 }
@@ -80,7 +88,7 @@ load_named(const char *name, uint8 *sha256)
 	return gpt_corpus_tokenizer_create(spec);
 }
 
-/* ---- The documents to train on --------------------------------------------------------------------- */
+/* ---- The documents to train on ------------------------------------------ */
 
 typedef struct Sample
 {
@@ -123,7 +131,9 @@ static bool
 is_drawn(Sample *sample, const GptDocument *document)
 {
 	if (!sample->in_row)
-		sample->row_is_drawn = document->side == GPT_SIDE_TRAIN && (sample->drawn == NULL || gpt_replay_draw(sample->drawn, document->hash[1]));
+		sample->row_is_drawn =
+			document->side == GPT_SIDE_TRAIN &&
+			(sample->drawn == NULL || gpt_replay_draw(sample->drawn, document->hash[1]));
 	sample->in_row = document->is_prompt;
 	return sample->row_is_drawn;
 }
@@ -138,7 +148,8 @@ sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 		{
 			/* Of a very long document the beginning is enough, up to the end of a character. */
 			if (document->size > SAMPLE_SIZE)
-				document->size = pg_encoding_mbcliplen(PG_UTF8, document->text, (int) document->size, SAMPLE_SIZE);
+				document->size = pg_encoding_mbcliplen(PG_UTF8, document->text,
+													   (int) document->size, SAMPLE_SIZE);
 			return true;
 		}
 	}
@@ -146,8 +157,9 @@ sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 }
 
 /*
- * Tokens of several bytes hide the letters and digits of which short rows are made: words are reversed and numbers added byte by
- * byte. In longer rows they shorten what has to be remembered. A classifier's head counts runs of tokens, and wants words.
+ * Tokens of several bytes hide the letters and digits of which short rows are made: words are
+ * reversed and numbers added byte by byte. In longer rows they shorten what has to be remembered. A
+ * classifier's head counts runs of tokens, and wants words.
  */
 static bool
 rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
@@ -159,8 +171,8 @@ rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress 
 	bool prompted = false;
 	GptDocument document;
 
-	if (options->vocabulary != GPT_CHOSEN || strcmp(options->normalize, "none") != 0 || strcmp(options->documents, "packed") != 0 ||
-		gpt_spool_labels(spool) != NULL)
+	if (options->vocabulary != GPT_CHOSEN || strcmp(options->normalize, "none") != 0 ||
+		strcmp(options->documents, "packed") != 0 || gpt_spool_labels(spool) != NULL)
 		return false;
 	while (sample_next(&document, &sample, progress))
 	{
@@ -178,7 +190,8 @@ rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress 
 static LmTokenizer *
 train_chars(GptSpool *spool, GptProgress *progress)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training",
+												  ALLOCSET_DEFAULT_SIZES);
 	LmError error;
 	LmCharsTrainer *trainer = lm_chars_trainer_create(gpt_bridge_host(context), &error);
 	Sample sample = sample_begin(spool, 1, progress);
@@ -202,7 +215,7 @@ train_chars(GptSpool *spool, GptProgress *progress)
 	return tokenizer;
 }
 
-/* ---- Byte pair encoding ---------------------------------------------------------------------------- */
+/* ---- Byte pair encoding ------------------------------------------------- */
 
 static int
 choose_vocabulary(int64 training_bytes)
@@ -212,9 +225,13 @@ choose_vocabulary(int64 training_bytes)
 	return (int) Max(SMALLEST_VOCABULARY, Min(LARGEST_VOCABULARY, root));
 }
 
-/* False when that share of the documents needs too much memory, or a request interrupted without being one to stop. */
+/*
+ * False when that share of the documents needs too much memory, or a request interrupted without
+ * being one to stop.
+ */
 static bool
-count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory, GptProgress *progress)
+count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory,
+			GptProgress *progress)
 {
 	Sample sample = sample_begin(spool, share, progress);
 	bool counted = true;
@@ -236,36 +253,41 @@ static void
 check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
 {
 	if (reached < wanted && options->vocabulary != GPT_CHOSEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d", wanted, reached),
-				 errhint("Set option \"vocabulary\" to %d or less, or leave it out.", reached)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d",
+					wanted, reached),
+			 errhint("Set option \"vocabulary\" to %d or less, or leave it out.", reached)));
 }
 
 static LmTokenizer *
 train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
 	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
-	int vocabulary = options->vocabulary == GPT_CHOSEN ? choose_vocabulary(bytes) : (int) options->vocabulary;
+	int vocabulary =
+		options->vocabulary == GPT_CHOSEN ? choose_vocabulary(bytes) : (int) options->vocabulary;
 	double share = (double) SAMPLE_SIZE / (double) Max(bytes, 1);
 	LmTokenizer *tokenizer = NULL;
 
 	while (tokenizer == NULL)
 	{
-		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext context = AllocSetContextCreate(
+			CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
 		LmError error;
-		LmBpeTrainer *trainer = lm_bpe_trainer_create(gpt_bridge_host(context), NULL, strcmp(options->normalize, "NFC") == 0, &error);
+		LmBpeTrainer *trainer = lm_bpe_trainer_create(
+			gpt_bridge_host(context), NULL, strcmp(options->normalize, "NFC") == 0, &error);
 		const LmTokenizerSpec *spec;
 		int reached = 0;
 
 		if (trainer == NULL)
 			gpt_bridge_raise(&error);
 		if (share < SMALLEST_SHARE)
-			ereport(ERROR,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("training a tokenizer needs more memory than half of gpt.max_memory, " INT64_FORMAT " MB",
-							gpt_settings_max_memory() / 2 / 1024 / 1024),
-					 errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+			ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+							errmsg("training a tokenizer needs more memory than half of "
+								   "gpt.max_memory, " INT64_FORMAT " MB",
+								   gpt_settings_max_memory() / 2 / 1024 / 1024),
+							errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
 		if (!count_words(trainer, spool, share, gpt_settings_max_memory() / 2, progress))
 			share = Min(share, 1) / 2;
 		else if ((spec = lm_bpe_trainer_finish(trainer, vocabulary, &reached, &error)) == NULL)

@@ -1,11 +1,13 @@
 /*
  * src/encoder.c
  *
- * Documents go in one by one, their ids come out in the same order. They are collected until they are worth a run of
- * all threads; what a thread could not do is done again here, one document at a time, with its errors.
+ * Documents go in one by one, their ids come out in the same order. They are collected until they
+ * are worth a run of all threads; what a thread could not do is done again here, one document at a
+ * time, with its errors.
  *
  *   texts   | document | document | ...    |    size bytes
- *   ids     | ids      | ids      | ...    |    an id for each byte, each document's where its text begins
+ *   ids     | ids      | ids      | ...    |    an id for each byte, each document's where its
+ *                                               text begins
  */
 #include "postgres.h"
 
@@ -53,7 +55,8 @@ gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive, vo
 	encoder->context = context;
 	encoder->host = gpt_bridge_host(CurrentMemoryContext);
 	encoder->size = (size_t) size;
-	if ((int64) n_threads * THREAD_MEMORY + size * (1 + (int64) sizeof(int32)) <= (int64) gpt_settings_max_memory() / MEMORY_SHARE)
+	if ((int64) n_threads * THREAD_MEMORY + size * (1 + (int64) sizeof(int32)) <=
+		(int64) gpt_settings_max_memory() / MEMORY_SHARE)
 		start_threads(encoder, n_threads);
 	return encoder;
 }
@@ -64,7 +67,8 @@ start_threads(GptEncoder *encoder, int n_threads)
 	LmError error;
 
 	encoder->engine = gpt_bridge_training_engine(n_threads);
-	encoder->threads = lm_encoder_create(encoder->engine, encoder->tokenizer, encoder->host, &error);
+	encoder->threads =
+		lm_encoder_create(encoder->engine, encoder->tokenizer, encoder->host, &error);
 	if (encoder->threads == NULL)
 		gpt_bridge_raise(&error);
 	encoder->texts = palloc(encoder->size);
@@ -93,7 +97,8 @@ gpt_encoder_add(GptEncoder *encoder, const GptDocument *document)
 {
 	LmEncoding *encoding;
 
-	if (encoder->used + document->size > encoder->size || encoder->n_documents == LM_ENCODER_DOCUMENTS)
+	if (encoder->used + document->size > encoder->size ||
+		encoder->n_documents == LM_ENCODER_DOCUMENTS)
 		gpt_encoder_flush(encoder);
 	if (encoder->threads == NULL || document->size > encoder->size)
 	{
@@ -143,7 +148,8 @@ encode_alone(GptEncoder *encoder, const GptDocument *document)
 	for (;;)
 	{
 		encoder->tokens.count = 0;
-		if (lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens, document->text, document->size, &error))
+		if (lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens, document->text,
+								document->size, &error))
 			break;
 		gpt_bridge_raise_row(&error, document->query, document->row);
 	}

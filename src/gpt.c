@@ -1,8 +1,8 @@
 /*
  * src/gpt.c
  *
- * The library's beginning: what the server needs to load it, settings, callbacks, and the launcher where the
- * library is preloaded.
+ * The library's beginning: what the server needs to load it, settings, callbacks, and the launcher
+ * where the library is preloaded.
  */
 #include "postgres.h"
 

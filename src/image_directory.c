@@ -44,7 +44,8 @@ gpt_image_path(char *path, const uint8 *sha256, GptImageType type)
 
 	hex_encode((const char *) sha256, DIGITS / 2, digits);
 	digits[DIGITS] = '\0';
-	snprintf(path, GPT_IMAGE_PATH_SIZE, GPT_IMAGE_DIRECTORY "/" PREFIX "%s_%s", digits, gpt_image_type_name(type));
+	snprintf(path, GPT_IMAGE_PATH_SIZE, GPT_IMAGE_DIRECTORY "/" PREFIX "%s_%s", digits,
+			 gpt_image_type_name(type));
 }
 
 List *
@@ -79,7 +80,8 @@ gpt_image_leftovers(void)
 		GptImageFile file;
 
 		CHECK_FOR_INTERRUPTS();
-		if (entry->aside ? is_left_behind(entry->path, false) : !gpt_image_file_describe(&file, entry->path))
+		if (entry->aside ? is_left_behind(entry->path, false)
+						 : !gpt_image_file_describe(&file, entry->path))
 			paths = lappend(paths, entry->path);
 	}
 	return paths;
@@ -122,7 +124,8 @@ gpt_image_make_room(uint64 size, const char *aside)
 void
 gpt_image_remove_at_commit(const uint8 *sha256)
 {
-	gpt_remove_at_commit((GptRemoval){.remove = remove_images, .is_remade = true}, sha256, GPT_SHA256_SIZE);
+	gpt_remove_at_commit((GptRemoval){.remove = remove_images, .is_remade = true}, sha256,
+						 GPT_SHA256_SIZE);
 }
 
 /* What is being written stays: whoever needed it uses it, and it goes as others do. */
@@ -166,7 +169,8 @@ read_entry(Entry *entry, const char *name)
 	size_t suffix = strlen(GPT_IMAGE_ASIDE);
 	struct stat status;
 
-	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || size + strlen(GPT_IMAGE_DIRECTORY "/") >= GPT_IMAGE_PATH_SIZE)
+	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 ||
+		size + strlen(GPT_IMAGE_DIRECTORY "/") >= GPT_IMAGE_PATH_SIZE)
 		return false;
 	snprintf(entry->path, sizeof(entry->path), GPT_IMAGE_DIRECTORY "/%s", name);
 	if (lstat(entry->path, &status) != 0)
@@ -189,8 +193,8 @@ by_age(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Whether a file that is not complete has nobody who writes it; then removes takes it away. Its writer may just have given it its name: so
- * what is removed is compared with what was locked.
+ * Whether a file that is not complete has nobody who writes it; then removes takes it away. Its
+ * writer may just have given it its name: so what is removed is compared with what was locked.
  */
 static bool
 is_left_behind(const char *path, bool removes)
@@ -202,8 +206,8 @@ is_left_behind(const char *path, bool removes)
 
 	if (file < 0)
 		return errno == ENOENT;
-	if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &status) == 0 && stat(path, &named) == 0 &&
-		status.st_dev == named.st_dev && status.st_ino == named.st_ino)
+	if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &status) == 0 &&
+		stat(path, &named) == 0 && status.st_dev == named.st_dev && status.st_ino == named.st_ino)
 	{
 		if (removes)
 			remove_file(path);

@@ -3,10 +3,11 @@
  *
  * Finds, maps, makes and checks the files of images.
  *
- * A file is made aside and renamed, so that what has the name of an image was complete once. There is no fsync: a crash of
- * the machine leaves nothing, for the server removes the files when it starts. Sessions that need the same image wait for each
- * other on a lock of the server; the processes of one parallel query, which such a lock does not keep apart, on flock()
- * of the file aside, which also tells a file that is being written from one that was left behind.
+ * A file is made aside and renamed, so that what has the name of an image was complete once. There
+ * is no fsync: a crash of the machine leaves nothing, for the server removes the files when it
+ * starts. Sessions that need the same image wait for each other on a lock of the server; the
+ * processes of one parallel query, which such a lock does not keep apart, on flock() of the file
+ * aside, which also tells a file that is being written from one that was left behind.
  */
 #include "postgres.h"
 
@@ -111,8 +112,8 @@ fits(const Search *search, size_t size)
 	bool does = size + HEADER_SIZE <= (uint64) gpt_settings_max_image_size();
 
 	if (!does)
-		warn(search, psprintf("It has %zu MB, gpt.max_image_size is " INT64_FORMAT " MB.", (size >> 20) + 1,
-							  gpt_settings_max_image_size() >> 20));
+		warn(search, psprintf("It has %zu MB, gpt.max_image_size is " INT64_FORMAT " MB.",
+							  (size >> 20) + 1, gpt_settings_max_image_size() >> 20));
 	return does;
 }
 
@@ -134,8 +135,8 @@ gpt_image_is_current(const GptImage *image)
 {
 	struct stat status;
 
-	return !image->shared ||
-		   (lstat(image->path, &status) == 0 && status.st_dev == image->device && status.st_ino == image->inode);
+	return !image->shared || (lstat(image->path, &status) == 0 && status.st_dev == image->device &&
+							  status.st_ino == image->inode);
 }
 
 bool
@@ -148,7 +149,8 @@ gpt_image_file_describe(GptImageFile *file, const char *path)
 
 	if (descriptor < 0)
 		return false;
-	good = fstat(descriptor, &status) == 0 && read_header(&header, descriptor) && header.type < GPT_IMAGE_KINDS;
+	good = fstat(descriptor, &status) == 0 && read_header(&header, descriptor) &&
+		   header.type < GPT_IMAGE_KINDS;
 	CloseTransientFile(descriptor);
 	if (!good)
 		return false;
@@ -160,11 +162,11 @@ gpt_image_file_describe(GptImageFile *file, const char *path)
 	return true;
 }
 
-/* ---- What is there --------------------------------------------------------------------------------- */
+/* ---- What is there ------------------------------------------------------ */
 
 /*
- * Maps the file where it is what is wanted. A time that does not fit says that somebody has written to it: verify reads it
- * whole then, which the lock lets one session do.
+ * Maps the file where it is what is wanted. A time that does not fit says that somebody has written
+ * to it: verify reads it whole then, which the lock lets one session do.
  */
 static bool
 attach(const Search *search, bool verify)
@@ -176,7 +178,8 @@ attach(const Search *search, bool verify)
 
 	if (file < 0)
 		return false;
-	good = fstat(file, &status) == 0 && read_header(&header, file) && is_wanted(&header, &status, search);
+	good = fstat(file, &status) == 0 && read_header(&header, file) &&
+		   is_wanted(&header, &status, search);
 	if (good && status.st_mtim.tv_sec != (time_t) header.image_crc)
 		good = verify && verify_content(file, &header) && set_time(file, header.image_crc);
 	good = good && map(search, file, &status);
@@ -194,17 +197,19 @@ read_header(Header *header, int file)
 	INIT_CRC32C(crc);
 	COMP_CRC32C(crc, header, offsetof(Header, header_crc));
 	FIN_CRC32C(crc);
-	return EQ_CRC32C(crc, header->header_crc) && memcmp(header->magic, MAGIC, sizeof(header->magic)) == 0 &&
-		   header->format == FORMAT;
+	return EQ_CRC32C(crc, header->header_crc) &&
+		   memcmp(header->magic, MAGIC, sizeof(header->magic)) == 0 && header->format == FORMAT;
 }
 
 /* A file that others than the server's user could have written is not believed. */
 static bool
 is_wanted(const Header *header, const struct stat *status, const Search *search)
 {
-	return S_ISREG(status->st_mode) && status->st_uid == geteuid() && (status->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+	return S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
+		   (status->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
 		   (uint64) status->st_size == header->size + HEADER_SIZE &&
-		   (search->request->size == 0 || header->size == search->request->size) && header->type == (uint32) search->request->type &&
+		   (search->request->size == 0 || header->size == search->request->size) &&
+		   header->type == (uint32) search->request->type &&
 		   strncmp(header->library, GPT_VERSION, sizeof(header->library)) == 0 &&
 		   memcmp(header->sha256, search->request->sha256, GPT_SHA256_SIZE) == 0;
 }
@@ -261,8 +266,8 @@ map(const Search *search, int file, const struct stat *status)
 }
 
 /*
- * Whoever maps an image is about to read all of it. Entering its pages at once costs a third of what the faults of the first
- * call would, and next to nothing where they are huge pages.
+ * Whoever maps an image is about to read all of it. Entering its pages at once costs a third of
+ * what the faults of the first call would, and next to nothing where they are huge pages.
  */
 static void
 populate(char *address, size_t size)
@@ -285,14 +290,15 @@ unmap(void *arg)
 	(void) munmap(mapping->address, mapping->size);
 }
 
-/* ---- Making it ------------------------------------------------------------------------------------- */
+/* ---- Making it ---------------------------------------------------------- */
 
 /* With the lock: builds the image in memory, and stores and maps it where that is possible. */
 static void
 make(const Search *search)
 {
 	GptImage *image = search->image;
-	MemoryContext memory = AllocSetContextCreate(search->context, "gpt image", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext memory =
+		AllocSetContextCreate(search->context, "gpt image", ALLOCSET_DEFAULT_SIZES);
 	bool attached = false;
 	int file = open_aside(search, &attached);
 	struct stat status;
@@ -318,8 +324,9 @@ make(const Search *search)
 }
 
 /*
- * The file that the image is written to, which nobody else writes; -1 where there can be none. Where another process of the same
- * parallel query writes it, waits for that one, and *attached says that its image is mapped.
+ * The file that the image is written to, which nobody else writes; -1 where there can be none.
+ * Where another process of the same parallel query writes it, waits for that one, and *attached
+ * says that its image is mapped.
  */
 static int
 open_aside(const Search *search, bool *attached)
@@ -341,7 +348,8 @@ open_aside(const Search *search, bool *attached)
 		if (flock(file, LOCK_EX | LOCK_NB) == 0 && is_named(file, search->aside))
 			return file;
 		CloseTransientFile(file);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		*attached = attach(search, true);
@@ -361,7 +369,10 @@ is_named(int file, const char *path)
 		   status.st_ino == named.st_ino;
 }
 
-/* The header comes last: what has none is not complete. False with errno where the file cannot be written. */
+/*
+ * The header comes last: what has none is not complete. False with errno where the file cannot be
+ * written.
+ */
 static bool
 store(const Search *search, int file, const void *bytes)
 {
@@ -380,23 +391,29 @@ store(const Search *search, int file, const void *bytes)
 	INIT_CRC32C(header.header_crc);
 	COMP_CRC32C(header.header_crc, &header, offsetof(Header, header_crc));
 	FIN_CRC32C(header.header_crc);
-	if (!write_all(file, (const char *) &header, sizeof(header), 0, NULL) || !set_time(file, header.image_crc) ||
-		rename(search->aside, search->image->path) != 0)
+	if (!write_all(file, (const char *) &header, sizeof(header), 0, NULL) ||
+		!set_time(file, header.image_crc) || rename(search->aside, search->image->path) != 0)
 		return false;
-	ereport(DEBUG1, (errmsg_internal("made image \"%s\" of %s", search->image->path, search->request->what)));
+	ereport(DEBUG1, (errmsg_internal("made image \"%s\" of %s", search->image->path,
+									 search->request->what)));
 	return true;
 }
 
-/* The space is taken before anything is written, so that who makes room next sees it; and a full disk is seen at once. */
+/*
+ * The space is taken before anything is written, so that who makes room next sees it; and a full
+ * disk is seen at once.
+ */
 static bool
 reserve(const Search *search, int file)
 {
 	int result = ENOSPC;
 
 	gpt_image_room_lock();
-	if (gpt_image_make_room(search->image->size + HEADER_SIZE, search->aside) && ftruncate(file, 0) == 0)
+	if (gpt_image_make_room(search->image->size + HEADER_SIZE, search->aside) &&
+		ftruncate(file, 0) == 0)
 	{
-		while ((result = posix_fallocate(file, 0, (off_t) (search->image->size + HEADER_SIZE))) == EINTR)
+		while ((result = posix_fallocate(file, 0, (off_t) (search->image->size + HEADER_SIZE))) ==
+			   EINTR)
 			CHECK_FOR_INTERRUPTS();
 	}
 	gpt_image_room_unlock();
@@ -405,8 +422,9 @@ reserve(const Search *search, int file)
 }
 
 /*
- * Writes end where a huge page of the file does: file systems that cache a file in pages as large as the writes (ext4 from Linux
- * 6.16, XFS from 5.18) then have an image that is mapped by huge pages.
+ * Writes end where a huge page of the file does: file systems that cache a file in pages as large
+ * as the writes (ext4 from Linux 6.16, XFS from 5.18) then have an image that is mapped by huge
+ * pages.
  */
 static bool
 write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc)
@@ -415,7 +433,8 @@ write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc
 
 	while (done < size)
 	{
-		size_t wanted = Min(size - done, PIECE_SIZE - (size_t) (offset + (off_t) done) % PIECE_SIZE);
+		size_t wanted =
+			Min(size - done, PIECE_SIZE - (size_t) (offset + (off_t) done) % PIECE_SIZE);
 		ssize_t n;
 
 		CHECK_FOR_INTERRUPTS();
@@ -450,7 +469,8 @@ warn(const Search *search, const char *detail)
 	static bool warned = false;
 
 	if (!warned)
-		ereport(WARNING, (errmsg("sessions do not share the image of %s", search->request->what), errdetail("%s", detail),
+		ereport(WARNING, (errmsg("sessions do not share the image of %s", search->request->what),
+						  errdetail("%s", detail),
 						  errhint("Each session that uses it needs the memory for itself.")));
 	warned = true;
 }

@@ -9,7 +9,8 @@
 #include "compat.h"
 #include "image_type.h"
 
-static const char *const names[GPT_IMAGE_KINDS] = {"float32", "bfloat16", "int8", "int4", "tokenizer"};
+static const char *const names[GPT_IMAGE_KINDS] = {"float32", "bfloat16", "int8", "int4",
+												   "tokenizer"};
 
 const char *
 gpt_image_type_name(GptImageType type)
@@ -31,7 +32,9 @@ gpt_image_type_find(GptImageType *type, const char *name)
 	return false;
 }
 
-StaticAssertDecl((int) GPT_IMAGE_TYPES == (int) LM_IMAGE_TYPES && (int) GPT_IMAGE_INT4 == (int) LM_IMAGE_INT4, "the engine's types are these");
+StaticAssertDecl((int) GPT_IMAGE_TYPES == (int) LM_IMAGE_TYPES &&
+					 (int) GPT_IMAGE_INT4 == (int) LM_IMAGE_INT4,
+				 "the engine's types are these");
 
 size_t
 gpt_image_type_size(const LmConfig *config, GptImageType type)
@@ -45,7 +48,8 @@ gpt_image_type_size(const LmConfig *config, GptImageType type)
 }
 
 void
-gpt_image_type_build(void *image, const float *block, const LmParamTable *table, GptImageType type, const LmHost *host)
+gpt_image_type_build(void *image, const float *block, const LmParamTable *table, GptImageType type,
+					 const LmHost *host)
 {
 	LmError error;
 

@@ -3,10 +3,10 @@
  *
  * The rows of gpt_job: inserted by sessions, claimed and ended by workers.
  *
- * Everything is read under a new snapshot, also in a REPEATABLE READ transaction: whether a job runs is a
- * question about now. Statements run as the extension's owner with search_path = pg_catalog, pg_temp, so that
- * operators need no schema. A worker must never wait for a session that cancelled a queued job and did not
- * commit, so it skips a locked row.
+ * Everything is read under a new snapshot, also in a REPEATABLE READ transaction: whether a job
+ * runs is a question about now. Statements run as the extension's owner with search_path =
+ * pg_catalog, pg_temp, so that operators need no schema. A worker must never wait for a session
+ * that cancelled a queued job and did not commit, so it skips a locked row.
  */
 #include "postgres.h"
 
@@ -36,11 +36,15 @@
 static const char *const state_names[] = {"queued", "running", "succeeded", "failed", "cancelled"};
 
 /* The columns that read_job expects. */
-#define JOB_COLUMNS "job, model, state, owner, query, options, settings, run_id, system_identifier, database, tries, " \
-					"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0), error"
+#define JOB_COLUMNS                                                                             \
+	"job, model, state, owner, query, options, settings, run_id, system_identifier, database, " \
+	"tries, "                                                                                   \
+	"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0), error"
 
 /* The oldest that has not ended, in this database of this cluster. */
-#define WAITING_HERE "AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY job LIMIT 1"
+#define WAITING_HERE                                                                            \
+	"AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY " \
+	"job LIMIT 1"
 
 /* Of the last job that this session submitted. */
 static pg_uuid_t submitted_run;
@@ -84,16 +88,17 @@ gpt_job_owner_refusal(const GptJob *job)
 	if (!role->rolcanlogin)
 		reason = psprintf("its owner \"%s\" is not permitted to log in", NameStr(role->rolname));
 	else if (pg_database_aclcheck(MyDatabaseId, job->owner, ACL_CONNECT) != ACLCHECK_OK)
-		reason = psprintf("its owner \"%s\" does not have the CONNECT privilege on the database", NameStr(role->rolname));
+		reason = psprintf("its owner \"%s\" does not have the CONNECT privilege on the database",
+						  NameStr(role->rolname));
 	ReleaseSysCache(tuple);
 	return reason;
 }
 
-/* ---- Sessions ------------------------------------------------------------------------------------- */
+/* ---- Sessions ----------------------------------------------------------- */
 
 int64
-gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options, Jsonb *settings, const char *note,
-			   pg_uuid_t *run_id)
+gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options,
+			   Jsonb *settings, const char *note, pg_uuid_t *run_id)
 {
 	Oid owner = GetUserId();
 	GptStatement statement;
@@ -111,10 +116,11 @@ gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *op
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(owner));
 	add_optional_text(&statement, note);
 	add_optional_text(&statement, base);
-	gpt_statement_change(&statement, 1,
-						 "INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, database, owner, note, "
-						 "base) VALUES ($1, CASE WHEN $10 IS NULL THEN 'train' ELSE 'finetune' END, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-						 "RETURNING job");
+	gpt_statement_change(
+		&statement, 1,
+		"INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, "
+		"database, owner, note, base) VALUES ($1, CASE WHEN $10 IS NULL THEN 'train' ELSE "
+		"'finetune' END, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING job");
 	job = DatumGetInt64(value_of(&statement, 0, 1));
 	gpt_statement_end(&statement);
 	return job;
@@ -133,8 +139,7 @@ gpt_job_read(int64 number)
 	GptStatement statement;
 
 	begin_with_job(&statement, number);
-	if (gpt_statement_run(&statement,
-						  "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job = $1") > 0)
+	if (gpt_statement_run(&statement, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job = $1") > 0)
 		job = read_job(&statement, 0);
 	gpt_statement_end(&statement);
 	return job;
@@ -191,7 +196,10 @@ find_waiting(const char *model, const char *command)
 	return job;
 }
 
-/* The first of the jobs that fit among those of this database which make the same model; NULL where there is none. */
+/*
+ * The first of the jobs that fit among those of this database which make the same model; NULL where
+ * there is none.
+ */
 static GptJob *
 find_relative(const GptJob *job, const char *format)
 {
@@ -211,15 +219,19 @@ find_relative(const GptJob *job, const char *format)
 GptJob *
 gpt_job_predecessor(const GptJob *job)
 {
-	return find_relative(job, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job < $1 AND model = $2 AND system_identifier = $3 "
-							  "AND database = $4 AND (state = 'queued' OR state = 'running') ORDER BY job LIMIT 1");
+	return find_relative(
+		job, "SELECT " JOB_COLUMNS
+			 " FROM %s.gpt_job WHERE job < $1 AND model = $2 AND system_identifier = $3 "
+			 "AND database = $4 AND (state = 'queued' OR state = 'running') ORDER BY job LIMIT 1");
 }
 
 GptJob *
 gpt_job_successor(const GptJob *job)
 {
-	return find_relative(job, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job > $1 AND model = $2 AND system_identifier = $3 "
-							  "AND database = $4 AND state = 'queued' ORDER BY job LIMIT 1");
+	return find_relative(
+		job, "SELECT " JOB_COLUMNS
+			 " FROM %s.gpt_job WHERE job > $1 AND model = $2 AND system_identifier = $3 "
+			 "AND database = $4 AND state = 'queued' ORDER BY job LIMIT 1");
 }
 
 bool
@@ -229,9 +241,10 @@ gpt_job_cancel_queued(int64 job)
 	bool cancelled;
 
 	begin_with_job(&statement, job);
-	cancelled = gpt_statement_change_any(&statement,
-										 "UPDATE %s.gpt_job SET state = 'cancelled', finished_at = pg_catalog.clock_timestamp() "
-										 "WHERE job = $1 AND state = 'queued'") > 0;
+	cancelled =
+		gpt_statement_change_any(
+			&statement, "UPDATE %s.gpt_job SET state = 'cancelled', finished_at = "
+						"pg_catalog.clock_timestamp() WHERE job = $1 AND state = 'queued'") > 0;
 	gpt_statement_end(&statement);
 	return cancelled;
 }
@@ -243,9 +256,10 @@ gpt_job_requeue(int64 job, const char *note)
 
 	begin_with_job(&statement, job);
 	add_optional_text(&statement, note);
-	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL, note = $2 "
-						 "WHERE job = $1 AND state IN ('failed', 'cancelled')");
+	gpt_statement_change(
+		&statement, 1,
+		"UPDATE %s.gpt_job SET state = 'queued', tries = 0, error = NULL, finished_at = NULL, note "
+		"= $2 WHERE job = $1 AND state IN ('failed', 'cancelled')");
 	gpt_statement_end(&statement);
 }
 
@@ -259,12 +273,13 @@ gpt_job_forget(List **run_ids, TimestampTz before)
 	gpt_statement_begin(&statement);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
 	gpt_statement_add(&statement, TIMESTAMPTZOID, TimestampTzGetDatum(before));
-	n = gpt_statement_run(&statement,
-						  "WITH forgotten AS (DELETE FROM %1$s.gpt_job WHERE state IN ('succeeded', 'failed', 'cancelled') "
-						  "AND finished_at < $2 AND pg_catalog.pg_has_role($1, %1$s.gpt_job_owner(owner, system_identifier), 'USAGE') "
-						  "RETURNING job, run_id, system_identifier, database), "
-						  "log AS (DELETE FROM %1$s.gpt_job_log l USING forgotten f WHERE l.job = f.job) "
-						  "SELECT run_id, system_identifier, database FROM forgotten");
+	n = gpt_statement_run(
+		&statement,
+		"WITH forgotten AS (DELETE FROM %1$s.gpt_job WHERE state IN ('succeeded', 'failed', "
+		"'cancelled') AND finished_at < $2 AND pg_catalog.pg_has_role($1, "
+		"%1$s.gpt_job_owner(owner, system_identifier), 'USAGE') RETURNING job, run_id, "
+		"system_identifier, database), log AS (DELETE FROM %1$s.gpt_job_log l USING forgotten f "
+		"WHERE l.job = f.job) SELECT run_id, system_identifier, database FROM forgotten");
 	for (uint64 row = 0; row < n; row++)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(statement.caller);
@@ -284,19 +299,24 @@ gpt_job_forget(List **run_ids, TimestampTz before)
 void
 gpt_job_notify(int64 job, GptJobState state)
 {
-	char *payload = psprintf("{\"job\": " INT64_FORMAT ", \"state\": \"%s\"}", job, state_names[state]);
+	char *payload =
+		psprintf("{\"job\": " INT64_FORMAT ", \"state\": \"%s\"}", job, state_names[state]);
 	double usage = DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE));
 
 	if (usage > NOTIFY_LIMIT)
 	{
-		ereport(WARNING, (errmsg("the NOTIFY queue is %.1f%% full, so nobody is notified of job " INT64_FORMAT, 100 * usage, job),
-						  errdetail("A session that has executed LISTEN has stayed in one transaction for a long time.")));
+		ereport(
+			WARNING,
+			(errmsg("the NOTIFY queue is %.1f%% full, so nobody is notified of job " INT64_FORMAT,
+					100 * usage, job),
+			 errdetail("A session that has executed LISTEN has stayed in one transaction for a "
+					   "long time.")));
 		return;
 	}
 	Async_Notify(NOTIFY_CHANNEL, payload);
 }
 
-/* ---- Workers -------------------------------------------------------------------------------------- */
+/* ---- Workers ------------------------------------------------------------ */
 
 bool
 gpt_job_claim(int64 job, bool *locked)
@@ -310,16 +330,16 @@ gpt_job_claim(int64 job, bool *locked)
 						  "SELECT job FROM %s.gpt_job WHERE job = $1 FOR UPDATE SKIP LOCKED") == 0)
 	{
 		add_job(&statement, job);
-		*locked = gpt_statement_run(&statement,
-									"SELECT job FROM %s.gpt_job WHERE job = $1") > 0;
+		*locked = gpt_statement_run(&statement, "SELECT job FROM %s.gpt_job WHERE job = $1") > 0;
 	}
 	else
 	{
 		add_job(&statement, job);
-		claimed = gpt_statement_change_any(&statement,
-										   "UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = NULL, "
-										   "started_at = coalesce(started_at, pg_catalog.clock_timestamp()) WHERE job = $1 "
-										   "AND (state = 'queued' OR state = 'running')") > 0;
+		claimed =
+			gpt_statement_change_any(
+				&statement, "UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = "
+							"NULL, started_at = coalesce(started_at, pg_catalog.clock_timestamp()) "
+							"WHERE job = $1 AND (state = 'queued' OR state = 'running')") > 0;
 	}
 	gpt_statement_end(&statement);
 	return claimed;
@@ -331,9 +351,8 @@ gpt_job_uncount_try(int64 job)
 	GptStatement statement;
 
 	begin_with_job(&statement, job);
-	gpt_statement_change_any(&statement,
-							 "UPDATE %s.gpt_job SET tries = tries - 1 WHERE job = $1 "
-							 "AND state = 'running' AND tries > 0");
+	gpt_statement_change_any(&statement, "UPDATE %s.gpt_job SET tries = tries - 1 WHERE job = $1 "
+										 "AND state = 'running' AND tries > 0");
 	gpt_statement_end(&statement);
 }
 
@@ -347,16 +366,15 @@ gpt_job_end(int64 job, GptJobState state, const char *message)
 	gpt_statement_add_text(&statement, state_names[state]);
 	add_optional_text(&statement, message);
 	ended = gpt_statement_change_any(&statement,
-									 "UPDATE %s.gpt_job SET state = $2, error = $3, finished_at = pg_catalog.clock_timestamp() "
-									 "WHERE job = $1 "
-									 "AND (state = 'queued' OR state = 'running')") > 0;
+									 "UPDATE %s.gpt_job SET state = $2, error = $3, finished_at = "
+									 "pg_catalog.clock_timestamp() WHERE job = $1 AND (state = "
+									 "'queued' OR state = 'running')") > 0;
 	add_job(&statement, job);
 	gpt_statement_change_any(&statement,
-							 "UPDATE %1$s.gpt_job j SET step = p.step FROM %1$s.gpt_progress p WHERE j.job = $1 "
-							 "AND p.job = $1 AND p.step > j.step");
+							 "UPDATE %1$s.gpt_job j SET step = p.step FROM %1$s.gpt_progress p "
+							 "WHERE j.job = $1 AND p.job = $1 AND p.step > j.step");
 	add_job(&statement, job);
-	gpt_statement_change_any(&statement,
-							 "DELETE FROM %s.gpt_progress WHERE job = $1");
+	gpt_statement_change_any(&statement, "DELETE FROM %s.gpt_progress WHERE job = $1");
 	gpt_statement_end(&statement);
 	return ended;
 }
@@ -369,10 +387,13 @@ gpt_job_set_start(int64 job, int64 step, bool data_changed)
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(data_changed));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET step = $2, data_changed = data_changed OR $3 WHERE job = $1");
+	gpt_statement_change(
+		&statement, 1,
+		"UPDATE %s.gpt_job SET step = $2, data_changed = data_changed OR $3 WHERE job = $1");
 	add_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_change_any(&statement, "DELETE FROM %s.gpt_job_log WHERE job = $1 AND (step > $2 OR $2 = 0)");
+	gpt_statement_change_any(&statement,
+							 "DELETE FROM %s.gpt_job_log WHERE job = $1 AND (step > $2 OR $2 = 0)");
 	gpt_statement_end(&statement);
 }
 
@@ -383,7 +404,9 @@ gpt_job_set_checkpoint(int64 job, int64 step)
 
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET step = $2, tries = 1 WHERE job = $1 AND state = 'running'");
+	gpt_statement_change(
+		&statement, 1,
+		"UPDATE %s.gpt_job SET step = $2, tries = 1 WHERE job = $1 AND state = 'running'");
 	gpt_statement_end(&statement);
 }
 
@@ -416,7 +439,8 @@ gpt_job_set_overfit(int64 job, int64 step)
 
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET overfit_since = NULLIF($2, 0) WHERE job = $1");
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_job SET overfit_since = NULLIF($2, 0) WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -439,9 +463,10 @@ gpt_job_add_note(int64 job, const char *note)
 	begin_with_job(&statement, job);
 	gpt_statement_add_text(&statement, note);
 	gpt_statement_add_text(&statement, GPT_NOTE_WITHOUT_PRELOAD);
-	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET note = CASE WHEN pg_catalog.strpos(note, $2) > 0 THEN note "
-						 "ELSE pg_catalog.concat_ws('; ', NULLIF(note, $3), $2) END WHERE job = $1");
+	gpt_statement_change(
+		&statement, 1,
+		"UPDATE %s.gpt_job SET note = CASE WHEN pg_catalog.strpos(note, $2) > 0 THEN note ELSE "
+		"pg_catalog.concat_ws('; ', NULLIF(note, $3), $2) END WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -456,8 +481,8 @@ gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->bytes));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->tokens));
 	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, corpus_tokens = $5 "
-						 "WHERE job = $1");
+						 "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, "
+						 "corpus_tokens = $5 WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -471,8 +496,8 @@ gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(steps));
 	gpt_statement_add_text(&statement, conditions);
 	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = $4::pg_catalog.jsonb "
-						 "WHERE job = $1");
+						 "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = "
+						 "$4::pg_catalog.jsonb WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -488,14 +513,15 @@ gpt_job_list_waiting(bool cut_off, int n)
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(cut_off));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(n));
-	n_rows = gpt_statement_run(&statement,
-							   "SELECT " JOB_COLUMNS " FROM %1$s.gpt_job j WHERE system_identifier = $1 "
-							   "AND database = $2 "
-							   "AND (state = 'queued' OR ($3 AND state = 'running')) "
-							   "AND (state = 'running' OR NOT EXISTS (SELECT FROM %1$s.gpt_job e WHERE e.job < j.job "
-							   "AND e.model = j.model AND e.system_identifier = $1 AND e.database = $2 "
-							   "AND (e.state = 'queued' OR e.state = 'running'))) "
-							   "ORDER BY state = 'queued', job LIMIT $4 FOR SHARE OF j SKIP LOCKED");
+	n_rows = gpt_statement_run(
+		&statement,
+		"SELECT " JOB_COLUMNS " FROM %1$s.gpt_job j WHERE system_identifier = $1 "
+		"AND database = $2 "
+		"AND (state = 'queued' OR ($3 AND state = 'running')) "
+		"AND (state = 'running' OR NOT EXISTS (SELECT FROM %1$s.gpt_job e WHERE e.job < j.job "
+		"AND e.model = j.model AND e.system_identifier = $1 AND e.database = $2 "
+		"AND (e.state = 'queued' OR e.state = 'running'))) "
+		"ORDER BY state = 'queued', job LIMIT $4 FOR SHARE OF j SKIP LOCKED");
 	for (uint64 row = 0; row < n_rows; row++)
 	{
 		GptJob *job = read_job(&statement, row);
@@ -508,7 +534,7 @@ gpt_job_list_waiting(bool cut_off, int n)
 	return jobs;
 }
 
-/* ---- Statements ----------------------------------------------------------------------------------- */
+/* ---- Statements --------------------------------------------------------- */
 
 static void
 begin_with_job(GptStatement *statement, int64 job)
@@ -557,7 +583,8 @@ read_job(const GptStatement *statement, uint64 row)
 	job->settings = DatumGetJsonbPCopy(value_of(statement, row, 7));
 	job->run_id = *DatumGetUUIDP(value_of(statement, row, 8));
 	job->system_identifier = DatumGetInt64(value_of(statement, row, 9));
-	job->owner = gpt_job_effective_owner(DatumGetObjectId(value_of(statement, row, 4)), job->system_identifier);
+	job->owner = gpt_job_effective_owner(DatumGetObjectId(value_of(statement, row, 4)),
+										 job->system_identifier);
 	job->database = DatumGetObjectId(value_of(statement, row, 10));
 	job->tries = DatumGetInt32(value_of(statement, row, 11));
 	(void) gpt_statement_value(statement, row, 12, &trained_anew);

@@ -1,13 +1,14 @@
 /*
  * src/job_launch.c
  *
- * Jobs that the current transaction submits or resumes go in; when it commits, a background worker is
- * registered for each, of not more than can run at once. A rollback, also of a savepoint, forgets them, and a transaction that will be committed by
- * another session (PREPARE TRANSACTION) is refused. A queued job that the transaction cancels was passed over by
- * those who start jobs, so a worker is registered for it when the cancellation is rolled back.
+ * Jobs that the current transaction submits or resumes go in; when it commits, a background worker
+ * is registered for each, of not more than can run at once. A rollback, also of a savepoint,
+ * forgets them, and a transaction that will be committed by another session (PREPARE TRANSACTION)
+ * is refused. A queued job that the transaction cancels was passed over by those who start jobs, so
+ * a worker is registered for it when the cancellation is rolled back.
  *
- * Nothing may fail at commit. Where no place for a worker is left, the launcher is asked to start the job; where
- * there is none, gpt_wait says what to do.
+ * Nothing may fail at commit. Where no place for a worker is left, the launcher is asked to start
+ * the job; where there is none, gpt_wait says what to do.
  */
 #include "postgres.h"
 
@@ -22,7 +23,8 @@
 #include "settings.h"
 #include "worker.h"
 
-#define RESTART_SECONDS 1 /* after a crash; a worker that has ended its job is not restarted */
+/* after a crash; a worker that has ended its job is not restarted */
+#define RESTART_SECONDS 1
 
 typedef struct Pending
 {
@@ -37,7 +39,8 @@ typedef struct Pending
 typedef struct Launched
 {
 	int64 job; /* 0: none */
-	BackgroundWorkerHandle *handle; /* NULL: there was no place, or as many others have one as can run */
+	/* NULL: there was no place, or as many others have one as can run */
+	BackgroundWorkerHandle *handle;
 } Launched;
 
 static List *pending = NIL; /* of Pending, in TopTransactionContext */
@@ -45,8 +48,8 @@ static Launched launched[MAX_LAUNCHED]; /* a ring: a session may live for years 
 static int next_launched = 0;
 
 static void at_transaction_end(XactEvent event, void *argument);
-static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
-								  void *argument);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction,
+								  SubTransactionId parent, void *argument);
 static Launched *find_launched(int64 job);
 static void set_handle(Launched *entry, BackgroundWorkerHandle *handle);
 static void remember(int64 job);
@@ -108,8 +111,9 @@ launch(const GptJobTicket *ticket)
 }
 
 /*
- * Launches what is to be launched in that event, and forgets everything. As many workers as can have a slot: each that ends starts
- * the next job, and gpt_wait one of this session that none of them could start.
+ * Launches what is to be launched in that event, and forgets everything. As many workers as can
+ * have a slot: each that ends starts the next job, and gpt_wait one of this session that none of
+ * them could start.
  */
 static void
 launch_pending(bool at_abort)
@@ -137,9 +141,9 @@ refuse_prepare(void)
 	foreach (cell, pending)
 	{
 		if (!((Pending *) lfirst(cell))->at_abort)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has submitted, resumed or cancelled a training job")));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("cannot PREPARE a transaction that has submitted, resumed or "
+								   "cancelled a training job")));
 	}
 }
 
@@ -166,7 +170,8 @@ at_transaction_end(XactEvent event, void *argument)
 }
 
 static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument)
+at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
+					  void *argument)
 {
 	int n_left = gpt_max_workers;
 	ListCell *cell;
@@ -190,12 +195,13 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTr
 	}
 }
 
-/* ---- Registration --------------------------------------------------------------------------------- */
+/* ---- Registration ------------------------------------------------------- */
 
 bool
 gpt_job_launch(const GptJobTicket *ticket)
 {
-	BackgroundWorker worker = {.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+	BackgroundWorker worker = {.bgw_flags =
+								   BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
 							   .bgw_restart_time = RESTART_SECONDS};
 	BackgroundWorkerHandle *handle = NULL;
@@ -267,5 +273,6 @@ gpt_job_launch_state(int64 job)
 		return GPT_LAUNCH_NOT_OURS;
 	if (entry->handle == NULL)
 		return GPT_LAUNCH_NO_PLACE;
-	return GetBackgroundWorkerPid(entry->handle, &pid) == BGWH_STOPPED ? GPT_LAUNCH_ENDED : GPT_LAUNCH_ALIVE;
+	return GetBackgroundWorkerPid(entry->handle, &pid) == BGWH_STOPPED ? GPT_LAUNCH_ENDED
+																	   : GPT_LAUNCH_ALIVE;
 }

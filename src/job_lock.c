@@ -1,19 +1,24 @@
 /*
  * src/job_lock.c
  *
- * Locks of our own class, which say who runs what. They are advisory locks with a fourth field that no SQL
- * function can write (those write 1 and 2), so a user cannot take or release one. But pg_advisory_unlock_all() releases all that
- * the session has, so while a user's query runs in the worker the locks are its transaction's, which no function releases. (Locks
- * of the server's own method would not do: a session loses those when a transaction of it fails.)
+ * Locks of our own class, which say who runs what. They are advisory locks with a fourth field that
+ * no SQL function can write (those write 1 and 2), so a user cannot take or release one. But
+ * pg_advisory_unlock_all() releases all that the session has, so while a user's query runs in the
+ * worker the locks are its transaction's, which no function releases. (Locks of the server's own
+ * method would not do: a session loses those when a transaction of it fails.)
  *
  *   class            field 1     field 2          field 3      held by
  *   CLASS_JOB        database    job, high word   low word     the worker that runs the job
- *   CLASS_SLOT       0           slot             0            a worker that counts against gpt.max_workers
+ *   CLASS_SLOT       0           slot             0            a worker that counts against
+ *                                                              gpt.max_workers
  *   CLASS_WAITER     database    0                0            the worker that waits for a slot
- *   CLASS_NAME       database    hash, high word  low word     a transaction that submits a job for the model, or changes its name;
- *                                                              shared by those that submit one which starts from it
+ *   CLASS_NAME       database    hash, high word  low word     a transaction that submits a job
+ *                                                              for the model, or changes its name;
+ *                                                              shared by those that submit one
+ *                                                              which starts from it
  *   CLASS_IMAGE      0           hash             hash + type  a transaction that makes an image
- *   CLASS_ROOM       0           0                0            a transaction that makes room for one
+ *   CLASS_ROOM       0           0                0            a transaction that makes room for
+ *                                                              one
  */
 #include "postgres.h"
 
@@ -129,7 +134,7 @@ gpt_slot_unlock(int slot)
 	own_slot = -1;
 }
 
-/* ---- While a user's query runs -------------------------------------------------------------------- */
+/* ---- While a user's query runs ------------------------------------------ */
 
 static void
 hand_over(const LOCKTAG *tag)
@@ -166,7 +171,7 @@ gpt_job_locks_take_back(void)
 		(void) LockAcquire(&handed_over[--n_handed_over], ExclusiveLock, true, true);
 }
 
-/* ---- Who waits ------------------------------------------------------------------------------------ */
+/* ---- Who waits ---------------------------------------------------------- */
 
 bool
 gpt_waiter_lock(void)
@@ -184,7 +189,7 @@ gpt_waiter_unlock(void)
 	release(&tag);
 }
 
-/* ---- Names of models ------------------------------------------------------------------------------ */
+/* ---- Names of models ---------------------------------------------------- */
 
 bool
 gpt_name_try_lock(const char *model)
@@ -244,7 +249,7 @@ gpt_name_precedes(const char *a, const char *b)
 	return compare_names(&first, &second) < 0;
 }
 
-/* ---- Images: of the whole cluster ----------------------------------------------------------------- */
+/* ---- Images: of the whole cluster --------------------------------------- */
 
 static LOCKTAG
 image_tag(const uint8 *sha256, GptImageType type)
@@ -298,13 +303,14 @@ gpt_image_room_unlock(void)
 	LockRelease(&tag, ExclusiveLock, false);
 }
 
-/* ---- Who holds what ------------------------------------------------------------------------------- */
+/* ---- Who holds what ----------------------------------------------------- */
 
 /* A lock of a class of ours that is held, not waited for. */
 static bool
 is_held(const LockInstanceData *lock, uint16 class)
 {
-	return lock->locktag.locktag_type == LOCKTAG_ADVISORY && lock->locktag.locktag_field4 == class && lock->holdMask != 0;
+	return lock->locktag.locktag_type == LOCKTAG_ADVISORY &&
+		   lock->locktag.locktag_field4 == class && lock->holdMask != 0;
 }
 
 int
@@ -346,7 +352,8 @@ runs_job_here(const LockData *data, int pid)
 	{
 		const LockInstanceData *lock = &data->locks[i];
 
-		if (lock->pid == pid && is_held(lock, CLASS_JOB) && lock->locktag.locktag_field1 == MyDatabaseId)
+		if (lock->pid == pid && is_held(lock, CLASS_JOB) &&
+			lock->locktag.locktag_field1 == MyDatabaseId)
 			return true;
 	}
 	return false;

@@ -1,7 +1,8 @@
 /*
  * src/json_tree.c
  *
- * JSON text in, a tree out: the actions of the server's parser hang each value under the open array or object.
+ * JSON text in, a tree out: the actions of the server's parser hang each value under the open array
+ * or object.
  */
 #include "postgres.h"
 
@@ -55,8 +56,7 @@ gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
 	lexer = gpt_json_lexer(unconstify(char *, json), (int) size);
 	result = pg_parse_json(lexer, &actions);
 	if (result != JSON_SUCCESS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_JSON_TEXT),
-						errmsg("%s is not valid JSON", noun),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_JSON_TEXT), errmsg("%s is not valid JSON", noun),
 						errdetail("%s", json_errdetail(result, lexer))));
 	return builder.root;
 }
@@ -126,7 +126,10 @@ container_end(void *state)
 	GPT_JSON_GO_ON;
 }
 
-/* The parser allocates names and tokens for the actions and forgets them, so the tree may keep them. */
+/*
+ * The parser allocates names and tokens for the actions and forgets them, so the tree may keep
+ * them.
+ */
 static GPT_JSON_ACTION
 field_start(void *state, char *name, bool is_null)
 {
@@ -158,10 +161,12 @@ add_node(Builder *builder, GptJsonType type, char *token)
 
 	CHECK_FOR_INTERRUPTS();
 	if (builder->n_nodes >= builder->max_nodes)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("%s has more than %d JSON values", builder->noun, builder->max_nodes)));
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%s has more than %d JSON values", builder->noun, builder->max_nodes)));
 	if (builder->n_nodes % BLOCK_NODES == 0)
-		gpt_bridge_check_memory((uint64) (builder->n_nodes + BLOCK_NODES) * sizeof(GptJson) + builder->size);
+		gpt_bridge_check_memory((uint64) (builder->n_nodes + BLOCK_NODES) * sizeof(GptJson) +
+								builder->size);
 	if (builder->n_nodes % BLOCK_NODES == 0)
 		builder->block = palloc0(BLOCK_NODES * sizeof(GptJson));
 	node = &builder->block[builder->n_nodes++ % BLOCK_NODES];

@@ -16,9 +16,11 @@
 #include "label_table.h"
 #include "source.h"
 
-#define SET_MEMORY (sizeof(SetEntry) + 64) /* bytes of an entry and what the server needs to keep it and its members */
+/* bytes of an entry and what the server needs to keep it and its members */
+#define SET_MEMORY (sizeof(SetEntry) + 64)
 
-#define SPELLING_MEMORY (sizeof(Spelling) + 64) /* bytes of an entry and what the server needs to keep it */
+/* bytes of an entry and what the server needs to keep it */
+#define SPELLING_MEMORY (sizeof(Spelling) + 64)
 #define NO_NUMBER PG_UINT32_MAX
 
 /* A label as it is written in rows, or in NFC. Entries of the table do not move. */
@@ -102,19 +104,32 @@ static int compare_numbers(const void *a, const void *b);
 GptLabelTable *
 gpt_label_table_create(const GptLabelOptions *options)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt labels", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt labels", ALLOCSET_DEFAULT_SIZES);
 	GptLabelTable *table = MemoryContextAllocZero(context, sizeof(GptLabelTable));
-	HASHCTL control = {.keysize = sizeof(((Spelling *) NULL)->name), .entrysize = sizeof(Spelling), .hash = gpt_bridge_hash_string, .match = match_names, .keycopy = copy_name, .hcxt = context};
-	HASHCTL set_control = {.keysize = sizeof(SetKey), .entrysize = sizeof(SetEntry), .hash = hash_set, .match = match_sets, .hcxt = context};
+	HASHCTL control = {.keysize = sizeof(((Spelling *) NULL)->name),
+					   .entrysize = sizeof(Spelling),
+					   .hash = gpt_bridge_hash_string,
+					   .match = match_names,
+					   .keycopy = copy_name,
+					   .hcxt = context};
+	HASHCTL set_control = {.keysize = sizeof(SetKey),
+						   .entrysize = sizeof(SetEntry),
+						   .hash = hash_set,
+						   .match = match_sets,
+						   .hcxt = context};
 
 	table->context = context;
 	table->normalize_nfc = options->normalize_nfc;
-	table->names = hash_create("gpt labels", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_KEYCOPY | HASH_CONTEXT);
+	table->names =
+		hash_create("gpt labels", 128, &control,
+					HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_KEYCOPY | HASH_CONTEXT);
 	if (OidIsValid(options->equality.type))
 		table->equality = create_equality(&options->equality, context);
 	if (options->sets)
 	{
-		table->sets = hash_create("gpt sets of labels", 128, &set_control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+		table->sets = hash_create("gpt sets of labels", 128, &set_control,
+								  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 		table->row = MemoryContextAlloc(context, LM_MAX_LABELS * sizeof(uint32));
 	}
 	for (int i = 0; i < options->n; i++)
@@ -126,7 +141,8 @@ gpt_label_table_create(const GptLabelOptions *options)
 static TypeEquality *
 create_equality(const GptLabelEquality *equality, MemoryContext context)
 {
-	const TypeCacheEntry *type = lookup_type_cache(equality->type, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_EXTENDED_PROC_FINFO);
+	const TypeCacheEntry *type = lookup_type_cache(
+		equality->type, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_EXTENDED_PROC_FINFO);
 	TypeEquality *created = MemoryContextAllocZero(context, sizeof(TypeEquality));
 	HASHCTL control = {.keysize = sizeof(uint64), .entrysize = sizeof(HashEntry), .hcxt = context};
 
@@ -136,7 +152,8 @@ create_equality(const GptLabelEquality *equality, MemoryContext context)
 	fmgr_info_copy(&created->equal, (FmgrInfo *) &type->eq_opr_finfo, context);
 	if (!pg_strong_random(&created->seed, sizeof(created->seed)))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not draw a random seed")));
-	created->hashes = hash_create("gpt labels by value", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	created->hashes =
+		hash_create("gpt labels by value", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	created->values = MemoryContextAlloc(context, LM_MAX_LABELS * sizeof(LabelValue));
 	return created;
 }
@@ -155,7 +172,7 @@ gpt_label_table_find(GptLabelTable *table, const char *name)
 	return spelling != NULL ? (int) spelling->number : -1;
 }
 
-/* ---- Spellings ------------------------------------------------------------------------------------- */
+/* ---- Spellings ---------------------------------------------------------- */
 
 static const char *
 normal_form(const char *name)
@@ -163,9 +180,10 @@ normal_form(const char *name)
 	LmBytes normal = gpt_bridge_nfc((LmBytes){name, strlen(name)});
 
 	if (normal.size > GPT_LABEL_SIZE)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("label \"%s\" has %zu bytes in Unicode normalization form C, at most %d are possible", name, normal.size, GPT_LABEL_SIZE)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("label \"%s\" has %zu bytes in Unicode normalization form C, at "
+							   "most %d are possible",
+							   name, normal.size, GPT_LABEL_SIZE)));
 	return pnstrdup(normal.data, normal.size);
 }
 
@@ -203,7 +221,8 @@ enter_spelling(GptLabelTable *table, const char *name, uint32 number)
 static uint64
 hash_value(TypeEquality *equality, Datum value)
 {
-	return DatumGetUInt64(FunctionCall2Coll(&equality->hash, equality->collation, value, UInt64GetDatum(equality->seed)));
+	return DatumGetUInt64(FunctionCall2Coll(&equality->hash, equality->collation, value,
+											UInt64GetDatum(equality->seed)));
 }
 
 /* A further label; a value that is equal to it is found by find_equal from then on. */
@@ -237,7 +256,9 @@ enter_label(GptLabelTable *table, const char *name)
 	return enter_spelling(table, name, number);
 }
 
-/* NO_NUMBER where no label is equal. A type that is kept as text is takes a text as its own value. */
+/*
+ * NO_NUMBER where no label is equal. A type that is kept as text is takes a text as its own value.
+ */
 static uint32
 find_equal(GptLabelTable *table, const char *name)
 {
@@ -247,7 +268,9 @@ find_equal(GptLabelTable *table, const char *name)
 	const HashEntry *entry = hash_search(equality->hashes, &hash, HASH_FIND, NULL);
 	uint32 number = entry != NULL ? entry->first : NO_NUMBER;
 
-	while (number != NO_NUMBER && !DatumGetBool(FunctionCall2Coll(&equality->equal, equality->collation, value, equality->values[number].value)))
+	while (number != NO_NUMBER &&
+		   !DatumGetBool(FunctionCall2Coll(&equality->equal, equality->collation, value,
+										   equality->values[number].value)))
 	{
 		CHECK_FOR_INTERRUPTS();
 		number = equality->values[number].next;
@@ -267,7 +290,9 @@ look_up_normal(GptLabelTable *table, const char *name)
 	return number != NO_NUMBER ? enter_spelling(table, name, number) : NULL;
 }
 
-/* Entered where it is a new spelling of a label that there is; NULL where there is no such label. */
+/*
+ * Entered where it is a new spelling of a label that there is; NULL where there is no such label.
+ */
 static Spelling *
 look_up(GptLabelTable *table, const char *name)
 {
@@ -286,7 +311,10 @@ look_up(GptLabelTable *table, const char *name)
 	return spelling;
 }
 
-/* One of those that there may be. Of a model that was trained before labels were normalised it may not be in NFC. */
+/*
+ * One of those that there may be. Of a model that was trained before labels were normalised it may
+ * not be in NFC.
+ */
 static void
 give_name(GptLabelTable *table, const char *name)
 {
@@ -296,7 +324,8 @@ give_name(GptLabelTable *table, const char *name)
 	if (equal != NO_NUMBER)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("labels \"%s\" and \"%s\" of the model are equal as values of type %s", TextDatumGetCString(table->equality->values[equal].value), name,
+				 errmsg("labels \"%s\" and \"%s\" of the model are equal as values of type %s",
+						TextDatumGetCString(table->equality->values[equal].value), name,
 						format_type_be(table->equality->type)),
 				 errdetail("The column \"label\" of query is of that type."),
 				 errhint("Select the label as text, under a deterministic collation.")));
@@ -306,7 +335,7 @@ give_name(GptLabelTable *table, const char *name)
 		(void) enter_spelling(table, normal_form(name), spelling->number);
 }
 
-/* ---- Adding ---------------------------------------------------------------------------------------- */
+/* ---- Adding ------------------------------------------------------------- */
 
 uint32
 gpt_label_table_add(GptLabelTable *table, const char *const *names, int n)
@@ -363,7 +392,8 @@ add_set(GptLabelTable *table, uint32 n)
 	table->set_memory += 2 * (SET_MEMORY + n * sizeof(uint32));
 	gpt_bridge_check_memory(table->set_memory);
 	if (table->n_sets >= PG_INT32_MAX)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("rows have too many different sets of labels")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("rows have too many different sets of labels")));
 	return entry->number;
 }
 
@@ -372,7 +402,8 @@ hash_set(const void *key, Size size)
 {
 	const SetKey *set = key;
 
-	return lm_hash_bytes(*gpt_bridge_hash_key(), (const char *) set->members, set->n * sizeof(uint32));
+	return lm_hash_bytes(*gpt_bridge_hash_key(), (const char *) set->members,
+						 set->n * sizeof(uint32));
 }
 
 /* 0 for equals, as memcmp. */
@@ -382,10 +413,11 @@ match_sets(const void *a, const void *b, Size size)
 	const SetKey *first = a;
 	const SetKey *second = b;
 
-	return first->n != second->n || memcmp(first->members, second->members, first->n * sizeof(uint32)) != 0;
+	return first->n != second->n ||
+		   memcmp(first->members, second->members, first->n * sizeof(uint32)) != 0;
 }
 
-/* ---- Sorting --------------------------------------------------------------------------------------- */
+/* ---- Sorting ------------------------------------------------------------ */
 
 const GptLabels *
 gpt_label_table_sort(GptLabelTable *table)
@@ -421,7 +453,8 @@ compare_names(const void *a, const void *b)
 static Spelling **
 choose_spellings(const GptLabelTable *table)
 {
-	Spelling **chosen = MemoryContextAllocZero(table->context, Max(table->n_names, 1) * sizeof(Spelling *));
+	Spelling **chosen =
+		MemoryContextAllocZero(table->context, Max(table->n_names, 1) * sizeof(Spelling *));
 	HASH_SEQ_STATUS status;
 	Spelling *spelling;
 
@@ -432,7 +465,8 @@ choose_spellings(const GptLabelTable *table)
 
 		CHECK_FOR_INTERRUPTS();
 		if (spelling->normal == spelling &&
-			(other == NULL || spelling->n_rows > other->n_rows || (spelling->n_rows == other->n_rows && strcmp(spelling->name, other->name) < 0)))
+			(other == NULL || spelling->n_rows > other->n_rows ||
+			 (spelling->n_rows == other->n_rows && strcmp(spelling->name, other->name) < 0)))
 			chosen[spelling->number] = spelling;
 	}
 	return chosen;
@@ -443,18 +477,16 @@ static void
 sort_names(GptLabelTable *table)
 {
 	Spelling **entries = choose_spellings(table);
-	const char **names = MemoryContextAlloc(table->context, Max(table->n_names, 1) * sizeof(char *));
+	const char **names =
+		MemoryContextAlloc(table->context, Max(table->n_names, 1) * sizeof(char *));
 
 	if (table->sets != NULL && table->n_names == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("no row has a label"),
-				 errdetail("In all rows the array \"label\" is empty.")));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("no row has a label"),
+						errdetail("In all rows the array \"label\" is empty.")));
 	if (table->sets == NULL && table->n_names < 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("rows have only one label, \"%s\"", entries[0]->name),
-				 errdetail("A classifier needs at least two.")));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("rows have only one label, \"%s\"", entries[0]->name),
+						errdetail("A classifier needs at least two.")));
 	if (!table->is_fixed)
 		qsort(entries, table->n_names, sizeof(Spelling *), compare_names);
 	table->name_numbers = MemoryContextAlloc(table->context, table->n_names * sizeof(uint32));
@@ -490,7 +522,8 @@ sort_sets(GptLabelTable *table)
 	MemoryContext context = table->context;
 	SetEntry **entries = MemoryContextAllocHuge(context, (Size) table->n_sets * sizeof(SetEntry *));
 	uint64_t *ends = MemoryContextAllocHuge(context, (Size) table->n_sets * sizeof(uint64_t));
-	uint32_t *members = MemoryContextAllocHuge(context, (Size) Max(table->n_members, 1) * sizeof(uint32_t));
+	uint32_t *members =
+		MemoryContextAllocHuge(context, (Size) Max(table->n_members, 1) * sizeof(uint32_t));
 	uint64 n = 0;
 	HASH_SEQ_STATUS status;
 	SetEntry *entry;

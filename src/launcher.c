@@ -3,11 +3,11 @@
  *
  * Databases to look into go in, through shared memory; starters go out, one after another.
  *
- * The launcher itself is connected to the shared catalogs only, because a connection to a database would
- * block CREATE DATABASE ... TEMPLATE. After the server's start it visits each database once, by a starter: a
- * short-lived worker that launches the jobs which were queued or cut off. Later it visits only those that
- * asked, because a worker found no free place; when all slots of gpt.max_workers are taken it waits until the
- * end of a job wakes it.
+ * The launcher itself is connected to the shared catalogs only, because a connection to a database
+ * would block CREATE DATABASE ... TEMPLATE. After the server's start it visits each database once,
+ * by a starter: a short-lived worker that launches the jobs which were queued or cut off. Later it
+ * visits only those that asked, because a worker found no free place; when all slots of
+ * gpt.max_workers are taken it waits until the end of a job wakes it.
  */
 #include "postgres.h"
 
@@ -46,8 +46,8 @@
 #define VISIT_MS 30000 /* longest wait for one starter */
 
 /*
- * Who wants a visit. mutex protects all fields; the latch is that of the launcher's process, NULL while there is
- * none. Requests beyond the array's end become a visit of every database.
+ * Who wants a visit. mutex protects all fields; the latch is that of the launcher's process, NULL
+ * while there is none. Requests beyond the array's end become a visit of every database.
  */
 typedef struct Shared
 {
@@ -71,12 +71,13 @@ static List *databases(void);
 static List *take_requests(void);
 static bool visit(Oid database);
 
-/* ---- In every process ------------------------------------------------------------------------------ */
+/* ---- In every process --------------------------------------------------- */
 
 void
 gpt_launcher_init(void)
 {
-	BackgroundWorker worker = {.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+	BackgroundWorker worker = {.bgw_flags =
+								   BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
 							   .bgw_restart_time = RESTART_SECONDS};
 
@@ -162,7 +163,8 @@ gpt_launcher_hand_over(const GptJobTicket *ticket)
 		return;
 	SpinLockAcquire(&shared->mutex);
 	for (int i = 0; i < shared->n_tickets; i++)
-		taken = taken || (shared->tickets[i].job == ticket->job && shared->tickets[i].database == ticket->database);
+		taken = taken || (shared->tickets[i].job == ticket->job &&
+						  shared->tickets[i].database == ticket->database);
 	if (!taken && shared->n_tickets < MAX_TICKETS)
 	{
 		shared->tickets[shared->n_tickets++] = *ticket;
@@ -172,7 +174,7 @@ gpt_launcher_hand_over(const GptJobTicket *ticket)
 	gpt_launcher_request(taken ? InvalidOid : ticket->database);
 }
 
-/* ---- The launcher ---------------------------------------------------------------------------------- */
+/* ---- The launcher ------------------------------------------------------- */
 
 static void
 wait_for_work(long timeout)
@@ -212,8 +214,9 @@ launch_tickets(void)
 }
 
 /*
- * Visits the databases that want it while there are free slots; returns those that are left. A job that a
- * starter found and had no place for comes before the next database, whose starter would take that place.
+ * Visits the databases that want it while there are free slots; returns those that are left. A job
+ * that a starter found and had no place for comes before the next database, whose starter would
+ * take that place.
  */
 static List *
 visit_all(List *wanted)
@@ -230,7 +233,8 @@ visit_all(List *wanted)
 void
 gpt_launcher_main(Datum argument)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "gpt launcher", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "gpt launcher", ALLOCSET_DEFAULT_SIZES);
 	List *wanted;
 
 	if (IsBinaryUpgrade)
@@ -319,11 +323,15 @@ databases(void)
 	return found;
 }
 
-/* Runs a starter in the database and waits until it has ended; false when there was no place for it. */
+/*
+ * Runs a starter in the database and waits until it has ended; false when there was no place for
+ * it.
+ */
 static bool
 visit(Oid database)
 {
-	GptStarterTicket ticket = {.database = database, .notify_pid = MyProcPid, .cut_off = gpt_autostart};
+	GptStarterTicket ticket = {
+		.database = database, .notify_pid = MyProcPid, .cut_off = gpt_autostart};
 	BackgroundWorkerHandle *handle = gpt_starter_launch(&ticket);
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), VISIT_MS);
 	static bool complained = false;

@@ -32,12 +32,18 @@ typedef enum FieldType
 	FIELD_TARGETS, /* a set of words */
 } FieldType;
 
-static const char *const norm_words[] = {[LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm", NULL};
-static const char *const position_words[] = {[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope", NULL};
-static const char *const mlp_words[] = {[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2", NULL};
+static const char *const norm_words[] = {
+	[LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm", NULL};
+static const char *const position_words[] = {
+	[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope", NULL};
+static const char *const mlp_words[] = {
+	[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2", NULL};
 
-static const char *const target_words[] = {
-	[LM_TARGET_ATTENTION] = "attention", [LM_TARGET_PROJECTION] = "projection", [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down", NULL};
+static const char *const target_words[] = {[LM_TARGET_ATTENTION] = "attention",
+										   [LM_TARGET_PROJECTION] = "projection",
+										   [LM_TARGET_UP] = "up",
+										   [LM_TARGET_DOWN] = "down",
+										   NULL};
 
 /* The one list. Words are enumerations: the index of a word is its value. */
 static const struct Field
@@ -46,7 +52,8 @@ static const struct Field
 	FieldType type;
 	size_t offset;
 	const char *const *words;
-	bool later; /* only written where it is not the default: configurations of before do not have it */
+	/* only written where it is not the default: configurations of before do not have it */
+	bool later;
 } fields[] = {
 	{"vocabulary", FIELD_INTEGER, offsetof(LmConfig, vocabulary), NULL},
 	{"context", FIELD_INTEGER, offsetof(LmConfig, context), NULL},
@@ -106,21 +113,25 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 
 	*config = lm_config_default();
 	if (!JB_ROOT_IS_OBJECT(object))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is no object")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is no object")));
 	for (int i = 0; i < lengthof(fields); i++)
 	{
 		JsonbValue buffer;
-		JsonbValue *value = getKeyJsonValueFromContainer(&object->root, fields[i].name, strlen(fields[i].name), &buffer);
+		JsonbValue *value = getKeyJsonValueFromContainer(&object->root, fields[i].name,
+														 strlen(fields[i].name), &buffer);
 
 		if (value == NULL && fields[i].later)
 			continue;
 		if (value == NULL || !read_field(config, &fields[i], value))
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("configuration of a model has no valid \"%s\"", fields[i].name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("configuration of a model has no valid \"%s\"", fields[i].name)));
 	}
 	config->labels = read_labels(NULL, object);
 	if (!lm_config_check(config, &error))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is not valid: %s", error.message)));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("configuration of a model is not valid: %s", error.message)));
 }
 
 char **
@@ -139,20 +150,23 @@ static int
 read_labels(char **names, Jsonb *object)
 {
 	JsonbValue buffer;
-	JsonbValue *value = getKeyJsonValueFromContainer(&object->root, LABELS_FIELD, strlen(LABELS_FIELD), &buffer);
+	JsonbValue *value =
+		getKeyJsonValueFromContainer(&object->root, LABELS_FIELD, strlen(LABELS_FIELD), &buffer);
 	int n;
 
 	if (value == NULL)
 		return 0;
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
 	n = (int) JsonContainerSize(value->val.binary.data);
 	for (int i = 0; names != NULL && i < n; i++)
 	{
 		JsonbValue *name = getIthJsonbValueFromContainer(value->val.binary.data, i);
 
 		if (name->type != jbvString)
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
 		names[i] = pnstrdup(name->val.string.val, name->val.string.len);
 	}
 	return n;
@@ -174,8 +188,8 @@ append_labels(StringInfo json, int n, const char *labels)
 const char *
 gpt_config_architecture(const LmConfig *config)
 {
-	if (config->labels == 0 && config->norm == LM_LAYERNORM && config->position == LM_LEARNED && config->bias && !config->qk_norm &&
-		config->mlp != LM_RELU2)
+	if (config->labels == 0 && config->norm == LM_LAYERNORM && config->position == LM_LEARNED &&
+		config->bias && !config->qk_norm && config->mlp != LM_RELU2)
 		return "gpt2";
 	return "gpt";
 }
@@ -183,8 +197,9 @@ gpt_config_architecture(const LmConfig *config)
 static bool
 same_field(const LmConfig *a, const LmConfig *b, const struct Field *field)
 {
-	size_t size = field->type == FIELD_BOOLEAN ? sizeof(bool) : field->type == FIELD_REAL ? sizeof(float)
-																						  : sizeof(int);
+	size_t size = field->type == FIELD_BOOLEAN ? sizeof(bool)
+				  : field->type == FIELD_REAL  ? sizeof(float)
+											   : sizeof(int);
 
 	return memcmp((const char *) a + field->offset, (const char *) b + field->offset, size) == 0;
 }
@@ -226,7 +241,8 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 	switch (field->type)
 	{
 		case FIELD_INTEGER:
-			if (!read_number(&number, value) || number != floor(number) || number < 0 || number > INT_MAX)
+			if (!read_number(&number, value) || number != floor(number) || number < 0 ||
+				number > INT_MAX)
 				return false;
 			*(int *) place = (int) number;
 			return true;
@@ -243,12 +259,14 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 		case FIELD_WORD:
 			if (value->type != jbvString)
 				return false;
-			*(int *) place = find_word(field->words, value->val.string.val, (size_t) value->val.string.len);
+			*(int *) place =
+				find_word(field->words, value->val.string.val, (size_t) value->val.string.len);
 			return *(int *) place >= 0;
 		case FIELD_TARGETS:
 			if (value->type != jbvString)
 				return false;
-			*(int *) place = gpt_config_parse_targets(value->val.string.val, (size_t) value->val.string.len);
+			*(int *) place =
+				gpt_config_parse_targets(value->val.string.val, (size_t) value->val.string.len);
 			return *(int *) place > 0;
 	}
 	return false;
@@ -326,6 +344,7 @@ read_number(double *number, const JsonbValue *value)
 {
 	if (value->type != jbvNumeric)
 		return false;
-	*number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+	*number = DatumGetFloat8(
+		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
 	return true;
 }

@@ -1,14 +1,15 @@
 /*
  * src/nice.c
  *
- * What gpt.nice says goes in; the priority of a worker comes out. A process that computes at idle priority while it holds a lock
- * of the server makes everybody wait for that lock at idle priority, and Linux does not let a thread without privileges
- * raise its priority again. So only threads of the engine have the low priority, and the thread that touches the server never lowers
- * its own.
+ * What gpt.nice says goes in; the priority of a worker comes out. A process that computes at idle
+ * priority while it holds a lock of the server makes everybody wait for that lock at idle priority,
+ * and Linux does not let a thread without privileges raise its priority again. So only threads of
+ * the engine have the low priority, and the thread that touches the server never lowers its own.
  *
- * Where autogroups are on, Linux first divides the processor among groups, of which each process of the server is one,
- * and a thread's priority counts only inside its group. A group's level may be raised again, by somebody who is not root a tenth of a
- * second after the last change of any group. So it is lowered while the engine computes, and raised before a transaction begins.
+ * Where autogroups are on, Linux first divides the processor among groups, of which each process of
+ * the server is one, and a thread's priority counts only inside its group. A group's level may be
+ * raised again, by somebody who is not root a tenth of a second after the last change of any group.
+ * So it is lowered while the engine computes, and raised before a transaction begins.
  */
 #include "postgres.h"
 
@@ -95,7 +96,8 @@ gpt_nice_compute(bool computes)
 void
 gpt_nice_lower(void)
 {
-	if (!is_computing || !has_group || is_lowered || !TimestampDifferenceExceeds(changed_at, GetCurrentTimestamp(), CHANGE_MS))
+	if (!is_computing || !has_group || is_lowered ||
+		!TimestampDifferenceExceeds(changed_at, GetCurrentTimestamp(), CHANGE_MS))
 		return;
 	if (write_group(Min(level, LOWEST_NICE)))
 		is_lowered = true;

@@ -52,7 +52,8 @@ void
 gpt_progress_tick(GptProgress *progress)
 {
 	gpt_worker_check_stop();
-	if (!IsTransactionState() && TimestampDifferenceExceeds(progress->written_at, GetCurrentTimestamp(), WRITE_INTERVAL_MS))
+	if (!IsTransactionState() &&
+		TimestampDifferenceExceeds(progress->written_at, GetCurrentTimestamp(), WRITE_INTERVAL_MS))
 		gpt_progress_flush(progress);
 }
 
@@ -83,7 +84,10 @@ gpt_progress_flush(GptProgress *progress)
 	show(progress);
 }
 
-/* In the process title, which begins with the worker's name and so with the job's number, and in pg_stat_activity. */
+/*
+ * In the process title, which begins with the worker's name and so with the job's number, and in
+ * pg_stat_activity.
+ */
 static void
 show(const GptProgress *progress)
 {
@@ -91,8 +95,8 @@ show(const GptProgress *progress)
 	char activity[160];
 
 	if (progress->steps > 0 && !isnan(progress->loss))
-		snprintf(doing, sizeof(doing), "%s, step " INT64_FORMAT "/" INT64_FORMAT ", loss %.3f", progress->phase, progress->step,
-				 progress->steps, progress->loss);
+		snprintf(doing, sizeof(doing), "%s, step " INT64_FORMAT "/" INT64_FORMAT ", loss %.3f",
+				 progress->phase, progress->step, progress->steps, progress->loss);
 	else
 		strlcpy(doing, progress->phase, sizeof(doing));
 	snprintf(activity, sizeof(activity), "job " INT64_FORMAT " %s", progress->job, doing);
@@ -100,7 +104,7 @@ show(const GptProgress *progress)
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
-/* ---- Statements ------------------------------------------------------------------------------------ */
+/* ---- Statements --------------------------------------------------------- */
 
 static void
 write_row(GptStatement *statement, const GptProgress *progress)
@@ -117,13 +121,14 @@ write_row(GptStatement *statement, const GptProgress *progress)
 	gpt_statement_add_real(statement, progress->seconds_left);
 	gpt_statement_change(
 		statement, 1,
-		"INSERT INTO %s.gpt_progress (job, pid, phase, step, steps, loss, validation_loss, validation_bits_per_byte, "
-		"tokens_per_second, seconds_left, updated_at) "
-		"VALUES ($1, $2, $3, $4, nullif($5, 0), $6, $7, $8, $9, $10, pg_catalog.clock_timestamp()) "
-		"ON CONFLICT (job) DO UPDATE SET pid = excluded.pid, phase = excluded.phase, step = excluded.step, "
+		"INSERT INTO %s.gpt_progress (job, pid, phase, step, steps, loss, validation_loss, "
+		"validation_bits_per_byte, tokens_per_second, seconds_left, updated_at) VALUES ($1, $2, "
+		"$3, $4, nullif($5, 0), $6, $7, $8, $9, $10, pg_catalog.clock_timestamp()) ON CONFLICT "
+		"(job) DO UPDATE SET pid = excluded.pid, phase = excluded.phase, step = excluded.step, "
 		"steps = excluded.steps, loss = excluded.loss, validation_loss = excluded.validation_loss, "
-		"validation_bits_per_byte = excluded.validation_bits_per_byte, tokens_per_second = excluded.tokens_per_second, "
-		"seconds_left = excluded.seconds_left, updated_at = excluded.updated_at");
+		"validation_bits_per_byte = excluded.validation_bits_per_byte, tokens_per_second = "
+		"excluded.tokens_per_second, seconds_left = excluded.seconds_left, updated_at = "
+		"excluded.updated_at");
 }
 
 static void
@@ -139,6 +144,7 @@ write_log_row(GptStatement *statement, int64 job, const GptLogRow *row)
 	gpt_statement_add_real(statement, row->tokens_per_second);
 	gpt_statement_add(statement, TIMESTAMPTZOID, TimestampTzGetDatum(row->at));
 	gpt_statement_change(statement, 1,
-						 "INSERT INTO %s.gpt_job_log (job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, "
-						 "grad_norm, tokens_per_second, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+						 "INSERT INTO %s.gpt_job_log (job, step, loss, validation_loss, "
+						 "validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, "
+						 "at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
 }

@@ -21,7 +21,8 @@ typedef struct Removal
 static List *removals = NIL; /* of Removal, in TopTransactionContext */
 
 static void at_transaction_end(XactEvent event, void *argument);
-static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction,
+								  SubTransactionId parent, void *argument);
 
 void
 gpt_remove_at_commit(GptRemoval what, const void *key, size_t key_size)
@@ -71,7 +72,8 @@ at_transaction_end(XactEvent event, void *argument)
 }
 
 static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument)
+at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
+					  void *argument)
 {
 	ListCell *cell;
 

@@ -1,9 +1,10 @@
 /*
  * src/replay.c
  *
- * Counts of old rows go in, the ones to learn again come out. Groups of equal rows lie on a line in the order of a hash with the seed, each as
- * long as it has rows; marks at equal distances say how many of each are drawn (systematic sampling). So a text that is in
- * six of ten old rows is in six of ten drawn ones, and the number of all is exact.
+ * Counts of old rows go in, the ones to learn again come out. Groups of equal rows lie on a line in
+ * the order of a hash with the seed, each as long as it has rows; marks at equal distances say how
+ * many of each are drawn (systematic sampling). So a text that is in six of ten old rows is in six
+ * of ten drawn ones, and the number of all is exact.
  */
 #include "postgres.h"
 
@@ -42,7 +43,8 @@ gpt_replay_key(const GptSourceRow *row, const uint64 *hash)
 
 	/* A sum, because in an array of labels the order does not matter. */
 	for (int i = 0; i < row->n_labels; i++)
-		all.labels += lm_row_mix(hash_bytes_extended((const unsigned char *) row->labels[i], (int) strlen(row->labels[i]), 1));
+		all.labels += lm_row_mix(hash_bytes_extended((const unsigned char *) row->labels[i],
+													 (int) strlen(row->labels[i]), 1));
 	return hash_bytes_extended((const unsigned char *) &all, sizeof(all), 0);
 }
 
@@ -90,7 +92,8 @@ gpt_replay_choose(GptReplay *replay, int64 wanted)
 bool
 gpt_replay_draw(GptReplay *replay, uint64 key)
 {
-	LmRowGroup *group = lm_row_groups_find(replay->counts->groups, replay->counts->n, seeded(replay, key));
+	LmRowGroup *group =
+		lm_row_groups_find(replay->counts->groups, replay->counts->n, seeded(replay, key));
 
 	if (group == NULL || group->n_rows == 0)
 		return false;

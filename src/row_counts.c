@@ -1,9 +1,10 @@
 /*
  * src/row_counts.c
  *
- * Rows go in, groups of equal ones come out. New rows are appended; when the array is full, equal ones are merged. What grows beyond
- * the memory after that loses the larger half of its keys: when that happens follows from the rows alone, because the
- * number of different keys below a limit only grows.
+ * Rows go in, groups of equal ones come out. New rows are appended; when the array is full, equal
+ * ones are merged. What grows beyond the memory after that loses the larger half of its keys: when
+ * that happens follows from the rows alone, because the number of different keys below a limit only
+ * grows.
  */
 #include "postgres.h"
 
@@ -16,7 +17,8 @@
 
 #define FIRST_CAPACITY 1024
 #define MEMORY_SHARE 8 /* of gpt.max_memory: its eighth part */
-#define FULL(capacity) ((capacity) / 4 * 3) /* beyond which merging again would not be worth it */
+/* beyond which merging again would not be worth it */
+#define FULL(capacity) ((capacity) / 4 * 3)
 
 static void make_room(GptRowCounts *counts);
 static void merge(GptRowCounts *counts);
@@ -30,7 +32,8 @@ gpt_row_counts_create(void)
 	counts->host = gpt_bridge_host(CurrentMemoryContext);
 	counts->capacity = FIRST_CAPACITY;
 	counts->groups = palloc(FIRST_CAPACITY * sizeof(LmRowGroup));
-	counts->most = Max(FIRST_CAPACITY, (size_t) (gpt_settings_max_memory() / MEMORY_SHARE) / sizeof(LmRowGroup));
+	counts->most = Max(FIRST_CAPACITY,
+					   (size_t) (gpt_settings_max_memory() / MEMORY_SHARE) / sizeof(LmRowGroup));
 	counts->below = PG_UINT64_MAX;
 	return counts;
 }
@@ -51,7 +54,8 @@ gpt_row_counts_add(GptRowCounts *counts, uint64 key, uint64 prompt, uint32 size,
 		return;
 	if (counts->n == counts->capacity)
 		make_room(counts);
-	counts->groups[counts->n++] = (LmRowGroup){.key = key, .prompt = prompt, .size = size, .label = label, .n_rows = 1};
+	counts->groups[counts->n++] =
+		(LmRowGroup){.key = key, .prompt = prompt, .size = size, .label = label, .n_rows = 1};
 }
 
 static void

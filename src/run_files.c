@@ -30,7 +30,8 @@
 #include "worker.h"
 
 #define UUID_TEXT_SIZE 36
-#define UNKNOWN_SECONDS (30 * SECS_PER_DAY) /* beyond the retention, for files that say nothing about their database */
+/* beyond the retention, for files that say nothing about their database */
+#define UNKNOWN_SECONDS (30 * SECS_PER_DAY)
 
 static void remove_file(const char *path);
 static void remove_run(const void *run_id);
@@ -52,17 +53,20 @@ gpt_run_file_create(const pg_uuid_t *run_id, const char *extension)
 	File file;
 
 	if (MakePGDirectory(GPT_RUN_DIRECTORY) < 0 && errno != EEXIST)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", GPT_RUN_DIRECTORY)));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not create directory \"%s\": %m", GPT_RUN_DIRECTORY)));
 	file = PathNameOpenFile(path, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
 	if (file < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
 	return file;
 }
 
 void
 gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension)
 {
-	durable_rename(gpt_run_file_path(run_id, extension, GPT_ASIDE), gpt_run_file_path(run_id, extension, ""), ERROR);
+	durable_rename(gpt_run_file_path(run_id, extension, GPT_ASIDE),
+				   gpt_run_file_path(run_id, extension, ""), ERROR);
 }
 
 static void
@@ -108,7 +112,7 @@ gpt_run_files_retire(const pg_uuid_t *run_id)
 	gpt_run_file_remove_aside(run_id, GPT_CHECKPOINT);
 }
 
-/* ---- Sweep ----------------------------------------------------------------------------------------- */
+/* ---- Sweep -------------------------------------------------------------- */
 
 bool
 gpt_run_of_file(pg_uuid_t *run_id, const char *name)
@@ -116,7 +120,8 @@ gpt_run_of_file(pg_uuid_t *run_id, const char *name)
 	static const char prefix[] = PG_TEMP_FILE_PREFIX "_";
 	char id[UUID_TEXT_SIZE + 1];
 
-	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || strlen(name) < sizeof(prefix) - 1 + UUID_TEXT_SIZE)
+	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 ||
+		strlen(name) < sizeof(prefix) - 1 + UUID_TEXT_SIZE)
 		return false;
 	strlcpy(id, name + sizeof(prefix) - 1, sizeof(id));
 	if (strspn(id, "0123456789abcdef-") != UUID_TEXT_SIZE)
@@ -133,7 +138,8 @@ gpt_run_of_file(pg_uuid_t *run_id, const char *name)
 void
 gpt_run_files_sweep(void)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt sweep", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt sweep", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	DIR *directory = AllocateDir(GPT_RUN_DIRECTORY);
 	List *runs = NIL;
@@ -175,17 +181,22 @@ is_unused(const pg_uuid_t *run_id)
 	MemoryContextSwitchTo(transaction.context);
 	kept = gpt_run_is_kept(run_id, &known);
 	database = known ? MyDatabaseId : gpt_checkpoint_database(run_id);
-	database_exists = OidIsValid(database) && SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+	database_exists =
+		OidIsValid(database) && SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
 	gpt_worker_commit(&transaction);
 
 	if (known)
 		return !kept;
 	if (database == MyDatabaseId || (OidIsValid(database) && !database_exists))
 		return true;
-	return !OidIsValid(database) && seconds_since_use(run_id) > (double) gpt_checkpoint_retention + UNKNOWN_SECONDS;
+	return !OidIsValid(database) &&
+		   seconds_since_use(run_id) > (double) gpt_checkpoint_retention + UNKNOWN_SECONDS;
 }
 
-/* Rows are seen as committed; a file is never older than its job. A copy of a row, from another database or cluster, does not count. */
+/*
+ * Rows are seen as committed; a file is never older than its job. A copy of a row, from another
+ * database or cluster, does not count.
+ */
 bool
 gpt_run_is_kept(const pg_uuid_t *run_id, bool *known)
 {
@@ -197,10 +208,11 @@ gpt_run_is_kept(const pg_uuid_t *run_id, bool *known)
 	gpt_statement_add(&statement, FLOAT8OID, Float8GetDatum((double) gpt_checkpoint_retention));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
-	*known = gpt_statement_run(&statement,
-							   "SELECT state IN ('queued', 'running') OR (state IN ('failed', 'cancelled') "
-							   "AND finished_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)) "
-							   "FROM %s.gpt_job WHERE run_id = $1 AND database = $3 AND system_identifier = $4") > 0;
+	*known = gpt_statement_run(
+				 &statement,
+				 "SELECT state IN ('queued', 'running') OR (state IN ('failed', 'cancelled') AND "
+				 "finished_at > pg_catalog.now() - pg_catalog.make_interval(secs => $2)) FROM "
+				 "%s.gpt_job WHERE run_id = $1 AND database = $3 AND system_identifier = $4") > 0;
 	if (*known)
 	{
 		bool is_null;

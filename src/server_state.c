@@ -1,7 +1,8 @@
 /*
  * src/server_state.c
  *
- * Reads what the postmaster writes about itself. Called while a process exits, so nothing here may fail.
+ * Reads what the postmaster writes about itself. Called while a process exits, so nothing here may
+ * fail.
  */
 #include "postgres.h"
 

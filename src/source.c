@@ -1,12 +1,12 @@
 /*
  * src/source.c
  *
- * A query goes in; out come, at submission, a verdict on its shape, and in the worker its rows, one call back
- * each.
+ * A query goes in; out come, at submission, a verdict on its shape, and in the worker its rows, one
+ * call back each.
  *
- * The check is made on three forms of the query, because each hides something: the raw parse tree (one
- * SELECT, no INTO), the analysed query (columns, parameters, ORDER BY), and the plan, in which views are
- * expanded, so that it knows every relation and row lock.
+ * The check is made on three forms of the query, because each hides something: the raw parse tree
+ * (one SELECT, no INTO), the analysed query (columns, parameters, ORDER BY), and the plan, in which
+ * views are expanded, so that it knows every relation and row lock.
  */
 #include "postgres.h"
 
@@ -45,7 +45,8 @@
 #define ROWS_PER_TIME_CHECK 64
 
 static const char *const query_names[] = {"query", "validation_query", "query", "query"};
-static const char *const query_places[] = {"a training function", "a training function", "a training function", "gpt_evaluate"};
+static const char *const query_places[] = {"a training function", "a training function",
+										   "a training function", "gpt_evaluate"};
 
 typedef struct CheckContext
 {
@@ -61,7 +62,8 @@ static void check_plan(const PlannedStmt *plan, const char *name, bool elsewhere
 static void report_query_position(void *context);
 
 void
-gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, const char *watermark)
+gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind,
+				 const char *watermark)
 {
 	const char *name = query_names[kind];
 	bool elsewhere = kind == GPT_SOURCE_TRAIN || kind == GPT_SOURCE_VALIDATION;
@@ -78,14 +80,19 @@ gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind, c
 	/* Rewriting takes the query apart, so nothing may look at it afterwards. */
 	rewritten = pg_rewrite_query(analysed);
 	if (list_length(rewritten) != 1)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is rewritten by rules to more than a SELECT", name)));
-	if (elsewhere && GetSessionUserId() != GetUserId() && reads_session_user(linitial(rewritten), NULL))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("%s is rewritten by rules to more than a SELECT", name)));
+	if (elsewhere && GetSessionUserId() != GetUserId() &&
+		reads_session_user(linitial(rewritten), NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s reads session_user, which is another role where the job runs", name),
-				 errdetail("The session is one of role \"%s\"; the worker of the job connects as role \"%s\".",
-						   GetUserNameFromId(GetSessionUserId(), false), GetUserNameFromId(GetUserId(), false)),
-				 errhint("A view or a policy may read it; let it read current_user, or submit the job in a session of role \"%s\".",
+				 errdetail("The session is one of role \"%s\"; the worker of the job connects as "
+						   "role \"%s\".",
+						   GetUserNameFromId(GetSessionUserId(), false),
+						   GetUserNameFromId(GetUserId(), false)),
+				 errhint("A view or a policy may read it; let it read current_user, or submit the "
+						 "job in a session of role \"%s\".",
 						 GetUserNameFromId(GetUserId(), false))));
 	check_plan(pg_plan_query(linitial_node(Query, rewritten), query, 0, NULL), name, elsewhere);
 	error_context_stack = callback.previous;
@@ -113,15 +120,13 @@ report_query_position(void *argument)
 	errcontext("%s of %s", context->name, context->place);
 }
 
-/* ---- Check ---------------------------------------------------------------------------------------- */
+/* ---- Check -------------------------------------------------------------- */
 
 static void
 refuse(const char *name, const char *what)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s %s", name, what),
-			 errhint("Give one plain SELECT.")));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s %s", name, what),
+					errhint("Give one plain SELECT.")));
 }
 
 static RawStmt *
@@ -132,12 +137,12 @@ parse_single_select(const char *query, const char *name)
 	SelectStmt *select;
 
 	if (statements == NIL)
-		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s is empty", name), errhint("Give one plain SELECT.")));
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s is empty", name),
+						errhint("Give one plain SELECT.")));
 	if (list_length(statements) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s has %d statements", name, list_length(statements)),
-				 errhint("Give one plain SELECT.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("%s has %d statements", name, list_length(statements)),
+						errhint("Give one plain SELECT.")));
 	statement = linitial_node(RawStmt, statements);
 	if (!IsA(statement->stmt, SelectStmt))
 		refuse(name, "is not a SELECT");
@@ -155,14 +160,13 @@ analyse(RawStmt *statement, const char *query, const char *name)
 {
 	Oid *parameter_types = NULL;
 	int n_parameters = 0;
-	Query *analysed = parse_analyze_varparams(statement, query, &parameter_types, &n_parameters, NULL);
+	Query *analysed =
+		parse_analyze_varparams(statement, query, &parameter_types, &n_parameters, NULL);
 
 	if (n_parameters > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_PARAMETER),
-				 errmsg("%s has parameters", name),
-				 errdetail("Its highest parameter is $%d.", n_parameters),
-				 errhint("Write the values into the query, quoted by format('%%L').")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_PARAMETER), errmsg("%s has parameters", name),
+						errdetail("Its highest parameter is $%d.", n_parameters),
+						errhint("Write the values into the query, quoted by format('%%L').")));
 	if (analysed->commandType != CMD_SELECT || analysed->utilityStmt != NULL)
 		refuse(name, "is not a SELECT");
 	if (analysed->hasModifyingCTE)
@@ -172,7 +176,10 @@ analyse(RawStmt *statement, const char *query, const char *name)
 	return analysed;
 }
 
-/* In a rewritten query, which has the views and the policies of its tables in it. The bodies of functions are not looked into. */
+/*
+ * In a rewritten query, which has the views and the policies of its tables in it. The bodies of
+ * functions are not looked into.
+ */
 static bool
 reads_session_user(Node *node, void *context)
 {
@@ -206,23 +213,27 @@ check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 		Oid relation = entry->relid;
 
-		if (elsewhere && entry->rtekind == RTE_RELATION && get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s reads the temporary relation \"%s\"", name, get_rel_name(relation)),
-					 errdetail("The process that reads the rows is not the session that owns the relation."),
-					 errhint("Use a permanent table; it may be unlogged.")));
+		if (elsewhere && entry->rtekind == RTE_RELATION &&
+			get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s reads the temporary relation \"%s\"", name, get_rel_name(relation)),
+				 errdetail(
+					 "The process that reads the rows is not the session that owns the relation."),
+				 errhint("Use a permanent table; it may be unlogged.")));
 	}
 }
 
-/* ---- Beyond a watermark ----------------------------------------------------------------------------- */
+/* ---- Beyond a watermark ------------------------------------------------- */
 
 /* The type's own operator of that btree strategy, whatever search_path finds first. */
 static char *
 index_operator(Oid type, int strategy)
 {
 	const TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
-	Oid number = get_opfamily_member(entry->btree_opf, entry->btree_opintype, entry->btree_opintype, strategy);
+	Oid number = get_opfamily_member(entry->btree_opf, entry->btree_opintype, entry->btree_opintype,
+									 strategy);
 	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(number));
 	Form_pg_operator operator;
 	char *text;
@@ -230,12 +241,16 @@ index_operator(Oid type, int strategy)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "type %u has no operator of strategy %d", type, strategy);
 	operator=(Form_pg_operator) GETSTRUCT(tuple);
-	text = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(operator->oprnamespace)), NameStr(operator->oprname));
+	text = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(operator->oprnamespace)),
+					NameStr(operator->oprname));
 	ReleaseSysCache(tuple);
 	return text;
 }
 
-/* The rows behind the query's own ORDER BY and LIMIT. A line break ends a comment at the query's end. */
+/*
+ * The rows behind the query's own ORDER BY and LIMIT. A line break ends a comment at the query's
+ * end.
+ */
 char *
 gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value, bool beyond)
 {
@@ -244,16 +259,20 @@ gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *
 	int size = statement->stmt_len > 0 ? statement->stmt_len : (int) strlen(first);
 	Oid type = gpt_source_watermark_type(column->type);
 
-	return psprintf("SELECT * FROM (\n%.*s\n) AS gpt_rows WHERE gpt_rows.%s %s %s::%s", size, first, quote_identifier(column->name),
-					index_operator(column->type, beyond ? BTGreaterStrategyNumber : BTLessEqualStrategyNumber), quote_literal_cstr(value),
-					format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	return psprintf(
+		"SELECT * FROM (\n%.*s\n) AS gpt_rows WHERE gpt_rows.%s %s %s::%s", size, first,
+		quote_identifier(column->name),
+		index_operator(column->type, beyond ? BTGreaterStrategyNumber : BTLessEqualStrategyNumber),
+		quote_literal_cstr(value),
+		format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 }
 
-/* ---- Read ----------------------------------------------------------------------------------------- */
+/* ---- Read --------------------------------------------------------------- */
 
 /*
- * How the values of a column become bytes: by their cast to text, as SQL has it and as functions receive them. It is more than the output function:
- * that of char(n) gives the padding, that of a boolean a letter, and a type may have a cast of its own.
+ * How the values of a column become bytes: by their cast to text, as SQL has it and as functions
+ * receive them. It is more than the output function: that of char(n) gives the padding, that of a
+ * boolean a letter, and a type may have a cast of its own.
  */
 typedef struct TextColumn
 {
@@ -261,7 +280,9 @@ typedef struct TextColumn
 	ExprState *cast; /* of the value in case_value of the reader's expression context */
 } TextColumn;
 
-/* Receives the rows from the executor; none is kept. SPI takes the rows of a DestNone for unwanted. */
+/*
+ * Receives the rows from the executor; none is kept. SPI takes the rows of a DestNone for unwanted.
+ */
 typedef struct Reader
 {
 	DestReceiver receiver;
@@ -290,7 +311,8 @@ start_text(TextColumn *column, Oid type, Oid collation)
 	value->typeId = type;
 	value->typeMod = -1;
 	value->collation = collation;
-	cast = coerce_to_target_type(NULL, (Node *) value, type, TEXTOID, -1, COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	cast = coerce_to_target_type(NULL, (Node *) value, type, TEXTOID, -1, COERCION_EXPLICIT,
+								 COERCE_EXPLICIT_CAST, -1);
 	if (cast == NULL)
 		elog(ERROR, "type %u has no cast to text", type);
 	for (bare = cast; IsA(bare, RelabelType);)
@@ -300,8 +322,8 @@ start_text(TextColumn *column, Oid type, Oid collation)
 }
 
 /*
- * The query is parsed once more to run, and what it means can have changed since it was checked: a function of the query may
- * set search_path or replace what the query uses.
+ * The query is parsed once more to run, and what it means can have changed since it was checked: a
+ * function of the query may set search_path or replace what the query uses.
  */
 static void
 check_still(TupleDesc columns, const GptSourceColumn *wanted, int n)
@@ -309,11 +331,11 @@ check_still(TupleDesc columns, const GptSourceColumn *wanted, int n)
 	bool same = columns->natts == n;
 
 	for (int i = 0; same && i < n; i++)
-		same = TupleDescAttr(columns, i)->atttypid == wanted[i].type && strcmp(NameStr(TupleDescAttr(columns, i)->attname), wanted[i].name) == 0;
+		same = TupleDescAttr(columns, i)->atttypid == wanted[i].type &&
+			   strcmp(NameStr(TupleDescAttr(columns, i)->attname), wanted[i].name) == 0;
 	if (!same)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("columns of query have changed since it was checked")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("columns of query have changed since it was checked")));
 }
 
 static void
@@ -330,29 +352,36 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 
 	check_still(columns, shape->columns, shape->n_columns);
 	reader->expressions = CreateStandaloneExprContext();
-	start_column(&reader->text, columns, shape->text_column, shape->columns[shape->text_column - 1].type);
+	start_column(&reader->text, columns, shape->text_column,
+				 shape->columns[shape->text_column - 1].type);
 	if (shape->prompt_column != 0)
-		start_column(&reader->prompt, columns, shape->prompt_column, shape->columns[shape->prompt_column - 1].type);
+		start_column(&reader->prompt, columns, shape->prompt_column,
+					 shape->columns[shape->prompt_column - 1].type);
 	if (shape->label_column != 0)
 	{
 		Oid type = shape->columns[shape->label_column - 1].type;
 
-		reader->label_element = shape->label_is_set ? get_element_type(getBaseType(type)) : InvalidOid;
-		start_column(&reader->label, columns, shape->label_column, shape->label_is_set ? reader->label_element : type);
+		reader->label_element =
+			shape->label_is_set ? get_element_type(getBaseType(type)) : InvalidOid;
+		start_column(&reader->label, columns, shape->label_column,
+					 shape->label_is_set ? reader->label_element : type);
 	}
 	if (shape->weight_column != 0)
-		reader->weight_type = getBaseType(TupleDescAttr(columns, shape->weight_column - 1)->atttypid);
+		reader->weight_type =
+			getBaseType(TupleDescAttr(columns, shape->weight_column - 1)->atttypid);
 }
 
-static const char *text_of_value(size_t *size, Reader *reader, Datum value, bool isnull, TextColumn *column);
+static const char *text_of_value(size_t *size, Reader *reader, Datum value, bool isnull,
+								 TextColumn *column);
 
 static void
 check_time(Reader *reader)
 {
-	if (reader->n_rows++ % ROWS_PER_TIME_CHECK == 0 && reader->deadline != 0 && GetCurrentTimestamp() > reader->deadline)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout)));
+	if (reader->n_rows++ % ROWS_PER_TIME_CHECK == 0 && reader->deadline != 0 &&
+		GetCurrentTimestamp() > reader->deadline)
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
+						errmsg("reading the rows takes longer than gpt.read_timeout, %d s",
+							   gpt_read_timeout)));
 }
 
 static const char *
@@ -364,7 +393,10 @@ text_of(size_t *size, Reader *reader, TupleTableSlot *slot, int number, TextColu
 	return text_of_value(size, reader, value, isnull, column);
 }
 
-/* NULL for a null, in the reader's row context. A cast may make a null of a value, and a value of a null. */
+/*
+ * NULL for a null, in the reader's row context. A cast may make a null of a value, and a value of a
+ * null.
+ */
 static const char *
 text_of_value(size_t *size, Reader *reader, Datum value, bool isnull, TextColumn *column)
 {
@@ -406,7 +438,10 @@ number_of(Datum value, Oid type)
 	}
 }
 
-/* A weight that is not 0 must stay one when it is a float32 and the weights of a step are divided by their sum. */
+/*
+ * A weight that is not 0 must stay one when it is a float32 and the weights of a step are divided
+ * by their sum.
+ */
 static double
 weight_of(Reader *reader, TupleTableSlot *slot)
 {
@@ -415,10 +450,10 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	double weight = isnull ? 1 : number_of(value, reader->weight_type);
 
 	if (weight != 0 && !(weight >= LM_WEIGHT_MIN && weight <= LM_WEIGHT_MAX))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("weight of row " UINT64_FORMAT " is %g", reader->n_rows, weight),
-				 errdetail("A weight is 0 (the row is skipped) or lies between %g and %.0f.", LM_WEIGHT_MIN, LM_WEIGHT_MAX)));
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("weight of row " UINT64_FORMAT " is %g", reader->n_rows, weight),
+						errdetail("A weight is 0 (the row is skipped) or lies between %g and %.0f.",
+								  LM_WEIGHT_MIN, LM_WEIGHT_MAX)));
 	return weight;
 }
 
@@ -434,11 +469,15 @@ label_of(Reader *reader, Datum value, bool isnull)
 	if (size > GPT_LABEL_SIZE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("label of row " UINT64_FORMAT " has %zu bytes, at most %d are possible", reader->n_rows, size, GPT_LABEL_SIZE)));
+				 errmsg("label of row " UINT64_FORMAT " has %zu bytes, at most %d are possible",
+						reader->n_rows, size, GPT_LABEL_SIZE)));
 	return pnstrdup(text, size);
 }
 
-/* The array is not taken apart before it is known to have no more elements than there can be labels. */
+/*
+ * The array is not taken apart before it is known to have no more elements than there can be
+ * labels.
+ */
 static void
 read_array(GptSourceRow *row, Reader *reader, Datum value)
 {
@@ -452,16 +491,18 @@ read_array(GptSourceRow *row, Reader *reader, Datum value)
 	char alignment;
 
 	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("label of row " UINT64_FORMAT " is an array of %d dimensions", reader->n_rows, ARR_NDIM(array)),
-				 errdetail("The labels of a row are one list.")));
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("label of row " UINT64_FORMAT " is an array of %d dimensions",
+							   reader->n_rows, ARR_NDIM(array)),
+						errdetail("The labels of a row are one list.")));
 	if (n > LM_MAX_LABELS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("label of row " UINT64_FORMAT " has %d elements, at most %d are possible", reader->n_rows, n, LM_MAX_LABELS)));
+				 errmsg("label of row " UINT64_FORMAT " has %d elements, at most %d are possible",
+						reader->n_rows, n, LM_MAX_LABELS)));
 	get_typlenbyvalalign(reader->label_element, &length, &by_value, &alignment);
-	deconstruct_array(array, reader->label_element, length, by_value, alignment, &values, &nulls, &n);
+	deconstruct_array(array, reader->label_element, length, by_value, alignment, &values, &nulls,
+					  &n);
 	labels = palloc(Max(n, 1) * sizeof(char *));
 	for (int i = 0; i < n; i++)
 	{
@@ -507,7 +548,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	row.number = reader->n_rows;
 	row.text = text_of(&row.size, reader, slot, reader->shape.text_column, &reader->text);
 	if (reader->shape.prompt_column != 0)
-		row.prompt = text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);
+		row.prompt =
+			text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);
 	if (reader->shape.label_column != 0)
 		read_labels(&row, reader, slot);
 	if (reader->shape.weight_column != 0)
@@ -525,7 +567,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 
 		row.watermark = slot_getattr(slot, reader->shape.watermark_column, &isnull);
 		row.has_watermark = !isnull;
-		row.watermark_attribute = TupleDescAttr(slot->tts_tupleDescriptor, reader->shape.watermark_column - 1);
+		row.watermark_attribute =
+			TupleDescAttr(slot->tts_tupleDescriptor, reader->shape.watermark_column - 1);
 	}
 	reader->callback(reader->context, &row);
 
@@ -551,21 +594,26 @@ destroy_reader(DestReceiver *receiver)
 }
 
 void
-gpt_source_read(const char *query, GptSourceKind kind, const char *watermark, GptSourceCallback callback, void *context)
+gpt_source_read(const char *query, GptSourceKind kind, const char *watermark,
+				GptSourceCallback callback, void *context)
 {
 	Reader reader = {{receive_row, start_reader, end_reader, destroy_reader, DestTuplestore}};
-	SPIExecuteOptions options = {.read_only = true, .must_return_tuples = true, .dest = &reader.receiver};
+	SPIExecuteOptions options = {
+		.read_only = true, .must_return_tuples = true, .dest = &reader.receiver};
 	int guc_level = NewGUCNestLevel();
 	int result;
 
 	/* SPI's read-only leaves the functions of the query free to write. */
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	gpt_source_check(&reader.shape, query, kind, watermark);
 	reader.callback = callback;
 	reader.context = context;
-	reader.row_context = AllocSetContextCreate(CurrentMemoryContext, "gpt source row", ALLOCSET_DEFAULT_SIZES);
+	reader.row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt source row", ALLOCSET_DEFAULT_SIZES);
 	if (gpt_read_timeout > 0 && kind != GPT_SOURCE_EVALUATE)
-		reader.deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) gpt_read_timeout * 1000);
+		reader.deadline =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) gpt_read_timeout * 1000);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

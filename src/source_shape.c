@@ -1,7 +1,8 @@
 /*
  * src/source_shape.c
  *
- * An analysed query goes in; out comes what its columns mean together, or an error that lists what would.
+ * An analysed query goes in; out comes what its columns mean together, or an error that lists what
+ * would.
  */
 #include "postgres.h"
 
@@ -56,7 +57,8 @@ is_text_type(Oid type)
 	bool preferred;
 
 	get_type_category_preferred(base, &category, &preferred);
-	return category == TYPCATEGORY_STRING || can_coerce_type(1, &base, &text_type, COERCION_IMPLICIT);
+	return category == TYPCATEGORY_STRING ||
+		   can_coerce_type(1, &base, &text_type, COERCION_IMPLICIT);
 }
 
 static bool
@@ -76,13 +78,17 @@ is_number_type(Oid type)
 	}
 }
 
-/* A type in whose values the index operators compare those of the column: a regclass, for one, as an oid. */
+/*
+ * A type in whose values the index operators compare those of the column: a regclass, for one, as
+ * an oid.
+ */
 Oid
 gpt_source_watermark_type(Oid type)
 {
 	Oid compared = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opintype;
 
-	return OidIsValid(compared) && get_typtype(compared) != TYPTYPE_PSEUDO ? compared : getBaseType(type);
+	return OidIsValid(compared) && get_typtype(compared) != TYPTYPE_PSEUDO ? compared
+																		   : getBaseType(type);
 }
 
 static bool
@@ -90,7 +96,8 @@ is_label_type(Oid type)
 {
 	Oid base = getBaseType(type);
 
-	return is_text_type(type) || base == INT2OID || base == INT4OID || base == INT8OID || base == BOOLOID || get_typtype(base) == TYPTYPE_ENUM;
+	return is_text_type(type) || base == INT2OID || base == INT4OID || base == INT8OID ||
+		   base == BOOLOID || get_typtype(base) == TYPTYPE_ENUM;
 }
 
 /* An array of text, or a domain over one. */
@@ -109,18 +116,18 @@ check_order(Oid type, const char *column)
 	bool ordered = OidIsValid(lookup_type_cache(type, TYPECACHE_CMP_PROC)->cmp_proc);
 
 	if (!ordered || get_typtype(gpt_source_watermark_type(type)) == TYPTYPE_PSEUDO)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 ordered ? errmsg("values of type %s cannot be kept", format_type_be(type))
-						 : errmsg("values of type %s have no order", format_type_be(type)),
-				 errdetail("The option \"watermark\" names the column \"%s\".", column),
-				 errhint("Choose another column.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+						ordered ? errmsg("values of type %s cannot be kept", format_type_be(type))
+								: errmsg("values of type %s have no order", format_type_be(type)),
+						errdetail("The option \"watermark\" names the column \"%s\".", column),
+						errhint("Choose another column.")));
 }
 
 static bool
 has_no_name(const TargetEntry *entry)
 {
-	return entry->resname == NULL || entry->resname[0] == '\0' || strcmp(entry->resname, "?column?") == 0;
+	return entry->resname == NULL || entry->resname[0] == '\0' ||
+		   strcmp(entry->resname, "?column?") == 0;
 }
 
 /* One text without a name is clear enough; the other columns have their meanings by their names. */
@@ -130,10 +137,9 @@ check_name(const TargetEntry *entry, List *before, const char *name)
 	ListCell *cell;
 
 	if (has_no_name(entry) && !is_text_type(exprType((Node *) entry->expr)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
-				 errmsg("column %d of %s has no name", entry->resno, name),
-				 errhint("Leave it out, or name it, as in SELECT ... AS weight.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+						errmsg("column %d of %s has no name", entry->resno, name),
+						errhint("Leave it out, or name it, as in SELECT ... AS weight.")));
 	foreach (cell, before)
 	{
 		TargetEntry *other = lfirst_node(TargetEntry, cell);
@@ -141,15 +147,15 @@ check_name(const TargetEntry *entry, List *before, const char *name)
 		if (other == entry)
 			break;
 		if (!other->resjunk && has_no_name(other) && has_no_name(entry))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
-					 errmsg("columns %d and %d of %s have no name", other->resno, entry->resno, name),
-					 errhint("Select one of them, or name them, as in SELECT ... AS prompt, ... AS completion.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_DEFINITION),
+							errmsg("columns %d and %d of %s have no name", other->resno,
+								   entry->resno, name),
+							errhint("Select one of them, or name them, as in SELECT ... AS prompt, "
+									"... AS completion.")));
 		if (!other->resjunk && strcmp(other->resname, entry->resname) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("column \"%s\" of %s occurs twice", entry->resname, name),
-					 errhint("Columns have meanings by their names; give each its own.")));
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+							errmsg("column \"%s\" of %s occurs twice", entry->resname, name),
+							errhint("Columns have meanings by their names; give each its own.")));
 	}
 }
 
@@ -164,7 +170,8 @@ role_of(const TargetEntry *entry, GptSourceKind kind, const char *watermark)
 		return ROLE_WATERMARK;
 	if (kind == GPT_SOURCE_TOKENIZER)
 		return is_text_type(type) ? ROLE_TEXT : ROLE_OTHER;
-	if (kind == GPT_SOURCE_TRAIN && strcmp(name, VALIDATION_COLUMN) == 0 && getBaseType(type) == BOOLOID)
+	if (kind == GPT_SOURCE_TRAIN && strcmp(name, VALIDATION_COLUMN) == 0 &&
+		getBaseType(type) == BOOLOID)
 		return ROLE_VALIDATION;
 	if (strcmp(name, WEIGHT_COLUMN) == 0 && is_number_type(type))
 		return ROLE_WEIGHT;
@@ -177,11 +184,12 @@ role_of(const TargetEntry *entry, GptSourceKind kind, const char *watermark)
 	return strcmp(name, COMPLETION_COLUMN) == 0 ? ROLE_COMPLETION : ROLE_TEXT;
 }
 
-/* ---- What an error says ----------------------------------------------------------------------------- */
+/* ---- What an error says ------------------------------------------------- */
 
 /* "a", "b" and "c": the columns of one role. */
 static char *
-names_of(const Query *analysed, GptSourceKind kind, const char *watermark, Role role, int n, const char *last)
+names_of(const Query *analysed, GptSourceKind kind, const char *watermark, Role role, int n,
+		 const char *last)
 {
 	StringInfoData list;
 	ListCell *cell;
@@ -194,9 +202,7 @@ names_of(const Query *analysed, GptSourceKind kind, const char *watermark, Role 
 
 		if (entry->resjunk || role_of(entry, kind, watermark) != role)
 			continue;
-		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == n - 1 ? last
-																	 : ", ",
-						 entry->resname);
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == n - 1 ? last : ", ", entry->resname);
 		i++;
 	}
 	return list.data;
@@ -206,7 +212,8 @@ names_of(const Query *analysed, GptSourceKind kind, const char *watermark, Role 
 static const char *
 wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 {
-	static const char *const names[] = {PROMPT_COLUMN, COMPLETION_COLUMN, LABEL_COLUMN, WEIGHT_COLUMN, VALIDATION_COLUMN};
+	static const char *const names[] = {PROMPT_COLUMN, COMPLETION_COLUMN, LABEL_COLUMN,
+										WEIGHT_COLUMN, VALIDATION_COLUMN};
 	ListCell *cell;
 
 	foreach (cell, analysed->targetList)
@@ -215,7 +222,8 @@ wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 
 		for (int i = 0; i < lengthof(names) && kind != GPT_SOURCE_TOKENIZER; i++)
 		{
-			if (!entry->resjunk && role_of(entry, kind, watermark) == ROLE_OTHER && strcmp(entry->resname, names[i]) == 0 &&
+			if (!entry->resjunk && role_of(entry, kind, watermark) == ROLE_OTHER &&
+				strcmp(entry->resname, names[i]) == 0 &&
 				(kind == GPT_SOURCE_TRAIN || strcmp(names[i], VALIDATION_COLUMN) != 0))
 				return names[i];
 		}
@@ -223,9 +231,13 @@ wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 	return NULL;
 }
 
-/* The columns without which the others have a meaning together, as the beginning of a hint; empty where that is no remedy. */
+/*
+ * The columns without which the others have a meaning together, as the beginning of a hint; empty
+ * where that is no remedy.
+ */
 static const char *
-what_to_leave_out(const Query *analysed, GptSourceKind kind, const char *watermark, const Columns *columns)
+what_to_leave_out(const Query *analysed, GptSourceKind kind, const char *watermark,
+				  const Columns *columns)
 {
 	const int *n = columns->n;
 	bool prompted = n[ROLE_PROMPT] > 0 && n[ROLE_COMPLETION] > 0;
@@ -238,13 +250,16 @@ what_to_leave_out(const Query *analysed, GptSourceKind kind, const char *waterma
 		return "";
 	initStringInfo(&text);
 	if (n[ROLE_OTHER] > 0)
-		appendStringInfoString(&text, names_of(analysed, kind, watermark, ROLE_OTHER, n[ROLE_OTHER], " and "));
+		appendStringInfoString(
+			&text, names_of(analysed, kind, watermark, ROLE_OTHER, n[ROLE_OTHER], " and "));
 	if (prompted && n[ROLE_TEXT] > 0)
-		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", names_of(analysed, kind, watermark, ROLE_TEXT, n[ROLE_TEXT], " and "));
+		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "",
+						 names_of(analysed, kind, watermark, ROLE_TEXT, n[ROLE_TEXT], " and "));
 	if (prompted && n[ROLE_LABEL] > 0)
 		appendStringInfo(&text, "%s\"%s\"", text.len > 0 ? ", " : "", LABEL_COLUMN);
 	if (!prompted && n[ROLE_TEXT] == 2)
-		appendStringInfo(&text, "%s%s", text.len > 0 ? ", and " : "", names_of(analysed, kind, watermark, ROLE_TEXT, 2, " or "));
+		appendStringInfo(&text, "%s%s", text.len > 0 ? ", and " : "",
+						 names_of(analysed, kind, watermark, ROLE_TEXT, 2, " or "));
 	if (!prompted && n[ROLE_TEXT] > 2)
 		appendStringInfo(&text, "%sall but one of %s", text.len > 0 ? ", and " : "",
 						 names_of(analysed, kind, watermark, ROLE_TEXT, n[ROLE_TEXT], " and "));
@@ -270,15 +285,24 @@ refuse_shape(const Query *analysed, GptSourceKind kind, const char *watermark, c
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 has_text ? errmsg("columns of %s have no meaning together", name) : errmsg("%s has no column of text", name),
-			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data) : errdetail("It has no columns."),
+			 has_text ? errmsg("columns of %s have no meaning together", name)
+					  : errmsg("%s has no column of text", name),
+			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data)
+							 : errdetail("It has no columns."),
 			 kind == GPT_SOURCE_TOKENIZER
-				 ? errhint("%sAccepted is one column of text.", what_to_leave_out(analysed, kind, watermark, found))
-				 : errhint("%sAccepted are one column of text (language modelling), columns \"%s\" and \"%s\" of text (%s), or one column of text and \"%s\", "
-						   "which is text, an integer, a boolean or of an enum (classification), or an array of text (several labels); beside them a number \"%s\"%s.",
-						   what_to_leave_out(analysed, kind, watermark, found), PROMPT_COLUMN, COMPLETION_COLUMN,
-						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared" : "the completion is learnt", LABEL_COLUMN, WEIGHT_COLUMN,
-						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\"" : "")));
+				 ? errhint("%sAccepted is one column of text.",
+						   what_to_leave_out(analysed, kind, watermark, found))
+				 : errhint("%sAccepted are one column of text (language modelling), columns \"%s\" "
+						   "and \"%s\" of text (%s), or one column of text and \"%s\", "
+						   "which is text, an integer, a boolean or of an enum (classification), "
+						   "or an array of text (several labels); beside them a number \"%s\"%s.",
+						   what_to_leave_out(analysed, kind, watermark, found), PROMPT_COLUMN,
+						   COMPLETION_COLUMN,
+						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared"
+													   : "the completion is learnt",
+						   LABEL_COLUMN, WEIGHT_COLUMN,
+						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\""
+													: "")));
 }
 
 /* A prompt alone would be learnt as any text, which nobody means who names it so. */
@@ -290,17 +314,21 @@ refuse_half(GptSourceKind kind, const Columns *columns)
 	const char *missing = has_prompt ? COMPLETION_COLUMN : PROMPT_COLUMN;
 	const TargetEntry *text = columns->n[ROLE_TEXT] == 1 ? columns->last[ROLE_TEXT] : NULL;
 
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("%s has a column \"%s\", but none \"%s\" of text", gpt_source_name(kind), there, missing),
-			 text != NULL ? errhint("Name column \"%s\" so, as in SELECT ... AS %s.", text->resname, missing)
-						  : errhint("Select it too, or give column \"%s\" another name, as in SELECT ... AS body, to have it taken as any text.", there)));
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("%s has a column \"%s\", but none \"%s\" of text", gpt_source_name(kind),
+						   there, missing),
+					text != NULL ? errhint("Name column \"%s\" so, as in SELECT ... AS %s.",
+										   text->resname, missing)
+								 : errhint("Select it too, or give column \"%s\" another name, as "
+										   "in SELECT ... AS body, to have it taken as any text.",
+										   there)));
 }
 
-/* ---- The meaning of columns together ---------------------------------------------------------------- */
+/* ---- The meaning of columns together ------------------------------------ */
 
 static void
-sort_columns(Columns *columns, GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark)
+sort_columns(Columns *columns, GptSourceShape *shape, const Query *analysed, GptSourceKind kind,
+			 const char *watermark)
 {
 	ListCell *cell;
 
@@ -324,10 +352,9 @@ sort_columns(Columns *columns, GptSourceShape *shape, const Query *analysed, Gpt
 		columns->last[role] = entry;
 	}
 	if (watermark != NULL && columns->n[ROLE_WATERMARK] == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("%s has no column \"%s\"", gpt_source_name(kind), watermark),
-				 errdetail("The option \"watermark\" names it.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("%s has no column \"%s\"", gpt_source_name(kind), watermark),
+						errdetail("The option \"watermark\" names it.")));
 }
 
 static int
@@ -353,7 +380,8 @@ take_half(Columns *columns)
 }
 
 void
-gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kind, const char *watermark)
+gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kind,
+				 const char *watermark)
 {
 	Columns columns;
 	bool prompted;
@@ -362,7 +390,8 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 	sort_columns(&columns, shape, analysed, kind, watermark);
 
 	/* A text that is called a label, and is alone, is the text. */
-	if (columns.n[ROLE_LABEL] > 0 && columns.n[ROLE_TEXT] + columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] == 0 &&
+	if (columns.n[ROLE_LABEL] > 0 &&
+		columns.n[ROLE_TEXT] + columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] == 0 &&
 		is_text_type(exprType((Node *) columns.last[ROLE_LABEL]->expr)))
 	{
 		columns.n[ROLE_TEXT] = 1;
@@ -370,11 +399,14 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 		columns.n[ROLE_LABEL] = 0;
 	}
 	prompted = columns.n[ROLE_PROMPT] > 0 && columns.n[ROLE_COMPLETION] > 0;
-	if (kind == GPT_SOURCE_EVALUATE && !prompted && columns.n[ROLE_TEXT] + columns.n[ROLE_LABEL] == 0)
+	if (kind == GPT_SOURCE_EVALUATE && !prompted &&
+		columns.n[ROLE_TEXT] + columns.n[ROLE_LABEL] == 0)
 		take_half(&columns);
-	if (!prompted && columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] > 0 && columns.n[ROLE_OTHER] == 0)
+	if (!prompted && columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] > 0 &&
+		columns.n[ROLE_OTHER] == 0)
 		refuse_half(kind, &columns);
-	if (columns.n[ROLE_OTHER] > 0 || columns.n[ROLE_TEXT] != (prompted ? 0 : 1) || (prompted && columns.n[ROLE_LABEL] > 0))
+	if (columns.n[ROLE_OTHER] > 0 || columns.n[ROLE_TEXT] != (prompted ? 0 : 1) ||
+		(prompted && columns.n[ROLE_LABEL] > 0))
 		refuse_shape(analysed, kind, watermark, &columns);
 	shape->text_column = number_of(&columns, prompted ? ROLE_COMPLETION : ROLE_TEXT);
 	shape->prompt_column = prompted ? number_of(&columns, ROLE_PROMPT) : 0;
@@ -427,26 +459,29 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 	bool labelled = shape->label_column != 0;
 
 	if (shape->validation_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"validation_query\" and a column \"" VALIDATION_COLUMN "\" exclude one another")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"validation_query\" and a column \"" VALIDATION_COLUMN
+							   "\" exclude one another")));
 	if (labelled != (validation->label_column != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("query and validation_query have different columns"),
-				 errdetail("%s has a column \"%s\".", gpt_source_name(labelled ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION), LABEL_COLUMN)));
+				 errdetail("%s has a column \"%s\".",
+						   gpt_source_name(labelled ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION),
+						   LABEL_COLUMN)));
 	if (shape->label_is_set != validation->label_is_set)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("query and validation_query have different columns"),
-				 errdetail("The column \"%s\" of %s is an array.", LABEL_COLUMN,
-						   gpt_source_name(shape->label_is_set ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION))));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("query and validation_query have different columns"),
+						errdetail("The column \"%s\" of %s is an array.", LABEL_COLUMN,
+								  gpt_source_name(shape->label_is_set ? GPT_SOURCE_TRAIN
+																	  : GPT_SOURCE_VALIDATION))));
 	if (prompted != (validation->prompt_column != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("query and validation_query have different columns"),
 				 errdetail("%s has the columns \"%s\" and \"%s\", %s has one column of text.",
-						   gpt_source_name(prompted ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION), PROMPT_COLUMN, COMPLETION_COLUMN,
+						   gpt_source_name(prompted ? GPT_SOURCE_TRAIN : GPT_SOURCE_VALIDATION),
+						   PROMPT_COLUMN, COMPLETION_COLUMN,
 						   gpt_source_name(prompted ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN))));
 }
 
@@ -454,28 +489,29 @@ void
 gpt_source_check_labels(const GptSourceShape *shape, bool multi_label)
 {
 	if (multi_label && !shape->label_is_set)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"" LABEL_COLUMN "\" of query is no array"),
-				 errdetail("The model gives several of its labels to a text, or none; it was trained on arrays of text."),
-				 errhint("Write ARRAY[...]::text[] around one label.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"" LABEL_COLUMN "\" of query is no array"),
+						errdetail("The model gives several of its labels to a text, or none; it "
+								  "was trained on arrays of text."),
+						errhint("Write ARRAY[...]::text[] around one label.")));
 	if (!multi_label && shape->label_is_set)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"" LABEL_COLUMN "\" of query is an array"),
-				 errdetail("The model gives one of its labels to a text."),
-				 errhint("Select one label for each row, or train a new model on arrays.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"" LABEL_COLUMN "\" of query is an array"),
+						errdetail("The model gives one of its labels to a text."),
+						errhint("Select one label for each row, or train a new model on arrays.")));
 }
 
 void
 gpt_source_check_joined(const GptSourceShape *shape)
 {
 	if (shape->prompt_column != 0 || shape->label_column != 0 || shape->weight_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
-						shape->prompt_column != 0 ? PROMPT_COLUMN : shape->label_column != 0 ? LABEL_COLUMN
-																							 : WEIGHT_COLUMN),
-				 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
-				 errhint("Leave the option out, or select one column of text.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
+					shape->prompt_column != 0  ? PROMPT_COLUMN
+					: shape->label_column != 0 ? LABEL_COLUMN
+											   : WEIGHT_COLUMN),
+			 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
+			 errhint("Leave the option out, or select one column of text.")));
 }

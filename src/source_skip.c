@@ -1,8 +1,8 @@
 /*
  * src/source_skip.c
  *
- * Rows that say nothing: each goes in, and whether and why it is skipped comes out; in the end, where no row was left, a sentence that
- * says why.
+ * Rows that say nothing: each goes in, and whether and why it is skipped comes out; in the end,
+ * where no row was left, a sentence that says why.
  */
 #include "postgres.h"
 
@@ -11,7 +11,12 @@
 #include "source.h"
 
 /* In the order in which they are asked. */
-static const char *const reasons[] = {NULL, "without text", "without a prompt", "without a label", "of weight 0", "without a token that is scored"};
+static const char *const reasons[] = {NULL,
+									  "without text",
+									  "without a prompt",
+									  "without a label",
+									  "of weight 0",
+									  "without a token that is scored"};
 
 StaticAssertDecl(lengthof(reasons) == GPT_N_SKIPS, "each reason has its words");
 
@@ -48,14 +53,18 @@ gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped)
 			continue;
 		n += skipped->n[i];
 		n_reasons++;
-		appendStringInfo(&list, "%s" INT64_FORMAT " %s", list.len > 0 ? ", " : "", skipped->n[i], reasons[i]);
+		appendStringInfo(&list, "%s" INT64_FORMAT " %s", list.len > 0 ? ", " : "", skipped->n[i],
+						 reasons[i]);
 	}
 	lacks_labels = n_reasons == 1 && skipped->n[GPT_SKIP_LABEL] > 0;
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 lacks_labels ? errmsg("no row of %s has a label", query_name) : errmsg("%s returned no text", query_name),
-			 n == 0			  ? errdetail("It returned no rows.")
-			 : lacks_labels	  ? errdetail("In all " INT64_FORMAT " rows \"label\" is null.", n)
-			 : n_reasons == 1 ? errdetail("It returned " INT64_FORMAT " rows, all of them %s.", n, strchr(list.data, ' ') + 1)
-							  : errdetail("Of " INT64_FORMAT " rows, these are skipped: %s.", n, list.data)));
+			 lacks_labels ? errmsg("no row of %s has a label", query_name)
+						  : errmsg("%s returned no text", query_name),
+			 n == 0			? errdetail("It returned no rows.")
+			 : lacks_labels ? errdetail("In all " INT64_FORMAT " rows \"label\" is null.", n)
+			 : n_reasons == 1
+				 ? errdetail("It returned " INT64_FORMAT " rows, all of them %s.", n,
+							 strchr(list.data, ' ') + 1)
+				 : errdetail("Of " INT64_FORMAT " rows, these are skipped: %s.", n, list.data)));
 }

@@ -5,8 +5,8 @@
  *
  *   record in the file   | Record: hashes, sizes, weight, label, flags | prompt | text |
  *
- * The rows say on which side they lie, or that is chosen after the last row (held_out.c) and looked up by a row's hash. It does not depend on
- * the order of the rows.
+ * The rows say on which side they lie, or that is chosen after the last row (held_out.c) and looked
+ * up by a row's hash. It does not depend on the order of the rows.
  */
 #include "postgres.h"
 
@@ -81,9 +81,12 @@ struct GptSpool
 };
 
 static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
-static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark);
-static bool read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
-static void read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column);
+static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag,
+					   const char *watermark);
+static bool read_new(GptSpool *spool, const GptSpoolOptions *options,
+					 const GptSourceColumn *column);
+static void read_old(GptSpool *spool, const GptSpoolOptions *options,
+					 const GptSourceColumn *column);
 static void note_watermark(GptSpool *spool, const GptSourceRow *row);
 static const char *watermark_text(GptSpool *spool);
 static void count_old(void *context, const GptSourceRow *row);
@@ -116,7 +119,8 @@ gpt_spool_read(const GptSpoolOptions *options)
 	spool->file = BufFileCreateTemp(true);
 	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
 	if (!spool->by_flag && options->validation_fraction > 0)
-		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted, spool->labels != NULL);
+		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted,
+										  spool->labels != NULL);
 
 	if (options->since == NULL)
 		read_query(spool, options->query, GPT_SOURCE_TRAIN, false, options->watermark);
@@ -208,7 +212,7 @@ gpt_spool_bytes(const GptSpool *spool, GptSide side)
 	return spool->bytes[side];
 }
 
-/* ---- Writing --------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------ */
 
 static void
 read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark)
@@ -226,18 +230,22 @@ read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, co
 static bool
 read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
 {
-	gpt_source_read(gpt_source_beyond(options->query, column, options->since, true), GPT_SOURCE_TRAIN, options->watermark,
-					add_row, spool);
+	gpt_source_read(gpt_source_beyond(options->query, column, options->since, true),
+					GPT_SOURCE_TRAIN, options->watermark, add_row, spool);
 	return spool->documents > 0;
 }
 
-/* As many of the other rows that replay is the share of them among all documents. They are read twice. */
+/*
+ * As many of the other rows that replay is the share of them among all documents. They are read
+ * twice.
+ */
 static void
 read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
 {
 	char *query = gpt_source_beyond(options->query, column, options->since, false);
 
-	spool->n_replay_wanted = (int64) rint(options->replay / (1 - options->replay) * (double) spool->documents);
+	spool->n_replay_wanted =
+		(int64) rint(options->replay / (1 - options->replay) * (double) spool->documents);
 	spool->replay = gpt_replay_create(options->seed);
 	gpt_source_read(query, GPT_SOURCE_TRAIN, options->watermark, count_old, spool);
 	gpt_replay_choose(spool->replay, spool->n_replay_wanted);
@@ -264,7 +272,8 @@ note_watermark(GptSpool *spool, const GptSourceRow *row)
 		return;
 	if (spool->compare == NULL)
 	{
-		TypeCacheEntry *type = lookup_type_cache(row->watermark_attribute->atttypid, TYPECACHE_CMP_PROC_FINFO);
+		TypeCacheEntry *type =
+			lookup_type_cache(row->watermark_attribute->atttypid, TYPECACHE_CMP_PROC_FINFO);
 
 		spool->compare = &type->cmp_proc_finfo;
 		spool->type = type->type_id;
@@ -272,13 +281,15 @@ note_watermark(GptSpool *spool, const GptSourceRow *row)
 		spool->length = type->typlen;
 		spool->by_value = type->typbyval;
 	}
-	if (spool->has_largest && DatumGetInt32(FunctionCall2Coll(spool->compare, spool->collation, row->watermark, spool->largest)) <= 0)
+	if (spool->has_largest && DatumGetInt32(FunctionCall2Coll(spool->compare, spool->collation,
+															  row->watermark, spool->largest)) <= 0)
 		return;
 	old_context = MemoryContextSwitchTo(GetMemoryChunkContext(spool));
 	if (spool->has_largest && !spool->by_value)
 		pfree(DatumGetPointer(spool->largest));
-	spool->largest = spool->by_value || spool->length != -1 ? datumCopy(row->watermark, spool->by_value, spool->length)
-															: PointerGetDatum(PG_DETOAST_DATUM_COPY(row->watermark));
+	spool->largest = spool->by_value || spool->length != -1
+						 ? datumCopy(row->watermark, spool->by_value, spool->length)
+						 : PointerGetDatum(PG_DETOAST_DATUM_COPY(row->watermark));
 	spool->has_largest = true;
 	MemoryContextSwitchTo(old_context);
 }
@@ -292,17 +303,19 @@ watermark_text(GptSpool *spool)
 	bool is_varlena;
 	char *text;
 
-	(void) set_config_option("datestyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("datestyle", "ISO, YMD", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
 	getTypeOutputInfo(gpt_source_watermark_type(spool->type), &function, &is_varlena);
 	text = OidOutputFunctionCall(function, spool->largest);
 	AtEOXact_GUC(true, guc_level);
 	if (strlen(text) > GPT_WATERMARK_SIZE)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("watermark of %zu bytes is too long", strlen(text)),
-				 errdetail("It may have up to %d bytes.", GPT_WATERMARK_SIZE)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("watermark of %zu bytes is too long", strlen(text)),
+						errdetail("It may have up to %d bytes.", GPT_WATERMARK_SIZE)));
 	return MemoryContextStrdup(GetMemoryChunkContext(spool), text);
 }
 
@@ -319,7 +332,8 @@ hash_row(uint64 *hash, const GptSpool *spool, const GptSourceRow *row)
 		hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
 	if (spool->prompted)
 	{
-		hash[0] = hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
+		hash[0] =
+			hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
 		hash[1] = hash_combine64(hash[0], hash[1]);
 	}
 }
@@ -343,20 +357,24 @@ add_row(void *context, const GptSourceRow *row)
 	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
 	note_watermark(spool, row);
-	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) != GPT_SKIP_NONE)
+	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) !=
+		GPT_SKIP_NONE)
 	{
 		spool->skipped++;
 		return;
 	}
 	record.size = (uint32) (row->prompt_size + row->size);
 	if ((int64) record.size * ROW_MEMORY > gpt_settings_max_memory())
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("row " UINT64_FORMAT " of %s has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB", row->number,
-						gpt_source_name(spool->flag ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN), record.size >> 20,
-						gpt_settings_max_memory() >> 20),
-				 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
-				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("row " UINT64_FORMAT
+					" of %s has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB",
+					row->number,
+					gpt_source_name(spool->flag ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN),
+					record.size >> 20, gpt_settings_max_memory() >> 20),
+			 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
+			 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
 	hash_row(record.hash, spool, row);
 	if (spool->replay != NULL && !gpt_replay_draw(spool->replay, gpt_replay_key(row, record.hash)))
 		return;
@@ -372,10 +390,12 @@ add_row(void *context, const GptSourceRow *row)
 		gpt_held_out_add(spool->held, record.hash[1], record.hash[0], record.size, record.label);
 
 	count(spool, &record);
-	if (spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] > (int64) gpt_max_corpus_size * 1024 * 1024)
+	if (spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] >
+		(int64) gpt_max_corpus_size * 1024 * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("query returned more text than gpt.max_corpus_size, %d MB", gpt_max_corpus_size),
+				 errmsg("query returned more text than gpt.max_corpus_size, %d MB",
+						gpt_max_corpus_size),
 				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
 	BufFileWrite(spool->file, &record, sizeof(record));
 	if (record.prompt_size > 0)
@@ -399,7 +419,7 @@ count(GptSpool *spool, const Record *record)
 	spool->side_documents[side]++;
 }
 
-/* ---- Sides ----------------------------------------------------------------------------------------- */
+/* ---- Sides -------------------------------------------------------------- */
 
 static void
 hold_out(GptSpool *spool)
@@ -412,10 +432,12 @@ hold_out(GptSpool *spool)
 		while (read_record(spool))
 		{
 			const Record *record = &spool->record;
-			uint32 label = spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
+			uint32 label =
+				spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
 
 			CHECK_FOR_INTERRUPTS();
-			gpt_held_out_elsewhere(held, record->hash[1], record->hash[0], label, spool->sorted_labels);
+			gpt_held_out_elsewhere(held, record->hash[1], record->hash[0], label,
+								   spool->sorted_labels);
 		}
 	}
 	gpt_held_out_choose(held, spool->labels, spool->sorted_labels);
@@ -432,8 +454,7 @@ fix_sides(GptSpool *spool)
 		hold_out(spool);
 	if (spool->side_documents[GPT_SIDE_TRAIN] == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("query returned no document to train on"),
+				(errcode(ERRCODE_NO_DATA_FOUND), errmsg("query returned no document to train on"),
 				 errdetail("In all rows with text, \"is_validation\" is true.")));
 }
 
@@ -443,22 +464,27 @@ choose_side(GptSpool *spool)
 {
 	const Record *record = &spool->record;
 	uint32 label = spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
-	uint32 flags = spool->held != NULL ? gpt_held_out_flags(spool->held, record->hash[1], label) : 0;
+	uint32 flags =
+		spool->held != NULL ? gpt_held_out_flags(spool->held, record->hash[1], label) : 0;
 
-	spool->side = (flags & LM_GROUP_HELD_OUT) || (record->flags & FLAG_VALIDATION) ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+	spool->side = (flags & LM_GROUP_HELD_OUT) || (record->flags & FLAG_VALIDATION)
+					  ? GPT_SIDE_VALIDATION
+					  : GPT_SIDE_TRAIN;
 	spool->label = label;
 	spool->cut = 0;
 	if (flags & LM_GROUP_CUT)
-		spool->cut = pg_encoding_mbcliplen(PG_UTF8, spool->text, (int) record->size, (int) gpt_held_out_cut(spool->held, record->size));
+		spool->cut = pg_encoding_mbcliplen(PG_UTF8, spool->text, (int) record->size,
+										   (int) gpt_held_out_cut(spool->held, record->size));
 }
 
-/* ---- Reading --------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------ */
 
 void
 gpt_spool_rewind(GptSpool *spool)
 {
 	if (BufFileSeek(spool->file, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind the temporary file of the corpus")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not rewind the temporary file of the corpus")));
 	spool->second_part = false;
 }
 
@@ -468,9 +494,11 @@ read_exactly(GptSpool *spool, void *target, size_t size)
 	size_t n = BufFileRead(spool->file, target, size);
 
 	if (n != size)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read the temporary file of the corpus: read only %zu of %zu bytes", n, size)));
+		ereport(
+			ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not read the temporary file of the corpus: read only %zu of %zu bytes",
+					n, size)));
 }
 
 static bool
@@ -481,9 +509,11 @@ read_record(GptSpool *spool)
 	if (n == 0)
 		return false;
 	if (n != sizeof(Record))
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read the temporary file of the corpus: read only %zu of %zu bytes", n, sizeof(Record))));
+		ereport(
+			ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not read the temporary file of the corpus: read only %zu of %zu bytes",
+					n, sizeof(Record))));
 	if (spool->record.size > spool->capacity)
 	{
 		if (spool->text != NULL)
@@ -510,7 +540,8 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	document->side = spool->side;
 	document->weight = spool->record.weight;
 	document->row = spool->record.row;
-	document->query = gpt_source_name(spool->record.flags & FLAG_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN);
+	document->query = gpt_source_name(
+		spool->record.flags & FLAG_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN);
 	document->label = spool->label;
 	if (spool->cut > 0)
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
@@ -518,7 +549,8 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	first_size = spool->cut > 0 ? spool->cut : spool->record.prompt_size;
 	document->is_prompt = first_size > 0 && spool->cut == 0 && !spool->second_part;
 	document->text = spool->text + (spool->second_part ? first_size : 0);
-	document->size = first_size > 0 && !spool->second_part ? first_size : spool->record.size - first_size;
+	document->size =
+		first_size > 0 && !spool->second_part ? first_size : spool->record.size - first_size;
 	spool->second_part = first_size > 0 && !spool->second_part;
 	return true;
 }

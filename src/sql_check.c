@@ -3,8 +3,8 @@
  *
  * gpt_check: looks for what should not be, in rows, large objects, files and jobs. Changes nothing.
  *
- * Rows and the existence of objects are read under one snapshot a query. What is then asked of an object or job is asked
- * later, so that it may have gone meanwhile: then nothing is said about it.
+ * Rows and the existence of objects are read under one snapshot a query. What is then asked of an
+ * object or job is asked later, so that it may have gone meanwhile: then nothing is said about it.
  */
 #include "postgres.h"
 
@@ -75,7 +75,8 @@ static void check_settings(Check *check);
 static uint64 run(Check *check, const char *format);
 static Oid oid_of(const Check *check, uint64 row, int column);
 static bool may_see(const Check *check, Oid owner);
-static void report(Check *check, Oid owner, const char *kind, const char *object, const char *detail);
+static void report(Check *check, Oid owner, const char *kind, const char *object,
+				   const char *detail);
 
 /*
  * gpt_check(verify boolean DEFAULT false) RETURNS SETOF (kind text, object text, detail text)
@@ -85,7 +86,8 @@ static void report(Check *check, Oid owner, const char *kind, const char *object
 Datum
 gpt_check(PG_FUNCTION_ARGS)
 {
-	Check check = {.result = (ReturnSetInfo *) fcinfo->resultinfo, .user = GetUserId(), .all = superuser()};
+	Check check = {
+		.result = (ReturnSetInfo *) fcinfo->resultinfo, .user = GetUserId(), .all = superuser()};
 
 	gpt_argument_check_call(fcinfo);
 	check.verify = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
@@ -107,15 +109,16 @@ gpt_check(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* ---- Rows and objects ------------------------------------------------------------------------------ */
+/* ---- Rows and objects --------------------------------------------------- */
 
 static void
 check_versions(Check *check)
 {
-	uint64 n = run(check, "SELECT v.model || '@' || v.version, v.weights, %1$s.gpt_object_owner(v.weights), v.size, v.sha256, v.run_id, "
-						  "EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE t.sha256 = v.tokenizer), "
-						  "EXISTS (SELECT FROM %1$s.gpt_model m WHERE m.model = v.model) FROM %1$s.gpt_version v "
-						  "ORDER BY v.model, v.version");
+	uint64 n = run(
+		check, "SELECT v.model || '@' || v.version, v.weights, %1$s.gpt_object_owner(v.weights), "
+			   "v.size, v.sha256, v.run_id, EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE "
+			   "t.sha256 = v.tokenizer), EXISTS (SELECT FROM %1$s.gpt_model m WHERE m.model = "
+			   "v.model) FROM %1$s.gpt_version v ORDER BY v.model, v.version");
 
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -130,9 +133,11 @@ check_versions(Check *check)
 		named.run_id = DatumGetUUIDP(gpt_statement_value(&check->statement, i, 6, &is_null));
 		check_object(check, &named);
 		if (!DatumGetBool(gpt_statement_value(&check->statement, i, 7, &is_null)))
-			report(check, named.owner, "missing tokenizer", named.name, "The tokenizer of the version has no row.");
+			report(check, named.owner, "missing tokenizer", named.name,
+				   "The tokenizer of the version has no row.");
 		if (!DatumGetBool(gpt_statement_value(&check->statement, i, 8, &is_null)))
-			report(check, named.owner, "missing model", named.name, "The model of the version has no row.");
+			report(check, named.owner, "missing model", named.name,
+				   "The model of the version has no row.");
 	}
 	gpt_statement_end(&check->statement);
 }
@@ -141,25 +146,31 @@ check_versions(Check *check)
 static void
 check_adapters(Check *check)
 {
-	uint64 n = run(check, "SELECT v.model || '@' || v.version, v.base || '@' || v.base_version, %1$s.gpt_object_owner(v.weights) FROM %1$s.gpt_version v "
-						  "WHERE v.base IS NOT NULL AND NOT EXISTS (SELECT FROM %1$s.gpt_version b WHERE b.model = v.base "
-						  "AND b.version = v.base_version AND b.sha256 = v.base_sha256 AND %1$s.gpt_object_owner(b.weights) IS NOT NULL) "
-						  "ORDER BY v.model, v.version");
+	uint64 n =
+		run(check, "SELECT v.model || '@' || v.version, v.base || '@' || v.base_version, "
+				   "%1$s.gpt_object_owner(v.weights) FROM %1$s.gpt_version v WHERE v.base IS NOT "
+				   "NULL AND NOT EXISTS (SELECT FROM %1$s.gpt_version b WHERE b.model = v.base AND "
+				   "b.version = v.base_version AND b.sha256 = v.base_sha256 AND "
+				   "%1$s.gpt_object_owner(b.weights) IS NOT NULL) ORDER BY v.model, v.version");
 
 	for (uint64 i = 0; i < n; i++)
-		report(check, oid_of(check, i, 3), "missing base", psprintf("model %s", gpt_statement_text(&check->statement, i, 1)),
-			   psprintf("It is an adapter of %s, which does not exist or has other weights.", gpt_statement_text(&check->statement, i, 2)));
+		report(check, oid_of(check, i, 3), "missing base",
+			   psprintf("model %s", gpt_statement_text(&check->statement, i, 1)),
+			   psprintf("It is an adapter of %s, which does not exist or has other weights.",
+						gpt_statement_text(&check->statement, i, 2)));
 	gpt_statement_end(&check->statement);
 }
 
 static void
 check_models(Check *check)
 {
-	uint64 n = run(check, "SELECT m.model, m.version FROM %1$s.gpt_model m WHERE NOT EXISTS (SELECT FROM %1$s.gpt_version v "
-						  "WHERE v.model = m.model AND (m.version IS NULL OR v.version = m.version)) ORDER BY m.model");
+	uint64 n = run(check, "SELECT m.model, m.version FROM %1$s.gpt_model m WHERE NOT EXISTS "
+						  "(SELECT FROM %1$s.gpt_version v WHERE v.model = m.model AND (m.version "
+						  "IS NULL OR v.version = m.version)) ORDER BY m.model");
 
 	for (uint64 i = 0; i < n; i++)
-		report(check, InvalidOid, "missing version", psprintf("model %s", gpt_statement_text(&check->statement, i, 1)),
+		report(check, InvalidOid, "missing version",
+			   psprintf("model %s", gpt_statement_text(&check->statement, i, 1)),
 			   "Its current version has no row.");
 	gpt_statement_end(&check->statement);
 }
@@ -167,7 +178,8 @@ check_models(Check *check)
 static void
 check_tokenizers(Check *check)
 {
-	uint64 n = run(check, "SELECT t.object, %1$s.gpt_object_owner(t.object), t.size, t.sha256 FROM %1$s.gpt_tokenizer t ORDER BY t.object");
+	uint64 n = run(check, "SELECT t.object, %1$s.gpt_object_owner(t.object), t.size, t.sha256 FROM "
+						  "%1$s.gpt_tokenizer t ORDER BY t.object");
 
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -183,10 +195,12 @@ check_tokenizers(Check *check)
 	}
 	gpt_statement_end(&check->statement);
 
-	n = run(check, "SELECT n.name, %1$s.gpt_object_owner(n.object) FROM %1$s.gpt_tokenizer_name n WHERE NOT EXISTS "
-				   "(SELECT FROM %1$s.gpt_tokenizer t WHERE t.sha256 = n.sha256 AND t.object = n.object) ORDER BY n.name");
+	n = run(check, "SELECT n.name, %1$s.gpt_object_owner(n.object) FROM %1$s.gpt_tokenizer_name n "
+				   "WHERE NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE t.sha256 = n.sha256 "
+				   "AND t.object = n.object) ORDER BY n.name");
 	for (uint64 i = 0; i < n; i++)
-		report(check, oid_of(check, i, 2), "missing tokenizer", psprintf("tokenizer %s", gpt_statement_text(&check->statement, i, 1)),
+		report(check, oid_of(check, i, 2), "missing tokenizer",
+			   psprintf("tokenizer %s", gpt_statement_text(&check->statement, i, 1)),
 			   "The tokenizer of the name has no row.");
 	gpt_statement_end(&check->statement);
 }
@@ -195,10 +209,12 @@ check_tokenizers(Check *check)
 static void
 check_names(Check *check)
 {
-	uint64 n = run(check, "SELECT n.name, %1$s.gpt_object_owner(n.object), %1$s.gpt_object_owner(v.weights) FROM %1$s.gpt_tokenizer_name n "
-						  "JOIN %1$s.gpt_model m ON m.model = n.name JOIN %1$s.gpt_version v ON v.model = m.model AND v.version = m.version "
-						  "WHERE v.tokenizer <> n.sha256 AND %1$s.gpt_object_owner(n.object) IS NOT NULL AND "
-						  "%1$s.gpt_object_owner(v.weights) IS NOT NULL ORDER BY n.name");
+	uint64 n = run(
+		check, "SELECT n.name, %1$s.gpt_object_owner(n.object), %1$s.gpt_object_owner(v.weights) "
+			   "FROM %1$s.gpt_tokenizer_name n JOIN %1$s.gpt_model m ON m.model = n.name JOIN "
+			   "%1$s.gpt_version v ON v.model = m.model AND v.version = m.version WHERE "
+			   "v.tokenizer <> n.sha256 AND %1$s.gpt_object_owner(n.object) IS NOT NULL AND "
+			   "%1$s.gpt_object_owner(v.weights) IS NOT NULL ORDER BY n.name");
 
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -206,8 +222,10 @@ check_names(Check *check)
 
 		if (!has_privs_of_role(check->user, owner))
 			owner = oid_of(check, i, 3);
-		report(check, owner, "shared name", psprintf("tokenizer %s", gpt_statement_text(&check->statement, i, 1)),
-			   "A model with another tokenizer has the same name, and functions that take either use the model's.");
+		report(check, owner, "shared name",
+			   psprintf("tokenizer %s", gpt_statement_text(&check->statement, i, 1)),
+			   "A model with another tokenizer has the same name, and functions that take either "
+			   "use the model's.");
 	}
 	gpt_statement_end(&check->statement);
 }
@@ -223,7 +241,8 @@ check_object(Check *check, const Named *named)
 		return;
 	if (!OidIsValid(named->owner))
 	{
-		report(check, InvalidOid, "missing object", named->name, psprintf("%s does not exist.", number));
+		report(check, InvalidOid, "missing object", named->name,
+			   psprintf("%s does not exist.", number));
 		return;
 	}
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -233,14 +252,18 @@ check_object(Check *check, const Named *named)
 	if (!OidIsValid(gpt_blob_owner(named->object)))
 		;
 	else if (belonging == GPT_WEIGHTS_GONE)
-		report(check, InvalidOid, "foreign object", named->name, psprintf("%s bears the id of another run.", number));
+		report(check, InvalidOid, "foreign object", named->name,
+			   psprintf("%s bears the id of another run.", number));
 	else if (size != named->size)
 		report(check, named->owner, "altered object", named->name,
-			   psprintf("%s has " INT64_FORMAT " bytes, its row says " INT64_FORMAT ".", number, size, named->size));
+			   psprintf("%s has " INT64_FORMAT " bytes, its row says " INT64_FORMAT ".", number,
+						size, named->size));
 	else if (belonging == GPT_WEIGHTS_ALTERED)
-		report(check, named->owner, "altered object", named->name, psprintf("%s bears no id of a run.", number));
+		report(check, named->owner, "altered object", named->name,
+			   psprintf("%s bears no id of a run.", number));
 	else if (check->verify && !has_hash(named))
-		report(check, named->owner, "altered object", named->name, psprintf("%s has another hash than its row says.", number));
+		report(check, named->owner, "altered object", named->name,
+			   psprintf("%s has another hash than its row says.", number));
 	PopActiveSnapshot();
 }
 
@@ -266,14 +289,17 @@ has_hash(const Named *named)
 static void
 check_orphans(Check *check)
 {
-	uint64 n = run(check, "SELECT m.oid, m.lomowner, d.description FROM pg_largeobject_metadata m JOIN pg_description d "
-						  "ON d.objoid = m.oid AND d.classoid = 'pg_largeobject'::regclass AND d.objsubid = 0 "
-						  "WHERE (d.description ~ '^gpt model .* version [0-9]+$' OR d.description = 'gpt tokenizer') "
-						  "AND NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.weights = m.oid) "
-						  "AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE t.object = m.oid) ORDER BY m.oid");
+	uint64 n = run(
+		check,
+		"SELECT m.oid, m.lomowner, d.description FROM pg_largeobject_metadata m JOIN "
+		"pg_description d ON d.objoid = m.oid AND d.classoid = 'pg_largeobject'::regclass AND "
+		"d.objsubid = 0 WHERE (d.description ~ '^gpt model .* version [0-9]+$' OR d.description = "
+		"'gpt tokenizer') AND NOT EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.weights = m.oid) "
+		"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE t.object = m.oid) ORDER BY m.oid");
 
 	for (uint64 i = 0; i < n; i++)
-		report(check, oid_of(check, i, 2), "orphaned object", psprintf("large object %u", oid_of(check, i, 1)),
+		report(check, oid_of(check, i, 2), "orphaned object",
+			   psprintf("large object %u", oid_of(check, i, 1)),
 			   psprintf("Its comment is \"%s\", and no row names it. Remove it with lo_unlink.",
 						gpt_statement_text(&check->statement, i, 3)));
 	gpt_statement_end(&check->statement);
@@ -282,19 +308,22 @@ check_orphans(Check *check)
 static void
 check_grants(Check *check)
 {
-	uint64 n = run(check, "SELECT m.oid, m.lomowner, CASE a.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(a.grantee)::text END "
-						  "FROM pg_largeobject_metadata m, aclexplode(m.lomacl) a "
-						  "WHERE a.privilege_type = 'UPDATE' AND a.grantee <> m.lomowner "
-						  "AND (EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.weights = m.oid) "
-						  "OR EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE t.object = m.oid)) ORDER BY 1, 3");
+	uint64 n = run(
+		check, "SELECT m.oid, m.lomowner, CASE a.grantee WHEN 0 THEN 'public' ELSE "
+			   "pg_get_userbyid(a.grantee)::text END FROM pg_largeobject_metadata m, "
+			   "aclexplode(m.lomacl) a WHERE a.privilege_type = 'UPDATE' AND a.grantee <> "
+			   "m.lomowner AND (EXISTS (SELECT FROM %1$s.gpt_version v WHERE v.weights = m.oid) OR "
+			   "EXISTS (SELECT FROM %1$s.gpt_tokenizer t WHERE t.object = m.oid)) ORDER BY 1, 3");
 
 	for (uint64 i = 0; i < n; i++)
-		report(check, oid_of(check, i, 2), "update granted", psprintf("large object %u", oid_of(check, i, 1)),
-			   psprintf("Role \"%s\" may overwrite it.", gpt_statement_text(&check->statement, i, 3)));
+		report(
+			check, oid_of(check, i, 2), "update granted",
+			psprintf("large object %u", oid_of(check, i, 1)),
+			psprintf("Role \"%s\" may overwrite it.", gpt_statement_text(&check->statement, i, 3)));
 	gpt_statement_end(&check->statement);
 }
 
-/* ---- Jobs and files -------------------------------------------------------------------------------- */
+/* ---- Jobs and files ----------------------------------------------------- */
 
 static void
 check_jobs(Check *check)
@@ -313,7 +342,10 @@ check_jobs(Check *check)
 		check_job(check, numbers[i]);
 }
 
-/* A worker ends the row before it lets go of the lock: a row that still says running after no lock was found is stopped. */
+/*
+ * A worker ends the row before it lets go of the lock: a row that still says running after no lock
+ * was found is stopped.
+ */
 static void
 check_job(Check *check, int64 number)
 {
@@ -324,9 +356,11 @@ check_job(Check *check, int64 number)
 	if (job == NULL || job->state != GPT_JOB_RUNNING)
 		return;
 	if (!gpt_job_is_local(job))
-		report(check, job->owner, "copied job", name, "Its row was written in another database or cluster. It never runs here.");
+		report(check, job->owner, "copied job", name,
+			   "Its row was written in another database or cluster. It never runs here.");
 	else if (!has_process)
-		report(check, job->owner, "stopped job", name, "No process runs it. Start it again with gpt_resume.");
+		report(check, job->owner, "stopped job", name,
+			   "No process runs it. Start it again with gpt_resume.");
 }
 
 static void
@@ -339,7 +373,8 @@ check_files(Check *check)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (entry->d_name[0] != '.' && is_leftover(entry->d_name))
-			report(check, InvalidOid, "leftover file", psprintf("%s/%s", GPT_RUN_DIRECTORY, entry->d_name), "No job needs it.");
+			report(check, InvalidOid, "leftover file",
+				   psprintf("%s/%s", GPT_RUN_DIRECTORY, entry->d_name), "No job needs it.");
 	}
 	if (directory != NULL)
 		FreeDir(directory);
@@ -361,7 +396,8 @@ is_leftover(const char *name)
 		return !kept;
 	database = gpt_checkpoint_database(&run_id);
 	return OidIsValid(database) &&
-		   (database == MyDatabaseId || !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)));
+		   (database == MyDatabaseId ||
+			!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)));
 }
 
 /* What the next session that makes an image removes, or writes anew. */
@@ -372,7 +408,8 @@ check_images(Check *check)
 	ListCell *cell;
 
 	foreach (cell, leftovers)
-		report(check, InvalidOid, "leftover file", lfirst(cell), "It is no image of a model or tokenizer.");
+		report(check, InvalidOid, "leftover file", lfirst(cell),
+			   "It is no image of a model or tokenizer.");
 }
 
 static void
@@ -381,10 +418,11 @@ check_settings(Check *check)
 	const char *value = GetConfigOption("lo_compat_privileges", false, false);
 
 	if (strcmp(value, "off") != 0)
-		report(check, check->user, "setting", "lo_compat_privileges", "It is on: everybody reads and writes all large objects.");
+		report(check, check->user, "setting", "lo_compat_privileges",
+			   "It is on: everybody reads and writes all large objects.");
 }
 
-/* ---- Rows of the result ---------------------------------------------------------------------------- */
+/* ---- Rows of the result ------------------------------------------------- */
 
 /* Leaves the statement open, for its rows. */
 static uint64
@@ -403,7 +441,10 @@ oid_of(const Check *check, uint64 row, int column)
 	return is_null ? InvalidOid : DatumGetObjectId(value);
 }
 
-/* The owner decides who is told; InvalidOid: superusers. Who is not told does not have objects read either. */
+/*
+ * The owner decides who is told; InvalidOid: superusers. Who is not told does not have objects read
+ * either.
+ */
 static bool
 may_see(const Check *check, Oid owner)
 {
@@ -413,7 +454,8 @@ may_see(const Check *check, Oid owner)
 static void
 report(Check *check, Oid owner, const char *kind, const char *object, const char *detail)
 {
-	Datum values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object), CStringGetTextDatum(detail)};
+	Datum values[] = {CStringGetTextDatum(kind), CStringGetTextDatum(object),
+					  CStringGetTextDatum(detail)};
 	bool nulls[] = {false, false, false};
 
 	if (may_see(check, owner))

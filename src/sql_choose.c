@@ -1,7 +1,8 @@
 /*
  * src/sql_choose.c
  *
- * gpt_choose and gpt_embed: what a language model says of a text without having been trained to say it.
+ * gpt_choose and gpt_embed: what a language model says of a text without having been trained to say
+ * it.
  */
 #include "postgres.h"
 
@@ -38,7 +39,8 @@ typedef struct EmbeddingSet
 static Datum choose(const GptServed *served, LmBytes prompt, ArrayType *choices);
 static bool rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice);
 static LmPooling read_pooling(FunctionCallInfo fcinfo);
-static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling);
+static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input,
+				  LmPooling pooling);
 static void normalize(float *embedding, int n);
 static Datum array_of(float *embedding, int n, bool wants_normal);
 static Datum embed_elements(FunctionCallInfo fcinfo);
@@ -47,7 +49,8 @@ static void embed_slice(EmbeddingSet *embeddings);
 static bool read_embed(GptCall *call, FunctionCallInfo fcinfo);
 static Datum embed_result(const GptCall *call, const GptServed *served, bool *is_null);
 
-const GptCallKind gpt_embed_call = {"gpt_embed", gpt_embed, FLOAT4ARRAYOID, LM_TASK_EMBED, GPT_SERVED_ANY, read_embed, embed_result};
+const GptCallKind gpt_embed_call = {"gpt_embed",	gpt_embed,	FLOAT4ARRAYOID, LM_TASK_EMBED,
+									GPT_SERVED_ANY, read_embed, embed_result};
 
 static LmBytes
 bytes_of(Datum value)
@@ -60,9 +63,10 @@ bytes_of(Datum value)
 /*
  * gpt_choose(model text, prompt text, choices text[]) RETURNS text
  *
- * The choice that the prompt makes more likely than it is by itself: the largest (log p(choice | prompt) - log p(choice)) / tokens
- * (Holtzman et al. 2021, "Surface form competition", with the empty prompt as domain; Brown et al. 2020, section 2.4). The first of
- * equals. NULL gives NULL, as do choices of which none has a scored token; a null among them is passed over.
+ * The choice that the prompt makes more likely than it is by itself: the largest (log p(choice |
+ * prompt) - log p(choice)) / tokens (Holtzman et al. 2021, "Surface form competition", with the
+ * empty prompt as domain; Brown et al. 2020, section 2.4). The first of equals. NULL gives NULL, as
+ * do choices of which none has a scored token; a null among them is passed over.
  */
 Datum
 gpt_choose(PG_FUNCTION_ARGS)
@@ -75,7 +79,8 @@ gpt_choose(PG_FUNCTION_ARGS)
 	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	prompt = bytes_of(PG_GETARG_DATUM(1));
-	gpt_bridge_check_memory(VARATT_IS_EXTENDED(PG_GETARG_POINTER(2)) ? toast_raw_datum_size(PG_GETARG_DATUM(2)) : 0);
+	gpt_bridge_check_memory(
+		VARATT_IS_EXTENDED(PG_GETARG_POINTER(2)) ? toast_raw_datum_size(PG_GETARG_DATUM(2)) : 0);
 	choices = PG_GETARG_ARRAYTYPE_P(2);
 	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
 
@@ -139,11 +144,13 @@ rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
 }
 
 /*
- * gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
+ * gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true)
+ * RETURNS real[]
  *
- * The normalised output of the model's last block, pooled over the text's tokens, as long as the model has channels; of length 1 where
- * that is wanted. NULL model or input gives NULL, as does a text without tokens; NULL elsewhere means the default. With input text[] it
- * returns a set: the array of each element, in their order.
+ * The normalised output of the model's last block, pooled over the text's tokens, as long as the
+ * model has channels; of length 1 where that is wanted. NULL model or input gives NULL, as does a
+ * text without tokens; NULL elsewhere means the default. With input text[] it returns a set: the
+ * array of each element, in their order.
  */
 Datum
 gpt_embed(PG_FUNCTION_ARGS)
@@ -200,8 +207,9 @@ array_of(float *embedding, int n, bool wants_normal)
 }
 
 /*
- * A row for each element, null where it has no embedding; so that rows can stand beside those of unnest. Answers are those of a slice: the
- * caller may stop between two rows, so that nothing is held but memory. One statement sees one version of the model.
+ * A row for each element, null where it has no embedding; so that rows can stand beside those of
+ * unnest. Answers are those of a slice: the caller may stop between two rows, so that nothing is
+ * held but memory. One statement sees one version of the model.
  */
 static Datum
 embed_elements(FunctionCallInfo fcinfo)
@@ -217,7 +225,8 @@ embed_elements(FunctionCallInfo fcinfo)
 	}
 	set = SRF_PERCALL_SETUP();
 	embeddings = set->user_fctx;
-	if (embeddings == NULL || (embeddings->next == embeddings->n && gpt_elements_end(embeddings->elements)))
+	if (embeddings == NULL ||
+		(embeddings->next == embeddings->n && gpt_elements_end(embeddings->elements)))
 		SRF_RETURN_DONE(set);
 
 	/* Now do the work. */
@@ -240,7 +249,8 @@ begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 	{
 		embeddings = palloc0(sizeof(EmbeddingSet));
 		embeddings->elements = elements;
-		embeddings->slice = AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
+		embeddings->slice =
+			AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
 		/* Also where there is no element to ask it. */
 		gpt_cache_release(gpt_cache_acquire(gpt_elements_model(elements), GPT_SERVED_ANY));
 	}
@@ -251,14 +261,17 @@ begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 static void
 embed_slice(EmbeddingSet *embeddings)
 {
-	const GptServed *served = gpt_cache_acquire(gpt_elements_model(embeddings->elements), GPT_SERVED_ANY);
+	const GptServed *served =
+		gpt_cache_acquire(gpt_elements_model(embeddings->elements), GPT_SERVED_ANY);
 	MemoryContext caller;
 
 	MemoryContextReset(embeddings->slice);
 	caller = MemoryContextSwitchTo(embeddings->slice);
 	PG_TRY();
 	{
-		embeddings->n = gpt_elements_next(embeddings->answers, embeddings->elements, served, (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
+		embeddings->n =
+			gpt_elements_next(embeddings->answers, embeddings->elements, served,
+							  (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
 	}
 	PG_FINALLY();
 	{
@@ -287,7 +300,8 @@ static Datum
 embed_result(const GptCall *call, const GptServed *served, bool *is_null)
 {
 	*is_null = call->request.n_tokens == 0;
-	return *is_null ? (Datum) 0 : array_of(call->request.vector, served->config->channels, call->detail != 0);
+	return *is_null ? (Datum) 0
+					: array_of(call->request.vector, served->config->channels, call->detail != 0);
 }
 
 static LmPooling
@@ -301,10 +315,9 @@ read_pooling(FunctionCallInfo fcinfo)
 	if (strcmp(name, "mean") == 0)
 		return LM_POOL_MEAN;
 	if (strcmp(name, "last") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("pooling \"%s\" does not exist", name),
-				 errhint("Pooling is mean or last.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("pooling \"%s\" does not exist", name),
+						errhint("Pooling is mean or last.")));
 	return LM_POOL_LAST;
 }
 

@@ -35,7 +35,9 @@ static int compare_answers(const void *a, const void *b);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 
-const GptCallKind gpt_classify_call = {"gpt_classify", gpt_classify, TEXTOID, LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call, result_of};
+const GptCallKind gpt_classify_call = {"gpt_classify",	 gpt_classify,			TEXTOID,
+									   LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call,
+									   result_of};
 
 static LmBytes
 input_of(FunctionCallInfo fcinfo)
@@ -48,10 +50,10 @@ input_of(FunctionCallInfo fcinfo)
 /*
  * gpt_classify(model text, input text) RETURNS text
  *
- * The most probable label; the first one, in the order of bytes, of equals. Of a model of several labels a text, all whose
- * probability is at least 0.5, as the text of a text[] in the order of their bytes: a set has one text, whatever the probabilities.
- * NULL gives NULL.
- * With input text[] it returns text[]: that of each element.
+ * The most probable label; the first one, in the order of bytes, of equals. Of a model of several
+ * labels a text, all whose probability is at least 0.5, as the text of a text[] in the order of
+ * their bytes: a set has one text, whatever the probabilities. NULL gives NULL. With input text[]
+ * it returns text[]: that of each element.
  */
 Datum
 gpt_classify(PG_FUNCTION_ARGS)
@@ -74,7 +76,8 @@ gpt_classify(PG_FUNCTION_ARGS)
 /*
  * gpt_classify_probs(model text, input text) -> setof (label text, probability real)
  *
- * All labels, the most probable first; where a text has several, each with its own probability. NULL gives no rows.
+ * All labels, the most probable first; where a text has several, each with its own probability.
+ * NULL gives no rows.
  */
 Datum
 gpt_classify_probs(PG_FUNCTION_ARGS)
@@ -91,7 +94,8 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 	qsort(answers, n, sizeof(Answer), compare_answers);
 	for (int i = 0; i < n; i++)
 	{
-		Datum values[2] = {CStringGetTextDatum(answers[i].label), Float4GetDatum(answers[i].probability)};
+		Datum values[2] = {CStringGetTextDatum(answers[i].label),
+						   Float4GetDatum(answers[i].probability)};
 		bool nulls[2] = {false, false};
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -176,7 +180,9 @@ probable_labels(const Answer *answers, int n)
 		if (answers[i].probability >= 0.5)
 			labels[n_labels++] = CStringGetTextDatum(answers[i].label);
 	}
-	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(labels, n_labels, TEXTOID, -1, false, TYPALIGN_INT)));
+	return OidOutputFunctionCall(
+		F_ARRAY_OUT,
+		PointerGetDatum(construct_array(labels, n_labels, TEXTOID, -1, false, TYPALIGN_INT)));
 }
 
 static int

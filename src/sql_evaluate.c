@@ -1,8 +1,8 @@
 /*
  * src/sql_evaluate.c
  *
- * gpt_evaluate: the rows of a query go through a model, measures of all of them together come out. What is measured follows
- * from the columns of the query, as what is learnt does.
+ * gpt_evaluate: the rows of a query go through a model, measures of all of them together come out.
+ * What is measured follows from the columns of the query, as what is learnt does.
  */
 #include "postgres.h"
 
@@ -28,7 +28,8 @@
 #include "source.h"
 
 #define GENERATED_FACTOR 2 /* times the tokens of the row's completion ... */
-#define GENERATED_MORE 16 /* ... and so many are generated at most, unless the options say otherwise */
+/* ... and so many are generated at most, unless the options say otherwise */
+#define GENERATED_MORE 16
 
 PG_FUNCTION_INFO_V1(gpt_evaluate);
 
@@ -59,14 +60,16 @@ static void compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tok
 static void put_kept(FunctionCallInfo fcinfo, const char *model);
 static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 static void put(FunctionCallInfo fcinfo, const char *metric, double value);
-static void put_measure(void *context, const char *metric, const char *label, const char *predicted, double value);
+static void put_measure(void *context, const char *metric, const char *label, const char *predicted,
+						double value);
 static void put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 
 /*
- * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric, label, predicted, value)
+ * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric,
+ * label, predicted, value)
  *
- * The query runs read-only as the caller, here and now. NULL query: what was measured when the version was trained. NULL model is
- * an error, NULL options are the defaults.
+ * The query runs read-only as the caller, here and now. NULL query: what was measured when the
+ * version was trained. NULL model is an error, NULL options are the defaults.
  */
 Datum
 gpt_evaluate(PG_FUNCTION_ARGS)
@@ -79,7 +82,8 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_bridge_check_encoding();
 	model = gpt_argument_text(fcinfo, 0);
-	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))) : PG_GETARG_JSONB_P(2);
+	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
+						   : PG_GETARG_JSONB_P(2);
 	evaluation.options = gpt_options_parse(json, GPT_FUNCTION_EVALUATE);
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(1))
@@ -95,7 +99,7 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------ */
+/* ---- Rows --------------------------------------------------------------- */
 
 /* Rows with labels are for classifiers, and only those. */
 static void
@@ -106,17 +110,17 @@ check_kind(const char *model, const GptSourceShape *shape)
 
 	gpt_catalog_check_use(version);
 	if (is_classifier && shape->label_column == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("model \"%s\" is a classifier", version->model),
-				 errdetail("The query has no column \"label\"."),
-				 errhint("Select the labels too, as in SELECT body, stars AS label.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model \"%s\" is a classifier", version->model),
+						errdetail("The query has no column \"label\"."),
+						errhint("Select the labels too, as in SELECT body, stars AS label.")));
 	if (!is_classifier && shape->label_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("model \"%s\" is not a classifier", version->model),
-				 errdetail("The query has a column \"label\"."),
-				 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("model \"%s\" is not a classifier", version->model),
+			 errdetail("The query has a column \"label\"."),
+			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
 }
 
 static void
@@ -128,11 +132,13 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE, NULL);
 	evaluation->prompted = shape.prompt_column != 0;
 	/* auto: of completions */
-	evaluation->include_end = evaluation->prompted ? strcmp(evaluation->options->include_end, "false") != 0
-												   : strcmp(evaluation->options->include_end, "true") == 0;
+	evaluation->include_end = evaluation->prompted
+								  ? strcmp(evaluation->options->include_end, "false") != 0
+								  : strcmp(evaluation->options->include_end, "true") == 0;
 	initStringInfo(&evaluation->generated);
 	check_kind(model, &shape);
-	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER : GPT_SERVED_LANGUAGE_MODEL);
+	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
+															  : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
 
 	/* Now do the work. */
@@ -163,7 +169,8 @@ add_row(void *context, const GptSourceRow *row)
 	LmScore score;
 	LmError error;
 
-	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted, evaluation->classification != NULL) != GPT_SKIP_NONE)
+	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted,
+						evaluation->classification != NULL) != GPT_SKIP_NONE)
 	{
 		evaluation->skipped++;
 		return;
@@ -176,7 +183,8 @@ add_row(void *context, const GptSourceRow *row)
 		return;
 	}
 	gpt_cache_renew(evaluation->served);
-	while (!lm_score_completion(&score, evaluation->served->session, prompt, text, evaluation->include_end, &error))
+	while (!lm_score_completion(&score, evaluation->served->session, prompt, text,
+								evaluation->include_end, &error))
 		gpt_bridge_raise_row(&error, "query", row->number);
 	evaluation->documents++;
 	evaluation->tokens += score.n_tokens;
@@ -207,7 +215,8 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 		sampling.max_tokens = (int) Min(GENERATED_FACTOR * n_tokens + GENERATED_MORE, PG_INT32_MAX);
 	gpt_continue_check(row->prompt_size);
 	resetStringInfo(generated);
-	gpt_continue(generated, evaluation->served, row->prompt, row->prompt_size, &sampling, &truncated);
+	gpt_continue(generated, evaluation->served, row->prompt, row->prompt_size, &sampling,
+				 &truncated);
 	found = (LmBytes){generated->data, generated->len};
 	if (lm_tokenizer_spec(evaluation->served->tokenizer)->normalize_nfc)
 	{
@@ -222,7 +231,7 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 		evaluation->exact += row->weight;
 }
 
-/* ---- Measures -------------------------------------------------------------------------------------- */
+/* ---- Measures ----------------------------------------------------------- */
 
 static void
 put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
@@ -258,14 +267,17 @@ put_kept(FunctionCallInfo fcinfo, const char *model)
 	const GptVersion *version = gpt_catalog_version(model, false);
 	Oid types[] = {TEXTOID, INT4OID};
 	Datum values[] = {CStringGetTextDatum(version->model), Int32GetDatum(version->version)};
-	char *command = psprintf("SELECT loss, validation_loss, pg_catalog.exp(validation_loss), validation_bits_per_byte "
-							 "FROM %s.gpt_versions WHERE model OPERATOR(pg_catalog.=) $1 AND version OPERATOR(pg_catalog.=) $2",
+	char *command = psprintf("SELECT loss, validation_loss, pg_catalog.exp(validation_loss), "
+							 "validation_bits_per_byte FROM %s.gpt_versions WHERE model "
+							 "OPERATOR(pg_catalog.=) $1 AND version OPERATOR(pg_catalog.=) $2",
 							 gpt_catalog_schema());
 
 	gpt_catalog_check_use(version);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 1) !=
+			SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "could not read the measures of model \"%s\"", model);
 	for (int i = 0; i < lengthof(metrics); i++)
 	{
@@ -285,7 +297,8 @@ put(FunctionCallInfo fcinfo, const char *metric, double value)
 }
 
 static void
-put_measure(void *context, const char *metric, const char *label, const char *predicted, double value)
+put_measure(void *context, const char *metric, const char *label, const char *predicted,
+			double value)
 {
 	FunctionCallInfo fcinfo = context;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;

@@ -31,20 +31,24 @@ PG_FUNCTION_INFO_V1(gpt_generate);
 static void read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo);
 static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
-static LmGeneration *start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated);
+static LmGeneration *start(const GptServed *served, const char *prompt, size_t size,
+						   const LmSampling *sampling, bool *truncated);
 static void append_continuation(StringInfo result, LmGeneration *generation);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 
-const GptCallKind gpt_generate_call = {"gpt_generate", gpt_generate, TEXTOID, LM_TASK_GENERATE, GPT_SERVED_LANGUAGE_MODEL, read_call, result_of};
+const GptCallKind gpt_generate_call = {
+	"gpt_generate", gpt_generate, TEXTOID, LM_TASK_GENERATE, GPT_SERVED_LANGUAGE_MODEL,
+	read_call,		result_of};
 
 /*
- * gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
- *     top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
- *     stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+ * gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
+ * 0.8, top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty
+ *     float8 DEFAULT 1, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
  *
- * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one. With prompt text[] it returns text[]:
- * each element continued as by a call of its own, with the same seed.
+ * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one.
+ * With prompt text[] it returns text[]: each element continued as by a call of its own, with the
+ * same seed.
  */
 Datum
 gpt_generate(PG_FUNCTION_ARGS)
@@ -70,7 +74,8 @@ gpt_generate(PG_FUNCTION_ARGS)
 	/* Now do the work. */
 	PG_TRY();
 	{
-		gpt_continue(&result, served, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), &sampling, &truncated);
+		gpt_continue(&result, served, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), &sampling,
+					 &truncated);
 		if (truncated)
 			gpt_call_notice_truncation(fcinfo, served->config->context);
 	}
@@ -101,7 +106,8 @@ static Datum
 result_of(const GptCall *call, const GptServed *served, bool *is_null)
 {
 	*is_null = false;
-	return PointerGetDatum(cstring_to_text_with_len(call->request.output.data, call->request.output.size));
+	return PointerGetDatum(
+		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
 }
 
 static void
@@ -109,11 +115,13 @@ read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
 {
 	memset(sampling, 0, sizeof(LmSampling));
 	sampling->max_tokens = gpt_argument_integer(fcinfo, 2, "max_tokens", 64, 1, MAX_TOKENS);
-	sampling->temperature = gpt_argument_real(fcinfo, 3, "temperature", 0.8, 0, MAX_TEMPERATURE, false);
+	sampling->temperature =
+		gpt_argument_real(fcinfo, 3, "temperature", 0.8, 0, MAX_TEMPERATURE, false);
 	sampling->top_k = gpt_argument_integer(fcinfo, 4, "top_k", 0, 0, LM_MAX_VOCABULARY);
 	sampling->top_p = gpt_argument_real(fcinfo, 5, "top_p", 1, 0, 1, true);
 	sampling->min_p = gpt_argument_real(fcinfo, 6, "min_p", 0, 0, 1, false);
-	sampling->repetition_penalty = gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, MIN_PENALTY, MAX_PENALTY, false);
+	sampling->repetition_penalty =
+		gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, MIN_PENALTY, MAX_PENALTY, false);
 	if (!PG_ARGISNULL(8))
 		read_stops(sampling, PG_GETARG_ARRAYTYPE_P(8));
 	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);
@@ -137,9 +145,11 @@ read_stops(LmSampling *sampling, ArrayType *array)
 		text *stop = nulls[i] ? NULL : DatumGetTextPP(values[i]);
 
 		if (stop == NULL)
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("stop must not contain null")));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("stop must not contain null")));
 		if (VARSIZE_ANY_EXHDR(stop) == 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("stop must not contain an empty text")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("stop must not contain an empty text")));
 		stops[i].data = VARDATA_ANY(stop);
 		stops[i].size = VARSIZE_ANY_EXHDR(stop);
 	}
@@ -176,13 +186,15 @@ gpt_continue_error(size_t size)
 	if (size <= MAX_PROMPT_SIZE)
 		return NULL;
 	error = palloc(sizeof(LmError));
-	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20, MAX_PROMPT_SIZE >> 20);
+	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20,
+			MAX_PROMPT_SIZE >> 20);
 	return error;
 }
 
 /* A generation belongs to the engine, so it is released here, whatever happens. */
 void
-gpt_continue(StringInfo result, const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated)
+gpt_continue(StringInfo result, const GptServed *served, const char *prompt, size_t size,
+			 const LmSampling *sampling, bool *truncated)
 {
 	LmGeneration *generation = start(served, prompt, size, sampling, truncated);
 
@@ -198,7 +210,8 @@ gpt_continue(StringInfo result, const GptServed *served, const char *prompt, siz
 }
 
 static LmGeneration *
-start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated)
+start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling,
+	  bool *truncated)
 {
 	LmSampling healed = *sampling;
 	LmGeneration *generation;

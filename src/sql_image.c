@@ -51,7 +51,8 @@ gpt_set_image_type(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("gpt_set_image_type()");
 	word = gpt_argument_text(fcinfo, 1);
 	if (!gpt_image_type_find(&type, word))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("image type \"%s\" does not exist", word),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("image type \"%s\" does not exist", word),
 						errhint("The types are float32, bfloat16, int8 and int4.")));
 	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), NULL);
 	gpt_catalog_set_image_type(gpt_argument_text(fcinfo, 0), type);
@@ -61,7 +62,8 @@ gpt_set_image_type(PG_FUNCTION_ARGS)
 /*
  * gpt_image_rows() RETURNS SETOF record    (model, version, type, size, created_at, last_used_at)
  *
- * A row for each image and version that the current role may use; a superuser also sees images without a version.
+ * A row for each image and version that the current role may use; a superuser also sees images
+ * without a version.
  */
 Datum
 gpt_image_rows(PG_FUNCTION_ARGS)
@@ -108,7 +110,8 @@ read_versions(void)
 	uint64 n;
 
 	gpt_statement_begin(&statement);
-	n = gpt_statement_run(&statement, "SELECT model, version, weights, run_id, sha256 FROM %s.gpt_version ORDER BY model, version");
+	n = gpt_statement_run(&statement, "SELECT model, version, weights, run_id, sha256 FROM "
+									  "%s.gpt_version ORDER BY model, version");
 	for (uint64 i = 0; i < n; i++)
 	{
 		MemoryContext inner = MemoryContextSwitchTo(statement.caller);
@@ -130,7 +133,8 @@ read_versions(void)
 static bool
 may_see(const Owned *version)
 {
-	return gpt_blob_can_use(version->weights) && gpt_weights_belonging(version->weights, &version->run_id) != GPT_WEIGHTS_GONE;
+	return gpt_blob_can_use(version->weights) &&
+		   gpt_weights_belonging(version->weights, &version->run_id) != GPT_WEIGHTS_GONE;
 }
 
 static void

@@ -44,7 +44,7 @@ PG_FUNCTION_INFO_V1(gpt_resume);
 PG_FUNCTION_INFO_V1(gpt_forget_jobs);
 PG_FUNCTION_INFO_V1(gpt_copied_job_trigger);
 
-/* ---- Look ------------------------------------------------------------------------------------------ */
+/* ---- Look --------------------------------------------------------------- */
 
 /* The job, which the current role may see; an error otherwise. */
 static GptJob *
@@ -55,10 +55,9 @@ visible_job(int64 number)
 	if (job != NULL && has_privs_of_role(GetUserId(), job->owner))
 		return job;
 	if (job == NULL && gpt_job_is_uncommitted(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " is not committed yet", number),
-				 errdetail("It starts when the transaction that submitted it commits.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " is not committed yet", number),
+						errdetail("It starts when the transaction that submitted it commits.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number),
@@ -69,10 +68,10 @@ static void
 check_is_local(const GptJob *job)
 {
 	if (!gpt_job_is_local(job))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " was submitted in another database or cluster", job->number),
-				 errhint("Submit it here with gpt_train.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " was submitted in another database or cluster",
+							   job->number),
+						errhint("Submit it here with gpt_train.")));
 }
 
 static bool
@@ -114,7 +113,8 @@ launched_after_all(const GptJob *job)
 {
 	GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
 
-	return job->state == GPT_JOB_QUEUED && gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE && gpt_job_launch(&ticket);
+	return job->state == GPT_JOB_QUEUED &&
+		   gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE && gpt_job_launch(&ticket);
 }
 
 static void
@@ -122,23 +122,32 @@ raise_nobody(const GptJob *job)
 {
 	bool no_place = gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE;
 
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("job " INT64_FORMAT " is %s, but no process runs it", job->number, gpt_job_state_name(job->state)),
-			 no_place ? errdetail("There was no place for a background worker when it was submitted.")
-					  : errdetail("Its worker was lost, and the server does not preload gpt, which would start another."),
-			 no_place ? errhint("Raise max_worker_processes, and call gpt_resume(" INT64_FORMAT ").", job->number)
-					  : errhint("Call gpt_resume(" INT64_FORMAT ").", job->number)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("job " INT64_FORMAT " is %s, but no process runs it", job->number,
+				gpt_job_state_name(job->state)),
+		 no_place ? errdetail("There was no place for a background worker when it was submitted.")
+				  : errdetail("Its worker was lost, and the server does not preload gpt, which "
+							  "would start another."),
+		 no_place ? errhint("Raise max_worker_processes, and call gpt_resume(" INT64_FORMAT ").",
+							job->number)
+				  : errhint("Call gpt_resume(" INT64_FORMAT ").", job->number)));
 }
 
 static void
 notice_overfit(const GptJob *job)
 {
-	ereport(NOTICE,
-			(errmsg("job " INT64_FORMAT " has over-fitted: its validation loss rose after step " INT64_FORMAT ", while the training loss fell",
-					job->number, job->overfit_since),
-			 errdetail("Unless the option \"publish\" is \"last\", the weights of that step were published."),
-			 errhint("More rows, a smaller \"preset\" or a higher \"dropout\" would help; the view gpt_train_log has the losses.")));
+	ereport(
+		NOTICE,
+		(errmsg("job " INT64_FORMAT
+				" has over-fitted: its validation loss rose after step " INT64_FORMAT
+				", while the training loss fell",
+				job->number, job->overfit_since),
+		 errdetail(
+			 "Unless the option \"publish\" is \"last\", the weights of that step were published."),
+		 errhint("More rows, a smaller \"preset\" or a higher \"dropout\" would help; the view "
+				 "gpt_train_log has the losses.")));
 }
 
 /* The text ends where the mark begins, and the rest comes back; NULL where there is no mark. */
@@ -162,20 +171,23 @@ notice_failure(const GptJob *job)
 	const char *detail = cut_off(message, "\nDETAIL: ");
 
 	ereport(NOTICE,
-			(errmsg("training of model \"%s\" %s: %s", job->model, gpt_job_state_name(job->state), message),
+			(errmsg("training of model \"%s\" %s: %s", job->model, gpt_job_state_name(job->state),
+					message),
 			 detail != NULL ? errdetail("%s", detail) : 0, hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /*
  * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
  *
- * Waits until the job has ended and returns its state, or after the timeout its present state; NULL waits for
- * ever. A NOTICE says why a job failed. Looks at what is committed, whatever the isolation level. Starts a job of this session that had no place for a worker, when there is one.
+ * Waits until the job has ended and returns its state, or after the timeout its present state; NULL
+ * waits for ever. A NOTICE says why a job failed. Looks at what is committed, whatever the
+ * isolation level. Starts a job of this session that had no place for a worker, when there is one.
  */
 Datum
 gpt_wait(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt_wait", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt_wait", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	TimestampTz start = GetCurrentTimestamp();
 	TimestampTz end = DT_NOEND;
@@ -186,7 +198,8 @@ gpt_wait(PG_FUNCTION_ARGS)
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "job");
 	if (!PG_ARGISNULL(1))
-		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(start), PG_GETARG_DATUM(1)));
+		end = DatumGetTimestampTz(DirectFunctionCall2(
+			timestamptz_pl_interval, TimestampTzGetDatum(start), PG_GETARG_DATUM(1)));
 	for (;;)
 	{
 		const GptJob *job = visible_job(PG_GETARG_INT64(0));
@@ -203,11 +216,10 @@ gpt_wait(PG_FUNCTION_ARGS)
 		}
 		check_is_local(job);
 		if (gpt_job_launch_pending(job->number))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("job " INT64_FORMAT " waits for this transaction", job->number),
-					 errdetail("It starts when the transaction commits."),
-					 errhint("Commit the transaction, then call gpt_wait.")));
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("job " INT64_FORMAT " waits for this transaction", job->number),
+							errdetail("It starts when the transaction commits."),
+							errhint("Commit the transaction, then call gpt_wait.")));
 		if (now >= end)
 			break;
 		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS))
@@ -220,7 +232,8 @@ gpt_wait(PG_FUNCTION_ARGS)
 				raise_nobody(job);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(LOOK_MS, TimestampDifferenceMilliseconds(now, end) + 1), PG_WAIT_EXTENSION);
+						 Min(LOOK_MS, TimestampDifferenceMilliseconds(now, end) + 1),
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(context);
@@ -230,12 +243,13 @@ gpt_wait(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(gpt_job_state_name(state)));
 }
 
-/* ---- Cancel and resume ------------------------------------------------------------------------------ */
+/* ---- Cancel and resume -------------------------------------------------- */
 
 static void
 wait_a_moment(void)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, MOMENT_MS, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, MOMENT_MS,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -247,12 +261,13 @@ launch_successor(const GptJob *job)
 	const GptJob *successor = gpt_job_successor(job);
 
 	if (successor != NULL)
-		gpt_job_launch_at_commit(&(GptJobTicket){successor->number, successor->run_id, successor->database, successor->owner});
+		gpt_job_launch_at_commit(&(GptJobTicket){successor->number, successor->run_id,
+												 successor->database, successor->owner});
 }
 
 /*
- * Under the job's lock no worker can claim it meanwhile, which in a REPEATABLE READ transaction would be an error. False: look
- * again.
+ * Under the job's lock no worker can claim it meanwhile, which in a REPEATABLE READ transaction
+ * would be an error. False: look again.
  */
 static bool
 cancel_queued(const GptJob *job)
@@ -319,8 +334,8 @@ cancel(const GptJob *job)
 /*
  * gpt_cancel(job bigint) -> boolean
  *
- * Cancels a job; false when it has ended. A running one is told at once, whatever becomes of the transaction; a
- * queued one is cancelled when the transaction commits.
+ * Cancels a job; false when it has ended. A running one is told at once, whatever becomes of the
+ * transaction; a queued one is cancelled when the transaction commits.
  */
 Datum
 gpt_cancel(PG_FUNCTION_ARGS)
@@ -356,8 +371,9 @@ wait_for_leaving(int64 number)
 /*
  * gpt_resume(job bigint) -> boolean
  *
- * Starts a worker, when the transaction commits, for a job that nobody runs: one that waits, was cut off, failed
- * or was cancelled. The training begins anew. False when the job runs or has succeeded.
+ * Starts a worker, when the transaction commits, for a job that nobody runs: one that waits, was
+ * cut off, failed or was cancelled. The training begins anew. False when the job runs or has
+ * succeeded.
  */
 Datum
 gpt_resume(PG_FUNCTION_ARGS)
@@ -372,7 +388,8 @@ gpt_resume(PG_FUNCTION_ARGS)
 	check_is_local(job);
 	if (has_ended(job))
 		wait_for_leaving(job->number);
-	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 || gpt_job_launch_pending(job->number))
+	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 ||
+		gpt_job_launch_pending(job->number))
 		PG_RETURN_BOOL(false);
 	if (has_ended(job))
 	{
@@ -399,7 +416,8 @@ gpt_resume(PG_FUNCTION_ARGS)
 /*
  * gpt_forget_jobs(older_than interval DEFAULT '30 days') -> bigint
  *
- * Deletes the jobs that ended longer ago than that, with their logs and files; returns how many. NULL is the default.
+ * Deletes the jobs that ended longer ago than that, with their logs and files; returns how many.
+ * NULL is the default.
  */
 Datum
 gpt_forget_jobs(PG_FUNCTION_ARGS)
@@ -415,22 +433,27 @@ gpt_forget_jobs(PG_FUNCTION_ARGS)
 	gpt_argument_check_call(fcinfo);
 	PreventCommandIfReadOnly("gpt_forget_jobs()");
 	PreventCommandDuringRecovery("gpt_forget_jobs()");
-	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(older_than), IntervalPGetDatum(&zero))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("older_than must not be negative: %s",
-						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(older_than))))));
-	before = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(older_than),
+										 IntervalPGetDatum(&zero))))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("older_than must not be negative: %s",
+							   DatumGetCString(DirectFunctionCall1(
+								   interval_out, IntervalPGetDatum(older_than))))));
+	before = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+													 TimestampTzGetDatum(GetCurrentTimestamp()),
 													 IntervalPGetDatum(older_than)));
 
-	/* Now do the work. A rollback brings back the rows, and what they then lack is no more than a checkpoint. */
+	/*
+	 * Now do the work. A rollback brings back the rows, and what they then lack is no more than a
+	 * checkpoint.
+	 */
 	n = gpt_job_forget(&run_ids, before);
 	foreach (cell, run_ids)
 		gpt_run_files_remove(lfirst(cell));
 	PG_RETURN_INT64(n);
 }
 
-/* ---- Copies ---------------------------------------------------------------------------------------- */
+/* ---- Copies ------------------------------------------------------------- */
 
 /* The number of a column, which somebody may have altered. */
 static int
@@ -449,8 +472,9 @@ job_column(TupleDesc columns, const char *name, Oid type)
 /*
  * gpt_copied_job_trigger() -> trigger    (BEFORE INSERT ON gpt_job, ALWAYS)
  *
- * Rows also arrive by pg_restore, COPY and logical replication. One that has not ended and that no function of ours is submitting
- * gets system identifier 0, so that it never starts here, also where it was dumped from this very database.
+ * Rows also arrive by pg_restore, COPY and logical replication. One that has not ended and that no
+ * function of ours is submitting gets system identifier 0, so that it never starts here, also where
+ * it was dumped from this very database.
  */
 Datum
 gpt_copied_job_trigger(PG_FUNCTION_ARGS)
@@ -464,13 +488,14 @@ gpt_copied_job_trigger(PG_FUNCTION_ARGS)
 	char *state;
 	Datum run_id;
 
-	if (data == NULL || !TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as a trigger before an insert")));
+	if (data == NULL || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event) || !TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("not called as a trigger before an insert")));
 	if (!gpt_catalog_is_table(RelationGetRelid(data->tg_relation), "gpt_job"))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("table \"%s\" is not gpt_job of extension \"gpt\"", RelationGetRelationName(data->tg_relation))));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("table \"%s\" is not gpt_job of extension \"gpt\"",
+							   RelationGetRelationName(data->tg_relation))));
 	columns = RelationGetDescr(data->tg_relation);
 	row = data->tg_trigtuple;
 	number = job_column(columns, "system_identifier", INT8OID);

@@ -1,7 +1,8 @@
 /*
  * src/sql_merge.c
  *
- * gpt_merge: an adapter goes in, and a version with all its weights comes out: those of its base, with the adapter folded in.
+ * gpt_merge: an adapter goes in, and a version with all its weights comes out: those of its base,
+ * with the adapter folded in.
  */
 #include "postgres.h"
 
@@ -32,7 +33,8 @@ static GptVersion *adapter_of(const char *reference);
 static int32 merge(const GptVersion *adapter, const GptVersion *base);
 static LmParamTable *table_of(const LmConfig *config);
 static float *allocate(size_t total, const GptVersion *version);
-static void fold(float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table);
+static void fold(float *block, const LmParamTable *table, const float *adapter,
+				 const LmParamTable *adapter_table);
 static int32 publish(const GptVersion *adapter, const LmParamTable *table, const float *block);
 static char *joined_labels(const GptVersion *version);
 
@@ -64,17 +66,22 @@ look_at(const char *reference)
 	GptVersion *version = gpt_catalog_version(reference, false);
 
 	if (!has_privs_of_role(GetUserId(), gpt_blob_owner(version->weights)))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", version->model)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of model \"%s\"", version->model)));
 	gpt_catalog_check_use(version);
 	if (version->base == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\", version %d, is not an adapter", version->model, version->version),
+				 errmsg("model \"%s\", version %d, is not an adapter", version->model,
+						version->version),
 				 errdetail("It has all its weights already, so there is nothing to merge.")));
 	return version;
 }
 
-/* Under a snapshot that stays active: what the reference means once nobody else changes the model's name. */
+/*
+ * Under a snapshot that stays active: what the reference means once nobody else changes the model's
+ * name.
+ */
 static GptVersion *
 adapter_of(const char *reference)
 {
@@ -113,7 +120,8 @@ static LmParamTable *
 table_of(const LmConfig *config)
 {
 	LmError error;
-	LmParamTable *table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
+	LmParamTable *table =
+		lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
 
 	if (table == NULL)
 		gpt_bridge_raise(&error);
@@ -123,16 +131,19 @@ table_of(const LmConfig *config)
 static float *
 allocate(size_t total, const GptVersion *version)
 {
-	float *block = MemoryContextAllocExtended(CurrentMemoryContext, total * sizeof(float), MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	float *block = MemoryContextAllocExtended(CurrentMemoryContext, total * sizeof(float),
+											  MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 
 	if (block == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("The weights of model \"%s\" need %zu MB.", version->model, total * sizeof(float) >> 20)));
+						errdetail("The weights of model \"%s\" need %zu MB.", version->model,
+								  total * sizeof(float) >> 20)));
 	return block;
 }
 
 static void
-fold(float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table)
+fold(float *block, const LmParamTable *table, const float *adapter,
+	 const LmParamTable *adapter_table)
 {
 	LmEngine *engine = gpt_bridge_training_engine(gpt_threads);
 
@@ -148,7 +159,11 @@ fold(float *block, const LmParamTable *table, const float *adapter, const LmPara
 static int32
 publish(const GptVersion *adapter, const LmParamTable *table, const float *block)
 {
-	GptPublication publication = {.model = adapter->model, .table = table, .block = block, .may_exist = true, .must_exist = true};
+	GptPublication publication = {.model = adapter->model,
+								  .table = table,
+								  .block = block,
+								  .may_exist = true,
+								  .must_exist = true};
 	GptStatement statement;
 	char *column = NULL;
 	int32 number;
@@ -158,16 +173,19 @@ publish(const GptVersion *adapter, const LmParamTable *table, const float *block
 	publication.labels = joined_labels(adapter);
 	publication.watermark = gpt_catalog_watermark(&column, adapter);
 	publication.watermark_column = column;
-	publication.loss = publication.validation_loss = publication.validation_bits_per_byte = get_float8_nan();
+	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =
+		get_float8_nan();
 	number = gpt_catalog_publish(&publication);
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, adapter->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(adapter->version));
-	gpt_statement_change(&statement, 1, "UPDATE %1$s.gpt_version n SET loss = a.loss, validation_loss = a.validation_loss, "
-										"validation_bits_per_byte = a.validation_bits_per_byte, job = a.job, task = a.task, query_sha256 = a.query_sha256, "
-										"options = a.options FROM %1$s.gpt_version a "
-										"WHERE n.model = $1 AND n.version = $2 AND a.model = $1 AND a.version = $3");
+	gpt_statement_change(
+		&statement, 1,
+		"UPDATE %1$s.gpt_version n SET loss = a.loss, validation_loss = a.validation_loss, "
+		"validation_bits_per_byte = a.validation_bits_per_byte, job = a.job, task = a.task, "
+		"query_sha256 = a.query_sha256, options = a.options FROM %1$s.gpt_version a WHERE n.model "
+		"= $1 AND n.version = $2 AND a.model = $1 AND a.version = $3");
 	gpt_statement_end(&statement);
 	return number;
 }

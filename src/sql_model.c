@@ -1,7 +1,8 @@
 /*
  * src/sql_model.c
  *
- * gpt_drop_model, gpt_drop_version, gpt_rollback, gpt_rename_model, gpt_copy_model, gpt_grant, gpt_revoke: what owners do with models.
+ * gpt_drop_model, gpt_drop_version, gpt_rollback, gpt_rename_model, gpt_copy_model, gpt_grant,
+ * gpt_revoke: what owners do with models.
  */
 #include "postgres.h"
 
@@ -36,7 +37,8 @@ gpt_drop_model(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "model");
 	PreventCommandIfReadOnly("gpt_drop_model()");
 	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), "gpt_drop_version");
-	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0), PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
+	gpt_catalog_drop_model(gpt_argument_text(fcinfo, 0),
+						   PG_NARGS() > 1 && !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
 	PG_RETURN_VOID();
 }
 
@@ -51,14 +53,16 @@ gpt_drop_version(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 1, "version");
 	PreventCommandIfReadOnly("gpt_drop_version()");
 	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), "gpt_drop_version");
-	gpt_catalog_drop_version(gpt_argument_text(fcinfo, 0), gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX));
+	gpt_catalog_drop_version(gpt_argument_text(fcinfo, 0),
+							 gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX));
 	PG_RETURN_VOID();
 }
 
 /*
  * gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
  *
- * NULL: the newest final version below the current one. Returns the number of the version that is current now.
+ * NULL: the newest final version below the current one. Returns the number of the version that is
+ * current now.
  */
 Datum
 gpt_rollback(PG_FUNCTION_ARGS)
@@ -123,7 +127,8 @@ gpt_grant(PG_FUNCTION_ARGS)
 	role = gpt_argument_text(fcinfo, 1);
 	gpt_catalog_refuse_version(model, NULL);
 	gpt_catalog_grant_model(model, role, true);
-	ereport(NOTICE, (errmsg("role \"%s\" can make model \"%s\" repeat texts that it was trained on", role, model)));
+	ereport(NOTICE, (errmsg("role \"%s\" can make model \"%s\" repeat texts that it was trained on",
+							role, model)));
 	PG_RETURN_VOID();
 }
 

@@ -1,11 +1,12 @@
 /*
  * src/sql_perplexity.c
  *
- * The aggregate gpt_perplexity: exp(-sum of log p / number of tokens) over all rows. Texts are collected up to a bound and scored
- * together; what a partial aggregate hands on is two sums.
+ * The aggregate gpt_perplexity: exp(-sum of log p / number of tokens) over all rows. Texts are
+ * collected up to a bound and scored together; what a partial aggregate hands on is two sums.
  *
- * A superuser may give these functions to an aggregate of his own, whose other parts make states of another form: a pointer is a state
- * only if it is among those that were made here and are not freed.
+ * A superuser may give these functions to an aggregate of his own, whose other parts make states of
+ * another form: a pointer is a state only if it is among those that were made here and are not
+ * freed.
  */
 #include "postgres.h"
 
@@ -56,8 +57,8 @@ static void set_model(Perplexity *state, const char *model);
 static void flush(Perplexity *state);
 
 /*
- * gpt_perplexity_step(state internal, model text, input text [, include_end boolean]) RETURNS internal. A NULL model or input is passed over; NULL
- * include_end is false.
+ * gpt_perplexity_step(state internal, model text, input text [, include_end boolean]) RETURNS
+ * internal. A NULL model or input is passed over; NULL include_end is false.
  */
 Datum
 gpt_perplexity_step(PG_FUNCTION_ARGS)
@@ -100,12 +101,16 @@ gpt_perplexity_combine(PG_FUNCTION_ARGS)
 	set_model(state, other->model);
 	flush(state);
 	if (pg_add_s64_overflow(state->n_tokens, other->n_tokens, &state->n_tokens))
-		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("the number of tokens is out of range")));
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("the number of tokens is out of range")));
 	state->logprob += other->logprob;
 	PG_RETURN_POINTER(state);
 }
 
-/* gpt_perplexity_serialize(state internal) RETURNS bytea: sum, tokens, and the name of the model, empty before the first row */
+/*
+ * gpt_perplexity_serialize(state internal) RETURNS bytea: sum, tokens, and the name of the model,
+ * empty before the first row
+ */
 Datum
 gpt_perplexity_serialize(PG_FUNCTION_ARGS)
 {
@@ -120,7 +125,8 @@ gpt_perplexity_serialize(PG_FUNCTION_ARGS)
 	pq_sendint64(&bytes, state->n_tokens);
 	/* Not as a string, which would be converted to the encoding of the client. */
 	pq_sendint32(&bytes, state->model == NULL ? 0 : strlen(state->model));
-	pq_sendbytes(&bytes, state->model == NULL ? "" : state->model, state->model == NULL ? 0 : strlen(state->model));
+	pq_sendbytes(&bytes, state->model == NULL ? "" : state->model,
+				 state->model == NULL ? 0 : strlen(state->model));
 	PG_RETURN_BYTEA_P(pq_endtypsend(&bytes));
 }
 
@@ -145,7 +151,8 @@ gpt_perplexity_deserialize(PG_FUNCTION_ARGS)
 	model = pq_getmsgbytes(&buffer, size);
 	pq_getmsgend(&buffer);
 	if (state->n_tokens < 0 || isnan(state->logprob) || !pg_verifymbstr(model, size, true))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("bytes are not a state of gpt_perplexity")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+						errmsg("bytes are not a state of gpt_perplexity")));
 	if (size > 0)
 		set_model(state, pnstrdup(model, size));
 	PG_RETURN_POINTER(state);
@@ -173,7 +180,8 @@ context_of(FunctionCallInfo fcinfo)
 	MemoryContext context;
 
 	if (!AggCheckCallContext(fcinfo, &context))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("this function is a part of the aggregate gpt_perplexity")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("this function is a part of the aggregate gpt_perplexity")));
 	return context;
 }
 
@@ -184,9 +192,12 @@ create(MemoryContext context)
 
 	if (states == NULL)
 	{
-		HASHCTL control = {.keysize = sizeof(Perplexity *), .entrysize = sizeof(Perplexity *), .hcxt = TopMemoryContext};
+		HASHCTL control = {.keysize = sizeof(Perplexity *),
+						   .entrysize = sizeof(Perplexity *),
+						   .hcxt = TopMemoryContext};
 
-		states = hash_create("states of gpt_perplexity", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		states = hash_create("states of gpt_perplexity", 64, &control,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	state->context = context;
 	state->texts = AllocSetContextCreate(context, "gpt texts", ALLOCSET_DEFAULT_SIZES);
@@ -211,7 +222,8 @@ state_of(FunctionCallInfo fcinfo, int number)
 	void *pointer = PG_GETARG_POINTER(number);
 
 	if (states == NULL || hash_search(states, &pointer, HASH_FIND, NULL) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("the state is not one of the aggregate gpt_perplexity")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("the state is not one of the aggregate gpt_perplexity")));
 	return pointer;
 }
 
@@ -221,7 +233,8 @@ set_model(Perplexity *state, const char *model)
 	if (state->model == NULL)
 		state->model = MemoryContextStrdup(state->context, model);
 	else if (strcmp(state->model, model) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rows name the models \"%s\" and \"%s\"", state->model, model),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("rows name the models \"%s\" and \"%s\"", state->model, model),
 						errhint("Group by the model.")));
 }
 
@@ -241,7 +254,8 @@ flush(Perplexity *state)
 	served = gpt_cache_acquire(state->model, GPT_SERVED_LANGUAGE_MODEL);
 	PG_TRY();
 	{
-		gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, 0, &totals);
+		gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, 0,
+						&totals);
 	}
 	PG_FINALLY();
 	{

@@ -28,12 +28,9 @@ typedef enum Metric
 } Metric;
 
 static const char *const metric_names[] = {
-	[METRIC_PERPLEXITY] = "perplexity",
-	[METRIC_LOGPROB] = "logprob",
-	[METRIC_MEAN_LOGPROB] = "mean_logprob",
-	[METRIC_BITS_PER_BYTE] = "bits_per_byte",
-	[METRIC_MAX_SURPRISE] = "max_surprise",
-	[METRIC_TOKENS] = "tokens",
+	[METRIC_PERPLEXITY] = "perplexity",		[METRIC_LOGPROB] = "logprob",
+	[METRIC_MEAN_LOGPROB] = "mean_logprob", [METRIC_BITS_PER_BYTE] = "bits_per_byte",
+	[METRIC_MAX_SURPRISE] = "max_surprise", [METRIC_TOKENS] = "tokens",
 };
 
 PG_FUNCTION_INFO_V1(gpt_score);
@@ -47,8 +44,12 @@ static bool read_logprob(GptCall *call, FunctionCallInfo fcinfo);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 static double metric_value(Metric metric, const LmScore *score, size_t size);
 
-const GptCallKind gpt_score_call = {"gpt_score", gpt_score, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL, read_score, result_of};
-const GptCallKind gpt_logprob_call = {"gpt_logprob", gpt_logprob, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL, read_logprob, result_of};
+const GptCallKind gpt_score_call = {
+	"gpt_score", gpt_score, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL,
+	read_score,	 result_of};
+const GptCallKind gpt_logprob_call = {
+	"gpt_logprob", gpt_logprob, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL,
+	read_logprob,  result_of};
 
 static LmBytes
 bytes_argument(FunctionCallInfo fcinfo, int number)
@@ -59,10 +60,11 @@ bytes_argument(FunctionCallInfo fcinfo, int number)
 }
 
 /*
- * gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
+ * gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT
+ * false) RETURNS float8
  *
- * NULL model or input gives NULL, NULL elsewhere means the default. A text without a scored token gives NULL. With input text[] it returns
- * float8[]: the score of each element.
+ * NULL model or input gives NULL, NULL elsewhere means the default. A text without a scored token
+ * gives NULL. With input text[] it returns float8[]: the score of each element.
  */
 Datum
 gpt_score(PG_FUNCTION_ARGS)
@@ -76,10 +78,12 @@ gpt_score(PG_FUNCTION_ARGS)
 }
 
 /*
- * gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
+ * gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS
+ * float8
  *
- * The sum of the natural logarithms of the probabilities of the completion's tokens behind the prompt. NULL model, prompt or completion gives
- * NULL, and so does a completion without a scored token; NULL include_end means the default.
+ * The sum of the natural logarithms of the probabilities of the completion's tokens behind the
+ * prompt. NULL model, prompt or completion gives NULL, and so does a completion without a scored
+ * token; NULL include_end means the default.
  */
 Datum
 gpt_logprob(PG_FUNCTION_ARGS)
@@ -145,8 +149,11 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 	const LmScore *score = &call->request.score;
 
 	/* An end has no bytes. */
-	*is_null = score->n_tokens == 0 || (call->detail == METRIC_BITS_PER_BYTE && call->request.text.size == 0);
-	return *is_null ? (Datum) 0 : Float8GetDatum(metric_value((Metric) call->detail, score, call->request.text.size));
+	*is_null = score->n_tokens == 0 ||
+			   (call->detail == METRIC_BITS_PER_BYTE && call->request.text.size == 0);
+	return *is_null ? (Datum) 0
+					: Float8GetDatum(
+						  metric_value((Metric) call->detail, score, call->request.text.size));
 }
 
 static Metric
@@ -162,8 +169,10 @@ read_metric(FunctionCallInfo fcinfo)
 		if (strcmp(name, metric_names[i]) == 0)
 			return (Metric) i;
 	}
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("metric \"%s\" does not exist", name),
-					errhint("Metrics are perplexity, logprob, mean_logprob, bits_per_byte, max_surprise and tokens.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("metric \"%s\" does not exist", name),
+			 errhint("Metrics are perplexity, logprob, mean_logprob, bits_per_byte, max_surprise "
+					 "and tokens.")));
 	return METRIC_PERPLEXITY;
 }
 
@@ -176,7 +185,8 @@ compute(LmRequest *request, const char *model)
 	{
 		LmError error;
 
-		while (!lm_score_completion(&request->score, served->session, request->prompt, request->text, request->include_end, &error))
+		while (!lm_score_completion(&request->score, served->session, request->prompt,
+									request->text, request->include_end, &error))
 			gpt_bridge_raise(&error);
 	}
 	PG_FINALLY();

@@ -3,9 +3,10 @@
  *
  * gpt_stream: a prompt in, its continuation out, a token at a time as they are made.
  *
- * Between two rows the caller may do anything, also end early or use the same model. So what is held (the model, and a
- * generation, which belongs to the engine) hangs on the memory context of the set, whose end releases it. When the engine was started
- * again in between, for other settings, the generation begins anew and passes over what was given: the tokens are the same.
+ * Between two rows the caller may do anything, also end early or use the same model. So what is
+ * held (the model, and a generation, which belongs to the engine) hangs on the memory context of
+ * the set, whose end releases it. When the engine was started again in between, for other settings,
+ * the generation begins anew and passes over what was given: the tokens are the same.
  */
 #include "postgres.h"
 
@@ -42,11 +43,13 @@ static void release(void *arg);
 static Datum row_of(const Stream *stream, const LmBytes *piece, TupleDesc descriptor);
 
 /*
- * gpt_stream(model text, prompt text, ... as gpt_generate) -> setof (position integer, token integer, text text)
+ * gpt_stream(model text, prompt text, ... as gpt_generate) -> setof (position integer, token
+ * integer, text text)
  *
- * A row for each token: its number from 1, its id, and the text that is certain with it, which may be empty while a character or a stop
- * string is undecided. All texts together are what gpt_generate returns. Where text is left when the end comes without a token, a last row
- * has it, with a NULL token. NULL model or prompt gives no rows.
+ * A row for each token: its number from 1, its id, and the text that is certain with it, which may
+ * be empty while a character or a stop string is undecided. All texts together are what
+ * gpt_generate returns. Where text is left when the end comes without a token, a last row has it,
+ * with a NULL token. NULL model or prompt gives no rows.
  */
 Datum
 gpt_stream(PG_FUNCTION_ARGS)
@@ -119,15 +122,20 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	request->sampling.heal = stream->served->heals;
 	while (stream->generation == NULL)
 	{
-		stream->generation = lm_generation_start(stream->served->session, request->prompt.data, request->prompt.size, &request->sampling,
-												 &truncated, &error);
+		stream->generation =
+			lm_generation_start(stream->served->session, request->prompt.data, request->prompt.size,
+								&request->sampling, &truncated, &error);
 		if (stream->generation == NULL)
 			gpt_bridge_raise(&error);
 	}
 	for (int i = 0; i < stream->n_given && !stream->done; i++)
 		next(&piece, stream);
 	if (truncated && stream->n_given == 0)
-		ereport(NOTICE, (errmsg("prompt is longer than the context of the model, only its last %d tokens are used", stream->served->config->context - 1)));
+		ereport(
+			NOTICE,
+			(errmsg(
+				"prompt is longer than the context of the model, only its last %d tokens are used",
+				stream->served->config->context - 1)));
 }
 
 static void
@@ -158,7 +166,8 @@ static Datum
 row_of(const Stream *stream, const LmBytes *piece, TupleDesc descriptor)
 {
 	int32 token = lm_generation_token(stream->generation);
-	Datum values[3] = {Int32GetDatum(stream->n_given), Int32GetDatum(token), PointerGetDatum(cstring_to_text_with_len(piece->data, (int) piece->size))};
+	Datum values[3] = {Int32GetDatum(stream->n_given), Int32GetDatum(token),
+					   PointerGetDatum(cstring_to_text_with_len(piece->data, (int) piece->size))};
 	bool nulls[3] = {false, token < 0, false};
 
 	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));

@@ -3,8 +3,8 @@
  *
  * gpt_tokenize, gpt_detokenize, gpt_count_tokens: text to token ids and back.
  *
- * The first argument is "bytes", a model ("name" or "name@3"), or else the name of a tokenizer, in this order: a model
- * hides a tokenizer of the same name.
+ * The first argument is "bytes", a model ("name" or "name@3"), or else the name of a tokenizer, in
+ * this order: a model hides a tokenizer of the same name.
  */
 #include "postgres.h"
 
@@ -22,10 +22,16 @@
 #include "compat.h"
 #include "settings.h"
 
-#define TEXT_MEMORY 5 /* bytes that a byte of text needs on its way to a value: in buffers that double, and in the value */
+/*
+ * bytes that a byte of text needs on its way to a value: in buffers that double, and in the value
+ */
+#define TEXT_MEMORY 5
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* Characters of more than one byte, by the first: their length and the range of the second (The Unicode Standard 15, table 3-7). */
+/*
+ * Characters of more than one byte, by the first: their length and the range of the second (The
+ * Unicode Standard 15, table 3-7).
+ */
 static const struct
 {
 	unsigned char first;
@@ -34,14 +40,9 @@ static const struct
 	unsigned char lowest;
 	unsigned char highest;
 } leads[] = {
-	{0xC2, 0xDF, 2, 0x80, 0xBF},
-	{0xE0, 0xE0, 3, 0xA0, 0xBF},
-	{0xE1, 0xEC, 3, 0x80, 0xBF},
-	{0xED, 0xED, 3, 0x80, 0x9F},
-	{0xEE, 0xEF, 3, 0x80, 0xBF},
-	{0xF0, 0xF0, 4, 0x90, 0xBF},
-	{0xF1, 0xF3, 4, 0x80, 0xBF},
-	{0xF4, 0xF4, 4, 0x80, 0x8F},
+	{0xC2, 0xDF, 2, 0x80, 0xBF}, {0xE0, 0xE0, 3, 0xA0, 0xBF}, {0xE1, 0xEC, 3, 0x80, 0xBF},
+	{0xED, 0xED, 3, 0x80, 0x9F}, {0xEE, 0xEF, 3, 0x80, 0xBF}, {0xF0, 0xF0, 4, 0x90, 0xBF},
+	{0xF1, 0xF3, 4, 0x80, 0xBF}, {0xF4, 0xF4, 4, 0x80, 0x8F},
 };
 
 PG_FUNCTION_INFO_V1(gpt_tokenize);
@@ -91,8 +92,8 @@ gpt_count_tokens(PG_FUNCTION_ARGS)
 /*
  * gpt_detokenize(model_or_tokenizer text, tokens integer[]) RETURNS text    STRICT
  *
- * Special tokens give no text. Bytes that are no character of UTF-8, and U+0000, become U+FFFD, one for each
- * longest beginning of a character, as other tools do it.
+ * Special tokens give no text. Bytes that are no character of UTF-8, and U+0000, become U+FFFD, one
+ * for each longest beginning of a character, as other tools do it.
  */
 Datum
 gpt_detokenize(PG_FUNCTION_ARGS)
@@ -105,12 +106,14 @@ gpt_detokenize(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	array = PG_GETARG_ARRAYTYPE_P(1);
 	if (array_contains_nulls(array))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tokens must not contain null")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tokens must not contain null")));
 	tokenizer = find_tokenizer(gpt_argument_text(fcinfo, 0));
 
 	/* Now do the work. */
 	initStringInfo(&bytes);
-	decode(&bytes, tokenizer, (const int32 *) ARR_DATA_PTR(array), ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
+	decode(&bytes, tokenizer, (const int32 *) ARR_DATA_PTR(array),
+		   ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
 	PG_RETURN_TEXT_P(valid_text(&bytes));
 }
 
@@ -153,7 +156,8 @@ encode(LmTokens *tokens, FunctionCallInfo fcinfo)
 
 	gpt_bridge_check_encoding();
 	tokenizer = find_tokenizer(gpt_argument_text(fcinfo, 0));
-	while (!lm_tokenizer_encode(tokenizer, tokens, VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input), &error))
+	while (!lm_tokenizer_encode(tokenizer, tokens, VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input),
+								&error))
 	{
 		lm_tokens_free(host, tokens);
 		gpt_bridge_raise(&error);
@@ -181,7 +185,8 @@ make_array(LmTokens *tokens)
 		size_t count = tokens->count;
 
 		lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), tokens);
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("text has %zu tokens, more than an array holds", count)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("text has %zu tokens, more than an array holds", count)));
 	}
 	memset(array, 0, ARR_OVERHEAD_NONULLS(1));
 	SET_VARSIZE(array, size);
@@ -206,7 +211,8 @@ decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 
 		CHECK_FOR_INTERRUPTS();
 		if (ids[i] < 0 || ids[i] >= n_tokens)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("token %d does not exist", ids[i]),
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("token %d does not exist", ids[i]),
 							errdetail("Tokens of this tokenizer are 0 to %d.", n_tokens - 1)));
 		token = lm_tokenizer_bytes(tokenizer, ids[i]);
 		gpt_bridge_check_memory((uint64) TEXT_MEMORY * (bytes->len + token.size));

@@ -68,9 +68,11 @@ gpt_import_tokenizer(PG_FUNCTION_ARGS)
 }
 
 /*
- * gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT '{}') RETURNS integer
+ * gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT
+ * '{}') RETURNS integer
  *
- * Options: "normalize": "NFC". Reads the query at once, as the current role, under the statement's snapshot.
+ * Options: "normalize": "NFC". Reads the query at once, as the current role, under the statement's
+ * snapshot.
  */
 Datum
 gpt_train_tokenizer(PG_FUNCTION_ARGS)
@@ -89,7 +91,8 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	name = gpt_argument_text(fcinfo, 0);
 	gpt_catalog_check_name(name);
 	gpt_catalog_check_tokenizer_name(name);
-	vocabulary = gpt_argument_integer(fcinfo, 2, "vocabulary", DEFAULT_VOCABULARY, MIN_VOCABULARY, LM_MAX_VOCABULARY);
+	vocabulary = gpt_argument_integer(fcinfo, 2, "vocabulary", DEFAULT_VOCABULARY, MIN_VOCABULARY,
+									  LM_MAX_VOCABULARY);
 	training = start_training(read_normalize(fcinfo, 3));
 
 	/* Now do the work. */
@@ -121,7 +124,8 @@ store(const char *name, const LmTokenizerSpec *spec)
 	LmTokenizer *tokenizer;
 	LmError error;
 
-	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) == NULL)
+	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) ==
+		   NULL)
 		gpt_bridge_raise(&error);
 	lm_tokenizer_free(tokenizer);
 	gpt_catalog_store_tokenizer(sha256, spec);
@@ -141,7 +145,8 @@ read_normalize(FunctionCallInfo fcinfo, int number)
 	if (options == NULL)
 		return false;
 	if (!JB_ROOT_IS_OBJECT(options))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options must be a JSON object")));
 	iterator = JsonbIteratorInit(&options->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
@@ -149,12 +154,15 @@ read_normalize(FunctionCallInfo fcinfo, int number)
 			continue;
 		key = pnstrdup(value.val.string.val, value.val.string.len);
 		if (strcmp(key, "normalize") != 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"%s\" does not exist", key),
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" does not exist", key),
 							errhint("The option of gpt_train_tokenizer is \"normalize\".")));
 		JsonbIteratorNext(&iterator, &value, true);
-		normalize = value.type == jbvString && value.val.string.len == 3 && memcmp(value.val.string.val, "NFC", 3) == 0;
+		normalize = value.type == jbvString && value.val.string.len == 3 &&
+					memcmp(value.val.string.val, "NFC", 3) == 0;
 		if (!normalize && value.type != jbvNull)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"normalize\" must be \"NFC\" or null")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"normalize\" must be \"NFC\" or null")));
 	}
 	return normalize;
 }
@@ -163,12 +171,14 @@ read_normalize(FunctionCallInfo fcinfo, int number)
 static Training *
 start_training(bool normalize_nfc)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training",
+												  ALLOCSET_DEFAULT_SIZES);
 	Training *training = MemoryContextAllocZero(context, sizeof(Training));
 	LmError error;
 
 	training->context = context;
-	training->trainer = lm_bpe_trainer_create(gpt_bridge_host(context), NULL, normalize_nfc, &error);
+	training->trainer =
+		lm_bpe_trainer_create(gpt_bridge_host(context), NULL, normalize_nfc, &error);
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
 	training->release.func = release_trainer;
@@ -188,12 +198,15 @@ add_row(void *context, const GptSourceRow *row)
 	training->n_rows++;
 	training->size += row->size;
 	if (training->size > (int64) gpt_max_corpus_size * 1024 * 1024)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("the texts of the query have more than %d MB, which is gpt.max_corpus_size", gpt_max_corpus_size)));
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the texts of the query have more than %d MB, which is gpt.max_corpus_size",
+						gpt_max_corpus_size)));
 	if (!lm_bpe_trainer_add(training->trainer, row->text, row->size, &error))
 	{
 		gpt_bridge_raise_row(&error, "query", row->number);
-		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("training of the tokenizer was interrupted")));
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
+						errmsg("training of the tokenizer was interrupted")));
 	}
 	gpt_bridge_check_memory(lm_bpe_trainer_memory(training->trainer));
 }
@@ -213,11 +226,14 @@ finish_training(Training *training, int vocabulary)
 
 	if (training->n_rows == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("the query returned no text")));
-	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &n_reached, &error)) == NULL)
+	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &n_reached, &error)) ==
+		   NULL)
 		gpt_bridge_raise(&error);
 	if (n_reached < vocabulary)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("vocabulary of %d tokens is larger than the texts can support, which is %d", vocabulary, n_reached),
-						errhint("Choose a smaller vocabulary, or more texts.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("vocabulary of %d tokens is larger than the texts can support, which is %d",
+						vocabulary, n_reached),
+				 errhint("Choose a smaller vocabulary, or more texts.")));
 	return spec;
 }

@@ -1,12 +1,13 @@
 /*
  * src/sql_train.c
  *
- * SQL functions that submit training jobs: what is asked for goes in, a queued row comes out, and a worker when the
- * transaction commits.
+ * SQL functions that submit training jobs: what is asked for goes in, a queued row comes out, and a
+ * worker when the transaction commits.
  *
- * Who submits a job holds the lock on the name of the model that it makes until the end of the transaction, so that two
- * sessions cannot submit one at the same time, and jobs that make the same model have numbers in the order of their commits. The
- * name of the model that a fine-tune starts from is kept by a shared lock: until the job can be seen, nobody drops or renames it.
+ * Who submits a job holds the lock on the name of the model that it makes until the end of the
+ * transaction, so that two sessions cannot submit one at the same time, and jobs that make the same
+ * model have numbers in the order of their commits. The name of the model that a fine-tune starts
+ * from is kept by a shared lock: until the job can be seen, nobody drops or renames it.
  */
 #include "postgres.h"
 
@@ -62,17 +63,19 @@ static void check_owner_can_connect(void);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
 static int32 check_base(GptTrainOptions *options, const char *base);
-static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, const char *base);
+static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape,
+						   const char *base);
 static void check_target(const char *model);
 static Turn take_names(int64 *other, const char *model, const char *base, IfRunning if_running);
-static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function);
+static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base,
+					GptTrainFunction function);
 
 /*
  * gpt_train(model text, query text, options jsonb DEFAULT '{}') -> bigint
  *
- * Queues the training of a new model on the rows of the query; a worker starts when the transaction commits. NULL model
- * or query is an error, NULL options are the defaults. NULL comes out only of "if_running": "skip", where the other job is
- * not committed.
+ * Queues the training of a new model on the rows of the query; a worker starts when the transaction
+ * commits. NULL model or query is an error, NULL options are the defaults. NULL comes out only of
+ * "if_running": "skip", where the other job is not committed.
  */
 Datum
 gpt_train(PG_FUNCTION_ARGS)
@@ -85,8 +88,8 @@ gpt_train(PG_FUNCTION_ARGS)
 /*
  * gpt_finetune(model text, query text, options jsonb DEFAULT '{}') -> bigint
  *
- * Queues the further training of a model, from the version that is current when the job starts, to a new version of it or of
- * the model that "into" names. NULLs as for gpt_train.
+ * Queues the further training of a model, from the version that is current when the job starts, to
+ * a new version of it or of the model that "into" names. NULLs as for gpt_train.
  */
 Datum
 gpt_finetune(PG_FUNCTION_ARGS)
@@ -114,7 +117,10 @@ if_running_of(const GptTrainOptions *options)
 	return strcmp(options->if_running, "queue") == 0 ? IF_RUNNING_QUEUE : IF_RUNNING_ERROR;
 }
 
-/* Arguments 2 and 3 are query and options; model is what the job makes unless the options name another, base NULL for gpt_train. */
+/*
+ * Arguments 2 and 3 are query and options; model is what the job makes unless the options name
+ * another, base NULL for gpt_train.
+ */
 static Datum
 submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function)
 {
@@ -129,7 +135,8 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 
 	gpt_argument_required(fcinfo, 1, "query");
 	query = gpt_argument_text(fcinfo, 1);
-	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))) : PG_GETARG_JSONB_P(2);
+	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
+						   : PG_GETARG_JSONB_P(2);
 
 	gpt_catalog_check_name(model);
 	gpt_submit_check_server(base == NULL ? "gpt_train()" : "gpt_finetune()");
@@ -173,7 +180,8 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	PopActiveSnapshot();
 
 	/* Now do the work. */
-	ticket.job = gpt_job_insert(model, base != NULL ? model_of_reference(base) : NULL, query, json, gpt_job_settings_capture(), note, &ticket.run_id);
+	ticket.job = gpt_job_insert(model, base != NULL ? model_of_reference(base) : NULL, query, json,
+								gpt_job_settings_capture(), note, &ticket.run_id);
 	gpt_job_set_task(ticket.job, gpt_source_task(&shape));
 	if (base_version > 0)
 		gpt_job_set_base(ticket.job, base_version);
@@ -184,17 +192,16 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	PG_RETURN_INT64(ticket.job);
 }
 
-/* ---- Checks ---------------------------------------------------------------------------------------- */
+/* ---- Checks ------------------------------------------------------------- */
 
 void
 gpt_submit_check_server(const char *function)
 {
 	gpt_bridge_check_encoding();
 	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot train on a standby server"),
-				 errhint("Train on the primary server; its models can be used here.")));
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+						errmsg("cannot train on a standby server"),
+						errhint("Train on the primary server; its models can be used here.")));
 	PreventCommandIfReadOnly(function);
 }
 
@@ -208,16 +215,16 @@ check_owner_can_connect(void)
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
 	if (!can_login)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-				 errmsg("role \"%s\" is not permitted to log in", GetUserNameFromId(GetUserId(), false)),
-				 errdetail("The worker of a job connects as the role that submits it."),
-				 errhint("Submit the job as a role with LOGIN.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+						errmsg("role \"%s\" is not permitted to log in",
+							   GetUserNameFromId(GetUserId(), false)),
+						errdetail("The worker of a job connects as the role that submits it."),
+						errhint("Submit the job as a role with LOGIN.")));
 	if (pg_database_aclcheck(MyDatabaseId, GetUserId(), ACL_CONNECT) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" does not have the CONNECT privilege on database \"%s\"", GetUserNameFromId(GetUserId(), false),
-						get_database_name(MyDatabaseId)),
+				 errmsg("role \"%s\" does not have the CONNECT privilege on database \"%s\"",
+						GetUserNameFromId(GetUserId(), false), get_database_name(MyDatabaseId)),
 				 errdetail("The worker of a job connects as the role that submits it.")));
 }
 
@@ -251,7 +258,10 @@ check_tokenizer(const char *name)
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 }
 
-/* The number of the version that base names; 0 where it means the one that is current when the job starts. */
+/*
+ * The number of the version that base names; 0 where it means the one that is current when the job
+ * starts.
+ */
 static int32
 check_base(GptTrainOptions *options, const char *base)
 {
@@ -265,7 +275,10 @@ check_base(GptTrainOptions *options, const char *base)
 	return strchr(base, '@') != NULL ? version->version : 0;
 }
 
-/* What would make the job fail, as far as it is known now: by then another version may be current, so the worker asks again. */
+/*
+ * What would make the job fail, as far as it is known now: by then another version may be current,
+ * so the worker asks again.
+ */
 static void
 check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, const char *base)
 {
@@ -284,11 +297,10 @@ check_target(const char *model)
 	const GptVersion *version = gpt_catalog_version(model, true);
 
 	if (version != NULL && !has_privs_of_role(GetUserId(), gpt_blob_owner(version->weights)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of model \"%s\"", model),
-				 errdetail("A fine-tune publishes a new version of it."),
-				 errhint("Choose a model of your own with the option \"into\".")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of model \"%s\"", model),
+						errdetail("A fine-tune publishes a new version of it."),
+						errhint("Choose a model of your own with the option \"into\".")));
 }
 
 void
@@ -296,33 +308,33 @@ gpt_submit_check_new(const char *model, const pg_uuid_t *but_run)
 {
 	if (gpt_catalog_model_exists(model, but_run))
 		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("model \"%s\" already exists", model),
-				 errhint("Choose another name, train the model further with gpt_finetune, or remove it with gpt_drop_model.")));
+				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model),
+				 errhint("Choose another name, train the model further with gpt_finetune, or "
+						 "remove it with gpt_drop_model.")));
 }
 
-/* ---- Who is first ---------------------------------------------------------------------------------- */
+/* ---- Who is first ------------------------------------------------------- */
 
 static void
 raise_other_session(const char *model)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("another transaction is submitting a job for model \"%s\"", model)));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("another transaction is submitting a job for model \"%s\"", model)));
 }
 
 static void
 raise_other_job(const char *model, int64 other)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("job " INT64_FORMAT " is training model \"%s\" already", other, model),
-			 errhint("Wait for it with gpt_wait, cancel it with gpt_cancel, or give the option \"if_running\".")));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("job " INT64_FORMAT " is training model \"%s\" already", other, model),
+					errhint("Wait for it with gpt_wait, cancel it with gpt_cancel, or give the "
+							"option \"if_running\".")));
 }
 
 /*
- * Takes the lock on the model's name, without waiting but for "queue", and looks for a job that makes the model. The look comes
- * after the lock: a submission that has just been committed is seen.
+ * Takes the lock on the model's name, without waiting but for "queue", and looks for a job that
+ * makes the model. The look comes after the lock: a submission that has just been committed is
+ * seen.
  */
 static Turn
 take_turn(int64 *other, const char *model, IfRunning if_running)
@@ -339,18 +351,24 @@ take_turn(int64 *other, const char *model, IfRunning if_running)
 		raise_other_session(model);
 	if (*other == 0 && !locked)
 	{
-		ereport(NOTICE, (errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
+		ereport(
+			NOTICE,
+			(errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
 		return TURN_OTHER_SESSION;
 	}
 	if (*other == 0 || if_running == IF_RUNNING_QUEUE)
 		return TURN_OURS;
 	if (if_running == IF_RUNNING_ERROR)
 		raise_other_job(model, *other);
-	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping", *other, model)));
+	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping",
+							*other, model)));
 	return TURN_OTHER_JOB;
 }
 
-/* And keeps the name of what the job starts from, NULL for nothing: the names in the order that name_lock.h asks for. */
+/*
+ * And keeps the name of what the job starts from, NULL for nothing: the names in the order that
+ * name_lock.h asks for.
+ */
 static Turn
 take_names(int64 *other, const char *model, const char *base, IfRunning if_running)
 {

@@ -1,7 +1,8 @@
 /*
  * src/starter.c
  *
- * A database goes in; workers for the jobs that wait there come out. Sees all jobs, runs nothing of a user.
+ * A database goes in; workers for the jobs that wait there come out. Sees all jobs, runs nothing of
+ * a user.
  */
 #include "postgres.h"
 
@@ -34,7 +35,8 @@ static void settle_refused(int64 number);
 BackgroundWorkerHandle *
 gpt_starter_launch(const GptStarterTicket *ticket)
 {
-	BackgroundWorker worker = {.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+	BackgroundWorker worker = {.bgw_flags =
+								   BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
 							   .bgw_restart_time = BGW_NEVER_RESTART};
 	BackgroundWorkerHandle *handle;
@@ -85,8 +87,8 @@ gpt_starter_main(Datum argument)
 }
 
 /*
- * As many as can run; each that ends starts the next one. Where this process holds the last place for a worker, the
- * launcher starts the job once this process has ended.
+ * As many as can run; each that ends starts the next one. Where this process holds the last place
+ * for a worker, the launcher starts the job once this process has ended.
  */
 static void
 launch_waiting(bool cut_off)
@@ -111,8 +113,9 @@ launch_waiting(bool cut_off)
 			continue;
 		if (!gpt_job_launch(&next))
 		{
-			ereport(LOG, (errmsg("no place for the worker of job " INT64_FORMAT " of gpt", job->number),
-						  errhint("Raise max_worker_processes.")));
+			ereport(LOG,
+					(errmsg("no place for the worker of job " INT64_FORMAT " of gpt", job->number),
+					 errhint("Raise max_worker_processes.")));
 			gpt_launcher_hand_over(&next);
 			break;
 		}
@@ -120,7 +123,7 @@ launch_waiting(bool cut_off)
 	}
 }
 
-/* ---- A worker that could not connect --------------------------------------------------------------- */
+/* ---- A worker that could not connect ------------------------------------ */
 
 static void
 settle_refused(int64 number)
@@ -134,8 +137,8 @@ settle_refused(int64 number)
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
 	job = gpt_job_read(number);
-	if (job == NULL || !gpt_job_is_local(job) || (job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) ||
-		!gpt_job_lock(number))
+	if (job == NULL || !gpt_job_is_local(job) ||
+		(job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) || !gpt_job_lock(number))
 	{
 		gpt_worker_commit(&transaction);
 		return;
@@ -157,7 +160,8 @@ settle_refused(int64 number)
 	{
 		GptJobTicket again = {job->number, job->run_id, job->database, job->owner};
 
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS,
+						 PG_WAIT_EXTENSION);
 		if (!gpt_job_launch(&again))
 			gpt_launcher_hand_over(&again);
 	}

@@ -78,8 +78,8 @@ execute(GptStatement *statement, const char *format, bool changes)
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	result = SPI_execute_snapshot(plan, statement->values, statement->nulls, snapshot, InvalidSnapshot, false,
-								  true, 0);
+	result = SPI_execute_snapshot(plan, statement->values, statement->nulls, snapshot,
+								  InvalidSnapshot, false, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
 	if (changes != (result != SPI_OK_SELECT))
@@ -106,10 +106,10 @@ gpt_statement_change(GptStatement *statement, uint64 n_expected, const char *for
 	uint64 n = execute(statement, format, true);
 
 	if (n != n_expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not change the catalog of gpt due to a concurrent change"),
-				 errdetail("Of " UINT64_FORMAT " rows " UINT64_FORMAT " were changed.", n_expected, n)));
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not change the catalog of gpt due to a concurrent change"),
+						errdetail("Of " UINT64_FORMAT " rows " UINT64_FORMAT " were changed.",
+								  n_expected, n)));
 }
 
 Datum
@@ -134,6 +134,7 @@ gpt_statement_hash(uint8 *sha256, const GptStatement *statement, uint64 row, int
 	bytea *bytes = is_null ? NULL : DatumGetByteaPP(value);
 
 	if (bytes == NULL || VARSIZE_ANY_EXHDR(bytes) != GPT_SHA256_SIZE)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a hash in the catalog of gpt is not valid")));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("a hash in the catalog of gpt is not valid")));
 	memcpy(sha256, VARDATA_ANY(bytes), GPT_SHA256_SIZE);
 }

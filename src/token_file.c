@@ -3,10 +3,11 @@
  *
  * Documents go in, the token file comes out. The order of documents is a function of rows and seed:
  *
- *   1. encode the documents, on all threads; unless the query's order is kept, put (side, hash of text and seed, ids) into the
+ *   1. encode the documents, on all threads; unless the query's order is kept, put (side, hash of
+ *   text and seed, ids) into the
  *      server's external sort; count the lengths of documents;
- *   2. write the ids in order, training side first, and remember each document's length in a temporary file;
- *   3. choose the context, cut the documents into windows, append those;
+ *   2. write the ids in order, training side first, and remember each document's length in a
+ *   temporary file; 3. choose the context, cut the documents into windows, append those;
  *   4. write the header, sync, rename.
  *
  * The training side's ids stand together, so that a joined corpus is one window of them.
@@ -85,12 +86,14 @@ typedef struct Writer
 	uint64 n_ids[GPT_N_SIDES];
 	uint64 n_bytes[GPT_N_SIDES];
 	int64 n_unpredicted; /* documents without a window */
-	uint64 n_lengths[LARGEST_CONTEXT + 2]; /* training documents by predictions; the last counts all longer ones ... */
+	/* training documents by predictions; the last counts all longer ones ... */
+	uint64 n_lengths[LARGEST_CONTEXT + 2];
 	uint64 n_predictions[LARGEST_CONTEXT + 2]; /* ... and their predictions */
 	LmDatasetHeader header;
 } Writer;
 
-static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer, GptProgress *progress);
+static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
+						 GptProgress *progress);
 static void write_in_order(Writer *writer, GptSpool *spool);
 static void write_sorted(Writer *writer, GptSpool *spool);
 static void write_windows(Writer *writer, int context);
@@ -100,13 +103,14 @@ static int choose_context(const Writer *writer);
 static void receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids);
 static void put_document(Writer *writer, const GptDocument *document);
 static void store_ids(char *place, const int32 *ids, size_t n, int token_size);
-static void append_document(Writer *writer, GptSide side, const DocumentShape *shape, const char *ids);
+static void append_document(Writer *writer, GptSide side, const DocumentShape *shape,
+							const char *ids);
 static void append_bytes(Writer *writer, const void *data, size_t size);
 static void flush(Writer *writer);
 
 int
-gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, GptSpool *spool, LmTokenizer *tokenizer,
-					 GptProgress *progress)
+gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, GptSpool *spool,
+					 LmTokenizer *tokenizer, GptProgress *progress)
 {
 	Writer writer;
 	const GptLabels *labels = gpt_spool_labels(spool);
@@ -133,7 +137,8 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 }
 
 static void
-start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer, GptProgress *progress)
+start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
+			 GptProgress *progress)
 {
 	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
 
@@ -153,7 +158,7 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	append_bytes(writer, &writer->header, sizeof(writer->header));
 }
 
-/* ---- 1. Encoding ----------------------------------------------------------------------------------- */
+/* ---- 1. Encoding -------------------------------------------------------- */
 
 /* To the end of writer->record, as the file has them. */
 static void
@@ -168,7 +173,9 @@ append_ids(Writer *writer, const int32 *ids, size_t n)
 	writer->shape.n_ids += n;
 }
 
-/* Into writer->record: a place for the key, then the ids. A prompt waits there for its completion. */
+/*
+ * Into writer->record: a place for the key, then the ids. A prompt waits there for its completion.
+ */
 static void
 receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids)
 {
@@ -190,7 +197,8 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 	if (document->is_prompt)
 	{
 		/* The first id is not predicted. */
-		writer->shape.n_prompt = writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
+		writer->shape.n_prompt =
+			writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
 		return;
 	}
 	writer->shape.n_bytes = document->size;
@@ -236,7 +244,7 @@ write_in_order(Writer *writer, GptSpool *spool)
 	}
 }
 
-/* ---- 2. Sorting ------------------------------------------------------------------------------------ */
+/* ---- 2. Sorting --------------------------------------------------------- */
 
 /* In a transaction, because catalogs are read; afterwards no snapshot is held. */
 static Tuplesortstate *
@@ -244,7 +252,8 @@ begin_sort(void)
 {
 	int memory = (int) Min(LARGEST_SORT_MEMORY, Max(64, gpt_settings_max_memory() / 8 / 1024));
 	Oid less = lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr;
-	Tuplesortstate *sort = tuplesort_begin_datum(BYTEAOID, less, InvalidOid, false, memory, NULL, TUPLESORT_NONE);
+	Tuplesortstate *sort =
+		tuplesort_begin_datum(BYTEAOID, less, InvalidOid, false, memory, NULL, TUPLESORT_NONE);
 
 	InvalidateCatalogSnapshot();
 	return sort;
@@ -259,8 +268,8 @@ put_document(Writer *writer, const GptDocument *document)
 	key.side = (uint8) document->side;
 	for (int i = 0; i < 2; i++)
 	{
-		uint64 hash = hash_bytes_extended((const unsigned char *) document->hash, sizeof(document->hash),
-										  2 * writer->options->seed + i);
+		uint64 hash = hash_bytes_extended((const unsigned char *) document->hash,
+										  sizeof(document->hash), 2 * writer->options->seed + i);
 
 		memcpy(key.hash + i * sizeof(hash), &hash, sizeof(hash));
 	}
@@ -275,8 +284,8 @@ put_document(Writer *writer, const GptDocument *document)
 }
 
 /*
- * In one transaction, at whose end the server closes the files of the sort; so the row of progress stands still
- * meanwhile. It holds neither a snapshot nor locks.
+ * In one transaction, at whose end the server closes the files of the sort; so the row of progress
+ * stands still meanwhile. It holds neither a snapshot nor locks.
  */
 static void
 write_sorted(Writer *writer, GptSpool *spool)
@@ -312,7 +321,7 @@ write_sorted(Writer *writer, GptSpool *spool)
 	MemoryContextSwitchTo(context);
 }
 
-/* ---- Ids ------------------------------------------------------------------------------------------- */
+/* ---- Ids ---------------------------------------------------------------- */
 
 /* A joined stream begins with the end of the document before it. */
 static void
@@ -368,8 +377,10 @@ static void
 write_at(Writer *writer, const void *data, size_t size, off_t offset)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size, offset, PG_WAIT_EXTENSION) != (int) size)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", FilePathName(writer->file))));
+	if (FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size, offset,
+				  PG_WAIT_EXTENSION) != (int) size)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write file \"%s\": %m", FilePathName(writer->file))));
 }
 
 static void
@@ -380,9 +391,12 @@ flush(Writer *writer)
 	writer->used = 0;
 }
 
-/* ---- 3. Windows ------------------------------------------------------------------------------------ */
+/* ---- 3. Windows --------------------------------------------------------- */
 
-/* The length to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 where there are not. */
+/*
+ * The length to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 where there
+ * are not.
+ */
 static int
 length_of(const uint64 *by_length, uint64 wanted)
 {
@@ -395,8 +409,8 @@ length_of(const uint64 *by_length, uint64 wanted)
 }
 
 /*
- * The power of two that holds 95 % of the training documents, and documents with half of the predictions: beside a book notes do not
- * decide, however many.
+ * The power of two that holds 95 % of the training documents, and documents with half of the
+ * predictions: beside a book notes do not decide, however many.
  */
 static int
 choose_context(const Writer *writer)
@@ -421,8 +435,8 @@ choose_context(const Writer *writer)
 }
 
 /*
- * Of a prompt that does not fit the context together with its completion the last ids are kept, as many as fit, and half a
- * context at least.
+ * Of a prompt that does not fit the context together with its completion the last ids are kept, as
+ * many as fit, and half a context at least.
  */
 static uint64
 skipped_of_prompt(const DocumentShape *shape, int context)
@@ -466,7 +480,8 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 		{
 			header->n_validation_windows++;
 			header->validation_tokens += window.length - 1;
-			header->validation_counted += header->n_labels > 0 ? 1 : window.length - 1 - window.prompt;
+			header->validation_counted +=
+				header->n_labels > 0 ? 1 : window.length - 1 - window.prompt;
 		}
 	}
 	if (is_predicted && side == GPT_SIDE_VALIDATION)
@@ -502,7 +517,8 @@ write_windows(Writer *writer, int context)
 			DocumentShape shape;
 
 			if (BufFileRead(writer->shapes, &shape, sizeof(shape)) != sizeof(shape))
-				ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
+				ereport(ERROR,
+						(errcode_for_file_access(), errmsg("could not read a temporary file")));
 			gpt_progress_tick(writer->progress);
 			if (!append_windows(writer, side, offset, &shape, context))
 				writer->n_unpredicted++;
@@ -511,7 +527,7 @@ write_windows(Writer *writer, int context)
 	}
 }
 
-/* ---- 4. The file as a whole ------------------------------------------------------------------------ */
+/* ---- 4. The file as a whole --------------------------------------------- */
 
 /* Windows end at a multiple of 8. */
 static void
@@ -529,10 +545,9 @@ finish_file(Writer *writer)
 	LmDatasetHeader *header = &writer->header;
 
 	if (header->n_train_windows == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("documents have too few tokens to train on"),
-				 errdetail("No document has two tokens.")));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("documents have too few tokens to train on"),
+						errdetail("No document has two tokens.")));
 	flush(writer);
 	write_at(writer, header, sizeof(*header), 0);
 	FileClose(writer->file);
@@ -547,7 +562,8 @@ finish_file(Writer *writer)
 static bool
 is_old(const char *magic)
 {
-	return memcmp(magic, "gpt tok", MAGIC_SIZE - 1) == 0 && magic[MAGIC_SIZE - 1] >= '1' && magic[MAGIC_SIZE - 1] <= '3';
+	return memcmp(magic, "gpt tok", MAGIC_SIZE - 1) == 0 && magic[MAGIC_SIZE - 1] >= '1' &&
+		   magic[MAGIC_SIZE - 1] <= '3';
 }
 
 bool
@@ -583,7 +599,8 @@ gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
 	if (!lm_dataset_open(dataset, base, status.st_size, &error))
 	{
 		munmap(base, status.st_size);
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("file \"%s\" is corrupted: %s", path, error.message)));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("file \"%s\" is corrupted: %s", path, error.message)));
 	}
 }
 

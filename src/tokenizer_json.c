@@ -1,9 +1,10 @@
 /*
  * src/tokenizer_json.c
  *
- * tokenizer.json in, the description of a tokenizer out (tokenizer_json.h). Whatever in the file would change the
- * ids of a text is either understood or refused by its name; nothing is skipped silently but what concerns
- * special tokens spelt in a text, which are text here, and how long a text may be.
+ * tokenizer.json in, the description of a tokenizer out (tokenizer_json.h). Whatever in the file
+ * would change the ids of a text is either understood or refused by its name; nothing is skipped
+ * silently but what concerns special tokens spelt in a text, which are text here, and how long a
+ * text may be.
  */
 #include "postgres.h"
 
@@ -14,7 +15,8 @@
 #include "tokenizer_json.h"
 #include "tokenizer_reader.h"
 
-#define MAX_NODES (4 * LM_MAX_VOCABULARY + 4096) /* a token, and its merge as an array of two; 250 MB */
+/* a token, and its merge as an array of two; 250 MB */
+#define MAX_NODES (4 * LM_MAX_VOCABULARY + 4096)
 
 static void read_file(GptTokenizerReader *reader, const GptJson *root);
 static void read_pair(GptTokenizerReader *reader, const GptJson *root);
@@ -29,7 +31,8 @@ static const char *read_split(const GptJson *split);
 static void check_decoder(const GptJson *decoder, const char *wanted);
 static void read_post_processor(GptTokenizerReader *reader, const GptJson *processor);
 static void read_template(GptTokenizerReader *reader, const GptJson *template);
-static int32_t template_token(GptTokenizerReader *reader, const GptJson *template, const GptJson *piece);
+static int32_t template_token(GptTokenizerReader *reader, const GptJson *template,
+							  const GptJson *piece);
 static void recognise_bytes(GptTokenizerReader *reader);
 static const char *type_of(const GptJson *node);
 
@@ -44,7 +47,8 @@ gpt_tokenizer_from_json(const char *json, size_t size)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("tokenizer has %zu bytes, the limit is %d MB", size,
 							   GPT_MAX_TOKENIZER_SIZE / (1024 * 1024))));
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer.json", ALLOCSET_DEFAULT_SIZES);
+	scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer.json", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(scratch);
 	root = gpt_json_parse(json, size, MAX_NODES, "tokenizer");
 	reader.spec->end_of_text = reader.spec->beginning = reader.spec->unknown = -1;
@@ -85,10 +89,12 @@ read_pair(GptTokenizerReader *reader, const GptJson *root)
 	LmTokenizerSpec *spec = reader->spec;
 
 	if (encoder->type != GPT_JSON_OBJECT || !merges)
-		gpt_reader_malformed("Beside the object \"encoder\" it must have the text of vocab.bpe as a string \"merges\".");
+		gpt_reader_malformed("Beside the object \"encoder\" it must have the text of vocab.bpe as "
+							 "a string \"merges\".");
 	for (const GptJson *field = root->first; field; field = field->next)
 		if (strcmp(field->name, "encoder") != 0 && strcmp(field->name, "merges") != 0)
-			gpt_reader_malformed("It has a field \"%s\" beside \"encoder\" and \"merges\".", field->name);
+			gpt_reader_malformed("It has a field \"%s\" beside \"encoder\" and \"merges\".",
+								 field->name);
 	spec->kind = LM_TOKENIZER_BPE;
 	gpt_reader_allocate(reader, encoder, NULL);
 	for (const GptJson *token = encoder->first; token; token = token->next)
@@ -165,7 +171,8 @@ read_characters(GptTokenizerReader *reader, const GptJson *root, const GptJson *
 	const GptJson *split = gpt_json_field(root, "pre_tokenizer");
 
 	reader->spec->kind = LM_TOKENIZER_CHARS;
-	if (!split || strcmp(type_of(split), "Split") != 0 || strcmp(read_split(split), GPT_PATTERN_CHARACTER) != 0)
+	if (!split || strcmp(type_of(split), "Split") != 0 ||
+		strcmp(read_split(split), GPT_PATTERN_CHARACTER) != 0)
 		gpt_reader_unsupported("model \"WordLevel\" of other words than single characters");
 	check_decoder(gpt_json_field(root, "decoder"), "Fuse");
 	reader->unknown = gpt_json_string(gpt_json_field(model, "unk_token"));
@@ -240,8 +247,8 @@ read_pre_tokenizer(GptTokenizerReader *reader, const GptJson *pre_tokenizer)
 		if (!byte_level)
 			gpt_reader_unsupported("a BPE model without the pre_tokenizer \"ByteLevel\"");
 		if (byte_level->next)
-			gpt_reader_unsupported("pre_tokenizer \"Sequence\" of \"%s\" and \"%s\"", type_of(byte_level),
-								   type_of(byte_level->next));
+			gpt_reader_unsupported("pre_tokenizer \"Sequence\" of \"%s\" and \"%s\"",
+								   type_of(byte_level), type_of(byte_level->next));
 	}
 	if (read_byte_level(byte_level))
 	{
@@ -273,14 +280,17 @@ read_byte_level(const GptJson *byte_level)
 static const char *
 read_split(const GptJson *split)
 {
-	const char *pattern = gpt_json_string(gpt_json_field(gpt_json_field(split, "pattern"), "Regex"));
+	const char *pattern =
+		gpt_json_string(gpt_json_field(gpt_json_field(split, "pattern"), "Regex"));
 	const char *behavior = gpt_json_string(gpt_json_field(split, "behavior"));
 	const GptJson *invert = gpt_json_field(split, "invert");
 
 	if (!pattern)
 		gpt_reader_unsupported("pre_tokenizer \"Split\" by other than a regular expression");
-	if (!behavior || strcmp(behavior, "Isolated") != 0 || (invert && invert->type != GPT_JSON_FALSE))
-		gpt_reader_unsupported("pre_tokenizer \"Split\" with the behavior \"%s\"%s", behavior ? behavior : "",
+	if (!behavior || strcmp(behavior, "Isolated") != 0 ||
+		(invert && invert->type != GPT_JSON_FALSE))
+		gpt_reader_unsupported("pre_tokenizer \"Split\" with the behavior \"%s\"%s",
+							   behavior ? behavior : "",
 							   invert && invert->type != GPT_JSON_FALSE ? ", inverted" : "");
 	return pattern;
 }
@@ -328,7 +338,8 @@ read_template(GptTokenizerReader *reader, const GptJson *template)
 		if (gpt_json_field(piece, "Sequence"))
 		{
 			if (!in_front)
-				gpt_reader_unsupported("post_processor \"TemplateProcessing\" that repeats the text");
+				gpt_reader_unsupported(
+					"post_processor \"TemplateProcessing\" that repeats the text");
 			in_front = false;
 		}
 		else if (in_front)
@@ -346,7 +357,8 @@ read_template(GptTokenizerReader *reader, const GptJson *template)
 			break;
 	}
 	if (in_front || n_front > 1 || n_behind > 1)
-		gpt_reader_unsupported("post_processor \"TemplateProcessing\" with more than one token on a side of the text");
+		gpt_reader_unsupported(
+			"post_processor \"TemplateProcessing\" with more than one token on a side of the text");
 }
 
 static int32_t
@@ -357,12 +369,15 @@ template_token(GptTokenizerReader *reader, const GptJson *template, const GptJso
 	int id;
 
 	if (!name)
-		gpt_reader_malformed("A piece of its post_processor \"TemplateProcessing\" is neither a text nor a special token.");
+		gpt_reader_malformed("A piece of its post_processor \"TemplateProcessing\" is neither a "
+							 "text nor a special token.");
 	entry = gpt_json_field(gpt_json_field(template, "special_tokens"), name);
 	ids = gpt_json_field(entry, "ids");
 	id = ids && ids->count == 1 ? gpt_json_integer(ids->first, reader->spec->n_tokens - 1) : -1;
 	if (id < 0 || !reader->spec->special[id])
-		gpt_reader_malformed("The token \"%s\" of its post_processor \"TemplateProcessing\" is not one special token.", name);
+		gpt_reader_malformed("The token \"%s\" of its post_processor \"TemplateProcessing\" is not "
+							 "one special token.",
+							 name);
 	return id;
 }
 
@@ -370,7 +385,8 @@ int32_t
 gpt_tokenizer_end_by_name(const LmTokenizerSpec *spec)
 {
 	/* GPT-2 and its kin; Llama 3; Llama, Mistral; Gemma; WordLevel of tutorials */
-	static const char *const names[] = {LM_END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "[EOS]"};
+	static const char *const names[] = {LM_END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>",
+										"[EOS]"};
 
 	for (int i = 0; i < lengthof(names); i++)
 		for (int id = 0; id < spec->n_tokens; id++)

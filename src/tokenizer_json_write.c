@@ -1,9 +1,9 @@
 /*
  * src/tokenizer_json_write.c
  *
- * The description of a tokenizer in, tokenizer.json out (tokenizer_json.h). Bytes are written in the ByteLevel
- * alphabet of GPT-2 (Radford et al. 2019, encoder.py): printable bytes stand for themselves as Latin-1, the other
- * 68 for the code points from U+0100 in order.
+ * The description of a tokenizer in, tokenizer.json out (tokenizer_json.h). Bytes are written in
+ * the ByteLevel alphabet of GPT-2 (Radford et al. 2019, encoder.py): printable bytes stand for
+ * themselves as Latin-1, the other 68 for the code points from U+0100 in order.
  */
 #include "postgres.h"
 
@@ -33,7 +33,8 @@ gpt_tokenizer_to_json(const LmTokenizerSpec *spec, size_t *size)
 	StringInfoData json;
 
 	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
+	appendStringInfoString(
+		&json, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[");
 	write_added_tokens(&json, spec);
 	appendStringInfoString(&json, "],\n");
 	write_pipeline(&json, spec);
@@ -63,11 +64,13 @@ write_added_tokens(StringInfo json, const LmTokenizerSpec *spec)
 static void
 write_pipeline(StringInfo json, const LmTokenizerSpec *spec)
 {
-	const char *decoder = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,\"use_regex\":true}";
+	const char *decoder = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":"
+						  "false,\"use_regex\":true}";
 
 	if (spec->kind == LM_TOKENIZER_CHARS)
 		decoder = "{\"type\":\"Fuse\"}";
-	appendStringInfo(json, "\"normalizer\":%s,\n\"pre_tokenizer\":", spec->normalize_nfc ? "{\"type\":\"NFC\"}" : "null");
+	appendStringInfo(json, "\"normalizer\":%s,\n\"pre_tokenizer\":",
+					 spec->normalize_nfc ? "{\"type\":\"NFC\"}" : "null");
 	write_pre_tokenizer(json, spec);
 	appendStringInfoString(json, ",\n\"post_processor\":");
 	write_post_processor(json, spec);
@@ -77,9 +80,11 @@ write_pipeline(StringInfo json, const LmTokenizerSpec *spec)
 static void
 write_pre_tokenizer(StringInfo json, const LmTokenizerSpec *spec)
 {
-	const char *byte_level = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,\"use_regex\":%s}";
+	const char *byte_level = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":"
+							 "false,\"use_regex\":%s}";
 	bool gpt2 = spec->pattern == NULL || strcmp(spec->pattern, lm_gpt2_pattern) == 0;
-	bool whole = spec->kind == LM_TOKENIZER_BYTES || (!gpt2 && strcmp(spec->pattern, GPT_PATTERN_WHOLE) == 0);
+	bool whole = spec->kind == LM_TOKENIZER_BYTES ||
+				 (!gpt2 && strcmp(spec->pattern, GPT_PATTERN_WHOLE) == 0);
 
 	if (spec->kind == LM_TOKENIZER_CHARS)
 		write_split(json, GPT_PATTERN_CHARACTER);
@@ -167,15 +172,19 @@ write_model(StringInfo json, const LmTokenizerSpec *spec)
 	{
 		appendStringInfoString(json, "\"model\":{\"type\":\"WordLevel\",\"vocab\":{");
 		write_vocabulary(json, spec);
-		/* The field is obligatory; a name that the vocabulary does not have means that there is no such token. */
+		/*
+		 * The field is obligatory; a name that the vocabulary does not have means that there is no
+		 * such token.
+		 */
 		appendStringInfoString(json, "},\"unk_token\":");
 		escape_json(json, spec->unknown >= 0 ? special_name(spec, spec->unknown) : LM_UNKNOWN);
 		appendStringInfoChar(json, '}');
 		return;
 	}
-	appendStringInfoString(json, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-								 "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
-								 "\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{");
+	appendStringInfoString(
+		json, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+			  "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":false,"
+			  "\"byte_fallback\":false,\"ignore_merges\":false,\"vocab\":{");
 	write_vocabulary(json, spec);
 	appendStringInfoString(json, "},\"merges\":[");
 	write_merges(json, spec);

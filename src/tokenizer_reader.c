@@ -1,8 +1,8 @@
 /*
  * src/tokenizer_reader.c
  *
- * The vocabulary and the merges of a tokenizer.json in, the tokens and merges of a description out; and the errors of
- * whoever reads one.
+ * The vocabulary and the merges of a tokenizer.json in, the tokens and merges of a description out;
+ * and the errors of whoever reads one.
  */
 #include "postgres.h"
 
@@ -19,7 +19,8 @@
 static LmBytes bytes_of_letters(const char *letters, size_t size, const char *noun);
 static int32_t find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot);
 static void start_merges(GptTokenizerReader *reader, int n_merges);
-static void add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const char *right, size_t right_size);
+static void add_merge(GptTokenizerReader *reader, const char *left, size_t left_size,
+					  const char *right, size_t right_size);
 static const char *brief(const char *name, size_t size);
 
 /* As many as the largest id says; gpt_reader_vocabulary finds the gaps. */
@@ -44,7 +45,8 @@ gpt_reader_allocate(GptTokenizerReader *reader, const GptJson *vocabulary, const
 		last = Max(last, gpt_reader_token_id(gpt_json_field(token, "id"), content));
 	}
 	spec->n_tokens = last + 1;
-	spec->tokens = MemoryContextAllocZero(reader->context, Max(spec->n_tokens, 1) * sizeof(LmBytes));
+	spec->tokens =
+		MemoryContextAllocZero(reader->context, Max(spec->n_tokens, 1) * sizeof(LmBytes));
 	spec->special = MemoryContextAllocZero(reader->context, Max(spec->n_tokens, 1) * sizeof(bool));
 }
 
@@ -54,7 +56,8 @@ gpt_reader_token_id(const GptJson *node, const char *content)
 	int id = gpt_json_integer(node, LM_MAX_VOCABULARY - 1);
 
 	if (id < 0)
-		gpt_reader_malformed("The id of token \"%s\" is not an integer from 0 to %d.", brief(content, strlen(content)), LM_MAX_VOCABULARY - 1);
+		gpt_reader_malformed("The id of token \"%s\" is not an integer from 0 to %d.",
+							 brief(content, strlen(content)), LM_MAX_VOCABULARY - 1);
 	return id;
 }
 
@@ -67,9 +70,10 @@ gpt_reader_added_tokens(GptTokenizerReader *reader, const GptJson *added)
 		const GptJson *special = gpt_json_field(token, "special");
 
 		if (!special || special->type != GPT_JSON_TRUE)
-			gpt_reader_unsupported("added token \"%s\" that is not special", brief(content, strlen(content)));
-		gpt_reader_set_token(reader, gpt_reader_token_id(gpt_json_field(token, "id"), content), content,
-							 (LmBytes){content, strlen(content)}, true);
+			gpt_reader_unsupported("added token \"%s\" that is not special",
+								   brief(content, strlen(content)));
+		gpt_reader_set_token(reader, gpt_reader_token_id(gpt_json_field(token, "id"), content),
+							 content, (LmBytes){content, strlen(content)}, true);
 	}
 }
 
@@ -97,19 +101,23 @@ gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary, boo
 	}
 	for (int id = 0; id < spec->n_tokens; id++)
 		if (spec->tokens[id].data == NULL)
-			gpt_reader_malformed("It has no token with the id %d, but %d tokens.", id, spec->n_tokens);
+			gpt_reader_malformed("It has no token with the id %d, but %d tokens.", id,
+								 spec->n_tokens);
 }
 
 void
-gpt_reader_set_token(GptTokenizerReader *reader, int id, const char *content, LmBytes bytes, bool special)
+gpt_reader_set_token(GptTokenizerReader *reader, int id, const char *content, LmBytes bytes,
+					 bool special)
 {
 	LmTokenizerSpec *spec = reader->spec;
 	char *copy;
 
 	if (spec->tokens[id].data != NULL)
-		gpt_reader_malformed("Token \"%s\" has the id %d of another token.", brief(content, strlen(content)), id);
+		gpt_reader_malformed("Token \"%s\" has the id %d of another token.",
+							 brief(content, strlen(content)), id);
 	if (bytes.size > LM_MAX_TOKEN_SIZE)
-		gpt_reader_malformed("Token %d has %zu bytes, the limit is %d.", id, bytes.size, LM_MAX_TOKEN_SIZE);
+		gpt_reader_malformed("Token %d has %zu bytes, the limit is %d.", id, bytes.size,
+							 LM_MAX_TOKEN_SIZE);
 	copy = MemoryContextAlloc(reader->context, bytes.size + 1);
 	memcpy(copy, bytes.data, bytes.size);
 	copy[bytes.size] = '\0';
@@ -129,10 +137,13 @@ bytes_of_letters(const char *letters, size_t size, const char *noun)
 		int byte = gpt_letter_to_byte(utf8_to_unicode((const unsigned char *) letters + i));
 
 		if (byte < 0)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("tokenizer is not a byte-level one"),
-							errdetail("The %s \"%s\" has a character that stands for no byte.", noun, brief(letters, size)),
-							errhint("Byte-level BPE as that of GPT-2 is supported, SentencePiece is not.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("tokenizer is not a byte-level one"),
+				 errdetail("The %s \"%s\" has a character that stands for no byte.", noun,
+						   brief(letters, size)),
+				 errhint("Byte-level BPE as that of GPT-2 is supported, SentencePiece is not.")));
 		bytes[n++] = (char) byte;
 	}
 	return (LmBytes){bytes, n};
@@ -172,7 +183,8 @@ find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot)
 	{
 		int32_t id = reader->table[*slot] - 1;
 
-		if (spec->tokens[id].size == bytes.size && memcmp(spec->tokens[id].data, bytes.data, bytes.size) == 0)
+		if (spec->tokens[id].size == bytes.size &&
+			memcmp(spec->tokens[id].data, bytes.data, bytes.size) == 0)
 			return id;
 	}
 	return -1;
@@ -183,7 +195,8 @@ find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot)
 static void
 start_merges(GptTokenizerReader *reader, int n_merges)
 {
-	reader->spec->merges = MemoryContextAllocExtended(reader->context, Max(n_merges, 1) * sizeof(LmMerge), MCXT_ALLOC_HUGE);
+	reader->spec->merges = MemoryContextAllocExtended(
+		reader->context, Max(n_merges, 1) * sizeof(LmMerge), MCXT_ALLOC_HUGE);
 }
 
 /* An array of "left right" or of ["left", "right"]. */
@@ -237,7 +250,8 @@ gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines)
 }
 
 static void
-add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const char *right, size_t right_size)
+add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const char *right,
+		  size_t right_size)
 {
 	LmTokenizerSpec *spec = reader->spec;
 	LmMerge *merge = &spec->merges[spec->n_merges];
@@ -255,8 +269,9 @@ add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const 
 	merge->right = find_token(reader, parts[1], &slot);
 	merge->result = find_token(reader, whole, &slot);
 	if (merge->left < 0 || merge->right < 0 || merge->result < 0)
-		gpt_reader_malformed("Merge %d of \"%s\" and \"%s\" has a token that the vocabulary has not.", spec->n_merges,
-							 brief(left, left_size), brief(right, right_size));
+		gpt_reader_malformed(
+			"Merge %d of \"%s\" and \"%s\" has a token that the vocabulary has not.",
+			spec->n_merges, brief(left, left_size), brief(right, right_size));
 	spec->n_merges++;
 	pfree(joined);
 	pfree(unconstify(char *, parts[0].data));
@@ -281,9 +296,9 @@ gpt_reader_malformed(const char *detail, ...)
 	va_start(arguments, detail);
 	vsnprintf(message, sizeof message, detail, arguments);
 	va_end(arguments);
-	message[pg_mbcliplen(message, (int) strlen(message), sizeof message - 1)] = '\0'; /* no half characters */
-	ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-					errmsg("tokenizer is malformed"),
+	/* no half characters */
+	message[pg_mbcliplen(message, (int) strlen(message), sizeof message - 1)] = '\0';
+	ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("tokenizer is malformed"),
 					errdetail_internal("%s", message)));
 }
 
@@ -296,9 +311,11 @@ gpt_reader_unsupported(const char *feature, ...)
 	va_start(arguments, feature);
 	vsnprintf(message, sizeof message, feature, arguments);
 	va_end(arguments);
-	message[pg_mbcliplen(message, (int) strlen(message), sizeof message - 1)] = '\0'; /* no half characters */
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("tokenizer has a feature that is not supported: %s", message),
-					errdetail("It would change the tokens of a text."),
-					errhint("Byte-level BPE as that of GPT-2 is supported, SentencePiece is not.")));
+	/* no half characters */
+	message[pg_mbcliplen(message, (int) strlen(message), sizeof message - 1)] = '\0';
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("tokenizer has a feature that is not supported: %s", message),
+			 errdetail("It would change the tokens of a text."),
+			 errhint("Byte-level BPE as that of GPT-2 is supported, SentencePiece is not.")));
 }

@@ -1,7 +1,8 @@
 /*
  * src/train_base.c
  *
- * A job goes in; the version whose weights it begins with comes out, and the options that this version decides.
+ * A job goes in; the version whose weights it begins with comes out, and the options that this
+ * version decides.
  */
 #include "postgres.h"
 
@@ -60,8 +61,9 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 		options->steps = job->steps;
 	options->head_rate_is_open = options->head_rate_is_open && base->version->config.labels == 0;
 	if (job->base != NULL && isnan(options->learning_rate))
-		options->learning_rate = (gpt_options_lora(options) ? ADAPTER_RATE_SHARE : FINETUNE_RATE_SHARE) *
-								 Min(3e-3, 0.4 / base->version->config.channels);
+		options->learning_rate =
+			(gpt_options_lora(options) ? ADAPTER_RATE_SHARE : FINETUNE_RATE_SHARE) *
+			Min(3e-3, 0.4 / base->version->config.channels);
 	return base;
 }
 
@@ -92,8 +94,9 @@ gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job)
 char *
 gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrainBase *base)
 {
-	int32 number = job->base_version > 0 ? job->base_version : base != NULL ? base->version->version
-																			: 0;
+	int32 number = job->base_version > 0 ? job->base_version
+				   : base != NULL		 ? base->version->version
+										 : 0;
 	GptWorkerTransaction transaction;
 	const GptVersion *version;
 	char *since;
@@ -116,15 +119,17 @@ gpt_train_since(GptTrainOptions *options, const GptVersion *version)
 	char *since = gpt_catalog_watermark(&column, version);
 
 	if (since == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\", version %d, has no watermark", version->model, version->version),
-				 errhint("Train once on all rows with the option \"watermark\", the name of a column, and without \"since\".")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\", version %d, has no watermark", version->model,
+							   version->version),
+						errhint("Train once on all rows with the option \"watermark\", the name of "
+								"a column, and without \"since\".")));
 	if (options->watermark != NULL && strcmp(options->watermark, column) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the watermark of model \"%s\", version %d, is of column \"%s\", not \"%s\"", version->model, version->version,
-						column, options->watermark)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the watermark of model \"%s\", version %d, is of column \"%s\", not \"%s\"",
+					version->model, version->version, column, options->watermark)));
 	options->watermark = column;
 	return since;
 }
@@ -132,11 +137,11 @@ gpt_train_since(GptTrainOptions *options, const GptVersion *version)
 static void
 raise_classifier(const GptVersion *version)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model, version->version, version->config.labels),
-			 errdetail("The query has no column \"label\"."),
-			 errhint("A classifier is fine-tuned on rows with labels.")));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model,
+						   version->version, version->config.labels),
+					errdetail("The query has no column \"label\"."),
+					errhint("A classifier is fine-tuned on rows with labels.")));
 }
 
 static void
@@ -159,11 +164,15 @@ gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version)
 static void
 raise_other_adapter(const GptVersion *version, const char *option, const char *value)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("model \"%s\", version %d, is an adapter with %s %s", version->model, version->version, option, value),
-			 errdetail("Its matrices are trained further as they are."),
-			 errhint("Leave option \"%s\" open, or fold the adapter into its base with gpt_merge before.", option)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("model \"%s\", version %d, is an adapter with %s %s", version->model,
+				version->version, option, value),
+		 errdetail("Its matrices are trained further as they are."),
+		 errhint(
+			 "Leave option \"%s\" open, or fold the adapter into its base with gpt_merge before.",
+			 option)));
 }
 
 void
@@ -190,7 +199,8 @@ static LmParamTable *
 table_of(const LmConfig *config)
 {
 	LmError error;
-	LmParamTable *table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
+	LmParamTable *table =
+		lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
 
 	if (table == NULL)
 		gpt_bridge_raise(&error);
@@ -207,7 +217,10 @@ read_adapter(const LmParamTable *table, const GptVersion *version)
 	return block;
 }
 
-/* All weights: what a classifier has beside a language model comes last, and keeps its first values where the version has none. */
+/*
+ * All weights: what a classifier has beside a language model comes last, and keeps its first values
+ * where the version has none.
+ */
 static void
 read_all(LmTrainer *trainer, const GptTrainBase *base)
 {
@@ -231,8 +244,8 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 }
 
 /*
- * What is frozen, and where a classifier's head belongs to what the trainer trains, that. Both a version that is an adapter and the
- * trainer have the matrices of blocks first.
+ * What is frozen, and where a classifier's head belongs to what the trainer trains, that. Both a
+ * version that is an adapter and the trainer have the matrices of blocks first.
  */
 static void
 read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
@@ -245,7 +258,8 @@ read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_onl
 
 	if (has_head && head != NULL && !frozen_only && base->version->base == NULL)
 		tail = lm_trainer_params(trainer) + head->offset;
-	gpt_weights_read_parts(lm_trainer_base(trainer), lm_trainer_base_table(trainer)->total, tail, full, base->full);
+	gpt_weights_read_parts(lm_trainer_base(trainer), lm_trainer_base_table(trainer)->total, tail,
+						   full, base->full);
 	if (base->version->base == NULL || frozen_only)
 		return;
 	gpt_weights_read(lm_trainer_params(trainer), table_of(&base->version->config), base->version);
@@ -256,7 +270,8 @@ gpt_train_base_changed(const GptTrainBase *base)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("model \"%s\", version %d, is not the one that the training began with", base->version->model, base->version->version),
+			 errmsg("model \"%s\", version %d, is not the one that the training began with",
+					base->version->model, base->version->version),
 			 errdetail("The model was dropped or renamed since, and another one has its name."),
 			 errhint("Submit a new job.")));
 }
@@ -301,8 +316,9 @@ own_partial(const GptJob *job, int64 *step)
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, job->model);
 	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&job->run_id));
-	if (gpt_statement_run(&statement, "SELECT version, step FROM %s.gpt_version WHERE model = $1 AND run_id = $2 "
-									  "AND state = 'partial' AND step > 0 ORDER BY version DESC LIMIT 1") > 0)
+	if (gpt_statement_run(
+			&statement, "SELECT version, step FROM %s.gpt_version WHERE model = $1 AND run_id = $2 "
+						"AND state = 'partial' AND step > 0 ORDER BY version DESC LIMIT 1") > 0)
 	{
 		bool is_null;
 

@@ -3,17 +3,17 @@
  *
  * A claimed job goes in, a published model comes out. The story of a training:
  *
- *   0. begin     anew, from the weights of a base (train_base.c), or from a checkpoint (checkpoint.c), which has what
- *                steps 1 to 3 found out;
- *   1. read      the rows of the query, in one read-only transaction; no snapshot is held afterwards; where a fine-tune finds
- *                nothing new, the job ends;
+ *   0. begin     anew, from the weights of a base (train_base.c), or from a checkpoint
+ *                (checkpoint.c), which has what steps 1 to 3 found out;
+ *   1. read      the rows of the query, in one read-only transaction; no snapshot is held
+ *                afterwards; where a fine-tune finds nothing new, the job ends;
  *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
  *   3. plan      what the options leave open is chosen, and the memory checked before it is taken
  *                (train_plan.c); the job's row says under which conditions it runs;
- *   4. train     steps and validations, with short transactions for progress (train_loop.c), checkpoints and partial versions
- *                (train_save.c);
- *   5. publish   tokenizer, weights, version and the job's success in one commit: before it there is nothing,
- *                after it everything.
+ *   4. train     steps and validations, with short transactions for progress (train_loop.c),
+ *                checkpoints and partial versions (train_save.c);
+ *   5. publish   tokenizer, weights, version and the job's success in one commit: before it there
+ *                is nothing, after it everything.
  */
 #include "postgres.h"
 
@@ -45,7 +45,8 @@
 #include "worker.h"
 
 #define LOCK_WAIT_MS 1000 /* to publish, with the slot */
-#define NOTED_SHARE 0.5 /* of the time, spent before training began, from which the note says so */
+/* of the time, spent before training began, from which the note says so */
+#define NOTED_SHARE 0.5
 
 /* By GptTrainEnd. */
 static const char *const end_names[] = {"steps", "epochs", "minutes", "patience"};
@@ -62,22 +63,26 @@ typedef struct Ending
 	int32 version; /* its number, afterwards */
 } Ending;
 
-static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress);
+static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options,
+								  const GptCheckpoint *from, GptProgress *progress);
 static void end_without_rows(const GptJob *job);
 static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
 static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
-static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus);
+static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
+						const GptCorpus *corpus);
 static void publish(Ending *ending, GptProgress *progress);
 static void publish_version(void *argument);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
-static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result);
+static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
+						const GptTrainResult *result);
 
 void
 gpt_train_job_run(const GptJob *job)
 {
 	TimestampTz started_at = GetCurrentTimestamp();
-	GptTrainOptions *options = gpt_options_parse(job->options, job->base == NULL ? GPT_FUNCTION_TRAIN : GPT_FUNCTION_FINETUNE);
+	GptTrainOptions *options = gpt_options_parse(
+		job->options, job->base == NULL ? GPT_FUNCTION_TRAIN : GPT_FUNCTION_FINETUNE);
 	GptTrainBase *base = NULL;
 	GptCheckpoint *from;
 	GptProgress progress;
@@ -119,7 +124,8 @@ gpt_train_job_run(const GptJob *job)
 		gpt_plan_create(&plan, options, corpus, started_at, &progress);
 	if (base != NULL && base->step == 0 && from == NULL)
 		memcpy(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE);
-	else if (base != NULL && base->step == 0 && memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
+	else if (base != NULL && base->step == 0 &&
+			 memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_train_base_changed(base);
 	record_plan(job, step, &plan, corpus);
 
@@ -139,11 +145,15 @@ gpt_train_job_run(const GptJob *job)
 	gpt_corpus_free(corpus);
 }
 
-/* ---- Continuing ------------------------------------------------------------------------------------ */
+/* ---- Continuing --------------------------------------------------------- */
 
-/* From the token file; where it is lost the rows are read again, and encoded by the tokenizer that the weights know. */
+/*
+ * From the token file; where it is lost the rows are read again, and encoded by the tokenizer that
+ * the weights know.
+ */
 static GptCorpus *
-continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from, GptProgress *progress)
+continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from,
+				GptProgress *progress)
 {
 	GptGivenTokenizer given = {.stored = from->corpus.tokenizer_is_stored};
 	GptCorpus *corpus;
@@ -156,17 +166,20 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	options->context = from->corpus.context;
 	/* Rows may have fewer labels than the model. */
 	gpt_train_base_labels(&given, job);
-	corpus = gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
+	corpus =
+		gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
 	if (corpus == NULL)
 		return NULL;
 	if (corpus->dataset.size == from->corpus.file_size && corpus->file_crc == from->corpus.file_crc)
 		return corpus;
 	if (from->plan.config.labels > 0 || corpus->dataset.header->n_labels > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("rows of query have changed since the training began"),
-				 errdetail("The file of tokens is lost, and a classifier's labels might mean others now."),
-				 errhint("Submit a new job.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of query have changed since the training began"),
+			 errdetail(
+				 "The file of tokens is lost, and a classifier's labels might mean others now."),
+			 errhint("Submit a new job.")));
 	record_start(job, from->has_weights ? from->state.step : 0, true);
 	return corpus;
 }
@@ -188,7 +201,9 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 	if (strncmp(machine, from->machine, sizeof(from->machine) - 1) == 0)
 		return;
 	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
-	gpt_job_add_note(job->number, psprintf("continued at step " INT64_FORMAT " under other conditions: before, %s", from->state.step, from->machine));
+	gpt_job_add_note(job->number, psprintf("continued at step " INT64_FORMAT
+										   " under other conditions: before, %s",
+										   from->state.step, from->machine));
 	gpt_worker_commit(&transaction);
 }
 
@@ -199,14 +214,16 @@ end_without_rows(const GptJob *job)
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the version that the job starts from, so there is no new version");
+	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the version that "
+								  "the job starts from, so there is no new version");
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_run_files_remove(&job->run_id);
 	gpt_worker_commit(&transaction);
 }
 
-/* ---- The job's row --------------------------------------------------------------------------------- */
+/* ---- The job's row ------------------------------------------------------ */
 
 static void
 record_start(const GptJob *job, int64 step, bool data_changed)
@@ -217,7 +234,8 @@ record_start(const GptJob *job, int64 step, bool data_changed)
 	gpt_job_set_start(job->number, step, data_changed);
 	gpt_worker_commit(&transaction);
 	if (step > 0)
-		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt continues at step " INT64_FORMAT, job->number, step)));
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt continues at step " INT64_FORMAT,
+							 job->number, step)));
 }
 
 static void
@@ -230,8 +248,10 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 	if (corpus->note != NULL)
 		gpt_job_add_note(job->number, corpus->note);
 	gpt_worker_commit(&transaction);
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
-						 job->number, corpus->counts.documents, corpus->counts.bytes, corpus->counts.tokens)));
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT
+						 " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
+						 job->number, corpus->counts.documents, corpus->counts.bytes,
+						 corpus->counts.tokens)));
 }
 
 static void
@@ -242,13 +262,17 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, corpus, NULL));
 	gpt_worker_commit(&transaction);
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT " steps with %d threads", job->number,
-						 plan->parameters, plan->training.steps, plan->n_threads)));
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT
+						 " steps with %d threads",
+						 job->number, plan->parameters, plan->training.steps, plan->n_threads)));
 }
 
-/* ---- Publication ----------------------------------------------------------------------------------- */
+/* ---- Publication -------------------------------------------------------- */
 
-/* A session that has changed the model, and is idle, can hold it for days: nobody else waits for that one, for the slot is left. */
+/*
+ * A session that has changed the model, and is idle, can hold it for days: nobody else waits for
+ * that one, for the slot is left.
+ */
 static void
 publish(Ending *ending, GptProgress *progress)
 {
@@ -264,10 +288,14 @@ publish(Ending *ending, GptProgress *progress)
 		gpt_worker_check_stop();
 		published = gpt_worker_try(GPT_COMMIT_FULL, 0, publish_version, ending);
 	}
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d", ending->job->number, ending->job->model, ending->version)));
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
+						 ending->job->number, ending->job->model, ending->version)));
 }
 
-/* The commit waits for synchronous standbys; a cancellation ends that wait, and the version is published all the same. */
+/*
+ * The commit waits for synchronous standbys; a cancellation ends that wait, and the version is
+ * published all the same.
+ */
 static void
 publish_version(void *argument)
 {
@@ -276,26 +304,34 @@ publish_version(void *argument)
 	const GptTrainResult *result = ending->result;
 	GptPublication publication;
 
-	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer, result->best);
+	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer,
+						  result->best);
 	publication.loss = result->loss;
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
 	publication.keep_versions = Max(ending->options->keep_versions, 0);
 	ending->version = gpt_catalog_publish(&publication);
-	gpt_job_set_steps(job->number, result->steps, result->expected_steps, conditions(ending->plan, ending->corpus, result));
+	gpt_job_set_steps(job->number, result->steps, result->expected_steps,
+					  conditions(ending->plan, ending->corpus, result));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (result->choice == GPT_CHOICE_FEW)
-		gpt_job_add_note(job->number, "the validation rows are too few to choose the best version or to detect over-fitting: the last weights are published");
+		gpt_job_add_note(job->number, "the validation rows are too few to choose the best version "
+									  "or to detect over-fitting: the last weights are published");
 	else if (result->choice == GPT_CHOICE_UNTOLD)
-		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation loss is not above that of step " INT64_FORMAT
+		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation "
+											   "loss is not above that of step " INT64_FORMAT
 											   ", the lowest, by %d standard errors",
 											   result->best_step, GPT_BEST_ERRORS));
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_worker_check_stop();
 
-	/* Last, so that whoever sees the success finds no file. (A commit that fails is a failed job, without files.) */
+	/*
+	 * Last, so that whoever sees the success finds no file. (A commit that fails is a failed job,
+	 * without files.)
+	 */
 	gpt_run_files_remove(&job->run_id);
 }
 
@@ -308,16 +344,19 @@ reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 	initStringInfo(&reason);
 	appendStringInfo(&reason, "ended by %s", end_names[result->end]);
 	if (result->end == GPT_END_PATIENCE)
-		appendStringInfo(&reason, ": the validation loss was not below that of step " INT64_FORMAT " in " INT64_FORMAT " validations",
+		appendStringInfo(&reason,
+						 ": the validation loss was not below that of step " INT64_FORMAT
+						 " in " INT64_FORMAT " validations",
 						 result->best_step, plan->patience);
 	else if (result->end == GPT_END_MINUTES)
 		appendStringInfo(&reason, ", at step " INT64_FORMAT, result->steps);
 	if (result->untrained_share > NOTED_SHARE)
-		appendStringInfo(&reason, "; %.0f %% of the minutes passed before training began", 100 * result->untrained_share);
+		appendStringInfo(&reason, "; %.0f %% of the minutes passed before training began",
+						 100 * result->untrained_share);
 	return reason.data;
 }
 
-/* ---- Conditions ------------------------------------------------------------------------------------ */
+/* ---- Conditions --------------------------------------------------------- */
 
 static void
 put_text(StringInfo json, const char *name, const char *value)
@@ -329,7 +368,8 @@ put_text(StringInfo json, const char *name, const char *value)
 static void
 put_boolean(StringInfo json, const char *name, bool value)
 {
-	appendStringInfo(json, "%s\"%s\": %s", json->len > 1 ? ", " : "", name, value ? "true" : "false");
+	appendStringInfo(json, "%s\"%s\": %s", json->len > 1 ? ", " : "", name,
+					 value ? "true" : "false");
 }
 
 /* NaN and infinity have no place in JSON. */
@@ -345,7 +385,10 @@ put_number(StringInfo json, const char *name, double value)
 		appendStringInfoString(json, "null");
 }
 
-/* What the result rests on: with the same rows, seed and these, the weights are the same bits, unless time ended the training. */
+/*
+ * What the result rests on: with the same rows, seed and these, the weights are the same bits,
+ * unless time ended the training.
+ */
 static char *
 conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result)
 {

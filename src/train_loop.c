@@ -1,15 +1,17 @@
 /*
  * src/train_loop.c
  *
- * A plan and a corpus go in, trained weights come out. Between two steps the process holds no transaction, no
- * lock but the job's, and no snapshot.
+ * A plan and a corpus go in, trained weights come out. Between two steps the process holds no
+ * transaction, no lock but the job's, and no snapshot.
  *
  *   step 0        validation; or the state of a checkpoint
- *   each step     batches, made during the step before -> step of the engine -> means since the last row of the log
- *   now and then  validation: a fixed part of the held-out documents; the best weights are kept aside;
- *                 training ends when they have not become better `patience` times
- *   the end       after so many steps; or when the time of the job is over, up to which the learning rate falls by the clock: what the
- *                 machine does beside decides how many steps there are, not how long the job takes
+ *   each step     batches, made during the step before -> step of the engine -> means since the
+ *                 last row of the log
+ *   now and then  validation: a fixed part of the held-out documents; the best weights are kept
+ *                 aside; training ends when they have not become better `patience` times
+ *   the end       after so many steps; or when the time of the job is over, up to which the
+ *                 learning rate falls by the clock: what the machine does beside decides how many
+ *                 steps there are, not how long the job takes
  *   each step     what is to be saved is offered to the hook
  *
  * Steps are counted from 1 in everything that is shown; the engine counts from 0.
@@ -33,8 +35,10 @@
 #define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */
 #define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much ... */
 #define OVERFIT_ERRORS 3 /* ... and by so many standard errors, count as over-fitting */
-#define CERTAIN_SHARE 0.05 /* of the training, after which its speed tells how many steps it will have */
-#define MOST_WAIT 3 /* times the time that timing steps may take, after which the first one is given up */
+/* of the training, after which its speed tells how many steps it will have */
+#define CERTAIN_SHARE 0.05
+/* times the time that timing steps may take, after which the first one is given up */
+#define MOST_WAIT 3
 #define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
 
 typedef struct Training
@@ -47,7 +51,8 @@ typedef struct Training
 	LmReader *reader;
 	const LmBatch *batches; /* of the step, in the reader */
 	LmBatch validation;
-	double validation_sum; /* of the negative logarithms of the batches measured so far, and of their weights */
+	/* of the negative logarithms of the batches measured so far, and of their weights */
+	double validation_sum;
 	double validation_weight;
 	GptTrainState state;
 	float *best; /* weights of the best validation, where they are kept */
@@ -59,7 +64,8 @@ typedef struct Training
 	GptTrainEnd end;
 } Training;
 
-static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress);
+static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus,
+				  GptProgress *progress);
 static void begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at);
 static bool is_over(Training *training);
 static bool advance(Training *training);
@@ -74,8 +80,8 @@ static bool keep_best(Training *training);
 static GptTrainChoice choose(Training *training);
 
 void
-gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainHooks *hooks,
-			  TimestampTz started_at, GptProgress *progress)
+gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus,
+			  const GptTrainHooks *hooks, TimestampTz started_at, GptProgress *progress)
 {
 	Training training;
 
@@ -94,13 +100,18 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	result->best = training.best;
 	result->end = training.end;
 	result->steps = training.state.step;
-	result->expected_steps = training.end == GPT_END_PATIENCE ? progress->steps : training.state.step;
+	result->expected_steps =
+		training.end == GPT_END_PATIENCE ? progress->steps : training.state.step;
 	result->best_step = training.state.best_step;
 	result->overfit_since = training.state.overfit_since;
 	if (plan->total_time > 0)
-		result->untrained_share = (double) (training.clock.started_at - training.clock.job_started_at) / (double) plan->total_time;
-	result->tokens_per_second = (double) training.state.all_tokens * USECS_PER_SEC / (double) Max(1, GetCurrentTimestamp() - training.started_at);
-	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte, &training.state);
+		result->untrained_share =
+			(double) (training.clock.started_at - training.clock.job_started_at) /
+			(double) plan->total_time;
+	result->tokens_per_second = (double) training.state.all_tokens * USECS_PER_SEC /
+								(double) Max(1, GetCurrentTimestamp() - training.started_at);
+	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte,
+					   &training.state);
 	gpt_progress_flush(progress);
 	finish(&training);
 }
@@ -117,8 +128,10 @@ is_over(Training *training)
 		training->end = plan->epochs_given ? GPT_END_EPOCHS : GPT_END_STEPS;
 		return done >= plan->training.steps;
 	}
-	training->end = plan->most_steps > 0 && done >= plan->most_steps ? GPT_END_EPOCHS : GPT_END_MINUTES;
-	return training->end == GPT_END_EPOCHS || (done > 0 && gpt_train_clock_is_over(&training->clock));
+	training->end =
+		plan->most_steps > 0 && done >= plan->most_steps ? GPT_END_EPOCHS : GPT_END_MINUTES;
+	return training->end == GPT_END_EPOCHS ||
+		   (done > 0 && gpt_train_clock_is_over(&training->clock));
 }
 
 /* A step with its validation and its row of the log; false after the last. */
@@ -139,7 +152,9 @@ advance(Training *training)
 				(state->step % training->plan->validation_interval == 0 || over);
 	if (validates)
 		validate(training);
-	if (validates || (made && (state->step == 1 || over || TimestampDifferenceExceeds(training->logged_at, GetCurrentTimestamp(), LOG_INTERVAL_MS))))
+	if (validates || (made && (state->step == 1 || over ||
+							   TimestampDifferenceExceeds(training->logged_at,
+														  GetCurrentTimestamp(), LOG_INTERVAL_MS))))
 		log_row(training, validates);
 	if (validates && !keep_best(training) && !over)
 	{
@@ -158,9 +173,11 @@ gpt_train_free(GptTrainResult *result)
 }
 
 void
-gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte, const GptTrainState *state)
+gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
+				   const GptTrainState *state)
 {
-	*loss = state->has_best ? state->best_training_loss : state->window_sum / (double) state->window_steps;
+	*loss = state->has_best ? state->best_training_loss
+							: state->window_sum / (double) state->window_steps;
 	*validation_loss = state->has_best ? state->best_validation_loss : state->validation_loss;
 	*bits_per_byte = state->has_best ? state->best_bits_per_byte : state->validation_bits_per_byte;
 }
@@ -178,12 +195,13 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 	training->state.best_loss = INFINITY;
 	training->state.validation_loss = get_float8_nan();
 	training->state.validation_bits_per_byte = get_float8_nan();
-	training->trainer = lm_trainer_create(gpt_plan_engine(plan), &plan->config, &plan->training, &error);
+	training->trainer =
+		lm_trainer_create(gpt_plan_engine(plan), &plan->config, &plan->training, &error);
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
 
-	training->reader = lm_reader_create(gpt_plan_engine(plan), &corpus->dataset, plan->accumulate, plan->training.max_tokens,
-										plan->batch_size, &error);
+	training->reader = lm_reader_create(gpt_plan_engine(plan), &corpus->dataset, plan->accumulate,
+										plan->training.max_tokens, plan->batch_size, &error);
 	if (training->reader == NULL)
 		gpt_bridge_raise(&error);
 	if (!lm_batch_create(&training->validation, training->host, plan->training.max_tokens, &error))
@@ -192,7 +210,9 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 	training->logged_at = training->started_at;
 }
 
-/* From the beginning, or from where the hooks say; the first validation belongs to the beginning. */
+/*
+ * From the beginning, or from where the hooks say; the first validation belongs to the beginning.
+ */
 static void
 begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at)
 {
@@ -203,7 +223,8 @@ begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at
 		hooks->restore(hooks->context, state, training->trainer, &training->best);
 	training->started_at = GetCurrentTimestamp() - state->microseconds;
 	training->logged_at = GetCurrentTimestamp();
-	gpt_train_clock_start(&training->clock, training->plan->total_time, job_started_at, state->microseconds,
+	gpt_train_clock_start(&training->clock, training->plan->total_time, job_started_at,
+						  state->microseconds,
 						  lm_trainer_table(training->trainer)->total * sizeof(float));
 	progress->step = state->step;
 	progress->validation_loss = state->validation_loss;
@@ -235,7 +256,7 @@ finish(Training *training)
 	lm_batch_free(&training->validation, training->host);
 }
 
-/* ---- Computing at the priority of the engine ------------------------------------------------------- */
+/* ---- Computing at the priority of the engine ---------------------------- */
 
 typedef struct Task
 {
@@ -250,8 +271,9 @@ step_apart(void *work)
 	Task *task = work;
 	Training *training = task->training;
 
-	task->done = lm_trainer_step(&training->state.last, training->trainer, training->state.step, training->batches, training->plan->accumulate,
-								 NULL, NULL, &task->error);
+	task->done =
+		lm_trainer_step(&training->state.last, training->trainer, training->state.step,
+						training->batches, training->plan->accumulate, NULL, NULL, &task->error);
 }
 
 static void
@@ -260,7 +282,8 @@ evaluate_apart(void *work)
 	Task *task = work;
 	Training *training = task->training;
 
-	task->done = lm_trainer_evaluate(&training->validation_sum, &training->validation_weight, training->trainer, &training->validation, &task->error);
+	task->done = lm_trainer_evaluate(&training->validation_sum, &training->validation_weight,
+									 training->trainer, &training->validation, &task->error);
 }
 
 static bool
@@ -275,7 +298,7 @@ compute(Training *training, void (*what)(void *work), LmError *error)
 	return task.done;
 }
 
-/* ---- Steps ----------------------------------------------------------------------------------------- */
+/* ---- Steps -------------------------------------------------------------- */
 
 static void
 draw_batches(Training *training)
@@ -291,10 +314,9 @@ static void
 raise_step_error(const LmError *error, int64 number)
 {
 	if (error->code == LM_ERR_NUMERIC)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("loss or gradient is not finite at step " INT64_FORMAT, number),
-				 errhint("Lower option \"learning_rate\", or set option \"grad_clip\".")));
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("loss or gradient is not finite at step " INT64_FORMAT, number),
+						errhint("Lower option \"learning_rate\", or set option \"grad_clip\".")));
 	gpt_bridge_raise(error);
 }
 
@@ -312,9 +334,10 @@ step(Training *training)
 		training->state.window_steps = 0;
 	}
 	if (training->clock.total > 0)
-		lm_trainer_options(training->trainer)->share = plan->most_steps == 0 ? gpt_train_clock_share(&training->clock)
-																			 : Max(gpt_train_clock_share(&training->clock),
-																				   (double) training->state.step / (double) plan->most_steps);
+		lm_trainer_options(training->trainer)->share =
+			plan->most_steps == 0 ? gpt_train_clock_share(&training->clock)
+								  : Max(gpt_train_clock_share(&training->clock),
+										(double) training->state.step / (double) plan->most_steps);
 
 	/* A step that was stopped without an error is done again. */
 	for (;;)
@@ -352,17 +375,21 @@ note_step(Training *training)
 
 	progress->step = state->step;
 	progress->loss = state->loss_sum / (double) state->loss_steps;
-	progress->tokens_per_second = (double) state->all_tokens * USECS_PER_SEC / (double) Max(1, now - training->started_at);
+	progress->tokens_per_second =
+		(double) state->all_tokens * USECS_PER_SEC / (double) Max(1, now - training->started_at);
 	if (training->clock.total > 0)
 	{
 		double share = lm_trainer_options(training->trainer)->share;
 
-		progress->seconds_left = fmax(0, (double) (training->clock.job_started_at + training->clock.total - now) / USECS_PER_SEC);
+		progress->seconds_left =
+			fmax(0, (double) (training->clock.job_started_at + training->clock.total - now) /
+						USECS_PER_SEC);
 		if (share > CERTAIN_SHARE)
 			progress->steps = Max((int64) ((double) state->step / share), state->step);
 	}
 	else
-		progress->seconds_left = (double) (now - training->started_at) / USECS_PER_SEC / (double) state->step *
+		progress->seconds_left = (double) (now - training->started_at) / USECS_PER_SEC /
+								 (double) state->step *
 								 (double) (training->plan->training.steps - state->step);
 	gpt_progress_tick(progress);
 }
@@ -375,12 +402,16 @@ log_row(Training *training, bool validated)
 	bool stepped = training->state.loss_steps > 0;
 	GptLogRow row = {
 		.step = training->state.step,
-		.loss = stepped ? training->state.loss_sum / (double) training->state.loss_steps : get_float8_nan(),
+		.loss = stepped ? training->state.loss_sum / (double) training->state.loss_steps
+						: get_float8_nan(),
 		.validation_loss = validated ? progress->validation_loss : get_float8_nan(),
-		.validation_bits_per_byte = validated ? progress->validation_bits_per_byte : get_float8_nan(),
+		.validation_bits_per_byte =
+			validated ? progress->validation_bits_per_byte : get_float8_nan(),
 		.learning_rate = stepped ? training->state.last.learning_rate : get_float8_nan(),
 		.grad_norm = stepped ? training->state.last.grad_norm : get_float8_nan(),
-		.tokens_per_second = stepped ? (double) training->state.tokens * USECS_PER_SEC / (double) Max(1, now - training->logged_at) : get_float8_nan(),
+		.tokens_per_second = stepped ? (double) training->state.tokens * USECS_PER_SEC /
+										   (double) Max(1, now - training->logged_at)
+									 : get_float8_nan(),
 		.at = now,
 	};
 
@@ -391,7 +422,7 @@ log_row(Training *training, bool validated)
 	training->logged_at = now;
 }
 
-/* ---- Validation ------------------------------------------------------------------------------------ */
+/* ---- Validation --------------------------------------------------------- */
 
 static void
 validate(Training *training)
@@ -409,21 +440,27 @@ validate(Training *training)
 	MemSet(&training->state.sample, 0, sizeof(LmLossSample));
 	while (more && tokens < training->plan->validation_tokens)
 	{
-		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset, training->plan->training.max_tokens, &error))
+		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset,
+								   training->plan->training.max_tokens, &error))
 			gpt_bridge_raise(&error);
 		while (!compute(training, evaluate_apart, &error))
 			gpt_bridge_raise(&error);
-		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer), training->corpus->counts.held_out == 0);
+		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer),
+						   training->corpus->counts.held_out == 0);
 		tokens += batch->n_tokens;
 		gpt_progress_tick(training->progress);
 	}
 	if (!isfinite(training->validation_sum))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("validation loss is not finite at step " INT64_FORMAT, training->state.step),
-				 errhint("Lower option \"learning_rate\".")));
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("validation loss is not finite at step " INT64_FORMAT,
+							   training->state.step),
+						errhint("Lower option \"learning_rate\".")));
 	training->state.validation_loss = training->validation_sum / training->validation_weight;
-	training->state.validation_bits_per_byte = header->n_labels > 0 ? get_float8_nan() : training->state.validation_loss / M_LN2 * (double) header->validation_counted / (double) header->validation_bytes;
+	training->state.validation_bits_per_byte = header->n_labels > 0
+												   ? get_float8_nan()
+												   : training->state.validation_loss / M_LN2 *
+														 (double) header->validation_counted /
+														 (double) header->validation_bytes;
 	training->progress->validation_loss = training->state.validation_loss;
 	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
 	training->validated_step = training->state.step;
@@ -444,8 +481,10 @@ keep_best(Training *training)
 	if (state->validation_loss >= state->best_loss)
 	{
 		state->worse++;
-		if (state->worse >= OVERFIT_VALIDATIONS && state->validation_loss > OVERFIT_RISE * state->best_loss &&
-			lm_loss_sample_rise(&training->state.sample, &state->best_sample) > OVERFIT_ERRORS && window_loss < state->best_window_loss)
+		if (state->worse >= OVERFIT_VALIDATIONS &&
+			state->validation_loss > OVERFIT_RISE * state->best_loss &&
+			lm_loss_sample_rise(&training->state.sample, &state->best_sample) > OVERFIT_ERRORS &&
+			window_loss < state->best_window_loss)
 			state->overfit_since = state->best_step;
 		return training->plan->patience == 0 || state->worse < training->plan->patience;
 	}
@@ -468,8 +507,8 @@ keep_best(Training *training)
 }
 
 /*
- * The best weights or the last: a validation that was the best of many by chance may be that of weights that have learnt half of what
- * there is to learn.
+ * The best weights or the last: a validation that was the best of many by chance may be that of
+ * weights that have learnt half of what there is to learn.
  */
 static GptTrainChoice
 choose(Training *training)
@@ -480,7 +519,8 @@ choose(Training *training)
 		return GPT_CHOICE_MADE;
 	if (!lm_loss_sample_tells(&training->state.sample))
 		return GPT_CHOICE_FEW;
-	if (!state->has_best || state->best_step == state->step || lm_loss_sample_rise(&training->state.sample, &state->best_sample) > GPT_BEST_ERRORS)
+	if (!state->has_best || state->best_step == state->step ||
+		lm_loss_sample_rise(&training->state.sample, &state->best_sample) > GPT_BEST_ERRORS)
 		return GPT_CHOICE_MADE;
 	state->has_best = false;
 	pfree(training->best);
@@ -488,7 +528,7 @@ choose(Training *training)
 	return GPT_CHOICE_UNTOLD;
 }
 
-/* ---- For the plan ---------------------------------------------------------------------------------- */
+/* ---- For the plan ------------------------------------------------------- */
 
 double
 gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus)
@@ -504,7 +544,8 @@ gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus)
 		gpt_bridge_raise(&error);
 	for (int i = 0; i < COUNTED_BATCHES; i++)
 	{
-		if (!lm_dataset_next(&batch, &cursor, &example, &corpus->dataset, plan->training.max_tokens, plan->batch_size, &error))
+		if (!lm_dataset_next(&batch, &cursor, &example, &corpus->dataset, plan->training.max_tokens,
+							 plan->batch_size, &error))
 			gpt_bridge_raise(&error);
 		tokens += batch.n_tokens;
 	}
@@ -513,7 +554,8 @@ gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus)
 }
 
 double
-gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps, double most_seconds, GptProgress *progress)
+gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps,
+					double most_seconds, GptProgress *progress)
 {
 	Training training;
 	TimestampTz started_at;
@@ -536,7 +578,8 @@ gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_
 			first_ended_at = GetCurrentTimestamp();
 		else
 			seconds = (double) (GetCurrentTimestamp() - first_ended_at) / USECS_PER_SEC;
-	} while (training.state.step < 2 || (training.state.step < most_steps && seconds < most_seconds));
+	} while (training.state.step < 2 ||
+			 (training.state.step < most_steps && seconds < most_seconds));
 
 	counted = training.state.step - 1;
 	if (counted < 1)

@@ -1,8 +1,8 @@
 /*
  * src/train_memory.c
  *
- * A plan that does not fit into gpt.max_memory goes in; an error comes out that names options with which it would. Each of them is tried
- * by the same computation that the plan came from.
+ * A plan that does not fit into gpt.max_memory goes in; an error comes out that names options with
+ * which it would. Each of them is tried by the same computation that the plan came from.
  */
 #include "postgres.h"
 
@@ -23,7 +23,8 @@ typedef struct Search
 	StringInfoData found; /* "batch_size": 4, or "recompute": true */
 } Search;
 
-static bool fits(const Search *search, const GptTrainOptions *options, const char *preset, int vocabulary, int context);
+static bool fits(const Search *search, const GptTrainOptions *options, const char *preset,
+				 int vocabulary, int context);
 static bool fits_with(const Search *search, const GptTrainOptions *options);
 static void add(Search *search, const char *option, const char *value);
 static void try_batch(Search *search);
@@ -58,7 +59,10 @@ gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
 			beside = ", and " LEFT_OPEN;
 		}
 	}
-	gpt_bridge_check_memory_with(plan->memory, search.found.len > 0 ? psprintf("It would fit with %s%s.", search.found.data, beside) : NULL);
+	gpt_bridge_check_memory_with(
+		plan->memory, search.found.len > 0
+						  ? psprintf("It would fit with %s%s.", search.found.data, beside)
+						  : NULL);
 }
 
 static void
@@ -78,7 +82,8 @@ try_shapes(Search *search)
 }
 
 static bool
-fits(const Search *search, const GptTrainOptions *options, const char *preset, int vocabulary, int context)
+fits(const Search *search, const GptTrainOptions *options, const char *preset, int vocabulary,
+	 int context)
 {
 	GptTrainPlan plan = *search->plan;
 
@@ -97,10 +102,11 @@ fits_with(const Search *search, const GptTrainOptions *options)
 static void
 add(Search *search, const char *option, const char *value)
 {
-	appendStringInfo(&search->found, "%s\"%s\": %s", search->found.len > 0 ? ", or " : "", option, value);
+	appendStringInfo(&search->found, "%s\"%s\": %s", search->found.len > 0 ? ", or " : "", option,
+					 value);
 }
 
-/* ---- What can be changed ---------------------------------------------------------------------------- */
+/* ---- What can be changed ------------------------------------------------ */
 
 static void
 try_batch(Search *search)
@@ -135,8 +141,7 @@ try_halves(Search *search, const char *option, int least)
 	const LmConfig *config = &search->plan->config;
 	bool is_context = strcmp(option, "context") == 0;
 	bool is_layers = strcmp(option, "layers") == 0;
-	int size = is_context ? config->context : is_layers ? config->layers
-														: config->vocabulary;
+	int size = is_context ? config->context : is_layers ? config->layers : config->vocabulary;
 
 	for (size /= 2; size >= least; size /= 2)
 	{
@@ -144,7 +149,9 @@ try_halves(Search *search, const char *option, int least)
 
 		if (is_layers)
 			options.layers = size;
-		if (fits(search, &options, search->plan->preset, is_context || is_layers ? config->vocabulary : size, is_context ? size : config->context))
+		if (fits(search, &options, search->plan->preset,
+				 is_context || is_layers ? config->vocabulary : size,
+				 is_context ? size : config->context))
 		{
 			add(search, option, psprintf("%d", size));
 			return;
@@ -158,7 +165,8 @@ try_presets(Search *search)
 {
 	const LmConfig *config = &search->plan->config;
 	GptTrainOptions options = *search->options;
-	bool has_shape = options.layers != GPT_CHOSEN || options.heads != GPT_CHOSEN || options.channels != GPT_CHOSEN || options.mlp_channels != GPT_CHOSEN;
+	bool has_shape = options.layers != GPT_CHOSEN || options.heads != GPT_CHOSEN ||
+					 options.channels != GPT_CHOSEN || options.mlp_channels != GPT_CHOSEN;
 	const char *best = NULL;
 
 	options.layers = options.heads = options.channels = options.mlp_channels = GPT_CHOSEN;
@@ -170,7 +178,8 @@ try_presets(Search *search)
 			best = gpt_preset_name(i);
 	}
 	if (best != NULL)
-		add(search, "preset", psprintf("\"%s\"%s", best, has_shape ? " in place of layers, heads and channels" : ""));
+		add(search, "preset",
+			psprintf("\"%s\"%s", best, has_shape ? " in place of layers, heads and channels" : ""));
 }
 
 static void

@@ -3,11 +3,14 @@
  *
  * Options, corpus and machine go in; the plan of a training comes out:
  *
- *   1. the shape of the model: the options', or the largest preset that passes a few epochs in the time and that
+ *   1. the shape of the model: the options', or the largest preset that passes a few epochs in the
+ *   time and that
  *      the data are worth;
  *   2. the batch, and whether the memory suffices;
- *   3. the number of steps: given, or by epochs, or by time. For the latter a few steps are timed and thrown
- *      away; it is what is expected, for the following, while the clock decides when the training ends (train_clock.c);
+ *   3. the number of steps: given, or by epochs, or by time. For the latter a few steps are timed
+ *   and thrown
+ *      away; it is what is expected, for the following, while the clock decides when the training
+ *      ends (train_clock.c);
  *   4. what follows from the steps: warm-up, dropout, how often to validate.
  *
  * The numbers are starting points; docs/training.md has what was measured.
@@ -27,12 +30,18 @@
 
 #define DEFAULT_MINUTES 10.0
 #define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
-#define PROMPTED_EPOCHS 100.0 /* ... of prompts with completions: there are few, and more is to be learnt of each. Measured in docs/training.md */
+/*
+ * ... of prompts with completions: there are few, and more is to be learnt of each. Measured in
+ * docs/training.md
+ */
+#define PROMPTED_EPOCHS 100.0
 #define WANTED_EPOCHS 4.0 /* that a preset must be able to pass */
 #define PARAMETERS_PER_TOKEN 20.0 /* above which a corpus is too small for a preset */
-#define NOMINAL_SPEED 50e9 /* floating point operations a second and thread, where time must not decide */
+/* floating point operations a second and thread, where time must not decide */
+#define NOMINAL_SPEED 50e9
 #define TRAINING_SHARE 0.88 /* of the time: the rest is validation and publication */
-#define SMALLEST_TIME_SHARE 0.05 /* of `minutes`, left for training however long the reading took */
+/* of `minutes`, left for training however long the reading took */
+#define SMALLEST_TIME_SHARE 0.05
 #define TIMED_STEPS 20
 #define TIMED_SHARE 0.03 /* of the time */
 #define PROBE_STEPS 4
@@ -42,23 +51,27 @@
 #define MOST_VALIDATIONS 25
 #define VALIDATION_SHARE 0.10 /* of the work of training */
 #define DEFAULT_PATIENCE 6
-#define SMALL_STEP 8192 /* tokens, below which the second moment is averaged over more steps */
-#define HEAD_RATE 5e-3 /* learning rate of a classifier's head, at least: it begins anew. Measured in docs/training.md */
+/* tokens, below which the second moment is averaged over more steps */
+#define SMALL_STEP 8192
+/* learning rate of a classifier's head, at least: it begins anew. Measured in docs/training.md */
+#define HEAD_RATE 5e-3
 #define SMALLEST_CONTEXT 64
 #define SMALLEST_VOCABULARY 257
 
 static bool time_decides(const GptTrainOptions *options);
 static double seconds_of_job(const GptTrainOptions *options);
 static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
-static double measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
-							GptProgress *progress);
-static double token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations);
-static const char *choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
-								 double operations);
+static double measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options,
+							const GptCorpus *corpus, GptProgress *progress);
+static double token_budget(const GptTrainPlan *plan, const GptTrainOptions *options,
+						   const GptCorpus *corpus, double operations);
+static const char *choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options,
+								 const GptCorpus *corpus, double operations);
 static void choose_rates(GptTrainPlan *plan, const GptTrainOptions *options);
-static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
-						  GptProgress *progress);
-static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus);
+static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options,
+						  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
+static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options,
+							  const GptCorpus *corpus);
 
 int
 gpt_plan_threads(const GptTrainOptions *options)
@@ -74,9 +87,10 @@ choose_precision(const GptTrainOptions *options)
 	bool has_bf16 = lm_bf16_name() != NULL;
 
 	if (strcmp(options->precision, "bfloat16") == 0 && !has_bf16)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("precision \"bfloat16\" needs a processor with AVX512_BF16 or AMX"),
-						errhint("With \"auto\" training is in float32 where the processor has neither.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("precision \"bfloat16\" needs a processor with AVX512_BF16 or AMX"),
+				 errhint("With \"auto\" training is in float32 where the processor has neither.")));
 	return has_bf16 && strcmp(options->precision, "float32") != 0 ? LM_BFLOAT16 : LM_FLOAT32;
 }
 
@@ -123,12 +137,15 @@ void
 gpt_plan_check(const GptTrainOptions *options)
 {
 	GptTrainPlan plan = {0};
-	int vocabulary = options->vocabulary == GPT_CHOSEN ? SMALLEST_VOCABULARY : (int) options->vocabulary;
+	int vocabulary =
+		options->vocabulary == GPT_CHOSEN ? SMALLEST_VOCABULARY : (int) options->vocabulary;
 	int context = options->context == GPT_CHOSEN ? SMALLEST_CONTEXT : (int) options->context;
 
 	plan.n_threads = gpt_plan_threads(options);
 	plan.training.precision = choose_precision(options);
-	gpt_plan_shape(&plan, options, gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options), vocabulary, context);
+	gpt_plan_shape(&plan, options,
+				   gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options),
+				   vocabulary, context);
 	gpt_plan_batch(&plan, options);
 }
 
@@ -141,8 +158,8 @@ gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config)
 }
 
 void
-gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
-				GptProgress *progress)
+gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+				TimestampTz started_at, GptProgress *progress)
 {
 	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
 	int context = corpus->dataset.context;
@@ -159,7 +176,8 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->validation_interval = PG_INT64_MAX;
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 	if (time_decides(options))
-		operations = measure_speed(plan, options, corpus, progress) * seconds_for_training(options, started_at);
+		operations = measure_speed(plan, options, corpus, progress) *
+					 seconds_for_training(options, started_at);
 	if (gpt_plan_shape_is_open(options))
 		preset = choose_preset(plan, options, corpus, operations);
 	gpt_plan_shape(plan, options, preset, vocabulary, context);
@@ -179,7 +197,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 		plan->epochs_given = options->steps == GPT_CHOSEN || plan->training.steps < options->steps;
 }
 
-/* ---- Time ------------------------------------------------------------------------------------------ */
+/* ---- Time --------------------------------------------------------------- */
 
 static bool
 time_decides(const GptTrainOptions *options)
@@ -202,28 +220,33 @@ seconds_for_training(const GptTrainOptions *options, TimestampTz started_at)
 	return Max(all - spent, SMALLEST_TIME_SHARE * all) * TRAINING_SHARE;
 }
 
-/* ---- 1. Shape -------------------------------------------------------------------------------------- */
+/* ---- 1. Shape ----------------------------------------------------------- */
 
 /* Floating point operations a second, in real steps of the smallest preset. */
 static double
-measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, GptProgress *progress)
+measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			  GptProgress *progress)
 {
 	GptTrainPlan probe = *plan;
 	double seconds;
 
-	gpt_plan_shape(&probe, options, gpt_preset_name(0), lm_tokenizer_spec(corpus->tokenizer)->n_tokens, corpus->dataset.context);
+	gpt_plan_shape(&probe, options, gpt_preset_name(0),
+				   lm_tokenizer_spec(corpus->tokenizer)->n_tokens, corpus->dataset.context);
 	gpt_plan_batch(&probe, options);
 	choose_rates(&probe, options);
 	probe.training.steps = PROBE_STEPS;
-	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS, PROBE_SHARE * seconds_of_job(options), progress);
+	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS,
+								  PROBE_SHARE * seconds_of_job(options), progress);
 	return gpt_plan_work(&probe.config) * gpt_train_step_tokens(&probe, corpus) / seconds;
 }
 
 static bool
-is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options, const GptCorpus *corpus, double operations)
+is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
+			  const GptCorpus *corpus, double operations)
 {
 	double train_tokens = (double) corpus->dataset.header->train_tokens;
-	double step_tokens = (double) candidate->batch_size * candidate->accumulate * candidate->config.context;
+	double step_tokens =
+		(double) candidate->batch_size * candidate->accumulate * candidate->config.context;
 	double tokens = WANTED_EPOCHS * train_tokens;
 	LmConfig body = candidate->config;
 	size_t parameters;
@@ -235,12 +258,14 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options, con
 		tokens = (double) options->steps * step_tokens;
 	else if (!time_decides(options))
 		tokens = options->epochs * train_tokens;
-	return lm_param_total(&parameters, &body) && (double) parameters <= PARAMETERS_PER_TOKEN * train_tokens &&
+	return lm_param_total(&parameters, &body) &&
+		   (double) parameters <= PARAMETERS_PER_TOKEN * train_tokens &&
 		   tokens * gpt_plan_work(&candidate->config) <= operations;
 }
 
 static const char *
-choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations)
+choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			  double operations)
 {
 	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
 	const char *best = gpt_preset_name(0);
@@ -249,8 +274,10 @@ choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 	{
 		GptTrainPlan candidate = *plan;
 
-		gpt_plan_shape(&candidate, options, gpt_preset_name(i), vocabulary, corpus->dataset.context);
-		if (!gpt_plan_batch_fits(&candidate, options) || !is_worthwhile(&candidate, options, corpus, operations))
+		gpt_plan_shape(&candidate, options, gpt_preset_name(i), vocabulary,
+					   corpus->dataset.context);
+		if (!gpt_plan_batch_fits(&candidate, options) ||
+			!is_worthwhile(&candidate, options, corpus, operations))
 			break;
 		best = gpt_preset_name(i);
 	}
@@ -258,7 +285,8 @@ choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 }
 
 static double
-token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, double operations)
+token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			 double operations)
 {
 	double most = most_epochs(options, corpus) * (double) corpus->dataset.header->train_tokens;
 
@@ -267,7 +295,7 @@ token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const Gpt
 	return time_decides(options) ? Min(most, operations / gpt_plan_work(&plan->config)) : most;
 }
 
-/* ---- 2. Rates -------------------------------------------------------------------------------------- */
+/* ---- 2. Rates ----------------------------------------------------------- */
 
 static void
 choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
@@ -281,20 +309,23 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 		training->schedule = LM_SCHEDULE_CONSTANT;
 	else
 		training->schedule = LM_SCHEDULE_COSINE;
-	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels) : options->learning_rate;
-	training->min_learning_rate = isnan(options->min_learning_rate) ? training->learning_rate / 10
-																	: Min(options->min_learning_rate, training->learning_rate);
-	training->head_rate = plan->labels > 0 && options->head_rate_is_open ? Max(1, HEAD_RATE / training->learning_rate) : 1;
+	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels)
+															: options->learning_rate;
+	training->min_learning_rate = isnan(options->min_learning_rate)
+									  ? training->learning_rate / 10
+									  : Min(options->min_learning_rate, training->learning_rate);
+	training->head_rate = plan->labels > 0 && options->head_rate_is_open
+							  ? Max(1, HEAD_RATE / training->learning_rate)
+							  : 1;
 	training->weight_decay = options->weight_decay;
 	training->beta1 = options->beta1;
-	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99
-																		   : 0.95;
+	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99 : 0.95;
 	training->grad_clip = options->grad_clip;
 	training->label_smoothing = options->label_smoothing;
 	training->seed = (uint64) options->seed;
 }
 
-/* ---- 3. Steps -------------------------------------------------------------------------------------- */
+/* ---- 3. Steps ----------------------------------------------------------- */
 
 static int64
 steps_of_epochs(const GptTrainPlan *plan, const GptCorpus *corpus, double epochs)
@@ -305,8 +336,8 @@ steps_of_epochs(const GptTrainPlan *plan, const GptCorpus *corpus, double epochs
 }
 
 static int64
-choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus, TimestampTz started_at,
-			 GptProgress *progress)
+choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			 TimestampTz started_at, GptProgress *progress)
 {
 	int64 most = steps_of_epochs(plan, corpus, most_epochs(options, corpus));
 	double seconds;
@@ -319,11 +350,12 @@ choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus
 	plan->training.steps = most;
 	plan->most_steps = isinf(most_epochs(options, corpus)) ? 0 : most;
 	seconds = seconds_for_training(options, started_at);
-	seconds = seconds / gpt_train_time_step(plan, corpus, TIMED_STEPS, TIMED_SHARE * seconds, progress);
+	seconds =
+		seconds / gpt_train_time_step(plan, corpus, TIMED_STEPS, TIMED_SHARE * seconds, progress);
 	return Max(1, Min(most, (int64) seconds));
 }
 
-/* ---- 4. What follows from the steps ---------------------------------------------------------------- */
+/* ---- 4. What follows from the steps ------------------------------------- */
 
 static void
 plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
@@ -335,18 +367,22 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 	LmParamTable *table;
 
 	plan->epochs = tokens / (double) corpus->dataset.header->train_tokens;
-	training->warmup_steps = options->warmup_steps != GPT_CHOSEN
-								 ? options->warmup_steps
-								 : Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
+	training->warmup_steps =
+		options->warmup_steps != GPT_CHOSEN
+			? options->warmup_steps
+			: Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
-		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f
-																											  : 0.2f;
-	plan->patience = options->patience != GPT_CHOSEN ? options->patience : options->steps == GPT_CHOSEN ? DEFAULT_PATIENCE
-																										: 0;
+		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ? 0.0f
+							   : plan->epochs <= 5								   ? 0.1f
+																				   : 0.2f;
+	plan->patience = options->patience != GPT_CHOSEN ? options->patience
+					 : options->steps == GPT_CHOSEN	 ? DEFAULT_PATIENCE
+													 : 0;
 
 	/* Evaluating a token costs a third of training on it. */
 	plan->validation_interval = (training->steps + n_validations - 1) / n_validations;
-	plan->validation_tokens = (int64) (3 * VALIDATION_SHARE * tokens / (double) (n_validations + 1));
+	plan->validation_tokens =
+		(int64) (3 * VALIDATION_SHARE * tokens / (double) (n_validations + 1));
 	plan->validation_tokens = Max(plan->validation_tokens, training->max_tokens);
 
 	table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), &plan->config, &error);

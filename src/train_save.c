@@ -1,10 +1,11 @@
 /*
  * src/train_save.c
  *
- * The state of a training goes in after each step; now and then a checkpoint or a partial version comes out.
+ * The state of a training goes in after each step; now and then a checkpoint or a partial version
+ * comes out.
  *
- * The first checkpoint is written before the first step. It has the plan, which may rest on measured time, and no weights yet:
- * those of step 0 follow from the seed.
+ * The first checkpoint is written before the first step. It has the plan, which may rest on
+ * measured time, and no weights yet: those of step 0 follow from the seed.
  */
 #include "postgres.h"
 
@@ -24,13 +25,16 @@
 
 static void restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
 static void save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
-static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best);
+static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+							 const float *best);
 static void publish_version(void *argument);
-static void publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best);
+static void publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+							const float *best);
 static bool tokenizer_exists(const uint8 *sha256);
 
 void
-gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
+gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const GptTrainPlan *plan,
+					 const GptCorpus *corpus, GptProgress *progress)
 {
 	GptCheckpoint *next = &saver->next;
 
@@ -45,7 +49,8 @@ gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const GptTrainPlan
 	strlcpy(next->preset, plan->preset, sizeof(next->preset));
 	strlcpy(next->machine, gpt_train_machine(plan), sizeof(next->machine));
 	gpt_corpus_record(&next->corpus, corpus);
-	next->tokenizer = gpt_tokenizer_to_json(lm_tokenizer_spec(corpus->tokenizer), &next->tokenizer_size);
+	next->tokenizer =
+		gpt_tokenizer_to_json(lm_tokenizer_spec(corpus->tokenizer), &next->tokenizer_size);
 }
 
 GptTrainHooks
@@ -66,7 +71,8 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
 			gpt_train_base_read(trainer, saver->base, true);
 		*state = saver->from->state;
 		if (state->has_best)
-			*best = MemoryContextAllocHuge(CurrentMemoryContext, lm_trainer_table(trainer)->total * sizeof(float));
+			*best = MemoryContextAllocHuge(CurrentMemoryContext,
+										   lm_trainer_table(trainer)->total * sizeof(float));
 		gpt_checkpoint_read_weights(saver->from, trainer, *best, saver->progress);
 	}
 	else if (saver->base != NULL)
@@ -111,7 +117,8 @@ save(void *context, const GptTrainState *state, LmTrainer *trainer, const float 
 
 /* The row learns of it after the file: a job that gets this far has not been tried in vain. */
 static void
-write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best)
+write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+				 const float *best)
 {
 	GptWorkerTransaction transaction;
 
@@ -122,11 +129,12 @@ write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tr
 	gpt_job_set_checkpoint(saver->job->number, state->step);
 	gpt_worker_commit(&transaction);
 	if (gpt_checkpoint_interval > 0)
-		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt wrote a checkpoint of step " INT64_FORMAT, saver->job->number, state->step)));
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt wrote a checkpoint of step " INT64_FORMAT,
+							 saver->job->number, state->step)));
 	gpt_progress_phase(saver->progress, "training");
 }
 
-/* ---- Versions -------------------------------------------------------------------------------------- */
+/* ---- Versions ----------------------------------------------------------- */
 
 typedef struct Partial
 {
@@ -139,14 +147,16 @@ typedef struct Partial
 
 /* Where another session has changed the model and is idle, there is none this time. */
 static void
-publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer, const float *best)
+publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+				const float *best)
 {
 	Partial partial = {saver, state, trainer, best, 0};
 
 	gpt_progress_phase(saver->progress, "publishing");
 	if (gpt_worker_try(GPT_COMMIT_LOCAL, LOCK_WAIT_MS, publish_version, &partial))
-		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published step " INT64_FORMAT " as model \"%s\", version %d", saver->job->number,
-							 state->step, saver->job->model, partial.version)));
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published step " INT64_FORMAT
+							 " as model \"%s\", version %d",
+							 saver->job->number, state->step, saver->job->model, partial.version)));
 	gpt_progress_phase(saver->progress, "training");
 }
 
@@ -157,8 +167,10 @@ publish_version(void *argument)
 	const GptTrainSaver *saver = partial->saver;
 	GptPublication publication;
 
-	gpt_train_publication(&publication, saver->job, saver->base, saver->corpus, partial->trainer, partial->best);
-	gpt_train_measures(&publication.loss, &publication.validation_loss, &publication.validation_bits_per_byte, partial->state);
+	gpt_train_publication(&publication, saver->job, saver->base, saver->corpus, partial->trainer,
+						  partial->best);
+	gpt_train_measures(&publication.loss, &publication.validation_loss,
+					   &publication.validation_bits_per_byte, partial->state);
 	publication.partial = true;
 	publication.step = partial->state->step;
 	partial->version = gpt_catalog_publish(&publication);
@@ -166,8 +178,8 @@ publish_version(void *argument)
 }
 
 void
-gpt_train_publication(GptPublication *publication, const GptJob *job, const GptTrainBase *base, const GptCorpus *corpus, LmTrainer *trainer,
-					  const float *best)
+gpt_train_publication(GptPublication *publication, const GptJob *job, const GptTrainBase *base,
+					  const GptCorpus *corpus, LmTrainer *trainer, const float *best)
 {
 	MemSet(publication, 0, sizeof(GptPublication));
 	publication->model = job->model;

@@ -16,7 +16,10 @@
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
 #define LARGE_BATCH 16384 /* ... and beyond */
 #define SMALLEST_BATCH 512
-/* Steps for which a smaller batch is taken; measured in docs/training.md. Muon learns more in a step, and each costs the same extra time. */
+/*
+ * Steps for which a smaller batch is taken; measured in docs/training.md. Muon learns more in a
+ * step, and each costs the same extra time.
+ */
 #define WANTED_STEPS 1000
 #define WANTED_MUON_STEPS 500
 #define FEWEST_MUON_STEPS 125 /* for which the batch is the smallest */
@@ -28,7 +31,10 @@
 #define DEFAULT_CHANNELS 128
 #define DEFAULT_RANK 8
 
-/* Shapes whose parameters come near to 1, 3, 11, 30 and 124 million with the vocabularies that data of that size has. */
+/*
+ * Shapes whose parameters come near to 1, 3, 11, 30 and 124 million with the vocabularies that data
+ * of that size has.
+ */
 typedef struct Preset
 {
 	const char *name;
@@ -38,11 +44,8 @@ typedef struct Preset
 } Preset;
 
 static const Preset presets[] = {
-	{"nano", 4, 4, 128},
-	{"mini", 6, 6, 192},
-	{"small", 6, 6, 384},
-	{"base", 8, 8, 512},
-	{"gpt2", 12, 12, 768},
+	{"nano", 4, 4, 128}, {"mini", 6, 6, 192},	{"small", 6, 6, 384},
+	{"base", 8, 8, 512}, {"gpt2", 12, 12, 768},
 };
 
 static void set_adapter(LmConfig *config, const GptTrainOptions *options);
@@ -59,12 +62,13 @@ gpt_preset_name(int number)
 bool
 gpt_plan_shape_is_open(const GptTrainOptions *options)
 {
-	return strcmp(options->preset, "auto") == 0 && options->layers == GPT_CHOSEN && options->heads == GPT_CHOSEN &&
-		   options->channels == GPT_CHOSEN;
+	return strcmp(options->preset, "auto") == 0 && options->layers == GPT_CHOSEN &&
+		   options->heads == GPT_CHOSEN && options->channels == GPT_CHOSEN;
 }
 
 void
-gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset, int vocabulary, int context)
+gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset,
+			   int vocabulary, int context)
 {
 	LmConfig config = lm_config_default();
 	LmError error;
@@ -140,7 +144,8 @@ set_adapter(LmConfig *config, const GptTrainOptions *options)
 	if (!gpt_options_lora(options))
 		return;
 	config->lora_rank = options->rank == GPT_CHOSEN ? DEFAULT_RANK : (int) options->rank;
-	config->lora_alpha = isnan(options->alpha) ? 2 * (float) config->lora_rank : (float) options->alpha;
+	config->lora_alpha =
+		isnan(options->alpha) ? 2 * (float) config->lora_rank : (float) options->alpha;
 	config->lora_targets = options->targets == NULL ? LM_ALL_TARGETS : gpt_options_targets(options);
 	config->lora_dropout = isnan(options->lora_dropout) ? 0 : (float) options->lora_dropout;
 }
@@ -156,19 +161,26 @@ default_heads(int channels)
 	return channels / size;
 }
 
-/* Kaplan et al. 2020, section 2.1, with attention: 6 per weight that is multiplied with, and the two products of attention. */
+/*
+ * Kaplan et al. 2020, section 2.1, with attention: 6 per weight that is multiplied with, and the
+ * two products of attention.
+ */
 double
 gpt_plan_work(const LmConfig *config)
 {
 	double C = config->channels;
-	double weights = config->layers * (4 * C * C + 2 * C * config->mlp_channels) + (double) config->vocabulary * C;
+	double weights = config->layers * (4 * C * C + 2 * C * config->mlp_channels) +
+					 (double) config->vocabulary * C;
 
 	return 6 * weights + 12.0 * config->layers * C * config->context;
 }
 
-/* ---- Batch ----------------------------------------------------------------------------------------- */
+/* ---- Batch -------------------------------------------------------------- */
 
-/* Trainer, the copy of the best weights, batches. SIZE_MAX stands for more than the address space has. */
+/*
+ * Trainer, the copy of the best weights, batches. SIZE_MAX stands for more than the address space
+ * has.
+ */
 static size_t
 memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 {
@@ -205,7 +217,8 @@ tokens_of_step(const GptTrainPlan *plan)
 {
 	int tokens = plan->config.channels < LARGE_CHANNELS ? SMALL_BATCH : LARGE_BATCH;
 
-	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH && plan->token_budget / tokens < wanted_steps(plan, tokens))
+	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH &&
+		   plan->token_budget / tokens < wanted_steps(plan, tokens))
 		tokens /= 2;
 	return tokens;
 }
@@ -218,7 +231,8 @@ batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 	int wanted = tokens_of_step(plan);
 	bool batch_given = options->batch_size != GPT_CHOSEN;
 	bool accumulate_given = options->accumulate != GPT_CHOSEN;
-	int batch_size = batch_given ? (int) options->batch_size : Max(1, Min(wanted, MICRO_BATCH) / context);
+	int batch_size =
+		batch_given ? (int) options->batch_size : Max(1, Min(wanted, MICRO_BATCH) / context);
 	int accumulate = accumulate_given ? (int) options->accumulate : 1;
 
 	if (!batch_given && !accumulate_given)

@@ -1,9 +1,9 @@
 /*
  * src/weights.c
  *
- * A parameter block to a safetensors file in a large object, and back. The format is drawn in weights.h;
- * https://github.com/huggingface/safetensors describes it: offsets count from the end of the header, tensors
- * cover the rest of the file without gaps.
+ * A parameter block to a safetensors file in a large object, and back. The format is drawn in
+ * weights.h; https://github.com/huggingface/safetensors describes it: offsets count from the end of
+ * the header, tensors cover the rest of the file without gaps.
  */
 #include "postgres.h"
 
@@ -24,25 +24,33 @@
 
 #define ALIGNMENT 64
 #define PIECE_COUNT (256 * 1024) /* floats */
-#define BEGINNING_SIZE 2048 /* of a file: where the metadata stands, and one row of pg_largeobject */
+/* of a file: where the metadata stands, and one row of pg_largeobject */
+#define BEGINNING_SIZE 2048
 
 #define UUID_TEXT_SIZE 36
 
-/* Two random ids differ in about 28 of their 36 characters, hardly ever in fewer than 16; a damaged one in few. */
+/*
+ * Two random ids differ in about 28 of their 36 characters, hardly ever in fewer than 16; a damaged
+ * one in few.
+ */
 #define MAX_DAMAGE 8
 
 static char *make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_id);
-static void append_metadata(StringInfo header, const LmParamTable *table, const char *labels, const pg_uuid_t *run_id);
+static void append_metadata(StringInfo header, const LmParamTable *table, const char *labels,
+							const pg_uuid_t *run_id);
 static void append_tensor(StringInfo header, const LmParam *param, uint64 *offset);
 static void write_param(GptBlob *blob, float *values, const float *block, const LmParam *param);
 static char *read_header(GptBlob *blob, size_t *size, const GptVersion *version);
-static void check_header(const char *header, size_t size, const LmParamTable *table, const GptVersion *version);
-static void read_param(float *block, float *values, GptBlob *blob, const LmParam *param, const GptVersion *version);
+static void check_header(const char *header, size_t size, const LmParamTable *table,
+						 const GptVersion *version);
+static void read_param(float *block, float *values, GptBlob *blob, const LmParam *param,
+					   const GptVersion *version);
 static int count_differences(const char *a, const char *b, int size);
 static char *uuid_text(const pg_uuid_t *uuid);
 
 void
-gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels, const pg_uuid_t *run_id)
+gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels,
+				  const pg_uuid_t *run_id)
 {
 	char *header = make_header(table, labels, run_id);
 	uint64 size = strlen(header);
@@ -60,9 +68,9 @@ gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, 
 }
 
 /*
- * Nothing of the file is believed before it is known to be the file that was published: the header's tensors
- * must be exactly the table's, in its order, and the hash over all bytes that of the catalog. The block is
- * filled on the way, and worthless until this returns.
+ * Nothing of the file is believed before it is known to be the file that was published: the
+ * header's tensors must be exactly the table's, in its order, and the hash over all bytes that of
+ * the catalog. The block is filled on the way, and worthless until this returns.
  */
 void
 gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *version)
@@ -71,7 +79,8 @@ gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *vers
 }
 
 void
-gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table, const GptVersion *version)
+gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table,
+					   const GptVersion *version)
 {
 	GptBlob *blob = gpt_blob_open(version->weights, true);
 	float *values = palloc(PIECE_COUNT * sizeof(float));
@@ -98,7 +107,8 @@ gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTab
 	}
 	if (gpt_blob_read(blob, &beyond, 1) != 0)
 		gpt_weights_corrupt(version, "The large object is longer than its header says.");
-	if (gpt_blob_close(blob, sha256) != version->size || memcmp(sha256, version->sha256, GPT_SHA256_SIZE) != 0)
+	if (gpt_blob_close(blob, sha256) != version->size ||
+		memcmp(sha256, version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_weights_corrupt(version, "The content hash differs from that of the catalog.");
 	pfree(values);
 	pfree(header);
@@ -159,9 +169,12 @@ make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_
 
 /* Values are strings, as the format wants; the run's id comes first, for gpt_weights_belonging. */
 static void
-append_metadata(StringInfo header, const LmParamTable *table, const char *labels, const pg_uuid_t *run_id)
+append_metadata(StringInfo header, const LmParamTable *table, const char *labels,
+				const pg_uuid_t *run_id)
 {
-	appendStringInfo(header, "\"__metadata__\":{\"format\":\"pt\",\"" GPT_WEIGHTS_RUN_ID "\":\"%s\",\"" GPT_WEIGHTS_CONFIG "\":",
+	appendStringInfo(header,
+					 "\"__metadata__\":{\"format\":\"pt\",\"" GPT_WEIGHTS_RUN_ID
+					 "\":\"%s\",\"" GPT_WEIGHTS_CONFIG "\":",
 					 uuid_text(run_id));
 	escape_json(header, gpt_config_to_json(&table->config, labels));
 	appendStringInfoChar(header, '}');
@@ -181,7 +194,8 @@ append_tensor(StringInfo header, const LmParam *param, uint64 *offset)
 		appendStringInfo(header, "%d,%d", param->columns, param->rows);
 	else
 		appendStringInfo(header, "%d,%d", param->rows, param->columns);
-	appendStringInfo(header, "],\"data_offsets\":[" UINT64_FORMAT "," UINT64_FORMAT "]}", *offset, end);
+	appendStringInfo(header, "],\"data_offsets\":[" UINT64_FORMAT "," UINT64_FORMAT "]}", *offset,
+					 end);
 	*offset = end;
 }
 
@@ -205,8 +219,10 @@ read_header(GptBlob *blob, size_t *size, const GptVersion *version)
 
 	if (gpt_blob_read(blob, &header_size, sizeof(header_size)) != sizeof(header_size))
 		gpt_weights_corrupt(version, "The large object is too short.");
-	if (header_size > GPT_WEIGHTS_MAX_HEADER || (int64) (header_size + sizeof(header_size)) > version->size)
-		gpt_weights_corrupt(version, psprintf("Its header would have " UINT64_FORMAT " bytes.", header_size));
+	if (header_size > GPT_WEIGHTS_MAX_HEADER ||
+		(int64) (header_size + sizeof(header_size)) > version->size)
+		gpt_weights_corrupt(
+			version, psprintf("Its header would have " UINT64_FORMAT " bytes.", header_size));
 	header = palloc(header_size + 1);
 	if (gpt_blob_read(blob, header, header_size) != header_size)
 		gpt_weights_corrupt(version, "The large object ends in its header.");
@@ -215,7 +231,10 @@ read_header(GptBlob *blob, size_t *size, const GptVersion *version)
 	return header;
 }
 
-/* Our own files hold the table's tensors in the table's order: so offsets are a running sum, without gaps. */
+/*
+ * Our own files hold the table's tensors in the table's order: so offsets are a running sum,
+ * without gaps.
+ */
 static void
 check_header(const char *header, size_t size, const LmParamTable *table, const GptVersion *version)
 {
@@ -223,7 +242,8 @@ check_header(const char *header, size_t size, const LmParamTable *table, const G
 	uint64 offset = 0;
 
 	if (parsed->n_tensors != table->n_params)
-		gpt_weights_corrupt(version, psprintf("It has %d tensors, the configuration has %d.", parsed->n_tensors, table->n_params));
+		gpt_weights_corrupt(version, psprintf("It has %d tensors, the configuration has %d.",
+											  parsed->n_tensors, table->n_params));
 	for (int i = 0; i < table->n_params; i++)
 	{
 		const LmParam *param = &table->params[i];
@@ -232,11 +252,14 @@ check_header(const char *header, size_t size, const LmParamTable *table, const G
 		int rows = param->transposed ? param->columns : param->rows;
 		int columns = param->transposed ? param->rows : param->columns;
 		bool fits = param->vector ? tensor->n_dimensions == 1 && tensor->shape[0] == param->count
-								  : tensor->n_dimensions == 2 && tensor->shape[0] == rows && tensor->shape[1] == columns;
+								  : tensor->n_dimensions == 2 && tensor->shape[0] == rows &&
+										tensor->shape[1] == columns;
 
-		if (strcmp(tensor->name, param->file_name) != 0 || strcmp(tensor->type, "F32") != 0 || !fits ||
-			tensor->begin != offset || tensor->end != end)
-			gpt_weights_corrupt(version, psprintf("Tensor %d does not fit \"%s\" of the configuration.", i, param->file_name));
+		if (strcmp(tensor->name, param->file_name) != 0 || strcmp(tensor->type, "F32") != 0 ||
+			!fits || tensor->begin != offset || tensor->end != end)
+			gpt_weights_corrupt(version,
+								psprintf("Tensor %d does not fit \"%s\" of the configuration.", i,
+										 param->file_name));
 		offset = end;
 	}
 	if ((uint64) version->size != sizeof(uint64) + size + offset)
@@ -244,7 +267,8 @@ check_header(const char *header, size_t size, const LmParamTable *table, const G
 }
 
 static void
-read_param(float *block, float *values, GptBlob *blob, const LmParam *param, const GptVersion *version)
+read_param(float *block, float *values, GptBlob *blob, const LmParam *param,
+		   const GptVersion *version)
 {
 	for (size_t first = 0; first < param->count; first += PIECE_COUNT)
 	{

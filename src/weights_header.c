@@ -3,7 +3,8 @@
  *
  * Parses the JSON header of a safetensors file with the server's parser:
  *
- *   {"__metadata__": {"key": "value", ...}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
+ *   {"__metadata__": {"key": "value", ...}, "name": {"dtype": "F32", "shape": [2, 3],
+ *   "data_offsets": [0, 24]}, ...}
  *
  * The parser calls back for each piece; depth counts the open braces and brackets:
  * 1 in the file, 2 in a tensor, 3 in an array of a tensor.
@@ -74,7 +75,8 @@ void
 gpt_weights_corrupt(const GptVersion *version, const char *detail)
 {
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("weights of model \"%s\" version %d are altered or truncated", version->model, version->version),
+					errmsg("weights of model \"%s\" version %d are altered or truncated",
+						   version->model, version->version),
 					errdetail("%s", detail)));
 }
 
@@ -146,10 +148,12 @@ scalar(void *state, char *token, JsonTokenType type)
 		GPT_JSON_GO_ON;
 	if (parser->depth == 2 && parser->place == IN_TYPE && type == JSON_TOKEN_STRING)
 		strlcpy(tensor->type, token, sizeof(tensor->type));
-	else if (parser->depth == 3 && parser->place == IN_SHAPE && tensor->n_dimensions < GPT_WEIGHTS_MAX_DIMENSIONS)
+	else if (parser->depth == 3 && parser->place == IN_SHAPE &&
+			 tensor->n_dimensions < GPT_WEIGHTS_MAX_DIMENSIONS)
 		tensor->shape[tensor->n_dimensions++] = parse_number(parser, token, type);
 	else if (parser->depth == 3 && parser->place == IN_OFFSETS && tensor->n_offsets < 2)
-		*(tensor->n_offsets++ == 0 ? &tensor->begin : &tensor->end) = parse_number(parser, token, type);
+		*(tensor->n_offsets++ == 0 ? &tensor->begin : &tensor->end) =
+			parse_number(parser, token, type);
 	else
 		gpt_weights_corrupt(parser->version, "Its header has a value in a wrong place.");
 	GPT_JSON_GO_ON;

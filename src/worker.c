@@ -1,23 +1,26 @@
 /*
  * src/worker.c
  *
- * A ticket for a job goes in; the job's row says how it ended. The shell around the pipeline of train_job.c:
+ * A ticket for a job goes in; the job's row says how it ended. The shell around the pipeline of
+ * train_job.c:
  *
  *   1. connect as the job's owner;
- *   2. claim: the lock of the job, a slot of gpt.max_workers, one more try in the row - committed before any work,
- *      so that a job which crashes the server is not tried for ever;
+ *   2. claim: the lock of the job, a slot of gpt.max_workers, one more try in the row - committed
+ *      before any work, so that a job which crashes the server is not tried for ever;
  *   3. run the pipeline, which publishes the model and the job's success in one commit;
- *   4. otherwise record the failure or the cancellation; NOTIFY; start the next job; exit with code 0.
+ *   4. otherwise record the failure or the cancellation; NOTIFY; start the next job; exit with
+ *      code 0.
  *
- * How a worker ends, and with what exit code (the server starts it again after 1, and forgets it after 0):
+ * How a worker ends, and with what exit code (the server starts it again after 1, and forgets it
+ * after 0):
  *
- *   SIGINT (gpt_cancel, pg_cancel_backend)         error in the pipeline -> row 'cancelled'            0
- *                                                  or FATAL, where the user's query catches that
- *   SIGTERM (pg_terminate_backend)                 FATAL; exit callback  -> row 'cancelled'            0
- *   SIGTERM while the server stops                 FATAL; the row stays 'running', the try is not
- *                                                  counted: it goes on after the restart               0
- *   the connection fails                           exit callback asks a starter to write the reason    0
- *   crash of this or another process               the server restarts it, it claims its job again     -
+ *   SIGINT (gpt_cancel, pg_cancel_backend)  an error in the pipeline, or FATAL where the
+ *                                           user's query catches that: 'cancelled'            0
+ *   SIGTERM (pg_terminate_backend)          FATAL; the exit callback writes 'cancelled'         0
+ *   SIGTERM while the server stops          FATAL; the row stays 'running', the try is not
+ *                                           counted: the job goes on after the restart          0
+ *   the connection fails                    the exit callback asks a starter to write why       0
+ *   crash of this or another process        the server restarts it, it claims its job again     -
  *
  * SIGTERM is not an ordinary error because the user's query could catch that one.
  */
@@ -56,8 +59,10 @@
 #include "worker.h"
 
 #define NOTIFY_WAIT_MS 5000 /* for who notifies and does not end */
-#define TIMEOUT_GRACE_MS 5000 /* between cancelling the user's query for its time and ending the process */
-#define CANCEL_GRACE_MS 1000 /* the least time between a cancellation by a user and ending the process */
+/* between cancelling the user's query for its time and ending the process */
+#define TIMEOUT_GRACE_MS 5000
+/* the least time between a cancellation by a user and ending the process */
+#define CANCEL_GRACE_MS 1000
 
 typedef enum Stage
 {
@@ -109,7 +114,9 @@ gpt_worker_main(Datum argument)
 	read_timeout = RegisterTimeout(USER_TIMEOUT, handle_read_timeout);
 	cancel_timeout = RegisterTimeout(USER_TIMEOUT, handle_cancel_timeout);
 	lock_timeout = RegisterTimeout(USER_TIMEOUT, handle_lock_timeout);
-	/* Of the role's settings: the server ends such a wait by SIGINT, which is a cancellation here. */
+	/*
+	 * Of the role's settings: the server ends such a wait by SIGINT, which is a cancellation here.
+	 */
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_appname("gpt");
 	gpt_nice_init();
@@ -119,7 +126,7 @@ gpt_worker_main(Datum argument)
 	proc_exit(0);
 }
 
-/* ---- Signals and exit ------------------------------------------------------------------------------ */
+/* ---- Signals and exit --------------------------------------------------- */
 
 static void
 handle_cancel(SIGNAL_ARGS)
@@ -152,7 +159,10 @@ handle_read_timeout(void)
 	SetLatch(MyLatch);
 }
 
-/* Comes again and again while the user's query runs: a function of it that catches query_canceled keeps the slot no longer. */
+/*
+ * Comes again and again while the user's query runs: a function of it that catches query_canceled
+ * keeps the slot no longer.
+ */
 static void
 handle_cancel_timeout(void)
 {
@@ -182,8 +192,12 @@ gpt_worker_arm_timeout(void)
 	int64 milliseconds = (int64) gpt_read_timeout * 1000;
 
 	if (gpt_read_timeout > 0)
-		enable_timeout_every(read_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), TIMEOUT_GRACE_MS);
-	enable_timeout_every(cancel_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_GRACE_MS), CANCEL_GRACE_MS);
+		enable_timeout_every(read_timeout,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds),
+							 TIMEOUT_GRACE_MS);
+	enable_timeout_every(cancel_timeout,
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_GRACE_MS),
+						 CANCEL_GRACE_MS);
 }
 
 void
@@ -200,7 +214,8 @@ gpt_worker_check_stop(void)
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
 	if (cancel_requested || read_timed_out)
-		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling the job due to user request")));
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling the job due to user request")));
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -208,7 +223,10 @@ gpt_worker_check_stop(void)
 	}
 }
 
-/* Registered before the connection exists, so it runs after the transaction of a failed one was undone. */
+/*
+ * Registered before the connection exists, so it runs after the transaction of a failed one was
+ * undone.
+ */
 static void
 before_exit(int code, Datum argument)
 {
@@ -256,8 +274,8 @@ record_termination(int code, Datum argument)
 }
 
 /*
- * Whether the extension is still the one that the job belongs to, and of the library's version. Where it was dropped nothing can
- * be recorded, and the job's files serve nobody.
+ * Whether the extension is still the one that the job belongs to, and of the library's version.
+ * Where it was dropped nothing can be recorded, and the job's files serve nobody.
  */
 static bool
 extension_is_there(void)
@@ -276,12 +294,14 @@ extension_is_there(void)
 	stage = STAGE_ENDED;
 	if (dropped)
 		gpt_run_files_remove(&ticket.run_id);
-	ereport(LOG, (errmsg("the worker of job " INT64_FORMAT " of gpt ends", ticket.job),
-				  errdetail("The extension was dropped, or is of another version than the library, %s.", GPT_VERSION)));
+	ereport(LOG,
+			(errmsg("the worker of job " INT64_FORMAT " of gpt ends", ticket.job),
+			 errdetail("The extension was dropped, or is of another version than the library, %s.",
+					   GPT_VERSION)));
 	return false;
 }
 
-/* ---- Transactions ---------------------------------------------------------------------------------- */
+/* ---- Transactions ------------------------------------------------------- */
 
 void
 gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit)
@@ -294,8 +314,8 @@ gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit)
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	if (commit != GPT_COMMIT_FULL)
-		(void) set_config_option("synchronous_commit", commit == GPT_COMMIT_LOCAL ? "local" : "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+		(void) set_config_option("synchronous_commit", commit == GPT_COMMIT_LOCAL ? "local" : "off",
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(extension) && gpt_catalog_extension() != extension)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension was dropped")));
@@ -325,7 +345,9 @@ arm_lock_timeout(int milliseconds)
 {
 	lock_timed_out = false;
 	if (milliseconds > 0)
-		enable_timeout_every(lock_timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds), milliseconds);
+		enable_timeout_every(lock_timeout,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds),
+							 milliseconds);
 }
 
 /* A cancellation that is on its way is of no use any more, unless it is a user's. */
@@ -370,31 +392,38 @@ attempt(const Attempt *given)
 	return failure;
 }
 
-/* The server has no code for a row of its catalogs that another session has changed, as GRANT changes that of a large object. */
+/*
+ * The server has no code for a row of its catalogs that another session has changed, as GRANT
+ * changes that of a large object.
+ */
 static bool
 is_changed_catalog(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_INTERNAL_ERROR && error->message != NULL &&
-		   (strcmp(error->message, "tuple concurrently updated") == 0 || strcmp(error->message, "tuple concurrently deleted") == 0);
+		   (strcmp(error->message, "tuple concurrently updated") == 0 ||
+			strcmp(error->message, "tuple concurrently deleted") == 0);
 }
 
 static bool
 is_of_another_session(const ErrorData *error)
 {
-	return !cancel_requested && ((lock_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
-								 error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED || error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-								 is_changed_catalog(error));
+	return !cancel_requested &&
+		   ((lock_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
+			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+			error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || is_changed_catalog(error));
 }
 
 bool
 gpt_worker_try(GptCommit commit, int wait_ms, void (*work)(void *argument), void *argument)
 {
-	ErrorData *failure = attempt(&(Attempt){work, argument, commit, wait_ms, is_of_another_session});
+	ErrorData *failure =
+		attempt(&(Attempt){work, argument, commit, wait_ms, is_of_another_session});
 
 	if (failure == NULL)
 		return true;
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt does not publish yet, because of another session: %s", ticket.job,
-						 lock_timed_out ? "it holds a lock" : failure->message)));
+	ereport(LOG, (errmsg("job " INT64_FORMAT
+						 " of gpt does not publish yet, because of another session: %s",
+						 ticket.job, lock_timed_out ? "it holds a lock" : failure->message)));
 	FreeErrorData(failure);
 	return false;
 }
@@ -405,7 +434,7 @@ gpt_worker_leave_slot(void)
 	gpt_claim_leave_slot();
 }
 
-/* ---- Notifications --------------------------------------------------------------------------------- */
+/* ---- Notifications ------------------------------------------------------ */
 
 typedef struct Notification
 {
@@ -431,15 +460,17 @@ void
 gpt_worker_notify(int64 job, GptJobState state)
 {
 	Notification notification = {job, state};
-	ErrorData *failure = attempt(&(Attempt){notify, &notification, GPT_COMMIT_ASYNC, NOTIFY_WAIT_MS, is_any_failure});
+	ErrorData *failure = attempt(
+		&(Attempt){notify, &notification, GPT_COMMIT_ASYNC, NOTIFY_WAIT_MS, is_any_failure});
 
 	if (failure == NULL)
 		return;
-	ereport(LOG, (errmsg("could not notify of job " INT64_FORMAT " of gpt: %s", job, failure->message)));
+	ereport(LOG,
+			(errmsg("could not notify of job " INT64_FORMAT " of gpt: %s", job, failure->message)));
 	FreeErrorData(failure);
 }
 
-/* ---- Run ------------------------------------------------------------------------------------------- */
+/* ---- Run ---------------------------------------------------------------- */
 
 /* Before anything is read: the job may have waited for another one that made the model. */
 static void
@@ -449,7 +480,8 @@ check_model_is_new(const GptJob *job)
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	if (gpt_catalog_model_exists(job->model, &job->run_id))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", job->model)));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("model \"%s\" already exists", job->model)));
 	gpt_worker_commit(&transaction);
 }
 
@@ -463,14 +495,16 @@ check_owner(const GptJob *job)
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	reason = gpt_job_owner_refusal(job);
 	if (reason != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION), errmsg_internal("%s", reason)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+						errmsg_internal("%s", reason)));
 	gpt_worker_commit(&transaction);
 }
 
 static void
 run(void)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "gpt job", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "gpt job", ALLOCSET_DEFAULT_SIZES);
 	GptJob *job = NULL;
 
 	MemoryContextSwitchTo(context);
@@ -481,7 +515,8 @@ run(void)
 		{
 			stage = STAGE_CLAIMED;
 			gpt_worker_notify(job->number, GPT_JOB_RUNNING);
-			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d", job->number, job->model, job->tries + 1)));
+			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d",
+								 job->number, job->model, job->tries + 1)));
 			check_owner(job);
 			gpt_job_settings_apply(job->settings);
 			if (job->base == NULL)
@@ -536,7 +571,8 @@ record_error(MemoryContext context)
 
 	message = error_text(error);
 	if (read_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		message = psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
+		message =
+			psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
 	if (!extension_is_there())
 	{
 		RESUME_INTERRUPTS();
@@ -549,7 +585,8 @@ record_error(MemoryContext context)
 }
 
 /*
- * Commits how the job ended, then tells listeners: a full queue must not undo the first. A success was committed with the model already.
+ * Commits how the job ended, then tells listeners: a full queue must not undo the first. A success
+ * was committed with the model already.
  */
 static void
 end_job(GptJobState state, const char *message)
@@ -567,6 +604,6 @@ end_job(GptJobState state, const char *message)
 	}
 	gpt_worker_notify(ticket.job, state);
 	gpt_job_unlock(ticket.job);
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job, gpt_job_state_name(state), message ? ": " : "",
-						 message ? message : "")));
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job,
+						 gpt_job_state_name(state), message ? ": " : "", message ? message : "")));
 }

@@ -1,23 +1,25 @@
 /*
  * include/engine/batch.h
  *
- * Batch: a packed run of tokens of several sequences, one after another, without padding. Each sequence is a
- * window of a document; attention stays inside it.
+ * Batch: a packed run of tokens of several sequences, one after another, without padding. Each
+ * sequence is a window of a document; attention stays inside it.
  *
  * Dataset: a token file in memory (mapped by the caller) and the rule that makes batches of it.
  *
- *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow [n_windows] | sets | labels |
+ *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow
+ *                [n_windows] | sets | labels |
  *
- * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A window of
- * length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last target of a window is
- * the first input of the next, so n is at most context + 1. The first predictions of a window may be those of a prompt,
- * which are not counted; the others count with the window's weight.
- * Where the file has labels, each a string that ends with a 0, nothing but the window's label is predicted, behind its last input.
- * Where rows may have several labels, a window's label is the number of a set (LmLabelSets): the file has the ends of all sets,
- * uint64 [n_sets], and their members, uint32 [n_members]. Windows stand in the order of training of a
- * corpus that is not shuffled; training windows first, then validation windows. The windows of each side
- * follow each other in the file: its stream is what lies between its first window's first id and its last
- * window's last.
+ * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A
+ * window of length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last
+ * target of a window is the first input of the next, so n is at most context + 1. The first
+ * predictions of a window may be those of a prompt, which are not counted; the others count with
+ * the window's weight. Where the file has labels, each a string that ends with a 0, nothing but the
+ * window's label is predicted, behind its last input. Where rows may have several labels, a
+ * window's label is the number of a set (LmLabelSets): the file has the ends of all sets, uint64
+ * [n_sets], and their members, uint32 [n_members]. Windows stand in the order of training of a
+ * corpus that is not shuffled; training windows first, then validation windows. The windows of each
+ * side follow each other in the file: its stream is what lies between its first window's first id
+ * and its last window's last.
  */
 #ifndef LM_BATCH_H
 #define LM_BATCH_H
@@ -61,8 +63,10 @@ typedef struct LmDatasetHeader
 	uint64_t validation_bytes; /* bytes of text in the validation documents' predicted tokens */
 	uint64_t train_tokens; /* predictions in the training windows */
 	uint64_t validation_tokens;
-	uint64_t validation_counted; /* of them, those that are not a prompt's; with labels, the windows */
-	uint64_t n_labels; /* 0: none; their names, in order, from the end of the sets to the end of the file */
+	/* of them, those that are not a prompt's; with labels, the windows */
+	uint64_t validation_counted;
+	/* 0: none; their names, in order, from the end of the sets to the end of the file */
+	uint64_t n_labels;
 	uint64_t n_sets; /* of labels that rows have; 0: each has one label */
 	uint64_t n_members; /* of all sets together */
 } LmDatasetHeader;
@@ -70,7 +74,8 @@ typedef struct LmDatasetHeader
 typedef struct LmWindow
 {
 	uint64_t offset; /* of its first id */
-	uint32_t length; /* ids, 2 .. context + 1 (joined: the whole stream may be one window of any length) */
+	/* ids, 2 .. context + 1 (joined: the whole stream may be one window of any length) */
+	uint32_t length;
 	uint32_t prompt; /* its first predictions, which are not counted; at least one is */
 	float weight; /* of each of the others; above 0 */
 	uint32_t label; /* below n_sets, or n_labels where there are no sets; or 0 */
@@ -82,7 +87,8 @@ typedef struct LmWindow
 typedef enum LmDocuments
 {
 	LM_DOCUMENTS_PACKED, /* windows of documents */
-	LM_DOCUMENTS_JOINED, /* one stream: the training windows' ids are read as one run of ids; random crops of context */
+	/* one stream: the training windows' ids are read as one run of ids; random crops of context */
+	LM_DOCUMENTS_JOINED,
 } LmDocuments;
 
 typedef struct LmDataset
@@ -99,18 +105,19 @@ typedef struct LmDataset
 } LmDataset;
 
 /*
- * How a document of n ids is cut: into as few windows as its n - 1 predictions need, of nearly equal length, so
- * that every id but the first is predicted exactly once and none with a short past only because it came last.
- * Window i of lm_windows_count, without a prompt and of weight 1; offset is the document's first id in the file. Fewer than
- * 2 ids have no window.
+ * How a document of n ids is cut: into as few windows as its n - 1 predictions need, of nearly
+ * equal length, so that every id but the first is predicted exactly once and none with a short past
+ * only because it came last. Window i of lm_windows_count, without a prompt and of weight 1; offset
+ * is the document's first id in the file. Fewer than 2 ids have no window.
  */
 uint64_t lm_windows_count(uint64_t n, int context);
 LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
 
 /*
- * Sets base, size, header, windows and sets of dataset; the other fields are the caller's to set. base is aligned to
- * 8 and outlives the dataset. Checks the header, every set, and every window against n_tokens and the one before it; ids are
- * checked against the vocabulary when they are read. LM_ERR_FORMAT.
+ * Sets base, size, header, windows and sets of dataset; the other fields are the caller's to set.
+ * base is aligned to 8 and outlives the dataset. Checks the header, every set, and every window
+ * against n_tokens and the one before it; ids are checked against the vocabulary when they are
+ * read. LM_ERR_FORMAT.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 
@@ -118,8 +125,8 @@ bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError 
 const char *lm_dataset_labels(const LmDataset *dataset);
 
 /*
- * Where training stands: the number of windows (JOINED: of crops) drawn since the beginning. With the dataset
- * it determines every later batch.
+ * Where training stands: the number of windows (JOINED: of crops) drawn since the beginning. With
+ * the dataset it determines every later batch.
  */
 typedef struct LmCursor
 {
@@ -127,38 +134,43 @@ typedef struct LmCursor
 } LmCursor;
 
 /*
- * Fills batch with up to max_tokens tokens: at least one window. `example` numbers go on from *example, which
- * the caller sets to 0 at the beginning of a step. Weights are the windows', and 1 in a joined stream; a prompt has no targets.
- *   PACKED: whole windows in the order of the epoch (drawn / n_train_windows) until the next does not fit;
- *   the order of an epoch is a permutation keyed by (seed, LM_RANDOM_ORDER, epoch), or the file's.
- *   JOINED: up to max_sequences crops of context tokens, each beginning at any place of the training stream
- *   that leaves context + 1 ids, drawn uniformly by (seed, LM_RANDOM_CROP, drawn). A shorter stream is one crop.
- * LM_ERR_ARGUMENT when a window exceeds max_tokens, the context or the batch's capacity, or there is none;
+ * Fills batch with up to max_tokens tokens: at least one window. `example` numbers go on from
+ * *example, which the caller sets to 0 at the beginning of a step. Weights are the windows', and 1
+ * in a joined stream; a prompt has no targets. PACKED: whole windows in the order of the epoch
+ * (drawn / n_train_windows) until the next does not fit; the order of an epoch is a permutation
+ * keyed by (seed, LM_RANDOM_ORDER, epoch), or the file's. JOINED: up to max_sequences crops of
+ * context tokens, each beginning at any place of the training stream that leaves context + 1 ids,
+ * drawn uniformly by (seed, LM_RANDOM_CROP, drawn). A shorter stream is one crop. LM_ERR_ARGUMENT
+ * when a window exceeds max_tokens, the context or the batch's capacity, or there is none;
  * LM_ERR_FORMAT for an id outside the vocabulary.
  */
-bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
-					 int max_sequences, LmError *error);
+bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
+					 int max_tokens, int max_sequences, LmError *error);
 
 /*
- * Reads ahead: the n_batches micro-batches of a step, while those of the next are made on a thread of the engine. The
- * batches are the same as from lm_dataset_next with an example of 0. Memory is the engine's; the dataset's file
- * must stay mapped until lm_reader_free, which waits for the thread. One reader at a time for an engine.
+ * Reads ahead: the n_batches micro-batches of a step, while those of the next are made on a thread
+ * of the engine. The batches are the same as from lm_dataset_next with an example of 0. Memory is
+ * the engine's; the dataset's file must stay mapped until lm_reader_free, which waits for the
+ * thread. One reader at a time for an engine.
  */
 typedef struct LmReader LmReader;
 
-LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches, int max_tokens,
-						   int max_sequences, LmError *error);
+LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches,
+						   int max_tokens, int max_sequences, LmError *error);
 void lm_reader_free(LmReader *reader);
 
-/* The n_batches batches from the cursor on, which is moved behind them; until the next call. NULL: an error of lm_dataset_next. */
+/*
+ * The n_batches batches from the cursor on, which is moved behind them; until the next call. NULL:
+ * an error of lm_dataset_next.
+ */
 const LmBatch *lm_reader_next(LmReader *reader, LmCursor *cursor, LmError *error);
 
 /*
- * The validation windows from number *next on, same packing, in the file's order; false in *more when they are
- * over, and an empty batch where there are none. JOINED: the validation stream in windows of context, of which
- * each begins where the one before ended.
+ * The validation windows from number *next on, same packing, in the file's order; false in *more
+ * when they are over, and an empty batch where there are none. JOINED: the validation stream in
+ * windows of context, of which each begins where the one before ended.
  */
-bool lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset, int max_tokens,
-						   LmError *error);
+bool lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset,
+						   int max_tokens, LmError *error);
 
 #endif /* LM_BATCH_H */

@@ -1,8 +1,8 @@
 /*
  * include/engine/config.h
  *
- * The model family: one decoder, composed from switches. A switch has a value here when the engine computes
- * it; further ones (swiglu, grouped keys ...) join their enumerations.
+ * The model family: one decoder, composed from switches. A switch has a value here when the engine
+ * computes it; further ones (swiglu, grouped keys ...) join their enumerations.
  */
 #ifndef LM_CONFIG_H
 #define LM_CONFIG_H
@@ -17,7 +17,10 @@ typedef enum LmPosition
 	LM_ROPE,
 } LmPosition;
 
-/* The linear layers of a block that an adapter can add to: bits of LmConfig.lora_targets, in this order. */
+/*
+ * The linear layers of a block that an adapter can add to: bits of LmConfig.lora_targets, in this
+ * order.
+ */
 typedef enum LmTarget
 {
 	LM_TARGET_ATTENTION,
@@ -48,10 +51,12 @@ typedef struct LmConfig
 	bool tie_embeddings; /* the head uses the token embedding */
 	float dropout;
 	int labels; /* classes that a classifier tells apart; 0: a language model */
-	bool multi_label; /* a text may have several of them, or none: each has a probability of its own */
+	/* a text may have several of them, or none: each has a probability of its own */
+	bool multi_label;
 	/*
-	 * An adapter (Hu et al. 2021, "LoRA: Low-rank adaptation of large language models"): y += alpha / rank B A x in the target
-	 * layers of a base that stays as it is. lm_config_base is the configuration of that base.
+	 * An adapter (Hu et al. 2021, "LoRA: Low-rank adaptation of large language models"): y += alpha
+	 * / rank B A x in the target layers of a base that stays as it is. lm_config_base is the
+	 * configuration of that base.
 	 */
 	int lora_rank; /* 0: no adapter, and the next three are 0 too */
 	float lora_alpha; /* 0 becomes 2 rank in lm_config_check */
@@ -70,13 +75,21 @@ typedef struct LmConfig
 /* GPT-2's switches, sizes 0. */
 LmConfig lm_config_default(void);
 
-/* Fills in what is 0 by rule; LM_ERR_ARGUMENT or _LIMIT names the first field that is out of range. */
+/*
+ * Fills in what is 0 by rule; LM_ERR_ARGUMENT or _LIMIT names the first field that is out of range.
+ */
 bool lm_config_check(LmConfig *config, LmError *error);
 
-/* What an adapter rests on: the same without adapter and labels, for a classifier's head belongs to the adapter. */
+/*
+ * What an adapter rests on: the same without adapter and labels, for a classifier's head belongs to
+ * the adapter.
+ */
 LmConfig lm_config_base(const LmConfig *config);
 
-/* Whether two configurations have blocks, embeddings and head of the same shape and arithmetic, so that an adapter of one fits the other. */
+/*
+ * Whether two configurations have blocks, embeddings and head of the same shape and arithmetic, so
+ * that an adapter of one fits the other.
+ */
 bool lm_config_same_base(const LmConfig *a, const LmConfig *b);
 
 /* How much an adapter's product counts: alpha / rank. */

@@ -1,14 +1,16 @@
 /*
  * include/engine/engine.h
  *
- * The handle of everything that computes: a pool of threads, one thread beside it that reads ahead, and a matrix library. One per process that
- * computes, started after the fork. Nothing in the engine is global.
+ * The handle of everything that computes: a pool of threads, one thread beside it that reads ahead,
+ * and a matrix library. One per process that computes, started after the fork. Nothing in the
+ * engine is global.
  *
- * Work is a function called once for each of n_pieces pieces. Pieces are cut by shape, never by thread, so a
- * result does not depend on how many threads there are. A piece should take at most ~10 ms: between pieces
- * the calling thread asks the host's should_stop. Once it says yes, the engine is `stopped`: remaining
- * pieces are skipped, every further lm_engine_run returns at once, and what was being computed is undefined.
- * Whoever begins a computation calls lm_engine_begin, and asks lm_engine_stopped before using its results.
+ * Work is a function called once for each of n_pieces pieces. Pieces are cut by shape, never by
+ * thread, so a result does not depend on how many threads there are. A piece should take at most
+ * ~10 ms: between pieces the calling thread asks the host's should_stop. Once it says yes, the
+ * engine is `stopped`: remaining pieces are skipped, every further lm_engine_run returns at once,
+ * and what was being computed is undefined. Whoever begins a computation calls lm_engine_begin, and
+ * asks lm_engine_stopped before using its results.
  */
 #ifndef LM_ENGINE_H
 #define LM_ENGINE_H
@@ -23,25 +25,35 @@ typedef struct LmEngine LmEngine;
 
 typedef struct LmEngineOptions
 {
-	int n_threads; /* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
-	/* a path; "" for the built-in kernels only; NULL to look in the usual places where f32 has no kernels */
+	/* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
+	int n_threads;
+	/*
+	 * a path; "" for the built-in kernels only; NULL to look in the usual places where f32 has no
+	 * kernels
+	 */
 	const char *blas_library;
-	const char *bf16; /* kernels for bfloat16 by name, "plain amx" and "plain avx512_bf16" among them; NULL: the best */
-	/* kernels for products with a weight in float32 by name, "plain" among them; "": none; NULL: the best, or the library
-	 * that is named */
+	/*
+	 * kernels for bfloat16 by name, "plain amx" and "plain avx512_bf16" among them; NULL: the best
+	 */
+	const char *bf16;
+	/*
+	 * kernels for products with a weight in float32 by name, "plain" among them; "": none; NULL:
+	 * the best, or the library that is named
+	 */
 	const char *f32;
 	/*
-	 * Priority of what computes: 0 for the caller's, a nice level, or LM_NICE_IDLE. A thread that has lowered its priority may not raise it
-	 * again, so the caller's keeps its own, and lm_engine_apart has a thread in its place.
+	 * Priority of what computes: 0 for the caller's, a nice level, or LM_NICE_IDLE. A thread that
+	 * has lowered its priority may not raise it again, so the caller's keeps its own, and
+	 * lm_engine_apart has a thread in its place.
 	 */
 	int nice;
 } LmEngineOptions;
 
 /*
- * Starts the pool with all signals blocked in its threads and loads the BLAS library (once a process: the
- * library stays loaded), which is tested against the built-in kernels and not used if they differ. NULL with
- * LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that cannot be used,
- * LM_ERR_ARGUMENT when bf16 or f32 names kernels that do not run here.
+ * Starts the pool with all signals blocked in its threads and loads the BLAS library (once a
+ * process: the library stays loaded), which is tested against the built-in kernels and not used if
+ * they differ. NULL with LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that
+ * cannot be used, LM_ERR_ARGUMENT when bf16 or f32 names kernels that do not run here.
  */
 LmEngine *lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error);
 void lm_engine_stop(LmEngine *engine);
@@ -50,8 +62,9 @@ const LmHost *lm_engine_host(const LmEngine *engine);
 int lm_engine_threads(const LmEngine *engine);
 
 /*
- * Nanoseconds that each thread has spent in pieces since the engine started: [lm_engine_threads]. The rest of the
- * time of a computation it waited: for the pieces of others, or for what the caller does alone. Between runs.
+ * Nanoseconds that each thread has spent in pieces since the engine started: [lm_engine_threads].
+ * The rest of the time of a computation it waited: for the pieces of others, or for what the caller
+ * does alone. Between runs.
  */
 void lm_engine_busy(const LmEngine *engine, int64_t *nanoseconds);
 
@@ -67,24 +80,28 @@ const char *lm_engine_bf16(const LmEngine *engine);
 void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */
 bool lm_engine_stopped(LmEngine *engine);
 /*
- * While held, the engine does not ask the host and so cannot become stopped: for work that must not be left
- * half done, such as the update of the parameters. For well below a second.
+ * While held, the engine does not ask the host and so cannot become stopped: for work that must not
+ * be left half done, such as the update of the parameters. For well below a second.
  */
 void lm_engine_hold(LmEngine *engine, bool hold);
 
-/* piece is 0 .. n_pieces - 1; thread is 0 .. n_threads - 1, for scratch memory only, never for results. */
+/*
+ * piece is 0 .. n_pieces - 1; thread is 0 .. n_threads - 1, for scratch memory only, never for
+ * results.
+ */
 typedef void (*LmPiece)(void *work, int piece, int thread);
 
 /*
- * Runs all pieces and returns when none is running. Pieces are handed out in order, one at a time, to
- * whichever thread is free. Not reentrant.
+ * Runs all pieces and returns when none is running. Pieces are handed out in order, one at a time,
+ * to whichever thread is free. Not reentrant.
  */
 void lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces);
 
 /*
- * Does a task whose lm_engine_run are computed at the engine's priority, and returns when it is done. With options.nice a thread of the
- * engine does it, while the caller's waits and asks the host every few milliseconds. The task calls nothing of the host but through
- * lm_engine_stopped: it allocates nothing. Not reentrant.
+ * Does a task whose lm_engine_run are computed at the engine's priority, and returns when it is
+ * done. With options.nice a thread of the engine does it, while the caller's waits and asks the
+ * host every few milliseconds. The task calls nothing of the host but through lm_engine_stopped: it
+ * allocates nothing. Not reentrant.
  */
 void lm_engine_apart(LmEngine *engine, void (*task)(void *work), void *work);
 

@@ -1,8 +1,9 @@
 /*
  * include/engine/error.h
  *
- * How the engine fails: a function that can fail returns false or NULL and fills an LmError. Arithmetic
- * returns void and cannot fail. The server's bridge.c alone turns an LmError into an error of the server.
+ * How the engine fails: a function that can fail returns false or NULL and fills an LmError.
+ * Arithmetic returns void and cannot fail. The server's bridge.c alone turns an LmError into an
+ * error of the server.
  */
 #ifndef LM_ERROR_H
 #define LM_ERROR_H
@@ -30,7 +31,10 @@ typedef struct LmError
 	char message[200]; /* lower case, no period: the server's primary message */
 } LmError;
 
-/* Fills error (which may be NULL) and returns false, so that callers can write `return lm_fail(...)`. */
+/*
+ * Fills error (which may be NULL) and returns false, so that callers can write `return
+ * lm_fail(...)`.
+ */
 bool lm_fail(LmError *error, LmErrorCode code, int64_t position, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -1,8 +1,9 @@
 /*
  * include/engine/hash.h
  *
- * Hashes of what users choose, for tables. They are keyed: of two entries that differ, only about one key in 2^32 makes the hashes equal, so
- * that nobody who does not know the key can prepare entries that collide. Nothing but the time that a table takes may depend on them.
+ * Hashes of what users choose, for tables. They are keyed: of two entries that differ, only about
+ * one key in 2^32 makes the hashes equal, so that nobody who does not know the key can prepare
+ * entries that collide. Nothing but the time that a table takes may depend on them.
  */
 #ifndef LM_HASH_H
 #define LM_HASH_H
@@ -20,7 +21,10 @@ typedef struct LmHashKey
 
 #define LM_HASH_PRIME ((UINT64_C(1) << 61) - 1)
 
-/* left times right modulo the prime, but for a multiple of it; left is less than 2^62, right less than 2^61. */
+/*
+ * left times right modulo the prime, but for a multiple of it; left is less than 2^62, right less
+ * than 2^61.
+ */
 static inline uint64_t
 lm_hash_multiply(uint64_t left, uint64_t right)
 {
@@ -31,8 +35,9 @@ lm_hash_multiply(uint64_t left, uint64_t right)
 }
 
 /*
- * The polynomial whose coefficients are the size and the text's words of seven bytes, modulo 2^61 - 1, where the key says (Carter and
- * Wegman 1979): texts of n words collide for at most n + 1 keys of 2^61, times the 2^29 values that have the same 32 bits.
+ * The polynomial whose coefficients are the size and the text's words of seven bytes, modulo 2^61 -
+ * 1, where the key says (Carter and Wegman 1979): texts of n words collide for at most n + 1 keys
+ * of 2^61, times the 2^29 values that have the same 32 bits.
  */
 static inline uint32_t
 lm_hash_bytes(LmHashKey key, const char *data, size_t size)
@@ -51,7 +56,10 @@ lm_hash_bytes(LmHashKey key, const char *data, size_t size)
 	return (uint32_t) (hash >= LM_HASH_PRIME ? hash - LM_HASH_PRIME : hash);
 }
 
-/* Of two numbers of 32 bits, the halves of pair: one multiplication (Thorup 2015, "High speed hashing for integers and strings", 3.5). */
+/*
+ * Of two numbers of 32 bits, the halves of pair: one multiplication (Thorup 2015, "High speed
+ * hashing for integers and strings", 3.5).
+ */
 static inline uint32_t
 lm_hash_pair(LmHashKey key, uint64_t pair)
 {

@@ -1,15 +1,18 @@
 /*
  * include/engine/held_out.h
  *
- * Which rows of a corpus are held out to measure the model on. Rows go in as groups: what is learnt of them is equal.
+ * Which rows of a corpus are held out to measure the model on. Rows go in as groups: what is learnt
+ * of them is equal.
  *
  * The rule:
- *   - the rows that are held out lie between half and one and a half times the fraction, and so do their bytes;
- *   - a group is learnt or held out whole, and learnt where it has several rows and more than half of what is to be held out;
- *   - every label, and every prompt of several rows, keeps a group to learn. Where most rows have a prompt of their own, some of those are held out;
+ *   - the rows that are held out lie between half and one and a half times the fraction, and so do
+ *   their bytes; - a group is learnt or held out whole, and learnt where it has several rows and
+ *   more than half of what is to be held out; - every label, and every prompt of several rows,
+ *   keeps a group to learn. Where most rows have a prompt of their own, some of those are held out;
  *     otherwise rows of prompts that have several, and the others are learnt;
  *   - of what can be held out no more than half is;
- *   - texts too long to be held out that together have most of the bytes are cut, each at its end, and the rest is chosen from
+ *   - texts too long to be held out that together have most of the bytes are cut, each at its end,
+ *   and the rest is chosen from
  *     as if it were all.
  * Nothing of it depends on the order of the rows: groups are tried in the order of their keys.
  */
@@ -26,7 +29,8 @@
 
 typedef struct LmRowGroup
 {
-	uint64_t key; /* a well mixed hash of what is learnt; for the choice no two groups have the same */
+	/* a well mixed hash of what is learnt; for the choice no two groups have the same */
+	uint64_t key;
 	uint64_t prompt; /* hash; where rows have prompts */
 	uint32_t size; /* bytes of one row */
 	uint32_t label; /* number, or that of a set; where rows have labels */
@@ -34,7 +38,10 @@ typedef struct LmRowGroup
 	uint32_t flags;
 } LmRowGroup;
 
-/* What has the same key and label is one group, and the groups are in the order of keys; 0 where it was stopped, with the groups still all there. */
+/*
+ * What has the same key and label is one group, and the groups are in the order of keys; 0 where it
+ * was stopped, with the groups still all there.
+ */
 size_t lm_row_groups_merge(LmRowGroup *groups, size_t n, const LmHost *host);
 
 typedef struct LmHoldOut
@@ -45,7 +52,8 @@ typedef struct LmHoldOut
 	bool prompted;
 	uint32_t n_labels; /* 0: rows have none */
 	LmLabelSets sets; /* n_sets 0: each row has one label */
-	const bool *learnt_labels; /* [n_labels] whether rows that are in no group have it; NULL: all false */
+	/* [n_labels] whether rows that are in no group have it; NULL: all false */
+	const bool *learnt_labels;
 } LmHoldOut;
 
 /* Why less, or something else, is held out than was asked for. */
@@ -67,17 +75,18 @@ typedef struct LmHeldOut
 } LmHeldOut;
 
 /*
- * Flags the groups, which are merged ones and are afterwards in the order of keys. Fails with LM_ERR_STOPPED, after which it can be called again,
- * or LM_ERR_MEMORY.
+ * Flags the groups, which are merged ones and are afterwards in the order of keys. Fails with
+ * LM_ERR_STOPPED, after which it can be called again, or LM_ERR_MEMORY.
  */
-bool lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOut *asked, const LmHost *host, LmError *error);
+bool lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOut *asked,
+						const LmHost *host, LmError *error);
 
 /* The group of a key, among groups in the order of keys; NULL where there is none. */
 LmRowGroup *lm_row_groups_find(LmRowGroup *groups, size_t n, uint64_t key);
 
 /*
- * Where not all rows are in groups: the groups in the order of their prompts, false where it was stopped; then to those of a prompt that rows
- * in no group have, LM_GROUP_ELSEWHERE is given.
+ * Where not all rows are in groups: the groups in the order of their prompts, false where it was
+ * stopped; then to those of a prompt that rows in no group have, LM_GROUP_ELSEWHERE is given.
  */
 bool lm_row_groups_by_prompt(LmRowGroup *groups, size_t n, const LmHost *host);
 void lm_row_groups_elsewhere(LmRowGroup *groups, size_t n, uint64_t prompt);

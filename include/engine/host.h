@@ -1,8 +1,9 @@
 /*
  * include/engine/host.h
  *
- * What the engine asks of whoever runs it: memory, whether to stop, and a secret. Both functions are called on
- * the thread that called the engine, never on a thread of the pool, and neither may jump out of the engine.
+ * What the engine asks of whoever runs it: memory, whether to stop, and a secret. Both functions
+ * are called on the thread that called the engine, never on a thread of the pool, and neither may
+ * jump out of the engine.
  */
 #ifndef LM_HOST_H
 #define LM_HOST_H
@@ -15,23 +16,30 @@
 typedef struct LmHost
 {
 	/*
-	 * Like realloc: pointer NULL allocates, size 0 frees and returns NULL, otherwise the block moves. NULL
-	 * for a size above 0 means that there is no memory; the old block then stays. Not zeroed.
+	 * Like realloc: pointer NULL allocates, size 0 frees and returns NULL, otherwise the block
+	 * moves. NULL for a size above 0 means that there is no memory; the old block then stays. Not
+	 * zeroed.
 	 */
 	void *(*reallocate)(void *context, void *pointer, size_t size);
-	/* True when the caller of the engine wants it to return soon with LM_ERR_STOPPED. May be NULL. */
+	/*
+	 * True when the caller of the engine wants it to return soon with LM_ERR_STOPPED. May be NULL.
+	 */
 	bool (*should_stop)(void *context);
 	void *context;
 	LmHashKey hash_key; /* of tables over what users give; results do not depend on it */
 } LmHost;
 
-/* Allocates size bytes on a 64-byte boundary, zeroed; NULL when there is no memory. Freed by lm_free. */
+/*
+ * Allocates size bytes on a 64-byte boundary, zeroed; NULL when there is no memory. Freed by
+ * lm_free.
+ */
 void *lm_allocate(const LmHost *host, size_t size);
 /* The same, not zeroed: for large blocks that are written before they are read. */
 void *lm_allocate_unset(const LmHost *host, size_t size);
 /*
- * The same in huge pages of the system, where it gives them and the block has LM_LEAST_HUGE bytes: for what is written and read all over, again
- * and again. Where a page is touched all of it is taken. The block does not begin with one.
+ * The same in huge pages of the system, where it gives them and the block has LM_LEAST_HUGE bytes:
+ * for what is written and read all over, again and again. Where a page is touched all of it is
+ * taken. The block does not begin with one.
  */
 #define LM_HUGE_PAGE ((size_t) 2 << 20)
 #define LM_LEAST_HUGE (2 * LM_HUGE_PAGE)

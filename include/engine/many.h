@@ -1,9 +1,10 @@
 /*
  * include/engine/many.h
  *
- * Many texts at once: what lm_score_completion, lm_embed, lm_classify and lm_generation_* do, for as many texts together as
- * fit, so that weights are read once for all of them. A text that is finished makes room for the next; a beginning that
- * most prompts share is computed once. What comes out is bit for bit what the single calls give, whatever the company.
+ * Many texts at once: what lm_score_completion, lm_embed, lm_classify and lm_generation_* do, for
+ * as many texts together as fit, so that weights are read once for all of them. A text that is
+ * finished makes room for the next; a beginning that most prompts share is computed once. What
+ * comes out is bit for bit what the single calls give, whatever the company.
  */
 #ifndef LM_MANY_H
 #define LM_MANY_H
@@ -24,7 +25,8 @@ typedef enum LmTask
 typedef struct LmRequest
 {
 	LmTask task;
-	LmBytes prompt; /* GENERATE: is continued; SCORE: stands in front and is not scored; EMBED, CLASSIFY: empty */
+	/* GENERATE: is continued; SCORE: stands in front and is not scored; EMBED, CLASSIFY: empty */
+	LmBytes prompt;
 	LmBytes text; /* the others; GENERATE: empty */
 	bool include_end; /* SCORE: the end of the text counts as its last token */
 	LmSampling sampling; /* GENERATE */
@@ -42,27 +44,31 @@ typedef struct LmRequest
 typedef struct LmMany LmMany;
 
 /*
- * Bytes that lm_many_create allocates and that a run needs beside texts, their tokens (LmTokens), stops and what is
- * generated. LM_ERR_ARGUMENT for a number of sequences outside 1 .. LM_MANY_SEQUENCES or fewer pages than one context has.
+ * Bytes that lm_many_create allocates and that a run needs beside texts, their tokens (LmTokens),
+ * stops and what is generated. LM_ERR_ARGUMENT for a number of sequences outside 1 ..
+ * LM_MANY_SEQUENCES or fewer pages than one context has.
  */
-bool lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages, LmError *error);
+bool lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences,
+					int n_pages, LmError *error);
 
 /*
- * n_pages of LM_PAGE positions are shared by all texts in the model; a text is let in when the pages are free that
- * it can need at most. The session must outlive it and may be used between steps. Errors of lm_many_memory, LM_ERR_MEMORY.
+ * n_pages of LM_PAGE positions are shared by all texts in the model; a text is let in when the
+ * pages are free that it can need at most. The session must outlive it and may be used between
+ * steps. Errors of lm_many_memory, LM_ERR_MEMORY.
  */
 LmMany *lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error);
 void lm_many_free(LmMany *many);
 
 /*
- * Begins with n requests, which must live until the last of them is done; what was begun before is forgotten. Either all want
- * logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), else LM_ERR_ARGUMENT. LM_ERR_MEMORY.
+ * Begins with n requests, which must live until the last of them is done; what was begun before is
+ * forgotten. Either all want logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), else
+ * LM_ERR_ARGUMENT. LM_ERR_MEMORY.
  */
 bool lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error);
 
 /*
- * One step: some texts are encoded, or some tokens of the texts in the model go through it. *done: every request is.
- * LM_ERR_STOPPED: nothing is lost, the call may be repeated.
+ * One step: some texts are encoded, or some tokens of the texts in the model go through it. *done:
+ * every request is. LM_ERR_STOPPED: nothing is lost, the call may be repeated.
  */
 bool lm_many_step(LmMany *many, bool *done, LmError *error);
 

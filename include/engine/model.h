@@ -1,11 +1,12 @@
 /*
  * include/engine/model.h
  *
- * Inference: an image of the weights, pages of keys and values, and one ragged entry for prefill, decoding
- * and scoring.
+ * Inference: an image of the weights, pages of keys and values, and one ragged entry for prefill,
+ * decoding and scoring.
  *
- * An image is one contiguous read-only block in the layout that the kernels want; it holds no pointers, so
- * it can be shared by mapping:  | LmImageHeader | slices at offsets that follow from the configuration |
+ * An image is one contiguous read-only block in the layout that the kernels want; it holds no
+ * pointers, so it can be shared by mapping:  | LmImageHeader | slices at offsets that follow from
+ * the configuration |
  */
 #ifndef LM_MODEL_H
 #define LM_MODEL_H
@@ -14,45 +15,60 @@
 #include "engine/params.h"
 
 /*
- * Bytes of the image of a configuration, with the matrices of blocks and head (and a tied token embedding) of a type; norms,
- * biases, positions, an untied token embedding and a classifier's own weights are float32 in every type. LM_ERR_LIMIT on
- * overflow, LM_ERR_FORMAT for a type that is not known.
+ * Bytes of the image of a configuration, with the matrices of blocks and head (and a tied token
+ * embedding) of a type; norms, biases, positions, an untied token embedding and a classifier's own
+ * weights are float32 in every type. LM_ERR_LIMIT on overflow, LM_ERR_FORMAT for a type that is not
+ * known.
  */
 bool lm_image_size(size_t *size, const LmConfig *config, LmImageType type, LmError *error);
 
-/* Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes). ops.h says how types are rounded. */
-bool lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type, const LmHost *host,
-					LmError *error);
+/*
+ * Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes). ops.h says
+ * how types are rounded.
+ */
+bool lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type,
+					const LmHost *host, LmError *error);
 
 typedef struct LmModel LmModel;
 
 /* A model over an image that must outlive it; checks the header. Cheap: no weight is read. */
 LmModel *lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error);
 /*
- * An adapter beside the image of its base (lm_config_base of its configuration, with or without a classifier's head, which the
- * adapter's replaces): a small block of its own, aligned to 64, which _build fills from a parameter block of the adapter. LM_ERR_ARGUMENT
- * for a configuration without an adapter, LM_ERR_LIMIT on overflow, LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * An adapter beside the image of its base (lm_config_base of its configuration, with or without a
+ * classifier's head, which the adapter's replaces): a small block of its own, aligned to 64, which
+ * _build fills from a parameter block of the adapter. LM_ERR_ARGUMENT for a configuration without
+ * an adapter, LM_ERR_LIMIT on overflow, LM_ERR_MEMORY, LM_ERR_STOPPED.
  */
 bool lm_adapter_size(size_t *size, const LmConfig *config, LmError *error);
-bool lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host, LmError *error);
+bool lm_adapter_build(void *adapter, const float *block, const LmParamTable *table,
+					  const LmHost *host, LmError *error);
 
-/* A model over an image and an adapter, which must outlive it; several adapters may share an image. LM_ERR_FORMAT when they do not fit. */
-LmModel *lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const void *adapter, size_t adapter_size,
-							   const LmConfig *config, LmError *error);
+/*
+ * A model over an image and an adapter, which must outlive it; several adapters may share an image.
+ * LM_ERR_FORMAT when they do not fit.
+ */
+LmModel *lm_model_open_adapter(const LmHost *host, const void *image, size_t size,
+							   const void *adapter, size_t adapter_size, const LmConfig *config,
+							   LmError *error);
 
-/* Folds a layer of an adapter into a parameter block of its base: w += scale B A. Is not stopped, so that a layer is done or not done. */
-void lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table, int layer);
+/*
+ * Folds a layer of an adapter into a parameter block of its base: w += scale B A. Is not stopped,
+ * so that a layer is done or not done.
+ */
+void lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table,
+					  const float *adapter, const LmParamTable *adapter_table, int layer);
 
 /* Copies a classifier's head between blocks, where both have one of the same shape. */
-void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from, const LmParamTable *from_table);
+void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from,
+						  const LmParamTable *from_table);
 
 void lm_model_close(LmModel *model);
 const LmConfig *lm_model_config(const LmModel *model);
 LmImageType lm_model_image_type(const LmModel *model);
 
 /*
- * Keys and values of LM_PAGE (ops.h) positions of all layers are a page. Pages have reference counts, so that
- * sequences with a common beginning can share its full pages.
+ * Keys and values of LM_PAGE (ops.h) positions of all layers are a page. Pages have reference
+ * counts, so that sequences with a common beginning can share its full pages.
  */
 typedef struct LmPages LmPages;
 
@@ -60,7 +76,9 @@ LmPages *lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, 
 void lm_pages_free(LmPages *pages);
 size_t lm_pages_size(const LmConfig *config, int n_pages); /* bytes; 0 on overflow */
 
-/* A sequence: the pages that hold its past. Zero it; n_positions is how many positions are filled. */
+/*
+ * A sequence: the pages that hold its past. Zero it; n_positions is how many positions are filled.
+ */
 typedef struct LmSequence
 {
 	int n_positions;
@@ -68,14 +86,22 @@ typedef struct LmSequence
 	int *pages; /* [ceil(context / LM_PAGE)], owned by the sequence */
 } LmSequence;
 
-bool lm_sequence_create(LmSequence *sequence, const LmHost *host, const LmModel *model, LmError *error);
+bool lm_sequence_create(LmSequence *sequence, const LmHost *host, const LmModel *model,
+						LmError *error);
 /* Forgets positions from n_positions on, giving back pages. */
 void lm_sequence_truncate(LmSequence *sequence, LmPages *pages, int n_positions);
-/* Makes sequence share the full pages of the first n_positions of other (rounded down to LM_PAGE); returns how many. */
-int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages, int n_positions);
+/*
+ * Makes sequence share the full pages of the first n_positions of other (rounded down to LM_PAGE);
+ * returns how many.
+ */
+int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages,
+					  int n_positions);
 void lm_sequence_free(LmSequence *sequence, LmPages *pages, const LmHost *host);
 
-/* One token of a ragged call. Tokens of one sequence stand together, in the order of their positions. */
+/*
+ * One token of a ragged call. Tokens of one sequence stand together, in the order of their
+ * positions.
+ */
 typedef struct LmInput
 {
 	int32_t token;
@@ -85,17 +111,23 @@ typedef struct LmInput
 } LmInput;
 
 /*
- * Runs n inputs. logits [wanted rows, vocabulary] in input order. Bits of a row depend on its own tokens
- * alone: not on the other sequences, on how a prompt is cut into calls, or on threads. workspace: at least
- * lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned to 64. LM_ERR_ARGUMENT for a token or a position out of
- * range, LM_ERR_LIMIT when pages run out, LM_ERR_STOPPED.
+ * Runs n inputs. logits [wanted rows, vocabulary] in input order. Bits of a row depend on its own
+ * tokens alone: not on the other sequences, on how a prompt is cut into calls, or on threads.
+ * workspace: at least lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned to 64.
+ * LM_ERR_ARGUMENT for a token or a position out of range, LM_ERR_LIMIT when pages run out,
+ * LM_ERR_STOPPED.
  */
-bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
-			  int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
+bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages,
+			  LmSequence *sequences, int n_sequences, const LmInput *inputs, int n, void *workspace,
+			  LmError *error);
 
-/* The same, with the normalised output of the last block, [wanted rows, channels], in the place of logits. */
-bool lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
-					 int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
+/*
+ * The same, with the normalised output of the last block, [wanted rows, channels], in the place of
+ * logits.
+ */
+bool lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages,
+					 LmSequence *sequences, int n_sequences, const LmInput *inputs, int n,
+					 void *workspace, LmError *error);
 size_t lm_infer_workspace(const LmModel *model, int n, int n_wanted, int n_threads);
 
 #endif /* LM_MODEL_H */

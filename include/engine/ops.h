@@ -1,17 +1,19 @@
 /*
  * include/engine/ops.h
  *
- * The arithmetic of the network. Functions return void and cannot fail; sizes were checked by the caller.
+ * The arithmetic of the network. Functions return void and cannot fail; sizes were checked by the
+ * caller.
  *
  * Legend, the only one-letter names in the engine:
- *   B sequences in a batch   T tokens in a sequence   C channels   V vocabulary   H heads   L layers
+ *   B sequences in a batch   T tokens in a sequence   C channels   V vocabulary   H heads   L
+ *                                                     layers
  *   x, y inputs and outputs; w weight; d + name: gradient of the loss with respect to name
  * Matrices are row-major and dense unless a leading dimension (ld_) is given. n_rows counts tokens.
  *
  * Outputs come first. "+=" marks a gradient that is added to; everything else is overwritten. Every
- * reduction adds fixed pieces in a fixed order: results are the same bits for any number of threads.
- * `scratch` is memory that the function may use as it likes, of at least the size that its _scratch
- * function returns (bytes), aligned to 64.
+ * reduction adds fixed pieces in a fixed order: results are the same bits for any number of
+ * threads. `scratch` is memory that the function may use as it likes, of at least the size that its
+ * _scratch function returns (bytes), aligned to 64.
  */
 #ifndef LM_OPS_H
 #define LM_OPS_H
@@ -22,7 +24,7 @@
 #include "engine/engine.h"
 #include "engine/random.h"
 
-/* ---- Matrix products (src/engine/kernels/matmul.c) ----------------------------------------------- */
+/* ---- Matrix products (src/engine/kernels/matmul.c) ---------------------- */
 
 typedef enum LmTranspose
 {
@@ -32,25 +34,31 @@ typedef enum LmTranspose
 } LmTranspose;
 
 /*
- * y[m, n] = beta y + scale (a b), beta 0 or 1 (0: y is not read), on the calling thread only: for use inside
- * pieces. BLAS where it is loaded and not slower, else the built-in kernel: a choice that follows from the
- * shape and the processor alone. ld_ are the distances of rows in floats.
+ * y[m, n] = beta y + scale (a b), beta 0 or 1 (0: y is not read), on the calling thread only: for
+ * use inside pieces. BLAS where it is loaded and not slower, else the built-in kernel: a choice
+ * that follows from the shape and the processor alone. ld_ are the distances of rows in floats.
  */
-void lm_matmul(const LmEngine *engine, float *y, const float *a, const float *b, LmTranspose transpose,
-			   int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
+void lm_matmul(const LmEngine *engine, float *y, const float *a, const float *b,
+			   LmTranspose transpose, int m, int n, int k, int ld_y, int ld_a, int ld_b,
+			   float scale, float beta);
 
-/* The same by the built-in kernels, whatever is loaded; and the naive twin that tests compare with. */
-void lm_matmul_builtin(float *y, const float *a, const float *b, LmTranspose transpose,
-					   int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
-void lm_matmul_naive(float *y, const float *a, const float *b, LmTranspose transpose,
-					 int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
+/*
+ * The same by the built-in kernels, whatever is loaded; and the naive twin that tests compare with.
+ */
+void lm_matmul_builtin(float *y, const float *a, const float *b, LmTranspose transpose, int m,
+					   int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
+void lm_matmul_naive(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n,
+					 int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
 
 /* "base", "avx2" or "avx512": the instruction set that run-time dispatch chose. */
 const char *lm_simd_name(void);
-/* The instructions that multiply bfloat16 numbers, "amx" or "avx512_bf16"; NULL where this machine has none. */
+/*
+ * The instructions that multiply bfloat16 numbers, "amx" or "avx512_bf16"; NULL where this machine
+ * has none.
+ */
 const char *lm_bf16_name(void);
 
-/* ---- The one door for products with a weight (kernels/linear.c) ----------------------------------- */
+/* ---- The one door for products with a weight (kernels/linear.c) --------- */
 
 typedef enum LmActivation
 {
@@ -70,8 +78,8 @@ typedef enum LmImageType
 } LmImageType;
 
 /*
- * y = x w' + bias, w [n_out, n_in]. Training uses w; inference uses panels, a packed copy in which a row's
- * result is the same bits whatever other rows are computed beside it.
+ * y = x w' + bias, w [n_out, n_in]. Training uses w; inference uses panels, a packed copy in which
+ * a row's result is the same bits whatever other rows are computed beside it.
  */
 typedef struct LmLinear
 {
@@ -81,60 +89,73 @@ typedef struct LmLinear
 	const float *bias; /* [n_out] or NULL */
 	const void *panels; /* lm_linear_pack's output, or NULL */
 	LmImageType type; /* of the panels */
-	bool overwrite; /* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
+	/* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
+	bool overwrite;
 	/*
-	 * Scratch for packed copies of x, w and dy. Not NULL: training multiplies those by the engine's own kernels where it
-	 * has any, with float32 sums: bfloat16 copies (lm_engine_bf16) or float32 ones.
+	 * Scratch for packed copies of x, w and dy. Not NULL: training multiplies those by the engine's
+	 * own kernels where it has any, with float32 sums: bfloat16 copies (lm_engine_bf16) or float32
+	 * ones.
 	 */
 	void *packed;
 	bool bf16;
 	/*
-	 * An activation beside the layer in training, computed on each tile of an output while it is in the cache:
-	 * lm_linear_forward also writes activated [n_rows, n_out] = activation(y), and lm_linear_backward takes x for
-	 * activation(before), before [n_rows, n_in], and makes dx the gradient of before. NULL: none.
+	 * An activation beside the layer in training, computed on each tile of an output while it is in
+	 * the cache: lm_linear_forward also writes activated [n_rows, n_out] = activation(y), and
+	 * lm_linear_backward takes x for activation(before), before [n_rows, n_in], and makes dx the
+	 * gradient of before. NULL: none.
 	 */
 	LmActivation activation;
 	float *activated;
 	const float *before;
 } LmLinear;
 
-/* Bytes of LmLinear.packed, enough for both directions; 0 where float32 is left to the matrix library. */
+/*
+ * Bytes of LmLinear.packed, enough for both directions; 0 where float32 is left to the matrix
+ * library.
+ */
 size_t lm_linear_packed_size(int n_rows, int n_in, int n_out, bool bf16);
 
 /* y [n_rows, n_out], x [n_rows, n_in] */
-void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
+void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear,
+					   int n_rows);
 
 /*
- * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x (= where linear->overwrite) and dbias
- * [n_out] += column sums of dy (NULL: frozen). scratch only for dbias.
+ * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x (= where
+ * linear->overwrite) and dbias [n_out] += column sums of dy (NULL: frozen). scratch only for dbias.
  */
-void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
-						const LmLinear *linear, int n_rows, void *scratch);
+void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy,
+						const float *x, const LmLinear *linear, int n_rows, void *scratch);
 size_t lm_linear_backward_scratch(int n_rows, int n_out);
 
 /*
- * Panels of 32 output channels, zero beyond n_out and n_in; their bytes in each type stand in kernels/panels.h. lm_linear_infer
- * computes each element of y in one order, so that its bits depend on its own row and weight alone: not on the rows beside it,
- * their number, or threads.
+ * Panels of 32 output channels, zero beyond n_out and n_in; their bytes in each type stand in
+ * kernels/panels.h. lm_linear_infer computes each element of y in one order, so that its bits
+ * depend on its own row and weight alone: not on the rows beside it, their number, or threads.
  *
- * Rounding: float32 none. bfloat16 weights and rows to nearest even, float32 sums. int8 and int4 by groups of 32 weights along
- * the input with a bfloat16 scale each: int8 within half of 1/127 of the group's largest magnitude (and the 1/128 that rounding
- * the scale may take), int4 in 16 steps of the scale that has the least squared error of those tried; rows by groups of 32 too,
- * within half of 1/127 of the group's largest magnitude.
+ * Rounding: float32 none. bfloat16 weights and rows to nearest even, float32 sums. int8 and int4 by
+ * groups of 32 weights along the input with a bfloat16 scale each: int8 within half of 1/127 of the
+ * group's largest magnitude (and the 1/128 that rounding the scale may take), int4 in 16 steps of
+ * the scale that has the least squared error of those tried; rows by groups of 32 too, within half
+ * of 1/127 of the group's largest magnitude.
  */
 #define LM_PANEL 32
-bool lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out); /* bytes; false on overflow */
+/* bytes; false on overflow */
+bool lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out);
 /* panels aligned to 64; linear->panels, the same memory, is read by the others */
 void lm_linear_pack(void *panels, LmImageType type, const float *w, int n_in, int n_out);
 /* row [n_in] = the weights of one output channel, as stored */
 void lm_linear_weights(float *row, const LmLinear *linear, int output);
-/* scratch: NULL, or lm_linear_infer_scratch bytes, in which threads share what each must do for itself otherwise. */
-void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows, void *scratch);
+/*
+ * scratch: NULL, or lm_linear_infer_scratch bytes, in which threads share what each must do for
+ * itself otherwise.
+ */
+void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows,
+					 void *scratch);
 size_t lm_linear_infer_scratch(int n_rows, int n_in); /* grows with either */
 /* The kernels for that which run-time dispatch chose, by their instruction set. */
 const char *lm_linear_infer_name(void);
 
-/* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c) -------------------- */
+/* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c)  */
 
 typedef enum LmNorm
 {
@@ -143,24 +164,27 @@ typedef enum LmNorm
 } LmNorm;
 
 /*
- * y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(average((x - mean)^2) + epsilon). mean, rstd [n_rows] are kept for
- * the backward pass (NULL: not wanted); bias may be NULL. y may be x.
+ * y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(average((x - mean)^2) + epsilon). mean, rstd
+ * [n_rows] are kept for the backward pass (NULL: not wanted); bias may be NULL. y may be x.
  */
-void lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
-					 const float *bias, int n_rows, int C, float epsilon, LmNorm kind);
+void lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x,
+					 const float *weight, const float *bias, int n_rows, int C, float epsilon,
+					 LmNorm kind);
 /* dx [n_rows, C] +=, dweight [C] += (NULL: frozen, and dbias too), dbias [C] += (NULL: none) */
-void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-					  const float *mean, const float *rstd, const float *weight, int n_rows, int C, LmNorm kind,
-					  void *scratch);
+void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy,
+					  const float *x, const float *mean, const float *rstd, const float *weight,
+					  int n_rows, int C, LmNorm kind, void *scratch);
 size_t lm_norm_backward_scratch(int n_rows, int C);
 
 void lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, LmActivation kind);
 /* dx = dy gelu'(x); dx may be dy */
-void lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count, LmActivation kind);
+void lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count,
+					  LmActivation kind);
 
 /*
  * Dropout (Srivastava et al. 2014): an element is kept with probability 1 - rate and then scaled by
- * 1 / (1 - rate). The mask is a function of (key, example, position, channel). rate is rounded to 1/65536.
+ * 1 / (1 - rate). The mask is a function of (key, example, position, channel). rate is rounded to
+ * 1/65536.
  */
 typedef struct LmDropout
 {
@@ -170,10 +194,14 @@ typedef struct LmDropout
 	const int32_t *positions; /* [n_rows] */
 } LmDropout;
 
-/* y = mask x, y may be x; the backward pass is the same call on the gradient. Nothing happens when rate is 0. */
-void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows, int C);
+/*
+ * y = mask x, y may be x; the backward pass is the same call on the gradient. Nothing happens when
+ * rate is 0.
+ */
+void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows,
+				int C);
 
-/* ---- What a low-rank adapter adds to a layer (kernels/lora.c) ---------------------------------------- */
+/* ---- What a low-rank adapter adds to a layer (kernels/lora.c) ----------- */
 
 /* y += scale mask(x) A' B'; A [rank, n_in], B [n_out, rank] */
 typedef struct LmLora
@@ -193,8 +221,8 @@ typedef struct LmLora
 
 void lm_lora_forward(LmEngine *engine, float *y, const float *x, const LmLora *lora, int n_rows);
 /* dx [n_rows, n_in] +=, da +=, db += (= where overwrite). dx is neither dy nor x. */
-void lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const float *dy, const float *x, const LmLora *lora,
-					  bool overwrite, int n_rows);
+void lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const float *dy,
+					  const float *x, const LmLora *lora, bool overwrite, int n_rows);
 /* w [n_out, n_in] += scale B A: the layer with the adapter folded in. The scratch is not used. */
 void lm_lora_merge(LmEngine *engine, float *w, const LmLora *lora);
 
@@ -207,44 +235,60 @@ typedef struct LmResidual
 	const LmDropout *dropout;
 } LmResidual;
 
-/* lm_norm_forward of the sum, a row of which is normalised before it leaves the cache. y may be branch. */
-void lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const LmResidual *residual,
-							  const float *weight, const float *bias, int n_rows, int C, float epsilon, LmNorm kind);
-
-/* y[t] = wte[tokens[t]] + wpe[positions[t]], wpe a learned or a computed table [context, C], or NULL */
-void lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens, const int32_t *positions,
-						  const float *wte, const float *wpe, int n_rows, int C);
-/* dwte [V, C] +=, dwpe [context, C] += (NULL: fixed table). Split over channels: no two pieces add to one place. */
-void lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy, const int32_t *tokens,
-						   const int32_t *positions, int n_rows, int C);
-/* table [context, C]: sin(position / 10000^(2i/C)) in channel 2i, cos in 2i + 1 (Vaswani et al. 2017, 3.5) */
-void lm_sinusoid(float *table, int context, int C);
-
-/* ---- Attention (kernels/attention.c) -------------------------------------------------------------- */
+/*
+ * lm_norm_forward of the sum, a row of which is normalised before it leaves the cache. y may be
+ * branch.
+ */
+void lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
+							  const LmResidual *residual, const float *weight, const float *bias,
+							  int n_rows, int C, float epsilon, LmNorm kind);
 
 /*
- * Causal multi-head attention inside documents, in blocks of queries and keys with a running maximum and sum
- * (Dao et al. 2022, algorithm 1), so that no T x T array exists.
- *   qkv [n_rows, 3 C]: queries, keys, values of all heads, head_size = C / H; scores are scaled by
- *   1 / sqrt(head_size). starts [n_rows]: the row at which the row's document begins; row t sees starts[t] .. t.
- *   out [n_rows, C]; lse [n_rows, H]: log of the sum of exponentials, kept for the backward pass.
- * dropout acts on the probabilities; channel of its mask is the key's position, layer of its key is combined
- * with the head inside.
+ * y[t] = wte[tokens[t]] + wpe[positions[t]], wpe a learned or a computed table [context, C], or
+ * NULL
  */
-void lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv, const int32_t *starts,
-						  const LmDropout *dropout, int n_rows, int H, int C, void *scratch);
+void lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens,
+						  const int32_t *positions, const float *wte, const float *wpe, int n_rows,
+						  int C);
+/*
+ * dwte [V, C] +=, dwpe [context, C] += (NULL: fixed table). Split over channels: no two pieces add
+ * to one place.
+ */
+void lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy,
+						   const int32_t *tokens, const int32_t *positions, int n_rows, int C);
+/*
+ * table [context, C]: sin(position / 10000^(2i/C)) in channel 2i, cos in 2i + 1 (Vaswani et al.
+ * 2017, 3.5)
+ */
+void lm_sinusoid(float *table, int context, int C);
+
+/* ---- Attention (kernels/attention.c) ------------------------------------ */
+
+/*
+ * Causal multi-head attention inside documents, in blocks of queries and keys with a running
+ * maximum and sum (Dao et al. 2022, algorithm 1), so that no T x T array exists. qkv [n_rows, 3 C]:
+ * queries, keys, values of all heads, head_size = C / H; scores are scaled by 1 / sqrt(head_size).
+ * starts [n_rows]: the row at which the row's document begins; row t sees starts[t] .. t. out
+ * [n_rows, C]; lse [n_rows, H]: log of the sum of exponentials, kept for the backward pass. dropout
+ * acts on the probabilities; channel of its mask is the key's position, layer of its key is
+ * combined with the head inside.
+ */
+void lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
+						  const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
+						  void *scratch);
 /* dqkv [n_rows, 3 C] is overwritten. */
-void lm_attention_backward(LmEngine *engine, float *dqkv, const float *dout, const float *out, const float *lse,
-						   const float *qkv, const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
-						   void *scratch);
+void lm_attention_backward(LmEngine *engine, float *dqkv, const float *dout, const float *out,
+						   const float *lse, const float *qkv, const int32_t *starts,
+						   const LmDropout *dropout, int n_rows, int H, int C, void *scratch);
 /* Enough for both directions. */
 size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
 size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 
 /*
- * Queries of one sequence at neighbouring positions against a cache, for inference; on the calling thread. Keys and values are
- * pages of LM_PAGE positions: keys [C, LM_PAGE], values [LM_PAGE, C]. Each score is one chain of multiply-adds over the head's
- * elements, each output one chain over the keys in order: a row's bits do not depend on the rows beside it.
+ * Queries of one sequence at neighbouring positions against a cache, for inference; on the calling
+ * thread. Keys and values are pages of LM_PAGE positions: keys [C, LM_PAGE], values [LM_PAGE, C].
+ * Each score is one chain of multiply-adds over the head's elements, each output one chain over the
+ * keys in order: a row's bits do not depend on the rows beside it.
  */
 #define LM_PAGE 32
 #define LM_ATTENTION_ROWS 12 /* rows that are worth putting together */
@@ -268,12 +312,13 @@ void lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_hea
 /* For up to n_keys keys of the last row. */
 size_t lm_attention_rows_scratch(int n_keys, int head_size);
 
-/* ---- Queries and keys of each head, before attention (kernels/heads.c) ----------------------------- */
+/* ---- Queries and keys of each head, before attention (kernels/heads.c) -- */
 
 /*
- * Each head's query and key is normalised (RMSNorm over the head, Henry et al. 2020 with a learnt weight in the place of the
- * scale), then rotated by its position (RoPE, Su et al. 2021, section 3.2.2): elements i and i + head_size / 2 are a pair, turned
- * by the angle position base^(-2 i / head_size).
+ * Each head's query and key is normalised (RMSNorm over the head, Henry et al. 2020 with a learnt
+ * weight in the place of the scale), then rotated by its position (RoPE, Su et al. 2021,
+ * section 3.2.2): elements i and i + head_size / 2 are a pair, turned by the angle position
+ * base^(-2 i / head_size).
  */
 typedef struct LmHeads
 {
@@ -285,33 +330,40 @@ typedef struct LmHeads
 	const float *rotary; /* [positions, head_size]: cosines, then sines; NULL: not rotated */
 } LmHeads;
 
-/* qkv [n_rows, 3 C] in place. For the backward pass of a norm raw [n_rows, 2 C] and rstd [n_rows, 2 H] are kept (NULL: not wanted). */
-void lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const int32_t *positions, const LmHeads *heads,
-					  int n_rows);
+/*
+ * qkv [n_rows, 3 C] in place. For the backward pass of a norm raw [n_rows, 2 C] and rstd [n_rows, 2
+ * H] are kept (NULL: not wanted).
+ */
+void lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd,
+					  const int32_t *positions, const LmHeads *heads, int n_rows);
 /* dqkv in place; dquery_weight, dkey_weight [head_size] += (NULL: frozen) */
-void lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dkey_weight, const float *raw,
-					   const float *rstd, const int32_t *positions, const LmHeads *heads, int n_rows, void *scratch);
+void lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dkey_weight,
+					   const float *raw, const float *rstd, const int32_t *positions,
+					   const LmHeads *heads, int n_rows, void *scratch);
 size_t lm_heads_backward_scratch(int n_rows, int head_size);
 /* rotary [context, head_size] */
 void lm_rotary(float *rotary, int context, int head_size, float base);
 
-/* ---- Softmax and cross-entropy (kernels/loss.c) --------------------------------------------------- */
+/* ---- Softmax and cross-entropy (kernels/loss.c) ------------------------- */
 
 /*
- * logits [n_rows, V] becomes the gradient (softmax - wanted) weight scale, in place; wanted is (1 - smoothing) onehot(target) +
- * smoothing / V (Szegedy et al. 2016, section 7). nll [n_rows] gets -log softmax[target], whatever the smoothing. A row with
- * target -1 or weight 0 has gradient 0 and nll 0.
+ * logits [n_rows, V] becomes the gradient (softmax - wanted) weight scale, in place; wanted is (1 -
+ * smoothing) onehot(target) + smoothing / V (Szegedy et al. 2016, section 7). nll [n_rows] gets
+ * -log softmax[target], whatever the smoothing. A row with target -1 or weight 0 has gradient 0 and
+ * nll 0.
  */
-void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const float *weights,
-					  float scale, float smoothing, int n_rows, int V);
+void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets,
+					  const float *weights, float scale, float smoothing, int n_rows, int V);
 /* nll only; logits are not changed. */
-void lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets, int n_rows, int V);
+void lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits,
+							  const int32_t *targets, int n_rows, int V);
 
 /* Sets of labels, such as rows have that may have several, or none. */
 typedef struct LmLabelSets
 {
 	uint64_t n_sets;
-	const uint64_t *ends; /* [n_sets] a set begins in members where the one before ends, the first at 0 */
+	/* [n_sets] a set begins in members where the one before ends, the first at 0 */
+	const uint64_t *ends;
 	const uint32_t *members; /* numbers of labels, ascending in each set */
 } LmLabelSets;
 
@@ -326,26 +378,35 @@ lm_label_set(uint64_t *n, const LmLabelSets *sets, uint64_t set)
 }
 
 /*
- * Each label is a question of its own, answered by the sigmoid of its logit, and a row's loss is the sum of their binary
- * cross-entropies (Nam et al. 2014, "Large-scale multi-label text classification - revisiting neural networks"): -log of the
- * probability of the row's set. A sum, not their mean, so that a rare label weighs the same among few labels and among many.
- * targets [n_rows] are numbers of sets. logits [n_rows, n_labels] becomes the gradient (sigmoid - wanted) weight scale, in place;
- * wanted is (1 - smoothing) (1 where the label is in the set, else 0) + smoothing / 2: that of lm_cross_entropy with the two
- * answers yes and no. nll [n_rows] gets the loss, whatever the smoothing. A row with target -1 or weight 0 has gradient 0 and
- * nll 0.
+ * Each label is a question of its own, answered by the sigmoid of its logit, and a row's loss is
+ * the sum of their binary cross-entropies (Nam et al. 2014, "Large-scale multi-label text
+ * classification - revisiting neural networks"): -log of the probability of the row's set. A sum,
+ * not their mean, so that a rare label weighs the same among few labels and among many. targets
+ * [n_rows] are numbers of sets. logits [n_rows, n_labels] becomes the gradient (sigmoid - wanted)
+ * weight scale, in place; wanted is (1 - smoothing) (1 where the label is in the set, else 0) +
+ * smoothing / 2: that of lm_cross_entropy with the two answers yes and no. nll [n_rows] gets the
+ * loss, whatever the smoothing. A row with target -1 or weight 0 has gradient 0 and nll 0.
  */
-void lm_binary_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const LmLabelSets *sets,
-							 const float *weights, float scale, float smoothing, int n_rows, int n_labels);
+void lm_binary_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets,
+							 const LmLabelSets *sets, const float *weights, float scale,
+							 float smoothing, int n_rows, int n_labels);
 /* nll only; logits are not changed. */
-void lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets,
-									 const LmLabelSets *sets, int n_rows, int n_labels);
+void lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits,
+									 const int32_t *targets, const LmLabelSets *sets, int n_rows,
+									 int n_labels);
 
-/* log of the sum of exponentials of x[0 .. n), in float64 from the maximum on; on the calling thread */
+/*
+ * log of the sum of exponentials of x[0 .. n), in float64 from the maximum on; on the calling
+ * thread
+ */
 double lm_log_sum_exp(const float *x, int n);
 
-/* ---- Optimizer (kernels/adamw.c) ------------------------------------------------------------------ */
+/* ---- Optimizer (kernels/adamw.c) ---------------------------------------- */
 
-/* Sum of squares in float64, by fixed pieces of 64 Ki elements added in order. scratch: a double a piece. */
+/*
+ * Sum of squares in float64, by fixed pieces of 64 Ki elements added in order. scratch: a double a
+ * piece.
+ */
 double lm_sum_squares(LmEngine *engine, const float *x, size_t count, void *scratch);
 size_t lm_sum_squares_scratch(size_t count);
 
@@ -376,11 +437,11 @@ typedef struct LmAdamWRange
 } LmAdamWRange;
 
 /*
- * Updates the ranges of blocks p, m, v in one run of all threads: each element is read once and written once. Ranges do
- * not overlap and have at least one element.
+ * Updates the ranges of blocks p, m, v in one run of all threads: each element is read once and
+ * written once. Ranges do not overlap and have at least one element.
  */
-void lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient, LmAdamWRange *ranges,
-					int n_ranges);
+void lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient,
+					LmAdamWRange *ranges, int n_ranges);
 
 /* y += x; the order is elementwise, so nothing to sum. */
 void lm_add(LmEngine *engine, float *y, const float *x, size_t count);

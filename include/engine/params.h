@@ -1,12 +1,13 @@
 /*
  * include/engine/params.h
  *
- * The parameter table: one row for each logical matrix or vector. Layout in memory, checkpoint, optimizer,
- * import, export and docs read it; there is no second list. Parameters, gradients and moments are blocks of
- * `total` floats in table order.
+ * The parameter table: one row for each logical matrix or vector. Layout in memory, checkpoint,
+ * optimizer, import, export and docs read it; there is no second list. Parameters, gradients and
+ * moments are blocks of `total` floats in table order.
  *
- * The table of an adapter (lora_rank above 0) has the adapter's own matrices and the classifier's head, and nothing of the
- * base: so everything that works on a table sees only what is trained and stored.
+ * The table of an adapter (lora_rank above 0) has the adapter's own matrices and the classifier's
+ * head, and nothing of the base: so everything that works on a table sees only what is trained and
+ * stored.
  */
 #ifndef LM_PARAMS_H
 #define LM_PARAMS_H
@@ -20,13 +21,19 @@ typedef enum LmInit
 	LM_INIT_RESIDUAL, /* N(0, 0.02 / sqrt(2 layers)) (Radford et al. 2019, section 2.3) */
 	LM_INIT_ZERO,
 	LM_INIT_ONE,
-	LM_INIT_FAN_IN, /* N(0, 1 / sqrt(3 columns)), the deviation of PEFT's uniform A (He et al. 2015, section 2.2, with slope sqrt(5)) */
+	/*
+	 * N(0, 1 / sqrt(3 columns)), the deviation of PEFT's uniform A (He et al. 2015, section 2.2,
+	 * with slope sqrt(5))
+	 */
+	LM_INIT_FAN_IN,
 } LmInit;
 
 /*
- * A classifier reads, beside the mean output of the last block, the mean of embeddings of the text's tokens and of its runs of two to
- * LM_BAG_RUN tokens, which share rows by hash (Joulin et al. 2017, "Bag of tricks for efficient text classification"; runs beyond pairs,
- * because several tokens are a word). In training with dropout that mean output is missing in LM_OUTPUTS_DROPOUT of the windows.
+ * A classifier reads, beside the mean output of the last block, the mean of embeddings of the
+ * text's tokens and of its runs of two to LM_BAG_RUN tokens, which share rows by hash (Joulin et
+ * al. 2017, "Bag of tricks for efficient text classification"; runs beyond pairs, because several
+ * tokens are a word). In training with dropout that mean output is missing in LM_OUTPUTS_DROPOUT of
+ * the windows.
  */
 #define LM_BAG_RUN 4
 #define LM_BAG_CHANNELS 64 /* at most */
@@ -53,12 +60,16 @@ typedef enum LmParamKind
 	LM_FINAL_NORM_WEIGHT,
 	LM_FINAL_NORM_BIAS,
 	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
-	LM_QUERY_NORM_WEIGHT, /* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
+	/* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
+	LM_QUERY_NORM_WEIGHT,
 	LM_KEY_NORM_WEIGHT,
 	LM_BAG_EMBEDDING, /* [V + lm_bag_hashed, lm_bag_channels]; of a classifier, as the next two */
 	LM_LABEL_WEIGHT, /* [labels, C + lm_bag_channels] */
 	LM_LABEL_BIAS,
-	/* Of an adapter, [rank, n_in] and [n_out, rank]; A and B of a target are LM_LORA_A and LM_LORA_B of it. */
+	/*
+	 * Of an adapter, [rank, n_in] and [n_out, rank]; A and B of a target are LM_LORA_A and
+	 * LM_LORA_B of it.
+	 */
 	LM_LORA_ATTENTION_A,
 	LM_LORA_ATTENTION_B,
 	LM_LORA_PROJECTION_A,
@@ -94,7 +105,8 @@ typedef struct LmParamTable
 	LmConfig config; /* checked */
 	int n_params;
 	LmParam *params;
-	size_t total; /* floats in a block; each parameter starts at a multiple of 16 floats, gaps are 0 */
+	/* floats in a block; each parameter starts at a multiple of 16 floats, gaps are 0 */
+	size_t total;
 	size_t parameter_count; /* without gaps */
 } LmParamTable;
 
@@ -105,19 +117,24 @@ void lm_param_table_free(const LmHost *host, LmParamTable *table);
 size_t lm_param_table_size(const LmConfig *config);
 /* LmParamTable.n_params of a checked configuration. */
 size_t lm_param_table_count(const LmConfig *config);
-/* LmParamTable.total of a checked configuration, without making the table; false beyond the address space. */
+/*
+ * LmParamTable.total of a checked configuration, without making the table; false beyond the address
+ * space.
+ */
 bool lm_param_total(size_t *total, const LmConfig *config);
 
 /* Whether it is a part of a classifier's head. */
 static inline bool
 lm_param_in_head(const LmParam *param)
 {
-	return param->kind == LM_BAG_EMBEDDING || param->kind == LM_LABEL_WEIGHT || param->kind == LM_LABEL_BIAS;
+	return param->kind == LM_BAG_EMBEDDING || param->kind == LM_LABEL_WEIGHT ||
+		   param->kind == LM_LABEL_BIAS;
 }
 
 /*
- * The bag of so many labels: how many numbers an embedding has, a power of two with one for each label where that is possible, and
- * how many rows its runs share. Fewer labels have more rows, which fewer runs share, in the same memory.
+ * The bag of so many labels: how many numbers an embedding has, a power of two with one for each
+ * label where that is possible, and how many rows its runs share. Fewer labels have more rows,
+ * which fewer runs share, in the same memory.
  */
 static inline int
 lm_bag_channels(int labels)
@@ -139,16 +156,18 @@ lm_bag_hashed(int labels)
 const LmParam *lm_param_find(const LmParamTable *table, LmParamKind kind, int layer);
 
 /*
- * Fills a block: a function of seed, kind and layer alone. Its contents are undefined when the engine was
- * stopped meanwhile; the caller began it.
+ * Fills a block: a function of seed, kind and layer alone. Its contents are undefined when the
+ * engine was stopped meanwhile; the caller began it.
  */
 void lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64_t seed);
 
 /*
- * Copies elements first .. first + count - 1 of one parameter, counted in the order of the file, between the
- * block and values.
+ * Copies elements first .. first + count - 1 of one parameter, counted in the order of the file,
+ * between the block and values.
  */
-void lm_param_get(float *values, const float *block, const LmParam *param, size_t first, size_t count);
-void lm_param_set(float *block, const float *values, const LmParam *param, size_t first, size_t count);
+void lm_param_get(float *values, const float *block, const LmParam *param, size_t first,
+				  size_t count);
+void lm_param_set(float *block, const float *values, const LmParam *param, size_t first,
+				  size_t count);
 
 #endif /* LM_PARAMS_H */

@@ -1,9 +1,9 @@
 /*
  * include/engine/random.h
  *
- * Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as
- * 1, 2, 3", section 3.2). A number is a function of its key and its place, so it does not depend on threads,
- * micro-batches, recomputation or resume.
+ * Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+ * easy as 1, 2, 3", section 3.2). A number is a function of its key and its place, so it does not
+ * depend on threads, micro-batches, recomputation or resume.
  */
 #ifndef LM_RANDOM_H
 #define LM_RANDOM_H
@@ -44,8 +44,8 @@ void lm_random_normal(float *out, uint64_t count, float deviation, LmKey key);
 void lm_random_normal_from(float *out, uint64_t first, uint64_t count, float deviation, LmKey key);
 
 /*
- * A permutation of 0 .. n - 1 without memory: the i-th element under key (Feistel network over the next
- * power of two, walking the cycle until the value is below n; Black and Rogaway 2002).
+ * A permutation of 0 .. n - 1 without memory: the i-th element under key (Feistel network over the
+ * next power of two, walking the cycle until the value is below n; Black and Rogaway 2002).
  */
 uint64_t lm_random_permute(LmKey key, uint64_t i, uint64_t n);
 

@@ -13,17 +13,21 @@
 typedef struct LmSession LmSession;
 
 /*
- * Bytes that lm_session_create allocates: what generating and scoring need beside the tokens of the text itself
- * (LmTokens). Checked by the caller against its limit.
+ * Bytes that lm_session_create allocates: what generating and scoring need beside the tokens of the
+ * text itself (LmTokens). Checked by the caller against its limit.
  */
 bool lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error);
 /*
- * Engine, model and tokenizer must outlive it. LM_ERR_ARGUMENT when the tokenizer has more tokens than the
- * model; LM_ERR_LIMIT, LM_ERR_MEMORY.
+ * Engine, model and tokenizer must outlive it. LM_ERR_ARGUMENT when the tokenizer has more tokens
+ * than the model; LM_ERR_LIMIT, LM_ERR_MEMORY.
  */
-LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer, LmError *error);
+LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer,
+							 LmError *error);
 void lm_session_free(LmSession *session);
-/* Memory of the session, *size bytes, that holds nothing between calls but a generation that has begun: its pages can be given back. */
+/*
+ * Memory of the session, *size bytes, that holds nothing between calls but a generation that has
+ * begun: its pages can be given back.
+ */
 void *lm_session_scratch(const LmSession *session, size_t *size);
 
 typedef struct LmSampling
@@ -41,34 +45,39 @@ typedef struct LmSampling
 } LmSampling;
 
 /*
- * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p -> min_p ->
- * renormalise. The random number is a function of (seed, output position). Masked: special tokens (the end
- * apart), U+0000, bytes that cannot continue the character begun. The token that stands in front of a scored
- * text stands in front of the prompt too, as part of the context. When the context is full its later half
- * is read again as new context. The text ends at an end token, at the stop string that is complete first (which
- * is left out), at max_tokens, or where no token may follow; a character begun and not ended is left out.
+ * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p ->
+ * min_p -> renormalise. The random number is a function of (seed, output position). Masked: special
+ * tokens (the end apart), U+0000, bytes that cannot continue the character begun. The token that
+ * stands in front of a scored text stands in front of the prompt too, as part of the context. When
+ * the context is full its later half is read again as new context. The text ends at an end token,
+ * at the stop string that is complete first (which is left out), at max_tokens, or where no token
+ * may follow; a character begun and not ended is left out.
  *
- * With heal, the first token may also stand in the place of the prompt's last ones, whose bytes it begins with; the part that the prompt
- * has is not given out. How many they are is drawn first, in the same order without the penalty, so that at temperature 1 it is the
- * distribution of what follows the prompt's bytes, not its tokens, as far as those have boundaries in common (src/engine/serve/healing.h).
- * A session may have several generations: each finds its past again, or computes it anew.
+ * With heal, the first token may also stand in the place of the prompt's last ones, whose bytes it
+ * begins with; the part that the prompt has is not given out. How many they are is drawn first, in
+ * the same order without the penalty, so that at temperature 1 it is the distribution of what
+ * follows the prompt's bytes, not its tokens, as far as those have boundaries in common
+ * (src/engine/serve/healing.h). A session may have several generations: each finds its past again,
+ * or computes it anew.
  */
 typedef struct LmGeneration LmGeneration;
 
 /*
- * Copies sampling; stops need not live on. *truncated is set when the prompt is longer than context - 1 tokens:
- * its last context - 1 are then the context, with nothing in front. LM_ERR_ARGUMENT for a value of sampling out
- * of range, or an empty prompt where the tokenizer has neither beginning nor end; errors of lm_tokenizer_encode.
+ * Copies sampling; stops need not live on. *truncated is set when the prompt is longer than context
+ * - 1 tokens: its last context - 1 are then the context, with nothing in front. LM_ERR_ARGUMENT for
+ * a value of sampling out of range, or an empty prompt where the tokenizer has neither beginning
+ * nor end; errors of lm_tokenizer_encode.
  */
-LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling,
-								  bool *truncated, LmError *error);
+LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t size,
+								  const LmSampling *sampling, bool *truncated, LmError *error);
 /*
- * The next piece of text: whole characters only, possibly empty while a character or a stop string is
- * undecided; it lives until the next call. *done comes with the last piece. LM_ERR_STOPPED (the call may be
- * repeated), LM_ERR_NUMERIC.
+ * The next piece of text: whole characters only, possibly empty while a character or a stop string
+ * is undecided; it lives until the next call. *done comes with the last piece. LM_ERR_STOPPED (the
+ * call may be repeated), LM_ERR_NUMERIC.
  */
 bool lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error);
-int lm_generation_tokens(const LmGeneration *generation); /* produced so far, the end token not counted */
+/* produced so far, the end token not counted */
+int lm_generation_tokens(const LmGeneration *generation);
 /* The token of the last piece; -1 where the text ended without one. */
 int32_t lm_generation_token(const LmGeneration *generation);
 void lm_generation_free(LmGeneration *generation);
@@ -81,20 +90,22 @@ typedef struct LmScore
 } LmScore;
 
 /*
- * Scores a text: the tokenizer's beginning token, else end of text, stands in front; every token of the text
- * is scored once, the end is not; without such a token the first one is not scored. A text longer than the
- * context goes in windows with stride context / 2, each token scored once with at least context / 2 tokens
- * before it where the text has them. A text without tokens gives n_tokens 0. LM_ERR_NUMERIC for logits that
- * are not finite, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
+ * Scores a text: the tokenizer's beginning token, else end of text, stands in front; every token of
+ * the text is scored once, the end is not; without such a token the first one is not scored. A text
+ * longer than the context goes in windows with stride context / 2, each token scored once with at
+ * least context / 2 tokens before it where the text has them. A text without tokens gives n_tokens
+ * 0. LM_ERR_NUMERIC for logits that are not finite, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
  */
 bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
 
 /*
- * The same for a text behind a prompt, which is encoded apart and not scored; its windows are those of both together. With include_end
- * the end token behind the text is scored too, as a further token: a text that stops too early is then unlikely. So an empty text has one
- * token. Where the tokenizer has no end token, nothing is added.
+ * The same for a text behind a prompt, which is encoded apart and not scored; its windows are those
+ * of both together. With include_end the end token behind the text is scored too, as a further
+ * token: a text that stops too early is then unlikely. So an empty text has one token. Where the
+ * tokenizer has no end token, nothing is added.
  */
-bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, bool include_end, LmError *error);
+bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text,
+						 bool include_end, LmError *error);
 
 typedef enum LmPooling
 {
@@ -103,18 +114,23 @@ typedef enum LmPooling
 } LmPooling;
 
 /*
- * What the model makes of a text: the normalised output of its last block, [channels], pooled. Each token is seen as by
- * lm_score: behind the token in front, in windows with stride context / 2, with at least context / 2 tokens before it
- * where the text has them. Sums in float64 in the order of the text. *n_tokens is the number of the text's tokens; with 0 of
- * them embedding is 0. LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
+ * What the model makes of a text: the normalised output of its last block, [channels], pooled. Each
+ * token is seen as by lm_score: behind the token in front, in windows with stride context / 2, with
+ * at least context / 2 tokens before it where the text has them. Sums in float64 in the order of
+ * the text. *n_tokens is the number of the text's tokens; with 0 of them embedding is 0.
+ * LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
  */
-bool lm_embed(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes text, LmPooling pooling, LmError *error);
+bool lm_embed(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes text,
+			  LmPooling pooling, LmError *error);
 
 /*
- * Classifies a text: probabilities [labels], which sum to 1, or with multi_label each one's own. The token in front counts as one of the text's, as in training; a longer text than the context goes
- * in windows as for lm_embed. A text without tokens is classified by the token in front alone. *n_tokens as for lm_embed.
- * LM_ERR_ARGUMENT where the model is no classifier, or there is nothing to read; LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
+ * Classifies a text: probabilities [labels], which sum to 1, or with multi_label each one's own.
+ * The token in front counts as one of the text's, as in training; a longer text than the context
+ * goes in windows as for lm_embed. A text without tokens is classified by the token in front alone.
+ * *n_tokens as for lm_embed. LM_ERR_ARGUMENT where the model is no classifier, or there is nothing
+ * to read; LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
  */
-bool lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes text, LmError *error);
+bool lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes text,
+				 LmError *error);
 
 #endif /* LM_SERVE_H */

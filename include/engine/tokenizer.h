@@ -1,8 +1,9 @@
 /*
  * include/engine/tokenizer.h
  *
- * Text to token ids and back. A tokenizer is built from a description (LmTokenizerSpec) that the server
- * reads from a tokenizer.json, or that lm_bpe_train and lm_chars_train make; it is immutable afterwards.
+ * Text to token ids and back. A tokenizer is built from a description (LmTokenizerSpec) that the
+ * server reads from a tokenizer.json, or that lm_bpe_train and lm_chars_train make; it is immutable
+ * afterwards.
  *
  *   kind BPE    text -> split (GPT-2's regular expression, ICU) -> bytes -> merges -> ids
  *   kind BYTES  one token a byte; ids 0..255 are the byte values
@@ -47,8 +48,10 @@ typedef struct LmMerge
 typedef struct LmTokenizerSpec
 {
 	LmTokenizerKind kind;
-	bool normalize_nfc; /* normalise to NFC before splitting; encode and decode then round-trip NFC text only */
-	const char *pattern; /* BPE: the split, an ICU regular expression; NULL means GPT-2's; gaps are pieces too */
+	/* normalise to NFC before splitting; encode and decode then round-trip NFC text only */
+	bool normalize_nfc;
+	/* BPE: the split, an ICU regular expression; NULL means GPT-2's; gaps are pieces too */
+	const char *pattern;
 	int n_tokens; /* ids are 0 .. n_tokens - 1, special tokens among them */
 	LmBytes *tokens; /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
 	bool *special; /* [n_tokens] true: never produced from text, never sampled (the end apart) */
@@ -65,31 +68,37 @@ typedef struct LmTokenizer LmTokenizer;
 extern const char *const lm_gpt2_pattern;
 
 /*
- * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result and occur
- * once, distinct tokens, special tokens where an id must be one, all 256 bytes present for BPE (in their order for
- * BYTES), single characters for CHARS, a pattern that ICU compiles. NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY, _MEMORY
- * or _STOPPED.
- * Lives until lm_tokenizer_free. Not safe for use by two threads at once (ICU matcher state).
+ * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result
+ * and occur once, distinct tokens, special tokens where an id must be one, all 256 bytes present
+ * for BPE (in their order for BYTES), single characters for CHARS, a pattern that ICU compiles.
+ * NULL with LM_ERR_FORMAT, _LIMIT, _LIBRARY, _MEMORY or _STOPPED. Lives until lm_tokenizer_free.
+ * Not safe for use by two threads at once (ICU matcher state).
  */
 LmTokenizer *lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_tokenizer_free(LmTokenizer *tokenizer);
 
 /*
- * An image of a tokenizer holds its tables, and the order of its tokens where it is sorted, in one block without pointers, which can be shared by mapping; opening it costs next to
- * nothing for BPE. image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. What it holds is
- * believed: only its own bytes, or a file with a checksum. NULL with LM_ERR_FORMAT, _LIBRARY or _MEMORY.
+ * An image of a tokenizer holds its tables, and the order of its tokens where it is sorted, in one
+ * block without pointers, which can be shared by mapping; opening it costs next to nothing for BPE.
+ * image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. What it
+ * holds is believed: only its own bytes, or a file with a checksum. NULL with LM_ERR_FORMAT,
+ * _LIBRARY or _MEMORY.
  */
 size_t lm_tokenizer_image_size(const LmTokenizer *tokenizer);
 void lm_tokenizer_image_build(void *image, const LmTokenizer *tokenizer);
 LmTokenizer *lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *error);
 
-/* The description the tokenizer was built from; lives as long as it. That of a BPE that was opened has no tokens and no merges. */
+/*
+ * The description the tokenizer was built from; lives as long as it. That of a BPE that was opened
+ * has no tokens and no merges.
+ */
 const LmTokenizerSpec *lm_tokenizer_spec(const LmTokenizer *tokenizer);
 
 /*
- * The NFC form of a text: what a tokenizer with normalize_nfc cuts into tokens, and so what such a model has read and writes. It is allocated
- * through host, and the caller's to release by lm_normal_free. LM_ERR_ENCODING for invalid UTF-8; LM_ERR_LIMIT where the form is larger
- * than a text may be; LM_ERR_STOPPED, LM_ERR_MEMORY, LM_ERR_LIBRARY.
+ * The NFC form of a text: what a tokenizer with normalize_nfc cuts into tokens, and so what such a
+ * model has read and writes. It is allocated through host, and the caller's to release by
+ * lm_normal_free. LM_ERR_ENCODING for invalid UTF-8; LM_ERR_LIMIT where the form is larger than a
+ * text may be; LM_ERR_STOPPED, LM_ERR_MEMORY, LM_ERR_LIBRARY.
  */
 bool lm_normalize_nfc(const LmHost *host, LmBytes *normal, LmBytes text, LmError *error);
 void lm_normal_free(const LmHost *host, LmBytes normal);
@@ -106,16 +115,19 @@ bool lm_tokens_append(const LmHost *host, LmTokens *tokens, int32_t id, LmError 
 void lm_tokens_free(const LmHost *host, LmTokens *tokens);
 
 /*
- * Appends the ids of text[0..size) to tokens; on failure tokens holds what it held. Asks should_stop at least every
- * 64 KiB of text. LM_ERR_ENCODING for invalid UTF-8 (BPE and CHARS) and for a character without a token where there
- * is no `unknown`; LM_ERR_LIMIT beyond 1 GiB of text or 16 MiB of one word, and where the pattern needs too much
- * time or stack; LM_ERR_STOPPED, LM_ERR_MEMORY.
+ * Appends the ids of text[0..size) to tokens; on failure tokens holds what it held. Asks
+ * should_stop at least every 64 KiB of text. LM_ERR_ENCODING for invalid UTF-8 (BPE and CHARS) and
+ * for a character without a token where there is no `unknown`; LM_ERR_LIMIT beyond 1 GiB of text or
+ * 16 MiB of one word, and where the pattern needs too much time or stack; LM_ERR_STOPPED,
+ * LM_ERR_MEMORY.
  */
-bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+						 LmError *error);
 
 /*
- * Many documents at once, on all threads of an engine. What comes out is what lm_tokenizer_encode gives for each of
- * them, and does not depend on threads. The tokenizer must outlive the encoder and may be used between runs.
+ * Many documents at once, on all threads of an engine. What comes out is what lm_tokenizer_encode
+ * gives for each of them, and does not depend on threads. The tokenizer must outlive the encoder
+ * and may be used between runs.
  */
 typedef struct LmEncoder LmEncoder;
 
@@ -128,30 +140,34 @@ typedef struct LmEncoding
 	int32_t *ids; /* where they go ... */
 	size_t capacity; /* ... if they are not more: a text without NFC has at most a token a byte */
 	size_t count; /* how many there are */
-	bool done; /* false: encode it alone. It is large, or the engine was stopped, or it is in error */
+	/* false: encode it alone. It is large, or the engine was stopped, or it is in error */
+	bool done;
 } LmEncoding;
 
-LmEncoder *lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *host, LmError *error);
+LmEncoder *lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *host,
+							 LmError *error);
 void lm_encoder_free(LmEncoder *encoder);
 /* Sets count, done and what ids points to. The caller called lm_engine_begin. */
 void lm_encoder_run(LmEncoder *encoder, LmEncoding *documents, int n_documents);
 
 /*
- * A tokenizer that shares the tables of another, for one more thread; host gives its scratch memory. The other must
- * outlive it. NULL with LM_ERR_MEMORY or _LIBRARY.
+ * A tokenizer that shares the tables of another, for one more thread; host gives its scratch
+ * memory. The other must outlive it. NULL with LM_ERR_MEMORY or _LIBRARY.
  */
 LmTokenizer *lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *error);
 
 /*
- * The bytes of one token, as they appear in decoded text: empty for special tokens and for ids out of range.
- * Lives as long as the tokenizer. Decoding a sequence is concatenation; the result need not be valid UTF-8.
+ * The bytes of one token, as they appear in decoded text: empty for special tokens and for ids out
+ * of range. Lives as long as the tokenizer. Decoding a sequence is concatenation; the result need
+ * not be valid UTF-8.
  */
 LmBytes lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id);
 
 /*
- * Tokens by their bytes. _sort makes their order, 4 bytes a token, unless there is one; only a BPE has one, because no token of the other kinds begins
- * with another. _longer: the places in that order of all tokens that begin with the bytes (one at least) and are longer, special tokens left out;
- * none where there is no order. _ordered: the token at a place. LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * Tokens by their bytes. _sort makes their order, 4 bytes a token, unless there is one; only a BPE
+ * has one, because no token of the other kinds begins with another. _longer: the places in that
+ * order of all tokens that begin with the bytes (one at least) and are longer, special tokens left
+ * out; none where there is no order. _ordered: the token at a place. LM_ERR_MEMORY, LM_ERR_STOPPED.
  */
 typedef struct LmTokenRange
 {
@@ -166,24 +182,33 @@ int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
 /*
  * Byte-level BPE (Gage 1994; Sennrich et al. 2016; Radford et al. 2019).
  *
- * A trainer counts pieces of text, in any order: its result depends on the counts alone. Ties between pairs
- * of equal count go to the greater pair, compared as (bytes of left, bytes of right). A piece longer than a token can
- * be is counted in parts. After a failure of _add other than LM_ERR_ENCODING some of the text may be counted.
+ * A trainer counts pieces of text, in any order: its result depends on the counts alone. Ties
+ * between pairs of equal count go to the greater pair, compared as (bytes of left, bytes of right).
+ * A piece longer than a token can be is counted in parts. After a failure of _add other than
+ * LM_ERR_ENCODING some of the text may be counted.
  */
 typedef struct LmBpeTrainer LmBpeTrainer;
 
-LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc, LmError *error);
+LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc,
+									LmError *error);
 bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
-/* Bytes that the trainer holds now and, about, that _finish will need, for the caller to keep to a limit. */
+/*
+ * Bytes that the trainer holds now and, about, that _finish will need, for the caller to keep to a
+ * limit.
+ */
 size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
 /*
- * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer when no
- * pair occurs at least twice: *n_reached says how many. The spec is owned by the trainer.
+ * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer
+ * when no pair occurs at least twice: *n_reached says how many. The spec is owned by the trainer.
  */
-const LmTokenizerSpec *lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached, LmError *error);
+const LmTokenizerSpec *lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached,
+											 LmError *error);
 void lm_bpe_trainer_free(LmBpeTrainer *trainer);
 
-/* CHARS: collects code points; the spec has them in code point order, then LM_UNKNOWN, then LM_END_OF_TEXT. */
+/*
+ * CHARS: collects code points; the spec has them in code point order, then LM_UNKNOWN, then
+ * LM_END_OF_TEXT.
+ */
 typedef struct LmCharsTrainer LmCharsTrainer;
 
 LmCharsTrainer *lm_chars_trainer_create(const LmHost *host, LmError *error);

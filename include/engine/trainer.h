@@ -3,10 +3,11 @@
  *
  * Training: parameters, gradient, moments, activations, and the step over them.
  *
- *   step = zero -> for each micro-batch: forward, loss, backward into one contiguous gradient block in table
- *   order -> reduce hook -> norm -> update per group
+ *   step = zero -> for each micro-batch: forward, loss, backward into one contiguous gradient
+ *   block in table order -> reduce hook -> norm -> update per group
  *
- * The loss is Σ weight nll / Σ weight over all micro-batches; the divisor is known before the first backward.
+ * The loss is Σ weight nll / Σ weight over all micro-batches; the divisor is known before the first
+ * backward.
  */
 #ifndef LM_TRAINER_H
 #define LM_TRAINER_H
@@ -16,7 +17,8 @@
 
 typedef enum LmSchedule
 {
-	LM_SCHEDULE_COSINE, /* linear warm-up, then half a cosine from rate to minimum (Loshchilov and Hutter 2017) */
+	/* linear warm-up, then half a cosine from rate to minimum (Loshchilov and Hutter 2017) */
+	LM_SCHEDULE_COSINE,
 	LM_SCHEDULE_LINEAR,
 	LM_SCHEDULE_CONSTANT,
 } LmSchedule;
@@ -24,7 +26,8 @@ typedef enum LmSchedule
 typedef enum LmPrecision
 {
 	LM_FLOAT32,
-	LM_BFLOAT16, /* operands of products with a weight are rounded to it; sums and all else are float32 */
+	/* operands of products with a weight are rounded to it; sums and all else are float32 */
+	LM_BFLOAT16,
 } LmPrecision;
 
 typedef enum LmOptimizer
@@ -38,7 +41,11 @@ typedef struct LmTrainOptions
 	int max_tokens; /* of a micro-batch: activations are sized for this */
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
 	LmOptimizer optimizer;
-	bool recompute; /* activations inside a block once more in the backward pass, instead of keeping them: less memory, the same bits */
+	/*
+	 * activations inside a block once more in the backward pass, instead of keeping them: less
+	 * memory, the same bits
+	 */
+	bool recompute;
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
@@ -63,27 +70,38 @@ double lm_learning_rate(const LmTrainOptions *options, int64_t step);
 typedef struct LmTrainer LmTrainer;
 
 /*
- * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options, max_tokens, precision,
- * recompute and optimizer matter. LM_ERR_LIMIT on overflow, LM_ERR_ARGUMENT for Muon with an adapter.
+ * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options,
+ * max_tokens, precision, recompute and optimizer matter. LM_ERR_LIMIT on overflow, LM_ERR_ARGUMENT
+ * for Muon with an adapter.
  */
-bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
-					   LmError *error);
+bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options,
+					   int n_threads, LmError *error);
 
-/* Weights initialised from options->seed, moments 0. LM_ERR_STOPPED too. Lives until lm_trainer_free; the engine must outlive it. */
-LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error);
+/*
+ * Weights initialised from options->seed, moments 0. LM_ERR_STOPPED too. Lives until
+ * lm_trainer_free; the engine must outlive it.
+ */
+LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config,
+							 const LmTrainOptions *options, LmError *error);
 void lm_trainer_free(LmTrainer *trainer);
 
 LmEngine *lm_trainer_engine(const LmTrainer *trainer);
 const LmParamTable *lm_trainer_table(const LmTrainer *trainer);
 float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between steps */
-/* What an adapter rests on: frozen, with random weights until the caller writes it. NULL without an adapter. */
+/*
+ * What an adapter rests on: frozen, with random weights until the caller writes it. NULL without an
+ * adapter.
+ */
 const LmParamTable *lm_trainer_base_table(const LmTrainer *trainer);
 float *lm_trainer_base(LmTrainer *trainer);
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
 float *lm_trainer_moments1(LmTrainer *trainer);
-float *lm_trainer_moments2(LmTrainer *trainer); /* of parameters that Muon updates: its last directions */
-LmTrainOptions *lm_trainer_options(LmTrainer *trainer); /* steps, share, warm-up and rates may be changed between steps */
-LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer); /* decay flags may be changed before the first step */
+/* of parameters that Muon updates: its last directions */
+float *lm_trainer_moments2(LmTrainer *trainer);
+/* steps, share, warm-up and rates may be changed between steps */
+LmTrainOptions *lm_trainer_options(LmTrainer *trainer);
+/* decay flags may be changed before the first step */
+LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer);
 
 typedef struct LmStepResult
 {
@@ -99,16 +117,21 @@ typedef bool (*LmReduce)(void *context, float *gradient, size_t count, LmError *
 typedef bool (*LmNextBatch)(void *context, LmBatch **batch, int micro_batch, LmError *error);
 
 /*
- * One optimizer update from n_micro_batches batches. step counts from 0. LM_ERR_NUMERIC with the step when
- * loss or gradient norm is not finite (parameters are then as before), LM_ERR_STOPPED (likewise).
+ * One optimizer update from n_micro_batches batches. step counts from 0. LM_ERR_NUMERIC with the
+ * step when loss or gradient norm is not finite (parameters are then as before), LM_ERR_STOPPED
+ * (likewise).
  */
 bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 					 int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error);
 
 /* Adds Σ weight nll and Σ weight of a batch, without dropout. */
-bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch, LmError *error);
+bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch,
+						 LmError *error);
 
-/* Of the batch that was evaluated last, the nll of each row that has a target and a weight; until the next call. */
+/*
+ * Of the batch that was evaluated last, the nll of each row that has a target and a weight; until
+ * the next call.
+ */
 const float *lm_trainer_nll(const LmTrainer *trainer);
 
 /* Logits of every row, for tests: out [n_tokens, vocabulary]. */

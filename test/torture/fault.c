@@ -1,13 +1,16 @@
 /*
  * test/torture/fault.c
  *
- * Preloaded into a server, lets one call of one kind fail in the processes of one kind, so that the product needs no hooks.
- * What is to fail stands in a file that GPT_FAULT_FILE names, shared by all processes and rewritten by the test:
+ * Preloaded into a server, lets one call of one kind fail in the processes of one kind, so that the
+ * product needs no hooks. What is to fail stands in a file that GPT_FAULT_FILE names, shared by all
+ * processes and rewritten by the test:
  *
- *   | call: int32 | action: int32 | k: int64 | count: int64 | injected: int64 | error: int32 | process: 60 bytes |
+ *   | call: int32 | action: int32 | k: int64 | count: int64 | injected: int64 | error: int32 |
+ * process: 60 bytes |
  *
- * Calls of that kind are counted in processes whose background worker's name begins with, or whose application_name is,
- * `process`; the k-th fails with `error`. Files are those of jobs and temporary ones.
+ * Calls of that kind are counted in processes whose background worker's name begins with, or whose
+ * application_name is, `process`; the k-th fails with `error`. Files are those of jobs and
+ * temporary ones.
  */
 #define _GNU_SOURCE
 
@@ -79,7 +82,8 @@ start(void)
 	background_worker = dlsym(RTLD_DEFAULT, "MyBgworkerEntry");
 	if (file < 0 || application_name == NULL || background_worker == NULL)
 		return;
-	base = (void *) syscall(SYS_mmap, NULL, sizeof(Control), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	base = (void *) syscall(SYS_mmap, NULL, sizeof(Control), PROT_READ | PROT_WRITE, MAP_SHARED,
+							file, 0);
 	close(file);
 	if (base != MAP_FAILED)
 		control = base;
@@ -90,7 +94,8 @@ is_armed(enum Call call)
 {
 	if (control == NULL || control->call != (int32_t) call || reporting)
 		return false;
-	if (*background_worker != NULL && strncmp(*background_worker, control->process, strlen(control->process)) == 0)
+	if (*background_worker != NULL &&
+		strncmp(*background_worker, control->process, strlen(control->process)) == 0)
 		return true;
 	return *application_name != NULL && strcmp(*application_name, control->process) == 0;
 }
@@ -125,7 +130,8 @@ hit(void)
 static bool
 is_ours(const char *path)
 {
-	return strncmp(path, "gpt/", 4) == 0 || strcmp(path, "gpt") == 0 || strstr(path, "/gpt/") != NULL || strstr(path, "pgsql_tmp") != NULL;
+	return strncmp(path, "gpt/", 4) == 0 || strcmp(path, "gpt") == 0 ||
+		   strstr(path, "/gpt/") != NULL || strstr(path, "pgsql_tmp") != NULL;
 }
 
 static bool
@@ -145,7 +151,8 @@ is_our_file(int file)
 
 #define NEXT(name) ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
 
-/* ---- Files ----------------------------------------------------------------------------------------- */
+/* ---- Files
+ * ----------------------------------------------------------------------------------------- */
 
 static int
 open_mode(const char *path, int flags, int mode)
@@ -155,16 +162,16 @@ open_mode(const char *path, int flags, int mode)
 	return (int) syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-#define OPEN(name) \
-	int name(const char *path, int flags, ...) \
-	{ \
-		va_list arguments; \
-		int mode; \
-\
-		va_start(arguments, flags); \
+#define OPEN(name)                                                         \
+	int name(const char *path, int flags, ...)                             \
+	{                                                                      \
+		va_list arguments;                                                 \
+		int mode;                                                          \
+                                                                           \
+		va_start(arguments, flags);                                        \
 		mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, int) : 0; \
-		va_end(arguments); \
-		return open_mode(path, flags, mode); \
+		va_end(arguments);                                                 \
+		return open_mode(path, flags, mode);                               \
 	}
 
 OPEN(open)
@@ -225,7 +232,8 @@ rename(const char *from, const char *to)
 	return (int) syscall(SYS_rename, from, to);
 }
 
-/* ---- Memory and threads ---------------------------------------------------------------------------- */
+/* ---- Memory and threads
+ * ---------------------------------------------------------------------------- */
 
 void *
 mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
@@ -242,7 +250,8 @@ mmap64(void *address, size_t size, int protection, int flags, int file, off_t of
 }
 
 int
-pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+			   void *argument)
 {
 	if (is_armed(CALL_THREAD) && hit())
 		return control->error;

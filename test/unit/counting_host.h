@@ -8,7 +8,10 @@
 
 #include "tap.h"
 
-/* A host that counts live bytes and can stop after a number of questions. New memory is full of NaNs: what is not written must not be read. */
+/*
+ * A host that counts live bytes and can stop after a number of questions. New memory is full of
+ * NaNs: what is not written must not be read.
+ */
 typedef struct CountingHost
 {
 	size_t live;
@@ -51,7 +54,8 @@ static inline LmHost
 counting_host(CountingHost *state)
 {
 	*state = (CountingHost){.questions = -1};
-	return (LmHost){.reallocate = counting_reallocate, .should_stop = counting_should_stop, .context = state};
+	return (LmHost){
+		.reallocate = counting_reallocate, .should_stop = counting_should_stop, .context = state};
 }
 
 #endif /* TEST_COUNTING_HOST_H */

@@ -19,7 +19,8 @@ static LmHost kernels_host;
 static inline LmEngine *
 test_engine(int n_threads, const char *blas_library)
 {
-	LmEngineOptions options = {.n_threads = n_threads, .blas_library = blas_library, .f32 = blas_library ? NULL : ""};
+	LmEngineOptions options = {
+		.n_threads = n_threads, .blas_library = blas_library, .f32 = blas_library ? NULL : ""};
 	LmError error = {0};
 	LmEngine *engine;
 
@@ -125,8 +126,8 @@ typedef double (*Objective)(void *context);
 
 /* |gradient - central difference| <= tolerance (1 + |gradient|) for some of x's elements. */
 static inline bool
-gradient_holds(Objective objective, void *context, float *x, const float *gradient, size_t count, float step,
-			   double tolerance, const char *name)
+gradient_holds(Objective objective, void *context, float *x, const float *gradient, size_t count,
+			   float step, double tolerance, const char *name)
 {
 	size_t stride = count / 37 + 1;
 	double worst = 0;
@@ -157,7 +158,8 @@ static inline float
 naive_mask(const LmDropout *dropout, int row, int channel, uint32_t head)
 {
 	uint32_t out[4], word, threshold;
-	int group = channel / 64, quarter = channel % 64 / 16, lane = channel % 16 / 2, parity = channel % 2;
+	int group = channel / 64, quarter = channel % 64 / 16, lane = channel % 16 / 2,
+		parity = channel % 2;
 
 	if (!dropout || dropout->rate == 0)
 		return 1;

@@ -1,8 +1,8 @@
 /*
  * test/unit/safetensors.h
  *
- * Reads the fixtures' safetensors files: F32 tensors in a header as Python's json.dumps writes it. For tests
- * only; it believes the file.
+ * Reads the fixtures' safetensors files: F32 tensors in a header as Python's json.dumps writes it.
+ * For tests only; it believes the file.
  */
 #ifndef TEST_SAFETENSORS_H
 #define TEST_SAFETENSORS_H
@@ -61,8 +61,8 @@ safetensors_find(const Safetensors *tensors, const char *name, size_t *count)
 }
 
 /*
- * Fills a block of parameters. Vectors that the configuration has and the file does not are left as they are
- * when they are biases; anything else missing is a failure.
+ * Fills a block of parameters. Vectors that the configuration has and the file does not are left as
+ * they are when they are biases; anything else missing is a failure.
  */
 static inline bool
 safetensors_load(const Safetensors *tensors, float *block, const LmParamTable *table)

@@ -43,7 +43,8 @@ test_model_init(const LmHost *host, const LmConfig *config, uint64_t seed, float
 	lm_engine_stop(engine);
 	for (int i = 0; i < test.table->n_params; i++)
 		for (size_t j = 0; j < test.table->params[i].count; j++)
-			test.block[test.table->params[i].offset + j] += ((int) (test_random(&state) % 2001) - 1000) * 1.7e-3f * deviation;
+			test.block[test.table->params[i].offset + j] +=
+				((int) (test_random(&state) % 2001) - 1000) * 1.7e-3f * deviation;
 	return test;
 }
 
@@ -73,7 +74,8 @@ test_model(const LmHost *host, const LmConfig *config, uint64_t seed, float devi
 }
 
 static inline TestModel
-test_model_of_type(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation, LmImageType type)
+test_model_of_type(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation,
+				   LmImageType type)
 {
 	TestModel test = test_model_init(host, config, seed, deviation);
 

@@ -1,8 +1,8 @@
 /*
  * test/unit/tap.h
  *
- * The Test Anything Protocol for the engine's unit tests. A test program includes this once, calls ok() and
- * friends, and ends with `return done_testing();`.
+ * The Test Anything Protocol for the engine's unit tests. A test program includes this once, calls
+ * ok() and friends, and ends with `return done_testing();`.
  */
 #ifndef TEST_TAP_H
 #define TEST_TAP_H
@@ -71,7 +71,10 @@ done_testing(void)
 	return tap_failed ? 1 : 0;
 }
 
-/* A host on malloc. fail_after counts allocations down to a failure, of that one or of all from there on; -1 never fails. */
+/*
+ * A host on malloc. fail_after counts allocations down to a failure, of that one or of all from
+ * there on; -1 never fails.
+ */
 typedef struct TapHost
 {
 	long fail_after;
@@ -118,7 +121,9 @@ tap_host(TapHost *state)
 	return (LmHost){.reallocate = tap_reallocate, .should_stop = tap_should_stop, .context = state};
 }
 
-/* The folder of shared test data (GPT_TEST_DATA, else ../shared/data), or NULL where it is missing. */
+/*
+ * The folder of shared test data (GPT_TEST_DATA, else ../shared/data), or NULL where it is missing.
+ */
 static inline const char *
 tap_data_folder(void)
 {

@@ -99,7 +99,10 @@ run(AskedHost *asked_host, int n_threads, int nice, int policy, bool holds)
 	LmHost host = {tap_reallocate, asked, asked_host};
 	LmEngineOptions options = {.n_threads = n_threads, .blas_library = "", .nice = nice};
 	int stop_after = asked_host->stop_after;
-	Task task = {.policy = policy, .nice = nice == LM_NICE_IDLE ? 19 : nice, .caller = pthread_self(), .holds = holds};
+	Task task = {.policy = policy,
+				 .nice = nice == LM_NICE_IDLE ? 19 : nice,
+				 .caller = pthread_self(),
+				 .holds = holds};
 
 	asked_host->caller = pthread_self();
 	asked_host->stop_after = -1;
@@ -122,9 +125,11 @@ test_priority(int n_threads, int nice, int policy)
 
 	ok(task.n_pieces == PIECES, "nice %d, %d threads: each piece is computed", nice, n_threads);
 	is_int(task.n_by_caller, 0, "by other threads than the caller's");
-	ok(task.n_threads_seen >= 1 && task.n_threads_seen <= n_threads, "of which there are no more than asked for");
+	ok(task.n_threads_seen >= 1 && task.n_threads_seen <= n_threads,
+	   "of which there are no more than asked for");
 	is_int(task.n_other_priority, 0, "at the priority of the engine");
-	ok(sched_getscheduler(0) == SCHED_OTHER && nice_of_thread() == before, "the caller keeps its own");
+	ok(sched_getscheduler(0) == SCHED_OTHER && nice_of_thread() == before,
+	   "the caller keeps its own");
 	ok(host.n_asked >= 2 && !host.wrong_thread, "and is the thread that asks the host");
 	ok(!task.stopped, "nothing was stopped");
 }
@@ -149,7 +154,8 @@ test_ordinary(void)
 	AskedHost host = {.tap = {.fail_after = -1}, .stop_after = -1};
 	Task task = run(&host, 2, 0, SCHED_OTHER, false);
 
-	ok(task.n_pieces == PIECES && task.n_by_caller > 0, "without a nice level the caller takes part");
+	ok(task.n_pieces == PIECES && task.n_by_caller > 0,
+	   "without a nice level the caller takes part");
 }
 
 int

@@ -1,8 +1,8 @@
 /*
  * test/unit/test_attention.c
  *
- * Attention against its naive twin in float64, its gradients against central differences, its bits against
- * the number of threads, and a single query against the whole.
+ * Attention against its naive twin in float64, its gradients against central differences, its bits
+ * against the number of threads, and a single query against the whole.
  */
 #include "kernels.h"
 
@@ -52,8 +52,8 @@ make_arrays(const Case *shape, LmEngine *engine)
 		arrays.positions[i] = i - start;
 		arrays.examples[i] = document + 5;
 	}
-	arrays.dropout = (LmDropout){shape->rate, lm_key(3, LM_RANDOM_ATTENTION_DROPOUT, 1, 1), arrays.examples,
-								 arrays.positions};
+	arrays.dropout = (LmDropout){shape->rate, lm_key(3, LM_RANDOM_ATTENTION_DROPOUT, 1, 1),
+								 arrays.examples, arrays.positions};
 	arrays.scratch = test_scratch(lm_attention_scratch(engine, shape->n_rows, shape->H, shape->C));
 	return arrays;
 }
@@ -75,16 +75,17 @@ free_arrays(Arrays *arrays)
 static void
 forward(Arrays *arrays)
 {
-	lm_attention_forward(arrays->engine, arrays->out, arrays->lse, arrays->qkv, arrays->starts, &arrays->dropout,
-						 arrays->shape->n_rows, arrays->shape->H, arrays->shape->C, arrays->scratch);
+	lm_attention_forward(arrays->engine, arrays->out, arrays->lse, arrays->qkv, arrays->starts,
+						 &arrays->dropout, arrays->shape->n_rows, arrays->shape->H,
+						 arrays->shape->C, arrays->scratch);
 }
 
 static void
 backward(Arrays *arrays)
 {
-	lm_attention_backward(arrays->engine, arrays->dqkv, arrays->dout, arrays->out, arrays->lse, arrays->qkv,
-						  arrays->starts, &arrays->dropout, arrays->shape->n_rows, arrays->shape->H, arrays->shape->C,
-						  arrays->scratch);
+	lm_attention_backward(arrays->engine, arrays->dqkv, arrays->dout, arrays->out, arrays->lse,
+						  arrays->qkv, arrays->starts, &arrays->dropout, arrays->shape->n_rows,
+						  arrays->shape->H, arrays->shape->C, arrays->scratch);
 }
 
 static double
@@ -107,7 +108,8 @@ naive_probabilities(double *p, const Arrays *arrays, int row, int head)
 
 	for (int key = start; key <= row; key++)
 	{
-		p[key - start] = dot(q, arrays->qkv + (size_t) key * 3 * C + C + head * size, size) / sqrt(size);
+		p[key - start] =
+			dot(q, arrays->qkv + (size_t) key * 3 * C + C + head * size, size) / sqrt(size);
 		max = fmax(max, p[key - start]);
 	}
 	for (int key = start; key <= row; key++)
@@ -134,7 +136,8 @@ naive_forward(float *out, float *lse, const Arrays *arrays)
 				double sum = 0;
 
 				for (int key = start; key <= row; key++)
-					sum += p[key - start] * naive_mask(&arrays->dropout, row, key - start, (uint32_t) head) *
+					sum += p[key - start] *
+						   naive_mask(&arrays->dropout, row, key - start, (uint32_t) head) *
 						   arrays->qkv[(size_t) key * 3 * C + 2 * C + head * size + i];
 				out[(size_t) row * C + head * size + i] = (float) sum;
 			}
@@ -146,7 +149,8 @@ static void
 naive_backward(float *dqkv, const Arrays *arrays)
 {
 	int C = arrays->shape->C, H = arrays->shape->H, size = C / H, n_rows = arrays->shape->n_rows;
-	double *p = malloc((size_t) n_rows * sizeof *p), *sums = calloc((size_t) n_rows * 3 * (size_t) C, sizeof *sums);
+	double *p = malloc((size_t) n_rows * sizeof *p),
+		   *sums = calloc((size_t) n_rows * 3 * (size_t) C, sizeof *sums);
 
 	for (int row = 0; row < n_rows; row++)
 		for (int head = 0; head < H; head++)
@@ -158,9 +162,11 @@ naive_backward(float *dqkv, const Arrays *arrays)
 			naive_probabilities(p, arrays, row, head);
 			for (int key = start; key <= row; key++)
 			{
-				size_t q = (size_t) row * 3 * C + head * size, k = (size_t) key * 3 * C + C + head * size;
+				size_t q = (size_t) row * 3 * C + head * size,
+					   k = (size_t) key * 3 * C + C + head * size;
 				double mask = naive_mask(&arrays->dropout, row, key - start, (uint32_t) head);
-				double ds = p[key - start] * (mask * dot(dout, arrays->qkv + k + C, size) - delta) / sqrt(size);
+				double ds = p[key - start] * (mask * dot(dout, arrays->qkv + k + C, size) - delta) /
+							sqrt(size);
 
 				for (int i = 0; i < size; i++)
 				{
@@ -182,7 +188,8 @@ objective(void *context)
 	Arrays *arrays = context;
 
 	forward(arrays);
-	return weighted_sum(arrays->out, arrays->dout, (size_t) arrays->shape->n_rows * arrays->shape->C);
+	return weighted_sum(arrays->out, arrays->dout,
+						(size_t) arrays->shape->n_rows * arrays->shape->C);
 }
 
 static void
@@ -190,7 +197,8 @@ test_case(const Case *shape, LmEngine *engine)
 {
 	Arrays arrays = make_arrays(shape, engine);
 	size_t count = (size_t) shape->n_rows * shape->C;
-	float *out = zero_array(count), *lse = zero_array((size_t) shape->n_rows * shape->H), *dqkv = zero_array(3 * count);
+	float *out = zero_array(count), *lse = zero_array((size_t) shape->n_rows * shape->H),
+		  *dqkv = zero_array(3 * count);
 	char name[200];
 
 	forward(&arrays);
@@ -261,7 +269,12 @@ test_pages(LmEngine *engine, int head_size)
 	const LmSimd *simds[3];
 	int n_simds = test_simds(simds);
 	float *scratch = test_scratch(lm_attention_rows_scratch(KEYS, head_size) * sizeof(float));
-	LmAttentionRows rows = {.ld_q = 3 * C, .key_pages = (const float *const *) pages[0], .value_pages = (const float *const *) pages[1], .head_size = head_size, .C = C, .scratch = scratch};
+	LmAttentionRows rows = {.ld_q = 3 * C,
+							.key_pages = (const float *const *) pages[0],
+							.value_pages = (const float *const *) pages[1],
+							.head_size = head_size,
+							.C = C,
+							.scratch = scratch};
 
 	forward(&arrays);
 	for (int i = 0; i < 2 * PAGES; i++)
@@ -273,7 +286,8 @@ test_pages(LmEngine *engine, int head_size)
 	for (int i = 0; i < KEYS; i++)
 		for (int c = 0; c < C; c++)
 		{
-			pages[0][i / LM_PAGE][c * LM_PAGE + i % LM_PAGE] = arrays.qkv[(size_t) i * 3 * C + C + c];
+			pages[0][i / LM_PAGE][c * LM_PAGE + i % LM_PAGE] =
+				arrays.qkv[(size_t) i * 3 * C + C + c];
 			pages[1][i / LM_PAGE][i % LM_PAGE * C + c] = arrays.qkv[(size_t) i * 3 * C + 2 * C + c];
 		}
 	for (int s = 0; s < n_simds; s++)
@@ -291,9 +305,11 @@ test_pages(LmEngine *engine, int head_size)
 					rows.out = arrays.dqkv + (size_t) first * C;
 				for (int head = 0; head < 3; head++)
 					simds[s]->attention_head(&rows, head);
-				same = same && (block == 1 || same_bits(rows.out, arrays.dqkv + (size_t) first * C, (size_t) rows.n_rows * C));
+				same = same && (block == 1 || same_bits(rows.out, arrays.dqkv + (size_t) first * C,
+														(size_t) rows.n_rows * C));
 			}
-		ok(same, "%s, head size %d: blocks of queries over pages give the bits of each query alone", simds[s]->name, head_size);
+		ok(same, "%s, head size %d: blocks of queries over pages give the bits of each query alone",
+		   simds[s]->name, head_size);
 		is_close(arrays.dqkv, arrays.out, (size_t) KEYS * C, 1e-5, "which agree with the whole");
 	}
 	rows.out = row;
@@ -302,7 +318,8 @@ test_pages(LmEngine *engine, int head_size)
 	rows.n_rows = 1;
 	for (int head = 0; head < 3; head++)
 		lm_attention_rows(&rows, head, head + 1);
-	ok(same_bits(row, arrays.dqkv + (size_t) (KEYS - 1) * C, C), "heads one by one give the same bits as heads together");
+	ok(same_bits(row, arrays.dqkv + (size_t) (KEYS - 1) * C, C),
+	   "heads one by one give the same bits as heads together");
 	for (int i = 0; i < 2 * PAGES; i++)
 		free(pages[i / PAGES][i % PAGES]);
 	free(out);

@@ -1,7 +1,8 @@
 /*
  * test/unit/test_bf16.c
  *
- * Products in bfloat16: rounding, packing and sums of each instruction set against plain C, bit by bit.
+ * Products in bfloat16: rounding, packing and sums of each instruction set against plain C, bit by
+ * bit.
  */
 #include "kernels.h"
 #include "kernels/bf16.h"
@@ -55,7 +56,8 @@ test_packing(const LmTiles *kernel)
 		from[i] = awkward(i);
 	for (int packing = LM_TILE_ALONG; packing <= LM_TILE_ACROSS_TURNED; packing++)
 	{
-		int most_lines = packing <= LM_TILE_ALONG_TURNED ? 16 : 32, most = packing <= LM_TILE_ALONG_TURNED ? 32 : 16;
+		int most_lines = packing <= LM_TILE_ALONG_TURNED ? 16 : 32,
+			most = packing <= LM_TILE_ALONG_TURNED ? 32 : 16;
 		bool agrees = true;
 
 		for (int n_lines = 1; n_lines <= most_lines; n_lines++)
@@ -65,7 +67,8 @@ test_packing(const LmTiles *kernel)
 				lm_bf16_plain_pack(wanted, from, 40, n_lines, n, packing);
 				agrees &= memcmp(got, wanted, sizeof got) == 0;
 			}
-		ok(agrees, "%s packs blocks of every size as plain C does, packing %d", kernel->name, packing);
+		ok(agrees, "%s packs blocks of every size as plain C does, packing %d", kernel->name,
+		   packing);
 	}
 }
 
@@ -78,8 +81,11 @@ pack_operand(const float *x, int lines, int k, LmTilePacking packing)
 	memset(packed, 0, lm_tile_count(lines, k) * sizeof *packed);
 	for (int line = 0; line < lines; line += 16)
 		for (int block = 0; block < n_blocks; block++)
-			lm_bf16_plain_pack(packed + ((size_t) (line / 16) * (size_t) n_blocks + (size_t) block) * LM_TILE_BLOCK,
-							   x + (size_t) line * k + block * 32, (size_t) k, lines - line < 16 ? lines - line : 16,
+			lm_bf16_plain_pack(packed +
+								   ((size_t) (line / 16) * (size_t) n_blocks + (size_t) block) *
+									   LM_TILE_BLOCK,
+							   x + (size_t) line * k + block * 32, (size_t) k,
+							   lines - line < 16 ? lines - line : 16,
 							   k - block * 32 < 32 ? k - block * 32 : 32, packing);
 	return packed;
 }
@@ -87,19 +93,24 @@ pack_operand(const float *x, int lines, int k, LmTilePacking packing)
 static void
 test_product(const LmTiles *kernel, const LmTiles *twin, int m, int n, int k, float deviation)
 {
-	float *x = random_floats((size_t) m * k, deviation, 1), *w = random_floats((size_t) n * k, deviation, 2);
+	float *x = random_floats((size_t) m * k, deviation, 1),
+		  *w = random_floats((size_t) n * k, deviation, 2);
 	int n_blocks = lm_tile_blocks(k), rows = (m + 31) / 32 * 32, columns = (n + 31) / 32 * 32;
-	uint16_t *a = pack_operand(x, m, k, LM_TILE_ALONG), *b = pack_operand(w, n, k, LM_TILE_ALONG_TURNED);
+	uint16_t *a = pack_operand(x, m, k, LM_TILE_ALONG),
+			 *b = pack_operand(w, n, k, LM_TILE_ALONG_TURNED);
 	size_t tile = (size_t) n_blocks * LM_TILE_BLOCK, count = (size_t) rows * columns;
 	float *got = test_scratch(count * sizeof(float)), *wanted = test_scratch(count * sizeof(float));
 	double worst = 0;
 
 	for (int add = 0; add < 2; add++)
 	{
-		kernel->multiply(got, (size_t) columns, a, tile, b, tile, rows / 16, columns / 16, n_blocks, add);
-		twin->multiply(wanted, (size_t) columns, a, tile, b, tile, rows / 16, columns / 16, n_blocks, add);
-		ok(same_bits(got, wanted, count), "%s: %d x %d over %d of deviation %g, %s: the bits of its twin", kernel->name, m,
-		   n, k, deviation, add ? "added" : "from zero");
+		kernel->multiply(got, (size_t) columns, a, tile, b, tile, rows / 16, columns / 16, n_blocks,
+						 add);
+		twin->multiply(wanted, (size_t) columns, a, tile, b, tile, rows / 16, columns / 16,
+					   n_blocks, add);
+		ok(same_bits(got, wanted, count),
+		   "%s: %d x %d over %d of deviation %g, %s: the bits of its twin", kernel->name, m, n, k,
+		   deviation, add ? "added" : "from zero");
 	}
 	for (int i = 0; i < m; i++)
 		for (int j = 0; j < n; j++)
@@ -112,8 +123,8 @@ test_product(const LmTiles *kernel, const LmTiles *twin, int m, int n, int k, fl
 			sum = fabs(sum - wanted[(size_t) i * columns + j]);
 			worst = sum > worst ? sum : worst;
 		}
-	ok(worst <= 1e-6 * k * (double) deviation * deviation + 1e-36, "%s: %d x %d over %d agrees with sums in float64",
-	   twin->name, m, n, k);
+	ok(worst <= 1e-6 * k * (double) deviation * deviation + 1e-36,
+	   "%s: %d x %d over %d agrees with sums in float64", twin->name, m, n, k);
 	free(x);
 	free(w);
 	free(a);
@@ -149,7 +160,8 @@ int
 main(void)
 {
 	static const char *const names[] = {"avx512_bf16", "amx", "plain avx512_bf16", "plain amx"};
-	static const LmTiles *const twins[] = {&lm_bf16_plain_avx512, &lm_bf16_plain_amx, &lm_bf16_plain_avx512, &lm_bf16_plain_amx};
+	static const LmTiles *const twins[] = {&lm_bf16_plain_avx512, &lm_bf16_plain_amx,
+										   &lm_bf16_plain_avx512, &lm_bf16_plain_amx};
 
 	test_rounding();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)

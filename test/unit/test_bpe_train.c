@@ -1,8 +1,8 @@
 /*
  * test/unit/test_bpe_train.c
  *
- * Training of byte-level BPE: the merges and their counts against test/reference/bpe.py and, where the test data is
- * at hand, against other implementations; order of texts, ties, failures.
+ * Training of byte-level BPE: the merges and their counts against test/reference/bpe.py and, where
+ * the test data is at hand, against other implementations; order of texts, ties, failures.
  */
 #include "tokenizer_fixture.h"
 #include "text/split.h"
@@ -23,7 +23,8 @@ train(const LmHost *host, const char *pattern, const char *text, size_t size, in
 
 	training.trainer = lm_bpe_trainer_create(host, pattern, false, &training.error);
 	if (training.trainer && lm_bpe_trainer_add(training.trainer, text, size, &training.error))
-		training.spec = lm_bpe_trainer_finish(training.trainer, n_tokens, &training.n_reached, &training.error);
+		training.spec =
+			lm_bpe_trainer_finish(training.trainer, n_tokens, &training.n_reached, &training.error);
 	return training;
 }
 
@@ -80,7 +81,8 @@ naive_merge(Naive *naive, const LmMerge *merge)
 				count += naive->words.words[w].count;
 		for (int32_t i = 0; i < naive->lengths[w]; n++)
 		{
-			bool here = i + 1 < naive->lengths[w] && symbols[i] == merge->left && symbols[i + 1] == merge->right;
+			bool here = i + 1 < naive->lengths[w] && symbols[i] == merge->left &&
+						symbols[i + 1] == merge->right;
 
 			symbols[n] = here ? merge->result : symbols[i];
 			i += here ? 2 : 1;
@@ -98,14 +100,20 @@ naive_end(Naive *naive)
 	lm_words_free(&naive->words);
 }
 
-/* Lines "left right [count]" against the merges; counts come from there or, one a line, from counts_file. */
+/*
+ * Lines "left right [count]" against the merges; counts come from there or, one a line, from
+ * counts_file.
+ */
 static void
-check_merges(const LmHost *host, const char *text_path, const char *merges_path, const char *counts_path)
+check_merges(const LmHost *host, const char *text_path, const char *merges_path,
+			 const char *counts_path)
 {
 	const char *name = strrchr(merges_path, '/') + 1;
 	size_t size = 0, merges_size, counts_size;
-	char *text = tap_read_file(text_path, &size), *merges = tap_read_file(merges_path, &merges_size);
-	char *counts = counts_path ? tap_read_file(counts_path, &counts_size) : NULL, *count_cursor = counts, *line, *next;
+	char *text = tap_read_file(text_path, &size),
+		 *merges = tap_read_file(merges_path, &merges_size);
+	char *counts = counts_path ? tap_read_file(counts_path, &counts_size) : NULL,
+		 *count_cursor = counts, *line, *next;
 	int n_lines = 0, rank = 0;
 	bool same_pairs = true, same_counts = true;
 	Training training;
@@ -115,10 +123,12 @@ check_merges(const LmHost *host, const char *text_path, const char *merges_path,
 		n_lines += *c == '\n';
 	training = train(host, NULL, text, size, 257 + n_lines);
 	naive_start(&naive, host, text, size);
-	for (line = merges; *line && training.spec && rank < training.spec->n_merges; line = next, rank++)
+	for (line = merges; *line && training.spec && rank < training.spec->n_merges;
+		 line = next, rank++)
 	{
 		const LmMerge *merge = &training.spec->merges[rank];
-		LmBytes left = training.spec->tokens[merge->left], right = training.spec->tokens[merge->right];
+		LmBytes left = training.spec->tokens[merge->left],
+				right = training.spec->tokens[merge->right];
 		char *space = strchr(line, ' '), *end = space + 1 + strcspn(space + 1, " \n");
 		int64_t count = naive_merge(&naive, merge), wanted;
 
@@ -142,12 +152,14 @@ check_merges(const LmHost *host, const char *text_path, const char *merges_path,
 static void
 test_references(const LmHost *host)
 {
-	static const char *const sets[3][2] = {{"corpora/tinyshakespeare.txt", "bpe-train/tinyshakespeare_1000"},
-										   {"corpora/tang_poems_2000.txt", "bpe-train/tang_1500"},
-										   {"corpora/corpus.en", "bpe-train/corpus_en_500"}};
+	static const char *const sets[3][2] = {
+		{"corpora/tinyshakespeare.txt", "bpe-train/tinyshakespeare_1000"},
+		{"corpora/tang_poems_2000.txt", "bpe-train/tang_1500"},
+		{"corpora/corpus.en", "bpe-train/corpus_en_500"}};
 	const char *folder = tap_data_folder();
 
-	check_merges(host, "test/fixtures/tokenizer/shakespeare.txt", "test/fixtures/tokenizer/shakespeare.merges", NULL);
+	check_merges(host, "test/fixtures/tokenizer/shakespeare.txt",
+				 "test/fixtures/tokenizer/shakespeare.merges", NULL);
 	for (int i = 0; i < 3; i++)
 	{
 		char text[4096], merges[4096], counts[4096];
@@ -170,7 +182,8 @@ static void
 test_order(const LmHost *host)
 {
 	size_t size;
-	char *text = tap_read_file("test/fixtures/tokenizer/shakespeare.txt", &size), *lines[4000], *line;
+	char *text = tap_read_file("test/fixtures/tokenizer/shakespeare.txt", &size), *lines[4000],
+		 *line;
 	int n_lines = 0, n_reached;
 	Training whole;
 	LmBpeTrainer *forward = lm_bpe_trainer_create(host, NULL, false, NULL);
@@ -212,11 +225,15 @@ test_rules(const LmHost *host)
 	Training none = train(host, NULL, "", 0, 1000);
 	Training end = train(host, "[^ ]+", "<|endoftext|> <|endoftext|> <|endoftext|>", 41, 1000);
 
-	ok(token_is(ties.spec, 256, " cd") || token_is(ties.spec, 256, "cd"), "of pairs of equal count the greater is merged first");
-	ok(few.spec && few.n_reached == 258 && token_is(few.spec, 256, "ab") && few.spec->end_of_text == 257,
+	ok(token_is(ties.spec, 256, " cd") || token_is(ties.spec, 256, "cd"),
+	   "of pairs of equal count the greater is merged first");
+	ok(few.spec && few.n_reached == 258 && token_is(few.spec, 256, "ab") &&
+		   few.spec->end_of_text == 257,
 	   "merging ends when no pair occurs twice");
-	ok(none.spec && none.n_reached == 257 && none.spec->end_of_text == 256, "no text at all gives the bytes and the end");
-	ok(token_is(few.spec, 257, LM_END_OF_TEXT) && few.spec->special[257], "the end of text is the last token and special");
+	ok(none.spec && none.n_reached == 257 && none.spec->end_of_text == 256,
+	   "no text at all gives the bytes and the end");
+	ok(token_is(few.spec, 257, LM_END_OF_TEXT) && few.spec->special[257],
+	   "the end of text is the last token and special");
 	ok(end.spec && end.n_reached > 257, "a text that spells the special token trains");
 	for (int id = 0; end.spec && id < end.spec->n_tokens - 1; id++)
 		if (token_is(end.spec, id, LM_END_OF_TEXT))
@@ -227,7 +244,9 @@ test_rules(const LmHost *host)
 	lm_bpe_trainer_free(end.trainer);
 }
 
-/* Words over two letters have the most overlaps. The tokenizer checks that no token is there twice. */
+/*
+ * Words over two letters have the most overlaps. The tokenizer checks that no token is there twice.
+ */
 static void
 test_two_letters(const LmHost *host)
 {
@@ -267,7 +286,8 @@ test_long_words(const LmHost *host)
 	for (int id = 0; training.spec && id < training.spec->n_tokens - 1; id++)
 		if (training.spec->tokens[id].size > (size_t) longest)
 			longest = (int) training.spec->tokens[id].size;
-	ok(training.spec && longest <= LM_MAX_TOKEN_SIZE, "two mebibytes of one letter train, and no token is too long (%d)", longest);
+	ok(training.spec && longest <= LM_MAX_TOKEN_SIZE,
+	   "two mebibytes of one letter train, and no token is too long (%d)", longest);
 	lm_bpe_trainer_free(training.trainer);
 	free(text);
 }
@@ -282,20 +302,25 @@ test_failures(TapHost *state, const LmHost *host)
 	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, false, &error);
 	size_t before = lm_bpe_trainer_memory(trainer);
 
-	ok(!lm_bpe_trainer_add(trainer, "a\xFFz", 3, &error) && error.code == LM_ERR_ENCODING && error.position == 1,
+	ok(!lm_bpe_trainer_add(trainer, "a\xFFz", 3, &error) && error.code == LM_ERR_ENCODING &&
+		   error.position == 1,
 	   "text that is not UTF-8 is refused");
 	ok(!lm_bpe_trainer_finish(trainer, 256, &n_reached, &error) && error.code == LM_ERR_ARGUMENT,
 	   "a vocabulary smaller than the bytes and the end is refused");
-	ok(!lm_bpe_trainer_finish(trainer, LM_MAX_VOCABULARY + 1, &n_reached, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_bpe_trainer_finish(trainer, LM_MAX_VOCABULARY + 1, &n_reached, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a vocabulary beyond the limit is refused");
 	lm_bpe_trainer_add(trainer, "some text to count", 18, &error);
 	ok(lm_bpe_trainer_memory(trainer) > before, "the memory of a trainer grows with its words");
 	state->stop = true;
-	ok(!lm_bpe_trainer_add(trainer, "more", 4, &error) && error.code == LM_ERR_STOPPED, "adding stops when told to");
-	ok(!lm_bpe_trainer_finish(trainer, 300, &n_reached, &error) && error.code == LM_ERR_STOPPED, "merging stops when told to");
+	ok(!lm_bpe_trainer_add(trainer, "more", 4, &error) && error.code == LM_ERR_STOPPED,
+	   "adding stops when told to");
+	ok(!lm_bpe_trainer_finish(trainer, 300, &n_reached, &error) && error.code == LM_ERR_STOPPED,
+	   "merging stops when told to");
 	state->stop = false;
 	lm_bpe_trainer_free(trainer);
-	ok(!lm_bpe_trainer_create(host, "(", false, &error) && error.code == LM_ERR_FORMAT, "a trainer refuses a pattern that is none");
+	ok(!lm_bpe_trainer_create(host, "(", false, &error) && error.code == LM_ERR_FORMAT,
+	   "a trainer refuses a pattern that is none");
 }
 
 static void
@@ -310,16 +335,20 @@ test_memory(TapHost *state, const LmHost *host)
 		Training training = {NULL};
 
 		state->fail_after = k;
-		training.trainer = lm_bpe_trainer_create(host, k % 2 ? "\\S+" : NULL, true, &training.error);
-		if (training.trainer && lm_bpe_trainer_add(training.trainer, text, strlen(text), &training.error))
-			training.spec = lm_bpe_trainer_finish(training.trainer, 300, &training.n_reached, &training.error);
+		training.trainer =
+			lm_bpe_trainer_create(host, k % 2 ? "\\S+" : NULL, true, &training.error);
+		if (training.trainer &&
+			lm_bpe_trainer_add(training.trainer, text, strlen(text), &training.error))
+			training.spec =
+				lm_bpe_trainer_finish(training.trainer, 300, &training.n_reached, &training.error);
 		state->fail_after = -1;
 		done = training.spec != NULL;
 		clean = clean && (done || training.error.code == LM_ERR_MEMORY);
 		lm_bpe_trainer_free(training.trainer);
 		clean = clean && state->live == 0;
 	}
-	ok(clean && done && k > 10, "each of %ld allocations of training may fail, and nothing leaks", k - 1);
+	ok(clean && done && k > 10, "each of %ld allocations of training may fail, and nothing leaks",
+	   k - 1);
 }
 
 int

@@ -1,9 +1,11 @@
 /*
  * test/unit/test_collisions.c
  *
- * Bytes that were chosen to cost time cost none: entries that collide in hash tables without a key fill the tables of the text room as
- * fast as any others, and a stop string is followed in time that is linear in the text. Each table is filled once with entries that the hashes below, of which anybody can compute all that comes out, send to one narrow part of
- * the table, and once with others.
+ * Bytes that were chosen to cost time cost none: entries that collide in hash tables without a key
+ * fill the tables of the text room as fast as any others, and a stop string is followed in time
+ * that is linear in the text. Each table is filled once with entries that the hashes below, of
+ * which anybody can compute all that comes out, send to one narrow part of the table, and once with
+ * others.
  */
 #include <string.h>
 #include <time.h>
@@ -38,10 +40,12 @@ seconds(void)
 static void
 compare_seconds(const char *table, double ordinary, double colliding)
 {
-	ok(colliding <= MOST_TIMES * ordinary + SLACK, "%s: entries that collide take %.0f ms, others %.0f ms", table, colliding * 1e3, ordinary * 1e3);
+	ok(colliding <= MOST_TIMES * ordinary + SLACK,
+	   "%s: entries that collide take %.0f ms, others %.0f ms", table, colliding * 1e3,
+	   ordinary * 1e3);
 }
 
-/* ---- Hashes without a key -------------------------------------------------------------------------- */
+/* ---- Hashes without a key ----------------------------------------------- */
 
 static uint64_t
 mix(uint64_t hash, uint64_t word)
@@ -79,7 +83,7 @@ is_in_cluster(uint32_t hash)
 	return (hash & ((1 << TABLE_BITS) - 1)) >> CLUSTER_BITS == 0;
 }
 
-/* ---- Tokens ---------------------------------------------------------------------------------------- */
+/* ---- Tokens ------------------------------------------------------------- */
 
 /* 16 bytes, the second half chosen so that the state behind them is always the same. */
 static void
@@ -101,7 +105,13 @@ time_tokens(bool colliding)
 	LmBytes *tokens = calloc(n, sizeof *tokens);
 	bool *special = calloc(n, sizeof *special);
 	char *bytes = malloc((size_t) 16 * N_TOKENS);
-	LmTokenizerSpec spec = {.kind = LM_TOKENIZER_BPE, .n_tokens = (int) n, .tokens = tokens, .special = special, .end_of_text = -1, .beginning = -1, .unknown = -1};
+	LmTokenizerSpec spec = {.kind = LM_TOKENIZER_BPE,
+							.n_tokens = (int) n,
+							.tokens = tokens,
+							.special = special,
+							.end_of_text = -1,
+							.beginning = -1,
+							.unknown = -1};
 	LmTokenizer *tokenizer;
 	LmError error = {0};
 	double start;
@@ -124,9 +134,12 @@ time_tokens(bool colliding)
 	return start;
 }
 
-/* ---- Merges ---------------------------------------------------------------------------------------- */
+/* ---- Merges ------------------------------------------------------------- */
 
-/* Tokens of two bytes on either side, of which the merges are chosen; then the tokens that they give. */
+/*
+ * Tokens of two bytes on either side, of which the merges are chosen; then the tokens that they
+ * give.
+ */
 static double
 time_merges(bool colliding)
 {
@@ -135,7 +148,14 @@ time_merges(bool colliding)
 	bool *special = calloc(n, sizeof *special);
 	LmMerge *merges = calloc(N_MERGES, sizeof *merges);
 	char *bytes = malloc(size * n);
-	LmTokenizerSpec spec = {.kind = LM_TOKENIZER_BPE, .n_tokens = (int) n, .tokens = tokens, .special = special, .merges = merges, .end_of_text = -1, .beginning = -1, .unknown = -1};
+	LmTokenizerSpec spec = {.kind = LM_TOKENIZER_BPE,
+							.n_tokens = (int) n,
+							.tokens = tokens,
+							.special = special,
+							.merges = merges,
+							.end_of_text = -1,
+							.beginning = -1,
+							.unknown = -1};
 	LmTokenizer *tokenizer;
 	LmError error = {0};
 	double start;
@@ -148,11 +168,15 @@ time_merges(bool colliding)
 		tokens[i] = (LmBytes){bytes + size * i, 2};
 	}
 	for (int32_t left = 256; left < 256 + N_PARTS; left++)
-		for (int32_t right = 256 + N_PARTS; right < 256 + 2 * N_PARTS && n_merges < N_MERGES; right++)
+		for (int32_t right = 256 + N_PARTS; right < 256 + 2 * N_PARTS && n_merges < N_MERGES;
+			 right++)
 		{
 			size_t id = 256 + 2 * N_PARTS + n_merges;
 
-			if (colliding && (open_pair_hash((uint64_t) (left + 1) << 32 | (uint32_t) right) & ((1 << TABLE_BITS) - 1)) >> (CLUSTER_BITS + 1) != 0)
+			if (colliding && (open_pair_hash((uint64_t) (left + 1) << 32 | (uint32_t) right) &
+							  ((1 << TABLE_BITS) - 1)) >>
+									 (CLUSTER_BITS + 1) !=
+								 0)
 				continue;
 			memcpy(bytes + size * id, tokens[left].data, 2);
 			memcpy(bytes + size * id + 2, tokens[right].data, 2);
@@ -175,7 +199,7 @@ time_merges(bool colliding)
 	return start;
 }
 
-/* ---- Training -------------------------------------------------------------------------------------- */
+/* ---- Training ----------------------------------------------------------- */
 
 static double
 time_words(bool colliding)
@@ -218,7 +242,8 @@ time_pairs(bool colliding)
 		{
 			double start;
 
-			if (colliding && !is_in_cluster(open_pair_hash((uint64_t) (left + 1) << 32 | (uint32_t) right)))
+			if (colliding &&
+				!is_in_cluster(open_pair_hash((uint64_t) (left + 1) << 32 | (uint32_t) right)))
 				continue;
 			n++;
 			start = seconds();
@@ -231,7 +256,7 @@ time_pairs(bool colliding)
 	return sum;
 }
 
-/* ---- The hashes ------------------------------------------------------------------------------------ */
+/* ---- The hashes --------------------------------------------------------- */
 
 /* What one key sends to the same place another does not. */
 static void
@@ -257,8 +282,11 @@ test_keys(void)
 			pairs_both += (lm_hash_pair(keys[1], pair) & 255) == 0;
 		}
 	}
-	ok(one > 600 && one < 1000 && both < 20, "one key sends %d of 200,000 texts to one of 256 places, another %d of those", one, both);
-	ok(pairs_one > 600 && pairs_one < 1000 && pairs_both < 20, "one key sends %d of 200,000 pairs to one of 256 places, another %d of those", pairs_one, pairs_both);
+	ok(one > 600 && one < 1000 && both < 20,
+	   "one key sends %d of 200,000 texts to one of 256 places, another %d of those", one, both);
+	ok(pairs_one > 600 && pairs_one < 1000 && pairs_both < 20,
+	   "one key sends %d of 200,000 pairs to one of 256 places, another %d of those", pairs_one,
+	   pairs_both);
 }
 
 /* Texts that differ in one byte, or in length alone. */
@@ -292,7 +320,9 @@ test_stop(void)
 	LmHost stopping = tap_host(&state);
 
 	state.stop = true;
-	ok(lm_tokenizer_create(&stopping, lm_bytes_spec(), &error) == NULL && error.code == LM_ERR_STOPPED, "making a tokenizer can be stopped");
+	ok(lm_tokenizer_create(&stopping, lm_bytes_spec(), &error) == NULL &&
+		   error.code == LM_ERR_STOPPED,
+	   "making a tokenizer can be stopped");
 	ok(state.live == 0, "nothing is left of it");
 }
 
@@ -320,11 +350,13 @@ test_stop_strings(void)
 	lm_stop_prepare(&host, failure, stop, &error);
 	for (size_t i = 0; i < TEXT; i++)
 	{
-		matched = lm_stop_follow(failure, stop, matched, i % (SIZE / 2 + 2) == SIZE / 2 ? 'b' : 'a');
+		matched =
+			lm_stop_follow(failure, stop, matched, i % (SIZE / 2 + 2) == SIZE / 2 ? 'b' : 'a');
 		right = right && matched < SIZE && (i >= SIZE / 2 || matched == i + 1);
 	}
 	start = seconds() - start;
-	ok(right && start < 1, "a stop string of 200,000 bytes is followed through 2,000,000 in %.0f ms", start * 1e3);
+	ok(right && start < 1,
+	   "a stop string of 200,000 bytes is followed through 2,000,000 in %.0f ms", start * 1e3);
 	free(failure);
 	free(bytes);
 }

@@ -1,7 +1,8 @@
 /*
  * test/unit/test_dataset.c
  *
- * From token files to batches: windows, packing, order, crops; and files that are not what they should be.
+ * From token files to batches: windows, packing, order, crops; and files that are not what they
+ * should be.
  */
 #include "train_support.h"
 
@@ -18,7 +19,8 @@ typedef struct TokenFile
 
 /* Documents of ids 0, 1, 2 ...: document d holds d * 100 + 0 .. lengths[d] - 1. */
 static void
-make_file(TokenFile *file, const int *train, int n_train, const int *validation, int n_validation, int token_size)
+make_file(TokenFile *file, const int *train, int n_train, const int *validation, int n_validation,
+		  int token_size)
 {
 	LmDatasetHeader *header = (LmDatasetHeader *) file->bytes;
 	uint64_t n = 0, n_windows = 0;
@@ -94,7 +96,8 @@ test_cut(void)
 	ok(once, "every id of a document but the first is predicted exactly once");
 	ok(fits, "every window fits the context and predicts something");
 	ok(fewest && even, "windows are as few as possible and of nearly equal length");
-	is_int((long long) lm_windows_count(1, 8) + (long long) lm_windows_count(0, 8), 0, "a single id has no window");
+	is_int((long long) lm_windows_count(1, 8) + (long long) lm_windows_count(0, 8), 0,
+		   "a single id has no window");
 }
 
 /* Whether the batch is windows of consecutive ids, with positions and starts to match. */
@@ -106,7 +109,8 @@ is_well_formed(const LmBatch *batch)
 		if (batch->targets[t] != batch->tokens[t] + 1 || batch->weights[t] != 1 ||
 			batch->positions[t] != t - batch->starts[t])
 			return false;
-		if (batch->positions[t] > 0 && (batch->tokens[t] != batch->tokens[t - 1] + 1 || batch->starts[t] != batch->starts[t - 1] ||
+		if (batch->positions[t] > 0 && (batch->tokens[t] != batch->tokens[t - 1] + 1 ||
+										batch->starts[t] != batch->starts[t - 1] ||
 										batch->examples[t] != batch->examples[t - 1]))
 			return false;
 	}
@@ -128,7 +132,8 @@ test_packed(const LmHost *host)
 
 	make_file(&file, train, 7, validation, 2, 2);
 	dataset = open_file(&file);
-	is_int((long long) dataset.header->n_train_windows, 3 + 1 + 1 + 1 + 2 + 4 + 1, "documents are cut into windows");
+	is_int((long long) dataset.header->n_train_windows, 3 + 1 + 1 + 1 + 2 + 4 + 1,
+		   "documents are cut into windows");
 	dataset.shuffle = true;
 	example = 0;
 	while (cursor.drawn < 2 * dataset.header->n_train_windows)
@@ -141,7 +146,8 @@ test_packed(const LmHost *host)
 		bounded = bounded && batch.n_tokens <= 20 && batch.n_tokens > 0;
 		for (int t = 0; t < batch.n_tokens; t++)
 		{
-			uint64_t epoch = (before + (uint64_t) (batch.examples[t] - batch.examples[0])) / dataset.header->n_train_windows;
+			uint64_t epoch = (before + (uint64_t) (batch.examples[t] - batch.examples[0])) /
+							 dataset.header->n_train_windows;
 
 			if (epoch < 2)
 				seen[epoch][batch.targets[t]]++;
@@ -187,7 +193,8 @@ test_determinism(const LmHost *host)
 			again = cursor;
 			lm_dataset_next(&one, &cursor, &example, &dataset, 40, 4, &error);
 			lm_dataset_next(&two, &again, &same_example, &dataset, 40, 4, &error);
-			same = same && one.n_tokens == two.n_tokens && cursor.drawn == again.drawn && example == same_example &&
+			same = same && one.n_tokens == two.n_tokens && cursor.drawn == again.drawn &&
+				   example == same_example &&
 				   memcmp(one.tokens, two.tokens, sizeof(int32_t) * (size_t) one.n_tokens) == 0;
 		}
 	}
@@ -211,9 +218,12 @@ test_order_of_file(const LmHost *host)
 	dataset = open_file(&file);
 	lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error);
 	is_int(batch.n_tokens, 4 + 2 + 3, "a batch is filled with windows while they fit");
-	ok(batch.tokens[0] == 0 && batch.tokens[4] == 100 && batch.tokens[6] == 200, "without shuffling in the file's order");
-	ok(batch.examples[0] == 7 && batch.examples[8] == 9 && example == 10, "examples are numbered on");
-	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 3, 1, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(batch.tokens[0] == 0 && batch.tokens[4] == 100 && batch.tokens[6] == 200,
+	   "without shuffling in the file's order");
+	ok(batch.examples[0] == 7 && batch.examples[8] == 9 && example == 10,
+	   "examples are numbered on");
+	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 3, 1, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a window that cannot fit is an error");
 	lm_batch_free(&batch, host);
 }
@@ -278,7 +288,8 @@ test_short_stream(const LmHost *host)
 	dataset.documents = LM_DOCUMENTS_JOINED;
 	lm_dataset_next(&batch, &cursor, &example, &dataset, 64, 2, &error);
 	is_int(batch.n_tokens, 2 * 3, "a stream shorter than the context is used as it is");
-	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 64, &error) && batch.n_tokens == 0 && !more,
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 64, &error) && batch.n_tokens == 0 &&
+		   !more,
 	   "validation without windows is empty");
 	lm_batch_free(&batch, host);
 }
@@ -313,7 +324,8 @@ is_refused(TokenFile *file)
 	LmDataset dataset = {.context = CONTEXT};
 	LmError error = {0};
 
-	return !lm_dataset_open(&dataset, file->bytes, file->size, &error) && error.code == LM_ERR_FORMAT;
+	return !lm_dataset_open(&dataset, file->bytes, file->size, &error) &&
+		   error.code == LM_ERR_FORMAT;
 }
 
 static void
@@ -339,17 +351,21 @@ test_malformed(void)
 	REFUSED(file.header->magic[7] = '1', "another format is refused");
 	REFUSED(file.header->token_size = 3, "ids of three bytes are refused");
 	REFUSED(file.header->n_tokens = UINT64_MAX / 2, "a number of tokens that overflows is refused");
-	REFUSED(file.header->n_train_windows = UINT64_MAX, "a number of windows that overflows is refused");
-	REFUSED(file.header->n_validation_windows = 1u << 30, "windows beyond the file's end are refused");
+	REFUSED(file.header->n_train_windows = UINT64_MAX,
+			"a number of windows that overflows is refused");
+	REFUSED(file.header->n_validation_windows = 1u << 30,
+			"windows beyond the file's end are refused");
 	REFUSED(file.header->windows_offset = 8, "windows inside the header are refused");
 	REFUSED(file.header->windows_offset += 4, "windows off their alignment are refused");
 	REFUSED(file.windows[1].offset = UINT64_MAX, "a window beyond the tokens is refused");
 	REFUSED(file.windows[1].length = UINT32_MAX, "a window longer than the tokens is refused");
 	REFUSED(file.windows[1].length = 1, "a window that predicts nothing is refused");
-	REFUSED(file.windows[1].offset = 0; file.windows[0].offset = 2, "windows in another order are refused");
+	REFUSED(file.windows[1].offset = 0;
+			file.windows[0].offset = 2, "windows in another order are refused");
 	REFUSED(file.header->train_tokens++, "a wrong number of predictions is refused");
 	REFUSED(file.header->validation_counted--, "a wrong number of counted predictions is refused");
-	REFUSED(file.windows[0].prompt = file.windows[0].length - 1, "a window of a prompt alone is refused");
+	REFUSED(file.windows[0].prompt = file.windows[0].length - 1,
+			"a window of a prompt alone is refused");
 	REFUSED(file.windows[0].prompt = UINT32_MAX, "a prompt longer than its window is refused");
 	REFUSED(file.windows[1].weight = 0, "a weight of 0 is refused");
 	REFUSED(file.windows[1].weight = -1, "a negative weight is refused");
@@ -377,20 +393,21 @@ test_prompt(const LmHost *host)
 	file.windows[2].prompt = 5;
 	file.header->validation_counted -= 5;
 	dataset = open_file(&file);
-	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 10, 1, &error) && batch.n_tokens == 5 + 4,
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 10, 1, &error) &&
+		   batch.n_tokens == 5 + 4,
 	   "prompts and completions go through the network");
 	for (int t = 0; t < batch.n_tokens; t++)
 	{
 		int target = t < 3 ? -1 : batch.tokens[t] + 1;
 
 		targets = targets && batch.targets[t] == target;
-		weights = weights && batch.weights[t] == (t < 3 ? 0 : t < 5 ? 2.5f
-																	: 0.5f);
+		weights = weights && batch.weights[t] == (t < 3 ? 0 : t < 5 ? 2.5f : 0.5f);
 	}
 	ok(targets, "a prompt has no targets");
 	ok(weights, "the rest has the weight of its window");
 	is_near(lm_batch_weight(&batch), 2 * 2.5 + 4 * 0.5, 0, "and the batch theirs");
-	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) && lm_batch_weight(&batch) == 1 && batch.targets[5] == 206,
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) &&
+		   lm_batch_weight(&batch) == 1 && batch.targets[5] == 206,
 	   "so has the validation");
 	lm_batch_free(&batch, host);
 }
@@ -437,8 +454,9 @@ test_sets(const LmHost *host)
 	size = file.size;
 	dataset = open_file(&file);
 	ok(strcmp(lm_dataset_labels(&dataset) + 2, "b") == 0, "names of labels stand behind the sets");
-	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error) && batch.targets[3] == 2 && batch.targets[2] == -1 &&
-		   batch.targets[5] == 1 && batch.targets[8] == 0,
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error) &&
+		   batch.targets[3] == 2 && batch.targets[2] == -1 && batch.targets[5] == 1 &&
+		   batch.targets[8] == 0,
 	   "a window's set is the target of its last row");
 	set = lm_label_set(&n, &batch.sets, 0);
 	ok(n == 2 && set[0] == 0 && set[1] == 2, "a batch has the sets");
@@ -446,8 +464,8 @@ test_sets(const LmHost *host)
 	ok(n == 0, "one may be empty");
 	set = lm_label_set(&n, &batch.sets, 2);
 	ok(n == 1 && set[0] == 1, "each begins where the one before ends");
-	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) && batch.sets.n_sets == 3 && batch.targets[4] == 2 &&
-		   lm_batch_weight(&batch) == 1,
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) &&
+		   batch.sets.n_sets == 3 && batch.targets[4] == 2 && lm_batch_weight(&batch) == 1,
 	   "so it is in validation");
 	for (file.size = 0; file.size < size; file.size++)
 		truncated = truncated && is_refused(&file);
@@ -466,10 +484,13 @@ test_sets(const LmHost *host)
 	REFUSED_SETS(members[1] = 0, "a label twice in a set is refused");
 	REFUSED_SETS(members[0] = 2; members[1] = 0, "a set that is not in order is refused");
 	REFUSED_SETS(file.windows[1].label = 3, "a window of no set is refused");
-	REFUSED_SETS(file.header->n_sets = UINT64_MAX / 8, "a number of sets that overflows is refused");
-	REFUSED_SETS(file.header->n_members = UINT64_MAX / 4, "a number of members that overflows is refused");
+	REFUSED_SETS(file.header->n_sets = UINT64_MAX / 8,
+				 "a number of sets that overflows is refused");
+	REFUSED_SETS(file.header->n_members = UINT64_MAX / 4,
+				 "a number of members that overflows is refused");
 	REFUSED_SETS(file.header->n_sets = 0, "members without sets are refused");
-	REFUSED_SETS(file.header->n_labels = file.header->n_members = 0; memset(ends, 0, 24); file.size -= 18, "sets without labels are refused");
+	REFUSED_SETS(file.header->n_labels = file.header->n_members = 0; memset(ends, 0, 24);
+				 file.size -= 18, "sets without labels are refused");
 	lm_batch_free(&batch, host);
 }
 
@@ -487,8 +508,10 @@ test_bad_id(const LmHost *host)
 	make_file(&file, train, 3, NULL, 0, 4);
 	file.header->vocabulary = 103;
 	dataset = open_file(&file);
-	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 6, 1, &error), "ids within the vocabulary are read");
-	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 6, 1, &error) && error.code == LM_ERR_FORMAT,
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 6, 1, &error),
+	   "ids within the vocabulary are read");
+	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 6, 1, &error) &&
+		   error.code == LM_ERR_FORMAT,
 	   "an id outside the vocabulary is refused");
 	lm_batch_free(&batch, host);
 }
@@ -508,11 +531,13 @@ test_schedule(void)
 	is_near(lm_learning_rate(&options, 110), 1e-4, 1e-12, "the end is the minimum");
 	is_near(lm_learning_rate(&options, 5000), 1e-4, 1e-12, "and stays there");
 	options.schedule = LM_SCHEDULE_LINEAR;
-	is_near(lm_learning_rate(&options, 35), 1e-3 - 0.25 * 9e-4, 1e-12, "the linear schedule falls evenly");
+	is_near(lm_learning_rate(&options, 35), 1e-3 - 0.25 * 9e-4, 1e-12,
+			"the linear schedule falls evenly");
 	options.schedule = LM_SCHEDULE_CONSTANT;
 	is_near(lm_learning_rate(&options, 5000), 1e-3, 1e-12, "the constant one does not fall");
 	options.warmup_steps = 0;
-	is_near(lm_learning_rate(&options, 0), 1e-3, 1e-12, "without warm-up the first step has the full rate");
+	is_near(lm_learning_rate(&options, 0), 1e-3, 1e-12,
+			"without warm-up the first step has the full rate");
 	options.schedule = LM_SCHEDULE_COSINE;
 	options.steps = 0;
 	is_near(lm_learning_rate(&options, 0), 1e-4, 1e-12, "no steps, no division by zero");

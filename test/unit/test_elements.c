@@ -1,7 +1,8 @@
 /*
  * test/unit/test_elements.c
  *
- * The exponential and passes over elements against float64, for each instruction set: GELU, sums, AdamW.
+ * The exponential and passes over elements against float64, for each instruction set: GELU, sums,
+ * AdamW.
  */
 #include "kernels.h"
 
@@ -91,11 +92,12 @@ test_gelu(const LmSimd *simd, LmActivation kind, const char *name)
 	ok(worst_slope < 1e-6, "%s: the slope of %s agrees with float64", simd->name, name);
 	printf("# %g %g\n", worst, worst_slope);
 	simd->gelu_forward(out, extremes, 4, kind);
-	ok(fabsf(out[0]) == 0 && out[1] == 1e30f && fabsf(out[2]) == 0 && out[3] == 40, "%s: %s far from 0", simd->name, name);
+	ok(fabsf(out[0]) == 0 && out[1] == 1e30f && fabsf(out[2]) == 0 && out[3] == 40,
+	   "%s: %s far from 0", simd->name, name);
 	dy[0] = dy[1] = dy[2] = dy[3] = 1;
 	simd->gelu_backward(out, dy, extremes, 4, kind);
-	ok(fabsf(out[0]) == 0 && out[1] == 1 && fabsf(out[2]) == 0 && out[3] == 1, "%s: the slope of %s far from 0", simd->name,
-	   name);
+	ok(fabsf(out[0]) == 0 && out[1] == 1 && fabsf(out[2]) == 0 && out[3] == 1,
+	   "%s: the slope of %s far from 0", simd->name, name);
 }
 
 static void
@@ -117,7 +119,9 @@ test_relu2(const LmSimd *simd)
 	simd->gelu_forward(y, x, COUNT, LM_RELU2);
 	simd->gelu_backward(dx, dy, x, COUNT, LM_RELU2);
 	for (int i = 0; i < COUNT; i++)
-		right = right && (i == 5 ? isnan(y[i]) && isnan(dx[i]) : y[i] == (x[i] > 0 ? x[i] * x[i] : 0) && dx[i] == dy[i] * (x[i] > 0 ? 2 * x[i] : 0));
+		right = right && (i == 5 ? isnan(y[i]) && isnan(dx[i])
+								 : y[i] == (x[i] > 0 ? x[i] * x[i] : 0) &&
+									   dx[i] == dy[i] * (x[i] > 0 ? 2 * x[i] : 0));
 	ok(right, "%s: squared ReLU and its slope are exact, and NaN stays NaN", simd->name);
 }
 
@@ -128,7 +132,8 @@ test_small_passes(const LmSimd *simd)
 
 	for (int n = 0; n < 70; n++)
 	{
-		float *x = random_floats(70, 1, 1), *y = random_floats(70, 1, 2), *a = random_floats(70, 1, 3);
+		float *x = random_floats(70, 1, 1), *y = random_floats(70, 1, 2),
+			  *a = random_floats(70, 1, 3);
 		float out[70], sum = 0, product[70];
 		double squares = 0;
 
@@ -138,7 +143,8 @@ test_small_passes(const LmSimd *simd)
 		simd->multiply(product, x, (size_t) n);
 		for (int i = 0; i < 70; i++)
 		{
-			right &= out[i] == (i < n ? y[i] + x[i] : y[i]) && product[i] == (i < n ? y[i] * x[i] : y[i]);
+			right &= out[i] == (i < n ? y[i] + x[i] : y[i]) &&
+					 product[i] == (i < n ? y[i] * x[i] : y[i]);
 			sum += i < n ? x[i] * y[i] : 0;
 			squares += i < n ? (double) x[i] * x[i] : 0;
 		}
@@ -156,7 +162,8 @@ test_small_passes(const LmSimd *simd)
 		free(y);
 		free(a);
 	}
-	ok(right, "%s: sums, products and dot products of 0 to 69 elements touch nothing else", simd->name);
+	ok(right, "%s: sums, products and dot products of 0 to 69 elements touch nothing else",
+	   simd->name);
 }
 
 static void
@@ -167,7 +174,8 @@ test_adamw(const LmSimd *simd)
 		COUNT = 1003
 	};
 	LmAdamW adamw = {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.19f, 0.0975f, 0.5f};
-	float *p = random_floats(COUNT, 1, 1), *m = random_floats(COUNT, 0.1f, 2), *v = random_floats(COUNT, 0.1f, 3);
+	float *p = random_floats(COUNT, 1, 1), *m = random_floats(COUNT, 0.1f, 2),
+		  *v = random_floats(COUNT, 0.1f, 3);
 	float *g = random_floats(COUNT, 1, 4), *wanted[3];
 	char name[100];
 
@@ -178,11 +186,13 @@ test_adamw(const LmSimd *simd)
 	wanted[2] = copy_floats(v, COUNT);
 	for (int i = 0; i < COUNT; i++)
 	{
-		double scaled = g[i] * 0.5, m_new = 0.9 * m[i] + 0.1 * scaled, v_new = 0.95 * v[i] + 0.05 * scaled * scaled;
+		double scaled = g[i] * 0.5, m_new = 0.9 * m[i] + 0.1 * scaled,
+			   v_new = 0.95 * v[i] + 0.05 * scaled * scaled;
 
 		wanted[1][i] = (float) m_new;
 		wanted[2][i] = (float) v_new;
-		wanted[0][i] = (float) (p[i] - 3e-3 * (m_new / 0.19) / (sqrt(v_new / 0.0975) + 1e-8) - 3e-3 * 0.1 * p[i]);
+		wanted[0][i] = (float) (p[i] - 3e-3 * (m_new / 0.19) / (sqrt(v_new / 0.0975) + 1e-8) -
+								3e-3 * 0.1 * p[i]);
 	}
 	simd->adamw(p, m, v, g, COUNT, &adamw);
 	snprintf(name, sizeof name, "%s: AdamW updates parameters as the paper says", simd->name);
@@ -214,10 +224,12 @@ compute(int n_threads)
 	static const LmAdamW decayed = {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.19f, 0.0975f, 0.5f};
 	static const LmAdamW plain = {3e-3f, 0.9f, 0.95f, 1e-8f, 0, 0.19f, 0.0975f, 0.5f};
 	/* a gap, one element, several pieces */
-	LmAdamWRange ranges[] = {{0, 70000, &decayed}, {70016, 1, &plain}, {70017, COUNT - 70017, &plain}};
+	LmAdamWRange ranges[] = {
+		{0, 70000, &decayed}, {70016, 1, &plain}, {70017, COUNT - 70017, &plain}};
 	LmEngine *engine = test_engine(n_threads, "");
 	void *scratch = test_scratch(lm_sum_squares_scratch(COUNT));
-	Arrays a = {random_floats(COUNT, 1, 1), zero_array(COUNT), random_floats(COUNT, 1, 2), zero_array(COUNT), zero_array(COUNT), 0};
+	Arrays a = {random_floats(COUNT, 1, 1), zero_array(COUNT), random_floats(COUNT, 1, 2),
+				zero_array(COUNT),			zero_array(COUNT), 0};
 
 	lm_gelu_forward(engine, a.y, a.x, COUNT, LM_GELU);
 	lm_gelu_backward(engine, a.y, a.y, a.x, COUNT, LM_GELU_TANH);
@@ -252,8 +264,8 @@ test_threads(void)
 	{
 		Arrays many = compute(n_threads);
 
-		ok(same_bits(one.y, many.y, 300001) && same_bits(one.p, many.p, 300001) && same_bits(one.v, many.v, 300001) &&
-			   one.squares == many.squares,
+		ok(same_bits(one.y, many.y, 300001) && same_bits(one.p, many.p, 300001) &&
+			   same_bits(one.v, many.v, 300001) && one.squares == many.squares,
 		   "%d threads give the same bits as one", n_threads);
 		free_arrays(&many);
 	}

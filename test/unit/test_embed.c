@@ -1,18 +1,23 @@
 /*
  * test/unit/test_embed.c
  *
- * Embeddings against a naive loop that runs each token of a text behind its window, one row at a time; and the output of the
- * last block against logits, which are its product with the head.
+ * Embeddings against a naive loop that runs each token of a text behind its window, one row at a
+ * time; and the output of the last block against logits, which are its product with the head.
  */
 #include "serve_support.h"
 
 #define CONTEXT 20
 
-/* The output of the last block at ids[target], and in logits what the head makes of it, from a fresh run. */
+/*
+ * The output of the last block at ids[target], and in logits what the head makes of it, from a
+ * fresh run.
+ */
 static void
-naive_hidden(float *hidden, float *logits, LmEngine *engine, const LmHost *host, const TestModel *test, const int32_t *ids, int start, int target)
+naive_hidden(float *hidden, float *logits, LmEngine *engine, const LmHost *host,
+			 const TestModel *test, const int32_t *ids, int start, int target)
 {
-	void *workspace = aligned_alloc(64, lm_infer_workspace(test->model, 1, 1, lm_engine_threads(engine)));
+	void *workspace =
+		aligned_alloc(64, lm_infer_workspace(test->model, 1, 1, lm_engine_threads(engine)));
 	float *outputs[2] = {hidden, logits};
 	LmPages *pages;
 	LmError error;
@@ -27,7 +32,8 @@ naive_hidden(float *hidden, float *logits, LmEngine *engine, const LmHost *host,
 		{
 			LmInput input = {ids[i], 0, i - start, true};
 
-			if (!(output == 0 ? lm_infer_hidden : lm_infer)(outputs[output], engine, test->model, pages, &sequence, 1, &input, 1,
+			if (!(output == 0 ? lm_infer_hidden : lm_infer)(outputs[output], engine, test->model,
+															pages, &sequence, 1, &input, 1,
 															workspace, &error))
 				printf("# %s\n", error.message);
 		}
@@ -46,8 +52,12 @@ test_against_naive(LmEngine *engine, const LmHost *host)
 	LmTokenizer *tokenizer = bytes_tokenizer(host);
 	LmSession *session = create_session(engine, &test, tokenizer);
 	int C = config.channels, V = config.vocabulary;
-	const float *head = test.block + lm_param_find(test.table, config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1)->offset;
-	float *mean = calloc(C, sizeof(float)), *last = calloc(C, sizeof(float)), *hidden = calloc(C, sizeof(float)), *logits = calloc(V, sizeof(float));
+	const float *head =
+		test.block +
+		lm_param_find(test.table, config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1)
+			->offset;
+	float *mean = calloc(C, sizeof(float)), *last = calloc(C, sizeof(float)),
+		  *hidden = calloc(C, sizeof(float)), *logits = calloc(V, sizeof(float));
 	double apart = 0, head_apart = 0;
 	bool counted = true;
 
@@ -65,7 +75,9 @@ test_against_naive(LmEngine *engine, const LmHost *host)
 			ids[i + 1] = (unsigned char) (text[i] = (char) (' ' + test_random(&state) % 95));
 		for (int target = 1; target <= sizes[s]; target++)
 		{
-			/* windows begin at 0, context / 2, context ...; the first that holds the token counts */
+			/*
+			 * windows begin at 0, context / 2, context ...; the first that holds the token counts
+			 */
 			while (target >= start + CONTEXT)
 				start += CONTEXT / 2;
 			naive_hidden(hidden, logits, engine, host, &test, ids, start, target);
@@ -80,14 +92,17 @@ test_against_naive(LmEngine *engine, const LmHost *host)
 				head_apart = fmax(head_apart, fabs(dot - logits[v]));
 			}
 		}
-		if (!lm_embed(mean, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_MEAN, &error) ||
+		if (!lm_embed(mean, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_MEAN,
+					  &error) ||
 			!lm_embed(last, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_LAST, &error))
 			printf("# %s\n", error.message);
 		counted = counted && n == sizes[s];
 		for (int i = 0; i < C; i++)
-			apart = fmax(apart, fmax(fabs(mean[i] - sums[i] / sizes[s]), fabs(last[i] - hidden[i])));
+			apart =
+				fmax(apart, fmax(fabs(mean[i] - sums[i] / sizes[s]), fabs(last[i] - hidden[i])));
 	}
-	is_near(apart, 0, 1e-6, "means and last outputs are those of a naive loop, also beyond the context");
+	is_near(apart, 0, 1e-6,
+			"means and last outputs are those of a naive loop, also beyond the context");
 	is_near(head_apart, 0, 1e-4, "the head's product with them is the logits");
 	ok(counted, "every token of the text counts once");
 	free(mean);
@@ -106,12 +121,14 @@ test_edges(LmEngine *engine, LmHost host, TapHost *state)
 	TestModel test = test_model(&host, &config, 3, 0.15f);
 	LmTokenizer *tokenizer = bytes_tokenizer(&host);
 	LmSession *session = create_session(engine, &test, tokenizer);
-	float *one = calloc(config.channels, sizeof(float)), *other = calloc(config.channels, sizeof(float));
+	float *one = calloc(config.channels, sizeof(float)),
+		  *other = calloc(config.channels, sizeof(float));
 	LmScore before, after;
 	int64_t n = 5;
 	LmError error;
 
-	ok(lm_embed(one, &n, session, (LmBytes){"", 0}, LM_POOL_MEAN, &error) && n == 0 && one[0] == 0, "an empty text has no tokens");
+	ok(lm_embed(one, &n, session, (LmBytes){"", 0}, LM_POOL_MEAN, &error) && n == 0 && one[0] == 0,
+	   "an empty text has no tokens");
 	lm_score(&before, session, "some text", 9, &error);
 	lm_embed(one, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
 	lm_score(&after, session, "some text", 9, &error);
@@ -119,7 +136,9 @@ test_edges(LmEngine *engine, LmHost host, TapHost *state)
 	lm_embed(other, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
 	ok(memcmp(one, other, config.channels * sizeof(float)) == 0, "and so are embeddings");
 	state->stop = true;
-	ok(!lm_embed(one, &n, session, (LmBytes){"never seen", 10}, LM_POOL_MEAN, &error) && error.code == LM_ERR_STOPPED, "it can be stopped");
+	ok(!lm_embed(one, &n, session, (LmBytes){"never seen", 10}, LM_POOL_MEAN, &error) &&
+		   error.code == LM_ERR_STOPPED,
+	   "it can be stopped");
 	state->stop = false;
 	free(one);
 	free(other);

@@ -1,8 +1,8 @@
 /*
  * test/unit/test_encoder.c
  *
- * Documents encoded on all threads: the ids that one thread gives, and what cannot be done there left to the caller;
- * and the allocator inside a block that the threads work with.
+ * Documents encoded on all threads: the ids that one thread gives, and what cannot be done there
+ * left to the caller; and the allocator inside a block that the threads work with.
  */
 #include "base/region.h"
 #include "tokenizer_fixture.h"
@@ -24,15 +24,18 @@ draw(uint32_t below)
 	return (uint32_t) (random_state >> 33) % below;
 }
 
-/* Words, numbers, marks that combine, long runs of a letter; document 100 is not UTF-8, 200 is large, 300 is empty. */
+/*
+ * Words, numbers, marks that combine, long runs of a letter; document 100 is not UTF-8, 200 is
+ * large, 300 is empty.
+ */
 static LmBytes
 make_document(int number)
 {
-	static const char *const parts[] = {" the", " king", "dom", " thou", "'ll", "\n", "  ", " 1599", ",", " n\xC3\xA9",
-										"e\xCC\x81", " \xE4\xB8\x80\xE4\xB8\x80", " loveliness", "!?", " q"};
-	size_t size = number == 200 ? LARGE : number == 300 ? 0
-														: draw(3000),
-		   n = 0;
+	static const char *const parts[] = {
+		" the",		   " king", "dom", " thou",		 "'ll",		  "\n",
+		"  ",		   " 1599", ",",   " n\xC3\xA9", "e\xCC\x81", " \xE4\xB8\x80\xE4\xB8\x80",
+		" loveliness", "!?",	" q"};
+	size_t size = number == 200 ? LARGE : number == 300 ? 0 : draw(3000), n = 0;
 	char *text = malloc(size + 100);
 
 	while (n < size)
@@ -67,7 +70,8 @@ encode_alone(Corpus *corpus, LmTokenizer *tokenizer)
 	for (int i = 0; i < N_DOCUMENTS; i++)
 	{
 		corpus->wanted[i].count = 0;
-		corpus->right[i] = lm_tokenizer_encode(tokenizer, &corpus->wanted[i], corpus->texts[i].data, corpus->texts[i].size, &error);
+		corpus->right[i] = lm_tokenizer_encode(tokenizer, &corpus->wanted[i], corpus->texts[i].data,
+											   corpus->texts[i].size, &error);
 	}
 }
 
@@ -106,7 +110,8 @@ static bool
 same_ids(const LmEncoding *encoding, const LmTokens *wanted)
 {
 	return encoding->count == wanted->count &&
-		   (wanted->count == 0 || memcmp(encoding->ids, wanted->ids, wanted->count * sizeof(int32_t)) == 0);
+		   (wanted->count == 0 ||
+			memcmp(encoding->ids, wanted->ids, wanted->count * sizeof(int32_t)) == 0);
 }
 
 static void
@@ -133,10 +138,13 @@ test_same(const LmHost *host, const LmTokenizerSpec *spec, Corpus *corpus, const
 			for (int i = 0; i < N_DOCUMENTS; i++)
 			{
 				undone += corpus->right[i] && !encodings[i].done;
-				same &= !encodings[i].done || (corpus->right[i] && same_ids(&encodings[i], &corpus->wanted[i]));
+				same &= !encodings[i].done ||
+						(corpus->right[i] && same_ids(&encodings[i], &corpus->wanted[i]));
 			}
 		}
-		ok(same && undone == 0, "%s: %d threads give the ids of one tokenizer, and leave what is in error", name, n_threads);
+		ok(same && undone == 0,
+		   "%s: %d threads give the ids of one tokenizer, and leave what is in error", name,
+		   n_threads);
 		free_encodings(encodings);
 		lm_encoder_free(encoder);
 		lm_engine_stop(engine);
@@ -227,10 +235,12 @@ test_region(void)
 	for (int i = 0; i < N_BLOCKS; i++)
 		for (size_t j = 0; blocks[i] && j < sizes[i]; j++)
 			kept &= blocks[i][j] == i;
-	ok(kept && refused, "blocks of a region keep what was written to them, and a full one gives none");
+	ok(kept && refused,
+	   "blocks of a region keep what was written to them, and a full one gives none");
 	for (int i = 0; i < N_BLOCKS; i++)
 		lm_region_reallocate(&region, blocks[i], 0);
-	ok(lm_region_reallocate(&region, NULL, SIZE - 16) != NULL, "what is given back becomes one block again");
+	ok(lm_region_reallocate(&region, NULL, SIZE - 16) != NULL,
+	   "what is given back becomes one block again");
 	ok(lm_region_reallocate(&region, NULL, SIZE_MAX) == NULL, "a size that cannot be is refused");
 }
 

@@ -141,7 +141,8 @@ test_thread_count(void)
 	ok(strlen(lm_engine_description(engine)) > 0, "the description says what multiplies");
 	lm_engine_stop(engine);
 	engine = test_engine(1, "");
-	ok(strncmp(lm_engine_description(engine), "built-in ", 9) == 0, "an empty path means the built-in kernels");
+	ok(strncmp(lm_engine_description(engine), "built-in ", 9) == 0,
+	   "an empty path means the built-in kernels");
 	lm_engine_stop(engine);
 }
 
@@ -169,7 +170,8 @@ test_signals(void)
 	ok(sigismember(&work.mask, SIGINT) == 1 && sigismember(&work.mask, SIGTERM) == 1 &&
 		   sigismember(&work.mask, SIGUSR1) == 1 && sigismember(&work.mask, SIGALRM) == 1,
 	   "threads block the server's signals");
-	ok(sigismember(&work.mask, SIGSEGV) == 0 && sigismember(&work.mask, SIGBUS) == 0, "but not faults of their own");
+	ok(sigismember(&work.mask, SIGSEGV) == 0 && sigismember(&work.mask, SIGBUS) == 0,
+	   "but not faults of their own");
 	ok(strcmp(work.name, "gpt pool") == 0, "threads bear a name");
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	ok(sigismember(&mask, SIGINT) == 0, "the caller's mask is as before");
@@ -182,8 +184,8 @@ processor_seconds(void)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	return (double) usage.ru_utime.tv_sec + 1e-6 * (double) usage.ru_utime.tv_usec + (double) usage.ru_stime.tv_sec +
-		   1e-6 * (double) usage.ru_stime.tv_usec;
+	return (double) usage.ru_utime.tv_sec + 1e-6 * (double) usage.ru_utime.tv_usec +
+		   (double) usage.ru_stime.tv_sec + 1e-6 * (double) usage.ru_stime.tv_usec;
 }
 
 static void
@@ -219,8 +221,11 @@ test_stop(int n_threads)
 	Work work = {.n_threads = n_threads, .stop_after = &kernels_host_state, .stop_piece = 10};
 	int n_done;
 
-	/* The flag is written by a piece and read by the caller: one thread, so that this is no race. */
-	lm_engine_run(engine, n_threads == 1 ? stop_piece : count_piece, &work, n_threads == 1 ? PIECES : 10);
+	/*
+	 * The flag is written by a piece and read by the caller: one thread, so that this is no race.
+	 */
+	lm_engine_run(engine, n_threads == 1 ? stop_piece : count_piece, &work,
+				  n_threads == 1 ? PIECES : 10);
 	kernels_host_state.stop = true;
 	n_done = atomic_load(&work.n_done);
 	if (n_threads == 1)
@@ -260,7 +265,8 @@ is_time(void *context)
 	host->n_asked++;
 	host->wrong_thread |= !pthread_equal(pthread_self(), host->caller);
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec > host->until.tv_sec || (now.tv_sec == host->until.tv_sec && now.tv_nsec > host->until.tv_nsec);
+	return now.tv_sec > host->until.tv_sec ||
+		   (now.tv_sec == host->until.tv_sec && now.tv_nsec > host->until.tv_nsec);
 }
 
 /* The caller's piece ends when another thread has begun one, which is long. */
@@ -299,7 +305,9 @@ test_stop_while_waiting(void)
 		timed.until.tv_sec++;
 	}
 	lm_engine_run(engine, slow_piece, &work, 2);
-	/* Two threads may have entered: then the caller's piece was none, and it waited all the same. */
+	/*
+	 * Two threads may have entered: then the caller's piece was none, and it waited all the same.
+	 */
 	ok(lm_engine_stopped(engine), "a stop is noticed while the caller waits for the others");
 	ok(timed.n_asked >= 3, "the host is asked while the caller waits");
 	ok(!timed.wrong_thread, "should_stop is only called on the calling thread");
@@ -325,7 +333,8 @@ test_fork(void)
 		_exit(each_once(&work, 100) ? 0 : 1);
 	}
 	waitpid(child, &status, 0);
-	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child computes alone and stops without its threads");
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	   "a forked child computes alone and stops without its threads");
 	memset(&work, 0, sizeof work);
 	work.n_threads = 4;
 	lm_engine_run(engine, count_piece, &work, 100);
@@ -358,13 +367,18 @@ test_failures(void)
 			right &= state.live == 0;
 		}
 	}
-	ok(right && engine, "a start that gets no memory at its n-th request fails and frees the rest, for all %d n", k - 1);
+	ok(right && engine,
+	   "a start that gets no memory at its n-th request fails and frees the rest, for all %d n",
+	   k - 1);
 	options.n_threads = 0;
-	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_ARGUMENT, "no threads are refused");
+	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_ARGUMENT,
+	   "no threads are refused");
 	options.n_threads = LM_MAX_THREADS + 1;
-	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_ARGUMENT, "too many threads are refused");
+	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_ARGUMENT,
+	   "too many threads are refused");
 	options = (LmEngineOptions){2, "/nowhere/libopenblas.so"};
-	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_LIBRARY, "a missing library is an error");
+	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_LIBRARY,
+	   "a missing library is an error");
 	printf("# %s\n", error.message);
 	options.blas_library = "libm.so.6";
 	ok(!lm_engine_start(&kernels_host, &options, &error) && error.code == LM_ERR_LIBRARY,

@@ -14,7 +14,8 @@ test_packing(const LmTiles *kernel)
 
 	for (int packing = LM_TILE_ALONG; packing <= LM_TILE_ACROSS_TURNED; packing++)
 	{
-		int most_lines = packing <= LM_TILE_ALONG_TURNED ? 16 : 32, most = packing <= LM_TILE_ALONG_TURNED ? 32 : 16;
+		int most_lines = packing <= LM_TILE_ALONG_TURNED ? 16 : 32,
+			most = packing <= LM_TILE_ALONG_TURNED ? 32 : 16;
 		bool agrees = true;
 
 		for (int n_lines = 0; n_lines <= most_lines; n_lines++)
@@ -24,7 +25,8 @@ test_packing(const LmTiles *kernel)
 				lm_f32_plain.pack(wanted, from, 40, n_lines, n, packing);
 				agrees &= memcmp(got, wanted, sizeof got) == 0;
 			}
-		ok(agrees, "%s packs blocks of every size as plain C does, packing %d", kernel->name, packing);
+		ok(agrees, "%s packs blocks of every size as plain C does, packing %d", kernel->name,
+		   packing);
 	}
 	free(from);
 }
@@ -38,9 +40,12 @@ pack_operand(const float *x, int lines, int k)
 
 	for (int line = 0; line < lines; line += LM_TILE)
 		for (int block = 0; block < n_blocks; block++)
-			lm_f32_plain.pack(packed + ((size_t) (line / LM_TILE) * (size_t) n_blocks + (size_t) block) * LM_TILE_BLOCK,
+			lm_f32_plain.pack(packed +
+								  ((size_t) (line / LM_TILE) * (size_t) n_blocks + (size_t) block) *
+									  LM_TILE_BLOCK,
 							  x + (size_t) line * k + block * LM_TILE_K, (size_t) k, LM_TILE,
-							  k - block * LM_TILE_K < LM_TILE_K ? k - block * LM_TILE_K : LM_TILE_K, LM_TILE_ALONG);
+							  k - block * LM_TILE_K < LM_TILE_K ? k - block * LM_TILE_K : LM_TILE_K,
+							  LM_TILE_ALONG);
 	return packed;
 }
 
@@ -55,10 +60,12 @@ test_product(const LmTiles *kernel, int m, int n, int k)
 
 	for (int add = 0; add < 2; add++)
 	{
-		kernel->multiply(got, (size_t) n, a, tile, b, tile, m / LM_TILE, n / LM_TILE, lm_tile_blocks(k), add);
-		lm_f32_plain.multiply(wanted, (size_t) n, a, tile, b, tile, m / LM_TILE, n / LM_TILE, lm_tile_blocks(k), add);
-		ok(same_bits(got, wanted, count), "%s: %d x %d over %d, %s: the bits of its twin", kernel->name, m, n, k,
-		   add ? "added" : "from zero");
+		kernel->multiply(got, (size_t) n, a, tile, b, tile, m / LM_TILE, n / LM_TILE,
+						 lm_tile_blocks(k), add);
+		lm_f32_plain.multiply(wanted, (size_t) n, a, tile, b, tile, m / LM_TILE, n / LM_TILE,
+							  lm_tile_blocks(k), add);
+		ok(same_bits(got, wanted, count), "%s: %d x %d over %d, %s: the bits of its twin",
+		   kernel->name, m, n, k, add ? "added" : "from zero");
 	}
 	for (int i = 0; i < m; i++)
 		for (int j = 0; j < n; j++)
@@ -119,7 +126,8 @@ main(void)
 		test_product(kernels[i], 32, 32, 1);
 		test_product(kernels[i], 32, 96, 33);
 		test_product(kernels[i], 64, 32, 200);
-		ok(lm_f32_named(kernels[i]->name) == kernels[i], "%s is found by its name", kernels[i]->name);
+		ok(lm_f32_named(kernels[i]->name) == kernels[i], "%s is found by its name",
+		   kernels[i]->name);
 	}
 	ok(lm_f32_named("none") == NULL, "a kernel that does not exist is not found");
 	return done_testing();

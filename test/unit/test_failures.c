@@ -1,8 +1,9 @@
 /*
  * test/unit/test_failures.c
  *
- * The k-th allocation fails, and those behind it or not, for every k; the k-th thread cannot be made, for every k: each way
- * through the engine ends in an error or a success, and gives back what it took.
+ * The k-th allocation fails, and those behind it or not, for every k; the k-th thread cannot be
+ * made, for every k: each way through the engine ends in an error or a success, and gives back what
+ * it took.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,7 +14,9 @@
 #include "serve_support.h"
 
 #define MAX_FAILURES 20000
-#define TEXT "To be, or not to be: that is the question. Whether 'tis nobler in the mind to suffer \xC3\xA9\xE2\x82\xAC the slings"
+#define TEXT                                                                                \
+	"To be, or not to be: that is the question. Whether 'tis nobler in the mind to suffer " \
+	"\xC3\xA9\xE2\x82\xAC the slings"
 
 /* Everything that is made with a host that never fails, before the failures begin. */
 typedef struct Given
@@ -29,7 +32,8 @@ static int threads_until_failure = -1;
 
 /* Stands in front of the C library's. */
 int
-pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+			   void *argument)
 {
 	int (*create)(pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
 
@@ -104,7 +108,8 @@ way_adapter(const LmHost *host, const Given *given, LmError *error)
 	if (lm_adapter_size(&size, &adapter.config, error))
 		memory = aligned_alloc(64, size);
 	if (memory && lm_adapter_build(memory, block, table, host, error))
-		model = lm_model_open_adapter(host, given->model.image, given->model.size, memory, size, &adapter.config, error);
+		model = lm_model_open_adapter(host, given->model.image, given->model.size, memory, size,
+									  &adapter.config, error);
 	lm_model_close(model);
 	free(memory);
 	free(block);
@@ -122,7 +127,8 @@ way_bpe(const LmHost *host, const Given *given, LmError *error)
 	bool done;
 	int n_reached;
 
-	if (trainer && lm_bpe_trainer_add(trainer, TEXT, strlen(TEXT), error) && lm_bpe_trainer_add(trainer, TEXT, 40, error))
+	if (trainer && lm_bpe_trainer_add(trainer, TEXT, strlen(TEXT), error) &&
+		lm_bpe_trainer_add(trainer, TEXT, 40, error))
 		spec = lm_bpe_trainer_finish(trainer, 280, &n_reached, error);
 	tokenizer = spec ? lm_tokenizer_create(host, spec, error) : NULL;
 	done = tokenizer && lm_tokenizer_encode(tokenizer, &tokens, TEXT, strlen(TEXT), error);
@@ -193,10 +199,19 @@ healing_tokenizer(const LmHost *host, LmError *error)
 static bool
 way_serve(const LmHost *host, const Given *given, LmError *error)
 {
-	const LmSampling sampling = {.max_tokens = 20, .temperature = 1, .top_p = 0.9, .top_k = 50, .repetition_penalty = 1.1, .seed = 1, .n_stops = 1, .stops = &(LmBytes){"\x01\x02", 2}, .heal = true};
+	const LmSampling sampling = {.max_tokens = 20,
+								 .temperature = 1,
+								 .top_p = 0.9,
+								 .top_k = 50,
+								 .repetition_penalty = 1.1,
+								 .seed = 1,
+								 .n_stops = 1,
+								 .stops = &(LmBytes){"\x01\x02", 2},
+								 .heal = true};
 	LmEngine *engine = try_engine(host, 2, error);
 	LmTokenizer *tokenizer = engine ? healing_tokenizer(host, error) : NULL;
-	LmSession *session = tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
+	LmSession *session =
+		tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
 	LmGeneration *generation = NULL;
 	bool truncated, finished = false, done = false;
 	LmScore score;
@@ -225,15 +240,25 @@ way_many(const LmHost *host, const Given *given, LmError *error)
 	static const LmBytes stop = {"\x01\x02", 2};
 	LmEngine *engine = try_engine(host, 1, error);
 	LmTokenizer *tokenizer = engine ? healing_tokenizer(host, error) : NULL;
-	LmSession *session = tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
+	LmSession *session =
+		tokenizer ? lm_session_create(engine, given->model.model, tokenizer, error) : NULL;
 	LmMany *many = session ? lm_many_create(session, 2, 4, error) : NULL;
 	LmRequest requests[5];
 	bool good, done = false;
 
 	for (int i = 0; i < 5; i++)
 	{
-		requests[i] = (LmRequest){.task = i % 2 ? LM_TASK_SCORE : LM_TASK_GENERATE, .prompt = {TEXT, strlen(TEXT)}, .text = {TEXT, i % 2 ? strlen(TEXT) : 0}};
-		requests[i].sampling = (LmSampling){.max_tokens = 20, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1, .n_stops = 1, .stops = &stop, .heal = true};
+		requests[i] = (LmRequest){.task = i % 2 ? LM_TASK_SCORE : LM_TASK_GENERATE,
+								  .prompt = {TEXT, strlen(TEXT)},
+								  .text = {TEXT, i % 2 ? strlen(TEXT) : 0}};
+		requests[i].sampling = (LmSampling){.max_tokens = 20,
+											.temperature = 1,
+											.top_p = 1,
+											.repetition_penalty = 1,
+											.seed = 1,
+											.n_stops = 1,
+											.stops = &stop,
+											.heal = true};
 	}
 	good = many && lm_many_start(many, requests, 5, error);
 	while (good && !done)
@@ -276,8 +301,8 @@ test_allocations(const char *name, Way way, const Given *given, bool once)
 		if (state.fail_after > 0)
 			break;
 	}
-	ok(failures > 0 && state.fail_after > 0, "%s: each of its allocations failed once, %s (%ld)", name,
-	   once ? "alone" : "with those behind it", failures + succeeded - 1);
+	ok(failures > 0 && state.fail_after > 0, "%s: each of its allocations failed once, %s (%ld)",
+	   name, once ? "alone" : "with those behind it", failures + succeeded - 1);
 	is_int(untold, 0, "every failure is reported as one of memory");
 	is_int(leaks, 0, "and nothing is leaked");
 	state.fail_after = -1;

@@ -11,7 +11,8 @@
 static LmSampling
 plain_sampling(void)
 {
-	return (LmSampling){.max_tokens = 60, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1};
+	return (LmSampling){
+		.max_tokens = 60, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1};
 }
 
 /* The whole text, with a NUL behind it; *pieces counts calls. */
@@ -19,7 +20,8 @@ static bool
 generate_from(char *out, size_t *size, LmSession *session, const char *prompt, size_t prompt_size,
 			  const LmSampling *sampling, bool *truncated, LmError *error)
 {
-	LmGeneration *generation = lm_generation_start(session, prompt, prompt_size, sampling, truncated, error);
+	LmGeneration *generation =
+		lm_generation_start(session, prompt, prompt_size, sampling, truncated, error);
 	bool done = false;
 
 	*size = 0;
@@ -100,11 +102,13 @@ test_narrow_choices(LmSession *session)
 
 /* The next token's logits, computed by the public entry alone. */
 static void
-next_logits(double *logits, LmEngine *engine, const LmHost *host, const TestModel *test, const int32_t *ids, int n)
+next_logits(double *logits, LmEngine *engine, const LmHost *host, const TestModel *test,
+			const int32_t *ids, int n)
 {
 	int V = test->table->config.vocabulary;
 	LmInput *inputs = malloc(sizeof(LmInput) * (size_t) n);
-	void *workspace = aligned_alloc(64, lm_infer_workspace(test->model, n, 1, lm_engine_threads(engine)));
+	void *workspace =
+		aligned_alloc(64, lm_infer_workspace(test->model, n, 1, lm_engine_threads(engine)));
 	float *row = malloc(sizeof(float) * (size_t) V);
 	LmSequence sequence;
 	LmPages *pages;
@@ -151,7 +155,8 @@ compare_down(const void *a, const void *b)
 
 /* The distribution behind the draws, from logits by another way: a full sort. */
 static void
-expected_distribution(double p[257], const double *logits, const LmSampling *sampling, const bool *seen)
+expected_distribution(double p[257], const double *logits, const LmSampling *sampling,
+					  const bool *seen)
 {
 	double sorted[257], sum = 0, nucleus = 0, cut = 0, cut_k = 0, largest;
 	int n = 0;
@@ -161,8 +166,11 @@ expected_distribution(double p[257], const double *logits, const LmSampling *sam
 		double logit = logits[i];
 
 		if (seen[i])
-			logit = logit > 0 ? logit / sampling->repetition_penalty : logit * sampling->repetition_penalty;
-		p[i] = i == 0 || (i >= 0x80 && i < 0xC2) || (i > 0xF4 && i < 256) ? 0 : exp(logit / sampling->temperature);
+			logit = logit > 0 ? logit / sampling->repetition_penalty
+							  : logit * sampling->repetition_penalty;
+		p[i] = i == 0 || (i >= 0x80 && i < 0xC2) || (i > 0xF4 && i < 256)
+				   ? 0
+				   : exp(logit / sampling->temperature);
 		sorted[i] = p[i];
 	}
 	qsort(sorted, 257, sizeof(double), compare_down);
@@ -190,7 +198,8 @@ expected_distribution(double p[257], const double *logits, const LmSampling *sam
 static void
 test_distribution(LmEngine *engine, const LmHost *host, const TestModel *test, LmSession *session)
 {
-	static const char *const names[] = {"plain", "top_k", "top_p", "min_p", "temperature", "repetition_penalty", "all"};
+	static const char *const names[] = {
+		"plain", "top_k", "top_p", "min_p", "temperature", "repetition_penalty", "all"};
 	int32_t ids[2] = {256, 'K'};
 	double logits[257];
 	bool seen[257] = {false};
@@ -213,7 +222,10 @@ test_distribution(LmEngine *engine, const LmHost *host, const TestModel *test, L
 
 		expected_distribution(p, logits, &cases[c], seen);
 		count_first_bytes(counts, session, cases[c], n);
-		/* Characters of several bytes are incomplete after one token and are dropped: they all count as none. */
+		/*
+		 * Characters of several bytes are incomplete after one token and are dropped: they all
+		 * count as none.
+		 */
 		for (int i = 0x80; i < 256; i++)
 			p[256] += p[i], p[i] = 0;
 		for (int i = 0; i < 257; i++)
@@ -226,8 +238,8 @@ test_distribution(LmEngine *engine, const LmHost *host, const TestModel *test, L
 			}
 		}
 		/* mean `cells`, deviation sqrt(2 cells) */
-		ok(possible && cells > 1 && chi_square < cells + 5 * sqrt(2.0 * cells), "draws follow the distribution: %s",
-		   names[c]);
+		ok(possible && cells > 1 && chi_square < cells + 5 * sqrt(2.0 * cells),
+		   "draws follow the distribution: %s", names[c]);
 		if (!possible || chi_square >= cells + 5 * sqrt(2.0 * cells))
 			printf("# possible %d, chi square %g of %d cells\n", possible, chi_square, cells);
 	}
@@ -259,7 +271,8 @@ test_stops(LmSession *session)
 				first = strstr(whole, stop);
 				sampling.n_stops = 2;
 				sampling.stops = stops;
-				good = good && generate(text, session, "A", &sampling) == (size_t) (first - whole) &&
+				good = good &&
+					   generate(text, session, "A", &sampling) == (size_t) (first - whole) &&
 					   memcmp(text, whole, (size_t) (first - whole)) == 0;
 			}
 	}
@@ -335,13 +348,17 @@ test_lengths(LmEngine *engine, const LmHost *host, LmSession *session)
 	memset(prompt, 'x', sizeof prompt);
 	ok(generate_from(text, &size, session, prompt, 23, &sampling, &truncated, &error) && !truncated,
 	   "a prompt of context - 1 tokens is whole");
-	generate_from(text, &size, session, "yyyyyxxxxxxxxxxxxxxxxxxxxxxx", 28, &sampling, &truncated, &error);
+	generate_from(text, &size, session, "yyyyyxxxxxxxxxxxxxxxxxxxxxxx", 28, &sampling, &truncated,
+				  &error);
 	ok(truncated, "a longer one is truncated");
 	sampling.temperature = 0;
-	generate_from(text, &size, session, "yyyyyxxxxxxxxxxxxxxxxxxxxxxx", 28, &sampling, &truncated, &error);
+	generate_from(text, &size, session, "yyyyyxxxxxxxxxxxxxxxxxxxxxxx", 28, &sampling, &truncated,
+				  &error);
 	memcpy(truncated_text, text, size + 1);
-	generate_from(text, &same, session, "zxxxxxxxxxxxxxxxxxxxxxxx", 24, &sampling, &truncated, &error);
-	ok(size == same && strcmp(truncated_text, text) == 0, "and only its last context - 1 tokens count");
+	generate_from(text, &same, session, "zxxxxxxxxxxxxxxxxxxxxxxx", 24, &sampling, &truncated,
+				  &error);
+	ok(size == same && strcmp(truncated_text, text) == 0,
+	   "and only its last context - 1 tokens count");
 	sampling = plain_sampling();
 	sampling.max_tokens = 0;
 	is_int((long long) generate(text, session, "a", &sampling), 0, "no tokens, no text");
@@ -378,19 +395,24 @@ test_refusals(LmSession *session, TapHost *state)
 	ok(refused, "values out of range are refused");
 	generation = lm_generation_start(session, "a", 1, &sampling, &truncated, &error);
 	state->stop = true;
-	ok(!lm_generation_next(generation, &text, &done, &error) && error.code == LM_ERR_STOPPED, "generation can be stopped");
+	ok(!lm_generation_next(generation, &text, &done, &error) && error.code == LM_ERR_STOPPED,
+	   "generation can be stopped");
 	state->stop = false;
 	ok(lm_generation_next(generation, &text, &done, &error), "and goes on when asked again");
 	lm_generation_free(generation);
 }
 
-/* A tokenizer of one character and no end, whose only character is a special token: nothing may be said. */
+/*
+ * A tokenizer of one character and no end, whose only character is a special token: nothing may be
+ * said.
+ */
 static void
 test_nothing_allowed(LmEngine *engine, const LmHost *host)
 {
 	LmBytes tokens[2] = {{"a", 1}, {LM_UNKNOWN, 11}};
 	bool special[2] = {false, true};
-	LmTokenizerSpec spec = {.kind = LM_TOKENIZER_CHARS, .n_tokens = 2, .tokens = tokens, .special = special};
+	LmTokenizerSpec spec = {
+		.kind = LM_TOKENIZER_CHARS, .n_tokens = 2, .tokens = tokens, .special = special};
 	LmConfig config = bytes_config(8);
 	LmSampling sampling = plain_sampling();
 	LmTokenizer *tokenizer;
@@ -410,7 +432,8 @@ test_nothing_allowed(LmEngine *engine, const LmHost *host)
 	for (size_t i = 0; i < size; i++)
 		good = good && text[i] == 'a';
 	ok(good && size == 60, "ids beyond the tokenizer and special tokens are never sampled");
-	ok(!generate_from(text, &size, session, "", 0, &sampling, &truncated, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!generate_from(text, &size, session, "", 0, &sampling, &truncated, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "an empty prompt needs a token to stand in front");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
@@ -452,8 +475,11 @@ test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *t
 		lm_score(&score, session, text + size - SIZE, SIZE, &error);
 		perplexity = exp(-score.logprob / (double) score.n_tokens);
 		wanted = type == LM_IMAGE_FLOAT32 ? perplexity : wanted;
-		ok(perplexity <= most[type] * wanted, "%s: perplexity of unseen text is at most %.3f of float32's", image_type_names[type], most[type]);
-		printf("# %s: perplexity %.4f, %.5f of float32's\n", image_type_names[type], perplexity, perplexity / wanted);
+		ok(perplexity <= most[type] * wanted,
+		   "%s: perplexity of unseen text is at most %.3f of float32's", image_type_names[type],
+		   most[type]);
+		printf("# %s: perplexity %.4f, %.5f of float32's\n", image_type_names[type], perplexity,
+			   perplexity / wanted);
 		lm_session_free(session);
 	}
 	free(text);
@@ -463,9 +489,11 @@ test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *t
 static void
 test_shared_model(LmEngine *engine, const LmHost *host)
 {
-	static const char letters[] = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	static const char letters[] =
+		"\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 	static const char wanted[] = "What the shall the so the so the so the son the sould the\n";
-	static const char passage[] = "?\n\nGREMIO:\nGood morrow, neighbour Baptista.\n\nBAPTISTA:\nGood morr";
+	static const char passage[] =
+		"?\n\nGREMIO:\nGood morrow, neighbour Baptista.\n\nBAPTISTA:\nGood morr";
 	const char *data = tap_data_folder();
 	LmConfig config = lm_config_default();
 	LmSampling sampling = plain_sampling();
@@ -509,7 +537,8 @@ test_shared_model(LmEngine *engine, const LmHost *host)
 	generate(text, session, "ROMEO:\n", &sampling);
 	ok(strncmp(text, wanted, 57) == 0, "greedy text of a trained model is PyTorch's");
 	lm_score(&score, session, passage, strlen(passage), &error);
-	is_near(score.logprob / (double) score.n_tokens, -1.95327941, 1e-5, "and so is the score of a passage");
+	is_near(score.logprob / (double) score.n_tokens, -1.95327941, 1e-5,
+			"and so is the score of a passage");
 	lm_session_free(session);
 	test_types(engine, host, &test, tokenizer);
 	lm_tokenizer_free(tokenizer);

@@ -1,7 +1,8 @@
 /*
  * test/unit/test_gradient.c
  *
- * The gradient of every parameter against central differences of the loss, in the corners of the model family.
+ * The gradient of every parameter against central differences of the loss, in the corners of the
+ * model family.
  */
 #include "train_support.h"
 
@@ -22,14 +23,18 @@ typedef struct Problem
 	bool failed;
 } Problem;
 
-/* A step with a learning rate of 0 changes no parameter: it is the loss, with the masks of training. */
+/*
+ * A step with a learning rate of 0 changes no parameter: it is the loss, with the masks of
+ * training.
+ */
 static double
 loss_of(Problem *problem)
 {
 	LmStepResult result;
 	LmError error;
 
-	if (!lm_trainer_step(&result, problem->trainer, STEP, problem->batches, N_BATCHES, NULL, NULL, &error))
+	if (!lm_trainer_step(&result, problem->trainer, STEP, problem->batches, N_BATCHES, NULL, NULL,
+						 &error))
 	{
 		printf("# %s\n", error.message);
 		problem->failed = true;
@@ -37,7 +42,10 @@ loss_of(Problem *problem)
 	return result.loss;
 }
 
-/* The slope of the loss along a direction of unit length, by central differences (error of fourth order). */
+/*
+ * The slope of the loss along a direction of unit length, by central differences (error of fourth
+ * order).
+ */
 static double
 slope_along(Problem *problem, float *values, const float *direction, size_t count, double step)
 {
@@ -57,7 +65,9 @@ slope_along(Problem *problem, float *values, const float *direction, size_t coun
 	return sum / (12 * step);
 }
 
-/* Along the gradient itself the slope is its length; along a random direction it is the projection. */
+/*
+ * Along the gradient itself the slope is its length; along a random direction it is the projection.
+ */
 static bool
 check_param(Problem *problem, const LmParam *param, const float *gradient, uint64_t *state)
 {
@@ -80,10 +90,11 @@ check_param(Problem *problem, const LmParam *param, const float *gradient, uint6
 		projection += (double) direction[i] * g[i];
 	}
 	found_random = slope_along(problem, values, direction, param->count, 0.01);
-	good = norm > 1e-7 && fabs(found - norm) <= 0.002 * norm + 2e-5 && fabs(found_random - projection) <= 0.002 * norm + 2e-5;
+	good = norm > 1e-7 && fabs(found - norm) <= 0.002 * norm + 2e-5 &&
+		   fabs(found_random - projection) <= 0.002 * norm + 2e-5;
 	if (!good)
-		printf("# %s: along the gradient %.6g, wanted %.6g; along another line %.6g, wanted %.6g\n", param->name, found,
-			   norm, found_random, projection);
+		printf("# %s: along the gradient %.6g, wanted %.6g; along another line %.6g, wanted %.6g\n",
+			   param->name, found, norm, found_random, projection);
 	free(direction);
 	return good;
 }
@@ -110,7 +121,8 @@ set_labels(LmBatch *batch, const LmConfig *config, uint64_t *state)
 }
 
 static void
-fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmHost *host, uint64_t *state)
+fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmHost *host,
+			 uint64_t *state)
 {
 	LmTrainOptions options = small_options(32);
 	const LmParamTable *table;
@@ -124,13 +136,17 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 	/* Away from the beginning, where biases are zero and attention is nearly uniform. */
 	for (int i = 0; i < table->n_params; i++)
 		for (size_t j = 0; j < table->params[i].count; j++)
-			params[table->params[i].offset + j] += ((int) (test_random(state) % 2001) - 1000) * 3e-4f;
+			params[table->params[i].offset + j] +=
+				((int) (test_random(state) % 2001) - 1000) * 3e-4f;
 	for (int i = 0; i < N_BATCHES; i++)
 	{
 		problem->batches[i] = create_batch(host, 32);
-		append_sequence(&problem->batches[i], 12, corner->config.vocabulary, corner->unequal, 3 * i, state);
-		append_sequence(&problem->batches[i], 3 + 4 * i, corner->config.vocabulary, corner->unequal, 3 * i + 1, state);
-		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal, 3 * i + 2, state);
+		append_sequence(&problem->batches[i], 12, corner->config.vocabulary, corner->unequal, 3 * i,
+						state);
+		append_sequence(&problem->batches[i], 3 + 4 * i, corner->config.vocabulary, corner->unequal,
+						3 * i + 1, state);
+		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal,
+						3 * i + 2, state);
 		if (corner->config.labels > 0)
 			set_labels(&problem->batches[i], &corner->config, state);
 	}
@@ -152,7 +168,8 @@ test_corner(const Corner *corner, LmEngine *engine, const LmHost *host)
 	memcpy(gradient, lm_trainer_gradient(problem.trainer), table->total * sizeof(float));
 	for (int i = 0; i < table->n_params; i++)
 		good = check_param(&problem, &table->params[i], gradient, &state) && good;
-	ok(good && !problem.failed, "the gradient of all %d parameters is that of finite differences: %s", table->n_params,
+	ok(good && !problem.failed,
+	   "the gradient of all %d parameters is that of finite differences: %s", table->n_params,
 	   corner->name);
 	free(gradient);
 	for (int i = 0; i < N_BATCHES; i++)
@@ -172,7 +189,10 @@ is_zero(LmTrainer *trainer, LmParamKind kind, int layer)
 	return true;
 }
 
-/* With dropout the outputs of half of the windows are dropped, and with them what the blocks would learn; without it of none. */
+/*
+ * With dropout the outputs of half of the windows are dropped, and with them what the blocks would
+ * learn; without it of none.
+ */
 static void
 test_dropped_outputs(float dropout, LmEngine *engine, const LmHost *host)
 {
@@ -195,13 +215,17 @@ test_dropped_outputs(float dropout, LmEngine *engine, const LmHost *host)
 	set_labels(&problem.batches[0], &corner.config, &state);
 	for (int step = 1; step <= STEPS; step++)
 	{
-		problem.failed = !lm_trainer_step(&result, problem.trainer, step, problem.batches, 1, NULL, NULL, &error) || problem.failed;
+		problem.failed = !lm_trainer_step(&result, problem.trainer, step, problem.batches, 1, NULL,
+										  NULL, &error) ||
+						 problem.failed;
 		n_dropped += is_zero(problem.trainer, LM_NORM1_WEIGHT, 0);
 		n_without_bag += is_zero(problem.trainer, LM_BAG_EMBEDDING, -1);
 	}
 	/* 400 / 2 with a deviation of 10 */
-	ok(!problem.failed && n_without_bag == 0 && (dropout > 0 ? n_dropped > 150 && n_dropped < 250 : n_dropped == 0),
-	   "at dropout %g a window's outputs were dropped in %d of %d steps, its bag in %d", (double) dropout, n_dropped, STEPS, n_without_bag);
+	ok(!problem.failed && n_without_bag == 0 &&
+		   (dropout > 0 ? n_dropped > 150 && n_dropped < 250 : n_dropped == 0),
+	   "at dropout %g a window's outputs were dropped in %d of %d steps, its bag in %d",
+	   (double) dropout, n_dropped, STEPS, n_without_bag);
 	for (int i = 0; i < N_BATCHES; i++)
 		lm_batch_free(&problem.batches[i], host);
 	lm_trainer_free(problem.trainer);
@@ -219,9 +243,11 @@ main(void)
 		{"no biases, untied, sinusoidal, exact GELU", small_config(), true},
 		{"dropout, untied", small_config(), true},
 		{"dropout, no biases, sinusoidal, odd sizes", small_config(), false},
-		{"modern: RMSNorm, rotary positions, norms of queries and keys, squared ReLU", small_config(), true},
+		{"modern: RMSNorm, rotary positions, norms of queries and keys, squared ReLU",
+		 small_config(), true},
 		{"rotary positions, biases, dropout, odd sizes", small_config(), true},
-		{"RMSNorm with biases, norms of queries and keys, learned positions, untied", small_config(), false},
+		{"RMSNorm with biases, norms of queries and keys, learned positions, untied",
+		 small_config(), false},
 		{"labels", small_config(), false},
 		{"labels, modern, dropout", small_config(), false},
 		{"sets of labels", small_config(), false},
@@ -258,7 +284,8 @@ main(void)
 	corners[9].config = corners[5].config;
 	corners[9].config.labels = 3;
 	corners[9].config.dropout = 0.2f;
-	corners[9].config.mlp = LM_GELU_TANH; /* squared ReLU has kinks, which steps along the embedding meet here */
+	/* squared ReLU has kinks, which steps along the embedding meet here */
+	corners[9].config.mlp = LM_GELU_TANH;
 	corners[10].config.labels = 4;
 	corners[10].config.multi_label = true;
 	corners[11].config.lora_rank = 3;

@@ -1,8 +1,8 @@
 /*
  * test/unit/test_healing.c
  *
- * Prompts that end within a token: the order of tokens by their bytes, and the first token against a naive distribution over all ways to go on
- * with the prompt's bytes; alone, together, in chunks.
+ * Prompts that end within a token: the order of tokens by their bytes, and the first token against
+ * a naive distribution over all ways to go on with the prompt's bytes; alone, together, in chunks.
  */
 #include "engine/many.h"
 #include "serve_support.h"
@@ -29,7 +29,8 @@ typedef struct Ways
 {
 	Way ways[TOKENS * (DEEPEST + 1)];
 	int n;
-	double boundaries[DEEPEST + 1]; /* log p of the prompt's tokens up to there and, but for 0, of one of the ways */
+	/* log p of the prompt's tokens up to there and, but for 0, of one of the ways */
+	double boundaries[DEEPEST + 1];
 } Ways;
 
 static LmTokenizer *
@@ -47,7 +48,8 @@ train_tokenizer(const LmHost *host)
 		fclose(file);
 	trainer = lm_bpe_trainer_create(host, NULL, false, &error);
 	if (sample_size > 0 && lm_bpe_trainer_add(trainer, sample, sample_size, &error))
-		tokenizer = lm_tokenizer_create(host, lm_bpe_trainer_finish(trainer, TOKENS, &n_reached, &error), &error);
+		tokenizer = lm_tokenizer_create(
+			host, lm_bpe_trainer_finish(trainer, TOKENS, &n_reached, &error), &error);
 	if (!tokenizer || n_reached != TOKENS)
 	{
 		printf("Bail out! no tokenizer\n");
@@ -57,7 +59,7 @@ train_tokenizer(const LmHost *host)
 	return tokenizer;
 }
 
-/* ---- The order of tokens ---------------------------------------------------------------------------- */
+/* ---- The order of tokens ------------------------------------------------ */
 
 static bool
 begins(LmBytes token, LmBytes beginning)
@@ -74,7 +76,8 @@ same_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 	for (int32_t id = 0; id < TOKENS; id++)
 		n += begins(lm_tokenizer_bytes(tokenizer, id), beginning);
 	for (int32_t place = range.first; place < range.end; place++)
-		n -= begins(lm_tokenizer_bytes(tokenizer, lm_tokenizer_ordered(tokenizer, place)), beginning);
+		n -= begins(lm_tokenizer_bytes(tokenizer, lm_tokenizer_ordered(tokenizer, place)),
+					beginning);
 	return n == 0 && range.end - range.first <= TOKENS;
 }
 
@@ -82,7 +85,8 @@ same_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 static bool
 all_same_longer(const LmTokenizer *tokenizer)
 {
-	bool same = same_longer(tokenizer, (LmBytes){"<|endof", 7}) && same_longer(tokenizer, (LmBytes){"\xff\xff", 2});
+	bool same = same_longer(tokenizer, (LmBytes){"<|endof", 7}) &&
+				same_longer(tokenizer, (LmBytes){"\xff\xff", 2});
 
 	for (int byte = 0; byte < 256; byte++)
 	{
@@ -105,7 +109,8 @@ test_order(const LmHost *host, LmTokenizer *tokenizer)
 	LmError error;
 
 	ok(none.first == none.end, "a tokenizer that is not sorted finds nothing");
-	ok(lm_tokenizer_sort(tokenizer, &error) && all_same_longer(tokenizer), "the tokens that begin with some bytes are those of a naive search");
+	ok(lm_tokenizer_sort(tokenizer, &error) && all_same_longer(tokenizer),
+	   "the tokens that begin with some bytes are those of a naive search");
 	fork = lm_tokenizer_fork(tokenizer, host, &error);
 	ok(all_same_longer(fork), "for a fork too");
 	lm_tokenizer_free(fork);
@@ -116,17 +121,20 @@ test_order(const LmHost *host, LmTokenizer *tokenizer)
 	ok(all_same_longer(opened) && lm_tokenizer_sort(opened, &error), "an image has the order");
 	lm_tokenizer_free(opened);
 	free(image);
-	ok(lm_tokenizer_sort(bytes, &error) && lm_tokenizer_longer(bytes, (LmBytes){"a", 1}).end == 0, "no token of bytes is longer than another");
+	ok(lm_tokenizer_sort(bytes, &error) && lm_tokenizer_longer(bytes, (LmBytes){"a", 1}).end == 0,
+	   "no token of bytes is longer than another");
 	lm_tokenizer_free(bytes);
 }
 
-/* ---- The first token --------------------------------------------------------------------------------- */
+/* ---- The first token ---------------------------------------------------- */
 
 static void
-log_softmax(double *logprobs, LmEngine *engine, const LmHost *host, const TestModel *test, const int32_t *ids, int n)
+log_softmax(double *logprobs, LmEngine *engine, const LmHost *host, const TestModel *test,
+			const int32_t *ids, int n)
 {
 	LmInput inputs[CONTEXT];
-	void *workspace = aligned_alloc(64, lm_infer_workspace(test->model, n, 1, lm_engine_threads(engine)));
+	void *workspace =
+		aligned_alloc(64, lm_infer_workspace(test->model, n, 1, lm_engine_threads(engine)));
 	float row[TOKENS];
 	LmSequence sequence;
 	LmPages *pages;
@@ -156,9 +164,13 @@ is_ascii(LmBytes bytes)
 	return bytes.size > 0;
 }
 
-/* All ways behind a prompt, each boundary by a pass of its own; those of whole ASCII characters alone, and the end. */
+/*
+ * All ways behind a prompt, each boundary by a pass of its own; those of whole ASCII characters
+ * alone, and the end.
+ */
 static void
-find_ways(Ways *ways, LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer, const char *prompt)
+find_ways(Ways *ways, LmEngine *engine, const LmHost *host, const TestModel *test,
+		  LmTokenizer *tokenizer, const char *prompt)
 {
 	int32_t ids[CONTEXT] = {TOKENS - 1};
 	LmTokens tokens = {0};
@@ -189,7 +201,8 @@ find_ways(Ways *ways, LmEngine *engine, const LmHost *host, const TestModel *tes
 		{
 			LmBytes bytes = lm_tokenizer_bytes(tokenizer, id);
 
-			if (dropped == 0 ? id != TOKENS - 1 && !is_ascii(bytes) : !is_ascii(bytes) || !begins(bytes, rest))
+			if (dropped == 0 ? id != TOKENS - 1 && !is_ascii(bytes)
+							 : !is_ascii(bytes) || !begins(bytes, rest))
 				continue;
 			ways->ways[ways->n++] = (Way){id, rest.size, dropped, logprobs[id]};
 			mass += exp(logprobs[id]);
@@ -203,12 +216,14 @@ find_ways(Ways *ways, LmEngine *engine, const LmHost *host, const TestModel *tes
 
 /* The first token, and how many of its bytes the prompt had. */
 static Way
-first_way(LmSession *session, LmTokenizer *tokenizer, const char *prompt, const LmSampling *sampling)
+first_way(LmSession *session, LmTokenizer *tokenizer, const char *prompt,
+		  const LmSampling *sampling)
 {
 	bool truncated, done;
 	LmBytes piece;
 	LmError error;
-	LmGeneration *generation = lm_generation_start(session, prompt, strlen(prompt), sampling, &truncated, &error);
+	LmGeneration *generation =
+		lm_generation_start(session, prompt, strlen(prompt), sampling, &truncated, &error);
 	Way way = {.id = -1};
 
 	if (generation && lm_generation_next(generation, &piece, &done, &error))
@@ -241,7 +256,8 @@ most_likely(const Ways *ways)
 	for (int i = 1; i <= DEEPEST; i++)
 		boundary = ways->boundaries[i] > ways->boundaries[boundary] ? i : boundary;
 	for (int i = 0; i < ways->n; i++)
-		if (ways->ways[i].dropped == boundary && (best < 0 || ways->ways[i].logprob > ways->ways[best].logprob))
+		if (ways->ways[i].dropped == boundary &&
+			(best < 0 || ways->ways[i].logprob > ways->ways[best].logprob))
 			best = i;
 	return best;
 }
@@ -260,9 +276,13 @@ probability_of(const Ways *ways, int way, double temperature)
 	return 1 / boundaries / tokens;
 }
 
-/* How far the frequencies of many draws are from the naive distribution: half the sum of differences. */
+/*
+ * How far the frequencies of many draws are from the naive distribution: half the sum of
+ * differences.
+ */
 static double
-distance(const Ways *ways, LmSession *session, LmTokenizer *tokenizer, const char *prompt, LmSampling sampling, int n_draws)
+distance(const Ways *ways, LmSession *session, LmTokenizer *tokenizer, const char *prompt,
+		 LmSampling sampling, int n_draws)
 {
 	int *counts = calloc((size_t) ways->n, sizeof *counts);
 	double sum = 0;
@@ -277,7 +297,8 @@ distance(const Ways *ways, LmSession *session, LmTokenizer *tokenizer, const cha
 			counts[way]++;
 	}
 	for (int i = 0; i < ways->n; i++)
-		sum += fabs(probability_of(ways, i, sampling.temperature) - (double) counts[i] / n_draws) / 2;
+		sum +=
+			fabs(probability_of(ways, i, sampling.temperature) - (double) counts[i] / n_draws) / 2;
 	free(counts);
 	return sum;
 }
@@ -285,7 +306,9 @@ distance(const Ways *ways, LmSession *session, LmTokenizer *tokenizer, const cha
 static void
 test_first(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer)
 {
-	static const char *const prompts[] = {"I am a", "What, is ", "the worl", "O", " ", "my l", "Fir", "Speak, spe", "You are\n", "the the the", "Wher"};
+	static const char *const prompts[] = {"I am a",	   "What, is ",	  "the worl", "O",
+										  " ",		   "my l",		  "Fir",	  "Speak, spe",
+										  "You are\n", "the the the", "Wher"};
 	LmSession *session = create_session(engine, test, tokenizer);
 	Ways *ways = malloc(sizeof *ways);
 	int n_prompts = (int) (sizeof prompts / sizeof *prompts), n_healed = 0, greedy = 0, narrow = 0;
@@ -293,7 +316,8 @@ test_first(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokeni
 
 	for (int i = 0; i < n_prompts; i++)
 	{
-		LmSampling sampling = {.max_tokens = 4, .temperature = 0, .top_p = 1, .repetition_penalty = 1, .heal = true};
+		LmSampling sampling = {
+			.max_tokens = 4, .temperature = 0, .top_p = 1, .repetition_penalty = 1, .heal = true};
 		int best;
 
 		find_ways(ways, engine, host, test, tokenizer, prompts[i]);
@@ -304,20 +328,23 @@ test_first(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokeni
 		sampling.top_k = 1;
 		narrow += find_way(ways, first_way(session, tokenizer, prompts[i], &sampling)) == best;
 		sampling.top_k = 0;
-		healed_distance = fmax(healed_distance, distance(ways, session, tokenizer, prompts[i], sampling, 4000));
+		healed_distance =
+			fmax(healed_distance, distance(ways, session, tokenizer, prompts[i], sampling, 4000));
 		sampling.heal = false;
 		unhealed = fmax(unhealed, distance(ways, session, tokenizer, prompts[i], sampling, 200));
 	}
-	ok(n_healed > 2 && n_healed < n_prompts, "the most likely way is within a token behind some of the prompts: %d", n_healed);
+	ok(n_healed > 2 && n_healed < n_prompts,
+	   "the most likely way is within a token behind some of the prompts: %d", n_healed);
 	is_int(greedy, n_prompts, "greedy takes the most likely token at the most likely boundary");
 	is_int(narrow, n_prompts, "top_k 1 too");
-	ok(healed_distance < 0.1, "draws have the distribution of the ways: %.3f from it", healed_distance);
+	ok(healed_distance < 0.1, "draws have the distribution of the ways: %.3f from it",
+	   healed_distance);
 	ok(unhealed > 0.3, "which without healing they have not: %.3f", unhealed);
 	free(ways);
 	lm_session_free(session);
 }
 
-/* ---- Together ---------------------------------------------------------------------------------------- */
+/* ---- Together ----------------------------------------------------------- */
 
 static char *
 generate_alone(size_t *size, LmSession *session, const LmRequest *request)
@@ -325,7 +352,9 @@ generate_alone(size_t *size, LmSession *session, const LmRequest *request)
 	char *text = malloc(1 << 14);
 	bool truncated, done;
 	LmError error;
-	LmGeneration *generation = lm_generation_start(session, request->prompt.data, request->prompt.size, &request->sampling, &truncated, &error);
+	LmGeneration *generation =
+		lm_generation_start(session, request->prompt.data, request->prompt.size, &request->sampling,
+							&truncated, &error);
 
 	*size = 0;
 	done = generation == NULL;
@@ -350,11 +379,23 @@ ask(LmRequest *requests)
 
 	for (int i = 0; i < TEXTS; i++)
 	{
-		size_t begin = i % 4 == 0 ? (size_t) i * 37 : 0, size = i % 9 == 0 ? 600 + (size_t) i : i % 4 == 0 ? (size_t) (i % 7)
-																										   : 90 + (size_t) (i * 3);
-		LmSampling sampling = {.max_tokens = 1 + i % 12, .temperature = i % 3, .top_p = i % 5 == 0 ? 0.7 : 1, .repetition_penalty = i % 3 == 0 ? 1.3 : 1, .seed = (uint64_t) i, .n_stops = i % 2 == 0 ? 2 : 0, .stops = stops, .heal = i % 8 != 7};
+		size_t begin = i % 4 == 0 ? (size_t) i * 37 : 0, size = i % 9 == 0 ? 600 + (size_t) i
+																: i % 4 == 0
+																	? (size_t) (i % 7)
+																	: 90 + (size_t) (i * 3);
+		LmSampling sampling = {.max_tokens = 1 + i % 12,
+							   .temperature = i % 3,
+							   .top_p = i % 5 == 0 ? 0.7 : 1,
+							   .repetition_penalty = i % 3 == 0 ? 1.3 : 1,
+							   .seed = (uint64_t) i,
+							   .n_stops = i % 2 == 0 ? 2 : 0,
+							   .stops = stops,
+							   .heal = i % 8 != 7};
 
-		requests[i] = (LmRequest){.task = LM_TASK_GENERATE, .prompt = {sample + begin, size}, .text = {"", 0}, .sampling = sampling};
+		requests[i] = (LmRequest){.task = LM_TASK_GENERATE,
+								  .prompt = {sample + begin, size},
+								  .text = {"", 0},
+								  .sampling = sampling};
 	}
 }
 
@@ -382,16 +423,19 @@ test_together(LmEngine *engine, const TestModel *test, LmTokenizer *tokenizer)
 			size_t size;
 			char *text = generate_alone(&size, session, &requests[i]);
 
-			different += requests[i].error.code != LM_OK || size != requests[i].output.size || memcmp(text, requests[i].output.data, size) != 0;
+			different += requests[i].error.code != LM_OK || size != requests[i].output.size ||
+						 memcmp(text, requests[i].output.data, size) != 0;
 			free(text);
 			without.sampling.heal = false;
 			text = generate_alone(&size, session, &without);
-			healed += size != requests[i].output.size || memcmp(text, requests[i].output.data, size) != 0;
+			healed +=
+				size != requests[i].output.size || memcmp(text, requests[i].output.data, size) != 0;
 			free(text);
 		}
 		lm_many_free(many);
 	}
-	ok(different == 0, "prompts together have the bits of each alone, with %d threads; differ: %d", lm_engine_threads(engine), different);
+	ok(different == 0, "prompts together have the bits of each alone, with %d threads; differ: %d",
+	   lm_engine_threads(engine), different);
 	ok(healed > TEXTS / 2, "and many of them are healed: %d", healed);
 	free(requests);
 	lm_session_free(session);

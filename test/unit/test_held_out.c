@@ -1,7 +1,8 @@
 /*
  * test/unit/test_held_out.c
  *
- * What is held out, by rule and not by example: every number of distinct texts, prompts and labels with every fraction and skew.
+ * What is held out, by rule and not by example: every number of distinct texts, prompts and labels
+ * with every fraction and skew.
  */
 #include "engine/held_out.h"
 #include "tap.h"
@@ -60,7 +61,9 @@ static void
 begin(Kind kind, uint32_t k, double fraction)
 {
 	corpus.n = 0;
-	corpus.asked = (LmHoldOut){.fraction = fraction, .prompted = kind == PROMPTS || kind == ANSWERED, .n_labels = kind == LABELS ? k : 0};
+	corpus.asked = (LmHoldOut){.fraction = fraction,
+							   .prompted = kind == PROMPTS || kind == ANSWERED,
+							   .n_labels = kind == LABELS ? k : 0};
 }
 
 /* In another order of rows for each order; fails the test where it fails. */
@@ -80,11 +83,12 @@ choose(uint64_t order)
 		corpus.groups[j] = other;
 	}
 	corpus.n_groups = lm_row_groups_merge(corpus.groups, corpus.n, &host);
-	if (!lm_held_out_choose(&corpus.held, corpus.groups, corpus.n_groups, &corpus.asked, &host, &error))
+	if (!lm_held_out_choose(&corpus.held, corpus.groups, corpus.n_groups, &corpus.asked, &host,
+							&error))
 		ok(false, "%s", error.message);
 }
 
-/* ---- What must hold --------------------------------------------------------------------------------- */
+/* ---- What must hold ----------------------------------------------------- */
 
 static bool
 is_share(double held, double all, double fraction)
@@ -109,7 +113,8 @@ sums_are_right(void)
 			n_bytes += (uint64_t) group->n_rows * group->size;
 		}
 	}
-	return n_rows == corpus.held.n_rows && n_bytes == corpus.held.n_bytes && n_rows < corpus.asked.n_rows;
+	return n_rows == corpus.held.n_rows && n_bytes == corpus.held.n_bytes &&
+		   n_rows < corpus.asked.n_rows;
 }
 
 /* Half to one and a half of rows and bytes, or a reason; never more. */
@@ -120,12 +125,14 @@ share_is_kept(void)
 	double fraction = corpus.asked.fraction;
 	double bytes = (double) held->n_bytes + fraction * (double) held->cut_bytes;
 
-	if (bytes > 1.5 * fraction * (double) corpus.asked.n_bytes + 1e-6 || (double) held->n_rows > 1.5 * fraction * (double) corpus.asked.n_rows + 1e-6)
+	if (bytes > 1.5 * fraction * (double) corpus.asked.n_bytes + 1e-6 ||
+		(double) held->n_rows > 1.5 * fraction * (double) corpus.asked.n_rows + 1e-6)
 		return false;
 	if (held->reason != LM_HELD_OUT_AS_ASKED)
 		return true;
 	return is_share(bytes, (double) corpus.asked.n_bytes, fraction) &&
-		   (held->n_cut > 0 || is_share((double) held->n_rows, (double) corpus.asked.n_rows, fraction));
+		   (held->n_cut > 0 ||
+			is_share((double) held->n_rows, (double) corpus.asked.n_rows, fraction));
 }
 
 static bool
@@ -134,7 +141,8 @@ frequent_are_learnt(void)
 	double share = corpus.asked.fraction * (double) corpus.asked.n_rows;
 
 	for (size_t i = 0; i < corpus.n_groups; i++)
-		if ((corpus.groups[i].flags & LM_GROUP_HELD_OUT) && corpus.groups[i].n_rows > 1 && corpus.groups[i].n_rows > share / 2)
+		if ((corpus.groups[i].flags & LM_GROUP_HELD_OUT) && corpus.groups[i].n_rows > 1 &&
+			corpus.groups[i].n_rows > share / 2)
 			return false;
 	return true;
 }
@@ -165,7 +173,8 @@ all_keep_rows(Kind kind)
 		n_learnt[value] += group->flags & LM_GROUP_HELD_OUT ? 0 : group->n_rows;
 	}
 	for (size_t value = 0; value < MOST_VALUES; value++)
-		if (n_rows[value] > 0 && n_learnt[value] == 0 && (kind == LABELS || (corpus.asked.prompted && n_rows[value] > 1)))
+		if (n_rows[value] > 0 && n_learnt[value] == 0 &&
+			(kind == LABELS || (corpus.asked.prompted && n_rows[value] > 1)))
 			return false;
 	return true;
 }
@@ -196,7 +205,7 @@ order_does_not_matter(void)
 	return true;
 }
 
-/* ---- Every number of values with every fraction and skew -------------------------------------------- */
+/* ---- Every number of values with every fraction and skew ---------------- */
 
 static uint32_t
 size_of(uint64_t row, bool even)
@@ -212,8 +221,9 @@ fill_corpus(Kind kind, uint32_t k, size_t n_rows, size_t skew, double fraction, 
 	for (size_t row = 0; row < n_rows; row++)
 	{
 		/* Value 0 in skew rows for one of the others; the first k rows have each of them once. */
-		uint64_t value = row < k ? row : skew > 0 && row % (skew + 1) != 0 ? 0
-																		   : lm_row_mix(row) % k;
+		uint64_t value = row < k							 ? row
+						 : skew > 0 && row % (skew + 1) != 0 ? 0
+															 : lm_row_mix(row) % k;
 
 		/* Equal rows are of equal length. */
 		add_row(kind, value, size_of(kind == TEXTS || kind == ANSWERED ? value : row, even));
@@ -227,7 +237,8 @@ test_kind(Kind kind)
 	static const double fractions[] = {0.001, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5};
 	static const size_t numbers[] = {1, 2, 3, 5, 10, 13, 14, 20, 40, 100, 1000};
 	static const size_t skews[] = {0, 1, 9, 99, 999};
-	int n = 0, wrong_sums = 0, wrong_share = 0, wrong_frequent = 0, wrong_kept = 0, wrong_order = 0, as_asked = 0;
+	int n = 0, wrong_sums = 0, wrong_share = 0, wrong_frequent = 0, wrong_kept = 0, wrong_order = 0,
+		as_asked = 0;
 
 	for (size_t a = 0; a < sizeof values / sizeof *values; a++)
 		for (size_t b = 0; b < sizeof fractions / sizeof *fractions; b++)
@@ -244,8 +255,11 @@ test_kind(Kind kind)
 					as_asked += corpus.held.reason == LM_HELD_OUT_AS_ASKED;
 					wrong_order += !order_does_not_matter();
 				}
-	ok(wrong_sums == 0, "%s: sums are those of the groups, and something is learnt", kind_names[kind]);
-	ok(wrong_share == 0, "%s: half to one and a half of rows and bytes are held out, or there is a reason", kind_names[kind]);
+	ok(wrong_sums == 0, "%s: sums are those of the groups, and something is learnt",
+	   kind_names[kind]);
+	ok(wrong_share == 0,
+	   "%s: half to one and a half of rows and bytes are held out, or there is a reason",
+	   kind_names[kind]);
 	ok(wrong_frequent == 0, "%s: what is frequent is learnt", kind_names[kind]);
 	ok(wrong_kept == 0, "%s: every prompt and label keeps a row to learn", kind_names[kind]);
 	ok(wrong_order == 0, "%s: the order of rows does not matter", kind_names[kind]);
@@ -272,10 +286,12 @@ test_possible(Kind kind)
 				n++;
 				missed += corpus.held.reason != LM_HELD_OUT_AS_ASKED || corpus.held.n_rows == 0;
 			}
-	ok(n > 300 && missed == 0, "%s: where rows differ, as many are held out as was asked for (%d corpora)", kind_names[kind], n);
+	ok(n > 300 && missed == 0,
+	   "%s: where rows differ, as many are held out as was asked for (%d corpora)",
+	   kind_names[kind], n);
 }
 
-/* ---- By example -------------------------------------------------------------------------------------- */
+/* ---- By example --------------------------------------------------------- */
 
 static void
 test_examples(void)
@@ -284,14 +300,18 @@ test_examples(void)
 	for (int i = 0; i < 500; i++)
 		add_row(PROMPTS, i % 5, 20);
 	choose(0);
-	is_int((long long) corpus.held.n_rows, 25, "of five prompts of 100 rows a twentieth of the rows is held out");
+	is_int((long long) corpus.held.n_rows, 25,
+		   "of five prompts of 100 rows a twentieth of the rows is held out");
 
 	begin(PROMPTS, 0, 0.05);
 	for (int i = 0; i < 1000; i++)
 		add_row(PROMPTS, i == 0, 20);
 	choose(0);
-	is_int((long long) corpus.held.n_rows, 50, "of two prompts, of 999 rows and of one, 50 rows are held out");
-	ok(!(lm_row_groups_find(corpus.groups, corpus.n_groups, lm_row_mix(1))->flags & LM_GROUP_HELD_OUT), "the row of the rare prompt is learnt");
+	is_int((long long) corpus.held.n_rows, 50,
+		   "of two prompts, of 999 rows and of one, 50 rows are held out");
+	ok(!(lm_row_groups_find(corpus.groups, corpus.n_groups, lm_row_mix(1))->flags &
+		 LM_GROUP_HELD_OUT),
+	   "the row of the rare prompt is learnt");
 
 	begin(PROMPTS, 0, 0.05);
 	for (int i = 0; i < 1000; i++)
@@ -302,27 +322,32 @@ test_examples(void)
 
 		for (size_t i = 0; i < corpus.n_groups; i++)
 			for (size_t j = 0; j < corpus.n_groups; j++)
-				shared += corpus.groups[i].prompt == corpus.groups[j].prompt && i != j && (corpus.groups[i].flags & LM_GROUP_HELD_OUT);
-		ok(corpus.held.n_rows == 50 && shared == 0, "where most prompts have one row, prompts that are measured are not learnt");
+				shared += corpus.groups[i].prompt == corpus.groups[j].prompt && i != j &&
+						  (corpus.groups[i].flags & LM_GROUP_HELD_OUT);
+		ok(corpus.held.n_rows == 50 && shared == 0,
+		   "where most prompts have one row, prompts that are measured are not learnt");
 	}
 
 	begin(TEXTS, 0, 0.05);
 	for (int i = 0; i < 1000; i++)
 		add_row(TEXTS, i % 5 < 3 ? 0 : i + 1, 20);
 	choose(0);
-	is_int((long long) corpus.held.n_rows, 50, "beside a text that is in 60 % of the rows a twentieth of the rows is held out");
+	is_int((long long) corpus.held.n_rows, 50,
+		   "beside a text that is in 60 % of the rows a twentieth of the rows is held out");
 
 	begin(TEXTS, 0, 0.05);
 	for (int i = 0; i < 6; i++)
 		add_row(TEXTS, i, i == 0 ? 14000 : 8);
 	choose(0);
-	ok(corpus.held.n_cut == 1 && corpus.held.cut_bytes == 14000 && corpus.held.n_rows == 0, "one long row among notes is cut");
+	ok(corpus.held.n_cut == 1 && corpus.held.cut_bytes == 14000 && corpus.held.n_rows == 0,
+	   "one long row among notes is cut");
 
 	begin(TEXTS, 0, 0.05);
 	for (int i = 0; i < 1001; i++)
 		add_row(TEXTS, i, i == 0 ? 1000000 : 100);
 	choose(0);
-	ok(corpus.held.n_cut == 1 && corpus.held.n_rows == 50, "where a row with most of the text is cut, a twentieth of the others is held out");
+	ok(corpus.held.n_cut == 1 && corpus.held.n_rows == 50,
+	   "where a row with most of the text is cut, a twentieth of the others is held out");
 
 	begin(TEXTS, 0, 0.05);
 	for (int i = 0; i < 5; i++)
@@ -334,7 +359,9 @@ test_examples(void)
 	for (int i = 0; i < 5; i++)
 		add_row(TEXTS, i, 20);
 	choose(0);
-	ok(corpus.held.n_cut == 0 && corpus.held.n_rows == 0 && corpus.held.reason == LM_HELD_OUT_FEW_ROWS, "five lines are learnt");
+	ok(corpus.held.n_cut == 0 && corpus.held.n_rows == 0 &&
+		   corpus.held.reason == LM_HELD_OUT_FEW_ROWS,
+	   "five lines are learnt");
 
 	begin(TEXTS, 0, 0.05);
 	add_row(TEXTS, 0, 20);
@@ -362,14 +389,16 @@ test_elsewhere(void)
 	corpus.asked.n_rows = 2000;
 	corpus.asked.n_bytes = 40000;
 	choose(0);
-	is_int((long long) corpus.held.n_rows, 100, "a sample gives as many rows as the corpus asks for");
+	is_int((long long) corpus.held.n_rows, 100,
+		   "a sample gives as many rows as the corpus asks for");
 
 	begin(LABELS, 2, 0.5);
 	for (int i = 0; i < 2; i++)
 		add_row(LABELS, i, 20);
 	corpus.asked.learnt_labels = learnt;
 	choose(0);
-	ok(corpus.held.n_rows == 1 && (lm_row_groups_find(corpus.groups, 2, corpus.rows[0].key)->flags & LM_GROUP_HELD_OUT),
+	ok(corpus.held.n_rows == 1 &&
+		   (lm_row_groups_find(corpus.groups, 2, corpus.rows[0].key)->flags & LM_GROUP_HELD_OUT),
 	   "a label that has rows elsewhere needs none of the sample");
 }
 
@@ -410,15 +439,23 @@ test_hosts(void)
 	fill_corpus(PROMPTS, 50, 20000, 0, 0.1, false);
 	choose(0);
 	tap.stop = true;
-	ok(!lm_held_out_choose(&corpus.held, corpus.groups, corpus.n_groups, &corpus.asked, &host, &error) && error.code == LM_ERR_STOPPED, "it can be stopped");
+	ok(!lm_held_out_choose(&corpus.held, corpus.groups, corpus.n_groups, &corpus.asked, &host,
+						   &error) &&
+		   error.code == LM_ERR_STOPPED,
+	   "it can be stopped");
 	ok(lm_row_groups_merge(corpus.groups, corpus.n_groups, &host) == 0, "merging too");
 	tap.stop = false;
-	ok(lm_held_out_choose(&corpus.held, corpus.groups, corpus.n_groups, &corpus.asked, &host, &error) && corpus.held.n_rows == 2000, "and goes on");
+	ok(lm_held_out_choose(&corpus.held, corpus.groups, corpus.n_groups, &corpus.asked, &host,
+						  &error) &&
+		   corpus.held.n_rows == 2000,
+	   "and goes on");
 
 	fill_corpus(LABELS, 50, 1000, 0, 0.1, false);
 	corpus.n_groups = 0;
 	tap.fail_after = 0;
-	ok(!lm_held_out_choose(&corpus.held, corpus.groups, 0, &corpus.asked, &host, &error) && error.code == LM_ERR_MEMORY, "no memory is an error");
+	ok(!lm_held_out_choose(&corpus.held, corpus.groups, 0, &corpus.asked, &host, &error) &&
+		   error.code == LM_ERR_MEMORY,
+	   "no memory is an error");
 	tap.fail_after = -1;
 	is_int(tap.live, 0, "nothing is left allocated");
 }

@@ -42,8 +42,10 @@ start_runner(const LmHost *host, const TestModel *test, int n_threads, int n_pag
 	runner.pages = lm_pages_create(host, test->model, n_pages, &error);
 	for (int i = 0; i < 4; i++)
 		lm_sequence_create(&runner.sequences[i], host, test->model, &error);
-	runner.workspace = aligned_alloc(64, lm_infer_workspace(test->model, 4 * MAX_TOKENS, 4 * MAX_TOKENS, n_threads));
-	runner.logits = malloc(sizeof(float) * 4 * MAX_TOKENS * (size_t) test->table->config.vocabulary);
+	runner.workspace = aligned_alloc(
+		64, lm_infer_workspace(test->model, 4 * MAX_TOKENS, 4 * MAX_TOKENS, n_threads));
+	runner.logits =
+		malloc(sizeof(float) * 4 * MAX_TOKENS * (size_t) test->table->config.vocabulary);
 	return runner;
 }
 
@@ -61,13 +63,14 @@ stop_runner(Runner *runner)
 static bool
 run_inputs(Runner *runner, const LmInput *inputs, int n, LmError *error)
 {
-	return lm_infer(runner->logits, runner->engine, runner->test->model, runner->pages, runner->sequences, 4, inputs, n,
-					runner->workspace, error);
+	return lm_infer(runner->logits, runner->engine, runner->test->model, runner->pages,
+					runner->sequences, 4, inputs, n, runner->workspace, error);
 }
 
 /* Appends count tokens of ids to a sequence, from its present end. */
 static int
-add_inputs(LmInput *inputs, int n, const Runner *runner, const int32_t *ids, int sequence, int count, bool wanted)
+add_inputs(LmInput *inputs, int n, const Runner *runner, const int32_t *ids, int sequence,
+		   int count, bool wanted)
 {
 	int position = runner->sequences[sequence].n_positions;
 
@@ -167,7 +170,8 @@ same_in_company(const LmHost *host, const TestModel *test, int n_threads, uint64
 		same = same && run_inputs(&runner, inputs, n, &error);
 		for (int i = 0; i < n; i++)
 			if (inputs[i].wanted)
-				same = same && memcmp(runner.logits + V * (size_t) row++, wanted[inputs[i].sequence] + V * (size_t) inputs[i].position,
+				same = same && memcmp(runner.logits + V * (size_t) row++,
+									  wanted[inputs[i].sequence] + V * (size_t) inputs[i].position,
 									  V * sizeof(float)) == 0;
 	}
 	for (int s = 0; s < 4; s++)
@@ -184,16 +188,22 @@ test_same_bits(const LmHost *host, LmConfig config, LmImageType type)
 
 	for (uint64_t seed = 0; seed < 8; seed++)
 		same = same && same_in_company(host, &test, 1 << seed % 4, seed);
-	ok(same, "%s: a row's logits are the same bits however the prompt is cut, beside others, with 1, 2, 4, 8 threads%s",
+	ok(same,
+	   "%s: a row's logits are the same bits however the prompt is cut, beside others, with 1, 2, "
+	   "4, 8 threads%s",
 	   image_type_names[type], config.position == LM_ROPE ? " (modern)" : "");
 	test_model_free(&test);
 }
 
-/* Against the logits of float32: the root of the mean squared difference, as a share of their deviation. */
+/*
+ * Against the logits of float32: the root of the mean squared difference, as a share of their
+ * deviation.
+ */
 static void
 test_rounded(const LmHost *host, LmConfig config, LmImageType type, double tolerance)
 {
-	TestModel exact = test_model(host, &config, 8, 0.1f), rounded = test_model_of_type(host, &config, 8, 0.1f, type);
+	TestModel exact = test_model(host, &config, 8, 0.1f),
+			  rounded = test_model_of_type(host, &config, 8, 0.1f, type);
 	int32_t ids[MAX_TOKENS];
 	size_t count = (size_t) config.vocabulary * MAX_TOKENS;
 	double difference = 0, square = 0;
@@ -208,11 +218,11 @@ test_rounded(const LmHost *host, LmConfig config, LmImageType type, double toler
 		square += (double) wanted[i] * wanted[i];
 	}
 	difference = sqrt(difference / square);
-	if (!ok(difference > 0 && difference < tolerance, "%s: logits are near those of float32%s", image_type_names[type],
-			config.tie_embeddings ? "" : " (untied)"))
+	if (!ok(difference > 0 && difference < tolerance, "%s: logits are near those of float32%s",
+			image_type_names[type], config.tie_embeddings ? "" : " (untied)"))
 		printf("# %g of them\n", difference);
-	ok(lm_model_image_type(rounded.model) == type && rounded.size < exact.size, "%s: the image knows its type and is smaller",
-	   image_type_names[type]);
+	ok(lm_model_image_type(rounded.model) == type && rounded.size < exact.size,
+	   "%s: the image knows its type and is smaller", image_type_names[type]);
 	free(wanted);
 	free(got);
 	test_model_free(&exact);
@@ -251,9 +261,11 @@ test_sharing(const LmHost *host)
 	run_inputs(&runner, inputs, add_inputs(inputs, 0, &runner, ids[0], 0, 5, true), &error);
 	ok(memcmp(runner.logits + 4 * V, wanted[0] + 99 * V, V * sizeof(float)) == 0,
 	   "a shared page that is cut into is copied before it is written");
-	ok(!run_inputs(&runner, inputs, add_inputs(inputs, 0, &runner, ids[0], 2, 99, true), &error) && error.code == LM_ERR_LIMIT,
+	ok(!run_inputs(&runner, inputs, add_inputs(inputs, 0, &runner, ids[0], 2, 99, true), &error) &&
+		   error.code == LM_ERR_LIMIT,
 	   "when pages run out the call fails");
-	is_int(runner.sequences[2].n_positions + runner.sequences[2].n_pages, 0, "and the sequence is as before");
+	is_int(runner.sequences[2].n_positions + runner.sequences[2].n_pages, 0,
+		   "and the sequence is as before");
 	lm_sequence_truncate(&runner.sequences[0], runner.pages, 0);
 	lm_sequence_truncate(&runner.sequences[1], runner.pages, 0);
 	ok(run_inputs(&runner, inputs, add_inputs(inputs, 0, &runner, ids[1], 2, 100, true), &error) &&
@@ -279,10 +291,13 @@ test_refusals(void)
 	LmError error;
 
 	for (int i = 0; i < 4; i++)
-		ok(!run_inputs(&runner, &bad[i], 1, &error) && error.code == LM_ERR_ARGUMENT, "refused: %s", error.message);
-	ok(!run_inputs(&runner, two, 2, &error) && runner.sequences[0].n_positions == 0, "a refused call leaves no trace");
+		ok(!run_inputs(&runner, &bad[i], 1, &error) && error.code == LM_ERR_ARGUMENT, "refused: %s",
+		   error.message);
+	ok(!run_inputs(&runner, two, 2, &error) && runner.sequences[0].n_positions == 0,
+	   "a refused call leaves no trace");
 	state.stop = true;
-	ok(!run_inputs(&runner, &good, 1, &error) && error.code == LM_ERR_STOPPED && runner.sequences[0].n_positions == 0,
+	ok(!run_inputs(&runner, &good, 1, &error) && error.code == LM_ERR_STOPPED &&
+		   runner.sequences[0].n_positions == 0,
 	   "a stopped call leaves no trace");
 	state.stop = false;
 	ok(run_inputs(&runner, &good, 1, &error), "and may be repeated");
@@ -295,7 +310,8 @@ static void
 test_images(const LmHost *host, LmImageType type)
 {
 	LmConfig config = infer_config();
-	TestModel one = test_model_of_type(host, &config, 6, 0.1f, type), two = test_model_of_type(host, &config, 6, 0.1f, type);
+	TestModel one = test_model_of_type(host, &config, 6, 0.1f, type),
+			  two = test_model_of_type(host, &config, 6, 0.1f, type);
 	char *image = aligned_alloc(64, one.size);
 	LmConfig found;
 	LmError error;
@@ -303,12 +319,15 @@ test_images(const LmHost *host, LmImageType type)
 	bool refused = true;
 
 	/* test_model fills the memory with other bytes before it builds. */
-	ok(one.size == two.size && memcmp(one.image, two.image, one.size) == 0, "%s: equal weights have equal images", image_type_names[type]);
+	ok(one.size == two.size && memcmp(one.image, two.image, one.size) == 0,
+	   "%s: equal weights have equal images", image_type_names[type]);
 	found = *lm_model_config(one.model);
-	ok(found.vocabulary == config.vocabulary && found.context == config.context && found.layers == config.layers &&
-		   found.heads == config.heads && found.channels == config.channels && found.mlp_channels == config.mlp_channels &&
-		   found.norm_epsilon == config.norm_epsilon && found.position == config.position && found.mlp == config.mlp &&
-		   found.bias == config.bias && found.tie_embeddings == config.tie_embeddings,
+	ok(found.vocabulary == config.vocabulary && found.context == config.context &&
+		   found.layers == config.layers && found.heads == config.heads &&
+		   found.channels == config.channels && found.mlp_channels == config.mlp_channels &&
+		   found.norm_epsilon == config.norm_epsilon && found.position == config.position &&
+		   found.mlp == config.mlp && found.bias == config.bias &&
+		   found.tie_embeddings == config.tie_embeddings,
 	   "an image knows its configuration");
 	for (size_t size = 0; size < one.size; size += 1 + size / 3)
 		refused = refused && !lm_model_open(host, one.image, size, &error);
@@ -330,7 +349,8 @@ test_images(const LmHost *host, LmImageType type)
 		memcpy(image, one.image, one.size);
 		memcpy(image + TYPE_PLACE, &other, sizeof other);
 		model = lm_model_open(host, image, one.size, &error);
-		refused = refused && (model != NULL) == (other == (int32_t) type) && (model || error.code == LM_ERR_FORMAT);
+		refused = refused && (model != NULL) == (other == (int32_t) type) &&
+				  (model || error.code == LM_ERR_FORMAT);
 		lm_model_close(model);
 	}
 	ok(refused, "an image of another type or of none is refused");
@@ -357,8 +377,10 @@ main(void)
 	modern.position = LM_ROPE;
 	modern.qk_norm = true;
 	modern.mlp = LM_RELU2;
-	test_against_trainer(engine, &host, infer_config(), "logits are those of training (tied, learned positions)");
-	test_against_trainer(engine, &host, untied, "logits are those of training (untied, sinusoidal, no biases)");
+	test_against_trainer(engine, &host, infer_config(),
+						 "logits are those of training (tied, learned positions)");
+	test_against_trainer(engine, &host, untied,
+						 "logits are those of training (untied, sinusoidal, no biases)");
 	test_against_trainer(engine, &host, modern, "logits are those of training (modern)");
 	for (LmImageType type = LM_IMAGE_FLOAT32; type < LM_IMAGE_TYPES; type++)
 	{

@@ -1,8 +1,9 @@
 /*
  * test/unit/test_labels.c
  *
- * Rows with several labels: the loss against a naive twin, PyTorch (test/reference/make_fixtures.py) and central differences; and
- * probabilities of texts against a naive head on what lm_embed gives.
+ * Rows with several labels: the loss against a naive twin, PyTorch
+ * (test/reference/make_fixtures.py) and central differences; and probabilities of texts against a
+ * naive head on what lm_embed gives.
  */
 #include "kernels.h"
 #include "model/bag.h"
@@ -27,7 +28,10 @@ typedef struct Rows
 	uint32_t members[MAX_MEMBERS];
 } Rows;
 
-/* Row i has set (i + 1) % n_rows, so that numbers of rows and sets differ; wanted [n_rows, n_labels] is 1 where a row has a label. */
+/*
+ * Row i has set (i + 1) % n_rows, so that numbers of rows and sets differ; wanted [n_rows,
+ * n_labels] is 1 where a row has a label.
+ */
 static void
 set_members(Rows *rows, const float *wanted)
 {
@@ -61,18 +65,22 @@ static void
 run_gradient(Rows *rows, float scale)
 {
 	memcpy(rows->gradient, rows->logits, (size_t) rows->n_rows * rows->n_labels * sizeof(float));
-	lm_binary_cross_entropy(rows->engine, rows->gradient, rows->nll, rows->targets, &rows->sets, rows->weights, scale, rows->smoothing,
-							rows->n_rows, rows->n_labels);
+	lm_binary_cross_entropy(rows->engine, rows->gradient, rows->nll, rows->targets, &rows->sets,
+							rows->weights, scale, rows->smoothing, rows->n_rows, rows->n_labels);
 }
 
-/* Σ weight of the loss with smoothed answers: (1 - smoothing) nll + smoothing / 2 Σ (loss of yes + loss of no) */
+/*
+ * Σ weight of the loss with smoothed answers: (1 - smoothing) nll + smoothing / 2 Σ (loss of yes +
+ * loss of no)
+ */
 static double
 objective(void *context)
 {
 	Rows *rows = context;
 	double sum = 0;
 
-	lm_binary_cross_entropy_forward(rows->engine, rows->nll, rows->logits, rows->targets, &rows->sets, rows->n_rows, rows->n_labels);
+	lm_binary_cross_entropy_forward(rows->engine, rows->nll, rows->logits, rows->targets,
+									&rows->sets, rows->n_rows, rows->n_labels);
 	for (int row = 0; row < rows->n_rows; row++)
 	{
 		double both = 0;
@@ -83,7 +91,8 @@ objective(void *context)
 
 			both += log(1 + exp(x)) + log(1 + exp(-x));
 		}
-		sum += rows->weights[row] * ((1 - rows->smoothing) * (double) rows->nll[row] + rows->smoothing / 2 * both);
+		sum += rows->weights[row] *
+			   ((1 - rows->smoothing) * (double) rows->nll[row] + rows->smoothing / 2 * both);
 	}
 	return 0.25 * sum;
 }
@@ -93,7 +102,8 @@ test_loss(LmEngine *engine, int n_rows, int n_labels, float smoothing)
 {
 	static Rows rows;
 	size_t count = (size_t) n_rows * n_labels;
-	float *wanted = random_wanted(n_rows, n_labels, n_labels > 100 ? 0.01 : 0.4), *nll = zero_array((size_t) n_rows);
+	float *wanted = random_wanted(n_rows, n_labels, n_labels > 100 ? 0.01 : 0.4),
+		  *nll = zero_array((size_t) n_rows);
 	float *gradient = zero_array(count), *first;
 
 	rows = (Rows){.engine = engine, .n_rows = n_rows, .n_labels = n_labels, .smoothing = smoothing};
@@ -114,21 +124,26 @@ test_loss(LmEngine *engine, int n_rows, int n_labels, float smoothing)
 			double yes = 1 / (1 + exp(-(double) rows.logits[at]));
 
 			sum -= log(wanted[at] > 0 ? yes : 1 - yes);
-			gradient[at] = (float) ((yes - (1 - smoothing) * wanted[at] - smoothing / 2) * rows.weights[row] * 0.25);
+			gradient[at] = (float) ((yes - (1 - smoothing) * wanted[at] - smoothing / 2) *
+									rows.weights[row] * 0.25);
 		}
 		nll[row] = (float) sum;
 	}
 	run_gradient(&rows, 0.25f);
-	is_close(rows.nll, nll, (size_t) n_rows, 1e-6 * n_labels, "losses of sets agree with the naive twin");
+	is_close(rows.nll, nll, (size_t) n_rows, 1e-6 * n_labels,
+			 "losses of sets agree with the naive twin");
 	is_close(rows.gradient, gradient, count, 3e-7, "gradients agree with the naive twin");
-	ok(rows.nll[1] == 0 && rows.nll[2] == 0 && rows.gradient[n_labels] == 0 && rows.gradient[2 * n_labels] == 0,
+	ok(rows.nll[1] == 0 && rows.nll[2] == 0 && rows.gradient[n_labels] == 0 &&
+		   rows.gradient[2 * n_labels] == 0,
 	   "rows without a set or weight have no loss and no gradient");
 	first = copy_floats(rows.nll, (size_t) n_rows);
-	lm_binary_cross_entropy_forward(engine, rows.nll, rows.logits, rows.targets, &rows.sets, n_rows, n_labels);
+	lm_binary_cross_entropy_forward(engine, rows.nll, rows.logits, rows.targets, &rows.sets, n_rows,
+									n_labels);
 	first[2] = rows.nll[2];
 	ok(same_bits(rows.nll, first, (size_t) n_rows), "losses alone have the same bits");
 	if (n_labels < 100)
-		gradient_holds(objective, &rows, rows.logits, rows.gradient, count, 1e-2f, 1e-3, "gradients agree with central differences");
+		gradient_holds(objective, &rows, rows.logits, rows.gradient, count, 1e-2f, 1e-3,
+					   "gradients agree with central differences");
 	free(wanted);
 	free(nll);
 	free(gradient);
@@ -145,7 +160,8 @@ test_extremes(LmEngine *engine)
 	static const uint64_t ends[] = {1};
 	static const uint32_t members[] = {1};
 	LmLabelSets sets = {1, ends, members};
-	float logits[3] = {-1000, 1000, -1000}, wrong[3] = {1000, -1000, 0}, broken[3] = {0, NAN, 0}, nll, weight = 1;
+	float logits[3] = {-1000, 1000, -1000}, wrong[3] = {1000, -1000, 0}, broken[3] = {0, NAN, 0},
+		  nll, weight = 1;
 	int32_t target = 0;
 
 	lm_binary_cross_entropy_forward(engine, &nll, logits, &target, &sets, 1, 3);
@@ -175,7 +191,8 @@ test_threads(void)
 		set_members(&rows, wanted);
 		run_gradient(&rows, 1);
 		if (first)
-			ok(same_bits(first, rows.gradient, MAX_ROWS * 500), "%d threads give the same bits as one", n_threads);
+			ok(same_bits(first, rows.gradient, MAX_ROWS * 500),
+			   "%d threads give the same bits as one", n_threads);
 		else
 			first = copy_floats(rows.gradient, MAX_ROWS * 500);
 		free(rows.logits);
@@ -209,8 +226,10 @@ test_pytorch(LmEngine *engine)
 	rows.nll = zero_array(n_rows);
 	set_members(&rows, safetensors_find(&file, "members", &count));
 	run_gradient(&rows, 1);
-	is_close(rows.nll, safetensors_find(&file, "losses", &n_rows), n_rows, 3e-6, "losses are those of PyTorch's BCEWithLogitsLoss");
-	is_close(rows.gradient, safetensors_find(&file, "gradient", &count), count, 3e-7, "so are gradients, with smoothing");
+	is_close(rows.nll, safetensors_find(&file, "losses", &n_rows), n_rows, 3e-6,
+			 "losses are those of PyTorch's BCEWithLogitsLoss");
+	is_close(rows.gradient, safetensors_find(&file, "gradient", &count), count, 3e-7,
+			 "so are gradients, with smoothing");
 	free(rows.logits);
 	free(rows.weights);
 	free(rows.gradient);
@@ -253,7 +272,8 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 	for (int start = 0, first = 0; first < n; start += CONTEXT / 2)
 	{
 		LmSequence sequence;
-		void *workspace = aligned_alloc(64, lm_infer_workspace(test.model, 1, 1, lm_engine_threads(engine)));
+		void *workspace =
+			aligned_alloc(64, lm_infer_workspace(test.model, 1, 1, lm_engine_threads(engine)));
 		LmPages *pages = lm_pages_create(&host, test.model, 1, &error);
 		float *output = calloc((size_t) config.channels, sizeof *output);
 		int end = start + CONTEXT < n ? start + CONTEXT : n;
@@ -263,7 +283,8 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 		{
 			LmInput input = {ids[i], 0, i - start, true};
 
-			if (!lm_infer_hidden(output, engine, test.model, pages, &sequence, 1, &input, 1, workspace, &error))
+			if (!lm_infer_hidden(output, engine, test.model, pages, &sequence, 1, &input, 1,
+								 workspace, &error))
 				printf("# %s\n", error.message);
 			for (int k = 0; k < config.channels && i >= first; k++)
 				hidden[k] += output[k];
@@ -278,16 +299,26 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 	{
 		logits[label] = bias[label];
 		for (int k = 0; k < F; k++)
-			logits[label] += weight[label * F + k] * (k < config.channels ? hidden[k] / n : sums[k - config.channels] / n_bag);
+			logits[label] +=
+				weight[label * F + k] *
+				(k < config.channels ? hidden[k] / n : sums[k - config.channels] / n_bag);
 		sum += exp(logits[label]);
 	}
-	ok(lm_classify(got, &n_tokens, session, (LmBytes){text, sizeof text - 1}, &error) && n_tokens == n - 1, "a text is classified");
+	ok(lm_classify(got, &n_tokens, session, (LmBytes){text, sizeof text - 1}, &error) &&
+		   n_tokens == n - 1,
+	   "a text is classified");
 	for (int label = 0; label < 5; label++)
-		apart = fmax(apart, fabs(got[label] - (multi_label ? 1 / (1 + exp(-logits[label])) : exp(logits[label]) / sum)));
-	is_near(apart, 0, 1e-5, multi_label ? "sigmoids are those of a naive head" : "the softmax is that of a naive head");
-	ok(lm_classify(again, &n_tokens, session, (LmBytes){"", 0}, &error) && n_tokens == 0, "so is an empty text");
+		apart = fmax(apart, fabs(got[label] - (multi_label ? 1 / (1 + exp(-logits[label]))
+														   : exp(logits[label]) / sum)));
+	is_near(apart, 0, 1e-5,
+			multi_label ? "sigmoids are those of a naive head"
+						: "the softmax is that of a naive head");
+	ok(lm_classify(again, &n_tokens, session, (LmBytes){"", 0}, &error) && n_tokens == 0,
+	   "so is an empty text");
 	state->stop = true;
-	ok(!lm_classify(again, &n_tokens, session, (LmBytes){"never seen", 10}, &error) && error.code == LM_ERR_STOPPED, "it can be stopped");
+	ok(!lm_classify(again, &n_tokens, session, (LmBytes){"never seen", 10}, &error) &&
+		   error.code == LM_ERR_STOPPED,
+	   "it can be stopped");
 	state->stop = false;
 	free(hidden);
 	lm_session_free(session);
@@ -303,11 +334,13 @@ test_config(const LmHost *host)
 	TestModel test;
 
 	config.multi_label = true;
-	ok(!lm_config_check(&config, &error) && error.code == LM_ERR_ARGUMENT, "without labels there are no several of them");
+	ok(!lm_config_check(&config, &error) && error.code == LM_ERR_ARGUMENT,
+	   "without labels there are no several of them");
 	config.labels = 1;
 	ok(lm_config_check(&config, &error), "a single one may be there or not");
 	test = test_model(host, &config, 3, 0);
-	ok(lm_model_config(test.model)->multi_label && lm_model_config(test.model)->labels == 1, "an image knows of them");
+	ok(lm_model_config(test.model)->multi_label && lm_model_config(test.model)->labels == 1,
+	   "an image knows of them");
 	test_model_free(&test);
 }
 
@@ -315,7 +348,8 @@ test_config(const LmHost *host)
 static void
 test_bag_sizes(const LmHost *host)
 {
-	static const int n_labels[] = {1, 16, 17, 33, 64, 10000}, n_channels[] = {16, 16, 32, 64, 64, 64};
+	static const int n_labels[] = {1, 16, 17, 33, 64, 10000},
+					 n_channels[] = {16, 16, 32, 64, 64, 64};
 	bool good = true;
 
 	for (int i = 0; i < 6; i++)
@@ -329,7 +363,8 @@ test_bag_sizes(const LmHost *host)
 		config.multi_label = true;
 		table = lm_param_table_create(host, &config, &error);
 		bag = lm_param_find(table, LM_BAG_EMBEDDING, -1);
-		good = good && bag->count == ((size_t) LM_BAG_HASHED_FLOATS + (size_t) config.vocabulary * (size_t) n_channels[i]);
+		good = good && bag->count == ((size_t) LM_BAG_HASHED_FLOATS +
+									  (size_t) config.vocabulary * (size_t) n_channels[i]);
 		lm_param_table_free(host, table);
 	}
 	ok(good, "a bag has 16 to 64 channels by the number of labels, and as many rows as fit");
@@ -355,15 +390,19 @@ test_batch(LmEngine *engine, const LmHost *host)
 	append_sequence(&batch, 4, config.vocabulary, false, 0, &state);
 	for (int i = 0; i < 4; i++)
 		batch.targets[i] = i < 3 ? -1 : 1;
-	ok(!lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a batch without sets is refused");
 	batch.sets = (LmLabelSets){2, ends, members};
-	ok(lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, &error), "one with sets is learnt");
+	ok(lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, &error),
+	   "one with sets is learnt");
 	batch.targets[3] = 2;
-	ok(!lm_trainer_step(&result, trainer, 1, &batch, 1, NULL, NULL, &error), "a set that is not there is refused");
+	ok(!lm_trainer_step(&result, trainer, 1, &batch, 1, NULL, NULL, &error),
+	   "a set that is not there is refused");
 	batch.targets[3] = 1;
 	members[1] = 3;
-	ok(!lm_trainer_step(&result, trainer, 1, &batch, 1, NULL, NULL, &error), "so is one of a label that is not there");
+	ok(!lm_trainer_step(&result, trainer, 1, &batch, 1, NULL, NULL, &error),
+	   "so is one of a label that is not there");
 	lm_batch_free(&batch, host);
 	lm_trainer_free(trainer);
 }

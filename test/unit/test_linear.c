@@ -1,8 +1,8 @@
 /*
  * test/unit/test_linear.c
  *
- * Products with a weight in training: against naive twins and central differences, and their bits against the number of
- * threads.
+ * Products with a weight in training: against naive twins and central differences, and their bits
+ * against the number of threads.
  */
 #include "kernels.h"
 
@@ -52,7 +52,8 @@ test_against_naive(LmEngine *engine, int n_rows, int n_in, int n_out)
 {
 	Arrays a = make_arrays(engine, n_rows, n_in, n_out);
 	size_t count = (size_t) n_rows * n_out;
-	float *y = zero_array(count), *dx = zero_array((size_t) n_rows * n_in), *dw = copy_floats(a.dw, (size_t) n_out * n_in);
+	float *y = zero_array(count), *dx = zero_array((size_t) n_rows * n_in),
+		  *dw = copy_floats(a.dw, (size_t) n_out * n_in);
 	float *dbias = copy_floats(a.dbias, (size_t) n_out);
 	char name[200];
 
@@ -71,13 +72,17 @@ test_against_naive(LmEngine *engine, int n_rows, int n_in, int n_out)
 	}
 	lm_linear_forward(engine, a.y, a.x, &a.linear, n_rows);
 	lm_linear_backward(engine, a.dx, a.dw, a.dbias, a.dy, a.x, &a.linear, n_rows, a.scratch);
-	snprintf(name, sizeof name, "y of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in, n_out);
+	snprintf(name, sizeof name, "y of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in,
+			 n_out);
 	is_close(a.y, y, count, 1e-4, name);
-	snprintf(name, sizeof name, "dx of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in, n_out);
+	snprintf(name, sizeof name, "dx of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in,
+			 n_out);
 	is_close(a.dx, dx, (size_t) n_rows * n_in, 2e-4, name);
-	snprintf(name, sizeof name, "dw of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in, n_out);
+	snprintf(name, sizeof name, "dw of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in,
+			 n_out);
 	is_close(a.dw, dw, (size_t) n_out * n_in, 5e-4, name);
-	snprintf(name, sizeof name, "dbias of %d rows, %d -> %d, agrees with the naive twin", n_rows, n_in, n_out);
+	snprintf(name, sizeof name, "dbias of %d rows, %d -> %d, agrees with the naive twin", n_rows,
+			 n_in, n_out);
 	is_close(a.dbias, dbias, (size_t) n_out, 3e-4, name);
 	free(y);
 	free(dx);
@@ -93,10 +98,12 @@ test_frozen(LmEngine *engine)
 	float *dx = copy_floats(a.dx, 20 * 16), *dw = copy_floats(a.dw, 24 * 16);
 
 	lm_linear_backward(engine, NULL, a.dw, NULL, a.dy, a.x, &a.linear, 20, NULL);
-	ok(same_bits(dx, a.dx, 20 * 16) && !same_bits(dw, a.dw, 24 * 16), "dx is not computed when it is not wanted");
+	ok(same_bits(dx, a.dx, 20 * 16) && !same_bits(dw, a.dw, 24 * 16),
+	   "dx is not computed when it is not wanted");
 	memcpy(dw, a.dw, 24 * 16 * sizeof *dw);
 	lm_linear_backward(engine, a.dx, NULL, NULL, a.dy, a.x, &a.linear, 20, NULL);
-	ok(!same_bits(dx, a.dx, 20 * 16) && same_bits(dw, a.dw, 24 * 16), "a frozen weight gets no gradient");
+	ok(!same_bits(dx, a.dx, 20 * 16) && same_bits(dw, a.dw, 24 * 16),
+	   "a frozen weight gets no gradient");
 	free(dx);
 	free(dw);
 	free_arrays(&a);
@@ -119,9 +126,12 @@ test_gradients(LmEngine *engine)
 	memset(a.dw, 0, 140 * sizeof *a.dw);
 	memset(a.dbias, 0, 14 * sizeof *a.dbias);
 	lm_linear_backward(engine, a.dx, a.dw, a.dbias, a.dy, a.x, &a.linear, 21, a.scratch);
-	gradient_holds(objective, &a, a.x, a.dx, 210, 1e-2f, 1e-3, "dx agrees with central differences");
-	gradient_holds(objective, &a, a.w, a.dw, 140, 1e-2f, 1e-3, "dw agrees with central differences");
-	gradient_holds(objective, &a, a.bias, a.dbias, 14, 1e-2f, 1e-3, "dbias agrees with central differences");
+	gradient_holds(objective, &a, a.x, a.dx, 210, 1e-2f, 1e-3,
+				   "dx agrees with central differences");
+	gradient_holds(objective, &a, a.w, a.dw, 140, 1e-2f, 1e-3,
+				   "dw agrees with central differences");
+	gradient_holds(objective, &a, a.bias, a.dbias, 14, 1e-2f, 1e-3,
+				   "dbias agrees with central differences");
 	free_arrays(&a);
 }
 
@@ -147,7 +157,8 @@ test_threads(const char *library)
 		{
 			ok(same_bits(a.y, first.y, ROWS * OUT) && same_bits(a.dx, first.dx, ROWS * IN) &&
 				   same_bits(a.dw, first.dw, OUT * IN) && same_bits(a.dbias, first.dbias, OUT),
-			   "%d threads give the same bits as one (%s)", n_threads, library ? "built-in" : "library");
+			   "%d threads give the same bits as one (%s)", n_threads,
+			   library ? "built-in" : "library");
 			free_arrays(&a);
 		}
 		else

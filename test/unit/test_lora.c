@@ -1,8 +1,9 @@
 /*
  * test/unit/test_lora.c
  *
- * Adapters: what they add against a naive twin and a base with the adapter folded in, what stays frozen, the same bits for any
- * number of threads and with recomputation, memory, and inference beside a shared image. (Gradients: test_gradient.c.)
+ * Adapters: what they add against a naive twin and a base with the adapter folded in, what stays
+ * frozen, the same bits for any number of threads and with recomputation, memory, and inference
+ * beside a shared image. (Gradients: test_gradient.c.)
  */
 #include "serve_support.h"
 
@@ -29,9 +30,11 @@ random_batch(const LmHost *host, int n_tokens, const LmConfig *config)
 
 	for (int example = 0; batch.n_tokens < n_tokens; example++)
 	{
-		int left = n_tokens - batch.n_tokens, length = 1 + (int) (test_random(&state) % (uint32_t) config->context);
+		int left = n_tokens - batch.n_tokens,
+			length = 1 + (int) (test_random(&state) % (uint32_t) config->context);
 
-		append_sequence(&batch, length < left ? length : left, config->vocabulary, true, example, &state);
+		append_sequence(&batch, length < left ? length : left, config->vocabulary, true, example,
+						&state);
 	}
 	return batch;
 }
@@ -43,20 +46,32 @@ shake(float *block, const LmParamTable *table, uint64_t seed)
 
 	for (int i = 0; i < table->n_params; i++)
 		for (size_t j = 0; j < table->params[i].count; j++)
-			block[table->params[i].offset + j] += ((int) (test_random(&state) % 2001) - 1000) * 1e-4f;
+			block[table->params[i].offset + j] +=
+				((int) (test_random(&state) % 2001) - 1000) * 1e-4f;
 }
 
-/* ---- The kernel --------------------------------------------------------------------------------- */
+/* ---- The kernel --------------------------------------------------------- */
 
 static void
 test_kernel(LmEngine *engine, int n_rows, int n_in, int n_out, int rank)
 {
-	size_t sizes[] = {(size_t) n_rows * (size_t) n_in, (size_t) n_rows * (size_t) n_out, (size_t) rank * (size_t) n_in,
-					  (size_t) n_out * (size_t) rank, (size_t) n_rows * (size_t) rank, (size_t) n_out * (size_t) n_in};
-	float *x = calloc(sizes[0], sizeof(float)), *y = calloc(sizes[1], sizeof(float)), *wanted = calloc(sizes[1], sizeof(float));
-	float *a = calloc(sizes[2], sizeof(float)), *b = calloc(sizes[3], sizeof(float)), *h = calloc(sizes[4], sizeof(float));
-	float *dh = calloc(sizes[4], sizeof(float)), *w = calloc(sizes[5], sizeof(float)), *w2 = calloc(sizes[5], sizeof(float));
-	LmLora lora = {.n_in = n_in, .n_out = n_out, .rank = rank, .scale = 1.5f, .a = a, .b = b, .h = h, .dh = dh};
+	size_t sizes[] = {(size_t) n_rows * (size_t) n_in, (size_t) n_rows * (size_t) n_out,
+					  (size_t) rank * (size_t) n_in,   (size_t) n_out * (size_t) rank,
+					  (size_t) n_rows * (size_t) rank, (size_t) n_out * (size_t) n_in};
+	float *x = calloc(sizes[0], sizeof(float)), *y = calloc(sizes[1], sizeof(float)),
+		  *wanted = calloc(sizes[1], sizeof(float));
+	float *a = calloc(sizes[2], sizeof(float)), *b = calloc(sizes[3], sizeof(float)),
+		  *h = calloc(sizes[4], sizeof(float));
+	float *dh = calloc(sizes[4], sizeof(float)), *w = calloc(sizes[5], sizeof(float)),
+		  *w2 = calloc(sizes[5], sizeof(float));
+	LmLora lora = {.n_in = n_in,
+				   .n_out = n_out,
+				   .rank = rank,
+				   .scale = 1.5f,
+				   .a = a,
+				   .b = b,
+				   .h = h,
+				   .dh = dh};
 	uint64_t state = 3;
 	double difference = 0, difference_merged = 0;
 
@@ -85,7 +100,8 @@ test_kernel(LmEngine *engine, int n_rows, int n_in, int n_out, int rank)
 	lm_matmul_naive(w2, b, a, LM_NN, n_out, n_in, rank, n_in, rank, n_in, 1.5f, 0);
 	for (size_t i = 0; i < sizes[5]; i++)
 		difference_merged = fmax(difference_merged, fabs((double) w[i] - w2[i]));
-	ok(difference < 2e-3 && difference_merged < 1e-4, "the product of %d rows, %d to %d, of rank %d is the naive one's (%.2g, merged %.2g)",
+	ok(difference < 2e-3 && difference_merged < 1e-4,
+	   "the product of %d rows, %d to %d, of rank %d is the naive one's (%.2g, merged %.2g)",
 	   n_rows, n_in, n_out, rank, difference, difference_merged);
 	free(x);
 	free(y);
@@ -98,7 +114,7 @@ test_kernel(LmEngine *engine, int n_rows, int n_in, int n_out, int rank)
 	free(w2);
 }
 
-/* ---- Training ----------------------------------------------------------------------------------- */
+/* ---- Training ----------------------------------------------------------- */
 
 static void
 test_table(const LmHost *host)
@@ -108,23 +124,32 @@ test_table(const LmHost *host)
 	LmParamTable *table = lm_param_table_create(host, &config, &error);
 	LmConfig base_config = lm_config_base(&table->config);
 	LmParamTable *base = lm_param_table_create(host, &base_config, &error);
-	const LmParam *a = lm_param_find(table, LM_LORA_UP_A, 1), *b = lm_param_find(table, LM_LORA_UP_B, 1);
+	const LmParam *a = lm_param_find(table, LM_LORA_UP_A, 1),
+				  *b = lm_param_find(table, LM_LORA_UP_B, 1);
 	size_t total = 0;
 
-	ok(table->n_params == 2 * 8 && table->n_params == (int) lm_param_table_count(&table->config) && !lm_param_find(table, LM_TOKEN_EMBEDDING, -1),
+	ok(table->n_params == 2 * 8 && table->n_params == (int) lm_param_table_count(&table->config) &&
+		   !lm_param_find(table, LM_TOKEN_EMBEDDING, -1),
 	   "the table of an adapter has its own matrices alone");
-	ok(base->n_params == (int) lm_param_table_count(&base_config) && !lm_param_find(base, LM_LORA_UP_A, 1),
+	ok(base->n_params == (int) lm_param_table_count(&base_config) &&
+		   !lm_param_find(base, LM_LORA_UP_A, 1),
 	   "the table of its base has none of them");
-	ok(a && b && a->rows == 4 && a->columns == 160 && b->rows == 640 && b->columns == 4 && !a->transposed,
+	ok(a && b && a->rows == 4 && a->columns == 160 && b->rows == 640 && b->columns == 4 &&
+		   !a->transposed,
 	   "A is [rank, in] and B [out, rank]");
-	ok(strcmp(a->file_name, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight") == 0, "names in the file are PEFT's");
-	ok(lm_param_total(&total, &table->config) && total == table->total, "their total is that of the table");
-	ok(table->parameter_count < base->parameter_count / 10, "it is small: %zu of %zu", table->parameter_count, base->parameter_count);
+	ok(strcmp(a->file_name, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight") == 0,
+	   "names in the file are PEFT's");
+	ok(lm_param_total(&total, &table->config) && total == table->total,
+	   "their total is that of the table");
+	ok(table->parameter_count < base->parameter_count / 10, "it is small: %zu of %zu",
+	   table->parameter_count, base->parameter_count);
 	checked.lora_rank = 0;
-	ok(!lm_config_check(&checked, &error) && error.code == LM_ERR_ARGUMENT, "alpha without a rank is refused");
+	ok(!lm_config_check(&checked, &error) && error.code == LM_ERR_ARGUMENT,
+	   "alpha without a rank is refused");
 	checked = config;
 	checked.lora_rank = LM_MAX_LORA_RANK + 1;
-	ok(!lm_config_check(&checked, &error) && error.code == LM_ERR_LIMIT, "a rank beyond the limit is refused");
+	ok(!lm_config_check(&checked, &error) && error.code == LM_ERR_LIMIT,
+	   "a rank beyond the limit is refused");
 	checked = config;
 	checked.lora_targets = LM_ALL_TARGETS + 1;
 	ok(!lm_config_check(&checked, &error), "targets that do not exist are refused");
@@ -137,7 +162,8 @@ test_table(const LmHost *host)
 
 /* The adapter's block after some steps. */
 static float *
-train(const LmHost *host, const LmConfig *config, int n_threads, bool recompute, LmPrecision precision, bool *frozen, double *loss)
+train(const LmHost *host, const LmConfig *config, int n_threads, bool recompute,
+	  LmPrecision precision, bool *frozen, double *loss)
 {
 	LmEngine *engine = start_engine(host, n_threads);
 	LmTrainOptions options = small_options(200);
@@ -187,7 +213,9 @@ test_same_bits(const LmHost *host, LmConfig config, const char *name)
 	float *one = train(host, &config, 1, false, LM_FLOAT32, &frozen, loss);
 	float *again;
 
-	ok(frozen && loss[1] < loss[0], "training changes the adapter, and nothing of its base (loss %.4f to %.4f): %s", loss[0], loss[1], name);
+	ok(frozen && loss[1] < loss[0],
+	   "training changes the adapter, and nothing of its base (loss %.4f to %.4f): %s", loss[0],
+	   loss[1], name);
 	for (int n_threads = 2; n_threads <= 4; n_threads += 2)
 	{
 		again = train(host, &config, n_threads, false, LM_FLOAT32, NULL, NULL);
@@ -201,7 +229,8 @@ test_same_bits(const LmHost *host, LmConfig config, const char *name)
 	free(one);
 	if (lm_bf16_name())
 	{
-		float *bf16 = train(host, &config, 1, false, LM_BFLOAT16, NULL, NULL), *bf16_again = train(host, &config, 3, true, LM_BFLOAT16, NULL, NULL);
+		float *bf16 = train(host, &config, 1, false, LM_BFLOAT16, NULL, NULL),
+			  *bf16_again = train(host, &config, 3, true, LM_BFLOAT16, NULL, NULL);
 
 		ok(memcmp(bf16, bf16_again, size) == 0, "likewise in bfloat16: %s", name);
 		free(bf16);
@@ -218,7 +247,8 @@ test_accumulation(LmEngine *engine, const LmHost *host)
 	LmTrainer *trainer = create_trainer(engine, &config, &options);
 	LmBatch batches[2] = {random_batch(host, 60, &config), random_batch(host, 31, &config)};
 	size_t total = lm_trainer_table(trainer)->total;
-	double weights[2] = {lm_batch_weight(&batches[0]), lm_batch_weight(&batches[1])}, difference = 0, largest = 0;
+	double weights[2] = {lm_batch_weight(&batches[0]), lm_batch_weight(&batches[1])},
+		   difference = 0, largest = 0;
 	float *parts = calloc(2 * total, sizeof(float));
 	LmStepResult result;
 	LmError error;
@@ -234,7 +264,8 @@ test_accumulation(LmEngine *engine, const LmHost *host)
 	lm_trainer_step(&result, trainer, 3, batches, 2, NULL, NULL, &error);
 	for (size_t i = 0; i < total; i++)
 	{
-		double wanted = (weights[0] * parts[i] + weights[1] * parts[total + i]) / (weights[0] + weights[1]);
+		double wanted =
+			(weights[0] * parts[i] + weights[1] * parts[total + i]) / (weights[0] + weights[1]);
 
 		difference = fmax(difference, fabs(lm_trainer_gradient(trainer)[i] - wanted));
 		largest = fmax(largest, fabs(wanted));
@@ -262,14 +293,16 @@ test_memory(const LmHost *host)
 	lm_trainer_memory(&full, &config, &options, 2, &error);
 	config.lora_rank = 8;
 	lm_trainer_memory(&adapter, &config, &options, 2, &error);
-	ok((double) adapter < 0.6 * (double) full, "training memory of GPT-2's shape, batch 4 x 256: %zu MB of %zu MB, %.0f %%", adapter >> 20, full >> 20,
-	   100.0 * (double) adapter / (double) full);
+	ok((double) adapter < 0.6 * (double) full,
+	   "training memory of GPT-2's shape, batch 4 x 256: %zu MB of %zu MB, %.0f %%", adapter >> 20,
+	   full >> 20, 100.0 * (double) adapter / (double) full);
 	options.optimizer = LM_MUON;
-	ok(!lm_trainer_memory(&adapter, &config, &options, 2, &error) && error.code == LM_ERR_ARGUMENT, "Muon takes no adapter");
+	ok(!lm_trainer_memory(&adapter, &config, &options, 2, &error) && error.code == LM_ERR_ARGUMENT,
+	   "Muon takes no adapter");
 	(void) host;
 }
 
-/* ---- Inference ---------------------------------------------------------------------------------- */
+/* ---- Inference ---------------------------------------------------------- */
 
 typedef struct Beside
 {
@@ -296,7 +329,8 @@ adapter_beside(const TestModel *base, const LmConfig *config, uint64_t seed)
 	beside.memory = aligned_alloc(64, beside.size);
 	memset(beside.memory, 0xA5, beside.size);
 	if (!lm_adapter_build(beside.memory, beside.block, beside.table, &base->host, &error) ||
-		!(beside.model = lm_model_open_adapter(&base->host, base->image, base->size, beside.memory, beside.size, config, &error)))
+		!(beside.model = lm_model_open_adapter(&base->host, base->image, base->size, beside.memory,
+											   beside.size, config, &error)))
 	{
 		printf("Bail out! %s\n", error.message);
 		exit(1);
@@ -315,13 +349,16 @@ beside_free(Beside *beside, const LmHost *host)
 
 /* Logits of a sequence, fed in pieces of some tokens, perhaps beside another sequence. */
 static float *
-logits_of(LmEngine *engine, const LmModel *model, const LmHost *host, int n, int piece, bool company)
+logits_of(LmEngine *engine, const LmModel *model, const LmHost *host, int n, int piece,
+		  bool company)
 {
 	int V = lm_model_config(model)->vocabulary;
 	LmPages *pages;
 	LmSequence sequences[2] = {{0}};
-	float *logits = malloc((size_t) n * (size_t) V * sizeof(float)), *rows = malloc(2 * (size_t) n * (size_t) V * sizeof(float));
-	void *workspace = aligned_alloc(64, (lm_infer_workspace(model, 2 * n, 2 * n, lm_engine_threads(engine)) + 63) / 64 * 64);
+	float *logits = malloc((size_t) n * (size_t) V * sizeof(float)),
+		  *rows = malloc(2 * (size_t) n * (size_t) V * sizeof(float));
+	void *workspace = aligned_alloc(
+		64, (lm_infer_workspace(model, 2 * n, 2 * n, lm_engine_threads(engine)) + 63) / 64 * 64);
 	LmInput inputs[64];
 	LmError error;
 
@@ -340,7 +377,8 @@ logits_of(LmEngine *engine, const LmModel *model, const LmHost *host, int n, int
 		}
 		if (!lm_infer(rows, engine, model, pages, sequences, 2, inputs, count, workspace, &error))
 			printf("# %s\n", error.message);
-		memcpy(logits + (size_t) first * (size_t) V, rows, (size_t) (last - first) * (size_t) V * sizeof(float));
+		memcpy(logits + (size_t) first * (size_t) V, rows,
+			   (size_t) (last - first) * (size_t) V * sizeof(float));
 	}
 	lm_sequence_free(&sequences[0], pages, host);
 	lm_sequence_free(&sequences[1], pages, host);
@@ -364,7 +402,8 @@ static void
 test_inference(LmEngine *engine, const LmHost *host)
 {
 	LmConfig config = wide_config(), base_config = lm_config_base(&config);
-	TestModel base = test_model(host, &base_config, 21, 0.05f), merged = test_model_init(host, &base_config, 21, 0.05f);
+	TestModel base = test_model(host, &base_config, 21, 0.05f),
+			  merged = test_model_init(host, &base_config, 21, 0.05f);
 	Beside beside, other;
 	int n = config.context;
 	size_t count = (size_t) n * (size_t) config.vocabulary;
@@ -382,10 +421,12 @@ test_inference(LmEngine *engine, const LmHost *host)
 	with = logits_of(engine, beside.model, host, n, n, false);
 	ok(largest_difference(plain, with, count) > 0.01, "an adapter changes what the model says");
 	again = logits_of(three, beside.model, host, n, 5, true);
-	ok(memcmp(with, again, count * sizeof(float)) == 0, "the same bits whatever the threads, the cut of the prompt and the company");
+	ok(memcmp(with, again, count * sizeof(float)) == 0,
+	   "the same bits whatever the threads, the cut of the prompt and the company");
 	free(again);
 	again = logits_of(engine, other.model, host, n, n, false);
-	ok(largest_difference(with, again, count) > 0.01, "another adapter beside the same image says something else");
+	ok(largest_difference(with, again, count) > 0.01,
+	   "another adapter beside the same image says something else");
 	free(again);
 	again = logits_of(engine, base.model, host, n, n, false);
 	ok(memcmp(plain, again, count * sizeof(float)) == 0, "the base says what it said");
@@ -395,7 +436,8 @@ test_inference(LmEngine *engine, const LmHost *host)
 		lm_adapter_merge(engine, merged.block, merged.table, beside.block, beside.table, layer);
 	test_model_build(&merged);
 	folded = logits_of(engine, merged.model, host, n, n, false);
-	ok(largest_difference(with, folded, count) < 2e-5, "folded into its base it says the same, but for rounding (%.2g)",
+	ok(largest_difference(with, folded, count) < 2e-5,
+	   "folded into its base it says the same, but for rounding (%.2g)",
 	   largest_difference(with, folded, count));
 
 	trainer = create_trainer(engine, &config, &options);
@@ -410,13 +452,19 @@ test_inference(LmEngine *engine, const LmHost *host)
 	}
 	batch.n_tokens = n;
 	lm_trainer_logits(trained, trainer, &batch, &error);
-	ok(largest_difference(with, trained, count) < 2e-5, "the trainer computes the same logits (%.2g)", largest_difference(with, trained, count));
-	ok(!lm_image_size(&count, &config, LM_IMAGE_FLOAT32, &error) && error.code == LM_ERR_ARGUMENT, "an adapter has no image of its own");
-	ok(!lm_adapter_size(&count, &base_config, &error) && error.code == LM_ERR_ARGUMENT, "a base is no adapter");
+	ok(largest_difference(with, trained, count) < 2e-5,
+	   "the trainer computes the same logits (%.2g)", largest_difference(with, trained, count));
+	ok(!lm_image_size(&count, &config, LM_IMAGE_FLOAT32, &error) && error.code == LM_ERR_ARGUMENT,
+	   "an adapter has no image of its own");
+	ok(!lm_adapter_size(&count, &base_config, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a base is no adapter");
 	config.heads = 2;
-	ok(!lm_model_open_adapter(host, base.image, base.size, beside.memory, beside.size, &config, &error) && error.code == LM_ERR_FORMAT,
+	ok(!lm_model_open_adapter(host, base.image, base.size, beside.memory, beside.size, &config,
+							  &error) &&
+		   error.code == LM_ERR_FORMAT,
 	   "an adapter of another shape is refused");
-	ok(beside.size < base.size / 4, "an adapter is small beside its image: %zu of %zu bytes", beside.size, base.size);
+	ok(beside.size < base.size / 4, "an adapter is small beside its image: %zu of %zu bytes",
+	   beside.size, base.size);
 	lm_trainer_free(trainer);
 	lm_batch_free(&batch, host);
 	lm_engine_stop(three);

@@ -95,7 +95,9 @@ test_pieces(void)
 	ok(lm_loss_sample_tells(&sample), "ten do, in two batches");
 }
 
-/* How many of a thousand pairs of validations are told apart by more than so many standard errors. */
+/*
+ * How many of a thousand pairs of validations are told apart by more than so many standard errors.
+ */
 static int
 told_apart(int n_windows, double rise, double errors)
 {
@@ -116,8 +118,12 @@ test_chance(void)
 {
 	int few = told_apart(12, 0, 2), many = told_apart(200, 0, 2), sure = told_apart(30, 0, 3);
 
-	/* One-sided: 2.3 % of a normal distribution is beyond two standard errors, 3.5 % of Student's t with 11 degrees of freedom; 0.3 % of that with 29 beyond three. */
-	ok(few > 15 && few < 60, "of twelve rows chance is beyond two errors in about 35 of 1,000 (%d)", few);
+	/*
+	 * One-sided: 2.3 % of a normal distribution is beyond two standard errors, 3.5 % of Student's t
+	 * with 11 degrees of freedom; 0.3 % of that with 29 beyond three.
+	 */
+	ok(few > 15 && few < 60, "of twelve rows chance is beyond two errors in about 35 of 1,000 (%d)",
+	   few);
 	ok(many > 8 && many < 45, "of 200 rows in about 23 (%d)", many);
 	ok(sure < 10, "of thirty rows hardly ever beyond three (%d)", sure);
 	ok(told_apart(200, 0.05, 3) > 990, "a rise of half the noise is told of 200 rows");

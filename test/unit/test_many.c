@@ -1,7 +1,8 @@
 /*
  * test/unit/test_many.c
  *
- * Many texts together against the same texts one by one: the same bits, whatever the company, the memory and the threads.
+ * Many texts together against the same texts one by one: the same bits, whatever the company, the
+ * memory and the threads.
  */
 #include "counting_host.h"
 #include "engine/many.h"
@@ -35,8 +36,9 @@ fill_texts(Texts *texts, uint64_t seed, const char *beginning)
 	{
 		int at = (int) strlen(beginning), size;
 
-		size = (int) (test_random(&state) % (uint64_t) (i % 3 == 0 ? 6 : i % 10 == 1 ? LONGEST - at
-																					 : 60));
+		size = (int) (test_random(&state) % (uint64_t) (i % 3 == 0	  ? 6
+														: i % 10 == 1 ? LONGEST - at
+																	  : 60));
 		memcpy(texts->bytes[i], beginning, (size_t) at);
 		for (int k = 0; k < size; k++)
 			texts->bytes[i][at + k] = (char) (' ' + test_random(&state) % 95);
@@ -48,7 +50,10 @@ static void
 ask_scores(Texts *texts)
 {
 	for (int i = 0; i < TEXTS; i++)
-		texts->requests[i] = (LmRequest){.task = LM_TASK_SCORE, .prompt = {"", 0}, .text = {texts->bytes[i], (size_t) texts->sizes[i]}, .include_end = i % 3 == 0};
+		texts->requests[i] = (LmRequest){.task = LM_TASK_SCORE,
+										 .prompt = {"", 0},
+										 .text = {texts->bytes[i], (size_t) texts->sizes[i]},
+										 .include_end = i % 3 == 0};
 }
 
 /* Each text is cut somewhere: what stands before is the prompt. */
@@ -58,7 +63,9 @@ ask_completions(Texts *texts, int at_least)
 	ask_scores(texts);
 	for (int i = 0; i < TEXTS; i++)
 	{
-		size_t cut = (size_t) (at_least < texts->sizes[i] ? at_least + (i * 7) % (texts->sizes[i] - at_least) : texts->sizes[i]);
+		size_t cut =
+			(size_t) (at_least < texts->sizes[i] ? at_least + (i * 7) % (texts->sizes[i] - at_least)
+												 : texts->sizes[i]);
 
 		texts->requests[i].prompt = (LmBytes){texts->bytes[i], cut};
 		texts->requests[i].text.data += cut;
@@ -86,9 +93,18 @@ ask_generations(Texts *texts)
 
 	for (int i = 0; i < TEXTS; i++)
 	{
-		LmSampling sampling = {.max_tokens = i % 7 == 0 ? 2 * CONTEXT : i % 11, .temperature = i % 4 == 0 ? 0 : 1.1, .top_p = i % 5 == 0 ? 0.7 : 1, .repetition_penalty = i % 3 == 0 ? 1.3 : 1, .seed = (uint64_t) i, .n_stops = i % 2 == 0 ? 2 : 0, .stops = stops};
+		LmSampling sampling = {.max_tokens = i % 7 == 0 ? 2 * CONTEXT : i % 11,
+							   .temperature = i % 4 == 0 ? 0 : 1.1,
+							   .top_p = i % 5 == 0 ? 0.7 : 1,
+							   .repetition_penalty = i % 3 == 0 ? 1.3 : 1,
+							   .seed = (uint64_t) i,
+							   .n_stops = i % 2 == 0 ? 2 : 0,
+							   .stops = stops};
 
-		texts->requests[i] = (LmRequest){.task = LM_TASK_GENERATE, .prompt = {texts->bytes[i], (size_t) texts->sizes[i]}, .text = {"", 0}, .sampling = sampling};
+		texts->requests[i] = (LmRequest){.task = LM_TASK_GENERATE,
+										 .prompt = {texts->bytes[i], (size_t) texts->sizes[i]},
+										 .text = {"", 0},
+										 .sampling = sampling};
 	}
 }
 
@@ -97,7 +113,8 @@ generate_alone(size_t *size, bool *truncated, LmSession *session, const LmReques
 {
 	char *text = calloc(1, 4 * LONGEST);
 	LmError error;
-	LmGeneration *generation = lm_generation_start(session, request->prompt.data, request->prompt.size, &request->sampling, truncated, &error);
+	LmGeneration *generation = lm_generation_start(
+		session, request->prompt.data, request->prompt.size, &request->sampling, truncated, &error);
 	bool done = generation == NULL;
 
 	*size = 0;
@@ -129,7 +146,8 @@ same_alone(LmSession *session, const LmRequest *request)
 	if (!request->done)
 		return false;
 	if (request->task == LM_TASK_SCORE)
-		good = lm_score_completion(&score, session, request->prompt, request->text, request->include_end, &error);
+		good = lm_score_completion(&score, session, request->prompt, request->text,
+								   request->include_end, &error);
 	else if (request->task == LM_TASK_EMBED)
 		good = lm_embed(vector, &n_tokens, session, request->text, request->pooling, &error);
 	else if (request->task == LM_TASK_CLASSIFY)
@@ -140,10 +158,12 @@ same_alone(LmSession *session, const LmRequest *request)
 	if (good && request->task == LM_TASK_SCORE)
 		same = same && memcmp(&score, &request->score, sizeof score) == 0;
 	else if (good && request->task == LM_TASK_GENERATE)
-		same = same && size == request->output.size && memcmp(text, request->output.data, size) == 0 && truncated == request->truncated;
+		same = same && size == request->output.size &&
+			   memcmp(text, request->output.data, size) == 0 && truncated == request->truncated;
 	else if (good)
 		same = same && n_tokens == request->n_tokens &&
-			   memcmp(vector, request->vector, sizeof(float) * (request->task == LM_TASK_EMBED ? CHANNELS : LABELS)) == 0;
+			   memcmp(vector, request->vector,
+					  sizeof(float) * (request->task == LM_TASK_EMBED ? CHANNELS : LABELS)) == 0;
 	free(text);
 	return same;
 }
@@ -196,7 +216,8 @@ test_equality(LmSession *session, LmSession *classifier, int n_threads)
 
 	for (int i = 0; i < 3; i++)
 	{
-		LmMany *many = create_many(session, sequences[i], pages[i]), *labels = create_many(classifier, sequences[i], pages[i]);
+		LmMany *many = create_many(session, sequences[i], pages[i]),
+			   *labels = create_many(classifier, sequences[i], pages[i]);
 
 		fill_texts(texts, 5, "");
 		ask_scores(texts);
@@ -253,7 +274,9 @@ test_prefix(LmSession *session)
 	ask_completions(texts, (int) strlen(instruction));
 	run(many, texts->requests, TEXTS);
 	together = lm_many_tokens(many);
-	ok(together < apart - 32 * TEXTS / 2, "what prompts begin with is computed once: %lld tokens, not %lld", (long long) together, (long long) apart);
+	ok(together < apart - 32 * TEXTS / 2,
+	   "what prompts begin with is computed once: %lld tokens, not %lld", (long long) together,
+	   (long long) apart);
 	run(many, texts->requests, TEXTS);
 	again = lm_many_tokens(many) - together;
 	ok(again < together, "and the next time not at all: %lld", (long long) again);
@@ -279,17 +302,21 @@ test_failures_of_one(LmSession *session)
 	texts->requests[4].sampling.temperature = -1;
 	texts->requests[50].sampling.top_p = NAN;
 	run(many, texts->requests, TEXTS);
-	ok(texts->requests[4].done && texts->requests[4].error.code == LM_ERR_ARGUMENT && texts->requests[50].error.code == LM_ERR_ARGUMENT,
+	ok(texts->requests[4].done && texts->requests[4].error.code == LM_ERR_ARGUMENT &&
+		   texts->requests[50].error.code == LM_ERR_ARGUMENT,
 	   "a request in error is done and says what is wrong");
 	texts->requests[4].error.code = texts->requests[50].error.code = LM_OK;
 	texts->requests[4] = texts->requests[5];
 	texts->requests[50] = texts->requests[5];
 	is_int(differences(session, texts), 0, "and no other suffers");
-	ok(!lm_many_start(many, mixed, 2, &error) && error.code == LM_ERR_ARGUMENT, "scores and embeddings do not go together");
-	ok(lm_many_start(many, NULL, 0, &error) && lm_many_step(many, &done, &error) && done, "nothing to do is done");
+	ok(!lm_many_start(many, mixed, 2, &error) && error.code == LM_ERR_ARGUMENT,
+	   "scores and embeddings do not go together");
+	ok(lm_many_start(many, NULL, 0, &error) && lm_many_step(many, &done, &error) && done,
+	   "nothing to do is done");
 	ask_vectors(texts, LM_TASK_CLASSIFY);
 	run(many, texts->requests, 3);
-	ok(texts->requests[2].done && texts->requests[2].error.code == LM_ERR_ARGUMENT, "a model that is no classifier classifies nothing");
+	ok(texts->requests[2].done && texts->requests[2].error.code == LM_ERR_ARGUMENT,
+	   "a model that is no classifier classifies nothing");
 	ask_scores(texts);
 	lm_many_start(many, texts->requests, TEXTS, &error);
 	for (int i = 0; i < 4; i++)
@@ -298,13 +325,19 @@ test_failures_of_one(LmSession *session)
 	texts->requests[0] = texts->requests[1];
 	is_int(differences(session, texts), 0, "a run that is given up leaves nothing behind");
 	lm_many_free(many);
-	ok(!lm_many_create(session, 0, 12, &error) && error.code == LM_ERR_ARGUMENT, "no text at once is an error");
-	ok(!lm_many_create(session, LM_MANY_SEQUENCES + 1, 12, &error) && error.code == LM_ERR_ARGUMENT, "and too many");
-	ok(!lm_many_create(session, 1, 2, &error) && error.code == LM_ERR_ARGUMENT, "and fewer pages than a context has");
+	ok(!lm_many_create(session, 0, 12, &error) && error.code == LM_ERR_ARGUMENT,
+	   "no text at once is an error");
+	ok(!lm_many_create(session, LM_MANY_SEQUENCES + 1, 12, &error) && error.code == LM_ERR_ARGUMENT,
+	   "and too many");
+	ok(!lm_many_create(session, 1, 2, &error) && error.code == LM_ERR_ARGUMENT,
+	   "and fewer pages than a context has");
 	free(texts);
 }
 
-/* Asked to stop at the k-th question since the last stop, for every k until all is done, and called again each time. */
+/*
+ * Asked to stop at the k-th question since the last stop, for every k until all is done, and called
+ * again each time.
+ */
 static void
 test_stops(const TestModel *test)
 {
@@ -371,13 +404,15 @@ test_memory(const TestModel *test)
 	ask_generations(texts);
 	/* ids and output grow by doubling; an item is below 128 bytes */
 	for (int i = 0; i < TEXTS; i++)
-		of_texts += 2 * sizeof(int32_t) * (size_t) (texts->sizes[i] + 16) + 2 * 2 * 2 * CONTEXT + 64 + 128;
+		of_texts +=
+			2 * sizeof(int32_t) * (size_t) (texts->sizes[i] + 16) + 2 * 2 * 2 * CONTEXT + 64 + 128;
 	before = state.live;
 	state.peak = before;
 	ok(lm_many_memory(&bytes, &test->table->config, 2, 16, 40, &error), "memory is known before");
 	many = create_many(session, 16, 40);
 	run(many, texts->requests, TEXTS);
-	ok(state.peak - before <= bytes + of_texts && state.peak - before > bytes / 2, "it takes what the formula says: %zu of %zu bytes, and up to %zu of texts",
+	ok(state.peak - before <= bytes + of_texts && state.peak - before > bytes / 2,
+	   "it takes what the formula says: %zu of %zu bytes, and up to %zu of texts",
 	   state.peak - before, bytes, of_texts);
 	lm_many_free(many);
 	is_int((long long) (state.live - before), 0, "and gives all of it back");
@@ -434,7 +469,8 @@ main(void)
 	for (int n_threads = 1; n_threads <= 2; n_threads++)
 	{
 		LmEngine *engine = start_engine(&host, n_threads);
-		LmSession *session = create_session(engine, &test, tokenizer), *other = create_session(engine, &classifier, tokenizer);
+		LmSession *session = create_session(engine, &test, tokenizer),
+				  *other = create_session(engine, &classifier, tokenizer);
 
 		test_equality(session, other, n_threads);
 		if (n_threads == 1)

@@ -12,21 +12,24 @@ typedef struct Shape
 	int k;
 } Shape;
 
-static const Shape shapes[] = {{1, 1, 1}, {1, 33, 7}, {5, 3, 2}, {12, 32, 64}, {13, 31, 5}, {64, 64, 64}, {97, 100, 300}, {200, 330, 17}, {30, 700, 520}, {3, 4, 0}};
+static const Shape shapes[] = {{1, 1, 1},	   {1, 33, 7},	 {5, 3, 2},		 {12, 32, 64},
+							   {13, 31, 5},	   {64, 64, 64}, {97, 100, 300}, {200, 330, 17},
+							   {30, 700, 520}, {3, 4, 0}};
 
-typedef void (*Product)(const void *context, float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k,
-						int ld_y, int ld_a, int ld_b, float scale, float beta);
+typedef void (*Product)(const void *context, float *y, const float *a, const float *b,
+						LmTranspose transpose, int m, int n, int k, int ld_y, int ld_a, int ld_b,
+						float scale, float beta);
 
 static void
-by_simd(const void *context, float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k,
-		int ld_y, int ld_a, int ld_b, float scale, float beta)
+by_simd(const void *context, float *y, const float *a, const float *b, LmTranspose transpose, int m,
+		int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta)
 {
 	((const LmSimd *) context)->matmul(y, a, b, transpose, m, n, k, ld_y, ld_a, ld_b, scale, beta);
 }
 
 static void
-by_engine(const void *context, float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k,
-		  int ld_y, int ld_a, int ld_b, float scale, float beta)
+by_engine(const void *context, float *y, const float *a, const float *b, LmTranspose transpose,
+		  int m, int n, int k, int ld_y, int ld_a, int ld_b, float scale, float beta)
 {
 	lm_matmul(context, y, a, b, transpose, m, n, k, ld_y, ld_a, ld_b, scale, beta);
 }
@@ -44,11 +47,12 @@ agrees(Product product, const void *context, Shape shape, LmTranspose transpose,
 	bool pass;
 
 	product(context, y, a, b, transpose, shape.m, shape.n, shape.k, ld_y, ld_a, ld_b, 0.7f, beta);
-	lm_matmul_naive(wanted, a, b, transpose, shape.m, shape.n, shape.k, ld_y, ld_a, ld_b, 0.7f, beta);
+	lm_matmul_naive(wanted, a, b, transpose, shape.m, shape.n, shape.k, ld_y, ld_a, ld_b, 0.7f,
+					beta);
 	pass = largest_difference(y, wanted, count) <= 1e-5 * (1 + sqrt(shape.k));
 	if (!pass)
-		printf("# transpose %d m %d n %d k %d beta %g: %g\n", transpose, shape.m, shape.n, shape.k, (double) beta,
-			   largest_difference(y, wanted, count));
+		printf("# transpose %d m %d n %d k %d beta %g: %g\n", transpose, shape.m, shape.n, shape.k,
+			   (double) beta, largest_difference(y, wanted, count));
 	free(a);
 	free(b);
 	free(y);
@@ -68,7 +72,8 @@ test_products(Product product, const void *context, const char *name)
 
 			for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
 				pass &= agrees(product, context, shapes[i], (LmTranspose) transpose, (float) beta);
-			ok(pass, "%s: %s %s agrees with three loops", name, beta ? "y +" : "y =", forms[transpose]);
+			ok(pass, "%s: %s %s agrees with three loops", name,
+			   beta ? "y +" : "y =", forms[transpose]);
 		}
 }
 
@@ -110,7 +115,8 @@ main(void)
 	else
 		skip("products of the library", "none was found");
 	test_nan();
-	ok(strcmp(lm_simd_name(), simds[n_simds - 1]->name) == 0, "the widest instruction set is chosen");
+	ok(strcmp(lm_simd_name(), simds[n_simds - 1]->name) == 0,
+	   "the widest instruction set is chosen");
 	lm_engine_stop(engine);
 	return done_testing();
 }

@@ -34,11 +34,15 @@ product(double *y, const double *a, const double *b, int m, int n, int k, bool t
 		}
 }
 
-/* Five iterations on x [rows, columns], as the equations have them; for more rows than columns on the transposed. */
+/*
+ * Five iterations on x [rows, columns], as the equations have them; for more rows than columns on
+ * the transposed.
+ */
 static void
 newton_schulz(double *x, int rows, int columns)
 {
-	double *t = malloc(sizeof(double) * rows * columns), *y = malloc(sizeof(double) * rows * columns);
+	double *t = malloc(sizeof(double) * rows * columns),
+		   *y = malloc(sizeof(double) * rows * columns);
 	int m = rows < columns ? rows : columns, n = rows < columns ? columns : rows;
 	double *a = malloc(sizeof(double) * m * m), *b = malloc(sizeof(double) * m * m);
 	double norm = 0;
@@ -68,7 +72,10 @@ newton_schulz(double *x, int rows, int columns)
 	free(b);
 }
 
-/* Extreme eigenvalues of a symmetric matrix by cyclic Jacobi rotations (Golub and Van Loan 2013, section 8.5), roots taken. */
+/*
+ * Extreme eigenvalues of a symmetric matrix by cyclic Jacobi rotations (Golub and Van Loan 2013,
+ * section 8.5), roots taken.
+ */
 static void
 singular_values(double *least, double *most, const double *x, int rows, int columns)
 {
@@ -78,12 +85,14 @@ singular_values(double *least, double *most, const double *x, int rows, int colu
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < n; j++)
 			for (int l = 0; l < (rows < columns ? columns : rows); l++)
-				a[i * n + j] += rows < columns ? x[i * columns + l] * x[j * columns + l] : x[l * columns + i] * x[l * columns + j];
+				a[i * n + j] += rows < columns ? x[i * columns + l] * x[j * columns + l]
+											   : x[l * columns + i] * x[l * columns + j];
 	for (int sweep = 0; sweep < 12; sweep++)
 		for (int p = 0; p < n; p++)
 			for (int q = p + 1; q < n; q++)
 			{
-				double angle = 0.5 * atan2(2 * a[p * n + q], a[q * n + q] - a[p * n + p]), c = cos(angle), s = sin(angle);
+				double angle = 0.5 * atan2(2 * a[p * n + q], a[q * n + q] - a[p * n + p]),
+					   c = cos(angle), s = sin(angle);
 
 				for (int i = 0; i < n; i++)
 				{
@@ -122,15 +131,17 @@ random_block(size_t count, float deviation, uint64_t state)
 
 /* One matrix [rows, columns] at a place of the blocks against the twin. */
 static void
-compare(double *difference, double *least, double *most, const float *directions, const float *moments, const float *gradient,
-		float scale, size_t offset, int rows, int columns)
+compare(double *difference, double *least, double *most, const float *directions,
+		const float *moments, const float *gradient, float scale, size_t offset, int rows,
+		int columns)
 {
 	double *x = malloc(sizeof(double) * rows * columns);
 	double low, high;
 
 	for (int i = 0; i < rows * columns; i++)
 	{
-		double g = (double) gradient[offset + i] * scale, m = (double) LM_MUON_MOMENTUM * moments[offset + i] + g;
+		double g = (double) gradient[offset + i] * scale,
+			   m = (double) LM_MUON_MOMENTUM * moments[offset + i] + g;
 
 		x[i] = g + (double) LM_MUON_MOMENTUM * m;
 	}
@@ -161,8 +172,8 @@ test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
 	LmError error;
 
 	table = lm_param_table_create(host, &config, &error);
-	if (!ok(table && lm_muon_scratch(&scratch_size, &table->config, bf16), "%d channels, %d in the MLP%s", channels, mlp_channels,
-			bf16 ? ", bfloat16" : ""))
+	if (!ok(table && lm_muon_scratch(&scratch_size, &table->config, bf16),
+			"%d channels, %d in the MLP%s", channels, mlp_channels, bf16 ? ", bfloat16" : ""))
 		return;
 	moments = random_block(table->total, 1e-3f, 1);
 	gradient = random_block(table->total, 1e-3f, 2);
@@ -184,10 +195,12 @@ test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
 		int n_parts = param->kind == LM_ATTENTION_WEIGHT ? 3 : 1, rows = param->rows / n_parts;
 
 		for (int part = 0; part < n_parts && lm_muon_takes(param); part++)
-			compare(&difference, &least, &most, directions[0], moments, gradient, muon.gradient_scale,
-					param->offset + (size_t) part * rows * param->columns, rows, param->columns);
+			compare(&difference, &least, &most, directions[0], moments, gradient,
+					muon.gradient_scale, param->offset + (size_t) part * rows * param->columns,
+					rows, param->columns);
 	}
-	is_near(difference, 0, bf16 ? 0.02 : 1e-5, "the directions are those of the equations in double precision");
+	is_near(difference, 0, bf16 ? 0.02 : 1e-5,
+			"the directions are those of the equations in double precision");
 	printf("# largest difference %.2g\n", difference);
 	ok(least > 0.6 && most < 1.3, "their singular values lie near 1: %.3f to %.3f", least, most);
 	for (int i = 0; i < 3; i++)
@@ -230,7 +243,8 @@ test_update(const LmHost *host)
 	fill(&batch, &config, 3);
 	before = malloc(table->total * sizeof(float));
 	memcpy(before, lm_trainer_params(trainer), table->total * sizeof(float));
-	if (!ok(lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, &error), "a step with Muon"))
+	if (!ok(lm_trainer_step(&result, trainer, 0, &batch, 1, NULL, NULL, &error),
+			"a step with Muon"))
 		return;
 	lm_trainer_step(&result, adamw, 0, &batch, 1, NULL, NULL, &error);
 	clip = (float) fmin(1, options.grad_clip / (result.grad_norm + 1e-6));
@@ -249,7 +263,9 @@ test_update(const LmHost *host)
 			if (lm_muon_takes(param))
 			{
 				wrong = fmax(wrong, fabs(p - lm_trainer_params(trainer)[j]));
-				wrong_moment = fmax(wrong_moment, fabs((double) clip * lm_trainer_gradient(trainer)[j] - lm_trainer_moments1(trainer)[j]));
+				wrong_moment =
+					fmax(wrong_moment, fabs((double) clip * lm_trainer_gradient(trainer)[j] -
+											lm_trainer_moments1(trainer)[j]));
 			}
 			else
 				other = fmax(other, fabs((double) others[j] - lm_trainer_params(trainer)[j]));
@@ -265,7 +281,10 @@ test_update(const LmHost *host)
 	lm_engine_stop(engine);
 }
 
-/* A run that goes on in another trainer, with parameters and both moments copied, ends in the same weights. */
+/*
+ * A run that goes on in another trainer, with parameters and both moments copied, ends in the same
+ * weights.
+ */
 static void
 test_resume(const LmHost *host)
 {
@@ -293,7 +312,8 @@ test_resume(const LmHost *host)
 		if (step == 0)
 			first_loss = result.loss;
 		loss = result.loss;
-		done = done && lm_trainer_step(&result, step < 10 ? first : second, step, &batch, 1, NULL, NULL, &error);
+		done = done && lm_trainer_step(&result, step < 10 ? first : second, step, &batch, 1, NULL,
+									   NULL, &error);
 		if (step == 9)
 		{
 			memcpy(lm_trainer_params(second), lm_trainer_params(first), size);
@@ -301,8 +321,10 @@ test_resume(const LmHost *host)
 			memcpy(lm_trainer_moments2(second), lm_trainer_moments2(first), size);
 		}
 	}
-	ok(done && loss < 0.6 * first_loss, "twenty steps learn a batch: %.3f to %.3f", first_loss, loss);
-	ok(memcmp(lm_trainer_params(whole), lm_trainer_params(second), size) == 0, "a run that was interrupted ends in the same weights");
+	ok(done && loss < 0.6 * first_loss, "twenty steps learn a batch: %.3f to %.3f", first_loss,
+	   loss);
+	ok(memcmp(lm_trainer_params(whole), lm_trainer_params(second), size) == 0,
+	   "a run that was interrupted ends in the same weights");
 	lm_trainer_free(whole);
 	lm_trainer_free(first);
 	lm_trainer_free(second);

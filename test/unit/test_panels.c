@@ -1,8 +1,8 @@
 /*
  * test/unit/test_panels.c
  *
- * Products for inference in each type of image: packing and its rounding, every kernel against the naive twin, and the bits of
- * a row against the number of rows and of threads.
+ * Products for inference in each type of image: packing and its rounding, every kernel against the
+ * naive twin, and the bits of a row against the number of rows and of threads.
  */
 #include "kernels.h"
 #include "kernels/bf16.h"
@@ -33,7 +33,8 @@ make_case(LmImageType type, int n_rows, int n_in, int n_out)
 	panels = test_scratch(c.size);
 	memset(panels, 0xA5, c.size);
 	lm_linear_pack(panels, type, c.w, n_in, n_out);
-	c.linear = (LmLinear){.n_in = n_in, .n_out = n_out, .bias = c.bias, .panels = panels, .type = type};
+	c.linear =
+		(LmLinear){.n_in = n_in, .n_out = n_out, .bias = c.bias, .panels = panels, .type = type};
 	return c;
 }
 
@@ -51,7 +52,8 @@ free_case(Case *c)
 static int
 all_kernels(const LmPanelKernels *kernels[5])
 {
-	const LmPanelKernels *const known[] = {&lm_panels_base, &lm_panels_avx2, &lm_panels_avx512, &lm_panels_avx512vnni, &lm_panels_avx512bf16};
+	const LmPanelKernels *const known[] = {&lm_panels_base, &lm_panels_avx2, &lm_panels_avx512,
+										   &lm_panels_avx512vnni, &lm_panels_avx512bf16};
 	const LmPanelKernels *best = lm_panel_kernels();
 	int n = 0;
 
@@ -66,7 +68,8 @@ multiply(const LmPanelKernels *kernels, const Case *c, float *y, const float *x,
 {
 	LmPanelRows rows = {x, n_rows, c->linear.n_in, NULL};
 
-	kernels->multiply[c->linear.type](y, &rows, c->linear.panels, c->bias, c->linear.n_out, c->linear.n_out);
+	kernels->multiply[c->linear.type](y, &rows, c->linear.panels, c->bias, c->linear.n_out,
+									  c->linear.n_out);
 }
 
 /* The same from rows that were packed before, in three parts, the last one first. */
@@ -81,7 +84,8 @@ multiply_packed(const LmPanelKernels *kernels, const Case *c, float *y, const fl
 	for (int part = 2; part >= 0; part--)
 		kernels->pack(c->linear.type, packed, &rows, part, 3);
 	rows.packed = packed;
-	kernels->multiply[c->linear.type](y, &rows, c->linear.panels, c->bias, c->linear.n_out, c->linear.n_out);
+	kernels->multiply[c->linear.type](y, &rows, c->linear.panels, c->bias, c->linear.n_out,
+									  c->linear.n_out);
 	free(packed);
 }
 
@@ -106,8 +110,9 @@ test_kernels(LmImageType type, int n_rows, int n_in, int n_out)
 			same = same && same_bits(c.y, c.wanted, (size_t) rows * n_out);
 			difference = fmax(difference, largest_difference(c.y, c.wanted, (size_t) rows * n_out));
 		}
-		ok(exact ? same : difference < 1e-4, "%s, %s, 1 .. %d rows, %d -> %d: %s the naive twin", kernels[k]->name, type_names[type],
-		   n_rows, n_in, n_out, exact ? "the bits of" : "close to");
+		ok(exact ? same : difference < 1e-4, "%s, %s, 1 .. %d rows, %d -> %d: %s the naive twin",
+		   kernels[k]->name, type_names[type], n_rows, n_in, n_out,
+		   exact ? "the bits of" : "close to");
 		if (exact && !same)
 			printf("# largest difference %g\n", difference);
 	}
@@ -151,7 +156,8 @@ test_rows(LmImageType type)
 			for (int row = 0; row < counts[i]; row++)
 				same = same && (row == 5 || same_bits(c.y + row * OUT, c.wanted + row * OUT, OUT));
 		}
-		ok(same, "%s, %s: many rows give the bits of one, packed before or not", kernels[k]->name, type_names[type]);
+		ok(same, "%s, %s: many rows give the bits of one, packed before or not", kernels[k]->name,
+		   type_names[type]);
 	}
 	free_case(&c);
 }
@@ -171,8 +177,9 @@ test_threads(LmImageType type)
 
 			lm_linear_infer(engine, y, c.x, &c.linear, counts[i], n_threads == 1 ? NULL : scratch);
 			if (n_threads > 1)
-				ok(same_bits(c.y, c.wanted, (size_t) counts[i] * 1000), "%s, %d rows: %d threads give the bits of one",
-				   type_names[type], counts[i], n_threads);
+				ok(same_bits(c.y, c.wanted, (size_t) counts[i] * 1000),
+				   "%s, %d rows: %d threads give the bits of one", type_names[type], counts[i],
+				   n_threads);
 			free(scratch);
 			lm_engine_stop(engine);
 		}
@@ -201,7 +208,8 @@ test_rounding(LmImageType type)
 			const float *w = c.w + output * IN;
 			double largest = 0, error = fabs(row[i] - w[i]);
 
-			for (int j = i / LM_GROUP * LM_GROUP; j < IN && j < i / LM_GROUP * LM_GROUP + LM_GROUP; j++)
+			for (int j = i / LM_GROUP * LM_GROUP; j < IN && j < i / LM_GROUP * LM_GROUP + LM_GROUP;
+				 j++)
 				largest = fmax(largest, fabs(w[j]));
 			if (type == LM_IMAGE_FLOAT32)
 				right = right && row[i] == w[i];
@@ -238,18 +246,21 @@ test_odd_weights(LmImageType type)
 
 	for (int output = 0; output < 4; output++)
 		for (int i = 0; i < IN; i++)
-			c.w[output * IN + i] = i / LM_GROUP == 1 ? odd[output] * (i % 2 ? 1 : -1) : c.w[output * IN + i];
+			c.w[output * IN + i] =
+				i / LM_GROUP == 1 ? odd[output] * (i % 2 ? 1 : -1) : c.w[output * IN + i];
 	lm_linear_pack((void *) c.linear.panels, type, c.w, IN, 4);
 	for (int output = 0; output < 3; output++)
 	{
 		lm_linear_weights(row, &c.linear, output);
 		for (int i = LM_GROUP; i < 2 * LM_GROUP; i++)
-			right = right && fabs(row[i] - c.w[output * IN + i]) <= (type == LM_IMAGE_INT4 ? 0.13 : 0.01) * odd[output];
+			right = right && fabs(row[i] - c.w[output * IN + i]) <=
+								 (type == LM_IMAGE_INT4 ? 0.13 : 0.01) * odd[output];
 	}
 	lm_panel_multiply_naive(c.wanted, c.x, &c.linear, 1);
 	multiply(lm_panel_kernels(), &c, c.y, c.x, 1);
 	ok(right, "%s: groups of zeros, of tiny and of huge weights are stored", type_names[type]);
-	ok(isfinite(c.y[0]) && isfinite(c.y[1]) && !isfinite(c.y[3]) && c.y[0] == c.wanted[0] && c.y[1] == c.wanted[1],
+	ok(isfinite(c.y[0]) && isfinite(c.y[1]) && !isfinite(c.y[3]) && c.y[0] == c.wanted[0] &&
+		   c.y[1] == c.wanted[1],
 	   "%s: an infinite weight is not hidden", type_names[type]);
 	free_case(&c);
 }
@@ -292,7 +303,8 @@ test_layout(void)
 	for (int panel = 0; panel < 2; panel++)
 		for (int i = 0; i < 3; i++)
 			for (int j = 0; j < 32; j++)
-				right &= panels[(panel * 3 + i) * 32 + j] == (panel * 32 + j < 40 ? w[(panel * 32 + j) * 3 + i] : 0);
+				right &= panels[(panel * 3 + i) * 32 + j] ==
+						 (panel * 32 + j < 40 ? w[(panel * 32 + j) * 3 + i] : 0);
 	ok(right, "float32 panels hold [panel][input][output], zero beyond the outputs");
 	lm_linear_panels_size(&size, LM_IMAGE_BFLOAT16, 3, 40);
 	is_int((long long) size, 2 * 2 * 128, "bfloat16 takes two bytes a weight");

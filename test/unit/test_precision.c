@@ -1,7 +1,8 @@
 /*
  * test/unit/test_precision.c
  *
- * Training in bfloat16: near float32, and the same bits by every kernel of one order of sums, on any number of threads.
+ * Training in bfloat16: near float32, and the same bits by every kernel of one order of sums, on
+ * any number of threads.
  */
 #include "counting_host.h"
 #include "engine/ops.h"
@@ -23,7 +24,9 @@ learnable_config(void)
 	return config;
 }
 
-/* Sequences in which each token follows from the one before, so that there is something to learn. */
+/*
+ * Sequences in which each token follows from the one before, so that there is something to learn.
+ */
 static void
 fill_sequences(LmBatch *batch, const LmConfig *config, uint64_t *state)
 {
@@ -120,7 +123,8 @@ test_twin(const char *kernel, const char *twin, const Run *exact)
 
 	train(&run, twin, 2, TWIN_STEPS);
 	distance = relative_distance(run.gradient, exact->gradient, run.count);
-	ok(distance > 0 && distance < 0.01, "%s: the gradient is within a hundredth of float32's", twin);
+	ok(distance > 0 && distance < 0.01, "%s: the gradient is within a hundredth of float32's",
+	   twin);
 	for (int n_threads = 1; n_threads <= 3; n_threads++)
 	{
 		if (!train(&same, kernel, n_threads, TWIN_STEPS))
@@ -146,7 +150,8 @@ test_loss(const char *kernel, const Run *exact)
 		return;
 	}
 	printf("# %s: loss %.4f, in float32 %.4f\n", kernel, run.last_loss, exact->last_loss);
-	ok(exact->last_loss < 1 && fabs(run.last_loss - exact->last_loss) < 0.02, "%s: training comes to float32's loss", kernel);
+	ok(exact->last_loss < 1 && fabs(run.last_loss - exact->last_loss) < 0.02,
+	   "%s: training comes to float32's loss", kernel);
 	free_run(&run);
 }
 

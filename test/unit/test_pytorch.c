@@ -1,8 +1,8 @@
 /*
  * test/unit/test_pytorch.c
  *
- * Logits, loss, gradients and ten steps of AdamW against PyTorch, on a packed batch with unequal weights, also of an adapter
- * (fixtures by test/reference/make_fixtures.py).
+ * Logits, loss, gradients and ten steps of AdamW against PyTorch, on a packed batch with unequal
+ * weights, also of an adapter (fixtures by test/reference/make_fixtures.py).
  */
 #include "safetensors.h"
 #include "train_support.h"
@@ -39,8 +39,8 @@ read_batch(const Safetensors *file, const LmHost *host)
 }
 
 /*
- * A bias of the keys adds the same to all scores of a query, so its gradient is zero but for rounding, of which
- * Adam makes steps of full size.
+ * A bias of the keys adds the same to all scores of a query, so its gradient is zero but for
+ * rounding, of which Adam makes steps of full size.
  */
 static bool
 is_noise(const LmParam *param, size_t i)
@@ -50,9 +50,12 @@ is_noise(const LmParam *param, size_t i)
 	return param->kind == LM_ATTENTION_BIAS && i >= C && i < 2 * C;
 }
 
-/* Largest difference of a block from the file's tensors of a prefix, and the largest value there. */
+/*
+ * Largest difference of a block from the file's tensors of a prefix, and the largest value there.
+ */
 static double
-compare_block(const float *block, const LmParamTable *table, const Safetensors *file, const char *prefix, double *largest)
+compare_block(const float *block, const LmParamTable *table, const Safetensors *file,
+			  const char *prefix, double *largest)
 {
 	double difference = 0;
 
@@ -119,8 +122,10 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 	options.learning_rate = 1e-2;
 	options.warmup_steps = 0;
 	trainer = create_trainer(engine, config, &options);
-	if (!ok(safetensors_open(&file, path) && safetensors_load(&file, lm_trainer_params(trainer), lm_trainer_table(trainer)) &&
-				(!lm_trainer_base(trainer) || safetensors_load(&file, lm_trainer_base(trainer), lm_trainer_base_table(trainer))),
+	if (!ok(safetensors_open(&file, path) &&
+				safetensors_load(&file, lm_trainer_params(trainer), lm_trainer_table(trainer)) &&
+				(!lm_trainer_base(trainer) ||
+				 safetensors_load(&file, lm_trainer_base(trainer), lm_trainer_base_table(trainer))),
 			"the fixture has every tensor of the configuration"))
 		return;
 	batch = read_batch(&file, host);
@@ -133,11 +138,13 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 		losses_differ = fmax(losses_differ, fabs(result.loss - losses[step]));
 		if (step > 0)
 			continue;
-		difference = compare_block(lm_trainer_gradient(trainer), lm_trainer_table(trainer), &file, "gradient.", &largest);
+		difference = compare_block(lm_trainer_gradient(trainer), lm_trainer_table(trainer), &file,
+								   "gradient.", &largest);
 		is_near(difference / largest, 0, 1e-5, "gradients are PyTorch's");
 	}
 	is_near(losses_differ, 0, 1e-5, "ten losses are PyTorch's");
-	difference = compare_block(lm_trainer_params(trainer), lm_trainer_table(trainer), &file, "after.", &largest);
+	difference = compare_block(lm_trainer_params(trainer), lm_trainer_table(trainer), &file,
+							   "after.", &largest);
 	is_near(difference, 0, 1e-4, "weights after ten steps of AdamW are PyTorch's");
 	printf("# largest differences: losses %.3g, weights %.3g\n", losses_differ, difference);
 	lm_batch_free(&batch, host);

@@ -16,8 +16,12 @@ test_known_answers(void)
 		uint32_t out[4];
 	} vectors[] = {
 		{{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-		{{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-		{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+		{{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+		 {0xffffffff, 0xffffffff},
+		 {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+		 {0xa4093822, 0x299f31d0},
+		 {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	};
 
 	for (int i = 0; i < 3; i++)
@@ -25,17 +29,23 @@ test_known_answers(void)
 		const uint32_t *counter = vectors[i].counter;
 		uint32_t out[4];
 
-		lm_random(out, (LmKey){{vectors[i].key[0], vectors[i].key[1]}}, counter[0], counter[1], counter[2], counter[3]);
-		ok(memcmp(out, vectors[i].out, sizeof out) == 0, "Philox4x32-10 gives known answer %d", i + 1);
+		lm_random(out, (LmKey){{vectors[i].key[0], vectors[i].key[1]}}, counter[0], counter[1],
+				  counter[2], counter[3]);
+		ok(memcmp(out, vectors[i].out, sizeof out) == 0, "Philox4x32-10 gives known answer %d",
+		   i + 1);
 	}
 }
 
 static void
 test_keys(void)
 {
-	LmKey keys[] = {lm_key(1, LM_RANDOM_INIT, 0, 0), lm_key(2, LM_RANDOM_INIT, 0, 0), lm_key(1, LM_RANDOM_ORDER, 0, 0),
-					lm_key(1, LM_RANDOM_INIT, 1, 0), lm_key(1, LM_RANDOM_INIT, 0, 1),
-					lm_key(1, LM_RANDOM_INIT, UINT64_C(1) << 32, 0), lm_key(UINT64_C(1) << 32, LM_RANDOM_INIT, 0, 0)};
+	LmKey keys[] = {lm_key(1, LM_RANDOM_INIT, 0, 0),
+					lm_key(2, LM_RANDOM_INIT, 0, 0),
+					lm_key(1, LM_RANDOM_ORDER, 0, 0),
+					lm_key(1, LM_RANDOM_INIT, 1, 0),
+					lm_key(1, LM_RANDOM_INIT, 0, 1),
+					lm_key(1, LM_RANDOM_INIT, UINT64_C(1) << 32, 0),
+					lm_key(UINT64_C(1) << 32, LM_RANDOM_INIT, 0, 0)};
 	int n = sizeof keys / sizeof *keys, n_equal = 0;
 
 	for (int i = 0; i < n; i++)
@@ -117,7 +127,8 @@ test_permutation(void)
 	}
 	ok(n_moved > 980, "a permutation moves nearly all elements");
 	ok(n_differ > 980, "another seed gives another permutation");
-	ok(lm_random_permute(lm_key(5, LM_RANDOM_ORDER, 0, 0), 3, UINT64_C(1) << 60) < UINT64_C(1) << 60,
+	ok(lm_random_permute(lm_key(5, LM_RANDOM_ORDER, 0, 0), 3, UINT64_C(1) << 60) < UINT64_C(1)
+																					   << 60,
 	   "a permutation of 2^60 elements stays in range");
 }
 
@@ -146,7 +157,9 @@ test_masks(void)
 		for (int row = 0; row < ROWS; row++)
 		{
 			float mask[256];
-			LmMaskRow place = {dropout.key, (uint32_t) positions[row], (uint32_t) examples[row], 3, 16384, 1 / 0.75f};
+			LmMaskRow place = {
+				dropout.key, (uint32_t) positions[row], (uint32_t) examples[row], 3, 16384,
+				1 / 0.75f};
 
 			simds[s]->dropout_mask(mask, &place, 64, C);
 			for (int c = 0; c < C; c++)
@@ -167,9 +180,11 @@ test_dropout(void)
 	int32_t examples[ROWS], positions[ROWS];
 	LmDropout dropout = {0.1f, lm_key(9, LM_RANDOM_MLP_DROPOUT, 3, 2), examples, positions};
 	LmEngine *engine = test_engine(2, "");
-	float *x = random_floats(ROWS * C, 1, 1), *whole = zero_array(ROWS * C), *parts = copy_floats(x, ROWS * C);
+	float *x = random_floats(ROWS * C, 1, 1), *whole = zero_array(ROWS * C),
+		  *parts = copy_floats(x, ROWS * C);
 	float *sum = random_floats(ROWS * C, 1, 2), *branch = random_floats(ROWS * C, 1, 2);
-	float *normal = zero_array(ROWS * C), *wanted = zero_array(ROWS * C), *weight = random_floats(C, 1, 3);
+	float *normal = zero_array(ROWS * C), *wanted = zero_array(ROWS * C),
+		  *weight = random_floats(C, 1, 3);
 	float mean[ROWS], rstd[ROWS], wanted_mean[ROWS], wanted_rstd[ROWS];
 	LmResidual residual = {sum, x, branch, &dropout};
 	int n_dropped = 0;
@@ -195,22 +210,28 @@ test_dropout(void)
 
 		part.examples += first;
 		part.positions += first;
-		lm_dropout(engine, parts + first * C, parts + first * C, &part, first + 70 > ROWS ? ROWS - first : 70, C);
+		lm_dropout(engine, parts + first * C, parts + first * C, &part,
+				   first + 70 > ROWS ? ROWS - first : 70, C);
 	}
 	ok(same_bits(whole, parts, ROWS * C), "rows cut into micro-batches get the same mask");
-	lm_residual_norm_forward(engine, normal, mean, rstd, &residual, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
+	lm_residual_norm_forward(engine, normal, mean, rstd, &residual, weight, NULL, ROWS, C, 1e-5f,
+							 LM_LAYERNORM);
 	for (int i = 0; i < ROWS * C; i++)
 		added &= fabs(sum[i] - (x[i] + naive_mask(&dropout, i / C, i % C, 0) * branch[i])) < 1e-5;
 	ok(added, "a residual connection adds the masked branch");
-	lm_norm_forward(engine, wanted, wanted_mean, wanted_rstd, sum, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
-	ok(same_bits(normal, wanted, ROWS * C) && same_bits(mean, wanted_mean, ROWS) && same_bits(rstd, wanted_rstd, ROWS),
+	lm_norm_forward(engine, wanted, wanted_mean, wanted_rstd, sum, weight, NULL, ROWS, C, 1e-5f,
+					LM_LAYERNORM);
+	ok(same_bits(normal, wanted, ROWS * C) && same_bits(mean, wanted_mean, ROWS) &&
+		   same_bits(rstd, wanted_rstd, ROWS),
 	   "and normalises the sum as if it came from memory");
 	dropout.rate = 0;
-	lm_residual_norm_forward(engine, normal, NULL, NULL, &residual, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
+	lm_residual_norm_forward(engine, normal, NULL, NULL, &residual, weight, NULL, ROWS, C, 1e-5f,
+							 LM_LAYERNORM);
 	for (int i = 0; i < ROWS * C; i++)
 		added &= sum[i] == x[i] + branch[i];
 	ok(added, "without dropout it adds the branch");
-	lm_residual_norm_forward(engine, branch, NULL, NULL, &residual, weight, NULL, ROWS, C, 1e-5f, LM_LAYERNORM);
+	lm_residual_norm_forward(engine, branch, NULL, NULL, &residual, weight, NULL, ROWS, C, 1e-5f,
+							 LM_LAYERNORM);
 	ok(same_bits(normal, branch, ROWS * C), "the norm may take the branch's place");
 	memcpy(parts, x, ROWS * C * sizeof *x);
 	lm_dropout(engine, parts, parts, &dropout, ROWS, C);

@@ -1,7 +1,8 @@
 /*
  * test/unit/test_reader.c
  *
- * Batches that are made ahead: the same ones as without, from any place, and errors where they belong.
+ * Batches that are made ahead: the same ones as without, from any place, and errors where they
+ * belong.
  */
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,8 +71,8 @@ same_batch(const LmBatch *a, const LmBatch *b)
 
 	return a->n_tokens == b->n_tokens && memcmp(a->tokens, b->tokens, size) == 0 &&
 		   memcmp(a->targets, b->targets, size) == 0 && memcmp(a->weights, b->weights, size) == 0 &&
-		   memcmp(a->positions, b->positions, size) == 0 && memcmp(a->starts, b->starts, size) == 0 &&
-		   memcmp(a->examples, b->examples, size) == 0;
+		   memcmp(a->positions, b->positions, size) == 0 &&
+		   memcmp(a->starts, b->starts, size) == 0 && memcmp(a->examples, b->examples, size) == 0;
 }
 
 /* One step's batches from the reader beside those from the dataset; moves both cursors. */
@@ -85,7 +86,8 @@ same_step(LmReader *reader, const LmDataset *dataset, LmCursor *cursor, LmBatch 
 	bool same = batches != NULL;
 
 	for (int i = 0; same && i < N_BATCHES; i++)
-		same = lm_dataset_next(plain, &other, &example, dataset, MAX_TOKENS, 5, &error) && same_batch(plain, &batches[i]);
+		same = lm_dataset_next(plain, &other, &example, dataset, MAX_TOKENS, 5, &error) &&
+			   same_batch(plain, &batches[i]);
 	return same && other.drawn == cursor->drawn;
 }
 
@@ -101,13 +103,16 @@ test_same(LmEngine *engine, const LmHost *host, LmDocuments documents)
 
 	for (int step = 0; step < 100; step++)
 		same &= same_step(reader, &dataset, &cursor, &plain);
-	ok(same, "%s: batches read ahead are those of the dataset", documents == LM_DOCUMENTS_JOINED ? "joined" : "packed");
+	ok(same, "%s: batches read ahead are those of the dataset",
+	   documents == LM_DOCUMENTS_JOINED ? "joined" : "packed");
 	cursor.drawn = 17;
-	same = same_step(reader, &dataset, &cursor, &plain) && same_step(reader, &dataset, &cursor, &plain);
+	same = same_step(reader, &dataset, &cursor, &plain) &&
+		   same_step(reader, &dataset, &cursor, &plain);
 	ok(same, "from another place too, as after a checkpoint");
 	lm_reader_free(reader);
 	reader = open_reader(engine, &dataset);
-	ok(same_step(reader, &dataset, &cursor, &plain), "a second reader goes on where the first one ended");
+	ok(same_step(reader, &dataset, &cursor, &plain),
+	   "a second reader goes on where the first one ended");
 	lm_reader_free(reader);
 	lm_batch_free(&plain, host);
 }
@@ -132,9 +137,11 @@ test_bad_id(LmEngine *engine, const LmHost *host)
 	reader = open_reader(engine, &dataset);
 	cursor.drawn = 0;
 	for (int step = 0; step < 2; step++)
-		ok(same_step(reader, &dataset, &cursor, &plain), "step %d in front of an id outside the vocabulary is made", step);
+		ok(same_step(reader, &dataset, &cursor, &plain),
+		   "step %d in front of an id outside the vocabulary is made", step);
 	before = cursor;
-	ok(!lm_reader_next(reader, &cursor, &error) && error.code == LM_ERR_FORMAT && cursor.drawn == before.drawn,
+	ok(!lm_reader_next(reader, &cursor, &error) && error.code == LM_ERR_FORMAT &&
+		   cursor.drawn == before.drawn,
 	   "the step with the id is refused, and the cursor stays");
 	ok(!lm_reader_next(reader, &cursor, &error) && error.code == LM_ERR_FORMAT, "and again");
 	lm_reader_free(reader);
@@ -157,7 +164,10 @@ test_fork(LmEngine *engine, const LmHost *host)
 	reader = open_reader(engine, &dataset);
 	child = fork();
 	if (child == 0)
-		_exit(same_step(reader, &dataset, &cursor, &plain) && same_step(reader, &dataset, &cursor, &plain) ? 0 : 1);
+		_exit(same_step(reader, &dataset, &cursor, &plain) &&
+					  same_step(reader, &dataset, &cursor, &plain)
+				  ? 0
+				  : 1);
 	waitpid(child, &status, 0);
 	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a forked child reads without the thread");
 	lm_reader_free(reader);

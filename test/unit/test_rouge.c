@@ -12,7 +12,8 @@ rouge_of(const LmHost *host, const char *one, const char *other)
 	double rouge = -1;
 	LmError error;
 
-	if (!lm_rouge_l(&rouge, host, (LmBytes){one, strlen(one)}, (LmBytes){other, strlen(other)}, &error))
+	if (!lm_rouge_l(&rouge, host, (LmBytes){one, strlen(one)}, (LmBytes){other, strlen(other)},
+					&error))
 		printf("# %s\n", error.message);
 	return rouge;
 }
@@ -20,14 +21,19 @@ rouge_of(const LmHost *host, const char *one, const char *other)
 static void
 test_words(const LmHost *host)
 {
-	is_near(rouge_of(host, "police killed the gunman", "police kill the gunman"), 0.75, 1e-12, "the example of the paper, one word apart");
-	is_near(rouge_of(host, "police killed the gunman", "the gunman kill police"), 0.5, 1e-12, "and of another order");
-	is_near(rouge_of(host, "The cat, sat.", "the CAT sat"), 1, 1e-12, "case and punctuation do not count");
+	is_near(rouge_of(host, "police killed the gunman", "police kill the gunman"), 0.75, 1e-12,
+			"the example of the paper, one word apart");
+	is_near(rouge_of(host, "police killed the gunman", "the gunman kill police"), 0.5, 1e-12,
+			"and of another order");
+	is_near(rouge_of(host, "The cat, sat.", "the CAT sat"), 1, 1e-12,
+			"case and punctuation do not count");
 	is_near(rouge_of(host, "Straße", "STRASSE"), 1, 1e-12, "case is folded, not only lowered");
 	is_near(rouge_of(host, "a b c d", "a c"), 2.0 * 2 / 6, 1e-12, "lengths are weighed alike");
 	is_near(rouge_of(host, "", "a"), 0, 0, "nothing beside a word");
 	is_near(rouge_of(host, "", "..."), 1, 0, "nothing beside nothing");
-	ok(rouge_of(host, "我喜欢北京", "我喜欢上海") > 0.3 && rouge_of(host, "我喜欢北京", "我喜欢上海") < 0.9, "words without spaces are found");
+	ok(rouge_of(host, "我喜欢北京", "我喜欢上海") > 0.3 &&
+		   rouge_of(host, "我喜欢北京", "我喜欢上海") < 0.9,
+	   "words without spaces are found");
 	is_near(rouge_of(host, "12:30 3.5", "12:30 3.5"), 1, 0, "numbers are words");
 }
 
@@ -66,8 +72,9 @@ test_random_words(const LmHost *host)
 				sprintf(text[i] + 2 * j, "%c ", letters[i][j]);
 			}
 		}
-		same = same && fabs(rouge_of(host, text[0], text[1]) -
-							2.0 * naive_common(letters[0], n[0], letters[1], n[1]) / (n[0] + n[1])) < 1e-12;
+		same = same &&
+			   fabs(rouge_of(host, text[0], text[1]) -
+					2.0 * naive_common(letters[0], n[0], letters[1], n[1]) / (n[0] + n[1])) < 1e-12;
 	}
 	ok(same, "common words of random texts are those of the naive twin");
 }
@@ -79,10 +86,12 @@ test_errors(const LmHost *host)
 	LmError error;
 	double rouge;
 
-	ok(!lm_rouge_l(&rouge, host, (LmBytes){"a\xff", 2}, (LmBytes){"a", 1}, &error) && error.code == LM_ERR_ENCODING,
+	ok(!lm_rouge_l(&rouge, host, (LmBytes){"a\xff", 2}, (LmBytes){"a", 1}, &error) &&
+		   error.code == LM_ERR_ENCODING,
 	   "what is not UTF-8 is refused");
 	memset(large, 'a', sizeof large);
-	ok(!lm_rouge_l(&rouge, host, (LmBytes){large, sizeof large}, (LmBytes){"a", 1}, &error) && error.code == LM_ERR_LIMIT,
+	ok(!lm_rouge_l(&rouge, host, (LmBytes){large, sizeof large}, (LmBytes){"a", 1}, &error) &&
+		   error.code == LM_ERR_LIMIT,
 	   "a text that is too long is refused");
 }
 

@@ -1,8 +1,8 @@
 /*
  * test/unit/test_rows.c
  *
- * Both normalisations, queries and keys of heads, cross-entropy and embeddings against naive twins, central differences and the number
- * of threads.
+ * Both normalisations, queries and keys of heads, cross-entropy and embeddings against naive twins,
+ * central differences and the number of threads.
  */
 #include "kernels.h"
 
@@ -57,10 +57,11 @@ free_norm(Norm *norm)
 static void
 norm_both(Norm *norm)
 {
-	lm_norm_forward(norm->engine, norm->y, norm->mean, norm->rstd, norm->x, norm->weight, norm->bias, norm->n_rows,
-					norm->C, 1e-5f, norm->kind);
-	lm_norm_backward(norm->engine, norm->dx, norm->dweight, norm->dbias, norm->dy, norm->x, norm->mean, norm->rstd,
-					 norm->weight, norm->n_rows, norm->C, norm->kind, norm->scratch);
+	lm_norm_forward(norm->engine, norm->y, norm->mean, norm->rstd, norm->x, norm->weight,
+					norm->bias, norm->n_rows, norm->C, 1e-5f, norm->kind);
+	lm_norm_backward(norm->engine, norm->dx, norm->dweight, norm->dbias, norm->dy, norm->x,
+					 norm->mean, norm->rstd, norm->weight, norm->n_rows, norm->C, norm->kind,
+					 norm->scratch);
 }
 
 static double
@@ -68,7 +69,8 @@ norm_objective(void *context)
 {
 	Norm *norm = context;
 
-	lm_norm_forward(norm->engine, norm->y, NULL, NULL, norm->x, norm->weight, norm->bias, norm->n_rows, norm->C, 1e-5f, norm->kind);
+	lm_norm_forward(norm->engine, norm->y, NULL, NULL, norm->x, norm->weight, norm->bias,
+					norm->n_rows, norm->C, 1e-5f, norm->kind);
 	return weighted_sum(norm->y, norm->dy, (size_t) norm->n_rows * norm->C);
 }
 
@@ -91,18 +93,23 @@ test_norm(LmEngine *engine, int n_rows, int C, LmNorm kind)
 		for (int i = 0; i < C; i++)
 			variance += (x[i] - mean) * (x[i] - mean) / C;
 		for (int i = 0; i < C; i++)
-			wanted[(size_t) row * C + i] = (float) ((x[i] - mean) / sqrt(variance + 1e-5) * norm.weight[i] + norm.bias[i]);
+			wanted[(size_t) row * C + i] =
+				(float) ((x[i] - mean) / sqrt(variance + 1e-5) * norm.weight[i] + norm.bias[i]);
 	}
 	snprintf(name, sizeof name, "%s of %d channels agrees with the naive twin", kind_name, C);
 	is_close(norm.y, wanted, (size_t) n_rows * C, 1e-4, name);
 	if (C > 1)
 	{
-		snprintf(name, sizeof name, "dx of %s of %d channels agrees with central differences", kind_name, C);
-		gradient_holds(norm_objective, &norm, norm.x, norm.dx, (size_t) n_rows * C, 1e-2f, 3e-3, name);
+		snprintf(name, sizeof name, "dx of %s of %d channels agrees with central differences",
+				 kind_name, C);
+		gradient_holds(norm_objective, &norm, norm.x, norm.dx, (size_t) n_rows * C, 1e-2f, 3e-3,
+					   name);
 	}
-	snprintf(name, sizeof name, "dweight of %s of %d channels agrees with central differences", kind_name, C);
+	snprintf(name, sizeof name, "dweight of %s of %d channels agrees with central differences",
+			 kind_name, C);
 	gradient_holds(norm_objective, &norm, norm.weight, norm.dweight, (size_t) C, 1e-2f, 2e-3, name);
-	snprintf(name, sizeof name, "dbias of %s of %d channels agrees with central differences", kind_name, C);
+	snprintf(name, sizeof name, "dbias of %s of %d channels agrees with central differences",
+			 kind_name, C);
 	gradient_holds(norm_objective, &norm, norm.bias, norm.dbias, (size_t) C, 1e-2f, 2e-3, name);
 	free(wanted);
 	free_norm(&norm);
@@ -156,9 +163,12 @@ test_heads(LmEngine *engine, int H, int size)
 		CONTEXT = 100
 	};
 	int C = H * size;
-	float *qkv = random_floats((size_t) ROWS * 3 * (size_t) C, 1, 5), *before = copy_floats(qkv, (size_t) ROWS * 3 * (size_t) C);
-	float *raw = zero_array((size_t) ROWS * 2 * (size_t) C), *rstd = zero_array((size_t) ROWS * 2 * (size_t) H);
-	float *weights = random_floats(2 * (size_t) size, 1, 6), *rotary = zero_array((size_t) CONTEXT * (size_t) size);
+	float *qkv = random_floats((size_t) ROWS * 3 * (size_t) C, 1, 5),
+		  *before = copy_floats(qkv, (size_t) ROWS * 3 * (size_t) C);
+	float *raw = zero_array((size_t) ROWS * 2 * (size_t) C),
+		  *rstd = zero_array((size_t) ROWS * 2 * (size_t) H);
+	float *weights = random_floats(2 * (size_t) size, 1, 6),
+		  *rotary = zero_array((size_t) CONTEXT * (size_t) size);
 	LmHeads heads = {H, C, weights, weights + size, 1e-5f, rotary};
 	int32_t positions[ROWS];
 	double *wanted = malloc((size_t) size * sizeof(double)), worst = 0, length_error = 0;
@@ -174,13 +184,17 @@ test_heads(LmEngine *engine, int H, int size)
 		{
 			size_t offset = (size_t) row * 3 * (size_t) C + (size_t) head * (size_t) size;
 
-			naive_heads(wanted, before + offset, head < H ? weights : weights + size, size, positions[row], 500);
+			naive_heads(wanted, before + offset, head < H ? weights : weights + size, size,
+						positions[row], 500);
 			for (int i = 0; i < size; i++)
 				worst = fmax(worst, fabs(qkv[offset + (size_t) i] - wanted[i]));
 		}
-		values_stay &= memcmp(qkv + ((size_t) row * 3 + 2) * (size_t) C, before + ((size_t) row * 3 + 2) * (size_t) C, (size_t) C * sizeof(float)) == 0;
+		values_stay &=
+			memcmp(qkv + ((size_t) row * 3 + 2) * (size_t) C,
+				   before + ((size_t) row * 3 + 2) * (size_t) C, (size_t) C * sizeof(float)) == 0;
 	}
-	ok(worst < 2e-6, "%d heads of %d channels agree with the naive twin within 2e-6: %.1e", H, size, worst);
+	ok(worst < 2e-6, "%d heads of %d channels agree with the naive twin within 2e-6: %.1e", H, size,
+	   worst);
 	ok(values_stay, "values are not touched");
 
 	/* Without a norm the gradient of a rotation is the rotation back. */
@@ -190,7 +204,8 @@ test_heads(LmEngine *engine, int H, int size)
 	lm_heads_backward(engine, qkv, NULL, NULL, NULL, NULL, positions, &heads, ROWS, NULL);
 	for (size_t i = 0; i < (size_t) ROWS * 3 * (size_t) C; i++)
 		length_error = fmax(length_error, fabs((double) qkv[i] - before[i]));
-	ok(length_error < 1e-6, "a rotation and its gradient undo each other within 1e-6: %.1e", length_error);
+	ok(length_error < 1e-6, "a rotation and its gradient undo each other within 1e-6: %.1e",
+	   length_error);
 	free(qkv);
 	free(before);
 	free(raw);
@@ -240,7 +255,8 @@ static void
 entropy_gradient(Entropy *e)
 {
 	memcpy(e->gradient, e->logits, (size_t) e->n_rows * e->V * sizeof *e->logits);
-	lm_cross_entropy(e->engine, e->gradient, e->nll, e->targets, e->weights, 0.25f, e->smoothing, e->n_rows, e->V);
+	lm_cross_entropy(e->engine, e->gradient, e->nll, e->targets, e->weights, 0.25f, e->smoothing,
+					 e->n_rows, e->V);
 }
 
 /* (1 - smoothing) nll + smoothing (lse - average of the logits), for each row */
@@ -284,9 +300,12 @@ test_entropy(LmEngine *engine, int n_rows, int V, float smoothing)
 		for (int i = 0; i < V; i++)
 			sum += exp(x[i]);
 		for (int i = 0; i < V && e.targets[row] >= 0; i++)
-			gradient[(size_t) row * V + i] = (float) ((exp(x[i]) / sum - (1 - smoothing) * (i == e.targets[row]) - smoothing / V) *
-													  e.weights[row] * 0.25);
-		wanted[row] = e.targets[row] < 0 || e.weights[row] == 0 ? 0 : (float) (log(sum) - x[e.targets[row]]);
+			gradient[(size_t) row * V + i] =
+				(float) ((exp(x[i]) / sum - (1 - smoothing) * (i == e.targets[row]) -
+						  smoothing / V) *
+						 e.weights[row] * 0.25);
+		wanted[row] =
+			e.targets[row] < 0 || e.weights[row] == 0 ? 0 : (float) (log(sum) - x[e.targets[row]]);
 	}
 	entropy_gradient(&e);
 	nll = copy_floats(e.nll, (size_t) n_rows);
@@ -304,7 +323,8 @@ test_entropy(LmEngine *engine, int n_rows, int V, float smoothing)
 	if (V < 100)
 	{
 		snprintf(name, sizeof name, "gradients over %d tokens agree with central differences", V);
-		gradient_holds(entropy_objective, &e, e.logits, e.gradient, (size_t) n_rows * V, 1e-2f, 1e-3, name);
+		gradient_holds(entropy_objective, &e, e.logits, e.gradient, (size_t) n_rows * V, 1e-2f,
+					   1e-3, name);
 	}
 	free(nll);
 	free(gradient);
@@ -315,7 +335,8 @@ test_entropy(LmEngine *engine, int n_rows, int V, float smoothing)
 static void
 test_log_sum_exp(void)
 {
-	float *x = random_floats(50257, 4, 1), one = -1234.5f, hot[3] = {1000, 1000, -1000}, broken[40] = {0};
+	float *x = random_floats(50257, 4, 1), one = -1234.5f, hot[3] = {1000, 1000, -1000},
+		  broken[40] = {0};
 	double sum = 0;
 
 	for (int i = 0; i < 50257; i++)
@@ -339,8 +360,10 @@ test_embedding(LmEngine *engine)
 		CONTEXT = 9
 	};
 	int32_t tokens[ROWS], positions[ROWS];
-	float *wte = random_floats(V * C, 1, 1), *wpe = random_floats(CONTEXT * C, 1, 2), *y = zero_array(ROWS * C);
-	float *dy = random_floats(ROWS * C, 1, 3), *dwte = random_floats(V * C, 1, 4), *dwpe = random_floats(CONTEXT * C, 1, 5);
+	float *wte = random_floats(V * C, 1, 1), *wpe = random_floats(CONTEXT * C, 1, 2),
+		  *y = zero_array(ROWS * C);
+	float *dy = random_floats(ROWS * C, 1, 3), *dwte = random_floats(V * C, 1, 4),
+		  *dwpe = random_floats(CONTEXT * C, 1, 5);
 	float *wanted_wte = copy_floats(dwte, V * C), *wanted_wpe = copy_floats(dwpe, CONTEXT * C);
 	bool right = true, alone = true;
 
@@ -402,7 +425,8 @@ test_threads(void)
 		else
 		{
 			ok(same_bits(one.y, norm.y, 700 * 130) && same_bits(one.dx, norm.dx, 700 * 130) &&
-				   same_bits(one.dweight, norm.dweight, 130) && same_bits(one.dbias, norm.dbias, 130),
+				   same_bits(one.dweight, norm.dweight, 130) &&
+				   same_bits(one.dbias, norm.dbias, 130),
 			   "norm on %d threads gives the same bits as on one", n_threads);
 			ok(same_bits(single.nll, e.nll, 300) && same_bits(single.gradient, e.gradient, 300000),
 			   "cross-entropy on %d threads gives the same bits as on one", n_threads);

@@ -1,7 +1,8 @@
 /*
  * test/unit/test_sample.c
  *
- * A token from a row of logits against the plain way: candidates in order, weights and their sums in double precision.
+ * A token from a row of logits against the plain way: candidates in order, weights and their sums
+ * in double precision.
  */
 #include <float.h>
 
@@ -46,7 +47,8 @@ compare_up(const void *a, const void *b)
 {
 	const LmCandidate *x = a, *y = b;
 
-	return x->logit != y->logit ? (x->logit > y->logit) - (x->logit < y->logit) : (x->id < y->id) - (x->id > y->id);
+	return x->logit != y->logit ? (x->logit > y->logit) - (x->logit < y->logit)
+								: (x->id < y->id) - (x->id > y->id);
 }
 
 static double
@@ -55,7 +57,10 @@ weight(LmCandidate candidate, double largest, double temperature)
 	return exp((candidate.logit - largest) / temperature);
 }
 
-/* What may be drawn, in the order in which it is drawn: by id, or from the least probable up once top_k or top_p cut. Where it begins. */
+/*
+ * What may be drawn, in the order in which it is drawn: by id, or from the least probable up once
+ * top_k or top_p cut. Where it begins.
+ */
 static int
 collect_plain(int *first, double *largest, const LmSampling *sampling)
 {
@@ -86,7 +91,10 @@ collect_plain(int *first, double *largest, const LmSampling *sampling)
 	return n;
 }
 
-/* ends[i]: the sum of weights up to the i-th as a share of the whole; where[id]: its place, -1 where it may not be drawn. */
+/*
+ * ends[i]: the sum of weights up to the i-th as a share of the whole; where[id]: its place, -1
+ * where it may not be drawn.
+ */
 static void
 sum_plain(int first, int n, double largest, const LmSampling *sampling)
 {
@@ -127,18 +135,23 @@ check_draws(int V, const LmSampling *sampling, const char *name)
 
 		if (!sample(&id, &wanted, &error) || id < 0 || where[id] < 0)
 			continue;
-		good += (where[id] == first || ends[where[id] - 1] - SLACK <= uniform) && uniform < ends[where[id]] + SLACK;
+		good += (where[id] == first || ends[where[id] - 1] - SLACK <= uniform) &&
+				uniform < ends[where[id]] + SLACK;
 		last = id > last ? id : last;
 	}
 	is_int(good, DRAWS, name);
 	if (sampling->top_k == 0 && sampling->top_p == 1)
-		ok(last > V - V / 8, "and they reach the last eighth of the vocabulary (%d of %d)", last, V);
+		ok(last > V - V / 8, "and they reach the last eighth of the vocabulary (%d of %d)", last,
+		   V);
 }
 
 static void
 test_draws(void)
 {
-	/* Runs of blocks are one block up to 16,384 candidates, then more; the last run or block is not full. */
+	/*
+	 * Runs of blocks are one block up to 16,384 candidates, then more; the last run or block is not
+	 * full.
+	 */
 	static const int sizes[] = {200, 257, 17000, 18000, 36100, 50257, 131072};
 	static const struct
 	{
@@ -146,9 +159,12 @@ test_draws(void)
 		const char *name;
 	} ways[] = {
 		{{.temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = SEED}, "temperature 1"},
-		{{.temperature = 0.6, .top_p = 1, .min_p = 0.01, .repetition_penalty = 1, .seed = SEED}, "temperature 0.6, min_p"},
-		{{.temperature = 1.5, .top_k = 17000, .top_p = 1, .repetition_penalty = 1, .seed = SEED}, "temperature 1.5, top_k"},
-		{{.temperature = 1.2, .top_p = 0.97, .repetition_penalty = 1, .seed = SEED}, "temperature 1.2, top_p"},
+		{{.temperature = 0.6, .top_p = 1, .min_p = 0.01, .repetition_penalty = 1, .seed = SEED},
+		 "temperature 0.6, min_p"},
+		{{.temperature = 1.5, .top_k = 17000, .top_p = 1, .repetition_penalty = 1, .seed = SEED},
+		 "temperature 1.5, top_k"},
+		{{.temperature = 1.2, .top_p = 0.97, .repetition_penalty = 1, .seed = SEED},
+		 "temperature 1.2, top_p"},
 	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
@@ -156,12 +172,16 @@ test_draws(void)
 		{
 			char name[100];
 
-			snprintf(name, sizeof(name), "draws from %d tokens are those of a plain sum: %s", sizes[i], ways[j].name);
+			snprintf(name, sizeof(name), "draws from %d tokens are those of a plain sum: %s",
+					 sizes[i], ways[j].name);
 			check_draws(sizes[i], &ways[j].sampling, name);
 		}
 }
 
-/* One token has all the weight: every other one's is 0, in its run of blocks and in those before and behind. */
+/*
+ * One token has all the weight: every other one's is 0, in its run of blocks and in those before
+ * and behind.
+ */
 static void
 test_single(void)
 {
@@ -184,10 +204,14 @@ test_single(void)
 			good += sample(&id, &wanted, &error) && id == places[i];
 		}
 	}
-	is_int(good, 20 * sizeof(places) / sizeof(*places), "the only token with a weight is drawn, wherever it stands");
+	is_int(good, 20 * sizeof(places) / sizeof(*places),
+		   "the only token with a weight is drawn, wherever it stands");
 }
 
-/* Greedy choice: the lowest id among equals, in whichever block it stands, and what is not allowed is passed over. */
+/*
+ * Greedy choice: the lowest id among equals, in whichever block it stands, and what is not allowed
+ * is passed over.
+ */
 static void
 test_ties(void)
 {
@@ -214,7 +238,8 @@ test_ties(void)
 			n_all++;
 			n_good += sample(&id, &wanted, &error) && id == place;
 		}
-	is_int(n_good, n_all, "the lowest id among the largest logits is chosen, whatever may not follow");
+	is_int(n_good, n_all,
+		   "the lowest id among the largest logits is chosen, whatever may not follow");
 }
 
 /* Halved where it is positive, doubled where it is negative. */
@@ -231,7 +256,8 @@ test_penalty(void)
 	logits[700] = 20;
 	logits[300] = 11;
 	seen[700] = 1;
-	ok(sample(&id, &wanted, &error) && id == 300, "a token seen before loses half of a positive logit");
+	ok(sample(&id, &wanted, &error) && id == 300,
+	   "a token seen before loses half of a positive logit");
 	for (int i = 0; i < 1000; i++)
 		logits[i] = -30;
 	logits[700] = -10;
@@ -239,7 +265,8 @@ test_penalty(void)
 	ok(sample(&id, &wanted, &error) && id == 300, "and a negative one is doubled");
 	sampling.repetition_penalty = 0.25;
 	logits[700] = FLT_MAX;
-	ok(!sample(&id, &wanted, &error) && error.code == LM_ERR_NUMERIC, "one that is no number then is refused");
+	ok(!sample(&id, &wanted, &error) && error.code == LM_ERR_NUMERIC,
+	   "one that is no number then is refused");
 	seen[700] = 0;
 }
 
@@ -275,7 +302,8 @@ test_refused(void)
 
 	make_row(20000, 2);
 	logits[19999] = NAN;
-	ok(!sample(&id, &wanted, &error) && error.code == LM_ERR_NUMERIC, "a logit that is no number is refused");
+	ok(!sample(&id, &wanted, &error) && error.code == LM_ERR_NUMERIC,
+	   "a logit that is no number is refused");
 	classes[19999] = LM_TOKEN_NEVER;
 	ok(sample(&id, &wanted, &error) && id >= 0, "but not one of a token that may not follow");
 	memset(classes, LM_TOKEN_NEVER, 20000);

@@ -9,15 +9,16 @@
 #define CONTEXT 20
 
 /*
- * The log-likelihood of ids[1 ..] the slow way: each token from a fresh run over all that its window holds before
- * it, one row at a time.
+ * The log-likelihood of ids[1 ..] the slow way: each token from a fresh run over all that its
+ * window holds before it, one row at a time.
  */
 static LmScore
 naive_score(LmEngine *engine, const LmHost *host, const TestModel *test, const int32_t *ids, int n)
 {
 	int V = test->table->config.vocabulary, start = 0;
 	float *logits = malloc(sizeof(float) * (size_t) V);
-	void *workspace = aligned_alloc(64, lm_infer_workspace(test->model, 1, 1, lm_engine_threads(engine)));
+	void *workspace =
+		aligned_alloc(64, lm_infer_workspace(test->model, 1, 1, lm_engine_threads(engine)));
 	LmScore score = {0};
 	LmPages *pages;
 	LmError error;
@@ -28,7 +29,9 @@ naive_score(LmEngine *engine, const LmHost *host, const TestModel *test, const i
 		LmSequence sequence;
 		double sum = 0, max = -INFINITY, logprob;
 
-		/* windows begin at 0, context / 2, context ...; the first that reaches the target scores it */
+		/*
+		 * windows begin at 0, context / 2, context ...; the first that reaches the target scores it
+		 */
 		while (target > start + CONTEXT)
 			start += CONTEXT / 2;
 		lm_sequence_create(&sequence, host, test->model, &error);
@@ -36,7 +39,8 @@ naive_score(LmEngine *engine, const LmHost *host, const TestModel *test, const i
 		{
 			LmInput input = {ids[i], 0, i - start, true};
 
-			if (!lm_infer(logits, engine, test->model, pages, &sequence, 1, &input, 1, workspace, &error))
+			if (!lm_infer(logits, engine, test->model, pages, &sequence, 1, &input, 1, workspace,
+						  &error))
 				printf("# %s\n", error.message);
 		}
 		for (int i = 0; i < V; i++)
@@ -70,11 +74,14 @@ counts_end(LmSession *session, const char *text, int size, LmScore naive)
 	int cut = size / 3;
 	LmError error;
 
-	lm_score_completion(&whole, session, (LmBytes){"", 0}, (LmBytes){text, (size_t) size}, true, &error);
-	lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut}, (LmBytes){text + cut, (size_t) (size - cut)}, true, &error);
+	lm_score_completion(&whole, session, (LmBytes){"", 0}, (LmBytes){text, (size_t) size}, true,
+						&error);
+	lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut},
+						(LmBytes){text + cut, (size_t) (size - cut)}, true, &error);
 	lm_score(&prompt, session, text, (size_t) cut, &error);
-	return whole.n_tokens == size + 1 && fabs(whole.logprob - naive.logprob) < 1e-7 * (size + 1) && fabs(whole.min_logprob - naive.min_logprob) < 1e-7 &&
-		   rest.n_tokens == size - cut + 1 && fabs(prompt.logprob + rest.logprob - naive.logprob) < 1e-5;
+	return whole.n_tokens == size + 1 && fabs(whole.logprob - naive.logprob) < 1e-7 * (size + 1) &&
+		   fabs(whole.min_logprob - naive.min_logprob) < 1e-7 && rest.n_tokens == size - cut + 1 &&
+		   fabs(prompt.logprob + rest.logprob - naive.logprob) < 1e-5;
 }
 
 static void
@@ -105,19 +112,23 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 		smallest = fmax(smallest, fabs(score.min_logprob - naive.min_logprob));
 		counted = counted && score.n_tokens == sizes[i];
 		ids[sizes[i] + 1] = 256;
-		ended = ended && counts_end(session, text, sizes[i], naive_score(engine, host, &test, ids, sizes[i] + 2));
+		ended = ended && counts_end(session, text, sizes[i],
+									naive_score(engine, host, &test, ids, sizes[i] + 2));
 		for (int cut = 0; cut <= sizes[i]; cut += 7)
 		{
 			LmScore prompt, rest;
 
 			lm_score(&prompt, session, text, (size_t) cut, &error);
-			if (!lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut}, (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, false, &error))
+			if (!lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut},
+									 (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, false,
+									 &error))
 				printf("# %s\n", error.message);
 			behind = fmax(behind, fabs(prompt.logprob + rest.logprob - score.logprob));
 			counted = counted && rest.n_tokens == sizes[i] - cut;
 		}
 	}
-	is_near(difference, 0, 1e-7, "scores are those of a naive loop over prefixes, also beyond the context");
+	is_near(difference, 0, 1e-7,
+			"scores are those of a naive loop over prefixes, also beyond the context");
 	is_near(smallest, 0, 1e-7, "the most surprising token too");
 	is_near(behind, 0, 1e-5, "a prompt and what is behind it add up to the whole");
 	ok(counted, "every token of the text is scored once");
@@ -143,7 +154,8 @@ test_chunks(LmEngine *engine, const LmHost *host)
 	lm_score(&score, session, text, 900, &error);
 	lm_score(&half, session, text, 150, &error);
 	lm_score(&again, session, text, 900, &error);
-	ok(memcmp(&score, &again, sizeof score) == 0, "a score does not depend on what the session did before");
+	ok(memcmp(&score, &again, sizeof score) == 0,
+	   "a score does not depend on what the session did before");
 	is_int(score.n_tokens, 900, "a text of three contexts is scored whole");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
@@ -197,13 +209,17 @@ test_edges(LmEngine *engine, TapHost *state)
 
 	test = test_model(&host, &config, 3, 0.15f);
 	session = create_session(engine, &test, tokenizer);
-	ok(lm_score(&score, session, "", 0, &error) && score.n_tokens == 0 && score.logprob == 0, "an empty text has no tokens");
-	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"", 0}, true, &error) && score.n_tokens == 1 && score.logprob < 0,
+	ok(lm_score(&score, session, "", 0, &error) && score.n_tokens == 0 && score.logprob == 0,
+	   "an empty text has no tokens");
+	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"", 0}, true, &error) &&
+		   score.n_tokens == 1 && score.logprob < 0,
 	   "but an end");
 	state->stop = true;
-	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_STOPPED, "scoring can be stopped");
+	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_STOPPED,
+	   "scoring can be stopped");
 	state->stop = false;
-	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 3, "and the session still works");
+	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 3,
+	   "and the session still works");
 	lm_session_free(session);
 
 	spec.n_tokens = 256;
@@ -212,8 +228,10 @@ test_edges(LmEngine *engine, TapHost *state)
 	session = create_session(engine, &test, without);
 	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 2,
 	   "without a token to stand in front the first one is not scored");
-	ok(lm_score(&score, session, "a", 1, &error) && score.n_tokens == 0, "a single token then has no score");
-	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"abc", 3}, true, &error) && score.n_tokens == 2,
+	ok(lm_score(&score, session, "a", 1, &error) && score.n_tokens == 0,
+	   "a single token then has no score");
+	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"abc", 3}, true, &error) &&
+		   score.n_tokens == 2,
 	   "and without an end token there is no end to count");
 	lm_session_free(session);
 	lm_tokenizer_free(without);
@@ -223,7 +241,8 @@ test_edges(LmEngine *engine, TapHost *state)
 	test.block[lm_param_find(test.table, LM_DOWN_WEIGHT, 0)->offset] = NAN;
 	test_model_build(&test);
 	session = create_session(engine, &test, tokenizer);
-	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_NUMERIC, "NaN in a weight is an error");
+	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_NUMERIC,
+	   "NaN in a weight is an error");
 	lm_session_free(session);
 	test_model_free(&test);
 	lm_tokenizer_free(tokenizer);
@@ -299,8 +318,8 @@ test_allocation_failures(LmEngine *engine, TapHost *state)
 		}
 		clean = clean && error.code == LM_ERR_MEMORY && state->live == live;
 	}
-	ok(clean && failures > 0 && state->live == live, "each of %ld allocations of a session may fail, and nothing is lost",
-	   failures);
+	ok(clean && failures > 0 && state->live == live,
+	   "each of %ld allocations of a session may fail, and nothing is lost", failures);
 	lm_tokenizer_free(tokenizer);
 	test_model_free(&test);
 }

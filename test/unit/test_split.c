@@ -1,8 +1,8 @@
 /*
  * test/unit/test_split.c
  *
- * The split into pieces: the scan by hand of GPT-2's pattern against ICU's matcher, windows small and large, and
- * patterns and texts that mean harm.
+ * The split into pieces: the scan by hand of GPT-2's pattern against ICU's matcher, windows small
+ * and large, and patterns and texts that mean harm.
  */
 #include <time.h>
 
@@ -15,9 +15,9 @@ static const char *const bracketed =
 	"(?:'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+)";
 
 /* The pattern of cl100k_base (tiktoken, 2022), with possessive quantifiers and a bounded one. */
-static const char *const cl100k =
-	"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|"
-	"\\s*[\\r\\n]|\\s+(?!\\S)|\\s";
+static const char *const cl100k = "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,"
+								  "3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|"
+								  "\\s*[\\r\\n]|\\s+(?!\\S)|\\s";
 
 static uint32_t random_state = 1;
 
@@ -55,16 +55,17 @@ splits_equal(LmSplit *a, LmSplit *b, const char *text, size_t size)
 			break;
 		if (j == pieces_b.count && (j = 0, !lm_split_next(b, &pieces_b, &error)))
 			break;
-		if (pieces_a.count == 0 || pieces_b.count == 0 || pieces_a.pieces[i].data != text + position ||
-			pieces_a.pieces[i].size == 0 || pieces_a.pieces[i].size != pieces_b.pieces[j].size)
+		if (pieces_a.count == 0 || pieces_b.count == 0 ||
+			pieces_a.pieces[i].data != text + position || pieces_a.pieces[i].size == 0 ||
+			pieces_a.pieces[i].size != pieces_b.pieces[j].size)
 			break;
 		position += pieces_a.pieces[i].size;
 		i++, j++;
 	}
 	if (position == size)
 		return true;
-	printf("# %s at byte %zu of %zu: %.20s\n", error.code ? error.message : "pieces differ", position, size,
-		   text + position);
+	printf("# %s at byte %zu of %zu: %.20s\n", error.code ? error.message : "pieces differ",
+		   position, size, text + position);
 	return false;
 }
 
@@ -72,20 +73,24 @@ splits_equal(LmSplit *a, LmSplit *b, const char *text, size_t size)
 static size_t
 random_text(char *text, uint32_t n)
 {
-	static const int32_t codes[] = {' ', ' ', ' ', '\'', 's', 't', 'r', 'e', 'v', 'm', 'l', 'd', 'S', 'x', '1', '9',
-									'.', '!', '\n', '\t', '\r', 0xA0, 0x85, 0x3000, 0x2028, 0x200B, 0xE9, 0x301,
-									0x4E00, 0xBD, 0x2167, 0x1F642, 0x1D4B3, 0x10FFFF, 0xAD, 0xFEFF, 0x660, 0x1};
+	static const int32_t codes[] = {' ',	 ' ',	   ' ',	 '\'',	 's',	 't',  'r',	   'e',
+									'v',	 'm',	   'l',	 'd',	 'S',	 'x',  '1',	   '9',
+									'.',	 '!',	   '\n', '\t',	 '\r',	 0xA0, 0x85,   0x3000,
+									0x2028,	 0x200B,   0xE9, 0x301,	 0x4E00, 0xBD, 0x2167, 0x1F642,
+									0x1D4B3, 0x10FFFF, 0xAD, 0xFEFF, 0x660,	 0x1};
 	size_t size = 0;
 
 	for (uint32_t i = random_below(n + 1); i > 0; i--)
-		size += (size_t) lm_utf8_encode(text + size, codes[random_below(sizeof codes / sizeof *codes)]);
+		size +=
+			(size_t) lm_utf8_encode(text + size, codes[random_below(sizeof codes / sizeof *codes)]);
 	return size;
 }
 
 static void
 test_every_code_point(LmSplit *by_hand, LmSplit *by_icu)
 {
-	static const char *const frames[] = {"%s", "a%sa", " %s", "  %s  ", "1%s1", ".%s.", "'%s", "\n%s "};
+	static const char *const frames[] = {"%s",	 "a%sa", " %s", "  %s  ",
+										 "1%s1", ".%s.", "'%s", "\n%s "};
 	bool same = true;
 
 	for (size_t frame = 0; frame < sizeof frames / sizeof *frames; frame++)
@@ -134,10 +139,16 @@ test_file(LmSplit *by_hand, LmSplit *by_icu, const char *path)
 static void
 test_corpora(LmSplit *by_hand, LmSplit *by_icu)
 {
-	static const char *const names[] = {"corpora/tinyshakespeare.txt", "corpora/war-and-peace.txt",
-										"corpora/wikitext2.valid.txt", "corpora/tang_poems_2000.txt",
-										"corpora/tinystories_sample.txt", "corpora/corpus.en", "corpora/names.txt",
-										"logs/BGL_2k.log", "logs/HDFS_2k.log", "golden/tokens.json"};
+	static const char *const names[] = {"corpora/tinyshakespeare.txt",
+										"corpora/war-and-peace.txt",
+										"corpora/wikitext2.valid.txt",
+										"corpora/tang_poems_2000.txt",
+										"corpora/tinystories_sample.txt",
+										"corpora/corpus.en",
+										"corpora/names.txt",
+										"logs/BGL_2k.log",
+										"logs/HDFS_2k.log",
+										"golden/tokens.json"};
 	const char *folder = tap_data_folder();
 	char path[4096];
 
@@ -158,7 +169,8 @@ test_corpora(LmSplit *by_hand, LmSplit *by_icu)
 static void
 test_windows(const LmHost *host)
 {
-	static const char *const patterns[] = {NULL, NULL, "abc|c", "(?<=a)b+|\\d{3}", "[a-z]+(?=[.!])|.", "x*", "zzzzz", "\\bs|\\B."};
+	static const char *const patterns[] = {
+		NULL, NULL, "abc|c", "(?<=a)b+|\\d{3}", "[a-z]+(?=[.!])|.", "x*", "zzzzz", "\\bs|\\B."};
 	static const size_t window_sizes[] = {4, 5, 16, 100};
 	char text[2048];
 	bool same = true;
@@ -166,11 +178,11 @@ test_windows(const LmHost *host)
 	for (size_t p = 0; p < sizeof patterns / sizeof *patterns; p++)
 		for (size_t w = 0; w < sizeof window_sizes / sizeof *window_sizes; w++)
 		{
-			const char *pattern = p == 0 ? bracketed : p == 1 ? cl100k
-															  : patterns[p];
+			const char *pattern = p == 0 ? bracketed : p == 1 ? cl100k : patterns[p];
 			LmSplit whole, windows;
 
-			same = same && lm_split_create(&whole, host, pattern, NULL) && lm_split_create(&windows, host, pattern, NULL);
+			same = same && lm_split_create(&whole, host, pattern, NULL) &&
+				   lm_split_create(&windows, host, pattern, NULL);
 			windows.window_size = window_sizes[w];
 			for (int i = 0; same && i < 400; i++)
 				same = splits_equal(&whole, &windows, text, random_text(text, 300));
@@ -213,14 +225,13 @@ test_long_runs(const LmHost *host)
 		double start = seconds();
 		long a, blank;
 
-		lm_split_create(&split, host, i == 0 ? NULL : i == 1 ? bracketed
-															 : cl100k,
-						NULL);
+		lm_split_create(&split, host, i == 0 ? NULL : i == 1 ? bracketed : cl100k, NULL);
 		memset(text, 'a', size);
 		a = count_pieces(&split, text, size, &error);
 		memset(text, ' ', size);
 		blank = count_pieces(&split, text, size, &error);
-		ok(a == 1 && blank == 1 && seconds() - start < 5, "a mebibyte of one letter or of blanks is one piece, in linear time, %s", names[i]);
+		ok(a == 1 && blank == 1 && seconds() - start < 5,
+		   "a mebibyte of one letter or of blanks is one piece, in linear time, %s", names[i]);
 		lm_split_free(&split);
 	}
 	free(text);
@@ -229,7 +240,8 @@ test_long_runs(const LmHost *host)
 static void
 test_bad_patterns(const LmHost *host)
 {
-	static const char *const patterns[] = {"", "(", "[a", "a{2,1}", "(?<=a*)b", "*", "\\p{nonsense}", "\xFF", "(?P<x>a)"};
+	static const char *const patterns[] = {
+		"", "(", "[a", "a{2,1}", "(?<=a*)b", "*", "\\p{nonsense}", "\xFF", "(?P<x>a)"};
 	bool refused = true;
 	char *long_pattern = calloc(1, LM_MAX_PATTERN_SIZE + 2);
 	LmError error = {0};
@@ -238,11 +250,13 @@ test_bad_patterns(const LmHost *host)
 	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
 	{
 		error = (LmError){0};
-		refused = refused && !lm_split_create(&split, host, patterns[i], &error) && error.code == LM_ERR_FORMAT;
+		refused = refused && !lm_split_create(&split, host, patterns[i], &error) &&
+				  error.code == LM_ERR_FORMAT;
 	}
 	ok(refused, "a pattern that is not a regular expression is refused");
 	memset(long_pattern, 'a', LM_MAX_PATTERN_SIZE + 1);
-	ok(!lm_split_create(&split, host, long_pattern, &error) && error.code == LM_ERR_LIMIT, "a pattern that is too long is refused");
+	ok(!lm_split_create(&split, host, long_pattern, &error) && error.code == LM_ERR_LIMIT,
+	   "a pattern that is too long is refused");
 	free(long_pattern);
 }
 
@@ -257,15 +271,18 @@ test_hostile(TapHost *state, const LmHost *host)
 
 	memset(text, 'a', size);
 	lm_split_create(&split, host, "(a+)+b", NULL);
-	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_LIMIT, "a pattern of exponential time ends with an error");
+	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_LIMIT,
+	   "a pattern of exponential time ends with an error");
 	ok(seconds() - start < 60, "and does so soon");
 	state->stop = true;
-	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_STOPPED, "a split stops when told to");
+	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_STOPPED,
+	   "a split stops when told to");
 	state->stop = false;
 	lm_split_free(&split);
 
 	lm_split_create(&split, host, "(?:a|b|aa)*c", NULL);
-	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_LIMIT, "a pattern that fills the matcher's stack ends with an error");
+	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_LIMIT,
+	   "a pattern that fills the matcher's stack ends with an error");
 	lm_split_free(&split);
 	free(text);
 }
@@ -293,13 +310,15 @@ test_stop_within_match(LmHost host)
 	lm_split_create(&split, &host, "(a+)+b", NULL);
 	questions_left = 5;
 	count = count_pieces(&split, text, 3000, &error);
-	ok(count == -1 && error.code == LM_ERR_STOPPED, "the matcher is stopped in the middle of a match");
+	ok(count == -1 && error.code == LM_ERR_STOPPED,
+	   "the matcher is stopped in the middle of a match");
 	lm_split_free(&split);
 
 	memset(text, 'a', size);
 	lm_split_create(&split, &host, NULL, NULL);
 	questions_left = 5;
-	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_STOPPED, "the scan by hand is stopped in the middle of a piece");
+	ok(count_pieces(&split, text, size, &error) == -1 && error.code == LM_ERR_STOPPED,
+	   "the scan by hand is stopped in the middle of a piece");
 	lm_split_free(&split);
 	free(text);
 }

@@ -1,7 +1,8 @@
 /*
  * test/unit/test_tokenizer.c
  *
- * Text to ids and back for the three kinds of tokenizers; descriptions that must be refused; failures.
+ * Text to ids and back for the three kinds of tokenizers; descriptions that must be refused;
+ * failures.
  */
 #include <time.h>
 
@@ -77,10 +78,12 @@ test_gpt2_strings(const LmHost *host, const char *folder)
 	ok(checked.same && checked.decoded && n > 100, "%d strings have GPT-2's ids", n);
 	snprintf(path, sizeof path, "%s/golden/tokens.json", folder);
 	n = fixture_each_string(path, "gpt2", check_string, &checked);
-	ok(checked.same && checked.decoded && n > 100, "%d strings have the ids that tiktoken gives", n);
+	ok(checked.same && checked.decoded && n > 100, "%d strings have the ids that tiktoken gives",
+	   n);
 	lm_tokenizer_free(checked.tokenizer);
 
-	fixture.spec.pattern = "(?:'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+)";
+	fixture.spec.pattern =
+		"(?:'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+)";
 	checked.tokenizer = lm_tokenizer_create(host, &fixture.spec, NULL);
 	fixture_each_string(path, "gpt2", check_string, &checked);
 	ok(checked.same, "and by ICU's matcher the same");
@@ -108,8 +111,8 @@ sha256_hex(char *hex, const void *data, size_t size)
 }
 
 static void
-test_big_file(LmTokenizer *tokenizer, const LmHost *host, const char *folder, const char *name, size_t n_tokens,
-			  const char *wanted_hex)
+test_big_file(LmTokenizer *tokenizer, const LmHost *host, const char *folder, const char *name,
+			  size_t n_tokens, const char *wanted_hex)
 {
 	static const char *const places[] = {"corpora", "logs"};
 	char path[4096], hex[65];
@@ -119,12 +122,14 @@ test_big_file(LmTokenizer *tokenizer, const LmHost *host, const char *folder, co
 
 	for (int i = 0; i < 2 && !text; i++)
 	{
-		snprintf(path, sizeof path, "%s/%s/%s", folder, places[i], strcmp(name, "tang.txt") == 0 ? "tang_poems_2000.txt" : name);
+		snprintf(path, sizeof path, "%s/%s/%s", folder, places[i],
+				 strcmp(name, "tang.txt") == 0 ? "tang_poems_2000.txt" : name);
 		text = tap_read_file(path, &size);
 	}
 	lm_tokenizer_encode(tokenizer, &tokens, text, size, NULL);
 	sha256_hex(hex, tokens.ids, tokens.count * sizeof *tokens.ids);
-	ok(tokens.count == n_tokens && strcmp(hex, wanted_hex) == 0, "%s has GPT-2's %zu ids", name, n_tokens);
+	ok(tokens.count == n_tokens && strcmp(hex, wanted_hex) == 0, "%s has GPT-2's %zu ids", name,
+	   n_tokens);
 	lm_tokens_free(host, &tokens);
 	free(text);
 }
@@ -150,7 +155,8 @@ test_big_files(const LmHost *host, const char *folder)
 		size_t n_tokens;
 
 		next = strchr(line, '\n') + 1;
-		if (sscanf(line, "%63s %*s %*s %31s %zu %64s", name, encoding, &n_tokens, hex) == 4 && strcmp(encoding, "gpt2") == 0)
+		if (sscanf(line, "%63s %*s %*s %31s %zu %64s", name, encoding, &n_tokens, hex) == 4 &&
+			strcmp(encoding, "gpt2") == 0)
 			test_big_file(tokenizer, host, folder, name, n_tokens, hex);
 	}
 	free(table);
@@ -189,7 +195,8 @@ test_long_pieces(const LmHost *host)
 		}
 		lm_bpe_encode(&bpe, &brief, bytes, NULL);
 		lm_bpe_encode_long(&bpe, &lengthy, bytes, NULL);
-		same = same && brief.count == lengthy.count && memcmp(brief.ids, lengthy.ids, brief.count * sizeof *brief.ids) == 0;
+		same = same && brief.count == lengthy.count &&
+			   memcmp(brief.ids, lengthy.ids, brief.count * sizeof *brief.ids) == 0;
 		lm_tokens_free(host, &brief);
 		lm_tokens_free(host, &lengthy);
 	}
@@ -203,13 +210,15 @@ test_long_pieces(const LmHost *host)
 		start = clock();
 		lm_tokens_free(host, &tokens);
 		ok(lm_tokenizer_encode(tokenizer, &tokens, text, size, &error) &&
-			   fixture_decodes_to(tokenizer, &tokens, (LmBytes){text, size}) && clock() - start < 10 * CLOCKS_PER_SEC,
+			   fixture_decodes_to(tokenizer, &tokens, (LmBytes){text, size}) &&
+			   clock() - start < 10 * CLOCKS_PER_SEC,
 		   "a mebibyte of one character (0x%02x) is encoded in little time", "e-\n"[letter]);
 	}
 	free(text);
 	text = malloc(LM_MAX_PIECE_SIZE + 1);
 	memset(text, 'e', LM_MAX_PIECE_SIZE + 1);
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, text, LM_MAX_PIECE_SIZE + 1, &error) && error.code == LM_ERR_LIMIT,
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, text, LM_MAX_PIECE_SIZE + 1, &error) &&
+		   error.code == LM_ERR_LIMIT,
 	   "a word beyond 16 MiB is refused");
 	free(text);
 	lm_tokens_free(host, &tokens);
@@ -234,9 +243,11 @@ test_special(const LmHost *host)
 	ok(tokens.count > 1 && !special, "text that spells a special token is text");
 	bytes = lm_tokenizer_bytes(tokenizer, fixture.spec.end_of_text);
 	ok(bytes.size == 0, "a special token has no bytes in decoded text");
-	ok(lm_tokenizer_bytes(tokenizer, -1).size == 0 && lm_tokenizer_bytes(tokenizer, fixture.spec.n_tokens).size == 0,
+	ok(lm_tokenizer_bytes(tokenizer, -1).size == 0 &&
+		   lm_tokenizer_bytes(tokenizer, fixture.spec.n_tokens).size == 0,
 	   "nor has an id out of range");
-	ok(lm_tokenizer_spec(tokenizer)->n_merges == fixture.spec.n_merges && lm_tokenizer_spec(tokenizer)->merges != fixture.spec.merges,
+	ok(lm_tokenizer_spec(tokenizer)->n_merges == fixture.spec.n_merges &&
+		   lm_tokenizer_spec(tokenizer)->merges != fixture.spec.merges,
 	   "the tokenizer keeps a copy of its description");
 	lm_tokens_free(host, &tokens);
 	lm_tokenizer_free(tokenizer);
@@ -258,7 +269,8 @@ test_bytes(const LmHost *host)
 	lm_tokenizer_encode(tokenizer, &tokens, text, sizeof text, NULL);
 	for (int i = 0; i < 256; i++)
 		same = same && tokens.ids[i] == i;
-	ok(same && tokens.count == 256 && fixture_decodes_to(tokenizer, &tokens, (LmBytes){text, 256}), "a byte's id is its value");
+	ok(same && tokens.count == 256 && fixture_decodes_to(tokenizer, &tokens, (LmBytes){text, 256}),
+	   "a byte's id is its value");
 	is_int(lm_tokenizer_spec(tokenizer)->end_of_text, 256, "and the end of text is 256");
 	lm_tokens_free(host, &tokens);
 	lm_tokenizer_free(tokenizer);
@@ -275,29 +287,37 @@ test_chars(TapHost *state, const LmHost *host)
 	LmTokenizer *tokenizer;
 	LmTokens tokens = {NULL};
 
-	ok(!lm_chars_trainer_add(trainer, "\xC0\x80", 2, &error) && error.code == LM_ERR_ENCODING, "characters are learnt from valid text alone");
-	ok(lm_chars_trainer_add(trainer, text + 7, strlen(text) - 7, &error) && lm_chars_trainer_add(trainer, text, 7, &error), "characters are learnt");
+	ok(!lm_chars_trainer_add(trainer, "\xC0\x80", 2, &error) && error.code == LM_ERR_ENCODING,
+	   "characters are learnt from valid text alone");
+	ok(lm_chars_trainer_add(trainer, text + 7, strlen(text) - 7, &error) &&
+		   lm_chars_trainer_add(trainer, text, 7, &error),
+	   "characters are learnt");
 	spec = lm_chars_trainer_finish(trainer, &error);
-	ok(spec && spec->n_tokens == 12 && spec->tokens[0].data[0] == ' ' && spec->tokens[1].data[0] == 'd' && spec->unknown == 10 && spec->end_of_text == 11,
+	ok(spec && spec->n_tokens == 12 && spec->tokens[0].data[0] == ' ' &&
+		   spec->tokens[1].data[0] == 'd' && spec->unknown == 10 && spec->end_of_text == 11,
 	   "they come in the order of code points, then the unknown and the end");
 	tokenizer = lm_tokenizer_create(host, spec, &error);
 	ok(lm_tokenizer_encode(tokenizer, &tokens, text, strlen(text), &error) && tokens.count == 13 &&
 		   fixture_decodes_to(tokenizer, &tokens, (LmBytes){text, strlen(text)}),
 	   "a text of known characters has one id each and decodes to itself");
 	tokens.count = 0;
-	ok(lm_tokenizer_encode(tokenizer, &tokens, "xl\xE4\xB8\x80", 5, &error) && tokens.count == 3 && tokens.ids[0] == 10 && tokens.ids[2] == 10,
+	ok(lm_tokenizer_encode(tokenizer, &tokens, "xl\xE4\xB8\x80", 5, &error) && tokens.count == 3 &&
+		   tokens.ids[0] == 10 && tokens.ids[2] == 10,
 	   "an unknown character is the unknown token");
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, "l\x80", 2, &error) && error.code == LM_ERR_ENCODING && error.position == 1 && tokens.count == 3,
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, "l\x80", 2, &error) &&
+		   error.code == LM_ERR_ENCODING && error.position == 1 && tokens.count == 3,
 	   "text that is not UTF-8 is refused, and the ids stay as they were");
 	lm_tokenizer_free(tokenizer);
 
 	strict = *spec;
 	strict.unknown = -1;
 	tokenizer = lm_tokenizer_create(host, &strict, &error);
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, "lx", 2, &error) && error.code == LM_ERR_ENCODING && error.position == 1,
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, "lx", 2, &error) && error.code == LM_ERR_ENCODING &&
+		   error.position == 1,
 	   "without an unknown token an unknown character is an error");
 	state->stop = true;
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, "l", 1, &error) && error.code == LM_ERR_STOPPED, "encoding stops when told to");
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, "l", 1, &error) && error.code == LM_ERR_STOPPED,
+	   "encoding stops when told to");
 	state->stop = false;
 	lm_tokens_free(host, &tokens);
 	lm_tokenizer_free(tokenizer);
@@ -312,7 +332,8 @@ refuse(const LmHost *host, const LmTokenizerSpec *spec, LmErrorCode code, const 
 	LmError error = {0};
 	LmTokenizer *tokenizer = lm_tokenizer_create(host, spec, &error);
 
-	if (!ok(!tokenizer && error.code == code && strstr(error.message, message), "refused: %s", message))
+	if (!ok(!tokenizer && error.code == code && strstr(error.message, message), "refused: %s",
+			message))
 		printf("# code %d, message: %s\n", error.code, error.message);
 	lm_tokenizer_free(tokenizer);
 }
@@ -344,7 +365,8 @@ test_wrong_counts(const LmHost *host)
 	refuse(host, &spec, LM_ERR_FORMAT, "a tokenizer of bytes cannot normalize");
 	spec = *lm_bytes_spec();
 	spec.end_of_text = 257;
-	refuse(host, &spec, LM_ERR_FORMAT, "id of the end of text token is 257, the tokenizer has 257 tokens");
+	refuse(host, &spec, LM_ERR_FORMAT,
+		   "id of the end of text token is 257, the tokenizer has 257 tokens");
 	spec.end_of_text = -2;
 	refuse(host, &spec, LM_ERR_FORMAT, "id of the end of text token is -2");
 	spec.end_of_text = -1;
@@ -352,7 +374,8 @@ test_wrong_counts(const LmHost *host)
 	refuse(host, &spec, LM_ERR_FORMAT, "beginning token 65 is not a special token");
 	spec.beginning = -1;
 	spec.unknown = 256;
-	refuse(host, &spec, LM_ERR_FORMAT, "only a tokenizer of characters has a token for unknown characters");
+	refuse(host, &spec, LM_ERR_FORMAT,
+		   "only a tokenizer of characters has a token for unknown characters");
 	spec = *lm_bytes_spec();
 	spec.n_tokens = 200;
 	spec.end_of_text = -1;
@@ -403,11 +426,13 @@ test_wrong_bpe(const LmHost *host)
 	spec->merges[10] = merge;
 
 	spec->pattern = "(";
-	refuse(host, spec, LM_ERR_FORMAT, "split pattern is not a regular expression that ICU takes: U_REGEX_MISMATCHED_PAREN");
+	refuse(host, spec, LM_ERR_FORMAT,
+		   "split pattern is not a regular expression that ICU takes: U_REGEX_MISMATCHED_PAREN");
 	spec->pattern = NULL;
 	spec->kind = LM_TOKENIZER_CHARS;
 	spec->n_merges = 0;
-	refuse(host, spec, LM_ERR_FORMAT, "token 128 of a tokenizer of characters is not one character");
+	refuse(host, spec, LM_ERR_FORMAT,
+		   "token 128 of a tokenizer of characters is not one character");
 	spec->kind = LM_TOKENIZER_BYTES;
 	refuse(host, spec, LM_ERR_FORMAT, "token 256 of a tokenizer of bytes is not special");
 	free(large);
@@ -427,12 +452,18 @@ test_failures(TapHost *state, const LmHost *host)
 	fixture_load_merges(&fixture, MERGES, false);
 	tokenizer = lm_tokenizer_create(host, &fixture.spec, &error);
 	lm_tokens_append(host, &tokens, 42, &error);
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, "some text\xFF", 10, &error) && error.code == LM_ERR_ENCODING && error.position == 9 && tokens.count == 1 && tokens.ids[0] == 42,
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, "some text\xFF", 10, &error) &&
+		   error.code == LM_ERR_ENCODING && error.position == 9 && tokens.count == 1 &&
+		   tokens.ids[0] == 42,
 	   "text that is not UTF-8 is refused, and the ids stay as they were");
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, "", ((size_t) 1 << 30) + 1, &error) && error.code == LM_ERR_LIMIT, "a text beyond 1 GiB is refused");
-	ok(lm_tokenizer_encode(tokenizer, &tokens, NULL, 0, &error) && tokens.count == 1, "empty text has no ids");
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, "", ((size_t) 1 << 30) + 1, &error) &&
+		   error.code == LM_ERR_LIMIT,
+	   "a text beyond 1 GiB is refused");
+	ok(lm_tokenizer_encode(tokenizer, &tokens, NULL, 0, &error) && tokens.count == 1,
+	   "empty text has no ids");
 	state->stop = true;
-	ok(!lm_tokenizer_encode(tokenizer, &tokens, "text", 4, &error) && error.code == LM_ERR_STOPPED, "encoding stops when told to");
+	ok(!lm_tokenizer_encode(tokenizer, &tokens, "text", 4, &error) && error.code == LM_ERR_STOPPED,
+	   "encoding stops when told to");
 	state->stop = false;
 	lm_tokens_free(host, &tokens);
 	lm_tokenizer_free(tokenizer);
@@ -442,7 +473,8 @@ test_failures(TapHost *state, const LmHost *host)
 
 /* Creates and encodes with the k-th allocation failing; true when all succeeded. */
 static bool
-run_with_failure(TapHost *state, const LmHost *host, const LmTokenizerSpec *spec, const char *text, size_t size, bool *clean)
+run_with_failure(TapHost *state, const LmHost *host, const LmTokenizerSpec *spec, const char *text,
+				 size_t size, bool *clean)
 {
 	LmError error = {0};
 	LmTokens tokens = {NULL};
@@ -475,13 +507,15 @@ test_memory(TapHost *state, const LmHost *host)
 		fixture.spec.pattern = k % 3 ? NULL : " ?\\w+|.";
 		done = run_with_failure(state, host, &fixture.spec, text, size, &clean);
 	}
-	ok(clean && done && k > 10, "each of %ld allocations of BPE may fail, and nothing leaks", k - 1);
+	ok(clean && done && k > 10, "each of %ld allocations of BPE may fail, and nothing leaks",
+	   k - 1);
 	for (k = 0, done = false; !done && k < 1000; k++)
 	{
 		state->fail_after = k;
 		done = run_with_failure(state, host, lm_bytes_spec(), text, size, &clean);
 	}
-	ok(clean && done, "each of %ld allocations of a tokenizer of bytes may fail, and nothing leaks", k - 1);
+	ok(clean && done, "each of %ld allocations of a tokenizer of bytes may fail, and nothing leaks",
+	   k - 1);
 	fixture_free(&fixture);
 	free(text);
 }
@@ -515,7 +549,8 @@ test_chars_memory(TapHost *state, const LmHost *host)
 		lm_chars_trainer_free(trainer);
 		clean = clean && state->live == 0 && (done || error.code == LM_ERR_MEMORY);
 	}
-	ok(clean && done && k > 5, "each of %ld allocations of a tokenizer of characters may fail, and nothing leaks", k - 1);
+	ok(clean && done && k > 5,
+	   "each of %ld allocations of a tokenizer of characters may fail, and nothing leaks", k - 1);
 }
 
 int

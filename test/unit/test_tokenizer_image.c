@@ -1,7 +1,8 @@
 /*
  * test/unit/test_tokenizer_image.c
  *
- * A tokenizer opened over its image does what the tokenizer did that the image was made of; images that must be refused.
+ * A tokenizer opened over its image does what the tokenizer did that the image was made of; images
+ * that must be refused.
  */
 #include "tokenizer_fixture.h"
 
@@ -20,7 +21,8 @@ check_string(void *context, LmBytes text, const LmTokens *wanted)
 {
 	Checked *checked = context;
 
-	checked->same = fixture_encodes_to(checked->tokenizer, checked->host, text, wanted) && checked->same;
+	checked->same =
+		fixture_encodes_to(checked->tokenizer, checked->host, text, wanted) && checked->same;
 	checked->decoded = fixture_decodes_to(checked->tokenizer, wanted, text) && checked->decoded;
 }
 
@@ -41,8 +43,9 @@ same_encoding(LmTokenizer *a, LmTokenizer *b, const LmHost *host, const char *te
 {
 	LmTokens x = {0}, y = {0};
 	LmError error;
-	bool same = lm_tokenizer_encode(a, &x, text, strlen(text), &error) && lm_tokenizer_encode(b, &y, text, strlen(text), &error) &&
-				x.count == y.count && memcmp(x.ids, y.ids, x.count * sizeof *x.ids) == 0;
+	bool same = lm_tokenizer_encode(a, &x, text, strlen(text), &error) &&
+				lm_tokenizer_encode(b, &y, text, strlen(text), &error) && x.count == y.count &&
+				memcmp(x.ids, y.ids, x.count * sizeof *x.ids) == 0;
 
 	lm_tokens_free(host, &x);
 	lm_tokens_free(host, &y);
@@ -53,15 +56,17 @@ static bool
 same_description(const LmTokenizer *a, const LmTokenizer *b)
 {
 	const LmTokenizerSpec *x = lm_tokenizer_spec(a), *y = lm_tokenizer_spec(b);
-	bool same = x->kind == y->kind && x->n_tokens == y->n_tokens && x->end_of_text == y->end_of_text && x->beginning == y->beginning &&
-				x->unknown == y->unknown && x->normalize_nfc == y->normalize_nfc && !x->pattern == !y->pattern &&
-				(!x->pattern || strcmp(x->pattern, y->pattern) == 0);
+	bool same = x->kind == y->kind && x->n_tokens == y->n_tokens &&
+				x->end_of_text == y->end_of_text && x->beginning == y->beginning &&
+				x->unknown == y->unknown && x->normalize_nfc == y->normalize_nfc &&
+				!x->pattern == !y->pattern && (!x->pattern || strcmp(x->pattern, y->pattern) == 0);
 
 	for (int32_t id = 0; same && id < x->n_tokens; id++)
 	{
 		LmBytes token = lm_tokenizer_bytes(a, id), other = lm_tokenizer_bytes(b, id);
 
-		same = x->special[id] == y->special[id] && token.size == other.size && memcmp(token.data, other.data, token.size) == 0;
+		same = x->special[id] == y->special[id] && token.size == other.size &&
+			   memcmp(token.data, other.data, token.size) == 0;
 	}
 	return same;
 }
@@ -81,7 +86,8 @@ check_image(const LmHost *host, LmTokenizer *tokenizer, const char *text, const 
 	ok(same_description(tokenizer, opened), "its description is the same");
 	ok(same_encoding(tokenizer, opened, host, text), "it encodes as the tokenizer does");
 	fork = lm_tokenizer_fork(opened, host, &error);
-	ok(fork && same_description(opened, fork) && same_encoding(tokenizer, fork, host, text), "so does a fork of it");
+	ok(fork && same_description(opened, fork) && same_encoding(tokenizer, fork, host, text),
+	   "so does a fork of it");
 	lm_tokenizer_free(fork);
 	again = image_of(opened, &again_size);
 	ok(again_size == size && memcmp(image, again, size) == 0, "an image of it is the same bytes");
@@ -114,7 +120,8 @@ test_bpe(const LmHost *host)
 	checked.tokenizer = lm_tokenizer_open(host, image, size, &error);
 	for (int round = 0; round < 12; round++) /* until the cache is in use */
 		fixture_each_string(STRINGS, "own", check_string, &checked);
-	ok(checked.same && checked.decoded, "the strings of the fixture have their ids, when the tokenizer is gone");
+	ok(checked.same && checked.decoded,
+	   "the strings of the fixture have their ids, when the tokenizer is gone");
 	lm_tokenizer_free(checked.tokenizer);
 	free(image);
 	fixture_free(&fixture);
@@ -145,10 +152,13 @@ test_wrong(const LmHost *host)
 	char *image = image_of(tokenizer, &size);
 
 	lm_tokenizer_free(tokenizer);
-	ok(!lm_tokenizer_open(host, image, 100, &error) && error.code == LM_ERR_FORMAT, "an image without a whole header is refused");
-	ok(!lm_tokenizer_open(host, image, size - 1, &error) && error.code == LM_ERR_FORMAT, "so is one that is too short");
+	ok(!lm_tokenizer_open(host, image, 100, &error) && error.code == LM_ERR_FORMAT,
+	   "an image without a whole header is refused");
+	ok(!lm_tokenizer_open(host, image, size - 1, &error) && error.code == LM_ERR_FORMAT,
+	   "so is one that is too short");
 	image[0] ^= 1;
-	ok(!lm_tokenizer_open(host, image, size, &error) && error.code == LM_ERR_FORMAT, "and one of another format");
+	ok(!lm_tokenizer_open(host, image, size, &error) && error.code == LM_ERR_FORMAT,
+	   "and one of another format");
 	free(image);
 }
 

@@ -1,8 +1,9 @@
 /*
  * test/unit/test_trace.c
  *
- * Sixty steps from given weights on given batches: every loss is PyTorch's. The committed trace is made by
- * test/reference/make_fixtures.py; a second one, of a larger model made with other code, is in the shared data.
+ * Sixty steps from given weights on given batches: every loss is PyTorch's. The committed trace is
+ * made by test/reference/make_fixtures.py; a second one, of a larger model made with other code, is
+ * in the shared data.
  */
 #include "safetensors.h"
 #include "train_support.h"
@@ -88,8 +89,8 @@ fill_batch(LmBatch *batch, const uint16_t *ids, const Trace *trace, int step)
 
 /* The largest difference of a loss and of a gradient norm, relative to the norm. */
 static void
-follow(LmTrainer *trainer, const LmHost *host, const Trace *trace, const uint16_t *ids, double *loss_difference,
-	   double *norm_difference)
+follow(LmTrainer *trainer, const LmHost *host, const Trace *trace, const uint16_t *ids,
+	   double *loss_difference, double *norm_difference)
 {
 	LmBatch batch = create_batch(host, trace->batch * trace->length);
 
@@ -152,14 +153,16 @@ run_trace(LmEngine *engine, const LmHost *host, const char *folder, const LmConf
 	snprintf(path, sizeof path, "%s/trace.json", folder);
 	read_trace(&trace, path);
 	snprintf(path, sizeof path, "%s/init.safetensors", folder);
-	if (!safetensors_open(&tensors, path) || !safetensors_load(&tensors, lm_trainer_params(trainer), table))
+	if (!safetensors_open(&tensors, path) ||
+		!safetensors_load(&tensors, lm_trainer_params(trainer), table))
 		printf("Bail out! %s cannot be read\n", path);
 	safetensors_close(&tensors);
 	snprintf(path, sizeof path, "%s/data.u16", folder);
 	ids = tap_read_file(path, &size);
 	follow(trainer, host, &trace, (const uint16_t *) ids, &loss_difference, &norm_difference);
 	free(ids);
-	snprintf(title, sizeof title, "every loss of %d steps is PyTorch's within 1e-4 (%s)", trace.n_steps, name);
+	snprintf(title, sizeof title, "every loss of %d steps is PyTorch's within 1e-4 (%s)",
+			 trace.n_steps, name);
 	is_near(loss_difference, 0, 1e-4, title);
 	snprintf(title, sizeof title, "every gradient norm is PyTorch's within 0.5 %% (%s)", name);
 	is_near(norm_difference, 0, 5e-3, title);
@@ -222,7 +225,8 @@ test_shared_trace(LmEngine *engine, const LmHost *host)
 	snprintf(folder, sizeof folder, "%s/train-ref/gpt2-char", data);
 	trainer = run_trace(engine, host, folder, &config, &options, true, "shared data");
 	snprintf(path, sizeof path, "%s/final.safetensors", folder);
-	is_near(difference_from_file(trainer, path), 0, 1e-3, "the weights after the last step are PyTorch's");
+	is_near(difference_from_file(trainer, path), 0, 1e-3,
+			"the weights after the last step are PyTorch's");
 	lm_trainer_free(trainer);
 }
 

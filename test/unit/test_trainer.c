@@ -1,7 +1,8 @@
 /*
  * test/unit/test_trainer.c
  *
- * What a step promises: the same result however it is cut, all or nothing, and no more memory than announced.
+ * What a step promises: the same result however it is cut, all or nothing, and no more memory than
+ * announced.
  */
 #include "counting_host.h"
 #include "train_support.h"
@@ -78,8 +79,8 @@ test_accumulation(LmEngine *engine, const LmHost *host, bool unequal)
 	step_once(&result_cut, cut, 0, four, 4);
 	printf("# %s weights, with dropout\n", unequal ? "unequal" : "equal");
 	is_near(result_cut.loss, result_whole.loss, 1e-6, "4 x 8 sequences have the loss of 1 x 32");
-	is_near(largest_difference(lm_trainer_gradient(whole), lm_trainer_gradient(cut), total), 0, 1e-6,
-			"4 x 8 sequences have the gradient of 1 x 32");
+	is_near(largest_difference(lm_trainer_gradient(whole), lm_trainer_gradient(cut), total), 0,
+			1e-6, "4 x 8 sequences have the gradient of 1 x 32");
 	is_int(result_cut.tokens, 32 * 48, "tokens of all micro-batches are counted");
 	free_batches(one, host, 1);
 	free_batches(four, host, 4);
@@ -108,8 +109,10 @@ test_first_write(LmEngine *engine, const LmHost *host, bool tied)
 			lm_trainer_gradient(used)[table->params[i].offset + j] = NAN;
 	step_once(&result, clean, 0, batches, 2);
 	step_once(&result, used, 0, batches, 2);
-	ok(memcmp(lm_trainer_gradient(clean), lm_trainer_gradient(used), table->total * sizeof(float)) == 0,
-	   "a step overwrites the gradient of the one before, embeddings %s", tied ? "tied" : "not tied");
+	ok(memcmp(lm_trainer_gradient(clean), lm_trainer_gradient(used),
+			  table->total * sizeof(float)) == 0,
+	   "a step overwrites the gradient of the one before, embeddings %s",
+	   tied ? "tied" : "not tied");
 	free_batches(batches, host, 2);
 	lm_trainer_free(clean);
 	lm_trainer_free(used);
@@ -147,11 +150,13 @@ test_recompute(LmEngine *engine, const LmHost *host, float dropout, LmPrecision 
 			step_once(&results[i], trainers[i], step, batches, 2);
 			lm_trainer_evaluate(&sums[i], &weights[i], trainers[i], &batches[0], &error);
 		}
-		same &= memcmp(lm_trainer_gradient(trainers[0]), lm_trainer_gradient(trainers[1]), total) == 0;
+		same &=
+			memcmp(lm_trainer_gradient(trainers[0]), lm_trainer_gradient(trainers[1]), total) == 0;
 		same &= memcmp(lm_trainer_params(trainers[0]), lm_trainer_params(trainers[1]), total) == 0;
 		same &= memcmp(&results[0], &results[1], sizeof results[0]) == 0 && sums[0] == sums[1];
 	}
-	ok(same, "recomputation gives the same bits in %s, dropout %g", precision == LM_BFLOAT16 ? "bfloat16" : "float32", dropout);
+	ok(same, "recomputation gives the same bits in %s, dropout %g",
+	   precision == LM_BFLOAT16 ? "bfloat16" : "float32", dropout);
 	ok(bytes[1] < bytes[0], "and takes less memory: %zu in place of %zu bytes", bytes[1], bytes[0]);
 	free_batches(batches, host, 2);
 	for (int i = 0; i < 2; i++)
@@ -195,8 +200,8 @@ test_threads(void)
 	{
 		float *many = train_with_threads(counts[i], &total);
 
-		ok(memcmp(one, many, total * sizeof(float)) == 0, "weights after five steps are the same bits with %d threads",
-		   counts[i]);
+		ok(memcmp(one, many, total * sizeof(float)) == 0,
+		   "weights after five steps are the same bits with %d threads", counts[i]);
 		free(many);
 	}
 	free(one);
@@ -217,7 +222,8 @@ test_not_finite(LmEngine *engine, const LmHost *host)
 	fill_batches(batch, host, 1, 8, false);
 	params[lm_param_find(lm_trainer_table(trainer), LM_UP_WEIGHT, 1)->offset + 5] = NAN;
 	memcpy(before, params, total * sizeof(float));
-	ok(!lm_trainer_step(&result, trainer, 17, batch, 1, NULL, NULL, &error), "a step with NaN in a weight fails");
+	ok(!lm_trainer_step(&result, trainer, 17, batch, 1, NULL, NULL, &error),
+	   "a step with NaN in a weight fails");
 	ok(error.code == LM_ERR_NUMERIC && error.position == 17, "the error bears the step's number");
 	ok(memcmp(before, params, total * sizeof(float)) == 0, "and no parameter has changed");
 	free(before);
@@ -245,19 +251,23 @@ test_bad_batches(LmEngine *engine, const LmHost *host)
 	float seen;
 
 	fill_batches(batch, host, 1, 8, false);
-	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, failing_reduce, &seen, &error) && error.code == LM_ERR_LIBRARY,
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, failing_reduce, &seen, &error) &&
+		   error.code == LM_ERR_LIBRARY,
 	   "an error of the reduce hook ends the step");
 	batch->tokens[7] = 300;
-	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a token outside the vocabulary is refused");
 	batch->tokens[7] = 0;
 	batch->positions[7] = 48;
-	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a position outside the context is refused");
 	batch->positions[7] = 7;
 	for (int i = 0; i < batch->n_tokens; i++)
 		batch->targets[i] = -1;
-	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_trainer_step(&result, trainer, 0, batch, 1, NULL, NULL, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a batch without targets is refused");
 	free_batches(batch, host, 1);
 	lm_trainer_free(trainer);
@@ -293,7 +303,8 @@ test_stop(void)
 			break;
 		}
 		stopped += error.code == LM_ERR_STOPPED;
-		unchanged += memcmp(before, params, size) == 0 && memcmp(before + total, lm_trainer_moments1(trainer), size) == 0 &&
+		unchanged += memcmp(before, params, size) == 0 &&
+					 memcmp(before + total, lm_trainer_moments1(trainer), size) == 0 &&
 					 memcmp(before + 2 * total, lm_trainer_moments2(trainer), size) == 0;
 	}
 	printf("# stopped at %d points\n", stopped);
@@ -354,11 +365,13 @@ test_limits(void)
 	config.layers = LM_MAX_LAYERS;
 	config.context = LM_MAX_CONTEXT;
 	config.mlp_channels = 4 * LM_MAX_CHANNELS;
-	ok(!lm_trainer_memory(&bytes, &config, &options, 64, &error) ? error.code == LM_ERR_LIMIT : bytes > (size_t) 1 << 50,
+	ok(!lm_trainer_memory(&bytes, &config, &options, 64, &error) ? error.code == LM_ERR_LIMIT
+																 : bytes > (size_t) 1 << 50,
 	   "the largest configuration overflows into an error or a size, not into a small size");
 	options.max_tokens = 100;
 	config.layers = LM_MAX_LAYERS + 1;
-	ok(!lm_trainer_memory(&bytes, &config, &options, 1, &error) && error.code == LM_ERR_LIMIT, "too many layers are refused");
+	ok(!lm_trainer_memory(&bytes, &config, &options, 1, &error) && error.code == LM_ERR_LIMIT,
+	   "too many layers are refused");
 	config = medium_config();
 	config.heads = 5;
 	ok(!lm_trainer_memory(&bytes, &config, &options, 1, &error) && error.code == LM_ERR_ARGUMENT,
@@ -395,11 +408,15 @@ test_allocation_failures(void)
 		}
 		clean = clean && error.code == LM_ERR_MEMORY && state.live == live;
 	}
-	ok(clean && failures > 0 && state.live == live, "each of %ld allocations may fail, and nothing is lost", failures);
+	ok(clean && failures > 0 && state.live == live,
+	   "each of %ld allocations may fail, and nothing is lost", failures);
 	lm_engine_stop(engine);
 }
 
-/* The values of the beginning: their deviations, and that they are a function of seed, not of threads. */
+/*
+ * The values of the beginning: their deviations, and that they are a function of seed, not of
+ * threads.
+ */
 static void
 test_initialisation(void)
 {
@@ -430,11 +447,13 @@ test_initialisation(void)
 		for (size_t j = 0; j < residual->count; j++)
 			sum_residual += pow(blocks[i][residual->offset + j], 2);
 		is_near(sqrt(sum / (double) embedding->count), 0.02, 2e-4, "matrices have deviation 0.02");
-		is_near(sqrt(sum_residual / (double) residual->count), 0.01, 2e-4, "residual ones 0.02 / sqrt(2 layers)");
+		is_near(sqrt(sum_residual / (double) residual->count), 0.01, 2e-4,
+				"residual ones 0.02 / sqrt(2 layers)");
 		lm_trainer_free(trainer);
 		lm_engine_stop(engine);
 	}
-	ok(memcmp(blocks[0], blocks[1], total * sizeof(float)) == 0, "the same seed gives the same weights with 1 and 4 threads");
+	ok(memcmp(blocks[0], blocks[1], total * sizeof(float)) == 0,
+	   "the same seed gives the same weights with 1 and 4 threads");
 	ok(memcmp(blocks[0], blocks[2], total * sizeof(float)) != 0, "another seed gives others");
 	for (int i = 0; i < 3; i++)
 		free(blocks[i]);
@@ -457,7 +476,8 @@ test_evaluation(LmEngine *engine, const LmHost *host)
 	lm_trainer_evaluate(&sum, &weight, trainer, one, &error);
 	for (int i = 0; i < 4; i++)
 		lm_trainer_evaluate(&sum_cut, &weight_cut, trainer, &four[i], &error);
-	is_near(sum_cut / weight_cut, sum / weight, 1e-6, "evaluation in parts is evaluation of the whole");
+	is_near(sum_cut / weight_cut, sum / weight, 1e-6,
+			"evaluation in parts is evaluation of the whole");
 	lm_trainer_options(trainer)->learning_rate = lm_trainer_options(trainer)->min_learning_rate = 0;
 	step_once(&result, trainer, 0, one, 1);
 	ok(fabs(result.loss - sum / weight) > 1e-5, "training has dropout, evaluation has none");

@@ -13,10 +13,11 @@ static int
 naive_length(const unsigned char *s, size_t size)
 {
 	static const int32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-	int length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2
-							   : s[0] >> 4 == 14  ? 3
-							   : s[0] >> 3 == 30  ? 4
-												  : 0;
+	int length = s[0] < 0x80	   ? 1
+				 : s[0] >> 5 == 6  ? 2
+				 : s[0] >> 4 == 14 ? 3
+				 : s[0] >> 3 == 30 ? 4
+								   : 0;
 	int32_t code = length > 1 ? s[0] & (0xFF >> (length + 1)) : s[0];
 
 	if (length == 0 || (size_t) length > size)
@@ -35,7 +36,8 @@ naive_length(const unsigned char *s, size_t size)
 static void
 test_lengths(void)
 {
-	static const unsigned char later[] = {0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF};
+	static const unsigned char later[] = {0x00, 0x7F, 0x80, 0x8F, 0x90,
+										  0x9F, 0xA0, 0xBF, 0xC0, 0xFF};
 	bool same = true;
 
 	for (int a = 0; a < 256; a++)
@@ -44,11 +46,13 @@ test_lengths(void)
 				for (int d = 0; d < 10; d++)
 					for (size_t size = 1; size <= 4; size++)
 					{
-						unsigned char s[4] = {(unsigned char) a, (unsigned char) b, later[c], later[d]};
+						unsigned char s[4] = {(unsigned char) a, (unsigned char) b, later[c],
+											  later[d]};
 
 						same = same && lm_utf8_length((char *) s, size) == naive_length(s, size);
 					}
-	ok(same, "the length of a character is that of its bit pattern, for every first and second byte");
+	ok(same,
+	   "the length of a character is that of its bit pattern, for every first and second byte");
 	is_int(lm_utf8_length("", 0), 0, "empty text has no character");
 }
 
@@ -85,7 +89,8 @@ test_valid(void)
 	}
 	ok(right, "the position of an invalid byte is reported wherever it is");
 	ok(lm_utf8_valid("na\xC3\xAFve", 6, &position), "valid text is valid");
-	ok(!lm_utf8_valid("na\xC3", 3, &position) && position == 2, "a cut character is found at its start");
+	ok(!lm_utf8_valid("na\xC3", 3, &position) && position == 2,
+	   "a cut character is found at its start");
 }
 
 /* A character over the border of the pieces in which long texts are checked, at every offset. */
@@ -116,7 +121,8 @@ test_check(void)
 	ok(!lm_text_check(&host, text, LM_MAX_TEXT_SIZE + 1, &error) && error.code == LM_ERR_LIMIT,
 	   "a text beyond 1 GiB is refused before it is read");
 	state.stop = true;
-	ok(!lm_text_check(&host, text, size, &error) && error.code == LM_ERR_STOPPED, "the check stops when told to");
+	ok(!lm_text_check(&host, text, size, &error) && error.code == LM_ERR_STOPPED,
+	   "the check stops when told to");
 	free(text);
 }
 
@@ -125,7 +131,8 @@ normalizes_to(const LmHost *host, LmBytes text, LmBytes wanted)
 {
 	LmText out = {NULL};
 	LmError error = {0};
-	bool same = lm_text_normalize(host, &out, text.data, text.size, &error) && out.size == wanted.size && out.size > 0 &&
+	bool same = lm_text_normalize(host, &out, text.data, text.size, &error) &&
+				out.size == wanted.size && out.size > 0 &&
 				memcmp(out.data, wanted.data, out.size) == 0;
 
 	lm_array_free(host, out.data);
@@ -162,7 +169,9 @@ test_nfc(void)
 	is_int(state.live, 0, "normalisation leaves no memory behind");
 }
 
-/* e + U+0301 a thousand times, so that the pair lies across every border of chunks for some shift */
+/*
+ * e + U+0301 a thousand times, so that the pair lies across every border of chunks for some shift
+ */
 static void
 test_nfc_chunks(void)
 {

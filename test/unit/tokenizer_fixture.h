@@ -1,8 +1,8 @@
 /*
  * test/unit/tokenizer_fixture.h
  *
- * What the tests of the text room share: GPT-2's vocabulary and other merges files as specs, a reader for files of
- * strings with ids, and checks that name what differs.
+ * What the tests of the text room share: GPT-2's vocabulary and other merges files as specs, a
+ * reader for files of strings with ids, and checks that name what differs.
  */
 #ifndef TEST_TOKENIZER_FIXTURE_H
 #define TEST_TOKENIZER_FIXTURE_H
@@ -10,7 +10,10 @@
 #include "tap.h"
 #include "engine/tokenizer.h"
 
-/* The character that stands for a byte in the ByteLevel alphabet (Radford et al. 2019, encoder.py), as UTF-8. */
+/*
+ * The character that stands for a byte in the ByteLevel alphabet (Radford et al. 2019, encoder.py),
+ * as UTF-8.
+ */
 static inline int
 fixture_alphabet(int byte, char *text)
 {
@@ -67,7 +70,8 @@ typedef struct FixtureSpec
 } FixtureSpec;
 
 static inline int32_t
-fixture_add_token(FixtureSpec *fixture, const char *left, size_t left_size, const char *right, size_t right_size)
+fixture_add_token(FixtureSpec *fixture, const char *left, size_t left_size, const char *right,
+				  size_t right_size)
 {
 	LmTokenizerSpec *spec = &fixture->spec;
 	char *bytes = malloc(left_size + right_size + 1);
@@ -78,7 +82,8 @@ fixture_add_token(FixtureSpec *fixture, const char *left, size_t left_size, cons
 		spec->tokens = realloc(spec->tokens, (size_t) fixture->capacity * sizeof *spec->tokens);
 		spec->special = realloc(spec->special, (size_t) fixture->capacity * sizeof *spec->special);
 		spec->merges = realloc(spec->merges, (size_t) fixture->capacity * sizeof *spec->merges);
-		fixture->owned = realloc(fixture->owned, (size_t) fixture->capacity * sizeof *fixture->owned);
+		fixture->owned =
+			realloc(fixture->owned, (size_t) fixture->capacity * sizeof *fixture->owned);
 	}
 	memcpy(bytes, left, left_size);
 	memcpy(bytes + left_size, right, right_size);
@@ -89,8 +94,8 @@ fixture_add_token(FixtureSpec *fixture, const char *left, size_t left_size, cons
 }
 
 static inline int32_t
-fixture_find_token(const int32_t *table, size_t mask, const LmTokenizerSpec *spec, const char *bytes, size_t size,
-				   size_t *slot)
+fixture_find_token(const int32_t *table, size_t mask, const LmTokenizerSpec *spec,
+				   const char *bytes, size_t size, size_t *slot)
 {
 	uint64_t hash = 14695981039346656037u;
 
@@ -104,8 +109,8 @@ fixture_find_token(const int32_t *table, size_t mask, const LmTokenizerSpec *spe
 }
 
 /*
- * The spec of a merges file ("vocab.bpe"): the bytes in the order of the alphabet (GPT-2's) or of their values,
- * then the result of each merge, then the end of text.
+ * The spec of a merges file ("vocab.bpe"): the bytes in the order of the alphabet (GPT-2's) or of
+ * their values, then the result of each merge, then the end of text.
  */
 static inline bool
 fixture_load_merges(FixtureSpec *fixture, const char *path, bool alphabet_order)
@@ -152,7 +157,8 @@ fixture_load_merges(FixtureSpec *fixture, const char *path, bool alphabet_order)
 		merge.left = fixture_find_token(table, mask, spec, line, left_size, &slot);
 		merge.right = fixture_find_token(table, mask, spec, space + 1, right_size, &slot);
 		merge.result = fixture_add_token(fixture, line, left_size, space + 1, right_size);
-		fixture_find_token(table, mask, spec, spec->tokens[merge.result].data, left_size + right_size, &slot);
+		fixture_find_token(table, mask, spec, spec->tokens[merge.result].data,
+						   left_size + right_size, &slot);
 		table[slot] = merge.result + 1;
 		spec->merges[spec->n_merges++] = merge;
 	}
@@ -184,7 +190,10 @@ fixture_hex4(const char *digits)
 	return (int32_t) strtol(copy, NULL, 16);
 }
 
-/* A JSON string, *cursor behind its opening quote; in place as UTF-8, *cursor then behind the closing one. */
+/*
+ * A JSON string, *cursor behind its opening quote; in place as UTF-8, *cursor then behind the
+ * closing one.
+ */
 static inline LmBytes
 fixture_json_string(char **cursor)
 {
@@ -242,11 +251,12 @@ fixture_json_string(char **cursor)
 }
 
 /*
- * Calls check for every {"text": "...", "<key>": [ids]} of a JSON file; returns how many there were, -1 where the
- * file is missing.
+ * Calls check for every {"text": "...", "<key>": [ids]} of a JSON file; returns how many there
+ * were, -1 where the file is missing.
  */
 static inline int
-fixture_each_string(const char *path, const char *key, void (*check)(void *, LmBytes, const LmTokens *), void *context)
+fixture_each_string(const char *path, const char *key,
+					void (*check)(void *, LmBytes, const LmTokens *), void *context)
 {
 	size_t size;
 	char *file = tap_read_file(path, &size), *cursor = file, quoted[64];
@@ -266,7 +276,8 @@ fixture_each_string(const char *path, const char *key, void (*check)(void *, LmB
 		while (*cursor != ']')
 		{
 			if (ids.count == ids.capacity)
-				ids.ids = realloc(ids.ids, (ids.capacity = 2 * ids.capacity + 16) * sizeof *ids.ids);
+				ids.ids =
+					realloc(ids.ids, (ids.capacity = 2 * ids.capacity + 16) * sizeof *ids.ids);
 			ids.ids[ids.count++] = (int32_t) strtol(cursor, &cursor, 10);
 			while (*cursor == ',' || *cursor == ' ')
 				cursor++;
@@ -290,7 +301,8 @@ fixture_encodes_to(LmTokenizer *tokenizer, const LmHost *host, LmBytes text, con
 	if (!same)
 		printf("# %s\n", error.message);
 	same = same && tokens.count == wanted->count &&
-		   (tokens.count == 0 || memcmp(tokens.ids, wanted->ids, tokens.count * sizeof *tokens.ids) == 0);
+		   (tokens.count == 0 ||
+			memcmp(tokens.ids, wanted->ids, tokens.count * sizeof *tokens.ids) == 0);
 	if (!same)
 		printf("# wrong ids for: %.*s\n", (int) text.size, text.data);
 	lm_tokens_free(host, &tokens);
@@ -307,7 +319,8 @@ fixture_decodes_to(const LmTokenizer *tokenizer, const LmTokens *tokens, LmBytes
 	{
 		LmBytes bytes = lm_tokenizer_bytes(tokenizer, tokens->ids[i]);
 
-		if (position + bytes.size > text.size || memcmp(text.data + position, bytes.data, bytes.size) != 0)
+		if (position + bytes.size > text.size ||
+			memcmp(text.data + position, bytes.data, bytes.size) != 0)
 			return false;
 		position += bytes.size;
 	}

@@ -78,7 +78,8 @@ test_random(uint64_t *state)
 
 /* Appends a sequence of random tokens; with unequal weights also rows without weight or target. */
 static inline void
-append_sequence(LmBatch *batch, int length, int vocabulary, bool unequal, int example, uint64_t *state)
+append_sequence(LmBatch *batch, int length, int vocabulary, bool unequal, int example,
+				uint64_t *state)
 {
 	int start = batch->n_tokens;
 

@@ -1,8 +1,9 @@
 /*
  * src/engine/base/aside.h
  *
- * One thread beside the caller's, started when it is first needed: for work that waits more than it computes, as reading the
- * next batch while the pool makes a step; and for what computes at another priority than the caller's.
+ * One thread beside the caller's, started when it is first needed: for work that waits more than it
+ * computes, as reading the next batch while the pool makes a step; and for what computes at another
+ * priority than the caller's.
  */
 #ifndef LM_ASIDE_H
 #define LM_ASIDE_H
@@ -13,12 +14,13 @@
 #include <sys/types.h>
 
 /*
- * Locking: `task`, `work`, `busy` and `quit` under the mutex; the rest is the caller's. The task's results are
- * the caller's after lm_aside_wait.
+ * Locking: `task`, `work`, `busy` and `quit` under the mutex; the rest is the caller's. The task's
+ * results are the caller's after lm_aside_wait.
  */
 typedef struct LmAside
 {
-	const char *name; /* of the thread, as this and the next two set before it starts; NULL: "gpt aside" */
+	/* of the thread, as this and the next two set before it starts; NULL: "gpt aside" */
+	const char *name;
 	size_t stack_size; /* 0: a small one */
 	int nice; /* LmEngineOptions.nice */
 	bool running; /* there is a thread */
@@ -32,12 +34,17 @@ typedef struct LmAside
 	bool quit;
 } LmAside;
 
-bool lm_aside_start(LmAside *aside); /* true when there is a thread; in a forked child there never is */
+/* true when there is a thread; in a forked child there never is */
+bool lm_aside_start(LmAside *aside);
 
-/* Hands a task over, after the one before it is done. Where no thread can be had, the task runs at once. */
+/*
+ * Hands a task over, after the one before it is done. Where no thread can be had, the task runs at
+ * once.
+ */
 void lm_aside_begin(LmAside *aside, void (*task)(void *work), void *work);
 void lm_aside_wait(LmAside *aside); /* until the task is done; at once where there is none */
-bool lm_aside_wait_for(LmAside *aside, int64_t nanoseconds); /* at most that long; true when the task is done */
+/* at most that long; true when the task is done */
+bool lm_aside_wait_for(LmAside *aside, int64_t nanoseconds);
 void lm_aside_stop(LmAside *aside); /* waits, then joins the thread */
 
 #endif /* LM_ASIDE_H */

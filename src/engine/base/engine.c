@@ -9,7 +9,8 @@
 #include "engine/ops.h"
 #include "kernels/f32.h"
 
-#define ASK_NANOSECONDS 5000000 /* how often a caller that waits for a task asks the host */
+/* how often a caller that waits for a task asks the host */
+#define ASK_NANOSECONDS 5000000
 #define STACK_SIZE (4 << 20) /* as of the pool's threads */
 
 static void describe(LmEngine *engine);
@@ -21,8 +22,8 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 
 	if (options->n_threads < 1 || options->n_threads > LM_MAX_THREADS)
 	{
-		lm_fail(error, LM_ERR_ARGUMENT, -1, "number of threads %d is not between 1 and %d", options->n_threads,
-				LM_MAX_THREADS);
+		lm_fail(error, LM_ERR_ARGUMENT, -1, "number of threads %d is not between 1 and %d",
+				options->n_threads, LM_MAX_THREADS);
 		return NULL;
 	}
 	engine = lm_allocate(host, sizeof *engine);
@@ -30,7 +31,8 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 	{
 		engine->host = *host;
 		engine->pool = lm_pool_start(host, options->n_threads, options->nice);
-		engine->apart = (LmAside){.name = "gpt pool", .stack_size = STACK_SIZE, .nice = options->nice};
+		engine->apart =
+			(LmAside){.name = "gpt pool", .stack_size = STACK_SIZE, .nice = options->nice};
 	}
 	if (!engine || !engine->pool)
 	{
@@ -41,7 +43,8 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 	engine->bf16 = options->bf16 ? lm_bf16_named(options->bf16) : lm_bf16_best();
 	if (options->bf16 && !engine->bf16)
 	{
-		lm_fail(error, LM_ERR_ARGUMENT, -1, "bfloat16 kernels \"%s\" do not run here", options->bf16);
+		lm_fail(error, LM_ERR_ARGUMENT, -1, "bfloat16 kernels \"%s\" do not run here",
+				options->bf16);
 		lm_engine_stop(engine);
 		return NULL;
 	}
@@ -56,7 +59,8 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 		lm_engine_stop(engine);
 		return NULL;
 	}
-	if ((options->blas_library || !engine->f32) && !lm_blas_load(engine, options->blas_library, error))
+	if ((options->blas_library || !engine->f32) &&
+		!lm_blas_load(engine, options->blas_library, error))
 	{
 		lm_engine_stop(engine);
 		return NULL;

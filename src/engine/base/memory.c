@@ -63,7 +63,9 @@ lm_allocate_huge(const LmHost *host, size_t size)
 	{
 		uintptr_t begin = ((uintptr_t) block + LM_HUGE_PAGE - 1) / LM_HUGE_PAGE * LM_HUGE_PAGE;
 
-		(void) madvise((void *) begin, ((uintptr_t) block + size - begin) / LM_HUGE_PAGE * LM_HUGE_PAGE, MADV_HUGEPAGE);
+		(void) madvise((void *) begin,
+					   ((uintptr_t) block + size - begin) / LM_HUGE_PAGE * LM_HUGE_PAGE,
+					   MADV_HUGEPAGE);
 	}
 #endif
 	return block;

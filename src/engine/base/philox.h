@@ -1,8 +1,8 @@
 /*
  * src/engine/base/philox.h
  *
- * The constants of Philox4x32-10 (Salmon et al. 2011, section 3.3 and table 2), shared by the scalar and the
- * vectorised generator.
+ * The constants of Philox4x32-10 (Salmon et al. 2011, section 3.3 and table 2), shared by the
+ * scalar and the vectorised generator.
  */
 #ifndef LM_PHILOX_H
 #define LM_PHILOX_H

@@ -1,25 +1,26 @@
 /*
  * src/engine/base/pool.c
  *
- * Takes a function and a number of pieces; returns when every piece has run, on the calling thread and the
- * pool's together.
+ * Takes a function and a number of pieces; returns when every piece has run, on the calling thread
+ * and the pool's together.
  *
- * A run is a gate. The caller writes the run's fields, opens the gate and takes pieces itself; a thread
- * enters by raising the gate's count, which it can only do while the gate is open, takes pieces until there
- * are none, and leaves by lowering the count. The caller closes the gate when no piece is left and waits for
- * the count to fall to zero; a thread that wakes too late finds the gate shut and is waited for by nobody.
+ * A run is a gate. The caller writes the run's fields, opens the gate and takes pieces itself; a
+ * thread enters by raising the gate's count, which it can only do while the gate is open, takes
+ * pieces until there are none, and leaves by lowering the count. The caller closes the gate when no
+ * piece is left and waits for the count to fall to zero; a thread that wakes too late finds the
+ * gate shut and is waited for by nobody.
  *
  *   gate      bit 31: open; the rest: threads inside
  *   sequence  number of runs begun; what sleeping threads wait to see change
  *
- * Locking: `piece`, `work`, `n_pieces`, `alone` are written by the caller while the gate is shut and empty, and read by
- * threads inside it; the gate's release and acquire order the two. The rest is atomic. `mutex` guards
- * nothing but the two sleeps.
+ * Locking: `piece`, `work`, `n_pieces`, `alone` are written by the caller while the gate is shut
+ * and empty, and read by threads inside it; the gate's release and acquire order the two. The rest
+ * is atomic. `mutex` guards nothing but the two sleeps.
  *
  * Each thread adds up the time that it spends in pieces: two looks at the clock a run.
  *
- * Threads spin for a short while before they sleep: the operations of a step follow each other within
- * microseconds, and waking a thread takes tens of them. An idle pool uses no processor time.
+ * Threads spin for a short while before they sleep: the operations of a step follow each other
+ * within microseconds, and waking a thread takes tens of them. An idle pool uses no processor time.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,7 +40,8 @@
 #define SPIN_NANOSECONDS 40000
 #define PAUSES_PER_CLOCK 16
 #define ASK_NANOSECONDS 5000000 /* how often a waiting caller asks should_stop */
-#define STACK_SIZE (4 << 20) /* kernels keep packed blocks of up to 512 KiB on the stack, BLAS its own */
+/* kernels keep packed blocks of up to 512 KiB on the stack, BLAS its own */
+#define STACK_SIZE (4 << 20)
 
 /* Nanoseconds in pieces; written by its thread alone, on a cache line of its own. */
 typedef struct BusyTime
@@ -209,7 +211,8 @@ lm_pool_stopped(LmPool *pool)
 {
 	if (atomic_load_explicit(&pool->stopped, memory_order_relaxed))
 		return true;
-	if (pool->held || !(pool->lent ? atomic_load_explicit(&pool->asked, memory_order_relaxed) : host_says_stop(pool)))
+	if (pool->held || !(pool->lent ? atomic_load_explicit(&pool->asked, memory_order_relaxed)
+								   : host_says_stop(pool)))
 		return false;
 	atomic_store_explicit(&pool->stopped, true, memory_order_relaxed);
 	return true;
@@ -287,8 +290,9 @@ take_part(LmPool *pool, int thread)
 		take_alone(pool);
 	else
 		take_pieces(pool, thread);
-	atomic_store_explicit(busy, atomic_load_explicit(busy, memory_order_relaxed) + now_nanoseconds() - begin,
-						  memory_order_relaxed);
+	atomic_store_explicit(
+		busy, atomic_load_explicit(busy, memory_order_relaxed) + now_nanoseconds() - begin,
+		memory_order_relaxed);
 }
 
 static void
@@ -311,7 +315,8 @@ take_pieces(LmPool *pool, int thread)
 	{
 		int piece;
 
-		if (thread == 0 ? lm_pool_stopped(pool) : atomic_load_explicit(&pool->stopped, memory_order_relaxed))
+		if (thread == 0 ? lm_pool_stopped(pool)
+						: atomic_load_explicit(&pool->stopped, memory_order_relaxed))
 			return;
 		piece = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
 		if (piece >= n_pieces)
@@ -406,8 +411,8 @@ enter_gate(LmPool *pool)
 
 	while (gate & GATE_OPEN)
 	{
-		if (atomic_compare_exchange_weak_explicit(&pool->gate, &gate, gate + 1, memory_order_acquire,
-												  memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(&pool->gate, &gate, gate + 1,
+												  memory_order_acquire, memory_order_relaxed))
 			return true;
 	}
 	return false;
@@ -416,7 +421,10 @@ enter_gate(LmPool *pool)
 static void
 leave_gate(LmPool *pool)
 {
-	/* Sequentially consistent, as is caller_sleeps: either the caller sees 0 or this thread sees it asleep. */
+	/*
+	 * Sequentially consistent, as is caller_sleeps: either the caller sees 0 or this thread sees it
+	 * asleep.
+	 */
 	if (atomic_fetch_sub(&pool->gate, 1) != 1 || !atomic_load(&pool->caller_sleeps))
 		return;
 	pthread_mutex_lock(&pool->mutex);
@@ -469,5 +477,6 @@ lm_thread_lower(int nice)
 	if (nice == LM_NICE_IDLE)
 		sched_setscheduler(0, SCHED_IDLE, &parameters);
 	if (nice > 0)
-		setpriority(PRIO_PROCESS, (id_t) syscall(SYS_gettid), nice < LM_NICE_IDLE ? nice : LM_NICE_IDLE - 1);
+		setpriority(PRIO_PROCESS, (id_t) syscall(SYS_gettid),
+					nice < LM_NICE_IDLE ? nice : LM_NICE_IDLE - 1);
 }

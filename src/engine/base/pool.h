@@ -1,7 +1,8 @@
 /*
  * src/engine/base/pool.h
  *
- * The pool of threads behind lm_engine_run, and the signal mask under which threads and libraries start.
+ * The pool of threads behind lm_engine_run, and the signal mask under which threads and libraries
+ * start.
  */
 #ifndef LM_POOL_H
 #define LM_POOL_H
@@ -23,19 +24,20 @@ void lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces);
 
 void lm_pool_begin(LmPool *pool);
 bool lm_pool_stopped(LmPool *pool); /* asks the host */
-bool lm_pool_stopping(const LmPool *pool); /* does not, and so may be asked inside of a piece, on any thread */
+/* does not, and so may be asked inside of a piece, on any thread */
+bool lm_pool_stopping(const LmPool *pool);
 void lm_pool_hold(LmPool *pool, bool hold); /* while held, the host is not asked */
 
 /*
- * While lent, another thread than the caller's calls lm_pool_run. It does not ask the host itself: the caller does with lm_pool_ask, and a
- * yes counts once the borrower asks and nothing is held.
+ * While lent, another thread than the caller's calls lm_pool_run. It does not ask the host itself:
+ * the caller does with lm_pool_ask, and a yes counts once the borrower asks and nothing is held.
  */
 void lm_pool_lend(LmPool *pool, bool lent);
 void lm_pool_ask(LmPool *pool);
 
 /*
- * Blocks every signal but those that a fault of the thread itself raises: a handler of the server must never
- * run on a thread of the pool. *old is for lm_signals_restore.
+ * Blocks every signal but those that a fault of the thread itself raises: a handler of the server
+ * must never run on a thread of the pool. *old is for lm_signals_restore.
  */
 void lm_signals_block(sigset_t *old);
 void lm_signals_restore(const sigset_t *old);

@@ -1,15 +1,19 @@
 /*
  * src/engine/base/random.c
  *
- * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2) and what is
- * drawn from it. The vectorised copy for dropout masks stands in kernels/vector_random.h.
+ * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2)
+ * and what is drawn from it. The vectorised copy for dropout masks stands in
+ * kernels/vector_random.h.
  */
 #include <math.h>
 
 #include "base/philox.h"
 #include "engine/random.h"
 
-/* Black and Rogaway (2002) need three rounds for a pseudorandom permutation; small domains mix better with more. */
+/*
+ * Black and Rogaway (2002) need three rounds for a pseudorandom permutation; small domains mix
+ * better with more.
+ */
 #define FEISTEL_ROUNDS 6
 
 static double uniform53(uint32_t high, uint32_t low);
@@ -83,7 +87,10 @@ lm_random_normal_from(float *out, uint64_t first, uint64_t count, float deviatio
 	}
 }
 
-/* Box and Muller (1958), equations 1: both normals of two uniforms. 1 - u keeps the logarithm finite. */
+/*
+ * Box and Muller (1958), equations 1: both normals of two uniforms. 1 - u keeps the logarithm
+ * finite.
+ */
 static void
 normal_pair(double pair[2], LmKey key, uint64_t number)
 {
@@ -106,7 +113,10 @@ lm_random_permute(LmKey key, uint64_t i, uint64_t n)
 		return 0;
 	while (half_bits < 32 && (UINT64_C(1) << (2 * half_bits)) < n)
 		half_bits++;
-	/* The domain is less than 4 n, so that the walk back into 0 .. n - 1 takes fewer than 4 steps on average. */
+	/*
+	 * The domain is less than 4 n, so that the walk back into 0 .. n - 1 takes fewer than 4 steps
+	 * on average.
+	 */
 	do
 		i = feistel(key, i, half_bits);
 	while (i >= n);

@@ -1,7 +1,8 @@
 /*
  * src/engine/base/region.c
  *
- * A block of memory goes in, smaller blocks come out; neighbours that are free become one when a walk meets them.
+ * A block of memory goes in, smaller blocks come out; neighbours that are free become one when a
+ * walk meets them.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -87,7 +88,8 @@ next_header(const LmRegion *region, Header *header)
 static void
 merge_free(const LmRegion *region, Header *header)
 {
-	for (Header *next = next_header(region, header); next && !next->used; next = next_header(region, header))
+	for (Header *next = next_header(region, header); next && !next->used;
+		 next = next_header(region, header))
 		header->size += sizeof(Header) + next->size;
 }
 

@@ -1,8 +1,8 @@
 /*
  * src/engine/base/region.h
  *
- * Allocation inside one block of memory, for a thread that must not ask the host. Made for a few live blocks: the
- * first free place that is large enough is taken, in a walk over all.
+ * Allocation inside one block of memory, for a thread that must not ask the host. Made for a few
+ * live blocks: the first free place that is large enough is taken, in a walk over all.
  *
  *   block  | size | used | bytes ... | size | used | bytes ... |    sizes are multiples of 16
  */

@@ -30,8 +30,8 @@ static const LmAdamWRange *range_of(const SweepWork *work, int piece);
 static void sum_piece(void *work, int piece, int thread);
 
 void
-lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient, LmAdamWRange *ranges,
-			   int n_ranges)
+lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient,
+			   LmAdamWRange *ranges, int n_ranges)
 {
 	SweepWork work = {lm_simd(), p, m, v, gradient, ranges, n_ranges};
 	int n_pieces = 0;
@@ -53,7 +53,8 @@ sweep_piece(void *argument, int piece, int thread)
 	size_t count = lm_piece_size(first, range->count, LM_PIECE_ELEMENTS);
 
 	first += range->first;
-	work->simd->adamw(work->p + first, work->m + first, work->v + first, work->gradient + first, count, range->rule);
+	work->simd->adamw(work->p + first, work->m + first, work->v + first, work->gradient + first,
+					  count, range->rule);
 }
 
 /* The last range whose first piece is not beyond. */
@@ -93,7 +94,8 @@ sum_piece(void *argument, int piece, int thread)
 	const SumWork *work = argument;
 	size_t first = (size_t) piece * LM_PIECE_ELEMENTS;
 
-	work->sums[piece] = work->simd->sum_squares(work->x + first, lm_piece_size(first, work->count, LM_PIECE_ELEMENTS));
+	work->sums[piece] = work->simd->sum_squares(
+		work->x + first, lm_piece_size(first, work->count, LM_PIECE_ELEMENTS));
 }
 
 size_t

@@ -1,19 +1,21 @@
 /*
  * src/engine/kernels/attention.c
  *
- * Causal attention inside documents: a block of queries against blocks of keys with a running maximum and sum
- * (Dao et al. 2022, "FlashAttention", algorithm 1). Blocks of keys are long, because a document seldom is
- * longer than one: then there are two large products a block of queries, and nothing to correct.
+ * Causal attention inside documents: a block of queries against blocks of keys with a running
+ * maximum and sum (Dao et al. 2022, "FlashAttention", algorithm 1). Blocks of keys are long,
+ * because a document seldom is longer than one: then there are two large products a block of
+ * queries, and nothing to correct.
  *
- * A piece is one head of a span of rows. Short documents share a span; long ones are cut into spans of
- * queries.
+ * A piece is one head of a span of rows. Short documents share a span; long ones are cut into spans
+ * of queries.
  */
 #include <math.h>
 
 #include "kernels/attention.h"
 #include "kernels/pieces.h"
 
-#define SPAN_ROWS 128 /* documents share a span up to here: below, handing out pieces would show */
+/* documents share a span up to here: below, handing out pieces would show */
+#define SPAN_ROWS 128
 #define FORWARD_QUERIES 256 /* of a longer document in one piece */
 
 typedef struct RunningSoftmax
@@ -28,12 +30,14 @@ static int document_end(const int32_t *starts, int row, int n_rows);
 static void forward_piece(void *work, int piece, int thread);
 static void forward_document(const LmAttention *attention, LmSpan document, int head, int thread);
 static void forward_queries(const LmAttention *attention, LmBlock block, float *scores);
-static void forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax *running, float *scores);
+static void forward_block(const LmAttention *attention, const LmBlock *block,
+						  RunningSoftmax *running, float *scores);
 
 size_t
 lm_attention_scratch_for(int n_threads, int n_rows, int H, int C)
 {
-	return spans_size(n_rows) + (size_t) n_threads * 2 * LM_QUERY_BLOCK * LM_KEY_BLOCK * sizeof(float);
+	return spans_size(n_rows) +
+		   (size_t) n_threads * 2 * LM_QUERY_BLOCK * LM_KEY_BLOCK * sizeof(float);
 }
 
 size_t
@@ -50,16 +54,25 @@ spans_size(int n_rows)
 }
 
 void
-lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv, const int32_t *starts,
-					 const LmDropout *dropout, int n_rows, int H, int C, void *scratch)
+lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
+					 const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
+					 void *scratch)
 {
-	LmAttention attention = {.engine = engine, .out = out, .lse = lse, .qkv = qkv, .starts = starts, .dropout = dropout, .H = H, .C = C};
+	LmAttention attention = {.engine = engine,
+							 .out = out,
+							 .lse = lse,
+							 .qkv = qkv,
+							 .starts = starts,
+							 .dropout = dropout,
+							 .H = H,
+							 .C = C};
 
 	lm_attention_run(engine, &attention, forward_piece, n_rows, FORWARD_QUERIES, scratch);
 }
 
 void
-lm_attention_run(LmEngine *engine, LmAttention *attention, LmPiece piece, int n_rows, int most_queries, void *scratch)
+lm_attention_run(LmEngine *engine, LmAttention *attention, LmPiece piece, int n_rows,
+				 int most_queries, void *scratch)
 {
 	int n_spans;
 
@@ -87,7 +100,8 @@ cut_spans(LmSpan *spans, const int32_t *starts, int n_rows, int most_queries)
 			last->last = end;
 		else
 			for (int first = row; first < end; first = spans[n_spans - 1].last)
-				spans[n_spans++] = (LmSpan){row, first, end - first > most_queries ? first + most_queries : end};
+				spans[n_spans++] =
+					(LmSpan){row, first, end - first > most_queries ? first + most_queries : end};
 		row = end;
 	}
 	return n_spans;
@@ -104,7 +118,8 @@ document_end(const int32_t *starts, int row, int n_rows)
 }
 
 void
-lm_attention_documents(const LmAttention *attention, int piece, int thread, LmDocumentFunction function)
+lm_attention_documents(const LmAttention *attention, int piece, int thread,
+					   LmDocumentFunction function)
 {
 	LmSpan span = attention->spans[piece / attention->H], document = span;
 
@@ -158,12 +173,14 @@ forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 
 		attention->simd->scale(attention->out + lm_attention_row_offset(attention, row, block.head),
 							   1 / running.sum[i], (size_t) attention->head_size);
-		attention->lse[(size_t) row * (size_t) attention->H + (size_t) block.head] = running.max[i] + logf(running.sum[i]);
+		attention->lse[(size_t) row * (size_t) attention->H + (size_t) block.head] =
+			running.max[i] + logf(running.sum[i]);
 	}
 }
 
 static void
-forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax *running, float *scores)
+forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax *running,
+			  float *scores)
 {
 	float *out = attention->out + lm_attention_row_offset(attention, block->query, block->head);
 	bool is_first = block->key == block->start;
@@ -172,11 +189,12 @@ forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax
 	for (int i = 0; i < block->n_queries; i++)
 	{
 		float *row = scores + (size_t) i * LM_KEY_BLOCK;
-		float correction = attention->simd->attention_softmax(row, &running->max[i], &running->sum[i],
-															  lm_attention_seen(block, i), block->n_keys);
+		float correction = attention->simd->attention_softmax(
+			row, &running->max[i], &running->sum[i], lm_attention_seen(block, i), block->n_keys);
 
 		if (!is_first && correction != 1)
-			attention->simd->scale(out + (size_t) i * (size_t) attention->C, correction, (size_t) attention->head_size);
+			attention->simd->scale(out + (size_t) i * (size_t) attention->C, correction,
+								   (size_t) attention->head_size);
 		if (attention->threshold > 0)
 		{
 			_Alignas(64) float mask[LM_KEY_BLOCK];
@@ -185,27 +203,34 @@ forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax
 			attention->simd->multiply(row, mask, (size_t) lm_attention_seen(block, i));
 		}
 	}
-	lm_matmul(attention->engine, out, scores, attention->qkv + lm_attention_offset(attention, block->key, 2, block->head),
-			  LM_NN, block->n_queries, attention->head_size, block->n_keys, attention->C, LM_KEY_BLOCK,
+	lm_matmul(attention->engine, out, scores,
+			  attention->qkv + lm_attention_offset(attention, block->key, 2, block->head), LM_NN,
+			  block->n_queries, attention->head_size, block->n_keys, attention->C, LM_KEY_BLOCK,
 			  3 * attention->C, 1, is_first ? 0 : 1);
 }
 
 void
 lm_attention_scores(const LmAttention *attention, const LmBlock *block, float *scores)
 {
-	lm_matmul(attention->engine, scores, attention->qkv + lm_attention_offset(attention, block->query, 0, block->head),
-			  attention->qkv + lm_attention_offset(attention, block->key, 1, block->head), LM_NT, block->n_queries,
-			  block->n_keys, attention->head_size, LM_KEY_BLOCK, 3 * attention->C, 3 * attention->C,
-			  attention->scale, 0);
+	lm_matmul(attention->engine, scores,
+			  attention->qkv + lm_attention_offset(attention, block->query, 0, block->head),
+			  attention->qkv + lm_attention_offset(attention, block->key, 1, block->head), LM_NT,
+			  block->n_queries, block->n_keys, attention->head_size, LM_KEY_BLOCK, 3 * attention->C,
+			  3 * attention->C, attention->scale, 0);
 }
 
 void
 lm_attention_mask(const LmAttention *attention, const LmBlock *block, int i, float *mask)
 {
-	/* The head is a word of the counter beside the place, so that one key serves all heads of a layer. */
-	LmMaskRow row = lm_mask_row(attention->dropout, attention->threshold, block->query + i, (uint32_t) block->head);
+	/*
+	 * The head is a word of the counter beside the place, so that one key serves all heads of a
+	 * layer.
+	 */
+	LmMaskRow row = lm_mask_row(attention->dropout, attention->threshold, block->query + i,
+								(uint32_t) block->head);
 
-	attention->simd->dropout_mask(mask, &row, block->key - block->start, lm_attention_seen(block, i));
+	attention->simd->dropout_mask(mask, &row, block->key - block->start,
+								  lm_attention_seen(block, i));
 }
 
 void
@@ -226,7 +251,9 @@ lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head)
 	}
 }
 
-/* Scores of whole pages, the same turned, and queries turned, each with room for a vector behind. */
+/*
+ * Scores of whole pages, the same turned, and queries turned, each with room for a vector behind.
+ */
 size_t
 lm_attention_rows_scratch(int n_keys, int head_size)
 {

@@ -9,8 +9,8 @@
 #include "kernels/tiles.h"
 
 /*
- * vdpbf16ps and tdpbf16ps flush denormals, round each sum to nearest even, and differ in the order of their sums;
- * the plain ones, in C, do the same bit by bit.
+ * vdpbf16ps and tdpbf16ps flush denormals, round each sum to nearest even, and differ in the order
+ * of their sums; the plain ones, in C, do the same bit by bit.
  */
 extern const LmTiles lm_bf16_avx512, lm_bf16_amx, lm_bf16_plain_avx512, lm_bf16_plain_amx;
 
@@ -20,8 +20,10 @@ const LmTiles *lm_bf16_best(void);
 const LmTiles *lm_bf16_named(const char *name);
 
 /* The functions that need no instruction of their own. */
-void lm_bf16_plain_pack(void *block, const float *from, size_t ld, int n_lines, int n, LmTilePacking packing);
-void lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int n, LmTilePacking packing);
+void lm_bf16_plain_pack(void *block, const float *from, size_t ld, int n_lines, int n,
+						LmTilePacking packing);
+void lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int n,
+						 LmTilePacking packing);
 
 /* Round to nearest even; denormals become zero, and what is not a number stays so. */
 uint16_t lm_bf16_from_float(float value);

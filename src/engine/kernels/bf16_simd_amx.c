@@ -1,9 +1,9 @@
 /*
  * src/engine/kernels/bf16_simd_amx.c
  *
- * Products in bfloat16 by the tile registers of AMX: two tiles of a against two of b, whose four sums stay in
- * registers over k. A thread has tiles only while it multiplies, so that nothing is saved when it is not running.
- * The Makefile gives this file its flags.
+ * Products in bfloat16 by the tile registers of AMX: two tiles of a against two of b, whose four
+ * sums stay in registers over k. A thread has tiles only while it multiplies, so that nothing is
+ * saved when it is not running. The Makefile gives this file its flags.
  */
 #include "kernels/bf16.h"
 #include "kernels/f32.h"
@@ -28,8 +28,8 @@ static const TileConfig all_tiles = {
 };
 
 static inline __attribute__((always_inline)) void
-multiply_tiles(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile, int n_blocks,
-			   bool add)
+multiply_tiles(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b,
+			   size_t b_tile, int n_blocks, bool add)
 {
 	float *lower = sums + LM_TILE * ld;
 	size_t row_size = ld * sizeof(float);
@@ -68,18 +68,20 @@ multiply_tiles(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const u
 }
 
 static void
-multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b, size_t b_tile, int n_a,
-		 int n_b, int n_blocks, bool add)
+multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b,
+		 size_t b_tile, int n_a, int n_b, int n_blocks, bool add)
 {
 	const uint16_t *a = operand_a, *b = operand_b;
 
 	_tile_loadconfig(&all_tiles);
 	for (int j = 0; j < n_b; j += 2)
 		for (int i = 0; i < n_a; i += 2)
-			multiply_tiles(sums + (size_t) i * LM_TILE * ld + (size_t) j * LM_TILE, ld, a + (size_t) i * a_tile,
-						   a_tile, b + (size_t) j * b_tile, b_tile, n_blocks, add);
+			multiply_tiles(sums + (size_t) i * LM_TILE * ld + (size_t) j * LM_TILE, ld,
+						   a + (size_t) i * a_tile, a_tile, b + (size_t) j * b_tile, b_tile,
+						   n_blocks, add);
 	_tile_release();
 }
 
-const LmTiles lm_bf16_amx = {"amx", sizeof(uint16_t), lm_bf16_avx512_pack, multiply, lm_f32_avx512_finish};
+const LmTiles lm_bf16_amx = {"amx", sizeof(uint16_t), lm_bf16_avx512_pack, multiply,
+							 lm_f32_avx512_finish};
 #endif

@@ -1,8 +1,8 @@
 /*
  * src/engine/kernels/bf16_simd_avx512bf16.c
  *
- * Products in bfloat16 by vdpbf16ps: 8 rows of a against 32 columns of b are 16 registers of sums. The Makefile gives
- * this file its flags.
+ * Products in bfloat16 by vdpbf16ps: 8 rows of a against 32 columns of b are 16 registers of sums.
+ * The Makefile gives this file its flags.
  */
 #include "kernels/bf16.h"
 #include "kernels/f32.h"
@@ -16,8 +16,7 @@
 INLINE __mmask16
 first_lanes(int n)
 {
-	return n >= 16 ? (__mmask16) 0xffff : n <= 0 ? (__mmask16) 0
-												 : (__mmask16) ((1u << n) - 1);
+	return n >= 16 ? (__mmask16) 0xffff : n <= 0 ? (__mmask16) 0 : (__mmask16) ((1u << n) - 1);
 }
 
 /* A line's 32 numbers. */
@@ -39,7 +38,8 @@ load_across(const float *from, size_t ld, int n_lines, int n)
 	__m512 second = n_lines > 1 ? _mm512_maskz_loadu_ps(lanes, from + ld) : _mm512_setzero_ps();
 	__m512i high = _mm512_cvtepu16_epi32((__m256i) _mm512_cvtneps_pbh(second));
 
-	return _mm512_or_si512(_mm512_cvtepu16_epi32((__m256i) _mm512_cvtneps_pbh(first)), _mm512_slli_epi32(high, 16));
+	return _mm512_or_si512(_mm512_cvtepu16_epi32((__m256i) _mm512_cvtneps_pbh(first)),
+						   _mm512_slli_epi32(high, 16));
 }
 
 /* 16 x 16 words: within quarters of registers by unpacking, then the quarters. */
@@ -66,7 +66,8 @@ turn(__m512i rows[16])
 #pragma GCC unroll 4
 	for (int c = 0; c < 4; c++)
 	{
-		__m512i low02 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88), low13 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd);
+		__m512i low02 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x88),
+				low13 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xdd);
 		__m512i high02 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x88);
 		__m512i high13 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xdd);
 
@@ -78,7 +79,8 @@ turn(__m512i rows[16])
 }
 
 INLINE void
-pack_block(void *block, const float *from, size_t ld, int n_lines, int n, bool is_across, bool is_turned)
+pack_block(void *block, const float *from, size_t ld, int n_lines, int n, bool is_across,
+		   bool is_turned)
 {
 	__m512i rows[16];
 
@@ -96,9 +98,11 @@ pack_block(void *block, const float *from, size_t ld, int n_lines, int n, bool i
 }
 
 void
-lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int n, LmTilePacking packing)
+lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int n,
+					LmTilePacking packing)
 {
-	bool is_whole = packing <= LM_TILE_ALONG_TURNED ? n_lines == 16 && n == 32 : n_lines == 32 && n == 16;
+	bool is_whole =
+		packing <= LM_TILE_ALONG_TURNED ? n_lines == 16 && n == 32 : n_lines == 32 && n == 16;
 
 	if (packing == LM_TILE_ALONG)
 		pack_block(block, from, ld, is_whole ? 16 : n_lines, is_whole ? 32 : n, false, false);
@@ -112,7 +116,8 @@ lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int 
 
 /* 8 rows of one tile of a against two tiles of b */
 INLINE void
-multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, const uint16_t *b1, int n_blocks, bool add)
+multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, const uint16_t *b1,
+			  int n_blocks, bool add)
 {
 	__m512 y[ROWS][2];
 
@@ -127,12 +132,14 @@ multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, con
 		{
 			const uint16_t *from = a + (size_t) block * LM_TILE_BLOCK + 2 * pair;
 			size_t place = (size_t) block * LM_TILE_BLOCK + (size_t) pair * LM_TILE_K;
-			__m512bh c0 = (__m512bh) _mm512_load_si512(b0 + place), c1 = (__m512bh) _mm512_load_si512(b1 + place);
+			__m512bh c0 = (__m512bh) _mm512_load_si512(b0 + place),
+					 c1 = (__m512bh) _mm512_load_si512(b1 + place);
 
 #pragma GCC unroll 8
 			for (int i = 0; i < ROWS; i++)
 			{
-				__m512bh row = (__m512bh) _mm512_set1_epi32(*(const int32_t *) (const void *) (from + i * LM_TILE_K));
+				__m512bh row = (__m512bh) _mm512_set1_epi32(
+					*(const int32_t *) (const void *) (from + i * LM_TILE_K));
 
 				y[i][0] = _mm512_dpbf16_ps(y[i][0], row, c0);
 				y[i][1] = _mm512_dpbf16_ps(y[i][1], row, c1);
@@ -147,8 +154,8 @@ multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, con
 }
 
 static void
-multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b, size_t b_tile, int n_a,
-		 int n_b, int n_blocks, bool add)
+multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b,
+		 size_t b_tile, int n_a, int n_b, int n_blocks, bool add)
 {
 	const uint16_t *a = operand_a, *b = operand_b;
 
@@ -160,9 +167,11 @@ multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const voi
 				size_t row = (size_t) i * LM_TILE + (size_t) half * ROWS;
 
 				multiply_tile(sums + row * ld + (size_t) j * LM_TILE, ld,
-							  a + (size_t) i * a_tile + half * ROWS * LM_TILE_K, b0, b0 + b_tile, n_blocks, add);
+							  a + (size_t) i * a_tile + half * ROWS * LM_TILE_K, b0, b0 + b_tile,
+							  n_blocks, add);
 			}
 }
 
-const LmTiles lm_bf16_avx512 = {"avx512_bf16", sizeof(uint16_t), lm_bf16_avx512_pack, multiply, lm_f32_avx512_finish};
+const LmTiles lm_bf16_avx512 = {"avx512_bf16", sizeof(uint16_t), lm_bf16_avx512_pack, multiply,
+								lm_f32_avx512_finish};
 #endif

@@ -3,14 +3,15 @@
  *
  * Loads a matrix library at run time, and believes nothing about it.
  *
- * - It is loaded with all signals blocked and its own threads switched off through the environment: OpenBLAS
- *   starts them inside dlopen, where they would run the server's signal handlers.
- * - RTLD_DEEPBIND keeps its inner calls inside it when another flavour, of the same SONAME, is already in the
- *   process. It is never unloaded, because a library that has started does not come down cleanly.
- * - Debian's single-threaded OpenBLAS computes wrongly when two threads call it at once (its buffers are not
- *   locked), so a pool of several threads refuses it.
- * - OpenBLAS tries for ever when it gets no memory for its buffers, so memory is tried before its first call,
- *   and every thread calls it once before anything depends on it.
+ * - It is loaded with all signals blocked and its own threads switched off through the environment:
+ * OpenBLAS starts them inside dlopen, where they would run the server's signal handlers.
+ * - RTLD_DEEPBIND keeps its inner calls inside it when another flavour, of the same SONAME, is
+ * already in the process. It is never unloaded, because a library that has started does not come
+ * down cleanly.
+ * - Debian's single-threaded OpenBLAS computes wrongly when two threads call it at once (its
+ * buffers are not locked), so a pool of several threads refuses it.
+ * - OpenBLAS tries for ever when it gets no memory for its buffers, so memory is tried before its
+ * first call, and every thread calls it once before anything depends on it.
  * - What it computes, alone and on all threads at once, is compared with the built-in kernels.
  */
 #define _GNU_SOURCE
@@ -27,7 +28,8 @@
 #include "engine/ops.h"
 #include "kernels/simd.h"
 
-#define BUFFER_SIZE ((size_t) 256 << 20) /* no less than OpenBLAS reserves for a thread on any x86 */
+/* no less than OpenBLAS reserves for a thread on any x86 */
+#define BUFFER_SIZE ((size_t) 256 << 20)
 #define TEST_SIDE 128 /* large enough that a product uses the buffer */
 #define TEST_COUNT (TEST_SIDE * TEST_SIDE)
 #define TEST_ROUNDS 200 /* ~10 ms a thread */
@@ -36,9 +38,9 @@
 #define TEST_TOLERANCE 1e-4f /* of sums of 128 products of numbers in [-1, 1) */
 
 /*
- * Up to here the built-in AVX-512 kernel is the faster one: by 3 to 18 % on tiles of 128 channels, by 10 to 36 %
- * on the products of attention (OpenBLAS 0.3.21, Sapphire Rapids, bench/kernels.c). Beyond, the two are level.
- * The AVX2 kernel loses up to 15 % on small products and never wins.
+ * Up to here the built-in AVX-512 kernel is the faster one: by 3 to 18 % on tiles of 128 channels,
+ * by 10 to 36 % on the products of attention (OpenBLAS 0.3.21, Sapphire Rapids, bench/kernels.c).
+ * Beyond, the two are level. The AVX2 kernel loses up to 15 % on small products and never wins.
  */
 #define LEAST_PRODUCT_AVX512 (1 << 26)
 
@@ -88,7 +90,8 @@ static const char *const usual_places[] = {
 	"/usr/lib64/libopenblasp.so.0",
 };
 
-static const char *const thread_variables[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS"};
+static const char *const thread_variables[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS",
+											   "BLIS_NUM_THREADS"};
 #define N_VARIABLES (sizeof thread_variables / sizeof *thread_variables)
 
 static bool use_library(LmEngine *engine, const char *path, LmError *error);
@@ -148,7 +151,10 @@ open_quietly(const char *path)
 	void *library;
 	void (*set_threads)(int);
 
-	/* A bare name would be looked up along LD_LIBRARY_PATH: which file that is, is not ours to guess. */
+	/*
+	 * A bare name would be looked up along LD_LIBRARY_PATH: which file that is, is not ours to
+	 * guess.
+	 */
 	if (*path != '/')
 		return NULL;
 	lm_signals_block(&old);
@@ -156,7 +162,9 @@ open_quietly(const char *path)
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | BIND_FLAGS);
 	if (library)
 	{
-		/* Does nothing new unless the same file was loaded by somebody else before, with threads. */
+		/*
+		 * Does nothing new unless the same file was loaded by somebody else before, with threads.
+		 */
 		set_threads = (void (*)(int)) dlsym(library, "openblas_set_num_threads");
 		if (set_threads)
 			set_threads(1);
@@ -201,34 +209,42 @@ restore_variables(const SavedVariable saved[])
 static bool
 is_usable(LmEngine *engine, void *library, const char *path, LmError *error)
 {
-	const char *(*get_config)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_config");
+	const char *(*get_config)(void) =
+		(const char *(*) (void) ) dlsym(library, "openblas_get_config");
 	int n_threads = lm_engine_threads(engine);
 
 	engine->blas.sgemm = (LmSgemm) dlsym(library, "cblas_sgemm");
 	if (!engine->blas.sgemm)
-		return lm_fail(error, LM_ERR_LIBRARY, -1, "BLAS library \"%s\" has no function cblas_sgemm", path);
+		return lm_fail(error, LM_ERR_LIBRARY, -1, "BLAS library \"%s\" has no function cblas_sgemm",
+					   path);
 	/* 64-bit integers would be read beyond what we pass. */
 	if (get_config && strstr(get_config(), "USE64BITINT"))
 		return lm_fail(error, LM_ERR_LIBRARY, -1, "BLAS library \"%s\" uses 64-bit integers", path);
 	if (get_config && n_threads > 1 && strstr(get_config(), "SINGLE_THREADED"))
-		return lm_fail(error, LM_ERR_LIBRARY, -1, "BLAS library \"%s\" is single-threaded and cannot serve %d threads",
-					   path, n_threads);
+		return lm_fail(error, LM_ERR_LIBRARY, -1,
+					   "BLAS library \"%s\" is single-threaded and cannot serve %d threads", path,
+					   n_threads);
 	if (!memory_suffices(n_threads))
-		return lm_fail(error, LM_ERR_LIBRARY, -1, "address space does not suffice for BLAS library \"%s\"", path);
+		return lm_fail(error, LM_ERR_LIBRARY, -1,
+					   "address space does not suffice for BLAS library \"%s\"", path);
 	name_library(&engine->blas, library, path);
 	if (passes_test(engine, error))
 		return true;
 	if (error && error->code == LM_ERR_MEMORY)
 		return false;
-	return lm_fail(error, LM_ERR_LIBRARY, -1, "BLAS library \"%s\" differs from the built-in kernels", path);
+	return lm_fail(error, LM_ERR_LIBRARY, -1,
+				   "BLAS library \"%s\" differs from the built-in kernels", path);
 }
 
 static void
 name_library(LmBlas *blas, void *library, const char *path)
 {
-	const char *(*get_config)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_config");
-	const char *(*get_core)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_corename");
-	const char *(*get_blis)(void) = (const char *(*) (void) ) dlsym(library, "bli_info_get_version_str");
+	const char *(*get_config)(void) =
+		(const char *(*) (void) ) dlsym(library, "openblas_get_config");
+	const char *(*get_core)(void) =
+		(const char *(*) (void) ) dlsym(library, "openblas_get_corename");
+	const char *(*get_blis)(void) =
+		(const char *(*) (void) ) dlsym(library, "bli_info_get_version_str");
 	const char *config = get_config ? get_config() : path;
 	int length = 0, words = 0;
 
@@ -240,8 +256,8 @@ name_library(LmBlas *blas, void *library, const char *path)
 	/* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...": name and version say enough. */
 	while (config[length] && (config[length] != ' ' || ++words < 2 || !get_config))
 		length++;
-	snprintf(blas->name, sizeof blas->name, "%.*s%s%s", length < 100 ? length : 100, config, get_core ? " " : "",
-			 get_core ? get_core() : "");
+	snprintf(blas->name, sizeof blas->name, "%.*s%s%s", length < 100 ? length : 100, config,
+			 get_core ? " " : "", get_core ? get_core() : "");
 }
 
 /*
@@ -275,7 +291,10 @@ passes_test(LmEngine *engine, LmError *error)
 	passes = agrees_alone(engine, &arrays[0]);
 	if (passes && n_threads > 1)
 	{
-		/* Not lm_engine_run with the host's consent: a stop must not look like a library that is sound. */
+		/*
+		 * Not lm_engine_run with the host's consent: a stop must not look like a library that is
+		 * sound.
+		 */
 		lm_engine_hold(engine, true);
 		lm_engine_run(engine, test_piece, &work, n_threads);
 		lm_engine_hold(engine, false);
@@ -298,8 +317,8 @@ fill_test(TestArrays *arrays, int thread)
 		arrays->a[i] = (float) (int32_t) words[0] * 0x1p-31f;
 		arrays->b[i] = (float) (int32_t) words[1] * 0x1p-31f;
 	}
-	lm_matmul_builtin(arrays->wanted, arrays->a, arrays->b, LM_NN, TEST_SIDE, TEST_SIDE, TEST_SIDE, TEST_SIDE,
-					  TEST_SIDE, TEST_SIDE, 1, 0);
+	lm_matmul_builtin(arrays->wanted, arrays->a, arrays->b, LM_NN, TEST_SIDE, TEST_SIDE, TEST_SIDE,
+					  TEST_SIDE, TEST_SIDE, TEST_SIDE, 1, 0);
 }
 
 /* Every transposition, an odd shape inside wider rows, adding and overwriting. */
@@ -319,8 +338,10 @@ agrees_alone(const LmEngine *engine, TestArrays *arrays)
 		memset(got, 0, sizeof arrays[0].wanted);
 		for (int j = 0; j < 2; j++)
 		{
-			lm_matmul_builtin(wanted, arrays->a, arrays->b, transpose, m, n, k, TEST_SIDE, TEST_SIDE, TEST_SIDE, 0.5f, beta);
-			lm_matmul(engine, got, arrays->a, arrays->b, transpose, m, n, k, TEST_SIDE, TEST_SIDE, TEST_SIDE, 0.5f, beta);
+			lm_matmul_builtin(wanted, arrays->a, arrays->b, transpose, m, n, k, TEST_SIDE,
+							  TEST_SIDE, TEST_SIDE, 0.5f, beta);
+			lm_matmul(engine, got, arrays->a, arrays->b, transpose, m, n, k, TEST_SIDE, TEST_SIDE,
+					  TEST_SIDE, 0.5f, beta);
 		}
 		if (!is_wanted(got, wanted))
 			return false;
@@ -337,8 +358,8 @@ test_piece(void *argument, int piece, int thread)
 	double start;
 
 	/*
-	 * All threads meet before the first product, so that each gets its buffer now and none takes two pieces.
-	 * A thread that is slow to come is not waited for long.
+	 * All threads meet before the first product, so that each gets its buffer now and none takes
+	 * two pieces. A thread that is slow to come is not waited for long.
 	 */
 	atomic_fetch_add(&work->n_arrived, 1);
 	for (int i = 0; i < TEST_MEETING_SPINS && atomic_load(&work->n_arrived) < work->n_threads; i++)
@@ -346,8 +367,8 @@ test_piece(void *argument, int piece, int thread)
 	start = seconds();
 	for (int round = 0; round < TEST_ROUNDS && seconds() - start < TEST_SECONDS; round++)
 	{
-		lm_matmul(work->engine, arrays->y, arrays->a, arrays->b, LM_NN, TEST_SIDE, TEST_SIDE, TEST_SIDE, TEST_SIDE,
-				  TEST_SIDE, TEST_SIDE, 1, 0);
+		lm_matmul(work->engine, arrays->y, arrays->a, arrays->b, LM_NN, TEST_SIDE, TEST_SIDE,
+				  TEST_SIDE, TEST_SIDE, TEST_SIDE, TEST_SIDE, 1, 0);
 		if (!is_wanted(arrays->y, arrays->wanted))
 			atomic_store(&work->differs, true);
 	}

@@ -1,13 +1,14 @@
 /*
  * src/engine/kernels/dropout.c
  *
- * Dropout, and a row of the residual connection with a dropped-out branch. Masks are made again in the
- * backward pass instead of kept.
+ * Dropout, and a row of the residual connection with a dropped-out branch. Masks are made again in
+ * the backward pass instead of kept.
  */
 #include "kernels/dropout.h"
 #include "kernels/pieces.h"
 
-#define CHUNK 1024 /* channels of a mask that stand in the first cache at once; a multiple of LM_MASK_GROUP */
+/* channels of a mask that stand in the first cache at once; a multiple of LM_MASK_GROUP */
+#define CHUNK 1024
 
 typedef struct DropoutWork
 {
@@ -29,7 +30,8 @@ lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout,
 	DropoutWork work = {lm_simd(), y, x, dropout, lm_dropout_threshold(dropout), n_rows, C};
 
 	if (work.threshold > 0)
-		lm_engine_run(engine, dropout_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+		lm_engine_run(engine, dropout_piece, &work,
+					  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
 static void
@@ -68,7 +70,8 @@ lm_residual_row(const LmSimd *simd, const LmResidual *residual, uint32_t thresho
 
 	if (threshold == 0)
 	{
-		simd->add_to(residual->sum + first, residual->x + first, residual->branch + first, (size_t) C);
+		simd->add_to(residual->sum + first, residual->x + first, residual->branch + first,
+					 (size_t) C);
 		return;
 	}
 	place = lm_mask_row(residual->dropout, threshold, row, 0);
@@ -78,6 +81,7 @@ lm_residual_row(const LmSimd *simd, const LmResidual *residual, uint32_t thresho
 		int n = lm_smaller(CHUNK, C - channel);
 
 		simd->dropout_mask(mask, &place, channel, n);
-		simd->multiply_add(residual->sum + offset, residual->x + offset, mask, residual->branch + offset, (size_t) n);
+		simd->multiply_add(residual->sum + offset, residual->x + offset, mask,
+						   residual->branch + offset, (size_t) n);
 	}
 }

@@ -25,13 +25,18 @@ lm_dropout_threshold(const LmDropout *dropout)
 static inline LmMaskRow
 lm_mask_row(const LmDropout *dropout, uint32_t threshold, int row, uint32_t head)
 {
-	LmMaskRow mask = {dropout->key, (uint32_t) dropout->positions[row], (uint32_t) dropout->examples[row], head,
-					  threshold, 1 / (1 - (float) threshold / LM_DROPOUT_STEPS)};
+	LmMaskRow mask = {dropout->key,
+					  (uint32_t) dropout->positions[row],
+					  (uint32_t) dropout->examples[row],
+					  head,
+					  threshold,
+					  1 / (1 - (float) threshold / LM_DROPOUT_STEPS)};
 
 	return mask;
 }
 
 /* One row of lm_residual_norm_forward's sum. */
-void lm_residual_row(const LmSimd *simd, const LmResidual *residual, uint32_t threshold, int row, int C);
+void lm_residual_row(const LmSimd *simd, const LmResidual *residual, uint32_t threshold, int row,
+					 int C);
 
 #endif /* LM_DROPOUT_H */

@@ -36,7 +36,8 @@ lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens, const in
 {
 	EmbeddingWork work = {lm_simd(), y, NULL, NULL, NULL, tokens, positions, wte, wpe, n_rows, C};
 
-	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+	lm_engine_run(engine, forward_piece, &work,
+				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
 static void
@@ -60,10 +61,11 @@ forward_piece(void *argument, int piece, int thread)
 }
 
 void
-lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy, const int32_t *tokens,
-					  const int32_t *positions, int n_rows, int C)
+lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy,
+					  const int32_t *tokens, const int32_t *positions, int n_rows, int C)
 {
-	EmbeddingWork work = {lm_simd(), NULL, dwte, dwpe, dy, tokens, positions, NULL, NULL, n_rows, C};
+	EmbeddingWork work = {lm_simd(), NULL, dwte, dwpe,	 dy, tokens,
+						  positions, NULL, NULL, n_rows, C};
 
 	lm_engine_run(engine, backward_piece, &work, lm_divide_up((size_t) C, SLICE));
 }

@@ -16,7 +16,9 @@ const LmTiles *lm_f32_best(void);
 const LmTiles *lm_f32_named(const char *name);
 
 /* The end of a product is the same for bfloat16. */
-void lm_f32_plain_finish(const LmTileFinish *finish, const float *sums, size_t ld, int n_rows, int n_columns);
-void lm_f32_avx512_finish(const LmTileFinish *finish, const float *sums, size_t ld, int n_rows, int n_columns);
+void lm_f32_plain_finish(const LmTileFinish *finish, const float *sums, size_t ld, int n_rows,
+						 int n_columns);
+void lm_f32_avx512_finish(const LmTileFinish *finish, const float *sums, size_t ld, int n_rows,
+						  int n_columns);
 
 #endif /* LM_F32_H */

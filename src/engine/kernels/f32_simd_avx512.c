@@ -1,8 +1,8 @@
 /*
  * src/engine/kernels/f32_simd_avx512.c
  *
- * Products of float32 tiles: 8 rows of a against 32 columns of b are 16 registers of sums. The Makefile gives this
- * file its flags.
+ * Products of float32 tiles: 8 rows of a against 32 columns of b are 16 registers of sums. The
+ * Makefile gives this file its flags.
  */
 #include "kernels/f32.h"
 
@@ -22,7 +22,9 @@ pack_along(float *block, const float *from, size_t ld, int n_lines, int n)
 
 #pragma GCC unroll 16
 		for (int i = 0; i < LANES; i++)
-			rows[i] = i < n_lines ? load_up_to(from + (size_t) i * ld + (left > 0 ? k : 0), (size_t) left) : splat(0);
+			rows[i] = i < n_lines
+						  ? load_up_to(from + (size_t) i * ld + (left > 0 ? k : 0), (size_t) left)
+						  : splat(0);
 		transpose_lanes(rows);
 #pragma GCC unroll 16
 		for (int i = 0; i < LANES; i++)
@@ -43,12 +45,14 @@ pack(void *block, const float *from, size_t ld, int n_lines, int n, LmTilePackin
 		return;
 	}
 	for (int line = 0; line < LM_TILE_K; line++)
-		store(to + (size_t) line * LM_TILE, line < n_lines ? load_up_to(from + (size_t) line * ld, (size_t) n) : splat(0));
+		store(to + (size_t) line * LM_TILE,
+			  line < n_lines ? load_up_to(from + (size_t) line * ld, (size_t) n) : splat(0));
 }
 
 /* 8 rows of one tile of a against two tiles of b */
 INLINE void
-multiply_tile(float *sums, size_t ld, const float *a, const float *b0, const float *b1, const float *soon, int n_k, bool add)
+multiply_tile(float *sums, size_t ld, const float *a, const float *b0, const float *b1,
+			  const float *soon, int n_k, bool add)
 {
 	Floats y[ROWS][2];
 
@@ -85,8 +89,8 @@ multiply_tile(float *sums, size_t ld, const float *a, const float *b0, const flo
 }
 
 static void
-multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b, size_t b_tile, int n_a,
-		 int n_b, int n_blocks, bool add)
+multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b,
+		 size_t b_tile, int n_a, int n_b, int n_blocks, bool add)
 {
 	const float *a = operand_a, *b = operand_b;
 
@@ -100,13 +104,15 @@ multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const voi
 
 				if (half == 1 && i < 2 && j + 2 < n_b)
 					soon = b0 + (size_t) (i + 2) * b_tile;
-				multiply_tile(sums + row * ld + (size_t) j * LM_TILE, ld, a + (size_t) i * a_tile + half * ROWS, b0, b0 + b_tile,
-							  soon, n_blocks * LM_TILE_K, add);
+				multiply_tile(sums + row * ld + (size_t) j * LM_TILE, ld,
+							  a + (size_t) i * a_tile + half * ROWS, b0, b0 + b_tile, soon,
+							  n_blocks * LM_TILE_K, add);
 			}
 }
 
 void
-lm_f32_avx512_finish(const LmTileFinish *finish, const float *sums, size_t ld, int n_rows, int n_columns)
+lm_f32_avx512_finish(const LmTileFinish *finish, const float *sums, size_t ld, int n_rows,
+					 int n_columns)
 {
 	for (int row = 0; row < n_rows; row++)
 	{

@@ -1,7 +1,8 @@
 /*
  * src/engine/kernels/gelu.c
  *
- * GELU (Hendrycks and Gimpel 2016) and its backward pass, and the sum of two arrays: passes over elements.
+ * GELU (Hendrycks and Gimpel 2016) and its backward pass, and the sum of two arrays: passes over
+ * elements.
  */
 #include "kernels/pieces.h"
 #include "kernels/simd.h"
@@ -30,7 +31,8 @@ lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, LmActi
 }
 
 void
-lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count, LmActivation kind)
+lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count,
+				 LmActivation kind)
 {
 	ElementWork work = {lm_simd(), dx, dy, x, count, kind};
 
@@ -77,5 +79,6 @@ add_piece(void *argument, int piece, int thread)
 	const ElementWork *work = argument;
 	size_t first = (size_t) piece * LM_PIECE_ELEMENTS;
 
-	work->simd->add(work->y + first, work->x + first, lm_piece_size(first, work->count, LM_PIECE_ELEMENTS));
+	work->simd->add(work->y + first, work->x + first,
+					lm_piece_size(first, work->count, LM_PIECE_ELEMENTS));
 }

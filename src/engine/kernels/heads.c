@@ -1,8 +1,9 @@
 /*
  * src/engine/kernels/heads.c
  *
- * What happens to the queries and keys of each head between their product and attention: normalisation and rotation, and both
- * of them backward. Rows know nothing of each other, so that training and inference compute the same bits.
+ * What happens to the queries and keys of each head between their product and attention:
+ * normalisation and rotation, and both of them backward. Rows know nothing of each other, so that
+ * training and inference compute the same bits.
  */
 #include <math.h>
 #include <string.h>
@@ -31,15 +32,22 @@ static void forward_piece(void *work, int piece, int thread);
 static void backward_piece(void *work, int piece, int thread);
 
 void
-lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const int32_t *positions, const LmHeads *heads, int n_rows)
+lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const int32_t *positions,
+				 const LmHeads *heads, int n_rows)
 {
-	HeadsWork work = {.simd = lm_simd(), .heads = heads, .positions = positions, .qkv = qkv, .raw = raw, .rstd = rstd};
+	HeadsWork work = {.simd = lm_simd(),
+					  .heads = heads,
+					  .positions = positions,
+					  .qkv = qkv,
+					  .raw = raw,
+					  .rstd = rstd};
 
 	if (!heads->query_weight && !heads->rotary)
 		return;
 	work.n_rows = n_rows;
 	work.size = heads->C / heads->H;
-	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(heads->C)));
+	lm_engine_run(engine, forward_piece, &work,
+				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(heads->C)));
 }
 
 static void
@@ -64,20 +72,28 @@ forward_piece(void *argument, int piece, int thread)
 			float mean, rstd;
 
 			if (weight)
-				work->simd->norm_forward(x, &mean, &rstd, x, weight, NULL, size, heads->epsilon, false);
+				work->simd->norm_forward(x, &mean, &rstd, x, weight, NULL, size, heads->epsilon,
+										 false);
 			if (weight && work->rstd)
 				work->rstd[(size_t) row * 2 * (size_t) H + (size_t) head] = rstd;
 			if (heads->rotary)
-				work->simd->rotate(x, heads->rotary + (size_t) work->positions[row] * (size_t) size, size, 1);
+				work->simd->rotate(x, heads->rotary + (size_t) work->positions[row] * (size_t) size,
+								   size, 1);
 		}
 	}
 }
 
 void
-lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dkey_weight, const float *raw, const float *rstd,
-				  const int32_t *positions, const LmHeads *heads, int n_rows, void *scratch)
+lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dkey_weight,
+				  const float *raw, const float *rstd, const int32_t *positions,
+				  const LmHeads *heads, int n_rows, void *scratch)
 {
-	HeadsWork work = {.simd = lm_simd(), .heads = heads, .positions = positions, .qkv = dqkv, .raw_before = raw, .rstd_before = rstd};
+	HeadsWork work = {.simd = lm_simd(),
+					  .heads = heads,
+					  .positions = positions,
+					  .qkv = dqkv,
+					  .raw_before = raw,
+					  .rstd_before = rstd};
 	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
 
 	if (!heads->query_weight && !heads->rotary)
@@ -114,21 +130,25 @@ backward_piece(void *argument, int piece, int thread)
 			float *d = work->qkv + (size_t) row * 3 * (size_t) C + (size_t) head * size;
 
 			if (heads->rotary)
-				work->simd->rotate(d, heads->rotary + (size_t) work->positions[row] * size, work->size, -1);
+				work->simd->rotate(d, heads->rotary + (size_t) work->positions[row] * size,
+								   work->size, -1);
 			if (!weight)
 				continue;
 			memcpy(turned_back, d, size * sizeof *d);
 			memset(d, 0, size * sizeof *d);
-			work->simd->norm_backward(d, partial + (head < H ? 0 : size), NULL, turned_back,
-									  work->raw_before + (size_t) row * 2 * (size_t) C + (size_t) head * size, 0,
-									  work->rstd_before[(size_t) row * 2 * (size_t) H + (size_t) head], weight, work->size, false);
+			work->simd->norm_backward(
+				d, partial + (head < H ? 0 : size), NULL, turned_back,
+				work->raw_before + (size_t) row * 2 * (size_t) C + (size_t) head * size, 0,
+				work->rstd_before[(size_t) row * 2 * (size_t) H + (size_t) head], weight,
+				work->size, false);
 		}
 }
 
 size_t
 lm_heads_backward_scratch(int n_rows, int head_size)
 {
-	return (size_t) lm_divide_up((size_t) n_rows, BACKWARD_ROWS) * 3 * (size_t) head_size * sizeof(float);
+	return (size_t) lm_divide_up((size_t) n_rows, BACKWARD_ROWS) * 3 * (size_t) head_size *
+		   sizeof(float);
 }
 
 void
@@ -142,6 +162,7 @@ lm_rotary(float *rotary, int context, int head_size, float base)
 			double angle = position / pow(base, 2.0 * i / head_size);
 
 			rotary[(size_t) position * (size_t) head_size + (size_t) i] = (float) cos(angle);
-			rotary[(size_t) position * (size_t) head_size + (size_t) (half + i)] = (float) sin(angle);
+			rotary[(size_t) position * (size_t) head_size + (size_t) (half + i)] =
+				(float) sin(angle);
 		}
 }

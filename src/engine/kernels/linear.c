@@ -3,8 +3,9 @@
  *
  * Products with a weight in training, cut into tiles for the matrix library.
  *
- * A tile is wide enough that packing its operands is a small part of its work, at most LARGEST_TILE so that a
- * stop is noticed soon, and small enough that there are TILES_WANTED of them where the work allows it.
+ * A tile is wide enough that packing its operands is a small part of its work, at most LARGEST_TILE
+ * so that a stop is noticed soon, and small enough that there are TILES_WANTED of them where the
+ * work allows it.
  */
 #include <string.h>
 
@@ -15,7 +16,8 @@
 #define ROW_TILE 512
 #define COLUMN_STEP 32 /* tiles are multiples of this, which every kernel likes */
 #define SMALLEST_SIDE 96 /* below it, packing costs more than it gains */
-#define SMALLEST_TILE 4000000.0 /* multiply-adds: ~0.1 ms, some ten times what handing out a piece costs */
+/* multiply-adds: ~0.1 ms, some ten times what handing out a piece costs */
+#define SMALLEST_TILE 4000000.0
 #define LARGEST_TILE 500000000.0
 #define TILES_WANTED 16
 #define BIAS_ROWS 128 /* rows in a partial sum of dbias */
@@ -76,7 +78,8 @@ static void bias_piece(const BackwardWork *work, int piece);
 void
 lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows)
 {
-	ForwardWork work = {engine, lm_simd(), linear, y, x, cut_tiles(n_rows, linear->n_out, linear->n_in)};
+	ForwardWork work = {engine, lm_simd(), linear,
+						y,		x,		   cut_tiles(n_rows, linear->n_out, linear->n_in)};
 
 	if (lm_linear_tiles(engine, linear))
 	{
@@ -97,7 +100,8 @@ forward_piece(void *argument, int piece, int thread)
 	const float *x = work->x + (size_t) tile.row * (size_t) n_in;
 	const float *w = linear->w + (size_t) tile.column * (size_t) n_in;
 
-	lm_matmul(work->engine, y, x, w, LM_NT, tile.n_rows, tile.n_columns, n_in, n_out, n_in, n_in, 1, 0);
+	lm_matmul(work->engine, y, x, w, LM_NT, tile.n_rows, tile.n_columns, n_in, n_out, n_in, n_in, 1,
+			  0);
 	/* The tile is in the cache now; a pass of its own over y would wait for memory. */
 	for (int i = 0; i < tile.n_rows; i++)
 	{
@@ -106,13 +110,14 @@ forward_piece(void *argument, int piece, int thread)
 		if (linear->bias)
 			work->simd->add(row, linear->bias + tile.column, (size_t) tile.n_columns);
 		if (linear->activated)
-			work->simd->gelu_forward(linear->activated + (row - work->y), row, (size_t) tile.n_columns, linear->activation);
+			work->simd->gelu_forward(linear->activated + (row - work->y), row,
+									 (size_t) tile.n_columns, linear->activation);
 	}
 }
 
 void
-lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
-				   const LmLinear *linear, int n_rows, void *scratch)
+lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy,
+				   const float *x, const LmLinear *linear, int n_rows, void *scratch)
 {
 	BackwardWork work = {engine, lm_simd(), linear, dx, dw, dy, x, n_rows, scratch};
 
@@ -126,11 +131,15 @@ lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const f
 		work.dw_tiling = cut_tiles(linear->n_out, linear->n_in, n_rows);
 	if (dx)
 		work.dx_tiling = cut_tiles(n_rows, linear->n_in, linear->n_out);
-	/* One run for all three: no thread waits for the last tile of one while there is work on another. */
+	/*
+	 * One run for all three: no thread waits for the last tile of one while there is work on
+	 * another.
+	 */
 	lm_engine_run(engine, backward_piece, &work,
 				  work.dw_tiling.n_tiles + work.dx_tiling.n_tiles + work.n_bias_pieces);
 	for (int i = 0; i < work.n_bias_pieces; i++)
-		work.simd->add(dbias, work.partial + (size_t) i * (size_t) linear->n_out, (size_t) linear->n_out);
+		work.simd->add(dbias, work.partial + (size_t) i * (size_t) linear->n_out,
+					   (size_t) linear->n_out);
 }
 
 static void
@@ -153,9 +162,9 @@ weight_tile(const BackwardWork *work, int number)
 	Tile tile = tile_of(&work->dw_tiling, number);
 	int n_in = work->linear->n_in, n_out = work->linear->n_out;
 
-	lm_matmul(work->engine, work->dw + (size_t) tile.row * (size_t) n_in + tile.column, work->dy + tile.row,
-			  work->x + tile.column, LM_TN, tile.n_rows, tile.n_columns, work->n_rows, n_in, n_out, n_in, 1,
-			  work->linear->overwrite ? 0 : 1);
+	lm_matmul(work->engine, work->dw + (size_t) tile.row * (size_t) n_in + tile.column,
+			  work->dy + tile.row, work->x + tile.column, LM_TN, tile.n_rows, tile.n_columns,
+			  work->n_rows, n_in, n_out, n_in, 1, work->linear->overwrite ? 0 : 1);
 }
 
 /* y = x w': dx = dy w */
@@ -167,13 +176,15 @@ input_tile(const BackwardWork *work, int number)
 	int n_in = linear->n_in, n_out = linear->n_out;
 	float *dx = work->dx + (size_t) tile.row * (size_t) n_in + tile.column;
 
-	lm_matmul(work->engine, dx, work->dy + (size_t) tile.row * (size_t) n_out, linear->w + tile.column, LM_NN, tile.n_rows,
-			  tile.n_columns, n_out, n_in, n_out, n_in, 1, 0);
+	lm_matmul(work->engine, dx, work->dy + (size_t) tile.row * (size_t) n_out,
+			  linear->w + tile.column, LM_NN, tile.n_rows, tile.n_columns, n_out, n_in, n_out, n_in,
+			  1, 0);
 	for (int i = 0; linear->before && i < tile.n_rows; i++)
 	{
 		float *row = dx + (size_t) i * (size_t) n_in;
 
-		work->simd->gelu_backward(row, row, linear->before + (row - work->dx), (size_t) tile.n_columns, linear->activation);
+		work->simd->gelu_backward(row, row, linear->before + (row - work->dx),
+								  (size_t) tile.n_columns, linear->activation);
 	}
 }
 
@@ -195,7 +206,9 @@ lm_linear_backward_scratch(int n_rows, int n_out)
 	return (size_t) lm_divide_up((size_t) n_rows, BIAS_ROWS) * (size_t) n_out * sizeof(float);
 }
 
-/* Halves the longer side of the tiles until there are enough of them, or they would get too small. */
+/*
+ * Halves the longer side of the tiles until there are enough of them, or they would get too small.
+ */
 static Tiling
 cut_tiles(int m, int n, int k)
 {

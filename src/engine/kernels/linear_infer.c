@@ -3,18 +3,20 @@
  *
  * Products with a weight for inference: packed panels stream past the rows, cut over threads.
  *
- * A piece is a run of panels, which one thread reads as one stream. How long it is follows from the work and the number of
- * threads: results do not depend on it. What takes a few microseconds stays on the calling thread. Where rows are many, threads
- * pack them once for all pieces.
+ * A piece is a run of panels, which one thread reads as one stream. How long it is follows from the
+ * work and the number of threads: results do not depend on it. What takes a few microseconds stays
+ * on the calling thread. Where rows are many, threads pack them once for all pieces.
  */
 #include "kernels/panels.h"
 #include "kernels/pieces.h"
 
 /* Work is weights times rows; reading a weight counts as one row more. */
-#define LEAST_WORK 131072.0 /* in a piece: ~2 microseconds, what waking a spinning thread takes */
+/* in a piece: ~2 microseconds, what waking a spinning thread takes */
+#define LEAST_WORK 131072.0
 #define MOST_WORK 3e8 /* in a piece: a few ms, so that a stop is noticed soon */
 #define PIECES_OF_THREAD 4
-#define PIECES_OF_MANY_ROWS 8 /* the same, where the last piece would have a thread wait for long */
+/* the same, where the last piece would have a thread wait for long */
+#define PIECES_OF_MANY_ROWS 8
 #define MANY_ROWS 64
 #define LEAST_SHARED_ROWS 24 /* below, packing them again takes less than sharing does */
 
@@ -36,14 +38,18 @@ static void infer_piece(void *work, int piece, int thread);
 size_t
 lm_linear_infer_scratch(int n_rows, int n_in)
 {
-	return (size_t) n_rows * (size_t) lm_divide_up((size_t) n_in, LM_GROUP) * LM_GROUP * sizeof(uint32_t);
+	return (size_t) n_rows * (size_t) lm_divide_up((size_t) n_in, LM_GROUP) * LM_GROUP *
+		   sizeof(uint32_t);
 }
 
 void
-lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows, void *scratch)
+lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows,
+				void *scratch)
 {
-	InferWork work = {lm_panel_kernels(), linear, y, {x, n_rows, linear->n_in, NULL}, scratch, 1, 1};
-	int n_panels = lm_divide_up((size_t) linear->n_out, LM_PANEL), n_threads = lm_engine_threads(engine), n_pieces;
+	InferWork work = {
+		lm_panel_kernels(), linear, y, {x, n_rows, linear->n_in, NULL}, scratch, 1, 1};
+	int n_panels = lm_divide_up((size_t) linear->n_out, LM_PANEL),
+		n_threads = lm_engine_threads(engine), n_pieces;
 	double panel_work = (double) linear->n_in * LM_PANEL * (n_rows + 1);
 	int n_wanted = n_threads * (n_rows < MANY_ROWS ? PIECES_OF_THREAD : PIECES_OF_MANY_ROWS);
 	double wanted = n_threads > 1 ? (double) n_panels / n_wanted : n_panels;
@@ -79,7 +85,9 @@ infer_piece(void *argument, int piece, int thread)
 	int first = piece * work->n_panels * LM_PANEL;
 	int n_out = lm_smaller(work->n_panels * LM_PANEL, linear->n_out - first);
 
-	work->kernels->multiply[linear->type](work->y + first, &work->rows,
-										  (const char *) linear->panels + (size_t) (first / LM_PANEL) * lm_panel_size(linear->type, linear->n_in),
-										  linear->bias ? linear->bias + first : NULL, n_out, linear->n_out);
+	work->kernels->multiply[linear->type](
+		work->y + first, &work->rows,
+		(const char *) linear->panels +
+			(size_t) (first / LM_PANEL) * lm_panel_size(linear->type, linear->n_in),
+		linear->bias ? linear->bias + first : NULL, n_out, linear->n_out);
 }

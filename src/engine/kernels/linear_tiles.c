@@ -1,15 +1,16 @@
 /*
  * src/engine/kernels/linear_tiles.c
  *
- * Products with a weight by packed tiles, bfloat16 or float32. One run of all threads packs the operands, each read
- * once; a second one multiplies, in tiles cut by shape:
+ * Products with a weight by packed tiles, bfloat16 or float32. One run of all threads packs the
+ * operands, each read once; a second one multiplies, in tiles cut by shape:
  *
  *   forward    y [rows, out]  = x w'    a: x along its rows    b: w along its rows, turned
  *   backward   dx [rows, in]  = dy w    a: dy along its rows   b: w across
  *              dw [out, in]  += dy' x   a: dy across, turned   b: x across
  *
- * Sums over more than K_BYTES of a line go through memory, so that a strip of b stays in the first level cache while
- * the tiles of a go past it, and what a tile of the output takes of a and b stays in the second.
+ * Sums over more than K_BYTES of a line go through memory, so that a strip of b stays in the first
+ * level cache while the tiles of a go past it, and what a tile of the output takes of a and b stays
+ * in the second.
  */
 #include <string.h>
 
@@ -79,15 +80,18 @@ typedef struct Places
 	float *sums;
 } Places;
 
-static size_t lay_out(Places *places, size_t number_size, char *base, int n_rows, int n_in, int n_out);
+static size_t lay_out(Places *places, size_t number_size, char *base, int n_rows, int n_in,
+					  int n_out);
 static Packing packing_of(const float *from, int n_lines, int n);
-static Product *add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTileFinish finish);
+static Product *add_product(Work *work, const void *a, const void *b, int m, int n, int k,
+							LmTileFinish finish);
 static void run(LmEngine *engine, Work *work);
 static void pack_piece(void *work, int piece, int thread);
 static void pack_lines(const LmTiles *tiles, const Packing *packing, int first, int n_lines);
 static void product_piece(void *work, int piece, int thread);
 static void product_tile(const Work *work, const Product *product, int number);
-static void finish_rows(const Work *work, const Product *product, const float *sums, int row, int column, int n_rows, int n_columns);
+static void finish_rows(const Work *work, const Product *product, const float *sums, int row,
+						int column, int n_rows, int n_columns);
 
 size_t
 lm_linear_packed_size(int n_rows, int n_in, int n_out, bool bf16)
@@ -132,7 +136,8 @@ lay_out(Places *places, size_t number_size, char *base, int n_rows, int n_in, in
 }
 
 void
-lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows)
+lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear,
+						int n_rows)
 {
 	int n_in = linear->n_in, n_out = linear->n_out;
 	Work work = {.tiles = lm_linear_tiles(engine, linear), .simd = lm_simd(), .n_packings = 2};
@@ -153,11 +158,14 @@ lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLine
 }
 
 void
-lm_linear_tiles_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
-						 const LmLinear *linear, int n_rows)
+lm_linear_tiles_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy,
+						 const float *x, const LmLinear *linear, int n_rows)
 {
 	int n_in = linear->n_in, n_out = linear->n_out;
-	Work work = {.tiles = lm_linear_tiles(engine, linear), .simd = lm_simd(), .n_packings = 1, .dbias = dbias};
+	Work work = {.tiles = lm_linear_tiles(engine, linear),
+				 .simd = lm_simd(),
+				 .n_packings = 1,
+				 .dbias = dbias};
 	Packing *output = &work.packings[0];
 	Places places;
 
@@ -198,7 +206,11 @@ packing_of(const float *from, int n_lines, int n)
 	int steps = PACK_NUMBERS / LM_TILE_STEP / n;
 	int lines = LM_TILE_STEP * (steps > 1 ? steps : 1);
 
-	return (Packing){.from = from, .n_lines = n_lines, .n = n, .lines = lines, .n_pieces = lm_divide_up((size_t) n_lines, (size_t) lines)};
+	return (Packing){.from = from,
+					 .n_lines = n_lines,
+					 .n = n,
+					 .lines = lines,
+					 .n_pieces = lm_divide_up((size_t) n_lines, (size_t) lines)};
 }
 
 /* Tiles as large as leaves TILES_WANTED of them, within half of MOST_SIDE and MOST_SIDE. */
@@ -208,7 +220,8 @@ add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTil
 	Product *product = &work->products[work->n_products++];
 	int side = MOST_SIDE;
 
-	*product = (Product){.a = a, .b = b, .m = m, .n = n, .n_blocks = lm_tile_blocks(k), .finish = finish};
+	*product =
+		(Product){.a = a, .b = b, .m = m, .n = n, .n_blocks = lm_tile_blocks(k), .finish = finish};
 	if ((double) m * n < (double) TILES_WANTED * MOST_SIDE * MOST_SIDE)
 		side = MOST_SIDE / 2;
 	product->side_m = product->side_n = side;
@@ -248,7 +261,8 @@ pack_piece(void *argument, int piece, int thread)
 
 		memset(sums, 0, (size_t) packing->n * sizeof *sums);
 		for (int line = first; line < first + n_lines; line++)
-			work->simd->add(sums, packing->from + (size_t) line * (size_t) packing->n, (size_t) packing->n);
+			work->simd->add(sums, packing->from + (size_t) line * (size_t) packing->n,
+							(size_t) packing->n);
 	}
 	for (int line = 0; line < n_lines; line += LM_TILE_STEP)
 		pack_lines(work->tiles, packing, first + line, lm_smaller(LM_TILE_STEP, n_lines - line));
@@ -271,7 +285,8 @@ pack_lines(const LmTiles *tiles, const Packing *packing, int first, int n_lines)
 			{
 				int left = n_lines - tile < 0 ? 0 : lm_smaller(LM_TILE, n_lines - tile);
 
-				tiles->pack(to, from + (left > 0 ? (size_t) tile * ld : 0) + i, ld, left, lm_smaller(LM_TILE_K, packing->n - i),
+				tiles->pack(to, from + (left > 0 ? (size_t) tile * ld : 0) + i, ld, left,
+							lm_smaller(LM_TILE_K, packing->n - i),
 							packing->turn_along ? LM_TILE_ALONG_TURNED : LM_TILE_ALONG);
 			}
 	}
@@ -304,7 +319,8 @@ product_piece(void *argument, int piece, int thread)
 		piece -= work->products[i].n_tiles;
 	}
 	for (int i = 0; i < work->bias_sums->n_pieces; i++)
-		work->simd->add(work->dbias, work->bias_sums->sums + (size_t) i * (size_t) work->bias_sums->n,
+		work->simd->add(work->dbias,
+						work->bias_sums->sums + (size_t) i * (size_t) work->bias_sums->n,
 						(size_t) work->bias_sums->n);
 }
 
@@ -313,10 +329,14 @@ static void
 product_tile(const Work *work, const Product *product, int number)
 {
 	_Alignas(64) float sums[MOST_SIDE * MOST_SIDE];
-	int row = number % product->n_down * product->side_m, column = number / product->n_down * product->side_n;
-	int n_rows = lm_smaller(product->side_m, product->m - row), n_columns = lm_smaller(product->side_n, product->n - column);
-	int n_a = lm_divide_up((size_t) n_rows, LM_TILE_STEP) * 2, n_b = lm_divide_up((size_t) n_columns, LM_TILE_STEP) * 2;
-	size_t number_size = work->tiles->number_size, tile = (size_t) product->n_blocks * LM_TILE_BLOCK;
+	int row = number % product->n_down * product->side_m,
+		column = number / product->n_down * product->side_n;
+	int n_rows = lm_smaller(product->side_m, product->m - row),
+		n_columns = lm_smaller(product->side_n, product->n - column);
+	int n_a = lm_divide_up((size_t) n_rows, LM_TILE_STEP) * 2,
+		n_b = lm_divide_up((size_t) n_columns, LM_TILE_STEP) * 2;
+	size_t number_size = work->tiles->number_size,
+		   tile = (size_t) product->n_blocks * LM_TILE_BLOCK;
 	const char *a = (const char *) product->a + (size_t) (row / LM_TILE) * tile * number_size;
 	const char *b = (const char *) product->b + (size_t) (column / LM_TILE) * tile * number_size;
 	int n_parts = lm_divide_up((size_t) product->n_blocks * LM_TILE_K * number_size, K_BYTES);
@@ -334,7 +354,8 @@ product_tile(const Work *work, const Product *product, int number)
 
 /* Row by row where there is an activation, so that it finds its row in the first level cache. */
 static void
-finish_rows(const Work *work, const Product *product, const float *sums, int row, int column, int n_rows, int n_columns)
+finish_rows(const Work *work, const Product *product, const float *sums, int row, int column,
+			int n_rows, int n_columns)
 {
 	LmTileFinish finish = product->finish;
 	int step = product->activated || product->before ? 1 : n_rows;
@@ -347,8 +368,10 @@ finish_rows(const Work *work, const Product *product, const float *sums, int row
 		finish.y = product->finish.y + offset;
 		work->tiles->finish(&finish, sums + (size_t) i * MOST_SIDE, MOST_SIDE, step, n_columns);
 		if (product->activated)
-			work->simd->gelu_forward(product->activated + offset, finish.y, (size_t) n_columns, product->activation);
+			work->simd->gelu_forward(product->activated + offset, finish.y, (size_t) n_columns,
+									 product->activation);
 		if (product->before)
-			work->simd->gelu_backward(finish.y, finish.y, product->before + offset, (size_t) n_columns, product->activation);
+			work->simd->gelu_backward(finish.y, finish.y, product->before + offset,
+									  (size_t) n_columns, product->activation);
 	}
 }

@@ -11,8 +11,9 @@
 /* What multiplies for this layer; NULL: the matrix library. */
 const LmTiles *lm_linear_tiles(const LmEngine *engine, const LmLinear *linear);
 
-void lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows);
-void lm_linear_tiles_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy, const float *x,
-							  const LmLinear *linear, int n_rows);
+void lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear,
+							 int n_rows);
+void lm_linear_tiles_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy,
+							  const float *x, const LmLinear *linear, int n_rows);
 
 #endif /* LM_LINEAR_TILES_H */

@@ -1,12 +1,14 @@
 /*
  * src/engine/kernels/lora.c
  *
- * What a low-rank adapter adds to a layer (Hu et al. 2021, "LoRA: Low-rank adaptation of large language models", equation 3):
+ * What a low-rank adapter adds to a layer (Hu et al. 2021, "LoRA: Low-rank adaptation of large
+ * language models", equation 3):
  *
  *   h = mask(x) A';  y += scale h B'
  *
- * All of it in float32. Pieces are rows, or columns of the gradients of A and B, which sum over all rows in one call: so
- * nothing is summed over pieces. h is computed again in the backward pass: it costs rank / n_out of the layer itself.
+ * All of it in float32. Pieces are rows, or columns of the gradients of A and B, which sum over all
+ * rows in one call: so nothing is summed over pieces. h is computed again in the backward pass: it
+ * costs rank / n_out of the layer itself.
  */
 #include "engine/ops.h"
 #include "kernels/pieces.h"
@@ -59,25 +61,35 @@ forward_piece(void *argument, int piece, int thread)
 	const LoraWork *work = argument;
 	const LmLora *lora = work->lora;
 	size_t first = (size_t) piece * ROWS;
-	int n = lm_smaller(ROWS, work->n_rows - (int) first), in = lora->n_in, out = lora->n_out, rank = lora->rank;
+	int n = lm_smaller(ROWS, work->n_rows - (int) first), in = lora->n_in, out = lora->n_out,
+		rank = lora->rank;
 	float *h = work->h + first * (size_t) rank;
 
-	lm_matmul(work->engine, h, work->x + first * (size_t) in, lora->a, LM_NT, n, rank, in, rank, in, in, 1, 0);
-	lm_matmul(work->engine, work->y + first * (size_t) out, h, lora->b, LM_NT, n, out, rank, out, rank, rank, lora->scale, 1);
+	lm_matmul(work->engine, h, work->x + first * (size_t) in, lora->a, LM_NT, n, rank, in, rank, in,
+			  in, 1, 0);
+	lm_matmul(work->engine, work->y + first * (size_t) out, h, lora->b, LM_NT, n, out, rank, out,
+			  rank, rank, lora->scale, 1);
 }
 
 void
-lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const float *dy, const float *x, const LmLora *lora, bool overwrite,
-				 int n_rows)
+lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const float *dy, const float *x,
+				 const LmLora *lora, bool overwrite, int n_rows)
 {
 	int n_blocks = lm_divide_up((size_t) n_rows, ROWS);
-	LoraWork work = {.engine = engine, .lora = lora, .dy = dy, .h = lora->h, .db = db, .n_rows = n_rows, .beta = overwrite ? 0 : 1};
+	LoraWork work = {.engine = engine,
+					 .lora = lora,
+					 .dy = dy,
+					 .h = lora->h,
+					 .db = db,
+					 .n_rows = n_rows,
+					 .beta = overwrite ? 0 : 1};
 
 	work.x = masked(engine, x, lora, n_rows);
 	lm_engine_run(engine, middle_piece, &work, n_blocks);
 	work.y = da;
 	work.n_pieces_a = lm_divide_up((size_t) lora->n_in, COLUMNS);
-	lm_engine_run(engine, weight_piece, &work, work.n_pieces_a + lm_divide_up((size_t) lora->n_out, COLUMNS));
+	lm_engine_run(engine, weight_piece, &work,
+				  work.n_pieces_a + lm_divide_up((size_t) lora->n_out, COLUMNS));
 	/* h = mask(x) A': dx += mask(dh A) */
 	work.y = lora->dropout.rate == 0 ? dx : lora->masked;
 	work.beta = lora->dropout.rate == 0 ? 1 : 0;
@@ -95,11 +107,13 @@ middle_piece(void *argument, int piece, int thread)
 	const LoraWork *work = argument;
 	const LmLora *lora = work->lora;
 	size_t first = (size_t) piece * ROWS;
-	int n = lm_smaller(ROWS, work->n_rows - (int) first), in = lora->n_in, out = lora->n_out, rank = lora->rank;
+	int n = lm_smaller(ROWS, work->n_rows - (int) first), in = lora->n_in, out = lora->n_out,
+		rank = lora->rank;
 
-	lm_matmul(work->engine, work->h + first * (size_t) rank, work->x + first * (size_t) in, lora->a, LM_NT, n, rank, in, rank, in, in, 1, 0);
-	lm_matmul(work->engine, lora->dh + first * (size_t) rank, work->dy + first * (size_t) out, lora->b, LM_NN, n, rank, out, rank, out, rank,
-			  lora->scale, 0);
+	lm_matmul(work->engine, work->h + first * (size_t) rank, work->x + first * (size_t) in, lora->a,
+			  LM_NT, n, rank, in, rank, in, in, 1, 0);
+	lm_matmul(work->engine, lora->dh + first * (size_t) rank, work->dy + first * (size_t) out,
+			  lora->b, LM_NN, n, rank, out, rank, out, rank, lora->scale, 0);
 }
 
 /* dA += dh' mask(x), some of its columns; dB += scale dy' h, some of its rows */
@@ -113,11 +127,12 @@ weight_piece(void *argument, int piece, int thread)
 	int in = lora->n_in, out = lora->n_out, rank = lora->rank;
 
 	if (is_a)
-		lm_matmul(work->engine, work->y + first, lora->dh, work->x + first, LM_TN, rank, lm_smaller(COLUMNS, in - first), work->n_rows, in,
-				  rank, in, 1, work->beta);
+		lm_matmul(work->engine, work->y + first, lora->dh, work->x + first, LM_TN, rank,
+				  lm_smaller(COLUMNS, in - first), work->n_rows, in, rank, in, 1, work->beta);
 	else
-		lm_matmul(work->engine, work->db + (size_t) first * (size_t) rank, work->dy + first, work->h, LM_TN, lm_smaller(COLUMNS, out - first),
-				  rank, work->n_rows, rank, out, rank, lora->scale, work->beta);
+		lm_matmul(work->engine, work->db + (size_t) first * (size_t) rank, work->dy + first,
+				  work->h, LM_TN, lm_smaller(COLUMNS, out - first), rank, work->n_rows, rank, out,
+				  rank, lora->scale, work->beta);
 }
 
 static void
@@ -128,8 +143,8 @@ input_piece(void *argument, int piece, int thread)
 	size_t first = (size_t) piece * ROWS;
 	int n = lm_smaller(ROWS, work->n_rows - (int) first), in = lora->n_in, rank = lora->rank;
 
-	lm_matmul(work->engine, work->y + first * (size_t) in, lora->dh + first * (size_t) rank, lora->a, LM_NN, n, in, rank, in, rank, in, 1,
-			  work->beta);
+	lm_matmul(work->engine, work->y + first * (size_t) in, lora->dh + first * (size_t) rank,
+			  lora->a, LM_NN, n, in, rank, in, rank, in, 1, work->beta);
 }
 
 void
@@ -149,6 +164,6 @@ merge_piece(void *argument, int piece, int thread)
 	size_t first = (size_t) piece * ROWS;
 	int n = lm_smaller(ROWS, lora->n_out - (int) first), in = lora->n_in, rank = lora->rank;
 
-	lm_matmul(work->engine, work->y + first * (size_t) in, lora->b + first * (size_t) rank, lora->a, LM_NN, n, in, rank, in, rank, in,
-			  lora->scale, 1);
+	lm_matmul(work->engine, work->y + first * (size_t) in, lora->b + first * (size_t) rank, lora->a,
+			  LM_NN, n, in, rank, in, rank, in, lora->scale, 1);
 }

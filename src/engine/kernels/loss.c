@@ -1,7 +1,8 @@
 /*
  * src/engine/kernels/loss.c
  *
- * Softmax and cross-entropy over the vocabulary, and sigmoids and their cross-entropies over labels, row by row.
+ * Softmax and cross-entropy over the vocabulary, and sigmoids and their cross-entropies over
+ * labels, row by row.
  */
 #include <math.h>
 #include <string.h>
@@ -31,16 +32,18 @@ static void softmax_row(const LossWork *work, int row);
 static void sigmoid_row(const LossWork *work, int row);
 
 void
-lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const float *weights,
-				 float scale, float smoothing, int n_rows, int V)
+lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets,
+				 const float *weights, float scale, float smoothing, int n_rows, int V)
 {
-	LossWork work = {lm_simd(), logits, nll, logits, targets, weights, scale, smoothing, n_rows, V, NULL};
+	LossWork work = {lm_simd(), logits,	   nll,	   logits, targets, weights,
+					 scale,		smoothing, n_rows, V,	   NULL};
 
 	run_rows(engine, &work);
 }
 
 void
-lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets, int n_rows, int V)
+lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets,
+						 int n_rows, int V)
 {
 	LossWork work = {lm_simd(), NULL, nll, logits, targets, NULL, 1, 0, n_rows, V, NULL};
 
@@ -48,17 +51,20 @@ lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, cons
 }
 
 void
-lm_binary_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets, const LmLabelSets *sets,
-						const float *weights, float scale, float smoothing, int n_rows, int n_labels)
+lm_binary_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets,
+						const LmLabelSets *sets, const float *weights, float scale, float smoothing,
+						int n_rows, int n_labels)
 {
-	LossWork work = {lm_simd(), logits, nll, logits, targets, weights, scale, smoothing, n_rows, n_labels, sets};
+	LossWork work = {lm_simd(), logits,	   nll,	   logits,	 targets, weights,
+					 scale,		smoothing, n_rows, n_labels, sets};
 
 	run_rows(engine, &work);
 }
 
 void
-lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits, const int32_t *targets,
-								const LmLabelSets *sets, int n_rows, int n_labels)
+lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits,
+								const int32_t *targets, const LmLabelSets *sets, int n_rows,
+								int n_labels)
 {
 	LossWork work = {lm_simd(), NULL, nll, logits, targets, NULL, 1, 0, n_rows, n_labels, sets};
 
@@ -68,7 +74,8 @@ lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *logit
 static void
 run_rows(LmEngine *engine, LossWork *work)
 {
-	lm_engine_run(engine, loss_piece, work, lm_divide_up((size_t) work->n_rows, (size_t) lm_piece_rows(work->V)));
+	lm_engine_run(engine, loss_piece, work,
+				  lm_divide_up((size_t) work->n_rows, (size_t) lm_piece_rows(work->V)));
 }
 
 static void
@@ -89,7 +96,8 @@ loss_row(const LossWork *work, int row)
 	if (work->targets[row] < 0 || (work->weights && work->weights[row] == 0))
 	{
 		if (work->gradient)
-			memset(work->gradient + (size_t) row * (size_t) work->V, 0, (size_t) work->V * sizeof(float));
+			memset(work->gradient + (size_t) row * (size_t) work->V, 0,
+				   (size_t) work->V * sizeof(float));
 	}
 	else if (work->sets)
 		sigmoid_row(work, row);
@@ -106,12 +114,14 @@ softmax_row(const LossWork *work, int row)
 
 	work->nll[row] = (float) (lse - work->logits[offset + (size_t) target]);
 	if (work->gradient)
-		work->simd->cross_entropy_gradient(work->gradient + offset, lse, target, work->weights[row] * work->scale,
-										   work->smoothing, work->V);
+		work->simd->cross_entropy_gradient(work->gradient + offset, lse, target,
+										   work->weights[row] * work->scale, work->smoothing,
+										   work->V);
 }
 
 /*
- * Σ log(1 + exp x) - Σ of the set's x. In plain C: labels are few beside the products that make their logits. The exponential is of
+ * Σ log(1 + exp x) - Σ of the set's x. In plain C: labels are few beside the products that make
+ * their logits. The exponential is of
  * -|x|, which does not overflow. The set's logits are subtracted before they are overwritten.
  */
 static void
@@ -131,7 +141,8 @@ sigmoid_row(const LossWork *work, int row)
 
 		sum += (logit > 0 ? logit : 0) + log1p(small);
 		if (gradient)
-			gradient[i] = (float) (factor * ((logit > 0 ? 1 : small) / (1 + small) - 0.5 * work->smoothing));
+			gradient[i] =
+				(float) (factor * ((logit > 0 ? 1 : small) / (1 + small) - 0.5 * work->smoothing));
 	}
 	for (uint64_t i = 0; gradient && i < n; i++)
 		gradient[members[i]] -= (float) (factor * (1 - work->smoothing));

@@ -1,7 +1,8 @@
 /*
  * src/engine/kernels/norm.c
  *
- * Layer normalisation (Ba et al. 2016, equations 3 and 4) and RMSNorm (Zhang and Sennrich 2019), and their backward passes.
+ * Layer normalisation (Ba et al. 2016, equations 3 and 4) and RMSNorm (Zhang and Sennrich 2019),
+ * and their backward passes.
  */
 #include <string.h>
 
@@ -47,22 +48,39 @@ static void forward_piece(void *work, int piece, int thread);
 static void backward_piece(void *work, int piece, int thread);
 
 void
-lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x, const float *weight,
-				const float *bias, int n_rows, int C, float epsilon, LmNorm kind)
+lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x,
+				const float *weight, const float *bias, int n_rows, int C, float epsilon,
+				LmNorm kind)
 {
-	ForwardWork work = {lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM, NULL, 0};
+	ForwardWork work = {
+		lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM,
+		NULL,	   0};
 
-	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+	lm_engine_run(engine, forward_piece, &work,
+				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
 void
-lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const LmResidual *residual,
-						 const float *weight, const float *bias, int n_rows, int C, float epsilon, LmNorm kind)
+lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
+						 const LmResidual *residual, const float *weight, const float *bias,
+						 int n_rows, int C, float epsilon, LmNorm kind)
 {
-	ForwardWork work = {lm_simd(), y, mean, rstd, residual->sum, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM,
-						residual, lm_dropout_threshold(residual->dropout)};
+	ForwardWork work = {lm_simd(),
+						y,
+						mean,
+						rstd,
+						residual->sum,
+						weight,
+						bias,
+						n_rows,
+						C,
+						epsilon,
+						kind == LM_LAYERNORM,
+						residual,
+						lm_dropout_threshold(residual->dropout)};
 
-	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+	lm_engine_run(engine, forward_piece, &work,
+				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
 static void
@@ -79,8 +97,8 @@ forward_piece(void *argument, int piece, int thread)
 
 		if (work->residual)
 			lm_residual_row(work->simd, work->residual, work->threshold, i, work->C);
-		work->simd->norm_forward(work->y + offset, &mean, &rstd, work->x + offset, work->weight, work->bias, work->C,
-								 work->epsilon, work->centered);
+		work->simd->norm_forward(work->y + offset, &mean, &rstd, work->x + offset, work->weight,
+								 work->bias, work->C, work->epsilon, work->centered);
 		if (work->mean)
 			work->mean[i] = mean;
 		if (work->rstd)
@@ -89,11 +107,12 @@ forward_piece(void *argument, int piece, int thread)
 }
 
 void
-lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-				 const float *mean, const float *rstd, const float *weight, int n_rows, int C, LmNorm kind,
-				 void *scratch)
+lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, const float *dy,
+				 const float *x, const float *mean, const float *rstd, const float *weight,
+				 int n_rows, int C, LmNorm kind, void *scratch)
 {
-	BackwardWork work = {lm_simd(), dx, scratch, dbias != NULL, dy, x, mean, rstd, weight, n_rows, C, kind == LM_LAYERNORM};
+	BackwardWork work = {lm_simd(), dx,	  scratch, dbias != NULL, dy, x,
+						 mean,		rstd, weight,  n_rows,		  C,  kind == LM_LAYERNORM};
 	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
 
 	lm_engine_run(engine, backward_piece, &work, n_blocks);
@@ -120,9 +139,9 @@ backward_piece(void *argument, int piece, int thread)
 	{
 		size_t offset = (size_t) i * (size_t) C;
 
-		work->simd->norm_backward(work->dx + offset, partial, work->has_bias ? partial + C : NULL, work->dy + offset,
-								  work->x + offset, work->mean[i], work->rstd[i], work->weight, C,
-								  work->centered);
+		work->simd->norm_backward(work->dx + offset, partial, work->has_bias ? partial + C : NULL,
+								  work->dy + offset, work->x + offset, work->mean[i], work->rstd[i],
+								  work->weight, C, work->centered);
 	}
 }
 

@@ -1,10 +1,12 @@
 /*
  * src/engine/kernels/panel_body.h
  *
- * Included once by each panel_simd_*.c: products of rows with panels, and the table that names them.
+ * Included once by each panel_simd_*.c: products of rows with panels, and the table that names
+ * them.
  *
- * Rows are packed in tiles, block of units by block of units; a block of a panel then meets all of them while it is in
- * the cache. Few rows wait for the weights: then a block is as long as the packed rows have room, for the sake of one stream.
+ * Rows are packed in tiles, block of units by block of units; a block of a panel then meets all of
+ * them while it is in the cache. Few rows wait for the weights: then a block is as long as the
+ * packed rows have room, for the sake of one stream.
  *
  *   packed rows   | chunk of MOST_ROWS rows | chunk ... |
  *   chunk         | block of units | block ... |
@@ -14,15 +16,16 @@
 #include "kernels/panel_rows.h"
 
 /*
- * Of rows that a thread packs for itself, twice on its stack: 384 KiB of the 512 that the server leaves for what it does not see. And of a
- * block that threads share, a part of a level 2 cache.
+ * Of rows that a thread packs for itself, twice on its stack: 384 KiB of the 512 that the server
+ * leaves for what it does not see. And of a block that threads share, a part of a level 2 cache.
  */
 #define PACKED_WORDS 49152
 #define SHARED_WORDS 65536
 #define SLACK_WORDS 64 /* the last vectors and groups are written whole */
 #define MOST_ROWS 192
 #define FEW_ROWS 36
-#define MOST_UNITS_SIZE 65536 /* bytes of a panel that many rows want in the level 1 cache */
+/* bytes of a panel that many rows want in the level 1 cache */
+#define MOST_UNITS_SIZE 65536
 #define BYTE_WORDS (LM_GROUP_QUADS + 2) /* with scale and start */
 
 typedef struct Format
@@ -95,7 +98,8 @@ convert_row(uint32_t *words, const PanelProduct *product, const PackedRows *rows
 	else if (format->type == LM_IMAGE_BFLOAT16)
 		round_row(words, x, product->n_in, first, n);
 	else
-		quantize_row(words, (float *) (void *) scales, (int32_t *) (void *) (scales + n), x, product->n_in, first, n,
+		quantize_row(words, (float *) (void *) scales, (int32_t *) (void *) (scales + n), x,
+					 product->n_in, first, n,
 					 format->type == LM_IMAGE_INT8 ? LM_INT8_ZERO : LM_INT4_ZERO);
 }
 
@@ -104,7 +108,8 @@ static void
 interleave(uint32_t *packed, const uint32_t *from, size_t ld, int n_rows, int n_words)
 {
 #if FLOAT_ROWS <= LANES
-	pack_transposed((float *) (void *) packed, (size_t) n_rows, (const float *) (const void *) from, ld, n_rows, n_words);
+	pack_transposed((float *) (void *) packed, (size_t) n_rows, (const float *) (const void *) from,
+					ld, n_rows, n_words);
 #else
 	for (int i = 0; i < n_rows; i++)
 		for (int p = 0; p < n_words; p++)
@@ -113,7 +118,8 @@ interleave(uint32_t *packed, const uint32_t *from, size_t ld, int n_rows, int n_
 }
 
 static void
-pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product, const PackedRows *rows, int row, int n_rows)
+pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product,
+		  const PackedRows *rows, int row, int n_rows)
 {
 	int n = rows->n_units, n_words = n * product->format->unit_words;
 	size_t ld = rows->row_words;
@@ -125,15 +131,19 @@ pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product, co
 	}
 	if (product->format->type == LM_IMAGE_FLOAT32)
 	{
-		interleave(packed, (const uint32_t *) (const void *) (product->x + (size_t) row * (size_t) product->n_in) + rows->unit,
-				   (size_t) product->n_in, n_rows, n);
+		interleave(
+			packed,
+			(const uint32_t *) (const void *) (product->x + (size_t) row * (size_t) product->n_in) +
+				rows->unit,
+			(size_t) product->n_in, n_rows, n);
 		return;
 	}
 	for (int i = 0; i < n_rows; i++)
 		convert_row(converted + (size_t) i * ld, product, rows, row + i);
 	interleave(packed, converted, ld, n_rows, n_words);
 	for (int part = 0; part < 2 && is_bytes(product->format); part++)
-		interleave(packed + (size_t) n_rows * (size_t) (n_words + part * n), converted + n_words + part * n, ld, n_rows, n);
+		interleave(packed + (size_t) n_rows * (size_t) (n_words + part * n),
+				   converted + n_words + part * n, ld, n_rows, n);
 }
 
 /* A block of a chunk. */
@@ -152,13 +162,15 @@ static void
 multiply_panel(const PanelProduct *product, const PackedRows *rows, int column)
 {
 	const Format *format = product->format;
-	PanelTile tile = {.ld = (size_t) product->ld_y, .n_units = rows->n_units, .goes_on = rows->unit > 0};
+	PanelTile tile = {
+		.ld = (size_t) product->ld_y, .n_units = rows->n_units, .goes_on = rows->unit > 0};
 	int n_columns = smaller_of(LM_PANEL, product->n_out - column);
 	bool ends = rows->unit + rows->n_units == product->n_units;
 	int n_tiles = (rows->n_rows + rows->height - 1) / rows->height;
 	size_t size = (size_t) rows->n_units * lm_panel_unit_size(format->type);
 
-	tile.panel = product->panels + (size_t) (column / LM_PANEL) * lm_panel_size(format->type, product->n_in) +
+	tile.panel = product->panels +
+				 (size_t) (column / LM_PANEL) * lm_panel_size(format->type, product->n_in) +
 				 (size_t) rows->unit * lm_panel_unit_size(format->type);
 	tile.ahead = tile.panel + (n_tiles > 1 ? lm_panel_size(format->type, product->n_in) : 0);
 	tile.ahead_step = n_tiles > 1 ? 128 / (size_t) n_tiles : 0;
@@ -205,7 +217,8 @@ cut(const Format *format, int first, int n_rows, int n_units, bool shared)
 	most_rows = (most_rows + format->most_height - 1) / format->most_height * format->most_height;
 	chunk.n_rows = smaller_of(most_rows, n_rows - first);
 	chunk.height = equal_part(chunk.n_rows, format->most_height);
-	most = shared ? smaller_of(SHARED_WORDS / (chunk.n_rows * words), PACKED_WORDS / (chunk.height * words))
+	most = shared ? smaller_of(SHARED_WORDS / (chunk.n_rows * words),
+							   PACKED_WORDS / (chunk.height * words))
 				  : PACKED_WORDS / (chunk.n_rows * words);
 	if (chunk.n_rows > FEW_ROWS)
 		most = smaller_of(most, MOST_UNITS_SIZE / (int) lm_panel_unit_size(format->type));
@@ -216,7 +229,8 @@ cut(const Format *format, int first, int n_rows, int n_units, bool shared)
 static PackedRows
 block_of(const PanelProduct *product, const Chunk *chunk, int unit)
 {
-	PackedRows rows = {.first = chunk->first, .n_rows = chunk->n_rows, .height = chunk->height, .unit = unit};
+	PackedRows rows = {
+		.first = chunk->first, .n_rows = chunk->n_rows, .height = chunk->height, .unit = unit};
 
 	rows.n_units = smaller_of(chunk->n_units, product->n_units - unit);
 	rows.row_words = (size_t) rows.n_units * (size_t) words_of_unit(product->format);
@@ -227,7 +241,8 @@ block_of(const PanelProduct *product, const Chunk *chunk, int unit)
 static size_t
 place_of(const PanelProduct *product, const Chunk *chunk, int unit)
 {
-	size_t rows = (size_t) chunk->first * (size_t) product->n_units + (size_t) chunk->n_rows * (size_t) unit;
+	size_t rows =
+		(size_t) chunk->first * (size_t) product->n_units + (size_t) chunk->n_rows * (size_t) unit;
 
 	return rows * (size_t) words_of_unit(product->format);
 }
@@ -258,9 +273,13 @@ units_of(LmImageType type, int n_in)
 }
 
 static void
-multiply(const Format *format, float *y, const LmPanelRows *from, const void *panels, const float *bias, int n_out, int ld_y)
+multiply(const Format *format, float *y, const LmPanelRows *from, const void *panels,
+		 const float *bias, int n_out, int ld_y)
 {
-	PanelProduct product = {format, y, from->x, panels, bias, from->n_in, n_out, ld_y, units_of(format->type, from->n_in), from->packed};
+	PanelProduct product = {format,		 y,	   from->x,
+							panels,		 bias, from->n_in,
+							n_out,		 ld_y, units_of(format->type, from->n_in),
+							from->packed};
 	Chunk chunk;
 
 	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
@@ -286,7 +305,8 @@ pack_chunk(uint32_t *packed, const PanelProduct *product, const Chunk *chunk, in
 			int height = smaller_of(rows.height, rows.n_rows - i);
 
 			pack_tile(words, converted, product, &rows, rows.first + i, height);
-			memcpy(block + (size_t) i * rows.row_words, words, (size_t) height * rows.row_words * sizeof(uint32_t));
+			memcpy(block + (size_t) i * rows.row_words, words,
+				   (size_t) height * rows.row_words * sizeof(uint32_t));
 		}
 	}
 }
@@ -295,7 +315,8 @@ static void
 pack(LmImageType type, uint32_t *packed, const LmPanelRows *from, int part, int n_parts)
 {
 	const Format *format = &formats[type];
-	PanelProduct product = {.format = format, .x = from->x, .n_in = from->n_in, .n_units = units_of(type, from->n_in)};
+	PanelProduct product = {
+		.format = format, .x = from->x, .n_in = from->n_in, .n_units = units_of(type, from->n_in)};
 	Chunk chunk;
 
 	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
@@ -305,11 +326,11 @@ pack(LmImageType type, uint32_t *packed, const LmPanelRows *from, int part, int 
 	}
 }
 
-#define DEFINE_MULTIPLY(name, type)                                                                                    \
-	static void                                                                                                        \
-		multiply_##name(float *y, const LmPanelRows *from, const void *panels, const float *bias, int n_out, int ld_y) \
-	{                                                                                                                  \
-		multiply(&formats[type], y, from, panels, bias, n_out, ld_y);                                                  \
+#define DEFINE_MULTIPLY(name, type)                                                    \
+	static void multiply_##name(float *y, const LmPanelRows *from, const void *panels, \
+								const float *bias, int n_out, int ld_y)                \
+	{                                                                                  \
+		multiply(&formats[type], y, from, panels, bias, n_out, ld_y);                  \
 	}
 DEFINE_MULTIPLY(float32, LM_IMAGE_FLOAT32)
 DEFINE_MULTIPLY(bfloat16, LM_IMAGE_BFLOAT16)
@@ -323,11 +344,12 @@ DEFINE_MULTIPLY(int4, LM_IMAGE_INT4)
 
 const LmPanelKernels TABLE_OF(LM_SIMD) = {
 	.name = STRING_OF(LM_SIMD),
-	.multiply = {
-		[LM_IMAGE_FLOAT32] = multiply_float32,
-		[LM_IMAGE_BFLOAT16] = multiply_bfloat16,
-		[LM_IMAGE_INT8] = multiply_int8,
-		[LM_IMAGE_INT4] = multiply_int4,
-	},
+	.multiply =
+		{
+			[LM_IMAGE_FLOAT32] = multiply_float32,
+			[LM_IMAGE_BFLOAT16] = multiply_bfloat16,
+			[LM_IMAGE_INT8] = multiply_int8,
+			[LM_IMAGE_INT4] = multiply_int4,
+		},
 	.pack = pack,
 };

@@ -15,7 +15,10 @@
 typedef uint16_t Halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
 typedef int8_t Chars __attribute__((vector_size(LANES), aligned(1), may_alias));
 
-/* Numbers from x on, of which only n may be touched; zero beyond. At most LM_GROUP of them are wanted. */
+/*
+ * Numbers from x on, of which only n may be touched; zero beyond. At most LM_GROUP of them are
+ * wanted.
+ */
 INLINE const float *
 whole_group(const float *x, int n, float *padded)
 {
@@ -31,7 +34,8 @@ INLINE void
 round_group(uint16_t *to, const float *from)
 {
 #if defined(__AVX512BF16__)
-	*(__m512i_u *) (void *) to = (__m512i) _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
+	*(__m512i_u *) (void *) to =
+		(__m512i) _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
 #else
 	for (int i = 0; i < LM_GROUP; i += LANES)
 	{
@@ -39,26 +43,32 @@ round_group(uint16_t *to, const float *from)
 		Words rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 		Words magnitude = bits & 0x7fffffff;
 
-		rounded = (Words) choose(is_below(magnitude, splat_word(0x7f800001)), (Floats) rounded, (Floats) (bits >> 16 | 0x40));
-		rounded = (Words) choose(is_below(magnitude, splat_word(0x00800000)), (Floats) sign, (Floats) rounded);
+		rounded = (Words) choose(is_below(magnitude, splat_word(0x7f800001)), (Floats) rounded,
+								 (Floats) (bits >> 16 | 0x40));
+		rounded = (Words) choose(is_below(magnitude, splat_word(0x00800000)), (Floats) sign,
+								 (Floats) rounded);
 		*(Halves *) (to + i) = __builtin_convertvector(rounded, Halves);
 	}
 #endif
 }
 
-/* Words of n_units pairs from input `first` on. Writes whole groups: there is room for LM_GROUP / 2 words behind. */
+/*
+ * Words of n_units pairs from input `first` on. Writes whole groups: there is room for LM_GROUP / 2
+ * words behind.
+ */
 static void
 round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {
 	float padded[LM_GROUP];
 
 	for (int i = 0; i < 2 * n_units; i += LM_GROUP)
-		round_group((uint16_t *) (void *) words + i, whole_group(x + first + i, n_in - first - i, padded));
+		round_group((uint16_t *) (void *) words + i,
+					whole_group(x + first + i, n_in - first - i, padded));
 }
 
 /*
- * A group: bytes, its scale, and minus zero times the sum of its bytes, which makes up for weights that are stored with `zero`
- * added. A group with what is not finite gets the scale NaN.
+ * A group: bytes, its scale, and minus zero times the sum of its bytes, which makes up for weights
+ * that are stored with `zero` added. A group with what is not finite gets the scale NaN.
  */
 INLINE void
 quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, int zero)
@@ -90,7 +100,8 @@ quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, in
 }
 
 static void
-quantize_row(uint32_t *words, float *scales, int32_t *starts, const float *x, int n_in, int first, int n_units, int zero)
+quantize_row(uint32_t *words, float *scales, int32_t *starts, const float *x, int n_in, int first,
+			 int n_units, int zero)
 {
 	float padded[LM_GROUP];
 
@@ -98,7 +109,8 @@ quantize_row(uint32_t *words, float *scales, int32_t *starts, const float *x, in
 	{
 		int at = first + unit * LM_GROUP;
 
-		quantize_group(words + unit * LM_GROUP_QUADS, scales + unit, starts + unit, whole_group(x + at, n_in - at, padded), zero);
+		quantize_group(words + unit * LM_GROUP_QUADS, scales + unit, starts + unit,
+					   whole_group(x + at, n_in - at, padded), zero);
 	}
 }
 

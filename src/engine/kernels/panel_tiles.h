@@ -1,8 +1,8 @@
 /*
  * src/engine/kernels/panel_tiles.h
  *
- * Register tiles of inference: a few packed rows against a panel, or against two vectors of its columns, along the units. The
- * sums of one element are one chain, whatever the tile's shape.
+ * Register tiles of inference: a few packed rows against a panel, or against two vectors of its
+ * columns, along the units. The sums of one element are one chain, whatever the tile's shape.
  */
 #ifndef LM_PANEL_TILES_H
 #define LM_PANEL_TILES_H
@@ -35,8 +35,9 @@ typedef struct PanelTile
 	const float *scales; /* [units][rows] */
 	const int32_t *starts; /* [units][rows] */
 	/*
-	 * The next panel comes into the cache while this one is multiplied: each tile of rows fetches its part of it. A lone tile
-	 * fetches nothing (step 0): it reads the panel at the speed of memory itself.
+	 * The next panel comes into the cache while this one is multiplied: each tile of rows fetches
+	 * its part of it. A lone tile fetches nothing (step 0): it reads the panel at the speed of
+	 * memory itself.
 	 */
 	const char *ahead;
 	size_t ahead_step; /* for each 128 bytes */
@@ -53,8 +54,9 @@ begin_sums(Floats *sums, const PanelTile *tile, int n_rows, int n_vectors)
 	for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 8
 		for (int v = 0; v < n_vectors; v++)
-			sums[i * n_vectors + v] =
-				tile->goes_on ? load_columns(tile->y + (size_t) i * tile->ld, v * LANES, tile->n_columns) : splat(0);
+			sums[i * n_vectors + v] = tile->goes_on ? load_columns(tile->y + (size_t) i * tile->ld,
+																   v * LANES, tile->n_columns)
+													: splat(0);
 }
 
 INLINE void
@@ -103,7 +105,8 @@ float_tile(const PanelTile *tile, int n_rows, int n_vectors)
 		for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 8
 			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] = multiply_add(splat(x[i]), weights[v], sums[i * n_vectors + v]);
+				sums[i * n_vectors + v] =
+					multiply_add(splat(x[i]), weights[v], sums[i * n_vectors + v]);
 	}
 	end_sums(sums, tile, n_rows, n_vectors);
 }
@@ -153,7 +156,8 @@ pair_tile(const PanelTile *tile, int n_rows, int n_vectors)
 		for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 8
 			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] = add_pair(sums[i * n_vectors + v], splat_word(x[i]), weights[v]);
+				sums[i * n_vectors + v] =
+					add_pair(sums[i * n_vectors + v], splat_word(x[i]), weights[v]);
 	}
 	end_sums(sums, tile, n_rows, n_vectors);
 }
@@ -192,18 +196,20 @@ load_scales(const char *unit, int column)
 {
 	const uint32_t *words = (const uint32_t *) (const void *) unit;
 
-	return column < LM_PANEL / 2 ? (Floats) (load_words(words + column) << 16)
-								 : (Floats) (load_words(words + column - LM_PANEL / 2) & 0xffff0000);
+	return column < LM_PANEL / 2
+			   ? (Floats) (load_words(words + column) << 16)
+			   : (Floats) (load_words(words + column - LM_PANEL / 2) & 0xffff0000);
 }
 
 /* Integer sums of a unit: int8 has a quad a word, int4 two. */
 INLINE void
-add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column, const uint32_t *x, int n_rows, int n_vectors,
-		 bool is_int4)
+add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column,
+		 const uint32_t *x, int n_rows, int n_vectors, bool is_int4)
 {
 	const uint32_t *w = (const uint32_t *) (const void *) (unit + LM_SCALES_SIZE) + column;
 
-	for (int quad = 0; quad < LM_GROUP_QUADS; quad += is_int4 ? 2 : 1, w += LM_PANEL, x += is_int4 ? 2 * n_rows : n_rows)
+	for (int quad = 0; quad < LM_GROUP_QUADS;
+		 quad += is_int4 ? 2 : 1, w += LM_PANEL, x += is_int4 ? 2 * n_rows : n_rows)
 	{
 		Words weights[PANEL_VECTORS];
 
@@ -215,14 +221,14 @@ add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int col
 		for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 8
 			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] =
-					add_quad(sums[i * n_vectors + v], is_int4 ? weights[v] & 0x0f0f0f0f : weights[v], x[i]);
+				sums[i * n_vectors + v] = add_quad(
+					sums[i * n_vectors + v], is_int4 ? weights[v] & 0x0f0f0f0f : weights[v], x[i]);
 #pragma GCC unroll 8
 		for (int i = 0; is_int4 && i < n_rows; i++)
 #pragma GCC unroll 8
 			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] =
-					add_quad(sums[i * n_vectors + v], (weights[v] >> 4) & 0x0f0f0f0f, x[n_rows + i]);
+				sums[i * n_vectors + v] = add_quad(sums[i * n_vectors + v],
+												   (weights[v] >> 4) & 0x0f0f0f0f, x[n_rows + i]);
 	}
 }
 
@@ -254,8 +260,9 @@ byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 
 #pragma GCC unroll 8
 			for (int i = 0; i < n_rows; i++)
-				sums[i * n_vectors + v] += __builtin_convertvector((Ints) dots[i * n_vectors + v], Floats) *
-										   (weight_scales * scales[i]);
+				sums[i * n_vectors + v] +=
+					__builtin_convertvector((Ints) dots[i * n_vectors + v], Floats) *
+					(weight_scales * scales[i]);
 		}
 		at += unit_size;
 		x += LM_GROUP_QUADS * n_rows;
@@ -279,7 +286,10 @@ int4_tile(const PanelTile *tile, int n_rows, int n_vectors)
 
 typedef void (*PanelTileFunction)(const PanelTile *tile);
 
-/* One function for each height, so that the sums of each stay in registers; a single row takes whole panels. */
+/*
+ * One function for each height, so that the sums of each stay in registers; a single row takes
+ * whole panels.
+ */
 #define DEFINE_TILE(kind, name, height, n_vectors)                             \
 	static __attribute__((noinline)) void kind##_##name(const PanelTile *tile) \
 	{                                                                          \
@@ -287,8 +297,10 @@ typedef void (*PanelTileFunction)(const PanelTile *tile);
 	}
 #define DEFINE_ROW(kind) DEFINE_TILE(kind, 1, 1, PANEL_VECTORS)
 #define DEFINE_TILES_2(kind) DEFINE_ROW(kind) DEFINE_TILE(kind, 2, 2, TILE_VECTORS)
-#define DEFINE_TILES_4(kind) DEFINE_TILES_2(kind) DEFINE_TILE(kind, 3, 3, TILE_VECTORS) DEFINE_TILE(kind, 4, 4, TILE_VECTORS)
-#define DEFINE_TILES_6(kind) DEFINE_TILES_4(kind) DEFINE_TILE(kind, 5, 5, TILE_VECTORS) DEFINE_TILE(kind, 6, 6, TILE_VECTORS)
+#define DEFINE_TILES_4(kind) \
+	DEFINE_TILES_2(kind) DEFINE_TILE(kind, 3, 3, TILE_VECTORS) DEFINE_TILE(kind, 4, 4, TILE_VECTORS)
+#define DEFINE_TILES_6(kind) \
+	DEFINE_TILES_4(kind) DEFINE_TILE(kind, 5, 5, TILE_VECTORS) DEFINE_TILE(kind, 6, 6, TILE_VECTORS)
 #define DEFINE_TILES_12(kind)               \
 	DEFINE_TILES_6(kind)                    \
 	DEFINE_TILE(kind, 7, 7, TILE_VECTORS)   \
@@ -300,10 +312,12 @@ typedef void (*PanelTileFunction)(const PanelTile *tile);
 #define NAME_TILES_2(kind) kind##_1, kind##_2
 #define NAME_TILES_4(kind) NAME_TILES_2(kind), kind##_3, kind##_4
 #define NAME_TILES_6(kind) NAME_TILES_4(kind), kind##_5, kind##_6
-#define NAME_TILES_12(kind) NAME_TILES_6(kind), kind##_7, kind##_8, kind##_9, kind##_10, kind##_11, kind##_12
+#define NAME_TILES_12(kind) \
+	NAME_TILES_6(kind), kind##_7, kind##_8, kind##_9, kind##_10, kind##_11, kind##_12
 #define TILES_OF(kind, count) DEFINE_TILES_OF(kind, count)
-#define DEFINE_TILES_OF(kind, count) \
-	DEFINE_TILES_##count(kind) static const PanelTileFunction kind##_tiles[] = {NAME_TILES_##count(kind)};
+#define DEFINE_TILES_OF(kind, count)                                             \
+	DEFINE_TILES_##count(kind) static const PanelTileFunction kind##_tiles[] = { \
+		NAME_TILES_##count(kind)};
 
 TILES_OF(float, FLOAT_ROWS)
 TILES_OF(pair, PAIR_ROWS)

@@ -23,12 +23,14 @@ static float int8_scale(const float *w);
 static float int4_scale(const float *w);
 static float quantize(int8_t *q, const float *w, float scale, float lowest, float highest);
 static int byte_place(LmImageType type, int column, int i);
-static void naive_group(float *sum, const float *x, const char *unit, LmImageType type, int column, int n);
+static void naive_group(float *sum, const float *x, const char *unit, LmImageType type, int column,
+						int n);
 
 bool
 lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out)
 {
-	return lm_size_multiply(size, (size_t) lm_divide_up((size_t) n_out, LM_PANEL), lm_panel_size(type, n_in));
+	return lm_size_multiply(size, (size_t) lm_divide_up((size_t) n_out, LM_PANEL),
+							lm_panel_size(type, n_in));
 }
 
 void
@@ -81,7 +83,8 @@ pack_groups(char *panel, LmImageType type, const float *w, int n_in, int n_rows)
 			float values[LM_GROUP] = {0};
 
 			if (j < n_rows)
-				memcpy(values, w + (size_t) j * (size_t) n_in + i, (size_t) lm_smaller(LM_GROUP, n_in - i) * sizeof(float));
+				memcpy(values, w + (size_t) j * (size_t) n_in + i,
+					   (size_t) lm_smaller(LM_GROUP, n_in - i) * sizeof(float));
 			pack_group(panel, type, j, values);
 		}
 }
@@ -94,7 +97,8 @@ pack_group(char *unit, LmImageType type, int column, const float *w)
 	int8_t q[LM_GROUP];
 
 	((uint16_t *) (void *) unit)[column % (LM_PANEL / 2) * 2 + column / (LM_PANEL / 2)] = scale;
-	quantize(q, w, lm_bf16_to_float(scale), type == LM_IMAGE_INT8 ? -127 : -8, type == LM_IMAGE_INT8 ? 127 : 7);
+	quantize(q, w, lm_bf16_to_float(scale), type == LM_IMAGE_INT8 ? -127 : -8,
+			 type == LM_IMAGE_INT8 ? 127 : 7);
 	for (int i = 0; i < LM_GROUP; i++)
 	{
 		uint8_t *place = (uint8_t *) unit + byte_place(type, column, i);
@@ -135,8 +139,9 @@ int8_scale(const float *w)
 }
 
 /*
- * Of scales that put the largest weight between 6.2 and 9.2 steps from 0, on the side that has 8 of them, the one with the least
- * squared error; 8 steps where errors are too small or too large to be told apart.
+ * Of scales that put the largest weight between 6.2 and 9.2 steps from 0, on the side that has 8 of
+ * them, the one with the least squared error; 8 steps where errors are too small or too large to be
+ * told apart.
  */
 static float
 int4_scale(const float *w)
@@ -193,7 +198,8 @@ quantize(int8_t *q, const float *w, float scale, float lowest, float highest)
 static float
 scale_of(const char *unit, int column)
 {
-	return lm_bf16_to_float(((const uint16_t *) (const void *) unit)[column % (LM_PANEL / 2) * 2 + column / (LM_PANEL / 2)]);
+	return lm_bf16_to_float(((const uint16_t *) (const void *)
+								 unit)[column % (LM_PANEL / 2) * 2 + column / (LM_PANEL / 2)]);
 }
 
 static int
@@ -211,7 +217,8 @@ lm_linear_weights(float *row, const LmLinear *linear, int output)
 {
 	int unit = lm_panel_unit(linear->type), column = output % LM_PANEL;
 	size_t unit_size = lm_panel_unit_size(linear->type);
-	const char *from = (const char *) linear->panels + (size_t) (output / LM_PANEL) * lm_panel_size(linear->type, linear->n_in);
+	const char *from = (const char *) linear->panels +
+					   (size_t) (output / LM_PANEL) * lm_panel_size(linear->type, linear->n_in);
 
 	for (int i = 0; i < linear->n_in; i++)
 	{
@@ -252,12 +259,14 @@ void
 lm_panel_multiply_naive(float *y, const float *x, const LmLinear *linear, int n_rows)
 {
 	int unit = lm_panel_unit(linear->type);
-	size_t unit_size = lm_panel_unit_size(linear->type), panel_size = lm_panel_size(linear->type, linear->n_in);
+	size_t unit_size = lm_panel_unit_size(linear->type),
+		   panel_size = lm_panel_size(linear->type, linear->n_in);
 
 	for (int row = 0; row < n_rows; row++)
 		for (int output = 0; output < linear->n_out; output++)
 		{
-			const char *at = (const char *) linear->panels + (size_t) (output / LM_PANEL) * panel_size;
+			const char *at =
+				(const char *) linear->panels + (size_t) (output / LM_PANEL) * panel_size;
 			float sum = 0;
 
 			for (int i = 0; i < linear->n_in; i += unit, at += unit_size)
@@ -270,11 +279,14 @@ lm_panel_multiply_naive(float *y, const float *x, const LmLinear *linear, int n_
 				else if (linear->type == LM_IMAGE_BFLOAT16)
 					for (int j = n - 1; j >= 0; j--)
 						sum = fmaf(lm_bf16_to_float(lm_bf16_from_float(values[j])),
-								   lm_bf16_to_float(((const uint16_t *) (const void *) at)[2 * column + j]), sum);
+								   lm_bf16_to_float(
+									   ((const uint16_t *) (const void *) at)[2 * column + j]),
+								   sum);
 				else
 					naive_group(&sum, values, at, linear->type, column, n);
 			}
-			y[(size_t) row * (size_t) linear->n_out + output] = linear->bias ? sum + linear->bias[output] : sum;
+			y[(size_t) row * (size_t) linear->n_out + output] =
+				linear->bias ? sum + linear->bias[output] : sum;
 		}
 }
 

@@ -1,15 +1,18 @@
 /*
  * src/engine/kernels/pieces.h
  *
- * How work is cut. Sizes follow from shapes alone, never from the number of threads, so that results do not
- * depend on it.
+ * How work is cut. Sizes follow from shapes alone, never from the number of threads, so that
+ * results do not depend on it.
  */
 #ifndef LM_PIECES_H
 #define LM_PIECES_H
 
 #include <stddef.h>
 
-/* Elements in a piece of an elementwise pass: some tens of microseconds, and half of a level 2 cache. */
+/*
+ * Elements in a piece of an elementwise pass: some tens of microseconds, and half of a level 2
+ * cache.
+ */
 #define LM_PIECE_ELEMENTS 65536
 
 static inline int

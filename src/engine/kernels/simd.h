@@ -1,8 +1,9 @@
 /*
  * src/engine/kernels/simd.h
  *
- * The vectorised loops of the engine, compiled once for each instruction set from the vector_*.h files and
- * chosen at run time. All work on the calling thread, on dense rows of any length and alignment.
+ * The vectorised loops of the engine, compiled once for each instruction set from the vector_*.h
+ * files and chosen at run time. All work on the calling thread, on dense rows of any length and
+ * alignment.
  */
 #ifndef LM_SIMD_H
 #define LM_SIMD_H
@@ -30,42 +31,49 @@ typedef struct LmSimd
 {
 	const char *name;
 
-	void (*matmul)(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y,
-				   int ld_a, int ld_b, float scale, float beta);
+	void (*matmul)(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n,
+				   int k, int ld_y, int ld_a, int ld_b, float scale, float beta);
 
 	void (*gelu_forward)(float *y, const float *x, size_t count, LmActivation kind);
-	void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count, LmActivation kind);
+	void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count,
+						  LmActivation kind);
 	void (*add)(float *y, const float *x, size_t count);
 	void (*add_to)(float *y, const float *x, const float *z, size_t count); /* y = x + z */
 	void (*multiply)(float *y, const float *x, size_t count);
 	void (*multiply_to)(float *y, const float *x, const float *z, size_t count); /* y = x z */
-	void (*multiply_add)(float *y, const float *x, const float *a, const float *b, size_t count); /* y = x + a b */
+	/* y = x + a b */
+	void (*multiply_add)(float *y, const float *x, const float *a, const float *b, size_t count);
 	void (*scale)(float *y, float factor, size_t count);
 	/* y = a x + b z; y may be x or z */
 	void (*blend)(float *y, float a, const float *x, float b, const float *z, size_t count);
 	float (*dot)(const float *x, const float *y, size_t count);
 	double (*sum_squares)(const float *x, size_t count);
 	void (*exp)(float *y, const float *x, size_t count);
-	void (*adamw)(float *p, float *m, float *v, const float *gradient, size_t count, const LmAdamW *adamw);
+	void (*adamw)(float *p, float *m, float *v, const float *gradient, size_t count,
+				  const LmAdamW *adamw);
 
-	void (*norm_forward)(float *y, float *mean, float *rstd, const float *x, const float *weight, const float *bias,
-						 int C, float epsilon, bool centered);
+	void (*norm_forward)(float *y, float *mean, float *rstd, const float *x, const float *weight,
+						 const float *bias, int C, float epsilon, bool centered);
 	/* dweight and dbias (NULL: none) are this block's partial sums */
-	void (*norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x, float mean,
-						  float rstd, const float *weight, int C, bool centered);
-	/* LmHeads: pairs of a head's elements by the angles of a position; sign 1, or -1 to turn back */
+	void (*norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+						  float mean, float rstd, const float *weight, int C, bool centered);
+	/*
+	 * LmHeads: pairs of a head's elements by the angles of a position; sign 1, or -1 to turn back
+	 */
 	void (*rotate)(float *x, const float *rotary, int size, float sign);
 
 	/*
-	 * One row of attention against one block of n keys, of which the first n_seen are visible. scores become
-	 * exp(score - max) and 0 beyond; *max and *sum go on from the blocks before. Returns what the sums of
-	 * those blocks have to be multiplied with.
+	 * One row of attention against one block of n keys, of which the first n_seen are visible.
+	 * scores become exp(score - max) and 0 beyond; *max and *sum go on from the blocks before.
+	 * Returns what the sums of those blocks have to be multiplied with.
 	 */
 	float (*attention_softmax)(float *scores, float *max, float *sum, int n_seen, int n);
 	/*
-	 * scores -> p = exp(score - lse), times mask (NULL: none); dp -> p (mask dp - delta); 0 beyond n_seen
+	 * scores -> p = exp(score - lse), times mask (NULL: none); dp -> p (mask dp - delta); 0 beyond
+	 * n_seen
 	 */
-	void (*attention_gradient)(float *scores, float *dp, const float *mask, float lse, float delta, int n_seen, int n);
+	void (*attention_gradient)(float *scores, float *dp, const float *mask, float lse, float delta,
+							   int n_seen, int n);
 	/* One head of lm_attention_rows, for up to attention_rows rows. */
 	void (*attention_head)(const LmAttentionRows *rows, int head);
 	int attention_rows;
@@ -74,9 +82,13 @@ typedef struct LmSimd
 	/* log of the sum of exponentials */
 	double (*log_sum_exp)(const float *x, int n);
 	/* logits -> (exp(logit - lse) - (1 - smoothing) onehot(target) - smoothing / n) factor */
-	void (*cross_entropy_gradient)(float *logits, double lse, int target, float factor, float smoothing, int n);
+	void (*cross_entropy_gradient)(float *logits, double lse, int target, float factor,
+								   float smoothing, int n);
 
-	/* mask of channels first .. first + n - 1, first a multiple of LM_MASK_GROUP; writes whole groups */
+	/*
+	 * mask of channels first .. first + n - 1, first a multiple of LM_MASK_GROUP; writes whole
+	 * groups
+	 */
 	void (*dropout_mask)(float *mask, const LmMaskRow *row, int first, int n);
 } LmSimd;
 

@@ -1,8 +1,9 @@
 /*
  * src/engine/kernels/tiles.c
  *
- * Chooses the kernels for products of packed tiles. The tile registers of AMX belong to the system: it must save them,
- * and a process must ask for them once (Linux, Documentation/arch/x86/xstate.rst); whoever forks passes that on.
+ * Chooses the kernels for products of packed tiles. The tile registers of AMX belong to the system:
+ * it must save them, and a process must ask for them once (Linux,
+ * Documentation/arch/x86/xstate.rst); whoever forks passes that on.
  */
 #define _GNU_SOURCE
 #include <string.h>
@@ -28,15 +29,16 @@ has_avx512_bf16(void)
 }
 
 /*
- * The system grants tiles where the processor has them and it saves them. It is asked first: the processor's own answer traps in virtual
- * machines, where three of them took 45 microseconds.
+ * The system grants tiles where the processor has them and it saves them. It is asked first: the
+ * processor's own answer traps in virtual machines, where three of them took 45 microseconds.
  */
 static bool
 has_amx(void)
 {
 	unsigned a, b, c, d;
 
-	return has_avx512_bf16() && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 &&
+	return has_avx512_bf16() &&
+		   syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 &&
 		   __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & CPUID_AMX_TILE) && (d & CPUID_AMX_BF16);
 }
 #endif

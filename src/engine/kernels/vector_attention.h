@@ -1,8 +1,8 @@
 /*
  * src/engine/kernels/vector_attention.h
  *
- * The rows of attention between the matrix products: softmax against a block of keys, its gradient, and the
- * whole of it for a few queries against pages of keys and values.
+ * The rows of attention between the matrix products: softmax against a block of keys, its gradient,
+ * and the whole of it for a few queries against pages of keys and values.
  */
 #ifndef LM_VECTOR_ATTENTION_H
 #define LM_VECTOR_ATTENTION_H
@@ -60,9 +60,13 @@ vector_attention_softmax(float *scores, float *max, float *sum, int n_seen, int 
 	return correction;
 }
 
-/* p = softmax(s), o = (mask p) v, delta = do . o:  ds = p (mask dp - delta) (Dao et al. 2022, algorithm 4) */
+/*
+ * p = softmax(s), o = (mask p) v, delta = do . o:  ds = p (mask dp - delta) (Dao et al. 2022,
+ * algorithm 4)
+ */
 static void
-vector_attention_gradient(float *scores, float *dp, const float *mask, float lse, float delta, int n_seen, int n)
+vector_attention_gradient(float *scores, float *dp, const float *mask, float lse, float delta,
+						  int n_seen, int n)
 {
 	for (int i = 0; i < n_seen; i += LANES)
 	{
@@ -86,7 +90,7 @@ vector_attention_gradient(float *scores, float *dp, const float *mask, float lse
 	zero_floats(dp + n_seen, n - n_seen);
 }
 
-/* ---- Rows against pages ---- */
+/* ---- Rows against pages ------------------------------------------------- */
 
 #define PAGE_VECTORS (LM_PAGE / LANES)
 #define ROW_SUMS 8 /* chains of a single row */
@@ -95,7 +99,8 @@ vector_attention_gradient(float *scores, float *dp, const float *mask, float lse
 
 /* y = scale (y or 0 + a b): one chain for each element, whatever stands beside it. */
 INLINE void
-tile_attend(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows)
+tile_attend(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k,
+			int n_rows)
 {
 	TileSums sums;
 
@@ -103,7 +108,9 @@ tile_attend(const TileOutput *out, const float *a, size_t ld_a, const float *b, 
 	for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 2
 		for (int j = 0; j < 2; j++)
-			sums.at[i][j] = out->beta != 0 ? load_columns(out->y + (size_t) i * out->ld, j * LANES, out->n_columns) : splat(0);
+			sums.at[i][j] = out->beta != 0 ? load_columns(out->y + (size_t) i * out->ld, j * LANES,
+														  out->n_columns)
+										   : splat(0);
 	if (out->n_columns >= TILE_COLUMNS)
 		tile_multiply(&sums, a, ld_a, b, ld_b, k, n_rows);
 	else
@@ -112,40 +119,46 @@ tile_attend(const TileOutput *out, const float *a, size_t ld_a, const float *b, 
 	for (int i = 0; i < n_rows; i++)
 #pragma GCC unroll 2
 		for (int j = 0; j < 2; j++)
-			store_columns(out->y + (size_t) i * out->ld, sums.at[i][j] * out->scale, j * LANES, out->n_columns);
+			store_columns(out->y + (size_t) i * out->ld, sums.at[i][j] * out->scale, j * LANES,
+						  out->n_columns);
 }
 
-#define DEFINE_TILE_ATTEND(height)                                                                                   \
-	static __attribute__((noinline)) void                                                                            \
-		tile_attend_##height(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k) \
-	{                                                                                                                \
-		tile_attend(out, a, ld_a, b, ld_b, k, height);                                                               \
+#define DEFINE_TILE_ATTEND(height)                                                              \
+	static __attribute__((noinline)) void tile_attend_##height(                                 \
+		const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k) \
+	{                                                                                           \
+		tile_attend(out, a, ld_a, b, ld_b, k, height);                                          \
 	}
 FOR_EACH_TILE(DEFINE_TILE_ATTEND)
 
-typedef void (*TileAttend)(const TileOutput *out, const float *a, size_t ld_a, const float *b, size_t ld_b, int k);
+typedef void (*TileAttend)(const TileOutput *out, const float *a, size_t ld_a, const float *b,
+						   size_t ld_b, int k);
 
 #define NAME_TILE_ATTEND(height) tile_attend_##height,
 static const TileAttend tile_attends[] = {FOR_EACH_TILE(NAME_TILE_ATTEND)};
 
 /* scores [n_rows, ld] = scale q k' of whole pages; lanes beyond the keys are of no meaning. */
 static void
-score_pages(float *scores, size_t ld, const LmAttentionRows *rows, const float *q, int head, int n_pages)
+score_pages(float *scores, size_t ld, const LmAttentionRows *rows, const float *q, int head,
+			int n_pages)
 {
-	TileOutput out = {.ld = ld, .n_columns = TILE_COLUMNS, .scale = 1 / sqrtf((float) rows->head_size)};
+	TileOutput out = {
+		.ld = ld, .n_columns = TILE_COLUMNS, .scale = 1 / sqrtf((float) rows->head_size)};
 
 	for (int page = 0; page < n_pages; page++)
 		for (int j = 0; j < LM_PAGE; j += TILE_COLUMNS)
 		{
 			out.y = scores + page * LM_PAGE + j;
-			tile_attends[rows->n_rows - 1](&out, q, (size_t) rows->n_rows, rows->key_pages[page] + (size_t) (head * rows->head_size) * LM_PAGE + j,
+			tile_attends[rows->n_rows - 1](&out, q, (size_t) rows->n_rows,
+										   rows->key_pages[page] +
+											   (size_t) (head * rows->head_size) * LM_PAGE + j,
 										   LM_PAGE, rows->head_size);
 		}
 }
 
 /*
- * The same for one row, several pages at once: each score is a chain that waits for itself at every step, so that there have to be
- * many beside it.
+ * The same for one row, several pages at once: each score is a chain that waits for itself at every
+ * step, so that there have to be many beside it.
  */
 static void
 score_row(float *scores, const LmAttentionRows *rows, int head, int n_pages)
@@ -160,14 +173,18 @@ score_row(float *scores, const LmAttentionRows *rows, int head, int n_pages)
 
 #pragma GCC unroll 4
 		for (int i = 0; i < ROW_PAGES; i++)
-			pages[i] = rows->key_pages[smaller_of(first + i, n_pages - 1)] + (size_t) (head * rows->head_size) * LM_PAGE;
+			pages[i] = rows->key_pages[smaller_of(first + i, n_pages - 1)] +
+					   (size_t) (head * rows->head_size) * LM_PAGE;
 #pragma GCC unroll 8
 		for (int i = 0; i < ROW_SUMS; i++)
 			sums[i] = splat(0);
 		for (int c = 0; c < rows->head_size; c++)
 #pragma GCC unroll 8
 			for (int i = 0; i < ROW_SUMS; i++)
-				sums[i] = multiply_add(splat(q[c]), load(pages[i / PAGE_VECTORS] + c * LM_PAGE + i % PAGE_VECTORS * LANES), sums[i]);
+				sums[i] = multiply_add(
+					splat(q[c]),
+					load(pages[i / PAGE_VECTORS] + c * LM_PAGE + i % PAGE_VECTORS * LANES),
+					sums[i]);
 #pragma GCC unroll 8
 		for (int i = 0; i < ROW_SUMS; i++)
 			if (first + i / PAGE_VECTORS < n_pages)
@@ -175,9 +192,13 @@ score_row(float *scores, const LmAttentionRows *rows, int head, int n_pages)
 	}
 }
 
-/* y [n_columns] (+)= p v over keys [first, last) of one row; v begins at that column of a page's row. */
+/*
+ * y [n_columns] (+)= p v over keys [first, last) of one row; v begins at that column of a page's
+ * row.
+ */
 INLINE void
-add_row_values(float *y, const LmAttentionRows *rows, const float *p, int first, int last, int column, int n_columns)
+add_row_values(float *y, const LmAttentionRows *rows, const float *p, int first, int last,
+			   int column, int n_columns)
 {
 	Floats sums[ROW_VECTORS];
 
@@ -186,7 +207,8 @@ add_row_values(float *y, const LmAttentionRows *rows, const float *p, int first,
 		sums[j] = first > 0 ? load_columns(y, j * LANES, n_columns) : splat(0);
 	for (int key = first; key < last; key++)
 	{
-		const float *v = rows->value_pages[key / LM_PAGE] + (size_t) (key % LM_PAGE) * (size_t) rows->C + column;
+		const float *v =
+			rows->value_pages[key / LM_PAGE] + (size_t) (key % LM_PAGE) * (size_t) rows->C + column;
 
 #pragma GCC unroll 4
 		for (int j = 0; j < ROW_VECTORS; j++)
@@ -227,7 +249,9 @@ add_values(const LmAttentionRows *rows, const float *p, int head)
 		{
 			out.y = rows->out + head * rows->head_size + j;
 			out.n_columns = smaller_of(TILE_COLUMNS, rows->head_size - j);
-			tile_attends[rows->n_rows - 1](&out, p + (size_t) key * (size_t) rows->n_rows, (size_t) rows->n_rows, page + j, (size_t) rows->C, n_keys);
+			tile_attends[rows->n_rows - 1](&out, p + (size_t) key * (size_t) rows->n_rows,
+										   (size_t) rows->n_rows, page + j, (size_t) rows->C,
+										   n_keys);
 		}
 	}
 }
@@ -238,7 +262,8 @@ vector_attention_head(const LmAttentionRows *rows, int head)
 	int n_rows = rows->n_rows, offset = head * rows->head_size;
 	int n_pages = (rows->n_keys + n_rows - 1 + LM_PAGE - 1) / LM_PAGE;
 	size_t ld = (size_t) n_pages * LM_PAGE;
-	float *turned = rows->scratch, *scores = turned + rows->head_size * n_rows + 64, *p = scores + ld * (size_t) n_rows + 64;
+	float *turned = rows->scratch, *scores = turned + rows->head_size * n_rows + 64,
+		  *p = scores + ld * (size_t) n_rows + 64;
 	Matrix part = {rows->q + offset, (size_t) rows->ld_q, 1};
 	float factors[TILE_ROWS];
 
@@ -253,7 +278,8 @@ vector_attention_head(const LmAttentionRows *rows, int head)
 	{
 		float *row = scores + (size_t) i * ld;
 
-		factors[i] = 1 / exponentials(row, largest_element(row, rows->n_keys + i), rows->n_keys + i);
+		factors[i] =
+			1 / exponentials(row, largest_element(row, rows->n_keys + i), rows->n_keys + i);
 	}
 	/* What every row sees, and then what only the later ones do. */
 	part = (Matrix){scores, ld, 1};

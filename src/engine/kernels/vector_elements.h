@@ -24,7 +24,8 @@ vector_exp_array(float *y, const float *x, size_t count)
 INLINE Floats
 gelu_exponential(Floats x)
 {
-	return exponential(x * (-2 * SQRT_2_OVER_PI) * multiply_add(x * x, splat(GELU_CUBIC), splat(1)));
+	return exponential(x * (-2 * SQRT_2_OVER_PI) *
+					   multiply_add(x * x, splat(GELU_CUBIC), splat(1)));
 }
 
 INLINE Floats
@@ -52,7 +53,8 @@ gelu_slope(Floats x, LmActivation kind)
 	e = gelu_exponential(x);
 	gate = 1.0f / (1.0f + e);
 	both = gate * (e * gate); /* s (1 - s), without the cancellation of 1 - s */
-	slope = multiply_add(x * x, splat(3 * GELU_CUBIC * 2 * SQRT_2_OVER_PI), splat(2 * SQRT_2_OVER_PI));
+	slope =
+		multiply_add(x * x, splat(3 * GELU_CUBIC * 2 * SQRT_2_OVER_PI), splat(2 * SQRT_2_OVER_PI));
 	/* Far out slope or e is infinite and the rest 0; their product must not become NaN. */
 	slope = choose(is_less(splat(0), both), x * both * slope, splat(0));
 	return gate + slope;
@@ -133,7 +135,9 @@ vector_multiply_add(float *y, const float *x, const float *a, const float *b, si
 	{
 		size_t n = count - i;
 
-		store_up_to(y + i, multiply_add(load_up_to(a + i, n), load_up_to(b + i, n), load_up_to(x + i, n)), n);
+		store_up_to(y + i,
+					multiply_add(load_up_to(a + i, n), load_up_to(b + i, n), load_up_to(x + i, n)),
+					n);
 	}
 }
 
@@ -157,8 +161,9 @@ vector_dot(const float *x, const float *y, size_t count)
 typedef float HalfFloats __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
 
 /*
- * Squares of half vectors, added up in float64 in the same lanes whatever the memory. The array is read as four streams:
- * the processor fetches ahead of each, and one alone is read at half the speed.
+ * Squares of half vectors, added up in float64 in the same lanes whatever the memory. The array is
+ * read as four streams: the processor fetches ahead of each, and one alone is read at half the
+ * speed.
  */
 static double
 vector_sum_squares(const float *x, size_t count)
@@ -193,16 +198,21 @@ vector_blend(float *y, float a, const float *x, float b, const float *z, size_t 
 	{
 		size_t n = count - i;
 
-		store_up_to(y + i, multiply_add(factor_x, load_up_to(x + i, n), factor_z * load_up_to(z + i, n)), n);
+		store_up_to(y + i,
+					multiply_add(factor_x, load_up_to(x + i, n), factor_z * load_up_to(z + i, n)),
+					n);
 	}
 }
 
 static void
-vector_adamw(float *p, float *m, float *v, const float *gradient, size_t count, const LmAdamW *adamw)
+vector_adamw(float *p, float *m, float *v, const float *gradient, size_t count,
+			 const LmAdamW *adamw)
 {
 	Floats beta1 = splat(adamw->beta1), rest1 = splat(1 - adamw->beta1);
 	Floats beta2 = splat(adamw->beta2), rest2 = splat(1 - adamw->beta2);
-	/* The corrections are divided out of the two constants that they meet, once for all elements. */
+	/*
+	 * The corrections are divided out of the two constants that they meet, once for all elements.
+	 */
 	Floats rate = splat(adamw->rate / adamw->correction1);
 	float inverse2 = 1 / adamw->correction2;
 	float keep = 1 - adamw->rate * adamw->decay;

@@ -9,10 +9,10 @@
 #include "kernels/vector_types.h"
 
 /*
- * e^x within 2 units in the last place. Results below 2^-126 are 0; above the largest float, infinity; NaN
- * stays. x = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite 1980, chapter 6: ln 2 in two parts, of which the
- * first has few enough bits that n times it is exact), then Taylor's series: the term after r^7 is below 0.1
- * units.
+ * e^x within 2 units in the last place. Results below 2^-126 are 0; above the largest float,
+ * infinity; NaN stays. x = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite 1980, chapter 6: ln 2 in
+ * two parts, of which the first has few enough bits that n times it is exact), then Taylor's
+ * series: the term after r^7 is below 0.1 units.
  */
 INLINE Floats
 exponential(Floats x)
@@ -37,7 +37,10 @@ exponential(Floats x)
 	return choose(is_less(x, splat(88.72284f)), result, x + INFINITY);
 }
 
-/* The standard normal distribution at x: cumulative, and the density without its factor 1 / sqrt(2 pi). */
+/*
+ * The standard normal distribution at x: cumulative, and the density without its factor 1 / sqrt(2
+ * pi).
+ */
 typedef struct Bell
 {
 	Floats cumulative;
@@ -45,8 +48,9 @@ typedef struct Bell
 } Bell;
 
 /*
- * Abramowitz and Stegun (1964), 7.1.26: erf within 1.5e-7, from the exponential that the density needs too.
- * 1 - cumulative is what the formula gives for x > 0; its lower tail keeps its relative precision.
+ * Abramowitz and Stegun (1964), 7.1.26: erf within 1.5e-7, from the exponential that the density
+ * needs too. 1 - cumulative is what the formula gives for x > 0; its lower tail keeps its relative
+ * precision.
  */
 INLINE Bell
 bell_erf(Floats x)

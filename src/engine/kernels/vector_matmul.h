@@ -1,14 +1,14 @@
 /*
  * src/engine/kernels/vector_matmul.h
  *
- * Matrix products by register tiles of up to TILE_ROWS x TILE_COLUMNS sums over packed operands (Goto and van
- * de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4).
+ * Matrix products by register tiles of up to TILE_ROWS x TILE_COLUMNS sums over packed operands
+ * (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4).
  *
  *   b is packed by columns of tiles   [column tile][k][TILE_COLUMNS]   zero beyond n
  *   a is packed by rows of tiles      [row tile][k][rows of the tile]
  *
- * The packed blocks stay on the stack: 320 KiB of b and 96 KiB of a, together less than half of a level 2
- * cache of a megabyte.
+ * The packed blocks stay on the stack: 320 KiB of b and 96 KiB of a, together less than half of a
+ * level 2 cache of a megabyte.
  */
 #ifndef LM_VECTOR_MATMUL_H
 #define LM_VECTOR_MATMUL_H
@@ -51,7 +51,8 @@ typedef struct TileSums
 
 /* sums[i][j] += a[p][i] b[p][j] over p in order; n_rows is a constant where this is inlined. */
 INLINE void
-tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows)
+tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k,
+			  int n_rows)
 {
 	for (int p = 0; p < k; p++)
 	{
@@ -70,7 +71,8 @@ tile_multiply(TileSums *sums, const float *a, size_t ld_a, const float *b, size_
 
 /* The same where b has fewer columns. */
 INLINE void
-tile_multiply_part(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k, int n_rows, int n_columns)
+tile_multiply_part(TileSums *sums, const float *a, size_t ld_a, const float *b, size_t ld_b, int k,
+				   int n_rows, int n_columns)
 {
 	for (int p = 0; p < k; p++)
 	{
@@ -119,15 +121,16 @@ tile_matmul(const TileOutput *out, const float *a, size_t ld_a, const float *b, 
 #define FOR_EACH_TILE(DO) FOR_EACH_LOW_TILE(DO)
 #endif
 
-#define DEFINE_TILE_MATMUL(height)                                                                      \
-	static __attribute__((noinline)) void                                                               \
-		tile_matmul_##height(const TileOutput *out, const float *a, size_t ld_a, const float *b, int k) \
-	{                                                                                                   \
-		tile_matmul(out, a, ld_a, b, k, height);                                                        \
+#define DEFINE_TILE_MATMUL(height)                                                 \
+	static __attribute__((noinline)) void tile_matmul_##height(                    \
+		const TileOutput *out, const float *a, size_t ld_a, const float *b, int k) \
+	{                                                                              \
+		tile_matmul(out, a, ld_a, b, k, height);                                   \
 	}
 FOR_EACH_TILE(DEFINE_TILE_MATMUL)
 
-typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, const float *b, int k);
+typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, const float *b,
+						   int k);
 
 #define NAME_TILE_MATMUL(height) tile_matmul_##height,
 static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
@@ -146,8 +149,8 @@ pack_rows(float *packed, const Matrix *m, int n_rows, int k)
 }
 
 /*
- * A block of a, row tile behind row tile, with LANES of room behind. Where a row tile's values lie side by
- * side, all tiles are packed at once, so that memory is read in order.
+ * A block of a, row tile behind row tile, with LANES of room behind. Where a row tile's values lie
+ * side by side, all tiles are packed at once, so that memory is read in order.
  */
 static void
 pack_row_tiles(float *packed, const Matrix *m, int n_rows, int k)
@@ -166,7 +169,8 @@ pack_row_tiles(float *packed, const Matrix *m, int n_rows, int k)
 			float *to = packed + i * k + p * height;
 
 			for (int j = 0; j < height; j += LANES)
-				store_up_to(to + j, load_up_to(from + j, (size_t) (height - j)), (size_t) (height - j));
+				store_up_to(to + j, load_up_to(from + j, (size_t) (height - j)),
+							(size_t) (height - j));
 		}
 }
 
@@ -179,8 +183,8 @@ pack_column_tiles(float *packed, const Matrix *m, int k, int n_columns)
 		{
 			int n_lines = smaller_of(LANES, n_columns - j - jj);
 
-			pack_transposed(packed + j * k + jj, TILE_COLUMNS, m->data + (size_t) (j + jj) * m->column, m->column,
-							n_lines, k);
+			pack_transposed(packed + j * k + jj, TILE_COLUMNS,
+							m->data + (size_t) (j + jj) * m->column, m->column, n_lines, k);
 		}
 	for (int p = 0; p < k && m->column == 1; p++)
 	{
@@ -188,19 +192,22 @@ pack_column_tiles(float *packed, const Matrix *m, int k, int n_columns)
 
 		for (int j = 0; j < n_columns; j += TILE_COLUMNS)
 			for (int jj = 0; jj < TILE_COLUMNS; jj += LANES)
-				store(packed + j * k + p * TILE_COLUMNS + jj, load_columns(from, j + jj, n_columns));
+				store(packed + j * k + p * TILE_COLUMNS + jj,
+					  load_columns(from, j + jj, n_columns));
 	}
 }
 
 INLINE Matrix
 submatrix(const Matrix *m, int row, int column)
 {
-	return (Matrix){m->data + (size_t) row * m->row + (size_t) column * m->column, m->row, m->column};
+	return (Matrix){m->data + (size_t) row * m->row + (size_t) column * m->column, m->row,
+					m->column};
 }
 
 /* All tiles of a block of a, packed (ld_a 0) or not, against a packed block of b. */
 static void
-multiply_blocks(TileOutput *out, const float *a, size_t ld_a, const float *packed_b, int m, int n, int k)
+multiply_blocks(TileOutput *out, const float *a, size_t ld_a, const float *packed_b, int m, int n,
+				int k)
 {
 	float *y = out->y;
 
@@ -229,18 +236,24 @@ block_size(int count, int most, int step)
 }
 
 static __attribute__((noinline)) void
-vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k, int ld_y, int ld_a,
-			  int ld_b, float scale, float beta)
+vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k,
+			  int ld_y, int ld_a, int ld_b, float scale, float beta)
 {
 	_Alignas(64) float packed_a[PACKED_A + LANES];
 	_Alignas(64) float packed_b[PACKED_B];
-	Matrix rows = {a, transpose == LM_TN ? 1 : (size_t) ld_a, transpose == LM_TN ? (size_t) ld_a : 1};
-	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b, transpose == LM_NT ? (size_t) ld_b : 1};
-	/* Where each tile of a is used only once and its rows already lie side by side, packing gains nothing. */
+	Matrix rows = {a, transpose == LM_TN ? 1 : (size_t) ld_a,
+				   transpose == LM_TN ? (size_t) ld_a : 1};
+	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b,
+					  transpose == LM_NT ? (size_t) ld_b : 1};
+	/*
+	 * Where each tile of a is used only once and its rows already lie side by side, packing gains
+	 * nothing.
+	 */
 	bool is_narrow = transpose == LM_TN && n <= TILE_COLUMNS;
 	int most_k = k > 0 ? block_size(k, MOST_K, 1) : 1;
 	int most_n = block_size(n, PACKED_B / most_k / TILE_COLUMNS * TILE_COLUMNS, TILE_COLUMNS);
-	int most_m = block_size(m, smaller_of(MOST_M, PACKED_A / most_k) / TILE_ROWS * TILE_ROWS, TILE_ROWS);
+	int most_m =
+		block_size(m, smaller_of(MOST_M, PACKED_A / most_k) / TILE_ROWS * TILE_ROWS, TILE_ROWS);
 
 	for (int j = 0; j < n; j += most_n)
 		/* Once even for k = 0, which is beta y. */
@@ -253,12 +266,14 @@ vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, i
 			for (int i = 0; i < m; i += most_m)
 			{
 				int block_m = smaller_of(most_m, m - i);
-				TileOutput out = {y + (size_t) i * (size_t) ld_y + j, (size_t) ld_y, 0, scale, p == 0 ? beta : 1};
+				TileOutput out = {y + (size_t) i * (size_t) ld_y + j, (size_t) ld_y, 0, scale,
+								  p == 0 ? beta : 1};
 
 				part = submatrix(&rows, i, p);
 				if (is_narrow)
 				{
-					multiply_blocks(&out, part.data, part.column, packed_b, block_m, block_n, block_k);
+					multiply_blocks(&out, part.data, part.column, packed_b, block_m, block_n,
+									block_k);
 					continue;
 				}
 				pack_row_tiles(packed_a, &part, block_m, block_k);

@@ -3,10 +3,10 @@
  *
  * Philox4x32-10 (see base/random.c) on a vector of counters, and the dropout mask of a row.
  *
- * A group of 64 channels takes eight counters, 8 group + i, of 128 bits each. A 64-bit lane holds one counter's
- * word; channel 64 group + 16 q + 2 i + b takes 16 bits of counter i: the low (q even) or high (q odd) half of
- * word b (q < 2) or 2 + b. So two words put side by side are 16 bits for twice as many neighbouring channels,
- * whatever the width of a vector.
+ * A group of 64 channels takes eight counters, 8 group + i, of 128 bits each. A 64-bit lane holds
+ * one counter's word; channel 64 group + 16 q + 2 i + b takes 16 bits of counter i: the low (q
+ * even) or high (q odd) half of word b (q < 2) or 2 + b. So two words put side by side are 16 bits
+ * for twice as many neighbouring channels, whatever the width of a vector.
  */
 #ifndef LM_VECTOR_RANDOM_H
 #define LM_VECTOR_RANDOM_H
@@ -36,11 +36,15 @@ round_keys(LmKey key)
 	return keys;
 }
 
-/* words[i]: word i of each counter in the low half of a lane; only the low halves of lanes are meant. */
+/*
+ * words[i]: word i of each counter in the low half of a lane; only the low halves of lanes are
+ * meant.
+ */
 INLINE void
 philox(Longs words[4], const RoundKeys *keys)
 {
-	Longs multiplier0 = (Longs){0} + PHILOX_MULTIPLIER_0, multiplier1 = (Longs){0} + PHILOX_MULTIPLIER_1;
+	Longs multiplier0 = (Longs){0} + PHILOX_MULTIPLIER_0,
+		  multiplier1 = (Longs){0} + PHILOX_MULTIPLIER_1;
 
 	for (int round = 0; round < PHILOX_ROUNDS; round++)
 	{

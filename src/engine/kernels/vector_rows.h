@@ -1,8 +1,8 @@
 /*
  * src/engine/kernels/vector_rows.h
  *
- * Loops over one row of a matrix whose elements meet in a sum or a maximum: layer normalisation, and the
- * softmax over the vocabulary.
+ * Loops over one row of a matrix whose elements meet in a sum or a maximum: layer normalisation,
+ * and the softmax over the vocabulary.
  */
 #ifndef LM_VECTOR_ROWS_H
 #define LM_VECTOR_ROWS_H
@@ -10,8 +10,8 @@
 #include "kernels/vector_math.h"
 
 static void
-vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *weight, const float *bias, int C,
-					float epsilon, bool centered)
+vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *weight,
+					const float *bias, int C, float epsilon, bool centered)
 {
 	Floats sum = splat(0), squares = splat(0);
 	float center, factor;
@@ -19,10 +19,14 @@ vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const fl
 	for (int i = 0; centered && i < C; i += LANES)
 		sum += load_up_to(x + i, (size_t) (C - i));
 	center = centered ? sum_lanes(sum) / (float) C : 0;
-	/* A second pass, because the mean of squares less the square of the mean loses what a large mean hides. */
+	/*
+	 * A second pass, because the mean of squares less the square of the mean loses what a large
+	 * mean hides.
+	 */
 	for (int i = 0; i < C; i += LANES)
 	{
-		Floats distance = (C - i >= LANES ? load(x + i) : load_part_or(x + i, C - i, center)) - center;
+		Floats distance =
+			(C - i >= LANES ? load(x + i) : load_part_or(x + i, C - i, center)) - center;
 
 		squares = multiply_add(distance, distance, squares);
 	}
@@ -45,8 +49,8 @@ vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const fl
  * Where the mean counts as 0, average(dn) is none of its terms.
  */
 static void
-vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x, float mean, float rstd,
-					 const float *weight, int C, bool centered)
+vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+					 float mean, float rstd, const float *weight, int C, bool centered)
 {
 	Floats sum = splat(0), dot = splat(0);
 	float average, slope;
@@ -75,7 +79,10 @@ vector_norm_backward(float *dx, float *dweight, float *dbias, const float *dy, c
 	}
 }
 
-/* Turns the pairs (x[i], x[i + size / 2]) by angles of which rotary has the cosines and sines; sign -1 turns back. */
+/*
+ * Turns the pairs (x[i], x[i + size / 2]) by angles of which rotary has the cosines and sines; sign
+ * -1 turns back.
+ */
 static void
 vector_rotate(float *x, const float *rotary, int size, float sign)
 {
@@ -133,10 +140,14 @@ vector_log_sum_exp(const float *x, int n)
 }
 
 static void
-vector_cross_entropy_gradient(float *logits, double lse, int target, float factor, float smoothing, int n)
+vector_cross_entropy_gradient(float *logits, double lse, int target, float factor, float smoothing,
+							  int n)
 {
 	float shift = (float) lse;
-	/* What rounding took from lse comes back as a factor, lest every probability of the row be off by it. */
+	/*
+	 * What rounding took from lse comes back as a factor, lest every probability of the row be off
+	 * by it.
+	 */
 	float adjust = (float) (factor * exp(shift - lse));
 	float spread = factor * smoothing / (float) n;
 
@@ -144,7 +155,8 @@ vector_cross_entropy_gradient(float *logits, double lse, int target, float facto
 	{
 		size_t rest = (size_t) (n - i);
 
-		store_up_to(logits + i, exponential(load_up_to(logits + i, rest) - shift) * adjust - spread, rest);
+		store_up_to(logits + i, exponential(load_up_to(logits + i, rest) - shift) * adjust - spread,
+					rest);
 	}
 	logits[target] -= factor * (1 - smoothing);
 }

@@ -1,7 +1,8 @@
 /*
  * src/engine/kernels/vector_transpose.h
  *
- * LANES vectors as a square matrix, transposed in registers, and longer rows transposed square by square.
+ * LANES vectors as a square matrix, transposed in registers, and longer rows transposed square by
+ * square.
  */
 #ifndef LM_VECTOR_TRANSPOSE_H
 #define LM_VECTOR_TRANSPOSE_H
@@ -10,8 +11,10 @@
 
 /* Low or high halves of a and b, lane by lane in turn. */
 #if LANES == 16
-#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define ZIP_LOW(a, b) \
+	__builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define ZIP_HIGH(a, b) \
+	__builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #elif LANES == 8
 #define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
@@ -42,9 +45,9 @@ transpose_lanes(Floats rows[LANES])
 }
 
 /*
- * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k. Stores whole
- * vectors, so that LANES floats from packed[(k - 1) * stride] on are written: the callers pack in ascending
- * order and have room behind the last.
+ * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k.
+ * Stores whole vectors, so that LANES floats from packed[(k - 1) * stride] on are written: the
+ * callers pack in ascending order and have room behind the last.
  */
 static __attribute__((unused)) void
 pack_transposed(float *packed, size_t stride, const float *from, size_t ld, int n_lines, int k)

@@ -1,9 +1,9 @@
 /*
  * src/engine/kernels/vector_types.h
  *
- * A vector of LANES floats in the widest registers of the instruction set that the file is compiled for, and
- * the few operations on it that the compiler's own vector arithmetic lacks. Everything is static, so that no
- * function of one instruction set can stand in for that of another.
+ * A vector of LANES floats in the widest registers of the instruction set that the file is compiled
+ * for, and the few operations on it that the compiler's own vector arithmetic lacks. Everything is
+ * static, so that no function of one instruction set can stand in for that of another.
  */
 #ifndef LM_VECTOR_TYPES_H
 #define LM_VECTOR_TYPES_H
@@ -296,15 +296,17 @@ load_part_or(const float *from, int n, float rest)
 typedef float Quarter __attribute__((vector_size(16)));
 
 #if LANES == 16
-#define FOLD(value, quarter, COMBINE)                                                                    \
-	{                                                                                                    \
-		__m256 half = COMBINE##_256(_mm512_castps512_ps256((__m512) (value)),                            \
-									_mm512_extractf32x8_ps((__m512) (value), 1));                        \
-		quarter = (Quarter) COMBINE##_128(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)); \
+#define FOLD(value, quarter, COMBINE)                                                              \
+	{                                                                                              \
+		__m256 half = COMBINE##_256(_mm512_castps512_ps256((__m512) (value)),                      \
+									_mm512_extractf32x8_ps((__m512) (value), 1));                  \
+		quarter =                                                                                  \
+			(Quarter) COMBINE##_128(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)); \
 	}
 #elif LANES == 8
-#define FOLD(value, quarter, COMBINE) \
-	quarter = (Quarter) COMBINE##_128(_mm256_castps256_ps128((__m256) (value)), _mm256_extractf128_ps((__m256) (value), 1));
+#define FOLD(value, quarter, COMBINE)                                           \
+	quarter = (Quarter) COMBINE##_128(_mm256_castps256_ps128((__m256) (value)), \
+									  _mm256_extractf128_ps((__m256) (value), 1));
 #else
 #define FOLD(value, quarter, COMBINE) quarter = (value);
 #endif

@@ -1,8 +1,8 @@
 /*
  * src/engine/model/arena.h
  *
- * Cuts one block of memory into 64-byte aligned slices. Without a block it only adds up, so that the same
- * function gives the size of a layout and makes it: there is no second formula.
+ * Cuts one block of memory into 64-byte aligned slices. Without a block it only adds up, so that
+ * the same function gives the size of a layout and makes it: there is no second formula.
  */
 #ifndef LM_ARENA_H
 #define LM_ARENA_H

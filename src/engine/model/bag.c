@@ -7,8 +7,9 @@
 #include "model/bag.h"
 
 /*
- * The rows of the runs that end at tokens[i], the token's own one first; returns how many. The hash of a run goes on from that of the
- * shorter one: each token is multiplied by an odd constant (Knuth, TAOCP 3, section 6.4), and the upper bits choose.
+ * The rows of the runs that end at tokens[i], the token's own one first; returns how many. The hash
+ * of a run goes on from that of the shorter one: each token is multiplied by an odd constant
+ * (Knuth, TAOCP 3, section 6.4), and the upper bits choose.
  */
 static int
 rows_at(size_t rows[LM_BAG_RUN], const LmConfig *config, const int32_t *tokens, size_t i)
@@ -20,8 +21,10 @@ rows_at(size_t rows[LM_BAG_RUN], const LmConfig *config, const int32_t *tokens, 
 	rows[n++] = (size_t) tokens[i];
 	while (n < LM_BAG_RUN && (size_t) n <= i)
 	{
-		hash = (hash ^ hash >> 29) * 0x9E3779B97F4A7C15u + (uint64_t) (uint32_t) tokens[i - (size_t) n] * 0xC2B2AE3D27D4EB4Fu + (uint64_t) n;
-		rows[n++] = (size_t) config->vocabulary + (size_t) ((hash * 0x9E3779B97F4A7C15u) >> 32) % n_hashed;
+		hash = (hash ^ hash >> 29) * 0x9E3779B97F4A7C15u +
+			   (uint64_t) (uint32_t) tokens[i - (size_t) n] * 0xC2B2AE3D27D4EB4Fu + (uint64_t) n;
+		rows[n++] =
+			(size_t) config->vocabulary + (size_t) ((hash * 0x9E3779B97F4A7C15u) >> 32) % n_hashed;
 	}
 	return n;
 }
@@ -37,7 +40,8 @@ lm_bag_count(size_t n)
 }
 
 void
-lm_bag_add(double *sums, const float *bag, const LmConfig *config, const int32_t *tokens, size_t first, size_t last)
+lm_bag_add(double *sums, const float *bag, const LmConfig *config, const int32_t *tokens,
+		   size_t first, size_t last)
 {
 	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
 
@@ -52,7 +56,8 @@ lm_bag_add(double *sums, const float *bag, const LmConfig *config, const int32_t
 }
 
 void
-lm_bag_add_gradient(float *gradient, const float *dmean, const LmConfig *config, const int32_t *tokens, size_t n)
+lm_bag_add_gradient(float *gradient, const float *dmean, const LmConfig *config,
+					const int32_t *tokens, size_t n)
 {
 	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
 	float share = 1.0f / (float) lm_bag_count(n);

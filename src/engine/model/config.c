@@ -35,8 +35,8 @@ lm_config_check(LmConfig *config, LmError *error)
 		!check_range(error, "heads", config->heads, 1, config->channels))
 		return false;
 	if (config->channels % config->heads != 0)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "channels %d is not a multiple of heads %d", config->channels,
-					   config->heads);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "channels %d is not a multiple of heads %d",
+					   config->channels, config->heads);
 	if (config->mlp_channels == 0)
 		config->mlp_channels = 4 * config->channels;
 	if (!check_range(error, "mlp_channels", config->mlp_channels, 1, 4 * LM_MAX_CHANNELS))
@@ -44,14 +44,19 @@ lm_config_check(LmConfig *config, LmError *error)
 	if (config->norm != LM_LAYERNORM && config->norm != LM_RMSNORM)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm %d is not known", (int) config->norm);
 	if (!(config->norm_epsilon > 0 && config->norm_epsilon <= 1))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1", config->norm_epsilon);
-	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL && config->position != LM_ROPE)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known", (int) config->position);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1",
+					   config->norm_epsilon);
+	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL &&
+		config->position != LM_ROPE)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known",
+					   (int) config->position);
 	if (config->position == LM_ROPE && config->channels / config->heads % 2 != 0)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position rope needs an even number of channels a head, not %d",
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "position rope needs an even number of channels a head, not %d",
 					   config->channels / config->heads);
 	if (!(config->rope_base > 1 && config->rope_base <= LM_MAX_ROPE_BASE))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g", config->rope_base, LM_MAX_ROPE_BASE);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g",
+					   config->rope_base, LM_MAX_ROPE_BASE);
 	if (config->mlp != LM_GELU && config->mlp != LM_GELU_TANH && config->mlp != LM_RELU2)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
 	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
@@ -79,9 +84,11 @@ check_lora(LmConfig *config, LmError *error)
 	if (config->lora_targets == 0)
 		config->lora_targets = LM_ALL_TARGETS;
 	if (!(config->lora_alpha > 0 && config->lora_alpha <= LM_MAX_LORA_ALPHA))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "lora_alpha %g is outside 0 .. %g", config->lora_alpha, LM_MAX_LORA_ALPHA);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "lora_alpha %g is outside 0 .. %g",
+					   config->lora_alpha, LM_MAX_LORA_ALPHA);
 	if (!(config->lora_dropout >= 0 && config->lora_dropout < 1))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "lora_dropout %g is outside 0 .. 1", config->lora_dropout);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "lora_dropout %g is outside 0 .. 1",
+					   config->lora_dropout);
 	return check_range(error, "lora_targets", config->lora_targets, 1, LM_ALL_TARGETS);
 }
 
@@ -101,10 +108,12 @@ lm_config_base(const LmConfig *config)
 bool
 lm_config_same_base(const LmConfig *a, const LmConfig *b)
 {
-	return a->vocabulary == b->vocabulary && a->context == b->context && a->layers == b->layers && a->heads == b->heads &&
-		   a->channels == b->channels && a->mlp_channels == b->mlp_channels && a->norm == b->norm &&
-		   a->norm_epsilon == b->norm_epsilon && a->position == b->position && a->rope_base == b->rope_base &&
-		   a->qk_norm == b->qk_norm && a->mlp == b->mlp && a->bias == b->bias && a->tie_embeddings == b->tie_embeddings;
+	return a->vocabulary == b->vocabulary && a->context == b->context && a->layers == b->layers &&
+		   a->heads == b->heads && a->channels == b->channels &&
+		   a->mlp_channels == b->mlp_channels && a->norm == b->norm &&
+		   a->norm_epsilon == b->norm_epsilon && a->position == b->position &&
+		   a->rope_base == b->rope_base && a->qk_norm == b->qk_norm && a->mlp == b->mlp &&
+		   a->bias == b->bias && a->tie_embeddings == b->tie_embeddings;
 }
 
 float
@@ -117,8 +126,10 @@ static bool
 check_range(LmError *error, const char *field, int value, int lowest, int highest)
 {
 	if (value > highest)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "%s is %d, at most %d is possible", field, value, highest);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "%s is %d, at most %d is possible", field, value,
+					   highest);
 	if (value < lowest)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s is %d, at least %d is needed", field, value, lowest);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s is %d, at least %d is needed", field, value,
+					   lowest);
 	return true;
 }

@@ -1,8 +1,9 @@
 /*
  * src/engine/model/labels.c
  *
- * The head of a classifier: forward, loss and backward for some windows at a time. Windows are pooled on all threads, a window on
- * one; rows of the bag are shared by windows, so their gradient is added up on one thread, in the order of the batch.
+ * The head of a classifier: forward, loss and backward for some windows at a time. Windows are
+ * pooled on all threads, a window on one; rows of the bag are shared by windows, so their gradient
+ * is added up on one thread, in the order of the batch.
  */
 #include <string.h>
 
@@ -20,10 +21,12 @@ typedef struct Group
 	int rows[LM_LABEL_WINDOWS];
 	int32_t targets[LM_LABEL_WINDOWS];
 	float weights[LM_LABEL_WINDOWS];
-	float shares[LM_LABEL_WINDOWS]; /* of the mean of the outputs: 1, or in training with dropout 0 or 2 */
+	/* of the mean of the outputs: 1, or in training with dropout 0 or 2 */
+	float shares[LM_LABEL_WINDOWS];
 } Group;
 
-static void loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale, float smoothing);
+static void loss_of_group(LmLabelActivations *activations, float *nll, const Group *group,
+						  float scale, float smoothing);
 static int gather(Group *group, const LmBatch *batch, int row);
 static void drop_outputs(Group *group, const LmPass *pass);
 static void pool_window(void *work, int piece, int thread);
@@ -63,8 +66,9 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 		if (scale > 0)
 		{
 			/* logits = features label_weight' + label_bias */
-			lm_linear_backward(engine, a->dfeatures, network->gradient.label_weight, network->gradient.label_bias, a->logits,
-							   a->features, &linear, group.n, network->activations.scratch);
+			lm_linear_backward(engine, a->dfeatures, network->gradient.label_weight,
+							   network->gradient.label_bias, a->logits, a->features, &linear,
+							   group.n, network->activations.scratch);
 			lm_engine_run(engine, spread_window, &group, group.n);
 			add_bag_gradient(network->gradient.bag_embedding, &group);
 		}
@@ -80,7 +84,8 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 
 /* Leaves their gradient in the logits where scale is above 0. */
 static void
-loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale, float smoothing)
+loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale,
+			  float smoothing)
 {
 	LmEngine *engine = group->network->engine;
 	const LmLabelSets *sets = &group->batch->sets;
@@ -88,11 +93,14 @@ loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, f
 	int n_labels = group->network->config.labels;
 
 	if (group->network->config.multi_label && scale > 0)
-		lm_binary_cross_entropy(engine, logits, nll, group->targets, sets, group->weights, scale, smoothing, group->n, n_labels);
+		lm_binary_cross_entropy(engine, logits, nll, group->targets, sets, group->weights, scale,
+								smoothing, group->n, n_labels);
 	else if (group->network->config.multi_label)
-		lm_binary_cross_entropy_forward(engine, nll, logits, group->targets, sets, group->n, n_labels);
+		lm_binary_cross_entropy_forward(engine, nll, logits, group->targets, sets, group->n,
+										n_labels);
 	else if (scale > 0)
-		lm_cross_entropy(engine, logits, nll, group->targets, group->weights, scale, smoothing, group->n, n_labels);
+		lm_cross_entropy(engine, logits, nll, group->targets, group->weights, scale, smoothing,
+						 group->n, n_labels);
 	else
 		lm_cross_entropy_forward(engine, nll, logits, group->targets, group->n, n_labels);
 }
@@ -119,8 +127,9 @@ gather(Group *group, const LmBatch *batch, int row)
 }
 
 /*
- * With dropout, a window in training has its outputs dropped as a whole with probability LM_OUTPUTS_DROPOUT (after Neverova et al. 2016,
- * "ModDrop"); those that are kept are scaled so that their mean stays. Otherwise the outputs, which over-fit first, explain the labels of the
+ * With dropout, a window in training has its outputs dropped as a whole with probability
+ * LM_OUTPUTS_DROPOUT (after Neverova et al. 2016, "ModDrop"); those that are kept are scaled so
+ * that their mean stays. Otherwise the outputs, which over-fit first, explain the labels of the
  * training rows, and the bag learns little.
  */
 static void
@@ -132,7 +141,9 @@ drop_outputs(Group *group, const LmPass *pass)
 	for (int i = 0; i < group->n; i++)
 	{
 		int row = group->first[i];
-		bool dropped = rate > 0 && lm_random_uniform(key, (uint32_t) pass->batch->examples[row], (uint32_t) pass->batch->positions[row], 0) < rate;
+		bool dropped =
+			rate > 0 && lm_random_uniform(key, (uint32_t) pass->batch->examples[row],
+										  (uint32_t) pass->batch->positions[row], 0) < rate;
 
 		group->shares[i] = dropped ? 0 : (float) (1 / (1 - rate));
 	}
@@ -154,8 +165,10 @@ pool_window(void *work, int piece, int thread)
 {
 	const Group *group = work;
 	const LmNetwork *network = group->network;
-	int C = network->config.channels, n_channels = lm_bag_channels(network->config.labels), rows = group->rows[piece];
-	float *feature = network->activations.labels.features + (size_t) piece * (size_t) (C + n_channels);
+	int C = network->config.channels, n_channels = lm_bag_channels(network->config.labels),
+		rows = group->rows[piece];
+	float *feature =
+		network->activations.labels.features + (size_t) piece * (size_t) (C + n_channels);
 	const float *outputs = network->activations.norm + (size_t) group->first[piece] * (size_t) C;
 	double bag[LM_BAG_CHANNELS] = {0};
 	double n_bag = (double) lm_bag_count((size_t) rows);
@@ -167,7 +180,8 @@ pool_window(void *work, int piece, int thread)
 			feature[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
 	for (int i = 0; i < C; i++)
 		feature[i] = feature[i] / (float) rows * group->shares[piece];
-	lm_bag_add(bag, network->params.bag_embedding, &network->config, group->batch->tokens + group->first[piece], 0, (size_t) rows);
+	lm_bag_add(bag, network->params.bag_embedding, &network->config,
+			   group->batch->tokens + group->first[piece], 0, (size_t) rows);
 	for (int i = 0; i < n_channels; i++)
 		feature[C + i] = (float) (bag[i] / n_bag);
 }
@@ -179,13 +193,15 @@ spread_window(void *work, int piece, int thread)
 	const Group *group = work;
 	const LmNetwork *network = group->network;
 	int C = network->config.channels, rows = group->rows[piece];
-	const float *dfeature = network->activations.labels.dfeatures + (size_t) piece * (size_t) (C + lm_bag_channels(network->config.labels));
+	const float *dfeature = network->activations.labels.dfeatures +
+							(size_t) piece * (size_t) (C + lm_bag_channels(network->config.labels));
 	float *doutputs = network->activations.narrow + (size_t) group->first[piece] * (size_t) C;
 
 	(void) thread;
 	for (int row = 0; row < rows; row++)
 		for (int i = 0; i < C; i++)
-			doutputs[(size_t) row * (size_t) C + (size_t) i] = dfeature[i] / (float) rows * group->shares[piece];
+			doutputs[(size_t) row * (size_t) C + (size_t) i] =
+				dfeature[i] / (float) rows * group->shares[piece];
 }
 
 static void
@@ -195,6 +211,9 @@ add_bag_gradient(float *gradient, const Group *group)
 	size_t F = (size_t) network->config.channels + (size_t) lm_bag_channels(network->config.labels);
 
 	for (int window = 0; window < group->n; window++)
-		lm_bag_add_gradient(gradient, network->activations.labels.dfeatures + (size_t) window * F + network->config.channels,
-							&network->config, group->batch->tokens + group->first[window], (size_t) group->rows[window]);
+		lm_bag_add_gradient(gradient,
+							network->activations.labels.dfeatures + (size_t) window * F +
+								network->config.channels,
+							&network->config, group->batch->tokens + group->first[window],
+							(size_t) group->rows[window]);
 }

@@ -3,14 +3,16 @@
  *
  * The decoder in training: embeddings, blocks, final norm, head and loss, forward and backward.
  *
- *   x = dropout(wte[token] + wpe[position]);  x = block_l(x) for each layer;  logits = norm(x) head'
+ *   x = dropout(wte[token] + wpe[position]);  x = block_l(x) for each layer;  logits = norm(x)
+ *                                             head'
  *
- * With recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 3) the blocks share one
- * place for what is inside of them, and each is computed a second time, from its input, before its backward pass. The
- * operations are the same ones, so the gradient is the same bits.
+ * With recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 3)
+ * the blocks share one place for what is inside of them, and each is computed a second time, from
+ * its input, before its backward pass. The operations are the same ones, so the gradient is the
+ * same bits.
  *
- * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and the head's
- * backward pass follows at once, so that they are never computed twice.
+ * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and
+ * the head's backward pass follows at once, so that they are never computed twice.
  */
 #include "model/labels.h"
 #include "model/network.h"
@@ -18,10 +20,14 @@
 #define LOGITS_BYTES ((size_t) 1 << 23) /* stays in the second and third level cache */
 #define LOGITS_ROWS_MIN 128
 #define LOGITS_ROWS_MAX 1024
-/* Every chunk of packed logits packs the head anew and adds to its gradient, which costs more than the cache gains. */
+/*
+ * Every chunk of packed logits packs the head anew and adds to its gradient, which costs more than
+ * the cache gains.
+ */
 #define PACKED_LOGITS_BYTES ((size_t) 1 << 27)
 
-static void leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
+static void leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
+						int layer);
 static void embedding_forward(LmNetwork *network, const LmPass *pass);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
 static LmLinear head_of(const LmNetwork *network);
@@ -50,9 +56,9 @@ lm_network_forward(LmNetwork *network, const LmPass *pass)
 	const LmBlockActivations *first = &a->blocks[0];
 
 	embedding_forward(network, pass);
-	lm_norm_forward(network->engine, first->norm1, first->mean1, first->rstd1, first->x, network->params.blocks[0].norm1_weight,
-					network->params.blocks[0].norm1_bias, pass->batch->n_tokens, config->channels, config->norm_epsilon,
-					config->norm);
+	lm_norm_forward(network->engine, first->norm1, first->mean1, first->rstd1, first->x,
+					network->params.blocks[0].norm1_weight, network->params.blocks[0].norm1_bias,
+					pass->batch->n_tokens, config->channels, config->norm_epsilon, config->norm);
 	for (int layer = 0; layer < config->layers; layer++)
 	{
 		/* Where no backward pass follows, every block works in the place of the first. */
@@ -63,7 +69,10 @@ lm_network_forward(LmNetwork *network, const LmPass *pass)
 	}
 }
 
-/* The block's output, and what follows makes of it first: the norm of the next block, or the final one. */
+/*
+ * The block's output, and what follows makes of it first: the norm of the next block, or the final
+ * one.
+ */
 static void
 leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
@@ -74,16 +83,18 @@ leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pa
 	int n = pass->batch->n_tokens, C = config->channels;
 
 	if (layer == config->layers - 1)
-		lm_residual_norm_forward(network->engine, a->norm, a->mean, a->rstd, &output, network->params.final_norm_weight,
-								 network->params.final_norm_bias, n, C, config->norm_epsilon, config->norm);
+		lm_residual_norm_forward(network->engine, a->norm, a->mean, a->rstd, &output,
+								 network->params.final_norm_weight, network->params.final_norm_bias,
+								 n, C, config->norm_epsilon, config->norm);
 	else
 	{
 		const LmBlockActivations *next = pass->training ? &a->blocks[layer + 1] : kept;
 		const LmBlockTensors *w = &network->params.blocks[layer + 1];
 
 		output.sum = next->x;
-		lm_residual_norm_forward(network->engine, next->norm1, next->mean1, next->rstd1, &output, w->norm1_weight,
-								 w->norm1_bias, n, C, config->norm_epsilon, config->norm);
+		lm_residual_norm_forward(network->engine, next->norm1, next->mean1, next->rstd1, &output,
+								 w->norm1_weight, w->norm1_bias, n, C, config->norm_epsilon,
+								 config->norm);
 	}
 }
 
@@ -96,8 +107,9 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 
 	/* norm = norm(x) */
 	lm_zero(network->engine, a->dx, (size_t) n * C);
-	lm_norm_backward(network->engine, a->dx, network->gradient.final_norm_weight, network->gradient.final_norm_bias,
-					 a->narrow, a->x, a->mean, a->rstd, network->params.final_norm_weight, n, C, config->norm, a->scratch);
+	lm_norm_backward(network->engine, a->dx, network->gradient.final_norm_weight,
+					 network->gradient.final_norm_bias, a->narrow, a->x, a->mean, a->rstd,
+					 network->params.final_norm_weight, n, C, config->norm, a->scratch);
 	for (int layer = config->layers - 1; layer >= 0; layer--)
 	{
 		/* What is inside the last block is still there. */
@@ -119,8 +131,8 @@ embedding_forward(LmNetwork *network, const LmPass *pass)
 	float *x = a->blocks[0].x;
 	int C = network->config.channels;
 
-	lm_embedding_forward(network->engine, x, batch->tokens, batch->positions, network->params.token_embedding, wpe,
-						 batch->n_tokens, C);
+	lm_embedding_forward(network->engine, x, batch->tokens, batch->positions,
+						 network->params.token_embedding, wpe, batch->n_tokens, C);
 	lm_dropout(network->engine, x, x, &dropout, batch->n_tokens, C);
 }
 
@@ -134,8 +146,9 @@ embedding_backward(LmNetwork *network, const LmPass *pass)
 
 	/* x = dropout(wte[tokens] + wpe[positions]) */
 	lm_dropout(network->engine, a->dx, a->dx, &dropout, batch->n_tokens, C);
-	lm_embedding_backward(network->engine, network->gradient.token_embedding, network->gradient.position_embedding,
-						  a->dx, batch->tokens, batch->positions, batch->n_tokens, C);
+	lm_embedding_backward(network->engine, network->gradient.token_embedding,
+						  network->gradient.position_embedding, a->dx, batch->tokens,
+						  batch->positions, batch->n_tokens, C);
 }
 
 double
@@ -158,15 +171,17 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 		lm_linear_forward(engine, a->logits, x, &head, n);
 		if (scale > 0)
 		{
-			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first, batch->weights + first, scale,
-							 pass->smoothing, n, V);
+			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first,
+							 batch->weights + first, scale, pass->smoothing, n, V);
 			/* logits = norm head' */
 			head.overwrite = pass->first && first == 0;
-			lm_linear_backward(engine, a->narrow + (size_t) first * C, network->gradient.head_weight, NULL, a->logits, x,
-							   &head, n, a->scratch);
+			lm_linear_backward(engine, a->narrow + (size_t) first * C,
+							   network->gradient.head_weight, NULL, a->logits, x, &head, n,
+							   a->scratch);
 		}
 		else
-			lm_cross_entropy_forward(engine, a->nll + first, a->logits, batch->targets + first, n, V);
+			lm_cross_entropy_forward(engine, a->nll + first, a->logits, batch->targets + first, n,
+									 V);
 		if (lm_engine_stopped(engine))
 			return 0;
 	}
@@ -178,7 +193,8 @@ lm_network_overwrites(const LmNetwork *network, const LmParam *param)
 {
 	if (param->layer >= 0)
 		return !param->vector;
-	return network->config.labels == 0 && param->kind == (network->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT);
+	return network->config.labels == 0 &&
+		   param->kind == (network->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT);
 }
 
 void
@@ -191,7 +207,8 @@ lm_network_logits(LmNetwork *network, float *out, const LmPass *pass)
 	{
 		int left = pass->batch->n_tokens - first;
 
-		lm_linear_forward(network->engine, out + (size_t) first * V, network->activations.norm + (size_t) first * C, &head,
+		lm_linear_forward(network->engine, out + (size_t) first * V,
+						  network->activations.norm + (size_t) first * C, &head,
 						  left < network->logits_rows ? left : network->logits_rows);
 	}
 }
@@ -220,7 +237,8 @@ weighted_sum(const float *nll, const LmBatch *batch)
 }
 
 void
-lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads, bool bf16)
+lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity,
+				  int n_threads, bool bf16)
 {
 	size_t N = (size_t) capacity, C = (size_t) config->channels;
 	size_t M = (size_t) config->mlp_channels, L = (size_t) config->layers;
@@ -244,8 +262,12 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->dbranch = config->dropout > 0 ? lm_arena_floats(arena, N, C) : NULL;
 	a->narrow = lm_arena_floats(arena, N, C);
 	a->wide = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
-	a->sinusoid = config->position == LM_SINUSOIDAL ? lm_arena_floats(arena, (size_t) config->context, C) : NULL;
-	a->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
+	a->sinusoid = config->position == LM_SINUSOIDAL
+					  ? lm_arena_floats(arena, (size_t) config->context, C)
+					  : NULL;
+	a->rotary = config->position == LM_ROPE
+					? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads)
+					: NULL;
 	if (config->labels > 0)
 		a->labels = lm_labels_layout(arena, config);
 	lay_out_lora(network, arena);
@@ -259,7 +281,8 @@ static void
 lay_out_lora(LmNetwork *network, LmArena *arena)
 {
 	const LmConfig *config = &network->config;
-	size_t N = (size_t) network->capacity, C = (size_t) config->channels, M = (size_t) config->mlp_channels;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
+		   M = (size_t) config->mlp_channels;
 	LmActivations *a = &network->activations;
 
 	if (config->lora_rank == 0)
@@ -270,7 +293,10 @@ lay_out_lora(LmNetwork *network, LmArena *arena)
 		a->lora_masked = lm_arena_floats(arena, N, M > C ? M : C);
 }
 
-/* With recomputation only the input of each block is kept; the rest is that of the block which was computed last. */
+/*
+ * With recomputation only the input of each block is kept; the rest is that of the block which was
+ * computed last.
+ */
 static void
 lay_out_blocks(LmNetwork *network, LmArena *arena)
 {
@@ -294,7 +320,8 @@ static LmBlockActivations
 lay_out_block(const LmNetwork *network, LmArena *arena)
 {
 	const LmConfig *config = &network->config;
-	size_t N = (size_t) network->capacity, C = (size_t) config->channels, M = (size_t) config->mlp_channels;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
+		   M = (size_t) config->mlp_channels;
 
 	return (LmBlockActivations){
 		.norm1 = lm_arena_floats(arena, N, C),
@@ -320,7 +347,8 @@ logits_rows(const LmConfig *config, int capacity, bool bf16)
 {
 	bool packed = lm_linear_packed_size(1, 1, 1, bf16) > 0;
 	size_t row_size = (bf16 ? sizeof(uint16_t) : sizeof(float)) * (size_t) config->vocabulary;
-	size_t rows = (packed ? PACKED_LOGITS_BYTES : LOGITS_BYTES) / row_size / LOGITS_ROWS_MIN * LOGITS_ROWS_MIN;
+	size_t rows = (packed ? PACKED_LOGITS_BYTES : LOGITS_BYTES) / row_size / LOGITS_ROWS_MIN *
+				  LOGITS_ROWS_MIN;
 
 	if (rows < LOGITS_ROWS_MIN)
 		rows = LOGITS_ROWS_MIN;
@@ -370,16 +398,16 @@ packed_size(const LmNetwork *network)
 }
 
 void
-lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient, const LmParamTable *base_table,
-				float *base)
+lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
+				const LmParamTable *base_table, float *base)
 {
 	bind_tensors(&network->params, (Block){table, params}, (Block){base_table, base});
 	bind_tensors(&network->gradient, (Block){table, gradient}, (Block){NULL, NULL});
 	if (network->activations.sinusoid)
 		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
 	if (network->activations.rotary)
-		lm_rotary(network->activations.rotary, table->config.context, table->config.channels / table->config.heads,
-				  table->config.rope_base);
+		lm_rotary(network->activations.rotary, table->config.context,
+				  table->config.channels / table->config.heads, table->config.rope_base);
 }
 
 LmHeads
@@ -422,7 +450,8 @@ bind_tensors(LmTensors *tensors, Block own, Block base)
 	tensors->position_embedding = tensor(own, base, LM_POSITION_EMBEDDING, -1);
 	tensors->final_norm_weight = tensor(own, base, LM_FINAL_NORM_WEIGHT, -1);
 	tensors->final_norm_bias = tensor(own, base, LM_FINAL_NORM_BIAS, -1);
-	tensors->head_weight = tensor(own, base, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	tensors->head_weight =
+		tensor(own, base, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
 	tensors->bag_embedding = tensor(own, base, LM_BAG_EMBEDDING, -1);
 	tensors->label_weight = tensor(own, base, LM_LABEL_WEIGHT, -1);
 	tensors->label_bias = tensor(own, base, LM_LABEL_BIAS, -1);

@@ -3,8 +3,8 @@
  *
  * The network in training: pointers to its tensors, its activations, and the passes over it.
  *
- * Activations are kept from the forward pass for the backward pass. N is the capacity in tokens, M the
- * channels of the MLP, R the rows of logits that exist at once.
+ * Activations are kept from the forward pass for the backward pass. N is the capacity in tokens, M
+ * the channels of the MLP, R the rows of logits that exist at once.
  */
 #ifndef LM_NETWORK_H
 #define LM_NETWORK_H
@@ -13,7 +13,10 @@
 #include "engine/params.h"
 #include "model/arena.h"
 
-/* Tensors of a block in a block of parameters or of gradients; NULL where the configuration has none. */
+/*
+ * Tensors of a block in a block of parameters or of gradients; NULL where the configuration has
+ * none.
+ */
 typedef struct LmBlockTensors
 {
 	float *norm1_weight;
@@ -87,12 +90,14 @@ typedef struct LmActivations
 	float *nll; /* [N] */
 	float *dx; /* [N, C] gradient of the residual stream */
 	float *dbranch; /* [N, C] the same behind a dropout mask; only with dropout */
-	float *narrow; /* [N, C] a branch's output, or the gradient of a norm or of the attention's output */
+	/* [N, C] a branch's output, or the gradient of a norm or of the attention's output */
+	float *narrow;
 	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
 	float *sinusoid; /* [context, C]; only where positions are sinusoidal */
 	float *rotary; /* [context, head_size]; only with rope */
 	LmLabelActivations labels; /* NULLs without labels */
-	float *lora_h; /* [N, rank], of one layer at a time; NULL, as the next two, without an adapter */
+	/* [N, rank], of one layer at a time; NULL, as the next two, without an adapter */
+	float *lora_h;
 	float *lora_dh;
 	float *lora_masked; /* [N, max(M, C)]; only with dropout in the adapter */
 	void *scratch;
@@ -124,25 +129,25 @@ typedef struct LmPass
 } LmPass;
 
 /*
- * Slices of everything but parameters and gradients; with an arena that only counts, their size. bf16: products with a
- * weight in bfloat16.
+ * Slices of everything but parameters and gradients; with an arena that only counts, their size.
+ * bf16: products with a weight in bfloat16.
  */
-void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity, int n_threads,
-					   bool bf16);
+void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity,
+					   int n_threads, bool bf16);
 
 /*
- * Points the tensors at blocks in table order. base_table and base: what an adapter rests on, which has no gradient; NULL
- * without one. lm_network_layout came first.
+ * Points the tensors at blocks in table order. base_table and base: what an adapter rests on, which
+ * has no gradient; NULL without one. lm_network_layout came first.
  */
-void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient, const LmParamTable *base_table,
-					 float *base);
+void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
+					 const LmParamTable *base_table, float *base);
 
 /* tokens -> normalised output of the last block, in activations.norm */
 void lm_network_forward(LmNetwork *network, const LmPass *pass);
 
 /*
- * Σ weight nll of the batch after lm_network_forward. With scale above 0 also the gradient of scale times that
- * sum: in activations.narrow with respect to activations.norm, and += in the head's.
+ * Σ weight nll of the batch after lm_network_forward. With scale above 0 also the gradient of scale
+ * times that sum: in activations.narrow with respect to activations.norm, and += in the head's.
  */
 double lm_network_loss(LmNetwork *network, const LmPass *pass, float scale);
 
@@ -150,8 +155,9 @@ double lm_network_loss(LmNetwork *network, const LmPass *pass, float scale);
 void lm_network_backward(LmNetwork *network, const LmPass *pass);
 
 /*
- * Whether the first pass of a step writes the whole gradient of a parameter instead of adding to it, so that it need not
- * be cleared: the matrices of linear layers, which are nearly all of the parameters.
+ * Whether the first pass of a step writes the whole gradient of a parameter instead of adding to
+ * it, so that it need not be cleared: the matrices of linear layers, which are nearly all of the
+ * parameters.
  */
 bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 
@@ -159,10 +165,11 @@ bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
 
 /*
- * From kept->x and its norm, kept->norm1, to the MLP's branch in activations.narrow, which the block's output adds to
- * kept->middle behind a mask.
+ * From kept->x and its norm, kept->norm1, to the MLP's branch in activations.narrow, which the
+ * block's output adds to kept->middle behind a mask.
  */
-void lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer);
+void lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
+					  int layer);
 /* From kept->x to all that the backward pass of the layer needs. */
 void lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer);
 /* activations.dx: from the gradient of the block's output to that of its input */
@@ -172,7 +179,8 @@ void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
 LmHeads lm_network_heads(const LmNetwork *network, int layer);
 
 /* The mask of one place in the network during this pass. */
-LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer);
+LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpose purpose,
+						  int layer);
 
 /* Bulk memory, in pieces (model/bulk.c). */
 void lm_zero(LmEngine *engine, float *y, size_t count);

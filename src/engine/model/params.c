@@ -1,8 +1,8 @@
 /*
  * src/engine/model/params.c
  *
- * The parameter table: from a configuration to the list of its matrices and vectors, in the order in which
- * they lie in a block.
+ * The parameter table: from a configuration to the list of its matrices and vectors, in the order
+ * in which they lie in a block.
  */
 #include <math.h>
 #include <stdio.h>
@@ -59,36 +59,62 @@ typedef struct Init
 
 /* One row for each kind, in the order of the block of parameters. */
 static const Kind kinds[] = {
-	{LM_TOKEN_EMBEDDING, "token_embedding", "transformer.wte.weight", VOCABULARY, CHANNELS, .init = LM_INIT_NORMAL},
-	{LM_POSITION_EMBEDDING, "position_embedding", "transformer.wpe.weight", CONTEXT, CHANNELS, .init = LM_INIT_NORMAL},
-	{LM_NORM1_WEIGHT, "norm1.weight", "ln_1.weight", ONE, CHANNELS, true, true, .init = LM_INIT_ONE},
+	{LM_TOKEN_EMBEDDING, "token_embedding", "transformer.wte.weight", VOCABULARY, CHANNELS,
+	 .init = LM_INIT_NORMAL},
+	{LM_POSITION_EMBEDDING, "position_embedding", "transformer.wpe.weight", CONTEXT, CHANNELS,
+	 .init = LM_INIT_NORMAL},
+	{LM_NORM1_WEIGHT, "norm1.weight", "ln_1.weight", ONE, CHANNELS, true, true,
+	 .init = LM_INIT_ONE},
 	{LM_NORM1_BIAS, "norm1.bias", "ln_1.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_ATTENTION_WEIGHT, "attention.weight", "attn.c_attn.weight", THREE_CHANNELS, CHANNELS, true, false, true, true, LM_INIT_NORMAL},
-	{LM_ATTENTION_BIAS, "attention.bias", "attn.c_attn.bias", ONE, THREE_CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_QUERY_NORM_WEIGHT, "query_norm.weight", "attn.q_norm.weight", ONE, HEAD_SIZE, true, true, .init = LM_INIT_ONE},
-	{LM_KEY_NORM_WEIGHT, "key_norm.weight", "attn.k_norm.weight", ONE, HEAD_SIZE, true, true, .init = LM_INIT_ONE},
-	{LM_PROJECTION_WEIGHT, "projection.weight", "attn.c_proj.weight", CHANNELS, CHANNELS, true, false, true, true, LM_INIT_RESIDUAL},
-	{LM_PROJECTION_BIAS, "projection.bias", "attn.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_NORM2_WEIGHT, "norm2.weight", "ln_2.weight", ONE, CHANNELS, true, true, .init = LM_INIT_ONE},
+	{LM_ATTENTION_WEIGHT, "attention.weight", "attn.c_attn.weight", THREE_CHANNELS, CHANNELS, true,
+	 false, true, true, LM_INIT_NORMAL},
+	{LM_ATTENTION_BIAS, "attention.bias", "attn.c_attn.bias", ONE, THREE_CHANNELS, true, true,
+	 .init = LM_INIT_ZERO},
+	{LM_QUERY_NORM_WEIGHT, "query_norm.weight", "attn.q_norm.weight", ONE, HEAD_SIZE, true, true,
+	 .init = LM_INIT_ONE},
+	{LM_KEY_NORM_WEIGHT, "key_norm.weight", "attn.k_norm.weight", ONE, HEAD_SIZE, true, true,
+	 .init = LM_INIT_ONE},
+	{LM_PROJECTION_WEIGHT, "projection.weight", "attn.c_proj.weight", CHANNELS, CHANNELS, true,
+	 false, true, true, LM_INIT_RESIDUAL},
+	{LM_PROJECTION_BIAS, "projection.bias", "attn.c_proj.bias", ONE, CHANNELS, true, true,
+	 .init = LM_INIT_ZERO},
+	{LM_NORM2_WEIGHT, "norm2.weight", "ln_2.weight", ONE, CHANNELS, true, true,
+	 .init = LM_INIT_ONE},
 	{LM_NORM2_BIAS, "norm2.bias", "ln_2.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_UP_WEIGHT, "up.weight", "mlp.c_fc.weight", MLP_CHANNELS, CHANNELS, true, false, true, true, LM_INIT_NORMAL},
+	{LM_UP_WEIGHT, "up.weight", "mlp.c_fc.weight", MLP_CHANNELS, CHANNELS, true, false, true, true,
+	 LM_INIT_NORMAL},
 	{LM_UP_BIAS, "up.bias", "mlp.c_fc.bias", ONE, MLP_CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_DOWN_WEIGHT, "down.weight", "mlp.c_proj.weight", CHANNELS, MLP_CHANNELS, true, false, true, true, LM_INIT_RESIDUAL},
+	{LM_DOWN_WEIGHT, "down.weight", "mlp.c_proj.weight", CHANNELS, MLP_CHANNELS, true, false, true,
+	 true, LM_INIT_RESIDUAL},
 	{LM_DOWN_BIAS, "down.bias", "mlp.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_LORA_ATTENTION_A, "attention.lora_a", "attn.c_attn.lora_A.weight", RANK, CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_ATTENTION_B, "attention.lora_b", "attn.c_attn.lora_B.weight", THREE_CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
-	{LM_LORA_PROJECTION_A, "projection.lora_a", "attn.c_proj.lora_A.weight", RANK, CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_PROJECTION_B, "projection.lora_b", "attn.c_proj.lora_B.weight", CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
-	{LM_LORA_UP_A, "up.lora_a", "mlp.c_fc.lora_A.weight", RANK, CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_UP_B, "up.lora_b", "mlp.c_fc.lora_B.weight", MLP_CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
-	{LM_LORA_DOWN_A, "down.lora_a", "mlp.c_proj.lora_A.weight", RANK, MLP_CHANNELS, true, .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_DOWN_B, "down.lora_b", "mlp.c_proj.lora_B.weight", CHANNELS, RANK, true, .decay = true, .init = LM_INIT_ZERO},
-	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", "transformer.ln_f.weight", ONE, CHANNELS, false, true, .init = LM_INIT_ONE},
-	{LM_FINAL_NORM_BIAS, "final_norm.bias", "transformer.ln_f.bias", ONE, CHANNELS, false, true, .init = LM_INIT_ZERO},
-	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true, .init = LM_INIT_NORMAL},
-	{LM_BAG_EMBEDDING, "bag.weight", "classifier.bag.weight", BAG_ROWS, BAG_CHANNELS, .init = LM_INIT_NORMAL},
-	{LM_LABEL_WEIGHT, "label.weight", "classifier.weight", LABELS, FEATURES, .decay = true, .init = LM_INIT_NORMAL},
-	{LM_LABEL_BIAS, "label.bias", "classifier.bias", ONE, LABELS, false, true, .init = LM_INIT_ZERO},
+	{LM_LORA_ATTENTION_A, "attention.lora_a", "attn.c_attn.lora_A.weight", RANK, CHANNELS, true,
+	 .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_ATTENTION_B, "attention.lora_b", "attn.c_attn.lora_B.weight", THREE_CHANNELS, RANK,
+	 true, .decay = true, .init = LM_INIT_ZERO},
+	{LM_LORA_PROJECTION_A, "projection.lora_a", "attn.c_proj.lora_A.weight", RANK, CHANNELS, true,
+	 .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_PROJECTION_B, "projection.lora_b", "attn.c_proj.lora_B.weight", CHANNELS, RANK, true,
+	 .decay = true, .init = LM_INIT_ZERO},
+	{LM_LORA_UP_A, "up.lora_a", "mlp.c_fc.lora_A.weight", RANK, CHANNELS, true, .decay = true,
+	 .init = LM_INIT_FAN_IN},
+	{LM_LORA_UP_B, "up.lora_b", "mlp.c_fc.lora_B.weight", MLP_CHANNELS, RANK, true, .decay = true,
+	 .init = LM_INIT_ZERO},
+	{LM_LORA_DOWN_A, "down.lora_a", "mlp.c_proj.lora_A.weight", RANK, MLP_CHANNELS, true,
+	 .decay = true, .init = LM_INIT_FAN_IN},
+	{LM_LORA_DOWN_B, "down.lora_b", "mlp.c_proj.lora_B.weight", CHANNELS, RANK, true, .decay = true,
+	 .init = LM_INIT_ZERO},
+	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", "transformer.ln_f.weight", ONE, CHANNELS, false,
+	 true, .init = LM_INIT_ONE},
+	{LM_FINAL_NORM_BIAS, "final_norm.bias", "transformer.ln_f.bias", ONE, CHANNELS, false, true,
+	 .init = LM_INIT_ZERO},
+	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true,
+	 .init = LM_INIT_NORMAL},
+	{LM_BAG_EMBEDDING, "bag.weight", "classifier.bag.weight", BAG_ROWS, BAG_CHANNELS,
+	 .init = LM_INIT_NORMAL},
+	{LM_LABEL_WEIGHT, "label.weight", "classifier.weight", LABELS, FEATURES, .decay = true,
+	 .init = LM_INIT_NORMAL},
+	{LM_LABEL_BIAS, "label.bias", "classifier.bias", ONE, LABELS, false, true,
+	 .init = LM_INIT_ZERO},
 };
 
 /* Rows of kinds. */
@@ -96,7 +122,8 @@ static const Kind kinds[] = {
 #define FIRST_IN_BLOCK 2
 #define FIRST_BEHIND (FIRST_IN_BLOCK + 14 + 2 * LM_TARGETS)
 
-#define ADAPTER_PREFIX "base_model.model." /* of names in the files of PEFT, Hugging Face's library of adapters */
+/* of names in the files of PEFT, Hugging Face's library of adapters */
+#define ADAPTER_PREFIX "base_model.model."
 
 static bool exists(const LmConfig *config, LmParamKind kind);
 static int count_kinds(const LmConfig *config, int first, int last);
@@ -168,7 +195,8 @@ lm_param_total(size_t *total, const LmConfig *config)
 
 		if (!exists(config, kinds[i].kind))
 			continue;
-		if (!padded_count(&count, size_of(config, kinds[i].rows), size_of(config, kinds[i].columns)) ||
+		if (!padded_count(&count, size_of(config, kinds[i].rows),
+						  size_of(config, kinds[i].columns)) ||
 			!lm_size_multiply(&count, count, kinds[i].in_block ? config->layers : 1) ||
 			!lm_size_add(total, *total, count))
 			return false;
@@ -203,21 +231,26 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 	const char *prefix = table->config.lora_rank > 0 ? ADAPTER_PREFIX : "";
 	size_t padded, bytes;
 
-	*param = (LmParam){.kind = kind->kind, .layer = layer, .transposed = kind->transposed, .vector = kind->vector};
+	*param = (LmParam){
+		.kind = kind->kind, .layer = layer, .transposed = kind->transposed, .vector = kind->vector};
 	param->rows = size_of(&table->config, kind->rows);
 	param->columns = size_of(&table->config, kind->columns);
-	param->init = kind->init == LM_INIT_RESIDUAL && table->config.zero_init ? LM_INIT_ZERO : kind->init;
-	param->decay = kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
+	param->init =
+		kind->init == LM_INIT_RESIDUAL && table->config.zero_init ? LM_INIT_ZERO : kind->init;
+	param->decay =
+		kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
 	snprintf(param->name, sizeof param->name, "%s", kind->name);
 	snprintf(param->file_name, sizeof param->file_name, "%s%s", prefix, kind->file_name);
 	if (layer >= 0)
 	{
 		snprintf(param->name, sizeof param->name, "block.%d.%s", layer, kind->name);
-		snprintf(param->file_name, sizeof param->file_name, "%stransformer.h.%d.%s", prefix, layer, kind->file_name);
+		snprintf(param->file_name, sizeof param->file_name, "%stransformer.h.%d.%s", prefix, layer,
+				 kind->file_name);
 	}
 	param->offset = table->total;
 	param->count = (size_t) param->rows * (size_t) param->columns;
-	if (!padded_count(&padded, param->rows, param->columns) || !lm_size_add(&table->total, table->total, padded) ||
+	if (!padded_count(&padded, param->rows, param->columns) ||
+		!lm_size_add(&table->total, table->total, padded) ||
 		!lm_size_multiply(&bytes, table->total, sizeof(float)))
 		return lm_fail(error, LM_ERR_LIMIT, -1, "the model's parameters exceed the address space");
 	table->parameter_count += param->count;
@@ -230,7 +263,8 @@ exists(const LmConfig *config, LmParamKind kind)
 	bool of_head = kind == LM_BAG_EMBEDDING || kind == LM_LABEL_WEIGHT || kind == LM_LABEL_BIAS;
 
 	if (kind >= LM_LORA_ATTENTION_A)
-		return config->lora_rank > 0 && (config->lora_targets >> (kind - LM_LORA_ATTENTION_A) / 2 & 1) != 0;
+		return config->lora_rank > 0 &&
+			   (config->lora_targets >> (kind - LM_LORA_ATTENTION_A) / 2 & 1) != 0;
 	if (config->lora_rank > 0 && !of_head)
 		return false;
 	switch (kind)
@@ -334,14 +368,17 @@ lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64
 		Init init = {.values = block + param->offset, .count = param->count, .rule = param->init};
 		size_t end = i + 1 < table->n_params ? table->params[i + 1].offset : table->total;
 
-		init.key = lm_key(seed, LM_RANDOM_INIT, (uint64_t) param->kind, (uint32_t) (param->layer + 1));
+		init.key =
+			lm_key(seed, LM_RANDOM_INIT, (uint64_t) param->kind, (uint32_t) (param->layer + 1));
 		init.deviation = INIT_DEVIATION;
 		if (param->init == LM_INIT_RESIDUAL)
 			init.deviation /= sqrtf(2.0f * (float) table->config.layers);
 		if (param->init == LM_INIT_FAN_IN)
 			init.deviation = 1 / sqrtf(3.0f * (float) param->columns);
-		lm_engine_run(engine, init_piece, &init, (int) ((param->count + INIT_PIECE - 1) / INIT_PIECE));
-		memset(block + param->offset + param->count, 0, (end - param->offset - param->count) * sizeof(float));
+		lm_engine_run(engine, init_piece, &init,
+					  (int) ((param->count + INIT_PIECE - 1) / INIT_PIECE));
+		memset(block + param->offset + param->count, 0,
+			   (end - param->offset - param->count) * sizeof(float));
 	}
 }
 
@@ -354,7 +391,8 @@ init_piece(void *work, int piece, int thread)
 	float *values = init->values + first;
 
 	(void) thread;
-	if (init->rule == LM_INIT_NORMAL || init->rule == LM_INIT_RESIDUAL || init->rule == LM_INIT_FAN_IN)
+	if (init->rule == LM_INIT_NORMAL || init->rule == LM_INIT_RESIDUAL ||
+		init->rule == LM_INIT_FAN_IN)
 		lm_random_normal_from(values, first, count, init->deviation, init->key);
 	else
 		for (size_t i = 0; i < count; i++)

@@ -1,12 +1,14 @@
 /*
  * src/engine/serve/adapter.c
  *
- * An adapter beside an image: from its block of parameters to the layout that inference reads, and what it adds to a layer.
+ * An adapter beside an image: from its block of parameters to the layout that inference reads, and
+ * what it adds to a layer.
  *
- *   | per block: panels of A and of scale B of each target | bag, label weight and bias (of a classifier) |
+ *   | per block: panels of A and of scale B of each target | bag, label weight and bias (of a
+ *   classifier) |
  *
- * The scale is in B, so that two products and a sum are all there is to do. Each of them works on a row by itself, so that a
- * row's bits do not depend on its company.
+ * The scale is in B, so that two products and a sum are all there is to do. Each of them works on a
+ * row by itself, so that a row's bits do not depend on its company.
  */
 #include <string.h>
 
@@ -14,8 +16,10 @@
 
 static void lay_out(LmModel *model, LmArena *arena, const LmConfig *config);
 static LmLinear linear(LmArena *arena, int n_in, int n_out);
-static bool put_block(LmModel *model, int layer, const float *block, const LmParamTable *table, const LmHost *host);
-static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind);
+static bool put_block(LmModel *model, int layer, const float *block, const LmParamTable *table,
+					  const LmHost *host);
+static void put(const float *place, const float *block, const LmParamTable *table,
+				LmParamKind kind);
 
 bool
 lm_adapter_size(size_t *size, const LmConfig *config, LmError *error)
@@ -45,7 +49,8 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 {
 	int C = config->channels, M = config->mlp_channels;
 	const int n_in[LM_TARGETS] = {C, C, C, M}, n_out[LM_TARGETS] = {3 * C, C, M, C};
-	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels, bag = (size_t) lm_bag_channels(config->labels);
+	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels,
+		   bag = (size_t) lm_bag_channels(config->labels);
 
 	for (int layer = 0; layer < config->layers; layer++)
 		for (int target = 0; target < LM_TARGETS; target++)
@@ -82,7 +87,8 @@ linear(LmArena *arena, int n_in, int n_out)
 }
 
 bool
-lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host, LmError *error)
+lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host,
+				 LmError *error)
 {
 	LmArena arena = {.base = adapter};
 	LmModel model = {.config = table->config};
@@ -111,13 +117,15 @@ lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, c
 
 /* False without the memory for B times the scale. */
 static bool
-put_block(LmModel *model, int layer, const float *block, const LmParamTable *table, const LmHost *host)
+put_block(LmModel *model, int layer, const float *block, const LmParamTable *table,
+		  const LmHost *host)
 {
 	float scale = lm_config_lora_scale(&table->config);
 
 	for (int target = 0; target < LM_TARGETS; target++)
 	{
-		const LmLinear *a = &model->adapters[layer].a[target], *b = &model->adapters[layer].b[target];
+		const LmLinear *a = &model->adapters[layer].a[target],
+					   *b = &model->adapters[layer].b[target];
 		const LmParam *param = lm_param_find(table, LM_LORA_B(target), layer);
 		float *scaled;
 
@@ -130,7 +138,9 @@ put_block(LmModel *model, int layer, const float *block, const LmParamTable *tab
 			scaled[i] = scale * block[param->offset + i];
 		lm_linear_pack((void *) b->panels, LM_IMAGE_FLOAT32, scaled, b->n_in, b->n_out);
 		lm_free(host, scaled);
-		lm_linear_pack((void *) a->panels, LM_IMAGE_FLOAT32, block + lm_param_find(table, LM_LORA_A(target), layer)->offset, a->n_in, a->n_out);
+		lm_linear_pack((void *) a->panels, LM_IMAGE_FLOAT32,
+					   block + lm_param_find(table, LM_LORA_A(target), layer)->offset, a->n_in,
+					   a->n_out);
 	}
 	return true;
 }
@@ -145,8 +155,8 @@ put(const float *place, const float *block, const LmParamTable *table, LmParamKi
 }
 
 LmModel *
-lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const void *adapter, size_t adapter_size,
-					  const LmConfig *config, LmError *error)
+lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const void *adapter,
+					  size_t adapter_size, const LmConfig *config, LmError *error)
 {
 	LmArena arena = {.base = (char *) adapter};
 	LmConfig checked = *config;
@@ -164,7 +174,8 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 		lm_model_close(base);
 		return NULL;
 	}
-	model = lm_allocate(host, sizeof *model + (size_t) checked.layers * (sizeof(LmImageBlock) + sizeof(LmAdapterBlock)));
+	model = lm_allocate(host, sizeof *model + (size_t) checked.layers *
+												  (sizeof(LmImageBlock) + sizeof(LmAdapterBlock)));
 	if (!model)
 	{
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a model");
@@ -183,8 +194,8 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 }
 
 void
-lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model, LmTarget target, int layer, int n_rows, float *h,
-			   float *sum)
+lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model, LmTarget target,
+			   int layer, int n_rows, float *h, float *sum)
 {
 	const LmLinear *a, *b;
 
@@ -198,16 +209,19 @@ lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model,
 }
 
 void
-lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, const float *adapter, const LmParamTable *adapter_table, int layer)
+lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, const float *adapter,
+				 const LmParamTable *adapter_table, int layer)
 {
-	static const LmParamKind weights[LM_TARGETS] = {LM_ATTENTION_WEIGHT, LM_PROJECTION_WEIGHT, LM_UP_WEIGHT, LM_DOWN_WEIGHT};
+	static const LmParamKind weights[LM_TARGETS] = {LM_ATTENTION_WEIGHT, LM_PROJECTION_WEIGHT,
+													LM_UP_WEIGHT, LM_DOWN_WEIGHT};
 
 	for (int target = 0; target < LM_TARGETS; target++)
 	{
 		const LmParam *a = lm_param_find(adapter_table, LM_LORA_A(target), layer);
 		const LmParam *b = lm_param_find(adapter_table, LM_LORA_B(target), layer);
 		const LmParam *w = lm_param_find(table, weights[target], layer);
-		LmLora lora = {.rank = adapter_table->config.lora_rank, .scale = lm_config_lora_scale(&adapter_table->config)};
+		LmLora lora = {.rank = adapter_table->config.lora_rank,
+					   .scale = lm_config_lora_scale(&adapter_table->config)};
 
 		if (!a)
 			continue;
@@ -223,13 +237,15 @@ lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, cons
 }
 
 void
-lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from, const LmParamTable *from_table)
+lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from,
+					 const LmParamTable *from_table)
 {
 	static const LmParamKind kinds[] = {LM_BAG_EMBEDDING, LM_LABEL_WEIGHT, LM_LABEL_BIAS};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 	{
-		const LmParam *to = lm_param_find(table, kinds[i], -1), *source = lm_param_find(from_table, kinds[i], -1);
+		const LmParam *to = lm_param_find(table, kinds[i], -1),
+					  *source = lm_param_find(from_table, kinds[i], -1);
 
 		if (to && source && to->count == source->count)
 			memcpy(block + to->offset, from + source->offset, to->count * sizeof(float));

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/generate.c
  *
- * From a prompt to text, a token at a time. Bytes come out as whole characters, and only when they can no
- * longer be the beginning of a stop string.
+ * From a prompt to text, a token at a time. Bytes come out as whole characters, and only when they
+ * can no longer be the beginning of a stop string.
  *
  *   text   | given out by the last call | held back or new |
  */
@@ -32,10 +32,13 @@ struct LmGeneration
 };
 
 static bool check_sampling(const LmSampling *sampling, LmError *error);
-static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, const LmConfig *config);
-static LmGeneration *create_normalized(LmSession *session, const LmSampling *sampling, LmError *error);
+static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
+					const LmConfig *config);
+static LmGeneration *create_normalized(LmSession *session, const LmSampling *sampling,
+									   LmError *error);
 static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
-static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error);
+static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated,
+						LmError *error);
 static bool plan_healing(LmGeneration *generation, LmError *error);
 static bool next_token(LmGeneration *generation, int32_t *id, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
@@ -49,8 +52,8 @@ static size_t held_back(const LmGeneration *generation);
 static size_t whole_characters(const char *text, size_t size);
 
 LmGeneration *
-lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling, bool *truncated,
-					LmError *error)
+lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling,
+					bool *truncated, LmError *error)
 {
 	LmTokens tokens = {0};
 	LmGeneration *generation = NULL;
@@ -63,7 +66,8 @@ lm_generation_start(LmSession *session, const char *prompt, size_t size, const L
 }
 
 LmGeneration *
-lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling, bool *truncated, LmError *error)
+lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling,
+					 bool *truncated, LmError *error)
 {
 	LmGeneration *generation;
 
@@ -75,7 +79,8 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSamplin
 		generation = create_normalized(session, sampling, error);
 	else
 		generation = create(session, sampling, error);
-	if (generation && (!fill_window(generation, prompt, truncated, error) || !plan_healing(generation, error)))
+	if (generation &&
+		(!fill_window(generation, prompt, truncated, error) || !plan_healing(generation, error)))
 	{
 		lm_generation_free(generation);
 		return NULL;
@@ -100,18 +105,21 @@ static bool
 check_sampling(const LmSampling *sampling, LmError *error)
 {
 	if (!(sampling->temperature >= 0) || !isfinite(sampling->temperature))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "temperature %g is below 0", sampling->temperature);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "temperature %g is below 0",
+					   sampling->temperature);
 	if (!(sampling->top_p >= 0 && sampling->top_p <= 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "top_p %g is outside 0 .. 1", sampling->top_p);
 	if (!(sampling->min_p >= 0 && sampling->min_p <= 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "min_p %g is outside 0 .. 1", sampling->min_p);
 	if (!(sampling->repetition_penalty > 0) || !isfinite(sampling->repetition_penalty))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "repetition_penalty %g is not above 0", sampling->repetition_penalty);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "repetition_penalty %g is not above 0",
+					   sampling->repetition_penalty);
 	return true;
 }
 
 static void
-lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling, const LmConfig *config)
+lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
+		const LmConfig *config)
 {
 	lm_arena_take(arena, 1, sizeof *generation);
 	generation->window = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
@@ -154,7 +162,8 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 		*stop = (LmBytes){lm_arena_take(&arena, size, 1), size};
 		memcpy((char *) stop->data, sampling->stops[i].data, size);
 		generation->failures[i] = lm_arena_take(&arena, size, sizeof(uint32_t));
-		if (!lm_stop_prepare(lm_engine_host(session->engine), generation->failures[i], *stop, error))
+		if (!lm_stop_prepare(lm_engine_host(session->engine), generation->failures[i], *stop,
+							 error))
 		{
 			lm_generation_free(generation);
 			return NULL;
@@ -163,7 +172,10 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 	return generation;
 }
 
-/* The token in front and the prompt; of a prompt that is too long its last tokens, with nothing in front. */
+/*
+ * The token in front and the prompt; of a prompt that is too long its last tokens, with nothing in
+ * front.
+ */
 static bool
 fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error)
 {
@@ -182,8 +194,9 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 		generation->seen[prompt->ids[i]] = 1;
 	}
 	if (generation->n_window == 0)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "a prompt is needed: the tokenizer has no token to stand in front of the first");
+		return lm_fail(
+			error, LM_ERR_ARGUMENT, -1,
+			"a prompt is needed: the tokenizer has no token to stand in front of the first");
 	return true;
 }
 
@@ -201,8 +214,10 @@ plan_healing(LmGeneration *generation, LmError *error)
 	lm_healing_plan(healing, session, generation->window, (size_t) generation->n_window, 1);
 	if (healing->depth == 0)
 		return true;
-	healing->logits = lm_allocate(lm_engine_host(session->engine), (size_t) healing->n * sizeof(float));
-	return healing->logits || lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
+	healing->logits =
+		lm_allocate(lm_engine_host(session->engine), (size_t) healing->n * sizeof(float));
+	return healing->logits ||
+		   lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
 }
 
 bool
@@ -296,16 +311,21 @@ lm_generation_observe(LmGeneration *generation, int number, const float *logits)
 }
 
 bool
-lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates, float *logits, LmError *error)
+lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates,
+				   float *logits, LmError *error)
 {
-	LmDraw wanted = {generation->session, &generation->sampling, generation->seen, generation->state, generation->n_tokens};
+	LmDraw wanted = {generation->session, &generation->sampling, generation->seen,
+					 generation->state, generation->n_tokens};
 
 	if (generation->healing.depth > 0)
 		wanted.healing = &generation->healing;
 	return lm_sample(id, candidates, logits, &wanted, error);
 }
 
-/* The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens behind its boundary go. */
+/*
+ * The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens behind
+ * its boundary go.
+ */
 static int32_t
 heal(LmGeneration *generation, int32_t id, size_t *n_given)
 {
@@ -352,7 +372,8 @@ append_to_window(LmGeneration *generation, int32_t id)
 	if (generation->n_window == context)
 	{
 		generation->n_window = context / 2;
-		memmove(generation->window, generation->window + context - context / 2, (size_t) (context / 2) * sizeof(int32_t));
+		memmove(generation->window, generation->window + context - context / 2,
+				(size_t) (context / 2) * sizeof(int32_t));
 	}
 	generation->window[generation->n_window++] = id;
 }
@@ -396,7 +417,8 @@ stop_at_end(LmGeneration *generation, char byte)
 	{
 		LmBytes stop = generation->sampling.stops[i];
 
-		generation->matched[i] = lm_stop_follow(generation->failures[i], stop, generation->matched[i], byte);
+		generation->matched[i] =
+			lm_stop_follow(generation->failures[i], stop, generation->matched[i], byte);
 		if (generation->matched[i] == stop.size && stop.size > longest)
 			longest = stop.size;
 	}

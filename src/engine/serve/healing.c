@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/healing.c
  *
- * The last tokens of a prompt in, the boundaries out at which another token may stand, with the probability of each.
+ * The last tokens of a prompt in, the boundaries out at which another token may stand, with the
+ * probability of each.
  */
 #include <math.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 static bool may_stand(const LmSession *session, int32_t id, size_t n_given);
 
 void
-lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids, size_t n, size_t n_kept)
+lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids, size_t n,
+				size_t n_kept)
 {
 	char text[LM_MAX_TOKEN_SIZE];
 	size_t size = 0;
@@ -30,7 +32,8 @@ lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids
 		size += bytes.size;
 		memcpy(text + sizeof text - size, bytes.data, bytes.size);
 		*boundary = (LmBoundary){.dropped = ids[n - (size_t) i], .size = size, .at = healing->n};
-		boundary->longer = lm_tokenizer_longer(session->tokenizer, (LmBytes){text + sizeof text - size, size});
+		boundary->longer =
+			lm_tokenizer_longer(session->tokenizer, (LmBytes){text + sizeof text - size, size});
 		count = lm_healing_count(boundary);
 		if (count > session->config.vocabulary - healing->n)
 			return;
@@ -58,7 +61,10 @@ lm_healing_observe(LmHealing *healing, int number, const LmSession *session, con
 	boundary->logmass = log(mass);
 }
 
-/* Of its bytes the prompt has the first ones; the text goes on with whole characters, as the prompt ends with one. */
+/*
+ * Of its bytes the prompt has the first ones; the text goes on with whole characters, as the prompt
+ * ends with one.
+ */
 static bool
 may_stand(const LmSession *session, int32_t id, size_t n_given)
 {
@@ -93,8 +99,10 @@ lm_healing_count(const LmBoundary *boundary)
 int32_t
 lm_healing_token(int *boundary, const LmHealing *healing, const LmSession *session, int candidate)
 {
-	for (*boundary = 1; *boundary < healing->depth && candidate >= healing->boundaries[*boundary + 1].at;)
+	for (*boundary = 1;
+		 *boundary < healing->depth && candidate >= healing->boundaries[*boundary + 1].at;)
 		++*boundary;
-	return lm_tokenizer_ordered(session->tokenizer,
-								healing->boundaries[*boundary].longer.first + candidate - healing->boundaries[*boundary].at);
+	return lm_tokenizer_ordered(session->tokenizer, healing->boundaries[*boundary].longer.first +
+														candidate -
+														healing->boundaries[*boundary].at);
 }

@@ -1,21 +1,25 @@
 /*
  * src/engine/serve/healing.h
  *
- * A prompt that ends within a token of the text that it begins ("The pho", or "The phone " before " works"): its own last tokens were
- * never seen there, and the next one is unlikely. So all ways to go on with the prompt's bytes are looked at:
+ * A prompt that ends within a token of the text that it begins ("The pho", or "The phone " before "
+ * works"): its own last tokens were never seen there, and the next one is unlikely. So all ways to
+ * go on with the prompt's bytes are looked at:
  *
  *   boundary 0     The| phone| |         any token
  *   boundary 1     The| phone|           a token that begins with " " and is longer
  *   boundary 2     The|                  a token that begins with " phone " and is longer
  *
- * A boundary drops as many of the prompt's last tokens as its number says. Its probability is that of the prompt's tokens up to it, and of all
- * tokens that may stand there, so each counts as the model believes in it. It is drawn first, then the token, of which the part that the
- * prompt has is not given out. (Phan et al. 2024, "Exact byte-level probabilities from tokenized language models", section 3, with the
- * boundaries that the prompt's own tokens have.) At temperature 1 this is the distribution of what follows the prompt's bytes. Without it, the most likely of all
- * tokens at all boundaries would be taken when the temperature is 0: "phones" where "phone" and one of a thousand words is far more likely than
- * "phones", but none of the words is.
+ * A boundary drops as many of the prompt's last tokens as its number says. Its probability is that
+ * of the prompt's tokens up to it, and of all tokens that may stand there, so each counts as the
+ * model believes in it. It is drawn first, then the token, of which the part that the prompt has is
+ * not given out. (Phan et al. 2024, "Exact byte-level probabilities from tokenized language
+ * models", section 3, with the boundaries that the prompt's own tokens have.) At temperature 1 this
+ * is the distribution of what follows the prompt's bytes. Without it, the most likely of all tokens
+ * at all boundaries would be taken when the temperature is 0: "phones" where "phone" and one of a
+ * thousand words is far more likely than "phones", but none of the words is.
  *
- * Probabilities at the boundaries are those of the pass that reads the prompt anyway: its last rows are looked at, not one.
+ * Probabilities at the boundaries are those of the pass that reads the prompt anyway: its last rows
+ * are looked at, not one.
  */
 #ifndef LM_HEALING_H
 #define LM_HEALING_H
@@ -45,19 +49,26 @@ typedef struct LmHealing
 } LmHealing;
 
 /* Of the last of n ids, of which n_kept at least stay. logits is not set. */
-void lm_healing_plan(LmHealing *healing, const struct LmSession *session, const int32_t *ids, size_t n, size_t n_kept);
+void lm_healing_plan(LmHealing *healing, const struct LmSession *session, const int32_t *ids,
+					 size_t n, size_t n_kept);
 
 /*
- * Takes what is wanted of a boundary's row of logits [V], of a boundary from 1 to depth. Candidates have minus infinity where the text could not
- * go on with the rest of their bytes. Several may be taken at once.
+ * Takes what is wanted of a boundary's row of logits [V], of a boundary from 1 to depth. Candidates
+ * have minus infinity where the text could not go on with the rest of their bytes. Several may be
+ * taken at once.
  */
-void lm_healing_observe(LmHealing *healing, int boundary, const struct LmSession *session, const float *logits);
+void lm_healing_observe(LmHealing *healing, int boundary, const struct LmSession *session,
+						const float *logits);
 
 /* log p of the boundaries, up to what they have in common: [depth + 1] */
 void lm_healing_weigh(float *logprobs, const LmHealing *healing);
 
-/* The candidates of a boundary, numbered from boundary->at on; and the token of a candidate, with its boundary. */
+/*
+ * The candidates of a boundary, numbered from boundary->at on; and the token of a candidate, with
+ * its boundary.
+ */
 int lm_healing_count(const LmBoundary *boundary);
-int32_t lm_healing_token(int *boundary, const LmHealing *healing, const struct LmSession *session, int candidate);
+int32_t lm_healing_token(int *boundary, const LmHealing *healing, const struct LmSession *session,
+						 int candidate);
 
 #endif /* LM_HEALING_H */

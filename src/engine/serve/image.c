@@ -1,14 +1,16 @@
 /*
  * src/engine/serve/image.c
  *
- * An image: from a block of parameters to the layout that inference reads, and from an image to a model.
+ * An image: from a block of parameters to the layout that inference reads, and from an image to a
+ * model.
  *
- *   | header | token embedding (untied only) | positions | per block: norms, biases, panels | final norm | head panels |
- *   | bag, label weight and bias (of a classifier) |
+ *   | header | token embedding (untied only) | positions | per block: norms, biases, panels |
+ *   final norm | head panels | | bag, label weight and bias (of a classifier) |
  *
- * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the size of an
- * image, the places to write to and the places to read from. With tied embeddings the token embedding is read
- * from the head's panels. Panels are of the image's type, all else is float32.
+ * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the
+ * size of an image, the places to write to and the places to read from. With tied embeddings the
+ * token embedding is read from the head's panels. Panels are of the image's type, all else is
+ * float32.
  */
 #include <string.h>
 
@@ -45,15 +47,20 @@ typedef struct LmImageHeader
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
-static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, LmImageType type);
+static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config,
+						  LmImageType type);
 static const float *vector(LmArena *arena, size_t count, bool exists);
 static LmLinear linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias);
 static LmImageHeader header_of(const LmConfig *config, LmImageType type, size_t size);
 static LmConfig config_of(const LmImageHeader *header);
-static LmModel *create_model(const LmHost *host, const LmConfig *config, LmImageType type, LmError *error);
-static void put_block(const LmModel *model, int layer, const float *block, const LmParamTable *table);
-static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind, int layer);
-static void pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind, int layer);
+static LmModel *create_model(const LmHost *host, const LmConfig *config, LmImageType type,
+							 LmError *error);
+static void put_block(const LmModel *model, int layer, const float *block,
+					  const LmParamTable *table);
+static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind,
+				int layer);
+static void pack(const LmLinear *linear, const float *block, const LmParamTable *table,
+				 LmParamKind kind, int layer);
 
 bool
 lm_image_size(size_t *size, const LmConfig *config, LmImageType type, LmError *error)
@@ -83,12 +90,16 @@ static void
 lay_out(LmModel *model, LmArena *arena)
 {
 	const LmConfig *config = &model->config;
-	size_t C = (size_t) config->channels, V = (size_t) config->vocabulary, bag = (size_t) lm_bag_channels(config->labels);
+	size_t C = (size_t) config->channels, V = (size_t) config->vocabulary,
+		   bag = (size_t) lm_bag_channels(config->labels);
 
 	lm_arena_take(arena, 1, sizeof(LmImageHeader));
 	model->token_embedding = config->tie_embeddings ? NULL : lm_arena_floats(arena, V, C);
-	model->positions = config->position == LM_ROPE ? NULL : lm_arena_floats(arena, (size_t) config->context, C);
-	model->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads) : NULL;
+	model->positions =
+		config->position == LM_ROPE ? NULL : lm_arena_floats(arena, (size_t) config->context, C);
+	model->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context,
+																  C / (size_t) config->heads)
+												: NULL;
 	for (int layer = 0; layer < config->layers; layer++)
 	{
 		LmImageBlock block;
@@ -100,7 +111,8 @@ lay_out(LmModel *model, LmArena *arena)
 	model->final_norm_weight = vector(arena, C, true);
 	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
 	model->head = linear(arena, model->type, config->channels, config->vocabulary, NULL);
-	model->bag_embedding = vector(arena, (V + (size_t) lm_bag_hashed(config->labels)) * bag, config->labels > 0);
+	model->bag_embedding =
+		vector(arena, (V + (size_t) lm_bag_hashed(config->labels)) * bag, config->labels > 0);
 	model->label_weight = vector(arena, (size_t) config->labels * (C + bag), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }
@@ -144,7 +156,8 @@ linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias)
 }
 
 bool
-lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type, const LmHost *host, LmError *error)
+lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type,
+			   const LmHost *host, LmError *error)
 {
 	const LmConfig *config = &table->config;
 	LmImageHeader header;
@@ -165,7 +178,8 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, LmIma
 	if (config->position == LM_LEARNED)
 		put(model->positions, block, table, LM_POSITION_EMBEDDING, -1);
 	else if (config->position == LM_ROPE)
-		lm_rotary((float *) model->rotary, config->context, config->channels / config->heads, config->rope_base);
+		lm_rotary((float *) model->rotary, config->context, config->channels / config->heads,
+				  config->rope_base);
 	else
 		lm_sinusoid((float *) model->positions, config->context, config->channels);
 	for (int layer = 0; layer < config->layers && !stopped; layer++)
@@ -176,7 +190,8 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, LmIma
 	put(model->final_norm_weight, block, table, LM_FINAL_NORM_WEIGHT, -1);
 	put(model->final_norm_bias, block, table, LM_FINAL_NORM_BIAS, -1);
 	put(model->token_embedding, block, table, LM_TOKEN_EMBEDDING, -1);
-	pack(&model->head, block, table, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	pack(&model->head, block, table, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT,
+		 -1);
 	put(model->bag_embedding, block, table, LM_BAG_EMBEDDING, -1);
 	put(model->label_weight, block, table, LM_LABEL_WEIGHT, -1);
 	put(model->label_bias, block, table, LM_LABEL_BIAS, -1);
@@ -205,7 +220,10 @@ put_block(const LmModel *model, int layer, const float *block, const LmParamTabl
 	pack(&to->down, block, table, LM_DOWN_WEIGHT, layer);
 }
 
-/* Copies a parameter and clears what is left of its last 64 bytes, so that equal models have equal images. */
+/*
+ * Copies a parameter and clears what is left of its last 64 bytes, so that equal models have equal
+ * images.
+ */
 static void
 put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind, int layer)
 {
@@ -220,10 +238,11 @@ put(const float *place, const float *block, const LmParamTable *table, LmParamKi
 }
 
 static void
-pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind, int layer)
+pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind,
+	 int layer)
 {
-	lm_linear_pack((void *) linear->panels, linear->type, block + lm_param_find(table, kind, layer)->offset, linear->n_in,
-				   linear->n_out);
+	lm_linear_pack((void *) linear->panels, linear->type,
+				   block + lm_param_find(table, kind, layer)->offset, linear->n_in, linear->n_out);
 }
 
 LmModel *
@@ -242,7 +261,8 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 	}
 	memcpy(&header, image, sizeof header);
 	config = config_of(&header);
-	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.panel != LM_PANEL || header.group != LM_GROUP)
+	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.panel != LM_PANEL ||
+		header.group != LM_GROUP)
 	{
 		lm_fail(error, LM_ERR_FORMAT, 0, "the model's image has another format");
 		return NULL;
@@ -251,7 +271,8 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 		return NULL;
 	if (header.size != wanted || size < wanted)
 	{
-		lm_fail(error, LM_ERR_FORMAT, (int64_t) size, "the model's image has %zu bytes, %zu are needed", size, wanted);
+		lm_fail(error, LM_ERR_FORMAT, (int64_t) size,
+				"the model's image has %zu bytes, %zu are needed", size, wanted);
 		return NULL;
 	}
 	model = create_model(host, &config, (LmImageType) header.type, error);
@@ -263,7 +284,8 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 static LmModel *
 create_model(const LmHost *host, const LmConfig *config, LmImageType type, LmError *error)
 {
-	LmModel *model = lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
+	LmModel *model =
+		lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
 
 	if (!model)
 	{

@@ -52,10 +52,10 @@ struct LmModel
 void lm_model_embed(float *y, const LmModel *model, int32_t token, int position);
 
 /*
- * y [n_rows, n_out] += what the model's adapter, if it has one, adds to that layer for x [n_rows, n_in]. Scratch: h [n_rows, rank],
- * sum [n_rows, n_out].
+ * y [n_rows, n_out] += what the model's adapter, if it has one, adds to that layer for x [n_rows,
+ * n_in]. Scratch: h [n_rows, rank], sum [n_rows, n_out].
  */
-void lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model, LmTarget target, int layer, int n_rows, float *h,
-					float *sum);
+void lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model,
+					LmTarget target, int layer, int n_rows, float *h, float *sum);
 
 #endif /* LM_IMAGE_H */

@@ -3,9 +3,10 @@
  *
  * From tokens, sequences and positions to logits: the one entry for prefill, decoding and scoring.
  *
- * Everything here works on rows that know nothing of each other but through the pages: a row's query reads the
- * keys and values of its own sequence, in the order of positions. So a row's bits do not depend on its company.
- * In the last block, once keys and values are stored, only wanted rows go on.
+ * Everything here works on rows that know nothing of each other but through the pages: a row's
+ * query reads the keys and values of its own sequence, in the order of positions. So a row's bits
+ * do not depend on its company. In the last block, once keys and values are stored, only wanted
+ * rows go on.
  */
 #include <string.h>
 
@@ -14,7 +15,10 @@
 #include "serve/infer.h"
 #include "serve/pages.h"
 
-/* A block of attention is shared by several threads only where there is much to do and blocks are few. */
+/*
+ * A block of attention is shared by several threads only where there is much to do and blocks are
+ * few.
+ */
 #define SPLIT_BLOCKS 4
 #define SPLIT_FLOATS 65536
 #define STORE_ROWS 64 /* inputs whose keys and values are stored in a piece */
@@ -52,7 +56,8 @@ typedef struct Infer
 } Infer;
 
 static bool extend_sequences(Infer *infer, int n_sequences, LmError *error);
-static bool check_input(const Infer *infer, const LmInput *input, int n_sequences, int i, LmError *error);
+static bool check_input(const Infer *infer, const LmInput *input, int n_sequences, int i,
+						LmError *error);
 static void take_back(Infer *infer, int n);
 static size_t scores_size(const LmConfig *config);
 static void lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads);
@@ -66,30 +71,41 @@ static void keep_wanted_rows(Infer *infer);
 static void attend(Infer *infer);
 static void cut_blocks(Infer *infer);
 static void attention_piece(void *work, int piece, int thread);
-static bool run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences,
-				int n_sequences, const LmInput *inputs, int n, void *workspace, LmError *error);
+static bool run(float *logits, float *hidden, LmEngine *engine, const LmModel *model,
+				LmPages *pages, LmSequence *sequences, int n_sequences, const LmInput *inputs,
+				int n, void *workspace, LmError *error);
 static void run_head(Infer *infer, float *logits, float *hidden);
 
 bool
-lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
-		 const LmInput *inputs, int n, void *workspace, LmError *error)
+lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages,
+		 LmSequence *sequences, int n_sequences, const LmInput *inputs, int n, void *workspace,
+		 LmError *error)
 {
-	return run(logits, NULL, engine, model, pages, sequences, n_sequences, inputs, n, workspace, error);
+	return run(logits, NULL, engine, model, pages, sequences, n_sequences, inputs, n, workspace,
+			   error);
 }
 
 bool
-lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
-				const LmInput *inputs, int n, void *workspace, LmError *error)
+lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages,
+				LmSequence *sequences, int n_sequences, const LmInput *inputs, int n,
+				void *workspace, LmError *error)
 {
-	return run(NULL, hidden, engine, model, pages, sequences, n_sequences, inputs, n, workspace, error);
+	return run(NULL, hidden, engine, model, pages, sequences, n_sequences, inputs, n, workspace,
+			   error);
 }
 
 /* logits or hidden is wanted, the other one NULL. */
 static bool
-run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages, LmSequence *sequences, int n_sequences,
-	const LmInput *inputs, int n, void *workspace, LmError *error)
+run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages,
+	LmSequence *sequences, int n_sequences, const LmInput *inputs, int n, void *workspace,
+	LmError *error)
 {
-	Infer infer = {.engine = engine, .model = model, .pages = pages, .sequences = sequences, .inputs = inputs, .n = n};
+	Infer infer = {.engine = engine,
+				   .model = model,
+				   .pages = pages,
+				   .sequences = sequences,
+				   .inputs = inputs,
+				   .n = n};
 	LmArena arena = {.base = workspace};
 
 	if (n == 0)
@@ -99,7 +115,8 @@ run(float *logits, float *hidden, LmEngine *engine, const LmModel *model, LmPage
 	lay_out(&infer, &arena, &model->config, n, lm_engine_threads(engine));
 	lm_engine_begin(engine);
 	embed(&infer);
-	for (infer.layer = 0; infer.layer < model->config.layers && !lm_engine_stopped(engine); infer.layer++)
+	for (infer.layer = 0; infer.layer < model->config.layers && !lm_engine_stopped(engine);
+		 infer.layer++)
 		run_block(&infer);
 	if (infer.n_wanted > 0)
 		run_head(&infer, logits, hidden);
@@ -119,7 +136,8 @@ extend_sequences(Infer *infer, int n_sequences, LmError *error)
 		bool good = check_input(infer, input, n_sequences, i, error);
 
 		if (good && !lm_sequence_extend(&infer->sequences[input->sequence], infer->pages))
-			good = lm_fail(error, LM_ERR_LIMIT, i, "all %d pages of keys and values are in use", infer->pages->n_pages);
+			good = lm_fail(error, LM_ERR_LIMIT, i, "all %d pages of keys and values are in use",
+						   infer->pages->n_pages);
 		if (!good)
 		{
 			take_back(infer, i);
@@ -136,12 +154,16 @@ check_input(const Infer *infer, const LmInput *input, int n_sequences, int i, Lm
 	const LmConfig *config = &infer->model->config;
 
 	if (input->token < 0 || input->token >= config->vocabulary)
-		return lm_fail(error, LM_ERR_ARGUMENT, i, "token %d is outside the model's vocabulary of %d", input->token,
+		return lm_fail(error, LM_ERR_ARGUMENT, i,
+					   "token %d is outside the model's vocabulary of %d", input->token,
 					   config->vocabulary);
 	if (input->sequence < 0 || input->sequence >= n_sequences)
-		return lm_fail(error, LM_ERR_ARGUMENT, i, "sequence %d is not within 0 .. %d", input->sequence, n_sequences - 1);
-	if (input->position >= config->context || input->position != infer->sequences[input->sequence].n_positions)
-		return lm_fail(error, LM_ERR_ARGUMENT, i, "position %d is not the sequence's next within a context of %d",
+		return lm_fail(error, LM_ERR_ARGUMENT, i, "sequence %d is not within 0 .. %d",
+					   input->sequence, n_sequences - 1);
+	if (input->position >= config->context ||
+		input->position != infer->sequences[input->sequence].n_positions)
+		return lm_fail(error, LM_ERR_ARGUMENT, i,
+					   "position %d is not the sequence's next within a context of %d",
 					   input->position, config->context);
 	return true;
 }
@@ -179,7 +201,8 @@ lm_infer_workspace_for(const LmConfig *config, int n, int n_wanted, int n_thread
 static size_t
 scores_size(const LmConfig *config)
 {
-	return (lm_attention_rows_scratch(config->context, config->channels / config->heads) + 15) / 16 * 16;
+	return (lm_attention_rows_scratch(config->context, config->channels / config->heads) + 15) /
+		   16 * 16;
 }
 
 static void
@@ -194,7 +217,11 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 	infer->qkv = lm_arena_floats(arena, N, 3 * C);
 	infer->attention = lm_arena_floats(arena, N, C);
 	infer->wide = lm_arena_floats(arena, N, (size_t) config->mlp_channels);
-	infer->packed = lm_arena_take(arena, lm_linear_infer_scratch(n, config->mlp_channels > config->channels ? config->mlp_channels : config->channels), 1);
+	infer->packed = lm_arena_take(arena,
+								  lm_linear_infer_scratch(n, config->mlp_channels > config->channels
+																 ? config->mlp_channels
+																 : config->channels),
+								  1);
 	infer->lora_h = infer->lora_sum = NULL;
 	if (config->lora_rank > 0)
 	{
@@ -205,7 +232,8 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 	}
 	infer->scores = lm_arena_floats(arena, (size_t) n_threads, scores_size(config));
 	infer->blocks = lm_arena_take(arena, N + 1, sizeof(int));
-	infer->tables = lm_arena_take(arena, (size_t) n_threads * 2 * ((T + LM_PAGE - 1) / LM_PAGE), sizeof(float *));
+	infer->tables = lm_arena_take(arena, (size_t) n_threads * 2 * ((T + LM_PAGE - 1) / LM_PAGE),
+								  sizeof(float *));
 }
 
 static void
@@ -215,8 +243,8 @@ embed(Infer *infer)
 	{
 		infer->rows[i] = i;
 		infer->positions[i] = infer->inputs[i].position;
-		lm_model_embed(infer->x + (size_t) i * infer->model->config.channels, infer->model, infer->inputs[i].token,
-					   infer->inputs[i].position);
+		lm_model_embed(infer->x + (size_t) i * infer->model->config.channels, infer->model,
+					   infer->inputs[i].token, infer->inputs[i].position);
 	}
 	infer->n_rows = infer->n;
 }
@@ -226,7 +254,8 @@ static void
 multiply(Infer *infer, float *y, const float *x, const LmLinear *linear, LmTarget target)
 {
 	lm_linear_infer(infer->engine, y, x, linear, infer->n_rows, infer->packed);
-	lm_adapter_add(infer->engine, y, x, infer->model, target, infer->layer, infer->n_rows, infer->lora_h, infer->lora_sum);
+	lm_adapter_add(infer->engine, y, x, infer->model, target, infer->layer, infer->n_rows,
+				   infer->lora_h, infer->lora_sum);
 }
 
 static void
@@ -234,14 +263,14 @@ run_block(Infer *infer)
 {
 	const LmConfig *config = &infer->model->config;
 	const LmImageBlock *w = &infer->model->blocks[infer->layer];
-	LmHeads heads = {config->heads, config->channels, w->query_norm_weight, w->key_norm_weight, config->norm_epsilon,
-					 infer->model->rotary};
+	LmHeads heads = {config->heads,		 config->channels,	   w->query_norm_weight,
+					 w->key_norm_weight, config->norm_epsilon, infer->model->rotary};
 	LmEngine *engine = infer->engine;
 	LmResidual attended = {infer->x, infer->x, infer->norm, NULL};
 	int C = config->channels;
 
-	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias, infer->n_rows, C,
-					config->norm_epsilon, config->norm);
+	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias,
+					infer->n_rows, C, config->norm_epsilon, config->norm);
 	multiply(infer, infer->qkv, infer->norm, &w->attention, LM_TARGET_ATTENTION);
 	lm_heads_forward(engine, infer->qkv, NULL, NULL, infer->positions, &heads, infer->n);
 	store_keys_and_values(infer);
@@ -251,10 +280,11 @@ run_block(Infer *infer)
 		return;
 	attend(infer);
 	multiply(infer, infer->norm, infer->attention, &w->projection, LM_TARGET_PROJECTION);
-	lm_residual_norm_forward(engine, infer->norm, NULL, NULL, &attended, w->norm2_weight, w->norm2_bias, infer->n_rows, C,
-							 config->norm_epsilon, config->norm);
+	lm_residual_norm_forward(engine, infer->norm, NULL, NULL, &attended, w->norm2_weight,
+							 w->norm2_bias, infer->n_rows, C, config->norm_epsilon, config->norm);
 	multiply(infer, infer->wide, infer->norm, &w->up, LM_TARGET_UP);
-	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels, config->mlp);
+	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels,
+					config->mlp);
 	multiply(infer, infer->norm, infer->wide, &w->down, LM_TARGET_DOWN);
 	lm_add(engine, infer->x, infer->norm, (size_t) infer->n_rows * C);
 }
@@ -265,7 +295,10 @@ store_keys_and_values(Infer *infer)
 	lm_engine_run(infer->engine, store_piece, infer, lm_divide_up((size_t) infer->n, STORE_ROWS));
 }
 
-/* Inputs that follow each other in one page are stored together; one that is alone is left to its attention. */
+/*
+ * Inputs that follow each other in one page are stored together; one that is alone is left to its
+ * attention.
+ */
 static void
 store_piece(void *work, int piece, int thread)
 {
@@ -285,15 +318,17 @@ store_piece(void *work, int piece, int thread)
 }
 
 /*
- * Whether no other input reads its keys and values: it is its sequence's only one, for those of a sequence stand together. Its attention then
- * stores them, since it reads the same cache lines next: keys of 32 positions lie together, in a line or two for each channel.
+ * Whether no other input reads its keys and values: it is its sequence's only one, for those of a
+ * sequence stand together. Its attention then stores them, since it reads the same cache lines
+ * next: keys of 32 positions lie together, in a line or two for each channel.
  */
 static bool
 is_alone(const Infer *infer, int i)
 {
 	const LmInput *input = &infer->inputs[i];
 
-	return input->position == infer->sequences[input->sequence].n_positions - 1 && (i == 0 || infer->inputs[i - 1].sequence != input->sequence) &&
+	return input->position == infer->sequences[input->sequence].n_positions - 1 &&
+		   (i == 0 || infer->inputs[i - 1].sequence != input->sequence) &&
 		   (input->wanted || infer->layer < infer->model->config.layers - 1);
 }
 
@@ -301,7 +336,8 @@ static void
 store_run(const Infer *infer, int first, int n, int first_channel, int end_channel)
 {
 	const LmInput *input = &infer->inputs[first];
-	size_t C = (size_t) infer->model->config.channels, row = (size_t) (input->position % LM_PAGE), begin = (size_t) first_channel;
+	size_t C = (size_t) infer->model->config.channels, row = (size_t) (input->position % LM_PAGE),
+		   begin = (size_t) first_channel;
 	size_t end = (size_t) end_channel;
 	int page = infer->sequences[input->sequence].pages[input->position / LM_PAGE];
 	const float *qkv = infer->qkv + (size_t) first * 3 * C;
@@ -312,7 +348,8 @@ store_run(const Infer *infer, int first, int n, int first_channel, int end_chann
 		for (int i = 0; i < n; i++)
 			keys[c * LM_PAGE + (size_t) i] = qkv[(size_t) i * 3 * C + C + c];
 	for (int i = 0; i < n; i++)
-		memcpy(values + (size_t) i * C + begin, qkv + (size_t) i * 3 * C + 2 * C + begin, (end - begin) * sizeof(float));
+		memcpy(values + (size_t) i * C + begin, qkv + (size_t) i * 3 * C + 2 * C + begin,
+			   (end - begin) * sizeof(float));
 }
 
 static void
@@ -346,7 +383,8 @@ attend(Infer *infer)
 	}
 	cut_blocks(infer);
 	infer->n_groups = 1;
-	if (infer->n_blocks <= SPLIT_BLOCKS && longest * (size_t) config->channels * (size_t) infer->n_rows >= SPLIT_FLOATS)
+	if (infer->n_blocks <= SPLIT_BLOCKS &&
+		longest * (size_t) config->channels * (size_t) infer->n_rows >= SPLIT_FLOATS)
 		infer->n_groups = config->heads < MAX_GROUPS ? config->heads : MAX_GROUPS;
 	lm_engine_run(infer->engine, attention_piece, infer, infer->n_blocks * infer->n_groups);
 }
@@ -359,8 +397,10 @@ cut_blocks(Infer *infer)
 	for (int row = 0; row < infer->n_rows; row++)
 	{
 		int first = infer->n_blocks > 0 ? infer->blocks[infer->n_blocks - 1] : row;
-		bool goes_on = row > first && row - first < LM_ATTENTION_ROWS && infer->rows[row] == infer->rows[row - 1] + 1 &&
-					   infer->inputs[infer->rows[row]].sequence == infer->inputs[infer->rows[first]].sequence;
+		bool goes_on =
+			row > first && row - first < LM_ATTENTION_ROWS &&
+			infer->rows[row] == infer->rows[row - 1] + 1 &&
+			infer->inputs[infer->rows[row]].sequence == infer->inputs[infer->rows[first]].sequence;
 
 		if (!goes_on)
 			infer->blocks[infer->n_blocks++] = row;
@@ -368,7 +408,10 @@ cut_blocks(Infer *infer)
 	infer->blocks[infer->n_blocks] = infer->n_rows;
 }
 
-/* The last block of a prompt has most keys: it comes first, so that no thread is left with it alone. */
+/*
+ * The last block of a prompt has most keys: it comes first, so that no thread is left with it
+ * alone.
+ */
 static void
 attention_piece(void *work, int piece, int thread)
 {
@@ -380,15 +423,24 @@ attention_piece(void *work, int piece, int thread)
 	const LmSequence *sequence = &infer->sequences[input->sequence];
 	int C = config->channels, n_pages = (input->position + n_rows - 1) / LM_PAGE + 1;
 	int table_length = (config->context + LM_PAGE - 1) / LM_PAGE;
-	int first_head = config->heads * group / infer->n_groups, end_head = config->heads * (group + 1) / infer->n_groups;
+	int first_head = config->heads * group / infer->n_groups,
+		end_head = config->heads * (group + 1) / infer->n_groups;
 	const float **keys = infer->tables + (size_t) thread * 2 * (size_t) table_length;
 	const float **values = keys + table_length;
-	LmAttentionRows rows = {infer->attention + (size_t) row * C, infer->qkv + (size_t) infer->rows[row] * 3 * C, 3 * C, n_rows,
-							input->position + 1, keys, values, C / config->heads, C,
+	LmAttentionRows rows = {infer->attention + (size_t) row * C,
+							infer->qkv + (size_t) infer->rows[row] * 3 * C,
+							3 * C,
+							n_rows,
+							input->position + 1,
+							keys,
+							values,
+							C / config->heads,
+							C,
 							infer->scores + (size_t) thread * scores_size(config)};
 
 	if (is_alone(infer, infer->rows[row]))
-		store_run(infer, infer->rows[row], 1, first_head * (C / config->heads), end_head * (C / config->heads));
+		store_run(infer, infer->rows[row], 1, first_head * (C / config->heads),
+				  end_head * (C / config->heads));
 	for (int i = 0; i < n_pages; i++)
 	{
 		keys[i] = lm_page_keys(infer->pages, sequence->pages[i], infer->layer);
@@ -402,8 +454,10 @@ run_head(Infer *infer, float *logits, float *hidden)
 {
 	const LmModel *model = infer->model;
 
-	lm_norm_forward(infer->engine, hidden ? hidden : infer->norm, NULL, NULL, infer->x, model->final_norm_weight, model->final_norm_bias,
-					infer->n_rows, model->config.channels, model->config.norm_epsilon, model->config.norm);
+	lm_norm_forward(infer->engine, hidden ? hidden : infer->norm, NULL, NULL, infer->x,
+					model->final_norm_weight, model->final_norm_bias, infer->n_rows,
+					model->config.channels, model->config.norm_epsilon, model->config.norm);
 	if (logits)
-		lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows, infer->packed);
+		lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows,
+						infer->packed);
 }

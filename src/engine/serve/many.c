@@ -1,10 +1,12 @@
 /*
  * src/engine/serve/many.c
  *
- * Requests into the model and out of it, a step at a time. A step is one call of lm_infer with up to LM_MANY_ROWS tokens: one of
- * each text that is being continued, and as many as there is room for of those that are read (Yu et al. 2022, "Orca", section 3).
+ * Requests into the model and out of it, a step at a time. A step is one call of lm_infer with up
+ * to LM_MANY_ROWS tokens: one of each text that is being continued, and as many as there is room
+ * for of those that are read (Yu et al. 2022, "Orca", section 3).
  *
- * Pages never run out: a text enters when as many are free as it can need, beside those that others may still take.
+ * Pages never run out: a text enters when as many are free as it can need, beside those that others
+ * may still take.
  */
 #include <string.h>
 
@@ -15,7 +17,8 @@
 /* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 
-static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int n_sequences);
+static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads,
+					int n_sequences);
 static size_t generation_size(const LmConfig *config);
 static int pages_of_context(const LmConfig *config);
 static bool allocate(LmMany *many, int n_pages, LmError *error);
@@ -39,7 +42,8 @@ static bool append_output(LmMany *many, int request, LmBytes text, LmError *erro
 static void leave(LmMany *many, LmSlot *slot, const LmError *error);
 
 bool
-lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages, LmError *error)
+lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages,
+			   LmError *error)
 {
 	LmConfig checked = *config;
 	LmMany counted;
@@ -49,24 +53,31 @@ lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_seque
 	if (!lm_config_check(&checked, error))
 		return false;
 	if (n_sequences < 1 || n_sequences > LM_MANY_SEQUENCES)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d texts at once are not within 1 .. %d", n_sequences, LM_MANY_SEQUENCES);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d texts at once are not within 1 .. %d",
+					   n_sequences, LM_MANY_SEQUENCES);
 	if (n_pages < pages_of_context(&checked))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d pages of keys and values are fewer than one context has: %d", n_pages,
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "%d pages of keys and values are fewer than one context has: %d", n_pages,
 					   pages_of_context(&checked));
 	lay_out(&counted, &arena, &checked, n_threads, n_sequences);
 	pages = lm_pages_size(&checked, n_pages);
-	rest = sizeof(LmMany) + (size_t) (n_sequences + 1) * ((size_t) pages_of_context(&checked) * sizeof(int) + BLOCK_OVERHEAD);
+	rest =
+		sizeof(LmMany) + (size_t) (n_sequences + 1) *
+							 ((size_t) pages_of_context(&checked) * sizeof(int) + BLOCK_OVERHEAD);
 	rest += (size_t) n_sequences * generation_size(&checked) + 3 * BLOCK_OVERHEAD;
-	if (arena.overflow || pages == 0 || lm_infer_workspace_for(&checked, LM_MANY_ROWS, LM_MANY_ROWS, n_threads) == 0 ||
+	if (arena.overflow || pages == 0 ||
+		lm_infer_workspace_for(&checked, LM_MANY_ROWS, LM_MANY_ROWS, n_threads) == 0 ||
 		!lm_size_add(bytes, arena.used, pages) || !lm_size_add(bytes, *bytes, rest))
-		return lm_fail(error, LM_ERR_LIMIT, -1, "texts together would need more memory than the address space has");
+		return lm_fail(error, LM_ERR_LIMIT, -1,
+					   "texts together would need more memory than the address space has");
 	return true;
 }
 
 static void
 lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int n_sequences)
 {
-	size_t V = (size_t) config->vocabulary, C = (size_t) config->channels, T = (size_t) config->context;
+	size_t V = (size_t) config->vocabulary, C = (size_t) config->channels,
+		   T = (size_t) config->context;
 	int32_t *pasts;
 	double *sums;
 
@@ -80,7 +91,8 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int
 	many->rows = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmManyRow));
 	many->output = lm_arena_floats(arena, LM_MANY_ROWS, V > C ? V : C);
 	many->candidates = lm_arena_take(arena, (size_t) n_threads * V, sizeof(LmCandidate));
-	many->workspace = lm_arena_take(arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
+	many->workspace = lm_arena_take(
+		arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
 	for (int i = 0; arena->base && i < n_sequences; i++)
 	{
 		many->slots[i] = (LmSlot){.request = -1};
@@ -89,11 +101,16 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int
 	}
 }
 
-/* What an LmGeneration has for each model: its window, its marks and what its prompt is healed from, with the ends of slices. */
+/*
+ * What an LmGeneration has for each model: its window, its marks and what its prompt is healed
+ * from, with the ends of slices.
+ */
 static size_t
 generation_size(const LmConfig *config)
 {
-	return (size_t) config->context * sizeof(int32_t) + (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) + LM_MAX_TOKEN_SIZE + 1024;
+	return (size_t) config->context * sizeof(int32_t) +
+		   (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) +
+		   LM_MAX_TOKEN_SIZE + 1024;
 }
 
 static int
@@ -136,7 +153,8 @@ allocate(LmMany *many, int n_pages, LmError *error)
 	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
 	many->memory = lm_allocate_huge(host, arena.used);
 	if (!many->memory)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: texts together need %zu MB", bytes >> 20);
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: texts together need %zu MB",
+					   bytes >> 20);
 	arena = (LmArena){.base = many->memory};
 	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
 	memset(many->sequences, 0, (size_t) (many->n_sequences + 1) * sizeof(LmSequence));
@@ -186,7 +204,9 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 	forget(many);
 	for (int i = 0; i < n; i++)
 		if (lm_task_wants_logits(requests[i].task) != lm_task_wants_logits(requests[0].task))
-			return lm_fail(error, LM_ERR_ARGUMENT, i, "texts to be scored or continued cannot go with texts to be embedded or classified");
+			return lm_fail(error, LM_ERR_ARGUMENT, i,
+						   "texts to be scored or continued cannot go with texts to be embedded or "
+						   "classified");
 	many->requests = requests;
 	many->n = n;
 	for (int i = 0; i < n; i++)
@@ -210,7 +230,8 @@ lm_many_step(LmMany *many, bool *done, LmError *error)
 
 	if (many->n_encoded < many->n)
 		good = lm_items_encode(many, error);
-	else if (many->n_prefix > 0 && many->n_done < many->n && many->sequences[many->n_sequences].n_positions < many->n_prefix)
+	else if (many->n_prefix > 0 && many->n_done < many->n &&
+			 many->sequences[many->n_sequences].n_positions < many->n_prefix)
 		good = feed_prefix(many, error);
 	else
 	{
@@ -239,20 +260,24 @@ feed_prefix(LmMany *many, LmError *error)
 {
 	LmSession *session = many->session;
 	LmSequence *sequence = &many->sequences[many->n_sequences];
-	int at = lm_past_keep(sequence, many->pages, many->prefix_past, many->prefix, many->n_prefix + 1);
+	int at =
+		lm_past_keep(sequence, many->pages, many->prefix_past, many->prefix, many->n_prefix + 1);
 	int n = many->n_prefix - at < LM_MANY_ROWS ? many->n_prefix - at : LM_MANY_ROWS;
 
 	for (int i = 0; i < n; i++)
 		many->inputs[i] = (LmInput){many->prefix[at + i], many->n_sequences, at + i, false};
-	if (!lm_infer(many->output, session->engine, session->model, many->pages, many->sequences, many->n_sequences + 1, many->inputs, n,
-				  many->workspace, error))
+	if (!lm_infer(many->output, session->engine, session->model, many->pages, many->sequences,
+				  many->n_sequences + 1, many->inputs, n, many->workspace, error))
 		return false;
 	memcpy(many->prefix_past + at, many->prefix + at, (size_t) n * sizeof *many->prefix);
 	many->n_tokens += n;
 	return true;
 }
 
-/* As many as there are slots and pages for, in order. False for LM_ERR_STOPPED alone; then the next one waits. */
+/*
+ * As many as there are slots and pages for, in order. False for LM_ERR_STOPPED alone; then the next
+ * one waits.
+ */
 static bool
 admit(LmMany *many, LmError *error)
 {
@@ -305,7 +330,8 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	many->n_reserved += item->n_pages;
 	if (request->task == LM_TASK_GENERATE)
 	{
-		slot->generation = lm_generation_create(many->session, &item->tokens, &request->sampling, &request->truncated, &own);
+		slot->generation = lm_generation_create(many->session, &item->tokens, &request->sampling,
+												&request->truncated, &own);
 		if (!slot->generation && own.code == LM_ERR_STOPPED)
 		{
 			*error = own;
@@ -320,7 +346,8 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 		}
 	}
 	else
-		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped, slot->sums);
+		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped,
+						 slot->sums);
 	next_window(many, slot);
 	return true;
 }
@@ -365,7 +392,8 @@ keep_past(LmMany *many, LmSlot *slot)
 	int kept = lm_past_keep(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
 	int common = 0;
 
-	while (common < slot->first_wanted && common < prefix->n_positions && many->prefix_past[common] == slot->ids[common])
+	while (common < slot->first_wanted && common < prefix->n_positions &&
+		   many->prefix_past[common] == slot->ids[common])
 		common++;
 	if (common / LM_PAGE * LM_PAGE <= kept)
 		return;
@@ -373,7 +401,10 @@ keep_past(LmMany *many, LmSlot *slot)
 	memcpy(slot->past, slot->ids, (size_t) kept * sizeof *slot->past);
 }
 
-/* The inputs of a step: first one of each text that is being continued, then what there is room for of the others. */
+/*
+ * The inputs of a step: first one of each text that is being continued, then what there is room for
+ * of the others.
+ */
 static void
 gather(LmMany *many)
 {
@@ -412,7 +443,10 @@ add_inputs(LmMany *many, LmSlot *slot, int n)
 			continue;
 		many->rows[many->n_wanted].slot = sequence;
 		many->rows[many->n_wanted].position = i;
-		many->rows[many->n_wanted++].target = slot->generation || slot->reading.task != LM_TASK_SCORE ? -1 : lm_reading_target(&slot->reading, i);
+		many->rows[many->n_wanted++].target =
+			slot->generation || slot->reading.task != LM_TASK_SCORE
+				? -1
+				: lm_reading_target(&slot->reading, i);
 		slot->n_wanted++;
 	}
 }
@@ -423,8 +457,9 @@ infer(LmMany *many, LmError *error)
 	LmSession *session = many->session;
 	bool logits = lm_task_wants_logits(many->requests[0].task);
 
-	if (!(logits ? lm_infer : lm_infer_hidden)(many->output, session->engine, session->model, many->pages, many->sequences,
-											   many->n_sequences, many->inputs, many->n_inputs, many->workspace, error))
+	if (!(logits ? lm_infer : lm_infer_hidden)(
+			many->output, session->engine, session->model, many->pages, many->sequences,
+			many->n_sequences, many->inputs, many->n_inputs, many->workspace, error))
 		return false;
 	many->n_tokens += many->n_inputs;
 	/* The step has been made, so what comes of it is not to be stopped. */
@@ -452,7 +487,8 @@ compute_row(void *work, int piece, int thread)
 	else if (row->position < slot->n - 1)
 		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
 	else if (lm_generation_depth(slot->generation) == 0)
-		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates + (size_t) thread * V, logits, &row->error);
+		row->good = lm_generation_draw(&row->id, slot->generation,
+									   many->candidates + (size_t) thread * V, logits, &row->error);
 }
 
 /* What the rows of the step mean for a slot. */
@@ -461,7 +497,8 @@ advance(LmMany *many, LmSlot *slot)
 {
 	int at = many->sequences[slot - many->slots].n_positions;
 
-	memcpy(slot->past + at - slot->n_rows, slot->ids + at - slot->n_rows, (size_t) slot->n_rows * sizeof *slot->past);
+	memcpy(slot->past + at - slot->n_rows, slot->ids + at - slot->n_rows,
+		   (size_t) slot->n_rows * sizeof *slot->past);
 	if (slot->generation && at == slot->n)
 		take_token(many, slot);
 	else if (!slot->generation && slot->n_wanted > 0)
@@ -500,7 +537,8 @@ take_token(LmMany *many, LmSlot *slot)
 
 	/* All rows of a prompt that is healed are observed now, whatever thread did it. */
 	if (lm_generation_depth(slot->generation) > 0)
-		row->good = lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);
+		row->good =
+			lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);
 	if (!row->good)
 	{
 		leave(many, slot, &row->error);
@@ -518,7 +556,8 @@ append_output(LmMany *many, int request, LmBytes text, LmError *error)
 
 	if (text.size == 0)
 		return true;
-	if (!lm_array_reserve(lm_engine_host(many->session->engine), &item->output, &item->output_capacity, item->output_size + text.size, 1, error))
+	if (!lm_array_reserve(lm_engine_host(many->session->engine), &item->output,
+						  &item->output_capacity, item->output_size + text.size, 1, error))
 		return false;
 	memcpy(item->output + item->output_size, text.data, text.size);
 	item->output_size += text.size;
@@ -542,7 +581,8 @@ leave(LmMany *many, LmSlot *slot, const LmError *error)
 	if (slot->generation)
 	{
 		request->n_tokens = lm_generation_tokens(slot->generation);
-		request->output = item->output_size > 0 ? (LmBytes){item->output, item->output_size} : request->output;
+		request->output =
+			item->output_size > 0 ? (LmBytes){item->output, item->output_size} : request->output;
 		lm_generation_free(slot->generation);
 		slot->generation = NULL;
 	}

@@ -1,8 +1,9 @@
 /*
  * src/engine/serve/many.h
  *
- * Inside of LmMany. Requests wait as items, in the order of falling length; those in the model have a slot each, with a
- * sequence of pages. src/engine/serve/many.c has the steps, many_items.c what is known before a text enters the model.
+ * Inside of LmMany. Requests wait as items, in the order of falling length; those in the model have
+ * a slot each, with a sequence of pages. src/engine/serve/many.c has the steps, many_items.c what
+ * is known before a text enters the model.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -11,7 +12,8 @@
 #include "serve/pages.h"
 #include "serve/reading.h"
 
-#define LM_MANY_ROWS 128 /* tokens that go through the model at once; bounds logits to 128 x V */
+/* tokens that go through the model at once; bounds logits to 128 x V */
+#define LM_MANY_ROWS 128
 
 /* A request that is not done: its tokens, and what it has said so far. */
 typedef struct LmItem
@@ -92,7 +94,10 @@ struct LmMany
 /* many_items.c */
 void lm_items_free(LmMany *many);
 bool lm_items_create(LmMany *many, LmError *error);
-/* Encodes some further requests; those in error are done. LM_ERR_STOPPED. When all are encoded, order and prefix are set. */
+/*
+ * Encodes some further requests; those in error are done. LM_ERR_STOPPED. When all are encoded,
+ * order and prefix are set.
+ */
 bool lm_items_encode(LmMany *many, LmError *error);
 void lm_many_fail(LmMany *many, int request, const LmError *error);
 

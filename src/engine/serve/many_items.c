@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/many_items.c
  *
- * What is known of requests before they enter the model: their tokens, how long they can become, and what most begin with.
+ * What is known of requests before they enter the model: their tokens, how long they can become,
+ * and what most begin with.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ lm_items_create(LmMany *many, LmError *error)
 	const LmHost *host = lm_engine_host(many->session->engine);
 
 	many->items = lm_array_allocate(host, (size_t) many->n, sizeof *many->items, error);
-	many->order = many->items ? lm_array_allocate(host, (size_t) many->n, sizeof *many->order, error) : NULL;
+	many->order =
+		many->items ? lm_array_allocate(host, (size_t) many->n, sizeof *many->order, error) : NULL;
 	return many->order != NULL;
 }
 
@@ -85,7 +87,8 @@ encode(LmMany *many, int request, LmError *error)
 
 	item->request = request;
 	item->tokens.count = 0;
-	if (lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request], &own))
+	if (lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
+						  &own))
 	{
 		measure(many, item);
 		return true;
@@ -110,8 +113,12 @@ measure(LmMany *many, LmItem *item)
 
 	if (request->task == LM_TASK_GENERATE)
 	{
-		positions += 1 + (size_t) (request->sampling.max_tokens > 0 ? request->sampling.max_tokens : 0);
-		/* of the window: the token in front, then the prompt, whose last token is looked at, and those that it may be healed from */
+		positions +=
+			1 + (size_t) (request->sampling.max_tokens > 0 ? request->sampling.max_tokens : 0);
+		/*
+		 * of the window: the token in front, then the prompt, whose last token is looked at, and
+		 * those that it may be healed from
+		 */
 		shareable = item->tokens.count + (many->session->front >= 0 ? 1 : 0);
 		shareable = item->tokens.count >= context ? 0 : shareable - (size_t) depth_of(many, item);
 	}
@@ -128,15 +135,19 @@ depth_of(const LmMany *many, const LmItem *item)
 	LmHealing healing = {0};
 
 	if (many->requests[item->request].sampling.heal)
-		lm_healing_plan(&healing, many->session, item->tokens.ids, item->tokens.count, many->session->front >= 0 ? 0 : 1);
+		lm_healing_plan(&healing, many->session, item->tokens.ids, item->tokens.count,
+						many->session->front >= 0 ? 0 : 1);
 	return healing.depth;
 }
 
-/* The longest first: so the last ones to leave the model are short, and nobody waits for one alone. */
+/*
+ * The longest first: so the last ones to leave the model are short, and nobody waits for one alone.
+ */
 static void
 sort_items(LmMany *many)
 {
-	const LmItem **sorted = lm_allocate(lm_engine_host(many->session->engine), (size_t) many->n * sizeof *sorted);
+	const LmItem **sorted =
+		lm_allocate(lm_engine_host(many->session->engine), (size_t) many->n * sizeof *sorted);
 
 	for (int i = 0; i < many->n; i++)
 		many->order[i] = i;
@@ -165,7 +176,8 @@ compare_items(const void *a, const void *b)
 static int32_t
 id_at(const LmMany *many, const LmItem *item, int position)
 {
-	bool front = many->requests[item->request].task == LM_TASK_GENERATE && many->session->front >= 0;
+	bool front =
+		many->requests[item->request].task == LM_TASK_GENERATE && many->session->front >= 0;
 
 	if (front && position == 0)
 		return many->session->front;
@@ -188,8 +200,8 @@ agree(const LmMany *many, const LmItem *a, const LmItem *b, int at)
 }
 
 /*
- * The full pages with which more than half of all requests begin, two at least. What an earlier run had is kept as far as it agrees;
- * and where nothing is in common now, for the next run.
+ * The full pages with which more than half of all requests begin, two at least. What an earlier run
+ * had is kept as far as it agrees; and where nothing is in common now, for the next run.
  */
 static void
 find_prefix(LmMany *many)
@@ -207,14 +219,18 @@ find_prefix(LmMany *many)
 		for (int i = n_prefix; i < n_prefix + LM_PAGE; i++)
 			many->prefix[i] = id_at(many, item, i);
 		for (int i = 0; i < many->n; i++)
-			many->items[i].alive = is_candidate(&many->items[i], n_prefix) && agree(many, &many->items[i], item, n_prefix);
+			many->items[i].alive = is_candidate(&many->items[i], n_prefix) &&
+								   agree(many, &many->items[i], item, n_prefix);
 		n_prefix += LM_PAGE;
 	}
 	if (n_prefix > 0)
 		many->n_prefix = n_prefix;
 }
 
-/* An item with the majority's page at a position (Boyer and Moore 1991, "MJRTY"), if there is a majority. */
+/*
+ * An item with the majority's page at a position (Boyer and Moore 1991, "MJRTY"), if there is a
+ * majority.
+ */
 static const LmItem *
 most_common(const LmMany *many, int at, int *count)
 {

@@ -1,8 +1,9 @@
 /*
  * src/engine/serve/pages.c
  *
- * Memory of keys and values in pages of LM_PAGE positions, counted by the sequences that hold them (Kwon et
- * al. 2023, section 4). Only full pages are shared; a page that must be written and is shared is copied first.
+ * Memory of keys and values in pages of LM_PAGE positions, counted by the sequences that hold them
+ * (Kwon et al. 2023, section 4). Only full pages are shared; a page that must be written and is
+ * shared is copied first.
  */
 #include <string.h>
 
@@ -60,8 +61,8 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		return NULL;
 	}
 	/*
-	 * Keys are written a float a cache line, and all are read for each token: with pages of 4 KB of the system that is a third of the time of
-	 * 32 sequences.
+	 * Keys are written a float a cache line, and all are read for each token: with pages of 4 KB of
+	 * the system that is a third of the time of 32 sequences.
 	 */
 	pages = lm_allocate_huge(host, size);
 	if (!pages)
@@ -69,7 +70,10 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: keys and values need %zu MB", size >> 20);
 		return NULL;
 	}
-	/* Keys and values are written before they are read: what a sequence does not reach is never touched. */
+	/*
+	 * Keys and values are written before they are read: what a sequence does not reach is never
+	 * touched.
+	 */
 	memset(pages, 0, sizeof *pages);
 	arena.base = (char *) pages;
 	lay_out(pages, &arena, config, n_pages);

@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/pages.h
  *
- * Inside a page:  | keys of layer 0: C rows of LM_PAGE | values of layer 0: LM_PAGE rows of C | keys of layer 1 | ... |
+ * Inside a page:  | keys of layer 0: C rows of LM_PAGE | values of layer 0: LM_PAGE rows of C |
+ * keys of layer 1 | ... |
  *
  * Keys are turned, so that one element of LM_PAGE keys is what a vector loads.
  */
@@ -25,7 +26,8 @@ struct LmPages
 static inline float *
 lm_page_keys(const LmPages *pages, int page, int layer)
 {
-	return pages->data + (size_t) page * pages->page_floats + 2 * (size_t) layer * pages->part_floats;
+	return pages->data + (size_t) page * pages->page_floats +
+		   2 * (size_t) layer * pages->part_floats;
 }
 
 static inline float *
@@ -35,8 +37,8 @@ lm_page_values(const LmPages *pages, int page, int layer)
 }
 
 /*
- * Gives the sequence its next position, with a page that it alone holds. False when pages run out; the
- * sequence is then as before.
+ * Gives the sequence its next position, with a page that it alone holds. False when pages run out;
+ * the sequence is then as before.
  */
 bool lm_sequence_extend(LmSequence *sequence, LmPages *pages);
 

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/reading.c
  *
- * Texts in windows of the context that overlap by half, each token read once; logarithms of the full distribution, or outputs of the
- * last block, added up in float64 in the order of the text.
+ * Texts in windows of the context that overlap by half, each token read once; logarithms of the
+ * full distribution, or outputs of the last block, added up in float64 in the order of the text.
  */
 #include <math.h>
 #include <string.h>
@@ -13,14 +13,17 @@
 
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
-static bool read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens, size_t n_skipped, LmError *error);
+static bool read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens,
+						size_t n_skipped, LmError *error);
 static bool read_window(LmReading *reading, LmSession *session, LmError *error);
 static bool finish_embedding(const LmReading *reading, LmRequest *request, LmError *error);
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
-static bool probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error);
+static bool probabilities_of(float *probabilities, const LmModel *model, const double *features,
+							 LmError *error);
 
 bool
-lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request, LmError *error)
+lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request,
+				  LmError *error)
 {
 	const LmHost *host = lm_engine_host(session->engine);
 	LmTokenizer *tokenizer = session->tokenizer;
@@ -29,7 +32,8 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	*n_skipped = 0;
 	if (request->task == LM_TASK_GENERATE)
 		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
-			   lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error);
+			   lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size,
+								   error);
 	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is no classifier");
 	if (session->front >= 0 && !lm_tokens_append(host, tokens, session->front, error))
@@ -47,18 +51,25 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 }
 
 void
-lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request, const LmTokens *tokens, size_t n_skipped,
-				 double *sums)
+lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
+				 const LmTokens *tokens, size_t n_skipped, double *sums)
 {
 	size_t size = (size_t) session->config.channels + LM_BAG_CHANNELS;
 
-	*reading = (LmReading){.session = session, .task = request->task, .ids = tokens->ids, .n = tokens->count, .sums = sums};
+	*reading = (LmReading){.session = session,
+						   .task = request->task,
+						   .ids = tokens->ids,
+						   .n = tokens->count,
+						   .sums = sums};
 	reading->pooling = request->task == LM_TASK_EMBED ? request->pooling : LM_POOL_MEAN;
 	reading->n_inputs = tokens->count;
 	reading->n_skipped = n_skipped;
 	if (request->task == LM_TASK_SCORE)
 	{
-		/* Each input predicts the next token: the first of the text is predicted by what stands before it. */
+		/*
+		 * Each input predicts the next token: the first of the text is predicted by what stands
+		 * before it.
+		 */
 		reading->n_inputs -= tokens->count > 0 ? 1 : 0;
 		reading->n_skipped -= n_skipped > 0 ? 1 : 0;
 	}
@@ -133,7 +144,8 @@ lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error)
 static bool
 finish_embedding(const LmReading *reading, LmRequest *request, LmError *error)
 {
-	double share = reading->pooling == LM_POOL_MEAN && reading->n_pooled > 0 ? (double) reading->n_pooled : 1;
+	double share =
+		reading->pooling == LM_POOL_MEAN && reading->n_pooled > 0 ? (double) reading->n_pooled : 1;
 
 	request->n_tokens = reading->n_pooled;
 	for (int i = 0; i < reading->session->config.channels; i++)
@@ -150,15 +162,16 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 {
 	const LmSession *session = reading->session;
 	const LmHost *host = lm_engine_host(session->engine);
-	size_t C = (size_t) session->config.channels, bag = (size_t) lm_bag_channels(session->config.labels), n = reading->n;
+	size_t C = (size_t) session->config.channels,
+		   bag = (size_t) lm_bag_channels(session->config.labels), n = reading->n;
 
 	memset(reading->sums + C, 0, bag * sizeof *reading->sums);
 	for (size_t first = 0; first < n; first += BAG_PIECE)
 	{
 		if (host->should_stop && host->should_stop(host->context))
 			return lm_fail(error, LM_ERR_STOPPED, -1, "classifying was stopped");
-		lm_bag_add(reading->sums + C, session->model->bag_embedding, &session->config, reading->ids, first,
-				   n - first < BAG_PIECE ? n : first + BAG_PIECE);
+		lm_bag_add(reading->sums + C, session->model->bag_embedding, &session->config, reading->ids,
+				   first, n - first < BAG_PIECE ? n : first + BAG_PIECE);
 	}
 	for (size_t i = 0; i < C + bag; i++)
 		reading->sums[i] /= i < C ? (double) reading->n_pooled : (double) lm_bag_count(n);
@@ -166,11 +179,15 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 	return probabilities_of(request->vector, session->model, reading->sums, error);
 }
 
-/* Of logits label_weight features + label_bias the softmax or, where there may be several labels, the sigmoids; in float64 */
+/*
+ * Of logits label_weight features + label_bias the softmax or, where there may be several labels,
+ * the sigmoids; in float64
+ */
 static bool
 probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
 {
-	int n = model->config.labels, F = model->config.channels + lm_bag_channels(model->config.labels);
+	int n = model->config.labels,
+		F = model->config.channels + lm_bag_channels(model->config.labels);
 	double largest = -INFINITY, sum = 0;
 
 	for (int i = 0; i < n; i++)
@@ -211,13 +228,15 @@ lm_session_read(LmSession *session, LmRequest *request, LmError *error)
 	size_t n_skipped;
 	bool good;
 
-	good = lm_request_encode(&tokens, &n_skipped, session, request, error) && read_tokens(session, request, &tokens, n_skipped, error);
+	good = lm_request_encode(&tokens, &n_skipped, session, request, error) &&
+		   read_tokens(session, request, &tokens, n_skipped, error);
 	lm_tokens_free(lm_engine_host(session->engine), &tokens);
 	return good;
 }
 
 static bool
-read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens, size_t n_skipped, LmError *error)
+read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens, size_t n_skipped,
+			LmError *error)
 {
 	LmReading reading;
 
@@ -242,7 +261,8 @@ read_window(LmReading *reading, LmSession *session, LmError *error)
 		int left = reading->n_window - at, rows = left < LM_SESSION_ROWS ? left : LM_SESSION_ROWS;
 		int first = reading->first_wanted > at ? reading->first_wanted - at : 0;
 
-		if (!(logits ? lm_session_feed : lm_session_feed_hidden)(session, ids + at, rows, first, error))
+		if (!(logits ? lm_session_feed : lm_session_feed_hidden)(session, ids + at, rows, first,
+																 error))
 			return false;
 		for (int i = first; i < rows; i++)
 		{
@@ -250,7 +270,11 @@ read_window(LmReading *reading, LmSession *session, LmError *error)
 
 			if (!logits)
 				lm_reading_add_hidden(reading, session->hidden + row * C);
-			else if (!lm_reading_add_logprob(reading, lm_logprob_of(session->logits + row * V, lm_reading_target(reading, at + i), (int) V), error))
+			else if (!lm_reading_add_logprob(reading,
+											 lm_logprob_of(session->logits + row * V,
+														   lm_reading_target(reading, at + i),
+														   (int) V),
+											 error))
 				return false;
 		}
 		at += rows;

@@ -1,10 +1,11 @@
 /*
  * src/engine/serve/reading.h
  *
- * A text that is read, not continued: its windows, and what their rows add up to. Whoever feeds the model goes
+ * A text that is read, not continued: its windows, and what their rows add up to. Whoever feeds the
+ * model goes
  *
- *   lm_reading_begin(&r, ...); while (lm_reading_window(&r)) { for each row from r.first_wanted on: lm_reading_add_* }
- *   lm_reading_finish(&r, &request, &error);
+ *   lm_reading_begin(&r, ...); while (lm_reading_window(&r)) { for each row from r.first_wanted
+ *   on: lm_reading_add_* } lm_reading_finish(&r, &request, &error);
  */
 #ifndef LM_READING_H
 #define LM_READING_H
@@ -41,20 +42,24 @@ lm_task_wants_logits(LmTask task)
 }
 
 /*
- * Appends the tokens of a request to empty tokens: what stands in front, prompt, text and, where it counts, its end; for a generation those of the
- * prompt alone. *n_skipped of them are there to be looked back on. LM_ERR_ARGUMENT where nothing can be read, or the model cannot
- * do the task; errors of lm_tokenizer_encode.
+ * Appends the tokens of a request to empty tokens: what stands in front, prompt, text and, where it
+ * counts, its end; for a generation those of the prompt alone. *n_skipped of them are there to be
+ * looked back on. LM_ERR_ARGUMENT where nothing can be read, or the model cannot do the task;
+ * errors of lm_tokenizer_encode.
  */
-bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request, LmError *error);
+bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
+					   const LmRequest *request, LmError *error);
 
-void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request, const LmTokens *tokens, size_t n_skipped,
-					  double *sums);
+void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
+					  const LmTokens *tokens, size_t n_skipped, double *sums);
 bool lm_reading_window(LmReading *reading); /* the next one; false behind the last */
 /* The token that input row of the window has to predict. */
 int32_t lm_reading_target(const LmReading *reading, int row);
-bool lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error); /* LM_ERR_NUMERIC */
+/* LM_ERR_NUMERIC */
+bool lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error);
 void lm_reading_add_hidden(LmReading *reading, const float *hidden); /* [C] */
-bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error); /* sets results. LM_ERR_NUMERIC */
+/* sets results. LM_ERR_NUMERIC */
+bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error);
 
 /* log p of a token, of one row of logits. */
 double lm_logprob_of(const float *logits, int32_t target, int vocabulary);

@@ -1,11 +1,12 @@
 /*
  * src/engine/serve/sample.c
  *
- * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p -> min_p -> draw. Where a prompt is healed,
- * its boundary is drawn before in the same way, from the mask on without the penalty.
+ * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p ->
+ * min_p -> draw. Where a prompt is healed, its boundary is drawn before in the same way, from the
+ * mask on without the penalty.
  *
- * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as top_k and
- * top_p ask: a heap gives the largest ones in turn.
+ * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as
+ * top_k and top_p ask: a heap gives the largest ones in turn.
  */
 #include <float.h>
 #include <math.h>
@@ -29,23 +30,31 @@ typedef struct Parts
 
 static int mask(float *logits, bool *are_finite, const LmDraw *wanted);
 static int mask_beginnings(float *logits, bool *are_finite, const LmSession *session);
-static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite);
+static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n,
+							 int *n_finite);
 static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
 static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
-static bool draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmError *error);
-static bool sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary, LmError *error);
-static int32_t choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint32_t number);
+static bool draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted,
+						  LmError *error);
+static bool sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted,
+						  int boundary, LmError *error);
+static int32_t choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted,
+					  uint32_t number);
 static bool fail_numeric(const LmDraw *wanted, LmError *error);
 static bool penalise(float *logits, const LmDraw *wanted);
 static inline float penalised(float logit, double penalty);
 static int32_t place_of(const float *logits, int n, float largest);
 static int collect(LmCandidate *candidates, const float *logits, int V);
-static const LmCandidate *keep_largest(LmCandidate *candidates, float *logits, int *n, double largest, const LmSampling *sampling);
+static const LmCandidate *keep_largest(LmCandidate *candidates, float *logits, int *n,
+									   double largest, const LmSampling *sampling);
 static double weight_of(LmCandidate candidate, double largest, double temperature);
-static int weigh(float weights[BLOCK], const float *logits, int n, double largest, double temperature);
+static int weigh(float weights[BLOCK], const float *logits, int n, double largest,
+				 double temperature);
 static double sum_block(const float weights[BLOCK], int n, double min_p);
-static void sum_weights(Parts *parts, const float *logits, int n, double largest, double temperature, double min_p);
-static int32_t draw(const float *logits, int n, double largest, const LmSampling *sampling, double uniform);
+static void sum_weights(Parts *parts, const float *logits, int n, double largest,
+						double temperature, double min_p);
+static int32_t draw(const float *logits, int n, double largest, const LmSampling *sampling,
+					double uniform);
 static bool is_before(LmCandidate a, LmCandidate b);
 static void sift_down(LmCandidate *heap, int n, int i);
 static void pop_to_end(LmCandidate *heap, int n);
@@ -75,7 +84,10 @@ fail_numeric(const LmDraw *wanted, LmError *error)
 	return lm_fail(error, LM_ERR_NUMERIC, wanted->position, "the model's output is not finite");
 }
 
-/* The place in a masked row that has one candidate at least; number tells the random numbers of a position apart. */
+/*
+ * The place in a masked row that has one candidate at least; number tells the random numbers of a
+ * position apart.
+ */
 static int32_t
 choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint32_t number)
 {
@@ -112,15 +124,18 @@ draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmEr
 
 /* Of the candidates at a boundary; row is scratch. */
 static bool
-sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary, LmError *error)
+sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary,
+			  LmError *error)
 {
 	const LmHealing *healing = wanted->healing;
-	int at = healing->boundaries[boundary].at, n = lm_healing_count(&healing->boundaries[boundary]), number;
+	int at = healing->boundaries[boundary].at, n = lm_healing_count(&healing->boundaries[boundary]),
+		number;
 
 	for (int c = 0; c < n; c++)
 	{
 		row[c] = healing->logits[at + c];
-		if (wanted->sampling->repetition_penalty != 1 && wanted->seen[lm_healing_token(&number, healing, wanted->session, at + c)])
+		if (wanted->sampling->repetition_penalty != 1 &&
+			wanted->seen[lm_healing_token(&number, healing, wanted->session, at + c)])
 			row[c] = penalised(row[c], wanted->sampling->repetition_penalty);
 		if (!(row[c] < INFINITY))
 			return fail_numeric(wanted, error);
@@ -200,7 +215,10 @@ may_continue(const LmSession *session, int32_t id, LmUtf8State state)
 	return lm_utf8_steps(&state, bytes.data, bytes.size);
 }
 
-/* Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less likely too. Whether all stay finite. */
+/*
+ * Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less
+ * likely too. Whether all stay finite.
+ */
 static bool
 penalise(float *logits, const LmDraw *wanted)
 {
@@ -235,7 +253,10 @@ place_of(const float *logits, int n, float largest)
 	return id;
 }
 
-/* The tokens that may follow, in order of id. Without a branch: each is written, and stays where the next one does not take its place. */
+/*
+ * The tokens that may follow, in order of id. Without a branch: each is written, and stays where
+ * the next one does not take its place.
+ */
 static int
 collect(LmCandidate *candidates, const float *logits, int V)
 {
@@ -249,11 +270,16 @@ collect(LmCandidate *candidates, const float *logits, int V)
 	return n;
 }
 
-/* top_k, then top_p of what it leaves: *n candidates, the largest last, whose logits become the row. */
+/*
+ * top_k, then top_p of what it leaves: *n candidates, the largest last, whose logits become the
+ * row.
+ */
 static const LmCandidate *
-keep_largest(LmCandidate *candidates, float *logits, int *n, double largest, const LmSampling *sampling)
+keep_largest(LmCandidate *candidates, float *logits, int *n, double largest,
+			 const LmSampling *sampling)
 {
-	int all = collect(candidates, logits, *n), limit = sampling->top_k > 0 && sampling->top_k < all ? sampling->top_k : all;
+	int all = collect(candidates, logits, *n),
+		limit = sampling->top_k > 0 && sampling->top_k < all ? sampling->top_k : all;
 	int popped = 0, kept = 0;
 	double total = 0, sum = 0;
 	Parts parts;
@@ -271,7 +297,10 @@ keep_largest(LmCandidate *candidates, float *logits, int *n, double largest, con
 			pop_to_end(candidates, all - popped);
 			total += weight_of(candidates[all - 1 - popped], largest, sampling->temperature);
 		}
-	/* Nucleus (Holtzman et al. 2020, section 3.1): the smallest set with this share, one token at least. */
+	/*
+	 * Nucleus (Holtzman et al. 2020, section 3.1): the smallest set with this share, one token at
+	 * least.
+	 */
 	while (kept < limit && (kept == 0 || sum < sampling->top_p * total))
 	{
 		if (kept == popped)
@@ -291,11 +320,15 @@ weight_of(LmCandidate candidate, double largest, double temperature)
 	return exp(((double) candidate.logit - largest) / temperature);
 }
 
-/* The same for up to BLOCK of n logits, in float32: a vector at a time. Below 2^-126 they are 0. Returns how many. */
+/*
+ * The same for up to BLOCK of n logits, in float32: a vector at a time. Below 2^-126 they are 0.
+ * Returns how many.
+ */
 static int
 weigh(float weights[BLOCK], const float *logits, int n, double largest, double temperature)
 {
-	float coldness = (float) fmax(fmin(1 / temperature, FLT_MAX), FLT_MIN); /* times 0 is 0, and times minus infinity that */
+	/* times 0 is 0, and times minus infinity that */
+	float coldness = (float) fmax(fmin(1 / temperature, FLT_MAX), FLT_MIN);
 	float most = (float) largest;
 
 	n = n < BLOCK ? n : BLOCK;
@@ -305,7 +338,9 @@ weigh(float weights[BLOCK], const float *logits, int n, double largest, double t
 	return n;
 }
 
-/* Of those that reach min_p, a share of the most probable token's probability, whose weight is 1. */
+/*
+ * Of those that reach min_p, a share of the most probable token's probability, whose weight is 1.
+ */
 static double
 sum_block(const float weights[BLOCK], int n, double min_p)
 {
@@ -323,7 +358,8 @@ sum_block(const float weights[BLOCK], int n, double min_p)
 }
 
 static void
-sum_weights(Parts *parts, const float *logits, int n, double largest, double temperature, double min_p)
+sum_weights(Parts *parts, const float *logits, int n, double largest, double temperature,
+			double min_p)
 {
 	int n_blocks = (n + BLOCK - 1) / BLOCK;
 	float weights[BLOCK];
@@ -342,8 +378,8 @@ sum_weights(Parts *parts, const float *logits, int n, double largest, double tem
 }
 
 /*
- * The place at which the sum of weights passes `uniform` of the whole. Where rounding leaves a part's sum short of what is wanted it is the
- * part's last one.
+ * The place at which the sum of weights passes `uniform` of the whole. Where rounding leaves a
+ * part's sum short of what is wanted it is the part's last one.
  */
 static int32_t
 draw(const float *logits, int n, double largest, const LmSampling *sampling, double uniform)

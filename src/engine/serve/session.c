@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/session.c
  *
- * Memory of a session, and tokens into the model. The sequence stays between calls: a call that begins with
- * the same tokens as the last one finds their keys and values computed.
+ * Memory of a session, and tokens into the model. The sequence stays between calls: a call that
+ * begins with the same tokens as the last one finds their keys and values computed.
  */
 #include <string.h>
 
@@ -15,7 +15,8 @@
 static void lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_threads);
 static int n_pages(const LmConfig *config);
 static bool allocate(LmSession *session, LmError *error);
-static bool feed(LmSession *session, const int32_t *ids, int n, int first_wanted, bool hidden, LmError *error);
+static bool feed(LmSession *session, const int32_t *ids, int n, int first_wanted, bool hidden,
+				 LmError *error);
 static LmTokenClass class_of(const LmSession *session, int32_t id);
 
 bool
@@ -31,9 +32,11 @@ lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError 
 	lay_out(&counted, &arena, &checked, n_threads);
 	pages = lm_pages_size(&checked, n_pages(&checked));
 	rest = sizeof(LmSession) + (size_t) n_pages(&checked) * sizeof(int) + 4 * BLOCK_OVERHEAD;
-	if (arena.overflow || pages == 0 || lm_infer_workspace_for(&checked, LM_SESSION_ROWS, LM_SESSION_ROWS, n_threads) == 0 ||
+	if (arena.overflow || pages == 0 ||
+		lm_infer_workspace_for(&checked, LM_SESSION_ROWS, LM_SESSION_ROWS, n_threads) == 0 ||
 		!lm_size_add(bytes, arena.used, pages) || !lm_size_add(bytes, *bytes, rest))
-		return lm_fail(error, LM_ERR_LIMIT, -1, "a session would need more memory than the address space has");
+		return lm_fail(error, LM_ERR_LIMIT, -1,
+					   "a session would need more memory than the address space has");
 	return true;
 }
 
@@ -45,12 +48,13 @@ lay_out(LmSession *session, LmArena *arena, const LmConfig *config, int n_thread
 	session->past = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
 	session->inputs = lm_arena_take(arena, LM_SESSION_ROWS, sizeof(LmInput));
 	session->classes = lm_arena_take(arena, V, 1);
-	session->sums = lm_arena_take(arena, (size_t) config->channels + LM_BAG_CHANNELS, sizeof(double));
+	session->sums =
+		lm_arena_take(arena, (size_t) config->channels + LM_BAG_CHANNELS, sizeof(double));
 	session->scratch_begin = arena->used;
 	session->hidden = lm_arena_floats(arena, LM_SESSION_ROWS, (size_t) config->channels);
 	session->candidates = lm_arena_take(arena, V, sizeof(LmCandidate));
-	session->workspace =
-		lm_arena_take(arena, lm_infer_workspace_for(config, LM_SESSION_ROWS, LM_SESSION_ROWS, n_threads), 1);
+	session->workspace = lm_arena_take(
+		arena, lm_infer_workspace_for(config, LM_SESSION_ROWS, LM_SESSION_ROWS, n_threads), 1);
 	session->logits = lm_arena_floats(arena, LM_SESSION_ROWS, V);
 	session->scratch_end = arena->used;
 }
@@ -70,7 +74,8 @@ lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer
 
 	if (spec->n_tokens > config->vocabulary)
 	{
-		lm_fail(error, LM_ERR_ARGUMENT, -1, "the tokenizer has %d tokens, the model's vocabulary %d", spec->n_tokens,
+		lm_fail(error, LM_ERR_ARGUMENT, -1,
+				"the tokenizer has %d tokens, the model's vocabulary %d", spec->n_tokens,
 				config->vocabulary);
 		return NULL;
 	}
@@ -104,10 +109,14 @@ allocate(LmSession *session, LmError *error)
 	if (!lm_session_memory(&bytes, &session->config, n_threads, error))
 		return false;
 	lay_out(session, &arena, &session->config, n_threads);
-	/* Not cleared: a session that scores short texts touches a small part of it. A long one touches all, 64 rows of logits. */
+	/*
+	 * Not cleared: a session that scores short texts touches a small part of it. A long one touches
+	 * all, 64 rows of logits.
+	 */
 	session->memory = lm_allocate_huge(host, arena.used);
 	if (!session->memory)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: a session needs %zu MB", bytes >> 20);
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: a session needs %zu MB",
+					   bytes >> 20);
 	arena = (LmArena){.base = session->memory};
 	lay_out(session, &arena, &session->config, n_threads);
 	session->pages = lm_pages_create(host, session->model, n_pages(&session->config), error);
@@ -156,7 +165,8 @@ class_of(const LmSession *session, int32_t id)
 		return LM_TOKEN_NEVER;
 	if (id == spec->end_of_text)
 		return LM_TOKEN_ENDS;
-	if ((spec->special && spec->special[id]) || id == spec->unknown || bytes.size == 0 || memchr(bytes.data, 0, bytes.size))
+	if ((spec->special && spec->special[id]) || id == spec->unknown || bytes.size == 0 ||
+		memchr(bytes.data, 0, bytes.size))
 		return LM_TOKEN_NEVER;
 	return lm_utf8_steps(&state, bytes.data, bytes.size) ? LM_TOKEN_BEGINS : LM_TOKEN_CONTINUES;
 }
@@ -185,7 +195,8 @@ lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wanted,
 }
 
 bool
-lm_session_feed_hidden(LmSession *session, const int32_t *ids, int n, int first_wanted, LmError *error)
+lm_session_feed_hidden(LmSession *session, const int32_t *ids, int n, int first_wanted,
+					   LmError *error)
 {
 	return feed(session, ids, n, first_wanted, true, error);
 }
@@ -199,11 +210,12 @@ feed(LmSession *session, const int32_t *ids, int n, int first_wanted, bool hidde
 	for (int i = 0; i < n; i++)
 		session->inputs[i] = (LmInput){ids[i], 0, position + i, i >= first_wanted};
 	if (hidden)
-		good = lm_infer_hidden(session->hidden, session->engine, session->model, session->pages, &session->sequence, 1,
-							   session->inputs, n, session->workspace, error);
+		good =
+			lm_infer_hidden(session->hidden, session->engine, session->model, session->pages,
+							&session->sequence, 1, session->inputs, n, session->workspace, error);
 	else
-		good = lm_infer(session->logits, session->engine, session->model, session->pages, &session->sequence, 1,
-						session->inputs, n, session->workspace, error);
+		good = lm_infer(session->logits, session->engine, session->model, session->pages,
+						&session->sequence, 1, session->inputs, n, session->workspace, error);
 	if (!good)
 		return false;
 	memcpy(session->past + position, ids, (size_t) n * sizeof *ids);

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/stops.c
  *
- * Stop strings as a caller writes them go in, as the model writes them come out: a tokenizer that normalises has shown it normalised text
- * only, and a string in another form would never be found.
+ * Stop strings as a caller writes them go in, as the model writes them come out: a tokenizer that
+ * normalises has shown it normalised text only, and a string in another form would never be found.
  */
 #include <string.h>
 
@@ -10,7 +10,8 @@
 #include "text/utf8.h"
 
 bool
-lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling, LmError *error)
+lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling,
+				LmError *error)
 {
 	const LmHost *host = lm_engine_host(session->engine);
 	LmBytes *stops;
@@ -22,11 +23,13 @@ lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *
 		return true;
 	stops = lm_allocate(host, (size_t) sampling->n_stops * sizeof *stops);
 	if (!stops)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for %d stop strings", sampling->n_stops);
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for %d stop strings",
+					   sampling->n_stops);
 	normal->stops = stops;
 	for (; normal->n_stops < sampling->n_stops; normal->n_stops++)
 	{
-		if (!lm_normalize_nfc(host, &stops[normal->n_stops], sampling->stops[normal->n_stops], error))
+		if (!lm_normalize_nfc(host, &stops[normal->n_stops], sampling->stops[normal->n_stops],
+							  error))
 		{
 			lm_stops_free(normal, session);
 			return false;
@@ -47,7 +50,10 @@ lm_stops_free(LmSampling *normal, const LmSession *session)
 	normal->stops = NULL;
 }
 
-/* failure[i]: of the stop's first i + 1 bytes, the longest end that it also begins with and that is not all of them. */
+/*
+ * failure[i]: of the stop's first i + 1 bytes, the longest end that it also begins with and that is
+ * not all of them.
+ */
 bool
 lm_stop_prepare(const LmHost *host, uint32_t *failure, LmBytes stop, LmError *error)
 {
@@ -55,7 +61,9 @@ lm_stop_prepare(const LmHost *host, uint32_t *failure, LmBytes stop, LmError *er
 	{
 		if (i % LM_POLL_SIZE == 0 && !lm_text_go_on(host, error))
 			return false;
-		failure[i] = i > 0 ? lm_stop_follow(failure, (LmBytes){stop.data, i}, failure[i - 1], stop.data[i]) : 0;
+		failure[i] =
+			i > 0 ? lm_stop_follow(failure, (LmBytes){stop.data, i}, failure[i - 1], stop.data[i])
+				  : 0;
 	}
 	return true;
 }

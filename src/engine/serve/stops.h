@@ -8,14 +8,19 @@
 
 #include "serve/session.h"
 
-/* A copy of sampling whose stops are in NFC, to be released by lm_stops_free. Errors as lm_normalize_nfc. */
-bool lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling, LmError *error);
+/*
+ * A copy of sampling whose stops are in NFC, to be released by lm_stops_free. Errors as
+ * lm_normalize_nfc.
+ */
+bool lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling,
+					 LmError *error);
 void lm_stops_free(LmSampling *normal, const LmSession *session);
 
 /*
- * Follows a text byte by byte (Knuth, Morris and Pratt 1977): matched is the size of the longest beginning of the stop that the text ends
- * with, 0 at first; the result is that with a further byte. On average over a text it takes less than two comparisons, whatever the bytes.
- * failure: [stop.size], from lm_stop_prepare. False when host wants to stop.
+ * Follows a text byte by byte (Knuth, Morris and Pratt 1977): matched is the size of the longest
+ * beginning of the stop that the text ends with, 0 at first; the result is that with a further
+ * byte. On average over a text it takes less than two comparisons, whatever the bytes. failure:
+ * [stop.size], from lm_stop_prepare. False when host wants to stop.
  */
 bool lm_stop_prepare(const LmHost *host, uint32_t *failure, LmBytes stop, LmError *error);
 uint32_t lm_stop_follow(const uint32_t *failure, LmBytes stop, uint32_t matched, char byte);

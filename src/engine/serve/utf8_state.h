@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/utf8_state.h
  *
- * UTF-8 a byte at a time (Unicode 15, table 3-7), to tell which bytes may follow the beginning of a character.
+ * UTF-8 a byte at a time (Unicode 15, table 3-7), to tell which bytes may follow the beginning of a
+ * character.
  */
 #ifndef LM_UTF8_STATE_H
 #define LM_UTF8_STATE_H
@@ -32,9 +33,7 @@ lm_utf8_step(LmUtf8State *state, uint8_t byte)
 		return true;
 	if (byte < 0xC2 || byte > 0xF4)
 		return false;
-	*state = (LmUtf8State){byte < 0xE0 ? 1 : byte < 0xF0 ? 2
-														 : 3,
-						   0x80, 0xBF};
+	*state = (LmUtf8State){byte < 0xE0 ? 1 : byte < 0xF0 ? 2 : 3, 0x80, 0xBF};
 	/* No overlong forms, no surrogates, nothing beyond U+10FFFF. */
 	if (byte == 0xE0)
 		state->lowest = 0xA0;

@@ -6,7 +6,8 @@
 #include "text/array.h"
 
 bool
-lm_array_reserve(const LmHost *host, void *items, size_t *capacity, size_t needed, size_t item_size, LmError *error)
+lm_array_reserve(const LmHost *host, void *items, size_t *capacity, size_t needed, size_t item_size,
+				 LmError *error)
 {
 	void *block, *grown = NULL;
 	size_t wanted = *capacity < 8 ? 16 : *capacity * 2, size;
@@ -21,7 +22,8 @@ lm_array_reserve(const LmHost *host, void *items, size_t *capacity, size_t neede
 		grown = host->reallocate(host->context, block, size);
 	}
 	if (!grown)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: %zu entries of %zu bytes", wanted, item_size);
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: %zu entries of %zu bytes", wanted,
+					   item_size);
 	memcpy(items, &grown, sizeof grown);
 	*capacity = wanted;
 	return true;
@@ -43,14 +45,16 @@ lm_array_allocate(const LmHost *host, size_t count, size_t item_size, LmError *e
 	if (lm_size_multiply(&size, count, item_size))
 		block = lm_allocate(host, size);
 	if (!block)
-		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: %zu entries of %zu bytes", count, item_size);
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: %zu entries of %zu bytes", count,
+				item_size);
 	return block;
 }
 
 bool
 lm_tokens_reserve(const LmHost *host, LmTokens *tokens, size_t more, LmError *error)
 {
-	return lm_array_reserve(host, &tokens->ids, &tokens->capacity, tokens->count + more, sizeof *tokens->ids, error);
+	return lm_array_reserve(host, &tokens->ids, &tokens->capacity, tokens->count + more,
+							sizeof *tokens->ids, error);
 }
 
 bool

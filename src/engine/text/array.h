@@ -11,11 +11,12 @@
 #include "engine/tokenizer.h"
 
 /*
- * Makes room for `needed` items in an array, at least doubling it. `items` is the address of the array's
- * pointer, of whatever type; *capacity counts items. The block comes from the host's reallocate, new items are not zeroed. False with LM_ERR_MEMORY; the array stays.
+ * Makes room for `needed` items in an array, at least doubling it. `items` is the address of the
+ * array's pointer, of whatever type; *capacity counts items. The block comes from the host's
+ * reallocate, new items are not zeroed. False with LM_ERR_MEMORY; the array stays.
  */
-bool lm_array_reserve(const LmHost *host, void *items, size_t *capacity, size_t needed, size_t item_size,
-					  LmError *error);
+bool lm_array_reserve(const LmHost *host, void *items, size_t *capacity, size_t needed,
+					  size_t item_size, LmError *error);
 void lm_array_free(const LmHost *host, void *items);
 
 /* lm_allocate of count items of item_size, zeroed; NULL with LM_ERR_MEMORY. */

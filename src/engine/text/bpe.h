@@ -8,7 +8,10 @@
 
 #include "text/array.h"
 
-/* One merge: 16 bytes, four to a cache line. key = (left + 1) << 32 | right, 0 where the slot is empty. */
+/*
+ * One merge: 16 bytes, four to a cache line. key = (left + 1) << 32 | right, 0 where the slot is
+ * empty.
+ */
 typedef struct LmMergeSlot
 {
 	uint64_t key;
@@ -16,7 +19,10 @@ typedef struct LmMergeSlot
 	int32_t result;
 } LmMergeSlot;
 
-/* A piece met before and its ids: one cache line, found by hash alone, the newest piece wins the slot. */
+/*
+ * A piece met before and its ids: one cache line, found by hash alone, the newest piece wins the
+ * slot.
+ */
 #define LM_CACHED_BYTES 26
 #define LM_CACHED_IDS 8
 
@@ -40,7 +46,10 @@ typedef struct LmBpe
 	size_t text_size; /* bytes of pieces encoded so far */
 } LmBpe;
 
-/* The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges of a pair), _MEMORY, _STOPPED. */
+/*
+ * The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges
+ * of a pair), _MEMORY, _STOPPED.
+ */
 bool lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_bpe_free(LmBpe *bpe);
 /* Shares the merges, which lm_bpe_free must then not see; a cache of its own. */

@@ -1,11 +1,12 @@
 /*
  * src/engine/text/bpe_encode.c
  *
- * One piece of text in, its ids out: start from the bytes, merge the neighbours of lowest rank, the leftmost
- * first, until no merge applies (Sennrich et al. 2016, algorithm 1; Radford et al. 2019 for bytes).
+ * One piece of text in, its ids out: start from the bytes, merge the neighbours of lowest rank, the
+ * leftmost first, until no merge applies (Sennrich et al. 2016, algorithm 1; Radford et al. 2019
+ * for bytes).
  *
- * Text repeats its words, so most pieces come from a cache that the hash indexes directly. Short pieces are merged
- * in arrays on the stack, long ones in bpe_long.c.
+ * Text repeats its words, so most pieces come from a cache that the hash indexes directly. Short
+ * pieces are merged in arrays on the stack, long ones in bpe_long.c.
  */
 #include "text/bpe.h"
 #include "text/split.h"
@@ -76,7 +77,8 @@ add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error)
 
 		for (; bpe->merges[slot].key != 0; slot = (slot + 1) & bpe->merge_mask)
 			if (bpe->merges[slot].key == key)
-				return lm_fail(error, LM_ERR_FORMAT, rank, "merges %d and %d are both of tokens %d and %d",
+				return lm_fail(error, LM_ERR_FORMAT, rank,
+							   "merges %d and %d are both of tokens %d and %d",
 							   bpe->merges[slot].rank, rank, merge->left, merge->right);
 		bpe->merges[slot] = (LmMergeSlot){key, rank, merge->result};
 	}
@@ -89,7 +91,8 @@ lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	int32_t ids[SHORT_SIZE];
 
 	if (piece.size == 1)
-		return lm_tokens_append(&bpe->host, tokens, bpe->byte_ids[(unsigned char) piece.data[0]], error);
+		return lm_tokens_append(&bpe->host, tokens, bpe->byte_ids[(unsigned char) piece.data[0]],
+								error);
 	bpe->text_size += piece.size;
 	if (piece.size <= LM_CACHED_BYTES && bpe->text_size >= CACHE_AFTER)
 		return encode_cached(bpe, tokens, piece, error);
@@ -113,7 +116,8 @@ encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 			return false;
 	}
 	slot = &bpe->cache[hash & (CACHE_SLOTS - 1)];
-	if (slot->hash == hash && slot->size == piece.size && memcmp(slot->piece, piece.data, piece.size) == 0)
+	if (slot->hash == hash && slot->size == piece.size &&
+		memcmp(slot->piece, piece.data, piece.size) == 0)
 		return append_ids(bpe, tokens, slot->ids, slot->n_ids, error);
 
 	n_ids = encode_short(bpe, ids, piece);
@@ -128,7 +132,10 @@ encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	return append_ids(bpe, tokens, ids, n_ids, error);
 }
 
-/* Where pieces collide the newest stays: it costs the merges of one piece. So the hash may be a fast one without a key. */
+/*
+ * Where pieces collide the newest stays: it costs the merges of one piece. So the hash may be a
+ * fast one without a key.
+ */
 static uint32_t
 cache_hash(const char *data, size_t size)
 {

@@ -1,9 +1,9 @@
 /*
  * src/engine/text/bpe_long.c
  *
- * The merges of a long piece (a line of one letter, Chinese without punctuation, base64): a list of symbols, and a
- * heap of its pairs ordered by (rank, place). An entry of the heap whose pair has changed since is skipped when
- * it comes up. Time n log n, memory 32 bytes a byte of the piece.
+ * The merges of a long piece (a line of one letter, Chinese without punctuation, base64): a list of
+ * symbols, and a heap of its pairs ordered by (rank, place). An entry of the heap whose pair has
+ * changed since is skipped when it comes up. Time n log n, memory 32 bytes a byte of the piece.
  */
 #include "text/bpe.h"
 #include "text/split.h"
@@ -19,7 +19,10 @@ typedef struct Symbol
 	int32_t rank; /* of the pair that starts here, or NONE */
 } Symbol;
 
-/* The heap's entries are rank << 32 | place, so that the smallest is the leftmost of the lowest rank. */
+/*
+ * The heap's entries are rank << 32 | place, so that the smallest is the leftmost of the lowest
+ * rank.
+ */
 typedef struct Heap
 {
 	uint64_t *entries;
@@ -33,7 +36,8 @@ static void set_rank(const LmBpe *bpe, Symbol *symbols, Heap *heap, int32_t plac
 static void heap_push(Heap *heap, uint64_t entry);
 static uint64_t heap_pop(Heap *heap);
 static void heap_sink(Heap *heap, size_t hole, uint64_t entry);
-static bool append_symbols(const LmBpe *bpe, LmTokens *tokens, const Symbol *symbols, LmError *error);
+static bool append_symbols(const LmBpe *bpe, LmTokens *tokens, const Symbol *symbols,
+						   LmError *error);
 
 bool
 lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
@@ -43,10 +47,13 @@ lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	bool done = false;
 
 	if (piece.size > LM_MAX_PIECE_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of %zu bytes, the limit is %zu", piece.size,
-					   LM_MAX_PIECE_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of %zu bytes, the limit is %zu",
+					   piece.size, LM_MAX_PIECE_SIZE);
 	symbols = lm_array_allocate(&bpe->host, piece.size, sizeof *symbols, error);
-	/* n - 1 pairs at first; each merge takes one entry out and puts two in, of at most n - 1 merges. */
+	/*
+	 * n - 1 pairs at first; each merge takes one entry out and puts two in, of at most n - 1
+	 * merges.
+	 */
 	if (symbols)
 		heap.entries = lm_array_allocate(&bpe->host, 2 * piece.size, sizeof *heap.entries, error);
 	if (heap.entries)
@@ -73,7 +80,8 @@ make_symbols(const LmBpe *bpe, Symbol *symbols, LmBytes piece)
 		symbols[i].previous = i - 1;
 		symbols[i].next = i + 1 < n ? i + 1 : NONE;
 		if (i + 1 < n)
-			merge = lm_bpe_merge(bpe, symbols[i].id, bpe->byte_ids[(unsigned char) piece.data[i + 1]]);
+			merge =
+				lm_bpe_merge(bpe, symbols[i].id, bpe->byte_ids[(unsigned char) piece.data[i + 1]]);
 		symbols[i].rank = merge ? merge->rank : NONE;
 	}
 }

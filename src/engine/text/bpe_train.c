@@ -1,12 +1,13 @@
 /*
  * src/engine/text/bpe_train.c
  *
- * Counted words in, merges out (Sennrich et al. 2016, algorithm 1, over bytes): merge the most frequent pair of
- * neighbours everywhere, again and again. Only the words that have the pair are visited, and only the counts of
- * the pairs beside it change, so that training is far from linear in merges times words.
+ * Counted words in, merges out (Sennrich et al. 2016, algorithm 1, over bytes): merge the most
+ * frequent pair of neighbours everywhere, again and again. Only the words that have the pair are
+ * visited, and only the counts of the pairs beside it change, so that training is far from linear
+ * in merges times words.
  *
- * Should two merges spell the same bytes ("a" "bc" and "ab" "c"), the second yields the token of the first: the
- * tokens of a vocabulary are distinct.
+ * Should two merges spell the same bytes ("a" "bc" and "ab" "c"), the second yields the token of
+ * the first: the tokens of a vocabulary are distinct.
  */
 #include "text/array.h"
 #include "text/normalize.h"
@@ -16,7 +17,8 @@
 #include "text/words.h"
 
 #define POLL_WORDS 4096
-#define MERGING_SIZE 64 /* bytes that merging takes for a byte of distinct words, at most as measured */
+/* bytes that merging takes for a byte of distinct words, at most as measured */
+#define MERGING_SIZE 64
 
 /* What lm_bpe_trainer_finish returns: one array each, the tokens' bytes in an arena of blocks. */
 typedef struct TrainedSpec
@@ -56,12 +58,15 @@ static bool add_piece(LmBpeTrainer *trainer, LmBytes piece, LmError *error);
 static bool start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error);
 static void free_result(LmBpeTrainer *trainer);
 static int32_t find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot);
-static bool add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmError *error);
+static bool add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id,
+					  LmError *error);
 static char *arena_place(LmBpeTrainer *trainer, size_t size, LmError *error);
 static bool start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error);
 static bool merge_until(LmBpeTrainer *trainer, Merging *merging, int n_tokens, LmError *error);
-static bool merge_everywhere(LmBpeTrainer *trainer, Merging *merging, const LmMerge *merge, LmError *error);
-static bool merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge *merge, LmError *error);
+static bool merge_everywhere(LmBpeTrainer *trainer, Merging *merging, const LmMerge *merge,
+							 LmError *error);
+static bool merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge *merge,
+						  LmError *error);
 static bool record_merge(LmBpeTrainer *trainer, LmMerge *merge, LmError *error);
 
 /* ------------------------------------------------------------ counting */
@@ -147,7 +152,10 @@ add_valid(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error)
 	return true;
 }
 
-/* A token has at most LM_MAX_TOKEN_SIZE bytes, so little is lost by cutting longer pieces: the work stays bounded. */
+/*
+ * A token has at most LM_MAX_TOKEN_SIZE bytes, so little is lost by cutting longer pieces: the work
+ * stays bounded.
+ */
 static bool
 add_piece(LmBpeTrainer *trainer, LmBytes piece, LmError *error)
 {
@@ -174,7 +182,8 @@ lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached, LmErr
 
 	if (n_tokens < 257 || n_tokens > LM_MAX_VOCABULARY)
 	{
-		lm_fail(error, LM_ERR_ARGUMENT, n_tokens, "vocabulary of %d tokens is outside the range 257 .. %d", n_tokens,
+		lm_fail(error, LM_ERR_ARGUMENT, n_tokens,
+				"vocabulary of %d tokens is outside the range 257 .. %d", n_tokens,
 				LM_MAX_VOCABULARY);
 		return NULL;
 	}
@@ -200,10 +209,13 @@ start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error)
 {
 	const LmWords *words = &trainer->words;
 
-	merging->symbols = lm_array_allocate(&trainer->host, words->arena_size, sizeof *merging->symbols, error);
+	merging->symbols =
+		lm_array_allocate(&trainer->host, words->arena_size, sizeof *merging->symbols, error);
 	if (merging->symbols)
-		merging->lengths = lm_array_allocate(&trainer->host, words->count, sizeof *merging->lengths, error);
-	if (!merging->lengths || !lm_pairs_create(&merging->pairs, &trainer->host, trainer->result.spec.tokens, error))
+		merging->lengths =
+			lm_array_allocate(&trainer->host, words->count, sizeof *merging->lengths, error);
+	if (!merging->lengths ||
+		!lm_pairs_create(&merging->pairs, &trainer->host, trainer->result.spec.tokens, error))
 		return false;
 	for (size_t i = 0; i < words->arena_size; i++)
 		merging->symbols[i] = (unsigned char) words->arena[i];
@@ -216,7 +228,8 @@ start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error)
 			return false;
 		merging->lengths[i] = (int32_t) word->size;
 		for (uint32_t k = 0; k + 1 < word->size; k++)
-			if (!lm_pairs_raise(&merging->pairs, symbols[k], symbols[k + 1], (int32_t) i, word->count, error))
+			if (!lm_pairs_raise(&merging->pairs, symbols[k], symbols[k + 1], (int32_t) i,
+								word->count, error))
 				return false;
 	}
 	return lm_pairs_flush(&merging->pairs, error);
@@ -238,13 +251,17 @@ merge_until(LmBpeTrainer *trainer, Merging *merging, int n_tokens, LmError *erro
 	return true;
 }
 
-/* The token of the pair, new or known; -1 where the bytes spell the special token, which text must never yield. */
+/*
+ * The token of the pair, new or known; -1 where the bytes spell the special token, which text must
+ * never yield.
+ */
 static bool
 record_merge(LmBpeTrainer *trainer, LmMerge *merge, LmError *error)
 {
 	LmTokenizerSpec *spec = &trainer->result.spec;
 
-	if (!add_token(trainer, spec->tokens[merge->left], spec->tokens[merge->right], &merge->result, error))
+	if (!add_token(trainer, spec->tokens[merge->left], spec->tokens[merge->right], &merge->result,
+				   error))
 		return false;
 	if (merge->result < 0)
 		return true;
@@ -273,12 +290,14 @@ merge_everywhere(LmBpeTrainer *trainer, Merging *merging, const LmMerge *merge, 
 }
 
 /*
- * Merges from left to right, in place. After each single merge the counts are those of the word as it stands:
+ * Merges from left to right, in place. After each single merge the counts are those of the word as
+ * it stands:
  *
  *   ... before left right after ...   ->   ... before result after ...
  */
 static bool
-merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge *merge, LmError *error)
+merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge *merge,
+			  LmError *error)
 {
 	int32_t *symbols = merging->symbols + word->offset;
 	int32_t length = merging->lengths[index], n = 0;
@@ -402,7 +421,10 @@ add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmErr
 	return true;
 }
 
-/* Room for size bytes, at most LM_MAX_TOKEN_SIZE, that never moves. It is taken when block_used is raised. */
+/*
+ * Room for size bytes, at most LM_MAX_TOKEN_SIZE, that never moves. It is taken when block_used is
+ * raised.
+ */
 static char *
 arena_place(LmBpeTrainer *trainer, size_t size, LmError *error)
 {
@@ -412,8 +434,8 @@ arena_place(LmBpeTrainer *trainer, size_t size, LmError *error)
 	{
 		char *block;
 
-		if (!lm_array_reserve(&trainer->host, &result->blocks, &result->blocks_capacity, result->n_blocks + 1,
-							  sizeof *result->blocks, error))
+		if (!lm_array_reserve(&trainer->host, &result->blocks, &result->blocks_capacity,
+							  result->n_blocks + 1, sizeof *result->blocks, error))
 			return NULL;
 		block = lm_array_allocate(&trainer->host, BLOCK_SIZE, 1, error);
 		if (!block)

@@ -1,15 +1,16 @@
 /*
  * src/engine/text/chars.c
  *
- * Tokenizers of characters: text in, one id a code point out, through a table in two steps (page, place).
+ * Tokenizers of characters: text in, one id a code point out, through a table in two steps (page,
+ * place).
  */
 #include "text/array.h"
 #include "text/chars.h"
 #include "text/utf8.h"
 
 static int32_t number_pages(LmChars *chars, const LmTokenizerSpec *spec);
-static bool encode_part(const LmChars *chars, LmTokens *tokens, const char *text, size_t start, size_t end,
-						LmError *error);
+static bool encode_part(const LmChars *chars, LmTokens *tokens, const char *text, size_t start,
+						size_t end, LmError *error);
 
 LmChars *
 lm_chars_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
@@ -20,7 +21,8 @@ lm_chars_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 		return NULL;
 	chars->host = *host;
 	chars->unknown = spec->unknown;
-	chars->ids = lm_array_allocate(host, (size_t) number_pages(chars, spec), sizeof *chars->ids, error);
+	chars->ids =
+		lm_array_allocate(host, (size_t) number_pages(chars, spec), sizeof *chars->ids, error);
 	if (!chars->ids)
 	{
 		lm_chars_free(chars);
@@ -63,7 +65,10 @@ lm_chars_free(LmChars *chars)
 	lm_free(&host, chars);
 }
 
-/* Gives the pages that have characters a number from 1; returns how many pages there are with the empty one. */
+/*
+ * Gives the pages that have characters a number from 1; returns how many pages there are with the
+ * empty one.
+ */
 static int32_t
 number_pages(LmChars *chars, const LmTokenizerSpec *spec)
 {
@@ -84,19 +89,22 @@ number_pages(LmChars *chars, const LmTokenizerSpec *spec)
 }
 
 bool
-lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t size, LmError *error)
+lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t size,
+				LmError *error)
 {
 	for (size_t start = 0, end; start < size; start = end)
 	{
 		end = lm_utf8_boundary(text, size, start + LM_POLL_SIZE);
-		if (!lm_text_go_on(&chars->host, error) || !encode_part(chars, tokens, text, start, end, error))
+		if (!lm_text_go_on(&chars->host, error) ||
+			!encode_part(chars, tokens, text, start, end, error))
 			return false;
 	}
 	return true;
 }
 
 static bool
-encode_part(const LmChars *chars, LmTokens *tokens, const char *text, size_t start, size_t end, LmError *error)
+encode_part(const LmChars *chars, LmTokens *tokens, const char *text, size_t start, size_t end,
+			LmError *error)
 {
 	int length;
 
@@ -110,8 +118,8 @@ encode_part(const LmChars *chars, LmTokens *tokens, const char *text, size_t sta
 		if (id < 0)
 			id = chars->unknown;
 		if (id < 0)
-			return lm_fail(error, LM_ERR_ENCODING, (int64_t) i, "tokenizer has no token for the character U+%04X",
-						   (unsigned) code);
+			return lm_fail(error, LM_ERR_ENCODING, (int64_t) i,
+						   "tokenizer has no token for the character U+%04X", (unsigned) code);
 		tokens->ids[tokens->count++] = id;
 	}
 	return true;

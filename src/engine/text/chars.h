@@ -25,7 +25,11 @@ void lm_chars_free(LmChars *chars);
 /* Shares the ids, which lm_chars_free must then not see. */
 LmChars *lm_chars_fork(const LmChars *chars, const LmHost *host, LmError *error);
 
-/* Appends the ids of valid text. LM_ERR_ENCODING for a character without a token where `unknown` is -1. */
-bool lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t size, LmError *error);
+/*
+ * Appends the ids of valid text. LM_ERR_ENCODING for a character without a token where `unknown` is
+ * -1.
+ */
+bool lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t size,
+					 LmError *error);
 
 #endif /* LM_TEXT_CHARS_H */

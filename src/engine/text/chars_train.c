@@ -1,7 +1,8 @@
 /*
  * src/engine/text/chars_train.c
  *
- * Texts in, the description of a tokenizer of characters out. The trainer is a set of code points, one bit each.
+ * Texts in, the description of a tokenizer of characters out. The trainer is a set of code points,
+ * one bit each.
  */
 #include "text/array.h"
 #include "text/chars.h"
@@ -74,8 +75,8 @@ lm_chars_trainer_finish(LmCharsTrainer *trainer, LmError *error)
 		n_codes += __builtin_popcount(trainer->seen[i]);
 	if (n_codes + 2 > LM_MAX_VOCABULARY)
 	{
-		lm_fail(error, LM_ERR_LIMIT, -1, "texts have %d distinct characters, the limit is %d", n_codes,
-				LM_MAX_VOCABULARY - 2);
+		lm_fail(error, LM_ERR_LIMIT, -1, "texts have %d distinct characters, the limit is %d",
+				n_codes, LM_MAX_VOCABULARY - 2);
 		return NULL;
 	}
 	if (!allocate_spec(trainer, n_codes + 2, error))

@@ -1,11 +1,13 @@
 /*
  * src/engine/text/encoder.c
  *
- * Many documents go in, their ids come out, on all threads. Each thread has a tokenizer of its own, which shares the
- * tables of the given one, and works in memory that was set aside for it: no thread of the pool asks the host.
+ * Many documents go in, their ids come out, on all threads. Each thread has a tokenizer of its own,
+ * which shares the tables of the given one, and works in memory that was set aside for it: no
+ * thread of the pool asks the host.
  *
- * What a thread cannot do there - the document is too large for its memory, or in error - is left undone, and is
- * done again by the caller alone, who then gets the very error that he would have got without threads.
+ * What a thread cannot do there - the document is too large for its memory, or in error - is left
+ * undone, and is done again by the caller alone, who then gets the very error that he would have
+ * got without threads.
  */
 #include <string.h>
 
@@ -13,7 +15,8 @@
 #include "base/region.h"
 #include "text/array.h"
 
-#define REGION_SIZE ((size_t) 8 << 20) /* of address space; a quarter of it is used by the cache of words */
+/* of address space; a quarter of it is used by the cache of words */
+#define REGION_SIZE ((size_t) 8 << 20)
 #define PIECE_SIZE 16384 /* bytes of text in a piece, at least */
 
 /* Of one thread; the context of its tokenizer's host. */
@@ -38,14 +41,16 @@ struct LmEncoder
 	int starts[LM_ENCODER_DOCUMENTS + 1]; /* first document of a piece */
 };
 
-static bool start_worker(Worker *worker, LmEncoder *encoder, const LmTokenizer *tokenizer, int thread, LmError *error);
+static bool start_worker(Worker *worker, LmEncoder *encoder, const LmTokenizer *tokenizer,
+						 int thread, LmError *error);
 static void encode_piece(void *work, int piece, int thread);
 static void encode_document(Worker *worker, LmEncoding *document);
 static void *reallocate(void *context, void *pointer, size_t size);
 static bool should_stop(void *context);
 
 LmEncoder *
-lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *host, LmError *error)
+lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *host,
+				  LmError *error)
 {
 	LmEncoder *encoder = lm_array_allocate(host, 1, sizeof *encoder, error);
 	int n = lm_engine_threads(engine);
@@ -58,9 +63,11 @@ lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *
 	encoder->memory = lm_allocate_unset(host, (size_t) n * REGION_SIZE);
 	if (encoder->workers && !encoder->memory)
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for %d threads that encode", n);
-	for (bool good = encoder->workers && encoder->memory; encoder->n_workers < n; encoder->n_workers++)
+	for (bool good = encoder->workers && encoder->memory; encoder->n_workers < n;
+		 encoder->n_workers++)
 	{
-		good = good && start_worker(&encoder->workers[encoder->n_workers], encoder, tokenizer, encoder->n_workers, error);
+		good = good && start_worker(&encoder->workers[encoder->n_workers], encoder, tokenizer,
+									encoder->n_workers, error);
 		if (good)
 			continue;
 		lm_encoder_free(encoder);
@@ -70,13 +77,15 @@ lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *
 }
 
 static bool
-start_worker(Worker *worker, LmEncoder *encoder, const LmTokenizer *tokenizer, int thread, LmError *error)
+start_worker(Worker *worker, LmEncoder *encoder, const LmTokenizer *tokenizer, int thread,
+			 LmError *error)
 {
 	LmHost host = {.reallocate = reallocate, .should_stop = should_stop, .context = worker};
 
 	worker->engine = encoder->engine;
 	worker->thread = thread;
-	lm_region_init(&worker->region, (char *) encoder->memory + (size_t) thread * REGION_SIZE, REGION_SIZE);
+	lm_region_init(&worker->region, (char *) encoder->memory + (size_t) thread * REGION_SIZE,
+				   REGION_SIZE);
 	worker->tokenizer = lm_tokenizer_fork(tokenizer, &host, error);
 	return worker->tokenizer != NULL;
 }
@@ -158,5 +167,6 @@ should_stop(void *context)
 {
 	const Worker *worker = context;
 
-	return worker->thread == 0 ? lm_pool_stopped(worker->engine->pool) : lm_pool_stopping(worker->engine->pool);
+	return worker->thread == 0 ? lm_pool_stopped(worker->engine->pool)
+							   : lm_pool_stopping(worker->engine->pool);
 }

@@ -3,8 +3,8 @@
  *
  * Valid UTF-8 in, its NFC form out, in chunks that end where nothing can combine across the cut.
  *
- * ASCII has no business with normalisation but as the character that a combining mark may follow, so a chunk is
- * copied as it is when all of it is ASCII.
+ * ASCII has no business with normalisation but as the character that a combining mark may follow,
+ * so a chunk is copied as it is when all of it is ASCII.
  */
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
@@ -14,14 +14,16 @@
 #include "text/utf8.h"
 
 #define CHUNK_SIZE 4096 /* bytes, about */
-#define MAX_COMBINING_RUN 1024 /* characters; ICU's canonical ordering is quadratic in this */
-#define EXPANSION 3 /* UTF-16 units of NFC for one of the text, at most (UAX 15, table 10) */
+/* characters; ICU's canonical ordering is quadratic in this */
+#define MAX_COMBINING_RUN 1024
+/* UTF-16 units of NFC for one of the text, at most (UAX 15, table 10) */
+#define EXPANSION 3
 
 static size_t chunk_end(const UNormalizer2 *nfc, const char *text, size_t size, size_t start);
 static bool is_ascii(const char *text, size_t size);
 static bool append(const LmHost *host, LmText *out, const char *text, size_t size, LmError *error);
-static bool append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmText *out, const char *text, size_t size,
-							  LmError *error);
+static bool append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmText *out,
+							  const char *text, size_t size, LmError *error);
 
 bool
 lm_normalize_nfc(const LmHost *host, LmBytes *normal, LmBytes text, LmError *error)
@@ -29,7 +31,8 @@ lm_normalize_nfc(const LmHost *host, LmBytes *normal, LmBytes text, LmError *err
 	LmText out = {0};
 
 	*normal = (LmBytes){0};
-	if (lm_text_check(host, text.data, text.size, error) && lm_text_normalize(host, &out, text.data, text.size, error))
+	if (lm_text_check(host, text.data, text.size, error) &&
+		lm_text_normalize(host, &out, text.data, text.size, error))
 	{
 		*normal = (LmBytes){out.data, out.size};
 		return true;
@@ -52,7 +55,8 @@ lm_text_normalize(const LmHost *host, LmText *out, const char *text, size_t size
 
 	out->size = 0;
 	if (U_FAILURE(status))
-		return lm_fail(error, LM_ERR_LIBRARY, -1, "ICU has no data for NFC: %s", u_errorName(status));
+		return lm_fail(error, LM_ERR_LIBRARY, -1, "ICU has no data for NFC: %s",
+					   u_errorName(status));
 	for (size_t start = 0, end; start < size; start = end)
 	{
 		const char *chunk = text + start;
@@ -103,7 +107,8 @@ static bool
 append(const LmHost *host, LmText *out, const char *text, size_t size, LmError *error)
 {
 	if (out->size + size > LM_MAX_TEXT_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "normalized text has more than %zu bytes", LM_MAX_TEXT_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "normalized text has more than %zu bytes",
+					   LM_MAX_TEXT_SIZE);
 	if (!lm_array_reserve(host, &out->data, &out->capacity, out->size + size, 1, error))
 		return false;
 	memcpy(out->data + out->size, text, size);
@@ -112,8 +117,8 @@ append(const LmHost *host, LmText *out, const char *text, size_t size, LmError *
 }
 
 static bool
-append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmText *out, const char *text, size_t size,
-				  LmError *error)
+append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmText *out, const char *text,
+				  size_t size, LmError *error)
 {
 	enum
 	{
@@ -128,7 +133,7 @@ append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmText *out, cons
 	n_normal = unorm2_normalize(nfc, units, n_units, normal, EXPANSION * MAX_UNITS, &status);
 	u_strToUTF8(bytes, sizeof bytes, &n_bytes, normal, n_normal, &status);
 	if (U_FAILURE(status))
-		return lm_fail(error, status == U_MEMORY_ALLOCATION_ERROR ? LM_ERR_MEMORY : LM_ERR_LIBRARY, -1,
-					   "ICU could not normalize text: %s", u_errorName(status));
+		return lm_fail(error, status == U_MEMORY_ALLOCATION_ERROR ? LM_ERR_MEMORY : LM_ERR_LIBRARY,
+					   -1, "ICU could not normalize text: %s", u_errorName(status));
 	return append(host, out, bytes, (size_t) n_bytes, error);
 }

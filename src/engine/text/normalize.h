@@ -16,11 +16,13 @@ typedef struct LmText
 } LmText;
 
 /*
- * Replaces what `out` held by the NFC form of valid text; `out` is zeroed before its first use, grows as needed
- * and is released with lm_array_free(out->data). Linear in time even for hostile text: a run of more than 1,024
- * characters that all may combine with the one before is normalised in parts. False with LM_ERR_STOPPED,
- * _MEMORY, _LIMIT (the form is larger than a text may be) or _LIBRARY.
+ * Replaces what `out` held by the NFC form of valid text; `out` is zeroed before its first use,
+ * grows as needed and is released with lm_array_free(out->data). Linear in time even for hostile
+ * text: a run of more than 1,024 characters that all may combine with the one before is normalised
+ * in parts. False with LM_ERR_STOPPED, _MEMORY, _LIMIT (the form is larger than a text may be) or
+ * _LIBRARY.
  */
-bool lm_text_normalize(const LmHost *host, LmText *out, const char *text, size_t size, LmError *error);
+bool lm_text_normalize(const LmHost *host, LmText *out, const char *text, size_t size,
+					   LmError *error);
 
 #endif /* LM_TEXT_NORMALIZE_H */

@@ -1,7 +1,8 @@
 /*
  * src/engine/text/order.c
  *
- * The tokens of a BPE in the order of their bytes: those that begin with given bytes stand together, and are found by bisection.
+ * The tokens of a BPE in the order of their bytes: those that begin with given bytes stand
+ * together, and are found by bisection.
  */
 #include "text/tokenizer_parts.h"
 
@@ -44,7 +45,10 @@ compare(LmBytes a, LmBytes b)
 	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
-/* Heapsort (Williams 1964): in place, and no order of the tokens makes it slow. No two of them are equal. */
+/*
+ * Heapsort (Williams 1964): in place, and no order of the tokens makes it slow. No two of them are
+ * equal.
+ */
 static bool
 sort(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error)
 {
@@ -75,7 +79,8 @@ sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i)
 
 	for (int32_t child = 2 * i + 1; child < n; child = 2 * i + 1)
 	{
-		if (child + 1 < n && compare(lm_tokenizer_token(tokenizer, heap[child + 1]), lm_tokenizer_token(tokenizer, heap[child])) > 0)
+		if (child + 1 < n && compare(lm_tokenizer_token(tokenizer, heap[child + 1]),
+									 lm_tokenizer_token(tokenizer, heap[child])) > 0)
 			child++;
 		if (compare(lm_tokenizer_token(tokenizer, heap[child]), bytes) <= 0)
 			break;
@@ -91,7 +96,8 @@ lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 	LmTokenRange range = {bisect(tokenizer, beginning, false), bisect(tokenizer, beginning, true)};
 
 	/* The shortest stands first. */
-	if (range.first < range.end && lm_tokenizer_token(tokenizer, tokenizer->order[range.first]).size == beginning.size)
+	if (range.first < range.end &&
+		lm_tokenizer_token(tokenizer, tokenizer->order[range.first]).size == beginning.size)
 		range.first++;
 	return range;
 }

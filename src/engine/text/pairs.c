@@ -3,9 +3,10 @@
  *
  * The table, the lists of words and the priority queue of the pairs.
  *
- * The queue is lazy: an entry keeps the count it was queued with. Between two merges counts only fall, except for
- * pairs with the symbol just made, which lm_pairs_flush queues afresh. So an entry's count is never below the true
- * one of a pair that has no better entry: when it comes up too high it goes back with the true count.
+ * The queue is lazy: an entry keeps the count it was queued with. Between two merges counts only
+ * fall, except for pairs with the symbol just made, which lm_pairs_flush queues afresh. So an
+ * entry's count is never below the true one of a pair that has no better entry: when it comes up
+ * too high it goes back with the true count.
  */
 #include "text/array.h"
 #include "text/bpe.h"
@@ -73,7 +74,8 @@ grow(LmPairs *pairs, LmError *error)
 }
 
 bool
-lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count, LmError *error)
+lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count,
+			   LmError *error)
 {
 	uint64_t key = lm_merge_key(left, right);
 	LmPair *pair;
@@ -89,8 +91,8 @@ lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_
 	pair->count += count;
 	if (pair->raised != pairs->merge)
 	{
-		if (!lm_array_reserve(pairs->host, &pairs->raised, &pairs->raised_capacity, pairs->n_raised + 1,
-							  sizeof *pairs->raised, error))
+		if (!lm_array_reserve(pairs->host, &pairs->raised, &pairs->raised_capacity,
+							  pairs->n_raised + 1, sizeof *pairs->raised, error))
 			return false;
 		pairs->raised[pairs->n_raised++] = (LmPairEntry){0, left, right};
 		pair->raised = pairs->merge;
@@ -110,9 +112,10 @@ add_word(LmPairs *pairs, LmPair *pair, int32_t word, LmError *error)
 	else
 	{
 		if (pairs->n_nodes == INT32_MAX)
-			return lm_fail(error, LM_ERR_LIMIT, -1, "texts have more than %d pairs of neighbours", INT32_MAX);
-		if (!lm_array_reserve(pairs->host, &pairs->nodes, &pairs->nodes_capacity, pairs->n_nodes + 1,
-							  sizeof *pairs->nodes, error))
+			return lm_fail(error, LM_ERR_LIMIT, -1, "texts have more than %d pairs of neighbours",
+						   INT32_MAX);
+		if (!lm_array_reserve(pairs->host, &pairs->nodes, &pairs->nodes_capacity,
+							  pairs->n_nodes + 1, sizeof *pairs->nodes, error))
 			return false;
 		node = (int32_t) pairs->n_nodes++;
 	}
@@ -152,8 +155,8 @@ lm_pairs_next_word(LmPairs *pairs, int32_t *node)
 bool
 lm_pairs_flush(LmPairs *pairs, LmError *error)
 {
-	if (!lm_array_reserve(pairs->host, &pairs->queue, &pairs->queue_capacity, pairs->n_queued + pairs->n_raised,
-						  sizeof *pairs->queue, error))
+	if (!lm_array_reserve(pairs->host, &pairs->queue, &pairs->queue_capacity,
+						  pairs->n_queued + pairs->n_raised, sizeof *pairs->queue, error))
 		return false;
 	for (size_t i = 0; i < pairs->n_raised; i++)
 	{
@@ -200,7 +203,8 @@ entry_before(const LmPairs *pairs, const LmPairEntry *a, const LmPairEntry *b)
 
 	if (a->count != b->count)
 		return a->count > b->count;
-	if (a->left != b->left && (order = compare_bytes(pairs->symbols[a->left], pairs->symbols[b->left])) != 0)
+	if (a->left != b->left &&
+		(order = compare_bytes(pairs->symbols[a->left], pairs->symbols[b->left])) != 0)
 		return order > 0;
 	return compare_bytes(pairs->symbols[a->right], pairs->symbols[b->right]) > 0;
 }

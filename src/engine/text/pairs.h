@@ -1,16 +1,18 @@
 /*
  * src/engine/text/pairs.h
  *
- * What BPE training knows of the pairs of neighbouring symbols: how often each occurs, in which words, and which
- * is the best. The pair to merge next is the one of greatest count; among equals the one whose left symbol, then
- * right symbol, is the greater byte string.
+ * What BPE training knows of the pairs of neighbouring symbols: how often each occurs, in which
+ * words, and which is the best. The pair to merge next is the one of greatest count; among equals
+ * the one whose left symbol, then right symbol, is the greater byte string.
  */
 #ifndef LM_TEXT_PAIRS_H
 #define LM_TEXT_PAIRS_H
 
 #include "engine/tokenizer.h"
 
-/* A slot of the table. Pairs are never taken out: a count of 0 is a pair that does not occur now. */
+/*
+ * A slot of the table. Pairs are never taken out: a count of 0 is a pair that does not occur now.
+ */
 typedef struct LmPair
 {
 	uint64_t key; /* (left + 1) << 32 | right, 0 where the slot is empty */
@@ -26,7 +28,10 @@ typedef struct LmPairWord
 	int32_t next;
 } LmPairWord;
 
-/* The queue holds a pair with the count that it had when it was put in; only counts that fell are put right late. */
+/*
+ * The queue holds a pair with the count that it had when it was put in; only counts that fell are
+ * put right late.
+ */
 typedef struct LmPairEntry
 {
 	int64_t count;
@@ -59,7 +64,8 @@ bool lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols,
 void lm_pairs_free(LmPairs *pairs);
 
 /* count more of the pair, in that word. LM_ERR_MEMORY or _LIMIT. */
-bool lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count, LmError *error);
+bool lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count,
+					LmError *error);
 /* count fewer; the pair must be there. */
 void lm_pairs_lower(LmPairs *pairs, int32_t left, int32_t right, int64_t count);
 /* Queues the pairs raised since the last call, with the counts that they have now. */

@@ -1,8 +1,8 @@
 /*
  * src/engine/text/rouge.c
  *
- * ROUGE-L: texts become arrays of the hashes of their words, and those a longest common subsequence, by the usual
- * dynamic programme over one row (Wagner and Fischer 1974).
+ * ROUGE-L: texts become arrays of the hashes of their words, and those a longest common
+ * subsequence, by the usual dynamic programme over one row (Wagner and Fischer 1974).
  */
 #include <string.h>
 
@@ -24,9 +24,11 @@ typedef struct Words
 } Words;
 
 static bool find_words(Words *words, const LmHost *host, LmBytes text, LmError *error);
-static bool cut_words(Words *words, const LmHost *host, const UChar *units, int32_t n_units, LmError *error);
+static bool cut_words(Words *words, const LmHost *host, const UChar *units, int32_t n_units,
+					  LmError *error);
 static uint64_t hash_of(const UChar *units, int32_t n);
-static bool common_length(size_t *length, const LmHost *host, const Words *one, const Words *other, LmError *error);
+static bool common_length(size_t *length, const LmHost *host, const Words *one, const Words *other,
+						  LmError *error);
 static bool icu_failed(UErrorCode status, LmError *error);
 
 bool
@@ -53,7 +55,8 @@ find_words(Words *words, const LmHost *host, LmBytes text, LmError *error)
 	bool good;
 
 	if (text.size > MAX_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "a text of %zu MB is too long to compare", text.size >> 20);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "a text of %zu MB is too long to compare",
+					   text.size >> 20);
 	/* A byte makes one unit at most. */
 	units = lm_allocate_unset(host, (text.size + 1) * sizeof(UChar));
 	folded = lm_allocate_unset(host, (FOLDED * text.size + 1) * sizeof(UChar));
@@ -62,9 +65,12 @@ find_words(Words *words, const LmHost *host, LmBytes text, LmError *error)
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for the words of a text");
 	if (good)
 	{
-		u_strFromUTF8(units, (int32_t) text.size + 1, &n_units, text.data, (int32_t) text.size, &status);
-		n_folded = u_strFoldCase(folded, (int32_t) (FOLDED * text.size) + 1, units, n_units, U_FOLD_CASE_DEFAULT, &status);
-		good = U_SUCCESS(status) ? cut_words(words, host, folded, n_folded, error) : icu_failed(status, error);
+		u_strFromUTF8(units, (int32_t) text.size + 1, &n_units, text.data, (int32_t) text.size,
+					  &status);
+		n_folded = u_strFoldCase(folded, (int32_t) (FOLDED * text.size) + 1, units, n_units,
+								 U_FOLD_CASE_DEFAULT, &status);
+		good = U_SUCCESS(status) ? cut_words(words, host, folded, n_folded, error)
+								 : icu_failed(status, error);
 	}
 	lm_free(host, units);
 	lm_free(host, folded);
@@ -106,7 +112,8 @@ hash_of(const UChar *units, int32_t n)
 }
 
 static bool
-common_length(size_t *length, const LmHost *host, const Words *one, const Words *other, LmError *error)
+common_length(size_t *length, const LmHost *host, const Words *one, const Words *other,
+			  LmError *error)
 {
 	/* row[j]: of the words of `one` so far and the first j of `other` */
 	uint32_t *row = lm_allocate(host, (other->count + 1) * sizeof *row);
@@ -143,6 +150,6 @@ icu_failed(UErrorCode status, LmError *error)
 {
 	if (status == U_INVALID_CHAR_FOUND)
 		return lm_fail(error, LM_ERR_ENCODING, -1, "a text is not valid UTF-8");
-	return lm_fail(error, status == U_MEMORY_ALLOCATION_ERROR ? LM_ERR_MEMORY : LM_ERR_LIBRARY, -1, "ICU failed: %s",
-				   u_errorName(status));
+	return lm_fail(error, status == U_MEMORY_ALLOCATION_ERROR ? LM_ERR_MEMORY : LM_ERR_LIBRARY, -1,
+				   "ICU failed: %s", u_errorName(status));
 }

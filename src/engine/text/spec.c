@@ -1,8 +1,8 @@
 /*
  * src/engine/text/spec.c
  *
- * A description that comes from outside, checked as a whole: after lm_spec_check no id, size or pointer in it
- * needs another look.
+ * A description that comes from outside, checked as a whole: after lm_spec_check no id, size or
+ * pointer in it needs another look.
  */
 #include "text/array.h"
 #include "text/spec.h"
@@ -14,9 +14,11 @@ static bool go_on(const LmHost *host, int round, LmError *error);
 static bool check_counts(const LmTokenizerSpec *spec, LmError *error);
 static bool check_tokens(const LmTokenizerSpec *spec, LmError *error);
 static bool check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
-static bool find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec, int id, LmError *error);
+static bool find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec,
+					   int id, LmError *error);
 static bool check_special_ids(const LmTokenizerSpec *spec, LmError *error);
-static bool check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmError *error);
+static bool check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name,
+							 LmError *error);
 static bool check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 static bool check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 static bool check_merge(const LmTokenizerSpec *spec, int rank, LmError *error);
@@ -28,8 +30,9 @@ static LmBytes copy_bytes(char **place, LmBytes bytes);
 bool
 lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
-	return check_counts(spec, error) && check_tokens(spec, error) && check_distinct(host, spec, error) &&
-		   check_special_ids(spec, error) && check_kind(host, spec, error);
+	return check_counts(spec, error) && check_tokens(spec, error) &&
+		   check_distinct(host, spec, error) && check_special_ids(spec, error) &&
+		   check_kind(host, spec, error);
 }
 
 static bool
@@ -44,13 +47,13 @@ check_counts(const LmTokenizerSpec *spec, LmError *error)
 	if (spec->n_tokens < 1 || !spec->tokens || !spec->special)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer has no tokens");
 	if (spec->n_tokens > LM_MAX_VOCABULARY)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "tokenizer has %d tokens, the limit is %d", spec->n_tokens,
-					   LM_MAX_VOCABULARY);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "tokenizer has %d tokens, the limit is %d",
+					   spec->n_tokens, LM_MAX_VOCABULARY);
 	if (spec->n_merges < 0 || (spec->n_merges > 0 && !spec->merges))
 		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer has %d merges", spec->n_merges);
 	if (spec->n_merges > LM_MAX_MERGES)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "tokenizer has %d merges, the limit is %d", spec->n_merges,
-					   LM_MAX_MERGES);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "tokenizer has %d merges, the limit is %d",
+					   spec->n_merges, LM_MAX_MERGES);
 	return true;
 }
 
@@ -64,8 +67,8 @@ check_tokens(const LmTokenizerSpec *spec, LmError *error)
 		if (!token->data || token->size == 0)
 			return lm_fail(error, LM_ERR_FORMAT, id, "token %d is empty", id);
 		if (token->size > LM_MAX_TOKEN_SIZE)
-			return lm_fail(error, LM_ERR_LIMIT, id, "token %d has %zu bytes, the limit is %d", id, token->size,
-						   LM_MAX_TOKEN_SIZE);
+			return lm_fail(error, LM_ERR_LIMIT, id, "token %d has %zu bytes, the limit is %d", id,
+						   token->size, LM_MAX_TOKEN_SIZE);
 	}
 	return true;
 }
@@ -74,24 +77,28 @@ static bool
 check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
 	size_t n_slots = lm_table_size((size_t) spec->n_tokens);
-	int32_t *table = lm_array_allocate(host, n_slots, sizeof *table, error); /* id + 1, 0 is empty */
+	/* id + 1, 0 is empty */
+	int32_t *table = lm_array_allocate(host, n_slots, sizeof *table, error);
 	bool distinct = table != NULL;
 
 	for (int id = 0; distinct && id < spec->n_tokens; id++)
-		distinct = go_on(host, id, error) && find_equal(table, (uint32_t) (n_slots - 1), host->hash_key, spec, id, error);
+		distinct = go_on(host, id, error) &&
+				   find_equal(table, (uint32_t) (n_slots - 1), host->hash_key, spec, id, error);
 	lm_free(host, table);
 	return distinct;
 }
 
 static bool
-find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec, int id, LmError *error)
+find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec, int id,
+		   LmError *error)
 {
 	LmBytes token = spec->tokens[id];
 	uint32_t slot = lm_hash_bytes(key, token.data, token.size) & mask;
 
 	for (; table[slot] != 0; slot = (slot + 1) & mask)
 		if (lm_bytes_equal(spec->tokens[table[slot] - 1], token))
-			return lm_fail(error, LM_ERR_FORMAT, id, "tokens %d and %d are the same", table[slot] - 1, id);
+			return lm_fail(error, LM_ERR_FORMAT, id, "tokens %d and %d are the same",
+						   table[slot] - 1, id);
 	table[slot] = id + 1;
 	return true;
 }
@@ -113,7 +120,8 @@ static bool
 check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmError *error)
 {
 	if (id < -1 || id >= spec->n_tokens)
-		return lm_fail(error, LM_ERR_FORMAT, id, "id of the %s token is %d, the tokenizer has %d tokens", name, id,
+		return lm_fail(error, LM_ERR_FORMAT, id,
+					   "id of the %s token is %d, the tokenizer has %d tokens", name, id,
 					   spec->n_tokens);
 	if (id >= 0 && !spec->special[id])
 		return lm_fail(error, LM_ERR_FORMAT, id, "%s token %d is not a special token", name, id);
@@ -130,7 +138,8 @@ check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	if (spec->kind == LM_TOKENIZER_CHARS)
 		return check_chars(spec, error);
 	if (spec->kind != LM_TOKENIZER_BYTES)
-		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer is of unknown kind %d", (int) spec->kind);
+		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer is of unknown kind %d",
+					   (int) spec->kind);
 	if (spec->normalize_nfc)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "a tokenizer of bytes cannot normalize");
 	return check_byte_tokens(spec, error);
@@ -146,7 +155,8 @@ check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 			present[(unsigned char) spec->tokens[id].data[0]] = true;
 	for (int byte = 0; byte < 256; byte++)
 		if (!present[byte])
-			return lm_fail(error, LM_ERR_FORMAT, byte, "tokenizer has no token for byte 0x%02x", byte);
+			return lm_fail(error, LM_ERR_FORMAT, byte, "tokenizer has no token for byte 0x%02x",
+						   byte);
 	for (int rank = 0; rank < spec->n_merges; rank++)
 		if (!go_on(host, rank, error) || !check_merge(spec, rank, error))
 			return false;
@@ -163,18 +173,22 @@ check_merge(const LmTokenizerSpec *spec, int rank, LmError *error)
 	for (int i = 0; i < 3; i++)
 	{
 		if (ids[i] < 0 || ids[i] >= spec->n_tokens)
-			return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d has token %d, the tokenizer has %d tokens", rank,
-						   ids[i], spec->n_tokens);
+			return lm_fail(error, LM_ERR_FORMAT, rank,
+						   "merge %d has token %d, the tokenizer has %d tokens", rank, ids[i],
+						   spec->n_tokens);
 		if (spec->special[ids[i]])
-			return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d has the special token %d", rank, ids[i]);
+			return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d has the special token %d", rank,
+						   ids[i]);
 	}
 	left = &spec->tokens[merge->left];
 	right = &spec->tokens[merge->right];
 	result = &spec->tokens[merge->result];
-	if (left->size + right->size != result->size || memcmp(result->data, left->data, left->size) != 0 ||
+	if (left->size + right->size != result->size ||
+		memcmp(result->data, left->data, left->size) != 0 ||
 		memcmp(result->data + left->size, right->data, right->size) != 0)
-		return lm_fail(error, LM_ERR_FORMAT, rank, "merge %d: tokens %d and %d do not join to token %d", rank,
-					   merge->left, merge->right, merge->result);
+		return lm_fail(error, LM_ERR_FORMAT, rank,
+					   "merge %d: tokens %d and %d do not join to token %d", rank, merge->left,
+					   merge->right, merge->result);
 	return true;
 }
 
@@ -182,15 +196,17 @@ static bool
 check_byte_tokens(const LmTokenizerSpec *spec, LmError *error)
 {
 	if (spec->n_tokens < 256)
-		return lm_fail(error, LM_ERR_FORMAT, -1, "a tokenizer of bytes has at least 256 tokens, not %d",
-					   spec->n_tokens);
+		return lm_fail(error, LM_ERR_FORMAT, -1,
+					   "a tokenizer of bytes has at least 256 tokens, not %d", spec->n_tokens);
 	for (int id = 0; id < spec->n_tokens; id++)
 	{
 		if (id >= 256 && !spec->special[id])
-			return lm_fail(error, LM_ERR_FORMAT, id, "token %d of a tokenizer of bytes is not special", id);
+			return lm_fail(error, LM_ERR_FORMAT, id,
+						   "token %d of a tokenizer of bytes is not special", id);
 		if (id < 256 && (spec->special[id] || spec->tokens[id].size != 1 ||
 						 (unsigned char) spec->tokens[id].data[0] != id))
-			return lm_fail(error, LM_ERR_FORMAT, id, "token %d of a tokenizer of bytes is not the byte 0x%02x", id, id);
+			return lm_fail(error, LM_ERR_FORMAT, id,
+						   "token %d of a tokenizer of bytes is not the byte 0x%02x", id, id);
 	}
 	return true;
 }
@@ -203,14 +219,15 @@ check_chars(const LmTokenizerSpec *spec, LmError *error)
 		LmBytes token = spec->tokens[id];
 
 		if (!spec->special[id] && (size_t) lm_utf8_length(token.data, token.size) != token.size)
-			return lm_fail(error, LM_ERR_FORMAT, id, "token %d of a tokenizer of characters is not one character", id);
+			return lm_fail(error, LM_ERR_FORMAT, id,
+						   "token %d of a tokenizer of characters is not one character", id);
 	}
 	return true;
 }
 
 /*
- * The block is  | spec | tokens | merges | special | pattern, NUL | bytes of the tokens |. Its size cannot
- * overflow: the check has bounded every count.
+ * The block is  | spec | tokens | merges | special | pattern, NUL | bytes of the tokens |. Its size
+ * cannot overflow: the check has bounded every count.
  */
 LmTokenizerSpec *
 lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
@@ -230,7 +247,8 @@ lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 		memcpy(copy->merges, spec->merges, n_merges * sizeof *spec->merges);
 	memcpy(copy->special, spec->special, n_tokens * sizeof *spec->special);
 	if (spec->pattern)
-		copy->pattern = copy_bytes(&place, (LmBytes){spec->pattern, strlen(spec->pattern) + 1}).data;
+		copy->pattern =
+			copy_bytes(&place, (LmBytes){spec->pattern, strlen(spec->pattern) + 1}).data;
 	for (size_t id = 0; id < n_tokens; id++)
 	{
 		if (!go_on(host, (int) id, error))

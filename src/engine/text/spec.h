@@ -10,10 +10,16 @@
 
 #define LM_MAX_MERGES (2 * LM_MAX_VOCABULARY)
 
-/* Everything that lm_tokenizer_create promises of a spec, the pattern and double merges apart. Also LM_ERR_MEMORY, _STOPPED. */
+/*
+ * Everything that lm_tokenizer_create promises of a spec, the pattern and double merges apart. Also
+ * LM_ERR_MEMORY, _STOPPED.
+ */
 bool lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 
-/* A copy of a checked spec in one block, released with lm_free; NULL with LM_ERR_MEMORY or _STOPPED. */
+/*
+ * A copy of a checked spec in one block, released with lm_free; NULL with LM_ERR_MEMORY or
+ * _STOPPED.
+ */
 LmTokenizerSpec *lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 
 #endif /* LM_TEXT_SPEC_H */

@@ -1,8 +1,9 @@
 /*
  * src/engine/text/split.c
  *
- * Text in, pieces out, by an ICU regular expression in a sliding window (split.h) or, for GPT-2's own pattern, by
- * the scan of split_gpt2.c. A hostile pattern is bounded in time, in stack, and by should_stop.
+ * Text in, pieces out, by an ICU regular expression in a sliding window (split.h) or, for GPT-2's
+ * own pattern, by the scan of split_gpt2.c. A hostile pattern is bounded in time, in stack, and by
+ * should_stop.
  */
 #include <string.h>
 #include <unicode/ustring.h>
@@ -12,10 +13,13 @@
 #include "text/utf8.h"
 
 #define WINDOW_SIZE 16384
-#define CONTEXT_SIZE 1024 /* units that a lookbehind can see in front of a window's first piece */
+/* units that a lookbehind can see in front of a window's first piece */
+#define CONTEXT_SIZE 1024
 #define MAX_WINDOW_SIZE (1 << 25) /* bytes of text; a longer piece is an error */
-#define MATCH_TIME_LIMIT 20000 /* ICU's unit: 10,000 steps of backtracking, about a millisecond */
-#define MATCH_STACK_SIZE (64 << 20) /* bytes; ICU saves a frame for each round of a loop like \s+ */
+/* ICU's unit: 10,000 steps of backtracking, about a millisecond */
+#define MATCH_TIME_LIMIT 20000
+/* bytes; ICU saves a frame for each round of a loop like \s+ */
+#define MATCH_STACK_SIZE (64 << 20)
 
 const char *const lm_gpt2_pattern =
 	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -129,12 +133,13 @@ compile(LmSplit *split, const char *pattern, LmError *error)
 	UParseError parse = {0};
 
 	if (size > LM_MAX_PATTERN_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "split pattern has %zu bytes, the limit is %d", size,
-					   LM_MAX_PATTERN_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "split pattern has %zu bytes, the limit is %d",
+					   size, LM_MAX_PATTERN_SIZE);
 	if (size == 0)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "split pattern is empty");
 	if (!lm_utf8_valid(pattern, size, &position))
-		return lm_fail(error, LM_ERR_FORMAT, (int64_t) position, "split pattern is not valid UTF-8");
+		return lm_fail(error, LM_ERR_FORMAT, (int64_t) position,
+					   "split pattern is not valid UTF-8");
 	u_strFromUTF8(units, LM_MAX_PATTERN_SIZE, &n_units, pattern, (int32_t) size, &status);
 	if (U_SUCCESS(status))
 		split->regex = uregex_open(units, n_units, 0, &parse, &status);
@@ -142,7 +147,8 @@ compile(LmSplit *split, const char *pattern, LmError *error)
 		return true;
 	if (status == U_MEMORY_ALLOCATION_ERROR)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory in ICU");
-	return lm_fail(error, LM_ERR_FORMAT, parse.offset, "split pattern is not a regular expression that ICU takes: %s",
+	return lm_fail(error, LM_ERR_FORMAT, parse.offset,
+				   "split pattern is not a regular expression that ICU takes: %s",
 				   u_errorName(status));
 }
 
@@ -152,8 +158,8 @@ configure(LmSplit *split, LmError *error)
 	UErrorCode status = U_ZERO_ERROR;
 
 	/*
-	 * The callbacks come with every start of a window: their context is the address of this struct, which may
-	 * move until then.
+	 * The callbacks come with every start of a window: their context is the address of this struct,
+	 * which may move until then.
 	 */
 	uregex_setTimeLimit(split->regex, MATCH_TIME_LIMIT, &status);
 	uregex_setStackLimit(split->regex, MATCH_STACK_SIZE, &status);
@@ -178,7 +184,10 @@ next_by_regex(LmSplit *split, LmPieces *out, LmError *error)
 	return true;
 }
 
-/* Adds the next match of the window with the gap in front of it, unless more text could change the match. */
+/*
+ * Adds the next match of the window with the gap in front of it, unless more text could change the
+ * match.
+ */
 static bool
 take_match(LmSplit *split, LmPieces *out, bool *window_done, LmError *error)
 {
@@ -212,8 +221,8 @@ take_match(LmSplit *split, LmPieces *out, bool *window_done, LmError *error)
 }
 
 /*
- * Slides the window to the next piece. Where the window starts there already, the piece is longer than the
- * window, which doubles, so that the work for one long piece stays linear.
+ * Slides the window to the next piece. Where the window starts there already, the piece is longer
+ * than the window, which doubles, so that the work for one long piece stays linear.
  */
 static bool
 fill_window(LmSplit *split, LmError *error)
@@ -226,8 +235,8 @@ fill_window(LmSplit *split, LmError *error)
 		split->next_size *= 2;
 	if (split->next_size > MAX_WINDOW_SIZE)
 		return lm_fail(error, LM_ERR_LIMIT, (int64_t) split->position,
-					   "split pattern finds no end of the piece at byte %zu within %d bytes", split->position,
-					   MAX_WINDOW_SIZE);
+					   "split pattern finds no end of the piece at byte %zu within %d bytes",
+					   split->position, MAX_WINDOW_SIZE);
 	while (context > 0 && n_context < CONTEXT_SIZE)
 	{
 		context = lm_utf8_boundary(split->text, split->size, context - 1);
@@ -235,9 +244,11 @@ fill_window(LmSplit *split, LmError *error)
 	}
 	end = lm_utf8_boundary(split->text, split->size, split->position + split->next_size);
 	capacity = end - context + 1;
-	if (!lm_array_reserve(&split->host, &split->units, &split->units_capacity, capacity, sizeof(UChar), error))
+	if (!lm_array_reserve(&split->host, &split->units, &split->units_capacity, capacity,
+						  sizeof(UChar), error))
 		return false;
-	u_strFromUTF8(split->units, (int32_t) capacity, &n_units, split->text + context, (int32_t) (end - context), &status);
+	u_strFromUTF8(split->units, (int32_t) capacity, &n_units, split->text + context,
+				  (int32_t) (end - context), &status);
 	if (U_FAILURE(status))
 		return fail_icu(split, status, error);
 	split->n_units = n_units;
@@ -268,8 +279,10 @@ bytes_of_units(const LmSplit *split, int32_t start, int32_t end)
 	{
 		UChar unit = split->units[i];
 
-		size += unit < 0x80 ? 1 : unit < 0x800 || U16_IS_SURROGATE(unit) ? 2
-																		 : 3; /* two surrogates make four */
+		size += unit < 0x80								 ? 1
+				: unit < 0x800 || U16_IS_SURROGATE(unit) ? 2
+														 /* two surrogates make four */
+														 : 3;
 	}
 	return size;
 }
@@ -298,6 +311,7 @@ fail_icu(const LmSplit *split, UErrorCode status, LmError *error)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory in ICU");
 	if (status == U_REGEX_TIME_OUT || status == U_REGEX_STACK_OVERFLOW)
 		return lm_fail(error, LM_ERR_LIMIT, (int64_t) split->position,
-					   "split pattern needs too many steps for the text at byte %zu", split->position);
+					   "split pattern needs too many steps for the text at byte %zu",
+					   split->position);
 	return lm_fail(error, LM_ERR_LIBRARY, -1, "ICU failed: %s", u_errorName(status));
 }

@@ -1,8 +1,9 @@
 /*
  * src/engine/text/split.h
  *
- * Cuts text into the pieces within which BPE merges. Every byte of the text lies in exactly one piece: what a
- * pattern does not match is a piece too, as with Hugging Face's Split in its "Isolated" behaviour.
+ * Cuts text into the pieces within which BPE merges. Every byte of the text lies in exactly one
+ * piece: what a pattern does not match is a piece too, as with Hugging Face's Split in its
+ * "Isolated" behaviour.
  */
 #ifndef LM_TEXT_SPLIT_H
 #define LM_TEXT_SPLIT_H
@@ -28,9 +29,9 @@ typedef struct LmPieces
  *   window        [ context | matched .... next | not looked at ]
  *                 0         ^region start               n_units
  *
- * A match that looked beyond the window's end (uregex_hitEnd) is tried again in a window that starts at it, twice
- * as large if it did so already. The result is that of one match over the whole text as long as a lookbehind
- * stays within the context.
+ * A match that looked beyond the window's end (uregex_hitEnd) is tried again in a window that
+ * starts at it, twice as large if it did so already. The result is that of one match over the whole
+ * text as long as a lookbehind stays within the context.
  */
 typedef struct LmSplit
 {
@@ -62,12 +63,15 @@ bool lm_split_fork(LmSplit *fork, const LmSplit *split, const LmHost *host, LmEr
 /* Valid UTF-8, which must stay until the last piece. */
 void lm_split_start(LmSplit *split, const char *text, size_t size);
 
-/* The next pieces; count 0 at the text's end. False with LM_ERR_STOPPED, _LIMIT, _LIBRARY or _MEMORY. */
+/*
+ * The next pieces; count 0 at the text's end. False with LM_ERR_STOPPED, _LIMIT, _LIBRARY or
+ * _MEMORY.
+ */
 bool lm_split_next(LmSplit *split, LmPieces *out, LmError *error);
 
 /*
- * GPT-2's split of text[position..size) by hand: the end of the piece that starts at position, 0 when stopped.
- * Equal to ICU's match of lm_gpt2_pattern on every text.
+ * GPT-2's split of text[position..size) by hand: the end of the piece that starts at position, 0
+ * when stopped. Equal to ICU's match of lm_gpt2_pattern on every text.
  */
 size_t lm_gpt2_piece_end(const LmHost *host, const char *text, size_t size, size_t position);
 

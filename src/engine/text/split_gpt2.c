@@ -1,13 +1,14 @@
 /*
  * src/engine/text/split_gpt2.c
  *
- * GPT-2's split (Radford et al. 2019, encoder.py) without the regular expression engine: one pass over the
- * bytes, the class of a code point from ICU's character properties. The pattern has seven alternatives:
+ * GPT-2's split (Radford et al. 2019, encoder.py) without the regular expression engine: one pass
+ * over the bytes, the class of a code point from ICU's character properties. The pattern has seven
+ * alternatives:
  *
  *   's|'t|'re|'ve|'m|'ll|'d | ?\p{L}+ | ?\p{N}+ | ?[^\s\p{L}\p{N}]+ | \s+(?!\S) | \s+
  *
- * The fifth takes a run of white space short of its last character when something else follows, so that the last
- * one can be the blank in front of a word; a run that ends the text is taken whole.
+ * The fifth takes a run of white space short of its last character when something else follows, so
+ * that the last one can be the blank in front of a word; a run that ends the text is taken whole.
  */
 #include <unicode/uchar.h>
 
@@ -25,8 +26,8 @@ typedef enum TextClass
 static inline TextClass class_at(const char *text, int *length);
 static TextClass class_of(int32_t code);
 static size_t contraction_size(const char *text, size_t size);
-static size_t run_end(const LmHost *host, const char *text, size_t size, size_t position, TextClass wanted,
-					  size_t *last);
+static size_t run_end(const LmHost *host, const char *text, size_t size, size_t position,
+					  TextClass wanted, size_t *last);
 
 size_t
 lm_gpt2_piece_end(const LmHost *host, const char *text, size_t size, size_t position)
@@ -52,9 +53,13 @@ lm_gpt2_piece_end(const LmHost *host, const char *text, size_t size, size_t posi
 	return end < size && end != 0 && last > position ? last : end;
 }
 
-/* The end of the run of one class that starts at position, 0 when stopped; *last is its last character. */
+/*
+ * The end of the run of one class that starts at position, 0 when stopped; *last is its last
+ * character.
+ */
 static size_t
-run_end(const LmHost *host, const char *text, size_t size, size_t position, TextClass wanted, size_t *last)
+run_end(const LmHost *host, const char *text, size_t size, size_t position, TextClass wanted,
+		size_t *last)
 {
 	size_t poll = position + LM_POLL_SIZE;
 
@@ -102,11 +107,8 @@ static inline TextClass
 class_at(const char *text, int *length)
 {
 	static const unsigned char ascii[128] = {
-		['\t' ... '\r'] = CLASS_SPACE,
-		[' '] = CLASS_SPACE,
-		['0' ... '9'] = CLASS_NUMBER,
-		['A' ... 'Z'] = CLASS_LETTER,
-		['a' ... 'z'] = CLASS_LETTER,
+		['\t' ... '\r'] = CLASS_SPACE, [' '] = CLASS_SPACE,			 ['0' ... '9'] = CLASS_NUMBER,
+		['A' ... 'Z'] = CLASS_LETTER,  ['a' ... 'z'] = CLASS_LETTER,
 	};
 	unsigned char byte = (unsigned char) text[0];
 

@@ -11,9 +11,12 @@
 #include "text/tokenizer_parts.h"
 
 static bool build(LmTokenizer *tokenizer, LmError *error);
-static bool encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
-static bool encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
-static bool encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error);
+static bool encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+						LmError *error);
+static bool encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+						 LmError *error);
+static bool encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+						  LmError *error);
 static void free_normalized(LmTokenizer *tokenizer);
 
 LmTokenizer *
@@ -135,7 +138,8 @@ lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id)
 }
 
 bool
-lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+					LmError *error)
 {
 	size_t count = tokens->count;
 	bool done;
@@ -150,10 +154,12 @@ lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, 
 }
 
 static bool
-encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+			 LmError *error)
 {
 	if (size > LM_MAX_TEXT_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "text has %zu bytes, the limit is %zu", size, LM_MAX_TEXT_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "text has %zu bytes, the limit is %zu", size,
+					   LM_MAX_TEXT_SIZE);
 	if (!lm_tokens_reserve(&tokenizer->host, tokens, size, error))
 		return false;
 	for (size_t i = 0; i < size; i++)
@@ -192,7 +198,8 @@ encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t s
 }
 
 static bool
-encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
+encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+			  LmError *error)
 {
 	LmPieces *pieces = &tokenizer->pieces;
 

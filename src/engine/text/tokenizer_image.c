@@ -1,12 +1,14 @@
 /*
  * src/engine/text/tokenizer_image.c
  *
- * An image of a tokenizer: what its tables are once they are built, in one block without pointers, so that it can be shared by
- * mapping and nothing is parsed, checked or hashed again.
+ * An image of a tokenizer: what its tables are once they are built, in one block without pointers,
+ * so that it can be shared by mapping and nothing is parsed, checked or hashed again.
  *
- *   | header | merges, as a hash table | offsets of tokens, one more than there are | special | pattern, NUL | bytes of the tokens | tokens in order |
+ *   | header | merges, as a hash table | offsets of tokens, one more than there are | special |
+ *   pattern, NUL | bytes of the tokens | tokens in order |
  *
- * Every part begins at a multiple of 64 bytes. The merges by rank are not among them: encoding does without.
+ * Every part begins at a multiple of 64 bytes. The merges by rank are not among them: encoding does
+ * without.
  */
 #include <string.h>
 
@@ -45,7 +47,8 @@ typedef struct Parts
 
 static void lay_out(Parts *parts, LmArena *arena, const Header *header);
 static Header header_of(const LmTokenizer *tokenizer);
-static bool restore(LmTokenizer *tokenizer, const Header *header, const Parts *parts, LmError *error);
+static bool restore(LmTokenizer *tokenizer, const Header *header, const Parts *parts,
+					LmError *error);
 
 size_t
 lm_tokenizer_image_size(const LmTokenizer *tokenizer)
@@ -66,7 +69,8 @@ lm_tokenizer_image_build(void *image, const LmTokenizer *tokenizer)
 	memcpy(image, &header, sizeof header);
 	lay_out(&parts, &arena, &header);
 	if (spec->kind == LM_TOKENIZER_BPE)
-		memcpy(parts.merges, tokenizer->bpe.merges, ((size_t) header.merge_mask + 1) * sizeof *parts.merges);
+		memcpy(parts.merges, tokenizer->bpe.merges,
+			   ((size_t) header.merge_mask + 1) * sizeof *parts.merges);
 	memcpy(parts.special, spec->special, (size_t) spec->n_tokens * sizeof *spec->special);
 	if (spec->pattern)
 		memcpy(parts.pattern, spec->pattern, header.pattern_size);
@@ -142,8 +146,9 @@ lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *e
 		return NULL;
 	}
 	memcpy(&header, image, sizeof header);
-	if (memcmp(header.magic, IMAGE_MAGIC, sizeof header.magic) != 0 || header.n_tokens < 1 || header.n_tokens > LM_MAX_VOCABULARY ||
-		header.n_ordered < 0 || header.n_ordered > header.n_tokens)
+	if (memcmp(header.magic, IMAGE_MAGIC, sizeof header.magic) != 0 || header.n_tokens < 1 ||
+		header.n_tokens > LM_MAX_VOCABULARY || header.n_ordered < 0 ||
+		header.n_ordered > header.n_tokens)
 	{
 		lm_fail(error, LM_ERR_FORMAT, 0, "the tokenizer's image has another format");
 		return NULL;
@@ -151,7 +156,8 @@ lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *e
 	lay_out(&parts, &counted, &header);
 	if (counted.overflow || counted.used != header.size || size < header.size)
 	{
-		lm_fail(error, LM_ERR_FORMAT, (int64_t) size, "the tokenizer's image has %zu bytes, %zu are needed", size, counted.used);
+		lm_fail(error, LM_ERR_FORMAT, (int64_t) size,
+				"the tokenizer's image has %zu bytes, %zu are needed", size, counted.used);
 		return NULL;
 	}
 	lay_out(&parts, &arena, &header);
@@ -166,14 +172,18 @@ lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *e
 	return NULL;
 }
 
-/* What a pattern compiles to, and the pages of characters, are made anew; such vocabularies are small. */
+/*
+ * What a pattern compiles to, and the pages of characters, are made anew; such vocabularies are
+ * small.
+ */
 static bool
 restore(LmTokenizer *tokenizer, const Header *header, const Parts *parts, LmError *error)
 {
 	const LmHost *host = &tokenizer->host;
 	bool listed = header->kind != LM_TOKENIZER_BPE;
 	size_t n_listed = listed ? (size_t) header->n_tokens : 0;
-	LmTokenizerSpec *spec = lm_array_allocate(host, 1, sizeof *spec + n_listed * sizeof(LmBytes), error);
+	LmTokenizerSpec *spec =
+		lm_array_allocate(host, 1, sizeof *spec + n_listed * sizeof(LmBytes), error);
 
 	if (!spec)
 		return false;

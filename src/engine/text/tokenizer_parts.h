@@ -23,7 +23,11 @@ struct LmTokenizer
 	LmSplit split; /* BPE */
 	LmBpe bpe; /* BPE */
 	LmChars *chars; /* CHARS */
-	const int32_t *order; /* BPE: [n_ordered] tokens in the order of their bytes, the special ones left out; NULL: not sorted */
+	/*
+	 * BPE: [n_ordered] tokens in the order of their bytes, the special ones left out; NULL: not
+	 * sorted
+	 */
+	const int32_t *order;
 	int32_t n_ordered;
 	int32_t *sorted; /* order, where it is the tokenizer's own */
 	LmPieces pieces; /* scratch */
@@ -35,7 +39,8 @@ static inline LmBytes
 lm_tokenizer_token(const LmTokenizer *tokenizer, int32_t id)
 {
 	if (tokenizer->offsets)
-		return (LmBytes){tokenizer->bytes + tokenizer->offsets[id], tokenizer->offsets[id + 1] - tokenizer->offsets[id]};
+		return (LmBytes){tokenizer->bytes + tokenizer->offsets[id],
+						 tokenizer->offsets[id + 1] - tokenizer->offsets[id]};
 	return tokenizer->spec->tokens[id];
 }
 

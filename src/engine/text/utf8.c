@@ -1,8 +1,8 @@
 /*
  * src/engine/text/utf8.c
  *
- * Bytes in, yes or no out: is it UTF-8 as table 3-7 of the Unicode Standard 15 defines it (no surrogates, no
- * overlong forms, nothing above U+10FFFF).
+ * Bytes in, yes or no out: is it UTF-8 as table 3-7 of the Unicode Standard 15 defines it (no
+ * surrogates, no overlong forms, nothing above U+10FFFF).
  */
 #include <string.h>
 
@@ -26,7 +26,10 @@ lm_utf8_length(const char *text, size_t size)
 	if (s[0] < 0xE0)
 		return size >= 2 && is_continuation(s[1]) ? 2 : 0;
 
-	/* The second byte's range is what excludes overlong forms, surrogates and code points too large. */
+	/*
+	 * The second byte's range is what excludes overlong forms, surrogates and code points too
+	 * large.
+	 */
 	if (s[0] == 0xE0)
 		low = 0xA0;
 	else if (s[0] == 0xED)
@@ -79,7 +82,8 @@ lm_text_check(const LmHost *host, const char *text, size_t size, LmError *error)
 	size_t start = 0;
 
 	if (size > LM_MAX_TEXT_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "text has %zu bytes, the limit is %zu", size, LM_MAX_TEXT_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "text has %zu bytes, the limit is %zu", size,
+					   LM_MAX_TEXT_SIZE);
 	while (start < size)
 	{
 		size_t chunk = size - start < LM_POLL_SIZE ? size - start : LM_POLL_SIZE;
@@ -88,7 +92,9 @@ lm_text_check(const LmHost *host, const char *text, size_t size, LmError *error)
 		if (!lm_text_go_on(host, error))
 			return false;
 		lm_utf8_valid(text + start, chunk, &valid);
-		/* A character that the chunk's end cuts is looked at again, as the first of the next chunk. */
+		/*
+		 * A character that the chunk's end cuts is looked at again, as the first of the next chunk.
+		 */
 		if (valid < chunk && (start + chunk == size || valid + 4 <= chunk))
 			return lm_fail(error, LM_ERR_ENCODING, (int64_t) (start + valid),
 						   "text is not valid UTF-8 at byte %zu: 0x%02x", start + valid,

@@ -9,7 +9,8 @@
 #include "engine/tokenizer.h"
 
 #define LM_MAX_TEXT_SIZE ((size_t) 1 << 30)
-#define LM_POLL_SIZE ((size_t) 65536) /* bytes between two calls of should_stop, at most */
+/* bytes between two calls of should_stop, at most */
+#define LM_POLL_SIZE ((size_t) 65536)
 
 /* The code point at valid text; *size is its length in bytes. */
 static inline int32_t
@@ -79,7 +80,9 @@ lm_utf8_boundary(const char *text, size_t size, size_t offset)
 /* True unless the host wants the engine to stop; then LM_ERR_STOPPED. */
 bool lm_text_go_on(const LmHost *host, LmError *error);
 
-/* Size within LM_MAX_TEXT_SIZE and all of it valid UTF-8, else LM_ERR_LIMIT, _ENCODING or _STOPPED. */
+/*
+ * Size within LM_MAX_TEXT_SIZE and all of it valid UTF-8, else LM_ERR_LIMIT, _ENCODING or _STOPPED.
+ */
 bool lm_text_check(const LmHost *host, const char *text, size_t size, LmError *error);
 
 #endif /* LM_TEXT_UTF8_H */

@@ -40,7 +40,8 @@ lm_words_free(LmWords *words)
 size_t
 lm_words_memory(const LmWords *words)
 {
-	return words->capacity * sizeof *words->words + words->arena_capacity + words->n_slots * sizeof *words->slots;
+	return words->capacity * sizeof *words->words + words->arena_capacity +
+		   words->n_slots * sizeof *words->slots;
 }
 
 /* The slot that holds the word, or the empty one where it belongs. */
@@ -53,7 +54,8 @@ find_slot(const LmWords *words, LmBytes word, uint32_t hash)
 	{
 		const LmWord *other = &words->words[words->slots[slot] - 1];
 
-		if (other->hash == hash && lm_bytes_equal((LmBytes){words->arena + other->offset, other->size}, word))
+		if (other->hash == hash &&
+			lm_bytes_equal((LmBytes){words->arena + other->offset, other->size}, word))
 			break;
 	}
 	return slot;
@@ -85,11 +87,12 @@ static bool
 append_word(LmWords *words, LmBytes word, uint32_t hash, LmError *error)
 {
 	if (words->count == INT32_MAX - 1)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "texts have more than %d distinct words", INT32_MAX - 1);
-	if (!lm_array_reserve(&words->host, &words->words, &words->capacity, words->count + 1, sizeof *words->words,
-						  error) ||
-		!lm_array_reserve(&words->host, &words->arena, &words->arena_capacity, words->arena_size + word.size, 1,
-						  error))
+		return lm_fail(error, LM_ERR_LIMIT, -1, "texts have more than %d distinct words",
+					   INT32_MAX - 1);
+	if (!lm_array_reserve(&words->host, &words->words, &words->capacity, words->count + 1,
+						  sizeof *words->words, error) ||
+		!lm_array_reserve(&words->host, &words->arena, &words->arena_capacity,
+						  words->arena_size + word.size, 1, error))
 		return false;
 	memcpy(words->arena + words->arena_size, word.data, word.size);
 	words->words[words->count++] = (LmWord){words->arena_size, (uint32_t) word.size, hash, 0};

@@ -26,11 +26,13 @@ lm_batch_create(LmBatch *batch, const LmHost *host, int capacity, LmError *error
 
 	memset(batch, 0, sizeof *batch);
 	if (capacity < 1)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not possible", capacity);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not possible",
+					   capacity);
 	lay_out(batch, &arena, (size_t) capacity);
 	arena.base = lm_allocate(host, arena.used);
 	if (!arena.base)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a batch of %d tokens", capacity);
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a batch of %d tokens",
+					   capacity);
 	arena.used = 0;
 	lay_out(batch, &arena, (size_t) capacity);
 	batch->capacity = capacity;

@@ -1,7 +1,8 @@
 /*
  * src/engine/train/dataset.c
  *
- * From a token file to batches. The file comes from disk: nothing in it is believed before it is checked.
+ * From a token file to batches. The file comes from disk: nothing in it is believed before it is
+ * checked.
  */
 #include <string.h>
 
@@ -15,21 +16,25 @@ typedef struct Stream
 	uint64_t length;
 } Stream;
 
-static bool check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmError *error);
-static bool check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header, size_t size);
+static bool check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size,
+						 LmError *error);
+static bool check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header,
+					   size_t size);
 static bool check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels);
 static bool check_labels(const char *names, size_t size, uint64_t n_labels);
 static bool check_windows(const LmDataset *dataset, LmError *error);
-static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted,
-					   LmError *error);
+static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count,
+					   uint64_t predictions, uint64_t *counted, LmError *error);
 static int32_t id_at(const LmDataset *dataset, uint64_t i);
 static LmWindow training_window(const LmDataset *dataset, uint64_t drawn);
 static LmWindow training_crop(const LmDataset *dataset, uint64_t drawn);
 static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
 static Stream stream_of(const LmDataset *dataset, bool validation);
-static bool check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens, LmError *error);
+static bool check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window,
+					   int max_tokens, LmError *error);
 static void predict_label(LmBatch *batch, LmWindow window);
-static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example, LmError *error);
+static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example,
+				   LmError *error);
 
 uint64_t
 lm_windows_count(uint64_t n, int context)
@@ -54,7 +59,8 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 {
 	const LmDatasetHeader *header = base;
 
-	if ((uintptr_t) base % 8 != 0 || size < sizeof *header || memcmp(header->magic, LM_DATASET_MAGIC, 8) != 0)
+	if ((uintptr_t) base % 8 != 0 || size < sizeof *header ||
+		memcmp(header->magic, LM_DATASET_MAGIC, 8) != 0)
 		return lm_fail(error, LM_ERR_FORMAT, 0, "the token file does not begin with a header");
 	if (!check_header(header, &dataset->sets, size, error))
 		return false;
@@ -77,20 +83,27 @@ check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmEr
 	uint64_t n_windows, ids_size, windows_size, end;
 
 	if (header->token_size != 2 && header->token_size != 4)
-		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has ids of %u bytes", header->token_size);
+		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has ids of %u bytes",
+					   header->token_size);
 	if (header->vocabulary < 1 || header->vocabulary > INT32_MAX)
-		return lm_fail(error, LM_ERR_FORMAT, 12, "the token file has a vocabulary of %u", header->vocabulary);
-	if (header->windows_offset % 8 != 0 || !lm_size_multiply(&ids_size, header->n_tokens, header->token_size) ||
+		return lm_fail(error, LM_ERR_FORMAT, 12, "the token file has a vocabulary of %u",
+					   header->vocabulary);
+	if (header->windows_offset % 8 != 0 ||
+		!lm_size_multiply(&ids_size, header->n_tokens, header->token_size) ||
 		!lm_size_add(&end, ids_size, sizeof *header) || end > header->windows_offset)
-		return lm_fail(error, LM_ERR_FORMAT, 16, "the token file's ids do not end before its windows");
+		return lm_fail(error, LM_ERR_FORMAT, 16,
+					   "the token file's ids do not end before its windows");
 	if (!lm_size_add(&n_windows, header->n_train_windows, header->n_validation_windows) ||
 		!lm_size_multiply(&windows_size, n_windows, sizeof(LmWindow)) ||
 		!lm_size_add(&end, header->windows_offset, windows_size) || end > size)
 		return lm_fail(error, LM_ERR_FORMAT, 24, "the token file is shorter than its windows");
 	if (!check_sets(sets, &end, header, size))
-		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end, "the token file does not have its sets of labels");
-	if (header->n_labels > LM_MAX_LABELS || !check_labels((const char *) header + end, size - end, header->n_labels))
-		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end, "the token file does not have the names of its labels");
+		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end,
+					   "the token file does not have its sets of labels");
+	if (header->n_labels > LM_MAX_LABELS ||
+		!check_labels((const char *) header + end, size - end, header->n_labels))
+		return lm_fail(error, LM_ERR_FORMAT, (int64_t) end,
+					   "the token file does not have the names of its labels");
 	return true;
 }
 
@@ -100,17 +113,23 @@ check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header, size
 {
 	uint64_t ends_size, members_size;
 
-	if (header->n_sets > INT32_MAX || !lm_size_multiply(&ends_size, header->n_sets, sizeof *sets->ends) ||
+	if (header->n_sets > INT32_MAX ||
+		!lm_size_multiply(&ends_size, header->n_sets, sizeof *sets->ends) ||
 		!lm_size_multiply(&members_size, header->n_members, sizeof *sets->members))
 		return false;
-	*sets = (LmLabelSets){.n_sets = header->n_sets, .ends = (const uint64_t *) ((const char *) header + *end)};
+	*sets = (LmLabelSets){.n_sets = header->n_sets,
+						  .ends = (const uint64_t *) ((const char *) header + *end)};
 	if (!lm_size_add(end, *end, ends_size))
 		return false;
 	sets->members = (const uint32_t *) ((const char *) header + *end);
-	return lm_size_add(end, *end, members_size) && *end <= size && check_members(sets, header->n_members, header->n_labels);
+	return lm_size_add(end, *end, members_size) && *end <= size &&
+		   check_members(sets, header->n_members, header->n_labels);
 }
 
-/* Each set lies among the members, and holds labels in ascending order; together they hold all members. */
+/*
+ * Each set lies among the members, and holds labels in ascending order; together they hold all
+ * members.
+ */
 static bool
 check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels)
 {
@@ -123,7 +142,8 @@ check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels)
 		if (end < begin || end > n_members)
 			return false;
 		for (uint64_t i = begin; i < end; i++)
-			if (sets->members[i] >= n_labels || (i > begin && sets->members[i] <= sets->members[i - 1]))
+			if (sets->members[i] >= n_labels ||
+				(i > begin && sets->members[i] <= sets->members[i - 1]))
 				return false;
 		begin = end;
 	}
@@ -149,20 +169,24 @@ check_windows(const LmDataset *dataset, LmError *error)
 	uint64_t counted;
 
 	if (!check_side(dataset, 0, header->n_train_windows, header->train_tokens, &counted, error) ||
-		!check_side(dataset, header->n_train_windows, header->n_validation_windows, header->validation_tokens, &counted, error))
+		!check_side(dataset, header->n_train_windows, header->n_validation_windows,
+					header->validation_tokens, &counted, error))
 		return false;
 	if (counted != header->validation_counted)
-		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file's validation windows count %llu predictions, its header says %llu",
-					   (unsigned long long) counted, (unsigned long long) header->validation_counted);
+		return lm_fail(
+			error, LM_ERR_FORMAT, -1,
+			"the token file's validation windows count %llu predictions, its header says %llu",
+			(unsigned long long) counted, (unsigned long long) header->validation_counted);
 	return true;
 }
 
 /*
- * The windows of one side lie in the file, in ascending order, and have as many predictions as the header says; *counted
- * of them are not a prompt's.
+ * The windows of one side lie in the file, in ascending order, and have as many predictions as the
+ * header says; *counted of them are not a prompt's.
  */
 static bool
-check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions, uint64_t *counted, LmError *error)
+check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions,
+		   uint64_t *counted, LmError *error)
 {
 	uint64_t n_tokens = dataset->header->n_tokens, sum = 0;
 	uint64_t n_labels = dataset->sets.n_sets > 0 ? dataset->sets.n_sets : dataset->header->n_labels;
@@ -172,19 +196,24 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 	{
 		const LmWindow *window = &dataset->windows[i];
 
-		if (window->length < 2 || window->offset > n_tokens || window->length > n_tokens - window->offset ||
+		if (window->length < 2 || window->offset > n_tokens ||
+			window->length > n_tokens - window->offset ||
 			(i > first && window->offset < window[-1].offset))
-			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file is out of range",
-						   (unsigned long long) i);
-		if (window->prompt > window->length - 2 || !(window->weight > 0 && window->weight <= LM_WEIGHT_MAX))
-			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file counts nothing", (unsigned long long) i);
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
+						   "window %llu of the token file is out of range", (unsigned long long) i);
+		if (window->prompt > window->length - 2 ||
+			!(window->weight > 0 && window->weight <= LM_WEIGHT_MAX))
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
+						   "window %llu of the token file counts nothing", (unsigned long long) i);
 		if (window->label > 0 && window->label >= n_labels)
-			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i, "window %llu of the token file has no label", (unsigned long long) i);
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
+						   "window %llu of the token file has no label", (unsigned long long) i);
 		sum += window->length - 1;
 		*counted += dataset->header->n_labels > 0 ? 1 : window->length - 1 - window->prompt;
 	}
 	if (sum != predictions)
-		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file's windows have %llu predictions, its header says %llu",
+		return lm_fail(error, LM_ERR_FORMAT, -1,
+					   "the token file's windows have %llu predictions, its header says %llu",
 					   (unsigned long long) sum, (unsigned long long) predictions);
 	return true;
 }
@@ -194,12 +223,13 @@ id_at(const LmDataset *dataset, uint64_t i)
 {
 	const void *ids = dataset->header + 1;
 
-	return dataset->header->token_size == 2 ? ((const uint16_t *) ids)[i] : (int32_t) ((const uint32_t *) ids)[i];
+	return dataset->header->token_size == 2 ? ((const uint16_t *) ids)[i]
+											: (int32_t) ((const uint32_t *) ids)[i];
 }
 
 bool
-lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
-				int max_sequences, LmError *error)
+lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
+				int max_tokens, int max_sequences, LmError *error)
 {
 	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
 
@@ -209,7 +239,8 @@ lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmData
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the token file has no training windows");
 	for (int n = 0; !joined || n < max_sequences || n == 0; n++)
 	{
-		LmWindow window = joined ? training_crop(dataset, cursor->drawn) : training_window(dataset, cursor->drawn);
+		LmWindow window = joined ? training_crop(dataset, cursor->drawn)
+								 : training_window(dataset, cursor->drawn);
 
 		if (!check_room(batch, dataset, window, max_tokens, error))
 			return false;
@@ -223,8 +254,8 @@ lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmData
 }
 
 bool
-lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset, int max_tokens,
-					  LmError *error)
+lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset,
+					  int max_tokens, LmError *error)
 {
 	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
 	uint64_t count = dataset->header->n_validation_windows;
@@ -272,7 +303,8 @@ training_crop(const LmDataset *dataset, uint64_t drawn)
 		return (LmWindow){stream.offset, (uint32_t) stream.length, 0, 1, 0};
 	uniform = lm_random_uniform(key, (uint32_t) drawn, (uint32_t) (drawn >> 32), 0);
 	/* Below 1 by at least 2^-53, so the product stays below a count of places under 2^53. */
-	return (LmWindow){stream.offset + (uint64_t) (uniform * (double) (stream.length - length + 1)), (uint32_t) length, 0, 1, 0};
+	return (LmWindow){stream.offset + (uint64_t) (uniform * (double) (stream.length - length + 1)),
+					  (uint32_t) length, 0, 1, 0};
 }
 
 static LmWindow
@@ -304,15 +336,18 @@ stream_of(const LmDataset *dataset, bool validation)
 
 /* Whether a window is possible in an empty batch. */
 static bool
-check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens, LmError *error)
+check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens,
+		   LmError *error)
 {
 	uint32_t n = window.length - 1;
 
 	if (n > (uint32_t) dataset->context)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a window of %u tokens is longer than the context of %d", n,
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "a window of %u tokens is longer than the context of %d", n,
 					   dataset->context);
 	if (max_tokens > batch->capacity || n > (uint32_t) max_tokens)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a window of %u tokens does not fit a batch of %d (capacity %d)", n,
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "a window of %u tokens does not fit a batch of %d (capacity %d)", n,
 					   max_tokens, batch->capacity);
 	return true;
 }
@@ -352,8 +387,8 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 		batch->starts[row] = start;
 		batch->examples[row] = example;
 		if ((uint32_t) batch->tokens[row] >= vocabulary || (uint32_t) next >= vocabulary)
-			return lm_fail(error, LM_ERR_FORMAT, (int64_t) at, "the token file has an id outside its vocabulary of %u",
-						   vocabulary);
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) at,
+						   "the token file has an id outside its vocabulary of %u", vocabulary);
 	}
 	if (dataset->header->n_labels > 0)
 		predict_label(batch, window);

@@ -4,8 +4,8 @@
  * The choice of the rows that are held out (the rule stands in engine/held_out.h):
  *
  *   1. cut texts that are too long, where they are most of the corpus;
- *   2. mark what is to be learnt: frequent groups, and one of each prompt of several rows and of each label;
- *   3. fill: take groups in the order of keys until there are enough rows;
+ *   2. mark what is to be learnt: frequent groups, and one of each prompt of several rows and of
+ *   each label; 3. fill: take groups in the order of keys until there are enough rows;
  *   4. exchange, where the bytes are then too few or too many: rows for longer or shorter ones.
  */
 #include "train/row_groups.h"
@@ -16,7 +16,8 @@
 
 #define LEAST 0.5
 #define MOST 1.5
-#define MARGIN 0.25 /* that is kept of it at first: tokens are not spread exactly as bytes */
+/* that is kept of it at first: tokens are not spread exactly as bytes */
+#define MARGIN 0.25
 #define LEAST_CUT 256 /* bytes that are cut off, where there are several rows */
 #define USEFUL_ROWS 10 /* fewer, and fewer than were asked for, can tell nothing */
 #define ROUNDING 1e-9
@@ -31,7 +32,8 @@ typedef struct Choice
 	double wanted_bytes;
 	uint64_t goal; /* rows */
 	uint64_t most_rows;
-	bool own_prompts; /* rows with a prompt of their own are held out first, rather than the others */
+	/* rows with a prompt of their own are held out first, rather than the others */
+	bool own_prompts;
 	uint64_t n_rows; /* held out so far */
 	double n_bytes;
 } Choice;
@@ -46,9 +48,15 @@ static bool balance(Choice *choice);
 static void settle(Choice *choice, LmHeldOut *held);
 
 bool
-lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOut *asked, const LmHost *host, LmError *error)
+lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOut *asked,
+				   const LmHost *host, LmError *error)
 {
-	Choice choice = {groups, n, asked, host, asked->fraction * (double) asked->n_rows, asked->fraction * (double) asked->n_bytes};
+	Choice choice = {groups,
+					 n,
+					 asked,
+					 host,
+					 asked->fraction * (double) asked->n_rows,
+					 asked->fraction * (double) asked->n_bytes};
 
 	*held = (LmHeldOut){LM_HELD_OUT_AS_ASKED};
 	for (size_t i = 0; i < n; i++)
@@ -75,14 +83,16 @@ bytes_of(const LmRowGroup *group)
 	return (double) group->size * group->n_rows;
 }
 
-/* ---- 1. ------------------------------------------------------------------------------------------- */
+/* ---- 1. ----------------------------------------------------------------- */
 
 static bool
 is_too_long(const LmRowGroup *group, const LmHoldOut *asked)
 {
 	if (group->n_rows > 1 || asked->prompted || asked->n_labels > 0 || asked->fraction <= 0)
 		return false;
-	return asked->n_rows == 1 || ((double) group->size > MOST * asked->fraction * (double) asked->n_bytes && group->size * asked->fraction >= LEAST_CUT);
+	return asked->n_rows == 1 ||
+		   ((double) group->size > MOST * asked->fraction * (double) asked->n_bytes &&
+			group->size * asked->fraction >= LEAST_CUT);
 }
 
 static void
@@ -109,7 +119,7 @@ cut_long(Choice *choice, LmHeldOut *held)
 	choice->wanted_bytes -= asked->fraction * (double) bytes;
 }
 
-/* ---- 2. ------------------------------------------------------------------------------------------- */
+/* ---- 2. ----------------------------------------------------------------- */
 
 static void
 mark_frequent(Choice *choice)
@@ -119,7 +129,8 @@ mark_frequent(Choice *choice)
 		LmRowGroup *group = &choice->groups[i];
 		double share = group->n_rows > 1 ? LEAST : MOST;
 
-		if (bytes_of(group) > share * choice->wanted_bytes || (group->n_rows > 1 && group->n_rows > LEAST * choice->wanted_rows))
+		if (bytes_of(group) > share * choice->wanted_bytes ||
+			(group->n_rows > 1 && group->n_rows > LEAST * choice->wanted_rows))
 			group->flags |= FLAG_LEARNT;
 	}
 }
@@ -176,7 +187,8 @@ static void
 keep_label(const LmRowGroup **kept, const LmRowGroup *group, uint32_t label)
 {
 	if (!kept[label] || (group->flags & FLAG_LEARNT) > (kept[label]->flags & FLAG_LEARNT) ||
-		((group->flags & FLAG_LEARNT) == (kept[label]->flags & FLAG_LEARNT) && is_better_kept(group, kept[label])))
+		((group->flags & FLAG_LEARNT) == (kept[label]->flags & FLAG_LEARNT) &&
+		 is_better_kept(group, kept[label])))
 		kept[label] = group;
 }
 
@@ -193,7 +205,8 @@ mark_labels(Choice *choice, LmError *error)
 	{
 		LmRowGroup *group = &choice->groups[i];
 		uint64_t n = 1;
-		const uint32_t *labels = asked->sets.n_sets > 0 ? lm_label_set(&n, &asked->sets, group->label) : &group->label;
+		const uint32_t *labels =
+			asked->sets.n_sets > 0 ? lm_label_set(&n, &asked->sets, group->label) : &group->label;
 
 		for (uint64_t j = 0; j < n; j++)
 			keep_label((const LmRowGroup **) kept, group, labels[j]);
@@ -205,7 +218,7 @@ mark_labels(Choice *choice, LmError *error)
 	return true;
 }
 
-/* ---- 3. ------------------------------------------------------------------------------------------- */
+/* ---- 3. ----------------------------------------------------------------- */
 
 /* Rows: as near as can be to what is wanted, at most half of those that are not frequent. */
 static void
@@ -219,7 +232,8 @@ set_goal(Choice *choice, LmHeldOut *held)
 	{
 		const LmRowGroup *group = &choice->groups[i];
 
-		if ((group->flags & LM_GROUP_CUT) || (group->n_rows > 1 && group->n_rows > LEAST * choice->wanted_rows))
+		if ((group->flags & LM_GROUP_CUT) ||
+			(group->n_rows > 1 && group->n_rows > LEAST * choice->wanted_rows))
 			n_frequent += group->n_rows;
 	}
 	n_possible = (choice->asked->n_rows - n_frequent) / 2;
@@ -261,9 +275,11 @@ fill_from(Choice *choice, uint32_t flag, bool flagged, double most_bytes)
 	{
 		LmRowGroup *group = &choice->groups[i];
 
-		if ((group->flags & (FLAG_LEARNT | LM_GROUP_HELD_OUT)) || ((group->flags & flag) != 0) != flagged)
+		if ((group->flags & (FLAG_LEARNT | LM_GROUP_HELD_OUT)) ||
+			((group->flags & flag) != 0) != flagged)
 			continue;
-		if (choice->n_rows + group->n_rows <= choice->most_rows && choice->n_bytes + bytes_of(group) <= most_bytes * choice->wanted_bytes)
+		if (choice->n_rows + group->n_rows <= choice->most_rows &&
+			choice->n_bytes + bytes_of(group) <= most_bytes * choice->wanted_bytes)
 			take(choice, group);
 	}
 }
@@ -280,7 +296,7 @@ fill(Choice *choice)
 	fill_from(choice, 0, false, MOST);
 }
 
-/* ---- 4. ------------------------------------------------------------------------------------------- */
+/* ---- 4. ----------------------------------------------------------------- */
 
 static int
 compare_sizes(const LmRowGroup *a, const LmRowGroup *b)
@@ -313,8 +329,8 @@ give_back_last(Choice *choice, size_t *end, const LmRowGroup *group)
 }
 
 /*
- * Takes longer rows for shorter ones until there are so many bytes; or shorter ones for longer ones (bytes 0) until there are
- * as many rows as are wanted.
+ * Takes longer rows for shorter ones until there are so many bytes; or shorter ones for longer ones
+ * (bytes 0) until there are as many rows as are wanted.
  */
 static bool
 exchange(Choice *choice, double bytes, uint64_t most_rows)
@@ -323,7 +339,8 @@ exchange(Choice *choice, double bytes, uint64_t most_rows)
 	size_t end = choice->n;
 	size_t i = 0;
 
-	if (!lm_row_groups_sort(choice->groups, choice->n, longer ? compare_sizes_down : compare_sizes, choice->host))
+	if (!lm_row_groups_sort(choice->groups, choice->n, longer ? compare_sizes_down : compare_sizes,
+							choice->host))
 		return false;
 	while (i < end && (longer ? choice->n_bytes < bytes : choice->n_rows < choice->goal))
 	{
@@ -356,7 +373,8 @@ balance(Choice *choice)
 
 	if (choice->most_rows == 0)
 		return true;
-	if (choice->n_bytes < (LEAST + MARGIN) * wanted && !exchange(choice, (LEAST + MARGIN) * wanted, choice->goal))
+	if (choice->n_bytes < (LEAST + MARGIN) * wanted &&
+		!exchange(choice, (LEAST + MARGIN) * wanted, choice->goal))
 		return false;
 	if (choice->n_bytes < LEAST * wanted && !exchange(choice, LEAST * wanted, choice->most_rows))
 		return false;

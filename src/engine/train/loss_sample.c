@@ -1,14 +1,16 @@
 /*
  * src/engine/train/loss_sample.c
  *
- * Losses of validations go in, standard errors of their differences come out: of a ratio of sums over parts (Cochran 1977, "Sampling
- * techniques", section 6.4). Differences of the same predictions vary much less than the losses themselves.
+ * Losses of validations go in, standard errors of their differences come out: of a ratio of sums
+ * over parts (Cochran 1977, "Sampling techniques", section 6.4). Differences of the same
+ * predictions vary much less than the losses themselves.
  */
 #include <math.h>
 
 #include "engine/loss_sample.h"
 
-#define PIECE_TOKENS 64 /* of a single text: so far apart its tokens say different things */
+/* of a single text: so far apart its tokens say different things */
+#define PIECE_TOKENS 64
 
 void
 lm_loss_sample_add(LmLossSample *sample, const LmBatch *batch, const float *nll, bool one_text)

@@ -34,7 +34,8 @@ typedef struct Span
 	size_t place; /* in a block */
 } Span;
 
-static Layer layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int number, void *scratch);
+static Layer layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int number,
+					  void *scratch);
 static void add_matrix(Layer *layer, LmArena *arena, int rows, int columns, size_t offset);
 static void run_elements(Layer *layer, LmPiece piece);
 static Span span_of(const Layer *layer, int piece);
@@ -57,7 +58,8 @@ lm_muon_scratch(size_t *bytes, const LmConfig *config, bool bf16)
 
 	/* Queries, keys, values, projection; and up to three matrices of the MLP. */
 	for (int i = 0; i < 7; i++)
-		add_matrix(&layer, &arena, config->channels, i < 4 ? config->channels : config->mlp_channels, 0);
+		add_matrix(&layer, &arena, config->channels,
+				   i < 4 ? config->channels : config->mlp_channels, 0);
 	*bytes = arena.used;
 	return !arena.overflow;
 }
@@ -83,8 +85,8 @@ lm_muon_directions(LmEngine *engine, float *directions, const float *moments, co
 }
 
 void
-lm_muon_update(LmEngine *engine, float *params, float *moments, const float *directions, const float *gradient,
-			   const LmParamTable *table, const LmMuon *muon)
+lm_muon_update(LmEngine *engine, float *params, float *moments, const float *directions,
+			   const float *gradient, const LmParamTable *table, const LmMuon *muon)
 {
 	for (int number = 0; number < table->config.layers; number++)
 	{
@@ -98,7 +100,7 @@ lm_muon_update(LmEngine *engine, float *params, float *moments, const float *dir
 	}
 }
 
-/* ---- Matrices -------------------------------------------------------------------------------------- */
+/* ---- Matrices ----------------------------------------------------------- */
 
 static Layer
 layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int number, void *scratch)
@@ -116,7 +118,8 @@ layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int nu
 			continue;
 		fits = fits && lm_ns_fits_bf16(rows, param->columns);
 		for (int part = 0; part < n_parts; part++)
-			add_matrix(&layer, &arena, rows, param->columns, param->offset + (size_t) part * (size_t) rows * (size_t) param->columns);
+			add_matrix(&layer, &arena, rows, param->columns,
+					   param->offset + (size_t) part * (size_t) rows * (size_t) param->columns);
 	}
 	layer.set.bf16 = fits ? engine->bf16 : NULL;
 	return layer;
@@ -129,10 +132,11 @@ add_matrix(Layer *layer, LmArena *arena, int rows, int columns, size_t offset)
 
 	layer->offsets[i] = offset;
 	lm_ns_layout(&layer->set.matrices[i], arena, rows, columns, layer->muon->bf16);
-	layer->sums[i] = lm_arena_take(arena, (size_t) rows * (size_t) columns / LM_PIECE_ELEMENTS + 1, sizeof(double));
+	layer->sums[i] = lm_arena_take(arena, (size_t) rows * (size_t) columns / LM_PIECE_ELEMENTS + 1,
+								   sizeof(double));
 }
 
-/* ---- Elements -------------------------------------------------------------------------------------- */
+/* ---- Elements ----------------------------------------------------------- */
 
 static int
 elements_pieces(const LmNsMatrix *matrix)
@@ -154,9 +158,11 @@ static Span
 span_of(const Layer *layer, int piece)
 {
 	const LmNsMatrix *matrix = lm_ns_matrix(&layer->set, &piece, elements_pieces);
-	Span span = {.matrix = (int) (matrix - layer->set.matrices), .first = (size_t) piece * LM_PIECE_ELEMENTS};
+	Span span = {.matrix = (int) (matrix - layer->set.matrices),
+				 .first = (size_t) piece * LM_PIECE_ELEMENTS};
 
-	span.count = lm_piece_size(span.first, (size_t) matrix->rows * (size_t) matrix->columns, LM_PIECE_ELEMENTS);
+	span.count = lm_piece_size(span.first, (size_t) matrix->rows * (size_t) matrix->columns,
+							   LM_PIECE_ELEMENTS);
 	span.place = layer->offsets[span.matrix] + span.first;
 	return span;
 }
@@ -169,9 +175,11 @@ candidate_piece(void *work, int piece, int thread)
 	Span span = span_of(layer, piece);
 	float *u = layer->set.matrices[span.matrix].x + span.first, momentum = LM_MUON_MOMENTUM;
 
-	layer->set.simd->blend(u, (1 + momentum) * layer->muon->gradient_scale, layer->gradient + span.place, momentum * momentum,
+	layer->set.simd->blend(u, (1 + momentum) * layer->muon->gradient_scale,
+						   layer->gradient + span.place, momentum * momentum,
 						   layer->moments + span.place, span.count);
-	layer->sums[span.matrix][span.first / LM_PIECE_ELEMENTS] = layer->set.simd->sum_squares(u, span.count);
+	layer->sums[span.matrix][span.first / LM_PIECE_ELEMENTS] =
+		layer->set.simd->sum_squares(u, span.count);
 }
 
 static void
@@ -198,7 +206,9 @@ update_piece(void *work, int piece, int thread)
 	float larger = (float) (matrix->tall ? matrix->rows : matrix->columns);
 	float *m = layer->moments + span.place, *p = layer->params + span.place;
 
-	layer->set.simd->blend(m, muon->gradient_scale, layer->gradient + span.place, LM_MUON_MOMENTUM, m, span.count);
-	layer->set.simd->blend(p, 1 - muon->rate * muon->decay, p, -muon->rate * RMS_OF_ADAMW * sqrtf(larger),
+	layer->set.simd->blend(m, muon->gradient_scale, layer->gradient + span.place, LM_MUON_MOMENTUM,
+						   m, span.count);
+	layer->set.simd->blend(p, 1 - muon->rate * muon->decay, p,
+						   -muon->rate * RMS_OF_ADAMW * sqrtf(larger),
 						   layer->directions + span.place, span.count);
 }

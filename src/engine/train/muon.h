@@ -6,9 +6,10 @@
  *   g = gradient gradient_scale;  m = momentum m + g;  u = g + momentum m          (Nesterov)
  *   o = NewtonSchulz(u) (newton_schulz.h);  p -= rate (0.2 sqrt(max(rows, columns)) o + decay p)
  *
- * The factor 0.2 sqrt(max) makes the update's root mean square that of AdamW, so that one learning rate serves both (Liu et al.
- * 2025, "Muon is Scalable for LLM Training", section 2.2). It is for the matrices of blocks; queries, keys and values are
- * matrices of their own. Everything else is updated by AdamW.
+ * The factor 0.2 sqrt(max) makes the update's root mean square that of AdamW, so that one learning
+ * rate serves both (Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2). It is for
+ * the matrices of blocks; queries, keys and values are matrices of their own. Everything else is
+ * updated by AdamW.
  */
 #ifndef LM_MUON_H
 #define LM_MUON_H
@@ -22,7 +23,11 @@ typedef struct LmMuon
 	float rate;
 	float decay;
 	float gradient_scale; /* clipping */
-	bool bf16; /* operands of the products of Newton-Schulz in bfloat16, where the matrices of a layer are of whole tiles */
+	/*
+	 * operands of the products of Newton-Schulz in bfloat16, where the matrices of a layer are of
+	 * whole tiles
+	 */
+	bool bf16;
 } LmMuon;
 
 /* Whether Muon updates the parameter. */
@@ -32,14 +37,15 @@ bool lm_muon_takes(const LmParam *param);
 bool lm_muon_scratch(size_t *bytes, const LmConfig *config, bool bf16);
 
 /*
- * o of every matrix, into the block `directions` at the parameters' places. Changes nothing else, and may be stopped: the engine
- * is then `stopped` and directions are undefined.
+ * o of every matrix, into the block `directions` at the parameters' places. Changes nothing else,
+ * and may be stopped: the engine is then `stopped` and directions are undefined.
  */
-void lm_muon_directions(LmEngine *engine, float *directions, const float *moments, const float *gradient,
-						const LmParamTable *table, const LmMuon *muon, void *scratch);
+void lm_muon_directions(LmEngine *engine, float *directions, const float *moments,
+						const float *gradient, const LmParamTable *table, const LmMuon *muon,
+						void *scratch);
 
 /* One step of m and p of every matrix, after lm_muon_directions. */
-void lm_muon_update(LmEngine *engine, float *params, float *moments, const float *directions, const float *gradient,
-					const LmParamTable *table, const LmMuon *muon);
+void lm_muon_update(LmEngine *engine, float *params, float *moments, const float *directions,
+					const float *gradient, const LmParamTable *table, const LmMuon *muon);
 
 #endif /* LM_MUON_H */

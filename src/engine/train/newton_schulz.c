@@ -1,7 +1,8 @@
 /*
  * src/engine/train/newton_schulz.c
  *
- * The iterations in float32, and what both number formats share: tiles, buffers, the order of the passes.
+ * The iterations in float32, and what both number formats share: tiles, buffers, the order of the
+ * passes.
  */
 #include "train/newton_schulz.h"
 
@@ -38,7 +39,8 @@ lm_ns_layout(LmNsMatrix *matrix, LmArena *arena, int rows, int columns, bool bf1
 void
 lm_newton_schulz(LmNsSet *set)
 {
-	for (set->iteration = 0; set->iteration < ITERATIONS && !lm_engine_stopped(set->engine); set->iteration++)
+	for (set->iteration = 0; set->iteration < ITERATIONS && !lm_engine_stopped(set->engine);
+		 set->iteration++)
 	{
 		if (set->bf16)
 			lm_ns_iterate_bf16(set);
@@ -51,7 +53,7 @@ lm_newton_schulz(LmNsSet *set)
 	}
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------------- */
+/* ---- Pieces ------------------------------------------------------------- */
 
 void
 lm_ns_run(LmNsSet *set, LmPiece piece, LmNsCount count)
@@ -103,7 +105,8 @@ lm_ns_square_tile(const LmNsMatrix *matrix, int number)
 int
 lm_ns_tiles(const LmNsMatrix *matrix)
 {
-	return lm_divide_up((size_t) matrix->rows, LM_NS_TILE) * lm_divide_up((size_t) matrix->columns, LM_NS_TILE);
+	return lm_divide_up((size_t) matrix->rows, LM_NS_TILE) *
+		   lm_divide_up((size_t) matrix->columns, LM_NS_TILE);
 }
 
 LmNsTile
@@ -148,7 +151,7 @@ lm_ns_scale(const LmNsSet *set, const LmNsMatrix *matrix)
 	return set->iteration == 0 ? matrix->inverse_norm : 1;
 }
 
-/* ---- float32 --------------------------------------------------------------------------------------- */
+/* ---- float32 ------------------------------------------------------------ */
 
 static void
 gram_tile(void *work, int piece, int thread)
@@ -162,11 +165,12 @@ gram_tile(void *work, int piece, int thread)
 	int ld = matrix->columns;
 
 	if (matrix->tall)
-		lm_matmul(set->engine, y, x + tile.row, x + tile.column, LM_TN, tile.n_rows, tile.n_columns, matrix->rows, matrix->side,
-				  ld, ld, scale * scale, 0);
+		lm_matmul(set->engine, y, x + tile.row, x + tile.column, LM_TN, tile.n_rows, tile.n_columns,
+				  matrix->rows, matrix->side, ld, ld, scale * scale, 0);
 	else
-		lm_matmul(set->engine, y, x + (size_t) tile.row * (size_t) ld, x + (size_t) tile.column * (size_t) ld, LM_NT, tile.n_rows,
-				  tile.n_columns, matrix->columns, matrix->side, ld, ld, scale * scale, 0);
+		lm_matmul(set->engine, y, x + (size_t) tile.row * (size_t) ld,
+				  x + (size_t) tile.column * (size_t) ld, LM_NT, tile.n_rows, tile.n_columns,
+				  matrix->columns, matrix->side, ld, ld, scale * scale, 0);
 	lm_ns_mirror(matrix->gram, matrix, tile);
 }
 
@@ -182,10 +186,12 @@ polynomial_tile(void *work, int piece, int thread)
 	{
 		const float *row = matrix->gram + place + (size_t) i * side;
 
-		set->simd->blend(matrix->polynomial + place + (size_t) i * side, LM_NS_B, row, 0, row, (size_t) tile.n_columns);
+		set->simd->blend(matrix->polynomial + place + (size_t) i * side, LM_NS_B, row, 0, row,
+						 (size_t) tile.n_columns);
 	}
-	lm_matmul(set->engine, matrix->polynomial + place, matrix->gram + (size_t) tile.row * side, matrix->gram + tile.column, LM_NN,
-			  tile.n_rows, tile.n_columns, matrix->side, matrix->side, matrix->side, matrix->side, LM_NS_C, 1);
+	lm_matmul(set->engine, matrix->polynomial + place, matrix->gram + (size_t) tile.row * side,
+			  matrix->gram + tile.column, LM_NN, tile.n_rows, tile.n_columns, matrix->side,
+			  matrix->side, matrix->side, matrix->side, LM_NS_C, 1);
 	lm_ns_mirror(matrix->polynomial, matrix, tile);
 }
 
@@ -205,12 +211,15 @@ product_tile(void *work, int piece, int thread)
 	{
 		const float *old = x + place + (size_t) i * ld;
 
-		set->simd->blend(y + (size_t) i * ld, LM_NS_A * scale, old, 0, old, (size_t) tile.n_columns);
+		set->simd->blend(y + (size_t) i * ld, LM_NS_A * scale, old, 0, old,
+						 (size_t) tile.n_columns);
 	}
 	if (matrix->tall)
-		lm_matmul(set->engine, y, x + (size_t) tile.row * ld, matrix->polynomial + tile.column, LM_NN, tile.n_rows, tile.n_columns,
-				  matrix->side, matrix->columns, matrix->columns, matrix->side, scale, 1);
+		lm_matmul(set->engine, y, x + (size_t) tile.row * ld, matrix->polynomial + tile.column,
+				  LM_NN, tile.n_rows, tile.n_columns, matrix->side, matrix->columns,
+				  matrix->columns, matrix->side, scale, 1);
 	else
-		lm_matmul(set->engine, y, matrix->polynomial + (size_t) tile.row * side, x + tile.column, LM_NN, tile.n_rows,
-				  tile.n_columns, matrix->side, matrix->columns, matrix->side, matrix->columns, scale, 1);
+		lm_matmul(set->engine, y, matrix->polynomial + (size_t) tile.row * side, x + tile.column,
+				  LM_NN, tile.n_rows, tile.n_columns, matrix->side, matrix->columns, matrix->side,
+				  matrix->columns, scale, 1);
 }

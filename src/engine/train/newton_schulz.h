@@ -1,14 +1,15 @@
 /*
  * src/engine/train/newton_schulz.h
  *
- * Newton-Schulz iterations that make matrices nearly orthogonal, on several matrices at once, in tiles (Keller Jordan 2024).
- * Five times
+ * Newton-Schulz iterations that make matrices nearly orthogonal, on several matrices at once, in
+ * tiles (Keller Jordan 2024). Five times
  *
  *   A = X X';  B = b A + c A A;  X = a X + B X
  *
- * from X = u / |u| take the singular values that are not tiny to within 0.7 and 1.2 of 1. A matrix with more rows than columns
- * uses A = X' X and X = a X + X B. A and B are symmetric: only tiles on and above the diagonal are computed, the others are
- * their mirror images. The iterations go back and forth between x and result, where the fifth one ends.
+ * from X = u / |u| take the singular values that are not tiny to within 0.7 and 1.2 of 1. A matrix
+ * with more rows than columns uses A = X' X and X = a X + X B. A and B are symmetric: only tiles on
+ * and above the diagonal are computed, the others are their mirror images. The iterations go back
+ * and forth between x and result, where the fifth one ends.
  *
  * Tiles are cut by shape, so the result does not depend on the number of threads.
  */
@@ -64,7 +65,7 @@ void lm_ns_layout(LmNsMatrix *matrix, LmArena *arena, int rows, int columns, boo
 /* From x and inverse_norm to result; undefined when the engine was stopped. */
 void lm_newton_schulz(LmNsSet *set);
 
-/* ---- Parts of it ----------------------------------------------------------------------------------- */
+/* ---- Parts of it -------------------------------------------------------- */
 
 /* How many pieces a pass cuts a matrix into. */
 typedef int (*LmNsCount)(const LmNsMatrix *matrix);
@@ -77,7 +78,10 @@ typedef struct LmNsTile
 	int n_columns;
 } LmNsTile;
 
-/* Runs a pass over all matrices; a piece finds its matrix, and its number within it, with lm_ns_matrix. */
+/*
+ * Runs a pass over all matrices; a piece finds its matrix, and its number within it, with
+ * lm_ns_matrix.
+ */
 void lm_ns_run(LmNsSet *set, LmPiece piece, LmNsCount count);
 const LmNsMatrix *lm_ns_matrix(const LmNsSet *set, int *piece, LmNsCount count);
 

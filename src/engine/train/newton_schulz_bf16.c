@@ -1,8 +1,9 @@
 /*
  * src/engine/train/newton_schulz_bf16.c
  *
- * An iteration with operands of products in bfloat16: X, A and B are packed when they are complete, each product takes
- * packed tiles, and its float32 sums become the next matrix while they are in the cache.
+ * An iteration with operands of products in bfloat16: X, A and B are packed when they are complete,
+ * each product takes packed tiles, and its float32 sums become the next matrix while they are in
+ * the cache.
  */
 #include "train/newton_schulz.h"
 
@@ -28,7 +29,7 @@ lm_ns_iterate_bf16(LmNsSet *set)
 	lm_ns_run(set, product_tile, lm_ns_tiles);
 }
 
-/* ---- Packing --------------------------------------------------------------------------------------- */
+/* ---- Packing ------------------------------------------------------------ */
 
 static bool
 runs_along(LmTilePacking packing)
@@ -36,25 +37,36 @@ runs_along(LmTilePacking packing)
 	return packing == LM_TILE_ALONG || packing == LM_TILE_ALONG_TURNED;
 }
 
-/* Lines first .. first + LINES - 1 of an operand whose k is that long, from x with rows at a distance of ld. */
+/*
+ * Lines first .. first + LINES - 1 of an operand whose k is that long, from x with rows at a
+ * distance of ld.
+ */
 static void
-pack_lines(const LmNsSet *set, uint16_t *packed, const float *x, int ld, int first, int k, LmTilePacking packing)
+pack_lines(const LmNsSet *set, uint16_t *packed, const float *x, int ld, int first, int k,
+		   LmTilePacking packing)
 {
 	int n_blocks = lm_tile_blocks(k);
 
 	for (int line = first; line < first + LINES; line += LM_TILE)
 		for (int block = 0; block < n_blocks; block++)
 		{
-			uint16_t *to = packed + ((size_t) (line / LM_TILE) * (size_t) n_blocks + (size_t) block) * LM_TILE_BLOCK;
+			uint16_t *to =
+				packed +
+				((size_t) (line / LM_TILE) * (size_t) n_blocks + (size_t) block) * LM_TILE_BLOCK;
 
 			if (runs_along(packing))
-				set->bf16->pack(to, x + (size_t) line * (size_t) ld + block * LM_TILE_K, (size_t) ld, LM_TILE, LM_TILE_K, packing);
+				set->bf16->pack(to, x + (size_t) line * (size_t) ld + block * LM_TILE_K,
+								(size_t) ld, LM_TILE, LM_TILE_K, packing);
 			else
-				set->bf16->pack(to, x + (size_t) block * LM_TILE_K * (size_t) ld + line, (size_t) ld, LM_TILE_K, LM_TILE, packing);
+				set->bf16->pack(to, x + (size_t) block * LM_TILE_K * (size_t) ld + line,
+								(size_t) ld, LM_TILE_K, LM_TILE, packing);
 		}
 }
 
-/* Both of X's operands, the gram's over the long k and the last product's over the side, are cut at once. */
+/*
+ * Both of X's operands, the gram's over the long k and the last product's over the side, are cut at
+ * once.
+ */
 static int
 long_lines(const LmNsMatrix *matrix)
 {
@@ -78,11 +90,14 @@ pack_x(void *work, int piece, int thread)
 
 	if (first < matrix->side)
 	{
-		pack_lines(set, matrix->gram_a, x, ld, first, length, matrix->tall ? LM_TILE_ACROSS_TURNED : LM_TILE_ALONG);
-		pack_lines(set, matrix->gram_b, x, ld, first, length, matrix->tall ? LM_TILE_ACROSS : LM_TILE_ALONG_TURNED);
+		pack_lines(set, matrix->gram_a, x, ld, first, length,
+				   matrix->tall ? LM_TILE_ACROSS_TURNED : LM_TILE_ALONG);
+		pack_lines(set, matrix->gram_b, x, ld, first, length,
+				   matrix->tall ? LM_TILE_ACROSS : LM_TILE_ALONG_TURNED);
 	}
 	else
-		pack_lines(set, matrix->factor, x, ld, first - matrix->side, matrix->side, matrix->tall ? LM_TILE_ALONG : LM_TILE_ACROSS);
+		pack_lines(set, matrix->factor, x, ld, first - matrix->side, matrix->side,
+				   matrix->tall ? LM_TILE_ALONG : LM_TILE_ACROSS);
 }
 
 static void
@@ -91,8 +106,10 @@ pack_gram(void *work, int piece, int thread)
 	const LmNsSet *set = work;
 	const LmNsMatrix *matrix = lm_ns_matrix(set, &piece, side_lines);
 
-	pack_lines(set, matrix->square_a, matrix->gram, matrix->side, piece * LINES, matrix->side, LM_TILE_ALONG);
-	pack_lines(set, matrix->square_b, matrix->gram, matrix->side, piece * LINES, matrix->side, LM_TILE_ACROSS);
+	pack_lines(set, matrix->square_a, matrix->gram, matrix->side, piece * LINES, matrix->side,
+			   LM_TILE_ALONG);
+	pack_lines(set, matrix->square_b, matrix->gram, matrix->side, piece * LINES, matrix->side,
+			   LM_TILE_ACROSS);
 }
 
 static void
@@ -102,22 +119,25 @@ pack_polynomial(void *work, int piece, int thread)
 	const LmNsMatrix *matrix = lm_ns_matrix(set, &piece, side_lines);
 
 	if (matrix->tall)
-		pack_lines(set, matrix->square_b, matrix->polynomial, matrix->side, piece * LINES, matrix->side, LM_TILE_ACROSS);
+		pack_lines(set, matrix->square_b, matrix->polynomial, matrix->side, piece * LINES,
+				   matrix->side, LM_TILE_ACROSS);
 	else
-		pack_lines(set, matrix->square_a, matrix->polynomial, matrix->side, piece * LINES, matrix->side, LM_TILE_ALONG);
+		pack_lines(set, matrix->square_a, matrix->polynomial, matrix->side, piece * LINES,
+				   matrix->side, LM_TILE_ALONG);
 }
 
-/* ---- Products -------------------------------------------------------------------------------------- */
+/* ---- Products ----------------------------------------------------------- */
 
 /* A tile of y, rows at a distance of ld, from packed operands over k. */
 static void
-multiply(const LmNsSet *set, float *y, size_t ld, const uint16_t *a, const uint16_t *b, LmNsTile tile, int k)
+multiply(const LmNsSet *set, float *y, size_t ld, const uint16_t *a, const uint16_t *b,
+		 LmNsTile tile, int k)
 {
 	size_t stride = (size_t) lm_tile_blocks(k) * LM_TILE_BLOCK;
 
 	set->bf16->multiply(y, ld, a + (size_t) (tile.row / LM_TILE) * stride, stride,
-						b + (size_t) (tile.column / LM_TILE) * stride, stride, tile.n_rows / LM_TILE,
-						tile.n_columns / LM_TILE, lm_tile_blocks(k), false);
+						b + (size_t) (tile.column / LM_TILE) * stride, stride,
+						tile.n_rows / LM_TILE, tile.n_columns / LM_TILE, lm_tile_blocks(k), false);
 }
 
 static void
@@ -130,7 +150,8 @@ gram_tile(void *work, int piece, int thread)
 	float *y = matrix->gram + (size_t) tile.row * side + tile.column;
 	float scale = lm_ns_scale(set, matrix);
 
-	multiply(set, y, side, matrix->gram_a, matrix->gram_b, tile, matrix->rows + matrix->columns - matrix->side);
+	multiply(set, y, side, matrix->gram_a, matrix->gram_b, tile,
+			 matrix->rows + matrix->columns - matrix->side);
 	for (int i = 0; scale != 1 && i < tile.n_rows; i++)
 		set->simd->scale(y + (size_t) i * side, scale * scale, (size_t) tile.n_columns);
 	lm_ns_mirror(matrix->gram, matrix, tile);
@@ -147,8 +168,8 @@ polynomial_tile(void *work, int piece, int thread)
 
 	multiply(set, y, side, matrix->square_a, matrix->square_b, tile, matrix->side);
 	for (int i = 0; i < tile.n_rows; i++)
-		set->simd->blend(y + (size_t) i * side, LM_NS_C, y + (size_t) i * side, LM_NS_B, matrix->gram + place + (size_t) i * side,
-						 (size_t) tile.n_columns);
+		set->simd->blend(y + (size_t) i * side, LM_NS_C, y + (size_t) i * side, LM_NS_B,
+						 matrix->gram + place + (size_t) i * side, (size_t) tile.n_columns);
 	lm_ns_mirror(matrix->polynomial, matrix, tile);
 }
 
@@ -163,8 +184,9 @@ product_tile(void *work, int piece, int thread)
 	float *y = lm_ns_target(set, matrix) + place;
 	float scale = lm_ns_scale(set, matrix);
 
-	multiply(set, y, ld, matrix->tall ? matrix->factor : matrix->square_a, matrix->tall ? matrix->square_b : matrix->factor, tile,
-			 matrix->side);
+	multiply(set, y, ld, matrix->tall ? matrix->factor : matrix->square_a,
+			 matrix->tall ? matrix->square_b : matrix->factor, tile, matrix->side);
 	for (int i = 0; i < tile.n_rows; i++)
-		set->simd->blend(y + (size_t) i * ld, scale, y + (size_t) i * ld, LM_NS_A * scale, x + (size_t) i * ld, (size_t) tile.n_columns);
+		set->simd->blend(y + (size_t) i * ld, scale, y + (size_t) i * ld, LM_NS_A * scale,
+						 x + (size_t) i * ld, (size_t) tile.n_columns);
 }

@@ -1,16 +1,19 @@
 /*
  * src/engine/train/reader.c
  *
- * From a dataset and a cursor to the batches of a step. Those of the following step are made on a thread aside, so
- * that a step does not wait for pages of the token file that are not in memory. What comes out is a function of
- * dataset and cursor alone.
+ * From a dataset and a cursor to the batches of a step. Those of the following step are made on a
+ * thread aside, so that a step does not wait for pages of the token file that are not in memory.
+ * What comes out is a function of dataset and cursor alone.
  *
  *   sets    | batches in use | batches being made |    which change places with every step
  */
 #include "base/engine_private.h"
 #include "engine/batch.h"
 
-/* The aside thread writes a set between lm_aside_begin and lm_aside_wait, the caller's thread the rest of the time. */
+/*
+ * The aside thread writes a set between lm_aside_begin and lm_aside_wait, the caller's thread the
+ * rest of the time.
+ */
 typedef struct BatchSet
 {
 	const struct LmReader *reader;
@@ -37,8 +40,8 @@ static bool create_sets(LmReader *reader, LmError *error);
 static void make_set(void *work);
 
 LmReader *
-lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches, int max_tokens, int max_sequences,
-				 LmError *error)
+lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches, int max_tokens,
+				 int max_sequences, LmError *error)
 {
 	LmReader *reader = lm_allocate(&engine->host, sizeof *reader);
 
@@ -132,7 +135,7 @@ make_set(void *work)
 	set->end = set->begin;
 	set->good = true;
 	for (int i = 0; set->good && i < reader->n_batches; i++)
-		set->good = lm_dataset_next(&set->batches[i], &set->end, &example, &reader->dataset, reader->max_tokens,
-									reader->max_sequences, &set->error);
+		set->good = lm_dataset_next(&set->batches[i], &set->end, &example, &reader->dataset,
+									reader->max_tokens, reader->max_sequences, &set->error);
 	set->made = true;
 }

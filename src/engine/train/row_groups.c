@@ -1,17 +1,22 @@
 /*
  * src/engine/train/row_groups.c
  *
- * Groups of equal rows: sorted, merged and found. The sort is a quicksort in three parts (Bentley and McIlroy 1993, "Engineering
- * a sort function"), because a corpus may be a few rows many times over. The C library's would ask nobody whether to stop.
+ * Groups of equal rows: sorted, merged and found. The sort is a quicksort in three parts (Bentley
+ * and McIlroy 1993, "Engineering a sort function"), because a corpus may be a few rows many times
+ * over. The C library's would ask nobody whether to stop.
  */
 #include "train/row_groups.h"
 
 #define SMALL_SORT 16
 #define ASKING_SORT 4096 /* parts of so many groups ask */
 
-static bool sort_from(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *host, uint64_t *random);
+static bool sort_from(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *host,
+					  uint64_t *random);
 
-/* The finalizer of SplitMix64 (Steele et al. 2014, "Fast splittable pseudorandom number generators"). */
+/*
+ * The finalizer of SplitMix64 (Steele et al. 2014, "Fast splittable pseudorandom number
+ * generators").
+ */
 uint64_t
 lm_row_mix(uint64_t hash)
 {
@@ -31,7 +36,8 @@ lm_compare_keys(const LmRowGroup *a, const LmRowGroup *b)
 int
 lm_compare_prompts(const LmRowGroup *a, const LmRowGroup *b)
 {
-	return a->prompt != b->prompt ? (a->prompt > b->prompt) - (a->prompt < b->prompt) : lm_compare_keys(a, b);
+	return a->prompt != b->prompt ? (a->prompt > b->prompt) - (a->prompt < b->prompt)
+								  : lm_compare_keys(a, b);
 }
 
 bool
@@ -81,7 +87,8 @@ choose_pivot(const LmRowGroup *groups, size_t n, LmCompareGroups compare, uint64
 }
 
 static bool
-sort_from(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *host, uint64_t *random)
+sort_from(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *host,
+		  uint64_t *random)
 {
 	while (n > SMALL_SORT)
 	{
@@ -140,7 +147,9 @@ lm_row_groups_merge(LmRowGroup *groups, size_t n, const LmHost *host)
 		if (n_merged == 0 || compare_equal(last, &groups[i]) != 0)
 			groups[n_merged++] = groups[i];
 		else
-			last->n_rows = last->n_rows > UINT32_MAX - groups[i].n_rows ? UINT32_MAX : last->n_rows + groups[i].n_rows;
+			last->n_rows = last->n_rows > UINT32_MAX - groups[i].n_rows
+							   ? UINT32_MAX
+							   : last->n_rows + groups[i].n_rows;
 	}
 	return n_merged;
 }
@@ -183,6 +192,7 @@ lm_row_groups_elsewhere(LmRowGroup *groups, size_t n, uint64_t prompt)
 			high = middle;
 	}
 	/* All of a prompt's, once. */
-	for (; low < n && groups[low].prompt == prompt && !(groups[low].flags & LM_GROUP_ELSEWHERE); low++)
+	for (; low < n && groups[low].prompt == prompt && !(groups[low].flags & LM_GROUP_ELSEWHERE);
+		 low++)
 		groups[low].flags |= LM_GROUP_ELSEWHERE;
 }

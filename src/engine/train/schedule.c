@@ -44,7 +44,8 @@ lm_learning_rate(const LmTrainOptions *options, int64_t step)
 		return rate;
 	if (options->share < 0 && step >= options->steps)
 		return minimum;
-	progress = (double) (step - options->warmup_steps) / (double) (options->steps - options->warmup_steps);
+	progress =
+		(double) (step - options->warmup_steps) / (double) (options->steps - options->warmup_steps);
 	if (options->share >= 0)
 	{
 		/* steps is what was expected: the warm-up may have taken another share of the time. */

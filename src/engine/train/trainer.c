@@ -3,10 +3,11 @@
  *
  * The step: from batches to an update of the parameters.
  *
- * Memory is five blocks: the trainer, the table, parameters with gradient, the two moments, activations; with an adapter, whose
- * table has only what is trained, two more: the table and the parameters of its base, which have neither gradient nor moments. The
- * update is the only thing that changes parameters and moments; it runs while the engine is held, so a step
- * is done or not done.
+ * Memory is five blocks: the trainer, the table, parameters with gradient, the two moments,
+ * activations; with an adapter, whose table has only what is trained, two more: the table and the
+ * parameters of its base, which have neither gradient nor moments. The update is the only thing
+ * that changes parameters and moments; it runs while the engine is held, so a step is done or not
+ * done.
  */
 #include <math.h>
 #include <string.h>
@@ -50,23 +51,26 @@ typedef struct Sizes
 	size_t all; /* as allocated */
 } Sizes;
 
-static bool sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, int n_threads, LmError *error);
+static bool sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options,
+					 int n_threads, LmError *error);
 static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total,
 					const LmTrainOptions *options, int n_threads);
 static bool allocate(LmTrainer *trainer, const LmConfig *config, LmError *error);
 static bool allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *error);
 static bool init(LmTrainer *trainer, LmError *error);
 static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
-static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
-							 int n_micro_batches, LmError *error);
+static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step,
+							 const LmBatch *batches, int n_micro_batches, LmError *error);
 static double sum_weights(const LmBatch *batches, int n);
 static void clear_gradient(LmTrainer *trainer);
 static float clip_scale(const LmTrainer *trainer, const LmStepResult *result);
-static bool find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step, LmError *error);
+static bool find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step,
+							LmError *error);
 static void update(LmTrainer *trainer, const LmStepResult *result, int64_t step);
 
 bool
-lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options, int n_threads, LmError *error)
+lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options,
+				  int n_threads, LmError *error)
 {
 	LmConfig checked = *config;
 	Sizes sizes;
@@ -78,7 +82,8 @@ lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *o
 }
 
 static bool
-sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, int n_threads, LmError *error)
+sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
+		 LmError *error)
 {
 	LmTrainer counted = {0};
 	LmArena arena = {0};
@@ -88,10 +93,13 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 	bool fits;
 
 	if (options->max_tokens < 1)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible", options->max_tokens);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible",
+					   options->max_tokens);
 	if (has_base && options->optimizer == LM_MUON)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "Muon does not train adapters: their matrices are of low rank already");
-	fits = lm_param_total(&total, config) && lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "Muon does not train adapters: their matrices are of low rank already");
+	fits = lm_param_total(&total, config) &&
+		   lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
 		   (!has_base || lm_param_total(&base_total, &base));
 	sizes->base = base_total * sizeof(float);
 	sizes->base_table = has_base ? lm_param_table_size(&base) : 0;
@@ -99,21 +107,26 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 		lay_out(&counted, &arena, config, total, options, n_threads);
 	sizes->table = lm_param_table_size(config);
 	sizes->activations = arena.used;
-	sizes->all = sizeof(LmTrainer) + sizes->table + sizes->base_table + (has_base ? 7 : 5) * BLOCK_OVERHEAD;
-	if (!fits || !lm_size_add(&sizes->all, sizes->all, sizes->base) || arena.overflow || !lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
-		!lm_size_add(&sizes->all, sizes->all, sizes->pair) || !lm_size_add(&sizes->all, sizes->all, sizes->pair))
-		return lm_fail(error, LM_ERR_LIMIT, -1, "training would need more memory than the address space has");
+	sizes->all =
+		sizeof(LmTrainer) + sizes->table + sizes->base_table + (has_base ? 7 : 5) * BLOCK_OVERHEAD;
+	if (!fits || !lm_size_add(&sizes->all, sizes->all, sizes->base) || arena.overflow ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->pair) ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->pair))
+		return lm_fail(error, LM_ERR_LIMIT, -1,
+					   "training would need more memory than the address space has");
 	return true;
 }
 
 static void
-lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total, const LmTrainOptions *options,
-		int n_threads)
+lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total,
+		const LmTrainOptions *options, int n_threads)
 {
 	size_t muon = 0;
 
 	trainer->network.recompute = options->recompute;
-	lm_network_layout(&trainer->network, arena, config, options->max_tokens, n_threads, options->precision == LM_BFLOAT16);
+	lm_network_layout(&trainer->network, arena, config, options->max_tokens, n_threads,
+					  options->precision == LM_BFLOAT16);
 	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
 	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
 	if (options->optimizer == LM_MUON)
@@ -124,7 +137,8 @@ lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total
 }
 
 LmTrainer *
-lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options, LmError *error)
+lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions *options,
+				  LmError *error)
 {
 	const LmHost *host = lm_engine_host(engine);
 	LmConfig checked = *config;
@@ -179,12 +193,14 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	trainer->moments1 = lm_allocate_huge(host, sizes.pair);
 	trainer->activations = lm_allocate_huge(host, sizes.activations);
 	if (!trainer->params || !trainer->moments1 || !trainer->activations)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB", sizes.all >> 20);
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB",
+					   sizes.all >> 20);
 	trainer->gradient = trainer->params + trainer->table->total;
 	trainer->moments2 = trainer->moments1 + trainer->table->total;
 	arena.base = trainer->activations;
 	lay_out(trainer, &arena, config, trainer->table->total, &trainer->options, n_threads);
-	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient, trainer->base_table, trainer->base);
+	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient,
+					trainer->base_table, trainer->base);
 	return true;
 }
 
@@ -198,7 +214,9 @@ allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *
 	if (!trainer->base_table)
 		return false;
 	trainer->base = lm_allocate_unset(host, size);
-	return trainer->base || lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: the base of the adapter needs %zu MB", size >> 20);
+	return trainer->base ||
+		   lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: the base of the adapter needs %zu MB",
+				   size >> 20);
 }
 
 /* The first touch of gigabytes, on all threads, and stoppable like a step. */
@@ -235,8 +253,8 @@ lm_trainer_free(LmTrainer *trainer)
 }
 
 bool
-lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches, int n_micro_batches,
-				LmReduce reduce, void *reduce_context, LmError *error)
+lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
+				int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error)
 {
 	LmEngine *engine = trainer->engine;
 	size_t total = trainer->table->total;
@@ -252,9 +270,11 @@ lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const Lm
 	if (lm_engine_stopped(engine))
 		return lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
 	if (!isfinite(result->loss))
-		return lm_fail(error, LM_ERR_NUMERIC, step, "loss is not finite at step %lld", (long long) step);
+		return lm_fail(error, LM_ERR_NUMERIC, step, "loss is not finite at step %lld",
+					   (long long) step);
 	if (!isfinite(result->grad_norm))
-		return lm_fail(error, LM_ERR_NUMERIC, step, "gradient is not finite at step %lld", (long long) step);
+		return lm_fail(error, LM_ERR_NUMERIC, step, "gradient is not finite at step %lld",
+					   (long long) step);
 	if (!find_directions(trainer, result, step, error))
 		return false;
 	lm_engine_hold(engine, true);
@@ -265,8 +285,8 @@ lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const Lm
 
 /* clear -> forward, loss and backward of each micro-batch */
 static bool
-compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches, int n_micro_batches,
-				 LmError *error)
+compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
+				 int n_micro_batches, LmError *error)
 {
 	LmNetwork *network = &trainer->network;
 	double weight;
@@ -276,11 +296,17 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 			return false;
 	weight = sum_weights(batches, n_micro_batches);
 	if (!(weight > 0) || !isfinite(weight))
-		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g", (long long) step, weight);
+		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g",
+					   (long long) step, weight);
 	clear_gradient(trainer);
 	for (int i = 0; i < n_micro_batches; i++)
 	{
-		LmPass pass = {.batch = &batches[i], .training = true, .first = i == 0, .smoothing = (float) trainer->options.label_smoothing, .seed = trainer->options.seed, .step = step};
+		LmPass pass = {.batch = &batches[i],
+					   .training = true,
+					   .first = i == 0,
+					   .smoothing = (float) trainer->options.label_smoothing,
+					   .seed = trainer->options.seed,
+					   .step = step};
 
 		lm_network_forward(network, &pass);
 		result->loss += lm_network_loss(network, &pass, (float) (1 / weight));
@@ -293,7 +319,10 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 	return true;
 }
 
-/* Only what is added to: the matrices, nearly all of the block, are overwritten by the first micro-batch. */
+/*
+ * Only what is added to: the matrices, nearly all of the block, are overwritten by the first
+ * micro-batch.
+ */
 static void
 clear_gradient(LmTrainer *trainer)
 {
@@ -331,22 +360,28 @@ static bool
 check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
 {
 	const LmConfig *config = &trainer->table->config;
-	int64_t n_targets = config->multi_label ? (int64_t) batch->sets.n_sets : config->labels > 0 ? config->labels
-																								: config->vocabulary;
+	int64_t n_targets = config->multi_label	 ? (int64_t) batch->sets.n_sets
+						: config->labels > 0 ? config->labels
+											 : config->vocabulary;
 
 	if (batch->n_tokens < 1 || batch->n_tokens > trainer->capacity)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not within 1 .. %d", batch->n_tokens,
-					   trainer->capacity);
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not within 1 .. %d",
+					   batch->n_tokens, trainer->capacity);
 	for (int i = 0; i < batch->n_tokens; i++)
 	{
 		int start = batch->starts[i], position = batch->positions[i];
 
-		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary || batch->targets[i] >= n_targets)
-			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the vocabulary", i);
-		if (config->multi_label && batch->targets[i] >= 0 && !check_set(&batch->sets, batch->targets[i], config->labels))
-			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch has a label that the model does not know", i);
+		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary ||
+			batch->targets[i] >= n_targets)
+			return lm_fail(error, LM_ERR_ARGUMENT, i,
+						   "row %d of the batch is outside the vocabulary", i);
+		if (config->multi_label && batch->targets[i] >= 0 &&
+			!check_set(&batch->sets, batch->targets[i], config->labels))
+			return lm_fail(error, LM_ERR_ARGUMENT, i,
+						   "row %d of the batch has a label that the model does not know", i);
 		if (position < 0 || position >= config->context || start < 0 || start > i)
-			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context", i);
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context",
+						   i);
 	}
 	return true;
 }
@@ -380,14 +415,19 @@ find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step, Lm
 
 	if (trainer->options.optimizer != LM_MUON)
 		return true;
-	lm_muon_directions(trainer->engine, trainer->moments2, trainer->moments1, trainer->gradient, trainer->table, &muon,
-					   trainer->muon);
-	return !lm_engine_stopped(trainer->engine) || lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
+	lm_muon_directions(trainer->engine, trainer->moments2, trainer->moments1, trainer->gradient,
+					   trainer->table, &muon, trainer->muon);
+	return !lm_engine_stopped(trainer->engine) ||
+		   lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
 }
 
-/* The rule of AdamW for the parameters of a classifier's head or all others, with or without decay, which is the learning rate's of all. */
+/*
+ * The rule of AdamW for the parameters of a classifier's head or all others, with or without decay,
+ * which is the learning rate's of all.
+ */
 static LmAdamW
-rule_of(const LmTrainer *trainer, const LmStepResult *result, int64_t step, bool in_head, bool decays)
+rule_of(const LmTrainer *trainer, const LmStepResult *result, int64_t step, bool in_head,
+		bool decays)
 {
 	const LmTrainOptions *options = &trainer->options;
 	double times = in_head ? options->head_rate : 1;
@@ -419,17 +459,19 @@ update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 		const LmParam *param = &trainer->table->params[i];
 
 		if (!by_muon || !lm_muon_takes(param))
-			trainer->ranges[n_ranges++] = (LmAdamWRange){param->offset, param->count, &rules[lm_param_in_head(param)][param->decay], 0};
+			trainer->ranges[n_ranges++] = (LmAdamWRange){
+				param->offset, param->count, &rules[lm_param_in_head(param)][param->decay], 0};
 	}
-	lm_adamw_sweep(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
-				   trainer->ranges, n_ranges);
+	lm_adamw_sweep(trainer->engine, trainer->params, trainer->moments1, trainer->moments2,
+				   trainer->gradient, trainer->ranges, n_ranges);
 	if (by_muon)
-		lm_muon_update(trainer->engine, trainer->params, trainer->moments1, trainer->moments2, trainer->gradient,
-					   trainer->table, &muon);
+		lm_muon_update(trainer->engine, trainer->params, trainer->moments1, trainer->moments2,
+					   trainer->gradient, trainer->table, &muon);
 }
 
 bool
-lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch, LmError *error)
+lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch,
+					LmError *error)
 {
 	LmPass pass = {.batch = batch};
 	double loss;
