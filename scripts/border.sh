@@ -84,7 +84,7 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
 	options=$(tr -d '\n' <src/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
 		sed -E 's/.*,\s*([a-z0-9_]+),$/\1/')
-	[ "$(wc -w <<<"$options")" -ge 60 ] || echo "only $(wc -w <<<"$options") options of src/options.c were found"
+	[ "$(wc -w <<<"$options")" -ge 59 ] || echo "only $(wc -w <<<"$options") options of src/options.c were found"
 	for name in $options; do
 		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
 	done
