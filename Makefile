@@ -8,7 +8,7 @@
 #   make packages   installs the Debian packages that are missing (scripts/packages.txt)
 #   make unit       runs the engine's unit tests, with SANITIZE=1 under ASan and UBSan, SANITIZE=thread under TSan
 #   make format     formats the C files
-#   make bench      measures; see bench/README.md
+#   make bench      measures; see docs/benchmarks.md
 #   make torture    faults and load on private servers; see docs/torture.md
 #   make dist       makes build/gpt-VERSION.zip, the archive for PGXN, of the last commit
 #
