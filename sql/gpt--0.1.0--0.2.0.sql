@@ -20,7 +20,7 @@ COMMENT ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) IS
 CREATE FUNCTION @extschema@.gpt_forget_jobs(older_than interval DEFAULT '30 days') RETURNS bigint
 	AS 'MODULE_PATHNAME', 'gpt_forget_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_forget_jobs(interval) IS
-	'deletes jobs that ended longer ago than that, with their logs and files; returns how many';
+	'deletes jobs that ended longer ago than the interval, with their logs and files; returns their number';
 
 CREATE FUNCTION @extschema@.gpt_drop_model(model text, cascade boolean) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION @extschema@.gpt_drop_model(text, boolean) IS
 CREATE FUNCTION @extschema@.gpt_merge(model text) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_merge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_merge(text) IS
-	'folds an adapter into the weights that it rests on, and publishes them as a new version of the model; returns its number';
+	'folds an adapter into the weights of its base and publishes them as a new version of the model; returns its number';
 
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -68,7 +68,7 @@ CREATE FUNCTION @extschema@.gpt_image_rows(OUT model text, OUT version integer, 
 		OUT created_at timestamptz, OUT last_used_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_image_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
-	'images of the versions that the current role may use; for a superuser also those of no version of this database';
+	'images of the versions that the current role may use; for a superuser, also images without a version in this database';
 
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
@@ -94,34 +94,34 @@ ALTER TABLE @extschema@.gpt_job ENABLE ALWAYS TRIGGER gpt_copied_job;
 CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_job_note' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
-	'the note of a job: for a queued one, whether there is no place for its worker; otherwise that of its row';
+	'the note of a job: for a queued one, whether its worker lacks a place; otherwise the note in its row';
 
 -- The owner of a name is that of its object. Columns are read by number, so the table is made anew; the views that use it
 -- stay, because others may depend on them.
 CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
-	'logarithm of the probability of a completion after its prompt, and of the completion''s end';
+	'returns the log probability of a completion and its end after a prompt';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text) IS
-	'the label that a classifier gives to a text; a classifier of several labels gives them as the text of a text[]';
+	'returns the label that a classifier gives to a text; a multi-label classifier returns its labels as the text of a text[]';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label text, OUT probability real) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
-	'all labels of a classifier with their probabilities for a text, the most probable first';
+	'returns all labels of a classifier with their probabilities for a text, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
-	'the choice that fits a prompt best, by its likelihood after the prompt over that by itself';
+	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
-	'a text as a vector: output of the last block of the model, pooled over its tokens';
+	'returns a text as a vector: the hidden states of its tokens, pooled';
 
 -- Many texts at once
 
@@ -130,7 +130,7 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens i
 		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
-	'continues many prompts together; each continuation is that of a single call';
+	'continues many prompts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
@@ -142,17 +142,17 @@ UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronarg
 		WHERE oid OPERATOR(pg_catalog.=) '@extschema@.gpt_score(text, text[], text, boolean)'::pg_catalog.regprocedure) n
 	WHERE pg_proc.oid OPERATOR(pg_catalog.=) '@extschema@.gpt_score(text, text, text)'::pg_catalog.regprocedure;
 COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
-	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
-COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'scores many texts together; each score is that of a single call';
+	'scores a text by perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'scores many texts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'the labels that a classifier gives to many texts';
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'returns the labels that a classifier gives to many texts';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
-	'many texts as vectors: a row for each element, in their order';
+	'returns many texts as vectors: a row for each element, in their order';
 
 CREATE FUNCTION @extschema@.gpt_stream(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
@@ -164,27 +164,27 @@ COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer,
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: a row';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: adds a row';
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text, include_end boolean) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: a row, whose end may count';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: adds a row, whose end may count';
 CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: two states to one';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: merges two states';
 CREATE FUNCTION @extschema@.gpt_perplexity_serialize(state internal) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_serialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: a state to bytes';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: writes a state as bytes';
 CREATE FUNCTION @extschema@.gpt_perplexity_deserialize(bytes bytea, state internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_deserialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: bytes to a state';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: reads a state from bytes';
 CREATE FUNCTION @extschema@.gpt_perplexity_value(state internal) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_value' LANGUAGE C STABLE PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_value(internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: its value';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: returns the value of a state';
 
 CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
 	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
@@ -299,9 +299,9 @@ COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: l
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
-COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'numbers that were trained';
-COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'tokens that the model can look back on';
-COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'number of trained parameters';
+COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'context length in tokens';
+COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'number of tokens in the vocabulary';
 COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
 COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
@@ -311,20 +311,20 @@ COMMENT ON COLUMN @extschema@.gpt_versions.query_sha256 IS 'SHA-256 of the text 
 COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given, with the hash of a validation query in its place';
 COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
-COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
 COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
 COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
-COMMENT ON COLUMN @extschema@.gpt_models.current IS 'true: the view has current versions only';
+COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has only current versions';
 COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
-COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'numbers that were trained';
-COMMENT ON COLUMN @extschema@.gpt_models.context IS 'tokens that the model can look back on';
-COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'number of trained parameters';
+COMMENT ON COLUMN @extschema@.gpt_models.context IS 'context length in tokens';
+COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'number of tokens in the vocabulary';
 COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
 COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
@@ -335,7 +335,7 @@ COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given
 COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
-COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
 
@@ -345,7 +345,7 @@ COMMENT ON VIEW @extschema@.gpt_images IS 'images that sessions share, of the ve
 COMMENT ON COLUMN @extschema@.gpt_images.model IS 'name of the model; NULL where no version of this database has the content';
 COMMENT ON COLUMN @extschema@.gpt_images.version IS 'number of the version';
 COMMENT ON COLUMN @extschema@.gpt_images.type IS 'type of the weights in the image';
-COMMENT ON COLUMN @extschema@.gpt_images.size IS 'bytes of the file';
+COMMENT ON COLUMN @extschema@.gpt_images.size IS 'size of the file in bytes';
 COMMENT ON COLUMN @extschema@.gpt_images.created_at IS 'when it was made';
 COMMENT ON COLUMN @extschema@.gpt_images.last_used_at IS 'when a session last used it, to about a minute';
 GRANT SELECT ON @extschema@.gpt_images TO PUBLIC;
@@ -380,12 +380,12 @@ COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: their query, options, st
 COMMENT ON COLUMN @extschema@.gpt_jobs.note IS 'why it waits or how it ended, and remarks on its rows';
 COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'conditions of its result: chosen options, processor, kernels';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'current phase of the job';
-COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
+COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows skipped: without a text, or without a token to predict';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train or finetune';
 COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned, or expected where time ends the training';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned, or expected where time ends the training';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
-COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of that model, known once the job has started';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
 COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
 
@@ -400,3 +400,31 @@ CREATE OR REPLACE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 		l.tokens_per_second, l.at
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+
+-- Comments that say the same in plainer words.
+COMMENT ON TABLE @extschema@.gpt_tokenizer IS 'tokenizers: immutable large objects (tokenizer.json), identified by content hash; each role that stores one has its own copy';
+COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, one row every few seconds';
+COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options of a function';
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text) IS 'returns the token ids of a text';
+COMMENT ON FUNCTION @extschema@.gpt_detokenize(text, integer[]) IS 'returns the text of token ids';
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text) IS 'returns the number of tokens of a text';
+COMMENT ON FUNCTION @extschema@.gpt_version() IS 'returns the version of the library, its kernels and its matrix library';
+COMMENT ON FUNCTION @extschema@.gpt_can_use(oid, uuid) IS
+	'whether the large object of a model exists, belongs to that run, and may be used by the current role';
+COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large object; NULL where it does not exist';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'number of tokens in the vocabulary';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'size of its tokenizer.json in bytes';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.sha256 IS 'SHA-256 of its tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object with its tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read that have a text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'size of the text in bytes';
+COMMENT ON COLUMN @extschema@.gpt_jobs.tries IS 'number of times that a worker started it';
+COMMENT ON COLUMN @extschema@.gpt_jobs.started_at IS 'when a worker first started it';
+COMMENT ON COLUMN @extschema@.gpt_jobs.query IS 'query of its rows';
+COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as given';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process id of its worker';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.tokens_per_second IS 'training speed in tokens per second';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate of the remaining seconds';
+COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL in rows without a validation';
+COMMENT ON COLUMN @extschema@.gpt_train_log.step IS 'step number';
+COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'training speed in tokens per second';

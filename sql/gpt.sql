@@ -15,7 +15,7 @@ CREATE TABLE @extschema@.gpt_tokenizer (
 	PRIMARY KEY (sha256, object)
 );
 COMMENT ON TABLE @extschema@.gpt_tokenizer IS
-	'tokenizers: immutable large objects in the form of tokenizer.json, by content; a role that stores one has a copy of its own';
+	'tokenizers: immutable large objects (tokenizer.json), identified by content hash; each role that stores one has its own copy';
 
 CREATE TABLE @extschema@.gpt_tokenizer_name (
 	name text COLLATE pg_catalog."C" PRIMARY KEY,
@@ -121,7 +121,7 @@ CREATE TABLE @extschema@.gpt_job_log (
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	PRIMARY KEY (job, step)
 );
-COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, a row every few seconds';
+COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, one row every few seconds';
 
 REVOKE ALL ON @extschema@.gpt_tokenizer, @extschema@.gpt_tokenizer_name, @extschema@.gpt_model,
 	@extschema@.gpt_version, @extschema@.gpt_job, @extschema@.gpt_progress, @extschema@.gpt_job_log FROM PUBLIC;
@@ -166,12 +166,12 @@ COMMENT ON FUNCTION @extschema@.gpt_resume(bigint) IS
 CREATE FUNCTION @extschema@.gpt_forget_jobs(older_than interval DEFAULT '30 days') RETURNS bigint
 	AS 'MODULE_PATHNAME', 'gpt_forget_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_forget_jobs(interval) IS
-	'deletes jobs that ended longer ago than that, with their logs and files; returns how many';
+	'deletes jobs that ended longer ago than the interval, with their logs and files; returns their number';
 
 CREATE FUNCTION @extschema@.gpt_options(function text DEFAULT 'gpt_train', OUT option text, OUT type text, OUT default_value text,
 		OUT minimum text, OUT maximum text, OUT description text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_options' LANGUAGE C STABLE PARALLEL SAFE ROWS 50;
-COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options that a training function takes';
+COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options of a function';
 
 -- Generate and score
 
@@ -185,34 +185,34 @@ COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, intege
 CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
-	'scores a text: perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
+	'scores a text by perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
 
 CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
-	'logarithm of the probability of a completion after its prompt, and of the completion''s end';
+	'returns the log probability of a completion and its end after a prompt';
 
 -- Decide and represent
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text) IS
-	'the label that a classifier gives to a text; a classifier of several labels gives them as the text of a text[]';
+	'returns the label that a classifier gives to a text; a multi-label classifier returns its labels as the text of a text[]';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label text, OUT probability real) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
-	'all labels of a classifier with their probabilities for a text, the most probable first';
+	'returns all labels of a classifier with their probabilities for a text, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
-	'the choice that fits a prompt best, by its likelihood after the prompt over that by itself';
+	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
-	'a text as a vector: output of the last block of the model, pooled over its tokens';
+	'returns a text as a vector: the hidden states of its tokens, pooled';
 
 -- Many texts at once
 
@@ -221,20 +221,20 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens i
 		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
-	'continues many prompts together; each continuation is that of a single call';
+	'continues many prompts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'scores many texts together; each score is that of a single call';
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'scores many texts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'the labels that a classifier gives to many texts';
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'returns the labels that a classifier gives to many texts';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
-	'many texts as vectors: a row for each element, in their order';
+	'returns many texts as vectors: a row for each element, in their order';
 
 CREATE FUNCTION @extschema@.gpt_stream(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
@@ -246,27 +246,27 @@ COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer,
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: a row';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: adds a row';
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text, include_end boolean) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: a row, whose end may count';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: adds a row, whose end may count';
 CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: two states to one';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: merges two states';
 CREATE FUNCTION @extschema@.gpt_perplexity_serialize(state internal) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_serialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: a state to bytes';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: writes a state as bytes';
 CREATE FUNCTION @extschema@.gpt_perplexity_deserialize(bytes bytea, state internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_deserialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: bytes to a state';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: reads a state from bytes';
 CREATE FUNCTION @extschema@.gpt_perplexity_value(state internal) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_perplexity_value' LANGUAGE C STABLE PARALLEL SAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_value(internal) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: its value';
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: returns the value of a state';
 
 CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
 	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
@@ -292,15 +292,15 @@ COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
 
 CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]
 	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text) IS 'token ids of a text';
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text) IS 'returns the token ids of a text';
 
 CREATE FUNCTION @extschema@.gpt_detokenize(model_or_tokenizer text, tokens integer[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_detokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION @extschema@.gpt_detokenize(text, integer[]) IS 'the text of token ids';
+COMMENT ON FUNCTION @extschema@.gpt_detokenize(text, integer[]) IS 'returns the text of token ids';
 
 CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text) IS 'how many tokens a text has';
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text) IS 'returns the number of tokens of a text';
 
 CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT '{}')
 		RETURNS integer
@@ -333,7 +333,7 @@ COMMENT ON FUNCTION @extschema@.gpt_drop_model(text, boolean) IS
 CREATE FUNCTION @extschema@.gpt_merge(model text) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_merge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_merge(text) IS
-	'folds an adapter into the weights that it rests on, and publishes them as a new version of the model; returns its number';
+	'folds an adapter into the weights of its base and publishes them as a new version of the model; returns its number';
 
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -371,7 +371,7 @@ CREATE FUNCTION @extschema@.gpt_image_rows(OUT model text, OUT version integer, 
 		OUT created_at timestamptz, OUT last_used_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_image_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
-	'images of the versions that the current role may use; for a superuser also those of no version of this database';
+	'images of the versions that the current role may use; for a superuser, also images without a version in this database';
 
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
@@ -380,16 +380,16 @@ COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
 
 CREATE FUNCTION @extschema@.gpt_version() RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_version' LANGUAGE C STABLE PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.gpt_version() IS 'version of the library, its kernels and its matrix library';
+COMMENT ON FUNCTION @extschema@.gpt_version() IS 'returns the version of the library, its kernels and its matrix library';
 
 CREATE FUNCTION @extschema@.gpt_can_use(object oid, run_id uuid DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_can_use' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_can_use(oid, uuid) IS
-	'whether the large object of a model exists, is of that run, and the current role may use it';
+	'whether the large object of a model exists, belongs to that run, and may be used by the current role';
 
 CREATE FUNCTION @extschema@.gpt_object_owner(object oid) RETURNS oid
 	AS 'MODULE_PATHNAME', 'gpt_object_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large object, NULL where it does not exist';
+COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large object; NULL where it does not exist';
 
 CREATE FUNCTION @extschema@.gpt_job_owner(owner oid, system_identifier bigint) RETURNS oid
 	AS 'MODULE_PATHNAME', 'gpt_job_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -422,7 +422,7 @@ COMMENT ON FUNCTION @extschema@.gpt_progress_rows() IS
 CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_job_note' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
-	'the note of a job: for a queued one, whether there is no place for its worker; otherwise that of its row';
+	'the note of a job: for a queued one, whether its worker lacks a place; otherwise the note in its row';
 
 -- Watch
 
@@ -453,9 +453,9 @@ COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: l
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
-COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'numbers that were trained';
-COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'tokens that the model can look back on';
-COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'number of trained parameters';
+COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'context length in tokens';
+COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'number of tokens in the vocabulary';
 COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
 COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
@@ -465,7 +465,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.query_sha256 IS 'SHA-256 of the text 
 COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given, with the hash of a validation query in its place';
 COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
-COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
 
@@ -478,14 +478,14 @@ CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
 COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
-COMMENT ON COLUMN @extschema@.gpt_models.current IS 'true: the view has current versions only';
+COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has only current versions';
 COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
-COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'numbers that were trained';
-COMMENT ON COLUMN @extschema@.gpt_models.context IS 'tokens that the model can look back on';
-COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'tokens that the model knows';
+COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'number of trained parameters';
+COMMENT ON COLUMN @extschema@.gpt_models.context IS 'context length in tokens';
+COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'number of tokens in the vocabulary';
 COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
 COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
@@ -496,7 +496,7 @@ COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given
 COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
-COMMENT ON COLUMN @extschema@.gpt_models.size IS 'bytes of the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
 
@@ -506,7 +506,7 @@ COMMENT ON VIEW @extschema@.gpt_images IS 'images that sessions share, of the ve
 COMMENT ON COLUMN @extschema@.gpt_images.model IS 'name of the model; NULL where no version of this database has the content';
 COMMENT ON COLUMN @extschema@.gpt_images.version IS 'number of the version';
 COMMENT ON COLUMN @extschema@.gpt_images.type IS 'type of the weights in the image';
-COMMENT ON COLUMN @extschema@.gpt_images.size IS 'bytes of the file';
+COMMENT ON COLUMN @extschema@.gpt_images.size IS 'size of the file in bytes';
 COMMENT ON COLUMN @extschema@.gpt_images.created_at IS 'when it was made';
 COMMENT ON COLUMN @extschema@.gpt_images.last_used_at IS 'when a session last used it, to about a minute';
 
@@ -528,10 +528,10 @@ COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the tokenizers that the current r
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name, or kind@hash where a tokenizer was trained with a model and has no name';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes or chars';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'tokens';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'bytes of the description';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.sha256 IS 'hash of the description';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object of the description, a tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'number of tokens in the vocabulary';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'size of its tokenizer.json in bytes';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.sha256 IS 'SHA-256 of its tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object with its tokenizer.json';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.created_at IS 'when it was stored';
 
 CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
@@ -550,21 +550,21 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, fai
 COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
 COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned, or expected where time ends the training';
-COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows with a text that were read';
-COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows without a text, or in which no token is predicted';
-COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'bytes of text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read that have a text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows skipped: without a text, or without a token to predict';
+COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'size of the text in bytes';
 COMMENT ON COLUMN @extschema@.gpt_jobs.corpus_tokens IS 'tokens of the corpus';
-COMMENT ON COLUMN @extschema@.gpt_jobs.tries IS 'how often a worker began';
+COMMENT ON COLUMN @extschema@.gpt_jobs.tries IS 'number of times that a worker started it';
 COMMENT ON COLUMN @extschema@.gpt_jobs.error IS 'why it failed';
 COMMENT ON COLUMN @extschema@.gpt_jobs.created_at IS 'when it was submitted';
-COMMENT ON COLUMN @extschema@.gpt_jobs.started_at IS 'when a worker first began';
+COMMENT ON COLUMN @extschema@.gpt_jobs.started_at IS 'when a worker first started it';
 COMMENT ON COLUMN @extschema@.gpt_jobs.finished_at IS 'when it ended';
 COMMENT ON COLUMN @extschema@.gpt_jobs.note IS 'why it waits or how it ended, and remarks on its rows';
-COMMENT ON COLUMN @extschema@.gpt_jobs.query IS 'query of the rows';
-COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as they were given';
+COMMENT ON COLUMN @extschema@.gpt_jobs.query IS 'query of its rows';
+COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as given';
 COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'conditions of its result: chosen options, processor, kernels';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
-COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of it, known once the job has begun';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of that model, known once the job has started';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
 COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
 
@@ -575,7 +575,7 @@ CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.job IS 'number of the job';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process that runs it';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process id of its worker';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model that it makes';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'current phase of the job';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done';
@@ -583,23 +583,23 @@ COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned, o
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_bits_per_byte IS 'the same in bits per byte of text';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.tokens_per_second IS 'speed';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate of the time that remains';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.tokens_per_second IS 'training speed in tokens per second';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate of the remaining seconds';
 
 CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
 		l.tokens_per_second, l.at
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
-COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL on rows without';
+COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL in rows without a validation';
 COMMENT ON COLUMN @extschema@.gpt_train_log.job IS 'number of the job';
-COMMENT ON COLUMN @extschema@.gpt_train_log.step IS 'step';
+COMMENT ON COLUMN @extschema@.gpt_train_log.step IS 'step number';
 COMMENT ON COLUMN @extschema@.gpt_train_log.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_train_log.validation_loss IS 'loss on held-out documents, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_train_log.validation_bits_per_byte IS 'the same in bits per byte of text';
 COMMENT ON COLUMN @extschema@.gpt_train_log.learning_rate IS 'learning rate of the step';
 COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient before clipping';
-COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'speed';
+COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'training speed in tokens per second';
 COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
 
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
