@@ -18,11 +18,15 @@ EXTENSION = gpt
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)
 MODULE_big = gpt
 
+# From the bottom up; calls go down only (scripts/border.sh).
+ROOMS = core store corpus train jobs serve sql
+SERVER_SOURCES = $(sort $(wildcard $(ROOMS:%=src/%/*.c)))
 ENGINE_SOURCES = $(sort $(wildcard src/engine/*/*.c))
 ENGINE_OBJS = $(ENGINE_SOURCES:.c=.o)
-SERVER_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+SERVER_OBJS = $(SERVER_SOURCES:.c=.o)
 OBJS = $(SERVER_OBJS) $(ENGINE_OBJS)
-ALL_HEADERS = $(wildcard include/*.h include/engine/*.h src/engine/*/*.h)
+ENGINE_HEADERS = $(wildcard include/engine/*.h src/engine/*/*.h)
+ALL_HEADERS = $(ENGINE_HEADERS) $(wildcard $(ROOMS:%=include/%/*.h) $(ROOMS:%=src/%/*.h))
 
 DATA_built = sql/gpt--$(EXTVERSION).sql
 # Scripts of released versions never change: they are what upgrades start from.
@@ -37,7 +41,7 @@ EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 WERROR ?=
-PG_CPPFLAGS = -Iinclude -DGPT_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -Iinclude -Isrc -DGPT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
 SHLIB_PREREQS = build/exports.map
 SHLIB_LINK = -Wl,--version-script=build/exports.map -licuuc -licui18n -lpthread -ldl -lm
@@ -80,16 +84,16 @@ clean:
 .PHONY: all install installcheck clean
 endif
 
-$(ENGINE_OBJS): %.o: %.c $(ALL_HEADERS)
+$(ENGINE_OBJS): %.o: %.c $(ENGINE_HEADERS)
 	$(CC) $(ENGINE_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
 
 $(SERVER_OBJS): $(ALL_HEADERS) gpt.control
 
 # What leaves the library: SQL functions, worker entry points, and what the server needs to load it.
-build/exports.map: $(wildcard src/*.c)
+build/exports.map: $(SERVER_SOURCES)
 	@mkdir -p $(@D)
 	@{ echo '{ global: Pg_magic_func; _PG_init; pg_finfo_*; gpt_*_main;'; \
-	sed -n 's/^PG_FUNCTION_INFO_V1(\(.*\));.*/\1;/p' src/*.c; echo 'local: *; };'; } >$@
+	sed -n 's/^PG_FUNCTION_INFO_V1(\(.*\));.*/\1;/p' $(SERVER_SOURCES); echo 'local: *; };'; } >$@
 
 sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@
@@ -106,14 +110,14 @@ UNIT_ENGINE_OBJS = $(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o)
 UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=$(UNIT_BUILD)/%)
 UNIT_LIBS = -licuuc -licui18n -lpthread -ldl -lm
 
-$(UNIT_ENGINE_OBJS): $(UNIT_BUILD)/%.o: %.c $(ALL_HEADERS)
+$(UNIT_ENGINE_OBJS): $(UNIT_BUILD)/%.o: %.c $(ENGINE_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
 
 $(UNIT_BUILD)/libengine.a: $(UNIT_ENGINE_OBJS)
 	rm -f $@; ar rcs $@ $^
 
-$(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ALL_HEADERS) $(wildcard test/unit/*.h)
+$(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ENGINE_HEADERS) $(wildcard test/unit/*.h)
 	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) -Iinclude -Isrc/engine -Itest/unit -o $@ $< $(UNIT_BUILD)/libengine.a $(UNIT_LIBS)
 
 unit-programs: $(UNIT_PROGRAMS)
@@ -150,6 +154,6 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
-FORMATTED = $(wildcard src/*.c src/engine/*/*.[ch] include/*.h include/engine/*.h test/unit/*.[ch] bench/*.[ch] test/torture/*.c)
+FORMATTED = $(SERVER_SOURCES) $(ALL_HEADERS) $(ENGINE_SOURCES) $(wildcard test/unit/*.[ch] bench/*.[ch] test/torture/*.c)
 
 .PHONY: $(HOUSE)

@@ -28,10 +28,10 @@ if [ ! -f gpt.so ] || [ "${#objects[@]}" = 0 ]; then
 fi
 
 ok "the engine includes no server header" \
-	"$(grep -rnE '#include *[<"](postgres|fmgr|utils/|miscadmin|access/|catalog/|storage/|lib/)' src/engine include/engine)"
+	"$(grep -rnE '#include *[<"](postgres|fmgr|utils/|miscadmin|access/|catalog/|storage/|lib/|core/|store/|corpus/|jobs/|sql/)' src/engine include/engine)"
 
 ok "postgres.h is the first include of each server file and of no header" "$(
-	for file in src/*.c; do
+	for file in src/{core,store,corpus,train,jobs,serve,sql}/*.c; do
 		[ ! -f "$file" ] || [ "$(grep -m 1 '#include' "$file")" = '#include "postgres.h"' ] || echo "$file"
 	done
 	grep -rln '#include "postgres.h"' include src/engine
@@ -73,7 +73,7 @@ ok "each SQL function first checks how it is called" "$(
 	for function in $functions; do
 		case $function in *_trigger | gpt_perplexity_*) continue ;; esac
 		awk -v start="^$function\\\\(PG_FUNCTION_ARGS\\\\)" '$0 ~ start { body = 1 } body && /gpt_argument_check_call\(fcinfo\);/ { found = 1 }
-			body && /^}/ { body = 0 } END { exit !found }' src/*.c || echo "$function"
+			body && /^}/ { body = 0 } END { exit !found }' src/*/*.c || echo "$function"
 	done
 )"
 ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
@@ -82,9 +82,9 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 	done
 )"
 ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
-	options=$(tr -d '\n' <src/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
+	options=$(tr -d '\n' <src/core/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
 		sed -E 's/.*,\s*([a-z0-9_]+),$/\1/')
-	[ "$(wc -w <<<"$options")" -ge 59 ] || echo "only $(wc -w <<<"$options") options of src/options.c were found"
+	[ "$(wc -w <<<"$options")" -ge 59 ] || echo "only $(wc -w <<<"$options") options of src/core/options.c were found"
 	for name in $options; do
 		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
 	done

@@ -1,0 +1,12 @@
+/*
+ * include/core/machine.h
+ *
+ * What this machine is, for the records of jobs.
+ */
+#ifndef GPT_MACHINE_H
+#define GPT_MACHINE_H
+
+/* The name of the processor, palloc'd; "not known" where the system does not tell. */
+extern char *gpt_machine_cpu(void);
+
+#endif /* GPT_MACHINE_H */

@@ -1,0 +1,106 @@
+/*
+ * include/core/options.h
+ *
+ * The options of training functions: one jsonb object, checked strictly against one table, which
+ * gpt_options() shows.
+ */
+#ifndef GPT_OPTIONS_H
+#define GPT_OPTIONS_H
+
+#include "utils/jsonb.h"
+
+/* In a member below: not given, to be chosen by the job (a number: NaN, a text: NULL). */
+#define GPT_CHOSEN (-1)
+
+/* The functions that take options. */
+typedef enum GptTrainFunction
+{
+	GPT_FUNCTION_TRAIN,
+	GPT_FUNCTION_FINETUNE,
+	GPT_FUNCTION_EVALUATE,
+} GptTrainFunction;
+
+/* Members bear the names of the options. Texts are palloc'd or constant. */
+typedef struct GptTrainOptions
+{
+	const char *preset;
+	double minutes; /* NaN: not given, 10 unless steps or epochs are */
+	int64 steps;
+	double epochs; /* NaN: not given, at most 10, or 100 with prompts, unless steps are */
+	int64 layers;
+	int64 heads;
+	int64 channels;
+	int64 context;
+	int64 vocabulary;
+	/* a name, "bytes", "chars", "bpe": trained on the corpus; NULL: as the rows ask for */
+	const char *tokenizer;
+	const char *normalize;
+	const char *documents;
+	bool shuffle;
+	int64 batch_size;
+	int64 accumulate;
+	const char *optimizer; /* auto, adamw, muon; never auto for a fine-tune */
+	const char *schedule;
+	double learning_rate;
+	/* not an option: no learning rate is given, and a classifier's head begins anew */
+	bool head_rate_is_open;
+	bool is_finetune; /* not an option either */
+	double min_learning_rate;
+	int64 warmup_steps;
+	double weight_decay;
+	double beta1;
+	double beta2;
+	double grad_clip;
+	double dropout;
+	double label_smoothing;
+	int64 seed;
+	double validation_fraction;
+	const char *validation_query;
+	int64 patience;
+	const char *publish;
+	int64 threads;
+	const char *precision;
+	const char *recompute; /* auto, true, false */
+	const char *family; /* auto, gpt2, modern: the defaults of what follows */
+	const char *norm;
+	double norm_epsilon;
+	const char *position;
+	double rope_base;
+	bool qk_norm;
+	const char *mlp;
+	int64 mlp_channels;
+	bool bias;
+	bool tie_embeddings;
+	bool zero_init;
+	bool shape_is_fixed; /* not an option: the base decides the shape */
+	const char *into; /* NULL: the model that a fine-tune starts from */
+	const char *method; /* full, lora */
+	int64 rank; /* of an adapter, as the next three */
+	double alpha;
+	const char *targets; /* NULL: all, or those of the adapter that it starts from */
+	double lora_dropout; /* NaN: 0 */
+	const char *watermark; /* name of a column, or NULL */
+	const char *since; /* NULL, or watermark */
+	double replay;
+	int64 keep_versions; /* GPT_CHOSEN: all */
+	const char *if_running;
+	bool generate; /* of gpt_evaluate, as what follows */
+	int64 max_tokens;
+	const char *include_end; /* auto, true, false */
+} GptTrainOptions;
+
+/*
+ * Reads the options of a function, allocated in the current context. Error for a name that does not
+ * exist (with the nearest one as hint) or is none of the function, a wrong type, a value out of
+ * range, or options that exclude one another. JSON null means the default. What gpt_finetune does
+ * not take, because the base decides it, has gpt_train's default.
+ */
+extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
+
+/* Whether the options ask for an adapter. */
+extern bool gpt_options_lora(const GptTrainOptions *options);
+
+/* The set of layers that options->targets names (LmConfig.lora_targets); 0 where it names none. */
+extern int gpt_options_targets(const GptTrainOptions *options);
+
+#endif /* GPT_OPTIONS_H */

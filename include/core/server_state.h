@@ -1,0 +1,16 @@
+/*
+ * include/core/server_state.h
+ *
+ * What a background worker cannot learn from its signals: SIGTERM means the same from
+ * pg_terminate_backend and from a server that stops.
+ */
+#ifndef GPT_SERVER_STATE_H
+#define GPT_SERVER_STATE_H
+
+/*
+ * Whether the server is stopping, as the eighth line of postmaster.pid says before the children are
+ * signalled.
+ */
+extern bool gpt_server_is_stopping(void);
+
+#endif /* GPT_SERVER_STATE_H */

@@ -1,0 +1,31 @@
+/*
+ * include/core/settings.h
+ *
+ * The settings of the extension; src/core/settings.c defines and describes all of them.
+ */
+#ifndef GPT_SETTINGS_H
+#define GPT_SETTINGS_H
+
+extern int gpt_max_workers;
+extern int gpt_train_threads;
+extern int gpt_threads;
+extern int gpt_max_memory; /* MB */
+extern int gpt_max_image_size; /* MB */
+extern char *gpt_nice; /* "idle" or a nice level */
+extern int gpt_read_timeout; /* seconds */
+extern int gpt_max_corpus_size; /* MB */
+extern int gpt_checkpoint_interval; /* seconds; 0: after every step */
+extern int gpt_checkpoint_retention; /* seconds */
+extern int gpt_publish_interval; /* seconds; 0: never */
+extern bool gpt_autostart;
+extern char *gpt_blas_library;
+extern bool gpt_batching;
+extern int gpt_batch_rows;
+
+extern void gpt_settings_define(void);
+
+/* In bytes. */
+extern int64 gpt_settings_max_memory(void);
+extern int64 gpt_settings_max_image_size(void);
+
+#endif /* GPT_SETTINGS_H */

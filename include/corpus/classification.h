@@ -1,0 +1,37 @@
+/*
+ * include/corpus/classification.h
+ *
+ * How often a classifier is right: rows with labels go in, measures of all of them together come
+ * out.
+ */
+#ifndef GPT_CLASSIFICATION_H
+#define GPT_CLASSIFICATION_H
+
+#include "serve/cache.h"
+#include "corpus/source.h"
+
+/*
+ * Lives in the memory context in which it was created, and outlasts the model's place in the cache.
+ */
+typedef struct GptClassification GptClassification;
+
+/* Error where the rows' labels are not of the model's kind. */
+extern GptClassification *gpt_classification_create(const GptServed *served,
+													const GptSourceShape *shape);
+
+/*
+ * Classifies a row that has a text, labels and a weight above 0. Errors: the model does not know a
+ * label; what is counted needs more than gpt.max_memory; those of lm_classify.
+ */
+extern void gpt_classification_add(GptClassification *classification, const GptServed *served,
+								   const GptSourceRow *row);
+
+/* One measure; label and predicted are NULL where nothing is said of them. */
+typedef void (*GptMeasureCallback)(void *context, const char *metric, const char *label,
+								   const char *predicted, double value);
+
+/* All measures, in the order in which they are shown; at least one row was added. */
+extern void gpt_classification_measure(const GptClassification *classification,
+									   GptMeasureCallback callback, void *context);
+
+#endif /* GPT_CLASSIFICATION_H */

@@ -1,0 +1,65 @@
+/*
+ * include/serve/cache.h
+ *
+ * What a session keeps between calls: models ready for use, by the content of their weights, and
+ * tokenizers, by theirs. Names are resolved and privileges checked at every call; a key is a
+ * content hash, so what is found is never stale.
+ */
+#ifndef GPT_CACHE_H
+#define GPT_CACHE_H
+
+#include "store/catalog.h"
+#include "engine/many.h"
+
+/* A model with its tokenizer, pages and workspace. */
+typedef struct GptServed
+{
+	LmSession *session;
+	LmTokenizer *tokenizer;
+	const LmConfig *config;
+	const char *const *labels; /* [config->labels] names of a classifier's labels */
+	/*
+	 * its prompts may end within a token (LmSampling.heal): not those whose completions it learnt,
+	 * which end as they did then
+	 */
+	bool heals;
+} GptServed;
+
+typedef enum GptServedKind
+{
+	GPT_SERVED_ANY,
+	GPT_SERVED_LANGUAGE_MODEL, /* an error for a classifier ... */
+	GPT_SERVED_CLASSIFIER, /* ... and for what is none */
+} GptServedKind;
+
+/*
+ * Resolves the reference under the active snapshot, checks the privilege, and loads what is not
+ * there yet; errors as gpt_catalog_version and gpt_weights_read, and when it needs more than
+ * gpt.max_memory. What is returned stays until _release; the least recently used models go when
+ * others need their memory.
+ */
+extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
+extern void gpt_cache_release(const GptServed *served);
+
+/*
+ * Between uses with other code between them, which may have started the engine anew (gpt.threads):
+ * makes the session again where it is gone.
+ */
+extern void gpt_cache_renew(const GptServed *served);
+
+/*
+ * What answers many requests to an acquired model together, with as much room for them as
+ * gpt.max_memory leaves beside the bytes that the caller has; an error where that is not enough for
+ * one of the longest. It goes with the last _release, or when a further call needs more room; what
+ * it has computed of a common beginning serves the next call until then.
+ */
+extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n,
+							  uint64 held);
+
+/*
+ * The tokenizer with that hash, valid until the next call of a function of this file. Checks no
+ * privilege.
+ */
+extern LmTokenizer *gpt_cache_tokenizer(const uint8 *sha256);
+
+#endif /* GPT_CACHE_H */

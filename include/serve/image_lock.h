@@ -1,0 +1,21 @@
+/*
+ * include/serve/image_lock.h
+ *
+ * Locks of the whole cluster about images (src/jobs/job_lock.c), for the transaction; waited for,
+ * interruptibly. They work on a standby. The processes of one parallel query do not shut each other
+ * out.
+ */
+#ifndef GPT_IMAGE_LOCK_H
+#define GPT_IMAGE_LOCK_H
+
+#include "store/image_type.h"
+
+/* Who makes the image of that content and type. */
+extern void gpt_image_lock(const uint8 *sha256, GptImageType type);
+extern void gpt_image_unlock(const uint8 *sha256, GptImageType type);
+
+/* Who makes room for an image; taken after the other one, never before. */
+extern void gpt_image_room_lock(void);
+extern void gpt_image_room_unlock(void);
+
+#endif /* GPT_IMAGE_LOCK_H */

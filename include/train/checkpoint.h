@@ -1,0 +1,66 @@
+/*
+ * include/train/checkpoint.h
+ *
+ * The checkpoint of a running job, gpt/pgsql_tmp_<run id>.ckpt: everything that the rest of its run
+ * depends on besides the token file. A run that is continued from it ends in the same weights, bit
+ * for bit.
+ *
+ *   | Beginning | section | section | ... | end section |
+ *   section: | kind: uint32 | crc32c: uint32, of kind, size and bytes | size: uint64 | bytes |
+ *
+ * The sections are: corpus, plan, tokenizer.json; and once a step has been done: state, parameters,
+ * both moments, and the best parameters where they are not the present ones. Numbers are in the
+ * machine's own form: the file never leaves it.
+ */
+#ifndef GPT_CHECKPOINT_H
+#define GPT_CHECKPOINT_H
+
+#include "corpus/corpus.h"
+#include "engine/trainer.h"
+#include "store/progress.h"
+#include "train/train_loop.h"
+#include "train/train_plan.h"
+
+/* What a job continues from; palloc'd, closed by gpt_checkpoint_close. */
+typedef struct GptCheckpoint
+{
+	pg_uuid_t run_id;
+	int file; /* -1: not open */
+	off_t offset; /* of what is read next */
+	char machine[256]; /* the processor and the kernels that wrote it */
+	GptCorpusRecord corpus;
+	GptTrainPlan plan;
+	char preset[32];
+	char *tokenizer; /* a tokenizer.json */
+	size_t tokenizer_size;
+	bool has_weights; /* the following, and the rest of the file */
+	GptTrainState state;
+} GptCheckpoint;
+
+/*
+ * Writes a checkpoint in place of the one before; tokenizer, corpus, plan and machine are the
+ * caller's to set. trainer NULL: no weights yet. best: what keep_best has put aside, or NULL. An
+ * interrupted or failed write leaves the one before. Calls gpt_progress_tick between megabytes.
+ * Errors name the file.
+ */
+extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer,
+								 const float *best, GptProgress *progress);
+
+/*
+ * Opens the run's checkpoint and reads it up to the weights. NULL where there is none, or another
+ * version of the library wrote it; ERRCODE_DATA_CORRUPTED where it is damaged.
+ */
+extern GptCheckpoint *gpt_checkpoint_open(const pg_uuid_t *run_id);
+
+/* The weights, into the trainer, and into best, which the caller allocates when state.has_best. */
+extern void gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
+										GptProgress *progress);
+extern void gpt_checkpoint_close(GptCheckpoint *checkpoint);
+
+/*
+ * The database of the job that wrote the run's checkpoint; InvalidOid where there is none that can
+ * be read.
+ */
+extern Oid gpt_checkpoint_database(const pg_uuid_t *run_id);
+
+#endif /* GPT_CHECKPOINT_H */

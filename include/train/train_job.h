@@ -1,0 +1,18 @@
+/*
+ * include/train/train_job.h
+ *
+ * The pipeline of a training job.
+ */
+#ifndef GPT_TRAIN_JOB_H
+#define GPT_TRAIN_JOB_H
+
+#include "store/job.h"
+
+/*
+ * Runs a claimed job from its query to the published model, whose commit also makes the job
+ * 'succeeded'. Raises an error when it fails or is cancelled; the caller records that. Outside of
+ * transactions, in a memory context of the job's own.
+ */
+extern void gpt_train_job_run(const GptJob *job);
+
+#endif /* GPT_TRAIN_JOB_H */

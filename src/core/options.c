@@ -1,0 +1,639 @@
+/*
+ * src/core/options.c
+ *
+ * One table of the options of gpt_train, gpt_finetune and gpt_evaluate; a jsonb object goes in, a
+ * checked GptTrainOptions comes out, and gpt_options() lists the table.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/numeric.h"
+#include "utils/varlena.h"
+
+#include "sql/arguments.h"
+#include "store/catalog.h"
+#include "store/model_config.h"
+#include "core/options.h"
+
+typedef enum OptionType
+{
+	OPTION_BOOLEAN, /* bool */
+	OPTION_INTEGER, /* int64 */
+	OPTION_NUMBER, /* double */
+	OPTION_WORD, /* const char *, one of a list */
+	OPTION_TEXT, /* const char * */
+} OptionType;
+
+static const char *const type_names[] = {"boolean", "integer", "number", "word", "text"};
+static const char *const type_phrases[] = {"a boolean", "an integer", "a number", "a text",
+										   "a text"};
+
+/* Which functions take an option. */
+#define TRAIN (1 << GPT_FUNCTION_TRAIN)
+#define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
+#define BOTH (TRAIN | FINETUNE)
+#define EVALUATE (1 << GPT_FUNCTION_EVALUATE)
+
+static const char *const function_names[] = {"gpt_train", "gpt_finetune", "gpt_evaluate"};
+
+typedef struct Option
+{
+	const char *name;
+	int functions;
+	OptionType type;
+	const char *default_value; /* NULL: chosen by the job */
+	double minimum; /* of integers and numbers */
+	double maximum;
+	const char *words; /* of words, separated by ", " */
+	size_t offset; /* in GptTrainOptions */
+	const char *description;
+	/* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
+	bool late;
+	bool boolean_too; /* a word, of which true and false may be booleans of JSON */
+} Option;
+
+#define FIELD(name) offsetof(GptTrainOptions, name)
+
+#define BOOLEAN(functions, name, default_value, description)                                  \
+	{                                                                                         \
+#name, functions, OPTION_BOOLEAN, default_value, 0, 0, NULL, FIELD(name), description \
+	}
+#define INTEGER(functions, name, default_value, minimum, maximum, description)                \
+	{                                                                                         \
+#name, functions, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description                                                                       \
+	}
+#define NUMBER(functions, name, default_value, minimum, maximum, description)                \
+	{                                                                                        \
+#name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description                                                                      \
+	}
+#define LATE_NUMBER(functions, name, default_value, minimum, maximum, description)           \
+	{                                                                                        \
+#name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description, true                                                                \
+	}
+#define WORD(functions, name, default_value, words, description)                            \
+	{                                                                                       \
+#name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description \
+	}
+#define WORD_OR_BOOLEAN(functions, name, default_value, words, description)                  \
+	{                                                                                        \
+#name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description, \
+			false, true                                                                      \
+	}
+#define TEXT(functions, name, description)                                        \
+	{                                                                             \
+#name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
+	}
+
+static const Option all_options[] = {
+	WORD(TRAIN, preset, "auto", "auto, nano, mini, small, base, gpt2",
+		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that "
+		 "suits the time and the data"),
+	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600,
+				"time that the job takes, from its start to its published version; where given, "
+				"minutes or patience ends the training"),
+	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
+	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
+		   "largest number of passes over the training documents; without minutes and steps, "
+		   "exactly this number unless patience ends the training; unless given, 10, or 100 for a "
+		   "training on prompts, or no limit with minutes"),
+	INTEGER(TRAIN, layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
+	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
+	INTEGER(TRAIN, channels, NULL, 1, 65536, "width of the model, a multiple of heads"),
+	INTEGER(
+		TRAIN, context, NULL, 8, 65536,
+		"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
+	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
+			"tokens of the tokenizer that is trained; chosen from the size of the training "
+			"documents, 512 to 32768"),
+	TEXT(TRAIN, tokenizer,
+		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars, or bpe, "
+		 "which the job trains on the training documents; bytes for short rows, otherwise bpe, "
+		 "unless given"),
+	WORD(TRAIN, normalize, "none", "none, NFC",
+		 "Unicode normalisation of texts by the tokenizer that is trained"),
+	WORD(BOTH, documents, "packed", "packed, joined",
+		 "packed keeps documents apart; joined makes one stream of them and takes random crops"),
+	BOOLEAN(BOTH, shuffle, "true",
+			"a new order of documents in each epoch; false keeps the query's ORDER BY"),
+	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
+	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
+	WORD(BOTH, optimizer, "auto", "auto, adamw, muon",
+		 "optimizer; muon makes the updates of the blocks' matrices orthogonal and uses adamw for "
+		 "the rest; auto is muon for a training and adamw for a fine-tune"),
+	WORD(BOTH, schedule, "cosine", "cosine, linear, constant",
+		 "how the learning rate falls after the warm-up"),
+	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12,
+		   "highest learning rate; min(0.003, 0.4 / channels) unless given, a fifth of it for a "
+		   "fine-tune, twice it for an adapter; 0.005 for the new head of a classifier, where that "
+		   "is higher and none is given"),
+	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12,
+		   "learning rate at the end; a tenth of learning_rate unless given"),
+	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9,
+			"steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
+	NUMBER(BOTH, weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
+	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
+	NUMBER(BOTH, beta2, NULL, 0, 0.999999,
+		   "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless "
+		   "given"),
+	NUMBER(BOTH, grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
+	NUMBER(BOTH, dropout, NULL, 0, 0.9,
+		   "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 "
+		   "for a training on prompts, unless given"),
+	NUMBER(BOTH, label_smoothing, "0", 0, 0.9,
+		   "share of each target's probability that is spread over the vocabulary, or over the "
+		   "labels; with several labels a row, over yes and no of each; reported losses are "
+		   "without it"),
+	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
+	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
+		   "share of the rows, and of their text, that the job holds out to measure the loss"),
+	TEXT(BOTH, validation_query,
+		 "query of the documents that measure the loss, in place of validation_fraction"),
+	INTEGER(BOTH, patience, NULL, 0, 1000000,
+			"validations without improvement after which training ends, 0 for never; 6, or never "
+			"where steps are given, unless given"),
+	WORD(BOTH, publish, "best", "best, last",
+		 "weights to publish: those of the best validation loss, or the last"),
+	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
+	WORD(BOTH, precision, "auto", "auto, float32, bfloat16",
+		 "number format of the operands of matrix products; auto is bfloat16 where the processor "
+		 "has AMX or AVX512_BF16"),
+	WORD_OR_BOOLEAN(
+		BOTH, recompute, "auto", "auto, true, false",
+		"less memory for a quarter more time and the same weights: the backward pass computes the "
+		"inside of each block again; auto does so when gpt.max_memory requires it"),
+	WORD(TRAIN, family, "auto", "auto, gpt2, modern",
+		 "defaults of the options from norm to zero_init; this list has those of auto and modern; "
+		 "gpt2 is GPT-2 as other programs read it: layernorm, learned positions, gelu_tanh, "
+		 "biases, and neither qk_norm nor zero_init"),
+	WORD(TRAIN, norm, "rmsnorm", "layernorm, rmsnorm", "normalisation"),
+	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
+	WORD(TRAIN, position, "rope", "learned, sinusoidal, rope", "how positions enter the model"),
+	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the angles of rotary positions"),
+	BOOLEAN(TRAIN, qk_norm, "true", "queries and keys of each head are normalised"),
+	WORD(TRAIN, mlp, "relu2", "gelu, gelu_tanh, relu2", "activation of the feed-forward layers"),
+	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144,
+			"width of the feed-forward layers; 4 times channels unless given"),
+	BOOLEAN(TRAIN, bias, "false", "biases in linear layers and norms"),
+	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
+	BOOLEAN(TRAIN, zero_init, "true", "the last matrix of each branch is initialised to zero"),
+	TEXT(FINETUNE, into,
+		 "model that the job makes; unless given, a new version of the model that the fine-tune "
+		 "starts from"),
+	WORD(FINETUNE, method, "full", "full, lora",
+		 "full trains all weights; lora trains an adapter beside them, which is stored without its "
+		 "base"),
+	INTEGER(FINETUNE, rank, NULL, 1, 1024,
+			"of an adapter: width of its matrices; 8, or that of the adapter that the fine-tune "
+			"starts from, unless given"),
+	NUMBER(FINETUNE, alpha, NULL, 1e-6, 1e6,
+		   "of an adapter: its product of matrices counts alpha / rank times; 2 rank unless given"),
+	TEXT(FINETUNE, targets,
+		 "of an adapter: the layers to which it adds, from attention, projection, up, down, "
+		 "separated by commas; all unless given"),
+	NUMBER(FINETUNE, lora_dropout, NULL, 0, 0.9,
+		   "of an adapter: share of its input values dropped in training; 0 unless given"),
+	TEXT(BOTH, watermark, "column of the query whose largest value is kept with the version"),
+	WORD(FINETUNE, since, NULL, "watermark",
+		 "watermark: the job reads only rows beyond the watermark of the version that the "
+		 "fine-tune starts from"),
+	NUMBER(FINETUNE, replay, "0", 0, 0.9,
+		   "share of the documents that the job draws from the rows up to the watermark, so that "
+		   "the model does not forget them"),
+	INTEGER(BOTH, keep_versions, NULL, 1, 2147483647,
+			"number of the newest versions that the model keeps when the job publishes; all unless "
+			"given"),
+	WORD(BOTH, if_running, "error", "error, skip, queue",
+		 "what happens while another job makes the same model: an error; no new job, and the other "
+		 "one's number; or a job that starts when the other one has ended"),
+	BOOLEAN(EVALUATE, generate, "true",
+			"whether to generate completions and compare them with those of the rows"),
+	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
+			"largest number of tokens of a generated completion; 16 more than twice those of the "
+			"row's completion unless given"),
+	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto", "auto, true, false",
+					"whether the end of a text or completion counts as its last token; auto counts "
+					"it for completions"),
+};
+
+static void set_defaults(GptTrainOptions *options);
+static void set_family(GptTrainOptions *options, Jsonb *json);
+static void set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value);
+static void check_together(const GptTrainOptions *options);
+
+PG_FUNCTION_INFO_V1(gpt_options);
+
+/* ---- Reading ------------------------------------------------------------ */
+
+static const Option *
+find_option(const char *name, int length)
+{
+	for (int i = 0; i < lengthof(all_options); i++)
+	{
+		const Option *option = &all_options[i];
+
+		if (strlen(option->name) == length && memcmp(option->name, name, length) == 0)
+			return option;
+	}
+	return NULL;
+}
+
+/* The nearest name within half of its letters; NULL where there is none. */
+static const char *
+nearest_name(GptTrainFunction function, const char *name, int length)
+{
+	const char *nearest = NULL;
+	int least = Max(length / 2, 1) + 1;
+
+	if (length > NAMEDATALEN)
+		return NULL;
+	for (int i = 0; i < lengthof(all_options); i++)
+	{
+		const char *candidate = all_options[i].name;
+		int distance = varstr_levenshtein_less_equal(name, length, candidate, strlen(candidate), 1,
+													 1, 1, least - 1, true);
+
+		if ((all_options[i].functions & (1 << function)) == 0)
+			continue;
+		if (distance < least)
+		{
+			least = distance;
+			nearest = candidate;
+		}
+	}
+	return nearest;
+}
+
+static void
+option_missing(GptTrainFunction function, const char *name, int length)
+{
+	const char *nearest = nearest_name(function, name, length);
+
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("option \"%.*s\" does not exist", pg_mbcliplen(name, length, NAMEDATALEN), name),
+		 nearest ? errhint("The nearest name is \"%s\"; gpt_options('%s') lists all.", nearest,
+						   function_names[function])
+				 : errhint("gpt_options('%s') lists the options.", function_names[function])));
+}
+
+/* An option of another function. */
+static void
+option_elsewhere(GptTrainFunction function, const Option *option)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s has no option \"%s\"", function_names[function], option->name),
+			 function == GPT_FUNCTION_FINETUNE && (option->functions & TRAIN) != 0
+				 ? errdetail("The model that a fine-tune starts from decides it.")
+			 : function == GPT_FUNCTION_TRAIN && (option->functions & FINETUNE) != 0
+				 ? errdetail("It is an option of gpt_finetune, which trains an existing model.")
+				 : 0,
+			 errhint("gpt_options('%s') lists the options.", function_names[function])));
+}
+
+GptTrainOptions *
+gpt_options_parse(Jsonb *json, GptTrainFunction function)
+{
+	GptTrainOptions *options = palloc0(sizeof(GptTrainOptions));
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	const Option *option = NULL;
+
+	set_defaults(options);
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
+				 errhint("For example '{\"minutes\": 10}'.")));
+	set_family(options, json);
+
+	iterator = JsonbIteratorInit(&json->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+		{
+			option = find_option(value.val.string.val, value.val.string.len);
+			if (option == NULL)
+				option_missing(function, value.val.string.val, value.val.string.len);
+			if ((option->functions & (1 << function)) == 0)
+				option_elsewhere(function, option);
+		}
+		else if (token == WJB_VALUE && value.type != jbvNull)
+			set_value(options, option, &value);
+	}
+	check_together(options);
+	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
+	if (options->is_finetune && strcmp(options->optimizer, "auto") == 0)
+		options->optimizer = "adamw";
+	options->head_rate_is_open = isnan(options->learning_rate);
+	return options;
+}
+
+/* ---- Values ------------------------------------------------------------- */
+
+static void *
+field(GptTrainOptions *options, const Option *option)
+{
+	return (char *) options + option->offset;
+}
+
+static void
+set_defaults(GptTrainOptions *options)
+{
+	for (int i = 0; i < lengthof(all_options); i++)
+	{
+		const Option *option = &all_options[i];
+		const char *value = option->late ? NULL : option->default_value;
+		void *target = field(options, option);
+
+		switch (option->type)
+		{
+			case OPTION_BOOLEAN:
+				*(bool *) target = strcmp(value, "true") == 0;
+				break;
+			case OPTION_INTEGER:
+				*(int64 *) target = value ? strtoi64(value, NULL, 10) : GPT_CHOSEN;
+				break;
+			case OPTION_NUMBER:
+				*(double *) target = value ? strtod(value, NULL) : get_float8_nan();
+				break;
+			case OPTION_WORD:
+			case OPTION_TEXT:
+				*(const char **) target = value;
+				break;
+		}
+	}
+}
+
+/*
+ * A family is the defaults of other options, so it comes before them; a value that is none of its
+ * words is refused later.
+ */
+static void
+set_family(GptTrainOptions *options, Jsonb *json)
+{
+	JsonbValue buffer;
+	const JsonbValue *value =
+		getKeyJsonValueFromContainer(&json->root, "family", strlen("family"), &buffer);
+
+	if (value == NULL || value->type != jbvString || value->val.string.len != strlen("gpt2") ||
+		memcmp(value->val.string.val, "gpt2", strlen("gpt2")) != 0)
+		return;
+	options->norm = "layernorm";
+	options->position = "learned";
+	options->qk_norm = false;
+	options->mlp = "gelu_tanh";
+	options->bias = true;
+	options->zero_init = false;
+}
+
+static const char *
+json_type_phrase(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return "a text";
+		case jbvNumeric:
+			return "a number";
+		case jbvBool:
+			return "a boolean";
+		default:
+			break;
+	}
+	return JsonContainerIsArray(value->val.binary.data) ? "an array" : "an object";
+}
+
+static void
+wrong_type(const Option *option, const JsonbValue *value)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("option \"%s\" must be %s, not %s", option->name,
+						   type_phrases[option->type], json_type_phrase(value))));
+}
+
+static double
+checked_number(const Option *option, const JsonbValue *value)
+{
+	Datum numeric = NumericGetDatum(value->val.numeric);
+	double number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, numeric));
+
+	if (option->type == OPTION_INTEGER && number != floor(number))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must be an integer, not %s", option->name,
+							   DatumGetCString(DirectFunctionCall1(numeric_out, numeric)))));
+	if (!(number >= option->minimum && number <= option->maximum))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must be between %s and %s, not %s", option->name,
+							   gpt_argument_number(option->minimum),
+							   gpt_argument_number(option->maximum), gpt_argument_number(number))));
+	return number;
+}
+
+static bool
+word_in_list(const char *word, const char *words)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = words; at != NULL; at = strstr(at, ", "))
+	{
+		if (at != words)
+			at += 2;
+		if (length > 0 && strncmp(at, word, length) == 0 &&
+			(at[length] == ',' || at[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static void
+set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value)
+{
+	static const enum jbvType json_types[] = {jbvBool, jbvNumeric, jbvNumeric, jbvString,
+											  jbvString};
+	void *target = field(options, option);
+
+	if (option->boolean_too && value->type == jbvBool)
+	{
+		*(const char **) target = value->val.boolean ? "true" : "false";
+		return;
+	}
+	if (value->type != json_types[option->type])
+		wrong_type(option, value);
+	switch (option->type)
+	{
+		case OPTION_BOOLEAN:
+			*(bool *) target = value->val.boolean;
+			break;
+		case OPTION_INTEGER:
+			*(int64 *) target = (int64) checked_number(option, value);
+			break;
+		case OPTION_NUMBER:
+			*(double *) target = checked_number(option, value);
+			break;
+		case OPTION_WORD:
+		case OPTION_TEXT:
+		{
+			char *word = pnstrdup(value->val.string.val, value->val.string.len);
+
+			if (option->type == OPTION_WORD && !word_in_list(word, option->words))
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name,
+									   option->words, word)));
+			*(const char **) target = word;
+			break;
+		}
+	}
+}
+
+/* ---- Options that exclude one another ----------------------------------- */
+
+static void
+exclude(const char *one, const char *other, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("options \"%s\" and \"%s\" exclude one another", one, other),
+					errhint("%s", hint)));
+}
+
+static void
+check_adapter(const GptTrainOptions *options)
+{
+	const char *given = options->rank != GPT_CHOSEN		? "rank"
+						: !isnan(options->alpha)		? "alpha"
+						: options->targets != NULL		? "targets"
+						: !isnan(options->lora_dropout) ? "lora_dropout"
+														: NULL;
+
+	if (!gpt_options_lora(options) && given != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
+				 errdetail("It is about an adapter, and without that all weights are trained.")));
+	if (gpt_options_lora(options) && strcmp(options->optimizer, "muon") == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"optimizer\" must be \"adamw\" where option \"method\" is \"lora\""),
+			 errdetail("Muon makes the updates of whole matrices orthogonal; those of an adapter "
+					   "are of low rank.")));
+	if (options->targets != NULL && gpt_options_targets(options) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"targets\" must be some of %s, separated by commas, not \"%s\"",
+						gpt_config_targets(LM_ALL_TARGETS), options->targets)));
+}
+
+bool
+gpt_options_lora(const GptTrainOptions *options)
+{
+	return options->method != NULL && strcmp(options->method, "lora") == 0;
+}
+
+int
+gpt_options_targets(const GptTrainOptions *options)
+{
+	return options->targets != NULL
+			   ? gpt_config_parse_targets(options->targets, strlen(options->targets))
+			   : 0;
+}
+
+static void
+check_together(const GptTrainOptions *options)
+{
+	bool trains_tokenizer = options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0;
+
+	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN &&
+		options->channels % options->heads != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"channels\" must be a multiple of option \"heads\": " INT64_FORMAT
+						" is no multiple of " INT64_FORMAT,
+						options->channels, options->heads)));
+	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
+		exclude("tokenizer", "vocabulary", "The vocabulary is that of the tokenizer.");
+	if (!trains_tokenizer && strcmp(options->normalize, "none") != 0)
+		exclude("tokenizer", "normalize", "A tokenizer normalises as it was trained to.");
+	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
+		exclude("minutes", "steps",
+				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "
+				"repeated exactly.");
+	if (options->replay > 0 && options->since == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"replay\" needs option \"since\""),
+						errdetail("Otherwise all rows are read, and none is older than another.")));
+	check_adapter(options);
+	if (options->min_learning_rate > options->learning_rate)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"min_learning_rate\" must not be above option "
+							   "\"learning_rate\": %g is above %g",
+							   options->min_learning_rate, options->learning_rate)));
+}
+
+/* ---- Showing ------------------------------------------------------------ */
+
+static char *
+described(const Option *option)
+{
+	if (option->words == NULL)
+		return pstrdup(option->description);
+	return psprintf("%s (%s)", option->description, option->words);
+}
+
+/*
+ * gpt_options(function text DEFAULT 'gpt_train') -> setof (option, type, default_value, minimum,
+ * maximum, description)
+ *
+ * The options that a function takes; NULL in default_value means chosen by the job.
+ */
+Datum
+gpt_options(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int number = 0;
+	char *function;
+
+	gpt_argument_check_call(fcinfo);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"function\" must not be null")));
+	(void) gpt_catalog_extension();
+	function = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	while (number < lengthof(function_names) && strcmp(function, function_names[number]) != 0)
+		number++;
+	if (number == lengthof(function_names))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("function \"%s\" has no options", function),
+				 errhint("Functions with options are gpt_train, gpt_finetune and gpt_evaluate.")));
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < lengthof(all_options); i++)
+	{
+		const Option *option = &all_options[i];
+		bool ranged = option->type == OPTION_INTEGER || option->type == OPTION_NUMBER;
+		Datum values[6];
+		bool nulls[6] = {false, false, option->default_value == NULL, !ranged, !ranged, false};
+
+		if ((option->functions & (1 << number)) == 0)
+			continue;
+		values[0] = CStringGetTextDatum(option->name);
+		values[1] = CStringGetTextDatum(type_names[option->type]);
+		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(option->default_value);
+		values[3] = CStringGetTextDatum(gpt_argument_number(option->minimum));
+		values[4] = CStringGetTextDatum(gpt_argument_number(option->maximum));
+		values[5] = CStringGetTextDatum(described(option));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

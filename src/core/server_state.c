@@ -1,0 +1,42 @@
+/*
+ * src/core/server_state.c
+ *
+ * Reads what the postmaster writes about itself. Called while a process exits, so nothing here may
+ * fail.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "storage/pmsignal.h"
+#include "utils/pidfile.h"
+
+#include "core/server_state.h"
+
+bool
+gpt_server_is_stopping(void)
+{
+	char content[BLCKSZ];
+	char *line = content;
+	ssize_t size;
+	int file;
+
+	if (!PostmasterIsAlive())
+		return true;
+	file = open("postmaster.pid", O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return true;
+	size = read(file, content, sizeof(content) - 1);
+	close(file);
+	if (size <= 0)
+		return true;
+	content[size] = '\0';
+	for (int i = 1; i < LOCK_FILE_LINE_PM_STATUS && line != NULL; i++)
+	{
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
+	}
+	return line != NULL && strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+}

@@ -1,0 +1,179 @@
+/*
+ * src/core/settings.c
+ *
+ * Defines the settings of the extension, and turns a 0 that says "by the machine" into a number.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "datatype/timestamp.h"
+#include "utils/guc.h"
+
+#include "core/compat.h"
+#include "engine/engine.h"
+#include "core/settings.h"
+
+#define MAX_NICE 19
+#define MAX_BATCH_ROWS 10000
+#define ASSUMED_MEMORY_MB 1024 /* where the machine does not say how much it has */
+
+int gpt_max_workers = 1;
+int gpt_train_threads = 0;
+int gpt_threads = 1;
+int gpt_max_memory = 0;
+int gpt_max_image_size = 0;
+char *gpt_nice = NULL;
+int gpt_read_timeout = 3600;
+int gpt_max_corpus_size = 64 * 1024;
+int gpt_checkpoint_interval = 5 * SECS_PER_MINUTE;
+int gpt_checkpoint_retention = 7 * SECS_PER_DAY;
+int gpt_publish_interval = 0;
+bool gpt_autostart = true;
+char *gpt_blas_library = NULL;
+bool gpt_batching = false;
+int gpt_batch_rows = 64;
+
+static void define_job_settings(void);
+static void define_compute_settings(void);
+static int64 quarter_of_memory(void);
+static bool check_threads(int *value, void **extra, GucSource source);
+static bool check_memory(int *value, void **extra, GucSource source);
+static bool check_nice(char **value, void **extra, GucSource source);
+
+void
+gpt_settings_define(void)
+{
+	define_job_settings();
+	define_compute_settings();
+}
+
+int64
+gpt_settings_max_memory(void)
+{
+	return (int64) gpt_max_memory * 1024 * 1024;
+}
+
+int64
+gpt_settings_max_image_size(void)
+{
+	return (int64) gpt_max_image_size * 1024 * 1024;
+}
+
+static int64
+quarter_of_memory(void)
+{
+	int64 pages = sysconf(_SC_PHYS_PAGES);
+	int64 page_size = sysconf(_SC_PAGESIZE);
+
+	if (pages <= 0 || page_size <= 0)
+		return (int64) ASSUMED_MEMORY_MB * 1024 * 1024;
+	return pages / 4 * page_size;
+}
+
+static void
+define_job_settings(void)
+{
+	DefineCustomIntVariable("gpt.max_workers",
+							"Limits how many training jobs run at once in the cluster.", NULL,
+							&gpt_max_workers, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"gpt.nice", "Sets the priority of training jobs: idle, or a nice level from 0 to 19.", NULL,
+		&gpt_nice, "idle", PGC_SIGHUP, 0, check_nice, NULL, NULL);
+	DefineCustomIntVariable("gpt.read_timeout", "Limits how long a job may read its query.",
+							"0 means no limit.", &gpt_read_timeout, 3600, 0, INT_MAX / 1000,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.max_corpus_size", "Limits how much text a job may read.", NULL,
+							&gpt_max_corpus_size, 64 * 1024, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"gpt.checkpoint_interval", "Sets the time between checkpoints of a training job.",
+		"0 writes one after every step.", &gpt_checkpoint_interval, 5 * SECS_PER_MINUTE, 0,
+		INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.checkpoint_retention",
+							"Sets how long the files of a failed or cancelled job are kept.",
+							"gpt_resume continues from them. 0 removes them at once.",
+							&gpt_checkpoint_retention, 7 * SECS_PER_DAY, 0, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.publish_interval",
+							"Sets the time between partial versions that a training job publishes.",
+							"0 publishes the final version only.", &gpt_publish_interval, 0, 0,
+							INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("gpt.autostart",
+							 "Starts the jobs that a restart of the server cut off.",
+							 "Off keeps the jobs of a cloned cluster from continuing.",
+							 &gpt_autostart, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_compute_settings(void)
+{
+	DefineCustomIntVariable("gpt.train_threads", "Sets how many threads a training job uses.",
+							"0 means half of the machine's cores, at least one.",
+							&gpt_train_threads, 0, 0, LM_MAX_THREADS, PGC_SUSET, 0, check_threads,
+							NULL, NULL);
+	DefineCustomIntVariable("gpt.threads",
+							"Sets how many threads a session uses to generate and score.",
+							"Parallel workers always use one.", &gpt_threads, 1, 1, LM_MAX_THREADS,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"gpt.max_memory", "Limits the memory of one training job, and of one session's models.",
+		"It is checked before memory is taken. 0 means a quarter of the machine's memory.",
+		&gpt_max_memory, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MB, check_memory, NULL, NULL);
+	DefineCustomIntVariable(
+		"gpt.max_image_size",
+		"Limits the size of all images of models that sessions share, on disk and in the page "
+		"cache.",
+		"The least recently used ones go. 0 means a quarter of the machine's memory.",
+		&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, check_memory, NULL, NULL);
+	DefineCustomBoolVariable("gpt.batching",
+							 "Evaluates calls of models in select lists for many rows together.",
+							 "It is looked at when a statement is planned.", &gpt_batching, false,
+							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.batch_rows", "Sets how many rows gpt.batching reads ahead.", NULL,
+							&gpt_batch_rows, 64, 1, MAX_BATCH_ROWS, PGC_USERSET, 0, NULL, NULL,
+							NULL);
+	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
+							   "Empty means the faster of the built-in kernels and the library in "
+							   "the usual places, \"none\" the built-in kernels.",
+							   &gpt_blas_library, "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL,
+							   NULL);
+}
+
+/*
+ * What 0 stands for becomes the value, also of the default, so that SHOW and pg_settings have the
+ * value in force; what is written into postgresql.auto.conf or kept for a role is still the 0 that
+ * was given.
+ */
+static bool
+check_threads(int *value, void **extra, GucSource source)
+{
+	if (*value == 0)
+		*value = (int) Max(1, Min(sysconf(_SC_NPROCESSORS_ONLN) / 2, LM_MAX_THREADS));
+	return true;
+}
+
+static bool
+check_memory(int *value, void **extra, GucSource source)
+{
+	if (*value == 0)
+		*value = (int) Max(1, Min(quarter_of_memory() / (1024 * 1024), INT_MAX));
+	return true;
+}
+
+static bool
+check_nice(char **value, void **extra, GucSource source)
+{
+	char *end;
+	long level;
+
+	if (strcmp(*value, "idle") == 0)
+		return true;
+	errno = 0;
+	level = strtol(*value, &end, 10);
+	if (errno == 0 && end != *value && *end == '\0' && level >= 0 && level <= MAX_NICE)
+		return true;
+	GUC_check_errdetail("It must be \"idle\" or a number from 0 to %d.", MAX_NICE);
+	return false;
+}

@@ -1,0 +1,281 @@
+/*
+ * src/corpus/classification.c
+ *
+ * The measures of a classifier. Every row counts with its weight. What was taken for what is kept
+ * as a table of the pairs that occur: of 10,000 labels there are 100 million pairs.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "corpus/classification.h"
+#include "corpus/label_table.h"
+
+/* bytes of an entry, what the server needs to keep it, and its place in a list */
+#define PAIR_MEMORY (sizeof(Pair) + 40)
+/*
+ * Half of what lies between 1 and the next smaller float32: a probability of 1 leaves less to its
+ * opposite.
+ */
+#define SMALLEST_REST (FLT_EPSILON / 4)
+
+typedef struct PairKey
+{
+	uint32 label;
+	uint32 predicted;
+} PairKey;
+
+typedef struct Pair
+{
+	PairKey key;
+	double weight; /* of rows */
+} Pair;
+
+struct GptClassification
+{
+	int n;
+	const char *const *names; /* [n] */
+	GptLabelTable *table;
+	bool multi_label;
+	float *probabilities; /* [n] of one row */
+	bool *is_wanted; /* [n] of one row; only with multi_label */
+	double *wanted; /* [n] weight of the rows that have the label, ... */
+	double *found; /* ... that were given it, ... */
+	double *both; /* ... and both */
+	HTAB *pairs; /* Pair; NULL with multi_label */
+	double weight;
+	double right; /* weight of the rows whose labels are all right */
+	double logprob;
+};
+
+static void add_one(GptClassification *classification, int label, double weight);
+static void add_set(GptClassification *classification, const GptSourceRow *row);
+static int find(const GptClassification *classification, const char *label);
+static void measure_labels(const GptClassification *classification, GptMeasureCallback callback,
+						   void *context);
+static void measure_pairs(const GptClassification *classification, GptMeasureCallback callback,
+						  void *context);
+static double f1_of(double both, double wanted, double found);
+
+GptClassification *
+gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
+{
+	GptClassification *classification = palloc0(sizeof(GptClassification));
+	int n = served->config->labels;
+	char **names = palloc(n * sizeof(char *));
+	HASHCTL control = {.keysize = sizeof(PairKey),
+					   .entrysize = sizeof(Pair),
+					   .hash = gpt_bridge_hash_blob,
+					   .hcxt = CurrentMemoryContext};
+
+	GptLabelOptions options = {
+		.n = n, .normalize_nfc = lm_tokenizer_spec(served->tokenizer)->normalize_nfc};
+
+	gpt_source_check_labels(shape, served->config->multi_label);
+	gpt_source_label_equality(&options.equality, shape);
+	for (int i = 0; i < n; i++)
+		names[i] = pstrdup(served->labels[i]);
+	classification->n = n;
+	classification->names = (const char *const *) names;
+	options.names = classification->names;
+	classification->table = gpt_label_table_create(&options);
+	classification->multi_label = served->config->multi_label;
+	classification->probabilities = palloc(n * sizeof(float));
+	classification->is_wanted = palloc0(n * sizeof(bool));
+	classification->wanted = palloc0(n * sizeof(double));
+	classification->found = palloc0(n * sizeof(double));
+	classification->both = palloc0(n * sizeof(double));
+	if (!classification->multi_label)
+		classification->pairs =
+			hash_create("gpt confusion", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
+	return classification;
+}
+
+/* ---- Rows --------------------------------------------------------------- */
+
+void
+gpt_classification_add(GptClassification *classification, const GptServed *served,
+					   const GptSourceRow *row)
+{
+	LmBytes text = {row->text, row->size};
+	int label = 0;
+	int64 n_tokens;
+	LmError error;
+
+	/* Before the work: a label that is not known is found at once. */
+	for (int i = 0; i < row->n_labels; i++)
+		label = find(classification, row->labels[i]);
+	while (!lm_classify(classification->probabilities, &n_tokens, served->session, text, &error))
+		gpt_bridge_raise_row(&error, "query", row->number);
+	classification->weight += row->weight;
+	if (classification->multi_label)
+		add_set(classification, row);
+	else
+		add_one(classification, label, row->weight);
+}
+
+static int
+find(const GptClassification *classification, const char *label)
+{
+	int number = gpt_label_table_find(classification->table, label);
+
+	if (number < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("label \"%s\" is not one of the model's", label),
+				 errdetail("The model tells %d labels apart.", classification->n),
+				 errhint("Leave such rows out, or train the model on rows with this label.")));
+	return number;
+}
+
+static void
+add_one(GptClassification *classification, int label, double weight)
+{
+	const float *probabilities = classification->probabilities;
+	PairKey key = {.label = (uint32) label};
+	bool found;
+	Pair *pair;
+
+	for (int i = 1; i < classification->n; i++)
+	{
+		if (probabilities[i] > probabilities[key.predicted])
+			key.predicted = (uint32) i;
+	}
+	classification->logprob += weight * log(Max((double) probabilities[label], FLT_MIN));
+	classification->wanted[label] += weight;
+	classification->found[key.predicted] += weight;
+	if (key.predicted == (uint32) label)
+	{
+		classification->both[label] += weight;
+		classification->right += weight;
+	}
+	pair = hash_search(classification->pairs, &key, HASH_ENTER, &found);
+	pair->weight = (found ? pair->weight : 0) + weight;
+	if (!found)
+		gpt_bridge_check_memory((uint64) hash_get_num_entries(classification->pairs) * PAIR_MEMORY);
+}
+
+static void
+add_set(GptClassification *classification, const GptSourceRow *row)
+{
+	bool is_right = true;
+
+	for (int i = 0; i < row->n_labels; i++)
+		classification->is_wanted[find(classification, row->labels[i])] = true;
+	for (int i = 0; i < classification->n; i++)
+	{
+		double probability = classification->probabilities[i];
+		bool is_wanted = classification->is_wanted[i];
+		bool is_found = probability >= 0.5;
+
+		classification->logprob +=
+			row->weight *
+			log(is_wanted ? Max(probability, FLT_MIN) : Max(1 - probability, SMALLEST_REST));
+		classification->wanted[i] += is_wanted ? row->weight : 0;
+		classification->found[i] += is_found ? row->weight : 0;
+		classification->both[i] += is_wanted && is_found ? row->weight : 0;
+		is_right = is_right && is_wanted == is_found;
+		classification->is_wanted[i] = false;
+	}
+	classification->right += is_right ? row->weight : 0;
+}
+
+/* ---- Measures ----------------------------------------------------------- */
+
+void
+gpt_classification_measure(const GptClassification *classification, GptMeasureCallback callback,
+						   void *context)
+{
+	double wanted = 0;
+	double found = 0;
+	double both = 0;
+	double f1 = 0;
+	int n_occurring = 0;
+
+	for (int i = 0; i < classification->n; i++)
+	{
+		wanted += classification->wanted[i];
+		found += classification->found[i];
+		both += classification->both[i];
+		f1 += f1_of(classification->both[i], classification->wanted[i], classification->found[i]);
+		n_occurring += classification->wanted[i] + classification->found[i] > 0;
+	}
+	callback(context, "loss", NULL, NULL, -classification->logprob / classification->weight);
+	callback(context, "accuracy", NULL, NULL, classification->right / classification->weight);
+	/* Where no row has a label, and none was given one, there is nothing to average. */
+	if (n_occurring > 0)
+		callback(context, "macro_f1", NULL, NULL, f1 / n_occurring);
+	/* With one label a row it is the accuracy. */
+	if (n_occurring > 0 && classification->multi_label)
+		callback(context, "micro_f1", NULL, NULL, f1_of(both, wanted, found));
+	measure_labels(classification, callback, context);
+	if (!classification->multi_label)
+		measure_pairs(classification, callback, context);
+}
+
+static void
+measure_labels(const GptClassification *classification, GptMeasureCallback callback, void *context)
+{
+	for (int i = 0; i < classification->n; i++)
+	{
+		const char *name = classification->names[i];
+		double wanted = classification->wanted[i];
+		double found = classification->found[i];
+		double both = classification->both[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (wanted + found == 0)
+			continue;
+		callback(context, "precision", name, NULL, found > 0 ? both / found : 0);
+		callback(context, "recall", name, NULL, wanted > 0 ? both / wanted : 0);
+		callback(context, "f1", name, NULL, f1_of(both, wanted, found));
+		callback(context, "weight", name, NULL, wanted);
+	}
+}
+
+static int
+compare_pairs(const void *a, const void *b)
+{
+	const PairKey *first = &(*(const Pair *const *) a)->key;
+	const PairKey *second = &(*(const Pair *const *) b)->key;
+
+	CHECK_FOR_INTERRUPTS();
+	if (first->label != second->label)
+		return first->label < second->label ? -1 : 1;
+	return first->predicted < second->predicted ? -1 : first->predicted > second->predicted;
+}
+
+static void
+measure_pairs(const GptClassification *classification, GptMeasureCallback callback, void *context)
+{
+	Size n = hash_get_num_entries(classification->pairs);
+	const Pair **pairs = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(Pair *));
+	HASH_SEQ_STATUS status;
+	const Pair *pair;
+	Size i = 0;
+
+	hash_seq_init(&status, classification->pairs);
+	while ((pair = hash_seq_search(&status)) != NULL)
+		pairs[i++] = pair;
+	qsort(pairs, n, sizeof(Pair *), compare_pairs);
+	for (i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		callback(context, "confusion", classification->names[pairs[i]->key.label],
+				 classification->names[pairs[i]->key.predicted], pairs[i]->weight);
+	}
+	pfree(pairs);
+}
+
+/* 2 both / (wanted + found), 0 where the label does not occur */
+static double
+f1_of(double both, double wanted, double found)
+{
+	return wanted + found > 0 ? 2 * both / (wanted + found) : 0;
+}

@@ -1,0 +1,276 @@
+/*
+ * src/corpus/corpus.c
+ *
+ * A job's query goes in, a corpus comes out:
+ *
+ *   1. rows -> spool, in one read-only transaction, whose snapshot ends with it;
+ *   2. a tokenizer: a named one, bytes, characters, or one trained on the training side of the
+ *   spool; 3. spool and tokenizer -> token file, mapped.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "port/pg_crc32c.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "core/bridge.h"
+#include "corpus/corpus.h"
+#include "store/run_files.h"
+#include "corpus/spool.h"
+#include "corpus/token_file.h"
+#include "train/train_plan.h"
+#include "jobs/worker.h"
+
+/* of the token file, between two looks at interrupts */
+#define PIECE_SIZE (4 * 1024 * 1024)
+
+static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options,
+						   const GptGivenTokenizer *given, bool normalize_nfc, const char *since);
+static void check_still_ours(const GptJob *job);
+static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
+
+static void
+take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
+{
+	corpus->tokenizer = gpt_corpus_tokenizer_create(given->spec);
+	corpus->tokenizer_is_stored = given->stored;
+	memcpy(corpus->tokenizer_hash, given->sha256, GPT_SHA256_SIZE);
+}
+
+/* Whether the tokenizer does, or will. */
+static bool
+normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
+{
+	if (corpus->tokenizer != NULL)
+		return lm_tokenizer_spec(corpus->tokenizer)->normalize_nfc;
+	return strcmp(options->normalize, "NFC") == 0;
+}
+
+static char *
+note_of_held_out(const GptCorpus *corpus, const GptSpool *spool)
+{
+	const LmDatasetHeader *header = corpus->dataset.header;
+	const GptHeldOut *held = gpt_spool_held_out(spool);
+
+	if (gpt_spool_holds_out(spool) && !corpus->has_validation)
+		return pstrdup("no row that was to be held out has a token to predict, so no validation "
+					   "loss is measured");
+	return held != NULL ? gpt_held_out_note(held, header->validation_tokens, header->train_tokens)
+						: NULL;
+}
+
+/* What the user should know of the rows; NULL: nothing. */
+static char *
+note_of(const GptCorpus *corpus, const GptSpool *spool)
+{
+	char *held_out = note_of_held_out(corpus, spool);
+	int64 wanted;
+	int64 replayed = gpt_spool_replayed(spool, &wanted);
+	char *note;
+
+	if (replayed == wanted)
+		return held_out;
+	note = psprintf("there are only " INT64_FORMAT
+					" rows up to the watermark to replay, not " INT64_FORMAT,
+					replayed, wanted);
+	return held_out != NULL ? psprintf("%s; %s", note, held_out) : note;
+}
+
+GptCorpus *
+gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
+				  const char *since, GptProgress *progress)
+{
+	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
+	GptTokenFileOptions file = {
+		.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
+	GptSpool *spool;
+	int64 unpredicted;
+
+	/* One that exists says how labels are normalised. */
+	if (given != NULL)
+		take_tokenizer(corpus, given);
+	else
+		corpus->tokenizer = gpt_corpus_tokenizer_stored(options, corpus->tokenizer_hash,
+														&corpus->tokenizer_is_stored);
+
+	gpt_progress_phase(progress, "reading");
+	spool = read_rows(job, options, given, normalizes(corpus, options), since);
+	if (spool == NULL)
+	{
+		lm_tokenizer_free(corpus->tokenizer);
+		pfree(corpus);
+		return NULL;
+	}
+	if (options->watermark != NULL)
+		strlcpy(corpus->watermark_column, options->watermark, sizeof(corpus->watermark_column));
+	if (gpt_spool_watermark(spool) != NULL)
+		strlcpy(corpus->watermark, gpt_spool_watermark(spool), sizeof(corpus->watermark));
+	corpus->counts.documents = gpt_spool_documents(spool);
+	corpus->counts.skipped = gpt_spool_skipped(spool);
+	corpus->counts.bytes =
+		gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
+
+	corpus->prompted = gpt_spool_prompted(spool);
+
+	gpt_progress_phase(progress, "training the tokenizer");
+	if (corpus->tokenizer == NULL)
+		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, progress);
+
+	gpt_progress_phase(progress, "tokenizing");
+	file.documents =
+		strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
+	file.keep_order = !options->shuffle;
+	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
+	corpus->dataset.context =
+		gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);
+	corpus->counts.documents -= unpredicted;
+	corpus->counts.skipped += unpredicted;
+	corpus->dataset.documents = file.documents;
+	corpus->dataset.shuffle = options->shuffle;
+	corpus->dataset.seed = options->seed;
+	open_file(corpus, job, progress);
+	corpus->counts.tokens = corpus->dataset.header->n_tokens;
+	corpus->counts.held_out = gpt_spool_side_documents(spool, GPT_SIDE_VALIDATION);
+	corpus->note = note_of(corpus, spool);
+	gpt_spool_free(spool);
+	return corpus;
+}
+
+/* Maps the token file and sums it up; that also brings it into memory. */
+static void
+open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress)
+{
+	pg_crc32c crc;
+
+	gpt_token_file_open(&corpus->dataset, &job->run_id);
+	corpus->has_validation = corpus->dataset.header->n_validation_windows > 0;
+	INIT_CRC32C(crc);
+	for (size_t done = 0; done < corpus->dataset.size; done += PIECE_SIZE)
+	{
+		COMP_CRC32C(crc, (const char *) corpus->dataset.base + done,
+					Min(corpus->dataset.size - done, PIECE_SIZE));
+		gpt_progress_tick(progress);
+	}
+	FIN_CRC32C(crc);
+	corpus->file_crc = crc;
+}
+
+GptCorpus *
+gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGivenTokenizer *given,
+				GptProgress *progress)
+{
+	GptCorpus *corpus;
+
+	if (!gpt_token_file_exists(&job->run_id))
+		return NULL;
+	gpt_progress_phase(progress, "reading");
+	corpus = palloc0(sizeof(GptCorpus));
+	take_tokenizer(corpus, given);
+	corpus->counts = record->counts;
+	memcpy(corpus->watermark_column, record->watermark_column, sizeof(corpus->watermark_column));
+	memcpy(corpus->watermark, record->watermark, sizeof(corpus->watermark));
+	corpus->dataset.context = record->context;
+	corpus->dataset.documents = (LmDocuments) record->documents;
+	corpus->dataset.shuffle = record->shuffle;
+	corpus->dataset.seed = record->seed;
+	open_file(corpus, job, progress);
+	if (corpus->dataset.size != record->file_size || corpus->file_crc != record->file_crc)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("file \"%s\" is corrupted",
+							   gpt_run_file_path(&job->run_id, GPT_TOKENS, "")),
+						errdetail("It is not the file that the job's checkpoint names."),
+						errhint("Without this file, gpt_resume reads the rows again.")));
+	return corpus;
+}
+
+void
+gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus)
+{
+	MemSet(record, 0, sizeof(GptCorpusRecord));
+	record->counts = corpus->counts;
+	memcpy(record->watermark_column, corpus->watermark_column, sizeof(record->watermark_column));
+	memcpy(record->watermark, corpus->watermark, sizeof(record->watermark));
+	record->file_size = corpus->dataset.size;
+	record->file_crc = corpus->file_crc;
+	record->context = corpus->dataset.context;
+	record->documents = (int32) corpus->dataset.documents;
+	record->seed = corpus->dataset.seed;
+	record->shuffle = corpus->dataset.shuffle;
+	record->tokenizer_is_stored = corpus->tokenizer_is_stored;
+	memcpy(record->tokenizer_hash, corpus->tokenizer_hash, GPT_SHA256_SIZE);
+}
+
+void
+gpt_corpus_free(GptCorpus *corpus)
+{
+	gpt_token_file_close(&corpus->dataset);
+	lm_tokenizer_free(corpus->tokenizer);
+	pfree(corpus);
+}
+
+/*
+ * The user's query runs here, and nowhere else. The transaction is read-only from its first
+ * snapshot on, and both queries see the same rows. It is rolled back: whatever a function of the
+ * query has left behind, such as a large object or a cursor WITH HOLD, is neither kept nor run to
+ * its end.
+ */
+static GptSpool *
+read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
+		  bool normalize_nfc, const char *since)
+{
+	GptSpoolOptions spool_options = {
+		.query = job->query,
+		.validation_query = options->validation_query,
+		.validation_fraction = options->validation_fraction,
+		.joined = strcmp(options->documents, "joined") == 0,
+		.watermark = options->watermark,
+		.since = since,
+		.replay = options->replay,
+		.seed = (uint64) options->seed,
+		.labels = given != NULL ? given->labels : NULL,
+		.n_labels = given != NULL ? given->n_labels : 0,
+		.multi_label = given != NULL && given->multi_label,
+		.normalize_nfc = normalize_nfc,
+	};
+	MemoryContext context = CurrentMemoryContext;
+	GptSpool *spool;
+	int guc_level;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactReadOnly = true;
+	XactIsoLevel = XACT_REPEATABLE_READ;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	guc_level = NewGUCNestLevel();
+	MemoryContextSwitchTo(context);
+
+	gpt_job_locks_hand_over(job->number);
+	gpt_worker_arm_timeout();
+	spool = gpt_spool_read(&spool_options);
+	gpt_worker_check_stop();
+	gpt_job_locks_release_query();
+
+	AtEOXact_GUC(false, guc_level);
+	gpt_job_locks_take_back();
+	AbortCurrentTransaction();
+	gpt_worker_disarm_timeout();
+	MemoryContextSwitchTo(context);
+	check_still_ours(job);
+	return spool;
+}
+
+/* A function in the query can, within limits, change the role. */
+static void
+check_still_ours(const GptJob *job)
+{
+	Oid user;
+	int security_context;
+
+	GetUserIdAndSecContext(&user, &security_context);
+	if (user != job->owner || GetSessionUserId() != job->owner || security_context != 0)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("query changed the role of the job's process")));
+}

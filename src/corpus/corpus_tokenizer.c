@@ -1,0 +1,304 @@
+/*
+ * src/corpus/corpus_tokenizer.c
+ *
+ * Options and a spool go in, a tokenizer comes out. One that is trained sees the training side
+ * only, and a sample of it when the corpus is large. Rows are drawn as those of a replay are: of a
+ * text that is in six of ten rows six of ten, and the same ones in whatever order the rows are
+ * stored.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "corpus/corpus.h"
+#include "corpus/replay.h"
+#include "core/settings.h"
+#include "corpus/spool.h"
+#include "jobs/worker.h"
+
+/* bytes of text that a tokenizer is trained on */
+#define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
+#define SHORT_ROW 32 /* bytes of a text, and ... */
+#define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
+/* ... which so many rows do not exceed: measured in docs/training.md */
+#define SHORT_SHARE 0.95
+#define SMALLEST_VOCABULARY 512
+#define LARGEST_VOCABULARY 32768
+#define VOCABULARY_STEP 64
+/* of the documents; when that needs too much memory, none will do */
+#define SMALLEST_SHARE 1e-6
+
+static LmTokenizer *load_named(const char *name, uint8 *sha256);
+static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
+static bool rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool,
+							   GptProgress *progress);
+static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool,
+							  GptProgress *progress);
+
+LmTokenizer *
+gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored)
+{
+	const char *name = options->tokenizer;
+
+	*stored = name != NULL && !gpt_catalog_tokenizer_is_reserved(name);
+	return *stored ? load_named(name, sha256) : NULL;
+}
+
+LmTokenizer *
+gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+{
+	const char *kind = options->tokenizer;
+
+	if (kind == NULL)
+		kind = rows_ask_for_bytes(options, spool, progress) ? "bytes" : "bpe";
+	if (strcmp(kind, "bytes") == 0)
+		return gpt_corpus_tokenizer_create(lm_bytes_spec());
+	return strcmp(kind, "chars") == 0 ? train_chars(spool, progress)
+									  : train_bpe(options, spool, progress);
+}
+
+LmTokenizer *
+gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
+{
+	LmError error;
+	LmTokenizer *tokenizer;
+
+	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) ==
+		   NULL)
+		gpt_bridge_raise(&error);
+	return tokenizer;
+}
+
+static LmTokenizer *
+load_named(const char *name, uint8 *sha256)
+{
+	GptWorkerTransaction transaction;
+	LmTokenizerSpec *spec;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	if (!gpt_catalog_resolve_tokenizer(name, sha256))
+		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
+	spec = gpt_catalog_read_tokenizer(sha256);
+	gpt_worker_commit(&transaction);
+	return gpt_corpus_tokenizer_create(spec);
+}
+
+/* ---- The documents to train on ------------------------------------------ */
+
+typedef struct Sample
+{
+	GptSpool *spool;
+	GptReplay *drawn; /* NULL: all documents */
+	bool in_row; /* a prompt has been read, its completion comes next ... */
+	bool row_is_drawn; /* ... and this is decided of both */
+} Sample;
+
+static Sample
+sample_begin(GptSpool *spool, double share, GptProgress *progress)
+{
+	Sample sample = {spool};
+	GptDocument document;
+
+	gpt_spool_rewind(spool);
+	if (share >= 1)
+		return sample;
+	sample.drawn = gpt_replay_create(0);
+	while (gpt_spool_next(&document, spool))
+	{
+		gpt_progress_tick(progress);
+		if (document.side == GPT_SIDE_TRAIN && !document.is_prompt)
+			gpt_replay_count(sample.drawn, document.hash[1]);
+	}
+	gpt_replay_choose(sample.drawn, (int64) ceil(share * (double) sample.drawn->counts->n_rows));
+	gpt_spool_rewind(spool);
+	return sample;
+}
+
+static void
+sample_end(Sample *sample)
+{
+	if (sample->drawn != NULL)
+		gpt_replay_free(sample->drawn);
+}
+
+/* A prompt and its completion are drawn together. */
+static bool
+is_drawn(Sample *sample, const GptDocument *document)
+{
+	if (!sample->in_row)
+		sample->row_is_drawn =
+			document->side == GPT_SIDE_TRAIN &&
+			(sample->drawn == NULL || gpt_replay_draw(sample->drawn, document->hash[1]));
+	sample->in_row = document->is_prompt;
+	return sample->row_is_drawn;
+}
+
+static bool
+sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
+{
+	while (gpt_spool_next(document, sample->spool))
+	{
+		gpt_progress_tick(progress);
+		if (is_drawn(sample, document))
+		{
+			/* Of a very long document the beginning is enough, up to the end of a character. */
+			if (document->size > SAMPLE_SIZE)
+				document->size = pg_encoding_mbcliplen(PG_UTF8, document->text,
+													   (int) document->size, SAMPLE_SIZE);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Tokens of several bytes hide the letters and digits of which short rows are made: words are
+ * reversed and numbers added byte by byte. In longer rows they shorten what has to be remembered. A
+ * classifier's head counts runs of tokens, and wants words.
+ */
+static bool
+rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+{
+	Sample sample = sample_begin(spool, 1, progress);
+	int64 n_rows = 0;
+	int64 n_short = 0;
+	size_t size = 0;
+	bool prompted = false;
+	GptDocument document;
+
+	if (options->vocabulary != GPT_CHOSEN || strcmp(options->normalize, "none") != 0 ||
+		strcmp(options->documents, "packed") != 0 || gpt_spool_labels(spool) != NULL)
+		return false;
+	while (sample_next(&document, &sample, progress))
+	{
+		size += document.size;
+		prompted = prompted || document.is_prompt;
+		if (document.is_prompt)
+			continue;
+		n_rows++;
+		n_short += size <= (prompted ? SHORT_PROMPTED_ROW : SHORT_ROW);
+		size = 0;
+	}
+	return n_rows > 0 && (double) n_short >= SHORT_SHARE * (double) n_rows;
+}
+
+static LmTokenizer *
+train_chars(GptSpool *spool, GptProgress *progress)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training",
+												  ALLOCSET_DEFAULT_SIZES);
+	LmError error;
+	LmCharsTrainer *trainer = lm_chars_trainer_create(gpt_bridge_host(context), &error);
+	Sample sample = sample_begin(spool, 1, progress);
+	const LmTokenizerSpec *spec;
+	LmTokenizer *tokenizer;
+	GptDocument document;
+
+	if (trainer == NULL)
+		gpt_bridge_raise(&error);
+	while (sample_next(&document, &sample, progress))
+	{
+		/* Adding a text twice changes nothing. */
+		while (!lm_chars_trainer_add(trainer, document.text, document.size, &error))
+			gpt_bridge_raise_row(&error, document.query, document.row);
+	}
+	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
+		gpt_bridge_raise(&error);
+	tokenizer = gpt_corpus_tokenizer_create(spec);
+	lm_chars_trainer_free(trainer);
+	MemoryContextDelete(context);
+	return tokenizer;
+}
+
+/* ---- Byte pair encoding ------------------------------------------------- */
+
+static int
+choose_vocabulary(int64 training_bytes)
+{
+	int64 root = (int64) rint(sqrt((double) training_bytes) / VOCABULARY_STEP) * VOCABULARY_STEP;
+
+	return (int) Max(SMALLEST_VOCABULARY, Min(LARGEST_VOCABULARY, root));
+}
+
+/*
+ * False when that share of the documents needs too much memory, or a request interrupted without
+ * being one to stop.
+ */
+static bool
+count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory,
+			GptProgress *progress)
+{
+	Sample sample = sample_begin(spool, share, progress);
+	bool counted = true;
+	GptDocument document;
+	LmError error;
+
+	while (counted && sample_next(&document, &sample, progress))
+	{
+		counted = lm_bpe_trainer_add(trainer, document.text, document.size, &error);
+		if (!counted)
+			gpt_bridge_raise_row(&error, document.query, document.row);
+		counted = counted && (int64) lm_bpe_trainer_memory(trainer) <= memory;
+	}
+	sample_end(&sample);
+	return counted;
+}
+
+static void
+check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
+{
+	if (reached < wanted && options->vocabulary != GPT_CHOSEN)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d",
+					wanted, reached),
+			 errhint("Set option \"vocabulary\" to %d or less, or leave it out.", reached)));
+}
+
+static LmTokenizer *
+train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+{
+	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
+	int vocabulary =
+		options->vocabulary == GPT_CHOSEN ? choose_vocabulary(bytes) : (int) options->vocabulary;
+	double share = (double) SAMPLE_SIZE / (double) Max(bytes, 1);
+	LmTokenizer *tokenizer = NULL;
+
+	while (tokenizer == NULL)
+	{
+		MemoryContext context = AllocSetContextCreate(
+			CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
+		LmError error;
+		LmBpeTrainer *trainer = lm_bpe_trainer_create(
+			gpt_bridge_host(context), NULL, strcmp(options->normalize, "NFC") == 0, &error);
+		const LmTokenizerSpec *spec;
+		int reached = 0;
+
+		if (trainer == NULL)
+			gpt_bridge_raise(&error);
+		if (share < SMALLEST_SHARE)
+			ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+							errmsg("training a tokenizer needs more memory than half of "
+								   "gpt.max_memory, " INT64_FORMAT " MB",
+								   gpt_settings_max_memory() / 2 / 1024 / 1024),
+							errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+		if (!count_words(trainer, spool, share, gpt_settings_max_memory() / 2, progress))
+			share = Min(share, 1) / 2;
+		else if ((spec = lm_bpe_trainer_finish(trainer, vocabulary, &reached, &error)) == NULL)
+			gpt_bridge_raise(&error);
+		else
+		{
+			check_vocabulary(vocabulary, reached, options);
+			tokenizer = gpt_corpus_tokenizer_create(spec);
+		}
+		lm_bpe_trainer_free(trainer);
+		MemoryContextDelete(context);
+	}
+	return tokenizer;
+}

@@ -1,0 +1,157 @@
+/*
+ * src/corpus/encoder.c
+ *
+ * Documents go in one by one, their ids come out in the same order. They are collected until they
+ * are worth a run of all threads; what a thread could not do is done again here, one document at a
+ * time, with its errors.
+ *
+ *   texts   | document | document | ...    |    size bytes
+ *   ids     | ids      | ids      | ...    |    an id for each byte, each document's where its
+ *                                               text begins
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "corpus/encoder.h"
+#include "core/settings.h"
+
+#define THREAD_SIZE (1024 * 1024) /* bytes of text for each thread ... */
+#define LARGEST_SIZE (8 * 1024 * 1024) /* ... and at most */
+#define THREAD_MEMORY (4 * 1024 * 1024) /* what a thread uses, about */
+#define MEMORY_SHARE 4 /* of gpt.max_memory: its fourth part */
+
+struct GptEncoder
+{
+	LmTokenizer *tokenizer;
+	GptEncoded receive;
+	void *context;
+	const LmHost *host;
+	LmTokens tokens; /* of a document that is encoded alone */
+	LmEngine *engine;
+	LmEncoder *threads; /* NULL: every document is encoded alone */
+	size_t size;
+	size_t used;
+	char *texts;
+	int32 *ids;
+	int n_documents;
+	GptDocument *documents;
+	LmEncoding *encodings;
+};
+
+static void start_threads(GptEncoder *encoder, int n_threads);
+static void encode_alone(GptEncoder *encoder, const GptDocument *document);
+
+GptEncoder *
+gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive, void *context)
+{
+	GptEncoder *encoder = palloc0(sizeof(GptEncoder));
+	int64 size = Min((int64) n_threads * THREAD_SIZE, LARGEST_SIZE);
+
+	encoder->tokenizer = tokenizer;
+	encoder->receive = receive;
+	encoder->context = context;
+	encoder->host = gpt_bridge_host(CurrentMemoryContext);
+	encoder->size = (size_t) size;
+	if ((int64) n_threads * THREAD_MEMORY + size * (1 + (int64) sizeof(int32)) <=
+		(int64) gpt_settings_max_memory() / MEMORY_SHARE)
+		start_threads(encoder, n_threads);
+	return encoder;
+}
+
+static void
+start_threads(GptEncoder *encoder, int n_threads)
+{
+	LmError error;
+
+	encoder->engine = gpt_bridge_training_engine(n_threads);
+	encoder->threads =
+		lm_encoder_create(encoder->engine, encoder->tokenizer, encoder->host, &error);
+	if (encoder->threads == NULL)
+		gpt_bridge_raise(&error);
+	encoder->texts = palloc(encoder->size);
+	encoder->ids = MemoryContextAllocHuge(CurrentMemoryContext, encoder->size * sizeof(int32));
+	encoder->documents = palloc(LM_ENCODER_DOCUMENTS * sizeof(GptDocument));
+	encoder->encodings = palloc(LM_ENCODER_DOCUMENTS * sizeof(LmEncoding));
+}
+
+void
+gpt_encoder_free(GptEncoder *encoder)
+{
+	lm_encoder_free(encoder->threads);
+	lm_tokens_free(encoder->host, &encoder->tokens);
+	if (encoder->texts != NULL)
+	{
+		pfree(encoder->texts);
+		pfree(encoder->ids);
+		pfree(encoder->documents);
+		pfree(encoder->encodings);
+	}
+	pfree(encoder);
+}
+
+void
+gpt_encoder_add(GptEncoder *encoder, const GptDocument *document)
+{
+	LmEncoding *encoding;
+
+	if (encoder->used + document->size > encoder->size ||
+		encoder->n_documents == LM_ENCODER_DOCUMENTS)
+		gpt_encoder_flush(encoder);
+	if (encoder->threads == NULL || document->size > encoder->size)
+	{
+		encode_alone(encoder, document);
+		return;
+	}
+	encoder->documents[encoder->n_documents] = *document;
+	encoding = &encoder->encodings[encoder->n_documents++];
+	encoding->text = memcpy(encoder->texts + encoder->used, document->text, document->size);
+	encoding->size = document->size;
+	encoding->ids = encoder->ids + encoder->used;
+	encoding->capacity = document->size;
+	encoder->used += document->size;
+}
+
+void
+gpt_encoder_flush(GptEncoder *encoder)
+{
+	int n_documents = encoder->n_documents;
+
+	encoder->n_documents = 0;
+	encoder->used = 0;
+	if (n_documents == 0)
+		return;
+	lm_engine_begin(encoder->engine);
+	lm_encoder_run(encoder->threads, encoder->encodings, n_documents);
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < n_documents; i++)
+	{
+		const LmEncoding *encoding = &encoder->encodings[i];
+		GptDocument *document = &encoder->documents[i];
+
+		document->text = encoding->text;
+		if (encoding->done)
+			encoder->receive(encoder->context, document, encoding->ids, encoding->count);
+		else
+			encode_alone(encoder, document);
+	}
+}
+
+static void
+encode_alone(GptEncoder *encoder, const GptDocument *document)
+{
+	LmError error;
+
+	/* Asked to stop for something that raises no error, it begins again. */
+	for (;;)
+	{
+		encoder->tokens.count = 0;
+		if (lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens, document->text,
+								document->size, &error))
+			break;
+		gpt_bridge_raise_row(&error, document->query, document->row);
+	}
+	encoder->receive(encoder->context, document, encoder->tokens.ids, encoder->tokens.count);
+}

@@ -1,0 +1,70 @@
+/*
+ * src/corpus/source_skip.c
+ *
+ * Rows that say nothing: each goes in, and whether and why it is skipped comes out; in the end,
+ * where no row was left, a sentence that says why.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "corpus/source.h"
+
+/* In the order in which they are asked. */
+static const char *const reasons[] = {NULL,
+									  "without text",
+									  "without a prompt",
+									  "without a label",
+									  "of weight 0",
+									  "without a token that is scored"};
+
+StaticAssertDecl(lengthof(reasons) == GPT_N_SKIPS, "each reason has its words");
+
+GptSkip
+gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, bool labelled)
+{
+	GptSkip why = GPT_SKIP_NONE;
+
+	if (row->text == NULL || row->size == 0)
+		why = GPT_SKIP_TEXT;
+	else if (prompted && row->prompt == NULL)
+		why = GPT_SKIP_PROMPT;
+	else if (labelled && row->labels == NULL)
+		why = GPT_SKIP_LABEL;
+	else if ((float) row->weight == 0)
+		why = GPT_SKIP_WEIGHT;
+	if (skipped != NULL && why != GPT_SKIP_NONE)
+		skipped->n[why]++;
+	return why;
+}
+
+void
+gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped)
+{
+	StringInfoData list;
+	int64 n = 0;
+	int n_reasons = 0;
+	bool lacks_labels;
+
+	initStringInfo(&list);
+	for (int i = GPT_SKIP_NONE + 1; i < GPT_N_SKIPS; i++)
+	{
+		if (skipped->n[i] == 0)
+			continue;
+		n += skipped->n[i];
+		n_reasons++;
+		appendStringInfo(&list, "%s" INT64_FORMAT " %s", list.len > 0 ? ", " : "", skipped->n[i],
+						 reasons[i]);
+	}
+	lacks_labels = n_reasons == 1 && skipped->n[GPT_SKIP_LABEL] > 0;
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 lacks_labels ? errmsg("no row of %s has a label", query_name)
+						  : errmsg("%s returned no text", query_name),
+			 n == 0			? errdetail("It returned no rows.")
+			 : lacks_labels ? errdetail("In all " INT64_FORMAT " rows \"label\" is null.", n)
+			 : n_reasons == 1
+				 ? errdetail("It returned " INT64_FORMAT " rows, all of them %s.", n,
+							 strchr(list.data, ' ') + 1)
+				 : errdetail("Of " INT64_FORMAT " rows, these are skipped: %s.", n, list.data)));
+}

@@ -1,0 +1,612 @@
+/*
+ * src/corpus/token_file.c
+ *
+ * Documents go in, the token file comes out. The order of documents is a function of rows and seed:
+ *
+ *   1. encode the documents, on all threads; unless the query's order is kept, put (side, hash of
+ *   text and seed, ids) into the
+ *      server's external sort; count the lengths of documents;
+ *   2. write the ids in order, training side first, and remember each document's length in a
+ *   temporary file; 3. choose the context, cut the documents into windows, append those;
+ *   4. write the header, sync, rename.
+ *
+ * The training side's ids stand together, so that a joined corpus is one window of them.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/file_perm.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/buffile.h"
+#include "storage/fd.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
+
+#include "core/bridge.h"
+#include "corpus/encoder.h"
+#include "store/run_files.h"
+#include "core/settings.h"
+#include "corpus/token_file.h"
+
+#define BUFFER_SIZE (256 * 1024)
+#define SMALLEST_CONTEXT 64
+#define LARGEST_CONTEXT 512
+#define JOINED_CONTEXT 256
+#define LONGER_DOCUMENTS 20 /* one of so many may be longer than the context */
+#define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
+#define MAGIC_SIZE 8
+#define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
+
+/* What is remembered of a document in the order of the file. */
+typedef struct DocumentShape
+{
+	uint64 n_ids;
+	uint64 n_bytes; /* of its text, without the prompt's */
+	uint32 n_prompt; /* its first predictions, which are not counted */
+	float weight;
+	uint32 label;
+} DocumentShape;
+
+/* What stands before the ids in the sort: it compares bytes. */
+typedef struct SortKey
+{
+	uint8 side;
+	uint8 hash[16];
+	uint8 shape[sizeof(DocumentShape)];
+} SortKey;
+
+typedef struct Writer
+{
+	const GptTokenFileOptions *options;
+	GptProgress *progress;
+	GptEncoder *encoder;
+	int32 end; /* id of end of text, or -1 */
+	StringInfoData record; /* SortKey and ids of the current document */
+	bool in_document; /* its prompt is in the record already */
+	DocumentShape shape; /* of the current document */
+	Tuplesortstate *sort; /* NULL: the query's order is kept */
+	File file;
+	off_t offset; /* of the buffer's first byte in the file */
+	char *buffer;
+	size_t used;
+	BufFile *shapes; /* of each document, in the order of the file */
+	int64 n_documents[GPT_N_SIDES];
+	uint64 n_ids[GPT_N_SIDES];
+	uint64 n_bytes[GPT_N_SIDES];
+	int64 n_unpredicted; /* documents without a window */
+	/* training documents by predictions; the last counts all longer ones ... */
+	uint64 n_lengths[LARGEST_CONTEXT + 2];
+	uint64 n_predictions[LARGEST_CONTEXT + 2]; /* ... and their predictions */
+	LmDatasetHeader header;
+} Writer;
+
+static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
+						 GptProgress *progress);
+static void write_in_order(Writer *writer, GptSpool *spool);
+static void write_sorted(Writer *writer, GptSpool *spool);
+static void write_windows(Writer *writer, int context);
+static void write_labels(Writer *writer, const GptLabels *labels);
+static void finish_file(Writer *writer);
+static int choose_context(const Writer *writer);
+static void receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids);
+static void put_document(Writer *writer, const GptDocument *document);
+static void store_ids(char *place, const int32 *ids, size_t n, int token_size);
+static void append_document(Writer *writer, GptSide side, const DocumentShape *shape,
+							const char *ids);
+static void append_bytes(Writer *writer, const void *data, size_t size);
+static void flush(Writer *writer);
+
+int
+gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, GptSpool *spool,
+					 LmTokenizer *tokenizer, GptProgress *progress)
+{
+	Writer writer;
+	const GptLabels *labels = gpt_spool_labels(spool);
+	int context;
+
+	start_writer(&writer, options, tokenizer, progress);
+	if (labels != NULL)
+	{
+		writer.header.n_labels = labels->n;
+		writer.header.n_sets = labels->sets.n_sets;
+		writer.header.n_members = labels->n_members;
+	}
+	if (options->keep_order)
+		write_in_order(&writer, spool);
+	else
+		write_sorted(&writer, spool);
+	context = options->context > 0 ? options->context : choose_context(&writer);
+	write_windows(&writer, context);
+	if (labels != NULL)
+		write_labels(&writer, labels);
+	finish_file(&writer);
+	*unpredicted = writer.n_unpredicted;
+	return context;
+}
+
+static void
+start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
+			 GptProgress *progress)
+{
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
+
+	MemSet(writer, 0, sizeof(Writer));
+	writer->options = options;
+	writer->progress = progress;
+	writer->encoder = gpt_encoder_create(tokenizer, options->n_threads, receive, writer);
+	writer->end = spec->end_of_text;
+	writer->buffer = palloc(BUFFER_SIZE);
+	initStringInfo(&writer->record);
+	writer->shapes = BufFileCreateTemp(true);
+	memcpy(writer->header.magic, LM_DATASET_MAGIC, sizeof(writer->header.magic));
+	writer->header.vocabulary = spec->n_tokens;
+	writer->header.token_size = spec->n_tokens <= 65536 ? 2 : 4;
+
+	writer->file = gpt_run_file_create(options->run_id, GPT_TOKENS);
+	append_bytes(writer, &writer->header, sizeof(writer->header));
+}
+
+/* ---- 1. Encoding -------------------------------------------------------- */
+
+/* To the end of writer->record, as the file has them. */
+static void
+append_ids(Writer *writer, const int32 *ids, size_t n)
+{
+	size_t size = n * writer->header.token_size;
+	StringInfo record = &writer->record;
+
+	enlargeStringInfo(record, (int) Min(size, PG_INT32_MAX));
+	store_ids(record->data + record->len, ids, n, writer->header.token_size);
+	record->len += (int) size;
+	writer->shape.n_ids += n;
+}
+
+/*
+ * Into writer->record: a place for the key, then the ids. A prompt waits there for its completion.
+ */
+static void
+receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids)
+{
+	static const SortKey empty = {0};
+	Writer *writer = context;
+	StringInfo record = &writer->record;
+
+	gpt_progress_tick(writer->progress);
+	if (!writer->in_document)
+	{
+		resetStringInfo(record);
+		appendBinaryStringInfo(record, (const char *) &empty, sizeof(empty));
+		writer->shape = (DocumentShape){.weight = document->weight, .label = document->label};
+		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0)
+			append_ids(writer, &writer->end, 1);
+	}
+	append_ids(writer, ids, n_ids);
+	writer->in_document = document->is_prompt;
+	if (document->is_prompt)
+	{
+		/* The first id is not predicted. */
+		writer->shape.n_prompt =
+			writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
+		return;
+	}
+	writer->shape.n_bytes = document->size;
+	if (writer->end >= 0)
+		append_ids(writer, &writer->end, 1);
+	if (writer->sort != NULL)
+		put_document(writer, document);
+	else
+		append_document(writer, document->side, &writer->shape, record->data + sizeof(SortKey));
+}
+
+/* As the file has them; the place need not be aligned. */
+static void
+store_ids(char *place, const int32 *ids, size_t n, int token_size)
+{
+	if (token_size == sizeof(int32))
+	{
+		memcpy(place, ids, n * sizeof(int32));
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		uint16 narrow = (uint16) ids[i];
+
+		memcpy(place + i * sizeof(narrow), &narrow, sizeof(narrow));
+	}
+}
+
+static void
+write_in_order(Writer *writer, GptSpool *spool)
+{
+	GptDocument document;
+
+	for (int side = 0; side < GPT_N_SIDES; side++)
+	{
+		gpt_spool_rewind(spool);
+		while (gpt_spool_next(&document, spool))
+		{
+			if (document.side == side)
+				gpt_encoder_add(writer->encoder, &document);
+		}
+		gpt_encoder_flush(writer->encoder);
+	}
+}
+
+/* ---- 2. Sorting --------------------------------------------------------- */
+
+/* In a transaction, because catalogs are read; afterwards no snapshot is held. */
+static Tuplesortstate *
+begin_sort(void)
+{
+	int memory = (int) Min(LARGEST_SORT_MEMORY, Max(64, gpt_settings_max_memory() / 8 / 1024));
+	Oid less = lookup_type_cache(BYTEAOID, TYPECACHE_LT_OPR)->lt_opr;
+	Tuplesortstate *sort =
+		tuplesort_begin_datum(BYTEAOID, less, InvalidOid, false, memory, NULL, TUPLESORT_NONE);
+
+	InvalidateCatalogSnapshot();
+	return sort;
+}
+
+static void
+put_document(Writer *writer, const GptDocument *document)
+{
+	SortKey key;
+	bytea *value;
+
+	key.side = (uint8) document->side;
+	for (int i = 0; i < 2; i++)
+	{
+		uint64 hash = hash_bytes_extended((const unsigned char *) document->hash,
+										  sizeof(document->hash), 2 * writer->options->seed + i);
+
+		memcpy(key.hash + i * sizeof(hash), &hash, sizeof(hash));
+	}
+	memcpy(key.shape, &writer->shape, sizeof(key.shape));
+	memcpy(writer->record.data, &key, sizeof(key));
+
+	value = palloc(VARHDRSZ + writer->record.len);
+	SET_VARSIZE(value, VARHDRSZ + writer->record.len);
+	memcpy(VARDATA(value), writer->record.data, writer->record.len);
+	tuplesort_putdatum(writer->sort, PointerGetDatum(value), false);
+	pfree(value);
+}
+
+/*
+ * In one transaction, at whose end the server closes the files of the sort; so the row of progress
+ * stands still meanwhile. It holds neither a snapshot nor locks.
+ */
+static void
+write_sorted(Writer *writer, GptSpool *spool)
+{
+	MemoryContext context = CurrentMemoryContext;
+	GptDocument document;
+	Datum value;
+	bool isnull;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(context);
+	writer->sort = begin_sort();
+	gpt_spool_rewind(spool);
+	while (gpt_spool_next(&document, spool))
+		gpt_encoder_add(writer->encoder, &document);
+	gpt_encoder_flush(writer->encoder);
+	tuplesort_performsort(writer->sort);
+	while (tuplesort_getdatum(writer->sort, true, &value, &isnull, NULL))
+	{
+		const bytea *record = DatumGetByteaPP(value);
+		const char *data = VARDATA_ANY(record);
+		const SortKey *key = (const SortKey *) data;
+		DocumentShape shape;
+
+		gpt_progress_tick(writer->progress);
+		memcpy(&shape, key->shape, sizeof(shape));
+		append_document(writer, key->side, &shape, data + sizeof(SortKey));
+		pfree(DatumGetPointer(value));
+	}
+	tuplesort_end(writer->sort);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+}
+
+/* ---- Ids ---------------------------------------------------------------- */
+
+/* A joined stream begins with the end of the document before it. */
+static void
+begin_stream(Writer *writer, GptSide side)
+{
+	char id[sizeof(int32)];
+
+	if (writer->end < 0)
+		return;
+	store_ids(id, &writer->end, 1, writer->header.token_size);
+	append_bytes(writer, id, writer->header.token_size);
+	writer->n_ids[side]++;
+}
+
+static void
+append_document(Writer *writer, GptSide side, const DocumentShape *shape, const char *ids)
+{
+	uint64 n = shape->n_ids;
+
+	if (writer->options->documents == LM_DOCUMENTS_JOINED && writer->n_documents[side] == 0)
+		begin_stream(writer, side);
+	append_bytes(writer, ids, n * writer->header.token_size);
+	BufFileWrite(writer->shapes, unconstify(DocumentShape *, shape), sizeof(*shape));
+	writer->n_documents[side]++;
+	writer->n_ids[side] += n;
+	writer->n_bytes[side] += shape->n_bytes;
+	if (side == GPT_SIDE_TRAIN && n > 0)
+	{
+		writer->n_lengths[Min(n - 1, LARGEST_CONTEXT + 1)]++;
+		writer->n_predictions[Min(n - 1, LARGEST_CONTEXT + 1)] += n - 1;
+	}
+}
+
+static void
+append_bytes(Writer *writer, const void *data, size_t size)
+{
+	const char *from = data;
+
+	while (size > 0)
+	{
+		size_t n = Min(size, BUFFER_SIZE - writer->used);
+
+		memcpy(writer->buffer + writer->used, from, n);
+		writer->used += n;
+		from += n;
+		size -= n;
+		if (writer->used == BUFFER_SIZE)
+			flush(writer);
+	}
+}
+
+static void
+write_at(Writer *writer, const void *data, size_t size, off_t offset)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size, offset,
+				  PG_WAIT_EXTENSION) != (int) size)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write file \"%s\": %m", FilePathName(writer->file))));
+}
+
+static void
+flush(Writer *writer)
+{
+	write_at(writer, writer->buffer, writer->used, writer->offset);
+	writer->offset += writer->used;
+	writer->used = 0;
+}
+
+/* ---- 3. Windows --------------------------------------------------------- */
+
+/*
+ * The length to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 where there
+ * are not.
+ */
+static int
+length_of(const uint64 *by_length, uint64 wanted)
+{
+	uint64 seen = by_length[0];
+	int length = 0;
+
+	while (length <= LARGEST_CONTEXT && seen < wanted)
+		seen += by_length[++length];
+	return length;
+}
+
+/*
+ * The power of two that holds 95 % of the training documents, and documents with half of the
+ * predictions: beside a book notes do not decide, however many.
+ */
+static int
+choose_context(const Writer *writer)
+{
+	uint64 n_documents = 0;
+	uint64 n_predictions = 0;
+	int context = SMALLEST_CONTEXT;
+	int length;
+
+	if (writer->options->documents == LM_DOCUMENTS_JOINED)
+		return JOINED_CONTEXT;
+	for (int i = 0; i < LARGEST_CONTEXT + 2; i++)
+	{
+		n_documents += writer->n_lengths[i];
+		n_predictions += writer->n_predictions[i];
+	}
+	length = Max(length_of(writer->n_lengths, n_documents - n_documents / LONGER_DOCUMENTS),
+				 length_of(writer->n_predictions, n_predictions / 2));
+	while (context < length && context < LARGEST_CONTEXT)
+		context *= 2;
+	return context;
+}
+
+/*
+ * Of a prompt that does not fit the context together with its completion the last ids are kept, as
+ * many as fit, and half a context at least.
+ */
+static uint64
+skipped_of_prompt(const DocumentShape *shape, int context)
+{
+	uint64 kept = context / 2;
+
+	if (shape->n_ids <= (uint64) context + 1 || shape->n_prompt <= kept)
+		return 0;
+	return Min(shape->n_ids - 1 - context, shape->n_prompt - kept);
+}
+
+/* False where nothing is predicted in the document. */
+static bool
+append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape *shape, int context)
+{
+	uint64 skipped = skipped_of_prompt(shape, context);
+	uint64 n_ids = shape->n_ids - skipped;
+	uint64 n_prompt = shape->n_prompt - Min(skipped, shape->n_prompt);
+	uint64 count = lm_windows_count(n_ids, context);
+	LmDatasetHeader *header = &writer->header;
+	bool is_predicted = false;
+
+	for (uint64 i = 0; i < count; i++)
+	{
+		LmWindow window = lm_windows_cut(i, skipped + offset, n_ids, context);
+		uint64 before = window.offset - offset - skipped;
+
+		if (n_prompt >= before + window.length - 1)
+			continue;
+		window.prompt = n_prompt > before ? (uint32) (n_prompt - before) : 0;
+		window.weight = shape->weight;
+		window.label = shape->label;
+		append_bytes(writer, &window, sizeof(window));
+		is_predicted = true;
+		if (side == GPT_SIDE_TRAIN)
+		{
+			header->n_train_windows++;
+			header->train_tokens += window.length - 1;
+		}
+		else
+		{
+			header->n_validation_windows++;
+			header->validation_tokens += window.length - 1;
+			header->validation_counted +=
+				header->n_labels > 0 ? 1 : window.length - 1 - window.prompt;
+		}
+	}
+	if (is_predicted && side == GPT_SIDE_VALIDATION)
+		header->validation_bytes += shape->n_bytes;
+	return is_predicted;
+}
+
+static void
+write_windows(Writer *writer, int context)
+{
+	static const char zeros[8] = {0};
+	LmDatasetHeader *header = &writer->header;
+	off_t end = writer->offset + writer->used;
+	uint64 offset = 0;
+
+	header->n_tokens = writer->n_ids[GPT_SIDE_TRAIN] + writer->n_ids[GPT_SIDE_VALIDATION];
+	header->windows_offset = TYPEALIGN64(8, end);
+	append_bytes(writer, zeros, header->windows_offset - end);
+	if (BufFileSeek(writer->shapes, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+	for (int side = 0; side < GPT_N_SIDES; side++)
+	{
+		if (writer->options->documents == LM_DOCUMENTS_JOINED)
+		{
+			DocumentShape stream = {writer->n_ids[side], writer->n_bytes[side], 0, 1, 0};
+
+			(void) append_windows(writer, side, offset, &stream, JOINED_WINDOW);
+			offset += writer->n_ids[side];
+			continue;
+		}
+		for (int64 i = 0; i < writer->n_documents[side]; i++)
+		{
+			DocumentShape shape;
+
+			if (BufFileRead(writer->shapes, &shape, sizeof(shape)) != sizeof(shape))
+				ereport(ERROR,
+						(errcode_for_file_access(), errmsg("could not read a temporary file")));
+			gpt_progress_tick(writer->progress);
+			if (!append_windows(writer, side, offset, &shape, context))
+				writer->n_unpredicted++;
+			offset += shape.n_ids;
+		}
+	}
+}
+
+/* ---- 4. The file as a whole --------------------------------------------- */
+
+/* Windows end at a multiple of 8. */
+static void
+write_labels(Writer *writer, const GptLabels *labels)
+{
+	append_bytes(writer, labels->sets.ends, labels->sets.n_sets * sizeof(*labels->sets.ends));
+	append_bytes(writer, labels->sets.members, labels->n_members * sizeof(*labels->sets.members));
+	for (int i = 0; i < labels->n; i++)
+		append_bytes(writer, labels->names[i], strlen(labels->names[i]) + 1);
+}
+
+static void
+finish_file(Writer *writer)
+{
+	LmDatasetHeader *header = &writer->header;
+
+	if (header->n_train_windows == 0)
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("documents have too few tokens to train on"),
+						errdetail("No document has two tokens.")));
+	flush(writer);
+	write_at(writer, header, sizeof(*header), 0);
+	FileClose(writer->file);
+	BufFileClose(writer->shapes);
+	gpt_encoder_free(writer->encoder);
+	pfree(writer->record.data);
+	pfree(writer->buffer);
+	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
+}
+
+/* The forms of before: without prompts and weights, without labels, and without sets of them. */
+static bool
+is_old(const char *magic)
+{
+	return memcmp(magic, "gpt tok", MAGIC_SIZE - 1) == 0 && magic[MAGIC_SIZE - 1] >= '1' &&
+		   magic[MAGIC_SIZE - 1] <= '3';
+}
+
+bool
+gpt_token_file_exists(const pg_uuid_t *run_id)
+{
+	char magic[MAGIC_SIZE];
+	int file = BasicOpenFile(gpt_run_file_path(run_id, GPT_TOKENS, ""), O_RDONLY | PG_BINARY);
+	bool exists = file >= 0;
+
+	if (exists)
+	{
+		exists = pread(file, magic, sizeof(magic), 0) != (ssize_t) sizeof(magic) || !is_old(magic);
+		close(file);
+	}
+	return exists;
+}
+
+void
+gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
+{
+	char *path = gpt_run_file_path(run_id, GPT_TOKENS, "");
+	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
+	struct stat status;
+	void *base;
+	LmError error;
+
+	if (file < 0 || fstat(file, &status) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	base = mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, file, 0);
+	close(file);
+	if (base == MAP_FAILED)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not map file \"%s\": %m", path)));
+	if (!lm_dataset_open(dataset, base, status.st_size, &error))
+	{
+		munmap(base, status.st_size);
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("file \"%s\" is corrupted: %s", path, error.message)));
+	}
+}
+
+void
+gpt_token_file_close(LmDataset *dataset)
+{
+	munmap(unconstify(void *, dataset->base), dataset->size);
+	dataset->base = NULL;
+}

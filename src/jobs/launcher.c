@@ -1,0 +1,351 @@
+/*
+ * src/jobs/launcher.c
+ *
+ * Databases to look into go in, through shared memory; starters go out, one after another.
+ *
+ * The launcher itself is connected to the shared catalogs only, because a connection to a database
+ * would block CREATE DATABASE ... TEMPLATE. After the server's start it visits each database once,
+ * by a starter: a short-lived worker that launches the jobs which were queued or cut off. Later it
+ * visits only those that asked, because a worker found no free place; when all slots of
+ * gpt.max_workers are taken it waits until the end of a job wakes it.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/wait_event.h"
+
+#include "store/job.h"
+#include "jobs/launcher.h"
+#include "core/settings.h"
+#include "jobs/starter.h"
+#include "jobs/worker.h"
+
+#define MAX_REQUESTS 64
+#define MAX_TICKETS 64
+#define RESTART_SECONDS 5
+#define RETRY_MS 5000 /* when there was no place for a starter, or no free slot */
+#define VISIT_MS 30000 /* longest wait for one starter */
+
+/*
+ * Who wants a visit. mutex protects all fields; the latch is that of the launcher's process, NULL
+ * while there is none. Requests beyond the array's end become a visit of every database.
+ */
+typedef struct Shared
+{
+	slock_t mutex;
+	Latch *latch;
+	bool everywhere;
+	int n_requests;
+	Oid requests[MAX_REQUESTS];
+	int n_tickets; /* workers to register; only the launcher takes them away */
+	GptJobTicket tickets[MAX_TICKETS];
+} Shared;
+
+static Shared *shared = NULL;
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+static void request_shared_memory(void);
+static void create_shared_memory(void);
+static void forget_latch(int code, Datum argument);
+static List *databases(void);
+static List *take_requests(void);
+static bool visit(Oid database);
+
+/* ---- In every process --------------------------------------------------- */
+
+void
+gpt_launcher_init(void)
+{
+	BackgroundWorker worker = {.bgw_flags =
+								   BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
+							   .bgw_restart_time = RESTART_SECONDS};
+
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = create_shared_memory;
+
+	strlcpy(worker.bgw_name, "gpt launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "gpt launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, GPT_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "gpt_launcher_main", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+}
+
+static void
+create_shared_memory(void)
+{
+	bool found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("gpt launcher", sizeof(Shared), &found);
+	if (!found)
+	{
+		MemSet(shared, 0, sizeof(Shared));
+		SpinLockInit(&shared->mutex);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+bool
+gpt_launcher_present(void)
+{
+	bool present;
+
+	if (shared == NULL)
+		return false;
+	SpinLockAcquire(&shared->mutex);
+	present = shared->latch != NULL;
+	SpinLockRelease(&shared->mutex);
+	return present;
+}
+
+void
+gpt_launcher_request(Oid database)
+{
+	Latch *latch;
+	bool wanted = OidIsValid(database);
+
+	if (shared == NULL)
+		return;
+	SpinLockAcquire(&shared->mutex);
+	for (int i = 0; i < shared->n_requests; i++)
+		wanted = wanted && shared->requests[i] != database;
+	if (wanted && shared->n_requests < MAX_REQUESTS)
+		shared->requests[shared->n_requests++] = database;
+	else if (wanted)
+		shared->everywhere = true;
+	latch = shared->latch;
+	SpinLockRelease(&shared->mutex);
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+gpt_launcher_hand_over(const GptJobTicket *ticket)
+{
+	bool taken = false;
+
+	if (shared == NULL)
+		return;
+	SpinLockAcquire(&shared->mutex);
+	for (int i = 0; i < shared->n_tickets; i++)
+		taken = taken || (shared->tickets[i].job == ticket->job &&
+						  shared->tickets[i].database == ticket->database);
+	if (!taken && shared->n_tickets < MAX_TICKETS)
+	{
+		shared->tickets[shared->n_tickets++] = *ticket;
+		taken = true;
+	}
+	SpinLockRelease(&shared->mutex);
+	gpt_launcher_request(taken ? InvalidOid : ticket->database);
+}
+
+/* ---- The launcher ------------------------------------------------------- */
+
+static void
+wait_for_work(long timeout)
+{
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout > 0 ? WL_TIMEOUT : 0);
+
+	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/* Registers the workers that were handed over; false while there is no place for one. */
+static bool
+launch_tickets(void)
+{
+	for (;;)
+	{
+		GptJobTicket ticket;
+		int n;
+
+		SpinLockAcquire(&shared->mutex);
+		n = shared->n_tickets;
+		ticket = shared->tickets[0];
+		SpinLockRelease(&shared->mutex);
+		if (n == 0 || !gpt_job_launch(&ticket))
+			return n == 0;
+		SpinLockAcquire(&shared->mutex);
+		shared->n_tickets--;
+		memmove(&shared->tickets[0], &shared->tickets[1], shared->n_tickets * sizeof(GptJobTicket));
+		SpinLockRelease(&shared->mutex);
+	}
+}
+
+/*
+ * Visits the databases that want it while there are free slots; returns those that are left. A job
+ * that a starter found and had no place for comes before the next database, whose starter would
+ * take that place.
+ */
+static List *
+visit_all(List *wanted)
+{
+	while (launch_tickets() && wanted != NIL && gpt_slots_free() > 0)
+	{
+		if (!visit(linitial_oid(wanted)))
+			break;
+		wanted = list_delete_first(wanted);
+	}
+	return wanted;
+}
+
+void
+gpt_launcher_main(Datum argument)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "gpt launcher", ALLOCSET_DEFAULT_SIZES);
+	List *wanted;
+
+	if (IsBinaryUpgrade)
+		proc_exit(0);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pgstat_report_appname("gpt");
+
+	SpinLockAcquire(&shared->mutex);
+	shared->latch = MyLatch;
+	SpinLockRelease(&shared->mutex);
+	before_shmem_exit(forget_latch, (Datum) 0);
+
+	MemoryContextSwitchTo(context);
+	wanted = gpt_autostart ? databases() : NIL;
+	for (;;)
+	{
+		wanted = visit_all(wanted);
+		wait_for_work(launch_tickets() && wanted == NIL ? 0 : RETRY_MS);
+		wanted = list_concat_unique_oid(wanted, take_requests());
+	}
+}
+
+static void
+forget_latch(int code, Datum argument)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->latch = NULL;
+	SpinLockRelease(&shared->mutex);
+}
+
+static List *
+take_requests(void)
+{
+	Oid requests[MAX_REQUESTS];
+	List *wanted = NIL;
+	bool everywhere;
+	int n;
+
+	SpinLockAcquire(&shared->mutex);
+	n = shared->n_requests;
+	memcpy(requests, shared->requests, n * sizeof(Oid));
+	everywhere = shared->everywhere;
+	shared->n_requests = 0;
+	shared->everywhere = false;
+	SpinLockRelease(&shared->mutex);
+
+	if (everywhere)
+		return databases();
+	for (int i = 0; i < n; i++)
+		wanted = lappend_oid(wanted, requests[i]);
+	return wanted;
+}
+
+/* Every database that can be connected to and is no template. */
+static List *
+databases(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List *found = NIL;
+	Relation relation;
+	TableScanDesc scan;
+	HeapTuple tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext old_context;
+
+		if (!database->datallowconn || database->datistemplate)
+			continue;
+		old_context = MemoryContextSwitchTo(context);
+		found = lappend_oid(found, database->oid);
+		MemoryContextSwitchTo(old_context);
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return found;
+}
+
+/*
+ * Runs a starter in the database and waits until it has ended; false when there was no place for
+ * it.
+ */
+static bool
+visit(Oid database)
+{
+	GptStarterTicket ticket = {
+		.database = database, .notify_pid = MyProcPid, .cut_off = gpt_autostart};
+	BackgroundWorkerHandle *handle = gpt_starter_launch(&ticket);
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), VISIT_MS);
+	static bool complained = false;
+	pid_t pid;
+
+	if (handle == NULL && !complained)
+		ereport(LOG, (errmsg("no place for a background worker of gpt"),
+					  errdetail("Jobs that wait are started when there is one."),
+					  errhint("Raise max_worker_processes.")));
+	complained = handle == NULL;
+	if (handle == NULL)
+		return false;
+	while (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED && GetCurrentTimestamp() < end)
+		wait_for_work(RETRY_MS);
+	pfree(handle);
+	return true;
+}

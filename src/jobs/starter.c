@@ -1,0 +1,170 @@
+/*
+ * src/jobs/starter.c
+ *
+ * A database goes in; workers for the jobs that wait there come out. Sees all jobs, runs nothing of
+ * a user.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/wait_event.h"
+
+#include "store/catalog.h"
+#include "store/job.h"
+#include "jobs/launcher.h"
+#include "store/run_files.h"
+#include "core/settings.h"
+#include "jobs/starter.h"
+#include "jobs/worker.h"
+
+#define MAX_CONNECTION_TRIES 3
+#define RETRY_MS 1000
+
+static void launch_waiting(bool cut_off);
+static void settle_refused(int64 number);
+
+BackgroundWorkerHandle *
+gpt_starter_launch(const GptStarterTicket *ticket)
+{
+	BackgroundWorker worker = {.bgw_flags =
+								   BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
+							   .bgw_restart_time = BGW_NEVER_RESTART};
+	BackgroundWorkerHandle *handle;
+
+	StaticAssertStmt(sizeof(GptStarterTicket) <= BGW_EXTRALEN, "a ticket must fit");
+	strlcpy(worker.bgw_name, "gpt starter", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "gpt starter", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, GPT_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "gpt_starter_main", BGW_MAXLEN);
+	memcpy(worker.bgw_extra, ticket, sizeof(GptStarterTicket));
+	worker.bgw_notify_pid = ticket->notify_pid;
+	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+}
+
+void
+gpt_launcher_report_connection(Oid database, int64 job)
+{
+	GptStarterTicket ticket = {.database = database, .refused_job = job};
+
+	if (gpt_starter_launch(&ticket) == NULL)
+		gpt_launcher_request(database);
+}
+
+void
+gpt_starter_main(Datum argument)
+{
+	GptStarterTicket ticket;
+	GptWorkerTransaction transaction;
+	bool installed;
+
+	memcpy(&ticket, MyBgworkerEntry->bgw_extra, sizeof(ticket));
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(ticket.database, InvalidOid, 0);
+	pgstat_report_appname("gpt");
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	installed = OidIsValid(gpt_catalog_fitting_extension());
+	gpt_worker_commit(&transaction);
+	if (installed && ticket.refused_job != 0)
+		settle_refused(ticket.refused_job);
+	if (installed)
+	{
+		launch_waiting(ticket.cut_off);
+		gpt_run_files_sweep();
+	}
+	proc_exit(0);
+}
+
+/*
+ * As many as can run; each that ends starts the next one. Where this process holds the last place
+ * for a worker, the launcher starts the job once this process has ended.
+ */
+static void
+launch_waiting(bool cut_off)
+{
+	GptWorkerTransaction transaction;
+	int n_launched = 0;
+	List *jobs;
+	ListCell *cell;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	jobs = gpt_job_list_waiting(cut_off, 2 * gpt_max_workers);
+	gpt_worker_commit(&transaction);
+	foreach (cell, jobs)
+	{
+		const GptJob *job = lfirst(cell);
+		GptJobTicket next = {job->number, job->run_id, job->database, job->owner};
+
+		if (n_launched >= gpt_max_workers)
+			break;
+		if (gpt_job_pid(job->number) != 0)
+			continue;
+		if (!gpt_job_launch(&next))
+		{
+			ereport(LOG,
+					(errmsg("no place for the worker of job " INT64_FORMAT " of gpt", job->number),
+					 errhint("Raise max_worker_processes.")));
+			gpt_launcher_hand_over(&next);
+			break;
+		}
+		n_launched++;
+	}
+}
+
+/* ---- A worker that could not connect ------------------------------------ */
+
+static void
+settle_refused(int64 number)
+{
+	GptWorkerTransaction transaction;
+	const char *reason;
+	GptJob *job;
+	bool locked = false;
+	bool ended;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	MemoryContextSwitchTo(transaction.context);
+	job = gpt_job_read(number);
+	if (job == NULL || !gpt_job_is_local(job) ||
+		(job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) || !gpt_job_lock(number))
+	{
+		gpt_worker_commit(&transaction);
+		return;
+	}
+	reason = gpt_job_owner_refusal(job);
+	if (reason == NULL && job->tries >= MAX_CONNECTION_TRIES)
+		reason = "its worker could not connect to the database";
+	if (reason != NULL)
+		gpt_run_files_retire(&job->run_id);
+	ended = reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason);
+	if (!ended)
+		(void) gpt_job_claim(number, &locked); /* counts the try */
+	gpt_worker_commit(&transaction);
+	if (ended)
+		gpt_worker_notify(number, GPT_JOB_FAILED);
+	gpt_job_unlock(number);
+
+	if (reason == NULL)
+	{
+		GptJobTicket again = {job->number, job->run_id, job->database, job->owner};
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS,
+						 PG_WAIT_EXTENSION);
+		if (!gpt_job_launch(&again))
+			gpt_launcher_hand_over(&again);
+	}
+	else
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: %s", number, reason)));
+}

@@ -1,0 +1,425 @@
+/*
+ * src/serve/call.c
+ *
+ * Many calls of a function of a model, answered together: the elements of an array one after
+ * another as arguments, their requests to the engine in runs of bounded size, answers in the order
+ * of the elements.
+ *
+ * What grows with the number of elements is counted and kept, with the model and what it computes
+ * in, to gpt.max_memory.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/tupmacs.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/call.h"
+#include "core/compat.h"
+#include "serve/continuation.h"
+
+#define RUN_CALLS GPT_ELEMENTS
+/* bytes of text; one that is larger has a run of its own */
+#define RUN_SIZE (4 * 1024 * 1024)
+
+struct GptElements
+{
+	const GptCallKind *kind;
+	FunctionCallInfo fcinfo;
+	const char *model;
+	ArrayType *array;
+	ArrayIterator iterator;
+	MemoryContext scratch; /* reset behind each slice */
+	uint64 held; /* bytes of a copy of the array */
+	int n;
+	int n_read;
+};
+
+/* Answers on their way to an array. */
+typedef struct Results
+{
+	MemoryContext context; /* of values, if they are pointers */
+	Datum *values; /* [n] */
+	bool *nulls; /* [n] */
+	int n;
+	uint64 size; /* in the array that they will be */
+	int16 type_size;
+	bool by_value;
+	char align;
+} Results;
+
+static int run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task);
+static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+					   const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
+static size_t vector_size(LmTask task, const LmConfig *config);
+static size_t stops_size(const LmRequest *requests, int n);
+static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
+static void run(LmMany *many, LmRequest *requests, int n);
+static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
+						const GptCall *call, const LmRequest *request);
+static void start_results(Results *results, Oid type, int n);
+static void add_result(Results *results, const GptAnswer *answer);
+static uint64 results_size(const Results *results);
+static int read_slice(GptCall *calls, int *places, GptElements *elements, int n);
+
+void
+gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+				const GptCall *calls, int n, uint64 held, GptCallTotals *totals)
+{
+	int done = 0;
+
+	while (done < n)
+	{
+		int size = run_of(calls + done, n - done, served->config, kind->task);
+
+		answer_run(answers + done, kind, served, calls + done, size, held, totals);
+		done += size;
+	}
+}
+
+/* How many of the next calls go together. */
+static int
+run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
+{
+	size_t size = 0;
+	int i;
+
+	for (i = 0; i < n && i < RUN_CALLS; i++)
+	{
+		size +=
+			calls[i].request.prompt.size + calls[i].request.text.size + vector_size(task, config);
+		if (i > 0 && size > RUN_SIZE)
+			break;
+	}
+	return i;
+}
+
+static void
+answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
+		   const GptCall *calls, int n, uint64 held, GptCallTotals *totals)
+{
+	LmRequest *requests = palloc0(n * sizeof(LmRequest));
+	int *places = palloc(n * sizeof(int));
+	instr_time begin;
+	instr_time end;
+	int64 tokens;
+	LmMany *many;
+	int n_requests = 0;
+
+	INSTR_TIME_SET_CURRENT(begin);
+	for (int i = 0; i < n; i++)
+	{
+		const LmRequest *request = &calls[i].request;
+
+		memset(&answers[i], 0, sizeof(GptAnswer));
+		if (request->task == LM_TASK_GENERATE)
+			answers[i].error = gpt_continue_error(request->prompt.size);
+		answers[i].is_null = true;
+		if (answers[i].error != NULL)
+			continue;
+		requests[n_requests] = *request;
+		requests[n_requests].sampling.heal = served->heals;
+		places[n_requests++] = i;
+	}
+	give_vectors(requests, n_requests, kind->task, served->config);
+	held += n_requests * vector_size(kind->task, served->config) + stops_size(requests, n_requests);
+	many = gpt_cache_many(served, requests, n_requests, held);
+	tokens = lm_many_tokens(many);
+	run(many, requests, n_requests);
+	for (int i = 0; i < n_requests; i++)
+		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, begin);
+	totals->tokens += lm_many_tokens(many) - tokens;
+	totals->seconds += INSTR_TIME_GET_DOUBLE(end);
+	if (n_requests > 0 && requests[0].vector != NULL)
+		pfree(requests[0].vector);
+	pfree(requests);
+	pfree(places);
+}
+
+/* Bytes of what the engine fills for a request. */
+static size_t
+vector_size(LmTask task, const LmConfig *config)
+{
+	if (task == LM_TASK_EMBED)
+		return config->channels * sizeof(float);
+	return task == LM_TASK_CLASSIFY ? config->labels * sizeof(float) : 0;
+}
+
+/*
+ * Bytes of the list of each request, and of the copies of those that are in the model, with what
+ * follows a text through them.
+ */
+static size_t
+stops_size(const LmRequest *requests, int n)
+{
+	size_t size = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const LmSampling *sampling = &requests[i].sampling;
+
+		size += sampling->n_stops * sizeof(LmBytes);
+		for (int stop = 0; stop < sampling->n_stops && i < LM_MANY_SEQUENCES; stop++)
+			size += sampling->stops[stop].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes);
+	}
+	return size;
+}
+
+static void
+give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config)
+{
+	size_t size = vector_size(task, config) / sizeof(float);
+	float *vectors;
+
+	if (size == 0 || n == 0)
+		return;
+	vectors = MemoryContextAllocHuge(CurrentMemoryContext, n * size * sizeof(float));
+	for (int i = 0; i < n; i++)
+		requests[i].vector = vectors + i * size;
+}
+
+static void
+run(LmMany *many, LmRequest *requests, int n)
+{
+	bool done = n == 0;
+	LmError error;
+
+	if (!lm_many_start(many, requests, n, &error))
+		gpt_bridge_raise(&error);
+	while (!done)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!lm_many_step(many, &done, &error))
+			gpt_bridge_raise(&error);
+	}
+}
+
+static void
+take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
+			const GptCall *call, const LmRequest *request)
+{
+	GptCall done = *call;
+
+	if (request->error.code != LM_OK)
+	{
+		answer->is_null = true;
+		answer->error = palloc(sizeof(LmError));
+		*answer->error = request->error;
+		return;
+	}
+	done.request = *request;
+	answer->is_truncated = request->truncated;
+	answer->n_tokens = request->score.n_tokens;
+	answer->value = kind->result(&done, served, &answer->is_null);
+}
+
+bool
+gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number)
+{
+	Oid type = get_fn_expr_argtype(fcinfo->flinfo, number);
+
+	/* Without an expression to ask: what the function is declared with. */
+	if (!OidIsValid(type) && OidIsValid(fcinfo->flinfo->fn_oid))
+	{
+		Oid *types;
+		int n;
+
+		get_func_signature(fcinfo->flinfo->fn_oid, &types, &n);
+		type = number < n ? types[number] : InvalidOid;
+	}
+	return type == TEXTARRAYOID || (OidIsValid(type) && get_element_type(type) != InvalidOid);
+}
+
+/* ---- Elements of an array ----------------------------------------------- */
+
+GptElements *
+gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo)
+{
+	GptElements *elements;
+	Datum argument;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return NULL;
+	gpt_bridge_check_encoding();
+	argument = PG_GETARG_DATUM(1);
+	elements = palloc0(sizeof(GptElements));
+	if (VARATT_IS_EXTENDED(DatumGetPointer(argument)))
+		elements->held = toast_raw_datum_size(argument);
+	gpt_bridge_check_memory(elements->held);
+	elements->kind = kind;
+	elements->fcinfo = fcinfo;
+	elements->model = gpt_argument_text(fcinfo, 0);
+	elements->array = PG_GETARG_ARRAYTYPE_P(1);
+	elements->iterator = array_create_iterator(elements->array, 0, NULL);
+	elements->n = ArrayGetNItems(ARR_NDIM(elements->array), ARR_DIMS(elements->array));
+	elements->scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt elements", ALLOCSET_DEFAULT_SIZES);
+	return elements;
+}
+
+/* In slices, so that what is known of an element beside its answer is bounded. */
+int
+gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served, uint64 held)
+{
+	int first = elements->n_read;
+	int n = Min(GPT_ELEMENTS, elements->n - first);
+	MemoryContext caller = MemoryContextSwitchTo(elements->scratch);
+	GptAnswer *found = palloc(n * sizeof(GptAnswer));
+	GptCall *calls = palloc(n * sizeof(GptCall));
+	int *places = palloc(n * sizeof(int));
+	GptCallTotals totals = {0};
+	int n_calls;
+
+	for (int i = 0; i < n; i++)
+		answers[i] = (GptAnswer){.is_null = true};
+	n_calls = read_slice(calls, places, elements, n);
+	MemoryContextSwitchTo(caller);
+	gpt_call_answer(found, elements->kind, served, calls, n_calls, elements->held + held, &totals);
+	for (int i = 0; i < n_calls; i++)
+	{
+		answers[places[i]] = found[i];
+		if (found[i].is_truncated)
+			gpt_call_notice_truncation(elements->fcinfo, served->config->context);
+		/* A lack of memory is no fault of the text. */
+		if (found[i].error != NULL && found[i].error->code == LM_ERR_MEMORY)
+			gpt_bridge_raise(found[i].error);
+		if (found[i].error != NULL)
+			ereport(WARNING, (errcode(gpt_bridge_sqlstate(found[i].error->code)),
+							  errmsg("element %d has no result: %s", first + places[i] + 1,
+									 found[i].error->message)));
+	}
+	MemoryContextReset(elements->scratch);
+	return n;
+}
+
+/*
+ * Each element in turn is the argument. How many of the next n make a call: it is of the element in
+ * its place.
+ */
+static int
+read_slice(GptCall *calls, int *places, GptElements *elements, int n)
+{
+	NullableDatum *argument = &elements->fcinfo->args[1];
+	NullableDatum array = *argument;
+	int n_calls = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!array_iterate(elements->iterator, &argument->value, &argument->isnull))
+			elog(ERROR, "array has fewer elements than it says");
+		if (!argument->isnull && elements->kind->read(&calls[n_calls], elements->fcinfo))
+			places[n_calls++] = i;
+	}
+	elements->n_read += n;
+	*argument = array;
+	return n_calls;
+}
+
+const char *
+gpt_elements_model(const GptElements *elements)
+{
+	return elements->model;
+}
+
+bool
+gpt_elements_end(const GptElements *elements)
+{
+	return elements->n_read == elements->n;
+}
+
+/* The model is held for all of them. */
+Datum
+gpt_call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo)
+{
+	GptElements *elements = gpt_elements_begin(kind, fcinfo);
+	GptAnswer *answers = palloc(GPT_ELEMENTS * sizeof(GptAnswer));
+	const GptServed *served;
+	MemoryContext caller = CurrentMemoryContext;
+	ArrayType *array;
+	Results results;
+
+	if (elements == NULL)
+		PG_RETURN_NULL();
+	array = elements->array;
+	start_results(&results, kind->result_type, elements->n);
+	served = gpt_cache_acquire(elements->model, kind->served);
+	PG_TRY();
+	{
+		while (!gpt_elements_end(elements))
+		{
+			int n;
+
+			MemoryContextSwitchTo(results.context);
+			n = gpt_elements_next(answers, elements, served, results_size(&results));
+			MemoryContextSwitchTo(caller);
+			for (int i = 0; i < n; i++)
+				add_result(&results, &answers[i]);
+		}
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	gpt_bridge_check_memory(elements->held + results_size(&results));
+	array = construct_md_array(results.values, results.nulls, ARR_NDIM(array), ARR_DIMS(array),
+							   ARR_LBOUND(array), kind->result_type, results.type_size,
+							   results.by_value, results.align);
+	MemoryContextDelete(results.context);
+	PG_RETURN_ARRAYTYPE_P(array);
+}
+
+static void
+start_results(Results *results, Oid type, int n)
+{
+	gpt_bridge_check_memory((uint64) n * (sizeof(Datum) + sizeof(bool)));
+	results->context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt results", ALLOCSET_DEFAULT_SIZES);
+	results->values = MemoryContextAllocHuge(results->context, Max(n, 1) * sizeof(Datum));
+	results->nulls = MemoryContextAllocHuge(results->context, Max(n, 1) * sizeof(bool));
+	results->n = 0;
+	get_typlenbyvalalign(type, &results->type_size, &results->by_value, &results->align);
+	results->size = ARR_OVERHEAD_WITHNULLS(MAXDIM, n);
+	if (results->type_size > 0)
+		results->size += (uint64) n * att_align_nominal(results->type_size, results->align);
+}
+
+static void
+add_result(Results *results, const GptAnswer *answer)
+{
+	results->values[results->n] = answer->value;
+	results->nulls[results->n++] = answer->is_null;
+	if (!answer->is_null && results->type_size < 0)
+		results->size +=
+			att_align_nominal(VARSIZE_ANY(DatumGetPointer(answer->value)), results->align);
+}
+
+/* Bytes of what is there and of the array that it becomes. */
+static uint64
+results_size(const Results *results)
+{
+	return MemoryContextMemAllocated(results->context, true) + results->size;
+}
+
+/* fn_extra lives as long as the call in the plan. */
+void
+gpt_call_notice_truncation(FunctionCallInfo fcinfo, int context)
+{
+	if (fcinfo->flinfo->fn_extra != NULL)
+		return;
+	fcinfo->flinfo->fn_extra = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, 1);
+	ereport(
+		NOTICE,
+		(errmsg("prompt is longer than the context of the model, only its last %d tokens are used",
+				context - 1)));
+}

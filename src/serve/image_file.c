@@ -1,0 +1,476 @@
+/*
+ * src/serve/image_file.c
+ *
+ * Finds, maps, makes and checks the files of images.
+ *
+ * A file is made aside and renamed, so that what has the name of an image was complete once. There
+ * is no fsync: a crash of the machine leaves nothing, for the server removes the files when it
+ * starts. Sessions that need the same image wait for each other on a lock of the server; the
+ * processes of one parallel query, which such a lock does not keep apart, on flock() of the file
+ * aside, which also tells a file that is being written from one that was left behind.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/file_perm.h"
+#include "miscadmin.h"
+#include "port/pg_crc32c.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include "core/compat.h"
+#include "serve/image_file.h"
+#include "serve/image_lock.h"
+#include "core/settings.h"
+#include "core/version.h"
+
+#define MAGIC "gpt imag"
+#define FORMAT 1
+#define HEADER_SIZE 4096 /* the image begins on a page */
+#define PIECE_SIZE (2 * 1024 * 1024) /* of a huge page; see write_all */
+#define POPULATE_SIZE (64 * 1024 * 1024)
+#define POLL_MS 10
+#define TOUCH_MS (60 * 1000)
+
+typedef struct Header
+{
+	char magic[8];
+	uint32 format;
+	uint32 type;
+	char library[16]; /* what another build of the library has made is not ours to read */
+	uint64 size; /* of the image */
+	uint8 sha256[GPT_SHA256_SIZE]; /* of the content */
+	TimestampTz created_at;
+	pg_crc32c image_crc;
+	pg_crc32c header_crc; /* of the bytes before this one */
+} Header;
+
+typedef struct Mapping
+{
+	MemoryContextCallback callback;
+	void *address;
+	size_t size;
+} Mapping;
+
+/* What is looked for, and where the result goes. */
+typedef struct Search
+{
+	GptImage *image;
+	const GptImageRequest *request;
+	MemoryContext context;
+	char aside[GPT_IMAGE_PATH_SIZE + sizeof(GPT_IMAGE_ASIDE)];
+} Search;
+
+static bool attach(const Search *search, bool verify);
+static bool read_header(Header *header, int file);
+static bool is_wanted(const Header *header, const struct stat *status, const Search *search);
+static bool verify_content(int file, const Header *header);
+static bool map(const Search *search, int file, const struct stat *status);
+static void populate(char *address, size_t size);
+static void unmap(void *arg);
+static void make(const Search *search);
+static bool fits(const Search *search, size_t size);
+static int open_aside(const Search *search, bool *attached);
+static bool is_named(int file, const char *path);
+static bool store(const Search *search, int file, const void *bytes);
+static bool reserve(const Search *search, int file);
+static bool write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc);
+static bool set_time(int file, pg_crc32c crc);
+static void warn(const Search *search, const char *detail);
+
+void
+gpt_image_get(GptImage *image, const GptImageRequest *request, MemoryContext context)
+{
+	Search search = {.image = image, .request = request, .context = context};
+
+	memset(image, 0, sizeof(GptImage));
+	gpt_image_path(image->path, request->sha256, request->type);
+	snprintf(search.aside, sizeof(search.aside), "%s" GPT_IMAGE_ASIDE, image->path);
+	image->size = request->size;
+	if (!fits(&search, request->size))
+	{
+		image->bytes = request->build(&image->size, request->of, context);
+		return;
+	}
+	if (attach(&search, false))
+		return;
+	gpt_image_lock(request->sha256, request->type);
+	if (!attach(&search, true))
+		make(&search);
+	gpt_image_unlock(request->sha256, request->type);
+}
+
+static bool
+fits(const Search *search, size_t size)
+{
+	bool does = size + HEADER_SIZE <= (uint64) gpt_settings_max_image_size();
+
+	if (!does)
+		warn(search, psprintf("It has %zu MB, gpt.max_image_size is " INT64_FORMAT " MB.",
+							  (size >> 20) + 1, gpt_settings_max_image_size() >> 20));
+	return does;
+}
+
+void
+gpt_image_touch(GptImage *image)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+
+	if (!image->shared || now < image->used_at + TOUCH_MS * INT64CONST(1000))
+		return;
+	image->used_at = now;
+	if (gpt_image_is_current(image))
+		(void) utimensat(AT_FDCWD, image->path, times, AT_SYMLINK_NOFOLLOW);
+}
+
+bool
+gpt_image_is_current(const GptImage *image)
+{
+	struct stat status;
+
+	return !image->shared || (lstat(image->path, &status) == 0 && status.st_dev == image->device &&
+							  status.st_ino == image->inode);
+}
+
+bool
+gpt_image_file_describe(GptImageFile *file, const char *path)
+{
+	int descriptor = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
+	struct stat status;
+	Header header;
+	bool good;
+
+	if (descriptor < 0)
+		return false;
+	good = fstat(descriptor, &status) == 0 && read_header(&header, descriptor) &&
+		   header.type < GPT_IMAGE_KINDS;
+	CloseTransientFile(descriptor);
+	if (!good)
+		return false;
+	memcpy(file->sha256, header.sha256, GPT_SHA256_SIZE);
+	file->type = (GptImageType) header.type;
+	file->size = status.st_size;
+	file->created_at = header.created_at;
+	file->used_at = time_t_to_timestamptz(status.st_atim.tv_sec) + status.st_atim.tv_nsec / 1000;
+	return true;
+}
+
+/* ---- What is there ------------------------------------------------------ */
+
+/*
+ * Maps the file where it is what is wanted. A time that does not fit says that somebody has written
+ * to it: verify reads it whole then, which the lock lets one session do.
+ */
+static bool
+attach(const Search *search, bool verify)
+{
+	int file = OpenTransientFile(search->image->path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
+	struct stat status;
+	Header header;
+	bool good;
+
+	if (file < 0)
+		return false;
+	good = fstat(file, &status) == 0 && read_header(&header, file) &&
+		   is_wanted(&header, &status, search);
+	if (good && status.st_mtim.tv_sec != (time_t) header.image_crc)
+		good = verify && verify_content(file, &header) && set_time(file, header.image_crc);
+	good = good && map(search, file, &status);
+	CloseTransientFile(file);
+	return good;
+}
+
+static bool
+read_header(Header *header, int file)
+{
+	pg_crc32c crc;
+
+	if (pg_pread(file, header, sizeof(Header), 0) != sizeof(Header))
+		return false;
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, header, offsetof(Header, header_crc));
+	FIN_CRC32C(crc);
+	return EQ_CRC32C(crc, header->header_crc) &&
+		   memcmp(header->magic, MAGIC, sizeof(header->magic)) == 0 && header->format == FORMAT;
+}
+
+/* A file that others than the server's user could have written is not believed. */
+static bool
+is_wanted(const Header *header, const struct stat *status, const Search *search)
+{
+	return S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
+		   (status->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+		   (uint64) status->st_size == header->size + HEADER_SIZE &&
+		   (search->request->size == 0 || header->size == search->request->size) &&
+		   header->type == (uint32) search->request->type &&
+		   strncmp(header->library, GPT_VERSION, sizeof(header->library)) == 0 &&
+		   memcmp(header->sha256, search->request->sha256, GPT_SHA256_SIZE) == 0;
+}
+
+static bool
+verify_content(int file, const Header *header)
+{
+	char *piece = palloc(PIECE_SIZE);
+	uint64 done = 0;
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	while (done < header->size)
+	{
+		size_t wanted = Min(header->size - done, PIECE_SIZE);
+		ssize_t n = pg_pread(file, piece, wanted, (off_t) (HEADER_SIZE + done));
+
+		CHECK_FOR_INTERRUPTS();
+		if (n <= 0)
+			break;
+		COMP_CRC32C(crc, piece, n);
+		done += (uint64) n;
+	}
+	FIN_CRC32C(crc);
+	pfree(piece);
+	return done == header->size && EQ_CRC32C(crc, header->image_crc);
+}
+
+/* The context unmaps it. Nothing fails between the mapping and its being known to the context. */
+static bool
+map(const Search *search, int file, const struct stat *status)
+{
+	Mapping *mapping = MemoryContextAllocZero(search->context, sizeof(Mapping));
+	GptImage *image = search->image;
+
+	mapping->size = (size_t) status->st_size;
+	mapping->address = mmap(NULL, mapping->size, PROT_READ, MAP_SHARED, file, 0);
+	if (mapping->address == MAP_FAILED)
+	{
+		pfree(mapping);
+		return false;
+	}
+	mapping->callback.func = unmap;
+	mapping->callback.arg = mapping;
+	MemoryContextRegisterResetCallback(search->context, &mapping->callback);
+	image->bytes = (const char *) mapping->address + HEADER_SIZE;
+	image->size = mapping->size - HEADER_SIZE;
+	image->shared = true;
+	image->device = status->st_dev;
+	image->inode = status->st_ino;
+	gpt_image_touch(image);
+	populate(mapping->address, mapping->size);
+	return true;
+}
+
+/*
+ * Whoever maps an image is about to read all of it. Entering its pages at once costs a third of
+ * what the faults of the first call would, and next to nothing where they are huge pages.
+ */
+static void
+populate(char *address, size_t size)
+{
+#ifdef MADV_POPULATE_READ
+	for (size_t done = 0; done < size; done += POPULATE_SIZE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (madvise(address + done, Min(size - done, POPULATE_SIZE), MADV_POPULATE_READ) != 0)
+			return;
+	}
+#endif
+}
+
+static void
+unmap(void *arg)
+{
+	const Mapping *mapping = arg;
+
+	(void) munmap(mapping->address, mapping->size);
+}
+
+/* ---- Making it ---------------------------------------------------------- */
+
+/* With the lock: builds the image in memory, and stores and maps it where that is possible. */
+static void
+make(const Search *search)
+{
+	GptImage *image = search->image;
+	MemoryContext memory =
+		AllocSetContextCreate(search->context, "gpt image", ALLOCSET_DEFAULT_SIZES);
+	bool attached = false;
+	int file = open_aside(search, &attached);
+	struct stat status;
+
+	if (!attached)
+		image->bytes = search->request->build(&image->size, search->request->of, memory);
+	if (file >= 0)
+	{
+		bool good = fits(search, image->size);
+
+		if (good && !store(search, file, image->bytes))
+		{
+			warn(search, psprintf("Could not write file \"%s\": %m.", search->aside));
+			good = false;
+		}
+		if (!good)
+			(void) unlink(search->aside);
+		attached = good && fstat(file, &status) == 0 && map(search, file, &status);
+		CloseTransientFile(file);
+	}
+	if (attached)
+		MemoryContextDelete(memory);
+}
+
+/*
+ * The file that the image is written to, which nobody else writes; -1 where there can be none.
+ * Where another process of the same parallel query writes it, waits for that one, and *attached
+ * says that its image is mapped.
+ */
+static int
+open_aside(const Search *search, bool *attached)
+{
+	if (MakePGDirectory(GPT_IMAGE_DIRECTORY) != 0 && errno != EEXIST)
+	{
+		warn(search, psprintf("Could not create directory \"%s\": %m.", GPT_IMAGE_DIRECTORY));
+		return -1;
+	}
+	for (;;)
+	{
+		int file = OpenTransientFile(search->aside, O_RDWR | O_CREAT | O_NOFOLLOW | PG_BINARY);
+
+		if (file < 0)
+		{
+			warn(search, psprintf("Could not create file \"%s\": %m.", search->aside));
+			return -1;
+		}
+		if (flock(file, LOCK_EX | LOCK_NB) == 0 && is_named(file, search->aside))
+			return file;
+		CloseTransientFile(file);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		*attached = attach(search, true);
+		if (*attached)
+			return -1;
+	}
+}
+
+/* It may have got its final name, or been removed, between the opening and the lock. */
+static bool
+is_named(int file, const char *path)
+{
+	struct stat status;
+	struct stat named;
+
+	return fstat(file, &status) == 0 && lstat(path, &named) == 0 && status.st_dev == named.st_dev &&
+		   status.st_ino == named.st_ino;
+}
+
+/*
+ * The header comes last: what has none is not complete. False with errno where the file cannot be
+ * written.
+ */
+static bool
+store(const Search *search, int file, const void *bytes)
+{
+	Header header = {.format = FORMAT, .type = search->request->type, .size = search->image->size};
+
+	memcpy(header.magic, MAGIC, sizeof(header.magic));
+	strlcpy(header.library, GPT_VERSION, sizeof(header.library));
+	memcpy(header.sha256, search->request->sha256, GPT_SHA256_SIZE);
+	header.created_at = GetCurrentTimestamp();
+	if (!reserve(search, file))
+		return false;
+	INIT_CRC32C(header.image_crc);
+	if (!write_all(file, bytes, search->image->size, HEADER_SIZE, &header.image_crc))
+		return false;
+	FIN_CRC32C(header.image_crc);
+	INIT_CRC32C(header.header_crc);
+	COMP_CRC32C(header.header_crc, &header, offsetof(Header, header_crc));
+	FIN_CRC32C(header.header_crc);
+	if (!write_all(file, (const char *) &header, sizeof(header), 0, NULL) ||
+		!set_time(file, header.image_crc) || rename(search->aside, search->image->path) != 0)
+		return false;
+	ereport(DEBUG1, (errmsg_internal("made image \"%s\" of %s", search->image->path,
+									 search->request->what)));
+	return true;
+}
+
+/*
+ * The space is taken before anything is written, so that who makes room next sees it; and a full
+ * disk is seen at once.
+ */
+static bool
+reserve(const Search *search, int file)
+{
+	int result = ENOSPC;
+
+	gpt_image_room_lock();
+	if (gpt_image_make_room(search->image->size + HEADER_SIZE, search->aside) &&
+		ftruncate(file, 0) == 0)
+	{
+		while ((result = posix_fallocate(file, 0, (off_t) (search->image->size + HEADER_SIZE))) ==
+			   EINTR)
+			CHECK_FOR_INTERRUPTS();
+	}
+	gpt_image_room_unlock();
+	errno = result;
+	return result == 0;
+}
+
+/*
+ * Writes end where a huge page of the file does: file systems that cache a file in pages as large
+ * as the writes (ext4 from Linux 6.16, XFS from 5.18) then have an image that is mapped by huge
+ * pages.
+ */
+static bool
+write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc)
+{
+	size_t done = 0;
+
+	while (done < size)
+	{
+		size_t wanted =
+			Min(size - done, PIECE_SIZE - (size_t) (offset + (off_t) done) % PIECE_SIZE);
+		ssize_t n;
+
+		CHECK_FOR_INTERRUPTS();
+		errno = 0;
+		n = pg_pwrite(file, bytes + done, wanted, offset + (off_t) done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+		{
+			errno = errno != 0 ? errno : ENOSPC;
+			return false;
+		}
+		if (crc != NULL)
+			COMP_CRC32C(*crc, bytes + done, n);
+		done += (size_t) n;
+	}
+	return true;
+}
+
+/* The time of the last access is now. */
+static bool
+set_time(int file, pg_crc32c crc)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = (time_t) crc}};
+
+	return futimens(file, times) == 0;
+}
+
+static void
+warn(const Search *search, const char *detail)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING, (errmsg("sessions do not share the image of %s", search->request->what),
+						  errdetail("%s", detail),
+						  errhint("Each session that uses it needs the memory for itself.")));
+	warned = true;
+}

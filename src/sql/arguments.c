@@ -1,0 +1,96 @@
+/*
+ * src/sql/arguments.c
+ *
+ * Fetches and checks arguments of SQL functions.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/shortest_dec.h"
+#include "miscadmin.h"
+#include "tcop/pquery.h"
+#include "utils/builtins.h"
+
+#include "sql/arguments.h"
+#include "core/compat.h"
+
+/*
+ * The parser has matched the arguments of a call in an expression, and the function call protocol,
+ * which serves a session outside of any portal, reads them as their types. (An index hands its
+ * support functions its options as their "expression".)
+ */
+void
+gpt_argument_check_call(FunctionCallInfo fcinfo)
+{
+	bool is_matched = fcinfo->flinfo != NULL &&
+					  (PG_NARGS() == 0 || OidIsValid(get_fn_expr_argtype(fcinfo->flinfo, 0)));
+	bool is_protocol = fcinfo->flinfo != NULL && fcinfo->flinfo->fn_expr == NULL &&
+					   ActivePortal == NULL && MyBackendType == B_BACKEND;
+
+	if (!is_matched && !is_protocol)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("functions of extension \"gpt\" can only be called in expressions"),
+						errdetail("The function is called as a support function, with arguments "
+								  "whose types are not known.")));
+}
+
+void
+gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
+}
+
+char *
+gpt_argument_text(FunctionCallInfo fcinfo, int number)
+{
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+int
+gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char *name, int by_default,
+					 int minimum, int maximum)
+{
+	int value = PG_ARGISNULL(number) ? by_default : PG_GETARG_INT32(number);
+
+	if (value < minimum || value > maximum)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s is out of range: %d", name, value),
+						errhint("It must be between %d and %d.", minimum, maximum)));
+	return value;
+}
+
+double
+gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double by_default,
+				  double minimum, double maximum, bool above)
+{
+	double value = PG_ARGISNULL(number) ? by_default : PG_GETARG_FLOAT8(number);
+
+	/* Written so that NaN fails. */
+	if (!(value >= minimum && value <= maximum) || (above && value == minimum))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s is out of range: %s", name, gpt_argument_number(value)),
+						above ? errhint("It must be above %g and at most %g.", minimum, maximum)
+							  : errhint("It must be between %g and %g.", minimum, maximum)));
+	return value;
+}
+
+bool
+gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default)
+{
+	return number >= PG_NARGS() || PG_ARGISNULL(number) ? by_default : PG_GETARG_BOOL(number);
+}
+
+char *
+gpt_argument_number(double value)
+{
+	char *text;
+
+	if (value == floor(value) && fabs(value) < 1e16)
+		return psprintf(INT64_FORMAT, (int64) value);
+	text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
+	double_to_shortest_decimal_buf(value, text);
+	return text;
+}

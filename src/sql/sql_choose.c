@@ -1,0 +1,343 @@
+/*
+ * src/sql/sql_choose.c
+ *
+ * gpt_choose and gpt_embed: what a language model says of a text without having been trained to say
+ * it.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/cache.h"
+#include "serve/call.h"
+#include "core/compat.h"
+
+PG_FUNCTION_INFO_V1(gpt_choose);
+PG_FUNCTION_INFO_V1(gpt_embed);
+
+/* Embeddings on their way to rows. */
+typedef struct EmbeddingSet
+{
+	GptElements *elements;
+	MemoryContext slice; /* of the answers */
+	GptAnswer answers[GPT_ELEMENTS];
+	int n;
+	int next;
+} EmbeddingSet;
+
+static Datum choose(const GptServed *served, LmBytes prompt, ArrayType *choices);
+static bool rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice);
+static LmPooling read_pooling(FunctionCallInfo fcinfo);
+static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input,
+				  LmPooling pooling);
+static void normalize(float *embedding, int n);
+static Datum array_of(float *embedding, int n, bool wants_normal);
+static Datum embed_elements(FunctionCallInfo fcinfo);
+static EmbeddingSet *begin_set(FunctionCallInfo fcinfo, MemoryContext context);
+static void embed_slice(EmbeddingSet *embeddings);
+static bool read_embed(GptCall *call, FunctionCallInfo fcinfo);
+static Datum embed_result(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_embed_call = {"gpt_embed",	gpt_embed,	FLOAT4ARRAYOID, LM_TASK_EMBED,
+									GPT_SERVED_ANY, read_embed, embed_result};
+
+static LmBytes
+bytes_of(Datum value)
+{
+	text *detoasted = DatumGetTextPP(value);
+
+	return (LmBytes){VARDATA_ANY(detoasted), VARSIZE_ANY_EXHDR(detoasted)};
+}
+
+/*
+ * gpt_choose(model text, prompt text, choices text[]) RETURNS text
+ *
+ * The choice that the prompt makes more likely than it is by itself: the largest (log p(choice |
+ * prompt) - log p(choice)) / tokens (Holtzman et al. 2021, "Surface form competition", with the
+ * empty prompt as domain; Brown et al. 2020, section 2.4). The first of equals. NULL gives NULL, as
+ * do choices of which none has a scored token; a null among them is passed over.
+ */
+Datum
+gpt_choose(PG_FUNCTION_ARGS)
+{
+	const GptServed *served;
+	volatile Datum best = (Datum) 0;
+	ArrayType *choices;
+	LmBytes prompt;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_bridge_check_encoding();
+	prompt = bytes_of(PG_GETARG_DATUM(1));
+	gpt_bridge_check_memory(
+		VARATT_IS_EXTENDED(PG_GETARG_POINTER(2)) ? toast_raw_datum_size(PG_GETARG_DATUM(2)) : 0);
+	choices = PG_GETARG_ARRAYTYPE_P(2);
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		best = choose(served, prompt, choices);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	if (best == (Datum) 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(best);
+}
+
+/* 0: none. */
+static Datum
+choose(const GptServed *served, LmBytes prompt, ArrayType *choices)
+{
+	ArrayIterator iterator = array_create_iterator(choices, 0, NULL);
+	Datum best = (Datum) 0;
+	double highest = 0;
+	Datum choice;
+	bool is_null;
+
+	while (array_iterate(iterator, &choice, &is_null))
+	{
+		double rating;
+
+		CHECK_FOR_INTERRUPTS();
+		if (is_null || !rate(&rating, served, prompt, bytes_of(choice)))
+			continue;
+		if (best == (Datum) 0 || rating > highest)
+		{
+			highest = rating;
+			best = choice;
+		}
+	}
+	return best;
+}
+
+/* False where the choice has no scored token. */
+static bool
+rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
+{
+	LmScore behind;
+	LmScore alone;
+	LmError error;
+
+	while (!lm_score_completion(&behind, served->session, prompt, choice, false, &error))
+		gpt_bridge_raise(&error);
+	while (!lm_score(&alone, served->session, choice.data, choice.size, &error))
+		gpt_bridge_raise(&error);
+	if (behind.n_tokens == 0)
+		return false;
+	*rating = (behind.logprob - alone.logprob) / (double) behind.n_tokens;
+	return true;
+}
+
+/*
+ * gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true)
+ * RETURNS real[]
+ *
+ * The normalised output of the model's last block, pooled over the text's tokens, as long as the
+ * model has channels; of length 1 where that is wanted. NULL model or input gives NULL, as does a
+ * text without tokens; NULL elsewhere means the default. With input text[] it returns a set: the
+ * array of each element, in their order.
+ */
+Datum
+gpt_embed(PG_FUNCTION_ARGS)
+{
+	const GptServed *served;
+	bool wants_normal;
+	LmPooling pooling;
+	float *embedding;
+	int64 n_tokens;
+	LmBytes input;
+	int n;
+
+	gpt_argument_check_call(fcinfo);
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return embed_elements(fcinfo);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	wants_normal = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	pooling = read_pooling(fcinfo);
+	input = bytes_of(PG_GETARG_DATUM(1));
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_ANY);
+	n = served->config->channels;
+	embedding = palloc(n * sizeof(float));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		embed(embedding, &n_tokens, served, input, pooling);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	if (n_tokens == 0)
+		PG_RETURN_NULL();
+	return array_of(embedding, n, wants_normal);
+}
+
+static Datum
+array_of(float *embedding, int n, bool wants_normal)
+{
+	Datum *values = palloc(n * sizeof(Datum));
+	ArrayType *array;
+
+	if (wants_normal)
+		normalize(embedding, n);
+	for (int i = 0; i < n; i++)
+		values[i] = Float4GetDatum(embedding[i]);
+	array = construct_array(values, n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
+	pfree(values);
+	return PointerGetDatum(array);
+}
+
+/*
+ * A row for each element, null where it has no embedding; so that rows can stand beside those of
+ * unnest. Answers are those of a slice: the caller may stop between two rows, so that nothing is
+ * held but memory. One statement sees one version of the model.
+ */
+static Datum
+embed_elements(FunctionCallInfo fcinfo)
+{
+	FuncCallContext *set;
+	EmbeddingSet *embeddings;
+	GptAnswer *answer;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		set = SRF_FIRSTCALL_INIT();
+		set->user_fctx = begin_set(fcinfo, set->multi_call_memory_ctx);
+	}
+	set = SRF_PERCALL_SETUP();
+	embeddings = set->user_fctx;
+	if (embeddings == NULL ||
+		(embeddings->next == embeddings->n && gpt_elements_end(embeddings->elements)))
+		SRF_RETURN_DONE(set);
+
+	/* Now do the work. */
+	if (embeddings->next == embeddings->n)
+		embed_slice(embeddings);
+	answer = &embeddings->answers[embeddings->next++];
+	if (answer->is_null)
+		SRF_RETURN_NEXT_NULL(set);
+	SRF_RETURN_NEXT(set, answer->value);
+}
+
+static EmbeddingSet *
+begin_set(FunctionCallInfo fcinfo, MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	GptElements *elements = gpt_elements_begin(&gpt_embed_call, fcinfo);
+	EmbeddingSet *embeddings = NULL;
+
+	if (elements != NULL)
+	{
+		embeddings = palloc0(sizeof(EmbeddingSet));
+		embeddings->elements = elements;
+		embeddings->slice =
+			AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
+		/* Also where there is no element to ask it. */
+		gpt_cache_release(gpt_cache_acquire(gpt_elements_model(elements), GPT_SERVED_ANY));
+	}
+	MemoryContextSwitchTo(caller);
+	return embeddings;
+}
+
+static void
+embed_slice(EmbeddingSet *embeddings)
+{
+	const GptServed *served =
+		gpt_cache_acquire(gpt_elements_model(embeddings->elements), GPT_SERVED_ANY);
+	MemoryContext caller;
+
+	MemoryContextReset(embeddings->slice);
+	caller = MemoryContextSwitchTo(embeddings->slice);
+	PG_TRY();
+	{
+		embeddings->n =
+			gpt_elements_next(embeddings->answers, embeddings->elements, served,
+							  (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	embeddings->next = 0;
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+read_embed(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_EMBED;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = bytes_of(PG_GETARG_DATUM(1));
+	call->request.pooling = read_pooling(fcinfo);
+	call->detail = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	return true;
+}
+
+static Datum
+embed_result(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	*is_null = call->request.n_tokens == 0;
+	return *is_null ? (Datum) 0
+					: array_of(call->request.vector, served->config->channels, call->detail != 0);
+}
+
+static LmPooling
+read_pooling(FunctionCallInfo fcinfo)
+{
+	char *name;
+
+	if (PG_ARGISNULL(2))
+		return LM_POOL_MEAN;
+	name = gpt_argument_text(fcinfo, 2);
+	if (strcmp(name, "mean") == 0)
+		return LM_POOL_MEAN;
+	if (strcmp(name, "last") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("pooling \"%s\" does not exist", name),
+						errhint("Pooling is mean or last.")));
+	return LM_POOL_LAST;
+}
+
+static void
+embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling)
+{
+	LmError error;
+
+	while (!lm_embed(embedding, n_tokens, served->session, input, pooling, &error))
+		gpt_bridge_raise(&error);
+}
+
+/* To length 1; zeros stay. */
+static void
+normalize(float *embedding, int n)
+{
+	double sum = 0;
+
+	for (int i = 0; i < n; i++)
+		sum += (double) embedding[i] * embedding[i];
+	for (int i = 0; i < n && sum > 0; i++)
+		embedding[i] = (float) (embedding[i] / sqrt(sum));
+}

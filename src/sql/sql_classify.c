@@ -1,0 +1,197 @@
+/*
+ * src/sql/sql_classify.c
+ *
+ * gpt_classify and gpt_classify_probs: which of its labels a classifier gives to a text.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/cache.h"
+#include "serve/call.h"
+#include "core/compat.h"
+
+PG_FUNCTION_INFO_V1(gpt_classify);
+PG_FUNCTION_INFO_V1(gpt_classify_probs);
+
+typedef struct Answer
+{
+	const char *label;
+	float probability;
+	int number;
+} Answer;
+
+static Answer *classify(int *n, bool *multi_label, const char *model, LmBytes input);
+static char *probable_labels(const Answer *answers, int n);
+static int compare_answers(const void *a, const void *b);
+static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_classify_call = {"gpt_classify",	 gpt_classify,			TEXTOID,
+									   LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call,
+									   result_of};
+
+static LmBytes
+input_of(FunctionCallInfo fcinfo)
+{
+	text *input = PG_GETARG_TEXT_PP(1);
+
+	return (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
+}
+
+/*
+ * gpt_classify(model text, input text) RETURNS text
+ *
+ * The most probable label; the first one, in the order of bytes, of equals. Of a model of several
+ * labels a text, all whose probability is at least 0.5, as the text of a text[] in the order of
+ * their bytes: a set has one text, whatever the probabilities. NULL gives NULL. With input text[]
+ * it returns text[]: that of each element.
+ */
+Datum
+gpt_classify(PG_FUNCTION_ARGS)
+{
+	Answer *answers;
+	bool multi_label;
+	int n;
+
+	gpt_argument_check_call(fcinfo);
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_classify_call, fcinfo);
+	gpt_bridge_check_encoding();
+	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	if (multi_label)
+		PG_RETURN_TEXT_P(cstring_to_text(probable_labels(answers, n)));
+	qsort(answers, n, sizeof(Answer), compare_answers);
+	PG_RETURN_TEXT_P(cstring_to_text(answers[0].label));
+}
+
+/*
+ * gpt_classify_probs(model text, input text) -> setof (label text, probability real)
+ *
+ * All labels, the most probable first; where a text has several, each with its own probability.
+ * NULL gives no rows.
+ */
+Datum
+gpt_classify_probs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Answer *answers;
+	bool multi_label;
+	int n;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_bridge_check_encoding();
+	InitMaterializedSRF(fcinfo, 0);
+	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
+	qsort(answers, n, sizeof(Answer), compare_answers);
+	for (int i = 0; i < n; i++)
+	{
+		Datum values[2] = {CStringGetTextDatum(answers[i].label),
+						   Float4GetDatum(answers[i].probability)};
+		bool nulls[2] = {false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+static bool
+read_call(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_CLASSIFY;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = input_of(fcinfo);
+	return true;
+}
+
+/* Labels stand in the order of bytes: of equals the first one wins. */
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	int n = served->config->labels;
+	int best = 0;
+
+	*is_null = false;
+	if (served->config->multi_label)
+	{
+		Answer *answers = palloc(n * sizeof(Answer));
+
+		for (int i = 0; i < n; i++)
+			answers[i] = (Answer){served->labels[i], call->request.vector[i], i};
+		return CStringGetTextDatum(probable_labels(answers, n));
+	}
+	for (int i = 1; i < n; i++)
+		if (call->request.vector[i] > call->request.vector[best])
+			best = i;
+	return CStringGetTextDatum(served->labels[best]);
+}
+
+/* All labels of the model in its order, palloc'd. */
+static Answer *
+classify(int *n, bool *multi_label, const char *model, LmBytes input)
+{
+	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_CLASSIFIER);
+	float *probabilities;
+	Answer *answers;
+	int64 n_tokens;
+	LmError error;
+
+	*n = served->config->labels;
+	*multi_label = served->config->multi_label;
+	probabilities = palloc(*n * sizeof(float));
+	answers = palloc(*n * sizeof(Answer));
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		while (!lm_classify(probabilities, &n_tokens, served->session, input, &error))
+			gpt_bridge_raise(&error);
+		for (int i = 0; i < *n; i++)
+			answers[i] = (Answer){pstrdup(served->labels[i]), probabilities[i], i};
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	pfree(probabilities);
+	return answers;
+}
+
+static char *
+probable_labels(const Answer *answers, int n)
+{
+	Datum *labels = palloc(n * sizeof(Datum));
+	int n_labels = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (answers[i].probability >= 0.5)
+			labels[n_labels++] = CStringGetTextDatum(answers[i].label);
+	}
+	return OidOutputFunctionCall(
+		F_ARRAY_OUT,
+		PointerGetDatum(construct_array(labels, n_labels, TEXTOID, -1, false, TYPALIGN_INT)));
+}
+
+static int
+compare_answers(const void *a, const void *b)
+{
+	const Answer *first = a;
+	const Answer *second = b;
+
+	if (first->probability != second->probability)
+		return first->probability > second->probability ? -1 : 1;
+	return first->number - second->number;
+}

@@ -1,0 +1,313 @@
+/*
+ * src/sql/sql_evaluate.c
+ *
+ * gpt_evaluate: the rows of a query go through a model, measures of all of them together come out.
+ * What is measured follows from the columns of the query, as what is learnt does.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/cache.h"
+#include "store/catalog.h"
+#include "corpus/classification.h"
+#include "core/compat.h"
+#include "serve/continuation.h"
+#include "engine/rouge.h"
+#include "core/options.h"
+#include "corpus/source.h"
+
+#define GENERATED_FACTOR 2 /* times the tokens of the row's completion ... */
+/* ... and so many are generated at most, unless the options say otherwise */
+#define GENERATED_MORE 16
+
+PG_FUNCTION_INFO_V1(gpt_evaluate);
+
+/* Sums over rows. Every row counts with its weight but in the numbers of rows and tokens. */
+typedef struct Evaluation
+{
+	const GptServed *served;
+	const GptTrainOptions *options;
+	bool prompted;
+	bool include_end;
+	GptClassification *classification; /* NULL: rows have no labels */
+	int64 documents;
+	int64 skipped;
+	GptSkipped why_skipped;
+	int64 tokens;
+	double weight; /* of documents */
+	double token_weight;
+	double byte_weight;
+	double logprob;
+	double exact;
+	double rouge;
+	StringInfoData generated;
+} Evaluation;
+
+static void evaluate_query(Evaluation *evaluation, const char *model, const char *query);
+static void add_row(void *context, const GptSourceRow *row);
+static void compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens);
+static void put_kept(FunctionCallInfo fcinfo, const char *model);
+static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
+static void put(FunctionCallInfo fcinfo, const char *metric, double value);
+static void put_measure(void *context, const char *metric, const char *label, const char *predicted,
+						double value);
+static void put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation);
+
+/*
+ * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric,
+ * label, predicted, value)
+ *
+ * The query runs read-only as the caller, here and now. NULL query: what was measured when the
+ * version was trained. NULL model is an error, NULL options are the defaults.
+ */
+Datum
+gpt_evaluate(PG_FUNCTION_ARGS)
+{
+	Evaluation evaluation = {0};
+	Jsonb *json;
+	char *model;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "model");
+	gpt_bridge_check_encoding();
+	model = gpt_argument_text(fcinfo, 0);
+	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
+						   : PG_GETARG_JSONB_P(2);
+	evaluation.options = gpt_options_parse(json, GPT_FUNCTION_EVALUATE);
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(1))
+	{
+		put_kept(fcinfo, model);
+		return (Datum) 0;
+	}
+	evaluate_query(&evaluation, model, gpt_argument_text(fcinfo, 1));
+	if (evaluation.classification != NULL)
+		put_classification(fcinfo, &evaluation);
+	else
+		put_evaluation(fcinfo, &evaluation);
+	return (Datum) 0;
+}
+
+/* ---- Rows --------------------------------------------------------------- */
+
+/* Rows with labels are for classifiers, and only those. */
+static void
+check_kind(const char *model, const GptSourceShape *shape)
+{
+	const GptVersion *version = gpt_catalog_version(model, false);
+	bool is_classifier = version->config.labels > 0;
+
+	gpt_catalog_check_use(version);
+	if (is_classifier && shape->label_column == 0)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model \"%s\" is a classifier", version->model),
+						errdetail("The query has no column \"label\"."),
+						errhint("Select the labels too, as in SELECT body, stars AS label.")));
+	if (!is_classifier && shape->label_column != 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("model \"%s\" is not a classifier", version->model),
+			 errdetail("The query has a column \"label\"."),
+			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
+}
+
+static void
+evaluate_query(Evaluation *evaluation, const char *model, const char *query)
+{
+	const GptServed *served;
+	GptSourceShape shape;
+
+	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE, NULL);
+	evaluation->prompted = shape.prompt_column != 0;
+	/* auto: of completions */
+	evaluation->include_end = evaluation->prompted
+								  ? strcmp(evaluation->options->include_end, "false") != 0
+								  : strcmp(evaluation->options->include_end, "true") == 0;
+	initStringInfo(&evaluation->generated);
+	check_kind(model, &shape);
+	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
+															  : GPT_SERVED_LANGUAGE_MODEL);
+	evaluation->served = served;
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		if (shape.label_column != 0)
+			evaluation->classification = gpt_classification_create(served, &shape);
+		gpt_source_read(query, GPT_SOURCE_EVALUATE, NULL, add_row, evaluation);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	if (evaluation->classification != NULL ? evaluation->documents == 0 : evaluation->tokens == 0)
+	{
+		evaluation->why_skipped.n[GPT_SKIP_TOKENS] = evaluation->documents;
+		gpt_source_raise_skipped("query", &evaluation->why_skipped);
+	}
+}
+
+static void
+add_row(void *context, const GptSourceRow *row)
+{
+	Evaluation *evaluation = context;
+	LmBytes prompt = {row->prompt ? row->prompt : "", row->prompt_size};
+	LmBytes text = {row->text, row->size};
+	LmScore score;
+	LmError error;
+
+	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted,
+						evaluation->classification != NULL) != GPT_SKIP_NONE)
+	{
+		evaluation->skipped++;
+		return;
+	}
+	if (evaluation->classification != NULL)
+	{
+		gpt_cache_renew(evaluation->served);
+		gpt_classification_add(evaluation->classification, evaluation->served, row);
+		evaluation->documents++;
+		return;
+	}
+	gpt_cache_renew(evaluation->served);
+	while (!lm_score_completion(&score, evaluation->served->session, prompt, text,
+								evaluation->include_end, &error))
+		gpt_bridge_raise_row(&error, "query", row->number);
+	evaluation->documents++;
+	evaluation->tokens += score.n_tokens;
+	evaluation->weight += row->weight;
+	evaluation->token_weight += row->weight * (double) score.n_tokens;
+	evaluation->byte_weight += row->weight * (double) row->size;
+	evaluation->logprob += row->weight * score.logprob;
+	if (evaluation->prompted && evaluation->options->generate)
+		compare(evaluation, row, score.n_tokens);
+}
+
+/* The greedy completion of the row's prompt beside the row's completion. */
+static void
+compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
+{
+	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
+	LmSampling sampling = {.temperature = 0, .top_p = 1, .repetition_penalty = 1};
+	StringInfo generated = &evaluation->generated;
+	LmBytes wanted = {row->text, row->size};
+	bool truncated = false;
+	LmBytes found;
+	double rouge;
+	LmError error;
+
+	if (evaluation->options->max_tokens != GPT_CHOSEN)
+		sampling.max_tokens = (int) evaluation->options->max_tokens;
+	else
+		sampling.max_tokens = (int) Min(GENERATED_FACTOR * n_tokens + GENERATED_MORE, PG_INT32_MAX);
+	gpt_continue_check(row->prompt_size);
+	resetStringInfo(generated);
+	gpt_continue(generated, evaluation->served, row->prompt, row->prompt_size, &sampling,
+				 &truncated);
+	found = (LmBytes){generated->data, generated->len};
+	if (lm_tokenizer_spec(evaluation->served->tokenizer)->normalize_nfc)
+	{
+		/* The model does not know other spellings of the row's characters. */
+		found = gpt_bridge_nfc(found);
+		wanted = gpt_bridge_nfc(wanted);
+	}
+	while (!lm_rouge_l(&rouge, host, found, wanted, &error))
+		gpt_bridge_raise(&error);
+	evaluation->rouge += row->weight * rouge;
+	if (found.size == wanted.size && memcmp(found.data, wanted.data, wanted.size) == 0)
+		evaluation->exact += row->weight;
+}
+
+/* ---- Measures ----------------------------------------------------------- */
+
+static void
+put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
+{
+	double loss = -evaluation->logprob / evaluation->token_weight;
+
+	put(fcinfo, "documents", (double) evaluation->documents);
+	put(fcinfo, "skipped", (double) evaluation->skipped);
+	put(fcinfo, "tokens", (double) evaluation->tokens);
+	put(fcinfo, "loss", loss);
+	put(fcinfo, "perplexity", exp(loss));
+	put(fcinfo, "bits_per_byte", -evaluation->logprob / (M_LN2 * evaluation->byte_weight));
+	if (evaluation->prompted && evaluation->options->generate)
+	{
+		put(fcinfo, "exact_match", evaluation->exact / evaluation->weight);
+		put(fcinfo, "rouge_l", evaluation->rouge / evaluation->weight);
+	}
+}
+
+static void
+put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation)
+{
+	put(fcinfo, "documents", (double) evaluation->documents);
+	put(fcinfo, "skipped", (double) evaluation->skipped);
+	gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
+}
+
+/* Of the version's row; those that were not measured are left out. */
+static void
+put_kept(FunctionCallInfo fcinfo, const char *model)
+{
+	static const char *const metrics[] = {"training_loss", "loss", "perplexity", "bits_per_byte"};
+	const GptVersion *version = gpt_catalog_version(model, false);
+	Oid types[] = {TEXTOID, INT4OID};
+	Datum values[] = {CStringGetTextDatum(version->model), Int32GetDatum(version->version)};
+	char *command = psprintf("SELECT loss, validation_loss, pg_catalog.exp(validation_loss), "
+							 "validation_bits_per_byte FROM %s.gpt_versions WHERE model "
+							 "OPERATOR(pg_catalog.=) $1 AND version OPERATOR(pg_catalog.=) $2",
+							 gpt_catalog_schema());
+
+	gpt_catalog_check_use(version);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 1) !=
+			SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not read the measures of model \"%s\"", model);
+	for (int i = 0; i < lengthof(metrics); i++)
+	{
+		bool isnull;
+		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull);
+
+		if (!isnull)
+			put(fcinfo, metrics[i], DatumGetFloat8(value));
+	}
+	SPI_finish();
+}
+
+static void
+put(FunctionCallInfo fcinfo, const char *metric, double value)
+{
+	put_measure(fcinfo, metric, NULL, NULL, value);
+}
+
+static void
+put_measure(void *context, const char *metric, const char *label, const char *predicted,
+			double value)
+{
+	FunctionCallInfo fcinfo = context;
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum values[4] = {CStringGetTextDatum(metric), (Datum) 0, (Datum) 0, Float8GetDatum(value)};
+	bool nulls[4] = {false, label == NULL, predicted == NULL, false};
+
+	if (label != NULL)
+		values[1] = CStringGetTextDatum(label);
+	if (predicted != NULL)
+		values[2] = CStringGetTextDatum(predicted);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}

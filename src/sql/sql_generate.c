@@ -1,0 +1,246 @@
+/*
+ * src/sql/sql_generate.c
+ *
+ * gpt_generate: a prompt in, its continuation out.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/cache.h"
+#include "serve/call.h"
+#include "core/compat.h"
+#include "serve/continuation.h"
+
+#define MAX_TOKENS 1000000
+#define MAX_TEMPERATURE 100
+#define MIN_PENALTY 0.01
+#define MAX_PENALTY 100
+#define MAX_PROMPT_SIZE (64 * 1024 * 1024)
+#define MAX_STOPS 1000
+
+PG_FUNCTION_INFO_V1(gpt_generate);
+
+static void read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo);
+static void read_stops(LmSampling *sampling, ArrayType *array);
+static uint64 draw_seed(void);
+static LmGeneration *start(const GptServed *served, const char *prompt, size_t size,
+						   const LmSampling *sampling, bool *truncated);
+static void append_continuation(StringInfo result, LmGeneration *generation);
+static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+const GptCallKind gpt_generate_call = {
+	"gpt_generate", gpt_generate, TEXTOID, LM_TASK_GENERATE, GPT_SERVED_LANGUAGE_MODEL,
+	read_call,		result_of};
+
+/*
+ * gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
+ * 0.8, top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty
+ *     float8 DEFAULT 1, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+ *
+ * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one.
+ * With prompt text[] it returns text[]: each element continued as by a call of its own, with the
+ * same seed.
+ */
+Datum
+gpt_generate(PG_FUNCTION_ARGS)
+{
+	const GptServed *served;
+	LmSampling sampling;
+	StringInfoData result;
+	bool truncated = false;
+	text *prompt;
+
+	gpt_argument_check_call(fcinfo);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_generate_call, fcinfo);
+	gpt_bridge_check_encoding();
+	read_sampling(&sampling, fcinfo);
+	prompt = PG_GETARG_TEXT_PP(1);
+	gpt_continue_check(VARSIZE_ANY_EXHDR(prompt));
+	initStringInfo(&result);
+	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
+
+	/* Now do the work. */
+	PG_TRY();
+	{
+		gpt_continue(&result, served, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), &sampling,
+					 &truncated);
+		if (truncated)
+			gpt_call_notice_truncation(fcinfo, served->config->context);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(result.data, result.len));
+}
+
+static bool
+read_call(GptCall *call, FunctionCallInfo fcinfo)
+{
+	text *prompt;
+
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	prompt = PG_GETARG_TEXT_PP(1);
+	call->request.task = LM_TASK_GENERATE;
+	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
+	read_sampling(&call->request.sampling, fcinfo);
+	return true;
+}
+
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	*is_null = false;
+	return PointerGetDatum(
+		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
+}
+
+static void
+read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
+{
+	memset(sampling, 0, sizeof(LmSampling));
+	sampling->max_tokens = gpt_argument_integer(fcinfo, 2, "max_tokens", 64, 1, MAX_TOKENS);
+	sampling->temperature =
+		gpt_argument_real(fcinfo, 3, "temperature", 0.8, 0, MAX_TEMPERATURE, false);
+	sampling->top_k = gpt_argument_integer(fcinfo, 4, "top_k", 0, 0, LM_MAX_VOCABULARY);
+	sampling->top_p = gpt_argument_real(fcinfo, 5, "top_p", 1, 0, 1, true);
+	sampling->min_p = gpt_argument_real(fcinfo, 6, "min_p", 0, 0, 1, false);
+	sampling->repetition_penalty =
+		gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, MIN_PENALTY, MAX_PENALTY, false);
+	if (!PG_ARGISNULL(8))
+		read_stops(sampling, PG_GETARG_ARRAYTYPE_P(8));
+	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);
+}
+
+static void
+read_stops(LmSampling *sampling, ArrayType *array)
+{
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	LmBytes *stops;
+	Datum *values;
+	bool *nulls;
+
+	if (n > MAX_STOPS)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("stop has %d texts", n),
+						errhint("It may have up to %d.", MAX_STOPS)));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	stops = palloc(Max(n, 1) * sizeof(LmBytes));
+	for (int i = 0; i < n; i++)
+	{
+		text *stop = nulls[i] ? NULL : DatumGetTextPP(values[i]);
+
+		if (stop == NULL)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("stop must not contain null")));
+		if (VARSIZE_ANY_EXHDR(stop) == 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("stop must not contain an empty text")));
+		stops[i].data = VARDATA_ANY(stop);
+		stops[i].size = VARSIZE_ANY_EXHDR(stop);
+	}
+	sampling->n_stops = n;
+	sampling->stops = stops;
+	pfree(values);
+	pfree(nulls);
+}
+
+static uint64
+draw_seed(void)
+{
+	uint64 seed;
+
+	if (!pg_strong_random(&seed, sizeof(seed)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not draw a random seed")));
+	return seed;
+}
+
+void
+gpt_continue_check(size_t size)
+{
+	LmError *error = gpt_continue_error(size);
+
+	if (error != NULL)
+		gpt_bridge_raise(error);
+}
+
+LmError *
+gpt_continue_error(size_t size)
+{
+	LmError *error;
+
+	if (size <= MAX_PROMPT_SIZE)
+		return NULL;
+	error = palloc(sizeof(LmError));
+	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20,
+			MAX_PROMPT_SIZE >> 20);
+	return error;
+}
+
+/* A generation belongs to the engine, so it is released here, whatever happens. */
+void
+gpt_continue(StringInfo result, const GptServed *served, const char *prompt, size_t size,
+			 const LmSampling *sampling, bool *truncated)
+{
+	LmGeneration *generation = start(served, prompt, size, sampling, truncated);
+
+	PG_TRY();
+	{
+		append_continuation(result, generation);
+	}
+	PG_FINALLY();
+	{
+		lm_generation_free(generation);
+	}
+	PG_END_TRY();
+}
+
+static LmGeneration *
+start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling,
+	  bool *truncated)
+{
+	LmSampling healed = *sampling;
+	LmGeneration *generation;
+	LmError error;
+
+	healed.heal = served->heals;
+	do
+	{
+		generation = lm_generation_start(served->session, prompt, size, &healed, truncated, &error);
+		if (generation == NULL)
+			gpt_bridge_raise(&error);
+	} while (generation == NULL);
+	return generation;
+}
+
+static void
+append_continuation(StringInfo result, LmGeneration *generation)
+{
+	bool done = false;
+
+	while (!done)
+	{
+		LmBytes piece;
+		LmError error;
+
+		CHECK_FOR_INTERRUPTS();
+		if (lm_generation_next(generation, &piece, &done, &error))
+			appendBinaryStringInfo(result, piece.data, (int) piece.size);
+		else
+			gpt_bridge_raise(&error);
+	}
+}

@@ -1,0 +1,221 @@
+/*
+ * src/sql/sql_score.c
+ *
+ * gpt_score and gpt_logprob: how likely a model holds a text to be, alone or behind a prompt.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/cache.h"
+#include "serve/call.h"
+#include "core/compat.h"
+
+typedef enum Metric
+{
+	METRIC_PERPLEXITY,
+	METRIC_LOGPROB,
+	METRIC_MEAN_LOGPROB,
+	METRIC_BITS_PER_BYTE,
+	METRIC_MAX_SURPRISE,
+	METRIC_TOKENS,
+} Metric;
+
+static const char *const metric_names[] = {
+	[METRIC_PERPLEXITY] = "perplexity",		[METRIC_LOGPROB] = "logprob",
+	[METRIC_MEAN_LOGPROB] = "mean_logprob", [METRIC_BITS_PER_BYTE] = "bits_per_byte",
+	[METRIC_MAX_SURPRISE] = "max_surprise", [METRIC_TOKENS] = "tokens",
+};
+
+PG_FUNCTION_INFO_V1(gpt_score);
+PG_FUNCTION_INFO_V1(gpt_logprob);
+
+static Metric read_metric(FunctionCallInfo fcinfo);
+static Datum score_one(const GptCallKind *kind, FunctionCallInfo fcinfo);
+static void compute(LmRequest *request, const char *model);
+static bool read_score(GptCall *call, FunctionCallInfo fcinfo);
+static bool read_logprob(GptCall *call, FunctionCallInfo fcinfo);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+static double metric_value(Metric metric, const LmScore *score, size_t size);
+
+const GptCallKind gpt_score_call = {
+	"gpt_score", gpt_score, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL,
+	read_score,	 result_of};
+const GptCallKind gpt_logprob_call = {
+	"gpt_logprob", gpt_logprob, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL,
+	read_logprob,  result_of};
+
+static LmBytes
+bytes_argument(FunctionCallInfo fcinfo, int number)
+{
+	text *value = PG_GETARG_TEXT_PP(number);
+
+	return (LmBytes){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+/*
+ * gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT
+ * false) RETURNS float8
+ *
+ * NULL model or input gives NULL, NULL elsewhere means the default. A text without a scored token
+ * gives NULL. With input text[] it returns float8[]: the score of each element.
+ */
+Datum
+gpt_score(PG_FUNCTION_ARGS)
+{
+	gpt_argument_check_call(fcinfo);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return gpt_call_elements(&gpt_score_call, fcinfo);
+	return score_one(&gpt_score_call, fcinfo);
+}
+
+/*
+ * gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS
+ * float8
+ *
+ * The sum of the natural logarithms of the probabilities of the completion's tokens behind the
+ * prompt. NULL model, prompt or completion gives NULL, and so does a completion without a scored
+ * token; NULL include_end means the default.
+ */
+Datum
+gpt_logprob(PG_FUNCTION_ARGS)
+{
+	gpt_argument_check_call(fcinfo);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	return score_one(&gpt_logprob_call, fcinfo);
+}
+
+static Datum
+score_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
+{
+	GptCall call;
+	Datum value;
+	bool is_null;
+
+	gpt_bridge_check_encoding();
+	if (!kind->read(&call, fcinfo))
+		PG_RETURN_NULL();
+	compute(&call.request, gpt_argument_text(fcinfo, 0));
+	value = kind->result(&call, NULL, &is_null);
+	if (is_null)
+		PG_RETURN_NULL();
+	return value;
+}
+
+static bool
+read_score(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		return false;
+	gpt_score_of_text(call, bytes_argument(fcinfo, 1));
+	call->detail = read_metric(fcinfo);
+	call->request.include_end = gpt_argument_boolean(fcinfo, 3, false);
+	return true;
+}
+
+void
+gpt_score_of_text(GptCall *call, LmBytes input)
+{
+	memset(call, 0, sizeof(GptCall));
+	call->request.task = LM_TASK_SCORE;
+	call->request.prompt = (LmBytes){"", 0};
+	call->request.text = input;
+	call->detail = METRIC_LOGPROB;
+}
+
+static bool
+read_logprob(GptCall *call, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		return false;
+	gpt_score_of_text(call, bytes_argument(fcinfo, 2));
+	call->request.prompt = bytes_argument(fcinfo, 1);
+	call->request.include_end = gpt_argument_boolean(fcinfo, 3, true);
+	return true;
+}
+
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	const LmScore *score = &call->request.score;
+
+	/* An end has no bytes. */
+	*is_null = score->n_tokens == 0 ||
+			   (call->detail == METRIC_BITS_PER_BYTE && call->request.text.size == 0);
+	return *is_null ? (Datum) 0
+					: Float8GetDatum(
+						  metric_value((Metric) call->detail, score, call->request.text.size));
+}
+
+static Metric
+read_metric(FunctionCallInfo fcinfo)
+{
+	char *name;
+
+	if (PG_ARGISNULL(2))
+		return METRIC_PERPLEXITY;
+	name = gpt_argument_text(fcinfo, 2);
+	for (int i = 0; i < lengthof(metric_names); i++)
+	{
+		if (strcmp(name, metric_names[i]) == 0)
+			return (Metric) i;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("metric \"%s\" does not exist", name),
+			 errhint("Metrics are perplexity, logprob, mean_logprob, bits_per_byte, max_surprise "
+					 "and tokens.")));
+	return METRIC_PERPLEXITY;
+}
+
+static void
+compute(LmRequest *request, const char *model)
+{
+	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
+
+	PG_TRY();
+	{
+		LmError error;
+
+		while (!lm_score_completion(&request->score, served->session, request->prompt,
+									request->text, request->include_end, &error))
+			gpt_bridge_raise(&error);
+	}
+	PG_FINALLY();
+	{
+		gpt_cache_release(served);
+	}
+	PG_END_TRY();
+}
+
+/* The sum is of natural logarithms; size counts the bytes of the text. */
+static double
+metric_value(Metric metric, const LmScore *score, size_t size)
+{
+	double mean = score->logprob / (double) score->n_tokens;
+
+	switch (metric)
+	{
+		case METRIC_PERPLEXITY:
+			return exp(-mean);
+		case METRIC_LOGPROB:
+			return score->logprob;
+		case METRIC_MEAN_LOGPROB:
+			return mean;
+		case METRIC_BITS_PER_BYTE:
+			return -score->logprob / (M_LN2 * (double) size);
+		case METRIC_MAX_SURPRISE:
+			return -score->min_logprob;
+		case METRIC_TOKENS:
+			return (double) score->n_tokens;
+	}
+	return 0;
+}

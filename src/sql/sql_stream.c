@@ -1,0 +1,174 @@
+/*
+ * src/sql/sql_stream.c
+ *
+ * gpt_stream: a prompt in, its continuation out, a token at a time as they are made.
+ *
+ * Between two rows the caller may do anything, also end early or use the same model. So what is
+ * held (the model, and a generation, which belongs to the engine) hangs on the memory context of
+ * the set, whose end releases it. When the engine was started again in between, for other settings,
+ * the generation begins anew and passes over what was given: the tokens are the same.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "sql/arguments.h"
+#include "core/bridge.h"
+#include "serve/call.h"
+#include "core/compat.h"
+#include "serve/continuation.h"
+
+PG_FUNCTION_INFO_V1(gpt_stream);
+
+typedef struct Stream
+{
+	MemoryContextCallback release;
+	const GptServed *served; /* NULL: nothing is held */
+	LmGeneration *generation;
+	uint64 engine; /* generation of the engine that it belongs to */
+	char *model;
+	GptCall call;
+	int n_given;
+	bool done;
+} Stream;
+
+static Stream *begin(FunctionCallInfo fcinfo, MemoryContext context);
+static void start(Stream *stream, FunctionCallInfo fcinfo);
+static void next(LmBytes *piece, Stream *stream);
+static void release(void *arg);
+static Datum row_of(const Stream *stream, const LmBytes *piece, TupleDesc descriptor);
+
+/*
+ * gpt_stream(model text, prompt text, ... as gpt_generate) -> setof (position integer, token
+ * integer, text text)
+ *
+ * A row for each token: its number from 1, its id, and the text that is certain with it, which may
+ * be empty while a character or a stop string is undecided. All texts together are what
+ * gpt_generate returns. Where text is left when the end comes without a token, a last row has it,
+ * with a NULL token. NULL model or prompt gives no rows.
+ */
+Datum
+gpt_stream(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller;
+	FuncCallContext *set;
+	TupleDesc descriptor;
+	Stream *stream;
+	LmBytes piece;
+
+	gpt_argument_check_call(fcinfo);
+	if (SRF_IS_FIRSTCALL())
+	{
+		set = SRF_FIRSTCALL_INIT();
+		if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		caller = MemoryContextSwitchTo(set->multi_call_memory_ctx);
+		set->tuple_desc = BlessTupleDesc(CreateTupleDescCopy(descriptor));
+		MemoryContextSwitchTo(caller);
+		if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+			set->user_fctx = begin(fcinfo, set->multi_call_memory_ctx);
+	}
+	set = SRF_PERCALL_SETUP();
+	stream = set->user_fctx;
+	if (stream == NULL || stream->done)
+		SRF_RETURN_DONE(set);
+	if (stream->engine != gpt_bridge_generation())
+		start(stream, fcinfo);
+
+	/* Now do the work. */
+	next(&piece, stream);
+	if (stream->done && piece.size == 0 && lm_generation_token(stream->generation) < 0)
+		SRF_RETURN_DONE(set);
+	stream->n_given++;
+	SRF_RETURN_NEXT(set, row_of(stream, &piece, set->tuple_desc));
+}
+
+/* Everything that lives from row to row. */
+static Stream *
+begin(FunctionCallInfo fcinfo, MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Stream *stream = palloc0(sizeof(Stream));
+	text *prompt = PG_GETARG_TEXT_P_COPY(1);
+
+	gpt_bridge_check_encoding();
+	stream->model = gpt_argument_text(fcinfo, 0);
+	gpt_generate_call.read(&stream->call, fcinfo);
+	stream->call.request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
+	gpt_continue_check(VARSIZE_ANY_EXHDR(prompt));
+	stream->release.func = release;
+	stream->release.arg = stream;
+	MemoryContextRegisterResetCallback(context, &stream->release);
+	MemoryContextSwitchTo(caller);
+	start(stream, fcinfo);
+	return stream;
+}
+
+static void
+start(Stream *stream, FunctionCallInfo fcinfo)
+{
+	LmRequest *request = &stream->call.request;
+	bool truncated;
+	LmError error;
+	LmBytes piece;
+
+	release(stream);
+	stream->served = gpt_cache_acquire(stream->model, GPT_SERVED_LANGUAGE_MODEL);
+	stream->engine = gpt_bridge_generation();
+	request->sampling.heal = stream->served->heals;
+	while (stream->generation == NULL)
+	{
+		stream->generation =
+			lm_generation_start(stream->served->session, request->prompt.data, request->prompt.size,
+								&request->sampling, &truncated, &error);
+		if (stream->generation == NULL)
+			gpt_bridge_raise(&error);
+	}
+	for (int i = 0; i < stream->n_given && !stream->done; i++)
+		next(&piece, stream);
+	if (truncated && stream->n_given == 0)
+		ereport(
+			NOTICE,
+			(errmsg(
+				"prompt is longer than the context of the model, only its last %d tokens are used",
+				stream->served->config->context - 1)));
+}
+
+static void
+next(LmBytes *piece, Stream *stream)
+{
+	LmError error;
+
+	CHECK_FOR_INTERRUPTS();
+	while (!lm_generation_next(stream->generation, piece, &stream->done, &error))
+		gpt_bridge_raise(&error);
+}
+
+/* Of the end of the set, however it comes. */
+static void
+release(void *arg)
+{
+	Stream *stream = arg;
+
+	if (stream->generation != NULL && stream->engine == gpt_bridge_generation())
+		lm_generation_free(stream->generation);
+	stream->generation = NULL;
+	if (stream->served != NULL)
+		gpt_cache_release(stream->served);
+	stream->served = NULL;
+}
+
+static Datum
+row_of(const Stream *stream, const LmBytes *piece, TupleDesc descriptor)
+{
+	int32 token = lm_generation_token(stream->generation);
+	Datum values[3] = {Int32GetDatum(stream->n_given), Int32GetDatum(token),
+					   PointerGetDatum(cstring_to_text_with_len(piece->data, (int) piece->size))};
+	bool nulls[3] = {false, token < 0, false};
+
+	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+}

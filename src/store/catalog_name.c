@@ -1,0 +1,85 @@
+/*
+ * src/store/catalog_name.c
+ *
+ * One space of names for models and tokenizers, as the functions see it that take either.
+ *
+ * A model comes first: nobody changes what the name of a model means by giving it to a tokenizer.
+ * The other way round, and so that the name is found out to be taken when it is given, a model and
+ * a tokenizer of one name have one owner. Where that does not hold (a dump of an older release, an
+ * owner that changed, a tokenizer that was named while nobody knew of the model), gpt_check says
+ * so.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+#include "store/catalog.h"
+#include "core/statement.h"
+
+static bool belongs_to_another(const char *name, const char *format);
+static void refuse(const char *name, const char *noun) pg_attribute_noreturn();
+
+bool
+gpt_catalog_resolve_tokenizer(const char *name, uint8 *sha256)
+{
+	GptVersion *version;
+
+	/* No version has as many digits as kind@hash. */
+	if (strchr(name, '@') != NULL && gpt_catalog_find_unnamed(name, sha256))
+		return true;
+	version = gpt_catalog_version(name, true);
+	if (version == NULL)
+		return gpt_catalog_find_tokenizer(name, sha256);
+	gpt_catalog_check_use(version);
+	memcpy(sha256, version->tokenizer, GPT_SHA256_SIZE);
+	return true;
+}
+
+void
+gpt_catalog_check_model_name(const char *name)
+{
+	if (belongs_to_another(name, "SELECT FROM %1$s.gpt_tokenizer_name WHERE name = $1 AND "
+								 "%1$s.gpt_object_owner(object) <> $2"))
+		refuse(name, "tokenizer");
+}
+
+/* A name that is a tokenizer's already may be bound anew by its owner. */
+void
+gpt_catalog_check_tokenizer_name(const char *name)
+{
+	if (belongs_to_another(
+			name, "SELECT FROM (SELECT %1$s.gpt_object_owner(weights) AS owner FROM "
+				  "%1$s.gpt_version WHERE model = $1 UNION ALL SELECT %1$s.gpt_job_owner(owner, "
+				  "system_identifier) FROM %1$s.gpt_job WHERE model = $1 AND state IN ('queued', "
+				  "'running') AND database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE "
+				  "d.datname = pg_catalog.current_database())) o WHERE owner NOT IN (0, $2) AND "
+				  "NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.name = $1 AND "
+				  "%1$s.gpt_object_owner(n.object) IS NOT NULL)"))
+		refuse(name, "model");
+}
+
+/* The rows of the query are those of the name ($1) that do not belong to the current role ($2). */
+static bool
+belongs_to_another(const char *name, const char *format)
+{
+	GptStatement statement;
+	Oid user = GetUserId();
+	uint64 n;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(user));
+	n = gpt_statement_run(&statement, format);
+	gpt_statement_end(&statement);
+	return n > 0;
+}
+
+static void
+refuse(const char *name, const char *noun)
+{
+	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+					errmsg("name \"%s\" is that of another role's %s", name, noun),
+					errdetail("Models and tokenizers share one space of names."),
+					errhint("Choose another name.")));
+}

@@ -1,0 +1,104 @@
+/*
+ * src/store/catalog_version.c
+ *
+ * Single versions of models: what made one is kept with it, and one is removed.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+
+#include "store/catalog.h"
+#include "store/catalog_model.h"
+#include "core/statement.h"
+
+#define MOST_NAMED 20 /* adapters, in a message */
+
+static GptLockedVersion *version_to_drop(const GptLockedModel *model, int32 number);
+static void check_adapters(const GptLockedModel *model, int32 number);
+
+/*
+ * The text of a query may say what only the owner of the job is to know, and whoever may use the
+ * model reads this: so it is kept as a hash, which tells whether two versions were made by the same
+ * query.
+ */
+void
+gpt_catalog_keep_origin(const char *model, int32 version)
+{
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
+	gpt_statement_change_any(
+		&statement,
+		"UPDATE %1$s.gpt_version v SET job = j.job, task = j.task, query_sha256 = "
+		"sha256(convert_to(j.query, 'UTF8')), options = CASE WHEN j.options ? 'validation_query' "
+		"THEN (j.options - 'validation_query') || jsonb_build_object('validation_query_sha256', "
+		"encode(sha256(convert_to(j.options->>'validation_query', 'UTF8')), 'hex')) ELSE j.options "
+		"END FROM %1$s.gpt_job j WHERE v.model = $1 AND v.version = $2 AND j.run_id = v.run_id");
+	gpt_statement_end(&statement);
+}
+
+/* Somebody may be making an adapter of the version: it is waited for. */
+void
+gpt_catalog_drop_version(const char *name, int32 number)
+{
+	GptLockedModel model;
+
+	gpt_model_lock_own(&model, name, GPT_MODEL_LOOK);
+	gpt_model_check_unused(list_make1((char *) name));
+	gpt_model_lock_own(&model, name, GPT_MODEL_CHANGE);
+	version_to_drop(&model, number)->goes = true;
+	gpt_model_wait_for_version(&model, number);
+	check_adapters(&model, number);
+	gpt_model_remove_versions(&model);
+	gpt_catalog_sweep_tokenizers();
+}
+
+/* One whose object is lost goes too: nothing else removes its row while other versions are left. */
+static GptLockedVersion *
+version_to_drop(const GptLockedModel *model, int32 number)
+{
+	if (number == model->version)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("version %d of model \"%s\" is the current one", number, model->name),
+				 model->n_versions > 1
+					 ? errhint("Make another version current with gpt_rollback first.")
+					 : errhint("Remove the model with gpt_drop_model.")));
+	for (int i = 0; i < model->n_versions; i++)
+	{
+		if (model->versions[i].number == number)
+			return &model->versions[i];
+	}
+	gpt_catalog_raise_missing(psprintf("%s@%d", model->name, number));
+}
+
+static void
+check_adapters(const GptLockedModel *model, int32 number)
+{
+	GptStatement statement;
+	StringInfoData list;
+	uint64 n;
+
+	initStringInfo(&list);
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model->name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(number));
+	n = gpt_statement_run(&statement,
+						  "SELECT model || '@' || version FROM %s.gpt_version a WHERE base = $1 "
+						  "AND base_version = $2 ORDER BY a.model, a.version");
+	for (uint64 i = 0; i < Min(n, MOST_NAMED); i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", gpt_statement_text(&statement, i, 1));
+	if (n > MOST_NAMED)
+		appendStringInfo(&list, " and " UINT64_FORMAT " more", n - MOST_NAMED);
+	gpt_statement_end(&statement);
+	if (n > 0)
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("cannot drop version %d of model \"%s\" because adapters rest on it",
+							   number, model->name),
+						errdetail("Adapters: %s.", list.data),
+						errhint("Fold them into full versions with gpt_merge, and remove them with "
+								"gpt_drop_version.")));
+}

@@ -1,0 +1,49 @@
+/*
+ * src/store/weights_header.h
+ *
+ * The JSON header of a safetensors file: JSON in, a list of tensors in the order of the text out.
+ */
+#ifndef GPT_WEIGHTS_HEADER_H
+#define GPT_WEIGHTS_HEADER_H
+
+#define GPT_WEIGHTS_RUN_ID "gpt_run_id" /* keys of __metadata__ */
+#define GPT_WEIGHTS_CONFIG "gpt_config"
+
+/* 10,000 labels of 255 control characters, escaped twice, take 18 MB */
+#define GPT_WEIGHTS_MAX_HEADER (32 * 1024 * 1024)
+#define GPT_WEIGHTS_MAX_TENSORS 65536
+#define GPT_WEIGHTS_MAX_NAME 256
+#define GPT_WEIGHTS_MAX_DIMENSIONS 4
+
+typedef struct GptTensor
+{
+	char name[GPT_WEIGHTS_MAX_NAME];
+	char type[8];
+	int n_dimensions;
+	uint64 shape[GPT_WEIGHTS_MAX_DIMENSIONS];
+	int n_offsets;
+	uint64 begin; /* from the end of the header */
+	uint64 end;
+} GptTensor;
+
+typedef struct GptWeightsHeader
+{
+	int n_tensors;
+	GptTensor *tensors;
+} GptWeightsHeader;
+
+struct GptVersion;
+
+/*
+ * Parses a header; version is only named in errors. Checks what the format says of a tensor alone:
+ * its fields, limits, and that the product of its shape is its span; ERRCODE_DATA_CORRUPTED
+ * otherwise.
+ */
+extern GptWeightsHeader *gpt_weights_parse(const char *json, size_t size,
+										   const struct GptVersion *version);
+
+/* Raises ERRCODE_DATA_CORRUPTED: weights of model "x" version 3 are altered or truncated. */
+extern void gpt_weights_corrupt(const struct GptVersion *version, const char *detail)
+	pg_attribute_noreturn();
+
+#endif /* GPT_WEIGHTS_HEADER_H */

@@ -1,0 +1,378 @@
+/*
+ * src/train/checkpoint.c
+ *
+ * The state of a training goes to a file, and comes back from it. The form is drawn in
+ * checkpoint.h.
+ *
+ * The file is written aside, synced and renamed, so there is always a complete one; each section
+ * bears a CRC-32C, which catches every burst of up to 32 flipped bits. Writing goes on in pieces,
+ * handed to the kernel as they come, so that the sync at the end is short; between pieces the job
+ * can be stopped.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/pg_crc32c.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#include "train/checkpoint.h"
+#include "store/run_files.h"
+#include "core/version.h"
+
+#define MAGIC "gpt ckp1"
+#define PIECE_SIZE (1024 * 1024)
+#define LARGEST_TOKENIZER ((uint64) 256 * 1024 * 1024)
+
+typedef enum Kind
+{
+	KIND_CORPUS = 1,
+	KIND_PLAN,
+	KIND_TOKENIZER,
+	KIND_STATE,
+	KIND_PARAMETERS,
+	KIND_MOMENTS1,
+	KIND_MOMENTS2,
+	KIND_BEST,
+	KIND_END,
+} Kind;
+
+/* In clear, so that the file tells whose it is; a file of another build is not read further. */
+typedef struct Beginning
+{
+	char magic[8];
+	char version[16]; /* of the library */
+	pg_uuid_t run_id;
+	Oid database;
+	uint32 sizes[3]; /* of the structs below, as this build lays them out */
+	char machine[256];
+	pg_crc32c crc; /* of the above */
+} Beginning;
+
+typedef struct SectionHeader
+{
+	uint32 kind;
+	pg_crc32c crc;
+	uint64 size;
+} SectionHeader;
+
+typedef struct Writer
+{
+	const GptCheckpoint *checkpoint;
+	GptProgress *progress;
+	File file;
+	off_t offset;
+} Writer;
+
+static void fill_beginning(Beginning *beginning, const GptCheckpoint *checkpoint);
+static pg_crc32c crc_of_beginning(const Beginning *beginning);
+static void write_section(Writer *writer, Kind kind, const void *data, uint64 size);
+static void write_bytes(Writer *writer, const void *data, size_t size);
+static void read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size,
+						 GptProgress *progress);
+static SectionHeader read_header(GptCheckpoint *checkpoint, Kind kind);
+static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data,
+					  GptProgress *progress);
+static size_t read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id);
+static void raise_corrupted(const pg_uuid_t *run_id, const char *detail) pg_attribute_noreturn();
+
+/* ---- Writing ------------------------------------------------------------ */
+
+void
+gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
+					 GptProgress *progress)
+{
+	Writer writer = {.checkpoint = checkpoint, .progress = progress};
+	GptTrainPlan plan = checkpoint->plan;
+	Beginning beginning;
+
+	plan.preset = NULL;
+	writer.file = gpt_run_file_create(&checkpoint->run_id, GPT_CHECKPOINT);
+	fill_beginning(&beginning, checkpoint);
+	write_bytes(&writer, &beginning, sizeof(beginning));
+	write_section(&writer, KIND_CORPUS, &checkpoint->corpus, sizeof(checkpoint->corpus));
+	write_section(&writer, KIND_PLAN, &plan, sizeof(plan));
+	write_section(&writer, KIND_PLAN, checkpoint->preset, sizeof(checkpoint->preset));
+	write_section(&writer, KIND_TOKENIZER, checkpoint->tokenizer, checkpoint->tokenizer_size);
+	if (trainer != NULL)
+	{
+		uint64 size = lm_trainer_table(trainer)->total * sizeof(float);
+
+		write_section(&writer, KIND_STATE, &checkpoint->state, sizeof(checkpoint->state));
+		write_section(&writer, KIND_PARAMETERS, lm_trainer_params(trainer), size);
+		write_section(&writer, KIND_MOMENTS1, lm_trainer_moments1(trainer), size);
+		write_section(&writer, KIND_MOMENTS2, lm_trainer_moments2(trainer), size);
+		if (best != NULL)
+			write_section(&writer, KIND_BEST, best, size);
+	}
+	write_section(&writer, KIND_END, NULL, 0);
+	FileClose(writer.file);
+	gpt_run_file_complete(&checkpoint->run_id, GPT_CHECKPOINT);
+}
+
+static void
+fill_beginning(Beginning *beginning, const GptCheckpoint *checkpoint)
+{
+	MemSet(beginning, 0, sizeof(Beginning));
+	memcpy(beginning->magic, MAGIC, sizeof(beginning->magic));
+	strlcpy(beginning->version, GPT_VERSION, sizeof(beginning->version));
+	beginning->run_id = checkpoint->run_id;
+	beginning->database = MyDatabaseId;
+	beginning->sizes[0] = sizeof(GptCorpusRecord);
+	beginning->sizes[1] = sizeof(GptTrainPlan);
+	beginning->sizes[2] = sizeof(GptTrainState);
+	strlcpy(beginning->machine, checkpoint->machine, sizeof(beginning->machine));
+	beginning->crc = crc_of_beginning(beginning);
+}
+
+static pg_crc32c
+crc_of_beginning(const Beginning *beginning)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, beginning, offsetof(Beginning, crc));
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+/* The header is written once the sum is known. */
+static void
+write_section(Writer *writer, Kind kind, const void *data, uint64 size)
+{
+	SectionHeader header = {.kind = kind, .size = size};
+	off_t start = writer->offset;
+	off_t end;
+
+	INIT_CRC32C(header.crc);
+	COMP_CRC32C(header.crc, &header.kind, sizeof(header.kind));
+	COMP_CRC32C(header.crc, &header.size, sizeof(header.size));
+	writer->offset += sizeof(header);
+	for (uint64 done = 0; done < size; done += PIECE_SIZE)
+	{
+		size_t n = Min(size - done, PIECE_SIZE);
+
+		COMP_CRC32C(header.crc, (const char *) data + done, n);
+		write_bytes(writer, (const char *) data + done, n);
+		gpt_progress_tick(writer->progress);
+	}
+	FIN_CRC32C(header.crc);
+	end = writer->offset;
+	writer->offset = start;
+	write_bytes(writer, &header, sizeof(header));
+	writer->offset = end;
+}
+
+static void
+write_bytes(Writer *writer, const void *data, size_t size)
+{
+	const pg_uuid_t *run_id = &writer->checkpoint->run_id;
+	int written;
+
+	errno = 0;
+	written = FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size,
+						writer->offset, PG_WAIT_EXTENSION);
+	if (written != (int) size)
+	{
+		int save_errno = errno != 0 ? errno : ENOSPC;
+
+		FileClose(writer->file);
+		gpt_run_file_remove_aside(run_id, GPT_CHECKPOINT);
+		errno = save_errno;
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write file \"%s\": %m",
+							   gpt_run_file_path(run_id, GPT_CHECKPOINT, GPT_ASIDE)),
+						errhint("The job continues from its last checkpoint with gpt_resume, when "
+								"the cause is removed.")));
+	}
+	FileWriteback(writer->file, writer->offset, (off_t) size, PG_WAIT_EXTENSION);
+	writer->offset += (off_t) size;
+}
+
+/* ---- Reading ------------------------------------------------------------ */
+
+/* False when there is no file, or one that another build has written. */
+static bool
+read_beginning(Beginning *beginning, File *file, const pg_uuid_t *run_id)
+{
+	char *path = gpt_run_file_path(run_id, GPT_CHECKPOINT, "");
+	size_t n;
+
+	*file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
+	if (*file < 0)
+	{
+		if (errno == ENOENT)
+			return false;
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	}
+	n = read_bytes(*file, beginning, sizeof(Beginning), 0, run_id);
+	if (n != sizeof(Beginning) || memcmp(beginning->magic, MAGIC, sizeof(beginning->magic)) != 0 ||
+		beginning->crc != crc_of_beginning(beginning) ||
+		memcmp(&beginning->run_id, run_id, sizeof(pg_uuid_t)) != 0)
+		raise_corrupted(run_id, "Its beginning is damaged.");
+	if (strcmp(beginning->version, GPT_VERSION) == 0 &&
+		beginning->sizes[0] == sizeof(GptCorpusRecord) &&
+		beginning->sizes[1] == sizeof(GptTrainPlan) && beginning->sizes[2] == sizeof(GptTrainState))
+		return true;
+	ereport(LOG, (errmsg("file \"%s\" was written by version %s of gpt: the job begins anew", path,
+						 beginning->version)));
+	FileClose(*file);
+	return false;
+}
+
+GptCheckpoint *
+gpt_checkpoint_open(const pg_uuid_t *run_id)
+{
+	GptCheckpoint *checkpoint;
+	SectionHeader header;
+	Beginning beginning;
+	File file;
+
+	if (!read_beginning(&beginning, &file, run_id))
+		return NULL;
+	checkpoint = palloc0(sizeof(GptCheckpoint));
+	checkpoint->run_id = *run_id;
+	checkpoint->file = file;
+	checkpoint->offset = sizeof(Beginning);
+	strlcpy(checkpoint->machine, beginning.machine, sizeof(checkpoint->machine));
+	read_section(checkpoint, KIND_CORPUS, &checkpoint->corpus, sizeof(checkpoint->corpus), NULL);
+	read_section(checkpoint, KIND_PLAN, &checkpoint->plan, sizeof(checkpoint->plan), NULL);
+	read_section(checkpoint, KIND_PLAN, checkpoint->preset, sizeof(checkpoint->preset), NULL);
+	checkpoint->preset[sizeof(checkpoint->preset) - 1] = '\0';
+	checkpoint->plan.preset = checkpoint->preset;
+
+	header = read_header(checkpoint, KIND_TOKENIZER);
+	if (header.size > LARGEST_TOKENIZER)
+		raise_corrupted(run_id, "The size of its tokenizer is damaged.");
+	checkpoint->tokenizer_size = header.size;
+	checkpoint->tokenizer = MemoryContextAllocHuge(CurrentMemoryContext, header.size + 1);
+	read_data(checkpoint, &header, checkpoint->tokenizer, NULL);
+	checkpoint->tokenizer[header.size] = '\0';
+
+	header = read_header(checkpoint, 0);
+	checkpoint->has_weights = header.kind == KIND_STATE;
+	if (checkpoint->has_weights)
+		read_section(checkpoint, KIND_STATE, &checkpoint->state, sizeof(checkpoint->state), NULL);
+	else
+		read_section(checkpoint, KIND_END, NULL, 0, NULL);
+	return checkpoint;
+}
+
+void
+gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
+							GptProgress *progress)
+{
+	uint64 size = lm_trainer_table(trainer)->total * sizeof(float);
+
+	read_section(checkpoint, KIND_PARAMETERS, lm_trainer_params(trainer), size, progress);
+	read_section(checkpoint, KIND_MOMENTS1, lm_trainer_moments1(trainer), size, progress);
+	read_section(checkpoint, KIND_MOMENTS2, lm_trainer_moments2(trainer), size, progress);
+	if (checkpoint->state.has_best)
+		read_section(checkpoint, KIND_BEST, best, size, progress);
+	read_section(checkpoint, KIND_END, NULL, 0, progress);
+}
+
+void
+gpt_checkpoint_close(GptCheckpoint *checkpoint)
+{
+	FileClose(checkpoint->file);
+	pfree(checkpoint->tokenizer);
+	pfree(checkpoint);
+}
+
+Oid
+gpt_checkpoint_database(const pg_uuid_t *run_id)
+{
+	File file =
+		PathNameOpenFile(gpt_run_file_path(run_id, GPT_CHECKPOINT, ""), O_RDONLY | PG_BINARY);
+	Beginning beginning;
+	bool good;
+
+	if (file < 0)
+		return InvalidOid;
+	good = FileRead(file, (char *) &beginning, sizeof(beginning), 0, PG_WAIT_EXTENSION) ==
+			   sizeof(beginning) &&
+		   memcmp(beginning.magic, MAGIC, sizeof(beginning.magic)) == 0 &&
+		   beginning.crc == crc_of_beginning(&beginning);
+	FileClose(file);
+	return good ? beginning.database : InvalidOid;
+}
+
+static void
+read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size, GptProgress *progress)
+{
+	SectionHeader header = read_header(checkpoint, kind);
+
+	if (header.size != size)
+		raise_corrupted(&checkpoint->run_id, psprintf("Section %d has " UINT64_FORMAT
+													  " bytes, expected are " UINT64_FORMAT ".",
+													  kind, header.size, size));
+	read_data(checkpoint, &header, data, progress);
+}
+
+/* Its place is not passed. Kind 0 stands for any; the sum is not checked yet. */
+static SectionHeader
+read_header(GptCheckpoint *checkpoint, Kind kind)
+{
+	SectionHeader header;
+
+	if (read_bytes(checkpoint->file, &header, sizeof(header), checkpoint->offset,
+				   &checkpoint->run_id) != sizeof(header))
+		raise_corrupted(&checkpoint->run_id, "It is too short.");
+	if (kind != 0 && header.kind != kind)
+		raise_corrupted(&checkpoint->run_id, psprintf("Section %d is missing.", kind));
+	return header;
+}
+
+static void
+read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, GptProgress *progress)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, &header->kind, sizeof(header->kind));
+	COMP_CRC32C(crc, &header->size, sizeof(header->size));
+	checkpoint->offset += sizeof(SectionHeader);
+	for (uint64 done = 0; done < header->size; done += PIECE_SIZE)
+	{
+		size_t n = Min(header->size - done, PIECE_SIZE);
+
+		if (read_bytes(checkpoint->file, (char *) data + done, n, checkpoint->offset,
+					   &checkpoint->run_id) != n)
+			raise_corrupted(&checkpoint->run_id, "It is too short.");
+		COMP_CRC32C(crc, (const char *) data + done, n);
+		checkpoint->offset += (off_t) n;
+		if (progress != NULL)
+			gpt_progress_tick(progress);
+	}
+	FIN_CRC32C(crc);
+	if (crc != header->crc)
+		raise_corrupted(&checkpoint->run_id,
+						psprintf("The checksum of section %u does not match.", header->kind));
+}
+
+/* Fewer at the end of the file. */
+static size_t
+read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id)
+{
+	int n = FileRead(file, data, (int) size, offset, PG_WAIT_EXTENSION);
+
+	if (n < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not read file \"%s\": %m",
+												   gpt_run_file_path(run_id, GPT_CHECKPOINT, ""))));
+	return (size_t) n;
+}
+
+static void
+raise_corrupted(const pg_uuid_t *run_id, const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("checkpoint \"%s\" is corrupted",
+						   gpt_run_file_path(run_id, GPT_CHECKPOINT, "")),
+					errdetail("%s", detail),
+					errhint("Without this file, gpt_resume starts the job from the beginning.")));
+}

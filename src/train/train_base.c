@@ -1,0 +1,330 @@
+/*
+ * src/train/train_base.c
+ *
+ * A job goes in; the version whose weights it begins with comes out, and the options that this
+ * version decides.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "engine/model.h"
+#include "engine/params.h"
+#include "store/model_config.h"
+#include "core/statement.h"
+#include "train/train_base.h"
+#include "train/train_plan.h"
+#include "store/weights.h"
+#include "jobs/worker.h"
+
+/* Of the learning rate that a model of that width would be trained anew with. */
+#define FINETUNE_RATE_SHARE 0.2
+#define ADAPTER_RATE_SHARE 2.0
+
+static GptVersion *base_of_finetune(const GptJob *job);
+static GptVersion *own_partial(const GptJob *job, int64 *step);
+static void take_labels(GptGivenTokenizer *given, const GptVersion *version);
+
+GptTrainBase *
+gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
+{
+	GptTrainBase *base = palloc0(sizeof(GptTrainBase));
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	MemoryContextSwitchTo(transaction.context);
+	base->version = lost ? own_partial(job, &base->step) : NULL;
+	if (base->version == NULL && job->base != NULL)
+		base->version = base_of_finetune(job);
+	if (base->version != NULL)
+	{
+		gpt_catalog_check_use(base->version);
+		gpt_train_check_method(options, base->version);
+		base->full = base->version->base != NULL ? gpt_catalog_base(base->version) : base->version;
+		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
+		base->tokenizer.stored = true;
+		memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
+		take_labels(&base->tokenizer, base->version);
+	}
+	gpt_worker_commit(&transaction);
+	if (base->version == NULL)
+	{
+		pfree(base);
+		return NULL;
+	}
+	gpt_plan_take_shape(options, &base->version->config);
+	if (base->step > 0)
+		options->steps = job->steps;
+	options->head_rate_is_open = options->head_rate_is_open && base->version->config.labels == 0;
+	if (job->base != NULL && isnan(options->learning_rate))
+		options->learning_rate =
+			(gpt_options_lora(options) ? ADAPTER_RATE_SHARE : FINETUNE_RATE_SHARE) *
+			Min(3e-3, 0.4 / base->version->config.channels);
+	return base;
+}
+
+static void
+take_labels(GptGivenTokenizer *given, const GptVersion *version)
+{
+	given->labels = version->labels;
+	given->n_labels = version->config.labels;
+	given->multi_label = version->config.multi_label;
+}
+
+void
+gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job)
+{
+	GptWorkerTransaction transaction;
+	const GptVersion *version;
+
+	if (job->base == NULL || job->base_version <= 0)
+		return;
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	version = gpt_catalog_version(psprintf("%s@%d", job->base, job->base_version), true);
+	if (version != NULL)
+		take_labels(given, version);
+	gpt_worker_commit(&transaction);
+}
+
+char *
+gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrainBase *base)
+{
+	int32 number = job->base_version > 0 ? job->base_version
+				   : base != NULL		 ? base->version->version
+										 : 0;
+	GptWorkerTransaction transaction;
+	const GptVersion *version;
+	char *since;
+
+	if (options->since == NULL)
+		return NULL;
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	version = gpt_catalog_version(psprintf("%s@%d", job->base, number), false);
+	gpt_catalog_check_use(version);
+	since = gpt_train_since(options, version);
+	gpt_worker_commit(&transaction);
+	return since;
+}
+
+char *
+gpt_train_since(GptTrainOptions *options, const GptVersion *version)
+{
+	char *column;
+	char *since = gpt_catalog_watermark(&column, version);
+
+	if (since == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\", version %d, has no watermark", version->model,
+							   version->version),
+						errhint("Train once on all rows with the option \"watermark\", the name of "
+								"a column, and without \"since\".")));
+	if (options->watermark != NULL && strcmp(options->watermark, column) != 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the watermark of model \"%s\", version %d, is of column \"%s\", not \"%s\"",
+					version->model, version->version, column, options->watermark)));
+	options->watermark = column;
+	return since;
+}
+
+static void
+raise_classifier(const GptVersion *version)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model,
+						   version->version, version->config.labels),
+					errdetail("The query has no column \"label\"."),
+					errhint("A classifier is fine-tuned on rows with labels.")));
+}
+
+static void
+check_labels(const LmParamTable *table, const GptVersion *version)
+{
+	if (version->config.labels > 0 && table->config.labels != version->config.labels)
+		raise_classifier(version);
+}
+
+void
+gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version)
+{
+	if (version->config.labels == 0)
+		return;
+	if (shape->label_column == 0)
+		raise_classifier(version);
+	gpt_source_check_labels(shape, version->config.multi_label);
+}
+
+static void
+raise_other_adapter(const GptVersion *version, const char *option, const char *value)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("model \"%s\", version %d, is an adapter with %s %s", version->model,
+				version->version, option, value),
+		 errdetail("Its matrices are trained further as they are."),
+		 errhint(
+			 "Leave option \"%s\" open, or fold the adapter into its base with gpt_merge before.",
+			 option)));
+}
+
+void
+gpt_train_check_method(GptTrainOptions *options, const GptVersion *version)
+{
+	const LmConfig *config = &version->config;
+
+	if (!gpt_options_lora(options) || version->base == NULL)
+		return;
+	if (options->rank != GPT_CHOSEN && options->rank != config->lora_rank)
+		raise_other_adapter(version, "rank", psprintf("%d", config->lora_rank));
+	if (!isnan(options->alpha) && (float) options->alpha != config->lora_alpha)
+		raise_other_adapter(version, "alpha", psprintf("%g", config->lora_alpha));
+	if (options->targets != NULL && gpt_options_targets(options) != config->lora_targets)
+		raise_other_adapter(version, "targets", gpt_config_targets(config->lora_targets));
+	options->rank = config->lora_rank;
+	options->alpha = config->lora_alpha;
+	options->targets = gpt_config_targets(config->lora_targets);
+	if (isnan(options->lora_dropout))
+		options->lora_dropout = config->lora_dropout;
+}
+
+static LmParamTable *
+table_of(const LmConfig *config)
+{
+	LmError error;
+	LmParamTable *table =
+		lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
+
+	if (table == NULL)
+		gpt_bridge_raise(&error);
+	return table;
+}
+
+/* The matrices of an adapter, palloc'd. */
+static float *
+read_adapter(const LmParamTable *table, const GptVersion *version)
+{
+	float *block = MemoryContextAllocHuge(CurrentMemoryContext, table->total * sizeof(float));
+
+	gpt_weights_read(block, table, version);
+	return block;
+}
+
+/*
+ * All weights: what a classifier has beside a language model comes last, and keeps its first values
+ * where the version has none.
+ */
+static void
+read_all(LmTrainer *trainer, const GptTrainBase *base)
+{
+	const LmParamTable *table = lm_trainer_table(trainer);
+	LmParamTable *full = table_of(&base->full->config);
+	LmEngine *engine = lm_trainer_engine(trainer);
+	LmParamTable *adapter_table;
+	float *adapter;
+
+	gpt_weights_read(lm_trainer_params(trainer), full, base->full);
+	if (base->version->base == NULL)
+		return;
+	adapter_table = table_of(&base->version->config);
+	adapter = read_adapter(adapter_table, base->version);
+	for (int layer = 0; layer < table->config.layers; layer++)
+	{
+		lm_adapter_merge(engine, lm_trainer_params(trainer), table, adapter, adapter_table, layer);
+		gpt_worker_check_stop();
+	}
+	lm_adapter_copy_head(lm_trainer_params(trainer), table, adapter, adapter_table);
+}
+
+/*
+ * What is frozen, and where a classifier's head belongs to what the trainer trains, that. Both a
+ * version that is an adapter and the trainer have the matrices of blocks first.
+ */
+static void
+read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
+{
+	const LmParamTable *table = lm_trainer_table(trainer);
+	LmParamTable *full = table_of(&base->full->config);
+	const LmParam *head = lm_param_find(table, LM_BAG_EMBEDDING, -1);
+	bool has_head = base->full->config.labels > 0;
+	float *tail = NULL;
+
+	if (has_head && head != NULL && !frozen_only && base->version->base == NULL)
+		tail = lm_trainer_params(trainer) + head->offset;
+	gpt_weights_read_parts(lm_trainer_base(trainer), lm_trainer_base_table(trainer)->total, tail,
+						   full, base->full);
+	if (base->version->base == NULL || frozen_only)
+		return;
+	gpt_weights_read(lm_trainer_params(trainer), table_of(&base->version->config), base->version);
+}
+
+void
+gpt_train_base_changed(const GptTrainBase *base)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("model \"%s\", version %d, is not the one that the training began with",
+					base->version->model, base->version->version),
+			 errdetail("The model was dropped or renamed since, and another one has its name."),
+			 errhint("Submit a new job.")));
+}
+
+void
+gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
+{
+	GptWorkerTransaction transaction;
+
+	if (!lm_config_same_base(&base->full->config, &lm_trainer_table(trainer)->config))
+		gpt_train_base_changed(base);
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	check_labels(lm_trainer_table(trainer), base->version);
+	if (lm_trainer_base(trainer) == NULL)
+		read_all(trainer, base);
+	else
+		read_below_adapter(trainer, base, frozen_only);
+	gpt_worker_commit(&transaction);
+}
+
+/* The version that the row names; the first time, the current one, which the row then names. */
+static GptVersion *
+base_of_finetune(const GptJob *job)
+{
+	GptVersion *version;
+
+	if (job->base_version > 0)
+		return gpt_catalog_version(psprintf("%s@%d", job->base, job->base_version), false);
+	version = gpt_catalog_version(job->base, false);
+	gpt_job_set_base(job->number, version->version);
+	return version;
+}
+
+static GptVersion *
+own_partial(const GptJob *job, int64 *step)
+{
+	GptStatement statement;
+	int32 number = 0;
+
+	if (job->steps == 0)
+		return NULL;
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, job->model);
+	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&job->run_id));
+	if (gpt_statement_run(
+			&statement, "SELECT version, step FROM %s.gpt_version WHERE model = $1 AND run_id = $2 "
+						"AND state = 'partial' AND step > 0 ORDER BY version DESC LIMIT 1") > 0)
+	{
+		bool is_null;
+
+		number = DatumGetInt32(gpt_statement_value(&statement, 0, 1, &is_null));
+		*step = DatumGetInt64(gpt_statement_value(&statement, 0, 2, &is_null));
+	}
+	gpt_statement_end(&statement);
+	return number > 0 ? gpt_catalog_version(psprintf("%s@%d", job->model, number), true) : NULL;
+}

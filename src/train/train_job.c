@@ -1,0 +1,448 @@
+/*
+ * src/train/train_job.c
+ *
+ * A claimed job goes in, a published model comes out. The story of a training:
+ *
+ *   0. begin     anew, from the weights of a base (train_base.c), or from a checkpoint
+ *                (checkpoint.c), which has what steps 1 to 3 found out;
+ *   1. read      the rows of the query, in one read-only transaction; no snapshot is held
+ *                afterwards; where a fine-tune finds nothing new, the job ends;
+ *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
+ *   3. plan      what the options leave open is chosen, and the memory checked before it is taken
+ *                (train_plan.c); the job's row says under which conditions it runs;
+ *   4. train     steps and validations, with short transactions for progress (train_loop.c),
+ *                checkpoints and partial versions (train_save.c);
+ *   5. publish   tokenizer, weights, version and the job's success in one commit: before it there
+ *                is nothing, after it everything.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "core/bridge.h"
+#include "store/catalog.h"
+#include "train/checkpoint.h"
+#include "corpus/corpus.h"
+#include "core/machine.h"
+#include "store/model_config.h"
+#include "core/options.h"
+#include "store/progress.h"
+#include "store/run_files.h"
+#include "core/settings.h"
+#include "store/tokenizer_json.h"
+#include "train/train_base.h"
+#include "train/train_job.h"
+#include "train/train_loop.h"
+#include "train/train_plan.h"
+#include "train/train_save.h"
+#include "jobs/worker.h"
+
+#define LOCK_WAIT_MS 1000 /* to publish, with the slot */
+/* of the time, spent before training began, from which the note says so */
+#define NOTED_SHARE 0.5
+
+/* By GptTrainEnd. */
+static const char *const end_names[] = {"steps", "epochs", "minutes", "patience"};
+
+/* What is published, and with it the end of the job. */
+typedef struct Ending
+{
+	const GptJob *job;
+	const GptTrainOptions *options;
+	const GptTrainBase *base;
+	const GptCorpus *corpus;
+	const GptTrainPlan *plan;
+	const GptTrainResult *result;
+	int32 version; /* its number, afterwards */
+} Ending;
+
+static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options,
+								  const GptCheckpoint *from, GptProgress *progress);
+static void end_without_rows(const GptJob *job);
+static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
+static void record_start(const GptJob *job, int64 step, bool data_changed);
+static void record_corpus(const GptJob *job, const GptCorpus *corpus);
+static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
+						const GptCorpus *corpus);
+static void publish(Ending *ending, GptProgress *progress);
+static void publish_version(void *argument);
+static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
+static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
+						const GptTrainResult *result);
+
+void
+gpt_train_job_run(const GptJob *job)
+{
+	TimestampTz started_at = GetCurrentTimestamp();
+	GptTrainOptions *options = gpt_options_parse(
+		job->options, job->base == NULL ? GPT_FUNCTION_TRAIN : GPT_FUNCTION_FINETUNE);
+	GptTrainBase *base = NULL;
+	GptCheckpoint *from;
+	GptProgress progress;
+	GptTrainSaver saver;
+	GptTrainHooks hooks;
+	GptTrainResult result;
+	GptTrainPlan plan;
+	GptCorpus *corpus;
+	int64 step = 0;
+
+	/* 0. */
+	gpt_progress_start(&progress, job->number);
+	from = gpt_checkpoint_open(&job->run_id);
+	if (from == NULL || !from->has_weights || gpt_options_lora(options))
+		base = gpt_train_base_find(job, options, from == NULL);
+	if (from != NULL && from->has_weights)
+		step = from->state.step;
+	else if (base != NULL)
+		step = base->step;
+	record_start(job, step, from == NULL && job->steps > 0);
+
+	/* 1, 2. */
+	if (from != NULL)
+		corpus = continue_corpus(job, options, from, &progress);
+	else
+		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL,
+								   gpt_train_base_since(job, options, base), &progress);
+	if (corpus == NULL)
+	{
+		end_without_rows(job);
+		return;
+	}
+	record_corpus(job, corpus);
+
+	/* 3. */
+	if (from != NULL)
+		continue_plan(&plan, job, from);
+	else
+		gpt_plan_create(&plan, options, corpus, started_at, &progress);
+	if (base != NULL && base->step == 0 && from == NULL)
+		memcpy(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE);
+	else if (base != NULL && base->step == 0 &&
+			 memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
+		gpt_train_base_changed(base);
+	record_plan(job, step, &plan, corpus);
+
+	/* 4. */
+	gpt_train_saver_init(&saver, job, &plan, corpus, &progress);
+	saver.from = from;
+	saver.base = base;
+	hooks = gpt_train_saver_hooks(&saver);
+	if (from != NULL)
+		started_at -= from->has_weights ? from->state.used_time : from->plan.used_time;
+	gpt_train_run(&result, &plan, corpus, &hooks, started_at, &progress);
+
+	/* 5. */
+	gpt_progress_phase(&progress, "publishing");
+	publish(&(Ending){job, options, base, corpus, &plan, &result, 0}, &progress);
+	gpt_train_free(&result);
+	gpt_corpus_free(corpus);
+}
+
+/* ---- Continuing --------------------------------------------------------- */
+
+/*
+ * From the token file; where it is lost the rows are read again, and encoded by the tokenizer that
+ * the weights know.
+ */
+static GptCorpus *
+continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from,
+				GptProgress *progress)
+{
+	GptGivenTokenizer given = {.stored = from->corpus.tokenizer_is_stored};
+	GptCorpus *corpus;
+
+	given.spec = gpt_tokenizer_from_json(from->tokenizer, from->tokenizer_size);
+	memcpy(given.sha256, from->corpus.tokenizer_hash, GPT_SHA256_SIZE);
+	corpus = gpt_corpus_open(job, &from->corpus, &given, progress);
+	if (corpus != NULL)
+		return corpus;
+	options->context = from->corpus.context;
+	/* Rows may have fewer labels than the model. */
+	gpt_train_base_labels(&given, job);
+	corpus =
+		gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
+	if (corpus == NULL)
+		return NULL;
+	if (corpus->dataset.size == from->corpus.file_size && corpus->file_crc == from->corpus.file_crc)
+		return corpus;
+	if (from->plan.config.labels > 0 || corpus->dataset.header->n_labels > 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of query have changed since the training began"),
+			 errdetail(
+				 "The file of tokens is lost, and a classifier's labels might mean others now."),
+			 errhint("Submit a new job.")));
+	record_start(job, from->has_weights ? from->state.step : 0, true);
+	return corpus;
+}
+
+static void
+continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
+{
+	GptWorkerTransaction transaction;
+	const char *machine;
+
+	*plan = from->plan;
+	plan->preset = pstrdup(from->preset);
+	plan->n_threads = Min(plan->n_threads, gpt_train_threads);
+	/* On a machine without bfloat16 the run goes on in float32; the note says so by the kernels. */
+	if (lm_engine_bf16(gpt_plan_engine(plan)) == NULL)
+		plan->training.precision = LM_FLOAT32;
+	gpt_bridge_check_memory(plan->memory);
+	machine = gpt_train_machine(plan);
+	if (strncmp(machine, from->machine, sizeof(from->machine) - 1) == 0)
+		return;
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_job_add_note(job->number, psprintf("continued at step " INT64_FORMAT
+										   " under other conditions: before, %s",
+										   from->state.step, from->machine));
+	gpt_worker_commit(&transaction);
+}
+
+/* A fine-tune that found nothing new has done what it should. */
+static void
+end_without_rows(const GptJob *job)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the version that "
+								  "the job starts from, so there is no new version");
+	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
+	gpt_run_files_remove(&job->run_id);
+	gpt_worker_commit(&transaction);
+}
+
+/* ---- The job's row ------------------------------------------------------ */
+
+static void
+record_start(const GptJob *job, int64 step, bool data_changed)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_start(job->number, step, data_changed);
+	gpt_worker_commit(&transaction);
+	if (step > 0)
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt continues at step " INT64_FORMAT,
+							 job->number, step)));
+}
+
+static void
+record_corpus(const GptJob *job, const GptCorpus *corpus)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_corpus(job->number, &corpus->counts);
+	if (corpus->note != NULL)
+		gpt_job_add_note(job->number, corpus->note);
+	gpt_worker_commit(&transaction);
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT
+						 " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
+						 job->number, corpus->counts.documents, corpus->counts.bytes,
+						 corpus->counts.tokens)));
+}
+
+static void
+record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, corpus, NULL));
+	gpt_worker_commit(&transaction);
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT
+						 " steps with %d threads",
+						 job->number, plan->parameters, plan->training.steps, plan->n_threads)));
+}
+
+/* ---- Publication -------------------------------------------------------- */
+
+/*
+ * A session that has changed the model, and is idle, can hold it for days: nobody else waits for
+ * that one, for the slot is left.
+ */
+static void
+publish(Ending *ending, GptProgress *progress)
+{
+	bool published = gpt_worker_try(GPT_COMMIT_FULL, LOCK_WAIT_MS, publish_version, ending);
+
+	if (!published)
+	{
+		gpt_worker_leave_slot();
+		gpt_progress_phase(progress, "waiting to publish");
+	}
+	while (!published)
+	{
+		gpt_worker_check_stop();
+		published = gpt_worker_try(GPT_COMMIT_FULL, 0, publish_version, ending);
+	}
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
+						 ending->job->number, ending->job->model, ending->version)));
+}
+
+/*
+ * The commit waits for synchronous standbys; a cancellation ends that wait, and the version is
+ * published all the same.
+ */
+static void
+publish_version(void *argument)
+{
+	Ending *ending = argument;
+	const GptJob *job = ending->job;
+	const GptTrainResult *result = ending->result;
+	GptPublication publication;
+
+	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer,
+						  result->best);
+	publication.loss = result->loss;
+	publication.validation_loss = result->validation_loss;
+	publication.validation_bits_per_byte = result->validation_bits_per_byte;
+	publication.keep_versions = Max(ending->options->keep_versions, 0);
+	ending->version = gpt_catalog_publish(&publication);
+	gpt_job_set_steps(job->number, result->steps, result->expected_steps,
+					  conditions(ending->plan, ending->corpus, result));
+	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
+	gpt_job_set_overfit(job->number, result->overfit_since);
+	if (result->choice == GPT_CHOICE_FEW)
+		gpt_job_add_note(job->number, "the validation rows are too few to choose the best version "
+									  "or to detect over-fitting: the last weights are published");
+	else if (result->choice == GPT_CHOICE_UNTOLD)
+		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation "
+											   "loss is not above that of step " INT64_FORMAT
+											   ", the lowest, by %d standard errors",
+											   result->best_step, GPT_BEST_ERRORS));
+	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
+	gpt_worker_check_stop();
+
+	/*
+	 * Last, so that whoever sees the success finds no file. (A commit that fails is a failed job,
+	 * without files.)
+	 */
+	gpt_run_files_remove(&job->run_id);
+}
+
+/* For the note: which option ended the training. */
+static char *
+reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
+{
+	StringInfoData reason;
+
+	initStringInfo(&reason);
+	appendStringInfo(&reason, "ended by %s", end_names[result->end]);
+	if (result->end == GPT_END_PATIENCE)
+		appendStringInfo(&reason,
+						 ": the validation loss was not below that of step " INT64_FORMAT
+						 " in " INT64_FORMAT " validations",
+						 result->best_step, plan->patience);
+	else if (result->end == GPT_END_MINUTES)
+		appendStringInfo(&reason, ", at step " INT64_FORMAT, result->steps);
+	if (result->untrained_share > NOTED_SHARE)
+		appendStringInfo(&reason, "; %.0f %% of the minutes passed before training began",
+						 100 * result->untrained_share);
+	return reason.data;
+}
+
+/* ---- Conditions --------------------------------------------------------- */
+
+static void
+put_text(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", name);
+	escape_json(json, value);
+}
+
+static void
+put_boolean(StringInfo json, const char *name, bool value)
+{
+	appendStringInfo(json, "%s\"%s\": %s", json->len > 1 ? ", " : "", name,
+					 value ? "true" : "false");
+}
+
+/* NaN and infinity have no place in JSON. */
+static void
+put_number(StringInfo json, const char *name, double value)
+{
+	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", name);
+	if (isfinite(value) && value == floor(value))
+		appendStringInfo(json, "%.0f", value);
+	else if (isfinite(value))
+		appendStringInfo(json, "%.6g", value);
+	else
+		appendStringInfoString(json, "null");
+}
+
+/*
+ * What the result rests on: with the same rows, seed and these, the weights are the same bits,
+ * unless time ended the training.
+ */
+static char *
+conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result)
+{
+	const LmTrainOptions *training = &plan->training;
+	const LmConfig *config = &plan->config;
+	int64 steps = result != NULL && plan->total_time > 0 ? result->steps : training->steps;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	put_text(&json, "cpu", gpt_machine_cpu());
+	put_text(&json, "kernels", gpt_plan_kernels(plan));
+	put_number(&json, "threads", plan->n_threads);
+	put_text(&json, "optimizer", training->optimizer == LM_MUON ? "muon" : "adamw");
+	put_text(&json, "precision", training->precision == LM_BFLOAT16 ? "bfloat16" : "float32");
+	put_text(&json, "preset", plan->preset);
+	put_number(&json, "parameters", plan->parameters);
+	put_number(&json, "layers", config->layers);
+	put_number(&json, "heads", config->heads);
+	put_number(&json, "channels", config->channels);
+	put_number(&json, "context", config->context);
+	put_number(&json, "vocabulary", config->vocabulary);
+	put_number(&json, "dropout", config->dropout);
+	if (config->lora_rank > 0)
+	{
+		put_text(&json, "method", "lora");
+		put_number(&json, "rank", config->lora_rank);
+		put_number(&json, "alpha", config->lora_alpha);
+		put_text(&json, "targets", gpt_config_targets(config->lora_targets));
+		put_number(&json, "lora_dropout", config->lora_dropout);
+	}
+	put_number(&json, "validation_documents", corpus->counts.held_out);
+	put_number(&json, "validation_tokens", corpus->dataset.header->validation_tokens);
+	put_number(&json, "training_tokens", corpus->dataset.header->train_tokens);
+	put_number(&json, "batch_size", plan->batch_size);
+	put_number(&json, "accumulate", plan->accumulate);
+	put_number(&json, "steps", steps);
+	put_number(&json, "epochs", plan->epochs * (double) steps / (double) training->steps);
+	if (plan->total_time > 0)
+		put_number(&json, "minutes", (double) plan->total_time / 60 / USECS_PER_SEC);
+	put_number(&json, "learning_rate", training->learning_rate);
+	put_number(&json, "min_learning_rate", training->min_learning_rate);
+	put_number(&json, "warmup_steps", training->warmup_steps);
+	put_number(&json, "beta2", training->beta2);
+	put_number(&json, "label_smoothing", training->label_smoothing);
+	put_number(&json, "seed", training->seed);
+	put_number(&json, "patience", plan->patience);
+	put_boolean(&json, "recompute", training->recompute);
+	put_number(&json, "memory_mb", plan->memory / 1048576.0);
+	if (result != NULL)
+	{
+		put_number(&json, "tokens_per_second", result->tokens_per_second);
+		put_text(&json, "ended", end_names[result->end]);
+	}
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}

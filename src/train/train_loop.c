@@ -1,0 +1,595 @@
+/*
+ * src/train/train_loop.c
+ *
+ * A plan and a corpus go in, trained weights come out. Between two steps the process holds no
+ * transaction, no lock but the job's, and no snapshot.
+ *
+ *   step 0        validation; or the state of a checkpoint
+ *   each step     batches, made during the step before -> step of the engine -> means since the
+ *                 last row of the log
+ *   now and then  validation: a fixed part of the held-out documents; the best weights are kept
+ *                 aside; training ends when they have not become better `patience` times
+ *   the end       after so many steps; or when the time of the job is over, up to which the
+ *                 learning rate falls by the clock: what the machine does beside decides how many
+ *                 steps there are, not how long the job takes
+ *   each step     what is to be saved is offered to the hook
+ *
+ * Steps are counted from 1 in everything that is shown; the engine counts from 0.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "core/bridge.h"
+#include "core/nice.h"
+#include "train/train_clock.h"
+#include "train/train_loop.h"
+#include "jobs/worker.h"
+
+#define LOG_INTERVAL_MS 5000
+#define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */
+#define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much ... */
+#define OVERFIT_ERRORS 3 /* ... and by so many standard errors, count as over-fitting */
+/* of the training, after which its speed tells how many steps it will have */
+#define CERTAIN_SHARE 0.05
+/* times the time that timing steps may take, after which the first one is given up */
+#define MOST_WAIT 3
+#define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
+
+typedef struct Training
+{
+	const GptTrainPlan *plan;
+	const GptCorpus *corpus;
+	GptProgress *progress;
+	LmTrainer *trainer;
+	const LmHost *host;
+	LmReader *reader;
+	const LmBatch *batches; /* of the step, in the reader */
+	LmBatch validation;
+	/* of the negative logarithms of the batches measured so far, and of their weights */
+	double validation_sum;
+	double validation_weight;
+	GptTrainState state;
+	float *best; /* weights of the best validation, where they are kept */
+	TimestampTz logged_at;
+	TimestampTz started_at; /* as if there had been no interruption */
+	GptTrainClock clock;
+	TimestampTz deadline; /* of the step that is being made; 0: none */
+	int64 validated_step; /* of the last validation */
+	GptTrainEnd end;
+} Training;
+
+static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus,
+				  GptProgress *progress);
+static void begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at);
+static bool is_over(Training *training);
+static bool advance(Training *training);
+static void save(Training *training, const GptTrainHooks *hooks);
+static void finish(Training *training);
+static void draw_batches(Training *training);
+static bool step(Training *training);
+static void note_step(Training *training);
+static void log_row(Training *training, bool validated);
+static void validate(Training *training);
+static bool keep_best(Training *training);
+static GptTrainChoice choose(Training *training);
+
+void
+gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus,
+			  const GptTrainHooks *hooks, TimestampTz started_at, GptProgress *progress)
+{
+	Training training;
+
+	start(&training, plan, corpus, progress);
+	progress->steps = plan->training.steps;
+	begin(&training, hooks, started_at);
+	if (!is_over(&training))
+	{
+		while (advance(&training))
+			save(&training, hooks);
+	}
+
+	MemSet(result, 0, sizeof(GptTrainResult));
+	result->choice = choose(&training);
+	result->trainer = training.trainer;
+	result->best = training.best;
+	result->end = training.end;
+	result->steps = training.state.step;
+	result->expected_steps =
+		training.end == GPT_END_PATIENCE ? progress->steps : training.state.step;
+	result->best_step = training.state.best_step;
+	result->overfit_since = training.state.overfit_since;
+	if (plan->total_time > 0)
+		result->untrained_share =
+			(double) (training.clock.started_at - training.clock.job_started_at) /
+			(double) plan->total_time;
+	result->tokens_per_second = (double) training.state.all_tokens * USECS_PER_SEC /
+								(double) Max(1, GetCurrentTimestamp() - training.started_at);
+	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte,
+					   &training.state);
+	gpt_progress_flush(progress);
+	finish(&training);
+}
+
+/* Whether the training ends here, and why. One step is made in any case. */
+static bool
+is_over(Training *training)
+{
+	const GptTrainPlan *plan = training->plan;
+	int64 done = training->state.step;
+
+	if (plan->total_time == 0)
+	{
+		training->end = plan->epochs_given ? GPT_END_EPOCHS : GPT_END_STEPS;
+		return done >= plan->training.steps;
+	}
+	training->end =
+		plan->most_steps > 0 && done >= plan->most_steps ? GPT_END_EPOCHS : GPT_END_MINUTES;
+	return training->end == GPT_END_EPOCHS ||
+		   (done > 0 && gpt_train_clock_is_over(&training->clock));
+}
+
+/* A step with its validation and its row of the log; false after the last. */
+static bool
+advance(Training *training)
+{
+	GptTrainState *state = &training->state;
+	bool made;
+	bool over;
+	bool validates;
+
+	draw_batches(training);
+	if (training->plan->total_time > 0 && state->step > 0)
+		training->deadline = gpt_train_clock_deadline(&training->clock);
+	made = step(training);
+	over = is_over(training) || !made;
+	validates = training->corpus->has_validation && training->validated_step != state->step &&
+				(state->step % training->plan->validation_interval == 0 || over);
+	if (validates)
+		validate(training);
+	if (validates || (made && (state->step == 1 || over ||
+							   TimestampDifferenceExceeds(training->logged_at,
+														  GetCurrentTimestamp(), LOG_INTERVAL_MS))))
+		log_row(training, validates);
+	if (validates && !keep_best(training) && !over)
+	{
+		training->end = GPT_END_PATIENCE;
+		return false;
+	}
+	return !over;
+}
+
+void
+gpt_train_free(GptTrainResult *result)
+{
+	lm_trainer_free(result->trainer);
+	if (result->best != NULL)
+		pfree(result->best);
+}
+
+void
+gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
+				   const GptTrainState *state)
+{
+	*loss = state->has_best ? state->best_training_loss
+							: state->window_sum / (double) state->window_steps;
+	*validation_loss = state->has_best ? state->best_validation_loss : state->validation_loss;
+	*bits_per_byte = state->has_best ? state->best_bits_per_byte : state->validation_bits_per_byte;
+}
+
+static void
+start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
+{
+	LmError error;
+
+	MemSet(training, 0, sizeof(Training));
+	training->plan = plan;
+	training->corpus = corpus;
+	training->progress = progress;
+	training->host = gpt_bridge_host(CurrentMemoryContext);
+	training->state.best_loss = INFINITY;
+	training->state.validation_loss = get_float8_nan();
+	training->state.validation_bits_per_byte = get_float8_nan();
+	training->trainer =
+		lm_trainer_create(gpt_plan_engine(plan), &plan->config, &plan->training, &error);
+	if (training->trainer == NULL)
+		gpt_bridge_raise(&error);
+
+	training->reader = lm_reader_create(gpt_plan_engine(plan), &corpus->dataset, plan->accumulate,
+										plan->training.max_tokens, plan->batch_size, &error);
+	if (training->reader == NULL)
+		gpt_bridge_raise(&error);
+	if (!lm_batch_create(&training->validation, training->host, plan->training.max_tokens, &error))
+		gpt_bridge_raise(&error);
+	training->started_at = GetCurrentTimestamp();
+	training->logged_at = training->started_at;
+}
+
+/*
+ * From the beginning, or from where the hooks say; the first validation belongs to the beginning.
+ */
+static void
+begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at)
+{
+	GptTrainState *state = &training->state;
+	GptProgress *progress = training->progress;
+
+	if (hooks->restore != NULL)
+		hooks->restore(hooks->context, state, training->trainer, &training->best);
+	training->started_at = GetCurrentTimestamp() - state->microseconds;
+	training->logged_at = GetCurrentTimestamp();
+	gpt_train_clock_start(&training->clock, training->plan->total_time, job_started_at,
+						  state->microseconds,
+						  lm_trainer_table(training->trainer)->total * sizeof(float));
+	progress->step = state->step;
+	progress->validation_loss = state->validation_loss;
+	progress->validation_bits_per_byte = state->validation_bits_per_byte;
+	gpt_progress_phase(progress, "training");
+	if (state->step == 0 && training->corpus->has_validation)
+	{
+		validate(training);
+		log_row(training, true);
+	}
+	if (state->step == 0)
+		save(training, hooks);
+}
+
+static void
+save(Training *training, const GptTrainHooks *hooks)
+{
+	training->state.microseconds = GetCurrentTimestamp() - training->started_at;
+	training->state.used_time = GetCurrentTimestamp() - training->clock.job_started_at;
+	if (hooks->save != NULL)
+		hooks->save(hooks->context, &training->state, training->trainer, training->best);
+}
+
+/* The trainer stays. */
+static void
+finish(Training *training)
+{
+	lm_reader_free(training->reader);
+	lm_batch_free(&training->validation, training->host);
+}
+
+/* ---- Computing at the priority of the engine ---------------------------- */
+
+typedef struct Task
+{
+	Training *training;
+	bool done;
+	LmError error;
+} Task;
+
+static void
+step_apart(void *work)
+{
+	Task *task = work;
+	Training *training = task->training;
+
+	task->done =
+		lm_trainer_step(&training->state.last, training->trainer, training->state.step,
+						training->batches, training->plan->accumulate, NULL, NULL, &task->error);
+}
+
+static void
+evaluate_apart(void *work)
+{
+	Task *task = work;
+	Training *training = task->training;
+
+	task->done = lm_trainer_evaluate(&training->validation_sum, &training->validation_weight,
+									 training->trainer, &training->validation, &task->error);
+}
+
+static bool
+compute(Training *training, void (*what)(void *work), LmError *error)
+{
+	Task task = {.training = training};
+
+	gpt_nice_compute(true);
+	lm_engine_apart(lm_trainer_engine(training->trainer), what, &task);
+	gpt_nice_compute(false);
+	*error = task.error;
+	return task.done;
+}
+
+/* ---- Steps -------------------------------------------------------------- */
+
+static void
+draw_batches(Training *training)
+{
+	LmError error;
+
+	training->batches = lm_reader_next(training->reader, &training->state.cursor, &error);
+	if (training->batches == NULL)
+		gpt_bridge_raise(&error);
+}
+
+static void
+raise_step_error(const LmError *error, int64 number)
+{
+	if (error->code == LM_ERR_NUMERIC)
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("loss or gradient is not finite at step " INT64_FORMAT, number),
+						errhint("Lower option \"learning_rate\", or set option \"grad_clip\".")));
+	gpt_bridge_raise(error);
+}
+
+/* False where it was given up at its deadline: it has changed nothing. */
+static bool
+step(Training *training)
+{
+	const GptTrainPlan *plan = training->plan;
+	TimestampTz started_at = GetCurrentTimestamp();
+	LmError error;
+
+	if (training->state.step % plan->validation_interval == 0)
+	{
+		training->state.window_sum = 0;
+		training->state.window_steps = 0;
+	}
+	if (training->clock.total > 0)
+		lm_trainer_options(training->trainer)->share =
+			plan->most_steps == 0 ? gpt_train_clock_share(&training->clock)
+								  : Max(gpt_train_clock_share(&training->clock),
+										(double) training->state.step / (double) plan->most_steps);
+
+	/* A step that was stopped without an error is done again. */
+	for (;;)
+	{
+		bool made;
+
+		gpt_bridge_set_deadline(training->deadline);
+		made = compute(training, step_apart, &error);
+		gpt_bridge_set_deadline(0);
+		if (made)
+			break;
+		raise_step_error(&error, training->state.step + 1);
+		if (training->deadline != 0 && GetCurrentTimestamp() >= training->deadline)
+			return false;
+	}
+	gpt_train_clock_count_step(&training->clock, GetCurrentTimestamp() - started_at);
+	note_step(training);
+	return true;
+}
+
+static void
+note_step(Training *training)
+{
+	GptTrainState *state = &training->state;
+	GptProgress *progress = training->progress;
+	TimestampTz now = GetCurrentTimestamp();
+
+	state->step++;
+	state->loss_sum += state->last.loss;
+	state->loss_steps++;
+	state->window_sum += state->last.loss;
+	state->window_steps++;
+	state->tokens += state->last.tokens;
+	state->all_tokens += state->last.tokens;
+
+	progress->step = state->step;
+	progress->loss = state->loss_sum / (double) state->loss_steps;
+	progress->tokens_per_second =
+		(double) state->all_tokens * USECS_PER_SEC / (double) Max(1, now - training->started_at);
+	if (training->clock.total > 0)
+	{
+		double share = lm_trainer_options(training->trainer)->share;
+
+		progress->seconds_left =
+			fmax(0, (double) (training->clock.job_started_at + training->clock.total - now) /
+						USECS_PER_SEC);
+		if (share > CERTAIN_SHARE)
+			progress->steps = Max((int64) ((double) state->step / share), state->step);
+	}
+	else
+		progress->seconds_left = (double) (now - training->started_at) / USECS_PER_SEC /
+								 (double) state->step *
+								 (double) (training->plan->training.steps - state->step);
+	gpt_progress_tick(progress);
+}
+
+static void
+log_row(Training *training, bool validated)
+{
+	GptProgress *progress = training->progress;
+	TimestampTz now = GetCurrentTimestamp();
+	bool stepped = training->state.loss_steps > 0;
+	GptLogRow row = {
+		.step = training->state.step,
+		.loss = stepped ? training->state.loss_sum / (double) training->state.loss_steps
+						: get_float8_nan(),
+		.validation_loss = validated ? progress->validation_loss : get_float8_nan(),
+		.validation_bits_per_byte =
+			validated ? progress->validation_bits_per_byte : get_float8_nan(),
+		.learning_rate = stepped ? training->state.last.learning_rate : get_float8_nan(),
+		.grad_norm = stepped ? training->state.last.grad_norm : get_float8_nan(),
+		.tokens_per_second = stepped ? (double) training->state.tokens * USECS_PER_SEC /
+										   (double) Max(1, now - training->logged_at)
+									 : get_float8_nan(),
+		.at = now,
+	};
+
+	gpt_progress_log(progress, &row);
+	training->state.loss_sum = 0;
+	training->state.loss_steps = 0;
+	training->state.tokens = 0;
+	training->logged_at = now;
+}
+
+/* ---- Validation --------------------------------------------------------- */
+
+static void
+validate(Training *training)
+{
+	const LmDatasetHeader *header = training->corpus->dataset.header;
+	LmBatch *batch = &training->validation;
+	uint64 next = 0;
+	bool more = true;
+	int64 tokens = 0;
+	TimestampTz started_at = GetCurrentTimestamp();
+	LmError error;
+
+	training->validation_sum = 0;
+	training->validation_weight = 0;
+	MemSet(&training->state.sample, 0, sizeof(LmLossSample));
+	while (more && tokens < training->plan->validation_tokens)
+	{
+		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset,
+								   training->plan->training.max_tokens, &error))
+			gpt_bridge_raise(&error);
+		while (!compute(training, evaluate_apart, &error))
+			gpt_bridge_raise(&error);
+		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer),
+						   training->corpus->counts.held_out == 0);
+		tokens += batch->n_tokens;
+		gpt_progress_tick(training->progress);
+	}
+	if (!isfinite(training->validation_sum))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("validation loss is not finite at step " INT64_FORMAT,
+							   training->state.step),
+						errhint("Lower option \"learning_rate\".")));
+	training->state.validation_loss = training->validation_sum / training->validation_weight;
+	training->state.validation_bits_per_byte = header->n_labels > 0
+												   ? get_float8_nan()
+												   : training->state.validation_loss / M_LN2 *
+														 (double) header->validation_counted /
+														 (double) header->validation_bytes;
+	training->progress->validation_loss = training->state.validation_loss;
+	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
+	training->validated_step = training->state.step;
+	gpt_train_clock_count_validation(&training->clock, GetCurrentTimestamp() - started_at);
+}
+
+/* Keeps the weights when they are the best so far; false when training should end. */
+static bool
+keep_best(Training *training)
+{
+	size_t size = lm_trainer_table(training->trainer)->total * sizeof(float);
+	GptTrainState *state = &training->state;
+
+	double window_loss = state->window_sum / (double) state->window_steps;
+
+	if (!lm_loss_sample_tells(&training->state.sample))
+		return true;
+	if (state->validation_loss >= state->best_loss)
+	{
+		state->worse++;
+		if (state->worse >= OVERFIT_VALIDATIONS &&
+			state->validation_loss > OVERFIT_RISE * state->best_loss &&
+			lm_loss_sample_rise(&training->state.sample, &state->best_sample) > OVERFIT_ERRORS &&
+			window_loss < state->best_window_loss)
+			state->overfit_since = state->best_step;
+		return training->plan->patience == 0 || state->worse < training->plan->patience;
+	}
+	state->worse = 0;
+	state->overfit_since = 0;
+	state->best_step = state->step;
+	state->best_loss = state->validation_loss;
+	state->best_window_loss = window_loss;
+	state->best_sample = training->state.sample;
+	if (!training->plan->keep_best)
+		return true;
+	if (training->best == NULL)
+		training->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	memcpy(training->best, lm_trainer_params(training->trainer), size);
+	state->has_best = true;
+	state->best_training_loss = window_loss;
+	state->best_validation_loss = state->validation_loss;
+	state->best_bits_per_byte = state->validation_bits_per_byte;
+	return true;
+}
+
+/*
+ * The best weights or the last: a validation that was the best of many by chance may be that of
+ * weights that have learnt half of what there is to learn.
+ */
+static GptTrainChoice
+choose(Training *training)
+{
+	GptTrainState *state = &training->state;
+
+	if (!training->plan->keep_best)
+		return GPT_CHOICE_MADE;
+	if (!lm_loss_sample_tells(&training->state.sample))
+		return GPT_CHOICE_FEW;
+	if (!state->has_best || state->best_step == state->step ||
+		lm_loss_sample_rise(&training->state.sample, &state->best_sample) > GPT_BEST_ERRORS)
+		return GPT_CHOICE_MADE;
+	state->has_best = false;
+	pfree(training->best);
+	training->best = NULL;
+	return GPT_CHOICE_UNTOLD;
+}
+
+/* ---- For the plan ------------------------------------------------------- */
+
+double
+gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus)
+{
+	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
+	LmCursor cursor = {0};
+	int32 example = 0;
+	double tokens = 0;
+	LmBatch batch;
+	LmError error;
+
+	if (!lm_batch_create(&batch, host, plan->training.max_tokens, &error))
+		gpt_bridge_raise(&error);
+	for (int i = 0; i < COUNTED_BATCHES; i++)
+	{
+		if (!lm_dataset_next(&batch, &cursor, &example, &corpus->dataset, plan->training.max_tokens,
+							 plan->batch_size, &error))
+			gpt_bridge_raise(&error);
+		tokens += batch.n_tokens;
+	}
+	lm_batch_free(&batch, host);
+	return tokens / COUNTED_BATCHES * plan->accumulate;
+}
+
+double
+gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps,
+					double most_seconds, GptProgress *progress)
+{
+	Training training;
+	TimestampTz started_at;
+	TimestampTz first_ended_at = 0;
+	double seconds = 0;
+	int64 counted;
+
+	gpt_progress_phase(progress, "measuring");
+	start(&training, plan, corpus, progress);
+	started_at = GetCurrentTimestamp();
+	training.deadline = started_at + (int64) (MOST_WAIT * most_seconds * USECS_PER_SEC);
+	do
+	{
+		draw_batches(&training);
+		if (!step(&training))
+			break;
+
+		/* The first step touches the memory for the first time. */
+		if (training.state.step == 1)
+			first_ended_at = GetCurrentTimestamp();
+		else
+			seconds = (double) (GetCurrentTimestamp() - first_ended_at) / USECS_PER_SEC;
+	} while (training.state.step < 2 ||
+			 (training.state.step < most_steps && seconds < most_seconds));
+
+	counted = training.state.step - 1;
+	if (counted < 1)
+	{
+		/* No more is known than that a step takes so long. */
+		seconds = (double) (GetCurrentTimestamp() - started_at) / USECS_PER_SEC;
+		counted = 1;
+	}
+	finish(&training);
+	lm_trainer_free(training.trainer);
+	gpt_progress_start(progress, progress->job);
+	return Max(seconds, 1e-6) / (double) counted;
+}

@@ -1,0 +1,193 @@
+/*
+ * src/train/train_memory.c
+ *
+ * A plan that does not fit into gpt.max_memory goes in; an error comes out that names options with
+ * which it would. Each of them is tried by the same computation that the plan came from.
+ */
+#include "postgres.h"
+
+#include "core/bridge.h"
+#include "lib/stringinfo.h"
+#include "core/options.h"
+#include "core/settings.h"
+#include "train/train_plan.h"
+
+#define SMALLEST_CONTEXT 8 /* that the option takes */
+#define SMALLEST_VOCABULARY 257
+#define LEFT_OPEN "batch_size, accumulate and recompute left open"
+
+typedef struct Search
+{
+	const GptTrainPlan *plan;
+	const GptTrainOptions *options;
+	StringInfoData found; /* "batch_size": 4, or "recompute": true */
+} Search;
+
+static bool fits(const Search *search, const GptTrainOptions *options, const char *preset,
+				 int vocabulary, int context);
+static bool fits_with(const Search *search, const GptTrainOptions *options);
+static void add(Search *search, const char *option, const char *value);
+static void try_batch(Search *search);
+static void try_recompute(Search *search);
+static void try_shapes(Search *search);
+static void try_halves(Search *search, const char *option, int least);
+static void try_presets(Search *search);
+static void try_adapter(Search *search);
+
+void
+gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	Search search = {plan, options};
+	GptTrainOptions open = *options;
+	const char *beside = "";
+
+	initStringInfo(&search.found);
+	try_batch(&search);
+	try_recompute(&search);
+	try_shapes(&search);
+	if (search.found.len == 0)
+	{
+		/* No single one will do: with the smallest batch, one may. */
+		open.batch_size = open.accumulate = GPT_CHOSEN;
+		open.recompute = "auto";
+		search.options = &open;
+		if (fits_with(&search, &open))
+			appendStringInfoString(&search.found, LEFT_OPEN);
+		else
+		{
+			try_shapes(&search);
+			beside = ", and " LEFT_OPEN;
+		}
+	}
+	gpt_bridge_check_memory_with(
+		plan->memory, search.found.len > 0
+						  ? psprintf("It would fit with %s%s.", search.found.data, beside)
+						  : NULL);
+}
+
+static void
+try_shapes(Search *search)
+{
+	if (search->options->shape_is_fixed)
+	{
+		try_adapter(search);
+		return;
+	}
+	try_halves(search, "context", SMALLEST_CONTEXT);
+	if (search->options->vocabulary != GPT_CHOSEN)
+		try_halves(search, "vocabulary", SMALLEST_VOCABULARY);
+	if (search->options->layers != GPT_CHOSEN)
+		try_halves(search, "layers", 1);
+	try_presets(search);
+}
+
+static bool
+fits(const Search *search, const GptTrainOptions *options, const char *preset, int vocabulary,
+	 int context)
+{
+	GptTrainPlan plan = *search->plan;
+
+	gpt_plan_shape(&plan, options, preset, vocabulary, context);
+	return gpt_plan_batch_fits(&plan, options);
+}
+
+static bool
+fits_with(const Search *search, const GptTrainOptions *options)
+{
+	const LmConfig *config = &search->plan->config;
+
+	return fits(search, options, search->plan->preset, config->vocabulary, config->context);
+}
+
+static void
+add(Search *search, const char *option, const char *value)
+{
+	appendStringInfo(&search->found, "%s\"%s\": %s", search->found.len > 0 ? ", or " : "", option,
+					 value);
+}
+
+/* ---- What can be changed ------------------------------------------------ */
+
+static void
+try_batch(Search *search)
+{
+	GptTrainOptions options = *search->options;
+
+	while (options.batch_size > 1)
+	{
+		options.batch_size /= 2;
+		if (fits_with(search, &options))
+		{
+			add(search, "batch_size", psprintf(INT64_FORMAT, options.batch_size));
+			return;
+		}
+	}
+}
+
+static void
+try_recompute(Search *search)
+{
+	GptTrainOptions options = *search->options;
+
+	options.recompute = "true";
+	if (strcmp(search->options->recompute, "false") == 0 && fits_with(search, &options))
+		add(search, "recompute", "true");
+}
+
+/* The largest half, fourth, eighth ... of a size. */
+static void
+try_halves(Search *search, const char *option, int least)
+{
+	const LmConfig *config = &search->plan->config;
+	bool is_context = strcmp(option, "context") == 0;
+	bool is_layers = strcmp(option, "layers") == 0;
+	int size = is_context ? config->context : is_layers ? config->layers : config->vocabulary;
+
+	for (size /= 2; size >= least; size /= 2)
+	{
+		GptTrainOptions options = *search->options;
+
+		if (is_layers)
+			options.layers = size;
+		if (fits(search, &options, search->plan->preset,
+				 is_context || is_layers ? config->vocabulary : size,
+				 is_context ? size : config->context))
+		{
+			add(search, option, psprintf("%d", size));
+			return;
+		}
+	}
+}
+
+/* The largest one, in place of what the options say of the shape. */
+static void
+try_presets(Search *search)
+{
+	const LmConfig *config = &search->plan->config;
+	GptTrainOptions options = *search->options;
+	bool has_shape = options.layers != GPT_CHOSEN || options.heads != GPT_CHOSEN ||
+					 options.channels != GPT_CHOSEN || options.mlp_channels != GPT_CHOSEN;
+	const char *best = NULL;
+
+	options.layers = options.heads = options.channels = options.mlp_channels = GPT_CHOSEN;
+	for (int i = 0; gpt_preset_name(i) != NULL; i++)
+	{
+		if (strcmp(gpt_preset_name(i), search->plan->preset) == 0)
+			break;
+		if (fits(search, &options, gpt_preset_name(i), config->vocabulary, config->context))
+			best = gpt_preset_name(i);
+	}
+	if (best != NULL)
+		add(search, "preset",
+			psprintf("\"%s\"%s", best, has_shape ? " in place of layers, heads and channels" : ""));
+}
+
+static void
+try_adapter(Search *search)
+{
+	GptTrainOptions options = *search->options;
+
+	options.method = "lora";
+	if (!gpt_options_lora(search->options) && fits_with(search, &options))
+		add(search, "method", "\"lora\"");
+}

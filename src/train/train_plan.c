@@ -1,0 +1,393 @@
+/*
+ * src/train/train_plan.c
+ *
+ * Options, corpus and machine go in; the plan of a training comes out:
+ *
+ *   1. the shape of the model: the options', or the largest preset that passes a few epochs in the
+ *   time and that
+ *      the data are worth;
+ *   2. the batch, and whether the memory suffices;
+ *   3. the number of steps: given, or by epochs, or by time. For the latter a few steps are timed
+ *   and thrown
+ *      away; it is what is expected, for the following, while the clock decides when the training
+ *      ends (train_clock.c);
+ *   4. what follows from the steps: warm-up, dropout, how often to validate.
+ *
+ * The numbers are starting points; docs/training.md has what was measured.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "utils/timestamp.h"
+
+#include "core/bridge.h"
+#include "engine/ops.h"
+#include "engine/params.h"
+#include "core/settings.h"
+#include "train/train_loop.h"
+#include "train/train_plan.h"
+
+#define DEFAULT_MINUTES 10.0
+#define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
+/*
+ * ... of prompts with completions: there are few, and more is to be learnt of each. Measured in
+ * docs/training.md
+ */
+#define PROMPTED_EPOCHS 100.0
+#define WANTED_EPOCHS 4.0 /* that a preset must be able to pass */
+#define PARAMETERS_PER_TOKEN 20.0 /* above which a corpus is too small for a preset */
+/* floating point operations a second and thread, where time must not decide */
+#define NOMINAL_SPEED 50e9
+#define TRAINING_SHARE 0.88 /* of the time: the rest is validation and publication */
+/* of `minutes`, left for training however long the reading took */
+#define SMALLEST_TIME_SHARE 0.05
+#define TIMED_STEPS 20
+#define TIMED_SHARE 0.03 /* of the time */
+#define PROBE_STEPS 4
+#define PROBE_SHARE 0.02
+#define MOST_WARMUP 100
+#define WARMUP_SHARE 0.05
+#define MOST_VALIDATIONS 25
+#define VALIDATION_SHARE 0.10 /* of the work of training */
+#define DEFAULT_PATIENCE 6
+/* tokens, below which the second moment is averaged over more steps */
+#define SMALL_STEP 8192
+/* learning rate of a classifier's head, at least: it begins anew. Measured in docs/training.md */
+#define HEAD_RATE 5e-3
+#define SMALLEST_CONTEXT 64
+#define SMALLEST_VOCABULARY 257
+
+static bool time_decides(const GptTrainOptions *options);
+static double seconds_of_job(const GptTrainOptions *options);
+static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
+static double measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options,
+							const GptCorpus *corpus, GptProgress *progress);
+static double token_budget(const GptTrainPlan *plan, const GptTrainOptions *options,
+						   const GptCorpus *corpus, double operations);
+static const char *choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options,
+								 const GptCorpus *corpus, double operations);
+static void choose_rates(GptTrainPlan *plan, const GptTrainOptions *options);
+static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options,
+						  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
+static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options,
+							  const GptCorpus *corpus);
+
+int
+gpt_plan_threads(const GptTrainOptions *options)
+{
+	int limit = gpt_train_threads;
+
+	return options->threads == GPT_CHOSEN ? limit : (int) Min(options->threads, limit);
+}
+
+static LmPrecision
+choose_precision(const GptTrainOptions *options)
+{
+	bool has_bf16 = lm_bf16_name() != NULL;
+
+	if (strcmp(options->precision, "bfloat16") == 0 && !has_bf16)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("precision \"bfloat16\" needs a processor with AVX512_BF16 or AMX"),
+				 errhint("With \"auto\" training is in float32 where the processor has neither.")));
+	return has_bf16 && strcmp(options->precision, "float32") != 0 ? LM_BFLOAT16 : LM_FLOAT32;
+}
+
+/* A fine-tune has the recipe that is known of texts: of prompts none was measured. */
+static bool
+learns_prompts(const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	return corpus->prompted && !options->is_finetune;
+}
+
+static double
+most_epochs(const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	if (!isnan(options->epochs))
+		return options->epochs;
+	if (!isnan(options->minutes))
+		return INFINITY;
+	return learns_prompts(options, corpus) ? PROMPTED_EPOCHS : DEFAULT_EPOCHS;
+}
+
+static const char *
+given_preset(const GptTrainOptions *options)
+{
+	return strcmp(options->preset, "auto") == 0 ? "" : options->preset;
+}
+
+const char *
+gpt_plan_kernels(const GptTrainPlan *plan)
+{
+	LmEngine *engine = gpt_plan_engine(plan);
+
+	if (plan->training.precision == LM_BFLOAT16)
+		return psprintf("%s, bfloat16 %s", lm_engine_description(engine), lm_engine_bf16(engine));
+	return lm_engine_description(engine);
+}
+
+LmEngine *
+gpt_plan_engine(const GptTrainPlan *plan)
+{
+	return gpt_bridge_training_engine(plan->n_threads);
+}
+
+void
+gpt_plan_check(const GptTrainOptions *options)
+{
+	GptTrainPlan plan = {0};
+	int vocabulary =
+		options->vocabulary == GPT_CHOSEN ? SMALLEST_VOCABULARY : (int) options->vocabulary;
+	int context = options->context == GPT_CHOSEN ? SMALLEST_CONTEXT : (int) options->context;
+
+	plan.n_threads = gpt_plan_threads(options);
+	plan.training.precision = choose_precision(options);
+	gpt_plan_shape(&plan, options,
+				   gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options),
+				   vocabulary, context);
+	gpt_plan_batch(&plan, options);
+}
+
+void
+gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config)
+{
+	gpt_plan_take_shape(options, config);
+	options->vocabulary = config->vocabulary;
+	gpt_plan_check(options);
+}
+
+void
+gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+				TimestampTz started_at, GptProgress *progress)
+{
+	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
+	int context = corpus->dataset.context;
+	const char *preset = given_preset(options);
+	double operations;
+
+	MemSet(plan, 0, sizeof(GptTrainPlan));
+	plan->labels = (int) corpus->dataset.header->n_labels;
+	plan->multi_label = corpus->dataset.header->n_sets > 0;
+	plan->n_threads = gpt_plan_threads(options);
+	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
+	plan->training = lm_train_options_default();
+	plan->training.precision = choose_precision(options);
+	plan->validation_interval = PG_INT64_MAX;
+	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
+	if (time_decides(options))
+		operations = measure_speed(plan, options, corpus, progress) *
+					 seconds_for_training(options, started_at);
+	if (gpt_plan_shape_is_open(options))
+		preset = choose_preset(plan, options, corpus, operations);
+	gpt_plan_shape(plan, options, preset, vocabulary, context);
+	plan->token_budget = token_budget(plan, options, corpus, operations);
+	gpt_plan_batch(plan, options);
+	choose_rates(plan, options);
+
+	plan->step_tokens = gpt_train_step_tokens(plan, corpus);
+	plan->training.steps = choose_steps(plan, options, corpus, started_at, progress);
+	plan_around_steps(plan, options, corpus);
+	if (time_decides(options))
+	{
+		plan->total_time = (int64) (seconds_of_job(options) * USECS_PER_SEC);
+		plan->used_time = GetCurrentTimestamp() - started_at;
+	}
+	else
+		plan->epochs_given = options->steps == GPT_CHOSEN || plan->training.steps < options->steps;
+}
+
+/* ---- Time --------------------------------------------------------------- */
+
+static bool
+time_decides(const GptTrainOptions *options)
+{
+	return options->steps == GPT_CHOSEN && (!isnan(options->minutes) || isnan(options->epochs));
+}
+
+static double
+seconds_of_job(const GptTrainOptions *options)
+{
+	return 60 * (isnan(options->minutes) ? DEFAULT_MINUTES : options->minutes);
+}
+
+static double
+seconds_for_training(const GptTrainOptions *options, TimestampTz started_at)
+{
+	double all = seconds_of_job(options);
+	double spent = (double) (GetCurrentTimestamp() - started_at) / USECS_PER_SEC;
+
+	return Max(all - spent, SMALLEST_TIME_SHARE * all) * TRAINING_SHARE;
+}
+
+/* ---- 1. Shape ----------------------------------------------------------- */
+
+/* Floating point operations a second, in real steps of the smallest preset. */
+static double
+measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			  GptProgress *progress)
+{
+	GptTrainPlan probe = *plan;
+	double seconds;
+
+	gpt_plan_shape(&probe, options, gpt_preset_name(0),
+				   lm_tokenizer_spec(corpus->tokenizer)->n_tokens, corpus->dataset.context);
+	gpt_plan_batch(&probe, options);
+	choose_rates(&probe, options);
+	probe.training.steps = PROBE_STEPS;
+	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS,
+								  PROBE_SHARE * seconds_of_job(options), progress);
+	return gpt_plan_work(&probe.config) * gpt_train_step_tokens(&probe, corpus) / seconds;
+}
+
+static bool
+is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
+			  const GptCorpus *corpus, double operations)
+{
+	double train_tokens = (double) corpus->dataset.header->train_tokens;
+	double step_tokens =
+		(double) candidate->batch_size * candidate->accumulate * candidate->config.context;
+	double tokens = WANTED_EPOCHS * train_tokens;
+	LmConfig body = candidate->config;
+	size_t parameters;
+
+	/* What a classifier's head has, nearly all of which no text touches, does not count. */
+	body.labels = 0;
+
+	if (options->steps != GPT_CHOSEN)
+		tokens = (double) options->steps * step_tokens;
+	else if (!time_decides(options))
+		tokens = options->epochs * train_tokens;
+	return lm_param_total(&parameters, &body) &&
+		   (double) parameters <= PARAMETERS_PER_TOKEN * train_tokens &&
+		   tokens * gpt_plan_work(&candidate->config) <= operations;
+}
+
+static const char *
+choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			  double operations)
+{
+	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
+	const char *best = gpt_preset_name(0);
+
+	for (int i = 1; gpt_preset_name(i) != NULL; i++)
+	{
+		GptTrainPlan candidate = *plan;
+
+		gpt_plan_shape(&candidate, options, gpt_preset_name(i), vocabulary,
+					   corpus->dataset.context);
+		if (!gpt_plan_batch_fits(&candidate, options) ||
+			!is_worthwhile(&candidate, options, corpus, operations))
+			break;
+		best = gpt_preset_name(i);
+	}
+	return best;
+}
+
+static double
+token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			 double operations)
+{
+	double most = most_epochs(options, corpus) * (double) corpus->dataset.header->train_tokens;
+
+	if (options->steps != GPT_CHOSEN)
+		return 0;
+	return time_decides(options) ? Min(most, operations / gpt_plan_work(&plan->config)) : most;
+}
+
+/* ---- 2. Rates ----------------------------------------------------------- */
+
+static void
+choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	LmTrainOptions *training = &plan->training;
+	bool small_step = (int64) training->max_tokens * plan->accumulate < SMALL_STEP;
+
+	if (strcmp(options->schedule, "linear") == 0)
+		training->schedule = LM_SCHEDULE_LINEAR;
+	else if (strcmp(options->schedule, "constant") == 0)
+		training->schedule = LM_SCHEDULE_CONSTANT;
+	else
+		training->schedule = LM_SCHEDULE_COSINE;
+	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels)
+															: options->learning_rate;
+	training->min_learning_rate = isnan(options->min_learning_rate)
+									  ? training->learning_rate / 10
+									  : Min(options->min_learning_rate, training->learning_rate);
+	training->head_rate = plan->labels > 0 && options->head_rate_is_open
+							  ? Max(1, HEAD_RATE / training->learning_rate)
+							  : 1;
+	training->weight_decay = options->weight_decay;
+	training->beta1 = options->beta1;
+	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99 : 0.95;
+	training->grad_clip = options->grad_clip;
+	training->label_smoothing = options->label_smoothing;
+	training->seed = (uint64) options->seed;
+}
+
+/* ---- 3. Steps ----------------------------------------------------------- */
+
+static int64
+steps_of_epochs(const GptTrainPlan *plan, const GptCorpus *corpus, double epochs)
+{
+	double steps = ceil(epochs * (double) corpus->dataset.header->train_tokens / plan->step_tokens);
+
+	return (int64) Max(1, Min(steps, 1e12));
+}
+
+static int64
+choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			 TimestampTz started_at, GptProgress *progress)
+{
+	int64 most = steps_of_epochs(plan, corpus, most_epochs(options, corpus));
+	double seconds;
+
+	if (options->steps != GPT_CHOSEN)
+		return isnan(options->epochs) ? options->steps : Min(options->steps, most);
+	if (!time_decides(options))
+		return most;
+
+	plan->training.steps = most;
+	plan->most_steps = isinf(most_epochs(options, corpus)) ? 0 : most;
+	seconds = seconds_for_training(options, started_at);
+	seconds =
+		seconds / gpt_train_time_step(plan, corpus, TIMED_STEPS, TIMED_SHARE * seconds, progress);
+	return Max(1, Min(most, (int64) seconds));
+}
+
+/* ---- 4. What follows from the steps ------------------------------------- */
+
+static void
+plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	LmTrainOptions *training = &plan->training;
+	double tokens = (double) training->steps * plan->step_tokens;
+	int64 n_validations = Max(1, Min(MOST_VALIDATIONS, training->steps / 10));
+	LmError error;
+	LmParamTable *table;
+
+	plan->epochs = tokens / (double) corpus->dataset.header->train_tokens;
+	training->warmup_steps =
+		options->warmup_steps != GPT_CHOSEN
+			? options->warmup_steps
+			: Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
+	if (isnan(options->dropout))
+		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ? 0.0f
+							   : plan->epochs <= 5								   ? 0.1f
+																				   : 0.2f;
+	plan->patience = options->patience != GPT_CHOSEN ? options->patience
+					 : options->steps == GPT_CHOSEN	 ? DEFAULT_PATIENCE
+													 : 0;
+
+	/* Evaluating a token costs a third of training on it. */
+	plan->validation_interval = (training->steps + n_validations - 1) / n_validations;
+	plan->validation_tokens =
+		(int64) (3 * VALIDATION_SHARE * tokens / (double) (n_validations + 1));
+	plan->validation_tokens = Max(plan->validation_tokens, training->max_tokens);
+
+	table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), &plan->config, &error);
+	if (table == NULL)
+		gpt_bridge_raise(&error);
+	plan->parameters = table->parameter_count;
+	lm_param_table_free(gpt_bridge_host(CurrentMemoryContext), table);
+}

@@ -1,0 +1,222 @@
+/*
+ * src/train/train_save.c
+ *
+ * The state of a training goes in after each step; now and then a checkpoint or a partial version
+ * comes out.
+ *
+ * The first checkpoint is written before the first step. It has the plan, which may rest on
+ * measured time, and no weights yet: those of step 0 follow from the seed.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "store/catalog.h"
+#include "core/machine.h"
+#include "core/settings.h"
+#include "core/statement.h"
+#include "store/tokenizer_json.h"
+#include "train/train_save.h"
+#include "jobs/worker.h"
+
+#define LOCK_WAIT_MS 100 /* to publish a partial version */
+
+static void restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
+static void save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
+static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+							 const float *best);
+static void publish_version(void *argument);
+static void publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+							const float *best);
+static bool tokenizer_exists(const uint8 *sha256);
+
+void
+gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const GptTrainPlan *plan,
+					 const GptCorpus *corpus, GptProgress *progress)
+{
+	GptCheckpoint *next = &saver->next;
+
+	MemSet(saver, 0, sizeof(GptTrainSaver));
+	saver->job = job;
+	saver->corpus = corpus;
+	saver->progress = progress;
+	saver->saved_at = GetCurrentTimestamp();
+	saver->published_at = saver->saved_at;
+	next->run_id = job->run_id;
+	next->plan = *plan;
+	strlcpy(next->preset, plan->preset, sizeof(next->preset));
+	strlcpy(next->machine, gpt_train_machine(plan), sizeof(next->machine));
+	gpt_corpus_record(&next->corpus, corpus);
+	next->tokenizer =
+		gpt_tokenizer_to_json(lm_tokenizer_spec(corpus->tokenizer), &next->tokenizer_size);
+}
+
+GptTrainHooks
+gpt_train_saver_hooks(GptTrainSaver *saver)
+{
+	return (GptTrainHooks){.context = saver, .restore = restore, .save = save};
+}
+
+static void
+restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
+{
+	GptTrainSaver *saver = context;
+
+	if (saver->from != NULL && saver->from->has_weights)
+	{
+		/* What an adapter rests on is in no checkpoint. */
+		if (lm_trainer_base(trainer) != NULL)
+			gpt_train_base_read(trainer, saver->base, true);
+		*state = saver->from->state;
+		if (state->has_best)
+			*best = MemoryContextAllocHuge(CurrentMemoryContext,
+										   lm_trainer_table(trainer)->total * sizeof(float));
+		gpt_checkpoint_read_weights(saver->from, trainer, *best, saver->progress);
+	}
+	else if (saver->base != NULL)
+	{
+		gpt_train_base_read(trainer, saver->base, false);
+		state->step = saver->base->step;
+		if (state->step > 0)
+			saver->saved_at = 0; /* at once */
+	}
+	if (saver->from != NULL)
+		gpt_checkpoint_close(saver->from);
+	saver->from = NULL;
+}
+
+static bool
+is_due(TimestampTz since, int seconds)
+{
+	return GetCurrentTimestamp() - since >= (TimestampTz) seconds * USECS_PER_SEC;
+}
+
+static void
+save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best)
+{
+	GptTrainSaver *saver = context;
+
+	if (state->step == 0)
+	{
+		gpt_checkpoint_write(&saver->next, NULL, NULL, saver->progress);
+		return;
+	}
+	if (is_due(saver->saved_at, gpt_checkpoint_interval))
+	{
+		write_checkpoint(saver, state, trainer, best);
+		saver->saved_at = GetCurrentTimestamp();
+	}
+	if (gpt_publish_interval > 0 && is_due(saver->published_at, gpt_publish_interval))
+	{
+		publish_partial(saver, state, trainer, best);
+		saver->published_at = GetCurrentTimestamp();
+	}
+}
+
+/* The row learns of it after the file: a job that gets this far has not been tried in vain. */
+static void
+write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+				 const float *best)
+{
+	GptWorkerTransaction transaction;
+
+	gpt_progress_phase(saver->progress, "writing a checkpoint");
+	saver->next.state = *state;
+	gpt_checkpoint_write(&saver->next, trainer, best, saver->progress);
+	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_job_set_checkpoint(saver->job->number, state->step);
+	gpt_worker_commit(&transaction);
+	if (gpt_checkpoint_interval > 0)
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt wrote a checkpoint of step " INT64_FORMAT,
+							 saver->job->number, state->step)));
+	gpt_progress_phase(saver->progress, "training");
+}
+
+/* ---- Versions ----------------------------------------------------------- */
+
+typedef struct Partial
+{
+	const GptTrainSaver *saver;
+	const GptTrainState *state;
+	LmTrainer *trainer;
+	const float *best;
+	int32 version; /* its number, afterwards */
+} Partial;
+
+/* Where another session has changed the model and is idle, there is none this time. */
+static void
+publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
+				const float *best)
+{
+	Partial partial = {saver, state, trainer, best, 0};
+
+	gpt_progress_phase(saver->progress, "publishing");
+	if (gpt_worker_try(GPT_COMMIT_LOCAL, LOCK_WAIT_MS, publish_version, &partial))
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published step " INT64_FORMAT
+							 " as model \"%s\", version %d",
+							 saver->job->number, state->step, saver->job->model, partial.version)));
+	gpt_progress_phase(saver->progress, "training");
+}
+
+static void
+publish_version(void *argument)
+{
+	Partial *partial = argument;
+	const GptTrainSaver *saver = partial->saver;
+	GptPublication publication;
+
+	gpt_train_publication(&publication, saver->job, saver->base, saver->corpus, partial->trainer,
+						  partial->best);
+	gpt_train_measures(&publication.loss, &publication.validation_loss,
+					   &publication.validation_bits_per_byte, partial->state);
+	publication.partial = true;
+	publication.step = partial->state->step;
+	partial->version = gpt_catalog_publish(&publication);
+	gpt_worker_check_stop();
+}
+
+void
+gpt_train_publication(GptPublication *publication, const GptJob *job, const GptTrainBase *base,
+					  const GptCorpus *corpus, LmTrainer *trainer, const float *best)
+{
+	MemSet(publication, 0, sizeof(GptPublication));
+	publication->model = job->model;
+	publication->run_id = job->run_id;
+	publication->may_exist = job->base != NULL;
+	publication->table = lm_trainer_table(trainer);
+	if (publication->table->config.lora_rank > 0)
+	{
+		publication->base = base->full->model;
+		publication->base_version = base->full->version;
+		memcpy(publication->base_sha256, base->full->sha256, GPT_SHA256_SIZE);
+	}
+	publication->watermark_column = corpus->watermark_column;
+	publication->watermark = corpus->watermark;
+	publication->labels = lm_dataset_labels(&corpus->dataset);
+	publication->block = best != NULL ? best : lm_trainer_params(trainer);
+	memcpy(publication->tokenizer, corpus->tokenizer_hash, GPT_SHA256_SIZE);
+	if (!corpus->tokenizer_is_stored || !tokenizer_exists(corpus->tokenizer_hash))
+		gpt_catalog_store_tokenizer(publication->tokenizer, lm_tokenizer_spec(corpus->tokenizer));
+}
+
+/* A named tokenizer can be dropped while a job uses it. */
+static bool
+tokenizer_exists(const uint8 *sha256)
+{
+	GptStatement statement;
+	bool exists;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_hash(&statement, sha256);
+	exists = gpt_statement_run(&statement, "SELECT FROM %s.gpt_tokenizer WHERE sha256 = $1") > 0;
+	gpt_statement_end(&statement);
+	return exists;
+}
+
+const char *
+gpt_train_machine(const GptTrainPlan *plan)
+{
+	return psprintf("%s; %s", gpt_machine_cpu(), gpt_plan_kernels(plan));
+}

@@ -1,0 +1,274 @@
+/*
+ * src/train/train_shape.c
+ *
+ * Options go in; out come the shape of the model and of the batch, and the memory that they need.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "core/bridge.h"
+#include "engine/params.h"
+#include "store/model_config.h"
+#include "core/settings.h"
+#include "train/train_plan.h"
+
+#define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
+#define LARGE_BATCH 16384 /* ... and beyond */
+#define SMALLEST_BATCH 512
+/*
+ * Steps for which a smaller batch is taken; measured in docs/training.md. Muon learns more in a
+ * step, and each costs the same extra time.
+ */
+#define WANTED_STEPS 1000
+#define WANTED_MUON_STEPS 500
+#define FEWEST_MUON_STEPS 125 /* for which the batch is the smallest */
+#define LARGE_CHANNELS 512 /* from here on a model is beyond small */
+#define MICRO_BATCH 4096 /* tokens at once: enough for the kernels */
+#define SMALLEST_MICRO_BATCH 1024 /* below it, activations are recomputed first */
+#define FIXED_MEMORY (16 * 1024 * 1024) /* buffers of publication and log */
+#define DEFAULT_LAYERS 4
+#define DEFAULT_CHANNELS 128
+#define DEFAULT_RANK 8
+
+/*
+ * Shapes whose parameters come near to 1, 3, 11, 30 and 124 million with the vocabularies that data
+ * of that size has.
+ */
+typedef struct Preset
+{
+	const char *name;
+	int layers;
+	int heads;
+	int channels;
+} Preset;
+
+static const Preset presets[] = {
+	{"nano", 4, 4, 128}, {"mini", 6, 6, 192},	{"small", 6, 6, 384},
+	{"base", 8, 8, 512}, {"gpt2", 12, 12, 768},
+};
+
+static void set_adapter(LmConfig *config, const GptTrainOptions *options);
+static int default_heads(int channels);
+static int tokens_of_step(const GptTrainPlan *plan);
+static size_t memory_of(const GptTrainPlan *plan, int batch_size, int accumulate);
+
+const char *
+gpt_preset_name(int number)
+{
+	return number < lengthof(presets) ? presets[number].name : NULL;
+}
+
+bool
+gpt_plan_shape_is_open(const GptTrainOptions *options)
+{
+	return strcmp(options->preset, "auto") == 0 && options->layers == GPT_CHOSEN &&
+		   options->heads == GPT_CHOSEN && options->channels == GPT_CHOSEN;
+}
+
+void
+gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset,
+			   int vocabulary, int context)
+{
+	LmConfig config = lm_config_default();
+	LmError error;
+
+	plan->preset = "";
+	config.layers = DEFAULT_LAYERS;
+	config.channels = DEFAULT_CHANNELS;
+	for (int i = 0; i < lengthof(presets); i++)
+	{
+		if (strcmp(presets[i].name, preset) != 0)
+			continue;
+		plan->preset = presets[i].name;
+		config.layers = presets[i].layers;
+		config.heads = presets[i].heads;
+		config.channels = presets[i].channels;
+	}
+	if (options->layers != GPT_CHOSEN)
+		config.layers = (int) options->layers;
+	if (options->channels != GPT_CHOSEN || options->heads != GPT_CHOSEN)
+		config.heads = 0;
+	if (options->heads != GPT_CHOSEN)
+		config.heads = (int) options->heads;
+	if (options->channels != GPT_CHOSEN)
+		config.channels = (int) options->channels;
+	else if (config.heads > 0)
+		config.channels = Max(config.channels / config.heads, 1) * config.heads;
+	if (config.heads == 0)
+		config.heads = default_heads(config.channels);
+
+	config.vocabulary = vocabulary;
+	config.context = context;
+	config.labels = plan->labels;
+	config.multi_label = plan->multi_label;
+	config.mlp_channels = options->mlp_channels == GPT_CHOSEN ? 0 : (int) options->mlp_channels;
+	config.norm_epsilon = (float) options->norm_epsilon;
+	config.rope_base = (float) options->rope_base;
+	config.qk_norm = options->qk_norm;
+	config.zero_init = options->zero_init;
+	gpt_config_set_words(&config, options->norm, options->position, options->mlp);
+	config.bias = options->bias;
+	config.tie_embeddings = options->tie_embeddings;
+	/* Where it is chosen later, memory and timed steps count with some. */
+	config.dropout = isnan(options->dropout) ? 0.1f : (float) options->dropout;
+	set_adapter(&config, options);
+	if (!lm_config_check(&config, &error))
+		gpt_bridge_raise(&error);
+	plan->config = config;
+	plan->training.optimizer = strcmp(options->optimizer, "adamw") == 0 ? LM_ADAMW : LM_MUON;
+}
+
+void
+gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
+{
+	options->shape_is_fixed = true;
+	options->preset = "auto";
+	options->layers = config->layers;
+	options->heads = config->heads;
+	options->channels = config->channels;
+	options->context = config->context;
+	options->mlp_channels = config->mlp_channels;
+	options->norm_epsilon = config->norm_epsilon;
+	options->rope_base = config->rope_base;
+	options->qk_norm = config->qk_norm;
+	options->zero_init = config->zero_init;
+	gpt_config_words(config, &options->norm, &options->position, &options->mlp);
+	options->bias = config->bias;
+	options->tie_embeddings = config->tie_embeddings;
+}
+
+static void
+set_adapter(LmConfig *config, const GptTrainOptions *options)
+{
+	if (!gpt_options_lora(options))
+		return;
+	config->lora_rank = options->rank == GPT_CHOSEN ? DEFAULT_RANK : (int) options->rank;
+	config->lora_alpha =
+		isnan(options->alpha) ? 2 * (float) config->lora_rank : (float) options->alpha;
+	config->lora_targets = options->targets == NULL ? LM_ALL_TARGETS : gpt_options_targets(options);
+	config->lora_dropout = isnan(options->lora_dropout) ? 0 : (float) options->lora_dropout;
+}
+
+/* Heads of 64 channels, of 32 in a narrow model, or of what divides the width. */
+static int
+default_heads(int channels)
+{
+	int size = channels >= 256 ? 64 : 32;
+
+	while (channels % size != 0)
+		size /= 2;
+	return channels / size;
+}
+
+/*
+ * Kaplan et al. 2020, section 2.1, with attention: 6 per weight that is multiplied with, and the
+ * two products of attention.
+ */
+double
+gpt_plan_work(const LmConfig *config)
+{
+	double C = config->channels;
+	double weights = config->layers * (4 * C * C + 2 * C * config->mlp_channels) +
+					 (double) config->vocabulary * C;
+
+	return 6 * weights + 12.0 * config->layers * C * config->context;
+}
+
+/* ---- Batch -------------------------------------------------------------- */
+
+/*
+ * Trainer, the copy of the best weights, batches. SIZE_MAX stands for more than the address space
+ * has.
+ */
+static size_t
+memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
+{
+	const size_t batch_row = 6 * sizeof(int32);
+	double tokens = (double) batch_size * plan->config.context;
+	LmTrainOptions training = plan->training;
+	size_t size;
+	size_t total;
+	LmError error;
+
+	if (tokens > PG_INT32_MAX)
+		return SIZE_MAX;
+	training.max_tokens = (int) tokens;
+	if (!lm_param_total(&total, &plan->config) ||
+		!lm_trainer_memory(&size, &plan->config, &training, plan->n_threads, &error) ||
+		!lm_size_add(&size, size, FIXED_MEMORY) ||
+		!lm_size_add(&size, size, plan->keep_best ? total * sizeof(float) : 0) ||
+		!lm_size_add(&size, size, (size_t) tokens * batch_row * (2 * (size_t) accumulate + 1)))
+		return SIZE_MAX;
+	return size;
+}
+
+static double
+wanted_steps(const GptTrainPlan *plan, int tokens)
+{
+	if (plan->training.optimizer != LM_MUON)
+		return WANTED_STEPS;
+	return tokens > 2 * SMALLEST_BATCH ? WANTED_MUON_STEPS : FEWEST_MUON_STEPS;
+}
+
+/* A power of two. */
+static int
+tokens_of_step(const GptTrainPlan *plan)
+{
+	int tokens = plan->config.channels < LARGE_CHANNELS ? SMALL_BATCH : LARGE_BATCH;
+
+	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH &&
+		   plan->token_budget / tokens < wanted_steps(plan, tokens))
+		tokens /= 2;
+	return tokens;
+}
+
+/* In micro-batches of at least that many tokens, where the options leave them open. */
+static bool
+batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
+{
+	int context = plan->config.context;
+	int wanted = tokens_of_step(plan);
+	bool batch_given = options->batch_size != GPT_CHOSEN;
+	bool accumulate_given = options->accumulate != GPT_CHOSEN;
+	int batch_size =
+		batch_given ? (int) options->batch_size : Max(1, Min(wanted, MICRO_BATCH) / context);
+	int accumulate = accumulate_given ? (int) options->accumulate : 1;
+
+	if (!batch_given && !accumulate_given)
+		accumulate = Max(1, wanted / (batch_size * context));
+	while (!batch_given && batch_size > 1 && batch_size / 2 * context >= least &&
+		   memory_of(plan, batch_size, accumulate) > (size_t) gpt_settings_max_memory())
+	{
+		batch_size = batch_size / 2;
+		if (!accumulate_given)
+			accumulate = Max(1, wanted / (batch_size * context));
+	}
+	plan->memory = memory_of(plan, batch_size, accumulate);
+	plan->batch_size = batch_size;
+	plan->accumulate = accumulate;
+	plan->training.max_tokens = (int) Min((int64) batch_size * context, PG_INT32_MAX);
+	return plan->memory <= (size_t) gpt_settings_max_memory();
+}
+
+/* Smaller micro-batches cost less time than recomputation as long as they are not too small. */
+bool
+gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	bool open = strcmp(options->recompute, "auto") == 0;
+
+	plan->training.recompute = strcmp(options->recompute, "true") == 0;
+	if (!open)
+		return batch_fits(plan, options, 1);
+	if (batch_fits(plan, options, SMALLEST_MICRO_BATCH))
+		return true;
+	plan->training.recompute = true;
+	return batch_fits(plan, options, 1);
+}
+
+void
+gpt_plan_batch(GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	if (!gpt_plan_batch_fits(plan, options))
+		gpt_plan_raise_memory(plan, options);
+}
