@@ -76,6 +76,14 @@ ok "each SQL function first checks how it is called" "$(
 			body && /^}/ { body = 0 } END { exit !found }' src/*/*.c || echo "$function"
 	done
 )"
+ok "docs/internals.md names each source file" "$(
+	find src -name '*.[ch]' | sort | while read -r file; do
+		grep -qF "\`$file\`" docs/internals.md || echo "$file"
+	done
+	grep -oE '`src/[a-z0-9_/]+\.[ch]`' docs/internals.md | tr -d '`' | sort -u | while read -r file; do
+		[ -f "$file" ] || echo "$file does not exist"
+	done
+)"
 ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 	sed -nE 's/^CREATE (FUNCTION|VIEW) @extschema@\.(gpt_[a-z_]+).*/\2/p' sql/gpt.sql | sort -u | while read -r name; do
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
