@@ -13,9 +13,11 @@
 #
 # Trainings are tiny: test/docs/setup.sql puts functions of the same names before gpt_train and gpt_finetune, which
 # shrink the model to one layer and the time to 0.6 s or 4 steps, and pass all other options on. That file also has
-# small stand-ins for pg_cron and pgvector. The variable "source" names the root of the repository, for \i in comments.
+# small stand-ins for pg_cron and pgvector. psql runs in a folder of its own, in which "examples" is the one of the
+# repository. The variable "source" names the root of the repository, for \i in comments.
 #
-#   scripts/docs.pl --full CLUSTER FILE   trains as the text says, and prints what psql prints, to be pasted into the text
+#   scripts/docs.pl --full CLUSTER FILE   trains as the text says, waits only where the text waits, and prints the
+#                                         results, to be pasted into the text
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -116,9 +118,10 @@ sub script
 	{
 		my $block = $blocks->[$i];
 		$script .= "\\warn '\@\@' $i\n";
-		$script .= "\\echo '\n----' line $block->{line}\n" if $full && !$block->{hidden};
+		$script .= "\\echo '\\n----' line $block->{line}\n" if $full && !$block->{hidden};
 		# The semicolon ends a statement that lacks its own, before it swallows the next block.
-		$script .= $block->{sql} . "\n;\n\\o /dev/null\nSELECT docs.finish();\n\\o\n";
+		$script .= $block->{sql} . "\n;\n";
+		$script .= "\\o /dev/null\nSELECT docs.finish();\n\\o\n" unless $full;
 	}
 	return $script . "\\warn '\@\@' end\n";
 }
@@ -131,6 +134,7 @@ sub session
 	open(my $out, '>', "$folder/script") or die "$folder/script: $!\n";
 	print $out $script;
 	close($out);
+	symlink("$root/examples", "$folder/examples") or die "$folder/examples: $!\n";
 	my $pid = fork() // die "fork: $!\n";
 	if (!$pid)
 	{
