@@ -127,8 +127,8 @@ bool lm_embed(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes t
  * Classifies a text: probabilities [labels], which sum to 1, or with multi_label each one's own.
  * The token in front counts as one of the text's, as in training; a longer text than the context
  * goes in windows as for lm_embed. A text without tokens is classified by the token in front alone.
- * *n_tokens as for lm_embed. LM_ERR_ARGUMENT where the model is no classifier, or there is nothing
- * to read; LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
+ * *n_tokens as for lm_embed. LM_ERR_ARGUMENT where the model is not a classifier, or there is
+ * nothing to read; LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
  */
 bool lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes text,
 				 LmError *error);

@@ -98,127 +98,127 @@ static const Option all_options[] = {
 		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that "
 		 "suits the time and the data"),
 	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600,
-				"time that the job takes, from its start to its published version; where given, "
-				"minutes or patience ends the training"),
-	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, in place of minutes"),
+				"time of the job, from its start to its published version; when given, minutes or "
+				"patience ends the training"),
+	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, instead of minutes"),
 	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
-		   "largest number of passes over the training documents; without minutes and steps, "
-		   "exactly this number unless patience ends the training; unless given, 10, or 100 for a "
-		   "training on prompts, or no limit with minutes"),
-	INTEGER(TRAIN, layers, NULL, 1, 512, "blocks of the model, in place of the preset's"),
+		   "largest number of passes over the training documents; without minutes and steps, the "
+		   "job makes exactly this number unless patience ends the training; unless given, 10, or "
+		   "100 for prompts and completions, or no limit with minutes"),
+	INTEGER(TRAIN, layers, NULL, 1, 512, "transformer blocks, instead of the preset's"),
 	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
-	INTEGER(TRAIN, channels, NULL, 1, 65536, "width of the model, a multiple of heads"),
+	INTEGER(TRAIN, channels, NULL, 1, 65536, "width of the hidden states, a multiple of heads"),
 	INTEGER(
 		TRAIN, context, NULL, 8, 65536,
 		"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
 	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
-			"tokens of the tokenizer that is trained; chosen from the size of the training "
+			"vocabulary of a tokenizer that the job trains; chosen from the size of the training "
 			"documents, 512 to 32768"),
 	TEXT(TRAIN, tokenizer,
-		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars, or bpe, "
-		 "which the job trains on the training documents; bytes for short rows, otherwise bpe, "
-		 "unless given"),
+		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
+		 "which the job trains on the training documents; unless given, bytes for short rows, "
+		 "otherwise bpe"),
 	WORD(TRAIN, normalize, "none", "none, NFC",
-		 "Unicode normalisation of texts by the tokenizer that is trained"),
+		 "Unicode normalisation by a tokenizer that the job trains"),
 	WORD(BOTH, documents, "packed", "packed, joined",
-		 "packed keeps documents apart; joined makes one stream of them and takes random crops"),
+		 "packed keeps documents apart; joined concatenates them and takes random crops"),
 	BOOLEAN(BOTH, shuffle, "true",
 			"a new order of documents in each epoch; false keeps the query's ORDER BY"),
-	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences of a micro-batch"),
-	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches of a step"),
+	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences per micro-batch"),
+	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches per step, whose gradients are added"),
 	WORD(BOTH, optimizer, "auto", "auto, adamw, muon",
-		 "optimizer; muon makes the updates of the blocks' matrices orthogonal and uses adamw for "
-		 "the rest; auto is muon for a training and adamw for a fine-tune"),
+		 "muon orthogonalises the updates of the blocks' matrices and uses adamw for the rest; "
+		 "auto is muon in gpt_train and adamw in gpt_finetune"),
 	WORD(BOTH, schedule, "cosine", "cosine, linear, constant",
-		 "how the learning rate falls after the warm-up"),
+		 "schedule of the learning rate after the warm-up"),
 	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12,
-		   "highest learning rate; min(0.003, 0.4 / channels) unless given, a fifth of it for a "
-		   "fine-tune, twice it for an adapter; 0.005 for the new head of a classifier, where that "
-		   "is higher and none is given"),
+		   "peak learning rate; unless given, min(0.003, 0.4 / channels), a fifth of that for a "
+		   "fine-tune, twice that for an adapter, and at least 0.005 for a new classifier head"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12,
-		   "learning rate at the end; a tenth of learning_rate unless given"),
+		   "final learning rate; a tenth of learning_rate unless given"),
 	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9,
-			"steps in which the learning rate rises; min(100, 5 % of steps) unless given"),
-	NUMBER(BOTH, weight_decay, "0.1", 0, 1000, "decay of matrices, times the learning rate"),
-	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay of the optimizer's mean of gradients"),
+			"steps of the warm-up, in which the learning rate rises; min(100, 5 % of steps) unless "
+			"given"),
+	NUMBER(BOTH, weight_decay, "0.1", 0, 1000,
+		   "decoupled weight decay of matrices, multiplied by the learning rate"),
+	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay rate of the optimizer's first moment"),
 	NUMBER(BOTH, beta2, NULL, 0, 0.999999,
-		   "decay of the mean of squares; 0.99 below 8192 tokens a step, otherwise 0.95, unless "
-		   "given"),
-	NUMBER(BOTH, grad_clip, "1", 0, 1e12, "largest norm of the gradient; 0 for none"),
+		   "decay rate of the second moment; unless given, 0.99 below 8192 tokens a step, "
+		   "otherwise 0.95"),
+	NUMBER(BOTH, grad_clip, "1", 0, 1e12,
+		   "gradient clipping: largest norm of the gradient; 0 for none"),
 	NUMBER(BOTH, dropout, NULL, 0, 0.9,
-		   "share of values dropped; 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 "
-		   "for a training on prompts, unless given"),
+		   "dropout rate; unless given, 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 "
+		   "for prompts and completions; above 0, training of a classifier also drops the output "
+		   "of its transformer for half of the texts"),
 	NUMBER(BOTH, label_smoothing, "0", 0, 0.9,
 		   "share of each target's probability that is spread over the vocabulary, or over the "
-		   "labels; with several labels a row, over yes and no of each; reported losses are "
-		   "without it"),
-	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of everything random"),
+		   "labels; with several labels a row, over yes and no of each; reported losses exclude "
+		   "smoothing"),
+	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
 		   "share of the rows, and of their text, that the job holds out to measure the loss"),
 	TEXT(BOTH, validation_query,
-		 "query of the documents that measure the loss, in place of validation_fraction"),
+		 "query of the validation documents, instead of validation_fraction"),
 	INTEGER(BOTH, patience, NULL, 0, 1000000,
-			"validations without improvement after which training ends, 0 for never; 6, or never "
-			"where steps are given, unless given"),
+			"validations without improvement that end the training; 0 for never; unless given, 6, "
+			"or never with steps"),
 	WORD(BOTH, publish, "best", "best, last",
-		 "weights to publish: those of the best validation loss, or the last"),
+		 "weights to publish: those with the best validation loss, or the last"),
 	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
 	WORD(BOTH, precision, "auto", "auto, float32, bfloat16",
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor "
 		 "has AMX or AVX512_BF16"),
 	WORD_OR_BOOLEAN(
 		BOTH, recompute, "auto", "auto, true, false",
-		"less memory for a quarter more time and the same weights: the backward pass computes the "
-		"inside of each block again; auto does so when gpt.max_memory requires it"),
+		"activation checkpointing: the backward pass computes each block again, for less memory, a "
+		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),
 	WORD(TRAIN, family, "auto", "auto, gpt2, modern",
-		 "defaults of the options from norm to zero_init; this list has those of auto and modern; "
-		 "gpt2 is GPT-2 as other programs read it: layernorm, learned positions, gelu_tanh, "
-		 "biases, and neither qk_norm nor zero_init"),
+		 "architecture: defaults of the options from norm to zero_init; this list has those of "
+		 "auto and modern; gpt2 is GPT-2 as other programs read it: layernorm, learned positions, "
+		 "gelu_tanh, biases, and neither qk_norm nor zero_init"),
 	WORD(TRAIN, norm, "rmsnorm", "layernorm, rmsnorm", "normalisation"),
-	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "constant under the root of the normalisation"),
-	WORD(TRAIN, position, "rope", "learned, sinusoidal, rope", "how positions enter the model"),
-	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the angles of rotary positions"),
-	BOOLEAN(TRAIN, qk_norm, "true", "queries and keys of each head are normalised"),
+	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "epsilon under the root of the normalisation"),
+	WORD(TRAIN, position, "rope", "learned, sinusoidal, rope", "position encoding"),
+	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the frequencies of rotary positions"),
+	BOOLEAN(TRAIN, qk_norm, "true", "normalises queries and keys of each head"),
 	WORD(TRAIN, mlp, "relu2", "gelu, gelu_tanh, relu2", "activation of the feed-forward layers"),
 	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144,
 			"width of the feed-forward layers; 4 times channels unless given"),
-	BOOLEAN(TRAIN, bias, "false", "biases in linear layers and norms"),
-	BOOLEAN(TRAIN, tie_embeddings, "true", "one matrix for token embedding and head"),
-	BOOLEAN(TRAIN, zero_init, "true", "the last matrix of each branch is initialised to zero"),
-	TEXT(FINETUNE, into,
-		 "model that the job makes; unless given, a new version of the model that the fine-tune "
-		 "starts from"),
+	BOOLEAN(TRAIN, bias, "false", "adds biases to linear layers and norms"),
+	BOOLEAN(TRAIN, tie_embeddings, "true", "uses one matrix for token embedding and output head"),
+	BOOLEAN(TRAIN, zero_init, "true",
+			"residual branches initialised to zero, by the last matrix of each"),
+	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),
 	WORD(FINETUNE, method, "full", "full, lora",
-		 "full trains all weights; lora trains an adapter beside them, which is stored without its "
-		 "base"),
+		 "full trains all weights; lora trains an adapter, which is stored without its base"),
 	INTEGER(FINETUNE, rank, NULL, 1, 1024,
-			"of an adapter: width of its matrices; 8, or that of the adapter that the fine-tune "
-			"starts from, unless given"),
+			"rank of the matrices of an adapter; unless given, 8, or that of the adapter that the "
+			"fine-tune starts from"),
 	NUMBER(FINETUNE, alpha, NULL, 1e-6, 1e6,
-		   "of an adapter: its product of matrices counts alpha / rank times; 2 rank unless given"),
+		   "scale of an adapter: its output counts alpha / rank times; 2 rank unless given"),
 	TEXT(FINETUNE, targets,
-		 "of an adapter: the layers to which it adds, from attention, projection, up, down, "
-		 "separated by commas; all unless given"),
+		 "layers that get an adapter, from attention, projection, up, down, separated by commas; "
+		 "all unless given"),
 	NUMBER(FINETUNE, lora_dropout, NULL, 0, 0.9,
-		   "of an adapter: share of its input values dropped in training; 0 unless given"),
-	TEXT(BOTH, watermark, "column of the query whose largest value is kept with the version"),
+		   "dropout rate of the input of an adapter; 0 unless given"),
+	TEXT(BOTH, watermark, "column of the query whose largest value the version keeps"),
 	WORD(FINETUNE, since, NULL, "watermark",
-		 "watermark: the job reads only rows beyond the watermark of the version that the "
-		 "fine-tune starts from"),
+		 "watermark: the job reads only rows beyond the watermark of the base version"),
 	NUMBER(FINETUNE, replay, "0", 0, 0.9,
 		   "share of the documents that the job draws from the rows up to the watermark, so that "
 		   "the model does not forget them"),
-	INTEGER(BOTH, keep_versions, NULL, 1, 2147483647,
-			"number of the newest versions that the model keeps when the job publishes; all unless "
-			"given"),
+	INTEGER(
+		BOTH, keep_versions, NULL, 1, 2147483647,
+		"number of newest versions that the model keeps when the job publishes; all unless given"),
 	WORD(BOTH, if_running, "error", "error, skip, queue",
-		 "what happens while another job makes the same model: an error; no new job, and the other "
-		 "one's number; or a job that starts when the other one has ended"),
+		 "while another job makes the same model: error raises an error; skip submits no job and "
+		 "returns the number of the other; queue starts the job when the other has ended"),
 	BOOLEAN(EVALUATE, generate, "true",
-			"whether to generate completions and compare them with those of the rows"),
+			"generates completions and compares them with those of the rows"),
 	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
-			"largest number of tokens of a generated completion; 16 more than twice those of the "
-			"row's completion unless given"),
+			"largest number of tokens of a generated completion; unless given, 16 more than twice "
+			"those of the row's completion"),
 	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto", "auto, true, false",
 					"whether the end of a text or completion counts as its last token; auto counts "
 					"it for completions"),
@@ -294,7 +294,7 @@ option_elsewhere(GptTrainFunction function, const Option *option)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s has no option \"%s\"", function_names[function], option->name),
 			 function == GPT_FUNCTION_FINETUNE && (option->functions & TRAIN) != 0
-				 ? errdetail("The model that a fine-tune starts from decides it.")
+				 ? errdetail("The base model decides it.")
 			 : function == GPT_FUNCTION_TRAIN && (option->functions & FINETUNE) != 0
 				 ? errdetail("It is an option of gpt_finetune, which trains an existing model.")
 				 : 0,
@@ -502,7 +502,7 @@ static void
 exclude(const char *one, const char *other, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("options \"%s\" and \"%s\" exclude one another", one, other),
+					errmsg("options \"%s\" and \"%s\" cannot be used together", one, other),
 					errhint("%s", hint)));
 }
 
@@ -519,14 +519,14 @@ check_adapter(const GptTrainOptions *options)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
-				 errdetail("It is about an adapter, and without that all weights are trained.")));
+				 errdetail("It applies to adapters; without one, all weights are trained.")));
 	if (gpt_options_lora(options) && strcmp(options->optimizer, "muon") == 0)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"optimizer\" must be \"adamw\" where option \"method\" is \"lora\""),
-			 errdetail("Muon makes the updates of whole matrices orthogonal; those of an adapter "
-					   "are of low rank.")));
+			 errdetail("Muon orthogonalises updates of whole matrices; the matrices of an adapter "
+					   "have a low rank.")));
 	if (options->targets != NULL && gpt_options_targets(options) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -558,20 +558,22 @@ check_together(const GptTrainOptions *options)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"channels\" must be a multiple of option \"heads\": " INT64_FORMAT
-						" is no multiple of " INT64_FORMAT,
+						" is not a multiple of " INT64_FORMAT,
 						options->channels, options->heads)));
 	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
-		exclude("tokenizer", "vocabulary", "The vocabulary is that of the tokenizer.");
+		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
 	if (!trains_tokenizer && strcmp(options->normalize, "none") != 0)
-		exclude("tokenizer", "normalize", "A tokenizer normalises as it was trained to.");
+		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
 	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
 		exclude("minutes", "steps",
 				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "
 				"repeated exactly.");
 	if (options->replay > 0 && options->since == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"replay\" needs option \"since\""),
-						errdetail("Otherwise all rows are read, and none is older than another.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"replay\" needs option \"since\""),
+				 errdetail(
+					 "Without it the job reads all rows, so there are no older ones to replay.")));
 	check_adapter(options);
 	if (options->min_learning_rate > options->learning_rate)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -612,10 +614,11 @@ gpt_options(PG_FUNCTION_ARGS)
 	while (number < lengthof(function_names) && strcmp(function, function_names[number]) != 0)
 		number++;
 	if (number == lengthof(function_names))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("function \"%s\" has no options", function),
-				 errhint("Functions with options are gpt_train, gpt_finetune and gpt_evaluate.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("function \"%s\" has no options", function),
+			 errhint("The functions with options are gpt_train, gpt_finetune and gpt_evaluate.")));
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < lengthof(all_options); i++)

@@ -101,7 +101,7 @@ define_job_settings(void)
 							"0 publishes the final version only.", &gpt_publish_interval, 0, 0,
 							INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomBoolVariable("gpt.autostart",
-							 "Starts the jobs that a restart of the server cut off.",
+							 "Starts the jobs that a restart of the server interrupted.",
 							 "Off keeps the jobs of a cloned cluster from continuing.",
 							 &gpt_autostart, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
@@ -125,11 +125,11 @@ define_compute_settings(void)
 		"gpt.max_image_size",
 		"Limits the size of all images of models that sessions share, on disk and in the page "
 		"cache.",
-		"The least recently used ones go. 0 means a quarter of the machine's memory.",
+		"The least recently used images are removed. 0 means a quarter of the machine's memory.",
 		&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, check_memory, NULL, NULL);
 	DefineCustomBoolVariable("gpt.batching",
 							 "Evaluates calls of models in select lists for many rows together.",
-							 "It is looked at when a statement is planned.", &gpt_batching, false,
+							 "It takes effect when a statement is planned.", &gpt_batching, false,
 							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("gpt.batch_rows", "Sets how many rows gpt.batching reads ahead.", NULL,
 							&gpt_batch_rows, 64, 1, MAX_BATCH_ROWS, PGC_USERSET, 0, NULL, NULL,

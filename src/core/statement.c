@@ -83,7 +83,7 @@ execute(GptStatement *statement, const char *format, bool changes)
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot failed: %s", SPI_result_code_string(result));
 	if (changes != (result != SPI_OK_SELECT))
-		elog(ERROR, "statement is run as what it is not: %s", SPI_result_code_string(result));
+		elog(ERROR, "statement runs as one of another kind: %s", SPI_result_code_string(result));
 	statement->n = 0;
 	return SPI_processed;
 }

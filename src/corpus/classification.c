@@ -128,8 +128,8 @@ find(const GptClassification *classification, const char *label)
 	if (number < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("label \"%s\" is not one of the model's", label),
-				 errdetail("The model tells %d labels apart.", classification->n),
+				 errmsg("label \"%s\" is not a label of the model", label),
+				 errdetail("The model has %d labels.", classification->n),
 				 errhint("Leave such rows out, or train the model on rows with this label.")));
 	return number;
 }

@@ -56,8 +56,8 @@ note_of_held_out(const GptCorpus *corpus, const GptSpool *spool)
 	const GptHeldOut *held = gpt_spool_held_out(spool);
 
 	if (gpt_spool_holds_out(spool) && !corpus->has_validation)
-		return pstrdup("no row that was to be held out has a token to predict, so no validation "
-					   "loss is measured");
+		return pstrdup(
+			"no held-out row has a token to predict, so the job measures no validation loss");
 	return held != NULL ? gpt_held_out_note(held, header->validation_tokens, header->train_tokens)
 						: NULL;
 }

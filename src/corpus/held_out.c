@@ -170,9 +170,10 @@ reason(const GptHeldOut *held)
 	if (held->all_equal)
 		return "all rows are equal";
 	if (held->prompted)
-		return "frequent rows are learnt, and every prompt of several rows keeps one to learn";
-	return held->labelled ? "frequent rows are learnt, and every label keeps a row to learn"
-						  : "frequent rows are learnt";
+		return "frequent rows train the model, and every prompt of several rows keeps a training "
+			   "row";
+	return held->labelled ? "frequent rows train the model, and every label keeps a training row"
+						  : "frequent rows train the model";
 }
 
 static char *

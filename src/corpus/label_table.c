@@ -233,10 +233,9 @@ enter_label(GptLabelTable *table, const char *name)
 	uint32 number = table->n_names;
 
 	if (number >= LM_MAX_LABELS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("rows have more than %d different labels", LM_MAX_LABELS),
-				 errhint("A number that measures something is no label; make ranges of it.")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("rows have more than %d different labels", LM_MAX_LABELS),
+						errhint("A measured number is not a label; group it into ranges.")));
 	if (equality != NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(table->context);
@@ -364,9 +363,9 @@ add_name(GptLabelTable *table, const char *name)
 	if (spelling == NULL && table->is_fixed)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("label \"%s\" is not one of the model's", name),
-				 errdetail("The model tells %u labels apart.", table->n_names),
-				 errhint("Begin with a model that is no classifier yet, or train a new one.")));
+				 errmsg("label \"%s\" is not a label of the model", name),
+				 errdetail("The model has %u labels.", table->n_names),
+				 errhint("Start from a model that is not a classifier, or train a new one.")));
 	if (spelling == NULL)
 		spelling = enter_label(table, table->normalize_nfc ? normal_form(name) : name);
 	if (!table->is_fixed)

@@ -434,7 +434,7 @@ number_of(Datum value, Oid type)
 		case NUMERICOID:
 			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
 		default:
-			elog(ERROR, "type %u is no number", type);
+			elog(ERROR, "type %u is not a number", type);
 	}
 }
 

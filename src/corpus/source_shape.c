@@ -153,9 +153,12 @@ check_name(const TargetEntry *entry, List *before, const char *name)
 							errhint("Select one of them, or name them, as in SELECT ... AS prompt, "
 									"... AS completion.")));
 		if (!other->resjunk && strcmp(other->resname, entry->resname) == 0)
-			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-							errmsg("column \"%s\" of %s occurs twice", entry->resname, name),
-							errhint("Columns have meanings by their names; give each its own.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("column \"%s\" of %s occurs twice", entry->resname, name),
+				 errhint(
+					 "The name of a column gives its meaning; give each column its own name.")));
 	}
 }
 
@@ -283,26 +286,24 @@ refuse_shape(const Query *analysed, GptSourceKind kind, const char *watermark, c
 			appendStringInfo(&columns, "%s%s %s", columns.len > 0 ? ", " : "", entry->resname,
 							 format_type_be(exprType((Node *) entry->expr)));
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 has_text ? errmsg("columns of %s have no meaning together", name)
-					  : errmsg("%s has no column of text", name),
-			 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data)
-							 : errdetail("It has no columns."),
-			 kind == GPT_SOURCE_TOKENIZER
-				 ? errhint("%sAccepted is one column of text.",
-						   what_to_leave_out(analysed, kind, watermark, found))
-				 : errhint("%sAccepted are one column of text (language modelling), columns \"%s\" "
-						   "and \"%s\" of text (%s), or one column of text and \"%s\", "
-						   "which is text, an integer, a boolean or of an enum (classification), "
-						   "or an array of text (several labels); beside them a number \"%s\"%s.",
-						   what_to_leave_out(analysed, kind, watermark, found), PROMPT_COLUMN,
-						   COMPLETION_COLUMN,
-						   kind == GPT_SOURCE_EVALUATE ? "the completion is compared"
-													   : "the completion is learnt",
-						   LABEL_COLUMN, WEIGHT_COLUMN,
-						   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\""
-													: "")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATATYPE_MISMATCH),
+		 has_text ? errmsg("columns of %s do not go together", name)
+				  : errmsg("%s has no column of text", name),
+		 columns.len > 0 ? errdetail("Its columns are: %s.", columns.data)
+						 : errdetail("It has no columns."),
+		 kind == GPT_SOURCE_TOKENIZER
+			 ? errhint("%sOne column of text is accepted.",
+					   what_to_leave_out(analysed, kind, watermark, found))
+			 : errhint("%sOne column of text is accepted (language modelling), or columns \"%s\" "
+					   "and \"%s\" of text (completion), or one column of text and \"%s\", which "
+					   "is text, an integer, a boolean or of an enum (classification), or an array "
+					   "of text (multi-label classification); in addition a number \"%s\"%s.",
+					   what_to_leave_out(analysed, kind, watermark, found), PROMPT_COLUMN,
+					   COMPLETION_COLUMN, LABEL_COLUMN, WEIGHT_COLUMN,
+					   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\""
+												: "")));
 }
 
 /* A prompt alone would be learnt as any text, which nobody means who names it so. */
@@ -461,7 +462,7 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 	if (shape->validation_column != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"validation_query\" and a column \"" VALIDATION_COLUMN
-							   "\" exclude one another")));
+							   "\" cannot be used together")));
 	if (labelled != (validation->label_column != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -490,14 +491,14 @@ gpt_source_check_labels(const GptSourceShape *shape, bool multi_label)
 {
 	if (multi_label && !shape->label_is_set)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"" LABEL_COLUMN "\" of query is no array"),
-						errdetail("The model gives several of its labels to a text, or none; it "
-								  "was trained on arrays of text."),
+						errmsg("column \"" LABEL_COLUMN "\" of query is not an array"),
+						errdetail("The model gives a text several labels, or none; it was trained "
+								  "on arrays of text."),
 						errhint("Write ARRAY[...]::text[] around one label.")));
 	if (!multi_label && shape->label_is_set)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"" LABEL_COLUMN "\" of query is an array"),
-						errdetail("The model gives one of its labels to a text."),
+						errdetail("The model gives a text one label."),
 						errhint("Select one label for each row, or train a new model on arrays.")));
 }
 
@@ -505,13 +506,13 @@ void
 gpt_source_check_joined(const GptSourceShape *shape)
 {
 	if (shape->prompt_column != 0 || shape->label_column != 0 || shape->weight_column != 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
-					shape->prompt_column != 0  ? PROMPT_COLUMN
-					: shape->label_column != 0 ? LABEL_COLUMN
-											   : WEIGHT_COLUMN),
-			 errdetail("In one stream of all rows no row has a beginning or a weight of its own."),
-			 errhint("Leave the option out, or select one column of text.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
+						shape->prompt_column != 0  ? PROMPT_COLUMN
+						: shape->label_column != 0 ? LABEL_COLUMN
+												   : WEIGHT_COLUMN),
+				 errdetail(
+					 "In one stream of all rows, a row has no beginning and no weight of its own."),
+				 errhint("Leave the option out, or select one column of text.")));
 }

@@ -355,15 +355,15 @@ add_name(List *names, char *entry)
 
 	ParseLongOption(entry, &name, &value);
 	if (find_setting(name) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("setting \"%s\" would be set in the worker of the job, and is not "
-							   "set in the session",
-							   name),
-						errdetail("ALTER ROLE or ALTER DATABASE gives it to role \"%s\", as which "
-								  "the worker connects.",
-								  GetUserNameFromId(GetUserId(), false)),
-						errhint("SET it to the value that the job shall read its rows with, or "
-								"begin a new session as that role.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("setting \"%s\" would be set in the worker of the job, and is not "
+						"set in the session",
+						name),
+				 errdetail("ALTER ROLE or ALTER DATABASE gives it to role \"%s\", as which "
+						   "the worker connects.",
+						   GetUserNameFromId(GetUserId(), false)),
+				 errhint("SET it to the value for the job, or start a new session as that role.")));
 	return lappend(names, name);
 }
 

@@ -339,7 +339,7 @@ visit(Oid database)
 
 	if (handle == NULL && !complained)
 		ereport(LOG, (errmsg("no place for a background worker of gpt"),
-					  errdetail("Jobs that wait are started when there is one."),
+					  errdetail("Waiting jobs start when there is one."),
 					  errhint("Raise max_worker_processes.")));
 	complained = handle == NULL;
 	if (handle == NULL)

@@ -296,8 +296,9 @@ extension_is_there(void)
 		gpt_run_files_remove(&ticket.run_id);
 	ereport(LOG,
 			(errmsg("the worker of job " INT64_FORMAT " of gpt ends", ticket.job),
-			 errdetail("The extension was dropped, or is of another version than the library, %s.",
-					   GPT_VERSION)));
+			 errdetail(
+				 "The extension was dropped, or its version differs from that of the library, %s.",
+				 GPT_VERSION)));
 	return false;
 }
 

@@ -99,8 +99,8 @@ check_kind(const GptVersion *version, GptServedKind kind)
 	if (is_classifier && kind == GPT_SERVED_LANGUAGE_MODEL)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("model \"%s\" is a classifier", version->model),
-						errdetail("It was trained to tell labels apart, not to continue texts."),
-						errhint("gpt_classify and gpt_embed take it.")));
+						errdetail("It was trained to classify texts, not to continue them."),
+						errhint("Use gpt_classify or gpt_embed.")));
 	if (!is_classifier && kind == GPT_SERVED_CLASSIFIER)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("model \"%s\" is not a classifier", version->model),

@@ -253,14 +253,14 @@ check_object(Check *check, const Named *named)
 		;
 	else if (belonging == GPT_WEIGHTS_GONE)
 		report(check, InvalidOid, "foreign object", named->name,
-			   psprintf("%s bears the id of another run.", number));
+			   psprintf("%s has the id of another run.", number));
 	else if (size != named->size)
 		report(check, named->owner, "altered object", named->name,
 			   psprintf("%s has " INT64_FORMAT " bytes, its row says " INT64_FORMAT ".", number,
 						size, named->size));
 	else if (belonging == GPT_WEIGHTS_ALTERED)
 		report(check, named->owner, "altered object", named->name,
-			   psprintf("%s bears no id of a run.", number));
+			   psprintf("%s has no id of a run.", number));
 	else if (check->verify && !has_hash(named))
 		report(check, named->owner, "altered object", named->name,
 			   psprintf("%s has another hash than its row says.", number));
@@ -409,7 +409,7 @@ check_images(Check *check)
 
 	foreach (cell, leftovers)
 		report(check, InvalidOid, "leftover file", lfirst(cell),
-			   "It is no image of a model or tokenizer.");
+			   "It is not an image of a model or tokenizer.");
 }
 
 static void
@@ -419,7 +419,7 @@ check_settings(Check *check)
 
 	if (strcmp(value, "off") != 0)
 		report(check, check->user, "setting", "lo_compat_privileges",
-			   "It is on: everybody reads and writes all large objects.");
+			   "It is on: every role can read and write all large objects.");
 }
 
 /* ---- Rows of the result ------------------------------------------------- */

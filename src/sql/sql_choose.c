@@ -317,7 +317,7 @@ read_pooling(FunctionCallInfo fcinfo)
 	if (strcmp(name, "last") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("pooling \"%s\" does not exist", name),
-						errhint("Pooling is mean or last.")));
+						errhint("Pooling must be mean or last.")));
 	return LM_POOL_LAST;
 }
 

@@ -238,7 +238,7 @@ check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *o
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"shuffle\" is false, but query has no ORDER BY at its top level"),
-				 errhint("Without it the rows have no order that could be kept.")));
+				 errhint("Without it the rows have no order to keep.")));
 	if (strcmp(options->documents, "joined") == 0)
 		gpt_source_check_joined(shape);
 	if (options->validation_query == NULL)

@@ -192,12 +192,12 @@ gpt_catalog_base(const GptVersion *adapter)
 				 errdetail("Model \"%s\", version %d, is an adapter of it.", adapter->model,
 						   adapter->version)));
 	if (belonging == GPT_WEIGHTS_ALTERED)
-		gpt_weights_corrupt(base, "The large object does not bear the id of its run.");
+		gpt_weights_corrupt(base, "The large object does not have the id of its run.");
 	if (memcmp(base->sha256, adapter->base_sha256, GPT_SHA256_SIZE) != 0 ||
 		!lm_config_same_base(&base->config, &adapter->config) || base->config.lora_rank > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("model \"%s@%d\" is not what model \"%s\", version %d, is an adapter of",
+				 errmsg("model \"%s@%d\" is not the base of model \"%s\", version %d",
 						adapter->base, adapter->base_version, adapter->model, adapter->version),
 				 errdetail("The weights have another content hash than those that the adapter was "
 						   "trained with.")));
@@ -214,7 +214,7 @@ gpt_catalog_check_use(const GptVersion *version)
 								quote_literal_cstr(version->model),
 								quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
 	if (version->altered)
-		gpt_weights_corrupt(version, "The large object does not bear the id of its run.");
+		gpt_weights_corrupt(version, "The large object does not have the id of its run.");
 }
 
 bool
@@ -603,7 +603,7 @@ read_base(GptVersion *version, const RowScan *scan, HeapTuple row)
 
 	if (is_null != (version->config.lora_rank == 0))
 		gpt_weights_corrupt(version, is_null ? "It is an adapter, and its row names no base."
-											 : "It is no adapter, and its row names a base.");
+											 : "It is not an adapter, and its row names a base.");
 	if (is_null)
 		return;
 	version->base = TextDatumGetCString(base);

@@ -160,7 +160,7 @@ gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256)
 							"= $3 DESC, o.lomowner = $4 DESC, v.model, v.version LIMIT 1") == 0)
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 							errmsg("model \"%s@%d\" does not exist any more", *model, *version),
-							errdetail("The adapter that is to be published rests on it.")));
+							errdetail("The adapter of the job rests on it.")));
 		*model = gpt_statement_text(&statement, 0, 1);
 		*version = DatumGetInt32(gpt_statement_value(&statement, 0, 2, &is_null));
 		gpt_statement_add_text(&statement, *model);
@@ -334,7 +334,7 @@ gpt_model_check_locks(uint64 n_objects, const char *what)
 						errmsg("cannot remove " UINT64_FORMAT
 							   " %s in one transaction, which has locks for " UINT64_FORMAT,
 							   n_objects, what, limit),
-						errdetail("Each large object that is removed takes a lock."),
+						errdetail("Removing a large object takes a lock."),
 						errhint("Increase max_locks_per_transaction to at least " UINT64_FORMAT ".",
 								n_objects * 4 / 3 / (MaxBackends + max_prepared_xacts) + 1)));
 }

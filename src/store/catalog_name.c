@@ -79,7 +79,7 @@ static void
 refuse(const char *name, const char *noun)
 {
 	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-					errmsg("name \"%s\" is that of another role's %s", name, noun),
+					errmsg("name \"%s\" belongs to another role's %s", name, noun),
 					errdetail("Models and tokenizers share one space of names."),
 					errhint("Choose another name.")));
 }

@@ -130,8 +130,8 @@ gpt_catalog_drop_tokenizer(const char *name)
 	if (strchr(name, '@') != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name),
-				 errdetail("A tokenizer that was trained with a model has no name, and goes with "
-						   "the last model that uses it.")));
+				 errdetail("A tokenizer that was trained with a model has no name, and is removed "
+						   "with the last model that uses it.")));
 	if (!lock_name(name, &owner, &object) || (!OidIsValid(object) && !superuser()))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_STORED);
 	if (OidIsValid(object) && !has_privs_of_role(GetUserId(), owner))

@@ -113,8 +113,8 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 
 	*config = lm_config_default();
 	if (!JB_ROOT_IS_OBJECT(object))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("configuration of a model is no object")));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("configuration of a model is not a JSON object")));
 	for (int i = 0; i < lengthof(fields); i++)
 	{
 		JsonbValue buffer;

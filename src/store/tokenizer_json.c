@@ -173,7 +173,7 @@ read_characters(GptTokenizerReader *reader, const GptJson *root, const GptJson *
 	reader->spec->kind = LM_TOKENIZER_CHARS;
 	if (!split || strcmp(type_of(split), "Split") != 0 ||
 		strcmp(read_split(split), GPT_PATTERN_CHARACTER) != 0)
-		gpt_reader_unsupported("model \"WordLevel\" of other words than single characters");
+		gpt_reader_unsupported("model \"WordLevel\" with words of several characters");
 	check_decoder(gpt_json_field(root, "decoder"), "Fuse");
 	reader->unknown = gpt_json_string(gpt_json_field(model, "unk_token"));
 	gpt_reader_allocate(reader, vocabulary, added);
@@ -253,7 +253,7 @@ read_pre_tokenizer(GptTokenizerReader *reader, const GptJson *pre_tokenizer)
 	if (read_byte_level(byte_level))
 	{
 		if (pattern)
-			gpt_reader_unsupported("pre_tokenizer \"ByteLevel\" with use_regex behind a \"Split\"");
+			gpt_reader_unsupported("pre_tokenizer \"ByteLevel\" with use_regex after a \"Split\"");
 		return;
 	}
 	if (!pattern)
@@ -286,7 +286,7 @@ read_split(const GptJson *split)
 	const GptJson *invert = gpt_json_field(split, "invert");
 
 	if (!pattern)
-		gpt_reader_unsupported("pre_tokenizer \"Split\" by other than a regular expression");
+		gpt_reader_unsupported("pre_tokenizer \"Split\" without a regular expression");
 	if (!behavior || strcmp(behavior, "Isolated") != 0 ||
 		(invert && invert->type != GPT_JSON_FALSE))
 		gpt_reader_unsupported("pre_tokenizer \"Split\" with the behavior \"%s\"%s",

@@ -143,7 +143,7 @@ bytes_of_letters(const char *letters, size_t size, const char *noun)
 				 errmsg("tokenizer is not a byte-level one"),
 				 errdetail("The %s \"%s\" has a character that stands for no byte.", noun,
 						   brief(letters, size)),
-				 errhint("Byte-level BPE as that of GPT-2 is supported, SentencePiece is not.")));
+				 errhint("Byte-level BPE such as GPT-2's is supported, SentencePiece is not.")));
 		bytes[n++] = (char) byte;
 	}
 	return (LmBytes){bytes, n};
@@ -270,7 +270,7 @@ add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const 
 	merge->result = find_token(reader, whole, &slot);
 	if (merge->left < 0 || merge->right < 0 || merge->result < 0)
 		gpt_reader_malformed(
-			"Merge %d of \"%s\" and \"%s\" has a token that the vocabulary has not.",
+			"Merge %d of \"%s\" and \"%s\" has a token that is not in the vocabulary.",
 			spec->n_merges, brief(left, left_size), brief(right, right_size));
 	spec->n_merges++;
 	pfree(joined);
@@ -313,9 +313,8 @@ gpt_reader_unsupported(const char *feature, ...)
 	va_end(arguments);
 	/* no half characters */
 	message[pg_mbcliplen(message, (int) strlen(message), sizeof message - 1)] = '\0';
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("tokenizer has a feature that is not supported: %s", message),
-			 errdetail("It would change the tokens of a text."),
-			 errhint("Byte-level BPE as that of GPT-2 is supported, SentencePiece is not.")));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("tokenizer has a feature that is not supported: %s", message),
+					errdetail("It would change the tokens of a text."),
+					errhint("Byte-level BPE such as GPT-2's is supported, SentencePiece is not.")));
 }

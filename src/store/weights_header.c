@@ -200,7 +200,7 @@ parse_number(Parser *parser, const char *token, JsonTokenType type)
 	uint64 number = 0;
 
 	if (type != JSON_TOKEN_NUMBER)
-		gpt_weights_corrupt(parser->version, "Its header has no number where one is wanted.");
+		gpt_weights_corrupt(parser->version, "Its header has no number where one is expected.");
 	for (const char *digit = token; *digit != '\0'; digit++)
 	{
 		if (*digit < '0' || *digit > '9' || number > (PG_INT64_MAX - 9) / 10)

@@ -217,8 +217,10 @@ read_beginning(Beginning *beginning, File *file, const pg_uuid_t *run_id)
 		beginning->sizes[0] == sizeof(GptCorpusRecord) &&
 		beginning->sizes[1] == sizeof(GptTrainPlan) && beginning->sizes[2] == sizeof(GptTrainState))
 		return true;
-	ereport(LOG, (errmsg("file \"%s\" was written by version %s of gpt: the job begins anew", path,
-						 beginning->version)));
+	ereport(
+		LOG,
+		(errmsg("file \"%s\" was written by version %s of gpt: the job starts from the beginning",
+				path, beginning->version)));
 	FileClose(*file);
 	return false;
 }

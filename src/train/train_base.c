@@ -141,7 +141,7 @@ raise_classifier(const GptVersion *version)
 					errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model,
 						   version->version, version->config.labels),
 					errdetail("The query has no column \"label\"."),
-					errhint("A classifier is fine-tuned on rows with labels.")));
+					errhint("Fine-tune a classifier on rows with labels.")));
 }
 
 static void
@@ -170,9 +170,8 @@ raise_other_adapter(const GptVersion *version, const char *option, const char *v
 		 errmsg("model \"%s\", version %d, is an adapter with %s %s", version->model,
 				version->version, option, value),
 		 errdetail("Its matrices are trained further as they are."),
-		 errhint(
-			 "Leave option \"%s\" open, or fold the adapter into its base with gpt_merge before.",
-			 option)));
+		 errhint("Leave option \"%s\" out, or fold the adapter into its base with gpt_merge first.",
+				 option)));
 }
 
 void
@@ -270,7 +269,7 @@ gpt_train_base_changed(const GptTrainBase *base)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("model \"%s\", version %d, is not the one that the training began with",
+			 errmsg("model \"%s\", version %d, is not the one that the training started from",
 					base->version->model, base->version->version),
 			 errdetail("The model was dropped or renamed since, and another one has its name."),
 			 errhint("Submit a new job.")));

@@ -173,13 +173,11 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	if (corpus->dataset.size == from->corpus.file_size && corpus->file_crc == from->corpus.file_crc)
 		return corpus;
 	if (from->plan.config.labels > 0 || corpus->dataset.header->n_labels > 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("rows of query have changed since the training began"),
-			 errdetail(
-				 "The file of tokens is lost, and a classifier's labels might mean others now."),
-			 errhint("Submit a new job.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("rows of query have changed since the training began"),
+						errdetail("The token file is lost, and the classifier's labels could have "
+								  "other meanings now."),
+						errhint("Submit a new job.")));
 	record_start(job, from->has_weights ? from->state.step : 0, true);
 	return corpus;
 }
@@ -214,8 +212,8 @@ end_without_rows(const GptJob *job)
 	GptWorkerTransaction transaction;
 
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the version that "
-								  "the job starts from, so there is no new version");
+	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the base version, "
+								  "so there is no new version");
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));

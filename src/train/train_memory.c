@@ -14,7 +14,7 @@
 
 #define SMALLEST_CONTEXT 8 /* that the option takes */
 #define SMALLEST_VOCABULARY 257
-#define LEFT_OPEN "batch_size, accumulate and recompute left open"
+#define LEFT_OPEN "batch_size, accumulate and recompute left out"
 
 typedef struct Search
 {
@@ -179,7 +179,7 @@ try_presets(Search *search)
 	}
 	if (best != NULL)
 		add(search, "preset",
-			psprintf("\"%s\"%s", best, has_shape ? " in place of layers, heads and channels" : ""));
+			psprintf("\"%s\"%s", best, has_shape ? " instead of layers, heads and channels" : ""));
 }
 
 static void

@@ -42,7 +42,7 @@ CREATE TABLE submit_large AS SELECT n, base, options::jsonb || '{"precision": "f
 	(7, NULL, '{"layers": 1, "channels": 65536, "heads": 1024}')) w(n, base, options);
 SELECT n, regexp_replace(hint, '\d+', 'N', 'g') AS hint FROM submit_large ORDER BY n;
 SELECT n, o[1] AS option, submit_hint(options - CASE o[1] WHEN 'preset' THEN '{layers,heads,channels}'::text[] ELSE '{}' END
-		- CASE WHEN hint LIKE '%left open%' THEN '{batch_size,accumulate,recompute}'::text[] ELSE '{}' END || format('{"%s": %s}', o[1], o[2])::jsonb, base) AS is
+		- CASE WHEN hint LIKE '%left out%' THEN '{batch_size,accumulate,recompute}'::text[] ELSE '{}' END || format('{"%s": %s}', o[1], o[2])::jsonb, base) AS is
 FROM submit_large, regexp_matches(hint, '"(\w+)": ("?\w+"?)', 'g') o ORDER BY n, o[1] COLLATE "C";
 RESET gpt.max_memory;
 RESET gpt.train_threads;

@@ -237,7 +237,7 @@ for my $channels (32, 64)
 	is(ended($node->safe_psql('postgres', $other)), 'succeeded', "another model of $channels channels gets the name");
 	$node->safe_psql('postgres', "SELECT gpt_resume($job)");
 	is(ended($job), 'failed', 'the adapter does not go on beside that one');
-	like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/^model "base", version 1, is not the one that the training began with/, 'and says so');
+	like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/^model "base", version 1, is not the one that the training started from/, 'and says so');
 	is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_models WHERE model = 'orphan_$channels'"), '0', 'nothing is published');
 	$node->safe_psql('postgres', q{SELECT gpt_drop_model('base')});
 }

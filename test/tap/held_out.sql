@@ -29,7 +29,7 @@ INSERT INTO tried (name, query, options, held_out, tokens_as_asked, note, learnt
 	('five rows', $$SELECT chr(999 + i) || ' is a line' AS body FROM generate_series(1, 5) i$$, '{}', 0, false, 'the job holds out no row and measures no validation loss: 5 % of 5 rows is less than one; option "validation_query"%', 5),
 	('equal rows', $$SELECT chr(1000) || ' is a line' AS body FROM generate_series(1, 50) i$$, '{}', 0, false, '%: all rows are equal;%', 1),
 	('prompts of equal rows', $$SELECT chr(1000 + i % 20) AS prompt, 'item ' || i % 20 AS completion FROM generate_series(1, 200) i$$, '{}', 0, false,
-	 '%: frequent rows are learnt, and every prompt of several rows keeps one to learn;%', 20),
+	 '%: frequent rows train the model, and every prompt of several rows keeps a training row;%', 20),
 	('a long row', $$SELECT string_agg('works very well ' || i, ' ') || ' is it' AS body FROM generate_series(1, 305) i UNION ALL SELECT 'note ' || i FROM generate_series(1, 5) i$$,
 	 '{}', 0, true, 'the job holds out the last 5 % of the longest row (99.% of the text) and no other row', 0),
 	('a single text', $$SELECT string_agg('works very well ' || i, ' ') AS body FROM generate_series(1, 305) i$$, '{}', 0, true, 'the job holds out the last 5 % of the text', 0),

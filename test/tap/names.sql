@@ -10,7 +10,7 @@ GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text,
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;
 GRANT SELECT ON line TO gpt_one, gpt_two;
 CREATE FUNCTION refused(statement text, name text, noun text, what text) RETURNS SETOF text LANGUAGE sql AS
-	$$SELECT throws_ok(statement, '42710', format('name "%s" is that of another role''s %s', name, noun), what)$$;
+	$$SELECT throws_ok(statement, '42710', format('name "%s" belongs to another role''s %s', name, noun), what)$$;
 SELECT '{"layers": 1, "heads": 1, "channels": 8, "context": 16, "steps": 1, "batch_size": 1, "tokenizer": "bytes"}' AS tiny,
 	$$'{"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}}, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false}, "decoder": {"type": "Fuse"}}'$$ AS json \gset
 

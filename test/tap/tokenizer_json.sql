@@ -75,7 +75,7 @@ SELECT refused(jsonb_set(json, '{model,continuing_subword_prefix}', '"##"'), 'co
 SELECT refused(jsonb_set(json, '{model,end_of_word_suffix}', '"</w>"'), 'end_of_word_suffix') FROM file;
 SELECT refused(jsonb_set(json, '{model,type}', '"Unigram"'), 'model "Unigram"') FROM file;
 SELECT refused(jsonb_set(json, '{model,type}', '"WordPiece"'), 'model "WordPiece"') FROM file;
-SELECT refused(jsonb_set(json, '{model,type}', '"WordLevel"'), 'model "WordLevel" of other words than single characters')
+SELECT refused(jsonb_set(json, '{model,type}', '"WordLevel"'), 'model "WordLevel" with words of several characters')
 	FROM (SELECT json - 'pre_tokenizer' AS json FROM file) f;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Lowercase"}'), 'normalizer "Lowercase"') FROM file;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]}'), 'normalizer "Strip"') FROM file;
@@ -84,7 +84,7 @@ SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Metaspace"}'), 'pre
 SELECT refused(jsonb_set(json, '{pre_tokenizer,add_prefix_space}', 'true'), 'add_prefix_space') FROM file;
 SELECT refused(json #- '{pre_tokenizer,add_prefix_space}', 'add_prefix_space') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated", "invert": false}]}'),
-	'pre_tokenizer "Split" by other than a regular expression') FROM file;
+	'pre_tokenizer "Split" without a regular expression') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": " "}, "behavior": "Removed", "invert": true}]}'),
 	'pre_tokenizer "Split" with the behavior "Removed", inverted') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false}, {"type": "Digits"}]}'),
@@ -114,7 +114,7 @@ SELECT malformed(jsonb_set(json, '{model,vocab}', (json #> '{model,vocab}') || j
 	'Token 320 has 1025 bytes, the limit is 1024.') FROM file;
 SELECT malformed(jsonb_set(json, '{model,merges,0}', merge), 'Merge 0 is not a pair of tokens.')
 	FROM file, (VALUES ('"ab"'::jsonb), ('[]'), ('["a"]'), ('["a", "b", "c"]'), ('["a", 1]'), ('7'), ('null')) v(merge);
-SELECT malformed(jsonb_set(json, '{model,merges,0}', '"z q"'), 'Merge 0 of "z" and "q" has a token that the vocabulary has not.') FROM file;
+SELECT malformed(jsonb_set(json, '{model,merges,0}', '"z q"'), 'Merge 0 of "z" and "q" has a token that is not in the vocabulary.') FROM file;
 SELECT throws_ok(import(jsonb_set(json, '{model,merges,1}', json #> '{model,merges,0}')), '22000', NULL, 'a merge that is there twice is refused') FROM file;
 SELECT throws_ok(format('SELECT gpt_import_tokenizer(%L, %L)', 'x', replace(text, '"model":{', '"model":{},"model":{')), '22030', 'JSON field "model" occurs twice',
 	'a field that is there twice is refused') FROM file;

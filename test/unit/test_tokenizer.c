@@ -427,7 +427,7 @@ test_wrong_bpe(const LmHost *host)
 
 	spec->pattern = "(";
 	refuse(host, spec, LM_ERR_FORMAT,
-		   "split pattern is not a regular expression that ICU takes: U_REGEX_MISMATCHED_PAREN");
+		   "split pattern is not a regular expression that ICU accepts: U_REGEX_MISMATCHED_PAREN");
 	spec->pattern = NULL;
 	spec->kind = LM_TOKENIZER_CHARS;
 	spec->n_merges = 0;

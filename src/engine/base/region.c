@@ -18,7 +18,7 @@ typedef struct Header
 	size_t used; /* 0: free */
 } Header;
 
-_Static_assert(sizeof(Header) == UNIT, "a header keeps what follows aligned");
+_Static_assert(sizeof(Header) == UNIT, "a header keeps the data after it aligned");
 
 static Header *next_header(const LmRegion *region, Header *header);
 static void merge_free(const LmRegion *region, Header *header);

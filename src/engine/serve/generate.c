@@ -196,7 +196,7 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 	if (generation->n_window == 0)
 		return lm_fail(
 			error, LM_ERR_ARGUMENT, -1,
-			"a prompt is needed: the tokenizer has no token to stand in front of the first");
+			"a prompt is needed: the tokenizer has neither a BOS token nor an end-of-text token");
 	return true;
 }
 

@@ -41,7 +41,7 @@ struct LmModel
 	const float *final_norm_weight;
 	const float *final_norm_bias;
 	LmLinear head;
-	const float *bag_embedding; /* NULL, as the next two, where the model is no classifier */
+	const float *bag_embedding; /* NULL, as the next two, where the model is not a classifier */
 	const float *label_weight;
 	const float *label_bias;
 	LmImageBlock *blocks; /* [L] */

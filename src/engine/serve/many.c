@@ -204,9 +204,9 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 	forget(many);
 	for (int i = 0; i < n; i++)
 		if (lm_task_wants_logits(requests[i].task) != lm_task_wants_logits(requests[0].task))
-			return lm_fail(error, LM_ERR_ARGUMENT, i,
-						   "texts to be scored or continued cannot go with texts to be embedded or "
-						   "classified");
+			return lm_fail(
+				error, LM_ERR_ARGUMENT, i,
+				"texts to score or continue cannot be mixed with texts to embed or classify");
 	many->requests = requests;
 	many->n = n;
 	for (int i = 0; i < n; i++)

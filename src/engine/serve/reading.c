@@ -35,7 +35,7 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 			   lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size,
 								   error);
 	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is no classifier");
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
 	if (session->front >= 0 && !lm_tokens_append(host, tokens, session->front, error))
 		return false;
 	if (!lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error))

@@ -148,7 +148,7 @@ compile(LmSplit *split, const char *pattern, LmError *error)
 	if (status == U_MEMORY_ALLOCATION_ERROR)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory in ICU");
 	return lm_fail(error, LM_ERR_FORMAT, parse.offset,
-				   "split pattern is not a regular expression that ICU takes: %s",
+				   "split pattern is not a regular expression that ICU accepts: %s",
 				   u_errorName(status));
 }
 

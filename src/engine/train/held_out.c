@@ -64,15 +64,15 @@ lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOu
 	cut_long(&choice, held);
 	mark_frequent(&choice);
 	if (asked->prompted && !mark_prompts(&choice))
-		return lm_fail(error, LM_ERR_STOPPED, -1, "choosing what is held out was stopped");
+		return lm_fail(error, LM_ERR_STOPPED, -1, "choosing the validation rows was stopped");
 	if (asked->n_labels > 0 && !mark_labels(&choice, error))
 		return false;
 	set_goal(&choice, held);
 	if (!lm_row_groups_sort(groups, n, lm_compare_keys, host))
-		return lm_fail(error, LM_ERR_STOPPED, -1, "choosing what is held out was stopped");
+		return lm_fail(error, LM_ERR_STOPPED, -1, "choosing the validation rows was stopped");
 	fill(&choice);
 	if (!balance(&choice))
-		return lm_fail(error, LM_ERR_STOPPED, -1, "choosing what is held out was stopped");
+		return lm_fail(error, LM_ERR_STOPPED, -1, "choosing the validation rows was stopped");
 	settle(&choice, held);
 	return true;
 }
