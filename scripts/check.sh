@@ -332,7 +332,7 @@ docs_file()
 suite_docs()
 {
 	cluster preloaded gpt &&
-		tap_suite docs "$(find "$src/README.md" "$src"/docs -name 'README.md' -o -name 'quickstart*.md' -o -name guide.md -o -name operations.md | sort)" docs_file
+		tap_suite docs "$(find "$src/README.md" "$src"/docs -name 'README.md' -o -name 'quickstart*.md' -o -name guide.md -o -name sql.md -o -name operations.md | sort)" docs_file
 }
 
 perl_file()

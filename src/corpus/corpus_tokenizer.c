@@ -24,7 +24,7 @@
 #define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
 #define SHORT_ROW 32 /* bytes of a text, and ... */
 #define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
-/* ... which so many rows do not exceed: measured in docs/training.md */
+/* ... which so many rows do not exceed: measured in docs/benchmarks.md */
 #define SHORT_SHARE 0.95
 #define SMALLEST_VOCABULARY 512
 #define LARGEST_VOCABULARY 32768

@@ -13,7 +13,7 @@
  *      ends (train_clock.c);
  *   4. what follows from the steps: warm-up, dropout, how often to validate.
  *
- * The numbers are starting points; docs/training.md has what was measured.
+ * The numbers are starting points; docs/benchmarks.md has what was measured.
  */
 #include "postgres.h"
 
@@ -32,7 +32,7 @@
 #define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
 /*
  * ... of prompts with completions: there are few, and more is to be learnt of each. Measured in
- * docs/training.md
+ * docs/benchmarks.md
  */
 #define PROMPTED_EPOCHS 100.0
 #define WANTED_EPOCHS 4.0 /* that a preset must be able to pass */
@@ -53,7 +53,7 @@
 #define DEFAULT_PATIENCE 6
 /* tokens, below which the second moment is averaged over more steps */
 #define SMALL_STEP 8192
-/* learning rate of a classifier's head, at least: it begins anew. Measured in docs/training.md */
+/* learning rate of a classifier's head, at least: it begins anew. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
 #define SMALLEST_CONTEXT 64
 #define SMALLEST_VOCABULARY 257

@@ -17,7 +17,7 @@
 #define LARGE_BATCH 16384 /* ... and beyond */
 #define SMALLEST_BATCH 512
 /*
- * Steps for which a smaller batch is taken; measured in docs/training.md. Muon learns more in a
+ * Steps for which a smaller batch is taken; measured in docs/benchmarks.md. Muon learns more in a
  * step, and each costs the same extra time.
  */
 #define WANTED_STEPS 1000
