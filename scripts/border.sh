@@ -84,9 +84,40 @@ ok "docs/internals.md names each source file" "$(
 		[ -f "$file" ] || echo "$file does not exist"
 	done
 )"
+names=$(sed -nE 's/^CREATE (FUNCTION|AGGREGATE|VIEW) @extschema@\.(gpt_[a-z_]+).*/\2/p' sql/gpt.sql | sort -u)
+[ "$(wc -l <<<"$names")" -ge 40 ] || names="fewer than 40 names were found"
 ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
-	sed -nE 's/^CREATE (FUNCTION|VIEW) @extschema@\.(gpt_[a-z_]+).*/\2/p' sql/gpt.sql | sort -u | while read -r name; do
+	for name in $names; do
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
+	done
+)"
+# Users do not call the parts of the aggregate, the triggers and the functions of the views.
+ok "README.md lists each function and view for users, once, and no other" "$(
+	public=$(grep -vE '^gpt_(perplexity_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows)$' <<<"$names")
+	listed=$(sed -n '/^## Functions and views/,/^## Documents/p' README.md | grep '^|' | grep -vF 'text[]' | cut -d '|' -f 2 |
+		grep -oE '`gpt_[a-z_]+' | tr -d '`' | sort)
+	uniq -d <<<"$listed"
+	diff <(echo "$public") <(sort -u <<<"$listed")
+)"
+ok "docs/operations.md names each setting" "$(
+	settings=$(grep -ohE '"gpt\.[a-z_]+"' src/core/settings.c | tr -d '"' | sort -u)
+	[ "$(wc -l <<<"$settings")" -ge 15 ] || echo "fewer than 15 settings were found"
+	for setting in $settings; do
+		grep -qF "| \`$setting\` |" docs/operations.md || echo "$setting"
+	done
+)"
+ok "links between documents lead to files and headings" "$(
+	for file in *.md docs/*.md bench/*.md; do
+		grep -oE '\]\([^)]+\)' "$file" | sed -E 's/^\]\((.*)\)$/\1/' | grep -v '^[a-z]*:' | sort -u | while read -r link; do
+			to=$(dirname "$file")/${link%%#*}
+			[ -n "${link%%#*}" ] || to=$file
+			if [ ! -e "$to" ]; then
+				echo "$file: $link"
+			elif [ "$link" != "${link#*#}" ]; then
+				grep -E '^#+ ' "$to" | sed -E 's/^#+ //' | tr '[:upper:]' '[:lower:]' | sed -E 's/[^a-z0-9_ -]//g; s/ /-/g' |
+					grep -qxF "${link#*#}" || echo "$file: $link"
+			fi
+		done
 	done
 )"
 ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
