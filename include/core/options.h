@@ -9,7 +9,13 @@
 
 #include "utils/jsonb.h"
 
-/* In a member below: not given, to be chosen by the job (a number: NaN, a text: NULL). */
+#include "core/option_words.h"
+#include "engine/batch.h"
+#include "engine/trainer.h"
+
+/*
+ * In a member below: not given or "auto", to be chosen by the job (a number: NaN, a text: NULL).
+ */
 #define GPT_CHOSEN (-1)
 
 /* The functions that take options. */
@@ -20,10 +26,13 @@ typedef enum GptTrainFunction
 	GPT_FUNCTION_EVALUATE,
 } GptTrainFunction;
 
-/* Members bear the names of the options. Texts are palloc'd or constant. */
+/*
+ * Members bear the names of the options. Texts are palloc'd or constant; words are enumerators, of
+ * the type of an int, so that a switch over them without a default misses none.
+ */
 typedef struct GptTrainOptions
 {
-	const char *preset;
+	int preset; /* of gpt_preset, or GPT_CHOSEN */
 	double minutes; /* NaN: not given, 10 unless steps or epochs are */
 	int64 steps;
 	double epochs; /* NaN: not given, at most 10, or 100 with prompts, unless steps are */
@@ -34,13 +43,13 @@ typedef struct GptTrainOptions
 	int64 vocabulary;
 	/* a name, "bytes", "chars", "bpe": trained on the corpus; NULL: as the rows ask for */
 	const char *tokenizer;
-	const char *normalize;
-	const char *documents;
+	GptNormalize normalize;
+	LmDocuments documents;
 	bool shuffle;
 	int64 batch_size;
 	int64 accumulate;
-	const char *optimizer; /* auto, adamw, muon; never auto for a fine-tune */
-	const char *schedule;
+	int optimizer; /* of lm_optimizer_name; what the function trains with where it is not given */
+	LmSchedule schedule;
 	double learning_rate;
 	/* not an option: no learning rate is given, and a classifier's head begins anew */
 	bool head_rate_is_open;
@@ -57,36 +66,36 @@ typedef struct GptTrainOptions
 	double validation_fraction;
 	const char *validation_query;
 	int64 patience;
-	const char *publish;
+	GptPublish publish;
 	int64 threads;
-	const char *precision;
-	const char *recompute; /* auto, true, false */
-	const char *family; /* auto, gpt2, modern: the defaults of what follows */
-	const char *norm;
+	int precision; /* LmPrecision, or GPT_CHOSEN */
+	GptChoice recompute;
+	GptFamily family; /* the defaults of what follows */
+	LmNorm norm;
 	double norm_epsilon;
-	const char *position;
+	LmPosition position;
 	double rope_base;
 	bool qk_norm;
-	const char *mlp;
+	LmActivation mlp;
 	int64 mlp_channels;
 	bool bias;
 	bool tie_embeddings;
 	bool zero_init;
 	bool shape_is_fixed; /* not an option: the base decides the shape */
 	const char *into; /* NULL: the model that a fine-tune starts from */
-	const char *method; /* full, lora */
+	GptMethod method;
 	int64 rank; /* of an adapter, as the next three */
 	double alpha;
 	const char *targets; /* NULL: all, or those of the adapter that it starts from */
 	double lora_dropout; /* NaN: 0 */
 	const char *watermark; /* name of a column, or NULL */
-	const char *since; /* NULL, or watermark */
+	GptSince since;
 	double replay;
 	int64 keep_versions; /* GPT_CHOSEN: all */
-	const char *if_running;
+	GptIfRunning if_running;
 	bool generate; /* of gpt_evaluate, as what follows */
 	int64 max_tokens;
-	const char *include_end; /* auto, true, false */
+	GptChoice include_end;
 } GptTrainOptions;
 
 /*

@@ -91,6 +91,9 @@ typedef enum LmDocuments
 	LM_DOCUMENTS_JOINED,
 } LmDocuments;
 
+/* "packed", "joined"; NULL after the last. */
+const char *lm_documents_name(int documents);
+
 typedef struct LmDataset
 {
 	const void *base; /* the mapped file */

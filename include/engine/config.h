@@ -17,6 +17,12 @@ typedef enum LmPosition
 	LM_ROPE,
 } LmPosition;
 
+/* The names of norms, positions, activations and targets of adapters; NULL after the last. */
+const char *lm_norm_name(int norm);
+const char *lm_position_name(int position);
+const char *lm_activation_name(int activation);
+const char *lm_target_name(int target);
+
 /*
  * The linear layers of a block that an adapter can add to: bits of LmConfig.lora_targets, in this
  * order.

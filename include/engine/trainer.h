@@ -62,6 +62,11 @@ typedef struct LmTrainOptions
 	uint64_t seed;
 } LmTrainOptions;
 
+/* The names of schedules, precisions and optimizers; NULL after the last. */
+const char *lm_schedule_name(int schedule);
+const char *lm_precision_name(int precision);
+const char *lm_optimizer_name(int optimizer);
+
 LmTrainOptions lm_train_options_default(void);
 
 /* Learning rate of a step counted from 0. */

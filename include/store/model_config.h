@@ -28,12 +28,6 @@ extern char **gpt_config_labels(Datum jsonb);
 /* "gpt2" for what other tools read as GPT-2, else "gpt". */
 extern const char *gpt_config_architecture(const LmConfig *config);
 
-/* The switches that are words, as the training options spell them. */
-extern void gpt_config_set_words(LmConfig *config, const char *norm, const char *position,
-								 const char *mlp);
-extern void gpt_config_words(const LmConfig *config, const char **norm, const char **position,
-							 const char **mlp);
-
 /*
  * The layers of LmConfig.lora_targets as words, separated by ", ", palloc'd; and back: 0 for what
  * is no such list.

@@ -84,9 +84,6 @@ extern void gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, c
 /* Sets the options of the shape to that of a fine-tune's base. */
 extern void gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config);
 
-/* The names of presets from the smallest on; NULL after the last. */
-extern const char *gpt_preset_name(int number);
-
 /* Whether the options leave the shape to the job. */
 extern bool gpt_plan_shape_is_open(const GptTrainOptions *options);
 

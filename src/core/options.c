@@ -26,9 +26,11 @@ typedef enum OptionType
 	OPTION_BOOLEAN, /* bool */
 	OPTION_INTEGER, /* int64 */
 	OPTION_NUMBER, /* double */
-	OPTION_WORD, /* const char *, one of a list */
+	OPTION_WORD, /* an enumerator: of the word in the option's list */
 	OPTION_TEXT, /* const char * */
 } OptionType;
+
+#define AUTO "auto"
 
 static const char *const type_names[] = {"boolean", "integer", "number", "word", "text"};
 static const char *const type_phrases[] = {"a boolean", "an integer", "a number", "a text",
@@ -50,15 +52,19 @@ typedef struct Option
 	const char *default_value; /* NULL: chosen by the job */
 	double minimum; /* of integers and numbers */
 	double maximum;
-	const char *words; /* of words, separated by ", " */
+	GptWordOf word_of; /* of words: the list; "auto" is one too where it is the default */
 	size_t offset; /* in GptTrainOptions */
 	const char *description;
 	/* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
 	bool late;
-	bool boolean_too; /* a word, of which true and false may be booleans of JSON */
+	bool boolean_too; /* a GptChoice, which may be a boolean of JSON */
 } Option;
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
+/* The same of an enumerator, which is written as an int. */
+#define ENUMERATOR(name) \
+	(FIELD(name) +       \
+	 0 * sizeof(char[sizeof(((GptTrainOptions *) NULL)->name) == sizeof(int) ? 1 : -1]))
 
 #define BOOLEAN(functions, name, default_value, description)                                  \
 	{                                                                                         \
@@ -79,14 +85,14 @@ typedef struct Option
 #name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
 			description, true                                                                \
 	}
-#define WORD(functions, name, default_value, words, description)                            \
-	{                                                                                       \
-#name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description \
+#define WORD(functions, name, default_value, word_of, description)                                 \
+	{                                                                                              \
+#name, functions, OPTION_WORD, default_value, 0, 0, word_of, ENUMERATOR(name), description \
 	}
-#define WORD_OR_BOOLEAN(functions, name, default_value, words, description)                  \
-	{                                                                                        \
-#name, functions, OPTION_WORD, default_value, 0, 0, words, FIELD(name), description, \
-			false, true                                                                      \
+#define WORD_OR_BOOLEAN(functions, name, default_value, description)                           \
+	{                                                                                          \
+#name, functions, OPTION_WORD, default_value, 0, 0, gpt_choice_name, ENUMERATOR(name), \
+			description, false, true                                                           \
 	}
 #define TEXT(functions, name, description)                                        \
 	{                                                                             \
@@ -94,7 +100,7 @@ typedef struct Option
 	}
 
 static const Option all_options[] = {
-	WORD(TRAIN, preset, "auto", "auto, nano, mini, small, base, gpt2",
+	WORD(TRAIN, preset, "auto", gpt_preset_name,
 		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that "
 		 "suits the time and the data"),
 	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600,
@@ -118,18 +124,18 @@ static const Option all_options[] = {
 		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
 		 "which the job trains on the training documents; unless given, bytes for short rows, "
 		 "otherwise bpe"),
-	WORD(TRAIN, normalize, "none", "none, NFC",
+	WORD(TRAIN, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
-	WORD(BOTH, documents, "packed", "packed, joined",
+	WORD(BOTH, documents, "packed", lm_documents_name,
 		 "packed keeps documents apart; joined concatenates them and takes random crops"),
 	BOOLEAN(BOTH, shuffle, "true",
 			"a new order of documents in each epoch; false keeps the query's ORDER BY"),
 	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences per micro-batch"),
 	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches per step, whose gradients are added"),
-	WORD(BOTH, optimizer, "auto", "auto, adamw, muon",
+	WORD(BOTH, optimizer, "auto", lm_optimizer_name,
 		 "muon orthogonalises the updates of the blocks' matrices and uses adamw for the rest; "
 		 "auto is muon in gpt_train and adamw in gpt_finetune"),
-	WORD(BOTH, schedule, "cosine", "cosine, linear, constant",
+	WORD(BOTH, schedule, "cosine", lm_schedule_name,
 		 "schedule of the learning rate after the warm-up"),
 	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12,
 		   "peak learning rate; unless given, min(0.003, 0.4 / channels), a fifth of that for a "
@@ -163,26 +169,26 @@ static const Option all_options[] = {
 	INTEGER(BOTH, patience, NULL, 0, 1000000,
 			"validations without improvement that end the training; 0 for never; unless given, 6, "
 			"or never with steps"),
-	WORD(BOTH, publish, "best", "best, last",
+	WORD(BOTH, publish, "best", gpt_publish_name,
 		 "weights to publish: those with the best validation loss, or the last"),
 	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
-	WORD(BOTH, precision, "auto", "auto, float32, bfloat16",
+	WORD(BOTH, precision, "auto", lm_precision_name,
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor "
 		 "has AMX or AVX512_BF16"),
 	WORD_OR_BOOLEAN(
-		BOTH, recompute, "auto", "auto, true, false",
+		BOTH, recompute, "auto",
 		"activation checkpointing: the backward pass computes each block again, for less memory, a "
 		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),
-	WORD(TRAIN, family, "auto", "auto, gpt2, modern",
+	WORD(TRAIN, family, "auto", gpt_family_name,
 		 "architecture: defaults of the options from norm to zero_init; this list has those of "
 		 "auto and modern; gpt2 is GPT-2 as other programs read it: layernorm, learned positions, "
 		 "gelu_tanh, biases, and neither qk_norm nor zero_init"),
-	WORD(TRAIN, norm, "rmsnorm", "layernorm, rmsnorm", "normalisation"),
+	WORD(TRAIN, norm, "rmsnorm", lm_norm_name, "normalisation"),
 	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "epsilon under the root of the normalisation"),
-	WORD(TRAIN, position, "rope", "learned, sinusoidal, rope", "position encoding"),
+	WORD(TRAIN, position, "rope", lm_position_name, "position encoding"),
 	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the frequencies of rotary positions"),
 	BOOLEAN(TRAIN, qk_norm, "true", "normalises queries and keys of each head"),
-	WORD(TRAIN, mlp, "relu2", "gelu, gelu_tanh, relu2", "activation of the feed-forward layers"),
+	WORD(TRAIN, mlp, "relu2", lm_activation_name, "activation of the feed-forward layers"),
 	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144,
 			"width of the feed-forward layers; 4 times channels unless given"),
 	BOOLEAN(TRAIN, bias, "false", "adds biases to linear layers and norms"),
@@ -190,7 +196,7 @@ static const Option all_options[] = {
 	BOOLEAN(TRAIN, zero_init, "true",
 			"residual branches initialised to zero, by the last matrix of each"),
 	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),
-	WORD(FINETUNE, method, "full", "full, lora",
+	WORD(FINETUNE, method, "full", gpt_method_name,
 		 "full trains all weights; lora trains an adapter, which is stored without its base"),
 	INTEGER(FINETUNE, rank, NULL, 1, 1024,
 			"rank of the matrices of an adapter; unless given, 8, or that of the adapter that the "
@@ -203,7 +209,7 @@ static const Option all_options[] = {
 	NUMBER(FINETUNE, lora_dropout, NULL, 0, 0.9,
 		   "dropout rate of the input of an adapter; 0 unless given"),
 	TEXT(BOTH, watermark, "column of the query whose largest value the version keeps"),
-	WORD(FINETUNE, since, NULL, "watermark",
+	WORD(FINETUNE, since, NULL, gpt_since_name,
 		 "watermark: the job reads only rows beyond the watermark of the base version"),
 	NUMBER(FINETUNE, replay, "0", 0, 0.9,
 		   "share of the documents that the job draws from the rows up to the watermark, so that "
@@ -211,7 +217,7 @@ static const Option all_options[] = {
 	INTEGER(
 		BOTH, keep_versions, NULL, 1, 2147483647,
 		"number of newest versions that the model keeps when the job publishes; all unless given"),
-	WORD(BOTH, if_running, "error", "error, skip, queue",
+	WORD(BOTH, if_running, "error", gpt_if_running_name,
 		 "while another job makes the same model: error raises an error; skip submits no job and "
 		 "returns the number of the other; queue starts the job when the other has ended"),
 	BOOLEAN(EVALUATE, generate, "true",
@@ -219,7 +225,7 @@ static const Option all_options[] = {
 	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
 			"largest number of tokens of a generated completion; unless given, 16 more than twice "
 			"those of the row's completion"),
-	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto", "auto, true, false",
+	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto",
 					"whether the end of a text or completion counts as its last token; auto counts "
 					"it for completions"),
 };
@@ -333,8 +339,8 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 	}
 	check_together(options);
 	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
-	if (options->is_finetune && strcmp(options->optimizer, "auto") == 0)
-		options->optimizer = "adamw";
+	if (options->optimizer == GPT_CHOSEN)
+		options->optimizer = options->is_finetune ? LM_ADAMW : LM_MUON;
 	options->head_rate_is_open = isnan(options->learning_rate);
 	return options;
 }
@@ -345,6 +351,40 @@ static void *
 field(GptTrainOptions *options, const Option *option)
 {
 	return (char *) options + option->offset;
+}
+
+static bool
+takes_auto(const Option *option)
+{
+	return option->default_value != NULL && strcmp(option->default_value, AUTO) == 0;
+}
+
+static char *
+words_of(const Option *option)
+{
+	StringInfoData words;
+
+	initStringInfo(&words);
+	if (takes_auto(option))
+		appendStringInfoString(&words, AUTO);
+	for (int i = 0; option->word_of(i) != NULL; i++)
+		appendStringInfo(&words, "%s%s", words.len > 0 ? ", " : "", option->word_of(i));
+	return words.data;
+}
+
+static int
+enumerator(const Option *option, const char *word)
+{
+	if (takes_auto(option) && strcmp(word, AUTO) == 0)
+		return GPT_CHOSEN;
+	for (int i = 0; option->word_of(i) != NULL; i++)
+	{
+		if (strcmp(word, option->word_of(i)) == 0)
+			return i;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name,
+						   words_of(option), word)));
 }
 
 static void
@@ -368,6 +408,8 @@ set_defaults(GptTrainOptions *options)
 				*(double *) target = value ? strtod(value, NULL) : get_float8_nan();
 				break;
 			case OPTION_WORD:
+				*(int *) target = value ? enumerator(option, value) : GPT_CHOSEN;
+				break;
 			case OPTION_TEXT:
 				*(const char **) target = value;
 				break;
@@ -376,8 +418,8 @@ set_defaults(GptTrainOptions *options)
 }
 
 /*
- * A family is the defaults of other options, so it comes before them; a value that is none of its
- * words is refused later.
+ * A family is the defaults of other options, so it comes before them; a value that is no text is
+ * refused later.
  */
 static void
 set_family(GptTrainOptions *options, Jsonb *json)
@@ -386,13 +428,21 @@ set_family(GptTrainOptions *options, Jsonb *json)
 	const JsonbValue *value =
 		getKeyJsonValueFromContainer(&json->root, "family", strlen("family"), &buffer);
 
-	if (value == NULL || value->type != jbvString || value->val.string.len != strlen("gpt2") ||
-		memcmp(value->val.string.val, "gpt2", strlen("gpt2")) != 0)
+	if (value == NULL || value->type != jbvString)
 		return;
-	options->norm = "layernorm";
-	options->position = "learned";
+	set_value(options, find_option("family", strlen("family")), value);
+	switch (options->family)
+	{
+		case GPT_FAMILY_AUTO:
+		case GPT_FAMILY_MODERN:
+			return;
+		case GPT_FAMILY_GPT2:
+			break;
+	}
+	options->norm = LM_LAYERNORM;
+	options->position = LM_LEARNED;
 	options->qk_norm = false;
-	options->mlp = "gelu_tanh";
+	options->mlp = LM_GELU_TANH;
 	options->bias = true;
 	options->zero_init = false;
 }
@@ -440,22 +490,6 @@ checked_number(const Option *option, const JsonbValue *value)
 	return number;
 }
 
-static bool
-word_in_list(const char *word, const char *words)
-{
-	size_t length = strlen(word);
-
-	for (const char *at = words; at != NULL; at = strstr(at, ", "))
-	{
-		if (at != words)
-			at += 2;
-		if (length > 0 && strncmp(at, word, length) == 0 &&
-			(at[length] == ',' || at[length] == '\0'))
-			return true;
-	}
-	return false;
-}
-
 static void
 set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value)
 {
@@ -465,7 +499,7 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 
 	if (option->boolean_too && value->type == jbvBool)
 	{
-		*(const char **) target = value->val.boolean ? "true" : "false";
+		*(int *) target = value->val.boolean ? GPT_CHOICE_TRUE : GPT_CHOICE_FALSE;
 		return;
 	}
 	if (value->type != json_types[option->type])
@@ -482,17 +516,12 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 			*(double *) target = checked_number(option, value);
 			break;
 		case OPTION_WORD:
-		case OPTION_TEXT:
-		{
-			char *word = pnstrdup(value->val.string.val, value->val.string.len);
-
-			if (option->type == OPTION_WORD && !word_in_list(word, option->words))
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-								errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name,
-									   option->words, word)));
-			*(const char **) target = word;
+			*(int *) target =
+				enumerator(option, pnstrdup(value->val.string.val, value->val.string.len));
 			break;
-		}
+		case OPTION_TEXT:
+			*(const char **) target = pnstrdup(value->val.string.val, value->val.string.len);
+			break;
 	}
 }
 
@@ -520,7 +549,7 @@ check_adapter(const GptTrainOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
 				 errdetail("It applies to adapters; without one, all weights are trained.")));
-	if (gpt_options_lora(options) && strcmp(options->optimizer, "muon") == 0)
+	if (gpt_options_lora(options) && options->optimizer == LM_MUON)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -537,7 +566,7 @@ check_adapter(const GptTrainOptions *options)
 bool
 gpt_options_lora(const GptTrainOptions *options)
 {
-	return options->method != NULL && strcmp(options->method, "lora") == 0;
+	return options->method == GPT_METHOD_LORA;
 }
 
 int
@@ -562,13 +591,13 @@ check_together(const GptTrainOptions *options)
 						options->channels, options->heads)));
 	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
 		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
-	if (!trains_tokenizer && strcmp(options->normalize, "none") != 0)
+	if (!trains_tokenizer && options->normalize != GPT_NORMALIZE_NONE)
 		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
 	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
 		exclude("minutes", "steps",
 				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "
 				"repeated exactly.");
-	if (options->replay > 0 && options->since == NULL)
+	if (options->replay > 0 && options->since == GPT_SINCE_EVER)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"replay\" needs option \"since\""),
@@ -587,9 +616,9 @@ check_together(const GptTrainOptions *options)
 static char *
 described(const Option *option)
 {
-	if (option->words == NULL)
+	if (option->word_of == NULL)
 		return pstrdup(option->description);
-	return psprintf("%s (%s)", option->description, option->words);
+	return psprintf("%s (%s)", option->description, words_of(option));
 }
 
 /*

@@ -46,7 +46,7 @@ normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
 {
 	if (corpus->tokenizer != NULL)
 		return lm_tokenizer_spec(corpus->tokenizer)->normalize_nfc;
-	return strcmp(options->normalize, "NFC") == 0;
+	return options->normalize == GPT_NORMALIZE_NFC;
 }
 
 static char *
@@ -120,8 +120,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, progress);
 
 	gpt_progress_phase(progress, "tokenizing");
-	file.documents =
-		strcmp(options->documents, "joined") == 0 ? LM_DOCUMENTS_JOINED : LM_DOCUMENTS_PACKED;
+	file.documents = options->documents;
 	file.keep_order = !options->shuffle;
 	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
 	corpus->dataset.context =
@@ -225,7 +224,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		.query = job->query,
 		.validation_query = options->validation_query,
 		.validation_fraction = options->validation_fraction,
-		.joined = strcmp(options->documents, "joined") == 0,
+		.joined = options->documents == LM_DOCUMENTS_JOINED,
 		.watermark = options->watermark,
 		.since = since,
 		.replay = options->replay,

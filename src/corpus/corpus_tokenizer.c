@@ -171,8 +171,8 @@ rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress 
 	bool prompted = false;
 	GptDocument document;
 
-	if (options->vocabulary != GPT_CHOSEN || strcmp(options->normalize, "none") != 0 ||
-		strcmp(options->documents, "packed") != 0 || gpt_spool_labels(spool) != NULL)
+	if (options->vocabulary != GPT_CHOSEN || options->normalize != GPT_NORMALIZE_NONE ||
+		options->documents != LM_DOCUMENTS_PACKED || gpt_spool_labels(spool) != NULL)
 		return false;
 	while (sample_next(&document, &sample, progress))
 	{
@@ -276,7 +276,7 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress
 			CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
 		LmError error;
 		LmBpeTrainer *trainer = lm_bpe_trainer_create(
-			gpt_bridge_host(context), NULL, strcmp(options->normalize, "NFC") == 0, &error);
+			gpt_bridge_host(context), NULL, options->normalize == GPT_NORMALIZE_NFC, &error);
 		const LmTokenizerSpec *spec;
 		int reached = 0;
 

@@ -123,6 +123,21 @@ check_kind(const char *model, const GptSourceShape *shape)
 			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
 }
 
+static bool
+includes_end(const GptTrainOptions *options, bool prompted)
+{
+	switch (options->include_end)
+	{
+		case GPT_CHOICE_AUTO:
+			return prompted;
+		case GPT_CHOICE_TRUE:
+			return true;
+		case GPT_CHOICE_FALSE:
+			return false;
+	}
+	return false;
+}
+
 static void
 evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 {
@@ -131,10 +146,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 
 	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE, NULL);
 	evaluation->prompted = shape.prompt_column != 0;
-	/* auto: of completions */
-	evaluation->include_end = evaluation->prompted
-								  ? strcmp(evaluation->options->include_end, "false") != 0
-								  : strcmp(evaluation->options->include_end, "true") == 0;
+	evaluation->include_end = includes_end(evaluation->options, evaluation->prompted);
 	initStringInfo(&evaluation->generated);
 	check_kind(model, &shape);
 	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER

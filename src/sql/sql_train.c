@@ -42,14 +42,6 @@
 PG_FUNCTION_INFO_V1(gpt_train);
 PG_FUNCTION_INFO_V1(gpt_finetune);
 
-/* What to do while another job makes the same model. */
-typedef enum IfRunning
-{
-	IF_RUNNING_ERROR,
-	IF_RUNNING_SKIP,
-	IF_RUNNING_QUEUE,
-} IfRunning;
-
 /* What came of the attempt to be the one who submits. */
 typedef enum Turn
 {
@@ -66,7 +58,7 @@ static int32 check_base(GptTrainOptions *options, const char *base);
 static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape,
 						   const char *base);
 static void check_target(const char *model);
-static Turn take_names(int64 *other, const char *model, const char *base, IfRunning if_running);
+static Turn take_names(int64 *other, const char *model, const char *base, GptIfRunning if_running);
 static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base,
 					GptTrainFunction function);
 
@@ -107,14 +99,6 @@ static char *
 model_of_reference(const char *reference)
 {
 	return pnstrdup(reference, strcspn(reference, "@"));
-}
-
-static IfRunning
-if_running_of(const GptTrainOptions *options)
-{
-	if (strcmp(options->if_running, "skip") == 0)
-		return IF_RUNNING_SKIP;
-	return strcmp(options->if_running, "queue") == 0 ? IF_RUNNING_QUEUE : IF_RUNNING_ERROR;
 }
 
 /*
@@ -159,7 +143,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		check_target(model);
 	else
 		gpt_submit_check_new(model, NULL);
-	switch (take_names(&other, model, base, if_running_of(options)))
+	switch (take_names(&other, model, base, options->if_running))
 	{
 		case TURN_OURS:
 			break;
@@ -239,7 +223,7 @@ check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *o
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"shuffle\" is false, but query has no ORDER BY at its top level"),
 				 errhint("Without it the rows have no order to keep.")));
-	if (strcmp(options->documents, "joined") == 0)
+	if (options->documents == LM_DOCUMENTS_JOINED)
 		gpt_source_check_joined(shape);
 	if (options->validation_query == NULL)
 		return;
@@ -270,7 +254,7 @@ check_base(GptTrainOptions *options, const char *base)
 
 	gpt_catalog_check_use(version);
 	gpt_train_check_method(&copy, version);
-	if (options->since != NULL)
+	if (options->since != GPT_SINCE_EVER)
 		(void) gpt_train_since(options, version);
 	return strchr(base, '@') != NULL ? version->version : 0;
 }
@@ -337,17 +321,17 @@ raise_other_job(const char *model, int64 other)
  * seen.
  */
 static Turn
-take_turn(int64 *other, const char *model, IfRunning if_running)
+take_turn(int64 *other, const char *model, GptIfRunning if_running)
 {
 	bool locked = gpt_name_try_lock(model);
 
-	if (!locked && if_running == IF_RUNNING_QUEUE)
+	if (!locked && if_running == GPT_IF_RUNNING_QUEUE)
 	{
 		gpt_name_lock(model);
 		locked = true;
 	}
 	*other = gpt_job_of_model(model);
-	if (!locked && if_running == IF_RUNNING_ERROR)
+	if (!locked && if_running == GPT_IF_RUNNING_ERROR)
 		raise_other_session(model);
 	if (*other == 0 && !locked)
 	{
@@ -356,9 +340,9 @@ take_turn(int64 *other, const char *model, IfRunning if_running)
 			(errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
 		return TURN_OTHER_SESSION;
 	}
-	if (*other == 0 || if_running == IF_RUNNING_QUEUE)
+	if (*other == 0 || if_running == GPT_IF_RUNNING_QUEUE)
 		return TURN_OURS;
-	if (if_running == IF_RUNNING_ERROR)
+	if (if_running == GPT_IF_RUNNING_ERROR)
 		raise_other_job(model, *other);
 	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping",
 							*other, model)));
@@ -370,7 +354,7 @@ take_turn(int64 *other, const char *model, IfRunning if_running)
  * name_lock.h asks for.
  */
 static Turn
-take_names(int64 *other, const char *model, const char *base, IfRunning if_running)
+take_names(int64 *other, const char *model, const char *base, GptIfRunning if_running)
 {
 	const char *kept = base != NULL ? model_of_reference(base) : model;
 	bool other_name = strcmp(kept, model) != 0;
@@ -390,5 +374,5 @@ gpt_submit_check_model(const char *model, const char *base)
 {
 	int64 other;
 
-	(void) take_names(&other, model, base, IF_RUNNING_ERROR);
+	(void) take_names(&other, model, base, GPT_IF_RUNNING_ERROR);
 }

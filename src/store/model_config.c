@@ -32,26 +32,13 @@ typedef enum FieldType
 	FIELD_TARGETS, /* a set of words */
 } FieldType;
 
-static const char *const norm_words[] = {
-	[LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm", NULL};
-static const char *const position_words[] = {
-	[LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope", NULL};
-static const char *const mlp_words[] = {
-	[LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2", NULL};
-
-static const char *const target_words[] = {[LM_TARGET_ATTENTION] = "attention",
-										   [LM_TARGET_PROJECTION] = "projection",
-										   [LM_TARGET_UP] = "up",
-										   [LM_TARGET_DOWN] = "down",
-										   NULL};
-
-/* The one list. Words are enumerations: the index of a word is its value. */
+/* The one list. */
 static const struct Field
 {
 	const char *name;
 	FieldType type;
 	size_t offset;
-	const char *const *words;
+	const char *(*name_of)(int value); /* of words, which are enumerations */
 	/* only written where it is not the default: configurations of before do not have it */
 	bool later;
 } fields[] = {
@@ -61,10 +48,10 @@ static const struct Field
 	{"heads", FIELD_INTEGER, offsetof(LmConfig, heads), NULL},
 	{"channels", FIELD_INTEGER, offsetof(LmConfig, channels), NULL},
 	{"mlp_channels", FIELD_INTEGER, offsetof(LmConfig, mlp_channels), NULL},
-	{"norm", FIELD_WORD, offsetof(LmConfig, norm), norm_words},
+	{"norm", FIELD_WORD, offsetof(LmConfig, norm), lm_norm_name},
 	{"norm_epsilon", FIELD_REAL, offsetof(LmConfig, norm_epsilon), NULL},
-	{"position", FIELD_WORD, offsetof(LmConfig, position), position_words},
-	{"mlp", FIELD_WORD, offsetof(LmConfig, mlp), mlp_words},
+	{"position", FIELD_WORD, offsetof(LmConfig, position), lm_position_name},
+	{"mlp", FIELD_WORD, offsetof(LmConfig, mlp), lm_activation_name},
 	{"bias", FIELD_BOOLEAN, offsetof(LmConfig, bias), NULL},
 	{"tie_embeddings", FIELD_BOOLEAN, offsetof(LmConfig, tie_embeddings), NULL},
 	{"dropout", FIELD_REAL, offsetof(LmConfig, dropout), NULL},
@@ -81,7 +68,7 @@ static const struct Field
 static int read_labels(char **names, Jsonb *object);
 static void append_labels(StringInfo json, int n, const char *labels);
 static bool same_field(const LmConfig *a, const LmConfig *b, const struct Field *field);
-static int find_word(const char *const *words, const char *word, size_t length);
+static int find_word(const char *(*name_of)(int value), const char *word, size_t length);
 static void append_field(StringInfo json, const LmConfig *config, const struct Field *field);
 static bool read_field(LmConfig *config, const struct Field *field, const JsonbValue *value);
 static bool read_number(double *number, const JsonbValue *value);
@@ -224,7 +211,7 @@ append_field(StringInfo json, const LmConfig *config, const struct Field *field)
 			appendStringInfoString(json, *(const bool *) place ? "true" : "false");
 			break;
 		case FIELD_WORD:
-			appendStringInfo(json, "\"%s\"", field->words[*(const int *) place]);
+			appendStringInfo(json, "\"%s\"", field->name_of(*(const int *) place));
 			break;
 		case FIELD_TARGETS:
 			appendStringInfo(json, "\"%s\"", gpt_config_targets(*(const int *) place));
@@ -260,7 +247,7 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 			if (value->type != jbvString)
 				return false;
 			*(int *) place =
-				find_word(field->words, value->val.string.val, (size_t) value->val.string.len);
+				find_word(field->name_of, value->val.string.val, (size_t) value->val.string.len);
 			return *(int *) place >= 0;
 		case FIELD_TARGETS:
 			if (value->type != jbvString)
@@ -281,7 +268,7 @@ gpt_config_targets(int targets)
 	for (int i = 0; i < LM_TARGETS; i++)
 	{
 		if ((targets >> i & 1) != 0)
-			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", target_words[i]);
+			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", lm_target_name(i));
 	}
 	return text.data;
 }
@@ -302,7 +289,7 @@ gpt_config_parse_targets(const char *text, size_t length)
 			at++;
 		while (stop > at && stop[-1] == ' ')
 			stop--;
-		word = find_word(target_words, at, (size_t) (stop - at));
+		word = find_word(lm_target_name, at, (size_t) (stop - at));
 		if (word < 0)
 			return 0;
 		targets |= 1 << word;
@@ -313,30 +300,14 @@ gpt_config_parse_targets(const char *text, size_t length)
 
 /* -1 where it is none of them. */
 static int
-find_word(const char *const *words, const char *word, size_t length)
+find_word(const char *(*name_of)(int value), const char *word, size_t length)
 {
-	for (int i = 0; words[i] != NULL; i++)
+	for (int i = 0; name_of(i) != NULL; i++)
 	{
-		if (strlen(words[i]) == length && memcmp(words[i], word, length) == 0)
+		if (strlen(name_of(i)) == length && memcmp(name_of(i), word, length) == 0)
 			return i;
 	}
 	return -1;
-}
-
-void
-gpt_config_set_words(LmConfig *config, const char *norm, const char *position, const char *mlp)
-{
-	config->norm = (LmNorm) find_word(norm_words, norm, strlen(norm));
-	config->position = (LmPosition) find_word(position_words, position, strlen(position));
-	config->mlp = (LmActivation) find_word(mlp_words, mlp, strlen(mlp));
-}
-
-void
-gpt_config_words(const LmConfig *config, const char **norm, const char **position, const char **mlp)
-{
-	*norm = norm_words[config->norm];
-	*position = position_words[config->position];
-	*mlp = mlp_words[config->mlp];
 }
 
 static bool

@@ -101,7 +101,7 @@ gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrain
 	const GptVersion *version;
 	char *since;
 
-	if (options->since == NULL)
+	if (options->since == GPT_SINCE_EVER)
 		return NULL;
 	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);

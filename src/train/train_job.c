@@ -400,8 +400,8 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 	put_text(&json, "cpu", gpt_machine_cpu());
 	put_text(&json, "kernels", gpt_plan_kernels(plan));
 	put_number(&json, "threads", plan->n_threads);
-	put_text(&json, "optimizer", training->optimizer == LM_MUON ? "muon" : "adamw");
-	put_text(&json, "precision", training->precision == LM_BFLOAT16 ? "bfloat16" : "float32");
+	put_text(&json, "optimizer", lm_optimizer_name((int) training->optimizer));
+	put_text(&json, "precision", lm_precision_name((int) training->precision));
 	put_text(&json, "preset", plan->preset);
 	put_number(&json, "parameters", plan->parameters);
 	put_number(&json, "layers", config->layers);

@@ -49,7 +49,7 @@ gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
 	{
 		/* No single one will do: with the smallest batch, one may. */
 		open.batch_size = open.accumulate = GPT_CHOSEN;
-		open.recompute = "auto";
+		open.recompute = GPT_CHOICE_AUTO;
 		search.options = &open;
 		if (fits_with(&search, &open))
 			appendStringInfoString(&search.found, LEFT_OPEN);
@@ -129,8 +129,8 @@ try_recompute(Search *search)
 {
 	GptTrainOptions options = *search->options;
 
-	options.recompute = "true";
-	if (strcmp(search->options->recompute, "false") == 0 && fits_with(search, &options))
+	options.recompute = GPT_CHOICE_TRUE;
+	if (search->options->recompute == GPT_CHOICE_FALSE && fits_with(search, &options))
 		add(search, "recompute", "true");
 }
 
@@ -187,7 +187,7 @@ try_adapter(Search *search)
 {
 	GptTrainOptions options = *search->options;
 
-	options.method = "lora";
+	options.method = GPT_METHOD_LORA;
 	if (!gpt_options_lora(search->options) && fits_with(search, &options))
 		add(search, "method", "\"lora\"");
 }

@@ -86,12 +86,14 @@ choose_precision(const GptTrainOptions *options)
 {
 	bool has_bf16 = lm_bf16_name() != NULL;
 
-	if (strcmp(options->precision, "bfloat16") == 0 && !has_bf16)
+	if (options->precision == GPT_CHOSEN)
+		return has_bf16 ? LM_BFLOAT16 : LM_FLOAT32;
+	if (options->precision == LM_BFLOAT16 && !has_bf16)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("precision \"bfloat16\" needs a processor with AVX512_BF16 or AMX"),
 				 errhint("With \"auto\" training is in float32 where the processor has neither.")));
-	return has_bf16 && strcmp(options->precision, "float32") != 0 ? LM_BFLOAT16 : LM_FLOAT32;
+	return (LmPrecision) options->precision;
 }
 
 /* A fine-tune has the recipe that is known of texts: of prompts none was measured. */
@@ -114,7 +116,7 @@ most_epochs(const GptTrainOptions *options, const GptCorpus *corpus)
 static const char *
 given_preset(const GptTrainOptions *options)
 {
-	return strcmp(options->preset, "auto") == 0 ? "" : options->preset;
+	return options->preset == GPT_CHOSEN ? "" : gpt_preset_name(options->preset);
 }
 
 const char *
@@ -170,7 +172,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->labels = (int) corpus->dataset.header->n_labels;
 	plan->multi_label = corpus->dataset.header->n_sets > 0;
 	plan->n_threads = gpt_plan_threads(options);
-	plan->keep_best = corpus->has_validation && strcmp(options->publish, "best") == 0;
+	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
 	plan->validation_interval = PG_INT64_MAX;
@@ -303,12 +305,7 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	LmTrainOptions *training = &plan->training;
 	bool small_step = (int64) training->max_tokens * plan->accumulate < SMALL_STEP;
 
-	if (strcmp(options->schedule, "linear") == 0)
-		training->schedule = LM_SCHEDULE_LINEAR;
-	else if (strcmp(options->schedule, "constant") == 0)
-		training->schedule = LM_SCHEDULE_CONSTANT;
-	else
-		training->schedule = LM_SCHEDULE_COSINE;
+	training->schedule = options->schedule;
 	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels)
 															: options->learning_rate;
 	training->min_learning_rate = isnan(options->min_learning_rate)

@@ -31,38 +31,15 @@
 #define DEFAULT_CHANNELS 128
 #define DEFAULT_RANK 8
 
-/*
- * Shapes whose parameters come near to 1, 3, 11, 30 and 124 million with the vocabularies that data
- * of that size has.
- */
-typedef struct Preset
-{
-	const char *name;
-	int layers;
-	int heads;
-	int channels;
-} Preset;
-
-static const Preset presets[] = {
-	{"nano", 4, 4, 128}, {"mini", 6, 6, 192},	{"small", 6, 6, 384},
-	{"base", 8, 8, 512}, {"gpt2", 12, 12, 768},
-};
-
 static void set_adapter(LmConfig *config, const GptTrainOptions *options);
 static int default_heads(int channels);
 static int tokens_of_step(const GptTrainPlan *plan);
 static size_t memory_of(const GptTrainPlan *plan, int batch_size, int accumulate);
 
-const char *
-gpt_preset_name(int number)
-{
-	return number < lengthof(presets) ? presets[number].name : NULL;
-}
-
 bool
 gpt_plan_shape_is_open(const GptTrainOptions *options)
 {
-	return strcmp(options->preset, "auto") == 0 && options->layers == GPT_CHOSEN &&
+	return options->preset == GPT_CHOSEN && options->layers == GPT_CHOSEN &&
 		   options->heads == GPT_CHOSEN && options->channels == GPT_CHOSEN;
 }
 
@@ -76,14 +53,14 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	plan->preset = "";
 	config.layers = DEFAULT_LAYERS;
 	config.channels = DEFAULT_CHANNELS;
-	for (int i = 0; i < lengthof(presets); i++)
+	for (int i = 0; gpt_preset(i) != NULL; i++)
 	{
-		if (strcmp(presets[i].name, preset) != 0)
+		if (strcmp(gpt_preset(i)->name, preset) != 0)
 			continue;
-		plan->preset = presets[i].name;
-		config.layers = presets[i].layers;
-		config.heads = presets[i].heads;
-		config.channels = presets[i].channels;
+		plan->preset = gpt_preset(i)->name;
+		config.layers = gpt_preset(i)->layers;
+		config.heads = gpt_preset(i)->heads;
+		config.channels = gpt_preset(i)->channels;
 	}
 	if (options->layers != GPT_CHOSEN)
 		config.layers = (int) options->layers;
@@ -107,7 +84,9 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	config.rope_base = (float) options->rope_base;
 	config.qk_norm = options->qk_norm;
 	config.zero_init = options->zero_init;
-	gpt_config_set_words(&config, options->norm, options->position, options->mlp);
+	config.norm = options->norm;
+	config.position = options->position;
+	config.mlp = options->mlp;
 	config.bias = options->bias;
 	config.tie_embeddings = options->tie_embeddings;
 	/* Where it is chosen later, memory and timed steps count with some. */
@@ -116,14 +95,14 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	if (!lm_config_check(&config, &error))
 		gpt_bridge_raise(&error);
 	plan->config = config;
-	plan->training.optimizer = strcmp(options->optimizer, "adamw") == 0 ? LM_ADAMW : LM_MUON;
+	plan->training.optimizer = options->optimizer;
 }
 
 void
 gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
 {
 	options->shape_is_fixed = true;
-	options->preset = "auto";
+	options->preset = GPT_CHOSEN;
 	options->layers = config->layers;
 	options->heads = config->heads;
 	options->channels = config->channels;
@@ -133,7 +112,9 @@ gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
 	options->rope_base = config->rope_base;
 	options->qk_norm = config->qk_norm;
 	options->zero_init = config->zero_init;
-	gpt_config_words(config, &options->norm, &options->position, &options->mlp);
+	options->norm = config->norm;
+	options->position = config->position;
+	options->mlp = config->mlp;
 	options->bias = config->bias;
 	options->tie_embeddings = config->tie_embeddings;
 }
@@ -255,9 +236,9 @@ batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 bool
 gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 {
-	bool open = strcmp(options->recompute, "auto") == 0;
+	bool open = options->recompute == GPT_CHOICE_AUTO;
 
-	plan->training.recompute = strcmp(options->recompute, "true") == 0;
+	plan->training.recompute = options->recompute == GPT_CHOICE_TRUE;
 	if (!open)
 		return batch_fits(plan, options, 1);
 	if (batch_fits(plan, options, SMALLEST_MICRO_BATCH))

@@ -7,6 +7,22 @@ SELECT string_agg(option, ' ' ORDER BY option COLLATE "C") FROM (SELECT option F
 SELECT * FROM gpt_options('gpt_sing');
 SELECT * FROM gpt_options(NULL);
 
+-- docs/sql.md has these options, with these words, and no others
+\set document `cat "$PG_ABS_SRCDIR/../docs/sql.md"`
+WITH listed AS (
+	SELECT function, o.* FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate']) function, gpt_options(function) o
+), wanted AS (
+	SELECT option, format('| `%s` | %s | %s | %s | %s |', option, type, coalesce(default_value, 'chosen'), minimum || ' to ' || maximum,
+		CASE WHEN max(function) <> 'gpt_finetune' THEN description WHEN type = 'word' THEN regexp_replace(description, '\)$', '; `gpt_finetune` only)')
+			ELSE description || ' (`gpt_finetune` only)' END) AS row
+	FROM listed GROUP BY option, type, default_value, minimum, maximum, description
+), documented AS (
+	SELECT row FROM regexp_split_to_table(:'document', E'\n') row WHERE row ~ '^\| `[a-z0-9_]+` \| (boolean|integer|number|word|text) \|[^|]*\|[^|]*\|[^|]*\|$'
+)
+SELECT count(*) > 50 AS all, count(*) FILTER (WHERE wanted IS NULL OR documented IS NULL) AS differ,
+	string_agg(row, E'\n' ORDER BY row COLLATE "C") FILTER (WHERE wanted IS NULL OR documented IS NULL) AS rows
+FROM wanted FULL JOIN documented USING (row);
+
 CREATE TABLE review (body text);
 
 -- options are one JSON object

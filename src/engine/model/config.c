@@ -5,11 +5,19 @@
  */
 #include <math.h>
 
+#include "base/names.h"
 #include "engine/config.h"
 #include "engine/tokenizer.h"
 
 static bool check_lora(LmConfig *config, LmError *error);
 static bool check_range(LmError *error, const char *field, int value, int lowest, int highest);
+
+LM_NAMES(lm_norm_name, [LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm")
+LM_NAMES(
+	lm_position_name, [LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope")
+LM_NAMES(lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2")
+LM_NAMES(lm_target_name, [LM_TARGET_ATTENTION] = "attention", [LM_TARGET_PROJECTION] = "projection",
+		 [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down")
 
 LmConfig
 lm_config_default(void)
@@ -41,13 +49,12 @@ lm_config_check(LmConfig *config, LmError *error)
 		config->mlp_channels = 4 * config->channels;
 	if (!check_range(error, "mlp_channels", config->mlp_channels, 1, 4 * LM_MAX_CHANNELS))
 		return false;
-	if (config->norm != LM_LAYERNORM && config->norm != LM_RMSNORM)
+	if (!lm_norm_name((int) config->norm))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm %d is not known", (int) config->norm);
 	if (!(config->norm_epsilon > 0 && config->norm_epsilon <= 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1",
 					   config->norm_epsilon);
-	if (config->position != LM_LEARNED && config->position != LM_SINUSOIDAL &&
-		config->position != LM_ROPE)
+	if (!lm_position_name((int) config->position))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known",
 					   (int) config->position);
 	if (config->position == LM_ROPE && config->channels / config->heads % 2 != 0)
@@ -57,7 +64,7 @@ lm_config_check(LmConfig *config, LmError *error)
 	if (!(config->rope_base > 1 && config->rope_base <= LM_MAX_ROPE_BASE))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g",
 					   config->rope_base, LM_MAX_ROPE_BASE);
-	if (config->mlp != LM_GELU && config->mlp != LM_GELU_TANH && config->mlp != LM_RELU2)
+	if (!lm_activation_name((int) config->mlp))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
 	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
 		return false;

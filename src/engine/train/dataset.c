@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/names.h"
 #include "engine/batch.h"
 #include "engine/config.h"
 
@@ -53,6 +54,8 @@ lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context)
 
 	return (LmWindow){offset + first, (uint32_t) (share + (i < rest) + 1), 0, 1, 0};
 }
+
+LM_NAMES(lm_documents_name, [LM_DOCUMENTS_PACKED] = "packed", [LM_DOCUMENTS_JOINED] = "joined")
 
 bool
 lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error)

@@ -5,11 +5,17 @@
  */
 #include <math.h>
 
+#include "base/names.h"
 #include "engine/trainer.h"
 
 #ifndef M_PI
 #define M_PI 3.14159265358979323846
 #endif
+
+LM_NAMES(lm_schedule_name, [LM_SCHEDULE_COSINE] = "cosine", [LM_SCHEDULE_LINEAR] = "linear",
+		 [LM_SCHEDULE_CONSTANT] = "constant")
+LM_NAMES(lm_precision_name, [LM_FLOAT32] = "float32", [LM_BFLOAT16] = "bfloat16")
+LM_NAMES(lm_optimizer_name, [LM_ADAMW] = "adamw", [LM_MUON] = "muon")
 
 LmTrainOptions
 lm_train_options_default(void)

@@ -1,0 +1,48 @@
+/*
+ * src/core/option_words.c
+ *
+ * One table for each list of words that an option of the server takes.
+ */
+#include "postgres.h"
+
+#include "core/option_words.h"
+
+/*
+ * Shapes whose parameters come near to 1, 3, 11, 30 and 124 million with the vocabularies that data
+ * of that size has.
+ */
+static const GptPreset presets[] = {
+	{"nano", 4, 4, 128}, {"mini", 6, 6, 192},	{"small", 6, 6, 384},
+	{"base", 8, 8, 512}, {"gpt2", 12, 12, 768},
+};
+
+#define WORDS(function, ...)                                                   \
+	const char *function(int number)                                           \
+	{                                                                          \
+		static const char *const words[] = {__VA_ARGS__};                      \
+                                                                               \
+		return number >= 0 && number < lengthof(words) ? words[number] : NULL; \
+	}
+
+WORDS(gpt_choice_name, [GPT_CHOICE_TRUE] = "true", [GPT_CHOICE_FALSE] = "false")
+WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC")
+WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last")
+WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern")
+WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora")
+WORDS(gpt_since_name, [GPT_SINCE_WATERMARK] = "watermark")
+WORDS(gpt_if_running_name, [GPT_IF_RUNNING_ERROR] = "error", [GPT_IF_RUNNING_SKIP] = "skip",
+	  [GPT_IF_RUNNING_QUEUE] = "queue")
+
+const GptPreset *
+gpt_preset(int number)
+{
+	return number >= 0 && number < lengthof(presets) ? &presets[number] : NULL;
+}
+
+const char *
+gpt_preset_name(int number)
+{
+	const GptPreset *preset = gpt_preset(number);
+
+	return preset != NULL ? preset->name : NULL;
+}
