@@ -6,20 +6,20 @@
  *
  * Dataset: a token file in memory (mapped by the caller) and the rule that makes batches of it.
  *
- *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 | LmWindow
- *                [n_windows] | sets | labels |
+ *   token file   | LmDatasetHeader | ids: uint16 or uint32 [n_tokens] | pad to 8 |
+ *                | LmWindow [n_windows] | sets | labels |
  *
  * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A
  * window of length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last
  * target of a window is the first input of the next, so n is at most context + 1. The first
  * predictions of a window may be those of a prompt, which are not counted; the others count with
  * the window's weight. Where the file has labels, each a string that ends with a 0, nothing but the
- * window's label is predicted, behind its last input. Where rows may have several labels, a
+ * window's label is predicted, after its last input. Where rows may have several labels, a
  * window's label is the number of a set (LmLabelSets): the file has the ends of all sets, uint64
  * [n_sets], and their members, uint32 [n_members]. Windows stand in the order of training of a
  * corpus that is not shuffled; training windows first, then validation windows. The windows of each
- * side follow each other in the file: its stream is what lies between its first window's first id
- * and its last window's last.
+ * side follow each other in the file: its stream goes from its first window's first id to its last
+ * window's last one.
  */
 #ifndef LM_BATCH_H
 #define LM_BATCH_H
@@ -124,7 +124,7 @@ LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 
-/* The names of the labels, one behind another. */
+/* The names of the labels, one after another. */
 const char *lm_dataset_labels(const LmDataset *dataset);
 
 /*
@@ -163,7 +163,7 @@ LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_bat
 void lm_reader_free(LmReader *reader);
 
 /*
- * The n_batches batches from the cursor on, which is moved behind them; until the next call. NULL:
+ * The n_batches batches from the cursor on, which is moved after them; until the next call. NULL:
  * an error of lm_dataset_next.
  */
 const LmBatch *lm_reader_next(LmReader *reader, LmCursor *cursor, LmError *error);

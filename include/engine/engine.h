@@ -69,12 +69,12 @@ int lm_engine_threads(const LmEngine *engine);
 void lm_engine_busy(const LmEngine *engine, int64_t *nanoseconds);
 
 /*
- * What multiplies matrices, for logs and job rows: "OpenBLAS 0.3.21 Haswell, avx2" or
- * "built-in avx512".
+ * The library or kernels of matrix products, for logs and job rows: "OpenBLAS 0.3.21 Haswell, avx2"
+ * or "built-in avx512".
  */
 const char *lm_engine_description(const LmEngine *engine);
 
-/* What multiplies bfloat16 numbers: "amx", "avx512_bf16"; NULL where the processor has neither. */
+/* The kernels of bfloat16 products: "amx", "avx512_bf16"; NULL where the processor has neither. */
 const char *lm_engine_bf16(const LmEngine *engine);
 
 void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */

@@ -1,20 +1,21 @@
 /*
  * include/engine/held_out.h
  *
- * Which rows of a corpus are held out to measure the model on. Rows go in as groups: what is learnt
- * of them is equal.
+ * The rows of a corpus that are held out to measure the model. Rows go in as groups: the learnt
+ * part of a group's rows is equal.
  *
  * The rule:
- *   - the rows that are held out lie between half and one and a half times the fraction, and so do
- *   their bytes; - a group is learnt or held out whole, and learnt where it has several rows and
- *   more than half of what is to be held out; - every label, and every prompt of several rows,
- *   keeps a group to learn. Where most rows have a prompt of their own, some of those are held out;
- *     otherwise rows of prompts that have several, and the others are learnt;
- *   - of what can be held out no more than half is;
+ *   - the held-out rows are between half and one and a half times the fraction, and so are their
+ *     bytes;
+ *   - a group is learnt or held out whole, and learnt where it has several rows and more than half
+ *     of the share;
+ *   - every label, and every prompt of several rows, keeps a group to learn;
+ *   - where most rows have a prompt of their own, some of those are held out; otherwise rows of
+ *     prompts that have several, and the others are learnt;
+ *   - at most half of the rows that can be held out are held out;
  *   - texts too long to be held out that together have most of the bytes are cut, each at its end,
- *   and the rest is chosen from
- *     as if it were all.
- * Nothing of it depends on the order of the rows: groups are tried in the order of their keys.
+ *     and the rest is chosen from as if it were all.
+ * The choice does not depend on the order of the rows: groups are tried in the order of their keys.
  */
 #ifndef LM_HELD_OUT_H
 #define LM_HELD_OUT_H
@@ -39,8 +40,8 @@ typedef struct LmRowGroup
 } LmRowGroup;
 
 /*
- * What has the same key and label is one group, and the groups are in the order of keys; 0 where it
- * was stopped, with the groups still all there.
+ * Merges groups of the same key and label and sorts them by key. Returns their number; 0 where it
+ * was stopped, with all groups still there.
  */
 size_t lm_row_groups_merge(LmRowGroup *groups, size_t n, const LmHost *host);
 
@@ -61,7 +62,7 @@ typedef enum LmHeldOutReason
 {
 	LM_HELD_OUT_AS_ASKED,
 	LM_HELD_OUT_FEW_ROWS, /* no number of rows is near enough to the fraction */
-	LM_HELD_OUT_NEEDED, /* too many rows are to be learnt */
+	LM_HELD_OUT_NEEDED, /* too many rows must be learnt */
 	LM_HELD_OUT_BYTES, /* the bytes are too unevenly spread over the rows */
 } LmHeldOutReason;
 

@@ -1,10 +1,11 @@
 /*
  * include/engine/many.h
  *
- * Many texts at once: what lm_score_completion, lm_embed, lm_classify and lm_generation_* do, for
- * as many texts together as fit, so that weights are read once for all of them. A text that is
- * finished makes room for the next; a beginning that most prompts share is computed once. What
- * comes out is bit for bit what the single calls give, whatever the company.
+ * Many texts at once (continuous batching, prefix reuse): lm_score_completion, lm_embed,
+ * lm_classify and lm_generation_* for as many texts together as fit, so that weights are read once
+ * for all of them. A text that is finished makes room for the next; a beginning that most prompts
+ * share is computed once. Results are bit for bit those of the single calls, whatever the other
+ * texts.
  */
 #ifndef LM_MANY_H
 #define LM_MANY_H

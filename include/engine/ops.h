@@ -5,8 +5,8 @@
  * caller.
  *
  * Legend, the only one-letter names in the engine:
- *   B sequences in a batch   T tokens in a sequence   C channels   V vocabulary   H heads   L
- *                                                     layers
+ *   B sequences in a batch   T tokens in a sequence   C channels   V vocabulary
+ *   H heads                  L layers
  *   x, y inputs and outputs; w weight; d + name: gradient of the loss with respect to name
  * Matrices are row-major and dense unless a leading dimension (ld_) is given. n_rows counts tokens.
  *

@@ -60,7 +60,7 @@ typedef enum LmParamKind
 	LM_FINAL_NORM_WEIGHT,
 	LM_FINAL_NORM_BIAS,
 	LM_HEAD_WEIGHT, /* only where embeddings are not tied */
-	/* [head_size]; in a block behind attention's. Numbers are keys of random streams, and stay. */
+	/* [head_size]; in a block after attention's. Numbers are keys of random streams, and stay. */
 	LM_QUERY_NORM_WEIGHT,
 	LM_KEY_NORM_WEIGHT,
 	LM_BAG_EMBEDDING, /* [V + lm_bag_hashed, lm_bag_channels]; of a classifier, as the next two */

@@ -99,8 +99,8 @@ typedef struct LmScore
 bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
 
 /*
- * The same for a text behind a prompt, which is encoded apart and not scored; its windows are those
- * of both together. With include_end the end token behind the text is scored too, as a further
+ * The same for a text after a prompt, which is encoded apart and not scored; its windows are those
+ * of both together. With include_end the end token after the text is scored too, as a further
  * token: a text that stops too early is then unlikely. So an empty text has one token. Where the
  * tokenizer has no end token, nothing is added.
  */
@@ -114,11 +114,11 @@ typedef enum LmPooling
 } LmPooling;
 
 /*
- * What the model makes of a text: the normalised output of its last block, [channels], pooled. Each
- * token is seen as by lm_score: behind the token in front, in windows with stride context / 2, with
- * at least context / 2 tokens before it where the text has them. Sums in float64 in the order of
- * the text. *n_tokens is the number of the text's tokens; with 0 of them embedding is 0.
- * LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
+ * A text as a vector: the hidden states after the last norm, [channels], pooled. The model sees
+ * each token as in lm_score: after the BOS token, in windows with stride context / 2, with at least
+ * context / 2 tokens before it where the text has them. Sums in float64 in the order of the text.
+ * *n_tokens is the number of the text's tokens; with 0 of them embedding is 0. LM_ERR_NUMERIC,
+ * LM_ERR_STOPPED, errors of lm_tokenizer_encode.
  */
 bool lm_embed(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes text,
 			  LmPooling pooling, LmError *error);

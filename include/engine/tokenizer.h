@@ -80,9 +80,9 @@ void lm_tokenizer_free(LmTokenizer *tokenizer);
 /*
  * An image of a tokenizer holds its tables, and the order of its tokens where it is sorted, in one
  * block without pointers, which can be shared by mapping; opening it costs next to nothing for BPE.
- * image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. What it
- * holds is believed: only its own bytes, or a file with a checksum. NULL with LM_ERR_FORMAT,
- * _LIBRARY or _MEMORY.
+ * image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. Its
+ * content is trusted: give it only its own bytes, or a file with a checksum. NULL with
+ * LM_ERR_FORMAT, _LIBRARY or _MEMORY.
  */
 size_t lm_tokenizer_image_size(const LmTokenizer *tokenizer);
 void lm_tokenizer_image_build(void *image, const LmTokenizer *tokenizer);
@@ -125,9 +125,9 @@ bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *t
 						 LmError *error);
 
 /*
- * Many documents at once, on all threads of an engine. What comes out is what lm_tokenizer_encode
- * gives for each of them, and does not depend on threads. The tokenizer must outlive the encoder
- * and may be used between runs.
+ * Many documents at once, on all threads of an engine. The results are those of lm_tokenizer_encode
+ * for each of them, and do not depend on threads. The tokenizer must outlive the encoder and may be
+ * used between runs.
  */
 typedef struct LmEncoder LmEncoder;
 

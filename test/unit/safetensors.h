@@ -13,7 +13,7 @@
 typedef struct Safetensors
 {
 	char *file;
-	char *header; /* NUL behind it */
+	char *header; /* NUL after it */
 	const char *data;
 } Safetensors;
 

@@ -139,7 +139,7 @@ tap_data_folder(void)
 	return folder;
 }
 
-/* A whole file in malloc'd memory with a NUL behind it; NULL when it cannot be read. */
+/* A whole file in malloc'd memory with a NUL after it; NULL when it cannot be read. */
 static inline char *
 tap_read_file(const char *path, size_t *size)
 {

@@ -12,7 +12,7 @@ typedef struct Case
 	int n_rows;
 	int H;
 	int C;
-	int lengths[8]; /* of the documents, 0 ends; the last one is what is left */
+	int lengths[8]; /* of the documents, 0 ends; the last one is the rest */
 	float rate;
 } Case;
 

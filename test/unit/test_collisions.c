@@ -85,7 +85,7 @@ is_in_cluster(uint32_t hash)
 
 /* ---- Tokens ------------------------------------------------------------- */
 
-/* 16 bytes, the second half chosen so that the state behind them is always the same. */
+/* 16 bytes, the second half chosen so that the state after them is always the same. */
 static void
 write_token(char *token, uint32_t number, bool colliding)
 {
@@ -258,7 +258,7 @@ time_pairs(bool colliding)
 
 /* ---- The hashes --------------------------------------------------------- */
 
-/* What one key sends to the same place another does not. */
+/* Tokens that collide under one key do not under another. */
 static void
 test_keys(void)
 {

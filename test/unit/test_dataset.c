@@ -412,7 +412,7 @@ test_prompt(const LmHost *host)
 	lm_batch_free(&batch, host);
 }
 
-/* Ends, members and names of sets of labels behind the windows; the windows have them in turn. */
+/* Ends, members and names of sets of labels after the windows; the windows have them in turn. */
 static void
 add_sets(TokenFile *file)
 {
@@ -453,7 +453,7 @@ test_sets(const LmHost *host)
 	add_sets(&file);
 	size = file.size;
 	dataset = open_file(&file);
-	ok(strcmp(lm_dataset_labels(&dataset) + 2, "b") == 0, "names of labels stand behind the sets");
+	ok(strcmp(lm_dataset_labels(&dataset) + 2, "b") == 0, "names of labels stand after the sets");
 	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error) &&
 		   batch.targets[3] == 2 && batch.targets[2] == -1 && batch.targets[5] == 1 &&
 		   batch.targets[8] == 0,

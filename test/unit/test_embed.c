@@ -1,7 +1,7 @@
 /*
  * test/unit/test_embed.c
  *
- * Embeddings against a naive loop that runs each token of a text behind its window, one row at a
+ * Embeddings against a naive loop that runs each token of a text after its window, one row at a
  * time; and the output of the last block against logits, which are its product with the head.
  */
 #include "serve_support.h"

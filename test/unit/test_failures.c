@@ -1,7 +1,7 @@
 /*
  * test/unit/test_failures.c
  *
- * The k-th allocation fails, and those behind it or not, for every k; the k-th thread cannot be
+ * The k-th allocation fails, and those after it or not, for every k; the k-th thread cannot be
  * made, for every k: each way through the engine ends in an error or a success, and gives back what
  * it took.
  */
@@ -263,7 +263,7 @@ way_many(const LmHost *host, const Given *given, LmError *error)
 	good = many && lm_many_start(many, requests, 5, error);
 	while (good && !done)
 		good = lm_many_step(many, &done, error);
-	/* What fails for one text alone is that request's error. */
+	/* A failure of one text alone is that request's error. */
 	for (int i = 0; good && i < 5; i++)
 		if (requests[i].error.code != LM_OK)
 		{
@@ -302,7 +302,7 @@ test_allocations(const char *name, Way way, const Given *given, bool once)
 			break;
 	}
 	ok(failures > 0 && state.fail_after > 0, "%s: each of its allocations failed once, %s (%ld)",
-	   name, once ? "alone" : "with those behind it", failures + succeeded - 1);
+	   name, once ? "alone" : "with those after it", failures + succeeded - 1);
 	is_int(untold, 0, "every failure is reported as one of memory");
 	is_int(leaks, 0, "and nothing is leaked");
 	state.fail_after = -1;

@@ -15,7 +15,7 @@ plain_sampling(void)
 		.max_tokens = 60, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1};
 }
 
-/* The whole text, with a NUL behind it; *pieces counts calls. */
+/* The whole text, with a NUL after it; *pieces counts calls. */
 static bool
 generate_from(char *out, size_t *size, LmSession *session, const char *prompt, size_t prompt_size,
 			  const LmSampling *sampling, bool *truncated, LmError *error)
@@ -153,7 +153,7 @@ compare_down(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* The distribution behind the draws, from logits by another way: a full sort. */
+/* The distribution of the draws, from logits by another way: a full sort. */
 static void
 expected_distribution(double p[257], const double *logits, const LmSampling *sampling,
 					  const bool *seen)
@@ -447,7 +447,7 @@ test_nothing_allowed(LmEngine *engine, const LmHost *host)
 	test_model_free(&test);
 }
 
-/* What the types of image cost in perplexity on text that the model was not trained on. */
+/* The cost of weight types in perplexity on text that the model was not trained on. */
 static void
 test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *tokenizer)
 {

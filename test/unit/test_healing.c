@@ -22,7 +22,7 @@ typedef struct Way
 	int32_t id;
 	size_t n_given; /* of its bytes, those that the prompt has */
 	int dropped;
-	double logprob; /* behind its boundary */
+	double logprob; /* after its boundary */
 } Way;
 
 typedef struct Ways
@@ -165,7 +165,7 @@ is_ascii(LmBytes bytes)
 }
 
 /*
- * All ways behind a prompt, each boundary by a pass of its own; those of whole ASCII characters
+ * All ways after a prompt, each boundary by a pass of its own; those of whole ASCII characters
  * alone, and the end.
  */
 static void
@@ -184,7 +184,7 @@ find_ways(Ways *ways, LmEngine *engine, const LmHost *host, const TestModel *tes
 	lm_tokenizer_encode(tokenizer, &tokens, prompt, strlen(prompt), &error);
 	size = (int) tokens.count + 1;
 	memcpy(ids + 1, tokens.ids, tokens.count * sizeof *ids);
-	/* path: log p of the kept tokens behind the deepest boundary, so the deepest comes first */
+	/* path: log p of the kept tokens after the deepest boundary, so the deepest comes first */
 	for (int dropped = size - 1 < DEEPEST ? size - 1 : DEEPEST; dropped >= 0; dropped--)
 	{
 		LmBytes rest = {prompt, strlen(prompt)};
@@ -262,7 +262,7 @@ most_likely(const Ways *ways)
 	return best;
 }
 
-/* Of a way, at a temperature: that of its boundary among boundaries, and its own behind it. */
+/* Of a way, at a temperature: that of its boundary among boundaries, and its own after it. */
 static double
 probability_of(const Ways *ways, int way, double temperature)
 {
@@ -334,7 +334,7 @@ test_first(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokeni
 		unhealed = fmax(unhealed, distance(ways, session, tokenizer, prompts[i], sampling, 200));
 	}
 	ok(n_healed > 2 && n_healed < n_prompts,
-	   "the most likely way is within a token behind some of the prompts: %d", n_healed);
+	   "the most likely way is within a token after some of the prompts: %d", n_healed);
 	is_int(greedy, n_prompts, "greedy takes the most likely token at the most likely boundary");
 	is_int(narrow, n_prompts, "top_k 1 too");
 	ok(healed_distance < 0.1, "draws have the distribution of the ways: %.3f from it",

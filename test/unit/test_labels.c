@@ -370,7 +370,7 @@ test_bag_sizes(const LmHost *host)
 	ok(good, "a bag has 16 to 64 channels by the number of labels, and as many rows as fit");
 }
 
-/* What the network would use as an index. */
+/* A label that the network would use as an index. */
 static void
 test_batch(LmEngine *engine, const LmHost *host)
 {

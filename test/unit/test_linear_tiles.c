@@ -10,7 +10,7 @@ typedef struct Results
 {
 	int n_rows, n_in, n_out;
 	float *y, *dx, *dw, *dbias;
-	float *activated, *dbefore; /* with an activation behind the layer, and with one before it */
+	float *activated, *dbefore; /* with an activation after the layer, and with one before it */
 } Results;
 
 typedef struct Case

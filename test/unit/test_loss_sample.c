@@ -83,7 +83,7 @@ test_pieces(void)
 	LmLossSample sample = {0};
 
 	is_int(pieces_of(5, 20, 0, true), 5, "each short window is a piece");
-	is_int(pieces_of(5, 20, 19, false), 5, "behind a prompt too");
+	is_int(pieces_of(5, 20, 19, false), 5, "after a prompt too");
 	is_int(pieces_of(2, 512, 0, false), 2, "so is a long one");
 	is_int(pieces_of(1, 512, 0, true), 8, "of a single text it is one for every 64 tokens");
 	is_int(pieces_of(1, 512, 400, true), 2, "a prompt is none");
@@ -96,7 +96,7 @@ test_pieces(void)
 }
 
 /*
- * How many of a thousand pairs of validations are told apart by more than so many standard errors.
+ * How many of a thousand pairs of validations differ by more than so many standard errors.
  */
 static int
 told_apart(int n_windows, double rise, double errors)

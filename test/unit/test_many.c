@@ -131,7 +131,7 @@ generate_alone(size_t *size, bool *truncated, LmSession *session, const LmReques
 	return text;
 }
 
-/* Whether what a request has is what the single call gives. */
+/* Whether the result of a request is that of the single call. */
 static bool
 same_alone(LmSession *session, const LmRequest *request)
 {
@@ -248,7 +248,7 @@ test_equality(LmSession *session, LmSession *classifier, int n_threads)
 	}
 	printf("# %d threads\n", n_threads);
 	is_int(scores, 0, "scores of texts together are those of each alone, bit for bit");
-	is_int(completions, 0, "and those of completions behind prompts");
+	is_int(completions, 0, "and those of completions after prompts");
 	is_int(generations, 0, "and texts that are generated");
 	is_int(embeddings, 0, "and embeddings");
 	is_int(classifications, 0, "and classifications");

@@ -363,7 +363,7 @@ test_stop(const LmHost *host, TapHost *state)
 	fill(&batch, &config, 3);
 	done = lm_trainer_step(&result, trainer, 0, &batch, 1, stop_now, state, &error);
 	state->stop = false;
-	ok(!done && error.code == LM_ERR_STOPPED, "a stop behind the gradient stops the step");
+	ok(!done && error.code == LM_ERR_STOPPED, "a stop after the gradient stops the step");
 	ok(memcmp(before, lm_trainer_params(trainer), size) == 0 &&
 		   memcmp((char *) before + size, lm_trainer_moments1(trainer), size) == 0,
 	   "and leaves parameters and moments as they were");

@@ -186,7 +186,7 @@ test_threads(LmImageType type)
 	free_case(&c);
 }
 
-/* What is stored differs from the weights by what ops.h allows. */
+/* Stored weights differ from the given ones by no more than ops.h allows. */
 static void
 test_rounding(LmImageType type)
 {

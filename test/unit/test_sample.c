@@ -58,8 +58,8 @@ weight(LmCandidate candidate, double largest, double temperature)
 }
 
 /*
- * What may be drawn, in the order in which it is drawn: by id, or from the least probable up once
- * top_k or top_p cut. Where it begins.
+ * The tokens that may be drawn, in the order in which they are drawn: by id, or from the least
+ * probable up once top_k or top_p cut. Where it begins.
  */
 static int
 collect_plain(int *first, double *largest, const LmSampling *sampling)
@@ -180,7 +180,7 @@ test_draws(void)
 
 /*
  * One token has all the weight: every other one's is 0, in its run of blocks and in those before
- * and behind.
+ * and after.
  */
 static void
 test_single(void)

@@ -66,7 +66,7 @@ fill_text(char *text, int size, uint64_t seed)
 		text[i] = (char) (' ' + test_random(&seed) % 95);
 }
 
-/* naive's score, and the end as a further token; and the same behind a prompt. */
+/* naive's score, and the end as a further token; and the same after a prompt. */
 static bool
 counts_end(LmSession *session, const char *text, int size, LmScore naive)
 {
@@ -132,7 +132,7 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 	is_near(smallest, 0, 1e-7, "the most surprising token too");
 	is_near(behind, 0, 1e-5, "a prompt and what is behind it add up to the whole");
 	ok(counted, "every token of the text is scored once");
-	ok(ended, "where the end counts it is the last token, alone and behind a prompt");
+	ok(ended, "where the end counts it is the last token, alone and after a prompt");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
 	test_model_free(&test);

@@ -88,7 +88,7 @@ test_accumulation(LmEngine *engine, const LmHost *host, bool unequal)
 	lm_trainer_free(cut);
 }
 
-/* What an earlier step has left in the gradient does not matter, though it is not cleared. */
+/* A gradient that an earlier step left does not matter, though it is not cleared. */
 static void
 test_first_write(LmEngine *engine, const LmHost *host, bool tied)
 {

@@ -191,8 +191,8 @@ fixture_hex4(const char *digits)
 }
 
 /*
- * A JSON string, *cursor behind its opening quote; in place as UTF-8, *cursor then behind the
- * closing one.
+ * A JSON string, *cursor after its opening quote; in place as UTF-8, *cursor then after the closing
+ * one.
  */
 static inline LmBytes
 fixture_json_string(char **cursor)

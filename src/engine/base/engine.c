@@ -48,7 +48,7 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 		lm_engine_stop(engine);
 		return NULL;
 	}
-	/* Who names a library wants it used. */
+	/* A user who names a library wants it used. */
 	if (options->f32)
 		engine->f32 = lm_f32_named(options->f32);
 	else if (!options->blas_library || !*options->blas_library)

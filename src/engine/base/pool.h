@@ -1,7 +1,7 @@
 /*
  * src/engine/base/pool.h
  *
- * The pool of threads behind lm_engine_run, and the signal mask under which threads and libraries
+ * The pool of threads of lm_engine_run, and the signal mask under which threads and libraries
  * start.
  */
 #ifndef LM_POOL_H

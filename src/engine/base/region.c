@@ -14,7 +14,7 @@
 
 typedef struct Header
 {
-	size_t size; /* of the bytes behind it */
+	size_t size; /* of the bytes after it */
 	size_t used; /* 0: free */
 } Header;
 
@@ -84,7 +84,7 @@ next_header(const LmRegion *region, Header *header)
 	return next < region->base + region->size ? (Header *) next : NULL;
 }
 
-/* Takes the free blocks behind it into a block. */
+/* Joins the free blocks after a block to it. */
 static void
 merge_free(const LmRegion *region, Header *header)
 {
@@ -93,7 +93,7 @@ merge_free(const LmRegion *region, Header *header)
 		header->size += sizeof(Header) + next->size;
 }
 
-/* Gives back what is behind the first size bytes. */
+/* Gives back the bytes after the first size ones. */
 static void
 split(Header *header, size_t size)
 {

@@ -46,7 +46,7 @@ lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C)
 	return lm_attention_scratch_for(lm_engine_threads(engine), n_rows, H, C);
 }
 
-/* Worst case: every row is a span. Rounded up, so that the blocks behind stay aligned. */
+/* Worst case: every row is a span. Rounded up, so that the next blocks stay aligned. */
 static size_t
 spans_size(int n_rows)
 {
@@ -252,7 +252,7 @@ lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head)
 }
 
 /*
- * Scores of whole pages, the same turned, and queries turned, each with room for a vector behind.
+ * Scores of whole pages, the same turned, and queries turned, each with room for a vector after it.
  */
 size_t
 lm_attention_rows_scratch(int n_keys, int head_size)

@@ -4,8 +4,8 @@
  * The backward pass of attention (Dao et al. 2022, algorithm 4). With s = q k' scale, p =
  * softmax(s), o = (mask p) v and delta = do . o for each query:
  *
- *   dv += (mask p)' do      dp = do v'      ds = p (mask dp - delta)      dq += scale ds k      dk
- *                                           += scale ds' q
+ *   dv += (mask p)' do      dp = do v'      ds = p (mask dp - delta)
+ *   dq += scale ds k        dk += scale ds' q
  *
  * One head of a whole document is one piece, whose blocks of queries go in order: nobody else adds
  * to its dk and dv.

@@ -182,7 +182,8 @@ set_variables(SavedVariable saved[])
 		const char *value = getenv(thread_variables[i]);
 
 		saved[i].is_set = value != NULL;
-		/* What does not fit could not be put back. Nobody writes a number of threads that long. */
+		/* A value that does not fit could not be restored. Nobody writes a number of threads that
+		 * long. */
 		saved[i].is_changed = !value || strlen(value) < sizeof saved[i].value;
 		if (!saved[i].is_changed)
 			continue;

@@ -8,7 +8,7 @@
 
 #include "kernels/tiles.h"
 
-/* What multiplies for this layer; NULL: the matrix library. */
+/* The tiles of this layer; NULL: the matrix library multiplies. */
 const LmTiles *lm_linear_tiles(const LmEngine *engine, const LmLinear *linear);
 
 void lm_linear_tiles_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear,

@@ -36,7 +36,7 @@ static void weight_piece(void *work, int piece, int thread);
 static void input_piece(void *work, int piece, int thread);
 static void merge_piece(void *work, int piece, int thread);
 
-/* What A reads. */
+/* The input of A. */
 static const float *
 masked(LmEngine *engine, const float *x, const LmLora *lora, int n_rows)
 {

@@ -2,8 +2,8 @@
  * src/engine/kernels/matmul.c
  *
  * One matrix product on the calling thread: by the loaded library, by the built-in kernels, or by
- * the three loops that both are compared with. Which of the first two, follows from the shape and
- * the processor alone.
+ * the three loops that both are compared with. Shape and processor alone decide between the first
+ * two.
  */
 #include "base/engine_private.h"
 #include "kernels/simd.h"

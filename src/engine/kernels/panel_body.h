@@ -289,7 +289,7 @@ multiply(const Format *format, float *y, const LmPanelRows *from, const void *pa
 	}
 }
 
-/* Each n_parts-th tile, made apart: what is written behind its end would be another part's. */
+/* Each n_parts-th tile, made apart: what is written after its end would be another part's. */
 static void
 pack_chunk(uint32_t *packed, const PanelProduct *product, const Chunk *chunk, int part, int n_parts)
 {

@@ -3,7 +3,7 @@
  *
  * Weights as inference reads them, and the kernels that read them.
  *
- * A panel holds LM_PANEL output channels, unit behind unit along the input, so that one thread
+ * A panel holds LM_PANEL output channels, unit after unit along the input, so that one thread
  * reads one stream:
  *
  *   float32   unit of 1 input     | 32 floats |

@@ -31,7 +31,7 @@
 #define LM_TILE_BLOCK 512 /* numbers in a block */
 #define LM_TILE_STEP 32 /* rows and columns are padded to this */
 
-/* What to make of a float32 matrix. */
+/* How a float32 matrix is packed. */
 typedef enum LmTilePacking
 {
 	/* a block is 16 lines of the matrix, of which k numbers side by side are taken: a */
@@ -42,7 +42,7 @@ typedef enum LmTilePacking
 	LM_TILE_ACROSS_TURNED, /* the same, as a */
 } LmTilePacking;
 
-/* What is done with the sums of a product on their way to y. */
+/* The operation on the sums of a product on their way to y. */
 typedef struct LmTileFinish
 {
 	float *y;

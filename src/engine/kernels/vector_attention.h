@@ -281,7 +281,7 @@ vector_attention_head(const LmAttentionRows *rows, int head)
 		factors[i] =
 			1 / exponentials(row, largest_element(row, rows->n_keys + i), rows->n_keys + i);
 	}
-	/* What every row sees, and then what only the later ones do. */
+	/* First the keys that every row sees, then those that only later rows see. */
 	part = (Matrix){scores, ld, 1};
 	if (n_rows == 1)
 		row_values(rows->out + offset, rows, scores, 0, rows->n_keys, head);

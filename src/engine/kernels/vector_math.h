@@ -49,7 +49,7 @@ typedef struct Bell
 
 /*
  * Abramowitz and Stegun (1964), 7.1.26: erf within 1.5e-7, from the exponential that the density
- * needs too. 1 - cumulative is what the formula gives for x > 0; its lower tail keeps its relative
+ * needs too. The formula gives 1 - cumulative for x > 0, whose lower tail keeps its relative
  * precision.
  */
 INLINE Bell

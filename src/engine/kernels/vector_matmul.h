@@ -149,8 +149,8 @@ pack_rows(float *packed, const Matrix *m, int n_rows, int k)
 }
 
 /*
- * A block of a, row tile behind row tile, with LANES of room behind. Where a row tile's values lie
- * side by side, all tiles are packed at once, so that memory is read in order.
+ * A block of a, row tile after row tile, with room for LANES floats after the last. Where a row
+ * tile's values lie side by side, all tiles are packed at once, so that memory is read in order.
  */
 static void
 pack_row_tiles(float *packed, const Matrix *m, int n_rows, int k)
@@ -174,7 +174,7 @@ pack_row_tiles(float *packed, const Matrix *m, int n_rows, int k)
 		}
 }
 
-/* A block of b, column tile behind column tile: packed[p][j] = m[p][j], zero beyond n_columns. */
+/* A block of b, column tile after column tile: packed[p][j] = m[p][j], zero beyond n_columns. */
 static void
 pack_column_tiles(float *packed, const Matrix *m, int k, int n_columns)
 {

@@ -145,7 +145,7 @@ vector_cross_entropy_gradient(float *logits, double lse, int target, float facto
 {
 	float shift = (float) lse;
 	/*
-	 * What rounding took from lse comes back as a factor, lest every probability of the row be off
+	 * The rounding error of lse comes back as a factor, lest every probability of the row be off
 	 * by it.
 	 */
 	float adjust = (float) (factor * exp(shift - lse));

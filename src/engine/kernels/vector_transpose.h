@@ -47,7 +47,7 @@ transpose_lanes(Floats rows[LANES])
 /*
  * packed[p * stride + i] = from[i * ld + p] for i below n_lines, at most LANES, and p below k.
  * Stores whole vectors, so that LANES floats from packed[(k - 1) * stride] on are written: the
- * callers pack in ascending order and have room behind the last.
+ * callers pack in ascending order and have room after the last.
  */
 static __attribute__((unused)) void
 pack_transposed(float *packed, size_t stride, const float *from, size_t ld, int n_lines, int k)

@@ -260,7 +260,7 @@ lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear, Lm
 	};
 }
 
-/* The gradient of a branch's output: that of the stream, behind the mask where there is dropout. */
+/* The gradient of a branch's output: that of the stream, masked where there is dropout. */
 static const float *
 branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer)
 {

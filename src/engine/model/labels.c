@@ -105,7 +105,7 @@ loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, f
 		lm_cross_entropy_forward(engine, nll, logits, group->targets, group->n, n_labels);
 }
 
-/* The windows from a row on, as many as there is room for; the row behind them. */
+/* The windows from a row on, as many as there is room for; the row after them. */
 static int
 gather(Group *group, const LmBatch *batch, int row)
 {

@@ -3,8 +3,8 @@
  *
  * The head of a classifier, which reads a whole window:
  *
- *   f = [mean of the last block's outputs | mean of the bag's rows];  logits = f label_weight' +
- *   label_bias
+ *   f = [mean of the last block's outputs | mean of the bag's rows]
+ *   logits = f label_weight' + label_bias
  *
  * The bag is model/bag.h's.
  */
@@ -16,7 +16,7 @@
 LmLabelActivations lm_labels_layout(LmArena *arena, const LmConfig *config);
 
 /*
- * Loss of the batch's windows behind lm_network_forward: a window's label, or set of labels of the
+ * Loss of the batch's windows after lm_network_forward: a window's label, or set of labels of the
  * batch, is the target of its last row, with that row's weight; its other rows have target -1.
  * Returns Σ weight nll. scale > 0: adds the gradient of scale times the loss to the head's
  * gradient, and leaves that of the last norm's output in activations.narrow.

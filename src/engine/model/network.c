@@ -3,8 +3,9 @@
  *
  * The decoder in training: embeddings, blocks, final norm, head and loss, forward and backward.
  *
- *   x = dropout(wte[token] + wpe[position]);  x = block_l(x) for each layer;  logits = norm(x)
- *                                             head'
+ *   x = dropout(wte[token] + wpe[position])
+ *   x = block_l(x) for each layer
+ *   logits = norm(x) head'
  *
  * With recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 3)
  * the blocks share one place for what is inside of them, and each is computed a second time, from
@@ -112,7 +113,7 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 					 network->params.final_norm_weight, n, C, config->norm, a->scratch);
 	for (int layer = config->layers - 1; layer >= 0; layer--)
 	{
-		/* What is inside the last block is still there. */
+		/* The activations of the last block are still there. */
 		if (network->recompute && layer < config->layers - 1)
 			lm_block_recompute(network, pass, layer);
 		lm_block_backward(network, pass, layer);

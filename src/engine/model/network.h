@@ -89,7 +89,7 @@ typedef struct LmActivations
 	float *logits; /* [R, V] */
 	float *nll; /* [N] */
 	float *dx; /* [N, C] gradient of the residual stream */
-	float *dbranch; /* [N, C] the same behind a dropout mask; only with dropout */
+	float *dbranch; /* [N, C] the same after a dropout mask; only with dropout */
 	/* [N, C] a branch's output, or the gradient of a norm or of the attention's output */
 	float *narrow;
 	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
@@ -166,7 +166,7 @@ void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
 
 /*
  * From kept->x and its norm, kept->norm1, to the MLP's branch in activations.narrow, which the
- * block's output adds to kept->middle behind a mask.
+ * block's output adds to kept->middle after a dropout mask.
  */
 void lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
 					  int layer);
@@ -175,7 +175,7 @@ void lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer);
 /* activations.dx: from the gradient of the block's output to that of its input */
 void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
 
-/* What is done to the queries and keys of a layer. */
+/* The operations on queries and keys of a layer. */
 LmHeads lm_network_heads(const LmNetwork *network, int layer);
 
 /* The mask of one place in the network during this pass. */

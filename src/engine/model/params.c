@@ -16,7 +16,7 @@
 #define INIT_PIECE ((size_t) 1 << 17) /* draws: a few ms; even */
 #define INIT_DEVIATION 0.02f /* Radford et al. 2018, section 4.1 */
 
-/* What the rows and columns of a kind are; sizes of a configuration are put in by size_of. */
+/* Rows and columns of a kind; size_of gives their sizes in a configuration. */
 typedef enum Size
 {
 	ONE,
@@ -36,8 +36,8 @@ typedef enum Size
 typedef struct Kind
 {
 	LmParamKind kind;
-	const char *name; /* inside a block: behind "block.<layer>." */
-	const char *file_name; /* inside a block: behind "transformer.h.<layer>." */
+	const char *name; /* inside a block: after "block.<layer>." */
+	const char *file_name; /* inside a block: after "transformer.h.<layer>." */
 	Size rows;
 	Size columns;
 	bool in_block;

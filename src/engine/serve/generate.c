@@ -323,7 +323,7 @@ lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *can
 }
 
 /*
- * The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens behind
+ * The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens after
  * its boundary go.
  */
 static int32_t

@@ -1,12 +1,12 @@
 /*
  * src/engine/serve/generation.h
  *
- * A generation without the model: what the next token is predicted from, and what becomes of it.
- * Whoever has the logits behind the window draws from them and hands the token over:
+ * A generation without the model: the tokens from which the next one is predicted, and what becomes
+ * of it. The caller computes the logits after the window, draws from them and hands the token over:
  *
- *   ids = lm_generation_window(g, &n); ... logits of ids[n - 1] ...
- *   lm_generation_draw(&id, g, candidates, logits, &error); lm_generation_take(g, id, &text,
- *   &done);
+ *   ids = lm_generation_window(g, &n);    ... logits of ids[n - 1] ...
+ *   lm_generation_draw(&id, g, candidates, logits, &error);
+ *   lm_generation_take(g, id, &text, &done);
  */
 #ifndef LM_GENERATION_H
 #define LM_GENERATION_H

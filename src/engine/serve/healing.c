@@ -26,7 +26,7 @@ lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids
 		LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, ids[n - (size_t) i]);
 		int count;
 
-		/* No token is longer, and behind a special one the prompt begins. */
+		/* No token is longer, and the prompt begins after a special one. */
 		if (bytes.size == 0 || size + bytes.size >= sizeof text)
 			return;
 		size += bytes.size;

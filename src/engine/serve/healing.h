@@ -34,8 +34,8 @@ typedef struct LmBoundary
 {
 	LmTokenRange longer; /* the tokens that may stand here, by the order of the tokenizer */
 	int at; /* of the first of them among all candidates */
-	int32_t dropped; /* the token that the prompt has behind the boundary */
-	size_t size; /* bytes that the prompt has behind it */
+	int32_t dropped; /* the token that the prompt has after the boundary */
+	size_t size; /* bytes that the prompt has after it */
 	double logprob; /* of the dropped token there ... */
 	double logmass; /* ... and of the tokens that may stand there, together */
 } LmBoundary;

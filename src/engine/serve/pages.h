@@ -4,7 +4,7 @@
  * Inside a page:  | keys of layer 0: C rows of LM_PAGE | values of layer 0: LM_PAGE rows of C |
  * keys of layer 1 | ... |
  *
- * Keys are turned, so that one element of LM_PAGE keys is what a vector loads.
+ * Keys are transposed, so that a vector loads one element of LM_PAGE keys.
  */
 #ifndef LM_PAGES_H
 #define LM_PAGES_H

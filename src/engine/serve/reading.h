@@ -22,7 +22,7 @@ typedef struct LmReading
 	size_t n;
 	size_t n_inputs; /* those that go through the model: for a score all but the last */
 	size_t n_skipped; /* whose outputs nobody wants */
-	size_t n_done; /* behind the window */
+	size_t n_done; /* after the window */
 
 	/* the present window: inputs ids[start .. start + n_window), wanted from first_wanted on */
 	size_t start;
@@ -52,7 +52,7 @@ bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
 
 void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
 					  const LmTokens *tokens, size_t n_skipped, double *sums);
-bool lm_reading_window(LmReading *reading); /* the next one; false behind the last */
+bool lm_reading_window(LmReading *reading); /* the next one; false after the last */
 /* The token that input row of the window has to predict. */
 int32_t lm_reading_target(const LmReading *reading, int row);
 /* LM_ERR_NUMERIC */

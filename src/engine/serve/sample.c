@@ -107,7 +107,7 @@ choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint
 	return kept ? kept[place].id : place;
 }
 
-/* The one behind the prompt is always a candidate. */
+/* The one after the prompt is always a candidate. */
 static bool
 draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmError *error)
 {
@@ -439,7 +439,7 @@ sift_down(LmCandidate *heap, int n, int i)
 	}
 }
 
-/* The largest of the heap's n goes behind the heap's new end. */
+/* The largest of the heap's n goes after the heap's new end. */
 static void
 pop_to_end(LmCandidate *heap, int n)
 {

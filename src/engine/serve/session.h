@@ -19,7 +19,7 @@ typedef enum LmTokenClass
 {
 	LM_TOKEN_NEVER, /* special, holds U+0000, or no bytes at all */
 	LM_TOKEN_BEGINS, /* may follow whole characters */
-	LM_TOKEN_CONTINUES, /* only ever behind the beginning of a character */
+	LM_TOKEN_CONTINUES, /* only ever after the beginning of a character */
 	LM_TOKEN_ENDS, /* ends the text */
 } LmTokenClass;
 
@@ -66,7 +66,7 @@ int lm_past_keep(LmSequence *sequence, LmPages *pages, const int32_t *past, cons
 /* The same for the session's sequence. */
 int lm_session_keep(LmSession *session, const int32_t *ids, int n);
 
-/* Runs up to LM_SESSION_ROWS ids behind the sequence; logits of those from first_wanted on. */
+/* Runs up to LM_SESSION_ROWS ids after the sequence; logits of those from first_wanted on. */
 bool lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wanted,
 					 LmError *error);
 

@@ -20,7 +20,7 @@
 /* bytes that merging takes for a byte of distinct words, at most as measured */
 #define MERGING_SIZE 64
 
-/* What lm_bpe_trainer_finish returns: one array each, the tokens' bytes in an arena of blocks. */
+/* The result of lm_bpe_trainer_finish: one array each, the tokens' bytes in an arena of blocks. */
 typedef struct TrainedSpec
 {
 	LmTokenizerSpec spec;

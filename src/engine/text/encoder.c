@@ -161,7 +161,7 @@ reallocate(void *context, void *pointer, size_t size)
 	return lm_region_reallocate(&worker->region, pointer, size);
 }
 
-/* Only the caller's thread asks the host; the others see what it was told. */
+/* Only the caller's thread asks the host; the others see the answer. */
 static bool
 should_stop(void *context)
 {

@@ -102,7 +102,7 @@ lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 	return range;
 }
 
-/* The first place whose token is not before the beginning, or that is behind all that have it. */
+/* The first place whose token is not before the beginning, or that is after all that have it. */
 static int32_t
 bisect(const LmTokenizer *tokenizer, LmBytes beginning, bool behind)
 {

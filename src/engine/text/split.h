@@ -46,7 +46,7 @@ typedef struct LmSplit
 	UChar *units; /* the window */
 	size_t units_capacity;
 	int32_t n_units;
-	int32_t first_unit; /* where its first piece starts, behind the context */
+	int32_t first_unit; /* where its first piece starts, after the context */
 	int32_t unit; /* where its next piece starts */
 	size_t window_end; /* in bytes of the text */
 	size_t next_size; /* bytes of text in the next window */

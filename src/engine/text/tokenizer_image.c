@@ -173,8 +173,7 @@ lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *e
 }
 
 /*
- * What a pattern compiles to, and the pages of characters, are made anew; such vocabularies are
- * small.
+ * Compiles patterns and makes pages of characters again; such vocabularies are small.
  */
 static bool
 restore(LmTokenizer *tokenizer, const Header *header, const Parts *parts, LmError *error)

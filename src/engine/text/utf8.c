@@ -27,7 +27,7 @@ lm_utf8_length(const char *text, size_t size)
 		return size >= 2 && is_continuation(s[1]) ? 2 : 0;
 
 	/*
-	 * The second byte's range is what excludes overlong forms, surrogates and code points too
+	 * The range of the second byte excludes overlong forms, surrogates and code points too
 	 * large.
 	 */
 	if (s[0] == 0xE0)

@@ -110,7 +110,7 @@ check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmEr
 	return true;
 }
 
-/* Moves end behind the sets. */
+/* Moves end after the sets. */
 static bool
 check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header, size_t size)
 {

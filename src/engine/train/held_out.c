@@ -1,11 +1,12 @@
 /*
  * src/engine/train/held_out.c
  *
- * The choice of the rows that are held out (the rule stands in engine/held_out.h):
+ * The choice of the validation rows (engine/held_out.h has the rule):
  *
  *   1. cut texts that are too long, where they are most of the corpus;
- *   2. mark what is to be learnt: frequent groups, and one of each prompt of several rows and of
- *   each label; 3. fill: take groups in the order of keys until there are enough rows;
+ *   2. mark the groups to learn: frequent ones, and one of each prompt of several rows and of
+ *      each label;
+ *   3. fill: take groups in the order of keys until there are enough rows;
  *   4. exchange, where the bytes are then too few or too many: rows for longer or shorter ones.
  */
 #include "train/row_groups.h"

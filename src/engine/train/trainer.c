@@ -28,9 +28,9 @@ struct LmTrainer
 	LmTrainOptions options;
 	int capacity;
 	LmParamTable *table;
-	float *params; /* and the gradient behind them */
+	float *params; /* and the gradient after them */
 	float *gradient;
-	float *moments1; /* and moments2 behind them */
+	float *moments1; /* and moments2 after them */
 	float *moments2;
 	LmParamTable *base_table; /* NULL, as the next one, without an adapter */
 	float *base;
