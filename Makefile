@@ -89,7 +89,7 @@ $(ENGINE_OBJS): %.o: %.c $(ENGINE_HEADERS)
 
 $(SERVER_OBJS): $(ALL_HEADERS) gpt.control
 
-# What leaves the library: SQL functions, worker entry points, and what the server needs to load it.
+# Symbols of the library: SQL functions, worker entry points, and what the server needs to load it.
 build/exports.map: $(SERVER_SOURCES)
 	@mkdir -p $(@D)
 	@{ echo '{ global: Pg_magic_func; _PG_init; pg_finfo_*; gpt_*_main;'; \

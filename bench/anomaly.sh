@@ -9,7 +9,7 @@
 # trained on. Prints the AUC of every metric on both sides, with and without the end, and the mean over the seeds of the chosen one.
 #
 # LOG is OpenSSH_2k.log: the lines of a process are a session, whose text is one row. Trained on every other session; the rest are
-# normal, and the same cut behind one of their lines are to be found. SEEDS= leaves the first part out; CUT_SEEDS are those of
+# normal, and the same cut after one of their lines must be found. SEEDS= leaves the first part out; CUT_SEEDS are those of
 # the second, CUT_RECIPE its options.
 set -euo pipefail
 

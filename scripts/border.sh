@@ -136,7 +136,7 @@ ok "docs/sql.md has the table of privileges that test/tap/matrix.sql tests" "$(
 		grep -qxF "$row" docs/sql.md || echo "$row"
 	done <<<"$rows"
 )"
-# What PGXN Meta Spec 1.0.0 requires.
+# Fields that PGXN Meta Spec 1.0.0 requires.
 ok "META.json is valid and has the version of gpt.control" "$(
 	perl -MJSON::PP -0777 -e '
 		my $meta = eval { decode_json(<STDIN>) } or print("no JSON: $@"), exit;

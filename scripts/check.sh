@@ -250,7 +250,7 @@ cluster()
 	return 1
 }
 
-# What no server may have written to its log, whatever the suites saw.
+# Lines that no server may have written to its log, whatever the suites saw.
 suite_log()
 {
 	local log

@@ -53,7 +53,7 @@ finish()
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# What only root may do, seen by this script's processes alone.
+# Actions that only root may do, seen by this script's processes alone.
 small_places()
 {
 	[ -n "${TORTURE_MOUNTS:-}" ] || return 0
@@ -176,7 +176,7 @@ torture()
 }
 
 # prove [PATCH]...: a line "part: NN_name" of a patch says who must notice, a line "share: N" with which share of the faults.
-# What a patch leaves alone is built once.
+# Files that no patch changes are built once.
 prove()
 {
 	local patch part share folder=$own/broken log failed=0 why name

@@ -96,8 +96,6 @@ CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
 COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
 	'the note of a job: for a queued one, whether its worker lacks a place; otherwise the note in its row';
 
--- The owner of a name is that of its object. Columns are read by number, so the table is made anew; the views that use it
--- stay, because others may depend on them.
 CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
@@ -134,8 +132,8 @@ COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, inte
 
 CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
--- The form for one text has a fourth argument, of which nothing else can be made than a change of the function's row: views of users
--- rest on it, and roles have been granted it. Calls that were stored with three arguments get the default when they are planned.
+-- gpt_score of one text gets a fourth argument. Views of users depend on the function and roles have grants on it, so the
+-- script changes its row instead of dropping it. Stored calls with three arguments get the default when they are planned.
 UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronargdefaults, proargnames = n.proargnames,
 		proargdefaults = n.proargdefaults, proargtypes = '25 25 25 16'
 	FROM (SELECT * FROM pg_catalog.pg_proc
@@ -204,6 +202,8 @@ CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, op
 COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
 	'measures a model on the rows of a query; without one, returns the measurements of its training';
 
+-- The owner of an object owns its names. C code reads columns by number, so the script makes the table again. The views
+-- that use it stay, because others may depend on them.
 CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 	SELECT v.model, v.version, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
 		(v.config ->> 'architecture')::text AS architecture, v.parameters, (v.config ->> 'context')::integer AS context,
@@ -231,14 +231,14 @@ INSERT INTO @extschema@.gpt_tokenizer_name (name, sha256, object) SELECT name, s
 ALTER EXTENSION gpt DROP TABLE pg_temp.gpt_names_of_0_1;
 DROP TABLE pg_temp.gpt_names_of_0_1;
 
--- Versions know the job that made them, as far as the job is still there.
+-- Each version gets the number of the job that made it, if the job still has a row.
 UPDATE @extschema@.gpt_version v SET job = j.job, query_sha256 = pg_catalog.sha256(pg_catalog.convert_to(j.query, 'UTF8')),
 		options = CASE WHEN j.options ? 'validation_query' THEN (j.options - 'validation_query') || pg_catalog.jsonb_build_object('validation_query_sha256',
 			pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(j.options ->> 'validation_query', 'UTF8')), 'hex')) ELSE j.options END
 	FROM @extschema@.gpt_job j WHERE j.run_id = v.run_id;
 
--- The columns of these views have a new order. Where something depends on the views, or their privileges were changed, they stay as
--- they are and the new columns come last.
+-- The columns of these views have a new order. If something depends on the views, or their privileges were changed, they
+-- stay as they are and the new columns come last.
 DO $update$
 DECLARE
 	versions CONSTANT text := $view$	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,

@@ -1,7 +1,7 @@
 /* sql/gpt.sql: the one source of the install script. Calls and objects are schema-qualified by @extschema@. */
 \echo Use "CREATE EXTENSION gpt" to load this file. \quit
 
--- Tables. Nothing here is granted: functions in C write, and the views below show to each role what it may see.
+-- Tables. No role has privileges on them: functions in C write, and the views below show each role its own rows.
 -- C code reads models, versions and tokenizers by column number (src/catalog.c): new columns come last. Names
 -- have collation "C", so that their indexes do not depend on the C library.
 
@@ -192,7 +192,7 @@ CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
 	'returns the log probability of a completion and its end after a prompt';
 
--- Decide and represent
+-- Classify, choose, embed
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
