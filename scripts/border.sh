@@ -37,6 +37,10 @@ ok "postgres.h is the first include of each server file and of no header" "$(
 	grep -rln '#include "postgres.h"' include src/engine
 )"
 
+ok "calls go down, room by room" "$(find src -name '*.o' -not -path 'src/engine/*' -exec nm -A {} + | perl scripts/rooms.pl up 2>&1)"
+ok "no circle of files has more than two, and none crosses rooms" \
+	"$(find src -name '*.o' -not -path 'src/engine/*' -exec nm -A {} + | perl scripts/rooms.pl circles 2>&1)"
+
 forbidden='malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf|posix_memalign|aligned_alloc'
 forbidden+='|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|fputc|fwrite|perror|write|dprintf'
 forbidden+='|exit|_exit|abort|longjmp|_longjmp|siglongjmp|raise|kill|signal|sigaction'

@@ -26,6 +26,8 @@ typedef enum GptTrainFunction
 	GPT_FUNCTION_EVALUATE,
 } GptTrainFunction;
 
+#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_EVALUATE + 1)
+
 /*
  * Members bear the names of the options. Texts are palloc'd or constant; words are enumerators, of
  * the type of an int, so that a switch over them without a default misses none.
@@ -111,5 +113,24 @@ extern bool gpt_options_lora(const GptTrainOptions *options);
 
 /* The set of layers that options->targets names (LmConfig.lora_targets); 0 where it names none. */
 extern int gpt_options_targets(const GptTrainOptions *options);
+
+/* A row of gpt_options(). */
+typedef struct GptOptionRow
+{
+	const char *name;
+	const char *type;
+	const char *default_value; /* NULL: chosen by the job */
+	bool ranged;
+	double minimum;
+	double maximum;
+	const char *description; /* palloc'd */
+} GptOptionRow;
+
+/* Fills the row of an option, of gpt_options_count(); false where the function does not take it. */
+extern bool gpt_options_row(GptOptionRow *row, GptTrainFunction function, int number);
+extern int gpt_options_count(void);
+
+/* The name of a GptTrainFunction. */
+extern const char *gpt_options_function(int number);
 
 #endif /* GPT_OPTIONS_H */

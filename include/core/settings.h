@@ -28,4 +28,7 @@ extern void gpt_settings_define(void);
 extern int64 gpt_settings_max_memory(void);
 extern int64 gpt_settings_max_image_size(void);
 
+/* Threads of a job: as many as wanted (negative: not given), at most gpt.train_threads. */
+extern int gpt_settings_train_threads(int64 wanted);
+
 #endif /* GPT_SETTINGS_H */

@@ -13,7 +13,7 @@
 #ifndef GPT_STATEMENT_H
 #define GPT_STATEMENT_H
 
-#include "store/catalog.h"
+#include "core/extension.h"
 
 #define GPT_STATEMENT_ARGUMENTS 20
 

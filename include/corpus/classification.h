@@ -7,8 +7,8 @@
 #ifndef GPT_CLASSIFICATION_H
 #define GPT_CLASSIFICATION_H
 
-#include "serve/cache.h"
 #include "corpus/source.h"
+#include "serve/cache.h"
 
 /*
  * Lives in the memory context in which it was created, and outlasts the model's place in the cache.

@@ -6,13 +6,13 @@
 #ifndef GPT_CORPUS_H
 #define GPT_CORPUS_H
 
-#include "store/catalog.h"
+#include "core/options.h"
+#include "corpus/spool.h"
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
+#include "store/catalog.h"
 #include "store/job.h"
-#include "core/options.h"
 #include "store/progress.h"
-#include "corpus/spool.h"
 
 typedef struct GptCorpus
 {

@@ -9,7 +9,7 @@
 #ifndef GPT_LAUNCHER_H
 #define GPT_LAUNCHER_H
 
-#include "store/job.h"
+#include "jobs/job_launch.h"
 
 /*
  * From _PG_init: registers the launcher and its shared memory while the server preloads libraries.

@@ -10,8 +10,11 @@
 #include "serve/call.h"
 #include "nodes/extensible.h"
 
-/* Installs the planner hook and registers the node. */
-extern void gpt_batching_init(void);
+/*
+ * Installs the planner hook and registers the node; from then on calls of these kinds are batched
+ * (NULL after the last).
+ */
+extern void gpt_batching_init(const GptCallKind *const *batched);
 
 /* The kinds of calls that are batched, by number; NULL behind the last. */
 extern const GptCallKind *gpt_batching_kind(int number);

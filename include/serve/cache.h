@@ -8,8 +8,8 @@
 #ifndef GPT_CACHE_H
 #define GPT_CACHE_H
 
-#include "store/catalog.h"
 #include "engine/many.h"
+#include "store/catalog.h"
 
 /* A model with its tokenizer, pages and workspace. */
 typedef struct GptServed

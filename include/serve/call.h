@@ -8,8 +8,8 @@
 #ifndef GPT_CALL_H
 #define GPT_CALL_H
 
-#include "serve/cache.h"
 #include "engine/many.h"
+#include "serve/cache.h"
 #include "fmgr.h"
 
 /* One call: its request, and what the result needs beside it. */
@@ -35,12 +35,6 @@ typedef struct GptCallKind
 	/* The value of a request that is done without an error, palloc'd. */
 	Datum (*result)(const GptCall *call, const GptServed *served, bool *is_null);
 } GptCallKind;
-
-extern const GptCallKind gpt_score_call;
-extern const GptCallKind gpt_logprob_call;
-extern const GptCallKind gpt_generate_call;
-extern const GptCallKind gpt_classify_call;
-extern const GptCallKind gpt_embed_call;
 
 /* The call of gpt_logprob for a text behind nothing. */
 extern void gpt_score_of_text(GptCall *call, LmBytes text);

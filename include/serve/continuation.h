@@ -1,7 +1,7 @@
 /*
  * include/serve/continuation.h
  *
- * A prompt and its continuation by a model that is ready for use (src/sql/sql_generate.c).
+ * A prompt and its continuation by a model that is ready for use.
  */
 #ifndef GPT_CONTINUATION_H
 #define GPT_CONTINUATION_H

@@ -19,11 +19,9 @@
 #include <sys/stat.h>
 
 #include "store/catalog.h"
+#include "store/image_directory.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
-
-#define GPT_IMAGE_DIRECTORY "base/" PG_TEMP_FILES_DIR
-#define GPT_IMAGE_PATH_SIZE 128
 
 typedef struct GptImage
 {
@@ -68,8 +66,6 @@ extern void gpt_image_touch(GptImage *image);
  */
 extern bool gpt_image_is_current(const GptImage *image);
 
-/* ---- The directory (src/store/image_directory.c) ------------------------------ */
-
 /* A file with an image, as its header describes it. */
 typedef struct GptImageFile
 {
@@ -80,6 +76,9 @@ typedef struct GptImageFile
 	TimestampTz used_at;
 } GptImageFile;
 
+/* Reads and checks the first page of an image's file; false where it is none. */
+extern bool gpt_image_file_describe(GptImageFile *file, const char *path);
+
 /* The complete files, List of GptImageFile. */
 extern List *gpt_image_files(void);
 
@@ -88,26 +87,5 @@ extern List *gpt_image_files(void);
  * header that is whole. List of paths.
  */
 extern List *gpt_image_leftovers(void);
-
-/* Reads and checks the first page of an image's file; false where it is none. */
-extern bool gpt_image_file_describe(GptImageFile *file, const char *path);
-
-extern void gpt_image_path(char *path, const uint8 *sha256, GptImageType type);
-
-/* Suffix of the name of a file that is being written; who writes it holds flock() on it. */
-#define GPT_IMAGE_ASIDE ".tmp"
-
-/*
- * Removes what was left behind, and the images that were not used for longest, until size more
- * bytes fit into gpt.max_image_size. aside: the file that the caller writes. False when they do
- * not, because others are writing.
- */
-extern bool gpt_image_make_room(uint64 size, const char *aside);
-
-/*
- * Removes the images of that content when the transaction commits. Sessions that have them mapped
- * keep them until they end, or load another model.
- */
-extern void gpt_image_remove_at_commit(const uint8 *sha256);
 
 #endif /* GPT_IMAGE_FILE_H */

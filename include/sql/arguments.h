@@ -29,10 +29,4 @@ extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char 
 /* Also where the function is declared without the argument, as in releases before it had one. */
 extern bool gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default);
 
-/*
- * A number as messages write it, palloc'd: integers without exponent, and numbers that differ are
- * told apart.
- */
-extern char *gpt_argument_number(double value);
-
 #endif /* GPT_ARGUMENTS_H */

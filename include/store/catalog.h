@@ -8,12 +8,11 @@
 #ifndef GPT_CATALOG_H
 #define GPT_CATALOG_H
 
+#include "core/extension.h"
 #include "engine/config.h"
 #include "engine/tokenizer.h"
 #include "store/image_type.h"
 #include "utils/uuid.h"
-
-#define GPT_SHA256_SIZE 32
 
 #define GPT_TASK_COMPLETION "completion" /* of gpt_version.task */
 
@@ -74,6 +73,11 @@ typedef enum GptTokenizerWanted
 } GptTokenizerWanted;
 
 extern void gpt_catalog_raise_missing(const char *reference) pg_attribute_noreturn();
+
+/*
+ * From _PG_init: the function that knows whether the current transaction is about to launch a job.
+ */
+extern void gpt_catalog_ask_pending(bool (*is_pending)(int64 job));
 extern void gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted)
 	pg_attribute_noreturn();
 
@@ -225,39 +229,5 @@ extern void gpt_catalog_sweep_tokenizers(void);
 /* Unlinks every object of the extension, before it is dropped. */
 extern void gpt_catalog_drop_all(void);
 extern void gpt_catalog_drop_all_tokenizers(void); /* part of it */
-
-/*
- * For SPI of other server files: the quoted schema of the extension, palloc'd; and its oid and
- * owner.
- */
-extern const char *gpt_catalog_schema(void);
-
-/* The oid of one of the extension's tables or indexes. */
-extern Oid gpt_catalog_table(const char *name);
-
-/* Whether it is the extension's table of that name, of whatever version. */
-extern bool gpt_catalog_is_table(Oid table, const char *name);
-extern Oid gpt_catalog_extension(void);
-
-/*
- * Its oid; InvalidOid, and no error, where it does not exist or is of another version than the
- * library.
- */
-extern Oid gpt_catalog_fitting_extension(void);
-extern Oid gpt_catalog_owner(void);
-
-typedef struct GptIdentity
-{
-	Oid user;
-	int context;
-	int guc_level;
-} GptIdentity;
-
-/*
- * Becomes the extension's owner with search_path pg_catalog, pg_temp; undone by _leave, or by the
- * end of the (sub)transaction. identity->user is who was current before.
- */
-extern void gpt_catalog_enter(GptIdentity *identity);
-extern void gpt_catalog_leave(const GptIdentity *identity);
 
 #endif /* GPT_CATALOG_H */

@@ -28,11 +28,4 @@ extern char **gpt_config_labels(Datum jsonb);
 /* "gpt2" for what other tools read as GPT-2, else "gpt". */
 extern const char *gpt_config_architecture(const LmConfig *config);
 
-/*
- * The layers of LmConfig.lora_targets as words, separated by ", ", palloc'd; and back: 0 for what
- * is no such list.
- */
-extern char *gpt_config_targets(int targets);
-extern int gpt_config_parse_targets(const char *text, size_t length);
-
 #endif /* GPT_MODEL_CONFIG_H */

@@ -1,7 +1,7 @@
 /*
  * include/store/name_lock.h
  *
- * Locks on the names of models (src/jobs/job_lock.c), whether or not there is a model of that name.
+ * Locks on the names of models, whether or not there is a model of that name.
  * They last to the end of the transaction.
  *
  * Locks on models are taken in one order:

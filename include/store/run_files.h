@@ -53,11 +53,14 @@ extern bool gpt_run_is_kept(const pg_uuid_t *run_id, bool *known);
  */
 extern void gpt_run_files_retire(const pg_uuid_t *run_id);
 
+/* The database that a run belongs to by its checkpoint; InvalidOid where it is not known. */
+typedef Oid (*GptRunDatabase)(const pg_uuid_t *run_id);
+
 /*
  * Removes files that nothing will use: of jobs of this database that succeeded, do not exist any
  * more, or ended longer ago than gpt.checkpoint_retention; and those of databases that do not exist
  * any more. Outside of transactions.
  */
-extern void gpt_run_files_sweep(void);
+extern void gpt_run_files_sweep(GptRunDatabase database_of);
 
 #endif /* GPT_RUN_FILES_H */

@@ -42,11 +42,4 @@ extern int32_t gpt_tokenizer_end_by_name(const LmTokenizerSpec *spec);
 #define GPT_PATTERN_WHOLE "(?s:.+)"
 #define GPT_PATTERN_CHARACTER "[\\s\\S]" /* Split of a tokenizer of characters */
 
-/*
- * The character that stands for a byte in the ByteLevel alphabet, as a code point, and back; -1 for
- * none.
- */
-extern int gpt_byte_to_letter(int byte);
-extern int gpt_letter_to_byte(int letter);
-
 #endif /* GPT_TOKENIZER_JSON_H */

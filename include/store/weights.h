@@ -12,8 +12,8 @@
 #ifndef GPT_WEIGHTS_H
 #define GPT_WEIGHTS_H
 
-#include "store/blob.h"
 #include "engine/params.h"
+#include "store/blob.h"
 #include "utils/uuid.h"
 
 /*

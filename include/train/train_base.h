@@ -8,12 +8,12 @@
 #ifndef GPT_TRAIN_BASE_H
 #define GPT_TRAIN_BASE_H
 
-#include "store/catalog.h"
-#include "corpus/corpus.h"
-#include "engine/trainer.h"
-#include "store/job.h"
 #include "core/options.h"
+#include "corpus/corpus.h"
 #include "corpus/source.h"
+#include "engine/trainer.h"
+#include "store/catalog.h"
+#include "store/job.h"
 
 typedef struct GptTrainBase
 {

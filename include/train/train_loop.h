@@ -7,8 +7,8 @@
 #define GPT_TRAIN_LOOP_H
 
 #include "corpus/corpus.h"
-#include "engine/trainer.h"
 #include "engine/loss_sample.h"
+#include "engine/trainer.h"
 #include "store/progress.h"
 #include "train/train_plan.h"
 

@@ -6,11 +6,11 @@
 #ifndef GPT_TRAIN_PLAN_H
 #define GPT_TRAIN_PLAN_H
 
+#include "core/options.h"
 #include "corpus/corpus.h"
 #include "engine/config.h"
 #include "engine/engine.h"
 #include "engine/trainer.h"
-#include "core/options.h"
 
 typedef struct GptTrainPlan
 {
@@ -62,9 +62,6 @@ extern void gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config
  */
 extern void gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options,
 							const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
-
-/* Threads of a job with these options. */
-extern int gpt_plan_threads(const GptTrainOptions *options);
 
 /* The engine that the plan's training runs on. */
 extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);

@@ -21,9 +21,9 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "engine/engine.h"
 #include "core/nice.h"
 #include "core/settings.h"
+#include "engine/engine.h"
 
 #define LOWEST_NICE 19
 #define AUTOGROUP "/proc/self/autogroup"

@@ -16,10 +16,11 @@
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
-#include "sql/arguments.h"
-#include "store/catalog.h"
-#include "store/model_config.h"
+#include "core/extension.h"
+#include "core/lora_targets.h"
+#include "core/number.h"
 #include "core/options.h"
+#include "store/model_config.h"
 
 typedef enum OptionType
 {
@@ -234,8 +235,6 @@ static void set_defaults(GptTrainOptions *options);
 static void set_family(GptTrainOptions *options, Jsonb *json);
 static void set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value);
 static void check_together(const GptTrainOptions *options);
-
-PG_FUNCTION_INFO_V1(gpt_options);
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -485,8 +484,8 @@ checked_number(const Option *option, const JsonbValue *value)
 	if (!(number >= option->minimum && number <= option->maximum))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"%s\" must be between %s and %s, not %s", option->name,
-							   gpt_argument_number(option->minimum),
-							   gpt_argument_number(option->maximum), gpt_argument_number(number))));
+							   gpt_number_text(option->minimum), gpt_number_text(option->maximum),
+							   gpt_number_text(number))));
 	return number;
 }
 
@@ -560,7 +559,7 @@ check_adapter(const GptTrainOptions *options)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"targets\" must be some of %s, separated by commas, not \"%s\"",
-						gpt_config_targets(LM_ALL_TARGETS), options->targets)));
+						gpt_lora_targets_words(LM_ALL_TARGETS), options->targets)));
 }
 
 bool
@@ -573,7 +572,7 @@ int
 gpt_options_targets(const GptTrainOptions *options)
 {
 	return options->targets != NULL
-			   ? gpt_config_parse_targets(options->targets, strlen(options->targets))
+			   ? gpt_lora_targets_parse(options->targets, strlen(options->targets))
 			   : 0;
 }
 
@@ -621,51 +620,31 @@ described(const Option *option)
 	return psprintf("%s (%s)", option->description, words_of(option));
 }
 
-/*
- * gpt_options(function text DEFAULT 'gpt_train') -> setof (option, type, default_value, minimum,
- * maximum, description)
- *
- * The options that a function takes; NULL in default_value means chosen by the job.
- */
-Datum
-gpt_options(PG_FUNCTION_ARGS)
+bool
+gpt_options_row(GptOptionRow *row, GptTrainFunction function, int number)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int number = 0;
-	char *function;
+	const Option *option = &all_options[number];
 
-	gpt_argument_check_call(fcinfo);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"function\" must not be null")));
-	(void) gpt_catalog_extension();
-	function = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	while (number < lengthof(function_names) && strcmp(function, function_names[number]) != 0)
-		number++;
-	if (number == lengthof(function_names))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("function \"%s\" has no options", function),
-			 errhint("The functions with options are gpt_train, gpt_finetune and gpt_evaluate.")));
+	if ((option->functions & (1 << function)) == 0)
+		return false;
+	row->name = option->name;
+	row->type = type_names[option->type];
+	row->default_value = option->default_value;
+	row->ranged = option->type == OPTION_INTEGER || option->type == OPTION_NUMBER;
+	row->minimum = option->minimum;
+	row->maximum = option->maximum;
+	row->description = described(option);
+	return true;
+}
 
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < lengthof(all_options); i++)
-	{
-		const Option *option = &all_options[i];
-		bool ranged = option->type == OPTION_INTEGER || option->type == OPTION_NUMBER;
-		Datum values[6];
-		bool nulls[6] = {false, false, option->default_value == NULL, !ranged, !ranged, false};
+int
+gpt_options_count(void)
+{
+	return lengthof(all_options);
+}
 
-		if ((option->functions & (1 << number)) == 0)
-			continue;
-		values[0] = CStringGetTextDatum(option->name);
-		values[1] = CStringGetTextDatum(type_names[option->type]);
-		values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(option->default_value);
-		values[3] = CStringGetTextDatum(gpt_argument_number(option->minimum));
-		values[4] = CStringGetTextDatum(gpt_argument_number(option->maximum));
-		values[5] = CStringGetTextDatum(described(option));
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
+const char *
+gpt_options_function(int number)
+{
+	return function_names[number];
 }

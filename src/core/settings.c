@@ -12,8 +12,8 @@
 #include "utils/guc.h"
 
 #include "core/compat.h"
-#include "engine/engine.h"
 #include "core/settings.h"
+#include "engine/engine.h"
 
 #define MAX_NICE 19
 #define MAX_BATCH_ROWS 10000
@@ -176,4 +176,10 @@ check_nice(char **value, void **extra, GucSource source)
 		return true;
 	GUC_check_errdetail("It must be \"idle\" or a number from 0 to %d.", MAX_NICE);
 	return false;
+}
+
+int
+gpt_settings_train_threads(int64 wanted)
+{
+	return wanted < 0 ? gpt_train_threads : (int) Min(wanted, gpt_train_threads);
 }

@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 
 #include "core/compat.h"
+#include "core/extension.h"
 #include "core/statement.h"
 
 void
@@ -21,7 +22,7 @@ gpt_statement_begin(GptStatement *statement)
 {
 	statement->n = 0;
 	statement->caller = CurrentMemoryContext;
-	gpt_catalog_enter(&statement->identity);
+	gpt_extension_enter(&statement->identity);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
@@ -30,7 +31,7 @@ void
 gpt_statement_end(GptStatement *statement)
 {
 	SPI_finish();
-	gpt_catalog_leave(&statement->identity);
+	gpt_extension_leave(&statement->identity);
 }
 
 void
@@ -71,7 +72,7 @@ gpt_statement_add_real(GptStatement *statement, double value)
 static uint64
 execute(GptStatement *statement, const char *format, bool changes)
 {
-	char *command = psprintf(format, gpt_catalog_schema());
+	char *command = psprintf(format, gpt_extension_schema());
 	SPIPlanPtr plan = SPI_prepare(command, statement->n, statement->types);
 	Snapshot snapshot = IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot();
 	int result;

@@ -17,12 +17,14 @@
 #include "utils/snapmgr.h"
 
 #include "core/bridge.h"
+#include "core/lock.h"
+#include "core/settings.h"
+#include "core/stop.h"
 #include "corpus/corpus.h"
-#include "store/run_files.h"
 #include "corpus/spool.h"
 #include "corpus/token_file.h"
+#include "store/run_files.h"
 #include "train/train_plan.h"
-#include "jobs/worker.h"
 
 /* of the token file, between two looks at interrupts */
 #define PIECE_SIZE (4 * 1024 * 1024)
@@ -84,8 +86,9 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 				  const char *since, GptProgress *progress)
 {
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
-	GptTokenFileOptions file = {
-		.run_id = &job->run_id, .seed = options->seed, .n_threads = gpt_plan_threads(options)};
+	GptTokenFileOptions file = {.run_id = &job->run_id,
+								.seed = options->seed,
+								.n_threads = gpt_settings_train_threads(options->threads)};
 	GptSpool *spool;
 	int64 unpredicted;
 
@@ -246,16 +249,16 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 	guc_level = NewGUCNestLevel();
 	MemoryContextSwitchTo(context);
 
-	gpt_job_locks_hand_over(job->number);
-	gpt_worker_arm_timeout();
+	gpt_locks_hand_over();
+	gpt_stop_arm_timeout();
 	spool = gpt_spool_read(&spool_options);
-	gpt_worker_check_stop();
-	gpt_job_locks_release_query();
+	gpt_stop_check();
+	gpt_locks_release_query();
 
 	AtEOXact_GUC(false, guc_level);
-	gpt_job_locks_take_back();
+	gpt_locks_take_back();
 	AbortCurrentTransaction();
-	gpt_worker_disarm_timeout();
+	gpt_stop_disarm_timeout();
 	MemoryContextSwitchTo(context);
 	check_still_ours(job);
 	return spool;

@@ -14,11 +14,11 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "core/settings.h"
+#include "core/transaction.h"
 #include "corpus/corpus.h"
 #include "corpus/replay.h"
-#include "core/settings.h"
 #include "corpus/spool.h"
-#include "jobs/worker.h"
 
 /* bytes of text that a tokenizer is trained on */
 #define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
@@ -76,15 +76,15 @@ gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 static LmTokenizer *
 load_named(const char *name, uint8 *sha256)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	LmTokenizerSpec *spec;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	if (!gpt_catalog_resolve_tokenizer(name, sha256))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 	spec = gpt_catalog_read_tokenizer(sha256);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	return gpt_corpus_tokenizer_create(spec);
 }
 

@@ -15,8 +15,8 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
-#include "corpus/encoder.h"
 #include "core/settings.h"
+#include "corpus/encoder.h"
 
 #define THREAD_SIZE (1024 * 1024) /* bytes of text for each thread ... */
 #define LARGEST_SIZE (8 * 1024 * 1024) /* ... and at most */

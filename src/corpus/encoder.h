@@ -6,8 +6,8 @@
 #ifndef GPT_ENCODER_H
 #define GPT_ENCODER_H
 
-#include "engine/tokenizer.h"
 #include "corpus/spool.h"
+#include "engine/tokenizer.h"
 
 typedef struct GptEncoder GptEncoder;
 

@@ -12,9 +12,9 @@
 #include "utils/typcache.h"
 
 #include "core/bridge.h"
-#include "engine/config.h"
 #include "corpus/label_table.h"
 #include "corpus/source.h"
+#include "engine/config.h"
 
 /* bytes of an entry and what the server needs to keep it and its members */
 #define SET_MEMORY (sizeof(SetEntry) + 64)

@@ -12,8 +12,8 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
-#include "corpus/row_counts.h"
 #include "core/settings.h"
+#include "corpus/row_counts.h"
 
 #define FIRST_CAPACITY 1024
 #define MEMORY_SHARE 8 /* of gpt.max_memory: its eighth part */

@@ -37,10 +37,10 @@
 #include "utils/typcache.h"
 
 #include "core/compat.h"
-#include "engine/batch.h"
-#include "engine/config.h"
 #include "core/settings.h"
 #include "corpus/source.h"
+#include "engine/batch.h"
+#include "engine/config.h"
 
 #define ROWS_PER_TIME_CHECK 64
 

@@ -17,8 +17,8 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#include "store/catalog.h"
 #include "corpus/source.h"
+#include "store/catalog.h"
 
 #define PROMPT_COLUMN "prompt"
 #define COMPLETION_COLUMN "completion"

@@ -24,10 +24,10 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "core/settings.h"
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
 #include "corpus/replay.h"
-#include "core/settings.h"
 #include "corpus/source.h"
 #include "corpus/spool.h"
 

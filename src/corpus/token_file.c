@@ -35,10 +35,10 @@
 #include "utils/uuid.h"
 
 #include "core/bridge.h"
-#include "corpus/encoder.h"
-#include "store/run_files.h"
 #include "core/settings.h"
+#include "corpus/encoder.h"
 #include "corpus/token_file.h"
+#include "store/run_files.h"
 
 #define BUFFER_SIZE (256 * 1024)
 #define SMALLEST_CONTEXT 64

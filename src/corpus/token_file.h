@@ -7,10 +7,10 @@
 #ifndef GPT_TOKEN_FILE_H
 #define GPT_TOKEN_FILE_H
 
+#include "corpus/spool.h"
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
 #include "store/progress.h"
-#include "corpus/spool.h"
 #include "utils/uuid.h"
 
 typedef struct GptTokenFileOptions

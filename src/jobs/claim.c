@@ -19,11 +19,16 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-#include "jobs/claim.h"
-#include "jobs/launcher.h"
-#include "store/run_files.h"
 #include "core/settings.h"
+#include "core/stop.h"
+#include "core/transaction.h"
+#include "jobs/announce.h"
+#include "jobs/claim.h"
+#include "jobs/job_launch.h"
+#include "jobs/job_lock.h"
+#include "jobs/launcher.h"
 #include "jobs/worker.h"
+#include "store/run_files.h"
 
 #define MAX_TRIES 3
 #define LOCKED_ROW_WAIT_MS 200
@@ -70,7 +75,7 @@ wait_a_moment(long milliseconds)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
-	gpt_worker_check_stop();
+	gpt_stop_check();
 }
 
 static bool
@@ -113,17 +118,17 @@ claim_row(GptJob **job)
 static Claim
 try_claim(GptJob **job)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	Claim claim;
 
 	if (!gpt_job_lock(ticket.job))
 		return NOT_OURS;
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
 	claim = claim_row(job);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	if (claim == GIVEN_UP)
-		gpt_worker_notify(ticket.job, GPT_JOB_FAILED);
+		gpt_job_announce(ticket.job, GPT_JOB_FAILED);
 	if (claim != CLAIMED)
 		give_back();
 	return claim;
@@ -174,14 +179,14 @@ wait_for_turn(void)
 static bool
 is_queued(void)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	const GptJob *job;
 	bool queued;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	job = gpt_job_read(ticket.job);
 	queued = job != NULL && job->state == GPT_JOB_QUEUED;
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	return queued;
 }
 
@@ -249,14 +254,14 @@ give_back(void)
 static GptJob *
 oldest_waiting(int64 before, int n)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	List *jobs;
 	ListCell *cell;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	jobs = gpt_job_list_waiting(false, n + 1);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	foreach (cell, jobs)
 	{
 		GptJob *job = lfirst(cell);
@@ -274,14 +279,14 @@ oldest_waiting(int64 before, int n)
 static List *
 next_jobs(void)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	List *jobs;
 	ListCell *cell;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	jobs = gpt_job_list_waiting(gpt_autostart, 2 * gpt_max_workers + 1);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	foreach (cell, jobs)
 	{
 		GptJob *job = lfirst(cell);

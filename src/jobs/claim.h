@@ -7,6 +7,7 @@
 #ifndef GPT_CLAIM_H
 #define GPT_CLAIM_H
 
+#include "jobs/job_launch.h"
 #include "store/job.h"
 
 /*

@@ -18,10 +18,11 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
-#include "store/job.h"
-#include "jobs/launcher.h"
 #include "core/settings.h"
+#include "jobs/job_launch.h"
+#include "jobs/launcher.h"
 #include "jobs/worker.h"
+#include "store/job.h"
 
 /* after a crash; a worker that has ended its job is not restarted */
 #define RESTART_SECONDS 1

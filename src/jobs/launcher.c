@@ -33,42 +33,22 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
-#include "store/job.h"
-#include "jobs/launcher.h"
 #include "core/settings.h"
+#include "jobs/job_launch.h"
+#include "jobs/job_lock.h"
+#include "jobs/launcher.h"
+#include "jobs/launcher_request.h"
 #include "jobs/starter.h"
 #include "jobs/worker.h"
+#include "store/job.h"
 
-#define MAX_REQUESTS 64
-#define MAX_TICKETS 64
 #define RESTART_SECONDS 5
 #define RETRY_MS 5000 /* when there was no place for a starter, or no free slot */
 #define VISIT_MS 30000 /* longest wait for one starter */
 
-/*
- * Who wants a visit. mutex protects all fields; the latch is that of the launcher's process, NULL
- * while there is none. Requests beyond the array's end become a visit of every database.
- */
-typedef struct Shared
-{
-	slock_t mutex;
-	Latch *latch;
-	bool everywhere;
-	int n_requests;
-	Oid requests[MAX_REQUESTS];
-	int n_tickets; /* workers to register; only the launcher takes them away */
-	GptJobTicket tickets[MAX_TICKETS];
-} Shared;
-
-static Shared *shared = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
-
-static void request_shared_memory(void);
-static void create_shared_memory(void);
 static void forget_latch(int code, Datum argument);
 static List *databases(void);
-static List *take_requests(void);
+static List *wanted_now(void);
 static bool visit(Oid database);
 
 /* ---- In every process --------------------------------------------------- */
@@ -83,95 +63,12 @@ gpt_launcher_init(void)
 
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = create_shared_memory;
-
+	gpt_launcher_share();
 	strlcpy(worker.bgw_name, "gpt launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "gpt launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, GPT_LIBRARY, BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "gpt_launcher_main", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
-}
-
-static void
-request_shared_memory(void)
-{
-	if (previous_request_hook)
-		previous_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
-}
-
-static void
-create_shared_memory(void)
-{
-	bool found;
-
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("gpt launcher", sizeof(Shared), &found);
-	if (!found)
-	{
-		MemSet(shared, 0, sizeof(Shared));
-		SpinLockInit(&shared->mutex);
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-bool
-gpt_launcher_present(void)
-{
-	bool present;
-
-	if (shared == NULL)
-		return false;
-	SpinLockAcquire(&shared->mutex);
-	present = shared->latch != NULL;
-	SpinLockRelease(&shared->mutex);
-	return present;
-}
-
-void
-gpt_launcher_request(Oid database)
-{
-	Latch *latch;
-	bool wanted = OidIsValid(database);
-
-	if (shared == NULL)
-		return;
-	SpinLockAcquire(&shared->mutex);
-	for (int i = 0; i < shared->n_requests; i++)
-		wanted = wanted && shared->requests[i] != database;
-	if (wanted && shared->n_requests < MAX_REQUESTS)
-		shared->requests[shared->n_requests++] = database;
-	else if (wanted)
-		shared->everywhere = true;
-	latch = shared->latch;
-	SpinLockRelease(&shared->mutex);
-	if (latch != NULL)
-		SetLatch(latch);
-}
-
-void
-gpt_launcher_hand_over(const GptJobTicket *ticket)
-{
-	bool taken = false;
-
-	if (shared == NULL)
-		return;
-	SpinLockAcquire(&shared->mutex);
-	for (int i = 0; i < shared->n_tickets; i++)
-		taken = taken || (shared->tickets[i].job == ticket->job &&
-						  shared->tickets[i].database == ticket->database);
-	if (!taken && shared->n_tickets < MAX_TICKETS)
-	{
-		shared->tickets[shared->n_tickets++] = *ticket;
-		taken = true;
-	}
-	SpinLockRelease(&shared->mutex);
-	gpt_launcher_request(taken ? InvalidOid : ticket->database);
 }
 
 /* ---- The launcher ------------------------------------------------------- */
@@ -198,18 +95,12 @@ launch_tickets(void)
 	for (;;)
 	{
 		GptJobTicket ticket;
-		int n;
 
-		SpinLockAcquire(&shared->mutex);
-		n = shared->n_tickets;
-		ticket = shared->tickets[0];
-		SpinLockRelease(&shared->mutex);
-		if (n == 0 || !gpt_job_launch(&ticket))
-			return n == 0;
-		SpinLockAcquire(&shared->mutex);
-		shared->n_tickets--;
-		memmove(&shared->tickets[0], &shared->tickets[1], shared->n_tickets * sizeof(GptJobTicket));
-		SpinLockRelease(&shared->mutex);
+		if (!gpt_launcher_first_ticket(&ticket))
+			return true;
+		if (!gpt_job_launch(&ticket))
+			return false;
+		gpt_launcher_drop_first_ticket();
 	}
 }
 
@@ -245,9 +136,7 @@ gpt_launcher_main(Datum argument)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pgstat_report_appname("gpt");
 
-	SpinLockAcquire(&shared->mutex);
-	shared->latch = MyLatch;
-	SpinLockRelease(&shared->mutex);
+	gpt_launcher_set_latch(MyLatch);
 	before_shmem_exit(forget_latch, (Datum) 0);
 
 	MemoryContextSwitchTo(context);
@@ -256,35 +145,24 @@ gpt_launcher_main(Datum argument)
 	{
 		wanted = visit_all(wanted);
 		wait_for_work(launch_tickets() && wanted == NIL ? 0 : RETRY_MS);
-		wanted = list_concat_unique_oid(wanted, take_requests());
+		wanted = list_concat_unique_oid(wanted, wanted_now());
 	}
 }
 
 static void
 forget_latch(int code, Datum argument)
 {
-	SpinLockAcquire(&shared->mutex);
-	shared->latch = NULL;
-	SpinLockRelease(&shared->mutex);
+	gpt_launcher_set_latch(NULL);
 }
 
 static List *
-take_requests(void)
+wanted_now(void)
 {
-	Oid requests[MAX_REQUESTS];
+	Oid requests[GPT_LAUNCHER_REQUESTS];
 	List *wanted = NIL;
-	bool everywhere;
 	int n;
 
-	SpinLockAcquire(&shared->mutex);
-	n = shared->n_requests;
-	memcpy(requests, shared->requests, n * sizeof(Oid));
-	everywhere = shared->everywhere;
-	shared->n_requests = 0;
-	shared->everywhere = false;
-	SpinLockRelease(&shared->mutex);
-
-	if (everywhere)
+	if (!gpt_launcher_take_requests(requests, &n))
 		return databases();
 	for (int i = 0; i < n; i++)
 		wanted = lappend_oid(wanted, requests[i]);

@@ -18,13 +18,19 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
-#include "store/catalog.h"
-#include "store/job.h"
-#include "jobs/launcher.h"
-#include "store/run_files.h"
+#include "core/extension.h"
 #include "core/settings.h"
+#include "core/transaction.h"
+#include "jobs/announce.h"
+#include "jobs/job_launch.h"
+#include "jobs/job_lock.h"
+#include "jobs/launcher.h"
 #include "jobs/starter.h"
 #include "jobs/worker.h"
+#include "store/catalog.h"
+#include "store/job.h"
+#include "store/run_files.h"
+#include "train/checkpoint.h"
 
 #define MAX_CONNECTION_TRIES 3
 #define RETRY_MS 1000
@@ -64,7 +70,7 @@ void
 gpt_starter_main(Datum argument)
 {
 	GptStarterTicket ticket;
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	bool installed;
 
 	memcpy(&ticket, MyBgworkerEntry->bgw_extra, sizeof(ticket));
@@ -73,15 +79,15 @@ gpt_starter_main(Datum argument)
 	BackgroundWorkerInitializeConnectionByOid(ticket.database, InvalidOid, 0);
 	pgstat_report_appname("gpt");
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
-	installed = OidIsValid(gpt_catalog_fitting_extension());
-	gpt_worker_commit(&transaction);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	installed = OidIsValid(gpt_extension_fitting_oid());
+	gpt_transaction_commit(&transaction);
 	if (installed && ticket.refused_job != 0)
 		settle_refused(ticket.refused_job);
 	if (installed)
 	{
 		launch_waiting(ticket.cut_off);
-		gpt_run_files_sweep();
+		gpt_run_files_sweep(gpt_checkpoint_database);
 	}
 	proc_exit(0);
 }
@@ -93,15 +99,15 @@ gpt_starter_main(Datum argument)
 static void
 launch_waiting(bool cut_off)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	int n_launched = 0;
 	List *jobs;
 	ListCell *cell;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	jobs = gpt_job_list_waiting(cut_off, 2 * gpt_max_workers);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	foreach (cell, jobs)
 	{
 		const GptJob *job = lfirst(cell);
@@ -128,19 +134,19 @@ launch_waiting(bool cut_off)
 static void
 settle_refused(int64 number)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	const char *reason;
 	GptJob *job;
 	bool locked = false;
 	bool ended;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
 	job = gpt_job_read(number);
 	if (job == NULL || !gpt_job_is_local(job) ||
 		(job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING) || !gpt_job_lock(number))
 	{
-		gpt_worker_commit(&transaction);
+		gpt_transaction_commit(&transaction);
 		return;
 	}
 	reason = gpt_job_owner_refusal(job);
@@ -151,9 +157,9 @@ settle_refused(int64 number)
 	ended = reason != NULL && gpt_job_end(number, GPT_JOB_FAILED, reason);
 	if (!ended)
 		(void) gpt_job_claim(number, &locked); /* counts the try */
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	if (ended)
-		gpt_worker_notify(number, GPT_JOB_FAILED);
+		gpt_job_announce(number, GPT_JOB_FAILED);
 	gpt_job_unlock(number);
 
 	if (reason == NULL)

@@ -45,24 +45,26 @@
 #include "utils/timeout.h"
 #include "utils/wait_event.h"
 
-#include "store/catalog.h"
-#include "jobs/claim.h"
-#include "store/job.h"
-#include "jobs/job_settings.h"
-#include "jobs/launcher.h"
+#include "core/extension.h"
+#include "core/lock.h"
 #include "core/nice.h"
-#include "store/run_files.h"
 #include "core/server_state.h"
 #include "core/settings.h"
-#include "train/train_job.h"
+#include "core/stop.h"
+#include "core/transaction.h"
 #include "core/version.h"
+#include "jobs/announce.h"
+#include "jobs/claim.h"
+#include "jobs/job_launch.h"
+#include "jobs/job_lock.h"
+#include "jobs/job_settings.h"
+#include "jobs/launcher.h"
 #include "jobs/worker.h"
-
-#define NOTIFY_WAIT_MS 5000 /* for who notifies and does not end */
-/* between cancelling the user's query for its time and ending the process */
-#define TIMEOUT_GRACE_MS 5000
-/* the least time between a cancellation by a user and ending the process */
-#define CANCEL_GRACE_MS 1000
+#include "store/catalog.h"
+#include "store/job.h"
+#include "store/run_files.h"
+#include "train/checkpoint.h"
+#include "train/train_job.h"
 
 typedef enum Stage
 {
@@ -75,20 +77,7 @@ typedef enum Stage
 static GptJobTicket ticket;
 static Stage stage = STAGE_CONNECTING;
 static Oid extension = InvalidOid; /* as it was when the process began */
-static TimeoutId read_timeout;
-static TimeoutId cancel_timeout;
-static TimeoutId lock_timeout;
-static volatile sig_atomic_t cancel_requested = false;
-static volatile sig_atomic_t cancel_ticks = 0; /* of the user's query since then */
-static volatile sig_atomic_t terminated = false;
-static volatile sig_atomic_t read_timed_out = 0;
-static volatile sig_atomic_t lock_timed_out = false;
 
-static void handle_cancel(SIGNAL_ARGS);
-static void handle_terminate(SIGNAL_ARGS);
-static void handle_read_timeout(void);
-static void handle_cancel_timeout(void);
-static void handle_lock_timeout(void);
 static void before_exit(int code, Datum argument);
 static void set_exit_code(int code, Datum argument);
 static void record_termination(int code, Datum argument);
@@ -102,8 +91,7 @@ gpt_worker_main(Datum argument)
 {
 	memcpy(&ticket, MyBgworkerEntry->bgw_extra, sizeof(ticket));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGINT, handle_cancel);
-	pqsignal(SIGTERM, handle_terminate);
+	gpt_stop_handle_signals();
 	before_shmem_exit(before_exit, (Datum) 0);
 	on_proc_exit(set_exit_code, (Datum) 0);
 	BackgroundWorkerUnblockSignals();
@@ -111,9 +99,7 @@ gpt_worker_main(Datum argument)
 	BackgroundWorkerInitializeConnectionByOid(ticket.database, ticket.owner, 0);
 	stage = STAGE_CONNECTED;
 	before_shmem_exit(record_termination, (Datum) 0);
-	read_timeout = RegisterTimeout(USER_TIMEOUT, handle_read_timeout);
-	cancel_timeout = RegisterTimeout(USER_TIMEOUT, handle_cancel_timeout);
-	lock_timeout = RegisterTimeout(USER_TIMEOUT, handle_lock_timeout);
+	gpt_stop_register_timeouts();
 	/*
 	 * Of the role's settings: the server ends such a wait by SIGINT, which is a cancellation here.
 	 */
@@ -127,101 +113,6 @@ gpt_worker_main(Datum argument)
 }
 
 /* ---- Signals and exit --------------------------------------------------- */
-
-static void
-handle_cancel(SIGNAL_ARGS)
-{
-	int save_errno = errno;
-
-	cancel_requested = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
-	errno = save_errno;
-}
-
-static void
-handle_terminate(SIGNAL_ARGS)
-{
-	terminated = true;
-	die(postgres_signal_arg);
-}
-
-/* First a cancellation; whoever catches that one is ended. */
-static void
-handle_read_timeout(void)
-{
-	InterruptPending = true;
-	QueryCancelPending = true;
-	if (read_timed_out)
-		ProcDiePending = true;
-	read_timed_out = true;
-	SetLatch(MyLatch);
-}
-
-/*
- * Comes again and again while the user's query runs: a function of it that catches query_canceled
- * keeps the slot no longer.
- */
-static void
-handle_cancel_timeout(void)
-{
-	if (!cancel_requested || ++cancel_ticks <= 1)
-		return;
-	terminated = true;
-	InterruptPending = true;
-	ProcDiePending = true;
-	SetLatch(MyLatch);
-}
-
-/* Comes again and again: cancels the transaction where this process waits for a lock just now. */
-static void
-handle_lock_timeout(void)
-{
-	if ((MyProc->wait_event_info & 0xFF000000) != PG_WAIT_LOCK)
-		return;
-	lock_timed_out = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-	SetLatch(MyLatch);
-}
-
-void
-gpt_worker_arm_timeout(void)
-{
-	int64 milliseconds = (int64) gpt_read_timeout * 1000;
-
-	if (gpt_read_timeout > 0)
-		enable_timeout_every(read_timeout,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds),
-							 TIMEOUT_GRACE_MS);
-	enable_timeout_every(cancel_timeout,
-						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_GRACE_MS),
-						 CANCEL_GRACE_MS);
-}
-
-void
-gpt_worker_disarm_timeout(void)
-{
-	disable_timeout(read_timeout, false);
-	disable_timeout(cancel_timeout, false);
-}
-
-void
-gpt_worker_check_stop(void)
-{
-	if (!PostmasterIsAlive())
-		proc_exit(1);
-	CHECK_FOR_INTERRUPTS();
-	if (cancel_requested || read_timed_out)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling the job due to user request")));
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-}
 
 /*
  * Registered before the connection exists, so it runs after the transaction of a failed one was
@@ -237,7 +128,8 @@ before_exit(int code, Datum argument)
 static void
 set_exit_code(int code, Datum argument)
 {
-	if (code == 1 && (stage == STAGE_CONNECTING || stage == STAGE_ENDED || terminated))
+	if (code == 1 &&
+		(stage == STAGE_CONNECTING || stage == STAGE_ENDED || gpt_stop_is_terminated()))
 		proc_exit(0);
 }
 
@@ -245,30 +137,30 @@ set_exit_code(int code, Datum argument)
 static void
 record_termination(int code, Datum argument)
 {
-	bool by_us = terminated || read_timed_out;
+	bool by_us = gpt_stop_is_terminated() || gpt_stop_read_timed_out();
 
 	if (code == 0 || !by_us || stage == STAGE_ENDED)
 		return;
-	gpt_job_locks_take_back();
+	gpt_locks_take_back();
 	AbortOutOfAnyTransaction();
-	gpt_worker_disarm_timeout();
+	gpt_stop_disarm_timeout();
 	if (!extension_is_there())
 		return;
 	if (!gpt_server_is_stopping())
 	{
 		if (stage == STAGE_CLAIMED)
 			gpt_run_files_retire(&ticket.run_id);
-		end_job(terminated ? GPT_JOB_CANCELLED : GPT_JOB_FAILED,
-				terminated ? NULL : "the query did not end after gpt.read_timeout");
+		end_job(gpt_stop_is_terminated() ? GPT_JOB_CANCELLED : GPT_JOB_FAILED,
+				gpt_stop_is_terminated() ? NULL : "the query did not end after gpt.read_timeout");
 		gpt_claim_start_next(&ticket);
 	}
 	else if (stage == STAGE_CLAIMED)
 	{
-		GptWorkerTransaction transaction;
+		GptTransaction transaction;
 
-		gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+		gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 		gpt_job_uncount_try(ticket.job);
-		gpt_worker_commit(&transaction);
+		gpt_transaction_commit(&transaction);
 	}
 	stage = STAGE_ENDED;
 }
@@ -284,9 +176,12 @@ extension_is_there(void)
 	bool dropped;
 
 	StartTransactionCommand();
-	found = gpt_catalog_fitting_extension();
+	found = gpt_extension_fitting_oid();
 	if (!OidIsValid(extension))
+	{
 		extension = found;
+		gpt_transaction_expect_extension(found);
+	}
 	dropped = OidIsValid(extension) && get_extension_oid("gpt", true) != extension;
 	CommitTransactionCommand();
 	if (OidIsValid(found) && found == extension)
@@ -302,203 +197,34 @@ extension_is_there(void)
 	return false;
 }
 
-/* ---- Transactions ------------------------------------------------------- */
-
-void
-gpt_worker_begin(GptWorkerTransaction *transaction, GptCommit commit)
-{
-	transaction->context = CurrentMemoryContext;
-	transaction->owner = CurrentResourceOwner;
-	gpt_nice_raise();
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	if (commit != GPT_COMMIT_FULL)
-		(void) set_config_option("synchronous_commit", commit == GPT_COMMIT_LOCAL ? "local" : "off",
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(extension) && gpt_catalog_extension() != extension)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension was dropped")));
-}
-
-void
-gpt_worker_commit(GptWorkerTransaction *transaction)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-	MemoryContextSwitchTo(transaction->context);
-	CurrentResourceOwner = transaction->owner;
-}
-
-typedef struct Attempt
-{
-	void (*work)(void *argument);
-	void *argument;
-	GptCommit commit;
-	int wait_ms;
-	bool (*is_failure)(const ErrorData *error); /* of the attempt; other errors are raised */
-} Attempt;
-
-static void
-arm_lock_timeout(int milliseconds)
-{
-	lock_timed_out = false;
-	if (milliseconds > 0)
-		enable_timeout_every(lock_timeout,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds),
-							 milliseconds);
-}
-
-/* A cancellation that is on its way is of no use any more, unless it is a user's. */
-static void
-disarm_lock_timeout(void)
-{
-	disable_timeout(lock_timeout, false);
-	if (lock_timed_out && !cancel_requested)
-		QueryCancelPending = false;
-}
-
-/* NULL when it is done, otherwise the error that it failed with, in the current memory context. */
-static ErrorData *
-attempt(const Attempt *given)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile failure = NULL;
-	GptWorkerTransaction transaction;
-
-	arm_lock_timeout(given->wait_ms);
-	PG_TRY();
-	{
-		gpt_worker_begin(&transaction, given->commit);
-		given->work(given->argument);
-		gpt_worker_commit(&transaction);
-		disarm_lock_timeout();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		disarm_lock_timeout();
-		failure = CopyErrorData();
-		if (!given->is_failure(failure))
-			PG_RE_THROW();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_END_TRY();
-	return failure;
-}
-
-/*
- * The server has no code for a row of its catalogs that another session has changed, as GRANT
- * changes that of a large object.
- */
-static bool
-is_changed_catalog(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_INTERNAL_ERROR && error->message != NULL &&
-		   (strcmp(error->message, "tuple concurrently updated") == 0 ||
-			strcmp(error->message, "tuple concurrently deleted") == 0);
-}
-
-static bool
-is_of_another_session(const ErrorData *error)
-{
-	return !cancel_requested &&
-		   ((lock_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED) ||
-			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-			error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || is_changed_catalog(error));
-}
-
-bool
-gpt_worker_try(GptCommit commit, int wait_ms, void (*work)(void *argument), void *argument)
-{
-	ErrorData *failure =
-		attempt(&(Attempt){work, argument, commit, wait_ms, is_of_another_session});
-
-	if (failure == NULL)
-		return true;
-	ereport(LOG, (errmsg("job " INT64_FORMAT
-						 " of gpt does not publish yet, because of another session: %s",
-						 ticket.job, lock_timed_out ? "it holds a lock" : failure->message)));
-	FreeErrorData(failure);
-	return false;
-}
-
-void
-gpt_worker_leave_slot(void)
-{
-	gpt_claim_leave_slot();
-}
-
-/* ---- Notifications ------------------------------------------------------ */
-
-typedef struct Notification
-{
-	int64 job;
-	GptJobState state;
-} Notification;
-
-static void
-notify(void *argument)
-{
-	const Notification *notification = argument;
-
-	gpt_job_notify(notification->job, notification->state);
-}
-
-static bool
-is_any_failure(const ErrorData *error)
-{
-	return true;
-}
-
-void
-gpt_worker_notify(int64 job, GptJobState state)
-{
-	Notification notification = {job, state};
-	ErrorData *failure = attempt(
-		&(Attempt){notify, &notification, GPT_COMMIT_ASYNC, NOTIFY_WAIT_MS, is_any_failure});
-
-	if (failure == NULL)
-		return;
-	ereport(LOG,
-			(errmsg("could not notify of job " INT64_FORMAT " of gpt: %s", job, failure->message)));
-	FreeErrorData(failure);
-}
-
 /* ---- Run ---------------------------------------------------------------- */
 
 /* Before anything is read: the job may have waited for another one that made the model. */
 static void
 check_model_is_new(const GptJob *job)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	if (gpt_catalog_model_exists(job->model, &job->run_id))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", job->model)));
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 }
 
 /* A role can lose what this process connected with while the job waits. */
 static void
 check_owner(const GptJob *job)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	const char *reason;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	reason = gpt_job_owner_refusal(job);
 	if (reason != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 						errmsg_internal("%s", reason)));
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 }
 
 static void
@@ -515,14 +241,14 @@ run(void)
 		if (job != NULL)
 		{
 			stage = STAGE_CLAIMED;
-			gpt_worker_notify(job->number, GPT_JOB_RUNNING);
+			gpt_job_announce(job->number, GPT_JOB_RUNNING);
 			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d",
 								 job->number, job->model, job->tries + 1)));
 			check_owner(job);
 			gpt_job_settings_apply(job->settings);
 			if (job->base == NULL)
 				check_model_is_new(job);
-			gpt_train_job_run(job);
+			gpt_train_job_run(job, gpt_claim_leave_slot);
 			end_job(GPT_JOB_SUCCEEDED, NULL);
 		}
 	}
@@ -534,7 +260,7 @@ run(void)
 	if (stage == STAGE_ENDED && extension_is_there())
 	{
 		gpt_claim_start_next(&ticket);
-		gpt_run_files_sweep();
+		gpt_run_files_sweep(gpt_checkpoint_database);
 	}
 	stage = STAGE_ENDED;
 }
@@ -558,7 +284,7 @@ static void
 record_error(MemoryContext context)
 {
 	ErrorData *error;
-	GptJobState state = cancel_requested ? GPT_JOB_CANCELLED : GPT_JOB_FAILED;
+	GptJobState state = gpt_stop_is_cancelled() ? GPT_JOB_CANCELLED : GPT_JOB_FAILED;
 	char *message;
 
 	HOLD_INTERRUPTS();
@@ -566,12 +292,12 @@ record_error(MemoryContext context)
 	error = CopyErrorData();
 	EmitErrorReport();
 	FlushErrorState();
-	gpt_job_locks_take_back();
+	gpt_locks_take_back();
 	AbortOutOfAnyTransaction();
-	gpt_worker_disarm_timeout();
+	gpt_stop_disarm_timeout();
 
 	message = error_text(error);
-	if (read_timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (gpt_stop_read_timed_out() && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		message =
 			psprintf("reading the rows takes longer than gpt.read_timeout, %d s", gpt_read_timeout);
 	if (!extension_is_there())
@@ -592,18 +318,18 @@ record_error(MemoryContext context)
 static void
 end_job(GptJobState state, const char *message)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
 	stage = STAGE_ENDED;
 	if (!gpt_job_lock(ticket.job))
 		return; /* another worker runs it; this one only waited */
 	if (state != GPT_JOB_SUCCEEDED)
 	{
-		gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+		gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 		gpt_job_end(ticket.job, state, message);
-		gpt_worker_commit(&transaction);
+		gpt_transaction_commit(&transaction);
 	}
-	gpt_worker_notify(ticket.job, state);
+	gpt_job_announce(ticket.job, state);
 	gpt_job_unlock(ticket.job);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt %s%s%s", ticket.job,
 						 gpt_job_state_name(state), message ? ": " : "", message ? message : "")));

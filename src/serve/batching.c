@@ -34,9 +34,9 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
-#include "serve/batching.h"
 #include "core/compat.h"
 #include "core/settings.h"
+#include "serve/batching.h"
 
 /* What becomes of a select list. */
 typedef struct Split
@@ -47,9 +47,7 @@ typedef struct Split
 	List *kinds; /* their numbers */
 } Split;
 
-static const GptCallKind *const kinds[] = {&gpt_score_call,	  &gpt_generate_call,
-										   &gpt_logprob_call, &gpt_classify_call,
-										   &gpt_embed_call,	  NULL};
+static const GptCallKind *const *kinds; /* NULL after the last */
 
 static planner_hook_type previous_planner = NULL;
 
@@ -71,8 +69,9 @@ static int kind_of_function(Oid function);
 static bool is_made_always(const Node *node);
 
 void
-gpt_batching_init(void)
+gpt_batching_init(const GptCallKind *const *batched)
 {
+	kinds = batched;
 	RegisterCustomScanMethods(&gpt_batching_scan);
 	previous_planner = planner_hook;
 	planner_hook = plan_statement;

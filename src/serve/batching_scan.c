@@ -20,10 +20,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "serve/batching.h"
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "core/settings.h"
+#include "serve/batching.h"
 
 #define KILOBYTE 1024
 

@@ -24,13 +24,13 @@
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 
-#include "store/blob.h"
 #include "core/bridge.h"
+#include "core/compat.h"
+#include "core/settings.h"
 #include "serve/cache.h"
 #include "serve/cache_parts.h"
-#include "core/compat.h"
 #include "serve/image_file.h"
-#include "core/settings.h"
+#include "store/blob.h"
 #include "store/weights.h"
 
 #define IMAGE_ALIGNMENT 64

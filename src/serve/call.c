@@ -20,10 +20,9 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
-#include "serve/call.h"
 #include "core/compat.h"
+#include "serve/call.h"
 #include "serve/continuation.h"
 
 #define RUN_CALLS GPT_ELEMENTS
@@ -258,7 +257,7 @@ gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo)
 	gpt_bridge_check_memory(elements->held);
 	elements->kind = kind;
 	elements->fcinfo = fcinfo;
-	elements->model = gpt_argument_text(fcinfo, 0);
+	elements->model = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	elements->array = PG_GETARG_ARRAYTYPE_P(1);
 	elements->iterator = array_create_iterator(elements->array, 0, NULL);
 	elements->n = ArrayGetNItems(ARR_NDIM(elements->array), ARR_DIMS(elements->array));

@@ -25,10 +25,10 @@
 #include "utils/wait_event.h"
 
 #include "core/compat.h"
-#include "serve/image_file.h"
-#include "serve/image_lock.h"
 #include "core/settings.h"
 #include "core/version.h"
+#include "serve/image_file.h"
+#include "serve/image_lock.h"
 
 #define MAGIC "gpt imag"
 #define FORMAT 1

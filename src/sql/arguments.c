@@ -12,8 +12,9 @@
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 
-#include "sql/arguments.h"
 #include "core/compat.h"
+#include "core/number.h"
+#include "sql/arguments.h"
 
 /*
  * The parser has matched the arguments of a call in an expression, and the function call protocol,
@@ -71,7 +72,7 @@ gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double 
 	/* Written so that NaN fails. */
 	if (!(value >= minimum && value <= maximum) || (above && value == minimum))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s is out of range: %s", name, gpt_argument_number(value)),
+						errmsg("%s is out of range: %s", name, gpt_number_text(value)),
 						above ? errhint("It must be above %g and at most %g.", minimum, maximum)
 							  : errhint("It must be between %g and %g.", minimum, maximum)));
 	return value;
@@ -81,16 +82,4 @@ bool
 gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default)
 {
 	return number >= PG_NARGS() || PG_ARGISNULL(number) ? by_default : PG_GETARG_BOOL(number);
-}
-
-char *
-gpt_argument_number(double value)
-{
-	char *text;
-
-	if (value == floor(value) && fabs(value) < 1e16)
-		return psprintf(INT64_FORMAT, (int64) value);
-	text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
-	double_to_shortest_decimal_buf(value, text);
-	return text;
 }

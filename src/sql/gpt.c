@@ -9,15 +9,22 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
-#include "serve/batching.h"
-#include "store/blob.h"
 #include "core/compat.h"
-#include "jobs/launcher.h"
 #include "core/settings.h"
+#include "jobs/job_launch.h"
+#include "jobs/launcher.h"
+#include "serve/batching.h"
+#include "sql/call_kinds.h"
+#include "store/blob.h"
+#include "store/catalog.h"
 
 PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
+
+static const GptCallKind *const batched[] = {&gpt_score_call,	&gpt_generate_call,
+											 &gpt_logprob_call, &gpt_classify_call,
+											 &gpt_embed_call,	NULL};
 
 void
 _PG_init(void)
@@ -25,6 +32,7 @@ _PG_init(void)
 	gpt_settings_define();
 	MarkGUCPrefixReserved("gpt");
 	gpt_blob_init();
-	gpt_batching_init();
+	gpt_batching_init(batched);
+	gpt_catalog_ask_pending(gpt_job_launch_pending);
 	gpt_launcher_init();
 }

@@ -22,16 +22,17 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
+#include "core/compat.h"
+#include "core/statement.h"
+#include "jobs/job_lock.h"
+#include "serve/image_file.h"
 #include "sql/arguments.h"
 #include "store/blob.h"
 #include "store/catalog.h"
-#include "train/checkpoint.h"
-#include "core/compat.h"
-#include "serve/image_file.h"
 #include "store/job.h"
 #include "store/run_files.h"
-#include "core/statement.h"
 #include "store/weights.h"
+#include "train/checkpoint.h"
 
 #define PIECE_SIZE (1024 * 1024)
 

@@ -17,11 +17,12 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "serve/cache.h"
 #include "serve/call.h"
-#include "core/compat.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
 
 PG_FUNCTION_INFO_V1(gpt_choose);
 PG_FUNCTION_INFO_V1(gpt_embed);

@@ -13,11 +13,12 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "serve/cache.h"
 #include "serve/call.h"
-#include "core/compat.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
 
 PG_FUNCTION_INFO_V1(gpt_classify);
 PG_FUNCTION_INFO_V1(gpt_classify_probs);

@@ -16,16 +16,17 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
-#include "serve/cache.h"
-#include "store/catalog.h"
-#include "corpus/classification.h"
 #include "core/compat.h"
-#include "serve/continuation.h"
-#include "engine/rouge.h"
+#include "core/extension.h"
 #include "core/options.h"
+#include "corpus/classification.h"
 #include "corpus/source.h"
+#include "engine/rouge.h"
+#include "serve/cache.h"
+#include "serve/continuation.h"
+#include "sql/arguments.h"
+#include "store/catalog.h"
 
 #define GENERATED_FACTOR 2 /* times the tokens of the row's completion ... */
 /* ... and so many are generated at most, unless the options say otherwise */
@@ -282,7 +283,7 @@ put_kept(FunctionCallInfo fcinfo, const char *model)
 	char *command = psprintf("SELECT loss, validation_loss, pg_catalog.exp(validation_loss), "
 							 "validation_bits_per_byte FROM %s.gpt_versions WHERE model "
 							 "OPERATOR(pg_catalog.=) $1 AND version OPERATOR(pg_catalog.=) $2",
-							 gpt_catalog_schema());
+							 gpt_extension_schema());
 
 	gpt_catalog_check_use(version);
 	if (SPI_connect() != SPI_OK_CONNECT)

@@ -12,18 +12,18 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "serve/cache.h"
 #include "serve/call.h"
-#include "core/compat.h"
 #include "serve/continuation.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
 
 #define MAX_TOKENS 1000000
 #define MAX_TEMPERATURE 100
 #define MIN_PENALTY 0.01
 #define MAX_PENALTY 100
-#define MAX_PROMPT_SIZE (64 * 1024 * 1024)
 #define MAX_STOPS 1000
 
 PG_FUNCTION_INFO_V1(gpt_generate);
@@ -31,9 +31,6 @@ PG_FUNCTION_INFO_V1(gpt_generate);
 static void read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo);
 static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
-static LmGeneration *start(const GptServed *served, const char *prompt, size_t size,
-						   const LmSampling *sampling, bool *truncated);
-static void append_continuation(StringInfo result, LmGeneration *generation);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 
@@ -167,80 +164,4 @@ draw_seed(void)
 	if (!pg_strong_random(&seed, sizeof(seed)))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not draw a random seed")));
 	return seed;
-}
-
-void
-gpt_continue_check(size_t size)
-{
-	LmError *error = gpt_continue_error(size);
-
-	if (error != NULL)
-		gpt_bridge_raise(error);
-}
-
-LmError *
-gpt_continue_error(size_t size)
-{
-	LmError *error;
-
-	if (size <= MAX_PROMPT_SIZE)
-		return NULL;
-	error = palloc(sizeof(LmError));
-	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20,
-			MAX_PROMPT_SIZE >> 20);
-	return error;
-}
-
-/* A generation belongs to the engine, so it is released here, whatever happens. */
-void
-gpt_continue(StringInfo result, const GptServed *served, const char *prompt, size_t size,
-			 const LmSampling *sampling, bool *truncated)
-{
-	LmGeneration *generation = start(served, prompt, size, sampling, truncated);
-
-	PG_TRY();
-	{
-		append_continuation(result, generation);
-	}
-	PG_FINALLY();
-	{
-		lm_generation_free(generation);
-	}
-	PG_END_TRY();
-}
-
-static LmGeneration *
-start(const GptServed *served, const char *prompt, size_t size, const LmSampling *sampling,
-	  bool *truncated)
-{
-	LmSampling healed = *sampling;
-	LmGeneration *generation;
-	LmError error;
-
-	healed.heal = served->heals;
-	do
-	{
-		generation = lm_generation_start(served->session, prompt, size, &healed, truncated, &error);
-		if (generation == NULL)
-			gpt_bridge_raise(&error);
-	} while (generation == NULL);
-	return generation;
-}
-
-static void
-append_continuation(StringInfo result, LmGeneration *generation)
-{
-	bool done = false;
-
-	while (!done)
-	{
-		LmBytes piece;
-		LmError error;
-
-		CHECK_FOR_INTERRUPTS();
-		if (lm_generation_next(generation, &piece, &done, &error))
-			appendBinaryStringInfo(result, piece.data, (int) piece.size);
-		else
-			gpt_bridge_raise(&error);
-	}
 }

@@ -11,12 +11,12 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "core/compat.h"
+#include "core/statement.h"
+#include "serve/image_file.h"
 #include "sql/arguments.h"
 #include "store/blob.h"
 #include "store/catalog.h"
-#include "core/compat.h"
-#include "serve/image_file.h"
-#include "core/statement.h"
 #include "store/weights.h"
 
 PG_FUNCTION_INFO_V1(gpt_set_image_type);

@@ -23,14 +23,17 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "sql/arguments.h"
-#include "store/catalog.h"
 #include "core/compat.h"
-#include "store/job.h"
-#include "jobs/launcher.h"
-#include "store/run_files.h"
+#include "core/extension.h"
 #include "core/settings.h"
+#include "jobs/job_launch.h"
+#include "jobs/job_lock.h"
+#include "jobs/launcher.h"
+#include "sql/arguments.h"
 #include "sql/submit.h"
+#include "store/catalog.h"
+#include "store/job.h"
+#include "store/run_files.h"
 
 #define LOOK_MS 200 /* between two looks at a job's row */
 #define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
@@ -492,7 +495,7 @@ gpt_copied_job_trigger(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(data->tg_event) || !TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("not called as a trigger before an insert")));
-	if (!gpt_catalog_is_table(RelationGetRelid(data->tg_relation), "gpt_job"))
+	if (!gpt_extension_is_table(RelationGetRelid(data->tg_relation), "gpt_job"))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("table \"%s\" is not gpt_job of extension \"gpt\"",
 							   RelationGetRelationName(data->tg_relation))));

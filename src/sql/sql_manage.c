@@ -13,13 +13,14 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
-#include "sql/arguments.h"
-#include "store/blob.h"
 #include "core/bridge.h"
-#include "store/catalog.h"
 #include "core/compat.h"
+#include "core/extension.h"
 #include "core/settings.h"
 #include "core/version.h"
+#include "sql/arguments.h"
+#include "store/blob.h"
+#include "store/catalog.h"
 #include "store/weights.h"
 
 PG_FUNCTION_INFO_V1(gpt_version);
@@ -56,7 +57,7 @@ Datum
 gpt_can_use(PG_FUNCTION_ARGS)
 {
 	gpt_argument_check_call(fcinfo);
-	(void) gpt_catalog_extension();
+	(void) gpt_extension_oid();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	if (!gpt_blob_can_use(PG_GETARG_OID(0)))
@@ -99,7 +100,7 @@ gpt_drop_extension_trigger(PG_FUNCTION_ARGS)
 						errmsg("not called as an event trigger of ddl_command_start")));
 	if (data->parsetree != NULL && IsA(data->parsetree, DropStmt) &&
 		drops_gpt((DropStmt *) data->parsetree) &&
-		pg_extension_ownercheck(gpt_catalog_extension(), GetUserId()))
+		pg_extension_ownercheck(gpt_extension_oid(), GetUserId()))
 		gpt_catalog_drop_all();
 	PG_RETURN_NULL();
 }

@@ -16,15 +16,15 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-#include "sql/arguments.h"
-#include "store/blob.h"
 #include "core/bridge.h"
-#include "store/catalog.h"
-#include "store/catalog_model.h"
 #include "core/compat.h"
-#include "engine/model.h"
 #include "core/settings.h"
 #include "core/statement.h"
+#include "engine/model.h"
+#include "sql/arguments.h"
+#include "store/blob.h"
+#include "store/catalog.h"
+#include "store/catalog_model.h"
 #include "store/weights.h"
 
 PG_FUNCTION_INFO_V1(gpt_merge);

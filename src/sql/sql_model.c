@@ -12,9 +12,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "core/compat.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
-#include "core/compat.h"
 
 PG_FUNCTION_INFO_V1(gpt_drop_model);
 PG_FUNCTION_INFO_V1(gpt_drop_version);

@@ -20,10 +20,11 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
-#include "serve/call.h"
 #include "core/compat.h"
+#include "serve/call.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
 
 #define COLLECTED_TEXTS 256
 #define COLLECTED_SIZE (1024 * 1024) /* bytes; a text that is larger is scored alone */

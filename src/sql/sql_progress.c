@@ -15,11 +15,12 @@
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 
-#include "sql/arguments.h"
 #include "core/compat.h"
-#include "store/job.h"
-#include "jobs/launcher.h"
 #include "core/statement.h"
+#include "jobs/job_lock.h"
+#include "jobs/launcher.h"
+#include "sql/arguments.h"
+#include "store/job.h"
 
 PG_FUNCTION_INFO_V1(gpt_job_owner);
 PG_FUNCTION_INFO_V1(gpt_progress_rows);

@@ -11,11 +11,12 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "serve/cache.h"
 #include "serve/call.h"
-#include "core/compat.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
 
 typedef enum Metric
 {

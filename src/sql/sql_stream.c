@@ -16,11 +16,12 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
-#include "serve/call.h"
 #include "core/compat.h"
+#include "serve/call.h"
 #include "serve/continuation.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
 
 PG_FUNCTION_INFO_V1(gpt_stream);
 

@@ -16,11 +16,12 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
-#include "serve/cache.h"
 #include "core/compat.h"
+#include "core/extension.h"
 #include "core/settings.h"
+#include "serve/cache.h"
+#include "sql/arguments.h"
 
 /*
  * bytes that a byte of text needs on its way to a value: in buffers that double, and in the value
@@ -122,7 +123,7 @@ find_tokenizer(const char *reference)
 {
 	uint8 sha256[GPT_SHA256_SIZE];
 
-	(void) gpt_catalog_extension();
+	(void) gpt_extension_oid();
 	if (strcmp(reference, "bytes") == 0)
 		return bytes_tokenizer();
 	if (!gpt_catalog_resolve_tokenizer(reference, sha256))

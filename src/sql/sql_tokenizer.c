@@ -11,12 +11,13 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
-#include "sql/arguments.h"
 #include "core/bridge.h"
-#include "store/catalog.h"
 #include "core/compat.h"
+#include "core/extension.h"
 #include "core/settings.h"
 #include "corpus/source.h"
+#include "sql/arguments.h"
+#include "store/catalog.h"
 #include "store/tokenizer_json.h"
 
 #define MIN_VOCABULARY 257 /* all bytes and the end */
@@ -86,7 +87,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	gpt_argument_required(fcinfo, 0, "name");
 	gpt_argument_required(fcinfo, 1, "query");
 	PreventCommandIfReadOnly("gpt_train_tokenizer()");
-	(void) gpt_catalog_extension();
+	(void) gpt_extension_oid();
 	gpt_bridge_check_encoding();
 	name = gpt_argument_text(fcinfo, 0);
 	gpt_catalog_check_name(name);

@@ -33,8 +33,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "store/blob.h"
 #include "core/compat.h"
+#include "store/blob.h"
 
 #define PIECE_SIZE (1024 * 1024)
 

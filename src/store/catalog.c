@@ -13,7 +13,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
-#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -24,12 +23,11 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "core/extension.h"
 #include "store/blob.h"
 #include "store/catalog.h"
-#include "core/compat.h"
 #include "store/model_config.h"
 #include "store/tokenizer_json.h"
-#include "core/version.h"
 #include "store/weights.h"
 #include "store/weights_header.h"
 
@@ -102,23 +100,12 @@ static const Table tokenizer_table = {"gpt_tokenizer", "gpt_tokenizer_pkey", tok
 static const Table name_table = {"gpt_tokenizer_name", "gpt_tokenizer_name_pkey", name_types,
 								 lengthof(name_types)};
 
-typedef struct Extension
-{
-	Oid oid;
-	Oid owner;
-	Oid schema;
-	char version[64];
-} Extension;
-
 typedef struct RowScan
 {
 	Relation relation;
 	SysScanDesc rows;
 } RowScan;
 
-static bool read_extension(Extension *extension);
-static Extension find_extension(void);
-static void raise_version(const char *installed);
 static void scan_begin(RowScan *scan, const Table *table, int n_keys, ScanKey keys);
 static void check_columns(Relation relation, const Table *table);
 static void scan_end(RowScan *scan);
@@ -296,154 +283,13 @@ gpt_catalog_read_tokenizer(const uint8 *sha256)
 	return spec;
 }
 
-const char *
-gpt_catalog_schema(void)
-{
-	char *name = get_namespace_name(find_extension().schema);
-
-	if (name == NULL)
-		elog(ERROR, "schema of extension gpt is missing");
-	return quote_identifier(name);
-}
-
-Oid
-gpt_catalog_extension(void)
-{
-	return find_extension().oid;
-}
-
-Oid
-gpt_catalog_owner(void)
-{
-	return find_extension().owner;
-}
-
-void
-gpt_catalog_enter(GptIdentity *identity)
-{
-	Oid owner = gpt_catalog_owner();
-
-	GetUserIdAndSecContext(&identity->user, &identity->context);
-	identity->guc_level = NewGUCNestLevel();
-	SetUserIdAndSecContext(owner, identity->context | SECURITY_LOCAL_USERID_CHANGE |
-									  SECURITY_RESTRICTED_OPERATION);
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-
-	/*
-	 * A compiler of a hundred megabytes is not worth its loading for these, and ends the process
-	 * where memory is short.
-	 */
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-}
-
-void
-gpt_catalog_leave(const GptIdentity *identity)
-{
-	AtEOXact_GUC(false, identity->guc_level);
-	SetUserIdAndSecContext(identity->user, identity->context);
-}
-
-Oid
-gpt_catalog_fitting_extension(void)
-{
-	Extension extension;
-
-	return read_extension(&extension) && strcmp(extension.version, GPT_VERSION) == 0 ? extension.oid
-																					 : InvalidOid;
-}
-
-/* False where it does not exist. */
-static bool
-read_extension(Extension *extension)
-{
-	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum("gpt"));
-	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (tuple != NULL)
-	{
-		Form_pg_extension row = (Form_pg_extension) GETSTRUCT(tuple);
-		bool is_null;
-		Datum version =
-			heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(relation), &is_null);
-
-		extension->oid = row->oid;
-		extension->owner = row->extowner;
-		extension->schema = row->extnamespace;
-		text_to_cstring_buffer(DatumGetTextPP(version), extension->version,
-							   sizeof(extension->version));
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return tuple != NULL;
-}
-
-/*
- * Whatever reads or writes the extension's tables comes through here, so this is where library and
- * tables are compared.
- */
-static Extension
-find_extension(void)
-{
-	Extension extension;
-
-	if (!read_extension(&extension))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("extension \"gpt\" does not exist in this database"),
-						errhint("Create it with CREATE EXTENSION gpt.")));
-	if (strcmp(extension.version, GPT_VERSION) != 0)
-		raise_version(extension.version);
-	return extension;
-}
-
-static void
-raise_version(const char *installed)
-{
-	bool is_older = strverscmp(installed, GPT_VERSION) < 0;
-
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		 errmsg("extension \"gpt\" is at version %s, but the library needs %s", installed,
-				GPT_VERSION),
-		 is_older
-			 ? errhint("Call ALTER EXTENSION gpt UPDATE.")
-			 : errhint(
-				   "Start a new session, and where the server preloads gpt, restart the server.")));
-}
-
-Oid
-gpt_catalog_table(const char *name)
-{
-	Oid table = get_relname_relid(name, find_extension().schema);
-
-	if (!OidIsValid(table))
-		elog(ERROR, "table %s of extension gpt is missing", name);
-	return table;
-}
-
-bool
-gpt_catalog_is_table(Oid table, const char *name)
-{
-	Extension extension;
-
-	return read_extension(&extension) && get_relname_relid(name, extension.schema) == table;
-}
-
 /* Names are columns with collation "C", which is what ScanKeyInit assumes. */
 static void
 scan_begin(RowScan *scan, const Table *table, int n_keys, ScanKey keys)
 {
-	scan->relation = table_open(gpt_catalog_table(table->name), AccessShareLock);
+	scan->relation = table_open(gpt_extension_table(table->name), AccessShareLock);
 	check_columns(scan->relation, table);
-	scan->rows = systable_beginscan(scan->relation, gpt_catalog_table(table->index), true,
+	scan->rows = systable_beginscan(scan->relation, gpt_extension_table(table->index), true,
 									GetActiveSnapshot(), n_keys, keys);
 }
 

@@ -19,12 +19,12 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/compat.h"
+#include "core/statement.h"
 #include "store/blob.h"
 #include "store/catalog_model.h"
-#include "core/compat.h"
 #include "store/name_lock.h"
 #include "store/run_files.h"
-#include "core/statement.h"
 #include "store/weights_header.h"
 
 #define PIECE_SIZE (1024 * 1024)

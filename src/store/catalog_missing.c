@@ -18,10 +18,9 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "core/statement.h"
 #include "store/blob.h"
 #include "store/catalog.h"
-#include "store/job.h"
-#include "core/statement.h"
 #include "store/weights.h"
 
 #define MAX_NAME_SIZE 63
@@ -53,6 +52,8 @@ typedef struct Nearest
 	char *found;
 } Nearest;
 
+static bool (*job_is_pending)(int64 job) = NULL;
+
 static bool describe_versions(Known *known, const char *model);
 static bool describe_job(Known *known, const char *model);
 static char *partial_version(const char *model);
@@ -63,6 +64,12 @@ static void consider(Nearest *nearest, const Candidate *candidate);
 static bool may_use(const Candidate *candidate);
 static Candidate *read_versions(int *n, const char *model);
 static void raise_with(const Known *known, const char *message) pg_attribute_noreturn();
+
+void
+gpt_catalog_ask_pending(bool (*is_pending)(int64 job))
+{
+	job_is_pending = is_pending;
+}
 
 void
 gpt_catalog_raise_missing(const char *reference)
@@ -246,7 +253,7 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 {
 	char *partial;
 
-	if (gpt_job_launch_pending(job))
+	if (job_is_pending != NULL && job_is_pending(job))
 	{
 		known->detail = psprintf("Job " INT64_FORMAT
 								 ", which will train it, starts when this transaction commits.",

@@ -15,13 +15,13 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
+#include "core/statement.h"
+#include "serve/image_file.h"
 #include "store/blob.h"
 #include "store/catalog_model.h"
-#include "core/compat.h"
-#include "serve/image_file.h"
 #include "store/job.h"
 #include "store/name_lock.h"
-#include "core/statement.h"
 
 static const char *const row_locks[] = {
 	[GPT_MODEL_LOOK] = "SELECT version, last_version FROM %s.gpt_model WHERE model = $1",

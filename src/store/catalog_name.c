@@ -14,8 +14,8 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
-#include "store/catalog.h"
 #include "core/statement.h"
+#include "store/catalog.h"
 
 static bool belongs_to_another(const char *name, const char *format);
 static void refuse(const char *name, const char *noun) pg_attribute_noreturn();

@@ -16,14 +16,14 @@
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
+#include "core/statement.h"
+#include "engine/params.h"
+#include "serve/image_file.h"
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/catalog_model.h"
-#include "core/compat.h"
-#include "engine/params.h"
-#include "serve/image_file.h"
 #include "store/model_config.h"
-#include "core/statement.h"
 #include "store/weights.h"
 
 #define MAX_REMOVED 1000

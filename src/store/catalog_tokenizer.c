@@ -14,12 +14,12 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
+#include "core/statement.h"
+#include "serve/image_file.h"
 #include "store/blob.h"
 #include "store/catalog.h"
-#include "core/compat.h"
-#include "serve/image_file.h"
 #include "store/name_lock.h"
-#include "core/statement.h"
 #include "store/tokenizer_json.h"
 
 #define PIECE_SIZE (64 * 1024)

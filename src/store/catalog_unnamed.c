@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "core/extension.h"
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/weights.h"
@@ -75,7 +76,7 @@ parse(char *kind, uint8 *prefix, const char *name)
 static bool
 find_content(uint8 *sha256, bool *may_use, const char *kind, const uint8 *prefix)
 {
-	Relation relation = table_open(gpt_catalog_table("gpt_tokenizer"), AccessShareLock);
+	Relation relation = table_open(gpt_extension_table("gpt_tokenizer"), AccessShareLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple row;
@@ -86,7 +87,7 @@ find_content(uint8 *sha256, bool *may_use, const char *kind, const uint8 *prefix
 				PointerGetDatum(padded(prefix, 0)));
 	ScanKeyInit(&keys[1], TOKENIZER_SHA256, BTLessEqualStrategyNumber, F_BYTEALE,
 				PointerGetDatum(padded(prefix, 0xFF)));
-	scan = systable_beginscan(relation, gpt_catalog_table("gpt_tokenizer_pkey"), true,
+	scan = systable_beginscan(relation, gpt_extension_table("gpt_tokenizer_pkey"), true,
 							  GetActiveSnapshot(), 2, keys);
 	while (!*may_use && (row = systable_getnext(scan)) != NULL)
 	{
@@ -109,7 +110,7 @@ find_content(uint8 *sha256, bool *may_use, const char *kind, const uint8 *prefix
 static bool
 gives_a_model(const uint8 *sha256)
 {
-	Relation relation = table_open(gpt_catalog_table("gpt_version"), AccessShareLock);
+	Relation relation = table_open(gpt_extension_table("gpt_version"), AccessShareLock);
 	SysScanDesc scan =
 		systable_beginscan(relation, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
 	HeapTuple row;

@@ -8,9 +8,9 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 
+#include "core/statement.h"
 #include "store/catalog.h"
 #include "store/catalog_model.h"
-#include "core/statement.h"
 
 #define MOST_NAMED 20 /* adapters, in a message */
 

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
@@ -14,26 +15,16 @@
 #include "utils/builtins.h"
 
 #include "core/compat.h"
-#include "serve/image_file.h"
+#include "core/extension.h"
 #include "core/removal.h"
 #include "core/settings.h"
+#include "store/image_directory.h"
 
 #define PREFIX PG_TEMP_FILE_PREFIX "_gpt_image_"
 #define DIGITS 32 /* of the hash, in a name */
 
-/* A file of ours as the directory shows it. */
-typedef struct Entry
-{
-	char path[GPT_IMAGE_PATH_SIZE];
-	uint64 size;
-	struct timespec used_at;
-	bool aside;
-} Entry;
-
-static List *read_directory(void);
-static bool read_entry(Entry *entry, const char *name);
+static bool read_entry(GptImageEntry *entry, const char *name);
 static int by_age(const ListCell *a, const ListCell *b);
-static bool is_left_behind(const char *path, bool removes);
 static void remove_images(const void *sha256);
 static void remove_file(const char *path);
 
@@ -48,68 +39,29 @@ gpt_image_path(char *path, const uint8 *sha256, GptImageType type)
 			 gpt_image_type_name(type));
 }
 
-List *
-gpt_image_files(void)
-{
-	List *entries = read_directory();
-	List *files = NIL;
-	ListCell *cell;
-
-	foreach (cell, entries)
-	{
-		const Entry *entry = lfirst(cell);
-		GptImageFile *file = palloc(sizeof(GptImageFile));
-
-		CHECK_FOR_INTERRUPTS();
-		if (!entry->aside && gpt_image_file_describe(file, entry->path))
-			files = lappend(files, file);
-	}
-	return files;
-}
-
-List *
-gpt_image_leftovers(void)
-{
-	List *entries = read_directory();
-	List *paths = NIL;
-	ListCell *cell;
-
-	foreach (cell, entries)
-	{
-		Entry *entry = lfirst(cell);
-		GptImageFile file;
-
-		CHECK_FOR_INTERRUPTS();
-		if (entry->aside ? is_left_behind(entry->path, false)
-						 : !gpt_image_file_describe(&file, entry->path))
-			paths = lappend(paths, entry->path);
-	}
-	return paths;
-}
-
 bool
 gpt_image_make_room(uint64 size, const char *aside)
 {
 	uint64 limit = (uint64) gpt_settings_max_image_size();
 	uint64 total = size;
-	List *entries = read_directory();
+	List *entries = gpt_image_directory_read();
 	ListCell *cell;
 
 	list_sort(entries, by_age);
 	foreach (cell, entries)
 	{
-		Entry *entry = lfirst(cell);
+		GptImageEntry *entry = lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
 		if (strcmp(entry->path, aside) == 0)
 			entry->size = 0;
-		else if (entry->aside && is_left_behind(entry->path, true))
+		else if (entry->aside && gpt_image_is_left_behind(entry->path, true))
 			entry->size = 0;
 		total += entry->size;
 	}
 	foreach (cell, entries)
 	{
-		const Entry *entry = lfirst(cell);
+		const GptImageEntry *entry = lfirst(cell);
 
 		if (total <= limit)
 			break;
@@ -141,9 +93,8 @@ remove_images(const void *sha256)
 	}
 }
 
-/* List of Entry; empty where there is no directory. */
-static List *
-read_directory(void)
+List *
+gpt_image_directory_read(void)
 {
 	DIR *directory = AllocateDir(GPT_IMAGE_DIRECTORY);
 	List *entries = NIL;
@@ -153,7 +104,7 @@ read_directory(void)
 		return NIL;
 	while ((found = ReadDirExtended(directory, GPT_IMAGE_DIRECTORY, LOG)) != NULL)
 	{
-		Entry *entry = palloc(sizeof(Entry));
+		GptImageEntry *entry = palloc(sizeof(GptImageEntry));
 
 		if (read_entry(entry, found->d_name))
 			entries = lappend(entries, entry);
@@ -163,7 +114,7 @@ read_directory(void)
 }
 
 static bool
-read_entry(Entry *entry, const char *name)
+read_entry(GptImageEntry *entry, const char *name)
 {
 	size_t size = strlen(name);
 	size_t suffix = strlen(GPT_IMAGE_ASIDE);
@@ -184,8 +135,8 @@ read_entry(Entry *entry, const char *name)
 static int
 by_age(const ListCell *a, const ListCell *b)
 {
-	const struct timespec *x = &((const Entry *) lfirst(a))->used_at;
-	const struct timespec *y = &((const Entry *) lfirst(b))->used_at;
+	const struct timespec *x = &((const GptImageEntry *) lfirst(a))->used_at;
+	const struct timespec *y = &((const GptImageEntry *) lfirst(b))->used_at;
 
 	if (x->tv_sec != y->tv_sec)
 		return x->tv_sec < y->tv_sec ? -1 : 1;
@@ -196,8 +147,8 @@ by_age(const ListCell *a, const ListCell *b)
  * Whether a file that is not complete has nobody who writes it; then removes takes it away. Its
  * writer may just have given it its name: so what is removed is compared with what was locked.
  */
-static bool
-is_left_behind(const char *path, bool removes)
+bool
+gpt_image_is_left_behind(const char *path, bool removes)
 {
 	int file = OpenTransientFile(path, O_RDWR | O_NOFOLLOW | PG_BINARY);
 	struct stat status;

@@ -27,8 +27,9 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "store/job.h"
+#include "core/extension.h"
 #include "core/statement.h"
+#include "store/job.h"
 
 #define NOTIFY_CHANNEL "gpt_job"
 #define NOTIFY_LIMIT 0.99 /* of the queue */
@@ -148,7 +149,7 @@ gpt_job_read(int64 number)
 bool
 gpt_job_is_uncommitted(int64 job)
 {
-	List *name = stringToQualifiedNameList(psprintf("%s.gpt_job", gpt_catalog_schema()));
+	List *name = stringToQualifiedNameList(psprintf("%s.gpt_job", gpt_extension_schema()));
 	GptIdentity identity;
 	Relation relation;
 	SnapshotData dirty;
@@ -156,7 +157,7 @@ gpt_job_is_uncommitted(int64 job)
 	SysScanDesc scan;
 	bool found;
 
-	gpt_catalog_enter(&identity);
+	gpt_extension_enter(&identity);
 	relation = table_openrv(makeRangeVarFromNameList(name), AccessShareLock);
 	InitDirtySnapshot(dirty);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job));
@@ -164,7 +165,7 @@ gpt_job_is_uncommitted(int64 job)
 	found = HeapTupleIsValid(systable_getnext(scan)) && TransactionIdIsValid(dirty.xmin);
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
-	gpt_catalog_leave(&identity);
+	gpt_extension_leave(&identity);
 	return found;
 }
 

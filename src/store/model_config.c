@@ -19,6 +19,7 @@
 #include "utils/numeric.h"
 
 #include "core/compat.h"
+#include "core/lora_targets.h"
 #include "store/model_config.h"
 
 #define LABELS_FIELD "labels"
@@ -214,7 +215,7 @@ append_field(StringInfo json, const LmConfig *config, const struct Field *field)
 			appendStringInfo(json, "\"%s\"", field->name_of(*(const int *) place));
 			break;
 		case FIELD_TARGETS:
-			appendStringInfo(json, "\"%s\"", gpt_config_targets(*(const int *) place));
+			appendStringInfo(json, "\"%s\"", gpt_lora_targets_words(*(const int *) place));
 			break;
 	}
 }
@@ -253,49 +254,10 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 			if (value->type != jbvString)
 				return false;
 			*(int *) place =
-				gpt_config_parse_targets(value->val.string.val, (size_t) value->val.string.len);
+				gpt_lora_targets_parse(value->val.string.val, (size_t) value->val.string.len);
 			return *(int *) place > 0;
 	}
 	return false;
-}
-
-char *
-gpt_config_targets(int targets)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	for (int i = 0; i < LM_TARGETS; i++)
-	{
-		if ((targets >> i & 1) != 0)
-			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", lm_target_name(i));
-	}
-	return text.data;
-}
-
-int
-gpt_config_parse_targets(const char *text, size_t length)
-{
-	const char *end = text + length;
-	int targets = 0;
-
-	for (const char *at = text; at <= end;)
-	{
-		const char *comma = memchr(at, ',', (size_t) (end - at));
-		const char *stop = comma != NULL ? comma : end;
-		int word;
-
-		while (at < stop && *at == ' ')
-			at++;
-		while (stop > at && stop[-1] == ' ')
-			stop--;
-		word = find_word(lm_target_name, at, (size_t) (stop - at));
-		if (word < 0)
-			return 0;
-		targets |= 1 << word;
-		at = (comma != NULL ? comma : end) + 1;
-	}
-	return targets;
 }
 
 /* -1 where it is none of them. */

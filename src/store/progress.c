@@ -15,9 +15,10 @@
 #include "utils/float.h"
 #include "utils/ps_status.h"
 
-#include "store/progress.h"
 #include "core/statement.h"
-#include "jobs/worker.h"
+#include "core/stop.h"
+#include "core/transaction.h"
+#include "store/progress.h"
 
 #define WRITE_INTERVAL_MS 900
 
@@ -51,7 +52,7 @@ gpt_progress_phase(GptProgress *progress, const char *phase)
 void
 gpt_progress_tick(GptProgress *progress)
 {
-	gpt_worker_check_stop();
+	gpt_stop_check();
 	if (!IsTransactionState() &&
 		TimestampDifferenceExceeds(progress->written_at, GetCurrentTimestamp(), WRITE_INTERVAL_MS))
 		gpt_progress_flush(progress);
@@ -68,16 +69,16 @@ gpt_progress_log(GptProgress *progress, const GptLogRow *row)
 void
 gpt_progress_flush(GptProgress *progress)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	GptStatement statement;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_statement_begin(&statement);
 	write_row(&statement, progress);
 	for (int i = 0; i < progress->n_rows; i++)
 		write_log_row(&statement, progress->job, &progress->rows[i]);
 	gpt_statement_end(&statement);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 
 	progress->n_rows = 0;
 	progress->written_at = GetCurrentTimestamp();

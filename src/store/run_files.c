@@ -22,12 +22,11 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "train/checkpoint.h"
 #include "core/removal.h"
-#include "store/run_files.h"
 #include "core/settings.h"
 #include "core/statement.h"
-#include "jobs/worker.h"
+#include "core/transaction.h"
+#include "store/run_files.h"
 
 #define UUID_TEXT_SIZE 36
 /* beyond the retention, for files that say nothing about their database */
@@ -35,7 +34,7 @@
 
 static void remove_file(const char *path);
 static void remove_run(const void *run_id);
-static bool is_unused(const pg_uuid_t *run_id);
+static bool is_unused(const pg_uuid_t *run_id, GptRunDatabase database_of);
 static double seconds_since_use(const pg_uuid_t *run_id);
 
 char *
@@ -136,7 +135,7 @@ gpt_run_of_file(pg_uuid_t *run_id, const char *name)
 }
 
 void
-gpt_run_files_sweep(void)
+gpt_run_files_sweep(GptRunDatabase database_of)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt sweep", ALLOCSET_DEFAULT_SIZES);
@@ -161,7 +160,7 @@ gpt_run_files_sweep(void)
 		const pg_uuid_t *run_id = lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
-		if (is_unused(run_id))
+		if (is_unused(run_id, database_of))
 			gpt_run_files_remove(run_id);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -169,21 +168,21 @@ gpt_run_files_sweep(void)
 }
 
 static bool
-is_unused(const pg_uuid_t *run_id)
+is_unused(const pg_uuid_t *run_id, GptRunDatabase database_of)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	bool known;
 	bool kept;
 	Oid database;
 	bool database_exists;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	kept = gpt_run_is_kept(run_id, &known);
-	database = known ? MyDatabaseId : gpt_checkpoint_database(run_id);
+	database = known ? MyDatabaseId : database_of(run_id);
 	database_exists =
 		OidIsValid(database) && SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 
 	if (known)
 		return !kept;

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/json.h"
 
+#include "store/byte_letters.h"
 #include "store/tokenizer_json.h"
 
 static void write_added_tokens(StringInfo json, const LmTokenizerSpec *spec);
@@ -247,26 +248,4 @@ static char *
 special_name(const LmTokenizerSpec *spec, int32_t id)
 {
 	return pnstrdup(spec->tokens[id].data, spec->tokens[id].size);
-}
-
-int
-gpt_byte_to_letter(int byte)
-{
-	if (byte <= 32)
-		return 0x100 + byte;
-	if (byte >= 127 && byte <= 160)
-		return 0x100 + 33 + byte - 127;
-	return byte == 173 ? 0x100 + 33 + 34 : byte;
-}
-
-int
-gpt_letter_to_byte(int letter)
-{
-	if (letter >= 0x100 && letter <= 0x120)
-		return letter - 0x100;
-	if (letter > 0x120 && letter <= 0x142)
-		return letter - 0x121 + 127;
-	if (letter == 0x143)
-		return 173;
-	return letter <= 255 && gpt_byte_to_letter(letter) == letter ? letter : -1;
 }

@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "store/byte_letters.h"
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_reader.h"
 

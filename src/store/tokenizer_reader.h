@@ -7,8 +7,8 @@
 #ifndef GPT_TOKENIZER_READER_H
 #define GPT_TOKENIZER_READER_H
 
-#include "engine/tokenizer.h"
 #include "core/json_tree.h"
+#include "engine/tokenizer.h"
 
 typedef struct GptTokenizerReader
 {

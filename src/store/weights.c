@@ -16,8 +16,8 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "store/catalog.h"
 #include "core/compat.h"
+#include "store/catalog.h"
 #include "store/model_config.h"
 #include "store/weights.h"
 #include "store/weights_header.h"

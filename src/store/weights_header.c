@@ -14,8 +14,8 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "store/catalog.h"
 #include "core/compat.h"
+#include "store/catalog.h"
 #include "store/weights_header.h"
 
 typedef enum Place

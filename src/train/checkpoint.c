@@ -19,9 +19,9 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "train/checkpoint.h"
-#include "store/run_files.h"
 #include "core/version.h"
+#include "store/run_files.h"
+#include "train/checkpoint.h"
 
 #define MAGIC "gpt ckp1"
 #define PIECE_SIZE (1024 * 1024)

@@ -12,14 +12,16 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "core/lora_targets.h"
+#include "core/statement.h"
+#include "core/stop.h"
+#include "core/transaction.h"
 #include "engine/model.h"
 #include "engine/params.h"
 #include "store/model_config.h"
-#include "core/statement.h"
+#include "store/weights.h"
 #include "train/train_base.h"
 #include "train/train_plan.h"
-#include "store/weights.h"
-#include "jobs/worker.h"
 
 /* Of the learning rate that a model of that width would be trained anew with. */
 #define FINETUNE_RATE_SHARE 0.2
@@ -33,9 +35,9 @@ GptTrainBase *
 gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 {
 	GptTrainBase *base = palloc0(sizeof(GptTrainBase));
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	MemoryContextSwitchTo(transaction.context);
 	base->version = lost ? own_partial(job, &base->step) : NULL;
 	if (base->version == NULL && job->base != NULL)
@@ -50,7 +52,7 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 		memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
 		take_labels(&base->tokenizer, base->version);
 	}
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	if (base->version == NULL)
 	{
 		pfree(base);
@@ -78,17 +80,17 @@ take_labels(GptGivenTokenizer *given, const GptVersion *version)
 void
 gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	const GptVersion *version;
 
 	if (job->base == NULL || job->base_version <= 0)
 		return;
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	version = gpt_catalog_version(psprintf("%s@%d", job->base, job->base_version), true);
 	if (version != NULL)
 		take_labels(given, version);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 }
 
 char *
@@ -97,18 +99,18 @@ gpt_train_base_since(const GptJob *job, GptTrainOptions *options, const GptTrain
 	int32 number = job->base_version > 0 ? job->base_version
 				   : base != NULL		 ? base->version->version
 										 : 0;
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	const GptVersion *version;
 	char *since;
 
 	if (options->since == GPT_SINCE_EVER)
 		return NULL;
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	MemoryContextSwitchTo(transaction.context);
 	version = gpt_catalog_version(psprintf("%s@%d", job->base, number), false);
 	gpt_catalog_check_use(version);
 	since = gpt_train_since(options, version);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	return since;
 }
 
@@ -186,10 +188,10 @@ gpt_train_check_method(GptTrainOptions *options, const GptVersion *version)
 	if (!isnan(options->alpha) && (float) options->alpha != config->lora_alpha)
 		raise_other_adapter(version, "alpha", psprintf("%g", config->lora_alpha));
 	if (options->targets != NULL && gpt_options_targets(options) != config->lora_targets)
-		raise_other_adapter(version, "targets", gpt_config_targets(config->lora_targets));
+		raise_other_adapter(version, "targets", gpt_lora_targets_words(config->lora_targets));
 	options->rank = config->lora_rank;
 	options->alpha = config->lora_alpha;
-	options->targets = gpt_config_targets(config->lora_targets);
+	options->targets = gpt_lora_targets_words(config->lora_targets);
 	if (isnan(options->lora_dropout))
 		options->lora_dropout = config->lora_dropout;
 }
@@ -237,7 +239,7 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 	for (int layer = 0; layer < table->config.layers; layer++)
 	{
 		lm_adapter_merge(engine, lm_trainer_params(trainer), table, adapter, adapter_table, layer);
-		gpt_worker_check_stop();
+		gpt_stop_check();
 	}
 	lm_adapter_copy_head(lm_trainer_params(trainer), table, adapter, adapter_table);
 }
@@ -278,17 +280,17 @@ gpt_train_base_changed(const GptTrainBase *base)
 void
 gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
 	if (!lm_config_same_base(&base->full->config, &lm_trainer_table(trainer)->config))
 		gpt_train_base_changed(base);
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	check_labels(lm_trainer_table(trainer), base->version);
 	if (lm_trainer_base(trainer) == NULL)
 		read_all(trainer, base);
 	else
 		read_below_adapter(trainer, base, frozen_only);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 }
 
 /* The version that the row names; the first time, the current one, which the row then names. */

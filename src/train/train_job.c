@@ -27,22 +27,24 @@
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
-#include "store/catalog.h"
-#include "train/checkpoint.h"
-#include "corpus/corpus.h"
+#include "core/lora_targets.h"
 #include "core/machine.h"
-#include "store/model_config.h"
 #include "core/options.h"
+#include "core/settings.h"
+#include "core/stop.h"
+#include "core/transaction.h"
+#include "corpus/corpus.h"
+#include "store/catalog.h"
+#include "store/model_config.h"
 #include "store/progress.h"
 #include "store/run_files.h"
-#include "core/settings.h"
 #include "store/tokenizer_json.h"
+#include "train/checkpoint.h"
 #include "train/train_base.h"
 #include "train/train_job.h"
 #include "train/train_loop.h"
 #include "train/train_plan.h"
 #include "train/train_save.h"
-#include "jobs/worker.h"
 
 #define LOCK_WAIT_MS 1000 /* to publish, with the slot */
 /* of the time, spent before training began, from which the note says so */
@@ -60,6 +62,7 @@ typedef struct Ending
 	const GptCorpus *corpus;
 	const GptTrainPlan *plan;
 	const GptTrainResult *result;
+	void (*leave_slot)(void);
 	int32 version; /* its number, afterwards */
 } Ending;
 
@@ -78,7 +81,7 @@ static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 						const GptTrainResult *result);
 
 void
-gpt_train_job_run(const GptJob *job)
+gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 {
 	TimestampTz started_at = GetCurrentTimestamp();
 	GptTrainOptions *options = gpt_options_parse(
@@ -140,7 +143,7 @@ gpt_train_job_run(const GptJob *job)
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	publish(&(Ending){job, options, base, corpus, &plan, &result, 0}, &progress);
+	publish(&(Ending){job, options, base, corpus, &plan, &result, leave_slot, 0}, &progress);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }
@@ -185,7 +188,7 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 static void
 continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 	const char *machine;
 
 	*plan = from->plan;
@@ -198,27 +201,27 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 	machine = gpt_train_machine(plan);
 	if (strncmp(machine, from->machine, sizeof(from->machine) - 1) == 0)
 		return;
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	gpt_job_add_note(job->number, psprintf("continued at step " INT64_FORMAT
 										   " under other conditions: before, %s",
 										   from->state.step, from->machine));
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 }
 
 /* A fine-tune that found nothing new has done what it should. */
 static void
 end_without_rows(const GptJob *job)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_note(job->number, "no row with a text is beyond the watermark of the base version, "
 								  "so there is no new version");
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
 	gpt_run_files_remove(&job->run_id);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 }
 
 /* ---- The job's row ------------------------------------------------------ */
@@ -226,11 +229,11 @@ end_without_rows(const GptJob *job)
 static void
 record_start(const GptJob *job, int64 step, bool data_changed)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_start(job->number, step, data_changed);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	if (step > 0)
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt continues at step " INT64_FORMAT,
 							 job->number, step)));
@@ -239,13 +242,13 @@ record_start(const GptJob *job, int64 step, bool data_changed)
 static void
 record_corpus(const GptJob *job, const GptCorpus *corpus)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &corpus->counts);
 	if (corpus->note != NULL)
 		gpt_job_add_note(job->number, corpus->note);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT
 						 " documents, " INT64_FORMAT " bytes, " INT64_FORMAT " tokens",
 						 job->number, corpus->counts.documents, corpus->counts.bytes,
@@ -255,11 +258,11 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 static void
 record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
-	gpt_worker_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, corpus, NULL));
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT
 						 " steps with %d threads",
 						 job->number, plan->parameters, plan->training.steps, plan->n_threads)));
@@ -274,17 +277,19 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 static void
 publish(Ending *ending, GptProgress *progress)
 {
-	bool published = gpt_worker_try(GPT_COMMIT_FULL, LOCK_WAIT_MS, publish_version, ending);
+	bool published = gpt_transaction_try(ending->job->number, GPT_COMMIT_FULL, LOCK_WAIT_MS,
+										 publish_version, ending);
 
 	if (!published)
 	{
-		gpt_worker_leave_slot();
+		ending->leave_slot();
 		gpt_progress_phase(progress, "waiting to publish");
 	}
 	while (!published)
 	{
-		gpt_worker_check_stop();
-		published = gpt_worker_try(GPT_COMMIT_FULL, 0, publish_version, ending);
+		gpt_stop_check();
+		published =
+			gpt_transaction_try(ending->job->number, GPT_COMMIT_FULL, 0, publish_version, ending);
 	}
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
 						 ending->job->number, ending->job->model, ending->version)));
@@ -324,7 +329,7 @@ publish_version(void *argument)
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
-	gpt_worker_check_stop();
+	gpt_stop_check();
 
 	/*
 	 * Last, so that whoever sees the success finds no file. (A commit that fails is a failed job,
@@ -415,7 +420,7 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 		put_text(&json, "method", "lora");
 		put_number(&json, "rank", config->lora_rank);
 		put_number(&json, "alpha", config->lora_alpha);
-		put_text(&json, "targets", gpt_config_targets(config->lora_targets));
+		put_text(&json, "targets", gpt_lora_targets_words(config->lora_targets));
 		put_number(&json, "lora_dropout", config->lora_dropout);
 	}
 	put_number(&json, "validation_documents", corpus->counts.held_out);

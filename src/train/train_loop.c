@@ -29,7 +29,6 @@
 #include "core/nice.h"
 #include "train/train_clock.h"
 #include "train/train_loop.h"
-#include "jobs/worker.h"
 
 #define LOG_INTERVAL_MS 5000
 #define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */

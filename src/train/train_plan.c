@@ -22,9 +22,9 @@
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
+#include "core/settings.h"
 #include "engine/ops.h"
 #include "engine/params.h"
-#include "core/settings.h"
 #include "train/train_loop.h"
 #include "train/train_plan.h"
 
@@ -72,14 +72,6 @@ static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options,
 						  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
 static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options,
 							  const GptCorpus *corpus);
-
-int
-gpt_plan_threads(const GptTrainOptions *options)
-{
-	int limit = gpt_train_threads;
-
-	return options->threads == GPT_CHOSEN ? limit : (int) Min(options->threads, limit);
-}
 
 static LmPrecision
 choose_precision(const GptTrainOptions *options)
@@ -143,7 +135,7 @@ gpt_plan_check(const GptTrainOptions *options)
 		options->vocabulary == GPT_CHOSEN ? SMALLEST_VOCABULARY : (int) options->vocabulary;
 	int context = options->context == GPT_CHOSEN ? SMALLEST_CONTEXT : (int) options->context;
 
-	plan.n_threads = gpt_plan_threads(options);
+	plan.n_threads = gpt_settings_train_threads(options->threads);
 	plan.training.precision = choose_precision(options);
 	gpt_plan_shape(&plan, options,
 				   gpt_plan_shape_is_open(options) ? gpt_preset_name(0) : given_preset(options),
@@ -171,7 +163,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	MemSet(plan, 0, sizeof(GptTrainPlan));
 	plan->labels = (int) corpus->dataset.header->n_labels;
 	plan->multi_label = corpus->dataset.header->n_sets > 0;
-	plan->n_threads = gpt_plan_threads(options);
+	plan->n_threads = gpt_settings_train_threads(options->threads);
 	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);

@@ -13,13 +13,14 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
-#include "store/catalog.h"
 #include "core/machine.h"
 #include "core/settings.h"
 #include "core/statement.h"
+#include "core/stop.h"
+#include "core/transaction.h"
+#include "store/catalog.h"
 #include "store/tokenizer_json.h"
 #include "train/train_save.h"
-#include "jobs/worker.h"
 
 #define LOCK_WAIT_MS 100 /* to publish a partial version */
 
@@ -120,14 +121,14 @@ static void
 write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
 				 const float *best)
 {
-	GptWorkerTransaction transaction;
+	GptTransaction transaction;
 
 	gpt_progress_phase(saver->progress, "writing a checkpoint");
 	saver->next.state = *state;
 	gpt_checkpoint_write(&saver->next, trainer, best, saver->progress);
-	gpt_worker_begin(&transaction, GPT_COMMIT_LOCAL);
+	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	gpt_job_set_checkpoint(saver->job->number, state->step);
-	gpt_worker_commit(&transaction);
+	gpt_transaction_commit(&transaction);
 	if (gpt_checkpoint_interval > 0)
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt wrote a checkpoint of step " INT64_FORMAT,
 							 saver->job->number, state->step)));
@@ -153,7 +154,8 @@ publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tra
 	Partial partial = {saver, state, trainer, best, 0};
 
 	gpt_progress_phase(saver->progress, "publishing");
-	if (gpt_worker_try(GPT_COMMIT_LOCAL, LOCK_WAIT_MS, publish_version, &partial))
+	if (gpt_transaction_try(saver->job->number, GPT_COMMIT_LOCAL, LOCK_WAIT_MS, publish_version,
+							&partial))
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published step " INT64_FORMAT
 							 " as model \"%s\", version %d",
 							 saver->job->number, state->step, saver->job->model, partial.version)));
@@ -174,7 +176,7 @@ publish_version(void *argument)
 	publication.partial = true;
 	publication.step = partial->state->step;
 	partial->version = gpt_catalog_publish(&publication);
-	gpt_worker_check_stop();
+	gpt_stop_check();
 }
 
 void

@@ -7,8 +7,8 @@
 #ifndef GPT_TRAIN_SAVE_H
 #define GPT_TRAIN_SAVE_H
 
-#include "train/checkpoint.h"
 #include "store/job.h"
+#include "train/checkpoint.h"
 #include "train/train_base.h"
 #include "train/train_loop.h"
 

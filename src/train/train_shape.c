@@ -8,9 +8,9 @@
 #include <math.h>
 
 #include "core/bridge.h"
+#include "core/settings.h"
 #include "engine/params.h"
 #include "store/model_config.h"
-#include "core/settings.h"
 #include "train/train_plan.h"
 
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */

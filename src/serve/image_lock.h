@@ -1,7 +1,7 @@
 /*
- * include/serve/image_lock.h
+ * src/serve/image_lock.h
  *
- * Locks of the whole cluster about images (src/jobs/job_lock.c), for the transaction; waited for,
+ * Locks of the whole cluster about images, for the transaction; waited for,
  * interruptibly. They work on a standby. The processes of one parallel query do not shut each other
  * out.
  */

@@ -1,0 +1,52 @@
+/*
+ * include/store/image_directory.h
+ *
+ * The files of images: their names, a list, and how they go. What a file holds is written in
+ * include/serve/image_file.h.
+ */
+#ifndef GPT_IMAGE_DIRECTORY_H
+#define GPT_IMAGE_DIRECTORY_H
+
+#include <time.h>
+
+#include "nodes/pg_list.h"
+#include "storage/fd.h"
+#include "store/image_type.h"
+
+#define GPT_IMAGE_DIRECTORY "base/" PG_TEMP_FILES_DIR
+#define GPT_IMAGE_PATH_SIZE 128
+
+/* Suffix of the name of a file that is being written; who writes it holds flock() on it. */
+#define GPT_IMAGE_ASIDE ".tmp"
+
+/* A file of ours as the directory shows it. */
+typedef struct GptImageEntry
+{
+	char path[GPT_IMAGE_PATH_SIZE];
+	uint64 size;
+	struct timespec used_at;
+	bool aside; /* being written, or left behind by whoever wrote it */
+} GptImageEntry;
+
+/* List of GptImageEntry; empty where there is no directory. */
+extern List *gpt_image_directory_read(void);
+
+/* Whether nobody writes a file that is aside; with removes, such a file is removed. */
+extern bool gpt_image_is_left_behind(const char *path, bool removes);
+
+extern void gpt_image_path(char *path, const uint8 *sha256, GptImageType type);
+
+/*
+ * Removes what was left behind, and the images that were not used for longest, until size more
+ * bytes fit into gpt.max_image_size. aside: the file that the caller writes. False when they do
+ * not, because others are writing.
+ */
+extern bool gpt_image_make_room(uint64 size, const char *aside);
+
+/*
+ * Removes the images of that content when the transaction commits. Sessions that have them mapped
+ * keep them until they end, or load another model.
+ */
+extern void gpt_image_remove_at_commit(const uint8 *sha256);
+
+#endif /* GPT_IMAGE_DIRECTORY_H */

@@ -1,0 +1,64 @@
+/*
+ * src/core/lora_targets.c
+ *
+ * The layers that an adapter changes (LmConfig.lora_targets), as words and back.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "core/lora_targets.h"
+#include "engine/config.h"
+
+static int find_word(const char *(*name_of)(int value), const char *word, size_t length);
+
+char *
+gpt_lora_targets_words(int targets)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < LM_TARGETS; i++)
+	{
+		if ((targets >> i & 1) != 0)
+			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", lm_target_name(i));
+	}
+	return text.data;
+}
+
+int
+gpt_lora_targets_parse(const char *text, size_t length)
+{
+	const char *end = text + length;
+	int targets = 0;
+
+	for (const char *at = text; at <= end;)
+	{
+		const char *comma = memchr(at, ',', (size_t) (end - at));
+		const char *stop = comma != NULL ? comma : end;
+		int word;
+
+		while (at < stop && *at == ' ')
+			at++;
+		while (stop > at && stop[-1] == ' ')
+			stop--;
+		word = find_word(lm_target_name, at, (size_t) (stop - at));
+		if (word < 0)
+			return 0;
+		targets |= 1 << word;
+		at = (comma != NULL ? comma : end) + 1;
+	}
+	return targets;
+}
+
+/* -1 where it is none of them. */
+static int
+find_word(const char *(*name_of)(int value), const char *word, size_t length)
+{
+	for (int i = 0; name_of(i) != NULL; i++)
+	{
+		if (strlen(name_of(i)) == length && memcmp(name_of(i), word, length) == 0)
+			return i;
+	}
+	return -1;
+}

@@ -1,0 +1,16 @@
+/*
+ * src/store/byte_letters.h
+ *
+ * The ByteLevel alphabet of tokenizer.json: 256 characters, each of which stands for a byte.
+ */
+#ifndef GPT_BYTE_LETTERS_H
+#define GPT_BYTE_LETTERS_H
+
+/*
+ * The character that stands for a byte in the ByteLevel alphabet, as a code point, and back; -1 for
+ * none.
+ */
+extern int gpt_byte_to_letter(int byte);
+extern int gpt_letter_to_byte(int letter);
+
+#endif /* GPT_BYTE_LETTERS_H */
