@@ -132,9 +132,9 @@ ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
 		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
 	done
 )"
-ok "docs/sql.md has the table of privileges that test/tap/matrix.sql tests" "$(
+ok "docs/sql.md has the table of privileges that test/tap/calls.psql has" "$(
 	yes_or_no="'(yes|no)'"
-	rows=$(sed -nE "s/^\t\('([a-z_]+)([^']*)', $yes_or_no, $yes_or_no, $yes_or_no, $yes_or_no, $yes_or_no, .*/| \`\1\`\2 | \3 | \4 | \5 | \6 | \7 |/p" test/tap/matrix.sql)
+	rows=$(sed -nE "s/^\t\('([a-z_]+)([^']*)', $yes_or_no, $yes_or_no, $yes_or_no, $yes_or_no, $yes_or_no, .*/| \`\1\`\2 | \3 | \4 | \5 | \6 | \7 |/p" test/tap/calls.psql)
 	[ "$(wc -l <<<"$rows")" -gt 20 ] || echo "no row of the matrix was found"
 	while IFS= read -r row; do
 		grep -qxF "$row" docs/sql.md || echo "$row"

@@ -1,5 +1,5 @@
 -- test/tap/matrix.sql - who may do what: each function and view, as the owner of a model, a role that it is granted to, a stranger, a
--- member of the owner, a superuser. scripts/border.sh compares the rows with the table of docs/sql.md.
+-- member of the owner, a superuser. The rows are those of calls.psql.
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
@@ -54,60 +54,7 @@ EXCEPTION
 	WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;
 END $$;
 
-CREATE TEMP TABLE matrix (what text, owner text, granted text, stranger text, member text, superuser text, command text);
-INSERT INTO matrix VALUES
-	('gpt_generate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', 'line', 2)$$),
-	('gpt_score', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', 'line')$$),
-	('gpt_generate, of an array', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_generate('m', ARRAY['line'], 2)$$),
-	('gpt_stream', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_stream('m', 'line', 2)$$),
-	('gpt_score, of an array', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_score('m@1', ARRAY['line'])$$),
-	('gpt_perplexity', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_perplexity('m', 'line')$$),
-	('gpt_logprob', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_logprob('m', 'li', 'ne')$$),
-	('gpt_choose', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_choose('m', 'li', '{ne,on}')$$),
-	('gpt_embed', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_embed('m', 'line')$$),
-	('gpt_classify', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_classify('labels', 'line')$$),
-	('gpt_classify_probs', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_classify_probs('labels', 'line')$$),
-	('gpt_evaluate', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m', $q$SELECT 'line'::text AS body$q$)$$),
-	('gpt_evaluate, what was kept', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_evaluate('m')$$),
-	('gpt_tokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('m', 'line')$$),
-	('gpt_tokenize, by tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_tokenize('t', 'line')$$),
-	('gpt_detokenize', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_detokenize('m', '{1}')$$),
-	('gpt_count_tokens', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_count_tokens('m', 'line')$$),
-	('gpt_copy_model', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT gpt_copy_model('m', 'c')$$),
-	('lo_get', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT lo_get(WEIGHTS)$$),
-	('gpt_rollback', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rollback('m', 1)$$),
-	('gpt_drop_version', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_version('labels', 1)$$),
-	('gpt_merge', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_merge('adapter')$$),
-	('gpt_rename_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_rename_model('m', 'n')$$),
-	('gpt_drop_model', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_model('m')$$),
-	('gpt_grant', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_grant('m', 'gpt_stranger')$$),
-	('gpt_revoke', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_revoke('m', 'gpt_granted')$$),
-	('gpt_set_image_type', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_set_image_type('m', 'float32')$$),
-	('gpt_import_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_import_tokenizer('t', JSON)$$),
-	('gpt_drop_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_drop_tokenizer('t')$$),
-	('gpt_train', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_train('new', 'SELECT body FROM line')$$),
-	('gpt_finetune', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_finetune('m', 'SELECT body FROM line', '{"into": "new"}')$$),
-	('gpt_train_tokenizer', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_train_tokenizer('new', 'SELECT body FROM line', 260)$$),
-	('gpt_wait', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_wait(JOB)$$),
-	('gpt_cancel', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_cancel(JOB)$$),
-	('gpt_resume', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT gpt_resume(JOB)$$),
-	('gpt_forget_jobs, of the owner', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / gpt_forget_jobs('0 s')$$),
-	('gpt_models', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_models WHERE model = 'm'$$),
-	('gpt_versions', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_versions WHERE model = 'm'$$),
-	('gpt_tokenizers', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_tokenizers$$),
-	('gpt_images', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_images WHERE model = 'm'$$),
-	('gpt_image_rows', 'yes', 'yes', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_image_rows() WHERE model = 'm'$$),
-	('gpt_jobs', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(query) FROM gpt_jobs WHERE job = JOB$$),
-	('gpt_train_log', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_train_log WHERE job = JOB$$),
-	('gpt_stat_progress_train', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_stat_progress_train$$),
-	('gpt_progress_rows', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_progress_rows()$$),
-	('gpt_check, what concerns them', 'yes', 'no', 'no', 'yes', 'yes', $$SELECT 1 / count(*) FROM gpt_check() WHERE kind = 'copied job'$$),
-	('gpt_can_use', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_can_use(WEIGHTS)$$),
-	('gpt_object_owner', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_object_owner(WEIGHTS)$$),
-	('gpt_job_owner', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_job_owner(1::oid, 1::bigint)$$),
-	('gpt_job_note', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_job_note('queued', NULL)$$),
-	('gpt_options', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_options()$$),
-	('gpt_version', 'yes', 'yes', 'yes', 'yes', 'yes', $$SELECT gpt_version()$$);
+\ir calls.psql
 UPDATE matrix SET command = replace(replace(replace(command, 'WEIGHTS', :'weights'), 'JOB', :'job'), 'JSON', quote_literal(:'json'));
 
 SELECT is(may('gpt_owner', command), owner, what || ' by the owner') FROM matrix;
