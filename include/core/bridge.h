@@ -23,7 +23,7 @@
  */
 extern const LmHost *gpt_bridge_host(MemoryContext context);
 
-/* What hashes of users' bytes are keyed with: drawn at random once in a process. */
+/* The key of hashes of users' bytes, drawn at random once in a process. */
 extern const LmHashKey *gpt_bridge_hash_key(void);
 
 /*
@@ -55,7 +55,7 @@ extern uint64 gpt_bridge_generation(void);
 extern void gpt_bridge_raise(const LmError *error);
 
 /*
- * From then on the engine is told to stop, until this is set to another time; 0: never.
+ * From then on the engine is asked to stop, until this is set to another time; 0: never.
  * gpt_bridge_raise returns.
  */
 extern void gpt_bridge_set_deadline(TimestampTz deadline);

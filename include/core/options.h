@@ -53,7 +53,7 @@ typedef struct GptTrainOptions
 	int optimizer; /* of lm_optimizer_name; what the function trains with where it is not given */
 	LmSchedule schedule;
 	double learning_rate;
-	/* not an option: no learning rate is given, and a classifier's head begins anew */
+	/* not an option: no learning rate is given, and a classifier's head is new */
 	bool head_rate_is_open;
 	bool is_finetune; /* not an option either */
 	double min_learning_rate;
@@ -103,8 +103,8 @@ typedef struct GptTrainOptions
 /*
  * Reads the options of a function, allocated in the current context. Error for a name that does not
  * exist (with the nearest one as hint) or is none of the function, a wrong type, a value out of
- * range, or options that exclude one another. JSON null means the default. What gpt_finetune does
- * not take, because the base decides it, has gpt_train's default.
+ * range, or options that exclude one another. JSON null means the default. Options that
+ * gpt_finetune does not take, because the base decides them, have gpt_train's defaults.
  */
 extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
 

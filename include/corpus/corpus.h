@@ -29,13 +29,13 @@ typedef struct GptCorpus
 	 */
 	bool prompted;
 	bool has_validation;
-	char *note; /* on its rows, for the job's; NULL: nothing is to be said */
+	char *note; /* on its rows, for the job's; NULL: no remark */
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */
 	/* the largest value among the rows that were read; empty: none had one */
 	char watermark[GPT_WATERMARK_SIZE + 1];
 } GptCorpus;
 
-/* What a checkpoint keeps of a corpus besides its tokenizer: plain bytes. */
+/* The part of a corpus that a checkpoint keeps besides its tokenizer: plain bytes. */
 typedef struct GptCorpusRecord
 {
 	GptJobCorpus counts;

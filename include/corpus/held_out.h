@@ -34,7 +34,7 @@ extern void gpt_held_out_add(GptHeldOut *held, uint64 hash, uint64 prompt, uint3
 
 /*
  * After the last row, in this order. Where _sort is true, not all rows are counted, and _elsewhere
- * is to be told of all rows once more; labels is the sorted table, NULL where rows have none.
+ * needs all rows once more; labels is the sorted table, NULL where rows have none.
  */
 extern bool gpt_held_out_sort(GptHeldOut *held, const GptLabels *labels);
 extern void gpt_held_out_elsewhere(GptHeldOut *held, uint64 hash, uint64 prompt, uint32 label,

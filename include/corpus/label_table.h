@@ -9,7 +9,7 @@
 
 #include "engine/ops.h"
 
-/* What a corpus has of labels. */
+/* The labels of a corpus. */
 typedef struct GptLabels
 {
 	int n;
@@ -30,7 +30,7 @@ typedef struct GptLabelEquality
 	Oid collation;
 } GptLabelEquality;
 
-/* Whose equality tells labels apart, and which there may be. */
+/* The equality of labels, and the labels that are possible. */
 typedef struct GptLabelOptions
 {
 	const char *const *names; /* the only ones, which keep their order ... */
@@ -63,8 +63,8 @@ extern int gpt_label_table_find(GptLabelTable *table, const char *name);
 extern uint32 gpt_label_table_add(GptLabelTable *table, const char *const *names, int n);
 
 /*
- * Gives labels and sets their final numbers. Error where there are too few labels to tell apart.
- * Afterwards nothing is added. What it returns lives as long as the table.
+ * Gives labels and sets their final numbers. Error where there are fewer than two labels.
+ * Afterwards nothing is added. The result lives as long as the table.
  */
 extern const GptLabels *gpt_label_table_sort(GptLabelTable *table);
 

@@ -9,11 +9,13 @@
 #include "corpus/label_table.h"
 
 /*
- * What a query is used for: names the query in messages, and says which columns it may have. What
- * is learnt follows from the columns: one text column          language modelling prompt,
- * completion       language modelling of the completion behind its prompt one text column, label
- * classification; a label is text, an integer, a boolean or of an enum, or an array of text:
- * several
+ * The use of a query: names the query in messages, and decides which columns it may have. The
+ * columns decide the task:
+ *
+ *   one text column          language modelling
+ *   prompt, completion       language modelling of the completion after its prompt
+ *   one text column, label   classification; a label is text, an integer, a boolean or of an enum,
+ *                            or an array of text: several
  */
 typedef enum GptSourceKind
 {
@@ -54,7 +56,7 @@ typedef struct GptSourceShape
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind,
 							 const char *watermark);
 
-/* What is learnt, as gpt_versions.task calls it. */
+/* The task, as gpt_versions.task calls it. */
 extern const char *gpt_source_task(const GptSourceShape *shape);
 
 /* As messages call it: "query" or "validation_query". */
@@ -70,7 +72,7 @@ extern void gpt_source_shape(GptSourceShape *shape, const struct Query *analysed
 /* The type as which values of a watermark's column, whose type is given, are written and read. */
 extern Oid gpt_source_watermark_type(Oid type);
 
-/* Error unless what both queries say is to be learnt is the same thing. */
+/* Error unless both queries have the same task. */
 extern void gpt_source_check_validation(const GptSourceShape *shape,
 										const GptSourceShape *validation);
 
@@ -81,15 +83,14 @@ extern void gpt_source_check_validation(const GptSourceShape *shape,
 extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
 
 /*
- * What tells the query's labels, of which there is a column, apart: the equality of their type
- * where it is kept as text is (citext) or its collation is not deterministic; otherwise their
- * bytes.
+ * How the query's column of labels compares: by the equality of its type where that is stored as
+ * text (citext) or has a nondeterministic collation; otherwise by bytes.
  */
 extern void gpt_source_label_equality(GptLabelEquality *equality, const GptSourceShape *shape);
 
 /*
- * Error where documents are to be joined to one stream, in which prompts, labels and weights have
- * no place.
+ * Error where documents are joined to one stream, in which prompts, labels and weights have no
+ * place.
  */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
 

@@ -36,7 +36,7 @@ typedef struct GptSpool GptSpool;
 #define GPT_WATERMARK_SIZE 400 /* bytes of a watermark's text, at most */
 
 /*
- * What decides the side of a document: a column of the query, a query of its own, or the rule of
+ * How the side of a document is decided: a column of the query, a query of its own, or the rule of
  * held_out.h.
  */
 typedef struct GptSpoolOptions
@@ -81,8 +81,8 @@ extern bool gpt_spool_holds_out(const GptSpool *spool);
 /* Whether the query has a column of prompts. */
 extern bool gpt_spool_prompted(const GptSpool *spool);
 /*
- * How it was chosen; NULL: the query says what is held out, or nothing is to be. Lives as long as
- * the spool.
+ * How it was chosen; NULL: the query chooses the validation rows, or there are none. Lives as long
+ * as the spool.
  */
 extern const GptHeldOut *gpt_spool_held_out(const GptSpool *spool);
 /* Whole ones: a text that is cut is learnt. */

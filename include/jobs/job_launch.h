@@ -8,7 +8,7 @@
 
 #include "utils/uuid.h"
 
-/* What a worker is told at its start, in bgw_extra. */
+/* The message to a worker at its start, in bgw_extra. */
 typedef struct GptJobTicket
 {
 	int64 job;

@@ -16,7 +16,7 @@
  */
 extern void gpt_batching_init(const GptCallKind *const *batched);
 
-/* The kinds of calls that are batched, by number; NULL behind the last. */
+/* The kinds of calls that are batched, by number; NULL after the last. */
 extern const GptCallKind *gpt_batching_kind(int number);
 
 /*

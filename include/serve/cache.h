@@ -35,20 +35,20 @@ typedef enum GptServedKind
 /*
  * Resolves the reference under the active snapshot, checks the privilege, and loads what is not
  * there yet; errors as gpt_catalog_version and gpt_weights_read, and when it needs more than
- * gpt.max_memory. What is returned stays until _release; the least recently used models go when
+ * gpt.max_memory. The result stays until _release; the least recently used models go when
  * others need their memory.
  */
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
 
 /*
- * Between uses with other code between them, which may have started the engine anew (gpt.threads):
+ * Between uses with other code between them, which may have started the engine again (gpt.threads):
  * makes the session again where it is gone.
  */
 extern void gpt_cache_renew(const GptServed *served);
 
 /*
- * What answers many requests to an acquired model together, with as much room for them as
+ * An LmMany that answers many requests to an acquired model together, with as much room for them as
  * gpt.max_memory leaves beside the bytes that the caller has; an error where that is not enough for
  * one of the longest. It goes with the last _release, or when a further call needs more room; what
  * it has computed of a common beginning serves the next call until then.

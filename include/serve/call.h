@@ -36,7 +36,7 @@ typedef struct GptCallKind
 	Datum (*result)(const GptCall *call, const GptServed *served, bool *is_null);
 } GptCallKind;
 
-/* The call of gpt_logprob for a text behind nothing. */
+/* The call of gpt_logprob for a text after an empty prompt. */
 extern void gpt_score_of_text(GptCall *call, LmBytes text);
 
 /* An answer. error is NULL, or says why there is none; palloc'd. */
@@ -49,7 +49,7 @@ typedef struct GptAnswer
 	LmError *error;
 } GptAnswer;
 
-/* What was done, for EXPLAIN ANALYZE; added up. */
+/* Totals for EXPLAIN ANALYZE. */
 typedef struct GptCallTotals
 {
 	int64 tokens; /* that went through the model */

@@ -36,7 +36,7 @@ typedef struct GptImage
 } GptImage;
 
 /*
- * What is wanted. build makes the image of what `of` points to in the memory of the session,
+ * A request for an image. build makes the image of `of` in the memory of the session,
  * aligned to 64, in a context, and sets *size where it was not known.
  */
 typedef struct GptImageRequest

@@ -53,7 +53,7 @@ extern Oid gpt_blob_owner(Oid object);
  */
 extern bool gpt_blob_can_use(Oid object);
 
-/* Comment on the object, so that one which was left behind says what it was. */
+/* Comment on the object, which identifies one that was left behind. */
 extern void gpt_blob_comment(Oid object, const char *comment);
 /*
  * Gives object the grants of another one, without UPDATE: who may write to weights can ruin them.

@@ -82,8 +82,8 @@ extern void gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWa
 	pg_attribute_noreturn();
 
 /*
- * Error where a name of a model is wanted and "name@3" is given; function(model, version) is what
- * takes a version, or NULL.
+ * Error where a name of a model is wanted and "name@3" is given; function(model, version), or NULL,
+ * takes a version.
  */
 extern void gpt_catalog_refuse_version(const char *name, const char *function);
 
@@ -97,7 +97,8 @@ extern bool gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run
 extern char *gpt_catalog_watermark(char **column, const GptVersion *version);
 
 /*
- * What a run publishes; written in the current transaction: object, version row, current pointer.
+ * The publication of a run, written in the current transaction: object, version row, current
+ * pointer.
  */
 typedef struct GptPublication
 {
@@ -111,7 +112,7 @@ typedef struct GptPublication
 	double validation_loss;
 	double validation_bits_per_byte;
 	bool partial;
-	int64 step; /* of a partial version: steps done; 0: not told */
+	int64 step; /* of a partial version: steps done; 0: not known */
 	const char *watermark_column; /* NULL or empty: there is none */
 	const char *watermark; /* its largest value as text */
 	/*
@@ -123,7 +124,7 @@ typedef struct GptPublication
 	uint8 base_sha256[GPT_SHA256_SIZE];
 	/* the model may have versions of other runs; false: then "model already exists" */
 	bool may_exist;
-	bool must_exist; /* no model is made anew */
+	bool must_exist; /* no new model is made */
 	int64 keep_versions; /* final versions that stay after a final one, itself included; 0: all */
 } GptPublication;
 
@@ -188,7 +189,7 @@ extern void gpt_catalog_grant_model(const char *model, const char *role, bool is
 extern void gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec);
 /* Whether the name is that of a kind of tokenizer, which no tokenizer may have. */
 extern bool gpt_catalog_tokenizer_is_reserved(const char *name);
-/* Binds a name, anew where the current role owns it; error when another role does. */
+/* Binds a name, also one that the current role owns; error when another role owns it. */
 extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
 /*
  * The tokenizer that a name, or kind@hash, means; false where there is none. Checks that the role

@@ -37,7 +37,7 @@ extern bool gpt_image_is_left_behind(const char *path, bool removes);
 extern void gpt_image_path(char *path, const uint8 *sha256, GptImageType type);
 
 /*
- * Removes what was left behind, and the images that were not used for longest, until size more
+ * Removes leftover files, and the least recently used images, until size more
  * bytes fit into gpt.max_image_size. aside: the file that the caller writes. False when they do
  * not, because others are writing.
  */

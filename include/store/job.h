@@ -51,7 +51,7 @@ typedef struct GptJob
 	char *error;
 } GptJob;
 
-/* What a job's row says about the corpus, once it is read. */
+/* The part of a job's row about the corpus, once it is read. */
 typedef struct GptJobCorpus
 {
 	int64 documents;
@@ -63,7 +63,7 @@ typedef struct GptJobCorpus
 
 /*
  * Inserts a queued job of the current role in the current transaction; returns its number. base
- * NULL: training anew, else a fine-tune.
+ * NULL: a training, else a fine-tune.
  */
 extern int64 gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options,
 							Jsonb *settings, const char *note, pg_uuid_t *run_id);

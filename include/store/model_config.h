@@ -10,7 +10,7 @@
 #include "engine/config.h"
 
 /*
- * Text of a JSON object, palloc'd. labels: the names of config->labels labels, one behind another,
+ * Text of a JSON object, palloc'd. labels: the names of config->labels labels, one after another,
  * each with its 0.
  */
 extern char *gpt_config_to_json(const LmConfig *config, const char *labels);

@@ -1,9 +1,9 @@
 /*
  * include/store/run_files.h
  *
- * What a job keeps in the data directory: gpt/pgsql_tmp_<run id>.tokens and .ckpt, and their
- * half-written forms with .tmp behind. Such names survive a restart of the server, and base backups
- * skip them.
+ * The files of a job in the data directory: gpt/pgsql_tmp_<run id>.tokens and .ckpt, and their
+ * half-written forms with .tmp appended. Such names survive a restart of the server, and base
+ * backups skip them.
  */
 #ifndef GPT_RUN_FILES_H
 #define GPT_RUN_FILES_H
@@ -13,7 +13,7 @@
 #define GPT_RUN_DIRECTORY "gpt"
 #define GPT_TOKENS ".tokens"
 #define GPT_CHECKPOINT ".ckpt"
-#define GPT_ASIDE ".tmp" /* behind the above, while the file is written */
+#define GPT_ASIDE ".tmp" /* appended to the above while the file is written */
 
 /* palloc'd, relative to the data directory. */
 extern char *gpt_run_file_path(const pg_uuid_t *run_id, const char *extension, const char *suffix);

@@ -20,7 +20,7 @@
 #define GPT_MAX_TOKENIZER_SIZE (64 * 1024 * 1024)
 
 /*
- * The text of a tokenizer, palloc'd with a NUL behind it; *size without it. The same spec always
+ * The text of a tokenizer, palloc'd with a NUL after it; *size without it. The same spec always
  * gives the same bytes, and gpt_tokenizer_from_json gives the spec back.
  */
 extern char *gpt_tokenizer_to_json(const LmTokenizerSpec *spec, size_t *size);
@@ -37,7 +37,7 @@ extern LmTokenizerSpec *gpt_tokenizer_from_json(const char *json, size_t size);
 /* The special token that ends texts by its well-known name, or -1. */
 extern int32_t gpt_tokenizer_end_by_name(const LmTokenizerSpec *spec);
 
-/* What the reader and the writer agree on. */
+/* Names that the reader and the writer share. */
 /* ByteLevel without a pattern: the text is one piece */
 #define GPT_PATTERN_WHOLE "(?s:.+)"
 #define GPT_PATTERN_CHARACTER "[\\s\\S]" /* Split of a tokenizer of characters */

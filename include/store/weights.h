@@ -48,7 +48,7 @@ typedef enum GptBelonging
 } GptBelonging;
 
 /*
- * What has become of the object of a version: an oid can be taken by anybody's object once ours is
+ * The state of a version's object: an oid can be taken by anybody's object once ours is
  * gone. One row of pg_largeobject answers. A forger who copies our header fails at the content
  * hash.
  */

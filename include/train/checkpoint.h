@@ -21,7 +21,7 @@
 #include "train/train_loop.h"
 #include "train/train_plan.h"
 
-/* What a job continues from; palloc'd, closed by gpt_checkpoint_close. */
+/* The state from which a job continues; palloc'd, closed by gpt_checkpoint_close. */
 typedef struct GptCheckpoint
 {
 	pg_uuid_t run_id;

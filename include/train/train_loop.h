@@ -67,7 +67,7 @@ typedef struct GptTrainHooks
 extern void gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
 							   const GptTrainState *state);
 
-/* What ended a training: the names of the options. */
+/* Reasons for the end of a training: the names of the options. */
 typedef enum GptTrainEnd
 {
 	GPT_END_STEPS,
@@ -91,7 +91,7 @@ typedef enum GptTrainChoice
 	GPT_CHOICE_FEW /* too little is measured to tell */
 } GptTrainChoice;
 
-/* What came out; the trainer holds the weights of the last step. */
+/* The result; the trainer holds the weights of the last step. */
 typedef struct GptTrainResult
 {
 	LmTrainer *trainer;

@@ -66,7 +66,7 @@ extern void gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options,
 /* The engine that the plan's training runs on. */
 extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);
 
-/* What that engine multiplies matrices with, in the plan's precision. */
+/* The matrix kernels of that engine in the plan's precision. */
 extern const char *gpt_plan_kernels(const GptTrainPlan *plan);
 
 /* ---- src/train/train_shape.c: the sizes --------------------------------------- */

@@ -217,7 +217,7 @@ gpt_bridge_check_memory_with(uint64 size, const char *hint)
 }
 
 /*
- * What is larger than all that a session may take is not asked of the system: ids of a long text,
+ * A size larger than all that a session may take is not asked of the system: ids of a long text,
  * for one. gpt_bridge_raise says so.
  */
 static bool

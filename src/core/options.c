@@ -37,7 +37,7 @@ static const char *const type_names[] = {"boolean", "integer", "number", "word",
 static const char *const type_phrases[] = {"a boolean", "an integer", "a number", "a text",
 										   "a text"};
 
-/* Which functions take an option. */
+/* Functions that take an option. */
 #define TRAIN (1 << GPT_FUNCTION_TRAIN)
 #define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
 #define BOTH (TRAIN | FINETUNE)

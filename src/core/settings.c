@@ -142,9 +142,8 @@ define_compute_settings(void)
 }
 
 /*
- * What 0 stands for becomes the value, also of the default, so that SHOW and pg_settings have the
- * value in force; what is written into postgresql.auto.conf or kept for a role is still the 0 that
- * was given.
+ * The value that 0 stands for replaces it, also as the default, so that SHOW and pg_settings have
+ * the value in force. postgresql.auto.conf and the settings of a role keep the 0 that was given.
  */
 static bool
 check_threads(int *value, void **extra, GucSource source)

@@ -1,8 +1,8 @@
 /*
  * src/corpus/classification.c
  *
- * The measures of a classifier. Every row counts with its weight. What was taken for what is kept
- * as a table of the pairs that occur: of 10,000 labels there are 100 million pairs.
+ * The measures of a classifier. Every row counts with its weight. The confusion matrix is a table
+ * of the pairs that occur: 10,000 labels have 100 million pairs.
  */
 #include "postgres.h"
 

@@ -5,7 +5,8 @@
  *
  *   1. rows -> spool, in one read-only transaction, whose snapshot ends with it;
  *   2. a tokenizer: a named one, bytes, characters, or one trained on the training side of the
- *   spool; 3. spool and tokenizer -> token file, mapped.
+ *      spool;
+ *   3. spool and tokenizer -> token file, mapped.
  */
 #include "postgres.h"
 
@@ -64,7 +65,7 @@ note_of_held_out(const GptCorpus *corpus, const GptSpool *spool)
 						: NULL;
 }
 
-/* What the user should know of the rows; NULL: nothing. */
+/* Remarks on the rows for the user; NULL: none. */
 static char *
 note_of(const GptCorpus *corpus, const GptSpool *spool)
 {
@@ -215,9 +216,9 @@ gpt_corpus_free(GptCorpus *corpus)
 
 /*
  * The user's query runs here, and nowhere else. The transaction is read-only from its first
- * snapshot on, and both queries see the same rows. It is rolled back: whatever a function of the
- * query has left behind, such as a large object or a cursor WITH HOLD, is neither kept nor run to
- * its end.
+ * snapshot on, and both queries see the same rows. It is rolled back: objects that a function of
+ * the query leaves, such as a large object or a cursor WITH HOLD, are neither kept nor run to their
+ * end.
  */
 static GptSpool *
 read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,

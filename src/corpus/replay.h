@@ -23,7 +23,7 @@ typedef struct GptReplay
 extern GptReplay *gpt_replay_create(uint64 seed);
 extern void gpt_replay_free(GptReplay *replay);
 
-/* What tells an old row apart from others; hash: of its texts. */
+/* The identity of an old row; hash: of its texts. */
 extern uint64 gpt_replay_key(const GptSourceRow *row, const uint64 *hash);
 
 /* key: equal for equal rows. */

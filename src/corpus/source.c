@@ -248,7 +248,7 @@ index_operator(Oid type, int strategy)
 }
 
 /*
- * The rows behind the query's own ORDER BY and LIMIT. A line break ends a comment at the query's
+ * The rows after the query's own ORDER BY and LIMIT. A line break ends a comment at the query's
  * end.
  */
 char *

@@ -26,7 +26,7 @@
 #define WEIGHT_COLUMN "weight"
 #define VALIDATION_COLUMN "is_validation"
 
-/* What a column is by its name and type. */
+/* The role of a column by its name and type. */
 typedef enum Role
 {
 	ROLE_TEXT,
@@ -109,7 +109,7 @@ is_label_set_type(Oid type)
 	return OidIsValid(element) && is_text_type(element);
 }
 
-/* What is kept as text must be read again: an anonymous record, for one, cannot be. */
+/* A value kept as text must be read again: an anonymous record, for one, cannot be. */
 static void
 check_order(Oid type, const char *column)
 {

@@ -4,10 +4,10 @@
  * Documents go in, the token file comes out. The order of documents is a function of rows and seed:
  *
  *   1. encode the documents, on all threads; unless the query's order is kept, put (side, hash of
- *   text and seed, ids) into the
- *      server's external sort; count the lengths of documents;
+ *      text and seed, ids) into the server's external sort; count the lengths of documents;
  *   2. write the ids in order, training side first, and remember each document's length in a
- *   temporary file; 3. choose the context, cut the documents into windows, append those;
+ *      temporary file;
+ *   3. choose the context, cut the documents into windows, append those;
  *   4. write the header, sync, rename.
  *
  * The training side's ids stand together, so that a joined corpus is one window of them.
@@ -49,7 +49,7 @@
 #define MAGIC_SIZE 8
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
 
-/* What is remembered of a document in the order of the file. */
+/* The record of a document, in the order of the file. */
 typedef struct DocumentShape
 {
 	uint64 n_ids;
@@ -59,7 +59,7 @@ typedef struct DocumentShape
 	uint32 label;
 } DocumentShape;
 
-/* What stands before the ids in the sort: it compares bytes. */
+/* The key before the ids in the sort, which compares bytes. */
 typedef struct SortKey
 {
 	uint8 side;

@@ -49,7 +49,7 @@ static bool launch(const GptJob *job);
 static bool launch_next(void);
 static void start_next(void);
 
-/* What came of an attempt to claim the job. */
+/* The result of an attempt to claim the job. */
 typedef enum Claim
 {
 	CLAIMED,
@@ -211,8 +211,8 @@ gpt_claim_job(const GptJobTicket *wanted)
 				return job;
 			case NOT_OURS:
 				/*
-				 * Who holds the job's lock and lets go of it again may have done so because of what
-				 * was true before.
+				 * A process that held the job's lock and released it may have acted on an older
+				 * state.
 				 */
 				if (n_refusals++ == MAX_REFUSALS || !is_queued())
 					return NULL;
@@ -273,8 +273,8 @@ oldest_waiting(int64 before, int n)
 }
 
 /*
- * What to start when this job has ended: first what was cut off and nobody runs, then the queued
- * jobs in their order.
+ * The jobs to start when this one has ended: first interrupted jobs without a process, then queued
+ * ones in their order.
  */
 static List *
 next_jobs(void)

@@ -36,7 +36,7 @@ typedef struct Pending
 
 #define MAX_LAUNCHED 64
 
-/* What became of the workers that this session registered last: for gpt_wait. */
+/* The workers that this session registered last, for gpt_wait. */
 typedef struct Launched
 {
 	int64 job; /* 0: none */
@@ -112,7 +112,7 @@ launch(const GptJobTicket *ticket)
 }
 
 /*
- * Launches what is to be launched in that event, and forgets everything. As many workers as can
+ * Launches the jobs of that event, and forgets everything. As many workers as can
  * have a slot: each that ends starts the next job, and gpt_wait one of this session that none of
  * them could start.
  */

@@ -2,14 +2,14 @@
  * src/jobs/job_settings.c
  *
  * Settings of the submitting session go into a jsonb object, and out of it into the worker, whose
- * queries shall see the rows that the session sees and read text as it does.
+ * queries must see the rows that the session sees and read text as it does.
  *
- * What the session has of its own is what no configuration file says: what the connection, SET in
- * any form, or ALTER ROLE and ALTER DATABASE have set. The last two are taken as well because the
- * worker may connect as another role than the session did, or later; and what they say of the
- * worker's role, the session's value replaces. A custom setting (app.tenant) is taken as soon as
- * the session knows it: where it does not, current_setting fails, or gives a null, which a policy
- * can tell from an empty string.
+ * The session's own settings are those that no configuration file gives: settings by the
+ * connection, by SET in any form, or by ALTER ROLE and ALTER DATABASE. The last two are taken as
+ * well because the worker may connect as another role than the session did, or later; and what they
+ * say of the worker's role, the session's value replaces. A custom setting (app.tenant) is taken as
+ * soon as the session knows it: where it does not, current_setting fails, or gives a null, which a
+ * policy can tell from an empty string.
  */
 #include "postgres.h"
 
@@ -310,8 +310,8 @@ may_set(const struct config_generic *setting)
 }
 
 /*
- * What the configuration and ALTER say of every role, or of the role that the session connected as,
- * its worker has by itself.
+ * The worker has by itself the settings of the configuration, and those that ALTER gives every role
+ * or the session's role.
  */
 static bool
 is_there_anyway(const struct config_generic *setting, List *own_names)
@@ -436,8 +436,8 @@ apply_of_a_plain_role(const char *name, const char *value)
 }
 
 /*
- * What an older version of the library, or a stranger's dump, has put among them and does not
- * belong there is passed over.
+ * Ignores settings that do not belong there, which an older version of the library or a dump put
+ * among them.
  */
 static void
 apply(const char *name, const char *value)

@@ -19,8 +19,9 @@
 #define MAX_TICKETS 64
 
 /*
- * Who wants a visit. mutex protects all fields; the latch is that of the launcher's process, NULL
- * while there is none. Requests beyond the array's end become a visit of every database.
+ * The databases that want a visit. mutex protects all fields; the latch is that of the launcher's
+ * process, NULL while there is none. Requests beyond the array's end become a visit of every
+ * database.
  */
 typedef struct Shared
 {

@@ -9,11 +9,11 @@
 
 #include "postmaster/bgworker.h"
 
-/* What a starter is told, in bgw_extra. */
+/* The message to a starter, in bgw_extra. */
 typedef struct GptStarterTicket
 {
 	Oid database;
-	pid_t notify_pid; /* told when the starter starts and ends; 0: nobody */
+	pid_t notify_pid; /* notified when the starter starts and ends; 0: nobody */
 	bool cut_off; /* also the jobs that a restart of the server cut off */
 	int64 refused_job; /* only this job, whose worker could not connect; 0: look for jobs */
 } GptStarterTicket;

@@ -265,7 +265,7 @@ run(void)
 	stage = STAGE_ENDED;
 }
 
-/* What a user reads in gpt_jobs.error: the message, and the lines that explain it. */
+/* The text of gpt_jobs.error: the message, and the lines that explain it. */
 static char *
 error_text(const ErrorData *error)
 {

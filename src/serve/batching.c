@@ -38,7 +38,7 @@
 #include "core/settings.h"
 #include "serve/batching.h"
 
-/* What becomes of a select list. */
+/* The parts of a select list. */
 typedef struct Split
 {
 	int n_calls; /* of the whole list: results are the first columns of the node's scan tuple */
@@ -112,7 +112,7 @@ rewrite(PlannedStmt *statement, int cursor_options)
 		if (computes_list(*place) && count_calls((Node *) (*place)->targetlist) > 0)
 		{
 			*place = put_over(*place, limit);
-			/* What calls of models cost is none of what compiling expressions would save. */
+			/* Compiling expressions would not save the cost of calls of models. */
 			if (IsA(*place, CustomScan) &&
 				statement->planTree->total_cost - cost_of_calls((CustomScan *) *place) <=
 					jit_above_cost)
@@ -162,8 +162,8 @@ next_below(Plan *plan)
 }
 
 /*
- * Nodes that compute a list of their own for each row. Those of others (foreign and custom scans)
- * may look at their lists otherwise.
+ * Nodes that compute a list of their own for each row. Foreign scans and custom scans of others may
+ * use their lists otherwise.
  */
 static bool
 computes_list(const Plan *plan)
@@ -199,7 +199,7 @@ computes_list(const Plan *plan)
 	}
 }
 
-/* The node over a plan; the plan itself where its list is to be left alone. */
+/* The node over a plan; the plan itself where its list stays as it is. */
 static Plan *
 put_over(Plan *below, const Limit *limit)
 {

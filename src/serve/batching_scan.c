@@ -203,7 +203,7 @@ forget_rows(BatchScan *batch)
 }
 
 /* The next rows, as many as may be, and the answers to their calls. */
-/* What a row's values would take where each call had its own copy of all of them, uncompressed. */
+/* The memory of a row's values if each call had its own copy of all of them, uncompressed. */
 static Size
 row_size(const BatchScan *batch, TupleTableSlot *slot)
 {

@@ -412,7 +412,7 @@ open_session(ModelEntry *entry)
 
 	if (entry->served.session != NULL && entry->generation == gpt_bridge_generation())
 		return;
-	/* What the engine had went with it. */
+	/* Its memory in the engine went with it. */
 	entry->served.session = NULL;
 	entry->many = NULL;
 	entry->session_size = 0;
@@ -511,7 +511,7 @@ drop_removed(void)
 /*
  * Frees what many texts at once were computed with, then the least recently used models, until size
  * more bytes fit into gpt.max_memory. Models in use stay, and so does keep, with the bases of
- * adapters that do; when that leaves too little, what cannot be avoided is what the error says.
+ * adapters that do; when that leaves too little, the error says how much cannot be avoided.
  * (Each run of many texts ends before anything else is asked of this cache.)
  */
 static void

@@ -36,7 +36,7 @@ struct GptElements
 	const char *model;
 	ArrayType *array;
 	ArrayIterator iterator;
-	MemoryContext scratch; /* reset behind each slice */
+	MemoryContext scratch; /* reset after each slice */
 	uint64 held; /* bytes of a copy of the array */
 	int n;
 	int n_read;

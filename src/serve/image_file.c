@@ -3,11 +3,11 @@
  *
  * Finds, maps, makes and checks the files of images.
  *
- * A file is made aside and renamed, so that what has the name of an image was complete once. There
- * is no fsync: a crash of the machine leaves nothing, for the server removes the files when it
- * starts. Sessions that need the same image wait for each other on a lock of the server; the
- * processes of one parallel query, which such a lock does not keep apart, on flock() of the file
- * aside, which also tells a file that is being written from one that was left behind.
+ * A file is written under another name and renamed, so that a file with the name of an image was
+ * complete once. There is no fsync: a crash of the machine leaves nothing, for the server removes
+ * the files when it starts. Sessions that need the same image wait for each other on a lock of the
+ * server; the processes of one parallel query, which such a lock does not keep apart, on flock() of
+ * the file aside, which also tells a file that is being written from one that was left behind.
  */
 #include "postgres.h"
 
@@ -58,7 +58,7 @@ typedef struct Mapping
 	size_t size;
 } Mapping;
 
-/* What is looked for, and where the result goes. */
+/* The wanted image, and the place of the result. */
 typedef struct Search
 {
 	GptImage *image;
@@ -165,7 +165,7 @@ gpt_image_file_describe(GptImageFile *file, const char *path)
 /* ---- What is there ------------------------------------------------------ */
 
 /*
- * Maps the file where it is what is wanted. A time that does not fit says that somebody has written
+ * Maps the file where it is the wanted one. A time that does not fit says that somebody has written
  * to it: verify reads it whole then, which the lock lets one session do.
  */
 static bool

@@ -10,11 +10,11 @@
 
 #include "store/image_type.h"
 
-/* Who makes the image of that content and type. */
+/* Held by the session that makes the image of that content and type. */
 extern void gpt_image_lock(const uint8 *sha256, GptImageType type);
 extern void gpt_image_unlock(const uint8 *sha256, GptImageType type);
 
-/* Who makes room for an image; taken after the other one, never before. */
+/* Held by the session that makes room for an image; taken after the other one, never before. */
 extern void gpt_image_room_lock(void);
 extern void gpt_image_room_unlock(void);
 

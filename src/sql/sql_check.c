@@ -1,10 +1,10 @@
 /*
  * src/sql/sql_check.c
  *
- * gpt_check: looks for what should not be, in rows, large objects, files and jobs. Changes nothing.
+ * gpt_check: looks for defects in rows, large objects, files and jobs. Changes nothing.
  *
- * Rows and the existence of objects are read under one snapshot a query. What is then asked of an
- * object or job is asked later, so that it may have gone meanwhile: then nothing is said about it.
+ * Rows and the existence of objects are read under one snapshot a query. Objects and jobs are
+ * looked at later, so that one may have gone meanwhile: then nothing is said about it.
  */
 #include "postgres.h"
 
@@ -206,7 +206,7 @@ check_tokenizers(Check *check)
 	gpt_statement_end(&check->statement);
 }
 
-/* Both owners are told. One tokenizer that a model has and its name has, too, is no matter. */
+/* Both owners see it. A name and a model that have the same tokenizer are no defect. */
 static void
 check_names(Check *check)
 {
@@ -401,7 +401,7 @@ is_leftover(const char *name)
 			!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)));
 }
 
-/* What the next session that makes an image removes, or writes anew. */
+/* Files that the next session that makes an image removes or writes again. */
 static void
 check_images(Check *check)
 {
@@ -443,8 +443,8 @@ oid_of(const Check *check, uint64 row, int column)
 }
 
 /*
- * The owner decides who is told; InvalidOid: superusers. Who is not told does not have objects read
- * either.
+ * The owner and its members see the finding; InvalidOid: superusers. For other roles no objects are
+ * read.
  */
 static bool
 may_see(const Check *check, Oid owner)

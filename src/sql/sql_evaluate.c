@@ -2,7 +2,7 @@
  * src/sql/sql_evaluate.c
  *
  * gpt_evaluate: the rows of a query go through a model, measures of all of them together come out.
- * What is measured follows from the columns of the query, as what is learnt does.
+ * The columns of the query decide the task, as in training.
  */
 #include "postgres.h"
 

@@ -257,7 +257,7 @@ wait_a_moment(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* What waited for the job starts when the cancellation is committed. */
+/* Jobs that waited for this one start when the cancellation is committed. */
 static void
 launch_successor(const GptJob *job)
 {
@@ -337,7 +337,7 @@ cancel(const GptJob *job)
 /*
  * gpt_cancel(job bigint) -> boolean
  *
- * Cancels a job; false when it has ended. A running one is told at once, whatever becomes of the
+ * Cancels a job; false when it has ended. A running one stops at once, whatever becomes of the
  * transaction; a queued one is cancelled when the transaction commits.
  */
 Datum
@@ -375,8 +375,8 @@ wait_for_leaving(int64 number)
  * gpt_resume(job bigint) -> boolean
  *
  * Starts a worker, when the transaction commits, for a job that nobody runs: one that waits, was
- * cut off, failed or was cancelled. The training begins anew. False when the job runs or has
- * succeeded.
+ * cut off, failed or was cancelled. The job continues from its last checkpoint. False when the job
+ * runs or has succeeded.
  */
 Datum
 gpt_resume(PG_FUNCTION_ARGS)

@@ -1,7 +1,7 @@
 /*
  * src/sql/sql_manage.c
  *
- * gpt_version, the functions behind the views, and the trigger that unlinks large objects before
+ * gpt_version, the functions of the views, and the trigger that unlinks large objects before
  * the extension goes.
  */
 #include "postgres.h"

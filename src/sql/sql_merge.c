@@ -190,7 +190,7 @@ publish(const GptVersion *adapter, const LmParamTable *table, const float *block
 	return number;
 }
 
-/* One behind another, each with its 0. */
+/* One after another, each with its 0. */
 static char *
 joined_labels(const GptVersion *version)
 {

@@ -1,7 +1,7 @@
 /*
  * src/sql/sql_score.c
  *
- * gpt_score and gpt_logprob: how likely a model holds a text to be, alone or behind a prompt.
+ * gpt_score and gpt_logprob: the likelihood of a text under a model, alone or after a prompt.
  */
 #include "postgres.h"
 
@@ -82,7 +82,7 @@ gpt_score(PG_FUNCTION_ARGS)
  * gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS
  * float8
  *
- * The sum of the natural logarithms of the probabilities of the completion's tokens behind the
+ * The sum of the natural logarithms of the probabilities of the completion's tokens after the
  * prompt. NULL model, prompt or completion gives NULL, and so does a completion without a scored
  * token; NULL include_end means the default.
  */

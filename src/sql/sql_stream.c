@@ -3,10 +3,10 @@
  *
  * gpt_stream: a prompt in, its continuation out, a token at a time as they are made.
  *
- * Between two rows the caller may do anything, also end early or use the same model. So what is
- * held (the model, and a generation, which belongs to the engine) hangs on the memory context of
- * the set, whose end releases it. When the engine was started again in between, for other settings,
- * the generation begins anew and passes over what was given: the tokens are the same.
+ * Between two rows the caller may do anything, also end early or use the same model. So the model
+ * and the generation, which belongs to the engine, hang on the memory context of the set, whose end
+ * releases it. When the engine was started again in between, for other settings, the generation
+ * begins anew and passes over what was given: the tokens are the same.
  */
 #include "postgres.h"
 

@@ -46,7 +46,8 @@ static const LmTokenizerSpec *finish_training(Training *training, int vocabulary
 /*
  * gpt_import_tokenizer(name text, json text) RETURNS integer
  *
- * Returns the size of the vocabulary. A name that the current role owns is bound anew.
+ * Returns the size of the vocabulary. A name that the current role owns is bound to the new
+ * tokenizer.
  */
 Datum
 gpt_import_tokenizer(PG_FUNCTION_ARGS)

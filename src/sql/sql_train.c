@@ -43,11 +43,11 @@
 PG_FUNCTION_INFO_V1(gpt_train);
 PG_FUNCTION_INFO_V1(gpt_finetune);
 
-/* What came of the attempt to be the one who submits. */
+/* The result of the attempt to be the session that submits. */
 typedef enum Turn
 {
 	TURN_OURS,
-	TURN_OTHER_JOB, /* *other is to be returned */
+	TURN_OTHER_JOB, /* the caller returns *other */
 	TURN_OTHER_SESSION, /* its job has no number that could be relied on */
 } Turn;
 
@@ -103,8 +103,8 @@ model_of_reference(const char *reference)
 }
 
 /*
- * Arguments 2 and 3 are query and options; model is what the job makes unless the options name
- * another, base NULL for gpt_train.
+ * Arguments 2 and 3 are query and options; model is the name that the job makes unless the options
+ * give another, base NULL for gpt_train.
  */
 static Datum
 submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function)
@@ -154,7 +154,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 			PG_RETURN_NULL();
 	}
 
-	/* What changed while this waited for locks is seen by a new snapshot only. */
+	/* Only a new snapshot sees changes made while this waited for locks. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (base != NULL)
 		base_version = check_base(options, base);
@@ -261,8 +261,8 @@ check_base(GptTrainOptions *options, const char *base)
 }
 
 /*
- * What would make the job fail, as far as it is known now: by then another version may be current,
- * so the worker asks again.
+ * Errors that would make the job fail, as far as they are known now: another version may be current
+ * later, so the worker checks again.
  */
 static void
 check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, const char *base)

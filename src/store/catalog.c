@@ -283,7 +283,7 @@ gpt_catalog_read_tokenizer(const uint8 *sha256)
 	return spec;
 }
 
-/* Names are columns with collation "C", which is what ScanKeyInit assumes. */
+/* Names are columns with collation "C", as ScanKeyInit assumes. */
 static void
 scan_begin(RowScan *scan, const Table *table, int n_keys, ScanKey keys)
 {

@@ -281,8 +281,8 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 }
 
 /*
- * One that makes the model anew, of a role whose privileges the current one has: the one that runs,
- * or the last.
+ * A training of the model by a role whose privileges the current one has: the one that runs, or the
+ * last.
  */
 static bool
 describe_job(Known *known, const char *model)

@@ -44,7 +44,7 @@ gpt_catalog_check_model_name(const char *name)
 		refuse(name, "tokenizer");
 }
 
-/* A name that is a tokenizer's already may be bound anew by its owner. */
+/* The owner of a tokenizer's name may bind it to another tokenizer. */
 void
 gpt_catalog_check_tokenizer_name(const char *name)
 {

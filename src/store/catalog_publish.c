@@ -78,8 +78,8 @@ gpt_catalog_publish(const GptPublication *given)
 }
 
 /*
- * They go in one transaction with the extension; each takes a lock. What is not surely ours is left
- * alone.
+ * They go in one transaction with the extension; each takes a lock. Objects that are not surely
+ * ours stay.
  */
 void
 gpt_catalog_drop_all(void)
@@ -226,8 +226,8 @@ check_tokenizer(const uint8 *sha256)
 /*
  * The final version that has been published removes the partial ones, and the final ones beyond the
  * number to keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next
- * publication takes the rest, with what others keep now. Who makes an adapter has committed it, and
- * is seen by the look at bases, or keeps its base.
+ * publication takes the rest, with what others keep now. A session that makes an adapter has
+ * committed it, and is seen by the look at bases, or keeps its base.
  */
 static void
 remove_older(GptLockedModel *model, const GptPublication *publication)

@@ -164,10 +164,10 @@ gpt_catalog_keep_tokenizer(const uint8 *sha256)
  * published a version that uses it, so nothing is swept while there is one: the next sweep takes
  * it.
  *
- * Who is about to use a row holds FOR KEY SHARE on it and is not waited for: it may be an idle
- * session. What is found unused is locked first and then asked again, under a newer snapshot: since
- * then it may have found a user. Who wants a row that is being swept skips it in turn, and stores a
- * copy of its own.
+ * A session that is about to use a row holds FOR KEY SHARE on it, and this does not wait for it: it
+ * may be an idle session. An unused row is locked first and then checked again, under a newer
+ * snapshot: since then it may have found a user. A session that wants a row that is being swept
+ * skips it in turn, and stores a copy of its own.
  */
 void
 gpt_catalog_sweep_tokenizers(void)

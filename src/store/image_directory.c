@@ -80,7 +80,7 @@ gpt_image_remove_at_commit(const uint8 *sha256)
 						 GPT_SHA256_SIZE);
 }
 
-/* What is being written stays: whoever needed it uses it, and it goes as others do. */
+/* A file that is being written stays: a session uses it, and it is removed as others are. */
 static void
 remove_images(const void *sha256)
 {

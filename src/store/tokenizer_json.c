@@ -226,7 +226,7 @@ read_normalizer(GptTokenizerReader *reader, const GptJson *normalizer)
 		gpt_reader_unsupported("normalizer \"%s\"", type);
 }
 
-/* ByteLevel, alone or in a Sequence behind one Split. */
+/* ByteLevel, alone or in a Sequence after one Split. */
 static void
 read_pre_tokenizer(GptTokenizerReader *reader, const GptJson *pre_tokenizer)
 {

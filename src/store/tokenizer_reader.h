@@ -47,7 +47,7 @@ extern void gpt_reader_index(GptTokenizerReader *reader);
 extern void gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges);
 extern void gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines);
 
-/* What is wrong with the file, as a sentence; and what it asks for that is not supported. */
+/* Raise errors: a defect of the file, as a sentence; and a feature that is not supported. */
 extern void gpt_reader_malformed(const char *detail, ...) pg_attribute_printf(1, 2)
 	pg_attribute_noreturn();
 extern void gpt_reader_unsupported(const char *feature, ...) pg_attribute_printf(1, 2)

@@ -23,7 +23,7 @@
 #include "train/train_base.h"
 #include "train/train_plan.h"
 
-/* Of the learning rate that a model of that width would be trained anew with. */
+/* Factor on the learning rate of a new training of that width. */
 #define FINETUNE_RATE_SHARE 0.2
 #define ADAPTER_RATE_SHARE 2.0
 
@@ -245,7 +245,7 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 }
 
 /*
- * What is frozen, and where a classifier's head belongs to what the trainer trains, that. Both a
+ * The frozen parameters; and a classifier's head where the trainer trains it. Both a
  * version that is an adapter and the trainer have the matrices of blocks first.
  */
 static void

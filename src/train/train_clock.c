@@ -3,9 +3,8 @@
  *
  * Times go in; how much of the time of a job is left comes out.
  *
- *   | reading, tokens, choosing | steps and validations ............ | last validation |
- *   publication | job_started_at              started_at
- *                                              ends_at       + total
+ *   | reading, tokens, choosing | steps and validations ... | last validation | publication |
+ *   job_started_at              started_at                          ends_at       + total
  */
 #include "postgres.h"
 

@@ -3,8 +3,8 @@
  *
  * A claimed job goes in, a published model comes out. The story of a training:
  *
- *   0. begin     anew, from the weights of a base (train_base.c), or from a checkpoint
- *                (checkpoint.c), which has what steps 1 to 3 found out;
+ *   0. begin     from new weights, from those of a base (train_base.c), or from a checkpoint
+ *                (checkpoint.c), which has the results of steps 1 to 3;
  *   1. read      the rows of the query, in one read-only transaction; no snapshot is held
  *                afterwards; where a fine-tune finds nothing new, the job ends;
  *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
@@ -53,7 +53,7 @@
 /* By GptTrainEnd. */
 static const char *const end_names[] = {"steps", "epochs", "minutes", "patience"};
 
-/* What is published, and with it the end of the job. */
+/* The publication, and with it the end of the job. */
 typedef struct Ending
 {
 	const GptJob *job;
@@ -389,7 +389,7 @@ put_number(StringInfo json, const char *name, double value)
 }
 
 /*
- * What the result rests on: with the same rows, seed and these, the weights are the same bits,
+ * The conditions of the result: with the same rows, seed and these, the weights are the same bits,
  * unless time ended the training.
  */
 static char *

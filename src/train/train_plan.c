@@ -4,16 +4,14 @@
  * Options, corpus and machine go in; the plan of a training comes out:
  *
  *   1. the shape of the model: the options', or the largest preset that passes a few epochs in the
- *   time and that
- *      the data are worth;
+ *      time and that the data are worth;
  *   2. the batch, and whether the memory suffices;
- *   3. the number of steps: given, or by epochs, or by time. For the latter a few steps are timed
- *   and thrown
- *      away; it is what is expected, for the following, while the clock decides when the training
- *      ends (train_clock.c);
- *   4. what follows from the steps: warm-up, dropout, how often to validate.
+ *   3. the number of steps: given, or by epochs, or by time. By time, a few steps are timed and
+ *      thrown away. They give the expected number, for the options of step 4, while the clock
+ *      decides when the training ends (train_clock.c);
+ *   4. the options that depend on the steps: warm-up, dropout, how often to validate.
  *
- * The numbers are starting points; docs/benchmarks.md has what was measured.
+ * The numbers are starting points; docs/benchmarks.md has the measurements.
  */
 #include "postgres.h"
 
@@ -31,8 +29,8 @@
 #define DEFAULT_MINUTES 10.0
 #define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
 /*
- * ... of prompts with completions: there are few, and more is to be learnt of each. Measured in
- * docs/benchmarks.md
+ * ... of prompts with completions: there are few, and the model must learn more of each. Measured
+ * in docs/benchmarks.md
  */
 #define PROMPTED_EPOCHS 100.0
 #define WANTED_EPOCHS 4.0 /* that a preset must be able to pass */
@@ -53,7 +51,7 @@
 #define DEFAULT_PATIENCE 6
 /* tokens, below which the second moment is averaged over more steps */
 #define SMALL_STEP 8192
-/* learning rate of a classifier's head, at least: it begins anew. Measured in docs/benchmarks.md */
+/* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
 #define SMALLEST_CONTEXT 64
 #define SMALLEST_VOCABULARY 257
@@ -245,7 +243,7 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 	LmConfig body = candidate->config;
 	size_t parameters;
 
-	/* What a classifier's head has, nearly all of which no text touches, does not count. */
+	/* The parameters of a classifier's head do not count: a text touches nearly none of them. */
 	body.labels = 0;
 
 	if (options->steps != GPT_CHOSEN)
@@ -344,7 +342,7 @@ choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus
 	return Max(1, Min(most, (int64) seconds));
 }
 
-/* ---- 4. What follows from the steps ------------------------------------- */
+/* ---- 4. Options that depend on the steps -------------------------------- */
 
 static void
 plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)

@@ -67,7 +67,7 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
 
 	if (saver->from != NULL && saver->from->has_weights)
 	{
-		/* What an adapter rests on is in no checkpoint. */
+		/* A checkpoint does not have the base of an adapter. */
 		if (lm_trainer_base(trainer) != NULL)
 			gpt_train_base_read(trainer, saver->base, true);
 		*state = saver->from->state;
