@@ -41,6 +41,15 @@ ok "calls go down, room by room" "$(find src -name '*.o' -not -path 'src/engine/
 ok "no circle of files has more than two, and none crosses rooms" \
 	"$(find src -name '*.o' -not -path 'src/engine/*' -exec nm -A {} + | perl scripts/rooms.pl circles 2>&1)"
 
+ok "only compat.h knows the server's version, and a file includes it where it uses a name of it" "$(
+	names=$(sed -nE 's/^#define ((gpt|GPT|pg)_[A-Za-z_]+).*/\1/p' include/core/compat.h | grep -vx GPT_COMPAT_H | sort -u | paste -sd '|')
+	names+='|VAR(DATA|SIZE|ATT)[A-Z0-9_]*|SET_VAR[A-Z0-9_]*|ExplainProperty[A-Za-z]*'
+	files=$(find src/{core,store,corpus,train,jobs,serve,sql} include/{core,store,corpus,train,jobs,serve,sql} -name '*.[ch]' ! -name compat.h)
+	# shellcheck disable=SC2086 # lists of files
+	grep -nE 'PG_VERSION_NUM|pg_attribute_noreturn' $files
+	comm -3 <(grep -lwE "$names" $files | sort) <(grep -l '"core/compat.h"' $files | sort)
+)"
+
 forbidden='malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf|posix_memalign|aligned_alloc'
 forbidden+='|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|fputc|fwrite|perror|write|dprintf'
 forbidden+='|exit|_exit|abort|longjmp|_longjmp|siglongjmp|raise|kill|signal|sigaction'

@@ -6,6 +6,7 @@
 #ifndef GPT_SOURCE_H
 #define GPT_SOURCE_H
 
+#include "core/compat.h"
 #include "corpus/label_table.h"
 
 /*
@@ -167,7 +168,6 @@ extern GptSkip gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, boo
 							   bool labelled);
 
 /* Raises the error of a query that returned no row, or only such. */
-extern void gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped)
-	pg_attribute_noreturn();
+pg_noreturn extern void gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped);
 
 #endif /* GPT_SOURCE_H */

@@ -8,6 +8,7 @@
 #ifndef GPT_CATALOG_H
 #define GPT_CATALOG_H
 
+#include "core/compat.h"
 #include "core/extension.h"
 #include "engine/config.h"
 #include "engine/tokenizer.h"
@@ -72,14 +73,14 @@ typedef enum GptTokenizerWanted
 	GPT_WANTED_TOKENIZER_OR_MODEL, /* or "bytes" */
 } GptTokenizerWanted;
 
-extern void gpt_catalog_raise_missing(const char *reference) pg_attribute_noreturn();
+pg_noreturn extern void gpt_catalog_raise_missing(const char *reference);
 
 /*
  * From _PG_init: the function that knows whether the current transaction is about to launch a job.
  */
 extern void gpt_catalog_ask_pending(bool (*is_pending)(int64 job));
-extern void gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted)
-	pg_attribute_noreturn();
+pg_noreturn extern void gpt_catalog_raise_missing_tokenizer(const char *name,
+															GptTokenizerWanted wanted);
 
 /*
  * Error where a name of a model is wanted and "name@3" is given; function(model, version), or NULL,

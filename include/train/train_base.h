@@ -8,6 +8,7 @@
 #ifndef GPT_TRAIN_BASE_H
 #define GPT_TRAIN_BASE_H
 
+#include "core/compat.h"
 #include "core/options.h"
 #include "corpus/corpus.h"
 #include "corpus/source.h"
@@ -60,7 +61,7 @@ extern void gpt_train_check_method(GptTrainOptions *options, const GptVersion *v
 extern void gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version);
 
 /* Raises the error of a base that is another model than the one that the job began with. */
-extern void gpt_train_base_changed(const GptTrainBase *base) pg_attribute_noreturn();
+pg_noreturn extern void gpt_train_base_changed(const GptTrainBase *base);
 
 /*
  * Reads the weights into the trainer: all of them, with an adapter folded in where the version is

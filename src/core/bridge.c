@@ -17,7 +17,6 @@
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "core/nice.h"
 #include "core/settings.h"
 

@@ -18,7 +18,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "core/compat.h"
 #include "core/extension.h"
 #include "core/version.h"
 

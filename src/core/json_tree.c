@@ -8,6 +8,7 @@
 
 #include <limits.h>
 
+#include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 

@@ -7,6 +7,7 @@
 
 #include "storage/lock.h"
 
+#include "core/compat.h"
 #include "core/lock.h"
 
 #define MOST_HELD 4 /* by the session: job, slot, waiter */
@@ -30,7 +31,7 @@ gpt_lock_tag(Oid database, uint32 field2, uint32 field3, GptLockClass class)
 bool
 gpt_lock_try_session(const LOCKTAG *tag)
 {
-	bool known = LockHeldByMe(tag, ExclusiveLock);
+	bool known = gpt_holds_lock(tag, ExclusiveLock);
 
 	forget_lost();
 	if (!known && n_held == MOST_HELD)
@@ -52,7 +53,7 @@ gpt_lock_try(const LOCKTAG *tag)
 void
 gpt_lock_release_session(const LOCKTAG *tag)
 {
-	if (!LockHeldByMe(tag, ExclusiveLock))
+	if (!gpt_holds_lock(tag, ExclusiveLock))
 		return;
 	LockRelease(tag, ExclusiveLock, true);
 	forget_lost();
@@ -66,7 +67,7 @@ forget_lost(void)
 
 	for (int i = 0; i < n_held; i++)
 	{
-		if (LockHeldByMe(&held[i], ExclusiveLock))
+		if (gpt_holds_lock(&held[i], ExclusiveLock))
 			held[n++] = held[i];
 	}
 	n_held = n;

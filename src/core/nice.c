@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "core/compat.h"
 #include "core/nice.h"
 #include "core/settings.h"
 #include "engine/engine.h"
@@ -125,5 +126,6 @@ void
 gpt_nice_raise(void)
 {
 	for (int i = 0; i < MOST_RETRIES && !raised(); i++)
-		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS,
+						 gpt_wait_event("GptPriorityRaise"));
 }

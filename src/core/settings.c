@@ -11,7 +11,6 @@
 #include "datatype/timestamp.h"
 #include "utils/guc.h"
 
-#include "core/compat.h"
 #include "core/settings.h"
 #include "engine/engine.h"
 

@@ -35,6 +35,7 @@
 #include "utils/uuid.h"
 
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "core/settings.h"
 #include "corpus/encoder.h"
 #include "corpus/token_file.h"
@@ -304,7 +305,7 @@ write_sorted(Writer *writer, GptSpool *spool)
 		gpt_encoder_add(writer->encoder, &document);
 	gpt_encoder_flush(writer->encoder);
 	tuplesort_performsort(writer->sort);
-	while (tuplesort_getdatum(writer->sort, true, &value, &isnull, NULL))
+	while (gpt_sort_next(writer->sort, &value, &isnull))
 	{
 		const bytea *record = DatumGetByteaPP(value);
 		const char *data = VARDATA_ANY(record);
@@ -378,7 +379,7 @@ write_at(Writer *writer, const void *data, size_t size, off_t offset)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size, offset,
-				  PG_WAIT_EXTENSION) != (int) size)
+				  gpt_wait_event("GptTokenFileWrite")) != (int) size)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not write file \"%s\": %m", FilePathName(writer->file))));
 }

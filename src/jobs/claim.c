@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "core/compat.h"
 #include "core/settings.h"
 #include "core/stop.h"
 #include "core/transaction.h"
@@ -73,7 +74,7 @@ static void
 wait_a_moment(long milliseconds)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
-					 PG_WAIT_EXTENSION);
+					 gpt_wait_event("GptJobClaim"));
 	ResetLatch(MyLatch);
 	gpt_stop_check();
 }
@@ -355,7 +356,7 @@ start_next(void)
 	{
 		/* The job has ended: a cancellation of it, which may be pending, is no reason to leave. */
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, PLACE_WAIT_MS,
-						 PG_WAIT_EXTENSION);
+						 gpt_wait_event("GptWorkerPlace"));
 		ResetLatch(MyLatch);
 		if (launch_next())
 			break;

@@ -120,7 +120,6 @@ is_of_server(enum config_group group)
 	{
 		case RESOURCES_MEM:
 		case RESOURCES_DISK:
-		case RESOURCES_ASYNCHRONOUS:
 		case QUERY_TUNING_METHOD:
 		case QUERY_TUNING_COST:
 		case QUERY_TUNING_GEQO:
@@ -130,12 +129,12 @@ is_of_server(enum config_group group)
 		case CLIENT_CONN_LOCALE:
 		case CLIENT_CONN_OTHER:
 		case COMPAT_OPTIONS_PREVIOUS:
-		case COMPAT_OPTIONS_CLIENT:
+		case GPT_COMPAT_OPTIONS:
 		case CUSTOM_OPTIONS:
 		case DEVELOPER_OPTIONS:
 			return false;
 		default:
-			return true;
+			return !gpt_is_asynchronous_group(group);
 	}
 }
 
@@ -329,7 +328,7 @@ refuse(const struct config_generic *setting, List *own_names)
 {
 	bool is_harmless =
 		setting->group == RESOURCES_MEM || setting->group == RESOURCES_DISK ||
-		setting->group == RESOURCES_ASYNCHRONOUS || setting->group == STATS_CUMULATIVE ||
+		gpt_is_asynchronous_group(setting->group) || setting->group == STATS_CUMULATIVE ||
 		strcmp(setting->name, "lc_messages") == 0 || strncmp(setting->name, "gpt.", 4) == 0;
 
 	if (is_harmless || is_there_anyway(setting, own_names))

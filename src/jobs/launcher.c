@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "core/compat.h"
 #include "core/settings.h"
 #include "jobs/job_launch.h"
 #include "jobs/job_lock.h"
@@ -78,7 +79,7 @@ wait_for_work(long timeout)
 {
 	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout > 0 ? WL_TIMEOUT : 0);
 
-	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, events, timeout, gpt_wait_event("GptLauncherMain"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)

@@ -12,7 +12,6 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
-#include "core/compat.h"
 #include "jobs/launcher.h"
 #include "jobs/launcher_request.h"
 

@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "core/compat.h"
 #include "core/extension.h"
 #include "core/settings.h"
 #include "core/transaction.h"
@@ -167,7 +168,7 @@ settle_refused(int64 number)
 		GptJobTicket again = {job->number, job->run_id, job->database, job->owner};
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RETRY_MS,
-						 PG_WAIT_EXTENSION);
+						 gpt_wait_event("GptStarterRetry"));
 		if (!gpt_job_launch(&again))
 			gpt_launcher_hand_over(&again);
 	}

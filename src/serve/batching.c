@@ -34,7 +34,6 @@
 #include "utils/builtins.h"
 #include "utils/syscache.h"
 
-#include "core/compat.h"
 #include "core/settings.h"
 #include "serve/batching.h"
 

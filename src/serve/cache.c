@@ -25,7 +25,6 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "core/settings.h"
 #include "serve/cache.h"
 #include "serve/cache_parts.h"

@@ -349,7 +349,7 @@ open_aside(const Search *search, bool *attached)
 			return file;
 		CloseTransientFile(file);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
-						 PG_WAIT_EXTENSION);
+						 gpt_wait_event("GptImageBuild"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		*attached = attach(search, true);

@@ -12,7 +12,6 @@
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 
-#include "core/compat.h"
 #include "core/number.h"
 #include "sql/arguments.h"
 

@@ -18,7 +18,7 @@
 #include "store/blob.h"
 #include "store/catalog.h"
 
-PG_MODULE_MAGIC;
+GPT_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 

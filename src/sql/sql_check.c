@@ -22,7 +22,6 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
-#include "core/compat.h"
 #include "core/statement.h"
 #include "jobs/job_lock.h"
 #include "serve/image_file.h"

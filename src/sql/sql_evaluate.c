@@ -17,7 +17,6 @@
 #include "utils/jsonb.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "core/extension.h"
 #include "core/options.h"
 #include "corpus/classification.h"

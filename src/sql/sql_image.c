@@ -11,7 +11,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "core/compat.h"
 #include "core/statement.h"
 #include "serve/image_file.h"
 #include "sql/arguments.h"

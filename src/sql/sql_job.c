@@ -236,7 +236,7 @@ gpt_wait(PG_FUNCTION_ARGS)
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(LOOK_MS, TimestampDifferenceMilliseconds(now, end) + 1),
-						 PG_WAIT_EXTENSION);
+						 gpt_wait_event("GptJobWait"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(context);
@@ -252,7 +252,7 @@ static void
 wait_a_moment(void)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, MOMENT_MS,
-					 PG_WAIT_EXTENSION);
+					 gpt_wait_event("GptJobLeave"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

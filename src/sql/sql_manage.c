@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
@@ -100,7 +101,7 @@ gpt_drop_extension_trigger(PG_FUNCTION_ARGS)
 						errmsg("not called as an event trigger of ddl_command_start")));
 	if (data->parsetree != NULL && IsA(data->parsetree, DropStmt) &&
 		drops_gpt((DropStmt *) data->parsetree) &&
-		pg_extension_ownercheck(gpt_extension_oid(), GetUserId()))
+		gpt_extension_ownercheck(gpt_extension_oid(), GetUserId()))
 		gpt_catalog_drop_all();
 	PG_RETURN_NULL();
 }

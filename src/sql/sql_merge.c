@@ -17,7 +17,6 @@
 #include "utils/uuid.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "core/settings.h"
 #include "core/statement.h"
 #include "engine/model.h"

@@ -12,7 +12,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "core/compat.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
 

@@ -10,7 +10,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "core/compat.h"
 #include "core/extension.h"
 #include "core/number.h"
 #include "core/options.h"

@@ -78,7 +78,7 @@ places_are_taken(void)
 
 	for (int i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
 	{
-		const LocalPgBackendStatus *backend = pgstat_fetch_stat_local_beentry(i);
+		const LocalPgBackendStatus *backend = gpt_backend_status(i);
 
 		n_workers += backend != NULL && backend->backendStatus.st_backendType == B_BG_WORKER;
 	}

@@ -205,7 +205,7 @@ check_owner_can_connect(void)
 							   GetUserNameFromId(GetUserId(), false)),
 						errdetail("The worker of a job connects as the role that submits it."),
 						errhint("Submit the job as a role with LOGIN.")));
-	if (pg_database_aclcheck(MyDatabaseId, GetUserId(), ACL_CONNECT) != ACLCHECK_OK)
+	if (gpt_database_aclcheck(MyDatabaseId, GetUserId(), ACL_CONNECT) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" does not have the CONNECT privilege on database \"%s\"",

@@ -33,7 +33,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "core/compat.h"
 #include "store/blob.h"
 
 #define PIECE_SIZE (1024 * 1024)

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
 #include "core/extension.h"
 #include "store/blob.h"
 #include "store/catalog.h"

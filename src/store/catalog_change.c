@@ -33,8 +33,7 @@
 
 static void lock_to_drop(GptLockedModel *model, const char *name, GptModelLock lock);
 static List *names_to_drop(const char *name, bool cascade);
-static void raise_dependent(const char *name, const GptStatement *statement, uint64 n)
-	pg_attribute_noreturn();
+pg_noreturn static void raise_dependent(const char *name, const GptStatement *statement, uint64 n);
 static void remove_adapters(const GptLockedModel *model, bool cascade, List *locked);
 static void take_late_name(const char *name, const List *locked);
 static void remove_adapters_of(const char *name, const char *base);
@@ -155,7 +154,7 @@ take_late_name(const char *name, const List *locked)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 							errmsg("another transaction is changing model \"%s\"", name)));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1,
-						 PG_WAIT_EXTENSION);
+						 gpt_wait_event("GptModelName"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "core/compat.h"
 #include "core/statement.h"
 #include "store/blob.h"
 #include "store/catalog.h"
@@ -63,7 +64,7 @@ static Nearest nearest_to(const char *name);
 static void consider(Nearest *nearest, const Candidate *candidate);
 static bool may_use(const Candidate *candidate);
 static Candidate *read_versions(int *n, const char *model);
-static void raise_with(const Known *known, const char *message) pg_attribute_noreturn();
+pg_noreturn static void raise_with(const Known *known, const char *message);
 
 void
 gpt_catalog_ask_pending(bool (*is_pending)(int64 job))

@@ -15,7 +15,6 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "core/compat.h"
 #include "core/statement.h"
 #include "serve/image_file.h"
 #include "store/blob.h"

@@ -14,11 +14,12 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
+#include "core/compat.h"
 #include "core/statement.h"
 #include "store/catalog.h"
 
 static bool belongs_to_another(const char *name, const char *format);
-static void refuse(const char *name, const char *noun) pg_attribute_noreturn();
+pg_noreturn static void refuse(const char *name, const char *noun);
 
 bool
 gpt_catalog_resolve_tokenizer(const char *name, uint8 *sha256)

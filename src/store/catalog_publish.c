@@ -16,7 +16,6 @@
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
-#include "core/compat.h"
 #include "core/statement.h"
 #include "engine/params.h"
 #include "serve/image_file.h"

@@ -22,6 +22,7 @@
 #include "core/extension.h"
 #include "store/blob.h"
 #include "store/catalog.h"
+#include "core/compat.h"
 #include "store/weights.h"
 #include "store/weights_header.h"
 

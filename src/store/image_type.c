@@ -6,7 +6,6 @@
 #include "postgres.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "store/image_type.h"
 
 static const char *const names[GPT_IMAGE_KINDS] = {"float32", "bfloat16", "int8", "int4",

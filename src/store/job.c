@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "core/compat.h"
 #include "core/extension.h"
 #include "core/statement.h"
 #include "store/job.h"
@@ -88,7 +89,7 @@ gpt_job_owner_refusal(const GptJob *job)
 	role = (Form_pg_authid) GETSTRUCT(tuple);
 	if (!role->rolcanlogin)
 		reason = psprintf("its owner \"%s\" is not permitted to log in", NameStr(role->rolname));
-	else if (pg_database_aclcheck(MyDatabaseId, job->owner, ACL_CONNECT) != ACLCHECK_OK)
+	else if (gpt_database_aclcheck(MyDatabaseId, job->owner, ACL_CONNECT) != ACLCHECK_OK)
 		reason = psprintf("its owner \"%s\" does not have the CONNECT privilege on the database",
 						  NameStr(role->rolname));
 	ReleaseSysCache(tuple);
@@ -149,7 +150,7 @@ gpt_job_read(int64 number)
 bool
 gpt_job_is_uncommitted(int64 job)
 {
-	List *name = stringToQualifiedNameList(psprintf("%s.gpt_job", gpt_extension_schema()));
+	List *name = gpt_qualified_name(psprintf("%s.gpt_job", gpt_extension_schema()));
 	GptIdentity identity;
 	Relation relation;
 	SnapshotData dirty;

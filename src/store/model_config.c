@@ -18,7 +18,6 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "core/compat.h"
 #include "core/lora_targets.h"
 #include "store/model_config.h"
 

@@ -7,6 +7,7 @@
 #ifndef GPT_TOKENIZER_READER_H
 #define GPT_TOKENIZER_READER_H
 
+#include "core/compat.h"
 #include "core/json_tree.h"
 #include "engine/tokenizer.h"
 
@@ -48,9 +49,7 @@ extern void gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges)
 extern void gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines);
 
 /* Raise errors: a defect of the file, as a sentence; and a feature that is not supported. */
-extern void gpt_reader_malformed(const char *detail, ...) pg_attribute_printf(1, 2)
-	pg_attribute_noreturn();
-extern void gpt_reader_unsupported(const char *feature, ...) pg_attribute_printf(1, 2)
-	pg_attribute_noreturn();
+pg_noreturn extern void gpt_reader_malformed(const char *detail, ...) pg_attribute_printf(1, 2);
+pg_noreturn extern void gpt_reader_unsupported(const char *feature, ...) pg_attribute_printf(1, 2);
 
 #endif /* GPT_TOKENIZER_READER_H */

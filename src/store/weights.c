@@ -16,7 +16,6 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "core/compat.h"
 #include "store/catalog.h"
 #include "store/model_config.h"
 #include "store/weights.h"

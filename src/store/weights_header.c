@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 

@@ -6,6 +6,8 @@
 #ifndef GPT_WEIGHTS_HEADER_H
 #define GPT_WEIGHTS_HEADER_H
 
+#include "core/compat.h"
+
 #define GPT_WEIGHTS_RUN_ID "gpt_run_id" /* keys of __metadata__ */
 #define GPT_WEIGHTS_CONFIG "gpt_config"
 
@@ -43,7 +45,6 @@ extern GptWeightsHeader *gpt_weights_parse(const char *json, size_t size,
 										   const struct GptVersion *version);
 
 /* Raises ERRCODE_DATA_CORRUPTED: weights of model "x" version 3 are altered or truncated. */
-extern void gpt_weights_corrupt(const struct GptVersion *version, const char *detail)
-	pg_attribute_noreturn();
+pg_noreturn extern void gpt_weights_corrupt(const struct GptVersion *version, const char *detail);
 
 #endif /* GPT_WEIGHTS_HEADER_H */

@@ -19,6 +19,7 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "core/compat.h"
 #include "core/version.h"
 #include "store/run_files.h"
 #include "train/checkpoint.h"
@@ -77,7 +78,7 @@ static SectionHeader read_header(GptCheckpoint *checkpoint, Kind kind);
 static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data,
 					  GptProgress *progress);
 static size_t read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id);
-static void raise_corrupted(const pg_uuid_t *run_id, const char *detail) pg_attribute_noreturn();
+pg_noreturn static void raise_corrupted(const pg_uuid_t *run_id, const char *detail);
 
 /* ---- Writing ------------------------------------------------------------ */
 
@@ -174,7 +175,7 @@ write_bytes(Writer *writer, const void *data, size_t size)
 
 	errno = 0;
 	written = FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size,
-						writer->offset, PG_WAIT_EXTENSION);
+						writer->offset, gpt_wait_event("GptCheckpointWrite"));
 	if (written != (int) size)
 	{
 		int save_errno = errno != 0 ? errno : ENOSPC;
@@ -188,7 +189,7 @@ write_bytes(Writer *writer, const void *data, size_t size)
 						errhint("The job continues from its last checkpoint with gpt_resume, when "
 								"the cause is removed.")));
 	}
-	FileWriteback(writer->file, writer->offset, (off_t) size, PG_WAIT_EXTENSION);
+	FileWriteback(writer->file, writer->offset, (off_t) size, gpt_wait_event("GptCheckpointFlush"));
 	writer->offset += (off_t) size;
 }
 
@@ -295,8 +296,8 @@ gpt_checkpoint_database(const pg_uuid_t *run_id)
 
 	if (file < 0)
 		return InvalidOid;
-	good = FileRead(file, (char *) &beginning, sizeof(beginning), 0, PG_WAIT_EXTENSION) ==
-			   sizeof(beginning) &&
+	good = FileRead(file, (char *) &beginning, sizeof(beginning), 0,
+					gpt_wait_event("GptCheckpointRead")) == sizeof(beginning) &&
 		   memcmp(beginning.magic, MAGIC, sizeof(beginning.magic)) == 0 &&
 		   beginning.crc == crc_of_beginning(&beginning);
 	FileClose(file);
@@ -360,7 +361,7 @@ read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, Gp
 static size_t
 read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id)
 {
-	int n = FileRead(file, data, (int) size, offset, PG_WAIT_EXTENSION);
+	int n = FileRead(file, data, (int) size, offset, gpt_wait_event("GptCheckpointRead"));
 
 	if (n < 0)
 		ereport(ERROR,

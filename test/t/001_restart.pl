@@ -11,6 +11,10 @@ use Test::More;
 
 my $node = start_node('preloaded', 1);
 
+my $wait_event = $node->safe_psql('postgres', q{SELECT CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'GptLauncherMain' ELSE 'Extension' END});
+ok($node->poll_query_until('postgres', "SELECT wait_event = '$wait_event' FROM pg_stat_activity WHERE backend_type = 'gpt launcher'"),
+	'the launcher waits for work, by its name where the server knows names');
+
 # a fast shutdown in the middle of a job
 my $job = submit($node, 'restarted', 1000);
 wait_for_step($node, $job, 5);

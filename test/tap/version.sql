@@ -9,6 +9,11 @@ FROM pg_available_extensions WHERE name = 'gpt' \gset
 SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'gpt'), :'version', 'the installed version is that of gpt.control');
 SELECT ok(gpt_version() LIKE 'gpt ' || :'version' || ', %', 'so is that of the library');
 
+SELECT current_setting('server_version_num')::int >= 180000 AS lists_modules \gset
+\if :lists_modules
+SELECT is(version, :'version', 'pg_get_loaded_modules says it too') FROM pg_get_loaded_modules() WHERE module_name = 'gpt';
+\endif
+
 CREATE FUNCTION as_version(number text, command text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	hint text;
