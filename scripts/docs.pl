@@ -4,7 +4,8 @@
 #
 # CLUSTER is a folder of scripts/cluster.sh with a running server. Each file gets a database of its own, and one psql
 # session runs its ```sql blocks in order. A block is one test: it fails when psql, or a job that the block submits,
-# reports an error. Between two blocks the runner waits for all jobs. HTML comments, which readers of the rendered
+# reports an error, and when the ``` block below it, which shows its output, has columns that the output lacks. Between
+# two blocks the runner waits for all jobs. HTML comments, which readers of the rendered
 # document do not see, direct it:
 #
 #   <!-- sql ... -->          runs the SQL in the comment, for tables that the text takes for granted
@@ -12,7 +13,7 @@
 #   <!-- replace: a => b -->  the next block runs with b in place of a; several are possible
 #
 # Trainings are tiny: test/docs/setup.sql puts functions of the same names before gpt_train and gpt_finetune, which
-# shrink the model to one layer and the time to 0.6 s or 4 steps, and pass all other options on. That file also has
+# shrink the model to one layer and the training to 4 steps, and pass all other options on. That file also has
 # small stand-ins for pg_cron and pgvector. psql runs in a folder of its own, in which "examples" is the one of the
 # repository. The variable "source" names the root of the repository, for \i in comments.
 #
@@ -68,11 +69,11 @@ sub ok
 	print map { "# $_\n" } @notes unless $ok;
 }
 
-# The document as a list of {line, sql, error, hidden}. A comment that directs nothing is an error.
+# The document as a list of {line, sql, shown, error, hidden}. A comment that directs nothing is an error.
 sub blocks
 {
 	my ($file) = @_;
-	my (@blocks, $block, %next);
+	my (@blocks, $block, $above, %next);
 
 	open(my $in, '<', $file) or die "$file: $!\n";
 	while (my $line = <$in>)
@@ -90,9 +91,18 @@ sub blocks
 				$block->{sql} =~ s/\Q$from\E/$to/g or die "$file:$block->{line}: nothing to replace: $from\n";
 			}
 			push @blocks, $block;
+			$above = $block->{hidden} ? undef : $block;
 			undef $block;
+			next;
 		}
-		elsif ($line =~ /^<!-- error: (.*) -->$/) { $next{error} = $1; }
+		if ($above && $line =~ /^```\s*$/)
+		{
+			$above->{shown} .= $line while defined($line = <$in>) && $line !~ /^```/;
+			undef $above;
+			next;
+		}
+		undef $above if $line =~ /\S/;
+		if ($line =~ /^<!-- error: (.*) -->$/) { $next{error} = $1; }
 		elsif ($line =~ /^<!-- replace: (.*?) => (.*) -->$/) { push @{ $next{replace} }, [ $1, $2 ]; }
 		elsif ($line =~ /^<!-- sql (.*) -->$/) { push @blocks, { line => $., sql => "$1\n", hidden => 1 }; }
 		elsif ($line =~ /^<!-- sql$/) { $block = { line => $., sql => '', hidden => 1 }; }
@@ -108,7 +118,7 @@ sub blocks
 	return @blocks;
 }
 
-# The script of one psql session. Lines "@@ number" in its messages separate the blocks.
+# The script of one psql session. Lines "@@ number" in its messages and its output separate the blocks.
 sub script
 {
 	my ($blocks) = @_;
@@ -117,8 +127,7 @@ sub script
 	for my $i (0 .. $#$blocks)
 	{
 		my $block = $blocks->[$i];
-		$script .= "\\warn '\@\@' $i\n";
-		$script .= "\\echo '\\n----' line $block->{line}\n" if $full && !$block->{hidden};
+		$script .= "\\warn '\@\@' $i\n\\echo '\@\@' $i\n";
 		# The semicolon ends a statement that lacks its own, before it swallows the next block.
 		$script .= $block->{sql} . "\n;\n";
 		$script .= "\\o /dev/null\nSELECT docs.finish();\n\\o\n" unless $full;
@@ -126,7 +135,7 @@ sub script
 	return $script . "\\warn '\@\@' end\n";
 }
 
-# Runs psql on a script, and returns its messages as a list of lines.
+# Runs psql on a script, and returns its messages and its output, as lists of lines by block.
 sub session
 {
 	my ($folder, $database, $script) = @_;
@@ -139,12 +148,26 @@ sub session
 	if (!$pid)
 	{
 		chdir($folder);
-		$full ? open(STDOUT, '>&', \*STDERR) : open(STDOUT, '>', '/dev/null');
+		open(STDOUT, '>', "$folder/output");
 		open(STDERR, '>', "$folder/messages");
 		exec(@psql, '-d', $database, '-v', "source=$root", '-v', 'tiny=' . ($full ? 'false' : 'true'), '-f', 'script');
 	}
 	waitpid($pid, 0);
-	return split /\n/, slurp("$folder/messages");
+	return (by_block("$folder/messages"), by_block("$folder/output"));
+}
+
+sub by_block
+{
+	my ($file) = @_;
+	my $current = 'set-up';
+	my %lines;
+
+	for (split /\n/, slurp($file))
+	{
+		if (/^\@\@ (\w+)$/) { $lines{ $current = $1 } = []; }
+		else { push @{ $lines{$current} }, $_; }
+	}
+	return \%lines;
 }
 
 sub run_file
@@ -154,22 +177,16 @@ sub run_file
 	my $database = 'docs_' . lc($name =~ s/\W+/_/gr);
 	my $folder = tempdir(CLEANUP => 1);
 	my @blocks = blocks($file);
-	my (@messages, $current, %lines);
 
 	system(@psql, '-q', '-d', 'postgres', '-c', 'SET client_min_messages = warning',
 		'-c', "DROP DATABASE IF EXISTS $database WITH (FORCE)", '-c', "CREATE DATABASE $database") == 0 or die "no database\n";
-	$current = 'set-up';
-	for (session($folder, $database, script(\@blocks)))
-	{
-		if (/^\@\@ (\w+)$/) { $current = $1; $lines{$current} //= []; }
-		else { push @{ $lines{$current} }, $_; }
-	}
+	my ($messages, $output) = session($folder, $database, script(\@blocks));
 	for my $i (0 .. $#blocks)
 	{
-		judge($name, $blocks[$i], $lines{$i});
+		judge($name, $blocks[$i], $messages->{$i}, $output->{$i} // []);
 	}
-	my @early = @{ $lines{'set-up'} // [] };
-	ok(0, "$name runs to its end", @early) if !$lines{end} || errors(\@early);
+	my @early = @{ $messages->{'set-up'} // [] };
+	ok(0, "$name runs to its end", @early) if !$messages->{end} || errors(\@early);
 	system(@psql, '-q', '-d', 'postgres', '-c', "DROP DATABASE $database WITH (FORCE)");
 }
 
@@ -178,15 +195,26 @@ sub errors
 	return grep { /^psql:.*:\d+: (?:ERROR|FATAL|PANIC|error):|WARNING:  job \d+ of a block/ } @{ $_[0] // [] };
 }
 
+# The heads of tables in psql's output: the lines above "---+---", without the padding.
+sub heads
+{
+	my @lines = @_;
+
+	return map { join('|', split(/\s*\|\s*/, $lines[$_ - 1] =~ s/^\s+|\s+$//gr)) } grep { $lines[$_] =~ /^-[-+]*$/ } 1 .. $#lines;
+}
+
 sub judge
 {
-	my ($name, $block, $messages) = @_;
+	my ($name, $block, $messages, $output) = @_;
 	my $title = "$name:$block->{line}";
 	my @errors = errors($messages);
+	my %has = map { $_ => 1 } heads(@$output);
+	my @missing = map { "the output has no table with the columns $_" } grep { !$has{$_} } heads(split /\n/, $block->{shown} // '');
 
+	print STDERR map { "$_\n" } "---- line $block->{line}", @$output if $full && !$block->{hidden};
 	if (!$messages) { ok(0, $title, 'psql did not come to this block'); }
 	elsif ($block->{hidden}) { ok(0, "$title, hidden", @$messages) if @errors; }
-	elsif (!defined $block->{error}) { ok(!@errors, $title, @$messages); }
+	elsif (!defined $block->{error}) { ok(!@errors && !@missing, $title, @$messages, @missing); }
 	else
 	{
 		ok((@errors && !grep { index($_, $block->{error}) < 0 } @errors),

@@ -32,13 +32,11 @@ END;
 $$;
 SELECT set_config('docs.tiny', :'tiny', false) \g /dev/null
 
--- Options of a tiny training: the document's, in place of "usual", but for the ones in "always" and for the time. A
--- wrong value of "minutes" stays as it is, so that it is still an error.
+-- Options of a tiny training: the document's, in place of "usual", but for the ones in "always", and 4 steps instead of
+-- the minutes. Minutes out of range stay, so that they are still an error.
 CREATE FUNCTION docs.tiny(usual jsonb, options jsonb, always jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-	SELECT usual || options || always || CASE
-		WHEN jsonb_typeof(options->'minutes') = 'number' AND options->'minutes' >= '0.01' THEN '{"minutes": 0.01}'
-		WHEN options ? 'minutes' THEN '{}'
-		ELSE '{"steps": 4}' END::jsonb
+	SELECT usual || CASE WHEN jsonb_typeof(options->'minutes') = 'number' AND options->'minutes' >= '0.01' THEN options - 'minutes'
+		ELSE options END || always || '{"steps": 4}'
 $$;
 
 -- CREATE EXTENSION gpt makes the functions that stand before the extension's.
