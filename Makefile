@@ -10,6 +10,7 @@
 #   make format     formats the C files
 #   make bench      measures; see docs/benchmarks.md
 #   make torture    faults and load on private servers; see docs/torture.md
+#   make release    copies sql/gpt.sql to sql/released, as the script of the version in gpt.control
 #   make dist       makes build/gpt-VERSION.zip, the archive for PGXN, of the last commit
 #
 # The engine (src/engine) is compiled without the server's include path: that is the border between the layers.
@@ -30,7 +31,8 @@ ALL_HEADERS = $(ENGINE_HEADERS) $(wildcard $(ROOMS:%=include/%/*.h) $(ROOMS:%=sr
 
 DATA_built = sql/gpt--$(EXTVERSION).sql
 # Scripts of released versions never change: they are what upgrades start from.
-DATA = $(wildcard sql/released/gpt--*.sql sql/gpt--*--*.sql)
+# That of the present version equals sql/gpt.sql (scripts/border.sh), from which its script is made.
+DATA = $(filter-out sql/released/gpt--$(EXTVERSION).sql,$(wildcard sql/released/gpt--*.sql sql/gpt--*--*.sql))
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),build) --load-extension=gpt
 override CONTRIB_TESTDB := regression
@@ -66,7 +68,7 @@ endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
 # These targets do without pg_config, which their scripts may have to install first.
-HOUSE = check demo demo-stop packages format format-check unit unit-programs bench bench-programs torture dist
+HOUSE = check demo demo-stop packages release format format-check unit unit-programs bench bench-programs torture dist
 PG_CONFIG ?= pg_config
 ifeq ($(filter-out $(HOUSE),$(or $(MAKECMDGOALS),all)),)
 check demo torture dist:
@@ -147,6 +149,9 @@ demo-stop:
 
 packages:
 	scripts/packages.sh
+
+release:
+	cp sql/gpt.sql sql/released/gpt--$(EXTVERSION).sql
 
 format:
 	clang-format -i $(FORMATTED)

@@ -166,6 +166,13 @@ ok "META.json is valid and has the version of gpt.control" "$(
 		print "unknown key $_\n" for grep { !$known{$_} && !/^x_/i } keys %$meta;
 	' "$(sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)" <META.json 2>&1
 )"
+ok "a version with a date in CHANGELOG.md has its install script in sql/released, and gpt.control's equals sql/gpt.sql" "$(
+	sed -nE 's/^## ([0-9.]+) - [0-9]{4}-[0-9]{2}-[0-9]{2}$/\1/p' CHANGELOG.md | while read -r version; do
+		[ -f "sql/released/gpt--$version.sql" ] || echo "no sql/released/gpt--$version.sql: call make release"
+	done
+	script=sql/released/gpt--$(sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control).sql
+	[ ! -f "$script" ] || cmp -s "$script" sql/gpt.sql || echo "$script differs from sql/gpt.sql: call make release"
+)"
 ok "each patch of test/torture/broken applies" "$(
 	for patch in test/torture/broken/*.patch; do
 		patch -p1 -s --dry-run <"$patch" >/dev/null || echo "$patch"
