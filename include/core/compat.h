@@ -38,6 +38,21 @@
 #define gpt_check_plan_permissions(plan) ExecCheckRTPerms((plan)->rtable, true)
 #endif
 
+/* 16: permissions stand in a list of their own in a query, too. */
+#if PG_VERSION_NUM >= 160000
+#define gpt_take_range_table(query, state) \
+	((query)->rtable = (state)->p_rtable, (query)->rteperminfos = (state)->p_rteperminfos)
+#else
+#define gpt_take_range_table(query, state) ((query)->rtable = (state)->p_rtable)
+#endif
+
+/* 18: a query is always run once. */
+#if PG_VERSION_NUM >= 180000
+#define gpt_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0)
+#else
+#define gpt_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0, true)
+#endif
+
 /* 16: the server returns the settings with their number. */
 #if PG_VERSION_NUM >= 160000
 #define gpt_guc_variables(n) get_guc_variables(n)

@@ -73,6 +73,9 @@ extern void gpt_source_shape(GptSourceShape *shape, const struct Query *analysed
 /* The type as which values of a watermark's column, whose type is given, are written and read. */
 extern Oid gpt_source_watermark_type(Oid type);
 
+/* The value of a watermark of such a column from its text, in the current memory context. */
+extern Datum gpt_source_watermark(Oid type, const char *text);
+
 /* Error unless both queries have the same task. */
 extern void gpt_source_check_validation(const GptSourceShape *shape,
 										const GptSourceShape *validation);
@@ -95,14 +98,7 @@ extern void gpt_source_label_equality(GptLabelEquality *equality, const GptSourc
  */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
 
-/* ---- src/corpus/source.c ------------------------------------------------------- */
-
-/*
- * The rows of a query whose column is greater than a value, or not greater; palloc'd. The query has
- * been checked.
- */
-extern char *gpt_source_beyond(const char *query, const GptSourceColumn *column, const char *value,
-							   bool beyond);
+/* ---- src/corpus/source.c, source_read.c --------------------------------------- */
 
 /*
  * One row; the text lives until the callback returns. Text, prompt and labels are what the cast of
@@ -134,13 +130,38 @@ typedef struct GptSourceRow
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
 
 /*
- * Checks the query again, runs it read-only under the active snapshot and calls back for each row,
- * in a memory context that is reset after each. Error when it takes longer than gpt.read_timeout
- * (not for GPT_SOURCE_EVALUATE), which is looked at between rows: who cannot rely on
- * statement_timeout arms a timeout of his own.
+ * A query that is ready to be run once, under the active snapshot with which it was opened. Lives
+ * in the memory context that was current then.
  */
-extern void gpt_source_read(const char *query, GptSourceKind kind, const char *watermark,
-							GptSourceCallback callback, void *context);
+typedef struct GptSource
+{
+	GptSourceShape shape;
+	GptSourceKind kind;
+	const char *query; /* as it was given */
+	struct PlannedStmt *plan;
+	MemoryContext context; /* of all of it */
+} GptSource;
+
+/*
+ * Checks the query as gpt_source_check does, and plans it. since: only rows whose watermark is
+ * greater than this text are read; NULL: all.
+ */
+extern void gpt_source_open(GptSource *source, const char *query, GptSourceKind kind,
+							const char *watermark, const char *since);
+
+/*
+ * Runs the query read-only under the active snapshot and calls back for each row, in a memory
+ * context that is reset after each. Error when it takes longer than gpt.read_timeout (not for
+ * GPT_SOURCE_EVALUATE), which is looked at between rows: who cannot rely on statement_timeout arms
+ * a timeout of his own.
+ */
+extern void gpt_source_run(const GptSource *source, GptSourceCallback callback, void *context);
+
+extern void gpt_source_close(GptSource *source);
+
+/* Opens, runs and closes a query. */
+extern void gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback,
+							void *context);
 
 /* ---- src/corpus/source_skip.c -------------------------------------------------- */
 

@@ -91,6 +91,16 @@ gpt_source_watermark_type(Oid type)
 																		   : getBaseType(type);
 }
 
+Datum
+gpt_source_watermark(Oid type, const char *text)
+{
+	Oid input;
+	Oid parameter;
+
+	getTypeInputInfo(gpt_source_watermark_type(type), &input, &parameter);
+	return OidInputFunctionCall(input, unconstify(char *, text), parameter, -1);
+}
+
 static bool
 is_label_type(Oid type)
 {

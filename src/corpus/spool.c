@@ -27,7 +27,7 @@
 #include "core/settings.h"
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
-#include "corpus/replay.h"
+#include "corpus/old_rows.h"
 #include "corpus/source.h"
 #include "corpus/spool.h"
 
@@ -54,7 +54,10 @@ struct GptSpool
 	bool prompted; /* what the queries select */
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
-	GptReplay *replay; /* while old rows are read; NULL: all rows are new */
+	GptOldRows *old; /* while the query is read, where some are learnt again; else NULL */
+	bool replays; /* the row that is added is an old one */
+	Datum since; /* rows beyond this value of the watermark's column are new */
+	bool has_since;
 	int64 n_replay_wanted;
 	int64 n_replayed;
 	const char *watermark; /* as text, in the end */
@@ -81,15 +84,10 @@ struct GptSpool
 };
 
 static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
-static void read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag,
-					   const char *watermark);
-static bool read_new(GptSpool *spool, const GptSpoolOptions *options,
-					 const GptSourceColumn *column);
-static void read_old(GptSpool *spool, const GptSpoolOptions *options,
-					 const GptSourceColumn *column);
+static void read_source(GptSpool *spool, const GptSource *source);
+static bool read_since(GptSpool *spool, const GptSource *source, const GptSpoolOptions *options);
 static void note_watermark(GptSpool *spool, const GptSourceRow *row);
 static const char *watermark_text(GptSpool *spool);
-static void count_old(void *context, const GptSourceRow *row);
 static void add_row(void *context, const GptSourceRow *row);
 static void count(GptSpool *spool, const Record *record);
 static void fix_sides(GptSpool *spool);
@@ -99,41 +97,47 @@ GptSpool *
 gpt_spool_read(const GptSpoolOptions *options)
 {
 	GptSpool *spool = palloc0(sizeof(GptSpool));
-	GptSourceShape shape;
+	const GptSourceShape *shape;
+	GptSource source;
+	GptSource validation;
 
-	gpt_source_check(&shape, options->query, GPT_SOURCE_TRAIN, options->watermark);
+	gpt_source_open(&source, options->query, GPT_SOURCE_TRAIN, options->watermark,
+					options->replay > 0 ? NULL : options->since);
+	shape = &source.shape;
 	if (options->joined)
-		gpt_source_check_joined(&shape);
+		gpt_source_check_joined(shape);
 	if (options->validation_query != NULL)
 	{
-		GptSourceShape validation;
-
-		gpt_source_check(&validation, options->validation_query, GPT_SOURCE_VALIDATION, NULL);
-		gpt_source_check_validation(&shape, &validation);
+		gpt_source_open(&validation, options->validation_query, GPT_SOURCE_VALIDATION, NULL, NULL);
+		gpt_source_check_validation(shape, &validation.shape);
 	}
-	spool->prompted = shape.prompt_column != 0;
-	if (shape.label_column != 0 && options->n_labels > 0)
-		gpt_source_check_labels(&shape, options->multi_label);
-	if (shape.label_column != 0)
-		spool->labels = create_labels(options, &shape);
+	spool->prompted = shape->prompt_column != 0;
+	if (shape->label_column != 0 && options->n_labels > 0)
+		gpt_source_check_labels(shape, options->multi_label);
+	if (shape->label_column != 0)
+		spool->labels = create_labels(options, shape);
 	spool->file = BufFileCreateTemp(true);
-	spool->by_flag = shape.validation_column != 0 || options->validation_query != NULL;
+	spool->by_flag = shape->validation_column != 0 || options->validation_query != NULL;
 	if (!spool->by_flag && options->validation_fraction > 0)
 		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted,
 										  spool->labels != NULL);
 
 	if (options->since == NULL)
-		read_query(spool, options->query, GPT_SOURCE_TRAIN, false, options->watermark);
-	else if (!read_new(spool, options, &shape.columns[shape.watermark_column - 1]))
+		read_source(spool, &source);
+	else if (!read_since(spool, &source, options))
 	{
+		gpt_source_close(&source);
 		gpt_spool_free(spool);
 		return NULL;
 	}
-	else if (options->replay > 0)
-		read_old(spool, options, &shape.columns[shape.watermark_column - 1]);
+	gpt_source_close(&source);
 	spool->watermark = spool->has_largest ? watermark_text(spool) : options->since;
+	spool->flag = true;
 	if (options->validation_query != NULL)
-		read_query(spool, options->validation_query, GPT_SOURCE_VALIDATION, true, NULL);
+	{
+		read_source(spool, &validation);
+		gpt_source_close(&validation);
+	}
 	if (spool->labels != NULL)
 		spool->sorted_labels = gpt_label_table_sort(spool->labels);
 	fix_sides(spool);
@@ -215,44 +219,45 @@ gpt_spool_bytes(const GptSpool *spool, GptSide side)
 /* ---- Writing ------------------------------------------------------------ */
 
 static void
-read_query(GptSpool *spool, const char *query, GptSourceKind kind, bool flag, const char *watermark)
+read_source(GptSpool *spool, const GptSource *source)
 {
 	int64 before = spool->documents;
 
-	spool->flag = flag;
 	MemSet(&spool->why_skipped, 0, sizeof(GptSkipped));
-	gpt_source_read(query, kind, watermark, add_row, spool);
+	gpt_source_run(source, add_row, spool);
 	if (spool->documents == before)
-		gpt_source_raise_skipped(gpt_source_name(kind), &spool->why_skipped);
-}
-
-/* False where no row is beyond the watermark. */
-static bool
-read_new(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
-{
-	gpt_source_read(gpt_source_beyond(options->query, column, options->since, true),
-					GPT_SOURCE_TRAIN, options->watermark, add_row, spool);
-	return spool->documents > 0;
+		gpt_source_raise_skipped(gpt_source_name(source->kind), &spool->why_skipped);
 }
 
 /*
- * As many of the other rows that replay is the share of them among all documents. They are read
- * twice.
+ * The rows beyond the watermark, and as many of the others that replay is their share among all
+ * documents. False where none is beyond it.
  */
-static void
-read_old(GptSpool *spool, const GptSpoolOptions *options, const GptSourceColumn *column)
+static bool
+read_since(GptSpool *spool, const GptSource *source, const GptSpoolOptions *options)
 {
-	char *query = gpt_source_beyond(options->query, column, options->since, false);
+	Oid type = source->shape.columns[source->shape.watermark_column - 1].type;
 
-	spool->n_replay_wanted =
-		(int64) rint(options->replay / (1 - options->replay) * (double) spool->documents);
-	spool->replay = gpt_replay_create(options->seed);
-	gpt_source_read(query, GPT_SOURCE_TRAIN, options->watermark, count_old, spool);
-	gpt_replay_choose(spool->replay, spool->n_replay_wanted);
-	if (spool->replay->chosen > 0)
-		gpt_source_read(query, GPT_SOURCE_TRAIN, options->watermark, add_row, spool);
-	gpt_replay_free(spool->replay);
-	spool->replay = NULL;
+	if (options->replay == 0)
+	{
+		gpt_source_run(source, add_row, spool);
+		return spool->documents > 0;
+	}
+	spool->since = gpt_source_watermark(type, options->since);
+	spool->has_since = true;
+	spool->old = gpt_old_rows_create(options->seed);
+	gpt_source_run(source, add_row, spool);
+	if (spool->documents > 0)
+	{
+		spool->replays = true;
+		spool->n_replay_wanted =
+			(int64) rint(options->replay / (1 - options->replay) * (double) spool->documents);
+		spool->n_replayed = gpt_old_rows_draw(spool->old, spool->n_replay_wanted, add_row, spool);
+		spool->replays = false;
+	}
+	gpt_old_rows_free(spool->old);
+	spool->old = NULL;
+	return spool->documents > 0;
 }
 
 int64
@@ -262,27 +267,32 @@ gpt_spool_replayed(const GptSpool *spool, int64 *wanted)
 	return spool->n_replayed;
 }
 
+static void
+start_watermark(GptSpool *spool, const GptSourceRow *row)
+{
+	TypeCacheEntry *type =
+		lookup_type_cache(row->watermark_attribute->atttypid, TYPECACHE_CMP_PROC_FINFO);
+
+	spool->compare = &type->cmp_proc_finfo;
+	spool->type = type->type_id;
+	spool->collation = row->watermark_attribute->attcollation;
+	spool->length = type->typlen;
+	spool->by_value = type->typbyval;
+}
+
+static bool
+is_greater(const GptSpool *spool, Datum a, Datum b)
+{
+	return DatumGetInt32(FunctionCall2Coll(spool->compare, spool->collation, a, b)) > 0;
+}
+
 /* The largest value so far, kept in the spool's memory. */
 static void
 note_watermark(GptSpool *spool, const GptSourceRow *row)
 {
 	MemoryContext old_context;
 
-	if (!row->has_watermark)
-		return;
-	if (spool->compare == NULL)
-	{
-		TypeCacheEntry *type =
-			lookup_type_cache(row->watermark_attribute->atttypid, TYPECACHE_CMP_PROC_FINFO);
-
-		spool->compare = &type->cmp_proc_finfo;
-		spool->type = type->type_id;
-		spool->collation = row->watermark_attribute->attcollation;
-		spool->length = type->typlen;
-		spool->by_value = type->typbyval;
-	}
-	if (spool->has_largest && DatumGetInt32(FunctionCall2Coll(spool->compare, spool->collation,
-															  row->watermark, spool->largest)) <= 0)
+	if (spool->has_largest && !is_greater(spool, row->watermark, spool->largest))
 		return;
 	old_context = MemoryContextSwitchTo(GetMemoryChunkContext(spool));
 	if (spool->has_largest && !spool->by_value)
@@ -338,16 +348,33 @@ hash_row(uint64 *hash, const GptSpool *spool, const GptSourceRow *row)
 	}
 }
 
-static void
-count_old(void *context, const GptSourceRow *row)
+/* Whether the row is not one to add now: it is an old one, or its watermark is null. */
+static bool
+is_put_aside(GptSpool *spool, const GptSourceRow *row)
 {
-	GptSpool *spool = context;
 	uint64 hash[2];
 
-	if (gpt_source_skip(NULL, row, spool->prompted, spool->labels != NULL) != GPT_SKIP_NONE)
-		return;
-	hash_row(hash, spool, row);
-	gpt_replay_count(spool->replay, gpt_replay_key(row, hash));
+	if (row->has_watermark && spool->compare == NULL)
+		start_watermark(spool, row);
+	if (!spool->has_since || spool->replays)
+	{
+		if (row->has_watermark)
+			note_watermark(spool, row);
+		return false;
+	}
+	if (!row->has_watermark)
+		return true;
+	if (is_greater(spool, row->watermark, spool->since))
+	{
+		note_watermark(spool, row);
+		return false;
+	}
+	if (gpt_source_skip(NULL, row, spool->prompted, spool->labels != NULL) == GPT_SKIP_NONE)
+	{
+		hash_row(hash, spool, row);
+		gpt_old_rows_keep(spool->old, row, hash);
+	}
+	return true;
 }
 
 static void
@@ -356,7 +383,8 @@ add_row(void *context, const GptSourceRow *row)
 	GptSpool *spool = context;
 	Record record = {.prompt_size = (uint32) row->prompt_size, .weight = (float) row->weight};
 
-	note_watermark(spool, row);
+	if (!spool->flag && is_put_aside(spool, row))
+		return;
 	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) !=
 		GPT_SKIP_NONE)
 	{
@@ -376,9 +404,6 @@ add_row(void *context, const GptSourceRow *row)
 			 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
 			 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
 	hash_row(record.hash, spool, row);
-	if (spool->replay != NULL && !gpt_replay_draw(spool->replay, gpt_replay_key(row, record.hash)))
-		return;
-	spool->n_replayed += spool->replay != NULL;
 	if (spool->labels != NULL)
 		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
 	record.row = row->number;

@@ -142,29 +142,30 @@ static void
 evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 {
 	const GptServed *served;
-	GptSourceShape shape;
+	GptSource source;
 
-	gpt_source_check(&shape, query, GPT_SOURCE_EVALUATE, NULL);
-	evaluation->prompted = shape.prompt_column != 0;
+	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
+	evaluation->prompted = source.shape.prompt_column != 0;
 	evaluation->include_end = includes_end(evaluation->options, evaluation->prompted);
 	initStringInfo(&evaluation->generated);
-	check_kind(model, &shape);
-	served = gpt_cache_acquire(model, shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
-															  : GPT_SERVED_LANGUAGE_MODEL);
+	check_kind(model, &source.shape);
+	served = gpt_cache_acquire(model, source.shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
+																	 : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
 
 	/* Now do the work. */
 	PG_TRY();
 	{
-		if (shape.label_column != 0)
-			evaluation->classification = gpt_classification_create(served, &shape);
-		gpt_source_read(query, GPT_SOURCE_EVALUATE, NULL, add_row, evaluation);
+		if (source.shape.label_column != 0)
+			evaluation->classification = gpt_classification_create(served, &source.shape);
+		gpt_source_run(&source, add_row, evaluation);
 	}
 	PG_FINALLY();
 	{
 		gpt_cache_release(served);
 	}
 	PG_END_TRY();
+	gpt_source_close(&source);
 	if (evaluation->classification != NULL ? evaluation->documents == 0 : evaluation->tokens == 0)
 	{
 		evaluation->why_skipped.n[GPT_SKIP_TOKENS] = evaluation->documents;

@@ -98,7 +98,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	training = start_training(read_normalize(fcinfo, 3));
 
 	/* Now do the work. */
-	gpt_source_read(gpt_argument_text(fcinfo, 1), GPT_SOURCE_TOKENIZER, NULL, add_row, training);
+	gpt_source_read(gpt_argument_text(fcinfo, 1), GPT_SOURCE_TOKENIZER, add_row, training);
 	spec = finish_training(training, vocabulary);
 	store(name, spec);
 	MemoryContextDelete(training->context);

@@ -103,7 +103,7 @@ SELECT * FROM public.sprung;
 DROP DATABASE gpt_hostile;
 DROP ROLE regress_gpt_hostile;
 
--- a query whose meaning changes between its check and its run: a function sets search_path when it is planned
+-- a function of the query sets search_path when it is planned: the plan that was checked runs, on the table that was meant
 CREATE SCHEMA a;
 CREATE SCHEMA b;
 CREATE TABLE a.t AS SELECT 'text'::text AS body, 1::float8 AS weight;
@@ -122,7 +122,8 @@ SET search_path = a, public;
 SELECT gpt_train('flipped', 'SELECT body, weight FROM t WHERE public.flip()', '{"tokenizer": "bytes", "steps": 2}') AS job \gset
 RESET search_path;
 SELECT gpt_wait(:job, '60 s');
-SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT documents, error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_drop_model('flipped');
 DROP TABLE a.t, b.t;
 DROP SCHEMA a, b;
 DROP FUNCTION flip;

@@ -33,6 +33,22 @@ SELECT gpt_finetune('w', 'SELECT id, body FROM post ORDER BY md5(body)', '{"sinc
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_score('mixed', 'one cow') = gpt_score('mixed2', 'one cow') AS same;
 
+-- the query runs once, replay or not: a third look at one of the 200 rows is an error
+CREATE FUNCTION seen(i bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	n int := coalesce(nullif(current_setting('my.seen', true), ''), '0')::int + 1;
+BEGIN
+	PERFORM set_config('my.seen', n::text, false);
+	IF n > 200 THEN
+		RAISE 'row % is read again', i;
+	END IF;
+	RETURN true;
+END $$;
+SELECT gpt_finetune('w', 'SELECT id, body FROM post WHERE seen(id)', '{"since": "watermark", "replay": 0.5, "steps": 2, "into": "mixed3"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, error FROM gpt_jobs WHERE job = :job;
+DROP FUNCTION seen;
+
 -- the watermark goes with the version: a rollback goes back in time, a copy keeps it
 SELECT gpt_rollback('w', 1);
 SELECT gpt_finetune('w', 'SELECT id, body FROM post', '{"since": "watermark", "watermark": "id", "steps": 10, "into": "back"}') AS job \gset
@@ -101,5 +117,5 @@ SELECT gpt_train('y', 'SELECT repeat(body, 100) AS id, body FROM post', '{"water
 SELECT gpt_wait(:job, '60 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('w', 'mixed', 'mixed2', 'back', 'copied', 't', 'n', 'x');
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('w', 'mixed', 'mixed2', 'mixed3', 'back', 'copied', 't', 'n', 'x');
 DROP TABLE post;

@@ -1,0 +1,181 @@
+/*
+ * src/corpus/old_rows.c
+ *
+ * Old rows go in; those that are drawn (replay.c) come out, from a temporary file:
+ *
+ *   record in the file   | Record | prompt | text | size of a label, label | ... |
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/buffile.h"
+#include "utils/memutils.h"
+
+#include "core/settings.h"
+#include "corpus/old_rows.h"
+
+typedef struct Record
+{
+	uint64 number; /* of the row in the order of the query */
+	uint64 key; /* equal for equal rows */
+	size_t size;
+	size_t prompt_size;
+	double weight;
+	int n_labels;
+	bool has_prompt;
+	bool has_labels;
+	bool validation;
+} Record;
+
+struct GptOldRows
+{
+	BufFile *file;
+	GptReplay *replay;
+	int64 bytes; /* of texts */
+	MemoryContext context; /* of the row that is read */
+};
+
+static GptSourceRow read_row(GptOldRows *rows, const Record *record);
+
+GptOldRows *
+gpt_old_rows_create(uint64 seed)
+{
+	GptOldRows *rows = palloc0(sizeof(GptOldRows));
+
+	rows->file = BufFileCreateTemp(true);
+	rows->replay = gpt_replay_create(seed);
+	rows->context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt old row", ALLOCSET_DEFAULT_SIZES);
+	return rows;
+}
+
+void
+gpt_old_rows_free(GptOldRows *rows)
+{
+	BufFileClose(rows->file);
+	gpt_replay_free(rows->replay);
+	MemoryContextDelete(rows->context);
+	pfree(rows);
+}
+
+static void
+write_bytes(GptOldRows *rows, const char *bytes, size_t size)
+{
+	if (size > 0)
+		BufFileWrite(rows->file, unconstify(char *, bytes), size);
+}
+
+void
+gpt_old_rows_keep(GptOldRows *rows, const GptSourceRow *row, const uint64 *hash)
+{
+	Record record;
+
+	MemSet(&record, 0, sizeof(record));
+	record.number = row->number;
+	record.key = gpt_replay_key(row, hash);
+	record.size = row->size;
+	record.prompt_size = row->prompt_size;
+	record.weight = row->weight;
+	record.n_labels = row->n_labels;
+	record.has_prompt = row->prompt != NULL;
+	record.has_labels = row->labels != NULL;
+	record.validation = row->validation;
+
+	rows->bytes += (int64) (row->size + row->prompt_size);
+	if (rows->bytes > (int64) gpt_max_corpus_size * 1024 * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("query returned more text up to the watermark than gpt.max_corpus_size, "
+						"%d MB",
+						gpt_max_corpus_size),
+				 errdetail("With the option \"replay\" these rows are kept in a temporary file, of "
+						   "which some are drawn."),
+				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
+	gpt_replay_count(rows->replay, record.key);
+	write_bytes(rows, (const char *) &record, sizeof(record));
+	write_bytes(rows, row->prompt, row->prompt_size);
+	write_bytes(rows, row->text, row->size);
+	for (int i = 0; i < row->n_labels; i++)
+	{
+		size_t size = strlen(row->labels[i]);
+
+		write_bytes(rows, (const char *) &size, sizeof(size));
+		write_bytes(rows, row->labels[i], size);
+	}
+}
+
+/* False at the end of the file. */
+static bool
+read_exactly(GptOldRows *rows, void *target, size_t size)
+{
+	size_t n = size == 0 ? 0 : BufFileRead(rows->file, target, size);
+
+	if (n != size && n != 0)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read the temporary file of old rows: read only %zu of "
+							   "%zu bytes",
+							   n, size)));
+	return n == size;
+}
+
+int64
+gpt_old_rows_draw(GptOldRows *rows, int64 wanted, GptSourceCallback callback, void *context)
+{
+	Record record;
+
+	gpt_replay_choose(rows->replay, wanted);
+	if (BufFileSeek(rows->file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not rewind the temporary file of old rows")));
+	while (read_exactly(rows, &record, sizeof(record)))
+	{
+		GptSourceRow row;
+
+		CHECK_FOR_INTERRUPTS();
+		row = read_row(rows, &record);
+		if (gpt_replay_draw(rows->replay, record.key))
+			callback(context, &row);
+		MemoryContextReset(rows->context);
+	}
+	return rows->replay->chosen;
+}
+
+static char *
+read_string(GptOldRows *rows, size_t size)
+{
+	char *string = MemoryContextAllocHuge(rows->context, size + 1);
+
+	if (!read_exactly(rows, string, size))
+		elog(ERROR, "the temporary file of old rows ends in a row");
+	string[size] = '\0';
+	return string;
+}
+
+static GptSourceRow
+read_row(GptOldRows *rows, const Record *record)
+{
+	GptSourceRow row = {.number = record->number,
+						.size = record->size,
+						.prompt_size = record->prompt_size,
+						.n_labels = record->n_labels,
+						.weight = record->weight,
+						.validation = record->validation};
+	const char **labels;
+
+	if (record->has_prompt)
+		row.prompt = read_string(rows, record->prompt_size);
+	row.text = read_string(rows, record->size);
+	if (!record->has_labels)
+		return row;
+	labels = MemoryContextAlloc(rows->context, (record->n_labels + 1) * sizeof(char *));
+	for (int i = 0; i < record->n_labels; i++)
+	{
+		size_t size;
+
+		if (!read_exactly(rows, &size, sizeof(size)))
+			elog(ERROR, "the temporary file of old rows ends in a row");
+		labels[i] = read_string(rows, size);
+	}
+	row.labels = labels;
+	return row;
+}
