@@ -24,8 +24,6 @@
 #define READ_SIZE ((size_t) 512 << 20)
 #define MOST_ROUNDS 101
 
-static const char *const type_names[LM_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
-
 typedef struct Bench
 {
 	LmEngine *engine;
@@ -37,7 +35,7 @@ typedef struct Bench
 	char *buffer; /* READ_SIZE bytes to read */
 	int n_rounds;
 
-	LmImageType type;
+	const LmWeightType *type;
 	void *image;
 	LmModel *model;
 	LmPages *pages;
@@ -214,7 +212,7 @@ prefill_flop(const Bench *bench, bool all_wanted)
 }
 
 static void
-open_model(Bench *bench, LmImageType type)
+open_model(Bench *bench, const LmWeightType *type)
 {
 	LmError error = {0};
 	size_t size;
@@ -228,8 +226,8 @@ open_model(Bench *bench, LmImageType type)
 		 &error);
 	bench->model = lm_model_open(&bench->host, bench->image, size, &error);
 	must(bench->model != NULL, &error);
-	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->shape->name,
-		   type_names[type], size / 1e6, seconds_now() - started);
+	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->shape->name, type->name,
+		   size / 1e6, seconds_now() - started);
 	bench->pages = lm_pages_create(&bench->host, bench->model, MOST_SEQUENCES * 3 + 8, &error);
 	must(bench->pages != NULL, &error);
 	for (int i = 0; i < MOST_SEQUENCES; i++)
@@ -273,7 +271,7 @@ run_decode(Bench *bench, int n_sequences)
 	}
 	printf(
 		"%s %-9s decode %2d         %8.1f (best %.1f) tokens/s %8.1f GB/s, %.3f of what is read\n",
-		bench->shape->name, type_names[bench->type], n_sequences, median(&speed), best(&speed),
+		bench->shape->name, bench->type->name, n_sequences, median(&speed), best(&speed),
 		median(&rate) * 1e-9, median(&share));
 }
 
@@ -286,8 +284,8 @@ run_prefill(Bench *bench, bool all_wanted)
 	prefill(bench, all_wanted);
 	for (int round = 0; round < bench->n_rounds; round++)
 	{
-		double peak = bench->type == LM_IMAGE_BFLOAT16 ? peak_vdpbf16(bench->engine)
-													   : peak_float32(bench->engine);
+		double peak = strcmp(bench->type->name, "bfloat16") == 0 ? peak_vdpbf16(bench->engine)
+																 : peak_float32(bench->engine);
 		double seconds = prefill(bench, all_wanted);
 
 		add(&speed, PROMPT / seconds);
@@ -295,13 +293,13 @@ run_prefill(Bench *bench, bool all_wanted)
 		add(&share, peak > 0 ? flop / seconds / peak : 0);
 	}
 	printf("%s %-9s %s %d       %8.1f (best %.1f) tokens/s %8.1f GFLOP/s, %.3f of the peak in %s\n",
-		   bench->shape->name, type_names[bench->type], all_wanted ? "score  " : "prefill", PROMPT,
+		   bench->shape->name, bench->type->name, all_wanted ? "score  " : "prefill", PROMPT,
 		   median(&speed), best(&speed), median(&rate) * 1e-9, median(&share),
-		   bench->type == LM_IMAGE_BFLOAT16 ? "vdpbf16ps" : "float32");
+		   strcmp(bench->type->name, "bfloat16") == 0 ? "vdpbf16ps" : "float32");
 }
 
 static void
-run_type(Bench *bench, LmImageType type)
+run_type(Bench *bench, const LmWeightType *type)
 {
 	open_model(bench, type);
 	for (int s = 0; s < MOST_SEQUENCES; s++)
@@ -330,9 +328,9 @@ run_shape(Bench *bench, const char *name, const char *type)
 	bench->block = lm_allocate_unset(&bench->host, bench->table->total * sizeof(float));
 	must(bench->block != NULL, &error);
 	lm_params_init(bench->engine, bench->block, bench->table, 1);
-	for (LmImageType i = LM_IMAGE_FLOAT32; i < LM_IMAGE_TYPES; i++)
-		if (!type || strcmp(type, type_names[i]) == 0)
-			run_type(bench, i);
+	for (int i = 0; i < lm_weight_type_count(); i++)
+		if (!type || strcmp(type, lm_weight_type(i)->name) == 0)
+			run_type(bench, lm_weight_type(i));
 	lm_free(&bench->host, bench->block);
 	lm_param_table_free(&bench->host, bench->table);
 }

@@ -17,17 +17,16 @@
 /*
  * Bytes of the image of a configuration, with the matrices of blocks and head (and a tied token
  * embedding) of a type; norms, biases, positions, an untied token embedding and a classifier's own
- * weights are float32 in every type. LM_ERR_LIMIT on overflow, LM_ERR_FORMAT for a type that is not
- * known.
+ * weights are float32 in every type. LM_ERR_LIMIT on overflow.
  */
-bool lm_image_size(size_t *size, const LmConfig *config, LmImageType type, LmError *error);
+bool lm_image_size(size_t *size, const LmConfig *config, const LmWeightType *type, LmError *error);
 
 /*
- * Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes). ops.h says
- * how types are rounded.
+ * Builds the image of a parameter block into image (aligned to 64, lm_image_size bytes).
+ * kernels/weight_types.h says how types are rounded.
  */
-bool lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type,
-					const LmHost *host, LmError *error);
+bool lm_image_build(void *image, const float *block, const LmParamTable *table,
+					const LmWeightType *type, const LmHost *host, LmError *error);
 
 typedef struct LmModel LmModel;
 
@@ -64,7 +63,7 @@ void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *
 
 void lm_model_close(LmModel *model);
 const LmConfig *lm_model_config(const LmModel *model);
-LmImageType lm_model_image_type(const LmModel *model);
+const LmWeightType *lm_model_weight_type(const LmModel *model);
 
 /*
  * Keys and values of LM_PAGE (ops.h) positions of all layers are a page. Pages have reference

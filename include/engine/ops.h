@@ -23,6 +23,7 @@
 
 #include "engine/engine.h"
 #include "engine/random.h"
+#include "engine/weight_type.h"
 
 /* ---- Matrix products (src/engine/kernels/matmul.c) ---------------------- */
 
@@ -67,16 +68,6 @@ typedef enum LmActivation
 	LM_RELU2, /* max(x, 0)^2 (So et al. 2021, section 3) */
 } LmActivation;
 
-/* How the weights of products are stored for inference. */
-typedef enum LmImageType
-{
-	LM_IMAGE_FLOAT32,
-	LM_IMAGE_BFLOAT16,
-	LM_IMAGE_INT8,
-	LM_IMAGE_INT4,
-	LM_IMAGE_TYPES,
-} LmImageType;
-
 /*
  * y = x w' + bias, w [n_out, n_in]. Training uses w; inference uses panels, a packed copy in which
  * a row's result is the same bits whatever other rows are computed beside it.
@@ -88,7 +79,7 @@ typedef struct LmLinear
 	const float *w; /* [n_out, n_in], NULL where only panels exist */
 	const float *bias; /* [n_out] or NULL */
 	const void *panels; /* lm_linear_pack's output, or NULL */
-	LmImageType type; /* of the panels */
+	const LmWeightType *type; /* of the panels */
 	/* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
 	bool overwrite;
 	/*
@@ -128,21 +119,15 @@ void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, co
 size_t lm_linear_backward_scratch(int n_rows, int n_out);
 
 /*
- * Panels of 32 output channels, zero beyond n_out and n_in; their bytes in each type stand in
- * kernels/panels.h. lm_linear_infer computes each element of y in one order, so that its bits
- * depend on its own row and weight alone: not on the rows beside it, their number, or threads.
- *
- * Rounding: float32 none. bfloat16 weights and rows to nearest even, float32 sums. int8 and int4 by
- * groups of 32 weights along the input with a bfloat16 scale each: int8 within half of 1/127 of the
- * group's largest magnitude (and the 1/128 that rounding the scale may take), int4 in 16 steps of
- * the scale that has the least squared error of those tried; rows by groups of 32 too, within half
- * of 1/127 of the group's largest magnitude.
+ * Panels of LM_PANEL output channels, zero beyond n_out and n_in; the files of the weight types
+ * (kernels/weight_types.h) say how weights and rows are rounded. lm_linear_infer computes each
+ * element of y in one order, so that its bits depend on its own row and weight alone: not on the
+ * rows beside it, their number, or threads.
  */
-#define LM_PANEL 32
 /* bytes; false on overflow */
-bool lm_linear_panels_size(size_t *size, LmImageType type, int n_in, int n_out);
+bool lm_linear_panels_size(size_t *size, const LmWeightType *type, int n_in, int n_out);
 /* panels aligned to 64; linear->panels, the same memory, is read by the others */
-void lm_linear_pack(void *panels, LmImageType type, const float *w, int n_in, int n_out);
+void lm_linear_pack(void *panels, const LmWeightType *type, const float *w, int n_in, int n_out);
 /* row [n_in] = the weights of one output channel, as stored */
 void lm_linear_weights(float *row, const LmLinear *linear, int output);
 /*

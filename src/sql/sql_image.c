@@ -52,7 +52,7 @@ gpt_set_image_type(PG_FUNCTION_ARGS)
 	if (!gpt_image_type_find(&type, word))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("image type \"%s\" does not exist", word),
-						errhint("The types are float32, bfloat16, int8 and int4.")));
+						errhint("The types are %s.", gpt_image_type_list())));
 	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), NULL);
 	gpt_catalog_set_image_type(gpt_argument_text(fcinfo, 0), type);
 	PG_RETURN_VOID();

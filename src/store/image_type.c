@@ -5,35 +5,42 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
+
 #include "core/bridge.h"
 #include "store/image_type.h"
-
-static const char *const names[GPT_IMAGE_KINDS] = {"float32", "bfloat16", "int8", "int4",
-												   "tokenizer"};
 
 const char *
 gpt_image_type_name(GptImageType type)
 {
-	return names[type];
+	return type == GPT_IMAGE_TOKENIZER ? "tokenizer" : lm_weight_type(type)->name;
 }
 
 bool
 gpt_image_type_find(GptImageType *type, const char *name)
 {
-	for (int i = 0; i < GPT_IMAGE_TYPES; i++)
-	{
-		if (strcmp(names[i], name) == 0)
-		{
-			*type = (GptImageType) i;
-			return true;
-		}
-	}
-	return false;
+	const LmWeightType *found = lm_weight_type_find(name);
+
+	if (found != NULL)
+		*type = found->number;
+	return found != NULL;
 }
 
-StaticAssertDecl((int) GPT_IMAGE_TYPES == (int) LM_IMAGE_TYPES &&
-					 (int) GPT_IMAGE_INT4 == (int) LM_IMAGE_INT4,
-				 "the engine's types are these");
+char *
+gpt_image_type_list(void)
+{
+	int last = lm_weight_type_count() - 1;
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i <= last; i++)
+		appendStringInfo(&list, "%s%s",
+						 i == 0		? ""
+						 : i < last ? ", "
+									: " and ",
+						 gpt_image_type_name(i));
+	return list.data;
+}
 
 size_t
 gpt_image_type_size(const LmConfig *config, GptImageType type)
@@ -41,7 +48,7 @@ gpt_image_type_size(const LmConfig *config, GptImageType type)
 	LmError error;
 	size_t size;
 
-	if (!lm_image_size(&size, config, (LmImageType) type, &error))
+	if (!lm_image_size(&size, config, lm_weight_type(type), &error))
 		gpt_bridge_raise(&error);
 	return size;
 }
@@ -52,6 +59,6 @@ gpt_image_type_build(void *image, const float *block, const LmParamTable *table,
 {
 	LmError error;
 
-	while (!lm_image_build(image, block, table, (LmImageType) type, host, &error))
+	while (!lm_image_build(image, block, table, lm_weight_type(type), host, &error))
 		gpt_bridge_raise(&error);
 }

@@ -56,7 +56,19 @@ SELECT gpt_drop_model('one');
 SELECT gpt_drop_model('two');
 CREATE TABLE cost (type text, perplexity float8);
 INSERT INTO cost SELECT 'float32', value FROM gpt_evaluate('three', 'SELECT body FROM line LIMIT 20') WHERE metric = 'perplexity';
-SELECT gpt_set_image_type('three', 'float16');
+DO $$
+DECLARE
+	types text[] := ARRAY(SELECT m[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''(\w+)''', 'g') m
+		WHERE conname = 'gpt_model_image_type_check');
+	hint text;
+BEGIN
+	PERFORM gpt_set_image_type('three', t) FROM unnest(types) t;
+	PERFORM gpt_set_image_type('three', 'float16');
+EXCEPTION WHEN invalid_parameter_value THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RAISE NOTICE '%: the hint names the types of the CHECK: %', SQLERRM,
+		hint = format('The types are %s and %s.', array_to_string(types[:cardinality(types) - 1], ', '), types[cardinality(types)]);
+END $$;
 SELECT ln(gpt_score('three', 'a text to compare')) AS exact \gset
 SELECT gpt_set_image_type('three', 'bfloat16');
 SELECT image_type, abs(ln(gpt_score('three', 'a text to compare')) - :exact) < 0.02 AS near FROM gpt_models WHERE model = 'three';

@@ -10,8 +10,6 @@
 #include "engine/serve.h"
 #include "train_support.h"
 
-static const char *const image_type_names[LM_IMAGE_TYPES] = {"float32", "bfloat16", "int8", "int4"};
-
 typedef struct TestModel
 {
 	LmHost host;
@@ -19,7 +17,7 @@ typedef struct TestModel
 	float *block; /* may be changed before test_model_build */
 	void *image;
 	size_t size;
-	LmImageType type; /* set before test_model_build */
+	const LmWeightType *type; /* set before test_model_build; NULL: the first */
 	LmModel *model;
 } TestModel;
 
@@ -53,6 +51,8 @@ test_model_build(TestModel *test)
 {
 	LmError error;
 
+	if (!test->type)
+		test->type = lm_weight_type(0);
 	if (lm_image_size(&test->size, &test->table->config, test->type, &error))
 		test->image = aligned_alloc(64, test->size);
 	memset(test->image, 0xA5, test->size);
@@ -75,7 +75,7 @@ test_model(const LmHost *host, const LmConfig *config, uint64_t seed, float devi
 
 static inline TestModel
 test_model_of_type(const LmHost *host, const LmConfig *config, uint64_t seed, float deviation,
-				   LmImageType type)
+				   const LmWeightType *type)
 {
 	TestModel test = test_model_init(host, config, seed, deviation);
 

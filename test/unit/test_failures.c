@@ -161,13 +161,14 @@ static bool
 way_image(const LmHost *host, const Given *given, LmError *error)
 {
 	LmParamTable *table = lm_param_table_create(host, &given->config, error);
+	const LmWeightType *type = lm_weight_type_find("int4");
 	size_t size = 0;
 	void *image = NULL;
 	LmModel *model = NULL;
 
-	if (table && lm_image_size(&size, &given->config, LM_IMAGE_INT4, error))
+	if (table && lm_image_size(&size, &given->config, type, error))
 		image = aligned_alloc(64, size);
-	if (image && lm_image_build(image, given->model.block, table, LM_IMAGE_INT4, host, error))
+	if (image && lm_image_build(image, given->model.block, table, type, host, error))
 		model = lm_model_open(host, image, size, error);
 	lm_model_close(model);
 	free(image);

@@ -454,7 +454,7 @@ test_inference(LmEngine *engine, const LmHost *host)
 	lm_trainer_logits(trained, trainer, &batch, &error);
 	ok(largest_difference(with, trained, count) < 2e-5,
 	   "the trainer computes the same logits (%.2g)", largest_difference(with, trained, count));
-	ok(!lm_image_size(&count, &config, LM_IMAGE_FLOAT32, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_image_size(&count, &config, lm_weight_type(0), &error) && error.code == LM_ERR_ARGUMENT,
 	   "an adapter has no image of its own");
 	ok(!lm_adapter_size(&count, &base_config, &error) && error.code == LM_ERR_ARGUMENT,
 	   "a base is no adapter");

@@ -85,9 +85,9 @@ infer_piece(void *argument, int piece, int thread)
 	int first = piece * work->n_panels * LM_PANEL;
 	int n_out = lm_smaller(work->n_panels * LM_PANEL, linear->n_out - first);
 
-	work->kernels->multiply[linear->type](
-		work->y + first, &work->rows,
-		(const char *) linear->panels +
-			(size_t) (first / LM_PANEL) * lm_panel_size(linear->type, linear->n_in),
-		linear->bias ? linear->bias + first : NULL, n_out, linear->n_out);
+	work->kernels->multiply(linear->type, work->y + first, &work->rows,
+							(const char *) linear->panels +
+								(size_t) (first / LM_PANEL) *
+									lm_panel_size(linear->type, linear->n_in),
+							linear->bias ? linear->bias + first : NULL, n_out, linear->n_out);
 }

@@ -14,6 +14,7 @@
  */
 #include "kernels/panel_tiles.h"
 #include "kernels/panel_rows.h"
+#include "kernels/weight_types.h"
 
 /*
  * Of rows that a thread packs for itself, twice on its stack: 384 KiB of the 512 that the server
@@ -26,22 +27,27 @@
 #define FEW_ROWS 36
 /* bytes of a panel that many rows want in the level 1 cache */
 #define MOST_UNITS_SIZE 65536
-#define BYTE_WORDS (LM_GROUP_QUADS + 2) /* with scale and start */
 
+/*
+ * n_units units of a row x [n_in] from input `first` on, in words; where the type has scales, all
+ * scales and then all starts follow them.
+ */
+typedef void (*ConvertRow)(uint32_t *words, const float *x, int n_in, int first, int n_units);
+
+/* The kernels of a weight type, which its file defines. */
 typedef struct Format
 {
-	LmImageType type;
 	int unit_words; /* of a packed row, without scale and start */
+	ConvertRow convert; /* NULL: inputs stay as they are */
 	int most_height;
 	const PanelTileFunction *tiles;
 } Format;
 
-static const Format formats[LM_IMAGE_TYPES] = {
-	[LM_IMAGE_FLOAT32] = {LM_IMAGE_FLOAT32, 1, FLOAT_ROWS, float_tiles},
-	[LM_IMAGE_BFLOAT16] = {LM_IMAGE_BFLOAT16, 1, PAIR_ROWS, pair_tiles},
-	[LM_IMAGE_INT8] = {LM_IMAGE_INT8, LM_GROUP_QUADS, BYTE_ROWS, int8_tiles},
-	[LM_IMAGE_INT4] = {LM_IMAGE_INT4, LM_GROUP_QUADS, BYTE_ROWS, int4_tiles},
-};
+#define FORMAT(id, name, unit, group, bytes, error)                                                \
+	[LM_WEIGHTS_##id] = {name##_words, name##_convert, sizeof name##_tiles / sizeof *name##_tiles, \
+						 name##_tiles},
+
+static const Format formats[] = {LM_WEIGHT_TYPES(FORMAT)};
 
 /* Packed rows [first, first + n_rows) of units [unit, unit + n_units), in tiles of `height`. */
 typedef struct PackedRows
@@ -57,6 +63,7 @@ typedef struct PackedRows
 
 typedef struct PanelProduct
 {
+	const LmWeightType *type;
 	const Format *format;
 	float *y;
 	const float *x;
@@ -78,43 +85,31 @@ typedef struct Chunk
 	int n_units; /* in a block */
 } Chunk;
 
-INLINE bool
-is_bytes(const Format *format)
-{
-	return format->unit_words > 1;
-}
-
 /* What row i of a tile is, before it is interleaved with its neighbours. */
 static void
 convert_row(uint32_t *words, const PanelProduct *product, const PackedRows *rows, int row)
 {
-	const Format *format = product->format;
 	const float *x = product->x + (size_t) row * (size_t) product->n_in;
-	int first = rows->unit * lm_panel_unit(format->type), n = rows->n_units;
-	uint32_t *scales = words + (size_t) n * LM_GROUP_QUADS;
+	int first = rows->unit * product->type->unit;
 
-	if (format->type == LM_IMAGE_FLOAT32)
-		memcpy(words, x + first, (size_t) n * sizeof(float));
-	else if (format->type == LM_IMAGE_BFLOAT16)
-		round_row(words, x, product->n_in, first, n);
+	if (product->format->convert)
+		product->format->convert(words, x, product->n_in, first, rows->n_units);
 	else
-		quantize_row(words, (float *) (void *) scales, (int32_t *) (void *) (scales + n), x,
-					 product->n_in, first, n,
-					 format->type == LM_IMAGE_INT8 ? LM_INT8_ZERO : LM_INT4_ZERO);
+		memcpy(words, x + first, (size_t) rows->n_units * sizeof(float));
 }
 
 /* packed[p][i] = word p of row i */
 static void
 interleave(uint32_t *packed, const uint32_t *from, size_t ld, int n_rows, int n_words)
 {
-#if FLOAT_ROWS <= LANES
-	pack_transposed((float *) (void *) packed, (size_t) n_rows, (const float *) (const void *) from,
-					ld, n_rows, n_words);
-#else
-	for (int i = 0; i < n_rows; i++)
-		for (int p = 0; p < n_words; p++)
-			packed[(size_t) p * (size_t) n_rows + (size_t) i] = from[(size_t) i * ld + (size_t) p];
-#endif
+	if (n_rows <= LANES)
+		pack_transposed((float *) (void *) packed, (size_t) n_rows,
+						(const float *) (const void *) from, ld, n_rows, n_words);
+	else
+		for (int i = 0; i < n_rows; i++)
+			for (int p = 0; p < n_words; p++)
+				packed[(size_t) p * (size_t) n_rows + (size_t) i] =
+					from[(size_t) i * ld + (size_t) p];
 }
 
 static void
@@ -129,7 +124,7 @@ pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product,
 		convert_row(packed, product, rows, row);
 		return;
 	}
-	if (product->format->type == LM_IMAGE_FLOAT32)
+	if (!product->format->convert)
 	{
 		interleave(
 			packed,
@@ -141,7 +136,7 @@ pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product,
 	for (int i = 0; i < n_rows; i++)
 		convert_row(converted + (size_t) i * ld, product, rows, row + i);
 	interleave(packed, converted, ld, n_rows, n_words);
-	for (int part = 0; part < 2 && is_bytes(product->format); part++)
+	for (int part = 0; part < 2 && product->type->group > 0; part++)
 		interleave(packed + (size_t) n_rows * (size_t) (n_words + part * n),
 				   converted + n_words + part * n, ld, n_rows, n);
 }
@@ -167,12 +162,12 @@ multiply_panel(const PanelProduct *product, const PackedRows *rows, int column)
 	int n_columns = smaller_of(LM_PANEL, product->n_out - column);
 	bool ends = rows->unit + rows->n_units == product->n_units;
 	int n_tiles = (rows->n_rows + rows->height - 1) / rows->height;
-	size_t size = (size_t) rows->n_units * lm_panel_unit_size(format->type);
+	size_t size = (size_t) rows->n_units * product->type->unit_size;
+	size_t panel_size = lm_panel_size(product->type, product->n_in);
 
-	tile.panel = product->panels +
-				 (size_t) (column / LM_PANEL) * lm_panel_size(format->type, product->n_in) +
-				 (size_t) rows->unit * lm_panel_unit_size(format->type);
-	tile.ahead = tile.panel + (n_tiles > 1 ? lm_panel_size(format->type, product->n_in) : 0);
+	tile.panel = product->panels + (size_t) (column / LM_PANEL) * panel_size +
+				 (size_t) rows->unit * product->type->unit_size;
+	tile.ahead = tile.panel + (n_tiles > 1 ? panel_size : 0);
 	tile.ahead_step = n_tiles > 1 ? 128 / (size_t) n_tiles : 0;
 	for (int i = 0; i < rows->n_rows; i += rows->height, tile.ahead += tile.ahead_step * size / 128)
 	{
@@ -181,7 +176,7 @@ multiply_panel(const PanelProduct *product, const PackedRows *rows, int column)
 		size_t n = (size_t) rows->n_units * (size_t) height;
 
 		tile.words = rows->words + (size_t) i * rows->row_words;
-		tile.scales = (const float *) (const void *) (tile.words + n * LM_GROUP_QUADS);
+		tile.scales = (const float *) (const void *) (tile.words + n * (size_t) format->unit_words);
 		tile.starts = (const int32_t *) (const void *) (tile.scales + n);
 		for (tile.column = 0; tile.column < n_columns; tile.column += step)
 		{
@@ -203,15 +198,16 @@ equal_part(int count, int most)
 }
 
 INLINE int
-words_of_unit(const Format *format)
+words_of_unit(const PanelProduct *product)
 {
-	return is_bytes(format) ? BYTE_WORDS : format->unit_words;
+	return product->format->unit_words + (product->type->group > 0 ? 2 : 0);
 }
 
 static Chunk
-cut(const Format *format, int first, int n_rows, int n_units, bool shared)
+cut(const PanelProduct *product, int first, int n_rows, bool shared)
 {
-	int most_rows = equal_part(n_rows, MOST_ROWS), words = words_of_unit(format), most;
+	const Format *format = product->format;
+	int most_rows = equal_part(n_rows, MOST_ROWS), words = words_of_unit(product), most;
 	Chunk chunk = {.first = first};
 
 	most_rows = (most_rows + format->most_height - 1) / format->most_height * format->most_height;
@@ -221,8 +217,8 @@ cut(const Format *format, int first, int n_rows, int n_units, bool shared)
 							   PACKED_WORDS / (chunk.height * words))
 				  : PACKED_WORDS / (chunk.n_rows * words);
 	if (chunk.n_rows > FEW_ROWS)
-		most = smaller_of(most, MOST_UNITS_SIZE / (int) lm_panel_unit_size(format->type));
-	chunk.n_units = equal_part(n_units, most);
+		most = smaller_of(most, MOST_UNITS_SIZE / (int) product->type->unit_size);
+	chunk.n_units = equal_part(product->n_units, most);
 	return chunk;
 }
 
@@ -233,7 +229,7 @@ block_of(const PanelProduct *product, const Chunk *chunk, int unit)
 		.first = chunk->first, .n_rows = chunk->n_rows, .height = chunk->height, .unit = unit};
 
 	rows.n_units = smaller_of(chunk->n_units, product->n_units - unit);
-	rows.row_words = (size_t) rows.n_units * (size_t) words_of_unit(product->format);
+	rows.row_words = (size_t) rows.n_units * (size_t) words_of_unit(product);
 	return rows;
 }
 
@@ -244,7 +240,7 @@ place_of(const PanelProduct *product, const Chunk *chunk, int unit)
 	size_t rows =
 		(size_t) chunk->first * (size_t) product->n_units + (size_t) chunk->n_rows * (size_t) unit;
 
-	return rows * (size_t) words_of_unit(product->format);
+	return rows * (size_t) words_of_unit(product);
 }
 
 static void
@@ -264,27 +260,32 @@ multiply_chunk(const PanelProduct *product, const Chunk *chunk)
 	}
 }
 
-static int
-units_of(LmImageType type, int n_in)
+static PanelProduct
+product_of(const LmWeightType *type, const LmPanelRows *rows)
 {
-	int unit = lm_panel_unit(type);
-
-	return (n_in + unit - 1) / unit;
+	return (PanelProduct){.type = type,
+						  .format = &formats[type->number],
+						  .x = rows->x,
+						  .n_in = rows->n_in,
+						  .n_units = (rows->n_in + type->unit - 1) / type->unit,
+						  .packed = rows->packed};
 }
 
 static void
-multiply(const Format *format, float *y, const LmPanelRows *from, const void *panels,
+multiply(const LmWeightType *type, float *y, const LmPanelRows *rows, const void *panels,
 		 const float *bias, int n_out, int ld_y)
 {
-	PanelProduct product = {format,		 y,	   from->x,
-							panels,		 bias, from->n_in,
-							n_out,		 ld_y, units_of(format->type, from->n_in),
-							from->packed};
+	PanelProduct product = product_of(type, rows);
 	Chunk chunk;
 
-	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
+	product.y = y;
+	product.panels = panels;
+	product.bias = bias;
+	product.n_out = n_out;
+	product.ld_y = ld_y;
+	for (int first = 0; first < rows->n_rows; first += chunk.n_rows)
 	{
-		chunk = cut(format, first, from->n_rows, product.n_units, from->packed != NULL);
+		chunk = cut(&product, first, rows->n_rows, rows->packed != NULL);
 		multiply_chunk(&product, &chunk);
 	}
 }
@@ -312,30 +313,17 @@ pack_chunk(uint32_t *packed, const PanelProduct *product, const Chunk *chunk, in
 }
 
 static void
-pack(LmImageType type, uint32_t *packed, const LmPanelRows *from, int part, int n_parts)
+pack(const LmWeightType *type, uint32_t *packed, const LmPanelRows *rows, int part, int n_parts)
 {
-	const Format *format = &formats[type];
-	PanelProduct product = {
-		.format = format, .x = from->x, .n_in = from->n_in, .n_units = units_of(type, from->n_in)};
+	PanelProduct product = product_of(type, rows);
 	Chunk chunk;
 
-	for (int first = 0; first < from->n_rows; first += chunk.n_rows)
+	for (int first = 0; first < rows->n_rows; first += chunk.n_rows)
 	{
-		chunk = cut(format, first, from->n_rows, product.n_units, true);
+		chunk = cut(&product, first, rows->n_rows, true);
 		pack_chunk(packed, &product, &chunk, part, n_parts);
 	}
 }
-
-#define DEFINE_MULTIPLY(name, type)                                                    \
-	static void multiply_##name(float *y, const LmPanelRows *from, const void *panels, \
-								const float *bias, int n_out, int ld_y)                \
-	{                                                                                  \
-		multiply(&formats[type], y, from, panels, bias, n_out, ld_y);                  \
-	}
-DEFINE_MULTIPLY(float32, LM_IMAGE_FLOAT32)
-DEFINE_MULTIPLY(bfloat16, LM_IMAGE_BFLOAT16)
-DEFINE_MULTIPLY(int8, LM_IMAGE_INT8)
-DEFINE_MULTIPLY(int4, LM_IMAGE_INT4)
 
 #define TABLE_OF(name) TABLE_NAME(name)
 #define TABLE_NAME(name) lm_panels_##name
@@ -344,12 +332,6 @@ DEFINE_MULTIPLY(int4, LM_IMAGE_INT4)
 
 const LmPanelKernels TABLE_OF(LM_SIMD) = {
 	.name = STRING_OF(LM_SIMD),
-	.multiply =
-		{
-			[LM_IMAGE_FLOAT32] = multiply_float32,
-			[LM_IMAGE_BFLOAT16] = multiply_bfloat16,
-			[LM_IMAGE_INT8] = multiply_int8,
-			[LM_IMAGE_INT4] = multiply_int4,
-		},
+	.multiply = multiply,
 	.pack = pack,
 };

@@ -99,10 +99,12 @@ quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, in
 	*start = total == total && *scale == *scale ? -zero * (int32_t) total : 0;
 }
 
+/* Words of n_units groups from input `first` on, then their scales, then their starts. */
 static void
-quantize_row(uint32_t *words, float *scales, int32_t *starts, const float *x, int n_in, int first,
-			 int n_units, int zero)
+quantize_row(uint32_t *words, const float *x, int n_in, int first, int n_units, int zero)
 {
+	float *scales = (float *) (void *) (words + (size_t) n_units * LM_GROUP_QUADS);
+	int32_t *starts = (int32_t *) (void *) (scales + n_units);
 	float padded[LM_GROUP];
 
 	for (int unit = 0; unit < n_units; unit++)

@@ -14,17 +14,6 @@
 #define TILE_VECTORS 2
 #define MOST_SUMS 24
 
-/* Heights at which sums and operands stay in registers: 32 of 16 lanes, otherwise 16. */
-#if LANES == 16
-#define FLOAT_ROWS 12
-#define PAIR_ROWS 12
-#define BYTE_ROWS 6
-#else
-#define FLOAT_ROWS 6
-#define PAIR_ROWS 4
-#define BYTE_ROWS 2
-#endif
-
 typedef struct PanelTile
 {
 	float *y;
@@ -84,33 +73,6 @@ fetch_ahead(const char *ahead, size_t step, int n_rows)
 	return ahead + step;
 }
 
-INLINE void
-float_tile(const PanelTile *tile, int n_rows, int n_vectors)
-{
-	const float *w = (const float *) (const void *) tile->panel + tile->column;
-	const float *x = (const float *) (const void *) tile->words;
-	const char *ahead = tile->ahead;
-	Floats sums[MOST_SUMS];
-
-	begin_sums(sums, tile, n_rows, n_vectors);
-	for (int unit = 0; unit < tile->n_units; unit++, w += LM_PANEL, x += n_rows)
-	{
-		Floats weights[PANEL_VECTORS];
-
-		ahead = fetch_ahead(ahead, tile->ahead_step, n_rows);
-#pragma GCC unroll 8
-		for (int v = 0; v < n_vectors; v++)
-			weights[v] = load(w + v * LANES);
-#pragma GCC unroll 12
-		for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 8
-			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] =
-					multiply_add(splat(x[i]), weights[v], sums[i * n_vectors + v]);
-	}
-	end_sums(sums, tile, n_rows, n_vectors);
-}
-
 INLINE Words
 load_words(const void *from)
 {
@@ -121,167 +83,6 @@ INLINE Words
 splat_word(uint32_t word)
 {
 	return word - (Words){0};
-}
-
-/* sum + x[1] w[1] + x[0] w[0], rounded twice, of 16-bit pairs. */
-INLINE Floats
-add_pair(Floats sum, Words x, Words w)
-{
-#if defined(__AVX512BF16__)
-	return (Floats) _mm512_dpbf16_ps((__m512) sum, (__m512bh) x, (__m512bh) w);
-#else
-	sum = multiply_add((Floats) (x & 0xffff0000), (Floats) (w & 0xffff0000), sum);
-	return multiply_add((Floats) (x << 16), (Floats) (w << 16), sum);
-#endif
-}
-
-INLINE void
-pair_tile(const PanelTile *tile, int n_rows, int n_vectors)
-{
-	const uint32_t *w = (const uint32_t *) (const void *) tile->panel + tile->column;
-	const uint32_t *x = tile->words;
-	const char *ahead = tile->ahead;
-	Floats sums[MOST_SUMS];
-
-	begin_sums(sums, tile, n_rows, n_vectors);
-	for (int unit = 0; unit < tile->n_units; unit++, w += LM_PANEL, x += n_rows)
-	{
-		Words weights[PANEL_VECTORS];
-
-		ahead = fetch_ahead(ahead, tile->ahead_step, n_rows);
-#pragma GCC unroll 8
-		for (int v = 0; v < n_vectors; v++)
-			weights[v] = load_words(w + v * LANES);
-#pragma GCC unroll 12
-		for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 8
-			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] =
-					add_pair(sums[i * n_vectors + v], splat_word(x[i]), weights[v]);
-	}
-	end_sums(sums, tile, n_rows, n_vectors);
-}
-
-#if defined(__AVX512BW__)
-#define MULTIPLY_SHORTS(a, b) ((Words) _mm512_madd_epi16((__m512i) (a), (__m512i) (b)))
-#elif defined(__AVX2__)
-#define MULTIPLY_SHORTS(a, b) ((Words) _mm256_madd_epi16((__m256i) (a), (__m256i) (b)))
-#elif defined(__SSE2__)
-#define MULTIPLY_SHORTS(a, b) ((Words) _mm_madd_epi16((__m128i) (a), (__m128i) (b)))
-#endif
-
-typedef int16_t Shorts __attribute__((vector_size(LANES * 4)));
-
-/* sum + the four products of unsigned bytes w and signed bytes x of each lane */
-INLINE Words
-add_quad(Words sum, Words w, uint32_t x)
-{
-#if defined(__AVX512VNNI__)
-	return (Words) _mm512_dpbusd_epi32((__m512i) sum, (__m512i) w, (__m512i) splat_word(x));
-#elif defined(MULTIPLY_SHORTS)
-	Shorts signed_x = (Shorts) splat_word(x);
-
-	sum += MULTIPLY_SHORTS(w & 0x00ff00ff, (signed_x << 8) >> 8);
-	return sum + MULTIPLY_SHORTS((w >> 8) & 0x00ff00ff, signed_x >> 8);
-#else
-	for (int i = 0; i < 32; i += 8)
-		sum += ((w >> i) & 0xff) * (uint32_t) (int32_t) (int8_t) (x >> i);
-	return sum;
-#endif
-}
-
-/* Scales of LANES columns from `column` on. */
-INLINE Floats
-load_scales(const char *unit, int column)
-{
-	const uint32_t *words = (const uint32_t *) (const void *) unit;
-
-	return column < LM_PANEL / 2
-			   ? (Floats) (load_words(words + column) << 16)
-			   : (Floats) (load_words(words + column - LM_PANEL / 2) & 0xffff0000);
-}
-
-/* Integer sums of a unit: int8 has a quad a word, int4 two. */
-INLINE void
-add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column,
-		 const uint32_t *x, int n_rows, int n_vectors, bool is_int4)
-{
-	const uint32_t *w = (const uint32_t *) (const void *) (unit + LM_SCALES_SIZE) + column;
-
-	for (int quad = 0; quad < LM_GROUP_QUADS;
-		 quad += is_int4 ? 2 : 1, w += LM_PANEL, x += is_int4 ? 2 * n_rows : n_rows)
-	{
-		Words weights[PANEL_VECTORS];
-
-		*ahead = fetch_ahead(*ahead, step, n_rows);
-#pragma GCC unroll 8
-		for (int v = 0; v < n_vectors; v++)
-			weights[v] = load_words(w + v * LANES);
-#pragma GCC unroll 8
-		for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 8
-			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] = add_quad(
-					sums[i * n_vectors + v], is_int4 ? weights[v] & 0x0f0f0f0f : weights[v], x[i]);
-#pragma GCC unroll 8
-		for (int i = 0; is_int4 && i < n_rows; i++)
-#pragma GCC unroll 8
-			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] = add_quad(sums[i * n_vectors + v],
-												   (weights[v] >> 4) & 0x0f0f0f0f, x[n_rows + i]);
-	}
-}
-
-INLINE void
-byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
-{
-	size_t unit_size = lm_panel_unit_size(is_int4 ? LM_IMAGE_INT4 : LM_IMAGE_INT8);
-	const uint32_t *x = tile->words;
-	const float *scales = tile->scales;
-	const int32_t *starts = tile->starts;
-	const char *at = tile->panel, *ahead = tile->ahead;
-	Floats sums[MOST_SUMS];
-
-	begin_sums(sums, tile, n_rows, n_vectors);
-	for (int unit = 0; unit < tile->n_units; unit++)
-	{
-		Words dots[MOST_SUMS];
-
-#pragma GCC unroll 8
-		for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 8
-			for (int v = 0; v < n_vectors; v++)
-				dots[i * n_vectors + v] = splat_word((uint32_t) starts[i]);
-		add_unit(dots, at, &ahead, tile->ahead_step, tile->column, x, n_rows, n_vectors, is_int4);
-#pragma GCC unroll 8
-		for (int v = 0; v < n_vectors; v++)
-		{
-			Floats weight_scales = load_scales(at, tile->column + v * LANES);
-
-#pragma GCC unroll 8
-			for (int i = 0; i < n_rows; i++)
-				sums[i * n_vectors + v] +=
-					__builtin_convertvector((Ints) dots[i * n_vectors + v], Floats) *
-					(weight_scales * scales[i]);
-		}
-		at += unit_size;
-		x += LM_GROUP_QUADS * n_rows;
-		scales += n_rows;
-		starts += n_rows;
-	}
-	end_sums(sums, tile, n_rows, n_vectors);
-}
-
-INLINE void
-int8_tile(const PanelTile *tile, int n_rows, int n_vectors)
-{
-	byte_tile(tile, n_rows, n_vectors, false);
-}
-
-INLINE void
-int4_tile(const PanelTile *tile, int n_rows, int n_vectors)
-{
-	byte_tile(tile, n_rows, n_vectors, true);
 }
 
 typedef void (*PanelTileFunction)(const PanelTile *tile);
@@ -318,10 +119,5 @@ typedef void (*PanelTileFunction)(const PanelTile *tile);
 #define DEFINE_TILES_OF(kind, count)                                             \
 	DEFINE_TILES_##count(kind) static const PanelTileFunction kind##_tiles[] = { \
 		NAME_TILES_##count(kind)};
-
-TILES_OF(float, FLOAT_ROWS)
-TILES_OF(pair, PAIR_ROWS)
-TILES_OF(int8, BYTE_ROWS)
-TILES_OF(int4, BYTE_ROWS)
 
 #endif /* LM_PANEL_TILES_H */

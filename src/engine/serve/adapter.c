@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "kernels/weight_types.h"
 #include "serve/image.h"
 
 static void lay_out(LmModel *model, LmArena *arena, const LmConfig *config);
@@ -76,10 +77,10 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 static LmLinear
 linear(LmArena *arena, int n_in, int n_out)
 {
-	LmLinear linear = {.n_in = n_in, .n_out = n_out, .type = LM_IMAGE_FLOAT32};
+	LmLinear linear = {.n_in = n_in, .n_out = n_out, .type = lm_weight_type(LM_WEIGHTS_FLOAT32)};
 	size_t size;
 
-	if (lm_linear_panels_size(&size, LM_IMAGE_FLOAT32, n_in, n_out))
+	if (lm_linear_panels_size(&size, lm_weight_type(LM_WEIGHTS_FLOAT32), n_in, n_out))
 		linear.panels = lm_arena_take(arena, 1, size);
 	else
 		arena->overflow = true;
@@ -136,9 +137,10 @@ put_block(LmModel *model, int layer, const float *block, const LmParamTable *tab
 			return false;
 		for (size_t i = 0; i < param->count; i++)
 			scaled[i] = scale * block[param->offset + i];
-		lm_linear_pack((void *) b->panels, LM_IMAGE_FLOAT32, scaled, b->n_in, b->n_out);
+		lm_linear_pack((void *) b->panels, lm_weight_type(LM_WEIGHTS_FLOAT32), scaled, b->n_in,
+					   b->n_out);
 		lm_free(host, scaled);
-		lm_linear_pack((void *) a->panels, LM_IMAGE_FLOAT32,
+		lm_linear_pack((void *) a->panels, lm_weight_type(LM_WEIGHTS_FLOAT32),
 					   block + lm_param_find(table, LM_LORA_A(target), layer)->offset, a->n_in,
 					   a->n_out);
 	}

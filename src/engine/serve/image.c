@@ -48,12 +48,13 @@ typedef struct LmImageHeader
 
 static void lay_out(LmModel *model, LmArena *arena);
 static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config,
-						  LmImageType type);
+						  const LmWeightType *type);
 static const float *vector(LmArena *arena, size_t count, bool exists);
-static LmLinear linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias);
-static LmImageHeader header_of(const LmConfig *config, LmImageType type, size_t size);
+static LmLinear linear(LmArena *arena, const LmWeightType *type, int n_in, int n_out,
+					   const float *bias);
+static LmImageHeader header_of(const LmConfig *config, const LmWeightType *type, size_t size);
 static LmConfig config_of(const LmImageHeader *header);
-static LmModel *create_model(const LmHost *host, const LmConfig *config, LmImageType type,
+static LmModel *create_model(const LmHost *host, const LmConfig *config, const LmWeightType *type,
 							 LmError *error);
 static void put_block(const LmModel *model, int layer, const float *block,
 					  const LmParamTable *table);
@@ -63,14 +64,12 @@ static void pack(const LmLinear *linear, const float *block, const LmParamTable 
 				 LmParamKind kind, int layer);
 
 bool
-lm_image_size(size_t *size, const LmConfig *config, LmImageType type, LmError *error)
+lm_image_size(size_t *size, const LmConfig *config, const LmWeightType *type, LmError *error)
 {
 	LmModel model = {.config = *config, .type = type};
 	LmArena arena = {0};
 	size_t total;
 
-	if ((int) type < 0 || type >= LM_IMAGE_TYPES)
-		return lm_fail(error, LM_ERR_FORMAT, -1, "image type %d is not known", (int) type);
 	if (!lm_config_check(&model.config, error))
 		return false;
 	if (config->lora_rank > 0)
@@ -118,7 +117,7 @@ lay_out(LmModel *model, LmArena *arena)
 }
 
 static void
-lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, LmImageType type)
+lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, const LmWeightType *type)
 {
 	int C = config->channels, M = config->mlp_channels;
 	bool bias = config->bias, norm_bias = bias && config->norm == LM_LAYERNORM;
@@ -143,7 +142,7 @@ vector(LmArena *arena, size_t count, bool exists)
 }
 
 static LmLinear
-linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias)
+linear(LmArena *arena, const LmWeightType *type, int n_in, int n_out, const float *bias)
 {
 	LmLinear linear = {.n_in = n_in, .n_out = n_out, .bias = bias, .type = type};
 	size_t size;
@@ -156,7 +155,7 @@ linear(LmArena *arena, LmImageType type, int n_in, int n_out, const float *bias)
 }
 
 bool
-lm_image_build(void *image, const float *block, const LmParamTable *table, LmImageType type,
+lm_image_build(void *image, const float *block, const LmParamTable *table, const LmWeightType *type,
 			   const LmHost *host, LmError *error)
 {
 	const LmConfig *config = &table->config;
@@ -250,6 +249,7 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 {
 	LmArena arena = {.base = (char *) image};
 	LmImageHeader header;
+	const LmWeightType *type;
 	LmConfig config;
 	LmModel *model;
 	size_t wanted;
@@ -267,7 +267,13 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 		lm_fail(error, LM_ERR_FORMAT, 0, "the model's image has another format");
 		return NULL;
 	}
-	if (!lm_image_size(&wanted, &config, (LmImageType) header.type, error))
+	type = lm_weight_type(header.type);
+	if (!type)
+	{
+		lm_fail(error, LM_ERR_FORMAT, -1, "image type %d is not known", (int) header.type);
+		return NULL;
+	}
+	if (!lm_image_size(&wanted, &config, type, error))
 		return NULL;
 	if (header.size != wanted || size < wanted)
 	{
@@ -275,14 +281,14 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 				"the model's image has %zu bytes, %zu are needed", size, wanted);
 		return NULL;
 	}
-	model = create_model(host, &config, (LmImageType) header.type, error);
+	model = create_model(host, &config, type, error);
 	if (model)
 		lay_out(model, &arena);
 	return model;
 }
 
 static LmModel *
-create_model(const LmHost *host, const LmConfig *config, LmImageType type, LmError *error)
+create_model(const LmHost *host, const LmConfig *config, const LmWeightType *type, LmError *error)
 {
 	LmModel *model =
 		lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
@@ -316,8 +322,8 @@ lm_model_config(const LmModel *model)
 	return &model->config;
 }
 
-LmImageType
-lm_model_image_type(const LmModel *model)
+const LmWeightType *
+lm_model_weight_type(const LmModel *model)
 {
 	return model->type;
 }
@@ -337,7 +343,7 @@ lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
 }
 
 static LmImageHeader
-header_of(const LmConfig *config, LmImageType type, size_t size)
+header_of(const LmConfig *config, const LmWeightType *type, size_t size)
 {
 	LmImageHeader header = {
 		.size = size,
@@ -359,7 +365,7 @@ header_of(const LmConfig *config, LmImageType type, size_t size)
 		.qk_norm = config->qk_norm,
 		.labels = config->labels,
 		.multi_label = config->multi_label,
-		.type = (int32_t) type,
+		.type = type->number,
 		.group = LM_GROUP,
 	};
 

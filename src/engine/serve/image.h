@@ -34,7 +34,7 @@ struct LmModel
 {
 	LmHost host;
 	LmConfig config;
-	LmImageType type;
+	const LmWeightType *type;
 	const float *token_embedding; /* [V, C]; NULL: tied, read from the head's panels */
 	const float *positions; /* [context, C], learned or sinusoidal; NULL: rotary */
 	const float *rotary; /* [context, head_size], or NULL */
