@@ -14,6 +14,7 @@
 
 #include "engine/ops.h"
 #include "kernels/simd.h"
+#include "train/adamw.h"
 
 #define ROUNDS 9
 

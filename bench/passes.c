@@ -10,6 +10,7 @@
  *                  THREADS
  */
 #include "shapes.h"
+#include "train/adamw.h"
 
 #include "engine/tokenizer.h"
 #include "model/network.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/trainer.h"
+#include "engine/optimizer.h"
 
 typedef struct Shape
 {

@@ -88,8 +88,9 @@ main(int argc, char **argv)
 	options.learning_rate = 1e-3;
 	options.min_learning_rate = 1e-3;
 	options.warmup_steps = 0;
-	options.optimizer =
-		getenv("OPTIMIZER") && strcmp(getenv("OPTIMIZER"), "muon") == 0 ? LM_MUON : LM_ADAMW;
+	while (getenv("OPTIMIZER") && lm_optimizer_name(options.optimizer) &&
+		   strcmp(getenv("OPTIMIZER"), lm_optimizer_name(options.optimizer)) != 0)
+		options.optimizer++;
 	options.steps = steps + 2;
 	trainer = lm_trainer_create(engine, &config, &options, &error);
 	must(trainer != NULL, &error);

@@ -90,8 +90,9 @@ ok "each SQL function first checks how it is called" "$(
 	done
 )"
 ok "docs/internals.md names each source file" "$(
+	# An optimizer's file has a row in the table of optimizers instead.
 	find src -name '*.[ch]' | sort | while read -r file; do
-		grep -qF "\`$file\`" docs/internals.md || echo "$file"
+		grep -qF "\`$file\`" docs/internals.md || grep -q '^const LmOptimizer lm_' "$file" || echo "$file"
 	done
 	grep -oE '`src/[a-z0-9_/]+\.[ch]`' docs/internals.md | tr -d '`' | sort -u | while read -r file; do
 		[ -f "$file" ] || echo "$file does not exist"
@@ -134,7 +135,7 @@ ok "links between documents lead to files and headings" "$(
 	done
 )"
 ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
-	options=$(tr -d '\n' <src/core/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
+	options=$(tr -d '\n' <src/core/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|WORD_ABOUT|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
 		sed -E 's/.*,\s*([a-z0-9_]+),$/\1/')
 	[ "$(wc -w <<<"$options")" -ge 59 ] || echo "only $(wc -w <<<"$options") options of src/core/options.c were found"
 	for name in $options; do

@@ -386,7 +386,7 @@ void lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *
  */
 double lm_log_sum_exp(const float *x, int n);
 
-/* ---- Optimizer (kernels/adamw.c) ---------------------------------------- */
+/* ---- Update (kernels/sum_squares.c, train/adamw.c) ---------------------- */
 
 /*
  * Sum of squares in float64, by fixed pieces of 64 Ki elements added in order. scratch: a double a
@@ -411,22 +411,6 @@ typedef struct LmAdamW
 	float correction2;
 	float gradient_scale; /* clipping */
 } LmAdamW;
-
-/* A part of the blocks that is updated by one rule. */
-typedef struct LmAdamWRange
-{
-	size_t first; /* float of the block */
-	size_t count;
-	const LmAdamW *rule;
-	int first_piece; /* set by lm_adamw_sweep */
-} LmAdamWRange;
-
-/*
- * Updates the ranges of blocks p, m, v in one run of all threads: each element is read once and
- * written once. Ranges do not overlap and have at least one element.
- */
-void lm_adamw_sweep(LmEngine *engine, float *p, float *m, float *v, const float *gradient,
-					LmAdamWRange *ranges, int n_ranges);
 
 /* y += x; the order is elementwise, so nothing to sum. */
 void lm_add(LmEngine *engine, float *y, const float *x, size_t count);

@@ -30,17 +30,11 @@ typedef enum LmPrecision
 	LM_BFLOAT16,
 } LmPrecision;
 
-typedef enum LmOptimizer
-{
-	LM_ADAMW,
-	LM_MUON, /* of the matrices of blocks; AdamW of the rest (Keller Jordan 2024) */
-} LmOptimizer;
-
 typedef struct LmTrainOptions
 {
 	int max_tokens; /* of a micro-batch: activations are sized for this */
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
-	LmOptimizer optimizer;
+	int optimizer; /* its number: a row of optimizer.h */
 	/*
 	 * activations inside a block once more in the backward pass, instead of keeping them: less
 	 * memory, the same bits
@@ -66,8 +60,12 @@ typedef struct LmTrainOptions
 const char *lm_schedule_name(int schedule);
 const char *lm_precision_name(int precision);
 const char *lm_optimizer_name(int optimizer);
+const char *lm_optimizer_about(int optimizer); /* what it does, or NULL */
 
 LmTrainOptions lm_train_options_default(void);
+
+/* LM_ERR_ARGUMENT where schedule, precision or optimizer is none that the engine knows. */
+bool lm_train_options_check(const LmTrainOptions *options, LmError *error);
 
 /* Learning rate of a step counted from 0. */
 double lm_learning_rate(const LmTrainOptions *options, int64_t step);
@@ -77,7 +75,7 @@ typedef struct LmTrainer LmTrainer;
 /*
  * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options,
  * max_tokens, precision, recompute and optimizer matter. LM_ERR_LIMIT on overflow, LM_ERR_ARGUMENT
- * for Muon with an adapter.
+ * for an option that is no value of its kind, and for an optimizer that does not train adapters.
  */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options,
 					   int n_threads, LmError *error);
@@ -100,9 +98,12 @@ float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between s
 const LmParamTable *lm_trainer_base_table(const LmTrainer *trainer);
 float *lm_trainer_base(LmTrainer *trainer);
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
-float *lm_trainer_moments1(LmTrainer *trainer);
-/* of parameters that Muon updates: its last directions */
-float *lm_trainer_moments2(LmTrainer *trainer);
+/*
+ * The moments that the optimizer keeps, and how many blocks of them. The second of parameters that
+ * Muon updates is its last directions.
+ */
+float *lm_trainer_moments(LmTrainer *trainer, int number);
+int lm_trainer_n_moments(const LmTrainer *trainer);
 /* steps, share, warm-up and rates may be changed between steps */
 LmTrainOptions *lm_trainer_options(LmTrainer *trainer);
 /* decay flags may be changed before the first step */

@@ -20,7 +20,7 @@
 #include "core/lora_targets.h"
 #include "core/number.h"
 #include "core/options.h"
-#include "store/model_config.h"
+#include "engine/optimizer.h"
 
 typedef enum OptionType
 {
@@ -59,6 +59,8 @@ typedef struct Option
 	/* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
 	bool late;
 	bool boolean_too; /* a GptChoice, which may be a boolean of JSON */
+	/* of words: what a word means; NULL, or returns NULL, where the description says it */
+	GptWordOf about;
 } Option;
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
@@ -94,6 +96,11 @@ typedef struct Option
 	{                                                                                          \
 #name, functions, OPTION_WORD, default_value, 0, 0, gpt_choice_name, ENUMERATOR(name), \
 			description, false, true                                                           \
+	}
+#define WORD_ABOUT(functions, name, default_value, word_of, about, description)        \
+	{                                                                                  \
+#name, functions, OPTION_WORD, default_value, 0, 0, word_of, ENUMERATOR(name), \
+			description, false, false, about                                           \
 	}
 #define TEXT(functions, name, description)                                        \
 	{                                                                             \
@@ -133,9 +140,8 @@ static const Option all_options[] = {
 			"a new order of documents in each epoch; false keeps the query's ORDER BY"),
 	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences per micro-batch"),
 	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches per step, whose gradients are added"),
-	WORD(BOTH, optimizer, "auto", lm_optimizer_name,
-		 "muon orthogonalises the updates of the blocks' matrices and uses adamw for the rest; "
-		 "auto is muon in gpt_train and adamw in gpt_finetune"),
+	WORD_ABOUT(BOTH, optimizer, "auto", lm_optimizer_name, lm_optimizer_about,
+			   "auto is muon in gpt_train and adamw in gpt_finetune"),
 	WORD(BOTH, schedule, "cosine", lm_schedule_name,
 		 "schedule of the learning rate after the warm-up"),
 	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12,
@@ -548,13 +554,13 @@ check_adapter(const GptTrainOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
 				 errdetail("It applies to adapters; without one, all weights are trained.")));
-	if (gpt_options_lora(options) && options->optimizer == LM_MUON)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"optimizer\" must be \"adamw\" where option \"method\" is \"lora\""),
-			 errdetail("Muon orthogonalises updates of whole matrices; the matrices of an adapter "
-					   "have a low rank.")));
+	if (gpt_options_lora(options) && options->optimizer != GPT_CHOSEN &&
+		lm_optimizer(options->optimizer)->no_adapters != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"optimizer\" cannot be \"%s\" where option \"method\" is \"lora\"",
+						lm_optimizer_name(options->optimizer)),
+				 errdetail("%s", lm_optimizer(options->optimizer)->no_adapters)));
 	if (options->targets != NULL && gpt_options_targets(options) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -615,9 +621,18 @@ check_together(const GptTrainOptions *options)
 static char *
 described(const Option *option)
 {
-	if (option->word_of == NULL)
-		return pstrdup(option->description);
-	return psprintf("%s (%s)", option->description, words_of(option));
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; option->about != NULL && option->word_of(i) != NULL; i++)
+	{
+		if (option->about(i) != NULL)
+			appendStringInfo(&text, "%s; ", option->about(i));
+	}
+	appendStringInfoString(&text, option->description);
+	if (option->word_of != NULL)
+		appendStringInfo(&text, " (%s)", words_of(option));
+	return text.data;
 }
 
 bool

@@ -21,6 +21,7 @@
 
 #include "core/compat.h"
 #include "core/version.h"
+#include "engine/optimizer.h"
 #include "store/run_files.h"
 #include "train/checkpoint.h"
 
@@ -40,6 +41,10 @@ typedef enum Kind
 	KIND_BEST,
 	KIND_END,
 } Kind;
+
+static const Kind moment_kinds[] = {KIND_MOMENTS1, KIND_MOMENTS2};
+
+StaticAssertDecl(lengthof(moment_kinds) == LM_MAX_MOMENTS, "each block of moments has a kind");
 
 /* In clear, so that the file tells whose it is; a file of another build is not read further. */
 typedef struct Beginning
@@ -104,8 +109,8 @@ gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const 
 
 		write_section(&writer, KIND_STATE, &checkpoint->state, sizeof(checkpoint->state));
 		write_section(&writer, KIND_PARAMETERS, lm_trainer_params(trainer), size);
-		write_section(&writer, KIND_MOMENTS1, lm_trainer_moments1(trainer), size);
-		write_section(&writer, KIND_MOMENTS2, lm_trainer_moments2(trainer), size);
+		for (int i = 0; i < lm_trainer_n_moments(trainer); i++)
+			write_section(&writer, moment_kinds[i], lm_trainer_moments(trainer, i), size);
 		if (best != NULL)
 			write_section(&writer, KIND_BEST, best, size);
 	}
@@ -271,8 +276,8 @@ gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float
 	uint64 size = lm_trainer_table(trainer)->total * sizeof(float);
 
 	read_section(checkpoint, KIND_PARAMETERS, lm_trainer_params(trainer), size, progress);
-	read_section(checkpoint, KIND_MOMENTS1, lm_trainer_moments1(trainer), size, progress);
-	read_section(checkpoint, KIND_MOMENTS2, lm_trainer_moments2(trainer), size, progress);
+	for (int i = 0; i < lm_trainer_n_moments(trainer); i++)
+		read_section(checkpoint, moment_kinds[i], lm_trainer_moments(trainer, i), size, progress);
 	if (checkpoint->state.has_best)
 		read_section(checkpoint, KIND_BEST, best, size, progress);
 	read_section(checkpoint, KIND_END, NULL, 0, progress);

@@ -9,6 +9,7 @@
 
 #include "core/bridge.h"
 #include "core/settings.h"
+#include "engine/optimizer.h"
 #include "engine/params.h"
 #include "store/model_config.h"
 #include "train/train_plan.h"
@@ -16,13 +17,6 @@
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
 #define LARGE_BATCH 16384 /* ... and beyond */
 #define SMALLEST_BATCH 512
-/*
- * Steps for which a smaller batch is taken; measured in docs/benchmarks.md. Muon learns more in a
- * step, and each costs the same extra time.
- */
-#define WANTED_STEPS 1000
-#define WANTED_MUON_STEPS 500
-#define FEWEST_MUON_STEPS 125 /* for which the batch is the smallest */
 #define LARGE_CHANNELS 512 /* from here on a model is beyond small */
 #define MICRO_BATCH 4096 /* tokens at once: enough for the kernels */
 #define SMALLEST_MICRO_BATCH 1024 /* below it, activations are recomputed first */
@@ -187,9 +181,9 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 static double
 wanted_steps(const GptTrainPlan *plan, int tokens)
 {
-	if (plan->training.optimizer != LM_MUON)
-		return WANTED_STEPS;
-	return tokens > 2 * SMALLEST_BATCH ? WANTED_MUON_STEPS : FEWEST_MUON_STEPS;
+	const LmOptimizer *optimizer = lm_optimizer(plan->training.optimizer);
+
+	return tokens > 2 * SMALLEST_BATCH ? optimizer->steps : optimizer->fewest;
 }
 
 /* A power of two. */

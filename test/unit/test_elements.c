@@ -5,6 +5,7 @@
  * AdamW.
  */
 #include "kernels.h"
+#include "train/adamw.h"
 
 /* Distance of got and the true value in units of the last place of the latter. */
 static double

@@ -292,8 +292,8 @@ test_stop(void)
 
 	fill_batches(batch, &host, 1, 8, false);
 	memcpy(before, params, size);
-	memcpy(before + total, lm_trainer_moments1(trainer), size);
-	memcpy(before + 2 * total, lm_trainer_moments2(trainer), size);
+	memcpy(before + total, lm_trainer_moments(trainer, 0), size);
+	memcpy(before + 2 * total, lm_trainer_moments(trainer, 1), size);
 	for (long questions = 1; done == 0 && questions < 1000000; questions += 1 + questions / 8)
 	{
 		state.questions = questions;
@@ -304,8 +304,8 @@ test_stop(void)
 		}
 		stopped += error.code == LM_ERR_STOPPED;
 		unchanged += memcmp(before, params, size) == 0 &&
-					 memcmp(before + total, lm_trainer_moments1(trainer), size) == 0 &&
-					 memcmp(before + 2 * total, lm_trainer_moments2(trainer), size) == 0;
+					 memcmp(before + total, lm_trainer_moments(trainer, 0), size) == 0 &&
+					 memcmp(before + 2 * total, lm_trainer_moments(trainer, 1), size) == 0;
 	}
 	printf("# stopped at %d points\n", stopped);
 	ok(stopped > 20 && done == 1, "a step can be stopped at many points");

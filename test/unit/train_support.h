@@ -6,7 +6,7 @@
 #ifndef TEST_TRAIN_SUPPORT_H
 #define TEST_TRAIN_SUPPORT_H
 
-#include "engine/trainer.h"
+#include "engine/optimizer.h"
 #include "tap.h"
 
 static inline LmEngine *

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/engine_private.h"
+#include "train/adamw.h"
 #include "train/muon.h"
 #include "train/newton_schulz.h"
 
@@ -34,6 +35,10 @@ typedef struct Span
 	size_t place; /* in a block */
 } Span;
 
+static bool scratch_size(size_t *bytes, const LmConfig *config, const LmTrainOptions *options);
+static LmMuon muon_of(const LmUpdate *update);
+static void prepare(const LmUpdate *update);
+static void update_all(const LmUpdate *update);
 static Layer layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int number,
 					  void *scratch);
 static void add_matrix(Layer *layer, LmArena *arena, int rows, int columns, size_t offset);
@@ -43,6 +48,59 @@ static int elements_pieces(const LmNsMatrix *matrix);
 static void candidate_piece(void *work, int piece, int thread);
 static void find_norms(Layer *layer);
 static void update_piece(void *work, int piece, int thread);
+
+/* It learns more in a step than AdamW, and each costs the same extra time. */
+const LmOptimizer lm_muon = {
+	.name = "muon",
+	.about = "muon orthogonalises the updates of the blocks' matrices and uses adamw for the rest",
+	.n_moments = 2,
+	.no_adapters = "Muon orthogonalises updates of whole matrices; the matrices of an adapter have "
+				   "a low rank.",
+	.steps = 500,
+	.fewest = 125,
+	.scratch = scratch_size,
+	.prepare = prepare,
+	.update = update_all,
+};
+
+/* Scratch is AdamW's, then that of the directions. */
+static bool
+scratch_size(size_t *bytes, const LmConfig *config, const LmTrainOptions *options)
+{
+	return lm_muon_scratch(bytes, config, options->precision == LM_BFLOAT16) &&
+		   lm_size_add(bytes, *bytes, lm_adamw_scratch(config));
+}
+
+static LmMuon
+muon_of(const LmUpdate *update)
+{
+	return (LmMuon){
+		.rate = (float) update->learning_rate,
+		.decay = (float) update->options->weight_decay,
+		.gradient_scale = update->gradient_scale,
+		.bf16 = update->options->precision == LM_BFLOAT16,
+	};
+}
+
+static void
+prepare(const LmUpdate *update)
+{
+	LmMuon muon = muon_of(update);
+
+	lm_muon_directions(update->engine, update->moments[1], update->moments[0], update->gradient,
+					   update->table, &muon,
+					   (char *) update->scratch + lm_adamw_scratch(&update->table->config));
+}
+
+static void
+update_all(const LmUpdate *update)
+{
+	LmMuon muon = muon_of(update);
+
+	lm_adamw_update(update, lm_muon_takes);
+	lm_muon_update(update->engine, update->params, update->moments[0], update->moments[1],
+				   update->gradient, update->table, &muon);
+}
 
 bool
 lm_muon_takes(const LmParam *param)

@@ -9,7 +9,7 @@
  * The factor 0.2 sqrt(max) makes the update's root mean square that of AdamW, so that one learning
  * rate serves both (Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2). It is for
  * the matrices of blocks; queries, keys and values are matrices of their own. Everything else is
- * updated by AdamW.
+ * updated by AdamW. The second moment of such a matrix holds its directions, from each step anew.
  */
 #ifndef LM_MUON_H
 #define LM_MUON_H

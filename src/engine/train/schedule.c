@@ -15,7 +15,6 @@
 LM_NAMES(lm_schedule_name, [LM_SCHEDULE_COSINE] = "cosine", [LM_SCHEDULE_LINEAR] = "linear",
 		 [LM_SCHEDULE_CONSTANT] = "constant")
 LM_NAMES(lm_precision_name, [LM_FLOAT32] = "float32", [LM_BFLOAT16] = "bfloat16")
-LM_NAMES(lm_optimizer_name, [LM_ADAMW] = "adamw", [LM_MUON] = "muon")
 
 LmTrainOptions
 lm_train_options_default(void)
@@ -38,6 +37,20 @@ lm_train_options_default(void)
 	};
 }
 
+bool
+lm_train_options_check(const LmTrainOptions *options, LmError *error)
+{
+	if (!lm_schedule_name((int) options->schedule))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "schedule %d is not known",
+					   (int) options->schedule);
+	if (!lm_precision_name((int) options->precision))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "precision %d is not known",
+					   (int) options->precision);
+	if (!lm_optimizer_name(options->optimizer))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "optimizer %d is not known", options->optimizer);
+	return true;
+}
+
 double
 lm_learning_rate(const LmTrainOptions *options, int64_t step)
 {
@@ -58,7 +71,14 @@ lm_learning_rate(const LmTrainOptions *options, int64_t step)
 		warmup = fmin((double) options->warmup_steps / (double) options->steps, 0.5);
 		progress = fmin(fmax((options->share - warmup) / (1 - warmup), 0), 1);
 	}
-	if (options->schedule == LM_SCHEDULE_LINEAR)
-		return rate + progress * (minimum - rate);
-	return minimum + 0.5 * (1 + cos(M_PI * progress)) * (rate - minimum);
+	switch (options->schedule)
+	{
+		case LM_SCHEDULE_COSINE:
+			return minimum + 0.5 * (1 + cos(M_PI * progress)) * (rate - minimum);
+		case LM_SCHEDULE_LINEAR:
+			return rate + progress * (minimum - rate);
+		case LM_SCHEDULE_CONSTANT:
+			break;
+	}
+	return rate;
 }

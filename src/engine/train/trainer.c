@@ -3,7 +3,7 @@
  *
  * The step: from batches to an update of the parameters.
  *
- * Memory is five blocks: the trainer, the table, parameters with gradient, the two moments,
+ * Memory is five blocks: the trainer, the table, parameters with gradient, the moments,
  * activations; with an adapter, whose table has only what is trained, two more: the table and the
  * parameters of its base, which have neither gradient nor moments. The update is the only thing
  * that changes parameters and moments; it runs while the engine is held, so a step is done or not
@@ -12,9 +12,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/trainer.h"
+#include "engine/optimizer.h"
 #include "model/network.h"
-#include "train/muon.h"
 
 /* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
@@ -30,21 +29,21 @@ struct LmTrainer
 	LmParamTable *table;
 	float *params; /* and the gradient after them */
 	float *gradient;
-	float *moments1; /* and moments2 after them */
-	float *moments2;
+	const LmOptimizer *optimizer;
+	float *moments; /* as many blocks as the optimizer has */
 	LmParamTable *base_table; /* NULL, as the next one, without an adapter */
 	float *base;
 	void *activations;
 	void *squares; /* scratch of the norm */
-	LmAdamWRange *ranges; /* [parameters], of the update */
-	void *muon; /* scratch of its directions */
+	void *scratch; /* of the optimizer */
 	LmNetwork network;
 };
 
 typedef struct Sizes
 {
 	size_t table;
-	size_t pair; /* two blocks of parameters */
+	size_t pair; /* parameters and gradient */
+	size_t moments;
 	size_t base_table; /* 0, as the next one, without an adapter */
 	size_t base;
 	size_t activations;
@@ -64,9 +63,7 @@ static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t s
 static double sum_weights(const LmBatch *batches, int n);
 static void clear_gradient(LmTrainer *trainer);
 static float clip_scale(const LmTrainer *trainer, const LmStepResult *result);
-static bool find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step,
-							LmError *error);
-static void update(LmTrainer *trainer, const LmStepResult *result, int64_t step);
+static LmUpdate update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step);
 
 bool
 lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options,
@@ -89,30 +86,37 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 	LmArena arena = {0};
 	LmConfig base = lm_config_base(config);
 	bool has_base = config->lora_rank > 0;
+	const LmOptimizer *optimizer = lm_optimizer(options->optimizer);
 	size_t total, base_total = 0;
+	int n_blocks;
 	bool fits;
 
+	if (!lm_train_options_check(options, error))
+		return false;
 	if (options->max_tokens < 1)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible",
 					   options->max_tokens);
-	if (has_base && options->optimizer == LM_MUON)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "Muon does not train adapters: their matrices are of low rank already");
-	fits = lm_param_total(&total, config) &&
-		   lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
-		   (!has_base || lm_param_total(&base_total, &base));
+	if (has_base && optimizer->no_adapters)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "optimizer %s does not train adapters",
+					   optimizer->name);
+	fits =
+		lm_param_total(&total, config) &&
+		lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
+		lm_size_multiply(&sizes->moments, total, (size_t) optimizer->n_moments * sizeof(float)) &&
+		(!has_base || lm_param_total(&base_total, &base));
 	sizes->base = base_total * sizeof(float);
 	sizes->base_table = has_base ? lm_param_table_size(&base) : 0;
 	if (fits)
 		lay_out(&counted, &arena, config, total, options, n_threads);
 	sizes->table = lm_param_table_size(config);
 	sizes->activations = arena.used;
+	n_blocks = (has_base ? 7 : 5) - (optimizer->n_moments == 0);
 	sizes->all =
-		sizeof(LmTrainer) + sizes->table + sizes->base_table + (has_base ? 7 : 5) * BLOCK_OVERHEAD;
+		sizeof(LmTrainer) + sizes->table + sizes->base_table + (size_t) n_blocks * BLOCK_OVERHEAD;
 	if (!fits || !lm_size_add(&sizes->all, sizes->all, sizes->base) || arena.overflow ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->pair) ||
-		!lm_size_add(&sizes->all, sizes->all, sizes->pair))
+		!lm_size_add(&sizes->all, sizes->all, sizes->moments))
 		return lm_fail(error, LM_ERR_LIMIT, -1,
 					   "training would need more memory than the address space has");
 	return true;
@@ -122,18 +126,14 @@ static void
 lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total,
 		const LmTrainOptions *options, int n_threads)
 {
-	size_t muon = 0;
+	size_t scratch = 0;
 
 	trainer->network.recompute = options->recompute;
 	lm_network_layout(&trainer->network, arena, config, options->max_tokens, n_threads,
 					  options->precision == LM_BFLOAT16);
 	trainer->squares = lm_arena_take(arena, lm_sum_squares_scratch(total), 1);
-	trainer->ranges = lm_arena_take(arena, lm_param_table_count(config), sizeof(LmAdamWRange));
-	if (options->optimizer == LM_MUON)
-	{
-		arena->overflow |= !lm_muon_scratch(&muon, config, options->precision == LM_BFLOAT16);
-		trainer->muon = lm_arena_take(arena, muon, 1);
-	}
+	arena->overflow |= !lm_optimizer(options->optimizer)->scratch(&scratch, config, options);
+	trainer->scratch = lm_arena_take(arena, scratch, 1);
 }
 
 LmTrainer *
@@ -144,7 +144,7 @@ lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions
 	LmConfig checked = *config;
 	LmTrainer *trainer;
 
-	if (!lm_config_check(&checked, error))
+	if (!lm_config_check(&checked, error) || !lm_train_options_check(options, error))
 		return NULL;
 	if (options->precision == LM_BFLOAT16 && !lm_engine_bf16(engine))
 	{
@@ -159,6 +159,7 @@ lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions
 	}
 	trainer->engine = engine;
 	trainer->options = *options;
+	trainer->optimizer = lm_optimizer(options->optimizer);
 	trainer->capacity = options->max_tokens;
 	trainer->network.engine = engine;
 	if (!allocate(trainer, &checked, error))
@@ -190,13 +191,13 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	if (config->lora_rank > 0 && !allocate_base(trainer, config, sizes.base, error))
 		return false;
 	trainer->params = lm_allocate_huge(host, sizes.pair);
-	trainer->moments1 = lm_allocate_huge(host, sizes.pair);
+	if (sizes.moments > 0)
+		trainer->moments = lm_allocate_huge(host, sizes.moments);
 	trainer->activations = lm_allocate_huge(host, sizes.activations);
-	if (!trainer->params || !trainer->moments1 || !trainer->activations)
+	if (!trainer->params || (!trainer->moments && sizes.moments > 0) || !trainer->activations)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB",
 					   sizes.all >> 20);
 	trainer->gradient = trainer->params + trainer->table->total;
-	trainer->moments2 = trainer->moments1 + trainer->table->total;
 	arena.base = trainer->activations;
 	lay_out(trainer, &arena, config, trainer->table->total, &trainer->options, n_threads);
 	lm_network_bind(&trainer->network, trainer->table, trainer->params, trainer->gradient,
@@ -231,7 +232,7 @@ init(LmTrainer *trainer, LmError *error)
 	if (trainer->base)
 		lm_params_init(engine, trainer->base, trainer->base_table, trainer->options.seed);
 	lm_zero(engine, trainer->gradient, total);
-	lm_zero(engine, trainer->moments1, 2 * total);
+	lm_zero(engine, trainer->moments, (size_t) trainer->optimizer->n_moments * total);
 	return !lm_engine_stopped(engine) || lm_fail(error, LM_ERR_STOPPED, -1, "training was stopped");
 }
 
@@ -244,7 +245,7 @@ lm_trainer_free(LmTrainer *trainer)
 		return;
 	host = lm_engine_host(trainer->engine);
 	lm_free(host, trainer->activations);
-	lm_free(host, trainer->moments1);
+	lm_free(host, trainer->moments);
 	lm_free(host, trainer->params);
 	lm_free(host, trainer->base);
 	lm_param_table_free(host, trainer->base_table);
@@ -258,6 +259,7 @@ lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const Lm
 {
 	LmEngine *engine = trainer->engine;
 	size_t total = trainer->table->total;
+	LmUpdate update;
 
 	memset(result, 0, sizeof *result);
 	result->learning_rate = lm_learning_rate(&trainer->options, step);
@@ -275,10 +277,13 @@ lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const Lm
 	if (!isfinite(result->grad_norm))
 		return lm_fail(error, LM_ERR_NUMERIC, step, "gradient is not finite at step %lld",
 					   (long long) step);
-	if (!find_directions(trainer, result, step, error))
-		return false;
+	update = update_of(trainer, result, step);
+	if (trainer->optimizer->prepare)
+		trainer->optimizer->prepare(&update);
+	if (lm_engine_stopped(engine))
+		return lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
 	lm_engine_hold(engine, true);
-	update(trainer, result, step);
+	trainer->optimizer->update(&update);
 	lm_engine_hold(engine, false);
 	return true;
 }
@@ -396,77 +401,24 @@ clip_scale(const LmTrainer *trainer, const LmStepResult *result)
 	return clip < 1 ? (float) clip : 1.0f;
 }
 
-static LmMuon
-muon_of(const LmTrainer *trainer, const LmStepResult *result)
+static LmUpdate
+update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 {
-	return (LmMuon){
-		.rate = (float) result->learning_rate,
-		.decay = (float) trainer->options.weight_decay,
+	LmUpdate update = {
+		.engine = trainer->engine,
+		.options = &trainer->options,
+		.table = trainer->table,
+		.params = trainer->params,
+		.gradient = trainer->gradient,
 		.gradient_scale = clip_scale(trainer, result),
-		.bf16 = trainer->options.precision == LM_BFLOAT16,
+		.learning_rate = result->learning_rate,
+		.step = step,
+		.scratch = trainer->scratch,
 	};
-}
 
-/* Muon's long part: nothing that lasts is changed, so it may be stopped. */
-static bool
-find_directions(LmTrainer *trainer, const LmStepResult *result, int64_t step, LmError *error)
-{
-	LmMuon muon = muon_of(trainer, result);
-
-	if (trainer->options.optimizer != LM_MUON)
-		return true;
-	lm_muon_directions(trainer->engine, trainer->moments2, trainer->moments1, trainer->gradient,
-					   trainer->table, &muon, trainer->muon);
-	return !lm_engine_stopped(trainer->engine) ||
-		   lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
-}
-
-/*
- * The rule of AdamW for the parameters of a classifier's head or all others, with or without decay,
- * which is the learning rate's of all.
- */
-static LmAdamW
-rule_of(const LmTrainer *trainer, const LmStepResult *result, int64_t step, bool in_head,
-		bool decays)
-{
-	const LmTrainOptions *options = &trainer->options;
-	double times = in_head ? options->head_rate : 1;
-
-	return (LmAdamW){
-		.rate = (float) (result->learning_rate * times),
-		.beta1 = (float) options->beta1,
-		.beta2 = (float) options->beta2,
-		.epsilon = (float) options->epsilon,
-		.decay = decays ? (float) (options->weight_decay / times) : 0,
-		.correction1 = (float) (1 - pow(options->beta1, (double) (step + 1))),
-		.correction2 = (float) (1 - pow(options->beta2, (double) (step + 1))),
-		.gradient_scale = clip_scale(trainer, result),
-	};
-}
-
-static void
-update(LmTrainer *trainer, const LmStepResult *result, int64_t step)
-{
-	LmMuon muon = muon_of(trainer, result);
-	bool by_muon = trainer->options.optimizer == LM_MUON;
-	LmAdamW rules[2][2];
-	int n_ranges = 0;
-
-	for (int i = 0; i < 4; i++)
-		rules[i / 2][i % 2] = rule_of(trainer, result, step, i / 2 == 1, i % 2 == 1);
-	for (int i = 0; i < trainer->table->n_params; i++)
-	{
-		const LmParam *param = &trainer->table->params[i];
-
-		if (!by_muon || !lm_muon_takes(param))
-			trainer->ranges[n_ranges++] = (LmAdamWRange){
-				param->offset, param->count, &rules[lm_param_in_head(param)][param->decay], 0};
-	}
-	lm_adamw_sweep(trainer->engine, trainer->params, trainer->moments1, trainer->moments2,
-				   trainer->gradient, trainer->ranges, n_ranges);
-	if (by_muon)
-		lm_muon_update(trainer->engine, trainer->params, trainer->moments1, trainer->moments2,
-					   trainer->gradient, trainer->table, &muon);
+	for (int i = 0; i < trainer->optimizer->n_moments; i++)
+		update.moments[i] = lm_trainer_moments(trainer, i);
+	return update;
 }
 
 bool
@@ -552,15 +504,15 @@ lm_trainer_gradient(LmTrainer *trainer)
 }
 
 float *
-lm_trainer_moments1(LmTrainer *trainer)
+lm_trainer_moments(LmTrainer *trainer, int number)
 {
-	return trainer->moments1;
+	return trainer->moments + (size_t) number * trainer->table->total;
 }
 
-float *
-lm_trainer_moments2(LmTrainer *trainer)
+int
+lm_trainer_n_moments(const LmTrainer *trainer)
 {
-	return trainer->moments2;
+	return trainer->optimizer->n_moments;
 }
 
 LmTrainOptions *
