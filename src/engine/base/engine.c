@@ -1,38 +1,24 @@
 /*
  * src/engine/base/engine.c
  *
- * The handle: a pool of threads, and what multiplies matrices, started and stopped together.
+ * The handle: a pool of threads. kernels/start.c adds what multiplies matrices.
  */
-#include <stdio.h>
-
 #include "base/engine_private.h"
-#include "engine/ops.h"
-#include "kernels/f32.h"
 
 /* how often a caller that waits for a task asks the host */
 #define ASK_NANOSECONDS 5000000
 #define STACK_SIZE (4 << 20) /* as of the pool's threads */
 
-static void describe(LmEngine *engine);
-
 LmEngine *
-lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error)
+lm_engine_create(const LmHost *host, int n_threads, int nice, LmError *error)
 {
-	LmEngine *engine;
+	LmEngine *engine = lm_allocate(host, sizeof *engine);
 
-	if (options->n_threads < 1 || options->n_threads > LM_MAX_THREADS)
-	{
-		lm_fail(error, LM_ERR_ARGUMENT, -1, "number of threads %d is not between 1 and %d",
-				options->n_threads, LM_MAX_THREADS);
-		return NULL;
-	}
-	engine = lm_allocate(host, sizeof *engine);
 	if (engine)
 	{
 		engine->host = *host;
-		engine->pool = lm_pool_start(host, options->n_threads, options->nice);
-		engine->apart =
-			(LmAside){.name = "gpt pool", .stack_size = STACK_SIZE, .nice = options->nice};
+		engine->pool = lm_pool_start(host, n_threads, nice);
+		engine->apart = (LmAside){.name = "gpt pool", .stack_size = STACK_SIZE, .nice = nice};
 	}
 	if (!engine || !engine->pool)
 	{
@@ -40,43 +26,7 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 		lm_engine_stop(engine);
 		return NULL;
 	}
-	engine->bf16 = options->bf16 ? lm_bf16_named(options->bf16) : lm_bf16_best();
-	if (options->bf16 && !engine->bf16)
-	{
-		lm_fail(error, LM_ERR_ARGUMENT, -1, "bfloat16 kernels \"%s\" do not run here",
-				options->bf16);
-		lm_engine_stop(engine);
-		return NULL;
-	}
-	/* A user who names a library wants it used. */
-	if (options->f32)
-		engine->f32 = lm_f32_named(options->f32);
-	else if (!options->blas_library || !*options->blas_library)
-		engine->f32 = lm_f32_best();
-	if (options->f32 && *options->f32 && !engine->f32)
-	{
-		lm_fail(error, LM_ERR_ARGUMENT, -1, "float32 kernels \"%s\" do not run here", options->f32);
-		lm_engine_stop(engine);
-		return NULL;
-	}
-	if ((options->blas_library || !engine->f32) &&
-		!lm_blas_load(engine, options->blas_library, error))
-	{
-		lm_engine_stop(engine);
-		return NULL;
-	}
-	describe(engine);
 	return engine;
-}
-
-static void
-describe(LmEngine *engine)
-{
-	if (engine->blas.sgemm)
-		snprintf(engine->description, sizeof engine->description, "%s, %s%s", engine->blas.name,
-				 engine->blas.least > 0 ? "small products " : "", lm_simd_name());
-	else
-		snprintf(engine->description, sizeof engine->description, "built-in %s", lm_simd_name());
 }
 
 void
@@ -115,12 +65,6 @@ const char *
 lm_engine_description(const LmEngine *engine)
 {
 	return engine->description;
-}
-
-const char *
-lm_engine_bf16(const LmEngine *engine)
-{
-	return engine->bf16 ? engine->bf16->name : NULL;
 }
 
 void

@@ -9,8 +9,21 @@
 #include "base/aside.h"
 #include "base/pool.h"
 #include "engine/engine.h"
-#include "kernels/bf16.h"
-#include "kernels/blas.h"
+
+/* cblas_sgemm with the interface of the reference BLAS (32-bit integers). */
+typedef void (*LmSgemm)(int order, int transpose_a, int transpose_b, int m, int n, int k,
+						float alpha, const float *a, int ld_a, const float *b, int ld_b, float beta,
+						float *y, int ld_y);
+
+/* The matrix library that is loaded at run time. */
+typedef struct LmBlas
+{
+	LmSgemm sgemm; /* NULL: the built-in kernels are used */
+	double least; /* multiply-adds; smaller products are left to the built-in kernels */
+	char name[128];
+} LmBlas;
+
+struct LmTiles; /* kernels/tiles.h */
 
 struct LmEngine
 {
@@ -19,9 +32,15 @@ struct LmEngine
 	LmAside aside;
 	LmAside apart; /* at the priority of the pool; runs where that is not the caller's */
 	LmBlas blas;
-	const LmTiles *bf16; /* NULL: none runs here */
-	const LmTiles *f32; /* NULL: the matrix library */
+	const struct LmTiles *bf16; /* NULL: none runs here */
+	const struct LmTiles *f32; /* NULL: the matrix library */
 	char description[160];
 };
+
+/*
+ * The handle with its threads, but without kernels: lm_engine_start adds them. NULL with
+ * LM_ERR_MEMORY.
+ */
+LmEngine *lm_engine_create(const LmHost *host, int n_threads, int nice, LmError *error);
 
 #endif /* LM_ENGINE_PRIVATE_H */

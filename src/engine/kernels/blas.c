@@ -26,6 +26,7 @@
 
 #include "base/engine_private.h"
 #include "engine/ops.h"
+#include "kernels/blas.h"
 #include "kernels/simd.h"
 
 /* no less than OpenBLAS reserves for a thread on any x86 */

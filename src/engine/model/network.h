@@ -11,7 +11,7 @@
 
 #include "engine/batch.h"
 #include "engine/params.h"
-#include "model/arena.h"
+#include "base/arena.h"
 
 /*
  * Tensors of a block in a block of parameters or of gradients; NULL where the configuration has

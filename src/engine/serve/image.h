@@ -7,7 +7,7 @@
 #define LM_IMAGE_H
 
 #include "engine/model.h"
-#include "model/arena.h"
+#include "base/arena.h"
 
 typedef struct LmImageBlock
 {

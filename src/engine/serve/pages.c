@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "model/arena.h"
+#include "base/arena.h"
 #include "serve/pages.h"
 
 static void lay_out(LmPages *pages, LmArena *arena, const LmConfig *config, int n_pages);

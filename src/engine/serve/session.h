@@ -7,7 +7,7 @@
 #define LM_SESSION_H
 
 #include "engine/serve.h"
-#include "model/arena.h"
+#include "base/arena.h"
 #include "serve/healing.h"
 #include "serve/utf8_state.h"
 

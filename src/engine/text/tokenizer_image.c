@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "model/arena.h"
+#include "base/arena.h"
 #include "text/tokenizer_parts.h"
 
 #define IMAGE_MAGIC "gpt tok2"

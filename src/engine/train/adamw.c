@@ -8,7 +8,7 @@
 
 #include "kernels/pieces.h"
 #include "kernels/simd.h"
-#include "model/arena.h"
+#include "base/arena.h"
 #include "train/adamw.h"
 
 typedef struct SweepWork

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/batch.h"
-#include "model/arena.h"
+#include "base/arena.h"
 
 static void
 lay_out(LmBatch *batch, LmArena *arena, size_t capacity)

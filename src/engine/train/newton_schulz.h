@@ -19,7 +19,7 @@
 #include "kernels/bf16.h"
 #include "kernels/pieces.h"
 #include "kernels/simd.h"
-#include "model/arena.h"
+#include "base/arena.h"
 
 #define LM_NS_A 3.4445f
 #define LM_NS_B (-4.7750f)

@@ -1,5 +1,5 @@
 /*
- * src/engine/model/arena.h
+ * src/engine/base/arena.h
  *
  * Cuts one block of memory into 64-byte aligned slices. Without a block it only adds up, so that
  * the same function gives the size of a layout and makes it: there is no second formula.
