@@ -11,6 +11,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "core/compat.h"
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/host.h"
@@ -48,20 +49,26 @@ extern LmEngine *gpt_bridge_training_engine(int n_threads);
 extern uint64 gpt_bridge_generation(void);
 
 /*
- * Raises what the engine reported, mapped to an SQLSTATE. For LM_ERR_STOPPED it does
- * CHECK_FOR_INTERRUPTS() and returns when that does not raise: the caller tries again. Every other
- * code does not return.
+ * Raises what the engine reported, mapped to an SQLSTATE. Never returns; a stop that no interrupt
+ * explains is an error, too.
  */
-extern void gpt_bridge_raise(const LmError *error);
+pg_noreturn extern void gpt_bridge_raise(const LmError *error);
+
+/*
+ * The same in a loop that tries again: for LM_ERR_STOPPED it serves the interrupts, and returns
+ * when none of them raises an error.
+ */
+extern void gpt_bridge_retry(const LmError *error);
 
 /*
  * From then on the engine is asked to stop, until this is set to another time; 0: never.
- * gpt_bridge_raise returns.
+ * gpt_bridge_retry returns.
  */
 extern void gpt_bridge_set_deadline(TimestampTz deadline);
 
-/* The same, for a text of a row of a query. */
-extern void gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row);
+/* Both, for a text of a row of a query. */
+pg_noreturn extern void gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row);
+extern void gpt_bridge_retry_row(const LmError *error, const char *query, uint64 row);
 
 /*
  * The NFC form of valid text, in the current context. For comparing with what a model whose

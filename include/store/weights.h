@@ -16,6 +16,9 @@
 #include "store/blob.h"
 #include "utils/uuid.h"
 
+/* The parameter table of a configuration that has been checked, in the current memory context. */
+extern LmParamTable *gpt_weights_table(const LmConfig *config);
+
 /*
  * Appends the file to an empty object. labels: the names of a classifier's, as lm_dataset_labels
  * gives them.

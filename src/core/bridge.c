@@ -130,10 +130,7 @@ void
 gpt_bridge_raise(const LmError *error)
 {
 	if (error->code == LM_ERR_STOPPED)
-	{
 		CHECK_FOR_INTERRUPTS();
-		return;
-	}
 	if (error->code == LM_ERR_MEMORY && refused_size > 0)
 	{
 		uint64 size = refused_size;
@@ -145,9 +142,25 @@ gpt_bridge_raise(const LmError *error)
 }
 
 void
+gpt_bridge_retry(const LmError *error)
+{
+	if (error->code != LM_ERR_STOPPED)
+		gpt_bridge_raise(error);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
 gpt_bridge_set_deadline(TimestampTz new_deadline)
 {
 	deadline = new_deadline;
+}
+
+void
+gpt_bridge_retry_row(const LmError *error, const char *query, uint64 row)
+{
+	if (error->code != LM_ERR_STOPPED)
+		gpt_bridge_raise_row(error, query, row);
+	CHECK_FOR_INTERRUPTS();
 }
 
 void
@@ -155,11 +168,9 @@ gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row)
 {
 	if (error->code == LM_ERR_STOPPED)
 		gpt_bridge_raise(error);
-	else
-		ereport(ERROR,
-				(errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message),
-				 errdetail("The text is that of row " UINT64_FORMAT " of %s.", row, query),
-				 error->code == LM_ERR_LIMIT ? errhint("Cut it, or leave the row out.") : 0));
+	ereport(ERROR, (errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message),
+					errdetail("The text is that of row " UINT64_FORMAT " of %s.", row, query),
+					error->code == LM_ERR_LIMIT ? errhint("Cut it, or leave the row out.") : 0));
 }
 
 LmBytes
@@ -169,7 +180,7 @@ gpt_bridge_nfc(LmBytes text)
 	LmError error;
 
 	while (!lm_normalize_nfc(gpt_bridge_host(CurrentMemoryContext), &normal, text, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	return normal;
 }
 

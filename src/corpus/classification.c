@@ -112,7 +112,7 @@ gpt_classification_add(GptClassification *classification, const GptServed *serve
 	for (int i = 0; i < row->n_labels; i++)
 		label = find(classification, row->labels[i]);
 	while (!lm_classify(classification->probabilities, &n_tokens, served->session, text, &error))
-		gpt_bridge_raise_row(&error, "query", row->number);
+		gpt_bridge_retry_row(&error, "query", row->number);
 	classification->weight += row->weight;
 	if (classification->multi_label)
 		add_set(classification, row);

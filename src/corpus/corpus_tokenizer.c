@@ -69,7 +69,7 @@ gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 
 	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) ==
 		   NULL)
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	return tokenizer;
 }
 
@@ -205,10 +205,10 @@ train_chars(GptSpool *spool, GptProgress *progress)
 	{
 		/* Adding a text twice changes nothing. */
 		while (!lm_chars_trainer_add(trainer, document.text, document.size, &error))
-			gpt_bridge_raise_row(&error, document.query, document.row);
+			gpt_bridge_retry_row(&error, document.query, document.row);
 	}
 	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	tokenizer = gpt_corpus_tokenizer_create(spec);
 	lm_chars_trainer_free(trainer);
 	MemoryContextDelete(context);
@@ -242,7 +242,7 @@ count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory,
 	{
 		counted = lm_bpe_trainer_add(trainer, document.text, document.size, &error);
 		if (!counted)
-			gpt_bridge_raise_row(&error, document.query, document.row);
+			gpt_bridge_retry_row(&error, document.query, document.row);
 		counted = counted && (int64) lm_bpe_trainer_memory(trainer) <= memory;
 	}
 	sample_end(&sample);
@@ -291,7 +291,7 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress
 		if (!count_words(trainer, spool, share, gpt_settings_max_memory() / 2, progress))
 			share = Min(share, 1) / 2;
 		else if ((spec = lm_bpe_trainer_finish(trainer, vocabulary, &reached, &error)) == NULL)
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 		else
 		{
 			check_vocabulary(vocabulary, reached, options);

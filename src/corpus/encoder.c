@@ -151,7 +151,7 @@ encode_alone(GptEncoder *encoder, const GptDocument *document)
 		if (lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens, document->text,
 								document->size, &error))
 			break;
-		gpt_bridge_raise_row(&error, document->query, document->row);
+		gpt_bridge_retry_row(&error, document->query, document->row);
 	}
 	encoder->receive(encoder->context, document, encoder->tokens.ids, encoder->tokens.count);
 }

@@ -121,7 +121,7 @@ gpt_held_out_choose(GptHeldOut *held, GptLabelTable *table, const GptLabels *lab
 	held->all_equal = counts->n == 1 && counts->below == PG_UINT64_MAX;
 	while (
 		!lm_held_out_choose(&held->chosen, counts->groups, counts->n, &asked, counts->host, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	gpt_row_counts_keep(counts, LM_GROUP_HELD_OUT | LM_GROUP_CUT);
 }
 

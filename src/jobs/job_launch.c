@@ -12,12 +12,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "core/at_end.h"
 #include "core/settings.h"
 #include "jobs/job_launch.h"
 #include "jobs/launcher.h"
@@ -26,13 +26,6 @@
 
 /* after a crash; a worker that has ended its job is not restarted */
 #define RESTART_SECONDS 1
-
-typedef struct Pending
-{
-	GptJobTicket ticket;
-	SubTransactionId subtransaction;
-	bool at_abort;
-} Pending;
 
 #define MAX_LAUNCHED 64
 
@@ -44,156 +37,62 @@ typedef struct Launched
 	BackgroundWorkerHandle *handle;
 } Launched;
 
-static List *pending = NIL; /* of Pending, in TopTransactionContext */
 static Launched launched[MAX_LAUNCHED]; /* a ring: a session may live for years */
 static int next_launched = 0;
 
-static void at_transaction_end(XactEvent event, void *argument);
-static void at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction,
-								  SubTransactionId parent, void *argument);
+static void launch_some(const void *ticket);
 static Launched *find_launched(int64 job);
 static void set_handle(Launched *entry, BackgroundWorkerHandle *handle);
 static void remember(int64 job);
 
-static void
-add_pending(const GptJobTicket *ticket, bool at_abort)
-{
-	static bool registered = false;
-	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
-	Pending *entry = palloc(sizeof(Pending));
-
-	entry->ticket = *ticket;
-	entry->subtransaction = GetCurrentSubTransactionId();
-	entry->at_abort = at_abort;
-	pending = lappend(pending, entry);
-	MemoryContextSwitchTo(old_context);
-	if (!registered)
-	{
-		RegisterXactCallback(at_transaction_end, NULL);
-		RegisterSubXactCallback(at_subtransaction_end, NULL);
-		registered = true;
-	}
-}
+static const GptAtEnd launch_at_commit = {
+	.act = launch_some,
+	.at_commit = true,
+	.prepare_error = "cannot PREPARE a transaction that has submitted, resumed or cancelled a "
+					 "training job"};
+static const GptAtEnd launch_at_abort = {.act = launch_some, .at_abort = true};
 
 void
 gpt_job_launch_at_commit(const GptJobTicket *ticket)
 {
-	add_pending(ticket, false);
-
+	gpt_at_end(&launch_at_commit, ticket, sizeof(GptJobTicket));
 	remember(ticket->job);
 }
 
 void
 gpt_job_launch_at_abort(const GptJobTicket *ticket)
 {
-	add_pending(ticket, true);
+	gpt_at_end(&launch_at_abort, ticket, sizeof(GptJobTicket));
+}
+
+static bool
+is_of_job(const void *ticket, const void *job)
+{
+	return ((const GptJobTicket *) ticket)->job == *(const int64 *) job;
 }
 
 bool
 gpt_job_launch_pending(int64 job)
 {
-	ListCell *cell;
-
-	foreach (cell, pending)
-	{
-		const Pending *entry = lfirst(cell);
-
-		if (entry->ticket.job == job && !entry->at_abort)
-			return true;
-	}
-	return false;
-}
-
-static void
-launch(const GptJobTicket *ticket)
-{
-	if (!gpt_job_launch(ticket))
-		gpt_launcher_request(ticket->database);
+	return gpt_at_end_waits(&launch_at_commit, is_of_job, &job);
 }
 
 /*
- * Launches the jobs of that event, and forgets everything. As many workers as can
- * have a slot: each that ends starts the next job, and gpt_wait one of this session that none of
- * them could start.
+ * As many workers of one transaction as can have a slot: each that ends starts the next job, and
+ * gpt_wait one of this session that none of them could start.
  */
 static void
-launch_pending(bool at_abort)
+launch_some(const void *ticket)
 {
-	int n_left = gpt_max_workers;
-	ListCell *cell;
+	static uint64 end = 0;
+	static int n = 0;
+	const GptJobTicket *wanted = ticket;
 
-	foreach (cell, pending)
-	{
-		const Pending *entry = lfirst(cell);
-
-		if (entry->at_abort != at_abort)
-			continue;
-		if (n_left-- > 0)
-			launch(&entry->ticket);
-	}
-	pending = NIL;
-}
-
-static void
-refuse_prepare(void)
-{
-	ListCell *cell;
-
-	foreach (cell, pending)
-	{
-		if (!((Pending *) lfirst(cell))->at_abort)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("cannot PREPARE a transaction that has submitted, resumed or "
-								   "cancelled a training job")));
-	}
-}
-
-static void
-at_transaction_end(XactEvent event, void *argument)
-{
-	switch (event)
-	{
-		case XACT_EVENT_PRE_PREPARE:
-			refuse_prepare();
-			break;
-		case XACT_EVENT_PREPARE:
-			pending = NIL;
-			break;
-		case XACT_EVENT_COMMIT:
-			launch_pending(false);
-			break;
-		case XACT_EVENT_ABORT:
-			launch_pending(true);
-			break;
-		default:
-			break;
-	}
-}
-
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
-					  void *argument)
-{
-	int n_left = gpt_max_workers;
-	ListCell *cell;
-
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	foreach (cell, pending)
-	{
-		Pending *entry = lfirst(cell);
-
-		if (entry->subtransaction != subtransaction)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			entry->subtransaction = parent;
-		else
-		{
-			if (entry->at_abort && n_left-- > 0)
-				launch(&entry->ticket);
-			pending = foreach_delete_current(pending, cell);
-		}
-	}
+	if (end != gpt_at_end_number())
+		n = 0;
+	end = gpt_at_end_number();
+	if (n++ < gpt_max_workers && !gpt_job_launch(wanted))
+		gpt_launcher_request(wanted->database);
 }
 
 /* ---- Registration ------------------------------------------------------- */

@@ -375,7 +375,7 @@ build(size_t size, const GptVersion *version, const ModelEntry *base, MemoryCont
 	if (base == NULL)
 		gpt_image_type_build(image, block, table, version->image_type, host);
 	while (base != NULL && !lm_adapter_build(image, block, table, host, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	MemoryContextDelete(scratch);
 	return image;
 }

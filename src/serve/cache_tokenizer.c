@@ -94,9 +94,9 @@ build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
 
 	MemoryContextSwitchTo(old_context);
 	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(scratch), spec, &error)) == NULL)
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	while (!lm_tokenizer_sort(tokenizer, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	*size = lm_tokenizer_image_size(tokenizer);
 	image = gpt_cache_allocate(context, *size);
 	if (image != NULL)

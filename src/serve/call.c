@@ -199,7 +199,7 @@ run(LmMany *many, LmRequest *requests, int n)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!lm_many_step(many, &done, &error))
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 	}
 }
 

@@ -69,7 +69,7 @@ start(const GptServed *served, const char *prompt, size_t size, const LmSampling
 	{
 		generation = lm_generation_start(served->session, prompt, size, &healed, truncated, &error);
 		if (generation == NULL)
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 	} while (generation == NULL);
 	return generation;
 }
@@ -88,6 +88,6 @@ append_continuation(StringInfo result, LmGeneration *generation)
 		if (lm_generation_next(generation, &piece, &done, &error))
 			appendBinaryStringInfo(result, piece.data, (int) piece.size);
 		else
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 	}
 }

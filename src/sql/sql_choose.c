@@ -135,9 +135,9 @@ rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
 	LmError error;
 
 	while (!lm_score_completion(&behind, served->session, prompt, choice, false, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	while (!lm_score(&alone, served->session, choice.data, choice.size, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	if (behind.n_tokens == 0)
 		return false;
 	*rating = (behind.logprob - alone.logprob) / (double) behind.n_tokens;
@@ -328,7 +328,7 @@ embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input,
 	LmError error;
 
 	while (!lm_embed(embedding, n_tokens, served->session, input, pooling, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 }
 
 /* To length 1; zeros stay. */

@@ -157,7 +157,7 @@ classify(int *n, bool *multi_label, const char *model, LmBytes input)
 	PG_TRY();
 	{
 		while (!lm_classify(probabilities, &n_tokens, served->session, input, &error))
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 		for (int i = 0; i < *n; i++)
 			answers[i] = (Answer){pstrdup(served->labels[i]), probabilities[i], i};
 	}

@@ -198,7 +198,7 @@ add_row(void *context, const GptSourceRow *row)
 	gpt_cache_renew(evaluation->served);
 	while (!lm_score_completion(&score, evaluation->served->session, prompt, text,
 								evaluation->include_end, &error))
-		gpt_bridge_raise_row(&error, "query", row->number);
+		gpt_bridge_retry_row(&error, "query", row->number);
 	evaluation->documents++;
 	evaluation->tokens += score.n_tokens;
 	evaluation->weight += row->weight;
@@ -238,7 +238,7 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 		wanted = gpt_bridge_nfc(wanted);
 	}
 	while (!lm_rouge_l(&rouge, host, found, wanted, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	evaluation->rouge += row->weight * rouge;
 	if (found.size == wanted.size && memcmp(found.data, wanted.data, wanted.size) == 0)
 		evaluation->exact += row->weight;

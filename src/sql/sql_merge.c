@@ -30,7 +30,6 @@ PG_FUNCTION_INFO_V1(gpt_merge);
 
 static GptVersion *adapter_of(const char *reference);
 static int32 merge(const GptVersion *adapter, const GptVersion *base);
-static LmParamTable *table_of(const LmConfig *config);
 static float *allocate(size_t total, const GptVersion *version);
 static void fold(float *block, const LmParamTable *table, const float *adapter,
 				 const LmParamTable *adapter_table);
@@ -93,7 +92,7 @@ static int32
 merge(const GptVersion *adapter, const GptVersion *base)
 {
 	LmConfig config = lm_config_base(&adapter->config);
-	LmParamTable *adapter_table = table_of(&adapter->config);
+	LmParamTable *adapter_table = gpt_weights_table(&adapter->config);
 	LmParamTable *table;
 	float *adapter_block;
 	float *block;
@@ -102,29 +101,17 @@ merge(const GptVersion *adapter, const GptVersion *base)
 	config.multi_label = adapter->config.multi_label;
 	config.dropout = base->config.dropout;
 	config.zero_init = base->config.zero_init;
-	table = table_of(&config);
+	table = gpt_weights_table(&config);
 	gpt_bridge_check_memory(((uint64) table->total + adapter_table->total) * sizeof(float));
 	block = allocate(table->total, adapter);
 	adapter_block = allocate(adapter_table->total, adapter);
 
 	/* A classifier's head comes last, and is the adapter's. */
-	gpt_weights_read(block, table_of(&base->config), base);
+	gpt_weights_read(block, gpt_weights_table(&base->config), base);
 	gpt_weights_read(adapter_block, adapter_table, adapter);
 	fold(block, table, adapter_block, adapter_table);
 	pfree(adapter_block);
 	return publish(adapter, table, block);
-}
-
-static LmParamTable *
-table_of(const LmConfig *config)
-{
-	LmError error;
-	LmParamTable *table =
-		lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
-
-	if (table == NULL)
-		gpt_bridge_raise(&error);
-	return table;
 }
 
 static float *

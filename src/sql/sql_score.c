@@ -188,7 +188,7 @@ compute(LmRequest *request, const char *model)
 
 		while (!lm_score_completion(&request->score, served->session, request->prompt,
 									request->text, request->include_end, &error))
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 	}
 	PG_FINALLY();
 	{

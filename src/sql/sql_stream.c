@@ -127,7 +127,7 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 			lm_generation_start(stream->served->session, request->prompt.data, request->prompt.size,
 								&request->sampling, &truncated, &error);
 		if (stream->generation == NULL)
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 	}
 	for (int i = 0; i < stream->n_given && !stream->done; i++)
 		next(&piece, stream);
@@ -146,7 +146,7 @@ next(LmBytes *piece, Stream *stream)
 
 	CHECK_FOR_INTERRUPTS();
 	while (!lm_generation_next(stream->generation, piece, &stream->done, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 }
 
 /* Of the end of the set, however it comes. */

@@ -141,7 +141,7 @@ bytes_tokenizer(void)
 	{
 		tokenizer = lm_tokenizer_create(gpt_bridge_host(TopMemoryContext), lm_bytes_spec(), &error);
 		if (tokenizer == NULL)
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 	}
 	return tokenizer;
 }
@@ -161,7 +161,7 @@ encode(LmTokens *tokens, FunctionCallInfo fcinfo)
 								&error))
 	{
 		lm_tokens_free(host, tokens);
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	}
 }
 

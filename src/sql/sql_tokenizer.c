@@ -128,7 +128,7 @@ store(const char *name, const LmTokenizerSpec *spec)
 
 	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) ==
 		   NULL)
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	lm_tokenizer_free(tokenizer);
 	gpt_catalog_store_tokenizer(sha256, spec);
 	gpt_catalog_name_tokenizer(name, sha256);
@@ -205,11 +205,7 @@ add_row(void *context, const GptSourceRow *row)
 				 errmsg("the texts of the query have more than %d MB, which is gpt.max_corpus_size",
 						gpt_max_corpus_size)));
 	if (!lm_bpe_trainer_add(training->trainer, row->text, row->size, &error))
-	{
 		gpt_bridge_raise_row(&error, "query", row->number);
-		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
-						errmsg("training of the tokenizer was interrupted")));
-	}
 	gpt_bridge_check_memory(lm_bpe_trainer_memory(training->trainer));
 }
 
@@ -230,7 +226,7 @@ finish_training(Training *training, int vocabulary)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("the query returned no text")));
 	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &n_reached, &error)) ==
 		   NULL)
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 	if (n_reached < vocabulary)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

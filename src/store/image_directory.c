@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 
 #include "core/extension.h"
-#include "core/removal.h"
+#include "core/at_end.h"
 #include "core/settings.h"
 #include "store/image_directory.h"
 
@@ -76,8 +76,10 @@ gpt_image_make_room(uint64 size, const char *aside)
 void
 gpt_image_remove_at_commit(const uint8 *sha256)
 {
-	gpt_remove_at_commit((GptRemoval){.remove = remove_images, .is_remade = true}, sha256,
-						 GPT_SHA256_SIZE);
+	/* An image that is missing is made again, so it may go with a PREPARE TRANSACTION. */
+	static const GptAtEnd removal = {.act = remove_images, .at_commit = true, .at_prepare = true};
+
+	gpt_at_end(&removal, sha256, GPT_SHA256_SIZE);
 }
 
 /* A file that is being written stays: a session uses it, and it is removed as others are. */

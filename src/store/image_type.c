@@ -60,5 +60,5 @@ gpt_image_type_build(void *image, const float *block, const LmParamTable *table,
 	LmError error;
 
 	while (!lm_image_build(image, block, table, lm_weight_type(type), host, &error))
-		gpt_bridge_raise(&error);
+		gpt_bridge_retry(&error);
 }

@@ -399,6 +399,21 @@ gpt_job_set_start(int64 job, int64 step, bool data_changed)
 	gpt_statement_end(&statement);
 }
 
+/* Sets one column of a job's row, by an assignment in which the value is $2. */
+static void
+set_column(int64 job, const char *assignment, Oid type, Datum value, bool is_null)
+{
+	GptStatement statement;
+
+	begin_with_job(&statement, job);
+	gpt_statement_add(&statement, type, value);
+	if (is_null)
+		statement.nulls[statement.n - 1] = 'n';
+	gpt_statement_change(&statement, 1,
+						 psprintf("UPDATE %%s.gpt_job SET %s WHERE job = $1", assignment));
+	gpt_statement_end(&statement);
+}
+
 void
 gpt_job_set_checkpoint(int64 job, int64 step)
 {
@@ -415,46 +430,26 @@ gpt_job_set_checkpoint(int64 job, int64 step)
 void
 gpt_job_set_base(int64 job, int32 base_version)
 {
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, INT4OID, Int32GetDatum(base_version));
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET base_version = $2 WHERE job = $1");
-	gpt_statement_end(&statement);
+	set_column(job, "base_version = $2", INT4OID, Int32GetDatum(base_version), false);
 }
 
 void
 gpt_job_set_task(int64 job, const char *task)
 {
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add_text(&statement, task);
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET task = $2 WHERE job = $1");
-	gpt_statement_end(&statement);
+	set_column(job, "task = $2", TEXTOID, CStringGetTextDatum(task), false);
 }
 
 void
 gpt_job_set_overfit(int64 job, int64 step)
 {
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET overfit_since = NULLIF($2, 0) WHERE job = $1");
-	gpt_statement_end(&statement);
+	set_column(job, "overfit_since = $2", INT8OID, Int64GetDatum(step), step == 0);
 }
 
 void
 gpt_job_set_note(int64 job, const char *note)
 {
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	add_optional_text(&statement, note);
-	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_job SET note = $2 WHERE job = $1");
-	gpt_statement_end(&statement);
+	set_column(job, "note = $2", TEXTOID, note == NULL ? (Datum) 0 : CStringGetTextDatum(note),
+			   note == NULL);
 }
 
 void

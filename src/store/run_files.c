@@ -23,7 +23,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "core/removal.h"
+#include "core/at_end.h"
 #include "core/settings.h"
 #include "core/statement.h"
 #include "core/transaction.h"
@@ -94,7 +94,9 @@ gpt_run_files_remove(const pg_uuid_t *run_id)
 void
 gpt_run_files_remove_at_commit(const pg_uuid_t *run_id)
 {
-	gpt_remove_at_commit((GptRemoval){.remove = remove_run}, run_id, sizeof(pg_uuid_t));
+	static const GptAtEnd removal = {.act = remove_run, .at_commit = true};
+
+	gpt_at_end(&removal, run_id, sizeof(pg_uuid_t));
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
+#include "core/bridge.h"
 #include "store/catalog.h"
 #include "store/model_config.h"
 #include "store/weights.h"
@@ -46,6 +47,18 @@ static void read_param(float *block, float *values, GptBlob *blob, const LmParam
 					   const GptVersion *version);
 static int count_differences(const char *a, const char *b, int size);
 static char *uuid_text(const pg_uuid_t *uuid);
+
+LmParamTable *
+gpt_weights_table(const LmConfig *config)
+{
+	LmError error;
+	LmParamTable *table =
+		lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
+
+	if (table == NULL)
+		gpt_bridge_raise(&error);
+	return table;
+}
 
 void
 gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels,

@@ -196,18 +196,6 @@ gpt_train_check_method(GptTrainOptions *options, const GptVersion *version)
 		options->lora_dropout = config->lora_dropout;
 }
 
-static LmParamTable *
-table_of(const LmConfig *config)
-{
-	LmError error;
-	LmParamTable *table =
-		lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), config, &error);
-
-	if (table == NULL)
-		gpt_bridge_raise(&error);
-	return table;
-}
-
 /* The matrices of an adapter, palloc'd. */
 static float *
 read_adapter(const LmParamTable *table, const GptVersion *version)
@@ -226,7 +214,7 @@ static void
 read_all(LmTrainer *trainer, const GptTrainBase *base)
 {
 	const LmParamTable *table = lm_trainer_table(trainer);
-	LmParamTable *full = table_of(&base->full->config);
+	LmParamTable *full = gpt_weights_table(&base->full->config);
 	LmEngine *engine = lm_trainer_engine(trainer);
 	LmParamTable *adapter_table;
 	float *adapter;
@@ -234,7 +222,7 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 	gpt_weights_read(lm_trainer_params(trainer), full, base->full);
 	if (base->version->base == NULL)
 		return;
-	adapter_table = table_of(&base->version->config);
+	adapter_table = gpt_weights_table(&base->version->config);
 	adapter = read_adapter(adapter_table, base->version);
 	for (int layer = 0; layer < table->config.layers; layer++)
 	{
@@ -252,7 +240,7 @@ static void
 read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
 {
 	const LmParamTable *table = lm_trainer_table(trainer);
-	LmParamTable *full = table_of(&base->full->config);
+	LmParamTable *full = gpt_weights_table(&base->full->config);
 	const LmParam *head = lm_param_find(table, LM_BAG_EMBEDDING, -1);
 	bool has_head = base->full->config.labels > 0;
 	float *tail = NULL;
@@ -263,7 +251,8 @@ read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_onl
 						   full, base->full);
 	if (base->version->base == NULL || frozen_only)
 		return;
-	gpt_weights_read(lm_trainer_params(trainer), table_of(&base->version->config), base->version);
+	gpt_weights_read(lm_trainer_params(trainer), gpt_weights_table(&base->version->config),
+					 base->version);
 }
 
 void

@@ -316,7 +316,7 @@ raise_step_error(const LmError *error, int64 number)
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 						errmsg("loss or gradient is not finite at step " INT64_FORMAT, number),
 						errhint("Lower option \"learning_rate\", or set option \"grad_clip\".")));
-	gpt_bridge_raise(error);
+	gpt_bridge_retry(error);
 }
 
 /* False where it was given up at its deadline: it has changed nothing. */
@@ -443,7 +443,7 @@ validate(Training *training)
 								   training->plan->training.max_tokens, &error))
 			gpt_bridge_raise(&error);
 		while (!compute(training, evaluate_apart, &error))
-			gpt_bridge_raise(&error);
+			gpt_bridge_retry(&error);
 		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer),
 						   training->corpus->counts.held_out == 0);
 		tokens += batch->n_tokens;

@@ -24,6 +24,7 @@
 #include "engine/ops.h"
 #include "engine/params.h"
 #include "train/train_loop.h"
+#include "store/weights.h"
 #include "train/train_plan.h"
 
 #define DEFAULT_MINUTES 10.0
@@ -350,7 +351,6 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 	LmTrainOptions *training = &plan->training;
 	double tokens = (double) training->steps * plan->step_tokens;
 	int64 n_validations = Max(1, Min(MOST_VALIDATIONS, training->steps / 10));
-	LmError error;
 	LmParamTable *table;
 
 	plan->epochs = tokens / (double) corpus->dataset.header->train_tokens;
@@ -372,9 +372,7 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 		(int64) (3 * VALIDATION_SHARE * tokens / (double) (n_validations + 1));
 	plan->validation_tokens = Max(plan->validation_tokens, training->max_tokens);
 
-	table = lm_param_table_create(gpt_bridge_host(CurrentMemoryContext), &plan->config, &error);
-	if (table == NULL)
-		gpt_bridge_raise(&error);
+	table = gpt_weights_table(&plan->config);
 	plan->parameters = table->parameter_count;
 	lm_param_table_free(gpt_bridge_host(CurrentMemoryContext), table);
 }
