@@ -183,7 +183,7 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, 
 COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) IS
 	'trains a byte-level BPE tokenizer on the texts of a query, at once; returns the size of its vocabulary';
 
-CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, json text) RETURNS integer
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, "json" text) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text) IS
 	'stores a tokenizer.json under a name; returns the size of its vocabulary';

@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "access/stratnum.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
@@ -32,7 +33,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -77,17 +77,19 @@ void
 gpt_source_open(GptSource *source, const char *query, GptSourceKind kind, const char *watermark,
 				const char *since)
 {
-	int guc_level = NewGUCNestLevel();
+	bool was_read_only = XactReadOnly;
 	MemoryContext old_context;
 
 	source->context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt source", ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(source->context);
-	/* Planning calls stable functions, which must not write either. */
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	/*
+	 * Planning calls stable functions, which must not write either. After an error the end of the
+	 * transaction, or of its subtransaction, restores the variable.
+	 */
+	XactReadOnly = true;
 	plan_source(source, query, kind, watermark, since);
-	AtEOXact_GUC(true, guc_level);
+	XactReadOnly = was_read_only;
 	MemoryContextSwitchTo(old_context);
 }
 

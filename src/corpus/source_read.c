@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -18,7 +19,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -361,12 +361,11 @@ gpt_source_run(const GptSource *source, GptSourceCallback callback, void *contex
 	ErrorContextCallback error_callback = {error_context_stack, report_query,
 										   unconstify(char *, source->query)};
 	Reader reader = {{receive_row, start_reader, end_reader, destroy_reader, DestTuplestore}};
-	int guc_level = NewGUCNestLevel();
+	bool was_read_only = XactReadOnly;
 	MemoryContext old_context;
 	QueryDesc *query;
 
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	XactReadOnly = true; /* see gpt_source_open */
 	reader.shape = source->shape;
 	reader.callback = callback;
 	reader.context = context;
@@ -387,7 +386,7 @@ gpt_source_run(const GptSource *source, GptSourceCallback callback, void *contex
 	FreeQueryDesc(query);
 	MemoryContextSwitchTo(old_context);
 	error_context_stack = error_callback.previous;
-	AtEOXact_GUC(true, guc_level);
+	XactReadOnly = was_read_only;
 	MemoryContextDelete(reader.row_context);
 }
 

@@ -44,7 +44,7 @@ static void release_trainer(void *arg);
 static const LmTokenizerSpec *finish_training(Training *training, int vocabulary);
 
 /*
- * gpt_import_tokenizer(name text, json text) RETURNS integer
+ * gpt_import_tokenizer(name text, "json" text) RETURNS integer
  *
  * Returns the size of the vocabulary. A name that the current role owns is bound to the new
  * tokenizer.
