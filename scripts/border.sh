@@ -59,6 +59,14 @@ ok "only compat.h knows the server's version, and a file includes it where it us
 	comm -3 <(grep -lwE "$names" $files | sort) <(grep -l '"core/compat.h"' $files | sort)
 )"
 
+# A single call is a batch of one: src/serve/call.c alone gives requests to the engine.
+ok "only one file of the server gives requests to the engine's models" \
+	"$(find src -name '*.o' -not -path 'src/engine/*' -exec nm -A -u {} + | grep -E ' lm_(many_start|many_step|infer|infer_hidden)$' |
+		grep -v '^src/serve/call\.o:')"
+# A job's lock, an outcome of a worker, and errors that become values; memory contexts release everything else.
+ok "errors are caught in five places" "$(grep -rlE '\bPG_TRY\(' src |
+	grep -vxE 'src/(core/bridge|core/transaction|jobs/worker|serve/batching_scan|sql/sql_job)\.c')"
+
 forbidden='malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf|posix_memalign|aligned_alloc'
 forbidden+='|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|fputc|fwrite|perror|write|dprintf'
 forbidden+='|exit|_exit|abort|longjmp|_longjmp|siglongjmp|raise|kill|signal|sigaction'

@@ -1,11 +1,10 @@
 /*
  * include/engine/many.h
  *
- * Many texts at once (continuous batching, prefix reuse): lm_score_completion, lm_embed,
- * lm_classify and lm_generation_* for as many texts together as fit, so that weights are read once
- * for all of them. A text that is finished makes room for the next; a beginning that most prompts
- * share is computed once. Results are bit for bit those of the single calls, whatever the other
- * texts.
+ * Texts are scored, continued, embedded and classified: as many together as fit, so that weights
+ * are read once for all of them (continuous batching). A text that is finished makes room for the
+ * next; a beginning that most prompts share is computed once (prefix reuse). The result of each
+ * text has the same bits in any company, also alone.
  */
 #ifndef LM_MANY_H
 #define LM_MANY_H
@@ -14,6 +13,31 @@
 
 #define LM_MANY_SEQUENCES 64 /* texts in the model at once, at most */
 
+/*
+ * SCORE: the log-likelihood of a text. The tokenizer's beginning token, else end of text, stands in
+ * front; every token of the text is scored once, the end is not; without such a token the first one
+ * is not scored. A text longer than the context goes in windows with stride context / 2, each token
+ * scored once with at least context / 2 tokens before it where the text has them. A prompt is
+ * encoded apart and not scored; windows are those of both together. With include_end the end token
+ * after the text is scored too, as a further token: a text that stops too early is then unlikely.
+ * So an empty text has one token. Where the tokenizer has no end token, nothing is added. A text
+ * without tokens gives n_tokens 0. LM_ERR_NUMERIC for logits that are not finite.
+ *
+ * GENERATE: the continuation of the prompt (LmGeneration); or the next piece of one that has begun:
+ * whole characters only, possibly empty while a character or a stop string is undecided.
+ *
+ * EMBED: the normalised output of the model's last block, [channels], pooled over the text's
+ * tokens. Each token is seen as for SCORE: after the token in front, in the same windows. Sums in
+ * float64 in the order of the text. n_tokens is the number of the text's tokens; with 0 of them
+ * vector is 0. LM_ERR_NUMERIC.
+ *
+ * CLASSIFY: probabilities [labels], which sum to 1, or with multi_label each one's own. The token
+ * in front counts as one of the text's, as in training; a longer text than the context goes in
+ * windows as for EMBED. A text without tokens is classified by the token in front alone.
+ * LM_ERR_ARGUMENT where the model is not a classifier, or there is nothing to read; LM_ERR_NUMERIC.
+ *
+ * Every task has the errors of lm_tokenizer_encode.
+ */
 typedef enum LmTask
 {
 	LM_TASK_SCORE,
@@ -31,14 +55,23 @@ typedef struct LmRequest
 	LmBytes text; /* the others; GENERATE: empty */
 	bool include_end; /* SCORE: the end of the text counts as its last token */
 	LmSampling sampling; /* GENERATE */
+	/*
+	 * GENERATE: NULL, or one that has begun and not finished, the caller's: its next piece is
+	 * wanted, prompt and sampling say nothing
+	 */
+	LmGeneration *generation;
 	LmPooling pooling; /* EMBED */
 	float *vector; /* EMBED: [channels], CLASSIFY: [labels]; the caller's */
 
 	bool done;
-	LmError error; /* LM_OK, or what the single call fails with; no other request suffers */
+	LmError error; /* LM_OK, or why this text has no result; no other request suffers */
 	LmScore score;
-	int64_t n_tokens; /* EMBED, CLASSIFY: as of lm_embed; GENERATE: produced */
-	LmBytes output; /* GENERATE: the continuation; lives until the next _start or _free */
+	int64_t n_tokens; /* EMBED, CLASSIFY: of the text; GENERATE: produced */
+	/*
+	 * GENERATE: the continuation, which lives until the next _start, _forget or _free; or the
+	 * piece, which lives until the next one
+	 */
+	LmBytes output;
 	bool truncated; /* GENERATE */
 } LmRequest;
 
@@ -61,6 +94,12 @@ LmMany *lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError
 void lm_many_free(LmMany *many);
 
 /*
+ * The session's own, which serves one text at a time and goes with it. Its memory is that of the
+ * session, and what it has computed of a text serves the next one that begins alike.
+ */
+LmMany *lm_session_many(LmSession *session);
+
+/*
  * Begins with n requests, which must live until the last of them is done; what was begun before is
  * forgotten. Either all want logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), else
  * LM_ERR_ARGUMENT. LM_ERR_MEMORY.
@@ -72,6 +111,9 @@ bool lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error);
  * every request is. LM_ERR_STOPPED: nothing is lost, the call may be repeated.
  */
 bool lm_many_step(LmMany *many, bool *done, LmError *error);
+
+/* Forgets what was begun, and outputs; what may serve later requests stays. */
+void lm_many_forget(LmMany *many);
 
 int64_t lm_many_tokens(const LmMany *many); /* that went through the model since _create */
 

@@ -1,7 +1,8 @@
 /*
  * include/engine/serve.h
  *
- * What is done with logits: text from a prompt, and the log-likelihood of a text.
+ * A session, and the words of what is asked of it (engine/many.h): how text is generated, scored
+ * and pooled.
  */
 #ifndef LM_SERVE_H
 #define LM_SERVE_H
@@ -9,7 +10,7 @@
 #include "engine/model.h"
 #include "engine/tokenizer.h"
 
-/* A model with its tokenizer, pages and workspace, for one session: reused from call to call. */
+/* A model with its tokenizer, and room for one text at a time that is reused from call to call. */
 typedef struct LmSession LmSession;
 
 /*
@@ -63,19 +64,16 @@ typedef struct LmSampling
 typedef struct LmGeneration LmGeneration;
 
 /*
- * Copies sampling; stops need not live on. *truncated is set when the prompt is longer than context
+ * A generation that is continued piece by piece (LmRequest.generation). Copies sampling; stops need
+ * not live on. *truncated is set when the prompt is longer than context
  * - 1 tokens: its last context - 1 are then the context, with nothing in front. LM_ERR_ARGUMENT for
  * a value of sampling out of range, or an empty prompt where the tokenizer has neither beginning
  * nor end; errors of lm_tokenizer_encode.
  */
 LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t size,
 								  const LmSampling *sampling, bool *truncated, LmError *error);
-/*
- * The next piece of text: whole characters only, possibly empty while a character or a stop string
- * is undecided; it lives until the next call. *done comes with the last piece. LM_ERR_STOPPED (the
- * call may be repeated), LM_ERR_NUMERIC.
- */
-bool lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error);
+/* The text has ended: nothing is left to ask for. */
+bool lm_generation_finished(const LmGeneration *generation);
 /* produced so far, the end token not counted */
 int lm_generation_tokens(const LmGeneration *generation);
 /* The token of the last piece; -1 where the text ended without one. */
@@ -89,48 +87,10 @@ typedef struct LmScore
 	double min_logprob; /* of the most surprising token */
 } LmScore;
 
-/*
- * Scores a text: the tokenizer's beginning token, else end of text, stands in front; every token of
- * the text is scored once, the end is not; without such a token the first one is not scored. A text
- * longer than the context goes in windows with stride context / 2, each token scored once with at
- * least context / 2 tokens before it where the text has them. A text without tokens gives n_tokens
- * 0. LM_ERR_NUMERIC for logits that are not finite, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
- */
-bool lm_score(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error);
-
-/*
- * The same for a text after a prompt, which is encoded apart and not scored; its windows are those
- * of both together. With include_end the end token after the text is scored too, as a further
- * token: a text that stops too early is then unlikely. So an empty text has one token. Where the
- * tokenizer has no end token, nothing is added.
- */
-bool lm_score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text,
-						 bool include_end, LmError *error);
-
 typedef enum LmPooling
 {
 	LM_POOL_MEAN, /* of the text's tokens */
 	LM_POOL_LAST, /* the last token's */
 } LmPooling;
-
-/*
- * A text as a vector: the hidden states after the last norm, [channels], pooled. The model sees
- * each token as in lm_score: after the BOS token, in windows with stride context / 2, with at least
- * context / 2 tokens before it where the text has them. Sums in float64 in the order of the text.
- * *n_tokens is the number of the text's tokens; with 0 of them embedding is 0. LM_ERR_NUMERIC,
- * LM_ERR_STOPPED, errors of lm_tokenizer_encode.
- */
-bool lm_embed(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes text,
-			  LmPooling pooling, LmError *error);
-
-/*
- * Classifies a text: probabilities [labels], which sum to 1, or with multi_label each one's own.
- * The token in front counts as one of the text's, as in training; a longer text than the context
- * goes in windows as for lm_embed. A text without tokens is classified by the token in front alone.
- * *n_tokens as for lm_embed. LM_ERR_ARGUMENT where the model is not a classifier, or there is
- * nothing to read; LM_ERR_NUMERIC, LM_ERR_STOPPED, errors of lm_tokenizer_encode.
- */
-bool lm_classify(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes text,
-				 LmError *error);
 
 #endif /* LM_SERVE_H */

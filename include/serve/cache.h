@@ -11,10 +11,9 @@
 #include "engine/many.h"
 #include "store/catalog.h"
 
-/* A model with its tokenizer, pages and workspace. */
+/* A model that is ready for use, and stays so as long as this does. */
 typedef struct GptServed
 {
-	LmSession *session;
 	LmTokenizer *tokenizer;
 	const LmConfig *config;
 	const char *const *labels; /* [config->labels] names of a classifier's labels */
@@ -35,23 +34,23 @@ typedef enum GptServedKind
 /*
  * Resolves the reference under the active snapshot, checks the privilege, and loads what is not
  * there yet; errors as gpt_catalog_version and gpt_weights_read, and when it needs more than
- * gpt.max_memory. The result stays until _release; the least recently used models go when
- * others need their memory.
+ * gpt.max_memory. The model stays until the current memory context is reset, or until _release; the
+ * least recently used models go when others need their memory.
  */
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
 
 /*
- * Between uses with other code between them, which may have started the engine again (gpt.threads):
- * makes the session again where it is gone.
+ * The session of the engine that runs now; another one where the engine was started again in
+ * between (gpt.threads).
  */
-extern void gpt_cache_renew(const GptServed *served);
+extern LmSession *gpt_cache_session(const GptServed *served);
 
 /*
- * An LmMany that answers many requests to an acquired model together, with as much room for them as
- * gpt.max_memory leaves beside the bytes that the caller has; an error where that is not enough for
- * one of the longest. It goes with the last _release, or when a further call needs more room; what
- * it has computed of a common beginning serves the next call until then.
+ * An LmMany that answers requests to the model: for one request the session's own; for many one
+ * with as much room as gpt.max_memory leaves beside the bytes that the caller has. It stays until
+ * all uses of the model have ended, or a further call needs more room; what it has computed of a
+ * common beginning serves the next call until then.
  */
 extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n,
 							  uint64 held);

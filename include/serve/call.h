@@ -1,9 +1,9 @@
 /*
  * include/serve/call.h
  *
- * Calls of a function of a model, apart from the call itself: what is asked, and what the answer is
- * as a value. So that many calls are answered together: the elements of an array
- * (gpt_call_elements), rows of an aggregate or of a query.
+ * Calls of a function of a model, apart from the call itself: a kind says how arguments become a
+ * request and a result becomes a value. So every call goes the same way, alone (gpt_call), as an
+ * element of an array, or as a row of an aggregate or of a query.
  */
 #ifndef GPT_CALL_H
 #define GPT_CALL_H
@@ -60,25 +60,31 @@ typedef struct GptCallTotals
  * Answers calls together, with the bits of each alone; in runs of some megabytes of text. Checks
  * for interrupts between steps. A call that fails has its error; what no call can be blamed for is
  * raised, a lack of memory among it. held is the number of bytes that the caller has of his own:
- * with what the calls need they are within gpt.max_memory, or an error says what would be.
+ * with what the calls need they are within gpt.max_memory, or an error says what would be. totals:
+ * NULL where nobody asks.
  */
 extern void gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 							const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
+
+/*
+ * A function of SQL whose second argument is the text: its value, or NULL where the model or that
+ * text is. For a text[] an array of the same shape and bounds: a null element gives null; one that
+ * fails gives null too, with a warning that has its number and says why; where memory is wanting,
+ * that is an error.
+ */
+extern Datum gpt_call(const GptCallKind *kind, FunctionCallInfo fcinfo);
+extern Datum gpt_call_one(const GptCallKind *kind, FunctionCallInfo fcinfo); /* of a text only */
+
+/* Error for a prompt that is too long to be continued. */
+extern void gpt_call_check_prompt(size_t size);
 
 /* Whether the argument is an array: the function was called in its form for many texts. */
 extern bool gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number);
 
 /*
- * The function for each element of its second argument, a text[]: an array of the same shape and
- * bounds. A null element gives null; one that fails gives null too, with a warning that has its
- * number and says why; where memory is wanting, that is an error.
- */
-extern Datum gpt_call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
-
-/*
- * The same, some elements at a time. _begin: NULL for a NULL argument, else in the current context,
- * as long as the arguments live. _next: the answers of the next elements, at most GPT_ELEMENTS,
- * whose number it returns; values are in the current context; held as above.
+ * Elements of an array, some at a time. _begin: NULL for a NULL argument, else in the current
+ * context, as long as the arguments live. _next: the answers of the next elements, at most
+ * GPT_ELEMENTS, whose number it returns; values are in the current context; held as above.
  */
 #define GPT_ELEMENTS 1024
 

@@ -43,7 +43,7 @@ struct GptClassification
 	const char *const *names; /* [n] */
 	GptLabelTable *table;
 	bool multi_label;
-	float *probabilities; /* [n] of one row */
+	const float *probabilities; /* [n] of the present row */
 	bool *is_wanted; /* [n] of one row; only with multi_label */
 	double *wanted; /* [n] weight of the rows that have the label, ... */
 	double *found; /* ... that were given it, ... */
@@ -64,29 +64,28 @@ static void measure_pairs(const GptClassification *classification, GptMeasureCal
 static double f1_of(double both, double wanted, double found);
 
 GptClassification *
-gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
+gpt_classification_create(const LmConfig *config, const char *const *labels, bool normalize_nfc,
+						  const GptSourceShape *shape)
 {
 	GptClassification *classification = palloc0(sizeof(GptClassification));
-	int n = served->config->labels;
+	int n = config->labels;
 	char **names = palloc(n * sizeof(char *));
 	HASHCTL control = {.keysize = sizeof(PairKey),
 					   .entrysize = sizeof(Pair),
 					   .hash = gpt_bridge_hash_blob,
 					   .hcxt = CurrentMemoryContext};
 
-	GptLabelOptions options = {
-		.n = n, .normalize_nfc = lm_tokenizer_spec(served->tokenizer)->normalize_nfc};
+	GptLabelOptions options = {.n = n, .normalize_nfc = normalize_nfc};
 
-	gpt_source_check_labels(shape, served->config->multi_label);
+	gpt_source_check_labels(shape, config->multi_label);
 	gpt_source_label_equality(&options.equality, shape);
 	for (int i = 0; i < n; i++)
-		names[i] = pstrdup(served->labels[i]);
+		names[i] = pstrdup(labels[i]);
 	classification->n = n;
 	classification->names = (const char *const *) names;
 	options.names = classification->names;
 	classification->table = gpt_label_table_create(&options);
-	classification->multi_label = served->config->multi_label;
-	classification->probabilities = palloc(n * sizeof(float));
+	classification->multi_label = config->multi_label;
 	classification->is_wanted = palloc0(n * sizeof(bool));
 	classification->wanted = palloc0(n * sizeof(double));
 	classification->found = palloc0(n * sizeof(double));
@@ -100,19 +99,14 @@ gpt_classification_create(const GptServed *served, const GptSourceShape *shape)
 /* ---- Rows --------------------------------------------------------------- */
 
 void
-gpt_classification_add(GptClassification *classification, const GptServed *served,
+gpt_classification_add(GptClassification *classification, const float *probabilities,
 					   const GptSourceRow *row)
 {
-	LmBytes text = {row->text, row->size};
 	int label = 0;
-	int64 n_tokens;
-	LmError error;
 
-	/* Before the work: a label that is not known is found at once. */
 	for (int i = 0; i < row->n_labels; i++)
 		label = find(classification, row->labels[i]);
-	while (!lm_classify(classification->probabilities, &n_tokens, served->session, text, &error))
-		gpt_bridge_retry_row(&error, "query", row->number);
+	classification->probabilities = probabilities;
 	classification->weight += row->weight;
 	if (classification->multi_label)
 		add_set(classification, row);

@@ -58,7 +58,6 @@ typedef struct BatchScan
 
 	GptCallTotals totals;
 	int64 n_batches;
-	MemoryContextCallback release;
 } BatchScan;
 
 static Node *create_state(CustomScan *scan);
@@ -77,7 +76,6 @@ static bool read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *f
 static void set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *places,
 						int n);
 static TupleTableSlot *hand_on(BatchScan *batch);
-static void release(void *arg);
 
 const CustomScanMethods gpt_batching_scan = {"GptBatch", create_state};
 
@@ -127,9 +125,6 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	foreach (cell, plan->custom_exprs)
 		batch->limits = lappend(batch->limits, ExecInitExpr(lfirst(cell), &node->ss.ps));
 	batch->limit = batch->limits == NIL ? -1 : -2;
-	batch->release.func = release;
-	batch->release.arg = batch;
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, &batch->release);
 }
 
 static void
@@ -338,9 +333,12 @@ set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *
 {
 	GptAnswer *found = palloc(n * sizeof(GptAnswer));
 	const GptServed *served;
+	MemoryContext caller;
 
 	gpt_bridge_check_encoding();
+	caller = MemoryContextSwitchTo(batch->scan.ss.ps.state->es_query_cxt);
 	served = gpt_cache_acquire(call->model, call->kind->served);
+	MemoryContextSwitchTo(caller);
 	if (call->held != NULL)
 		gpt_cache_release(call->held);
 	call->held = served;
@@ -394,22 +392,10 @@ end(CustomScanState *node)
 	BatchScan *batch = (BatchScan *) node;
 
 	forget_rows(batch);
-	release(batch);
-	ExecEndNode(outerPlanState(node));
-}
-
-/* At the end of the query, also of one that fails. */
-static void
-release(void *arg)
-{
-	BatchScan *batch = arg;
-
 	for (int i = 0; i < batch->n_calls; i++)
-	{
 		if (batch->calls[i].held != NULL)
 			gpt_cache_release(batch->calls[i].held);
-		batch->calls[i].held = NULL;
-	}
+	ExecEndNode(outerPlanState(node));
 }
 
 static void

@@ -1,9 +1,8 @@
 /*
  * src/serve/call.c
  *
- * Many calls of a function of a model, answered together: the elements of an array one after
- * another as arguments, their requests to the engine in runs of bounded size, answers in the order
- * of the elements.
+ * Calls of a function of a model: one, or the elements of an array one after another as arguments;
+ * their requests go to the engine in runs of bounded size, answers come in the order of the calls.
  *
  * What grows with the number of elements is counted and kept, with the model and what it computes
  * in, to gpt.max_memory.
@@ -23,11 +22,11 @@
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "serve/call.h"
-#include "serve/continuation.h"
 
 #define RUN_CALLS GPT_ELEMENTS
 /* bytes of text; one that is larger has a run of its own */
 #define RUN_SIZE (4 * 1024 * 1024)
+#define MAX_PROMPT_SIZE (64 * 1024 * 1024)
 
 struct GptElements
 {
@@ -55,9 +54,11 @@ typedef struct Results
 	char align;
 } Results;
 
+static Datum call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
 static int run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task);
 static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 					   const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
+static LmError *prompt_error(size_t size);
 static size_t vector_size(LmTask task, const LmConfig *config);
 static size_t stops_size(const LmRequest *requests, int n);
 static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
@@ -68,6 +69,42 @@ static void start_results(Results *results, Oid type, int n);
 static void add_result(Results *results, const GptAnswer *answer);
 static uint64 results_size(const Results *results);
 static int read_slice(GptCall *calls, int *places, GptElements *elements, int n);
+
+Datum
+gpt_call(const GptCallKind *kind, FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	if (gpt_call_is_for_elements(fcinfo, 1))
+		return call_elements(kind, fcinfo);
+	return gpt_call_one(kind, fcinfo);
+}
+
+Datum
+gpt_call_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
+{
+	const GptServed *served;
+	GptAnswer answer;
+	GptCall call;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	if (!kind->read(&call, fcinfo))
+		PG_RETURN_NULL();
+	served = gpt_cache_acquire(text_to_cstring(PG_GETARG_TEXT_PP(0)), kind->served);
+
+	/* Now do the work. */
+	gpt_call_answer(&answer, kind, served, &call, 1, 0, NULL);
+	if (answer.error != NULL)
+		gpt_bridge_raise(answer.error);
+	if (answer.is_truncated)
+		gpt_call_notice_truncation(fcinfo, served->config->context);
+	gpt_cache_release(served);
+	if (answer.is_null)
+		PG_RETURN_NULL();
+	return answer.value;
+}
 
 void
 gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
@@ -120,7 +157,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 
 		memset(&answers[i], 0, sizeof(GptAnswer));
 		if (request->task == LM_TASK_GENERATE)
-			answers[i].error = gpt_continue_error(request->prompt.size);
+			answers[i].error = prompt_error(request->prompt.size);
 		answers[i].is_null = true;
 		if (answers[i].error != NULL)
 			continue;
@@ -135,14 +172,41 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	run(many, requests, n_requests);
 	for (int i = 0; i < n_requests; i++)
 		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
+	lm_many_forget(many);
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, begin);
-	totals->tokens += lm_many_tokens(many) - tokens;
-	totals->seconds += INSTR_TIME_GET_DOUBLE(end);
+	if (totals != NULL)
+	{
+		totals->tokens += lm_many_tokens(many) - tokens;
+		totals->seconds += INSTR_TIME_GET_DOUBLE(end);
+	}
 	if (n_requests > 0 && requests[0].vector != NULL)
 		pfree(requests[0].vector);
 	pfree(requests);
 	pfree(places);
+}
+
+void
+gpt_call_check_prompt(size_t size)
+{
+	LmError *error = prompt_error(size);
+
+	if (error != NULL)
+		gpt_bridge_raise(error);
+}
+
+/* palloc'd; NULL for a prompt that may be continued */
+static LmError *
+prompt_error(size_t size)
+{
+	LmError *error;
+
+	if (size <= MAX_PROMPT_SIZE)
+		return NULL;
+	error = palloc(sizeof(LmError));
+	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20,
+			MAX_PROMPT_SIZE >> 20);
+	return error;
 }
 
 /* Bytes of what the engine fills for a request. */
@@ -276,14 +340,13 @@ gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *se
 	GptAnswer *found = palloc(n * sizeof(GptAnswer));
 	GptCall *calls = palloc(n * sizeof(GptCall));
 	int *places = palloc(n * sizeof(int));
-	GptCallTotals totals = {0};
 	int n_calls;
 
 	for (int i = 0; i < n; i++)
 		answers[i] = (GptAnswer){.is_null = true};
 	n_calls = read_slice(calls, places, elements, n);
 	MemoryContextSwitchTo(caller);
-	gpt_call_answer(found, elements->kind, served, calls, n_calls, elements->held + held, &totals);
+	gpt_call_answer(found, elements->kind, served, calls, n_calls, elements->held + held, NULL);
 	for (int i = 0; i < n_calls; i++)
 	{
 		answers[places[i]] = found[i];
@@ -336,40 +399,33 @@ gpt_elements_end(const GptElements *elements)
 	return elements->n_read == elements->n;
 }
 
-/* The model is held for all of them. */
-Datum
-gpt_call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo)
+/*
+ * An array of the same shape and bounds. A null element gives null; one that fails gives null too.
+ * The model is held for all of them.
+ */
+static Datum
+call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo)
 {
 	GptElements *elements = gpt_elements_begin(kind, fcinfo);
 	GptAnswer *answers = palloc(GPT_ELEMENTS * sizeof(GptAnswer));
+	ArrayType *array = elements->array;
 	const GptServed *served;
 	MemoryContext caller = CurrentMemoryContext;
-	ArrayType *array;
 	Results results;
 
-	if (elements == NULL)
-		PG_RETURN_NULL();
-	array = elements->array;
 	start_results(&results, kind->result_type, elements->n);
 	served = gpt_cache_acquire(elements->model, kind->served);
-	PG_TRY();
+	while (!gpt_elements_end(elements))
 	{
-		while (!gpt_elements_end(elements))
-		{
-			int n;
+		int n;
 
-			MemoryContextSwitchTo(results.context);
-			n = gpt_elements_next(answers, elements, served, results_size(&results));
-			MemoryContextSwitchTo(caller);
-			for (int i = 0; i < n; i++)
-				add_result(&results, &answers[i]);
-		}
+		MemoryContextSwitchTo(results.context);
+		n = gpt_elements_next(answers, elements, served, results_size(&results));
+		MemoryContextSwitchTo(caller);
+		for (int i = 0; i < n; i++)
+			add_result(&results, &answers[i]);
 	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
+	gpt_cache_release(served);
 	gpt_bridge_check_memory(elements->held + results_size(&results));
 	array = construct_md_array(results.values, results.nulls, ARR_NDIM(array), ARR_DIMS(array),
 							   ARR_LBOUND(array), kind->result_type, results.type_size,

@@ -12,7 +12,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -23,6 +22,8 @@
 #include "serve/call.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+
+#define SLICE 64 /* choices that are scored together */
 
 PG_FUNCTION_INFO_V1(gpt_choose);
 PG_FUNCTION_INFO_V1(gpt_embed);
@@ -38,10 +39,11 @@ typedef struct EmbeddingSet
 } EmbeddingSet;
 
 static Datum choose(const GptServed *served, LmBytes prompt, ArrayType *choices);
-static bool rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice);
+static int next_choices(Datum *slice, ArrayIterator iterator);
+static void rate(double *ratings, const GptServed *served, LmBytes prompt, const Datum *slice,
+				 int n);
+static double logprob_of(const GptAnswer *answer);
 static LmPooling read_pooling(FunctionCallInfo fcinfo);
-static void embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input,
-				  LmPooling pooling);
 static void normalize(float *embedding, int n);
 static Datum array_of(float *embedding, int n, bool wants_normal);
 static Datum embed_elements(FunctionCallInfo fcinfo);
@@ -73,7 +75,7 @@ Datum
 gpt_choose(PG_FUNCTION_ARGS)
 {
 	const GptServed *served;
-	volatile Datum best = (Datum) 0;
+	Datum best;
 	ArrayType *choices;
 	LmBytes prompt;
 
@@ -86,15 +88,8 @@ gpt_choose(PG_FUNCTION_ARGS)
 	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
 
 	/* Now do the work. */
-	PG_TRY();
-	{
-		best = choose(served, prompt, choices);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
+	best = choose(served, prompt, choices);
+	gpt_cache_release(served);
 	if (best == (Datum) 0)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(best);
@@ -104,44 +99,76 @@ gpt_choose(PG_FUNCTION_ARGS)
 static Datum
 choose(const GptServed *served, LmBytes prompt, ArrayType *choices)
 {
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt choices", ALLOCSET_DEFAULT_SIZES);
 	ArrayIterator iterator = array_create_iterator(choices, 0, NULL);
+	double ratings[SLICE];
+	Datum slice[SLICE];
 	Datum best = (Datum) 0;
 	double highest = 0;
-	Datum choice;
-	bool is_null;
+	int n;
 
-	while (array_iterate(iterator, &choice, &is_null))
+	while ((n = next_choices(slice, iterator)) > 0)
 	{
-		double rating;
+		MemoryContext caller = MemoryContextSwitchTo(scratch);
 
-		CHECK_FOR_INTERRUPTS();
-		if (is_null || !rate(&rating, served, prompt, bytes_of(choice)))
-			continue;
-		if (best == (Datum) 0 || rating > highest)
+		rate(ratings, served, prompt, slice, n);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(scratch);
+		for (int i = 0; i < n; i++)
 		{
-			highest = rating;
-			best = choice;
+			if (isnan(ratings[i]) || (best != (Datum) 0 && ratings[i] <= highest))
+				continue;
+			highest = ratings[i];
+			best = slice[i];
 		}
 	}
+	MemoryContextDelete(scratch);
 	return best;
 }
 
-/* False where the choice has no scored token. */
-static bool
-rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
+/* Those that are not null; 0 after the last one. */
+static int
+next_choices(Datum *slice, ArrayIterator iterator)
 {
-	LmScore behind;
-	LmScore alone;
-	LmError error;
+	bool is_null;
+	int n = 0;
 
-	while (!lm_score_completion(&behind, served->session, prompt, choice, false, &error))
-		gpt_bridge_retry(&error);
-	while (!lm_score(&alone, served->session, choice.data, choice.size, &error))
-		gpt_bridge_retry(&error);
-	if (behind.n_tokens == 0)
-		return false;
-	*rating = (behind.logprob - alone.logprob) / (double) behind.n_tokens;
-	return true;
+	while (n < SLICE && array_iterate(iterator, &slice[n], &is_null))
+		n += is_null ? 0 : 1;
+	return n;
+}
+
+/* NaN where a choice has no scored token. */
+static void
+rate(double *ratings, const GptServed *served, LmBytes prompt, const Datum *slice, int n)
+{
+	GptAnswer *after = palloc(n * sizeof(GptAnswer));
+	GptAnswer *alone = palloc(n * sizeof(GptAnswer));
+	GptCall *calls = palloc(n * sizeof(GptCall));
+
+	for (int i = 0; i < n; i++)
+		gpt_score_of_text(&calls[i], bytes_of(slice[i]));
+	gpt_call_answer(alone, &gpt_logprob_call, served, calls, n, 0, NULL);
+	for (int i = 0; i < n; i++)
+		calls[i].request.prompt = prompt;
+	gpt_call_answer(after, &gpt_logprob_call, served, calls, n, 0, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		if (after[i].error != NULL || alone[i].error != NULL)
+			gpt_bridge_raise(after[i].error != NULL ? after[i].error : alone[i].error);
+		ratings[i] = NAN;
+		if (!after[i].is_null)
+			ratings[i] = (DatumGetFloat8(after[i].value) - logprob_of(&alone[i])) /
+						 (double) after[i].n_tokens;
+	}
+}
+
+/* 0 of a text without a scored token */
+static double
+logprob_of(const GptAnswer *answer)
+{
+	return answer->is_null ? 0 : DatumGetFloat8(answer->value);
 }
 
 /*
@@ -156,40 +183,10 @@ rate(double *rating, const GptServed *served, LmBytes prompt, LmBytes choice)
 Datum
 gpt_embed(PG_FUNCTION_ARGS)
 {
-	const GptServed *served;
-	bool wants_normal;
-	LmPooling pooling;
-	float *embedding;
-	int64 n_tokens;
-	LmBytes input;
-	int n;
-
 	gpt_argument_check_call(fcinfo);
 	if (gpt_call_is_for_elements(fcinfo, 1))
 		return embed_elements(fcinfo);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	gpt_bridge_check_encoding();
-	wants_normal = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
-	pooling = read_pooling(fcinfo);
-	input = bytes_of(PG_GETARG_DATUM(1));
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_ANY);
-	n = served->config->channels;
-	embedding = palloc(n * sizeof(float));
-
-	/* Now do the work. */
-	PG_TRY();
-	{
-		embed(embedding, &n_tokens, served, input, pooling);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
-	if (n_tokens == 0)
-		PG_RETURN_NULL();
-	return array_of(embedding, n, wants_normal);
+	return gpt_call_one(&gpt_embed_call, fcinfo);
 }
 
 static Datum
@@ -268,19 +265,12 @@ embed_slice(EmbeddingSet *embeddings)
 
 	MemoryContextReset(embeddings->slice);
 	caller = MemoryContextSwitchTo(embeddings->slice);
-	PG_TRY();
-	{
-		embeddings->n =
-			gpt_elements_next(embeddings->answers, embeddings->elements, served,
-							  (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
-	embeddings->next = 0;
+	embeddings->n =
+		gpt_elements_next(embeddings->answers, embeddings->elements, served,
+						  (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
 	MemoryContextSwitchTo(caller);
+	gpt_cache_release(served);
+	embeddings->next = 0;
 }
 
 static bool
@@ -320,15 +310,6 @@ read_pooling(FunctionCallInfo fcinfo)
 						errmsg("pooling \"%s\" does not exist", name),
 						errhint("Pooling must be mean or last.")));
 	return LM_POOL_LAST;
-}
-
-static void
-embed(float *embedding, int64 *n_tokens, const GptServed *served, LmBytes input, LmPooling pooling)
-{
-	LmError error;
-
-	while (!lm_embed(embedding, n_tokens, served->session, input, pooling, &error))
-		gpt_bridge_retry(&error);
 }
 
 /* To length 1; zeros stay. */

@@ -23,6 +23,7 @@
 PG_FUNCTION_INFO_V1(gpt_classify);
 PG_FUNCTION_INFO_V1(gpt_classify_probs);
 
+/* A label, and how probable it is. */
 typedef struct Answer
 {
 	const char *label;
@@ -30,15 +31,26 @@ typedef struct Answer
 	int number;
 } Answer;
 
-static Answer *classify(int *n, bool *multi_label, const char *model, LmBytes input);
-static char *probable_labels(const Answer *answers, int n);
+/* Those of a text; a value of the server's type internal. */
+typedef struct Answers
+{
+	int n;
+	Answer answers[FLEXIBLE_ARRAY_MEMBER];
+} Answers;
+
+static Answers *answers_of(const GptCall *call, const GptServed *served);
+static char *probable_labels(const Answers *found);
 static int compare_answers(const void *a, const void *b);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
-static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+static Datum label_of(const GptCall *call, const GptServed *served, bool *is_null);
+static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
 
 const GptCallKind gpt_classify_call = {"gpt_classify",	 gpt_classify,			TEXTOID,
 									   LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call,
-									   result_of};
+									   label_of};
+static const GptCallKind probabilities_call = {
+	"gpt_classify_probs",  gpt_classify_probs, INTERNALOID,		LM_TASK_CLASSIFY,
+	GPT_SERVED_CLASSIFIER, read_call,		   probabilities_of};
 
 static LmBytes
 input_of(FunctionCallInfo fcinfo)
@@ -59,19 +71,8 @@ input_of(FunctionCallInfo fcinfo)
 Datum
 gpt_classify(PG_FUNCTION_ARGS)
 {
-	Answer *answers;
-	bool multi_label;
-	int n;
-
 	gpt_argument_check_call(fcinfo);
-	if (gpt_call_is_for_elements(fcinfo, 1))
-		return gpt_call_elements(&gpt_classify_call, fcinfo);
-	gpt_bridge_check_encoding();
-	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
-	if (multi_label)
-		PG_RETURN_TEXT_P(cstring_to_text(probable_labels(answers, n)));
-	qsort(answers, n, sizeof(Answer), compare_answers);
-	PG_RETURN_TEXT_P(cstring_to_text(answers[0].label));
+	return gpt_call(&gpt_classify_call, fcinfo);
 }
 
 /*
@@ -84,19 +85,17 @@ Datum
 gpt_classify_probs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Answer *answers;
-	bool multi_label;
-	int n;
+	Answers *found;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	InitMaterializedSRF(fcinfo, 0);
-	answers = classify(&n, &multi_label, gpt_argument_text(fcinfo, 0), input_of(fcinfo));
-	qsort(answers, n, sizeof(Answer), compare_answers);
-	for (int i = 0; i < n; i++)
+	found = (Answers *) DatumGetPointer(gpt_call_one(&probabilities_call, fcinfo));
+	qsort(found->answers, found->n, sizeof(Answer), compare_answers);
+	for (int i = 0; i < found->n; i++)
 	{
-		Datum values[2] = {CStringGetTextDatum(answers[i].label),
-						   Float4GetDatum(answers[i].probability)};
+		Datum values[2] = {CStringGetTextDatum(found->answers[i].label),
+						   Float4GetDatum(found->answers[i].probability)};
 		bool nulls[2] = {false, false};
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -118,68 +117,50 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 
 /* Labels stand in the order of bytes: of equals the first one wins. */
 static Datum
-result_of(const GptCall *call, const GptServed *served, bool *is_null)
+label_of(const GptCall *call, const GptServed *served, bool *is_null)
 {
 	int n = served->config->labels;
 	int best = 0;
 
 	*is_null = false;
 	if (served->config->multi_label)
-	{
-		Answer *answers = palloc(n * sizeof(Answer));
-
-		for (int i = 0; i < n; i++)
-			answers[i] = (Answer){served->labels[i], call->request.vector[i], i};
-		return CStringGetTextDatum(probable_labels(answers, n));
-	}
+		return CStringGetTextDatum(probable_labels(answers_of(call, served)));
 	for (int i = 1; i < n; i++)
 		if (call->request.vector[i] > call->request.vector[best])
 			best = i;
 	return CStringGetTextDatum(served->labels[best]);
 }
 
-/* All labels of the model in its order, palloc'd. */
-static Answer *
-classify(int *n, bool *multi_label, const char *model, LmBytes input)
+static Datum
+probabilities_of(const GptCall *call, const GptServed *served, bool *is_null)
 {
-	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_CLASSIFIER);
-	float *probabilities;
-	Answer *answers;
-	int64 n_tokens;
-	LmError error;
+	*is_null = false;
+	return PointerGetDatum(answers_of(call, served));
+}
 
-	*n = served->config->labels;
-	*multi_label = served->config->multi_label;
-	probabilities = palloc(*n * sizeof(float));
-	answers = palloc(*n * sizeof(Answer));
+/* All labels of the model in its order, palloc'd: they outlast it. */
+static Answers *
+answers_of(const GptCall *call, const GptServed *served)
+{
+	int n = served->config->labels;
+	Answers *found = palloc(offsetof(Answers, answers) + n * sizeof(Answer));
 
-	/* Now do the work. */
-	PG_TRY();
-	{
-		while (!lm_classify(probabilities, &n_tokens, served->session, input, &error))
-			gpt_bridge_retry(&error);
-		for (int i = 0; i < *n; i++)
-			answers[i] = (Answer){pstrdup(served->labels[i]), probabilities[i], i};
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
-	pfree(probabilities);
-	return answers;
+	found->n = n;
+	for (int i = 0; i < n; i++)
+		found->answers[i] = (Answer){pstrdup(served->labels[i]), call->request.vector[i], i};
+	return found;
 }
 
 static char *
-probable_labels(const Answer *answers, int n)
+probable_labels(const Answers *found)
 {
-	Datum *labels = palloc(n * sizeof(Datum));
+	Datum *labels = palloc(found->n * sizeof(Datum));
 	int n_labels = 0;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < found->n; i++)
 	{
-		if (answers[i].probability >= 0.5)
-			labels[n_labels++] = CStringGetTextDatum(answers[i].label);
+		if (found->answers[i].probability >= 0.5)
+			labels[n_labels++] = CStringGetTextDatum(found->answers[i].label);
 	}
 	return OidOutputFunctionCall(
 		F_ARRAY_OUT,

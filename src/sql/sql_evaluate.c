@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -17,14 +18,15 @@
 #include "utils/jsonb.h"
 
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "core/extension.h"
 #include "core/options.h"
 #include "corpus/classification.h"
 #include "corpus/source.h"
 #include "engine/rouge.h"
-#include "serve/cache.h"
-#include "serve/continuation.h"
+#include "serve/call.h"
 #include "sql/arguments.h"
+#include "sql/call_kinds.h"
 #include "store/catalog.h"
 
 #define GENERATED_FACTOR 2 /* times the tokens of the row's completion ... */
@@ -51,11 +53,14 @@ typedef struct Evaluation
 	double logprob;
 	double exact;
 	double rouge;
-	StringInfoData generated;
 } Evaluation;
 
+static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
 static void evaluate_query(Evaluation *evaluation, const char *model, const char *query);
 static void add_row(void *context, const GptSourceRow *row);
+static void ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind,
+				const GptCall *call, const GptSourceRow *row);
+static void classify(Evaluation *evaluation, const GptSourceRow *row);
 static void compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens);
 static void put_kept(FunctionCallInfo fcinfo, const char *model);
 static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
@@ -63,6 +68,14 @@ static void put(FunctionCallInfo fcinfo, const char *metric, double value);
 static void put_measure(void *context, const char *metric, const char *label, const char *predicted,
 						double value);
 static void put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation);
+
+/* A row that is classified: its value is float[labels], of the server's type internal. */
+static const GptCallKind classify_call = {.name = "gpt_evaluate",
+										  .function = gpt_evaluate,
+										  .result_type = INTERNALOID,
+										  .task = LM_TASK_CLASSIFY,
+										  .served = GPT_SERVED_CLASSIFIER,
+										  .result = probabilities_of};
 
 /*
  * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric,
@@ -147,24 +160,18 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
 	evaluation->prompted = source.shape.prompt_column != 0;
 	evaluation->include_end = includes_end(evaluation->options, evaluation->prompted);
-	initStringInfo(&evaluation->generated);
 	check_kind(model, &source.shape);
 	served = gpt_cache_acquire(model, source.shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
 																	 : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
 
 	/* Now do the work. */
-	PG_TRY();
-	{
-		if (source.shape.label_column != 0)
-			evaluation->classification = gpt_classification_create(served, &source.shape);
-		gpt_source_run(&source, add_row, evaluation);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
+	if (source.shape.label_column != 0)
+		evaluation->classification = gpt_classification_create(
+			served->config, served->labels, lm_tokenizer_spec(served->tokenizer)->normalize_nfc,
+			&source.shape);
+	gpt_source_run(&source, add_row, evaluation);
+	gpt_cache_release(served);
 	gpt_source_close(&source);
 	if (evaluation->classification != NULL ? evaluation->documents == 0 : evaluation->tokens == 0)
 	{
@@ -177,10 +184,8 @@ static void
 add_row(void *context, const GptSourceRow *row)
 {
 	Evaluation *evaluation = context;
-	LmBytes prompt = {row->prompt ? row->prompt : "", row->prompt_size};
-	LmBytes text = {row->text, row->size};
-	LmScore score;
-	LmError error;
+	GptAnswer answer;
+	GptCall call;
 
 	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted,
 						evaluation->classification != NULL) != GPT_SKIP_NONE)
@@ -190,23 +195,55 @@ add_row(void *context, const GptSourceRow *row)
 	}
 	if (evaluation->classification != NULL)
 	{
-		gpt_cache_renew(evaluation->served);
-		gpt_classification_add(evaluation->classification, evaluation->served, row);
+		classify(evaluation, row);
 		evaluation->documents++;
 		return;
 	}
-	gpt_cache_renew(evaluation->served);
-	while (!lm_score_completion(&score, evaluation->served->session, prompt, text,
-								evaluation->include_end, &error))
-		gpt_bridge_retry_row(&error, "query", row->number);
+	gpt_score_of_text(&call, (LmBytes){row->text, row->size});
+	if (row->prompt != NULL)
+		call.request.prompt = (LmBytes){row->prompt, row->prompt_size};
+	call.request.include_end = evaluation->include_end;
+	ask(&answer, evaluation, &gpt_logprob_call, &call, row);
 	evaluation->documents++;
-	evaluation->tokens += score.n_tokens;
+	evaluation->tokens += answer.n_tokens;
 	evaluation->weight += row->weight;
-	evaluation->token_weight += row->weight * (double) score.n_tokens;
+	evaluation->token_weight += row->weight * (double) answer.n_tokens;
 	evaluation->byte_weight += row->weight * (double) row->size;
-	evaluation->logprob += row->weight * score.logprob;
+	if (!answer.is_null)
+		evaluation->logprob += row->weight * DatumGetFloat8(answer.value);
 	if (evaluation->prompted && evaluation->options->generate)
-		compare(evaluation, row, score.n_tokens);
+		compare(evaluation, row, answer.n_tokens);
+}
+
+/* A call about a row, whose errors name it. */
+static void
+ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind, const GptCall *call,
+	const GptSourceRow *row)
+{
+	gpt_call_answer(answer, kind, evaluation->served, call, 1, 0, NULL);
+	if (answer->error != NULL)
+		gpt_bridge_raise_row(answer->error, "query", row->number);
+}
+
+static void
+classify(Evaluation *evaluation, const GptSourceRow *row)
+{
+	GptCall call = {.request = {.task = LM_TASK_CLASSIFY, .prompt = {"", 0}}};
+	GptAnswer answer;
+
+	call.request.text = (LmBytes){row->text, row->size};
+	ask(&answer, evaluation, &classify_call, &call, row);
+	gpt_classification_add(evaluation->classification,
+						   (const float *) DatumGetPointer(answer.value), row);
+}
+
+static Datum
+probabilities_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	size_t size = served->config->labels * sizeof(float);
+
+	*is_null = false;
+	return PointerGetDatum(memcpy(palloc(size), call->request.vector, size));
 }
 
 /* The greedy completion of the row's prompt beside the row's completion. */
@@ -214,23 +251,23 @@ static void
 compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 {
 	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
-	LmSampling sampling = {.temperature = 0, .top_p = 1, .repetition_penalty = 1};
-	StringInfo generated = &evaluation->generated;
+	GptCall call = {
+		.request = {.task = LM_TASK_GENERATE, .sampling = {.top_p = 1, .repetition_penalty = 1}}};
 	LmBytes wanted = {row->text, row->size};
-	bool truncated = false;
+	GptAnswer answer;
 	LmBytes found;
 	double rouge;
 	LmError error;
 
+	call.request.prompt = (LmBytes){row->prompt, row->prompt_size};
 	if (evaluation->options->max_tokens != GPT_CHOSEN)
-		sampling.max_tokens = (int) evaluation->options->max_tokens;
+		call.request.sampling.max_tokens = (int) evaluation->options->max_tokens;
 	else
-		sampling.max_tokens = (int) Min(GENERATED_FACTOR * n_tokens + GENERATED_MORE, PG_INT32_MAX);
-	gpt_continue_check(row->prompt_size);
-	resetStringInfo(generated);
-	gpt_continue(generated, evaluation->served, row->prompt, row->prompt_size, &sampling,
-				 &truncated);
-	found = (LmBytes){generated->data, generated->len};
+		call.request.sampling.max_tokens =
+			(int) Min(GENERATED_FACTOR * n_tokens + GENERATED_MORE, PG_INT32_MAX);
+	ask(&answer, evaluation, &gpt_generate_call, &call, row);
+	found = (LmBytes){VARDATA_ANY(DatumGetPointer(answer.value)),
+					  VARSIZE_ANY_EXHDR(DatumGetPointer(answer.value))};
 	if (lm_tokenizer_spec(evaluation->served->tokenizer)->normalize_nfc)
 	{
 		/* The model does not know other spellings of the row's characters. */

@@ -7,16 +7,11 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "core/bridge.h"
 #include "core/compat.h"
-#include "serve/cache.h"
 #include "serve/call.h"
-#include "serve/continuation.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
@@ -50,38 +45,8 @@ const GptCallKind gpt_generate_call = {
 Datum
 gpt_generate(PG_FUNCTION_ARGS)
 {
-	const GptServed *served;
-	LmSampling sampling;
-	StringInfoData result;
-	bool truncated = false;
-	text *prompt;
-
 	gpt_argument_check_call(fcinfo);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	if (gpt_call_is_for_elements(fcinfo, 1))
-		return gpt_call_elements(&gpt_generate_call, fcinfo);
-	gpt_bridge_check_encoding();
-	read_sampling(&sampling, fcinfo);
-	prompt = PG_GETARG_TEXT_PP(1);
-	gpt_continue_check(VARSIZE_ANY_EXHDR(prompt));
-	initStringInfo(&result);
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
-
-	/* Now do the work. */
-	PG_TRY();
-	{
-		gpt_continue(&result, served, VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt), &sampling,
-					 &truncated);
-		if (truncated)
-			gpt_call_notice_truncation(fcinfo, served->config->context);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(result.data, result.len));
+	return gpt_call(&gpt_generate_call, fcinfo);
 }
 
 static bool

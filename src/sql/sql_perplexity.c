@@ -243,7 +243,6 @@ set_model(Perplexity *state, const char *model)
 static void
 flush(Perplexity *state)
 {
-	GptCallTotals totals = {0};
 	const GptServed *served;
 	MemoryContext caller;
 	GptAnswer *answers;
@@ -253,16 +252,8 @@ flush(Perplexity *state)
 	caller = MemoryContextSwitchTo(state->texts);
 	answers = palloc(state->n_calls * sizeof(GptAnswer));
 	served = gpt_cache_acquire(state->model, GPT_SERVED_LANGUAGE_MODEL);
-	PG_TRY();
-	{
-		gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, 0,
-						&totals);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
+	gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, 0, NULL);
+	gpt_cache_release(served);
 	for (int i = 0; i < state->n_calls; i++)
 	{
 		if (answers[i].error != NULL)

@@ -38,8 +38,6 @@ PG_FUNCTION_INFO_V1(gpt_score);
 PG_FUNCTION_INFO_V1(gpt_logprob);
 
 static Metric read_metric(FunctionCallInfo fcinfo);
-static Datum score_one(const GptCallKind *kind, FunctionCallInfo fcinfo);
-static void compute(LmRequest *request, const char *model);
 static bool read_score(GptCall *call, FunctionCallInfo fcinfo);
 static bool read_logprob(GptCall *call, FunctionCallInfo fcinfo);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
@@ -71,11 +69,7 @@ Datum
 gpt_score(PG_FUNCTION_ARGS)
 {
 	gpt_argument_check_call(fcinfo);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	if (gpt_call_is_for_elements(fcinfo, 1))
-		return gpt_call_elements(&gpt_score_call, fcinfo);
-	return score_one(&gpt_score_call, fcinfo);
+	return gpt_call(&gpt_score_call, fcinfo);
 }
 
 /*
@@ -90,26 +84,7 @@ Datum
 gpt_logprob(PG_FUNCTION_ARGS)
 {
 	gpt_argument_check_call(fcinfo);
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	return score_one(&gpt_logprob_call, fcinfo);
-}
-
-static Datum
-score_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
-{
-	GptCall call;
-	Datum value;
-	bool is_null;
-
-	gpt_bridge_check_encoding();
-	if (!kind->read(&call, fcinfo))
-		PG_RETURN_NULL();
-	compute(&call.request, gpt_argument_text(fcinfo, 0));
-	value = kind->result(&call, NULL, &is_null);
-	if (is_null)
-		PG_RETURN_NULL();
-	return value;
+	return gpt_call_one(&gpt_logprob_call, fcinfo);
 }
 
 static bool
@@ -175,26 +150,6 @@ read_metric(FunctionCallInfo fcinfo)
 			 errhint("Metrics are perplexity, logprob, mean_logprob, bits_per_byte, max_surprise "
 					 "and tokens.")));
 	return METRIC_PERPLEXITY;
-}
-
-static void
-compute(LmRequest *request, const char *model)
-{
-	const GptServed *served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
-
-	PG_TRY();
-	{
-		LmError error;
-
-		while (!lm_score_completion(&request->score, served->session, request->prompt,
-									request->text, request->include_end, &error))
-			gpt_bridge_retry(&error);
-	}
-	PG_FINALLY();
-	{
-		gpt_cache_release(served);
-	}
-	PG_END_TRY();
 }
 
 /* The sum is of natural logarithms; size counts the bytes of the text. */

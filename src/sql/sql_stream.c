@@ -3,23 +3,22 @@
  *
  * gpt_stream: a prompt in, its continuation out, a token at a time as they are made.
  *
- * Between two rows the caller may do anything, also end early or use the same model. So the model
- * and the generation, which belongs to the engine, hang on the memory context of the set, whose end
- * releases it. When the engine was started again in between, for other settings, the generation
- * begins anew and passes over what was given: the tokens are the same.
+ * Each row is a call of gpt_generate's kind, for the next piece. Between two rows the caller may do
+ * anything, also end early or use the same model. So the model and the generation, which belongs to
+ * the engine, hang on a memory context, whose end releases them. When the engine was started again
+ * in between, for other settings, the generation begins anew and passes over what was given: the
+ * tokens are the same.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "serve/call.h"
-#include "serve/continuation.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
@@ -27,9 +26,10 @@ PG_FUNCTION_INFO_V1(gpt_stream);
 
 typedef struct Stream
 {
+	MemoryContext held; /* of the model and the generation */
 	MemoryContextCallback release;
-	const GptServed *served; /* NULL: nothing is held */
-	LmGeneration *generation;
+	const GptServed *served;
+	LmGeneration *generation; /* NULL: none */
 	uint64 engine; /* generation of the engine that it belongs to */
 	char *model;
 	GptCall call;
@@ -39,9 +39,9 @@ typedef struct Stream
 
 static Stream *begin(FunctionCallInfo fcinfo, MemoryContext context);
 static void start(Stream *stream, FunctionCallInfo fcinfo);
-static void next(LmBytes *piece, Stream *stream);
+static Datum next(Stream *stream);
 static void release(void *arg);
-static Datum row_of(const Stream *stream, const LmBytes *piece, TupleDesc descriptor);
+static Datum row_of(const Stream *stream, Datum piece, TupleDesc descriptor);
 
 /*
  * gpt_stream(model text, prompt text, ... as gpt_generate) -> setof (position integer, token
@@ -59,7 +59,7 @@ gpt_stream(PG_FUNCTION_ARGS)
 	FuncCallContext *set;
 	TupleDesc descriptor;
 	Stream *stream;
-	LmBytes piece;
+	Datum piece;
 
 	gpt_argument_check_call(fcinfo);
 	if (SRF_IS_FIRSTCALL())
@@ -77,15 +77,18 @@ gpt_stream(PG_FUNCTION_ARGS)
 	stream = set->user_fctx;
 	if (stream == NULL || stream->done)
 		SRF_RETURN_DONE(set);
+	/* Settings may have changed since the last row: that starts the engine anew. */
+	(void) gpt_cache_session(stream->served);
 	if (stream->engine != gpt_bridge_generation())
 		start(stream, fcinfo);
 
 	/* Now do the work. */
-	next(&piece, stream);
-	if (stream->done && piece.size == 0 && lm_generation_token(stream->generation) < 0)
+	piece = next(stream);
+	if (stream->done && VARSIZE_ANY_EXHDR(DatumGetPointer(piece)) == 0 &&
+		lm_generation_token(stream->generation) < 0)
 		SRF_RETURN_DONE(set);
 	stream->n_given++;
-	SRF_RETURN_NEXT(set, row_of(stream, &piece, set->tuple_desc));
+	SRF_RETURN_NEXT(set, row_of(stream, piece, set->tuple_desc));
 }
 
 /* Everything that lives from row to row. */
@@ -100,10 +103,10 @@ begin(FunctionCallInfo fcinfo, MemoryContext context)
 	stream->model = gpt_argument_text(fcinfo, 0);
 	gpt_generate_call.read(&stream->call, fcinfo);
 	stream->call.request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
-	gpt_continue_check(VARSIZE_ANY_EXHDR(prompt));
+	gpt_call_check_prompt(VARSIZE_ANY_EXHDR(prompt));
+	stream->held = AllocSetContextCreate(context, "gpt stream", ALLOCSET_SMALL_SIZES);
 	stream->release.func = release;
 	stream->release.arg = stream;
-	MemoryContextRegisterResetCallback(context, &stream->release);
 	MemoryContextSwitchTo(caller);
 	start(stream, fcinfo);
 	return stream;
@@ -115,22 +118,25 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	LmRequest *request = &stream->call.request;
 	bool truncated;
 	LmError error;
-	LmBytes piece;
+	MemoryContext caller;
 
-	release(stream);
+	MemoryContextReset(stream->held);
+	caller = MemoryContextSwitchTo(stream->held);
 	stream->served = gpt_cache_acquire(stream->model, GPT_SERVED_LANGUAGE_MODEL);
+	MemoryContextSwitchTo(caller);
+	MemoryContextRegisterResetCallback(stream->held, &stream->release);
 	stream->engine = gpt_bridge_generation();
 	request->sampling.heal = stream->served->heals;
 	while (stream->generation == NULL)
 	{
 		stream->generation =
-			lm_generation_start(stream->served->session, request->prompt.data, request->prompt.size,
-								&request->sampling, &truncated, &error);
+			lm_generation_start(gpt_cache_session(stream->served), request->prompt.data,
+								request->prompt.size, &request->sampling, &truncated, &error);
 		if (stream->generation == NULL)
 			gpt_bridge_retry(&error);
 	}
 	for (int i = 0; i < stream->n_given && !stream->done; i++)
-		next(&piece, stream);
+		(void) next(stream);
 	if (truncated && stream->n_given == 0)
 		ereport(
 			NOTICE,
@@ -139,14 +145,18 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 				stream->served->config->context - 1)));
 }
 
-static void
-next(LmBytes *piece, Stream *stream)
+/* The next piece, a text. */
+static Datum
+next(Stream *stream)
 {
-	LmError error;
+	GptCall call = {.request = {.task = LM_TASK_GENERATE, .generation = stream->generation}};
+	GptAnswer answer;
 
-	CHECK_FOR_INTERRUPTS();
-	while (!lm_generation_next(stream->generation, piece, &stream->done, &error))
-		gpt_bridge_retry(&error);
+	gpt_call_answer(&answer, &gpt_generate_call, stream->served, &call, 1, 0, NULL);
+	if (answer.error != NULL)
+		gpt_bridge_raise(answer.error);
+	stream->done = lm_generation_finished(stream->generation);
+	return answer.value;
 }
 
 /* Of the end of the set, however it comes. */
@@ -158,17 +168,13 @@ release(void *arg)
 	if (stream->generation != NULL && stream->engine == gpt_bridge_generation())
 		lm_generation_free(stream->generation);
 	stream->generation = NULL;
-	if (stream->served != NULL)
-		gpt_cache_release(stream->served);
-	stream->served = NULL;
 }
 
 static Datum
-row_of(const Stream *stream, const LmBytes *piece, TupleDesc descriptor)
+row_of(const Stream *stream, Datum piece, TupleDesc descriptor)
 {
 	int32 token = lm_generation_token(stream->generation);
-	Datum values[3] = {Int32GetDatum(stream->n_given), Int32GetDatum(token),
-					   PointerGetDatum(cstring_to_text_with_len(piece->data, (int) piece->size))};
+	Datum values[3] = {Int32GetDatum(stream->n_given), Int32GetDatum(token), piece};
 	bool nulls[3] = {false, token < 0, false};
 
 	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));

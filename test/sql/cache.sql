@@ -19,6 +19,16 @@ SELECT * FROM loaded;
 SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two, gpt_score('one', 'x') = gpt_score('one', 'x') AS same;
 SELECT * FROM loaded;
 
+-- after an error the model makes room as after a result
+DO $$
+BEGIN
+	PERFORM gpt_score('one', repeat('a', 400000));
+EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR configuration_limit_exceeded THEN
+	RAISE NOTICE '%', regexp_replace(SQLERRM, '\d+', 'n');
+	PERFORM gpt_score('two', 'x');
+END $$;
+SELECT * FROM loaded;
+
 -- an image that does not fit is not made: an error before anything is allocated, and the next call is as good as the first
 RESET gpt.max_memory;
 SELECT gpt_train('three', 'SELECT body FROM line', :'options'::jsonb || '{"seed": 3}') AS job \gset

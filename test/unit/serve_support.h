@@ -6,8 +6,8 @@
 #ifndef TEST_SERVE_SUPPORT_H
 #define TEST_SERVE_SUPPORT_H
 
+#include "engine/many.h"
 #include "engine/model.h"
-#include "engine/serve.h"
 #include "train_support.h"
 
 typedef struct TestModel
@@ -119,6 +119,82 @@ create_session(LmEngine *engine, const TestModel *test, LmTokenizer *tokenizer)
 		exit(1);
 	}
 	return session;
+}
+
+/* ---- One text at a time -------------------------------------------------- */
+
+/* A request alone, in the session's own room; false with its error, or the run's. */
+static inline bool
+answer_alone(LmSession *session, LmRequest *request, LmError *error)
+{
+	LmMany *many = lm_session_many(session);
+	bool done = false;
+
+	if (!lm_many_start(many, request, 1, error))
+		return false;
+	while (!done)
+		if (!lm_many_step(many, &done, error))
+			return false;
+	if (request->error.code != LM_OK)
+		*error = request->error;
+	return request->error.code == LM_OK;
+}
+
+static inline bool
+score_completion(LmScore *score, LmSession *session, LmBytes prompt, LmBytes text, bool include_end,
+				 LmError *error)
+{
+	LmRequest request = {
+		.task = LM_TASK_SCORE, .prompt = prompt, .text = text, .include_end = include_end};
+	bool good = answer_alone(session, &request, error);
+
+	*score = request.score;
+	return good;
+}
+
+static inline bool
+score_text(LmScore *score, LmSession *session, const char *text, size_t size, LmError *error)
+{
+	return score_completion(score, session, (LmBytes){"", 0}, (LmBytes){text, size}, false, error);
+}
+
+static inline bool
+embed_text(float *embedding, int64_t *n_tokens, LmSession *session, LmBytes text, LmPooling pooling,
+		   LmError *error)
+{
+	LmRequest request = {.task = LM_TASK_EMBED,
+						 .prompt = {"", 0},
+						 .text = text,
+						 .pooling = pooling,
+						 .vector = embedding};
+	bool good = answer_alone(session, &request, error);
+
+	*n_tokens = request.n_tokens;
+	return good;
+}
+
+static inline bool
+classify_text(float *probabilities, int64_t *n_tokens, LmSession *session, LmBytes text,
+			  LmError *error)
+{
+	LmRequest request = {
+		.task = LM_TASK_CLASSIFY, .prompt = {"", 0}, .text = text, .vector = probabilities};
+	bool good = answer_alone(session, &request, error);
+
+	*n_tokens = request.n_tokens;
+	return good;
+}
+
+/* The next piece of a generation of the session. */
+static inline bool
+next_piece(LmSession *session, LmGeneration *generation, LmBytes *text, bool *done, LmError *error)
+{
+	LmRequest request = {.task = LM_TASK_GENERATE, .generation = generation};
+	bool good = answer_alone(session, &request, error);
+
+	*text = request.output;
+	*done = lm_generation_finished(generation);
+	return good;
 }
 
 /* GPT-2's switches over bytes and the end of text. */

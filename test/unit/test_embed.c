@@ -92,9 +92,10 @@ test_against_naive(LmEngine *engine, const LmHost *host)
 				head_apart = fmax(head_apart, fabs(dot - logits[v]));
 			}
 		}
-		if (!lm_embed(mean, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_MEAN,
-					  &error) ||
-			!lm_embed(last, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_LAST, &error))
+		if (!embed_text(mean, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_MEAN,
+						&error) ||
+			!embed_text(last, &n, session, (LmBytes){text, (size_t) sizes[s]}, LM_POOL_LAST,
+						&error))
 			printf("# %s\n", error.message);
 		counted = counted && n == sizes[s];
 		for (int i = 0; i < C; i++)
@@ -127,16 +128,17 @@ test_edges(LmEngine *engine, LmHost host, TapHost *state)
 	int64_t n = 5;
 	LmError error;
 
-	ok(lm_embed(one, &n, session, (LmBytes){"", 0}, LM_POOL_MEAN, &error) && n == 0 && one[0] == 0,
+	ok(embed_text(one, &n, session, (LmBytes){"", 0}, LM_POOL_MEAN, &error) && n == 0 &&
+		   one[0] == 0,
 	   "an empty text has no tokens");
-	lm_score(&before, session, "some text", 9, &error);
-	lm_embed(one, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
-	lm_score(&after, session, "some text", 9, &error);
+	score_text(&before, session, "some text", 9, &error);
+	embed_text(one, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
+	score_text(&after, session, "some text", 9, &error);
 	ok(memcmp(&before, &after, sizeof before) == 0, "scores before and after are the same bits");
-	lm_embed(other, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
+	embed_text(other, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
 	ok(memcmp(one, other, config.channels * sizeof(float)) == 0, "and so are embeddings");
 	state->stop = true;
-	ok(!lm_embed(one, &n, session, (LmBytes){"never seen", 10}, LM_POOL_MEAN, &error) &&
+	ok(!embed_text(one, &n, session, (LmBytes){"never seen", 10}, LM_POOL_MEAN, &error) &&
 		   error.code == LM_ERR_STOPPED,
 	   "it can be stopped");
 	state->stop = false;

@@ -225,10 +225,10 @@ way_serve(const LmHost *host, const Given *given, LmError *error)
 
 		done = true;
 		while (done && !finished)
-			done = lm_generation_next(generation, &text, &finished, error);
+			done = next_piece(session, generation, &text, &finished, error);
 	}
 	lm_generation_free(generation);
-	done = done && lm_score(&score, session, TEXT, strlen(TEXT), error);
+	done = done && score_text(&score, session, TEXT, strlen(TEXT), error);
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
 	lm_engine_stop(engine);

@@ -32,7 +32,7 @@ generate_from(char *out, size_t *size, LmSession *session, const char *prompt, s
 	{
 		LmBytes text;
 
-		if (!lm_generation_next(generation, &text, &done, error))
+		if (!next_piece(session, generation, &text, &done, error))
 		{
 			lm_generation_free(generation);
 			return false;
@@ -365,7 +365,7 @@ test_lengths(LmEngine *engine, const LmHost *host, LmSession *session)
 	sampling.max_tokens = 200;
 	sampling.top_k = 40;
 	generation = lm_generation_start(session, "abc", 3, &sampling, &truncated, &error);
-	while (!done && lm_generation_next(generation, &piece, &done, &error))
+	while (!done && next_piece(session, generation, &piece, &done, &error))
 		calls++;
 	ok(lm_generation_tokens(generation) <= 200 && calls >= lm_generation_tokens(generation),
 	   "at most max_tokens tokens are produced, also beyond the context");
@@ -395,10 +395,10 @@ test_refusals(LmSession *session, TapHost *state)
 	ok(refused, "values out of range are refused");
 	generation = lm_generation_start(session, "a", 1, &sampling, &truncated, &error);
 	state->stop = true;
-	ok(!lm_generation_next(generation, &text, &done, &error) && error.code == LM_ERR_STOPPED,
+	ok(!next_piece(session, generation, &text, &done, &error) && error.code == LM_ERR_STOPPED,
 	   "generation can be stopped");
 	state->stop = false;
-	ok(lm_generation_next(generation, &text, &done, &error), "and goes on when asked again");
+	ok(next_piece(session, generation, &text, &done, &error), "and goes on when asked again");
 	lm_generation_free(generation);
 }
 
@@ -473,7 +473,7 @@ test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *t
 		free(test->image);
 		test_model_build(test);
 		session = create_session(engine, test, tokenizer);
-		lm_score(&score, session, text + size - SIZE, SIZE, &error);
+		score_text(&score, session, text + size - SIZE, SIZE, &error);
 		perplexity = exp(-score.logprob / (double) score.n_tokens);
 		wanted = i == 0 ? perplexity : wanted;
 		ok(perplexity <= most * wanted,
@@ -536,7 +536,7 @@ test_shared_model(LmEngine *engine, const LmHost *host)
 	sampling.max_tokens = 57;
 	generate(text, session, "ROMEO:\n", &sampling);
 	ok(strncmp(text, wanted, 57) == 0, "greedy text of a trained model is PyTorch's");
-	lm_score(&score, session, passage, strlen(passage), &error);
+	score_text(&score, session, passage, strlen(passage), &error);
 	is_near(score.logprob / (double) score.n_tokens, -1.95327941, 1e-5,
 			"and so is the score of a passage");
 	lm_session_free(session);

@@ -226,7 +226,7 @@ first_way(LmSession *session, LmTokenizer *tokenizer, const char *prompt,
 		lm_generation_start(session, prompt, strlen(prompt), sampling, &truncated, &error);
 	Way way = {.id = -1};
 
-	if (generation && lm_generation_next(generation, &piece, &done, &error))
+	if (generation && next_piece(session, generation, &piece, &done, &error))
 	{
 		way.id = lm_generation_token(generation);
 		if (way.id < 0)
@@ -362,7 +362,7 @@ generate_alone(size_t *size, LmSession *session, const LmRequest *request)
 	{
 		LmBytes piece;
 
-		if (!lm_generation_next(generation, &piece, &done, &error))
+		if (!next_piece(session, generation, &piece, &done, &error))
 			break;
 		memcpy(text + *size, piece.data, piece.size);
 		*size += piece.size;

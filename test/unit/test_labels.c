@@ -304,7 +304,7 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 				(k < config.channels ? hidden[k] / n : sums[k - config.channels] / n_bag);
 		sum += exp(logits[label]);
 	}
-	ok(lm_classify(got, &n_tokens, session, (LmBytes){text, sizeof text - 1}, &error) &&
+	ok(classify_text(got, &n_tokens, session, (LmBytes){text, sizeof text - 1}, &error) &&
 		   n_tokens == n - 1,
 	   "a text is classified");
 	for (int label = 0; label < 5; label++)
@@ -313,10 +313,10 @@ test_classify(LmEngine *engine, LmHost host, TapHost *state, bool multi_label)
 	is_near(apart, 0, 1e-5,
 			multi_label ? "sigmoids are those of a naive head"
 						: "the softmax is that of a naive head");
-	ok(lm_classify(again, &n_tokens, session, (LmBytes){"", 0}, &error) && n_tokens == 0,
+	ok(classify_text(again, &n_tokens, session, (LmBytes){"", 0}, &error) && n_tokens == 0,
 	   "so is an empty text");
 	state->stop = true;
-	ok(!lm_classify(again, &n_tokens, session, (LmBytes){"never seen", 10}, &error) &&
+	ok(!classify_text(again, &n_tokens, session, (LmBytes){"never seen", 10}, &error) &&
 		   error.code == LM_ERR_STOPPED,
 	   "it can be stopped");
 	state->stop = false;

@@ -122,7 +122,7 @@ generate_alone(size_t *size, bool *truncated, LmSession *session, const LmReques
 	{
 		LmBytes piece;
 
-		if (!lm_generation_next(generation, &piece, &done, &error))
+		if (!next_piece(session, generation, &piece, &done, &error))
 			break;
 		memcpy(text + *size, piece.data, piece.size);
 		*size += piece.size;
@@ -146,12 +146,12 @@ same_alone(LmSession *session, const LmRequest *request)
 	if (!request->done)
 		return false;
 	if (request->task == LM_TASK_SCORE)
-		good = lm_score_completion(&score, session, request->prompt, request->text,
-								   request->include_end, &error);
+		good = score_completion(&score, session, request->prompt, request->text,
+								request->include_end, &error);
 	else if (request->task == LM_TASK_EMBED)
-		good = lm_embed(vector, &n_tokens, session, request->text, request->pooling, &error);
+		good = embed_text(vector, &n_tokens, session, request->text, request->pooling, &error);
 	else if (request->task == LM_TASK_CLASSIFY)
-		good = lm_classify(vector, &n_tokens, session, request->text, &error);
+		good = classify_text(vector, &n_tokens, session, request->text, &error);
 	else
 		text = generate_alone(&size, &truncated, session, request);
 	same = good == (request->error.code == LM_OK);

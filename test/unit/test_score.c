@@ -74,11 +74,11 @@ counts_end(LmSession *session, const char *text, int size, LmScore naive)
 	int cut = size / 3;
 	LmError error;
 
-	lm_score_completion(&whole, session, (LmBytes){"", 0}, (LmBytes){text, (size_t) size}, true,
-						&error);
-	lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut},
-						(LmBytes){text + cut, (size_t) (size - cut)}, true, &error);
-	lm_score(&prompt, session, text, (size_t) cut, &error);
+	score_completion(&whole, session, (LmBytes){"", 0}, (LmBytes){text, (size_t) size}, true,
+					 &error);
+	score_completion(&rest, session, (LmBytes){text, (size_t) cut},
+					 (LmBytes){text + cut, (size_t) (size - cut)}, true, &error);
+	score_text(&prompt, session, text, (size_t) cut, &error);
 	return whole.n_tokens == size + 1 && fabs(whole.logprob - naive.logprob) < 1e-7 * (size + 1) &&
 		   fabs(whole.min_logprob - naive.min_logprob) < 1e-7 && rest.n_tokens == size - cut + 1 &&
 		   fabs(prompt.logprob + rest.logprob - naive.logprob) < 1e-5;
@@ -106,7 +106,7 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 		for (int j = 0; j < sizes[i]; j++)
 			ids[j + 1] = (unsigned char) text[j];
 		naive = naive_score(engine, host, &test, ids, sizes[i] + 1);
-		if (!lm_score(&score, session, text, (size_t) sizes[i], &error))
+		if (!score_text(&score, session, text, (size_t) sizes[i], &error))
 			printf("# %s\n", error.message);
 		difference = fmax(difference, fabs(score.logprob - naive.logprob) / sizes[i]);
 		smallest = fmax(smallest, fabs(score.min_logprob - naive.min_logprob));
@@ -118,10 +118,9 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 		{
 			LmScore prompt, rest;
 
-			lm_score(&prompt, session, text, (size_t) cut, &error);
-			if (!lm_score_completion(&rest, session, (LmBytes){text, (size_t) cut},
-									 (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, false,
-									 &error))
+			score_text(&prompt, session, text, (size_t) cut, &error);
+			if (!score_completion(&rest, session, (LmBytes){text, (size_t) cut},
+								  (LmBytes){text + cut, (size_t) (sizes[i] - cut)}, false, &error))
 				printf("# %s\n", error.message);
 			behind = fmax(behind, fabs(prompt.logprob + rest.logprob - score.logprob));
 			counted = counted && rest.n_tokens == sizes[i] - cut;
@@ -151,9 +150,9 @@ test_chunks(LmEngine *engine, const LmHost *host)
 	LmError error;
 
 	fill_text(text, 900, 1);
-	lm_score(&score, session, text, 900, &error);
-	lm_score(&half, session, text, 150, &error);
-	lm_score(&again, session, text, 900, &error);
+	score_text(&score, session, text, 900, &error);
+	score_text(&half, session, text, 150, &error);
+	score_text(&again, session, text, 900, &error);
 	ok(memcmp(&score, &again, sizeof score) == 0,
 	   "a score does not depend on what the session did before");
 	is_int(score.n_tokens, 900, "a text of three contexts is scored whole");
@@ -175,7 +174,7 @@ score_with_threads(int n_threads, const char *text, size_t size)
 	LmScore score;
 	LmError error;
 
-	lm_score(&score, session, text, size, &error);
+	score_text(&score, session, text, size, &error);
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
 	test_model_free(&test);
@@ -209,16 +208,16 @@ test_edges(LmEngine *engine, TapHost *state)
 
 	test = test_model(&host, &config, 3, 0.15f);
 	session = create_session(engine, &test, tokenizer);
-	ok(lm_score(&score, session, "", 0, &error) && score.n_tokens == 0 && score.logprob == 0,
+	ok(score_text(&score, session, "", 0, &error) && score.n_tokens == 0 && score.logprob == 0,
 	   "an empty text has no tokens");
-	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"", 0}, true, &error) &&
+	ok(score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"", 0}, true, &error) &&
 		   score.n_tokens == 1 && score.logprob < 0,
 	   "but an end");
 	state->stop = true;
-	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_STOPPED,
+	ok(!score_text(&score, session, "abc", 3, &error) && error.code == LM_ERR_STOPPED,
 	   "scoring can be stopped");
 	state->stop = false;
-	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 3,
+	ok(score_text(&score, session, "abc", 3, &error) && score.n_tokens == 3,
 	   "and the session still works");
 	lm_session_free(session);
 
@@ -226,11 +225,11 @@ test_edges(LmEngine *engine, TapHost *state)
 	spec.end_of_text = -1;
 	without = lm_tokenizer_create(&host, &spec, &error);
 	session = create_session(engine, &test, without);
-	ok(lm_score(&score, session, "abc", 3, &error) && score.n_tokens == 2,
+	ok(score_text(&score, session, "abc", 3, &error) && score.n_tokens == 2,
 	   "without a token to stand in front the first one is not scored");
-	ok(lm_score(&score, session, "a", 1, &error) && score.n_tokens == 0,
+	ok(score_text(&score, session, "a", 1, &error) && score.n_tokens == 0,
 	   "a single token then has no score");
-	ok(lm_score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"abc", 3}, true, &error) &&
+	ok(score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"abc", 3}, true, &error) &&
 		   score.n_tokens == 2,
 	   "and without an end token there is no end to count");
 	lm_session_free(session);
@@ -241,7 +240,7 @@ test_edges(LmEngine *engine, TapHost *state)
 	test.block[lm_param_find(test.table, LM_DOWN_WEIGHT, 0)->offset] = NAN;
 	test_model_build(&test);
 	session = create_session(engine, &test, tokenizer);
-	ok(!lm_score(&score, session, "abc", 3, &error) && error.code == LM_ERR_NUMERIC,
+	ok(!score_text(&score, session, "abc", 3, &error) && error.code == LM_ERR_NUMERIC,
 	   "NaN in a weight is an error");
 	lm_session_free(session);
 	test_model_free(&test);
@@ -262,7 +261,7 @@ test_smallest_contexts(LmEngine *engine, const LmHost *host)
 		LmScore score;
 		LmError error;
 
-		good = good && lm_score(&score, session, "abcdefgh", 8, &error) && score.n_tokens == 8;
+		good = good && score_text(&score, session, "abcdefgh", 8, &error) && score.n_tokens == 8;
 		lm_session_free(session);
 		test_model_free(&test);
 	}

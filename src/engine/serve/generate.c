@@ -4,7 +4,7 @@
  * From a prompt to text, a token at a time. Bytes come out as whole characters, and only when they
  * can no longer be the beginning of a stop string.
  *
- *   text   | given out by the last call | held back or new |
+ *   text   | given out last | held back or new |
  */
 #include <math.h>
 #include <string.h>
@@ -40,7 +40,6 @@ static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmEr
 static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated,
 						LmError *error);
 static bool plan_healing(LmGeneration *generation, LmError *error);
-static bool next_token(LmGeneration *generation, int32_t *id, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
 static int32_t heal(LmGeneration *generation, int32_t id, size_t *size);
 static void take_token(LmGeneration *generation, int32_t id, size_t n_given);
@@ -221,17 +220,6 @@ plan_healing(LmGeneration *generation, LmError *error)
 }
 
 bool
-lm_generation_next(LmGeneration *generation, LmBytes *text, bool *done, LmError *error)
-{
-	int32_t id = -1;
-
-	if (!lm_generation_finished(generation) && !next_token(generation, &id, error))
-		return false;
-	lm_generation_take(generation, id, text, done);
-	return true;
-}
-
-bool
 lm_generation_finished(const LmGeneration *generation)
 {
 	return generation->finished || generation->n_tokens >= generation->sampling.max_tokens;
@@ -271,31 +259,6 @@ give(LmGeneration *generation, LmBytes *text, bool *done)
 	generation->given = whole_characters(generation->text, end);
 	*text = (LmBytes){generation->text, generation->given};
 	*done = generation->finished;
-}
-
-static bool
-next_token(LmGeneration *generation, int32_t *id, LmError *error)
-{
-	LmSession *session = generation->session;
-	int last = generation->n_window - 1, wanted = last - generation->healing.depth;
-	int fed = lm_session_keep(session, generation->window, wanted + 1);
-	size_t V = (size_t) session->config.vocabulary;
-	float *logits = session->logits;
-
-	while (fed <= last)
-	{
-		int left = last + 1 - fed;
-		int n = left < LM_SESSION_ROWS ? left : LM_SESSION_ROWS;
-		int first = wanted - fed < n ? wanted - fed : n;
-
-		if (!lm_session_feed(session, generation->window + fed, n, first, error))
-			return false;
-		logits = session->logits;
-		for (; wanted < fed + n && wanted < last; wanted++, logits += V)
-			lm_generation_observe(generation, last - wanted, logits);
-		fed += n;
-	}
-	return lm_generation_draw(id, generation, session->candidates, logits, error);
 }
 
 int

@@ -17,9 +17,6 @@
 LmGeneration *lm_generation_create(LmSession *session, const LmTokens *prompt,
 								   const LmSampling *sampling, bool *truncated, LmError *error);
 
-/* No further token is wanted: what lm_generation_take then gives is the rest of the text. */
-bool lm_generation_finished(const LmGeneration *generation);
-
 /* 1 .. context ids; they live until the next _take. */
 const int32_t *lm_generation_window(const LmGeneration *generation, int *n);
 
@@ -39,8 +36,9 @@ bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate
 						float *logits, LmError *error);
 
 /*
- * Appends the token that was drawn, in the place of those of a healed prompt that it begins with;
- * text and done as of lm_generation_next.
+ * Appends the token that was drawn, in the place of those of a healed prompt that it begins with.
+ * text: the next piece, whole characters only, possibly empty while a character or a stop string is
+ * undecided; it lives until the next call. *done comes with the last piece.
  */
 void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);
 

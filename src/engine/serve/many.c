@@ -2,7 +2,7 @@
  * src/engine/serve/many.c
  *
  * Requests into the model and out of it, a step at a time. A step is one call of lm_infer with up
- * to LM_MANY_ROWS tokens: one of each text that is being continued, and as many as there is room
+ * to n_rows tokens: one of each text that is being continued, and as many as there is room
  * for of those that are read (Yu et al. 2022, "Orca", section 3).
  *
  * Pages never run out: a text enters when as many are free as it can need, beside those that others
@@ -14,15 +14,6 @@
 #include "serve/many.h"
 #include "text/array.h"
 
-/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
-#define BLOCK_OVERHEAD (64 + sizeof(void *))
-
-static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads,
-					int n_sequences);
-static size_t generation_size(const LmConfig *config);
-static int pages_of_context(const LmConfig *config);
-static bool allocate(LmMany *many, int n_pages, LmError *error);
-static void forget(LmMany *many);
 static bool is_idle(const LmMany *many);
 static bool feed_prefix(LmMany *many, LmError *error);
 static bool admit(LmMany *many, LmError *error);
@@ -31,6 +22,8 @@ static void drop_prefix(LmMany *many);
 static bool enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
 static void next_window(LmMany *many, LmSlot *slot);
 static void keep_past(LmMany *many, LmSlot *slot);
+static int keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past,
+						 const int32_t *ids, int n);
 static void gather(LmMany *many);
 static void add_inputs(LmMany *many, LmSlot *slot, int n);
 static bool infer(LmMany *many, LmError *error);
@@ -40,158 +33,17 @@ static void read_rows(LmMany *many, LmSlot *slot);
 static void take_token(LmMany *many, LmSlot *slot);
 static bool append_output(LmMany *many, int request, LmBytes text, LmError *error);
 static void leave(LmMany *many, LmSlot *slot, const LmError *error);
-
-bool
-lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages,
-			   LmError *error)
-{
-	LmConfig checked = *config;
-	LmMany counted;
-	LmArena arena = {0};
-	size_t pages, rest;
-
-	if (!lm_config_check(&checked, error))
-		return false;
-	if (n_sequences < 1 || n_sequences > LM_MANY_SEQUENCES)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d texts at once are not within 1 .. %d",
-					   n_sequences, LM_MANY_SEQUENCES);
-	if (n_pages < pages_of_context(&checked))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "%d pages of keys and values are fewer than one context has: %d", n_pages,
-					   pages_of_context(&checked));
-	lay_out(&counted, &arena, &checked, n_threads, n_sequences);
-	pages = lm_pages_size(&checked, n_pages);
-	rest =
-		sizeof(LmMany) + (size_t) (n_sequences + 1) *
-							 ((size_t) pages_of_context(&checked) * sizeof(int) + BLOCK_OVERHEAD);
-	rest += (size_t) n_sequences * generation_size(&checked) + 3 * BLOCK_OVERHEAD;
-	if (arena.overflow || pages == 0 ||
-		lm_infer_workspace_for(&checked, LM_MANY_ROWS, LM_MANY_ROWS, n_threads) == 0 ||
-		!lm_size_add(bytes, arena.used, pages) || !lm_size_add(bytes, *bytes, rest))
-		return lm_fail(error, LM_ERR_LIMIT, -1,
-					   "texts together would need more memory than the address space has");
-	return true;
-}
-
-static void
-lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads, int n_sequences)
-{
-	size_t V = (size_t) config->vocabulary, C = (size_t) config->channels,
-		   T = (size_t) config->context;
-	int32_t *pasts;
-	double *sums;
-
-	many->sequences = lm_arena_take(arena, (size_t) n_sequences + 1, sizeof(LmSequence));
-	many->slots = lm_arena_take(arena, (size_t) n_sequences, sizeof(LmSlot));
-	many->prefix = lm_arena_take(arena, T, sizeof(int32_t));
-	many->prefix_past = lm_arena_take(arena, T, sizeof(int32_t));
-	pasts = lm_arena_take(arena, (size_t) n_sequences * T, sizeof(int32_t));
-	sums = lm_arena_take(arena, (size_t) n_sequences * (C + LM_BAG_CHANNELS), sizeof(double));
-	many->inputs = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmInput));
-	many->rows = lm_arena_take(arena, LM_MANY_ROWS, sizeof(LmManyRow));
-	many->output = lm_arena_floats(arena, LM_MANY_ROWS, V > C ? V : C);
-	many->candidates = lm_arena_take(arena, (size_t) n_threads * V, sizeof(LmCandidate));
-	many->workspace = lm_arena_take(
-		arena, lm_infer_workspace_for(config, LM_MANY_ROWS, LM_MANY_ROWS, n_threads), 1);
-	for (int i = 0; arena->base && i < n_sequences; i++)
-	{
-		many->slots[i] = (LmSlot){.request = -1};
-		many->slots[i].past = pasts + (size_t) i * T;
-		many->slots[i].sums = sums + (size_t) i * (C + LM_BAG_CHANNELS);
-	}
-}
-
-/*
- * What an LmGeneration has for each model: its window, its marks and what its prompt is healed
- * from, with the ends of slices.
- */
-static size_t
-generation_size(const LmConfig *config)
-{
-	return (size_t) config->context * sizeof(int32_t) +
-		   (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) +
-		   LM_MAX_TOKEN_SIZE + 1024;
-}
-
-static int
-pages_of_context(const LmConfig *config)
-{
-	return (config->context + LM_PAGE - 1) / LM_PAGE;
-}
-
-LmMany *
-lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error)
-{
-	LmMany *many = lm_allocate(lm_engine_host(session->engine), sizeof *many);
-
-	if (!many)
-	{
-		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for texts together");
-		return NULL;
-	}
-	many->session = session;
-	many->n_sequences = n_sequences;
-	if (!allocate(many, n_pages, error))
-	{
-		lm_many_free(many);
-		return NULL;
-	}
-	return many;
-}
-
-static bool
-allocate(LmMany *many, int n_pages, LmError *error)
-{
-	const LmSession *session = many->session;
-	const LmHost *host = lm_engine_host(session->engine);
-	int n_threads = lm_engine_threads(session->engine);
-	LmArena arena = {0};
-	size_t bytes;
-
-	if (!lm_many_memory(&bytes, &session->config, n_threads, many->n_sequences, n_pages, error))
-		return false;
-	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
-	many->memory = lm_allocate_huge(host, arena.used);
-	if (!many->memory)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: texts together need %zu MB",
-					   bytes >> 20);
-	arena = (LmArena){.base = many->memory};
-	lay_out(many, &arena, &session->config, n_threads, many->n_sequences);
-	memset(many->sequences, 0, (size_t) (many->n_sequences + 1) * sizeof(LmSequence));
-	many->pages = lm_pages_create(host, session->model, n_pages, error);
-	for (int i = 0; i <= many->n_sequences; i++)
-		if (!many->pages || !lm_sequence_create(&many->sequences[i], host, session->model, error))
-			return false;
-	return true;
-}
+static void end_generation(LmSlot *slot);
 
 void
-lm_many_free(LmMany *many)
-{
-	const LmHost *host;
-
-	if (!many)
-		return;
-	host = lm_engine_host(many->session->engine);
-	if (many->memory)
-		forget(many);
-	for (int i = 0; many->memory && i <= many->n_sequences; i++)
-		lm_sequence_free(&many->sequences[i], many->pages, host);
-	lm_pages_free(many->pages);
-	lm_free(host, many->memory);
-	lm_free(host, many);
-}
-
-/* What a run left behind, also in the middle of it; the prefix stays. */
-static void
-forget(LmMany *many)
+lm_many_forget(LmMany *many)
 {
 	for (int i = 0; i < many->n_sequences; i++)
 	{
-		lm_generation_free(many->slots[i].generation);
-		many->slots[i].generation = NULL;
+		end_generation(&many->slots[i]);
 		many->slots[i].request = -1;
-		lm_sequence_truncate(&many->sequences[i], many->pages, 0);
+		if (!many->is_alone)
+			lm_sequence_truncate(&many->sequences[i], many->pages, 0);
 	}
 	lm_items_free(many);
 	many->requests = NULL;
@@ -201,7 +53,7 @@ forget(LmMany *many)
 bool
 lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 {
-	forget(many);
+	lm_many_forget(many);
 	for (int i = 0; i < n; i++)
 		if (lm_task_wants_logits(requests[i].task) != lm_task_wants_logits(requests[0].task))
 			return lm_fail(
@@ -219,7 +71,7 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 	}
 	if (n == 0 || lm_items_create(many, error))
 		return true;
-	forget(many);
+	lm_many_forget(many);
 	return false;
 }
 
@@ -261,8 +113,8 @@ feed_prefix(LmMany *many, LmError *error)
 	LmSession *session = many->session;
 	LmSequence *sequence = &many->sequences[many->n_sequences];
 	int at =
-		lm_past_keep(sequence, many->pages, many->prefix_past, many->prefix, many->n_prefix + 1);
-	int n = many->n_prefix - at < LM_MANY_ROWS ? many->n_prefix - at : LM_MANY_ROWS;
+		keep_agreeing(sequence, many->pages, many->prefix_past, many->prefix, many->n_prefix + 1);
+	int n = many->n_prefix - at < many->n_rows ? many->n_prefix - at : many->n_rows;
 
 	for (int i = 0; i < n; i++)
 		many->inputs[i] = (LmInput){many->prefix[at + i], many->n_sequences, at + i, false};
@@ -330,8 +182,11 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	many->n_reserved += item->n_pages;
 	if (request->task == LM_TASK_GENERATE)
 	{
-		slot->generation = lm_generation_create(many->session, &item->tokens, &request->sampling,
-												&request->truncated, &own);
+		slot->is_lent = request->generation != NULL;
+		slot->generation = request->generation;
+		if (!slot->is_lent)
+			slot->generation = lm_generation_create(many->session, &item->tokens,
+													&request->sampling, &request->truncated, &own);
 		if (!slot->generation && own.code == LM_ERR_STOPPED)
 		{
 			*error = own;
@@ -389,7 +244,7 @@ keep_past(LmMany *many, LmSlot *slot)
 {
 	LmSequence *sequence = &many->sequences[slot - many->slots];
 	const LmSequence *prefix = &many->sequences[many->n_sequences];
-	int kept = lm_past_keep(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
+	int kept = keep_agreeing(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
 	int common = 0;
 
 	while (common < slot->first_wanted && common < prefix->n_positions &&
@@ -399,6 +254,21 @@ keep_past(LmMany *many, LmSlot *slot)
 		return;
 	kept = lm_sequence_share(sequence, prefix, many->pages, common);
 	memcpy(slot->past, slot->ids, (size_t) kept * sizeof *slot->past);
+}
+
+/*
+ * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last
+ * one's logits are computed. past: the tokens at its positions. Returns how many positions stay.
+ */
+static int
+keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids, int n)
+{
+	int kept = 0;
+
+	while (kept < n - 1 && kept < sequence->n_positions && past[kept] == ids[kept])
+		kept++;
+	lm_sequence_truncate(sequence, pages, kept);
+	return kept;
 }
 
 /*
@@ -417,10 +287,10 @@ gather(LmMany *many)
 		if (slot->request >= 0 && slot->n - many->sequences[i].n_positions == 1)
 			add_inputs(many, slot, 1);
 	}
-	for (int i = 0; i < many->n_sequences && many->n_inputs < LM_MANY_ROWS; i++)
+	for (int i = 0; i < many->n_sequences && many->n_inputs < many->n_rows; i++)
 	{
 		LmSlot *slot = &many->slots[i];
-		int left = slot->n - many->sequences[i].n_positions, room = LM_MANY_ROWS - many->n_inputs;
+		int left = slot->n - many->sequences[i].n_positions, room = many->n_rows - many->n_inputs;
 
 		if (slot->request >= 0 && slot->n_rows == 0)
 			add_inputs(many, slot, left < room ? left : room);
@@ -487,8 +357,9 @@ compute_row(void *work, int piece, int thread)
 	else if (row->position < slot->n - 1)
 		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
 	else if (lm_generation_depth(slot->generation) == 0)
-		row->good = lm_generation_draw(&row->id, slot->generation,
-									   many->candidates + (size_t) thread * V, logits, &row->error);
+		row->good = lm_generation_draw(
+			&row->id, slot->generation,
+			many->candidates + (many->is_alone ? 0 : (size_t) thread * V), logits, &row->error);
 }
 
 /* What the rows of the step mean for a slot. */
@@ -545,6 +416,12 @@ take_token(LmMany *many, LmSlot *slot)
 		return;
 	}
 	lm_generation_take(slot->generation, row->id, &text, &done);
+	if (slot->is_lent)
+	{
+		many->requests[slot->request].output = text;
+		leave(many, slot, NULL);
+		return;
+	}
 	if (!append_output(many, slot->request, text, &error))
 		leave(many, slot, &error);
 }
@@ -583,13 +460,23 @@ leave(LmMany *many, LmSlot *slot, const LmError *error)
 		request->n_tokens = lm_generation_tokens(slot->generation);
 		request->output =
 			item->output_size > 0 ? (LmBytes){item->output, item->output_size} : request->output;
-		lm_generation_free(slot->generation);
-		slot->generation = NULL;
+		end_generation(slot);
 	}
 	lm_tokens_free(lm_engine_host(many->session->engine), &item->tokens);
 	many->n_reserved -= slot->n_reserved;
 	slot->request = -1;
-	lm_sequence_truncate(&many->sequences[slot - many->slots], many->pages, 0);
+	if (!many->is_alone)
+		lm_sequence_truncate(&many->sequences[slot - many->slots], many->pages, 0);
+}
+
+/* One that a request lends goes on later. */
+static void
+end_generation(LmSlot *slot)
+{
+	if (!slot->is_lent)
+		lm_generation_free(slot->generation);
+	slot->generation = NULL;
+	slot->is_lent = false;
 }
 
 int64_t

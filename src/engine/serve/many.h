@@ -3,7 +3,7 @@
  *
  * Inside of LmMany. Requests wait as items, in the order of falling length; those in the model have
  * a slot each, with a sequence of pages. src/engine/serve/many.c has the steps, many_items.c what
- * is known before a text enters the model.
+ * is known before a text enters the model, many_room.c the memory.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -12,7 +12,7 @@
 #include "serve/pages.h"
 #include "serve/reading.h"
 
-/* tokens that go through the model at once; bounds logits to 128 x V */
+/* tokens that go through the model at once, of many texts; bounds logits to 128 x V */
 #define LM_MANY_ROWS 128
 
 /* A request that is not done: its tokens, and what it has said so far. */
@@ -36,6 +36,7 @@ typedef struct LmSlot
 	int32_t *past; /* [context] the tokens at the sequence's positions */
 	LmReading reading;
 	LmGeneration *generation;
+	bool is_lent; /* the generation is the request's */
 	double *sums; /* [C + LM_BAG_CHANNELS] */
 
 	/* what goes through the model now: ids[position .. n), wanted from first_wanted on */
@@ -65,6 +66,12 @@ struct LmMany
 {
 	LmSession *session;
 	int n_sequences;
+	int n_rows; /* tokens that go through the model at once */
+	/*
+	 * The session's own: of one sequence, which stays between requests, so that one that begins
+	 * with the tokens of the last one finds their keys and values computed.
+	 */
+	bool is_alone;
 	LmPages *pages;
 	void *memory; /* what follows, to the workspace */
 	LmSequence *sequences; /* [n_sequences + 1] those of the slots, then the prefix's */
@@ -72,11 +79,14 @@ struct LmMany
 	int32_t *prefix; /* [context] what most begin with ... */
 	int n_prefix; /* ... a multiple of LM_PAGE; 0: nothing */
 	int32_t *prefix_past; /* [context] the tokens at its sequence's positions */
-	LmInput *inputs; /* [LM_MANY_ROWS] */
-	LmManyRow *rows; /* [LM_MANY_ROWS] */
-	float *output; /* [LM_MANY_ROWS, max(V, C)] logits or outputs of wanted rows */
-	LmCandidate *candidates; /* [threads, V] */
+	LmInput *inputs; /* [n_rows] */
+	LmManyRow *rows; /* [n_rows] */
+	LmCandidate *candidates; /* [threads, V]; alone: [V] */
 	void *workspace;
+	float *output; /* [n_rows, max(V, C)] logits or outputs of wanted rows */
+	/* of what no step leaves to the next: the last three; offsets in memory */
+	size_t scratch_begin;
+	size_t scratch_end;
 
 	LmRequest *requests;
 	LmItem *items; /* [n] */
@@ -90,6 +100,10 @@ struct LmMany
 	int n_wanted;
 	int64_t n_tokens; /* ... and since creation */
 };
+
+/* many_room.c: what a session has of its own; ALONE_ROWS rows, pages for one context */
+bool lm_alone_memory(size_t *bytes, const LmConfig *checked, int n_threads, LmError *error);
+LmMany *lm_alone_create(LmSession *session, LmError *error);
 
 /* many_items.c */
 void lm_items_free(LmMany *many);

@@ -73,7 +73,8 @@ lm_items_encode(LmMany *many, LmError *error)
 	if (many->n_encoded == many->n)
 	{
 		sort_items(many);
-		find_prefix(many);
+		if (!many->is_alone)
+			find_prefix(many);
 	}
 	return true;
 }
@@ -87,6 +88,11 @@ encode(LmMany *many, int request, LmError *error)
 
 	item->request = request;
 	item->tokens.count = 0;
+	if (many->requests[request].generation)
+	{
+		item->n_pages = (many->session->config.context + LM_PAGE - 1) / LM_PAGE;
+		return true;
+	}
 	if (lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
 						  &own))
 	{
@@ -146,9 +152,11 @@ depth_of(const LmMany *many, const LmItem *item)
 static void
 sort_items(LmMany *many)
 {
-	const LmItem **sorted =
-		lm_allocate(lm_engine_host(many->session->engine), (size_t) many->n * sizeof *sorted);
+	const LmItem **sorted = NULL;
 
+	if (many->n > 1)
+		sorted =
+			lm_allocate(lm_engine_host(many->session->engine), (size_t) many->n * sizeof *sorted);
 	for (int i = 0; i < many->n; i++)
 		many->order[i] = i;
 	/* Without memory for it the order is the caller's, which is as right. */

@@ -13,9 +13,6 @@
 
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
-static bool read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens,
-						size_t n_skipped, LmError *error);
-static bool read_window(LmReading *reading, LmSession *session, LmError *error);
 static bool finish_embedding(const LmReading *reading, LmRequest *request, LmError *error);
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
 static bool probabilities_of(float *probabilities, const LmModel *model, const double *features,
@@ -219,65 +216,4 @@ double
 lm_logprob_of(const float *logits, int32_t target, int vocabulary)
 {
 	return logits[target] - lm_log_sum_exp(logits, vocabulary);
-}
-
-bool
-lm_session_read(LmSession *session, LmRequest *request, LmError *error)
-{
-	LmTokens tokens = {0};
-	size_t n_skipped;
-	bool good;
-
-	good = lm_request_encode(&tokens, &n_skipped, session, request, error) &&
-		   read_tokens(session, request, &tokens, n_skipped, error);
-	lm_tokens_free(lm_engine_host(session->engine), &tokens);
-	return good;
-}
-
-static bool
-read_tokens(LmSession *session, LmRequest *request, const LmTokens *tokens, size_t n_skipped,
-			LmError *error)
-{
-	LmReading reading;
-
-	lm_reading_begin(&reading, session, request, tokens, n_skipped, session->sums);
-	while (lm_reading_window(&reading))
-		if (!read_window(&reading, session, error))
-			return false;
-	return lm_reading_finish(&reading, request, error);
-}
-
-/* In chunks of rows from the first position that the sequence does not hold. */
-static bool
-read_window(LmReading *reading, LmSession *session, LmError *error)
-{
-	const int32_t *ids = reading->ids + reading->start;
-	size_t C = (size_t) session->config.channels, V = (size_t) session->config.vocabulary;
-	bool logits = lm_task_wants_logits(reading->task);
-	int at = lm_session_keep(session, ids, reading->first_wanted + 1);
-
-	while (at < reading->n_window)
-	{
-		int left = reading->n_window - at, rows = left < LM_SESSION_ROWS ? left : LM_SESSION_ROWS;
-		int first = reading->first_wanted > at ? reading->first_wanted - at : 0;
-
-		if (!(logits ? lm_session_feed : lm_session_feed_hidden)(session, ids + at, rows, first,
-																 error))
-			return false;
-		for (int i = first; i < rows; i++)
-		{
-			size_t row = (size_t) (i - first);
-
-			if (!logits)
-				lm_reading_add_hidden(reading, session->hidden + row * C);
-			else if (!lm_reading_add_logprob(reading,
-											 lm_logprob_of(session->logits + row * V,
-														   lm_reading_target(reading, at + i),
-														   (int) V),
-											 error))
-				return false;
-		}
-		at += rows;
-	}
-	return true;
 }

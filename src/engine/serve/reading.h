@@ -64,7 +64,4 @@ bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *er
 /* log p of a token, of one row of logits. */
 double lm_logprob_of(const float *logits, int32_t target, int vocabulary);
 
-/* The whole way of one request that is read, through the session's own sequence. LM_ERR_STOPPED. */
-bool lm_session_read(LmSession *session, LmRequest *request, LmError *error);
-
 #endif /* LM_READING_H */

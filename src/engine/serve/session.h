@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/session.h
  *
- * A session inside: a model with its tokenizer, the past of one sequence, and memory for one call.
+ * A session inside: a model with its tokenizer, what is known of tokens, and room for one text at a
+ * time.
  */
 #ifndef LM_SESSION_H
 #define LM_SESSION_H
@@ -10,9 +11,6 @@
 #include "base/arena.h"
 #include "serve/healing.h"
 #include "serve/utf8_state.h"
-
-/* tokens that go through the model at once; bounds logits to 64 x V */
-#define LM_SESSION_ROWS 64
 
 /* What a token may be used for in generated text. */
 typedef enum LmTokenClass
@@ -37,42 +35,10 @@ struct LmSession
 	LmConfig config;
 	int32_t front; /* stands in front of a text; -1: none */
 
-	LmPages *pages;
-	LmSequence sequence;
-	void *memory; /* what follows */
-	int32_t *past; /* [context] the tokens at the sequence's positions */
-	LmInput *inputs; /* [LM_SESSION_ROWS] */
-	float *logits; /* [LM_SESSION_ROWS, V] */
-	float *hidden; /* [LM_SESSION_ROWS, C] */
-	LmCandidate *candidates; /* [V] */
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;
-	double *sums; /* [C + LM_BAG_CHANNELS] of a text that is pooled */
-	void *workspace;
-	/*
-	 * of what no call leaves to the next: hidden, candidates, workspace, logits; offsets in memory
-	 */
-	size_t scratch_begin;
-	size_t scratch_end;
+	struct LmMany *alone;
 };
-
-/*
- * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last
- * one's logits are computed. past: the tokens at its positions. Returns how many positions stay.
- */
-int lm_past_keep(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids,
-				 int n);
-
-/* The same for the session's sequence. */
-int lm_session_keep(LmSession *session, const int32_t *ids, int n);
-
-/* Runs up to LM_SESSION_ROWS ids after the sequence; logits of those from first_wanted on. */
-bool lm_session_feed(LmSession *session, const int32_t *ids, int n, int first_wanted,
-					 LmError *error);
-
-/* The same with the last block's normalised output in session->hidden. */
-bool lm_session_feed_hidden(LmSession *session, const int32_t *ids, int n, int first_wanted,
-							LmError *error);
 
 /*
  * Fills classes, unless it has been done: a millisecond for 50,000 tokens, which scoring does

@@ -1,0 +1,206 @@
+/*
+ * src/engine/serve/many_room.c
+ *
+ * Memory of LmMany: numbers of texts, pages and rows go in, room for them comes out. A session has
+ * one of its own, for one text at a time, whose sequence stays from request to request.
+ */
+#include <string.h>
+
+#include "serve/infer.h"
+#include "serve/many.h"
+
+/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
+#define BLOCK_OVERHEAD (64 + sizeof(void *))
+#define ALONE_ROWS 64 /* as LM_MANY_ROWS, of a session's own */
+
+static bool memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numbers,
+				   int n_pages, LmError *error);
+static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads);
+static size_t generation_size(const LmConfig *config);
+static int pages_of_context(const LmConfig *config);
+static LmMany *create(const LmMany *numbers, int n_pages, LmError *error);
+static bool allocate(LmMany *many, int n_pages, LmError *error);
+
+bool
+lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages,
+			   LmError *error)
+{
+	LmMany numbers = {.n_sequences = n_sequences, .n_rows = LM_MANY_ROWS};
+	LmConfig checked = *config;
+
+	if (!lm_config_check(&checked, error))
+		return false;
+	if (n_sequences < 1 || n_sequences > LM_MANY_SEQUENCES)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d texts at once are not within 1 .. %d",
+					   n_sequences, LM_MANY_SEQUENCES);
+	if (n_pages < pages_of_context(&checked))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "%d pages of keys and values are fewer than one context has: %d", n_pages,
+					   pages_of_context(&checked));
+	return memory(bytes, &checked, n_threads, &numbers, n_pages, error);
+}
+
+bool
+lm_alone_memory(size_t *bytes, const LmConfig *checked, int n_threads, LmError *error)
+{
+	LmMany numbers = {.n_sequences = 1, .n_rows = ALONE_ROWS, .is_alone = true};
+
+	return memory(bytes, checked, n_threads, &numbers, pages_of_context(checked), error);
+}
+
+static bool
+memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numbers, int n_pages,
+	   LmError *error)
+{
+	LmMany counted = *numbers;
+	LmArena arena = {0};
+	size_t pages = lm_pages_size(checked, n_pages), rest;
+
+	lay_out(&counted, &arena, checked, n_threads);
+	rest = sizeof(LmMany) + (size_t) (counted.n_sequences + 1) *
+								((size_t) pages_of_context(checked) * sizeof(int) + BLOCK_OVERHEAD);
+	rest += 3 * BLOCK_OVERHEAD;
+	if (!counted.is_alone)
+		rest += (size_t) counted.n_sequences * generation_size(checked);
+	if (arena.overflow || pages == 0 ||
+		lm_infer_workspace_for(checked, counted.n_rows, counted.n_rows, n_threads) == 0 ||
+		!lm_size_add(bytes, arena.used, pages) || !lm_size_add(bytes, *bytes, rest))
+		return lm_fail(error, LM_ERR_LIMIT, -1,
+					   "texts together would need more memory than the address space has");
+	return true;
+}
+
+/* n_sequences, n_rows and is_alone are set. */
+static void
+lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
+{
+	size_t V = (size_t) config->vocabulary, C = (size_t) config->channels,
+		   T = (size_t) config->context, n = (size_t) many->n_sequences,
+		   rows = (size_t) many->n_rows;
+	int32_t *pasts;
+	double *sums;
+
+	many->sequences = lm_arena_take(arena, n + 1, sizeof(LmSequence));
+	many->slots = lm_arena_take(arena, n, sizeof(LmSlot));
+	many->prefix = lm_arena_take(arena, T, sizeof(int32_t));
+	many->prefix_past = lm_arena_take(arena, T, sizeof(int32_t));
+	pasts = lm_arena_take(arena, n * T, sizeof(int32_t));
+	sums = lm_arena_take(arena, n * (C + LM_BAG_CHANNELS), sizeof(double));
+	many->inputs = lm_arena_take(arena, rows, sizeof(LmInput));
+	many->rows = lm_arena_take(arena, rows, sizeof(LmManyRow));
+	many->scratch_begin = arena->used;
+	/* A single text has no two rows that are drawn from in a step. */
+	many->candidates =
+		lm_arena_take(arena, (many->is_alone ? 1 : (size_t) n_threads) * V, sizeof(LmCandidate));
+	many->workspace = lm_arena_take(
+		arena, lm_infer_workspace_for(config, many->n_rows, many->n_rows, n_threads), 1);
+	many->output = lm_arena_floats(arena, rows, V > C ? V : C);
+	many->scratch_end = arena->used;
+	for (int i = 0; arena->base && i < many->n_sequences; i++)
+	{
+		many->slots[i] = (LmSlot){.request = -1};
+		many->slots[i].past = pasts + (size_t) i * T;
+		many->slots[i].sums = sums + (size_t) i * (C + LM_BAG_CHANNELS);
+	}
+}
+
+/*
+ * What an LmGeneration has for each model: its window, its marks and what its prompt is healed
+ * from, with the ends of slices.
+ */
+static size_t
+generation_size(const LmConfig *config)
+{
+	return (size_t) config->context * sizeof(int32_t) +
+		   (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) +
+		   LM_MAX_TOKEN_SIZE + 1024;
+}
+
+static int
+pages_of_context(const LmConfig *config)
+{
+	return (config->context + LM_PAGE - 1) / LM_PAGE;
+}
+
+LmMany *
+lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error)
+{
+	LmMany numbers = {.session = session, .n_sequences = n_sequences, .n_rows = LM_MANY_ROWS};
+	size_t bytes;
+
+	if (!lm_many_memory(&bytes, &session->config, lm_engine_threads(session->engine), n_sequences,
+						n_pages, error))
+		return NULL;
+	return create(&numbers, n_pages, error);
+}
+
+LmMany *
+lm_alone_create(LmSession *session, LmError *error)
+{
+	LmMany numbers = {.session = session, .n_sequences = 1, .n_rows = ALONE_ROWS, .is_alone = true};
+
+	return create(&numbers, pages_of_context(&session->config), error);
+}
+
+static LmMany *
+create(const LmMany *numbers, int n_pages, LmError *error)
+{
+	LmMany *many = lm_allocate(lm_engine_host(numbers->session->engine), sizeof *many);
+
+	if (!many)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for texts");
+		return NULL;
+	}
+	*many = *numbers;
+	if (allocate(many, n_pages, error))
+		return many;
+	lm_many_free(many);
+	return NULL;
+}
+
+static bool
+allocate(LmMany *many, int n_pages, LmError *error)
+{
+	const LmSession *session = many->session;
+	const LmHost *host = lm_engine_host(session->engine);
+	int n_threads = lm_engine_threads(session->engine);
+	LmArena arena = {0};
+	size_t bytes;
+
+	if (!memory(&bytes, &session->config, n_threads, many, n_pages, error))
+		return false;
+	lay_out(many, &arena, &session->config, n_threads);
+	/*
+	 * Not cleared: short texts touch a small part of it. Long ones touch all, n_rows rows of
+	 * logits.
+	 */
+	many->memory = lm_allocate_huge(host, arena.used);
+	if (!many->memory)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: texts need %zu MB", bytes >> 20);
+	arena = (LmArena){.base = many->memory};
+	lay_out(many, &arena, &session->config, n_threads);
+	memset(many->sequences, 0, (size_t) (many->n_sequences + 1) * sizeof(LmSequence));
+	many->pages = lm_pages_create(host, session->model, n_pages, error);
+	for (int i = 0; i <= many->n_sequences; i++)
+		if (!many->pages || !lm_sequence_create(&many->sequences[i], host, session->model, error))
+			return false;
+	return true;
+}
+
+void
+lm_many_free(LmMany *many)
+{
+	const LmHost *host;
+
+	if (!many)
+		return;
+	host = lm_engine_host(many->session->engine);
+	if (many->memory)
+		lm_many_forget(many);
+	for (int i = 0; many->memory && i <= many->n_sequences; i++)
+		lm_sequence_free(&many->sequences[i], many->pages, host);
+	lm_pages_free(many->pages);
+	lm_free(host, many->memory);
+	lm_free(host, many);
+}
