@@ -77,6 +77,7 @@ refuse_prepare(void)
 	}
 }
 
+/* Runs the actions that wait for this end and forgets the others; a top-level end leaves none. */
 static void
 at_transaction_end(XactEvent event, void *argument)
 {
@@ -100,6 +101,9 @@ at_transaction_end(XactEvent event, void *argument)
 	actions = NIL;
 }
 
+/*
+ * On release, the parent inherits the actions; on rollback, those that wait for it run and all go.
+ */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
 					  void *argument)

@@ -140,6 +140,7 @@ find_extension(void)
 	return extension;
 }
 
+/* The hint depends on which side is older: the SQL objects or the loaded library. */
 static void
 raise_version(const char *installed)
 {

@@ -138,6 +138,7 @@ field_start(void *state, char *name, bool is_null)
 	GPT_JSON_GO_ON;
 }
 
+/* Callback of the server's JSON parser for a string, number, boolean or null. */
 static GPT_JSON_ACTION
 scalar(void *state, char *token, JsonTokenType type)
 {
@@ -155,6 +156,9 @@ scalar(void *state, char *token, JsonTokenType type)
 	GPT_JSON_GO_ON;
 }
 
+/*
+ * Appends a zeroed node to the open array or object; nodes are allocated in blocks that never move.
+ */
 static GptJson *
 add_node(Builder *builder, GptJsonType type, char *token)
 {

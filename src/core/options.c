@@ -392,6 +392,7 @@ enumerator(const Option *option, const char *word)
 						   words_of(option), word)));
 }
 
+/* Fills in all defaults; options whose value depends on the corpus get GPT_CHOSEN, NaN or NULL. */
 static void
 set_defaults(GptTrainOptions *options)
 {
@@ -452,6 +453,7 @@ set_family(GptTrainOptions *options, Jsonb *json)
 	options->zero_init = false;
 }
 
+/* The type of the value, as an error message names it. */
 static const char *
 json_type_phrase(const JsonbValue *value)
 {
@@ -477,6 +479,9 @@ wrong_type(const Option *option, const JsonbValue *value)
 						   type_phrases[option->type], json_type_phrase(value))));
 }
 
+/*
+ * The value as a double; raises an error if it is out of range or, for an integer, has a fraction.
+ */
 static double
 checked_number(const Option *option, const JsonbValue *value)
 {
@@ -495,6 +500,7 @@ checked_number(const Option *option, const JsonbValue *value)
 	return number;
 }
 
+/* Stores one value of the user in the field of its option, after checks of its type and range. */
 static void
 set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value)
 {
@@ -540,6 +546,7 @@ exclude(const char *one, const char *other, const char *hint)
 					errhint("%s", hint)));
 }
 
+/* Options of adapters need method "lora", and some optimizers cannot train adapters. */
 static void
 check_adapter(const GptTrainOptions *options)
 {
@@ -582,6 +589,7 @@ gpt_options_targets(const GptTrainOptions *options)
 			   : 0;
 }
 
+/* Checks that involve several options; each option alone has passed its own check before. */
 static void
 check_together(const GptTrainOptions *options)
 {
@@ -618,6 +626,7 @@ check_together(const GptTrainOptions *options)
 
 /* ---- Showing ------------------------------------------------------------ */
 
+/* The description for gpt_options: notes of single words, the option's own text, then its words. */
 static char *
 described(const Option *option)
 {

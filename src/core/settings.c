@@ -71,6 +71,7 @@ quarter_of_memory(void)
 	return pages / 4 * page_size;
 }
 
+/* Settings of training jobs: how many run, with what priority and limits, what is kept of them. */
 static void
 define_job_settings(void)
 {
@@ -105,6 +106,7 @@ define_job_settings(void)
 							 &gpt_autostart, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+/* Settings of computation: threads, memory, images, batching and the matrix library. */
 static void
 define_compute_settings(void)
 {
@@ -160,6 +162,7 @@ check_memory(int *value, void **extra, GucSource source)
 	return true;
 }
 
+/* Check hook of gpt.nice; errno tells a number that is too large for a long. */
 static bool
 check_nice(char **value, void **extra, GucSource source)
 {

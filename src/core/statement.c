@@ -69,6 +69,7 @@ gpt_statement_add_real(GptStatement *statement, double value)
 		statement->nulls[statement->n - 1] = 'n';
 }
 
+/* Plans and runs one statement under the latest snapshot; returns the number of its rows. */
 static uint64
 execute(GptStatement *statement, const char *format, bool changes)
 {

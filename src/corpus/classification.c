@@ -128,6 +128,7 @@ find(const GptClassification *classification, const char *label)
 	return number;
 }
 
+/* Single label: the most probable label is the prediction; counts it and the confusion pair. */
 static void
 add_one(GptClassification *classification, int label, double weight)
 {
@@ -155,6 +156,7 @@ add_one(GptClassification *classification, int label, double weight)
 		gpt_bridge_check_memory((uint64) hash_get_num_entries(classification->pairs) * PAIR_MEMORY);
 }
 
+/* Several labels: each label is a yes/no prediction at 0.5; a row is right if all of them are. */
 static void
 add_set(GptClassification *classification, const GptSourceRow *row)
 {
@@ -213,6 +215,7 @@ gpt_classification_measure(const GptClassification *classification, GptMeasureCa
 		measure_pairs(classification, callback, context);
 }
 
+/* Reports precision, recall, F1 and weight of each label that occurs or is predicted. */
 static void
 measure_labels(const GptClassification *classification, GptMeasureCallback callback, void *context)
 {
@@ -245,6 +248,7 @@ compare_pairs(const void *a, const void *b)
 	return first->predicted < second->predicted ? -1 : first->predicted > second->predicted;
 }
 
+/* Reports the cells of the confusion matrix that are not zero, in a fixed order. */
 static void
 measure_pairs(const GptClassification *classification, GptMeasureCallback callback, void *context)
 {

@@ -98,6 +98,9 @@ typedef struct Sample
 	bool row_is_drawn; /* ... and this is decided of both */
 } Sample;
 
+/*
+ * Begins a sample; below a share of 1, a first pass counts the training rows and draws among them.
+ */
 static Sample
 sample_begin(GptSpool *spool, double share, GptProgress *progress)
 {
@@ -138,6 +141,7 @@ is_drawn(Sample *sample, const GptDocument *document)
 	return sample->row_is_drawn;
 }
 
+/* The next document of the sample; false after the last one. */
 static bool
 sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 {
@@ -187,6 +191,7 @@ rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress 
 	return n_rows > 0 && (double) n_short >= SHORT_SHARE * (double) n_rows;
 }
 
+/* Builds a tokenizer with one token per character from all training rows. */
 static LmTokenizer *
 train_chars(GptSpool *spool, GptProgress *progress)
 {
@@ -261,6 +266,7 @@ check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
 			 errhint("Set option \"vocabulary\" to %d or less, or leave it out.", reached)));
 }
 
+/* Trains BPE on a sample; halves the sample until its words fit into half of gpt.max_memory. */
 static LmTokenizer *
 train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {

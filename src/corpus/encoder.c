@@ -61,6 +61,7 @@ gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive, vo
 	return encoder;
 }
 
+/* Creates the engine's encoding threads and the buffers that collect documents for them. */
 static void
 start_threads(GptEncoder *encoder, int n_threads)
 {
@@ -139,6 +140,7 @@ gpt_encoder_flush(GptEncoder *encoder)
 	}
 }
 
+/* Encodes one document in this thread: it is too large for the buffers, or there are no threads. */
 static void
 encode_alone(GptEncoder *encoder, const GptDocument *document)
 {

@@ -157,6 +157,7 @@ percent(double part, double whole)
 	return psprintf("%.3g %%", 100 * part / Max(whole, 1));
 }
 
+/* A phrase for the job's note: why the held-out share is not the one that was asked for. */
 static const char *
 reason(const GptHeldOut *held)
 {
@@ -176,6 +177,7 @@ reason(const GptHeldOut *held)
 						  : "frequent rows train the model";
 }
 
+/* The job's note where the ends of long rows are held out instead of whole rows only. */
 static char *
 note_of_cut(const GptHeldOut *held)
 {

@@ -138,6 +138,9 @@ gpt_label_table_create(const GptLabelOptions *options)
 	return table;
 }
 
+/*
+ * Copies the type's hash and equality functions; a random seed keeps crafted labels from colliding.
+ */
 static TypeEquality *
 create_equality(const GptLabelEquality *equality, MemoryContext context)
 {
@@ -355,6 +358,7 @@ gpt_label_table_add(GptLabelTable *table, const char *const *names, int n)
 	return add_set(table, n_distinct);
 }
 
+/* The number of the label of a row; enters a new label unless the model's labels are fixed. */
 static uint32
 add_name(GptLabelTable *table, const char *name)
 {

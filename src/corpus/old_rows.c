@@ -151,6 +151,7 @@ read_string(GptOldRows *rows, size_t size)
 	return string;
 }
 
+/* Reads the strings of a record back from the temporary file; they live in rows->context. */
 static GptSourceRow
 read_row(GptOldRows *rows, const Record *record)
 {

@@ -165,6 +165,7 @@ refuse(const char *name, const char *what)
 					errhint("Give one plain SELECT.")));
 }
 
+/* Parses the query; raises an error unless it is one SELECT without INTO. */
 static RawStmt *
 parse_single_select(const char *query, const char *name)
 {
@@ -191,6 +192,7 @@ parse_single_select(const char *query, const char *name)
 	return statement;
 }
 
+/* Analyses the statement; refuses parameters, data-modifying WITH and row locks. */
 static Query *
 analyse(RawStmt *statement, const char *query, const char *name)
 {

@@ -90,6 +90,7 @@ start_column(TextColumn *column, TupleDesc columns, int number, Oid type)
 	start_text(column, type, TupleDescAttr(columns, number - 1)->attcollation);
 }
 
+/* The receiver's rStartup: looks up types and output functions of the columns once per query. */
 static void
 start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 {
@@ -161,6 +162,7 @@ text_of_value(size_t *size, Reader *reader, Datum value, bool isnull, TextColumn
 	return VARDATA_ANY(text_value);
 }
 
+/* The weight as a double; refuse_shape has let only these types pass. */
 static double
 number_of(Datum value, Oid type)
 {
@@ -259,6 +261,7 @@ read_array(GptSourceRow *row, Reader *reader, Datum value)
 	row->labels = labels;
 }
 
+/* Reads the column "label": one label or an array of them; NULL leaves row->labels NULL. */
 static void
 read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 {
@@ -281,6 +284,7 @@ read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 	row->labels = labels;
 }
 
+/* The receiver's receiveSlot: hands each row to the callback; its memory goes after each row. */
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 {

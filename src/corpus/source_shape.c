@@ -61,6 +61,7 @@ is_text_type(Oid type)
 		   can_coerce_type(1, &base, &text_type, COERCION_IMPLICIT);
 }
 
+/* Whether a column "weight" may have this type; domains count as their base types. */
 static bool
 is_number_type(Oid type)
 {
@@ -279,6 +280,7 @@ what_to_leave_out(const Query *analysed, GptSourceKind kind, const char *waterma
 	return psprintf("Leave out %s. ", text.data);
 }
 
+/* Raises the error for columns that do not fit together; it lists them and what is accepted. */
 static void
 refuse_shape(const Query *analysed, GptSourceKind kind, const char *watermark, const Columns *found)
 {
@@ -337,6 +339,7 @@ refuse_half(GptSourceKind kind, const Columns *columns)
 
 /* ---- The meaning of columns together ------------------------------------ */
 
+/* Assigns each visible column a role, and counts the columns of each role. */
 static void
 sort_columns(Columns *columns, GptSourceShape *shape, const Query *analysed, GptSourceKind kind,
 			 const char *watermark)

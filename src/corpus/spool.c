@@ -377,6 +377,7 @@ is_put_aside(GptSpool *spool, const GptSourceRow *row)
 	return true;
 }
 
+/* Callback of both queries: checks a row's size, hashes it and appends it to the temporary file. */
 static void
 add_row(void *context, const GptSourceRow *row)
 {
@@ -446,6 +447,9 @@ count(GptSpool *spool, const Record *record)
 
 /* ---- Sides -------------------------------------------------------------- */
 
+/*
+ * Chooses the held-out rows after the last row; a second pass over the file runs only where needed.
+ */
 static void
 hold_out(GptSpool *spool)
 {
@@ -526,6 +530,7 @@ read_exactly(GptSpool *spool, void *target, size_t size)
 					n, size)));
 }
 
+/* Reads the next record and its text into spool->text; false at the end of the file. */
 static bool
 read_record(GptSpool *spool)
 {

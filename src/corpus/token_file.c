@@ -137,6 +137,7 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 	return context;
 }
 
+/* Opens the token file and leaves room for its header, which finish_file writes last. */
 static void
 start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
 			 GptProgress *progress)
@@ -228,6 +229,9 @@ store_ids(char *place, const int32 *ids, size_t n, int token_size)
 	}
 }
 
+/*
+ * Writes documents in the order of the rows, training side first: one pass over the spool per side.
+ */
 static void
 write_in_order(Writer *writer, GptSpool *spool)
 {
@@ -260,6 +264,9 @@ begin_sort(void)
 	return sort;
 }
 
+/*
+ * Hands a document to the sort; the key is a seeded hash, so the order of the rows plays no role.
+ */
 static void
 put_document(Writer *writer, const GptDocument *document)
 {
@@ -337,6 +344,7 @@ begin_stream(Writer *writer, GptSide side)
 	writer->n_ids[side]++;
 }
 
+/* Appends a document's tokens to the token file, and its shape to the temporary file of shapes. */
 static void
 append_document(Writer *writer, GptSide side, const DocumentShape *shape, const char *ids)
 {
@@ -356,6 +364,7 @@ append_document(Writer *writer, GptSide side, const DocumentShape *shape, const 
 	}
 }
 
+/* Appends bytes at the end of the file through the writer's buffer. */
 static void
 append_bytes(Writer *writer, const void *data, size_t size)
 {
@@ -490,6 +499,7 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 	return is_predicted;
 }
 
+/* Appends the table of windows after the tokens; it starts at a multiple of eight bytes. */
 static void
 write_windows(Writer *writer, int context)
 {
@@ -540,6 +550,7 @@ write_labels(Writer *writer, const GptLabels *labels)
 		append_bytes(writer, labels->names[i], strlen(labels->names[i]) + 1);
 }
 
+/* Writes the header over the room left for it, then gives the complete file its final name. */
 static void
 finish_file(Writer *writer)
 {

@@ -116,6 +116,7 @@ claim_row(GptJob **job)
 	return locked ? ROW_LOCKED : OVER;
 }
 
+/* Locks the job, then claims its row; the lock stays held only if the claim succeeds. */
 static Claim
 try_claim(GptJob **job)
 {

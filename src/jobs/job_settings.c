@@ -366,6 +366,7 @@ add_name(List *names, char *entry)
 	return lappend(names, name);
 }
 
+/* Adds the settings that ALTER DATABASE and ALTER ROLE have set for this pair of oids. */
 static List *
 add_names(List *names, Relation relation, Oid database, Oid role)
 {

@@ -57,6 +57,7 @@ request_shared_memory(void)
 	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
 }
 
+/* Startup hook: AddinShmemInitLock keeps two processes from initialising it at once. */
 static void
 create_shared_memory(void)
 {

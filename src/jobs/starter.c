@@ -132,6 +132,7 @@ launch_waiting(bool cut_off)
 
 /* ---- A worker that could not connect ------------------------------------ */
 
+/* The job's worker could not connect: fails the job if it never will, otherwise tries once more. */
 static void
 settle_refused(int64 number)
 {

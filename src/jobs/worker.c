@@ -227,6 +227,7 @@ check_owner(const GptJob *job)
 	gpt_transaction_commit(&transaction);
 }
 
+/* Claims the job, trains and records its end; then starts the next job and sweeps old files. */
 static void
 run(void)
 {
@@ -280,6 +281,7 @@ error_text(const ErrorData *error)
 	return text_buffer.data;
 }
 
+/* Logs the error, ends the aborted transaction and records the job's state in a new one. */
 static void
 record_error(MemoryContext context)
 {

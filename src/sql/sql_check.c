@@ -111,6 +111,7 @@ gpt_check(PG_FUNCTION_ARGS)
 
 /* ---- Rows and objects --------------------------------------------------- */
 
+/* Checks every version's large object, tokenizer row and model row. */
 static void
 check_versions(Check *check)
 {
@@ -175,6 +176,7 @@ check_models(Check *check)
 	gpt_statement_end(&check->statement);
 }
 
+/* Checks the large object of each tokenizer, then that each name has a tokenizer. */
 static void
 check_tokenizers(Check *check)
 {
@@ -230,6 +232,7 @@ check_names(Check *check)
 	gpt_statement_end(&check->statement);
 }
 
+/* Reports the first fault of a large object: missing, foreign, altered in size, id or hash. */
 static void
 check_object(Check *check, const Named *named)
 {
@@ -305,6 +308,7 @@ check_orphans(Check *check)
 	gpt_statement_end(&check->statement);
 }
 
+/* Reports roles besides the owner that may overwrite weights or tokenizers. */
 static void
 check_grants(Check *check)
 {
@@ -325,6 +329,7 @@ check_grants(Check *check)
 
 /* ---- Jobs and files ----------------------------------------------------- */
 
+/* Collects the running jobs first: check_job runs statements of its own. */
 static void
 check_jobs(Check *check)
 {
@@ -363,6 +368,9 @@ check_job(Check *check, int64 number)
 			   "No process runs it. Start it again with gpt_resume.");
 }
 
+/*
+ * Reports leftover run files; only superusers see them, because all databases share the directory.
+ */
 static void
 check_files(Check *check)
 {

@@ -101,6 +101,7 @@ gpt_image_rows(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* A list of Owned, one for each version, in the memory context of the caller. */
 static List *
 read_versions(void)
 {
@@ -136,6 +137,7 @@ may_see(const Owned *version)
 		   gpt_weights_belonging(version->weights, &version->run_id) != GPT_WEIGHTS_GONE;
 }
 
+/* version NULL: an image that no version visible to the caller uses. */
 static void
 put_row(ReturnSetInfo *result, const GptImageFile *file, const Owned *version)
 {

@@ -120,6 +120,7 @@ launched_after_all(const GptJob *job)
 		   gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE && gpt_job_launch(&ticket);
 }
 
+/* gpt_wait would wait for ever; the detail says whether the worker was lost or never started. */
 static void
 raise_nobody(const GptJob *job)
 {

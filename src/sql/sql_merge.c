@@ -58,6 +58,7 @@ gpt_merge(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(number);
 }
 
+/* The adapter to merge; checks ownership, use and that it is an adapter. */
 static GptVersion *
 look_at(const char *reference)
 {
@@ -88,6 +89,7 @@ adapter_of(const char *reference)
 	return look_at(reference);
 }
 
+/* Adds the low-rank products to the base's weights and publishes the sum as a full version. */
 static int32
 merge(const GptVersion *adapter, const GptVersion *base)
 {

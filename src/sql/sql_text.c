@@ -165,6 +165,7 @@ encode(LmTokens *tokens, FunctionCallInfo fcinfo)
 	}
 }
 
+/* Copies the tokens into an array; raises an error if both together exceed gpt.max_memory. */
 static ArrayType *
 make_array(LmTokens *tokens)
 {
@@ -201,6 +202,7 @@ make_array(LmTokens *tokens)
 	return array;
 }
 
+/* Appends the bytes of the tokens; they need not be valid UTF-8. */
 static void
 decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 {
@@ -221,6 +223,7 @@ decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 	}
 }
 
+/* Replaces each invalid sequence, and each zero byte, by one U+FFFD. */
 static text *
 valid_text(const StringInfo bytes)
 {

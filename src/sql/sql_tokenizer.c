@@ -134,6 +134,7 @@ store(const char *name, const LmTokenizerSpec *spec)
 	gpt_catalog_name_tokenizer(name, sha256);
 }
 
+/* Reads the only option, "normalize": true for NFC. */
 static bool
 read_normalize(FunctionCallInfo fcinfo, int number)
 {
@@ -189,6 +190,7 @@ start_training(bool normalize_nfc)
 	return training;
 }
 
+/* Callback of the query: counts the words of a row for the training. */
 static void
 add_row(void *context, const GptSourceRow *row)
 {
@@ -215,6 +217,7 @@ release_trainer(void *arg)
 	lm_bpe_trainer_free(((Training *) arg)->trainer);
 }
 
+/* The trained tokenizer; raises an error if the texts have too few pairs for the vocabulary. */
 static const LmTokenizerSpec *
 finish_training(Training *training, int vocabulary)
 {

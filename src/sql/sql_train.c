@@ -213,6 +213,7 @@ check_owner_can_connect(void)
 				 errdetail("The worker of a job connects as the role that submits it.")));
 }
 
+/* Checks both queries before the job is submitted; *shape is that of the training query. */
 static void
 check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options)
 {

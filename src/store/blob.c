@@ -296,6 +296,9 @@ gpt_blob_drop(Oid object)
 		inv_drop(object);
 }
 
+/*
+ * Closes pg_largeobject if an error left it open; after an abort the server has closed it already.
+ */
 static void
 end_of_transaction(XactEvent event, void *arg)
 {

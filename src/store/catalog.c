@@ -400,6 +400,7 @@ read_model(int32 *version, GptImageType *image_type, const char *model)
 	return found;
 }
 
+/* The row of gpt_version, read by its primary key; NULL if there is none. */
 static GptVersion *
 find_version(const char *model, int32 version)
 {
@@ -419,6 +420,7 @@ find_version(const char *model, int32 version)
 	return found;
 }
 
+/* A copy of the row in the current memory context; the labels and the base are read as well. */
 static GptVersion *
 read_version(const RowScan *scan, HeapTuple row)
 {

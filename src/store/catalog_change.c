@@ -161,6 +161,7 @@ take_late_name(const char *name, const List *locked)
 	gpt_model_check_jobs(name);
 }
 
+/* Names up to MOST_NAMED adapters, which are in column 2 of the n rows of the statement. */
 static void
 raise_dependent(const char *name, const GptStatement *statement, uint64 n)
 {
@@ -311,6 +312,7 @@ gpt_catalog_set_image_type(const char *name, GptImageType type)
 		gpt_model_retire_image(&model, model.versions[i].number);
 }
 
+/* number 0: the newest final version before the current one whose weights are still intact. */
 static const GptLockedVersion *
 version_to_roll_back_to(const GptLockedModel *model, int32 number)
 {
@@ -452,6 +454,7 @@ copy_object(const GptVersion *source, const char *name, int32 number)
 	return weights;
 }
 
+/* Copies the catalog row of source; its hash in WHERE finds out a removal that came in between. */
 static void
 insert_copy(const GptVersion *source, const char *name, int32 number, Oid weights)
 {

@@ -249,6 +249,7 @@ partial_version(const char *model)
 
 /* ---- Jobs --------------------------------------------------------------- */
 
+/* Says which job makes the model and how far it is; a partial version can be used already. */
 static void
 describe_state(Known *known, const char *model, int64 job, const char *state, const char *error)
 {
@@ -362,6 +363,7 @@ look_among_models(Nearest *nearest)
 		consider(nearest, &models[i]);
 }
 
+/* Considers the built-in names that the caller accepts, then the stored names. */
 static void
 look_among_tokenizers(Nearest *nearest, GptTokenizerWanted wanted)
 {

@@ -372,6 +372,9 @@ gpt_model_comment(Oid weights, const char *model, int32 version)
 	gpt_blob_comment(weights, psprintf("gpt model %s version %d", model, version));
 }
 
+/*
+ * Reads all versions of the model, newest first, into the memory context of the statement's caller.
+ */
 static void
 read_versions(GptStatement *statement, GptLockedModel *model)
 {

@@ -142,6 +142,7 @@ write_object(const GptPublication *publication, Oid owner, int32 version, int64 
 	return gpt_blob_finish(blob, size, sha256);
 }
 
+/* Inserts the row of the version; a final version also becomes the model's current one. */
 static void
 insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size,
 			   const uint8 *sha256)

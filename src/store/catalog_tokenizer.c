@@ -276,6 +276,7 @@ has_content(Oid object, const uint8 *sha256)
 	return memcmp(found, sha256, GPT_SHA256_SIZE) == 0;
 }
 
+/* Inserts the row that names a tokenizer's large object by the hash of its content. */
 static void
 insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerSpec *spec)
 {

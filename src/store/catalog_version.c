@@ -75,6 +75,9 @@ version_to_drop(const GptLockedModel *model, int32 number)
 	gpt_catalog_raise_missing(psprintf("%s@%d", model->name, number));
 }
 
+/*
+ * Raises an error if adapters rest on this version; the caller holds the lock of the model's name.
+ */
 static void
 check_adapters(const GptLockedModel *model, int32 number)
 {

@@ -115,6 +115,7 @@ gpt_image_directory_read(void)
 	return entries;
 }
 
+/* False for files of other kinds and for files that another session has removed in the meantime. */
 static bool
 read_entry(GptImageEntry *entry, const char *name)
 {

@@ -107,6 +107,7 @@ show(const GptProgress *progress)
 
 /* ---- Statements --------------------------------------------------------- */
 
+/* Inserts or updates the job's row of gpt_progress, which gpt_jobs shows while it runs. */
 static void
 write_row(GptStatement *statement, const GptProgress *progress)
 {
@@ -132,6 +133,7 @@ write_row(GptStatement *statement, const GptProgress *progress)
 		"excluded.updated_at");
 }
 
+/* Appends one row to gpt_job_log; measures that are NaN become NULL. */
 static void
 write_log_row(GptStatement *statement, int64 job, const GptLogRow *row)
 {

@@ -170,6 +170,7 @@ gpt_run_files_sweep(GptRunDatabase database_of)
 	MemoryContextDelete(context);
 }
 
+/* Whether no job needs the run's files; runs of an unknown database go after a long retention. */
 static bool
 is_unused(const pg_uuid_t *run_id, GptRunDatabase database_of)
 {

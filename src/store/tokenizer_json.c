@@ -63,6 +63,7 @@ gpt_tokenizer_from_json(const char *json, size_t size)
 	return reader.spec;
 }
 
+/* Reads the parts in the order of their dependence: the post-processor needs the tokens. */
 static void
 read_file(GptTokenizerReader *reader, const GptJson *root)
 {
@@ -120,6 +121,7 @@ model_type(const GptJson *model)
 
 /* ------------------------------------------------------------ kinds */
 
+/* A byte-level BPE tokenizer, of the kind that GPT-2 introduced. */
 static void
 read_bpe(GptTokenizerReader *reader, const GptJson *root, const GptJson *model)
 {
@@ -138,6 +140,7 @@ read_bpe(GptTokenizerReader *reader, const GptJson *root, const GptJson *model)
 	recognise_bytes(reader);
 }
 
+/* Refuses variants of BPE that would encode differently from the engine. */
 static void
 check_bpe_options(const GptJson *model)
 {
@@ -163,6 +166,7 @@ check_bpe_options(const GptJson *model)
 		gpt_reader_unsupported("dropout");
 }
 
+/* WordLevel is accepted only with a split into single characters: the tokenizer "chars". */
 static void
 read_characters(GptTokenizerReader *reader, const GptJson *root, const GptJson *model)
 {
@@ -205,6 +209,7 @@ recognise_bytes(GptTokenizerReader *reader)
 
 /* ------------------------------------------------------------ the steps around the model */
 
+/* NFC alone is supported, also inside a sequence. */
 static void
 read_normalizer(GptTokenizerReader *reader, const GptJson *normalizer)
 {
@@ -277,6 +282,7 @@ read_byte_level(const GptJson *byte_level)
 	return !regex || regex->type == GPT_JSON_TRUE;
 }
 
+/* The regular expression of a "Split" whose matches are isolated; other behaviours are refused. */
 static const char *
 read_split(const GptJson *split)
 {
@@ -302,6 +308,10 @@ check_decoder(const GptJson *decoder, const char *wanted)
 		gpt_reader_unsupported("decoder \"%s\" of this model", type_of(decoder));
 }
 
+/*
+ * A template may add a BOS or an end token; ByteLevel changes offsets only, which nobody reads
+ * here.
+ */
 static void
 read_post_processor(GptTokenizerReader *reader, const GptJson *processor)
 {
@@ -361,6 +371,7 @@ read_template(GptTokenizerReader *reader, const GptJson *template)
 			"post_processor \"TemplateProcessing\" with more than one token on a side of the text");
 }
 
+/* The id of a special token that the template names. */
 static int32_t
 template_token(GptTokenizerReader *reader, const GptJson *template, const GptJson *piece)
 {

@@ -45,6 +45,7 @@ gpt_tokenizer_to_json(const LmTokenizerSpec *spec, size_t *size)
 	return json.data;
 }
 
+/* Lists the special tokens, which other libraries then match before they split a text. */
 static void
 write_added_tokens(StringInfo json, const LmTokenizerSpec *spec)
 {
@@ -62,6 +63,7 @@ write_added_tokens(StringInfo json, const LmTokenizerSpec *spec)
 	}
 }
 
+/* Writes the fields between the added tokens and the model, in the order of other libraries. */
 static void
 write_pipeline(StringInfo json, const LmTokenizerSpec *spec)
 {
@@ -78,6 +80,7 @@ write_pipeline(StringInfo json, const LmTokenizerSpec *spec)
 	appendStringInfo(json, ",\n\"decoder\":%s,\n", decoder);
 }
 
+/* ByteLevel with use_regex has GPT-2's pattern built in; other patterns need a Split before it. */
 static void
 write_pre_tokenizer(StringInfo json, const LmTokenizerSpec *spec)
 {
@@ -166,6 +169,7 @@ write_template_entry(StringInfo json, const char *name, int32_t id)
 	appendStringInfoString(json, "]}");
 }
 
+/* "chars" becomes a WordLevel model; "bytes" becomes a BPE model without merges. */
 static void
 write_model(StringInfo json, const LmTokenizerSpec *spec)
 {
@@ -192,6 +196,7 @@ write_model(StringInfo json, const LmTokenizerSpec *spec)
 	appendStringInfoString(json, "]}");
 }
 
+/* Writes each token with its id; the bytes of a BPE token are spelled as letters. */
 static void
 write_vocabulary(StringInfo json, const LmTokenizerSpec *spec)
 {
@@ -213,6 +218,7 @@ write_vocabulary(StringInfo json, const LmTokenizerSpec *spec)
 	pfree(token.data);
 }
 
+/* Writes the merges in the order of their ranks, as pairs separated by a space. */
 static void
 write_merges(StringInfo json, const LmTokenizerSpec *spec)
 {

@@ -250,6 +250,7 @@ gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines)
 	}
 }
 
+/* Appends a merge; both parts and their concatenation must be tokens of the vocabulary. */
 static void
 add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const char *right,
 		  size_t right_size)

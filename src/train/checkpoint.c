@@ -172,6 +172,10 @@ write_section(Writer *writer, Kind kind, const void *data, uint64 size)
 	writer->offset = end;
 }
 
+/*
+ * Appends at the writer's offset; an error removes the unfinished file and keeps the last
+ * checkpoint.
+ */
 static void
 write_bytes(Writer *writer, const void *data, size_t size)
 {
@@ -335,6 +339,7 @@ read_header(GptCheckpoint *checkpoint, Kind kind)
 	return header;
 }
 
+/* Reads the data of a section and checks its CRC, which covers kind, size and data. */
 static void
 read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, GptProgress *progress)
 {

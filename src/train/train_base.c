@@ -295,6 +295,9 @@ base_of_finetune(const GptJob *job)
 	return version;
 }
 
+/*
+ * The last partial version of this job's own run; the job continues it if its checkpoint is lost.
+ */
 static GptVersion *
 own_partial(const GptJob *job, int64 *step)
 {

@@ -185,6 +185,7 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	return corpus;
 }
 
+/* Takes over the checkpoint's plan; a note records that machine or settings have changed. */
 static void
 continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 {
@@ -239,6 +240,7 @@ record_start(const GptJob *job, int64 step, bool data_changed)
 							 job->number, step)));
 }
 
+/* Commits the counts at once, so that gpt_jobs shows them while the training runs. */
 static void
 record_corpus(const GptJob *job, const GptCorpus *corpus)
 {

@@ -181,6 +181,7 @@ gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
 	*bits_per_byte = state->has_best ? state->best_bits_per_byte : state->validation_bits_per_byte;
 }
 
+/* Allocates all memory of the training before its first step. */
 static void
 start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
 {
@@ -357,6 +358,10 @@ step(Training *training)
 	return true;
 }
 
+/*
+ * Adds the step's loss to the running means, and reports progress with an estimate of the time
+ * left.
+ */
 static void
 note_step(Training *training)
 {
@@ -393,6 +398,7 @@ note_step(Training *training)
 	gpt_progress_tick(progress);
 }
 
+/* Logs the means since the last row, then starts them anew. */
 static void
 log_row(Training *training, bool validated)
 {
@@ -423,6 +429,7 @@ log_row(Training *training, bool validated)
 
 /* ---- Validation --------------------------------------------------------- */
 
+/* Measures the loss on held-out windows, up to the token limit of the plan. */
 static void
 validate(Training *training)
 {

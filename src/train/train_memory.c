@@ -65,6 +65,7 @@ gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
 						  : NULL);
 }
 
+/* Tries smaller shapes, one option at a time; on a base model the shape is fixed. */
 static void
 try_shapes(Search *search)
 {
@@ -108,6 +109,7 @@ add(Search *search, const char *option, const char *value)
 
 /* ---- What can be changed ------------------------------------------------ */
 
+/* Suggests the largest batch size that fits, found by repeated halving. */
 static void
 try_batch(Search *search)
 {

@@ -233,6 +233,7 @@ measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 	return gpt_plan_work(&probe.config) * gpt_train_step_tokens(&probe, corpus) / seconds;
 }
 
+/* Whether the texts are enough for the candidate's parameters, and the time for its operations. */
 static bool
 is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 			  const GptCorpus *corpus, double operations)
@@ -256,6 +257,7 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 		   tokens * gpt_plan_work(&candidate->config) <= operations;
 }
 
+/* The largest preset that fits into memory and is worthwhile; the smallest one if none is. */
 static const char *
 choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
 			  double operations)
@@ -290,6 +292,7 @@ token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const Gpt
 
 /* ---- 2. Rates ----------------------------------------------------------- */
 
+/* Rates and coefficients; the defaults depend on width and on the tokens of a step. */
 static void
 choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 {
@@ -323,6 +326,7 @@ steps_of_epochs(const GptTrainPlan *plan, const GptCorpus *corpus, double epochs
 	return (int64) Max(1, Min(steps, 1e12));
 }
 
+/* The number of steps; under a time limit it follows from the measured time of some steps. */
 static int64
 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
 			 TimestampTz started_at, GptProgress *progress)
@@ -345,6 +349,7 @@ choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus
 
 /* ---- 4. Options that depend on the steps -------------------------------- */
 
+/* Settles what depends on the number of steps: warm-up, dropout, patience and validations. */
 static void
 plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
 {

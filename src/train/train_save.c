@@ -60,6 +60,9 @@ gpt_train_saver_hooks(GptTrainSaver *saver)
 	return (GptTrainHooks){.context = saver, .restore = restore, .save = save};
 }
 
+/*
+ * Start of the loop: weights come from the checkpoint, else from the base, else stay initialised.
+ */
 static void
 restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
 {
@@ -94,6 +97,7 @@ is_due(TimestampTz since, int seconds)
 	return GetCurrentTimestamp() - since >= (TimestampTz) seconds * USECS_PER_SEC;
 }
 
+/* End of a step: writes a checkpoint or publishes a partial version when its interval is over. */
 static void
 save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best)
 {
@@ -162,6 +166,7 @@ publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tra
 	gpt_progress_phase(saver->progress, "training");
 }
 
+/* Runs inside a transaction, and ends in a check for cancellation before the commit. */
 static void
 publish_version(void *argument)
 {
