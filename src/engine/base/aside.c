@@ -57,6 +57,7 @@ lm_aside_start(LmAside *aside)
 	return aside->running;
 }
 
+/* Waits for tasks and runs them one at a time, until lm_aside_stop asks it to end. */
 static void *
 aside_main(void *argument)
 {

@@ -128,6 +128,7 @@ lm_pool_start(const LmHost *host, int n_threads, int nice)
 	return pool;
 }
 
+/* Starts n_threads - 1 threads, or as many as the system gives; false only without memory. */
 static bool
 start_threads(LmPool *pool, int n_threads)
 {
@@ -306,6 +307,7 @@ take_alone(LmPool *pool)
 	}
 }
 
+/* Takes pieces until none is left; only the calling thread may ask the host whether to stop. */
 static void
 take_pieces(LmPool *pool, int thread)
 {
@@ -325,6 +327,7 @@ take_pieces(LmPool *pool, int thread)
 	}
 }
 
+/* Waits until no thread is inside the closed gate: spins for a short while, then sleeps. */
 static void
 wait_for_threads(LmPool *pool)
 {
@@ -360,6 +363,7 @@ sleep_until_finished(LmPool *pool)
 	pthread_mutex_unlock(&pool->mutex);
 }
 
+/* A thread of the pool: takes part in each run whose gate is open when it arrives. */
 static void *
 thread_main(void *argument)
 {
@@ -382,6 +386,7 @@ thread_main(void *argument)
 	return NULL;
 }
 
+/* Returns when `sequence` differs from seen or the pool ends; spins a short while, then sleeps. */
 static void
 wait_for_run(LmPool *pool, unsigned seen)
 {

@@ -123,6 +123,7 @@ lm_random_permute(LmKey key, uint64_t i, uint64_t n)
 	return i;
 }
 
+/* A permutation of the numbers of 2 half_bits bits: each round maps (l, r) to (r, l ^ f(r)). */
 static uint64_t
 feistel(LmKey key, uint64_t value, int half_bits)
 {

@@ -86,6 +86,7 @@ lm_attention_run(LmEngine *engine, LmAttention *attention, LmPiece piece, int n_
 	lm_engine_run(engine, piece, attention, n_spans * attention->H);
 }
 
+/* Joins short documents up to SPAN_ROWS and cuts long ones; returns the number of spans. */
 static int
 cut_spans(LmSpan *spans, const int32_t *starts, int n_rows, int most_queries)
 {
@@ -151,6 +152,7 @@ forward_document(const LmAttention *attention, LmSpan document, int head, int th
 	}
 }
 
+/* One block of queries against all keys it sees; out is divided by the running sums at the end. */
 static void
 forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 {
@@ -178,6 +180,7 @@ forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 	}
 }
 
+/* One block of keys: out = correction out + mask(softmax(scores)) v, by running maxima and sums. */
 static void
 forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax *running,
 			  float *scores)

@@ -50,6 +50,7 @@ backward_piece(void *work, int piece, int thread)
 	lm_attention_documents(work, piece, thread, backward_document);
 }
 
+/* One head of one document, a block of queries at a time; adds to dqkv, which it zeroes first. */
 static void
 backward_document(const LmAttention *attention, LmSpan document, int head, int thread)
 {
@@ -75,6 +76,7 @@ zero_gradient(const LmAttention *attention, LmSpan document, int head)
 				   (size_t) attention->head_size * sizeof(float));
 }
 
+/* One block of queries: delta = sum(dout out), then p, ds and their products by block of keys. */
 static void
 backward_queries(const LmAttention *attention, LmBlock block, float *p, float *ds)
 {
@@ -125,6 +127,7 @@ row_gradients(const LmAttention *attention, const LmBlock *block, const float *d
 	}
 }
 
+/* dv += p' dout, dk += scale ds' q, dq += scale ds k. */
 static void
 add_products(const LmAttention *attention, const LmBlock *block, const float *p, const float *ds)
 {

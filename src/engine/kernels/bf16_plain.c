@@ -89,6 +89,7 @@ tile_sum_amx(float sum, const uint16_t *a, const uint16_t *b)
 
 typedef float (*TileSum)(float sum, const uint16_t *a, const uint16_t *b);
 
+/* LmTiles.multiply in plain C; tile_sum adds products in the order of the processor's kernel. */
 static void
 multiply(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b, size_t b_tile,
 		 int n_a, int n_b, int n_blocks, bool add, TileSum tile_sum)

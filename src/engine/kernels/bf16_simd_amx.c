@@ -27,6 +27,7 @@ static const TileConfig all_tiles = {
 	.rows = {16, 16, 16, 16, 16, 16, 16, 16},
 };
 
+/* 2 x 2 tiles: sums (+)= a b' over n_blocks, in the tile registers 0 .. 3; 4 .. 7 hold operands. */
 static inline __attribute__((always_inline)) void
 multiply_tiles(float *sums, size_t ld, const uint16_t *a, size_t a_tile, const uint16_t *b,
 			   size_t b_tile, int n_blocks, bool add)

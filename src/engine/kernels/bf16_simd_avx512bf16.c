@@ -153,6 +153,7 @@ multiply_tile(float *sums, size_t ld, const uint16_t *a, const uint16_t *b0, con
 	}
 }
 
+/* LmTiles.multiply: half a tile of rows by two tiles of columns, which fill the registers. */
 static void
 multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b,
 		 size_t b_tile, int n_a, int n_b, int n_blocks, bool add)

@@ -144,6 +144,7 @@ use_library(LmEngine *engine, const char *path, LmError *error)
 	return false;
 }
 
+/* Loads a library without its own threads and with signals blocked; NULL when that fails. */
 static void *
 open_quietly(const char *path)
 {
@@ -175,6 +176,7 @@ open_quietly(const char *path)
 	return library;
 }
 
+/* Sets the variables for a BLAS library's number of threads to 1, and saves their values. */
 static void
 set_variables(SavedVariable saved[])
 {
@@ -208,6 +210,7 @@ restore_variables(const SavedVariable saved[])
 	}
 }
 
+/* Checks the library's interface, memory and results; on success engine->blas is complete. */
 static bool
 is_usable(LmEngine *engine, void *library, const char *path, LmError *error)
 {
@@ -238,6 +241,7 @@ is_usable(LmEngine *engine, void *library, const char *path, LmError *error)
 				   "BLAS library \"%s\" differs from the built-in kernels", path);
 }
 
+/* Fills blas->name: library, version and processor core where it reports them, else the path. */
 static void
 name_library(LmBlas *blas, void *library, const char *path)
 {
@@ -278,6 +282,7 @@ memory_suffices(int n_threads)
 	return true;
 }
 
+/* Compares the library with the built-in kernels, on one thread and then on all at once. */
 static bool
 passes_test(LmEngine *engine, LmError *error)
 {
@@ -306,6 +311,7 @@ passes_test(LmEngine *engine, LmError *error)
 	return passes;
 }
 
+/* Fills a and b with uniform numbers in [-1, 1), wanted with their product by built-in kernels. */
 static void
 fill_test(TestArrays *arrays, int thread)
 {
@@ -352,6 +358,7 @@ agrees_alone(const LmEngine *engine, TestArrays *arrays)
 	return true;
 }
 
+/* Repeats one thread's product while the other threads do the same, and compares each result. */
 static void
 test_piece(void *argument, int piece, int thread)
 {

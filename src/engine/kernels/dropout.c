@@ -45,6 +45,7 @@ dropout_piece(void *argument, int piece, int thread)
 		dropout_row(work, row);
 }
 
+/* y = mask x for one row; the mask is made in chunks, so that it stays in the cache. */
 static void
 dropout_row(const DropoutWork *work, int row)
 {

@@ -40,6 +40,7 @@ lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens, const in
 				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
+/* y = wte[token] + wpe[position], or wte[token] alone, for the rows of one piece. */
 static void
 forward_piece(void *argument, int piece, int thread)
 {

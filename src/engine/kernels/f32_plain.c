@@ -22,6 +22,7 @@ pack(void *to, const float *from, size_t ld, int n_lines, int n, LmTilePacking p
 				from[(size_t) line * ld + (size_t) i];
 }
 
+/* LmTiles.multiply in plain C: one chain of fused multiply-adds an element, in the order of k. */
 static void
 multiply(float *sums, size_t ld, const void *a, size_t a_tile, const void *b, size_t b_tile,
 		 int n_a, int n_b, int n_blocks, bool add)

@@ -32,6 +32,7 @@ pack_along(float *block, const float *from, size_t ld, int n_lines, int n)
 	}
 }
 
+/* LmTiles.pack: turns lines that run along k, copies lines that run across it; pads with zeros. */
 static void
 pack(void *block, const float *from, size_t ld, int n_lines, int n, LmTilePacking packing)
 {
@@ -88,6 +89,7 @@ multiply_tile(float *sums, size_t ld, const float *a, const float *b0, const flo
 	}
 }
 
+/* LmTiles.multiply: half a tile of rows by two tiles of columns; `soon` is prefetched. */
 static void
 multiply(float *sums, size_t ld, const void *operand_a, size_t a_tile, const void *operand_b,
 		 size_t b_tile, int n_a, int n_b, int n_blocks, bool add)

@@ -50,6 +50,7 @@ lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const in
 				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(heads->C)));
 }
 
+/* For each query and key of the piece's rows: x = RMSNorm(x) weight, then rotation by position. */
 static void
 forward_piece(void *argument, int piece, int thread)
 {
@@ -111,6 +112,7 @@ lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dk
 	}
 }
 
+/* Turns each gradient back and differentiates the norm; partial sums the piece's dweight. */
 static void
 backward_piece(void *argument, int piece, int thread)
 {

@@ -89,6 +89,7 @@ lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *li
 	lm_engine_run(engine, forward_piece, &work, work.tiling.n_tiles);
 }
 
+/* One tile of y = x w' + bias, and of activated = activation(y) where that is wanted. */
 static void
 forward_piece(void *argument, int piece, int thread)
 {

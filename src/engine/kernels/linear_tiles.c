@@ -111,6 +111,7 @@ lm_linear_tiles(const LmEngine *engine, const LmLinear *linear)
 	return linear->bf16 ? engine->bf16 : engine->f32;
 }
 
+/* Places packed operands and bias sums in base (NULL: only counts); returns the size in bytes. */
 static size_t
 lay_out(Places *places, size_t number_size, char *base, int n_rows, int n_in, int n_out)
 {
@@ -244,6 +245,7 @@ run(LmEngine *engine, Work *work)
 	lm_engine_run(engine, product_piece, work, n_pieces);
 }
 
+/* Packs the lines of one piece of one packing, and sums them where a bias needs its gradient. */
 static void
 pack_piece(void *argument, int piece, int thread)
 {
@@ -304,6 +306,7 @@ pack_lines(const LmTiles *tiles, const Packing *packing, int first, int n_lines)
 	}
 }
 
+/* One tile of one of the products; the piece after the last tile adds the partial sums to dbias. */
 static void
 product_piece(void *argument, int piece, int thread)
 {

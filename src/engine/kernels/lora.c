@@ -55,6 +55,7 @@ lm_lora_forward(LmEngine *engine, float *y, const float *x, const LmLora *lora, 
 	lm_engine_run(engine, forward_piece, &work, lm_divide_up((size_t) n_rows, ROWS));
 }
 
+/* h = x A', y += scale h B' for the rows of one piece. */
 static void
 forward_piece(void *argument, int piece, int thread)
 {

@@ -89,6 +89,7 @@ loss_piece(void *argument, int piece, int thread)
 		loss_row(work, row);
 }
 
+/* Loss and gradient of one row: both 0 without a target, else by softmax or by sigmoids. */
 static void
 loss_row(const LossWork *work, int row)
 {

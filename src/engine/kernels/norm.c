@@ -83,6 +83,7 @@ lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
 				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
+/* Normalises the rows of one piece; the residual sum of a row is made just before, in the cache. */
 static void
 forward_piece(void *argument, int piece, int thread)
 {
@@ -126,6 +127,7 @@ lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, cons
 	}
 }
 
+/* dx of the rows of one piece; dweight and dbias are summed in the piece's partial. */
 static void
 backward_piece(void *argument, int piece, int thread)
 {

@@ -37,6 +37,7 @@ lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *err
 	return engine;
 }
 
+/* Takes the kernels that the options name, else the best; loads a library if still needed. */
 static bool
 choose_kernels(LmEngine *engine, const LmEngineOptions *options, LmError *error)
 {

@@ -63,6 +63,7 @@ lm_block_backward(LmNetwork *network, const LmPass *pass, int layer)
 	attention_backward(network, pass, layer);
 }
 
+/* middle = x + dropout(projection(attention(qkv(norm1)))), norm2 = norm(middle). */
 static void
 attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
@@ -206,6 +207,7 @@ forward(LmNetwork *network, float *y, const float *x, const LmLinear *linear, Lm
 						linear->activation);
 }
 
+/* Gradients of a linear layer, of its adapter where it has one, and of the activation before it. */
 static void
 backward(LmNetwork *network, float *dx, float *dw, float *dbias, const float *dy, const float *x,
 		 const LmLinear *linear, LmTarget target, const LmPass *pass, int layer)
@@ -232,6 +234,7 @@ backward(LmNetwork *network, float *dx, float *dw, float *dbias, const float *dy
 						 (size_t) n * (size_t) linear->n_in, linear->activation);
 }
 
+/* The adapter of one target in one layer; a is NULL where the target has none. */
 static LmLora
 lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear, LmTarget target,
 		int layer)

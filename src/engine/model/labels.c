@@ -160,6 +160,7 @@ linear_of(const LmNetwork *network)
 	};
 }
 
+/* The features of one window: mean output (scaled by its share), then mean embedding of its bag. */
 static void
 pool_window(void *work, int piece, int thread)
 {

@@ -278,6 +278,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->packed = packed > 0 ? lm_arena_take(arena, packed, 1) : NULL;
 }
 
+/* Scratch of adapters: one layer at a time uses it, so it has the size of the widest. */
 static void
 lay_out_lora(LmNetwork *network, LmArena *arena)
 {
@@ -442,6 +443,7 @@ tensor(Block own, Block base, LmParamKind kind, int layer)
 	return values ? values : find(base, kind, layer);
 }
 
+/* Points each tensor into the own block or, for an adapter, the base's; NULL: neither has it. */
 static void
 bind_tensors(LmTensors *tensors, Block own, Block base)
 {

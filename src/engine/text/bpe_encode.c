@@ -63,6 +63,7 @@ lm_bpe_free(LmBpe *bpe)
 	memset(bpe, 0, sizeof *bpe);
 }
 
+/* Enters the merges in the hash table; two merges of the same pair are an error. */
 static bool
 add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error)
 {
@@ -101,6 +102,7 @@ lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	return lm_bpe_encode_long(bpe, tokens, piece, error);
 }
 
+/* Encodes a short piece; a direct-mapped cache keeps the ids of recent pieces. */
 static bool
 encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 {

@@ -67,6 +67,7 @@ lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	return done;
 }
 
+/* Makes a linked symbol of each byte; a symbol knows the rank of its merge with the next one. */
 static void
 make_symbols(const LmBpe *bpe, Symbol *symbols, LmBytes piece)
 {
@@ -96,6 +97,7 @@ make_heap(Heap *heap, const Symbol *symbols, int32_t n)
 		heap_sink(heap, i, heap->entries[i]);
 }
 
+/* Applies merges by rank, then by place; skips heap entries that earlier merges outdated. */
 static bool
 merge_all(const LmBpe *bpe, Symbol *symbols, Heap *heap, LmError *error)
 {
@@ -159,6 +161,7 @@ heap_pop(Heap *heap)
 	return top;
 }
 
+/* Moves the hole down until entry fits, and puts entry there; the smallest entry is on top. */
 static void
 heap_sink(Heap *heap, size_t hole, uint64_t entry)
 {

@@ -135,6 +135,7 @@ lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError
 		   add_valid(trainer, trainer->normalized.data, trainer->normalized.size, error);
 }
 
+/* Splits a text that is valid UTF-8 into pieces and counts each. */
 static bool
 add_valid(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error)
 {
@@ -204,6 +205,7 @@ lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached, LmErr
 	return spec;
 }
 
+/* Makes each word a run of byte tokens, and counts all pairs of neighbours. */
 static bool
 start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error)
 {
@@ -235,6 +237,7 @@ start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error)
 	return lm_pairs_flush(&merging->pairs, error);
 }
 
+/* Merges the most frequent pair, until n_tokens - 1 tokens exist or no pair is left. */
 static bool
 merge_until(LmBpeTrainer *trainer, Merging *merging, int n_tokens, LmError *error)
 {
@@ -272,6 +275,7 @@ record_merge(LmBpeTrainer *trainer, LmMerge *merge, LmError *error)
 	return true;
 }
 
+/* Applies a merge in every word that has its pair; then updates the counts of pairs around it. */
 static bool
 merge_everywhere(LmBpeTrainer *trainer, Merging *merging, const LmMerge *merge, LmError *error)
 {
@@ -332,6 +336,7 @@ merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge
 
 /* ------------------------------------------------------------ the result */
 
+/* Begins a tokenizer of the 256 byte tokens, with room for n_tokens and a table by text. */
 static bool
 start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 {
@@ -365,6 +370,7 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 	return true;
 }
 
+/* Frees the trained tokenizer but for the split pattern, which the next one uses too. */
 static void
 free_result(LmBpeTrainer *trainer)
 {
@@ -395,6 +401,7 @@ find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot)
 	return -1;
 }
 
+/* *id is the token of the joined text, new or known; -1 where that is the end-of-text token's. */
 static bool
 add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmError *error)
 {

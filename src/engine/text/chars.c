@@ -102,6 +102,7 @@ lm_chars_encode(const LmChars *chars, LmTokens *tokens, const char *text, size_t
 	return true;
 }
 
+/* Encodes characters [start, end) by table; one without a token becomes `unknown`, else fails. */
 static bool
 encode_part(const LmChars *chars, LmTokens *tokens, const char *text, size_t start, size_t end,
 			LmError *error)

@@ -137,6 +137,7 @@ encode_piece(void *work, int piece, int thread)
 		encode_document(&encoder->workers[thread], &encoder->documents[i]);
 }
 
+/* Encodes one document; `done` stays false on an error or where its ids exceed the capacity. */
 static void
 encode_document(Worker *worker, LmEncoding *document)
 {

@@ -116,6 +116,7 @@ append(const LmHost *host, LmText *out, const char *text, size_t size, LmError *
 	return true;
 }
 
+/* Normalises size bytes of UTF-8, at most a chunk, by way of UTF-16, and appends them to out. */
 static bool
 append_normalized(const LmHost *host, const UNormalizer2 *nfc, LmText *out, const char *text,
 				  size_t size, LmError *error)

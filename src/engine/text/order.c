@@ -71,6 +71,7 @@ sort(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error)
 	return true;
 }
 
+/* Restores the heap below i: no token may be smaller than its children, in the order of bytes. */
 static void
 sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i)
 {

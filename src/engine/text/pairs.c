@@ -56,6 +56,7 @@ find(const LmPairs *pairs, uint64_t key)
 	return &pairs->table[slot];
 }
 
+/* Doubles the hash table and enters all pairs anew. */
 static bool
 grow(LmPairs *pairs, LmError *error)
 {
@@ -100,6 +101,7 @@ lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_
 	return add_word(pairs, pair, word, error);
 }
 
+/* Puts word at the head of the pair's list unless it is there; freed nodes are used first. */
 static bool
 add_word(LmPairs *pairs, LmPair *pair, int32_t word, LmError *error)
 {
@@ -228,6 +230,7 @@ rise(LmPairs *pairs, size_t hole, LmPairEntry entry)
 	pairs->queue[hole] = entry;
 }
 
+/* Moves the hole down until entry fits, and puts entry there; the best pair is on top. */
 static void
 sink(LmPairs *pairs, size_t hole, LmPairEntry entry)
 {

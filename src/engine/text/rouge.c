@@ -46,6 +46,7 @@ lm_rouge_l(double *rouge, const LmHost *host, LmBytes one, LmBytes other, LmErro
 	return good;
 }
 
+/* Folds the case of the text and cuts it into words; ICU needs it in UTF-16. */
 static bool
 find_words(Words *words, const LmHost *host, LmBytes text, LmError *error)
 {
@@ -77,6 +78,7 @@ find_words(Words *words, const LmHost *host, LmBytes text, LmError *error)
 	return good;
 }
 
+/* Keeps a hash of each word between ICU's word boundaries, without spaces and punctuation. */
 static bool
 cut_words(Words *words, const LmHost *host, const UChar *units, int32_t n_units, LmError *error)
 {
@@ -111,6 +113,7 @@ hash_of(const UChar *units, int32_t n)
 	return hash;
 }
 
+/* The length of the longest common subsequence of words, by dynamic programming with one row. */
 static bool
 common_length(size_t *length, const LmHost *host, const Words *one, const Words *other,
 			  LmError *error)

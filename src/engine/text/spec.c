@@ -41,6 +41,7 @@ go_on(const LmHost *host, int round, LmError *error)
 	return round % POLL_TOKENS != 0 || lm_text_go_on(host, error);
 }
 
+/* Checks the numbers of tokens and merges, before anything reads the arrays. */
 static bool
 check_counts(const LmTokenizerSpec *spec, LmError *error)
 {
@@ -57,6 +58,7 @@ check_counts(const LmTokenizerSpec *spec, LmError *error)
 	return true;
 }
 
+/* Checks that no token is empty or too long. */
 static bool
 check_tokens(const LmTokenizerSpec *spec, LmError *error)
 {
@@ -128,6 +130,7 @@ check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmEr
 	return true;
 }
 
+/* Checks the rules that hold for one kind of tokenizer only. */
 static bool
 check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
@@ -145,6 +148,7 @@ check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	return check_byte_tokens(spec, error);
 }
 
+/* A BPE tokenizer needs a token for each of the 256 bytes, and valid merges. */
 static bool
 check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
@@ -163,6 +167,7 @@ check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	return true;
 }
 
+/* The text of a merge's result must be that of its left token followed by that of its right. */
 static bool
 check_merge(const LmTokenizerSpec *spec, int rank, LmError *error)
 {
@@ -192,6 +197,7 @@ check_merge(const LmTokenizerSpec *spec, int rank, LmError *error)
 	return true;
 }
 
+/* Token i is byte i for the first 256; all further tokens are special. */
 static bool
 check_byte_tokens(const LmTokenizerSpec *spec, LmError *error)
 {

@@ -98,6 +98,7 @@ lm_split_next(LmSplit *split, LmPieces *out, LmError *error)
 	return split->regex ? next_by_regex(split, out, error) : next_by_hand(split, out, error);
 }
 
+/* Adds the next pieces by the hand-written splitter of GPT-2's pattern. */
 static bool
 next_by_hand(LmSplit *split, LmPieces *out, LmError *error)
 {
@@ -123,6 +124,7 @@ add_piece(LmSplit *split, LmPieces *out, size_t size)
 
 /* ------------------------------------------------------------ any pattern, by ICU */
 
+/* Compiles the pattern with ICU, which takes it in UTF-16. */
 static bool
 compile(LmSplit *split, const char *pattern, LmError *error)
 {
@@ -166,6 +168,7 @@ configure(LmSplit *split, LmError *error)
 	return U_SUCCESS(status) || fail_icu(split, status, error);
 }
 
+/* Adds the next pieces by ICU's matches, window after window of the text. */
 static bool
 next_by_regex(LmSplit *split, LmPieces *out, LmError *error)
 {

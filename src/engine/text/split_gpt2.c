@@ -81,6 +81,7 @@ run_end(const LmHost *host, const char *text, size_t size, size_t position, Text
 	return position;
 }
 
+/* Bytes of 's, 't, 'm, 'd, 're, 've or 'll at text, which begins with the apostrophe; else 0. */
 static size_t
 contraction_size(const char *text, size_t size)
 {
@@ -103,6 +104,7 @@ contraction_size(const char *text, size_t size)
 	}
 }
 
+/* The class of the character at text, and its length in bytes; ASCII by a table. */
 static inline TextClass
 class_at(const char *text, int *length)
 {

@@ -38,6 +38,7 @@ lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *er
 	return NULL;
 }
 
+/* Makes the splitter and tables that the tokenizer's kind needs; bytes need none. */
 static bool
 build(LmTokenizer *tokenizer, LmError *error)
 {
@@ -153,6 +154,7 @@ lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, 
 	return done;
 }
 
+/* Appends one token a byte: byte i is token i, so no table is needed. */
 static bool
 encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
 			 LmError *error)
@@ -171,6 +173,7 @@ encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t 
 	return true;
 }
 
+/* Checks the UTF-8, normalises where the tokenizer does, and encodes by characters or by BPE. */
 static bool
 encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
 {
@@ -197,6 +200,7 @@ encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t s
 	return done;
 }
 
+/* Splits the text into pieces and encodes each by BPE, a batch of pieces at a time. */
 static bool
 encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
 			  LmError *error)

@@ -110,6 +110,7 @@ is_continuation(unsigned char byte)
 	return (byte & 0xC0) == 0x80;
 }
 
+/* The number of leading bytes below 0x80, tested eight at a time. */
 static size_t
 ascii_prefix(const char *text, size_t size)
 {

@@ -61,6 +61,7 @@ find_slot(const LmWords *words, LmBytes word, uint32_t hash)
 	return slot;
 }
 
+/* Doubles the hash table and enters all words anew. */
 static bool
 grow_slots(LmWords *words, LmError *error)
 {
@@ -83,6 +84,7 @@ grow_slots(LmWords *words, LmError *error)
 	return true;
 }
 
+/* Adds a word with a count of 0; its bytes are copied to the arena. */
 static bool
 append_word(LmWords *words, LmBytes word, uint32_t hash, LmError *error)
 {

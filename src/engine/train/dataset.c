@@ -80,6 +80,7 @@ lm_dataset_labels(const LmDataset *dataset)
 	return (const char *) (dataset->sets.members + dataset->header->n_members);
 }
 
+/* Checks that ids, windows, sets and labels follow each other in the file; *sets points to it. */
 static bool
 check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmError *error)
 {
@@ -164,6 +165,7 @@ check_labels(const char *names, size_t size, uint64_t n_labels)
 	return n == n_labels && (size == 0 || names[size - 1] == '\0');
 }
 
+/* Checks the training and then the validation windows, and their sums in the header. */
 static bool
 check_windows(const LmDataset *dataset, LmError *error)
 {
@@ -294,6 +296,7 @@ training_window(const LmDataset *dataset, uint64_t drawn)
 	return dataset->windows[i];
 }
 
+/* Crop number `drawn`: context + 1 ids from a uniform random place of the training stream. */
 static LmWindow
 training_crop(const LmDataset *dataset, uint64_t drawn)
 {

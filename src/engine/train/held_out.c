@@ -96,6 +96,7 @@ is_too_long(const LmRowGroup *group, const LmHoldOut *asked)
 			group->size * asked->fraction >= LEAST_CUT);
 }
 
+/* Marks texts too long to hold out whole, so that only their ends are, if most bytes are theirs. */
 static void
 cut_long(Choice *choice, LmHeldOut *held)
 {
@@ -163,6 +164,7 @@ mark_prompt(LmRowGroup *groups, size_t n)
 	return 0;
 }
 
+/* Marks the groups of each prompt; *choice learns whether most rows have a prompt of their own. */
 static bool
 mark_prompts(Choice *choice)
 {
@@ -269,6 +271,7 @@ give_back(Choice *choice, LmRowGroup *group)
 	choice->n_bytes -= bytes_of(group);
 }
 
+/* Takes groups whose flag is as asked, in the order of keys, up to the goal and most_bytes. */
 static void
 fill_from(Choice *choice, uint32_t flag, bool flagged, double most_bytes)
 {
@@ -367,6 +370,7 @@ give_all_back(Choice *choice)
 			give_back(choice, &choice->groups[i]);
 }
 
+/* Exchanges groups until bytes and rows are within bounds; false when the engine was stopped. */
 static bool
 balance(Choice *choice)
 {

@@ -160,6 +160,7 @@ lm_muon_update(LmEngine *engine, float *params, float *moments, const float *dir
 
 /* ---- Matrices ----------------------------------------------------------- */
 
+/* Collects the matrices of a layer that Muon trains; attention's weight is three of them. */
 static Layer
 layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int number, void *scratch)
 {
@@ -254,6 +255,7 @@ find_norms(Layer *layer)
 	}
 }
 
+/* m = momentum m + g, and p -= rate (decay p + 0.2 sqrt(larger side) direction), for one span. */
 static void
 update_piece(void *work, int piece, int thread)
 {

@@ -153,6 +153,7 @@ lm_ns_scale(const LmNsSet *set, const LmNsMatrix *matrix)
 
 /* ---- float32 ------------------------------------------------------------ */
 
+/* One tile of A = scale^2 X X' (X' X where tall), and its mirror image. */
 static void
 gram_tile(void *work, int piece, int thread)
 {
@@ -174,6 +175,7 @@ gram_tile(void *work, int piece, int thread)
 	lm_ns_mirror(matrix->gram, matrix, tile);
 }
 
+/* One tile of B = b A + c A A, and its mirror image. */
 static void
 polynomial_tile(void *work, int piece, int thread)
 {
@@ -195,6 +197,7 @@ polynomial_tile(void *work, int piece, int thread)
 	lm_ns_mirror(matrix->polynomial, matrix, tile);
 }
 
+/* One tile of the next X = a X + B X (a X + X B where tall); scale is that of the first X. */
 static void
 product_tile(void *work, int piece, int thread)
 {

@@ -79,6 +79,7 @@ side_lines(const LmNsMatrix *matrix)
 	return matrix->side / LINES;
 }
 
+/* Packs lines of X: the first pieces as both operands of A, the others as a factor of B X. */
 static void
 pack_x(void *work, int piece, int thread)
 {
@@ -140,6 +141,7 @@ multiply(const LmNsSet *set, float *y, size_t ld, const uint16_t *a, const uint1
 						tile.n_rows / LM_TILE, tile.n_columns / LM_TILE, lm_tile_blocks(k), false);
 }
 
+/* One tile of A = scale^2 X X' (X' X where tall), and its mirror image. */
 static void
 gram_tile(void *work, int piece, int thread)
 {
@@ -157,6 +159,7 @@ gram_tile(void *work, int piece, int thread)
 	lm_ns_mirror(matrix->gram, matrix, tile);
 }
 
+/* One tile of B = b A + c A A, and its mirror image. */
 static void
 polynomial_tile(void *work, int piece, int thread)
 {
@@ -173,6 +176,7 @@ polynomial_tile(void *work, int piece, int thread)
 	lm_ns_mirror(matrix->polynomial, matrix, tile);
 }
 
+/* One tile of the next X = a X + B X (a X + X B where tall); scale is that of the first X. */
 static void
 product_tile(void *work, int piece, int thread)
 {

@@ -61,6 +61,7 @@ lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches, int 
 	return NULL;
 }
 
+/* Allocates the batches of two steps: one is in use while the other is filled. */
 static bool
 create_sets(LmReader *reader, LmError *error)
 {

@@ -86,6 +86,7 @@ choose_pivot(const LmRowGroup *groups, size_t n, LmCompareGroups compare, uint64
 	return three[1];
 }
 
+/* Quicksort with three parts around a random pivot; false when the host asks to stop. */
 static bool
 sort_from(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *host,
 		  uint64_t *random)

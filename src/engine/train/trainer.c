@@ -78,6 +78,7 @@ lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *o
 	return true;
 }
 
+/* Checks options and counts the bytes of each block that training allocates, and their sum. */
 static bool
 sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, int n_threads,
 		 LmError *error)
@@ -175,6 +176,7 @@ lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions
 	return trainer;
 }
 
+/* Allocates the blocks that sizes_of counts and binds the network's tensors to them. */
 static bool
 allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 {
@@ -401,6 +403,7 @@ clip_scale(const LmTrainer *trainer, const LmStepResult *result)
 	return clip < 1 ? (float) clip : 1.0f;
 }
 
+/* The optimizer's view of one update: blocks, scale by clipping, learning rate and step. */
 static LmUpdate
 update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 {
