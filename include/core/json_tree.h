@@ -33,6 +33,9 @@ typedef struct GptJson
  */
 extern GptJson *gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun);
 
+/* The same; NULL instead of an error for what is not UTF-8 or not JSON. */
+extern GptJson *gpt_json_try_parse(const char *json, size_t size, int max_nodes, const char *noun);
+
 /*
  * The field of an object, or NULL where it is missing or null, or object is NULL or none. ERROR
  * when it is there twice.

@@ -149,7 +149,7 @@ extern void gpt_job_add_note(int64 job, const char *note);
 
 extern void gpt_job_set_overfit(int64 job, int64 step); /* 0: it did not */
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
-extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions);
+extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const Jsonb *conditions);
 
 /*
  * Deletes the jobs, with their logs, that ended before that time and whose owner's privileges the

@@ -36,29 +36,48 @@ static GPT_JSON_ACTION field_start(void *state, char *name, bool is_null);
 static GPT_JSON_ACTION scalar(void *state, char *token, JsonTokenType type);
 static GptJson *add_node(Builder *builder, GptJsonType type, char *token);
 
-GptJson *
-gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
+/* Fills the builder with the values of the text, which is UTF-8. */
+static JsonParseErrorType
+build(Builder *builder, JsonLexContext *lexer)
 {
-	Builder builder = {.max_nodes = max_nodes, .size = size, .noun = noun};
 	JsonSemAction actions = {0};
-	JsonLexContext *lexer;
-	JsonParseErrorType result;
 
-	if (size > INT_MAX || !pg_verify_mbstr(PG_UTF8, json, (int) size, true))
-		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-						errmsg("%s is not valid UTF-8", noun)));
-	actions.semstate = &builder;
+	actions.semstate = builder;
 	actions.object_start = object_start;
 	actions.object_end = container_end;
 	actions.array_start = array_start;
 	actions.array_end = container_end;
 	actions.object_field_start = field_start;
 	actions.scalar = scalar;
+	return pg_parse_json(lexer, &actions);
+}
+
+GptJson *
+gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
+{
+	Builder builder = {.max_nodes = max_nodes, .size = size, .noun = noun};
+	JsonLexContext *lexer;
+	JsonParseErrorType result;
+
+	if (size > INT_MAX || !pg_verify_mbstr(PG_UTF8, json, (int) size, true))
+		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+						errmsg("%s is not valid UTF-8", noun)));
 	lexer = gpt_json_lexer(unconstify(char *, json), (int) size);
-	result = pg_parse_json(lexer, &actions);
+	result = build(&builder, lexer);
 	if (result != JSON_SUCCESS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_JSON_TEXT), errmsg("%s is not valid JSON", noun),
 						errdetail("%s", json_errdetail(result, lexer))));
+	return builder.root;
+}
+
+GptJson *
+gpt_json_try_parse(const char *json, size_t size, int max_nodes, const char *noun)
+{
+	Builder builder = {.max_nodes = max_nodes, .size = size, .noun = noun};
+
+	if (size > INT_MAX || !pg_verify_mbstr(PG_UTF8, json, (int) size, true) ||
+		build(&builder, gpt_json_lexer(unconstify(char *, json), (int) size)) != JSON_SUCCESS)
+		return NULL;
 	return builder.root;
 }
 

@@ -484,17 +484,17 @@ gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
 }
 
 void
-gpt_job_set_steps(int64 job, int64 step, int64 steps, const char *conditions)
+gpt_job_set_steps(int64 job, int64 step, int64 steps, const Jsonb *conditions)
 {
 	GptStatement statement;
 
 	begin_with_job(&statement, job);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(steps));
-	gpt_statement_add_text(&statement, conditions);
+	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(conditions));
 	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = "
-						 "$4::pg_catalog.jsonb WHERE job = $1");
+						 "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = $4 "
+						 "WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 

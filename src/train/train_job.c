@@ -21,8 +21,8 @@
 
 #include "access/xact.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -77,8 +77,8 @@ static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
 static void publish(Ending *ending, GptProgress *progress);
 static void publish_version(void *argument);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
-static char *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
-						const GptTrainResult *result);
+static Jsonb *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
+						 const GptTrainResult *result);
 
 void
 gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
@@ -364,46 +364,65 @@ reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 /* ---- Conditions --------------------------------------------------------- */
 
 static void
-put_text(StringInfo json, const char *name, const char *value)
+put(JsonbParseState **json, const char *name, const JsonbValue *value)
 {
-	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", name);
-	escape_json(json, value);
+	JsonbValue key = {.type = jbvString};
+
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = (int) strlen(name);
+	(void) pushJsonbValue(json, WJB_KEY, &key);
+	(void) pushJsonbValue(json, WJB_VALUE, unconstify(JsonbValue *, value));
 }
 
 static void
-put_boolean(StringInfo json, const char *name, bool value)
+put_text(JsonbParseState **json, const char *name, const char *text)
 {
-	appendStringInfo(json, "%s\"%s\": %s", json->len > 1 ? ", " : "", name,
-					 value ? "true" : "false");
+	JsonbValue value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = (int) strlen(text);
+	put(json, name, &value);
+}
+
+static void
+put_boolean(JsonbParseState **json, const char *name, bool boolean)
+{
+	JsonbValue value = {.type = jbvBool};
+
+	value.val.boolean = boolean;
+	put(json, name, &value);
 }
 
 /* NaN and infinity have no place in JSON. */
 static void
-put_number(StringInfo json, const char *name, double value)
+put_number(JsonbParseState **json, const char *name, double number)
 {
-	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", name);
-	if (isfinite(value) && value == floor(value))
-		appendStringInfo(json, "%.0f", value);
-	else if (isfinite(value))
-		appendStringInfo(json, "%.6g", value);
-	else
-		appendStringInfoString(json, "null");
+	JsonbValue value = {.type = jbvNull};
+
+	if (isfinite(number))
+	{
+		char *text = psprintf(number == floor(number) ? "%.0f" : "%.6g", number);
+
+		value.type = jbvNumeric;
+		value.val.numeric = DatumGetNumeric(DirectFunctionCall3(
+			numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	}
+	put(json, name, &value);
 }
 
 /*
  * The conditions of the result: with the same rows, seed and these, the weights are the same bits,
  * unless time ended the training.
  */
-static char *
+static Jsonb *
 conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result)
 {
 	const LmTrainOptions *training = &plan->training;
 	const LmConfig *config = &plan->config;
 	int64 steps = result != NULL && plan->total_time > 0 ? result->steps : training->steps;
-	StringInfoData json;
+	JsonbParseState *json = NULL;
 
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
+	(void) pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
 	put_text(&json, "cpu", gpt_machine_cpu());
 	put_text(&json, "kernels", gpt_plan_kernels(plan));
 	put_number(&json, "threads", plan->n_threads);
@@ -448,6 +467,5 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 		put_number(&json, "tokens_per_second", result->tokens_per_second);
 		put_text(&json, "ended", end_names[result->end]);
 	}
-	appendStringInfoChar(&json, '}');
-	return json.data;
+	return JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL));
 }
