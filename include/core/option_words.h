@@ -4,13 +4,13 @@
  * The words that the server's own options take, and their enumerators. The words of the engine's
  * options stand beside its enumerations: lm_optimizer_name, lm_schedule_name ...
  *
- * A list of words is a function from an enumerator to its word, NULL after the last. In an option,
- * -1 (GPT_CHOSEN) stands for "auto", or for an option that has no default and was not given.
+ * In an option, -1 (GPT_CHOSEN) stands for "auto", or for an option that has no default and was not
+ * given.
  */
 #ifndef GPT_OPTION_WORDS_H
 #define GPT_OPTION_WORDS_H
 
-typedef const char *(*GptWordOf)(int number);
+#include "core/words.h"
 
 /* The shape of a model whose size has a name. */
 typedef struct GptPreset
@@ -26,14 +26,14 @@ extern const GptPreset *gpt_preset(int number);
 extern const char *gpt_preset_name(int number);
 
 /* Options that are true or false unless the job chooses. */
-typedef enum GptChoice
+typedef enum GptSwitch
 {
-	GPT_CHOICE_AUTO = -1,
-	GPT_CHOICE_TRUE,
-	GPT_CHOICE_FALSE,
-} GptChoice;
+	GPT_SWITCH_AUTO = -1,
+	GPT_SWITCH_TRUE,
+	GPT_SWITCH_FALSE,
+} GptSwitch;
 
-extern const char *gpt_choice_name(int number);
+extern const char *gpt_switch_name(int number);
 
 typedef enum GptNormalize
 {

@@ -71,7 +71,7 @@ typedef struct GptTrainOptions
 	GptPublish publish;
 	int64 threads;
 	int precision; /* LmPrecision, or GPT_CHOSEN */
-	GptChoice recompute;
+	GptSwitch recompute;
 	GptFamily family; /* the defaults of what follows */
 	LmNorm norm;
 	double norm_epsilon;
@@ -97,7 +97,7 @@ typedef struct GptTrainOptions
 	GptIfRunning if_running;
 	bool generate; /* of gpt_evaluate, as what follows */
 	int64 max_tokens;
-	GptChoice include_end;
+	GptSwitch include_end;
 } GptTrainOptions;
 
 /*

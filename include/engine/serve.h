@@ -93,4 +93,6 @@ typedef enum LmPooling
 	LM_POOL_LAST, /* the last token's */
 } LmPooling;
 
+const char *lm_pooling_name(int pooling); /* "mean", "last"; NULL after the last */
+
 #endif /* LM_SERVE_H */

@@ -32,6 +32,8 @@ typedef enum LmTokenizerKind
 	LM_TOKENIZER_CHARS,
 } LmTokenizerKind;
 
+const char *lm_tokenizer_kind_name(int kind); /* "bpe", "bytes", "chars"; NULL after the last */
+
 typedef struct LmBytes
 {
 	const char *data;

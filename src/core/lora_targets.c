@@ -8,9 +8,8 @@
 #include "lib/stringinfo.h"
 
 #include "core/lora_targets.h"
+#include "core/words.h"
 #include "engine/config.h"
-
-static int find_word(const char *(*name_of)(int value), const char *word, size_t length);
 
 char *
 gpt_lora_targets_words(int targets)
@@ -42,23 +41,11 @@ gpt_lora_targets_parse(const char *text, size_t length)
 			at++;
 		while (stop > at && stop[-1] == ' ')
 			stop--;
-		word = find_word(lm_target_name, at, (size_t) (stop - at));
+		word = gpt_word_find(lm_target_name, at, (size_t) (stop - at));
 		if (word < 0)
 			return 0;
 		targets |= 1 << word;
 		at = (comma != NULL ? comma : end) + 1;
 	}
 	return targets;
-}
-
-/* -1 where it is none of them. */
-static int
-find_word(const char *(*name_of)(int value), const char *word, size_t length)
-{
-	for (int i = 0; name_of(i) != NULL; i++)
-	{
-		if (strlen(name_of(i)) == length && memcmp(name_of(i), word, length) == 0)
-			return i;
-	}
-	return -1;
 }

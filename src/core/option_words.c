@@ -16,22 +16,14 @@ static const GptPreset presets[] = {
 	{"base", 8, 8, 512}, {"gpt2", 12, 12, 768},
 };
 
-#define WORDS(function, ...)                                                   \
-	const char *function(int number)                                           \
-	{                                                                          \
-		static const char *const words[] = {__VA_ARGS__};                      \
-                                                                               \
-		return number >= 0 && number < lengthof(words) ? words[number] : NULL; \
-	}
-
-WORDS(gpt_choice_name, [GPT_CHOICE_TRUE] = "true", [GPT_CHOICE_FALSE] = "false")
-WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC")
-WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last")
-WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern")
-WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora")
-WORDS(gpt_since_name, [GPT_SINCE_WATERMARK] = "watermark")
-WORDS(gpt_if_running_name, [GPT_IF_RUNNING_ERROR] = "error", [GPT_IF_RUNNING_SKIP] = "skip",
-	  [GPT_IF_RUNNING_QUEUE] = "queue")
+GPT_WORDS(gpt_switch_name, [GPT_SWITCH_TRUE] = "true", [GPT_SWITCH_FALSE] = "false");
+GPT_WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC");
+GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");
+GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern");
+GPT_WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora");
+GPT_WORDS(gpt_since_name, [GPT_SINCE_WATERMARK] = "watermark");
+GPT_WORDS(gpt_if_running_name, [GPT_IF_RUNNING_ERROR] = "error", [GPT_IF_RUNNING_SKIP] = "skip",
+		  [GPT_IF_RUNNING_QUEUE] = "queue");
 
 const GptPreset *
 gpt_preset(int number)

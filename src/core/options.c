@@ -58,7 +58,7 @@ typedef struct Option
 	const char *description;
 	/* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
 	bool late;
-	bool boolean_too; /* a GptChoice, which may be a boolean of JSON */
+	bool boolean_too; /* a GptSwitch, which may be a boolean of JSON */
 	/* of words: what a word means; NULL, or returns NULL, where the description says it */
 	GptWordOf about;
 } Option;
@@ -94,7 +94,7 @@ typedef struct Option
 	}
 #define WORD_OR_BOOLEAN(functions, name, default_value, description)                           \
 	{                                                                                          \
-#name, functions, OPTION_WORD, default_value, 0, 0, gpt_choice_name, ENUMERATOR(name), \
+#name, functions, OPTION_WORD, default_value, 0, 0, gpt_switch_name, ENUMERATOR(name), \
 			description, false, true                                                           \
 	}
 #define WORD_ABOUT(functions, name, default_value, word_of, about, description)        \
@@ -367,29 +367,21 @@ takes_auto(const Option *option)
 static char *
 words_of(const Option *option)
 {
-	StringInfoData words;
+	char *words = gpt_words_list(option->word_of, ", ");
 
-	initStringInfo(&words);
-	if (takes_auto(option))
-		appendStringInfoString(&words, AUTO);
-	for (int i = 0; option->word_of(i) != NULL; i++)
-		appendStringInfo(&words, "%s%s", words.len > 0 ? ", " : "", option->word_of(i));
-	return words.data;
+	return takes_auto(option) ? psprintf("%s, %s", AUTO, words) : words;
 }
 
 static int
 enumerator(const Option *option, const char *word)
 {
-	if (takes_auto(option) && strcmp(word, AUTO) == 0)
-		return GPT_CHOSEN;
-	for (int i = 0; option->word_of(i) != NULL; i++)
-	{
-		if (strcmp(word, option->word_of(i)) == 0)
-			return i;
-	}
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name,
-						   words_of(option), word)));
+	int number = gpt_word_find(option->word_of, word, strlen(word));
+
+	if (number < 0 && !(takes_auto(option) && strcmp(word, AUTO) == 0))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name,
+							   words_of(option), word)));
+	return number < 0 ? GPT_CHOSEN : number;
 }
 
 /* Fills in all defaults; options whose value depends on the corpus get GPT_CHOSEN, NaN or NULL. */
@@ -510,7 +502,7 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 
 	if (option->boolean_too && value->type == jbvBool)
 	{
-		*(int *) target = value->val.boolean ? GPT_CHOICE_TRUE : GPT_CHOICE_FALSE;
+		*(int *) target = value->val.boolean ? GPT_SWITCH_TRUE : GPT_SWITCH_FALSE;
 		return;
 	}
 	if (value->type != json_types[option->type])

@@ -26,6 +26,22 @@ gpt_transaction_expect_extension(Oid extension)
 	expected_extension = extension;
 }
 
+/* NULL: as it is set. */
+static const char *
+synchronous_commit_of(GptCommit commit)
+{
+	switch (commit)
+	{
+		case GPT_COMMIT_ASYNC:
+			return "off";
+		case GPT_COMMIT_LOCAL:
+			return "local";
+		case GPT_COMMIT_FULL:
+			return NULL;
+	}
+	elog(ERROR, "kind of commit %d is unknown", (int) commit);
+}
+
 void
 gpt_transaction_begin(GptTransaction *transaction, GptCommit commit)
 {
@@ -36,9 +52,9 @@ gpt_transaction_begin(GptTransaction *transaction, GptCommit commit)
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
-	if (commit != GPT_COMMIT_FULL)
-		(void) set_config_option("synchronous_commit", commit == GPT_COMMIT_LOCAL ? "local" : "off",
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (synchronous_commit_of(commit) != NULL)
+		(void) set_config_option("synchronous_commit", synchronous_commit_of(commit), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(expected_extension) && gpt_extension_oid() != expected_extension)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the extension was dropped")));

@@ -16,6 +16,7 @@
 #include "core/bridge.h"
 #include "core/settings.h"
 #include "core/transaction.h"
+#include "core/words.h"
 #include "corpus/corpus.h"
 #include "corpus/replay.h"
 #include "corpus/spool.h"
@@ -51,14 +52,23 @@ gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool 
 LmTokenizer *
 gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
-	const char *kind = options->tokenizer;
+	int kind;
 
-	if (kind == NULL)
-		kind = rows_ask_for_bytes(options, spool, progress) ? "bytes" : "bpe";
-	if (strcmp(kind, "bytes") == 0)
-		return gpt_corpus_tokenizer_create(lm_bytes_spec());
-	return strcmp(kind, "chars") == 0 ? train_chars(spool, progress)
-									  : train_bpe(options, spool, progress);
+	if (options->tokenizer != NULL)
+		kind =
+			gpt_word_find(lm_tokenizer_kind_name, options->tokenizer, strlen(options->tokenizer));
+	else
+		kind = rows_ask_for_bytes(options, spool, progress) ? LM_TOKENIZER_BYTES : LM_TOKENIZER_BPE;
+	switch ((LmTokenizerKind) kind)
+	{
+		case LM_TOKENIZER_BYTES:
+			return gpt_corpus_tokenizer_create(lm_bytes_spec());
+		case LM_TOKENIZER_CHARS:
+			return train_chars(spool, progress);
+		case LM_TOKENIZER_BPE:
+			return train_bpe(options, spool, progress);
+	}
+	elog(ERROR, "tokenizer \"%s\" is no kind that a job can train", options->tokenizer);
 }
 
 LmTokenizer *

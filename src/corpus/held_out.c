@@ -161,13 +161,18 @@ percent(double part, double whole)
 static const char *
 reason(const GptHeldOut *held)
 {
-	if (held->chosen.reason == LM_HELD_OUT_FEW_ROWS)
-		return psprintf("%s of " INT64_FORMAT " rows is less than one", percent(held->fraction, 1),
-						held->counts->n_rows);
-	if (held->chosen.reason == LM_HELD_OUT_BYTES)
-		return "a few long rows have most of the text";
-	if (held->chosen.reason == LM_HELD_OUT_AS_ASKED)
-		return "their tokens are shorter or longer than those of the other rows";
+	switch (held->chosen.reason)
+	{
+		case LM_HELD_OUT_FEW_ROWS:
+			return psprintf("%s of " INT64_FORMAT " rows is less than one",
+							percent(held->fraction, 1), held->counts->n_rows);
+		case LM_HELD_OUT_BYTES:
+			return "a few long rows have most of the text";
+		case LM_HELD_OUT_AS_ASKED:
+			return "their tokens are shorter or longer than those of the other rows";
+		case LM_HELD_OUT_NEEDED:
+			break;
+	}
 	if (held->all_equal)
 		return "all rows are equal";
 	if (held->prompted)

@@ -18,6 +18,7 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
+#include "core/words.h"
 #include "serve/cache.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
@@ -299,17 +300,17 @@ static LmPooling
 read_pooling(FunctionCallInfo fcinfo)
 {
 	char *name;
+	int pooling;
 
 	if (PG_ARGISNULL(2))
 		return LM_POOL_MEAN;
 	name = gpt_argument_text(fcinfo, 2);
-	if (strcmp(name, "mean") == 0)
-		return LM_POOL_MEAN;
-	if (strcmp(name, "last") != 0)
+	pooling = gpt_word_find(lm_pooling_name, name, strlen(name));
+	if (pooling < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("pooling \"%s\" does not exist", name),
-						errhint("Pooling must be mean or last.")));
-	return LM_POOL_LAST;
+						errhint("Pooling must be %s.", gpt_words_list(lm_pooling_name, " or "))));
+	return (LmPooling) pooling;
 }
 
 /* To length 1; zeros stay. */

@@ -141,11 +141,11 @@ includes_end(const GptTrainOptions *options, bool prompted)
 {
 	switch (options->include_end)
 	{
-		case GPT_CHOICE_AUTO:
+		case GPT_SWITCH_AUTO:
 			return prompted;
-		case GPT_CHOICE_TRUE:
+		case GPT_SWITCH_TRUE:
 			return true;
-		case GPT_CHOICE_FALSE:
+		case GPT_SWITCH_FALSE:
 			return false;
 	}
 	return false;

@@ -13,6 +13,7 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
+#include "core/words.h"
 #include "serve/cache.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
@@ -28,11 +29,9 @@ typedef enum Metric
 	METRIC_TOKENS,
 } Metric;
 
-static const char *const metric_names[] = {
-	[METRIC_PERPLEXITY] = "perplexity",		[METRIC_LOGPROB] = "logprob",
-	[METRIC_MEAN_LOGPROB] = "mean_logprob", [METRIC_BITS_PER_BYTE] = "bits_per_byte",
-	[METRIC_MAX_SURPRISE] = "max_surprise", [METRIC_TOKENS] = "tokens",
-};
+static GPT_WORDS(metric_name, [METRIC_PERPLEXITY] = "perplexity", [METRIC_LOGPROB] = "logprob",
+				 [METRIC_MEAN_LOGPROB] = "mean_logprob", [METRIC_BITS_PER_BYTE] = "bits_per_byte",
+				 [METRIC_MAX_SURPRISE] = "max_surprise", [METRIC_TOKENS] = "tokens");
 
 PG_FUNCTION_INFO_V1(gpt_score);
 PG_FUNCTION_INFO_V1(gpt_logprob);
@@ -136,20 +135,17 @@ static Metric
 read_metric(FunctionCallInfo fcinfo)
 {
 	char *name;
+	int metric;
 
 	if (PG_ARGISNULL(2))
 		return METRIC_PERPLEXITY;
 	name = gpt_argument_text(fcinfo, 2);
-	for (int i = 0; i < lengthof(metric_names); i++)
-	{
-		if (strcmp(name, metric_names[i]) == 0)
-			return (Metric) i;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("metric \"%s\" does not exist", name),
-			 errhint("Metrics are perplexity, logprob, mean_logprob, bits_per_byte, max_surprise "
-					 "and tokens.")));
-	return METRIC_PERPLEXITY;
+	metric = gpt_word_find(metric_name, name, strlen(name));
+	if (metric < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("metric \"%s\" does not exist", name),
+						errhint("Metrics are %s.", gpt_words_list(metric_name, " and "))));
+	return (Metric) metric;
 }
 
 /* The sum is of natural logarithms; size counts the bytes of the text. */

@@ -317,6 +317,24 @@ raise_other_job(const char *model, int64 other)
 							"option \"if_running\".")));
 }
 
+/* For "skip": a notice says whose turn it is. */
+static Turn
+turn_or_skip(int64 other, const char *model, bool locked)
+{
+	if (other == 0 && locked)
+		return TURN_OURS;
+	if (other == 0)
+	{
+		ereport(
+			NOTICE,
+			(errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
+		return TURN_OTHER_SESSION;
+	}
+	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping",
+							other, model)));
+	return TURN_OTHER_JOB;
+}
+
 /*
  * Takes the lock on the model's name, without waiting but for "queue", and looks for a job that
  * makes the model. The look comes after the lock: a submission that has just been committed is
@@ -328,27 +346,22 @@ take_turn(int64 *other, const char *model, GptIfRunning if_running)
 	bool locked = gpt_name_try_lock(model);
 
 	if (!locked && if_running == GPT_IF_RUNNING_QUEUE)
-	{
 		gpt_name_lock(model);
-		locked = true;
-	}
 	*other = gpt_job_of_model(model);
-	if (!locked && if_running == GPT_IF_RUNNING_ERROR)
-		raise_other_session(model);
-	if (*other == 0 && !locked)
+	switch (if_running)
 	{
-		ereport(
-			NOTICE,
-			(errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
-		return TURN_OTHER_SESSION;
+		case GPT_IF_RUNNING_QUEUE:
+			return TURN_OURS;
+		case GPT_IF_RUNNING_SKIP:
+			return turn_or_skip(*other, model, locked);
+		case GPT_IF_RUNNING_ERROR:
+			if (!locked)
+				raise_other_session(model);
+			if (*other != 0)
+				raise_other_job(model, *other);
+			return TURN_OURS;
 	}
-	if (*other == 0 || if_running == GPT_IF_RUNNING_QUEUE)
-		return TURN_OURS;
-	if (if_running == GPT_IF_RUNNING_ERROR)
-		raise_other_job(model, *other);
-	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping",
-							*other, model)));
-	return TURN_OTHER_JOB;
+	elog(ERROR, "kind of submission %d is unknown", (int) if_running);
 }
 
 /*

@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 
 #include "core/statement.h"
+#include "core/words.h"
 #include "serve/image_file.h"
 #include "store/blob.h"
 #include "store/catalog.h"
@@ -46,7 +47,6 @@ typedef struct Stored
 	uint8 sha256[GPT_SHA256_SIZE];
 } Stored;
 
-static const char *kind_name(LmTokenizerKind kind);
 static Oid own_object(const uint8 *sha256);
 static bool has_content(Oid object, const uint8 *sha256);
 static void insert_tokenizer(const uint8 *sha256, Oid object, int64 size,
@@ -78,7 +78,7 @@ gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec)
 bool
 gpt_catalog_tokenizer_is_reserved(const char *name)
 {
-	return strcmp(name, "bytes") == 0 || strcmp(name, "chars") == 0 || strcmp(name, "bpe") == 0;
+	return gpt_word_find(lm_tokenizer_kind_name, name, strlen(name)) >= 0;
 }
 
 void
@@ -211,21 +211,6 @@ gpt_catalog_drop_all_tokenizers(void)
 	gpt_statement_end(&statement);
 }
 
-static const char *
-kind_name(LmTokenizerKind kind)
-{
-	switch (kind)
-	{
-		case LM_TOKENIZER_BPE:
-			return "bpe";
-		case LM_TOKENIZER_BYTES:
-			return "bytes";
-		case LM_TOKENIZER_CHARS:
-			return "chars";
-	}
-	return "other";
-}
-
 /*
  * A stored copy that the current role owns, by itself or by membership; InvalidOid where there is
  * none. It is kept from being swept before somebody uses it, and one that is being swept is not
@@ -286,7 +271,7 @@ insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerS
 	gpt_statement_add_hash(&statement, sha256);
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(object));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(size));
-	gpt_statement_add_text(&statement, kind_name(spec->kind));
+	gpt_statement_add_text(&statement, lm_tokenizer_kind_name((int) spec->kind));
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(spec->n_tokens));
 	gpt_statement_change(&statement, 1,
 						 "INSERT INTO %s.gpt_tokenizer (sha256, object, size, kind, vocabulary) "

@@ -19,6 +19,7 @@
 #include "utils/numeric.h"
 
 #include "core/lora_targets.h"
+#include "core/words.h"
 #include "store/model_config.h"
 
 #define LABELS_FIELD "labels"
@@ -38,7 +39,7 @@ static const struct Field
 	const char *name;
 	FieldType type;
 	size_t offset;
-	const char *(*name_of)(int value); /* of words, which are enumerations */
+	GptWordOf word_of; /* of words, which are enumerations */
 	/* only written where it is not the default: configurations of before do not have it */
 	bool later;
 } fields[] = {
@@ -68,7 +69,6 @@ static const struct Field
 static int read_labels(char **names, Jsonb *object);
 static void append_labels(StringInfo json, int n, const char *labels);
 static bool same_field(const LmConfig *a, const LmConfig *b, const struct Field *field);
-static int find_word(const char *(*name_of)(int value), const char *word, size_t length);
 static void append_field(StringInfo json, const LmConfig *config, const struct Field *field);
 static bool read_field(LmConfig *config, const struct Field *field, const JsonbValue *value);
 static bool read_number(double *number, const JsonbValue *value);
@@ -211,7 +211,7 @@ append_field(StringInfo json, const LmConfig *config, const struct Field *field)
 			appendStringInfoString(json, *(const bool *) place ? "true" : "false");
 			break;
 		case FIELD_WORD:
-			appendStringInfo(json, "\"%s\"", field->name_of(*(const int *) place));
+			appendStringInfo(json, "\"%s\"", field->word_of(*(const int *) place));
 			break;
 		case FIELD_TARGETS:
 			appendStringInfo(json, "\"%s\"", gpt_lora_targets_words(*(const int *) place));
@@ -246,8 +246,8 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 		case FIELD_WORD:
 			if (value->type != jbvString)
 				return false;
-			*(int *) place =
-				find_word(field->name_of, value->val.string.val, (size_t) value->val.string.len);
+			*(int *) place = gpt_word_find(field->word_of, value->val.string.val,
+										   (size_t) value->val.string.len);
 			return *(int *) place >= 0;
 		case FIELD_TARGETS:
 			if (value->type != jbvString)
@@ -257,18 +257,6 @@ read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
 			return *(int *) place > 0;
 	}
 	return false;
-}
-
-/* -1 where it is none of them. */
-static int
-find_word(const char *(*name_of)(int value), const char *word, size_t length)
-{
-	for (int i = 0; name_of(i) != NULL; i++)
-	{
-		if (strlen(name_of(i)) == length && memcmp(name_of(i), word, length) == 0)
-			return i;
-	}
-	return -1;
 }
 
 static bool

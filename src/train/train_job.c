@@ -51,7 +51,8 @@
 #define NOTED_SHARE 0.5
 
 /* By GptTrainEnd. */
-static const char *const end_names[] = {"steps", "epochs", "minutes", "patience"};
+static GPT_WORDS(end_name, [GPT_END_STEPS] = "steps", [GPT_END_EPOCHS] = "epochs",
+				 [GPT_END_MINUTES] = "minutes", [GPT_END_PATIENCE] = "patience");
 
 /* The publication, and with it the end of the job. */
 typedef struct Ending
@@ -76,6 +77,7 @@ static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
 						const GptCorpus *corpus);
 static void publish(Ending *ending, GptProgress *progress);
 static void publish_version(void *argument);
+static const char *note_of_choice(const GptTrainResult *result);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
 static Jsonb *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 						 const GptTrainResult *result);
@@ -320,14 +322,8 @@ publish_version(void *argument)
 					  conditions(ending->plan, ending->corpus, result));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
-	if (result->choice == GPT_CHOICE_FEW)
-		gpt_job_add_note(job->number, "the validation rows are too few to choose the best version "
-									  "or to detect over-fitting: the last weights are published");
-	else if (result->choice == GPT_CHOICE_UNTOLD)
-		gpt_job_add_note(job->number, psprintf("the last weights are published: their validation "
-											   "loss is not above that of step " INT64_FORMAT
-											   ", the lowest, by %d standard errors",
-											   result->best_step, GPT_BEST_ERRORS));
+	if (note_of_choice(result) != NULL)
+		gpt_job_add_note(job->number, note_of_choice(result));
 	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
@@ -340,6 +336,25 @@ publish_version(void *argument)
 	gpt_run_files_remove(&job->run_id);
 }
 
+/* NULL where there is nothing to note. */
+static const char *
+note_of_choice(const GptTrainResult *result)
+{
+	switch (result->choice)
+	{
+		case GPT_CHOICE_MADE:
+			return NULL;
+		case GPT_CHOICE_FEW:
+			return "the validation rows are too few to choose the best version or to detect "
+				   "over-fitting: the last weights are published";
+		case GPT_CHOICE_UNTOLD:
+			return psprintf("the last weights are published: their validation loss is not above "
+							"that of step " INT64_FORMAT ", the lowest, by %d standard errors",
+							result->best_step, GPT_BEST_ERRORS);
+	}
+	elog(ERROR, "kind of choice %d is unknown", (int) result->choice);
+}
+
 /* For the note: which option ended the training. */
 static char *
 reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
@@ -347,7 +362,7 @@ reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 	StringInfoData reason;
 
 	initStringInfo(&reason);
-	appendStringInfo(&reason, "ended by %s", end_names[result->end]);
+	appendStringInfo(&reason, "ended by %s", end_name(result->end));
 	if (result->end == GPT_END_PATIENCE)
 		appendStringInfo(&reason,
 						 ": the validation loss was not below that of step " INT64_FORMAT
@@ -438,7 +453,7 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 	put_number(&json, "dropout", config->dropout);
 	if (config->lora_rank > 0)
 	{
-		put_text(&json, "method", "lora");
+		put_text(&json, "method", gpt_method_name(GPT_METHOD_LORA));
 		put_number(&json, "rank", config->lora_rank);
 		put_number(&json, "alpha", config->lora_alpha);
 		put_text(&json, "targets", gpt_lora_targets_words(config->lora_targets));
@@ -465,7 +480,7 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 	if (result != NULL)
 	{
 		put_number(&json, "tokens_per_second", result->tokens_per_second);
-		put_text(&json, "ended", end_names[result->end]);
+		put_text(&json, "ended", end_name(result->end));
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL));
 }

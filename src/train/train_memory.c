@@ -49,7 +49,7 @@ gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
 	{
 		/* No single one will do: with the smallest batch, one may. */
 		open.batch_size = open.accumulate = GPT_CHOSEN;
-		open.recompute = GPT_CHOICE_AUTO;
+		open.recompute = GPT_SWITCH_AUTO;
 		search.options = &open;
 		if (fits_with(&search, &open))
 			appendStringInfoString(&search.found, LEFT_OPEN);
@@ -131,8 +131,8 @@ try_recompute(Search *search)
 {
 	GptTrainOptions options = *search->options;
 
-	options.recompute = GPT_CHOICE_TRUE;
-	if (search->options->recompute == GPT_CHOICE_FALSE && fits_with(search, &options))
+	options.recompute = GPT_SWITCH_TRUE;
+	if (search->options->recompute == GPT_SWITCH_FALSE && fits_with(search, &options))
 		add(search, "recompute", "true");
 }
 

@@ -230,9 +230,9 @@ batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 bool
 gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 {
-	bool open = options->recompute == GPT_CHOICE_AUTO;
+	bool open = options->recompute == GPT_SWITCH_AUTO;
 
-	plan->training.recompute = options->recompute == GPT_CHOICE_TRUE;
+	plan->training.recompute = options->recompute == GPT_SWITCH_TRUE;
 	if (!open)
 		return batch_fits(plan, options, 1);
 	if (batch_fits(plan, options, SMALLEST_MICRO_BATCH))

@@ -137,6 +137,9 @@ test_edges(LmEngine *engine, LmHost host, TapHost *state)
 	ok(memcmp(&before, &after, sizeof before) == 0, "scores before and after are the same bits");
 	embed_text(other, &n, session, (LmBytes){"some other text", 15}, LM_POOL_MEAN, &error);
 	ok(memcmp(one, other, config.channels * sizeof(float)) == 0, "and so are embeddings");
+	ok(!embed_text(one, &n, session, (LmBytes){"text", 4}, (LmPooling) 9, &error) &&
+		   strcmp(error.message, "pooling 9 is not known") == 0,
+	   "a pooling that is none is an error");
 	state->stop = true;
 	ok(!embed_text(one, &n, session, (LmBytes){"never seen", 10}, LM_POOL_MEAN, &error) &&
 		   error.code == LM_ERR_STOPPED,

@@ -47,14 +47,26 @@ typedef struct BackwardWork
 static void forward_piece(void *work, int piece, int thread);
 static void backward_piece(void *work, int piece, int thread);
 
+static bool
+is_centred(LmNorm kind)
+{
+	switch (kind)
+	{
+		case LM_LAYERNORM:
+			return true;
+		case LM_RMSNORM:
+			break;
+	}
+	return false;
+}
+
 void
 lm_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd, const float *x,
 				const float *weight, const float *bias, int n_rows, int C, float epsilon,
 				LmNorm kind)
 {
-	ForwardWork work = {
-		lm_simd(), y, mean, rstd, x, weight, bias, n_rows, C, epsilon, kind == LM_LAYERNORM,
-		NULL,	   0};
+	ForwardWork work = {lm_simd(),		  y,	mean, rstd, x, weight, bias, n_rows, C, epsilon,
+						is_centred(kind), NULL, 0};
 
 	lm_engine_run(engine, forward_piece, &work,
 				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
@@ -75,7 +87,7 @@ lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
 						n_rows,
 						C,
 						epsilon,
-						kind == LM_LAYERNORM,
+						is_centred(kind),
 						residual,
 						lm_dropout_threshold(residual->dropout)};
 
@@ -113,7 +125,7 @@ lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias, cons
 				 int n_rows, int C, LmNorm kind, void *scratch)
 {
 	BackwardWork work = {lm_simd(), dx,	  scratch, dbias != NULL, dy, x,
-						 mean,		rstd, weight,  n_rows,		  C,  kind == LM_LAYERNORM};
+						 mean,		rstd, weight,  n_rows,		  C,  is_centred(kind)};
 	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
 
 	lm_engine_run(engine, backward_piece, &work, n_blocks);

@@ -70,12 +70,18 @@ gelu_forward_kind(float *y, const float *x, size_t count, LmActivation kind)
 static void
 vector_gelu_forward(float *y, const float *x, size_t count, LmActivation kind)
 {
-	if (kind == LM_GELU)
-		gelu_forward_kind(y, x, count, LM_GELU);
-	else if (kind == LM_RELU2)
-		gelu_forward_kind(y, x, count, LM_RELU2);
-	else
-		gelu_forward_kind(y, x, count, LM_GELU_TANH);
+	switch (kind)
+	{
+		case LM_GELU:
+			gelu_forward_kind(y, x, count, LM_GELU);
+			break;
+		case LM_GELU_TANH:
+			gelu_forward_kind(y, x, count, LM_GELU_TANH);
+			break;
+		case LM_RELU2:
+			gelu_forward_kind(y, x, count, LM_RELU2);
+			break;
+	}
 }
 
 INLINE void
@@ -92,12 +98,18 @@ gelu_backward_kind(float *dx, const float *dy, const float *x, size_t count, LmA
 static void
 vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, LmActivation kind)
 {
-	if (kind == LM_GELU)
-		gelu_backward_kind(dx, dy, x, count, LM_GELU);
-	else if (kind == LM_RELU2)
-		gelu_backward_kind(dx, dy, x, count, LM_RELU2);
-	else
-		gelu_backward_kind(dx, dy, x, count, LM_GELU_TANH);
+	switch (kind)
+	{
+		case LM_GELU:
+			gelu_backward_kind(dx, dy, x, count, LM_GELU);
+			break;
+		case LM_GELU_TANH:
+			gelu_backward_kind(dx, dy, x, count, LM_GELU_TANH);
+			break;
+		case LM_RELU2:
+			gelu_backward_kind(dx, dy, x, count, LM_RELU2);
+			break;
+	}
 }
 
 static void

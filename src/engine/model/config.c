@@ -12,12 +12,13 @@
 static bool check_lora(LmConfig *config, LmError *error);
 static bool check_range(LmError *error, const char *field, int value, int lowest, int highest);
 
-LM_NAMES(lm_norm_name, [LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm")
+LM_NAMES(lm_norm_name, [LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm");
 LM_NAMES(
-	lm_position_name, [LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope")
-LM_NAMES(lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2")
+	lm_position_name, [LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope");
+LM_NAMES(
+	lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2");
 LM_NAMES(lm_target_name, [LM_TARGET_ATTENTION] = "attention", [LM_TARGET_PROJECTION] = "projection",
-		 [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down")
+		 [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down");
 
 LmConfig
 lm_config_default(void)

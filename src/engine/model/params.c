@@ -383,6 +383,13 @@ lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64
 }
 
 static void
+fill(float *values, size_t count, float value)
+{
+	for (size_t i = 0; i < count; i++)
+		values[i] = value;
+}
+
+static void
 init_piece(void *work, int piece, int thread)
 {
 	const Init *init = work;
@@ -391,12 +398,20 @@ init_piece(void *work, int piece, int thread)
 	float *values = init->values + first;
 
 	(void) thread;
-	if (init->rule == LM_INIT_NORMAL || init->rule == LM_INIT_RESIDUAL ||
-		init->rule == LM_INIT_FAN_IN)
-		lm_random_normal_from(values, first, count, init->deviation, init->key);
-	else
-		for (size_t i = 0; i < count; i++)
-			values[i] = init->rule == LM_INIT_ONE ? 1.0f : 0.0f;
+	switch (init->rule)
+	{
+		case LM_INIT_NORMAL:
+		case LM_INIT_RESIDUAL:
+		case LM_INIT_FAN_IN:
+			lm_random_normal_from(values, first, count, init->deviation, init->key);
+			break;
+		case LM_INIT_ZERO:
+			fill(values, count, 0);
+			break;
+		case LM_INIT_ONE:
+			fill(values, count, 1);
+			break;
+	}
 }
 
 /* The place in the engine's matrix of an element counted in the order of the file. */

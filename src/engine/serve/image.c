@@ -56,6 +56,7 @@ static LmImageHeader header_of(const LmConfig *config, const LmWeightType *type,
 static LmConfig config_of(const LmImageHeader *header);
 static LmModel *create_model(const LmHost *host, const LmConfig *config, const LmWeightType *type,
 							 LmError *error);
+static void put_positions(LmModel *model, const float *block, const LmParamTable *table);
 static void put_block(const LmModel *model, int layer, const float *block,
 					  const LmParamTable *table);
 static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind,
@@ -174,13 +175,7 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 	header = header_of(config, type, size);
 	memset(image, 0, 128);
 	memcpy(image, &header, sizeof header);
-	if (config->position == LM_LEARNED)
-		put(model->positions, block, table, LM_POSITION_EMBEDDING, -1);
-	else if (config->position == LM_ROPE)
-		lm_rotary((float *) model->rotary, config->context, config->channels / config->heads,
-				  config->rope_base);
-	else
-		lm_sinusoid((float *) model->positions, config->context, config->channels);
+	put_positions(model, block, table);
 	for (int layer = 0; layer < config->layers && !stopped; layer++)
 	{
 		put_block(model, layer, block, table);
@@ -196,6 +191,26 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 	put(model->label_bias, block, table, LM_LABEL_BIAS, -1);
 	lm_model_close(model);
 	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
+}
+
+static void
+put_positions(LmModel *model, const float *block, const LmParamTable *table)
+{
+	const LmConfig *config = &model->config;
+
+	switch (config->position)
+	{
+		case LM_LEARNED:
+			put(model->positions, block, table, LM_POSITION_EMBEDDING, -1);
+			break;
+		case LM_SINUSOIDAL:
+			lm_sinusoid((float *) model->positions, config->context, config->channels);
+			break;
+		case LM_ROPE:
+			lm_rotary((float *) model->rotary, config->context, config->channels / config->heads,
+					  config->rope_base);
+			break;
+	}
 }
 
 static void

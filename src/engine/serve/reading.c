@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "model/bag.h"
 #include "serve/image.h"
 #include "serve/reading.h"
@@ -18,6 +19,26 @@ static bool finish_classification(const LmReading *reading, LmRequest *request, 
 static bool probabilities_of(float *probabilities, const LmModel *model, const double *features,
 							 LmError *error);
 
+LM_NAMES(lm_pooling_name, [LM_POOL_MEAN] = "mean", [LM_POOL_LAST] = "last");
+
+/* LM_ERR_ARGUMENT where task or pooling is none of its kind. */
+static bool
+check_request(const LmRequest *request, LmError *error)
+{
+	switch (request->task)
+	{
+		case LM_TASK_SCORE:
+		case LM_TASK_GENERATE:
+		case LM_TASK_CLASSIFY:
+			return true;
+		case LM_TASK_EMBED:
+			return lm_pooling_name((int) request->pooling) ||
+				   lm_fail(error, LM_ERR_ARGUMENT, -1, "pooling %d is not known",
+						   (int) request->pooling);
+	}
+	return lm_fail(error, LM_ERR_ARGUMENT, -1, "task %d is not known", (int) request->task);
+}
+
 bool
 lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request,
 				  LmError *error)
@@ -27,6 +48,8 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	int32_t end = lm_tokenizer_spec(tokenizer)->end_of_text;
 
 	*n_skipped = 0;
+	if (!check_request(request, error))
+		return false;
 	if (request->task == LM_TASK_GENERATE)
 		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
 			   lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size,

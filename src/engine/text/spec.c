@@ -4,6 +4,7 @@
  * A description that comes from outside, checked as a whole: after lm_spec_check no id, size or
  * pointer in it needs another look.
  */
+#include "base/names.h"
 #include "text/array.h"
 #include "text/spec.h"
 #include "text/utf8.h"
@@ -26,6 +27,9 @@ static bool check_byte_tokens(const LmTokenizerSpec *spec, LmError *error);
 static bool check_chars(const LmTokenizerSpec *spec, LmError *error);
 static size_t spec_block_size(const LmTokenizerSpec *spec);
 static LmBytes copy_bytes(char **place, LmBytes bytes);
+
+LM_NAMES(lm_tokenizer_kind_name, [LM_TOKENIZER_BPE] = "bpe", [LM_TOKENIZER_BYTES] = "bytes",
+		 [LM_TOKENIZER_CHARS] = "chars");
 
 bool
 lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)

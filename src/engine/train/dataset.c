@@ -55,7 +55,7 @@ lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context)
 	return (LmWindow){offset + first, (uint32_t) (share + (i < rest) + 1), 0, 1, 0};
 }
 
-LM_NAMES(lm_documents_name, [LM_DOCUMENTS_PACKED] = "packed", [LM_DOCUMENTS_JOINED] = "joined")
+LM_NAMES(lm_documents_name, [LM_DOCUMENTS_PACKED] = "packed", [LM_DOCUMENTS_JOINED] = "joined");
 
 bool
 lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error)

@@ -13,8 +13,8 @@
 #endif
 
 LM_NAMES(lm_schedule_name, [LM_SCHEDULE_COSINE] = "cosine", [LM_SCHEDULE_LINEAR] = "linear",
-		 [LM_SCHEDULE_CONSTANT] = "constant")
-LM_NAMES(lm_precision_name, [LM_FLOAT32] = "float32", [LM_BFLOAT16] = "bfloat16")
+		 [LM_SCHEDULE_CONSTANT] = "constant");
+LM_NAMES(lm_precision_name, [LM_FLOAT32] = "float32", [LM_BFLOAT16] = "bfloat16");
 
 LmTrainOptions
 lm_train_options_default(void)
