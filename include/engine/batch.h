@@ -30,6 +30,10 @@
 #include "engine/ops.h"
 #include "engine/random.h"
 
+/*
+ * A packed run of windows. Arrays are [capacity], of which the first n_tokens are filled; the batch
+ * owns them.
+ */
 typedef struct LmBatch
 {
 	int n_tokens;
@@ -43,6 +47,10 @@ typedef struct LmBatch
 	LmLabelSets sets; /* of the dataset, in its memory; n_sets 0: targets are no sets */
 } LmBatch;
 
+/*
+ * Allocates the arrays for capacity tokens, with n_tokens 0. LM_ERR_ARGUMENT for a capacity below
+ * 1, LM_ERR_MEMORY. A batch that is all zeros may be freed.
+ */
 bool lm_batch_create(LmBatch *batch, const LmHost *host, int capacity, LmError *error);
 void lm_batch_free(LmBatch *batch, const LmHost *host);
 
@@ -51,6 +59,7 @@ double lm_batch_weight(const LmBatch *batch);
 
 #define LM_DATASET_MAGIC "gpt tok4"
 
+/* The first bytes of a token file. Integers have the byte order of the machine. */
 typedef struct LmDatasetHeader
 {
 	char magic[8];
@@ -71,6 +80,7 @@ typedef struct LmDatasetHeader
 	uint64_t n_members; /* of all sets together */
 } LmDatasetHeader;
 
+/* A window of a document, as the token file stores it. */
 typedef struct LmWindow
 {
 	uint64_t offset; /* of its first id */
@@ -84,6 +94,7 @@ typedef struct LmWindow
 #define LM_WEIGHT_MIN 1e-6f
 #define LM_WEIGHT_MAX 1e6f
 
+/* How the ids of a token file become sequences. */
 typedef enum LmDocuments
 {
 	LM_DOCUMENTS_PACKED, /* windows of documents */
@@ -94,6 +105,7 @@ typedef enum LmDocuments
 /* "packed", "joined"; NULL after the last. */
 const char *lm_documents_name(int documents);
 
+/* A token file and the rule that makes batches of it. It points into the file and owns nothing. */
 typedef struct LmDataset
 {
 	const void *base; /* the mapped file */
@@ -151,13 +163,16 @@ bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const L
 					 int max_tokens, int max_sequences, LmError *error);
 
 /*
- * Reads ahead: the n_batches micro-batches of a step, while those of the next are made on a thread
- * of the engine. The batches are the same as from lm_dataset_next with an example of 0. Memory is
- * the engine's; the dataset's file must stay mapped until lm_reader_free, which waits for the
- * thread. One reader at a time for an engine.
+ * Reads ahead: it holds the n_batches micro-batches of one step, while a thread of the engine makes
+ * those of the next step. The batches are the same as from lm_dataset_next with an example of 0.
+ * The dataset's file must stay mapped until lm_reader_free. One reader at a time for an engine.
  */
 typedef struct LmReader LmReader;
 
+/*
+ * Allocates the batches of two steps through the engine's host; NULL with LM_ERR_MEMORY, or
+ * LM_ERR_ARGUMENT for max_tokens below 1. _free waits for the thread; NULL is fine.
+ */
 LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches,
 						   int max_tokens, int max_sequences, LmError *error);
 void lm_reader_free(LmReader *reader);
@@ -169,9 +184,10 @@ void lm_reader_free(LmReader *reader);
 const LmBatch *lm_reader_next(LmReader *reader, LmCursor *cursor, LmError *error);
 
 /*
- * The validation windows from number *next on, same packing, in the file's order; false in *more
- * when they are over, and an empty batch where there are none. JOINED: the validation stream in
- * windows of context, of which each begins where the one before ended.
+ * Fills batch with the validation windows from number *next on, with the same packing, in the
+ * file's order, and moves *next. *more is false when none is left after them; the batch is empty
+ * where there are none at all. JOINED: the validation stream in windows of context, each of which
+ * begins where the one before ended.
  */
 bool lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDataset *dataset,
 						   int max_tokens, LmError *error);

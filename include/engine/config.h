@@ -10,6 +10,7 @@
 #include "engine/error.h"
 #include "engine/ops.h"
 
+/* How a model knows the positions of tokens. */
 typedef enum LmPosition
 {
 	LM_LEARNED,
@@ -17,7 +18,10 @@ typedef enum LmPosition
 	LM_ROPE,
 } LmPosition;
 
-/* The names of norms, positions, activations and targets of adapters; NULL after the last. */
+/*
+ * The names of norms, positions, activations and targets of adapters, as options and JSON spell
+ * them; NULL for a number that is none. Static strings.
+ */
 const char *lm_norm_name(int norm);
 const char *lm_position_name(int position);
 const char *lm_activation_name(int activation);
@@ -38,6 +42,7 @@ typedef enum LmTarget
 
 #define LM_ALL_TARGETS ((1 << LM_TARGETS) - 1)
 
+/* The configuration of a model. lm_config_check has the ranges of its fields. */
 typedef struct LmConfig
 {
 	int vocabulary; /* unpadded */
@@ -53,7 +58,7 @@ typedef struct LmConfig
 	bool qk_norm; /* queries and keys of each head are normalised (LmHeads) */
 	LmActivation mlp;
 	bool bias; /* in linear layers, and in norms of LM_LAYERNORM */
-	bool zero_init; /* what a branch adds begins as nothing: its last matrix as zero */
+	bool zero_init; /* residual branches initialised to zero: the last matrix of each is 0 */
 	bool tie_embeddings; /* the head uses the token embedding */
 	float dropout;
 	int labels; /* classes that a classifier tells apart; 0: a language model */
@@ -67,7 +72,7 @@ typedef struct LmConfig
 	int lora_rank; /* 0: no adapter, and the next three are 0 too */
 	float lora_alpha; /* 0 becomes 2 rank in lm_config_check */
 	int lora_targets; /* bits 1 << LmTarget; 0 becomes all in lm_config_check */
-	float lora_dropout; /* of what A reads, in training */
+	float lora_dropout; /* of the input of A, in training */
 } LmConfig;
 
 #define LM_MAX_LAYERS 512
@@ -78,17 +83,18 @@ typedef struct LmConfig
 #define LM_MAX_LORA_RANK 1024
 #define LM_MAX_LORA_ALPHA 1e6f
 
-/* GPT-2's switches, sizes 0. */
+/* GPT-2's switches; sizes are 0 and the caller's to set. */
 LmConfig lm_config_default(void);
 
 /*
- * Fills in what is 0 by rule; LM_ERR_ARGUMENT or _LIMIT names the first field that is out of range.
+ * Fills in the fields that have a rule for 0 and checks all. LM_ERR_ARGUMENT or LM_ERR_LIMIT with
+ * the first field that is out of range.
  */
 bool lm_config_check(LmConfig *config, LmError *error);
 
 /*
- * What an adapter rests on: the same without adapter and labels, for a classifier's head belongs to
- * the adapter.
+ * The configuration of the base that an adapter needs: the same without adapter and without labels,
+ * because a classifier's head belongs to the adapter.
  */
 LmConfig lm_config_base(const LmConfig *config);
 
@@ -98,7 +104,7 @@ LmConfig lm_config_base(const LmConfig *config);
  */
 bool lm_config_same_base(const LmConfig *a, const LmConfig *b);
 
-/* How much an adapter's product counts: alpha / rank. */
+/* The factor of an adapter's product: alpha / rank. */
 float lm_config_lora_scale(const LmConfig *config);
 
 #endif /* LM_CONFIG_H */

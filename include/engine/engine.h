@@ -9,8 +9,8 @@
  * thread, so a result does not depend on how many threads there are. A piece should take at most
  * ~10 ms: between pieces the calling thread asks the host's should_stop. Once it says yes, the
  * engine is `stopped`: remaining pieces are skipped, every further lm_engine_run returns at once,
- * and what was being computed is undefined. Whoever begins a computation calls lm_engine_begin, and
- * asks lm_engine_stopped before using its results.
+ * and what was being computed is undefined. The caller of a computation calls lm_engine_begin
+ * before it, and lm_engine_stopped before using its results.
  */
 #ifndef LM_ENGINE_H
 #define LM_ENGINE_H
@@ -21,8 +21,10 @@
 #define LM_MAX_THREADS 64
 #define LM_NICE_IDLE 20 /* SCHED_IDLE, beyond the lowest nice level */
 
+/* The handle: pool, side threads and kernels. One thread at a time may use it. */
 typedef struct LmEngine LmEngine;
 
+/* Choices of lm_engine_start; the strings need not outlive that call. */
 typedef struct LmEngineOptions
 {
 	/* the caller's among them; 1 .. LM_MAX_THREADS. Fewer when threads cannot be made. */
@@ -42,29 +44,34 @@ typedef struct LmEngineOptions
 	 */
 	const char *f32;
 	/*
-	 * Priority of what computes: 0 for the caller's, a nice level, or LM_NICE_IDLE. A thread that
-	 * has lowered its priority may not raise it again, so the caller's keeps its own, and
-	 * lm_engine_apart has a thread in its place.
+	 * Priority of the computing threads: 0 for the caller's, a nice level, or LM_NICE_IDLE. A
+	 * thread that has lowered its priority may not raise it again, so the caller's keeps its own,
+	 * and lm_engine_apart has a thread in its place.
 	 */
 	int nice;
 } LmEngineOptions;
 
 /*
  * Starts the pool with all signals blocked in its threads and loads the BLAS library (once a
- * process: the library stays loaded), which is tested against the built-in kernels and not used if
- * they differ. NULL with LM_ERR_MEMORY, or LM_ERR_LIBRARY when blas_library names a file that
- * cannot be used, LM_ERR_ARGUMENT when bf16 or f32 names kernels that do not run here.
+ * process: the library stays loaded). The library is tested against the built-in kernels and not
+ * used if its results differ. The host is copied. NULL with LM_ERR_MEMORY, with LM_ERR_LIBRARY when
+ * blas_library names a file that cannot be used, or with LM_ERR_ARGUMENT when bf16 or f32 names
+ * kernels that do not run here.
  */
 LmEngine *lm_engine_start(const LmHost *host, const LmEngineOptions *options, LmError *error);
+/* Joins the threads and frees the handle; NULL is fine. */
 void lm_engine_stop(LmEngine *engine);
 
+/*
+ * The host, which lives as long as the engine, and the number of threads, the caller's among them.
+ */
 const LmHost *lm_engine_host(const LmEngine *engine);
 int lm_engine_threads(const LmEngine *engine);
 
 /*
- * Nanoseconds that each thread has spent in pieces since the engine started: [lm_engine_threads].
- * The rest of the time of a computation it waited: for the pieces of others, or for what the caller
- * does alone. Between runs.
+ * nanoseconds [lm_engine_threads] gets the time that each thread has spent in pieces since the
+ * engine started. In the rest of a computation the thread waited for the pieces of others, or for
+ * work that the caller does alone. Call it between runs.
  */
 void lm_engine_busy(const LmEngine *engine, int64_t *nanoseconds);
 
@@ -78,6 +85,10 @@ const char *lm_engine_description(const LmEngine *engine);
 const char *lm_engine_bf16(const LmEngine *engine);
 
 void lm_engine_begin(LmEngine *engine); /* forgets an earlier stop */
+/*
+ * True once the host has asked to stop since lm_engine_begin; asks the host, on the calling thread
+ * only.
+ */
 bool lm_engine_stopped(LmEngine *engine);
 /*
  * While held, the engine does not ask the host and so cannot become stopped: for work that must not
@@ -98,10 +109,10 @@ typedef void (*LmPiece)(void *work, int piece, int thread);
 void lm_engine_run(LmEngine *engine, LmPiece piece, void *work, int n_pieces);
 
 /*
- * Does a task whose lm_engine_run are computed at the engine's priority, and returns when it is
- * done. With options.nice a thread of the engine does it, while the caller's waits and asks the
- * host every few milliseconds. The task calls nothing of the host but through lm_engine_stopped: it
- * allocates nothing. Not reentrant.
+ * Runs a task whose lm_engine_run calls compute at the engine's priority, and returns when it is
+ * done. With options.nice a thread of the engine runs it, while the caller's thread waits and asks
+ * the host every few milliseconds. The task must not allocate: it calls the host only through
+ * lm_engine_stopped. Not reentrant.
  */
 void lm_engine_apart(LmEngine *engine, void (*task)(void *work), void *work);
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The kinds of failure; bridge.c maps each to an SQLSTATE. */
 typedef enum LmErrorCode
 {
 	LM_OK = 0,
@@ -24,6 +25,7 @@ typedef enum LmErrorCode
 	LM_ERR_LIBRARY, /* ICU or BLAS failed */
 } LmErrorCode;
 
+/* A failure; the memory is the caller's. */
 typedef struct LmError
 {
 	LmErrorCode code;

@@ -22,8 +22,8 @@ typedef struct LmHashKey
 #define LM_HASH_PRIME ((UINT64_C(1) << 61) - 1)
 
 /*
- * left times right modulo the prime, but for a multiple of it; left is less than 2^62, right less
- * than 2^61.
+ * Returns a number congruent to left times right modulo the prime, which may lie a little above the
+ * prime; left is below 2^62, right below 2^61.
  */
 static inline uint64_t
 lm_hash_multiply(uint64_t left, uint64_t right)
@@ -35,9 +35,10 @@ lm_hash_multiply(uint64_t left, uint64_t right)
 }
 
 /*
- * The polynomial whose coefficients are the size and the text's words of seven bytes, modulo 2^61 -
- * 1, where the key says (Carter and Wegman 1979): texts of n words collide for at most n + 1 keys
- * of 2^61, times the 2^29 values that have the same 32 bits.
+ * The hash of size bytes: the polynomial whose coefficients are the size and the text's words of
+ * seven bytes, modulo 2^61 - 1, at the point that the key gives (Carter and Wegman 1979). Two texts
+ * of n words collide for at most n + 1 keys of 2^61, times the 2^29 values that have the same 32
+ * bits.
  */
 static inline uint32_t
 lm_hash_bytes(LmHashKey key, const char *data, size_t size)
@@ -57,8 +58,8 @@ lm_hash_bytes(LmHashKey key, const char *data, size_t size)
 }
 
 /*
- * Of two numbers of 32 bits, the halves of pair: one multiplication (Thorup 2015, "High speed
- * hashing for integers and strings", 3.5).
+ * The hash of two numbers of 32 bits, the halves of pair, by one multiplication (Thorup 2015, "High
+ * speed hashing for integers and strings", 3.5).
  */
 static inline uint32_t
 lm_hash_pair(LmHashKey key, uint64_t pair)

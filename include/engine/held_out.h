@@ -13,8 +13,9 @@
  *   - where most rows have a prompt of their own, some of those are held out; otherwise rows of
  *     prompts that have several, and the others are learnt;
  *   - at most half of the rows that can be held out are held out;
- *   - texts too long to be held out that together have most of the bytes are cut, each at its end,
- *     and the rest is chosen from as if it were all.
+ *   - texts that are too long to be held out are cut where together they have most of the bytes:
+ *     the end of each is held out, and the rule applies to the other rows as if they were all.
+ *
  * The choice does not depend on the order of the rows: groups are tried in the order of their keys.
  */
 #ifndef LM_HELD_OUT_H
@@ -28,6 +29,7 @@
 #define LM_GROUP_HELD_OUT 2 /* chosen */
 #define LM_GROUP_CUT 4 /* chosen: the end of its one row is held out */
 
+/* Rows whose learnt part is equal. The array of groups is the caller's. */
 typedef struct LmRowGroup
 {
 	/* a well mixed hash of what is learnt; for the choice no two groups have the same */
@@ -45,6 +47,7 @@ typedef struct LmRowGroup
  */
 size_t lm_row_groups_merge(LmRowGroup *groups, size_t n, const LmHost *host);
 
+/* What the caller asks for, and facts about the whole corpus. */
 typedef struct LmHoldOut
 {
 	double fraction; /* 0 to 0.5 */
@@ -57,7 +60,7 @@ typedef struct LmHoldOut
 	const bool *learnt_labels;
 } LmHoldOut;
 
-/* Why less, or something else, is held out than was asked for. */
+/* Why fewer or other rows are held out than the caller asked for. */
 typedef enum LmHeldOutReason
 {
 	LM_HELD_OUT_AS_ASKED,
@@ -66,6 +69,7 @@ typedef enum LmHeldOutReason
 	LM_HELD_OUT_BYTES, /* the bytes are too unevenly spread over the rows */
 } LmHeldOutReason;
 
+/* The result of a choice. */
 typedef struct LmHeldOut
 {
 	LmHeldOutReason reason;
@@ -76,7 +80,7 @@ typedef struct LmHeldOut
 } LmHeldOut;
 
 /*
- * Flags the groups, which are merged ones and are afterwards in the order of keys. Fails with
+ * Sets the flags of groups that lm_row_groups_merge returned, and leaves them in the order of keys.
  * LM_ERR_STOPPED, after which it can be called again, or LM_ERR_MEMORY.
  */
 bool lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmHoldOut *asked,
@@ -86,8 +90,9 @@ bool lm_held_out_choose(LmHeldOut *held, LmRowGroup *groups, size_t n, const LmH
 LmRowGroup *lm_row_groups_find(LmRowGroup *groups, size_t n, uint64_t key);
 
 /*
- * Where not all rows are in groups: the groups in the order of their prompts, false where it was
- * stopped; then to those of a prompt that rows in no group have, LM_GROUP_ELSEWHERE is given.
+ * For a corpus with rows that are in no group: _by_prompt sorts the groups by prompt (false where
+ * it was stopped); after that _elsewhere sets LM_GROUP_ELSEWHERE on the groups of a prompt that a
+ * row outside has.
  */
 bool lm_row_groups_by_prompt(LmRowGroup *groups, size_t n, const LmHost *host);
 void lm_row_groups_elsewhere(LmRowGroup *groups, size_t n, uint64_t prompt);

@@ -1,9 +1,9 @@
 /*
  * include/engine/host.h
  *
- * What the engine asks of whoever runs it: memory, whether to stop, and a secret. Both functions
- * are called on the thread that called the engine, never on a thread of the pool, and neither may
- * jump out of the engine.
+ * The services that the caller of the engine provides: memory, whether to stop, and a secret. Both
+ * functions are called on the thread that called the engine, never on a thread of the pool, and
+ * neither may jump out of the engine.
  */
 #ifndef LM_HOST_H
 #define LM_HOST_H
@@ -13,6 +13,7 @@
 
 #include "engine/hash.h"
 
+/* Copied by the objects that keep it; context must outlive them. */
 typedef struct LmHost
 {
 	/*
@@ -37,16 +38,16 @@ void *lm_allocate(const LmHost *host, size_t size);
 /* The same, not zeroed: for large blocks that are written before they are read. */
 void *lm_allocate_unset(const LmHost *host, size_t size);
 /*
- * The same in huge pages of the system, where it gives them and the block has LM_LEAST_HUGE bytes:
- * for what is written and read all over, again and again. Where a page is touched all of it is
- * taken. The block does not begin with one.
+ * The same in huge pages where the system gives them and the block has LM_LEAST_HUGE bytes: for
+ * blocks that are read and written all over, again and again. A touched huge page takes all of its
+ * memory. The block itself is aligned to 64 bytes only. Not zeroed.
  */
 #define LM_HUGE_PAGE ((size_t) 2 << 20)
 #define LM_LEAST_HUGE (2 * LM_HUGE_PAGE)
 void *lm_allocate_huge(const LmHost *host, size_t size);
 void lm_free(const LmHost *host, void *pointer);
 
-/* product of two sizes, and a running sum; false on overflow */
+/* Product of two sizes, and *sum = a + b; false on overflow. */
 bool lm_size_multiply(size_t *product, size_t a, size_t b);
 bool lm_size_add(size_t *sum, size_t a, size_t b);
 

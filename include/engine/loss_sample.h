@@ -1,9 +1,9 @@
 /*
  * include/engine/loss_sample.h
  *
- * How far a validation loss can be believed. The predictions that are measured are taken apart in
- * pieces; what two validations differ by in each piece says how far the difference of their losses
- * may be chance.
+ * Whether a difference of two validation losses may be chance. The measured predictions are divided
+ * into pieces; the spread of the differences of two validations over the pieces gives the standard
+ * error of the difference of their losses.
  */
 #ifndef LM_LOSS_SAMPLE_H
 #define LM_LOSS_SAMPLE_H
@@ -21,13 +21,15 @@ typedef struct LmLossSample
 } LmLossSample;
 
 /*
- * nll [n_tokens] of the batch's rows that have a target. A window is one piece; of one text it is
- * one for every 64 tokens.
+ * Adds a batch: nll [n_tokens], read where a row has a target. A window is one piece; in one long
+ * text 64 tokens are one.
  */
 void lm_loss_sample_add(LmLossSample *sample, const LmBatch *batch, const float *nll,
 						bool one_text);
 
-/* Whether there are enough pieces for a standard error that means something. */
+/*
+ * Whether a sample has enough pieces (LM_LEAST_PIECES) for a standard error that means something.
+ */
 bool lm_loss_sample_tells(const LmLossSample *sample);
 #define LM_LEAST_PIECES 10
 

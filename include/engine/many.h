@@ -38,6 +38,7 @@
  *
  * Every task has the errors of lm_tokenizer_encode.
  */
+/* What a request asks for. */
 typedef enum LmTask
 {
 	LM_TASK_SCORE,
@@ -46,7 +47,7 @@ typedef enum LmTask
 	LM_TASK_CLASSIFY,
 } LmTask;
 
-/* One text and what is wanted of it. Texts and stops must live until it is done. */
+/* One text and the result that is wanted. Texts and stops must live until it is done. */
 typedef struct LmRequest
 {
 	LmTask task;
@@ -75,20 +76,23 @@ typedef struct LmRequest
 	bool truncated; /* GENERATE */
 } LmRequest;
 
+/*
+ * The texts in the model and the requests that wait. Results are bit for bit those of single calls.
+ */
 typedef struct LmMany LmMany;
 
 /*
  * Bytes that lm_many_create allocates and that a run needs beside texts, their tokens (LmTokens),
- * stops and what is generated. LM_ERR_ARGUMENT for a number of sequences outside 1 ..
- * LM_MANY_SEQUENCES or fewer pages than one context has.
+ * stops and the generated texts. LM_ERR_ARGUMENT for n_sequences outside 1 .. LM_MANY_SEQUENCES or
+ * fewer pages than one context needs.
  */
 bool lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences,
 					int n_pages, LmError *error);
 
 /*
- * n_pages of LM_PAGE positions are shared by all texts in the model; a text is let in when the
- * pages are free that it can need at most. The session must outlive it and may be used between
- * steps. Errors of lm_many_memory, LM_ERR_MEMORY.
+ * All texts in the model share n_pages of LM_PAGE positions; a text enters when the pages are free
+ * that it can need at most. The session must outlive it and may be used between steps. Errors of
+ * lm_many_memory, LM_ERR_MEMORY.
  */
 LmMany *lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error);
 void lm_many_free(LmMany *many);
@@ -100,15 +104,15 @@ void lm_many_free(LmMany *many);
 LmMany *lm_session_many(LmSession *session);
 
 /*
- * Begins with n requests, which must live until the last of them is done; what was begun before is
- * forgotten. Either all want logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), else
+ * Begins with n requests, which must live until the last of them is done; an earlier run is
+ * dropped. Either all want logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), else
  * LM_ERR_ARGUMENT. LM_ERR_MEMORY.
  */
 bool lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error);
 
 /*
- * One step: some texts are encoded, or some tokens of the texts in the model go through it. *done:
- * every request is. LM_ERR_STOPPED: nothing is lost, the call may be repeated.
+ * One step: encodes some texts, or runs some tokens of the texts in the model. *done: every request
+ * is done. LM_ERR_STOPPED: nothing is lost, the call may be repeated.
  */
 bool lm_many_step(LmMany *many, bool *done, LmError *error);
 

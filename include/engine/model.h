@@ -28,15 +28,23 @@ bool lm_image_size(size_t *size, const LmConfig *config, const LmWeightType *typ
 bool lm_image_build(void *image, const float *block, const LmParamTable *table,
 					const LmWeightType *type, const LmHost *host, LmError *error);
 
+/*
+ * An open model: pointers into an image, and into an adapter where it has one. Read-only, so that
+ * several sessions may share it.
+ */
 typedef struct LmModel LmModel;
 
-/* A model over an image that must outlive it; checks the header. Cheap: no weight is read. */
+/*
+ * A model over an image of size bytes, which must outlive it. Checks the header and reads no
+ * weight, so it is cheap. NULL with LM_ERR_FORMAT, LM_ERR_LIMIT or LM_ERR_MEMORY; freed by
+ * lm_model_close.
+ */
 LmModel *lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error);
 /*
- * An adapter beside the image of its base (lm_config_base of its configuration, with or without a
- * classifier's head, which the adapter's replaces): a small block of its own, aligned to 64, which
- * _build fills from a parameter block of the adapter. LM_ERR_ARGUMENT for a configuration without
- * an adapter, LM_ERR_LIMIT on overflow, LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * The block of an adapter, which lies beside the image of its base (lm_config_base of its
+ * configuration, with or without a classifier's head: the adapter's head replaces it). It is small
+ * and aligned to 64; _build fills it from a parameter block of the adapter. LM_ERR_ARGUMENT for a
+ * configuration without an adapter, LM_ERR_LIMIT on overflow, LM_ERR_MEMORY, LM_ERR_STOPPED.
  */
 bool lm_adapter_size(size_t *size, const LmConfig *config, LmError *error);
 bool lm_adapter_build(void *adapter, const float *block, const LmParamTable *table,
@@ -51,8 +59,8 @@ LmModel *lm_model_open_adapter(const LmHost *host, const void *image, size_t siz
 							   LmError *error);
 
 /*
- * Folds a layer of an adapter into a parameter block of its base: w += scale B A. Is not stopped,
- * so that a layer is done or not done.
+ * Folds a layer of an adapter into a parameter block of its base: w += scale B A. It is not stopped
+ * midway, so that a layer is either whole or untouched.
  */
 void lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table,
 					  const float *adapter, const LmParamTable *adapter_table, int layer);
@@ -61,16 +69,19 @@ void lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table,
 void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from,
 						  const LmParamTable *from_table);
 
+/* Frees the model, not its image or adapter; NULL is fine. */
 void lm_model_close(LmModel *model);
+/* The configuration and the type of the packed weights; they live as long as the model. */
 const LmConfig *lm_model_config(const LmModel *model);
 const LmWeightType *lm_model_weight_type(const LmModel *model);
 
 /*
- * Keys and values of LM_PAGE (ops.h) positions of all layers are a page. Pages have reference
- * counts, so that sequences with a common beginning can share its full pages.
+ * The paged KV cache. A page holds keys and values of LM_PAGE (ops.h) positions of all layers.
+ * Pages have reference counts, so that sequences with a common beginning share its full pages.
  */
 typedef struct LmPages LmPages;
 
+/* n_pages free pages; NULL with LM_ERR_LIMIT or LM_ERR_MEMORY. _free accepts NULL. */
 LmPages *lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *error);
 void lm_pages_free(LmPages *pages);
 size_t lm_pages_size(const LmConfig *config, int n_pages); /* bytes; 0 on overflow */
@@ -85,16 +96,18 @@ typedef struct LmSequence
 	int *pages; /* [ceil(context / LM_PAGE)], owned by the sequence */
 } LmSequence;
 
+/* Allocates an empty sequence's table of pages, for the model's context. LM_ERR_MEMORY. */
 bool lm_sequence_create(LmSequence *sequence, const LmHost *host, const LmModel *model,
 						LmError *error);
 /* Forgets positions from n_positions on, giving back pages. */
 void lm_sequence_truncate(LmSequence *sequence, LmPages *pages, int n_positions);
 /*
  * Makes sequence share the full pages of the first n_positions of other (rounded down to LM_PAGE);
- * returns how many.
+ * returns the number of positions that it now has.
  */
 int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages,
 					  int n_positions);
+/* Gives back the pages and frees the table. */
 void lm_sequence_free(LmSequence *sequence, LmPages *pages, const LmHost *host);
 
 /*
@@ -110,10 +123,10 @@ typedef struct LmInput
 } LmInput;
 
 /*
- * Runs n inputs. logits [wanted rows, vocabulary] in input order. Bits of a row depend on its own
- * tokens alone: not on the other sequences, on how a prompt is cut into calls, or on threads.
- * workspace: at least lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned to 64.
- * LM_ERR_ARGUMENT for a token or a position out of range, LM_ERR_LIMIT when pages run out,
+ * Runs n inputs and writes logits [wanted rows, vocabulary] in input order. The bits of a row
+ * depend on its own tokens alone: not on the other sequences, on how a prompt is cut into calls, or
+ * on threads. workspace has at least lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned
+ * to 64. LM_ERR_ARGUMENT for a token or a position out of range, LM_ERR_LIMIT when pages run out,
  * LM_ERR_STOPPED.
  */
 bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages,
@@ -127,6 +140,7 @@ bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pa
 bool lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages,
 					 LmSequence *sequences, int n_sequences, const LmInput *inputs, int n,
 					 void *workspace, LmError *error);
+/* Bytes of workspace of either function; grows with each argument. */
 size_t lm_infer_workspace(const LmModel *model, int n, int n_wanted, int n_threads);
 
 #endif /* LM_MODEL_H */

@@ -27,6 +27,7 @@
 
 /* ---- Matrix products (src/engine/kernels/matmul.c) ---------------------- */
 
+/* Which operands of a product are stored transposed. */
 typedef enum LmTranspose
 {
 	LM_NN, /* y = a b,   a [m, k], b [k, n] */
@@ -61,6 +62,7 @@ const char *lm_bf16_name(void);
 
 /* ---- The one door for products with a weight (kernels/linear.c) --------- */
 
+/* The activation of the MLP. */
 typedef enum LmActivation
 {
 	LM_GELU, /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
@@ -131,17 +133,18 @@ void lm_linear_pack(void *panels, const LmWeightType *type, const float *w, int 
 /* row [n_in] = the weights of one output channel, as stored */
 void lm_linear_weights(float *row, const LmLinear *linear, int output);
 /*
- * scratch: NULL, or lm_linear_infer_scratch bytes, in which threads share what each must do for
- * itself otherwise.
+ * y [n_rows, n_out] = x w' + bias by panels. scratch: NULL, or lm_linear_infer_scratch bytes, in
+ * which threads share packed rows that each must otherwise make for itself.
  */
 void lm_linear_infer(LmEngine *engine, float *y, const float *x, const LmLinear *linear, int n_rows,
 					 void *scratch);
 size_t lm_linear_infer_scratch(int n_rows, int n_in); /* grows with either */
-/* The kernels for that which run-time dispatch chose, by their instruction set. */
+/* The instruction set of lm_linear_infer's kernels, which run-time dispatch chose. */
 const char *lm_linear_infer_name(void);
 
 /* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c)  */
 
+/* The normalisation of rows. */
 typedef enum LmNorm
 {
 	LM_LAYERNORM, /* Ba et al. 2016 */
@@ -161,8 +164,9 @@ void lm_norm_backward(LmEngine *engine, float *dx, float *dweight, float *dbias,
 					  int n_rows, int C, LmNorm kind, void *scratch);
 size_t lm_norm_backward_scratch(int n_rows, int C);
 
+/* y [count] = gelu(x), or the activation that kind names; y may be x. */
 void lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, LmActivation kind);
-/* dx = dy gelu'(x); dx may be dy */
+/* dx [count] = dy gelu'(x); dx may be dy. */
 void lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count,
 					  LmActivation kind);
 
@@ -188,7 +192,10 @@ void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dro
 
 /* ---- What a low-rank adapter adds to a layer (kernels/lora.c) ----------- */
 
-/* y += scale mask(x) A' B'; A [rank, n_in], B [n_out, rank] */
+/*
+ * A low-rank adapter of a layer: y += scale mask(x) A' B'; A [rank, n_in], B [n_out, rank]. The
+ * pointers are the caller's.
+ */
 typedef struct LmLora
 {
 	int n_in;
@@ -204,6 +211,7 @@ typedef struct LmLora
 	float *masked; /* [n_rows, n_in]; with dropout */
 } LmLora;
 
+/* y [n_rows, n_out] += scale mask(x) A' B', x [n_rows, n_in]. */
 void lm_lora_forward(LmEngine *engine, float *y, const float *x, const LmLora *lora, int n_rows);
 /* dx [n_rows, n_in] +=, da +=, db += (= where overwrite). dx is neither dy nor x. */
 void lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const float *dy,
@@ -270,14 +278,15 @@ size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
 size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 
 /*
- * Queries of one sequence at neighbouring positions against a cache, for inference; on the calling
- * thread. Keys and values are pages of LM_PAGE positions: keys [C, LM_PAGE], values [LM_PAGE, C].
+ * Attention of one sequence's queries at neighbouring positions against the KV cache, for
+ * inference; on the calling thread. A page of keys is [C, LM_PAGE], a page of values [LM_PAGE, C].
  * Each score is one chain of multiply-adds over the head's elements, each output one chain over the
  * keys in order: a row's bits do not depend on the rows beside it.
  */
 #define LM_PAGE 32
 #define LM_ATTENTION_ROWS 12 /* rows that are worth putting together */
 
+/* Arguments of lm_attention_rows; all memory is the caller's. */
 typedef struct LmAttentionRows
 {
 	float *out; /* [n_rows, C] */
@@ -343,7 +352,9 @@ void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t
 void lm_cross_entropy_forward(LmEngine *engine, float *nll, const float *logits,
 							  const int32_t *targets, int n_rows, int V);
 
-/* Sets of labels, such as rows have that may have several, or none. */
+/*
+ * The sets of labels of rows that may have several labels, or none. The arrays are the dataset's.
+ */
 typedef struct LmLabelSets
 {
 	uint64_t n_sets;
@@ -352,7 +363,7 @@ typedef struct LmLabelSets
 	const uint32_t *members; /* numbers of labels, ascending in each set */
 } LmLabelSets;
 
-/* The n members of a set. */
+/* The labels of a set, *n of them; points into sets->members. */
 static inline const uint32_t *
 lm_label_set(uint64_t *n, const LmLabelSets *sets, uint64_t set)
 {
@@ -389,8 +400,8 @@ double lm_log_sum_exp(const float *x, int n);
 /* ---- Update (kernels/sum_squares.c, train/adamw.c) ---------------------- */
 
 /*
- * Sum of squares in float64, by fixed pieces of 64 Ki elements added in order. scratch: a double a
- * piece.
+ * Sum of squares of x [count] in float64, by fixed pieces of 64 Ki elements added in order.
+ * scratch: a double for each piece.
  */
 double lm_sum_squares(LmEngine *engine, const float *x, size_t count, void *scratch);
 size_t lm_sum_squares_scratch(size_t count);
@@ -412,7 +423,7 @@ typedef struct LmAdamW
 	float gradient_scale; /* clipping */
 } LmAdamW;
 
-/* y += x; the order is elementwise, so nothing to sum. */
+/* y [count] += x; each element has one addition, so there is no order to fix. */
 void lm_add(LmEngine *engine, float *y, const float *x, size_t count);
 
 #endif /* LM_OPS_H */

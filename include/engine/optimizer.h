@@ -33,6 +33,7 @@ typedef struct LmUpdate
 	void *scratch;
 } LmUpdate;
 
+/* A row of the table of optimizers. */
 typedef struct LmOptimizer
 {
 	const char *name;

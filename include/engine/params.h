@@ -15,6 +15,7 @@
 #include "engine/config.h"
 #include "engine/host.h"
 
+/* How a parameter is initialised. */
 typedef enum LmInit
 {
 	LM_INIT_NORMAL, /* N(0, 0.02) */
@@ -29,11 +30,11 @@ typedef enum LmInit
 } LmInit;
 
 /*
- * A classifier reads, beside the mean output of the last block, the mean of embeddings of the
- * text's tokens and of its runs of two to LM_BAG_RUN tokens, which share rows by hash (Joulin et
- * al. 2017, "Bag of tricks for efficient text classification"; runs beyond pairs, because several
- * tokens are a word). In training with dropout that mean output is missing in LM_OUTPUTS_DROPOUT of
- * the windows.
+ * A classifier reads two features of a text: the mean output of the last block, and the mean
+ * embedding of the text's bag: its tokens and its runs of two to LM_BAG_RUN tokens, hashed n-grams
+ * that share rows (Joulin et al. 2017, "Bag of tricks for efficient text classification"; runs
+ * beyond pairs, because several tokens are a word). In training with dropout the mean output is 0
+ * in LM_OUTPUTS_DROPOUT of the windows.
  */
 #define LM_BAG_RUN 4
 #define LM_BAG_CHANNELS 64 /* at most */
@@ -41,6 +42,7 @@ typedef enum LmInit
 #define LM_BAG_HASHED_FLOATS (1 << 23)
 #define LM_OUTPUTS_DROPOUT 0.5
 
+/* The kinds of parameters. C is channels, V the vocabulary. */
 typedef enum LmParamKind
 {
 	LM_TOKEN_EMBEDDING,
@@ -84,6 +86,7 @@ typedef enum LmParamKind
 #define LM_LORA_A(target) ((LmParamKind) (LM_LORA_ATTENTION_A + 2 * (target)))
 #define LM_LORA_B(target) ((LmParamKind) (LM_LORA_ATTENTION_B + 2 * (target)))
 
+/* One row of the table: a matrix or vector, its names and its place in a block. */
 typedef struct LmParam
 {
 	LmParamKind kind;
@@ -100,6 +103,7 @@ typedef struct LmParam
 	size_t count; /* rows * columns */
 } LmParam;
 
+/* All parameters of a configuration, in the order of a block. */
 typedef struct LmParamTable
 {
 	LmConfig config; /* checked */
@@ -123,7 +127,7 @@ size_t lm_param_table_count(const LmConfig *config);
  */
 bool lm_param_total(size_t *total, const LmConfig *config);
 
-/* Whether it is a part of a classifier's head. */
+/* Whether a parameter belongs to a classifier's head. */
 static inline bool
 lm_param_in_head(const LmParam *param)
 {
@@ -132,9 +136,8 @@ lm_param_in_head(const LmParam *param)
 }
 
 /*
- * The bag of so many labels: how many numbers an embedding has, a power of two with one for each
- * label where that is possible, and how many rows its runs share. Fewer labels have more rows,
- * which fewer runs share, in the same memory.
+ * The number of channels of a bag's embedding: a power of two, one channel for each label where
+ * that is possible.
  */
 static inline int
 lm_bag_channels(int labels)
@@ -146,6 +149,11 @@ lm_bag_channels(int labels)
 	return channels;
 }
 
+/*
+ * The number of rows that the hashed n-grams share. Their memory is the same for any number of
+ * labels: with fewer labels they have fewer channels and more rows, so that fewer n-grams share a
+ * row.
+ */
 static inline int
 lm_bag_hashed(int labels)
 {
@@ -156,8 +164,8 @@ lm_bag_hashed(int labels)
 const LmParam *lm_param_find(const LmParamTable *table, LmParamKind kind, int layer);
 
 /*
- * Fills a block: a function of seed, kind and layer alone. Its contents are undefined when the
- * engine was stopped meanwhile; the caller began it.
+ * Initialises a block [table->total]: a function of seed, kind and layer alone. Its contents are
+ * undefined when the engine was stopped meanwhile; the caller calls lm_engine_begin.
  */
 void lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, uint64_t seed);
 

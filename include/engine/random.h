@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+/* The streams of random numbers. A number of this list never changes: results depend on it. */
 typedef enum LmPurpose
 {
 	LM_RANDOM_INIT = 1,
@@ -24,6 +25,7 @@ typedef enum LmPurpose
 	LM_RANDOM_OUTPUTS_DROPOUT,
 } LmPurpose;
 
+/* The key of a stream; a plain value. */
 typedef struct LmKey
 {
 	uint32_t word[2];
@@ -32,7 +34,7 @@ typedef struct LmKey
 /* A key from what stays the same over a pass: seed, purpose, step, layer. */
 LmKey lm_key(uint64_t seed, LmPurpose purpose, uint64_t step, uint32_t layer);
 
-/* Four 32-bit words for the place (a, b, c, d). */
+/* out [4] gets four uniform 32-bit words for the place (a, b, c, d). */
 void lm_random(uint32_t out[4], LmKey key, uint32_t a, uint32_t b, uint32_t c, uint32_t d);
 
 /* Uniform in [0, 1) with 53 bits, of the place (a, b, c). */

@@ -1,7 +1,7 @@
 /*
  * include/engine/rouge.h
  *
- * How much of a text's words another text has, in the same order.
+ * The share of words that two texts have in common, in the same order.
  */
 #ifndef LM_ROUGE_H
 #define LM_ROUGE_H

@@ -26,11 +26,12 @@ LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer
 							 LmError *error);
 void lm_session_free(LmSession *session);
 /*
- * Memory of the session, *size bytes, that holds nothing between calls but a generation that has
- * begun: its pages can be given back.
+ * Memory of the session, *size bytes, whose contents matter only while a generation is under way:
+ * between calls the caller may give its pages back to the system.
  */
 void *lm_session_scratch(const LmSession *session, size_t *size);
 
+/* How tokens are drawn, and where the text ends. */
 typedef struct LmSampling
 {
 	int max_tokens;
@@ -74,12 +75,14 @@ LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t
 								  const LmSampling *sampling, bool *truncated, LmError *error);
 /* The text has ended: nothing is left to ask for. */
 bool lm_generation_finished(const LmGeneration *generation);
-/* produced so far, the end token not counted */
+/* Tokens produced so far, without the end token. */
 int lm_generation_tokens(const LmGeneration *generation);
 /* The token of the last piece; -1 where the text ended without one. */
 int32_t lm_generation_token(const LmGeneration *generation);
+/* Frees the generation, not its session; NULL is fine. */
 void lm_generation_free(LmGeneration *generation);
 
+/* The log-likelihood of a text. */
 typedef struct LmScore
 {
 	int64_t n_tokens; /* scored */
@@ -87,6 +90,7 @@ typedef struct LmScore
 	double min_logprob; /* of the most surprising token */
 } LmScore;
 
+/* Whose hidden states an embedding is. */
 typedef enum LmPooling
 {
 	LM_POOL_MEAN, /* of the text's tokens */

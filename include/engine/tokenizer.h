@@ -25,6 +25,7 @@
 #define LM_MAX_VOCABULARY (1 << 20)
 #define LM_MAX_TOKEN_SIZE 1024 /* bytes of one token */
 
+/* The kinds of tokenizers; the comment at the top draws them. */
 typedef enum LmTokenizerKind
 {
 	LM_TOKENIZER_BPE,
@@ -34,12 +35,14 @@ typedef enum LmTokenizerKind
 
 const char *lm_tokenizer_kind_name(int kind); /* "bpe", "bytes", "chars"; NULL after the last */
 
+/* size bytes at data, without a terminating 0; it owns nothing. */
 typedef struct LmBytes
 {
 	const char *data;
 	size_t size;
 } LmBytes;
 
+/* A merge of BPE: two tokens and the token that they become. */
 typedef struct LmMerge
 {
 	int32_t left;
@@ -47,6 +50,7 @@ typedef struct LmMerge
 	int32_t result; /* the token whose bytes are left's followed by right's */
 } LmMerge;
 
+/* The description of a tokenizer. It owns nothing: the arrays are its maker's. */
 typedef struct LmTokenizerSpec
 {
 	LmTokenizerKind kind;
@@ -64,6 +68,7 @@ typedef struct LmTokenizerSpec
 	int32_t unknown; /* id, or -1; CHARS only */
 } LmTokenizerSpec;
 
+/* A tokenizer that is ready to encode and decode. */
 typedef struct LmTokenizer LmTokenizer;
 
 /* GPT-2's split as an ICU regular expression. */
@@ -97,8 +102,8 @@ LmTokenizer *lm_tokenizer_open(const LmHost *host, const void *image, size_t siz
 const LmTokenizerSpec *lm_tokenizer_spec(const LmTokenizer *tokenizer);
 
 /*
- * The NFC form of a text: what a tokenizer with normalize_nfc cuts into tokens, and so what such a
- * model has read and writes. It is allocated through host, and the caller's to release by
+ * *normal is the NFC form of a text: the form that a tokenizer with normalize_nfc cuts into tokens,
+ * and that such a model reads and writes. It is allocated through host; the caller releases it with
  * lm_normal_free. LM_ERR_ENCODING for invalid UTF-8; LM_ERR_LIMIT where the form is larger than a
  * text may be; LM_ERR_STOPPED, LM_ERR_MEMORY, LM_ERR_LIBRARY.
  */
@@ -113,6 +118,7 @@ typedef struct LmTokens
 	size_t capacity;
 } LmTokens;
 
+/* Appends one id; on LM_ERR_MEMORY tokens holds what it held. _free leaves it empty. */
 bool lm_tokens_append(const LmHost *host, LmTokens *tokens, int32_t id, LmError *error);
 void lm_tokens_free(const LmHost *host, LmTokens *tokens);
 
@@ -135,6 +141,7 @@ typedef struct LmEncoder LmEncoder;
 
 #define LM_ENCODER_DOCUMENTS 8192 /* in a run, at most */
 
+/* One document of a run: text and ids are the caller's memory. */
 typedef struct LmEncoding
 {
 	const char *text;
@@ -146,6 +153,10 @@ typedef struct LmEncoding
 	bool done;
 } LmEncoding;
 
+/*
+ * A tokenizer for each thread of the engine, in memory of host. NULL with LM_ERR_MEMORY or
+ * LM_ERR_LIBRARY.
+ */
 LmEncoder *lm_encoder_create(LmEngine *engine, const LmTokenizer *tokenizer, const LmHost *host,
 							 LmError *error);
 void lm_encoder_free(LmEncoder *encoder);
@@ -165,18 +176,20 @@ LmTokenizer *lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host,
  */
 LmBytes lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id);
 
-/*
- * Tokens by their bytes. _sort makes their order, 4 bytes a token, unless there is one; only a BPE
- * has one, because no token of the other kinds begins with another. _longer: the places in that
- * order of all tokens that begin with the bytes (one at least) and are longer, special tokens left
- * out; none where there is no order. _ordered: the token at a place. LM_ERR_MEMORY, LM_ERR_STOPPED.
- */
+/* Places first .. end - 1 in the order of tokens by their bytes. */
 typedef struct LmTokenRange
 {
 	int32_t first;
 	int32_t end;
 } LmTokenRange;
 
+/*
+ * Tokens in the order of their bytes. _sort makes the order, 4 bytes a token, unless there is one
+ * already; only a BPE tokenizer has one, because no token of the other kinds begins with another.
+ * _longer returns the places of all tokens that are longer than the bytes (at least one) and begin
+ * with them, without special tokens; none where there is no order. _ordered returns the token at a
+ * place. LM_ERR_MEMORY, LM_ERR_STOPPED.
+ */
 bool lm_tokenizer_sort(LmTokenizer *tokenizer, LmError *error);
 LmTokenRange lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning);
 int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
@@ -191,12 +204,16 @@ int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
  */
 typedef struct LmBpeTrainer LmBpeTrainer;
 
+/*
+ * pattern as in LmTokenizerSpec; it is copied. NULL with LM_ERR_FORMAT, _LIMIT, _MEMORY or
+ * _LIBRARY. _add: errors of lm_tokenizer_encode.
+ */
 LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc,
 									LmError *error);
 bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
 /*
- * Bytes that the trainer holds now and, about, that _finish will need, for the caller to keep to a
- * limit.
+ * Bytes that the trainer holds now and an estimate of those that _finish will need, so that the
+ * caller can keep to a limit.
  */
 size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
 /*
@@ -207,12 +224,14 @@ const LmTokenizerSpec *lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens
 											 LmError *error);
 void lm_bpe_trainer_free(LmBpeTrainer *trainer);
 
-/*
- * CHARS: collects code points; the spec has them in code point order, then LM_UNKNOWN, then
- * LM_END_OF_TEXT.
- */
+/* Collects the code points of texts for a CHARS tokenizer. */
 typedef struct LmCharsTrainer LmCharsTrainer;
 
+/*
+ * _add: errors of lm_tokenizer_encode. _finish: the spec, which belongs to the trainer, has the
+ * collected code points in order, then LM_UNKNOWN, then LM_END_OF_TEXT; LM_ERR_LIMIT,
+ * LM_ERR_MEMORY.
+ */
 LmCharsTrainer *lm_chars_trainer_create(const LmHost *host, LmError *error);
 bool lm_chars_trainer_add(LmCharsTrainer *trainer, const char *text, size_t size, LmError *error);
 const LmTokenizerSpec *lm_chars_trainer_finish(LmCharsTrainer *trainer, LmError *error);

@@ -15,6 +15,7 @@
 #include "engine/batch.h"
 #include "engine/params.h"
 
+/* How the learning rate goes over the steps. */
 typedef enum LmSchedule
 {
 	/* linear warm-up, then half a cosine from rate to minimum (Loshchilov and Hutter 2017) */
@@ -23,6 +24,7 @@ typedef enum LmSchedule
 	LM_SCHEDULE_CONSTANT,
 } LmSchedule;
 
+/* The type of the operands of products with a weight. */
 typedef enum LmPrecision
 {
 	LM_FLOAT32,
@@ -30,6 +32,7 @@ typedef enum LmPrecision
 	LM_BFLOAT16,
 } LmPrecision;
 
+/* How to train. lm_train_options_default has the usual values. */
 typedef struct LmTrainOptions
 {
 	int max_tokens; /* of a micro-batch: activations are sized for this */
@@ -52,7 +55,7 @@ typedef struct LmTrainOptions
 	double beta2;
 	double epsilon;
 	double grad_clip; /* 0: none */
-	double label_smoothing; /* of lm_cross_entropy; losses that are returned are without it */
+	double label_smoothing; /* of lm_cross_entropy; reported losses exclude it */
 	uint64_t seed;
 } LmTrainOptions;
 
@@ -62,6 +65,7 @@ const char *lm_precision_name(int precision);
 const char *lm_optimizer_name(int optimizer);
 const char *lm_optimizer_about(int optimizer); /* what it does, or NULL */
 
+/* The usual values of all fields. */
 LmTrainOptions lm_train_options_default(void);
 
 /* LM_ERR_ARGUMENT where schedule, precision or optimizer is none that the engine knows. */
@@ -70,6 +74,7 @@ bool lm_train_options_check(const LmTrainOptions *options, LmError *error);
 /* Learning rate of a step counted from 0. */
 double lm_learning_rate(const LmTrainOptions *options, int64_t step);
 
+/* Parameters, gradient, moments and activations of one training. */
 typedef struct LmTrainer LmTrainer;
 
 /*
@@ -81,26 +86,27 @@ bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptio
 					   int n_threads, LmError *error);
 
 /*
- * Weights initialised from options->seed, moments 0. LM_ERR_STOPPED too. Lives until
- * lm_trainer_free; the engine must outlive it.
+ * A trainer with weights initialised from options->seed and moments 0. Errors of lm_trainer_memory,
+ * LM_ERR_MEMORY, LM_ERR_STOPPED. Lives until lm_trainer_free; the engine must outlive it.
  */
 LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config,
 							 const LmTrainOptions *options, LmError *error);
 void lm_trainer_free(LmTrainer *trainer);
 
+/* Parts of the trainer, which live as long as it; blocks are [table->total] floats. */
 LmEngine *lm_trainer_engine(const LmTrainer *trainer);
 const LmParamTable *lm_trainer_table(const LmTrainer *trainer);
 float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between steps */
 /*
- * What an adapter rests on: frozen, with random weights until the caller writes it. NULL without an
- * adapter.
+ * The base of an adapter: frozen, with random weights until the caller writes the block. NULL
+ * without an adapter.
  */
 const LmParamTable *lm_trainer_base_table(const LmTrainer *trainer);
 float *lm_trainer_base(LmTrainer *trainer);
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
 /*
- * The moments that the optimizer keeps, and how many blocks of them. The second of parameters that
- * Muon updates is its last directions.
+ * Block `number` of the moments that the optimizer keeps, and how many blocks there are. The second
+ * moments of parameters that Muon updates are its last directions.
  */
 float *lm_trainer_moments(LmTrainer *trainer, int number);
 int lm_trainer_n_moments(const LmTrainer *trainer);
@@ -109,6 +115,7 @@ LmTrainOptions *lm_trainer_options(LmTrainer *trainer);
 /* decay flags may be changed before the first step */
 LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer);
 
+/* Figures of one step. */
 typedef struct LmStepResult
 {
 	double loss; /* nats per unit of weight */
@@ -117,9 +124,13 @@ typedef struct LmStepResult
 	int64_t tokens;
 } LmStepResult;
 
-/* Called between backward and norm with the gradient block: all-reduce later. May be NULL. */
+/*
+ * Called with the gradient block between the backward pass and the norm, for an all-reduce. May be
+ * NULL. On false the step fails with its error.
+ */
 typedef bool (*LmReduce)(void *context, float *gradient, size_t count, LmError *error);
 
+/* Gives the batch of a micro-batch; it lives until the next call. */
 typedef bool (*LmNextBatch)(void *context, LmBatch **batch, int micro_batch, LmError *error);
 
 /*
@@ -130,13 +141,16 @@ typedef bool (*LmNextBatch)(void *context, LmBatch **batch, int micro_batch, LmE
 bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 					 int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error);
 
-/* Adds Σ weight nll and Σ weight of a batch, without dropout. */
+/*
+ * *sum += Σ weight nll and *weight += Σ weight of a batch, without dropout. LM_ERR_ARGUMENT for a
+ * batch that does not fit the trainer, LM_ERR_STOPPED.
+ */
 bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch,
 						 LmError *error);
 
 /*
- * Of the batch that was evaluated last, the nll of each row that has a target and a weight; until
- * the next call.
+ * The nll of the batch that was evaluated last, [n_tokens], for the rows that have a target and a
+ * weight. Lives until the next call.
  */
 const float *lm_trainer_nll(const LmTrainer *trainer);
 

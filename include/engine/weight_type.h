@@ -13,6 +13,7 @@
 /* A panel holds this many outputs of a matrix (kernels/panels.h). */
 #define LM_PANEL 32
 
+/* A row of the table of weight types. */
 typedef struct LmWeightType
 {
 	const char *name; /* as SQL, names of files, messages and docs spell it */
@@ -33,9 +34,10 @@ typedef struct LmWeightType
 	float (*add)(float sum, const float *x, const void *unit, int column, int n);
 } LmWeightType;
 
+/* The number of rows; their numbers are 0 .. count - 1. */
 int lm_weight_type_count(void);
 
-/* NULL where no type has that number, or that name. */
+/* The row of a number, or of a name; NULL where no type has it. */
 const LmWeightType *lm_weight_type(int number);
 const LmWeightType *lm_weight_type_find(const char *name);
 
