@@ -341,7 +341,7 @@ perl_file()
 
 	tests=$work/perl/$(basename "$1" .pl)
 	as_server mkdir -p "$tests"
-	as_server env -C "$src/test" PATH="$(cluster_bin "$work"):$PATH" PERL5LIB="$pgxs/test/perl" \
+	as_server env -C "$src/test" PATH="$(cluster_bin "$work"):$PATH" PERL5LIB="$pgxs/test/perl" TESTDATADIR="$tests/tmp_check" TESTLOGDIR="$tests/tmp_check/log" \
 		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" TMPDIR="$work/perl" timeout -k 10 600 prove -v "$1" || {
 		set -- $?
 		tail -n 40 "$tests"/tmp_check/log/*

@@ -268,7 +268,9 @@ check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 		Oid relation = entry->relid;
 
-		if (elsewhere && entry->rtekind == RTE_RELATION &&
+		/* From PostgreSQL 16 on a view stands here as a subquery with the view's oid. */
+		if (elsewhere && OidIsValid(relation) &&
+			(entry->rtekind == RTE_RELATION || entry->rtekind == RTE_SUBQUERY) &&
 			get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
 			ereport(
 				ERROR,

@@ -30,7 +30,8 @@ SELECT gpt_score('m', 'line') AS score \gset
 UPDATE called SET scalar = replace(replace(replace(scalar, 'WEIGHTS', (SELECT weights FROM gpt_models WHERE model = 'm')::text), 'JOB', :'classifier'),
 	'SYSTEM', (SELECT system_identifier FROM pg_control_system())::text);
 CREATE VIEW found AS
-	SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS signature, p.prokind, concat_ws(', ',
+	-- 17 quotes json, which is a keyword there
+	SELECT p.proname || '(' || replace(pg_get_function_identity_arguments(p.oid), '"json"', 'json') || ')' AS signature, p.prokind, concat_ws(', ',
 		CASE provolatile WHEN 'v' THEN 'volatile' WHEN 's' THEN 'stable' ELSE 'immutable' END,
 		CASE WHEN proisstrict THEN 'strict' ELSE 'called on null' END,
 		CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END,
