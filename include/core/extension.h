@@ -8,36 +8,32 @@
 
 #define GPT_SHA256_SIZE 32 /* of the hashes that the tables hold */
 
-/*
- * For SPI of other server files: the quoted schema of the extension, palloc'd; and its oid and
- * owner.
- */
+/* The extension's schema, quoted for a statement; palloc'd. */
 extern const char *gpt_extension_schema(void);
 
 /* The oid of one of the extension's tables or indexes. */
 extern Oid gpt_extension_table(const char *name);
 
-/* Whether it is the extension's table of that name, of whatever version. */
+/* Whether it is the extension's table of that name; an extension of any version will do. */
 extern bool gpt_extension_is_table(Oid table, const char *name);
+
+/* Raises an error unless the extension exists in the version of the library. */
 extern Oid gpt_extension_oid(void);
 
-/*
- * Its oid; InvalidOid, and no error, where it does not exist or is of another version than the
- * library.
- */
+/* InvalidOid, and no error, if the extension does not exist or has another version. */
 extern Oid gpt_extension_fitting_oid(void);
-extern Oid gpt_extension_owner(void);
 
+/* The state that gpt_extension_enter saves; the caller keeps it for gpt_extension_leave. */
 typedef struct GptIdentity
 {
-	Oid user;
-	int context;
+	Oid user; /* who was current before */
+	int context; /* the security context before */
 	int guc_level;
 } GptIdentity;
 
 /*
- * Becomes the extension's owner with search_path pg_catalog, pg_temp; undone by _leave, or by the
- * end of the (sub)transaction. identity->user is who was current before.
+ * Becomes the extension's owner with search_path pg_catalog, pg_temp. _leave undoes that, and so
+ * does an abort of the (sub)transaction.
  */
 extern void gpt_extension_enter(GptIdentity *identity);
 extern void gpt_extension_leave(const GptIdentity *identity);

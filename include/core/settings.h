@@ -6,25 +6,24 @@
 #ifndef GPT_SETTINGS_H
 #define GPT_SETTINGS_H
 
-extern int gpt_max_workers;
-extern int gpt_train_threads;
-extern int gpt_threads;
-extern int gpt_max_memory; /* MB */
-extern int gpt_max_image_size; /* MB */
+extern int gpt_max_workers; /* training jobs that run at once in the cluster */
+extern int gpt_train_threads; /* of a job */
+extern int gpt_threads; /* of a session */
 extern char *gpt_nice; /* "idle" or a nice level */
 extern int gpt_read_timeout; /* seconds */
 extern int gpt_max_corpus_size; /* MB */
 extern int gpt_checkpoint_interval; /* seconds; 0: after every step */
 extern int gpt_checkpoint_retention; /* seconds */
 extern int gpt_publish_interval; /* seconds; 0: never */
-extern bool gpt_autostart;
-extern char *gpt_blas_library;
-extern bool gpt_batching;
-extern int gpt_batch_rows;
+extern bool gpt_autostart; /* jobs that a restart interrupted start again */
+extern char *gpt_blas_library; /* path; "": search for one; "none": use none */
+extern bool gpt_batching; /* statements get the plan node for calls of many rows */
+extern int gpt_batch_rows; /* rows that this node reads ahead */
 
+/* Defines all settings; _PG_init calls it once. */
 extern void gpt_settings_define(void);
 
-/* In bytes. */
+/* gpt.max_memory and gpt.max_image_size in bytes. */
 extern int64 gpt_settings_max_memory(void);
 extern int64 gpt_settings_max_image_size(void);
 

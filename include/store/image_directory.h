@@ -9,7 +9,6 @@
 
 #include <time.h>
 
-#include "common/file_utils.h"
 #include "nodes/pg_list.h"
 #include "storage/fd.h"
 #include "store/image_type.h"

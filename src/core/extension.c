@@ -49,16 +49,10 @@ gpt_extension_oid(void)
 	return find_extension().oid;
 }
 
-Oid
-gpt_extension_owner(void)
-{
-	return find_extension().owner;
-}
-
 void
 gpt_extension_enter(GptIdentity *identity)
 {
-	Oid owner = gpt_extension_owner();
+	Oid owner = find_extension().owner;
 
 	GetUserIdAndSecContext(&identity->user, &identity->context);
 	identity->guc_level = NewGUCNestLevel();
@@ -68,8 +62,8 @@ gpt_extension_enter(GptIdentity *identity)
 							 GUC_ACTION_SAVE, true, 0, false);
 
 	/*
-	 * A compiler of a hundred megabytes is not worth its loading for these, and ends the process
-	 * where memory is short.
+	 * Loading LLVM takes a hundred megabytes, which these small statements never repay. Where
+	 * memory is short, loading it ends the process.
 	 */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);

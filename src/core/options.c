@@ -9,14 +9,12 @@
 #include <math.h>
 
 #include "fmgr.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
-#include "core/extension.h"
 #include "core/lora_targets.h"
 #include "core/number.h"
 #include "core/options.h"

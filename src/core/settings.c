@@ -21,8 +21,6 @@
 int gpt_max_workers = 1;
 int gpt_train_threads = 0;
 int gpt_threads = 1;
-int gpt_max_memory = 0;
-int gpt_max_image_size = 0;
 char *gpt_nice = NULL;
 int gpt_read_timeout = 3600;
 int gpt_max_corpus_size = 64 * 1024;
@@ -33,6 +31,9 @@ bool gpt_autostart = true;
 char *gpt_blas_library = NULL;
 bool gpt_batching = false;
 int gpt_batch_rows = 64;
+
+static int gpt_max_memory = 0; /* MB */
+static int gpt_max_image_size = 0; /* MB */
 
 static void define_job_settings(void);
 static void define_compute_settings(void);

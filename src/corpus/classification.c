@@ -11,7 +11,6 @@
 
 #include "miscadmin.h"
 #include "utils/hsearch.h"
-#include "utils/memutils.h"
 
 #include "core/bridge.h"
 #include "corpus/classification.h"

@@ -14,10 +14,8 @@
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "core/bridge.h"
 #include "core/lock.h"
 #include "core/settings.h"
 #include "core/stop.h"

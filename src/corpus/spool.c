@@ -13,7 +13,6 @@
 #include <math.h>
 
 #include "common/hashfn.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"

@@ -12,11 +12,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "utils/memutils.h"
 #include "utils/wait_event.h"
 
 #include "core/compat.h"
@@ -28,7 +26,6 @@
 #include "jobs/job_launch.h"
 #include "jobs/job_lock.h"
 #include "jobs/launcher.h"
-#include "jobs/worker.h"
 #include "store/run_files.h"
 
 #define MAX_TRIES 3

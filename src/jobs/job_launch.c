@@ -22,7 +22,6 @@
 #include "jobs/job_launch.h"
 #include "jobs/launcher.h"
 #include "jobs/worker.h"
-#include "store/job.h"
 
 /* after a crash; a worker that has ended its job is not restarted */
 #define RESTART_SECONDS 1

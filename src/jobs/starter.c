@@ -6,16 +6,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lock.h"
 #include "tcop/tcopprot.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "core/compat.h"
@@ -28,7 +23,6 @@
 #include "jobs/launcher.h"
 #include "jobs/starter.h"
 #include "jobs/worker.h"
-#include "store/catalog.h"
 #include "store/job.h"
 #include "store/run_files.h"
 #include "train/checkpoint.h"

@@ -7,7 +7,6 @@
 
 #include <math.h>
 
-#include "common/shortest_dec.h"
 #include "miscadmin.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"

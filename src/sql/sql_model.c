@@ -10,7 +10,6 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 
 #include "sql/arguments.h"
 #include "store/catalog.h"

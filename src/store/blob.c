@@ -23,7 +23,6 @@
 #include "common/cryptohash.h"
 #include "libpq/libpq-fs.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/large_object.h"
 #include "storage/lmgr.h"

@@ -15,7 +15,6 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "core/compat.h"

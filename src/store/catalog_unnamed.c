@@ -24,7 +24,6 @@
 #include "store/catalog.h"
 #include "core/compat.h"
 #include "store/weights.h"
-#include "store/weights_header.h"
 
 #define PREFIX_SIZE 8 /* bytes of the hash in the name */
 

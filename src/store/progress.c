@@ -10,7 +10,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/backend_status.h"
 #include "utils/float.h"
 #include "utils/ps_status.h"

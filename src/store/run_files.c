@@ -11,13 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "common/file_utils.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"

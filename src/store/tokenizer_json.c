@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
 #include "core/json_tree.h"

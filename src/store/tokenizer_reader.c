@@ -8,11 +8,9 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #include "core/bridge.h"
 #include "store/byte_letters.h"
-#include "store/tokenizer_json.h"
 #include "store/tokenizer_reader.h"
 
 #define NAME_SIZE 64 /* bytes of a token in a message */

@@ -9,16 +9,13 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "utils/memutils.h"
 
-#include "core/bridge.h"
 #include "core/lora_targets.h"
 #include "core/statement.h"
 #include "core/stop.h"
 #include "core/transaction.h"
 #include "engine/model.h"
 #include "engine/params.h"
-#include "store/model_config.h"
 #include "store/weights.h"
 #include "train/train_base.h"
 #include "train/train_plan.h"

@@ -19,11 +19,8 @@
 
 #include <math.h>
 
-#include "access/xact.h"
-#include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
@@ -35,7 +32,6 @@
 #include "core/transaction.h"
 #include "corpus/corpus.h"
 #include "store/catalog.h"
-#include "store/model_config.h"
 #include "store/progress.h"
 #include "store/run_files.h"
 #include "store/tokenizer_json.h"

@@ -20,9 +20,7 @@
 
 #include <math.h>
 
-#include "miscadmin.h"
 #include "utils/float.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"

@@ -9,7 +9,6 @@
 #include "core/bridge.h"
 #include "lib/stringinfo.h"
 #include "core/options.h"
-#include "core/settings.h"
 #include "train/train_plan.h"
 
 #define SMALLEST_CONTEXT 8 /* that the option takes */

@@ -9,10 +9,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "utils/memutils.h"
-
-#include "core/bridge.h"
 #include "core/machine.h"
 #include "core/settings.h"
 #include "core/statement.h"

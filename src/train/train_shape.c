@@ -11,7 +11,6 @@
 #include "core/settings.h"
 #include "engine/optimizer.h"
 #include "engine/params.h"
-#include "store/model_config.h"
 #include "train/train_plan.h"
 
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
