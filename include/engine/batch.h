@@ -140,8 +140,8 @@ bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError 
 const char *lm_dataset_labels(const LmDataset *dataset);
 
 /*
- * Where training stands: the number of windows (JOINED: of crops) drawn since the beginning. With
- * the dataset it determines every later batch.
+ * The place of training in its data: the number of windows (JOINED: of crops) drawn since the
+ * beginning. With the dataset it determines every later batch.
  */
 typedef struct LmCursor
 {

@@ -1,9 +1,9 @@
 /*
  * include/engine/hash.h
  *
- * Hashes of what users choose, for tables. They are keyed: of two entries that differ, only about
- * one key in 2^32 makes the hashes equal, so that nobody who does not know the key can prepare
- * entries that collide. Nothing but the time that a table takes may depend on them.
+ * Hashes for tables whose entries users choose. They are keyed: two different entries have the same
+ * hash for only about one key in 2^32, so that nobody who does not know the key can prepare entries
+ * that collide. Only the speed of a table may depend on its hashes, never a result.
  */
 #ifndef LM_HASH_H
 #define LM_HASH_H

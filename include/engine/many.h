@@ -1,10 +1,10 @@
 /*
  * include/engine/many.h
  *
- * Texts are scored, continued, embedded and classified: as many together as fit, so that weights
- * are read once for all of them (continuous batching). A text that is finished makes room for the
- * next; a beginning that most prompts share is computed once (prefix reuse). The result of each
- * text has the same bits in any company, also alone.
+ * Scores, continues, embeds and classifies texts by continuous batching: as many texts together as
+ * fit, so that weights are read once for all of them. A text that is finished makes room for the
+ * next. A prefix that most prompts share is computed once (prefix reuse). The result of a text has
+ * the same bits whatever other texts are beside it, or alone.
  */
 #ifndef LM_MANY_H
 #define LM_MANY_H
@@ -14,13 +14,15 @@
 #define LM_MANY_SEQUENCES 64 /* texts in the model at once, at most */
 
 /*
- * SCORE: the log-likelihood of a text. The tokenizer's beginning token, else end of text, stands in
- * front; every token of the text is scored once, the end is not; without such a token the first one
- * is not scored. A text longer than the context goes in windows with stride context / 2, each token
- * scored once with at least context / 2 tokens before it where the text has them. A prompt is
- * encoded apart and not scored; windows are those of both together. With include_end the end token
- * after the text is scored too, as a further token: a text that stops too early is then unlikely.
- * So an empty text has one token. Where the tokenizer has no end token, nothing is added. A text
+ * The tasks of a request.
+ *
+ * SCORE: the log-likelihood of a text. The tokenizer's BOS token, or else its end token, stands in
+ * front of the text; without either, the first token is not scored. Every token of the text is
+ * scored once, the end is not. A text longer than the context goes in sliding windows with stride
+ * context / 2, so that each token has at least context / 2 tokens before it where the text has
+ * them. A prompt is encoded separately and not scored; the windows run over both together. With
+ * include_end the end token after the text is scored too: a text that stops too early is then
+ * unlikely, and an empty text has one token. A tokenizer without an end token adds nothing. A text
  * without tokens gives n_tokens 0. LM_ERR_NUMERIC for logits that are not finite.
  *
  * GENERATE: the continuation of the prompt (LmGeneration); or the next piece of one that has begun:
@@ -38,7 +40,6 @@
  *
  * Every task has the errors of lm_tokenizer_encode.
  */
-/* What a request asks for. */
 typedef enum LmTask
 {
 	LM_TASK_SCORE,
@@ -57,8 +58,8 @@ typedef struct LmRequest
 	bool include_end; /* SCORE: the end of the text counts as its last token */
 	LmSampling sampling; /* GENERATE */
 	/*
-	 * GENERATE: NULL, or one that has begun and not finished, the caller's: its next piece is
-	 * wanted, prompt and sampling say nothing
+	 * GENERATE: NULL, or the caller's generation, which has begun and not finished: the request
+	 * gets its next piece, and prompt and sampling are not read
 	 */
 	LmGeneration *generation;
 	LmPooling pooling; /* EMBED */
@@ -76,9 +77,7 @@ typedef struct LmRequest
 	bool truncated; /* GENERATE */
 } LmRequest;
 
-/*
- * The texts in the model and the requests that wait. Results are bit for bit those of single calls.
- */
+/* The texts in the model and the requests that wait. */
 typedef struct LmMany LmMany;
 
 /*
@@ -98,8 +97,8 @@ LmMany *lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError
 void lm_many_free(LmMany *many);
 
 /*
- * The session's own, which serves one text at a time and goes with it. Its memory is that of the
- * session, and what it has computed of a text serves the next one that begins alike.
+ * The LmMany of a session itself, which serves one text at a time and is freed with the session. It
+ * computes the next text only from where that differs from the last one.
  */
 LmMany *lm_session_many(LmSession *session);
 
@@ -116,7 +115,10 @@ bool lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error);
  */
 bool lm_many_step(LmMany *many, bool *done, LmError *error);
 
-/* Forgets what was begun, and outputs; what may serve later requests stays. */
+/*
+ * Drops requests that are not done, and all outputs; keys and values that may serve later requests
+ * stay.
+ */
 void lm_many_forget(LmMany *many);
 
 int64_t lm_many_tokens(const LmMany *many); /* that went through the model since _create */

@@ -110,10 +110,7 @@ int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pa
 /* Gives back the pages and frees the table. */
 void lm_sequence_free(LmSequence *sequence, LmPages *pages, const LmHost *host);
 
-/*
- * One token of a ragged call. Tokens of one sequence stand together, in the order of their
- * positions.
- */
+/* One token of a ragged call. Tokens of a sequence follow each other, in the order of positions. */
 typedef struct LmInput
 {
 	int32_t token;

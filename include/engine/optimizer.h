@@ -18,7 +18,7 @@ enum
 
 #define LM_MAX_MOMENTS 2
 
-/* A step, as the optimizer sees it, once its gradient is there. */
+/* A step whose gradient is computed, as the optimizer sees it. */
 typedef struct LmUpdate
 {
 	LmEngine *engine;
@@ -27,7 +27,7 @@ typedef struct LmUpdate
 	float *params;
 	float *moments[LM_MAX_MOMENTS]; /* as many as the row says; 0 before the first step */
 	const float *gradient;
-	float gradient_scale; /* clipping: what is read of the gradient is multiplied by it */
+	float gradient_scale; /* clipping: the factor of every element of the gradient */
 	double learning_rate;
 	int64_t step; /* counted from 0 */
 	void *scratch;
@@ -38,7 +38,7 @@ typedef struct LmOptimizer
 {
 	const char *name;
 	const char *about; /* for the option's description: what it does; NULL for the usual one */
-	/* of blocks like the parameters; together with those all that lasts from step to step */
+	/* blocks of the size of the parameters; only these and the parameters last over steps */
 	int n_moments;
 	const char *no_adapters; /* NULL, or a sentence: why it trains none */
 	/*
@@ -51,8 +51,8 @@ typedef struct LmOptimizer
 	/* Bytes of scratch for a checked configuration; false beyond the address space. */
 	bool (*scratch)(size_t *bytes, const LmConfig *config, const LmTrainOptions *options);
 	/*
-	 * NULL, or the long part of the update. It may write to scratch and to moments that every step
-	 * writes anew, and may be stopped: the engine is then `stopped`.
+	 * NULL, or the long part of the update. It may write to scratch, and to moments that each step
+	 * computes from the beginning. It may be stopped: the engine is then `stopped`.
 	 */
 	void (*prepare)(const LmUpdate *update);
 	/* The next parameters and moments. It is not stopped. */

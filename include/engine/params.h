@@ -6,8 +6,8 @@
  * moments are blocks of `total` floats in table order.
  *
  * The table of an adapter (lora_rank above 0) has the adapter's own matrices and the classifier's
- * head, and nothing of the base: so everything that works on a table sees only what is trained and
- * stored.
+ * head, but nothing of the base. So all code that works on a table sees only parameters that are
+ * trained and stored.
  */
 #ifndef LM_PARAMS_H
 #define LM_PARAMS_H

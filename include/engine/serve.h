@@ -1,8 +1,8 @@
 /*
  * include/engine/serve.h
  *
- * A session, and the words of what is asked of it (engine/many.h): how text is generated, scored
- * and pooled.
+ * A session, and the options and results of generating, scoring and pooling, which requests
+ * (engine/many.h) use.
  */
 #ifndef LM_SERVE_H
 #define LM_SERVE_H
@@ -14,13 +14,14 @@
 typedef struct LmSession LmSession;
 
 /*
- * Bytes that lm_session_create allocates: what generating and scoring need beside the tokens of the
- * text itself (LmTokens). Checked by the caller against its limit.
+ * Bytes that lm_session_create allocates: the memory of generating and scoring, but for the tokens
+ * of the text itself (LmTokens). The caller checks it against its limit. LM_ERR_LIMIT,
+ * LM_ERR_ARGUMENT.
  */
 bool lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error);
 /*
- * Engine, model and tokenizer must outlive it. LM_ERR_ARGUMENT when the tokenizer has more tokens
- * than the model; LM_ERR_LIMIT, LM_ERR_MEMORY.
+ * Engine, model and tokenizer must outlive the session. NULL with LM_ERR_ARGUMENT when the
+ * tokenizer has more tokens than the model, LM_ERR_LIMIT or LM_ERR_MEMORY.
  */
 LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer,
 							 LmError *error);
@@ -49,27 +50,27 @@ typedef struct LmSampling
 /*
  * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p ->
  * min_p -> renormalise. The random number is a function of (seed, output position). Masked: special
- * tokens (the end apart), U+0000, bytes that cannot continue the character begun. The token that
- * stands in front of a scored text stands in front of the prompt too, as part of the context. When
- * the context is full its later half is read again as new context. The text ends at an end token,
- * at the stop string that is complete first (which is left out), at max_tokens, or where no token
- * may follow; a character begun and not ended is left out.
+ * tokens (the end apart), U+0000, bytes that cannot continue the character begun. The prompt has
+ * the same token in front as a scored text, as part of the context. When the context is full, its
+ * later half is read again as new context. The text ends at an end token, at the first complete
+ * stop string (which is left out), at max_tokens, or where no token may follow; an incomplete
+ * character at the end is left out.
  *
- * With heal, the first token may also stand in the place of the prompt's last ones, whose bytes it
- * begins with; the part that the prompt has is not given out. How many they are is drawn first, in
- * the same order without the penalty, so that at temperature 1 it is the distribution of what
- * follows the prompt's bytes, not its tokens, as far as those have boundaries in common
- * (src/engine/serve/healing.h). A session may have several generations: each finds its past again,
- * or computes it anew.
+ * With heal, the first token may also replace the last tokens of the prompt, if it begins with
+ * their bytes; the bytes that the prompt has are not given out again. The number of replaced tokens
+ * is drawn first, in the same order without the penalty. At temperature 1 the text then has the
+ * distribution of texts after the prompt's bytes, not after its tokens
+ * (src/engine/serve/healing.h). A session may have several generations: each finds its keys and
+ * values again, or computes them a second time.
  */
 typedef struct LmGeneration LmGeneration;
 
 /*
- * A generation that is continued piece by piece (LmRequest.generation). Copies sampling; stops need
- * not live on. *truncated is set when the prompt is longer than context
- * - 1 tokens: its last context - 1 are then the context, with nothing in front. LM_ERR_ARGUMENT for
- * a value of sampling out of range, or an empty prompt where the tokenizer has neither beginning
- * nor end; errors of lm_tokenizer_encode.
+ * A generation that is continued piece by piece (LmRequest.generation). Copies sampling with its
+ * stops. A prompt longer than context - 1 tokens sets *truncated: its last context - 1 tokens are
+ * then the context, with nothing in front. LM_ERR_ARGUMENT for a value of sampling out of range, or
+ * for an empty prompt where the tokenizer has neither a BOS nor an end token; errors of
+ * lm_tokenizer_encode.
  */
 LmGeneration *lm_generation_start(LmSession *session, const char *prompt, size_t size,
 								  const LmSampling *sampling, bool *truncated, LmError *error);
@@ -87,7 +88,7 @@ typedef struct LmScore
 {
 	int64_t n_tokens; /* scored */
 	double logprob; /* sum in nats, float64 */
-	double min_logprob; /* of the most surprising token */
+	double min_logprob; /* of the least likely token */
 } LmScore;
 
 /* Whose hidden states an embedding is. */

@@ -60,11 +60,11 @@ typedef struct LmTokenizerSpec
 	const char *pattern;
 	int n_tokens; /* ids are 0 .. n_tokens - 1, special tokens among them */
 	LmBytes *tokens; /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
-	bool *special; /* [n_tokens] true: never produced from text, never sampled (the end apart) */
+	bool *special; /* [n_tokens] true: never produced from text, never sampled, but for the end */
 	int n_merges;
 	LmMerge *merges; /* [n_merges] in order of rank */
 	int32_t end_of_text; /* id, or -1 */
-	int32_t beginning; /* the id that stands in front of a scored text, or -1: end_of_text serves */
+	int32_t beginning; /* BOS: the id in front of a scored text; -1: end_of_text serves */
 	int32_t unknown; /* id, or -1; CHARS only */
 } LmTokenizerSpec;
 
@@ -87,8 +87,8 @@ void lm_tokenizer_free(LmTokenizer *tokenizer);
 /*
  * An image of a tokenizer holds its tables, and the order of its tokens where it is sorted, in one
  * block without pointers, which can be shared by mapping; opening it costs next to nothing for BPE.
- * image: _image_size bytes, aligned to 64. The image must outlive what is opened over it. Its
- * content is trusted: give it only its own bytes, or a file with a checksum. NULL with
+ * image: _image_size bytes, aligned to 64. The image must outlive the tokenizers that are opened
+ * over it. Its content is trusted: give it only its own bytes, or a file with a checksum. NULL with
  * LM_ERR_FORMAT, _LIBRARY or _MEMORY.
  */
 size_t lm_tokenizer_image_size(const LmTokenizer *tokenizer);

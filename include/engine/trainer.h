@@ -39,17 +39,17 @@ typedef struct LmTrainOptions
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
 	int optimizer; /* its number: a row of optimizer.h */
 	/*
-	 * activations inside a block once more in the backward pass, instead of keeping them: less
-	 * memory, the same bits
+	 * computes the activations inside a block a second time in the backward pass, instead of
+	 * keeping them: less memory, the same bits
 	 */
 	bool recompute;
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
-	double head_rate; /* of a classifier's head, which begins anew: times the learning rate */
+	double head_rate; /* of a classifier's head, which starts untrained: times the learning rate */
 	int64_t warmup_steps;
 	int64_t steps;
-	double share; /* of the training that is done, where time ends it; negative: steps tell */
+	double share; /* of the training that is done, where a time limit ends it; negative: by steps */
 	double weight_decay;
 	double beta1;
 	double beta2;

@@ -9,6 +9,10 @@
 
 #include "engine/host.h"
 
+/*
+ * A block that is being cut, or counted. Once overflow is set, slices are NULL and used is of no
+ * use.
+ */
 typedef struct LmArena
 {
 	char *base; /* NULL: count only */

@@ -1,9 +1,9 @@
 /*
  * src/engine/base/aside.h
  *
- * One thread beside the caller's, started when it is first needed: for work that waits more than it
- * computes, as reading the next batch while the pool makes a step; and for what computes at another
- * priority than the caller's.
+ * One thread beside the caller's, started when it is first needed. It serves work that waits more
+ * than it computes, such as reading the next batch while the pool computes a step, and work at
+ * another priority than the caller's.
  */
 #ifndef LM_ASIDE_H
 #define LM_ASIDE_H
@@ -14,8 +14,9 @@
 #include <sys/types.h>
 
 /*
- * Locking: `task`, `work`, `busy` and `quit` under the mutex; the rest is the caller's. The task's
- * results are the caller's after lm_aside_wait.
+ * The thread and its task. The caller zeroes it, and sets name, stack size and priority. Locking:
+ * `task`, `work`, `busy` and `quit` under the mutex; the rest is the caller's. The results of a
+ * task are the caller's after lm_aside_wait.
  */
 typedef struct LmAside
 {
@@ -23,8 +24,8 @@ typedef struct LmAside
 	const char *name;
 	size_t stack_size; /* 0: a small one */
 	int nice; /* LmEngineOptions.nice */
-	bool running; /* there is a thread */
-	pid_t owner; /* which does not survive a fork */
+	bool running; /* the thread exists ... */
+	pid_t owner; /* ... in this process: a thread does not survive a fork */
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
@@ -34,13 +35,10 @@ typedef struct LmAside
 	bool quit;
 } LmAside;
 
-/* true when there is a thread; in a forked child there never is */
+/* Starts the thread if it does not run yet. True when it runs; false in a forked child. */
 bool lm_aside_start(LmAside *aside);
 
-/*
- * Hands a task over, after the one before it is done. Where no thread can be had, the task runs at
- * once.
- */
+/* Hands a task over, after the one before it is done. Without a thread the task runs at once. */
 void lm_aside_begin(LmAside *aside, void (*task)(void *work), void *work);
 void lm_aside_wait(LmAside *aside); /* until the task is done; at once where there is none */
 /* at most that long; true when the task is done */

@@ -1,7 +1,7 @@
 /*
  * src/engine/base/engine.c
  *
- * The handle: a pool of threads. kernels/start.c adds what multiplies matrices.
+ * The handle: a pool of threads. kernels/start.c adds the kernels of matrix products.
  */
 #include "base/engine_private.h"
 

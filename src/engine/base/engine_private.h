@@ -1,7 +1,7 @@
 /*
  * src/engine/base/engine_private.h
  *
- * What the engine's own rooms know of the handle.
+ * The handle as the engine's own rooms see it.
  */
 #ifndef LM_ENGINE_PRIVATE_H
 #define LM_ENGINE_PRIVATE_H
@@ -25,6 +25,7 @@ typedef struct LmBlas
 
 struct LmTiles; /* kernels/tiles.h */
 
+/* The handle: base/engine.c makes it; kernels/start.c fills blas, bf16, f32 and description. */
 struct LmEngine
 {
 	LmHost host;

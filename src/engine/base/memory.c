@@ -52,7 +52,7 @@ lm_allocate_unset(const LmHost *host, size_t size)
 	return aligned;
 }
 
-/* The advice is of no consequence where the system has no huge pages, or none left. */
+/* The advice has no effect where the system has no huge pages, or none left. */
 void *
 lm_allocate_huge(const LmHost *host, size_t size)
 {

@@ -8,7 +8,7 @@
  * thread enters by raising the gate's count, which it can only do while the gate is open, takes
  * pieces until there are none, and leaves by lowering the count. The caller closes the gate when no
  * piece is left and waits for the count to fall to zero; a thread that wakes too late finds the
- * gate shut and is waited for by nobody.
+ * gate shut, and nobody waits for it.
  *
  *   gate      bit 31: open; the rest: threads inside
  *   sequence  number of runs begun; what sleeping threads wait to see change
@@ -280,7 +280,7 @@ open_gate(LmPool *pool)
 	pthread_mutex_unlock(&pool->mutex);
 }
 
-/* The run's pieces, as many as this thread gets, and the time that they take. */
+/* Runs as many of the pieces as this thread gets, and adds up the time that they take. */
 static void
 take_part(LmPool *pool, int thread)
 {

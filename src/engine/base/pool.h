@@ -12,25 +12,32 @@
 
 #include "engine/engine.h"
 
+/* The pool; base/pool.c has its locking rule. */
 typedef struct LmPool LmPool;
 
-/* NULL when there is no memory. Has fewer threads than asked for when the system gives no more. */
+/*
+ * Starts n_threads - 1 threads beside the caller's, fewer when the system gives no more. NULL when
+ * there is no memory.
+ */
 LmPool *lm_pool_start(const LmHost *host, int n_threads, int nice);
 void lm_pool_stop(LmPool *pool); /* joins the threads; NULL is fine */
 
+/* As lm_engine_threads, lm_engine_busy and lm_engine_run. */
 int lm_pool_threads(const LmPool *pool);
 void lm_pool_busy(const LmPool *pool, int64_t *nanoseconds);
 void lm_pool_run(LmPool *pool, LmPiece piece, void *work, int n_pieces);
 
+/* As lm_engine_begin, lm_engine_stopped and lm_engine_hold. */
 void lm_pool_begin(LmPool *pool);
 bool lm_pool_stopped(LmPool *pool); /* asks the host */
-/* does not, and so may be asked inside of a piece, on any thread */
+/* does not ask the host, and so may be called inside a piece, on any thread */
 bool lm_pool_stopping(const LmPool *pool);
 void lm_pool_hold(LmPool *pool, bool hold); /* while held, the host is not asked */
 
 /*
- * While lent, another thread than the caller's calls lm_pool_run. It does not ask the host itself:
- * the caller does with lm_pool_ask, and a yes counts once the borrower asks and nothing is held.
+ * While lent, another thread than the caller's calls lm_pool_run. That thread does not ask the
+ * host: the caller does so with lm_pool_ask, and a yes counts once the borrower asks and nothing is
+ * held.
  */
 void lm_pool_lend(LmPool *pool, bool lent);
 void lm_pool_ask(LmPool *pool);

@@ -2,8 +2,7 @@
  * src/engine/base/random.c
  *
  * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.2)
- * and what is drawn from it. The vectorised copy for dropout masks stands in
- * kernels/vector_random.h.
+ * and the numbers drawn from it. kernels/vector_random.h has the vectorised copy for dropout masks.
  */
 #include <math.h>
 

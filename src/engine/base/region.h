@@ -11,12 +11,14 @@
 
 #include <stddef.h>
 
+/* The block of memory, which is the caller's. */
 typedef struct LmRegion
 {
 	char *base; /* aligned to 16 */
 	size_t size;
 } LmRegion;
 
+/* base is aligned to 16; size bytes, rounded down to a multiple of 16, are free at first. */
 void lm_region_init(LmRegion *region, void *base, size_t size);
 
 /* As LmHost.reallocate; NULL where the region is too small. */

@@ -14,7 +14,7 @@
 #include "kernels/attention.h"
 #include "kernels/pieces.h"
 
-/* documents share a span up to here: below, handing out pieces would show */
+/* short documents share a span up to here, because handing out smaller pieces costs time */
 #define SPAN_ROWS 128
 #define FORWARD_QUERIES 256 /* of a longer document in one piece */
 
@@ -46,7 +46,7 @@ lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C)
 	return lm_attention_scratch_for(lm_engine_threads(engine), n_rows, H, C);
 }
 
-/* Worst case: every row is a span. Rounded up, so that the next blocks stay aligned. */
+/* At worst every row is a span. Rounded up, so that the next blocks stay aligned. */
 static size_t
 spans_size(int n_rows)
 {

@@ -21,6 +21,7 @@ typedef struct LmSpan
 	int last;
 } LmSpan;
 
+/* The arguments of one call, forward or backward, and its scratch; shapes as in engine/ops.h. */
 typedef struct LmAttention
 {
 	const LmEngine *engine;

@@ -9,8 +9,8 @@
 #include "kernels/tiles.h"
 
 /*
- * vdpbf16ps and tdpbf16ps flush denormals, round each sum to nearest even, and differ in the order
- * of their sums; the plain ones, in C, do the same bit by bit.
+ * The instructions vdpbf16ps and tdpbf16ps flush denormals, round each sum to nearest even, and
+ * differ in the order of their sums. The plain kernels do the same in C, bit by bit.
  */
 extern const LmTiles lm_bf16_avx512, lm_bf16_amx, lm_bf16_plain_avx512, lm_bf16_plain_amx;
 
@@ -25,7 +25,7 @@ void lm_bf16_plain_pack(void *block, const float *from, size_t ld, int n_lines, 
 void lm_bf16_avx512_pack(void *block, const float *from, size_t ld, int n_lines, int n,
 						 LmTilePacking packing);
 
-/* Round to nearest even; denormals become zero, and what is not a number stays so. */
+/* Rounds to nearest even; denormals become zero, and a NaN stays one. */
 uint16_t lm_bf16_from_float(float value);
 float lm_bf16_to_float(uint16_t value);
 

@@ -74,7 +74,7 @@ tile_sum_avx512(float sum, const uint16_t *a, const uint16_t *b)
 	return sum;
 }
 
-/* The first and second numbers of the pairs are summed apart, from zero. */
+/* The first and the second numbers of the pairs have a sum each, from zero on. */
 static float
 tile_sum_amx(float sum, const uint16_t *a, const uint16_t *b)
 {

@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/blas.c
  *
- * Loads a matrix library at run time, and believes nothing about it.
+ * Loads a matrix library at run time, and checks it before use.
  *
  * - It is loaded with all signals blocked and its own threads switched off through the environment:
  * OpenBLAS starts them inside dlopen, where they would run the server's signal handlers.
@@ -58,7 +58,10 @@ typedef struct SavedVariable
 	char value[256];
 } SavedVariable;
 
-/* One thread's share of the test: two operands, what is wanted, what comes. */
+/*
+ * One thread's share of the test: two operands, the product by the built-in kernels, and by the
+ * library.
+ */
 typedef struct TestArrays
 {
 	float a[TEST_COUNT];
@@ -164,9 +167,7 @@ open_quietly(const char *path)
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | BIND_FLAGS);
 	if (library)
 	{
-		/*
-		 * Does nothing new unless the same file was loaded by somebody else before, with threads.
-		 */
+		/* Needed only where somebody else loaded the same file before, with threads. */
 		set_threads = (void (*)(int)) dlsym(library, "openblas_set_num_threads");
 		if (set_threads)
 			set_threads(1);
@@ -298,10 +299,7 @@ passes_test(LmEngine *engine, LmError *error)
 	passes = agrees_alone(engine, &arrays[0]);
 	if (passes && n_threads > 1)
 	{
-		/*
-		 * Not lm_engine_run with the host's consent: a stop must not look like a library that is
-		 * sound.
-		 */
+		/* On hold, because a stop by the host must not look like a sound library. */
 		lm_engine_hold(engine, true);
 		lm_engine_run(engine, test_piece, &work, n_threads);
 		lm_engine_hold(engine, false);
@@ -339,7 +337,7 @@ agrees_alone(const LmEngine *engine, TestArrays *arrays)
 	{
 		LmTranspose transpose = (LmTranspose) (i % 3);
 		float beta = (float) (i / 3);
-		/* Taken for this test from the array that the next one fills again. */
+		/* This test borrows the array; the next test fills it again. */
 		float *wanted = arrays[0].y, *got = arrays[0].wanted;
 
 		memset(wanted, 0, sizeof arrays[0].y);

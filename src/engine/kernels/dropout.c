@@ -7,7 +7,7 @@
 #include "kernels/dropout.h"
 #include "kernels/pieces.h"
 
-/* channels of a mask that stand in the first cache at once; a multiple of LM_MASK_GROUP */
+/* channels of a mask that fit the level 1 cache; a multiple of LM_MASK_GROUP */
 #define CHUNK 1024
 
 typedef struct DropoutWork

@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/dropout.h
  *
- * What a dropout rate means, shared by the residual branches and attention.
+ * From a dropout rate to thresholds and masks, shared by the residual branches and attention.
  */
 #ifndef LM_DROPOUT_H
 #define LM_DROPOUT_H
@@ -10,7 +10,7 @@
 
 #define LM_DROPOUT_STEPS 65536 /* a mask looks at 16 bits */
 
-/* 0: nothing is dropped. */
+/* The rate in units of 1 / LM_DROPOUT_STEPS; 0: nothing is dropped. */
 static inline uint32_t
 lm_dropout_threshold(const LmDropout *dropout)
 {
@@ -22,6 +22,7 @@ lm_dropout_threshold(const LmDropout *dropout)
 	return threshold < LM_DROPOUT_STEPS - 1 ? (uint32_t) threshold : LM_DROPOUT_STEPS - 1;
 }
 
+/* The place of the mask of one row; head is 0 outside attention. */
 static inline LmMaskRow
 lm_mask_row(const LmDropout *dropout, uint32_t threshold, int row, uint32_t head)
 {

@@ -8,6 +8,7 @@
 
 #include "kernels/tiles.h"
 
+/* The kernels for AVX-512, and the same in plain C for tests: equal bit by bit. */
 extern const LmTiles lm_f32_avx512, lm_f32_plain;
 
 /* The best that this processor runs, or NULL where the matrix library is the better one. */

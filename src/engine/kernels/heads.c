@@ -1,9 +1,9 @@
 /*
  * src/engine/kernels/heads.c
  *
- * What happens to the queries and keys of each head between their product and attention:
- * normalisation and rotation, and both of them backward. Rows know nothing of each other, so that
- * training and inference compute the same bits.
+ * Normalisation and rotation of the queries and keys of each head, between their product and
+ * attention, and the backward pass of both. Each row is computed by itself, so that training and
+ * inference compute the same bits.
  */
 #include <math.h>
 #include <string.h>

@@ -14,7 +14,7 @@
 #include "kernels/simd.h"
 
 #define ROW_TILE 512
-#define COLUMN_STEP 32 /* tiles are multiples of this, which every kernel likes */
+#define COLUMN_STEP 32 /* tiles are multiples of this, which suits every kernel */
 #define SMALLEST_SIDE 96 /* below it, packing costs more than it gains */
 /* multiply-adds: ~0.1 ms, some ten times what handing out a piece costs */
 #define SMALLEST_TILE 4000000.0

@@ -3,15 +3,15 @@
  *
  * Products with a weight for inference: packed panels stream past the rows, cut over threads.
  *
- * A piece is a run of panels, which one thread reads as one stream. How long it is follows from the
- * work and the number of threads: results do not depend on it. What takes a few microseconds stays
- * on the calling thread. Where rows are many, threads pack them once for all pieces.
+ * A piece is a run of panels, which one thread reads as one stream. Its length follows from the
+ * work and the number of threads; results do not depend on it. A product of a few microseconds
+ * stays on the calling thread. Where rows are many, threads pack them once for all pieces.
  */
 #include "kernels/panels.h"
 #include "kernels/pieces.h"
 
 /* Work is weights times rows; reading a weight counts as one row more. */
-/* in a piece: ~2 microseconds, what waking a spinning thread takes */
+/* in a piece: ~2 microseconds, the time to wake a spinning thread */
 #define LEAST_WORK 131072.0
 #define MOST_WORK 3e8 /* in a piece: a few ms, so that a stop is noticed soon */
 #define PIECES_OF_THREAD 4
@@ -34,7 +34,7 @@ typedef struct InferWork
 static void pack_piece(void *work, int piece, int thread);
 static void infer_piece(void *work, int piece, int thread);
 
-/* A word for an input is what float32 takes, and more than the other types do; groups are whole. */
+/* float32 takes one word for each input, the other types take less; groups are whole. */
 size_t
 lm_linear_infer_scratch(int n_rows, int n_in)
 {

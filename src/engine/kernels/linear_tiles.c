@@ -70,7 +70,7 @@ typedef struct Work
 	const Packing *bias_sums;
 } Work;
 
-/* Where the operands of a layer lie in its scratch. */
+/* The places of a layer's operands in its scratch. */
 typedef struct Places
 {
 	void *weight;
@@ -214,7 +214,10 @@ packing_of(const float *from, int n_lines, int n)
 					 .n_pieces = lm_divide_up((size_t) n_lines, (size_t) lines)};
 }
 
-/* Tiles as large as leaves TILES_WANTED of them, within half of MOST_SIDE and MOST_SIDE. */
+/*
+ * Adds a product in tiles of MOST_SIDE, or of half that side where fewer than TILES_WANTED would
+ * exist.
+ */
 static Product *
 add_product(Work *work, const void *a, const void *b, int m, int n, int k, LmTileFinish finish)
 {
@@ -355,7 +358,7 @@ product_tile(const Work *work, const Product *product, int number)
 	finish_rows(work, product, sums, row, column, n_rows, n_columns);
 }
 
-/* Row by row where there is an activation, so that it finds its row in the first level cache. */
+/* Row by row where there is an activation, which then finds its row in the level 1 cache. */
 static void
 finish_rows(const Work *work, const Product *product, const float *sums, int row, int column,
 			int n_rows, int n_columns)

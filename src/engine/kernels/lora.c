@@ -1,14 +1,14 @@
 /*
  * src/engine/kernels/lora.c
  *
- * What a low-rank adapter adds to a layer (Hu et al. 2021, "LoRA: Low-rank adaptation of large
- * language models", equation 3):
+ * The product of a low-rank adapter, added to that of a layer (Hu et al. 2021, "LoRA: Low-rank
+ * adaptation of large language models", equation 3):
  *
  *   h = mask(x) A';  y += scale h B'
  *
- * All of it in float32. Pieces are rows, or columns of the gradients of A and B, which sum over all
- * rows in one call: so nothing is summed over pieces. h is computed again in the backward pass: it
- * costs rank / n_out of the layer itself.
+ * All of it is in float32. Pieces are rows or, for the gradients of A and B, columns that sum over
+ * all rows in one call: so no sum goes over pieces. The backward pass computes h again, which costs
+ * rank / n_out of the layer itself.
  */
 #include "engine/ops.h"
 #include "kernels/pieces.h"

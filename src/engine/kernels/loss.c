@@ -22,7 +22,7 @@ typedef struct LossWork
 	float smoothing;
 	int n_rows;
 	int V; /* or labels */
-	const LmLabelSets *sets; /* of which targets are numbers; NULL: targets are tokens, or labels */
+	const LmLabelSets *sets; /* targets are their numbers; NULL: targets are tokens, or labels */
 } LossWork;
 
 static void run_rows(LmEngine *engine, LossWork *work);

@@ -5,8 +5,8 @@
  * them.
  *
  * Rows are packed in tiles, block of units by block of units; a block of a panel then meets all of
- * them while it is in the cache. Few rows wait for the weights: then a block is as long as the
- * packed rows have room, for the sake of one stream.
+ * them while it is in the cache. A product with few rows waits for the weights: then a block is as
+ * long as the room for packed rows allows, so that the weights are read as one stream.
  *
  *   packed rows   | chunk of MOST_ROWS rows | chunk ... |
  *   chunk         | block of units | block ... |
@@ -17,8 +17,9 @@
 #include "kernels/weight_types.h"
 
 /*
- * Of rows that a thread packs for itself, twice on its stack: 384 KiB of the 512 that the server
- * leaves for what it does not see. And of a block that threads share, a part of a level 2 cache.
+ * Words of rows that a thread packs for itself, twice on its stack: 384 KiB of the 512 KiB that the
+ * server leaves to code that it does not check. Words of a block that threads share, a part of a
+ * level 2 cache.
  */
 #define PACKED_WORDS 49152
 #define SHARED_WORDS 65536
@@ -47,6 +48,7 @@ typedef struct Format
 	[LM_WEIGHTS_##id] = {name##_words, name##_convert, sizeof name##_tiles / sizeof *name##_tiles, \
 						 name##_tiles},
 
+/* By the number of the type. */
 static const Format formats[] = {LM_WEIGHT_TYPES(FORMAT)};
 
 /* Packed rows [first, first + n_rows) of units [unit, unit + n_units), in tiles of `height`. */
@@ -61,6 +63,7 @@ typedef struct PackedRows
 	const uint32_t *words;
 } PackedRows;
 
+/* Arguments of one product, or of packing its rows. */
 typedef struct PanelProduct
 {
 	const LmWeightType *type;
@@ -76,7 +79,7 @@ typedef struct PanelProduct
 	const uint32_t *packed; /* all rows; NULL: they are packed as they are needed */
 } PanelProduct;
 
-/* How the rows from `first` on are cut. */
+/* The cut of the rows from `first` on. */
 typedef struct Chunk
 {
 	int first;
@@ -85,7 +88,7 @@ typedef struct Chunk
 	int n_units; /* in a block */
 } Chunk;
 
-/* What row i of a tile is, before it is interleaved with its neighbours. */
+/* One row of a tile, converted but not yet interleaved with its neighbours. */
 static void
 convert_row(uint32_t *words, const PanelProduct *product, const PackedRows *rows, int row)
 {
@@ -112,6 +115,9 @@ interleave(uint32_t *packed, const uint32_t *from, size_t ld, int n_rows, int n_
 					from[(size_t) i * ld + (size_t) p];
 }
 
+/*
+ * Rows of one tile, interleaved: words, then all scales, then all starts; one row stays as it is.
+ */
 static void
 pack_tile(uint32_t *packed, uint32_t *converted, const PanelProduct *product,
 		  const PackedRows *rows, int row, int n_rows)
@@ -152,7 +158,7 @@ pack_block(uint32_t *words, const PanelProduct *product, const PackedRows *rows)
 				  smaller_of(rows->height, rows->n_rows - i));
 }
 
-/* One panel, or what there is of it, against all packed rows. */
+/* One panel, or its first columns, against all packed rows. */
 static void
 multiply_panel(const PanelProduct *product, const PackedRows *rows, int column)
 {
@@ -197,12 +203,14 @@ equal_part(int count, int most)
 	return n_parts > 1 ? (count + n_parts - 1) / n_parts : count;
 }
 
+/* Words of a unit of a packed row, with its scale and start. */
 INLINE int
 words_of_unit(const PanelProduct *product)
 {
 	return product->format->unit_words + (product->type->group > 0 ? 2 : 0);
 }
 
+/* Chooses rows, tile height and units of a block, so that its packed rows fit into their room. */
 static Chunk
 cut(const PanelProduct *product, int first, int n_rows, bool shared)
 {
@@ -222,6 +230,7 @@ cut(const PanelProduct *product, int first, int n_rows, bool shared)
 	return chunk;
 }
 
+/* The block of a chunk that begins at a unit, without its words. */
 static PackedRows
 block_of(const PanelProduct *product, const Chunk *chunk, int unit)
 {
@@ -233,7 +242,7 @@ block_of(const PanelProduct *product, const Chunk *chunk, int unit)
 	return rows;
 }
 
-/* Where a block begins among the packed rows. */
+/* The place of a block among the packed rows. */
 static size_t
 place_of(const PanelProduct *product, const Chunk *chunk, int unit)
 {
@@ -243,6 +252,7 @@ place_of(const PanelProduct *product, const Chunk *chunk, int unit)
 	return rows * (size_t) words_of_unit(product);
 }
 
+/* A block of units of all panels at a time; its rows are packed here unless they already are. */
 static void
 multiply_chunk(const PanelProduct *product, const Chunk *chunk)
 {
@@ -260,6 +270,7 @@ multiply_chunk(const PanelProduct *product, const Chunk *chunk)
 	}
 }
 
+/* The part of a product that packing needs too. */
 static PanelProduct
 product_of(const LmWeightType *type, const LmPanelRows *rows)
 {
@@ -271,6 +282,7 @@ product_of(const LmWeightType *type, const LmPanelRows *rows)
 						  .packed = rows->packed};
 }
 
+/* LmPanelKernels.multiply. */
 static void
 multiply(const LmWeightType *type, float *y, const LmPanelRows *rows, const void *panels,
 		 const float *bias, int n_out, int ld_y)
@@ -290,7 +302,10 @@ multiply(const LmWeightType *type, float *y, const LmPanelRows *rows, const void
 	}
 }
 
-/* Each n_parts-th tile, made apart: what is written after its end would be another part's. */
+/*
+ * Packs each n_parts-th tile, in a buffer: a tile is written with some slack, which would overwrite
+ * the beginning of another part.
+ */
 static void
 pack_chunk(uint32_t *packed, const PanelProduct *product, const Chunk *chunk, int part, int n_parts)
 {
@@ -312,6 +327,7 @@ pack_chunk(uint32_t *packed, const PanelProduct *product, const Chunk *chunk, in
 	}
 }
 
+/* LmPanelKernels.pack. */
 static void
 pack(const LmWeightType *type, uint32_t *packed, const LmPanelRows *rows, int part, int n_parts)
 {
@@ -330,6 +346,7 @@ pack(const LmWeightType *type, uint32_t *packed, const LmPanelRows *rows, int pa
 #define STRING_OF(name) STRING(name)
 #define STRING(name) #name
 
+/* The table of this instruction set. */
 const LmPanelKernels TABLE_OF(LM_SIMD) = {
 	.name = STRING_OF(LM_SIMD),
 	.multiply = multiply,

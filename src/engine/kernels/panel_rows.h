@@ -1,7 +1,8 @@
 /*
  * src/engine/kernels/panel_rows.h
  *
- * Rows of activations as the tiles want them: pairs of bfloat16, or groups of bytes with a scale.
+ * Rows of activations in the form that tiles read: pairs of bfloat16, or groups of bytes with a
+ * scale.
  */
 #ifndef LM_PANEL_ROWS_H
 #define LM_PANEL_ROWS_H
@@ -12,13 +13,11 @@
 #define GROUP_VECTORS (LM_GROUP / LANES)
 #define ROUND_TO_INT 12582912.0f /* 1.5 2^23: its lowest bit is worth one */
 
+/* Vectors of LANES small numbers in memory. */
 typedef uint16_t Halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
 typedef int8_t Chars __attribute__((vector_size(LANES), aligned(1), may_alias));
 
-/*
- * Numbers from x on, of which only n may be touched; zero beyond. At most LM_GROUP of them are
- * wanted.
- */
+/* x, or a copy of its n numbers padded with zeros to LM_GROUP where there are fewer. */
 INLINE const float *
 whole_group(const float *x, int n, float *padded)
 {
@@ -53,8 +52,8 @@ round_group(uint16_t *to, const float *from)
 }
 
 /*
- * Words of n_units pairs from input `first` on. Writes whole groups: there is room for LM_GROUP / 2
- * words behind.
+ * Words of n_units pairs from input `first` on. Writes whole groups, so words must have room for
+ * LM_GROUP / 2 more.
  */
 static void
 round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
@@ -67,8 +66,9 @@ round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
 }
 
 /*
- * A group: bytes, its scale, and minus zero times the sum of its bytes, which makes up for weights
- * that are stored with `zero` added. A group with what is not finite gets the scale NaN.
+ * Quantises a group: its bytes, its scale, and *start, which is minus zero times the sum of its
+ * bytes and makes up for weights that are stored with `zero` added. A group that is not finite gets
+ * the scale NaN.
  */
 INLINE void
 quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, int zero)

@@ -14,6 +14,7 @@
 #define TILE_VECTORS 2
 #define MOST_SUMS 24
 
+/* Arguments of one tile. */
 typedef struct PanelTile
 {
 	float *y;
@@ -36,6 +37,7 @@ typedef struct PanelTile
 	bool goes_on; /* from what y holds */
 } PanelTile;
 
+/* The sums so far, from y, or zeros at the first units. */
 INLINE void
 begin_sums(Floats *sums, const PanelTile *tile, int n_rows, int n_vectors)
 {
@@ -48,6 +50,7 @@ begin_sums(Floats *sums, const PanelTile *tile, int n_rows, int n_vectors)
 													: splat(0);
 }
 
+/* Writes the sums to y; with the bias after the last units. */
 INLINE void
 end_sums(const Floats *sums, const PanelTile *tile, int n_rows, int n_vectors)
 {
@@ -73,18 +76,21 @@ fetch_ahead(const char *ahead, size_t step, int n_rows)
 	return ahead + step;
 }
 
+/* LANES words from memory of any alignment. */
 INLINE Words
 load_words(const void *from)
 {
 	return (Words) load(from);
 }
 
+/* The same word in all lanes. */
 INLINE Words
 splat_word(uint32_t word)
 {
 	return word - (Words){0};
 }
 
+/* Multiplies a tile of one type and height. */
 typedef void (*PanelTileFunction)(const PanelTile *tile);
 
 /*

@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/panels.h
  *
- * Weights as inference reads them, and the kernels that read them.
+ * Packed weights, which inference reads, and the kernels that multiply by them.
  *
  * A panel holds LM_PANEL output channels, unit after unit along the input, so that one thread reads
  * one stream. A weight type (weight_types.h) decides the inputs and the bytes of a unit, and in its
@@ -20,6 +20,7 @@
 /* Below it a row's group counts as 0, lest 127 / m be infinite. */
 #define LM_SMALLEST_GROUP 1e-30f
 
+/* Bytes of one panel. */
 static inline size_t
 lm_panel_size(const LmWeightType *type, int n_in)
 {
@@ -27,8 +28,8 @@ lm_panel_size(const LmWeightType *type, int n_in)
 }
 
 /*
- * What is multiplied: x [n_rows, n_in], and the same as LmPanelKernels.pack has left it; NULL: as
- * the calling thread packs it for itself.
+ * The rows of a product: x [n_rows, n_in], and packed, which LmPanelKernels.pack has filled from
+ * it; NULL: each calling thread packs for itself.
  */
 typedef struct LmPanelRows
 {
@@ -38,6 +39,7 @@ typedef struct LmPanelRows
 	const uint32_t *packed;
 } LmPanelRows;
 
+/* The kernels of one instruction set, for all weight types. */
 typedef struct LmPanelKernels
 {
 	const char *name;
@@ -55,13 +57,17 @@ typedef struct LmPanelKernels
 				 int n_parts);
 } LmPanelKernels;
 
+/* One table for each instruction set that the engine was compiled for. */
 extern const LmPanelKernels lm_panels_base, lm_panels_avx2, lm_panels_avx512, lm_panels_avx512vnni,
 	lm_panels_avx512bf16;
 
 /* The best that this processor runs. */
 const LmPanelKernels *lm_panel_kernels(void);
 
-/* The naive twin, in plain C: the same bits as any kernel, within what is said above. */
+/*
+ * The naive twin, in plain C: the same bits as any kernel, as far as the files of the types promise
+ * them.
+ */
 void lm_panel_multiply_naive(float *y, const float *x, const LmLinear *linear, int n_rows);
 
 #endif /* LM_PANELS_H */

@@ -15,6 +15,7 @@
  */
 #define LM_PIECE_ELEMENTS 65536
 
+/* Pieces of at most size that count elements need. */
 static inline int
 lm_divide_up(size_t count, size_t size)
 {
@@ -30,6 +31,7 @@ lm_piece_rows(int n_columns)
 	return n_rows > 0 ? n_rows : 1;
 }
 
+/* The smaller of two numbers. */
 static inline int
 lm_smaller(int a, int b)
 {

@@ -13,7 +13,7 @@
 
 #include "engine/ops.h"
 
-/* The place of a row's dropout mask and what to make of it. */
+/* The place of a row's dropout mask, its threshold and its scale. */
 typedef struct LmMaskRow
 {
 	LmKey key;
@@ -27,6 +27,10 @@ typedef struct LmMaskRow
 /* Channels are masked in groups: a row's first masked channel must be a multiple of this. */
 #define LM_MASK_GROUP 64
 
+/*
+ * The loops of one instruction set. Arrays have count, n or C floats; engine/ops.h has the
+ * equations.
+ */
 typedef struct LmSimd
 {
 	const char *name;
@@ -65,7 +69,7 @@ typedef struct LmSimd
 	/*
 	 * One row of attention against one block of n keys, of which the first n_seen are visible.
 	 * scores become exp(score - max) and 0 beyond; *max and *sum go on from the blocks before.
-	 * Returns what the sums of those blocks have to be multiplied with.
+	 * Returns the factor by which the sums of those blocks must be multiplied.
 	 */
 	float (*attention_softmax)(float *scores, float *max, float *sum, int n_seen, int n);
 	/*
@@ -92,6 +96,7 @@ typedef struct LmSimd
 	void (*dropout_mask)(float *mask, const LmMaskRow *row, int first, int n);
 } LmSimd;
 
+/* One table for each instruction set that the engine was compiled for. */
 extern const LmSimd lm_simd_base, lm_simd_avx2, lm_simd_avx512;
 
 /* The best that this processor runs. */

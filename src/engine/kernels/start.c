@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/start.c
  *
- * Starts an engine: its threads, then what multiplies matrices.
+ * Starts an engine: its threads, then the kernels of matrix products.
  */
 #include <stdio.h>
 

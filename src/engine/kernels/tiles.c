@@ -3,7 +3,7 @@
  *
  * Chooses the kernels for products of packed tiles. The tile registers of AMX belong to the system:
  * it must save them, and a process must ask for them once (Linux,
- * Documentation/arch/x86/xstate.rst); whoever forks passes that on.
+ * Documentation/arch/x86/xstate.rst); a forked child inherits it.
  */
 #define _GNU_SOURCE
 #include <string.h>

@@ -51,6 +51,7 @@ typedef struct LmTileFinish
 	bool add; /* y += instead of y = */
 } LmTileFinish;
 
+/* The kernels of one number type and instruction set. */
 typedef struct LmTiles
 {
 	const char *name;
@@ -76,6 +77,7 @@ typedef struct LmTiles
 				   int n_columns);
 } LmTiles;
 
+/* Blocks of k numbers, the last one possibly in part. */
 static inline int
 lm_tile_blocks(int k)
 {

@@ -11,6 +11,7 @@
 #include "kernels/vector_matmul.h"
 #include "kernels/vector_rows.h"
 
+/* x [n] = 0. */
 static void
 zero_floats(float *x, int n)
 {
@@ -42,6 +43,7 @@ exponentials(float *x, float max, int n)
 	return sum_lanes(sum);
 }
 
+/* One row of the running softmax (Dao et al. 2022, algorithm 1, lines 10 to 12), in place. */
 static float
 vector_attention_softmax(float *scores, float *max, float *sum, int n_seen, int n)
 {
@@ -131,6 +133,7 @@ tile_attend(const TileOutput *out, const float *a, size_t ld_a, const float *b, 
 	}
 FOR_EACH_TILE(DEFINE_TILE_ATTEND)
 
+/* tile_attend for a tile of i + 1 rows is tile_attends[i]. */
 typedef void (*TileAttend)(const TileOutput *out, const float *a, size_t ld_a, const float *b,
 						   size_t ld_b, int k);
 
@@ -219,6 +222,7 @@ add_row_values(float *y, const LmAttentionRows *rows, const float *p, int first,
 		store_columns(y, sums[j], j * LANES, n_columns);
 }
 
+/* out of one row (+)= p v over keys [first, last), some vectors of columns at a time. */
 static void
 row_values(float *y, const LmAttentionRows *rows, const float *p, int first, int last, int head)
 {
@@ -256,6 +260,9 @@ add_values(const LmAttentionRows *rows, const float *p, int head)
 	}
 }
 
+/*
+ * One head: scores of all keys, their exponentials, p v, and at the end the division by the sums.
+ */
 static void
 vector_attention_head(const LmAttentionRows *rows, int head)
 {

@@ -17,6 +17,7 @@
 #define STRING_OF(name) STRING(name)
 #define STRING(name) #name
 
+/* The table of this instruction set. */
 const LmSimd TABLE_OF(LM_SIMD) = {
 	.name = STRING_OF(LM_SIMD),
 	.matmul = vector_matmul,

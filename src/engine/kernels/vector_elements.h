@@ -13,6 +13,7 @@
 #define INVERSE_SQRT_2_PI 0.39894228f
 #define GELU_CUBIC 0.044715f /* Hendrycks and Gimpel 2016, section 2 */
 
+/* y = exp(x). */
 static void
 vector_exp_array(float *y, const float *x, size_t count)
 {
@@ -28,6 +29,7 @@ gelu_exponential(Floats x)
 					   multiply_add(x * x, splat(GELU_CUBIC), splat(1)));
 }
 
+/* The activation of one vector; kind is a constant where this is inlined. */
 INLINE Floats
 gelu(Floats x, LmActivation kind)
 {
@@ -60,6 +62,7 @@ gelu_slope(Floats x, LmActivation kind)
 	return gate + slope;
 }
 
+/* y = activation(x); kind is a constant where this is inlined. */
 INLINE void
 gelu_forward_kind(float *y, const float *x, size_t count, LmActivation kind)
 {
@@ -67,6 +70,7 @@ gelu_forward_kind(float *y, const float *x, size_t count, LmActivation kind)
 		store_up_to(y + i, gelu(load_up_to(x + i, count - i), kind), count - i);
 }
 
+/* One loop for each kind, so that none tests the kind for each vector. */
 static void
 vector_gelu_forward(float *y, const float *x, size_t count, LmActivation kind)
 {
@@ -84,6 +88,7 @@ vector_gelu_forward(float *y, const float *x, size_t count, LmActivation kind)
 	}
 }
 
+/* dx = dy activation'(x); kind is a constant where this is inlined. */
 INLINE void
 gelu_backward_kind(float *dx, const float *dy, const float *x, size_t count, LmActivation kind)
 {
@@ -95,6 +100,7 @@ gelu_backward_kind(float *dx, const float *dy, const float *x, size_t count, LmA
 	}
 }
 
+/* One loop for each kind, as in the forward pass. */
 static void
 vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, LmActivation kind)
 {
@@ -112,6 +118,7 @@ vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, L
 	}
 }
 
+/* y += x. */
 static void
 vector_add(float *y, const float *x, size_t count)
 {
@@ -119,6 +126,7 @@ vector_add(float *y, const float *x, size_t count)
 		store_up_to(y + i, load_up_to(y + i, count - i) + load_up_to(x + i, count - i), count - i);
 }
 
+/* y = x + z. */
 static void
 vector_add_to(float *y, const float *x, const float *z, size_t count)
 {
@@ -126,6 +134,7 @@ vector_add_to(float *y, const float *x, const float *z, size_t count)
 		store_up_to(y + i, load_up_to(x + i, count - i) + load_up_to(z + i, count - i), count - i);
 }
 
+/* y *= x. */
 static void
 vector_multiply(float *y, const float *x, size_t count)
 {
@@ -133,6 +142,7 @@ vector_multiply(float *y, const float *x, size_t count)
 		store_up_to(y + i, load_up_to(y + i, count - i) * load_up_to(x + i, count - i), count - i);
 }
 
+/* y = x z. */
 static void
 vector_multiply_to(float *y, const float *x, const float *z, size_t count)
 {
@@ -140,6 +150,7 @@ vector_multiply_to(float *y, const float *x, const float *z, size_t count)
 		store_up_to(y + i, load_up_to(x + i, count - i) * load_up_to(z + i, count - i), count - i);
 }
 
+/* y = x + a b. */
 static void
 vector_multiply_add(float *y, const float *x, const float *a, const float *b, size_t count)
 {
@@ -153,6 +164,7 @@ vector_multiply_add(float *y, const float *x, const float *a, const float *b, si
 	}
 }
 
+/* y *= factor. */
 static void
 vector_scale(float *y, float factor, size_t count)
 {
@@ -160,6 +172,7 @@ vector_scale(float *y, float factor, size_t count)
 		store_up_to(y + i, load_up_to(y + i, count - i) * factor, count - i);
 }
 
+/* The sum of x y, in float32 by lanes. */
 static float
 vector_dot(const float *x, const float *y, size_t count)
 {
@@ -170,6 +183,7 @@ vector_dot(const float *x, const float *y, size_t count)
 	return sum_lanes(sum);
 }
 
+/* Half a vector in memory, which becomes a vector of doubles. */
 typedef float HalfFloats __attribute__((vector_size(LANES * 2), aligned(4), may_alias));
 
 /*
@@ -201,6 +215,7 @@ vector_sum_squares(const float *x, size_t count)
 	return sum;
 }
 
+/* y = a x + b z. */
 static void
 vector_blend(float *y, float a, const float *x, float b, const float *z, size_t count)
 {
@@ -216,6 +231,7 @@ vector_blend(float *y, float a, const float *x, float b, const float *z, size_t 
 	}
 }
 
+/* One step of AdamW (engine/ops.h has the equations) over p, m and v. */
 static void
 vector_adamw(float *p, float *m, float *v, const float *gradient, size_t count,
 			 const LmAdamW *adamw)

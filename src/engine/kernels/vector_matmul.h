@@ -27,6 +27,7 @@
 #define PACKED_A (96 * 256)
 #define PACKED_B (320 * 256)
 
+/* An operand in memory, transposed or not. */
 typedef struct Matrix
 {
 	const float *data;
@@ -34,7 +35,7 @@ typedef struct Matrix
 	size_t column;
 } Matrix;
 
-/* Where a tile of sums goes. */
+/* The destination of a tile of sums. */
 typedef struct TileOutput
 {
 	float *y;
@@ -44,6 +45,7 @@ typedef struct TileOutput
 	float beta;
 } TileOutput;
 
+/* The sums of a tile, in registers. */
 typedef struct TileSums
 {
 	Floats at[TILE_ROWS][2];
@@ -129,6 +131,7 @@ tile_matmul(const TileOutput *out, const float *a, size_t ld_a, const float *b, 
 	}
 FOR_EACH_TILE(DEFINE_TILE_MATMUL)
 
+/* tile_matmul for a tile of i + 1 rows is tile_matmuls[i]. */
 typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, const float *b,
 						   int k);
 
@@ -197,6 +200,7 @@ pack_column_tiles(float *packed, const Matrix *m, int k, int n_columns)
 	}
 }
 
+/* The part of a matrix that begins at a row and a column. */
 INLINE Matrix
 submatrix(const Matrix *m, int row, int column)
 {
@@ -235,6 +239,7 @@ block_size(int count, int most, int step)
 	return (size + step - 1) / step * step;
 }
 
+/* lm_matmul: blocks of b, then of a, are packed and multiplied; sums over k go on in y. */
 static __attribute__((noinline)) void
 vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, int m, int n, int k,
 			  int ld_y, int ld_a, int ld_b, float scale, float beta)
@@ -246,8 +251,8 @@ vector_matmul(float *y, const float *a, const float *b, LmTranspose transpose, i
 	Matrix columns = {b, transpose == LM_NT ? 1 : (size_t) ld_b,
 					  transpose == LM_NT ? (size_t) ld_b : 1};
 	/*
-	 * Where each tile of a is used only once and its rows already lie side by side, packing gains
-	 * nothing.
+	 * Packing a gains nothing where each of its tiles is used only once and has its rows side by
+	 * side.
 	 */
 	bool is_narrow = transpose == LM_TN && n <= TILE_COLUMNS;
 	int most_k = k > 0 ? block_size(k, MOST_K, 1) : 1;

@@ -18,11 +18,13 @@
 #define LONGS (LANES / 2)
 #define LOW_HALF 0xffffffffu
 
+/* The keys of all rounds, which depend on the key alone. */
 typedef struct RoundKeys
 {
 	uint32_t word[PHILOX_ROUNDS][2];
 } RoundKeys;
 
+/* Each round adds the Weyl constants to the key. */
 static RoundKeys
 round_keys(LmKey key)
 {
@@ -58,12 +60,14 @@ philox(Longs words[4], const RoundKeys *keys)
 	}
 }
 
+/* 0 where the bits are below the threshold, else scale. */
 INLINE void
 store_mask(float *to, Words bits, uint32_t threshold, float scale)
 {
 	store(to, choose(is_below(bits, (Words){0} + threshold), splat(0), splat(scale)));
 }
 
+/* The mask of channels first .. first + n - 1 of a row, by whole groups in the layout above. */
 static void
 vector_dropout_mask(float *mask, const LmMaskRow *row, int first, int n)
 {

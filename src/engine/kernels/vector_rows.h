@@ -9,6 +9,7 @@
 
 #include "kernels/vector_math.h"
 
+/* y = (x - mean) rstd weight + bias for one row; not centered (RMSNorm): the mean counts as 0. */
 static void
 vector_norm_forward(float *y, float *mean, float *rstd, const float *x, const float *weight,
 					const float *bias, int C, float epsilon, bool centered)
@@ -99,6 +100,7 @@ vector_rotate(float *x, const float *rotary, int size, float sign)
 	}
 }
 
+/* The maximum of x [n]; minus infinity for n = 0. */
 static float
 largest_element(const float *x, int n)
 {
@@ -115,6 +117,7 @@ largest_element(const float *x, int n)
 /* Sums of up to this many exponentials stay in float32; those sums are added in float64. */
 #define EXPONENTIALS_IN_FLOAT 512
 
+/* log(sum(exp(x))), with the maximum taken out first so that no exponential overflows. */
 static double
 vector_log_sum_exp(const float *x, int n)
 {
@@ -139,6 +142,7 @@ vector_log_sum_exp(const float *x, int n)
 	return max + log(total);
 }
 
+/* logits = (softmax - (1 - smoothing) onehot(target) - smoothing / n) factor, in place. */
 static void
 vector_cross_entropy_gradient(float *logits, double lse, int target, float factor, float smoothing,
 							  int n)

@@ -26,6 +26,7 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+/* Vectors of one register; FloatsAnywhere is a vector in memory of any alignment. */
 typedef float Floats __attribute__((vector_size(LANES * 4)));
 typedef float FloatsAnywhere __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
@@ -34,23 +35,27 @@ typedef uint64_t Longs __attribute__((vector_size(LANES * 4))); /* LANES / 2 of 
 typedef double Doubles __attribute__((vector_size(LANES * 4)));
 
 #if defined(__AVX512F__)
+/* One truth value for each lane. */
 typedef __mmask16 Mask;
 #else
 typedef Ints Mask; /* all bits of a lane */
 #endif
 
+/* The same value in all lanes. */
 INLINE Floats
 splat(float value)
 {
 	return value - (Floats){0};
 }
 
+/* LANES floats from memory of any alignment. */
 INLINE Floats
 load(const float *from)
 {
 	return *(const FloatsAnywhere *) from;
 }
 
+/* LANES floats to memory of any alignment. */
 INLINE void
 store(float *to, Floats value)
 {
@@ -66,42 +71,49 @@ load_part(const float *from, int n)
 	return (Floats) _mm512_maskz_loadu_ps((__mmask16) ((1u << n) - 1), from);
 }
 
+/* Stores the first n lanes, n below LANES; memory beyond them is not touched. */
 INLINE void
 store_part(float *to, Floats value, int n)
 {
 	_mm512_mask_storeu_ps(to, (__mmask16) ((1u << n) - 1), (__m512) value);
 }
 
+/* a b + c, rounded once where the instruction set has such an operation. */
 INLINE Floats
 multiply_add(Floats a, Floats b, Floats c)
 {
 	return (Floats) _mm512_fmadd_ps((__m512) a, (__m512) b, (__m512) c);
 }
 
+/* The larger of two lanes; b where one of them is NaN. */
 INLINE Floats
 larger(Floats a, Floats b)
 {
 	return (Floats) _mm512_max_ps((__m512) a, (__m512) b);
 }
 
+/* Correctly rounded. */
 INLINE Floats
 square_root(Floats a)
 {
 	return (Floats) _mm512_sqrt_ps((__m512) a);
 }
 
+/* a < b; false where one of them is NaN. */
 INLINE Mask
 is_less(Floats a, Floats b)
 {
 	return _mm512_cmp_ps_mask((__m512) a, (__m512) b, _CMP_LT_OQ);
 }
 
+/* a < b; without AVX-512 both must be below 2^31. */
 INLINE Mask
 is_below(Words a, Words b)
 {
 	return _mm512_cmplt_epu32_mask((__m512i) a, (__m512i) b);
 }
 
+/* yes where the mask is true, else no. */
 INLINE Floats
 choose(Mask mask, Floats yes, Floats no)
 {
@@ -117,6 +129,7 @@ multiply_halves(Longs a, Longs b)
 
 #else
 
+/* The same operations by AVX2, or by the compiler's own vectors. */
 INLINE Floats
 choose(Mask mask, Floats yes, Floats no)
 {
@@ -142,6 +155,7 @@ is_below(Words a, Words b)
 
 #if defined(__AVX2__)
 
+/* A mask of the first n lanes. */
 INLINE Ints
 first_lanes(int n)
 {
@@ -244,13 +258,14 @@ multiply_halves(Longs a, Longs b)
 #endif
 #endif
 
-/* Whole vectors while they last, then the rest. */
+/* Loads LANES floats, or the first n where n is less and 0 in the other lanes. */
 INLINE Floats
 load_up_to(const float *from, size_t n)
 {
 	return n >= LANES ? load(from) : load_part(from, (int) n);
 }
 
+/* Stores LANES lanes, or the first n where n is less. */
 INLINE void
 store_up_to(float *to, Floats value, size_t n)
 {
@@ -260,12 +275,14 @@ store_up_to(float *to, Floats value, size_t n)
 		store_part(to, value, (int) n);
 }
 
+/* The smaller of two numbers. */
 INLINE int
 smaller_of(int a, int b)
 {
 	return a < b ? a : b;
 }
 
+/* Columns from first on of a row of n_columns; 0 beyond its end. */
 INLINE Floats
 load_columns(const float *from, int first, int n_columns)
 {
@@ -274,6 +291,7 @@ load_columns(const float *from, int first, int n_columns)
 	return n <= 0 ? splat(0) : load_up_to(from + first, (size_t) n);
 }
 
+/* Stores columns from first on, as far as the row of n_columns goes. */
 INLINE void
 store_columns(float *to, Floats value, int first, int n_columns)
 {
@@ -315,6 +333,7 @@ typedef float Quarter __attribute__((vector_size(16)));
 #define LARGER_256 _mm256_max_ps
 #define LARGER_128 _mm_max_ps
 
+/* The sum of all lanes, in an order that depends on LANES alone. */
 INLINE float
 sum_lanes(Floats value)
 {
@@ -324,6 +343,7 @@ sum_lanes(Floats value)
 	return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
+/* The largest lane. */
 INLINE float
 largest_lane(Floats value)
 {

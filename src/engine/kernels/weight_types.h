@@ -34,6 +34,7 @@
 /* clang-format on */
 
 #define LM_WEIGHTS_ID(id, name, unit, group, bytes, error) LM_WEIGHTS_##id,
+/* LM_WEIGHTS_FLOAT32 and so on, and their number. */
 enum
 {
 	LM_WEIGHT_TYPES(LM_WEIGHTS_ID) LM_WEIGHT_TYPE_COUNT

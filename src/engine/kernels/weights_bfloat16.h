@@ -6,7 +6,7 @@
  *   unit of 2 inputs   | 32 pairs (input 2i, 2i + 1) |
  *
  * Rows are rounded to bfloat16 too (denormals to 0). A product is one chain of multiply-adds in
- * float32, of each pair the second input first: what vdpbf16ps does, which also takes denormal sums
+ * float32, of each pair the second input first, as in vdpbf16ps, which also takes denormal sums
  * for 0. It has the same bits on every processor, denormal sums apart.
  */
 #ifndef LM_WEIGHTS_BFLOAT16_H
@@ -17,6 +17,7 @@
 
 #include "kernels/bf16.h"
 
+/* LmWeightType.pack, weight and add: the layout and the order of sums are in the comment above. */
 static void
 pack_bfloat16(void *panel, const float *w, int n_in, int n_rows)
 {
@@ -70,6 +71,7 @@ add_pair(Floats sum, Words x, Words w)
 #endif
 }
 
+/* n_rows rows against n_vectors vectors of columns; both are constants where this is inlined. */
 INLINE void
 bfloat16_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
@@ -97,6 +99,7 @@ bfloat16_tile(const PanelTile *tile, int n_rows, int n_vectors)
 	end_sums(sums, tile, n_rows, n_vectors);
 }
 
+/* Words of a unit of a packed row. */
 enum
 {
 	bfloat16_words = 1

@@ -14,7 +14,7 @@
  * costs nothing, since weights are divided by the rounded scale.
  *
  * int8 is within half of 1/127 of the group's largest magnitude (and the 1/128 that rounding the
- * scale may take); int4 has 16 steps of the scale that has the least squared error of those tried.
+ * scale may take); int4 has 16 steps, of the tried scale with the least squared error.
  *
  * Each group of 32 inputs of a row becomes q = round(x 127 / m), m its largest magnitude. A product
  * is the sum over the groups in order of float(dot(q, w)) (scale (m / 127)), the dot products exact
@@ -31,12 +31,14 @@
 #define INT8_ZERO 128
 #define INT4_ZERO 8
 
+/* A unit of int8: scales and bytes as drawn above. */
 typedef struct Int8Unit
 {
 	uint16_t scales[LM_PANEL];
 	uint8_t quads[LM_GROUP / 4][LM_PANEL][4];
 } Int8Unit;
 
+/* A unit of int4. */
 typedef struct Int4Unit
 {
 	uint16_t scales[LM_PANEL];
@@ -53,9 +55,10 @@ typedef struct Int4Unit
 #define TRIED_SCALES 16 /* of a group of int4 */
 #define ERROR_SUMS 8
 
-/* Column's group of weights into a unit. */
+/* Quantises a column's group of weights w [LM_GROUP] into a unit. */
 typedef void (*PutGroup)(void *unit, int column, const float *w);
 
+/* Hands each group of each row to put, padded with zeros. */
 static void
 pack_groups(char *panel, size_t unit_size, PutGroup put, const float *w, int n_in, int n_rows)
 {
@@ -71,14 +74,17 @@ pack_groups(char *panel, size_t unit_size, PutGroup put, const float *w, int n_i
 		}
 }
 
-/* Where the scale of a column stands among those of a unit. */
+/* The place of a column's scale among those of a unit. */
 static int
 scale_place(int column)
 {
 	return column % (LM_PANEL / 2) * 2 + column / (LM_PANEL / 2);
 }
 
-/* q = round(w / scale), within bounds; the sum of squared errors. A scale of 0 or NaN gives 0. */
+/*
+ * q = round(w / scale), within bounds; returns the sum of squared errors. A scale of 0 or NaN gives
+ * 0.
+ */
 static float
 quantize(int8_t *q, const float *w, float scale, float lowest, float highest)
 {
@@ -103,7 +109,10 @@ quantize(int8_t *q, const float *w, float scale, float lowest, float highest)
 	return sum;
 }
 
-/* Rounded up, so that no weight lies beyond 127 of them; NaN for weights that are not finite. */
+/*
+ * The scale of a group, rounded up so that no weight lies beyond 127 steps; NaN for weights that
+ * are not finite.
+ */
 static float
 int8_scale(const float *w)
 {
@@ -120,6 +129,7 @@ int8_scale(const float *w)
 	return lm_bf16_to_float((uint16_t) (scale + (lm_bf16_to_float(scale) < largest / 127)));
 }
 
+/* One byte a weight: q + 128. */
 static void
 put_int8(void *to, int column, const float *w)
 {
@@ -134,9 +144,9 @@ put_int8(void *to, int column, const float *w)
 }
 
 /*
- * Of scales that put the largest weight between 6.2 and 9.2 steps from 0, on the side that has 8 of
- * them, the one with the least squared error; 8 steps where errors are too small or too large to be
- * told apart.
+ * The scale with the least squared error, of those that put the largest weight between 6.2 and 9.2
+ * steps from 0, on the side that has 8 steps. It is 8 steps where errors are too small or too large
+ * to compare.
  */
 static float
 int4_scale(const float *w)
@@ -165,6 +175,7 @@ int4_scale(const float *w)
 	return best;
 }
 
+/* Half a byte a weight: q + 8, even quads in the low halves. */
 static void
 put_int4(void *to, int column, const float *w)
 {
@@ -183,6 +194,7 @@ put_int4(void *to, int column, const float *w)
 	}
 }
 
+/* LmWeightType.pack. */
 static void
 pack_int8(void *panel, const float *w, int n_in, int n_rows)
 {
@@ -195,6 +207,7 @@ pack_int4(void *panel, const float *w, int n_in, int n_rows)
 	pack_groups(panel, sizeof(Int4Unit), put_int4, w, n_in, n_rows);
 }
 
+/* Weight i of a column in steps of its scale. */
 static int
 int8_of(const void *unit, int column, int i)
 {
@@ -216,6 +229,7 @@ scale_of(const void *unit, int column)
 	return lm_bf16_to_float(((const uint16_t *) unit)[scale_place(column)]);
 }
 
+/* LmWeightType.weight. */
 static float
 weight_int8(const void *unit, int column, int i)
 {
@@ -228,6 +242,7 @@ weight_int4(const void *unit, int column, int i)
 	return (float) int4_of(unit, column, i) * scale_of(unit, column);
 }
 
+/* Quantises the inputs as quantize_group does; number gives the weights in steps of their scale. */
 static float
 add_group(float sum, const float *x, const void *unit, int column, int n,
 		  int (*number)(const void *unit, int column, int i))
@@ -246,6 +261,7 @@ add_group(float sum, const float *x, const void *unit, int column, int n,
 	return sum + (float) dot * (scale_of(unit, column) * scale);
 }
 
+/* LmWeightType.add. */
 static float
 add_int8(float sum, const float *x, const void *unit, int column, int n)
 {
@@ -277,6 +293,7 @@ add_int4(float sum, const float *x, const void *unit, int column, int n)
 #define MULTIPLY_SHORTS(a, b) ((Words) _mm_madd_epi16((__m128i) (a), (__m128i) (b)))
 #endif
 
+/* A vector of 16-bit numbers. */
 typedef int16_t Shorts __attribute__((vector_size(LANES * 4)));
 
 /* sum + the four products of unsigned bytes w and signed bytes x of each lane */
@@ -340,6 +357,7 @@ add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int col
 	}
 }
 
+/* Rows against columns, unit by unit: exact integer sums, then the scales of weights and rows. */
 INLINE void
 byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 {
@@ -380,6 +398,7 @@ byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 	end_sums(sums, tile, n_rows, n_vectors);
 }
 
+/* The tiles of both types, and their packed rows (ConvertRow). */
 INLINE void
 int8_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
@@ -404,6 +423,7 @@ int4_convert(uint32_t *words, const float *x, int n_in, int first, int n_units)
 	quantize_row(words, x, n_in, first, n_units, INT4_ZERO);
 }
 
+/* Words of a unit of a packed row. */
 enum
 {
 	int8_words = LM_GROUP_QUADS,

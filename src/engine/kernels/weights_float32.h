@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/weights_float32.h
  *
- * Weights as they are.
+ * float32 weights, which stay as they are.
  *
  *   unit of 1 input   | 32 floats |
  *
@@ -14,6 +14,7 @@
 #ifdef LM_PACKING
 #include <math.h>
 
+/* LmWeightType.pack, weight and add: the layout and the order of sums are in the comment above. */
 static void
 pack_float32(void *panel, const float *w, int n_in, int n_rows)
 {
@@ -46,6 +47,7 @@ add_float32(float sum, const float *x, const void *unit, int column, int n)
 #define FLOAT32_ROWS 6
 #endif
 
+/* n_rows rows against n_vectors vectors of columns; both are constants where this is inlined. */
 INLINE void
 float32_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
@@ -73,6 +75,7 @@ float32_tile(const PanelTile *tile, int n_rows, int n_vectors)
 	end_sums(sums, tile, n_rows, n_vectors);
 }
 
+/* Words of a unit of a packed row. */
 enum
 {
 	float32_words = 1

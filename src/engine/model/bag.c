@@ -1,15 +1,15 @@
 /*
  * src/engine/model/bag.c
  *
- * Texts go in as tokens; the rows of the bag that they have are added up, or their gradients.
+ * Adds up the rows of the bag that a text has, or adds to their gradients.
  */
 #include "engine/params.h"
 #include "model/bag.h"
 
 /*
- * The rows of the runs that end at tokens[i], the token's own one first; returns how many. The hash
- * of a run goes on from that of the shorter one: each token is multiplied by an odd constant
- * (Knuth, TAOCP 3, section 6.4), and the upper bits choose.
+ * Writes the rows of the runs that end at tokens[i], that of the token itself first; returns their
+ * number. The hash of a run continues that of the shorter one: each token is multiplied by an odd
+ * constant (Knuth, TAOCP 3, section 6.4), and the upper bits choose the row.
  */
 static int
 rows_at(size_t rows[LM_BAG_RUN], const LmConfig *config, const int32_t *tokens, size_t i)

@@ -15,7 +15,7 @@
 void lm_bag_add(double *sums, const float *bag, const LmConfig *config, const int32_t *tokens,
 				size_t first, size_t last);
 
-/* How many rows a text of n tokens has. */
+/* The number of rows that a text of n tokens adds up. */
 size_t lm_bag_count(size_t n);
 
 /* Adds dmean [lm_bag_channels], the gradient of the mean of a text, to that of the bag. */

@@ -182,10 +182,7 @@ linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, con
 	};
 }
 
-/*
- * y of a layer with what an adapter adds to it, and then the activation that the layer has beside
- * it.
- */
+/* y of a layer, plus the product of its adapter, and then the activation of the layer. */
 static void
 forward(LmNetwork *network, float *y, const float *x, const LmLinear *linear, LmTarget target,
 		const LmPass *pass, int layer)

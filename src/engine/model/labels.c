@@ -1,9 +1,9 @@
 /*
  * src/engine/model/labels.c
  *
- * The head of a classifier: forward, loss and backward for some windows at a time. Windows are
- * pooled on all threads, a window on one; rows of the bag are shared by windows, so their gradient
- * is added up on one thread, in the order of the batch.
+ * The head of a classifier: forward, loss and backward for some windows at a time. Threads pool one
+ * window each. Windows share rows of the bag, so one thread adds up their gradient, in the order of
+ * the batch.
  */
 #include <string.h>
 
@@ -105,7 +105,7 @@ loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, f
 		lm_cross_entropy_forward(engine, nll, logits, group->targets, group->n, n_labels);
 }
 
-/* The windows from a row on, as many as there is room for; the row after them. */
+/* Collects windows from a row on until the group is full; returns the row after them. */
 static int
 gather(Group *group, const LmBatch *batch, int row)
 {

@@ -13,6 +13,7 @@
 
 #include "model/network.h"
 
+/* Slices of the head's activations; NULLs while the arena only counts, and without labels. */
 LmLabelActivations lm_labels_layout(LmArena *arena, const LmConfig *config);
 
 /*

@@ -8,8 +8,8 @@
  *   logits = norm(x) head'
  *
  * With recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 3)
- * the blocks share one place for what is inside of them, and each is computed a second time, from
- * its input, before its backward pass. The operations are the same ones, so the gradient is the
+ * all blocks keep their inner activations in one place, and each block is computed a second time
+ * from its input before its backward pass. The operations are the same ones, so the gradient is the
  * same bits.
  *
  * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and
@@ -22,8 +22,7 @@
 #define LOGITS_ROWS_MIN 128
 #define LOGITS_ROWS_MAX 1024
 /*
- * Every chunk of packed logits packs the head anew and adds to its gradient, which costs more than
- * the cache gains.
+ * Each chunk packs the head again and adds to its gradient, which costs more than the cache gains.
  */
 #define PACKED_LOGITS_BYTES ((size_t) 1 << 27)
 
@@ -62,7 +61,7 @@ lm_network_forward(LmNetwork *network, const LmPass *pass)
 					pass->batch->n_tokens, config->channels, config->norm_epsilon, config->norm);
 	for (int layer = 0; layer < config->layers; layer++)
 	{
-		/* Where no backward pass follows, every block works in the place of the first. */
+		/* Without a backward pass, every block works in the place of the first. */
 		const LmBlockActivations *kept = pass->training ? &a->blocks[layer] : first;
 
 		lm_block_forward(network, kept, pass, layer);
@@ -70,10 +69,7 @@ lm_network_forward(LmNetwork *network, const LmPass *pass)
 	}
 }
 
-/*
- * The block's output, and what follows makes of it first: the norm of the next block, or the final
- * one.
- */
+/* The block's output, and the next norm of it: that of the next block, or the final one. */
 static void
 leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
@@ -359,7 +355,7 @@ logits_rows(const LmConfig *config, int capacity, bool bf16)
 	return rows < (size_t) capacity ? (int) rows : capacity;
 }
 
-/* Bytes that the hungriest operation asks for. */
+/* The most bytes of scratch that an operation asks for. */
 static size_t
 scratch_size(const LmNetwork *network, int n_threads)
 {

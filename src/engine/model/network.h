@@ -37,6 +37,7 @@ typedef struct LmBlockTensors
 	float *lora_b[LM_TARGETS]; /* [n_out, rank] */
 } LmBlockTensors;
 
+/* All tensors of a model in a block of parameters or of gradients. */
 typedef struct LmTensors
 {
 	float *token_embedding;
@@ -50,6 +51,7 @@ typedef struct LmTensors
 	LmBlockTensors *blocks; /* [L] */
 } LmTensors;
 
+/* Activations of one block. */
 typedef struct LmBlockActivations
 {
 	float *x; /* [N, C] the block's input */
@@ -71,7 +73,7 @@ typedef struct LmBlockActivations
 
 #define LM_LABEL_WINDOWS 64 /* that are classified at once */
 
-/* Of the head of a classifier, F = C + lm_bag_channels */
+/* Activations of a classifier's head; F = C + lm_bag_channels. */
 typedef struct LmLabelActivations
 {
 	float *features; /* [LM_LABEL_WINDOWS, F] */
@@ -79,6 +81,7 @@ typedef struct LmLabelActivations
 	float *logits; /* [LM_LABEL_WINDOWS, labels] */
 } LmLabelActivations;
 
+/* Activations of the whole network, and scratch of its passes. */
 typedef struct LmActivations
 {
 	LmBlockActivations *blocks; /* [L] */
@@ -105,6 +108,7 @@ typedef struct LmActivations
 	bool bf16;
 } LmActivations;
 
+/* A network in training. All memory is the trainer's; tensors and activations point into it. */
 typedef struct LmNetwork
 {
 	LmEngine *engine;
@@ -136,8 +140,8 @@ void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *confi
 					   int n_threads, bool bf16);
 
 /*
- * Points the tensors at blocks in table order. base_table and base: what an adapter rests on, which
- * has no gradient; NULL without one. lm_network_layout came first.
+ * Points the tensors at blocks in table order. base_table and base belong to an adapter's base,
+ * which has no gradient; NULL without one. Call lm_network_layout before it.
  */
 void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
 					 const LmParamTable *base_table, float *base);

@@ -7,8 +7,8 @@
  *   | per block: panels of A and of scale B of each target | bag, label weight and bias (of a
  *   classifier) |
  *
- * The scale is in B, so that two products and a sum are all there is to do. Each of them works on a
- * row by itself, so that a row's bits do not depend on its company.
+ * The scale is in B, so that two products and a sum suffice. Each of them works on a row by itself,
+ * so that a row's bits do not depend on the rows beside it.
  */
 #include <string.h>
 

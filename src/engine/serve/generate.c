@@ -100,6 +100,7 @@ create_normalized(LmSession *session, const LmSampling *sampling, LmError *error
 	return generation;
 }
 
+/* Checks the ranges that lm_generation_create promises; NaN fails each of them. */
 static bool
 check_sampling(const LmSampling *sampling, LmError *error)
 {
@@ -130,6 +131,7 @@ lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
 	generation->failures = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(uint32_t *));
 }
 
+/* Allocates a generation with copies of the stop strings in one block, sized by a first pass. */
 static LmGeneration *
 create(LmSession *session, const LmSampling *sampling, LmError *error)
 {
@@ -172,8 +174,8 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 }
 
 /*
- * The token in front and the prompt; of a prompt that is too long its last tokens, with nothing in
- * front.
+ * The window at first: the token in front and the prompt, or the last tokens of a prompt that is
+ * too long, with nothing in front.
  */
 static bool
 fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error)
@@ -199,7 +201,9 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 	return true;
 }
 
-/* Its logits are memory of its own: how many there are depends on the prompt. */
+/*
+ * Plans healing. Its logits are a block of their own, because their number depends on the prompt.
+ */
 static bool
 plan_healing(LmGeneration *generation, LmError *error)
 {
@@ -286,8 +290,8 @@ lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *can
 }
 
 /*
- * The token that was drawn, and how many of its bytes the prompt has: the prompt's tokens after
- * its boundary go.
+ * Returns the token that was drawn, and in *n_given its bytes that the prompt already has; drops
+ * the prompt's tokens after the boundary.
  */
 static int32_t
 heal(LmGeneration *generation, int32_t id, size_t *n_given)
@@ -305,6 +309,7 @@ heal(LmGeneration *generation, int32_t id, size_t *n_given)
 	return id;
 }
 
+/* Appends a drawn token to window and text, or ends the text; n_given bytes are the prompt's. */
 static void
 take_token(LmGeneration *generation, int32_t id, size_t n_given)
 {
@@ -341,7 +346,7 @@ append_to_window(LmGeneration *generation, int32_t id)
 	generation->window[generation->n_window++] = id;
 }
 
-/* Byte by byte, so that the text ends at the first stop string however tokens are cut. */
+/* Appends byte by byte, so that the text ends at the first stop string however tokens are cut. */
 static void
 append_text(LmGeneration *generation, LmBytes bytes)
 {
@@ -370,7 +375,7 @@ longest_stop(const LmSampling *sampling)
 	return longest;
 }
 
-/* Size of the longest stop string that the text ends with, now that a byte is there in addition. */
+/* Size of the longest stop string that the text ends with, after one more byte. */
 static size_t
 stop_at_end(LmGeneration *generation, char byte)
 {

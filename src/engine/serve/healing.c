@@ -62,8 +62,8 @@ lm_healing_observe(LmHealing *healing, int number, const LmSession *session, con
 }
 
 /*
- * Of its bytes the prompt has the first ones; the text goes on with whole characters, as the prompt
- * ends with one.
+ * Whether a token may follow a boundary: the prompt has its first n_given bytes, and its other
+ * bytes must be whole characters from there, because the prompt ends with one.
  */
 static bool
 may_stand(const LmSession *session, int32_t id, size_t n_given)
@@ -81,7 +81,7 @@ lm_healing_weigh(float *logprobs, const LmHealing *healing)
 {
 	double path = 0;
 
-	/* Of all at the deepest one, as far as the prompt's tokens go. */
+	/* Relative to the prompt up to the deepest boundary, which all of them share. */
 	for (int i = healing->depth; i > 0; i--)
 	{
 		logprobs[i] = (float) (path + healing->boundaries[i].logmass);

@@ -10,9 +10,9 @@
  *   boundary 2     The|                  a token that begins with " phone " and is longer
  *
  * A boundary drops as many of the prompt's last tokens as its number says. Its probability is that
- * of the prompt's tokens up to it, and of all tokens that may stand there, so each counts as the
- * model believes in it. It is drawn first, then the token, of which the part that the prompt has is
- * not given out. (Phan et al. 2024, "Exact byte-level probabilities from tokenized language
+ * of the prompt's tokens up to it, and of all tokens that may stand there, so each counts by its
+ * probability. It is drawn first, then the token; the part of it that the prompt already has is not
+ * given out. (Phan et al. 2024, "Exact byte-level probabilities from tokenized language
  * models", section 3, with the boundaries that the prompt's own tokens have.) At temperature 1 this
  * is the distribution of what follows the prompt's bytes. Without it, the most likely of all tokens
  * at all boundaries would be taken when the temperature is 0: "phones" where "phone" and one of a
@@ -28,8 +28,10 @@
 
 #define LM_HEALING_TOKENS 16 /* that are dropped at most */
 
+/* serve/session.h includes this file. */
 struct LmSession;
 
+/* One way to go on: the prompt without its last tokens, and the tokens that may follow. */
 typedef struct LmBoundary
 {
 	LmTokenRange longer; /* the tokens that may stand here, by the order of the tokenizer */
@@ -40,6 +42,7 @@ typedef struct LmBoundary
 	double logmass; /* ... and of the tokens that may stand there, together */
 } LmBoundary;
 
+/* The boundaries of one prompt. The generation owns it. */
 typedef struct LmHealing
 {
 	int depth; /* the last boundary that has candidates; 0: the prompt is as good as any */
@@ -48,24 +51,29 @@ typedef struct LmHealing
 	float *logits; /* [n] of the candidates, each of its own row; the caller's */
 } LmHealing;
 
-/* Of the last of n ids, of which n_kept at least stay. logits is not set. */
+/*
+ * Plans the boundaries among the last of n ids, of which at least n_kept stay. logits is not set.
+ */
 void lm_healing_plan(LmHealing *healing, const struct LmSession *session, const int32_t *ids,
 					 size_t n, size_t n_kept);
 
 /*
- * Takes what is wanted of a boundary's row of logits [V], of a boundary from 1 to depth. Candidates
- * have minus infinity where the text could not go on with the rest of their bytes. Several may be
- * taken at once.
+ * Copies the candidates' logits of a boundary (1 to depth) from its row of logits [V], with minus
+ * infinity where the text could not go on with the rest of a candidate's bytes. Threads may do
+ * several boundaries at once.
  */
 void lm_healing_observe(LmHealing *healing, int boundary, const struct LmSession *session,
 						const float *logits);
 
-/* log p of the boundaries, up to what they have in common: [depth + 1] */
+/*
+ * logprobs [depth + 1] gets the log probabilities of the boundaries, up to a constant that they
+ * share.
+ */
 void lm_healing_weigh(float *logprobs, const LmHealing *healing);
 
 /*
- * The candidates of a boundary, numbered from boundary->at on; and the token of a candidate, with
- * its boundary.
+ * The number of candidates of a boundary, which are numbered from boundary->at on; and the token of
+ * a candidate, with its boundary.
  */
 int lm_healing_count(const LmBoundary *boundary);
 int32_t lm_healing_token(int *boundary, const LmHealing *healing, const struct LmSession *session,

@@ -1,7 +1,7 @@
 /*
  * src/engine/serve/image.h
  *
- * Where the slices of an image lie, and the model that points into them.
+ * The slices of an image, and the model that points into them.
  */
 #ifndef LM_IMAGE_H
 #define LM_IMAGE_H
@@ -9,6 +9,7 @@
 #include "engine/model.h"
 #include "base/arena.h"
 
+/* The vectors and packed matrices of one block; they point into the image. */
 typedef struct LmImageBlock
 {
 	const float *norm1_weight;
@@ -23,13 +24,14 @@ typedef struct LmImageBlock
 	LmLinear down;
 } LmImageBlock;
 
-/* Panels of A and of scale B; without panels where the layer is no target. */
+/* Panels of A and of scale B for each target; NULL panels where the adapter has no such target. */
 typedef struct LmAdapterBlock
 {
 	LmLinear a[LM_TARGETS];
 	LmLinear b[LM_TARGETS];
 } LmAdapterBlock;
 
+/* A model: the pointers are into its image and its adapter. */
 struct LmModel
 {
 	LmHost host;
@@ -48,12 +50,12 @@ struct LmModel
 	LmAdapterBlock *adapters; /* [L], or NULL */
 };
 
-/* y [C] = embedding of a token at a position */
+/* y [C] = the embedding of a token, plus that of its position unless positions are rotary. */
 void lm_model_embed(float *y, const LmModel *model, int32_t token, int position);
 
 /*
- * y [n_rows, n_out] += what the model's adapter, if it has one, adds to that layer for x [n_rows,
- * n_in]. Scratch: h [n_rows, rank], sum [n_rows, n_out].
+ * y [n_rows, n_out] += the product of the model's adapter, if it has one, for that layer and x
+ * [n_rows, n_in]. Scratch: h [n_rows, rank], sum [n_rows, n_out].
  */
 void lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model,
 					LmTarget target, int layer, int n_rows, float *h, float *sum);

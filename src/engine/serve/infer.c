@@ -3,10 +3,9 @@
  *
  * From tokens, sequences and positions to logits: the one entry for prefill, decoding and scoring.
  *
- * Everything here works on rows that know nothing of each other but through the pages: a row's
- * query reads the keys and values of its own sequence, in the order of positions. So a row's bits
- * do not depend on its company. In the last block, once keys and values are stored, only wanted
- * rows go on.
+ * Rows meet only in the pages: a row's query reads the keys and values of its own sequence, in the
+ * order of positions. So a row's bits do not depend on the rows beside it. In the last block, once
+ * keys and values are stored, only wanted rows go on.
  */
 #include <string.h>
 
@@ -15,10 +14,7 @@
 #include "serve/infer.h"
 #include "serve/pages.h"
 
-/*
- * A block of attention is shared by several threads only where there is much to do and blocks are
- * few.
- */
+/* Several threads share a block of attention only where it is long and blocks are few. */
 #define SPLIT_BLOCKS 4
 #define SPLIT_FLOATS 65536
 #define STORE_ROWS 64 /* inputs whose keys and values are stored in a piece */
@@ -148,6 +144,7 @@ extend_sequences(Infer *infer, int n_sequences, LmError *error)
 	return true;
 }
 
+/* Token, sequence and position must be in range, the position the sequence's next. */
 static bool
 check_input(const Infer *infer, const LmInput *input, int n_sequences, int i, LmError *error)
 {
@@ -205,6 +202,7 @@ scores_size(const LmConfig *config)
 		   16 * 16;
 }
 
+/* Places the arrays in the workspace; with an arena that only counts, gives their size. */
 static void
 lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads)
 {
@@ -249,7 +247,7 @@ embed(Infer *infer)
 	infer->n_rows = infer->n;
 }
 
-/* A layer's product, with what an adapter adds to it. */
+/* A layer's product, with that of its adapter. */
 static void
 multiply(Infer *infer, float *y, const float *x, const LmLinear *linear, LmTarget target)
 {
@@ -258,6 +256,7 @@ multiply(Infer *infer, float *y, const float *x, const LmLinear *linear, LmTarge
 				   infer->lora_h, infer->lora_sum);
 }
 
+/* One layer of all rows: x += attention branch, x += MLP branch. */
 static void
 run_block(Infer *infer)
 {
@@ -332,6 +331,7 @@ is_alone(const Infer *infer, int i)
 		   (input->wanted || infer->layer < infer->model->config.layers - 1);
 }
 
+/* Copies keys (transposed) and values of n inputs, all on one page, for a range of channels. */
 static void
 store_run(const Infer *infer, int first, int n, int first_channel, int end_channel)
 {
@@ -352,6 +352,7 @@ store_run(const Infer *infer, int first, int n, int first_channel, int end_chann
 			   (end - begin) * sizeof(float));
 }
 
+/* In the last layer only wanted rows go on: moves their x to the front. */
 static void
 keep_wanted_rows(Infer *infer)
 {
@@ -369,6 +370,7 @@ keep_wanted_rows(Infer *infer)
 	infer->n_rows = kept;
 }
 
+/* Runs attention over blocks of rows; few and long ones are cut by groups of heads too. */
 static void
 attend(Infer *infer)
 {

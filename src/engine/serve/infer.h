@@ -1,7 +1,7 @@
 /*
  * src/engine/serve/infer.h
  *
- * The size of inference's workspace before there is a model.
+ * The size of inference's workspace, from a configuration alone.
  */
 #ifndef LM_INFER_H
 #define LM_INFER_H

@@ -1,12 +1,12 @@
 /*
  * src/engine/serve/many.c
  *
- * Requests into the model and out of it, a step at a time. A step is one call of lm_infer with up
- * to n_rows tokens: one of each text that is being continued, and as many as there is room
- * for of those that are read (Yu et al. 2022, "Orca", section 3).
+ * Continuous batching (Yu et al. 2022, "Orca", section 3): takes requests through the model, a step
+ * at a time. A step is one call of lm_infer with up to n_rows tokens: one of each text that is
+ * being continued, and in the rest of the room tokens of the texts that are read.
  *
- * Pages never run out: a text enters when as many are free as it can need, beside those that others
- * may still take.
+ * Pages never run out: a text enters when as many are free as it can need at most, not counting
+ * pages that the texts in the model may still take.
  */
 #include <string.h>
 
@@ -106,7 +106,7 @@ is_idle(const LmMany *many)
 	return true;
 }
 
-/* Some more of what most begin with, before anybody enters. */
+/* Runs some more of the shared prefix, before any request enters. */
 static bool
 feed_prefix(LmMany *many, LmError *error)
 {
@@ -127,8 +127,8 @@ feed_prefix(LmMany *many, LmError *error)
 }
 
 /*
- * As many as there are slots and pages for, in order. False for LM_ERR_STOPPED alone; then the next
- * one waits.
+ * Lets requests in, in order, while slots and pages last. False for LM_ERR_STOPPED alone; the
+ * request at hand then waits.
  */
 static bool
 admit(LmMany *many, LmError *error)
@@ -157,7 +157,7 @@ admit(LmMany *many, LmError *error)
 	return true;
 }
 
-/* Those that neither the prefix holds nor a text may still take. */
+/* The pages that neither the prefix holds nor a text may still take. */
 static int
 pages_free(const LmMany *many)
 {
@@ -171,6 +171,7 @@ drop_prefix(LmMany *many)
 	many->n_prefix = 0;
 }
 
+/* Puts a request into a slot and reserves its pages. False for LM_ERR_STOPPED alone. */
 static bool
 enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 {
@@ -207,7 +208,7 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	return true;
 }
 
-/* What goes through the model next; a request without any is done. */
+/* Sets the next ids that go through the model; a request without any is done. */
 static void
 next_window(LmMany *many, LmSlot *slot)
 {
@@ -272,8 +273,8 @@ keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past, const i
 }
 
 /*
- * The inputs of a step: first one of each text that is being continued, then what there is room for
- * of the others.
+ * Gathers the inputs of a step: first one of each text that is being continued, then as many of the
+ * other texts as fit.
  */
 static void
 gather(LmMany *many)
@@ -297,6 +298,7 @@ gather(LmMany *many)
 	}
 }
 
+/* Adds the slot's next n inputs to the step, with a row for each whose output is wanted. */
 static void
 add_inputs(LmMany *many, LmSlot *slot, int n)
 {
@@ -321,6 +323,7 @@ add_inputs(LmMany *many, LmSlot *slot, int n)
 	}
 }
 
+/* Runs the gathered inputs, works on the rows of logits on all threads, and advances the slots. */
 static bool
 infer(LmMany *many, LmError *error)
 {
@@ -332,7 +335,7 @@ infer(LmMany *many, LmError *error)
 			many->n_sequences, many->inputs, many->n_inputs, many->workspace, error))
 		return false;
 	many->n_tokens += many->n_inputs;
-	/* The step has been made, so what comes of it is not to be stopped. */
+	/* The model has run: the rest of the step is short and must not be stopped midway. */
 	lm_engine_hold(session->engine, true);
 	if (logits)
 		lm_engine_run(session->engine, compute_row, many, many->n_wanted);
@@ -343,6 +346,7 @@ infer(LmMany *many, LmError *error)
 	return true;
 }
 
+/* The work on one row of logits: scores its target, observes it for healing, or draws a token. */
 static void
 compute_row(void *work, int piece, int thread)
 {
@@ -362,7 +366,7 @@ compute_row(void *work, int piece, int thread)
 			many->candidates + (many->is_alone ? 0 : (size_t) thread * V), logits, &row->error);
 }
 
-/* What the rows of the step mean for a slot. */
+/* Applies the rows of the step to a slot. */
 static void
 advance(LmMany *many, LmSlot *slot)
 {
@@ -378,6 +382,7 @@ advance(LmMany *many, LmSlot *slot)
 		next_window(many, slot);
 }
 
+/* Adds the wanted rows of the step to the slot's reading, in the order of the text. */
 static void
 read_rows(LmMany *many, LmSlot *slot)
 {
@@ -396,6 +401,7 @@ read_rows(LmMany *many, LmSlot *slot)
 	}
 }
 
+/* Gives the drawn token to the slot's generation, and the text that it makes to the request. */
 static void
 take_token(LmMany *many, LmSlot *slot)
 {
@@ -406,7 +412,7 @@ take_token(LmMany *many, LmSlot *slot)
 	LmError error;
 	bool done;
 
-	/* All rows of a prompt that is healed are observed now, whatever thread did it. */
+	/* By now the threads have observed all rows of a prompt that is healed. */
 	if (lm_generation_depth(slot->generation) > 0)
 		row->good =
 			lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);

@@ -1,9 +1,9 @@
 /*
  * src/engine/serve/many.h
  *
- * Inside of LmMany. Requests wait as items, in the order of falling length; those in the model have
- * a slot each, with a sequence of pages. src/engine/serve/many.c has the steps, many_items.c what
- * is known before a text enters the model, many_room.c the memory.
+ * The inside of LmMany. Requests wait as items, the longest first; each request in the model has a
+ * slot with a sequence of pages. many.c has the steps, many_items.c the work before a text enters
+ * the model (tokens, lengths, the shared prefix), many_room.c the memory.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -15,7 +15,7 @@
 /* tokens that go through the model at once, of many texts; bounds logits to 128 x V */
 #define LM_MANY_ROWS 128
 
-/* A request that is not done: its tokens, and what it has said so far. */
+/* A request that is not done: its tokens, and its output so far. */
 typedef struct LmItem
 {
 	LmTokens tokens;
@@ -29,6 +29,7 @@ typedef struct LmItem
 	bool alive; /* begins as the prefix that is looked for */
 } LmItem;
 
+/* A text in the model. A generation has `generation`, the other tasks have `reading`. */
 typedef struct LmSlot
 {
 	int request; /* -1: free */
@@ -50,7 +51,9 @@ typedef struct LmSlot
 	int n_wanted;
 } LmSlot;
 
-/* A wanted row of a step: what is made of its logits, on a thread of the pool. */
+/*
+ * A row of a step whose output is wanted, and the result of the work on it by a thread of the pool.
+ */
 typedef struct LmManyRow
 {
 	int slot;
@@ -62,6 +65,7 @@ typedef struct LmManyRow
 	LmError error;
 } LmManyRow;
 
+/* The texts in the model and the requests that wait. */
 struct LmMany
 {
 	LmSession *session;
@@ -76,7 +80,7 @@ struct LmMany
 	void *memory; /* what follows, to the workspace */
 	LmSequence *sequences; /* [n_sequences + 1] those of the slots, then the prefix's */
 	LmSlot *slots; /* [n_sequences] */
-	int32_t *prefix; /* [context] what most begin with ... */
+	int32_t *prefix; /* [context] the beginning of most requests ... */
 	int n_prefix; /* ... a multiple of LM_PAGE; 0: nothing */
 	int32_t *prefix_past; /* [context] the tokens at its sequence's positions */
 	LmInput *inputs; /* [n_rows] */
@@ -84,7 +88,7 @@ struct LmMany
 	LmCandidate *candidates; /* [threads, V]; alone: [V] */
 	void *workspace;
 	float *output; /* [n_rows, max(V, C)] logits or outputs of wanted rows */
-	/* of what no step leaves to the next: the last three; offsets in memory */
+	/* offsets in memory of the last three arrays, which hold nothing from step to step */
 	size_t scratch_begin;
 	size_t scratch_end;
 
@@ -101,18 +105,22 @@ struct LmMany
 	int64_t n_tokens; /* ... and since creation */
 };
 
-/* many_room.c: what a session has of its own; ALONE_ROWS rows, pages for one context */
+/*
+ * many_room.c: the LmMany that a session has of its own, with ALONE_ROWS rows and the pages of one
+ * context. LM_ERR_LIMIT, LM_ERR_MEMORY.
+ */
 bool lm_alone_memory(size_t *bytes, const LmConfig *checked, int n_threads, LmError *error);
 LmMany *lm_alone_create(LmSession *session, LmError *error);
 
-/* many_items.c */
+/* many_items.c: allocates one item for each request (LM_ERR_MEMORY), and frees them. */
 void lm_items_free(LmMany *many);
 bool lm_items_create(LmMany *many, LmError *error);
 /*
- * Encodes some further requests; those in error are done. LM_ERR_STOPPED. When all are encoded,
- * order and prefix are set.
+ * Encodes some further requests; a request in error is done. Sets order and prefix once all are
+ * encoded. LM_ERR_STOPPED.
  */
 bool lm_items_encode(LmMany *many, LmError *error);
+/* Ends a request with an error. */
 void lm_many_fail(LmMany *many, int request, const LmError *error);
 
 #endif /* LM_MANY_PRIVATE_H */

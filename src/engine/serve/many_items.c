@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/many_items.c
  *
- * What is known of requests before they enter the model: their tokens, how long they can become,
- * and what most begin with.
+ * Requests before they enter the model: their tokens, the length that they can reach, and the
+ * prefix that most of them share.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -109,12 +109,13 @@ encode(LmMany *many, int request, LmError *error)
 	return true;
 }
 
+/* Sets the pages that an item can need at most and the positions that it may share. */
 static void
 measure(LmMany *many, LmItem *item)
 {
 	const LmRequest *request = &many->requests[item->request];
 	size_t context = (size_t) many->session->config.context, positions = item->tokens.count;
-	/* Of a longer prompt the first window is not even read. */
+	/* The first window of a longer prompt is not read at all. */
 	size_t shareable = item->n_skipped <= context ? item->n_skipped : 0;
 
 	if (request->task == LM_TASK_GENERATE)
@@ -122,8 +123,8 @@ measure(LmMany *many, LmItem *item)
 		positions +=
 			1 + (size_t) (request->sampling.max_tokens > 0 ? request->sampling.max_tokens : 0);
 		/*
-		 * of the window: the token in front, then the prompt, whose last token is looked at, and
-		 * those that it may be healed from
+		 * The window begins with the token in front and the prompt. Logits are wanted of the
+		 * prompt's last token, and of the tokens before it that healing looks at.
 		 */
 		shareable = item->tokens.count + (many->session->front >= 0 ? 1 : 0);
 		shareable = item->tokens.count >= context ? 0 : shareable - (size_t) depth_of(many, item);
@@ -208,8 +209,9 @@ agree(const LmMany *many, const LmItem *a, const LmItem *b, int at)
 }
 
 /*
- * The full pages with which more than half of all requests begin, two at least. What an earlier run
- * had is kept as far as it agrees; and where nothing is in common now, for the next run.
+ * Finds the full pages with which more than half of all requests, at least two, begin. The prefix
+ * of an earlier run is kept as far as it agrees; where these requests share none, it stays for the
+ * next run.
  */
 static void
 find_prefix(LmMany *many)

@@ -1,15 +1,15 @@
 /*
  * src/engine/serve/many_room.c
  *
- * Memory of LmMany: numbers of texts, pages and rows go in, room for them comes out. A session has
- * one of its own, for one text at a time, whose sequence stays from request to request.
+ * The memory of LmMany, from its numbers of texts, pages and rows. A session has an LmMany of its
+ * own, for one text at a time, whose sequence stays from request to request.
  */
 #include <string.h>
 
 #include "serve/infer.h"
 #include "serve/many.h"
 
-/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
+/* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 #define ALONE_ROWS 64 /* as LM_MANY_ROWS, of a session's own */
 
@@ -48,6 +48,7 @@ lm_alone_memory(size_t *bytes, const LmConfig *checked, int n_threads, LmError *
 	return memory(bytes, checked, n_threads, &numbers, pages_of_context(checked), error);
 }
 
+/* Bytes of the block, the pages, the sequences and the generations of a run. */
 static bool
 memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numbers, int n_pages,
 	   LmError *error)
@@ -70,7 +71,7 @@ memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numb
 	return true;
 }
 
-/* n_sequences, n_rows and is_alone are set. */
+/* Places all arrays; n_sequences, n_rows and is_alone are set. */
 static void
 lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 {
@@ -105,8 +106,8 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 }
 
 /*
- * What an LmGeneration has for each model: its window, its marks and what its prompt is healed
- * from, with the ends of slices.
+ * Bytes of an LmGeneration that depend on the model: its window, its marks and the logits of
+ * healing, with the ends of slices.
  */
 static size_t
 generation_size(const LmConfig *config)
@@ -142,6 +143,7 @@ lm_alone_create(LmSession *session, LmError *error)
 	return create(&numbers, pages_of_context(&session->config), error);
 }
 
+/* Allocates an LmMany with the numbers that are set in `numbers`. */
 static LmMany *
 create(const LmMany *numbers, int n_pages, LmError *error)
 {
@@ -159,6 +161,7 @@ create(const LmMany *numbers, int n_pages, LmError *error)
 	return NULL;
 }
 
+/* Allocates what `memory` counts, but for the generations. */
 static bool
 allocate(LmMany *many, int n_pages, LmError *error)
 {

@@ -14,6 +14,7 @@ static void lay_out(LmPages *pages, LmArena *arena, const LmConfig *config, int 
 static int take_page(LmPages *pages);
 static void give_back(LmPages *pages, int page);
 
+/* Places the tables and the pages; large pages begin on a huge page of the system. */
 static void
 lay_out(LmPages *pages, LmArena *arena, const LmConfig *config, int n_pages)
 {

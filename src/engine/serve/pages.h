@@ -11,6 +11,7 @@
 
 #include "engine/model.h"
 
+/* All pages, in one block of memory. */
 struct LmPages
 {
 	LmHost host;
@@ -23,6 +24,7 @@ struct LmPages
 	float *data;
 };
 
+/* Keys [C, LM_PAGE] of a layer in a page. */
 static inline float *
 lm_page_keys(const LmPages *pages, int page, int layer)
 {
@@ -30,6 +32,7 @@ lm_page_keys(const LmPages *pages, int page, int layer)
 		   2 * (size_t) layer * pages->part_floats;
 }
 
+/* Values [LM_PAGE, C] of a layer in a page. */
 static inline float *
 lm_page_values(const LmPages *pages, int page, int layer)
 {

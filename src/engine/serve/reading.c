@@ -1,8 +1,9 @@
 /*
  * src/engine/serve/reading.c
  *
- * Texts in windows of the context that overlap by half, each token read once; logarithms of the
- * full distribution, or outputs of the last block, added up in float64 in the order of the text.
+ * Sliding-window scoring and pooling: windows of the context overlap by half, and each token counts
+ * once. Log probabilities, or hidden states of the last block, are summed in float64 in the order
+ * of the text.
  */
 #include <math.h>
 #include <string.h>
@@ -108,7 +109,7 @@ lm_reading_window(LmReading *reading)
 	{
 		size_t end = start + context < reading->n_inputs ? start + context : reading->n_inputs;
 
-		/* A long prompt has windows of which nothing is wanted. */
+		/* A long prompt has windows without a wanted row. */
 		if (end <= reading->n_done)
 			continue;
 		reading->start = start;
@@ -161,6 +162,7 @@ lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error)
 	return true;
 }
 
+/* The mean or the last output as float32; n_tokens is the number of pooled rows. */
 static bool
 finish_embedding(const LmReading *reading, LmRequest *request, LmError *error)
 {
@@ -177,6 +179,7 @@ finish_embedding(const LmReading *reading, LmRequest *request, LmError *error)
 	return true;
 }
 
+/* Adds the mean of the bag to the features, and turns them into probabilities. */
 static bool
 finish_classification(const LmReading *reading, LmRequest *request, LmError *error)
 {
@@ -200,8 +203,8 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 }
 
 /*
- * Of logits label_weight features + label_bias the softmax or, where there may be several labels,
- * the sigmoids; in float64
+ * Turns logits = label_weight features + label_bias into a softmax or, where there may be several
+ * labels, into sigmoids; in float64.
  */
 static bool
 probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/reading.h
  *
- * A text that is read, not continued: its windows, and what their rows add up to. Whoever feeds the
- * model goes
+ * A text that is read, not continued: sliding windows, and the sums over their rows. The caller,
+ * who feeds the model, does
  *
  *   lm_reading_begin(&r, ...); while (lm_reading_window(&r)) { for each row from r.first_wanted
  *   on: lm_reading_add_* } lm_reading_finish(&r, &request, &error);
@@ -13,6 +13,7 @@
 #include "engine/many.h"
 #include "serve/session.h"
 
+/* A text that is being read. The caller owns all arrays. */
 typedef struct LmReading
 {
 	const LmSession *session;
@@ -34,7 +35,7 @@ typedef struct LmReading
 	int64_t n_pooled;
 } LmReading;
 
-/* Logits of the wanted rows, not their outputs. */
+/* True for tasks that need logits, false for those that need hidden states. */
 static inline bool
 lm_task_wants_logits(LmTask task)
 {
@@ -42,23 +43,24 @@ lm_task_wants_logits(LmTask task)
 }
 
 /*
- * Appends the tokens of a request to empty tokens: what stands in front, prompt, text and, where it
- * counts, its end; for a generation those of the prompt alone. *n_skipped of them are there to be
- * looked back on. LM_ERR_ARGUMENT where nothing can be read, or the model cannot do the task;
- * errors of lm_tokenizer_encode.
+ * Appends the tokens of a request to empty tokens: the token in front, prompt, text and, where it
+ * counts, its end; for a generation those of the prompt alone. The first *n_skipped of them are
+ * context only. LM_ERR_ARGUMENT where nothing can be read, or the model cannot do the task; errors
+ * of lm_tokenizer_encode.
  */
 bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
 					   const LmRequest *request, LmError *error);
 
+/* Begins before the first window. tokens and sums [C + LM_BAG_CHANNELS] must live until the end. */
 void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
 					  const LmTokens *tokens, size_t n_skipped, double *sums);
 bool lm_reading_window(LmReading *reading); /* the next one; false after the last */
-/* The token that input row of the window has to predict. */
+/* The token that input `row` of the window must predict. */
 int32_t lm_reading_target(const LmReading *reading, int row);
-/* LM_ERR_NUMERIC */
+/* Adds the log probability of a target to the score. LM_ERR_NUMERIC where it is not finite. */
 bool lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error);
-void lm_reading_add_hidden(LmReading *reading, const float *hidden); /* [C] */
-/* sets results. LM_ERR_NUMERIC */
+void lm_reading_add_hidden(LmReading *reading, const float *hidden); /* pools a row [C] */
+/* Writes the results to the request. LM_ERR_NUMERIC, LM_ERR_STOPPED. */
 bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error);
 
 /* log p of a token, of one row of logits. */

@@ -2,8 +2,8 @@
  * src/engine/serve/sample.c
  *
  * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p ->
- * min_p -> draw. Where a prompt is healed, its boundary is drawn before in the same way, from the
- * mask on without the penalty.
+ * min_p -> draw. For a prompt that is healed, the boundary is drawn first, in the
+ * same way but without the penalty.
  *
  * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as
  * top_k and top_p ask: a heap gives the largest ones in turn.
@@ -85,8 +85,8 @@ fail_numeric(const LmDraw *wanted, LmError *error)
 }
 
 /*
- * The place in a masked row that has one candidate at least; number tells the random numbers of a
- * position apart.
+ * Chooses a place in a masked row with at least one candidate. number makes the random numbers of
+ * one position differ.
  */
 static int32_t
 choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint32_t number)
@@ -107,7 +107,7 @@ choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint
 	return kept ? kept[place].id : place;
 }
 
-/* The one after the prompt is always a candidate. */
+/* Draws the boundary of healing; boundary 0, after the whole prompt, is always a candidate. */
 static bool
 draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmError *error)
 {
@@ -122,7 +122,7 @@ draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmEr
 	return true;
 }
 
-/* Of the candidates at a boundary; row is scratch. */
+/* Samples among the candidates of a boundary; row is scratch. */
 static bool
 sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary,
 			  LmError *error)
@@ -187,6 +187,7 @@ mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finit
 	*n_finite += n_finite_here;
 }
 
+/* Masks tokens whose bytes cannot go on with the character begun; returns the number left. */
 static int
 mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted)
 {
@@ -216,8 +217,8 @@ may_continue(const LmSession *session, int32_t id, LmUtf8State state)
 }
 
 /*
- * Keskar et al. 2019, section 4.1; a negative logit is multiplied, so that the token becomes less
- * likely too. Whether all stay finite.
+ * The repetition penalty of Keskar et al. 2019, section 4.1. A negative logit is multiplied, so
+ * that the token becomes less likely too. Returns whether all logits stay finite.
  */
 static bool
 penalise(float *logits, const LmDraw *wanted)
@@ -240,7 +241,7 @@ penalised(float logit, double penalty)
 	return (float) (logit > 0 ? logit / penalty : logit * penalty);
 }
 
-/* The first of several. */
+/* The place of the largest logit, the first of several. */
 static int32_t
 place_of(const float *logits, int n, float largest)
 {
@@ -254,8 +255,8 @@ place_of(const float *logits, int n, float largest)
 }
 
 /*
- * The tokens that may follow, in order of id. Without a branch: each is written, and stays where
- * the next one does not take its place.
+ * Collects the tokens that may follow, in order of id. It has no branch: each token is written, and
+ * stays unless the next one takes its place.
  */
 static int
 collect(LmCandidate *candidates, const float *logits, int V)
@@ -271,8 +272,8 @@ collect(LmCandidate *candidates, const float *logits, int V)
 }
 
 /*
- * top_k, then top_p of what it leaves: *n candidates, the largest last, whose logits become the
- * row.
+ * Applies top_k, then top_p to the rest. *n candidates stay, the largest last; their logits become
+ * the row.
  */
 static const LmCandidate *
 keep_largest(LmCandidate *candidates, float *logits, int *n, double largest,
@@ -313,7 +314,7 @@ keep_largest(LmCandidate *candidates, float *logits, int *n, double largest,
 	return candidates + all - kept;
 }
 
-/* In units of the most probable token's probability. */
+/* The weight of a candidate, in units of the most probable token's probability. */
 static double
 weight_of(LmCandidate candidate, double largest, double temperature)
 {
@@ -321,8 +322,8 @@ weight_of(LmCandidate candidate, double largest, double temperature)
 }
 
 /*
- * The same for up to BLOCK of n logits, in float32: a vector at a time. Below 2^-126 they are 0.
- * Returns how many.
+ * The same weights for up to BLOCK of n logits, in float32, a vector at a time. Weights below
+ * 2^-126 are 0. Returns the number of weights.
  */
 static int
 weigh(float weights[BLOCK], const float *logits, int n, double largest, double temperature)
@@ -339,7 +340,7 @@ weigh(float weights[BLOCK], const float *logits, int n, double largest, double t
 }
 
 /*
- * Of those that reach min_p, a share of the most probable token's probability, whose weight is 1.
+ * The sum of the weights that reach min_p, a share of the most probable token's weight, which is 1.
  */
 static double
 sum_block(const float weights[BLOCK], int n, double min_p)
@@ -357,6 +358,7 @@ sum_block(const float weights[BLOCK], int n, double min_p)
 	return sum;
 }
 
+/* Sums the weights of all candidates by parts of whole blocks: a draw then looks into one part. */
 static void
 sum_weights(Parts *parts, const float *logits, int n, double largest, double temperature,
 			double min_p)
@@ -378,8 +380,8 @@ sum_weights(Parts *parts, const float *logits, int n, double largest, double tem
 }
 
 /*
- * The place at which the sum of weights passes `uniform` of the whole. Where rounding leaves a
- * part's sum short of what is wanted it is the part's last one.
+ * The place at which the sum of weights passes `uniform` of the whole. Rounding may leave a part's
+ * sum short of that; the place is then the part's last one.
  */
 static int32_t
 draw(const float *logits, int n, double largest, const LmSampling *sampling, double uniform)
@@ -419,6 +421,7 @@ is_before(LmCandidate a, LmCandidate b)
 	return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
+/* Restores the heap below i, in which no candidate comes after its children. */
 static void
 sift_down(LmCandidate *heap, int n, int i)
 {

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/session.h
  *
- * A session inside: a model with its tokenizer, what is known of tokens, and room for one text at a
- * time.
+ * The inside of a session: a model with its tokenizer, the classes of tokens, and room for one text
+ * at a time.
  */
 #ifndef LM_SESSION_H
 #define LM_SESSION_H
@@ -12,7 +12,7 @@
 #include "serve/healing.h"
 #include "serve/utf8_state.h"
 
-/* What a token may be used for in generated text. */
+/* The use of a token in generated text. */
 typedef enum LmTokenClass
 {
 	LM_TOKEN_NEVER, /* special, holds U+0000, or no bytes at all */
@@ -21,19 +21,21 @@ typedef enum LmTokenClass
 	LM_TOKEN_ENDS, /* ends the text */
 } LmTokenClass;
 
+/* A token that may be drawn. */
 typedef struct LmCandidate
 {
 	float logit;
 	int32_t id;
 } LmCandidate;
 
+/* A session. It owns classes and alone; the rest is the caller's. */
 struct LmSession
 {
 	LmEngine *engine;
 	const LmModel *model;
 	LmTokenizer *tokenizer;
 	LmConfig config;
-	int32_t front; /* stands in front of a text; -1: none */
+	int32_t front; /* the token in front of a text; -1: none */
 
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;
@@ -41,12 +43,12 @@ struct LmSession
 };
 
 /*
- * Fills classes, unless it has been done: a millisecond for 50,000 tokens, which scoring does
- * without.
+ * Fills classes, unless they are filled already. It takes a millisecond for 50,000 tokens, which
+ * sessions that only score save.
  */
 void lm_session_classify(LmSession *session);
 
-/* What the next token is drawn for. */
+/* The circumstances of a draw. */
 typedef struct LmDraw
 {
 	const LmSession *session;

@@ -1,7 +1,7 @@
 /*
  * src/engine/serve/stops.h
  *
- * Stop strings in the form in which a model's text is, and how far a text has come in one.
+ * Stop strings in the normal form of the model's text, and matching them byte by byte.
  */
 #ifndef LM_STOPS_H
 #define LM_STOPS_H
@@ -17,10 +17,10 @@ bool lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampl
 void lm_stops_free(LmSampling *normal, const LmSession *session);
 
 /*
- * Follows a text byte by byte (Knuth, Morris and Pratt 1977): matched is the size of the longest
- * beginning of the stop that the text ends with, 0 at first; the result is that with a further
- * byte. On average over a text it takes less than two comparisons, whatever the bytes. failure:
- * [stop.size], from lm_stop_prepare. False when host wants to stop.
+ * Follows a text byte by byte (Knuth, Morris and Pratt 1977). `matched` is the size of the longest
+ * beginning of the stop that the text ends with, 0 at first; the result is that size with a further
+ * byte. It takes less than two comparisons on average over a text, whatever the bytes. failure
+ * [stop.size] comes from lm_stop_prepare, which returns false when the host asks to stop.
  */
 bool lm_stop_prepare(const LmHost *host, uint32_t *failure, LmBytes stop, LmError *error);
 uint32_t lm_stop_follow(const uint32_t *failure, LmBytes stop, uint32_t matched, char byte);

@@ -19,6 +19,7 @@ lm_session_classify(LmSession *session)
 	session->is_classified = true;
 }
 
+/* The class of a token by its bytes and the tokenizer's special tokens. */
 static LmTokenClass
 class_of(const LmSession *session, int32_t id)
 {

@@ -1,7 +1,7 @@
 /*
  * src/engine/text/array.h
  *
- * Growing arrays on the host's allocator, and what the text room's tables have in common.
+ * Growing arrays on the host's allocator, and helpers of the text room's tables.
  */
 #ifndef LM_TEXT_ARRAY_H
 #define LM_TEXT_ARRAY_H
@@ -22,6 +22,7 @@ void lm_array_free(const LmHost *host, void *items);
 /* lm_allocate of count items of item_size, zeroed; NULL with LM_ERR_MEMORY. */
 void *lm_array_allocate(const LmHost *host, size_t count, size_t item_size, LmError *error);
 
+/* Makes room for `more` further ids. LM_ERR_MEMORY; tokens then stays as it was. */
 bool lm_tokens_reserve(const LmHost *host, LmTokens *tokens, size_t more, LmError *error);
 
 /* A power of two that holds n entries at most half full. */
@@ -35,6 +36,7 @@ lm_table_size(size_t n)
 	return size;
 }
 
+/* Whether two strings of bytes are equal. */
 static inline bool
 lm_bytes_equal(LmBytes a, LmBytes b)
 {

@@ -20,12 +20,13 @@ typedef struct LmMergeSlot
 } LmMergeSlot;
 
 /*
- * A piece met before and its ids: one cache line, found by hash alone, the newest piece wins the
- * slot.
+ * The cache keeps short pieces with few ids. A hash gives a piece its one slot, which the newest
+ * piece takes over.
  */
 #define LM_CACHED_BYTES 26
 #define LM_CACHED_IDS 8
 
+/* A slot of the cache: one cache line. */
 typedef struct LmCacheSlot
 {
 	uint32_t hash;
@@ -35,6 +36,7 @@ typedef struct LmCacheSlot
 	int32_t ids[LM_CACHED_IDS];
 } LmCacheSlot;
 
+/* The byte tokens and merges of a tokenizer, with a cache of pieces. */
 typedef struct LmBpe
 {
 	LmHost host;
@@ -47,8 +49,8 @@ typedef struct LmBpe
 } LmBpe;
 
 /*
- * The tokens' single bytes and the merges of a checked spec. False with LM_ERR_FORMAT (two merges
- * of a pair), _MEMORY, _STOPPED.
+ * Fills bpe with the byte tokens and the merges of a checked spec. False with LM_ERR_FORMAT (two
+ * merges of a pair), _MEMORY, _STOPPED.
  */
 bool lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_bpe_free(LmBpe *bpe);
@@ -61,6 +63,7 @@ bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
 /* The same for a long piece, with a heap: n log n. Appends; used by lm_bpe_encode. */
 bool lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
 
+/* The key of a pair in the table of merges; never 0. */
 static inline uint64_t
 lm_merge_key(int32_t left, int32_t right)
 {

@@ -135,8 +135,8 @@ encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 }
 
 /*
- * Where pieces collide the newest stays: it costs the merges of one piece. So the hash may be a
- * fast one without a key.
+ * Of pieces that collide the newest stays, which costs no more than merging one piece again. So the
+ * hash may be a fast one without a key.
  */
 static uint32_t
 cache_hash(const char *data, size_t size)

@@ -6,8 +6,8 @@
  * visited, and only the counts of the pairs beside it change, so that training is far from linear
  * in merges times words.
  *
- * Should two merges spell the same bytes ("a" "bc" and "ab" "c"), the second yields the token of
- * the first: the tokens of a vocabulary are distinct.
+ * Where two merges spell the same bytes ("a" "bc" and "ab" "c"), the second yields the token of the
+ * first: the tokens of a vocabulary are distinct.
  */
 #include "text/array.h"
 #include "text/normalize.h"
@@ -154,8 +154,8 @@ add_valid(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error)
 }
 
 /*
- * A token has at most LM_MAX_TOKEN_SIZE bytes, so little is lost by cutting longer pieces: the work
- * stays bounded.
+ * Longer pieces are cut: a token has at most LM_MAX_TOKEN_SIZE bytes, so that little is lost, and
+ * the work stays bounded.
  */
 static bool
 add_piece(LmBpeTrainer *trainer, LmBytes piece, LmError *error)

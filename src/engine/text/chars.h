@@ -11,6 +11,7 @@
 #define LM_N_CODES 0x110000
 #define LM_CODE_PAGE 256
 
+/* A table of two levels: pages of 256 code points, of which only those with a token exist. */
 typedef struct LmChars
 {
 	LmHost host;

@@ -5,9 +5,8 @@
  * which shares the tables of the given one, and works in memory that was set aside for it: no
  * thread of the pool asks the host.
  *
- * What a thread cannot do there - the document is too large for its memory, or in error - is left
- * undone, and is done again by the caller alone, who then gets the very error that he would have
- * got without threads.
+ * A thread leaves a document undone that is too large for its memory, or in error. The caller then
+ * encodes it alone, and gets the same error as without threads.
  */
 #include <string.h>
 
@@ -98,7 +97,7 @@ lm_encoder_free(LmEncoder *encoder)
 	if (!encoder)
 		return;
 	host = encoder->host;
-	/* The rest of what the threads hold is in their regions. */
+	/* All other memory of the threads is in their regions. */
 	for (int i = 0; i < encoder->n_workers; i++)
 		lm_tokenizer_free(encoder->workers[i].tokenizer);
 	lm_free(&host, encoder->memory);

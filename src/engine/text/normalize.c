@@ -3,8 +3,8 @@
  *
  * Valid UTF-8 in, its NFC form out, in chunks that end where nothing can combine across the cut.
  *
- * ASCII has no business with normalisation but as the character that a combining mark may follow,
- * so a chunk is copied as it is when all of it is ASCII.
+ * ASCII characters matter to normalisation only where a combining mark follows them, so a chunk
+ * that is all ASCII is copied as it is.
  */
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
@@ -75,7 +75,10 @@ lm_text_normalize(const LmHost *host, LmText *out, const char *text, size_t size
 	return true;
 }
 
-/* About CHUNK_SIZE further on, where the next character does not combine with what is before it. */
+/*
+ * The end of a chunk: about CHUNK_SIZE on, before a character that does not combine with earlier
+ * ones.
+ */
 static size_t
 chunk_end(const UNormalizer2 *nfc, const char *text, size_t size, size_t start)
 {

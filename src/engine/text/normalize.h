@@ -8,6 +8,7 @@
 
 #include "engine/tokenizer.h"
 
+/* A growing text. */
 typedef struct LmText
 {
 	char *data;

@@ -1,8 +1,8 @@
 /*
  * src/engine/text/order.c
  *
- * The tokens of a BPE in the order of their bytes: those that begin with given bytes stand
- * together, and are found by bisection.
+ * The tokens of a BPE tokenizer in the order of their bytes. Tokens that begin with the same bytes
+ * are neighbours, which bisection finds.
  */
 #include "text/tokenizer_parts.h"
 
@@ -96,7 +96,7 @@ lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 {
 	LmTokenRange range = {bisect(tokenizer, beginning, false), bisect(tokenizer, beginning, true)};
 
-	/* The shortest stands first. */
+	/* The shortest comes first. */
 	if (range.first < range.end &&
 		lm_tokenizer_token(tokenizer, tokenizer->order[range.first]).size == beginning.size)
 		range.first++;

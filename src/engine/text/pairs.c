@@ -56,7 +56,7 @@ find(const LmPairs *pairs, uint64_t key)
 	return &pairs->table[slot];
 }
 
-/* Doubles the hash table and enters all pairs anew. */
+/* Doubles the hash table and enters all pairs again. */
 static bool
 grow(LmPairs *pairs, LmError *error)
 {

@@ -1,8 +1,8 @@
 /*
  * src/engine/text/pairs.h
  *
- * What BPE training knows of the pairs of neighbouring symbols: how often each occurs, in which
- * words, and which is the best. The pair to merge next is the one of greatest count; among equals
+ * The pairs of neighbouring symbols during BPE training: how often each occurs, in which words, and
+ * which is the best. The pair to merge next is the one of greatest count; among equals
  * the one whose left symbol, then right symbol, is the greater byte string.
  */
 #ifndef LM_TEXT_PAIRS_H
@@ -29,8 +29,8 @@ typedef struct LmPairWord
 } LmPairWord;
 
 /*
- * The queue holds a pair with the count that it had when it was put in; only counts that fell are
- * put right late.
+ * An entry of the queue: a pair with the count that it had when it was queued. A raised count is
+ * queued anew; a count that has fallen is corrected when the entry comes to the top.
  */
 typedef struct LmPairEntry
 {
@@ -38,6 +38,7 @@ typedef struct LmPairEntry
 	int32_t left, right;
 } LmPairEntry;
 
+/* A hash table of pairs, the lists of their words, and a queue of the best. */
 typedef struct LmPairs
 {
 	const LmHost *host;
@@ -60,13 +61,14 @@ typedef struct LmPairs
 	int32_t merge;
 } LmPairs;
 
+/* Without pairs. symbols must outlive it and may grow. LM_ERR_MEMORY. */
 bool lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols, LmError *error);
 void lm_pairs_free(LmPairs *pairs);
 
-/* count more of the pair, in that word. LM_ERR_MEMORY or _LIMIT. */
+/* Adds count occurrences of the pair, in that word. LM_ERR_MEMORY or LM_ERR_LIMIT. */
 bool lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count,
 					LmError *error);
-/* count fewer; the pair must be there. */
+/* Takes count occurrences away; the pair must exist. */
 void lm_pairs_lower(LmPairs *pairs, int32_t left, int32_t right, int64_t count);
 /* Queues the pairs raised since the last call, with the counts that they have now. */
 bool lm_pairs_flush(LmPairs *pairs, LmError *error);

@@ -1,8 +1,8 @@
 /*
  * src/engine/text/rouge.c
  *
- * ROUGE-L: texts become arrays of the hashes of their words, and those a longest common
- * subsequence, by the usual dynamic programme over one row (Wagner and Fischer 1974).
+ * ROUGE-L: texts become arrays of the hashes of their words. The longest common subsequence of two
+ * arrays comes from the usual dynamic programme over one row (Wagner and Fischer 1974).
  */
 #include <string.h>
 
@@ -102,7 +102,7 @@ cut_words(Words *words, const LmHost *host, const UChar *units, int32_t n_units,
 	return good;
 }
 
-/* FNV-1a over 16-bit units: words that differ and have the same hash are not to be expected. */
+/* FNV-1a over 16-bit units, 64 bits wide: different words practically never have the same hash. */
 static uint64_t
 hash_of(const UChar *units, int32_t n)
 {

@@ -11,8 +11,8 @@
 #define LM_MAX_MERGES (2 * LM_MAX_VOCABULARY)
 
 /*
- * Everything that lm_tokenizer_create promises of a spec, the pattern and double merges apart. Also
- * LM_ERR_MEMORY, _STOPPED.
+ * Checks all that lm_tokenizer_create promises, but for the pattern and for two merges of one pair.
+ * LM_ERR_FORMAT, _LIMIT, _MEMORY, _STOPPED.
  */
 bool lm_spec_check(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 

@@ -160,8 +160,8 @@ configure(LmSplit *split, LmError *error)
 	UErrorCode status = U_ZERO_ERROR;
 
 	/*
-	 * The callbacks come with every start of a window: their context is the address of this struct,
-	 * which may move until then.
+	 * Each start of a window sets the callbacks, because their context is the address of this
+	 * struct, which may move until then.
 	 */
 	uregex_setTimeLimit(split->regex, MATCH_TIME_LIMIT, &status);
 	uregex_setStackLimit(split->regex, MATCH_STACK_SIZE, &status);
@@ -224,8 +224,8 @@ take_match(LmSplit *split, LmPieces *out, bool *window_done, LmError *error)
 }
 
 /*
- * Slides the window to the next piece. Where the window starts there already, the piece is longer
- * than the window, which doubles, so that the work for one long piece stays linear.
+ * Slides the window to the next piece. A window that starts there already holds less than the
+ * piece: it doubles, so that the work for one long piece stays linear.
  */
 static bool
 fill_window(LmSplit *split, LmError *error)

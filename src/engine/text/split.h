@@ -16,6 +16,7 @@
 #define LM_MAX_PATTERN_SIZE 4096
 #define LM_MAX_PIECE_SIZE ((size_t) 16 << 20)
 
+/* A batch of pieces. */
 typedef struct LmPieces
 {
 	int count;

@@ -1,14 +1,14 @@
 /*
  * src/engine/text/tokenizer_image.c
  *
- * An image of a tokenizer: what its tables are once they are built, in one block without pointers,
- * so that it can be shared by mapping and nothing is parsed, checked or hashed again.
+ * An image of a tokenizer: its finished tables in one block without pointers, which can be shared
+ * by mapping. Opening it parses, checks and hashes nothing again.
  *
  *   | header | merges, as a hash table | offsets of tokens, one more than there are | special |
  *   pattern, NUL | bytes of the tokens | tokens in order |
  *
- * Every part begins at a multiple of 64 bytes. The merges by rank are not among them: encoding does
- * without.
+ * Every part begins at a multiple of 64 bytes. The list of merges by rank is left out, because
+ * encoding does not need it.
  */
 #include <string.h>
 
@@ -87,7 +87,9 @@ lm_tokenizer_image_build(void *image, const LmTokenizer *tokenizer)
 		memcpy(parts.order, tokenizer->order, (size_t) header.n_ordered * sizeof *parts.order);
 }
 
-/* The check of a spec has bounded what is added up: 2^20 tokens of at most 1,024 bytes. */
+/*
+ * The sums cannot overflow: the check of a spec bounds them to 2^20 tokens of at most 1,024 bytes.
+ */
 static Header
 header_of(const LmTokenizer *tokenizer)
 {

@@ -1,7 +1,7 @@
 /*
  * src/engine/text/tokenizer_parts.h
  *
- * A tokenizer inside.
+ * The inside of a tokenizer.
  */
 #ifndef LM_TEXT_TOKENIZER_PARTS_H
 #define LM_TEXT_TOKENIZER_PARTS_H
@@ -12,6 +12,7 @@
 #include "text/utf8.h"
 #include "text/normalize.h"
 
+/* Only the members of its kind are set. */
 struct LmTokenizer
 {
 	LmHost host;

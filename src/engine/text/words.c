@@ -61,7 +61,7 @@ find_slot(const LmWords *words, LmBytes word, uint32_t hash)
 	return slot;
 }
 
-/* Doubles the hash table and enters all words anew. */
+/* Doubles the hash table and enters all words again. */
 static bool
 grow_slots(LmWords *words, LmError *error)
 {

@@ -1,13 +1,14 @@
 /*
  * src/engine/text/words.h
  *
- * How often each piece of text occurs: what BPE training starts from.
+ * The number of occurrences of each piece of text, from which BPE training starts.
  */
 #ifndef LM_TEXT_WORDS_H
 #define LM_TEXT_WORDS_H
 
 #include "engine/tokenizer.h"
 
+/* A distinct piece and its count. */
 typedef struct LmWord
 {
 	size_t offset; /* in the arena */
@@ -16,6 +17,7 @@ typedef struct LmWord
 	int64_t count;
 } LmWord;
 
+/* A hash table of pieces. Zero it and set host before the first use. */
 typedef struct LmWords
 {
 	LmHost host;

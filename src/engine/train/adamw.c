@@ -1,8 +1,8 @@
 /*
  * src/engine/train/adamw.c
  *
- * AdamW (Loshchilov and Hutter 2019): one pass over all parameters. The equations stand at LmAdamW
- * (ops.h).
+ * AdamW (Loshchilov and Hutter 2019): one pass over all parameters. LmAdamW (ops.h) has the
+ * equations.
  */
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /*
  * src/engine/train/dataset.c
  *
- * From a token file to batches. The file comes from disk: nothing in it is believed before it is
- * checked.
+ * From a token file to batches. The file comes from disk, so everything in it is checked before
+ * use.
  */
 #include <string.h>
 
@@ -131,8 +131,8 @@ check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header, size
 }
 
 /*
- * Each set lies among the members, and holds labels in ascending order; together they hold all
- * members.
+ * Checks that each set lies among the members and holds labels in ascending order, and that all
+ * sets together hold all members.
  */
 static bool
 check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels)
@@ -154,7 +154,7 @@ check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels)
 	return begin == n_members && (sets->n_sets == 0 || n_labels > 0);
 }
 
-/* As many strings as labels fill the rest of the file. */
+/* Checks that exactly as many strings as labels fill the rest of the file. */
 static bool
 check_labels(const char *names, size_t size, uint64_t n_labels)
 {
@@ -186,8 +186,8 @@ check_windows(const LmDataset *dataset, LmError *error)
 }
 
 /*
- * The windows of one side lie in the file, in ascending order, and have as many predictions as the
- * header says; *counted of them are not a prompt's.
+ * Checks that the windows of one side lie in the file, in ascending order, and have as many
+ * predictions as the header says. *counted gets the number of those that are not a prompt's.
  */
 static bool
 check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t predictions,
@@ -358,7 +358,10 @@ check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int 
 	return true;
 }
 
-/* Instead of the window's tokens, which were appended. */
+/*
+ * Makes the window's label the target of its last row, in the place of its tokens, which were
+ * appended.
+ */
 static void
 predict_label(LmBatch *batch, LmWindow window)
 {

@@ -17,10 +17,10 @@
 
 #define LEAST 0.5
 #define MOST 1.5
-/* that is kept of it at first: tokens are not spread exactly as bytes */
+/* distance from both that is kept at first, because tokens are not spread exactly as bytes */
 #define MARGIN 0.25
 #define LEAST_CUT 256 /* bytes that are cut off, where there are several rows */
-#define USEFUL_ROWS 10 /* fewer, and fewer than were asked for, can tell nothing */
+#define USEFUL_ROWS 10 /* fewer, if more were asked for, measure nothing */
 #define ROUNDING 1e-9
 
 typedef struct Choice
@@ -29,7 +29,7 @@ typedef struct Choice
 	size_t n;
 	const LmHoldOut *asked;
 	const LmHost *host;
-	double wanted_rows; /* of what is not cut */
+	double wanted_rows; /* of the rows that are not cut */
 	double wanted_bytes;
 	uint64_t goal; /* rows */
 	uint64_t most_rows;
@@ -137,14 +137,17 @@ mark_frequent(Choice *choice)
 	}
 }
 
-/* Of those with the most rows the one with the largest key: it would be tried last. */
+/*
+ * Whether a group is the better one to learn: the one with more rows or, among equals, with the
+ * larger key, which would be tried last.
+ */
 static bool
 is_better_kept(const LmRowGroup *group, const LmRowGroup *other)
 {
 	return group->n_rows != other->n_rows ? group->n_rows > other->n_rows : group->key > other->key;
 }
 
-/* The groups of one prompt; the number of rows that have it alone. */
+/* Marks the groups of one prompt. Returns 1 for a single row that has its prompt alone, else 0. */
 static uint64_t
 mark_prompt(LmRowGroup *groups, size_t n)
 {
@@ -195,7 +198,7 @@ keep_label(const LmRowGroup **kept, const LmRowGroup *group, uint32_t label)
 		kept[label] = group;
 }
 
-/* The group that each label keeps: one that is learnt anyhow, where there is one. */
+/* Marks a group to learn for each label: one that is learnt already, where such a group exists. */
 static bool
 mark_labels(Choice *choice, LmError *error)
 {
@@ -223,7 +226,10 @@ mark_labels(Choice *choice, LmError *error)
 
 /* ---- 3. ----------------------------------------------------------------- */
 
-/* Rows: as near as can be to what is wanted, at most half of those that are not frequent. */
+/*
+ * Sets the number of rows: as near as possible to the wanted one, and at most half of the rows
+ * whose group is not frequent.
+ */
 static void
 set_goal(Choice *choice, LmHeldOut *held)
 {
@@ -314,7 +320,10 @@ compare_sizes_down(const LmRowGroup *a, const LmRowGroup *b)
 	return -compare_sizes(a, b);
 }
 
-/* The last group that is held out, before *end, where it is of another length than this one. */
+/*
+ * Gives back the last group that is held out before *end, where its rows have another length than
+ * the given group's.
+ */
 static bool
 give_back_last(Choice *choice, size_t *end, const LmRowGroup *group)
 {
@@ -333,8 +342,8 @@ give_back_last(Choice *choice, size_t *end, const LmRowGroup *group)
 }
 
 /*
- * Takes longer rows for shorter ones until there are so many bytes; or shorter ones for longer ones
- * (bytes 0) until there are as many rows as are wanted.
+ * Exchanges shorter held-out rows for longer ones until so many bytes are held out; with bytes 0,
+ * longer ones for shorter until the goal of rows is reached.
  */
 static bool
 exchange(Choice *choice, double bytes, uint64_t most_rows)
@@ -385,7 +394,10 @@ balance(Choice *choice)
 		return false;
 	if ((double) choice->n_rows < LEAST * choice->wanted_rows && !exchange(choice, 0, choice->goal))
 		return false;
-	/* In vain: then rather those that are like the others. */
+	/*
+	 * After exchanges in vain, rows in the order of keys are the better choice: they resemble the
+	 * rest.
+	 */
 	if (choice->n_bytes < LEAST * wanted)
 		give_all_back(choice);
 	fill(choice);

@@ -1,15 +1,15 @@
 /*
  * src/engine/train/loss_sample.c
  *
- * Losses of validations go in, standard errors of their differences come out: of a ratio of sums
- * over parts (Cochran 1977, "Sampling techniques", section 6.4). Differences of the same
- * predictions vary much less than the losses themselves.
+ * The standard error of the difference of two validation losses, as that of a ratio of sums over
+ * parts (Cochran 1977, "Sampling techniques", section 6.4). Differences of the same predictions
+ * vary much less than the losses themselves.
  */
 #include <math.h>
 
 #include "engine/loss_sample.h"
 
-/* of a single text: so far apart its tokens say different things */
+/* tokens in a piece of a single text; tokens this far apart are nearly independent */
 #define PIECE_TOKENS 64
 
 void

@@ -13,7 +13,7 @@
 #define NORM_EPSILON 1e-7
 #define RMS_OF_ADAMW 0.2f
 
-/* Blocks of parameters, and where the matrices of a layer stand in them. */
+/* Blocks of parameters, and the places of a layer's matrices in them. */
 typedef struct Layer
 {
 	LmNsSet set;
@@ -49,7 +49,7 @@ static void candidate_piece(void *work, int piece, int thread);
 static void find_norms(Layer *layer);
 static void update_piece(void *work, int piece, int thread);
 
-/* It learns more in a step than AdamW, and each costs the same extra time. */
+/* Muon learns more in a step than AdamW; each step costs the same extra time. */
 const LmOptimizer lm_muon = {
 	.name = "muon",
 	.about = "muon orthogonalises the updates of the blocks' matrices and uses adamw for the rest",

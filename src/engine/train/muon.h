@@ -18,6 +18,7 @@
 
 #define LM_MUON_MOMENTUM 0.95f
 
+/* The numbers of one update. */
 typedef struct LmMuon
 {
 	float rate;

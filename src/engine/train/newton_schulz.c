@@ -144,7 +144,7 @@ lm_ns_target(const LmNsSet *set, const LmNsMatrix *matrix)
 	return set->iteration % 2 == 0 ? matrix->result : matrix->x;
 }
 
-/* u is not divided by its norm, its first use is. */
+/* u itself is not divided by its norm: the first use of it is. */
 float
 lm_ns_scale(const LmNsSet *set, const LmNsMatrix *matrix)
 {

@@ -27,6 +27,7 @@
 #define LM_NS_TILE 192 /* rows and columns of a piece of a product */
 #define LM_NS_MATRICES 16
 
+/* One matrix of the set, its scratch and its result. */
 typedef struct LmNsMatrix
 {
 	int rows;
@@ -46,6 +47,7 @@ typedef struct LmNsMatrix
 	uint16_t *square_b; /* A; later B where it stands on the right */
 } LmNsMatrix;
 
+/* Matrices that go through the iterations together. */
 typedef struct LmNsSet
 {
 	LmEngine *engine;
@@ -70,6 +72,7 @@ void lm_newton_schulz(LmNsSet *set);
 /* How many pieces a pass cuts a matrix into. */
 typedef int (*LmNsCount)(const LmNsMatrix *matrix);
 
+/* A part of a matrix, which one piece computes. */
 typedef struct LmNsTile
 {
 	int row;
@@ -85,7 +88,7 @@ typedef struct LmNsTile
 void lm_ns_run(LmNsSet *set, LmPiece piece, LmNsCount count);
 const LmNsMatrix *lm_ns_matrix(const LmNsSet *set, int *piece, LmNsCount count);
 
-/* Tiles of A and B, and of X. */
+/* The number of tiles, and tile `number`: of A and B (square), and of X. */
 int lm_ns_square_tiles(const LmNsMatrix *matrix);
 LmNsTile lm_ns_square_tile(const LmNsMatrix *matrix, int number);
 int lm_ns_tiles(const LmNsMatrix *matrix);
@@ -94,7 +97,10 @@ LmNsTile lm_ns_tile(const LmNsMatrix *matrix, int number);
 /* Copies a tile of y [side, side] to the other side of the diagonal. */
 void lm_ns_mirror(float *y, const LmNsMatrix *matrix, LmNsTile tile);
 
-/* Where X stands, and where the next one goes; what X has yet to be multiplied with. */
+/*
+ * The X of this iteration, the place of the next X, and the factor by which X must still be
+ * multiplied.
+ */
 const float *lm_ns_source(const LmNsSet *set, const LmNsMatrix *matrix);
 float *lm_ns_target(const LmNsSet *set, const LmNsMatrix *matrix);
 float lm_ns_scale(const LmNsSet *set, const LmNsMatrix *matrix);

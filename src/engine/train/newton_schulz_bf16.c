@@ -38,8 +38,8 @@ runs_along(LmTilePacking packing)
 }
 
 /*
- * Lines first .. first + LINES - 1 of an operand whose k is that long, from x with rows at a
- * distance of ld.
+ * Packs lines first .. first + LINES - 1 of an operand over k, from x with rows at a distance of
+ * ld.
  */
 static void
 pack_lines(const LmNsSet *set, uint16_t *packed, const float *x, int ld, int first, int k,
@@ -64,8 +64,8 @@ pack_lines(const LmNsSet *set, uint16_t *packed, const float *x, int ld, int fir
 }
 
 /*
- * Both of X's operands, the gram's over the long k and the last product's over the side, are cut at
- * once.
+ * Numbers of pieces: of packing X, where the operands of A and of B X are made at once; and of
+ * packing a square matrix.
  */
 static int
 long_lines(const LmNsMatrix *matrix)

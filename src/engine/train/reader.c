@@ -1,9 +1,9 @@
 /*
  * src/engine/train/reader.c
  *
- * From a dataset and a cursor to the batches of a step. A thread aside makes those of the next
- * step, so that a step does not wait for pages of the token file that are not in memory. The
- * batches are a function of dataset and cursor alone.
+ * From a dataset and a cursor to the batches of a step. A side thread makes those of the next step,
+ * so that a step does not wait for pages of the token file that are not in memory. The batches are
+ * a function of dataset and cursor alone.
  *
  *   sets    | batches in use | batches being made |    which change places with every step
  */
@@ -18,7 +18,7 @@ typedef struct BatchSet
 {
 	const struct LmReader *reader;
 	LmBatch *batches;
-	LmCursor begin; /* of what it holds ... */
+	LmCursor begin; /* of the batches in it ... */
 	LmCursor end;
 	bool made; /* ... if it holds anything */
 	bool good;

@@ -3,7 +3,7 @@
  *
  * Groups of equal rows: sorted, merged and found. The sort is a quicksort in three parts (Bentley
  * and McIlroy 1993, "Engineering a sort function"), because a corpus may be a few rows many times
- * over. The C library's would ask nobody whether to stop.
+ * over. The sort of the C library could not be stopped.
  */
 #include "train/row_groups.h"
 
@@ -71,7 +71,7 @@ sort_small(LmRowGroup *groups, size_t n, LmCompareGroups compare)
 	}
 }
 
-/* The median of three at places that the rows do not know. */
+/* The median of three groups at random places, which nobody can foresee when choosing rows. */
 static LmRowGroup
 choose_pivot(const LmRowGroup *groups, size_t n, LmCompareGroups compare, uint64_t *random)
 {
@@ -109,7 +109,7 @@ sort_from(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *h
 			else
 				at++;
 		}
-		/* The smaller part by a call, so that calls are never deeper than the logarithm of n. */
+		/* The call takes the smaller part, so that the depth is at most the logarithm of n. */
 		if (less < n - more)
 		{
 			if (!sort_from(groups, less, compare, host, random))
@@ -192,7 +192,7 @@ lm_row_groups_elsewhere(LmRowGroup *groups, size_t n, uint64_t prompt)
 		else
 			high = middle;
 	}
-	/* All of a prompt's, once. */
+	/* All groups of a prompt, once. */
 	for (; low < n && groups[low].prompt == prompt && !(groups[low].flags & LM_GROUP_ELSEWHERE);
 		 low++)
 		groups[low].flags |= LM_GROUP_ELSEWHERE;

@@ -8,13 +8,15 @@
 
 #include "engine/held_out.h"
 
+/* Negative, 0 or positive, as for qsort. */
 typedef int (*LmCompareGroups)(const LmRowGroup *a, const LmRowGroup *b);
 
+/* By keys; by prompts. */
 int lm_compare_keys(const LmRowGroup *a, const LmRowGroup *b);
 int lm_compare_prompts(const LmRowGroup *a, const LmRowGroup *b); /* then by keys */
 /*
- * Asks the host between pieces of the work; false when it was stopped: the groups are then in some
- * order.
+ * Sorts n groups and asks the host now and then. False when it was stopped: the groups are then in
+ * some other order.
  */
 bool lm_row_groups_sort(LmRowGroup *groups, size_t n, LmCompareGroups compare, const LmHost *host);
 

@@ -67,7 +67,7 @@ lm_learning_rate(const LmTrainOptions *options, int64_t step)
 		(double) (step - options->warmup_steps) / (double) (options->steps - options->warmup_steps);
 	if (options->share >= 0)
 	{
-		/* steps is what was expected: the warm-up may have taken another share of the time. */
+		/* steps is only an estimate: the warm-up may have taken another share of the time. */
 		warmup = fmin((double) options->warmup_steps / (double) options->steps, 0.5);
 		progress = fmin(fmax((options->share - warmup) / (1 - warmup), 0), 1);
 	}

@@ -4,10 +4,9 @@
  * The step: from batches to an update of the parameters.
  *
  * Memory is five blocks: the trainer, the table, parameters with gradient, the moments,
- * activations; with an adapter, whose table has only what is trained, two more: the table and the
- * parameters of its base, which have neither gradient nor moments. The update is the only thing
- * that changes parameters and moments; it runs while the engine is held, so a step is done or not
- * done.
+ * activations. An adapter has two more: the table and the parameters of its base, which have
+ * neither gradient nor moments. Only the update changes parameters and moments; it runs while the
+ * engine is held, so that a step is either done or not done.
  */
 #include <math.h>
 #include <string.h>
@@ -15,7 +14,7 @@
 #include "engine/optimizer.h"
 #include "model/network.h"
 
-/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
+/* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 
 /* torch.nn.utils.clip_grad_norm_ divides by norm + 1e-6. */
@@ -222,7 +221,10 @@ allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *
 				   size >> 20);
 }
 
-/* The first touch of gigabytes, on all threads, and stoppable like a step. */
+/*
+ * Initialises the blocks: the first touch of gigabytes, so on all threads, and stoppable like a
+ * step.
+ */
 static bool
 init(LmTrainer *trainer, LmError *error)
 {
@@ -327,8 +329,8 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 }
 
 /*
- * Only what is added to: the matrices, nearly all of the block, are overwritten by the first
- * micro-batch.
+ * Clears only parameters whose gradient is added to. The first micro-batch overwrites the gradient
+ * of matrices, which are nearly all of the block.
  */
 static void
 clear_gradient(LmTrainer *trainer)
