@@ -19,6 +19,7 @@
 
 #include <math.h>
 
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
