@@ -100,23 +100,25 @@ build/exports.map: $(SERVER_SOURCES)
 sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@
 
-# Unit tests: the engine alone, without a server. SANITIZE=1 builds engine and tests with ASan and UBSan,
-# SANITIZE=thread with TSan.
+# Unit tests: the engine alone, without a server, from the objects that the extension is linked from. SANITIZE=1 builds
+# engine and tests with ASan and UBSan, SANITIZE=thread with TSan; -O1 compiles five times as fast as -O2 there, and the
+# programs run as fast.
 UNIT_SOURCES = $(sort $(wildcard test/unit/test_*.c))
 SANITIZE ?=
 UNIT_BUILD = build/unit$(if $(SANITIZE),-$(if $(filter thread,$(SANITIZE)),thread,sanitize))
 SANITIZE_FLAGS = $(if $(filter thread,$(SANITIZE)),-fsanitize=thread,-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
-UNIT_CFLAGS = $(if $(SANITIZE),$(SANITIZE_FLAGS) -fno-omit-frame-pointer -DLM_SANITIZE)
+UNIT_CFLAGS = $(if $(SANITIZE),$(SANITIZE_FLAGS) -O1 -g1 -fno-omit-frame-pointer -DLM_SANITIZE)
 comma = ,
-UNIT_ENGINE_OBJS = $(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o)
+UNIT_ENGINE_OBJS = $(if $(SANITIZE),$(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o),$(ENGINE_OBJS))
 UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=$(UNIT_BUILD)/%)
 UNIT_LIBS = -licuuc -licui18n -lpthread -ldl -lm
 
-$(UNIT_ENGINE_OBJS): $(UNIT_BUILD)/%.o: %.c $(ENGINE_HEADERS)
+$(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o): $(UNIT_BUILD)/%.o: %.c $(ENGINE_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) $(call simd_flags,$<) -Iinclude -Isrc/engine -c -o $@ $<
 
 $(UNIT_BUILD)/libengine.a: $(UNIT_ENGINE_OBJS)
+	@mkdir -p $(@D)
 	rm -f $@; ar rcs $@ $^
 
 $(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ENGINE_HEADERS) $(wildcard test/unit/*.h)

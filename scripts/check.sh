@@ -2,10 +2,10 @@
 #
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
-# Suites: build, format, border, dist, unit, unit (sanitized), threads (the pool's tests under TSan), sql and isolation
-# without and with preload, pgTAP with the extension in two schemas, docs (the SQL of the documents), restart, torture (5 %
-# of it). Nothing is written to the system or the checkout but build/check, where the logs stay. The last line is "N
-# passed, N failed, N skipped"; the exit status is 0 when nothing failed.
+# Two kinds of suites run side by side. Those of the engine compute: they run one after another, at a low priority. Those
+# with servers wait for a part of their time: two of them run at once. Tests that need the machine for themselves follow.
+# Nothing is written to the system or the checkout but build/check, where the logs stay, and no process stays. The last
+# line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
 #
 #   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below
 #   REF=HEAD            checks a commit instead of the files of the checkout
@@ -16,18 +16,23 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 . scripts/cluster.sh
 
-SUITES=${SUITES:-format border dist unit sanitize threads sql isolation pgtap docs restart torture}
-limit=(timeout -k 10 300)
-jobs=$(nproc)
-total_passed=0 total_failed=0 total_skipped=0 executed=0
-summary=() failures=()
-export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGTZ=UTC
-unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL MFLAGS
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/gpt-check-XXXXXX") || exit 1
+# The variable marks each process of the run, so that finish() finds it wherever it has gone.
+if [ -z "${GPT_CHECK_WORK:-}" ]; then
+	GPT_CHECK_WORK=$(mktemp -d "${TMPDIR:-/tmp}/gpt-check-XXXXXX") || exit 1
+	export GPT_CHECK_WORK
+	exec "$0" "$@"
+fi
+work=$GPT_CHECK_WORK
 chmod 755 "$work"
 src=$work/src logs=$work/logs
-mkdir "$src" "$logs"
+mkdir "$src" "$logs" "$work/records" || exit 1
+
+SUITES=${SUITES:-format border dist unit sanitize threads sql preloaded isolation pgtap docs restart torture}
+# Far above what a test takes: the suites slow one another down.
+limit=(timeout -k 10 900)
+jobs=$(nproc)
+export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGTZ=UTC
+unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL MFLAGS
 
 # Runs a command so that a signal to this script is not held up by it.
 run()
@@ -36,12 +41,47 @@ run()
 	wait $!
 }
 
+# The processes of the run but the one that asks and its parents. Servers rewrite their environment, but work in a folder
+# of the run.
+processes()
+{
+	local pid=$BASHPID own=" " found
+
+	while [ "$pid" -gt 1 ]; do
+		own+="$pid "
+		pid=$(sed -n 's/^PPid:[[:blank:]]*//p' "/proc/$pid/status")
+	done
+	# Filtered afterwards, when the commands that look are no more.
+	found=$(grep -lsaF "GPT_CHECK_WORK=$work" /proc/[0-9]*/environ
+		find /proc/[0-9]* -maxdepth 1 -name cwd -lname "$work/*" 2>/dev/null)
+	for pid in $(cut -d / -f 3 <<<"$found" | sort -u); do
+		[[ "$own" = *" $pid "* ]] || [ ! -e "/proc/$pid" ] || echo "$pid"
+	done
+}
+
+# Waits up to SECONDS until no process of the run is left, and prints those that are.
+wait_for_processes()
+{
+	local end=$((SECONDS + $1)) left
+
+	while left=$(processes) && [ -n "$left" ] && [ "$SECONDS" -lt "$end" ]; do
+		sleep 0.1
+	done
+	echo "$left"
+}
+
 finish()
 {
+	local pid
+
 	trap '' INT TERM
-	# shellcheck disable=SC2046 # a list of numbers
-	kill $(jobs -p) 2>/dev/null
+	for pid in $(processes); do
+		kill "$pid" 2>/dev/null
+	done
 	cluster_stop_all "$work"
+	for pid in $(wait_for_processes 10); do
+		kill -KILL "$pid" 2>/dev/null
+	done
 	wait
 	if mkdir -p "$root/build/check" 2>/dev/null && [ -w "$root/build/check" ]; then
 		rm -rf "$root/build/check" && cp -r "$logs" "$root/build/check"
@@ -53,15 +93,16 @@ trap 'exit 130' INT TERM
 
 # ---- counting ---------------------------------------------------------------------------------------------------
 
-# record NAME PASSED FAILED SKIPPED SECONDS: a line of the summary.
+# record NAME PASSED FAILED SKIPPED SECONDS [PART]: adds to the line NAME of the summary, below the suite that runs.
 record()
 {
-	local line
+	printf '%s\t%d\t%d\t%d\t%d\n' "${@:1:5}" >>"$work/records/$suite"
+	record_line "${6:-$1}" "${@:2:4}"
+}
 
-	printf -v line '%-28s %6d passed %4d failed %4d skipped %5d s' "$@"
-	summary+=("$line")
-	echo "$line"
-	total_passed=$((total_passed + $2)) total_failed=$((total_failed + $3)) total_skipped=$((total_skipped + $4))
+record_line()
+{
+	printf '%-28s %6d passed %4d failed %4d skipped %5d s\n' "$@"
 }
 
 # Counts the TAP in a log: "passed failed skipped". STATUS is the program's. No plan, fewer or more tests than planned,
@@ -82,15 +123,13 @@ count_tap()
 		}' "$1"
 }
 
-# The log of a failed test: its last lines now; what failed is said again beside the sums, where it is seen first.
+# The log of a failed test: its last lines now; what failed is repeated beside the sums, where it is seen first.
 show()
 {
-	local line before=${#failures[@]}
+	local found
 
-	while read -r line; do
-		failures+=("$1: ${line:0:300}")
-	done < <(grep -aE '^(not ok|# +Failed|# +at |# +got|# +expected|# +died|# Tests were run but|# stopped after)|Dubious|error running|\.\.\. FAILED' "$2" | head -n 8)
-	[ "${#failures[@]}" -gt "$before" ] || failures+=("$1: $(tail -n 1 "$2" | cut -c 1-300)")
+	found=$(grep -aE '^(not ok|# +Failed|# +at |# +got|# +expected|# +died|# Tests were run but|# stopped after)|Dubious|error running|\.\.\. FAILED' "$2" | head -n 8)
+	cut -c 1-300 <<<"${found:-$(tail -n 1 "$2")}" | sed "s|^|$1: |" >>"$work/failures"
 	echo "---- $1: last lines of its log"
 	tail -n 60 "$2"
 	echo "----"
@@ -112,8 +151,15 @@ tap_suite()
 		[ "$f" = 0 ] || { grep -a -A 5 '^not ok' "$log" | head -n 100 && show "$(basename "$file")" "$log"; }
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	done
-	executed=$((executed + passed + failed))
-	record "$name" "$passed" "$failed" "$skipped" $((SECONDS - start))
+	executed $((passed + failed))
+	# A part of a suite has a line of its own when it ends.
+	record "$name" "$passed" "$failed" "$skipped" $((SECONDS - start)) ${part:+"$part"}
+}
+
+# Notes that a test was run.
+executed()
+{
+	[ "$1" = 0 ] || touch "$work/executed"
 }
 
 # regress_suite NAME PROGRAM FOLDER FILES: pg_regress or pg_isolation_regress on the cluster in FOLDER. A test whose
@@ -142,7 +188,7 @@ regress_suite()
 			[ ! -f "$out/regression.diffs" ] || head -n 200 "$out/regression.diffs"
 		fi
 		cp "$out"/regression.diffs "$logs/${name//[^a-z]/-}.diffs" 2>/dev/null
-		executed=$((executed + passed + failed))
+		executed $((passed + failed))
 		record "$name" $((passed - skipped)) "$failed" "$skipped" $((SECONDS - start))
 	else
 		record "$name" 0 0 0 0
@@ -178,7 +224,7 @@ copy_source()
 
 build()
 {
-	make -C "$src" -j"$jobs" all PG_CONFIG="$PG_CONFIG" WERROR=-Werror && cluster_tree "$work" "$src"
+	make -C "$src" -j"$jobs" all build/torture/fault.so PG_CONFIG="$PG_CONFIG" WERROR=-Werror && cluster_tree "$work" "$src"
 }
 
 suite_format()
@@ -240,7 +286,8 @@ make_cluster()
 			"max_connections = 50" "log_statement = 'ddl'" "gpt.nice = 0" | cluster_init "$1" && cluster_start "$1"
 }
 
-# The cluster without preload and the one with it, each started when a suite first needs it.
+# The cluster without preload and the one with it, each started when a suite first needs it. The suites of one cluster run
+# one after another.
 cluster()
 {
 	[ -f "$work/$1/socket" ] && return
@@ -274,10 +321,18 @@ names()
 
 suite_sql()
 {
+	cluster plain && regress_suite sql regress/pg_regress "$work/plain" "$(names "$src/test/sql" sql)"
+}
+
+# Preloading changes who starts a job and what its row says, not what a model learns or answers: the longest of the tests
+# about that run without preload only.
+without_preload_only="batch classify columns evaluate healing lora many multilabel overfit recompute values"
+
+suite_preloaded()
+{
 	local tests
 
-	tests=$(names "$src/test/sql" sql)
-	cluster plain && regress_suite sql regress/pg_regress "$work/plain" "$tests"
+	tests=$(names "$src/test/sql" sql | tr ' ' '\n' | grep -vxF "${without_preload_only// /$'\n'}" | tr '\n' ' ')
 	cluster preloaded gpt && regress_suite "sql, preloaded" regress/pg_regress "$work/preloaded" "$tests"
 }
 
@@ -313,15 +368,16 @@ pgtap_file()
 	as_server env PGOPTIONS=--client-min-messages=warning "${limit[@]}" pg_prove -v --psql-bin "$psql" -h "$socket" -U postgres -d "$name" "$file"
 }
 
+# A file that says "-- One schema is enough" runs in public only.
 suite_pgtap()
 {
-	local files schema
+	local files
 
 	files=$(find "$src/test/tap" -maxdepth 1 -name '*.sql' | sort)
-	[ -n "$files" ] && cluster preloaded gpt
-	for schema in public "Odd Name"; do
-		tap_suite "pgTAP in $schema" "$files" pgtap_file "$schema"
-	done
+	cluster preloaded gpt || return
+	tap_suite "pgTAP in public" "$files" pgtap_file public
+	# shellcheck disable=SC2086 # a list of words
+	tap_suite "pgTAP in Odd Name" "$(grep -L '^-- One schema is enough' $files)" pgtap_file "Odd Name"
 }
 
 docs_file()
@@ -342,17 +398,17 @@ perl_file()
 	tests=$work/perl/$(basename "$1" .pl)
 	as_server mkdir -p "$tests"
 	as_server env -C "$src/test" PATH="$(cluster_bin "$work"):$PATH" PERL5LIB="$pgxs/test/perl" TESTDATADIR="$tests/tmp_check" TESTLOGDIR="$tests/tmp_check/log" \
-		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" TMPDIR="$work/perl" timeout -k 10 600 prove -v "$1" || {
+		PG_REGRESS="$pgxs/test/regress/pg_regress" TESTDIR="$tests" TMPDIR="$work/perl" "${limit[@]}" prove -v "$1" || {
 		set -- $?
 		tail -n 40 "$tests"/tmp_check/log/*
 		return "$1"
 	}
 }
 
+# One file of test/t.
 suite_restart()
 {
-	as_server test -d "$work/perl" || { mkdir "$work/perl" && chown "$(server_user)" "$work/perl"; }
-	tap_suite restart "$(find "$src/test/t" -maxdepth 1 -name '*.pl' | sort)" perl_file
+	tap_suite restart "$src/test/t/$1.pl" perl_file
 }
 
 # The shortened form; a part counts as one test file.
@@ -360,8 +416,7 @@ suite_torture()
 {
 	local start=$SECONDS out=$logs/torture.log log p f s passed=0 failed=0 skipped=0 status
 
-	step "build of faults" make -s -C "$src" build/torture/fault.so WERROR=-Werror || return
-	TORTURE_SHARE=${TORTURE_SHARE:-5} TORTURE_LIMIT=300 TORTURE_WORK=$work TORTURE_LOGS=$logs/torture run "$src/scripts/torture.sh" >"$out" 2>&1
+	TORTURE_SHARE=${TORTURE_SHARE:-2} TORTURE_LIMIT=300 TORTURE_WORK=$work TORTURE_LOGS=$logs/torture TMPDIR=$work run "$src/scripts/torture.sh" >"$out" 2>&1
 	status=$?
 	for log in "$logs"/torture/*.log; do
 		read -r p f s < <(count_tap "$log" "$(cat "${log%.log}.status" 2>/dev/null || echo 1)")
@@ -370,13 +425,99 @@ suite_torture()
 	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
 	[ "$failed" = 0 ] || show torture "$out"
 	tail -n 1 "$out"
-	executed=$((executed + passed + failed))
+	executed $((passed + failed))
 	record torture "$passed" "$failed" "$skipped" $((SECONDS - start))
+}
+
+# ---- the order --------------------------------------------------------------------------------------------------
+
+# Restart tests that take long come first, so that no lane waits for one at the end. Some measure a share of the cores or
+# give a job an idle priority: those run alone.
+long="007_resume 004_few_places 001_restart 003_interrupts 014_standby 002_no_preload 005_queue"
+alone="017_polite"
+
+restart_files()
+{
+	local all
+
+	all=$(names "$src/test/t" pl)
+	case $1 in
+		shared) printf '%s\n' $long $all | awk -v all="$all" -v alone="$alone" 'index(" " all, " " $1 " ") && !index(" " alone " ", " " $1 " ") && !seen[$1]++' ;;
+		alone) printf '%s\n' $all | awk -v alone="$alone" 'index(" " alone " ", " " $1 " ")' ;;
+	esac | sed 's/^/restart:/'
+}
+
+# The suites of a list that SUITES has, as one chain with "+" between them.
+chain()
+{
+	local name chain=
+
+	for name in "$@"; do
+		[[ " $SUITES " != *" ${name%%:*} "* ]] || chain+=+$name
+	done
+	echo "${chain#+}"
+}
+
+# Runs a chain's suites, SUITE or SUITE:PART, one after another. Their lines appear when each has ended.
+run_chain()
+{
+	local one
+
+	for one in ${1//+/ }; do
+		suite=${one%%:*} part=
+		[ "$suite" = "$one" ] || part=${one#*:}
+		"suite_$suite" $part >"$logs/$suite${part:+-$part}.out" 2>&1
+		cat "$logs/$suite${part:+-$part}.out"
+		rm "$logs/$suite${part:+-$part}.out"
+	done
+}
+
+# run_lanes N CHAIN...: runs the chains, N at a time.
+run_lanes()
+{
+	local lanes=$1 chain running=0
+
+	shift
+	for chain in "$@"; do
+		[ "$running" -lt "$lanes" ] || wait -n
+		run_chain "$chain" </dev/null &
+		running=$((running + 1))
+	done
+	wait
+}
+
+# shellcheck disable=SC2046 # chains have no blanks
+run_suites()
+{
+	local files=() file
+
+	mkdir "$work/perl" && chown "$(server_user)" "$work/perl"
+	mapfile -t files < <(restart_files shared)
+	(
+		renice -n 10 "$BASHPID" >/dev/null
+		run_lanes 1 $(chain format border dist sanitize threads unit)
+	) &
+	run_lanes 2 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
+	wait
+	run_lanes 1 $(for file in $(restart_files alone) torture; do chain "$file"; done) &
+	wait
+}
+
+# Stops the clusters; no other process may be left, which no suite could see.
+end_servers()
+{
+	local left
+
+	for folder in "$work"/{plain,preloaded}; do
+		[ ! -f "$folder/socket" ] || cluster_stop "$folder"
+	done
+	left=$(wait_for_processes 10)
+	[ -z "$left" ] || { ps -o pid,ppid,user,args -p "${left//$'\n'/,}" && false; }
 }
 
 # ---- the run ----------------------------------------------------------------------------------------------------
 
-begin=$SECONDS
+begin=$SECONDS suite=first part=
 if step packages scripts/packages.sh build test && copy_source && step build build; then
 	pgxs=$("$PG_CONFIG" --pgxs)
 	pgxs=${pgxs%/makefiles/*}
@@ -388,17 +529,24 @@ if step packages scripts/packages.sh build test && copy_source && step build bui
 		cp -r "$GPT_TEST_DATA" "$work/test-data" && GPT_TEST_DATA=$work/test-data
 	fi
 	export GPT_TEST_DATA
-	for suite in $SUITES; do
-		"suite_$suite"
-	done
+	run_suites
+	suite=last
+	step "no process is left" end_servers
 	suite_log
 fi
 
+suite=last
+[ -f "$work/executed" ] || record "no test was run" 0 1 0 0
+# The sums of each name, in the order of the suites.
+sums=$(for suite in first $SUITES last; do cat "$work/records/$suite" 2>/dev/null; done | awk -F '\t' -v OFS='\t' '
+	!($1 in passed) { name[++n] = $1 }
+	{ passed[$1] += $2; failed[$1] += $3; skipped[$1] += $4; seconds[$1] += $5 }
+	END { for (i = 1; i <= n; i++) print name[i], passed[name[i]], failed[name[i]], skipped[name[i]], seconds[name[i]] }')
 echo
-if [ "$executed" = 0 ]; then
-	record "no test was run" 0 1 0 0
-fi
-printf '%s\n' "${summary[@]}" "${failures[@]}"
+while IFS=$'\t' read -ra line; do
+	record_line "${line[@]}"
+done <<<"$sums"
+cat "$work/failures" 2>/dev/null
 echo "$("$PG_CONFIG" --version), $jobs cores, $((SECONDS - begin)) s"
-echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
-[ "$total_failed" = 0 ]
+awk -F '\t' '{ passed += $2; failed += $3; skipped += $4 } END {
+	printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }' <<<"$sums"

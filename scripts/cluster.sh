@@ -105,7 +105,7 @@ cluster_stop_all()
 	local file pid
 
 	while IFS= read -r file; do
-		pid=$(head -n 1 "$file")
+		pid=$(head -n 1 "$file" 2>/dev/null) && [ -n "$pid" ] || continue
 		is_server "$pid" "${file%/*}" || continue
 		kill -QUIT "$pid"
 		for _ in $(seq 200); do

@@ -16,7 +16,7 @@ ok($node->poll_query_until('postgres', "SELECT wait_event = '$wait_event' FROM p
 	'the launcher waits for work, by its name where the server knows names');
 
 # a fast shutdown in the middle of a job
-my $job = submit($node, 'restarted', 1000);
+my $job = submit($node, 'restarted', 400);
 wait_for_step($node, $job, 5);
 my $started_at = $node->safe_psql('postgres', "SELECT started_at FROM gpt_jobs WHERE job = $job");
 my $seconds = seconds_of(sub { $node->stop('fast') });
@@ -30,7 +30,7 @@ is($node->safe_psql('postgres', "SELECT gpt_score('restarted', 'line 5 says') > 
 nothing_is_left($node);
 
 # kill -9 of the worker
-$job = submit($node, 'killed', 1000);
+$job = submit($node, 'killed', 400);
 my $pid = wait_for_step($node, $job, 5);
 kill 'KILL', $pid;
 wait_until_up($node);
@@ -39,7 +39,7 @@ is($node->safe_psql('postgres', "SELECT tries FROM gpt_jobs WHERE job = $job"), 
 nothing_is_left($node);
 
 # kill -9 of the whole server
-$job = submit($node, 'crashed', 1000);
+$job = submit($node, 'crashed', 400);
 wait_for_step($node, $job, 5);
 $node->stop('immediate');
 $node->start;
@@ -59,7 +59,7 @@ like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job")
 nothing_is_left($node);
 
 # a queued job waits for the running one, also across a restart
-my $first = submit($node, 'first', 1000);
+my $first = submit($node, 'first', 400);
 my $second = submit($node, 'second', 50);
 wait_for_step($node, $first, 5);
 is(state_of($node, $second), 'queued', 'a second job waits for the first');

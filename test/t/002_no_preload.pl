@@ -16,7 +16,7 @@ is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job ru
 nothing_is_left($node);
 
 # a restart
-$job = submit($node, 'cut_off', 1000);
+$job = submit($node, 'cut_off', 400);
 wait_for_step($node, $job, 5);
 like($node->safe_psql('postgres', "SELECT note FROM gpt_jobs WHERE job = $job"),
 	qr/does not preload gpt.*gpt_resume/, 'the row of a job says that it does not survive a restart by itself');
@@ -31,7 +31,7 @@ is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 'f', 'there is nothi
 nothing_is_left($node);
 
 # kill -9 of the worker: the server starts it again
-$job = submit($node, 'killed', 1000);
+$job = submit($node, 'killed', 400);
 kill 'KILL', wait_for_step($node, $job, 5);
 wait_until_up($node);
 $node->poll_query_until('postgres', "SELECT state = 'succeeded' FROM gpt_jobs WHERE job = $job");

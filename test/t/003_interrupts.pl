@@ -67,7 +67,7 @@ like($err, qr/statement timeout/, 'statement_timeout ends gpt_score');
 cmp_ok($seconds, '<', $LIMIT, 'within a second');
 
 # a job keeps the matrix library that it began with, in which its weights live
-$job = submit($node, 'kept', 3000);
+$job = submit($node, 'kept', 500);
 wait_for_step($node, $job, 5);
 $node->append_conf('postgresql.conf', q{gpt.blas_library = '/nonexistent/libblas.so'});
 $node->reload;

@@ -24,7 +24,7 @@ nothing_is_left($node);
 # two rows are running at once, then one slot is left for both
 $node->append_conf('postgresql.conf', "max_worker_processes = 10\ngpt.max_workers = 2");
 $node->restart;
-my @jobs = map { submit($node, "cut_off_$_", 2000) } 1 .. 2;
+my @jobs = map { submit($node, "cut_off_$_", 600) } 1 .. 2;
 wait_for_step($node, $_, 5) for @jobs;
 $node->stop('immediate');
 $node->append_conf('postgresql.conf', 'gpt.max_workers = 1');

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('resumed', 1);
-my $steps = 700;
+my $steps = 300;
 set(checkpoint_interval => 0, checkpoint_retention => 3600);
 
 sub set
@@ -249,14 +249,14 @@ sub classify
 	my ($into) = @_;
 
 	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('labelled', 'SELECT body AS text, (ARRAY[''b'', ''c''])[1 + id % 2] AS label FROM line',
-		'{"steps": 100, "batch_size": 8, "patience": 0, "into": "$into"}')});
+		'{"steps": 40, "batch_size": 8, "patience": 0, "into": "$into"}')});
 }
 
 is(ended($node->safe_psql('postgres', q{SELECT gpt_finetune('reference', 'SELECT body AS text, (ARRAY[''a'', ''b'', ''c''])[1 + id % 3] AS label FROM line',
-	'{"steps": 20, "batch_size": 8, "patience": 0, "into": "labelled"}')})), 'succeeded', 'a classifier of three labels');
+	'{"steps": 5, "batch_size": 8, "patience": 0, "into": "labelled"}')})), 'succeeded', 'a classifier of three labels');
 is(ended(classify('relabelled')), 'succeeded', 'an undisturbed fine-tune on two of them');
 $job = classify('relabelled_lost');
-wait_for_step($node, $job, 20);
+wait_for_step($node, $job, 10);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'one is cancelled');
 unlink file_of($job, 'tokens') or die $!;
@@ -318,7 +318,7 @@ is(ended($job), 'cancelled', 'it is cancelled again');
 $node->safe_psql('postgres', "SELECT gpt_drop_model('partial')");
 
 # where the files are lost, as after a fail-over, it goes on from the last partial version
-$job = submit($node, 'survivor', 2000);
+$job = submit($node, 'survivor', 1000);
 $node->poll_query_until('postgres', "SELECT count(*) > 0 FROM gpt_versions WHERE model = 'survivor'");
 $node->stop('immediate');
 unlink glob($node->data_dir . '/gpt/*');
@@ -326,7 +326,7 @@ $offset = log_offset();
 $node->start;
 is(ended($job), 'succeeded', 'a job whose files are lost goes on');
 cmp_ok(continued_at($job, $offset), '>', 0, 'from its last partial version');
-is($node->safe_psql('postgres', "SELECT data_changed, step FROM gpt_jobs WHERE job = $job"), 't|2000', 'its row says that the rows were read again');
+is($node->safe_psql('postgres', "SELECT data_changed, step FROM gpt_jobs WHERE job = $job"), 't|1000', 'its row says that the rows were read again');
 is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_versions WHERE model = 'survivor' AND state = 'partial'"), '0', 'the final version removes the partial ones');
 set(publish_interval => 0);
 

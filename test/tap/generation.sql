@@ -1,4 +1,5 @@
 -- test/tap/generation.sql - what must hold of generated text.
+-- One schema is enough: the file tests texts, and others call the same functions in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 

@@ -1,5 +1,6 @@
 -- test/tap/held_out.sql - what is held out to measure a model on: as many rows and tokens as were asked for, or a note; the rest is learnt.
 -- What a row of the table of cases has to learn, it has a character of its own for: the tokenizer "chars" has those that are learnt.
+-- One schema is enough: the file tests validation rows, and others call the same functions in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 CREATE FUNCTION tiny(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMMUTABLE AS

@@ -1,4 +1,5 @@
 -- test/tap/memory.sql - a million elements, or one that is large, need no more than gpt.max_memory, or an error says what they need.
+-- One schema is enough: the file tests memory, and others call the same functions in the second schema.
 SELECT no_plan();
 
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body, i % 2 = 0 AS label FROM generate_series(1, 100) i;

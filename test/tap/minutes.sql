@@ -1,4 +1,5 @@
 -- test/tap/minutes.sql - time ends a training: how long a job takes, how far its learning rate falls, what its note says.
+-- One schema is enough: the file tests time, and others call the same functions in the second schema.
 SELECT no_plan();
 SET client_min_messages = warning;
 

@@ -1,5 +1,6 @@
 -- test/tap/option_range.sql - both ends of the range of every option, as gpt_options() lists them: the ends are taken, what is beyond them is
 -- refused by a message that names the option, the range and the value.
+-- One schema is enough: the file tests ranges of options, and others call the same functions in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT set_config('gpt.max_memory', '2GB', false) AS limited \gset

@@ -1,4 +1,5 @@
 -- test/tap/scores.sql - what must hold of scores.
+-- One schema is enough: the file tests numbers, and others call the same functions in the second schema.
 SELECT no_plan();
 
 CREATE TABLE line AS SELECT 'line ' || i || ' says: the quick brown fox jumps over the lazy dog' AS body FROM generate_series(1, 200) i;

@@ -1,4 +1,5 @@
 -- test/tap/tokenizer_json.sql - what must hold of reading and writing tokenizer.json.
+-- One schema is enough: the file tests files, and others call the same functions in the second schema.
 SELECT no_plan();
 
 CREATE TABLE line AS SELECT 'the quick brown fox number ' || i || ' jumps over Käse, 世界 and 🙂; don''t' AS body FROM generate_series(1, 300) i;

@@ -1,4 +1,5 @@
 -- test/tap/weights.sql - any change of the bytes of a model is an error, and never another result.
+-- One schema is enough: the file tests weights, and others call the same functions in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 

@@ -36,6 +36,20 @@ ok(bool pass, const char *format, ...)
 	return pass;
 }
 
+/*
+ * How many of n repetitions to do. A sanitizer looks at accesses, of which one in eight repetitions
+ * makes all kinds; the plain build judges the numbers of all.
+ */
+static inline int
+tap_repeat(int n)
+{
+#ifdef LM_SANITIZE
+	return (n + 7) / 8;
+#else
+	return n;
+#endif
+}
+
 static inline bool
 is_int(long long got, long long wanted, const char *name)
 {

@@ -217,7 +217,7 @@ test_distribution(LmEngine *engine, const LmHost *host, const TestModel *test, L
 	for (int c = 0; c < 7; c++)
 	{
 		double p[257], chi_square = 0;
-		int counts[257], cells = 0, n = 4000;
+		int counts[257], cells = 0, n = tap_repeat(4000);
 		bool possible = true;
 
 		expected_distribution(p, logits, &cases[c], seen);
@@ -253,10 +253,10 @@ test_stops(LmSession *session)
 	bool good = true;
 	size_t size;
 
-	for (uint64_t seed = 0; seed < 20; seed++)
+	for (int seed = 0; seed < tap_repeat(20); seed++)
 	{
 		sampling = plain_sampling();
-		sampling.seed = seed;
+		sampling.seed = (uint64_t) seed;
 		size = generate(whole, session, "A", &sampling);
 		for (size_t length = 1; length < 6; length++)
 			for (size_t at = 0; at + length <= size; at += 7)
@@ -305,9 +305,9 @@ test_valid_utf8(LmEngine *engine, const LmHost *host)
 	bool valid = true, no_zero = true, long_characters = false;
 	int texts = 0;
 
-	for (uint64_t model = 0; model < 6; model++)
+	for (int model = 0; model < tap_repeat(6); model++)
 	{
-		TestModel test = test_model(host, &config, model, 0.3f);
+		TestModel test = test_model(host, &config, (uint64_t) model, 0.3f);
 		LmSession *session = create_session(engine, &test, tokenizer);
 
 		for (uint64_t seed = 0; seed < 25; seed++, texts++)
@@ -451,10 +451,7 @@ test_nothing_allowed(LmEngine *engine, const LmHost *host)
 static void
 test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *tokenizer)
 {
-	enum
-	{
-		SIZE = 16384
-	};
+	const size_t length = (size_t) tap_repeat(16384);
 	size_t size;
 	char *text = tap_read_file("examples/tinyshakespeare.txt", &size);
 	double wanted = 0;
@@ -473,7 +470,7 @@ test_types(LmEngine *engine, const LmHost *host, TestModel *test, LmTokenizer *t
 		free(test->image);
 		test_model_build(test);
 		session = create_session(engine, test, tokenizer);
-		score_text(&score, session, text + size - SIZE, SIZE, &error);
+		score_text(&score, session, text + size - length, length, &error);
 		perplexity = exp(-score.logprob / (double) score.n_tokens);
 		wanted = i == 0 ? perplexity : wanted;
 		ok(perplexity <= most * wanted,

@@ -160,17 +160,20 @@ test_corner(const Corner *corner, LmEngine *engine, const LmHost *host)
 	const LmParamTable *table;
 	float *gradient;
 	bool good = true;
+	int n_checked, stride;
 
 	fill_problem(&problem, corner, engine, host, &state);
 	table = lm_trainer_table(problem.trainer);
+	n_checked = tap_repeat(table->n_params);
+	stride = table->n_params / n_checked;
 	gradient = malloc(table->total * sizeof(float));
 	loss_of(&problem);
 	memcpy(gradient, lm_trainer_gradient(problem.trainer), table->total * sizeof(float));
-	for (int i = 0; i < table->n_params; i++)
-		good = check_param(&problem, &table->params[i], gradient, &state) && good;
+	for (int i = 0; i < n_checked; i++)
+		good = check_param(&problem, &table->params[i * stride], gradient, &state) && good;
 	ok(good && !problem.failed,
-	   "the gradient of all %d parameters is that of finite differences: %s", table->n_params,
-	   corner->name);
+	   "the gradient of %d of %d parameters is that of finite differences: %s", n_checked,
+	   table->n_params, corner->name);
 	free(gradient);
 	for (int i = 0; i < N_BATCHES; i++)
 		lm_batch_free(&problem.batches[i], host);
@@ -196,10 +199,7 @@ is_zero(LmTrainer *trainer, LmParamKind kind, int layer)
 static void
 test_dropped_outputs(float dropout, LmEngine *engine, const LmHost *host)
 {
-	enum
-	{
-		STEPS = 400
-	};
+	const int n_steps = tap_repeat(400);
 	Corner corner = {"", small_config(), false};
 	uint64_t state = 5;
 	Problem problem;
@@ -213,7 +213,7 @@ test_dropped_outputs(float dropout, LmEngine *engine, const LmHost *host)
 	problem.batches[0].n_tokens = 0;
 	append_sequence(&problem.batches[0], 12, corner.config.vocabulary, false, 0, &state);
 	set_labels(&problem.batches[0], &corner.config, &state);
-	for (int step = 1; step <= STEPS; step++)
+	for (int step = 1; step <= n_steps; step++)
 	{
 		problem.failed = !lm_trainer_step(&result, problem.trainer, step, problem.batches, 1, NULL,
 										  NULL, &error) ||
@@ -221,11 +221,12 @@ test_dropped_outputs(float dropout, LmEngine *engine, const LmHost *host)
 		n_dropped += is_zero(problem.trainer, LM_NORM1_WEIGHT, 0);
 		n_without_bag += is_zero(problem.trainer, LM_BAG_EMBEDDING, -1);
 	}
-	/* 400 / 2 with a deviation of 10 */
+	/* Of 400 steps 200, with a deviation of 10. */
 	ok(!problem.failed && n_without_bag == 0 &&
-		   (dropout > 0 ? n_dropped > 150 && n_dropped < 250 : n_dropped == 0),
+		   (dropout > 0 ? n_dropped > n_steps * 3 / 8 && n_dropped < n_steps * 5 / 8
+						: n_dropped == 0),
 	   "at dropout %g a window's outputs were dropped in %d of %d steps, its bag in %d",
-	   (double) dropout, n_dropped, STEPS, n_without_bag);
+	   (double) dropout, n_dropped, n_steps, n_without_bag);
 	for (int i = 0; i < N_BATCHES; i++)
 		lm_batch_free(&problem.batches[i], host);
 	lm_trainer_free(problem.trainer);
