@@ -32,7 +32,7 @@
 /* Rows whose learnt part is equal. The array of groups is the caller's. */
 typedef struct LmRowGroup
 {
-	/* a well mixed hash of what is learnt; for the choice no two groups have the same */
+	/* a well mixed hash of the learnt part; in a choice no two groups have the same */
 	uint64_t key;
 	uint64_t prompt; /* hash; where rows have prompts */
 	uint32_t size; /* bytes of one row */
@@ -47,7 +47,7 @@ typedef struct LmRowGroup
  */
 size_t lm_row_groups_merge(LmRowGroup *groups, size_t n, const LmHost *host);
 
-/* What the caller asks for, and facts about the whole corpus. */
+/* The request of the caller, and facts about the whole corpus. */
 typedef struct LmHoldOut
 {
 	double fraction; /* 0 to 0.5 */

@@ -228,10 +228,7 @@ typedef struct LmResidual
 	const LmDropout *dropout;
 } LmResidual;
 
-/*
- * lm_norm_forward of the sum, a row of which is normalised before it leaves the cache. y may be
- * branch.
- */
+/* lm_norm_forward of the sum; each row is normalised while it is in the cache. y may be branch. */
 void lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
 							  const LmResidual *residual, const float *weight, const float *bias,
 							  int n_rows, int C, float epsilon, LmNorm kind);

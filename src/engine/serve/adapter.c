@@ -2,7 +2,7 @@
  * src/engine/serve/adapter.c
  *
  * An adapter beside an image: from its block of parameters to the layout that inference reads, and
- * what it adds to a layer.
+ * its product in a layer.
  *
  *   | per block: panels of A and of scale B of each target | bag, label weight and bias (of a
  *   classifier) |

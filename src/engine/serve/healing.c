@@ -1,7 +1,7 @@
 /*
  * src/engine/serve/healing.c
  *
- * The last tokens of a prompt in, the boundaries out at which another token may stand, with the
+ * From the last tokens of a prompt to the boundaries at which another token may stand, with the
  * probability of each.
  */
 #include <math.h>
@@ -26,7 +26,7 @@ lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids
 		LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, ids[n - (size_t) i]);
 		int count;
 
-		/* No token is longer, and the prompt begins after a special one. */
+		/* No token is that long; or a special token stands here, after which the text begins. */
 		if (bytes.size == 0 || size + bytes.size >= sizeof text)
 			return;
 		size += bytes.size;

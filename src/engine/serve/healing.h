@@ -1,9 +1,10 @@
 /*
  * src/engine/serve/healing.h
  *
- * A prompt that ends within a token of the text that it begins ("The pho", or "The phone " before "
- * works"): its own last tokens were never seen there, and the next one is unlikely. So all ways to
- * go on with the prompt's bytes are looked at:
+ * Token healing. A prompt may end within a token of the text that it begins ("The pho", or "The
+ * phone " before " works"). The model has never seen the prompt's last tokens in front of such a
+ * text, so the right next token is unlikely. Healing considers all ways to go on with the prompt's
+ * bytes:
  *
  *   boundary 0     The| phone| |         any token
  *   boundary 1     The| phone|           a token that begins with " " and is longer
@@ -18,8 +19,8 @@
  * at all boundaries would be taken when the temperature is 0: "phones" where "phone" and one of a
  * thousand words is far more likely than "phones", but none of the words is.
  *
- * Probabilities at the boundaries are those of the pass that reads the prompt anyway: its last rows
- * are looked at, not one.
+ * Probabilities at the boundaries cost no further pass: they come from the last rows of the pass
+ * that reads the prompt anyway.
  */
 #ifndef LM_HEALING_H
 #define LM_HEALING_H

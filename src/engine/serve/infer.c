@@ -295,8 +295,8 @@ store_keys_and_values(Infer *infer)
 }
 
 /*
- * Inputs that follow each other in one page are stored together; one that is alone is left to its
- * attention.
+ * Inputs that follow each other in one page are stored together. An input that is alone is stored
+ * by its attention.
  */
 static void
 store_piece(void *work, int piece, int thread)
@@ -317,9 +317,9 @@ store_piece(void *work, int piece, int thread)
 }
 
 /*
- * Whether no other input reads its keys and values: it is its sequence's only one, for those of a
- * sequence stand together. Its attention then stores them, since it reads the same cache lines
- * next: keys of 32 positions lie together, in a line or two for each channel.
+ * Whether input i is the only one of its sequence (inputs of a sequence follow each other), so that
+ * no other input reads its keys and values. Its attention then stores them, because it reads the
+ * same cache lines next: keys of 32 positions lie together, in a line or two for each channel.
  */
 static bool
 is_alone(const Infer *infer, int i)
@@ -411,8 +411,8 @@ cut_blocks(Infer *infer)
 }
 
 /*
- * The last block of a prompt has most keys: it comes first, so that no thread is left with it
- * alone.
+ * The last block of a prompt has the most keys. It comes first, so that no thread works on it alone
+ * at the end.
  */
 static void
 attention_piece(void *work, int piece, int thread)

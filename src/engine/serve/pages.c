@@ -62,8 +62,8 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		return NULL;
 	}
 	/*
-	 * Keys are written a float a cache line, and all are read for each token: with pages of 4 KB of
-	 * the system that is a third of the time of 32 sequences.
+	 * Writing a key touches a cache line for each float, and each token reads all keys. With system
+	 * pages of 4 KB the page walks take a third of the time of 32 sequences.
 	 */
 	pages = lm_allocate_huge(host, size);
 	if (!pages)
@@ -72,7 +72,7 @@ lm_pages_create(const LmHost *host, const LmModel *model, int n_pages, LmError *
 		return NULL;
 	}
 	/*
-	 * Keys and values are written before they are read: what a sequence does not reach is never
+	 * Keys and values are written before they are read, so memory that no sequence reaches is never
 	 * touched.
 	 */
 	memset(pages, 0, sizeof *pages);

@@ -19,7 +19,7 @@ typedef struct LmReading
 	const LmSession *session;
 	LmTask task;
 	LmPooling pooling;
-	const int32_t *ids; /* the text's with what stands in front; the caller's */
+	const int32_t *ids; /* of the whole text, with the token in front; the caller's */
 	size_t n;
 	size_t n_inputs; /* those that go through the model: for a score all but the last */
 	size_t n_skipped; /* whose outputs nobody wants */

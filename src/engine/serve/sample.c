@@ -328,7 +328,7 @@ weight_of(LmCandidate candidate, double largest, double temperature)
 static int
 weigh(float weights[BLOCK], const float *logits, int n, double largest, double temperature)
 {
-	/* times 0 is 0, and times minus infinity that */
+	/* finite and above 0: its products with 0 and minus infinity are 0 and minus infinity */
 	float coldness = (float) fmax(fmin(1 / temperature, FLT_MAX), FLT_MIN);
 	float most = (float) largest;
 

@@ -5,7 +5,7 @@
  */
 #include "serve/many.h"
 
-/* lm_allocate's own bytes on a block: slack for alignment and the host's pointer. */
+/* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 
 bool

@@ -1,8 +1,8 @@
 /*
  * src/engine/serve/stops.c
  *
- * Stop strings as a caller writes them go in, as the model writes them come out: a tokenizer that
- * normalises has shown it normalised text only, and a string in another form would never be found.
+ * Stop strings in the form in which the model writes text. A tokenizer that normalises has shown
+ * the model normalised text only, so a stop string in another form would never match.
  */
 #include <string.h>
 
@@ -51,8 +51,8 @@ lm_stops_free(LmSampling *normal, const LmSession *session)
 }
 
 /*
- * failure[i]: of the stop's first i + 1 bytes, the longest end that it also begins with and that is
- * not all of them.
+ * failure[i]: the longest proper end of the first i + 1 bytes of the stop with which the stop also
+ * begins.
  */
 bool
 lm_stop_prepare(const LmHost *host, uint32_t *failure, LmBytes stop, LmError *error)

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where a text stands inside a character; all zeros at its beginning. */
+/* The place of a text inside a character; all zeros at its beginning. */
 typedef struct LmUtf8State
 {
 	uint8_t left; /* bytes that the character still needs; 0: between characters */
