@@ -108,6 +108,13 @@ typedef struct GptTrainOptions
  */
 extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
 
+/*
+ * A number, a boolean (0 or 1) or an enumerator by the name of its option. False where no option of
+ * these types has that name, or, of _get, where the job chooses the value.
+ */
+extern bool gpt_options_get(double *value, const GptTrainOptions *options, const char *name);
+extern bool gpt_options_set(GptTrainOptions *options, const char *name, double value);
+
 /* Whether the options ask for an adapter. */
 extern bool gpt_options_lora(const GptTrainOptions *options);
 

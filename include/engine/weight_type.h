@@ -39,6 +39,7 @@ int lm_weight_type_count(void);
 
 /* The row of a number, or of a name; NULL where no type has it. */
 const LmWeightType *lm_weight_type(int number);
+const char *lm_weight_type_name(int number);
 const LmWeightType *lm_weight_type_find(const char *name);
 
 #endif /* LM_WEIGHT_TYPE_H */

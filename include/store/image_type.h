@@ -20,9 +20,6 @@ extern const char *gpt_image_type_name(GptImageType type);
 /* Finds a weight type; false where none has that name. */
 extern bool gpt_image_type_find(GptImageType *type, const char *name);
 
-/* The names of the weight types as a sentence has them, palloc'd: "a, b and c". */
-extern char *gpt_image_type_list(void);
-
 /*
  * lm_image_size and lm_image_build for a weight type; errors are raised. _build does not return
  * before it is done.

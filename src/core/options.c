@@ -635,6 +635,40 @@ described(const Option *option)
 }
 
 bool
+gpt_options_get(double *value, const GptTrainOptions *options, const char *name)
+{
+	const Option *option = find_option(name, strlen(name));
+	const char *place = (const char *) options + (option != NULL ? option->offset : 0);
+
+	if (option == NULL || option->type == OPTION_TEXT)
+		return false;
+	*value = option->type == OPTION_BOOLEAN	  ? *(const bool *) place
+			 : option->type == OPTION_INTEGER ? *(const int64 *) place
+			 : option->type == OPTION_WORD	  ? *(const int *) place
+											  : *(const double *) place;
+	return option->type == OPTION_BOOLEAN || (!isnan(*value) && *value != GPT_CHOSEN);
+}
+
+bool
+gpt_options_set(GptTrainOptions *options, const char *name, double value)
+{
+	const Option *option = find_option(name, strlen(name));
+	char *place = (char *) options + (option != NULL ? option->offset : 0);
+
+	if (option == NULL || option->type == OPTION_TEXT)
+		return false;
+	if (option->type == OPTION_BOOLEAN)
+		*(bool *) place = value != 0;
+	else if (option->type == OPTION_INTEGER)
+		*(int64 *) place = (int64) value;
+	else if (option->type == OPTION_WORD)
+		*(int *) place = (int) value;
+	else
+		*(double *) place = value;
+	return true;
+}
+
+bool
 gpt_options_row(GptOptionRow *row, GptTrainFunction function, int number)
 {
 	const Option *option = &all_options[number];

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "core/statement.h"
+#include "core/words.h"
 #include "serve/image_file.h"
 #include "sql/arguments.h"
 #include "store/blob.h"
@@ -49,9 +50,10 @@ gpt_set_image_type(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("gpt_set_image_type()");
 	word = gpt_argument_text(fcinfo, 1);
 	if (!gpt_image_type_find(&type, word))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("image type \"%s\" does not exist", word),
-						errhint("The types are %s.", gpt_image_type_list())));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("image type \"%s\" does not exist", word),
+				 errhint("The types are %s.", gpt_words_list(lm_weight_type_name, " and "))));
 	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), NULL);
 	gpt_catalog_set_image_type(gpt_argument_text(fcinfo, 0), type);
 	PG_RETURN_VOID();

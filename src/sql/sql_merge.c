@@ -18,6 +18,7 @@
 #include "core/bridge.h"
 #include "core/settings.h"
 #include "core/statement.h"
+#include "engine/config_field.h"
 #include "engine/model.h"
 #include "sql/arguments.h"
 #include "store/blob.h"
@@ -98,10 +99,9 @@ merge(const GptVersion *adapter, const GptVersion *base)
 	float *adapter_block;
 	float *block;
 
-	config.labels = adapter->config.labels;
-	config.multi_label = adapter->config.multi_label;
-	config.dropout = base->config.dropout;
-	config.zero_init = base->config.zero_init;
+	lm_config_copy(&config, &adapter->config, LM_PART_HEAD);
+	lm_config_copy(&config, &base->config, LM_PART_START);
+	lm_config_copy(&config, &base->config, LM_PART_TRAINING);
 	table = gpt_weights_table(&config);
 	gpt_bridge_check_memory(((uint64) table->total + adapter_table->total) * sizeof(float));
 	block = allocate(table->total, adapter);

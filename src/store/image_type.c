@@ -5,15 +5,13 @@
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
-
 #include "core/bridge.h"
 #include "store/image_type.h"
 
 const char *
 gpt_image_type_name(GptImageType type)
 {
-	return type == GPT_IMAGE_TOKENIZER ? "tokenizer" : lm_weight_type(type)->name;
+	return type == GPT_IMAGE_TOKENIZER ? "tokenizer" : lm_weight_type_name(type);
 }
 
 bool
@@ -24,22 +22,6 @@ gpt_image_type_find(GptImageType *type, const char *name)
 	if (found != NULL)
 		*type = found->number;
 	return found != NULL;
-}
-
-char *
-gpt_image_type_list(void)
-{
-	int last = lm_weight_type_count() - 1;
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i <= last; i++)
-		appendStringInfo(&list, "%s%s",
-						 i == 0		? ""
-						 : i < last ? ", "
-									: " and ",
-						 gpt_image_type_name(i));
-	return list.data;
 }
 
 size_t

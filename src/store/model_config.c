@@ -8,7 +8,6 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
-#include <stddef.h>
 
 #include "common/shortest_dec.h"
 #include "fmgr.h"
@@ -20,74 +19,31 @@
 
 #include "core/lora_targets.h"
 #include "core/words.h"
+#include "engine/config_field.h"
 #include "store/model_config.h"
 
 #define LABELS_FIELD "labels"
 
-typedef enum FieldType
-{
-	FIELD_INTEGER,
-	FIELD_REAL,
-	FIELD_BOOLEAN,
-	FIELD_WORD,
-	FIELD_TARGETS, /* a set of words */
-} FieldType;
-
-/* The one list. */
-static const struct Field
-{
-	const char *name;
-	FieldType type;
-	size_t offset;
-	GptWordOf word_of; /* of words, which are enumerations */
-	/* only written where it is not the default: configurations of before do not have it */
-	bool later;
-} fields[] = {
-	{"vocabulary", FIELD_INTEGER, offsetof(LmConfig, vocabulary), NULL},
-	{"context", FIELD_INTEGER, offsetof(LmConfig, context), NULL},
-	{"layers", FIELD_INTEGER, offsetof(LmConfig, layers), NULL},
-	{"heads", FIELD_INTEGER, offsetof(LmConfig, heads), NULL},
-	{"channels", FIELD_INTEGER, offsetof(LmConfig, channels), NULL},
-	{"mlp_channels", FIELD_INTEGER, offsetof(LmConfig, mlp_channels), NULL},
-	{"norm", FIELD_WORD, offsetof(LmConfig, norm), lm_norm_name},
-	{"norm_epsilon", FIELD_REAL, offsetof(LmConfig, norm_epsilon), NULL},
-	{"position", FIELD_WORD, offsetof(LmConfig, position), lm_position_name},
-	{"mlp", FIELD_WORD, offsetof(LmConfig, mlp), lm_activation_name},
-	{"bias", FIELD_BOOLEAN, offsetof(LmConfig, bias), NULL},
-	{"tie_embeddings", FIELD_BOOLEAN, offsetof(LmConfig, tie_embeddings), NULL},
-	{"dropout", FIELD_REAL, offsetof(LmConfig, dropout), NULL},
-	{"rope_base", FIELD_REAL, offsetof(LmConfig, rope_base), NULL, true},
-	{"qk_norm", FIELD_BOOLEAN, offsetof(LmConfig, qk_norm), NULL, true},
-	{"zero_init", FIELD_BOOLEAN, offsetof(LmConfig, zero_init), NULL, true},
-	{"multi_label", FIELD_BOOLEAN, offsetof(LmConfig, multi_label), NULL, true},
-	{"lora_rank", FIELD_INTEGER, offsetof(LmConfig, lora_rank), NULL, true},
-	{"lora_alpha", FIELD_REAL, offsetof(LmConfig, lora_alpha), NULL, true},
-	{"lora_targets", FIELD_TARGETS, offsetof(LmConfig, lora_targets), NULL, true},
-	{"lora_dropout", FIELD_REAL, offsetof(LmConfig, lora_dropout), NULL, true},
-};
-
 static int read_labels(char **names, Jsonb *object);
 static void append_labels(StringInfo json, int n, const char *labels);
-static bool same_field(const LmConfig *a, const LmConfig *b, const struct Field *field);
-static void append_field(StringInfo json, const LmConfig *config, const struct Field *field);
-static bool read_field(LmConfig *config, const struct Field *field, const JsonbValue *value);
+static void append_field(StringInfo json, const LmConfig *config, const LmConfigField *field,
+						 const char *labels);
+static bool read_field(LmConfig *config, const LmConfigField *field, const JsonbValue *value);
 static bool read_number(double *number, const JsonbValue *value);
 
 char *
 gpt_config_to_json(const LmConfig *config, const char *labels)
 {
-	const LmConfig defaults = lm_config_default();
+	const LmConfigField *field;
 	StringInfoData json;
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"architecture\": \"%s\"", gpt_config_architecture(config));
-	for (int i = 0; i < lengthof(fields); i++)
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
-		if (!fields[i].later || !same_field(config, &defaults, &fields[i]))
-			append_field(&json, config, &fields[i]);
+		if (field->since == 1 || !lm_config_is_standard(config, field))
+			append_field(&json, config, field, labels);
 	}
-	if (config->labels > 0)
-		append_labels(&json, config->labels, labels);
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }
@@ -96,26 +52,25 @@ void
 gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 {
 	Jsonb *object = DatumGetJsonbP(jsonb);
+	const LmConfigField *field;
 	LmError error;
 
 	*config = lm_config_default();
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("configuration of a model is not a JSON object")));
-	for (int i = 0; i < lengthof(fields); i++)
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
 		JsonbValue buffer;
-		JsonbValue *value = getKeyJsonValueFromContainer(&object->root, fields[i].name,
-														 strlen(fields[i].name), &buffer);
+		JsonbValue *value =
+			getKeyJsonValueFromContainer(&object->root, field->name, strlen(field->name), &buffer);
 
-		if (value == NULL && fields[i].later)
+		if (value == NULL && field->since > 1)
 			continue;
-		if (value == NULL || !read_field(config, &fields[i], value))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("configuration of a model has no valid \"%s\"", fields[i].name)));
+		if (value == NULL || !read_field(config, field, value))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("configuration of a model has no valid \"%s\"", field->name)));
 	}
-	config->labels = read_labels(NULL, object);
 	if (!lm_config_check(config, &error))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("configuration of a model is not valid: %s", error.message)));
@@ -162,7 +117,7 @@ read_labels(char **names, Jsonb *object)
 static void
 append_labels(StringInfo json, int n, const char *labels)
 {
-	appendStringInfoString(json, ", \"" LABELS_FIELD "\": [");
+	appendStringInfoChar(json, '[');
 	for (int i = 0; i < n; i++)
 	{
 		appendStringInfoString(json, i > 0 ? ", " : "");
@@ -181,82 +136,82 @@ gpt_config_architecture(const LmConfig *config)
 	return "gpt";
 }
 
-static bool
-same_field(const LmConfig *a, const LmConfig *b, const struct Field *field)
-{
-	size_t size = field->type == FIELD_BOOLEAN ? sizeof(bool)
-				  : field->type == FIELD_REAL  ? sizeof(float)
-											   : sizeof(int);
-
-	return memcmp((const char *) a + field->offset, (const char *) b + field->offset, size) == 0;
-}
-
 static void
-append_field(StringInfo json, const LmConfig *config, const struct Field *field)
+append_field(StringInfo json, const LmConfig *config, const LmConfigField *field,
+			 const char *labels)
 {
-	const char *place = (const char *) config + field->offset;
+	double value = lm_config_get(config, field);
 	char number[FLOAT_SHORTEST_DECIMAL_LEN];
 
 	appendStringInfo(json, ", \"%s\": ", field->name);
 	switch (field->type)
 	{
-		case FIELD_INTEGER:
-			appendStringInfo(json, "%d", *(const int *) place);
+		case LM_FIELD_INTEGER:
+			appendStringInfo(json, "%d", (int) value);
 			break;
-		case FIELD_REAL:
-			float_to_shortest_decimal_buf(*(const float *) place, number);
+		case LM_FIELD_REAL:
+			float_to_shortest_decimal_buf((float) value, number);
 			appendStringInfoString(json, number);
 			break;
-		case FIELD_BOOLEAN:
-			appendStringInfoString(json, *(const bool *) place ? "true" : "false");
+		case LM_FIELD_BOOLEAN:
+			appendStringInfoString(json, value != 0 ? "true" : "false");
 			break;
-		case FIELD_WORD:
-			appendStringInfo(json, "\"%s\"", field->word_of(*(const int *) place));
+		case LM_FIELD_WORD:
+			appendStringInfo(json, "\"%s\"", field->name_of((int) value));
 			break;
-		case FIELD_TARGETS:
-			appendStringInfo(json, "\"%s\"", gpt_lora_targets_words(*(const int *) place));
+		case LM_FIELD_TARGETS:
+			appendStringInfo(json, "\"%s\"", gpt_lora_targets_words((int) value));
+			break;
+		case LM_FIELD_LABELS:
+			append_labels(json, (int) value, labels);
 			break;
 	}
 }
 
 static bool
-read_field(LmConfig *config, const struct Field *field, const JsonbValue *value)
+read_field(LmConfig *config, const LmConfigField *field, const JsonbValue *value)
 {
-	char *place = (char *) config + field->offset;
-	double number;
+	double number = 0;
 
 	switch (field->type)
 	{
-		case FIELD_INTEGER:
+		case LM_FIELD_INTEGER:
 			if (!read_number(&number, value) || number != floor(number) || number < 0 ||
 				number > INT_MAX)
 				return false;
-			*(int *) place = (int) number;
-			return true;
-		case FIELD_REAL:
+			break;
+		case LM_FIELD_REAL:
 			if (!read_number(&number, value) || fabs(number) > FLT_MAX)
 				return false;
-			*(float *) place = (float) number;
-			return true;
-		case FIELD_BOOLEAN:
+			break;
+		case LM_FIELD_BOOLEAN:
 			if (value->type != jbvBool)
 				return false;
-			*(bool *) place = value->val.boolean;
-			return true;
-		case FIELD_WORD:
+			number = value->val.boolean;
+			break;
+		case LM_FIELD_WORD:
 			if (value->type != jbvString)
 				return false;
-			*(int *) place = gpt_word_find(field->word_of, value->val.string.val,
-										   (size_t) value->val.string.len);
-			return *(int *) place >= 0;
-		case FIELD_TARGETS:
+			number = gpt_word_find(field->name_of, value->val.string.val,
+								   (size_t) value->val.string.len);
+			if (number < 0)
+				return false;
+			break;
+		case LM_FIELD_TARGETS:
 			if (value->type != jbvString)
 				return false;
-			*(int *) place =
-				gpt_lora_targets_parse(value->val.string.val, (size_t) value->val.string.len);
-			return *(int *) place > 0;
+			number = gpt_lora_targets_parse(value->val.string.val, (size_t) value->val.string.len);
+			if (number <= 0)
+				return false;
+			break;
+		case LM_FIELD_LABELS:
+			if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+				return false;
+			number = JsonContainerSize(value->val.binary.data);
+			break;
 	}
-	return false;
+	lm_config_set(config, field, number);
+	return true;
 }
 
 static bool

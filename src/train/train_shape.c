@@ -9,6 +9,7 @@
 
 #include "core/bridge.h"
 #include "core/settings.h"
+#include "engine/config_field.h"
 #include "engine/optimizer.h"
 #include "engine/params.h"
 #include "train/train_plan.h"
@@ -36,11 +37,28 @@ gpt_plan_shape_is_open(const GptTrainOptions *options)
 		   options->heads == GPT_CHOSEN && options->channels == GPT_CHOSEN;
 }
 
+/* The fields that the options give; those of the shape's size may change with the preset. */
+static LmConfig
+config_given(const GptTrainOptions *options)
+{
+	LmConfig config = lm_config_default();
+	const LmConfigField *field;
+	double value;
+
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+	{
+		if ((field->part == LM_PART_SHAPE || field->part == LM_PART_START) &&
+			gpt_options_get(&value, options, field->name))
+			lm_config_set(&config, field, value);
+	}
+	return config;
+}
+
 void
 gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset,
 			   int vocabulary, int context)
 {
-	LmConfig config = lm_config_default();
+	LmConfig config = config_given(options);
 	LmError error;
 
 	plan->preset = "";
@@ -72,16 +90,6 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	config.context = context;
 	config.labels = plan->labels;
 	config.multi_label = plan->multi_label;
-	config.mlp_channels = options->mlp_channels == GPT_CHOSEN ? 0 : (int) options->mlp_channels;
-	config.norm_epsilon = (float) options->norm_epsilon;
-	config.rope_base = (float) options->rope_base;
-	config.qk_norm = options->qk_norm;
-	config.zero_init = options->zero_init;
-	config.norm = options->norm;
-	config.position = options->position;
-	config.mlp = options->mlp;
-	config.bias = options->bias;
-	config.tie_embeddings = options->tie_embeddings;
 	/* Where it is chosen later, memory and timed steps count with some. */
 	config.dropout = isnan(options->dropout) ? 0.1f : (float) options->dropout;
 	set_adapter(&config, options);
@@ -94,22 +102,17 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 void
 gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
 {
+	const LmConfigField *field;
+
 	options->shape_is_fixed = true;
 	options->preset = GPT_CHOSEN;
-	options->layers = config->layers;
-	options->heads = config->heads;
-	options->channels = config->channels;
-	options->context = config->context;
-	options->mlp_channels = config->mlp_channels;
-	options->norm_epsilon = config->norm_epsilon;
-	options->rope_base = config->rope_base;
-	options->qk_norm = config->qk_norm;
-	options->zero_init = config->zero_init;
-	options->norm = config->norm;
-	options->position = config->position;
-	options->mlp = config->mlp;
-	options->bias = config->bias;
-	options->tie_embeddings = config->tie_embeddings;
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+	{
+		/* The vocabulary is that of the tokenizer. */
+		if ((field->part == LM_PART_SHAPE || field->part == LM_PART_START) &&
+			field->offset != offsetof(LmConfig, vocabulary))
+			gpt_options_set(options, field->name, lm_config_get(config, field));
+	}
 }
 
 static void

@@ -36,6 +36,14 @@ lm_weight_type(int number)
 	return number >= 0 && number < LM_WEIGHT_TYPE_COUNT ? &types[number] : NULL;
 }
 
+const char *
+lm_weight_type_name(int number)
+{
+	const LmWeightType *type = lm_weight_type(number);
+
+	return type ? type->name : NULL;
+}
+
 const LmWeightType *
 lm_weight_type_find(const char *name)
 {

@@ -1,12 +1,12 @@
 /*
  * src/engine/model/config.c
  *
- * The defaults of a configuration, and whether its values fit together.
+ * Whether the values of a configuration fit together, and the configuration of its base.
  */
 #include <math.h>
 
 #include "base/names.h"
-#include "engine/config.h"
+#include "engine/config_field.h"
 #include "engine/tokenizer.h"
 
 static bool check_lora(LmConfig *config, LmError *error);
@@ -19,20 +19,6 @@ LM_NAMES(
 	lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2");
 LM_NAMES(lm_target_name, [LM_TARGET_ATTENTION] = "attention", [LM_TARGET_PROJECTION] = "projection",
 		 [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down");
-
-LmConfig
-lm_config_default(void)
-{
-	return (LmConfig){
-		.norm = LM_LAYERNORM,
-		.norm_epsilon = 1e-5f,
-		.position = LM_LEARNED,
-		.rope_base = 10000,
-		.mlp = LM_GELU_TANH,
-		.bias = true,
-		.tie_embeddings = true,
-	};
-}
 
 bool
 lm_config_check(LmConfig *config, LmError *error)
@@ -103,25 +89,18 @@ check_lora(LmConfig *config, LmError *error)
 LmConfig
 lm_config_base(const LmConfig *config)
 {
+	const LmConfig none = lm_config_default();
 	LmConfig base = *config;
 
-	base.labels = 0;
-	base.multi_label = false;
-	base.lora_rank = base.lora_targets = 0;
-	base.lora_alpha = base.lora_dropout = 0;
+	lm_config_copy(&base, &none, LM_PART_HEAD);
+	lm_config_copy(&base, &none, LM_PART_ADAPTER);
 	return base;
 }
 
-/* Dropout and initialisation are matters of training. */
 bool
 lm_config_same_base(const LmConfig *a, const LmConfig *b)
 {
-	return a->vocabulary == b->vocabulary && a->context == b->context && a->layers == b->layers &&
-		   a->heads == b->heads && a->channels == b->channels &&
-		   a->mlp_channels == b->mlp_channels && a->norm == b->norm &&
-		   a->norm_epsilon == b->norm_epsilon && a->position == b->position &&
-		   a->rope_base == b->rope_base && a->qk_norm == b->qk_norm && a->mlp == b->mlp &&
-		   a->bias == b->bias && a->tie_embeddings == b->tie_embeddings;
+	return lm_config_same(a, b, LM_PART_SHAPE);
 }
 
 float

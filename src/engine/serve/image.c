@@ -14,36 +14,29 @@
  */
 #include <string.h>
 
+#include "engine/config_field.h"
 #include "kernels/panels.h"
 #include "serve/image.h"
 
 #define IMAGE_MAGIC "gpt img5"
 
-/* The configuration in types of fixed size: the file is mapped by other processes. */
+/*
+ * The file is mapped by other processes, so that words have a fixed size. Those of the
+ * configuration stand where config_field.c says; the others are these.
+ */
+enum
+{
+	WORD_PANEL = 13,
+	WORD_TYPE = 18,
+	WORD_GROUP = 19,
+	WORDS = 28 /* with room for more */
+};
+
 typedef struct LmImageHeader
 {
 	char magic[8];
 	uint64_t size;
-	int32_t vocabulary;
-	int32_t context;
-	int32_t layers;
-	int32_t heads;
-	int32_t channels;
-	int32_t mlp_channels;
-	int32_t norm;
-	float norm_epsilon;
-	int32_t position;
-	int32_t mlp;
-	int32_t bias;
-	int32_t tie_embeddings;
-	float dropout;
-	int32_t panel;
-	float rope_base;
-	int32_t qk_norm;
-	int32_t labels;
-	int32_t multi_label;
-	int32_t type;
-	int32_t group;
+	int32_t words[WORDS];
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
@@ -173,7 +166,6 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 		return false;
 	lay_out(model, &arena);
 	header = header_of(config, type, size);
-	memset(image, 0, 128);
 	memcpy(image, &header, sizeof header);
 	put_positions(model, block, table);
 	for (int layer = 0; layer < config->layers && !stopped; layer++)
@@ -276,16 +268,17 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 	}
 	memcpy(&header, image, sizeof header);
 	config = config_of(&header);
-	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.panel != LM_PANEL ||
-		header.group != LM_GROUP)
+	if (memcmp(header.magic, IMAGE_MAGIC, 8) != 0 || header.words[WORD_PANEL] != LM_PANEL ||
+		header.words[WORD_GROUP] != LM_GROUP)
 	{
 		lm_fail(error, LM_ERR_FORMAT, 0, "the model's image has another format");
 		return NULL;
 	}
-	type = lm_weight_type(header.type);
+	type = lm_weight_type(header.words[WORD_TYPE]);
 	if (!type)
 	{
-		lm_fail(error, LM_ERR_FORMAT, -1, "image type %d is not known", (int) header.type);
+		lm_fail(error, LM_ERR_FORMAT, -1, "image type %d is not known",
+				(int) header.words[WORD_TYPE]);
 		return NULL;
 	}
 	if (!lm_image_size(&wanted, &config, type, error))
@@ -360,54 +353,44 @@ lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
 static LmImageHeader
 header_of(const LmConfig *config, const LmWeightType *type, size_t size)
 {
-	LmImageHeader header = {
-		.size = size,
-		.vocabulary = config->vocabulary,
-		.context = config->context,
-		.layers = config->layers,
-		.heads = config->heads,
-		.channels = config->channels,
-		.mlp_channels = config->mlp_channels,
-		.norm = config->norm,
-		.norm_epsilon = config->norm_epsilon,
-		.position = config->position,
-		.mlp = config->mlp,
-		.bias = config->bias,
-		.tie_embeddings = config->tie_embeddings,
-		.dropout = config->dropout,
-		.panel = LM_PANEL,
-		.rope_base = config->rope_base,
-		.qk_norm = config->qk_norm,
-		.labels = config->labels,
-		.multi_label = config->multi_label,
-		.type = type->number,
-		.group = LM_GROUP,
-	};
+	LmImageHeader header = {.size = size};
+	const LmConfigField *field;
 
 	memcpy(header.magic, IMAGE_MAGIC, 8);
+	header.words[WORD_PANEL] = LM_PANEL;
+	header.words[WORD_TYPE] = type->number;
+	header.words[WORD_GROUP] = LM_GROUP;
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+	{
+		double value = lm_config_get(config, field);
+		float real = (float) value;
+
+		if (field->image_word == LM_NOT_IN_IMAGE)
+			continue;
+		if (field->type == LM_FIELD_REAL)
+			memcpy(&header.words[field->image_word], &real, sizeof real);
+		else
+			header.words[field->image_word] = (int32_t) value;
+	}
 	return header;
 }
 
 static LmConfig
 config_of(const LmImageHeader *header)
 {
-	return (LmConfig){
-		.vocabulary = header->vocabulary,
-		.context = header->context,
-		.layers = header->layers,
-		.heads = header->heads,
-		.channels = header->channels,
-		.mlp_channels = header->mlp_channels,
-		.norm = (LmNorm) header->norm,
-		.norm_epsilon = header->norm_epsilon,
-		.position = (LmPosition) header->position,
-		.mlp = (LmActivation) header->mlp,
-		.bias = header->bias != 0,
-		.tie_embeddings = header->tie_embeddings != 0,
-		.dropout = header->dropout,
-		.rope_base = header->rope_base,
-		.qk_norm = header->qk_norm != 0,
-		.labels = header->labels,
-		.multi_label = header->multi_label != 0,
-	};
+	LmConfig config = lm_config_default();
+	const LmConfigField *field;
+
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+	{
+		float real;
+
+		if (field->image_word == LM_NOT_IN_IMAGE)
+			continue;
+		memcpy(&real, &header->words[field->image_word], sizeof real);
+		lm_config_set(&config, field,
+					  field->type == LM_FIELD_REAL ? (double) real
+												   : (double) header->words[field->image_word]);
+	}
+	return config;
 }
