@@ -28,10 +28,10 @@
  * GENERATE: the continuation of the prompt (LmGeneration); or the next piece of one that has begun:
  * whole characters only, possibly empty while a character or a stop string is undecided.
  *
- * EMBED: the normalised output of the model's last block, [channels], pooled over the text's
- * tokens. Each token is seen as for SCORE: after the token in front, in the same windows. Sums in
- * float64 in the order of the text. n_tokens is the number of the text's tokens; with 0 of them
- * vector is 0. LM_ERR_NUMERIC.
+ * EMBED: the hidden states after the last norm, [channels], pooled over the text's tokens. The
+ * model sees each token as for SCORE: after the BOS token, in the same windows. Sums in float64 in
+ * the order of the text. n_tokens is the number of the text's tokens; with 0 of them vector is 0.
+ * LM_ERR_NUMERIC.
  *
  * CLASSIFY: probabilities [labels], which sum to 1, or with multi_label each one's own. The token
  * in front counts as one of the text's, as in training; a longer text than the context goes in

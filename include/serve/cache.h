@@ -1,9 +1,9 @@
 /*
  * include/serve/cache.h
  *
- * What a session keeps between calls: models ready for use, by the content of their weights, and
- * tokenizers, by theirs. Names are resolved and privileges checked at every call; a key is a
- * content hash, so what is found is never stale.
+ * The cache of a session: it keeps models ready for use between calls, by the content of their
+ * weights, and tokenizers, by theirs. Every call resolves names and checks privileges; a key is a
+ * content hash, so no entry is ever stale.
  */
 #ifndef GPT_CACHE_H
 #define GPT_CACHE_H

@@ -1,13 +1,13 @@
 /*
  * src/serve/cached_models.c
  *
- * The models that a session has in memory: the list of them, what they take of gpt.max_memory, and
- * which ones go when others need their memory.
+ * The list of the models that a session has in memory, their share of gpt.max_memory, and the
+ * choice of those that go when others need room.
  *
  * An entry is a memory context with everything that belongs to it. While it is loaded it hangs
  * below the context of the call, so that an error takes it away; then it moves below the cache.
- * What an LmSession allocates belongs to the engine instead and is gone when the engine is started
- * again (another number of threads): the generation tells, and the session is made anew.
+ * The memory of an LmSession belongs to the engine instead and is gone when the engine is started
+ * again (another number of threads): the generation shows that, and the cache makes a new session.
  *
  * The image of an entry is a mapping that other sessions share, or memory below the entry's context
  * (src/serve/image_file.c); either goes with the context, and only the latter counts against

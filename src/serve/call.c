@@ -4,8 +4,8 @@
  * Calls of a function of a model: one, or the elements of an array one after another as arguments;
  * their requests go to the engine in runs of bounded size, answers come in the order of the calls.
  *
- * What grows with the number of elements is counted and kept, with the model and what it computes
- * in, to gpt.max_memory.
+ * Memory that grows with the number of elements is counted: with the model and its LmMany it stays
+ * within gpt.max_memory.
  */
 #include "postgres.h"
 
@@ -273,6 +273,9 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 {
 	GptCall done = *call;
 
+	/* A stop is no fault of the text. */
+	if (request->error.code == LM_ERR_STOPPED)
+		gpt_bridge_raise(&request->error);
 	if (request->error.code != LM_OK)
 	{
 		answer->is_null = true;

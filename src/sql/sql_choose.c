@@ -128,7 +128,7 @@ choose(const GptServed *served, LmBytes prompt, ArrayType *choices)
 	return best;
 }
 
-/* Those that are not null; 0 after the last one. */
+/* Reads choices that are not null, and returns their number: 0 after the last one. */
 static int
 next_choices(Datum *slice, ArrayIterator iterator)
 {

@@ -31,7 +31,7 @@ typedef struct Answer
 	int number;
 } Answer;
 
-/* Those of a text; a value of the server's type internal. */
+/* All labels of a text; a value of the server's type internal. */
 typedef struct Answers
 {
 	int n;

@@ -39,6 +39,10 @@ SET LOCAL gpt.threads = 2;
 SELECT gpt_score('teller', 'line 1') > 0 AS good;
 FETCH 1 FROM told \gset
 SELECT :'s' = (SELECT s::text FROM (SELECT gpt_stream('teller', 'x', 5, temperature => 0) AS s) x WHERE (s).position = 5) AS same;
+-- also where nobody used the model since
+SET LOCAL gpt.threads = 1;
+FETCH 1 FROM told \gset
+SELECT :'s' = (SELECT s::text FROM (SELECT gpt_stream('teller', 'x', 6, temperature => 0) AS s) x WHERE (s).position = 6) AS same;
 CLOSE told;
 ROLLBACK;
 RESET statement_timeout;
