@@ -156,6 +156,12 @@ test_wrong(const LmHost *host)
 	   "an image without a whole header is refused");
 	ok(!lm_tokenizer_open(host, image, size - 1, &error) && error.code == LM_ERR_FORMAT,
 	   "so is one that is too short");
+	/* The kind stands after the magic and two sizes. */
+	image[24] ^= 64;
+	ok(!lm_tokenizer_open(host, image, size, &error) &&
+		   strcmp(error.message, "the tokenizer's image has another format") == 0,
+	   "so is one of an unknown kind");
+	image[24] ^= 64;
 	image[0] ^= 1;
 	ok(!lm_tokenizer_open(host, image, size, &error) && error.code == LM_ERR_FORMAT,
 	   "and one of another format");

@@ -143,12 +143,18 @@ lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, 
 					LmError *error)
 {
 	size_t count = tokens->count;
-	bool done;
+	bool done = false;
 
-	if (tokenizer->spec->kind == LM_TOKENIZER_BYTES)
-		done = encode_bytes(tokenizer, tokens, text, size, error);
-	else
-		done = encode_text(tokenizer, tokens, text, size, error);
+	switch (tokenizer->spec->kind)
+	{
+		case LM_TOKENIZER_BYTES:
+			done = encode_bytes(tokenizer, tokens, text, size, error);
+			break;
+		case LM_TOKENIZER_BPE:
+		case LM_TOKENIZER_CHARS:
+			done = encode_text(tokenizer, tokens, text, size, error);
+			break;
+	}
 	if (!done)
 		tokens->count = count;
 	return done;

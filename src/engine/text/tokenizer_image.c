@@ -148,7 +148,8 @@ lm_tokenizer_open(const LmHost *host, const void *image, size_t size, LmError *e
 		return NULL;
 	}
 	memcpy(&header, image, sizeof header);
-	if (memcmp(header.magic, IMAGE_MAGIC, sizeof header.magic) != 0 || header.n_tokens < 1 ||
+	if (memcmp(header.magic, IMAGE_MAGIC, sizeof header.magic) != 0 ||
+		!lm_tokenizer_kind_name(header.kind) || header.n_tokens < 1 ||
 		header.n_tokens > LM_MAX_VOCABULARY || header.n_ordered < 0 ||
 		header.n_ordered > header.n_tokens)
 	{
