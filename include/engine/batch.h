@@ -12,14 +12,14 @@
  * A document is `<end> text <end>` in ids; a longer one than `context` is cut into windows. A
  * window of length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last
  * target of a window is the first input of the next, so n is at most context + 1. The first
- * predictions of a window may be those of a prompt, which are not counted; the others count with
- * the window's weight. Where the file has labels, each a string that ends with a 0, nothing but the
- * window's label is predicted, after its last input. Where rows may have several labels, a
- * window's label is the number of a set (LmLabelSets): the file has the ends of all sets, uint64
- * [n_sets], and their members, uint32 [n_members]. Windows stand in the order of training of a
- * corpus that is not shuffled; training windows first, then validation windows. The windows of each
- * side follow each other in the file: its stream goes from its first window's first id to its last
- * window's last one.
+ * predictions of a window may be those of a prompt, which do not count; the others count with the
+ * window's weight. Where the file has labels, each a string that ends with a 0, only the window's
+ * label is predicted, after its last input. Where rows may have several labels, a window's label is
+ * the number of a set (LmLabelSets): the file has the ends of all sets, uint64 [n_sets], and their
+ * members, uint32 [n_members]. The file has the training windows first, then the validation
+ * windows, in the order in which an unshuffled corpus is trained. The windows of a side follow each
+ * other; the stream of a side reaches from its first window's first id to its last window's last
+ * one.
  */
 #ifndef LM_BATCH_H
 #define LM_BATCH_H
@@ -54,7 +54,7 @@ typedef struct LmBatch
 bool lm_batch_create(LmBatch *batch, const LmHost *host, int capacity, LmError *error);
 void lm_batch_free(LmBatch *batch, const LmHost *host);
 
-/* Σ weight of rows that have a target, in row order. */
+/* The sum of the weights of rows that have a target, in row order. */
 double lm_batch_weight(const LmBatch *batch);
 
 #define LM_DATASET_MAGIC "gpt tok4"
@@ -98,7 +98,7 @@ typedef struct LmWindow
 typedef enum LmDocuments
 {
 	LM_DOCUMENTS_PACKED, /* windows of documents */
-	/* one stream: the training windows' ids are read as one run of ids; random crops of context */
+	/* one stream: all ids of a side are one text; training takes random crops of context ids */
 	LM_DOCUMENTS_JOINED,
 } LmDocuments;
 
@@ -120,10 +120,11 @@ typedef struct LmDataset
 } LmDataset;
 
 /*
- * How a document of n ids is cut: into as few windows as its n - 1 predictions need, of nearly
- * equal length, so that every id but the first is predicted exactly once and none with a short past
- * only because it came last. Window i of lm_windows_count, without a prompt and of weight 1; offset
- * is the document's first id in the file. Fewer than 2 ids have no window.
+ * The cut of a document of n ids: into as few windows as its n - 1 predictions need, of nearly
+ * equal length, so that every id but the first is predicted exactly once, and no last window is
+ * much shorter than the others. lm_windows_cut returns window i of lm_windows_count, without a
+ * prompt and of weight 1; offset is the document's first id in the file. Fewer than 2 ids have no
+ * window.
  */
 uint64_t lm_windows_count(uint64_t n, int context);
 LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
@@ -178,8 +179,8 @@ LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_bat
 void lm_reader_free(LmReader *reader);
 
 /*
- * The n_batches batches from the cursor on, which is moved after them; until the next call. NULL:
- * an error of lm_dataset_next.
+ * Returns the n_batches batches from the cursor on, which live until the next call, and moves the
+ * cursor after them. NULL: an error of lm_dataset_next.
  */
 const LmBatch *lm_reader_next(LmReader *reader, LmCursor *cursor, LmError *error);
 

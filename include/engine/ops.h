@@ -60,7 +60,7 @@ const char *lm_simd_name(void);
  */
 const char *lm_bf16_name(void);
 
-/* ---- The one door for products with a weight (kernels/linear.c) --------- */
+/* ---- Products with a weight (kernels/linear.c) -------------------------- */
 
 /* The activation of the MLP. */
 typedef enum LmActivation
@@ -82,19 +82,19 @@ typedef struct LmLinear
 	const float *bias; /* [n_out] or NULL */
 	const void *panels; /* lm_linear_pack's output, or NULL */
 	const LmWeightType *type; /* of the panels */
-	/* lm_linear_backward: dw = instead of dw +=, so that nobody has to clear it before */
+	/* lm_linear_backward writes dw = instead of dw +=, so that the caller need not clear it */
 	bool overwrite;
 	/*
-	 * Scratch for packed copies of x, w and dy. Not NULL: training multiplies those by the engine's
-	 * own kernels where it has any, with float32 sums: bfloat16 copies (lm_engine_bf16) or float32
-	 * ones.
+	 * Scratch for packed copies of x, w and dy. Where it is not NULL, training multiplies by the
+	 * engine's own kernels if it has any, with float32 sums, from copies in bfloat16
+	 * (lm_engine_bf16) or in float32.
 	 */
 	void *packed;
 	bool bf16;
 	/*
 	 * An activation beside the layer in training, computed on each tile of an output while it is in
-	 * the cache: lm_linear_forward also writes activated [n_rows, n_out] = activation(y), and
-	 * lm_linear_backward takes x for activation(before), before [n_rows, n_in], and makes dx the
+	 * the cache. lm_linear_forward also writes activated [n_rows, n_out] = activation(y). In
+	 * lm_linear_backward x is activation(before), before [n_rows, n_in], and dx becomes the
 	 * gradient of before. NULL: none.
 	 */
 	LmActivation activation;
@@ -108,13 +108,13 @@ typedef struct LmLinear
  */
 size_t lm_linear_packed_size(int n_rows, int n_in, int n_out, bool bf16);
 
-/* y [n_rows, n_out], x [n_rows, n_in] */
+/* y [n_rows, n_out] = x [n_rows, n_in] w' + bias. */
 void lm_linear_forward(LmEngine *engine, float *y, const float *x, const LmLinear *linear,
 					   int n_rows);
 
 /*
- * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x (= where
- * linear->overwrite) and dbias [n_out] += column sums of dy (NULL: frozen). scratch only for dbias.
+ * dx [n_rows, n_in] = dy w (NULL: not wanted); dw [n_out, n_in] += dy' x, or = where
+ * linear->overwrite; dbias [n_out] += column sums of dy (NULL: frozen). Only dbias needs scratch.
  */
 void lm_linear_backward(LmEngine *engine, float *dx, float *dw, float *dbias, const float *dy,
 						const float *x, const LmLinear *linear, int n_rows, void *scratch);
@@ -126,9 +126,12 @@ size_t lm_linear_backward_scratch(int n_rows, int n_out);
  * element of y in one order, so that its bits depend on its own row and weight alone: not on the
  * rows beside it, their number, or threads.
  */
-/* bytes; false on overflow */
+/* Bytes of panels; false on overflow. */
 bool lm_linear_panels_size(size_t *size, const LmWeightType *type, int n_in, int n_out);
-/* panels aligned to 64; linear->panels, the same memory, is read by the others */
+/*
+ * Packs w [n_out, n_in] into panels, aligned to 64; the other functions read them as
+ * linear->panels.
+ */
 void lm_linear_pack(void *panels, const LmWeightType *type, const float *w, int n_in, int n_out);
 /* row [n_in] = the weights of one output channel, as stored */
 void lm_linear_weights(float *row, const LmLinear *linear, int output);
@@ -190,7 +193,7 @@ typedef struct LmDropout
 void lm_dropout(LmEngine *engine, float *y, const float *x, const LmDropout *dropout, int n_rows,
 				int C);
 
-/* ---- What a low-rank adapter adds to a layer (kernels/lora.c) ----------- */
+/* ---- The product of a low-rank adapter (kernels/lora.c) ----------------- */
 
 /*
  * A low-rank adapter of a layer: y += scale mask(x) A' B'; A [rank, n_in], B [n_out, rank]. The
@@ -258,19 +261,19 @@ void lm_sinusoid(float *table, int context, int C);
  * Causal multi-head attention inside documents, in blocks of queries and keys with a running
  * maximum and sum (Dao et al. 2022, algorithm 1), so that no T x T array exists. qkv [n_rows, 3 C]:
  * queries, keys, values of all heads, head_size = C / H; scores are scaled by 1 / sqrt(head_size).
- * starts [n_rows]: the row at which the row's document begins; row t sees starts[t] .. t. out
+ * starts [n_rows]: the row at which a row's document begins; row t sees rows starts[t] .. t. out
  * [n_rows, C]; lse [n_rows, H]: log of the sum of exponentials, kept for the backward pass. dropout
- * acts on the probabilities; channel of its mask is the key's position, layer of its key is
- * combined with the head inside.
+ * applies to the probabilities; in its mask the channel is the key's position, and each head has a
+ * mask of its own.
  */
 void lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
 						  const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
 						  void *scratch);
-/* dqkv [n_rows, 3 C] is overwritten. */
+/* dqkv [n_rows, 3 C] = the gradient of qkv, from dout and from out and lse of the forward pass. */
 void lm_attention_backward(LmEngine *engine, float *dqkv, const float *dout, const float *out,
 						   const float *lse, const float *qkv, const int32_t *starts,
 						   const LmDropout *dropout, int n_rows, int H, int C, void *scratch);
-/* Enough for both directions. */
+/* Bytes of scratch, enough for both directions; _for: without an engine. */
 size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
 size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 
@@ -281,7 +284,7 @@ size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
  * keys in order: a row's bits do not depend on the rows beside it.
  */
 #define LM_PAGE 32
-#define LM_ATTENTION_ROWS 12 /* rows that are worth putting together */
+#define LM_ATTENTION_ROWS 12 /* rows that one call takes at most */
 
 /* Arguments of lm_attention_rows; all memory is the caller's. */
 typedef struct LmAttentionRows
@@ -290,7 +293,7 @@ typedef struct LmAttentionRows
 	const float *q; /* [n_rows] of distance ld_q, each [C] */
 	int ld_q;
 	int n_rows;
-	int n_keys; /* that the first row sees; each next one sees one more */
+	int n_keys; /* seen by the first row; each further row sees one more */
 	const float *const *key_pages;
 	const float *const *value_pages;
 	int head_size;
@@ -298,9 +301,9 @@ typedef struct LmAttentionRows
 	float *scratch; /* lm_attention_rows_scratch floats, aligned to 64 */
 } LmAttentionRows;
 
-/* Heads [first_head, last_head) only. n_rows up to LM_ATTENTION_ROWS. */
+/* Computes heads first_head .. last_head - 1 of up to LM_ATTENTION_ROWS rows. */
 void lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head);
-/* For up to n_keys keys of the last row. */
+/* Floats of scratch for up to n_keys keys of the last row. */
 size_t lm_attention_rows_scratch(int n_keys, int head_size);
 
 /* ---- Queries and keys of each head, before attention (kernels/heads.c) -- */
@@ -322,8 +325,8 @@ typedef struct LmHeads
 } LmHeads;
 
 /*
- * qkv [n_rows, 3 C] in place. For the backward pass of a norm raw [n_rows, 2 C] and rstd [n_rows, 2
- * H] are kept (NULL: not wanted).
+ * qkv [n_rows, 3 C] in place. The backward pass of the norm needs raw [n_rows, 2 C] and rstd
+ * [n_rows, 2 H] (NULL: not wanted).
  */
 void lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd,
 					  const int32_t *positions, const LmHeads *heads, int n_rows);
@@ -332,7 +335,7 @@ void lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, floa
 					   const float *raw, const float *rstd, const int32_t *positions,
 					   const LmHeads *heads, int n_rows, void *scratch);
 size_t lm_heads_backward_scratch(int n_rows, int head_size);
-/* rotary [context, head_size] */
+/* Fills rotary [context, head_size]: cosines, then sines of each position's angles. */
 void lm_rotary(float *rotary, int context, int head_size, float base);
 
 /* ---- Softmax and cross-entropy (kernels/loss.c) ------------------------- */
@@ -340,7 +343,7 @@ void lm_rotary(float *rotary, int context, int head_size, float base);
 /*
  * logits [n_rows, V] becomes the gradient (softmax - wanted) weight scale, in place; wanted is (1 -
  * smoothing) onehot(target) + smoothing / V (Szegedy et al. 2016, section 7). nll [n_rows] gets
- * -log softmax[target], whatever the smoothing. A row with target -1 or weight 0 has gradient 0 and
+ * -log softmax[target], without smoothing. A row with target -1 or weight 0 has gradient 0 and
  * nll 0.
  */
 void lm_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets,
@@ -371,14 +374,15 @@ lm_label_set(uint64_t *n, const LmLabelSets *sets, uint64_t set)
 }
 
 /*
- * Each label is a question of its own, answered by the sigmoid of its logit, and a row's loss is
- * the sum of their binary cross-entropies (Nam et al. 2014, "Large-scale multi-label text
- * classification - revisiting neural networks"): -log of the probability of the row's set. A sum,
- * not their mean, so that a rare label weighs the same among few labels and among many. targets
- * [n_rows] are numbers of sets. logits [n_rows, n_labels] becomes the gradient (sigmoid - wanted)
- * weight scale, in place; wanted is (1 - smoothing) (1 where the label is in the set, else 0) +
- * smoothing / 2: that of lm_cross_entropy with the two answers yes and no. nll [n_rows] gets the
- * loss, whatever the smoothing. A row with target -1 or weight 0 has gradient 0 and nll 0.
+ * The loss of rows that may have several labels, or none. Each label has a sigmoid of its own, and
+ * a row's loss is the sum of their binary cross-entropies (Nam et al. 2014, "Large-scale
+ * multi-label text classification - revisiting neural networks"): -log of the probability of the
+ * row's set. It is a sum, not a mean, so that a rare label weighs the same among few labels and
+ * among many. targets [n_rows] are numbers of sets. logits [n_rows, n_labels] becomes the gradient
+ * (sigmoid - wanted) weight scale, in place; wanted is (1 - smoothing) (1 where the label is in the
+ * set, else 0) + smoothing / 2: that of lm_cross_entropy with the two answers yes and no. nll
+ * [n_rows] gets the loss without smoothing. A row with target -1 or weight 0 has gradient 0 and nll
+ * 0.
  */
 void lm_binary_cross_entropy(LmEngine *engine, float *logits, float *nll, const int32_t *targets,
 							 const LmLabelSets *sets, const float *weights, float scale,
@@ -388,10 +392,7 @@ void lm_binary_cross_entropy_forward(LmEngine *engine, float *nll, const float *
 									 const int32_t *targets, const LmLabelSets *sets, int n_rows,
 									 int n_labels);
 
-/*
- * log of the sum of exponentials of x[0 .. n), in float64 from the maximum on; on the calling
- * thread
- */
+/* log(sum(exp(x))) of x [n], summed in float64 relative to the maximum; on the calling thread. */
 double lm_log_sum_exp(const float *x, int n);
 
 /* ---- Update (kernels/sum_squares.c, train/adamw.c) ---------------------- */

@@ -62,6 +62,7 @@ lm_config_check(LmConfig *config, LmError *error)
 	return check_lora(config, error);
 }
 
+/* Fills in an adapter's defaults and checks its ranges; without a rank the rest must be 0. */
 static bool
 check_lora(LmConfig *config, LmError *error)
 {

@@ -224,6 +224,7 @@ add_kinds(LmParamTable *table, int first, int last, int layer, LmError *error)
 	return true;
 }
 
+/* Appends a row to the table: shape, names, initialisation, decay, and its place in the block. */
 static bool
 add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 {
@@ -257,6 +258,7 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 	return true;
 }
 
+/* Whether a configuration has parameters of a kind; an adapter has its own and a head's only. */
 static bool
 exists(const LmConfig *config, LmParamKind kind)
 {
@@ -294,6 +296,7 @@ exists(const LmConfig *config, LmParamKind kind)
 	}
 }
 
+/* The number that a symbolic size stands for in a configuration; 1 for a vector's rows. */
 static int
 size_of(const LmConfig *config, Size size)
 {
@@ -326,7 +329,7 @@ size_of(const LmConfig *config, Size size)
 	}
 }
 
-/* How many of the rows [first, last) of kinds the configuration has. */
+/* The number of rows [first, last) of kinds that the configuration has. */
 static int
 count_kinds(const LmConfig *config, int first, int last)
 {
@@ -389,6 +392,7 @@ fill(float *values, size_t count, float value)
 		values[i] = value;
 }
 
+/* Fills one piece by its rule: normal numbers, functions of their place alone, or ones or zeros. */
 static void
 init_piece(void *work, int piece, int thread)
 {
@@ -414,7 +418,7 @@ init_piece(void *work, int piece, int thread)
 	}
 }
 
-/* The place in the engine's matrix of an element counted in the order of the file. */
+/* The place of an element in the engine's matrix, from its number in the order of the file. */
 static inline size_t
 engine_index(const LmParam *param, size_t file_index)
 {

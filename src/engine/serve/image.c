@@ -110,6 +110,7 @@ lay_out(LmModel *model, LmArena *arena)
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }
 
+/* Places the slices of one block, in the order in which a layer reads them. */
 static void
 lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, const LmWeightType *type)
 {
@@ -185,6 +186,7 @@ lm_image_build(void *image, const float *block, const LmParamTable *table, const
 	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
 }
 
+/* Copies learned positions, or computes the sinusoids or the rotary table in their place. */
 static void
 put_positions(LmModel *model, const float *block, const LmParamTable *table)
 {
@@ -205,6 +207,7 @@ put_positions(LmModel *model, const float *block, const LmParamTable *table)
 	}
 }
 
+/* Copies a block's vectors from the parameters and packs its matrices. */
 static void
 put_block(const LmModel *model, int layer, const float *block, const LmParamTable *table)
 {
@@ -227,7 +230,7 @@ put_block(const LmModel *model, int layer, const float *block, const LmParamTabl
 }
 
 /*
- * Copies a parameter and clears what is left of its last 64 bytes, so that equal models have equal
+ * Copies a parameter and clears the rest of its last 64 bytes, so that equal models have equal
  * images.
  */
 static void
@@ -295,6 +298,7 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 	return model;
 }
 
+/* Allocates a model with its blocks; the caller lays them out. */
 static LmModel *
 create_model(const LmHost *host, const LmConfig *config, const LmWeightType *type, LmError *error)
 {
