@@ -258,7 +258,8 @@ chmod(0700, $directory);
 
 # parallel workers
 $node->safe_psql('postgres', $score);
-is($node->safe_psql('postgres', q{SET force_parallel_mode = on; SELECT gpt_score('m', 'line 5')}), $value, 'a parallel worker maps the image');
+my $forced = $node->safe_psql('postgres', q{SELECT CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'debug_parallel_query' ELSE 'force_parallel_mode' END});
+is($node->safe_psql('postgres', qq{SET $forced = on; SELECT gpt_score('m', 'line 5')}), $value, 'a parallel worker maps the image');
 
 # base backups do without them; a standby makes its own
 cmp_ok(scalar(images()), '>', 0, 'there are images');
