@@ -7,7 +7,8 @@
 # Nothing is written to the system or the checkout but build/check, where the logs stay, and no process stays. The last
 # line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
 #
-#   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below
+#   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below, and a file of
+#                       test/t as restart:011_pgbouncer
 #   REF=HEAD            checks a commit instead of the files of the checkout
 #   GPT_TEST_DATA       the folder of shared test data, else ../shared/data; tests that need it skip without it
 set -u
@@ -453,7 +454,7 @@ chain()
 	local name chain=
 
 	for name in "$@"; do
-		[[ " $SUITES " != *" ${name%%:*} "* ]] || chain+=+$name
+		[[ " $SUITES " != *" ${name%%:*} "* && " $SUITES " != *" $name "* ]] || chain+=+$name
 	done
 	echo "${chain#+}"
 }
@@ -538,7 +539,7 @@ fi
 suite=last
 [ -f "$work/executed" ] || record "no test was run" 0 1 0 0
 # The sums of each name, in the order of the suites.
-sums=$(for suite in first $SUITES last; do cat "$work/records/$suite" 2>/dev/null; done | awk -F '\t' -v OFS='\t' '
+sums=$(for suite in first $(tr ' ' '\n' <<<"$SUITES" | cut -d : -f 1 | uniq) last; do cat "$work/records/$suite" 2>/dev/null; done | awk -F '\t' -v OFS='\t' '
 	!($1 in passed) { name[++n] = $1 }
 	{ passed[$1] += $2; failed[$1] += $3; skipped[$1] += $4; seconds[$1] += $5 }
 	END { for (i = 1; i <= n; i++) print name[i], passed[name[i]], failed[name[i]], skipped[name[i]], seconds[name[i]] }')
