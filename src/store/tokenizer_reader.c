@@ -152,12 +152,10 @@ void
 gpt_reader_index(GptTokenizerReader *reader)
 {
 	LmTokenizerSpec *spec = reader->spec;
-	uint32 n_slots = 64;
+	size_t n_slots = lm_table_size(spec->n_tokens);
 
-	while (n_slots < 2 * (uint32) spec->n_tokens)
-		n_slots *= 2;
-	reader->table_mask = n_slots - 1;
-	reader->table = palloc0(n_slots * sizeof(int32_t));
+	reader->table.mask = (uint32) (n_slots - 1);
+	reader->table.slots = palloc0(n_slots * sizeof(int32_t));
 	for (int id = 0; id < spec->n_tokens; id++)
 	{
 		uint32 slot;
@@ -167,7 +165,7 @@ gpt_reader_index(GptTokenizerReader *reader)
 		other = find_token(reader, spec->tokens[id], &slot);
 		if (other >= 0)
 			gpt_reader_malformed("Tokens %d and %d are the same.", other, id);
-		reader->table[slot] = id + 1;
+		reader->table.slots[slot] = id + 1;
 	}
 }
 
@@ -175,18 +173,8 @@ gpt_reader_index(GptTokenizerReader *reader)
 static int32_t
 find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot)
 {
-	const LmTokenizerSpec *spec = reader->spec;
-
-	*slot = lm_hash_bytes(*gpt_bridge_hash_key(), bytes.data, bytes.size) & reader->table_mask;
-	for (; reader->table[*slot] != 0; *slot = (*slot + 1) & reader->table_mask)
-	{
-		int32_t id = reader->table[*slot] - 1;
-
-		if (spec->tokens[id].size == bytes.size &&
-			memcmp(spec->tokens[id].data, bytes.data, bytes.size) == 0)
-			return id;
-	}
-	return -1;
+	return lm_token_table_find(&reader->table, *gpt_bridge_hash_key(), reader->spec->tokens, bytes,
+							   slot);
 }
 
 /* ------------------------------------------------------------ merges */

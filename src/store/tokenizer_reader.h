@@ -9,15 +9,14 @@
 
 #include "core/compat.h"
 #include "core/json_tree.h"
-#include "engine/tokenizer.h"
+#include "engine/token_table.h"
 
 typedef struct GptTokenizerReader
 {
 	LmTokenizerSpec *spec;
 	MemoryContext context; /* of the spec; everything else is scratch in the current context */
 	const char *unknown; /* name of the model's unk_token */
-	int32_t *table; /* id + 1 by hash of the token's bytes, 0 where empty */
-	uint32 table_mask;
+	LmTokenTable table;
 } GptTokenizerReader;
 
 /* Room for the tokens of both, by the largest id. `added` may be NULL. */

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "engine/tokenizer.h"
+#include "engine/token_table.h"
 
 /*
  * Makes room for `needed` items in an array, at least doubling it. `items` is the address of the
@@ -24,23 +24,5 @@ void *lm_array_allocate(const LmHost *host, size_t count, size_t item_size, LmEr
 
 /* Makes room for `more` further ids. LM_ERR_MEMORY; tokens then stays as it was. */
 bool lm_tokens_reserve(const LmHost *host, LmTokens *tokens, size_t more, LmError *error);
-
-/* A power of two that holds n entries at most half full. */
-static inline size_t
-lm_table_size(size_t n)
-{
-	size_t size = 16;
-
-	while (size < 2 * n)
-		size *= 2;
-	return size;
-}
-
-/* Whether two strings of bytes are equal. */
-static inline bool
-lm_bytes_equal(LmBytes a, LmBytes b)
-{
-	return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
-}
 
 #endif /* LM_TEXT_ARRAY_H */

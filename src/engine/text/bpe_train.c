@@ -25,8 +25,7 @@ typedef struct TrainedSpec
 {
 	LmTokenizerSpec spec;
 	char *pattern;
-	int32_t *table; /* id + 1 by hash of the token's bytes, 0 where empty */
-	uint32_t table_mask;
+	LmTokenTable table;
 	size_t merges_capacity;
 	char **blocks; /* of BLOCK_SIZE bytes */
 	size_t n_blocks, blocks_capacity, block_used;
@@ -354,10 +353,10 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 	if (spec->tokens)
 		spec->special = lm_array_allocate(host, (size_t) n_tokens, sizeof *spec->special, error);
 	if (spec->special)
-		result->table = lm_array_allocate(host, n_slots, sizeof *result->table, error);
-	if (!result->table)
+		result->table.slots = lm_array_allocate(host, n_slots, sizeof *result->table.slots, error);
+	if (!result->table.slots)
 		return false;
-	result->table_mask = (uint32_t) (n_slots - 1);
+	result->table.mask = (uint32_t) (n_slots - 1);
 	for (int byte = 0; byte < 256; byte++)
 	{
 		LmBytes token = lm_bytes_spec()->tokens[byte];
@@ -365,7 +364,7 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 
 		find_token(trainer, token, &slot);
 		spec->tokens[spec->n_tokens++] = token;
-		result->table[slot] = spec->n_tokens;
+		result->table.slots[slot] = spec->n_tokens;
 	}
 	return true;
 }
@@ -380,7 +379,7 @@ free_result(LmBpeTrainer *trainer)
 	lm_free(&trainer->host, result->spec.tokens);
 	lm_free(&trainer->host, result->spec.special);
 	lm_array_free(&trainer->host, result->spec.merges);
-	lm_free(&trainer->host, result->table);
+	lm_free(&trainer->host, result->table.slots);
 	for (size_t i = 0; i < result->n_blocks; i++)
 		lm_free(&trainer->host, result->blocks[i]);
 	lm_array_free(&trainer->host, result->blocks);
@@ -394,11 +393,8 @@ find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot)
 {
 	const TrainedSpec *result = &trainer->result;
 
-	*slot = lm_hash_bytes(trainer->host.hash_key, bytes.data, bytes.size) & result->table_mask;
-	for (; result->table[*slot] != 0; *slot = (*slot + 1) & result->table_mask)
-		if (lm_bytes_equal(result->spec.tokens[result->table[*slot] - 1], bytes))
-			return result->table[*slot] - 1;
-	return -1;
+	return lm_token_table_find(&result->table, trainer->host.hash_key, result->spec.tokens, bytes,
+							   slot);
 }
 
 /* *id is the token of the joined text, new or known; -1 where that is the end-of-text token's. */
@@ -423,7 +419,7 @@ add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmErr
 		return true;
 	*id = result->spec.n_tokens++;
 	result->spec.tokens[*id] = joined;
-	result->table[slot] = *id + 1;
+	result->table.slots[slot] = *id + 1;
 	result->block_used += joined.size;
 	return true;
 }

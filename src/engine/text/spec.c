@@ -15,8 +15,8 @@ static bool go_on(const LmHost *host, int round, LmError *error);
 static bool check_counts(const LmTokenizerSpec *spec, LmError *error);
 static bool check_tokens(const LmTokenizerSpec *spec, LmError *error);
 static bool check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
-static bool find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec,
-					   int id, LmError *error);
+static bool add_token(LmTokenTable *table, LmHashKey key, const LmTokenizerSpec *spec, int id,
+					  LmError *error);
 static bool check_special_ids(const LmTokenizerSpec *spec, LmError *error);
 static bool check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name,
 							 LmError *error);
@@ -83,29 +83,25 @@ static bool
 check_distinct(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
 	size_t n_slots = lm_table_size((size_t) spec->n_tokens);
-	/* id + 1, 0 is empty */
-	int32_t *table = lm_array_allocate(host, n_slots, sizeof *table, error);
-	bool distinct = table != NULL;
+	LmTokenTable table = {lm_array_allocate(host, n_slots, sizeof *table.slots, error),
+						  (uint32_t) (n_slots - 1)};
+	bool distinct = table.slots != NULL;
 
 	for (int id = 0; distinct && id < spec->n_tokens; id++)
-		distinct = go_on(host, id, error) &&
-				   find_equal(table, (uint32_t) (n_slots - 1), host->hash_key, spec, id, error);
-	lm_free(host, table);
+		distinct = go_on(host, id, error) && add_token(&table, host->hash_key, spec, id, error);
+	lm_free(host, table.slots);
 	return distinct;
 }
 
 static bool
-find_equal(int32_t *table, uint32_t mask, LmHashKey key, const LmTokenizerSpec *spec, int id,
-		   LmError *error)
+add_token(LmTokenTable *table, LmHashKey key, const LmTokenizerSpec *spec, int id, LmError *error)
 {
-	LmBytes token = spec->tokens[id];
-	uint32_t slot = lm_hash_bytes(key, token.data, token.size) & mask;
+	uint32_t slot;
+	int32_t same = lm_token_table_find(table, key, spec->tokens, spec->tokens[id], &slot);
 
-	for (; table[slot] != 0; slot = (slot + 1) & mask)
-		if (lm_bytes_equal(spec->tokens[table[slot] - 1], token))
-			return lm_fail(error, LM_ERR_FORMAT, id, "tokens %d and %d are the same",
-						   table[slot] - 1, id);
-	table[slot] = id + 1;
+	if (same >= 0)
+		return lm_fail(error, LM_ERR_FORMAT, id, "tokens %d and %d are the same", same, id);
+	table->slots[slot] = id + 1;
 	return true;
 }
 
