@@ -71,7 +71,7 @@ $job = submit($node, 'kept', 500);
 wait_for_step($node, $job, 5);
 $node->append_conf('postgresql.conf', q{gpt.blas_library = '/nonexistent/libblas.so'});
 $node->reload;
-is($node->safe_psql('postgres', "SELECT gpt_wait($job, '120 s')"), 'succeeded', 'a job outlives a change of gpt.blas_library');
+is($node->safe_psql('postgres', "SELECT gpt_wait($job, '300 s')"), 'succeeded', 'a job outlives a change of gpt.blas_library');
 is(state_of($node, $job), 'succeeded', 'and the server does');
 
 # after all of that the session still works

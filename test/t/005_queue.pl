@@ -30,10 +30,10 @@ my $long = submit($node, 'long', 1000000);
 wait_for_step($node, $long, 5);
 my $next = $node->safe_psql('postgres', q{SELECT gpt_train('long', 'SELECT body FROM line', '{"steps": 5, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes", "if_running": "queue"}')});
 my $other = submit($node, 'other', 20);
-is($node->safe_psql('postgres', "SELECT gpt_wait($other, '60 s')"), 'succeeded', 'a job of another model runs meanwhile');
+is($node->safe_psql('postgres', "SELECT gpt_wait($other, '300 s')"), 'succeeded', 'a job of another model runs meanwhile');
 is(state_of($node, $next), 'queued', 'a job of the same model waits, though there is a slot');
 kill 'TERM', $node->safe_psql('postgres', "SELECT pid FROM gpt_stat_progress_train WHERE job = $long");
-is($node->safe_psql('postgres', "SELECT gpt_wait($next, '60 s')"), 'succeeded', 'it runs when the first one was ended');
+is($node->safe_psql('postgres', "SELECT gpt_wait($next, '300 s')"), 'succeeded', 'it runs when the first one was ended');
 is(state_of($node, $long), 'cancelled', 'which is cancelled');
 @jobs = map { $node->safe_psql('postgres', "SELECT gpt_finetune('other', 'SELECT body FROM line', '$options')") } 1 .. 4;
 $node->restart;
@@ -78,7 +78,7 @@ for my $preload (0, 1)
 	$node->append_conf('postgresql.conf', 'max_worker_processes = 10');
 	$node->restart;
 	$node->safe_psql('postgres', "SELECT gpt_resume($job)") unless $preload;
-	is($node->safe_psql('postgres', "SELECT gpt_wait($job, '60 s')"), 'succeeded', 'it runs when there is one');
+	is($node->safe_psql('postgres', "SELECT gpt_wait($job, '300 s')"), 'succeeded', 'it runs when there is one');
 	unlike($node->safe_psql('postgres', "SELECT coalesce(note, '') FROM gpt_jobs WHERE job = $job"), qr/max_worker/, 'and the note is gone');
 }
 

@@ -15,7 +15,7 @@ $node->restart;
 my $options = '{"steps": 3, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}';
 
 # a template of an idle database; its queued copy of a row stays as it is
-is($node->safe_psql('postgres', "SELECT gpt_wait(" . submit($node, 'first', 3) . ", '60 s')"), 'succeeded', 'a job runs');
+is($node->safe_psql('postgres', "SELECT gpt_wait(" . submit($node, 'first', 3) . ", '300 s')"), 'succeeded', 'a job runs');
 nothing_is_left($node);
 $node->safe_psql('postgres', "UPDATE gpt_job SET state = 'queued'", on_error_stop => 1);
 $node->safe_psql('postgres', "UPDATE gpt_job SET database = 1");

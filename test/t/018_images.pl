@@ -22,7 +22,7 @@ sub train
 	my ($model, $seed) = @_;
 	my $job = $node->safe_psql('postgres', qq{SELECT gpt_train('$model', 'SELECT body FROM line', '{$options, "seed": $seed}')});
 
-	is($node->safe_psql('postgres', "SELECT gpt_wait($job, '60 s')"), 'succeeded', "model $model is trained");
+	is($node->safe_psql('postgres', "SELECT gpt_wait($job, '300 s')"), 'succeeded', "model $model is trained");
 }
 
 # The images of models.
@@ -168,7 +168,7 @@ is(scalar(images()), 0, 'nor after a restart');
 {
 	my $large = $node->safe_psql('postgres', q{SELECT gpt_train('large', 'SELECT body FROM line',
 		'{"layers": 2, "heads": 8, "channels": 768, "context": 32, "tokenizer": "bytes", "batch_size": 2, "steps": 1, "patience": 0}')});
-	is($node->safe_psql('postgres', "SELECT gpt_wait($large, '120 s')"), 'succeeded', 'a larger model is trained');
+	is($node->safe_psql('postgres', "SELECT gpt_wait($large, '300 s')"), 'succeeded', 'a larger model is trained');
 	my $wanted = $node->safe_psql('postgres', q{SELECT gpt_score('large', 'line 5')});
 	my $half = '';
 
@@ -214,7 +214,7 @@ is(scalar(images()), 2, 'a copy of a dropped model has its image');
 $node->safe_psql('postgres', q{SELECT gpt_drop_model('copy')});
 is(join(' ', images()), $image, 'which goes with the last one');
 my $job = $node->safe_psql('postgres', q{SELECT gpt_finetune('m', 'SELECT body FROM line', '{"steps": 2, "patience": 0}')});
-is($node->safe_psql('postgres', "SELECT gpt_wait($job, '60 s')"), 'succeeded', 'a new version is published');
+is($node->safe_psql('postgres', "SELECT gpt_wait($job, '300 s')"), 'succeeded', 'a new version is published');
 is(scalar(images()), 0, 'the image of the replaced version goes');
 $node->safe_psql('postgres', $score);
 is(scalar(images()), 1, 'the new one has its own');

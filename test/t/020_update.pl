@@ -70,7 +70,7 @@ for my $version (@released)
 	is($node->safe_psql($database, "SELECT model, kind, state, data_changed FROM gpt_jobs"), 'old|train|succeeded|f', 'with the jobs of before');
 	my $job = $node->safe_psql($database, q{SELECT gpt_train('m', 'SELECT ''line '' || i AS body FROM generate_series(1, 50) i',
 		'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 3}')});
-	is($node->safe_psql($database, "SELECT gpt_wait($job, '60 s')"), 'succeeded', 'and trains');
+	is($node->safe_psql($database, "SELECT gpt_wait($job, '300 s')"), 'succeeded', 'and trains');
 
 	# views of users rest on ours, which then keep the order of their columns
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database used"});

@@ -47,7 +47,7 @@ $node->safe_psql('postgres', 'BEGIN;'
 ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type = 'gpt trainer')}), 'the fourth job sleeps');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'gpt trainer'}), '1', 'and is the only one that runs');
 is($node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE backend_type = 'gpt trainer'}), 't', 'its worker is ended');
-is($node->safe_psql('postgres', q{SELECT gpt_wait(max(job), '60 s') FROM gpt_jobs}), 'succeeded', 'the last job ends');
+is($node->safe_psql('postgres', q{SELECT gpt_wait(max(job), '300 s') FROM gpt_jobs}), 'succeeded', 'the last job ends');
 is($node->safe_psql('postgres', q{SELECT string_agg(model || ' ' || state, ', ' ORDER BY job) FROM gpt_jobs}),
 	'a succeeded, b succeeded, c failed, d cancelled, e succeeded', 'each ends as its query does');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM gpt_job a JOIN gpt_job b ON a.job < b.job AND b.started_at < a.finished_at}), '0', 'no two ran at once');

@@ -36,15 +36,15 @@ my $idle = session();
 $idle->("BEGIN; SELECT gpt_set_image_type('m', 'bfloat16');");
 sql("SELECT gpt_finetune('m', 'SELECT body FROM line', '{\"steps\": 1}')");
 sql("SELECT gpt_train('other', 'SELECT body FROM line', '{\"steps\": 1, $small}')");
-is(sql(q{SELECT gpt_wait(3, '60 s')}), 'succeeded', 'another job runs while one waits for an idle session');
+is(sql(q{SELECT gpt_wait(3, '300 s')}), 'succeeded', 'another job runs while one waits for an idle session');
 is(sql('SELECT state FROM gpt_jobs WHERE job = 2'), 'running', 'that one waits');
 is(sql('SELECT phase FROM gpt_stat_progress_train WHERE job = 2'), 'waiting to publish', 'and says so');
 is(sql('SELECT gpt_cancel(2); SELECT gpt_wait(2)'), "t\ncancelled", 'and can be cancelled');
 sql('SELECT gpt_resume(2)');
 sql("SELECT gpt_finetune('other', 'SELECT body FROM line', '{\"steps\": 1}')");
-is(sql(q{SELECT gpt_wait(4, '60 s')}), 'succeeded', 'it waits again, and again another one runs');
+is(sql(q{SELECT gpt_wait(4, '300 s')}), 'succeeded', 'it waits again, and again another one runs');
 $idle->('COMMIT;');
-is(sql(q{SELECT gpt_wait(2, '60 s')}), 'succeeded', 'when the session commits the job publishes');
+is(sql(q{SELECT gpt_wait(2, '300 s')}), 'succeeded', 'when the session commits the job publishes');
 is(sql(q{SELECT string_agg(model || '@' || version, ' ' ORDER BY model, version) FROM gpt_versions}), 'm@1 m@2 other@1 other@2', 'its version');
 
 # ---- partial versions are left out meanwhile
@@ -71,7 +71,7 @@ for my $change ('GRANT SELECT ON LARGE OBJECT %s TO pg_monitor', 'SELECT lo_unli
 	sql("SELECT gpt_finetune('other', 'SELECT body FROM line', '{\"steps\": 1, \"keep_versions\": $kept}')");
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE phase = 'waiting to publish'"), "$change: waited for");
 	$idle->('COMMIT;');
-	is(sql(q{SELECT gpt_wait(max(job), '60 s') FROM gpt_jobs}), 'succeeded', 'the job publishes');
+	is(sql(q{SELECT gpt_wait(max(job), '300 s') FROM gpt_jobs}), 'succeeded', 'the job publishes');
 	$kept--;
 }
 is(sql(q{SELECT string_agg(version::text, ' ') FROM gpt_versions WHERE model = 'other'}), '4', 'the older versions are gone');
@@ -95,7 +95,7 @@ for my $size (7900, 1)
 }
 ok($full, 'NOTIFY fails');
 $idle->('SELECT pg_advisory_unlock(9);');
-is(sql(q{SELECT gpt_wait(max(job), '60 s') FROM gpt_jobs}), 'succeeded', 'jobs end where it does, and start the next ones');
+is(sql(q{SELECT gpt_wait(max(job), '300 s') FROM gpt_jobs}), 'succeeded', 'jobs end where it does, and start the next ones');
 is(sql(q{SELECT string_agg(DISTINCT state, ' ') FROM gpt_jobs WHERE model ~ '^(slow|q)'}), 'succeeded', 'all of them');
 like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/could not notify of job \d+ of gpt/, 'the log says that nobody was notified');
 chmod 0700, $queue;
