@@ -7,6 +7,7 @@
 #ifndef GPT_JSON_TREE_H
 #define GPT_JSON_TREE_H
 
+/* The types of JSON values; a boolean is one of two types. */
 typedef enum GptJsonType
 {
 	GPT_JSON_NULL,
@@ -18,6 +19,7 @@ typedef enum GptJsonType
 	GPT_JSON_OBJECT,
 } GptJsonType;
 
+/* A JSON value. Children of an array or object are linked from first by next. */
 typedef struct GptJson
 {
 	GptJsonType type;
@@ -28,24 +30,25 @@ typedef struct GptJson
 } GptJson;
 
 /*
- * Parses json[0..size) in the current memory context; `noun` names it in messages. ERROR for what
- * is not UTF-8 or not JSON and for more than max_nodes values. Looks for interrupts.
+ * Parses json[0..size) in the current memory context; `noun` names the text in messages. Raises an
+ * error for text that is not UTF-8 or not JSON, and for more than max_nodes values. Checks for
+ * interrupts.
  */
 extern GptJson *gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun);
 
-/* The same; NULL instead of an error for what is not UTF-8 or not JSON. */
+/* The same, but returns NULL for text that is not UTF-8 or not JSON. */
 extern GptJson *gpt_json_try_parse(const char *json, size_t size, int max_nodes, const char *noun);
 
 /*
- * The field of an object, or NULL where it is missing or null, or object is NULL or none. ERROR
- * when it is there twice.
+ * The field of an object. NULL if the field is missing or null, or if object is NULL or not an
+ * object. Raises an error if the object has the field twice.
  */
 extern const GptJson *gpt_json_field(const GptJson *object, const char *name);
 
-/* Its text when it is a string, else NULL. */
+/* The text of a string; NULL for NULL and for other types. */
 extern const char *gpt_json_string(const GptJson *node);
 
-/* Its value when it is an integer from 0 to max, else -1. */
+/* The value of an integer from 0 to max; -1 for everything else. */
 extern int gpt_json_integer(const GptJson *node, int max);
 
 #endif /* GPT_JSON_TREE_H */

@@ -23,6 +23,9 @@
 
 #include "storage/lock.h"
 
+/*
+ * The fourth field of our advisory lock tags; values far from those of the server keep them apart.
+ */
 typedef enum GptLockClass
 {
 	GPT_LOCK_JOB = 0x6770,
@@ -33,28 +36,31 @@ typedef enum GptLockClass
 	GPT_LOCK_ROOM,
 } GptLockClass;
 
-/* Of this database, or (database = 0) of the cluster. */
+/* The tag of a lock in this database, or in the whole cluster (database = 0). */
 extern LOCKTAG gpt_lock_tag(Oid database, uint32 field2, uint32 field3, GptLockClass class);
 
-/* Exclusive, not waited for: for the session, or for the transaction. */
+/*
+ * Take an exclusive lock without waiting, for the session or for the transaction; false if another
+ * session has it.
+ */
 extern bool gpt_lock_try_session(const LOCKTAG *tag);
 extern bool gpt_lock_try(const LOCKTAG *tag);
 
-/* Releases a lock of the session, if it has it. */
+/* Releases a lock of the session; does nothing if the session does not hold it. */
 extern void gpt_lock_release_session(const LOCKTAG *tag);
 
-/* For the transaction, waited for. */
+/* Waits for a lock and holds it until the end of the transaction. */
 extern void gpt_lock_wait(const LOCKTAG *tag, LOCKMODE mode);
 
-/* Whether a session or transaction holds that lock of the class now. */
+/* Whether this entry of the server's lock table is a held lock of the class. */
 extern bool gpt_lock_is_held(const LockInstanceData *lock, GptLockClass class);
 
 /*
- * Around a user's query. _hand_over, first thing in its transaction, makes the session's locks the
- * transaction's: pg_advisory_unlock_all() in the query releases those of the session.
- * _release_query releases what the query has locked for the session itself, which would last as
- * long as the training. _take_back makes the locks the session's again: before the transaction
- * ends, in whatever way; it does nothing where nothing was handed over, and raises no error.
+ * Around a user's query, because pg_advisory_unlock_all() in the query would release our session
+ * locks. _hand_over, first in the transaction, makes them locks of the transaction. _release_query
+ * releases session locks that the query has taken, which would last as long as the training.
+ * _take_back makes ours session locks again, before the transaction ends in whatever way; it raises
+ * no error, and does nothing if nothing was handed over.
  */
 extern void gpt_locks_hand_over(void);
 extern void gpt_locks_release_query(void);

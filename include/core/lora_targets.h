@@ -7,8 +7,8 @@
 #define GPT_LORA_TARGETS_H
 
 /*
- * The layers of LmConfig.lora_targets as words, separated by ", ", palloc'd; and back: 0 for what
- * is no such list.
+ * LmConfig.lora_targets as words, separated by ", " and palloc'd, and back. _parse returns 0 for a
+ * text that is no such list.
  */
 extern char *gpt_lora_targets_words(int targets);
 extern int gpt_lora_targets_parse(const char *text, size_t length);

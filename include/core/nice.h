@@ -8,30 +8,33 @@
 #define GPT_NICE_H
 
 /*
- * Once, in the main function of a worker. In other processes the level stays 0, and nothing below
- * does anything.
+ * A worker calls this once in its main function. In other processes the level stays 0, and the
+ * functions below do nothing.
  */
 extern void gpt_nice_init(void);
 
-/* For the engine: LmEngineOptions.nice. */
+/* The nice level for LmEngineOptions.nice: 0 to 19. */
 extern int gpt_nice_level(void);
 
-/* Around what the engine computes, while which the process holds nothing of the server. */
+/*
+ * Called with true before, and false after, a computation of the engine during which this process
+ * holds no lock of the server.
+ */
 extern void gpt_nice_compute(bool computes);
 
 /*
- * While it computes, every few milliseconds: lowers the group of this process as soon as the kernel
- * allows it.
+ * Called every few milliseconds during a computation: lowers the priority of this process's group
+ * as soon as the kernel allows it.
  */
 extern void gpt_nice_lower(void);
 
 /*
- * Before this process takes a lock of the server; waits where the kernel asks for it, up to a tenth
- * of a second, seldom longer.
+ * Called before this process takes a lock of the server. Waits if the kernel requires it: up to a
+ * tenth of a second, seldom longer.
  */
 extern void gpt_nice_raise(void);
 
-/* While it computes, when that should end soon: the same without waiting. */
+/* The same without waiting, during a computation that should end soon. */
 extern void gpt_nice_hurry(void);
 
 #endif /* GPT_NICE_H */

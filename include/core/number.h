@@ -6,7 +6,7 @@
 #ifndef GPT_NUMBER_H
 #define GPT_NUMBER_H
 
-/* palloc'd: integers without an exponent, and different numbers differ. */
+/* The shortest text that reads back as the value, palloc'd; integers have no exponent. */
 extern char *gpt_number_text(double value);
 
 #endif /* GPT_NUMBER_H */

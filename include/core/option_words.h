@@ -21,11 +21,11 @@ typedef struct GptPreset
 	int channels;
 } GptPreset;
 
-/* The presets, from the smallest on; NULL after the largest. */
+/* The presets by number, smallest first; NULL after the largest. */
 extern const GptPreset *gpt_preset(int number);
 extern const char *gpt_preset_name(int number);
 
-/* Options that are true or false unless the job chooses. */
+/* Values of options that are true, false, or chosen by the job. */
 typedef enum GptSwitch
 {
 	GPT_SWITCH_AUTO = -1,
@@ -33,56 +33,58 @@ typedef enum GptSwitch
 	GPT_SWITCH_FALSE,
 } GptSwitch;
 
+/* The word of a GptSwitch; NULL beyond the last. The functions below do the same for their lists.
+ */
 extern const char *gpt_switch_name(int number);
 
+/* Values of option "normalize": the normalisation of texts before they are split. */
 typedef enum GptNormalize
 {
 	GPT_NORMALIZE_NONE,
 	GPT_NORMALIZE_NFC,
 } GptNormalize;
-
 extern const char *gpt_normalize_name(int number);
 
+/* Values of option "publish": the weights that become the final version. */
 typedef enum GptPublish
 {
 	GPT_PUBLISH_BEST,
 	GPT_PUBLISH_LAST,
 } GptPublish;
-
 extern const char *gpt_publish_name(int number);
 
+/* Values of option "family": a set of defaults for the architecture. */
 typedef enum GptFamily
 {
 	GPT_FAMILY_AUTO = -1,
 	GPT_FAMILY_GPT2,
 	GPT_FAMILY_MODERN,
 } GptFamily;
-
 extern const char *gpt_family_name(int number);
 
+/* Values of option "method": train all weights, or an adapter. */
 typedef enum GptMethod
 {
 	GPT_METHOD_FULL,
 	GPT_METHOD_LORA,
 } GptMethod;
-
 extern const char *gpt_method_name(int number);
 
+/* Values of option "since": the rows that a fine-tune reads. */
 typedef enum GptSince
 {
 	GPT_SINCE_EVER = -1, /* not given: all rows */
 	GPT_SINCE_WATERMARK,
 } GptSince;
-
 extern const char *gpt_since_name(int number);
 
+/* Values of option "if_running": what happens when a job already makes the model. */
 typedef enum GptIfRunning
 {
 	GPT_IF_RUNNING_ERROR,
 	GPT_IF_RUNNING_SKIP,
 	GPT_IF_RUNNING_QUEUE,
 } GptIfRunning;
-
 extern const char *gpt_if_running_name(int number);
 
 #endif /* GPT_OPTION_WORDS_H */

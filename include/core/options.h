@@ -14,7 +14,8 @@
 #include "engine/trainer.h"
 
 /*
- * In a member below: not given or "auto", to be chosen by the job (a number: NaN, a text: NULL).
+ * The value of a member below that was not given or is "auto", so that the job chooses it. (For a
+ * double it is NaN, for a text NULL.)
  */
 #define GPT_CHOSEN (-1)
 
@@ -29,28 +30,28 @@ typedef enum GptTrainFunction
 #define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_EVALUATE + 1)
 
 /*
- * Members bear the names of the options. Texts are palloc'd or constant; words are enumerators, of
- * the type of an int, so that a switch over them without a default misses none.
+ * Members have the names of the options. Texts are palloc'd or constant. Words are enumerators; a
+ * switch over them has no default, so the compiler reports a missing one.
  */
 typedef struct GptTrainOptions
 {
 	int preset; /* of gpt_preset, or GPT_CHOSEN */
-	double minutes; /* NaN: not given, 10 unless steps or epochs are */
+	double minutes; /* NaN: not given, then 10 unless steps or epochs are given */
 	int64 steps;
-	double epochs; /* NaN: not given, at most 10, or 100 with prompts, unless steps are */
+	double epochs; /* NaN: not given, then at most 10, or 100 with prompts, unless steps are */
 	int64 layers;
 	int64 heads;
 	int64 channels;
 	int64 context;
 	int64 vocabulary;
-	/* a name, "bytes", "chars", "bpe": trained on the corpus; NULL: as the rows ask for */
+	/* the name of a stored one, or "bytes", "chars" or "bpe"; NULL: chosen from the rows */
 	const char *tokenizer;
 	GptNormalize normalize;
 	LmDocuments documents;
 	bool shuffle;
 	int64 batch_size;
 	int64 accumulate;
-	int optimizer; /* of lm_optimizer_name; what the function trains with where it is not given */
+	int optimizer; /* of lm_optimizer_name; the default depends on the function */
 	LmSchedule schedule;
 	double learning_rate;
 	/* not an option: no learning rate is given, and a classifier's head is new */
@@ -101,10 +102,11 @@ typedef struct GptTrainOptions
 } GptTrainOptions;
 
 /*
- * Reads the options of a function, allocated in the current context. Error for a name that does not
- * exist (with the nearest one as hint) or is none of the function, a wrong type, a value out of
- * range, or options that exclude one another. JSON null means the default. Options that
- * gpt_finetune does not take, because the base decides them, have gpt_train's defaults.
+ * Reads the options of a function; the result is allocated in the current context. Errors: a name
+ * that does not exist (the hint has the nearest one) or that the function does not take, a wrong
+ * type, a value out of range, options that exclude one another. JSON null means the default.
+ * Options that gpt_finetune does not take, because the base model decides them, have the defaults
+ * of gpt_train.
  */
 extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function);
 
@@ -118,7 +120,10 @@ extern bool gpt_options_set(GptTrainOptions *options, const char *name, double v
 /* Whether the options ask for an adapter. */
 extern bool gpt_options_lora(const GptTrainOptions *options);
 
-/* The set of layers that options->targets names (LmConfig.lora_targets); 0 where it names none. */
+/*
+ * The layers that options->targets names, as LmConfig.lora_targets; 0 for a text that is no such
+ * list.
+ */
 extern int gpt_options_targets(const GptTrainOptions *options);
 
 /* A row of gpt_options(). */
@@ -133,11 +138,14 @@ typedef struct GptOptionRow
 	const char *description; /* palloc'd */
 } GptOptionRow;
 
-/* Fills the row of an option, of gpt_options_count(); false where the function does not take it. */
+/*
+ * Fills the row of option number 0 to gpt_options_count() - 1; false if the function does not take
+ * it.
+ */
 extern bool gpt_options_row(GptOptionRow *row, GptTrainFunction function, int number);
 extern int gpt_options_count(void);
 
-/* The name of a GptTrainFunction. */
+/* The SQL name of a GptTrainFunction. */
 extern const char *gpt_options_function(int number);
 
 #endif /* GPT_OPTIONS_H */

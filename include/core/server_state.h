@@ -8,8 +8,8 @@
 #define GPT_SERVER_STATE_H
 
 /*
- * Whether the server is stopping, as the eighth line of postmaster.pid says before the children are
- * signalled.
+ * Whether the server is stopping. The eighth line of postmaster.pid says so before child processes
+ * get a signal.
  */
 extern bool gpt_server_is_stopping(void);
 

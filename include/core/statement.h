@@ -17,6 +17,7 @@
 
 #define GPT_STATEMENT_ARGUMENTS 20
 
+/* One use of SPI: identity to return to, and parameters of the next run. On the caller's stack. */
 typedef struct GptStatement
 {
 	GptIdentity identity;
@@ -27,30 +28,34 @@ typedef struct GptStatement
 	char nulls[GPT_STATEMENT_ARGUMENTS];
 } GptStatement;
 
+/*
+ * _begin connects to SPI as the extension's owner; _end disconnects. Errors in between need no
+ * _end.
+ */
 extern void gpt_statement_begin(GptStatement *statement);
 extern void gpt_statement_end(GptStatement *statement);
 
-/* Parameters $1, $2 ... of the next run. */
+/* Append the parameters $1, $2 ... of the next run, at most GPT_STATEMENT_ARGUMENTS. */
 extern void gpt_statement_add(GptStatement *statement, Oid type, Datum value);
 extern void gpt_statement_add_text(GptStatement *statement, const char *value);
 extern void gpt_statement_add_hash(GptStatement *statement, const uint8 *sha256);
 extern void gpt_statement_add_real(GptStatement *statement, double value); /* NaN is a null */
 
 /*
- * Runs a SELECT in whose text %s or %1$s is the extension's schema, then forgets the parameters;
- * returns the number of rows.
+ * _run executes a SELECT, in whose text %s or %1$s stands for the extension's schema, and returns
+ * the number of rows. Each call forgets the parameters afterwards.
  *
- * An INSERT, UPDATE or DELETE says how many rows it is to change: _change raises an error where it
- * changes more or fewer, so that what another transaction has done meanwhile never passes for done.
- * _change_any returns how many there were.
+ * _change executes an INSERT, UPDATE or DELETE and raises an error unless it changes n_expected
+ * rows: another transaction may have changed them in the meantime. _change_any accepts any number
+ * and returns it.
  */
 extern uint64 gpt_statement_run(GptStatement *statement, const char *format);
 extern void gpt_statement_change(GptStatement *statement, uint64 n_expected, const char *format);
 extern uint64 gpt_statement_change_any(GptStatement *statement, const char *format);
 
 /*
- * Values of a row of the last run, columns from 1; texts and hashes are copied to the caller's
- * context.
+ * Values of a row of the last run; rows count from 0, columns from 1. Texts and hashes are copied
+ * into the caller's context; a null text is NULL. A Datum by reference lives until _end.
  */
 extern Datum gpt_statement_value(const GptStatement *statement, uint64 row, int column,
 								 bool *is_null);

@@ -7,30 +7,34 @@
 #ifndef GPT_STOP_H
 #define GPT_STOP_H
 
-/* Before signals are unblocked; the time-outs after the connection exists. */
+/*
+ * Called once in a worker: the first before signals are unblocked, the second after the connection
+ * to the database exists.
+ */
 extern void gpt_stop_handle_signals(void);
 extern void gpt_stop_register_timeouts(void);
 
 /*
- * Raises an error when the process was asked to stop, even where the user's query caught the first
- * request; reads changed settings.
+ * Raises an error if the process was asked to stop, even if the user's query caught the first
+ * request. Also reads changed settings.
  */
 extern void gpt_stop_check(void);
 
 /*
- * Around the query of the user: cancels it after gpt.read_timeout, and ends the process when it
- * does not let itself be cancelled. (statement_timeout does not work in a background worker.)
+ * Around the user's query: cancels the query after gpt.read_timeout, and ends the process if the
+ * query catches the cancellation. (statement_timeout does not work in a background worker.)
  */
 extern void gpt_stop_arm_timeout(void);
 extern void gpt_stop_disarm_timeout(void);
 
-/*
- * Around a transaction: cancels it where it waits for a lock after so many milliseconds; 0: never.
- */
+/* Around a transaction: cancels it if it waits for a lock after so many milliseconds; 0: never. */
 extern void gpt_stop_arm_lock_timeout(int milliseconds);
 extern void gpt_stop_disarm_lock_timeout(void);
 
-/* What has been asked until now; lock_timed_out since gpt_stop_arm_lock_timeout. */
+/*
+ * The requests that have arrived so far; lock_timed_out counts from the last
+ * gpt_stop_arm_lock_timeout.
+ */
 extern bool gpt_stop_is_cancelled(void);
 extern bool gpt_stop_is_terminated(void);
 extern bool gpt_stop_read_timed_out(void);

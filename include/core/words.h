@@ -9,11 +9,12 @@
 #ifndef GPT_WORDS_H
 #define GPT_WORDS_H
 
+/* A list of words by number from 0; NULL after the last. */
 typedef const char *(*GptWordOf)(int number);
 
 /*
  * GPT_WORDS(function, [ENUMERATOR] = "word", ...); defines such a function. It ends in a
- * declaration that takes the semicolon.
+ * declaration, so that a semicolon can follow.
  */
 #define GPT_WORDS(function, ...)                                               \
 	const char *function(int number)                                           \
@@ -24,7 +25,7 @@ typedef const char *(*GptWordOf)(int number);
 	}                                                                          \
 	extern const char *function(int number)
 
-/* The enumerator of a word; -1 where the list has none. */
+/* The number of a word of `length` bytes; -1 if the list does not have it. */
 extern int gpt_word_find(GptWordOf word_of, const char *word, size_t length);
 
 /* The words of a list, palloc'd: "a, b and c" where last is " and ". */

@@ -11,31 +11,32 @@
 #include "engine/config.h"
 
 /*
- * Lives in the memory context in which it was created, and outlasts the model's place in the cache.
+ * Counts of predictions and labels. Lives in the memory context in which it was created, also after
+ * the model has left the cache.
  */
 typedef struct GptClassification GptClassification;
 
 /*
- * Of a model with config->labels labels of these names, which are copied; normalize_nfc: its
- * tokenizer does. Error where the rows' labels are not of the model's kind.
+ * For a model with config->labels labels of these names, which are copied. normalize_nfc: the
+ * model's tokenizer normalises, so labels are compared in NFC. Raises an error if the column
+ * "label" does not fit the model: one label for a set, or the reverse.
  */
 extern GptClassification *gpt_classification_create(const LmConfig *config,
 													const char *const *labels, bool normalize_nfc,
 													const GptSourceShape *shape);
 
 /*
- * Adds a row that has a text, labels and a weight above 0, with the probabilities that the model
- * gives to its labels. Errors: the model does not know a label; what is counted needs more than
- * gpt.max_memory.
+ * Adds a row that has a text, labels and a weight above 0. probabilities: [config->labels], of the
+ * model. Errors: the model does not know a label; the counts need more than gpt.max_memory.
  */
 extern void gpt_classification_add(GptClassification *classification, const float *probabilities,
 								   const GptSourceRow *row);
 
-/* One measure; label and predicted are NULL where nothing is said of them. */
+/* Receives one measure; label and predicted are NULL if the measure is not about single labels. */
 typedef void (*GptMeasureCallback)(void *context, const char *metric, const char *label,
 								   const char *predicted, double value);
 
-/* All measures, in the order in which they are shown; at least one row was added. */
+/* Reports all measures in their final order; at least one row was added. */
 extern void gpt_classification_measure(const GptClassification *classification,
 									   GptMeasureCallback callback, void *context);
 

@@ -14,22 +14,21 @@
 #include "store/job.h"
 #include "store/progress.h"
 
+/* The texts of a job, encoded: the open token file, its tokenizer, and facts about its rows. */
 typedef struct GptCorpus
 {
 	GptJobCorpus counts;
 	LmTokenizer *tokenizer;
 	bool tokenizer_is_stored;
-	/* where it is stored; otherwise it is stored with the model */
+	/* if it is stored; otherwise the job stores it together with the model */
 	uint8 tokenizer_hash[GPT_SHA256_SIZE];
 	LmDataset dataset; /* shuffle, documents, context and seed are set */
 	uint32 file_crc; /* CRC-32C of the token file */
-	/*
-	 * rows have prompts; not known of a corpus that was opened again, whose training is planned
-	 * already
+	/* rows have prompts; false after gpt_corpus_open: the plan exists already and needs it no more
 	 */
 	bool prompted;
 	bool has_validation;
-	char *note; /* on its rows, for the job's; NULL: no remark */
+	char *note; /* on its rows, for the job's note; NULL: none */
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */
 	/* the largest value among the rows that were read; empty: none had one */
 	char watermark[GPT_WATERMARK_SIZE + 1];
@@ -51,30 +50,31 @@ typedef struct GptCorpusRecord
 	char watermark[GPT_WATERMARK_SIZE + 1];
 } GptCorpusRecord;
 
-/* A tokenizer that is given: that of a base model, or of a run that is continued. */
+/* The tokenizer (and labels) of a base model, or of a run that is continued. */
 typedef struct GptGivenTokenizer
 {
 	const LmTokenizerSpec *spec;
 	bool stored;
-	uint8 sha256[GPT_SHA256_SIZE]; /* where it is stored */
+	uint8 sha256[GPT_SHA256_SIZE]; /* if it is stored */
 	char **labels; /* of a base that is a classifier, or NULL */
 	int n_labels;
 	bool multi_label;
 } GptGivenTokenizer;
 
 /*
- * Reads the job's rows in one read-only transaction, as the current role, then takes the tokenizer
- * that is given (NULL: trains or loads the one of the options) and writes the token file. The
- * corpus lives in the current memory context. since: only rows beyond it are read, or NULL; where
- * there are none, NULL comes back. Outside of transactions.
+ * Reads the job's rows in one read-only transaction, as the current role, and writes the token
+ * file. Uses the given tokenizer; NULL: trains or loads the one that the options name. since: reads
+ * only rows whose watermark is greater; NULL: reads all. Returns NULL if there are no rows beyond
+ * since. The corpus lives in the current memory context. Outside of transactions.
  */
 extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *options,
 									const GptGivenTokenizer *given, const char *since,
 									GptProgress *progress);
 
 /*
- * The corpus of a record: from the token file that is there, NULL where it is not.
- * ERRCODE_DATA_CORRUPTED where it is another one than the record's.
+ * Opens the token file of a record. Returns NULL if the file does not exist; raises
+ * ERRCODE_DATA_CORRUPTED if it has another size or checksum than the record. _record fills the
+ * record of a corpus, _free unmaps the file.
  */
 extern GptCorpus *gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record,
 								  const GptGivenTokenizer *given, GptProgress *progress);
@@ -82,8 +82,10 @@ extern void gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus);
 extern void gpt_corpus_free(GptCorpus *corpus);
 
 /*
- * src/corpus/corpus_tokenizer.c: the tokenizer that the options ask for, in the current context:
- * the stored one that they name (NULL: they name none), or one that the rows decide.
+ * src/corpus/corpus_tokenizer.c: the tokenizer of the options, in the current memory context.
+ * _stored loads the one that they name, and fills sha256; NULL if they name none. The second one
+ * trains a tokenizer on the rows, or takes a built-in one. _create makes a tokenizer from its
+ * description.
  */
 extern LmTokenizer *gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256,
 												bool *stored);

@@ -10,31 +10,33 @@
 #include "corpus/label_table.h"
 #include "corpus/row_counts.h"
 
+/* Which rows are held out for validation; groups of equal rows share one decision. */
 typedef struct GptHeldOut
 {
 	double fraction;
 	bool prompted; /* rows have prompts, ... */
 	bool labelled; /* ... or labels */
-	bool all_equal; /* all rows are */
-	GptRowCounts *counts; /* of the rows; once they are chosen, those that are held out or cut */
-	bool *learnt_labels; /* those of rows that are not counted; NULL: none */
+	bool all_equal; /* all rows have the same text */
+	GptRowCounts *counts; /* of all rows; after _choose only of those that are held out or cut */
+	bool *learnt_labels; /* [labels] has a row that is not counted; NULL: no label has */
 	LmHeldOut chosen;
 } GptHeldOut;
 
-/* In the current memory context. fraction: above 0. */
+/* In the current memory context. fraction: above 0, below 1. */
 extern GptHeldOut *gpt_held_out_create(double fraction, bool prompted, bool labelled);
 extern void gpt_held_out_free(GptHeldOut *held);
 
 /*
- * A row with that hash of its text, or of prompt and text; the label is the table's number before
- * it is sorted.
+ * Counts a row. hash: of all its text; prompt: of its prompt, or of its text; size: bytes of both;
+ * label: its number before the table is sorted.
  */
 extern void gpt_held_out_add(GptHeldOut *held, uint64 hash, uint64 prompt, uint32 size,
 							 uint32 label);
 
 /*
- * After the last row, in this order. Where _sort is true, not all rows are counted, and _elsewhere
- * needs all rows once more; labels is the sorted table, NULL where rows have none.
+ * Called after the last row, in this order. If _sort returns true, memory did not suffice to count
+ * all rows, and _elsewhere must see all rows once more. labels: the sorted table, or NULL if rows
+ * have no labels.
  */
 extern bool gpt_held_out_sort(GptHeldOut *held, const GptLabels *labels);
 extern void gpt_held_out_elsewhere(GptHeldOut *held, uint64 hash, uint64 prompt, uint32 label,
@@ -42,23 +44,24 @@ extern void gpt_held_out_elsewhere(GptHeldOut *held, uint64 hash, uint64 prompt,
 extern void gpt_held_out_choose(GptHeldOut *held, GptLabelTable *table, const GptLabels *labels);
 
 /*
- * Of a row: LM_GROUP_HELD_OUT, LM_GROUP_CUT, or 0: it is learnt. Labels have the sorted table's
- * numbers from here on.
+ * What happens to a row: LM_GROUP_HELD_OUT, LM_GROUP_CUT, or 0: it is trained on. label: its number
+ * in the sorted table.
  */
 extern uint32 gpt_held_out_flags(const GptHeldOut *held, uint64 hash, uint32 label);
 
 /*
- * Of a text of so many bytes that is cut: where. Not more than size, and not yet the beginning of a
- * character.
+ * The offset at which a text of size bytes is cut, at most size. The caller moves it to the
+ * beginning of a character.
  */
 extern size_t gpt_held_out_cut(const GptHeldOut *held, size_t size);
 
-/* Bytes that are held out. */
+/* Bytes of text that are held out, cut ends included. */
 extern int64 gpt_held_out_bytes(const GptHeldOut *held);
 
 /*
- * Why what is held out is not the share that was asked for, by rows and tokens, and what is held
- * out instead; NULL where it is. palloc'd. Tokens are those of the file that was made of the rows.
+ * Why the held-out share, by rows or tokens, is not the one that was asked for, and what is held
+ * out instead. palloc'd; NULL if it is the wanted share. The arguments count tokens of the token
+ * file.
  */
 extern char *gpt_held_out_note(const GptHeldOut *held, uint64 validation_tokens,
 							   uint64 train_tokens);

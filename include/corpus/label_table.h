@@ -9,7 +9,7 @@
 
 #include "engine/ops.h"
 
-/* The labels of a corpus. */
+/* The labels of a corpus after sorting. */
 typedef struct GptLabels
 {
 	int n;
@@ -18,11 +18,12 @@ typedef struct GptLabels
 	uint64 n_members; /* of all sets together */
 } GptLabels;
 
+/* Collects the labels of rows and gives them numbers. */
 typedef struct GptLabelTable GptLabelTable;
 
 /*
- * Labels that are equal as values of a type which is kept as text is, under a collation.
- * InvalidOid: those whose bytes are equal.
+ * When two labels are the same: if they are equal as values of the type, which is stored like text,
+ * under the collation. InvalidOid: if their bytes are equal.
  */
 typedef struct GptLabelEquality
 {
@@ -30,48 +31,45 @@ typedef struct GptLabelEquality
 	Oid collation;
 } GptLabelEquality;
 
-/* The equality of labels, and the labels that are possible. */
+/* The equality of labels, and the labels that rows may have. */
 typedef struct GptLabelOptions
 {
-	const char *const *names; /* the only ones, which keep their order ... */
-	int n; /* ... 0: those of the rows */
+	const char *const *names; /* [n] the only labels, in their final order ... */
+	int n; /* ... 0: the labels of the rows */
 	bool sets; /* rows have sets of labels */
-	bool normalize_nfc; /* as the model's tokenizer does: what has the same NFC form is one label */
+	bool normalize_nfc; /* labels with the same NFC form are one, as for the tokenizer */
 	GptLabelEquality equality;
 } GptLabelOptions;
 
 /*
- * In the current memory context. Spellings that are equal are one label. It has the name that is
- * given, else that of the spelling (in NFC where that is wanted) that most rows have, of several
- * the first by its bytes: so names do not depend on the order of the rows either. Error where names
- * that are given are equal as values of the type.
+ * In the current memory context. Equal spellings are one label. Its name is the given one, else the
+ * spelling (in NFC if that is wanted) that most rows have; among equally frequent ones the first by
+ * bytes. So names do not depend on the order of the rows. Raises an error if given names are equal
+ * as values of the type.
  */
 extern GptLabelTable *gpt_label_table_create(const GptLabelOptions *options);
 extern void gpt_label_table_free(GptLabelTable *table);
 
 /*
- * A label's number while the table is not sorted; -1 where there is no such label. Names were
- * given.
+ * The number of a label before the table is sorted; -1 if there is no such label. Only for tables
+ * with given names.
  */
 extern int gpt_label_table_find(GptLabelTable *table, const char *name);
 
 /*
- * The number of what a row has: of its one label, or of the set of n of them, in any order and
- * possibly several times. Errors: a label is not one of those that were given; there are more than
- * LM_MAX_LABELS; the sets need more than gpt.max_memory.
+ * The number of a row's label, or of its set of n labels in any order, with or without repetitions.
+ * Errors: a label is not a given one; there are more than LM_MAX_LABELS; the sets need more than
+ * gpt.max_memory.
  */
 extern uint32 gpt_label_table_add(GptLabelTable *table, const char *const *names, int n);
 
 /*
- * Gives labels and sets their final numbers. Error where there are fewer than two labels.
- * Afterwards nothing is added. The result lives as long as the table.
+ * Sets the final numbers and returns the labels, which live as long as the table. Nothing is added
+ * afterwards. Raises an error if there are fewer than two labels.
  */
 extern const GptLabels *gpt_label_table_sort(GptLabelTable *table);
 
-/*
- * From a number of gpt_label_table_add to that among the labels, or among the sets, of the sorted
- * table.
- */
+/* The final number of a label, or of a set, that gpt_label_table_add returned. */
 extern uint32 gpt_label_table_number(const GptLabelTable *table, uint32 added);
 
 #endif /* GPT_LABEL_TABLE_H */

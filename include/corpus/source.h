@@ -20,19 +20,20 @@
  */
 typedef enum GptSourceKind
 {
-	GPT_SOURCE_TRAIN, /* beside them a number weight and a boolean is_validation, where wanted */
-	GPT_SOURCE_VALIDATION, /* beside them a number weight */
+	GPT_SOURCE_TRAIN, /* optional besides: a number weight, a boolean is_validation */
+	GPT_SOURCE_VALIDATION, /* optional besides: a number weight */
 	GPT_SOURCE_TOKENIZER, /* one text column */
 	GPT_SOURCE_EVALUATE, /* as GPT_SOURCE_VALIDATION */
 } GptSourceKind;
 
+/* A column of a query. */
 typedef struct GptSourceColumn
 {
 	const char *name;
 	Oid type;
 } GptSourceColumn;
 
-/* Columns are counted from 1; 0: none. */
+/* The columns of a query by their roles. Columns are counted from 1; 0 means none. */
 typedef struct GptSourceShape
 {
 	int text_column; /* the completion where there is a prompt */
@@ -49,60 +50,61 @@ typedef struct GptSourceShape
 } GptSourceShape;
 
 /*
- * Parses, analyses, rewrites and plans the query as the current role, without running it. Error
- * unless it is one plain SELECT, of permanent relations where a worker reads it, without parameters
- * and row locks, whose columns are named (but for one text), not twice the same, and of an accepted
- * shape; watermark names a column that is there besides (NULL: none). Needs an active snapshot.
+ * Parses, analyses, rewrites and plans the query as the current role, without running it. Raises an
+ * error unless it is one plain SELECT without parameters and row locks; the relations must be
+ * permanent if a worker will read it. Its columns must be named (except a single text column),
+ * distinct, and of an accepted shape. watermark: the name of a further column, or NULL. Needs an
+ * active snapshot.
  */
 extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSourceKind kind,
 							 const char *watermark);
 
-/* The task, as gpt_versions.task calls it. */
+/* The task of the shape, as in gpt_versions.task. */
 extern const char *gpt_source_task(const GptSourceShape *shape);
 
-/* As messages call it: "query" or "validation_query". */
+/* The name of the query in messages: "query" or "validation_query". */
 extern const char *gpt_source_name(GptSourceKind kind);
 
 /* ---- src/corpus/source_shape.c ------------------------------------------------- */
 
-/* Fills everything of the shape but `ordered`; errors as gpt_source_check. */
+/* Fills the whole shape except `ordered`; errors as gpt_source_check. */
 struct Query;
 extern void gpt_source_shape(GptSourceShape *shape, const struct Query *analysed,
 							 GptSourceKind kind, const char *watermark);
 
-/* The type as which values of a watermark's column, whose type is given, are written and read. */
+/* The type that values of a watermark column of this type are written and read as. */
 extern Oid gpt_source_watermark_type(Oid type);
 
-/* The value of a watermark of such a column from its text, in the current memory context. */
+/* Reads the watermark of a column of this type from its text; in the current memory context. */
 extern Datum gpt_source_watermark(Oid type, const char *text);
 
-/* Error unless both queries have the same task. */
+/* Raises an error unless both queries have the same task. */
 extern void gpt_source_check_validation(const GptSourceShape *shape,
 										const GptSourceShape *validation);
 
 /*
- * Error unless the query's labels are of the kind that a classifier knows: several of a text
- * (multi_label), or one.
+ * Raises an error unless the query's labels are of the classifier's kind: arrays (multi_label) or
+ * single labels.
  */
 extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
 
 /*
- * How the query's column of labels compares: by the equality of its type where that is stored as
- * text (citext) or has a nondeterministic collation; otherwise by bytes.
+ * How labels of the query compare: by the equality of their type if it is stored like text (citext)
+ * or has a nondeterministic collation, otherwise by bytes.
  */
 extern void gpt_source_label_equality(GptLabelEquality *equality, const GptSourceShape *shape);
 
 /*
- * Error where documents are joined to one stream, in which prompts, labels and weights have no
- * place.
+ * Raises an error if the query has prompts, labels or weights: documents joined to one stream
+ * cannot have them.
  */
 extern void gpt_source_check_joined(const GptSourceShape *shape);
 
 /* ---- src/corpus/source.c, source_read.c --------------------------------------- */
 
 /*
- * One row; the text lives until the callback returns. Text, prompt and labels are what the cast of
- * their values to text gives.
+ * One row. Text, prompt and labels are the values cast to text. All of it lives until the callback
+ * returns.
  */
 typedef struct GptSourceRow
 {
@@ -112,8 +114,8 @@ typedef struct GptSourceRow
 	const char *prompt; /* NULL for a null, and where there is no such column */
 	size_t prompt_size;
 	/*
-	 * the one label, or those of the array, as they stand there without its nulls; NULL for a null,
-	 * and where there is no such column
+	 * [n_labels] the label, or the elements of the array without its nulls; NULL for a null, and if
+	 * there is no such column
 	 */
 	const char *const *labels;
 	int n_labels; /* at most LM_MAX_LABELS */
@@ -127,10 +129,11 @@ typedef struct GptSourceRow
 
 #define GPT_LABEL_SIZE 255 /* bytes of one, at most */
 
+/* Receives each row; context: the pointer that the caller of gpt_source_run gave. */
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
 
 /*
- * A query that is ready to be run once, under the active snapshot with which it was opened. Lives
+ * A planned query that can run once, under the snapshot that was active when it was opened. Lives
  * in the memory context that was current then.
  */
 typedef struct GptSource
@@ -151,12 +154,13 @@ extern void gpt_source_open(GptSource *source, const char *query, GptSourceKind 
 
 /*
  * Runs the query read-only under the active snapshot and calls back for each row, in a memory
- * context that is reset after each. Error when it takes longer than gpt.read_timeout (not for
- * GPT_SOURCE_EVALUATE), which is looked at between rows: who cannot rely on statement_timeout arms
- * a timeout of his own.
+ * context that is reset after each. Raises an error if it takes longer than gpt.read_timeout (not
+ * for GPT_SOURCE_EVALUATE). The time is checked between rows only: a caller without
+ * statement_timeout arms a timeout of its own.
  */
 extern void gpt_source_run(const GptSource *source, GptSourceCallback callback, void *context);
 
+/* Frees the plan and the memory of the source. */
 extern void gpt_source_close(GptSource *source);
 
 /* Opens, runs and closes a query. */
@@ -165,6 +169,7 @@ extern void gpt_source_read(const char *query, GptSourceKind kind, GptSourceCall
 
 /* ---- src/corpus/source_skip.c -------------------------------------------------- */
 
+/* Reasons to skip a row. */
 typedef enum GptSkip
 {
 	GPT_SKIP_NONE,
@@ -172,23 +177,24 @@ typedef enum GptSkip
 	GPT_SKIP_PROMPT,
 	GPT_SKIP_LABEL,
 	GPT_SKIP_WEIGHT,
-	GPT_SKIP_TOKENS, /* counted by who reads them */
+	GPT_SKIP_TOKENS, /* too few tokens; the caller counts these */
 	GPT_N_SKIPS
 } GptSkip;
 
+/* Numbers of skipped rows. */
 typedef struct GptSkipped
 {
 	int64 n[GPT_N_SKIPS]; /* rows by reason */
 } GptSkipped;
 
 /*
- * Why a row says nothing, counted (unless skipped is NULL); prompted, labelled: the query has a
- * column for it.
+ * The reason to skip a row, which is counted unless skipped is NULL; GPT_SKIP_NONE: use the row.
+ * prompted, labelled: the query has such a column.
  */
 extern GptSkip gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted,
 							   bool labelled);
 
-/* Raises the error of a query that returned no row, or only such. */
+/* Raises the error of a query that returned no rows, or only rows to skip. */
 pg_noreturn extern void gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped);
 
 #endif /* GPT_SOURCE_H */

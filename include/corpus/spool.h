@@ -10,6 +10,7 @@
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
 
+/* The two parts of a corpus. */
 typedef enum GptSide
 {
 	GPT_SIDE_TRAIN,
@@ -17,11 +18,12 @@ typedef enum GptSide
 	GPT_N_SIDES
 } GptSide;
 
+/* A text to encode: a row, its prompt, its completion, or one part of a text that is cut. */
 typedef struct GptDocument
 {
 	const char *text; /* lives until the next one is read */
 	size_t size;
-	/* of the row's text alone: its prompt's and its completion's, where it has a prompt */
+	/* of the row: of its prompt (or text), and of all its text */
 	uint64 hash[2];
 	GptSide side;
 	bool is_prompt; /* of the next document, which has the same hash, side and weight */
@@ -31,13 +33,14 @@ typedef struct GptDocument
 	uint32 label; /* number among gpt_spool_labels, or among its sets */
 } GptDocument;
 
+/* The rows of a job in a temporary file. */
 typedef struct GptSpool GptSpool;
 
 #define GPT_WATERMARK_SIZE 400 /* bytes of a watermark's text, at most */
 
 /*
- * How the side of a document is decided: a column of the query, a query of its own, or the rule of
- * held_out.h.
+ * The queries to read. A column, validation_query, or else the rule of held_out.h puts a document
+ * on the validation side.
  */
 typedef struct GptSpoolOptions
 {
@@ -46,56 +49,64 @@ typedef struct GptSpoolOptions
 	double validation_fraction;
 	bool joined; /* prompts and weights are refused */
 	const char *watermark; /* column whose largest value is wanted, or NULL */
-	const char *since; /* only rows whose column is greater than this are read, and ... */
-	double replay; /* ... so large a share of documents from the others; or NULL */
-	uint64 seed; /* of their choice */
-	char **labels; /* the only ones that rows may have, or NULL */
+	const char *since; /* reads rows whose column is greater than this; NULL: all rows */
+	double replay; /* share of documents that come from the other rows, with since */
+	uint64 seed; /* of the choice of these */
+	char **labels; /* [n_labels] the only ones that rows may have, or NULL */
 	int n_labels;
 	bool multi_label; /* of those: rows have arrays */
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 } GptSpoolOptions;
 
 /*
- * Runs the queries in the current transaction, under the active snapshot. Rows whose text is null
- * or empty, whose prompt or label is null or whose weight is 0 are skipped and counted. NULL where
- * there is nothing beyond options->since. Error when there is no document, or more text than
- * gpt.max_corpus_size. The spool lives in the current memory context and outlasts the transaction;
- * the file ends with the process, or by _free.
+ * Runs the queries in the current transaction, under the active snapshot. Rows are skipped and
+ * counted if their text is null or empty, their prompt or label is null, or their weight is 0.
+ * Returns NULL if there are no rows beyond options->since. Errors: there is no document, or more
+ * text than gpt.max_corpus_size. The spool lives in the current memory context and outlasts the
+ * transaction; _free, or the end of the process, removes its file.
  */
 extern GptSpool *gpt_spool_read(const GptSpoolOptions *options);
 extern void gpt_spool_free(GptSpool *spool);
 
 /*
- * The largest value of the watermark's column, which also reads back as text; options->since where
- * no row had one; or NULL.
+ * The largest value of the watermark column, as text that reads back; options->since if all values
+ * were null; NULL without such a column.
  */
 extern const char *gpt_spool_watermark(const GptSpool *spool);
 
-/* Documents from rows up to options->since, and how many of them were wanted. */
+/* The number of replayed documents, and in *wanted how many there should be. */
 extern int64 gpt_spool_replayed(const GptSpool *spool, int64 *wanted);
 
+/* Numbers of rows that became documents, and of rows that were skipped. */
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
-/* Whether something is held out, or the query says what. */
+
+/* Whether anything is held out, by the rule or by the query. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);
+
 /* Whether the query has a column of prompts. */
 extern bool gpt_spool_prompted(const GptSpool *spool);
+
 /*
- * How it was chosen; NULL: the query chooses the validation rows, or there are none. Lives as long
- * as the spool.
+ * The choice by the rule, which lives as long as the spool; NULL if the query chooses the
+ * validation rows or nothing is held out.
  */
 extern const GptHeldOut *gpt_spool_held_out(const GptSpool *spool);
-/* Whole ones: a text that is cut is learnt. */
+
+/* Documents and bytes of a side. A text that is cut counts as a training document. */
 extern int64 gpt_spool_side_documents(const GptSpool *spool, GptSide side);
 extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
 
 /*
- * The labels of the options, or all that rows have; NULL where there is no column of labels. They
+ * The labels of the options, or else of the rows; NULL if the query has no column "label". They
  * live as long as the spool.
  */
 extern const GptLabels *gpt_spool_labels(const GptSpool *spool);
 
-/* From the first document on; false after the last. Checks for interrupts. */
+/*
+ * _rewind goes back to the first document; _next reads one, and returns false after the last.
+ * Checks for interrupts.
+ */
 extern void gpt_spool_rewind(GptSpool *spool);
 extern bool gpt_spool_next(GptDocument *document, GptSpool *spool);
 

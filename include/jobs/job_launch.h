@@ -8,7 +8,7 @@
 
 #include "utils/uuid.h"
 
-/* The message to a worker at its start, in bgw_extra. */
+/* The message that a worker gets at its start, in bgw_extra. */
 typedef struct GptJobTicket
 {
 	int64 job;
@@ -18,25 +18,23 @@ typedef struct GptJobTicket
 } GptJobTicket;
 
 /*
- * When the current transaction commits, a worker is started; nothing happens when it, or the
+ * Starts a worker when the current transaction commits; nothing happens if it, or the
  * subtransaction, rolls back.
  */
 extern void gpt_job_launch_at_commit(const GptJobTicket *ticket);
 
-/* When the current transaction, or the subtransaction, rolls back. */
+/* Starts a worker when the current transaction, or the subtransaction, rolls back. */
 extern void gpt_job_launch_at_abort(const GptJobTicket *ticket);
 
-/* Whether the current transaction is about to launch the job. */
+/* Whether the current transaction will launch the job when it commits. */
 extern bool gpt_job_launch_pending(int64 job);
 
-/*
- * Registers a worker at once; false when max_worker_processes is exhausted. Does not raise errors.
- */
+/* Registers a worker at once; false if max_worker_processes is exhausted. Raises no error. */
 extern bool gpt_job_launch(const GptJobTicket *ticket);
 
 /*
- * Whether this session registered a worker for the job that has not ended, or tried to and found no
- * place.
+ * The worker of a job as far as this session knows: NOT_OURS, if another process registered it;
+ * ALIVE, until it ends; NO_PLACE, if max_worker_processes was exhausted.
  */
 typedef enum GptLaunchState
 {
@@ -46,6 +44,7 @@ typedef enum GptLaunchState
 	GPT_LAUNCH_NO_PLACE,
 } GptLaunchState;
 
+/* Asks the server for the state of the last worker that this session registered for the job. */
 extern GptLaunchState gpt_job_launch_state(int64 job);
 
 #endif /* GPT_JOB_LAUNCH_H */

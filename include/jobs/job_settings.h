@@ -10,16 +10,17 @@
 #include "utils/jsonb.h"
 
 /*
- * Every setting that the session has changed, or that the role's own would change in the worker,
- * custom ones among them, but for time-outs, what concerns the client, the log and the server, and
- * the temporary schema in search_path; and the limits of gpt; palloc'd. Error where the current
- * role, as which the worker connects, may not have the session's value there.
+ * The settings that a job takes from the session that submits it, palloc'd: those that the session
+ * has changed or that the role's own settings would change in the worker, custom ones included, and
+ * the limits of gpt. Left out are time-outs, settings of the client, the log and the server, and
+ * the temporary schema in search_path. Raises an error if the current role, as which the worker
+ * connects, may not set the session's value.
  */
 extern Jsonb *gpt_job_settings_capture(void);
 
 /*
- * In the worker, for the rest of the process. Error for a value that is not, or no longer, possible
- * or permitted.
+ * Called in the worker: sets them for the rest of the process. Raises an error for a value that is
+ * not, or no longer, valid or permitted.
  */
 extern void gpt_job_settings_apply(Jsonb *settings);
 

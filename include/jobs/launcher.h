@@ -12,32 +12,33 @@
 #include "jobs/job_launch.h"
 
 /*
- * From _PG_init: registers the launcher and its shared memory while the server preloads libraries.
+ * Called by _PG_init: if the server is preloading libraries, registers the launcher and its shared
+ * memory.
  */
 extern void gpt_launcher_init(void);
 
-/* Whether a launcher runs that will start jobs by itself. */
+/* Whether the launcher runs, which starts waiting jobs by itself. */
 extern bool gpt_launcher_present(void);
 
 /*
- * Asks for a visit of a database, InvalidOid for no more than a look whether somebody waits; never
- * fails.
+ * Asks the launcher to visit a database; InvalidOid: only to check whether jobs wait. Raises no
+ * error.
  */
 extern void gpt_launcher_request(Oid database);
 
 /*
- * Gives the launcher a worker to register when there is a place: the caller may hold the last one.
- * Never fails. Without a launcher nothing happens.
+ * Leaves a worker to the launcher, which registers it as soon as there is a place; the caller may
+ * hold the last one. Raises no error; without a launcher nothing happens.
  */
 extern void gpt_launcher_hand_over(const GptJobTicket *ticket);
 
 /*
- * Hands a job whose worker could not connect to a starter, which can, and which writes the reason
- * into the job's row. May be called while the process exits.
+ * A starter gets a job whose worker could not connect: it can connect, and writes the reason into
+ * the job's row. May be called while the process exits.
  */
 extern void gpt_launcher_report_connection(Oid database, int64 job);
 
-/* Entry points of the two processes. */
+/* Main functions of the two processes; the argument is not used. */
 extern PGDLLEXPORT void gpt_launcher_main(Datum argument);
 extern PGDLLEXPORT void gpt_starter_main(Datum argument);
 

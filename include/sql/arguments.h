@@ -9,24 +9,26 @@
 #include "fmgr.h"
 
 /*
- * Comes first in every function that SQL calls: an error where they may be of other types than the
+ * Every SQL function calls this first: raises an error if the caller passes other types than the
  * function is declared with. An operator class takes any function as a support function, and then
- * calls it with the number and types that its access method has.
+ * calls it with the number and types of its access method.
  */
 extern void gpt_argument_check_call(FunctionCallInfo fcinfo);
 
-/* Error when the argument is NULL: name must not be null. */
+/* Raises "name must not be null" if the argument is NULL. */
 extern void gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name);
 
-/* The text as a C string; and NULL means default: an error names the range. */
+/*
+ * _text: the argument as a C string, palloc'd. _integer and _real: NULL means the default; a value
+ * out of range is an error that names the range. above: the minimum itself is out of range.
+ */
 extern char *gpt_argument_text(FunctionCallInfo fcinfo, int number);
 extern int gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char *name,
 								int by_default, int minimum, int maximum);
-/* above: the minimum itself is out of range. */
 extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name,
 								double by_default, double minimum, double maximum, bool above);
 
-/* Also where the function is declared without the argument, as in releases before it had one. */
+/* NULL means the default; so does a declaration without the argument, as in earlier releases. */
 extern bool gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default);
 
 #endif /* GPT_ARGUMENTS_H */

@@ -19,6 +19,7 @@
 #include "store/catalog.h"
 #include "store/weights.h"
 
+/* A version of a locked model. */
 typedef struct GptLockedVersion
 {
 	int32 number;
@@ -27,98 +28,99 @@ typedef struct GptLockedVersion
 	uint8 sha256[GPT_SHA256_SIZE];
 	bool partial;
 	GptBelonging belonging;
-	bool goes; /* gpt_model_remove_versions removes it */
+	bool goes; /* marked: gpt_model_remove_versions removes it */
 } GptLockedVersion;
 
+/* A model with all its versions, read under its lock. */
 typedef struct GptLockedModel
 {
 	const char *name;
-	int32 version; /* the current one, 0 where there is none */
+	int32 version; /* the current one; 0: none */
 	int32 last_version;
-	int n_versions; /* newest first */
-	GptLockedVersion *versions;
-	Oid owner; /* InvalidOid where no object is left: the model counts as not existing */
+	int n_versions;
+	GptLockedVersion *versions; /* [n_versions] newest first */
+	Oid owner; /* InvalidOid if no object is left: the model counts as not existing */
 	Oid weights; /* of the current version, else of the newest that is left */
-	/* versions go because of what they rest on: the current role need not own them */
+	/* versions go because their base does, so that the current role need not own them */
 	bool by_cascade;
 } GptLockedModel;
 
+/* Locks on the row of a model. */
 typedef enum GptModelLock
 {
-	/* none: what is read may be over at once. For errors before anything is waited for. */
-	GPT_MODEL_LOOK,
+	GPT_MODEL_LOOK, /* none; for checks before the real lock, whose result may be outdated */
 	GPT_MODEL_CHANGE, /* versions come or go, or another one becomes current */
 	GPT_MODEL_REMOVE, /* the row goes or gets another name */
 } GptModelLock;
 
 /*
- * Locks the model of that name, which must stay valid as long as *model, and reads it. False when
- * there is no row.
+ * Locks the model of that name and reads it; false if there is no row. name must stay valid as long
+ * as *model.
  */
 extern bool gpt_model_lock(GptLockedModel *model, const char *name, GptModelLock lock);
 
 /*
- * Locks it for a change; makes the row where there is none. Two who make it at once wait for each
- * other.
+ * Locks the model for a change, and creates its row if it is missing. Two sessions that create it
+ * at once wait for each other.
  */
 extern void gpt_model_lock_or_create(GptLockedModel *model, const char *name);
 
 /*
- * The same for a change by its owner: an error where the model does not exist, or belongs to a role
- * that the caller is not a member of.
+ * Locks the model for a change by its owner. Errors: it does not exist; the current role is not a
+ * member of its owner.
  */
 extern void gpt_model_lock_own(GptLockedModel *model, const char *name, GptModelLock lock);
 
-/* Error unless the current role is a member of the owner. */
+/* Raises an error unless the current role is a member of the owner. */
 extern void gpt_model_check_owner(const GptLockedModel *model);
 
 /*
- * Error while a job makes the model or starts from it. _unused takes the locks on the names (List
- * of char *) for the transaction, too: it waits for another one that submits a job for one of them,
- * and then nobody submits one. Before any gpt_model_lock but a look.
+ * Raise an error if a job makes the model or starts from it. _unused also locks the names (List of
+ * char *) for the transaction: it waits for a transaction that submits a job for one of them, and
+ * afterwards nobody can submit one. Called before any gpt_model_lock except GPT_MODEL_LOOK.
  */
 extern void gpt_model_check_unused(const List *models);
 extern void gpt_model_check_jobs(const char *model);
 
 /*
- * Keeps the version that an adapter rests on, so that until the end of the transaction nobody drops
- * it, or renames its model. Sets name and number to what a version of that content has now.
- * ERRCODE_UNDEFINED_OBJECT where there is none.
+ * Keeps the version that an adapter rests on from being dropped or renamed until the end of the
+ * transaction. Sets *model and *version to the present name and number of the version with that
+ * content. Raises ERRCODE_UNDEFINED_OBJECT if there is none.
  */
 extern void gpt_model_keep_base(const char **model, int32 *version, const uint8 *sha256);
 
-/* The version of that number, NULL where there is none whose object is left. */
+/* The version of that number; NULL if there is none whose object exists. */
 extern GptLockedVersion *gpt_model_version(const GptLockedModel *model, int32 number);
 
 /*
- * Locks the rows of the versions that are marked to go, without waiting: one that somebody keeps,
- * who makes an adapter of it, stays. gpt_model_wait_for_version waits for who keeps it.
+ * _spare_kept locks the rows of the versions that are marked to go, without waiting; a version that
+ * another session keeps, because it makes an adapter of it, loses its mark. _wait_for_version waits
+ * for that session instead.
  */
 extern void gpt_model_spare_kept(GptLockedModel *model);
 extern void gpt_model_wait_for_version(const GptLockedModel *model, int32 number);
 
 /*
- * Removes the versions that are marked to go: rows, and objects that are ours. Error, before
- * anything is done, when they are more than the server's table of locks can hold, for each object
- * takes one.
+ * Removes the versions that are marked to go: rows, and objects that belong to their runs. Raises
+ * an error before that if they are more than the server's lock table can hold, since each object
+ * needs one lock. _check_locks is that check; what: the plural noun in the message.
  */
 extern void gpt_model_remove_versions(const GptLockedModel *model);
 extern void gpt_model_check_locks(uint64 n_objects, const char *what);
 
 /*
- * When the transaction commits, the images of a version that goes or is replaced are removed,
- * unless another version has the same content. Called after the rows have changed. number: of the
- * version.
+ * Removes the images of the version of that number at commit, unless another version has the same
+ * content. Called after the rows have changed.
  */
 extern void gpt_model_retire_image(const GptLockedModel *model, int32 number);
 
-/* Removes the row of a locked model, after its versions. */
+/* Removes the row of a locked model; its versions have been removed before. */
 extern void gpt_model_remove_row(const GptLockedModel *model);
 
-/* Whether the object of a version is there, and the current role is a member of its owner. */
+/* Whether the object of the version exists and the current role is a member of its owner. */
 extern bool gpt_model_may_change(const GptLockedVersion *version);
 
-/* The comment on the object of a version names model and version. */
+/* Sets the comment on the object of a version, which names model and version. */
 extern void gpt_model_comment(Oid weights, const char *model, int32 version);
 
 #endif /* GPT_CATALOG_MODEL_H */

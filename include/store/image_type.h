@@ -9,20 +9,21 @@
 
 #include "engine/model.h"
 
+/* The content of an image: a weight type of the engine, or GPT_IMAGE_TOKENIZER. */
 typedef int GptImageType;
 
 #define GPT_IMAGE_TOKENIZER ((GptImageType) lm_weight_type_count())
 #define GPT_IMAGE_KINDS (GPT_IMAGE_TOKENIZER + 1)
 
-/* The word of a type, as gpt_set_image_type takes it and the names of files have it. */
+/* The word of a type, for gpt_set_image_type and for names of files. */
 extern const char *gpt_image_type_name(GptImageType type);
 
-/* Finds a weight type; false where none has that name. */
+/* Finds a weight type by its word; false if there is none. */
 extern bool gpt_image_type_find(GptImageType *type, const char *name);
 
 /*
- * lm_image_size and lm_image_build for a weight type; errors are raised. _build does not return
- * before it is done.
+ * lm_image_size and lm_image_build for a weight type; errors are raised. _build serves interrupts
+ * and returns when the image is complete.
  */
 extern size_t gpt_image_type_size(const LmConfig *config, GptImageType type);
 extern void gpt_image_type_build(void *image, const float *block, const LmParamTable *table,

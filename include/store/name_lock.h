@@ -21,17 +21,23 @@
 
 #include "nodes/pg_list.h"
 
-/* Exclusive, not waited for. */
+/*
+ * Takes the exclusive lock on a name without waiting; false if another transaction has it. All of
+ * these locks end with the transaction.
+ */
 extern bool gpt_name_try_lock(const char *model);
 
-/* Exclusive, waited for; of several names (List of char *) in their order. */
+/*
+ * Wait for the exclusive lock, of one name or of several (List of char *), which are locked in a
+ * fixed order.
+ */
 extern void gpt_name_lock(const char *model);
 extern void gpt_name_lock_all(const List *models);
 
-/* Shared, waited for. */
+/* Waits for the shared lock. */
 extern void gpt_name_keep(const char *model);
 
-/* Whether the lock on a comes before that on b. */
+/* Whether the lock on a is taken before the lock on b. */
 extern bool gpt_name_precedes(const char *a, const char *b);
 
 #endif /* GPT_NAME_LOCK_H */

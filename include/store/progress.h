@@ -25,13 +25,14 @@ typedef struct GptLogRow
 
 #define GPT_LOG_BATCH 64
 
+/* The progress of a running job, and log rows that are not written yet. */
 typedef struct GptProgress
 {
 	int64 job;
 	const char *phase;
 	int64 step;
-	int64 steps; /* 0: not yet known */
-	double loss; /* NaN: not yet known; so are the following */
+	int64 steps; /* 0: not known yet */
+	double loss; /* NaN: not known yet; also the following */
 	double validation_loss;
 	double validation_bits_per_byte;
 	double tokens_per_second;
@@ -41,18 +42,22 @@ typedef struct GptProgress
 	GptLogRow rows[GPT_LOG_BATCH];
 } GptProgress;
 
+/* Clears the struct and begins to report on a job. */
 extern void gpt_progress_start(GptProgress *progress, int64 job);
 
-/* Says what the job does now; written at once, unless a transaction is open. */
+/*
+ * Sets the current phase of the job; written at once, unless a transaction is open. phase must stay
+ * valid.
+ */
 extern void gpt_progress_phase(GptProgress *progress, const char *phase);
 
 /*
- * Cheap: writes when the last write is about a second ago, unless a transaction is open. Also asks
- * whether to stop.
+ * Writes if the last write is about a second ago and no transaction is open, so it can be called
+ * often. Raises an error if the process was asked to stop.
  */
 extern void gpt_progress_tick(GptProgress *progress);
 
-/* The row is written with the next write; when no more fit, at once. */
+/* Keeps a log row for the next write; writes at once if no more rows fit. _flush writes now. */
 extern void gpt_progress_log(GptProgress *progress, const GptLogRow *row);
 extern void gpt_progress_flush(GptProgress *progress);
 

@@ -10,56 +10,54 @@
 
 #include "utils/uuid.h"
 
-#define GPT_RUN_DIRECTORY "gpt"
-#define GPT_TOKENS ".tokens"
+#define GPT_RUN_DIRECTORY "gpt" /* in the data directory */
+#define GPT_TOKENS ".tokens" /* extensions of the files of a run */
 #define GPT_CHECKPOINT ".ckpt"
 #define GPT_ASIDE ".tmp" /* appended to the above while the file is written */
 
-/* palloc'd, relative to the data directory. */
+/* The path relative to the data directory, palloc'd. suffix: GPT_ASIDE or "". */
 extern char *gpt_run_file_path(const pg_uuid_t *run_id, const char *extension, const char *suffix);
 
 /*
- * Opens the half-written form for writing, empty, in a directory that is made where it is missing.
+ * Opens an empty unfinished file (GPT_ASIDE) for writing; creates the directory if it is missing.
  */
 extern int gpt_run_file_create(const pg_uuid_t *run_id, const char *extension);
 
-/* Syncs the half-written form and gives it its name: a file of that name is complete. */
+/* Syncs the unfinished file and renames it: a file with the final name is always complete. */
 extern void gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension);
 
-/*
- * Removes the half-written form of one file, or all files of a run; no error when there are none.
- */
+/* Remove the unfinished form of one file, or all files of a run; missing files are no error. */
 extern void gpt_run_file_remove_aside(const pg_uuid_t *run_id, const char *extension);
 extern void gpt_run_files_remove(const pg_uuid_t *run_id);
 
 /*
- * All files of a run, when the current transaction commits. A prepared transaction leaves them to
- * their retention.
+ * Removes all files of a run when the current transaction commits. After PREPARE TRANSACTION they
+ * stay until gpt.checkpoint_retention has passed.
  */
 extern void gpt_run_files_remove_at_commit(const pg_uuid_t *run_id);
 
-/* The run that a file of the directory belongs to; false for a file of another kind. */
+/* The run that a file of the directory belongs to; false for other files. */
 extern bool gpt_run_of_file(pg_uuid_t *run_id, const char *name);
 
 /*
- * Whether the job of the run may still use its files; *known is false where this database has no
- * such job.
+ * Whether the job of the run may still use its files; *known is false if this database has no such
+ * job.
  */
 extern bool gpt_run_is_kept(const pg_uuid_t *run_id, bool *known);
 
 /*
- * For a job that failed or was cancelled: what was half-written goes, the rest stays for
- * gpt.checkpoint_retention, from which gpt_resume continues.
+ * For a failed or cancelled job: removes unfinished files. The others stay for
+ * gpt.checkpoint_retention, so that gpt_resume can continue.
  */
 extern void gpt_run_files_retire(const pg_uuid_t *run_id);
 
-/* The database that a run belongs to by its checkpoint; InvalidOid where it is not known. */
+/* Returns the database in the checkpoint of a run; InvalidOid if it is not known. */
 typedef Oid (*GptRunDatabase)(const pg_uuid_t *run_id);
 
 /*
- * Removes files that nothing will use: of jobs of this database that succeeded, do not exist any
- * more, or ended longer ago than gpt.checkpoint_retention; and those of databases that do not exist
- * any more. Outside of transactions.
+ * Removes files that nobody will use: of jobs of this database that succeeded, no longer exist, or
+ * ended longer than gpt.checkpoint_retention ago; and of databases that no longer exist. Outside of
+ * transactions.
  */
 extern void gpt_run_files_sweep(GptRunDatabase database_of);
 

@@ -20,21 +20,21 @@
 #define GPT_MAX_TOKENIZER_SIZE (64 * 1024 * 1024)
 
 /*
- * The text of a tokenizer, palloc'd with a NUL after it; *size without it. The same spec always
- * gives the same bytes, and gpt_tokenizer_from_json gives the spec back.
+ * Writes a tokenizer as text, palloc'd, with a NUL after *size bytes. Equal specs give equal bytes,
+ * and gpt_tokenizer_from_json restores the spec.
  */
 extern char *gpt_tokenizer_to_json(const LmTokenizerSpec *spec, size_t *size);
 
 /*
- * The description in a tokenizer.json, in the current memory context. Also takes the two files of
- * GPT-2 as published, as one object: {"encoder": {"token": id, ...}, "merges": "text of
- * vocab.bpe"}. `truncation` and `padding` are ignored. ERROR with a detail for what is malformed
- * (class 22, data exception), and by its name for a feature that would change tokens and is not
- * supported. The engine still has to check the spec.
+ * Reads a tokenizer.json into the current memory context. Also takes the two published files of
+ * GPT-2 as one object: {"encoder": {"token": id, ...}, "merges": "text of vocab.bpe"}. `truncation`
+ * and `padding` are ignored. Raises an error with a detail for malformed text (class 22, data
+ * exception), and for an unsupported feature that would change tokens. The engine still has to
+ * check the spec.
  */
 extern LmTokenizerSpec *gpt_tokenizer_from_json(const char *json, size_t size);
 
-/* The special token that ends texts by its well-known name, or -1. */
+/* The id of the special token with a well-known name for the end of a text; -1 if there is none. */
 extern int32_t gpt_tokenizer_end_by_name(const LmTokenizerSpec *spec);
 
 /* Names that the reader and the writer share. */

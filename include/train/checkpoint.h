@@ -21,45 +21,47 @@
 #include "train/train_loop.h"
 #include "train/train_plan.h"
 
-/* The state from which a job continues; palloc'd, closed by gpt_checkpoint_close. */
+/* The state from which a job continues; palloc'd by gpt_checkpoint_open. */
 typedef struct GptCheckpoint
 {
 	pg_uuid_t run_id;
 	int file; /* -1: not open */
-	off_t offset; /* of what is read next */
+	off_t offset; /* where the next read begins */
 	char machine[256]; /* the processor and the kernels that wrote it */
 	GptCorpusRecord corpus;
 	GptTrainPlan plan;
 	char preset[32];
 	char *tokenizer; /* a tokenizer.json */
 	size_t tokenizer_size;
-	bool has_weights; /* the following, and the rest of the file */
+	bool has_weights; /* then `state` and the rest of the file exist */
 	GptTrainState state;
 } GptCheckpoint;
 
 /*
- * Writes a checkpoint in place of the one before; tokenizer, corpus, plan and machine are the
- * caller's to set. trainer NULL: no weights yet. best: what keep_best has put aside, or NULL. An
- * interrupted or failed write leaves the one before. Calls gpt_progress_tick between megabytes.
+ * Replaces the run's checkpoint; an interrupted or failed write leaves the old one. The caller has
+ * set tokenizer, corpus, plan and machine. trainer: NULL if there are no weights yet. best: the
+ * weights that keep_best has put aside, or NULL. Calls gpt_progress_tick after each megabyte.
  * Errors name the file.
  */
 extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer,
 								 const float *best, GptProgress *progress);
 
 /*
- * Opens the run's checkpoint and reads it up to the weights. NULL where there is none, or another
- * version of the library wrote it; ERRCODE_DATA_CORRUPTED where it is damaged.
+ * Opens the run's checkpoint and reads it up to the weights. NULL if there is none, or another
+ * version of the library wrote it; ERRCODE_DATA_CORRUPTED if it is damaged.
  */
 extern GptCheckpoint *gpt_checkpoint_open(const pg_uuid_t *run_id);
 
-/* The weights, into the trainer, and into best, which the caller allocates when state.has_best. */
+/*
+ * Reads the weights into the trainer, and the best ones into `best`, which the caller allocates if
+ * state.has_best. _close closes the file and frees the checkpoint.
+ */
 extern void gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
 										GptProgress *progress);
 extern void gpt_checkpoint_close(GptCheckpoint *checkpoint);
 
 /*
- * The database of the job that wrote the run's checkpoint; InvalidOid where there is none that can
- * be read.
+ * The database whose job wrote the run's checkpoint; InvalidOid if there is none that can be read.
  */
 extern Oid gpt_checkpoint_database(const pg_uuid_t *run_id);
 

@@ -16,57 +16,61 @@
 #include "store/catalog.h"
 #include "store/job.h"
 
+/* The version whose weights a training starts from. */
 typedef struct GptTrainBase
 {
 	GptVersion *version;
-	GptVersion *full; /* the same, or what it rests on where it is an adapter */
-	int64 step; /* that the weights are of: 0 for a fine-tune */
+	GptVersion *full; /* the same; for an adapter the version that it rests on */
+	int64 step; /* of a partial version of the same run; 0: a fine-tune */
 	GptGivenTokenizer tokenizer;
 } GptTrainBase;
 
 /*
- * NULL where the job begins with random weights. lost: no checkpoint is left, so that a partial
- * version of its own will do. Otherwise sets the options of the model's shape, which the base
- * decides, and writes the base's version into the job's row. The base of a fine-tune is the current
- * version when the job first starts. Errors: it does not exist, or the current role may not use it.
- * Outside of transactions.
+ * The base of a job; NULL if it starts with random weights. lost: the job has run before and no
+ * checkpoint is left, so that a partial version of its own run is used. Otherwise sets the options
+ * of the model's shape, which the base decides, and writes the base's version into the job's row. A
+ * fine-tune starts from the version that is current when it first runs. Errors: the base does not
+ * exist, or the current role may not use it. Outside of transactions.
  */
 extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost);
 
 /*
- * Sets the labels of given to those of the version that the job's row names, which a run from a
- * checkpoint does not look for otherwise; leaves them where there is no such version any more.
- * Outside of transactions.
+ * Sets the labels of given to those of the base version in the job's row, for a run that continues
+ * from a checkpoint; leaves them if that version no longer exists. Outside of transactions.
  */
 extern void gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job);
 
 /*
- * The value beyond which rows are read, by the version that the fine-tune starts from (base, or
- * that of the job's row); sets options->watermark to its column. NULL where the options do not ask
- * for it. Error where the version has no watermark of that column. Outside of transactions.
+ * The watermark of the version that the fine-tune starts from (base, or that of the job's row);
+ * only rows beyond it are read. Sets options->watermark to its column. NULL if the options do not
+ * ask for it. Raises an error if the version has no watermark of that column. Outside of
+ * transactions.
  */
 extern char *gpt_train_base_since(const GptJob *job, GptTrainOptions *options,
 								  const GptTrainBase *base);
 
-/* The same in a transaction, for a version. */
+/* The same for a given version, inside a transaction. */
 extern char *gpt_train_since(GptTrainOptions *options, const GptVersion *version);
 
 /*
- * Error when the options ask for an adapter of another shape than the version, which is one itself;
- * sets those that they leave open to its own.
+ * Raises an error if the version is an adapter and the options ask for one of another shape;
+ * options that are not given take its values.
  */
 extern void gpt_train_check_method(GptTrainOptions *options, const GptVersion *version);
 
-/* Error when the version is a classifier and the query has no labels, or not of its kind. */
+/*
+ * Raises an error if the version is a classifier and the query has no labels, or labels of another
+ * kind.
+ */
 extern void gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version);
 
-/* Raises the error of a base that is another model than the one that the job began with. */
+/* Raises the error that the base now has other weights than when the job began. */
 pg_noreturn extern void gpt_train_base_changed(const GptTrainBase *base);
 
 /*
- * Reads the weights into the trainer: all of them, with an adapter folded in where the version is
- * one; or, where the trainer has an adapter, the frozen ones, and where the version is one its
- * matrices. frozen_only: the rest comes from a checkpoint. Outside of transactions.
+ * Reads the base's weights into the trainer. If the trainer trains all weights, an adapter is
+ * folded into its base. If it trains an adapter, the frozen weights are read, and the matrices of
+ * the version if it is an adapter. frozen_only: a checkpoint has the rest. Outside of transactions.
  */
 extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only);
 

@@ -13,18 +13,17 @@
 #include "train/train_plan.h"
 
 /*
- * Everything that the rest of a training depends on besides weights, moments, plan and corpus:
- * plain bytes.
+ * The state of a training besides weights, moments, plan and corpus. A checkpoint stores its bytes.
  */
 typedef struct GptTrainState
 {
-	int64 step; /* done */
+	int64 step; /* steps done */
 	LmCursor cursor;
 	LmStepResult last;
 	double loss_sum; /* since the last row of the log */
 	int64 loss_steps;
 	int64 tokens; /* since then */
-	/* of losses since the last multiple of the validation interval: no matter of time */
+	/* since the last multiple of the validation interval, so that timing does not matter */
 	double window_sum;
 	int64 window_steps;
 	int64 all_tokens;
@@ -45,29 +44,29 @@ typedef struct GptTrainState
 	double best_bits_per_byte;
 } GptTrainState;
 
-/* Where a training begins, and what it leaves on its way. Any may be NULL. */
+/* Where a training begins, and what it saves on its way. Any function may be NULL. */
 typedef struct GptTrainHooks
 {
 	void *context;
 
 	/*
-	 * Sets weights, moments and state, which are those of the beginning before; allocates *best
-	 * when the state has one.
+	 * Called before the first step: may replace the initial weights, moments and state; allocates
+	 * *best if state->has_best.
 	 */
 	void (*restore)(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
 
-	/* After each step with its validation, and once before the first. */
+	/* Called before the first step, and after each step and its validation. */
 	void (*save)(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
 } GptTrainHooks;
 
 /*
- * The losses of what would be published now: of the best weights, or of the present ones; NaN where
- * there is none.
+ * The losses of the weights that would be published now: the best ones, or the present ones; NaN if
+ * not measured.
  */
 extern void gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
 							   const GptTrainState *state);
 
-/* Reasons for the end of a training: the names of the options. */
+/* Reasons for the end of a training, named after the options. */
 typedef enum GptTrainEnd
 {
 	GPT_END_STEPS,
@@ -76,19 +75,16 @@ typedef enum GptTrainEnd
 	GPT_END_PATIENCE,
 } GptTrainEnd;
 
-/*
- * standard errors by which the last weights must be worse than the best ones for these to be
- * published
- */
+/* The best weights are published only if the last ones are worse by so many standard errors. */
 #define GPT_BEST_ERRORS 2
 
-/* Why the published weights are those of the last step, though the best ones were wanted. */
+/* Why the last weights are published although option "publish" is "best". */
 typedef enum GptTrainChoice
 {
-	GPT_CHOICE_MADE, /* they are the best, or the last were wanted, or are the best */
-	/* the best validation loss does not differ from the last by more than chance */
+	GPT_CHOICE_MADE, /* they are not: the best are published, or the last are the best or wanted */
+	/* the last validation loss differs from the best by no more than chance */
 	GPT_CHOICE_UNTOLD,
-	GPT_CHOICE_FEW /* too little is measured to tell */
+	GPT_CHOICE_FEW /* too few losses were measured to decide */
 } GptTrainChoice;
 
 /* The result; the trainer holds the weights of the last step. */
@@ -100,7 +96,7 @@ typedef struct GptTrainResult
 	int64 expected_steps;
 	GptTrainEnd end;
 	int64 best_step; /* of the best validation loss; 0: there was none */
-	/* of the time of the job, that had passed when its training began; 0 where time ends nothing */
+	/* share of the job's time that passed before its training began; 0 without a time limit */
 	double untrained_share;
 	int64 overfit_since; /* as in the state */
 	GptTrainChoice choice;
@@ -111,20 +107,20 @@ typedef struct GptTrainResult
 } GptTrainResult;
 
 /*
- * Runs the plan. started_at is the beginning of the job, as if there had been no interruption.
- * Everything lives in the current context and the engine. Outside of transactions.
+ * Runs the plan. started_at: when the job would have begun without interruptions. Everything lives
+ * in the current memory context and the engine; _free frees the trainer. Outside of transactions.
  */
 extern void gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus,
 						  const GptTrainHooks *hooks, TimestampTz started_at,
 						  GptProgress *progress);
 extern void gpt_train_free(GptTrainResult *result);
 
-/* Predictions in a step of the plan's batches, on average: windows do not fill a batch exactly. */
+/* Average number of predictions in a step of the plan; windows do not fill a batch exactly. */
 extern double gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *corpus);
 
 /*
- * Seconds of a step, from at most that many steps or about that long, at least two where they do
- * not take much longer; their weights are thrown away.
+ * Seconds per step, measured on at most most_steps steps or about most_seconds; at least two steps
+ * unless they take much longer. The trained weights are thrown away.
  */
 extern double gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps,
 								  double most_seconds, GptProgress *progress);

@@ -9,23 +9,25 @@
 #include "corpus/spool.h"
 #include "engine/tokenizer.h"
 
+/* Encodes documents on several threads. */
 typedef struct GptEncoder GptEncoder;
 
 /*
- * Gets each document with its ids, in order. document->text is not set; ids live until it returns.
+ * Receives each document with its token ids, in order. document->text is not set; ids live until it
+ * returns.
  */
 typedef void (*GptEncoded)(void *context, const GptDocument *document, const int32 *ids,
 						   size_t n_ids);
 
 /*
- * Texts are collected up to some megabytes and encoded together. Everything lives in the current
- * memory context, but for some hundred bytes of ICU that a pattern of its own needs and
- * gpt_encoder_free gives back. Between two calls the tokenizer is not in use.
+ * Collects texts up to some megabytes and encodes them together. Everything lives in the current
+ * memory context; a tokenizer with its own pattern also needs some hundred bytes of ICU, which
+ * _free gives back. The tokenizer is in use only during the calls.
  */
 extern GptEncoder *gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive,
 									  void *context);
 extern void gpt_encoder_add(GptEncoder *encoder, const GptDocument *document);
-extern void gpt_encoder_flush(GptEncoder *encoder); /* hands on what is collected */
+extern void gpt_encoder_flush(GptEncoder *encoder); /* encodes the collected documents */
 extern void gpt_encoder_free(GptEncoder *encoder);
 
 #endif /* GPT_ENCODER_H */

@@ -9,6 +9,7 @@
 
 #include "corpus/replay.h"
 
+/* Rows below the watermark in a temporary file, from which a share is replayed. */
 typedef struct GptOldRows GptOldRows;
 
 /* In the current memory context, which must outlive the query. */
@@ -16,13 +17,14 @@ extern GptOldRows *gpt_old_rows_create(uint64 seed);
 extern void gpt_old_rows_free(GptOldRows *rows);
 
 /*
- * Keeps a row. hash: of its texts. Error when the rows have more text than gpt.max_corpus_size.
+ * Keeps a row; hash: two hashes of its texts, as in GptDocument. Raises an error if the rows have
+ * more text than gpt.max_corpus_size.
  */
 extern void gpt_old_rows_keep(GptOldRows *rows, const GptSourceRow *row, const uint64 *hash);
 
 /*
- * Draws so many of the rows that were kept, or all, and calls back for each in the order of the
- * query, without its watermark. Returns how many there were. Once.
+ * Draws `wanted` of the rows, or all if there are fewer, and calls back for each in the order of
+ * the query, without its watermark. Returns their number. Called once.
  */
 extern int64 gpt_old_rows_draw(GptOldRows *rows, int64 wanted, GptSourceCallback callback,
 							   void *context);

@@ -13,32 +13,34 @@
 #include "store/progress.h"
 #include "utils/uuid.h"
 
+/* How the documents become a file. */
 typedef struct GptTokenFileOptions
 {
 	const pg_uuid_t *run_id;
 	LmDocuments documents;
-	bool keep_order; /* of the query; otherwise by the hash of (text, seed) */
+	bool keep_order; /* keeps the query's order; otherwise sorts by the hash of (text, seed) */
 	uint64 seed;
 	int n_threads;
 	int context; /* 0: chosen from the lengths of the documents */
 } GptTokenFileOptions;
 
 /*
- * Encodes every document of the spool into the file, on n_threads threads; returns the context, and
- * how many documents have no token that is predicted. Needs memory for one document, some megabytes
- * a thread and a sort of bounded size, which goes to temporary files. Outside of transactions.
+ * Encodes all documents of the spool into the run's file, on n_threads threads. Returns the
+ * context, and in *unpredicted the number of documents too short to predict a token. Memory: one
+ * document, some megabytes per thread, and a sort of bounded size that spills to temporary files.
+ * Outside of transactions.
  */
 extern int gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options,
 								GptSpool *spool, LmTokenizer *tokenizer, GptProgress *progress);
 
 /*
- * Maps the file and checks it; the caller sets the dataset's other fields before and unmaps after
- * use.
+ * Maps the file and checks it. The caller sets the other fields of the dataset before, and calls
+ * _close after use.
  */
 extern void gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id);
 extern void gpt_token_file_close(LmDataset *dataset);
 
-/* Whether there is one; that of an earlier version's form counts as none. */
+/* Whether the run has a file; one in the form of an earlier version counts as none. */
 extern bool gpt_token_file_exists(const pg_uuid_t *run_id);
 
 #endif /* GPT_TOKEN_FILE_H */

@@ -9,8 +9,8 @@
 #include "store/job.h"
 
 /*
- * In a transaction of its own. A failure is logged: a full queue must keep no job from its end, nor
- * the next one from its start.
+ * Sends the notification of a job's state in a transaction of its own. A failure is only logged: a
+ * full queue must not keep a job from its end, nor the next job from its start.
  */
 extern void gpt_job_announce(int64 job, GptJobState state);
 

@@ -11,12 +11,15 @@
 #include "store/job.h"
 
 /*
- * The job, claimed, in the current memory context; NULL when there is nothing to do for this
- * process. May wait.
+ * Claims the job of the ticket, with its lock and a slot, and returns it in the current memory
+ * context. NULL if this process has nothing to do: another one runs the job, or it must wait for an
+ * earlier job of the same model. May wait for a slot.
  */
 extern GptJob *gpt_claim_job(const GptJobTicket *wanted);
 
-/* Gives back the slot alone, and starts the next jobs: this one goes on without, to its end. */
+/*
+ * Gives back only the slot, and starts the next jobs; this job continues to its end without a slot.
+ */
 extern void gpt_claim_leave_slot(void);
 
 /* Gives back the locks of the job that has ended, and starts the next jobs of this database. */

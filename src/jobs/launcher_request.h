@@ -11,21 +11,24 @@
 
 #define GPT_LAUNCHER_REQUESTS 64
 
-/* While the server preloads libraries: reserves the shared memory and prepares it. */
+/*
+ * Called while the server preloads libraries: requests the shared memory and installs its startup
+ * hook.
+ */
 extern void gpt_launcher_share(void);
 
-/* The latch that a request sets; NULL when the launcher ends. */
+/* Sets the latch that requests wake; NULL at the end of the launcher. */
 extern void gpt_launcher_set_latch(Latch *latch);
 
 /*
- * Takes the databases that ask for a visit, at most GPT_LAUNCHER_REQUESTS; false where there were
- * more, so that each database wants one.
+ * Takes the databases that wait for a visit, at most GPT_LAUNCHER_REQUESTS. Returns false if there
+ * were more: then every database needs a visit.
  */
 extern bool gpt_launcher_take_requests(Oid *requests, int *n);
 
 /*
- * The worker that was handed over first, which stays until it is dropped; false where there is
- * none.
+ * _first returns the worker that was handed over first, which stays in the queue until _drop; false
+ * if the queue is empty.
  */
 extern bool gpt_launcher_first_ticket(GptJobTicket *ticket);
 extern void gpt_launcher_drop_first_ticket(void);

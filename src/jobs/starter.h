@@ -9,7 +9,7 @@
 
 #include "postmaster/bgworker.h"
 
-/* The message to a starter, in bgw_extra. */
+/* The message that a starter gets at its start, in bgw_extra. */
 typedef struct GptStarterTicket
 {
 	Oid database;
@@ -18,7 +18,7 @@ typedef struct GptStarterTicket
 	int64 refused_job; /* only this job, whose worker could not connect; 0: look for jobs */
 } GptStarterTicket;
 
-/* NULL when max_worker_processes is exhausted. */
+/* Registers a starter; NULL if max_worker_processes is exhausted. */
 extern BackgroundWorkerHandle *gpt_starter_launch(const GptStarterTicket *ticket);
 
 #endif /* GPT_STARTER_H */

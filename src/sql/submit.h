@@ -9,17 +9,21 @@
 #include "utils/uuid.h"
 
 /*
- * Error on a standby, in a read-only transaction, or in a database of an encoding that is not
- * supported. The function is named "gpt_train()".
+ * Raises an error on a standby, in a read-only transaction, and in a database whose encoding is not
+ * supported. function: "gpt_train()", for the message.
  */
 extern void gpt_submit_check_server(const char *function);
 
-/* Error when a model of that name exists, but for the versions of that run (NULL: of any). */
+/*
+ * Raises an error if a model of that name exists; versions of the run but_run (or NULL) do not
+ * count.
+ */
 extern void gpt_submit_check_new(const char *model, const pg_uuid_t *but_run);
 
 /*
- * Error unless this transaction is from now on the only one that submits a job for the model, and
- * no job makes it. Nobody removes or renames the base (NULL: there is none) either.
+ * Locks the name until the end of the transaction, so that no other transaction submits a job for
+ * the model; raises an error if a job makes it already. Nobody can remove or rename the base (NULL:
+ * none) either.
  */
 extern void gpt_submit_check_model(const char *model, const char *base);
 

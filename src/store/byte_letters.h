@@ -7,8 +7,7 @@
 #define GPT_BYTE_LETTERS_H
 
 /*
- * The character that stands for a byte in the ByteLevel alphabet, as a code point, and back; -1 for
- * none.
+ * The code point that stands for a byte in the ByteLevel alphabet, and back; -1 if there is none.
  */
 extern int gpt_byte_to_letter(int byte);
 extern int gpt_letter_to_byte(int letter);

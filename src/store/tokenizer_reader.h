@@ -11,6 +11,7 @@
 #include "core/json_tree.h"
 #include "engine/token_table.h"
 
+/* The state of one reading; the result is spec. */
 typedef struct GptTokenizerReader
 {
 	LmTokenizerSpec *spec;
@@ -19,35 +20,41 @@ typedef struct GptTokenizerReader
 	LmTokenTable table;
 } GptTokenizerReader;
 
-/* Room for the tokens of both, by the largest id. `added` may be NULL. */
+/* Allocates the spec for the tokens of both, up to the largest id. `added` may be NULL. */
 extern void gpt_reader_allocate(GptTokenizerReader *reader, const GptJson *vocabulary,
 								const GptJson *added);
 
-/* The id that node is, for the token `content`. */
+/* The id in a node, for the token `content`; raises an error if it is not a valid id. */
 extern int gpt_reader_token_id(const GptJson *node, const char *content);
 
+/* Sets the bytes of a token; raises an error if the id is taken. content: its name in messages. */
 extern void gpt_reader_set_token(GptTokenizerReader *reader, int id, const char *content,
 								 LmBytes bytes, bool special);
 
 /*
- * The special tokens, then all others, which must fill the gaps; `letters`: they are in the
- * ByteLevel alphabet.
+ * Read the special tokens first, then all others, which must fill the gaps. `letters`: tokens are
+ * spelled in the ByteLevel alphabet.
  */
 extern void gpt_reader_added_tokens(GptTokenizerReader *reader, const GptJson *added);
 extern void gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary,
 								  bool letters);
 
-/* Makes the tokens findable, which the merges need; ERROR when two are the same. */
+/*
+ * Builds the hash table of tokens, which the merges need; raises an error if two tokens are equal.
+ */
 extern void gpt_reader_index(GptTokenizerReader *reader);
 
 /*
- * An array of "left right" or of ["left", "right"]; or lines "left right", the first of them maybe
- * a version.
+ * Read merges from an array of "left right" or of ["left", "right"]; or from lines "left right", of
+ * which the first may be a version.
  */
 extern void gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges);
 extern void gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines);
 
-/* Raise errors: a defect of the file, as a sentence; and a feature that is not supported. */
+/*
+ * Raise errors: for a defect of the file, given as a sentence; for an unsupported feature, given by
+ * name.
+ */
 pg_noreturn extern void gpt_reader_malformed(const char *detail, ...) pg_attribute_printf(1, 2);
 pg_noreturn extern void gpt_reader_unsupported(const char *feature, ...) pg_attribute_printf(1, 2);
 

@@ -10,34 +10,35 @@
 
 #include "utils/timestamp.h"
 
-/* All times are microseconds, as in TimestampTz. */
+/* The time of a training. All times are in microseconds, as in TimestampTz. */
 typedef struct GptTrainClock
 {
-	int64 total; /* 0: time ends nothing, and the rest means nothing */
+	int64 total; /* 0: no time limit, and the rest is not used */
 	TimestampTz job_started_at; /* as if there had been no interruption */
 	TimestampTz started_at; /* of training, likewise */
 	TimestampTz ends_at; /* of training with its last validation */
-	int64 step; /* what a step takes, on average of the last ones */
-	int64 validation; /* what the last one took */
+	int64 step; /* average duration of recent steps */
+	int64 validation; /* duration of the last validation */
 } GptTrainClock;
 
 /*
- * trained: time that earlier tries spent in training, until their last checkpoint. size: bytes of
- * the version to be published.
+ * trained: time that earlier tries spent in training, up to their last checkpoint. size: bytes of
+ * the version that will be published.
  */
 extern void gpt_train_clock_start(GptTrainClock *clock, int64 total, TimestampTz job_started_at,
 								  int64 trained, uint64 size);
 
+/* Note the duration of a step or a validation. */
 extern void gpt_train_clock_count_step(GptTrainClock *clock, int64 took);
 extern void gpt_train_clock_count_validation(GptTrainClock *clock, int64 took);
 
-/* The part of the time for training that has passed, 0 to 1. */
+/* The share of the training time that has passed, from 0 to 1. */
 extern double gpt_train_clock_share(const GptTrainClock *clock);
 
-/* Whether the training ends nearer to its time without another step than with it. */
+/* Whether stopping now ends nearer to the time limit than one more step. */
 extern bool gpt_train_clock_is_over(const GptTrainClock *clock);
 
-/* When a step that is still being made is given up. */
+/* The time at which an unfinished step is given up. */
 extern TimestampTz gpt_train_clock_deadline(const GptTrainClock *clock);
 
 #endif /* GPT_TRAIN_CLOCK_H */

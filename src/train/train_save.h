@@ -12,32 +12,35 @@
 #include "train/train_base.h"
 #include "train/train_loop.h"
 
+/* Saves a training: the context of its hooks. */
 typedef struct GptTrainSaver
 {
 	const GptJob *job;
 	const GptCorpus *corpus;
 	GptProgress *progress;
-	GptCheckpoint *from; /* what is continued, or NULL; closed after it was read */
-	/* otherwise: whose weights to begin with, or NULL; always there for an adapter */
+	GptCheckpoint *from; /* the run continues from it, or NULL; closed after reading */
+	/* the weights to start from without a checkpoint, or NULL; always set for an adapter */
 	const GptTrainBase *base;
-	GptCheckpoint next; /* what does not change from one checkpoint to the next is set */
-	TimestampTz saved_at;
-	TimestampTz published_at;
+	GptCheckpoint next; /* with everything that all checkpoints of the run share */
+	TimestampTz saved_at; /* last checkpoint */
+	TimestampTz published_at; /* last partial version */
 } GptTrainSaver;
 
+/* Prepares a saver; all pointers must outlive it. _hooks returns the hooks that use it. */
 extern void gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const GptTrainPlan *plan,
 								 const GptCorpus *corpus, GptProgress *progress);
 extern GptTrainHooks gpt_train_saver_hooks(GptTrainSaver *saver);
 
 /*
- * Fills what all versions of the job have: name, run, base of an adapter, tokenizer, which is
- * stored where it is not; table and losses of the state. In a transaction.
+ * Sets what all versions of the job share: name, run, base of an adapter, parameter table, and the
+ * tokenizer, which it stores if needed. best: the weights to publish; NULL: the trainer's. Inside a
+ * transaction.
  */
 extern void gpt_train_publication(GptPublication *publication, const GptJob *job,
 								  const GptTrainBase *base, const GptCorpus *corpus,
 								  LmTrainer *trainer, const float *best);
 
-/* The processor and the kernels of this process, as one line. */
+/* One line with the processor and the kernels of this process. */
 extern const char *gpt_train_machine(const GptTrainPlan *plan);
 
 #endif /* GPT_TRAIN_SAVE_H */
