@@ -1,14 +1,15 @@
 /*
  * include/engine/config_field.h
  *
- * The fields of LmConfig, a row for each: JSON, the header of images, the defaults, and what an
- * adapter or a fine-tune takes from its base are made of this table.
+ * The fields of LmConfig, a row for each. JSON, the header of images, the defaults, and the fields
+ * that an adapter or a fine-tune takes from its base are made from this table.
  */
 #ifndef LM_CONFIG_FIELD_H
 #define LM_CONFIG_FIELD_H
 
 #include "engine/config.h"
 
+/* The type of a field in LmConfig and in JSON. */
 typedef enum LmFieldType
 {
 	LM_FIELD_INTEGER, /* int */
@@ -31,6 +32,7 @@ typedef enum LmConfigPart
 
 #define LM_NOT_IN_IMAGE (-1)
 
+/* A row of the table. */
 typedef struct LmConfigField
 {
 	const char *name; /* in JSON, in messages, and of the training option where there is one */
@@ -47,18 +49,19 @@ typedef struct LmConfigField
 	const char *(*name_of)(int value); /* of LM_FIELD_WORD */
 } LmConfigField;
 
+/* The number of rows. */
 int lm_config_field_count(void);
-/* In the order of JSON; NULL from lm_config_field_count() on. */
+/* Row `number`, in the order of JSON, from 0 on; NULL from the number of rows on. */
 const LmConfigField *lm_config_field(int number);
 
-/* The value of a field: a boolean is 0 or 1, an enumerator its number. */
+/* Reads and writes a field as a number: a boolean is 0 or 1, an enumerator its number. */
 double lm_config_get(const LmConfig *config, const LmConfigField *field);
 void lm_config_set(LmConfig *config, const LmConfigField *field, double value);
 
 /* Whether a field has the value of lm_config_default. */
 bool lm_config_is_standard(const LmConfig *config, const LmConfigField *field);
 
-/* The fields of a part. */
+/* Copies the fields of a part, and compares them. */
 void lm_config_copy(LmConfig *config, const LmConfig *from, LmConfigPart part);
 bool lm_config_same(const LmConfig *a, const LmConfig *b, LmConfigPart part);
 

@@ -52,7 +52,7 @@ typedef enum LmTask
 typedef struct LmRequest
 {
 	LmTask task;
-	/* GENERATE: is continued; SCORE: stands in front and is not scored; EMBED, CLASSIFY: empty */
+	/* GENERATE: the text to continue; SCORE: context, not scored; EMBED, CLASSIFY: empty */
 	LmBytes prompt;
 	LmBytes text; /* the others; GENERATE: empty */
 	bool include_end; /* SCORE: the end of the text counts as its last token */

@@ -50,7 +50,7 @@ typedef struct LmSampling
 /*
  * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p ->
  * min_p -> renormalise. The random number is a function of (seed, output position). Masked: special
- * tokens (the end apart), U+0000, bytes that cannot continue the character begun. The prompt has
+ * tokens but for the end, U+0000, bytes that cannot continue the character begun. The prompt has
  * the same token in front as a scored text, as part of the context. When the context is full, its
  * later half is read again as new context. The text ends at an end token, at the first complete
  * stop string (which is left out), at max_tokens, or where no token may follow; an incomplete

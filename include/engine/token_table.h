@@ -10,6 +10,7 @@
 #include "engine/hash.h"
 #include "engine/tokenizer.h"
 
+/* The slots of a table. Its owner allocates lm_table_size slots, zeroed. */
 typedef struct LmTokenTable
 {
 	int32_t *slots; /* id + 1, 0 where empty; at most half are filled */

@@ -138,6 +138,7 @@ typedef void (*TileAttend)(const TileOutput *out, const float *a, size_t ld_a, c
 						   size_t ld_b, int k);
 
 #define NAME_TILE_ATTEND(height) tile_attend_##height,
+/* One for each height. */
 static const TileAttend tile_attends[] = {FOR_EACH_TILE(NAME_TILE_ATTEND)};
 
 /* scores [n_rows, ld] = scale q k' of whole pages; lanes beyond the keys are of no meaning. */

@@ -136,6 +136,7 @@ typedef void (*TileMatmul)(const TileOutput *out, const float *a, size_t ld_a, c
 						   int k);
 
 #define NAME_TILE_MATMUL(height) tile_matmul_##height,
+/* One for each height. */
 static const TileMatmul tile_matmuls[] = {FOR_EACH_TILE(NAME_TILE_MATMUL)};
 
 /* One row tile of a whose k values lie side by side: packed[p][i] = m[i][p]. */

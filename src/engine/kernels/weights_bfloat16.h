@@ -17,7 +17,7 @@
 
 #include "kernels/bf16.h"
 
-/* LmWeightType.pack, weight and add: the layout and the order of sums are in the comment above. */
+/* LmWeightType.pack; the layout is drawn above. */
 static void
 pack_bfloat16(void *panel, const float *w, int n_in, int n_rows)
 {
@@ -33,12 +33,14 @@ pack_bfloat16(void *panel, const float *w, int n_in, int n_rows)
 		}
 }
 
+/* LmWeightType.weight. */
 static float
 weight_bfloat16(const void *unit, int column, int i)
 {
 	return lm_bf16_to_float(((const uint16_t *) unit)[2 * column + i]);
 }
 
+/* LmWeightType.add. */
 static float
 add_bfloat16(float sum, const float *x, const void *unit, int column, int n)
 {

@@ -201,6 +201,7 @@ pack_int8(void *panel, const float *w, int n_in, int n_rows)
 	pack_groups(panel, sizeof(Int8Unit), put_int8, w, n_in, n_rows);
 }
 
+/* LmWeightType.pack. */
 static void
 pack_int4(void *panel, const float *w, int n_in, int n_rows)
 {
@@ -214,6 +215,7 @@ int8_of(const void *unit, int column, int i)
 	return ((const Int8Unit *) unit)->quads[i / 4][column][i % 4] - INT8_ZERO;
 }
 
+/* Weight i of a column in steps of its scale. */
 static int
 int4_of(const void *unit, int column, int i)
 {
@@ -236,6 +238,7 @@ weight_int8(const void *unit, int column, int i)
 	return (float) int8_of(unit, column, i) * scale_of(unit, column);
 }
 
+/* LmWeightType.weight. */
 static float
 weight_int4(const void *unit, int column, int i)
 {
@@ -268,6 +271,7 @@ add_int8(float sum, const float *x, const void *unit, int column, int n)
 	return add_group(sum, x, unit, column, n, int8_of);
 }
 
+/* LmWeightType.add. */
 static float
 add_int4(float sum, const float *x, const void *unit, int column, int n)
 {
@@ -398,25 +402,28 @@ byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 	end_sums(sums, tile, n_rows, n_vectors);
 }
 
-/* The tiles of both types, and their packed rows (ConvertRow). */
+/* The tile of int8. */
 INLINE void
 int8_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
 	byte_tile(tile, n_rows, n_vectors, false);
 }
 
+/* The tile of int4. */
 INLINE void
 int4_tile(const PanelTile *tile, int n_rows, int n_vectors)
 {
 	byte_tile(tile, n_rows, n_vectors, true);
 }
 
+/* ConvertRow: the rows of both types differ in their zero. */
 static void
 int8_convert(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {
 	quantize_row(words, x, n_in, first, n_units, INT8_ZERO);
 }
 
+/* ConvertRow. */
 static void
 int4_convert(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {

@@ -14,7 +14,7 @@
 #ifdef LM_PACKING
 #include <math.h>
 
-/* LmWeightType.pack, weight and add: the layout and the order of sums are in the comment above. */
+/* LmWeightType.pack; the layout is drawn above. */
 static void
 pack_float32(void *panel, const float *w, int n_in, int n_rows)
 {
@@ -25,12 +25,14 @@ pack_float32(void *panel, const float *w, int n_in, int n_rows)
 			to[j] = j < n_rows ? w[(size_t) j * (size_t) n_in + i] : 0;
 }
 
+/* LmWeightType.weight. */
 static float
 weight_float32(const void *unit, int column, int i)
 {
 	return ((const float *) unit)[column];
 }
 
+/* LmWeightType.add. */
 static float
 add_float32(float sum, const float *x, const void *unit, int column, int n)
 {

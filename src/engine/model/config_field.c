@@ -1,7 +1,7 @@
 /*
  * src/engine/model/config_field.c
  *
- * The table of the fields of a configuration, and what is made of it alone.
+ * The table of the fields of a configuration, and the functions that need nothing else.
  */
 #include "engine/config_field.h"
 

@@ -21,8 +21,8 @@
 #define IMAGE_MAGIC "gpt img5"
 
 /*
- * The file is mapped by other processes, so that words have a fixed size. Those of the
- * configuration stand where config_field.c says; the others are these.
+ * Other processes map the file, so words have a fixed size. config_field.c gives the words of the
+ * configuration; these are the others.
  */
 enum
 {
@@ -354,6 +354,7 @@ lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
 		y[i] += wpe[i];
 }
 
+/* The header of an image: all fields that the table of fields gives a word in it. */
 static LmImageHeader
 header_of(const LmConfig *config, const LmWeightType *type, size_t size)
 {
@@ -379,6 +380,7 @@ header_of(const LmConfig *config, const LmWeightType *type, size_t size)
 	return header;
 }
 
+/* The inverse of header_of; fields without a word in the image have their default. */
 static LmConfig
 config_of(const LmImageHeader *header)
 {

@@ -137,7 +137,7 @@ admit(LmMany *many, LmError *error)
 	{
 		LmSlot *slot = &many->slots[i];
 
-		/* One that needs no model leaves its slot at once. */
+		/* A request that needs no model leaves its slot at once. */
 		while (slot->request < 0 && many->n_entered < many->n)
 		{
 			LmItem *item = &many->items[many->order[many->n_entered]];
@@ -447,7 +447,7 @@ append_output(LmMany *many, int request, LmBytes text, LmError *error)
 	return true;
 }
 
-/* The request is done, with a result or with an error; its slot and its pages are free. */
+/* Ends the request, with a result or an error; frees its slot and its pages. */
 static void
 leave(LmMany *many, LmSlot *slot, const LmError *error)
 {
@@ -475,7 +475,7 @@ leave(LmMany *many, LmSlot *slot, const LmError *error)
 		lm_sequence_truncate(&many->sequences[slot - many->slots], many->pages, 0);
 }
 
-/* One that a request lends goes on later. */
+/* A generation that a request lends goes on later. */
 static void
 end_generation(LmSlot *slot)
 {

@@ -148,7 +148,7 @@ depth_of(const LmMany *many, const LmItem *item)
 }
 
 /*
- * The longest first: so the last ones to leave the model are short, and nobody waits for one alone.
+ * Sorts the longest first: the last texts in the model are then short, and none is alone for long.
  */
 static void
 sort_items(LmMany *many)
@@ -160,7 +160,7 @@ sort_items(LmMany *many)
 			lm_allocate(lm_engine_host(many->session->engine), (size_t) many->n * sizeof *sorted);
 	for (int i = 0; i < many->n; i++)
 		many->order[i] = i;
-	/* Without memory for it the order is the caller's, which is as right. */
+	/* Without memory the order stays the caller's, which is as right. */
 	if (!sorted)
 		return;
 	for (int i = 0; i < many->n; i++)

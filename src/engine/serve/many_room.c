@@ -90,7 +90,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 	many->inputs = lm_arena_take(arena, rows, sizeof(LmInput));
 	many->rows = lm_arena_take(arena, rows, sizeof(LmManyRow));
 	many->scratch_begin = arena->used;
-	/* A single text has no two rows that are drawn from in a step. */
+	/* A step draws from at most one row of a single text. */
 	many->candidates =
 		lm_arena_take(arena, (many->is_alone ? 1 : (size_t) n_threads) * V, sizeof(LmCandidate));
 	many->workspace = lm_arena_take(
@@ -175,8 +175,8 @@ allocate(LmMany *many, int n_pages, LmError *error)
 		return false;
 	lay_out(many, &arena, &session->config, n_threads);
 	/*
-	 * Not cleared: short texts touch a small part of it. Long ones touch all, n_rows rows of
-	 * logits.
+	 * Not cleared, because short texts touch a small part of it. Long ones touch all: n_rows rows
+	 * of logits.
 	 */
 	many->memory = lm_allocate_huge(host, arena.used);
 	if (!many->memory)

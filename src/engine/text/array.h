@@ -1,7 +1,7 @@
 /*
  * src/engine/text/array.h
  *
- * Growing arrays on the host's allocator, and helpers of the text room's tables.
+ * Growing arrays on the host's allocator.
  */
 #ifndef LM_TEXT_ARRAY_H
 #define LM_TEXT_ARRAY_H
