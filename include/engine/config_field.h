@@ -41,8 +41,9 @@ typedef struct LmConfigField
 	size_t offset; /* in LmConfig */
 	double standard; /* the value of lm_config_default */
 	/*
-	 * The format of JSON that has the field first. Those of 1 are always written; later ones only
-	 * where they differ from the default, so that the JSON of older models stays as it is.
+	 * The first format of JSON that has the field. Fields of format 1 are always written; later
+	 * fields only where they differ from the default, so that the JSON of older models stays as it
+	 * is.
 	 */
 	int since;
 	int image_word; /* its place in the header of an image, which never moves */
