@@ -131,6 +131,8 @@ extern void gpt_job_uncount_try(int64 job);
  */
 extern bool gpt_job_end(int64 job, GptJobState state, const char *message);
 
+/* ---- src/store/job_record.c: what a worker records ------------------------- */
+
 /*
  * For a worker: the step from which the job starts; removes log rows beyond it. data_changed: the
  * job reads other rows than when it first began.
@@ -160,6 +162,8 @@ extern void gpt_job_add_note(int64 job, const char *note);
 extern void gpt_job_set_overfit(int64 job, int64 step);
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
 extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const Jsonb *conditions);
+
+/* ---- src/store/job.c again ---------------------------------------------------- */
 
 /*
  * Deletes the jobs, with their logs, that ended before that time and whose owner's privileges the

@@ -15,9 +15,9 @@
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
-#include "core/lora_targets.h"
 #include "core/number.h"
 #include "core/options.h"
+#include "core/options_check.h"
 #include "engine/optimizer.h"
 
 typedef enum OptionType
@@ -86,10 +86,6 @@ typedef struct Option
 #name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
 			description, true                                                                \
 	}
-#define WORD(functions, name, default_value, word_of, description)                                 \
-	{                                                                                              \
-#name, functions, OPTION_WORD, default_value, 0, 0, word_of, ENUMERATOR(name), description \
-	}
 #define WORD_OR_BOOLEAN(functions, name, default_value, description)                           \
 	{                                                                                          \
 #name, functions, OPTION_WORD, default_value, 0, 0, gpt_switch_name, ENUMERATOR(name), \
@@ -100,6 +96,8 @@ typedef struct Option
 #name, functions, OPTION_WORD, default_value, 0, 0, word_of, ENUMERATOR(name), \
 			description, false, false, about                                           \
 	}
+#define WORD(functions, name, default_value, word_of, description) \
+	WORD_ABOUT(functions, name, default_value, word_of, NULL, description)
 #define TEXT(functions, name, description)                                        \
 	{                                                                             \
 #name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
@@ -238,7 +236,6 @@ static const Option all_options[] = {
 static void set_defaults(GptTrainOptions *options);
 static void set_family(GptTrainOptions *options, Jsonb *json);
 static void set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value);
-static void check_together(const GptTrainOptions *options);
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -340,7 +337,7 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 		else if (token == WJB_VALUE && value.type != jbvNull)
 			set_value(options, option, &value);
 	}
-	check_together(options);
+	gpt_options_check(options);
 	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
 	if (options->optimizer == GPT_CHOSEN)
 		options->optimizer = options->is_finetune ? LM_ADAMW : LM_MUON;
@@ -461,17 +458,7 @@ json_type_phrase(const JsonbValue *value)
 	return JsonContainerIsArray(value->val.binary.data) ? "an array" : "an object";
 }
 
-static void
-wrong_type(const Option *option, const JsonbValue *value)
-{
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("option \"%s\" must be %s, not %s", option->name,
-						   type_phrases[option->type], json_type_phrase(value))));
-}
-
-/*
- * The value as a double; raises an error if it is out of range or, for an integer, has a fraction.
- */
+/* The value; raises an error if it is out of range or, for an integer, has a fraction. */
 static double
 checked_number(const Option *option, const JsonbValue *value)
 {
@@ -504,7 +491,9 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 		return;
 	}
 	if (value->type != json_types[option->type])
-		wrong_type(option, value);
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must be %s, not %s", option->name,
+							   type_phrases[option->type], json_type_phrase(value))));
 	switch (option->type)
 	{
 		case OPTION_BOOLEAN:
@@ -524,94 +513,6 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 			*(const char **) target = pnstrdup(value->val.string.val, value->val.string.len);
 			break;
 	}
-}
-
-/* ---- Options that exclude one another ----------------------------------- */
-
-static void
-exclude(const char *one, const char *other, const char *hint)
-{
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("options \"%s\" and \"%s\" cannot be used together", one, other),
-					errhint("%s", hint)));
-}
-
-/* Options of adapters need method "lora", and some optimizers cannot train adapters. */
-static void
-check_adapter(const GptTrainOptions *options)
-{
-	const char *given = options->rank != GPT_CHOSEN		? "rank"
-						: !isnan(options->alpha)		? "alpha"
-						: options->targets != NULL		? "targets"
-						: !isnan(options->lora_dropout) ? "lora_dropout"
-														: NULL;
-
-	if (!gpt_options_lora(options) && given != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
-				 errdetail("It applies to adapters; without one, all weights are trained.")));
-	if (gpt_options_lora(options) && options->optimizer != GPT_CHOSEN &&
-		lm_optimizer(options->optimizer)->no_adapters != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"optimizer\" cannot be \"%s\" where option \"method\" is \"lora\"",
-						lm_optimizer_name(options->optimizer)),
-				 errdetail("%s", lm_optimizer(options->optimizer)->no_adapters)));
-	if (options->targets != NULL && gpt_options_targets(options) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"targets\" must be some of %s, separated by commas, not \"%s\"",
-						gpt_lora_targets_words(LM_ALL_TARGETS), options->targets)));
-}
-
-bool
-gpt_options_lora(const GptTrainOptions *options)
-{
-	return options->method == GPT_METHOD_LORA;
-}
-
-int
-gpt_options_targets(const GptTrainOptions *options)
-{
-	return options->targets != NULL
-			   ? gpt_lora_targets_parse(options->targets, strlen(options->targets))
-			   : 0;
-}
-
-/* Checks that involve several options; each option alone has passed its own check before. */
-static void
-check_together(const GptTrainOptions *options)
-{
-	bool trains_tokenizer = options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0;
-
-	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN &&
-		options->channels % options->heads != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"channels\" must be a multiple of option \"heads\": " INT64_FORMAT
-						" is not a multiple of " INT64_FORMAT,
-						options->channels, options->heads)));
-	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
-		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
-	if (!trains_tokenizer && options->normalize != GPT_NORMALIZE_NONE)
-		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
-	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
-		exclude("minutes", "steps",
-				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "
-				"repeated exactly.");
-	if (options->replay > 0 && options->since == GPT_SINCE_EVER)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"replay\" needs option \"since\""),
-				 errdetail(
-					 "Without it the job reads all rows, so there are no older ones to replay.")));
-	check_adapter(options);
-	if (options->min_learning_rate > options->learning_rate)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"min_learning_rate\" must not be above option "
-							   "\"learning_rate\": %g is above %g",
-							   options->min_learning_rate, options->learning_rate)));
 }
 
 /* ---- Showing ------------------------------------------------------------ */

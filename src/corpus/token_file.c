@@ -14,11 +14,6 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -43,7 +38,6 @@
 #define JOINED_CONTEXT 256
 #define LONGER_DOCUMENTS 20 /* one of so many may be longer than the context */
 #define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
-#define MAGIC_SIZE 8
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
 
 /* The record of a document, in the order of the file. */
@@ -564,57 +558,4 @@ finish_file(Writer *writer)
 	pfree(writer->record.data);
 	pfree(writer->buffer);
 	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
-}
-
-/* The forms of before: without prompts and weights, without labels, and without sets of them. */
-static bool
-is_old(const char *magic)
-{
-	return memcmp(magic, "gpt tok", MAGIC_SIZE - 1) == 0 && magic[MAGIC_SIZE - 1] >= '1' &&
-		   magic[MAGIC_SIZE - 1] <= '3';
-}
-
-bool
-gpt_token_file_exists(const pg_uuid_t *run_id)
-{
-	char magic[MAGIC_SIZE];
-	int file = BasicOpenFile(gpt_run_file_path(run_id, GPT_TOKENS, ""), O_RDONLY | PG_BINARY);
-	bool exists = file >= 0;
-
-	if (exists)
-	{
-		exists = pread(file, magic, sizeof(magic), 0) != (ssize_t) sizeof(magic) || !is_old(magic);
-		close(file);
-	}
-	return exists;
-}
-
-void
-gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
-{
-	char *path = gpt_run_file_path(run_id, GPT_TOKENS, "");
-	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
-	struct stat status;
-	void *base;
-	LmError error;
-
-	if (file < 0 || fstat(file, &status) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
-	base = mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, file, 0);
-	close(file);
-	if (base == MAP_FAILED)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not map file \"%s\": %m", path)));
-	if (!lm_dataset_open(dataset, base, status.st_size, &error))
-	{
-		munmap(base, status.st_size);
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("file \"%s\" is corrupted: %s", path, error.message)));
-	}
-}
-
-void
-gpt_token_file_close(LmDataset *dataset)
-{
-	munmap(unconstify(void *, dataset->base), dataset->size);
-	dataset->base = NULL;
 }

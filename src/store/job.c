@@ -31,6 +31,7 @@
 #include "core/extension.h"
 #include "core/statement.h"
 #include "store/job.h"
+#include "store/job_statement.h"
 
 #define NOTIFY_CHANNEL "gpt_job"
 #define NOTIFY_LIMIT 0.99 /* of the queue */
@@ -52,8 +53,6 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 static pg_uuid_t submitted_run;
 
 static int64 find_waiting(const char *model, const char *command);
-static void begin_with_job(GptStatement *statement, int64 job);
-static void add_job(GptStatement *statement, int64 job);
 static void add_optional_text(GptStatement *statement, const char *value);
 static Datum value_of(const GptStatement *statement, uint64 row, int column);
 static GptJob *read_job(const GptStatement *statement, uint64 row);
@@ -140,7 +139,7 @@ gpt_job_read(int64 number)
 	GptJob *job = NULL;
 	GptStatement statement;
 
-	begin_with_job(&statement, number);
+	gpt_job_statement_begin(&statement, number);
 	if (gpt_statement_run(&statement, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job = $1") > 0)
 		job = read_job(&statement, 0);
 	gpt_statement_end(&statement);
@@ -182,6 +181,7 @@ gpt_job_with_base(const char *model)
 	return find_waiting(model, "SELECT job FROM %s.gpt_job WHERE base = $1 " WAITING_HERE);
 }
 
+/* The number of the oldest such job in this database that has not ended; 0 if there is none. */
 static int64
 find_waiting(const char *model, const char *command)
 {
@@ -208,7 +208,7 @@ find_relative(const GptJob *job, const char *format)
 	GptJob *relative = NULL;
 	GptStatement statement;
 
-	begin_with_job(&statement, job->number);
+	gpt_job_statement_begin(&statement, job->number);
 	gpt_statement_add_text(&statement, job->model);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(job->system_identifier));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(job->database));
@@ -242,7 +242,7 @@ gpt_job_cancel_queued(int64 job)
 	GptStatement statement;
 	bool cancelled;
 
-	begin_with_job(&statement, job);
+	gpt_job_statement_begin(&statement, job);
 	cancelled =
 		gpt_statement_change_any(
 			&statement, "UPDATE %s.gpt_job SET state = 'cancelled', finished_at = "
@@ -256,7 +256,7 @@ gpt_job_requeue(int64 job, const char *note)
 {
 	GptStatement statement;
 
-	begin_with_job(&statement, job);
+	gpt_job_statement_begin(&statement, job);
 	add_optional_text(&statement, note);
 	gpt_statement_change(
 		&statement, 1,
@@ -327,16 +327,16 @@ gpt_job_claim(int64 job, bool *locked)
 	bool claimed = false;
 
 	*locked = false;
-	begin_with_job(&statement, job);
+	gpt_job_statement_begin(&statement, job);
 	if (gpt_statement_run(&statement,
 						  "SELECT job FROM %s.gpt_job WHERE job = $1 FOR UPDATE SKIP LOCKED") == 0)
 	{
-		add_job(&statement, job);
+		gpt_job_statement_add(&statement, job);
 		*locked = gpt_statement_run(&statement, "SELECT job FROM %s.gpt_job WHERE job = $1") > 0;
 	}
 	else
 	{
-		add_job(&statement, job);
+		gpt_job_statement_add(&statement, job);
 		claimed =
 			gpt_statement_change_any(
 				&statement, "UPDATE %s.gpt_job SET state = 'running', tries = tries + 1, error = "
@@ -352,7 +352,7 @@ gpt_job_uncount_try(int64 job)
 {
 	GptStatement statement;
 
-	begin_with_job(&statement, job);
+	gpt_job_statement_begin(&statement, job);
 	gpt_statement_change_any(&statement, "UPDATE %s.gpt_job SET tries = tries - 1 WHERE job = $1 "
 										 "AND state = 'running' AND tries > 0");
 	gpt_statement_end(&statement);
@@ -364,138 +364,21 @@ gpt_job_end(int64 job, GptJobState state, const char *message)
 	GptStatement statement;
 	bool ended;
 
-	begin_with_job(&statement, job);
+	gpt_job_statement_begin(&statement, job);
 	gpt_statement_add_text(&statement, state_names[state]);
 	add_optional_text(&statement, message);
 	ended = gpt_statement_change_any(&statement,
 									 "UPDATE %s.gpt_job SET state = $2, error = $3, finished_at = "
 									 "pg_catalog.clock_timestamp() WHERE job = $1 AND (state = "
 									 "'queued' OR state = 'running')") > 0;
-	add_job(&statement, job);
+	gpt_job_statement_add(&statement, job);
 	gpt_statement_change_any(&statement,
 							 "UPDATE %1$s.gpt_job j SET step = p.step FROM %1$s.gpt_progress p "
 							 "WHERE j.job = $1 AND p.job = $1 AND p.step > j.step");
-	add_job(&statement, job);
+	gpt_job_statement_add(&statement, job);
 	gpt_statement_change_any(&statement, "DELETE FROM %s.gpt_progress WHERE job = $1");
 	gpt_statement_end(&statement);
 	return ended;
-}
-
-void
-gpt_job_set_start(int64 job, int64 step, bool data_changed)
-{
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(data_changed));
-	gpt_statement_change(
-		&statement, 1,
-		"UPDATE %s.gpt_job SET step = $2, data_changed = data_changed OR $3 WHERE job = $1");
-	add_job(&statement, job);
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_change_any(&statement,
-							 "DELETE FROM %s.gpt_job_log WHERE job = $1 AND (step > $2 OR $2 = 0)");
-	gpt_statement_end(&statement);
-}
-
-/* Sets one column of a job's row, by an assignment in which the value is $2. */
-static void
-set_column(int64 job, const char *assignment, Oid type, Datum value, bool is_null)
-{
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, type, value);
-	if (is_null)
-		statement.nulls[statement.n - 1] = 'n';
-	gpt_statement_change(&statement, 1,
-						 psprintf("UPDATE %%s.gpt_job SET %s WHERE job = $1", assignment));
-	gpt_statement_end(&statement);
-}
-
-void
-gpt_job_set_checkpoint(int64 job, int64 step)
-{
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_change(
-		&statement, 1,
-		"UPDATE %s.gpt_job SET step = $2, tries = 1 WHERE job = $1 AND state = 'running'");
-	gpt_statement_end(&statement);
-}
-
-void
-gpt_job_set_base(int64 job, int32 base_version)
-{
-	set_column(job, "base_version = $2", INT4OID, Int32GetDatum(base_version), false);
-}
-
-void
-gpt_job_set_task(int64 job, const char *task)
-{
-	set_column(job, "task = $2", TEXTOID, CStringGetTextDatum(task), false);
-}
-
-void
-gpt_job_set_overfit(int64 job, int64 step)
-{
-	set_column(job, "overfit_since = $2", INT8OID, Int64GetDatum(step), step == 0);
-}
-
-void
-gpt_job_set_note(int64 job, const char *note)
-{
-	set_column(job, "note = $2", TEXTOID, note == NULL ? (Datum) 0 : CStringGetTextDatum(note),
-			   note == NULL);
-}
-
-void
-gpt_job_add_note(int64 job, const char *note)
-{
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add_text(&statement, note);
-	gpt_statement_add_text(&statement, GPT_NOTE_WITHOUT_PRELOAD);
-	gpt_statement_change(
-		&statement, 1,
-		"UPDATE %s.gpt_job SET note = CASE WHEN pg_catalog.strpos(note, $2) > 0 THEN note ELSE "
-		"pg_catalog.concat_ws('; ', NULLIF(note, $3), $2) END WHERE job = $1");
-	gpt_statement_end(&statement);
-}
-
-void
-gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
-{
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->documents));
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->skipped));
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->bytes));
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->tokens));
-	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, "
-						 "corpus_tokens = $5 WHERE job = $1");
-	gpt_statement_end(&statement);
-}
-
-void
-gpt_job_set_steps(int64 job, int64 step, int64 steps, const Jsonb *conditions)
-{
-	GptStatement statement;
-
-	begin_with_job(&statement, job);
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(step));
-	gpt_statement_add(&statement, INT8OID, Int64GetDatum(steps));
-	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(conditions));
-	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_job SET step = $2, steps = $3, conditions = $4 "
-						 "WHERE job = $1");
-	gpt_statement_end(&statement);
 }
 
 List *
@@ -533,19 +416,6 @@ gpt_job_list_waiting(bool cut_off, int n)
 
 /* ---- Statements --------------------------------------------------------- */
 
-static void
-begin_with_job(GptStatement *statement, int64 job)
-{
-	gpt_statement_begin(statement);
-	add_job(statement, job);
-}
-
-static void
-add_job(GptStatement *statement, int64 job)
-{
-	gpt_statement_add(statement, INT8OID, Int64GetDatum(job));
-}
-
 /* NULL is a null. */
 static void
 add_optional_text(GptStatement *statement, const char *value)
@@ -565,6 +435,10 @@ value_of(const GptStatement *statement, uint64 row, int column)
 	return value;
 }
 
+/*
+ * A copy of the row, whose columns are JOB_COLUMNS, in the memory context of the statement's
+ * caller.
+ */
 static GptJob *
 read_job(const GptStatement *statement, uint64 row)
 {

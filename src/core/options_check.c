@@ -1,0 +1,101 @@
+/*
+ * src/core/options_check.c
+ *
+ * Checks of options that need or exclude one another.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "core/lora_targets.h"
+#include "core/options.h"
+#include "core/options_check.h"
+#include "engine/optimizer.h"
+
+static void exclude(const char *one, const char *other, const char *hint);
+static void check_adapter(const GptTrainOptions *options);
+
+void
+gpt_options_check(const GptTrainOptions *options)
+{
+	bool trains_tokenizer = options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0;
+
+	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN &&
+		options->channels % options->heads != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"channels\" must be a multiple of option \"heads\": " INT64_FORMAT
+						" is not a multiple of " INT64_FORMAT,
+						options->channels, options->heads)));
+	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
+		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
+	if (!trains_tokenizer && options->normalize != GPT_NORMALIZE_NONE)
+		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
+	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
+		exclude("minutes", "steps",
+				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "
+				"repeated exactly.");
+	if (options->replay > 0 && options->since == GPT_SINCE_EVER)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"replay\" needs option \"since\""),
+				 errdetail(
+					 "Without it the job reads all rows, so there are no older ones to replay.")));
+	check_adapter(options);
+	if (options->min_learning_rate > options->learning_rate)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"min_learning_rate\" must not be above option "
+							   "\"learning_rate\": %g is above %g",
+							   options->min_learning_rate, options->learning_rate)));
+}
+
+static void
+exclude(const char *one, const char *other, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("options \"%s\" and \"%s\" cannot be used together", one, other),
+					errhint("%s", hint)));
+}
+
+/* Options of adapters need method "lora", and some optimizers cannot train adapters. */
+static void
+check_adapter(const GptTrainOptions *options)
+{
+	const char *given = options->rank != GPT_CHOSEN		? "rank"
+						: !isnan(options->alpha)		? "alpha"
+						: options->targets != NULL		? "targets"
+						: !isnan(options->lora_dropout) ? "lora_dropout"
+														: NULL;
+
+	if (!gpt_options_lora(options) && given != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" needs option \"method\" to be \"lora\"", given),
+				 errdetail("It applies to adapters; without one, all weights are trained.")));
+	if (gpt_options_lora(options) && options->optimizer != GPT_CHOSEN &&
+		lm_optimizer(options->optimizer)->no_adapters != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"optimizer\" cannot be \"%s\" where option \"method\" is \"lora\"",
+						lm_optimizer_name(options->optimizer)),
+				 errdetail("%s", lm_optimizer(options->optimizer)->no_adapters)));
+	if (options->targets != NULL && gpt_options_targets(options) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"targets\" must be some of %s, separated by commas, not \"%s\"",
+						gpt_lora_targets_words(LM_ALL_TARGETS), options->targets)));
+}
+
+bool
+gpt_options_lora(const GptTrainOptions *options)
+{
+	return options->method == GPT_METHOD_LORA;
+}
+
+int
+gpt_options_targets(const GptTrainOptions *options)
+{
+	return options->targets != NULL
+			   ? gpt_lora_targets_parse(options->targets, strlen(options->targets))
+			   : 0;
+}
