@@ -130,9 +130,6 @@ typedef struct LmStepResult
  */
 typedef bool (*LmReduce)(void *context, float *gradient, size_t count, LmError *error);
 
-/* Gives the batch of a micro-batch; it lives until the next call. */
-typedef bool (*LmNextBatch)(void *context, LmBatch **batch, int micro_batch, LmError *error);
-
 /*
  * One optimizer update from n_micro_batches batches. step counts from 0. LM_ERR_NUMERIC with the
  * step when loss or gradient norm is not finite (parameters are then as before), LM_ERR_STOPPED

@@ -36,8 +36,8 @@ static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wan
 static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
 static bool draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted,
 						  LmError *error);
-static bool sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted,
-						  int boundary, LmError *error);
+static bool sample_after(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted,
+						 int boundary, LmError *error);
 static int32_t choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted,
 					  uint32_t number);
 static bool fail_numeric(const LmDraw *wanted, LmError *error);
@@ -69,7 +69,7 @@ lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wan
 	if (wanted->healing && !draw_boundary(&boundary, candidates, wanted, error))
 		return false;
 	if (boundary > 0)
-		return sample_behind(id, candidates, logits, wanted, boundary, error);
+		return sample_after(id, candidates, logits, wanted, boundary, error);
 	if (mask(logits, &are_finite, wanted) == 0)
 		return true;
 	if (!are_finite)
@@ -124,8 +124,8 @@ draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmEr
 
 /* Samples among the candidates of a boundary; row is scratch. */
 static bool
-sample_behind(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary,
-			  LmError *error)
+sample_after(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted, int boundary,
+			 LmError *error)
 {
 	const LmHealing *healing = wanted->healing;
 	int at = healing->boundaries[boundary].at, n = lm_healing_count(&healing->boundaries[boundary]),
