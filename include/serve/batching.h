@@ -11,12 +11,12 @@
 #include "nodes/extensible.h"
 
 /*
- * Installs the planner hook and registers the node; from then on calls of these kinds are batched
- * (NULL after the last).
+ * Called by _PG_init: installs the planner hook and registers the node. batched: the kinds of calls
+ * to batch, NULL after the last; it must live for ever.
  */
 extern void gpt_batching_init(const GptCallKind *const *batched);
 
-/* The kinds of calls that are batched, by number; NULL after the last. */
+/* The kinds of calls that are batched, by number from 0; NULL after the last. */
 extern const GptCallKind *gpt_batching_kind(int number);
 
 /*

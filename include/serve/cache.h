@@ -11,46 +11,50 @@
 #include "engine/many.h"
 #include "store/catalog.h"
 
-/* A model that is ready for use, and stays so as long as this does. */
+/*
+ * A model that is ready for use; gpt_cache_release, or the reset of the memory context, ends its
+ * use.
+ */
 typedef struct GptServed
 {
 	LmTokenizer *tokenizer;
 	const LmConfig *config;
 	const char *const *labels; /* [config->labels] names of a classifier's labels */
 	/*
-	 * its prompts may end within a token (LmSampling.heal): not those whose completions it learnt,
-	 * which end as they did then
+	 * prompts may end within a token (LmSampling.heal); false for a model that was trained on
+	 * completions, whose prompts end as in training
 	 */
 	bool heals;
 } GptServed;
 
+/* The kind of model that a caller needs. */
 typedef enum GptServedKind
 {
 	GPT_SERVED_ANY,
 	GPT_SERVED_LANGUAGE_MODEL, /* an error for a classifier ... */
-	GPT_SERVED_CLASSIFIER, /* ... and for what is none */
+	GPT_SERVED_CLASSIFIER, /* ... and for a language model */
 } GptServedKind;
 
 /*
- * Resolves the reference under the active snapshot, checks the privilege, and loads what is not
- * there yet; errors as gpt_catalog_version and gpt_weights_read, and when it needs more than
- * gpt.max_memory. The model stays until the current memory context is reset, or until _release; the
- * least recently used models go when others need their memory.
+ * Resolves the reference under the active snapshot, checks the privilege, and loads the model if
+ * needed; errors as gpt_catalog_version and gpt_weights_read, and if it needs more than
+ * gpt.max_memory. The model stays until the current memory context is reset, or until _release;
+ * later, the least recently used models are freed when others need their memory.
  */
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
 
 /*
- * The session of the engine that runs now; another one where the engine was started again in
- * between (gpt.threads).
+ * The session in the engine that runs now. It is another one after the engine was started again
+ * (gpt.threads).
  */
 extern LmSession *gpt_cache_session(const GptServed *served);
 
 /*
- * An LmMany that answers requests to the model: for one request the session's own; for many one
- * with as much room as gpt.max_memory leaves beside the bytes that the caller has. It stays until
- * all uses of the model have ended, or a further call needs more room; what it has computed of a
- * common beginning serves the next call until then.
+ * An LmMany for requests to the model. One request uses that of the session; several use one with
+ * as much room as gpt.max_memory leaves beside `held`, the bytes that the caller has allocated. It
+ * stays until all uses of the model have ended, or a further call needs more room; until then the
+ * next call reuses the keys and values of a common prefix.
  */
 extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n,
 							  uint64 held);

@@ -23,50 +23,51 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+/* An image in memory: a model or a tokenizer in the layout of the engine. */
 typedef struct GptImage
 {
 	const void *bytes; /* aligned to 64 */
 	size_t size;
 	bool shared; /* mapped from a file; else memory of the session */
-	/* of a shared one; the file may be gone, or another one by now */
+	/* of a shared image; in the meantime the file may have been removed or replaced */
 	char path[GPT_IMAGE_PATH_SIZE];
 	dev_t device;
 	ino_t inode;
-	TimestampTz used_at; /* when the time of the last access was last set */
+	TimestampTz used_at; /* when we last set the file's access time */
 } GptImage;
 
 /*
- * A request for an image. build makes the image of `of` in the memory of the session,
- * aligned to 64, in a context, and sets *size where it was not known.
+ * A request for an image. build makes the image of `of`, in the memory of the session, aligned to
+ * 64, in a context; it sets *size if that was not known.
  */
 typedef struct GptImageRequest
 {
-	const uint8 *sha256; /* of the content: weights, or a tokenizer */
+	const uint8 *sha256; /* of the weights or the tokenizer */
 	GptImageType type;
 	size_t size; /* of the image; 0: not known before it is built */
-	const char *what; /* in messages: model "reviews" */
+	const char *what; /* name in messages: model "reviews" */
 	void *(*build)(size_t *size, const void *of, MemoryContext context);
 	const void *of;
 } GptImageRequest;
 
 /*
- * Fills image with what is requested, which lives as long as the context: mapped from its file,
- * which is made where it is missing or damaged, by one session while others wait. Where there can
- * be no file (the image is larger than gpt.max_image_size, the directory cannot be written, the
- * disk is full) a warning, once in a session, and memory of the session.
+ * Fills image, which lives as long as the context: mapped from its file. If the file is missing or
+ * damaged, one session makes it while others wait. If no file is possible (the image exceeds
+ * gpt.max_image_size, the directory cannot be written, the disk is full), it is built in the memory
+ * of the session, with one warning per session.
  */
 extern void gpt_image_get(GptImage *image, const GptImageRequest *request, MemoryContext context);
 
-/* Notes that the image is in use, at most once a minute. */
+/* Sets the access time of the image's file, at most once a minute. */
 extern void gpt_image_touch(GptImage *image);
 
 /*
- * Whether new sessions would map the same file: false for a shared image whose file was removed or
+ * Whether a new session would map the same file; false for a shared image whose file was removed or
  * replaced.
  */
 extern bool gpt_image_is_current(const GptImage *image);
 
-/* A file with an image, as its header describes it. */
+/* The file of an image, as its header describes it. */
 typedef struct GptImageFile
 {
 	uint8 sha256[GPT_SHA256_SIZE];
@@ -76,15 +77,15 @@ typedef struct GptImageFile
 	TimestampTz used_at;
 } GptImageFile;
 
-/* Reads and checks the first page of an image's file; false where it is none. */
+/* Reads and checks the first page of a file; false if it is not the file of an image. */
 extern bool gpt_image_file_describe(GptImageFile *file, const char *path);
 
-/* The complete files, List of GptImageFile. */
+/* The complete files: a List of GptImageFile. */
 extern List *gpt_image_files(void);
 
 /*
- * Files that have names of ours and are none: half-written without anybody who writes, or without a
- * header that is whole. List of paths.
+ * Files with our names that are no images: unfinished without a writer, or without an intact
+ * header. A List of paths.
  */
 extern List *gpt_image_leftovers(void);
 

@@ -10,22 +10,19 @@
 #include "engine/config.h"
 
 /*
- * Text of a JSON object, palloc'd. labels: the names of config->labels labels, one after another,
- * each with its 0.
+ * The configuration as the text of a JSON object, palloc'd. labels: the names of config->labels
+ * labels, one after another, each with a NUL after it.
  */
 extern char *gpt_config_to_json(const LmConfig *config, const char *labels);
 
 /*
- * Reads a jsonb object (a Datum) and checks the result. ERRCODE_DATA_CORRUPTED when a field is
- * missing, has another type or a value that the engine does not take. Fields of later releases are
- * ignored.
+ * Reads a jsonb object (a Datum) and checks the result. Raises ERRCODE_DATA_CORRUPTED if a field is
+ * missing, or has another type or a value that the engine does not accept. Fields of later releases
+ * are ignored.
  */
 extern void gpt_config_from_jsonb(LmConfig *config, Datum jsonb);
 
-/* The names of the labels of a configuration that gpt_config_from_jsonb took, palloc'd. */
+/* The names of the labels of a configuration that gpt_config_from_jsonb has read, palloc'd. */
 extern char **gpt_config_labels(Datum jsonb);
-
-/* "gpt2" for what other tools read as GPT-2, else "gpt". */
-extern const char *gpt_config_architecture(const LmConfig *config);
 
 #endif /* GPT_MODEL_CONFIG_H */

@@ -16,19 +16,19 @@
 #include "store/blob.h"
 #include "utils/uuid.h"
 
-/* The parameter table of a configuration that has been checked, in the current memory context. */
+/* The parameter table of a valid configuration, in the current memory context. */
 extern LmParamTable *gpt_weights_table(const LmConfig *config);
 
 /*
- * Appends the file to an empty object. labels: the names of a classifier's, as lm_dataset_labels
- * gives them.
+ * Appends the file to an empty object. labels: of a classifier, in the form of lm_dataset_labels;
+ * else NULL.
  */
 extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block,
 							  const char *labels, const pg_uuid_t *run_id);
 
 /*
- * Reads the object into a block of table->total floats. ERRCODE_DATA_CORRUPTED, naming the model
- * and version, when the object's size or sha256 is not that of the catalog or it does not fit the
+ * Reads the object into a block of table->total floats. Raises ERRCODE_DATA_CORRUPTED, naming model
+ * and version, if size or sha256 of the object differ from the catalog, or if it does not fit the
  * table.
  */
 struct GptVersion;
@@ -36,24 +36,24 @@ extern void gpt_weights_read(float *block, const LmParamTable *table,
 							 const struct GptVersion *version);
 
 /*
- * The same, where the parameters from a block's float number `first` on are not wanted there: they
- * go to tail, which takes the block's place from that float on, or nowhere (NULL).
+ * The same, but floats of the block from number `first` on are stored in tail[0] and following;
+ * with tail NULL they are skipped.
  */
 extern void gpt_weights_read_parts(float *block, size_t first, float *tail,
 								   const LmParamTable *table, const struct GptVersion *version);
 
+/* Whose object a version's oid refers to. */
 typedef enum GptBelonging
 {
-	GPT_WEIGHTS_GONE, /* there is no object, or it bears another run's id */
-	/* an object without a run's id, or with nearly ours: ours, ruined, or a stranger's */
+	GPT_WEIGHTS_GONE, /* there is no object, or it has the id of another run */
+	/* no run's id, or nearly ours: our object, damaged, or one that is not ours */
 	GPT_WEIGHTS_ALTERED,
-	GPT_WEIGHTS_OURS, /* it bears the run's id */
+	GPT_WEIGHTS_OURS, /* it has the run's id */
 } GptBelonging;
 
 /*
- * The state of a version's object: an oid can be taken by anybody's object once ours is
- * gone. One row of pg_largeobject answers. A forger who copies our header fails at the content
- * hash.
+ * The state of a version's object, from one row of pg_largeobject: once our object is gone, any
+ * object can get its oid. The content hash finds out a forger who copies our header.
  */
 extern GptBelonging gpt_weights_belonging(Oid object, const pg_uuid_t *run_id);
 

@@ -27,11 +27,9 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "optimizer/clauses.h"
-#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
-#include "utils/builtins.h"
 #include "utils/syscache.h"
 
 #include "core/settings.h"
@@ -96,6 +94,7 @@ plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo
 	return statement;
 }
 
+/* Walks down from the top of the plan and puts one node over the first list with calls to batch. */
 static void
 rewrite(PlannedStmt *statement, int cursor_options)
 {
@@ -240,6 +239,7 @@ put_over(Plan *below, const Limit *limit)
 	return &node->scan.plan;
 }
 
+/* The part of the plan's cost that the planner counts for the calls. */
 static double
 cost_of_calls(const CustomScan *node)
 {
@@ -359,6 +359,9 @@ split_expression(Node *node, Split *split)
 	return expression_tree_mutator(node, split_expression, split);
 }
 
+/*
+ * Moves a call into the node, with references to columns below it; returns what replaces the call.
+ */
 static Node *
 call_above(FuncExpr *call, Split *split)
 {

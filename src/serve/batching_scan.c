@@ -97,6 +97,7 @@ create_state(CustomScan *scan)
 	return (Node *) batch;
 }
 
+/* BeginCustomScan: prepares the calls, and the expressions of a LIMIT directly above. */
 static void
 begin(CustomScanState *node, EState *estate, int eflags)
 {
@@ -127,6 +128,7 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	batch->limit = batch->limits == NIL ? -1 : -2;
 }
 
+/* The call is prepared twice: to read its arguments, and to evaluate it alone after an error. */
 static void
 init_call(BatchScan *batch, BatchCall *call, FuncExpr *expression, int kind)
 {
@@ -213,6 +215,7 @@ row_size(const BatchScan *batch, TupleTableSlot *slot)
 	return size * batch->n_calls;
 }
 
+/* Reads up to gpt.batch_rows rows, at most work_mem, and answers all calls of these rows. */
 static void
 read_ahead(BatchScan *batch)
 {
@@ -252,6 +255,7 @@ read_ahead(BatchScan *batch)
 	batch->n_batches++;
 }
 
+/* Answers one call of the list for all rows that were read. */
 static void
 answer(BatchScan *batch, BatchCall *call)
 {
@@ -352,6 +356,9 @@ set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *
 	pfree(found);
 }
 
+/*
+ * Returns the next row; a call with an error is evaluated again alone, so that it raises its error.
+ */
 static TupleTableSlot *
 hand_on(BatchScan *batch)
 {

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "lib/ilist.h"
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
@@ -16,7 +15,6 @@
 #include "serve/cache.h"
 #include "serve/cache_parts.h"
 #include "serve/image_file.h"
-#include "store/blob.h"
 #include "store/weights.h"
 
 /* of keys and values: beyond what depends on their number otherwise */
@@ -46,6 +44,7 @@ static void plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entr
 static int pages_of(const LmRequest *request, const LmConfig *config);
 static uint64 many_memory(const GptCachedModel *entry, int n_sequences, int n_pages);
 
+/* Raises an error if the caller needs a classifier and the model is none, or the reverse. */
 static void
 check_kind(const GptVersion *version, GptServedKind kind)
 {
@@ -215,6 +214,7 @@ many_memory(const GptCachedModel *entry, int n_sequences, int n_pages)
 	return size;
 }
 
+/* Loads a model into a context of its own; an error before gpt_cached_add frees all of it. */
 static GptCachedModel *
 load_model(const GptVersion *version)
 {
@@ -251,6 +251,7 @@ load_model(const GptVersion *version)
 	return entry;
 }
 
+/* Maps or builds the image of a full version and opens the model in it. */
 static void
 load_full(GptCachedModel *entry, const GptVersion *version)
 {

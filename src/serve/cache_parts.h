@@ -12,6 +12,7 @@
 #include "lib/ilist.h"
 #include "utils/palloc.h"
 
+/* A tokenizer in the cache. */
 typedef struct GptCachedTokenizer
 {
 	dlist_node node; /* most recently used first */
@@ -20,20 +21,21 @@ typedef struct GptCachedTokenizer
 	uint8 sha256[GPT_SHA256_SIZE];
 	LmTokenizer *tokenizer;
 	GptImage image;
-	int n_users; /* models */
+	int n_users; /* cached models that use it */
 } GptCachedTokenizer;
 
 /*
- * The tokenizer with that hash, which stays as long as n_users is above 0; otherwise until the next
+ * The tokenizer with that hash. It stays as long as n_users is above 0; otherwise until the next
  * one is loaded.
  */
 extern GptCachedTokenizer *gpt_cached_tokenizer(const uint8 *sha256);
 
+/* A model in the cache. */
 typedef struct GptCachedModel
 {
 	dlist_node node; /* most recently used first */
 	MemoryContext context;
-	GptServed served; /* as each use of it has it */
+	GptServed served; /* what its users get */
 	LmSession *session;
 	uint8 sha256[GPT_SHA256_SIZE];
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* of an adapter, else zeros */
@@ -48,50 +50,56 @@ typedef struct GptCachedModel
 	uint64 image_size; /* in the session's own memory */
 	uint64 session_size;
 	uint64 generation; /* of the engine that the session belongs to */
-	LmMany *many; /* of the session; NULL: none */
+	LmMany *many; /* for several requests; NULL: none */
 	uint64 many_size;
 	int many_sequences;
 	int many_pages;
-	int n_pins;
+	int n_pins; /* uses that have not ended */
 	bool is_used; /* since the last transaction ended */
 } GptCachedModel;
 
 /*
- * The entry with the version's weights, type and tokenizer; NULL: none. The same weights with
- * another tokenizer would be another model, as would the same adapter of another base.
+ * The entry with the version's weights, type, tokenizer and, for an adapter, base; NULL if there is
+ * none.
  */
 extern GptCachedModel *gpt_cached_find(const GptVersion *version);
-/* Keeps a complete entry; its use makes it the most recently used one. */
+
+/* _add enters a complete entry; _use makes an entry the most recently used one. */
 extern void gpt_cached_add(GptCachedModel *entry);
 extern void gpt_cached_use(GptCachedModel *entry);
 
-/* Whether its session is one of the engine that runs now. */
+/* Whether its session belongs to the engine that runs now; _drop_many frees its LmMany. */
 extern bool gpt_cached_has_session(const GptCachedModel *entry);
 extern void gpt_cached_drop_many(GptCachedModel *entry);
+
 /*
- * Lets go of images that new sessions do not map any more: their models were removed or replaced,
- * or others needed the room.
+ * Frees unused entries whose images new sessions would not map: their models were removed or
+ * replaced, or others needed the room.
  */
 extern void gpt_cached_drop_removed(void);
 
-/* Bytes of the models that have to stay beside keep, with it. */
+/*
+ * Bytes of `keep` and of the other models that must stay; _many_size: bytes of the LmMany of an
+ * entry.
+ */
 extern uint64 gpt_cached_needed_size(const GptCachedModel *keep);
 extern uint64 gpt_cached_many_size(const GptCachedModel *entry);
+
 /*
  * Frees the LmMany of other models, then the least recently used models, until size more bytes fit
- * into gpt.max_memory. Models in use stay, and so does keep, with the bases of adapters that do;
- * when that leaves too little, the error says how much cannot be avoided.
+ * into gpt.max_memory. Models in use, `keep`, and the bases of adapters that stay are not freed; if
+ * the rest is too little, an error says how much memory is needed.
  */
 extern void gpt_cached_make_room(uint64 size, const GptCachedModel *keep);
 
 /*
- * A context below the caller's, so that an error takes it away until gpt_cache_keep moves it below
- * the cache's.
+ * A context below the current one, so that an error frees it; gpt_cache_keep moves it below the
+ * context of the cache.
  */
 extern MemoryContext gpt_cache_make_context(const char *name);
 extern void gpt_cache_keep(MemoryContext context);
 
-/* Aligned for images, not cleared, of any size; NULL without the memory. */
+/* Memory aligned for images, of any size, not cleared; NULL if there is not enough. */
 extern void *gpt_cache_allocate(MemoryContext context, size_t size);
 
 #endif /* GPT_CACHE_PARTS_H */

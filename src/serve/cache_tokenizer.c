@@ -53,6 +53,7 @@ find_tokenizer(const uint8 *sha256)
 	return NULL;
 }
 
+/* Maps or builds the image of the tokenizer; an error before gpt_cache_keep frees all of it. */
 static GptCachedTokenizer *
 load_tokenizer(const uint8 *sha256)
 {
@@ -109,6 +110,7 @@ build_tokenizer(size_t *size, const void *sha256, MemoryContext context)
 	return image;
 }
 
+/* Frees the least recently used tokenizers without a model, so that one more has room. */
 static void
 trim_tokenizers(void)
 {

@@ -138,6 +138,9 @@ run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
 	return i;
 }
 
+/*
+ * Answers the calls of one run together; the prompt of a call that fails its check is not computed.
+ */
 static void
 answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		   const GptCall *calls, int n, uint64 held, GptCallTotals *totals)
@@ -251,6 +254,7 @@ give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config)
 		requests[i].vector = vectors + i * size;
 }
 
+/* Steps the engine until all requests are done; interrupts are served between steps. */
 static void
 run(LmMany *many, LmRequest *requests, int n)
 {
@@ -267,6 +271,7 @@ run(LmMany *many, LmRequest *requests, int n)
 	}
 }
 
+/* Turns a finished request into an answer; the error of a request becomes that of its call. */
 static void
 take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 			const GptCall *call, const LmRequest *request)

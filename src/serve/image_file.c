@@ -214,6 +214,7 @@ is_wanted(const Header *header, const struct stat *status, const Search *search)
 		   memcmp(header->sha256, search->request->sha256, GPT_SHA256_SIZE) == 0;
 }
 
+/* Reads the whole image and compares its CRC with the header; false for a short file as well. */
 static bool
 verify_content(int file, const Header *header)
 {

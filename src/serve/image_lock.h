@@ -10,11 +10,14 @@
 
 #include "store/image_type.h"
 
-/* Held by the session that makes the image of that content and type. */
+/* Held by the session that makes the image of that content and type; waited for. */
 extern void gpt_image_lock(const uint8 *sha256, GptImageType type);
 extern void gpt_image_unlock(const uint8 *sha256, GptImageType type);
 
-/* Held by the session that makes room for an image; taken after the other one, never before. */
+/*
+ * Held by the session that makes room for an image; waited for. Taken after the lock on an image,
+ * never before.
+ */
 extern void gpt_image_room_lock(void);
 extern void gpt_image_room_unlock(void);
 

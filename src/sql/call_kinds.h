@@ -8,6 +8,7 @@
 
 #include "serve/call.h"
 
+/* The kinds of calls, each defined in the file of its SQL function. */
 extern const GptCallKind gpt_score_call;
 extern const GptCallKind gpt_logprob_call;
 extern const GptCallKind gpt_generate_call;

@@ -237,6 +237,7 @@ embed_elements(FunctionCallInfo fcinfo)
 	SRF_RETURN_NEXT(set, answer->value);
 }
 
+/* Prepares the set-returning form of gpt_embed; NULL for a NULL argument. */
 static EmbeddingSet *
 begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 {
@@ -257,6 +258,7 @@ begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 	return embeddings;
 }
 
+/* Computes the embeddings of the next elements, whose vectors replace the last ones. */
 static void
 embed_slice(EmbeddingSet *embeddings)
 {
@@ -296,6 +298,7 @@ embed_result(const GptCall *call, const GptServed *served, bool *is_null)
 					: array_of(call->request.vector, served->config->channels, call->detail != 0);
 }
 
+/* Reads the argument "pooling": NULL means the mean over tokens. */
 static LmPooling
 read_pooling(FunctionCallInfo fcinfo)
 {

@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -151,6 +150,7 @@ answers_of(const GptCall *call, const GptServed *served)
 	return found;
 }
 
+/* The labels with a probability of at least one half, as the text of an array. */
 static char *
 probable_labels(const Answers *found)
 {

@@ -12,7 +12,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -151,6 +150,7 @@ includes_end(const GptTrainOptions *options, bool prompted)
 	return false;
 }
 
+/* Opens the query first, because its columns decide whether the model must be a classifier. */
 static void
 evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 {
@@ -180,6 +180,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	}
 }
 
+/* Callback of the query: scores or classifies one row and adds it to the sums. */
 static void
 add_row(void *context, const GptSourceRow *row)
 {
@@ -283,6 +284,7 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 
 /* ---- Measures ----------------------------------------------------------- */
 
+/* Returns one row per measure of a language model; means are weighted by the rows' weights. */
 static void
 put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 {

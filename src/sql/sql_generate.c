@@ -72,6 +72,7 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
 }
 
+/* Reads the arguments of gpt_generate from max_tokens on; NULL means the default. */
 static void
 read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
 {
@@ -89,6 +90,7 @@ read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
 	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);
 }
 
+/* Reads the array "stop"; the texts stay in the array, which must outlive *sampling. */
 static void
 read_stops(LmSampling *sampling, ArrayType *array)
 {

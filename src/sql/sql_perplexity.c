@@ -16,7 +16,6 @@
 #include "fmgr.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -186,6 +185,7 @@ context_of(FunctionCallInfo fcinfo)
 	return context;
 }
 
+/* A state below the aggregate's context, which is entered in `states` as long as it lives. */
 static Perplexity *
 create(MemoryContext context)
 {

@@ -9,9 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "utils/builtins.h"
 
-#include "core/bridge.h"
 #include "core/compat.h"
 #include "core/words.h"
 #include "serve/cache.h"
@@ -131,6 +129,7 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 						  metric_value((Metric) call->detail, score, call->request.text.size));
 }
 
+/* Reads the argument "metric": NULL means perplexity. */
 static Metric
 read_metric(FunctionCallInfo fcinfo)
 {

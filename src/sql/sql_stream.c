@@ -112,6 +112,9 @@ begin(FunctionCallInfo fcinfo, MemoryContext context)
 	return stream;
 }
 
+/*
+ * Starts the generation, or starts it again after the engine did and skips the tokens given so far.
+ */
 static void
 start(Stream *stream, FunctionCallInfo fcinfo)
 {

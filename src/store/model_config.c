@@ -24,6 +24,7 @@
 
 #define LABELS_FIELD "labels"
 
+static const char *architecture_of(const LmConfig *config);
 static int read_labels(char **names, Jsonb *object);
 static void append_labels(StringInfo json, int n, const char *labels);
 static void append_field(StringInfo json, const LmConfig *config, const LmConfigField *field,
@@ -38,7 +39,7 @@ gpt_config_to_json(const LmConfig *config, const char *labels)
 	StringInfoData json;
 
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"architecture\": \"%s\"", gpt_config_architecture(config));
+	appendStringInfo(&json, "{\"architecture\": \"%s\"", architecture_of(config));
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
 		if (field->since == 1 || !lm_config_is_standard(config, field))
@@ -127,8 +128,9 @@ append_labels(StringInfo json, int n, const char *labels)
 	appendStringInfoChar(json, ']');
 }
 
-const char *
-gpt_config_architecture(const LmConfig *config)
+/* "gpt2" for shapes that other tools read as GPT-2, else "gpt". */
+static const char *
+architecture_of(const LmConfig *config)
 {
 	if (config->labels == 0 && config->norm == LM_LAYERNORM && config->position == LM_LEARNED &&
 		config->bias && !config->qk_norm && config->mlp != LM_RELU2)
@@ -136,6 +138,7 @@ gpt_config_architecture(const LmConfig *config)
 	return "gpt";
 }
 
+/* Writes a field of the configuration as a JSON member. */
 static void
 append_field(StringInfo json, const LmConfig *config, const LmConfigField *field,
 			 const char *labels)
@@ -168,6 +171,7 @@ append_field(StringInfo json, const LmConfig *config, const LmConfigField *field
 	}
 }
 
+/* Stores a JSON value in its field; false if it has another type or is out of range. */
 static bool
 read_field(LmConfig *config, const LmConfigField *field, const JsonbValue *value)
 {

@@ -7,13 +7,9 @@
  */
 #include "postgres.h"
 
-#include "common/jsonapi.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
-#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 #include "utils/uuid.h"
 
 #include "core/bridge.h"
@@ -192,6 +188,7 @@ append_metadata(StringInfo header, const LmParamTable *table, const char *labels
 	appendStringInfoChar(header, '}');
 }
 
+/* Writes the header's entry of one tensor and moves *offset past its data. */
 static void
 append_tensor(StringInfo header, const LmParam *param, uint64 *offset)
 {
@@ -223,6 +220,7 @@ write_param(GptBlob *blob, float *values, const float *block, const LmParam *par
 	}
 }
 
+/* Reads the JSON header, palloc'd with a NUL after it; errors name the version. */
 static char *
 read_header(GptBlob *blob, size_t *size, const GptVersion *version)
 {

@@ -69,6 +69,7 @@ read_metadata(const GptJson *metadata, const GptVersion *version)
 		gpt_weights_corrupt(version, "Its header has a value in a wrong place.");
 }
 
+/* Reads the entry of one tensor; a field of a wrong type is an error. */
 static void
 read_tensor(GptTensor *tensor, const GptJson *object, const GptVersion *version)
 {
@@ -123,6 +124,7 @@ read_numbers(uint64 *numbers, int most, const GptJson *array, const GptVersion *
 	return n;
 }
 
+/* The offsets must span exactly the product of the shape, as float32. */
 static void
 check_tensor(const GptTensor *tensor, const GptVersion *version)
 {

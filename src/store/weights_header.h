@@ -17,6 +17,7 @@
 #define GPT_WEIGHTS_MAX_NAME 256
 #define GPT_WEIGHTS_MAX_DIMENSIONS 4
 
+/* An entry of the header. */
 typedef struct GptTensor
 {
 	char name[GPT_WEIGHTS_MAX_NAME];
@@ -24,22 +25,22 @@ typedef struct GptTensor
 	int n_dimensions;
 	uint64 shape[GPT_WEIGHTS_MAX_DIMENSIONS];
 	int n_offsets;
-	uint64 begin; /* from the end of the header */
+	uint64 begin; /* offset from the end of the header */
 	uint64 end;
 } GptTensor;
 
+/* All entries, in the order of the header. */
 typedef struct GptWeightsHeader
 {
 	int n_tensors;
-	GptTensor *tensors;
+	GptTensor *tensors; /* [n_tensors] */
 } GptWeightsHeader;
 
 struct GptVersion;
 
 /*
- * Parses a header; version is only named in errors. Checks what the format says of a tensor alone:
- * its fields, limits, and that the product of its shape is its span; ERRCODE_DATA_CORRUPTED
- * otherwise.
+ * Parses a header, palloc'd; errors name the version. Checks each tensor alone: its fields, limits,
+ * and that the product of its shape is its span. Raises ERRCODE_DATA_CORRUPTED otherwise.
  */
 extern GptWeightsHeader *gpt_weights_parse(const char *json, size_t size,
 										   const struct GptVersion *version);
