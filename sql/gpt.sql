@@ -2,7 +2,7 @@
 \echo Use "CREATE EXTENSION gpt" to load this file. \quit
 
 -- Tables. No role has privileges on them: functions in C write, and the views below show each role its own rows.
--- C code reads models, versions and tokenizers by column number (src/catalog.c): new columns come last. Names
+-- C code reads models, versions and tokenizers by column number (src/store/catalog.c): new columns come last. Names
 -- have collation "C", so that their indexes do not depend on the C library.
 
 CREATE TABLE @extschema@.gpt_tokenizer (
