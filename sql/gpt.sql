@@ -565,7 +565,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as given';
 COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'conditions of its result: chosen options, processor, kernels';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of that model, known once the job has started';
-COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the rows were read again after an interruption, because the token file was lost';
+COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the job lost its token file, and the rows that it read again differ or may differ';
 COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
