@@ -15,7 +15,7 @@ typedef struct GptAtEnd
 	void (*act)(const void *data); /* may not raise an error: the transaction has ended */
 	bool at_commit;
 	bool at_abort; /* also of the subtransaction */
-	bool at_prepare; /* nobody hears of the end of a prepared transaction */
+	bool at_prepare; /* no callback reports the end of a prepared transaction */
 	const char *prepare_error; /* error of PREPARE TRANSACTION; NULL: none */
 } GptAtEnd;
 

@@ -1,9 +1,9 @@
 /*
  * include/corpus/row_counts.h
  *
- * How often each row of a query occurs, in a bounded memory: while rows are read they are counted
- * by the hash of what they hold. Where too many differ, only those with a small hash are counted,
- * which is a fair sample of them. Neither depends on the order of the rows.
+ * Counts how often each row of a query occurs, in bounded memory. Rows are counted by the hash of
+ * their content while they are read. If there are too many different rows, only those with a small
+ * hash are counted, which is a fair sample. The result does not depend on the order of the rows.
  */
 #ifndef GPT_ROW_COUNTS_H
 #define GPT_ROW_COUNTS_H

@@ -2,8 +2,8 @@
  * include/jobs/launcher.h
  *
  * The launcher: with shared_preload_libraries = 'gpt', a process that starts the jobs which a
- * server restart left behind or which found no free worker. It is connected to no database; a
- * short-lived starter looks into one database after another. Without preload none of this exists
+ * restart of the server interrupted or which found no free worker. It connects to no database; a
+ * short-lived starter looks into one database after another. Without preload there is no launcher,
  * and the functions below do nothing.
  */
 #ifndef GPT_LAUNCHER_H

@@ -1,17 +1,16 @@
 /*
  * include/store/catalog_model.h
  *
- * A model that is about to be changed: its row in gpt_model is locked, and its versions are known.
- * For the files that write to the catalog of models.
+ * A model that is about to change: its row in gpt_model is locked and its versions are known. For
+ * the files that write to the catalog of models.
  *
- * Who changes a model takes the lock on its row before anything about its versions is read, and
- * after those on names (name_lock.h has the order); they are then read under a snapshot newer than
- * the lock, which lasts to the end of the transaction. Objects belong to the model's owner, rows to
- * the extension's.
+ * A change first takes the locks on names (name_lock.h has the order), then the lock on the model's
+ * row, and only then reads the versions, under a snapshot newer than the lock. The lock lasts until
+ * the end of the transaction. Objects belong to the model's owner, rows to the extension's.
  *
- * Who makes an adapter keeps its base (FOR KEY SHARE on the rows of model and version) to the end
- * of the transaction. That is in nobody's way but of who removes or renames the model, or drops
- * that version; a publication leaves the version alone.
+ * A transaction that makes an adapter keeps its base (FOR KEY SHARE on the rows of model and
+ * version) until its end. Only the removal or renaming of the model, or the removal of that
+ * version, waits for it; a publication does not touch the version.
  */
 #ifndef GPT_CATALOG_MODEL_H
 #define GPT_CATALOG_MODEL_H

@@ -1,8 +1,8 @@
 /*
  * include/store/image_directory.h
  *
- * The files of images: their names, a list, and how they go. What a file holds is written in
- * include/serve/image_file.h.
+ * The files of images: their names, a list, and their removal. include/serve/image_file.h describes
+ * their content.
  */
 #ifndef GPT_IMAGE_DIRECTORY_H
 #define GPT_IMAGE_DIRECTORY_H

@@ -9,8 +9,8 @@
  *   BYTES    BPE of 256, no merges    ByteLevel without a pattern                         ByteLevel
  *   CHARS    WordLevel                Split into single characters                        Fuse
  *
- * Special tokens are the added tokens; NFC is the normalizer; a token in front of the text, and one
- * behind it that is not known by its name, are a TemplateProcessing.
+ * Special tokens are the added tokens; NFC is the normalizer. A token before the text, and a token
+ * after it whose name is not a well-known one, are a TemplateProcessing.
  */
 #ifndef GPT_TOKENIZER_JSON_H
 #define GPT_TOKENIZER_JSON_H

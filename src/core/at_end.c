@@ -102,7 +102,7 @@ at_transaction_end(XactEvent event, void *argument)
 }
 
 /*
- * On release, the parent inherits the actions; on rollback, those that wait for it run and all go.
+ * At RELEASE the parent inherits the actions. At ROLLBACK those that wait for it run; none is left.
  */
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,

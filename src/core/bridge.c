@@ -273,9 +273,9 @@ reallocate(void *context, void *pointer, size_t size)
 }
 
 /*
- * Only what really ends the statement or the process stops the engine. InterruptPending is not
- * asked: it is also set by requests that interrupt nothing (a log of memory contexts, a barrier, a
- * catch-up of invalidations), and a stopped step is lost work.
+ * Only a request that ends the statement or the process stops the engine, since a stopped step is
+ * lost work. InterruptPending is not read: requests that interrupt nothing set it as well (a log of
+ * memory contexts, a barrier, a catch-up of invalidations).
  */
 static bool
 should_stop(void *context)
@@ -330,8 +330,8 @@ stop_engine(void)
 }
 
 /*
- * blas is a value of gpt.blas_library; NULL: no library. The context is known to stop_engine before
- * anything can fail, so that a failed start leaves nothing behind.
+ * blas: a value of gpt.blas_library; NULL: no library. stop_engine knows the context before
+ * anything can fail, so a failed start leaks nothing.
  */
 static LmEngine *
 start_engine(int n_threads, const char *blas)

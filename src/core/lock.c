@@ -59,7 +59,7 @@ gpt_lock_release_session(const LOCKTAG *tag)
 	forget_lost();
 }
 
-/* Also those that pg_advisory_unlock_all() has released in a user's session. */
+/* Removes locks from our list that pg_advisory_unlock_all() has released in a user's session. */
 static void
 forget_lost(void)
 {

@@ -88,7 +88,7 @@ void
 gpt_nice_compute(bool computes)
 {
 	is_computing = computes;
-	/* Also here, because a short step is over before the engine asks anything. */
+	/* A short step is over before the engine asks whether to stop, so this happens here, too. */
 	if (computes)
 		gpt_nice_lower();
 }

@@ -203,10 +203,10 @@ gpt_classification_measure(const GptClassification *classification, GptMeasureCa
 	}
 	callback(context, "loss", NULL, NULL, -classification->logprob / classification->weight);
 	callback(context, "accuracy", NULL, NULL, classification->right / classification->weight);
-	/* Where no row has a label, and none was given one, there is nothing to average. */
+	/* Without any label, wanted or predicted, there is no mean. */
 	if (n_occurring > 0)
 		callback(context, "macro_f1", NULL, NULL, f1 / n_occurring);
-	/* With one label a row it is the accuracy. */
+	/* With one label per row this is the accuracy. */
 	if (n_occurring > 0 && classification->multi_label)
 		callback(context, "micro_f1", NULL, NULL, f1_of(both, wanted, found));
 	measure_labels(classification, callback, context);

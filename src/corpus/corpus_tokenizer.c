@@ -160,7 +160,9 @@ sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 		gpt_progress_tick(progress);
 		if (is_drawn(sample, document))
 		{
-			/* Of a very long document the beginning is enough, up to the end of a character. */
+			/*
+			 * The beginning of a very long document is enough; it ends at the end of a character.
+			 */
 			if (document->size > SAMPLE_SIZE)
 				document->size = pg_encoding_mbcliplen(PG_UTF8, document->text,
 													   (int) document->size, SAMPLE_SIZE);

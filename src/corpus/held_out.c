@@ -45,8 +45,8 @@ gpt_held_out_add(GptHeldOut *held, uint64 hash, uint64 prompt, uint32 size, uint
 }
 
 /*
- * Of all that is learnt of a row; the label's number is the sorted table's, which does not depend
- * on the order of the rows.
+ * The key of everything that is trained of a row. label: its number in the sorted table, which does
+ * not depend on the order of the rows.
  */
 static uint64
 key_of(const GptHeldOut *held, uint64 text_key, uint32 label)

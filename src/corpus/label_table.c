@@ -52,7 +52,7 @@ typedef struct TypeEquality
 	Oid collation;
 	FmgrInfo hash;
 	FmgrInfo equal;
-	uint64 seed; /* of this table, so that nobody can prepare values of one hash */
+	uint64 seed; /* random, so that nobody can craft values with equal hashes */
 	HTAB *hashes; /* HashEntry */
 	LabelValue *values; /* [LM_MAX_LABELS] by number */
 } TypeEquality;
@@ -377,7 +377,7 @@ add_name(GptLabelTable *table, const char *name)
 	return spelling->number;
 }
 
-/* Of the first n numbers of table->row. */
+/* The number of the set that consists of the first n members of table->row. */
 static uint32
 add_set(GptLabelTable *table, uint32 n)
 {
@@ -475,7 +475,7 @@ choose_spellings(const GptLabelTable *table)
 	return chosen;
 }
 
-/* By name; those that were given keep their numbers. */
+/* Sorts the labels by name; given labels keep their numbers. */
 static void
 sort_names(GptLabelTable *table)
 {
@@ -502,7 +502,7 @@ sort_names(GptLabelTable *table)
 	table->labels.names = names;
 }
 
-/* By their members, one after the other. */
+/* Orders sets by their members, one after the other. */
 static int
 compare_sets(const void *a, const void *b)
 {
@@ -518,7 +518,7 @@ compare_sets(const void *a, const void *b)
 	return first->n < second->n ? -1 : first->n > second->n;
 }
 
-/* From here on the table of sets is not looked up: its keys change. */
+/* The keys change from here on, so the hash table is not used any more. */
 static void
 sort_sets(GptLabelTable *table)
 {

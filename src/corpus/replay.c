@@ -30,7 +30,7 @@ gpt_replay_free(GptReplay *replay)
 	pfree(replay);
 }
 
-/* Of all that tells rows apart, labels as they are written. */
+/* The key covers everything that tells rows apart; labels count as they are written. */
 uint64
 gpt_replay_key(const GptSourceRow *row, const uint64 *hash)
 {

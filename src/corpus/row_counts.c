@@ -2,9 +2,8 @@
  * src/corpus/row_counts.c
  *
  * Rows go in, groups of equal ones come out. New rows are appended; when the array is full, equal
- * ones are merged. What grows beyond the memory after that loses the larger half of its keys: when
- * that happens follows from the rows alone, because the number of different keys below a limit only
- * grows.
+ * ones are merged. If it is still full, the larger half of the keys is dropped. The moment of this
+ * follows from the rows alone, because the number of different keys below a limit only grows.
  */
 #include "postgres.h"
 
@@ -84,7 +83,7 @@ merge(GptRowCounts *counts)
 	counts->n = n;
 }
 
-/* Of merged groups, until they leave room. */
+/* Drops the larger half of the keys until the merged groups leave room. */
 static void
 halve(GptRowCounts *counts)
 {

@@ -204,8 +204,8 @@ analyse(RawStmt *statement, const char *query, const char *name)
 }
 
 /*
- * In a rewritten query, which has the views and the policies of its tables in it. The bodies of
- * functions are not looked into.
+ * The query is rewritten, so it contains views and policies of its tables. Bodies of functions are
+ * not examined.
  */
 static bool
 reads_session_user(Node *node, void *context)
@@ -236,7 +236,7 @@ check_session_user(Query *rewritten, const char *name)
 						 GetUserNameFromId(GetUserId(), false))));
 }
 
-/* Where it runs elsewhere, in a worker, there are none of the session's temporary relations. */
+/* A worker does not see the session's temporary relations. */
 static void
 check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 {
@@ -251,13 +251,13 @@ check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 			refuse(name, "locks rows");
 	}
 
-	/* Not relationOids: any constant of type oid is there too. */
+	/* relationOids is no help: it contains any constant of type oid as well. */
 	foreach (cell, plan->rtable)
 	{
 		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
 		Oid relation = entry->relid;
 
-		/* From PostgreSQL 16 on a view stands here as a subquery with the view's oid. */
+		/* PostgreSQL 16 and later keep a view here as a subquery with the view's oid. */
 		if (elsewhere && OidIsValid(relation) &&
 			(entry->rtekind == RTE_RELATION || entry->rtekind == RTE_SUBQUERY) &&
 			get_rel_persistence(relation) == RELPERSISTENCE_TEMP)

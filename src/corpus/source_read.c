@@ -61,7 +61,7 @@ typedef struct Reader
 	uint64 n_rows;
 } Reader;
 
-/* As `value::text` is analysed and planned; a domain is cast as what it is over. */
+/* Plans the cast `value::text`; a domain is cast like its base type. */
 static void
 start_text(TextColumn *column, Oid type, Oid collation)
 {
@@ -202,7 +202,7 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 	return weight;
 }
 
-/* As a string; NULL for a null. */
+/* The value as a string; NULL for a null. */
 static const char *
 label_of(Reader *reader, Datum value, bool isnull)
 {
@@ -324,7 +324,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	return true;
 }
 
-/* Before the memory of the executor goes, in which the casts live. */
+/* Called before the executor frees its memory, in which the casts live. */
 static void
 end_reader(DestReceiver *receiver)
 {

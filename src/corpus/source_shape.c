@@ -173,7 +173,7 @@ check_name(const TargetEntry *entry, List *before, const char *name)
 	}
 }
 
-/* With a tokenizer, only texts have a meaning. */
+/* A tokenizer is trained on texts only. */
 static Role
 role_of(const TargetEntry *entry, GptSourceKind kind, const char *watermark)
 {
@@ -318,7 +318,10 @@ refuse_shape(const Query *analysed, GptSourceKind kind, const char *watermark, c
 												: "")));
 }
 
-/* A prompt alone would be learnt as any text, which nobody means who names it so. */
+/*
+ * A prompt without completion would be trained on like any text; the name says that this is not
+ * meant.
+ */
 static void
 refuse_half(GptSourceKind kind, const Columns *columns)
 {
@@ -377,7 +380,7 @@ number_of(const Columns *columns, Role role)
 	return columns->n[role] > 0 ? columns->last[role]->resno : 0;
 }
 
-/* A prompt is evaluated as any text: nothing is learnt wrongly by that. */
+/* An evaluation may score prompts like any text, since it trains nothing. */
 static void
 take_half(Columns *columns)
 {

@@ -10,7 +10,7 @@
 
 #include "corpus/source.h"
 
-/* In the order in which they are asked. */
+/* The reasons in the order in which they are checked. */
 static const char *const reasons[] = {NULL,
 									  "without text",
 									  "without a prompt",

@@ -53,7 +53,7 @@ struct GptSpool
 	bool prompted; /* what the queries select */
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
-	GptOldRows *old; /* while the query is read, where some are learnt again; else NULL */
+	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */
 	bool replays; /* the row that is added is an old one */
 	Datum since; /* rows beyond this value of the watermark's column are new */
 	bool has_since;
@@ -486,7 +486,7 @@ fix_sides(GptSpool *spool)
 				 errdetail("In all rows with text, \"is_validation\" is true.")));
 }
 
-/* Of the record. A text that is cut is on both sides; it is cut at the beginning of a character. */
+/* The side of the record. A text that is cut, at the beginning of a character, is on both sides. */
 static void
 choose_side(GptSpool *spool)
 {

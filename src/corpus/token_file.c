@@ -152,7 +152,7 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 
 /* ---- 1. Encoding -------------------------------------------------------- */
 
-/* To the end of writer->record, as the file has them. */
+/* Appends ids to writer->record, in the form that they have in the file. */
 static void
 append_ids(Writer *writer, const int32 *ids, size_t n)
 {
@@ -202,7 +202,7 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 		append_document(writer, document->side, &writer->shape, record->data + sizeof(SortKey));
 }
 
-/* As the file has them; the place need not be aligned. */
+/* Writes ids in the form of the file; the place need not be aligned. */
 static void
 store_ids(char *place, const int32 *ids, size_t n, int token_size)
 {
@@ -241,7 +241,7 @@ write_in_order(Writer *writer, GptSpool *spool)
 
 /* ---- 2. Sorting --------------------------------------------------------- */
 
-/* In a transaction, because catalogs are read; afterwards no snapshot is held. */
+/* A transaction is needed to read catalogs; afterwards no snapshot is held. */
 static Tuplesortstate *
 begin_sort(void)
 {
@@ -282,8 +282,8 @@ put_document(Writer *writer, const GptDocument *document)
 }
 
 /*
- * In one transaction, at whose end the server closes the files of the sort; so the row of progress
- * stands still meanwhile. It holds neither a snapshot nor locks.
+ * One transaction, at whose end the server closes the files of the sort. Meanwhile the progress row
+ * does not change. No snapshot and no locks are held.
  */
 static void
 write_sorted(Writer *writer, GptSpool *spool)
@@ -435,8 +435,8 @@ choose_context(const Writer *writer)
 }
 
 /*
- * Of a prompt that does not fit the context together with its completion the last ids are kept, as
- * many as fit, and half a context at least.
+ * If prompt and completion do not fit the context together, the prompt keeps its last ids: as many
+ * as fit, at least half a context.
  */
 static uint64
 skipped_of_prompt(const DocumentShape *shape, int context)

@@ -84,7 +84,7 @@ is_claimable(const GptJob *job)
 		   memcmp(&job->run_id, &ticket.run_id, sizeof(pg_uuid_t)) == 0;
 }
 
-/* In a transaction, holding the job's lock. */
+/* Inside a transaction, with the job's lock held. */
 static Claim
 claim_row(GptJob **job)
 {
@@ -155,9 +155,9 @@ wait_for_slot(void)
 }
 
 /*
- * Jobs of a database start in their order: while as many older ones are queued as there are slots,
- * this one waits a moment for their workers; then it starts one and leaves. Where no slot is free
- * it does not try for one either: one that is given back in the meantime belongs to an older job.
+ * Jobs of a database start in their order. While at least as many older jobs are queued as there
+ * are slots, this one waits a moment for their workers; then it starts one and leaves. Without a
+ * free slot it does not try to take one: a slot that is given back belongs to an older job.
  */
 static Turn
 wait_for_turn(void)
@@ -340,9 +340,9 @@ launch_next(void)
 }
 
 /*
- * Gives back the slot and starts the next jobs. Without a launcher nobody would do it when this
- * process is gone, if its own place is the one that is missing: of several workers that end at once
- * the first stays a moment, until another one has made room.
+ * Gives back the slot and starts the next jobs. If max_worker_processes is exhausted and there is
+ * no launcher, the place of this process is the missing one: of several workers that end at once,
+ * the first stays a moment until another one has made room.
  */
 static void
 start_next(void)

@@ -7,8 +7,8 @@
  * is refused. A queued job that the transaction cancels was passed over by those who start jobs, so
  * a worker is registered for it when the cancellation is rolled back.
  *
- * Nothing may fail at commit. Where no place for a worker is left, the launcher is asked to start
- * the job; where there is none, gpt_wait says what to do.
+ * Nothing may fail at commit. If there is no place for a worker, the launcher is asked to start the
+ * job; without a launcher, gpt_wait says what to do.
  */
 #include "postgres.h"
 
@@ -77,8 +77,8 @@ gpt_job_launch_pending(int64 job)
 }
 
 /*
- * As many workers of one transaction as can have a slot: each that ends starts the next job, and
- * gpt_wait one of this session that none of them could start.
+ * At most as many workers per transaction as there are slots: each job that ends starts the next
+ * one, and gpt_wait starts a job of this session that no other could start.
  */
 static void
 launch_some(const void *ticket)

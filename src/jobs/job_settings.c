@@ -57,8 +57,8 @@ static const char *const limits[] = {
 };
 
 /*
- * Not of a job: time-outs, what concerns the client, and what a transaction begins with, which the
- * worker decides.
+ * Settings that a job never takes: time-outs, those of the client, and those with which a
+ * transaction begins, which the worker sets itself.
  */
 static const char *const never_taken[] = {
 	"client_encoding",
@@ -170,8 +170,8 @@ without_temporary_schema(const char *search_path)
 }
 
 /*
- * With all digits, which the server's own function leaves out of a number; empty, as SHOW has it,
- * where there is no string.
+ * Keeps all digits of a number, unlike the server's own function; an unset string is empty, as in
+ * SHOW.
  */
 static const char *
 value_of(const struct config_generic *setting)
@@ -263,8 +263,8 @@ gpt_job_settings_capture(void)
 			refuse(settings[i], own_names);
 	}
 	/*
-	 * Where SET ROLE made the job's role the current one, the worker, which connects as that role,
-	 * does the same.
+	 * If SET ROLE made the job's role the current one, the worker does the same, since it connects
+	 * as that role.
 	 */
 	if (GetCurrentRoleId() == GetUserId())
 		push_setting(&state, ROLE_SETTING, GetUserNameFromId(GetUserId(), false));

@@ -1,8 +1,8 @@
 /*
  * src/jobs/starter.c
  *
- * A database goes in; workers for the jobs that wait there come out. Sees all jobs, runs nothing of
- * a user.
+ * A database goes in; workers for the jobs that wait there come out. The starter sees all jobs and
+ * runs nothing of a user.
  */
 #include "postgres.h"
 
@@ -88,8 +88,8 @@ gpt_starter_main(Datum argument)
 }
 
 /*
- * As many as can run; each that ends starts the next one. Where this process holds the last place
- * for a worker, the launcher starts the job once this process has ended.
+ * Starts as many jobs as can run; each that ends starts the next one. If this process holds the
+ * last place for a worker, the launcher starts the job after its end.
  */
 static void
 launch_waiting(bool cut_off)

@@ -13,7 +13,7 @@
 typedef struct GptStarterTicket
 {
 	Oid database;
-	pid_t notify_pid; /* notified when the starter starts and ends; 0: nobody */
+	pid_t notify_pid; /* gets a signal when the starter starts and ends; 0: none */
 	bool cut_off; /* also the jobs that a restart of the server cut off */
 	int64 refused_job; /* only this job, whose worker could not connect; 0: look for jobs */
 } GptStarterTicket;

@@ -101,7 +101,8 @@ gpt_worker_main(Datum argument)
 	before_shmem_exit(record_termination, (Datum) 0);
 	gpt_stop_register_timeouts();
 	/*
-	 * Of the role's settings: the server ends such a wait by SIGINT, which is a cancellation here.
+	 * Overrides the role's setting: the server would end the wait by SIGINT, which is a
+	 * cancellation here.
 	 */
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_appname("gpt");
@@ -133,7 +134,7 @@ set_exit_code(int code, Datum argument)
 		proc_exit(0);
 }
 
-/* After FATAL: undoes the open transaction, then writes how the job ended. */
+/* Exit callback after FATAL: aborts the open transaction, then records the end of the job. */
 static void
 record_termination(int code, Datum argument)
 {
@@ -166,8 +167,8 @@ record_termination(int code, Datum argument)
 }
 
 /*
- * Whether the extension is still the one that the job belongs to, and of the library's version.
- * Where it was dropped nothing can be recorded, and the job's files serve nobody.
+ * Whether the extension is still the one of the job, in the library's version. If it was dropped,
+ * nothing can be recorded, and the job's files are useless.
  */
 static bool
 extension_is_there(void)
@@ -199,7 +200,7 @@ extension_is_there(void)
 
 /* ---- Run ---------------------------------------------------------------- */
 
-/* Before anything is read: the job may have waited for another one that made the model. */
+/* Checked before the query runs: the job may have waited for another one that made the model. */
 static void
 check_model_is_new(const GptJob *job)
 {

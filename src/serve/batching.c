@@ -118,8 +118,8 @@ rewrite(PlannedStmt *statement, int cursor_options)
 			return;
 		}
 		/*
-		 * Behind a sort every row is needed. A limit of another kind (WITH TIES) looks beyond its
-		 * count; a volatile one is computed once.
+		 * A node above a sort needs every row. A limit of another kind (WITH TIES) reads beyond its
+		 * count; a volatile one may be computed only once.
 		 */
 		if (IsA(*place, Limit))
 			limit = is_plain((const Limit *) *place) ? (const Limit *) *place : NULL;
@@ -138,8 +138,8 @@ is_plain(const Limit *limit)
 }
 
 /*
- * Where the select list is that a node hands on as it is; NULL where it does something else with
- * rows.
+ * The place of the plan below a node that passes its list on; NULL if the node does something else
+ * with rows.
  */
 static Plan **
 next_below(Plan *plan)
@@ -422,7 +422,7 @@ kind_of(const Node *node)
 	return kind_of_function(call->funcid);
 }
 
-/* By what the function is in C, so that no name and no schema misleads. */
+/* Compares the C function, so that no name or schema can mislead. */
 static int
 kind_of_function(Oid function)
 {

@@ -160,7 +160,7 @@ execute(CustomScanState *node)
 	return hand_on(batch);
 }
 
-/* As nodeLimit.c does, which raises the errors. */
+/* Like nodeLimit.c, which raises the errors. */
 static void
 compute_limit(BatchScan *batch)
 {
@@ -302,8 +302,8 @@ read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed)
 		if (argument->isnull && call->info.fn_strict)
 			return false;
 		/*
-		 * Out of the toast table now: below only errors of arguments are caught, which leave
-		 * nothing behind.
+		 * Detoasts here, because the block below catches errors of arguments only, which leave
+		 * nothing open.
 		 */
 		if (!argument->isnull && type == TEXTOID)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));

@@ -160,8 +160,8 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 }
 
 /*
- * As many texts at once, and as many pages, as they can need and as there is memory for. One text
- * where there is none.
+ * As many texts at once, and as many pages, as the requests can need and memory allows; one text at
+ * least.
  */
 static void
 plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmRequest *requests,
@@ -237,7 +237,9 @@ load_model(const GptVersion *version)
 	else
 		load_full(entry, version);
 
-	/* After the base, which may have another one; nothing makes it go from here on. */
+	/*
+	 * Loaded after the base, which may have another tokenizer; nothing can remove it from here on.
+	 */
 	tokenizer = gpt_cached_tokenizer(version->tokenizer);
 
 	/* Nothing fails from here on. */

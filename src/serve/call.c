@@ -299,7 +299,7 @@ gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number)
 {
 	Oid type = get_fn_expr_argtype(fcinfo->flinfo, number);
 
-	/* Without an expression to ask: what the function is declared with. */
+	/* Without an expression, the declared type of the argument decides. */
 	if (!OidIsValid(type) && OidIsValid(fcinfo->flinfo->fn_oid))
 	{
 		Oid *types;
@@ -338,7 +338,7 @@ gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo)
 	return elements;
 }
 
-/* In slices, so that what is known of an element beside its answer is bounded. */
+/* Slices bound the memory for what is known of an element besides its answer. */
 int
 gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served, uint64 held)
 {

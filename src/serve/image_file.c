@@ -3,11 +3,11 @@
  *
  * Finds, maps, makes and checks the files of images.
  *
- * A file is written under another name and renamed, so that a file with the name of an image was
- * complete once. There is no fsync: a crash of the machine leaves nothing, for the server removes
- * the files when it starts. Sessions that need the same image wait for each other on a lock of the
- * server; the processes of one parallel query, which such a lock does not keep apart, on flock() of
- * the file aside, which also tells a file that is being written from one that was left behind.
+ * A file is written under another name and renamed, so a file with the name of an image has been
+ * complete once. There is no fsync: after a crash of the machine the server removes the files when
+ * it starts. Sessions that need the same image wait for each other on a lock of the server. Such a
+ * lock does not separate the processes of one parallel query, so these wait on flock() of the
+ * unfinished file, which also shows whether the file has a writer.
  */
 #include "postgres.h"
 
@@ -293,7 +293,10 @@ unmap(void *arg)
 
 /* ---- Making it ---------------------------------------------------------- */
 
-/* With the lock: builds the image in memory, and stores and maps it where that is possible. */
+/*
+ * Called with the lock: builds the image in memory, stores it, and maps the file if that is
+ * possible.
+ */
 static void
 make(const Search *search)
 {
@@ -325,9 +328,9 @@ make(const Search *search)
 }
 
 /*
- * The file that the image is written to, which nobody else writes; -1 where there can be none.
- * Where another process of the same parallel query writes it, waits for that one, and *attached
- * says that its image is mapped.
+ * Opens the unfinished file for writing, locked; -1 if there can be none. If another process of the
+ * same parallel query writes it, waits for that process, and sets *attached after mapping its
+ * image.
  */
 static int
 open_aside(const Search *search, bool *attached)

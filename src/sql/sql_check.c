@@ -3,8 +3,8 @@
  *
  * gpt_check: looks for defects in rows, large objects, files and jobs. Changes nothing.
  *
- * Rows and the existence of objects are read under one snapshot a query. Objects and jobs are
- * looked at later, so that one may have gone meanwhile: then nothing is said about it.
+ * Rows and the existence of objects are read under one snapshot per query. Objects and jobs are
+ * examined later; if one has gone in the meantime, nothing is reported.
  */
 #include "postgres.h"
 

@@ -251,7 +251,7 @@ begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 		embeddings->elements = elements;
 		embeddings->slice =
 			AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
-		/* Also where there is no element to ask it. */
+		/* The model is checked even if the array has no element. */
 		gpt_cache_release(gpt_cache_acquire(gpt_elements_model(elements), GPT_SERVED_ANY));
 	}
 	MemoryContextSwitchTo(caller);
@@ -316,7 +316,7 @@ read_pooling(FunctionCallInfo fcinfo)
 	return (LmPooling) pooling;
 }
 
-/* To length 1; zeros stay. */
+/* Scales to length 1; a vector of zeros stays. */
 static void
 normalize(float *embedding, int n)
 {

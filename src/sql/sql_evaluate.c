@@ -311,7 +311,7 @@ put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 	gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
 }
 
-/* Of the version's row; those that were not measured are left out. */
+/* The measures in the version's row; missing ones are left out. */
 static void
 put_kept(FunctionCallInfo fcinfo, const char *model)
 {

@@ -36,7 +36,7 @@
 
 #define LOOK_MS 200 /* between two looks at a job's row */
 #define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
-#define NOBODY_MS 5000 /* that nobody may be seen running it: a worker may be starting */
+#define NOBODY_MS 5000 /* without a process; a worker may be starting */
 #define LEAVING_MS 10000
 #define MOMENT_MS 10
 
@@ -269,8 +269,8 @@ launch_successor(const GptJob *job)
 }
 
 /*
- * Under the job's lock no worker can claim it meanwhile, which in a REPEATABLE READ transaction
- * would be an error. False: look again.
+ * Holds the job's lock, so that no worker can claim the job in the meantime, which would be an
+ * error in a REPEATABLE READ transaction. False: check again.
  */
 static bool
 cancel_queued(const GptJob *job)
@@ -301,7 +301,7 @@ cancel_queued(const GptJob *job)
 	return true;
 }
 
-/* A job that was cut off and that nobody runs now. */
+/* The job was interrupted and no process runs it. */
 static bool
 cancel_cut_off(const GptJob *job)
 {

@@ -78,8 +78,8 @@ look_at(const char *reference)
 }
 
 /*
- * Under a snapshot that stays active: what the reference means once nobody else changes the model's
- * name.
+ * The adapter, read under a snapshot that stays active, after jobs and renames of the model are
+ * locked out.
  */
 static GptVersion *
 adapter_of(const char *reference)

@@ -123,7 +123,7 @@ gpt_perplexity_serialize(PG_FUNCTION_ARGS)
 	pq_begintypsend(&bytes);
 	pq_sendfloat8(&bytes, state->logprob);
 	pq_sendint64(&bytes, state->n_tokens);
-	/* Not as a string, which would be converted to the encoding of the client. */
+	/* Raw bytes: a string would be converted to the encoding of the client. */
 	pq_sendint32(&bytes, state->model == NULL ? 0 : strlen(state->model));
 	pq_sendbytes(&bytes, state->model == NULL ? "" : state->model,
 				 state->model == NULL ? 0 : strlen(state->model));

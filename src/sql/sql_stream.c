@@ -162,7 +162,7 @@ next(Stream *stream)
 	return answer.value;
 }
 
-/* Of the end of the set, however it comes. */
+/* Called at the end of the set, however it comes. */
 static void
 release(void *arg)
 {

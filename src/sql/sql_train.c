@@ -1,13 +1,13 @@
 /*
  * src/sql/sql_train.c
  *
- * SQL functions that submit training jobs: what is asked for goes in, a queued row comes out, and a
- * worker when the transaction commits.
+ * SQL functions that submit training jobs: arguments go in; a queued row comes out, and a worker
+ * when the transaction commits.
  *
- * Who submits a job holds the lock on the name of the model that it makes until the end of the
- * transaction, so that two sessions cannot submit one at the same time, and jobs that make the same
- * model have numbers in the order of their commits. The name of the model that a fine-tune starts
- * from is kept by a shared lock: until the job can be seen, nobody drops or renames it.
+ * A transaction that submits a job holds the lock on the name of the model that the job makes until
+ * its end. So two sessions cannot submit one at the same time, and jobs of the same model have
+ * numbers in the order of their commits. A shared lock keeps the name of the model that a fine-tune
+ * starts from: nobody drops or renames it before the job is visible.
  */
 #include "postgres.h"
 
@@ -153,7 +153,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 			PG_RETURN_NULL();
 	}
 
-	/* Only a new snapshot sees changes made while this waited for locks. */
+	/* A new snapshot sees changes that were made while this transaction waited for locks. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (base != NULL)
 		base_version = check_base(options, base);
@@ -316,7 +316,7 @@ raise_other_job(const char *model, int64 other)
 							"option \"if_running\".")));
 }
 
-/* For "skip": a notice says whose turn it is. */
+/* For "skip": the notice names the job that runs. */
 static Turn
 turn_or_skip(int64 other, const char *model, bool locked)
 {

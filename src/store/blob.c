@@ -289,7 +289,7 @@ gpt_blob_copy_grants(Oid object, Oid from)
 void
 gpt_blob_drop(Oid object)
 {
-	/* Only under the lock is it certain that nobody else removes it. */
+	/* The check under the lock is certain: another session can no longer remove it. */
 	LockDatabaseObject(LargeObjectRelationId, object, 0, AccessExclusiveLock);
 	if (LargeObjectExists(object))
 		inv_drop(object);

@@ -320,7 +320,7 @@ scan_end(RowScan *scan)
 	table_close(scan->relation, AccessShareLock);
 }
 
-/* Of a column that is never NULL. */
+/* The value of a column that is never NULL. */
 static Datum
 column(const RowScan *scan, HeapTuple row, int number)
 {
@@ -441,7 +441,7 @@ read_version(const RowScan *scan, HeapTuple row)
 	return version;
 }
 
-/* Of an adapter; the three columns are NULL for a full version. */
+/* Reads the base of an adapter; the three columns are NULL for a full version. */
 static void
 read_base(GptVersion *version, const RowScan *scan, HeapTuple row)
 {

@@ -108,8 +108,8 @@ names_to_drop(const char *name, bool cascade)
 }
 
 /*
- * With the lock on the row of the base nobody makes another adapter of it. Model by model: one that
- * was renamed meanwhile is found by its new name.
+ * With the lock on the row of the base, no other session makes a new adapter of it. Models are
+ * handled one by one; one that was renamed in the meantime is found by its new name.
  */
 static void
 remove_adapters(const GptLockedModel *model, bool cascade, List *locked)
@@ -240,8 +240,8 @@ remove_adapters_of(const char *name, const char *base)
 }
 
 /*
- * Of the model's jobs that failed or were cancelled; a job of who could not have published the
- * model stays as it is.
+ * Removes the files of failed and cancelled jobs of the model. Jobs whose owner could not have
+ * published the model are left alone.
  */
 static void
 remove_run_files(const GptLockedModel *model)

@@ -149,7 +149,10 @@ raise_with(const Known *known, const char *message)
 
 /* ---- Versions ----------------------------------------------------------- */
 
-/* Of a model, or the current ones of all models (NULL), in the order of their numbers. */
+/*
+ * The versions of a model, or the current versions of all models (NULL), in the order of their
+ * numbers.
+ */
 static Candidate *
 read_versions(int *n, const char *model)
 {

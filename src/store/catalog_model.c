@@ -349,8 +349,8 @@ gpt_model_remove_row(const GptLockedModel *model)
 }
 
 /*
- * Also what bears the id of our run may be another role's: who may read weights can write a copy of
- * them to a freed oid.
+ * An object with the id of our run may still be another role's: whoever may read weights can write
+ * a copy of them to a freed oid.
  */
 bool
 gpt_model_may_change(const GptLockedVersion *version)
@@ -397,8 +397,8 @@ read_versions(GptStatement *statement, GptLockedModel *model)
 }
 
 /*
- * A stranger's object that has taken the oid of one of ours must not make him owner: what is surely
- * ours decides.
+ * Another role's object may have taken the oid of one of ours. Its owner must not count, so an
+ * object that is certainly ours decides.
  */
 static void
 find_owner(GptLockedModel *model)

@@ -3,11 +3,10 @@
  *
  * One space of names for models and tokenizers, as the functions see it that take either.
  *
- * A model comes first: nobody changes what the name of a model means by giving it to a tokenizer.
- * The other way round, and so that the name is found out to be taken when it is given, a model and
- * a tokenizer of one name have one owner. Where that does not hold (a dump of an older release, an
- * owner that changed, a tokenizer that was named while nobody knew of the model), gpt_check says
- * so.
+ * A model comes first: giving its name to a tokenizer does not change what the name means. A model
+ * and a tokenizer of one name have one owner; that is checked when the name is given. gpt_check
+ * reports exceptions (a dump of an older release, a changed owner, a tokenizer that was named while
+ * the model was not visible).
  */
 #include "postgres.h"
 

@@ -2,8 +2,8 @@
  * src/store/catalog_tokenizer.c
  *
  * Stores tokenizers as large objects in the form of tokenizer.json, named by their hash, and binds
- * names to them. A role has a copy of its own of what it stores, so that nobody else's DROP OWNED
- * or lo_unlink takes it away.
+ * names to them. Each role has its own copy of what it stores, so that DROP OWNED or lo_unlink of
+ * another role cannot take it away.
  */
 #include "postgres.h"
 
@@ -31,7 +31,7 @@
 	"AND j.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "    \
 	"pg_catalog.current_database()))"
 
-/* Its object is gone (DROP OWNED), and another copy of the content, or nobody, is left. */
+/* Its object is gone (DROP OWNED); there may be another copy of the content. */
 #define LOST                                                                                     \
 	"NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata o WHERE o.oid = t.object) "      \
 	"AND NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.object = t.object) "          \

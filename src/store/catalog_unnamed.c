@@ -1,12 +1,12 @@
 /*
  * src/store/catalog_unnamed.c
  *
- * A tokenizer that was trained with a model and that nobody named is called kind@hash, with the
- * first 16 digits of its hash, as the views gpt_models and gpt_tokenizers write it; such a name
- * goes in, the whole hash comes out. No name that a role gives has an "@", and no version has so
- * many digits, so that nobody can give the name another meaning.
+ * A tokenizer that was trained with a model and has no name is called kind@hash, with the first 16
+ * digits of its hash, as the views gpt_models and gpt_tokenizers show it. Such a name goes in, the
+ * whole hash comes out. Names that roles give have no "@", and versions have fewer digits, so the
+ * name has no other meaning.
  *
- * Rows are read without SPI, for this happens for every row that a query tokenizes.
+ * Rows are read without SPI, because this happens for every row that a query tokenizes.
  */
 #include "postgres.h"
 
@@ -146,7 +146,7 @@ padded(const uint8 *prefix, int fill)
 	return hash;
 }
 
-/* Of a column that is never NULL. */
+/* The value of a column that is never NULL. */
 static Datum
 value_of(Relation relation, HeapTuple row, int number)
 {

@@ -147,8 +147,8 @@ by_age(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Whether a file that is not complete has nobody who writes it; then removes takes it away. Its
- * writer may just have given it its name: so what is removed is compared with what was locked.
+ * Whether an unfinished file has no writer; with `removes` it is removed. Its writer may just have
+ * renamed it, so the file to remove is compared with the one that was locked.
  */
 bool
 gpt_image_is_left_behind(const char *path, bool removes)

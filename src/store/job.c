@@ -48,7 +48,7 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 	"AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY " \
 	"job LIMIT 1"
 
-/* Of the last job that this session submitted. */
+/* The run of the last job that this session submitted. */
 static pg_uuid_t submitted_run;
 
 static int64 find_waiting(const char *model, const char *command);

@@ -85,8 +85,8 @@ gpt_progress_flush(GptProgress *progress)
 }
 
 /*
- * In the process title, which begins with the worker's name and so with the job's number, and in
- * pg_stat_activity.
+ * Shows the phase in the process title, which begins with the worker's name and the job's number,
+ * and in pg_stat_activity.
  */
 static void
 show(const GptProgress *progress)

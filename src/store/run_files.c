@@ -225,7 +225,7 @@ gpt_run_is_kept(const pg_uuid_t *run_id, bool *known)
 	return kept;
 }
 
-/* Of the youngest of the run's files. */
+/* Seconds since the last change of the run's newest file; infinity if there is none. */
 static double
 seconds_since_use(const pg_uuid_t *run_id)
 {

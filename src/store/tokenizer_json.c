@@ -361,7 +361,7 @@ read_template(GptTokenizerReader *reader, const GptJson *template)
 			reader->spec->end_of_text = template_token(reader, template, piece);
 			n_behind++;
 		}
-		/* At once: a token is looked for among all of the template's. */
+		/* Stops early: template_token searches all tokens of the template for each piece. */
 		if (n_front > 1 || n_behind > 1)
 			break;
 	}

@@ -22,7 +22,7 @@ static void add_merge(GptTokenizerReader *reader, const char *left, size_t left_
 					  const char *right, size_t right_size);
 static const char *brief(const char *name, size_t size);
 
-/* As many as the largest id says; gpt_reader_vocabulary finds the gaps. */
+/* The number follows from the largest id; gpt_reader_vocabulary finds gaps. */
 void
 gpt_reader_allocate(GptTokenizerReader *reader, const GptJson *vocabulary, const GptJson *added)
 {
@@ -76,7 +76,7 @@ gpt_reader_added_tokens(GptTokenizerReader *reader, const GptJson *added)
 	}
 }
 
-/* After the added tokens: an entry with the id of one must be that one. */
+/* The added tokens have been read: an entry with one of their ids must be the same token. */
 void
 gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary, bool letters)
 {

@@ -46,7 +46,10 @@ static const Kind moment_kinds[] = {KIND_MOMENTS1, KIND_MOMENTS2};
 
 StaticAssertDecl(lengthof(moment_kinds) == LM_MAX_MOMENTS, "each block of moments has a kind");
 
-/* In clear, so that the file tells whose it is; a file of another build is not read further. */
+/*
+ * The beginning has the same form in all builds, so that the file shows whose it is; a file of
+ * another build is not read further.
+ */
 typedef struct Beginning
 {
 	char magic[8];

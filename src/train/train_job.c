@@ -47,7 +47,7 @@
 /* of the time, spent before training began, from which the note says so */
 #define NOTED_SHARE 0.5
 
-/* By GptTrainEnd. */
+/* Names of options, indexed by GptTrainEnd. */
 static GPT_WORDS(end_name, [GPT_END_STEPS] = "steps", [GPT_END_EPOCHS] = "epochs",
 				 [GPT_END_MINUTES] = "minutes", [GPT_END_PATIENCE] = "patience");
 
@@ -150,8 +150,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 /* ---- Continuing --------------------------------------------------------- */
 
 /*
- * From the token file; where it is lost the rows are read again, and encoded by the tokenizer that
- * the weights know.
+ * Opens the token file. If it is lost, the rows are read again and encoded with the tokenizer of
+ * the weights.
  */
 static GptCorpus *
 continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint *from,
@@ -194,7 +194,10 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 	*plan = from->plan;
 	plan->preset = pstrdup(from->preset);
 	plan->n_threads = Min(plan->n_threads, gpt_train_threads);
-	/* On a machine without bfloat16 the run goes on in float32; the note says so by the kernels. */
+	/*
+	 * Without bfloat16 on this machine the run continues in float32; the note about the kernels
+	 * shows it.
+	 */
 	if (lm_engine_bf16(gpt_plan_engine(plan)) == NULL)
 		plan->training.precision = LM_FLOAT32;
 	gpt_bridge_check_memory(plan->memory);
@@ -272,8 +275,8 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 /* ---- Publication -------------------------------------------------------- */
 
 /*
- * A session that has changed the model, and is idle, can hold it for days: nobody else waits for
- * that one, for the slot is left.
+ * An idle session that has changed the model can hold its lock for days. The slot is given back
+ * before, so that no other job waits for that.
  */
 static void
 publish(Ending *ending, GptProgress *progress)
@@ -352,7 +355,7 @@ note_of_choice(const GptTrainResult *result)
 	elog(ERROR, "kind of choice %d is unknown", (int) result->choice);
 }
 
-/* For the note: which option ended the training. */
+/* The part of the note that names the option which ended the training. */
 static char *
 reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 {

@@ -7,14 +7,14 @@
  *   step 0        validation; or the state of a checkpoint
  *   each step     batches, made during the step before -> step of the engine -> means since the
  *                 last row of the log
- *   now and then  validation: a fixed part of the held-out documents; the best weights are kept
- *                 aside; training ends when they have not become better `patience` times
- *   the end       after so many steps; or when the time of the job is over, up to which the
- *                 learning rate falls by the clock: what the machine does beside decides how many
- *                 steps there are, not how long the job takes
- *   each step     what is to be saved is offered to the hook
+ *   now and then  validation on a fixed part of the held-out documents; the best weights are put
+ *                 aside; after `patience` validations without progress the training ends
+ *   the end       after the planned steps, or when the time of the job is over. Then the learning
+ *                 rate falls by the clock: other load on the machine changes the number of steps,
+ *                 not the duration of the job
+ *   each step     the save hook may write a checkpoint
  *
- * Steps are counted from 1 in everything that is shown; the engine counts from 0.
+ * Users see steps counted from 1; the engine counts from 0.
  */
 #include "postgres.h"
 
@@ -208,9 +208,7 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 	training->logged_at = training->started_at;
 }
 
-/*
- * From the beginning, or from where the hooks say; the first validation belongs to the beginning.
- */
+/* Starts at the beginning, or where the hooks say; the beginning includes the first validation. */
 static void
 begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at)
 {
@@ -511,8 +509,8 @@ keep_best(Training *training)
 }
 
 /*
- * The best weights or the last: a validation that was the best of many by chance may be that of
- * weights that have learnt half of what there is to learn.
+ * Chooses between the best and the last weights. The best of many validations may be so by chance,
+ * of weights that are only half trained.
  */
 static GptTrainChoice
 choose(Training *training)

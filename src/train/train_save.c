@@ -146,7 +146,7 @@ typedef struct Partial
 	int32 version; /* its number, afterwards */
 } Partial;
 
-/* Where another session has changed the model and is idle, there is none this time. */
+/* If another session has changed the model and is idle, this partial version is skipped. */
 static void
 publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
 				const float *best)

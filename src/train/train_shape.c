@@ -90,7 +90,7 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	config.context = context;
 	config.labels = plan->labels;
 	config.multi_label = plan->multi_label;
-	/* Where it is chosen later, memory and timed steps count with some. */
+	/* If dropout is chosen later, memory and timed steps assume that there is some. */
 	config.dropout = isnan(options->dropout) ? 0.1f : (float) options->dropout;
 	set_adapter(&config, options);
 	if (!lm_config_check(&config, &error))
@@ -200,7 +200,7 @@ tokens_of_step(const GptTrainPlan *plan)
 	return tokens;
 }
 
-/* In micro-batches of at least that many tokens, where the options leave them open. */
+/* Micro-batches have at least that many tokens unless the options say otherwise. */
 static bool
 batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 {
