@@ -22,7 +22,7 @@
 
 #define BLOCK_HEADER_SIZE 16
 
-/* The engine of this process and what it was started with. */
+/* The engine of this process, and the settings with which it was started. */
 static LmEngine *engine = NULL;
 static MemoryContext engine_context = NULL;
 static int engine_threads = 0;

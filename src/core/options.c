@@ -57,7 +57,7 @@ typedef struct Option
 	/* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
 	bool late;
 	bool boolean_too; /* a GptSwitch, which may be a boolean of JSON */
-	/* of words: what a word means; NULL, or returns NULL, where the description says it */
+	/* of words: the meaning of a word; NULL, or returns NULL, if the description has it */
 	GptWordOf about;
 } Option;
 
@@ -252,7 +252,7 @@ find_option(const char *name, int length)
 	return NULL;
 }
 
-/* The nearest name within half of its letters; NULL where there is none. */
+/* The nearest name, at most half of its letters away; NULL if there is none. */
 static const char *
 nearest_name(GptTrainFunction function, const char *name, int length)
 {

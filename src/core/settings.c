@@ -72,7 +72,7 @@ quarter_of_memory(void)
 	return pages / 4 * page_size;
 }
 
-/* Settings of training jobs: how many run, with what priority and limits, what is kept of them. */
+/* Settings of training jobs: their number, priority, limits and files. */
 static void
 define_job_settings(void)
 {
@@ -144,8 +144,8 @@ define_compute_settings(void)
 }
 
 /*
- * The value that 0 stands for replaces it, also as the default, so that SHOW and pg_settings have
- * the value in force. postgresql.auto.conf and the settings of a role keep the 0 that was given.
+ * Replaces 0 by the value that it stands for, also as the default, so that SHOW and pg_settings
+ * show the value in force. postgresql.auto.conf and settings of roles keep the 0.
  */
 static bool
 check_threads(int *value, void **extra, GucSource source)

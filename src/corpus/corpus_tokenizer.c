@@ -25,12 +25,12 @@
 #define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
 #define SHORT_ROW 32 /* bytes of a text, and ... */
 #define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
-/* ... which so many rows do not exceed: measured in docs/benchmarks.md */
+/* ... which this share of rows does not exceed; measured in docs/benchmarks.md */
 #define SHORT_SHARE 0.95
 #define SMALLEST_VOCABULARY 512
 #define LARGEST_VOCABULARY 32768
 #define VOCABULARY_STEP 64
-/* of the documents; when that needs too much memory, none will do */
+/* of the documents; if this still needs too much memory, the job fails */
 #define SMALLEST_SHARE 1e-6
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);

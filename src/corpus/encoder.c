@@ -19,7 +19,7 @@
 
 #define THREAD_SIZE (1024 * 1024) /* bytes of text for each thread ... */
 #define LARGEST_SIZE (8 * 1024 * 1024) /* ... and at most */
-#define THREAD_MEMORY (4 * 1024 * 1024) /* what a thread uses, about */
+#define THREAD_MEMORY (4 * 1024 * 1024) /* bytes that a thread uses, roughly */
 #define MEMORY_SHARE 4 /* of gpt.max_memory: its fourth part */
 
 struct GptEncoder

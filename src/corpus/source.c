@@ -88,7 +88,7 @@ gpt_source_close(GptSource *source)
 	MemoryContextDelete(source->context);
 }
 
-/* The rest of the source is what the query says. */
+/* The rest of the file checks the query. */
 static void
 plan_source(GptSource *source, const char *query, GptSourceKind kind, const char *watermark,
 			const char *since)
@@ -173,7 +173,7 @@ parse_single_select(const char *query, const char *name)
 	if (!IsA(statement->stmt, SelectStmt))
 		refuse(name, "is not a SELECT");
 
-	/* INTO stands in the leftmost SELECT of a UNION. */
+	/* The parser puts INTO into the leftmost SELECT of a UNION. */
 	for (select = (SelectStmt *) statement->stmt; select->larg != NULL;)
 		select = select->larg;
 	if (select->intoClause != NULL)

@@ -31,9 +31,9 @@
 #define ROWS_PER_TIME_CHECK 64
 
 /*
- * How the values of a column become bytes: by their cast to text, as SQL has it and as functions
- * receive them. It is more than the output function: that of char(n) gives the padding, that of a
- * boolean a letter, and a type may have a cast of its own.
+ * How values of a column become bytes: by their cast to text, as in SQL and as functions receive
+ * them. The output function alone differs: that of char(n) keeps the padding, that of boolean gives
+ * a letter, and a type may define its own cast.
  */
 typedef struct TextColumn
 {
@@ -41,9 +41,7 @@ typedef struct TextColumn
 	ExprState *cast; /* of the value in case_value of the reader's expression context */
 } TextColumn;
 
-/*
- * Receives the rows from the executor; none is kept. SPI takes the rows of a DestNone for unwanted.
- */
+/* Receives the rows from the executor and keeps none. (SPI discards rows for DestNone.) */
 typedef struct Reader
 {
 	DestReceiver receiver;

@@ -79,10 +79,7 @@ is_number_type(Oid type)
 	}
 }
 
-/*
- * A type in whose values the index operators compare those of the column: a regclass, for one, as
- * an oid.
- */
+/* The type whose index operators compare values of the column; for a regclass, for example, oid. */
 Oid
 gpt_source_watermark_type(Oid type)
 {
@@ -222,7 +219,9 @@ names_of(const Query *analysed, GptSourceKind kind, const char *watermark, Role 
 	return list.data;
 }
 
-/* The first column whose name has a meaning that its type does not have, or NULL. */
+/*
+ * The first column whose name has a meaning but whose type does not fit it; NULL if there is none.
+ */
 static const char *
 wrong_type(const Query *analysed, GptSourceKind kind, const char *watermark)
 {

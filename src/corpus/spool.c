@@ -40,7 +40,7 @@ typedef struct Record
 	uint32 size; /* of prompt and text */
 	uint32 prompt_size; /* 0: there is no prompt */
 	float weight;
-	uint32 label; /* number of what was added to the table of labels */
+	uint32 label; /* the number that gpt_label_table_add returned */
 	uint32 flags;
 	uint64 row; /* its number among those of its query */
 } Record;
@@ -50,7 +50,7 @@ struct GptSpool
 	BufFile *file;
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
-	bool prompted; /* what the queries select */
+	bool prompted; /* the queries have a column "prompt" */
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
 	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */
@@ -67,7 +67,7 @@ struct GptSpool
 	Oid type;
 	int16 length;
 	bool by_value;
-	GptHeldOut *held; /* NULL: the rows say what is held out, or nothing is */
+	GptHeldOut *held; /* NULL: the query chooses the held-out rows, or there are none */
 	int64 documents;
 	int64 skipped;
 	GptSkipped why_skipped; /* of the query that is being read */
@@ -141,7 +141,7 @@ gpt_spool_read(const GptSpoolOptions *options)
 		spool->sorted_labels = gpt_label_table_sort(spool->labels);
 	fix_sides(spool);
 
-	/* Whatever is still in memory goes to the file while the transaction's resources exist. */
+	/* Writes buffered bytes to the file while the transaction's resources exist. */
 	gpt_spool_rewind(spool);
 	return spool;
 }
@@ -229,8 +229,8 @@ read_source(GptSpool *spool, const GptSource *source)
 }
 
 /*
- * The rows beyond the watermark, and as many of the others that replay is their share among all
- * documents. False where none is beyond it.
+ * Reads the rows beyond the watermark, and replays as many of the others as their share requires.
+ * False if there is no row beyond it.
  */
 static bool
 read_since(GptSpool *spool, const GptSource *source, const GptSpoolOptions *options)

@@ -394,8 +394,8 @@ flush(Writer *writer)
 /* ---- 3. Windows --------------------------------------------------------- */
 
 /*
- * The length to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 where there
- * are not.
+ * The length up to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 if there
+ * are fewer.
  */
 static int
 length_of(const uint64 *by_length, uint64 wanted)

@@ -8,7 +8,7 @@
 #include "core/transaction.h"
 #include "jobs/announce.h"
 
-#define NOTIFY_WAIT_MS 5000 /* for who notifies and does not end */
+#define NOTIFY_WAIT_MS 5000 /* for another process that sends a notification */
 
 typedef struct Notification
 {

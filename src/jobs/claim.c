@@ -30,7 +30,7 @@
 
 #define MAX_TRIES 3
 #define LOCKED_ROW_WAIT_MS 200
-#define MAX_REFUSALS 50 /* looks at a queued job whose lock another process holds */
+#define MAX_REFUSALS 50 /* attempts on a queued job whose lock another process holds */
 #define SLOT_WAIT_MS 1000
 #define TURN_WAIT_MS 100
 #define TURN_WAITS 10
@@ -52,7 +52,7 @@ typedef enum Claim
 {
 	CLAIMED,
 	NOT_OURS, /* another process runs the job or will start it */
-	OVER, /* the job has ended, or is none of this database */
+	OVER, /* the job has ended, or belongs to another database */
 	GIVEN_UP, /* it has been tried often enough, and has failed now */
 	BLOCKED, /* an earlier job makes the same model, and starts this one when it ends */
 	NO_SLOT,
@@ -247,8 +247,8 @@ give_back(void)
 }
 
 /*
- * The n-th of the queued jobs that are older than the given one, from 1 for the oldest; NULL where
- * there is none.
+ * The n-th oldest of the queued jobs that are older than the given one, from 1; NULL if there is
+ * none.
  */
 static GptJob *
 oldest_waiting(int64 before, int n)
@@ -310,9 +310,9 @@ launch(const GptJob *job)
 }
 
 /*
- * Starts the next jobs of this database, as many as there are slots: the end of this job may have
- * been what two of them waited for. False when one of them found no place for a worker; the
- * launcher starts that one when this process is gone.
+ * Starts the next jobs of this database, as many as there are slots: two of them may have waited
+ * for this job. False if there was no place for one of the workers; the launcher starts it after
+ * this process has ended.
  */
 static bool
 launch_next(void)

@@ -36,18 +36,15 @@
 #define ROLE_SETTING "role"
 #define OF_A_PLAIN_ROLE '=' /* before the name of a setting */
 
-/*
- * Taken from every session, so that what a configuration file says when the worker starts does not
- * matter.
- */
+/* Always taken, so that the configuration file at the start of the worker does not matter. */
 static const char *const always_taken[] = {
 	"search_path",		  "TimeZone",	  "DateStyle",	  "IntervalStyle",
 	"extra_float_digits", "bytea_output", "row_security",
 };
 
 /*
- * The limits that the submitter was under; those cannot be raised by who may not set them, and bind
- * whoever set them.
+ * The limits of the submitter. A role that may not set them cannot raise them, and they bind
+ * everyone.
  */
 static const char *const limits[] = {
 	"gpt.max_memory",
@@ -298,7 +295,7 @@ wants(const struct config_generic *setting, List *role_names)
 		   is_named(setting->name, role_names);
 }
 
-/* Whether the worker, as the current role, may set what it takes. */
+/* Whether the worker may set the value as the current role. */
 static bool
 may_set(const struct config_generic *setting)
 {

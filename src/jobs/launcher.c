@@ -100,9 +100,9 @@ launch_tickets(void)
 }
 
 /*
- * Visits the databases that want it while there are free slots; returns those that are left. A job
- * that a starter found and had no place for comes before the next database, whose starter would
- * take that place.
+ * Visits the databases that wait for it while there are free slots; returns those that are left. A
+ * job for which a starter found no place comes before the next database, whose starter would take
+ * that place.
  */
 static List *
 visit_all(List *wanted)

@@ -18,9 +18,8 @@
 #define MAX_TICKETS 64
 
 /*
- * The databases that want a visit. mutex protects all fields; the latch is that of the launcher's
- * process, NULL while there is none. Requests beyond the array's end become a visit of every
- * database.
+ * The databases that wait for a visit. mutex protects all fields. latch belongs to the launcher;
+ * NULL if it does not run. If more databases ask than the array holds, all databases are visited.
  */
 typedef struct Shared
 {

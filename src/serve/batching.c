@@ -263,7 +263,7 @@ cost_of_calls(const CustomScan *node)
 	return cost;
 }
 
-/* False where the order of what volatile functions or subplans do would change. */
+/* False if the order of volatile functions or subplans would change. */
 static bool
 split_list(List **above, Split *split, List *list)
 {

@@ -36,7 +36,7 @@ typedef struct BatchCall
 	FmgrInfo info;
 	FunctionCallInfo fcinfo;
 	GptAnswer *answers; /* of the rows that are read */
-	/* keeps the model, and what is computed of common beginnings, until the end */
+	/* keeps the model and its common prefixes until the end */
 	const GptServed *held;
 } BatchCall;
 
@@ -272,7 +272,7 @@ answer(BatchScan *batch, BatchCall *call)
 		call->answers[i].is_null = true;
 		if (read_call(&asked[n], batch, call, &failed))
 			places[n++] = i;
-		/* Any error will do: what it says is found out when the row is handed on. */
+		/* Any error marks the row: hand_on evaluates the call again, which raises the real one. */
 		if (failed)
 			call->answers[i].error = palloc0(sizeof(LmError));
 	}

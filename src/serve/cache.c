@@ -105,7 +105,7 @@ gpt_cache_release(const GptServed *served)
 	MemoryContextDelete(((const Use *) served)->context);
 }
 
-/* However it comes: by _release, or as the context above goes after an error. */
+/* Runs at the end of a use: by _release, or when an error resets the context above. */
 static void
 end_use(void *arg)
 {

@@ -142,7 +142,7 @@ drop_model(GptCachedModel *entry)
 void
 gpt_cached_drop_removed(void)
 {
-	/* Adapters first: their bases can go when none is left. */
+	/* Adapters are freed first, so that their bases can follow. */
 	for (int pass = 0; pass < 2; pass++)
 	{
 		dlist_mutable_iter iter;

@@ -212,7 +212,7 @@ prompt_error(size_t size)
 	return error;
 }
 
-/* Bytes of what the engine fills for a request. */
+/* Bytes that the engine fills for a request. */
 static size_t
 vector_size(LmTask task, const LmConfig *config)
 {
@@ -467,7 +467,7 @@ add_result(Results *results, const GptAnswer *answer)
 			att_align_nominal(VARSIZE_ANY(DatumGetPointer(answer->value)), results->align);
 }
 
-/* Bytes of what is there and of the array that it becomes. */
+/* Bytes of the results and of the array that is made of them. */
 static uint64
 results_size(const Results *results)
 {

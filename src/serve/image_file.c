@@ -43,7 +43,7 @@ typedef struct Header
 	char magic[8];
 	uint32 format;
 	uint32 type;
-	char library[16]; /* what another build of the library has made is not ours to read */
+	char library[16]; /* images of another build of the library are not read */
 	uint64 size; /* of the image */
 	uint8 sha256[GPT_SHA256_SIZE]; /* of the content */
 	TimestampTz created_at;
@@ -267,8 +267,8 @@ map(const Search *search, int file, const struct stat *status)
 }
 
 /*
- * Whoever maps an image is about to read all of it. Entering its pages at once costs a third of
- * what the faults of the first call would, and next to nothing where they are huge pages.
+ * A process that maps an image will read all of it. Entering its pages at once costs a third of the
+ * page faults of the first call, and next to nothing with huge pages.
  */
 static void
 populate(char *address, size_t size)
@@ -374,8 +374,8 @@ is_named(int file, const char *path)
 }
 
 /*
- * The header comes last: what has none is not complete. False with errno where the file cannot be
- * written.
+ * The header is written last: a file without one is not complete. False with errno if the file
+ * cannot be written.
  */
 static bool
 store(const Search *search, int file, const void *bytes)
@@ -404,8 +404,8 @@ store(const Search *search, int file, const void *bytes)
 }
 
 /*
- * The space is taken before anything is written, so that who makes room next sees it; and a full
- * disk is seen at once.
+ * Reserves the space before writing, so that other sessions that make room count it, and a full
+ * disk shows at once.
  */
 static bool
 reserve(const Search *search, int file)

@@ -287,7 +287,7 @@ has_hash(const Named *named)
 	return memcmp(sha256, named->sha256, GPT_SHA256_SIZE) == 0;
 }
 
-/* The comment says what an object was, after its row has gone. */
+/* The comment on an object says what it was after its row has gone. */
 static void
 check_orphans(Check *check)
 {

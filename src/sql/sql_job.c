@@ -35,7 +35,7 @@
 #include "store/run_files.h"
 
 #define LOOK_MS 200 /* between two looks at a job's row */
-#define RUNNER_LOOK_MS 1000 /* between two looks at who runs it */
+#define RUNNER_LOOK_MS 1000 /* between two checks of which process runs it */
 #define NOBODY_MS 5000 /* without a process; a worker may be starting */
 #define LEAVING_MS 10000
 #define MOMENT_MS 10
@@ -82,7 +82,7 @@ has_ended(const GptJob *job)
 	return job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING;
 }
 
-/* The job whose process matters: the one that this job waits for, or itself. */
+/* The job whose process matters: an earlier one for which this job waits, or the job itself. */
 static const GptJob *
 first_in_line(const GptJob *job)
 {
@@ -91,7 +91,7 @@ first_in_line(const GptJob *job)
 	return predecessor != NULL ? predecessor : job;
 }
 
-/* Whether no process runs the job, and none is known that will start it. */
+/* Whether no process runs the job, and none will start it as far as is known. */
 static bool
 has_nobody(const GptJob *job)
 {
@@ -101,7 +101,9 @@ has_nobody(const GptJob *job)
 		return false;
 	if (gpt_job_pid(job->number) != 0 || launch == GPT_LAUNCH_ALIVE)
 		return false;
-	/* A worker of this database that ends starts the next job, of others none is known. */
+	/*
+	 * A worker of this database starts the next job at its end; workers of other databases do not.
+	 */
 	if (launch == GPT_LAUNCH_NO_PLACE && job->state == GPT_JOB_QUEUED)
 		return !gpt_slot_held_here();
 

@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(gpt_perplexity_value);
 typedef struct Perplexity
 {
 	MemoryContext context; /* of the aggregate */
-	MemoryContext texts; /* below it: what is collected */
+	MemoryContext texts; /* below it: the collected texts */
 	char *model; /* NULL: no row yet */
 	double logprob; /* of the rows that are scored, in their order */
 	int64 n_tokens;
@@ -209,7 +209,7 @@ create(MemoryContext context)
 	return state;
 }
 
-/* When its memory goes. */
+/* Callback: the memory of the state is being freed. */
 static void
 forget(void *state)
 {
@@ -239,7 +239,7 @@ set_model(Perplexity *state, const char *model)
 						errhint("Group by the model.")));
 }
 
-/* Scores what is collected and adds it in the order of the rows. */
+/* Scores the collected texts and adds the results in the order of the rows. */
 static void
 flush(Perplexity *state)
 {

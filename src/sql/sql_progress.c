@@ -85,7 +85,7 @@ places_are_taken(void)
 	return n_workers >= max_worker_processes;
 }
 
-/* False for what has not come about, or no more can. */
+/* False for values that are not known yet, or never will be. */
 static bool
 still_holds(const char *note, const char *state)
 {

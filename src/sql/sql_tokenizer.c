@@ -117,7 +117,7 @@ gpt_drop_tokenizer(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The engine must accept what is stored: it is asked before. */
+/* Checks that the engine accepts the tokenizer before it is stored. */
 static void
 store(const char *name, const LmTokenizerSpec *spec)
 {

@@ -363,10 +363,7 @@ take_turn(int64 *other, const char *model, GptIfRunning if_running)
 	elog(ERROR, "kind of submission %d is unknown", (int) if_running);
 }
 
-/*
- * And keeps the name of what the job starts from, NULL for nothing: the names in the order that
- * name_lock.h asks for.
- */
+/* Also keeps the name of the base (NULL: none), in the order of name_lock.h. */
 static Turn
 take_names(int64 *other, const char *model, const char *base, GptIfRunning if_running)
 {

@@ -41,7 +41,7 @@ struct GptBlob
 	LargeObjectDesc *descriptor;
 	Oid object;
 	int64 size; /* bytes that have passed */
-	pg_cryptohash_ctx *hash; /* of what is read or written; NULL: not wanted */
+	pg_cryptohash_ctx *hash; /* of the bytes read or written; NULL: not wanted */
 	char *piece; /* writing: bytes not yet in the table */
 	size_t piece_size;
 };

@@ -32,10 +32,7 @@
 
 #define MAX_NAME_SIZE 63
 
-/*
- * Columns by number, as the install script orders them; a table whose columns have other types is
- * not read.
- */
+/* Column numbers of the install script; a table whose columns have other types is not read. */
 enum
 {
 	MODEL_MODEL = 1,
@@ -371,7 +368,7 @@ parse_reference(char *model, int32 *version, const char *reference)
 	return true;
 }
 
-/* False where the model does not exist. *version is 0 where none is current. */
+/* False if the model does not exist. *version is 0 if no version is current. */
 static bool
 read_model(int32 *version, GptImageType *image_type, const char *model)
 {

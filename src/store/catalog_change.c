@@ -176,10 +176,7 @@ raise_dependent(const char *name, const GptStatement *statement, uint64 n)
 							"them too with gpt_drop_model(model, cascade => true).")));
 }
 
-/*
- * The model keeps its other versions, of which the newest final one becomes current where the
- * current one goes.
- */
+/* The other versions stay; if the current version goes, the newest final one becomes current. */
 static void
 remove_adapters_of(const char *name, const char *base)
 {
@@ -376,7 +373,7 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	}
 }
 
-/* Rows of a name whose objects are all gone do not stand in the way. */
+/* Rows of a model whose objects are all gone do not count. */
 static void
 check_new_name(const GptLockedModel *model)
 {
@@ -424,8 +421,8 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 }
 
 /*
- * Byte for byte, so that it bears the id of the same run and a session that has the one loaded has
- * the other.
+ * Copies byte by byte. The copy has the id of the same run, and sessions that have loaded one need
+ * not load the other.
  */
 static Oid
 copy_object(const GptVersion *source, const char *name, int32 number)
@@ -505,7 +502,7 @@ gpt_catalog_grant_model(const char *name, const char *role, bool is_grant)
 	ExecuteGrantStmt(statement);
 }
 
-/* The command as the current role could give it, on every version whose object is ours. */
+/* Executes the command as the current role could give it, on each version whose object is ours. */
 static GrantStmt *
 grant_statement(const GptLockedModel *model, const char *role, bool is_grant)
 {

@@ -34,7 +34,7 @@ typedef struct Known
 	char *hint;
 } Known;
 
-/* Something that bears a name. */
+/* A model or tokenizer whose name may be the nearest. */
 typedef struct Candidate
 {
 	char *name;
@@ -193,7 +193,7 @@ may_use(const Candidate *candidate)
 			gpt_weights_belonging(candidate->object, &candidate->run_id) == GPT_WEIGHTS_OURS);
 }
 
-/* "1 to 3, 7"; false where the current role may use none. */
+/* "1 to 3, 7"; false if the current role may use no version. */
 static bool
 describe_versions(Known *known, const char *model)
 {
@@ -234,7 +234,7 @@ describe_versions(Known *known, const char *model)
 	return true;
 }
 
-/* The newest that the current role may use, as a reference; NULL where there is none. */
+/* A reference to the newest one that the current role may use; NULL if there is none. */
 static char *
 partial_version(const char *model)
 {
@@ -285,8 +285,8 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 }
 
 /*
- * A training of the model by a role whose privileges the current one has: the one that runs, or the
- * last.
+ * The job of the model that is running, or else the last one, among jobs whose owner's privileges
+ * the current role has.
  */
 static bool
 describe_job(Known *known, const char *model)

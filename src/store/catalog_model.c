@@ -59,10 +59,7 @@ gpt_model_lock(GptLockedModel *model, const char *name, GptModelLock lock)
 	return found;
 }
 
-/*
- * Between the two statements somebody else can remove or rename what he has made, or what was
- * there.
- */
+/* Between the two statements another session can remove or rename the model. */
 void
 gpt_model_lock_or_create(GptLockedModel *model, const char *name)
 {

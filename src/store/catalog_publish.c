@@ -43,7 +43,7 @@ gpt_catalog_publish(const GptPublication *given)
 	Oid weights;
 
 	gpt_catalog_check_name(publication->model);
-	/* First the base, then what rests on it: who drops both takes them in that order. */
+	/* Locks the base before the adapter: a session that drops both takes them in that order. */
 	if (copy.base != NULL && strcmp(copy.base, copy.model) != 0)
 		gpt_model_keep_base(&copy.base, &copy.base_version, copy.base_sha256);
 	if (publication->must_exist)

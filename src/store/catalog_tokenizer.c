@@ -210,9 +210,8 @@ gpt_catalog_drop_all_tokenizers(void)
 }
 
 /*
- * A stored copy that the current role owns, by itself or by membership; InvalidOid where there is
- * none. It is kept from being swept before somebody uses it, and one that is being swept is not
- * taken.
+ * A stored copy that the current role owns, directly or by membership; InvalidOid if there is none.
+ * The copy is kept from removal; one that is being removed does not count.
  */
 static Oid
 own_object(const uint8 *sha256)
@@ -278,9 +277,9 @@ insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerS
 }
 
 /*
- * False where there is no such name; *object is InvalidOid when the object is gone, whatever the
- * row says. A name belongs to who owns its object, also after REASSIGN OWNED, or in a cluster where
- * roles have other numbers.
+ * False if there is no such name. *object is InvalidOid if the object is gone, whatever the row
+ * says. A name belongs to the owner of its object, also after REASSIGN OWNED, or in a cluster where
+ * roles have other oids.
  */
 static bool
 lock_name(const char *name, Oid *owner, Oid *object)

@@ -18,9 +18,9 @@ static GptLockedVersion *version_to_drop(const GptLockedModel *model, int32 numb
 static void check_adapters(const GptLockedModel *model, int32 number);
 
 /*
- * The text of a query may say what only the owner of the job is to know, and whoever may use the
- * model reads this: so it is kept as a hash, which tells whether two versions were made by the same
- * query.
+ * The row keeps only a hash of the query: its text may be confidential to the owner of the job, and
+ * every user of the model can read the row. The hash shows whether two versions were made by the
+ * same query.
  */
 void
 gpt_catalog_keep_origin(const char *model, int32 version)
@@ -56,7 +56,10 @@ gpt_catalog_drop_version(const char *name, int32 number)
 	gpt_catalog_sweep_tokenizers();
 }
 
-/* One whose object is lost goes too: nothing else removes its row while other versions are left. */
+/*
+ * A version whose object is lost is removed as well: nothing else removes its row while other
+ * versions are left.
+ */
 static GptLockedVersion *
 version_to_drop(const GptLockedModel *model, int32 number)
 {

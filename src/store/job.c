@@ -198,8 +198,8 @@ find_waiting(const char *model, const char *command)
 }
 
 /*
- * The first of the jobs that fit among those of this database which make the same model; NULL where
- * there is none.
+ * The first job that the condition accepts among those of this database that make the same model;
+ * NULL if there is none.
  */
 static GptJob *
 find_relative(const GptJob *job, const char *format)

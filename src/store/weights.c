@@ -20,7 +20,7 @@
 
 #define ALIGNMENT 64
 #define PIECE_COUNT (256 * 1024) /* floats */
-/* of a file: where the metadata stands, and one row of pg_largeobject */
+/* of a file, which contain the metadata: one row of pg_largeobject */
 #define BEGINNING_SIZE 2048
 
 #define UUID_TEXT_SIZE 36
@@ -122,7 +122,7 @@ gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTab
 	pfree(header);
 }
 
-/* The metadata stand at the beginning of the file. */
+/* The metadata are at the beginning of the file. */
 GptBelonging
 gpt_weights_belonging(Oid object, const pg_uuid_t *run_id)
 {

@@ -204,8 +204,8 @@ read_adapter(const LmParamTable *table, const GptVersion *version)
 }
 
 /*
- * All weights: what a classifier has beside a language model comes last, and keeps its first values
- * where the version has none.
+ * Reads all weights. The head of a classifier comes last, and keeps its initial values if the
+ * version has none.
  */
 static void
 read_all(LmTrainer *trainer, const GptTrainBase *base)

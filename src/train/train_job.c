@@ -211,7 +211,7 @@ continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from)
 	gpt_transaction_commit(&transaction);
 }
 
-/* A fine-tune that found nothing new has done what it should. */
+/* A fine-tune without new rows has succeeded. */
 static void
 end_without_rows(const GptJob *job)
 {

@@ -56,7 +56,7 @@ typedef struct Training
 	TimestampTz logged_at;
 	TimestampTz started_at; /* as if there had been no interruption */
 	GptTrainClock clock;
-	TimestampTz deadline; /* of the step that is being made; 0: none */
+	TimestampTz deadline; /* deadline of the current step; 0: none */
 	int64 validated_step; /* of the last validation */
 	GptTrainEnd end;
 } Training;

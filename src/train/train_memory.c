@@ -160,7 +160,7 @@ try_halves(Search *search, const char *option, int least)
 	}
 }
 
-/* The largest one, in place of what the options say of the shape. */
+/* Suggests the largest preset that fits, instead of the shape in the options. */
 static void
 try_presets(Search *search)
 {

@@ -87,7 +87,7 @@ choose_precision(const GptTrainOptions *options)
 	return (LmPrecision) options->precision;
 }
 
-/* A fine-tune has the recipe that is known of texts: of prompts none was measured. */
+/* A fine-tune uses the recipe for texts; none was measured for prompts. */
 static bool
 learns_prompts(const GptTrainOptions *options, const GptCorpus *corpus)
 {

@@ -127,7 +127,7 @@ set_adapter(LmConfig *config, const GptTrainOptions *options)
 	config->lora_dropout = isnan(options->lora_dropout) ? 0 : (float) options->lora_dropout;
 }
 
-/* Heads of 64 channels, of 32 in a narrow model, or of what divides the width. */
+/* Heads of 64 channels, of 32 in a narrow model, else of a divisor of the width. */
 static int
 default_heads(int channels)
 {
@@ -155,8 +155,8 @@ gpt_plan_work(const LmConfig *config)
 /* ---- Batch -------------------------------------------------------------- */
 
 /*
- * Trainer, the copy of the best weights, batches. SIZE_MAX stands for more than the address space
- * has.
+ * Bytes of the trainer, the copy of the best weights and the batches. SIZE_MAX: more than the
+ * address space.
  */
 static size_t
 memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
