@@ -2,7 +2,8 @@
  * include/core/compat.h
  *
  * Every difference between the versions of the server that the sources know. A source file includes
- * it only where it uses one of these names or a varlena macro (scripts/border.sh checks).
+ * it only where it uses one of these names, or one of the server's that moved (scripts/border.sh
+ * checks).
  */
 #ifndef GPT_COMPAT_H
 #define GPT_COMPAT_H
@@ -101,6 +102,11 @@
 #else
 #define gpt_holds_lock(tag, mode) LockHeldByMe((tag), (mode))
 #define GPT_COMPAT_OPTIONS COMPAT_OPTIONS_CLIENT
+#endif
+
+/* 17: the names of temporary files stand in another header. */
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
 #endif
 
 /* 17: extensions name their wait events. docs/operations.md lists the names. */

@@ -11,6 +11,7 @@
 
 #include "nodes/pg_list.h"
 #include "storage/fd.h"
+#include "core/compat.h"
 #include "store/image_type.h"
 
 #define GPT_IMAGE_DIRECTORY "base/" PG_TEMP_FILES_DIR

@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/file_utils.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 
+#include "core/compat.h"
 #include "core/extension.h"
 #include "core/at_end.h"
 #include "core/settings.h"

@@ -13,7 +13,6 @@
 
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "common/file_utils.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/fmgrprotos.h"
@@ -22,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "core/at_end.h"
+#include "core/compat.h"
 #include "core/settings.h"
 #include "core/statement.h"
 #include "core/transaction.h"
