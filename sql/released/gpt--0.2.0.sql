@@ -1,0 +1,606 @@
+/* sql/gpt.sql: the one source of the install script. Calls and objects are schema-qualified by @extschema@. */
+\echo Use "CREATE EXTENSION gpt" to load this file. \quit
+
+-- Tables. No role has privileges on them: functions in C write, and the views below show each role its own rows.
+-- C code reads models, versions and tokenizers by column number (src/store/catalog.c): new columns come last. Names
+-- have collation "C", so that their indexes do not depend on the C library.
+
+CREATE TABLE @extschema@.gpt_tokenizer (
+	sha256 bytea NOT NULL,
+	object oid NOT NULL,
+	size bigint NOT NULL,
+	kind text NOT NULL,
+	vocabulary integer NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (sha256, object)
+);
+COMMENT ON TABLE @extschema@.gpt_tokenizer IS
+	'tokenizers: immutable large objects (tokenizer.json), identified by content hash; each role that stores one has its own copy';
+
+CREATE TABLE @extschema@.gpt_tokenizer_name (
+	name text COLLATE pg_catalog."C" PRIMARY KEY,
+	sha256 bytea NOT NULL,
+	object oid NOT NULL
+);
+COMMENT ON TABLE @extschema@.gpt_tokenizer_name IS 'names bound to tokenizers';
+
+CREATE TABLE @extschema@.gpt_model (
+	model text COLLATE pg_catalog."C" PRIMARY KEY,
+	version integer,
+	last_version integer NOT NULL DEFAULT 0,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	image_type text NOT NULL DEFAULT 'float32' CHECK (image_type IN ('float32', 'bfloat16', 'int8', 'int4'))
+);
+COMMENT ON TABLE @extschema@.gpt_model IS 'models: a name, its current version and the last number given';
+
+CREATE TABLE @extschema@.gpt_version (
+	model text COLLATE pg_catalog."C" NOT NULL,
+	version integer NOT NULL,
+	state text NOT NULL CHECK (state IN ('partial', 'final')),
+	run_id uuid NOT NULL,
+	weights oid NOT NULL,
+	size bigint NOT NULL,
+	sha256 bytea NOT NULL,
+	tokenizer bytea NOT NULL,
+	config jsonb NOT NULL,
+	parameters bigint NOT NULL,
+	loss float8,
+	validation_loss float8,
+	validation_bits_per_byte float8,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	step bigint,
+	watermark jsonb,
+	base text COLLATE pg_catalog."C",
+	base_version integer,
+	base_sha256 bytea,
+	job bigint,
+	task text,
+	query_sha256 bytea,
+	options jsonb,
+	PRIMARY KEY (model, version)
+);
+COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
+
+CREATE TABLE @extschema@.gpt_job (
+	job bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	model text NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('train', 'finetune')),
+	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+	owner oid NOT NULL,
+	query text NOT NULL,
+	options jsonb NOT NULL,
+	settings jsonb NOT NULL,
+	run_id uuid NOT NULL,
+	system_identifier bigint NOT NULL,
+	database oid NOT NULL,
+	step bigint NOT NULL DEFAULT 0,
+	steps bigint,
+	documents bigint,
+	skipped bigint,
+	bytes bigint,
+	corpus_tokens bigint,
+	tries integer NOT NULL DEFAULT 0,
+	error text,
+	note text,
+	conditions jsonb,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	started_at timestamptz,
+	finished_at timestamptz,
+	base text,
+	base_version integer,
+	data_changed boolean NOT NULL DEFAULT false,
+	overfit_since bigint,
+	task text
+);
+COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: their query, options, state and result';
+
+CREATE UNLOGGED TABLE @extschema@.gpt_progress (
+	job bigint PRIMARY KEY,
+	pid integer NOT NULL,
+	phase text NOT NULL,
+	step bigint NOT NULL DEFAULT 0,
+	steps bigint,
+	loss float8,
+	validation_loss float8,
+	validation_bits_per_byte float8,
+	tokens_per_second float8,
+	seconds_left float8,
+	updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.gpt_progress IS 'progress of running jobs, written by their workers alone';
+
+CREATE TABLE @extschema@.gpt_job_log (
+	job bigint NOT NULL,
+	step bigint NOT NULL,
+	loss float8,
+	validation_loss float8,
+	validation_bits_per_byte float8,
+	learning_rate float8,
+	grad_norm float8,
+	tokens_per_second float8,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (job, step)
+);
+COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, one row every few seconds';
+
+REVOKE ALL ON @extschema@.gpt_tokenizer, @extschema@.gpt_tokenizer_name, @extschema@.gpt_model,
+	@extschema@.gpt_version, @extschema@.gpt_job, @extschema@.gpt_progress, @extschema@.gpt_job_log FROM PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer_name', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_model', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_version', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_job_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_log', '');
+
+-- Train
+
+CREATE FUNCTION @extschema@.gpt_train(model text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_train(text, text, jsonb) IS
+	'queues the training of a new model on the rows of a query; returns the number of the job';
+
+CREATE FUNCTION @extschema@.gpt_finetune(model text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_finetune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) IS
+	'queues the further training of a model on the rows of a query; returns the number of the job';
+
+CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_wait(bigint, interval) IS
+	'waits until a job has ended, or for the time given; returns its state';
+
+CREATE FUNCTION @extschema@.gpt_cancel(job bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_cancel(bigint) IS
+	'cancels a queued or running job; false when it has already ended';
+
+CREATE FUNCTION @extschema@.gpt_resume(job bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_resume' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_resume(bigint) IS
+	'starts the worker of a queued or interrupted job again; false when there is nothing to do';
+
+CREATE FUNCTION @extschema@.gpt_forget_jobs(older_than interval DEFAULT '30 days') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_forget_jobs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_forget_jobs(interval) IS
+	'deletes jobs that ended longer ago than the interval, with their logs and files; returns their number';
+
+CREATE FUNCTION @extschema@.gpt_options(function text DEFAULT 'gpt_train', OUT option text, OUT type text, OUT default_value text,
+		OUT minimum text, OUT maximum text, OUT description text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_options' LANGUAGE C STABLE PARALLEL SAFE ROWS 50;
+COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options of a function';
+
+-- Generate and score
+
+CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
+	'continues a prompt; returns the continuation only';
+
+CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
+	'scores a text by perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
+
+CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text, include_end boolean DEFAULT true) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
+	'returns the log probability of a completion and its end after a prompt';
+
+-- Classify, choose, embed
+
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text) IS
+	'returns the label that a classifier gives to a text; a multi-label classifier returns its labels as the text of a text[]';
+
+CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label text, OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
+	'returns all labels of a classifier with their probabilities for a text, the most probable first';
+
+CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
+	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
+
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
+	'returns a text as a vector: the hidden states of its tokens, pooled';
+
+-- Many texts at once
+
+CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
+	'continues many prompts together; the results are those of single calls';
+
+CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'scores many texts together; the results are those of single calls';
+
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'returns the labels that a classifier gives to many texts';
+
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
+	'returns many texts as vectors: a row for each element, in their order';
+
+CREATE FUNCTION @extschema@.gpt_stream(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_stream' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000 ROWS 64;
+COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
+	'continues a prompt; in the select list, returns a row for each token as the model generates it';
+
+CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) IS 'part of gpt_perplexity: adds a row';
+CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text, include_end boolean) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_step' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) IS 'part of gpt_perplexity: adds a row, whose end may count';
+CREATE FUNCTION @extschema@.gpt_perplexity_combine(state internal, other internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_combine' LANGUAGE C STABLE PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_combine(internal, internal) IS 'part of gpt_perplexity: merges two states';
+CREATE FUNCTION @extschema@.gpt_perplexity_serialize(state internal) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_serialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_serialize(internal) IS 'part of gpt_perplexity: writes a state as bytes';
+CREATE FUNCTION @extschema@.gpt_perplexity_deserialize(bytes bytea, state internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_deserialize' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_deserialize(bytea, internal) IS 'part of gpt_perplexity: reads a state from bytes';
+CREATE FUNCTION @extschema@.gpt_perplexity_value(state internal) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_perplexity_value' LANGUAGE C STABLE PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_perplexity_value(internal) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_perplexity_value(internal) IS 'part of gpt_perplexity: returns the value of a state';
+
+CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text) (
+	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
+	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
+	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text) IS 'perplexity of all rows together: exp(-sum of log p / tokens)';
+CREATE AGGREGATE @extschema@.gpt_perplexity(model text, input text, include_end boolean) (
+	SFUNC = @extschema@.gpt_perplexity_step, STYPE = internal, SSPACE = 1048576, FINALFUNC = @extschema@.gpt_perplexity_value,
+	COMBINEFUNC = @extschema@.gpt_perplexity_combine, SERIALFUNC = @extschema@.gpt_perplexity_serialize,
+	DESERIALFUNC = @extschema@.gpt_perplexity_deserialize, PARALLEL = SAFE);
+COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text, boolean) IS
+	'perplexity of all rows together; with include_end the end of each row counts as a further token';
+
+-- Evaluate
+
+CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
+		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
+	'measures a model on the rows of a query; without one, returns the measurements of its training';
+
+-- Text
+
+CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text) IS 'returns the token ids of a text';
+
+CREATE FUNCTION @extschema@.gpt_detokenize(model_or_tokenizer text, tokens integer[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_detokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_detokenize(text, integer[]) IS 'returns the text of token ids';
+
+CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text) IS 'returns the number of tokens of a text';
+
+CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT '{}')
+		RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_train_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) IS
+	'trains a byte-level BPE tokenizer on the texts of a query, at once; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, "json" text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text) IS
+	'stores a tokenizer.json under a name; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_drop_tokenizer(name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_tokenizer(text) IS
+	'removes the name of a tokenizer, and the tokenizer where no model uses it';
+
+-- Manage
+
+CREATE FUNCTION @extschema@.gpt_drop_model(model text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_model(text) IS 'removes a model with all its versions';
+
+CREATE FUNCTION @extschema@.gpt_drop_model(model text, cascade boolean) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_model(text, boolean) IS
+	'removes a model with all its versions, and with cascade the adapters of other models that rest on it';
+
+CREATE FUNCTION @extschema@.gpt_merge(model text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_merge' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_merge(text) IS
+	'folds an adapter into the weights of its base and publishes them as a new version of the model; returns its number';
+
+CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
+	'makes another version of a model current, by default the one before; returns its number';
+
+CREATE FUNCTION @extschema@.gpt_drop_version(model text, version integer) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_version(text, integer) IS
+	'removes one version of a model, except the current one';
+
+CREATE FUNCTION @extschema@.gpt_rename_model(model text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_rename_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_rename_model(text, text) IS 'gives a model another name';
+
+CREATE FUNCTION @extschema@.gpt_copy_model(model text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_copy_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_copy_model(text, text) IS 'copies a version of a model to a new model of the current role';
+
+CREATE FUNCTION @extschema@.gpt_grant(model text, role text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_grant' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_grant(text, text) IS
+	'lets a role use a model; the role can then make the model repeat its training rows';
+
+CREATE FUNCTION @extschema@.gpt_revoke(model text, role text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_revoke' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_revoke(text, text) IS 'revokes the use of a model from a role';
+
+CREATE FUNCTION @extschema@.gpt_set_image_type(model text, type text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_set_image_type' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_set_image_type(text, text) IS
+	'sets the type of the weights that sessions compute with: float32, bfloat16, int8 or int4';
+
+CREATE FUNCTION @extschema@.gpt_image_rows(OUT model text, OUT version integer, OUT type text, OUT size bigint,
+		OUT created_at timestamptz, OUT last_used_at timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_image_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
+	'images of the versions that the current role may use; for a superuser, also images without a version in this database';
+
+CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
+	'lists defects of models, tokenizers, jobs and their files; with verify also contents that do not match their hash';
+
+CREATE FUNCTION @extschema@.gpt_version() RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_version' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_version() IS 'returns the version of the library, its kernels and its matrix library';
+
+CREATE FUNCTION @extschema@.gpt_can_use(object oid, run_id uuid DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_can_use' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_can_use(oid, uuid) IS
+	'whether the large object of a model exists, belongs to that run, and may be used by the current role';
+
+CREATE FUNCTION @extschema@.gpt_object_owner(object oid) RETURNS oid
+	AS 'MODULE_PATHNAME', 'gpt_object_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_object_owner(oid) IS 'owner of a large object; NULL where it does not exist';
+
+CREATE FUNCTION @extschema@.gpt_job_owner(owner oid, system_identifier bigint) RETURNS oid
+	AS 'MODULE_PATHNAME', 'gpt_job_owner' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_job_owner(oid, bigint) IS
+	'owner of a job; 0, which only superusers match, where the row came from another cluster';
+
+CREATE FUNCTION @extschema@.gpt_drop_extension_trigger() RETURNS event_trigger
+	AS 'MODULE_PATHNAME', 'gpt_drop_extension_trigger' LANGUAGE C;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_drop_extension_trigger() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_drop_extension_trigger() IS 'unlinks the large objects of models before the extension is dropped';
+
+CREATE EVENT TRIGGER gpt_drop_extension ON ddl_command_start WHEN TAG IN ('DROP EXTENSION')
+	EXECUTE FUNCTION @extschema@.gpt_drop_extension_trigger();
+ALTER EVENT TRIGGER gpt_drop_extension ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER gpt_drop_extension IS 'unlinks the large objects of models before the extension is dropped';
+
+CREATE FUNCTION @extschema@.gpt_copied_job_trigger() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'gpt_copied_job_trigger' LANGUAGE C;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_copied_job_trigger() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_copied_job_trigger() IS 'marks a waiting or running job that was not submitted but restored or replicated';
+
+CREATE TRIGGER gpt_copied_job BEFORE INSERT ON @extschema@.gpt_job FOR EACH ROW EXECUTE FUNCTION @extschema@.gpt_copied_job_trigger();
+ALTER TABLE @extschema@.gpt_job ENABLE ALWAYS TRIGGER gpt_copied_job;
+
+CREATE FUNCTION @extschema@.gpt_progress_rows() RETURNS SETOF @extschema@.gpt_progress
+	AS 'MODULE_PATHNAME', 'gpt_progress_rows' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION @extschema@.gpt_progress_rows() IS
+	'progress of running jobs of the roles whose privileges the current role has; no rows on a standby';
+
+CREATE FUNCTION @extschema@.gpt_job_note(state text, note text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_job_note' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
+	'the note of a job: for a queued one, whether its worker lacks a place; otherwise the note in its row';
+
+-- Watch
+
+CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
+	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
+		CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label classification'
+			WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NOT NULL THEN 'classification' ELSE v.task END AS task,
+		(SELECT pg_catalog.array_agg(l.label ORDER BY l.number USING OPERATOR(pg_catalog.<))
+			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)) AS labels,
+		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
+		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
+		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
+		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n
+				WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND @extschema@.gpt_can_use(n.object, NULL::pg_catalog.uuid)),
+			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
+				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
+		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at
+	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
+COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
+COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'true for the version that the model''s name means';
+COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
+COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
+COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'number of trained parameters';
+COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'context length in tokens';
+COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'number of tokens in the vocabulary';
+COMMENT ON COLUMN @extschema@.gpt_versions.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
+COMMENT ON COLUMN @extschema@.gpt_versions.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_versions.job IS 'number of the job that trained it, kept after gpt_forget_jobs';
+COMMENT ON COLUMN @extschema@.gpt_versions.query_sha256 IS 'SHA-256 of the text of the job''s query';
+COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given, with the hash of a validation query in its place';
+COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
+COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
+COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'size of the weights in bytes';
+COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
+COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
+
+CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
+	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
+		v.validation_loss, v.validation_bits_per_byte, v.job, v.query_sha256, v.options, v.watermark, v.base, m.image_type, v.size, v.weights,
+		v.created_at
+	FROM @extschema@.gpt_versions v
+		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
+COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
+COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has only current versions';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
+COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
+COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
+COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'number of trained parameters';
+COMMENT ON COLUMN @extschema@.gpt_models.context IS 'context length in tokens';
+COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'number of tokens in the vocabulary';
+COMMENT ON COLUMN @extschema@.gpt_models.tokenizer IS 'name of its tokenizer, or kind@hash where the current role may use no name of it; functions accept both';
+COMMENT ON COLUMN @extschema@.gpt_models.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_models.job IS 'number of the job that trained it, kept after gpt_forget_jobs';
+COMMENT ON COLUMN @extschema@.gpt_models.query_sha256 IS 'SHA-256 of the text of the job''s query';
+COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given, with the hash of a validation query in its place';
+COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
+COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
+COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';
+COMMENT ON COLUMN @extschema@.gpt_models.size IS 'size of the weights in bytes';
+COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
+COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
+
+CREATE VIEW @extschema@.gpt_images WITH (security_barrier) AS
+	SELECT i.model, i.version, i.type, i.size, i.created_at, i.last_used_at FROM @extschema@.gpt_image_rows() i;
+COMMENT ON VIEW @extschema@.gpt_images IS 'images that sessions share, of the versions that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_images.model IS 'name of the model; NULL where no version of this database has the content';
+COMMENT ON COLUMN @extschema@.gpt_images.version IS 'number of the version';
+COMMENT ON COLUMN @extschema@.gpt_images.type IS 'type of the weights in the image';
+COMMENT ON COLUMN @extschema@.gpt_images.size IS 'size of the file in bytes';
+COMMENT ON COLUMN @extschema@.gpt_images.created_at IS 'when it was made';
+COMMENT ON COLUMN @extschema@.gpt_images.last_used_at IS 'when a session last used it, to about a minute';
+
+CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
+	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t
+		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid)
+	UNION ALL
+	SELECT CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+			OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END,
+		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(t.object)), t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex'), t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer t
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid) AND NOT EXISTS (SELECT FROM @extschema@.gpt_tokenizer_name n
+		WHERE n.sha256 OPERATOR(pg_catalog.=) t.sha256 AND n.object OPERATOR(pg_catalog.=) t.object);
+COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the tokenizers that the current role may use';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name, or kind@hash where a tokenizer was trained with a model and has no name';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes or chars';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'number of tokens in the vocabulary';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'size of its tokenizer.json in bytes';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.sha256 IS 'SHA-256 of its tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object with its tokenizer.json';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.created_at IS 'when it was stored';
+
+CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
+	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
+		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
+		j.base, j.base_version, j.data_changed, j.overfit_since
+	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
+COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model that it makes';
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train or finetune';
+COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, failed or cancelled';
+COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
+COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
+COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned, or expected where time ends the training';
+COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read that have a text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows skipped: without a text, or without a token to predict';
+COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'size of the text in bytes';
+COMMENT ON COLUMN @extschema@.gpt_jobs.corpus_tokens IS 'tokens of the corpus';
+COMMENT ON COLUMN @extschema@.gpt_jobs.tries IS 'number of times that a worker started it';
+COMMENT ON COLUMN @extschema@.gpt_jobs.error IS 'why it failed';
+COMMENT ON COLUMN @extschema@.gpt_jobs.created_at IS 'when it was submitted';
+COMMENT ON COLUMN @extschema@.gpt_jobs.started_at IS 'when a worker first started it';
+COMMENT ON COLUMN @extschema@.gpt_jobs.finished_at IS 'when it ended';
+COMMENT ON COLUMN @extschema@.gpt_jobs.note IS 'why it waits or how it ended, and remarks on its rows';
+COMMENT ON COLUMN @extschema@.gpt_jobs.query IS 'query of its rows';
+COMMENT ON COLUMN @extschema@.gpt_jobs.options IS 'options as given';
+COMMENT ON COLUMN @extschema@.gpt_jobs.conditions IS 'conditions of its result: chosen options, processor, kernels';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts from';
+COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of that model, known once the job has started';
+COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the job lost its token file, and the rows that it read again differ or may differ';
+COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
+
+CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
+	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
+		p.tokens_per_second, p.seconds_left
+	FROM @extschema@.gpt_progress_rows() p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
+	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process id of its worker';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model that it makes';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'current phase of the job';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned, or expected where time ends the training';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.tokens_per_second IS 'training speed in tokens per second';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate of the remaining seconds';
+
+CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
+	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
+		l.tokens_per_second, l.at
+	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL in rows without a validation';
+COMMENT ON COLUMN @extschema@.gpt_train_log.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_train_log.step IS 'step number';
+COMMENT ON COLUMN @extschema@.gpt_train_log.loss IS 'training loss, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_train_log.validation_loss IS 'loss on held-out documents, in nats per token';
+COMMENT ON COLUMN @extschema@.gpt_train_log.validation_bits_per_byte IS 'the same in bits per byte of text';
+COMMENT ON COLUMN @extschema@.gpt_train_log.learning_rate IS 'learning rate of the step';
+COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient before clipping';
+COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'training speed in tokens per second';
+COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
+
+GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
+	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;
