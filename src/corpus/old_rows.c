@@ -3,7 +3,7 @@
  *
  * Old rows go in; those that are drawn (replay.c) come out, from a temporary file:
  *
- *   record in the file   | Record | prompt | text | size of a label, label | ... |
+ *   record in the file   | Record | prompt | text | size of a label (a byte), label | ... |
  */
 #include "postgres.h"
 
@@ -31,7 +31,7 @@ struct GptOldRows
 {
 	BufFile *file;
 	GptReplay *replay;
-	int64 bytes; /* of texts */
+	int64 bytes; /* of texts and labels */
 	MemoryContext context; /* of the row that is read */
 };
 
@@ -65,11 +65,30 @@ write_bytes(GptOldRows *rows, const char *bytes, size_t size)
 		BufFileWrite(rows->file, unconstify(char *, bytes), size);
 }
 
+static void
+count_bytes(GptOldRows *rows, const GptSourceRow *row)
+{
+	rows->bytes += (int64) (row->size + row->prompt_size);
+	for (int i = 0; i < row->n_labels; i++)
+		rows->bytes += (int64) strlen(row->labels[i]) + 1;
+	if (rows->bytes > (int64) gpt_max_corpus_size * 1024 * 1024)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("query returned more text up to the watermark than gpt.max_corpus_size, "
+					"%d MB",
+					gpt_max_corpus_size),
+			 errdetail("With the option \"replay\" these rows, with their labels, are kept in a "
+					   "temporary file, of which some are drawn."),
+			 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
+}
+
 void
 gpt_old_rows_keep(GptOldRows *rows, const GptSourceRow *row, const uint64 *hash)
 {
 	Record record;
 
+	StaticAssertStmt(GPT_LABEL_SIZE <= PG_UINT8_MAX, "the size of a label is written as a byte");
 	MemSet(&record, 0, sizeof(record));
 	record.number = row->number;
 	record.key = gpt_replay_key(row, hash);
@@ -81,23 +100,14 @@ gpt_old_rows_keep(GptOldRows *rows, const GptSourceRow *row, const uint64 *hash)
 	record.has_labels = row->labels != NULL;
 	record.validation = row->validation;
 
-	rows->bytes += (int64) (row->size + row->prompt_size);
-	if (rows->bytes > (int64) gpt_max_corpus_size * 1024 * 1024)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("query returned more text up to the watermark than gpt.max_corpus_size, "
-						"%d MB",
-						gpt_max_corpus_size),
-				 errdetail("With the option \"replay\" these rows are kept in a temporary file, of "
-						   "which some are drawn."),
-				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
+	count_bytes(rows, row);
 	gpt_replay_count(rows->replay, record.key);
 	write_bytes(rows, (const char *) &record, sizeof(record));
 	write_bytes(rows, row->prompt, row->prompt_size);
 	write_bytes(rows, row->text, row->size);
 	for (int i = 0; i < row->n_labels; i++)
 	{
-		size_t size = strlen(row->labels[i]);
+		uint8 size = (uint8) strlen(row->labels[i]);
 
 		write_bytes(rows, (const char *) &size, sizeof(size));
 		write_bytes(rows, row->labels[i], size);
@@ -171,7 +181,7 @@ read_row(GptOldRows *rows, const Record *record)
 	labels = MemoryContextAlloc(rows->context, (record->n_labels + 1) * sizeof(char *));
 	for (int i = 0; i < record->n_labels; i++)
 	{
-		size_t size;
+		uint8 size;
 
 		if (!read_exactly(rows, &size, sizeof(size)))
 			elog(ERROR, "the temporary file of old rows ends in a row");

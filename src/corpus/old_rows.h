@@ -17,8 +17,8 @@ extern GptOldRows *gpt_old_rows_create(uint64 seed);
 extern void gpt_old_rows_free(GptOldRows *rows);
 
 /*
- * Keeps a row; hash: two hashes of its texts, as in GptDocument. Raises an error if the rows have
- * more text than gpt.max_corpus_size.
+ * Keeps a row; hash: two hashes of its texts, as in GptDocument. Raises an error if texts and
+ * labels have more than gpt.max_corpus_size.
  */
 extern void gpt_old_rows_keep(GptOldRows *rows, const GptSourceRow *row, const uint64 *hash);
 

@@ -101,6 +101,20 @@ DROP FUNCTION never;
 DROP TABLE odd, tried;
 DROP TYPE place;
 
+-- labels of old rows count against the size of the temporary file, too
+SELECT gpt_train('l', 'SELECT id, body FROM post WHERE id <= 40', '{"watermark": "id", "layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SET gpt.max_corpus_size = '1MB';
+SELECT gpt_finetune('l', 'SELECT id, body, CASE WHEN id <= 40 THEN array_fill(repeat(''x'', 200), ARRAY[1000]) ELSE ARRAY[''x''] END AS label FROM post', '{"since": "watermark", "replay": 0.1, "steps": 2}') AS job \gset
+RESET gpt.max_corpus_size;
+SELECT gpt_wait(:job, '60 s');
+SELECT error FROM gpt_jobs WHERE job = :job;
+-- those that fit come back as they were
+SELECT gpt_finetune('l', 'SELECT id, body, CASE WHEN id = 40 THEN ARRAY[''y'', NULL, ''x'', repeat(''z'', 255)] ELSE ARRAY[''x''] END AS label FROM post WHERE id IN (40, 41)', '{"since": "watermark", "replay": 0.5, "steps": 2, "into": "l2"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, error FROM gpt_jobs WHERE job = :job;
+SELECT array_agg(label || ' ' || length(label) ORDER BY label COLLATE "C") = ARRAY['x 1', 'y 1', repeat('z', 255) || ' 255'] AS same FROM gpt_versions, unnest(labels) label WHERE model = 'l2';
+
 -- mistakes
 SELECT gpt_train('x', 'SELECT id, body FROM post');
 SELECT gpt_train('x', 'SELECT body FROM post', '{"watermark": "id"}');
@@ -117,5 +131,5 @@ SELECT gpt_train('y', 'SELECT repeat(body, 100) AS id, body FROM post', '{"water
 SELECT gpt_wait(:job, '60 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('w', 'mixed', 'mixed2', 'mixed3', 'back', 'copied', 't', 'n', 'x');
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('w', 'mixed', 'mixed2', 'mixed3', 'back', 'copied', 't', 'n', 'x', 'l', 'l2');
 DROP TABLE post;
