@@ -73,7 +73,7 @@ DECLARE
 	hint text;
 BEGIN
 	PERFORM gpt_set_image_type('three', t) FROM unnest(types) t;
-	PERFORM gpt_set_image_type('three', 'float16');
+	PERFORM gpt_set_image_type('three', 'no_type');
 EXCEPTION WHEN invalid_parameter_value THEN
 	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
 	RAISE NOTICE '%: the hint names the types of the CHECK: %', SQLERRM,
