@@ -2,7 +2,7 @@
 #
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
-# Two kinds of suites run side by side. Those of the engine compute: they run one after another, at a low priority. Those
+# Two kinds of suites run side by side. Those of the engine compute: two of them run at once, at a low priority. Those
 # with servers wait for a part of their time: two of them run at once. Tests that need the machine for themselves follow.
 # Nothing is written to the system or the checkout but build/check, where the logs stay, and no process stays. The last
 # line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
@@ -496,7 +496,7 @@ run_suites()
 	mapfile -t files < <(restart_files shared)
 	(
 		renice -n 10 "$BASHPID" >/dev/null
-		run_lanes 1 $(chain format border dist sanitize threads unit)
+		run_lanes 2 $(chain format border dist sanitize) $(chain threads unit)
 	) &
 	run_lanes 2 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
 	wait

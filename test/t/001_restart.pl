@@ -50,9 +50,9 @@ nothing_is_left($node);
 $job = submit($node, 'poison', 1000000);
 for my $try (1 .. 3)
 {
-	$node->poll_query_until('postgres', "SELECT tries = $try AND state = 'running' FROM gpt_jobs WHERE job = $job");
+	wait_through_restarts($node, "SELECT tries = $try AND state = 'running' FROM gpt_jobs WHERE job = $job");
 	kill 'KILL', wait_for_step($node, $job, 1);
-	$node->poll_query_until('postgres', "SELECT state <> 'running' OR tries > $try FROM gpt_jobs WHERE job = $job");
+	wait_through_restarts($node, "SELECT state <> 'running' OR tries > $try FROM gpt_jobs WHERE job = $job");
 }
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'failed', 'a job whose worker was killed three times fails');
 like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/ended unexpectedly 3 times/, 'and says why');

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(start_node submit wait_for_step answer_of wait_until_up state_of files_of_jobs seconds_of nothing_is_left);
+our @EXPORT = qw(start_node submit wait_for_step answer_of wait_through_restarts wait_until_up state_of files_of_jobs seconds_of nothing_is_left);
 
 # A running server; preload says whether it preloads the library.
 sub start_node
@@ -81,6 +81,20 @@ sub answer_of
 		usleep(100_000);
 	}
 	die "no answer to: $query";
+}
+
+# Until the query gives true, on a server that may restart meanwhile: poll_query_until dies of a broken pipe when its psql
+# ends before it has read the query.
+sub wait_through_restarts
+{
+	my ($node, $query) = @_;
+
+	for (1 .. 1800)
+	{
+		return 1 if answer_of($node, 'postgres', $query) eq 't';
+		usleep(100_000);
+	}
+	die "not true after three minutes: $query";
 }
 
 # After the death of a process: the server needs a moment to notice it.
