@@ -23,7 +23,8 @@ extern bool gpt_slot_held_here(void);
 
 /*
  * A session lock for the one worker per database that may wait: for a slot that jobs of other
- * databases hold, or, at its end, for a place for the next worker.
+ * databases hold, for a transaction that has locked the job's row, or, at its end, for a place for
+ * the next worker.
  */
 extern bool gpt_waiter_lock(void);
 extern void gpt_waiter_unlock(void);

@@ -44,8 +44,8 @@ static void give_back(void);
 static GptJob *oldest_waiting(int64 before, int n);
 static List *next_jobs(void);
 static bool launch(const GptJob *job);
-static bool launch_next(void);
-static void start_next(void);
+static bool launch_next(int most);
+static void start_next(int most);
 
 /* The result of an attempt to claim the job. */
 typedef enum Claim
@@ -220,16 +220,22 @@ gpt_claim_job(const GptJobTicket *wanted)
 			case OVER:
 			case GIVEN_UP:
 			case BLOCKED:
-				start_next();
+				start_next(1);
 				return NULL;
 			case NO_SLOT:
 				if (!wait_for_slot())
 					return NULL;
 				break;
 			case ROW_LOCKED:
-				/* The others need not wait for a transaction; a list is made in no time. */
+				/*
+				 * A list is made in no time. Another transaction may last, and may have locked many
+				 * jobs: the next one starts, and one process of the database waits. A cancellation
+				 * that is rolled back starts its jobs again.
+				 */
 				if (n_locked++ == 1)
-					start_next();
+					start_next(1);
+				if (n_locked > 1 && !gpt_waiter_lock())
+					return NULL;
 				wait_a_moment(LOCKED_ROW_WAIT_MS);
 				break;
 		}
@@ -311,14 +317,15 @@ launch(const GptJob *job)
 
 /*
  * Starts the next jobs of this database, as many as there are slots: two of them may have waited
- * for this job. False if there was no place for one of the workers; the launcher starts it after
- * this process has ended.
+ * for this job. A worker that has not run its job starts one at most, in its own place: where jobs
+ * are locked or cancelled faster than workers start, two for each would soon be hundreds. False if
+ * there was no place for one of the workers; the launcher starts it after this process has ended.
  */
 static bool
-launch_next(void)
+launch_next(int most)
 {
 	List *jobs = next_jobs();
-	int n_left = Max(1, gpt_slots_free());
+	int n_left = Min(most, Max(1, gpt_slots_free()));
 	ListCell *cell;
 
 	if (jobs == NIL)
@@ -345,10 +352,10 @@ launch_next(void)
  * the first stays a moment until another one has made room.
  */
 static void
-start_next(void)
+start_next(int most)
 {
 	give_back();
-	if (launch_next() || gpt_launcher_present() || proc_exit_inprogress || !gpt_waiter_lock())
+	if (launch_next(most) || gpt_launcher_present() || proc_exit_inprogress || !gpt_waiter_lock())
 		return;
 	for (int i = 0; i < PLACE_WAITS && !ProcDiePending; i++)
 	{
@@ -356,7 +363,7 @@ start_next(void)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, PLACE_WAIT_MS,
 						 gpt_wait_event("GptWorkerPlace"));
 		ResetLatch(MyLatch);
-		if (launch_next())
+		if (launch_next(most))
 			break;
 	}
 	gpt_waiter_unlock();
@@ -367,12 +374,12 @@ gpt_claim_leave_slot(void)
 {
 	gpt_slot_unlock(slot);
 	slot = -1;
-	(void) launch_next();
+	(void) launch_next(gpt_max_workers);
 }
 
 void
 gpt_claim_start_next(const GptJobTicket *ended)
 {
 	ticket = *ended;
-	start_next();
+	start_next(gpt_max_workers);
 }

@@ -7,6 +7,7 @@
 
 #include "miscadmin.h"
 
+#include "core/compat.h"
 #include "core/lock.h"
 #include "core/settings.h"
 #include "jobs/job_lock.h"
@@ -74,7 +75,8 @@ gpt_waiter_lock(void)
 {
 	LOCKTAG tag = waiter_tag();
 
-	return gpt_lock_try_session(&tag);
+	/* Held once only, so that one release ends it. */
+	return gpt_holds_lock(&tag, ExclusiveLock) || gpt_lock_try_session(&tag);
 }
 
 void
