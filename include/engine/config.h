@@ -1,8 +1,8 @@
 /*
  * include/engine/config.h
  *
- * The model family: one decoder, composed from switches. A switch has a value here when the engine
- * computes it; further ones (swiglu, grouped keys ...) join their enumerations.
+ * The model family: one decoder, composed from switches. The architectures of other projects are
+ * points in that space.
  */
 #ifndef LM_CONFIG_H
 #define LM_CONFIG_H
@@ -19,9 +19,55 @@ typedef enum LmPosition
 } LmPosition;
 
 /*
+ * The architecture whose names of tensors a model's file has, by Hugging Face's `model_type`. The
+ * arithmetic follows from the switches alone.
+ */
+typedef enum LmModelType
+{
+	LM_GPT, /* GPT-2's names, for any combination of switches */
+	LM_GPT_NEO,
+	LM_GPT_NEOX,
+	LM_LLAMA,
+	LM_MISTRAL,
+	LM_QWEN2,
+	LM_QWEN3,
+	LM_SMOLLM3,
+	LM_GEMMA2,
+	LM_GEMMA3,
+} LmModelType;
+
+/* Which linear layers of queries, keys and values have a bias. */
+typedef enum LmQkvBias
+{
+	LM_QKV_AS_OTHERS, /* as `bias` says for all linear layers */
+	LM_QKV_BIAS, /* they alone have one: Qwen 2 */
+	LM_QKV_NO_BIAS, /* they alone have none: GPT-Neo */
+} LmQkvBias;
+
+/* Which elements of a head a rotation turns together. */
+typedef enum LmRopeStyle
+{
+	LM_ROPE_HALF, /* i and i + half of them */
+	LM_ROPE_INTERLEAVED, /* 2 i and 2 i + 1, as in the paper */
+} LmRopeStyle;
+
+/* How the angles of a rotation are stretched for positions beyond those of pre-training. */
+typedef enum LmRopeScaling
+{
+	LM_ROPE_UNSCALED,
+	LM_ROPE_LINEAR, /* Chen et al. 2023, "Extending context window ... interpolation" */
+	LM_ROPE_LLAMA3, /* low frequencies alone, with a smooth passage (Llama 3.1) */
+	LM_ROPE_YARN, /* Peng et al. 2023, "YaRN", section 3 */
+} LmRopeScaling;
+
+/*
  * The names of norms, positions, activations and targets of adapters, as options and JSON spell
  * them; NULL for a number that is none. Static strings.
  */
+const char *lm_model_type_name(int model_type);
+const char *lm_qkv_bias_name(int qkv_bias);
+const char *lm_rope_style_name(int rope_style);
+const char *lm_rope_scaling_name(int rope_scaling);
 const char *lm_norm_name(int norm);
 const char *lm_position_name(int position);
 const char *lm_activation_name(int activation);
@@ -49,7 +95,7 @@ typedef struct LmConfig
 	int context; /* tokens a window may have */
 	int layers;
 	int heads;
-	int channels; /* a multiple of heads */
+	int channels; /* a multiple of heads where head_size is 0 */
 	int mlp_channels; /* 0 becomes 4 channels in lm_config_check */
 	LmNorm norm;
 	float norm_epsilon;
@@ -64,6 +110,34 @@ typedef struct LmConfig
 	int labels; /* classes that a classifier tells apart; 0: a language model */
 	/* a text may have several of them, or none: each has a probability of its own */
 	bool multi_label;
+	LmModelType model_type;
+	int kv_heads; /* keys and values, each shared by heads / kv_heads queries; 0: heads */
+	int head_size; /* 0: channels / heads */
+	LmQkvBias qkv_bias;
+	LmRopeStyle rope_style;
+	LmRopeScaling rope_scaling;
+	float rope_factor; /* of all scalings: the new context per rope_context */
+	/*
+	 * Of llama3 low_freq_factor and high_freq_factor, of yarn beta_slow and beta_fast: between how
+	 * many turns within rope_context the passage lies.
+	 */
+	float rope_low;
+	float rope_high;
+	int rope_context; /* of pre-training, before scaling */
+	float rope_attention; /* of yarn: the factor of cosines and sines; 0: 0.1 ln(factor) + 1 */
+	float rope_local_base; /* of layers with a window, unscaled; 0: they rotate as the others */
+	int rotary_size; /* the first elements of each head, which are rotated; 0: all */
+	int nope_period; /* layers p - 1, 2 p - 1, ... know no positions; 0: all do (SmolLM3) */
+	int window; /* tokens that attention sees, its own included; 0: all (Beltagy et al. 2020) */
+	/* layers with number modulo window_period = window_full see all; period 0: none of them */
+	int window_period;
+	int window_full;
+	bool parallel_residual; /* attention and MLP both read the block's input (GPT-NeoX) */
+	bool post_norm; /* the output of each branch is normalised too (Gemma 2) */
+	float embedding_scale; /* factor of token embeddings; 1, or Gemma's sqrt(channels) */
+	float attention_scale; /* of scores; 0: 1 / sqrt(head_size) */
+	float attention_softcap; /* c: scores become c tanh(score / c) (Gemma 2); 0: none */
+	float logit_softcap; /* the same of logits */
 	/*
 	 * An adapter (Hu et al. 2021, "LoRA: Low-rank adaptation of large language models"): y += alpha
 	 * / rank B A x in the target layers of a base that stays as it is. lm_config_base is the
@@ -77,7 +151,8 @@ typedef struct LmConfig
 
 #define LM_MAX_LAYERS 512
 #define LM_MAX_CHANNELS 65536
-#define LM_MAX_CONTEXT 65536
+#define LM_MAX_HEAD_SIZE 1024
+#define LM_MAX_CONTEXT 262144
 #define LM_MAX_ROPE_BASE 1e9
 #define LM_MAX_LABELS 10000
 #define LM_MAX_LORA_RANK 1024
@@ -91,6 +166,97 @@ LmConfig lm_config_default(void);
  * the first field that is out of range.
  */
 bool lm_config_check(LmConfig *config, LmError *error);
+
+/* ---- What follows from the fields of a checked configuration ------------ */
+
+/* Elements of a head. */
+static inline int
+lm_config_head_size(const LmConfig *config)
+{
+	return config->head_size > 0 ? config->head_size : config->channels / config->heads;
+}
+
+/* Heads of keys and values. */
+static inline int
+lm_config_kv_heads(const LmConfig *config)
+{
+	return config->kv_heads > 0 ? config->kv_heads : config->heads;
+}
+
+/* Channels of all queries (and of attention's output), and of all keys (or values). */
+static inline int
+lm_config_query_channels(const LmConfig *config)
+{
+	return config->heads * lm_config_head_size(config);
+}
+
+static inline int
+lm_config_kv_channels(const LmConfig *config)
+{
+	return lm_config_kv_heads(config) * lm_config_head_size(config);
+}
+
+/* Channels of a row of queries, keys and values. */
+static inline int
+lm_config_qkv_channels(const LmConfig *config)
+{
+	return lm_config_query_channels(config) + 2 * lm_config_kv_channels(config);
+}
+
+/* Elements of a head that are rotated. */
+static inline int
+lm_config_rotary_size(const LmConfig *config)
+{
+	return config->rotary_size > 0 ? config->rotary_size : lm_config_head_size(config);
+}
+
+/* Whether the MLP multiplies its activation by a second product (Shazeer 2020, "GLU variants"). */
+static inline bool
+lm_activation_is_gated(LmActivation activation)
+{
+	return activation == LM_SWIGLU || activation == LM_GEGLU;
+}
+
+/* Rows of the MLP's first matrix: a gated one has the gate's, then the others. */
+static inline int
+lm_config_up_channels(const LmConfig *config)
+{
+	return lm_activation_is_gated(config->mlp) ? 2 * config->mlp_channels : config->mlp_channels;
+}
+
+/* Whether queries, keys and values have biases. */
+static inline bool
+lm_config_has_qkv_bias(const LmConfig *config)
+{
+	return config->qkv_bias == LM_QKV_AS_OTHERS ? config->bias : config->qkv_bias == LM_QKV_BIAS;
+}
+
+/* Tokens that attention sees in a layer; 0: all. */
+static inline int
+lm_config_window(const LmConfig *config, int layer)
+{
+	bool full = config->window_period > 0 && layer % config->window_period == config->window_full;
+
+	return full ? 0 : config->window;
+}
+
+/* Whether a layer rotates queries and keys. */
+static inline bool
+lm_config_rotates(const LmConfig *config, int layer)
+{
+	return config->position == LM_ROPE &&
+		   (config->nope_period == 0 || (layer + 1) % config->nope_period != 0);
+}
+
+/* Whether a layer rotates by rope_local_base. */
+static inline bool
+lm_config_is_local(const LmConfig *config, int layer)
+{
+	return config->rope_local_base > 0 && lm_config_window(config, layer) > 0;
+}
+
+/* The factor of attention's scores. */
+float lm_config_attention_scale(const LmConfig *config);
 
 /*
  * The configuration of the base that an adapter needs: the same without adapter and without labels,

@@ -68,6 +68,9 @@ typedef enum LmActivation
 	LM_GELU, /* x Phi(x) (Hendrycks and Gimpel 2016), by erf */
 	LM_GELU_TANH, /* the same paper's tanh approximation; GPT-2's */
 	LM_RELU2, /* max(x, 0)^2 (So et al. 2021, section 3) */
+	/* Gated: the activation of a gate times a second product (Shazeer 2020, section 2). */
+	LM_SWIGLU, /* x sigmoid(x) of the gate */
+	LM_GEGLU, /* the tanh approximation of GELU of the gate */
 } LmActivation;
 
 /*

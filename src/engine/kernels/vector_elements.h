@@ -29,16 +29,21 @@ gelu_exponential(Floats x)
 					   multiply_add(x * x, splat(GELU_CUBIC), splat(1)));
 }
 
-/* The activation of one vector; kind is a constant where this is inlined. */
+/* The activation of one vector, of a gated one that of its gate; kind is a constant here. */
 INLINE Floats
 gelu(Floats x, LmActivation kind)
 {
+	if (kind == LM_SWIGLU)
+		return x / (1.0f + exponential(-x));
 	if (kind == LM_RELU2)
 		return larger(splat(0), x) * larger(splat(0), x);
 	return kind == LM_GELU ? x * bell_erf(x).cumulative : x / (1.0f + gelu_exponential(x));
 }
 
-/* gelu(x) = x Phi(x), so Phi(x) + x phi(x); or x s(2u), so s + x s (1 - s) 2 u' */
+/*
+ * gelu(x) = x Phi(x), so Phi(x) + x phi(x); or x s(2u), so s + x s (1 - s) 2 u'; that of SwiGLU's
+ * gate has u = x / 2
+ */
 INLINE Floats
 gelu_slope(Floats x, LmActivation kind)
 {
@@ -52,11 +57,12 @@ gelu_slope(Floats x, LmActivation kind)
 		bell = bell_erf(x);
 		return multiply_add(x * INVERSE_SQRT_2_PI, bell.density, bell.cumulative);
 	}
-	e = gelu_exponential(x);
+	e = kind == LM_SWIGLU ? exponential(-x) : gelu_exponential(x);
 	gate = 1.0f / (1.0f + e);
 	both = gate * (e * gate); /* s (1 - s), without the cancellation of 1 - s */
-	slope =
-		multiply_add(x * x, splat(3 * GELU_CUBIC * 2 * SQRT_2_OVER_PI), splat(2 * SQRT_2_OVER_PI));
+	slope = kind == LM_SWIGLU ? splat(1)
+							  : multiply_add(x * x, splat(3 * GELU_CUBIC * 2 * SQRT_2_OVER_PI),
+											 splat(2 * SQRT_2_OVER_PI));
 	/* Far out slope or e is infinite and the rest 0; their product must not become NaN. */
 	slope = choose(is_less(splat(0), both), x * both * slope, splat(0));
 	return gate + slope;
@@ -80,10 +86,14 @@ vector_gelu_forward(float *y, const float *x, size_t count, LmActivation kind)
 			gelu_forward_kind(y, x, count, LM_GELU);
 			break;
 		case LM_GELU_TANH:
+		case LM_GEGLU:
 			gelu_forward_kind(y, x, count, LM_GELU_TANH);
 			break;
 		case LM_RELU2:
 			gelu_forward_kind(y, x, count, LM_RELU2);
+			break;
+		case LM_SWIGLU:
+			gelu_forward_kind(y, x, count, LM_SWIGLU);
 			break;
 	}
 }
@@ -110,10 +120,14 @@ vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, L
 			gelu_backward_kind(dx, dy, x, count, LM_GELU);
 			break;
 		case LM_GELU_TANH:
+		case LM_GEGLU:
 			gelu_backward_kind(dx, dy, x, count, LM_GELU_TANH);
 			break;
 		case LM_RELU2:
 			gelu_backward_kind(dx, dy, x, count, LM_RELU2);
+			break;
+		case LM_SWIGLU:
+			gelu_backward_kind(dx, dy, x, count, LM_SWIGLU);
 			break;
 	}
 }

@@ -9,14 +9,28 @@
 #include "engine/config_field.h"
 #include "engine/tokenizer.h"
 
+static bool check_heads(LmConfig *config, LmError *error);
+static bool check_rotation(LmConfig *config, LmError *error);
+static bool check_windows(const LmConfig *config, LmError *error);
+static bool check_words(const LmConfig *config, LmError *error);
+static bool check_built(const LmConfig *config, LmError *error);
 static bool check_lora(LmConfig *config, LmError *error);
+static bool check_real(LmError *error, const char *field, float value, float lowest, float highest);
 static bool check_range(LmError *error, const char *field, int value, int lowest, int highest);
 
 LM_NAMES(lm_norm_name, [LM_LAYERNORM] = "layernorm", [LM_RMSNORM] = "rmsnorm");
 LM_NAMES(
 	lm_position_name, [LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope");
-LM_NAMES(
-	lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2");
+LM_NAMES(lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2",
+		 [LM_SWIGLU] = "swiglu", [LM_GEGLU] = "geglu");
+LM_NAMES(lm_model_type_name, [LM_GPT] = "gpt", [LM_GPT_NEO] = "gpt_neo", [LM_GPT_NEOX] = "gpt_neox",
+		 [LM_LLAMA] = "llama", [LM_MISTRAL] = "mistral", [LM_QWEN2] = "qwen2", [LM_QWEN3] = "qwen3",
+		 [LM_SMOLLM3] = "smollm3", [LM_GEMMA2] = "gemma2", [LM_GEMMA3] = "gemma3_text");
+LM_NAMES(lm_qkv_bias_name, [LM_QKV_AS_OTHERS] = "as_others", [LM_QKV_BIAS] = "yes",
+		 [LM_QKV_NO_BIAS] = "no");
+LM_NAMES(lm_rope_style_name, [LM_ROPE_HALF] = "half", [LM_ROPE_INTERLEAVED] = "interleaved");
+LM_NAMES(lm_rope_scaling_name, [LM_ROPE_UNSCALED] = "none", [LM_ROPE_LINEAR] = "linear",
+		 [LM_ROPE_LLAMA3] = "llama3", [LM_ROPE_YARN] = "yarn");
 LM_NAMES(lm_target_name, [LM_TARGET_ATTENTION] = "attention", [LM_TARGET_PROJECTION] = "projection",
 		 [LM_TARGET_UP] = "up", [LM_TARGET_DOWN] = "down");
 
@@ -29,30 +43,24 @@ lm_config_check(LmConfig *config, LmError *error)
 		!check_range(error, "channels", config->channels, 1, LM_MAX_CHANNELS) ||
 		!check_range(error, "heads", config->heads, 1, config->channels))
 		return false;
-	if (config->channels % config->heads != 0)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "channels %d is not a multiple of heads %d",
-					   config->channels, config->heads);
+	if (!check_heads(config, error))
+		return false;
 	if (config->mlp_channels == 0)
 		config->mlp_channels = 4 * config->channels;
 	if (!check_range(error, "mlp_channels", config->mlp_channels, 1, 4 * LM_MAX_CHANNELS))
 		return false;
-	if (!lm_norm_name((int) config->norm))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm %d is not known", (int) config->norm);
+	if (!check_words(config, error))
+		return false;
 	if (!(config->norm_epsilon > 0 && config->norm_epsilon <= 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "norm_epsilon %g is outside 0 .. 1",
 					   config->norm_epsilon);
-	if (!lm_position_name((int) config->position))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "position %d is not known",
-					   (int) config->position);
-	if (config->position == LM_ROPE && config->channels / config->heads % 2 != 0)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "position rope needs an even number of channels a head, not %d",
-					   config->channels / config->heads);
-	if (!(config->rope_base > 1 && config->rope_base <= LM_MAX_ROPE_BASE))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g",
-					   config->rope_base, LM_MAX_ROPE_BASE);
-	if (!lm_activation_name((int) config->mlp))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "mlp %d is not known", (int) config->mlp);
+	if (!check_rotation(config, error) || !check_windows(config, error) ||
+		!check_real(error, "embedding_scale", config->embedding_scale, 1e-6f, 1e6f) ||
+		!check_real(error, "attention_scale", config->attention_scale, 0, 1e6f) ||
+		!check_real(error, "attention_softcap", config->attention_softcap, 0, 1e6f) ||
+		!check_real(error, "logit_softcap", config->logit_softcap, 0, 1e6f) ||
+		!check_built(config, error))
+		return false;
 	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
 		return false;
 	if (config->multi_label && config->labels == 0)
@@ -60,6 +68,138 @@ lm_config_check(LmConfig *config, LmError *error)
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
 	return check_lora(config, error);
+}
+
+/* A size that is what it would be without being given becomes 0, so that equal models are equal. */
+static bool
+check_heads(LmConfig *config, LmError *error)
+{
+	if (!check_range(error, "head_size", config->head_size, 0, LM_MAX_HEAD_SIZE) ||
+		!check_range(error, "kv_heads", config->kv_heads, 0, config->heads))
+		return false;
+	if (config->head_size == 0 && config->channels % config->heads != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "channels %d is not a multiple of heads %d",
+					   config->channels, config->heads);
+	if (config->kv_heads > 0 && config->heads % config->kv_heads != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "heads %d is not a multiple of kv_heads %d",
+					   config->heads, config->kv_heads);
+	if (config->head_size * config->heads == config->channels)
+		config->head_size = 0;
+	if (config->kv_heads == config->heads)
+		config->kv_heads = 0;
+	return check_range(error, "heads * head_size", lm_config_query_channels(config), 1,
+					   2 * LM_MAX_CHANNELS);
+}
+
+/* The words of a configuration, and switches that exclude each other. */
+static bool
+check_words(const LmConfig *config, LmError *error)
+{
+	const LmConfigField *field;
+
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+	{
+		int value = (int) lm_config_get(config, field);
+
+		if (field->type == LM_FIELD_WORD && !field->name_of(value))
+			return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s %d is not known", field->name, value);
+	}
+	if (config->parallel_residual && config->post_norm)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "parallel_residual and post_norm exclude each other");
+	return true;
+}
+
+/* Bases, scaling and the elements that are rotated. */
+static bool
+check_rotation(LmConfig *config, LmError *error)
+{
+	if (!check_range(error, "rotary_size", config->rotary_size, 0, lm_config_head_size(config)))
+		return false;
+	if (config->position == LM_ROPE && lm_config_rotary_size(config) % 2 != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "position rope needs an even number of channels a head, not %d",
+					   lm_config_rotary_size(config));
+	if (config->rotary_size == lm_config_head_size(config))
+		config->rotary_size = 0;
+	if (!(config->rope_base > 1 && config->rope_base <= LM_MAX_ROPE_BASE))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_base %g is outside 1 .. %g",
+					   config->rope_base, LM_MAX_ROPE_BASE);
+	if (!check_real(error, "rope_factor", config->rope_factor, 1, 1e4f) ||
+		!check_real(error, "rope_low", config->rope_low, 0, 1e4f) ||
+		!check_real(error, "rope_high", config->rope_high, 0, 1e4f) ||
+		!check_real(error, "rope_attention", config->rope_attention, 0, 100) ||
+		!check_real(error, "rope_local_base", config->rope_local_base, 0, LM_MAX_ROPE_BASE) ||
+		!check_range(error, "rope_context", config->rope_context, 0, LM_MAX_CONTEXT) ||
+		!check_range(error, "nope_period", config->nope_period, 0, LM_MAX_LAYERS))
+		return false;
+	if (config->rope_local_base > 0 && !(config->rope_local_base > 1))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_local_base %g is not above 1",
+					   config->rope_local_base);
+	if (config->rope_scaling != LM_ROPE_LLAMA3 && config->rope_scaling != LM_ROPE_YARN)
+		return true;
+	if (config->rope_context < 1)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rope_scaling %s needs a rope_context",
+					   lm_rope_scaling_name((int) config->rope_scaling));
+	if (!(config->rope_low > 0 && config->rope_high > config->rope_low))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "rope_scaling %s needs 0 < rope_low < rope_high, not %g and %g",
+					   lm_rope_scaling_name((int) config->rope_scaling), config->rope_low,
+					   config->rope_high);
+	return true;
+}
+
+static bool
+check_windows(const LmConfig *config, LmError *error)
+{
+	return check_range(error, "window", config->window, 0, LM_MAX_CONTEXT) &&
+		   check_range(error, "window_period", config->window_period, 0, LM_MAX_LAYERS) &&
+		   check_range(error, "window_full", config->window_full, 0,
+					   config->window_period > 0 ? config->window_period - 1 : 0);
+}
+
+/* Switches that the engine does not compute yet. */
+static bool
+check_built(const LmConfig *config, LmError *error)
+{
+	const char *missing = NULL;
+
+	if (config->kv_heads != 0)
+		missing = "kv_heads";
+	if (config->head_size != 0)
+		missing = "head_size";
+	if (config->qkv_bias != LM_QKV_AS_OTHERS)
+		missing = "qkv_bias";
+	if (config->rope_style != LM_ROPE_HALF)
+		missing = "rope_style";
+	if (config->rope_scaling != LM_ROPE_UNSCALED)
+		missing = "rope_scaling";
+	if (config->rope_local_base != 0)
+		missing = "rope_local_base";
+	if (config->rotary_size != 0)
+		missing = "rotary_size";
+	if (config->nope_period != 0)
+		missing = "nope_period";
+	if (config->window != 0)
+		missing = "window";
+	if (config->parallel_residual)
+		missing = "parallel_residual";
+	if (config->post_norm)
+		missing = "post_norm";
+	if (config->embedding_scale != 1)
+		missing = "embedding_scale";
+	if (config->attention_scale != 0)
+		missing = "attention_scale";
+	if (config->attention_softcap != 0)
+		missing = "attention_softcap";
+	if (config->logit_softcap != 0)
+		missing = "logit_softcap";
+	if (lm_activation_is_gated(config->mlp))
+		missing = "mlp";
+	if (config->model_type != LM_GPT)
+		missing = "model_type";
+	return !missing ||
+		   lm_fail(error, LM_ERR_ARGUMENT, -1, "%s has a value that is not built", missing);
 }
 
 /* Fills in an adapter's defaults and checks its ranges; without a rank the rest must be 0. */
@@ -105,6 +245,13 @@ lm_config_same_base(const LmConfig *a, const LmConfig *b)
 }
 
 float
+lm_config_attention_scale(const LmConfig *config)
+{
+	return config->attention_scale > 0 ? config->attention_scale
+									   : 1 / sqrtf((float) lm_config_head_size(config));
+}
+
+float
 lm_config_lora_scale(const LmConfig *config)
 {
 	return config->lora_rank > 0 ? config->lora_alpha / (float) config->lora_rank : 0;
@@ -120,4 +267,14 @@ check_range(LmError *error, const char *field, int value, int lowest, int highes
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s is %d, at least %d is needed", field, value,
 					   lowest);
 	return true;
+}
+
+/* Infinities and NaN are out of range, too. */
+static bool
+check_real(LmError *error, const char *field, float value, float lowest, float highest)
+{
+	if (value >= lowest && value <= highest)
+		return true;
+	return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s %g is outside %g .. %g", field, value, lowest,
+				   highest);
 }

@@ -18,7 +18,7 @@
 #include "kernels/panels.h"
 #include "serve/image.h"
 
-#define IMAGE_MAGIC "gpt img5"
+#define IMAGE_MAGIC "gpt img6"
 
 /*
  * Other processes map the file, so words have a fixed size. config_field.c gives the words of the
@@ -29,7 +29,7 @@ enum
 	WORD_PANEL = 13,
 	WORD_TYPE = 18,
 	WORD_GROUP = 19,
-	WORDS = 28 /* with room for more */
+	WORDS = 64 /* with room for more */
 };
 
 typedef struct LmImageHeader
