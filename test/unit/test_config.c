@@ -112,7 +112,7 @@ test_base(void)
 static void
 test_words(void)
 {
-	uint32_t used = 1u << 13 | 1u << 18 | 1u << 19;
+	uint64_t used = 1u << 13 | 1u << 18 | 1u << 19;
 	const LmConfigField *field;
 	bool apart = true;
 
@@ -120,8 +120,8 @@ test_words(void)
 	{
 		if (field->image_word == LM_NOT_IN_IMAGE)
 			continue;
-		apart = apart && field->image_word < 28 && (used >> field->image_word & 1) == 0;
-		used |= 1u << field->image_word;
+		apart = apart && field->image_word < 64 && (used >> field->image_word & 1) == 0;
+		used |= (uint64_t) 1 << field->image_word;
 	}
 	ok(apart, "each field of an image has a word of its own");
 }
