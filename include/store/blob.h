@@ -20,8 +20,8 @@ extern void gpt_blob_init(void);
 
 /*
  * Creates an empty object of that owner. _write appends bytes, which reach the table in pieces of 1
- * MB. _finish writes the rest, sets sha256 and *size (each may be NULL), returns the object's oid
- * and frees the blob. An error in between leaves nothing to release.
+ * MB, uncompressed. _finish writes the rest, sets sha256 and *size (each may be NULL), returns the
+ * object's oid and frees the blob. An error in between leaves nothing to release.
  */
 extern GptBlob *gpt_blob_create(Oid owner);
 extern Oid gpt_blob_object(const GptBlob *blob);

@@ -52,6 +52,7 @@ static GptBlob *make_blob(Oid object, bool hashed);
 static void update_hash(GptBlob *blob, const void *data, size_t size);
 static void final_hash(GptBlob *blob, uint8 *sha256);
 static void flush_piece(GptBlob *blob);
+static int write_uncompressed(GptBlob *blob);
 static HeapTuple find_metadata(Relation relation, Oid object, Snapshot snapshot);
 static Acl *grants_without_update(Datum acl, Oid owner);
 
@@ -362,11 +363,35 @@ flush_piece(GptBlob *blob)
 	int n;
 
 	CHECK_FOR_INTERRUPTS();
-	n = inv_write(blob->descriptor, blob->piece, (int) blob->piece_size);
+	n = write_uncompressed(blob);
 	close_lo_relation(true);
 	if (n != (int) blob->piece_size)
 		elog(ERROR, "wrote %d of %zu bytes to large object %u", n, blob->piece_size, blob->object);
 	blob->piece_size = 0;
+}
+
+/*
+ * Weights do not compress, and half of the time of inv_write would go into the attempt for each row
+ * of 2 kB. So this session's description of pg_largeobject says meanwhile that the column is never
+ * compressed. Others do not see that, and reading does not depend on it. After an error in between
+ * it stays so until the server makes the description anew: other large objects that the session
+ * writes are then not compressed either.
+ */
+static int
+write_uncompressed(GptBlob *blob)
+{
+	Relation relation = table_open(LargeObjectRelationId, RowExclusiveLock);
+	Form_pg_attribute data =
+		TupleDescAttr(RelationGetDescr(relation), Anum_pg_largeobject_data - 1);
+	char storage = data->attstorage;
+	int n;
+
+	data->attstorage = TYPSTORAGE_PLAIN;
+	n = inv_write(blob->descriptor, blob->piece, (int) blob->piece_size);
+	data = TupleDescAttr(RelationGetDescr(relation), Anum_pg_largeobject_data - 1);
+	data->attstorage = storage;
+	table_close(relation, NoLock);
+	return n;
 }
 
 /* A copy of the row of an object, NULL where there is none. Snapshot NULL: the newest state. */

@@ -6,6 +6,14 @@ SELECT gpt_train('victim', 'SELECT body FROM line',
 SELECT gpt_wait(:job, '60 s');
 SELECT weights, size, lo_get(weights) AS good FROM gpt_models WHERE model = 'victim' \gset
 
+-- no time goes into compressing it, and other objects are compressed as ever, by the session that wrote weights too
+SELECT gpt_copy_model('victim', 'copy');
+SELECT bool_and(pg_column_size(data) > octet_length(data)) AS plain FROM pg_largeobject, gpt_models WHERE loid = weights;
+SELECT lo_from_bytea(0, convert_to(repeat('x', 2048), 'UTF8')) AS other \gset
+SELECT pg_column_size(data) < 200 AS compressed FROM pg_largeobject WHERE loid = :other;
+SELECT lo_unlink(:other);
+SELECT gpt_drop_model('copy');
+
 -- one byte of the data, of the header, of its size
 SELECT lo_put(:weights, :size - 1, '\x55');
 SELECT gpt_score('victim', 'x');
