@@ -34,9 +34,9 @@ ok "the engine includes no server header" \
 
 ok "a room of the engine includes headers of itself and of rooms below" "$(
 	below='base'
-	for room in base text kernels model train serve; do
-		case $room in text | kernels) below="base|$room" ;; model) below='base|text|kernels|model' ;; train | serve) below="base|text|kernels|model|$room" ;; esac
-		grep -nE '#include "(base|text|kernels|model|train|serve)/' src/engine/$room/*.[ch] | grep -vE "#include \"($below)/"
+	for room in base text kernels formats model train serve; do
+		case $room in text | kernels | formats) below="base|$room" ;; model) below='base|text|kernels|model' ;; train | serve) below="base|text|kernels|model|$room" ;; esac
+		grep -nE '#include "(base|text|kernels|formats|model|train|serve)/' src/engine/$room/*.[ch] | grep -vE "#include \"($below)/"
 	done
 )"
 ok "postgres.h is the first include of each server file and of no header" "$(
