@@ -282,9 +282,11 @@ size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 
 /*
  * Attention of one sequence's queries at neighbouring positions against the KV cache, for
- * inference; on the calling thread. A page of keys is [C, LM_PAGE], a page of values [LM_PAGE, C].
- * Each score is one chain of multiply-adds over the head's elements, each output one chain over the
- * keys in order: a row's bits do not depend on the rows beside it.
+ * inference; on the calling thread. With K = kv_heads head_size a page of keys is [K, LM_PAGE], a
+ * page of values [LM_PAGE, K]. heads / kv_heads neighbouring heads of queries read one head of keys
+ * and values (Ainslie et al. 2023, "GQA"). Each score is one chain of multiply-adds over the head's
+ * elements, each output one chain over the keys in order: a row's bits do not depend on the rows
+ * beside it.
  */
 #define LM_PAGE 32
 #define LM_ATTENTION_ROWS 12 /* rows that one call takes at most */
@@ -292,15 +294,20 @@ size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
 /* Arguments of lm_attention_rows; all memory is the caller's. */
 typedef struct LmAttentionRows
 {
-	float *out; /* [n_rows, C] */
-	const float *q; /* [n_rows] of distance ld_q, each [C] */
+	float *out; /* [n_rows] of distance ld_out, each [heads, head_size] */
+	int ld_out;
+	const float *q; /* the same of distance ld_q */
 	int ld_q;
 	int n_rows;
-	int n_keys; /* seen by the first row; each further row sees one more */
-	const float *const *key_pages;
+	int n_keys; /* up to the position of the first row; each further row sees one more */
+	const float *const *key_pages; /* those without a key that is seen are not read */
 	const float *const *value_pages;
+	int heads;
+	int kv_heads;
 	int head_size;
-	int C;
+	float scale; /* of scores */
+	float softcap; /* scores become softcap tanh(score / softcap); 0: none */
+	int window; /* keys that a row sees, its own included; 0: all */
 	float *scratch; /* lm_attention_rows_scratch floats, aligned to 64 */
 } LmAttentionRows;
 

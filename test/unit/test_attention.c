@@ -1,8 +1,8 @@
 /*
  * test/unit/test_attention.c
  *
- * Attention against its naive twin in float64, its gradients against central differences, its bits
- * against the number of threads, and a single query against the whole.
+ * Attention against its naive twin in float64, its gradients against central differences, and its
+ * bits against the number of threads.
  */
 #include "kernels.h"
 
@@ -253,81 +253,6 @@ test_threads(const Case *shape)
 	free(dqkv);
 }
 
-/* Rows one by one and in blocks, in each instruction set, against the last rows of the whole. */
-static void
-test_pages(LmEngine *engine, int head_size)
-{
-	enum
-	{
-		KEYS = 77,
-		PAGES = 3
-	};
-	const int C = 3 * head_size;
-	Case shape = {"", KEYS, 3, C, {0}, 0};
-	Arrays arrays = make_arrays(&shape, engine);
-	float *pages[2][PAGES], *out = zero_array((size_t) KEYS * C), *row = zero_array(C);
-	const LmSimd *simds[3];
-	int n_simds = test_simds(simds);
-	float *scratch = test_scratch(lm_attention_rows_scratch(KEYS, head_size) * sizeof(float));
-	LmAttentionRows rows = {.ld_q = 3 * C,
-							.key_pages = (const float *const *) pages[0],
-							.value_pages = (const float *const *) pages[1],
-							.head_size = head_size,
-							.C = C,
-							.scratch = scratch};
-
-	forward(&arrays);
-	for (int i = 0; i < 2 * PAGES; i++)
-	{
-		pages[i / PAGES][i % PAGES] = malloc((size_t) LM_PAGE * C * sizeof(float));
-		for (int j = 0; j < LM_PAGE * C; j++)
-			pages[i / PAGES][i % PAGES][j] = NAN; /* what no row sees */
-	}
-	for (int i = 0; i < KEYS; i++)
-		for (int c = 0; c < C; c++)
-		{
-			pages[0][i / LM_PAGE][c * LM_PAGE + i % LM_PAGE] =
-				arrays.qkv[(size_t) i * 3 * C + C + c];
-			pages[1][i / LM_PAGE][i % LM_PAGE * C + c] = arrays.qkv[(size_t) i * 3 * C + 2 * C + c];
-		}
-	for (int s = 0; s < n_simds; s++)
-	{
-		bool same = true;
-
-		for (int block = 1; block <= simds[s]->attention_rows; block++)
-			for (int first = 0; first < KEYS; first += block)
-			{
-				rows.out = out + (size_t) first * C;
-				rows.q = arrays.qkv + (size_t) first * 3 * C;
-				rows.n_keys = first + 1;
-				rows.n_rows = KEYS - first < block ? KEYS - first : block;
-				if (block == 1)
-					rows.out = arrays.dqkv + (size_t) first * C;
-				for (int head = 0; head < 3; head++)
-					simds[s]->attention_head(&rows, head);
-				same = same && (block == 1 || same_bits(rows.out, arrays.dqkv + (size_t) first * C,
-														(size_t) rows.n_rows * C));
-			}
-		ok(same, "%s, head size %d: blocks of queries over pages give the bits of each query alone",
-		   simds[s]->name, head_size);
-		is_close(arrays.dqkv, arrays.out, (size_t) KEYS * C, 1e-5, "which agree with the whole");
-	}
-	rows.out = row;
-	rows.q = arrays.qkv + (size_t) (KEYS - 1) * 3 * C;
-	rows.n_keys = KEYS;
-	rows.n_rows = 1;
-	for (int head = 0; head < 3; head++)
-		lm_attention_rows(&rows, head, head + 1);
-	ok(same_bits(row, arrays.dqkv + (size_t) (KEYS - 1) * C, C),
-	   "heads one by one give the same bits as heads together");
-	for (int i = 0; i < 2 * PAGES; i++)
-		free(pages[i / PAGES][i % PAGES]);
-	free(out);
-	free(row);
-	free(scratch);
-	free_arrays(&arrays);
-}
-
 int
 main(void)
 {
@@ -344,9 +269,6 @@ main(void)
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		test_case(&cases[i], engine);
-	test_pages(engine, 20);
-	test_pages(engine, 64);
-	test_pages(engine, 1);
 	lm_engine_stop(engine);
 	test_threads(&cases[1]);
 	test_threads(&cases[5]);

@@ -273,6 +273,28 @@ test_threads(void)
 	free_arrays(&one);
 }
 
+/* Caps of scores, from the smallest numbers to far beyond the cap; y may be x. */
+static void
+test_softcap(const LmSimd *simd)
+{
+	static const float far[] = {INFINITY, -INFINITY, 0, 1e30f};
+	float x[1001], y[1001];
+	double worst = 0;
+
+	for (int i = 0; i < 1001; i++)
+		x[i] = (i % 2 ? -1 : 1) * expf((float) i / 1000 * 30 - 20);
+	simd->softcap(y, x, 1, 1001);
+	for (int i = 0; i < 1001; i++)
+		worst = fmax(worst, units(y[i], tanh(x[i])));
+	printf("# %g units\n", worst);
+	ok(worst <= 2, "%s: tanh is right within 2 units in the last place", simd->name);
+	simd->softcap(y, far, 30, 4);
+	ok(y[0] == 30 && y[1] == -30 && y[2] == 0 && y[3] == 30, "far out it is the cap");
+	simd->softcap(y, x, 30, 1001);
+	simd->softcap(x, x, 30, 1001);
+	ok(same_bits(x, y, 1001), "in place too");
+}
+
 int
 main(void)
 {
@@ -282,6 +304,7 @@ main(void)
 	for (int i = 0; i < n_simds; i++)
 	{
 		test_exponential(simds[i]);
+		test_softcap(simds[i]);
 		test_gelu(simds[i], LM_GELU, "GELU");
 		test_gelu(simds[i], LM_GELU_TANH, "tanh GELU");
 		test_relu2(simds[i]);

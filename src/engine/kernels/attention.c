@@ -235,32 +235,3 @@ lm_attention_mask(const LmAttention *attention, const LmBlock *block, int i, flo
 	attention->simd->dropout_mask(mask, &row, block->key - block->start,
 								  lm_attention_seen(block, i));
 }
-
-void
-lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head)
-{
-	const LmSimd *simd = lm_simd();
-
-	for (int first = 0; first < rows->n_rows; first += simd->attention_rows)
-	{
-		LmAttentionRows part = *rows;
-
-		part.out += (size_t) first * (size_t) rows->C;
-		part.q += (size_t) first * (size_t) rows->ld_q;
-		part.n_keys += first;
-		part.n_rows = lm_smaller(simd->attention_rows, rows->n_rows - first);
-		for (int head = first_head; head < last_head; head++)
-			simd->attention_head(&part, head);
-	}
-}
-
-/*
- * Scores of whole pages, the same turned, and queries turned, each with room for a vector after it.
- */
-size_t
-lm_attention_rows_scratch(int n_keys, int head_size)
-{
-	size_t length = ((size_t) n_keys + LM_PAGE - 1) / LM_PAGE * LM_PAGE;
-
-	return LM_ATTENTION_ROWS * (2 * length + (size_t) head_size) + 3 * 64;
-}

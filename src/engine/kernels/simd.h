@@ -48,6 +48,9 @@ typedef struct LmSimd
 	/* y = x + a b */
 	void (*multiply_add)(float *y, const float *x, const float *a, const float *b, size_t count);
 	void (*scale)(float *y, float factor, size_t count);
+	void (*scale_to)(float *y, const float *x, float factor, size_t count); /* y = factor x */
+	/* y = cap tanh(x / cap); y may be x */
+	void (*softcap)(float *y, const float *x, float cap, size_t count);
 	/* y = a x + b z; y may be x or z */
 	void (*blend)(float *y, float a, const float *x, float b, const float *z, size_t count);
 	float (*dot)(const float *x, const float *y, size_t count);
@@ -78,9 +81,8 @@ typedef struct LmSimd
 	 */
 	void (*attention_gradient)(float *scores, float *dp, const float *mask, float lse, float delta,
 							   int n_seen, int n);
-	/* One head of lm_attention_rows, for up to attention_rows rows. */
-	void (*attention_head)(const LmAttentionRows *rows, int head);
-	int attention_rows;
+	/* Heads of lm_attention_rows that read the same keys and values. */
+	void (*attention_heads)(const LmAttentionRows *rows, int first_head, int n_heads);
 
 	float (*largest)(const float *x, int n);
 	/* log of the sum of exponentials */

@@ -10,6 +10,7 @@
 #include "kernels/vector_elements.h"
 #include "kernels/vector_rows.h"
 #include "kernels/vector_attention.h"
+#include "kernels/vector_attention_rows.h"
 #include "kernels/vector_random.h"
 
 #define TABLE_OF(name) TABLE_NAME(name)
@@ -29,6 +30,8 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.multiply_to = vector_multiply_to,
 	.multiply_add = vector_multiply_add,
 	.scale = vector_scale,
+	.scale_to = vector_scale_to,
+	.softcap = vector_softcap,
 	.blend = vector_blend,
 	.dot = vector_dot,
 	.sum_squares = vector_sum_squares,
@@ -39,8 +42,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.rotate = vector_rotate,
 	.attention_softmax = vector_attention_softmax,
 	.attention_gradient = vector_attention_gradient,
-	.attention_head = vector_attention_head,
-	.attention_rows = TILE_ROWS,
+	.attention_heads = vector_attention_heads,
 	.largest = largest_element,
 	.log_sum_exp = vector_log_sum_exp,
 	.cross_entropy_gradient = vector_cross_entropy_gradient,

@@ -186,6 +186,25 @@ vector_scale(float *y, float factor, size_t count)
 		store_up_to(y + i, load_up_to(y + i, count - i) * factor, count - i);
 }
 
+/* y = factor x. */
+static void
+vector_scale_to(float *y, const float *x, float factor, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, load_up_to(x + i, count - i) * factor, count - i);
+}
+
+/* y = cap tanh(x / cap) (Gemma 2, Gemma Team 2024, section 2). */
+static void
+vector_softcap(float *y, const float *x, float cap, size_t count)
+{
+	float inverse = 1 / cap;
+
+	for (size_t i = 0; i < count; i += LANES)
+		store_up_to(y + i, hyperbolic_tangent(load_up_to(x + i, count - i) * inverse) * cap,
+					count - i);
+}
+
 /* The sum of x y, in float32 by lanes. */
 static float
 vector_dot(const float *x, const float *y, size_t count)

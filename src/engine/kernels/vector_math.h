@@ -1,7 +1,7 @@
 /*
  * src/engine/kernels/vector_math.h
  *
- * Exponential and the two bells of GELU, for a vector of floats.
+ * Exponential, hyperbolic tangent and the two bells of GELU, for a vector of floats.
  */
 #ifndef LM_VECTOR_MATH_H
 #define LM_VECTOR_MATH_H
@@ -35,6 +35,25 @@ exponential(Floats x)
 	result = (Floats) ((Words) p + (((Words) shifted - (Words) splat(round_to_int)) << 23));
 	result = choose(is_less(x, splat(-87.33654f)), splat(0), result);
 	return choose(is_less(x, splat(88.72284f)), result, x + INFINITY);
+}
+
+/*
+ * tanh within 2 units in the last place: near 0 the polynomial of tanhf in Cephes (Moshier 1992,
+ * single precision), else by the exponential, with the sign put back.
+ */
+INLINE Floats
+hyperbolic_tangent(Floats x)
+{
+	Floats size = (Floats) ((Ints) x & 0x7fffffff), square = x * x;
+	Floats far = 1.0f - 2.0f / (exponential(2.0f * size) + 1.0f);
+	Floats p = splat(-5.70498872745e-3f);
+
+	p = multiply_add(p, square, splat(2.06390887954e-2f));
+	p = multiply_add(p, square, splat(-5.37397155531e-2f));
+	p = multiply_add(p, square, splat(1.33314422036e-1f));
+	p = multiply_add(p, square, splat(-3.33332819422e-1f));
+	far = (Floats) ((Ints) far | ((Ints) x & (int32_t) 0x80000000));
+	return choose(is_less(size, splat(0.625f)), multiply_add(p * square, x, x), far);
 }
 
 /*

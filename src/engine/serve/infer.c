@@ -35,12 +35,12 @@ typedef struct Infer
 	int32_t *positions; /* [n] of the inputs */
 	float *x; /* [n, C] residual stream of the rows */
 	float *norm; /* [n, C] a norm, or a branch's output */
-	float *qkv; /* [n, 3 C] of the inputs */
-	float *attention; /* [n, C] */
+	float *qkv; /* [n, A + 2 K] of the inputs: channels of queries, keys and values */
+	float *attention; /* [n, A] */
 	float *wide; /* [n, M] */
-	void *packed; /* lm_linear_infer_scratch of n rows of max(C, M) */
+	void *packed; /* lm_linear_infer_scratch of n rows of max(C, A, M) */
 	float *lora_h; /* [n, rank]; NULL, as the next one, without an adapter */
-	float *lora_sum; /* [n, max(M, 3 C)] */
+	float *lora_sum; /* [n, the widest output] */
 	float *scores; /* [threads] lm_attention_rows_scratch */
 	int *blocks; /* [n + 1] the rows of x at which blocks of attention begin */
 	const float **tables; /* [threads, 2, pages of a sequence] */
@@ -61,12 +61,13 @@ static void embed(Infer *infer);
 static void run_block(Infer *infer);
 static void store_keys_and_values(Infer *infer);
 static void store_piece(void *work, int piece, int thread);
-static void store_run(const Infer *infer, int first, int n, int first_channel, int end_channel);
+static void store_run(const Infer *infer, int first, int n, int first_head, int end_head);
 static bool is_alone(const Infer *infer, int i);
 static void keep_wanted_rows(Infer *infer);
 static void attend(Infer *infer);
 static void cut_blocks(Infer *infer);
 static void attention_piece(void *work, int piece, int thread);
+static int first_page(const Infer *infer, const LmInput *input);
 static bool run(float *logits, float *hidden, LmEngine *engine, const LmModel *model,
 				LmPages *pages, LmSequence *sequences, int n_sequences, const LmInput *inputs,
 				int n, void *workspace, LmError *error);
@@ -198,35 +199,36 @@ lm_infer_workspace_for(const LmConfig *config, int n, int n_wanted, int n_thread
 static size_t
 scores_size(const LmConfig *config)
 {
-	return (lm_attention_rows_scratch(config->context, config->channels / config->heads) + 15) /
-		   16 * 16;
+	return (lm_attention_rows_scratch(config->context, lm_config_head_size(config)) + 15) / 16 * 16;
+}
+
+static int
+larger(int a, int b)
+{
+	return a > b ? a : b;
 }
 
 /* Places the arrays in the workspace; with an arena that only counts, gives their size. */
 static void
 lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads)
 {
-	size_t N = (size_t) n, C = (size_t) config->channels, T = (size_t) config->context;
+	int C = config->channels, A = lm_config_query_channels(config), M = config->mlp_channels,
+		up = lm_config_up_channels(config), qkv = lm_config_qkv_channels(config);
+	size_t N = (size_t) n, T = (size_t) config->context;
 
 	infer->rows = lm_arena_take(arena, N, sizeof(int));
 	infer->positions = lm_arena_take(arena, N, sizeof(int32_t));
-	infer->x = lm_arena_floats(arena, N, C);
-	infer->norm = lm_arena_floats(arena, N, C);
-	infer->qkv = lm_arena_floats(arena, N, 3 * C);
-	infer->attention = lm_arena_floats(arena, N, C);
-	infer->wide = lm_arena_floats(arena, N, (size_t) config->mlp_channels);
-	infer->packed = lm_arena_take(arena,
-								  lm_linear_infer_scratch(n, config->mlp_channels > config->channels
-																 ? config->mlp_channels
-																 : config->channels),
-								  1);
+	infer->x = lm_arena_floats(arena, N, (size_t) C);
+	infer->norm = lm_arena_floats(arena, N, (size_t) C);
+	infer->qkv = lm_arena_floats(arena, N, (size_t) qkv);
+	infer->attention = lm_arena_floats(arena, N, (size_t) A);
+	infer->wide = lm_arena_floats(arena, N, (size_t) up);
+	infer->packed = lm_arena_take(arena, lm_linear_infer_scratch(n, larger(larger(C, A), M)), 1);
 	infer->lora_h = infer->lora_sum = NULL;
 	if (config->lora_rank > 0)
 	{
-		size_t M = (size_t) config->mlp_channels;
-
 		infer->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
-		infer->lora_sum = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
+		infer->lora_sum = lm_arena_floats(arena, N, (size_t) larger(larger(up, qkv), C));
 	}
 	infer->scores = lm_arena_floats(arena, (size_t) n_threads, scores_size(config));
 	infer->blocks = lm_arena_take(arena, N + 1, sizeof(int));
@@ -312,7 +314,7 @@ store_piece(void *work, int piece, int thread)
 		for (next = first + 1; next < most && infer->inputs[next].sequence == input->sequence;)
 			next++;
 		if (!is_alone(infer, first))
-			store_run(infer, first, next - first, 0, infer->model->config.channels);
+			store_run(infer, first, next - first, 0, lm_config_kv_heads(&infer->model->config));
 	}
 }
 
@@ -331,24 +333,26 @@ is_alone(const Infer *infer, int i)
 		   (input->wanted || infer->layer < infer->model->config.layers - 1);
 }
 
-/* Copies keys (transposed) and values of n inputs, all on one page, for a range of channels. */
+/* Copies keys (transposed) and values of n inputs, all on one page, for some of their heads. */
 static void
-store_run(const Infer *infer, int first, int n, int first_channel, int end_channel)
+store_run(const Infer *infer, int first, int n, int first_head, int end_head)
 {
+	const LmConfig *config = &infer->model->config;
 	const LmInput *input = &infer->inputs[first];
-	size_t C = (size_t) infer->model->config.channels, row = (size_t) (input->position % LM_PAGE),
-		   begin = (size_t) first_channel;
-	size_t end = (size_t) end_channel;
+	size_t A = (size_t) lm_config_query_channels(config),
+		   K = (size_t) lm_config_kv_channels(config), width = A + 2 * K,
+		   size = (size_t) lm_config_head_size(config), row = (size_t) (input->position % LM_PAGE),
+		   begin = (size_t) first_head * size, end = (size_t) end_head * size;
 	int page = infer->sequences[input->sequence].pages[input->position / LM_PAGE];
-	const float *qkv = infer->qkv + (size_t) first * 3 * C;
+	const float *from = infer->qkv + (size_t) first * width + A;
 	float *keys = lm_page_keys(infer->pages, page, infer->layer) + row;
-	float *values = lm_page_values(infer->pages, page, infer->layer) + row * C;
+	float *values = lm_page_values(infer->pages, page, infer->layer) + row * K;
 
 	for (size_t c = begin; c < end; c++)
 		for (int i = 0; i < n; i++)
-			keys[c * LM_PAGE + (size_t) i] = qkv[(size_t) i * 3 * C + C + c];
+			keys[c * LM_PAGE + (size_t) i] = from[(size_t) i * width + c];
 	for (int i = 0; i < n; i++)
-		memcpy(values + (size_t) i * C + begin, qkv + (size_t) i * 3 * C + 2 * C + begin,
+		memcpy(values + (size_t) i * K + begin, from + (size_t) i * width + K + begin,
 			   (end - begin) * sizeof(float));
 }
 
@@ -370,11 +374,15 @@ keep_wanted_rows(Infer *infer)
 	infer->n_rows = kept;
 }
 
-/* Runs attention over blocks of rows; few and long ones are cut by groups of heads too. */
+/*
+ * Runs attention over blocks of rows; few and long ones are cut by groups of heads too. Heads that
+ * share keys stay together.
+ */
 static void
 attend(Infer *infer)
 {
 	const LmConfig *config = &infer->model->config;
+	int kv_heads = lm_config_kv_heads(config);
 	size_t longest = 0;
 
 	for (int row = 0; row < infer->n_rows; row++)
@@ -386,8 +394,9 @@ attend(Infer *infer)
 	cut_blocks(infer);
 	infer->n_groups = 1;
 	if (infer->n_blocks <= SPLIT_BLOCKS &&
-		longest * (size_t) config->channels * (size_t) infer->n_rows >= SPLIT_FLOATS)
-		infer->n_groups = config->heads < MAX_GROUPS ? config->heads : MAX_GROUPS;
+		longest * (size_t) lm_config_query_channels(config) * (size_t) infer->n_rows >=
+			SPLIT_FLOATS)
+		infer->n_groups = lm_smaller(kv_heads, MAX_GROUPS);
 	lm_engine_run(infer->engine, attention_piece, infer, infer->n_blocks * infer->n_groups);
 }
 
@@ -423,32 +432,49 @@ attention_piece(void *work, int piece, int thread)
 	int row = infer->blocks[block], n_rows = infer->blocks[block + 1] - row;
 	const LmInput *input = &infer->inputs[infer->rows[row]];
 	const LmSequence *sequence = &infer->sequences[input->sequence];
-	int C = config->channels, n_pages = (input->position + n_rows - 1) / LM_PAGE + 1;
+	int A = lm_config_query_channels(config), qkv = lm_config_qkv_channels(config),
+		kv_heads = lm_config_kv_heads(config), shared = config->heads / kv_heads;
+	int first = first_page(infer, input), last = (input->position + n_rows - 1) / LM_PAGE;
 	int table_length = (config->context + LM_PAGE - 1) / LM_PAGE;
-	int first_head = config->heads * group / infer->n_groups,
-		end_head = config->heads * (group + 1) / infer->n_groups;
+	int first_head = kv_heads * group / infer->n_groups,
+		end_head = kv_heads * (group + 1) / infer->n_groups;
 	const float **keys = infer->tables + (size_t) thread * 2 * (size_t) table_length;
 	const float **values = keys + table_length;
-	LmAttentionRows rows = {infer->attention + (size_t) row * C,
-							infer->qkv + (size_t) infer->rows[row] * 3 * C,
-							3 * C,
-							n_rows,
-							input->position + 1,
-							keys,
-							values,
-							C / config->heads,
-							C,
-							infer->scores + (size_t) thread * scores_size(config)};
+	LmAttentionRows rows = {
+		.out = infer->attention + (size_t) row * (size_t) A,
+		.ld_out = A,
+		.q = infer->qkv + (size_t) infer->rows[row] * (size_t) qkv,
+		.ld_q = qkv,
+		.n_rows = n_rows,
+		.n_keys = input->position + 1,
+		.key_pages = keys,
+		.value_pages = values,
+		.heads = config->heads,
+		.kv_heads = kv_heads,
+		.head_size = lm_config_head_size(config),
+		.scale = lm_config_attention_scale(config),
+		.softcap = config->attention_softcap,
+		.window = lm_config_window(config, infer->layer),
+		.scratch = infer->scores + (size_t) thread * scores_size(config),
+	};
 
 	if (is_alone(infer, infer->rows[row]))
-		store_run(infer, infer->rows[row], 1, first_head * (C / config->heads),
-				  end_head * (C / config->heads));
-	for (int i = 0; i < n_pages; i++)
+		store_run(infer, infer->rows[row], 1, first_head, end_head);
+	for (int i = first; i <= last; i++)
 	{
 		keys[i] = lm_page_keys(infer->pages, sequence->pages[i], infer->layer);
 		values[i] = lm_page_values(infer->pages, sequence->pages[i], infer->layer);
 	}
-	lm_attention_rows(&rows, first_head, end_head);
+	lm_attention_rows(&rows, first_head * shared, end_head * shared);
+}
+
+/* The first page that an input sees in this layer. */
+static int
+first_page(const Infer *infer, const LmInput *input)
+{
+	int window = lm_config_window(&infer->model->config, infer->layer);
+
+	return window > 0 && input->position >= window ? (input->position + 1 - window) / LM_PAGE : 0;
 }
 
 static void

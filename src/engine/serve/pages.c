@@ -21,7 +21,7 @@ lay_out(LmPages *pages, LmArena *arena, const LmConfig *config, int n_pages)
 	size_t n = (size_t) n_pages;
 
 	pages->n_pages = n_pages;
-	pages->part_floats = (size_t) LM_PAGE * (size_t) config->channels;
+	pages->part_floats = (size_t) LM_PAGE * (size_t) lm_config_kv_channels(config);
 	pages->page_floats = 2 * (size_t) config->layers * pages->part_floats;
 	lm_arena_take(arena, 1, sizeof(LmPages));
 	pages->free = lm_arena_take(arena, n, sizeof(int));

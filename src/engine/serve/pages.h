@@ -1,8 +1,10 @@
 /*
  * src/engine/serve/pages.h
  *
- * Inside a page:  | keys of layer 0: C rows of LM_PAGE | values of layer 0: LM_PAGE rows of C |
- * keys of layer 1 | ... |
+ * Inside a page, with K channels of keys (lm_config_kv_channels):
+ *
+ *   | keys of layer 0: K rows of LM_PAGE | values of layer 0: LM_PAGE rows of K | keys of layer 1 |
+ *   ... |
  *
  * Keys are transposed, so that a vector loads one element of LM_PAGE keys.
  */
@@ -20,11 +22,11 @@ struct LmPages
 	int *free; /* [n_pages] a stack of free pages */
 	int *references; /* [n_pages] sequences that hold the page */
 	size_t page_floats;
-	size_t part_floats; /* LM_PAGE * C */
+	size_t part_floats; /* LM_PAGE * K */
 	float *data;
 };
 
-/* Keys [C, LM_PAGE] of a layer in a page. */
+/* Keys [K, LM_PAGE] of a layer in a page. */
 static inline float *
 lm_page_keys(const LmPages *pages, int page, int layer)
 {
@@ -32,7 +34,7 @@ lm_page_keys(const LmPages *pages, int page, int layer)
 		   2 * (size_t) layer * pages->part_floats;
 }
 
-/* Values [LM_PAGE, C] of a layer in a page. */
+/* Values [LM_PAGE, K] of a layer in a page. */
 static inline float *
 lm_page_values(const LmPages *pages, int page, int layer)
 {
