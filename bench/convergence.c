@@ -51,16 +51,16 @@ load_weights(LmTrainer *trainer, const char *folder)
 	for (int i = 0; i < table->n_params; i++)
 	{
 		const LmParam *param = &table->params[i];
-		char quoted[80];
+		char quoted[100];
 		const char *at;
 		unsigned long long begin;
 
-		snprintf(quoted, sizeof quoted, "\"%s\"", param->file_name);
+		snprintf(quoted, sizeof quoted, "\"%s\"", param->parts[0].name);
 		at = strstr(header, quoted);
 		at = at ? strstr(at, "\"data_offsets\": [") : NULL;
 		if (!at || sscanf(at, "\"data_offsets\": [%llu", &begin) != 1)
 		{
-			fprintf(stderr, "no tensor %s\n", param->file_name);
+			fprintf(stderr, "no tensor %s\n", param->parts[0].name);
 			exit(1);
 		}
 		lm_param_set(lm_trainer_params(trainer), (float *) (file + 8 + header_size + begin), param,

@@ -49,13 +49,14 @@ typedef enum LmParamKind
 	LM_POSITION_EMBEDDING,
 	LM_NORM1_WEIGHT,
 	LM_NORM1_BIAS,
-	LM_ATTENTION_WEIGHT, /* [3 C, C]: queries, keys, values */
+	LM_ATTENTION_WEIGHT, /* [A + 2 K, C]: queries, keys, values (lm_config_query_channels, ..._kv_)
+						  */
 	LM_ATTENTION_BIAS,
-	LM_PROJECTION_WEIGHT,
+	LM_PROJECTION_WEIGHT, /* [C, A] */
 	LM_PROJECTION_BIAS,
 	LM_NORM2_WEIGHT,
 	LM_NORM2_BIAS,
-	LM_UP_WEIGHT,
+	LM_UP_WEIGHT, /* [M, C]; [2 M, C] of a gated MLP: the gate's rows come first */
 	LM_UP_BIAS,
 	LM_DOWN_WEIGHT,
 	LM_DOWN_BIAS,
@@ -80,20 +81,54 @@ typedef enum LmParamKind
 	LM_LORA_UP_B,
 	LM_LORA_DOWN_A,
 	LM_LORA_DOWN_B,
+	/* Of the outputs of attention's and the MLP's branch; the biases with LM_LAYERNORM only. */
+	LM_POST_NORM1_WEIGHT,
+	LM_POST_NORM1_BIAS,
+	LM_POST_NORM2_WEIGHT,
+	LM_POST_NORM2_BIAS,
 	LM_PARAM_KINDS
 } LmParamKind;
 
 #define LM_LORA_A(target) ((LmParamKind) (LM_LORA_ATTENTION_A + 2 * (target)))
 #define LM_LORA_B(target) ((LmParamKind) (LM_LORA_ATTENTION_B + 2 * (target)))
 
-/* One row of the table: a matrix or vector, its names and its place in a block. */
+/* In which order a tensor of a file has the rows of its part of an engine's matrix. */
+typedef enum LmRowOrder
+{
+	LM_ROWS_IN_ORDER,
+	LM_ROWS_BY_HEAD, /* [head][query, key, value][element]: GPT-NeoX */
+} LmRowOrder;
+
+#define LM_FILE_PARTS 3 /* at most */
+
+/* A tensor of a model's file: some rows of a parameter. The rows of a vector are its elements. */
+typedef struct LmFilePart
+{
+	char name[96]; /* Hugging Face's: "model.layers.3.self_attn.q_proj.weight" */
+	int first_row;
+	int n_rows;
+	LmRowOrder order;
+} LmFilePart;
+
+/*
+ * One row of the table: a matrix or vector, its names and its place in a block. The parts follow
+ * each other in the file and in the matrix, so that "the order of the file" is that of all their
+ * elements.
+ *
+ * An adapter has one A and one B for each target, also where a file has the target in parts: its
+ * names are those of PEFT with "qkv_proj" and "gate_up_proj" for the whole of the parts. For PEFT
+ * each part has A as it is and its own rows of B.
+ */
 typedef struct LmParam
 {
 	LmParamKind kind;
 	int layer; /* -1 outside the blocks */
 	char name[64]; /* the engine's: "block.3.attention.weight" */
-	char file_name[64]; /* Hugging Face's: "transformer.h.3.attn.c_attn.weight" */
-	bool transposed; /* stored as [columns, rows] in the file: GPT-2's Conv1D */
+	int n_parts;
+	LmFilePart parts[LM_FILE_PARTS];
+	bool transposed; /* stored as [columns, rows] in the file: GPT-2's Conv1D; of one part */
+	float file_offset; /* the file has engine's values less this: 1 in norms of Gemma, else 0 */
+	int head_size; /* of LM_ROWS_BY_HEAD */
 	int rows; /* of the engine's matrix; a vector has 1 row */
 	int columns;
 	bool vector; /* one dimension in the file */
@@ -108,6 +143,7 @@ typedef struct LmParamTable
 {
 	LmConfig config; /* checked */
 	int n_params;
+	int n_tensors; /* of the file: all parts of all parameters */
 	LmParam *params;
 	/* floats in a block; each parameter starts at a multiple of 16 floats, gaps are 0 */
 	size_t total;
@@ -117,6 +153,11 @@ typedef struct LmParamTable
 /* Caller frees with lm_param_table_free. NULL with LM_ERR_ARGUMENT, _LIMIT or _MEMORY. */
 LmParamTable *lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error);
 void lm_param_table_free(const LmHost *host, LmParamTable *table);
+/*
+ * Whether the files of the configuration's model_type have a name for each of its parameters;
+ * LM_ERR_ARGUMENT with the first that has none. lm_param_table_create checks it.
+ */
+bool lm_params_have_names(const LmConfig *config, LmError *error);
 /* Bytes of the one block that lm_param_table_create takes for a checked configuration. */
 size_t lm_param_table_size(const LmConfig *config);
 /* LmParamTable.n_params of a checked configuration. */
@@ -126,6 +167,28 @@ size_t lm_param_table_count(const LmConfig *config);
  * space.
  */
 bool lm_param_total(size_t *total, const LmConfig *config);
+
+/* The number of elements of a part, and of those before it, in the order of the file. */
+static inline size_t
+lm_part_count(const LmParam *param, const LmFilePart *part)
+{
+	return (size_t) part->n_rows * (param->vector ? 1 : (size_t) param->columns);
+}
+
+static inline size_t
+lm_part_first(const LmParam *param, const LmFilePart *part)
+{
+	return (size_t) part->first_row * (param->vector ? 1 : (size_t) param->columns);
+}
+
+/* The shape of a part in the file; returns the number of dimensions. */
+static inline int
+lm_part_shape(int shape[2], const LmParam *param, const LmFilePart *part)
+{
+	shape[0] = param->transposed ? param->columns : part->n_rows;
+	shape[1] = param->transposed ? part->n_rows : param->columns;
+	return param->vector ? 1 : 2;
+}
 
 /* Whether a parameter belongs to a classifier's head. */
 static inline bool
@@ -171,7 +234,7 @@ void lm_params_init(LmEngine *engine, float *block, const LmParamTable *table, u
 
 /*
  * Copies elements first .. first + count - 1 of one parameter, counted in the order of the file,
- * between the block and values.
+ * between the block and values, which are those of the file.
  */
 void lm_param_get(float *values, const float *block, const LmParam *param, size_t first,
 				  size_t count);

@@ -34,7 +34,8 @@
 static char *make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_id);
 static void append_metadata(StringInfo header, const LmParamTable *table, const char *labels,
 							const pg_uuid_t *run_id);
-static void append_tensor(StringInfo header, const LmParam *param, uint64 *offset);
+static void append_tensor(StringInfo header, const LmParam *param, const LmFilePart *part,
+						  uint64 *offset);
 static void write_param(GptBlob *blob, float *values, const float *block, const LmParam *param);
 static char *read_header(GptBlob *blob, size_t *size, const GptVersion *version);
 static void check_header(const char *header, size_t size, const LmParamTable *table,
@@ -168,7 +169,8 @@ make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_
 	appendStringInfoChar(&header, '{');
 	append_metadata(&header, table, labels, run_id);
 	for (int i = 0; i < table->n_params; i++)
-		append_tensor(&header, &table->params[i], &offset);
+		for (int part = 0; part < table->params[i].n_parts; part++)
+			append_tensor(&header, &table->params[i], &table->params[i].parts[part], &offset);
 	appendStringInfoChar(&header, '}');
 	while ((sizeof(uint64) + header.len) % ALIGNMENT != 0)
 		appendStringInfoChar(&header, ' ');
@@ -190,19 +192,18 @@ append_metadata(StringInfo header, const LmParamTable *table, const char *labels
 
 /* Writes the header's entry of one tensor and moves *offset past its data. */
 static void
-append_tensor(StringInfo header, const LmParam *param, uint64 *offset)
+append_tensor(StringInfo header, const LmParam *param, const LmFilePart *part, uint64 *offset)
 {
-	uint64 end = *offset + (uint64) param->count * sizeof(float);
+	uint64 end = *offset + (uint64) lm_part_count(param, part) * sizeof(float);
+	int shape[2];
 
 	appendStringInfoString(header, ",");
-	escape_json(header, param->file_name);
+	escape_json(header, part->name);
 	appendStringInfoString(header, ":{\"dtype\":\"F32\",\"shape\":[");
-	if (param->vector)
-		appendStringInfo(header, "%zu", param->count);
-	else if (param->transposed)
-		appendStringInfo(header, "%d,%d", param->columns, param->rows);
+	if (lm_part_shape(shape, param, part) == 1)
+		appendStringInfo(header, "%d", shape[0]);
 	else
-		appendStringInfo(header, "%d,%d", param->rows, param->columns);
+		appendStringInfo(header, "%d,%d", shape[0], shape[1]);
 	appendStringInfo(header, "],\"data_offsets\":[" UINT64_FORMAT "," UINT64_FORMAT "]}", *offset,
 					 end);
 	*offset = end;
@@ -250,28 +251,30 @@ check_header(const char *header, size_t size, const LmParamTable *table, const G
 {
 	GptWeightsHeader *parsed = gpt_weights_parse(header, size, version);
 	uint64 offset = 0;
+	int n = 0;
 
-	if (parsed->n_tensors != table->n_params)
+	if (parsed->n_tensors != table->n_tensors)
 		gpt_weights_corrupt(version, psprintf("It has %d tensors, the configuration has %d.",
-											  parsed->n_tensors, table->n_params));
+											  parsed->n_tensors, table->n_tensors));
 	for (int i = 0; i < table->n_params; i++)
-	{
-		const LmParam *param = &table->params[i];
-		const GptTensor *tensor = &parsed->tensors[i];
-		uint64 end = offset + (uint64) param->count * sizeof(float);
-		int rows = param->transposed ? param->columns : param->rows;
-		int columns = param->transposed ? param->rows : param->columns;
-		bool fits = param->vector ? tensor->n_dimensions == 1 && tensor->shape[0] == param->count
-								  : tensor->n_dimensions == 2 && tensor->shape[0] == rows &&
-										tensor->shape[1] == columns;
+		for (int part = 0; part < table->params[i].n_parts; part++)
+		{
+			const LmParam *param = &table->params[i];
+			const LmFilePart *wanted = &param->parts[part];
+			const GptTensor *tensor = &parsed->tensors[n];
+			uint64 end = offset + (uint64) lm_part_count(param, wanted) * sizeof(float);
+			int shape[2], n_dimensions = lm_part_shape(shape, param, wanted);
+			bool fits = tensor->n_dimensions == n_dimensions && tensor->shape[0] == shape[0] &&
+						(n_dimensions == 1 || tensor->shape[1] == shape[1]);
 
-		if (strcmp(tensor->name, param->file_name) != 0 || strcmp(tensor->type, "F32") != 0 ||
-			!fits || tensor->begin != offset || tensor->end != end)
-			gpt_weights_corrupt(version,
-								psprintf("Tensor %d does not fit \"%s\" of the configuration.", i,
-										 param->file_name));
-		offset = end;
-	}
+			if (strcmp(tensor->name, wanted->name) != 0 || strcmp(tensor->type, "F32") != 0 ||
+				!fits || tensor->begin != offset || tensor->end != end)
+				gpt_weights_corrupt(version,
+									psprintf("Tensor %d does not fit \"%s\" of the configuration.",
+											 n, wanted->name));
+			offset = end;
+			n++;
+		}
 	if ((uint64) version->size != sizeof(uint64) + size + offset)
 		gpt_weights_corrupt(version, "The tensors do not cover the file.");
 }

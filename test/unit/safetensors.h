@@ -68,22 +68,24 @@ static inline bool
 safetensors_load(const Safetensors *tensors, float *block, const LmParamTable *table)
 {
 	for (int i = 0; i < table->n_params; i++)
-	{
-		const LmParam *param = &table->params[i];
-		size_t count;
-		const float *values = safetensors_find(tensors, param->file_name, &count);
-		float *aligned;
-
-		if (!values || count != param->count)
+		for (int j = 0; j < table->params[i].n_parts; j++)
 		{
-			printf("# tensor %s is missing or has another size\n", param->file_name);
-			return false;
+			const LmParam *param = &table->params[i];
+			const LmFilePart *part = &param->parts[j];
+			size_t count;
+			const float *values = safetensors_find(tensors, part->name, &count);
+			float *aligned;
+
+			if (!values || count != lm_part_count(param, part))
+			{
+				printf("# tensor %s is missing or has another size\n", part->name);
+				return false;
+			}
+			aligned = malloc(count * sizeof(float));
+			memcpy(aligned, values, count * sizeof(float));
+			lm_param_set(block, aligned, param, lm_part_first(param, part), count);
+			free(aligned);
 		}
-		aligned = malloc(count * sizeof(float));
-		memcpy(aligned, values, count * sizeof(float));
-		lm_param_set(block, aligned, param, 0, count);
-		free(aligned);
-	}
 	return true;
 }
 

@@ -137,7 +137,7 @@ test_table(const LmHost *host)
 	ok(a && b && a->rows == 4 && a->columns == 160 && b->rows == 640 && b->columns == 4 &&
 		   !a->transposed,
 	   "A is [rank, in] and B [out, rank]");
-	ok(strcmp(a->file_name, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight") == 0,
+	ok(strcmp(a->parts[0].name, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight") == 0,
 	   "names in the file are PEFT's");
 	ok(lm_param_total(&total, &table->config) && total == table->total,
 	   "their total is that of the table");

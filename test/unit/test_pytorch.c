@@ -50,6 +50,18 @@ is_noise(const LmParam *param, size_t i)
 	return param->kind == LM_ATTENTION_BIAS && i >= C && i < 2 * C;
 }
 
+/* The parameter and part of a tensor, numbered in the order of the file. */
+static const LmParam *
+tensor_of(const LmFilePart **part, const LmParamTable *table, int number)
+{
+	const LmParam *param = table->params;
+
+	for (; number >= param->n_parts; param++)
+		number -= param->n_parts;
+	*part = &param->parts[number];
+	return param;
+}
+
 /*
  * Largest difference of a block from the file's tensors of a prefix, and the largest value there.
  */
@@ -60,23 +72,24 @@ compare_block(const float *block, const LmParamTable *table, const Safetensors *
 	double difference = 0;
 
 	*largest = 0;
-	for (int i = 0; i < table->n_params; i++)
+	for (int number = 0; number < table->n_tensors; number++)
 	{
-		const LmParam *param = &table->params[i];
+		const LmFilePart *part;
+		const LmParam *param = tensor_of(&part, table, number);
 		char name[128];
 		size_t count;
 		const float *wanted;
 		float *got;
 
-		snprintf(name, sizeof name, "%s%s", prefix, param->file_name);
+		snprintf(name, sizeof name, "%s%s", prefix, part->name);
 		wanted = safetensors_find(file, name, &count);
-		if (!wanted || count != param->count)
+		if (!wanted || count != lm_part_count(param, part))
 			return INFINITY;
 		got = malloc(count * sizeof(float));
-		lm_param_get(got, block, param, 0, count);
+		lm_param_get(got, block, param, lm_part_first(param, part), count);
 		for (size_t j = 0; j < count; j++)
 		{
-			if (is_noise(param, j))
+			if (is_noise(param, lm_part_first(param, part) + j))
 				continue;
 			difference = fmax(difference, fabs((double) got[j] - wanted[j]));
 			*largest = fmax(*largest, fabs((double) wanted[j]));

@@ -104,6 +104,9 @@ check_words(const LmConfig *config, LmError *error)
 		if (field->type == LM_FIELD_WORD && !field->name_of(value))
 			return lm_fail(error, LM_ERR_ARGUMENT, -1, "%s %d is not known", field->name, value);
 	}
+	if (config->model_type == LM_GPT_NEOX && config->kv_heads != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "a model of model_type gpt_neox has as many keys as queries");
 	if (config->parallel_residual && config->post_norm)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "parallel_residual and post_norm exclude each other");
@@ -158,6 +161,12 @@ check_windows(const LmConfig *config, LmError *error)
 					   config->window_period > 0 ? config->window_period - 1 : 0);
 }
 
+__attribute__((weak)) bool
+lm_config_unbuilt_too(void)
+{
+	return false;
+}
+
 /* Switches that the engine does not compute yet. */
 static bool
 check_built(const LmConfig *config, LmError *error)
@@ -196,9 +205,7 @@ check_built(const LmConfig *config, LmError *error)
 		missing = "logit_softcap";
 	if (lm_activation_is_gated(config->mlp))
 		missing = "mlp";
-	if (config->model_type != LM_GPT)
-		missing = "model_type";
-	return !missing ||
+	return !missing || lm_config_unbuilt_too() ||
 		   lm_fail(error, LM_ERR_ARGUMENT, -1, "%s has a value that is not built", missing);
 }
 

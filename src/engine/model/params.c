@@ -11,6 +11,7 @@
 #include "engine/host.h"
 #include "engine/params.h"
 #include "engine/random.h"
+#include "model/param_names.h"
 
 #define ALIGN_FLOATS 16
 #define INIT_PIECE ((size_t) 1 << 17) /* draws: a few ms; even */
@@ -22,7 +23,9 @@ typedef enum Size
 	ONE,
 	CHANNELS,
 	HEAD_SIZE,
-	THREE_CHANNELS,
+	QKV_CHANNELS,
+	QUERY_CHANNELS,
+	UP_CHANNELS,
 	MLP_CHANNELS,
 	VOCABULARY,
 	CONTEXT,
@@ -37,12 +40,10 @@ typedef struct Kind
 {
 	LmParamKind kind;
 	const char *name; /* inside a block: after "block.<layer>." */
-	const char *file_name; /* inside a block: after "transformer.h.<layer>." */
 	Size rows;
 	Size columns;
 	bool in_block;
 	bool vector;
-	bool transposed;
 	bool decay;
 	LmInit init;
 } Kind;
@@ -58,72 +59,51 @@ typedef struct Init
 } Init;
 
 /* One row for each kind, in the order of the block of parameters. */
+/* clang-format off */
 static const Kind kinds[] = {
-	{LM_TOKEN_EMBEDDING, "token_embedding", "transformer.wte.weight", VOCABULARY, CHANNELS,
-	 .init = LM_INIT_NORMAL},
-	{LM_POSITION_EMBEDDING, "position_embedding", "transformer.wpe.weight", CONTEXT, CHANNELS,
-	 .init = LM_INIT_NORMAL},
-	{LM_NORM1_WEIGHT, "norm1.weight", "ln_1.weight", ONE, CHANNELS, true, true,
-	 .init = LM_INIT_ONE},
-	{LM_NORM1_BIAS, "norm1.bias", "ln_1.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_ATTENTION_WEIGHT, "attention.weight", "attn.c_attn.weight", THREE_CHANNELS, CHANNELS, true,
-	 false, true, true, LM_INIT_NORMAL},
-	{LM_ATTENTION_BIAS, "attention.bias", "attn.c_attn.bias", ONE, THREE_CHANNELS, true, true,
-	 .init = LM_INIT_ZERO},
-	{LM_QUERY_NORM_WEIGHT, "query_norm.weight", "attn.q_norm.weight", ONE, HEAD_SIZE, true, true,
-	 .init = LM_INIT_ONE},
-	{LM_KEY_NORM_WEIGHT, "key_norm.weight", "attn.k_norm.weight", ONE, HEAD_SIZE, true, true,
-	 .init = LM_INIT_ONE},
-	{LM_PROJECTION_WEIGHT, "projection.weight", "attn.c_proj.weight", CHANNELS, CHANNELS, true,
-	 false, true, true, LM_INIT_RESIDUAL},
-	{LM_PROJECTION_BIAS, "projection.bias", "attn.c_proj.bias", ONE, CHANNELS, true, true,
-	 .init = LM_INIT_ZERO},
-	{LM_NORM2_WEIGHT, "norm2.weight", "ln_2.weight", ONE, CHANNELS, true, true,
-	 .init = LM_INIT_ONE},
-	{LM_NORM2_BIAS, "norm2.bias", "ln_2.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_UP_WEIGHT, "up.weight", "mlp.c_fc.weight", MLP_CHANNELS, CHANNELS, true, false, true, true,
-	 LM_INIT_NORMAL},
-	{LM_UP_BIAS, "up.bias", "mlp.c_fc.bias", ONE, MLP_CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_DOWN_WEIGHT, "down.weight", "mlp.c_proj.weight", CHANNELS, MLP_CHANNELS, true, false, true,
-	 true, LM_INIT_RESIDUAL},
-	{LM_DOWN_BIAS, "down.bias", "mlp.c_proj.bias", ONE, CHANNELS, true, true, .init = LM_INIT_ZERO},
-	{LM_LORA_ATTENTION_A, "attention.lora_a", "attn.c_attn.lora_A.weight", RANK, CHANNELS, true,
-	 .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_ATTENTION_B, "attention.lora_b", "attn.c_attn.lora_B.weight", THREE_CHANNELS, RANK,
-	 true, .decay = true, .init = LM_INIT_ZERO},
-	{LM_LORA_PROJECTION_A, "projection.lora_a", "attn.c_proj.lora_A.weight", RANK, CHANNELS, true,
-	 .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_PROJECTION_B, "projection.lora_b", "attn.c_proj.lora_B.weight", CHANNELS, RANK, true,
-	 .decay = true, .init = LM_INIT_ZERO},
-	{LM_LORA_UP_A, "up.lora_a", "mlp.c_fc.lora_A.weight", RANK, CHANNELS, true, .decay = true,
-	 .init = LM_INIT_FAN_IN},
-	{LM_LORA_UP_B, "up.lora_b", "mlp.c_fc.lora_B.weight", MLP_CHANNELS, RANK, true, .decay = true,
-	 .init = LM_INIT_ZERO},
-	{LM_LORA_DOWN_A, "down.lora_a", "mlp.c_proj.lora_A.weight", RANK, MLP_CHANNELS, true,
-	 .decay = true, .init = LM_INIT_FAN_IN},
-	{LM_LORA_DOWN_B, "down.lora_b", "mlp.c_proj.lora_B.weight", CHANNELS, RANK, true, .decay = true,
-	 .init = LM_INIT_ZERO},
-	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", "transformer.ln_f.weight", ONE, CHANNELS, false,
-	 true, .init = LM_INIT_ONE},
-	{LM_FINAL_NORM_BIAS, "final_norm.bias", "transformer.ln_f.bias", ONE, CHANNELS, false, true,
-	 .init = LM_INIT_ZERO},
-	{LM_HEAD_WEIGHT, "head.weight", "lm_head.weight", VOCABULARY, CHANNELS, .decay = true,
-	 .init = LM_INIT_NORMAL},
-	{LM_BAG_EMBEDDING, "bag.weight", "classifier.bag.weight", BAG_ROWS, BAG_CHANNELS,
-	 .init = LM_INIT_NORMAL},
-	{LM_LABEL_WEIGHT, "label.weight", "classifier.weight", LABELS, FEATURES, .decay = true,
-	 .init = LM_INIT_NORMAL},
-	{LM_LABEL_BIAS, "label.bias", "classifier.bias", ONE, LABELS, false, true,
-	 .init = LM_INIT_ZERO},
+	/*                                                                in a   vector decay  init */
+	{LM_TOKEN_EMBEDDING, "token_embedding", VOCABULARY, CHANNELS,     false, false, false, LM_INIT_NORMAL},
+	{LM_POSITION_EMBEDDING, "position_embedding", CONTEXT, CHANNELS,  false, false, false, LM_INIT_NORMAL},
+	{LM_NORM1_WEIGHT, "norm1.weight", ONE, CHANNELS,                  true,  true,  false, LM_INIT_ONE},
+	{LM_NORM1_BIAS, "norm1.bias", ONE, CHANNELS,                      true,  true,  false, LM_INIT_ZERO},
+	{LM_ATTENTION_WEIGHT, "attention.weight", QKV_CHANNELS, CHANNELS, true,  false, true,  LM_INIT_NORMAL},
+	{LM_ATTENTION_BIAS, "attention.bias", ONE, QKV_CHANNELS,          true,  true,  false, LM_INIT_ZERO},
+	{LM_QUERY_NORM_WEIGHT, "query_norm.weight", ONE, HEAD_SIZE,       true,  true,  false, LM_INIT_ONE},
+	{LM_KEY_NORM_WEIGHT, "key_norm.weight", ONE, HEAD_SIZE,           true,  true,  false, LM_INIT_ONE},
+	{LM_PROJECTION_WEIGHT, "projection.weight", CHANNELS, QUERY_CHANNELS,
+	                                                                  true,  false, true,  LM_INIT_RESIDUAL},
+	{LM_PROJECTION_BIAS, "projection.bias", ONE, CHANNELS,            true,  true,  false, LM_INIT_ZERO},
+	{LM_POST_NORM1_WEIGHT, "post_norm1.weight", ONE, CHANNELS,        true,  true,  false, LM_INIT_ONE},
+	{LM_POST_NORM1_BIAS, "post_norm1.bias", ONE, CHANNELS,            true,  true,  false, LM_INIT_ZERO},
+	{LM_NORM2_WEIGHT, "norm2.weight", ONE, CHANNELS,                  true,  true,  false, LM_INIT_ONE},
+	{LM_NORM2_BIAS, "norm2.bias", ONE, CHANNELS,                      true,  true,  false, LM_INIT_ZERO},
+	{LM_UP_WEIGHT, "up.weight", UP_CHANNELS, CHANNELS,                true,  false, true,  LM_INIT_NORMAL},
+	{LM_UP_BIAS, "up.bias", ONE, UP_CHANNELS,                         true,  true,  false, LM_INIT_ZERO},
+	{LM_DOWN_WEIGHT, "down.weight", CHANNELS, MLP_CHANNELS,           true,  false, true,  LM_INIT_RESIDUAL},
+	{LM_DOWN_BIAS, "down.bias", ONE, CHANNELS,                        true,  true,  false, LM_INIT_ZERO},
+	{LM_POST_NORM2_WEIGHT, "post_norm2.weight", ONE, CHANNELS,        true,  true,  false, LM_INIT_ONE},
+	{LM_POST_NORM2_BIAS, "post_norm2.bias", ONE, CHANNELS,            true,  true,  false, LM_INIT_ZERO},
+	{LM_LORA_ATTENTION_A, "attention.lora_a", RANK, CHANNELS,         true,  false, true,  LM_INIT_FAN_IN},
+	{LM_LORA_ATTENTION_B, "attention.lora_b", QKV_CHANNELS, RANK,     true,  false, true,  LM_INIT_ZERO},
+	{LM_LORA_PROJECTION_A, "projection.lora_a", RANK, QUERY_CHANNELS, true,  false, true,  LM_INIT_FAN_IN},
+	{LM_LORA_PROJECTION_B, "projection.lora_b", CHANNELS, RANK,       true,  false, true,  LM_INIT_ZERO},
+	{LM_LORA_UP_A, "up.lora_a", RANK, CHANNELS,                       true,  false, true,  LM_INIT_FAN_IN},
+	{LM_LORA_UP_B, "up.lora_b", UP_CHANNELS, RANK,                    true,  false, true,  LM_INIT_ZERO},
+	{LM_LORA_DOWN_A, "down.lora_a", RANK, MLP_CHANNELS,               true,  false, true,  LM_INIT_FAN_IN},
+	{LM_LORA_DOWN_B, "down.lora_b", CHANNELS, RANK,                   true,  false, true,  LM_INIT_ZERO},
+	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", ONE, CHANNELS,        false, true,  false, LM_INIT_ONE},
+	{LM_FINAL_NORM_BIAS, "final_norm.bias", ONE, CHANNELS,            false, true,  false, LM_INIT_ZERO},
+	{LM_HEAD_WEIGHT, "head.weight", VOCABULARY, CHANNELS,             false, false, true,  LM_INIT_NORMAL},
+	{LM_BAG_EMBEDDING, "bag.weight", BAG_ROWS, BAG_CHANNELS,          false, false, false, LM_INIT_NORMAL},
+	{LM_LABEL_WEIGHT, "label.weight", LABELS, FEATURES,               false, false, true,  LM_INIT_NORMAL},
+	{LM_LABEL_BIAS, "label.bias", ONE, LABELS,                        false, true,  false, LM_INIT_ZERO},
 };
+/* clang-format on */
 
 /* Rows of kinds. */
 #define FIRST_IN_FRONT 0
 #define FIRST_IN_BLOCK 2
-#define FIRST_BEHIND (FIRST_IN_BLOCK + 14 + 2 * LM_TARGETS)
-
-/* of names in the files of PEFT, Hugging Face's library of adapters */
-#define ADAPTER_PREFIX "base_model.model."
+#define FIRST_BEHIND (FIRST_IN_BLOCK + 18 + 2 * LM_TARGETS)
 
 static bool exists(const LmConfig *config, LmParamKind kind);
 static int count_kinds(const LmConfig *config, int first, int last);
@@ -140,7 +120,7 @@ lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error
 	LmParamTable *table;
 	bool complete;
 
-	if (!lm_config_check(&checked, error))
+	if (!lm_config_check(&checked, error) || !lm_params_have_names(&checked, error))
 		return NULL;
 	table = lm_allocate(host, lm_param_table_size(&checked));
 	if (!table)
@@ -204,6 +184,17 @@ lm_param_total(size_t *total, const LmConfig *config)
 	return lm_size_multiply(&bytes, *total, sizeof(float));
 }
 
+bool
+lm_params_have_names(const LmConfig *config, LmError *error)
+{
+	for (int i = 0; i < LM_PARAM_KINDS; i++)
+		if (exists(config, kinds[i].kind) && !lm_param_has_name(kinds[i].kind, config))
+			return lm_fail(error, LM_ERR_ARGUMENT, -1, "a model of model_type %s has no %s%s",
+						   lm_model_type_name((int) config->model_type), kinds[i].name,
+						   kinds[i].kind == LM_UP_WEIGHT ? " without a gate" : "");
+	return true;
+}
+
 /* rows x columns, rounded up so that the next parameter is aligned */
 static bool
 padded_count(size_t *count, size_t rows, size_t columns)
@@ -229,25 +220,21 @@ static bool
 add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 {
 	LmParam *param = &table->params[table->n_params++];
-	const char *prefix = table->config.lora_rank > 0 ? ADAPTER_PREFIX : "";
 	size_t padded, bytes;
 
-	*param = (LmParam){
-		.kind = kind->kind, .layer = layer, .transposed = kind->transposed, .vector = kind->vector};
+	*param = (LmParam){.kind = kind->kind, .layer = layer, .vector = kind->vector};
 	param->rows = size_of(&table->config, kind->rows);
 	param->columns = size_of(&table->config, kind->columns);
 	param->init =
 		kind->init == LM_INIT_RESIDUAL && table->config.zero_init ? LM_INIT_ZERO : kind->init;
 	param->decay =
 		kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
-	snprintf(param->name, sizeof param->name, "%s", kind->name);
-	snprintf(param->file_name, sizeof param->file_name, "%s%s", prefix, kind->file_name);
 	if (layer >= 0)
-	{
 		snprintf(param->name, sizeof param->name, "block.%d.%s", layer, kind->name);
-		snprintf(param->file_name, sizeof param->file_name, "%stransformer.h.%d.%s", prefix, layer,
-				 kind->file_name);
-	}
+	else
+		snprintf(param->name, sizeof param->name, "%s", kind->name);
+	lm_param_set_names(param, &table->config);
+	table->n_tensors += param->n_parts;
 	param->offset = table->total;
 	param->count = (size_t) param->rows * (size_t) param->columns;
 	if (!padded_count(&padded, param->rows, param->columns) ||
@@ -264,7 +251,7 @@ exists(const LmConfig *config, LmParamKind kind)
 {
 	bool of_head = kind == LM_BAG_EMBEDDING || kind == LM_LABEL_WEIGHT || kind == LM_LABEL_BIAS;
 
-	if (kind >= LM_LORA_ATTENTION_A)
+	if (kind >= LM_LORA_ATTENTION_A && kind <= LM_LORA_DOWN_B)
 		return config->lora_rank > 0 &&
 			   (config->lora_targets >> (kind - LM_LORA_ATTENTION_A) / 2 & 1) != 0;
 	if (config->lora_rank > 0 && !of_head)
@@ -282,7 +269,14 @@ exists(const LmConfig *config, LmParamKind kind)
 		case LM_NORM2_BIAS:
 		case LM_FINAL_NORM_BIAS:
 			return config->bias && config->norm == LM_LAYERNORM;
+		case LM_POST_NORM1_WEIGHT:
+		case LM_POST_NORM2_WEIGHT:
+			return config->post_norm;
+		case LM_POST_NORM1_BIAS:
+		case LM_POST_NORM2_BIAS:
+			return config->post_norm && config->bias && config->norm == LM_LAYERNORM;
 		case LM_ATTENTION_BIAS:
+			return lm_config_has_qkv_bias(config);
 		case LM_PROJECTION_BIAS:
 		case LM_UP_BIAS:
 		case LM_DOWN_BIAS:
@@ -305,9 +299,13 @@ size_of(const LmConfig *config, Size size)
 		case CHANNELS:
 			return config->channels;
 		case HEAD_SIZE:
-			return config->channels / config->heads;
-		case THREE_CHANNELS:
-			return 3 * config->channels;
+			return lm_config_head_size(config);
+		case QKV_CHANNELS:
+			return lm_config_qkv_channels(config);
+		case QUERY_CHANNELS:
+			return lm_config_query_channels(config);
+		case UP_CHANNELS:
+			return lm_config_up_channels(config);
 		case MLP_CHANNELS:
 			return config->mlp_channels;
 		case VOCABULARY:
@@ -418,25 +416,56 @@ init_piece(void *work, int piece, int thread)
 	}
 }
 
-/* The place of an element in the engine's matrix, from its number in the order of the file. */
-static inline size_t
-engine_index(const LmParam *param, size_t file_index)
+/*
+ * The place in the engine's matrix of an element of the file; returns how many further ones, itself
+ * included, follow each other in both.
+ */
+static size_t
+run_at(size_t *place, const LmParam *param, size_t index)
 {
 	size_t rows = (size_t) param->rows, columns = (size_t) param->columns;
+	size_t width = param->vector ? 1 : columns, run;
 
-	return param->transposed ? file_index % rows * columns + file_index / rows : file_index;
+	if (param->transposed)
+	{
+		*place = index % rows * columns + index / rows;
+		return 1;
+	}
+	*place = index;
+	if (param->parts[0].order == LM_ROWS_IN_ORDER)
+		return param->count - index;
+	/* [head][which of three][element] to [which of three][head][element] */
+	run = (size_t) param->head_size * width;
+	*place = index / run % 3 * (param->count / 3) + index / (3 * run) * run + index % run;
+	return run - index % run;
 }
 
 void
 lm_param_get(float *values, const float *block, const LmParam *param, size_t first, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		values[i] = block[param->offset + engine_index(param, first + i)];
+	for (size_t i = 0, run; i < count; i += run)
+	{
+		size_t place;
+
+		run = run_at(&place, param, first + i);
+		run = run < count - i ? run : count - i;
+		memcpy(values + i, block + param->offset + place, run * sizeof(float));
+	}
+	for (size_t i = 0; param->file_offset != 0 && i < count; i++)
+		values[i] -= param->file_offset;
 }
 
 void
 lm_param_set(float *block, const float *values, const LmParam *param, size_t first, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		block[param->offset + engine_index(param, first + i)] = values[i];
+	for (size_t i = 0, run; i < count; i += run)
+	{
+		size_t place;
+
+		run = run_at(&place, param, first + i);
+		run = run < count - i ? run : count - i;
+		memcpy(block + param->offset + place, values + i, run * sizeof(float));
+		for (size_t j = 0; param->file_offset != 0 && j < run; j++)
+			block[param->offset + place + j] += param->file_offset;
+	}
 }
