@@ -1,12 +1,11 @@
 /*
  * test/unit/test_infer.c
  *
- * Images, pages and the ragged entry: a row's logits are the same bits whatever stands beside it.
+ * Pages and the ragged entry: a row's logits are the same bits whatever stands beside it.
  */
 #include "serve_support.h"
 
 #define MAX_TOKENS 100
-#define TYPE_PLACE 88 /* of the type in an image's header */
 
 typedef struct Runner
 {
@@ -309,62 +308,6 @@ test_refusals(void)
 	is_int(state.live, 0, "everything is given back");
 }
 
-static void
-test_images(const LmHost *host, const LmWeightType *type)
-{
-	LmConfig config = infer_config();
-	TestModel one = test_model_of_type(host, &config, 6, 0.1f, type),
-			  two = test_model_of_type(host, &config, 6, 0.1f, type);
-	char *image = aligned_alloc(64, one.size);
-	LmConfig found;
-	LmError error;
-	LmModel *model;
-	bool refused = true;
-
-	/* test_model fills the memory with other bytes before it builds. */
-	ok(one.size == two.size && memcmp(one.image, two.image, one.size) == 0,
-	   "%s: equal weights have equal images", type->name);
-	found = *lm_model_config(one.model);
-	ok(found.vocabulary == config.vocabulary && found.context == config.context &&
-		   found.layers == config.layers && found.heads == config.heads &&
-		   found.channels == config.channels && found.mlp_channels == config.mlp_channels &&
-		   found.norm_epsilon == config.norm_epsilon && found.position == config.position &&
-		   found.mlp == config.mlp && found.bias == config.bias &&
-		   found.tie_embeddings == config.tie_embeddings,
-	   "an image knows its configuration");
-	for (size_t size = 0; size < one.size; size += 1 + size / 3)
-		refused = refused && !lm_model_open(host, one.image, size, &error);
-	ok(refused, "a truncated image is refused");
-	refused = true;
-	for (size_t i = 0; i < 16 + 6 * 4; i++)
-	{
-		memcpy(image, one.image, one.size);
-		image[i] ^= 0x40;
-		model = lm_model_open(host, image, one.size, &error);
-		/* Other heads alone are another model of the same size. */
-		refused = refused && (!model || lm_model_config(model)->heads != config.heads);
-		lm_model_close(model);
-	}
-	ok(refused, "an image with another header is refused");
-	refused = true;
-	for (int32_t other = -2; other < lm_weight_type_count() + 2; other++)
-	{
-		const LmWeightType *known = lm_weight_type(other);
-		size_t size = 0;
-		bool has_size = known && lm_image_size(&size, &config, known, &error) && size == one.size;
-
-		memcpy(image, one.image, one.size);
-		memcpy(image + TYPE_PLACE, &other, sizeof other);
-		model = lm_model_open(host, image, one.size, &error);
-		refused = refused && (model != NULL) == has_size && (model || error.code == LM_ERR_FORMAT);
-		lm_model_close(model);
-	}
-	ok(refused, "an image of a type of another size or of none is refused");
-	free(image);
-	test_model_free(&one);
-	test_model_free(&two);
-}
-
 int
 main(void)
 {
@@ -393,7 +336,6 @@ main(void)
 
 		test_same_bits(&host, infer_config(), type);
 		test_same_bits(&host, modern, type);
-		test_images(&host, type);
 		if (i == 0)
 			continue;
 		test_rounded(&host, infer_config(), type);

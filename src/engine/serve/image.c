@@ -1,8 +1,7 @@
 /*
  * src/engine/serve/image.c
  *
- * An image: from a block of parameters to the layout that inference reads, and from an image to a
- * model.
+ * An image: the layout that inference reads, and a model over it. image_writer.c fills it.
  *
  *   | header | token embedding (untied only) | positions | per block: norms, biases, panels |
  *   final norm | head panels | | bag, label weight and bias (of a classifier) |
@@ -29,7 +28,7 @@ enum
 	WORD_PANEL = 13,
 	WORD_TYPE = 18,
 	WORD_GROUP = 19,
-	WORDS = 64 /* with room for more */
+	WORDS = 76 /* with room for more; the header fills whole 64 bytes */
 };
 
 typedef struct LmImageHeader
@@ -45,18 +44,7 @@ static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *c
 static const float *vector(LmArena *arena, size_t count, bool exists);
 static LmLinear linear(LmArena *arena, const LmWeightType *type, int n_in, int n_out,
 					   const float *bias);
-static LmImageHeader header_of(const LmConfig *config, const LmWeightType *type, size_t size);
 static LmConfig config_of(const LmImageHeader *header);
-static LmModel *create_model(const LmHost *host, const LmConfig *config, const LmWeightType *type,
-							 LmError *error);
-static void put_positions(LmModel *model, const float *block, const LmParamTable *table);
-static void put_block(const LmModel *model, int layer, const float *block,
-					  const LmParamTable *table);
-static void put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind,
-				int layer);
-static void pack(const LmLinear *linear, const float *block, const LmParamTable *table,
-				 LmParamKind kind, int layer);
-
 bool
 lm_image_size(size_t *size, const LmConfig *config, const LmWeightType *type, LmError *error)
 {
@@ -84,15 +72,15 @@ lay_out(LmModel *model, LmArena *arena)
 {
 	const LmConfig *config = &model->config;
 	size_t C = (size_t) config->channels, V = (size_t) config->vocabulary,
-		   bag = (size_t) lm_bag_channels(config->labels);
+		   T = (size_t) config->context, bag = (size_t) lm_bag_channels(config->labels);
+	size_t rotary = T * (size_t) lm_config_rotary_size(config);
+	bool rope = config->position == LM_ROPE;
 
 	lm_arena_take(arena, 1, sizeof(LmImageHeader));
 	model->token_embedding = config->tie_embeddings ? NULL : lm_arena_floats(arena, V, C);
-	model->positions =
-		config->position == LM_ROPE ? NULL : lm_arena_floats(arena, (size_t) config->context, C);
-	model->rotary = config->position == LM_ROPE ? lm_arena_floats(arena, (size_t) config->context,
-																  C / (size_t) config->heads)
-												: NULL;
+	model->positions = vector(arena, T * C, !rope);
+	model->rotary = vector(arena, rotary, rope);
+	model->local_rotary = vector(arena, rotary, rope && config->rope_local_base > 0);
 	for (int layer = 0; layer < config->layers; layer++)
 	{
 		LmImageBlock block;
@@ -114,9 +102,12 @@ lay_out(LmModel *model, LmArena *arena)
 static void
 lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, const LmWeightType *type)
 {
-	int C = config->channels, M = config->mlp_channels;
-	bool bias = config->bias, norm_bias = bias && config->norm == LM_LAYERNORM;
-	size_t head_size = (size_t) (C / config->heads);
+	int C = config->channels, A = lm_config_query_channels(config),
+		qkv = lm_config_qkv_channels(config), M = config->mlp_channels,
+		up = lm_config_up_channels(config);
+	bool bias = config->bias, norm_bias = bias && config->norm == LM_LAYERNORM,
+		 post_norm = config->post_norm;
+	size_t head_size = (size_t) lm_config_head_size(config);
 
 	block->norm1_weight = vector(arena, (size_t) C, true);
 	block->norm1_bias = vector(arena, (size_t) C, norm_bias);
@@ -124,9 +115,14 @@ lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, const
 	block->norm2_bias = vector(arena, (size_t) C, norm_bias);
 	block->query_norm_weight = vector(arena, head_size, config->qk_norm);
 	block->key_norm_weight = vector(arena, head_size, config->qk_norm);
-	block->attention = linear(arena, type, C, 3 * C, vector(arena, 3 * (size_t) C, bias));
-	block->projection = linear(arena, type, C, C, vector(arena, (size_t) C, bias));
-	block->up = linear(arena, type, C, M, vector(arena, (size_t) M, bias));
+	block->post_norm1_weight = vector(arena, (size_t) C, post_norm);
+	block->post_norm1_bias = vector(arena, (size_t) C, post_norm && norm_bias);
+	block->post_norm2_weight = vector(arena, (size_t) C, post_norm);
+	block->post_norm2_bias = vector(arena, (size_t) C, post_norm && norm_bias);
+	block->attention =
+		linear(arena, type, C, qkv, vector(arena, (size_t) qkv, lm_config_has_qkv_bias(config)));
+	block->projection = linear(arena, type, A, C, vector(arena, (size_t) C, bias));
+	block->up = linear(arena, type, C, up, vector(arena, (size_t) up, bias));
 	block->down = linear(arena, type, M, C, vector(arena, (size_t) C, bias));
 }
 
@@ -149,119 +145,12 @@ linear(LmArena *arena, const LmWeightType *type, int n_in, int n_out, const floa
 	return linear;
 }
 
-bool
-lm_image_build(void *image, const float *block, const LmParamTable *table, const LmWeightType *type,
-			   const LmHost *host, LmError *error)
-{
-	const LmConfig *config = &table->config;
-	LmImageHeader header;
-	LmArena arena = {.base = image};
-	LmModel *model;
-	size_t size;
-	bool stopped = false;
-
-	if (!lm_image_size(&size, config, type, error))
-		return false;
-	model = create_model(host, config, type, error);
-	if (!model)
-		return false;
-	lay_out(model, &arena);
-	header = header_of(config, type, size);
-	memcpy(image, &header, sizeof header);
-	put_positions(model, block, table);
-	for (int layer = 0; layer < config->layers && !stopped; layer++)
-	{
-		put_block(model, layer, block, table);
-		stopped = host->should_stop && host->should_stop(host->context);
-	}
-	put(model->final_norm_weight, block, table, LM_FINAL_NORM_WEIGHT, -1);
-	put(model->final_norm_bias, block, table, LM_FINAL_NORM_BIAS, -1);
-	put(model->token_embedding, block, table, LM_TOKEN_EMBEDDING, -1);
-	pack(&model->head, block, table, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT,
-		 -1);
-	put(model->bag_embedding, block, table, LM_BAG_EMBEDDING, -1);
-	put(model->label_weight, block, table, LM_LABEL_WEIGHT, -1);
-	put(model->label_bias, block, table, LM_LABEL_BIAS, -1);
-	lm_model_close(model);
-	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
-}
-
-/* Copies learned positions, or computes the sinusoids or the rotary table in their place. */
-static void
-put_positions(LmModel *model, const float *block, const LmParamTable *table)
-{
-	const LmConfig *config = &model->config;
-
-	switch (config->position)
-	{
-		case LM_LEARNED:
-			put(model->positions, block, table, LM_POSITION_EMBEDDING, -1);
-			break;
-		case LM_SINUSOIDAL:
-			lm_sinusoid((float *) model->positions, config->context, config->channels);
-			break;
-		case LM_ROPE:
-			lm_rotary((float *) model->rotary, config->context, config->channels / config->heads,
-					  config->rope_base);
-			break;
-	}
-}
-
-/* Copies a block's vectors from the parameters and packs its matrices. */
-static void
-put_block(const LmModel *model, int layer, const float *block, const LmParamTable *table)
-{
-	const LmImageBlock *to = &model->blocks[layer];
-
-	put(to->norm1_weight, block, table, LM_NORM1_WEIGHT, layer);
-	put(to->norm1_bias, block, table, LM_NORM1_BIAS, layer);
-	put(to->norm2_weight, block, table, LM_NORM2_WEIGHT, layer);
-	put(to->norm2_bias, block, table, LM_NORM2_BIAS, layer);
-	put(to->query_norm_weight, block, table, LM_QUERY_NORM_WEIGHT, layer);
-	put(to->key_norm_weight, block, table, LM_KEY_NORM_WEIGHT, layer);
-	put(to->attention.bias, block, table, LM_ATTENTION_BIAS, layer);
-	put(to->projection.bias, block, table, LM_PROJECTION_BIAS, layer);
-	put(to->up.bias, block, table, LM_UP_BIAS, layer);
-	put(to->down.bias, block, table, LM_DOWN_BIAS, layer);
-	pack(&to->attention, block, table, LM_ATTENTION_WEIGHT, layer);
-	pack(&to->projection, block, table, LM_PROJECTION_WEIGHT, layer);
-	pack(&to->up, block, table, LM_UP_WEIGHT, layer);
-	pack(&to->down, block, table, LM_DOWN_WEIGHT, layer);
-}
-
-/*
- * Copies a parameter and clears the rest of its last 64 bytes, so that equal models have equal
- * images.
- */
-static void
-put(const float *place, const float *block, const LmParamTable *table, LmParamKind kind, int layer)
-{
-	const LmParam *param = lm_param_find(table, kind, layer);
-	float *to = (float *) place;
-
-	if (!place)
-		return;
-	memcpy(to, block + param->offset, param->count * sizeof(float));
-	for (size_t i = param->count; i % 16 != 0; i++)
-		to[i] = 0;
-}
-
-static void
-pack(const LmLinear *linear, const float *block, const LmParamTable *table, LmParamKind kind,
-	 int layer)
-{
-	lm_linear_pack((void *) linear->panels, linear->type,
-				   block + lm_param_find(table, kind, layer)->offset, linear->n_in, linear->n_out);
-}
-
 LmModel *
 lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error)
 {
-	LmArena arena = {.base = (char *) image};
 	LmImageHeader header;
 	const LmWeightType *type;
 	LmConfig config;
-	LmModel *model;
 	size_t wanted;
 
 	if (size < sizeof header)
@@ -292,16 +181,14 @@ lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error
 				"the model's image has %zu bytes, %zu are needed", size, wanted);
 		return NULL;
 	}
-	model = create_model(host, &config, type, error);
-	if (model)
-		lay_out(model, &arena);
-	return model;
+	return lm_model_lay_out(host, image, &config, type, error);
 }
 
-/* Allocates a model with its blocks; the caller lays them out. */
-static LmModel *
-create_model(const LmHost *host, const LmConfig *config, const LmWeightType *type, LmError *error)
+LmModel *
+lm_model_lay_out(const LmHost *host, const void *image, const LmConfig *config,
+				 const LmWeightType *type, LmError *error)
 {
+	LmArena arena = {.base = (char *) image};
 	LmModel *model =
 		lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
 
@@ -314,6 +201,7 @@ create_model(const LmHost *host, const LmConfig *config, const LmWeightType *typ
 	model->config = *config;
 	model->type = type;
 	model->blocks = (LmImageBlock *) (model + 1);
+	lay_out(model, &arena);
 	return model;
 }
 
@@ -344,19 +232,22 @@ void
 lm_model_embed(float *y, const LmModel *model, int32_t token, int position)
 {
 	int C = model->config.channels;
+	float scale = model->config.embedding_scale;
 	const float *wpe = model->positions ? model->positions + (size_t) position * C : NULL;
 
 	if (model->token_embedding)
 		memcpy(y, model->token_embedding + (size_t) token * C, (size_t) C * sizeof *y);
 	else
 		lm_linear_weights(y, &model->head, token);
+	for (int i = 0; scale != 1 && i < C; i++)
+		y[i] *= scale;
 	for (int i = 0; wpe && i < C; i++)
 		y[i] += wpe[i];
 }
 
-/* The header of an image: all fields that the table of fields gives a word in it. */
-static LmImageHeader
-header_of(const LmConfig *config, const LmWeightType *type, size_t size)
+/* All fields that the table of fields gives a word in it. */
+void
+lm_image_put_header(void *image, const LmConfig *config, const LmWeightType *type, size_t size)
 {
 	LmImageHeader header = {.size = size};
 	const LmConfigField *field;
@@ -377,10 +268,10 @@ header_of(const LmConfig *config, const LmWeightType *type, size_t size)
 		else
 			header.words[field->image_word] = (int32_t) value;
 	}
-	return header;
+	memcpy(image, &header, sizeof header);
 }
 
-/* The inverse of header_of; fields without a word in the image have their default. */
+/* The inverse of lm_image_put_header; fields without a word in the image have their default. */
 static LmConfig
 config_of(const LmImageHeader *header)
 {

@@ -18,6 +18,10 @@ typedef struct LmImageBlock
 	const float *norm2_bias;
 	const float *query_norm_weight; /* [head_size]; NULL: no qk_norm */
 	const float *key_norm_weight;
+	const float *post_norm1_weight; /* NULL, as the next three, without post_norm */
+	const float *post_norm1_bias;
+	const float *post_norm2_weight;
+	const float *post_norm2_bias;
 	LmLinear attention;
 	LmLinear projection;
 	LmLinear up;
@@ -39,7 +43,8 @@ struct LmModel
 	const LmWeightType *type;
 	const float *token_embedding; /* [V, C]; NULL: tied, read from the head's panels */
 	const float *positions; /* [context, C], learned or sinusoidal; NULL: rotary */
-	const float *rotary; /* [context, head_size], or NULL */
+	const float *rotary; /* [context, rotary_size], or NULL */
+	const float *local_rotary; /* the same with rope_local_base; NULL without one */
 	const float *final_norm_weight;
 	const float *final_norm_bias;
 	LmLinear head;
@@ -49,6 +54,17 @@ struct LmModel
 	LmImageBlock *blocks; /* [L] */
 	LmAdapterBlock *adapters; /* [L], or NULL */
 };
+
+/*
+ * The model whose slices lie in an image of lm_image_size bytes, whatever is in it. LM_ERR_MEMORY;
+ * freed by lm_model_close.
+ */
+LmModel *lm_model_lay_out(const LmHost *host, const void *image, const LmConfig *config,
+						  const LmWeightType *type, LmError *error);
+
+/* Writes the header of an image of size bytes. */
+void lm_image_put_header(void *image, const LmConfig *config, const LmWeightType *type,
+						 size_t size);
 
 /* y [C] = the embedding of a token, plus that of its position unless positions are rotary. */
 void lm_model_embed(float *y, const LmModel *model, int32_t token, int position);

@@ -1,0 +1,255 @@
+/*
+ * src/engine/serve/image_writer.c
+ *
+ * Rows of parameters go in, piece by piece and in any order, and become an image. So a model can be
+ * read from its file in pieces: beside the image no memory is needed but that of a piece.
+ */
+#include <string.h>
+
+#include "kernels/panels.h"
+#include "kernels/pieces.h"
+#include "serve/image.h"
+
+#define BUILD_FLOATS ((size_t) 1 << 20) /* packed between two questions whether to stop */
+
+struct LmImageWriter
+{
+	LmHost host;
+	LmModel *model;
+	size_t missing; /* rows that were not put yet */
+};
+
+/* Where a parameter lies: in a slice of floats, or in panels. */
+typedef struct Place
+{
+	const float *floats;
+	const LmLinear *panels;
+} Place;
+
+static void put_positions(LmModel *model);
+static Place place_of(const LmModel *model, LmParamKind kind, int layer);
+static Place place_in_block(const LmImageBlock *block, LmParamKind kind);
+static void put_floats(float *place, const LmParam *param, int first_row, int n_rows,
+					   const float *rows);
+static void clear_rest(const float *slice, size_t count);
+static bool put_param(LmImageWriter *writer, const float *values, const LmParam *param,
+					  const LmHost *host, LmError *error);
+
+LmImageWriter *
+lm_image_begin(const LmHost *host, void *image, const LmParamTable *table, const LmWeightType *type,
+			   LmError *error)
+{
+	const LmConfig *config = &table->config;
+	LmImageWriter *writer;
+	size_t size;
+
+	if (!lm_image_size(&size, config, type, error))
+		return NULL;
+	writer = lm_allocate(host, sizeof *writer);
+	if (!writer)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an image");
+		return NULL;
+	}
+	writer->host = *host;
+	writer->missing = 0;
+	writer->model = lm_model_lay_out(host, image, config, type, error);
+	if (!writer->model)
+	{
+		lm_free(host, writer);
+		return NULL;
+	}
+	for (int i = 0; i < table->n_params; i++)
+		writer->missing += (size_t) table->params[i].rows;
+	lm_image_put_header(image, config, type, size);
+	put_positions(writer->model);
+	return writer;
+}
+
+/* Computes the sinusoids or the tables of rotations; learned positions are a parameter. */
+static void
+put_positions(LmModel *model)
+{
+	const LmConfig *config = &model->config;
+
+	size_t T = (size_t) config->context;
+
+	if (config->position == LM_SINUSOIDAL)
+	{
+		lm_sinusoid((float *) model->positions, config->context, config->channels);
+		clear_rest(model->positions, T * (size_t) config->channels);
+	}
+	if (model->rotary)
+	{
+		lm_rotary((float *) model->rotary, config->context, lm_config_head_size(config),
+				  config->rope_base);
+		clear_rest(model->rotary, T * (size_t) lm_config_rotary_size(config));
+	}
+}
+
+bool
+lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, int n_rows,
+				  const float *rows, LmError *error)
+{
+	Place place = place_of(writer->model, param->kind, param->layer);
+	const LmLinear *panels = place.panels;
+	bool inside = first_row >= 0 && first_row < param->rows && n_rows > 0 &&
+				  n_rows <= param->rows - first_row && (size_t) n_rows <= writer->missing;
+	bool fits = panels && panels->n_in == param->columns && panels->n_out == param->rows &&
+				first_row % LM_PANEL == 0 &&
+				(n_rows % LM_PANEL == 0 || first_row + n_rows == param->rows);
+
+	if (!inside || (!place.floats && !fits))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "rows %d .. %d of \"%s\" have no place in the image", first_row,
+					   first_row + n_rows - 1, param->name);
+	if (place.floats)
+		put_floats((float *) place.floats, param, first_row, n_rows, rows);
+	else
+		lm_linear_pack((char *) panels->panels + (size_t) (first_row / LM_PANEL) *
+													 lm_panel_size(panels->type, panels->n_in),
+					   panels->type, rows, panels->n_in, n_rows);
+	writer->missing -= (size_t) n_rows;
+	return true;
+}
+
+/* A tied embedding lies in the head's panels. */
+static Place
+place_of(const LmModel *model, LmParamKind kind, int layer)
+{
+	if (layer >= 0)
+		return layer < model->config.layers ? place_in_block(&model->blocks[layer], kind)
+											: (Place){NULL, NULL};
+	switch (kind)
+	{
+		case LM_TOKEN_EMBEDDING:
+			return model->token_embedding ? (Place){model->token_embedding, NULL}
+										  : (Place){NULL, &model->head};
+		case LM_HEAD_WEIGHT:
+			return (Place){NULL, model->token_embedding ? &model->head : NULL};
+		case LM_POSITION_EMBEDDING:
+			return (Place){model->config.position == LM_LEARNED ? model->positions : NULL, NULL};
+		case LM_FINAL_NORM_WEIGHT:
+			return (Place){model->final_norm_weight, NULL};
+		case LM_FINAL_NORM_BIAS:
+			return (Place){model->final_norm_bias, NULL};
+		case LM_BAG_EMBEDDING:
+			return (Place){model->bag_embedding, NULL};
+		case LM_LABEL_WEIGHT:
+			return (Place){model->label_weight, NULL};
+		case LM_LABEL_BIAS:
+			return (Place){model->label_bias, NULL};
+		default:
+			return (Place){NULL, NULL};
+	}
+}
+
+/* The places of a block's parameters. */
+static Place
+place_in_block(const LmImageBlock *block, LmParamKind kind)
+{
+	switch (kind)
+	{
+		case LM_NORM1_WEIGHT:
+			return (Place){block->norm1_weight, NULL};
+		case LM_NORM1_BIAS:
+			return (Place){block->norm1_bias, NULL};
+		case LM_NORM2_WEIGHT:
+			return (Place){block->norm2_weight, NULL};
+		case LM_NORM2_BIAS:
+			return (Place){block->norm2_bias, NULL};
+		case LM_QUERY_NORM_WEIGHT:
+			return (Place){block->query_norm_weight, NULL};
+		case LM_KEY_NORM_WEIGHT:
+			return (Place){block->key_norm_weight, NULL};
+		case LM_POST_NORM1_WEIGHT:
+			return (Place){block->post_norm1_weight, NULL};
+		case LM_POST_NORM1_BIAS:
+			return (Place){block->post_norm1_bias, NULL};
+		case LM_POST_NORM2_WEIGHT:
+			return (Place){block->post_norm2_weight, NULL};
+		case LM_POST_NORM2_BIAS:
+			return (Place){block->post_norm2_bias, NULL};
+		case LM_ATTENTION_WEIGHT:
+			return (Place){NULL, &block->attention};
+		case LM_ATTENTION_BIAS:
+			return (Place){block->attention.bias, NULL};
+		case LM_PROJECTION_WEIGHT:
+			return (Place){NULL, &block->projection};
+		case LM_PROJECTION_BIAS:
+			return (Place){block->projection.bias, NULL};
+		case LM_UP_WEIGHT:
+			return (Place){NULL, &block->up};
+		case LM_UP_BIAS:
+			return (Place){block->up.bias, NULL};
+		case LM_DOWN_WEIGHT:
+			return (Place){NULL, &block->down};
+		case LM_DOWN_BIAS:
+			return (Place){block->down.bias, NULL};
+		default:
+			return (Place){NULL, NULL};
+	}
+}
+
+static void
+put_floats(float *place, const LmParam *param, int first_row, int n_rows, const float *rows)
+{
+	size_t columns = (size_t) param->columns;
+
+	memcpy(place + (size_t) first_row * columns, rows, (size_t) n_rows * columns * sizeof(float));
+	if (first_row + n_rows == param->rows)
+		clear_rest(place, param->count);
+}
+
+/* Clears the last 64 bytes of a slice beyond count, so that equal models have equal images. */
+static void
+clear_rest(const float *slice, size_t count)
+{
+	for (size_t i = count; i % 16 != 0; i++)
+		((float *) slice)[i] = 0;
+}
+
+bool
+lm_image_end(LmImageWriter *writer, LmError *error)
+{
+	LmHost host = writer->host;
+	size_t missing = writer->missing;
+
+	lm_model_close(writer->model);
+	lm_free(&host, writer);
+	return missing == 0 ||
+		   lm_fail(error, LM_ERR_FORMAT, -1, "%zu rows of the model's image are missing", missing);
+}
+
+bool
+lm_image_build(void *image, const float *block, const LmParamTable *table, const LmWeightType *type,
+			   const LmHost *host, LmError *error)
+{
+	LmImageWriter *writer = lm_image_begin(host, image, table, type, error);
+	LmError ignored;
+	bool good = writer != NULL;
+
+	for (int i = 0; good && i < table->n_params; i++)
+		good = put_param(writer, block + table->params[i].offset, &table->params[i], host, error);
+	if (writer && !good)
+		lm_image_end(writer, &ignored);
+	return good && lm_image_end(writer, error);
+}
+
+/* Puts a parameter in pieces of whole panels, and asks after each whether to stop. */
+static bool
+put_param(LmImageWriter *writer, const float *values, const LmParam *param, const LmHost *host,
+		  LmError *error)
+{
+	int step = (int) (BUILD_FLOATS / (size_t) param->columns / LM_PANEL + 1) * LM_PANEL;
+
+	for (int row = 0; row < param->rows; row += step)
+	{
+		if (!lm_image_put_rows(writer, param, row, lm_smaller(step, param->rows - row),
+							   values + (size_t) row * (size_t) param->columns, error))
+			return false;
+		if (host->should_stop && host->should_stop(host->context))
+			return lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
+	}
+	return true;
+}
