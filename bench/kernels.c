@@ -7,6 +7,7 @@
  *   build/bench-kernels [threads]
  */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,8 @@ typedef struct Context
 	float *y, *a, *b, *c, *d;
 	LmLinear linear;
 	int n_rows, H, C;
+	int kv_heads, window;
+	float softcap;
 	int32_t *starts, *positions, *examples;
 	LmDropout dropout;
 	size_t count;
@@ -232,12 +235,27 @@ infer_task(void *argument)
 	lm_linear_infer(x->engine, x->y, x->a, &x->linear, x->n_rows, NULL);
 }
 
+static LmAttentionShape
+attention_shape(const Context *x)
+{
+	int size = x->C / x->H;
+
+	return (LmAttentionShape){.heads = x->H,
+							  .kv_heads = x->kv_heads > 0 ? x->kv_heads : x->H,
+							  .head_size = size,
+							  .scale = 1 / sqrtf((float) size),
+							  .softcap = x->softcap,
+							  .window = x->window};
+}
+
 static void
 attention_forward_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_attention_forward(x->engine, x->y, x->b, x->a, x->starts, &x->dropout, x->n_rows, x->H, x->C,
+	LmAttentionShape shape = attention_shape(x);
+
+	lm_attention_forward(x->engine, x->y, x->b, x->a, x->starts, &x->dropout, x->n_rows, &shape,
 						 x->scratch);
 }
 
@@ -246,8 +264,10 @@ attention_backward_task(void *argument)
 {
 	Context *x = argument;
 
+	LmAttentionShape shape = attention_shape(x);
+
 	lm_attention_backward(x->engine, x->d, x->c, x->y, x->b, x->a, x->starts, &x->dropout,
-						  x->n_rows, x->H, x->C, x->scratch);
+						  x->n_rows, &shape, x->scratch);
 }
 
 static void

@@ -44,22 +44,6 @@ typedef enum LmQkvBias
 	LM_QKV_NO_BIAS, /* they alone have none: GPT-Neo */
 } LmQkvBias;
 
-/* Which elements of a head a rotation turns together. */
-typedef enum LmRopeStyle
-{
-	LM_ROPE_HALF, /* i and i + half of them */
-	LM_ROPE_INTERLEAVED, /* 2 i and 2 i + 1, as in the paper */
-} LmRopeStyle;
-
-/* How the angles of a rotation are stretched for positions beyond those of pre-training. */
-typedef enum LmRopeScaling
-{
-	LM_ROPE_UNSCALED,
-	LM_ROPE_LINEAR, /* Chen et al. 2023, "Extending context window ... interpolation" */
-	LM_ROPE_LLAMA3, /* low frequencies alone, with a smooth passage (Llama 3.1) */
-	LM_ROPE_YARN, /* Peng et al. 2023, "YaRN", section 3 */
-} LmRopeScaling;
-
 /*
  * The names of norms, positions, activations and targets of adapters, as options and JSON spell
  * them; NULL for a number that is none. Static strings.
@@ -257,6 +241,18 @@ lm_config_is_local(const LmConfig *config, int layer)
 
 /* The factor of attention's scores. */
 float lm_config_attention_scale(const LmConfig *config);
+
+/* The attention of a layer. */
+LmAttentionShape lm_config_attention(const LmConfig *config, int layer);
+
+/* The sizes of heads and of their rotation; weights and table are the caller's to set. */
+LmHeads lm_config_heads(const LmConfig *config);
+
+/*
+ * The rotation of the layers that rotate; local: of those with rope_local_base, which have a table
+ * of their own.
+ */
+LmRotation lm_config_rotation(const LmConfig *config, bool local);
 
 /*
  * The configuration of the base that an adapter needs: the same without adapter and without labels,

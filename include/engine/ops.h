@@ -148,7 +148,7 @@ size_t lm_linear_infer_scratch(int n_rows, int n_in); /* grows with either */
 /* The instruction set of lm_linear_infer's kernels, which run-time dispatch chose. */
 const char *lm_linear_infer_name(void);
 
-/* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, dropout.c, embedding.c)  */
+/* ---- Elementwise and row-wise (kernels/norm.c, gelu.c, gate.c, ...) */
 
 /* The normalisation of rows. */
 typedef enum LmNorm
@@ -175,6 +175,22 @@ void lm_gelu_forward(LmEngine *engine, float *y, const float *x, size_t count, L
 /* dx [count] = dy gelu'(x); dx may be dy. */
 void lm_gelu_backward(LmEngine *engine, float *dx, const float *dy, const float *x, size_t count,
 					  LmActivation kind);
+
+/*
+ * y [n_rows, M] = activation(gate) up of rows x [n_rows, 2 M]: M of the gate, then M of up (Shazeer
+ * 2020, "GLU variants improve transformer", section 2). kind is a gated activation.
+ */
+void lm_gate_forward(LmEngine *engine, float *y, const float *x, int n_rows, int M,
+					 LmActivation kind);
+/* dx [n_rows, 2 M] = the gradient of x from dy [n_rows, M]; dx may be x. */
+void lm_gate_backward(LmEngine *engine, float *dx, const float *dy, const float *x, int n_rows,
+					  int M, LmActivation kind);
+
+/* y [count] = cap tanh(x / cap) (Bello et al. 2016; logits of Gemma 2); y may be x. */
+void lm_softcap_forward(LmEngine *engine, float *y, const float *x, size_t count, float cap);
+/* dx [count] = dy (1 - (y / cap)^2), from the outputs y; dx may be dy. */
+void lm_softcap_backward(LmEngine *engine, float *dx, const float *dy, const float *y, size_t count,
+						 float cap);
 
 /*
  * Dropout (Srivastava et al. 2014): an element is kept with probability 1 - rate and then scaled by
@@ -261,24 +277,54 @@ void lm_sinusoid(float *table, int context, int C);
 /* ---- Attention (kernels/attention.c) ------------------------------------ */
 
 /*
+ * The sizes and the rule of attention. A row of queries, keys and values has A + 2 K floats, A =
+ * heads head_size and K = kv_heads head_size: first all queries, then keys, then values. Query h
+ * reads keys and values kv_heads h / heads (Ainslie et al. 2023, "GQA", section 2.2).
+ */
+typedef struct LmAttentionShape
+{
+	int heads; /* of queries: a multiple of kv_heads */
+	int kv_heads;
+	int head_size;
+	float scale; /* of scores */
+	float softcap; /* c: a score s becomes c tanh(s / c) (Gemma 2, section 2); 0: none */
+	int window; /* rows that a row sees, itself included (Beltagy et al. 2020); 0: all */
+} LmAttentionShape;
+
+/* Floats of a row of queries (and of attention's output): A. */
+static inline int
+lm_attention_query_channels(const LmAttentionShape *shape)
+{
+	return shape->heads * shape->head_size;
+}
+
+/* Floats of a row of queries, keys and values: A + 2 K. */
+static inline int
+lm_attention_qkv_channels(const LmAttentionShape *shape)
+{
+	return (shape->heads + 2 * shape->kv_heads) * shape->head_size;
+}
+
+/*
  * Causal multi-head attention inside documents, in blocks of queries and keys with a running
- * maximum and sum (Dao et al. 2022, algorithm 1), so that no T x T array exists. qkv [n_rows, 3 C]:
- * queries, keys, values of all heads, head_size = C / H; scores are scaled by 1 / sqrt(head_size).
- * starts [n_rows]: the row at which a row's document begins; row t sees rows starts[t] .. t. out
- * [n_rows, C]; lse [n_rows, H]: log of the sum of exponentials, kept for the backward pass. dropout
- * applies to the probabilities; in its mask the channel is the key's position, and each head has a
- * mask of its own.
+ * maximum and sum (Dao et al. 2022, algorithm 1), so that no T x T array exists. qkv [n_rows, A + 2
+ * K]. starts [n_rows]: the row at which a row's document begins; row t sees rows starts[t] .. t,
+ * with a window max(starts[t], t - window + 1) .. t. out [n_rows, A]; lse [n_rows, heads]: log of
+ * the sum of exponentials, kept for the backward pass. dropout applies to the probabilities; in its
+ * mask the channel is the key's position, and each head has a mask of its own.
  */
 void lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
-						  const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
-						  void *scratch);
-/* dqkv [n_rows, 3 C] = the gradient of qkv, from dout and from out and lse of the forward pass. */
+						  const int32_t *starts, const LmDropout *dropout, int n_rows,
+						  const LmAttentionShape *shape, void *scratch);
+/* dqkv [n_rows, A + 2 K] = the gradient of qkv, from dout and from out and lse of the forward pass.
+ */
 void lm_attention_backward(LmEngine *engine, float *dqkv, const float *dout, const float *out,
 						   const float *lse, const float *qkv, const int32_t *starts,
-						   const LmDropout *dropout, int n_rows, int H, int C, void *scratch);
-/* Bytes of scratch, enough for both directions; _for: without an engine. */
-size_t lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C);
-size_t lm_attention_scratch_for(int n_threads, int n_rows, int H, int C);
+						   const LmDropout *dropout, int n_rows, const LmAttentionShape *shape,
+						   void *scratch);
+/* Bytes of scratch, enough for both directions and every shape; _for: without an engine. */
+size_t lm_attention_scratch(const LmEngine *engine, int n_rows);
+size_t lm_attention_scratch_for(int n_threads, int n_rows);
 
 /*
  * Attention of one sequence's queries at neighbouring positions against the KV cache, for
@@ -318,25 +364,59 @@ size_t lm_attention_rows_scratch(int n_keys, int head_size);
 
 /* ---- Queries and keys of each head, before attention (kernels/heads.c) -- */
 
+/* Which elements of a head a rotation turns together. */
+typedef enum LmRopeStyle
+{
+	LM_ROPE_HALF, /* i and i + half of them */
+	LM_ROPE_INTERLEAVED, /* 2 i and 2 i + 1, as in the paper */
+} LmRopeStyle;
+
+/* How the angles of a rotation are stretched for positions beyond those of pre-training. */
+typedef enum LmRopeScaling
+{
+	LM_ROPE_UNSCALED,
+	LM_ROPE_LINEAR, /* Chen et al. 2023, "Extending context window ... interpolation" */
+	LM_ROPE_LLAMA3, /* low frequencies alone, with a smooth passage (Llama 3.1) */
+	LM_ROPE_YARN, /* Peng et al. 2023, "YaRN", section 3 */
+} LmRopeScaling;
+
+/* The angles of a rotation. lm_config_rotation makes it from a model's configuration. */
+typedef struct LmRotation
+{
+	int size; /* elements of a head that are rotated, even */
+	float base;
+	LmRopeScaling scaling;
+	float factor; /* of all scalings: the new context per original_context */
+	/* Of llama3 and yarn: between how many turns within original_context the passage lies. */
+	float low;
+	float high;
+	int original_context;
+	float attention; /* of yarn: the factor of cosines and sines; 0: 0.1 ln(factor) + 1 */
+} LmRotation;
+
 /*
  * Each head's query and key is normalised (RMSNorm over the head, Henry et al. 2020 with a learnt
- * weight in the place of the scale), then rotated by its position (RoPE, Su et al. 2021,
- * section 3.2.2): elements i and i + head_size / 2 are a pair, turned by the angle position
- * base^(-2 i / head_size).
+ * weight in the place of the scale), then its first rotary_size elements are rotated by its
+ * position (RoPE, Su et al. 2021, section 3.2.2): pair i of them is turned by the angle position
+ * base^(-2 i / rotary_size).
  */
 typedef struct LmHeads
 {
-	int H;
-	int C;
+	int heads; /* of queries */
+	int kv_heads;
+	int head_size;
 	const float *query_weight; /* [head_size]; NULL: neither queries nor keys are normalised */
 	const float *key_weight;
 	float epsilon;
-	const float *rotary; /* [positions, head_size]: cosines, then sines; NULL: not rotated */
+	int rotary_size;
+	LmRopeStyle style;
+	/* [positions, rotary_size]: cosines, then sines; NULL: not rotated */
+	const float *rotary;
 } LmHeads;
 
 /*
- * qkv [n_rows, 3 C] in place. The backward pass of the norm needs raw [n_rows, 2 C] and rstd
- * [n_rows, 2 H] (NULL: not wanted).
+ * qkv [n_rows, A + 2 K] in place (LmAttentionShape has A and K). The backward pass of the norm
+ * needs raw [n_rows, A + K] and rstd [n_rows, heads + kv_heads] (NULL: not wanted).
  */
 void lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd,
 					  const int32_t *positions, const LmHeads *heads, int n_rows);
@@ -345,8 +425,8 @@ void lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, floa
 					   const float *raw, const float *rstd, const int32_t *positions,
 					   const LmHeads *heads, int n_rows, void *scratch);
 size_t lm_heads_backward_scratch(int n_rows, int head_size);
-/* Fills rotary [context, head_size]: cosines, then sines of each position's angles. */
-void lm_rotary(float *rotary, int context, int head_size, float base);
+/* Fills table [context, rotation->size]: cosines, then sines of each position's angles. */
+void lm_rotary(float *table, const LmRotation *rotation, int context);
 
 /* ---- Softmax and cross-entropy (kernels/loss.c) ------------------------- */
 

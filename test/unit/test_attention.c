@@ -54,7 +54,7 @@ make_arrays(const Case *shape, LmEngine *engine)
 	}
 	arrays.dropout = (LmDropout){shape->rate, lm_key(3, LM_RANDOM_ATTENTION_DROPOUT, 1, 1),
 								 arrays.examples, arrays.positions};
-	arrays.scratch = test_scratch(lm_attention_scratch(engine, shape->n_rows, shape->H, shape->C));
+	arrays.scratch = test_scratch(lm_attention_scratch(engine, shape->n_rows));
 	return arrays;
 }
 
@@ -72,20 +72,34 @@ free_arrays(Arrays *arrays)
 	free(arrays->scratch);
 }
 
+static LmAttentionShape
+shape_of(const Case *shape)
+{
+	int size = shape->C / shape->H;
+
+	return (LmAttentionShape){.heads = shape->H,
+							  .kv_heads = shape->H,
+							  .head_size = size,
+							  .scale = 1 / sqrtf((float) size)};
+}
+
 static void
 forward(Arrays *arrays)
 {
+	LmAttentionShape shape = shape_of(arrays->shape);
+
 	lm_attention_forward(arrays->engine, arrays->out, arrays->lse, arrays->qkv, arrays->starts,
-						 &arrays->dropout, arrays->shape->n_rows, arrays->shape->H,
-						 arrays->shape->C, arrays->scratch);
+						 &arrays->dropout, arrays->shape->n_rows, &shape, arrays->scratch);
 }
 
 static void
 backward(Arrays *arrays)
 {
+	LmAttentionShape shape = shape_of(arrays->shape);
+
 	lm_attention_backward(arrays->engine, arrays->dqkv, arrays->dout, arrays->out, arrays->lse,
 						  arrays->qkv, arrays->starts, &arrays->dropout, arrays->shape->n_rows,
-						  arrays->shape->H, arrays->shape->C, arrays->scratch);
+						  &shape, arrays->scratch);
 }
 
 static double

@@ -169,12 +169,20 @@ test_heads(LmEngine *engine, int H, int size)
 		  *rstd = zero_array((size_t) ROWS * 2 * (size_t) H);
 	float *weights = random_floats(2 * (size_t) size, 1, 6),
 		  *rotary = zero_array((size_t) CONTEXT * (size_t) size);
-	LmHeads heads = {H, C, weights, weights + size, 1e-5f, rotary};
+	LmHeads heads = {.heads = H,
+					 .kv_heads = H,
+					 .head_size = size,
+					 .query_weight = weights,
+					 .key_weight = weights + size,
+					 .epsilon = 1e-5f,
+					 .rotary_size = size,
+					 .rotary = rotary};
+	LmRotation rotation = {.size = size, .base = 500};
 	int32_t positions[ROWS];
 	double *wanted = malloc((size_t) size * sizeof(double)), worst = 0, length_error = 0;
 	bool values_stay = true;
 
-	lm_rotary(rotary, CONTEXT, size, 500);
+	lm_rotary(rotary, &rotation, CONTEXT);
 	for (int row = 0; row < ROWS; row++)
 		positions[row] = (row * 37) % CONTEXT;
 	lm_heads_forward(engine, qkv, raw, rstd, positions, &heads, ROWS);

@@ -6,10 +6,11 @@
  * because a document seldom is longer than one: then there are two large products a block of
  * queries, and nothing to correct.
  *
- * A piece is one head of a span of rows. Short documents share a span; long ones are cut into spans
- * of queries.
+ * A piece is one head of queries in a span of rows. Short documents share a span; long ones are cut
+ * into spans of queries. With a window, blocks of keys begin where the first query's window does.
  */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/attention.h"
 #include "kernels/pieces.h"
@@ -32,18 +33,20 @@ static void forward_document(const LmAttention *attention, LmSpan document, int 
 static void forward_queries(const LmAttention *attention, LmBlock block, float *scores);
 static void forward_block(const LmAttention *attention, const LmBlock *block,
 						  RunningSoftmax *running, float *scores);
+static float softmax_row(const LmAttention *attention, const LmBlock *block, int i,
+						 RunningSoftmax *running, float *row);
 
 size_t
-lm_attention_scratch_for(int n_threads, int n_rows, int H, int C)
+lm_attention_scratch_for(int n_threads, int n_rows)
 {
 	return spans_size(n_rows) +
 		   (size_t) n_threads * 2 * LM_QUERY_BLOCK * LM_KEY_BLOCK * sizeof(float);
 }
 
 size_t
-lm_attention_scratch(const LmEngine *engine, int n_rows, int H, int C)
+lm_attention_scratch(const LmEngine *engine, int n_rows)
 {
-	return lm_attention_scratch_for(lm_engine_threads(engine), n_rows, H, C);
+	return lm_attention_scratch_for(lm_engine_threads(engine), n_rows);
 }
 
 /* At worst every row is a span. Rounded up, so that the next blocks stay aligned. */
@@ -55,19 +58,33 @@ spans_size(int n_rows)
 
 void
 lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
-					 const int32_t *starts, const LmDropout *dropout, int n_rows, int H, int C,
-					 void *scratch)
+					 const int32_t *starts, const LmDropout *dropout, int n_rows,
+					 const LmAttentionShape *shape, void *scratch)
 {
-	LmAttention attention = {.engine = engine,
-							 .out = out,
-							 .lse = lse,
-							 .qkv = qkv,
-							 .starts = starts,
-							 .dropout = dropout,
-							 .H = H,
-							 .C = C};
+	LmAttention attention = lm_attention_begin(engine, shape, qkv, starts, dropout);
 
+	attention.out = out;
+	attention.lse = lse;
 	lm_attention_run(engine, &attention, forward_piece, n_rows, FORWARD_QUERIES, scratch);
+}
+
+LmAttention
+lm_attention_begin(const LmEngine *engine, const LmAttentionShape *shape, const float *qkv,
+				   const int32_t *starts, const LmDropout *dropout)
+{
+	return (LmAttention){
+		.engine = engine,
+		.simd = lm_simd(),
+		.qkv = qkv,
+		.starts = starts,
+		.dropout = dropout,
+		.threshold = lm_dropout_threshold(dropout),
+		.shape = *shape,
+		.A = lm_attention_query_channels(shape),
+		.ld = lm_attention_qkv_channels(shape),
+		.group = shape->heads / shape->kv_heads,
+		.pieces = shape->heads,
+	};
 }
 
 void
@@ -76,14 +93,10 @@ lm_attention_run(LmEngine *engine, LmAttention *attention, LmPiece piece, int n_
 {
 	int n_spans;
 
-	attention->simd = lm_simd();
-	attention->threshold = lm_dropout_threshold(attention->dropout);
-	attention->head_size = attention->C / attention->H;
-	attention->scale = 1 / sqrtf((float) attention->head_size);
 	attention->spans = scratch;
 	attention->blocks = (float *) ((char *) scratch + spans_size(n_rows));
 	n_spans = cut_spans(attention->spans, attention->starts, n_rows, most_queries);
-	lm_engine_run(engine, piece, attention, n_spans * attention->H);
+	lm_engine_run(engine, piece, attention, n_spans * attention->pieces);
 }
 
 /* Joins short documents up to SPAN_ROWS and cuts long ones; returns the number of spans. */
@@ -122,12 +135,12 @@ void
 lm_attention_documents(const LmAttention *attention, int piece, int thread,
 					   LmDocumentFunction function)
 {
-	LmSpan span = attention->spans[piece / attention->H], document = span;
+	LmSpan span = attention->spans[piece / attention->pieces], document = span;
 
 	while (document.first < span.last)
 	{
 		document.last = document_end(attention->starts, document.first, span.last);
-		function(attention, document, piece % attention->H, thread);
+		function(attention, document, piece % attention->pieces, thread);
 		document.start = document.first = document.last;
 	}
 }
@@ -164,7 +177,7 @@ forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 		running.max[i] = -INFINITY;
 		running.sum[i] = 0;
 	}
-	for (block.key = block.start; block.key < end; block.key += LM_KEY_BLOCK)
+	for (lm_attention_first_keys(attention, &block); block.key < end; block.key += LM_KEY_BLOCK)
 	{
 		block.n_keys = lm_smaller(LM_KEY_BLOCK, end - block.key);
 		forward_block(attention, &block, &running, scores);
@@ -174,10 +187,20 @@ forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 		int row = block.query + i;
 
 		attention->simd->scale(attention->out + lm_attention_row_offset(attention, row, block.head),
-							   1 / running.sum[i], (size_t) attention->head_size);
-		attention->lse[(size_t) row * (size_t) attention->H + (size_t) block.head] =
+							   1 / running.sum[i], (size_t) attention->shape.head_size);
+		attention->lse[(size_t) row * (size_t) attention->shape.heads + (size_t) block.head] =
 			running.max[i] + logf(running.sum[i]);
 	}
+}
+
+void
+lm_attention_first_keys(const LmAttention *attention, LmBlock *block)
+{
+	int before =
+		attention->shape.window > 0 ? block->query + 1 - attention->shape.window - block->start : 0;
+
+	block->first_key = block->start + (before > 0 ? before / LM_MASK_GROUP * LM_MASK_GROUP : 0);
+	block->key = block->first_key;
 }
 
 /* One block of keys: out = correction out + mask(softmax(scores)) v, by running maxima and sums. */
@@ -186,18 +209,18 @@ forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax
 			  float *scores)
 {
 	float *out = attention->out + lm_attention_row_offset(attention, block->query, block->head);
-	bool is_first = block->key == block->start;
+	int size = attention->shape.head_size;
+	bool is_first = block->key == block->first_key;
 
 	lm_attention_scores(attention, block, scores);
 	for (int i = 0; i < block->n_queries; i++)
 	{
 		float *row = scores + (size_t) i * LM_KEY_BLOCK;
-		float correction = attention->simd->attention_softmax(
-			row, &running->max[i], &running->sum[i], lm_attention_seen(block, i), block->n_keys);
+		float correction = softmax_row(attention, block, i, running, row);
 
 		if (!is_first && correction != 1)
-			attention->simd->scale(out + (size_t) i * (size_t) attention->C, correction,
-								   (size_t) attention->head_size);
+			attention->simd->scale(out + (size_t) i * (size_t) attention->A, correction,
+								   (size_t) size);
 		if (attention->threshold > 0)
 		{
 			_Alignas(64) float mask[LM_KEY_BLOCK];
@@ -207,19 +230,37 @@ forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax
 		}
 	}
 	lm_matmul(attention->engine, out, scores,
-			  attention->qkv + lm_attention_offset(attention, block->key, 2, block->head), LM_NN,
-			  block->n_queries, attention->head_size, block->n_keys, attention->C, LM_KEY_BLOCK,
-			  3 * attention->C, 1, is_first ? 0 : 1);
+			  attention->qkv + lm_attention_value(attention, block->key, block->head), LM_NN,
+			  block->n_queries, size, block->n_keys, attention->A, LM_KEY_BLOCK, attention->ld, 1,
+			  is_first ? 0 : 1);
+}
+
+/* scores of query i -> exponentials, 0 for keys that it does not see; the factor of what was. */
+static float
+softmax_row(const LmAttention *attention, const LmBlock *block, int i, RunningSoftmax *running,
+			float *row)
+{
+	int hidden = lm_attention_hidden(attention, block, i);
+
+	memset(row, 0, (size_t) hidden * sizeof *row);
+	return attention->simd->attention_softmax(row + hidden, &running->max[i], &running->sum[i],
+											  lm_attention_seen(block, i) - hidden,
+											  block->n_keys - hidden);
 }
 
 void
 lm_attention_scores(const LmAttention *attention, const LmBlock *block, float *scores)
 {
 	lm_matmul(attention->engine, scores,
-			  attention->qkv + lm_attention_offset(attention, block->query, 0, block->head),
-			  attention->qkv + lm_attention_offset(attention, block->key, 1, block->head), LM_NT,
-			  block->n_queries, block->n_keys, attention->head_size, LM_KEY_BLOCK, 3 * attention->C,
-			  3 * attention->C, attention->scale, 0);
+			  attention->qkv + lm_attention_query(attention, block->query, block->head),
+			  attention->qkv + lm_attention_key(attention, block->key, block->head), LM_NT,
+			  block->n_queries, block->n_keys, attention->shape.head_size, LM_KEY_BLOCK,
+			  attention->ld, attention->ld, attention->shape.scale, 0);
+	if (attention->shape.softcap > 0)
+		for (int i = 0; i < block->n_queries; i++)
+			attention->simd->softcap(scores + (size_t) i * LM_KEY_BLOCK,
+									 scores + (size_t) i * LM_KEY_BLOCK, attention->shape.softcap,
+									 (size_t) lm_attention_seen(block, i));
 }
 
 void

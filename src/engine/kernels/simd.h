@@ -41,6 +41,10 @@ typedef struct LmSimd
 	void (*gelu_forward)(float *y, const float *x, size_t count, LmActivation kind);
 	void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count,
 						  LmActivation kind);
+	void (*gate_forward)(float *y, const float *gate, const float *up, size_t count,
+						 LmActivation kind);
+	void (*gate_backward)(float *dgate, float *dup, const float *dy, const float *gate,
+						  const float *up, size_t count, LmActivation kind);
 	void (*add)(float *y, const float *x, size_t count);
 	void (*add_to)(float *y, const float *x, const float *z, size_t count); /* y = x + z */
 	void (*multiply)(float *y, const float *x, size_t count);
@@ -51,6 +55,8 @@ typedef struct LmSimd
 	void (*scale_to)(float *y, const float *x, float factor, size_t count); /* y = factor x */
 	/* y = cap tanh(x / cap); y may be x */
 	void (*softcap)(float *y, const float *x, float cap, size_t count);
+	/* dx = dy (1 - (y / cap)^2); dx may be dy */
+	void (*softcap_gradient)(float *dx, const float *dy, const float *y, float cap, size_t count);
 	/* y = a x + b z; y may be x or z */
 	void (*blend)(float *y, float a, const float *x, float b, const float *z, size_t count);
 	float (*dot)(const float *x, const float *y, size_t count);
@@ -65,9 +71,11 @@ typedef struct LmSimd
 	void (*norm_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
 						  float mean, float rstd, const float *weight, int C, bool centered);
 	/*
-	 * LmHeads: pairs of a head's elements by the angles of a position; sign 1, or -1 to turn back
+	 * LmHeads: pairs of a head's elements by the angles of a position; sign 1, or -1 to turn back.
+	 * The pairs of rotate are LM_ROPE_HALF, those of rotate_pairs LM_ROPE_INTERLEAVED.
 	 */
 	void (*rotate)(float *x, const float *rotary, int size, float sign);
+	void (*rotate_pairs)(float *x, const float *rotary, int size, float sign);
 
 	/*
 	 * One row of attention against one block of n keys, of which the first n_seen are visible.

@@ -132,6 +132,55 @@ vector_gelu_backward(float *dx, const float *dy, const float *x, size_t count, L
 	}
 }
 
+/* y = activation(gate) up; kind is a constant where this is inlined. */
+INLINE void
+gate_forward_kind(float *y, const float *gate, const float *up, size_t count, LmActivation kind)
+{
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		size_t n = count - i;
+
+		store_up_to(y + i, gelu(load_up_to(gate + i, n), kind) * load_up_to(up + i, n), n);
+	}
+}
+
+/* One loop for each gated kind. */
+static void
+vector_gate_forward(float *y, const float *gate, const float *up, size_t count, LmActivation kind)
+{
+	if (kind == LM_SWIGLU)
+		gate_forward_kind(y, gate, up, count, LM_SWIGLU);
+	else
+		gate_forward_kind(y, gate, up, count, LM_GELU_TANH);
+}
+
+/* dgate = dy up activation'(gate), dup = dy activation(gate); either may be its input. */
+INLINE void
+gate_backward_kind(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
+				   size_t count, LmActivation kind)
+{
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		size_t n = count - i;
+		Floats x = load_up_to(gate + i, n), d = load_up_to(dy + i, n);
+		Floats factor = load_up_to(up + i, n);
+
+		store_up_to(dgate + i, d * factor * gelu_slope(x, kind), n);
+		store_up_to(dup + i, d * gelu(x, kind), n);
+	}
+}
+
+/* One loop for each gated kind. */
+static void
+vector_gate_backward(float *dgate, float *dup, const float *dy, const float *gate, const float *up,
+					 size_t count, LmActivation kind)
+{
+	if (kind == LM_SWIGLU)
+		gate_backward_kind(dgate, dup, dy, gate, up, count, LM_SWIGLU);
+	else
+		gate_backward_kind(dgate, dup, dy, gate, up, count, LM_GELU_TANH);
+}
+
 /* y += x. */
 static void
 vector_add(float *y, const float *x, size_t count)
@@ -203,6 +252,19 @@ vector_softcap(float *y, const float *x, float cap, size_t count)
 	for (size_t i = 0; i < count; i += LANES)
 		store_up_to(y + i, hyperbolic_tangent(load_up_to(x + i, count - i) * inverse) * cap,
 					count - i);
+}
+
+/* dx = dy (1 - (y / cap)^2) */
+static void
+vector_softcap_gradient(float *dx, const float *dy, const float *y, float cap, size_t count)
+{
+	for (size_t i = 0; i < count; i += LANES)
+	{
+		size_t n = count - i;
+		Floats tangent = load_up_to(y + i, n) / cap;
+
+		store_up_to(dx + i, load_up_to(dy + i, n) * ((1.0f - tangent) * (1.0f + tangent)), n);
+	}
 }
 
 /* The sum of x y, in float32 by lanes. */

@@ -100,6 +100,22 @@ vector_rotate(float *x, const float *rotary, int size, float sign)
 	}
 }
 
+/* The same of the pairs (x[2 i], x[2 i + 1]). */
+static void
+vector_rotate_pairs(float *x, const float *rotary, int size, float sign)
+{
+	int half = size / 2;
+
+	for (int i = 0; i < half; i++)
+	{
+		float cosine = rotary[i], sine = rotary[half + i] * sign;
+		float a = x[2 * i], b = x[2 * i + 1];
+
+		x[2 * i] = a * cosine - b * sine;
+		x[2 * i + 1] = b * cosine + a * sine;
+	}
+}
+
 /* The maximum of x [n]; minus infinity for n = 0. */
 static float
 largest_element(const float *x, int n)

@@ -75,6 +75,7 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmLinear to_qkv = linear_of(network, pass, C, 3 * C, w->attention_weight, w->attention_bias);
 	LmLinear projection = linear_of(network, pass, C, C, w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
+	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
 	LmResidual middle = {kept->middle, kept->x, a->narrow, &behind};
@@ -83,7 +84,7 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads,
 					 n);
 	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts,
-						 &inside, n, config->heads, C, a->scratch);
+						 &inside, n, &shape, a->scratch);
 	forward(network, a->narrow, kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
 	lm_residual_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, &middle,
 							 w->norm2_weight, w->norm2_bias, n, C, config->norm_epsilon,
@@ -104,6 +105,7 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmLinear to_qkv = linear_of(network, pass, C, 3 * C, w->attention_weight, w->attention_bias);
 	LmLinear projection = linear_of(network, pass, C, C, w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
+	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
 
@@ -114,7 +116,7 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 			 kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
 	/* attention = softmax(q k') v */
 	lm_attention_backward(engine, dqkv, dattention, kept->attention, kept->lse, kept->qkv,
-						  pass->batch->starts, &inside, n, config->heads, C, a->scratch);
+						  pass->batch->starts, &inside, n, &shape, a->scratch);
 	/* qkv = heads(norm1 w' + bias) */
 	lm_heads_backward(engine, dqkv, dw->query_norm_weight, dw->key_norm_weight, kept->raw,
 					  kept->head_rstd, pass->batch->positions, &heads, n, a->scratch);

@@ -258,6 +258,53 @@ lm_config_attention_scale(const LmConfig *config)
 									   : 1 / sqrtf((float) lm_config_head_size(config));
 }
 
+LmAttentionShape
+lm_config_attention(const LmConfig *config, int layer)
+{
+	return (LmAttentionShape){
+		.heads = config->heads,
+		.kv_heads = lm_config_kv_heads(config),
+		.head_size = lm_config_head_size(config),
+		.scale = lm_config_attention_scale(config),
+		.softcap = config->attention_softcap,
+		.window = lm_config_window(config, layer),
+	};
+}
+
+LmHeads
+lm_config_heads(const LmConfig *config)
+{
+	return (LmHeads){
+		.heads = config->heads,
+		.kv_heads = lm_config_kv_heads(config),
+		.head_size = lm_config_head_size(config),
+		.epsilon = config->norm_epsilon,
+		.rotary_size = lm_config_rotary_size(config),
+		.style = config->rope_style,
+	};
+}
+
+LmRotation
+lm_config_rotation(const LmConfig *config, bool local)
+{
+	if (local)
+		return (LmRotation){
+			.size = lm_config_rotary_size(config),
+			.base = config->rope_local_base,
+			.scaling = LM_ROPE_UNSCALED,
+		};
+	return (LmRotation){
+		.size = lm_config_rotary_size(config),
+		.base = config->rope_base,
+		.scaling = config->rope_scaling,
+		.factor = config->rope_factor,
+		.low = config->rope_low,
+		.high = config->rope_high,
+		.original_context = config->rope_context,
+		.attention = config->rope_attention,
+	};
+}
+
 float
 lm_config_lora_scale(const LmConfig *config)
 {

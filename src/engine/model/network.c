@@ -263,7 +263,8 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 					  ? lm_arena_floats(arena, (size_t) config->context, C)
 					  : NULL;
 	a->rotary = config->position == LM_ROPE
-					? lm_arena_floats(arena, (size_t) config->context, C / (size_t) config->heads)
+					? lm_arena_floats(arena, (size_t) config->context,
+									  (size_t) lm_config_rotary_size(config))
 					: NULL;
 	if (config->labels > 0)
 		a->labels = lm_labels_layout(arena, config);
@@ -364,8 +365,8 @@ scratch_size(const LmNetwork *network, int n_threads)
 	size_t sizes[] = {
 		lm_linear_backward_scratch(N, M > 3 * C ? M : 3 * C),
 		lm_norm_backward_scratch(N, C),
-		lm_heads_backward_scratch(N, C / config->heads),
-		lm_attention_scratch_for(n_threads, N, config->heads, C),
+		lm_heads_backward_scratch(N, lm_config_head_size(config)),
+		lm_attention_scratch_for(n_threads, N),
 		config->labels > 0 ? lm_linear_backward_scratch(LM_LABEL_WINDOWS, config->labels) : 0,
 	};
 	size_t largest = 0;
@@ -404,23 +405,23 @@ lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, fl
 	if (network->activations.sinusoid)
 		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
 	if (network->activations.rotary)
-		lm_rotary(network->activations.rotary, table->config.context,
-				  table->config.channels / table->config.heads, table->config.rope_base);
+	{
+		LmRotation rotation = lm_config_rotation(&table->config, false);
+
+		lm_rotary(network->activations.rotary, &rotation, table->config.context);
+	}
 }
 
 LmHeads
 lm_network_heads(const LmNetwork *network, int layer)
 {
 	const LmBlockTensors *w = &network->params.blocks[layer];
+	LmHeads heads = lm_config_heads(&network->config);
 
-	return (LmHeads){
-		.H = network->config.heads,
-		.C = network->config.channels,
-		.query_weight = w->query_norm_weight,
-		.key_weight = w->key_norm_weight,
-		.epsilon = network->config.norm_epsilon,
-		.rotary = network->activations.rotary,
-	};
+	heads.query_weight = w->query_norm_weight;
+	heads.key_weight = w->key_norm_weight;
+	heads.rotary = network->activations.rotary;
+	return heads;
 }
 
 static float *

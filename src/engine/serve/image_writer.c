@@ -79,11 +79,15 @@ put_positions(LmModel *model)
 		lm_sinusoid((float *) model->positions, config->context, config->channels);
 		clear_rest(model->positions, T * (size_t) config->channels);
 	}
-	if (model->rotary)
+	for (int local = 0; local < 2; local++)
 	{
-		lm_rotary((float *) model->rotary, config->context, lm_config_head_size(config),
-				  config->rope_base);
-		clear_rest(model->rotary, T * (size_t) lm_config_rotary_size(config));
+		const float *table = local ? model->local_rotary : model->rotary;
+		LmRotation rotation = lm_config_rotation(config, local != 0);
+
+		if (!table)
+			continue;
+		lm_rotary((float *) table, &rotation, config->context);
+		clear_rest(table, T * (size_t) rotation.size);
 	}
 }
 

@@ -264,12 +264,14 @@ run_block(Infer *infer)
 {
 	const LmConfig *config = &infer->model->config;
 	const LmImageBlock *w = &infer->model->blocks[infer->layer];
-	LmHeads heads = {config->heads,		 config->channels,	   w->query_norm_weight,
-					 w->key_norm_weight, config->norm_epsilon, infer->model->rotary};
+	LmHeads heads = lm_config_heads(config);
 	LmEngine *engine = infer->engine;
 	LmResidual attended = {infer->x, infer->x, infer->norm, NULL};
 	int C = config->channels;
 
+	heads.query_weight = w->query_norm_weight;
+	heads.key_weight = w->key_norm_weight;
+	heads.rotary = infer->model->rotary;
 	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias,
 					infer->n_rows, C, config->norm_epsilon, config->norm);
 	multiply(infer, infer->qkv, infer->norm, &w->attention, LM_TARGET_ATTENTION);
