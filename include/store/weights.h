@@ -7,17 +7,25 @@
  *   gaps |
  *
  * The data begins at a multiple of 64 bytes. Tensors stand in the order of the parameter table,
- * under the names that Hugging Face's tools give them, as float32.
+ * under the names that Hugging Face's tools give them. Each has a type of its own: training writes
+ * float32, an import keeps the types of its source. F32, F16 and BF16 are safetensors' own types.
+ * Blocks of GGUF have the type U8 and the shape [rows, bytes of a row]; the metadata's "gpt.blocks"
+ * is JSON text with their names: {"model.layers.0.mlp.down_proj.weight": "Q4_K", ...}.
  */
 #ifndef GPT_WEIGHTS_H
 #define GPT_WEIGHTS_H
 
+#include "engine/block_type.h"
 #include "engine/params.h"
 #include "store/blob.h"
 #include "utils/uuid.h"
 
+struct GptVersion;
+
 /* The parameter table of a valid configuration, in the current memory context. */
 extern LmParamTable *gpt_weights_table(const LmConfig *config);
+
+/* ---- Writing: src/store/weights_write.c --------------------------------- */
 
 /*
  * Appends the file to an empty object. labels: of a classifier, in the form of lm_dataset_labels;
@@ -27,11 +35,33 @@ extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const fl
 							  const char *labels, const pg_uuid_t *run_id);
 
 /*
+ * The same for tensors whose bytes the caller has, in types of their own. types has
+ * table->n_tensors elements: one for each part of each parameter, in the table's order (NULL: all
+ * are F32). A vector's type has no blocks, and a matrix's blocks must divide its columns. _append
+ * takes the bytes of all tensors in that order, in pieces of any size. _end raises an error unless
+ * all bytes have come, and frees the writer.
+ */
+typedef struct GptWeightsWriter GptWeightsWriter;
+extern GptWeightsWriter *gpt_weights_begin(GptBlob *blob, const LmParamTable *table,
+										   const LmBlockType *const *types, const char *labels,
+										   const pg_uuid_t *run_id);
+extern void gpt_weights_append(GptWeightsWriter *writer, const void *bytes, size_t size);
+extern void gpt_weights_end(GptWeightsWriter *writer);
+
+/*
+ * Bytes of a part in a file, and of one of its rows there; false where blocks of the type do not
+ * divide a row.
+ */
+extern bool gpt_weights_part_size(size_t *size, size_t *row_size, const LmParam *param,
+								  const LmFilePart *part, const LmBlockType *type);
+
+/* ---- Reading: src/store/weights.c --------------------------------------- */
+
+/*
  * Reads the object into a block of table->total floats. Raises ERRCODE_DATA_CORRUPTED, naming model
  * and version, if size or sha256 of the object differ from the catalog, or if it does not fit the
  * table.
  */
-struct GptVersion;
 extern void gpt_weights_read(float *block, const LmParamTable *table,
 							 const struct GptVersion *version);
 
@@ -41,6 +71,29 @@ extern void gpt_weights_read(float *block, const LmParamTable *table,
  */
 extern void gpt_weights_read_parts(float *block, size_t first, float *tail,
 								   const LmParamTable *table, const struct GptVersion *version);
+
+/*
+ * The same in pieces, with a few MB of memory, or one matrix where the file has it transposed:
+ * take gets each parameter in table order, in one or more calls, as rows first_row .. first_row +
+ * n_rows - 1 of the engine's matrix, float32 [n_rows, param->columns]. Each row comes once, not
+ * always in order. take must not believe any value before _scan has returned.
+ */
+typedef void (*GptTakeRows)(void *into, const LmParam *param, int first_row, int n_rows,
+							const float *rows);
+extern void gpt_weights_scan(const struct GptVersion *version, const LmParamTable *table,
+							 GptTakeRows take, void *into);
+
+/*
+ * The bytes themselves, in order: _open reads and checks the header, _type says the type of tensor
+ * number i, _raw reads the next bytes of the tensors, and _close checks that the whole file is the
+ * one that was published, which nobody must believe before, and frees the reader.
+ */
+typedef struct GptWeightsReader GptWeightsReader;
+extern GptWeightsReader *gpt_weights_open(const struct GptVersion *version,
+										  const LmParamTable *table);
+extern const LmBlockType *gpt_weights_type(const GptWeightsReader *reader, int i);
+extern void gpt_weights_raw(GptWeightsReader *reader, void *bytes, size_t size);
+extern void gpt_weights_close(GptWeightsReader *reader);
 
 /* Whose object a version's oid refers to. */
 typedef enum GptBelonging

@@ -1,24 +1,23 @@
 /*
  * src/store/weights.c
  *
- * A parameter block to a safetensors file in a large object, and back. The format is drawn in
- * weights.h; https://github.com/huggingface/safetensors describes it: offsets count from the end of
- * the header, tensors cover the rest of the file without gaps.
+ * A safetensors file in a large object to parameters: into a block, or in pieces. The format is
+ * drawn in weights.h.
+ *
+ * Nothing of the file is believed before it is known to be the file that was published: the
+ * header's tensors must be exactly the table's, in its order, and the hash over all bytes that of
+ * the catalog. It is read once, so values are passed on before the hash is known, and are worthless
+ * until it is.
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
-#include "utils/builtins.h"
-#include "utils/json.h"
-#include "utils/uuid.h"
+#include "utils/memutils.h"
 
 #include "core/bridge.h"
 #include "store/catalog.h"
-#include "store/model_config.h"
 #include "store/weights.h"
 #include "store/weights_header.h"
 
-#define ALIGNMENT 64
 #define PIECE_COUNT (256 * 1024) /* floats */
 /* of a file, which contain the metadata: one row of pg_largeobject */
 #define BEGINNING_SIZE 2048
@@ -31,19 +30,49 @@
  */
 #define MAX_DAMAGE 8
 
-static char *make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_id);
-static void append_metadata(StringInfo header, const LmParamTable *table, const char *labels,
-							const pg_uuid_t *run_id);
-static void append_tensor(StringInfo header, const LmParam *param, const LmFilePart *part,
-						  uint64 *offset);
-static void write_param(GptBlob *blob, float *values, const float *block, const LmParam *param);
-static char *read_header(GptBlob *blob, size_t *size, const GptVersion *version);
-static void check_header(const char *header, size_t size, const LmParamTable *table,
-						 const GptVersion *version);
-static void read_param(float *block, float *values, GptBlob *blob, const LmParam *param,
-					   const GptVersion *version);
+struct GptWeightsReader
+{
+	const GptVersion *version;
+	const LmParamTable *table;
+	GptBlob *blob;
+	GptWeightsHeader *header;
+};
+
+/* A walk through all parameters. */
+typedef struct Scan
+{
+	GptWeightsReader *reader;
+	GptTakeRows take;
+	void *into;
+	char *bytes; /* rows of the file */
+	float *values; /* the same as floats */
+	size_t count; /* floats for which there is room */
+	/* of a vector, or of a matrix that the file has transposed: the whole of it; else NULL */
+	float *whole;
+} Scan;
+
+/* Where a block's floats go to. */
+typedef struct Places
+{
+	float *block;
+	size_t first;
+	float *tail;
+} Places;
+
+static void take_rows(void *into, const LmParam *param, int first_row, int n_rows,
+					  const float *rows);
+static char *read_header(size_t *size, GptWeightsReader *reader);
+static void check_header(const GptWeightsReader *reader, size_t size);
+static void scan_param(Scan *scan, const LmParam *param, int tensor);
+static void scan_part(Scan *scan, const LmParam *param, const LmFilePart *part,
+					  const LmBlockType *type);
+static void make_room(Scan *scan, size_t count);
+static void decode(Scan *scan, const LmBlockType *type, size_t count, float offset);
+static void pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n);
+static void transpose(float *matrix, const LmParam *param, const float *values, int first, int n);
+static int place_of_row(int *n, const LmParam *param, const LmFilePart *part, int row);
+static void *allocate(size_t count, size_t size, const LmParam *param);
 static int count_differences(const char *a, const char *b, int size);
-static char *uuid_text(const pg_uuid_t *uuid);
 
 LmParamTable *
 gpt_weights_table(const LmConfig *config)
@@ -57,30 +86,8 @@ gpt_weights_table(const LmConfig *config)
 	return table;
 }
 
-void
-gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels,
-				  const pg_uuid_t *run_id)
-{
-	char *header = make_header(table, labels, run_id);
-	uint64 size = strlen(header);
-	float *values = palloc(PIECE_COUNT * sizeof(float));
+/* ---- A block ------------------------------------------------------------ */
 
-#ifdef WORDS_BIGENDIAN
-#error "weights are written as little-endian floats"
-#endif
-	gpt_blob_write(blob, &size, sizeof(size));
-	gpt_blob_write(blob, header, size);
-	for (int i = 0; i < table->n_params; i++)
-		write_param(blob, values, block, &table->params[i]);
-	pfree(values);
-	pfree(header);
-}
-
-/*
- * Nothing of the file is believed before it is known to be the file that was published: the
- * header's tensors must be exactly the table's, in its order, and the hash over all bytes that of
- * the catalog. The block is filled on the way, and worthless until this returns.
- */
 void
 gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *version)
 {
@@ -91,37 +98,291 @@ void
 gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table,
 					   const GptVersion *version)
 {
-	GptBlob *blob = gpt_blob_open(version->weights, true);
-	float *values = palloc(PIECE_COUNT * sizeof(float));
-	uint8 sha256[GPT_SHA256_SIZE];
-	char *header;
-	char beyond;
+	Places places = {block, first, tail};
+
+	gpt_weights_scan(version, table, take_rows, &places);
+}
+
+static void
+take_rows(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
+{
+	const Places *places = into;
+	float *block = param->offset < places->first ? places->block : places->tail;
+	size_t offset = param->offset - (param->offset < places->first ? 0 : places->first);
+
+	if (block != NULL)
+		memcpy(block + offset + (size_t) first_row * param->columns, rows,
+			   (size_t) n_rows * param->columns * sizeof(float));
+}
+
+/* ---- The file ----------------------------------------------------------- */
+
+GptWeightsReader *
+gpt_weights_open(const GptVersion *version, const LmParamTable *table)
+{
+	GptWeightsReader *reader = palloc0(sizeof(GptWeightsReader));
+	char *json;
 	size_t size;
 
-	if (blob == NULL)
+	reader->version = version;
+	reader->table = table;
+	reader->blob = gpt_blob_open(version->weights, true);
+	if (reader->blob == NULL)
 		gpt_weights_corrupt(version, "The large object does not exist.");
-	header = read_header(blob, &size, version);
-	check_header(header, size, table, version);
-	for (int i = 0; i < table->n_params; i++)
-	{
-		LmParam param = table->params[i];
+	json = read_header(&size, reader);
+	reader->header = gpt_weights_parse(json, size, version);
+	check_header(reader, size);
+	pfree(json);
+	return reader;
+}
 
-		if (param.offset < first)
-			read_param(block, values, blob, &param, version);
-		else
-		{
-			param.offset -= first;
-			read_param(tail, values, blob, &param, version);
-		}
-	}
-	if (gpt_blob_read(blob, &beyond, 1) != 0)
+const LmBlockType *
+gpt_weights_type(const GptWeightsReader *reader, int i)
+{
+	return reader->header->tensors[i].type;
+}
+
+void
+gpt_weights_raw(GptWeightsReader *reader, void *bytes, size_t size)
+{
+	if (gpt_blob_read(reader->blob, bytes, size) != size)
+		gpt_weights_corrupt(reader->version, "The large object is shorter than its header says.");
+}
+
+void
+gpt_weights_close(GptWeightsReader *reader)
+{
+	const GptVersion *version = reader->version;
+	uint8 sha256[GPT_SHA256_SIZE];
+	char beyond;
+
+	if (gpt_blob_read(reader->blob, &beyond, 1) != 0)
 		gpt_weights_corrupt(version, "The large object is longer than its header says.");
-	if (gpt_blob_close(blob, sha256) != version->size ||
+	if (gpt_blob_close(reader->blob, sha256) != version->size ||
 		memcmp(sha256, version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_weights_corrupt(version, "The content hash differs from that of the catalog.");
-	pfree(values);
-	pfree(header);
+	pfree(reader->header->tensors);
+	pfree(reader->header);
+	pfree(reader);
 }
+
+/* Reads the JSON header, palloc'd with a NUL after it; errors name the version. */
+static char *
+read_header(size_t *size, GptWeightsReader *reader)
+{
+	const GptVersion *version = reader->version;
+	uint64 header_size;
+	char *header;
+
+	if (gpt_blob_read(reader->blob, &header_size, sizeof(header_size)) != sizeof(header_size))
+		gpt_weights_corrupt(version, "The large object is too short.");
+	if (header_size > GPT_WEIGHTS_MAX_HEADER ||
+		(int64) (header_size + sizeof(header_size)) > version->size)
+		gpt_weights_corrupt(
+			version, psprintf("Its header would have " UINT64_FORMAT " bytes.", header_size));
+	header = palloc(header_size + 1);
+	if (gpt_blob_read(reader->blob, header, header_size) != header_size)
+		gpt_weights_corrupt(version, "The large object ends in its header.");
+	header[header_size] = '\0';
+	*size = header_size;
+	return header;
+}
+
+/*
+ * Our own files hold the table's tensors in the table's order: so offsets are a running sum,
+ * without gaps.
+ */
+static void
+check_header(const GptWeightsReader *reader, size_t size)
+{
+	const LmParamTable *table = reader->table;
+	const GptVersion *version = reader->version;
+	uint64 offset = 0;
+	int n = 0;
+
+	if (reader->header->n_tensors != table->n_tensors)
+		gpt_weights_corrupt(version, psprintf("It has %d tensors, the configuration has %d.",
+											  reader->header->n_tensors, table->n_tensors));
+	for (int i = 0; i < table->n_params; i++)
+		for (int part = 0; part < table->params[i].n_parts; part++, n++)
+		{
+			const LmParam *param = &table->params[i];
+			const LmFilePart *wanted = &param->parts[part];
+			const GptTensor *tensor = &reader->header->tensors[n];
+			int shape[2], n_dimensions = lm_part_shape(shape, param, wanted);
+			bool fits = tensor->n_dimensions == n_dimensions &&
+						tensor->shape[0] == (uint64) shape[0] &&
+						(n_dimensions == 1 || tensor->shape[1] == (uint64) shape[1]);
+			size_t row_size, part_size = 0;
+
+			fits =
+				fits && gpt_weights_part_size(&part_size, &row_size, param, wanted, tensor->type);
+			if (strcmp(tensor->name, wanted->name) != 0 || !fits || tensor->begin != offset ||
+				tensor->end != offset + part_size)
+				gpt_weights_corrupt(version,
+									psprintf("Tensor %d does not fit \"%s\" of the configuration.",
+											 n, wanted->name));
+			offset += part_size;
+		}
+	if ((uint64) version->size != sizeof(uint64) + size + offset)
+		gpt_weights_corrupt(version, "The tensors do not cover the file.");
+}
+
+/* ---- In pieces ---------------------------------------------------------- */
+
+void
+gpt_weights_scan(const GptVersion *version, const LmParamTable *table, GptTakeRows take, void *into)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt weights", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Scan scan = {.reader = gpt_weights_open(version, table), .take = take, .into = into};
+
+	for (int i = 0, tensor = 0; i < table->n_params; tensor += table->params[i++].n_parts)
+		scan_param(&scan, &table->params[i], tensor);
+	gpt_weights_close(scan.reader);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/* Passes on a parameter, whose tensors begin with number tensor. */
+static void
+scan_param(Scan *scan, const LmParam *param, int tensor)
+{
+	bool whole = param->vector || param->transposed;
+
+	scan->whole = whole ? allocate(param->count, sizeof(float), param) : NULL;
+	for (int part = 0; part < param->n_parts; part++)
+		scan_part(scan, param, &param->parts[part], gpt_weights_type(scan->reader, tensor + part));
+	if (!whole)
+		return;
+	scan->take(scan->into, param, 0, param->rows, scan->whole);
+	pfree(scan->whole);
+}
+
+/* Reads a part by rows of the file; a vector is one row. */
+static void
+scan_part(Scan *scan, const LmParam *param, const LmFilePart *part, const LmBlockType *type)
+{
+	size_t row_size, size;
+	int shape[2], rows, columns, step;
+
+	if (!gpt_weights_part_size(&size, &row_size, param, part, type))
+		elog(ERROR, "tensor \"%s\" cannot have type %s", part->name, type->name);
+	rows = lm_part_shape(shape, param, part) == 1 ? 1 : shape[0];
+	columns = rows == 1 && param->vector ? shape[0] : shape[1];
+	step = Min(rows, Max(1, PIECE_COUNT / columns));
+	make_room(scan, (size_t) step * columns);
+	for (int first = 0; first < rows; first += step)
+	{
+		int n = Min(step, rows - first);
+
+		gpt_weights_raw(scan->reader, scan->bytes, (size_t) n * row_size);
+		decode(scan, type, (size_t) n * columns, param->file_offset);
+		pass_on(scan, param, part, first, n);
+	}
+}
+
+/* Room for so many floats; in no type do they take more in the file. */
+static void
+make_room(Scan *scan, size_t count)
+{
+	if (count <= scan->count)
+		return;
+	if (scan->values != NULL)
+	{
+		pfree(scan->values);
+		pfree(scan->bytes);
+	}
+	scan->count = Max(count, PIECE_COUNT);
+	scan->values = allocate(scan->count, sizeof(float), NULL);
+	scan->bytes = allocate(scan->count, sizeof(float), NULL);
+}
+
+static void
+decode(Scan *scan, const LmBlockType *type, size_t count, float offset)
+{
+	lm_block_decode(scan->values, type, scan->bytes, count);
+	for (size_t i = 0; offset != 0 && i < count; i++)
+		scan->values[i] += offset;
+}
+
+/* Passes rows first .. first + n - 1 of the file on, or puts them into the whole parameter. */
+static void
+pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
+{
+	const float *values = scan->values;
+	int n_rows = param->vector ? part->n_rows : n;
+
+	if (param->transposed)
+	{
+		transpose(scan->whole, param, values, first, n);
+		return;
+	}
+	for (int done = 0, run; done < n_rows; done += run)
+	{
+		int row = place_of_row(&run, param, part, first + done);
+
+		run = Min(run, n_rows - done);
+		if (param->vector)
+			memcpy(scan->whole + row, values + done, run * sizeof(float));
+		else
+			scan->take(scan->into, param, row, run, values + (size_t) done * param->columns);
+	}
+}
+
+/* Rows of the file are columns of the matrix; a tile's are a cache line of each row there. */
+static void
+transpose(float *matrix, const LmParam *param, const float *values, int first, int n)
+{
+	const int tile = 16;
+	size_t rows = param->rows, columns = param->columns;
+
+	for (int begin = 0; begin < n; begin += tile)
+	{
+		int end = Min(begin + tile, n);
+
+		for (size_t row = 0; row < rows; row++)
+			for (int i = begin; i < end; i++)
+				matrix[row * columns + first + i] = values[i * rows + row];
+	}
+}
+
+/*
+ * The engine's row of a row of a part's tensor (of a vector: element); *n such rows follow each
+ * other in both.
+ */
+static int
+place_of_row(int *n, const LmParam *param, const LmFilePart *part, int row)
+{
+	int size = param->head_size;
+
+	if (part->order == LM_ROWS_IN_ORDER)
+	{
+		*n = part->n_rows - row;
+		return part->first_row + row;
+	}
+	/* [head][which of three][element] to [which of three][head][element] */
+	*n = size - row % size;
+	return part->first_row + row / size % 3 * (part->n_rows / 3) + row / (3 * size) * size +
+		   row % size;
+}
+
+/* Rows can be longer than an ordinary allocation. param: NULL, or the one that it is for. */
+static void *
+allocate(size_t count, size_t size, const LmParam *param)
+{
+	void *memory = MemoryContextAllocExtended(CurrentMemoryContext, count * size,
+											  MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+
+	if (memory == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("Reading %s needs %zu MB.",
+								  param != NULL ? param->name : "weights", count * size >> 20)));
+	return memory;
+}
+
+/* ---- Whose it is -------------------------------------------------------- */
 
 /* The metadata are at the beginning of the file. */
 GptBelonging
@@ -142,7 +403,8 @@ gpt_weights_belonging(Oid object, const pg_uuid_t *run_id)
 	place = size > sizeof(uint64) ? strstr(beginning + sizeof(uint64), mark) : NULL;
 	if (place == NULL || strlen(place) < sizeof(mark) - 1 + UUID_TEXT_SIZE)
 		return GPT_WEIGHTS_ALTERED;
-	n_different = count_differences(place + sizeof(mark) - 1, uuid_text(run_id), UUID_TEXT_SIZE);
+	n_different =
+		count_differences(place + sizeof(mark) - 1, gpt_weights_uuid_text(run_id), UUID_TEXT_SIZE);
 	if (n_different == 0)
 		return GPT_WEIGHTS_OURS;
 	return n_different <= MAX_DAMAGE ? GPT_WEIGHTS_ALTERED : GPT_WEIGHTS_GONE;
@@ -156,146 +418,4 @@ count_differences(const char *a, const char *b, int size)
 	for (int i = 0; i < size; i++)
 		n += a[i] != b[i];
 	return n;
-}
-
-/* Padded with spaces, so that the data begin at a multiple of ALIGNMENT. */
-static char *
-make_header(const LmParamTable *table, const char *labels, const pg_uuid_t *run_id)
-{
-	StringInfoData header;
-	uint64 offset = 0;
-
-	initStringInfo(&header);
-	appendStringInfoChar(&header, '{');
-	append_metadata(&header, table, labels, run_id);
-	for (int i = 0; i < table->n_params; i++)
-		for (int part = 0; part < table->params[i].n_parts; part++)
-			append_tensor(&header, &table->params[i], &table->params[i].parts[part], &offset);
-	appendStringInfoChar(&header, '}');
-	while ((sizeof(uint64) + header.len) % ALIGNMENT != 0)
-		appendStringInfoChar(&header, ' ');
-	return header.data;
-}
-
-/* Values are strings, as the format wants; the run's id comes first, for gpt_weights_belonging. */
-static void
-append_metadata(StringInfo header, const LmParamTable *table, const char *labels,
-				const pg_uuid_t *run_id)
-{
-	appendStringInfo(header,
-					 "\"__metadata__\":{\"format\":\"pt\",\"" GPT_WEIGHTS_RUN_ID
-					 "\":\"%s\",\"" GPT_WEIGHTS_CONFIG "\":",
-					 uuid_text(run_id));
-	escape_json(header, gpt_config_to_json(&table->config, labels));
-	appendStringInfoChar(header, '}');
-}
-
-/* Writes the header's entry of one tensor and moves *offset past its data. */
-static void
-append_tensor(StringInfo header, const LmParam *param, const LmFilePart *part, uint64 *offset)
-{
-	uint64 end = *offset + (uint64) lm_part_count(param, part) * sizeof(float);
-	int shape[2];
-
-	appendStringInfoString(header, ",");
-	escape_json(header, part->name);
-	appendStringInfoString(header, ":{\"dtype\":\"F32\",\"shape\":[");
-	if (lm_part_shape(shape, param, part) == 1)
-		appendStringInfo(header, "%d", shape[0]);
-	else
-		appendStringInfo(header, "%d,%d", shape[0], shape[1]);
-	appendStringInfo(header, "],\"data_offsets\":[" UINT64_FORMAT "," UINT64_FORMAT "]}", *offset,
-					 end);
-	*offset = end;
-}
-
-static void
-write_param(GptBlob *blob, float *values, const float *block, const LmParam *param)
-{
-	for (size_t first = 0; first < param->count; first += PIECE_COUNT)
-	{
-		size_t count = Min(param->count - first, PIECE_COUNT);
-
-		lm_param_get(values, block, param, first, count);
-		gpt_blob_write(blob, values, count * sizeof(float));
-	}
-}
-
-/* Reads the JSON header, palloc'd with a NUL after it; errors name the version. */
-static char *
-read_header(GptBlob *blob, size_t *size, const GptVersion *version)
-{
-	uint64 header_size;
-	char *header;
-
-	if (gpt_blob_read(blob, &header_size, sizeof(header_size)) != sizeof(header_size))
-		gpt_weights_corrupt(version, "The large object is too short.");
-	if (header_size > GPT_WEIGHTS_MAX_HEADER ||
-		(int64) (header_size + sizeof(header_size)) > version->size)
-		gpt_weights_corrupt(
-			version, psprintf("Its header would have " UINT64_FORMAT " bytes.", header_size));
-	header = palloc(header_size + 1);
-	if (gpt_blob_read(blob, header, header_size) != header_size)
-		gpt_weights_corrupt(version, "The large object ends in its header.");
-	header[header_size] = '\0';
-	*size = header_size;
-	return header;
-}
-
-/*
- * Our own files hold the table's tensors in the table's order: so offsets are a running sum,
- * without gaps.
- */
-static void
-check_header(const char *header, size_t size, const LmParamTable *table, const GptVersion *version)
-{
-	GptWeightsHeader *parsed = gpt_weights_parse(header, size, version);
-	uint64 offset = 0;
-	int n = 0;
-
-	if (parsed->n_tensors != table->n_tensors)
-		gpt_weights_corrupt(version, psprintf("It has %d tensors, the configuration has %d.",
-											  parsed->n_tensors, table->n_tensors));
-	for (int i = 0; i < table->n_params; i++)
-		for (int part = 0; part < table->params[i].n_parts; part++)
-		{
-			const LmParam *param = &table->params[i];
-			const LmFilePart *wanted = &param->parts[part];
-			const GptTensor *tensor = &parsed->tensors[n];
-			uint64 end = offset + (uint64) lm_part_count(param, wanted) * sizeof(float);
-			int shape[2], n_dimensions = lm_part_shape(shape, param, wanted);
-			bool fits = tensor->n_dimensions == n_dimensions && tensor->shape[0] == shape[0] &&
-						(n_dimensions == 1 || tensor->shape[1] == shape[1]);
-
-			if (strcmp(tensor->name, wanted->name) != 0 || strcmp(tensor->type, "F32") != 0 ||
-				!fits || tensor->begin != offset || tensor->end != end)
-				gpt_weights_corrupt(version,
-									psprintf("Tensor %d does not fit \"%s\" of the configuration.",
-											 n, wanted->name));
-			offset = end;
-			n++;
-		}
-	if ((uint64) version->size != sizeof(uint64) + size + offset)
-		gpt_weights_corrupt(version, "The tensors do not cover the file.");
-}
-
-static void
-read_param(float *block, float *values, GptBlob *blob, const LmParam *param,
-		   const GptVersion *version)
-{
-	for (size_t first = 0; first < param->count; first += PIECE_COUNT)
-	{
-		size_t count = Min(param->count - first, PIECE_COUNT);
-
-		if (gpt_blob_read(blob, values, count * sizeof(float)) != count * sizeof(float))
-			gpt_weights_corrupt(version, "The large object is shorter than its header says.");
-		if (block != NULL)
-			lm_param_set(block, values, param, first, count);
-	}
-}
-
-static char *
-uuid_text(const pg_uuid_t *uuid)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid)));
 }

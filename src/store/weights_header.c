@@ -5,10 +5,15 @@
  *
  *   {"__metadata__": {"key": "value", ...}, "name": {"dtype": "F32", "shape": [2, 3],
  *   "data_offsets": [0, 24]}, ...}
+ *
+ * weights.h says how tensors of blocks are written.
  */
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
 
 #include "core/json_tree.h"
 #include "store/catalog.h"
@@ -18,9 +23,18 @@
 #define VALUES_OF_TENSOR (4 + GPT_WEIGHTS_MAX_DIMENSIONS + 2)
 #define MAX_METADATA 1024
 
-static void read_metadata(const GptJson *metadata, const GptVersion *version);
+/* A tensor whose type is not safetensors' own, in a hash table by its name. */
+typedef struct Blocks
+{
+	char name[GPT_WEIGHTS_MAX_NAME];
+	const LmBlockType *type;
+} Blocks;
+
+static HTAB *read_metadata(const GptJson *metadata, const GptVersion *version);
+static HTAB *read_blocks(const char *json, const GptVersion *version);
 static void read_tensor(GptTensor *tensor, const GptJson *object, const GptVersion *version);
 static int read_numbers(uint64 *numbers, int most, const GptJson *array, const GptVersion *version);
+static void set_type(GptTensor *tensor, HTAB *blocks, const GptVersion *version);
 static void check_tensor(const GptTensor *tensor, const GptVersion *version);
 
 GptWeightsHeader *
@@ -29,6 +43,7 @@ gpt_weights_parse(const char *json, size_t size, const GptVersion *version)
 	const int most_values = GPT_WEIGHTS_MAX_TENSORS * VALUES_OF_TENSOR + MAX_METADATA;
 	GptWeightsHeader *header = palloc0(sizeof(GptWeightsHeader));
 	const GptJson *file;
+	HTAB *blocks = NULL;
 
 	if (!pg_verify_mbstr(PG_UTF8, json, (int) size, true))
 		gpt_weights_corrupt(version, "Its header is not valid UTF-8.");
@@ -41,9 +56,14 @@ gpt_weights_parse(const char *json, size_t size, const GptVersion *version)
 	for (const GptJson *field = file->first; field != NULL; field = field->next)
 	{
 		if (strcmp(field->name, "__metadata__") == 0)
-			read_metadata(field, version);
+			blocks = read_metadata(field, version);
 		else
 			read_tensor(&header->tensors[header->n_tensors++], field, version);
+	}
+	for (int i = 0; i < header->n_tensors; i++)
+	{
+		set_type(&header->tensors[i], blocks, version);
+		check_tensor(&header->tensors[i], version);
 	}
 	return header;
 }
@@ -57,16 +77,52 @@ gpt_weights_corrupt(const GptVersion *version, const char *detail)
 					errdetail("%s", detail)));
 }
 
-/* The format has texts there, and nothing else. */
-static void
+/* The format has texts there, and nothing else. Returns the types of blocks; NULL: none. */
+static HTAB *
 read_metadata(const GptJson *metadata, const GptVersion *version)
 {
 	bool good = metadata->type == GPT_JSON_OBJECT;
+	HTAB *blocks = NULL;
 
 	for (const GptJson *field = metadata->first; good && field != NULL; field = field->next)
+	{
 		good = field->type == GPT_JSON_STRING;
+		if (good && strcmp(field->name, GPT_WEIGHTS_BLOCKS) == 0)
+			blocks = read_blocks(field->text, version);
+	}
 	if (!good)
 		gpt_weights_corrupt(version, "Its header has a value in a wrong place.");
+	return blocks;
+}
+
+/* Reads names of tensors and of their types, which is JSON text as well. */
+static HTAB *
+read_blocks(const char *json, const GptVersion *version)
+{
+	HASHCTL control = {
+		.keysize = GPT_WEIGHTS_MAX_NAME, .entrysize = sizeof(Blocks), .hcxt = CurrentMemoryContext};
+	const GptJson *tree =
+		gpt_json_try_parse(json, strlen(json), GPT_WEIGHTS_MAX_TENSORS + 1, "types of blocks");
+	HTAB *blocks;
+
+	if (tree == NULL || tree->type != GPT_JSON_OBJECT)
+		gpt_weights_corrupt(version, "Its types of blocks are not a JSON object.");
+	blocks = hash_create("gpt types of blocks", Max(tree->count, 1), &control,
+						 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	for (const GptJson *field = tree->first; field != NULL; field = field->next)
+	{
+		const char *name = gpt_json_string(field);
+		const LmBlockType *type = name != NULL ? lm_block_type_named(name) : NULL;
+		bool found = false;
+
+		if (type != NULL && type->elements > 1 && strlen(field->name) < GPT_WEIGHTS_MAX_NAME)
+			((Blocks *) hash_search(blocks, field->name, HASH_ENTER, &found))->type = type;
+		else
+			found = true;
+		if (found)
+			gpt_weights_corrupt(version, "A tensor has a type of blocks that is not known.");
+	}
+	return blocks;
 }
 
 /* Reads the entry of one tensor; a field of a wrong type is an error. */
@@ -83,7 +139,7 @@ read_tensor(GptTensor *tensor, const GptJson *object, const GptVersion *version)
 	for (const GptJson *field = object->first; field != NULL; field = field->next)
 	{
 		if (strcmp(field->name, "dtype") == 0 && field->type == GPT_JSON_STRING)
-			strlcpy(tensor->type, field->text, sizeof(tensor->type));
+			strlcpy(tensor->dtype, field->text, sizeof(tensor->dtype));
 		else if (strcmp(field->name, "shape") == 0)
 			tensor->n_dimensions =
 				read_numbers(tensor->shape, GPT_WEIGHTS_MAX_DIMENSIONS, field, version);
@@ -96,7 +152,6 @@ read_tensor(GptTensor *tensor, const GptJson *object, const GptVersion *version)
 		gpt_weights_corrupt(version, "A tensor has no valid offsets.");
 	tensor->begin = offsets[0];
 	tensor->end = offsets[1];
-	check_tensor(tensor, version);
 }
 
 /* Whole numbers below 2^63 only: no sign, fraction or exponent. Returns how many there are. */
@@ -124,19 +179,50 @@ read_numbers(uint64 *numbers, int most, const GptJson *array, const GptVersion *
 	return n;
 }
 
-/* The offsets must span exactly the product of the shape, as float32. */
+/* Finds the type, and makes the last dimension of a tensor of blocks that of its elements. */
+static void
+set_type(GptTensor *tensor, HTAB *blocks, const GptVersion *version)
+{
+	uint64 *row = &tensor->shape[Max(tensor->n_dimensions, 1) - 1];
+	const Blocks *found = NULL;
+
+	if (strcmp(tensor->dtype, GPT_WEIGHTS_BYTES) != 0)
+	{
+		tensor->type = lm_block_type_named(tensor->dtype);
+		if (tensor->type == NULL || tensor->type->elements != 1)
+			gpt_weights_corrupt(version, "A tensor has a type that is not known.");
+		return;
+	}
+	if (blocks != NULL)
+		found = hash_search(blocks, tensor->name, HASH_FIND, NULL);
+	if (found == NULL)
+		gpt_weights_corrupt(version, "A tensor has a type of blocks that is not known.");
+	tensor->type = found->type;
+	if (tensor->n_dimensions == 0 || *row % tensor->type->bytes != 0 ||
+		*row / tensor->type->bytes > PG_INT64_MAX / tensor->type->elements)
+		gpt_weights_corrupt(version, "A tensor's rows are not whole blocks.");
+	*row = *row / tensor->type->bytes * tensor->type->elements;
+}
+
+/* The offsets must span exactly the product of the shape, in the tensor's type. */
 static void
 check_tensor(const GptTensor *tensor, const GptVersion *version)
 {
-	size_t span = sizeof(float);
+	size_t count = 1;
+	size_t span = 0;
 	bool fits = true;
 
 	for (int i = 0; i < tensor->n_dimensions; i++)
-		fits = fits && lm_size_multiply(&span, span, tensor->shape[i]);
+		fits = fits && lm_size_multiply(&count, count, tensor->shape[i]);
+	fits = fits && lm_block_size(&span, tensor->type, count);
 	if (tensor->begin > tensor->end)
 		gpt_weights_corrupt(version, "A tensor has no valid offsets.");
-	if (strcmp(tensor->type, "F32") != 0)
-		gpt_weights_corrupt(version, "A tensor is not of type F32.");
 	if (!fits || tensor->end - tensor->begin != span)
 		gpt_weights_corrupt(version, "The shape of a tensor does not fit its offsets.");
+}
+
+char *
+gpt_weights_uuid_text(const pg_uuid_t *uuid)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid)));
 }
