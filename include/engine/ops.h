@@ -329,8 +329,7 @@ size_t lm_attention_scratch_for(int n_threads, int n_rows);
 /*
  * Attention of one sequence's queries at neighbouring positions against the KV cache, for
  * inference; on the calling thread. With K = kv_heads head_size a page of keys is [K, LM_PAGE], a
- * page of values [LM_PAGE, K]. heads / kv_heads neighbouring heads of queries read one head of keys
- * and values (Ainslie et al. 2023, "GQA"). Each score is one chain of multiply-adds over the head's
+ * page of values [LM_PAGE, K]. Each score is one chain of multiply-adds over the head's
  * elements, each output one chain over the keys in order: a row's bits do not depend on the rows
  * beside it.
  */
@@ -348,12 +347,7 @@ typedef struct LmAttentionRows
 	int n_keys; /* up to the position of the first row; each further row sees one more */
 	const float *const *key_pages; /* those without a key that is seen are not read */
 	const float *const *value_pages;
-	int heads;
-	int kv_heads;
-	int head_size;
-	float scale; /* of scores */
-	float softcap; /* scores become softcap tanh(score / softcap); 0: none */
-	int window; /* keys that a row sees, its own included; 0: all */
+	LmAttentionShape shape;
 	float *scratch; /* lm_attention_rows_scratch floats, aligned to 64 */
 } LmAttentionRows;
 

@@ -12,19 +12,9 @@ enum
 	PAGES = 3
 };
 
-typedef struct Case
-{
-	int heads;
-	int kv_heads;
-	int head_size;
-	float scale;
-	float softcap;
-	int window;
-} Case;
-
 typedef struct Arrays
 {
-	const Case *shape;
+	const LmAttentionShape *shape;
 	size_t A; /* channels of queries */
 	size_t K; /* channels of keys */
 	float *q; /* [KEYS, A] */
@@ -41,7 +31,7 @@ typedef struct Arrays
 static void
 naive_row(float *out, const Arrays *arrays, int row, int head)
 {
-	const Case *shape = arrays->shape;
+	const LmAttentionShape *shape = arrays->shape;
 	size_t size = (size_t) shape->head_size,
 		   place = (size_t) (head / (shape->heads / shape->kv_heads)) * size;
 	const float *q = arrays->q + (size_t) row * arrays->A + (size_t) head * size;
@@ -70,7 +60,7 @@ naive_row(float *out, const Arrays *arrays, int row, int head)
 }
 
 static Arrays
-make_arrays(const Case *shape)
+make_arrays(const LmAttentionShape *shape)
 {
 	Arrays arrays = {.shape = shape};
 	size_t A = (size_t) shape->heads * (size_t) shape->head_size,
@@ -123,7 +113,7 @@ free_arrays(Arrays *arrays)
 static LmAttentionRows
 rows_of(const Arrays *arrays, const float **pages, float *out, int first, int n)
 {
-	const Case *shape = arrays->shape;
+	const LmAttentionShape *shape = arrays->shape;
 	int past = shape->window > 0 && first + 1 > shape->window ? first + 1 - shape->window : 0;
 
 	for (int i = 0; i < 2 * PAGES; i++)
@@ -137,12 +127,7 @@ rows_of(const Arrays *arrays, const float **pages, float *out, int first, int n)
 		.n_keys = first + 1,
 		.key_pages = pages,
 		.value_pages = pages + PAGES,
-		.heads = shape->heads,
-		.kv_heads = shape->kv_heads,
-		.head_size = shape->head_size,
-		.scale = shape->scale,
-		.softcap = shape->softcap,
-		.window = shape->window,
+		.shape = *shape,
 		.scratch = arrays->scratch,
 	};
 }
@@ -151,7 +136,7 @@ rows_of(const Arrays *arrays, const float **pages, float *out, int first, int n)
 static void
 test_simd(const Arrays *arrays, const LmSimd *simd)
 {
-	const Case *shape = arrays->shape;
+	const LmAttentionShape *shape = arrays->shape;
 	const float *pages[2 * PAGES];
 	int shared = shape->heads / shape->kv_heads;
 	bool same = true;
@@ -187,7 +172,7 @@ test_simd(const Arrays *arrays, const LmSimd *simd)
 static void
 test_cuts(const Arrays *arrays)
 {
-	const Case *shape = arrays->shape;
+	const LmAttentionShape *shape = arrays->shape;
 	const float *pages[2 * PAGES];
 	LmAttentionRows rows = rows_of(arrays, pages, arrays->out, KEYS - 5, 5);
 	float *whole;
@@ -204,7 +189,7 @@ test_cuts(const Arrays *arrays)
 int
 main(void)
 {
-	static const Case cases[] = {
+	static const LmAttentionShape cases[] = {
 		{3, 3, 20, 0.22f, 0, 0}, {3, 3, 64, 0.125f, 0, 0},	{3, 3, 1, 1, 0, 0},
 		{6, 2, 24, 0.2f, 0, 0},	 {5, 1, 33, 0.3f, 1.5f, 0}, {9, 3, 64, 0.125f, 0, 40},
 		{4, 2, 16, 0.25f, 2, 5}, {14, 1, 8, 0.5f, 0, 1},

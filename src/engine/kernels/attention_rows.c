@@ -10,7 +10,7 @@ void
 lm_attention_rows(const LmAttentionRows *rows, int first_head, int last_head)
 {
 	const LmSimd *simd = lm_simd();
-	int shared = rows->heads / rows->kv_heads;
+	int shared = rows->shape.heads / rows->shape.kv_heads;
 
 	for (int head = first_head, next; head < last_head; head = next)
 	{

@@ -81,7 +81,7 @@ static void
 score_pages(float *scores, size_t ld, const Lines *lines, const float *q)
 {
 	const LmAttentionRows *rows = lines->rows;
-	TileOutput out = {.ld = ld, .n_columns = TILE_COLUMNS, .scale = rows->scale};
+	TileOutput out = {.ld = ld, .n_columns = TILE_COLUMNS, .scale = rows->shape.scale};
 
 	for (int page = 0; page < lines->n_pages; page++)
 		for (int j = 0; j < LM_PAGE; j += TILE_COLUMNS)
@@ -90,7 +90,7 @@ score_pages(float *scores, size_t ld, const Lines *lines, const float *q)
 			tile_attends[lines->n - 1](&out, q, (size_t) lines->n,
 									   rows->key_pages[lines->first_page + page] +
 										   lines->offset * LM_PAGE + j,
-									   LM_PAGE, rows->head_size);
+									   LM_PAGE, rows->shape.head_size);
 		}
 }
 
@@ -117,7 +117,7 @@ score_line(float *scores, const Lines *lines)
 #pragma GCC unroll 8
 		for (int i = 0; i < ROW_SUMS; i++)
 			sums[i] = splat(0);
-		for (int c = 0; c < rows->head_size; c++)
+		for (int c = 0; c < rows->shape.head_size; c++)
 #pragma GCC unroll 8
 			for (int i = 0; i < ROW_SUMS; i++)
 				sums[i] = multiply_add(
@@ -127,7 +127,7 @@ score_line(float *scores, const Lines *lines)
 #pragma GCC unroll 8
 		for (int i = 0; i < ROW_SUMS; i++)
 			if (first + i / PAGE_VECTORS < lines->n_pages)
-				store(scores + first * LM_PAGE + i * LANES, sums[i] * rows->scale);
+				store(scores + first * LM_PAGE + i * LANES, sums[i] * rows->shape.scale);
 	}
 }
 
@@ -164,7 +164,7 @@ add_line_values(float *y, const Lines *lines, const float *p, int first, int las
 static void
 line_values(float *y, const Lines *lines, const float *p, int first, int last)
 {
-	int size = lines->rows->head_size;
+	int size = lines->rows->shape.head_size;
 
 	if (last <= first)
 		return;
@@ -180,7 +180,7 @@ static void
 add_values(float *y, const Lines *lines, const float *p, int first, int last)
 {
 	const LmAttentionRows *rows = lines->rows;
-	TileOutput out = {.ld = (size_t) rows->head_size, .scale = 1, .beta = 1};
+	TileOutput out = {.ld = (size_t) rows->shape.head_size, .scale = 1, .beta = 1};
 
 	for (int key = first, next; key < last; key = next)
 	{
@@ -188,10 +188,10 @@ add_values(float *y, const Lines *lines, const float *p, int first, int last)
 			rows->value_pages[key / LM_PAGE] + (size_t) (key % LM_PAGE) * lines->K + lines->offset;
 
 		next = smaller_of(last, (key / LM_PAGE + 1) * LM_PAGE);
-		for (int j = 0; j < rows->head_size; j += TILE_COLUMNS)
+		for (int j = 0; j < rows->shape.head_size; j += TILE_COLUMNS)
 		{
 			out.y = y + j;
-			out.n_columns = smaller_of(TILE_COLUMNS, rows->head_size - j);
+			out.n_columns = smaller_of(TILE_COLUMNS, rows->shape.head_size - j);
 			tile_attends[lines->n - 1](&out, p + (size_t) (key - first) * (size_t) lines->n,
 									   (size_t) lines->n, page + j, lines->K, next - key);
 		}
@@ -203,21 +203,23 @@ static void
 find_lines(Lines *lines, int first_head, int n_heads, int begin)
 {
 	const LmAttentionRows *rows = lines->rows;
-	int head = first_head / (rows->heads / rows->kv_heads);
+	int head = first_head / (rows->shape.heads / rows->shape.kv_heads);
 
 	lines->n = smaller_of(TILE_ROWS, rows->n_rows * n_heads - begin);
-	lines->K = (size_t) rows->kv_heads * (size_t) rows->head_size;
-	lines->offset = (size_t) head * (size_t) rows->head_size;
+	lines->K = (size_t) rows->shape.kv_heads * (size_t) rows->shape.head_size;
+	lines->offset = (size_t) head * (size_t) rows->shape.head_size;
 	for (int i = 0; i < lines->n; i++)
 	{
 		int row = (begin + i) / n_heads;
-		size_t place = (size_t) (first_head + (begin + i) % n_heads) * (size_t) rows->head_size;
+		size_t place =
+			(size_t) (first_head + (begin + i) % n_heads) * (size_t) rows->shape.head_size;
 
 		lines->q[i] = rows->q + (size_t) row * (size_t) rows->ld_q + place;
 		lines->out[i] = rows->out + (size_t) row * (size_t) rows->ld_out + place;
 		lines->last[i] = rows->n_keys + row;
-		lines->first[i] =
-			rows->window > 0 && lines->last[i] > rows->window ? lines->last[i] - rows->window : 0;
+		lines->first[i] = rows->shape.window > 0 && lines->last[i] > rows->shape.window
+							  ? lines->last[i] - rows->shape.window
+							  : 0;
 	}
 	lines->first_page = lines->first[0] / LM_PAGE;
 	lines->n_pages = (lines->last[lines->n - 1] - 1) / LM_PAGE + 1 - lines->first_page;
@@ -234,8 +236,8 @@ line_exponentials(float *factors, float *scores, size_t ld, const Lines *lines)
 		int n = lines->last[i] - lines->first[i];
 		float *seen = scores + (size_t) i * ld + lines->first[i] - lines->first_page * LM_PAGE;
 
-		if (rows->softcap > 0)
-			vector_softcap(seen, seen, rows->softcap, (size_t) n);
+		if (rows->shape.softcap > 0)
+			vector_softcap(seen, seen, rows->shape.softcap, (size_t) n);
 		factors[i] = 1 / exponentials(seen, largest_element(seen, n), n);
 	}
 }
@@ -249,7 +251,7 @@ static void
 attend_lines(const Lines *lines)
 {
 	const LmAttentionRows *rows = lines->rows;
-	int n = lines->n, size = rows->head_size, base = lines->first_page * LM_PAGE;
+	int n = lines->n, size = rows->shape.head_size, base = lines->first_page * LM_PAGE;
 	int common = smaller_of(lines->first[n - 1], lines->last[0]), common_end = lines->last[0];
 	size_t ld = (size_t) lines->n_pages * LM_PAGE;
 	float *turned = rows->scratch, *y = turned + n * size + 64, *scores = y + n * size + 64,

@@ -48,8 +48,10 @@ lm_adapter_size(size_t *size, const LmConfig *config, LmError *error)
 static void
 lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 {
-	int C = config->channels, M = config->mlp_channels;
-	const int n_in[LM_TARGETS] = {C, C, C, M}, n_out[LM_TARGETS] = {3 * C, C, M, C};
+	int C = config->channels;
+	const int n_in[LM_TARGETS] = {C, lm_config_query_channels(config), C, config->mlp_channels};
+	const int n_out[LM_TARGETS] = {lm_config_qkv_channels(config), C, lm_config_up_channels(config),
+								   C};
 	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels,
 		   bag = (size_t) lm_bag_channels(config->labels);
 

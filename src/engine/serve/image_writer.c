@@ -71,7 +71,6 @@ static void
 put_positions(LmModel *model)
 {
 	const LmConfig *config = &model->config;
-
 	size_t T = (size_t) config->context;
 
 	if (config->position == LM_SINUSOIDAL)

@@ -37,7 +37,9 @@ typedef struct Infer
 	float *norm; /* [n, C] a norm, or a branch's output */
 	float *qkv; /* [n, A + 2 K] of the inputs: channels of queries, keys and values */
 	float *attention; /* [n, A] */
-	float *wide; /* [n, M] */
+	float *wide; /* [n, M]; [n, 2 M] of a gated MLP */
+	float *gated; /* [n, M]; NULL: not gated */
+	float *norm2; /* [n, C]; NULL: the residual is not parallel */
 	void *packed; /* lm_linear_infer_scratch of n rows of max(C, A, M) */
 	float *lora_h; /* [n, rank]; NULL, as the next one, without an adapter */
 	float *lora_sum; /* [n, the widest output] */
@@ -59,6 +61,9 @@ static size_t scores_size(const LmConfig *config);
 static void lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threads);
 static void embed(Infer *infer);
 static void run_block(Infer *infer);
+static void norm(Infer *infer, float *y, const float *x, const float *weight, const float *bias);
+static void run_attention(Infer *infer, const LmImageBlock *w);
+static void run_mlp(Infer *infer, const LmImageBlock *w, const float *norm2);
 static void store_keys_and_values(Infer *infer);
 static void store_piece(void *work, int piece, int thread);
 static void store_run(const Infer *infer, int first, int n, int first_head, int end_head);
@@ -223,6 +228,8 @@ lay_out(Infer *infer, LmArena *arena, const LmConfig *config, int n, int n_threa
 	infer->qkv = lm_arena_floats(arena, N, (size_t) qkv);
 	infer->attention = lm_arena_floats(arena, N, (size_t) A);
 	infer->wide = lm_arena_floats(arena, N, (size_t) up);
+	infer->gated = up > M ? lm_arena_floats(arena, N, (size_t) M) : NULL;
+	infer->norm2 = config->parallel_residual ? lm_arena_floats(arena, N, (size_t) C) : NULL;
 	infer->packed = lm_arena_take(arena, lm_linear_infer_scratch(n, larger(larger(C, A), M)), 1);
 	infer->lora_h = infer->lora_sum = NULL;
 	if (config->lora_rank > 0)
@@ -258,24 +265,63 @@ multiply(Infer *infer, float *y, const float *x, const LmLinear *linear, LmTarge
 				   infer->lora_h, infer->lora_sum);
 }
 
-/* One layer of all rows: x += attention branch, x += MLP branch. */
+/*
+ * One layer of all rows: x += attention branch, x += MLP branch, each on a norm of x; with a
+ * parallel residual both on norms of the same x.
+ */
 static void
 run_block(Infer *infer)
 {
 	const LmConfig *config = &infer->model->config;
 	const LmImageBlock *w = &infer->model->blocks[infer->layer];
-	LmHeads heads = lm_config_heads(config);
 	LmEngine *engine = infer->engine;
 	LmResidual attended = {infer->x, infer->x, infer->norm, NULL};
 	int C = config->channels;
 
+	norm(infer, infer->norm, infer->x, w->norm1_weight, w->norm1_bias);
+	run_attention(infer, w);
+	if (infer->n_rows == 0)
+		return;
+	if (config->parallel_residual)
+	{
+		norm(infer, infer->norm2, infer->x, w->norm2_weight, w->norm2_bias);
+		lm_add(engine, infer->x, infer->norm, (size_t) infer->n_rows * (size_t) C);
+		run_mlp(infer, w, infer->norm2);
+	}
+	else
+	{
+		lm_residual_norm_forward(engine, infer->norm, NULL, NULL, &attended, w->norm2_weight,
+								 w->norm2_bias, infer->n_rows, C, config->norm_epsilon,
+								 config->norm);
+		run_mlp(infer, w, infer->norm);
+	}
+	lm_add(engine, infer->x, infer->norm, (size_t) infer->n_rows * (size_t) C);
+}
+
+/* y = the configuration's norm of the rows x; y may be x. */
+static void
+norm(Infer *infer, float *y, const float *x, const float *weight, const float *bias)
+{
+	const LmConfig *config = &infer->model->config;
+
+	lm_norm_forward(infer->engine, y, NULL, NULL, x, weight, bias, infer->n_rows, config->channels,
+					config->norm_epsilon, config->norm);
+}
+
+/* From norm1 in infer->norm to the output of attention's branch there. */
+static void
+run_attention(Infer *infer, const LmImageBlock *w)
+{
+	const LmConfig *config = &infer->model->config;
+	LmHeads heads = lm_config_heads(config);
+
 	heads.query_weight = w->query_norm_weight;
 	heads.key_weight = w->key_norm_weight;
-	heads.rotary = infer->model->rotary;
-	lm_norm_forward(engine, infer->norm, NULL, NULL, infer->x, w->norm1_weight, w->norm1_bias,
-					infer->n_rows, C, config->norm_epsilon, config->norm);
+	if (lm_config_rotates(config, infer->layer))
+		heads.rotary = lm_config_is_local(config, infer->layer) ? infer->model->local_rotary
+																: infer->model->rotary;
 	multiply(infer, infer->qkv, infer->norm, &w->attention, LM_TARGET_ATTENTION);
-	lm_heads_forward(engine, infer->qkv, NULL, NULL, infer->positions, &heads, infer->n);
+	lm_heads_forward(infer->engine, infer->qkv, NULL, NULL, infer->positions, &heads, infer->n);
 	store_keys_and_values(infer);
 	if (infer->layer == config->layers - 1)
 		keep_wanted_rows(infer);
@@ -283,13 +329,27 @@ run_block(Infer *infer)
 		return;
 	attend(infer);
 	multiply(infer, infer->norm, infer->attention, &w->projection, LM_TARGET_PROJECTION);
-	lm_residual_norm_forward(engine, infer->norm, NULL, NULL, &attended, w->norm2_weight,
-							 w->norm2_bias, infer->n_rows, C, config->norm_epsilon, config->norm);
-	multiply(infer, infer->wide, infer->norm, &w->up, LM_TARGET_UP);
-	lm_gelu_forward(engine, infer->wide, infer->wide, (size_t) infer->n_rows * config->mlp_channels,
-					config->mlp);
-	multiply(infer, infer->norm, infer->wide, &w->down, LM_TARGET_DOWN);
-	lm_add(engine, infer->x, infer->norm, (size_t) infer->n_rows * C);
+	if (w->post_norm1_weight)
+		norm(infer, infer->norm, infer->norm, w->post_norm1_weight, w->post_norm1_bias);
+}
+
+/* From norm2 to the output of the MLP's branch in infer->norm. */
+static void
+run_mlp(Infer *infer, const LmImageBlock *w, const float *norm2)
+{
+	const LmConfig *config = &infer->model->config;
+	const float *activated = infer->gated ? infer->gated : infer->wide;
+
+	multiply(infer, infer->wide, norm2, &w->up, LM_TARGET_UP);
+	if (infer->gated)
+		lm_gate_forward(infer->engine, infer->gated, infer->wide, infer->n_rows,
+						config->mlp_channels, config->mlp);
+	else
+		lm_gelu_forward(infer->engine, infer->wide, infer->wide,
+						(size_t) infer->n_rows * (size_t) config->mlp_channels, config->mlp);
+	multiply(infer, infer->norm, activated, &w->down, LM_TARGET_DOWN);
+	if (w->post_norm2_weight)
+		norm(infer, infer->norm, infer->norm, w->post_norm2_weight, w->post_norm2_bias);
 }
 
 static void
@@ -451,12 +511,7 @@ attention_piece(void *work, int piece, int thread)
 		.n_keys = input->position + 1,
 		.key_pages = keys,
 		.value_pages = values,
-		.heads = config->heads,
-		.kv_heads = kv_heads,
-		.head_size = lm_config_head_size(config),
-		.scale = lm_config_attention_scale(config),
-		.softcap = config->attention_softcap,
-		.window = lm_config_window(config, infer->layer),
+		.shape = lm_config_attention(config, infer->layer),
 		.scratch = infer->scores + (size_t) thread * scores_size(config),
 	};
 
@@ -483,11 +538,15 @@ static void
 run_head(Infer *infer, float *logits, float *hidden)
 {
 	const LmModel *model = infer->model;
+	const LmConfig *config = &model->config;
 
-	lm_norm_forward(infer->engine, hidden ? hidden : infer->norm, NULL, NULL, infer->x,
-					model->final_norm_weight, model->final_norm_bias, infer->n_rows,
-					model->config.channels, model->config.norm_epsilon, model->config.norm);
-	if (logits)
-		lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows,
-						infer->packed);
+	norm(infer, hidden ? hidden : infer->norm, infer->x, model->final_norm_weight,
+		 model->final_norm_bias);
+	if (!logits)
+		return;
+	lm_linear_infer(infer->engine, logits, infer->norm, &model->head, infer->n_rows, infer->packed);
+	if (config->logit_softcap > 0)
+		lm_softcap_forward(infer->engine, logits, logits,
+						   (size_t) infer->n_rows * (size_t) config->vocabulary,
+						   config->logit_softcap);
 }
