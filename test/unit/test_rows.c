@@ -1,8 +1,8 @@
 /*
  * test/unit/test_rows.c
  *
- * Both normalisations, queries and keys of heads, cross-entropy and embeddings against naive twins,
- * central differences and the number of threads.
+ * Both normalisations, cross-entropy and embeddings against naive twins, central differences and
+ * the number of threads.
  */
 #include "kernels.h"
 
@@ -134,93 +134,6 @@ test_norm_adds(LmEngine *engine)
 	free(dx);
 	free(dweight);
 	free_norm(&norm);
-}
-
-/* The pairs of a head as complex numbers, by the definition. */
-static void
-naive_heads(double *y, const float *x, const float *weight, int size, int position, double base)
-{
-	double squares = 0;
-
-	for (int i = 0; i < size; i++)
-		squares += (double) x[i] * x[i] / size;
-	for (int i = 0; i < size / 2; i++)
-	{
-		double angle = position / pow(base, 2.0 * i / size), scale = 1 / sqrt(squares + 1e-5);
-		double a = x[i] * scale * weight[i], b = x[i + size / 2] * scale * weight[i + size / 2];
-
-		y[i] = a * cos(angle) - b * sin(angle);
-		y[i + size / 2] = b * cos(angle) + a * sin(angle);
-	}
-}
-
-static void
-test_heads(LmEngine *engine, int H, int size)
-{
-	enum
-	{
-		ROWS = 70,
-		CONTEXT = 100
-	};
-	int C = H * size;
-	float *qkv = random_floats((size_t) ROWS * 3 * (size_t) C, 1, 5),
-		  *before = copy_floats(qkv, (size_t) ROWS * 3 * (size_t) C);
-	float *raw = zero_array((size_t) ROWS * 2 * (size_t) C),
-		  *rstd = zero_array((size_t) ROWS * 2 * (size_t) H);
-	float *weights = random_floats(2 * (size_t) size, 1, 6),
-		  *rotary = zero_array((size_t) CONTEXT * (size_t) size);
-	LmHeads heads = {.heads = H,
-					 .kv_heads = H,
-					 .head_size = size,
-					 .query_weight = weights,
-					 .key_weight = weights + size,
-					 .epsilon = 1e-5f,
-					 .rotary_size = size,
-					 .rotary = rotary};
-	LmRotation rotation = {.size = size, .base = 500};
-	int32_t positions[ROWS];
-	double *wanted = malloc((size_t) size * sizeof(double)), worst = 0, length_error = 0;
-	bool values_stay = true;
-
-	lm_rotary(rotary, &rotation, CONTEXT);
-	for (int row = 0; row < ROWS; row++)
-		positions[row] = (row * 37) % CONTEXT;
-	lm_heads_forward(engine, qkv, raw, rstd, positions, &heads, ROWS);
-	for (int row = 0; row < ROWS; row++)
-	{
-		for (int head = 0; head < 2 * H; head++)
-		{
-			size_t offset = (size_t) row * 3 * (size_t) C + (size_t) head * (size_t) size;
-
-			naive_heads(wanted, before + offset, head < H ? weights : weights + size, size,
-						positions[row], 500);
-			for (int i = 0; i < size; i++)
-				worst = fmax(worst, fabs(qkv[offset + (size_t) i] - wanted[i]));
-		}
-		values_stay &=
-			memcmp(qkv + ((size_t) row * 3 + 2) * (size_t) C,
-				   before + ((size_t) row * 3 + 2) * (size_t) C, (size_t) C * sizeof(float)) == 0;
-	}
-	ok(worst < 2e-6, "%d heads of %d channels agree with the naive twin within 2e-6: %.1e", H, size,
-	   worst);
-	ok(values_stay, "values are not touched");
-
-	/* Without a norm the gradient of a rotation is the rotation back. */
-	heads.query_weight = heads.key_weight = NULL;
-	memcpy(qkv, before, (size_t) ROWS * 3 * (size_t) C * sizeof(float));
-	lm_heads_forward(engine, qkv, NULL, NULL, positions, &heads, ROWS);
-	lm_heads_backward(engine, qkv, NULL, NULL, NULL, NULL, positions, &heads, ROWS, NULL);
-	for (size_t i = 0; i < (size_t) ROWS * 3 * (size_t) C; i++)
-		length_error = fmax(length_error, fabs((double) qkv[i] - before[i]));
-	ok(length_error < 1e-6, "a rotation and its gradient undo each other within 1e-6: %.1e",
-	   length_error);
-	free(qkv);
-	free(before);
-	free(raw);
-	free(rstd);
-	free(weights);
-	free(rotary);
-	free(wanted);
 }
 
 typedef struct Entropy
@@ -452,9 +365,6 @@ main(void)
 {
 	LmEngine *engine = test_engine(2, "");
 
-	test_heads(engine, 3, 32);
-	test_heads(engine, 2, 6);
-	test_heads(engine, 1, 74);
 	test_norm(engine, 5, 64, LM_LAYERNORM);
 	test_norm(engine, 5, 64, LM_RMSNORM);
 	test_norm(engine, 130, 33, LM_LAYERNORM);
