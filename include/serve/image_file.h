@@ -38,7 +38,8 @@ typedef struct GptImage
 
 /*
  * A request for an image. build makes the image of `of`, in the memory of the session, aligned to
- * 64, in a context; it sets *size if that was not known.
+ * 64, in a context; it sets *size if that was not known. fill (or NULL) writes an image of a known
+ * size into `image`, aligned to 64: the mapped file, so that the session needs no memory for it.
  */
 typedef struct GptImageRequest
 {
@@ -47,6 +48,7 @@ typedef struct GptImageRequest
 	size_t size; /* of the image; 0: not known before it is built */
 	const char *what; /* name in messages: model "reviews" */
 	void *(*build)(size_t *size, const void *of, MemoryContext context);
+	void (*fill)(void *image, const void *of);
 	const void *of;
 } GptImageRequest;
 

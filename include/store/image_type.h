@@ -21,12 +21,16 @@ extern const char *gpt_image_type_name(GptImageType type);
 /* Finds a weight type by its word; false if there is none. */
 extern bool gpt_image_type_find(GptImageType *type, const char *name);
 
-/*
- * lm_image_size and lm_image_build for a weight type; errors are raised. _build serves interrupts
- * and returns when the image is complete.
- */
+/* lm_image_size for a weight type; errors are raised. */
 extern size_t gpt_image_type_size(const LmConfig *config, GptImageType type);
-extern void gpt_image_type_build(void *image, const float *block, const LmParamTable *table,
-								 GptImageType type, const LmHost *host);
+
+/*
+ * Fills an image [gpt_image_type_size] with the weights of a version, which are read in pieces:
+ * beside the image it needs gpt_weights_memory. Errors as gpt_weights_read; the image is worthless
+ * then. Serves interrupts.
+ */
+struct GptVersion;
+extern void gpt_image_type_fill(void *image, const LmParamTable *table,
+								const struct GptVersion *version, GptImageType type);
 
 #endif /* GPT_IMAGE_TYPE_H */

@@ -73,15 +73,18 @@ extern void gpt_weights_read_parts(float *block, size_t first, float *tail,
 								   const LmParamTable *table, const struct GptVersion *version);
 
 /*
- * The same in pieces, with a few MB of memory, or one matrix where the file has it transposed:
- * take gets each parameter in table order, in one or more calls, as rows first_row .. first_row +
- * n_rows - 1 of the engine's matrix, float32 [n_rows, param->columns]. Each row comes once, not
- * always in order. take must not believe any value before _scan has returned.
+ * The same in pieces: take gets the parameters in table order, each in one or more calls, as rows
+ * first_row .. first_row + n_rows - 1 of the engine's matrix, float32 [n_rows, param->columns].
+ * Each row comes once, not always in order. A piece of a matrix begins at a multiple of LM_PANEL
+ * rows and has a multiple of LM_PANEL rows or reaches the last one; a vector is one row. take must
+ * not believe any value before _scan has returned. _memory is what it allocates at most: a few MB,
+ * or the largest matrix that goes through memory as a whole, because the file has it transposed.
  */
 typedef void (*GptTakeRows)(void *into, const LmParam *param, int first_row, int n_rows,
 							const float *rows);
 extern void gpt_weights_scan(const struct GptVersion *version, const LmParamTable *table,
 							 GptTakeRows take, void *into);
+extern size_t gpt_weights_memory(const LmParamTable *table);
 
 /*
  * The bytes themselves, in order: _open reads and checks the header, _type says the type of tensor

@@ -34,9 +34,12 @@ static void end_use(void *arg);
 static GptCachedModel *load_model(const GptVersion *version);
 static void load_full(GptCachedModel *entry, const GptVersion *version);
 static void load_adapter(GptCachedModel *entry, const GptVersion *version);
-static void *build(size_t size, const GptVersion *version, const GptCachedModel *base,
-				   MemoryContext context);
-static void *build_image(size_t *size, const void *version, MemoryContext context);
+static void *build_image(size_t *size, const void *of, MemoryContext context);
+static void fill_image(void *image, const void *of);
+static LmParamTable *table_of(const GptVersion *version, size_t size);
+static void *build_adapter(size_t size, const GptVersion *version, const GptCachedModel *base,
+						   MemoryContext context);
+static void *allocate(MemoryContext context, size_t size, const GptVersion *version);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void open_session(GptCachedModel *entry);
 static void plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry,
@@ -260,6 +263,7 @@ load_full(GptCachedModel *entry, const GptVersion *version)
 	GptImageRequest request = {.sha256 = version->sha256,
 							   .type = version->image_type,
 							   .build = build_image,
+							   .fill = fill_image,
 							   .of = version};
 	LmError error;
 
@@ -290,7 +294,7 @@ load_adapter(GptCachedModel *entry, const GptVersion *version)
 	if (!lm_adapter_size(&size, &version->config, &error))
 		gpt_bridge_raise(&error);
 	entry->image_size = size;
-	entry->matrices = build(size, version, base, entry->context);
+	entry->matrices = build_adapter(size, version, base, entry->context);
 	entry->model =
 		lm_model_open_adapter(gpt_bridge_host(entry->context), base->image.bytes, base->image.size,
 							  entry->matrices, size, &version->config, &error);
@@ -309,43 +313,75 @@ copy_labels(const GptVersion *version, MemoryContext context)
 	return (const char *const *) labels;
 }
 
+/* Object -> image, which lives in the context. */
+static void *
+build_image(size_t *size, const void *of, MemoryContext context)
+{
+	const GptVersion *version = of;
+	const LmParamTable *table = table_of(version, *size);
+	void *image = allocate(context, *size, version);
+
+	gpt_image_type_fill(image, table, version, version->image_type);
+	return image;
+}
+
+/* Object -> image in a file, which takes none of the session's memory. */
+static void
+fill_image(void *image, const void *of)
+{
+	const GptVersion *version = of;
+
+	gpt_image_type_fill(image, table_of(version, 0), version, version->image_type);
+}
+
+/* Makes room for so many bytes, and for reading the version, whose table it returns. */
+static LmParamTable *
+table_of(const GptVersion *version, size_t size)
+{
+	LmParamTable *table = gpt_weights_table(&version->config);
+
+	gpt_cached_make_room((uint64) size + gpt_weights_memory(table), NULL);
+	return table;
+}
+
 /*
- * Object -> parameter block -> image, or the block of an adapter of a base; the first goes, the
- * image lives in the context.
+ * Object -> parameter block -> block of an adapter of a base; the first goes, the second lives in
+ * the context.
  */
 static void *
-build(size_t size, const GptVersion *version, const GptCachedModel *base, MemoryContext context)
+build_adapter(size_t size, const GptVersion *version, const GptCachedModel *base,
+			  MemoryContext context)
 {
 	MemoryContext scratch = gpt_cache_make_context("gpt loading");
 	const LmHost *host = gpt_bridge_host(scratch);
 	LmParamTable *table;
 	LmError error;
 	float *block;
-	void *image;
+	void *adapter;
 
 	table = lm_param_table_create(host, &version->config, &error);
 	if (table == NULL)
 		gpt_bridge_raise(&error);
 	gpt_cached_make_room((uint64) size + (uint64) table->total * sizeof(float), base);
-	block = gpt_cache_allocate(scratch, table->total * sizeof(float));
-	image = gpt_cache_allocate(context, size);
-	if (block == NULL || image == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("The weights of model \"%s\" need %zu MB.", version->model,
-								  size >> 20)));
+	block = allocate(scratch, table->total * sizeof(float), version);
+	adapter = allocate(context, size, version);
 	gpt_weights_read(block, table, version);
-	if (base == NULL)
-		gpt_image_type_build(image, block, table, version->image_type, host);
-	while (base != NULL && !lm_adapter_build(image, block, table, host, &error))
+	while (!lm_adapter_build(adapter, block, table, host, &error))
 		gpt_bridge_retry(&error);
 	MemoryContextDelete(scratch);
-	return image;
+	return adapter;
 }
 
 static void *
-build_image(size_t *size, const void *of, MemoryContext context)
+allocate(MemoryContext context, size_t size, const GptVersion *version)
 {
-	return build(*size, of, NULL, context);
+	void *memory = gpt_cache_allocate(context, size);
+
+	if (memory == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("The weights of model \"%s\" need %zu MB.", version->model,
+								  size >> 20)));
+	return memory;
 }
 
 /* A session of the engine of now, with as many threads as gpt.threads says now. */

@@ -58,6 +58,17 @@ typedef struct Mapping
 	size_t size;
 } Mapping;
 
+/* The file of an image that is being filled, with its mapping. */
+typedef struct Unfinished
+{
+	MemoryContextCallback callback;
+	void *address; /* NULL: it is not mapped */
+	size_t size;
+	int file;
+	bool complete; /* it has its final name, or none */
+	char path[GPT_IMAGE_PATH_SIZE + sizeof(GPT_IMAGE_ASIDE)];
+} Unfinished;
+
 /* The wanted image, and the place of the result. */
 typedef struct Search
 {
@@ -75,10 +86,15 @@ static bool map(const Search *search, int file, const struct stat *status);
 static void populate(char *address, size_t size);
 static void unmap(void *arg);
 static void make(const Search *search);
+static bool fill(const Search *search, int file, MemoryContext memory);
+static Unfinished *map_unfinished(const Search *search, int file, MemoryContext memory);
+static void end_unfinished(void *arg);
+static pg_crc32c crc_of(const char *bytes, size_t size);
 static bool fits(const Search *search, size_t size);
 static int open_aside(const Search *search, bool *attached);
 static bool is_named(int file, const char *path);
 static bool store(const Search *search, int file, const void *bytes);
+static bool finish(const Search *search, int file, pg_crc32c image_crc);
 static bool reserve(const Search *search, int file);
 static bool write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc);
 static bool set_time(int file, pg_crc32c crc);
@@ -294,8 +310,8 @@ unmap(void *arg)
 /* ---- Making it ---------------------------------------------------------- */
 
 /*
- * Called with the lock: builds the image in memory, stores it, and maps the file if that is
- * possible.
+ * Called with the lock: fills the file with the image, or builds the image in memory and stores it,
+ * and maps the file if that is possible.
  */
 static void
 make(const Search *search)
@@ -307,6 +323,13 @@ make(const Search *search)
 	int file = open_aside(search, &attached);
 	struct stat status;
 
+	if (file >= 0 && search->request->fill != NULL)
+	{
+		attached =
+			fill(search, file, memory) && fstat(file, &status) == 0 && map(search, file, &status);
+		CloseTransientFile(file);
+		file = -1;
+	}
 	if (!attached)
 		image->bytes = search->request->build(&image->size, search->request->of, memory);
 	if (file >= 0)
@@ -325,6 +348,103 @@ make(const Search *search)
 	}
 	if (attached)
 		MemoryContextDelete(memory);
+}
+
+/*
+ * Fills the file through a mapping, so that the image needs no memory of the session. The space is
+ * reserved before: a full disk is noticed there, not by a signal in the mapping. False if the file
+ * cannot be written; then it is removed. So it is after an error, by the context.
+ */
+static bool
+fill(const Search *search, int file, MemoryContext memory)
+{
+	Unfinished *unfinished = map_unfinished(search, file, memory);
+	size_t size = search->image->size;
+
+	if (unfinished->address != NULL)
+	{
+		char *bytes = (char *) unfinished->address + HEADER_SIZE;
+		pg_crc32c crc;
+
+		search->request->fill(bytes, search->request->of);
+		crc = crc_of(bytes, size);
+		(void) munmap(unfinished->address, unfinished->size);
+		unfinished->address = NULL;
+		unfinished->complete = finish(search, file, crc);
+	}
+	if (unfinished->complete)
+		return true;
+	warn(search, psprintf("Could not write file \"%s\": %m.", search->aside));
+	(void) unlink(search->aside);
+	unfinished->complete = true;
+	return false;
+}
+
+/* Reserves and maps the file; the address is NULL, with errno, if that is not possible. */
+static Unfinished *
+map_unfinished(const Search *search, int file, MemoryContext memory)
+{
+	Unfinished *unfinished = MemoryContextAllocZero(memory, sizeof(Unfinished));
+	void *address;
+
+	unfinished->size = search->image->size + HEADER_SIZE;
+	unfinished->file = file;
+	strlcpy(unfinished->path, search->aside, sizeof(unfinished->path));
+	unfinished->callback.func = end_unfinished;
+	unfinished->callback.arg = unfinished;
+	MemoryContextRegisterResetCallback(memory, &unfinished->callback);
+	if (!reserve(search, file))
+		return unfinished;
+	address = mmap(NULL, unfinished->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (address == MAP_FAILED)
+		return unfinished;
+	unfinished->address = address;
+#ifdef MADV_HUGEPAGE
+	(void) madvise(address, unfinished->size, MADV_HUGEPAGE);
+#endif
+	return unfinished;
+}
+
+/*
+ * Runs when the context goes, after an error too. The file, and with it the lock on it, may be
+ * closed by then or not; if it is, another session may have begun to write it.
+ */
+static void
+end_unfinished(void *arg)
+{
+	Unfinished *unfinished = arg;
+	int file;
+
+	if (unfinished->address != NULL)
+		(void) munmap(unfinished->address, unfinished->size);
+	if (unfinished->complete)
+		return;
+	if (is_named(unfinished->file, unfinished->path))
+	{
+		(void) unlink(unfinished->path);
+		return;
+	}
+	file = open(unfinished->path, O_RDWR | O_NOFOLLOW | PG_BINARY);
+	if (file < 0)
+		return;
+	if (flock(file, LOCK_EX | LOCK_NB) == 0 && is_named(file, unfinished->path))
+		(void) unlink(unfinished->path);
+	close(file);
+}
+
+static pg_crc32c
+crc_of(const char *bytes, size_t size)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	for (size_t done = 0; done < size; done += PIECE_SIZE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		COMP_CRC32C(crc, bytes + done, Min(size - done, PIECE_SIZE));
+	}
+	FIN_CRC32C(crc);
+	return crc;
 }
 
 /*
@@ -373,25 +493,35 @@ is_named(int file, const char *path)
 		   status.st_ino == named.st_ino;
 }
 
+/* Writes an image that was built in memory. False with errno if the file cannot be written. */
+static bool
+store(const Search *search, int file, const void *bytes)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	if (!reserve(search, file) || !write_all(file, bytes, search->image->size, HEADER_SIZE, &crc))
+		return false;
+	FIN_CRC32C(crc);
+	return finish(search, file, crc);
+}
+
 /*
  * The header is written last: a file without one is not complete. False with errno if the file
  * cannot be written.
  */
 static bool
-store(const Search *search, int file, const void *bytes)
+finish(const Search *search, int file, pg_crc32c image_crc)
 {
-	Header header = {.format = FORMAT, .type = search->request->type, .size = search->image->size};
+	Header header = {.format = FORMAT,
+					 .type = search->request->type,
+					 .size = search->image->size,
+					 .image_crc = image_crc};
 
 	memcpy(header.magic, MAGIC, sizeof(header.magic));
 	strlcpy(header.library, GPT_VERSION, sizeof(header.library));
 	memcpy(header.sha256, search->request->sha256, GPT_SHA256_SIZE);
 	header.created_at = GetCurrentTimestamp();
-	if (!reserve(search, file))
-		return false;
-	INIT_CRC32C(header.image_crc);
-	if (!write_all(file, bytes, search->image->size, HEADER_SIZE, &header.image_crc))
-		return false;
-	FIN_CRC32C(header.image_crc);
 	INIT_CRC32C(header.header_crc);
 	COMP_CRC32C(header.header_crc, &header, offsetof(Header, header_crc));
 	FIN_CRC32C(header.header_crc);

@@ -1,12 +1,14 @@
 /*
  * src/store/image_type.c
  *
- * Words to types of images, and images of a type.
+ * Words to types of images, and weights to images of a type.
  */
 #include "postgres.h"
 
 #include "core/bridge.h"
+#include "store/catalog.h"
 #include "store/image_type.h"
+#include "store/weights.h"
 
 const char *
 gpt_image_type_name(GptImageType type)
@@ -35,12 +37,26 @@ gpt_image_type_size(const LmConfig *config, GptImageType type)
 	return size;
 }
 
-void
-gpt_image_type_build(void *image, const float *block, const LmParamTable *table, GptImageType type,
-					 const LmHost *host)
+static void
+put_rows(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
 {
 	LmError error;
 
-	while (!lm_image_build(image, block, table, lm_weight_type(type), host, &error))
-		gpt_bridge_retry(&error);
+	if (!lm_image_put_rows(into, param, first_row, n_rows, rows, &error))
+		gpt_bridge_raise(&error);
+}
+
+void
+gpt_image_type_fill(void *image, const LmParamTable *table, const GptVersion *version,
+					GptImageType type)
+{
+	LmError error;
+	LmImageWriter *writer = lm_image_begin(gpt_bridge_host(CurrentMemoryContext), image, table,
+										   lm_weight_type(type), &error);
+
+	if (writer == NULL)
+		gpt_bridge_raise(&error);
+	gpt_weights_scan(version, table, put_rows, writer);
+	if (!lm_image_end(writer, &error))
+		gpt_bridge_raise(&error);
 }

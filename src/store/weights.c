@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "engine/weight_type.h"
 #include "store/catalog.h"
 #include "store/weights.h"
 #include "store/weights_header.h"
@@ -47,8 +48,8 @@ typedef struct Scan
 	char *bytes; /* rows of the file */
 	float *values; /* the same as floats */
 	size_t count; /* floats for which there is room */
-	/* of a vector, or of a matrix that the file has transposed: the whole of it; else NULL */
-	float *whole;
+	int held; /* rows at the beginning of values that are not a panel yet */
+	float *whole; /* of a parameter that goes on as one: the whole of it; else NULL */
 } Scan;
 
 /* Where a block's floats go to. */
@@ -66,12 +67,16 @@ static void check_header(const GptWeightsReader *reader, size_t size);
 static void scan_param(Scan *scan, const LmParam *param, int tensor);
 static void scan_part(Scan *scan, const LmParam *param, const LmFilePart *part,
 					  const LmBlockType *type);
-static void make_room(Scan *scan, size_t count);
-static void decode(Scan *scan, const LmBlockType *type, size_t count, float offset);
+static void make_room(Scan *scan, size_t count, size_t held);
+static void decode(float *values, const char *bytes, const LmBlockType *type, size_t count,
+				   float offset);
 static void pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n);
+static void pass_on_in_order(Scan *scan, const LmParam *param, int row, int n);
+static void pass_on_runs(Scan *scan, const LmParam *param, const LmFilePart *part, int first,
+						 int n);
 static void transpose(float *matrix, const LmParam *param, const float *values, int first, int n);
 static int place_of_row(int *n, const LmParam *param, const LmFilePart *part, int row);
-static void *allocate(size_t count, size_t size, const LmParam *param);
+static void *allocate(size_t count, const char *what);
 static int count_differences(const char *a, const char *b, int size);
 
 LmParamTable *
@@ -245,16 +250,42 @@ gpt_weights_scan(const GptVersion *version, const LmParamTable *table, GptTakeRo
 	MemoryContextDelete(context);
 }
 
+/* Whether a parameter is assembled before it is passed on. */
+static bool
+is_whole(const LmParam *param)
+{
+	return param->vector || param->transposed ||
+		   (param->parts[0].order != LM_ROWS_IN_ORDER && param->head_size % LM_PANEL != 0);
+}
+
+size_t
+gpt_weights_memory(const LmParamTable *table)
+{
+	size_t whole = 0;
+	size_t columns = 1;
+
+	for (int i = 0; i < table->n_params; i++)
+	{
+		const LmParam *param = &table->params[i];
+
+		if (is_whole(param))
+			whole = Max(whole, param->count);
+		columns = Max(columns, (size_t) (param->transposed ? param->rows : param->columns));
+	}
+	/* rows of the file, the same as floats, and a header */
+	return (whole + 2 * (PIECE_COUNT + 2 * LM_PANEL * columns)) * sizeof(float) +
+		   (size_t) table->n_tensors * 2 * sizeof(GptTensor);
+}
+
 /* Passes on a parameter, whose tensors begin with number tensor. */
 static void
 scan_param(Scan *scan, const LmParam *param, int tensor)
 {
-	bool whole = param->vector || param->transposed;
-
-	scan->whole = whole ? allocate(param->count, sizeof(float), param) : NULL;
+	scan->held = 0;
+	scan->whole = is_whole(param) ? allocate(param->count, param->name) : NULL;
 	for (int part = 0; part < param->n_parts; part++)
 		scan_part(scan, param, &param->parts[part], gpt_weights_type(scan->reader, tensor + part));
-	if (!whole)
+	if (scan->whole == NULL)
 		return;
 	scan->take(scan->into, param, 0, param->rows, scan->whole);
 	pfree(scan->whole);
@@ -269,65 +300,96 @@ scan_part(Scan *scan, const LmParam *param, const LmFilePart *part, const LmBloc
 
 	if (!gpt_weights_part_size(&size, &row_size, param, part, type))
 		elog(ERROR, "tensor \"%s\" cannot have type %s", part->name, type->name);
-	rows = lm_part_shape(shape, param, part) == 1 ? 1 : shape[0];
-	columns = rows == 1 && param->vector ? shape[0] : shape[1];
-	step = Min(rows, Max(1, PIECE_COUNT / columns));
-	make_room(scan, (size_t) step * columns);
+	lm_part_shape(shape, param, part);
+	rows = param->vector ? 1 : shape[0];
+	columns = param->vector ? shape[0] : shape[1];
+	step = Max(1, PIECE_COUNT / columns / LM_PANEL) * LM_PANEL;
+	step = Min(rows, step);
+	make_room(scan, (size_t) step * columns, (size_t) scan->held * columns);
 	for (int first = 0; first < rows; first += step)
 	{
 		int n = Min(step, rows - first);
 
 		gpt_weights_raw(scan->reader, scan->bytes, (size_t) n * row_size);
-		decode(scan, type, (size_t) n * columns, param->file_offset);
+		decode(scan->values + (size_t) scan->held * columns, scan->bytes, type,
+			   (size_t) n * columns, param->file_offset);
 		pass_on(scan, param, part, first, n);
 	}
 }
 
-/* Room for so many floats; in no type do they take more in the file. */
+/*
+ * Room for so many floats of a part beside those that are held; in no type do they take more in the
+ * file.
+ */
 static void
-make_room(Scan *scan, size_t count)
+make_room(Scan *scan, size_t count, size_t held)
 {
-	if (count <= scan->count)
+	float *old = scan->values;
+
+	if (count + held <= scan->count)
 		return;
-	if (scan->values != NULL)
-	{
-		pfree(scan->values);
+	if (scan->bytes != NULL)
 		pfree(scan->bytes);
+	scan->count = Max(count + held, PIECE_COUNT);
+	scan->values = allocate(scan->count, "weights");
+	if (old != NULL)
+	{
+		memcpy(scan->values, old, held * sizeof(float));
+		pfree(old);
 	}
-	scan->count = Max(count, PIECE_COUNT);
-	scan->values = allocate(scan->count, sizeof(float), NULL);
-	scan->bytes = allocate(scan->count, sizeof(float), NULL);
+	scan->bytes = allocate(scan->count, "weights");
 }
 
 static void
-decode(Scan *scan, const LmBlockType *type, size_t count, float offset)
+decode(float *values, const char *bytes, const LmBlockType *type, size_t count, float offset)
 {
-	lm_block_decode(scan->values, type, scan->bytes, count);
+	lm_block_decode(values, type, bytes, count);
 	for (size_t i = 0; offset != 0 && i < count; i++)
-		scan->values[i] += offset;
+		values[i] += offset;
 }
 
 /* Passes rows first .. first + n - 1 of the file on, or puts them into the whole parameter. */
 static void
 pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
 {
-	const float *values = scan->values;
-	int n_rows = param->vector ? part->n_rows : n;
-
 	if (param->transposed)
+		transpose(scan->whole, param, scan->values, first, n);
+	else if (part->order == LM_ROWS_IN_ORDER && !param->vector)
+		pass_on_in_order(scan, param, part->first_row + first, n);
+	else
+		pass_on_runs(scan, param, part, first, param->vector ? part->n_rows : n);
+}
+
+/* Rows that are not a whole panel wait for the next ones, which may be another part's. */
+static void
+pass_on_in_order(Scan *scan, const LmParam *param, int row, int n)
+{
+	int all = scan->held + n;
+	int last = row + n == param->rows ? 0 : all % LM_PANEL;
+	size_t columns = param->columns;
+
+	if (all > last)
+		scan->take(scan->into, param, row - scan->held, all - last, scan->values);
+	memmove(scan->values, scan->values + (all - last) * columns, last * columns * sizeof(float));
+	scan->held = last;
+}
+
+/* The rows, or a vector's elements, in runs that follow each other in the engine too. */
+static void
+pass_on_runs(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
+{
+	size_t width = param->vector ? 1 : param->columns;
+
+	for (int done = 0, run; done < n; done += run)
 	{
-		transpose(scan->whole, param, values, first, n);
-		return;
-	}
-	for (int done = 0, run; done < n_rows; done += run)
-	{
+		const float *rows = scan->values + done * width;
 		int row = place_of_row(&run, param, part, first + done);
 
-		run = Min(run, n_rows - done);
-		if (param->vector)
-			memcpy(scan->whole + row, values + done, run * sizeof(float));
+		run = Min(run, n - done);
+		if (scan->whole != NULL)
+			memcpy(scan->whole + row * width, rows, run * width * sizeof(float));
 		else
-			scan->take(scan->into, param, row, run, values + (size_t) done * param->columns);
+			scan->take(scan->into, param, row, run, rows);
 	}
 }
 
@@ -368,17 +430,16 @@ place_of_row(int *n, const LmParam *param, const LmFilePart *part, int row)
 		   row % size;
 }
 
-/* Rows can be longer than an ordinary allocation. param: NULL, or the one that it is for. */
+/* Floats for what: they can be more than an ordinary allocation. */
 static void *
-allocate(size_t count, size_t size, const LmParam *param)
+allocate(size_t count, const char *what)
 {
-	void *memory = MemoryContextAllocExtended(CurrentMemoryContext, count * size,
+	void *memory = MemoryContextAllocExtended(CurrentMemoryContext, count * sizeof(float),
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 
 	if (memory == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("Reading %s needs %zu MB.",
-								  param != NULL ? param->name : "weights", count * size >> 20)));
+						errdetail("Reading %s needs %zu MB.", what, count * sizeof(float) >> 20)));
 	return memory;
 }
 

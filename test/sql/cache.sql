@@ -44,6 +44,16 @@ SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two, gpt_s
 SELECT model, version, type FROM gpt_images ORDER BY model NULLS LAST LIMIT 3;
 RESET gpt.max_memory;
 
+-- an image in a file is none of the session's memory, also while it is made
+SELECT gpt_train('large', 'SELECT body FROM line',
+	'{"layers": 8, "heads": 4, "channels": 256, "context": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 1}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SET gpt.max_memory = '8MB';
+SELECT gpt_score('large', 'x') > 0 AS large;
+SELECT size > 20e6 AS larger FROM gpt_images WHERE model = 'large';
+RESET gpt.max_memory;
+SELECT gpt_drop_model('large');
+
 -- nobody but a superuser raises it
 CREATE ROLE regress_gpt_small;
 SET ROLE regress_gpt_small;

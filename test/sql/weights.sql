@@ -17,6 +17,8 @@ SELECT gpt_drop_model('copy');
 -- one byte of the data, of the header, of its size
 SELECT lo_put(:weights, :size - 1, '\x55');
 SELECT gpt_score('victim', 'x');
+-- the image that was begun is not there
+SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp', true, false) file, gpt_version WHERE model = 'victim' AND file ~ left(encode(sha256, 'hex'), 32);
 SELECT lo_put(:weights, 0, :'good');
 \c
 SELECT lo_put(:weights, 300, '\x00');
