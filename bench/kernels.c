@@ -355,7 +355,7 @@ embedding_task(void *argument)
 {
 	Context *x = argument;
 
-	lm_embedding_backward(x->engine, x->y, x->b, x->a, x->starts, x->positions, x->n_rows, x->C);
+	lm_embedding_backward(x->engine, x->y, x->b, x->a, x->starts, x->positions, 1, x->n_rows, x->C);
 }
 
 static void

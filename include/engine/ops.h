@@ -254,20 +254,23 @@ typedef struct LmResidual
 void lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
 							  const LmResidual *residual, const float *weight, const float *bias,
 							  int n_rows, int C, float epsilon, LmNorm kind);
+/* The sum alone. */
+void lm_residual_forward(LmEngine *engine, const LmResidual *residual, int n_rows, int C);
 
 /*
- * y[t] = wte[tokens[t]] + wpe[positions[t]], wpe a learned or a computed table [context, C], or
- * NULL
+ * y[t] = scale wte[tokens[t]] + wpe[positions[t]], wpe a learned or a computed table [context, C],
+ * or NULL
  */
 void lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens,
-						  const int32_t *positions, const float *wte, const float *wpe, int n_rows,
-						  int C);
+						  const int32_t *positions, const float *wte, const float *wpe, float scale,
+						  int n_rows, int C);
 /*
  * dwte [V, C] +=, dwpe [context, C] += (NULL: fixed table). Split over channels: no two pieces add
  * to one place.
  */
 void lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy,
-						   const int32_t *tokens, const int32_t *positions, int n_rows, int C);
+						   const int32_t *tokens, const int32_t *positions, float scale, int n_rows,
+						   int C);
 /*
  * table [context, C]: sin(position / 10000^(2i/C)) in channel 2i, cos in 2i + 1 (Vaswani et al.
  * 2017, 3.5)

@@ -168,6 +168,12 @@ size_t lm_param_table_count(const LmConfig *config);
  */
 bool lm_param_total(size_t *total, const LmConfig *config);
 
+/*
+ * The matrices that stand one above the other in a parameter: queries, keys and values, or a gate
+ * and its factors; else the parameter itself. Returns their number and the rows of each.
+ */
+int lm_param_stack(int rows[LM_FILE_PARTS], const LmParam *param, const LmConfig *config);
+
 /* The number of elements of a part, and of those before it, in the order of the file. */
 static inline size_t
 lm_part_count(const LmParam *param, const LmFilePart *part)

@@ -5,9 +5,16 @@
  */
 #include <math.h>
 
+#include "engine/config_field.h"
 #include "kernels/bf16.h"
 #include "train/muon.h"
 #include "train_support.h"
+
+bool
+lm_config_unbuilt_too(void)
+{
+	return true;
+}
 
 static LmConfig
 config_of(int channels, int mlp_channels)
@@ -159,9 +166,8 @@ compare(double *difference, double *least, double *most, const float *directions
 }
 
 static void
-test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
+test_directions_of(const LmHost *host, LmConfig config, bool bf16)
 {
-	LmConfig config = config_of(channels, mlp_channels);
 	LmMuon muon = {.rate = 0.01f, .decay = 0.1f, .gradient_scale = 0.5f, .bf16 = bf16};
 	double difference = 0, least = INFINITY, most = 0;
 	float *moments, *gradient, *directions[3];
@@ -173,7 +179,8 @@ test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
 
 	table = lm_param_table_create(host, &config, &error);
 	if (!ok(table && lm_muon_scratch(&scratch_size, &table->config, bf16),
-			"%d channels, %d in the MLP%s", channels, mlp_channels, bf16 ? ", bfloat16" : ""))
+			"%d channels, %d in the MLP%s%s", config.channels, config.mlp_channels,
+			lm_activation_is_gated(config.mlp) ? " with a gate" : "", bf16 ? ", bfloat16" : ""))
 		return;
 	moments = random_block(table->total, 1e-3f, 1);
 	gradient = random_block(table->total, 1e-3f, 2);
@@ -192,12 +199,15 @@ test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
 	for (int i = 0; i < table->n_params; i++)
 	{
 		const LmParam *param = &table->params[i];
-		int n_parts = param->kind == LM_ATTENTION_WEIGHT ? 3 : 1, rows = param->rows / n_parts;
+		int rows[LM_FILE_PARTS], n = lm_param_stack(rows, param, &config);
+		size_t offset = param->offset;
 
-		for (int part = 0; part < n_parts && lm_muon_takes(param); part++)
+		for (int part = 0; part < n && lm_muon_takes(param); part++)
+		{
 			compare(&difference, &least, &most, directions[0], moments, gradient,
-					muon.gradient_scale, param->offset + (size_t) part * rows * param->columns,
-					rows, param->columns);
+					muon.gradient_scale, offset, rows[part], param->columns);
+			offset += (size_t) rows[part] * (size_t) param->columns;
+		}
 	}
 	is_near(difference, 0, bf16 ? 0.02 : 1e-5,
 			"the directions are those of the equations in double precision");
@@ -209,6 +219,25 @@ test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
 	free(gradient);
 	free(scratch);
 	lm_param_table_free(host, table);
+}
+
+static void
+test_directions(const LmHost *host, int channels, int mlp_channels, bool bf16)
+{
+	test_directions_of(host, config_of(channels, mlp_channels), bf16);
+}
+
+/* Queries, keys, values, gate and its factors are matrices of their own, of unequal sizes. */
+static void
+test_family(const LmHost *host)
+{
+	LmConfig config = config_of(40, 24);
+
+	config.heads = 4;
+	config.kv_heads = 1;
+	config.head_size = 20;
+	config.mlp = LM_SWIGLU;
+	test_directions_of(host, config, false);
 }
 
 static void
@@ -332,6 +361,7 @@ main(void)
 	test_directions(&host, 16, 64, false);
 	test_directions(&host, 40, 24, false);
 	test_directions(&host, 200, 232, false);
+	test_family(&host);
 	test_directions(&host, 40, 24, true);
 	if (lm_bf16_best())
 	{

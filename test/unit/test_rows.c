@@ -293,15 +293,15 @@ test_embedding(LmEngine *engine)
 		tokens[i] = i * i % V;
 		positions[i] = i % CONTEXT;
 	}
-	lm_embedding_forward(engine, y, tokens, positions, wte, wpe, ROWS, C);
+	lm_embedding_forward(engine, y, tokens, positions, wte, wpe, 1, ROWS, C);
 	for (int i = 0; i < ROWS * C; i++)
 		right &= y[i] == wte[tokens[i / C] * C + i % C] + wpe[positions[i / C] * C + i % C];
 	ok(right, "embeddings of token and position are added");
-	lm_embedding_forward(engine, y, tokens, positions, wte, NULL, ROWS, C);
+	lm_embedding_forward(engine, y, tokens, positions, wte, NULL, 1, ROWS, C);
 	for (int i = 0; i < ROWS * C; i++)
 		alone &= y[i] == wte[tokens[i / C] * C + i % C];
 	ok(alone, "without a table of positions tokens stand alone");
-	lm_embedding_backward(engine, dwte, dwpe, dy, tokens, positions, ROWS, C);
+	lm_embedding_backward(engine, dwte, dwpe, dy, tokens, positions, 1, ROWS, C);
 	for (int i = 0; i < ROWS * C; i++)
 	{
 		wanted_wte[tokens[i / C] * C + i % C] += dy[i];
@@ -309,7 +309,7 @@ test_embedding(LmEngine *engine)
 	}
 	ok(same_bits(dwte, wanted_wte, V * C) && same_bits(dwpe, wanted_wpe, CONTEXT * C),
 	   "gradients of embeddings are added in order of rows");
-	lm_embedding_backward(engine, dwte, NULL, dy, tokens, positions, ROWS, C);
+	lm_embedding_backward(engine, dwte, NULL, dy, tokens, positions, 1, ROWS, C);
 	ok(same_bits(dwpe, wanted_wpe, CONTEXT * C), "a fixed table gets no gradient");
 	lm_sinusoid(y, 5, 4);
 	is_near(y[3 * 4 + 0], sin(3), 1e-6, "sinusoids: the first channel is the sine of the position");

@@ -23,6 +23,7 @@ typedef struct EmbeddingWork
 	const int32_t *positions;
 	const float *wte;
 	const float *wpe;
+	float scale;
 	int n_rows;
 	int C;
 } EmbeddingWork;
@@ -32,15 +33,16 @@ static void backward_piece(void *work, int piece, int thread);
 
 void
 lm_embedding_forward(LmEngine *engine, float *y, const int32_t *tokens, const int32_t *positions,
-					 const float *wte, const float *wpe, int n_rows, int C)
+					 const float *wte, const float *wpe, float scale, int n_rows, int C)
 {
-	EmbeddingWork work = {lm_simd(), y, NULL, NULL, NULL, tokens, positions, wte, wpe, n_rows, C};
+	EmbeddingWork work = {lm_simd(), y,	  NULL, NULL,  NULL,   tokens,
+						  positions, wte, wpe,	scale, n_rows, C};
 
 	lm_engine_run(engine, forward_piece, &work,
 				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
 }
 
-/* y = wte[token] + wpe[position], or wte[token] alone, for the rows of one piece. */
+/* y = scale wte[token] + wpe[position], or scale wte[token] alone, for the rows of one piece. */
 static void
 forward_piece(void *argument, int piece, int thread)
 {
@@ -54,7 +56,10 @@ forward_piece(void *argument, int piece, int thread)
 		float *y = work->y + (size_t) i * C;
 		const float *token = work->wte + (size_t) work->tokens[i] * C;
 
-		if (work->wpe)
+		if (work->scale != 1)
+			work->simd->blend(y, work->scale, token, work->wpe ? 1 : 0,
+							  work->wpe ? work->wpe + (size_t) work->positions[i] * C : token, C);
+		else if (work->wpe)
 			work->simd->add_to(y, token, work->wpe + (size_t) work->positions[i] * C, C);
 		else
 			memcpy(y, token, C * sizeof *y);
@@ -63,10 +68,11 @@ forward_piece(void *argument, int piece, int thread)
 
 void
 lm_embedding_backward(LmEngine *engine, float *dwte, float *dwpe, const float *dy,
-					  const int32_t *tokens, const int32_t *positions, int n_rows, int C)
+					  const int32_t *tokens, const int32_t *positions, float scale, int n_rows,
+					  int C)
 {
-	EmbeddingWork work = {lm_simd(), NULL, dwte, dwpe,	 dy, tokens,
-						  positions, NULL, NULL, n_rows, C};
+	EmbeddingWork work = {lm_simd(), NULL, dwte, dwpe,	dy,		tokens,
+						  positions, NULL, NULL, scale, n_rows, C};
 
 	lm_engine_run(engine, backward_piece, &work, lm_divide_up((size_t) C, SLICE));
 }
@@ -83,7 +89,12 @@ backward_piece(void *argument, int piece, int thread)
 	{
 		const float *dy = work->dy + (size_t) i * C + channel;
 
-		work->simd->add(work->dwte + (size_t) work->tokens[i] * C + channel, dy, n);
+		float *dwte = work->dwte + (size_t) work->tokens[i] * C + channel;
+
+		if (work->scale != 1)
+			work->simd->blend(dwte, work->scale, dy, 1, dwte, n);
+		else
+			work->simd->add(dwte, dy, n);
 		if (work->dwpe)
 			work->simd->add(work->dwpe + (size_t) work->positions[i] * C + channel, dy, n);
 	}

@@ -44,6 +44,7 @@ typedef struct BackwardWork
 	bool centered;
 } BackwardWork;
 
+static void residual_piece(void *work, int piece, int thread);
 static void forward_piece(void *work, int piece, int thread);
 static void backward_piece(void *work, int piece, int thread);
 
@@ -93,6 +94,30 @@ lm_residual_norm_forward(LmEngine *engine, float *y, float *mean, float *rstd,
 
 	lm_engine_run(engine, forward_piece, &work,
 				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+}
+
+void
+lm_residual_forward(LmEngine *engine, const LmResidual *residual, int n_rows, int C)
+{
+	ForwardWork work = {.simd = lm_simd(),
+						.n_rows = n_rows,
+						.C = C,
+						.residual = residual,
+						.threshold = lm_dropout_threshold(residual->dropout)};
+
+	lm_engine_run(engine, residual_piece, &work,
+				  lm_divide_up((size_t) n_rows, (size_t) lm_piece_rows(C)));
+}
+
+static void
+residual_piece(void *argument, int piece, int thread)
+{
+	const ForwardWork *work = argument;
+	int first = piece * lm_piece_rows(work->C);
+	int last = first + lm_smaller(lm_piece_rows(work->C), work->n_rows - first);
+
+	for (int i = first; i < last; i++)
+		lm_residual_row(work->simd, work->residual, work->threshold, i, work->C);
 }
 
 /* Normalises the rows of one piece; the residual sum of a row is made just before, in the cache. */

@@ -4,20 +4,33 @@
  * A block of the decoder, forward and backward: attention and MLP, each on a normalised copy of the
  * residual stream and added to it (pre-norm: Radford et al. 2019, section 2.3).
  *
- *   middle = x      + dropout(projection(attention(heads(norm1(x)))))
- *   y      = middle + dropout(down(gelu(up(norm2(middle)))))
+ *   middle = x      + dropout(post1(projection(attention(heads(norm1(x))))))
+ *   y      = middle + dropout(post2(down(gelu(up(norm2(middle))))))
  *
  * heads() normalises and rotates queries and keys where the configuration has that; gelu() is the
- * activation of the configuration.
+ * activation of the configuration, which may have a gate. post1() and post2() are norms where it
+ * has post_norm, else nothing. With parallel_residual it is norm2(x) in the place of norm2(middle)
+ * (Black et al. 2022, "GPT-NeoX-20B", section 2.1).
  */
 #include "model/network.h"
 
 static void attention_forward(LmNetwork *network, const LmBlockActivations *kept,
 							  const LmPass *pass, int layer);
-static void attention_backward(LmNetwork *network, const LmPass *pass, int layer);
+static void attention_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer);
+static void norm2_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
+						  int layer);
 static void mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
 						int layer);
-static void mlp_backward(LmNetwork *network, const LmPass *pass, int layer);
+static void down_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
+						 int layer);
+static void mlp_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer);
+static const float *down_backward(LmNetwork *network, const LmPass *pass, const float *dbranch,
+								  int layer);
+static void post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weight,
+							  const float *bias, const LmPass *pass);
+static const float *post_norm_backward(LmNetwork *network, float *dweight, float *dbias,
+									   const float *dy, const LmPostNorm *kept, const float *weight,
+									   const LmPass *pass);
 static LmLinear linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out,
 						  const float *w, const float *bias);
 static void forward(LmNetwork *network, float *y, const float *x, const LmLinear *linear,
@@ -27,19 +40,15 @@ static void backward(LmNetwork *network, float *dx, float *dw, float *dbias, con
 					 int layer);
 static LmLora lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear,
 					  LmTarget target, int layer);
-static const float *branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose,
-									int layer);
+static const float *branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy,
+									LmPurpose purpose, int layer);
 
 void
 lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
-	const LmBlockTensors *w = &network->params.blocks[layer];
-	int C = network->config.channels, M = network->config.mlp_channels;
-	LmLinear down = linear_of(network, pass, M, C, w->down_weight, w->down_bias);
-
 	attention_forward(network, kept, pass, layer);
 	mlp_forward(network, kept, pass, layer);
-	forward(network, network->activations.narrow, kept->gelu, &down, LM_TARGET_DOWN, pass, layer);
+	down_forward(network, kept, pass, layer);
 }
 
 void
@@ -54,16 +63,29 @@ lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer)
 					config->norm_epsilon, config->norm);
 	attention_forward(network, kept, pass, layer);
 	mlp_forward(network, kept, pass, layer);
+	/* The backward pass of a norm needs its input; that of a product does not need its output. */
+	if (config->post_norm)
+		down_forward(network, kept, pass, layer);
 }
 
 void
 lm_block_backward(LmNetwork *network, const LmPass *pass, int layer)
 {
-	mlp_backward(network, pass, layer);
-	attention_backward(network, pass, layer);
+	LmActivations *a = &network->activations;
+	const float *dy = a->dx;
+
+	/* Both branches have the gradient of y, while dx adds up that of x. */
+	if (network->config.parallel_residual)
+	{
+		lm_copy(network->engine, a->apart, a->dx,
+				(size_t) pass->batch->n_tokens * (size_t) network->config.channels);
+		dy = a->apart;
+	}
+	mlp_backward(network, pass, dy, layer);
+	attention_backward(network, pass, dy, layer);
 }
 
-/* middle = x + dropout(projection(attention(qkv(norm1)))), norm2 = norm(middle). */
+/* middle = x + dropout(post1(projection(attention(heads(norm1))))), and norm2. */
 static void
 attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
@@ -72,28 +94,50 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = linear_of(network, pass, C, 3 * C, w->attention_weight, w->attention_bias);
-	LmLinear projection = linear_of(network, pass, C, C, w->projection_weight, w->projection_bias);
+	LmLinear to_qkv = linear_of(network, pass, C, lm_config_qkv_channels(config),
+								w->attention_weight, w->attention_bias);
+	LmLinear projection = linear_of(network, pass, lm_config_query_channels(config), C,
+									w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
 	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
-	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
-	LmResidual middle = {kept->middle, kept->x, a->narrow, &behind};
 
 	forward(network, kept->qkv, kept->norm1, &to_qkv, LM_TARGET_ATTENTION, pass, layer);
 	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads,
 					 n);
 	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts,
 						 &inside, n, &shape, a->scratch);
-	forward(network, a->narrow, kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
-	lm_residual_norm_forward(engine, kept->norm2, kept->mean2, kept->rstd2, &middle,
-							 w->norm2_weight, w->norm2_bias, n, C, config->norm_epsilon,
-							 config->norm);
+	forward(network, config->post_norm ? kept->post1.x : a->narrow, kept->attention, &projection,
+			LM_TARGET_PROJECTION, pass, layer);
+	post_norm_forward(network, &kept->post1, w->post_norm1_weight, w->post_norm1_bias, pass);
+	norm2_forward(network, kept, pass, layer);
 }
 
-/* dx holds d middle, and leaves as d x. */
+/* middle, from attention's branch in narrow; norm2 of it or, with parallel_residual, of x. */
 static void
-attention_backward(LmNetwork *network, const LmPass *pass, int layer)
+norm2_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
+	LmResidual middle = {kept->middle, kept->x, network->activations.narrow, &behind};
+	int n = pass->batch->n_tokens, C = config->channels;
+
+	if (!config->parallel_residual)
+	{
+		lm_residual_norm_forward(network->engine, kept->norm2, kept->mean2, kept->rstd2, &middle,
+								 w->norm2_weight, w->norm2_bias, n, C, config->norm_epsilon,
+								 config->norm);
+		return;
+	}
+	lm_residual_forward(network->engine, &middle, n, C);
+	lm_norm_forward(network->engine, kept->norm2, kept->mean2, kept->rstd2, kept->x,
+					w->norm2_weight, w->norm2_bias, n, C, config->norm_epsilon, config->norm);
+}
+
+/* dy is the gradient of middle; that of x is added to dx. */
+static void
+attention_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer)
 {
 	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
@@ -102,16 +146,20 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = linear_of(network, pass, C, 3 * C, w->attention_weight, w->attention_bias);
-	LmLinear projection = linear_of(network, pass, C, C, w->projection_weight, w->projection_bias);
+	LmLinear to_qkv = linear_of(network, pass, C, lm_config_qkv_channels(config),
+								w->attention_weight, w->attention_bias);
+	LmLinear projection = linear_of(network, pass, lm_config_query_channels(config), C,
+									w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
 	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
 
-	/* middle = x + dropout(projection(attention)) */
-	const float *dbranch = branch_gradient(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
+	/* middle = x + dropout(post1(projection(attention))) */
+	const float *dbranch = branch_gradient(network, pass, dy, LM_RANDOM_PROJECTION_DROPOUT, layer);
 
+	dbranch = post_norm_backward(network, dw->post_norm1_weight, dw->post_norm1_bias, dbranch,
+								 &kept->post1, w->post_norm1_weight, pass);
 	backward(network, dattention, dw->projection_weight, dw->projection_bias, dbranch,
 			 kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
 	/* attention = softmax(q k') v */
@@ -127,46 +175,125 @@ attention_backward(LmNetwork *network, const LmPass *pass, int layer)
 					 kept->rstd1, w->norm1_weight, n, C, config->norm, a->scratch);
 }
 
+/* From norm2 to the activation, with its gate where it has one. */
 static void
 mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
+	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
-	int C = network->config.channels, M = network->config.mlp_channels;
-	LmLinear up = linear_of(network, pass, C, M, w->up_weight, w->up_bias);
+	bool gated = lm_activation_is_gated(config->mlp);
+	LmLinear up = linear_of(network, pass, config->channels, lm_config_up_channels(config),
+							w->up_weight, w->up_bias);
 
-	up.activation = network->config.mlp;
-	up.activated = kept->gelu;
+	if (!gated)
+	{
+		up.activation = config->mlp;
+		up.activated = kept->gelu;
+	}
 	forward(network, kept->up, kept->norm2, &up, LM_TARGET_UP, pass, layer);
+	if (gated)
+		lm_gate_forward(network->engine, kept->gelu, kept->up, pass->batch->n_tokens,
+						config->mlp_channels, config->mlp);
 }
 
-/* dx holds d y, and leaves as d middle. */
+/* narrow = post2(down(gelu)) */
 static void
-mlp_backward(LmNetwork *network, const LmPass *pass, int layer)
+down_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	LmLinear down = linear_of(network, pass, config->mlp_channels, config->channels, w->down_weight,
+							  w->down_bias);
+
+	forward(network, config->post_norm ? kept->post2.x : network->activations.narrow, kept->gelu,
+			&down, LM_TARGET_DOWN, pass, layer);
+	post_norm_forward(network, &kept->post2, w->post_norm2_weight, w->post_norm2_bias, pass);
+}
+
+/* dy is the gradient of y; that of middle (of x, with parallel_residual) is added to dx. */
+static void
+mlp_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer)
 {
 	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
 	const LmBlockTensors *dw = &network->gradient.blocks[layer];
 	const LmBlockActivations *kept = &network->activations.blocks[layer];
-	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
-	int n = pass->batch->n_tokens, C = config->channels, M = config->mlp_channels;
-	LmLinear up = linear_of(network, pass, C, M, w->up_weight, w->up_bias);
-	LmLinear down = linear_of(network, pass, M, C, w->down_weight, w->down_bias);
-	float *dup = a->wide, *dnorm2 = a->narrow;
+	int n = pass->batch->n_tokens, C = config->channels;
+	LmLinear up =
+		linear_of(network, pass, C, lm_config_up_channels(config), w->up_weight, w->up_bias);
+	float *dnorm2 = a->narrow;
 
-	/* y = middle + dropout(down(gelu(up))) */
-	const float *dbranch = branch_gradient(network, pass, LM_RANDOM_MLP_DROPOUT, layer);
+	/* y = middle + dropout(post2(down(gelu(up)))) */
+	const float *dup, *dbranch = branch_gradient(network, pass, dy, LM_RANDOM_MLP_DROPOUT, layer);
 
-	down.activation = config->mlp;
-	down.before = kept->up;
-	backward(network, dup, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down,
-			 LM_TARGET_DOWN, pass, layer);
+	dbranch = post_norm_backward(network, dw->post_norm2_weight, dw->post_norm2_bias, dbranch,
+								 &kept->post2, w->post_norm2_weight, pass);
+	dup = down_backward(network, pass, dbranch, layer);
 	/* up = norm2 w' + bias */
 	backward(network, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, LM_TARGET_UP, pass,
 			 layer);
 	/* norm2 = norm(middle) */
-	lm_norm_backward(engine, a->dx, dw->norm2_weight, dw->norm2_bias, dnorm2, kept->middle,
-					 kept->mean2, kept->rstd2, w->norm2_weight, n, C, config->norm, a->scratch);
+	lm_norm_backward(network->engine, a->dx, dw->norm2_weight, dw->norm2_bias, dnorm2,
+					 config->parallel_residual ? kept->x : kept->middle, kept->mean2, kept->rstd2,
+					 w->norm2_weight, n, C, config->norm, a->scratch);
+}
+
+/* The gradient of up: in wide or, with a gate, in the place of up, which is not needed again. */
+static const float *
+down_backward(LmNetwork *network, const LmPass *pass, const float *dbranch, int layer)
+{
+	const LmConfig *config = &network->config;
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	const LmBlockTensors *dw = &network->gradient.blocks[layer];
+	const LmBlockActivations *kept = &network->activations.blocks[layer];
+	float *dgelu = network->activations.wide;
+	bool gated = lm_activation_is_gated(config->mlp);
+	LmLinear down = linear_of(network, pass, config->mlp_channels, config->channels, w->down_weight,
+							  w->down_bias);
+
+	if (!gated)
+	{
+		down.activation = config->mlp;
+		down.before = kept->up;
+	}
+	backward(network, dgelu, dw->down_weight, dw->down_bias, dbranch, kept->gelu, &down,
+			 LM_TARGET_DOWN, pass, layer);
+	if (!gated)
+		return dgelu;
+	lm_gate_backward(network->engine, kept->up, dgelu, kept->up, pass->batch->n_tokens,
+					 config->mlp_channels, config->mlp);
+	return kept->up;
+}
+
+/* narrow = norm(kept->x); nothing without post_norm, where narrow is the branch already. */
+static void
+post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weight,
+				  const float *bias, const LmPass *pass)
+{
+	const LmConfig *config = &network->config;
+
+	if (config->post_norm)
+		lm_norm_forward(network->engine, network->activations.narrow, kept->mean, kept->rstd,
+						kept->x, weight, bias, pass->batch->n_tokens, config->channels,
+						config->norm_epsilon, config->norm);
+}
+
+/* The gradient of the norm's input; dy itself without post_norm. */
+static const float *
+post_norm_backward(LmNetwork *network, float *dweight, float *dbias, const float *dy,
+				   const LmPostNorm *kept, const float *weight, const LmPass *pass)
+{
+	const LmConfig *config = &network->config;
+	LmActivations *a = &network->activations;
+	int n = pass->batch->n_tokens, C = config->channels;
+
+	if (!config->post_norm)
+		return dy;
+	lm_zero(network->engine, a->apart, (size_t) n * (size_t) C);
+	lm_norm_backward(network->engine, a->apart, dweight, dbias, dy, kept->x, kept->mean, kept->rstd,
+					 weight, n, C, config->norm, a->scratch);
+	return a->apart;
 }
 
 static LmLinear
@@ -262,17 +389,18 @@ lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear, Lm
 	};
 }
 
-/* The gradient of a branch's output: that of the stream, masked where there is dropout. */
+/* The gradient of a branch's output: that of the sum, masked where there is dropout. */
 static const float *
-branch_gradient(LmNetwork *network, const LmPass *pass, LmPurpose purpose, int layer)
+branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy, LmPurpose purpose,
+				int layer)
 {
 	LmActivations *a = &network->activations;
 	LmDropout dropout = lm_pass_dropout(network, pass, purpose, layer);
 	int n = pass->batch->n_tokens, C = network->config.channels;
 
 	if (dropout.rate == 0)
-		return a->dx;
-	lm_dropout(network->engine, a->dbranch, a->dx, &dropout, n, C);
+		return dy;
+	lm_dropout(network->engine, a->dbranch, dy, &dropout, n, C);
 	return a->dbranch;
 }
 

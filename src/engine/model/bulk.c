@@ -1,7 +1,7 @@
 /*
  * src/engine/model/bulk.c
  *
- * Clears large arrays on all threads.
+ * Clears and copies large arrays on all threads.
  */
 #include <string.h>
 
@@ -12,6 +12,7 @@
 typedef struct Bulk
 {
 	float *y;
+	const float *x; /* NULL: zeros */
 	size_t count;
 } Bulk;
 
@@ -23,13 +24,24 @@ bulk_piece(void *work, int piece, int thread)
 	size_t count = bulk->count - first < PIECE ? bulk->count - first : PIECE;
 
 	(void) thread;
-	memset(bulk->y + first, 0, count * sizeof(float));
+	if (bulk->x)
+		memcpy(bulk->y + first, bulk->x + first, count * sizeof(float));
+	else
+		memset(bulk->y + first, 0, count * sizeof(float));
 }
 
 void
 lm_zero(LmEngine *engine, float *y, size_t count)
 {
-	Bulk bulk = {y, count};
+	Bulk bulk = {y, NULL, count};
+
+	lm_engine_run(engine, bulk_piece, &bulk, (int) ((count + PIECE - 1) / PIECE));
+}
+
+void
+lm_copy(LmEngine *engine, float *y, const float *x, size_t count)
+{
+	Bulk bulk = {y, x, count};
 
 	lm_engine_run(engine, bulk_piece, &bulk, (int) ((count + PIECE - 1) / PIECE));
 }

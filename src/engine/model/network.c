@@ -3,9 +3,9 @@
  *
  * The decoder in training: embeddings, blocks, final norm, head and loss, forward and backward.
  *
- *   x = dropout(wte[token] + wpe[position])
+ *   x = dropout(scale wte[token] + wpe[position])
  *   x = block_l(x) for each layer
- *   logits = norm(x) head'
+ *   logits = cap(norm(x) head')
  *
  * With recomputation (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 3)
  * all blocks keep their inner activations in one place, and each block is computed a second time
@@ -18,35 +18,13 @@
 #include "model/labels.h"
 #include "model/network.h"
 
-#define LOGITS_BYTES ((size_t) 1 << 23) /* stays in the second and third level cache */
-#define LOGITS_ROWS_MIN 128
-#define LOGITS_ROWS_MAX 1024
-/*
- * Each chunk packs the head again and adds to its gradient, which costs more than the cache gains.
- */
-#define PACKED_LOGITS_BYTES ((size_t) 1 << 27)
-
 static void leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
 						int layer);
 static void embedding_forward(LmNetwork *network, const LmPass *pass);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
 static LmLinear head_of(const LmNetwork *network);
 static double weighted_sum(const float *nll, const LmBatch *batch);
-static int logits_rows(const LmConfig *config, int capacity, bool bf16);
-static void lay_out_lora(LmNetwork *network, LmArena *arena);
-static void lay_out_blocks(LmNetwork *network, LmArena *arena);
-static LmBlockActivations lay_out_block(const LmNetwork *network, LmArena *arena);
-static size_t scratch_size(const LmNetwork *network, int n_threads);
-static size_t packed_size(const LmNetwork *network);
-
-/* A block of parameters with its table; nothing where the table is NULL. */
-typedef struct Block
-{
-	const LmParamTable *table;
-	float *values;
-} Block;
-
-static void bind_tensors(LmTensors *tensors, Block own, Block base);
+static void cap_logits(const LmNetwork *network, float *y, const float *x, int n);
 
 void
 lm_network_forward(LmNetwork *network, const LmPass *pass)
@@ -129,7 +107,8 @@ embedding_forward(LmNetwork *network, const LmPass *pass)
 	int C = network->config.channels;
 
 	lm_embedding_forward(network->engine, x, batch->tokens, batch->positions,
-						 network->params.token_embedding, wpe, batch->n_tokens, C);
+						 network->params.token_embedding, wpe, network->config.embedding_scale,
+						 batch->n_tokens, C);
 	lm_dropout(network->engine, x, x, &dropout, batch->n_tokens, C);
 }
 
@@ -141,11 +120,11 @@ embedding_backward(LmNetwork *network, const LmPass *pass)
 	LmDropout dropout = lm_pass_dropout(network, pass, LM_RANDOM_EMBEDDING_DROPOUT, 0);
 	int C = network->config.channels;
 
-	/* x = dropout(wte[tokens] + wpe[positions]) */
+	/* x = dropout(scale wte[tokens] + wpe[positions]) */
 	lm_dropout(network->engine, a->dx, a->dx, &dropout, batch->n_tokens, C);
 	lm_embedding_backward(network->engine, network->gradient.token_embedding,
 						  network->gradient.position_embedding, a->dx, batch->tokens,
-						  batch->positions, batch->n_tokens, C);
+						  batch->positions, network->config.embedding_scale, batch->n_tokens, C);
 }
 
 double
@@ -155,6 +134,7 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	LmLinear head = head_of(network);
+	float *logits = a->capped ? a->capped : a->logits;
 	int C = network->config.channels, V = network->config.vocabulary;
 
 	if (network->config.labels > 0)
@@ -166,19 +146,26 @@ lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 		const float *x = a->norm + (size_t) first * C;
 
 		lm_linear_forward(engine, a->logits, x, &head, n);
+		cap_logits(network, logits, a->logits, n);
 		if (scale > 0)
 		{
-			lm_cross_entropy(engine, a->logits, a->nll + first, batch->targets + first,
+			lm_cross_entropy(engine, logits, a->nll + first, batch->targets + first,
 							 batch->weights + first, scale, pass->smoothing, n, V);
+			if (a->capped)
+			{
+				/* The gradient took the place of the capped logits, which are made again. */
+				cap_logits(network, a->logits, a->logits, n);
+				lm_softcap_backward(engine, logits, logits, a->logits, (size_t) n * (size_t) V,
+									network->config.logit_softcap);
+			}
 			/* logits = norm head' */
 			head.overwrite = pass->first && first == 0;
 			lm_linear_backward(engine, a->narrow + (size_t) first * C,
-							   network->gradient.head_weight, NULL, a->logits, x, &head, n,
+							   network->gradient.head_weight, NULL, logits, x, &head, n,
 							   a->scratch);
 		}
 		else
-			lm_cross_entropy_forward(engine, a->nll + first, a->logits, batch->targets + first, n,
-									 V);
+			lm_cross_entropy_forward(engine, a->nll + first, logits, batch->targets + first, n, V);
 		if (lm_engine_stopped(engine))
 			return 0;
 	}
@@ -203,11 +190,22 @@ lm_network_logits(LmNetwork *network, float *out, const LmPass *pass)
 	for (int first = 0; first < pass->batch->n_tokens; first += network->logits_rows)
 	{
 		int left = pass->batch->n_tokens - first;
+		int n = left < network->logits_rows ? left : network->logits_rows;
+		float *logits = out + (size_t) first * V;
 
-		lm_linear_forward(network->engine, out + (size_t) first * V,
-						  network->activations.norm + (size_t) first * C, &head,
-						  left < network->logits_rows ? left : network->logits_rows);
+		lm_linear_forward(network->engine, logits, network->activations.norm + (size_t) first * C,
+						  &head, n);
+		cap_logits(network, logits, logits, n);
 	}
+}
+
+/* y = the soft cap of logits x of n rows; without one nothing, y is x then. */
+static void
+cap_logits(const LmNetwork *network, float *y, const float *x, int n)
+{
+	if (network->config.logit_softcap > 0)
+		lm_softcap_forward(network->engine, y, x, (size_t) n * (size_t) network->config.vocabulary,
+						   network->config.logit_softcap);
 }
 
 static LmLinear
@@ -231,252 +229,4 @@ weighted_sum(const float *nll, const LmBatch *batch)
 		if (batch->targets[i] >= 0 && batch->weights[i] != 0)
 			sum += (double) batch->weights[i] * nll[i];
 	return sum;
-}
-
-void
-lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity,
-				  int n_threads, bool bf16)
-{
-	size_t N = (size_t) capacity, C = (size_t) config->channels;
-	size_t M = (size_t) config->mlp_channels, L = (size_t) config->layers;
-	LmActivations *a = &network->activations;
-	size_t packed;
-
-	network->config = *config;
-	network->capacity = capacity;
-	network->logits_rows = logits_rows(config, capacity, bf16);
-	network->params.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
-	network->gradient.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
-	a->blocks = lm_arena_take(arena, L, sizeof(LmBlockActivations));
-	lay_out_blocks(network, arena);
-	a->x = lm_arena_floats(arena, N, C);
-	a->norm = lm_arena_floats(arena, N, C);
-	a->mean = lm_arena_floats(arena, N, 1);
-	a->rstd = lm_arena_floats(arena, N, 1);
-	a->logits = lm_arena_floats(arena, (size_t) network->logits_rows, (size_t) config->vocabulary);
-	a->nll = lm_arena_floats(arena, N, 1);
-	a->dx = lm_arena_floats(arena, N, C);
-	a->dbranch = config->dropout > 0 ? lm_arena_floats(arena, N, C) : NULL;
-	a->narrow = lm_arena_floats(arena, N, C);
-	a->wide = lm_arena_floats(arena, N, M > 3 * C ? M : 3 * C);
-	a->sinusoid = config->position == LM_SINUSOIDAL
-					  ? lm_arena_floats(arena, (size_t) config->context, C)
-					  : NULL;
-	a->rotary = config->position == LM_ROPE
-					? lm_arena_floats(arena, (size_t) config->context,
-									  (size_t) lm_config_rotary_size(config))
-					: NULL;
-	if (config->labels > 0)
-		a->labels = lm_labels_layout(arena, config);
-	lay_out_lora(network, arena);
-	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
-	a->bf16 = bf16;
-	packed = packed_size(network);
-	a->packed = packed > 0 ? lm_arena_take(arena, packed, 1) : NULL;
-}
-
-/* Scratch of adapters: one layer at a time uses it, so it has the size of the widest. */
-static void
-lay_out_lora(LmNetwork *network, LmArena *arena)
-{
-	const LmConfig *config = &network->config;
-	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
-		   M = (size_t) config->mlp_channels;
-	LmActivations *a = &network->activations;
-
-	if (config->lora_rank == 0)
-		return;
-	a->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
-	a->lora_dh = lm_arena_floats(arena, N, (size_t) config->lora_rank);
-	if (config->lora_dropout > 0)
-		a->lora_masked = lm_arena_floats(arena, N, M > C ? M : C);
-}
-
-/*
- * With recomputation only the input of each block is kept; the rest is that of the block which was
- * computed last.
- */
-static void
-lay_out_blocks(LmNetwork *network, LmArena *arena)
-{
-	const LmConfig *config = &network->config;
-	LmBlockActivations kept = {0};
-
-	if (network->recompute)
-		kept = lay_out_block(network, arena);
-	for (int layer = 0; layer < config->layers; layer++)
-	{
-		if (!network->recompute)
-			kept = lay_out_block(network, arena);
-		kept.x = lm_arena_floats(arena, (size_t) network->capacity, (size_t) config->channels);
-		if (arena->base)
-			network->activations.blocks[layer] = kept;
-	}
-}
-
-/* All but the input. */
-static LmBlockActivations
-lay_out_block(const LmNetwork *network, LmArena *arena)
-{
-	const LmConfig *config = &network->config;
-	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
-		   M = (size_t) config->mlp_channels;
-
-	return (LmBlockActivations){
-		.norm1 = lm_arena_floats(arena, N, C),
-		.mean1 = lm_arena_floats(arena, N, 1),
-		.rstd1 = lm_arena_floats(arena, N, 1),
-		.qkv = lm_arena_floats(arena, N, 3 * C),
-		.raw = config->qk_norm ? lm_arena_floats(arena, N, 2 * C) : NULL,
-		.head_rstd = config->qk_norm ? lm_arena_floats(arena, N, 2 * (size_t) config->heads) : NULL,
-		.attention = lm_arena_floats(arena, N, C),
-		.lse = lm_arena_floats(arena, N, (size_t) config->heads),
-		.middle = lm_arena_floats(arena, N, C),
-		.norm2 = lm_arena_floats(arena, N, C),
-		.mean2 = lm_arena_floats(arena, N, 1),
-		.rstd2 = lm_arena_floats(arena, N, 1),
-		.up = lm_arena_floats(arena, N, M),
-		.gelu = lm_arena_floats(arena, N, M),
-	};
-}
-
-/* As many rows as fit LOGITS_BYTES or PACKED_LOGITS_BYTES, within the bounds and the capacity. */
-static int
-logits_rows(const LmConfig *config, int capacity, bool bf16)
-{
-	bool packed = lm_linear_packed_size(1, 1, 1, bf16) > 0;
-	size_t row_size = (bf16 ? sizeof(uint16_t) : sizeof(float)) * (size_t) config->vocabulary;
-	size_t rows = (packed ? PACKED_LOGITS_BYTES : LOGITS_BYTES) / row_size / LOGITS_ROWS_MIN *
-				  LOGITS_ROWS_MIN;
-
-	if (rows < LOGITS_ROWS_MIN)
-		rows = LOGITS_ROWS_MIN;
-	if (rows > LOGITS_ROWS_MAX)
-		rows = LOGITS_ROWS_MAX;
-	return rows < (size_t) capacity ? (int) rows : capacity;
-}
-
-/* The most bytes of scratch that an operation asks for. */
-static size_t
-scratch_size(const LmNetwork *network, int n_threads)
-{
-	const LmConfig *config = &network->config;
-	int N = network->capacity, C = config->channels, M = config->mlp_channels;
-	size_t sizes[] = {
-		lm_linear_backward_scratch(N, M > 3 * C ? M : 3 * C),
-		lm_norm_backward_scratch(N, C),
-		lm_heads_backward_scratch(N, lm_config_head_size(config)),
-		lm_attention_scratch_for(n_threads, N),
-		config->labels > 0 ? lm_linear_backward_scratch(LM_LABEL_WINDOWS, config->labels) : 0,
-	};
-	size_t largest = 0;
-
-	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-		largest = sizes[i] > largest ? sizes[i] : largest;
-	return largest;
-}
-
-/* Bytes that the layer with the largest operands asks for. */
-static size_t
-packed_size(const LmNetwork *network)
-{
-	const LmConfig *config = &network->config;
-	int N = network->capacity, C = config->channels, M = config->mlp_channels;
-	bool bf16 = network->activations.bf16;
-	size_t sizes[] = {
-		lm_linear_packed_size(N, C, 3 * C, bf16),
-		lm_linear_packed_size(N, C, M, bf16),
-		lm_linear_packed_size(N, M, C, bf16),
-		lm_linear_packed_size(network->logits_rows, C, config->vocabulary, bf16),
-	};
-	size_t largest = 0;
-
-	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-		largest = sizes[i] > largest ? sizes[i] : largest;
-	return largest;
-}
-
-void
-lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
-				const LmParamTable *base_table, float *base)
-{
-	bind_tensors(&network->params, (Block){table, params}, (Block){base_table, base});
-	bind_tensors(&network->gradient, (Block){table, gradient}, (Block){NULL, NULL});
-	if (network->activations.sinusoid)
-		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
-	if (network->activations.rotary)
-	{
-		LmRotation rotation = lm_config_rotation(&table->config, false);
-
-		lm_rotary(network->activations.rotary, &rotation, table->config.context);
-	}
-}
-
-LmHeads
-lm_network_heads(const LmNetwork *network, int layer)
-{
-	const LmBlockTensors *w = &network->params.blocks[layer];
-	LmHeads heads = lm_config_heads(&network->config);
-
-	heads.query_weight = w->query_norm_weight;
-	heads.key_weight = w->key_norm_weight;
-	heads.rotary = network->activations.rotary;
-	return heads;
-}
-
-static float *
-find(Block block, LmParamKind kind, int layer)
-{
-	const LmParam *param = block.table ? lm_param_find(block.table, kind, layer) : NULL;
-
-	return param ? block.values + param->offset : NULL;
-}
-
-static float *
-tensor(Block own, Block base, LmParamKind kind, int layer)
-{
-	float *values = find(own, kind, layer);
-
-	return values ? values : find(base, kind, layer);
-}
-
-/* Points each tensor into the own block or, for an adapter, the base's; NULL: neither has it. */
-static void
-bind_tensors(LmTensors *tensors, Block own, Block base)
-{
-	const LmConfig *config = &own.table->config;
-
-	tensors->token_embedding = tensor(own, base, LM_TOKEN_EMBEDDING, -1);
-	tensors->position_embedding = tensor(own, base, LM_POSITION_EMBEDDING, -1);
-	tensors->final_norm_weight = tensor(own, base, LM_FINAL_NORM_WEIGHT, -1);
-	tensors->final_norm_bias = tensor(own, base, LM_FINAL_NORM_BIAS, -1);
-	tensors->head_weight =
-		tensor(own, base, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
-	tensors->bag_embedding = tensor(own, base, LM_BAG_EMBEDDING, -1);
-	tensors->label_weight = tensor(own, base, LM_LABEL_WEIGHT, -1);
-	tensors->label_bias = tensor(own, base, LM_LABEL_BIAS, -1);
-	for (int layer = 0; layer < config->layers; layer++)
-	{
-		tensors->blocks[layer] = (LmBlockTensors){
-			.norm1_weight = tensor(own, base, LM_NORM1_WEIGHT, layer),
-			.norm1_bias = tensor(own, base, LM_NORM1_BIAS, layer),
-			.attention_weight = tensor(own, base, LM_ATTENTION_WEIGHT, layer),
-			.attention_bias = tensor(own, base, LM_ATTENTION_BIAS, layer),
-			.query_norm_weight = tensor(own, base, LM_QUERY_NORM_WEIGHT, layer),
-			.key_norm_weight = tensor(own, base, LM_KEY_NORM_WEIGHT, layer),
-			.projection_weight = tensor(own, base, LM_PROJECTION_WEIGHT, layer),
-			.projection_bias = tensor(own, base, LM_PROJECTION_BIAS, layer),
-			.norm2_weight = tensor(own, base, LM_NORM2_WEIGHT, layer),
-			.norm2_bias = tensor(own, base, LM_NORM2_BIAS, layer),
-			.up_weight = tensor(own, base, LM_UP_WEIGHT, layer),
-			.up_bias = tensor(own, base, LM_UP_BIAS, layer),
-			.down_weight = tensor(own, base, LM_DOWN_WEIGHT, layer),
-			.down_bias = tensor(own, base, LM_DOWN_BIAS, layer),
-		};
-		for (int target = 0; target < LM_TARGETS; target++)
-		{
-			tensors->blocks[layer].lora_a[target] = tensor(own, base, LM_LORA_A(target), layer);
-			tensors->blocks[layer].lora_b[target] = tensor(own, base, LM_LORA_B(target), layer);
-		}
-	}
 }

@@ -4,7 +4,8 @@
  * The network in training: pointers to its tensors, its activations, and the passes over it.
  *
  * Activations are kept from the forward pass for the backward pass. N is the capacity in tokens, M
- * the channels of the MLP, R the rows of logits that exist at once.
+ * the channels of the MLP and U those of its first product (2 M with a gate), A the channels of
+ * queries and K those of keys, R the rows of logits that exist at once.
  */
 #ifndef LM_NETWORK_H
 #define LM_NETWORK_H
@@ -27,12 +28,16 @@ typedef struct LmBlockTensors
 	float *key_norm_weight;
 	float *projection_weight;
 	float *projection_bias;
+	float *post_norm1_weight;
+	float *post_norm1_bias;
 	float *norm2_weight;
 	float *norm2_bias;
 	float *up_weight;
 	float *up_bias;
 	float *down_weight;
 	float *down_bias;
+	float *post_norm2_weight;
+	float *post_norm2_bias;
 	float *lora_a[LM_TARGETS]; /* [rank, n_in]; NULL: no target of an adapter */
 	float *lora_b[LM_TARGETS]; /* [n_out, rank] */
 } LmBlockTensors;
@@ -51,6 +56,14 @@ typedef struct LmTensors
 	LmBlockTensors *blocks; /* [L] */
 } LmTensors;
 
+/* What the backward pass of a norm behind a branch needs; NULLs without post_norm. */
+typedef struct LmPostNorm
+{
+	float *x; /* [N, C] the branch */
+	float *mean; /* [N] */
+	float *rstd;
+} LmPostNorm;
+
 /* Activations of one block. */
 typedef struct LmBlockActivations
 {
@@ -58,17 +71,19 @@ typedef struct LmBlockActivations
 	float *norm1; /* [N, C] */
 	float *mean1; /* [N] */
 	float *rstd1;
-	float *qkv; /* [N, 3 C] as attention takes it */
-	float *raw; /* [N, 2 C] queries and keys before their norm; only with qk_norm */
-	float *head_rstd; /* [N, 2 H] */
-	float *attention; /* [N, C] */
+	float *qkv; /* [N, A + 2 K] as attention takes it */
+	float *raw; /* [N, A + K] queries and keys before their norm; only with qk_norm */
+	float *head_rstd; /* [N, heads of queries and of keys] */
+	float *attention; /* [N, A] */
 	float *lse; /* [N, H] */
 	float *middle; /* [N, C] x + attention branch */
 	float *norm2; /* [N, C] */
 	float *mean2;
 	float *rstd2;
-	float *up; /* [N, M] before the activation function */
+	float *up; /* [N, U] before the activation function */
 	float *gelu; /* [N, M] */
+	LmPostNorm post1;
+	LmPostNorm post2;
 } LmBlockActivations;
 
 #define LM_LABEL_WINDOWS 64 /* that are classified at once */
@@ -90,19 +105,26 @@ typedef struct LmActivations
 	float *mean;
 	float *rstd;
 	float *logits; /* [R, V] */
+	float *capped; /* [R, V] logits behind their soft cap; NULL without one */
 	float *nll; /* [N] */
 	float *dx; /* [N, C] gradient of the residual stream */
 	float *dbranch; /* [N, C] the same after a dropout mask; only with dropout */
-	/* [N, C] a branch's output, or the gradient of a norm or of the attention's output */
+	/*
+	 * [N, C] gradient of a branch before its post norm, or with parallel_residual of the block's
+	 * output; NULL without either
+	 */
+	float *apart;
+	/* [N, max(C, A)] a branch's output, or the gradient of a norm or of the attention's output */
 	float *narrow;
-	float *wide; /* [N, max(M, 3 C)] gradient inside a branch */
+	float *wide; /* [N, max(M, A + 2 K)] gradient inside a branch */
 	float *sinusoid; /* [context, C]; only where positions are sinusoidal */
-	float *rotary; /* [context, head_size]; only with rope */
+	float *rotary; /* [context, rotary_size]; only with rope */
+	float *rotary_local; /* the same for the layers with rope_local_base */
 	LmLabelActivations labels; /* NULLs without labels */
 	/* [N, rank], of one layer at a time; NULL, as the next two, without an adapter */
 	float *lora_h;
 	float *lora_dh;
-	float *lora_masked; /* [N, max(M, C)]; only with dropout in the adapter */
+	float *lora_masked; /* [N, max(M, C, A)]; only with dropout in the adapter */
 	void *scratch;
 	void *packed; /* LmLinear.packed, for one layer at a time */
 	bool bf16;
@@ -188,5 +210,6 @@ LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpos
 
 /* Bulk memory, in pieces (model/bulk.c). */
 void lm_zero(LmEngine *engine, float *y, size_t count);
+void lm_copy(LmEngine *engine, float *y, const float *x, size_t count);
 
 #endif /* LM_NETWORK_H */

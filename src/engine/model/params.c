@@ -327,6 +327,24 @@ size_of(const LmConfig *config, Size size)
 	}
 }
 
+int
+lm_param_stack(int rows[LM_FILE_PARTS], const LmParam *param, const LmConfig *config)
+{
+	if (param->kind == LM_ATTENTION_WEIGHT)
+	{
+		rows[0] = lm_config_query_channels(config);
+		rows[1] = rows[2] = lm_config_kv_channels(config);
+		return 3;
+	}
+	if (param->kind == LM_UP_WEIGHT && lm_activation_is_gated(config->mlp))
+	{
+		rows[0] = rows[1] = config->mlp_channels;
+		return 2;
+	}
+	rows[0] = param->rows;
+	return 1;
+}
+
 /* The number of rows [first, last) of kinds that the configuration has. */
 static int
 count_kinds(const LmConfig *config, int first, int last)

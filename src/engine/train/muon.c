@@ -114,10 +114,13 @@ lm_muon_scratch(size_t *bytes, const LmConfig *config, bool bf16)
 	Layer layer = {.muon = &(LmMuon){.bf16 = bf16}};
 	LmArena arena = {0};
 
-	/* Queries, keys, values, projection; and up to three matrices of the MLP. */
-	for (int i = 0; i < 7; i++)
-		add_matrix(&layer, &arena, config->channels,
-				   i < 4 ? config->channels : config->mlp_channels, 0);
+	add_matrix(&layer, &arena, lm_config_query_channels(config), config->channels, 0);
+	add_matrix(&layer, &arena, lm_config_kv_channels(config), config->channels, 0);
+	add_matrix(&layer, &arena, lm_config_kv_channels(config), config->channels, 0);
+	add_matrix(&layer, &arena, config->channels, lm_config_query_channels(config), 0);
+	for (int i = 0; i < (lm_activation_is_gated(config->mlp) ? 2 : 1); i++)
+		add_matrix(&layer, &arena, config->mlp_channels, config->channels, 0);
+	add_matrix(&layer, &arena, config->channels, config->mlp_channels, 0);
 	*bytes = arena.used;
 	return !arena.overflow;
 }
@@ -160,7 +163,7 @@ lm_muon_update(LmEngine *engine, float *params, float *moments, const float *dir
 
 /* ---- Matrices ----------------------------------------------------------- */
 
-/* Collects the matrices of a layer that Muon trains; attention's weight is three of them. */
+/* Collects the matrices of a layer that Muon trains; some parameters are several of them. */
 static Layer
 layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int number, void *scratch)
 {
@@ -171,14 +174,17 @@ layer_of(LmEngine *engine, const LmParamTable *table, const LmMuon *muon, int nu
 	for (int i = 0; i < table->n_params; i++)
 	{
 		const LmParam *param = &table->params[i];
-		int n_parts = param->kind == LM_ATTENTION_WEIGHT ? 3 : 1, rows = param->rows / n_parts;
+		int rows[LM_FILE_PARTS], n = lm_param_stack(rows, param, &table->config);
+		size_t offset = param->offset;
 
 		if (param->layer != number || !lm_muon_takes(param))
 			continue;
-		fits = fits && lm_ns_fits_bf16(rows, param->columns);
-		for (int part = 0; part < n_parts; part++)
-			add_matrix(&layer, &arena, rows, param->columns,
-					   param->offset + (size_t) part * (size_t) rows * (size_t) param->columns);
+		for (int part = 0; part < n; part++)
+		{
+			fits = fits && lm_ns_fits_bf16(rows[part], param->columns);
+			add_matrix(&layer, &arena, rows[part], param->columns, offset);
+			offset += (size_t) rows[part] * (size_t) param->columns;
+		}
 	}
 	layer.set.bf16 = fits ? engine->bf16 : NULL;
 	return layer;

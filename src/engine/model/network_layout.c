@@ -1,0 +1,344 @@
+/*
+ * src/engine/model/network_layout.c
+ *
+ * The memory of the network in training: its activations in an arena, and where its tensors lie in
+ * blocks of parameters and gradients.
+ */
+#include "model/labels.h"
+#include "model/network.h"
+
+#define LOGITS_BYTES ((size_t) 1 << 23) /* stays in the second and third level cache */
+#define LOGITS_ROWS_MIN 128
+#define LOGITS_ROWS_MAX 1024
+/*
+ * Each chunk packs the head again and adds to its gradient, which costs more than the cache gains.
+ */
+#define PACKED_LOGITS_BYTES ((size_t) 1 << 27)
+
+static int logits_rows(const LmConfig *config, int capacity, bool bf16);
+static void lay_out_lora(LmNetwork *network, LmArena *arena);
+static void lay_out_blocks(LmNetwork *network, LmArena *arena);
+static LmBlockActivations lay_out_block(const LmNetwork *network, LmArena *arena);
+static LmPostNorm lay_out_post_norm(LmArena *arena, size_t N, size_t C, bool exists);
+static size_t larger(size_t a, size_t b);
+static bool has_local_layers(const LmConfig *config);
+static float *rotary_table(LmArena *arena, const LmConfig *config, bool exists);
+static void fill_rotary(float *rotary, const LmConfig *config, bool local);
+static size_t scratch_size(const LmNetwork *network, int n_threads);
+static size_t packed_size(const LmNetwork *network);
+
+/* A block of parameters with its table; nothing where the table is NULL. */
+typedef struct Block
+{
+	const LmParamTable *table;
+	float *values;
+} Block;
+
+static void bind_tensors(LmTensors *tensors, Block own, Block base);
+
+void
+lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity,
+				  int n_threads, bool bf16)
+{
+	size_t N = (size_t) capacity, C = (size_t) config->channels, L = (size_t) config->layers;
+	size_t M = (size_t) config->mlp_channels, A = (size_t) lm_config_query_channels(config);
+	size_t Q = (size_t) lm_config_qkv_channels(config);
+	LmActivations *a = &network->activations;
+	size_t packed;
+
+	network->config = *config;
+	network->capacity = capacity;
+	network->logits_rows = logits_rows(config, capacity, bf16);
+	network->params.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
+	network->gradient.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
+	a->blocks = lm_arena_take(arena, L, sizeof(LmBlockActivations));
+	lay_out_blocks(network, arena);
+	a->x = lm_arena_floats(arena, N, C);
+	a->norm = lm_arena_floats(arena, N, C);
+	a->mean = lm_arena_floats(arena, N, 1);
+	a->rstd = lm_arena_floats(arena, N, 1);
+	a->logits = lm_arena_floats(arena, (size_t) network->logits_rows, (size_t) config->vocabulary);
+	if (config->logit_softcap > 0)
+		a->capped =
+			lm_arena_floats(arena, (size_t) network->logits_rows, (size_t) config->vocabulary);
+	a->nll = lm_arena_floats(arena, N, 1);
+	a->dx = lm_arena_floats(arena, N, C);
+	a->dbranch = config->dropout > 0 ? lm_arena_floats(arena, N, C) : NULL;
+	if (config->parallel_residual || config->post_norm)
+		a->apart = lm_arena_floats(arena, N, C);
+	a->narrow = lm_arena_floats(arena, N, larger(C, A));
+	a->wide = lm_arena_floats(arena, N, larger(M, Q));
+	a->sinusoid = config->position == LM_SINUSOIDAL
+					  ? lm_arena_floats(arena, (size_t) config->context, C)
+					  : NULL;
+	a->rotary = rotary_table(arena, config, config->position == LM_ROPE);
+	a->rotary_local = rotary_table(arena, config, has_local_layers(config));
+	if (config->labels > 0)
+		a->labels = lm_labels_layout(arena, config);
+	lay_out_lora(network, arena);
+	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
+	a->bf16 = bf16;
+	packed = packed_size(network);
+	a->packed = packed > 0 ? lm_arena_take(arena, packed, 1) : NULL;
+}
+
+static size_t
+larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Whether a layer rotates by rope_local_base. */
+static bool
+has_local_layers(const LmConfig *config)
+{
+	for (int layer = 0; layer < config->layers; layer++)
+		if (lm_config_rotates(config, layer) && lm_config_is_local(config, layer))
+			return true;
+	return false;
+}
+
+static float *
+rotary_table(LmArena *arena, const LmConfig *config, bool exists)
+{
+	return exists ? lm_arena_floats(arena, (size_t) config->context,
+									(size_t) lm_config_rotary_size(config))
+				  : NULL;
+}
+
+/* Scratch of adapters: one layer at a time uses it, so it has the size of the widest. */
+static void
+lay_out_lora(LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
+		   M = (size_t) config->mlp_channels, A = (size_t) lm_config_query_channels(config);
+	LmActivations *a = &network->activations;
+
+	if (config->lora_rank == 0)
+		return;
+	a->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
+	a->lora_dh = lm_arena_floats(arena, N, (size_t) config->lora_rank);
+	if (config->lora_dropout > 0)
+		a->lora_masked = lm_arena_floats(arena, N, larger(M, larger(C, A)));
+}
+
+/*
+ * With recomputation only the input of each block is kept; the rest is that of the block which was
+ * computed last.
+ */
+static void
+lay_out_blocks(LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	LmBlockActivations kept = {0};
+
+	if (network->recompute)
+		kept = lay_out_block(network, arena);
+	for (int layer = 0; layer < config->layers; layer++)
+	{
+		if (!network->recompute)
+			kept = lay_out_block(network, arena);
+		kept.x = lm_arena_floats(arena, (size_t) network->capacity, (size_t) config->channels);
+		if (arena->base)
+			network->activations.blocks[layer] = kept;
+	}
+}
+
+/* All but the input. */
+static LmBlockActivations
+lay_out_block(const LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
+		   A = (size_t) lm_config_query_channels(config),
+		   K = (size_t) lm_config_kv_channels(config),
+		   n_heads = (size_t) (config->heads + lm_config_kv_heads(config));
+
+	return (LmBlockActivations){
+		.norm1 = lm_arena_floats(arena, N, C),
+		.mean1 = lm_arena_floats(arena, N, 1),
+		.rstd1 = lm_arena_floats(arena, N, 1),
+		.qkv = lm_arena_floats(arena, N, A + 2 * K),
+		.raw = config->qk_norm ? lm_arena_floats(arena, N, A + K) : NULL,
+		.head_rstd = config->qk_norm ? lm_arena_floats(arena, N, n_heads) : NULL,
+		.attention = lm_arena_floats(arena, N, A),
+		.lse = lm_arena_floats(arena, N, (size_t) config->heads),
+		.middle = lm_arena_floats(arena, N, C),
+		.norm2 = lm_arena_floats(arena, N, C),
+		.mean2 = lm_arena_floats(arena, N, 1),
+		.rstd2 = lm_arena_floats(arena, N, 1),
+		.up = lm_arena_floats(arena, N, (size_t) lm_config_up_channels(config)),
+		.gelu = lm_arena_floats(arena, N, (size_t) config->mlp_channels),
+		.post1 = lay_out_post_norm(arena, N, C, config->post_norm),
+		.post2 = lay_out_post_norm(arena, N, C, config->post_norm),
+	};
+}
+
+static LmPostNorm
+lay_out_post_norm(LmArena *arena, size_t N, size_t C, bool exists)
+{
+	if (!exists)
+		return (LmPostNorm){0};
+	return (LmPostNorm){
+		.x = lm_arena_floats(arena, N, C),
+		.mean = lm_arena_floats(arena, N, 1),
+		.rstd = lm_arena_floats(arena, N, 1),
+	};
+}
+
+/* As many rows as fit LOGITS_BYTES or PACKED_LOGITS_BYTES, within the bounds and the capacity. */
+static int
+logits_rows(const LmConfig *config, int capacity, bool bf16)
+{
+	bool packed = lm_linear_packed_size(1, 1, 1, bf16) > 0;
+	size_t row_size = (bf16 ? sizeof(uint16_t) : sizeof(float)) * (size_t) config->vocabulary;
+	size_t rows = (packed ? PACKED_LOGITS_BYTES : LOGITS_BYTES) / row_size / LOGITS_ROWS_MIN *
+				  LOGITS_ROWS_MIN;
+
+	if (rows < LOGITS_ROWS_MIN)
+		rows = LOGITS_ROWS_MIN;
+	if (rows > LOGITS_ROWS_MAX)
+		rows = LOGITS_ROWS_MAX;
+	return rows < (size_t) capacity ? (int) rows : capacity;
+}
+
+/* The most bytes of scratch that an operation asks for. */
+static size_t
+scratch_size(const LmNetwork *network, int n_threads)
+{
+	const LmConfig *config = &network->config;
+	int N = network->capacity, C = config->channels;
+	size_t sizes[] = {
+		lm_linear_backward_scratch(N, lm_config_qkv_channels(config)),
+		lm_linear_backward_scratch(N, lm_config_up_channels(config)),
+		lm_linear_backward_scratch(N, C),
+		lm_norm_backward_scratch(N, C),
+		lm_heads_backward_scratch(N, lm_config_head_size(config)),
+		lm_attention_scratch_for(n_threads, N),
+		config->labels > 0 ? lm_linear_backward_scratch(LM_LABEL_WINDOWS, config->labels) : 0,
+	};
+	size_t largest = 0;
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		largest = sizes[i] > largest ? sizes[i] : largest;
+	return largest;
+}
+
+/* Bytes that the layer with the largest operands asks for. */
+static size_t
+packed_size(const LmNetwork *network)
+{
+	const LmConfig *config = &network->config;
+	int N = network->capacity, C = config->channels, M = config->mlp_channels;
+	bool bf16 = network->activations.bf16;
+	size_t sizes[] = {
+		lm_linear_packed_size(N, C, lm_config_qkv_channels(config), bf16),
+		lm_linear_packed_size(N, lm_config_query_channels(config), C, bf16),
+		lm_linear_packed_size(N, C, lm_config_up_channels(config), bf16),
+		lm_linear_packed_size(N, M, C, bf16),
+		lm_linear_packed_size(network->logits_rows, C, config->vocabulary, bf16),
+	};
+	size_t largest = 0;
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		largest = sizes[i] > largest ? sizes[i] : largest;
+	return largest;
+}
+
+void
+lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
+				const LmParamTable *base_table, float *base)
+{
+	bind_tensors(&network->params, (Block){table, params}, (Block){base_table, base});
+	bind_tensors(&network->gradient, (Block){table, gradient}, (Block){NULL, NULL});
+	if (network->activations.sinusoid)
+		lm_sinusoid(network->activations.sinusoid, table->config.context, table->config.channels);
+	fill_rotary(network->activations.rotary, &table->config, false);
+	fill_rotary(network->activations.rotary_local, &table->config, true);
+}
+
+static void
+fill_rotary(float *rotary, const LmConfig *config, bool local)
+{
+	LmRotation rotation = lm_config_rotation(config, local);
+
+	if (rotary)
+		lm_rotary(rotary, &rotation, config->context);
+}
+
+LmHeads
+lm_network_heads(const LmNetwork *network, int layer)
+{
+	const LmBlockTensors *w = &network->params.blocks[layer];
+	LmHeads heads = lm_config_heads(&network->config);
+
+	heads.query_weight = w->query_norm_weight;
+	heads.key_weight = w->key_norm_weight;
+	if (lm_config_rotates(&network->config, layer))
+		heads.rotary = lm_config_is_local(&network->config, layer)
+						   ? network->activations.rotary_local
+						   : network->activations.rotary;
+	return heads;
+}
+
+static float *
+find(Block block, LmParamKind kind, int layer)
+{
+	const LmParam *param = block.table ? lm_param_find(block.table, kind, layer) : NULL;
+
+	return param ? block.values + param->offset : NULL;
+}
+
+static float *
+tensor(Block own, Block base, LmParamKind kind, int layer)
+{
+	float *values = find(own, kind, layer);
+
+	return values ? values : find(base, kind, layer);
+}
+
+/* Points each tensor into the own block or, for an adapter, the base's; NULL: neither has it. */
+static void
+bind_tensors(LmTensors *tensors, Block own, Block base)
+{
+	const LmConfig *config = &own.table->config;
+
+	tensors->token_embedding = tensor(own, base, LM_TOKEN_EMBEDDING, -1);
+	tensors->position_embedding = tensor(own, base, LM_POSITION_EMBEDDING, -1);
+	tensors->final_norm_weight = tensor(own, base, LM_FINAL_NORM_WEIGHT, -1);
+	tensors->final_norm_bias = tensor(own, base, LM_FINAL_NORM_BIAS, -1);
+	tensors->head_weight =
+		tensor(own, base, config->tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT, -1);
+	tensors->bag_embedding = tensor(own, base, LM_BAG_EMBEDDING, -1);
+	tensors->label_weight = tensor(own, base, LM_LABEL_WEIGHT, -1);
+	tensors->label_bias = tensor(own, base, LM_LABEL_BIAS, -1);
+	for (int layer = 0; layer < config->layers; layer++)
+	{
+		tensors->blocks[layer] = (LmBlockTensors){
+			.norm1_weight = tensor(own, base, LM_NORM1_WEIGHT, layer),
+			.norm1_bias = tensor(own, base, LM_NORM1_BIAS, layer),
+			.attention_weight = tensor(own, base, LM_ATTENTION_WEIGHT, layer),
+			.attention_bias = tensor(own, base, LM_ATTENTION_BIAS, layer),
+			.query_norm_weight = tensor(own, base, LM_QUERY_NORM_WEIGHT, layer),
+			.key_norm_weight = tensor(own, base, LM_KEY_NORM_WEIGHT, layer),
+			.projection_weight = tensor(own, base, LM_PROJECTION_WEIGHT, layer),
+			.projection_bias = tensor(own, base, LM_PROJECTION_BIAS, layer),
+			.post_norm1_weight = tensor(own, base, LM_POST_NORM1_WEIGHT, layer),
+			.post_norm1_bias = tensor(own, base, LM_POST_NORM1_BIAS, layer),
+			.norm2_weight = tensor(own, base, LM_NORM2_WEIGHT, layer),
+			.norm2_bias = tensor(own, base, LM_NORM2_BIAS, layer),
+			.up_weight = tensor(own, base, LM_UP_WEIGHT, layer),
+			.up_bias = tensor(own, base, LM_UP_BIAS, layer),
+			.down_weight = tensor(own, base, LM_DOWN_WEIGHT, layer),
+			.down_bias = tensor(own, base, LM_DOWN_BIAS, layer),
+			.post_norm2_weight = tensor(own, base, LM_POST_NORM2_WEIGHT, layer),
+			.post_norm2_bias = tensor(own, base, LM_POST_NORM2_BIAS, layer),
+		};
+		for (int target = 0; target < LM_TARGETS; target++)
+		{
+			tensors->blocks[layer].lora_a[target] = tensor(own, base, LM_LORA_A(target), layer);
+			tensors->blocks[layer].lora_b[target] = tensor(own, base, LM_LORA_B(target), layer);
+		}
+	}
+}
