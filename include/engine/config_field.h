@@ -66,10 +66,4 @@ bool lm_config_is_standard(const LmConfig *config, const LmConfigField *field);
 void lm_config_copy(LmConfig *config, const LmConfig *from, LmConfigPart part);
 bool lm_config_same(const LmConfig *a, const LmConfig *b, LmConfigPart part);
 
-/*
- * Whether lm_config_check accepts switches that only a part of the engine computes; a test of that
- * part has its own function, which says yes.
- */
-bool lm_config_unbuilt_too(void);
-
 #endif /* LM_CONFIG_FIELD_H */

@@ -4,18 +4,11 @@
  * The gradient of every switch of the model family against central differences of the loss: alone,
  * and in random combinations.
  */
-#include "engine/config_field.h"
 /* Adapters of norms and soft caps bend the loss more than the models of test_gradient.c do. */
 #define DISTANCE 0.005
 #include "gradient_support.h"
 
 #define N_RANDOM 20
-
-bool
-lm_config_unbuilt_too(void)
-{
-	return true;
-}
 
 /* Llama's switches, with sizes that differ from each other. */
 static LmConfig

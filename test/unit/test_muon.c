@@ -5,16 +5,9 @@
  */
 #include <math.h>
 
-#include "engine/config_field.h"
 #include "kernels/bf16.h"
 #include "train/muon.h"
 #include "train_support.h"
-
-bool
-lm_config_unbuilt_too(void)
-{
-	return true;
-}
 
 static LmConfig
 config_of(int channels, int mlp_channels)

@@ -4,15 +4,8 @@
  * The parameter table of each architecture: names and shapes of the tensors of its files, and the
  * order of their elements.
  */
-#include "engine/config_field.h"
 #include "engine/params.h"
 #include "tap.h"
-
-bool
-lm_config_unbuilt_too(void)
-{
-	return true;
-}
 
 static LmConfig
 config_of(LmModelType model_type)

@@ -230,6 +230,41 @@ test_shared_trace(LmEngine *engine, const LmHost *host)
 	lm_trainer_free(trainer);
 }
 
+/* Llama, by the code of llama2.c: RMSNorm, rotary positions, SwiGLU, two queries for each key. */
+static void
+test_llama_trace(LmEngine *engine, const LmHost *host)
+{
+	const char *data = tap_data_folder();
+	LmConfig config = lm_config_default();
+	LmTrainOptions options = trace_options(8 * 64, 60);
+	char folder[4000], path[4096];
+	LmTrainer *trainer;
+
+	if (!data)
+	{
+		skip("the shared trace of a Llama of characters", "the folder of shared data is missing");
+		return;
+	}
+	config.model_type = LM_LLAMA;
+	config.vocabulary = 65;
+	config.context = 64;
+	config.layers = 2;
+	config.heads = 4;
+	config.kv_heads = 2;
+	config.channels = 64;
+	config.mlp_channels = 176;
+	config.norm = LM_RMSNORM;
+	config.position = LM_ROPE;
+	config.mlp = LM_SWIGLU;
+	config.bias = false;
+	snprintf(folder, sizeof folder, "%s/train-ref/llama-char", data);
+	trainer = run_trace(engine, host, folder, &config, &options, false, "Llama of shared data");
+	snprintf(path, sizeof path, "%s/final.safetensors", folder);
+	is_near(difference_from_file(trainer, path), 0, 1e-3,
+			"the Llama's weights after the last step are PyTorch's");
+	lm_trainer_free(trainer);
+}
+
 int
 main(void)
 {
@@ -240,6 +275,7 @@ main(void)
 	printf("# products: %s\n", lm_engine_description(engine));
 	test_own_trace(engine, &host, "own fixture");
 	test_shared_trace(engine, &host);
+	test_llama_trace(engine, &host);
 	lm_engine_stop(engine);
 	engine = start_engine_with(&host, (LmEngineOptions){.n_threads = 2, .f32 = ""});
 	printf("# products: %s\n", lm_engine_description(engine));

@@ -13,7 +13,6 @@ static bool check_heads(LmConfig *config, LmError *error);
 static bool check_rotation(LmConfig *config, LmError *error);
 static bool check_windows(const LmConfig *config, LmError *error);
 static bool check_words(const LmConfig *config, LmError *error);
-static bool check_built(const LmConfig *config, LmError *error);
 static bool check_lora(LmConfig *config, LmError *error);
 static bool check_real(LmError *error, const char *field, float value, float lowest, float highest);
 static bool check_range(LmError *error, const char *field, int value, int lowest, int highest);
@@ -58,8 +57,7 @@ lm_config_check(LmConfig *config, LmError *error)
 		!check_real(error, "embedding_scale", config->embedding_scale, 1e-6f, 1e6f) ||
 		!check_real(error, "attention_scale", config->attention_scale, 0, 1e6f) ||
 		!check_real(error, "attention_softcap", config->attention_softcap, 0, 1e6f) ||
-		!check_real(error, "logit_softcap", config->logit_softcap, 0, 1e6f) ||
-		!check_built(config, error))
+		!check_real(error, "logit_softcap", config->logit_softcap, 0, 1e6f))
 		return false;
 	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
 		return false;
@@ -159,54 +157,6 @@ check_windows(const LmConfig *config, LmError *error)
 		   check_range(error, "window_period", config->window_period, 0, LM_MAX_LAYERS) &&
 		   check_range(error, "window_full", config->window_full, 0,
 					   config->window_period > 0 ? config->window_period - 1 : 0);
-}
-
-__attribute__((weak)) bool
-lm_config_unbuilt_too(void)
-{
-	return false;
-}
-
-/* Switches that the engine does not compute yet. */
-static bool
-check_built(const LmConfig *config, LmError *error)
-{
-	const char *missing = NULL;
-
-	if (config->kv_heads != 0)
-		missing = "kv_heads";
-	if (config->head_size != 0)
-		missing = "head_size";
-	if (config->qkv_bias != LM_QKV_AS_OTHERS)
-		missing = "qkv_bias";
-	if (config->rope_style != LM_ROPE_HALF)
-		missing = "rope_style";
-	if (config->rope_scaling != LM_ROPE_UNSCALED)
-		missing = "rope_scaling";
-	if (config->rope_local_base != 0)
-		missing = "rope_local_base";
-	if (config->rotary_size != 0)
-		missing = "rotary_size";
-	if (config->nope_period != 0)
-		missing = "nope_period";
-	if (config->window != 0)
-		missing = "window";
-	if (config->parallel_residual)
-		missing = "parallel_residual";
-	if (config->post_norm)
-		missing = "post_norm";
-	if (config->embedding_scale != 1)
-		missing = "embedding_scale";
-	if (config->attention_scale != 0)
-		missing = "attention_scale";
-	if (config->attention_softcap != 0)
-		missing = "attention_softcap";
-	if (config->logit_softcap != 0)
-		missing = "logit_softcap";
-	if (lm_activation_is_gated(config->mlp))
-		missing = "mlp";
-	return !missing || lm_config_unbuilt_too() ||
-		   lm_fail(error, LM_ERR_ARGUMENT, -1, "%s has a value that is not built", missing);
 }
 
 /* Fills in an adapter's defaults and checks its ranges; without a rank the rest must be 0. */
