@@ -85,6 +85,7 @@ typedef struct GptTrainOptions
 	bool tie_embeddings;
 	bool zero_init;
 	bool shape_is_fixed; /* not an option: the base decides the shape */
+	int base_type; /* nor this: LmTrainOptions.base_type, by the base's file */
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	GptMethod method;
 	int64 rank; /* of an adapter, as the next three */

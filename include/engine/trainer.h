@@ -39,6 +39,11 @@ typedef struct LmTrainOptions
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
 	int optimizer; /* its number: a row of optimizer.h */
 	/*
+	 * of an adapter's base: the type in which the matrices of its blocks are kept, by ggml's number
+	 * (block_type.h); each layer becomes float32 for its products. 0: all of the base is float32
+	 */
+	int base_type;
+	/*
 	 * computes the activations inside a block a second time in the backward pass, instead of
 	 * keeping them: less memory, the same bits
 	 */
@@ -79,8 +84,9 @@ typedef struct LmTrainer LmTrainer;
 
 /*
  * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options,
- * max_tokens, precision, recompute and optimizer matter. LM_ERR_LIMIT on overflow, LM_ERR_ARGUMENT
- * for an option that is no value of its kind, and for an optimizer that does not train adapters.
+ * max_tokens, precision, recompute, optimizer and base_type matter. LM_ERR_LIMIT on overflow,
+ * LM_ERR_ARGUMENT for an option that is no value of its kind, for an optimizer that does not train
+ * adapters, and for a type of the base whose blocks do not divide its matrices.
  */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options,
 					   int n_threads, LmError *error);
@@ -99,10 +105,17 @@ const LmParamTable *lm_trainer_table(const LmTrainer *trainer);
 float *lm_trainer_params(LmTrainer *trainer); /* block, may be written between steps */
 /*
  * The base of an adapter: frozen, with random weights until the caller writes the block. NULL
- * without an adapter.
+ * without an adapter. With a base_type, the block has the other parameters, zeros until they are
+ * written, and one layer's matrices.
  */
 const LmParamTable *lm_trainer_base_table(const LmTrainer *trainer);
 float *lm_trainer_base(LmTrainer *trainer);
+/*
+ * Writes rows [n_rows, columns] of a parameter of the base, in whatever type it has there; a vector
+ * is one row. False for a parameter that the base does not have.
+ */
+bool lm_trainer_put_base(LmTrainer *trainer, LmParamKind kind, int layer, int first_row, int n_rows,
+						 const float *rows);
 float *lm_trainer_gradient(LmTrainer *trainer); /* of the last step, before clipping */
 /*
  * Block `number` of the moments that the optimizer keeps, and how many blocks there are. The second

@@ -66,13 +66,6 @@ extern void gpt_weights_read(float *block, const LmParamTable *table,
 							 const struct GptVersion *version);
 
 /*
- * The same, but floats of the block from number `first` on are stored in tail[0] and following;
- * with tail NULL they are skipped.
- */
-extern void gpt_weights_read_parts(float *block, size_t first, float *tail,
-								   const LmParamTable *table, const struct GptVersion *version);
-
-/*
  * The same in pieces: take gets the parameters in table order, each in one or more calls, as rows
  * first_row .. first_row + n_rows - 1 of the engine's matrix, float32 [n_rows, param->columns].
  * Each row comes once, not always in order. A piece of a matrix begins at a multiple of LM_PANEL
@@ -97,6 +90,14 @@ extern GptWeightsReader *gpt_weights_open(const struct GptVersion *version,
 extern const LmBlockType *gpt_weights_type(const GptWeightsReader *reader, int i);
 extern void gpt_weights_raw(GptWeightsReader *reader, void *bytes, size_t size);
 extern void gpt_weights_close(GptWeightsReader *reader);
+
+/*
+ * The type in which training an adapter keeps the matrices of the version's blocks in memory, by
+ * the types that they have in its file: that of all where it is one of 16 bits, Q8_0 for blocks
+ * where these divide the rows (Dettmers et al. 2023 train on quantised bases), else F32. Reads the
+ * header only.
+ */
+extern const LmBlockType *gpt_weights_base_type(const struct GptVersion *version);
 
 /* Whose object a version's oid refers to. */
 typedef enum GptBelonging

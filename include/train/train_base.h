@@ -58,6 +58,9 @@ extern char *gpt_train_since(GptTrainOptions *options, const GptVersion *version
  */
 extern void gpt_train_check_method(GptTrainOptions *options, const GptVersion *version);
 
+/* LmTrainOptions.base_type for an adapter that rests on the version, or continues it. */
+extern int gpt_train_base_type(const GptVersion *version);
+
 /*
  * Raises an error if the version is a classifier and the query has no labels, or labels of another
  * kind.

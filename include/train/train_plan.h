@@ -53,7 +53,10 @@ typedef struct GptTrainPlan
  */
 extern void gpt_plan_check(const GptTrainOptions *options);
 
-/* The same for a fine-tune of a model of that shape, which is written into the options. */
+/*
+ * The same for a fine-tune of a model of that shape, which is written into the options; base_type
+ * is there already.
+ */
 extern void gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config);
 
 /*

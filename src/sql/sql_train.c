@@ -272,6 +272,7 @@ check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, cons
 
 	gpt_train_check_columns(shape, version);
 	gpt_train_check_method(&copy, version);
+	copy.base_type = gpt_train_base_type(version);
 	gpt_plan_check_base(&copy, &version->config);
 }
 

@@ -52,16 +52,10 @@ typedef struct Scan
 	float *whole; /* of a parameter that goes on as one: the whole of it; else NULL */
 } Scan;
 
-/* Where a block's floats go to. */
-typedef struct Places
-{
-	float *block;
-	size_t first;
-	float *tail;
-} Places;
-
 static void take_rows(void *into, const LmParam *param, int first_row, int n_rows,
 					  const float *rows);
+static GptWeightsReader *open_reader(const GptVersion *version, const LmParamTable *table,
+									 bool hashed);
 static char *read_header(size_t *size, GptWeightsReader *reader);
 static void check_header(const GptWeightsReader *reader, size_t size);
 static void scan_param(Scan *scan, const LmParam *param, int tensor);
@@ -96,28 +90,16 @@ gpt_weights_table(const LmConfig *config)
 void
 gpt_weights_read(float *block, const LmParamTable *table, const GptVersion *version)
 {
-	gpt_weights_read_parts(block, table->total, NULL, table, version);
-}
-
-void
-gpt_weights_read_parts(float *block, size_t first, float *tail, const LmParamTable *table,
-					   const GptVersion *version)
-{
-	Places places = {block, first, tail};
-
-	gpt_weights_scan(version, table, take_rows, &places);
+	gpt_weights_scan(version, table, take_rows, block);
 }
 
 static void
 take_rows(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
 {
-	const Places *places = into;
-	float *block = param->offset < places->first ? places->block : places->tail;
-	size_t offset = param->offset - (param->offset < places->first ? 0 : places->first);
+	float *block = into;
 
-	if (block != NULL)
-		memcpy(block + offset + (size_t) first_row * param->columns, rows,
-			   (size_t) n_rows * param->columns * sizeof(float));
+	memcpy(block + param->offset + (size_t) first_row * param->columns, rows,
+		   (size_t) n_rows * param->columns * sizeof(float));
 }
 
 /* ---- The file ----------------------------------------------------------- */
@@ -125,13 +107,19 @@ take_rows(void *into, const LmParam *param, int first_row, int n_rows, const flo
 GptWeightsReader *
 gpt_weights_open(const GptVersion *version, const LmParamTable *table)
 {
+	return open_reader(version, table, true);
+}
+
+static GptWeightsReader *
+open_reader(const GptVersion *version, const LmParamTable *table, bool hashed)
+{
 	GptWeightsReader *reader = palloc0(sizeof(GptWeightsReader));
 	char *json;
 	size_t size;
 
 	reader->version = version;
 	reader->table = table;
-	reader->blob = gpt_blob_open(version->weights, true);
+	reader->blob = gpt_blob_open(version->weights, hashed);
 	if (reader->blob == NULL)
 		gpt_weights_corrupt(version, "The large object does not exist.");
 	json = read_header(&size, reader);
@@ -139,6 +127,34 @@ gpt_weights_open(const GptVersion *version, const LmParamTable *table)
 	check_header(reader, size);
 	pfree(json);
 	return reader;
+}
+
+const LmBlockType *
+gpt_weights_base_type(const GptVersion *version)
+{
+	LmParamTable *table = gpt_weights_table(&version->config);
+	GptWeightsReader *reader = open_reader(version, table, false);
+	const LmBlockType *f32 = lm_block_type_named("F32");
+	const LmBlockType *q8_0 = lm_block_type_named("Q8_0");
+	const LmBlockType *common = NULL;
+
+	for (int i = 0, tensor = 0; i < table->n_params; tensor += table->params[i++].n_parts)
+	{
+		const LmParam *param = &table->params[i];
+
+		if (param->layer < 0 || param->vector)
+			continue;
+		for (int part = 0; part < param->n_parts; part++)
+		{
+			const LmBlockType *type = gpt_weights_type(reader, tensor + part);
+
+			if (type->elements > 1)
+				type = param->columns % q8_0->elements == 0 ? q8_0 : f32;
+			common = common == NULL || common == type ? type : f32;
+		}
+	}
+	gpt_blob_close(reader->blob, NULL);
+	return common != NULL ? common : f32;
 }
 
 const LmBlockType *

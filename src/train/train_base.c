@@ -43,6 +43,7 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	{
 		gpt_catalog_check_use(base->version);
 		gpt_train_check_method(options, base->version);
+		options->base_type = gpt_train_base_type(base->version);
 		base->full = base->version->base != NULL ? gpt_catalog_base(base->version) : base->version;
 		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
 		base->tokenizer.stored = true;
@@ -193,6 +194,13 @@ gpt_train_check_method(GptTrainOptions *options, const GptVersion *version)
 		options->lora_dropout = config->lora_dropout;
 }
 
+int
+gpt_train_base_type(const GptVersion *version)
+{
+	return gpt_weights_base_type(version->base != NULL ? gpt_catalog_base(version) : version)
+		->number;
+}
+
 /* The matrices of an adapter, palloc'd. */
 static float *
 read_adapter(const LmParamTable *table, const GptVersion *version)
@@ -229,6 +237,28 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 	lm_adapter_copy_head(lm_trainer_params(trainer), table, adapter, adapter_table);
 }
 
+/* Where the parameters of a version go that an adapter rests on. */
+typedef struct Below
+{
+	LmTrainer *trainer;
+	float *head; /* of a classifier, trained further; NULL: left out */
+	size_t head_offset; /* of the version's head in a block */
+} Below;
+
+/* A GptTakeRows. */
+static void
+put_below(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
+{
+	const Below *below = into;
+
+	if (lm_trainer_put_base(below->trainer, param->kind, param->layer, first_row, n_rows, rows))
+		return;
+	if (below->head != NULL)
+		memcpy(below->head + param->offset - below->head_offset +
+				   (size_t) first_row * param->columns,
+			   rows, (size_t) n_rows * param->columns * sizeof(float));
+}
+
 /*
  * The frozen parameters; and a classifier's head where the trainer trains it. Both a
  * version that is an adapter and the trainer have the matrices of blocks first.
@@ -239,13 +269,15 @@ read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_onl
 	const LmParamTable *table = lm_trainer_table(trainer);
 	LmParamTable *full = gpt_weights_table(&base->full->config);
 	const LmParam *head = lm_param_find(table, LM_BAG_EMBEDDING, -1);
-	bool has_head = base->full->config.labels > 0;
-	float *tail = NULL;
+	const LmParam *from = lm_param_find(full, LM_BAG_EMBEDDING, -1);
+	Below below = {.trainer = trainer};
 
-	if (has_head && head != NULL && !frozen_only && base->version->base == NULL)
-		tail = lm_trainer_params(trainer) + head->offset;
-	gpt_weights_read_parts(lm_trainer_base(trainer), lm_trainer_base_table(trainer)->total, tail,
-						   full, base->full);
+	if (from != NULL && head != NULL && !frozen_only && base->version->base == NULL)
+	{
+		below.head = lm_trainer_params(trainer) + head->offset;
+		below.head_offset = from->offset;
+	}
+	gpt_weights_scan(base->full, full, put_below, &below);
 	if (base->version->base == NULL || frozen_only)
 		return;
 	gpt_weights_read(lm_trainer_params(trainer), gpt_weights_table(&base->version->config),

@@ -32,6 +32,7 @@
 #include "core/stop.h"
 #include "core/transaction.h"
 #include "corpus/corpus.h"
+#include "engine/block_type.h"
 #include "store/catalog.h"
 #include "store/progress.h"
 #include "store/run_files.h"
@@ -458,6 +459,8 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 		put_number(&json, "alpha", config->lora_alpha);
 		put_text(&json, "targets", gpt_lora_targets_words(config->lora_targets));
 		put_number(&json, "lora_dropout", config->lora_dropout);
+		if (training->base_type != 0)
+			put_text(&json, "base_type", lm_block_type_numbered(training->base_type)->name);
 	}
 	put_number(&json, "validation_documents", corpus->counts.held_out);
 	put_number(&json, "validation_tokens", corpus->dataset.header->validation_tokens);

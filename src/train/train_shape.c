@@ -234,6 +234,7 @@ gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 {
 	bool open = options->recompute == GPT_SWITCH_AUTO;
 
+	plan->training.base_type = options->base_type;
 	plan->training.recompute = options->recompute == GPT_SWITCH_TRUE;
 	if (!open)
 		return batch_fits(plan, options, 1);

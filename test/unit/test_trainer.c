@@ -5,6 +5,7 @@
  * announced.
  */
 #include "counting_host.h"
+#include "engine/block_type.h"
 #include "train_support.h"
 
 static LmConfig
@@ -332,7 +333,7 @@ test_memory(void)
 	configs[1].dropout = 0;
 	configs[3].lora_rank = 3;
 	configs[3].lora_dropout = 0.1f;
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 	{
 		const LmConfig *config = &configs[i < 6 ? i % 3 : 3];
 		size_t before = state.live, announced = 0;
@@ -340,7 +341,8 @@ test_memory(void)
 		LmError error;
 
 		options.recompute = i == 3;
-		options.optimizer = i < 3 || i == 6 ? LM_ADAMW : LM_MUON;
+		options.optimizer = i < 3 || i >= 6 ? LM_ADAMW : LM_MUON;
+		options.base_type = i == 7 ? lm_block_type_named("BF16")->number : 0;
 		trainer = create_trainer(engine, config, &options);
 		lm_trainer_memory(&announced, config, &options, lm_engine_threads(engine), &error);
 		exact = exact && announced == state.live - before;

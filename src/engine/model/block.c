@@ -12,6 +12,7 @@
  * has post_norm, else nothing. With parallel_residual it is norm2(x) in the place of norm2(middle)
  * (Black et al. 2022, "GPT-NeoX-20B", section 2.1).
  */
+#include "model/frozen.h"
 #include "model/network.h"
 
 static void attention_forward(LmNetwork *network, const LmBlockActivations *kept,
@@ -43,9 +44,18 @@ static LmLora lora_of(const LmNetwork *network, const LmPass *pass, const LmLine
 static const float *branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy,
 									LmPurpose purpose, int layer);
 
+/* Where a base is not kept as floats, the layer's matrices become floats. */
+static void
+expand(LmNetwork *network, int layer)
+{
+	if (network->frozen)
+		lm_frozen_expand(network->frozen, network->engine, layer);
+}
+
 void
 lm_block_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
+	expand(network, layer);
 	attention_forward(network, kept, pass, layer);
 	mlp_forward(network, kept, pass, layer);
 	down_forward(network, kept, pass, layer);
@@ -58,6 +68,7 @@ lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer)
 	const LmBlockTensors *w = &network->params.blocks[layer];
 	const LmBlockActivations *kept = &network->activations.blocks[layer];
 
+	expand(network, layer);
 	lm_norm_forward(network->engine, kept->norm1, kept->mean1, kept->rstd1, kept->x,
 					w->norm1_weight, w->norm1_bias, pass->batch->n_tokens, config->channels,
 					config->norm_epsilon, config->norm);
@@ -74,6 +85,7 @@ lm_block_backward(LmNetwork *network, const LmPass *pass, int layer)
 	LmActivations *a = &network->activations;
 	const float *dy = a->dx;
 
+	expand(network, layer);
 	/* Both branches have the gradient of y, while dx adds up that of x. */
 	if (network->config.parallel_residual)
 	{

@@ -140,6 +140,8 @@ typedef struct LmNetwork
 	int logits_rows; /* R */
 	LmTensors params;
 	LmTensors gradient; /* NULL where a parameter is frozen: all of an adapter's base */
+	/* NULL: params has all of the base; else its matrices are those of one layer at a time */
+	struct LmFrozen *frozen;
 	LmActivations activations;
 } LmNetwork;
 

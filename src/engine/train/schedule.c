@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/names.h"
+#include "engine/block_type.h"
 #include "engine/trainer.h"
 
 #ifndef M_PI
@@ -48,6 +49,9 @@ lm_train_options_check(const LmTrainOptions *options, LmError *error)
 					   (int) options->precision);
 	if (!lm_optimizer_name(options->optimizer))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "optimizer %d is not known", options->optimizer);
+	if (!lm_block_type_numbered(options->base_type))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "type %d of a base is not known",
+					   options->base_type);
 	return true;
 }
 

@@ -5,13 +5,15 @@
  *
  * Memory is five blocks: the trainer, the table, parameters with gradient, the moments,
  * activations. An adapter has two more: the table and the parameters of its base, which have
- * neither gradient nor moments. Only the update changes parameters and moments; it runs while the
+ * neither gradient nor moments, and a third where the base's matrices are kept in a type of their
+ * own (model/frozen.h). Only the update changes parameters and moments; it runs while the
  * engine is held, so that a step is either done or not done.
  */
 #include <math.h>
 #include <string.h>
 
 #include "engine/optimizer.h"
+#include "model/frozen.h"
 #include "model/network.h"
 
 /* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
@@ -32,6 +34,7 @@ struct LmTrainer
 	float *moments; /* as many blocks as the optimizer has */
 	LmParamTable *base_table; /* NULL, as the next one, without an adapter */
 	float *base;
+	LmFrozen frozen;
 	void *activations;
 	void *squares; /* scratch of the norm */
 	void *scratch; /* of the optimizer */
@@ -45,6 +48,7 @@ typedef struct Sizes
 	size_t moments;
 	size_t base_table; /* 0, as the next one, without an adapter */
 	size_t base;
+	size_t frozen; /* 0 where the base is float32 */
 	size_t activations;
 	size_t all; /* as allocated */
 } Sizes;
@@ -54,7 +58,10 @@ static bool sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions 
 static void lay_out(LmTrainer *trainer, LmArena *arena, const LmConfig *config, size_t total,
 					const LmTrainOptions *options, int n_threads);
 static bool allocate(LmTrainer *trainer, const LmConfig *config, LmError *error);
-static bool allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *error);
+static bool allocate_base(LmTrainer *trainer, const LmConfig *config, const Sizes *sizes,
+						  LmError *error);
+static bool plan_frozen(LmFrozen *frozen, size_t *count, const LmConfig *base,
+						const LmTrainOptions *options, LmError *error);
 static bool init(LmTrainer *trainer, LmError *error);
 static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
 static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step,
@@ -87,6 +94,7 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 	LmConfig base = lm_config_base(config);
 	bool has_base = config->lora_rank > 0;
 	const LmOptimizer *optimizer = lm_optimizer(options->optimizer);
+	LmFrozen frozen = {.type = NULL};
 	size_t total, base_total = 0;
 	int n_blocks;
 	bool fits;
@@ -99,27 +107,44 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 	if (has_base && optimizer->no_adapters)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "optimizer %s does not train adapters",
 					   optimizer->name);
-	fits =
-		lm_param_total(&total, config) &&
-		lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
-		lm_size_multiply(&sizes->moments, total, (size_t) optimizer->n_moments * sizeof(float)) &&
-		(!has_base || lm_param_total(&base_total, &base));
+	if (has_base && !plan_frozen(&frozen, &base_total, &base, options, error))
+		return false;
+	fits = lm_param_total(&total, config) &&
+		   lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
+		   lm_size_multiply(&sizes->moments, total, (size_t) optimizer->n_moments * sizeof(float));
 	sizes->base = base_total * sizeof(float);
+	sizes->frozen = frozen.size;
 	sizes->base_table = has_base ? lm_param_table_size(&base) : 0;
 	if (fits)
 		lay_out(&counted, &arena, config, total, options, n_threads);
 	sizes->table = lm_param_table_size(config);
 	sizes->activations = arena.used;
-	n_blocks = (has_base ? 7 : 5) - (optimizer->n_moments == 0);
+	n_blocks = (has_base ? 7 : 5) - (optimizer->n_moments == 0) + (sizes->frozen > 0);
 	sizes->all =
 		sizeof(LmTrainer) + sizes->table + sizes->base_table + (size_t) n_blocks * BLOCK_OVERHEAD;
 	if (!fits || !lm_size_add(&sizes->all, sizes->all, sizes->base) || arena.overflow ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->frozen) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->pair) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->moments))
 		return lm_fail(error, LM_ERR_LIMIT, -1,
 					   "training would need more memory than the address space has");
 	return true;
+}
+
+/* The floats of the base, and the matrices that are kept in another type, if options say so. */
+static bool
+plan_frozen(LmFrozen *frozen, size_t *count, const LmConfig *base, const LmTrainOptions *options,
+			LmError *error)
+{
+	size_t bytes;
+
+	*frozen = (LmFrozen){.type = NULL};
+	if (options->base_type != 0)
+		return lm_frozen_plan(frozen, count, base, options->base_type, error);
+	return (lm_param_total(count, base) && lm_size_multiply(&bytes, *count, sizeof(float))) ||
+		   lm_fail(error, LM_ERR_LIMIT, -1,
+				   "training would need more memory than the address space has");
 }
 
 static void
@@ -189,7 +214,7 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	trainer->table = lm_param_table_create(host, config, error);
 	if (!trainer->table)
 		return false;
-	if (config->lora_rank > 0 && !allocate_base(trainer, config, sizes.base, error))
+	if (config->lora_rank > 0 && !allocate_base(trainer, config, &sizes, error))
 		return false;
 	trainer->params = lm_allocate_huge(host, sizes.pair);
 	if (sizes.moments > 0)
@@ -207,18 +232,29 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 }
 
 static bool
-allocate_base(LmTrainer *trainer, const LmConfig *config, size_t size, LmError *error)
+allocate_base(LmTrainer *trainer, const LmConfig *config, const Sizes *sizes, LmError *error)
 {
 	const LmHost *host = lm_engine_host(trainer->engine);
 	LmConfig base = lm_config_base(config);
+	LmFrozen *frozen = &trainer->frozen;
+	size_t count;
 
 	trainer->base_table = lm_param_table_create(host, &base, error);
-	if (!trainer->base_table)
+	if (!trainer->base_table || !plan_frozen(frozen, &count, &base, &trainer->options, error))
 		return false;
-	trainer->base = lm_allocate_unset(host, size);
-	return trainer->base ||
-		   lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: the base of the adapter needs %zu MB",
-				   size >> 20);
+	trainer->base = lm_allocate_unset(host, sizes->base);
+	if (sizes->frozen > 0)
+		frozen->bytes = lm_allocate_unset(host, sizes->frozen);
+	if (!trainer->base || (!frozen->bytes && sizes->frozen > 0))
+		return lm_fail(error, LM_ERR_MEMORY, -1,
+					   "out of memory: the base of the adapter needs %zu MB",
+					   (sizes->base + sizes->frozen) >> 20);
+	if (sizes->frozen == 0)
+		return true;
+	lm_frozen_lay_out(frozen, trainer->base_table);
+	frozen->scratch = trainer->base + trainer->base_table->total - frozen->scratch_count;
+	trainer->network.frozen = frozen;
+	return true;
 }
 
 /*
@@ -233,7 +269,12 @@ init(LmTrainer *trainer, LmError *error)
 
 	lm_engine_begin(engine);
 	lm_params_init(engine, trainer->params, trainer->table, trainer->options.seed);
-	if (trainer->base)
+	if (trainer->base && trainer->frozen.type)
+	{
+		lm_zero(engine, trainer->base, trainer->base_table->total);
+		lm_zero(engine, (float *) trainer->frozen.bytes, trainer->frozen.size / sizeof(float));
+	}
+	else if (trainer->base)
 		lm_params_init(engine, trainer->base, trainer->base_table, trainer->options.seed);
 	lm_zero(engine, trainer->gradient, total);
 	lm_zero(engine, trainer->moments, (size_t) trainer->optimizer->n_moments * total);
@@ -252,6 +293,7 @@ lm_trainer_free(LmTrainer *trainer)
 	lm_free(host, trainer->moments);
 	lm_free(host, trainer->params);
 	lm_free(host, trainer->base);
+	lm_free(host, trainer->frozen.bytes);
 	lm_param_table_free(host, trainer->base_table);
 	lm_param_table_free(host, trainer->table);
 	lm_free(host, trainer);
@@ -500,6 +542,21 @@ float *
 lm_trainer_base(LmTrainer *trainer)
 {
 	return trainer->base;
+}
+
+bool
+lm_trainer_put_base(LmTrainer *trainer, LmParamKind kind, int layer, int first_row, int n_rows,
+					const float *rows)
+{
+	const LmParam *param =
+		trainer->base_table ? lm_param_find(trainer->base_table, kind, layer) : NULL;
+
+	if (!param)
+		return false;
+	if (!trainer->frozen.type || !lm_frozen_put(&trainer->frozen, param, first_row, n_rows, rows))
+		memcpy(trainer->base + param->offset + (size_t) first_row * (size_t) param->columns, rows,
+			   (size_t) n_rows * (size_t) param->columns * sizeof(float));
+	return true;
 }
 
 float *
