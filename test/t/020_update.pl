@@ -73,13 +73,14 @@ for my $version (@released)
 	is($node->safe_psql($database, "SELECT gpt_wait($job, '300 s')"), 'succeeded', 'and trains');
 
 	# views of users rest on ours, which then keep the order of their columns
+	my $score = $version eq '0.1.0' ? 'gpt_score(text, text, text)' : 'gpt_score(text, text, text, boolean)';
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database used"});
 	$node->safe_psql("$database used", qq{CREATE EXTENSION gpt VERSION '$version'; CREATE VIEW mine AS SELECT * FROM gpt_models;
-		CREATE VIEW score AS SELECT body, gpt_score('m', body) AS perplexity FROM (VALUES ('line 7')) v (body); REVOKE EXECUTE ON FUNCTION gpt_score FROM PUBLIC});
+		CREATE VIEW score AS SELECT body, gpt_score('m', body) AS perplexity FROM (VALUES ('line 7')) v (body); REVOKE EXECUTE ON FUNCTION $score FROM PUBLIC});
 	my $before = $node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0});
 	$node->safe_psql("$database used", 'ALTER EXTENSION gpt UPDATE');
 	like($node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0}),
-		qr/^\Q$before\E .*\bcurrent task labels\b/, 'where a view rests on gpt_models, the new columns come last');
+		qr/^\Q$before\E($| .*\bcurrent task labels\b)/, 'where a view rests on gpt_models, the new columns come last');
 	is($node->safe_psql("$database used", q{SELECT count(*) FROM mine; SELECT count(task) FROM gpt_versions}), "0\n0", 'and both can be read');
 	$job = $node->safe_psql("$database used", q{SELECT gpt_train('m', 'SELECT ''line '' || i AS body FROM generate_series(1, 50) i',
 		'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 3}')});
