@@ -335,6 +335,18 @@ CREATE FUNCTION @extschema@.gpt_merge(model text) RETURNS integer
 COMMENT ON FUNCTION @extschema@.gpt_merge(text) IS
 	'folds an adapter into the weights of its base and publishes them as a new version of the model; returns its number';
 
+CREATE FUNCTION @extschema@.gpt_import(model text, objects oid[], options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_import(text, oid[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_import(text, oid[], jsonb) IS
+	'makes a version of a model from the files of another project in large objects; returns its number';
+
+CREATE FUNCTION @extschema@.gpt_import(model text, object oid, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_object' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) IS
+	'makes a version of a model from a file of another project in a large object; returns its number';
+
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS

@@ -31,12 +31,13 @@ extern Oid gpt_blob_finish(GptBlob *blob, int64 *size, uint8 *sha256);
 /*
  * Opens an object for reading from its beginning, as the active snapshot sees it; NULL if it does
  * not exist. Checks no privilege: callers use gpt_blob_can_use before. _read returns fewer bytes
- * only at the end. _close frees the blob, returns the number of bytes read, and sets sha256 of them
- * if `hashed` (NULL otherwise). Without a hash, opening saves the milliseconds in which the crypto
- * library initialises.
+ * only at the end. _seek sets the place of the next byte, where bytes are not hashed. _close frees
+ * the blob, returns the number of bytes read, and sets sha256 of them if `hashed` (NULL otherwise).
+ * Without a hash, opening saves the milliseconds in which the crypto library initialises.
  */
 extern GptBlob *gpt_blob_open(Oid object, bool hashed);
 extern size_t gpt_blob_read(GptBlob *blob, void *data, size_t size);
+extern void gpt_blob_seek(GptBlob *blob, int64 offset);
 extern int64 gpt_blob_close(GptBlob *blob, uint8 *sha256);
 
 /* Size in bytes under the active snapshot; 0 if the object does not exist. */

@@ -12,6 +12,7 @@
 #include "core/extension.h"
 #include "engine/config.h"
 #include "engine/tokenizer.h"
+#include "store/blob.h"
 #include "store/image_type.h"
 #include "utils/uuid.h"
 
@@ -108,6 +109,10 @@ typedef struct GptPublication
 	uint8 tokenizer[GPT_SHA256_SIZE];
 	const struct LmParamTable *table;
 	const float *block; /* [table->total] parameters in table order */
+	/* writes the object instead of block: an import; NULL: block is written */
+	void (*write)(GptBlob *blob, void *context, const pg_uuid_t *run_id);
+	void *write_context;
+	const char *extras; /* a JSON object with further members of the row's config, or NULL */
 	const char *labels; /* of a classifier, in the form of lm_dataset_labels; else NULL */
 	double loss; /* NaN: NULL in the row */
 	double validation_loss;

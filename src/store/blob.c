@@ -191,6 +191,13 @@ gpt_blob_read(GptBlob *blob, void *data, size_t size)
 	return total;
 }
 
+void
+gpt_blob_seek(GptBlob *blob, int64 offset)
+{
+	Assert(blob->hash == NULL);
+	blob->descriptor->offset = (uint64) offset;
+}
+
 int64
 gpt_blob_close(GptBlob *blob, uint8 *sha256)
 {

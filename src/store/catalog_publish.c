@@ -132,8 +132,11 @@ write_object(const GptPublication *publication, Oid owner, int32 version, int64 
 	GptBlob *blob = gpt_blob_create(owner);
 
 	gpt_model_comment(gpt_blob_object(blob), publication->model, version);
-	gpt_weights_write(blob, publication->table, publication->block, publication->labels,
-					  &publication->run_id);
+	if (publication->write != NULL)
+		publication->write(blob, publication->write_context, &publication->run_id);
+	else
+		gpt_weights_write(blob, publication->table, publication->block, publication->labels,
+						  &publication->run_id);
 	return gpt_blob_finish(blob, size, sha256);
 }
 
@@ -168,12 +171,14 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add_text(&statement, publication->base != NULL ? publication->base : "");
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(publication->base_version));
 	gpt_statement_add_hash(&statement, publication->base_sha256);
+	gpt_statement_add_text(&statement, publication->extras != NULL ? publication->extras : "{}");
 	gpt_statement_change(
 		&statement, 1,
 		"INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
 		"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, "
 		"watermark, base, base_version, base_sha256) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
-		"$9::jsonb, $10, $11, $12, $13, nullif($14, 0), CASE WHEN $15 <> '' AND $16 <> '' THEN "
+		"$9::jsonb || $20::jsonb, $10, $11, $12, $13, nullif($14, 0), CASE WHEN $15 <> '' AND $16 "
+		"<> '' THEN "
 		"jsonb_build_object('column', $15, 'value', $16) END, nullif($17, ''), CASE WHEN $17 <> '' "
 		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
 

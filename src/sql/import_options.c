@@ -1,0 +1,182 @@
+/*
+ * src/sql/import_options.c
+ *
+ * The options of gpt_import: JSON in, a struct out. Files are given as text, or as the JSON that
+ * they are.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/numeric.h"
+
+#include "core/compat.h"
+#include "core/words.h"
+#include "sql/import_options.h"
+#include "store/hf_config.h"
+
+#define MAX_NAME 200 /* bytes of the name of a source */
+
+typedef enum Option
+{
+	CONFIG,
+	TOKENIZER,
+	TOKENIZER_CONFIG,
+	GENERATION_CONFIG,
+	CHAT_TEMPLATE,
+	NAME,
+	CONTEXT,
+	TYPE,
+} Option;
+
+static const char *option_name(int number);
+static void read_option(GptImportOptions *options, Option option, JsonbValue *value);
+static char *text_of(Option option, JsonbValue *value);
+static int read_context(JsonbValue *value);
+static GptImportType read_type(JsonbValue *value);
+pg_noreturn static void refuse(Option option, const char *wanted);
+
+GPT_WORDS(
+	option_name, [CONFIG] = "config", [TOKENIZER] = "tokenizer",
+	[TOKENIZER_CONFIG] = "tokenizer_config", [GENERATION_CONFIG] = "generation_config",
+	[CHAT_TEMPLATE] = "chat_template", [NAME] = "name", [CONTEXT] = "context", [TYPE] = "type");
+
+void
+gpt_import_options_parse(GptImportOptions *options, Jsonb *json)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	MemSet(options, 0, sizeof(GptImportOptions));
+	if (json == NULL)
+		return;
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options must be a JSON object")));
+	iterator = JsonbIteratorInit(&json->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		int option;
+
+		if (token != WJB_KEY)
+			continue;
+		option = gpt_word_find(option_name, value.val.string.val, value.val.string.len);
+		if (option < 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%.*s\" does not exist", value.val.string.len,
+								   value.val.string.val),
+							errhint("The options of gpt_import are %s.",
+									gpt_words_list(option_name, " and "))));
+		JsonbIteratorNext(&iterator, &value, true);
+		if (value.type != jbvNull)
+			read_option(options, (Option) option, &value);
+	}
+}
+
+static void
+read_option(GptImportOptions *options, Option option, JsonbValue *value)
+{
+	char *text;
+
+	switch (option)
+	{
+		case CONFIG:
+		case TOKENIZER_CONFIG:
+		case GENERATION_CONFIG:
+			text = text_of(option, value);
+			*(option == CONFIG			   ? &options->config
+			  : option == TOKENIZER_CONFIG ? &options->tokenizer_config
+										   : &options->generation_config) =
+				gpt_hf_json_parse(text, strlen(text), option_name(option));
+			if (option == CONFIG)
+				options->config = gpt_hf_config_text(options->config);
+			break;
+		case TOKENIZER:
+			options->tokenizer = text_of(option, value);
+			break;
+		case CHAT_TEMPLATE:
+			options->chat_template = text_of(option, value);
+			break;
+		case NAME:
+			options->name = text_of(option, value);
+			if (strlen(options->name) > MAX_NAME)
+				refuse(option, psprintf("a text of at most %d bytes", MAX_NAME));
+			break;
+		case CONTEXT:
+			options->context = read_context(value);
+			break;
+		case TYPE:
+			options->type = read_type(value);
+			break;
+	}
+}
+
+/* A text, or JSON as text. */
+static char *
+text_of(Option option, JsonbValue *value)
+{
+	if (value->type == jbvString)
+		return pnstrdup(value->val.string.val, value->val.string.len);
+	if (value->type == jbvBinary && option != NAME && option != CHAT_TEMPLATE)
+		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+	refuse(option, "a text");
+}
+
+static int
+read_context(JsonbValue *value)
+{
+	if (value->type == jbvNumeric)
+	{
+		double number = DatumGetFloat8(
+			DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+
+		if (number == (int) number && number >= 1 && number <= LM_MAX_CONTEXT)
+			return (int) number;
+	}
+	refuse(CONTEXT, psprintf("an integer from 1 to %d", LM_MAX_CONTEXT));
+}
+
+static GptImportType
+read_type(JsonbValue *value)
+{
+	int type = value->type == jbvString ? gpt_word_find(gpt_import_type_name, value->val.string.val,
+														value->val.string.len)
+										: -1;
+
+	if (type < 0)
+		refuse(TYPE, gpt_words_list(gpt_import_type_name, " or "));
+	return (GptImportType) type;
+}
+
+static void
+refuse(Option option, const char *wanted)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("option \"%s\" must be %s", option_name(option), wanted)));
+}
+
+const char *
+gpt_import_extras(const GptImportPlan *plan, const GptImportOptions *options)
+{
+	StringInfoData json;
+	int *ids;
+	int n;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"source\": {\"format\": \"%s\", \"quantization\": \"%s\"",
+					 gpt_import_format_name((int) gpt_import_format(plan)), gpt_import_types(plan));
+	if (options->name != NULL)
+	{
+		appendStringInfoString(&json, ", \"name\": ");
+		escape_json(&json, options->name);
+	}
+	appendStringInfoChar(&json, '}');
+	n = gpt_hf_end_tokens(&ids, options->generation_config);
+	if (n == 0)
+		n = gpt_hf_end_tokens(&ids, options->config);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&json, "%s%d", i == 0 ? ", \"end_tokens\": [" : ", ", ids[i]);
+	appendStringInfoString(&json, n > 0 ? "]}" : "}");
+	return json.data;
+}

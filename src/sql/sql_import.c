@@ -1,0 +1,205 @@
+/*
+ * src/sql/sql_import.c
+ *
+ * gpt_import: model files of other projects in large objects go in, and a version of a model comes
+ * out.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/float.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+#include "utils/uuid.h"
+
+#include "core/bridge.h"
+#include "sql/arguments.h"
+#include "sql/import_options.h"
+#include "store/catalog.h"
+#include "store/catalog_model.h"
+#include "store/hf_config.h"
+#include "store/import.h"
+#include "store/import_tokenizer.h"
+#include "store/weights.h"
+
+PG_FUNCTION_INFO_V1(gpt_import);
+PG_FUNCTION_INFO_V1(gpt_import_object);
+
+/* What gpt_catalog_publish writes. */
+typedef struct Source
+{
+	GptImportPlan *plan;
+	const char *labels;
+} Source;
+
+static Oid *read_objects(FunctionCallInfo fcinfo, int *n);
+static Datum import_model(FunctionCallInfo fcinfo, const Oid *objects, int n);
+static void read_config(LmConfig *config, GptImport *import, const GptImportOptions *options);
+static void store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
+							const GptImportOptions *options);
+static int32 publish(const char *model, const LmParamTable *table, GptImportPlan *plan,
+					 const uint8 *tokenizer, const GptImportOptions *options);
+static void write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id);
+
+/*
+ * gpt_import(model text, objects oid[], options jsonb DEFAULT '{}') RETURNS integer
+ *
+ * The objects are safetensors files that are parts of one model, or one file of any format. Returns
+ * the number of the new version, which is current.
+ */
+Datum
+gpt_import(PG_FUNCTION_ARGS)
+{
+	Oid *objects;
+	int n;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "model");
+	gpt_argument_required(fcinfo, 1, "objects");
+	objects = read_objects(fcinfo, &n);
+	return import_model(fcinfo, objects, n);
+}
+
+/*
+ * gpt_import(model text, object oid, options jsonb DEFAULT '{}') RETURNS integer
+ */
+Datum
+gpt_import_object(PG_FUNCTION_ARGS)
+{
+	Oid object;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "model");
+	gpt_argument_required(fcinfo, 1, "object");
+	object = PG_GETARG_OID(1);
+	return import_model(fcinfo, &object, 1);
+}
+
+/* One dimension, without NULLs, each once. */
+static Oid *
+read_objects(FunctionCallInfo fcinfo, int *n)
+{
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
+	Oid *objects;
+
+	if (ARR_NDIM(array) != 1 || array_contains_nulls(array))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("objects must be a list of large objects, without null")));
+	objects = (Oid *) ARR_DATA_PTR(array);
+	*n = ARR_DIMS(array)[0];
+	if (*n > GPT_IMPORT_MAX_FILES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("model has %d files, the limit is %d", *n, GPT_IMPORT_MAX_FILES)));
+	for (int i = 0; i < *n; i++)
+		for (int j = 0; j < i; j++)
+			if (objects[i] == objects[j])
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("large object %u is given twice", objects[i])));
+	return objects;
+}
+
+/*
+ * The lock on the model's name comes first: nobody submits a job for it meanwhile. The row of the
+ * model is locked by the publication, at the end.
+ */
+static Datum
+import_model(FunctionCallInfo fcinfo, const Oid *objects, int n)
+{
+	char *model = gpt_argument_text(fcinfo, 0);
+	uint8 tokenizer[GPT_SHA256_SIZE];
+	GptImportOptions options;
+	GptImport *import;
+	GptImportPlan *plan;
+	LmParamTable *table;
+	LmConfig config;
+	int32 version;
+
+	PreventCommandIfReadOnly("gpt_import()");
+	gpt_bridge_check_encoding();
+	gpt_catalog_refuse_version(model, NULL);
+	gpt_catalog_check_name(model);
+	gpt_import_options_parse(&options, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	gpt_model_check_unused(list_make1(model));
+	gpt_catalog_check_model_name(model);
+
+	/* Now do the work. An object that the same statement has made is seen, too. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	import = gpt_import_open(objects, n);
+	read_config(&config, import, &options);
+	table = gpt_weights_table(&config);
+	plan = gpt_import_match(import, table, options.type);
+	store_tokenizer(tokenizer, import, &config, &options);
+	version = publish(model, table, plan, tokenizer, &options);
+	gpt_import_close(import);
+	PopActiveSnapshot();
+	PG_RETURN_INT32(version);
+}
+
+/* That of option "config", else the file's. */
+static void
+read_config(LmConfig *config, GptImport *import, const GptImportOptions *options)
+{
+	if (options->config != NULL)
+		gpt_hf_config_read(config, options->config, options->context);
+	else if (!gpt_import_config(config, import, options->context))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the configuration of the model is missing"),
+						errdetail("A safetensors file has tensors alone."),
+						errhint("Give the text of config.json as option \"config\".")));
+	if (config->labels > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a classifier cannot be imported"),
+				 errhint("gpt_copy_model copies one within a database.")));
+}
+
+/* That of option "tokenizer", else the file's, with as many tokens as the model. */
+static void
+store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
+				const GptImportOptions *options)
+{
+	LmTokenizerSpec *spec = NULL;
+
+	if (options->tokenizer != NULL)
+		spec = gpt_import_tokenizer_given(options->tokenizer);
+	else
+		spec = gpt_import_tokenizer_of_file(import);
+	if (spec == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the tokenizer of the model is missing"),
+						errhint("Give the text of tokenizer.json, or the name of a tokenizer of "
+								"gpt_tokenizers, as option \"tokenizer\".")));
+	gpt_import_tokenizer_fit(spec, config->vocabulary);
+	gpt_import_tokenizer_check(spec);
+	gpt_catalog_store_tokenizer(sha256, spec);
+}
+
+static int32
+publish(const char *model, const LmParamTable *table, GptImportPlan *plan, const uint8 *tokenizer,
+		const GptImportOptions *options)
+{
+	Source source = {.plan = plan};
+	GptPublication publication = {.model = model,
+								  .table = table,
+								  .write = write_object,
+								  .write_context = &source,
+								  .may_exist = true};
+
+	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
+	publication.extras = gpt_import_extras(plan, options);
+	memcpy(publication.tokenizer, tokenizer, GPT_SHA256_SIZE);
+	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =
+		get_float8_nan();
+	return gpt_catalog_publish(&publication);
+}
+
+static void
+write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id)
+{
+	const Source *source = context;
+
+	gpt_import_write(blob, source->plan, source->labels, run_id);
+}

@@ -1,0 +1,98 @@
+/*
+ * src/store/import_open.c
+ *
+ * Large objects in, the tensors of the model files in them out. The first bytes tell the format:
+ * "GGUF"; the size of a header, and "{"; or the header of llama2.c.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "core/bridge.h"
+#include "store/import.h"
+#include "store/import_parts.h"
+
+#define SNIFFED 16 /* bytes */
+
+static GptImportFormat sniff(GptImportFile *file);
+static void list_gguf(GptImport *import, GptImportFile *file);
+
+GptImport *
+gpt_import_open(const Oid *objects, int n)
+{
+	GptImport *import = palloc0(sizeof(GptImport));
+
+	import->n_files = n;
+	import->files = palloc0(n * sizeof(GptImportFile));
+	for (int i = 0; i < n; i++)
+		gpt_import_open_file(&import->files[i], objects[i]);
+	import->format = sniff(&import->files[0]);
+	for (int i = 1; i < n; i++)
+		if (import->format != GPT_IMPORT_SAFETENSORS ||
+			sniff(&import->files[i]) != GPT_IMPORT_SAFETENSORS)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("several files of one model must all be safetensors")));
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (import->format == GPT_IMPORT_GGUF)
+			list_gguf(import, &import->files[i]);
+		else if (import->format == GPT_IMPORT_LLAMA2C)
+			gpt_import_list_llama2c(import, &import->files[i]);
+		else
+			gpt_import_list_safetensors(import, &import->files[i]);
+	}
+	gpt_import_sort(import);
+	return import;
+}
+
+void
+gpt_import_close(GptImport *import)
+{
+	lm_gguf_close(import->gguf);
+	for (int i = 0; i < import->n_files; i++)
+		gpt_blob_close(import->files[i].blob, NULL);
+}
+
+/* The format of a file; an error if it is none of the known ones. */
+static GptImportFormat
+sniff(GptImportFile *file)
+{
+	unsigned char bytes[SNIFFED] = {0};
+	size_t size = Min(file->file.size, SNIFFED);
+	uint64 header;
+
+	gpt_import_read(file, 0, bytes, size);
+	memcpy(&header, bytes, sizeof(header));
+	if (memcmp(bytes, "GGUF", 4) == 0)
+		return GPT_IMPORT_GGUF;
+	if (size > sizeof(header) && bytes[8] == '{' && header <= file->file.size - sizeof(header))
+		return GPT_IMPORT_SAFETENSORS;
+	if (lm_llama2c_looks(&file->file))
+		return GPT_IMPORT_LLAMA2C;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			 errmsg("large object %u has no model file of a known format", file->object),
+			 errdetail("Known are safetensors, GGUF and the .bin files of llama2.c."),
+			 errhint("A file of PyTorch (pytorch_model.bin, .pt, .pth) can be saved as safetensors "
+					 "with Transformers.")));
+}
+
+static void
+list_gguf(GptImport *import, GptImportFile *file)
+{
+	GptImportTensor *tensors;
+	LmError error;
+	int n;
+
+	import->gguf = lm_gguf_open(&file->file, gpt_bridge_host(CurrentMemoryContext), &error);
+	if (import->gguf == NULL)
+		gpt_import_raise(import, &error);
+	n = (int) lm_gguf_n_tensors(import->gguf);
+	tensors = gpt_import_add(import, n);
+	for (int i = 0; i < n; i++)
+	{
+		tensors[i].tensor = *lm_gguf_tensor(import->gguf, i);
+		tensors[i].file = file;
+	}
+}
