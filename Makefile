@@ -8,6 +8,7 @@
 #   make packages   installs the Debian packages that are missing (scripts/packages.txt)
 #   make unit       runs the engine's unit tests, with SANITIZE=1 under ASan and UBSan, SANITIZE=thread under TSan
 #   make format     formats the C files
+#   make fuzz       runs libFuzzer on the readers of files; SECONDS=3600 says for how long each
 #   make bench      measures; see docs/benchmarks.md
 #   make torture    faults and load on private servers; see docs/torture.md
 #   make release    copies sql/gpt.sql to sql/released, as the script of the version in gpt.control
@@ -68,7 +69,8 @@ endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
 # These targets do without pg_config, which their scripts may have to install first.
-HOUSE = check demo demo-stop packages release format format-check unit unit-programs bench bench-programs torture dist
+HOUSE = check demo demo-stop packages release format format-check unit unit-programs fuzz fuzz-programs bench bench-programs torture \
+	dist
 PG_CONFIG ?= pg_config
 ifeq ($(filter-out $(HOUSE),$(or $(MAKECMDGOALS),all)),)
 check demo torture dist:
@@ -121,13 +123,32 @@ $(UNIT_BUILD)/libengine.a: $(UNIT_ENGINE_OBJS)
 	@mkdir -p $(@D)
 	rm -f $@; ar rcs $@ $^
 
-$(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ENGINE_HEADERS) $(wildcard test/unit/*.h)
+$(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ENGINE_HEADERS) $(wildcard test/unit/*.h test/fuzz/*.h)
 	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) -Iinclude -Isrc/engine -Itest/unit -o $@ $< $(UNIT_BUILD)/libengine.a $(UNIT_LIBS)
 
 unit-programs: $(UNIT_PROGRAMS)
 
 unit: unit-programs
 	prove $(if $(VERBOSE),-v) $(UNIT_PROGRAMS)
+
+# Targets of libFuzzer, which is clang's, under ASan and UBSan: the readers of files that users bring. scripts/fuzz.sh
+# runs one of them.
+FUZZ_CC = clang
+FUZZ_CFLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_ENGINE = $(filter src/engine/formats/%,$(ENGINE_SOURCES)) src/engine/base/error.c src/engine/base/memory.c
+FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+
+$(FUZZ_ENGINE:%.c=build/fuzz/%.o): build/fuzz/%.o: %.c $(ENGINE_HEADERS)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(ENGINE_CFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -Iinclude -Isrc/engine -c -o $@ $<
+
+$(FUZZ_PROGRAMS): build/fuzz/%: test/fuzz/%.c $(wildcard test/fuzz/*.h) $(FUZZ_ENGINE:%.c=build/fuzz/%.o)
+	$(FUZZ_CC) $(ENGINE_CFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer -Iinclude -Isrc/engine -o $@ $(filter-out %.h,$^) -lm
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+fuzz: fuzz-programs
+	prove -v -e 'scripts/fuzz.sh $(or $(SECONDS),60)' $(FUZZ_PROGRAMS)
 
 # Benchmarks: programs of the engine alone, and what bench/run.sh does with them beside PyTorch.
 BENCH_PROGRAMS = $(patsubst bench/%.c,build/bench/%,$(wildcard bench/*.c))
@@ -161,6 +182,6 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
-FORMATTED = $(SERVER_SOURCES) $(ALL_HEADERS) $(ENGINE_SOURCES) $(wildcard test/unit/*.[ch] bench/*.[ch] test/torture/*.c)
+FORMATTED = $(SERVER_SOURCES) $(ALL_HEADERS) $(ENGINE_SOURCES) $(wildcard test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch] test/torture/*.c)
 
 .PHONY: $(HOUSE)

@@ -9,6 +9,7 @@
 #
 #   SUITES="unit sql"   runs these suites only (build always runs); names as in the functions suite_* below, and a file of
 #                       test/t as restart:011_pgbouncer
+#   FUZZ_SECONDS=60     how long libFuzzer runs, over all of its targets
 #   REF=HEAD            checks a commit instead of the files of the checkout
 #   GPT_TEST_DATA       the folder of shared test data, else ../shared/data; tests that need it skip without it
 set -u
@@ -28,7 +29,7 @@ chmod 755 "$work"
 src=$work/src logs=$work/logs
 mkdir "$src" "$logs" "$work/records" || exit 1
 
-SUITES=${SUITES:-format border dist unit sanitize threads sql preloaded isolation pgtap docs restart torture}
+SUITES=${SUITES:-format border dist unit sanitize threads fuzz sql preloaded isolation pgtap docs restart torture}
 # Far above what a test takes: the suites slow one another down.
 limit=(timeout -k 10 900)
 jobs=$(nproc)
@@ -273,6 +274,26 @@ suite_threads()
 	tap_suite "threads" "$(printf '%s\n' "$src"/build/unit-thread/test_{attention,encoder,engine,generate,infer,linear,matmul,panels,reader,score,trace,trainer})" in_source
 }
 
+# A minute of libFuzzer in all, at the lowest priority: its processor time is what the others leave.
+suite_fuzz()
+{
+	if ! command -v clang >/dev/null; then
+		echo "fuzz: clang is not installed"
+		record fuzz 0 0 1 0
+		return
+	fi
+	step "build of fuzz targets" make -C "$src" -j"$jobs" fuzz-programs || return
+	tap_suite fuzz "$(find "$src/build/fuzz" -maxdepth 1 -type f -name 'fuzz_*' | sort)" fuzz_file
+}
+
+fuzz_file()
+{
+	local n
+
+	n=$(find "$src/build/fuzz" -maxdepth 1 -type f -name 'fuzz_*' | wc -l)
+	in_source nice -n 19 scripts/fuzz.sh $((${FUZZ_SECONDS:-60} / n)) "$1"
+}
+
 in_source()
 {
 	(cd "$src" && exec "${limit[@]}" "$@")
@@ -496,7 +517,7 @@ run_suites()
 	mapfile -t files < <(restart_files shared)
 	(
 		renice -n 10 "$BASHPID" >/dev/null
-		run_lanes 2 $(chain format border dist sanitize) $(chain threads unit)
+		run_lanes 3 $(chain format border dist sanitize) $(chain threads unit) $(chain fuzz)
 	) &
 	run_lanes 2 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
 	wait

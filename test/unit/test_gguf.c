@@ -360,6 +360,17 @@ test_counts(void)
 			"counts beyond the file's size");
 }
 
+/* Of n letters, valid until the next call. */
+static const char *
+long_name(size_t n)
+{
+	static char name[300];
+
+	memset(name, 'x', n);
+	name[n] = 0;
+	return name;
+}
+
 static void
 test_keys(void)
 {
@@ -368,6 +379,15 @@ test_keys(void)
 	start(&bytes, 3, 0, 1);
 	add_u32(&bytes, "", 1);
 	refused(&bytes, "the name of key 1 has 0 bytes", "an empty key");
+	start(&bytes, 3, 0, 1);
+	add_u32(&bytes, long_name(256), 1);
+	refused(&bytes, "the name of key 1 has 256 bytes, 1 to 255", "a key of 256 bytes");
+	start(&bytes, 3, 1, 0);
+	add_vector(&bytes, long_name(128), 1, 0);
+	refused(&bytes, "the name of tensor 1 has 128 bytes, 1 to 127", "a tensor's name of 128 bytes");
+	start(&bytes, 3, 0, 1);
+	add_u32(&bytes, long_name(255), 1);
+	lm_gguf_close(opened(&bytes, "a key of 255 bytes"));
 	start(&bytes, 3, 0, 1);
 	add_u32(&bytes, "a b", 1);
 	refused(&bytes, "key 1 is \"a b\", with a byte", "a blank in a key");
