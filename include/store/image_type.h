@@ -21,6 +21,15 @@ extern const char *gpt_image_type_name(GptImageType type);
 /* Finds a weight type by its word; false if there is none. */
 extern bool gpt_image_type_find(GptImageType *type, const char *name);
 
+/*
+ * The type of images for an imported model, by the type that most of its blocks' weights have in
+ * the file: float32, bfloat16 for 16 bits, int4 for Q4_0, whose values it can hold, and int8 for
+ * all other blocks. types: as gpt_weights_begin takes them.
+ */
+struct LmBlockType;
+extern GptImageType gpt_image_type_for(const LmParamTable *table,
+									   const struct LmBlockType *const *types);
+
 /* lm_image_size for a weight type; errors are raised. */
 extern size_t gpt_image_type_size(const LmConfig *config, GptImageType type);
 

@@ -16,6 +16,7 @@
 #include "engine/llama2c.h"
 #include "engine/params.h"
 #include "store/blob.h"
+#include "store/image_type.h"
 #include "utils/uuid.h"
 
 #define GPT_IMPORT_MAX_FILES 1000
@@ -108,6 +109,9 @@ extern void gpt_import_write(GptBlob *blob, GptImportPlan *plan, const char *lab
 
 /* The format of the files. */
 extern GptImportFormat gpt_import_format(const GptImportPlan *plan);
+
+/* gpt_image_type_for of the version's file. */
+extern GptImageType gpt_import_image_type(const GptImportPlan *plan);
 
 /* The types of the matrices as one word: "Q4_K", or the one with the most bytes and "mixed". */
 extern const char *gpt_import_types(const GptImportPlan *plan);

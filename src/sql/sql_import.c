@@ -187,13 +187,17 @@ publish(const char *model, const LmParamTable *table, GptImportPlan *plan, const
 								  .write = write_object,
 								  .write_context = &source,
 								  .may_exist = true};
+	int32 version;
 
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	publication.extras = gpt_import_extras(plan, options);
 	memcpy(publication.tokenizer, tokenizer, GPT_SHA256_SIZE);
 	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =
 		get_float8_nan();
-	return gpt_catalog_publish(&publication);
+	version = gpt_catalog_publish(&publication);
+	if (version == 1)
+		gpt_catalog_set_image_type(model, gpt_import_image_type(plan));
+	return version;
 }
 
 static void

@@ -26,6 +26,45 @@ gpt_image_type_find(GptImageType *type, const char *name)
 	return found != NULL;
 }
 
+/* The word of the images for a type of a file. */
+static const char *
+word_for(const LmBlockType *type)
+{
+	static const char *const words[][2] = {
+		{"F32", "float32"}, {"F16", "bfloat16"}, {"BF16", "bfloat16"}, {"Q4_0", "int4"}};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		if (strcmp(words[i][0], type->name) == 0)
+			return words[i][1];
+	}
+	return "int8";
+}
+
+GptImageType
+gpt_image_type_for(const LmParamTable *table, const LmBlockType *const *types)
+{
+	GptImageType type = 0;
+	uint64 *counts = palloc0(lm_weight_type_count() * sizeof(uint64));
+
+	for (int i = 0, n = 0; i < table->n_params; i++)
+		for (int part = 0; part < table->params[i].n_parts; part++, n++)
+		{
+			const LmParam *param = &table->params[i];
+
+			if (param->layer >= 0 && !param->vector)
+				counts[lm_weight_type_find(word_for(types[n]))->number] +=
+					lm_part_count(param, &param->parts[part]);
+		}
+	for (int i = 1; i < lm_weight_type_count(); i++)
+	{
+		if (counts[i] > counts[type])
+			type = i;
+	}
+	pfree(counts);
+	return type;
+}
+
 size_t
 gpt_image_type_size(const LmConfig *config, GptImageType type)
 {

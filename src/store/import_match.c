@@ -258,6 +258,12 @@ gpt_import_format(const GptImportPlan *plan)
 	return plan->import->format;
 }
 
+GptImageType
+gpt_import_image_type(const GptImportPlan *plan)
+{
+	return gpt_image_type_for(plan->table, plan->types);
+}
+
 /* By bytes of matrices. */
 const char *
 gpt_import_types(const GptImportPlan *plan)

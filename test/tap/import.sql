@@ -81,6 +81,8 @@ SELECT is(gpt_import('head', safetensors($$SELECT replace(name, 'transformer.wte
 SELECT is(gpt_score('head', 'abcdabcd'), :score::float8, 'have the same score');
 SELECT is(gpt_import('bf16', safetensors($$SELECT name, shape, x, 'BF16' FROM gpt2$$), options()), 1, 'bfloat16 is kept');
 SELECT is(gpt_import('wide', safetensors($$SELECT name, shape, x, 'BF16' FROM gpt2$$), options() || '{"type": "float32"}'), 1, 'or becomes float32');
+SELECT set_eq($$SELECT model, image_type FROM gpt_models WHERE model IN ('wide', 'bf16')$$, $$VALUES ('wide', 'float32'), ('bf16', 'bfloat16')$$,
+	'images have the type of the file');
 SELECT ok((SELECT size FROM gpt_models WHERE model = 'wide') - (SELECT size FROM gpt_models WHERE model = 'bf16') BETWEEN 500 AND 700, 'which is larger by half of it');
 SELECT is(gpt_score('wide', 'abcdabcd'), :score::float8, 'and has the same score');
 SELECT is(gpt_import('narrow', safetensors('SELECT * FROM gpt2'), options() || '{"type": "bfloat16", "context": 5}'), 1, 'float32 becomes bfloat16, with fewer positions');
