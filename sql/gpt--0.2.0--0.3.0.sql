@@ -12,3 +12,20 @@ CREATE FUNCTION @extschema@.gpt_import(model text, object oid, options jsonb DEF
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) IS
 	'makes a version of a model from a file of another project in a large object; returns its number';
+
+-- Conversations
+
+CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
+		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_chat' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, text[], bigint, boolean) IS
+	'answers the last message of a conversation, in the form that the model was trained on; NULL sampling arguments mean the model''s own defaults';
+
+CREATE FUNCTION @extschema@.gpt_chat_tokens(model text, messages jsonb, reasoning boolean DEFAULT false) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_chat_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_chat_tokens(text, jsonb, boolean) IS
+	'returns the tokens that gpt_chat gives the model to read: the conversation in the form of its chat template';
+
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';

@@ -182,6 +182,18 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens int
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
 	'continues a prompt; returns the continuation only';
 
+CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
+		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_chat' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, text[], bigint, boolean) IS
+	'answers the last message of a conversation, in the form that the model was trained on; NULL sampling arguments mean the model''s own defaults';
+
+CREATE FUNCTION @extschema@.gpt_chat_tokens(model text, messages jsonb, reasoning boolean DEFAULT false) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_chat_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_chat_tokens(text, jsonb, boolean) IS
+	'returns the tokens that gpt_chat gives the model to read: the conversation in the form of its chat template';
+
 CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS
@@ -461,7 +473,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'true for the version that the model''s name means';
 COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
-COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';
@@ -491,7 +503,7 @@ COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models th
 COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has only current versions';
-COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'gpt2 where other tools read the weights as GPT-2, else gpt';

@@ -87,6 +87,7 @@ typedef struct GptTrainOptions
 	bool shape_is_fixed; /* not an option: the base decides the shape */
 	int base_type; /* nor this: LmTrainOptions.base_type, by the base's file */
 	const char *into; /* NULL: the model that a fine-tune starts from */
+	const char *chat_template; /* JSON text of core/chat.h; NULL: the base's */
 	GptMethod method;
 	int64 rank; /* of an adapter, as the next three */
 	double alpha;

@@ -28,6 +28,7 @@ typedef struct GptCorpus
 	 */
 	bool prompted;
 	bool has_validation;
+	const char *extras; /* of the version to make (store/model_extras.h), or NULL */
 	char *note; /* on its rows, for the job's note; NULL: none */
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */
 	/* the largest value among the rows that were read; empty: none had one */
@@ -59,6 +60,7 @@ typedef struct GptGivenTokenizer
 	char **labels; /* of a base that is a classifier, or NULL */
 	int n_labels;
 	bool multi_label;
+	const char *extras; /* of the base (store/model_extras.h), or NULL */
 } GptGivenTokenizer;
 
 /*

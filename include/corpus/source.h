@@ -15,6 +15,8 @@
  *
  *   one text column          language modelling
  *   prompt, completion       language modelling of the completion after its prompt
+ *   messages                 json or jsonb: language modelling of the assistant's answers in a
+ *                            conversation
  *   one text column, label   classification; a label is text, an integer, a boolean or of an enum,
  *                            or an array of text: several
  */
@@ -38,6 +40,7 @@ typedef struct GptSourceShape
 {
 	int text_column; /* the completion where there is a prompt */
 	int prompt_column;
+	int messages_column; /* then there is no text column */
 	int label_column;
 	int weight_column;
 	int validation_column;
@@ -88,6 +91,9 @@ extern void gpt_source_check_validation(const GptSourceShape *shape,
  */
 extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
 
+/* Raises an error if the query has conversations, and there is no template to write them. */
+extern void gpt_source_check_chat(const GptSourceShape *shape, bool has_template);
+
 /*
  * How labels of the query compare: by the equality of their type if it is stored like text (citext)
  * or has a nondeterministic collation, otherwise by bytes.
@@ -113,6 +119,11 @@ typedef struct GptSourceRow
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
 	size_t prompt_size;
+	/*
+	 * of a row of messages: both are marked texts (engine/marked_text.h), the prompt up to the
+	 * first answer; there is no answer in it
+	 */
+	bool is_unanswered;
 	/*
 	 * [n_labels] the label, or the elements of the array without its nulls; NULL for a null, and if
 	 * there is no such column
@@ -143,6 +154,8 @@ typedef struct GptSource
 	const char *query; /* as it was given */
 	struct PlannedStmt *plan;
 	MemoryContext context; /* of all of it */
+	/* of rows of messages; the caller sets it before _run. NULL: such rows are an error */
+	const struct GptChatTemplate *chat;
 } GptSource;
 
 /*
@@ -175,6 +188,7 @@ typedef enum GptSkip
 	GPT_SKIP_NONE,
 	GPT_SKIP_TEXT,
 	GPT_SKIP_PROMPT,
+	GPT_SKIP_ANSWER,
 	GPT_SKIP_LABEL,
 	GPT_SKIP_WEIGHT,
 	GPT_SKIP_TOKENS, /* too few tokens; the caller counts these */

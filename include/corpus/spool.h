@@ -27,6 +27,7 @@ typedef struct GptDocument
 	uint64 hash[2];
 	GptSide side;
 	bool is_prompt; /* of the next document, which has the same hash, side and weight */
+	bool marked; /* a marked text (engine/marked_text.h): part of a conversation */
 	uint64 row; /* number of its row in the order of ... */
 	const char *query; /* ... "query" or "validation_query" */
 	float weight;
@@ -56,6 +57,7 @@ typedef struct GptSpoolOptions
 	int n_labels;
 	bool multi_label; /* of those: rows have arrays */
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
+	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
 } GptSpoolOptions;
 
 /*
@@ -84,8 +86,11 @@ extern int64 gpt_spool_skipped(const GptSpool *spool);
 /* Whether anything is held out, by the rule or by the query. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);
 
-/* Whether the query has a column of prompts. */
+/* Whether the query has a column of prompts, or of conversations, whose first part is a prompt. */
 extern bool gpt_spool_prompted(const GptSpool *spool);
+
+/* Whether the rows are conversations: their documents are marked. */
+extern bool gpt_spool_marked(const GptSpool *spool);
 
 /*
  * The choice by the rule, which lives as long as the spool; NULL if the query chooses the

@@ -13,9 +13,11 @@
  * window of length n has n - 1 predictions: inputs ids[0 .. n-2], targets ids[1 .. n-1]; the last
  * target of a window is the first input of the next, so n is at most context + 1. The first
  * predictions of a window may be those of a prompt, which do not count; the others count with the
- * window's weight. Where the file has labels, each a string that ends with a 0, only the window's
- * label is predicted, after its last input. Where rows may have several labels, a window's label is
- * the number of a set (LmLabelSets): the file has the ends of all sets, uint64 [n_sets], and their
+ * window's weight. Where the file is masked, ids have 4 bytes, and an id with LM_ID_CONTEXT
+ * (engine/marked_text.h) is not predicted either: it belongs to another speaker than the model.
+ * Where the file has labels, each a string that ends with a 0, only the window's label is
+ * predicted, after its last input. Where rows may have several labels, a window's label is the
+ * number of a set (LmLabelSets): the file has the ends of all sets, uint64 [n_sets], and their
  * members, uint32 [n_members]. The file has the training windows first, then the validation
  * windows, in the order in which an unshuffled corpus is trained. The windows of a side follow each
  * other; the stream of a side reaches from its first window's first id to its last window's last
@@ -57,7 +59,7 @@ void lm_batch_free(LmBatch *batch, const LmHost *host);
 /* The sum of the weights of rows that have a target, in row order. */
 double lm_batch_weight(const LmBatch *batch);
 
-#define LM_DATASET_MAGIC "gpt tok4"
+#define LM_DATASET_MAGIC "gpt tok5"
 
 /* The first bytes of a token file. Integers have the byte order of the machine. */
 typedef struct LmDatasetHeader
@@ -78,6 +80,10 @@ typedef struct LmDatasetHeader
 	uint64_t n_labels;
 	uint64_t n_sets; /* of labels that rows have; 0: each has one label */
 	uint64_t n_members; /* of all sets together */
+	uint64_t masked; /* 1: ids may have LM_ID_CONTEXT */
+	/* predictions of such ids in validation windows, beside a prompt's; not in validation_counted
+	 */
+	uint64_t validation_masked;
 } LmDatasetHeader;
 
 /* A window of a document, as the token file stores it. */

@@ -27,6 +27,11 @@ LmSession *lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer
 							 LmError *error);
 void lm_session_free(LmSession *session);
 /*
+ * Tokens that end a generated text beside the tokenizer's end token, such as the end of a turn. The
+ * array must outlive the session. Called before the first generation; ids out of range are ignored.
+ */
+void lm_session_set_ends(LmSession *session, const int32_t *ends, int n_ends);
+/*
  * Memory of the session, *size bytes, whose contents matter only while a generation is under way:
  * between calls the caller may give its pages back to the system.
  */
@@ -45,6 +50,11 @@ typedef struct LmSampling
 	int n_stops;
 	const LmBytes *stops;
 	bool heal; /* the prompt may end within a token */
+	/*
+	 * prompt and text of the request are marked texts (engine/marked_text.h), with the tokens in
+	 * front that they name
+	 */
+	bool marked;
 } LmSampling;
 
 /*

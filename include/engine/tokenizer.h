@@ -146,6 +146,7 @@ typedef struct LmEncoding
 {
 	const char *text;
 	size_t size;
+	bool marked; /* a marked text, whose ids are flagged (engine/marked_text.h) */
 	int32_t *ids; /* where they go ... */
 	size_t capacity; /* ... if they are not more: a text without NFC has at most a token a byte */
 	size_t count; /* how many there are */

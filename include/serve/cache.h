@@ -25,6 +25,7 @@ typedef struct GptServed
 	 * completions, whose prompts end as in training
 	 */
 	bool heals;
+	const char *extras; /* of the version (store/model_extras.h), or NULL */
 } GptServed;
 
 /* The kind of model that a caller needs. */

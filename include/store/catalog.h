@@ -17,6 +17,7 @@
 #include "utils/uuid.h"
 
 #define GPT_TASK_COMPLETION "completion" /* of gpt_version.task */
+#define GPT_TASK_CHAT "chat" /* the same, trained on conversations */
 
 /* A row of gpt_version, palloc'd. */
 typedef struct GptVersion
@@ -34,7 +35,8 @@ typedef struct GptVersion
 	int32 base_version;
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* zeros for a full version */
 	GptImageType image_type; /* of the model */
-	bool prompted; /* trained on completions of prompts */
+	bool prompted; /* trained on completions of prompts, or on conversations */
+	char *extras; /* of store/model_extras.h; NULL: none */
 	bool altered; /* the object no longer has the run's id */
 } GptVersion;
 

@@ -35,8 +35,9 @@ typedef struct GptTrainBase
 extern GptTrainBase *gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost);
 
 /*
- * Sets the labels of given to those of the base version in the job's row, for a run that continues
- * from a checkpoint; leaves them if that version no longer exists. Outside of transactions.
+ * Sets the labels and extras of given to those of the base version in the job's row, for a run that
+ * continues from a checkpoint; leaves them if that version no longer exists. Outside of
+ * transactions.
  */
 extern void gpt_train_base_labels(GptGivenTokenizer *given, const GptJob *job);
 

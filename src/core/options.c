@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/json.h"
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
@@ -27,13 +28,14 @@ typedef enum OptionType
 	OPTION_NUMBER, /* double */
 	OPTION_WORD, /* an enumerator: of the word in the option's list */
 	OPTION_TEXT, /* const char * */
+	OPTION_JSON, /* the same: the JSON text of a text or an object */
 } OptionType;
 
 #define AUTO "auto"
 
-static const char *const type_names[] = {"boolean", "integer", "number", "word", "text"};
-static const char *const type_phrases[] = {"a boolean", "an integer", "a number", "a text",
-										   "a text"};
+static const char *const type_names[] = {"boolean", "integer", "number", "word", "text", "json"};
+static const char *const type_phrases[] = {"a boolean", "an integer", "a number",
+										   "a text",	"a text",	  "a text or an object"};
 
 /* Functions that take an option. */
 #define TRAIN (1 << GPT_FUNCTION_TRAIN)
@@ -101,6 +103,11 @@ typedef struct Option
 #define TEXT(functions, name, description)                                        \
 	{                                                                             \
 #name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
+	}
+
+#define JSON(functions, name, description)                                        \
+	{                                                                             \
+#name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description \
 	}
 
 static const Option all_options[] = {
@@ -199,6 +206,11 @@ static const Option all_options[] = {
 	BOOLEAN(TRAIN, zero_init, "true",
 			"residual branches initialised to zero, by the last matrix of each"),
 	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),
+	JSON(FINETUNE, chat_template,
+		 "form of conversations for a column \"messages\" and for gpt_chat: the name of a known "
+		 "chat "
+		 "template, such as chatml, the text of one in Jinja that is known, or an object that "
+		 "describes one; that of the base unless given"),
 	WORD(FINETUNE, method, "full", gpt_method_name,
 		 "full trains all weights; lora trains an adapter, which is stored without its base"),
 	INTEGER(FINETUNE, rank, NULL, 1, 1024,
@@ -404,6 +416,7 @@ set_defaults(GptTrainOptions *options)
 				*(int *) target = value ? enumerator(option, value) : GPT_CHOSEN;
 				break;
 			case OPTION_TEXT:
+			case OPTION_JSON:
 				*(const char **) target = value;
 				break;
 		}
@@ -481,10 +494,17 @@ checked_number(const Option *option, const JsonbValue *value)
 static void
 set_value(GptTrainOptions *options, const Option *option, const JsonbValue *value)
 {
-	static const enum jbvType json_types[] = {jbvBool, jbvNumeric, jbvNumeric, jbvString,
-											  jbvString};
+	static const enum jbvType json_types[] = {jbvBool,	 jbvNumeric, jbvNumeric,
+											  jbvString, jbvString,	 jbvString};
 	void *target = field(options, option);
 
+	if (option->type == OPTION_JSON && value->type == jbvBinary &&
+		JsonContainerIsObject(value->val.binary.data))
+	{
+		*(const char **) target =
+			JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+		return;
+	}
 	if (option->boolean_too && value->type == jbvBool)
 	{
 		*(int *) target = value->val.boolean ? GPT_SWITCH_TRUE : GPT_SWITCH_FALSE;
@@ -512,6 +532,15 @@ set_value(GptTrainOptions *options, const Option *option, const JsonbValue *valu
 		case OPTION_TEXT:
 			*(const char **) target = pnstrdup(value->val.string.val, value->val.string.len);
 			break;
+		case OPTION_JSON:
+		{
+			StringInfoData json;
+
+			initStringInfo(&json);
+			escape_json(&json, pnstrdup(value->val.string.val, value->val.string.len));
+			*(const char **) target = json.data;
+			break;
+		}
 	}
 }
 
@@ -541,7 +570,7 @@ gpt_options_get(double *value, const GptTrainOptions *options, const char *name)
 	const Option *option = find_option(name, strlen(name));
 	const char *place = (const char *) options + (option != NULL ? option->offset : 0);
 
-	if (option == NULL || option->type == OPTION_TEXT)
+	if (option == NULL || option->type == OPTION_TEXT || option->type == OPTION_JSON)
 		return false;
 	*value = option->type == OPTION_BOOLEAN	  ? *(const bool *) place
 			 : option->type == OPTION_INTEGER ? *(const int64 *) place
@@ -556,7 +585,7 @@ gpt_options_set(GptTrainOptions *options, const char *name, double value)
 	const Option *option = find_option(name, strlen(name));
 	char *place = (char *) options + (option != NULL ? option->offset : 0);
 
-	if (option == NULL || option->type == OPTION_TEXT)
+	if (option == NULL || option->type == OPTION_TEXT || option->type == OPTION_JSON)
 		return false;
 	if (option->type == OPTION_BOOLEAN)
 		*(bool *) place = value != 0;

@@ -22,6 +22,7 @@
 #include "corpus/corpus.h"
 #include "corpus/spool.h"
 #include "corpus/token_file.h"
+#include "store/model_extras.h"
 #include "store/run_files.h"
 #include "train/train_plan.h"
 
@@ -38,6 +39,7 @@ take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
 {
 	corpus->tokenizer = gpt_corpus_tokenizer_create(given->spec);
 	corpus->tokenizer_is_stored = given->stored;
+	corpus->extras = given->extras;
 	memcpy(corpus->tokenizer_hash, given->sha256, GPT_SHA256_SIZE);
 }
 
@@ -212,6 +214,15 @@ gpt_corpus_free(GptCorpus *corpus)
 	pfree(corpus);
 }
 
+/* The template of conversations: that of the options, or else the base's; NULL: there is none. */
+static const GptChatTemplate *
+chat_of(const GptTrainOptions *options, const GptGivenTokenizer *given)
+{
+	if (options->chat_template != NULL)
+		return gpt_chat_template(options->chat_template);
+	return given != NULL ? gpt_extras_chat(given->extras) : NULL;
+}
+
 /*
  * The user's query runs here, and nowhere else. The transaction is read-only from its first
  * snapshot on, and both queries see the same rows. It is rolled back: objects that a function of
@@ -235,6 +246,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		.n_labels = given != NULL ? given->n_labels : 0,
 		.multi_label = given != NULL && given->multi_label,
 		.normalize_nfc = normalize_nfc,
+		.chat = chat_of(options, given),
 	};
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;

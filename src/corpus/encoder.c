@@ -16,6 +16,7 @@
 #include "core/bridge.h"
 #include "core/settings.h"
 #include "corpus/encoder.h"
+#include "engine/marked_text.h"
 
 #define THREAD_SIZE (1024 * 1024) /* bytes of text for each thread ... */
 #define LARGEST_SIZE (8 * 1024 * 1024) /* ... and at most */
@@ -109,6 +110,7 @@ gpt_encoder_add(GptEncoder *encoder, const GptDocument *document)
 	encoding = &encoder->encodings[encoder->n_documents++];
 	encoding->text = memcpy(encoder->texts + encoder->used, document->text, document->size);
 	encoding->size = document->size;
+	encoding->marked = document->marked;
 	encoding->ids = encoder->ids + encoder->used;
 	encoding->capacity = document->size;
 	encoder->used += document->size;
@@ -149,8 +151,10 @@ encode_alone(GptEncoder *encoder, const GptDocument *document)
 	for (;;)
 	{
 		encoder->tokens.count = 0;
-		if (lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens, document->text,
-								document->size, &error))
+		if (document->marked ? lm_marked_encode(encoder->tokenizer, &encoder->tokens,
+												document->text, document->size, true, &error)
+							 : lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens,
+												   document->text, document->size, &error))
 			break;
 		gpt_bridge_retry_row(&error, document->query, document->row);
 	}

@@ -13,8 +13,7 @@
 typedef struct GptEncoder GptEncoder;
 
 /*
- * Receives each document with its token ids, in order. document->text is not set; ids live until it
- * returns.
+ * Receives each document with its token ids, in order. Text and ids live until it returns.
  */
 typedef void (*GptEncoded)(void *context, const GptDocument *document, const int32 *ids,
 						   size_t n_ids);

@@ -17,11 +17,13 @@
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "core/chat.h"
 #include "core/compat.h"
 #include "core/settings.h"
 #include "corpus/source.h"
@@ -46,6 +48,7 @@ typedef struct Reader
 {
 	DestReceiver receiver;
 	GptSourceShape shape;
+	const GptSource *source;
 	GptSourceCallback callback;
 	void *context;
 	TextColumn text;
@@ -94,8 +97,9 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 	const GptSourceShape *shape = &reader->shape;
 
 	reader->expressions = CreateStandaloneExprContext();
-	start_column(&reader->text, columns, shape->text_column,
-				 shape->columns[shape->text_column - 1].type);
+	if (shape->text_column != 0)
+		start_column(&reader->text, columns, shape->text_column,
+					 shape->columns[shape->text_column - 1].type);
 	if (shape->prompt_column != 0)
 		start_column(&reader->prompt, columns, shape->prompt_column,
 					 shape->columns[shape->prompt_column - 1].type);
@@ -280,6 +284,37 @@ read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 	row->labels = labels;
 }
 
+/* Reads the column "messages": the conversation as prompt and text of the row, with marks. */
+static void
+read_messages(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
+{
+	int number = reader->shape.messages_column;
+	Oid type = getBaseType(reader->shape.columns[number - 1].type);
+	const char *where = psprintf(" of row " UINT64_FORMAT " of %s", reader->n_rows,
+								 gpt_source_name(reader->source->kind));
+	GptChatTraining training;
+	GptChat chat;
+	bool isnull;
+	Datum value = slot_getattr(slot, number, &isnull);
+
+	if (isnull)
+		return;
+	if (type == JSONBOID)
+		gpt_chat_read_jsonb(&chat, DatumGetJsonbP(value), where);
+	else
+	{
+		text *json = DatumGetTextPP(value);
+
+		gpt_chat_read(&chat, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), where);
+	}
+	gpt_chat_train(&training, &chat, reader->source->chat);
+	row->prompt = training.prompt.data;
+	row->prompt_size = training.prompt.len;
+	row->text = training.answers.data;
+	row->size = training.answers.len;
+	row->is_unanswered = training.answers.len == 0;
+}
+
 /* The receiver's receiveSlot: hands each row to the callback; its memory goes after each row. */
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *receiver)
@@ -291,7 +326,10 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	CHECK_FOR_INTERRUPTS();
 	check_time(reader);
 	row.number = reader->n_rows;
-	row.text = text_of(&row.size, reader, slot, reader->shape.text_column, &reader->text);
+	if (reader->shape.messages_column != 0)
+		read_messages(&row, reader, slot);
+	else
+		row.text = text_of(&row.size, reader, slot, reader->shape.text_column, &reader->text);
 	if (reader->shape.prompt_column != 0)
 		row.prompt =
 			text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);
@@ -367,6 +405,7 @@ gpt_source_run(const GptSource *source, GptSourceCallback callback, void *contex
 
 	XactReadOnly = true; /* see gpt_source_open */
 	reader.shape = source->shape;
+	reader.source = source;
 	reader.callback = callback;
 	reader.context = context;
 	reader.row_context =

@@ -22,6 +22,7 @@
 
 #define PROMPT_COLUMN "prompt"
 #define COMPLETION_COLUMN "completion"
+#define MESSAGES_COLUMN "messages"
 #define LABEL_COLUMN "label"
 #define WEIGHT_COLUMN "weight"
 #define VALIDATION_COLUMN "is_validation"
@@ -32,6 +33,7 @@ typedef enum Role
 	ROLE_TEXT,
 	ROLE_PROMPT, /* a text too, as the next one */
 	ROLE_COMPLETION,
+	ROLE_MESSAGES,
 	ROLE_LABEL,
 	ROLE_WEIGHT,
 	ROLE_VALIDATION,
@@ -97,6 +99,15 @@ gpt_source_watermark(Oid type, const char *text)
 
 	getTypeInputInfo(gpt_source_watermark_type(type), &input, &parameter);
 	return OidInputFunctionCall(input, unconstify(char *, text), parameter, -1);
+}
+
+/* Whether a column "messages" of this type holds conversations; as a text it is any text. */
+static bool
+is_messages_type(Oid type)
+{
+	Oid base = getBaseType(type);
+
+	return base == JSONBOID || base == JSONOID;
 }
 
 static bool
@@ -184,6 +195,8 @@ role_of(const TargetEntry *entry, GptSourceKind kind, const char *watermark)
 	if (kind == GPT_SOURCE_TRAIN && strcmp(name, VALIDATION_COLUMN) == 0 &&
 		getBaseType(type) == BOOLOID)
 		return ROLE_VALIDATION;
+	if (strcmp(name, MESSAGES_COLUMN) == 0 && is_messages_type(type))
+		return ROLE_MESSAGES;
 	if (strcmp(name, WEIGHT_COLUMN) == 0 && is_number_type(type))
 		return ROLE_WEIGHT;
 	if (strcmp(name, LABEL_COLUMN) == 0 && (is_label_type(type) || is_label_set_type(type)))
@@ -259,6 +272,8 @@ what_to_leave_out(const Query *analysed, GptSourceKind kind, const char *waterma
 
 	if (wrong != NULL)
 		return psprintf("Cast column \"%s\" to an accepted type, or leave it out. ", wrong);
+	if (n[ROLE_MESSAGES] > 0)
+		return psprintf("Leave out what stands beside \"%s\". ", MESSAGES_COLUMN);
 	if (!prompted && n[ROLE_TEXT] == 0)
 		return "";
 	initStringInfo(&text);
@@ -284,7 +299,9 @@ static void
 refuse_shape(const Query *analysed, GptSourceKind kind, const char *watermark, const Columns *found)
 {
 	const char *name = gpt_source_name(kind);
-	bool has_text = found->n[ROLE_TEXT] + found->n[ROLE_PROMPT] + found->n[ROLE_COMPLETION] > 0;
+	bool has_text = found->n[ROLE_TEXT] + found->n[ROLE_PROMPT] + found->n[ROLE_COMPLETION] +
+						found->n[ROLE_MESSAGES] >
+					0;
 	StringInfoData columns;
 	ListCell *cell;
 
@@ -308,11 +325,12 @@ refuse_shape(const Query *analysed, GptSourceKind kind, const char *watermark, c
 			 ? errhint("%sOne column of text is accepted.",
 					   what_to_leave_out(analysed, kind, watermark, found))
 			 : errhint("%sOne column of text is accepted (language modelling), or columns \"%s\" "
-					   "and \"%s\" of text (completion), or one column of text and \"%s\", which "
-					   "is text, an integer, a boolean or of an enum (classification), or an array "
-					   "of text (multi-label classification); in addition a number \"%s\"%s.",
+					   "and \"%s\" of text (completion), or a column \"%s\" of json or jsonb "
+					   "(conversations), or one column of text and \"%s\", which is text, an "
+					   "integer, a boolean or of an enum (classification), or an array of text "
+					   "(multi-label classification); in addition a number \"%s\"%s.",
 					   what_to_leave_out(analysed, kind, watermark, found), PROMPT_COLUMN,
-					   COMPLETION_COLUMN, LABEL_COLUMN, WEIGHT_COLUMN,
+					   COMPLETION_COLUMN, MESSAGES_COLUMN, LABEL_COLUMN, WEIGHT_COLUMN,
 					   kind == GPT_SOURCE_TRAIN ? " and a boolean \"" VALIDATION_COLUMN "\""
 												: "")));
 }
@@ -401,12 +419,15 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 {
 	Columns columns;
 	bool prompted;
+	bool has_messages;
 
 	MemSet(shape, 0, offsetof(GptSourceShape, ordered));
 	sort_columns(&columns, shape, analysed, kind, watermark);
 
+	has_messages = columns.n[ROLE_MESSAGES] > 0;
+
 	/* A text that is called a label, and is alone, is the text. */
-	if (columns.n[ROLE_LABEL] > 0 &&
+	if (columns.n[ROLE_LABEL] > 0 && !has_messages &&
 		columns.n[ROLE_TEXT] + columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] == 0 &&
 		is_text_type(exprType((Node *) columns.last[ROLE_LABEL]->expr)))
 	{
@@ -415,16 +436,20 @@ gpt_source_shape(GptSourceShape *shape, const Query *analysed, GptSourceKind kin
 		columns.n[ROLE_LABEL] = 0;
 	}
 	prompted = columns.n[ROLE_PROMPT] > 0 && columns.n[ROLE_COMPLETION] > 0;
-	if (kind == GPT_SOURCE_EVALUATE && !prompted &&
+	if (kind == GPT_SOURCE_EVALUATE && !prompted && !has_messages &&
 		columns.n[ROLE_TEXT] + columns.n[ROLE_LABEL] == 0)
 		take_half(&columns);
-	if (!prompted && columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] > 0 &&
+	if (!prompted && !has_messages && columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] > 0 &&
 		columns.n[ROLE_OTHER] == 0)
 		refuse_half(kind, &columns);
-	if (columns.n[ROLE_OTHER] > 0 || columns.n[ROLE_TEXT] != (prompted ? 0 : 1) ||
-		(prompted && columns.n[ROLE_LABEL] > 0))
+	if (columns.n[ROLE_OTHER] > 0 ||
+		columns.n[ROLE_TEXT] + (prompted ? 1 : 0) + (has_messages ? 1 : 0) != 1 ||
+		(has_messages && columns.n[ROLE_PROMPT] + columns.n[ROLE_COMPLETION] > 0) ||
+		((prompted || has_messages) && columns.n[ROLE_LABEL] > 0))
 		refuse_shape(analysed, kind, watermark, &columns);
-	shape->text_column = number_of(&columns, prompted ? ROLE_COMPLETION : ROLE_TEXT);
+	shape->messages_column = number_of(&columns, ROLE_MESSAGES);
+	shape->text_column =
+		has_messages ? 0 : number_of(&columns, prompted ? ROLE_COMPLETION : ROLE_TEXT);
 	shape->prompt_column = prompted ? number_of(&columns, ROLE_PROMPT) : 0;
 	shape->label_column = number_of(&columns, ROLE_LABEL);
 	shape->weight_column = number_of(&columns, ROLE_WEIGHT);
@@ -444,6 +469,8 @@ gpt_source_task(const GptSourceShape *shape)
 {
 	if (shape->label_column != 0)
 		return shape->label_is_set ? "multi-label classification" : "classification";
+	if (shape->messages_column != 0)
+		return GPT_TASK_CHAT;
 	return shape->prompt_column != 0 ? GPT_TASK_COMPLETION : "language modelling";
 }
 
@@ -491,6 +518,14 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 						errdetail("The column \"%s\" of %s is an array.", LABEL_COLUMN,
 								  gpt_source_name(shape->label_is_set ? GPT_SOURCE_TRAIN
 																	  : GPT_SOURCE_VALIDATION))));
+	if ((shape->messages_column != 0) != (validation->messages_column != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("query and validation_query have different columns"),
+				 errdetail("%s has a column \"%s\".",
+						   gpt_source_name(shape->messages_column != 0 ? GPT_SOURCE_TRAIN
+																	   : GPT_SOURCE_VALIDATION),
+						   MESSAGES_COLUMN)));
 	if (prompted != (validation->prompt_column != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -518,15 +553,29 @@ gpt_source_check_labels(const GptSourceShape *shape, bool multi_label)
 }
 
 void
+gpt_source_check_chat(const GptSourceShape *shape, bool has_template)
+{
+	if (shape->messages_column != 0 && !has_template)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("query has a column \"" MESSAGES_COLUMN
+							   "\", but the model has no chat template"),
+						errhint("Name one in the option \"chat_template\" of gpt_finetune, such as "
+								"\"chatml\", or cast the column to text to train on it as on any "
+								"text.")));
+}
+
+void
 gpt_source_check_joined(const GptSourceShape *shape)
 {
-	if (shape->prompt_column != 0 || shape->label_column != 0 || shape->weight_column != 0)
+	if (shape->prompt_column != 0 || shape->messages_column != 0 || shape->label_column != 0 ||
+		shape->weight_column != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"documents\" is \"joined\", but query has a column \"%s\"",
-						shape->prompt_column != 0  ? PROMPT_COLUMN
-						: shape->label_column != 0 ? LABEL_COLUMN
-												   : WEIGHT_COLUMN),
+						shape->prompt_column != 0	  ? PROMPT_COLUMN
+						: shape->messages_column != 0 ? MESSAGES_COLUMN
+						: shape->label_column != 0	  ? LABEL_COLUMN
+													  : WEIGHT_COLUMN),
 				 errdetail(
 					 "In one stream of all rows, a row has no beginning and no weight of its own."),
 				 errhint("Leave the option out, or select one column of text.")));

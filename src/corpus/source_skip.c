@@ -14,6 +14,7 @@
 static const char *const reasons[] = {NULL,
 									  "without text",
 									  "without a prompt",
+									  "without an answer of the assistant",
 									  "without a label",
 									  "of weight 0",
 									  "without a token that is scored"};
@@ -25,7 +26,9 @@ gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, boo
 {
 	GptSkip why = GPT_SKIP_NONE;
 
-	if (row->text == NULL || row->size == 0)
+	if (row->is_unanswered)
+		why = GPT_SKIP_ANSWER;
+	else if (row->text == NULL || row->size == 0)
 		why = GPT_SKIP_TEXT;
 	else if (prompted && row->prompt == NULL)
 		why = GPT_SKIP_PROMPT;

@@ -50,7 +50,8 @@ struct GptSpool
 	BufFile *file;
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
-	bool prompted; /* the queries have a column "prompt" */
+	bool prompted; /* the queries have a column "prompt" or "messages" */
+	bool marked; /* they have a column "messages" */
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
 	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */
@@ -109,8 +110,12 @@ gpt_spool_read(const GptSpoolOptions *options)
 	{
 		gpt_source_open(&validation, options->validation_query, GPT_SOURCE_VALIDATION, NULL, NULL);
 		gpt_source_check_validation(shape, &validation.shape);
+		validation.chat = options->chat;
 	}
-	spool->prompted = shape->prompt_column != 0;
+	gpt_source_check_chat(shape, options->chat != NULL);
+	source.chat = options->chat;
+	spool->marked = shape->messages_column != 0;
+	spool->prompted = shape->prompt_column != 0 || spool->marked;
 	if (shape->label_column != 0 && options->n_labels > 0)
 		gpt_source_check_labels(shape, options->multi_label);
 	if (shape->label_column != 0)
@@ -207,6 +212,12 @@ bool
 gpt_spool_prompted(const GptSpool *spool)
 {
 	return spool->prompted;
+}
+
+bool
+gpt_spool_marked(const GptSpool *spool)
+{
+	return spool->marked;
 }
 
 int64
@@ -572,6 +583,7 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	document->query = gpt_source_name(
 		spool->record.flags & FLAG_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN);
 	document->label = spool->label;
+	document->marked = spool->marked;
 	if (spool->cut > 0)
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
 

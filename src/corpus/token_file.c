@@ -30,6 +30,7 @@
 #include "core/settings.h"
 #include "corpus/encoder.h"
 #include "corpus/token_file.h"
+#include "engine/marked_text.h"
 #include "store/run_files.h"
 
 #define BUFFER_SIZE (256 * 1024)
@@ -72,6 +73,7 @@ typedef struct Writer
 	off_t offset; /* of the buffer's first byte in the file */
 	char *buffer;
 	size_t used;
+	char *read; /* of a masked file, a buffer to read ids again */
 	BufFile *shapes; /* of each document, in the order of the file */
 	int64 n_documents[GPT_N_SIDES];
 	uint64 n_ids[GPT_N_SIDES];
@@ -84,7 +86,7 @@ typedef struct Writer
 } Writer;
 
 static void start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
-						 GptProgress *progress);
+						 bool masked, GptProgress *progress);
 static void write_in_order(Writer *writer, GptSpool *spool);
 static void write_sorted(Writer *writer, GptSpool *spool);
 static void write_windows(Writer *writer, int context);
@@ -107,7 +109,7 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 	const GptLabels *labels = gpt_spool_labels(spool);
 	int context;
 
-	start_writer(&writer, options, tokenizer, progress);
+	start_writer(&writer, options, tokenizer, gpt_spool_marked(spool), progress);
 	if (labels != NULL)
 	{
 		writer.header.n_labels = labels->n;
@@ -130,7 +132,7 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 /* Opens the token file and leaves room for its header, which finish_file writes last. */
 static void
 start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *tokenizer,
-			 GptProgress *progress)
+			 bool masked, GptProgress *progress)
 {
 	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
 
@@ -144,7 +146,8 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	writer->shapes = BufFileCreateTemp(true);
 	memcpy(writer->header.magic, LM_DATASET_MAGIC, sizeof(writer->header.magic));
 	writer->header.vocabulary = spec->n_tokens;
-	writer->header.token_size = spec->n_tokens <= 65536 ? 2 : 4;
+	writer->header.token_size = spec->n_tokens <= 65536 && !masked ? 2 : 4;
+	writer->header.masked = masked;
 
 	writer->file = gpt_run_file_create(options->run_id, GPT_TOKENS);
 	append_bytes(writer, &writer->header, sizeof(writer->header));
@@ -167,6 +170,7 @@ append_ids(Writer *writer, const int32 *ids, size_t n)
 
 /*
  * Into writer->record: a place for the key, then the ids. A prompt waits there for its completion.
+ * A conversation has the tokens around it that its template names.
  */
 static void
 receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids)
@@ -181,7 +185,8 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 		resetStringInfo(record);
 		appendBinaryStringInfo(record, (const char *) &empty, sizeof(empty));
 		writer->shape = (DocumentShape){.weight = document->weight, .label = document->label};
-		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0)
+		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0 &&
+			!document->marked)
 			append_ids(writer, &writer->end, 1);
 	}
 	append_ids(writer, ids, n_ids);
@@ -193,8 +198,9 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 			writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
 		return;
 	}
-	writer->shape.n_bytes = document->size;
-	if (writer->end >= 0)
+	writer->shape.n_bytes =
+		document->marked ? lm_marked_learned_size(document->text, document->size) : document->size;
+	if (writer->end >= 0 && !document->marked)
 		append_ids(writer, &writer->end, 1);
 	if (writer->sort != NULL)
 		put_document(writer, document);
@@ -448,6 +454,35 @@ skipped_of_prompt(const DocumentShape *shape, int context)
 	return Min(shape->n_ids - 1 - context, shape->n_prompt - kept);
 }
 
+/* How many predictions of a window count: not its prompt's, and not those of ids with a flag. */
+static uint32
+count_predictions(Writer *writer, const LmWindow *window)
+{
+	uint32 n = window->length - 1 - window->prompt;
+	uint64 id = window->offset + 1 + window->prompt;
+	uint32 counted = 0;
+
+	if (writer->header.masked == 0)
+		return n;
+	while (n > 0)
+	{
+		const uint32 *ids = (const uint32 *) writer->read;
+		int n_read = (int) Min(n, BUFFER_SIZE / sizeof(uint32));
+		int size = n_read * (int) sizeof(uint32);
+
+		if (FileRead(writer->file, writer->read, size,
+					 (off_t) (sizeof(LmDatasetHeader) + id * sizeof(uint32)),
+					 gpt_wait_event("GptTokenFileRead")) != size)
+			ereport(ERROR, (errcode_for_file_access(),
+							errmsg("could not read file \"%s\": %m", FilePathName(writer->file))));
+		for (int i = 0; i < n_read; i++)
+			counted += (ids[i] & LM_ID_CONTEXT) == 0;
+		id += n_read;
+		n -= n_read;
+	}
+	return counted;
+}
+
 /* False where nothing is predicted in the document. */
 static bool
 append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape *shape, int context)
@@ -463,10 +498,14 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 	{
 		LmWindow window = lm_windows_cut(i, skipped + offset, n_ids, context);
 		uint64 before = window.offset - offset - skipped;
+		uint32 counted;
 
 		if (n_prompt >= before + window.length - 1)
 			continue;
 		window.prompt = n_prompt > before ? (uint32) (n_prompt - before) : 0;
+		counted = count_predictions(writer, &window);
+		if (counted == 0)
+			continue;
 		window.weight = shape->weight;
 		window.label = shape->label;
 		append_bytes(writer, &window, sizeof(window));
@@ -480,8 +519,8 @@ append_windows(Writer *writer, GptSide side, uint64 offset, const DocumentShape 
 		{
 			header->n_validation_windows++;
 			header->validation_tokens += window.length - 1;
-			header->validation_counted +=
-				header->n_labels > 0 ? 1 : window.length - 1 - window.prompt;
+			header->validation_counted += header->n_labels > 0 ? 1 : counted;
+			header->validation_masked += window.length - 1 - window.prompt - counted;
 		}
 	}
 	if (is_predicted && side == GPT_SIDE_VALIDATION)
@@ -498,6 +537,11 @@ write_windows(Writer *writer, int context)
 	off_t end = writer->offset + writer->used;
 	uint64 offset = 0;
 
+	if (header->masked != 0)
+	{
+		flush(writer);
+		writer->read = palloc(BUFFER_SIZE);
+	}
 	header->n_tokens = writer->n_ids[GPT_SIDE_TRAIN] + writer->n_ids[GPT_SIDE_VALIDATION];
 	header->windows_offset = TYPEALIGN64(8, end);
 	append_bytes(writer, zeros, header->windows_offset - end);
@@ -557,5 +601,7 @@ finish_file(Writer *writer)
 	gpt_encoder_free(writer->encoder);
 	pfree(writer->record.data);
 	pfree(writer->buffer);
+	if (writer->read != NULL)
+		pfree(writer->read);
 	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
 }

@@ -15,6 +15,7 @@
 #include "serve/cache.h"
 #include "serve/cache_parts.h"
 #include "serve/image_file.h"
+#include "store/model_extras.h"
 #include "store/weights.h"
 
 /* of keys and values: beyond what depends on their number otherwise */
@@ -217,6 +218,21 @@ many_memory(const GptCachedModel *entry, int n_sequences, int n_pages)
 	return size;
 }
 
+/* Copies the extras of the version into the entry. */
+static void
+take_extras(GptCachedModel *entry, const char *extras)
+{
+	int32 *ends;
+
+	if (extras == NULL)
+		return;
+	entry->n_ends = gpt_extras_ends(&ends, extras);
+	entry->ends = MemoryContextAlloc(entry->context, (entry->n_ends + 1) * sizeof(int32));
+	if (entry->n_ends > 0)
+		memcpy(entry->ends, ends, entry->n_ends * sizeof(int32));
+	entry->served.extras = MemoryContextStrdup(entry->context, extras);
+}
+
 /* Loads a model into a context of its own; an error before gpt_cached_add frees all of it. */
 static GptCachedModel *
 load_model(const GptVersion *version)
@@ -235,6 +251,7 @@ load_model(const GptVersion *version)
 	memcpy(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
 	entry->served.heals = !version->prompted;
+	take_extras(entry, version->extras);
 	if (version->base != NULL)
 		load_adapter(entry, version);
 	else
@@ -404,6 +421,7 @@ open_session(GptCachedModel *entry)
 	entry->session = lm_session_create(engine, entry->model, entry->served.tokenizer, &error);
 	if (entry->session == NULL)
 		gpt_bridge_raise(&error);
+	lm_session_set_ends(entry->session, entry->ends, entry->n_ends);
 	entry->generation = gpt_bridge_generation();
 	entry->session_size = size;
 }

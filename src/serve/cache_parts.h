@@ -41,6 +41,8 @@ typedef struct GptCachedModel
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* of an adapter, else zeros */
 	GptCachedTokenizer *tokenizer;
 	LmConfig config;
+	int32 *ends; /* [n_ends] tokens that end a generated text, beside the tokenizer's */
+	int n_ends;
 	LmModel *model;
 	struct GptCachedModel *base; /* of an adapter, else NULL */
 	int n_adapters; /* entries whose base this is */

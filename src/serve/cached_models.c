@@ -36,6 +36,13 @@ static void drop_model(GptCachedModel *entry);
 static bool is_needed(const GptCachedModel *entry, const GptCachedModel *keep);
 static uint64 entry_size(const GptCachedModel *entry);
 
+/* Whether two texts, or two NULLs, are the same. */
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 GptCachedModel *
 gpt_cached_find(const GptVersion *version)
 {
@@ -47,6 +54,7 @@ gpt_cached_find(const GptVersion *version)
 
 		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
 			entry->image_type == version->image_type && entry->served.heals == !version->prompted &&
+			is_same_text(entry->served.extras, version->extras) &&
 			memcmp(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE) == 0 &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)
 			return entry;

@@ -165,7 +165,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		if (answers[i].error != NULL)
 			continue;
 		requests[n_requests] = *request;
-		requests[n_requests].sampling.heal = served->heals;
+		requests[n_requests].sampling.heal = served->heals && !request->sampling.marked;
 		places[n_requests++] = i;
 	}
 	give_vectors(requests, n_requests, kind->task, served->config);

@@ -15,4 +15,11 @@ extern const GptCallKind gpt_generate_call;
 extern const GptCallKind gpt_classify_call;
 extern const GptCallKind gpt_embed_call;
 
+/*
+ * src/sql/sql_generate.c: reads the arguments of a function from max_tokens to seed, which are its
+ * third and those that follow. NULL means what the model's extras say (store/model_extras.h; NULL:
+ * nothing), or else the default of gpt_generate. The texts stay in the arguments.
+ */
+extern void gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, const char *extras);
+
 #endif /* GPT_CALL_KINDS_H */

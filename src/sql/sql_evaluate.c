@@ -22,11 +22,13 @@
 #include "core/options.h"
 #include "corpus/classification.h"
 #include "corpus/source.h"
+#include "engine/marked_text.h"
 #include "engine/rouge.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 #include "store/catalog.h"
+#include "store/model_extras.h"
 
 #define GENERATED_FACTOR 2 /* times the tokens of the row's completion ... */
 /* ... and so many are generated at most, unless the options say otherwise */
@@ -40,6 +42,7 @@ typedef struct Evaluation
 	const GptServed *served;
 	const GptTrainOptions *options;
 	bool prompted;
+	bool chats; /* rows are conversations */
 	bool include_end;
 	GptClassification *classification; /* NULL: rows have no labels */
 	int64 documents;
@@ -60,7 +63,11 @@ static void add_row(void *context, const GptSourceRow *row);
 static void ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind,
 				const GptCall *call, const GptSourceRow *row);
 static void classify(Evaluation *evaluation, const GptSourceRow *row);
-static void compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens);
+static int64 score(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes text,
+				   size_t n_bytes);
+static void converse(Evaluation *evaluation, const GptSourceRow *row);
+static void compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes wanted,
+					int64 n_tokens);
 static void put_kept(FunctionCallInfo fcinfo, const char *model);
 static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 static void put(FunctionCallInfo fcinfo, const char *metric, double value);
@@ -158,12 +165,18 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	GptSource source;
 
 	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
-	evaluation->prompted = source.shape.prompt_column != 0;
-	evaluation->include_end = includes_end(evaluation->options, evaluation->prompted);
+	evaluation->chats = source.shape.messages_column != 0;
+	evaluation->prompted = source.shape.prompt_column != 0 || evaluation->chats;
+	/* A conversation has the ends of its answers. */
+	evaluation->include_end =
+		!evaluation->chats && includes_end(evaluation->options, evaluation->prompted);
 	check_kind(model, &source.shape);
 	served = gpt_cache_acquire(model, source.shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
 																	 : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
+	if (evaluation->chats)
+		source.chat = gpt_extras_chat(served->extras);
+	gpt_source_check_chat(&source.shape, source.chat != NULL);
 
 	/* Now do the work. */
 	if (source.shape.label_column != 0)
@@ -185,8 +198,8 @@ static void
 add_row(void *context, const GptSourceRow *row)
 {
 	Evaluation *evaluation = context;
-	GptAnswer answer;
-	GptCall call;
+	LmBytes prompt = {row->prompt, row->prompt_size};
+	int64 tokens;
 
 	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted,
 						evaluation->classification != NULL) != GPT_SKIP_NONE)
@@ -200,20 +213,68 @@ add_row(void *context, const GptSourceRow *row)
 		evaluation->documents++;
 		return;
 	}
-	gpt_score_of_text(&call, (LmBytes){row->text, row->size});
-	if (row->prompt != NULL)
-		call.request.prompt = (LmBytes){row->prompt, row->prompt_size};
-	call.request.include_end = evaluation->include_end;
-	ask(&answer, evaluation, &gpt_logprob_call, &call, row);
 	evaluation->documents++;
-	evaluation->tokens += answer.n_tokens;
 	evaluation->weight += row->weight;
+	if (evaluation->chats)
+	{
+		converse(evaluation, row);
+		return;
+	}
+	tokens = score(evaluation, row, prompt, (LmBytes){row->text, row->size}, row->size);
+	if (evaluation->prompted && evaluation->options->generate)
+		compare(evaluation, row, prompt, (LmBytes){row->text, row->size}, tokens);
+}
+
+/* Adds the score of a text after a prompt to the sums; returns how many tokens that are. */
+static int64
+score(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes text, size_t n_bytes)
+{
+	GptAnswer answer;
+	GptCall call;
+
+	gpt_score_of_text(&call, text);
+	if (prompt.data != NULL)
+		call.request.prompt = prompt;
+	call.request.include_end = evaluation->include_end;
+	call.request.sampling.marked = evaluation->chats;
+	ask(&answer, evaluation, &gpt_logprob_call, &call, row);
+	evaluation->tokens += answer.n_tokens;
 	evaluation->token_weight += row->weight * (double) answer.n_tokens;
-	evaluation->byte_weight += row->weight * (double) row->size;
+	evaluation->byte_weight += row->weight * (double) n_bytes;
 	if (!answer.is_null)
 		evaluation->logprob += row->weight * DatumGetFloat8(answer.value);
-	if (evaluation->prompted && evaluation->options->generate)
-		compare(evaluation, row, answer.n_tokens);
+	return answer.n_tokens;
+}
+
+/* Scores each answer of a conversation after all before it, and compares the last one. */
+static void
+converse(Evaluation *evaluation, const GptSourceRow *row)
+{
+	size_t size = row->prompt_size + row->size;
+	char *whole = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	LmBytes text = {whole, size};
+	LmBytes prompt = {whole, 0};
+	LmBytes answer = {NULL, 0};
+	LmBytes next;
+	size_t position = row->prompt_size;
+	int64 tokens = 0;
+
+	memcpy(whole, row->prompt, row->prompt_size);
+	memcpy(whole + row->prompt_size, row->text, row->size);
+	while (lm_marked_next(&next, &position, text))
+	{
+		answer = next;
+		prompt.size = answer.data - whole;
+		tokens = score(evaluation, row, prompt, answer,
+					   lm_marked_learned_size(answer.data, answer.size));
+	}
+	if (evaluation->options->generate)
+	{
+		char *content = palloc(answer.size + 1);
+		LmBytes wanted = {content, lm_marked_content(content, answer)};
+
+		compare(evaluation, row, prompt, wanted, tokens);
+	}
 }
 
 /* A call about a row, whose errors name it. */
@@ -247,20 +308,32 @@ probabilities_of(const GptCall *call, const GptServed *served, bool *is_null)
 	return PointerGetDatum(memcpy(palloc(size), call->request.vector, size));
 }
 
-/* The greedy completion of the row's prompt beside the row's completion. */
+/* Without the spaces that templates have around an answer. */
+static LmBytes
+trimmed(LmBytes text)
+{
+	while (text.size > 0 && strchr(" \t\n\r", text.data[0]) != NULL)
+		text = (LmBytes){text.data + 1, text.size - 1};
+	while (text.size > 0 && strchr(" \t\n\r", text.data[text.size - 1]) != NULL)
+		text.size--;
+	return text;
+}
+
+/* The greedy completion of a prompt beside the row's completion, or answer. */
 static void
-compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
+compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes wanted,
+		int64 n_tokens)
 {
 	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
 	GptCall call = {
 		.request = {.task = LM_TASK_GENERATE, .sampling = {.top_p = 1, .repetition_penalty = 1}}};
-	LmBytes wanted = {row->text, row->size};
 	GptAnswer answer;
 	LmBytes found;
 	double rouge;
 	LmError error;
 
-	call.request.prompt = (LmBytes){row->prompt, row->prompt_size};
+	call.request.prompt = prompt;
+	call.request.sampling.marked = evaluation->chats;
 	if (evaluation->options->max_tokens != GPT_CHOSEN)
 		call.request.sampling.max_tokens = (int) evaluation->options->max_tokens;
 	else
@@ -269,6 +342,11 @@ compare(Evaluation *evaluation, const GptSourceRow *row, int64 n_tokens)
 	ask(&answer, evaluation, &gpt_generate_call, &call, row);
 	found = (LmBytes){VARDATA_ANY(DatumGetPointer(answer.value)),
 					  VARSIZE_ANY_EXHDR(DatumGetPointer(answer.value))};
+	if (evaluation->chats)
+	{
+		found = trimmed(found);
+		wanted = trimmed(wanted);
+	}
 	if (lm_tokenizer_spec(evaluation->served->tokenizer)->normalize_nfc)
 	{
 		/* The model does not know other spellings of the row's characters. */

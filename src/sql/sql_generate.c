@@ -14,6 +14,7 @@
 #include "serve/call.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+#include "store/model_extras.h"
 
 #define MAX_TOKENS 1000000
 #define MAX_TEMPERATURE 100
@@ -23,7 +24,6 @@
 
 PG_FUNCTION_INFO_V1(gpt_generate);
 
-static void read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo);
 static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
@@ -60,7 +60,7 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	prompt = PG_GETARG_TEXT_PP(1);
 	call->request.task = LM_TASK_GENERATE;
 	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
-	read_sampling(&call->request.sampling, fcinfo);
+	gpt_read_sampling(&call->request.sampling, fcinfo, NULL);
 	return true;
 }
 
@@ -72,19 +72,23 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
 }
 
-/* Reads the arguments of gpt_generate from max_tokens on; NULL means the default. */
-static void
-read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo)
+void
+gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, const char *extras)
 {
 	memset(sampling, 0, sizeof(LmSampling));
 	sampling->max_tokens = gpt_argument_integer(fcinfo, 2, "max_tokens", 64, 1, MAX_TOKENS);
 	sampling->temperature =
-		gpt_argument_real(fcinfo, 3, "temperature", 0.8, 0, MAX_TEMPERATURE, false);
-	sampling->top_k = gpt_argument_integer(fcinfo, 4, "top_k", 0, 0, LM_MAX_VOCABULARY);
-	sampling->top_p = gpt_argument_real(fcinfo, 5, "top_p", 1, 0, 1, true);
-	sampling->min_p = gpt_argument_real(fcinfo, 6, "min_p", 0, 0, 1, false);
-	sampling->repetition_penalty =
-		gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, MIN_PENALTY, MAX_PENALTY, false);
+		gpt_argument_real(fcinfo, 3, "temperature", gpt_extras_sampling(extras, "temperature", 0.8),
+						  0, MAX_TEMPERATURE, false);
+	sampling->top_k = gpt_argument_integer(
+		fcinfo, 4, "top_k", (int) gpt_extras_sampling(extras, "top_k", 0), 0, LM_MAX_VOCABULARY);
+	sampling->top_p =
+		gpt_argument_real(fcinfo, 5, "top_p", gpt_extras_sampling(extras, "top_p", 1), 0, 1, true);
+	sampling->min_p =
+		gpt_argument_real(fcinfo, 6, "min_p", gpt_extras_sampling(extras, "min_p", 0), 0, 1, false);
+	sampling->repetition_penalty = gpt_argument_real(
+		fcinfo, 7, "repetition_penalty", gpt_extras_sampling(extras, "repetition_penalty", 1),
+		MIN_PENALTY, MAX_PENALTY, false);
 	if (!PG_ARGISNULL(8))
 		read_stops(sampling, PG_GETARG_ARRAYTYPE_P(8));
 	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);

@@ -158,6 +158,7 @@ publish(const GptVersion *adapter, const LmParamTable *table, const float *block
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	memcpy(publication.tokenizer, adapter->tokenizer, GPT_SHA256_SIZE);
 	publication.labels = joined_labels(adapter);
+	publication.extras = adapter->extras;
 	publication.watermark = gpt_catalog_watermark(&column, adapter);
 	publication.watermark_column = column;
 	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =

@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
@@ -35,6 +36,7 @@
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/job.h"
+#include "store/model_extras.h"
 #include "store/name_lock.h"
 #include "train/train_base.h"
 #include "train/train_plan.h"
@@ -138,6 +140,14 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	check_queries(&shape, query, options);
 	if (base != NULL)
 		check_finetune(options, &shape, base);
+	else if (shape.messages_column != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("gpt_train cannot learn from conversations"),
+				 errdetail("query has a column \"messages\" of type %s.",
+						   format_type_be(shape.columns[shape.messages_column - 1].type)),
+				 errhint("Fine-tune a model on them with gpt_finetune, or cast the column to "
+						 "text to train on it as on any text.")));
 	check_owner_can_connect();
 	if (base != NULL)
 		check_target(model);
@@ -271,6 +281,8 @@ check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, cons
 	GptTrainOptions copy = *options;
 
 	gpt_train_check_columns(shape, version);
+	gpt_source_check_chat(shape, options->chat_template != NULL ||
+									 gpt_extras_chat(version->extras) != NULL);
 	gpt_train_check_method(&copy, version);
 	copy.base_type = gpt_train_base_type(version);
 	gpt_plan_check_base(&copy, &version->config);

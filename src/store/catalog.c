@@ -26,6 +26,7 @@
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/model_config.h"
+#include "store/model_extras.h"
 #include "store/tokenizer_json.h"
 #include "store/weights.h"
 #include "store/weights_header.h"
@@ -433,7 +434,9 @@ read_version(const RowScan *scan, HeapTuple row)
 	gpt_config_from_jsonb(&version->config, column(scan, row, VERSION_CONFIG));
 	version->labels = gpt_config_labels(column(scan, row, VERSION_CONFIG));
 	task = heap_getattr(row, VERSION_TASK, RelationGetDescr(scan->relation), &is_null);
-	version->prompted = !is_null && strcmp(TextDatumGetCString(task), GPT_TASK_COMPLETION) == 0;
+	version->prompted = !is_null && (strcmp(TextDatumGetCString(task), GPT_TASK_COMPLETION) == 0 ||
+									 strcmp(TextDatumGetCString(task), GPT_TASK_CHAT) == 0);
+	version->extras = gpt_extras_of(column(scan, row, VERSION_CONFIG));
 	read_base(version, scan, row);
 	return version;
 }

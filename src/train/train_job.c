@@ -36,6 +36,7 @@
 #include "store/catalog.h"
 #include "store/progress.h"
 #include "store/run_files.h"
+#include "store/model_extras.h"
 #include "store/tokenizer_json.h"
 #include "train/checkpoint.h"
 #include "train/train_base.h"
@@ -118,6 +119,9 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		end_without_rows(job);
 		return;
 	}
+	if (options->chat_template != NULL)
+		corpus->extras =
+			gpt_extras_with_chat(corpus->extras, options->chat_template, corpus->tokenizer);
 	record_corpus(job, corpus);
 
 	/* 3. */
@@ -163,12 +167,12 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 
 	given.spec = gpt_tokenizer_from_json(from->tokenizer, from->tokenizer_size);
 	memcpy(given.sha256, from->corpus.tokenizer_hash, GPT_SHA256_SIZE);
+	/* Rows may have fewer labels than the model. */
+	gpt_train_base_labels(&given, job);
 	corpus = gpt_corpus_open(job, &from->corpus, &given, progress);
 	if (corpus != NULL)
 		return corpus;
 	options->context = from->corpus.context;
-	/* Rows may have fewer labels than the model. */
-	gpt_train_base_labels(&given, job);
 	corpus =
 		gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
 	if (corpus == NULL)

@@ -198,6 +198,7 @@ gpt_train_publication(GptPublication *publication, const GptJob *job, const GptT
 	publication->watermark_column = corpus->watermark_column;
 	publication->watermark = corpus->watermark;
 	publication->labels = lm_dataset_labels(&corpus->dataset);
+	publication->extras = corpus->extras;
 	publication->block = best != NULL ? best : lm_trainer_params(trainer);
 	memcpy(publication->tokenizer, corpus->tokenizer_hash, GPT_SHA256_SIZE);
 	if (!corpus->tokenizer_is_stored || !tokenizer_exists(corpus->tokenizer_hash))

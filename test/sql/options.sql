@@ -17,7 +17,7 @@ WITH listed AS (
 			ELSE description || ' (`gpt_finetune` only)' END) AS row
 	FROM listed GROUP BY option, type, default_value, minimum, maximum, description
 ), documented AS (
-	SELECT row FROM regexp_split_to_table(:'document', E'\n') row WHERE row ~ '^\| `[a-z0-9_]+` \| (boolean|integer|number|word|text) \|[^|]*\|[^|]*\|[^|]*\|$'
+	SELECT row FROM regexp_split_to_table(:'document', E'\n') row WHERE row ~ '^\| `[a-z0-9_]+` \| (boolean|integer|number|word|text|json) \|[^|]*\|[^|]*\|[^|]*\|$'
 )
 SELECT count(*) > 50 AS all, count(*) FILTER (WHERE wanted IS NULL OR documented IS NULL) AS differ,
 	string_agg(row, E'\n' ORDER BY row COLLATE "C") FILTER (WHERE wanted IS NULL OR documented IS NULL) AS rows

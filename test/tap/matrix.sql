@@ -35,6 +35,7 @@ SELECT gpt_finetune('below', 'SELECT body FROM line', '{"method": "lora", "steps
 SELECT is(gpt_wait(:adapter_job, '60 s'), 'succeeded', 'an adapter is trained');
 SELECT gpt_grant('adapter', 'gpt_granted');
 RESET ROLE;
+UPDATE gpt_version SET config = config || '{"chat": "chatml"}' WHERE model = 'm';
 
 -- a running job, as far as rows tell
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)

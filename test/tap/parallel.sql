@@ -24,6 +24,7 @@ SELECT is(gpt_wait(:classifier, '60 s'), 'succeeded', 'a classifier is trained')
 SELECT gpt_finetune('m', 'SELECT body FROM line', '{"into": "a", "steps": 2, "method": "lora", "rank": 2}') AS adapter \gset
 SELECT is(gpt_wait(:adapter, '60 s'), 'succeeded', 'an adapter is trained');
 SELECT count(gpt_grant(model, 'gpt_reader')::text) AS granted FROM gpt_models \gset
+UPDATE gpt_version SET config = config || '{"chat": "chatml"}' WHERE model = 'm';
 SELECT gpt_score('m', 'line') AS score \gset
 
 \ir calls.psql

@@ -4,6 +4,7 @@
  * From token files to batches: windows, packing, order, crops; and files that are not what they
  * should be.
  */
+#include "engine/marked_text.h"
 #include "train_support.h"
 
 #define CONTEXT 8
@@ -373,6 +374,56 @@ test_malformed(void)
 	REFUSED(file.windows[1].weight = INFINITY, "an infinite weight is refused");
 }
 
+/* Ids with a flag are read, and not predicted. */
+static void
+test_mask(const LmHost *host)
+{
+	static const int train[] = {6, 5}, validation[] = {7};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 20);
+	LmCursor cursor = {0};
+	LmDataset dataset;
+	LmError error;
+	int32_t example = 0;
+	uint32_t *ids;
+	bool right = true, more;
+	uint64_t next = 0;
+
+	make_file(&file, train, 2, validation, 1, 4);
+	ids = (uint32_t *) (file.header + 1);
+	file.header->masked = 1;
+	file.windows[0].prompt = 1;
+	ids[0] |= LM_ID_CONTEXT;
+	ids[1] |= LM_ID_CONTEXT;
+	ids[3] |= LM_ID_CONTEXT;
+	ids[11 + 2] |= LM_ID_CONTEXT;
+	ids[11 + 6] |= LM_ID_CONTEXT;
+	file.header->validation_masked = 2;
+	file.header->validation_counted -= 2;
+	dataset = open_file(&file);
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 10, 1, &error) && batch.n_tokens == 9,
+	   "flagged ids go through the network");
+	for (int t = 0; t < 5; t++)
+		right = right && batch.tokens[t] == t &&
+				batch.targets[t] == (t == 0 || t == 2 ? -1 : t + 1) &&
+				batch.weights[t] == (t == 0 || t == 2 ? 0 : 1);
+	ok(right, "and have no targets");
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) &&
+		   lm_batch_weight(&batch) == 4 && batch.targets[1] == -1 && batch.targets[5] == -1,
+	   "nor in validation");
+	file.header->validation_masked = 1;
+	ok(is_refused(&file), "a wrong number of masked predictions is refused");
+	file.header->validation_masked = 7;
+	ok(is_refused(&file), "so is one beyond all predictions");
+	file.header->validation_masked = 2;
+	file.header->masked = 2;
+	ok(is_refused(&file), "and an unknown kind of mask");
+	make_file(&file, train, 2, validation, 1, 2);
+	file.header->masked = 1;
+	ok(is_refused(&file), "ids of two bytes have no room for flags");
+	lm_batch_free(&batch, host);
+}
+
 static void
 test_prompt(const LmHost *host)
 {
@@ -558,6 +609,7 @@ main(void)
 	test_validation(&host);
 	test_malformed();
 	test_prompt(&host);
+	test_mask(&host);
 	test_sets(&host);
 	test_bad_id(&host);
 	test_schedule();

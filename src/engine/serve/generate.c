@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "serve/generation.h"
+#include "serve/reading.h"
 #include "serve/stops.h"
 
 struct LmGeneration
@@ -58,7 +59,7 @@ lm_generation_start(LmSession *session, const char *prompt, size_t size, const L
 	LmGeneration *generation = NULL;
 
 	*truncated = false;
-	if (lm_tokenizer_encode(session->tokenizer, &tokens, prompt, size, error))
+	if (lm_text_encode(session, &tokens, (LmBytes){prompt, size}, sampling->marked, error))
 		generation = lm_generation_create(session, &tokens, sampling, truncated, error);
 	lm_tokens_free(lm_engine_host(session->engine), &tokens);
 	return generation;
@@ -187,7 +188,7 @@ fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, L
 	*truncated = prompt->count > room;
 	if (*truncated)
 		first = prompt->count - room;
-	if (!*truncated && session->front >= 0)
+	if (!*truncated && session->front >= 0 && !generation->sampling.marked)
 		append_to_window(generation, session->front);
 	for (size_t i = first; i < prompt->count; i++)
 	{

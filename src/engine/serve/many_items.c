@@ -79,6 +79,13 @@ lm_items_encode(LmMany *many, LmError *error)
 	return true;
 }
 
+/* Whether a generation puts the session's token in front of the prompt. */
+static bool
+has_front(const LmMany *many, const LmRequest *request)
+{
+	return many->session->front >= 0 && !request->sampling.marked;
+}
+
 /* False for LM_ERR_STOPPED alone; every other error is the request's. */
 static bool
 encode(LmMany *many, int request, LmError *error)
@@ -126,7 +133,7 @@ measure(LmMany *many, LmItem *item)
 		 * The window begins with the token in front and the prompt. Logits are wanted of the
 		 * prompt's last token, and of the tokens before it that healing looks at.
 		 */
-		shareable = item->tokens.count + (many->session->front >= 0 ? 1 : 0);
+		shareable = item->tokens.count + (has_front(many, request) ? 1 : 0);
 		shareable = item->tokens.count >= context ? 0 : shareable - (size_t) depth_of(many, item);
 	}
 	shareable -= shareable > 0 ? 1 : 0;
@@ -143,7 +150,7 @@ depth_of(const LmMany *many, const LmItem *item)
 
 	if (many->requests[item->request].sampling.heal)
 		lm_healing_plan(&healing, many->session, item->tokens.ids, item->tokens.count,
-						many->session->front >= 0 ? 0 : 1);
+						has_front(many, &many->requests[item->request]) ? 0 : 1);
 	return healing.depth;
 }
 
@@ -185,8 +192,8 @@ compare_items(const void *a, const void *b)
 static int32_t
 id_at(const LmMany *many, const LmItem *item, int position)
 {
-	bool front =
-		many->requests[item->request].task == LM_TASK_GENERATE && many->session->front >= 0;
+	const LmRequest *request = &many->requests[item->request];
+	bool front = request->task == LM_TASK_GENERATE && has_front(many, request);
 
 	if (front && position == 0)
 		return many->session->front;

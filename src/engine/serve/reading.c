@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/names.h"
+#include "engine/marked_text.h"
 #include "model/bag.h"
 #include "serve/image.h"
 #include "serve/reading.h"
@@ -41,28 +42,36 @@ check_request(const LmRequest *request, LmError *error)
 }
 
 bool
+lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked, LmError *error)
+{
+	if (marked)
+		return lm_marked_encode(session->tokenizer, tokens, text.data, text.size, false, error);
+	return lm_tokenizer_encode(session->tokenizer, tokens, text.data, text.size, error);
+}
+
+bool
 lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request,
 				  LmError *error)
 {
 	const LmHost *host = lm_engine_host(session->engine);
 	LmTokenizer *tokenizer = session->tokenizer;
 	int32_t end = lm_tokenizer_spec(tokenizer)->end_of_text;
+	bool marked = request->sampling.marked;
 
 	*n_skipped = 0;
 	if (!check_request(request, error))
 		return false;
 	if (request->task == LM_TASK_GENERATE)
 		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
-			   lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size,
-								   error);
+			   lm_text_encode(session, tokens, request->prompt, marked, error);
 	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
-	if (session->front >= 0 && !lm_tokens_append(host, tokens, session->front, error))
+	if (session->front >= 0 && !marked && !lm_tokens_append(host, tokens, session->front, error))
 		return false;
-	if (!lm_tokenizer_encode(tokenizer, tokens, request->prompt.data, request->prompt.size, error))
+	if (!lm_text_encode(session, tokens, request->prompt, marked, error))
 		return false;
 	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
-	if (!lm_tokenizer_encode(tokenizer, tokens, request->text.data, request->text.size, error))
+	if (!lm_text_encode(session, tokens, request->text, marked, error))
 		return false;
 	if (request->task == LM_TASK_SCORE && request->include_end && end >= 0)
 		return lm_tokens_append(host, tokens, end, error);

@@ -42,6 +42,10 @@ lm_task_wants_logits(LmTask task)
 	return task == LM_TASK_SCORE || task == LM_TASK_GENERATE;
 }
 
+/* Appends the tokens of a text, which may be a marked text (engine/marked_text.h). */
+bool lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked,
+					LmError *error);
+
 /*
  * Appends the tokens of a request to empty tokens: the token in front, prompt, text and, where it
  * counts, its end; for a generation those of the prompt alone. The first *n_skipped of them are

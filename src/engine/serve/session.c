@@ -72,6 +72,13 @@ lm_session_free(LmSession *session)
 	lm_free(host, session);
 }
 
+void
+lm_session_set_ends(LmSession *session, const int32_t *ends, int n_ends)
+{
+	session->ends = ends;
+	session->n_ends = n_ends;
+}
+
 LmMany *
 lm_session_many(LmSession *session)
 {

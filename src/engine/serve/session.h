@@ -36,6 +36,8 @@ struct LmSession
 	LmTokenizer *tokenizer;
 	LmConfig config;
 	int32_t front; /* the token in front of a text; -1: none */
+	const int32_t *ends; /* [n_ends] tokens that end a text beside the tokenizer's */
+	int n_ends;
 
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;

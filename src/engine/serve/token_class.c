@@ -16,6 +16,11 @@ lm_session_classify(LmSession *session)
 		return;
 	for (int32_t id = 0; id < session->config.vocabulary; id++)
 		session->classes[id] = (uint8_t) class_of(session, id);
+	for (int i = 0; i < session->n_ends; i++)
+	{
+		if (session->ends[i] >= 0 && session->ends[i] < session->config.vocabulary)
+			session->classes[session->ends[i]] = LM_TOKEN_ENDS;
+	}
 	session->is_classified = true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/engine_private.h"
 #include "base/region.h"
+#include "engine/marked_text.h"
 #include "text/array.h"
 
 /* of address space; a quarter of it is used by the cache of words */
@@ -141,11 +142,15 @@ static void
 encode_document(Worker *worker, LmEncoding *document)
 {
 	LmTokens *tokens = &worker->tokens;
+	bool encoded;
 	LmError error;
 
 	tokens->count = 0;
-	if (!lm_tokenizer_encode(worker->tokenizer, tokens, document->text, document->size, &error) ||
-		tokens->count > document->capacity)
+	encoded = document->marked ? lm_marked_encode(worker->tokenizer, tokens, document->text,
+												  document->size, true, &error)
+							   : lm_tokenizer_encode(worker->tokenizer, tokens, document->text,
+													 document->size, &error);
+	if (!encoded || tokens->count > document->capacity)
 		return;
 	if (tokens->count > 0)
 		memcpy(document->ids, tokens->ids, tokens->count * sizeof *tokens->ids);

@@ -7,6 +7,7 @@
  *   text -> valid? -> (NFC) -> ids                  of characters,
  *   text -> ids                                     of bytes.
  */
+#include "text/named_tokens.h"
 #include "text/spec.h"
 #include "text/tokenizer_parts.h"
 
@@ -112,6 +113,7 @@ lm_tokenizer_free(LmTokenizer *tokenizer)
 	if (tokenizer->mapped)
 		tokenizer->bpe.merges = NULL;
 	free_normalized(tokenizer);
+	lm_named_tokens_free(tokenizer);
 	lm_free(&host, tokenizer->sorted);
 	lm_chars_free(tokenizer->chars);
 	if (tokenizer->bpe.host.reallocate)

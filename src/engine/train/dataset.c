@@ -9,6 +9,7 @@
 #include "base/names.h"
 #include "engine/batch.h"
 #include "engine/config.h"
+#include "engine/marked_text.h"
 
 /* A run of ids that is read as one text. */
 typedef struct Stream
@@ -92,6 +93,9 @@ check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmEr
 	if (header->vocabulary < 1 || header->vocabulary > INT32_MAX)
 		return lm_fail(error, LM_ERR_FORMAT, 12, "the token file has a vocabulary of %u",
 					   header->vocabulary);
+	if (header->masked > 1 || (header->masked == 1 && header->token_size != 4) ||
+		(header->masked == 0 && header->validation_masked != 0))
+		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file is masked in an unknown way");
 	if (header->windows_offset % 8 != 0 ||
 		!lm_size_multiply(&ids_size, header->n_tokens, header->token_size) ||
 		!lm_size_add(&end, ids_size, sizeof *header) || end > header->windows_offset)
@@ -177,11 +181,13 @@ check_windows(const LmDataset *dataset, LmError *error)
 		!check_side(dataset, header->n_train_windows, header->n_validation_windows,
 					header->validation_tokens, &counted, error))
 		return false;
-	if (counted != header->validation_counted)
+	if (header->validation_masked > counted ||
+		counted - header->validation_masked != header->validation_counted)
 		return lm_fail(
 			error, LM_ERR_FORMAT, -1,
 			"the token file's validation windows count %llu predictions, its header says %llu",
-			(unsigned long long) counted, (unsigned long long) header->validation_counted);
+			(unsigned long long) (counted - header->validation_masked),
+			(unsigned long long) header->validation_counted);
 	return true;
 }
 
@@ -375,13 +381,22 @@ predict_label(LmBatch *batch, LmWindow window)
 	batch->targets[last] = (int32_t) window.label;
 }
 
+/* The id without its flag; *is_context: the flag. */
+static int32_t
+take_flag(bool *is_context, int32_t id, bool masked)
+{
+	*is_context = masked && (id & LM_ID_CONTEXT) != 0;
+	return masked ? id & ~LM_ID_CONTEXT : id;
+}
+
 /* Ids are checked here, where they are read: a file may be larger than memory. */
 static bool
 append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example, LmError *error)
 {
 	int start = batch->n_tokens, n = (int) window.length - 1;
 	uint32_t vocabulary = dataset->header->vocabulary;
-	int32_t next = id_at(dataset, window.offset);
+	bool masked = dataset->header->masked != 0, is_context;
+	int32_t next = take_flag(&is_context, id_at(dataset, window.offset), masked);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -389,9 +404,10 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 		int row = start + i;
 
 		batch->tokens[row] = next;
-		next = id_at(dataset, at + 1);
-		batch->targets[row] = (uint32_t) i < window.prompt ? -1 : next;
-		batch->weights[row] = (uint32_t) i < window.prompt ? 0 : window.weight;
+		next = take_flag(&is_context, id_at(dataset, at + 1), masked);
+		is_context = is_context || (uint32_t) i < window.prompt;
+		batch->targets[row] = is_context ? -1 : next;
+		batch->weights[row] = is_context ? 0 : window.weight;
 		batch->positions[row] = i;
 		batch->starts[row] = start;
 		batch->examples[row] = example;

@@ -1,0 +1,60 @@
+/*
+ * include/engine/marked_text.h
+ *
+ * A text in which a chat template and what people wrote stand side by side, and its tokens. The
+ * parts are told apart by marks, which no text of a database holds: a NUL and a letter. So special
+ * tokens come from the template's parts only, and a message cannot forge a turn.
+ *
+ *   text   | \0T <|im_start|>user\n | \0C Hello | \0T <|im_end|>\n |
+ *
+ * Parts between two special tokens are encoded together, as one text.
+ */
+#ifndef LM_MARKED_TEXT_H
+#define LM_MARKED_TEXT_H
+
+#include "engine/tokenizer.h"
+
+/* The letters after a NUL. A text begins as template, and as context. */
+typedef enum LmMark
+{
+	LM_MARK_TEMPLATE = 'T', /* from here on: names of special tokens are those tokens */
+	LM_MARK_CONTENT = 'C', /* from here on: names of special tokens are text */
+	LM_MARK_LEARNED = 'L', /* from here on: predictions count */
+	LM_MARK_CONTEXT = 'P', /* from here on: predictions do not count */
+	LM_MARK_BEGINNING = 'B', /* the BOS token, or else the end token; nothing without either */
+	LM_MARK_END = 'E', /* the end token; nothing where the tokenizer has none */
+} LmMark;
+
+/* Added to the id of a token whose prediction does not count; above all ids. */
+#define LM_ID_CONTEXT (1 << 30)
+
+/*
+ * Appends the ids of a marked text. flagged: ids of context get LM_ID_CONTEXT; a text is then cut
+ * where it begins or ceases to be learned, as a prompt is cut from its continuation. In a template,
+ * the name of a special token means that token; so does a name in brackets, as <think>, that is one
+ * token of the vocabulary. LM_ERR_FORMAT for an unknown mark; errors of lm_tokenizer_encode.
+ */
+bool lm_marked_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
+					  bool flagged, LmError *error);
+
+/* Bytes of content that are learned. */
+size_t lm_marked_learned_size(const char *text, size_t size);
+
+/*
+ * The next learned part of a text from *position on, from its mark to the one that ends it;
+ * *position moves behind it. False: there is none.
+ */
+bool lm_marked_next(LmBytes *learned, size_t *position, LmBytes text);
+
+/* Copies what is content in a text to a buffer of its size; returns how many bytes that are. */
+size_t lm_marked_content(char *content, LmBytes text);
+
+/* The special token of that name, or else the token of these bytes; -1: there is none. */
+int32_t lm_tokenizer_named(const LmTokenizer *tokenizer, LmBytes name);
+
+/*
+ * *id: the token that the name means in a template; -1: none, it is text there. LM_ERR_MEMORY.
+ */
+bool lm_marked_token(int32_t *id, LmTokenizer *tokenizer, LmBytes name, LmError *error);
+
+#endif /* LM_MARKED_TEXT_H */

@@ -1,0 +1,44 @@
+/*
+ * include/store/model_extras.h
+ *
+ * What a version has beside its arithmetic, as members of its config: how to talk with it, and
+ * where it comes from. A further training takes them over.
+ *
+ *   "chat"         template of conversations: a name or an object (core/chat.h)
+ *   "end_tokens"   ids that end a generated text, beside the tokenizer's end token
+ *   "sampling"     {"temperature": ..., "top_k": ..., "top_p": ..., "min_p": ...,
+ *                  "repetition_penalty": ...}: what gpt_chat samples with unless the caller says
+ *   "source"       of an imported model: format, name, licence, quantization
+ */
+#ifndef GPT_MODEL_EXTRAS_H
+#define GPT_MODEL_EXTRAS_H
+
+#include "core/chat.h"
+#include "engine/tokenizer.h"
+
+/* These members of a version's config (a jsonb), as the text of an object, palloc'd; NULL: none. */
+extern char *gpt_extras_of(Datum config);
+
+/* The template of conversations, palloc'd; NULL: there is none. extras: NULL is fine. */
+extern const GptChatTemplate *gpt_extras_chat(const char *extras);
+
+/* The ids of "end_tokens", palloc'd; returns their number. */
+extern int gpt_extras_ends(int32 **ends, const char *extras);
+
+/* A number of "sampling"; by_default where it has none. */
+extern double gpt_extras_sampling(const char *extras, const char *name, double by_default);
+
+/*
+ * The extras with another chat template (JSON text of gpt_chat_template), and with what ends its
+ * answers among the end tokens, as far as the tokenizer has tokens for it. palloc'd.
+ */
+extern char *gpt_extras_with_chat(const char *extras, const char *chat, LmTokenizer *tokenizer);
+
+/*
+ * Takes over a generation_config.json: its sampling as the text of an object for "sampling", and in
+ * *ends the text of an array for "end_tokens"; NULL where it has none. Where it says "do_sample":
+ * false, the temperature is 0. Errors name the field. palloc'd.
+ */
+extern char *gpt_extras_of_generation_config(char **ends, const char *json, size_t size);
+
+#endif /* GPT_MODEL_EXTRAS_H */

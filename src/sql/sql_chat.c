@@ -1,0 +1,164 @@
+/*
+ * src/sql/sql_chat.c
+ *
+ * gpt_chat: a conversation in, the model's answer out; gpt_chat_tokens: the tokens that it reads.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "core/bridge.h"
+#include "core/chat.h"
+#include "core/compat.h"
+#include "engine/marked_text.h"
+#include "serve/call.h"
+#include "sql/arguments.h"
+#include "sql/call_kinds.h"
+#include "store/model_extras.h"
+
+#define REASONING_ARGUMENT 10
+
+PG_FUNCTION_INFO_V1(gpt_chat);
+PG_FUNCTION_INFO_V1(gpt_chat_tokens);
+
+static const GptChatTemplate *template_of(const GptServed *served, const char *model);
+static void add_stops(LmSampling *sampling, const GptChatTemplate *template);
+static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+static const GptCallKind chat_call = {.name = "gpt_chat",
+									  .function = gpt_chat,
+									  .result_type = TEXTOID,
+									  .task = LM_TASK_GENERATE,
+									  .served = GPT_SERVED_LANGUAGE_MODEL,
+									  .result = result_of};
+
+/*
+ * gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
+ *     NULL, top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL,
+ *     repetition_penalty float8 DEFAULT NULL, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL,
+ *     reasoning boolean DEFAULT false) RETURNS text
+ *
+ * NULL model or messages gives NULL. NULL elsewhere means the model's own default, where it was
+ * imported with one, or else that of gpt_generate.
+ */
+Datum
+gpt_chat(PG_FUNCTION_ARGS)
+{
+	GptCall call = {.request = {.task = LM_TASK_GENERATE}};
+	const GptChatTemplate *template;
+	const GptServed *served;
+	StringInfoData prompt;
+	GptAnswer answer;
+	GptChat chat;
+	bool reasoning;
+	char *model;
+	char *text;
+
+	gpt_argument_check_call(fcinfo);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	model = gpt_argument_text(fcinfo, 0);
+	gpt_chat_read_jsonb(&chat, PG_GETARG_JSONB_P(1), "");
+	reasoning = gpt_argument_boolean(fcinfo, REASONING_ARGUMENT, false);
+	served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
+	template = template_of(served, model);
+	gpt_read_sampling(&call.request.sampling, fcinfo, served->extras);
+	add_stops(&call.request.sampling, template);
+	initStringInfo(&prompt);
+	gpt_chat_prompt(&prompt, &chat, template, reasoning);
+
+	/* Now do the work. */
+	call.request.prompt = (LmBytes){prompt.data, prompt.len};
+	call.request.sampling.marked = true;
+	gpt_call_answer(&answer, &chat_call, served, &call, 1, 0, NULL);
+	if (answer.error != NULL)
+		gpt_bridge_raise(answer.error);
+	if (answer.is_truncated)
+		gpt_call_notice_truncation(fcinfo, served->config->context);
+	gpt_cache_release(served);
+	text = gpt_chat_answer(VARDATA_ANY(DatumGetPointer(answer.value)),
+						   VARSIZE_ANY_EXHDR(DatumGetPointer(answer.value)), template, reasoning);
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/*
+ * gpt_chat_tokens(model text, messages jsonb, reasoning boolean DEFAULT false) RETURNS integer[]
+ *
+ * What gpt_chat gives the model to read. NULL model or messages gives NULL.
+ */
+Datum
+gpt_chat_tokens(PG_FUNCTION_ARGS)
+{
+	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
+	const GptServed *served;
+	StringInfoData prompt;
+	LmTokens tokens = {0};
+	LmError error;
+	Datum *values;
+	GptChat chat;
+	char *model;
+	int n;
+
+	gpt_argument_check_call(fcinfo);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	gpt_bridge_check_encoding();
+	model = gpt_argument_text(fcinfo, 0);
+	gpt_chat_read_jsonb(&chat, PG_GETARG_JSONB_P(1), "");
+	served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
+	initStringInfo(&prompt);
+	gpt_chat_prompt(&prompt, &chat, template_of(served, model),
+					gpt_argument_boolean(fcinfo, 2, false));
+
+	/* Now do the work. */
+	while (!lm_marked_encode(served->tokenizer, &tokens, prompt.data, prompt.len, false, &error))
+		gpt_bridge_retry(&error);
+	n = (int) tokens.count;
+	values = palloc(Max(n, 1) * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+		values[i] = Int32GetDatum(tokens.ids[i]);
+	lm_tokens_free(host, &tokens);
+	gpt_cache_release(served);
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+static const GptChatTemplate *
+template_of(const GptServed *served, const char *model)
+{
+	const GptChatTemplate *template = gpt_extras_chat(served->extras);
+
+	if (template == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no chat template", model),
+				 errdetail("It was not trained to answer in conversations."),
+				 errhint("Fine-tune it on a column \"messages\" with gpt_finetune and its option "
+						 "\"chat_template\", or use gpt_generate.")));
+	return template;
+}
+
+/* What ends an answer, should the model write it as text. */
+static void
+add_stops(LmSampling *sampling, const GptChatTemplate *template)
+{
+	LmBytes *stops = palloc((sampling->n_stops + GPT_CHAT_ENDS) * sizeof(LmBytes));
+
+	if (sampling->n_stops > 0)
+		memcpy(stops, sampling->stops, sampling->n_stops * sizeof(LmBytes));
+	for (int i = 0; i < GPT_CHAT_ENDS && template->ends[i] != NULL; i++)
+		stops[sampling->n_stops++] = (LmBytes){template->ends[i], strlen(template->ends[i])};
+	sampling->stops = stops;
+}
+
+static Datum
+result_of(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	*is_null = false;
+	return PointerGetDatum(
+		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
+}

@@ -1,0 +1,277 @@
+/*
+ * src/store/model_extras.c
+ *
+ * The members of a version's config that are not arithmetic go in and out, as JSON.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+#include "core/bridge.h"
+#include "core/compat.h"
+#include "core/json_tree.h"
+#include "engine/marked_text.h"
+#include "store/model_extras.h"
+
+#define MAX_NODES 10000
+#define CHAT "chat"
+#define END_TOKENS "end_tokens"
+#define SAMPLING "sampling"
+
+static const char *const members[] = {CHAT, END_TOKENS, SAMPLING, "source"};
+
+/* The numbers of a generation_config.json that are taken over, and their ranges. */
+static const struct
+{
+	const char *name;
+	double minimum;
+	double maximum;
+} sampling_numbers[] = {{"temperature", 0, 100},
+						{"top_k", 0, LM_MAX_VOCABULARY},
+						{"top_p", 0, 1},
+						{"min_p", 0, 1},
+						{"repetition_penalty", 0.01, 100}};
+
+/* Appends a member, after a comma unless it is the first. */
+static void
+append_member(StringInfo object, const char *name, const char *json)
+{
+	appendStringInfoString(object, object->len > 1 ? ", " : "");
+	escape_json(object, name);
+	appendStringInfo(object, ": %s", json);
+}
+
+char *
+gpt_extras_of(Datum config)
+{
+	Jsonb *object = DatumGetJsonbP(config);
+	StringInfoData extras;
+
+	initStringInfo(&extras);
+	appendStringInfoChar(&extras, '{');
+	for (int i = 0; i < lengthof(members); i++)
+	{
+		JsonbValue buffer;
+		JsonbValue *value =
+			getKeyJsonValueFromContainer(&object->root, members[i], strlen(members[i]), &buffer);
+		Jsonb *json;
+
+		if (value == NULL || value->type == jbvNull)
+			continue;
+		json = JsonbValueToJsonb(value);
+		append_member(&extras, members[i], JsonbToCString(NULL, &json->root, (int) VARSIZE(json)));
+	}
+	appendStringInfoChar(&extras, '}');
+	return extras.len > 2 ? extras.data : NULL;
+}
+
+static const GptJson *
+field_of(const char *extras, const char *name)
+{
+	if (extras == NULL)
+		return NULL;
+	return gpt_json_field(
+		gpt_json_parse(extras, strlen(extras), MAX_NODES, "configuration of a model"), name);
+}
+
+/* A value as JSON text again. */
+static void
+append_json(StringInfo text, const GptJson *value)
+{
+	bool is_object = value->type == GPT_JSON_OBJECT;
+
+	switch (value->type)
+	{
+		case GPT_JSON_NULL:
+			appendStringInfoString(text, "null");
+			break;
+		case GPT_JSON_FALSE:
+		case GPT_JSON_TRUE:
+			appendStringInfoString(text, value->type == GPT_JSON_TRUE ? "true" : "false");
+			break;
+		case GPT_JSON_NUMBER:
+			appendStringInfoString(text, value->text);
+			break;
+		case GPT_JSON_STRING:
+			escape_json(text, value->text);
+			break;
+		case GPT_JSON_ARRAY:
+		case GPT_JSON_OBJECT:
+			appendStringInfoChar(text, is_object ? '{' : '[');
+			for (const GptJson *child = value->first; child != NULL; child = child->next)
+			{
+				if (child != value->first)
+					appendStringInfoString(text, ", ");
+				if (is_object)
+				{
+					escape_json(text, child->name);
+					appendStringInfoString(text, ": ");
+				}
+				append_json(text, child);
+			}
+			appendStringInfoChar(text, is_object ? '}' : ']');
+			break;
+	}
+}
+
+static char *
+json_of(const GptJson *value)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	append_json(&text, value);
+	return text.data;
+}
+
+const GptChatTemplate *
+gpt_extras_chat(const char *extras)
+{
+	const GptJson *chat = field_of(extras, CHAT);
+
+	return chat != NULL ? gpt_chat_template(json_of(chat)) : NULL;
+}
+
+int
+gpt_extras_ends(int32 **ends, const char *extras)
+{
+	const GptJson *array = field_of(extras, END_TOKENS);
+	int n = 0;
+
+	*ends = NULL;
+	if (array == NULL || array->type != GPT_JSON_ARRAY)
+		return 0;
+	*ends = palloc(Max(array->count, 1) * sizeof(int32));
+	for (const GptJson *id = array->first; id != NULL; id = id->next)
+	{
+		int number = gpt_json_integer(id, LM_MAX_VOCABULARY);
+
+		if (number >= 0)
+			(*ends)[n++] = number;
+	}
+	return n;
+}
+
+static double
+number_of(const GptJson *value, double by_default)
+{
+	return value != NULL && value->type == GPT_JSON_NUMBER ? strtod(value->text, NULL) : by_default;
+}
+
+double
+gpt_extras_sampling(const char *extras, const char *name, double by_default)
+{
+	return number_of(gpt_json_field(field_of(extras, SAMPLING), name), by_default);
+}
+
+/* ---- Changes ------------------------------------------------------------ */
+
+/* The ids of what ends the template's answers, beside those that are given. */
+static char *
+ends_with(const char *extras, const GptChatTemplate *template, LmTokenizer *tokenizer)
+{
+	StringInfoData array;
+	int32 *given;
+	int n = gpt_extras_ends(&given, extras);
+
+	initStringInfo(&array);
+	appendStringInfoChar(&array, '[');
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&array, "%s%d", i > 0 ? ", " : "", given[i]);
+	for (int i = 0; i < GPT_CHAT_ENDS && template->ends[i] != NULL; i++)
+	{
+		LmBytes name = {template->ends[i], strlen(template->ends[i])};
+		bool is_new = true;
+		int32_t id;
+		LmError error;
+
+		while (!lm_marked_token(&id, tokenizer, name, &error))
+			gpt_bridge_retry(&error);
+		for (int j = 0; j < n; j++)
+			is_new = is_new && given[j] != id;
+		if (id >= 0 && is_new)
+			appendStringInfo(&array, "%s%d", array.len > 1 ? ", " : "", id);
+	}
+	appendStringInfoChar(&array, ']');
+	return array.data;
+}
+
+char *
+gpt_extras_with_chat(const char *extras, const char *chat, LmTokenizer *tokenizer)
+{
+	StringInfoData changed;
+	char *ends = ends_with(extras, gpt_chat_template(chat), tokenizer);
+
+	initStringInfo(&changed);
+	appendStringInfoChar(&changed, '{');
+	append_member(&changed, CHAT, gpt_chat_template_keep(chat));
+	if (strcmp(ends, "[]") != 0)
+		append_member(&changed, END_TOKENS, ends);
+	for (int i = 0; i < lengthof(members); i++)
+	{
+		const GptJson *value = field_of(extras, members[i]);
+
+		if (value != NULL && strcmp(members[i], CHAT) != 0 && strcmp(members[i], END_TOKENS) != 0)
+			append_member(&changed, members[i], json_of(value));
+	}
+	appendStringInfoChar(&changed, '}');
+	return changed.data;
+}
+
+/* ---- generation_config.json --------------------------------------------- */
+
+/* Checks eos_token_id: a number, or an array of numbers. */
+static char *
+ends_of(const GptJson *field)
+{
+	bool is_array = field->type == GPT_JSON_ARRAY;
+
+	for (const GptJson *id = is_array ? field->first : field; id != NULL;
+		 id = is_array ? id->next : NULL)
+	{
+		if (gpt_json_integer(id, LM_MAX_VOCABULARY) < 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"eos_token_id\" of the generation configuration has a value "
+								   "that is not the id of a token")));
+	}
+	return is_array ? json_of(field) : psprintf("[%s]", json_of(field));
+}
+
+char *
+gpt_extras_of_generation_config(char **ends, const char *json, size_t size)
+{
+	const GptJson *config = gpt_json_parse(json, size, MAX_NODES, "generation configuration");
+	const GptJson *eos = gpt_json_field(config, "eos_token_id");
+	const GptJson *do_sample = gpt_json_field(config, "do_sample");
+	bool greedy = do_sample != NULL && do_sample->type == GPT_JSON_FALSE;
+	StringInfoData sampling;
+
+	if (config->type != GPT_JSON_OBJECT)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("generation configuration is not a JSON object")));
+	*ends = eos != NULL ? ends_of(eos) : NULL;
+	initStringInfo(&sampling);
+	appendStringInfoChar(&sampling, '{');
+	for (int i = 0; i < lengthof(sampling_numbers); i++)
+	{
+		const char *name = sampling_numbers[i].name;
+		const GptJson *value = gpt_json_field(config, name);
+		double number = number_of(value, -1);
+
+		if (greedy && strcmp(name, "temperature") == 0)
+			append_member(&sampling, name, "0");
+		else if (value != NULL &&
+				 !(number >= sampling_numbers[i].minimum && number <= sampling_numbers[i].maximum))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" of the generation configuration is %s", name, json_of(value)),
+					 errdetail("It must be between %g and %g.", sampling_numbers[i].minimum,
+							   sampling_numbers[i].maximum)));
+		else if (value != NULL)
+			append_member(&sampling, name, json_of(value));
+	}
+	appendStringInfoChar(&sampling, '}');
+	return sampling.len > 2 ? sampling.data : NULL;
+}
