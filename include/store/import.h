@@ -107,8 +107,11 @@ extern GptImportPlan *gpt_import_match(GptImport *import, const LmParamTable *ta
 extern void gpt_import_write(GptBlob *blob, GptImportPlan *plan, const char *labels,
 							 const pg_uuid_t *run_id);
 
-/* The format of the files. */
-extern GptImportFormat gpt_import_format(const GptImportPlan *plan);
+/* The ids of the tokens that end a text in a GGUF file's metadata, palloc'd; returns how many. */
+extern int gpt_import_end_tokens(int **ids, GptImport *import);
+
+/* A text of a GGUF file's metadata, if it is valid UTF-8 of at most 200 bytes; else NULL. */
+extern char *gpt_import_note(GptImport *import, const char *key);
 
 /* gpt_image_type_for of the version's file. */
 extern GptImageType gpt_import_image_type(const GptImportPlan *plan);

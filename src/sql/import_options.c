@@ -25,6 +25,7 @@ typedef enum Option
 	GENERATION_CONFIG,
 	CHAT_TEMPLATE,
 	NAME,
+	LICENCE,
 	CONTEXT,
 	TYPE,
 } Option;
@@ -32,14 +33,15 @@ typedef enum Option
 static const char *option_name(int number);
 static void read_option(GptImportOptions *options, Option option, JsonbValue *value);
 static char *text_of(Option option, JsonbValue *value);
+static char *short_text(Option option, JsonbValue *value);
 static int read_context(JsonbValue *value);
 static GptImportType read_type(JsonbValue *value);
 pg_noreturn static void refuse(Option option, const char *wanted);
 
-GPT_WORDS(
-	option_name, [CONFIG] = "config", [TOKENIZER] = "tokenizer",
-	[TOKENIZER_CONFIG] = "tokenizer_config", [GENERATION_CONFIG] = "generation_config",
-	[CHAT_TEMPLATE] = "chat_template", [NAME] = "name", [CONTEXT] = "context", [TYPE] = "type");
+GPT_WORDS(option_name, [CONFIG] = "config", [TOKENIZER] = "tokenizer",
+		  [TOKENIZER_CONFIG] = "tokenizer_config", [GENERATION_CONFIG] = "generation_config",
+		  [CHAT_TEMPLATE] = "chat_template", [NAME] = "name", [LICENCE] = "licence",
+		  [CONTEXT] = "context", [TYPE] = "type");
 
 void
 gpt_import_options_parse(GptImportOptions *options, Jsonb *json)
@@ -99,9 +101,10 @@ read_option(GptImportOptions *options, Option option, JsonbValue *value)
 			options->chat_template = text_of(option, value);
 			break;
 		case NAME:
-			options->name = text_of(option, value);
-			if (strlen(options->name) > MAX_NAME)
-				refuse(option, psprintf("a text of at most %d bytes", MAX_NAME));
+			options->name = short_text(option, value);
+			break;
+		case LICENCE:
+			options->licence = short_text(option, value);
 			break;
 		case CONTEXT:
 			options->context = read_context(value);
@@ -118,9 +121,20 @@ text_of(Option option, JsonbValue *value)
 {
 	if (value->type == jbvString)
 		return pnstrdup(value->val.string.val, value->val.string.len);
-	if (value->type == jbvBinary && option != NAME && option != CHAT_TEMPLATE)
+	if (value->type == jbvBinary && option != NAME && option != LICENCE && option != CHAT_TEMPLATE)
 		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 	refuse(option, "a text");
+}
+
+/* A text for the version's row. */
+static char *
+short_text(Option option, JsonbValue *value)
+{
+	char *text = text_of(option, value);
+
+	if (strlen(text) > MAX_NAME)
+		refuse(option, psprintf("a text of at most %d bytes", MAX_NAME));
+	return text;
 }
 
 static int
@@ -156,8 +170,18 @@ refuse(Option option, const char *wanted)
 					errmsg("option \"%s\" must be %s", option_name(option), wanted)));
 }
 
+/* Appends a member, unless there is no text. */
+static void
+append_text(StringInfo json, const char *name, const char *text)
+{
+	if (text == NULL)
+		return;
+	appendStringInfo(json, ", \"%s\": ", name);
+	escape_json(json, text);
+}
+
 const char *
-gpt_import_extras(const GptImportPlan *plan, const GptImportOptions *options)
+gpt_import_extras(GptImport *import, const GptImportPlan *plan, const GptImportOptions *options)
 {
 	StringInfoData json;
 	int *ids;
@@ -165,16 +189,18 @@ gpt_import_extras(const GptImportPlan *plan, const GptImportOptions *options)
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"source\": {\"format\": \"%s\", \"quantization\": \"%s\"",
-					 gpt_import_format_name((int) gpt_import_format(plan)), gpt_import_types(plan));
-	if (options->name != NULL)
-	{
-		appendStringInfoString(&json, ", \"name\": ");
-		escape_json(&json, options->name);
-	}
+					 gpt_import_format_name((int) import->format), gpt_import_types(plan));
+	append_text(&json, "name",
+				options->name != NULL ? options->name : gpt_import_note(import, "general.name"));
+	append_text(&json, "licence",
+				options->licence != NULL ? options->licence
+										 : gpt_import_note(import, "general.license"));
 	appendStringInfoChar(&json, '}');
 	n = gpt_hf_end_tokens(&ids, options->generation_config);
 	if (n == 0)
 		n = gpt_hf_end_tokens(&ids, options->config);
+	if (n == 0)
+		n = gpt_import_end_tokens(&ids, import);
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&json, "%s%d", i == 0 ? ", \"end_tokens\": [" : ", ", ids[i]);
 	appendStringInfoString(&json, n > 0 ? "]}" : "}");

@@ -18,7 +18,8 @@ typedef struct GptImportOptions
 	const GptJson *tokenizer_config;
 	const GptJson *generation_config;
 	char *chat_template;
-	char *name; /* of the source, for gpt_versions */
+	char *name; /* of the source */
+	char *licence; /* of the source */
 	int context;
 	GptImportType type;
 } GptImportOptions;
@@ -33,6 +34,7 @@ extern void gpt_import_options_parse(GptImportOptions *options, Jsonb *json);
  * The members that the version's config has beside the engine's fields, as JSON, palloc'd: where
  * the model came from, and the tokens that end a generation.
  */
-extern const char *gpt_import_extras(const GptImportPlan *plan, const GptImportOptions *options);
+extern const char *gpt_import_extras(GptImport *import, const GptImportPlan *plan,
+									 const GptImportOptions *options);
 
 #endif /* GPT_IMPORT_OPTIONS_H */

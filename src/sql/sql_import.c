@@ -41,8 +41,8 @@ static Datum import_model(FunctionCallInfo fcinfo, const Oid *objects, int n);
 static void read_config(LmConfig *config, GptImport *import, const GptImportOptions *options);
 static void store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
 							const GptImportOptions *options);
-static int32 publish(const char *model, const LmParamTable *table, GptImportPlan *plan,
-					 const uint8 *tokenizer, const GptImportOptions *options);
+static int32 publish(const char *model, GptImport *import, const LmParamTable *table,
+					 GptImportPlan *plan, const uint8 *tokenizer, const GptImportOptions *options);
 static void write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id);
 
 /*
@@ -133,7 +133,7 @@ import_model(FunctionCallInfo fcinfo, const Oid *objects, int n)
 	table = gpt_weights_table(&config);
 	plan = gpt_import_match(import, table, options.type);
 	store_tokenizer(tokenizer, import, &config, &options);
-	version = publish(model, table, plan, tokenizer, &options);
+	version = publish(model, import, table, plan, tokenizer, &options);
 	gpt_import_close(import);
 	PopActiveSnapshot();
 	PG_RETURN_INT32(version);
@@ -172,14 +172,16 @@ store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
 						errmsg("the tokenizer of the model is missing"),
 						errhint("Give the text of tokenizer.json, or the name of a tokenizer of "
 								"gpt_tokenizers, as option \"tokenizer\".")));
+	gpt_import_tokenizer_ends(spec, options->config, options->generation_config,
+							  options->tokenizer_config);
 	gpt_import_tokenizer_fit(spec, config->vocabulary);
 	gpt_import_tokenizer_check(spec);
 	gpt_catalog_store_tokenizer(sha256, spec);
 }
 
 static int32
-publish(const char *model, const LmParamTable *table, GptImportPlan *plan, const uint8 *tokenizer,
-		const GptImportOptions *options)
+publish(const char *model, GptImport *import, const LmParamTable *table, GptImportPlan *plan,
+		const uint8 *tokenizer, const GptImportOptions *options)
 {
 	Source source = {.plan = plan};
 	GptPublication publication = {.model = model,
@@ -190,7 +192,7 @@ publish(const char *model, const LmParamTable *table, GptImportPlan *plan, const
 	int32 version;
 
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
-	publication.extras = gpt_import_extras(plan, options);
+	publication.extras = gpt_import_extras(import, plan, options);
 	memcpy(publication.tokenizer, tokenizer, GPT_SHA256_SIZE);
 	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =
 		get_float8_nan();

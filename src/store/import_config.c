@@ -6,7 +6,10 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -18,6 +21,7 @@
 #include "store/model_config.h"
 
 #define MAX_STRING 255 /* bytes of a string of the metadata that is read here */
+#define MAX_NOTE 200
 #define ARCHITECTURE "general.architecture"
 
 static void read_own(LmConfig *config, GptImport *import, int context);
@@ -101,6 +105,41 @@ load_keys(GptGgufValues *values, GptImport *import)
 				 !lm_gguf_number(&value->number, import->gguf, key->name, &error))
 			gpt_import_raise(import, &error);
 	}
+}
+
+int
+gpt_import_end_tokens(int **ids, GptImport *import)
+{
+	static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+									   "tokenizer.ggml.eom_token_id"};
+	int n = 0;
+
+	*ids = palloc(lengthof(keys) * sizeof(int));
+	for (int i = 0; i < lengthof(keys) && import->gguf != NULL; i++)
+	{
+		int64_t id;
+		LmError error;
+
+		if (lm_gguf_find(import->gguf, keys[i]) == NULL)
+			continue;
+		if (!lm_gguf_integer(&id, import->gguf, keys[i], 0, INT_MAX, &error))
+			gpt_import_raise(import, &error);
+		(*ids)[n++] = (int) id;
+	}
+	return n;
+}
+
+char *
+gpt_import_note(GptImport *import, const char *key)
+{
+	const LmGgufKey *found = import->gguf != NULL ? lm_gguf_find(import->gguf, key) : NULL;
+	char *text = NULL;
+	LmError error;
+
+	if (found == NULL || found->type != LM_GGUF_STRING || found->n > MAX_NOTE)
+		return NULL;
+	text = lm_gguf_string(import->gguf, key, MAX_NOTE, &error);
+	return text != NULL && pg_verify_mbstr(PG_UTF8, text, (int) strlen(text), true) ? text : NULL;
 }
 
 /* What tensors say about the architecture. */

@@ -252,12 +252,6 @@ same_bytes(GptImportTensor *a, GptImportTensor *b)
 	return same;
 }
 
-GptImportFormat
-gpt_import_format(const GptImportPlan *plan)
-{
-	return plan->import->format;
-}
-
 GptImageType
 gpt_import_image_type(const GptImportPlan *plan)
 {

@@ -10,9 +10,15 @@
 #include "core/bridge.h"
 #include "core/extension.h"
 #include "store/catalog.h"
+#include "store/hf_config.h"
 #include "store/import_tokenizer.h"
 #include "store/tokenizer_json.h"
 
+/* Of the tokens of a model, at most an eighth (or 8) may be missing in its tokenizer. */
+#define MOST_MISSING 8
+#define LEAST_SLACK 8
+
+static int special_named(const LmTokenizerSpec *spec, const GptJson *token);
 static void pad(LmTokenizerSpec *spec, int vocabulary);
 
 LmTokenizerSpec *
@@ -43,7 +49,7 @@ gpt_import_tokenizer_fit(LmTokenizerSpec *spec, int vocabulary)
 
 	while (n > vocabulary && spec->special[n - 1])
 		n--;
-	if (n > vocabulary)
+	if (n > vocabulary || n + Max(LEAST_SLACK, vocabulary / MOST_MISSING) < vocabulary)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("tokenizer has %d tokens, the model has %d", n, vocabulary),
 						errhint("The tokenizer belongs to another model.")));
@@ -74,6 +80,43 @@ pad(LmTokenizerSpec *spec, int vocabulary)
 	spec->tokens = tokens;
 	spec->special = special;
 	spec->n_tokens = vocabulary;
+}
+
+void
+gpt_import_tokenizer_ends(LmTokenizerSpec *spec, const GptJson *config,
+						  const GptJson *generation_config, const GptJson *tokenizer_config)
+{
+	const GptJson *adds = gpt_json_field(tokenizer_config, "add_bos_token");
+	int *ids;
+	int n = gpt_hf_end_tokens(&ids, generation_config);
+
+	if (n == 0)
+		n = gpt_hf_end_tokens(&ids, config);
+	if (n == 0)
+	{
+		ids[0] = special_named(spec, gpt_json_field(tokenizer_config, "eos_token"));
+		n = 1;
+	}
+	if (spec->end_of_text < 0 && ids[0] >= 0 && ids[0] < spec->n_tokens && spec->special[ids[0]])
+		spec->end_of_text = ids[0];
+	if (spec->beginning < 0 && adds != NULL && adds->type == GPT_JSON_TRUE)
+		spec->beginning = special_named(spec, gpt_json_field(tokenizer_config, "bos_token"));
+}
+
+/* The id of the special token that is named, by a text or the "content" of an object; -1: none. */
+static int
+special_named(const LmTokenizerSpec *spec, const GptJson *token)
+{
+	const char *name = token != NULL && token->type == GPT_JSON_OBJECT
+						   ? gpt_json_string(gpt_json_field(token, "content"))
+						   : gpt_json_string(token);
+	size_t size = name != NULL ? strlen(name) : 0;
+
+	for (int id = 0; name != NULL && id < spec->n_tokens; id++)
+		if (spec->special[id] && spec->tokens[id].size == size &&
+			memcmp(spec->tokens[id].data, name, size) == 0)
+			return id;
+	return -1;
 }
 
 void

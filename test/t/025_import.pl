@@ -1,0 +1,107 @@
+# test/t/025_import.pl - scripts/gpt-import brings the reference models of test/fixtures/family in, and they compute what
+# Transformers computes.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use File::Basename;
+use File::Copy;
+use File::Path qw(make_path);
+use GptTest;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $script = "$FindBin::RealBin/../../scripts/gpt-import";
+my $node = start_node('import', 1);
+my $folder = PostgreSQL::Test::Utils::tempdir();
+
+sub content { open my $file, '<:raw', $_[0] or die "$_[0]: $!"; local $/; return <$file>; }
+sub json { return decode_json(content($_[0])); }
+# a character for each token, so that a text says which tokens it has
+sub letters { return join '', map { chr(0x4e00 + $_) } @_; }
+sub query { return $node->safe_psql('postgres', $_[0]); }
+
+# The files of a model, with a tokenizer of such characters.
+sub prepare
+{
+	my ($source, $name) = @_;
+	my $target = "$folder/$name";
+	my %vocabulary = map { (letters($_), $_) } 0 .. json("$source/config.json")->{vocab_size} - 1;
+
+	make_path($target);
+	copy("$source/$_", "$target/$_") or die "$source/$_: $!" for qw(config.json model.safetensors generation_config.json);
+	append_to_file("$target/tokenizer.json", JSON::PP->new->utf8->encode({ added_tokens => [], decoder => { type => 'Fuse' },
+		pre_tokenizer => { type => 'Split', pattern => { Regex => '[\s\S]' }, behavior => 'Isolated', invert => JSON::PP::false },
+		model => { type => 'WordLevel', unk_token => '<|unknown|>', vocab => \%vocabulary } }));
+	append_to_file("$target/README.md", "---\nlanguage: en\nlicense: apache-2.0\n---\nlicense: none\n");
+	return $target;
+}
+
+sub import_model
+{
+	my ($source, $model) = @_;
+
+	return command_ok([ $script, $source, $model, '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-qAt' ], "$model is imported");
+}
+
+my $n_objects = 0;
+for my $source (sort glob "$FindBin::RealBin/../fixtures/family/*")
+{
+	my $name = basename($source);
+	my $reference = json("$source/reference.json");
+	my @ids = @{ $reference->{ids} };
+	my %piece = reverse %{ json("$source/tokenizer.json")->{model}{vocab} };
+
+	import_model(prepare($source, $name), $name);
+	query("SELECT gpt_set_image_type('$name', 'float32')");
+	my ($loss, $text) = split /\|/, query("SELECT -gpt_score('$name', '" . letters_utf8(@ids) . "', 'mean_logprob'),
+		gpt_generate('$name', '" . letters_utf8(@ids) . "', 100, temperature => 0)");
+	cmp_ok(abs($loss - $reference->{mean_nll}), '<', 1e-5, "$name: the loss is that of Transformers");
+	utf8::decode($text);
+	my $greedy = join '', map { $piece{ ord($_) - 0x4e00 } // '?' } split //, $text;
+	$greedy =~ s/\x{120}/ /g;
+	is($greedy, $reference->{greedy}, "$name: so is the greedy text");
+}
+sub letters_utf8 { my $text = letters(@_); utf8::encode($text); return $text; }
+
+is(query("SELECT config->'source' FROM gpt_version WHERE model = 'llama3'"),
+	'{"name": "llama3", "format": "safetensors", "licence": "apache-2.0", "quantization": "F32"}', 'the row says where a model came from');
+is(query("SELECT count(*) FROM pg_largeobject_metadata m WHERE NOT EXISTS (SELECT FROM gpt_version v WHERE v.weights = m.oid) AND
+	NOT EXISTS (SELECT FROM gpt_tokenizer t WHERE t.object = m.oid)"), 0, 'the script leaves no file behind');
+
+# quotes and backslashes; a model that exists
+my $odd = qq{$folder/it's "a\\b" folder};
+rename "$folder/llama2", $odd or die $!;
+import_model($odd, q{it's "odd"});
+import_model($odd, q{it's "odd"});
+is(query(q{SELECT max(version) FROM gpt_versions WHERE model = 'it''s "odd"'}), 2, 'a further import is a further version');
+
+# what fails leaves nothing
+unlink "$odd/config.json";
+command_fails_like([ $script, $odd, 'none', '-h', $node->host, '-p', $node->port, '-d', 'postgres' ], qr/the configuration of the model is missing/,
+	'a folder without config.json');
+unlink "$odd/model.safetensors";
+command_fails_like([ $script, $odd, 'none', '-d', 'postgres' ], qr/has no model\*\.safetensors and no \.gguf file/, 'a folder without a model');
+command_fails_like([ $script, "$folder/none", 'none' ], qr/does not exist/, 'a folder that does not exist');
+command_fails_like([ $script, $folder ], qr/gpt-import DIRECTORY\|FILE MODEL/, 'too few arguments');
+is(query(q{SELECT count(*) FROM gpt_models WHERE model = 'none'}), 0, 'make no model');
+is(query(q{SELECT count(*) FROM gpt_check(true)}), 0, 'and everything is consistent');
+
+# two sessions at once: the second waits for the first, and gets the next version
+my $first = $node->background_psql('postgres');
+my $object = query("SELECT lo_from_bytea(0, lo_get(weights)) FROM gpt_models WHERE model = 'gpt2'");
+my $import = qq{SELECT gpt_import('both', $object, '{"tokenizer": "gpt2"}')};
+is($first->query_safe("BEGIN; $import"), 1, 'a session imports');
+my $second = $node->background_psql('postgres');
+$second->query_until(qr/started/, "\\echo started\n$import;\n");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%gpt_import%' AND wait_event_type = 'Lock'"), 'a second one waits for it');
+$first->query_safe('COMMIT');
+$first->quit;
+is($second->query_safe('SELECT version FROM gpt_models WHERE model = ' . q{'both'}), "2\n2", 'and makes version 2');
+$second->quit;
+
+$node->stop;
+done_testing();
