@@ -152,9 +152,9 @@ ok "links between documents lead to files and headings" "$(
 	done
 )"
 ok "docs/sql.md names each option of gpt_train and gpt_finetune" "$(
-	options=$(tr -d '\n' <src/core/options.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|WORD_ABOUT|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
+	options=$(tr -d '\n' <src/core/options_table.c | grep -oE '\b(BOOLEAN|INTEGER|NUMBER|LATE_NUMBER|WORD|WORD_OR_BOOLEAN|WORD_ABOUT|TEXT)\(\s*[A-Z]+,\s*[a-z0-9_]+,' |
 		sed -E 's/.*,\s*([a-z0-9_]+),$/\1/')
-	[ "$(wc -w <<<"$options")" -ge 59 ] || echo "only $(wc -w <<<"$options") options of src/core/options.c were found"
+	[ "$(wc -w <<<"$options")" -ge 59 ] || echo "only $(wc -w <<<"$options") options of src/core/options_table.c were found"
 	for name in $options; do
 		grep -q "^| \`$name\` " docs/sql.md || echo "$name"
 	done

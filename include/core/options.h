@@ -84,7 +84,23 @@ typedef struct GptTrainOptions
 	bool bias;
 	bool tie_embeddings;
 	bool zero_init;
-	bool shape_is_fixed; /* not an option: the base decides the shape */
+	int64 kv_heads;
+	int64 head_size;
+	LmQkvBias qkv_bias;
+	int64 rotary_size;
+	int64 nope_period;
+	int64 window;
+	int64 window_period;
+	int64 window_full;
+	double rope_local_base;
+	bool parallel_residual;
+	bool post_norm;
+	double embedding_scale;
+	double attention_scale;
+	double attention_softcap;
+	double logit_softcap;
+	/* not an option: the configuration of the base, which decides the shape; NULL without one */
+	const LmConfig *base_shape;
 	int base_type; /* nor this: LmTrainOptions.base_type, by the base's file */
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	const char *chat_template; /* JSON text of core/chat.h; NULL: the base's */

@@ -22,12 +22,19 @@ gpt_options_check(const GptTrainOptions *options)
 	bool trains_tokenizer = options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0;
 
 	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN &&
-		options->channels % options->heads != 0)
+		options->head_size == GPT_CHOSEN && options->channels % options->heads != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"channels\" must be a multiple of option \"heads\": " INT64_FORMAT
 						" is not a multiple of " INT64_FORMAT,
 						options->channels, options->heads)));
+	if (options->heads != GPT_CHOSEN && options->kv_heads != GPT_CHOSEN &&
+		options->heads % options->kv_heads != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"heads\" must be a multiple of option \"kv_heads\": " INT64_FORMAT
+						" is not a multiple of " INT64_FORMAT,
+						options->heads, options->kv_heads)));
 	if (!trains_tokenizer && options->vocabulary != GPT_CHOSEN)
 		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
 	if (!trains_tokenizer && options->normalize != GPT_NORMALIZE_NONE)

@@ -132,8 +132,14 @@ append_labels(StringInfo json, int n, const char *labels)
 static const char *
 architecture_of(const LmConfig *config)
 {
+	const LmConfigField *field;
+
+	/* GPT-2 has none of the switches that came later. */
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+		if (field->since >= 3 && !lm_config_is_standard(config, field))
+			return "gpt";
 	if (config->labels == 0 && config->norm == LM_LAYERNORM && config->position == LM_LEARNED &&
-		config->bias && !config->qk_norm && config->mlp != LM_RELU2)
+		config->bias && !config->qk_norm && (config->mlp == LM_GELU || config->mlp == LM_GELU_TANH))
 		return "gpt2";
 	return "gpt";
 }

@@ -68,7 +68,7 @@ gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
 static void
 try_shapes(Search *search)
 {
-	if (search->options->shape_is_fixed)
+	if (search->options->base_shape != NULL)
 	{
 		try_adapter(search);
 		return;
@@ -175,6 +175,8 @@ try_presets(Search *search)
 	{
 		if (strcmp(gpt_preset_name(i), search->plan->preset) == 0)
 			break;
+		if (options.kv_heads > 0 && gpt_preset(i)->heads % options.kv_heads != 0)
+			continue;
 		if (fits(search, &options, gpt_preset_name(i), config->vocabulary, config->context))
 			best = gpt_preset_name(i);
 	}

@@ -27,6 +27,7 @@
 
 static void set_adapter(LmConfig *config, const GptTrainOptions *options);
 static int default_heads(int channels);
+static int gated_channels(int channels);
 static int tokens_of_step(const GptTrainPlan *plan);
 static size_t memory_of(const GptTrainPlan *plan, int batch_size, int accumulate);
 
@@ -37,11 +38,12 @@ gpt_plan_shape_is_open(const GptTrainOptions *options)
 		   options->heads == GPT_CHOSEN && options->channels == GPT_CHOSEN;
 }
 
-/* The fields that the options give; those of the shape's size may change with the preset. */
+/* The fields that the base or the options give; those of the shape's size may change with the
+ * preset. */
 static LmConfig
 config_given(const GptTrainOptions *options)
 {
-	LmConfig config = lm_config_default();
+	LmConfig config = options->base_shape != NULL ? *options->base_shape : lm_config_default();
 	const LmConfigField *field;
 	double value;
 
@@ -86,6 +88,8 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	if (config.heads == 0)
 		config.heads = default_heads(config.channels);
 
+	if (options->mlp_channels == GPT_CHOSEN && lm_activation_is_gated(config.mlp))
+		config.mlp_channels = gated_channels(config.channels);
 	config.vocabulary = vocabulary;
 	config.context = context;
 	config.labels = plan->labels;
@@ -102,9 +106,11 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 void
 gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
 {
+	LmConfig *shape = palloc(sizeof(LmConfig));
 	const LmConfigField *field;
 
-	options->shape_is_fixed = true;
+	*shape = lm_config_base(config);
+	options->base_shape = shape;
 	options->preset = GPT_CHOSEN;
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
@@ -138,6 +144,13 @@ default_heads(int channels)
 	return channels / size;
 }
 
+/* Three matrices of this width have the parameters of two of 4 channels; a multiple of 32. */
+static int
+gated_channels(int channels)
+{
+	return (8 * channels / 3 + 31) / 32 * 32;
+}
+
 /*
  * Kaplan et al. 2020, section 2.1, with attention: 6 per weight that is multiplied with, and the
  * two products of attention.
@@ -146,10 +159,12 @@ double
 gpt_plan_work(const LmConfig *config)
 {
 	double C = config->channels;
-	double weights = config->layers * (4 * C * C + 2 * C * config->mlp_channels) +
-					 (double) config->vocabulary * C;
+	double A = lm_config_query_channels(config);
+	double block = C * (lm_config_qkv_channels(config) + A) +
+				   C * (lm_config_up_channels(config) + (double) config->mlp_channels);
+	double weights = config->layers * block + (double) config->vocabulary * C;
 
-	return 6 * weights + 12.0 * config->layers * C * config->context;
+	return 6 * weights + 12.0 * config->layers * A * config->context;
 }
 
 /* ---- Batch -------------------------------------------------------------- */

@@ -16,6 +16,10 @@ DECLARE
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
 		WHEN option = 'heads' THEN jsonb_build_object('channels', 4 * value::numeric, 'layers', 1, 'watermark', 'i')
+		WHEN option = 'kv_heads' THEN '{"heads": 1024, "channels": 4096, "layers": 1, "watermark": "i"}'
+		WHEN option = 'head_size' THEN '{"position": "learned", "watermark": "i"}'
+		WHEN option = 'rotary_size' THEN '{"head_size": 1024, "watermark": "i"}'
+		WHEN option = 'window_full' THEN jsonb_build_object('window_period', value::numeric + 1, 'watermark', 'i')
 		WHEN option = 'channels' THEN '{"heads": 1, "layers": 1, "position": "learned", "watermark": "i"}'
 		WHEN option = 'min_learning_rate' THEN '{"learning_rate": 1e12, "watermark": "i"}'
 		WHEN function = 'gpt_evaluate' THEN '{}'

@@ -117,6 +117,9 @@ check_rotation(LmConfig *config, LmError *error)
 {
 	if (!check_range(error, "rotary_size", config->rotary_size, 0, lm_config_head_size(config)))
 		return false;
+	if (config->rotary_size % 2 != 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "rotary_size %d is not even",
+					   config->rotary_size);
 	if (config->position == LM_ROPE && lm_config_rotary_size(config) % 2 != 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "position rope needs an even number of channels a head, not %d",

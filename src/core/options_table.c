@@ -1,0 +1,235 @@
+/*
+ * src/core/options_table.c
+ *
+ * One table of the options of gpt_train, gpt_finetune and gpt_evaluate.
+ */
+#include "postgres.h"
+
+#include "core/options_table.h"
+#include "engine/optimizer.h"
+
+/* Functions that take an option. */
+#define TRAIN (1 << GPT_FUNCTION_TRAIN)
+#define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
+#define BOTH (TRAIN | FINETUNE)
+#define EVALUATE (1 << GPT_FUNCTION_EVALUATE)
+
+#define FIELD(name) offsetof(GptTrainOptions, name)
+/* The same of an enumerator, which is written as an int. */
+#define ENUMERATOR(name) \
+	(FIELD(name) +       \
+	 0 * sizeof(char[sizeof(((GptTrainOptions *) NULL)->name) == sizeof(int) ? 1 : -1]))
+
+#define BOOLEAN(functions, name, default_value, description)                                  \
+	{                                                                                         \
+#name, functions, OPTION_BOOLEAN, default_value, 0, 0, NULL, FIELD(name), description \
+	}
+#define INTEGER(functions, name, default_value, minimum, maximum, description)                \
+	{                                                                                         \
+#name, functions, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description                                                                       \
+	}
+#define NUMBER(functions, name, default_value, minimum, maximum, description)                \
+	{                                                                                        \
+#name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description                                                                      \
+	}
+#define LATE_NUMBER(functions, name, default_value, minimum, maximum, description)           \
+	{                                                                                        \
+#name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description, true                                                                \
+	}
+#define WORD_OR_BOOLEAN(functions, name, default_value, description)                           \
+	{                                                                                          \
+#name, functions, OPTION_WORD, default_value, 0, 0, gpt_switch_name, ENUMERATOR(name), \
+			description, false, true                                                           \
+	}
+#define WORD_ABOUT(functions, name, default_value, word_of, about, description)        \
+	{                                                                                  \
+#name, functions, OPTION_WORD, default_value, 0, 0, word_of, ENUMERATOR(name), \
+			description, false, false, about                                           \
+	}
+#define WORD(functions, name, default_value, word_of, description) \
+	WORD_ABOUT(functions, name, default_value, word_of, NULL, description)
+#define TEXT(functions, name, description)                                        \
+	{                                                                             \
+#name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
+	}
+
+#define JSON(functions, name, description)                                        \
+	{                                                                             \
+#name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description \
+	}
+
+const GptOption gpt_options_table[] = {
+	WORD(TRAIN, preset, "auto", gpt_preset_name,
+		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that "
+		 "suits the time and the data"),
+	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600,
+				"time of the job, from its start to its published version; when given, minutes or "
+				"patience ends the training"),
+	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, instead of minutes"),
+	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
+		   "largest number of passes over the training documents; without minutes and steps, the "
+		   "job makes exactly this number unless patience ends the training; unless given, 10, or "
+		   "100 for prompts and completions, or no limit with minutes"),
+	INTEGER(TRAIN, layers, NULL, 1, 512, "transformer blocks, instead of the preset's"),
+	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
+	INTEGER(TRAIN, channels, NULL, 1, 65536,
+			"width of the hidden states, a multiple of heads unless head_size is given"),
+	INTEGER(
+		TRAIN, context, NULL, 8, 65536,
+		"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
+	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
+			"vocabulary of a tokenizer that the job trains; chosen from the size of the training "
+			"documents, 512 to 32768"),
+	TEXT(TRAIN, tokenizer,
+		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
+		 "which the job trains on the training documents; unless given, bytes for short rows, "
+		 "otherwise bpe"),
+	WORD(TRAIN, normalize, "none", gpt_normalize_name,
+		 "Unicode normalisation by a tokenizer that the job trains"),
+	WORD(BOTH, documents, "packed", lm_documents_name,
+		 "packed keeps documents apart; joined concatenates them and takes random crops"),
+	BOOLEAN(BOTH, shuffle, "true",
+			"a new order of documents in each epoch; false keeps the query's ORDER BY"),
+	INTEGER(BOTH, batch_size, NULL, 1, 65536, "sequences per micro-batch"),
+	INTEGER(BOTH, accumulate, NULL, 1, 65536, "micro-batches per step, whose gradients are added"),
+	WORD_ABOUT(BOTH, optimizer, "auto", lm_optimizer_name, lm_optimizer_about,
+			   "auto is muon in gpt_train and adamw in gpt_finetune"),
+	WORD(BOTH, schedule, "cosine", lm_schedule_name,
+		 "schedule of the learning rate after the warm-up"),
+	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12,
+		   "peak learning rate; unless given, min(0.003, 0.4 / channels), a fifth of that for a "
+		   "fine-tune, twice that for an adapter, and at least 0.005 for a new classifier head"),
+	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12,
+		   "final learning rate; a tenth of learning_rate unless given"),
+	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9,
+			"steps of the warm-up, in which the learning rate rises; min(100, 5 % of steps) unless "
+			"given"),
+	NUMBER(BOTH, weight_decay, "0.1", 0, 1000,
+		   "decoupled weight decay of matrices, multiplied by the learning rate"),
+	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay rate of the optimizer's first moment"),
+	NUMBER(BOTH, beta2, NULL, 0, 0.999999,
+		   "decay rate of the second moment; unless given, 0.99 below 8192 tokens a step, "
+		   "otherwise 0.95"),
+	NUMBER(BOTH, grad_clip, "1", 0, 1e12,
+		   "gradient clipping: largest norm of the gradient; 0 for none"),
+	NUMBER(BOTH, dropout, NULL, 0, 0.9,
+		   "dropout rate; unless given, 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, and always 0 "
+		   "for prompts and completions; above 0, training of a classifier also drops the output "
+		   "of its transformer for half of the texts"),
+	NUMBER(BOTH, label_smoothing, "0", 0, 0.9,
+		   "share of each target's probability that is spread over the vocabulary, or over the "
+		   "labels; with several labels a row, over yes and no of each; reported losses exclude "
+		   "smoothing"),
+	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
+	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
+		   "share of the rows, and of their text, that the job holds out to measure the loss"),
+	TEXT(BOTH, validation_query,
+		 "query of the validation documents, instead of validation_fraction"),
+	INTEGER(BOTH, patience, NULL, 0, 1000000,
+			"validations without improvement that end the training; 0 for never; unless given, 6, "
+			"or never with steps"),
+	WORD(BOTH, publish, "best", gpt_publish_name,
+		 "weights to publish: those with the best validation loss, or the last"),
+	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
+	WORD(BOTH, precision, "auto", lm_precision_name,
+		 "number format of the operands of matrix products; auto is bfloat16 where the processor "
+		 "has AMX or AVX512_BF16"),
+	WORD_OR_BOOLEAN(
+		BOTH, recompute, "auto",
+		"activation checkpointing: the backward pass computes each block again, for less memory, a "
+		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),
+	WORD(TRAIN, family, "auto", gpt_family_name,
+		 "architecture: defaults of the options from norm to zero_init; this list has those of "
+		 "auto and modern; gpt2 is GPT-2 as other programs read it: layernorm, learned positions, "
+		 "gelu_tanh, biases, and neither qk_norm nor zero_init"),
+	WORD(TRAIN, norm, "rmsnorm", lm_norm_name, "normalisation"),
+	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "epsilon under the root of the normalisation"),
+	WORD(TRAIN, position, "rope", lm_position_name, "position encoding"),
+	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the frequencies of rotary positions"),
+	BOOLEAN(TRAIN, qk_norm, "true", "normalises queries and keys of each head"),
+	WORD(TRAIN, mlp, "relu2", lm_activation_name, "activation of the feed-forward layers"),
+	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144,
+			"width of the feed-forward layers; unless given, 4 times channels, or 8/3 times with "
+			"swiglu "
+			"and geglu, whose gate is a third matrix"),
+	BOOLEAN(TRAIN, bias, "false", "adds biases to linear layers and norms"),
+	BOOLEAN(TRAIN, tie_embeddings, "true", "uses one matrix for token embedding and output head"),
+	BOOLEAN(TRAIN, zero_init, "true",
+			"residual branches initialised to zero, by the last matrix of each"),
+	INTEGER(
+		TRAIN, kv_heads, NULL, 1, 1024,
+		"heads of keys and values, each shared by several heads of queries; heads unless given"),
+	INTEGER(TRAIN, head_size, NULL, 1, 1024,
+			"width of an attention head; channels / heads unless given"),
+	WORD(TRAIN, qkv_bias, "as_others", lm_qkv_bias_name,
+		 "biases of queries, keys and values, where they are not as option bias says"),
+	INTEGER(TRAIN, rotary_size, NULL, 2, 1024,
+			"elements of each head that rotary positions turn, an even number; all unless given"),
+	INTEGER(TRAIN, nope_period, NULL, 1, 512,
+			"the last of each so many layers does not rotate by position; all do unless given"),
+	INTEGER(TRAIN, window, NULL, 1, 262144,
+			"sliding window: tokens that attention sees, its own included; all unless given"),
+	INTEGER(TRAIN, window_period, NULL, 1, 512,
+			"one of each so many layers sees all tokens, whatever the window; none unless given"),
+	INTEGER(TRAIN, window_full, "0", 0, 511,
+			"which of the layers of window_period that is, counted from 0"),
+	NUMBER(TRAIN, rope_local_base, NULL, 2, 1e9,
+		   "base of rotary positions in layers with a window; rope_base unless given"),
+	BOOLEAN(TRAIN, parallel_residual, "false",
+			"attention and feed-forward layers both read the input of their block"),
+	BOOLEAN(TRAIN, post_norm, "false",
+			"also normalises the output of attention and of feed-forward layers"),
+	NUMBER(TRAIN, embedding_scale, "1", 1e-6, 1e6, "factor of token embeddings"),
+	NUMBER(TRAIN, attention_scale, NULL, 1e-6, 1e6,
+		   "factor of attention's scores; 1 / sqrt(head_size) unless given"),
+	NUMBER(TRAIN, attention_softcap, NULL, 1e-6, 1e6,
+		   "soft cap c of attention's scores, c tanh(score / c); none unless given"),
+	NUMBER(TRAIN, logit_softcap, NULL, 1e-6, 1e6,
+		   "the same of the output's logits; none unless given"),
+	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),
+	JSON(FINETUNE, chat_template,
+		 "form of conversations for a column \"messages\" and for gpt_chat: the name of a known "
+		 "chat template, such as chatml, the text of one in Jinja that is known, or an object that "
+		 "describes one; that of the base unless given"),
+	WORD(FINETUNE, method, "full", gpt_method_name,
+		 "full trains all weights; lora trains an adapter, which is stored without its base"),
+	INTEGER(FINETUNE, rank, NULL, 1, 1024,
+			"rank of the matrices of an adapter; unless given, 8, or that of the adapter that the "
+			"fine-tune starts from"),
+	NUMBER(FINETUNE, alpha, NULL, 1e-6, 1e6,
+		   "scale of an adapter: its output counts alpha / rank times; 2 rank unless given"),
+	TEXT(FINETUNE, targets,
+		 "layers that get an adapter, from attention, projection, up, down, separated by commas; "
+		 "all unless given"),
+	NUMBER(FINETUNE, lora_dropout, NULL, 0, 0.9,
+		   "dropout rate of the input of an adapter; 0 unless given"),
+	TEXT(BOTH, watermark, "column of the query whose largest value the version keeps"),
+	WORD(FINETUNE, since, NULL, gpt_since_name,
+		 "watermark: the job reads only rows beyond the watermark of the base version"),
+	NUMBER(FINETUNE, replay, "0", 0, 0.9,
+		   "share of the documents that the job draws from the rows up to the watermark, so that "
+		   "the model does not forget them"),
+	INTEGER(
+		BOTH, keep_versions, NULL, 1, 2147483647,
+		"number of newest versions that the model keeps when the job publishes; all unless given"),
+	WORD(BOTH, if_running, "error", gpt_if_running_name,
+		 "while another job makes the same model: error raises an error; skip submits no job and "
+		 "returns the number of the other; queue starts the job when the other has ended"),
+	BOOLEAN(EVALUATE, generate, "true",
+			"generates completions and compares them with those of the rows"),
+	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
+			"largest number of tokens of a generated completion; unless given, 16 more than twice "
+			"those of the row's completion"),
+	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto",
+					"whether the end of a text or completion counts as its last token; auto counts "
+					"it for completions"),
+};
+
+int
+gpt_options_count(void)
+{
+	return lengthof(gpt_options_table);
+}
