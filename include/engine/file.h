@@ -72,16 +72,17 @@ bool lm_name_is_plain(const void *name, size_t length, size_t most);
 typedef struct LmFileTensor
 {
 	const char *name;
-	const LmBlockType *type;
-	int n_dimensions; /* 1 to 4 */
+	const LmBlockType *type; /* NULL: one that only safetensors has, for example "I64" */
+	const char *type_name; /* as the format spells it */
+	int n_dimensions; /* 1 to 4; 0 in safetensors, for one element */
 	uint64_t shape[LM_FILE_DIMENSIONS]; /* the last one varies fastest; 1 beyond n_dimensions */
 	uint64_t offset; /* from the start of the file */
 	uint64_t size; /* bytes */
 } LmFileTensor;
 
 /*
- * Computes tensor->size from type and shape. Fails where a row is not whole blocks or the product
- * overflows.
+ * Computes tensor->size from type, which is not NULL, and shape. Fails where a row is not whole
+ * blocks or the product overflows.
  */
 bool lm_file_tensor_size(LmFileTensor *tensor, LmError *error);
 

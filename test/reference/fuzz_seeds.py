@@ -79,6 +79,11 @@ for layout in 0, 1:
              llama2c(layout, [4, 3, 1, 2, 1, 2, 2], is_tied))
 save("llama2c_tokens", "seed", struct.pack("<i", 6) + b"".join(
     struct.pack("<fi", -i, len(text)) + text for i, text in enumerate([b"<unk>", b"\n<s>\n", b"<0x0A>", b" a", b""])))
+save("safetensors", "seed", safetensors({
+    "__metadata__": {"format": "pt", "text": "\n\u00e9\U0001f600\\"}, "b": {"dtype": "F16", "shape": [2, 3], "data_offsets": [24, 36]},
+    "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "m": {"dtype": "BOOL", "shape": [1, 1, 2, 2], "data_offsets": [36, 40]},
+    "s": {"dtype": "BF16", "shape": [], "data_offsets": [40, 42]}, "n": {"dtype": "I64", "shape": [0], "data_offsets": [42, 42]}}, 42))
+save("safetensors", "seed-names", safetensors({"t" * 127: {"dtype": "I8", "shape": [9], "data_offsets": [0, 9]}}, 9))
 save("tensors", "seed", bytes([8, 24, 3, 4, 0, 8, 8, 1, 16, 0, 2, 19, 9]))
 for kind in range(15):
     save("blocks", "seed-%d" % kind, bytes([kind]) + bytes(i * 73 % 256 for i in range(212)))

@@ -100,8 +100,8 @@ static void
 write_all(Bytes *bytes)
 {
 	LmGgufWriter *writer = malloc(sizeof *writer);
-	LmFileTensor matrix = {"matrix", lm_block_type_named("Q8_0"), 2, {2, 32, 1, 1}};
-	LmFileTensor vector = {"vector", lm_block_type_named("F32"), 1, {3, 1, 1, 1}};
+	LmFileTensor matrix = {"matrix", lm_block_type_named("Q8_0"), "Q8_0", 2, {2, 32, 1, 1}};
+	LmFileTensor vector = {"vector", lm_block_type_named("F32"), "F32", 1, {3, 1, 1, 1}};
 	LmError error;
 	char *text = malloc(10000);
 

@@ -10,6 +10,7 @@
 #include "tap.h"
 #include "../fuzz/target_gguf.h"
 #include "../fuzz/target_llama2c.h"
+#include "../fuzz/target_safetensors.h"
 #include "../fuzz/target_tensors.h"
 
 #define MOST_FILES 512
@@ -162,6 +163,7 @@ main(void)
 	test_target("gguf", target_gguf, n);
 	test_target("llama2c", target_llama2c, n);
 	test_target("llama2c_tokens", target_llama2c_tokens, n);
+	test_target("safetensors", target_safetensors, n);
 	test_target("tensors", target_tensors, n);
 	return done_testing();
 }

@@ -363,6 +363,7 @@ read_tensor_type(Pass *pass, LmFileTensor *tensor, LmError *error)
 	if (!tensor->type)
 		return lm_fail(error, LM_ERR_FORMAT, (int64_t) cursor->at,
 					   "%s has type %u of ggml, which is not read", cursor->part, number);
+	tensor->type_name = tensor->type->name;
 	return lm_file_tensor_size(tensor, error);
 }
 

@@ -218,11 +218,13 @@ place_kind(LmLlama2c *model, char *names, int number, uint64_t *at, LmError *err
 	n = strchr(kind->name, '%') ? model->layers : 1;
 	for (int layer = 0; layer < n; layer++)
 	{
-		LmFileTensor tensor = {kind->name, lm_block_type_named("F32"), kind->rows == ONE ? 1 : 2};
+		LmFileTensor tensor = {.name = kind->name, .n_dimensions = kind->rows == ONE ? 1 : 2};
 		int last = tensor.n_dimensions - 1;
 
 		for (int i = 0; i < LM_FILE_DIMENSIONS; i++)
 			tensor.shape[i] = 1;
+		tensor.type = lm_block_type_named("F32");
+		tensor.type_name = tensor.type->name;
 		tensor.shape[0] = length(model, kind->rows);
 		tensor.shape[last] = length(model, kind->columns);
 		tensor.offset = *at;

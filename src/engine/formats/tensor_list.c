@@ -20,7 +20,8 @@ bool
 lm_file_tensor_size(LmFileTensor *tensor, LmError *error)
 {
 	const LmBlockType *type = tensor->type;
-	uint64_t row = tensor->shape[tensor->n_dimensions - 1], n = row / (uint64_t) type->elements;
+	uint64_t row = tensor->n_dimensions > 0 ? tensor->shape[tensor->n_dimensions - 1] : 1;
+	uint64_t n = row / (uint64_t) type->elements;
 	bool fits = true;
 
 	if (row % (uint64_t) type->elements != 0)
