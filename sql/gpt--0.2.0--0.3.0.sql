@@ -29,3 +29,5 @@ COMMENT ON FUNCTION @extschema@.gpt_chat_tokens(text, jsonb, boolean) IS
 
 COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
+
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes, chars, sentencepiece or unigram';

@@ -551,7 +551,7 @@ CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 COMMENT ON VIEW @extschema@.gpt_tokenizers IS 'the tokenizers that the current role may use';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.tokenizer IS 'name, or kind@hash where a tokenizer was trained with a model and has no name';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.owner IS 'role that owns the object, and so the name';
-COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes or chars';
+COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes, chars, sentencepiece or unigram';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.vocabulary IS 'number of tokens in the vocabulary';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.size IS 'size of its tokenizer.json in bytes';
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.sha256 IS 'SHA-256 of its tokenizer.json';

@@ -5,12 +5,15 @@
  * server reads from a tokenizer.json, or that lm_bpe_train and lm_chars_train make; it is immutable
  * afterwards.
  *
- *   kind BPE    text -> split (GPT-2's regular expression, ICU) -> bytes -> merges -> ids
- *   kind BYTES  one token a byte; ids 0..255 are the byte values
- *   kind CHARS  one token a code point; a code point without a token becomes `unknown`
+ *   kind BPE            text -> split (regular expressions, ICU) -> bytes -> merges -> ids
+ *   kind BYTES          one token a byte; ids 0..255 are the byte values
+ *   kind CHARS          one token a code point; a code point without a token becomes `unknown`
+ *   kind SENTENCEPIECE  text -> characters, or bytes of one without a token -> merges -> ids
+ *   kind UNIGRAM        text -> the tokens whose scores have the largest sum -> ids
  *
  * Text is UTF-8. Special tokens are never produced from text: a text that spells "<|endoftext|>" is
- * encoded as those thirteen characters.
+ * encoded as those thirteen characters. LM_ENCODE_SPECIAL is the exception. Other added tokens are
+ * found in a text before anything else.
  */
 #ifndef LM_TOKENIZER_H
 #define LM_TOKENIZER_H
@@ -24,6 +27,8 @@
 #define LM_UNKNOWN "<|unknown|>"
 #define LM_MAX_VOCABULARY (1 << 20)
 #define LM_MAX_TOKEN_SIZE 1024 /* bytes of one token */
+#define LM_MAX_PATTERNS 8 /* splits, one after the other */
+#define LM_SPACE_SIGN "\xE2\x96\x81" /* U+2581, how SentencePiece spells a space */
 
 /* The kinds of tokenizers; the comment at the top draws them. */
 typedef enum LmTokenizerKind
@@ -31,9 +36,32 @@ typedef enum LmTokenizerKind
 	LM_TOKENIZER_BPE,
 	LM_TOKENIZER_BYTES,
 	LM_TOKENIZER_CHARS,
+	LM_TOKENIZER_SENTENCEPIECE,
+	LM_TOKENIZER_UNIGRAM,
 } LmTokenizerKind;
 
-const char *lm_tokenizer_kind_name(int kind); /* "bpe", "bytes", "chars"; NULL after the last */
+/* "bpe", "bytes", "chars", "sentencepiece", "unigram"; NULL after the last */
+const char *lm_tokenizer_kind_name(int kind);
+
+/* How a token differs from an ordinary one of the vocabulary. */
+typedef enum LmTokenFlag
+{
+	LM_TOKEN_ADDED = 1, /* is found in a text before the split and the merges */
+	LM_TOKEN_LSTRIP = 2, /* added or special: takes the white space on its left */
+	LM_TOKEN_RSTRIP = 4, /* on its right */
+	LM_TOKEN_WORD = 8, /* added or special: not inside a word */
+	LM_TOKEN_NORMALIZED = 16, /* added or special: is found after normalisation */
+	LM_TOKEN_OUTSIDE = 32, /* added: the split and the merges never make it */
+	LM_TOKEN_BYTE = 64, /* its one byte stands in for characters without a token */
+} LmTokenFlag;
+
+/* The space in front of a text. */
+typedef enum LmPrefix
+{
+	LM_PREFIX_NONE,
+	LM_PREFIX_ALWAYS,
+	LM_PREFIX_MISSING, /* unless the text begins with one */
+} LmPrefix;
 
 /* size bytes at data, without a terminating 0; it owns nothing. */
 typedef struct LmBytes
@@ -58,6 +86,8 @@ typedef struct LmTokenizerSpec
 	bool normalize_nfc;
 	/* BPE: the split, an ICU regular expression; NULL means GPT-2's; gaps are pieces too */
 	const char *pattern;
+	/* BPE: patterns that split the pieces of the one before, up to the first NULL */
+	const char *further[LM_MAX_PATTERNS - 1];
 	int n_tokens; /* ids are 0 .. n_tokens - 1, special tokens among them */
 	LmBytes *tokens; /* [n_tokens] raw bytes (not the ByteLevel alphabet); a special token's name */
 	bool *special; /* [n_tokens] true: never produced from text, never sampled, but for the end */
@@ -65,7 +95,17 @@ typedef struct LmTokenizerSpec
 	LmMerge *merges; /* [n_merges] in order of rank */
 	int32_t end_of_text; /* id, or -1 */
 	int32_t beginning; /* BOS: the id in front of a scored text; -1: end_of_text serves */
-	int32_t unknown; /* id, or -1; CHARS only */
+	int32_t unknown; /* id, or -1; CHARS, SENTENCEPIECE and UNIGRAM only */
+	uint8_t *flags; /* [n_tokens] of LmTokenFlag; NULL: all 0 */
+	double *scores; /* [n_tokens] UNIGRAM: logarithms of probabilities */
+	bool normalize_nfkc; /* normalise to NFKC instead */
+	bool ignore_merges; /* BPE: a piece that is a token is that token */
+	bool fuse_unknown; /* neighbours without a token are one `unknown` */
+	bool space_sign; /* a U+2581 of a text is a space; SENTENCEPIECE and UNIGRAM */
+	bool split_spaces; /* a piece begins at each space; SENTENCEPIECE and UNIGRAM */
+	bool strip_space; /* a text that is decoded loses the space in front of it */
+	LmPrefix prefix;
+	bool prefix_once; /* only in front of the whole text, not after an added token too */
 } LmTokenizerSpec;
 
 /* A tokenizer that is ready to encode and decode. */
@@ -73,6 +113,9 @@ typedef struct LmTokenizer LmTokenizer;
 
 /* GPT-2's split as an ICU regular expression. */
 extern const char *const lm_gpt2_pattern;
+
+/* Whether a pattern is a known one that leaves no gap between its matches in any text. */
+bool lm_pattern_covers(const char *pattern);
 
 /*
  * Copies and checks spec: sizes within the limits, ids in range, merges that join to their result
@@ -132,6 +175,20 @@ void lm_tokens_free(const LmHost *host, LmTokens *tokens);
 bool lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
 						 LmError *error);
 
+/* What a part of a text is. */
+typedef enum LmEncodeFlag
+{
+	LM_ENCODE_SPECIAL = 1, /* names of special tokens in it become those tokens */
+	LM_ENCODE_INSIDE = 2, /* it is not the beginning: no space comes in front of it */
+} LmEncodeFlag;
+
+/*
+ * The same for a part of a text; flags are of LmEncodeFlag. Never give LM_ENCODE_SPECIAL for words
+ * of a user: encode a template with it and the words without.
+ */
+bool lm_tokenizer_encode_part(LmTokenizer *tokenizer, LmTokens *tokens, const char *text,
+							  size_t size, int flags, LmError *error);
+
 /*
  * Many documents at once, on all threads of an engine. The results are those of lm_tokenizer_encode
  * for each of them, and do not depend on threads. The tokenizer must outlive the encoder and may be
@@ -146,9 +203,11 @@ typedef struct LmEncoding
 {
 	const char *text;
 	size_t size;
+	int flags; /* of LmEncodeFlag; of a text that is not marked */
 	bool marked; /* a marked text, whose ids are flagged (engine/marked_text.h) */
 	int32_t *ids; /* where they go ... */
-	size_t capacity; /* ... if they are not more: a text without NFC has at most a token a byte */
+	/* ... if they are not more: without NFC and prefix a text has at most a token a byte */
+	size_t capacity;
 	size_t count; /* how many there are */
 	/* false: encode it alone. It is large, or the engine was stopped, or it is in error */
 	bool done;
@@ -186,7 +245,8 @@ typedef struct LmTokenRange
 
 /*
  * Tokens in the order of their bytes. _sort makes the order, 4 bytes a token, unless there is one
- * already; only a BPE tokenizer has one, because no token of the other kinds begins with another.
+ * already; tokenizers of bytes and of characters have none, because no token of theirs begins with
+ * another.
  * _longer returns the places of all tokens that are longer than the bytes (at least one) and begin
  * with them, without special tokens; none where there is no order. _ordered returns the token at a
  * place. LM_ERR_MEMORY, LM_ERR_STOPPED.

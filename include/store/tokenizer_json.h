@@ -4,13 +4,16 @@
  * Tokenizers as text: the tokenizer.json of Hugging Face's tokenizers, which is also the form that
  * the database keeps.
  *
- *   kind     model                    pre_tokenizer                                       decoder
- *   BPE      BPE                      ByteLevel, or Split by a pattern and ByteLevel      ByteLevel
- *   BYTES    BPE of 256, no merges    ByteLevel without a pattern                         ByteLevel
- *   CHARS    WordLevel                Split into single characters                        Fuse
+ *   kind           model                  pre_tokenizer                              decoder
+ *   BPE            BPE                    ByteLevel, or Splits by patterns before it ByteLevel
+ *   BYTES          BPE of 256, no merges  ByteLevel without a pattern                ByteLevel
+ *   CHARS          WordLevel              Split into single characters               Fuse
+ *   SENTENCEPIECE  BPE, byte_fallback     none, or Metaspace                         Replace, Strip
+ *   UNIGRAM        Unigram                none, or Metaspace                         Replace, Strip
  *
- * Special tokens are the added tokens; NFC is the normalizer. A token before the text, and a token
- * after it whose name is not a well-known one, are a TemplateProcessing.
+ * Special tokens are added tokens; NFC, NFKC, and Prepend and Replace of SentencePiece's spaces are
+ * the normalizers. A token before the text, and a token after it whose name is not a well-known
+ * one, are a TemplateProcessing.
  */
 #ifndef GPT_TOKENIZER_JSON_H
 #define GPT_TOKENIZER_JSON_H

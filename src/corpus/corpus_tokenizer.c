@@ -67,6 +67,9 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgres
 			return train_chars(spool, progress);
 		case LM_TOKENIZER_BPE:
 			return train_bpe(options, spool, progress);
+		case LM_TOKENIZER_SENTENCEPIECE:
+		case LM_TOKENIZER_UNIGRAM:
+			break;
 	}
 	elog(ERROR, "tokenizer \"%s\" is no kind that a job can train", options->tokenizer);
 }

@@ -29,6 +29,7 @@ struct GptEncoder
 	GptEncoded receive;
 	void *context;
 	const LmHost *host;
+	bool after_prompt; /* the next document completes a prompt */
 	LmTokens tokens; /* of a document that is encoded alone */
 	LmEngine *engine;
 	LmEncoder *threads; /* NULL: every document is encoded alone */
@@ -42,7 +43,7 @@ struct GptEncoder
 };
 
 static void start_threads(GptEncoder *encoder, int n_threads);
-static void encode_alone(GptEncoder *encoder, const GptDocument *document);
+static void encode_alone(GptEncoder *encoder, const GptDocument *document, int flags);
 
 GptEncoder *
 gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive, void *context)
@@ -96,20 +97,23 @@ gpt_encoder_free(GptEncoder *encoder)
 void
 gpt_encoder_add(GptEncoder *encoder, const GptDocument *document)
 {
+	int flags = encoder->after_prompt ? LM_ENCODE_INSIDE : 0;
 	LmEncoding *encoding;
 
+	encoder->after_prompt = document->is_prompt && document->size > 0;
 	if (encoder->used + document->size > encoder->size ||
 		encoder->n_documents == LM_ENCODER_DOCUMENTS)
 		gpt_encoder_flush(encoder);
 	if (encoder->threads == NULL || document->size > encoder->size)
 	{
-		encode_alone(encoder, document);
+		encode_alone(encoder, document, flags);
 		return;
 	}
 	encoder->documents[encoder->n_documents] = *document;
 	encoding = &encoder->encodings[encoder->n_documents++];
 	encoding->text = memcpy(encoder->texts + encoder->used, document->text, document->size);
 	encoding->size = document->size;
+	encoding->flags = flags;
 	encoding->marked = document->marked;
 	encoding->ids = encoder->ids + encoder->used;
 	encoding->capacity = document->size;
@@ -137,13 +141,13 @@ gpt_encoder_flush(GptEncoder *encoder)
 		if (encoding->done)
 			encoder->receive(encoder->context, document, encoding->ids, encoding->count);
 		else
-			encode_alone(encoder, document);
+			encode_alone(encoder, document, encoding->flags);
 	}
 }
 
 /* Encodes one document in this thread: it is too large for the buffers, or there are no threads. */
 static void
-encode_alone(GptEncoder *encoder, const GptDocument *document)
+encode_alone(GptEncoder *encoder, const GptDocument *document, int flags)
 {
 	LmError error;
 
@@ -151,10 +155,11 @@ encode_alone(GptEncoder *encoder, const GptDocument *document)
 	for (;;)
 	{
 		encoder->tokens.count = 0;
-		if (document->marked ? lm_marked_encode(encoder->tokenizer, &encoder->tokens,
-												document->text, document->size, true, &error)
-							 : lm_tokenizer_encode(encoder->tokenizer, &encoder->tokens,
-												   document->text, document->size, &error))
+		if (document->marked
+				? lm_marked_encode(encoder->tokenizer, &encoder->tokens, document->text,
+								   document->size, true, &error)
+				: lm_tokenizer_encode_part(encoder->tokenizer, &encoder->tokens, document->text,
+										   document->size, flags, &error))
 			break;
 		gpt_bridge_retry_row(&error, document->query, document->row);
 	}

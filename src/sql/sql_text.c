@@ -202,11 +202,16 @@ make_array(LmTokens *tokens)
 	return array;
 }
 
-/* Appends the bytes of the tokens; they need not be valid UTF-8. */
+/*
+ * Appends the bytes of the tokens, without the space that a prefix puts in front of a text; they
+ * need not be valid UTF-8.
+ */
 static void
 decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 {
-	int n_tokens = lm_tokenizer_spec(tokenizer)->n_tokens;
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
+	int n_tokens = spec->n_tokens;
+	bool strip = spec->strip_space;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -218,6 +223,12 @@ decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 							errmsg("token %d does not exist", ids[i]),
 							errdetail("Tokens of this tokenizer are 0 to %d.", n_tokens - 1)));
 		token = lm_tokenizer_bytes(tokenizer, ids[i]);
+		if (strip && token.size > 0)
+		{
+			if (token.data[0] == ' ')
+				token = (LmBytes){token.data + 1, token.size - 1};
+			strip = false;
+		}
 		gpt_bridge_check_memory((uint64) TEXT_MEMORY * (bytes->len + token.size));
 		appendBinaryStringInfo(bytes, token.data, (int) token.size);
 	}

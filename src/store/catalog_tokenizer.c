@@ -76,7 +76,10 @@ gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec)
 bool
 gpt_catalog_tokenizer_is_reserved(const char *name)
 {
-	return gpt_word_find(lm_tokenizer_kind_name, name, strlen(name)) >= 0;
+	int kind = gpt_word_find(lm_tokenizer_kind_name, name, strlen(name));
+
+	/* Jobs make the first three kinds; the others were no words before 0.3. */
+	return kind >= 0 && kind <= LM_TOKENIZER_CHARS;
 }
 
 void

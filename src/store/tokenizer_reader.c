@@ -15,18 +15,43 @@
 
 #define NAME_SIZE 64 /* bytes of a token in a message */
 
+static bool is_outside(const GptTokenizerReader *reader, int id);
+static int added_flags(const GptJson *token);
+static bool make_model_token(GptTokenizerReader *reader, int id, LmBytes bytes);
+static double read_score(const GptJson *node, const char *content);
+static int byte_of_name(const char *name);
+static LmBytes bytes_of(const GptTokenizerReader *reader, const char *name, size_t size,
+						const char *noun);
 static LmBytes bytes_of_letters(const char *letters, size_t size, const char *noun);
+static LmBytes bytes_of_signs(const char *signs, size_t size);
 static int32_t find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot);
-static void start_merges(GptTokenizerReader *reader, int n_merges);
-static void add_merge(GptTokenizerReader *reader, const char *left, size_t left_size,
-					  const char *right, size_t right_size);
 static const char *brief(const char *name, size_t size);
+
+void
+gpt_reader_begin(GptTokenizerReader *reader)
+{
+	memset(reader, 0, sizeof(*reader));
+	reader->spec = palloc0(sizeof(LmTokenizerSpec));
+	reader->context = CurrentMemoryContext;
+	reader->spec->end_of_text = reader->spec->beginning = reader->spec->unknown = -1;
+}
+
+void
+gpt_reader_allocate_tokens(GptTokenizerReader *reader, int n_tokens)
+{
+	LmTokenizerSpec *spec = reader->spec;
+	int n = Max(n_tokens, 1);
+
+	spec->n_tokens = n_tokens;
+	spec->tokens = MemoryContextAllocZero(reader->context, n * sizeof(LmBytes));
+	spec->special = MemoryContextAllocZero(reader->context, n * sizeof(bool));
+	spec->flags = MemoryContextAllocZero(reader->context, n * sizeof(uint8));
+}
 
 /* The number follows from the largest id; gpt_reader_vocabulary finds gaps. */
 void
 gpt_reader_allocate(GptTokenizerReader *reader, const GptJson *vocabulary, const GptJson *added)
 {
-	LmTokenizerSpec *spec = reader->spec;
 	int last = -1;
 
 	if (!vocabulary || vocabulary->type != GPT_JSON_OBJECT)
@@ -43,10 +68,7 @@ gpt_reader_allocate(GptTokenizerReader *reader, const GptJson *vocabulary, const
 			gpt_reader_malformed("An added token has no \"content\".");
 		last = Max(last, gpt_reader_token_id(gpt_json_field(token, "id"), content));
 	}
-	spec->n_tokens = last + 1;
-	spec->tokens =
-		MemoryContextAllocZero(reader->context, Max(spec->n_tokens, 1) * sizeof(LmBytes));
-	spec->special = MemoryContextAllocZero(reader->context, Max(spec->n_tokens, 1) * sizeof(bool));
+	gpt_reader_allocate_tokens(reader, last + 1);
 }
 
 int
@@ -66,42 +88,157 @@ gpt_reader_added_tokens(GptTokenizerReader *reader, const GptJson *added)
 	for (const GptJson *token = added ? added->first : NULL; token; token = token->next)
 	{
 		const char *content = gpt_json_string(gpt_json_field(token, "content"));
-		const GptJson *special = gpt_json_field(token, "special");
+		int id = gpt_reader_token_id(gpt_json_field(token, "id"), content);
+		bool special = gpt_reader_switch(token, "special", false);
 
-		if (!special || special->type != GPT_JSON_TRUE)
-			gpt_reader_unsupported("added token \"%s\" that is not special",
-								   brief(content, strlen(content)));
-		gpt_reader_set_token(reader, gpt_reader_token_id(gpt_json_field(token, "id"), content),
-							 content, (LmBytes){content, strlen(content)}, true);
+		CHECK_FOR_INTERRUPTS();
+		gpt_reader_set_token(reader, id, content, (LmBytes){content, strlen(content)}, special);
+		reader->spec->flags[id] =
+			added_flags(token) | (special ? 0 : LM_TOKEN_ADDED | LM_TOKEN_OUTSIDE);
 	}
+}
+
+/* How an added token is found in a text. */
+static int
+added_flags(const GptJson *token)
+{
+	return (gpt_reader_switch(token, "lstrip", false) ? LM_TOKEN_LSTRIP : 0) |
+		   (gpt_reader_switch(token, "rstrip", false) ? LM_TOKEN_RSTRIP : 0) |
+		   (gpt_reader_switch(token, "single_word", false) ? LM_TOKEN_WORD : 0) |
+		   (gpt_reader_switch(token, "normalized", false) ? LM_TOKEN_NORMALIZED : 0);
 }
 
 /* The added tokens have been read: an entry with one of their ids must be the same token. */
 void
-gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary, bool letters)
+gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary)
 {
-	LmTokenizerSpec *spec = reader->spec;
-
 	for (const GptJson *token = vocabulary->first; token; token = token->next)
 	{
-		int id = gpt_reader_token_id(token, token->name);
-		LmBytes bytes = {token->name, strlen(token->name)};
-		bool unknown = reader->unknown && strcmp(token->name, reader->unknown) == 0;
-
 		CHECK_FOR_INTERRUPTS();
-		if (unknown)
-			spec->unknown = id;
-		if (spec->special[id] && spec->tokens[id].size == bytes.size &&
-			memcmp(spec->tokens[id].data, bytes.data, bytes.size) == 0)
-			continue;
-		if (letters)
-			bytes = bytes_of_letters(bytes.data, bytes.size, "token");
-		gpt_reader_set_token(reader, id, token->name, bytes, unknown);
+		gpt_reader_set_spelled(reader, gpt_reader_token_id(token, token->name), token->name);
 	}
+	gpt_reader_check_gaps(reader);
+}
+
+void
+gpt_reader_check_gaps(const GptTokenizerReader *reader)
+{
+	const LmTokenizerSpec *spec = reader->spec;
+
 	for (int id = 0; id < spec->n_tokens; id++)
 		if (spec->tokens[id].data == NULL)
 			gpt_reader_malformed("It has no token with the id %d, but %d tokens.", id,
 								 spec->n_tokens);
+}
+
+void
+gpt_reader_set_spelled(GptTokenizerReader *reader, int id, const char *name)
+{
+	LmTokenizerSpec *spec = reader->spec;
+	LmBytes bytes = {name, strlen(name)};
+	bool unknown = reader->unknown && strcmp(name, reader->unknown) == 0;
+	bool added = spec->special[id] || spec->flags[id] & LM_TOKEN_OUTSIDE;
+	bool same = added && lm_bytes_equal(spec->tokens[id], bytes);
+	int byte = reader->byte_fallback ? byte_of_name(name) : -1;
+	char value = (char) byte;
+
+	if (unknown)
+		spec->unknown = id;
+	if (same && unknown)
+		spec->special[id] = true;
+	if (same && spec->special[id])
+	{
+		spec->flags[id] &= ~(LM_TOKEN_ADDED | LM_TOKEN_OUTSIDE);
+		return;
+	}
+	bytes = byte >= 0 ? (LmBytes){&value, 1} : bytes_of(reader, name, bytes.size, "token");
+	if (same && make_model_token(reader, id, bytes))
+		return;
+	gpt_reader_set_token(reader, id, name, bytes, unknown);
+	if (byte >= 0 && !unknown)
+		spec->flags[id] = LM_TOKEN_BYTE;
+}
+
+/*
+ * An added token that the model makes too. Where the model's spelling stands for other bytes, the
+ * added token is never found in a text as it is, unless it is looked for after normalisation.
+ */
+static bool
+make_model_token(GptTokenizerReader *reader, int id, LmBytes bytes)
+{
+	LmTokenizerSpec *spec = reader->spec;
+
+	if (lm_bytes_equal(spec->tokens[id], bytes))
+	{
+		spec->flags[id] &= ~LM_TOKEN_OUTSIDE;
+		return true;
+	}
+	spec->tokens[id].data = NULL;
+	spec->tokens[id].size = 0;
+	spec->flags[id] &= spec->flags[id] & LM_TOKEN_NORMALIZED ? ~LM_TOKEN_OUTSIDE : 0;
+	return false;
+}
+
+void
+gpt_reader_scores(GptTokenizerReader *reader, const GptJson *vocabulary, const GptJson *added,
+				  const GptJson *unknown)
+{
+	LmTokenizerSpec *spec = reader->spec;
+	int id = 0, last = -1;
+
+	if (!vocabulary || vocabulary->type != GPT_JSON_ARRAY)
+		gpt_reader_malformed("Its model has no array of tokens and scores.");
+	if (added && added->type != GPT_JSON_ARRAY)
+		gpt_reader_malformed("Its \"added_tokens\" are not an array.");
+	for (const GptJson *token = added ? added->first : NULL; token; token = token->next)
+		last = Max(last, gpt_reader_token_id(gpt_json_field(token, "id"), "added"));
+	if (vocabulary->count > LM_MAX_VOCABULARY)
+		gpt_reader_malformed("Its model has %d tokens, the limit is %d.", vocabulary->count,
+							 LM_MAX_VOCABULARY);
+	gpt_reader_allocate_tokens(reader, Max(last + 1, vocabulary->count));
+	spec->scores = MemoryContextAllocZero(reader->context, Max(spec->n_tokens, 1) * sizeof(double));
+	for (const GptJson *token = added ? added->first : NULL; token; token = token->next)
+		if (!gpt_json_string(gpt_json_field(token, "content")))
+			gpt_reader_malformed("An added token has no \"content\".");
+	gpt_reader_added_tokens(reader, added);
+	for (const GptJson *token = vocabulary->first; token; token = token->next, id++)
+	{
+		const char *name = token->count == 2 ? gpt_json_string(token->first) : NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!name)
+			gpt_reader_malformed("Token %d is not a pair of a string and a score.", id);
+		if (unknown && gpt_json_integer(unknown, LM_MAX_VOCABULARY - 1) == id)
+			reader->unknown = name;
+		gpt_reader_set_spelled(reader, id, name);
+		spec->scores[id] = read_score(token->last, name);
+	}
+	if (unknown && spec->unknown < 0)
+		gpt_reader_malformed("Its \"unk_id\" is not the id of a token.");
+	gpt_reader_check_gaps(reader);
+}
+
+static double
+read_score(const GptJson *node, const char *content)
+{
+	if (node->type != GPT_JSON_NUMBER)
+		gpt_reader_malformed("The score of token \"%s\" is not a number.",
+							 brief(content, strlen(content)));
+	return strtod(node->text, NULL);
+}
+
+/* The byte that a token like <0x0A> stands for, or -1. */
+static int
+byte_of_name(const char *name)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	const char *high, *low;
+
+	if (strlen(name) != 6 || strncmp(name, "<0x", 3) != 0 || name[5] != '>')
+		return -1;
+	high = strchr(digits, name[3]);
+	low = strchr(digits, name[4]);
+	return high && low ? (int) ((high - digits) * 16 + (low - digits)) : -1;
 }
 
 void
@@ -124,6 +261,39 @@ gpt_reader_set_token(GptTokenizerReader *reader, int id, const char *content, Lm
 	spec->special[id] = special;
 }
 
+/* The bytes that a token of the vocabulary stands for, the name itself or in scratch memory. */
+static LmBytes
+bytes_of(const GptTokenizerReader *reader, const char *name, size_t size, const char *noun)
+{
+	if (reader->spelling == GPT_SPELLED_LETTERS)
+		return bytes_of_letters(name, size, noun);
+	if (reader->spelling == GPT_SPELLED_SIGNS)
+		return bytes_of_signs(name, size);
+	return (LmBytes){name, size};
+}
+
+static LmBytes
+bytes_of_signs(const char *signs, size_t size)
+{
+	const size_t sign_size = strlen(LM_SPACE_SIGN);
+	char *bytes = palloc(size + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < size;)
+	{
+		bool sign = size - i >= sign_size && memcmp(signs + i, LM_SPACE_SIGN, sign_size) == 0;
+
+		if (signs[i] == ' ')
+			gpt_reader_unsupported(
+				"token \"%s\" with a space in a vocabulary that spells spaces as "
+				"U+2581",
+				brief(signs, size));
+		bytes[n++] = sign ? ' ' : signs[i];
+		i += sign ? sign_size : 1;
+	}
+	return (LmBytes){bytes, n};
+}
+
 /* The bytes that a word of the ByteLevel alphabet stands for, in scratch memory. */
 static LmBytes
 bytes_of_letters(const char *letters, size_t size, const char *noun)
@@ -136,13 +306,12 @@ bytes_of_letters(const char *letters, size_t size, const char *noun)
 		int byte = gpt_letter_to_byte(utf8_to_unicode((const unsigned char *) letters + i));
 
 		if (byte < 0)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("tokenizer is not a byte-level one"),
-				 errdetail("The %s \"%s\" has a character that stands for no byte.", noun,
-						   brief(letters, size)),
-				 errhint("Byte-level BPE such as GPT-2's is supported, SentencePiece is not.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("tokenizer is not a byte-level one"),
+					 errdetail("The %s \"%s\" has a character that stands for no byte.", noun,
+							   brief(letters, size)),
+					 errhint("A vocabulary of characters has no pre_tokenizer \"ByteLevel\".")));
 		bytes[n++] = (char) byte;
 	}
 	return (LmBytes){bytes, n};
@@ -162,11 +331,29 @@ gpt_reader_index(GptTokenizerReader *reader)
 		int32_t other;
 
 		CHECK_FOR_INTERRUPTS();
+		if (is_outside(reader, id))
+			continue;
 		other = find_token(reader, spec->tokens[id], &slot);
 		if (other >= 0)
 			gpt_reader_malformed("Tokens %d and %d are the same.", other, id);
 		reader->table.slots[slot] = id + 1;
 	}
+}
+
+/* Whether no merge can have the token. */
+static bool
+is_outside(const GptTokenizerReader *reader, int id)
+{
+	return reader->spec->special[id] ||
+		   reader->spec->flags[id] & (LM_TOKEN_OUTSIDE | LM_TOKEN_BYTE);
+}
+
+int32
+gpt_reader_find(const GptTokenizerReader *reader, LmBytes bytes)
+{
+	uint32 slot;
+
+	return find_token(reader, bytes, &slot);
 }
 
 /* The id of the token with these bytes, or -1 with the slot where it belongs. */
@@ -179,8 +366,8 @@ find_token(const GptTokenizerReader *reader, LmBytes bytes, uint32 *slot)
 
 /* ------------------------------------------------------------ merges */
 
-static void
-start_merges(GptTokenizerReader *reader, int n_merges)
+void
+gpt_reader_start_merges(GptTokenizerReader *reader, int n_merges)
 {
 	reader->spec->merges = MemoryContextAllocExtended(
 		reader->context, Max(n_merges, 1) * sizeof(LmMerge), MCXT_ALLOC_HUGE);
@@ -192,7 +379,7 @@ gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges)
 {
 	if (!merges || merges->type != GPT_JSON_ARRAY)
 		gpt_reader_malformed("Its model has no array \"merges\".");
-	start_merges(reader, merges->count);
+	gpt_reader_start_merges(reader, merges->count);
 	for (const GptJson *merge = merges->first; merge; merge = merge->next)
 	{
 		const char *left, *right;
@@ -200,14 +387,16 @@ gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges)
 		CHECK_FOR_INTERRUPTS();
 		if (merge->type == GPT_JSON_STRING && (right = strchr(merge->text, ' ')) != NULL)
 		{
-			add_merge(reader, merge->text, right - merge->text, right + 1, strlen(right + 1));
+			gpt_reader_add_merge(reader, (LmBytes){merge->text, right - merge->text},
+								 (LmBytes){right + 1, strlen(right + 1)});
 			continue;
 		}
 		left = merge->count == 2 ? gpt_json_string(merge->first) : NULL;
 		right = merge->count == 2 ? gpt_json_string(merge->last) : NULL;
 		if (!left || !right)
 			gpt_reader_malformed("Merge %d is not a pair of tokens.", reader->spec->n_merges);
-		add_merge(reader, left, strlen(left), right, strlen(right));
+		gpt_reader_add_merge(reader, (LmBytes){left, strlen(left)},
+							 (LmBytes){right, strlen(right)});
 	}
 }
 
@@ -219,7 +408,7 @@ gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines)
 
 	for (const char *c = lines; *c; c++)
 		n_lines += *c == '\n';
-	start_merges(reader, n_lines);
+	gpt_reader_start_merges(reader, n_lines);
 	if (strncmp(lines, "#version", 8) == 0)
 		lines += strcspn(lines, "\n");
 	while (*lines)
@@ -231,39 +420,63 @@ gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines)
 		if (size > 0 && !space)
 			gpt_reader_malformed("Merge %d is not a pair of tokens.", reader->spec->n_merges);
 		if (size > 0)
-			add_merge(reader, lines, space - lines, space + 1, lines + size - space - 1);
+			gpt_reader_add_merge(reader, (LmBytes){lines, space - lines},
+								 (LmBytes){space + 1, lines + size - space - 1});
 		lines += size > 0 ? size : 1;
 	}
 }
 
-/* Appends a merge; both parts and their concatenation must be tokens of the vocabulary. */
-static void
-add_merge(GptTokenizerReader *reader, const char *left, size_t left_size, const char *right,
-		  size_t right_size)
+/* Both parts and their concatenation must be tokens of the vocabulary. */
+void
+gpt_reader_add_merge(GptTokenizerReader *reader, LmBytes left, LmBytes right)
 {
 	LmTokenizerSpec *spec = reader->spec;
 	LmMerge *merge = &spec->merges[spec->n_merges];
 	LmBytes parts[2], whole;
 	char *joined;
-	uint32 slot;
 
-	parts[0] = bytes_of_letters(left, left_size, "merge");
-	parts[1] = bytes_of_letters(right, right_size, "merge");
+	parts[0] = bytes_of(reader, left.data, left.size, "merge");
+	parts[1] = bytes_of(reader, right.data, right.size, "merge");
 	joined = palloc(parts[0].size + parts[1].size + 1);
 	memcpy(joined, parts[0].data, parts[0].size);
 	memcpy(joined + parts[0].size, parts[1].data, parts[1].size);
 	whole = (LmBytes){joined, parts[0].size + parts[1].size};
-	merge->left = find_token(reader, parts[0], &slot);
-	merge->right = find_token(reader, parts[1], &slot);
-	merge->result = find_token(reader, whole, &slot);
+	merge->left = gpt_reader_find(reader, parts[0]);
+	merge->right = gpt_reader_find(reader, parts[1]);
+	merge->result = gpt_reader_find(reader, whole);
 	if (merge->left < 0 || merge->right < 0 || merge->result < 0)
 		gpt_reader_malformed(
 			"Merge %d of \"%s\" and \"%s\" has a token that is not in the vocabulary.",
-			spec->n_merges, brief(left, left_size), brief(right, right_size));
+			spec->n_merges, brief(left.data, left.size), brief(right.data, right.size));
 	spec->n_merges++;
 	pfree(joined);
-	pfree(unconstify(char *, parts[0].data));
-	pfree(unconstify(char *, parts[1].data));
+	for (int i = 0; i < 2; i++)
+		if (reader->spelling != GPT_SPELLED_PLAIN)
+			pfree(unconstify(char *, parts[i].data));
+}
+
+/* ------------------------------------------------------------ fields */
+
+const char *
+gpt_reader_type(const GptJson *node)
+{
+	const char *type = gpt_json_string(gpt_json_field(node, "type"));
+
+	if (!type)
+		gpt_reader_malformed("An object that must have a \"type\" has none.");
+	return type;
+}
+
+bool
+gpt_reader_switch(const GptJson *object, const char *name, bool missing)
+{
+	const GptJson *value = gpt_json_field(object, name);
+
+	if (!value)
+		return missing;
+	if (value->type != GPT_JSON_TRUE && value->type != GPT_JSON_FALSE)
+		gpt_reader_malformed("Its field \"%s\" is neither true nor false.", name);
+	return value->type == GPT_JSON_TRUE;
 }
 
 /* ------------------------------------------------------------ refusals */
@@ -304,5 +517,6 @@ gpt_reader_unsupported(const char *feature, ...)
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					errmsg("tokenizer has a feature that is not supported: %s", message),
 					errdetail("It would change the tokens of a text."),
-					errhint("Byte-level BPE such as GPT-2's is supported, SentencePiece is not.")));
+					errhint("Byte-level BPE, SentencePiece's BPE and unigram models, bytes and "
+							"characters are supported.")));
 }

@@ -1,8 +1,9 @@
 /*
  * src/store/tokenizer_reader.h
  *
- * The state of reading a tokenizer.json, shared by the two files that do it: tokenizer_json.c for
- * the steps of the pipeline, tokenizer_reader.c for the vocabulary.
+ * The state of reading a tokenizer, shared by the files that do it: tokenizer_json.c for the
+ * models, tokenizer_steps.c and tokenizer_template.c for the steps around them, tokenizer_reader.c
+ * for the vocabulary.
  */
 #ifndef GPT_TOKENIZER_READER_H
 #define GPT_TOKENIZER_READER_H
@@ -11,14 +12,32 @@
 #include "core/json_tree.h"
 #include "engine/token_table.h"
 
+/* How a vocabulary spells the bytes of its tokens. */
+typedef enum GptSpelling
+{
+	GPT_SPELLED_PLAIN,
+	GPT_SPELLED_LETTERS, /* in the ByteLevel alphabet */
+	GPT_SPELLED_SIGNS, /* U+2581 is a space */
+} GptSpelling;
+
 /* The state of one reading; the result is spec. */
 typedef struct GptTokenizerReader
 {
 	LmTokenizerSpec *spec;
 	MemoryContext context; /* of the spec; everything else is scratch in the current context */
 	const char *unknown; /* name of the model's unk_token */
+	GptSpelling spelling;
+	bool byte_fallback; /* tokens of the form <0x0A> are bytes */
+	bool byte_level; /* the pre-tokenizer makes bytes of the pieces */
+	int n_patterns;
 	LmTokenTable table;
 } GptTokenizerReader;
+
+/* Begins to read into a spec in the current memory context, where nothing else will stay. */
+extern void gpt_reader_begin(GptTokenizerReader *reader);
+
+/* Allocates n_tokens tokens, and flags for them. */
+extern void gpt_reader_allocate_tokens(GptTokenizerReader *reader, int n_tokens);
 
 /* Allocates the spec for the tokens of both, up to the largest id. `added` may be NULL. */
 extern void gpt_reader_allocate(GptTokenizerReader *reader, const GptJson *vocabulary,
@@ -32,17 +51,28 @@ extern void gpt_reader_set_token(GptTokenizerReader *reader, int id, const char 
 								 LmBytes bytes, bool special);
 
 /*
- * Read the special tokens first, then all others, which must fill the gaps. `letters`: tokens are
- * spelled in the ByteLevel alphabet.
+ * Sets a token of the vocabulary from its spelling. An added token of the same id stays if it is
+ * the same token.
  */
+extern void gpt_reader_set_spelled(GptTokenizerReader *reader, int id, const char *name);
+
+/* Read the added tokens first, then all others, which must fill the gaps. */
 extern void gpt_reader_added_tokens(GptTokenizerReader *reader, const GptJson *added);
-extern void gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary,
-								  bool letters);
+extern void gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary);
+
+/* Raises an error if an id has no token. */
+extern void gpt_reader_check_gaps(const GptTokenizerReader *reader);
+
+/* The vocabulary of a unigram model, [["token", score], ...], with the added tokens. */
+extern void gpt_reader_scores(GptTokenizerReader *reader, const GptJson *vocabulary,
+							  const GptJson *added, const GptJson *unknown);
 
 /*
  * Builds the hash table of tokens, which the merges need; raises an error if two tokens are equal.
  */
 extern void gpt_reader_index(GptTokenizerReader *reader);
+/* The id of a token of that table, or -1. */
+extern int32 gpt_reader_find(const GptTokenizerReader *reader, LmBytes bytes);
 
 /*
  * Read merges from an array of "left right" or of ["left", "right"]; or from lines "left right", of
@@ -50,6 +80,13 @@ extern void gpt_reader_index(GptTokenizerReader *reader);
  */
 extern void gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges);
 extern void gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines);
+/* Allocates n merges; _add_merge appends one, of tokens as the vocabulary spells them. */
+extern void gpt_reader_start_merges(GptTokenizerReader *reader, int n_merges);
+extern void gpt_reader_add_merge(GptTokenizerReader *reader, LmBytes left, LmBytes right);
+
+/* The type of an object that must have one; a field that is true or false. */
+extern const char *gpt_reader_type(const GptJson *node);
+extern bool gpt_reader_switch(const GptJson *object, const char *name, bool missing);
 
 /*
  * Raise errors: for a defect of the file, given as a sentence; for an unsupported feature, given by

@@ -58,6 +58,13 @@ SELECT lives_ok(format('SELECT gpt_import_tokenizer(%L, %L)', 'y', convert_from(
 	FROM gpt_tokenizers WHERE tokenizer = 'x';
 SELECT is((SELECT count(DISTINCT sha256) FROM gpt_tokenizers WHERE tokenizer IN ('x', 'y')), 1::bigint, 'it is the same');
 
+SELECT lives_ok(import(jsonb_set(json, '{pre_tokenizer,add_prefix_space}', 'true')), 'a space in front is taken') FROM file;
+SELECT is(gpt_tokenize('x', 'the fox'), gpt_tokenize('t', ' the fox'), 'and is put in front of a text without one');
+SELECT is(gpt_tokenize('x', ' the fox'), gpt_tokenize('t', ' the fox'), 'but not of one that has it');
+SELECT lives_ok(import(jsonb_set(json, '{added_tokens,0,special}', 'false')), 'an added token that is not special is taken') FROM file;
+SELECT is(gpt_tokenize('x', 'a<|endoftext|>b'), gpt_tokenize('t', 'a') || 319 || gpt_tokenize('t', 'b'), 'and is found in a text');
+SELECT is(gpt_detokenize('x', '{97,319}'), 'a<|endoftext|>', 'and is written out');
+
 -- tokenizers of bytes and of characters
 SELECT lives_ok(import(jsonb_set(jsonb_set(jsonb_set(jsonb_set(json, '{model,vocab}', (SELECT jsonb_object_agg(key, value) || '{"<|endoftext|>": 256}' FROM jsonb_each(json #> '{model,vocab}') WHERE value::integer < 256)),
 	'{model,merges}', '[]'), '{pre_tokenizer,use_regex}', 'false'), '{added_tokens,0,id}', '256')), 'a vocabulary of bytes alone is read') FROM file;
@@ -70,29 +77,30 @@ SELECT is(gpt_detokenize('x', '{1,2,0,4}'), E'aé\n', 'and the ids give the text
 
 -- features that are refused by name
 SELECT refused(jsonb_set(json, '{model,byte_fallback}', 'true'), 'byte_fallback') FROM file;
-SELECT refused(jsonb_set(json, '{model,ignore_merges}', 'true'), 'ignore_merges') FROM file;
 SELECT refused(jsonb_set(json, '{model,dropout}', '0.1'), 'dropout') FROM file;
 SELECT refused(jsonb_set(json, '{model,continuing_subword_prefix}', '"##"'), 'continuing_subword_prefix') FROM file;
 SELECT refused(jsonb_set(json, '{model,end_of_word_suffix}', '"</w>"'), 'end_of_word_suffix') FROM file;
-SELECT refused(jsonb_set(json, '{model,type}', '"Unigram"'), 'model "Unigram"') FROM file;
+SELECT refused(jsonb_set(json, '{model,type}', '"Unigram"'), 'pre_tokenizer "ByteLevel" of the model "Unigram"') FROM file;
 SELECT refused(jsonb_set(json, '{model,type}', '"WordPiece"'), 'model "WordPiece"') FROM file;
 SELECT refused(jsonb_set(json, '{model,type}', '"WordLevel"'), 'model "WordLevel" with words of several characters')
 	FROM (SELECT json - 'pre_tokenizer' AS json FROM file) f;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Lowercase"}'), 'normalizer "Lowercase"') FROM file;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]}'), 'normalizer "Strip"') FROM file;
-SELECT refused(json - 'pre_tokenizer', 'a BPE model without the pre_tokenizer "ByteLevel"') FROM file;
-SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Metaspace"}'), 'pre_tokenizer "Metaspace"') FROM file;
-SELECT refused(jsonb_set(json, '{pre_tokenizer,add_prefix_space}', 'true'), 'add_prefix_space') FROM file;
+SELECT refused(json - 'pre_tokenizer', 'decoder "ByteLevel" of this model') FROM file;
+SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Metaspace"}'), 'pre_tokenizer "Metaspace" with a replacement other than U+2581') FROM file;
+SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Whitespace"}'), 'pre_tokenizer "Whitespace"') FROM file;
+SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Prepend", "prepend": "▁"}'), 'normalizer "Replace" or "Prepend" of a byte-level model') FROM file;
+SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Replace", "pattern": {"String": "a"}, "content": "b"}'), 'normalizer "Replace" of anything but a space by U+2581') FROM file;
+SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Precompiled", "precompiled_charsmap": "AAAA"}'), 'normalizer "Precompiled"') FROM file;
 SELECT refused(json #- '{pre_tokenizer,add_prefix_space}', 'add_prefix_space') FROM file;
-SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated", "invert": false}]}'),
-	'pre_tokenizer "Split" without a regular expression') FROM file;
+SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {}, "behavior": "Isolated", "invert": false}]}'),
+	'pre_tokenizer "Split" without a pattern') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": " "}, "behavior": "Removed", "invert": true}]}'),
 	'pre_tokenizer "Split" with the behavior "Removed", inverted') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false}, {"type": "Digits"}]}'),
 	'pre_tokenizer "Sequence" of "ByteLevel" and "Digits"') FROM file;
 SELECT refused(jsonb_set(json, '{decoder}', '{"type": "WordPiece"}'), 'decoder "WordPiece" of this model') FROM file;
 SELECT refused(jsonb_set(json, '{post_processor}', '{"type": "BertProcessing"}'), 'post_processor "BertProcessing"') FROM file;
-SELECT refused(jsonb_set(json, '{added_tokens,0,special}', 'false'), 'added token "<|endoftext|>" that is not special') FROM file;
 SELECT throws_ok(import(jsonb_set(json, '{model,vocab}', (json #> '{model,vocab}') || '{"▁the": 320}')), '0A000', 'tokenizer is not a byte-level one',
 	'a vocabulary of other letters is refused') FROM file;
 

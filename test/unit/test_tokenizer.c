@@ -374,8 +374,7 @@ test_wrong_counts(const LmHost *host)
 	refuse(host, &spec, LM_ERR_FORMAT, "beginning token 65 is not a special token");
 	spec.beginning = -1;
 	spec.unknown = 256;
-	refuse(host, &spec, LM_ERR_FORMAT,
-		   "only a tokenizer of characters has a token for unknown characters");
+	refuse(host, &spec, LM_ERR_FORMAT, "a tokenizer of bytes has no token for unknown characters");
 	spec = *lm_bytes_spec();
 	spec.n_tokens = 200;
 	spec.end_of_text = -1;

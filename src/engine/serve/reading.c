@@ -42,11 +42,12 @@ check_request(const LmRequest *request, LmError *error)
 }
 
 bool
-lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked, LmError *error)
+lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked, int flags,
+			   LmError *error)
 {
 	if (marked)
 		return lm_marked_encode(session->tokenizer, tokens, text.data, text.size, false, error);
-	return lm_tokenizer_encode(session->tokenizer, tokens, text.data, text.size, error);
+	return lm_tokenizer_encode_part(session->tokenizer, tokens, text.data, text.size, flags, error);
 }
 
 bool
@@ -63,15 +64,16 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 		return false;
 	if (request->task == LM_TASK_GENERATE)
 		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
-			   lm_text_encode(session, tokens, request->prompt, marked, error);
+			   lm_text_encode(session, tokens, request->prompt, marked, 0, error);
 	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
 	if (session->front >= 0 && !marked && !lm_tokens_append(host, tokens, session->front, error))
 		return false;
-	if (!lm_text_encode(session, tokens, request->prompt, marked, error))
+	if (!lm_text_encode(session, tokens, request->prompt, marked, 0, error))
 		return false;
 	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
-	if (!lm_text_encode(session, tokens, request->text, marked, error))
+	if (!lm_text_encode(session, tokens, request->text, marked,
+						request->prompt.size > 0 ? LM_ENCODE_INSIDE : 0, error))
 		return false;
 	if (request->task == LM_TASK_SCORE && request->include_end && end >= 0)
 		return lm_tokens_append(host, tokens, end, error);

@@ -42,8 +42,11 @@ lm_task_wants_logits(LmTask task)
 	return task == LM_TASK_SCORE || task == LM_TASK_GENERATE;
 }
 
-/* Appends the tokens of a text, which may be a marked text (engine/marked_text.h). */
-bool lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked,
+/*
+ * Appends the tokens of a text, which may be a marked text (engine/marked_text.h); flags of
+ * LmEncodeFlag are for one that is not.
+ */
+bool lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked, int flags,
 					LmError *error);
 
 /*

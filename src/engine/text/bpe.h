@@ -1,12 +1,13 @@
 /*
  * src/engine/text/bpe.h
  *
- * The merging half of byte-level BPE: the ids of one piece, from a table of merges.
+ * The merging half of BPE: the ids of one piece, from a table of merges. The merges of byte-level
+ * BPE begin with the bytes of the piece, those of SentencePiece with its characters.
  */
 #ifndef LM_TEXT_BPE_H
 #define LM_TEXT_BPE_H
 
-#include "text/array.h"
+#include "text/letters.h"
 
 /*
  * One merge: 16 bytes, four to a cache line. key = (left + 1) << 32 | right, 0 where the slot is
@@ -40,7 +41,11 @@ typedef struct LmCacheSlot
 typedef struct LmBpe
 {
 	LmHost host;
-	int32_t byte_ids[256];
+	int32_t byte_ids[256]; /* -1: there is none */
+	const LmLetters *letters; /* SENTENCEPIECE: the characters' ids; NULL: pieces are bytes */
+	int32_t unknown; /* of a character with neither a token nor bytes; -1: an error */
+	bool fuse_unknown;
+	bool after_unknown; /* the last id was `unknown`, which the next one may join */
 	LmMergeSlot *merges;
 	uint32_t merge_mask;
 	LmHashKey key; /* of the merges: an image brings its own */
@@ -54,6 +59,8 @@ typedef struct LmBpe
  */
 bool lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 void lm_bpe_free(LmBpe *bpe);
+/* The tokens of the 256 bytes; of SENTENCEPIECE and UNIGRAM those that stand in for characters. */
+void lm_bpe_find_bytes(int32_t *byte_ids, const LmTokenizerSpec *spec);
 /* Shares the merges, which lm_bpe_free must then not see; a cache of its own. */
 void lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host);
 
@@ -62,6 +69,15 @@ bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
 
 /* The same for a long piece, with a heap: n log n. Appends; used by lm_bpe_encode. */
 bool lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+
+/*
+ * The ids that a piece begins with, before any merge: at most one a byte. Returns how many, or -1
+ * with LM_ERR_ENCODING.
+ */
+int32_t lm_bpe_begin(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error);
+
+/* Appends n ids of a piece, of which the first may join an `unknown` in front of it. */
+bool lm_bpe_append(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, size_t n, LmError *error);
 
 /* The key of a pair in the table of merges; never 0. */
 static inline uint64_t

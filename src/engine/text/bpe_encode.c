@@ -21,9 +21,10 @@
 static bool add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error);
 static bool encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
 static uint32_t cache_hash(const char *data, size_t size);
-static int encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece);
+static int encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error);
 static int32_t pair_rank(const LmBpe *bpe, int32_t left, int32_t right);
-static bool append_ids(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, int n_ids, LmError *error);
+static int begin_characters(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error);
+static int begin_unknown(const LmBpe *bpe, int32_t *ids, LmBytes character);
 
 bool
 lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
@@ -37,9 +38,9 @@ lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmErr
 	bpe->merges = lm_array_allocate(host, n_slots, sizeof *bpe->merges, error);
 	if (!bpe->merges)
 		return false;
-	for (int id = 0; id < spec->n_tokens; id++)
-		if (!spec->special[id] && spec->tokens[id].size == 1)
-			bpe->byte_ids[(unsigned char) spec->tokens[id].data[0]] = id;
+	bpe->unknown = spec->unknown;
+	bpe->fuse_unknown = spec->fuse_unknown;
+	lm_bpe_find_bytes(bpe->byte_ids, spec);
 	if (add_merges(bpe, spec, error))
 		return true;
 	lm_bpe_free(bpe);
@@ -51,6 +52,7 @@ lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host)
 {
 	*fork = *bpe;
 	fork->host = *host;
+	fork->after_unknown = false;
 	fork->cache = NULL;
 	fork->text_size = 0;
 }
@@ -61,6 +63,19 @@ lm_bpe_free(LmBpe *bpe)
 	lm_free(&bpe->host, bpe->merges);
 	lm_free(&bpe->host, bpe->cache);
 	memset(bpe, 0, sizeof *bpe);
+}
+
+void
+lm_bpe_find_bytes(int32_t *byte_ids, const LmTokenizerSpec *spec)
+{
+	bool flagged = spec->kind != LM_TOKENIZER_BPE;
+
+	for (int byte = 0; byte < 256; byte++)
+		byte_ids[byte] = -1;
+	for (int id = 0; id < spec->n_tokens; id++)
+		if (!spec->special[id] && spec->tokens[id].size == 1 &&
+			(flagged ? spec->flags && spec->flags[id] & LM_TOKEN_BYTE : lm_spec_makes(spec, id)))
+			byte_ids[(unsigned char) spec->tokens[id].data[0]] = id;
 }
 
 /* Enters the merges in the hash table; two merges of the same pair are an error. */
@@ -91,15 +106,18 @@ lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 {
 	int32_t ids[SHORT_SIZE];
 
-	if (piece.size == 1)
+	int n_ids;
+
+	if (piece.size == 1 && !bpe->letters)
 		return lm_tokens_append(&bpe->host, tokens, bpe->byte_ids[(unsigned char) piece.data[0]],
 								error);
 	bpe->text_size += piece.size;
 	if (piece.size <= LM_CACHED_BYTES && bpe->text_size >= CACHE_AFTER)
 		return encode_cached(bpe, tokens, piece, error);
-	if (piece.size <= SHORT_SIZE)
-		return append_ids(bpe, tokens, ids, encode_short(bpe, ids, piece), error);
-	return lm_bpe_encode_long(bpe, tokens, piece, error);
+	if (piece.size > SHORT_SIZE)
+		return lm_bpe_encode_long(bpe, tokens, piece, error);
+	n_ids = encode_short(bpe, ids, piece, error);
+	return n_ids >= 0 && lm_bpe_append(bpe, tokens, ids, (size_t) n_ids, error);
 }
 
 /* Encodes a short piece; a direct-mapped cache keeps the ids of recent pieces. */
@@ -120,9 +138,11 @@ encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	slot = &bpe->cache[hash & (CACHE_SLOTS - 1)];
 	if (slot->hash == hash && slot->size == piece.size &&
 		memcmp(slot->piece, piece.data, piece.size) == 0)
-		return append_ids(bpe, tokens, slot->ids, slot->n_ids, error);
+		return lm_bpe_append(bpe, tokens, slot->ids, slot->n_ids, error);
 
-	n_ids = encode_short(bpe, ids, piece);
+	n_ids = encode_short(bpe, ids, piece, error);
+	if (n_ids < 0)
+		return false;
 	if (n_ids <= LM_CACHED_IDS)
 	{
 		slot->hash = hash;
@@ -131,7 +151,7 @@ encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 		memcpy(slot->piece, piece.data, piece.size);
 		memcpy(slot->ids, ids, (size_t) n_ids * sizeof *ids);
 	}
-	return append_ids(bpe, tokens, ids, n_ids, error);
+	return lm_bpe_append(bpe, tokens, ids, (size_t) n_ids, error);
 }
 
 /*
@@ -155,15 +175,13 @@ cache_hash(const char *data, size_t size)
 	return (uint32_t) (hash >> 32 ^ hash >> 15);
 }
 
-/* Room for piece.size ids; returns how many there are. */
+/* Room for piece.size ids; returns how many there are, or -1. */
 static int
-encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece)
+encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error)
 {
 	int32_t ranks[SHORT_SIZE]; /* of the pair that starts there */
-	int n = (int) piece.size;
+	int n = lm_bpe_begin(bpe, ids, piece, error);
 
-	for (int i = 0; i < n; i++)
-		ids[i] = bpe->byte_ids[(unsigned char) piece.data[i]];
 	for (int i = 0; i + 1 < n; i++)
 		ranks[i] = pair_rank(bpe, ids[i], ids[i + 1]);
 	while (n > 1)
@@ -195,12 +213,81 @@ pair_rank(const LmBpe *bpe, int32_t left, int32_t right)
 	return merge ? merge->rank : NO_RANK;
 }
 
-static bool
-append_ids(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, int n_ids, LmError *error)
+int32_t
+lm_bpe_begin(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error)
 {
-	if (!lm_tokens_reserve(&bpe->host, tokens, (size_t) n_ids, error))
+	if (bpe->letters)
+		return begin_characters(bpe, ids, piece, error);
+	for (size_t i = 0; i < piece.size; i++)
+		ids[i] = bpe->byte_ids[(unsigned char) piece.data[i]];
+	return (int32_t) piece.size;
+}
+
+/* The characters of a piece; one without a token is its bytes, or `unknown`. */
+static int
+begin_characters(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error)
+{
+	bool after_unknown = false;
+	int length, n = 0;
+
+	for (size_t i = 0; i < piece.size; i += (size_t) length)
+	{
+		int32_t code = lm_utf8_decode(piece.data + i, &length);
+		int32_t id = lm_letter_id(bpe->letters, code);
+		int n_bytes;
+
+		if (id >= 0)
+		{
+			ids[n++] = id;
+			after_unknown = false;
+			continue;
+		}
+		n_bytes = begin_unknown(bpe, ids + n, (LmBytes){piece.data + i, (size_t) length});
+		n += n_bytes;
+		if (n_bytes > 0)
+			after_unknown = false;
+		else if (bpe->unknown < 0)
+		{
+			lm_fail(error, LM_ERR_ENCODING, -1, "tokenizer has no token for the character U+%04X",
+					(unsigned) code);
+			return -1;
+		}
+		else if (!bpe->fuse_unknown || !after_unknown)
+		{
+			ids[n++] = bpe->unknown;
+			after_unknown = true;
+		}
+	}
+	return n;
+}
+
+/* The bytes of a character, where all of them have a token, else 0. */
+static int
+begin_unknown(const LmBpe *bpe, int32_t *ids, LmBytes character)
+{
+	for (size_t i = 0; i < character.size; i++)
+	{
+		ids[i] = bpe->byte_ids[(unsigned char) character.data[i]];
+		if (ids[i] < 0)
+			return 0;
+	}
+	return (int) character.size;
+}
+
+bool
+lm_bpe_append(LmBpe *bpe, LmTokens *tokens, const int32_t *ids, size_t n, LmError *error)
+{
+	if (!lm_tokens_reserve(&bpe->host, tokens, n, error))
 		return false;
-	for (int i = 0; i < n_ids; i++)
+	if (n > 0 && bpe->fuse_unknown)
+	{
+		bool joins = bpe->after_unknown && ids[0] == bpe->unknown;
+
+		bpe->after_unknown = ids[n - 1] == bpe->unknown;
+		ids += joins;
+		n -= joins;
+	}
+	for (size_t i = 0; i < n; i++)
 		tokens->ids[tokens->count++] = ids[i];
 	return true;
 }

@@ -3,7 +3,7 @@
  *
  * The merges of a long piece (a line of one letter, Chinese without punctuation, base64): a list of
  * symbols, and a heap of its pairs ordered by (rank, place). An entry of the heap whose pair has
- * changed since is skipped when it comes up. Time n log n, memory 32 bytes a byte of the piece.
+ * changed since is skipped when it comes up. Time n log n, memory 36 bytes a byte of the piece.
  */
 #include "text/bpe.h"
 #include "text/split.h"
@@ -29,27 +29,29 @@ typedef struct Heap
 	size_t count;
 } Heap;
 
-static void make_symbols(const LmBpe *bpe, Symbol *symbols, LmBytes piece);
+static void make_symbols(const LmBpe *bpe, Symbol *symbols, const int32_t *ids, int32_t n);
 static void make_heap(Heap *heap, const Symbol *symbols, int32_t n);
 static bool merge_all(const LmBpe *bpe, Symbol *symbols, Heap *heap, LmError *error);
 static void set_rank(const LmBpe *bpe, Symbol *symbols, Heap *heap, int32_t place);
 static void heap_push(Heap *heap, uint64_t entry);
 static uint64_t heap_pop(Heap *heap);
 static void heap_sink(Heap *heap, size_t hole, uint64_t entry);
-static bool append_symbols(const LmBpe *bpe, LmTokens *tokens, const Symbol *symbols,
-						   LmError *error);
+static size_t collect_symbols(int32_t *ids, const Symbol *symbols);
 
 bool
 lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 {
-	Symbol *symbols;
+	Symbol *symbols = NULL;
 	Heap heap = {NULL, 0};
+	int32_t *ids, n = 0;
 	bool done = false;
 
 	if (piece.size > LM_MAX_PIECE_SIZE)
 		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of %zu bytes, the limit is %zu",
 					   piece.size, LM_MAX_PIECE_SIZE);
-	symbols = lm_array_allocate(&bpe->host, piece.size, sizeof *symbols, error);
+	ids = lm_array_allocate(&bpe->host, piece.size, sizeof *ids, error);
+	if (ids)
+		symbols = lm_array_allocate(&bpe->host, piece.size, sizeof *symbols, error);
 	/*
 	 * n - 1 pairs at first; each merge takes one entry out and puts two in, of at most n - 1
 	 * merges.
@@ -57,32 +59,33 @@ lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	if (symbols)
 		heap.entries = lm_array_allocate(&bpe->host, 2 * piece.size, sizeof *heap.entries, error);
 	if (heap.entries)
+		n = lm_bpe_begin(bpe, ids, piece, error);
+	if (n > 0)
 	{
-		make_symbols(bpe, symbols, piece);
-		make_heap(&heap, symbols, (int32_t) piece.size);
-		done = merge_all(bpe, symbols, &heap, error) && append_symbols(bpe, tokens, symbols, error);
+		make_symbols(bpe, symbols, ids, n);
+		make_heap(&heap, symbols, n);
+		done = merge_all(bpe, symbols, &heap, error) &&
+			   lm_bpe_append(bpe, tokens, ids, collect_symbols(ids, symbols), error);
 	}
 	lm_free(&bpe->host, heap.entries);
 	lm_free(&bpe->host, symbols);
+	lm_free(&bpe->host, ids);
 	return done;
 }
 
-/* Makes a linked symbol of each byte; a symbol knows the rank of its merge with the next one. */
+/* Makes a linked symbol of each id; a symbol knows the rank of its merge with the next one. */
 static void
-make_symbols(const LmBpe *bpe, Symbol *symbols, LmBytes piece)
+make_symbols(const LmBpe *bpe, Symbol *symbols, const int32_t *ids, int32_t n)
 {
-	int32_t n = (int32_t) piece.size;
-
 	for (int32_t i = 0; i < n; i++)
 	{
 		const LmMergeSlot *merge = NULL;
 
-		symbols[i].id = bpe->byte_ids[(unsigned char) piece.data[i]];
+		symbols[i].id = ids[i];
 		symbols[i].previous = i - 1;
 		symbols[i].next = i + 1 < n ? i + 1 : NONE;
 		if (i + 1 < n)
-			merge =
-				lm_bpe_merge(bpe, symbols[i].id, bpe->byte_ids[(unsigned char) piece.data[i + 1]]);
+			merge = lm_bpe_merge(bpe, ids[i], ids[i + 1]);
 		symbols[i].rank = merge ? merge->rank : NONE;
 	}
 }
@@ -179,16 +182,13 @@ heap_sink(Heap *heap, size_t hole, uint64_t entry)
 	heap->entries[hole] = entry;
 }
 
-static bool
-append_symbols(const LmBpe *bpe, LmTokens *tokens, const Symbol *symbols, LmError *error)
+/* The ids that are left, in their order; returns how many. */
+static size_t
+collect_symbols(int32_t *ids, const Symbol *symbols)
 {
 	size_t n = 0;
 
 	for (int32_t i = 0; i != NONE; i = symbols[i].next)
-		n++;
-	if (!lm_tokens_reserve(&bpe->host, tokens, n, error))
-		return false;
-	for (int32_t i = 0; i != NONE; i = symbols[i].next)
-		tokens->ids[tokens->count++] = symbols[i].id;
-	return true;
+		ids[n++] = symbols[i].id;
+	return n;
 }

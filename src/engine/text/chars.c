@@ -6,6 +6,7 @@
  */
 #include "text/array.h"
 #include "text/chars.h"
+#include "text/letters.h"
 #include "text/utf8.h"
 
 static int32_t number_pages(LmChars *chars, const LmTokenizerSpec *spec);
@@ -33,7 +34,7 @@ lm_chars_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 		int length;
 		int32_t code;
 
-		if (spec->special[id])
+		if (!lm_spec_makes(spec, id))
 			continue;
 		code = lm_utf8_decode(spec->tokens[id].data, &length);
 		chars->ids[chars->pages[code / LM_CODE_PAGE]][code % LM_CODE_PAGE] = id + 1;
@@ -79,7 +80,7 @@ number_pages(LmChars *chars, const LmTokenizerSpec *spec)
 		int length;
 		int32_t *page;
 
-		if (spec->special[id])
+		if (!lm_spec_makes(spec, id))
 			continue;
 		page = &chars->pages[lm_utf8_decode(spec->tokens[id].data, &length) / LM_CODE_PAGE];
 		if (*page == 0)

@@ -148,8 +148,8 @@ encode_document(Worker *worker, LmEncoding *document)
 	tokens->count = 0;
 	encoded = document->marked ? lm_marked_encode(worker->tokenizer, tokens, document->text,
 												  document->size, true, &error)
-							   : lm_tokenizer_encode(worker->tokenizer, tokens, document->text,
-													 document->size, &error);
+							   : lm_tokenizer_encode_part(worker->tokenizer, tokens, document->text,
+														  document->size, document->flags, &error);
 	if (!encoded || tokens->count > document->capacity)
 		return;
 	if (tokens->count > 0)

@@ -21,6 +21,8 @@ typedef struct Encoding
 	bool flagged;
 	bool is_template;
 	bool is_learned;
+	bool after_piece; /* the last id is a piece's, not a special token */
+	bool begun; /* there is a last id */
 } Encoding;
 
 static bool encode(Encoding *encoding, const char *text, size_t size, LmError *error);
@@ -135,13 +137,18 @@ take_template(Encoding *encoding, size_t *taken, LmBytes text, LmError *error)
 static bool
 flush(Encoding *encoding, LmError *error)
 {
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(encoding->tokenizer);
 	LmTokens *tokens = encoding->tokens;
 	size_t first = tokens->count;
+	/* A space comes in front of the text, or of each part after a special token. */
+	bool inside = encoding->after_piece || (encoding->begun && spec->prefix_once);
 
 	if (encoding->size == 0)
 		return true;
-	if (!lm_tokenizer_encode(encoding->tokenizer, tokens, encoding->piece, encoding->size, error))
+	if (!lm_tokenizer_encode_part(encoding->tokenizer, tokens, encoding->piece, encoding->size,
+								  inside ? LM_ENCODE_INSIDE : 0, error))
 		return false;
+	encoding->after_piece = encoding->begun = true;
 	encoding->size = 0;
 	for (size_t i = first; encoding->flagged && !encoding->is_learned && i < tokens->count; i++)
 		tokens->ids[i] |= LM_ID_CONTEXT;
@@ -156,6 +163,8 @@ append_id(Encoding *encoding, int32_t id, LmError *error)
 		return false;
 	if (id < 0)
 		return true;
+	encoding->after_piece = false;
+	encoding->begun = true;
 	if (encoding->flagged && !encoding->is_learned)
 		id |= LM_ID_CONTEXT;
 	return lm_tokens_append(&encoding->tokenizer->host, encoding->tokens, id, error);

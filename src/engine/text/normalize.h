@@ -1,7 +1,7 @@
 /*
  * src/engine/text/normalize.h
  *
- * Normalisation form C (Unicode Standard Annex 15) by ICU.
+ * Normalisation forms C and KC (Unicode Standard Annex 15) by ICU, and the spaces of SentencePiece.
  */
 #ifndef LM_TEXT_NORMALIZE_H
 #define LM_TEXT_NORMALIZE_H
@@ -25,5 +25,15 @@ typedef struct LmText
  */
 bool lm_text_normalize(const LmHost *host, LmText *out, const char *text, size_t size,
 					   LmError *error);
+/* The same for form KC. */
+bool lm_text_normalize_kc(const LmHost *host, LmText *out, const char *text, size_t size,
+						  LmError *error);
+
+/*
+ * Replaces what `out` held by valid text with a space in front of it (`prefix`) and spaces for each
+ * U+2581 (`signs`). Errors as above.
+ */
+bool lm_text_set_spaces(const LmHost *host, LmText *out, LmBytes text, bool prefix, bool signs,
+						LmError *error);
 
 #endif /* LM_TEXT_NORMALIZE_H */

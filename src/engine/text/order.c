@@ -1,7 +1,7 @@
 /*
  * src/engine/text/order.c
  *
- * The tokens of a BPE tokenizer in the order of their bytes. Tokens that begin with the same bytes
+ * The tokens of a tokenizer in the order of their bytes. Tokens that begin with the same bytes
  * are neighbours, which bisection finds.
  */
 #include "text/tokenizer_parts.h"
@@ -9,7 +9,6 @@
 #define POLLED 4096 /* tokens moved between two looks at whether to stop */
 
 static int compare(LmBytes a, LmBytes b);
-static bool sort(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error);
 static void sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i);
 static int32_t bisect(const LmTokenizer *tokenizer, LmBytes beginning, bool behind);
 
@@ -19,7 +18,7 @@ lm_tokenizer_sort(LmTokenizer *tokenizer, LmError *error)
 	const LmTokenizerSpec *spec = tokenizer->spec;
 	int32_t *ids, n = 0;
 
-	if (tokenizer->order || spec->kind != LM_TOKENIZER_BPE)
+	if (tokenizer->order || spec->kind == LM_TOKENIZER_BYTES || spec->kind == LM_TOKENIZER_CHARS)
 		return true;
 	ids = lm_array_allocate(&tokenizer->host, (size_t) spec->n_tokens, sizeof *ids, error);
 	if (!ids)
@@ -27,7 +26,7 @@ lm_tokenizer_sort(LmTokenizer *tokenizer, LmError *error)
 	for (int32_t id = 0; id < spec->n_tokens; id++)
 		if (!spec->special[id])
 			ids[n++] = id;
-	if (!sort(tokenizer, ids, n, error))
+	if (!lm_tokenizer_sort_ids(tokenizer, ids, n, error))
 	{
 		lm_free(&tokenizer->host, ids);
 		return false;
@@ -45,12 +44,18 @@ compare(LmBytes a, LmBytes b)
 	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
-/*
- * Heapsort (Williams 1964): in place, and no order of the tokens makes it slow. No two of them are
- * equal.
- */
-static bool
-sort(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error)
+/* Tokens of the same bytes, such as an added one, are in the order of their ids. */
+static int
+compare_tokens(const LmTokenizer *tokenizer, int32_t a, int32_t b)
+{
+	int order = compare(lm_tokenizer_token(tokenizer, a), lm_tokenizer_token(tokenizer, b));
+
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+/* Heapsort (Williams 1964): in place, and no order of the tokens makes it slow. */
+bool
+lm_tokenizer_sort_ids(const LmTokenizer *tokenizer, int32_t *ids, int32_t n, LmError *error)
 {
 	for (int32_t i = n / 2 - 1; i >= 0; i--)
 	{
@@ -76,14 +81,12 @@ static void
 sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i)
 {
 	int32_t moved = heap[i];
-	LmBytes bytes = lm_tokenizer_token(tokenizer, moved);
 
 	for (int32_t child = 2 * i + 1; child < n; child = 2 * i + 1)
 	{
-		if (child + 1 < n && compare(lm_tokenizer_token(tokenizer, heap[child + 1]),
-									 lm_tokenizer_token(tokenizer, heap[child])) > 0)
+		if (child + 1 < n && compare_tokens(tokenizer, heap[child + 1], heap[child]) > 0)
 			child++;
-		if (compare(lm_tokenizer_token(tokenizer, heap[child]), bytes) <= 0)
+		if (compare_tokens(tokenizer, heap[child], moved) <= 0)
 			break;
 		heap[i] = heap[child];
 		i = child;
@@ -96,9 +99,9 @@ lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 {
 	LmTokenRange range = {bisect(tokenizer, beginning, false), bisect(tokenizer, beginning, true)};
 
-	/* The shortest comes first. */
-	if (range.first < range.end &&
-		lm_tokenizer_token(tokenizer, tokenizer->order[range.first]).size == beginning.size)
+	/* The shortest come first. */
+	while (range.first < range.end &&
+		   lm_tokenizer_token(tokenizer, tokenizer->order[range.first]).size == beginning.size)
 		range.first++;
 	return range;
 }

@@ -1,9 +1,9 @@
 /*
  * src/engine/text/split.c
  *
- * Text in, pieces out, by an ICU regular expression in a sliding window (split.h) or, for GPT-2's
- * own pattern, by the scan of split_gpt2.c. A hostile pattern is bounded in time, in stack, and by
- * should_stop.
+ * Text in, pieces out, by an ICU regular expression in a sliding window (split.h) or, for the
+ * patterns of well-known vocabularies, by the scans of split_gpt2.c and split_known.c. A hostile
+ * pattern is bounded in time, in stack, and by should_stop.
  */
 #include <string.h>
 #include <unicode/ustring.h>
@@ -38,13 +38,30 @@ static UBool U_CALLCONV on_match_steps(const void *context, int32_t steps);
 static UBool U_CALLCONV on_find_progress(const void *context, int64_t index);
 
 bool
+lm_pattern_covers(const char *pattern)
+{
+	const LmKnownSplit *known = lm_split_known(pattern);
+
+	return strcmp(pattern, lm_gpt2_pattern) == 0 || (known && known->covers);
+}
+
+bool
 lm_split_create(LmSplit *split, const LmHost *host, const char *pattern, LmError *error)
 {
+	const LmKnownSplit *known;
+
 	memset(split, 0, sizeof *split);
 	split->host = *host;
 	split->window_size = WINDOW_SIZE;
+	split->piece_end = lm_gpt2_piece_end;
 	if (!pattern || strcmp(pattern, lm_gpt2_pattern) == 0)
 		return true;
+	known = lm_split_known(pattern);
+	if (known)
+	{
+		split->piece_end = known->piece_end;
+		return true;
+	}
 	if (compile(split, pattern, error) && configure(split, error))
 		return true;
 	lm_split_free(split);
@@ -59,6 +76,7 @@ lm_split_fork(LmSplit *fork, const LmSplit *split, const LmHost *host, LmError *
 	memset(fork, 0, sizeof *fork);
 	fork->host = *host;
 	fork->window_size = split->window_size;
+	fork->piece_end = split->piece_end;
 	if (!split->regex)
 		return true;
 	fork->regex = uregex_clone(split->regex, &status);
@@ -98,7 +116,7 @@ lm_split_next(LmSplit *split, LmPieces *out, LmError *error)
 	return split->regex ? next_by_regex(split, out, error) : next_by_hand(split, out, error);
 }
 
-/* Adds the next pieces by the hand-written splitter of GPT-2's pattern. */
+/* Adds the next pieces by the hand-written splitter of the pattern. */
 static bool
 next_by_hand(LmSplit *split, LmPieces *out, LmError *error)
 {
@@ -106,7 +124,7 @@ next_by_hand(LmSplit *split, LmPieces *out, LmError *error)
 
 	while (split->position < split->size && split->position < stop && out->count < LM_SPLIT_BATCH)
 	{
-		size_t end = lm_gpt2_piece_end(&split->host, split->text, split->size, split->position);
+		size_t end = split->piece_end(&split->host, split->text, split->size, split->position);
 
 		if (end == 0)
 			return lm_fail(error, LM_ERR_STOPPED, -1, "stopped");

@@ -24,6 +24,22 @@ typedef struct LmPieces
 } LmPieces;
 
 /*
+ * A split by hand: the end of the piece that starts at position of text[0..size), 0 when stopped.
+ */
+typedef size_t (*LmPieceEnd)(const LmHost *host, const char *text, size_t size, size_t position);
+
+/* A pattern that has one; it covers a text if it leaves no gaps. */
+typedef struct LmKnownSplit
+{
+	const char *pattern;
+	LmPieceEnd piece_end;
+	bool covers;
+} LmKnownSplit;
+
+/* NULL for a pattern that only ICU knows. GPT-2's is apart: lm_gpt2_piece_end. */
+const LmKnownSplit *lm_split_known(const char *pattern);
+
+/*
  * The ICU matcher works on UTF-16, so it sees the text through a window that slides over it:
  *
  *   text     ....................................................
@@ -37,7 +53,8 @@ typedef struct LmPieces
 typedef struct LmSplit
 {
 	LmHost host;
-	URegularExpression *regex; /* NULL: GPT-2's pattern, scanned by hand */
+	URegularExpression *regex; /* NULL: scanned by hand */
+	LmPieceEnd piece_end;
 	size_t window_size; /* bytes of text in a first window, at least 4; tests make it small */
 
 	const char *text;

@@ -10,30 +10,15 @@
  * The fifth takes a run of white space short of its last character when something else follows, so
  * that the last one can be the blank in front of a word; a run that ends the text is taken whole.
  */
-#include <unicode/uchar.h>
+#include "text/split_class.h"
 
-#include "text/split.h"
-#include "text/utf8.h"
-
-typedef enum TextClass
-{
-	CLASS_OTHER,
-	CLASS_LETTER,
-	CLASS_NUMBER,
-	CLASS_SPACE,
-} TextClass;
-
-static inline TextClass class_at(const char *text, int *length);
-static TextClass class_of(int32_t code);
 static size_t contraction_size(const char *text, size_t size);
-static size_t run_end(const LmHost *host, const char *text, size_t size, size_t position,
-					  TextClass wanted, size_t *last);
 
 size_t
 lm_gpt2_piece_end(const LmHost *host, const char *text, size_t size, size_t position)
 {
 	size_t start = position, last = position, end;
-	TextClass first;
+	LmTextClass first;
 	int length;
 
 	if (text[position] == '\'')
@@ -45,40 +30,12 @@ lm_gpt2_piece_end(const LmHost *host, const char *text, size_t size, size_t posi
 	}
 	if (text[position] == ' ' && position + 1 < size)
 		start++;
-	first = class_at(text + start, &length);
-	if (first != CLASS_SPACE)
-		return run_end(host, text, size, start, first, &last);
+	first = lm_class_at(text + start, &length);
+	if (first != LM_CLASS_SPACE)
+		return lm_run_end(host, text, size, start, first, &last);
 
-	end = run_end(host, text, size, position, CLASS_SPACE, &last);
+	end = lm_run_end(host, text, size, position, LM_CLASS_SPACE, &last);
 	return end < size && end != 0 && last > position ? last : end;
-}
-
-/*
- * The end of the run of one class that starts at position, 0 when stopped; *last is its last
- * character.
- */
-static size_t
-run_end(const LmHost *host, const char *text, size_t size, size_t position, TextClass wanted,
-		size_t *last)
-{
-	size_t poll = position + LM_POLL_SIZE;
-
-	while (position < size)
-	{
-		int length;
-
-		if (class_at(text + position, &length) != wanted)
-			break;
-		*last = position;
-		position += (size_t) length;
-		if (position >= poll)
-		{
-			if (!lm_text_go_on(host, NULL))
-				return 0;
-			poll = position + LM_POLL_SIZE;
-		}
-	}
-	return position;
 }
 
 /* Bytes of 's, 't, 'm, 'd, 're, 've or 'll at text, which begins with the apostrophe; else 0. */
@@ -104,32 +61,26 @@ contraction_size(const char *text, size_t size)
 	}
 }
 
-/* The class of the character at text, and its length in bytes; ASCII by a table. */
-static inline TextClass
-class_at(const char *text, int *length)
+size_t
+lm_run_end(const LmHost *host, const char *text, size_t size, size_t position, LmTextClass wanted,
+		   size_t *last)
 {
-	static const unsigned char ascii[128] = {
-		['\t' ... '\r'] = CLASS_SPACE, [' '] = CLASS_SPACE,			 ['0' ... '9'] = CLASS_NUMBER,
-		['A' ... 'Z'] = CLASS_LETTER,  ['a' ... 'z'] = CLASS_LETTER,
-	};
-	unsigned char byte = (unsigned char) text[0];
+	size_t poll = position + LM_POLL_SIZE;
 
-	if (byte < 0x80)
+	while (position < size)
 	{
-		*length = 1;
-		return ascii[byte];
+		int length;
+
+		if (lm_class_at(text + position, &length) != wanted)
+			break;
+		*last = position;
+		position += (size_t) length;
+		if (position >= poll)
+		{
+			if (!lm_text_go_on(host, NULL))
+				return 0;
+			poll = position + LM_POLL_SIZE;
+		}
 	}
-	return class_of(lm_utf8_decode(text, length));
-}
-
-static TextClass
-class_of(int32_t code)
-{
-	uint32_t mask = U_MASK(u_charType(code));
-
-	if (mask & U_GC_L_MASK)
-		return CLASS_LETTER;
-	if (mask & U_GC_N_MASK)
-		return CLASS_NUMBER;
-	return u_isUWhiteSpace(code) ? CLASS_SPACE : CLASS_OTHER;
+	return position;
 }

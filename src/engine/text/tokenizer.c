@@ -1,24 +1,17 @@
 /*
  * src/engine/text/tokenizer.c
  *
- * The tokenizer as its callers see it: a checked copy of its description, and the way
- *
- *   text -> valid? -> (NFC) -> pieces -> ids        of BPE,
- *   text -> valid? -> (NFC) -> ids                  of characters,
- *   text -> ids                                     of bytes.
+ * The tokenizer as its callers see it: a checked copy of its description, and the tables that its
+ * kind needs. encode.c has the way from text to ids.
  */
 #include "text/named_tokens.h"
 #include "text/spec.h"
 #include "text/tokenizer_parts.h"
 
 static bool build(LmTokenizer *tokenizer, LmError *error);
-static bool encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
-						LmError *error);
-static bool encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
-						 LmError *error);
-static bool encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
-						  LmError *error);
-static void free_normalized(LmTokenizer *tokenizer);
+static bool build_letters(LmTokenizer *tokenizer, LmError *error);
+static bool fork_splits(LmTokenizer *fork, const LmTokenizer *tokenizer, LmError *error);
+static void drop_shared(LmTokenizer *tokenizer);
 
 LmTokenizer *
 lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
@@ -30,8 +23,7 @@ lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *er
 	tokenizer = lm_array_allocate(host, 1, sizeof *tokenizer, error);
 	if (!tokenizer)
 		return NULL;
-	tokenizer->host = *host;
-	tokenizer->split.host = tokenizer->bpe.host = *host;
+	tokenizer->host = tokenizer->bpe.host = *host;
 	tokenizer->spec = lm_spec_copy(host, spec, error);
 	if (tokenizer->spec && build(tokenizer, error))
 		return tokenizer;
@@ -39,25 +31,71 @@ lm_tokenizer_create(const LmHost *host, const LmTokenizerSpec *spec, LmError *er
 	return NULL;
 }
 
-/* Makes the splitter and tables that the tokenizer's kind needs; bytes need none. */
+/* Makes the splitters and tables that the tokenizer's kind needs; bytes need none. */
 static bool
 build(LmTokenizer *tokenizer, LmError *error)
 {
 	const LmHost *host = &tokenizer->host;
 	const LmTokenizerSpec *spec = tokenizer->spec;
 
+	if (!lm_added_create(tokenizer, error))
+		return false;
 	switch (spec->kind)
 	{
 		case LM_TOKENIZER_BPE:
-			return lm_split_create(&tokenizer->split, host, spec->pattern, error) &&
-				   lm_bpe_create(&tokenizer->bpe, host, spec, error);
+			return lm_tokenizer_open_splits(tokenizer, error) &&
+				   lm_bpe_create(&tokenizer->bpe, host, spec, error) &&
+				   lm_token_index_create(tokenizer, error);
 		case LM_TOKENIZER_CHARS:
 			tokenizer->chars = lm_chars_create(host, spec, error);
 			return tokenizer->chars != NULL;
 		case LM_TOKENIZER_BYTES:
 			break;
+		case LM_TOKENIZER_SENTENCEPIECE:
+		case LM_TOKENIZER_UNIGRAM:
+			return build_letters(tokenizer, error);
 	}
 	return true;
+}
+
+/* The characters, and their merges or their scores. */
+static bool
+build_letters(LmTokenizer *tokenizer, LmError *error)
+{
+	const LmTokenizerSpec *spec = tokenizer->spec;
+
+	if (!lm_letters_create(&tokenizer->letters, &tokenizer->host, spec, error))
+		return false;
+	if (spec->kind == LM_TOKENIZER_UNIGRAM)
+	{
+		if (!lm_tokenizer_sort(tokenizer, error))
+			return false;
+		lm_bpe_find_bytes(tokenizer->bpe.byte_ids, spec);
+		lm_unigram_open(tokenizer);
+		return true;
+	}
+	if (!lm_bpe_create(&tokenizer->bpe, &tokenizer->host, spec, error))
+		return false;
+	tokenizer->bpe.letters = &tokenizer->letters;
+	return true;
+}
+
+bool
+lm_tokenizer_open_splits(LmTokenizer *tokenizer, LmError *error)
+{
+	const LmTokenizerSpec *spec = tokenizer->spec;
+	const char *pattern = spec->pattern;
+
+	for (int i = 0; i == 0 || pattern; i++)
+	{
+		if (!lm_split_create(&tokenizer->splits[i], &tokenizer->host, pattern, error))
+			return false;
+		tokenizer->n_splits++;
+		pattern = i < LM_MAX_PATTERNS - 1 ? spec->further[i] : NULL;
+	}
+	tokenizer->pieces = lm_array_allocate(&tokenizer->host, (size_t) tokenizer->n_splits,
+										  sizeof *tokenizer->pieces, error);
+	return tokenizer->pieces != NULL;
 }
 
 LmTokenizer *
@@ -74,14 +112,19 @@ lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *err
 	fork->bytes = tokenizer->bytes;
 	fork->order = tokenizer->order;
 	fork->n_ordered = tokenizer->n_ordered;
-	if (tokenizer->spec->kind == LM_TOKENIZER_BPE)
+	fork->index = tokenizer->index;
+	fork->letters = tokenizer->letters;
+	fork->added = tokenizer->added;
+	fork->unigram = tokenizer->unigram;
+	fork->unigram.nodes = NULL;
+	fork->unigram.capacity = 0;
+	lm_bpe_fork(&fork->bpe, &tokenizer->bpe, host);
+	if (tokenizer->bpe.letters)
+		fork->bpe.letters = &fork->letters;
+	if (tokenizer->n_splits > 0 && !fork_splits(fork, tokenizer, error))
 	{
-		lm_bpe_fork(&fork->bpe, &tokenizer->bpe, host);
-		if (!lm_split_fork(&fork->split, &tokenizer->split, host, error))
-		{
-			lm_tokenizer_free(fork);
-			return NULL;
-		}
+		lm_tokenizer_free(fork);
+		return NULL;
 	}
 	if (tokenizer->chars)
 	{
@@ -95,6 +138,22 @@ lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host, LmError *err
 	return fork;
 }
 
+/* Splitters and scratch of their own: ICU's matchers are for one thread. */
+static bool
+fork_splits(LmTokenizer *fork, const LmTokenizer *tokenizer, LmError *error)
+{
+	while (fork->n_splits < tokenizer->n_splits)
+	{
+		int i = fork->n_splits++;
+
+		if (!lm_split_fork(&fork->splits[i], &tokenizer->splits[i], &fork->host, error))
+			return false;
+	}
+	fork->pieces =
+		lm_array_allocate(&fork->host, (size_t) fork->n_splits, sizeof *fork->pieces, error);
+	return fork->pieces != NULL;
+}
+
 void
 lm_tokenizer_free(LmTokenizer *tokenizer)
 {
@@ -103,25 +162,40 @@ lm_tokenizer_free(LmTokenizer *tokenizer)
 	if (!tokenizer)
 		return;
 	host = tokenizer->host;
-	if (tokenizer->forked)
-	{
-		tokenizer->spec = NULL;
-		tokenizer->bpe.merges = NULL;
-		if (tokenizer->chars)
-			tokenizer->chars->ids = NULL;
-	}
-	if (tokenizer->mapped)
-		tokenizer->bpe.merges = NULL;
-	free_normalized(tokenizer);
+	drop_shared(tokenizer);
+	lm_tokenizer_free_scratch(tokenizer);
 	lm_named_tokens_free(tokenizer);
+	lm_array_free(&host, tokenizer->unigram.nodes);
 	lm_free(&host, tokenizer->sorted);
+	lm_free(&host, tokenizer->index.slots);
+	lm_free(&host, tokenizer->added.own);
+	lm_letters_free(&tokenizer->letters, &host);
 	lm_chars_free(tokenizer->chars);
 	if (tokenizer->bpe.host.reallocate)
 		lm_bpe_free(&tokenizer->bpe);
-	if (tokenizer->split.host.reallocate)
-		lm_split_free(&tokenizer->split);
+	for (int i = 0; i < tokenizer->n_splits; i++)
+		lm_split_free(&tokenizer->splits[i]);
+	lm_free(&host, tokenizer->pieces);
 	lm_free(&host, tokenizer->spec);
 	lm_free(&host, tokenizer);
+}
+
+/* Forgets the tables that another tokenizer or an image owns. */
+static void
+drop_shared(LmTokenizer *tokenizer)
+{
+	if (tokenizer->forked)
+	{
+		tokenizer->spec = NULL;
+		if (tokenizer->chars)
+			tokenizer->chars->ids = NULL;
+	}
+	if (!tokenizer->forked && !tokenizer->mapped)
+		return;
+	tokenizer->bpe.merges = NULL;
+	tokenizer->index.slots = NULL;
+	tokenizer->added.own = NULL;
+	tokenizer->letters = (LmLetters){NULL};
 }
 
 const LmTokenizerSpec *
@@ -138,98 +212,4 @@ lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id)
 	if (id < 0 || id >= spec->n_tokens || spec->special[id])
 		return (LmBytes){"", 0};
 	return lm_tokenizer_token(tokenizer, id);
-}
-
-bool
-lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
-					LmError *error)
-{
-	size_t count = tokens->count;
-	bool done = false;
-
-	switch (tokenizer->spec->kind)
-	{
-		case LM_TOKENIZER_BYTES:
-			done = encode_bytes(tokenizer, tokens, text, size, error);
-			break;
-		case LM_TOKENIZER_BPE:
-		case LM_TOKENIZER_CHARS:
-			done = encode_text(tokenizer, tokens, text, size, error);
-			break;
-	}
-	if (!done)
-		tokens->count = count;
-	return done;
-}
-
-/* Appends one token a byte: byte i is token i, so no table is needed. */
-static bool
-encode_bytes(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
-			 LmError *error)
-{
-	if (size > LM_MAX_TEXT_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "text has %zu bytes, the limit is %zu", size,
-					   LM_MAX_TEXT_SIZE);
-	if (!lm_tokens_reserve(&tokenizer->host, tokens, size, error))
-		return false;
-	for (size_t i = 0; i < size; i++)
-	{
-		if (i % LM_POLL_SIZE == 0 && !lm_text_go_on(&tokenizer->host, error))
-			return false;
-		tokens->ids[tokens->count++] = (unsigned char) text[i];
-	}
-	return true;
-}
-
-/* Checks the UTF-8, normalises where the tokenizer does, and encodes by characters or by BPE. */
-static bool
-encode_text(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size, LmError *error)
-{
-	LmText *normalized = &tokenizer->normalized;
-	bool done;
-
-	if (!lm_text_check(&tokenizer->host, text, size, error))
-		return false;
-	if (tokenizer->spec->normalize_nfc)
-	{
-		if (!lm_text_normalize(&tokenizer->host, normalized, text, size, error))
-		{
-			free_normalized(tokenizer);
-			return false;
-		}
-		text = normalized->data;
-		size = normalized->size;
-	}
-	if (tokenizer->chars)
-		done = lm_chars_encode(tokenizer->chars, tokens, text, size, error);
-	else
-		done = encode_pieces(tokenizer, tokens, text, size, error);
-	free_normalized(tokenizer);
-	return done;
-}
-
-/* Splits the text into pieces and encodes each by BPE, a batch of pieces at a time. */
-static bool
-encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
-			  LmError *error)
-{
-	LmPieces *pieces = &tokenizer->pieces;
-
-	lm_split_start(&tokenizer->split, text, size);
-	do
-	{
-		if (!lm_split_next(&tokenizer->split, pieces, error))
-			return false;
-		for (int i = 0; i < pieces->count; i++)
-			if (!lm_bpe_encode(&tokenizer->bpe, tokens, pieces->pieces[i], error))
-				return false;
-	} while (pieces->count > 0);
-	return true;
-}
-
-static void
-free_normalized(LmTokenizer *tokenizer)
-{
-	lm_array_free(&tokenizer->host, tokenizer->normalized.data);
-	memset(&tokenizer->normalized, 0, sizeof tokenizer->normalized);
 }
