@@ -15,6 +15,7 @@
 #include "engine/gguf.h"
 #include "engine/llama2c.h"
 #include "engine/params.h"
+#include "engine/safetensors.h"
 #include "store/blob.h"
 #include "store/image_type.h"
 #include "utils/uuid.h"
@@ -46,6 +47,7 @@ typedef struct GptImportFile
 	GptBlob *blob;
 	LmFile file; /* the same for the engine; its context is this struct */
 	struct ErrorData *failure; /* an error of reading, which the engine must not see */
+	LmSafetensors *safetensors; /* the header; NULL in another format */
 } GptImportFile;
 
 /* A tensor of one of the files. */

@@ -56,6 +56,11 @@ match_part(GptImportPlan *plan, const LmParam *param, int number, GptImportType 
 	out->part = &param->parts[number];
 	out->tensor = find_tensor(plan, param, number);
 	out->tensor->used = true;
+	if (out->tensor->tensor.type == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("tensor \"%s\" has type \"%s\"", out->tensor->tensor.name,
+							   out->tensor->tensor.type_name),
+						errdetail("Supported are F32, F16 and BF16.")));
 	set_order(out, plan->import, &plan->table->config);
 	check_shape(out, &plan->table->config);
 	out->type = kept_type(out, type);

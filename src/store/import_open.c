@@ -51,7 +51,10 @@ gpt_import_close(GptImport *import)
 {
 	lm_gguf_close(import->gguf);
 	for (int i = 0; i < import->n_files; i++)
+	{
+		lm_safetensors_close(import->files[i].safetensors);
 		gpt_blob_close(import->files[i].blob, NULL);
+	}
 }
 
 /* The format of a file; an error if it is none of the known ones. */
