@@ -52,9 +52,4 @@ size_t lm_marked_content(char *content, LmBytes text);
 /* The special token of that name, or else the token of these bytes; -1: there is none. */
 int32_t lm_tokenizer_named(const LmTokenizer *tokenizer, LmBytes name);
 
-/*
- * *id: the token that the name means in a template; -1: none, it is text there. LM_ERR_MEMORY.
- */
-bool lm_marked_token(int32_t *id, LmTokenizer *tokenizer, LmBytes name, LmError *error);
-
 #endif /* LM_MARKED_TEXT_H */

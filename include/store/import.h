@@ -115,6 +115,9 @@ extern int gpt_import_end_tokens(int **ids, GptImport *import);
 /* A text of a GGUF file's metadata, if it is valid UTF-8 of at most 200 bytes; else NULL. */
 extern char *gpt_import_note(GptImport *import, const char *key);
 
+/* The chat template in a GGUF file's metadata, in Jinja; NULL: it has none. */
+extern char *gpt_import_chat_template(GptImport *import);
+
 /* gpt_image_type_for of the version's file. */
 extern GptImageType gpt_import_image_type(const GptImportPlan *plan);
 

@@ -14,6 +14,7 @@
 #define GPT_MODEL_EXTRAS_H
 
 #include "core/chat.h"
+#include "core/json_tree.h"
 #include "engine/tokenizer.h"
 
 /* These members of a version's config (a jsonb), as the text of an object, palloc'd; NULL: none. */
@@ -30,15 +31,17 @@ extern double gpt_extras_sampling(const char *extras, const char *name, double b
 
 /*
  * The extras with another chat template (JSON text of gpt_chat_template), and with what ends its
- * answers among the end tokens, as far as the tokenizer has tokens for it. palloc'd.
+ * answers among the end tokens, as far as the tokenizer has tokens for it. spec has its tokens.
+ * palloc'd.
  */
-extern char *gpt_extras_with_chat(const char *extras, const char *chat, LmTokenizer *tokenizer);
+extern char *gpt_extras_with_chat(const char *extras, const char *chat,
+								  const LmTokenizerSpec *spec);
 
 /*
- * Takes over a generation_config.json: its sampling as the text of an object for "sampling", and in
- * *ends the text of an array for "end_tokens"; NULL where it has none. Where it says "do_sample":
- * false, the temperature is 0. Errors name the field. palloc'd.
+ * The sampling of a generation_config.json, as the text of an object for "sampling", palloc'd; NULL
+ * where it has none. Where it says "do_sample": false, the temperature is 0. Raises an error for a
+ * number out of range.
  */
-extern char *gpt_extras_of_generation_config(char **ends, const char *json, size_t size);
+extern char *gpt_extras_of_generation_config(const GptJson *config);
 
 #endif /* GPT_MODEL_EXTRAS_H */

@@ -155,7 +155,7 @@ gpt_chat_recognize(const char *jinja)
 	/* Patterns of a turn may have the token as well, as those of Llama 2. */
 	knows_bos = known_of(name)->begin != NULL || strstr(known_of(name)->user, "{bos}") != NULL;
 	initStringInfo(&json);
-	if (system == NULL && (knows_bos || !has_bos))
+	if (system == NULL && knows_bos == has_bos)
 	{
 		escape_json(&json, name);
 		return json.data;
@@ -167,8 +167,8 @@ gpt_chat_recognize(const char *jinja)
 		appendStringInfoString(&json, ", \"default_system\": ");
 		escape_json(&json, system);
 	}
-	if (has_bos && !knows_bos)
-		appendStringInfoString(&json, ", \"begin\": \"{bos}\"");
+	if (has_bos != knows_bos)
+		appendStringInfo(&json, ", \"begin\": \"%s\"", has_bos ? "{bos}" : "");
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }

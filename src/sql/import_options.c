@@ -10,11 +10,15 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "core/chat.h"
 #include "core/compat.h"
 #include "core/words.h"
 #include "sql/import_options.h"
 #include "store/hf_config.h"
+#include "store/model_extras.h"
 
+#define DEFAULT_TEMPLATE "default" /* of several in a tokenizer_config.json */
+#define NO_TEMPLATE "none" /* as option "chat_template" */
 #define MAX_NAME 200 /* bytes of the name of a source */
 
 typedef enum Option
@@ -33,6 +37,7 @@ typedef enum Option
 static const char *option_name(int number);
 static void read_option(GptImportOptions *options, Option option, JsonbValue *value);
 static char *text_of(Option option, JsonbValue *value);
+static char *template_of(JsonbValue *value);
 static char *short_text(Option option, JsonbValue *value);
 static int read_context(JsonbValue *value);
 static GptImportType read_type(JsonbValue *value);
@@ -98,7 +103,7 @@ read_option(GptImportOptions *options, Option option, JsonbValue *value)
 			options->tokenizer = text_of(option, value);
 			break;
 		case CHAT_TEMPLATE:
-			options->chat_template = text_of(option, value);
+			options->chat_template = template_of(value);
 			break;
 		case NAME:
 			options->name = short_text(option, value);
@@ -124,6 +129,21 @@ text_of(Option option, JsonbValue *value)
 	if (value->type == jbvBinary && option != NAME && option != LICENCE && option != CHAT_TEMPLATE)
 		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 	refuse(option, "a text");
+}
+
+/* The JSON text of a chat template: a text or an object. */
+static char *
+template_of(JsonbValue *value)
+{
+	StringInfoData json;
+
+	if (value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data))
+		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+	if (value->type != jbvString)
+		refuse(CHAT_TEMPLATE, "a text or an object");
+	initStringInfo(&json);
+	escape_json(&json, pnstrdup(value->val.string.val, value->val.string.len));
+	return json.data;
 }
 
 /* A text for the version's row. */
@@ -180,9 +200,47 @@ append_text(StringInfo json, const char *name, const char *text)
 	escape_json(json, text);
 }
 
-const char *
-gpt_import_extras(GptImport *import, const GptImportPlan *plan, const GptImportOptions *options)
+/*
+ * The default one of a tokenizer_config.json: a text, or that of the name among several. NULL:
+ * there is none.
+ */
+static const char *
+template_of_config(const GptJson *tokenizer_config)
 {
+	const GptJson *found = gpt_json_field(tokenizer_config, "chat_template");
+
+	if (found == NULL || found->type != GPT_JSON_ARRAY)
+		return gpt_json_string(found);
+	for (const GptJson *one = found->first; one != NULL; one = one->next)
+	{
+		const char *name = gpt_json_string(gpt_json_field(one, "name"));
+
+		if (name != NULL && strcmp(name, DEFAULT_TEMPLATE) == 0)
+			return gpt_json_string(gpt_json_field(one, "template"));
+	}
+	return NULL;
+}
+
+/* The chat template as JSON text: the option's, or else the file's; NULL: there is none. */
+static const char *
+chat_of(GptImport *import, const GptImportOptions *options)
+{
+	const char *jinja = template_of_config(options->tokenizer_config);
+
+	if (options->chat_template != NULL)
+		return strcmp(options->chat_template, "\"" NO_TEMPLATE "\"") == 0 ? NULL
+																		  : options->chat_template;
+	if (jinja == NULL)
+		jinja = gpt_import_chat_template(import);
+	return jinja != NULL ? gpt_chat_recognize(jinja) : NULL;
+}
+
+const char *
+gpt_import_extras(GptImport *import, const GptImportPlan *plan, const GptImportOptions *options,
+				  const LmTokenizerSpec *tokenizer)
+{
+	const char *chat = chat_of(import, options);
+	char *sampling = gpt_extras_of_generation_config(options->generation_config);
 	StringInfoData json;
 	int *ids;
 	int n;
@@ -203,6 +261,9 @@ gpt_import_extras(GptImport *import, const GptImportPlan *plan, const GptImportO
 		n = gpt_import_end_tokens(&ids, import);
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&json, "%s%d", i == 0 ? ", \"end_tokens\": [" : ", ", ids[i]);
-	appendStringInfoString(&json, n > 0 ? "]}" : "}");
-	return json.data;
+	appendStringInfoString(&json, n > 0 ? "]" : "");
+	if (sampling != NULL)
+		appendStringInfo(&json, ", \"sampling\": %s", sampling);
+	appendStringInfoChar(&json, '}');
+	return chat != NULL ? gpt_extras_with_chat(json.data, chat, tokenizer) : json.data;
 }

@@ -7,6 +7,7 @@
 #define GPT_IMPORT_OPTIONS_H
 
 #include "core/json_tree.h"
+#include "engine/tokenizer.h"
 #include "store/import.h"
 #include "utils/jsonb.h"
 
@@ -32,9 +33,11 @@ extern void gpt_import_options_parse(GptImportOptions *options, Jsonb *json);
 
 /*
  * The members that the version's config has beside the engine's fields, as JSON, palloc'd: where
- * the model came from, and the tokens that end a generation.
+ * the model came from, how to talk with it, and the tokens that end a generation. An error for a
+ * chat template that is not known.
  */
 extern const char *gpt_import_extras(GptImport *import, const GptImportPlan *plan,
-									 const GptImportOptions *options);
+									 const GptImportOptions *options,
+									 const LmTokenizerSpec *tokenizer);
 
 #endif /* GPT_IMPORT_OPTIONS_H */

@@ -39,10 +39,12 @@ typedef struct Source
 static Oid *read_objects(FunctionCallInfo fcinfo, int *n);
 static Datum import_model(FunctionCallInfo fcinfo, const Oid *objects, int n);
 static void read_config(LmConfig *config, GptImport *import, const GptImportOptions *options);
-static void store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
-							const GptImportOptions *options);
+static const LmTokenizerSpec *store_tokenizer(uint8 *sha256, GptImport *import,
+											  const LmConfig *config,
+											  const GptImportOptions *options);
 static int32 publish(const char *model, GptImport *import, const LmParamTable *table,
-					 GptImportPlan *plan, const uint8 *tokenizer, const GptImportOptions *options);
+					 GptImportPlan *plan, const uint8 *tokenizer, const LmTokenizerSpec *spec,
+					 const GptImportOptions *options);
 static void write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id);
 
 /*
@@ -115,6 +117,7 @@ import_model(FunctionCallInfo fcinfo, const Oid *objects, int n)
 	GptImport *import;
 	GptImportPlan *plan;
 	LmParamTable *table;
+	const LmTokenizerSpec *spec;
 	LmConfig config;
 	int32 version;
 
@@ -132,8 +135,8 @@ import_model(FunctionCallInfo fcinfo, const Oid *objects, int n)
 	read_config(&config, import, &options);
 	table = gpt_weights_table(&config);
 	plan = gpt_import_match(import, table, options.type);
-	store_tokenizer(tokenizer, import, &config, &options);
-	version = publish(model, import, table, plan, tokenizer, &options);
+	spec = store_tokenizer(tokenizer, import, &config, &options);
+	version = publish(model, import, table, plan, tokenizer, spec, &options);
 	gpt_import_close(import);
 	PopActiveSnapshot();
 	PG_RETURN_INT32(version);
@@ -157,7 +160,7 @@ read_config(LmConfig *config, GptImport *import, const GptImportOptions *options
 }
 
 /* That of option "tokenizer", else the file's, with as many tokens as the model. */
-static void
+static const LmTokenizerSpec *
 store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
 				const GptImportOptions *options)
 {
@@ -177,11 +180,12 @@ store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
 	gpt_import_tokenizer_fit(spec, config->vocabulary);
 	gpt_import_tokenizer_check(spec);
 	gpt_catalog_store_tokenizer(sha256, spec);
+	return spec;
 }
 
 static int32
 publish(const char *model, GptImport *import, const LmParamTable *table, GptImportPlan *plan,
-		const uint8 *tokenizer, const GptImportOptions *options)
+		const uint8 *tokenizer, const LmTokenizerSpec *spec, const GptImportOptions *options)
 {
 	Source source = {.plan = plan};
 	GptPublication publication = {.model = model,
@@ -192,7 +196,7 @@ publish(const char *model, GptImport *import, const LmParamTable *table, GptImpo
 	int32 version;
 
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
-	publication.extras = gpt_import_extras(import, plan, options);
+	publication.extras = gpt_import_extras(import, plan, options, spec);
 	memcpy(publication.tokenizer, tokenizer, GPT_SHA256_SIZE);
 	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =
 		get_float8_nan();

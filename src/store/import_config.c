@@ -22,6 +22,7 @@
 
 #define MAX_STRING 255 /* bytes of a string of the metadata that is read here */
 #define MAX_NOTE 200
+#define MAX_CHAT_TEMPLATE (1024 * 1024) /* bytes; real ones have up to 20 KB */
 #define ARCHITECTURE "general.architecture"
 
 static void read_own(LmConfig *config, GptImport *import, int context);
@@ -129,17 +130,30 @@ gpt_import_end_tokens(int **ids, GptImport *import)
 	return n;
 }
 
-char *
-gpt_import_note(GptImport *import, const char *key)
+/* A text of at most that many bytes, if it is valid UTF-8; else NULL. */
+static char *
+text_of_key(GptImport *import, const char *key, size_t size)
 {
 	const LmGgufKey *found = import->gguf != NULL ? lm_gguf_find(import->gguf, key) : NULL;
 	char *text = NULL;
 	LmError error;
 
-	if (found == NULL || found->type != LM_GGUF_STRING || found->n > MAX_NOTE)
+	if (found == NULL || found->type != LM_GGUF_STRING || found->n > size)
 		return NULL;
-	text = lm_gguf_string(import->gguf, key, MAX_NOTE, &error);
+	text = lm_gguf_string(import->gguf, key, size, &error);
 	return text != NULL && pg_verify_mbstr(PG_UTF8, text, (int) strlen(text), true) ? text : NULL;
+}
+
+char *
+gpt_import_note(GptImport *import, const char *key)
+{
+	return text_of_key(import, key, MAX_NOTE);
+}
+
+char *
+gpt_import_chat_template(GptImport *import)
+{
+	return text_of_key(import, "tokenizer.chat_template", MAX_CHAT_TEMPLATE);
 }
 
 /* What tensors say about the architecture. */

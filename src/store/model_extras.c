@@ -9,10 +9,8 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
-#include "core/bridge.h"
 #include "core/compat.h"
 #include "core/json_tree.h"
-#include "engine/marked_text.h"
 #include "store/model_extras.h"
 
 #define MAX_NODES 10000
@@ -168,9 +166,26 @@ gpt_extras_sampling(const char *extras, const char *name, double by_default)
 
 /* ---- Changes ------------------------------------------------------------ */
 
+/* The token that the name means in a template (engine/marked_text.h); -1: it is text there. */
+static int
+token_named(const LmTokenizerSpec *spec, const char *name)
+{
+	size_t size = strlen(name);
+	bool in_brackets = size > 1 && ((name[0] == '<' && name[size - 1] == '>') ||
+									(name[0] == '[' && name[size - 1] == ']'));
+
+	for (int id = 0; id < spec->n_tokens; id++)
+	{
+		if ((in_brackets || spec->special[id]) && spec->tokens[id].size == size &&
+			memcmp(spec->tokens[id].data, name, size) == 0)
+			return id;
+	}
+	return -1;
+}
+
 /* The ids of what ends the template's answers, beside those that are given. */
 static char *
-ends_with(const char *extras, const GptChatTemplate *template, LmTokenizer *tokenizer)
+ends_with(const char *extras, const GptChatTemplate *template, const LmTokenizerSpec *spec)
 {
 	StringInfoData array;
 	int32 *given;
@@ -182,13 +197,9 @@ ends_with(const char *extras, const GptChatTemplate *template, LmTokenizer *toke
 		appendStringInfo(&array, "%s%d", i > 0 ? ", " : "", given[i]);
 	for (int i = 0; i < GPT_CHAT_ENDS && template->ends[i] != NULL; i++)
 	{
-		LmBytes name = {template->ends[i], strlen(template->ends[i])};
+		int id = token_named(spec, template->ends[i]);
 		bool is_new = true;
-		int32_t id;
-		LmError error;
 
-		while (!lm_marked_token(&id, tokenizer, name, &error))
-			gpt_bridge_retry(&error);
 		for (int j = 0; j < n; j++)
 			is_new = is_new && given[j] != id;
 		if (id >= 0 && is_new)
@@ -199,10 +210,10 @@ ends_with(const char *extras, const GptChatTemplate *template, LmTokenizer *toke
 }
 
 char *
-gpt_extras_with_chat(const char *extras, const char *chat, LmTokenizer *tokenizer)
+gpt_extras_with_chat(const char *extras, const char *chat, const LmTokenizerSpec *spec)
 {
 	StringInfoData changed;
-	char *ends = ends_with(extras, gpt_chat_template(chat), tokenizer);
+	char *ends = ends_with(extras, gpt_chat_template(chat), spec);
 
 	initStringInfo(&changed);
 	appendStringInfoChar(&changed, '{');
@@ -222,55 +233,32 @@ gpt_extras_with_chat(const char *extras, const char *chat, LmTokenizer *tokenize
 
 /* ---- generation_config.json --------------------------------------------- */
 
-/* Checks eos_token_id: a number, or an array of numbers. */
-static char *
-ends_of(const GptJson *field)
-{
-	bool is_array = field->type == GPT_JSON_ARRAY;
-
-	for (const GptJson *id = is_array ? field->first : field; id != NULL;
-		 id = is_array ? id->next : NULL)
-	{
-		if (gpt_json_integer(id, LM_MAX_VOCABULARY) < 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("\"eos_token_id\" of the generation configuration has a value "
-								   "that is not the id of a token")));
-	}
-	return is_array ? json_of(field) : psprintf("[%s]", json_of(field));
-}
-
 char *
-gpt_extras_of_generation_config(char **ends, const char *json, size_t size)
+gpt_extras_of_generation_config(const GptJson *config)
 {
-	const GptJson *config = gpt_json_parse(json, size, MAX_NODES, "generation configuration");
-	const GptJson *eos = gpt_json_field(config, "eos_token_id");
 	const GptJson *do_sample = gpt_json_field(config, "do_sample");
 	bool greedy = do_sample != NULL && do_sample->type == GPT_JSON_FALSE;
 	StringInfoData sampling;
 
-	if (config->type != GPT_JSON_OBJECT)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("generation configuration is not a JSON object")));
-	*ends = eos != NULL ? ends_of(eos) : NULL;
 	initStringInfo(&sampling);
 	appendStringInfoChar(&sampling, '{');
+	if (greedy)
+		append_member(&sampling, "temperature", "0");
 	for (int i = 0; i < lengthof(sampling_numbers); i++)
 	{
 		const char *name = sampling_numbers[i].name;
 		const GptJson *value = gpt_json_field(config, name);
 		double number = number_of(value, -1);
 
-		if (greedy && strcmp(name, "temperature") == 0)
-			append_member(&sampling, name, "0");
-		else if (value != NULL &&
-				 !(number >= sampling_numbers[i].minimum && number <= sampling_numbers[i].maximum))
+		if (value == NULL || (greedy && strcmp(name, "temperature") == 0))
+			continue;
+		if (!(number >= sampling_numbers[i].minimum && number <= sampling_numbers[i].maximum))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"%s\" of the generation configuration is %s", name, json_of(value)),
 					 errdetail("It must be between %g and %g.", sampling_numbers[i].minimum,
 							   sampling_numbers[i].maximum)));
-		else if (value != NULL)
-			append_member(&sampling, name, json_of(value));
+		append_member(&sampling, name, json_of(value));
 	}
 	appendStringInfoChar(&sampling, '}');
 	return sampling.len > 2 ? sampling.data : NULL;

@@ -120,8 +120,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		return;
 	}
 	if (options->chat_template != NULL)
-		corpus->extras =
-			gpt_extras_with_chat(corpus->extras, options->chat_template, corpus->tokenizer);
+		corpus->extras = gpt_extras_with_chat(corpus->extras, options->chat_template,
+											  lm_tokenizer_spec(corpus->tokenizer));
 	record_corpus(job, corpus);
 
 	/* 3. */

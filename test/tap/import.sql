@@ -194,6 +194,29 @@ SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', lo_from_bytea(0,
 FROM (VALUES (''::bytea), ('GGUF'), ('hello'), ('\x0800000000000000'::bytea || '{"a": 1}'), ('\xff00000000000000'::bytea || '{}'), (convert_to(repeat('x', 100), 'UTF8'))) c(content);
 SELECT is((SELECT count(*) FROM gpt_versions WHERE model = 'bad'), 0::bigint, 'nothing is left of what failed');
 
+-- how to talk with it: the chat template, by its text, and the sampling of generation_config.json
+CREATE FUNCTION talks(model text) RETURNS jsonb LANGUAGE sql AS
+	$$SELECT jsonb_strip_nulls(jsonb_build_object('chat', config->'chat', 'sampling', config->'sampling', 'end', config->'end_tokens')) FROM gpt_version v WHERE v.model = talks.model ORDER BY version DESC LIMIT 1$$;
+SELECT is(gpt_import('t', safetensors('SELECT * FROM gpt2'), options() || $${"tokenizer_config": {"chat_template": "{{ '<|im_start|>' + m.role }}"},
+	"generation_config": {"do_sample": true, "temperature": 0.5, "top_k": 2, "top_p": 0.9, "repetition_penalty": 1.1, "max_length": 9, "eos_token_id": [2, 3]}}$$), 1, 'a template in tokenizer_config.json');
+SELECT is(talks('t'), '{"chat": "chatml", "sampling": {"temperature": 0.5, "top_k": 2, "top_p": 0.9, "repetition_penalty": 1.1}, "end": [2, 3]}', 'is known');
+SELECT is(gpt_import('t', safetensors('SELECT * FROM gpt2'), options() || $${"tokenizer_config": {"chat_template": [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "{{ '<start_of_turn>' }}"}]},
+	"generation_config": {"do_sample": false, "temperature": 0.5}}$$), 2, 'the default one of several, and a model that does not sample');
+SELECT is(talks('t'), '{"chat": {"template": "gemma", "begin": ""}, "sampling": {"temperature": 0}, "end": [3]}', 'has a temperature of 0');
+SELECT is(gpt_import('t', safetensors('SELECT * FROM gpt2'), options() || $${"chat_template": {"user": "a{content}b", "assistant": "c{content}d"}}$$), 3, 'a template described');
+SELECT is(talks('t'), '{"chat": {"user": "a{content}b", "assistant": "c{content}d"}, "end": [3]}', 'is kept');
+SELECT is(gpt_chat_tokens('t', '"dab"'), '{0,3,0,1,1,2}', 'and written');
+SELECT is(gpt_import('t', gguf('SELECT * FROM gguf_gpt2', gguf_text('tokenizer.chat_template') || le(8, 4) || gguf_text($$"[INST] " + x + "[/INST]" + bos_token$$), 1), '{"tokenizer": "abcd"}'), 4, 'a template in GGUF');
+SELECT is(talks('t'), '{"chat": "mistral-v3"}', 'is known');
+SELECT ok(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), options() || '{"tokenizer_config": {"chat_template": "{{ x }}"}}'))
+	LIKE '0A000 chat template is not known: The known templates are chatml, %, gemma, %.', 'a template that is not known');
+SELECT is(gpt_import('t', safetensors('SELECT * FROM gpt2'), options() || '{"tokenizer_config": {"chat_template": "{{ x }}"}, "chat_template": "none"}'), 5, 'can be left out');
+SELECT is(talks('t'), '{"end": [3]}', 'by name');
+SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), options() || '{"generation_config": {"top_p": 2}}')),
+	'22023 "top_p" of the generation configuration is 2: It must be between 0 and 1.', 'a number out of range');
+SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), options() || '{"chat_template": 1}')),
+	'22023 option "chat_template" must be a text or an object', 'a template that is a number');
+
 -- who may
 CREATE ROLE gpt_importer LOGIN;
 GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_importer;

@@ -126,8 +126,6 @@ test_parts(LmTokenizer *tokenizer)
 	LmBytes whole = {text, sizeof text - 1}, part;
 	size_t position = 0;
 	char content[sizeof text];
-	int32_t id;
-	LmError error;
 
 	ok(lm_marked_learned_size(TEXT(text)) == 3, "bytes of content that are learned");
 	ok(lm_marked_next(&part, &position, whole) && lm_marked_content(content, part) == 2 &&
@@ -137,14 +135,11 @@ test_parts(LmTokenizer *tokenizer)
 		   content[0] == 'c',
 	   "the second");
 	ok(!lm_marked_next(&part, &position, whole), "there is no third");
-	ok(lm_marked_token(&id, tokenizer, (LmBytes){"<|end|>", 7}, &error) && id == END,
+	ok(lm_tokenizer_named(tokenizer, (LmBytes){"<|end|>", 7}) == END,
 	   "a special token by its name");
-	ok(lm_marked_token(&id, tokenizer, (LmBytes){"<think>", 7}, &error) && id == THINK,
-	   "a token in brackets");
-	ok(lm_marked_token(&id, tokenizer, (LmBytes){"<|end|>x", 8}, &error) && id == -1,
+	ok(lm_tokenizer_named(tokenizer, (LmBytes){"<think>", 7}) == THINK, "another one");
+	ok(lm_tokenizer_named(tokenizer, (LmBytes){"<|end|>x", 8}) == -1,
 	   "a name that goes on is none");
-	ok(lm_marked_token(&id, tokenizer, (LmBytes){"a", 1}, &error) && id == -1,
-	   "nor is an ordinary token");
 }
 
 int

@@ -170,21 +170,6 @@ append_id(Encoding *encoding, int32_t id, LmError *error)
 	return lm_tokens_append(&encoding->tokenizer->host, encoding->tokens, id, error);
 }
 
-bool
-lm_marked_token(int32_t *id, LmTokenizer *tokenizer, LmBytes name, LmError *error)
-{
-	size_t length;
-
-	*id = -1;
-	if (name.size == 0)
-		return true;
-	if (!lm_named_tokens_find(&length, id, tokenizer, name, error))
-		return false;
-	if (length != name.size)
-		*id = -1;
-	return true;
-}
-
 size_t
 lm_marked_learned_size(const char *text, size_t size)
 {
