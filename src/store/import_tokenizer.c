@@ -47,7 +47,8 @@ gpt_import_tokenizer_fit(LmTokenizerSpec *spec, int vocabulary)
 {
 	int n = spec->n_tokens;
 
-	while (n > vocabulary && spec->special[n - 1])
+	while (n > vocabulary &&
+		   (spec->special[n - 1] || (spec->flags != NULL && (spec->flags[n - 1] & LM_TOKEN_ADDED))))
 		n--;
 	if (n > vocabulary || n + Max(LEAST_SLACK, vocabulary / MOST_MISSING) < vocabulary)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -68,9 +69,15 @@ pad(LmTokenizerSpec *spec, int vocabulary)
 {
 	LmBytes *tokens = palloc(vocabulary * sizeof(LmBytes));
 	bool *special = palloc(vocabulary * sizeof(bool));
+	uint8_t *flags = palloc0(vocabulary);
+	double *scores = palloc0(vocabulary * sizeof(double));
 
 	memcpy(tokens, spec->tokens, spec->n_tokens * sizeof(LmBytes));
 	memcpy(special, spec->special, spec->n_tokens * sizeof(bool));
+	if (spec->flags != NULL)
+		memcpy(flags, spec->flags, spec->n_tokens);
+	if (spec->scores != NULL)
+		memcpy(scores, spec->scores, spec->n_tokens * sizeof(double));
 	for (int id = spec->n_tokens; id < vocabulary; id++)
 	{
 		tokens[id].data = psprintf("<|unused_%d|>", id);
@@ -79,6 +86,8 @@ pad(LmTokenizerSpec *spec, int vocabulary)
 	}
 	spec->tokens = tokens;
 	spec->special = special;
+	spec->flags = spec->flags != NULL ? flags : NULL;
+	spec->scores = spec->scores != NULL ? scores : NULL;
 	spec->n_tokens = vocabulary;
 }
 
