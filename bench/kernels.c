@@ -235,6 +235,7 @@ infer_task(void *argument)
 	lm_linear_infer(x->engine, x->y, x->a, &x->linear, x->n_rows, NULL);
 }
 
+/* Heads that share nothing unless a number of kv_heads is set. */
 static LmAttentionShape
 attention_shape(const Context *x)
 {
@@ -284,6 +285,22 @@ gelu_backward_task(void *argument)
 	Context *x = argument;
 
 	lm_gelu_backward(x->engine, x->y, x->b, x->a, x->count, LM_GELU_TANH);
+}
+
+static void
+gate_task(void *argument)
+{
+	Context *x = argument;
+
+	lm_gate_forward(x->engine, x->y, x->a, x->n_rows, 1536, LM_SWIGLU);
+}
+
+static void
+gate_backward_task(void *argument)
+{
+	Context *x = argument;
+
+	lm_gate_backward(x->engine, x->y, x->b, x->a, x->n_rows, 1536, LM_SWIGLU);
 }
 
 static void
@@ -485,6 +502,42 @@ bench_attention(Context *x, const char *library)
 		}
 }
 
+/* Shared keys, a window and a cap, beside plain attention of the same size. */
+static void
+bench_attention_shapes(Context *x)
+{
+	static const struct
+	{
+		int kv_heads;
+		int window;
+		float softcap;
+		const char *name;
+	} shapes[] = {{12, 0, 0, "12 heads of 64 over 12"},
+				  {4, 0, 0, "12 heads of 64 over 4"},
+				  {1, 0, 0, "12 heads of 64 over 1"},
+				  {12, 256, 0, "the same with a window of 256"},
+				  {12, 0, 50, "the same with a soft cap"}};
+
+	x->n_rows = 4096;
+	x->H = 12;
+	x->C = 768;
+	x->dropout.rate = 0;
+	for (int row = 0; row < 4096; row++)
+		x->starts[row] = row / 1024 * 1024;
+	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+	{
+		double work = 2.0 * 4096 * 1024 * 768;
+		char name[100];
+
+		x->kv_heads = shapes[i].kv_heads;
+		x->window = shapes[i].window;
+		x->softcap = shapes[i].softcap;
+		snprintf(name, sizeof name, "attention T 1024, %s", shapes[i].name);
+		report(name, "GFLOP/s", work, attention_forward_task, x);
+		report("    backward", "GFLOP/s", 2.5 * work, attention_backward_task, x);
+	}
+}
+
 static void
 bench_passes(Context *x)
 {
@@ -495,6 +548,9 @@ bench_passes(Context *x)
 	report("GELU (erf), 4096 x 1536", "GB/s", 8.0 * (double) x->count, gelu_erf_task, x);
 	report("GELU (tanh) backward, 4096 x 1536", "GB/s", 12.0 * (double) x->count,
 		   gelu_backward_task, x);
+	report("SwiGLU's gate, 4096 x 2 x 1536", "GB/s", 12.0 * (double) x->count, gate_task, x);
+	report("SwiGLU's gate backward, 4096 x 2 x 1536", "GB/s", 20.0 * (double) x->count,
+		   gate_backward_task, x);
 	report("norm, 4096 x 384", "GB/s", 8.0 * 4096 * 384, norm_task, x);
 	report("norm backward, 4096 x 384", "GB/s", 16.0 * 4096 * 384, norm_backward_task, x);
 	x->dropout.rate = 0;
@@ -538,6 +594,7 @@ main(int argc, char **argv)
 		bench_attention(&x, library);
 		if (i == 1)
 		{
+			bench_attention_shapes(&x);
 			bench_inference(&x);
 			bench_passes(&x);
 		}
