@@ -128,12 +128,14 @@ append_labels(StringInfo json, int n, const char *labels)
 	appendStringInfoChar(json, ']');
 }
 
-/* "gpt2" for shapes that other tools read as GPT-2, else "gpt". */
+/* By the name that Transformers gives it; "gpt" for shapes that it does not have. */
 static const char *
 architecture_of(const LmConfig *config)
 {
 	const LmConfigField *field;
 
+	if (config->labels == 0 && config->model_type != LM_GPT)
+		return lm_model_type_name((int) config->model_type);
 	/* GPT-2 has none of the switches that came later. */
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 		if (field->since >= 3 && !lm_config_is_standard(config, field))

@@ -69,6 +69,8 @@ sub letters_utf8 { my $text = letters(@_); utf8::encode($text); return $text; }
 
 is(query("SELECT config->'source' FROM gpt_version WHERE model = 'llama3'"),
 	'{"name": "llama3", "format": "safetensors", "licence": "apache-2.0", "quantization": "F32"}', 'the row says where a model came from');
+is(query("SELECT string_agg(architecture, ' ' ORDER BY model) FROM gpt_models WHERE model IN ('gpt2', 'pythia', 'smollm3', 'gemma3')"), 'gemma3_text gpt2 gpt_neox smollm3',
+	'the view shows architectures by the names of Transformers');
 is(query("SELECT count(*) FROM pg_largeobject_metadata m WHERE NOT EXISTS (SELECT FROM gpt_version v WHERE v.weights = m.oid) AND
 	NOT EXISTS (SELECT FROM gpt_tokenizer t WHERE t.object = m.oid)"), 0, 'the script leaves no file behind');
 
