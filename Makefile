@@ -135,15 +135,19 @@ unit: unit-programs
 # runs one of them.
 FUZZ_CC = clang
 FUZZ_CFLAGS = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_ENGINE = $(filter src/engine/formats/%,$(ENGINE_SOURCES)) src/engine/base/error.c src/engine/base/memory.c
+FUZZ_ENGINE = $(filter src/engine/formats/% src/engine/text/%,$(ENGINE_SOURCES)) src/engine/base/error.c src/engine/base/memory.c
 FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 
 $(FUZZ_ENGINE:%.c=build/fuzz/%.o): build/fuzz/%.o: %.c $(ENGINE_HEADERS)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(ENGINE_CFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -Iinclude -Isrc/engine -c -o $@ $<
 
-$(FUZZ_PROGRAMS): build/fuzz/%: test/fuzz/%.c $(wildcard test/fuzz/*.h) $(FUZZ_ENGINE:%.c=build/fuzz/%.o)
-	$(FUZZ_CC) $(ENGINE_CFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer -Iinclude -Isrc/engine -o $@ $(filter-out %.h,$^) -lm
+build/fuzz/libengine.a: $(FUZZ_ENGINE:%.c=build/fuzz/%.o)
+	rm -f $@; ar rcs $@ $^
+
+$(FUZZ_PROGRAMS): build/fuzz/%: test/fuzz/%.c $(wildcard test/fuzz/*.h) build/fuzz/libengine.a
+	$(FUZZ_CC) $(ENGINE_CFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer -Iinclude -Isrc/engine -o $@ $< build/fuzz/libengine.a \
+		-licuuc -licui18n -lm
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 

@@ -84,6 +84,12 @@ save("safetensors", "seed", safetensors({
     "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "m": {"dtype": "BOOL", "shape": [1, 1, 2, 2], "data_offsets": [36, 40]},
     "s": {"dtype": "BF16", "shape": [], "data_offsets": [40, 42]}, "n": {"dtype": "I64", "shape": [0], "data_offsets": [42, 42]}}, 42))
 save("safetensors", "seed-names", safetensors({"t" * 127: {"dtype": "I8", "shape": [9], "data_offsets": [0, 9]}}, 9))
+# test/fuzz/target_tokenizer.h has the bytes: flags, kind, switches, more, number of tokens, the tokens, the text.
+TOKENS = bytes([2 << 1, 97, 98, 1, 97, 98, 1 << 1, 32, 3, 0, 99, 2 << 1 | 16, 99, 100, 1, 4 << 1 | 32, 60, 115, 62, 33])
+TEXT = "ab cab <s>! h\u00e9llo  \u65e5 12".encode()
+for kind in range(5):
+    save("tokenizer", "bytes-%d" % kind, bytes([0, kind, 8, 64, 0]) + TEXT)
+    save("tokenizer", "tokens-%d" % kind, bytes([1, kind, 64, 65, 6]) + TOKENS + TEXT)
 save("tensors", "seed", bytes([8, 24, 3, 4, 0, 8, 8, 1, 16, 0, 2, 19, 9]))
 for kind in range(15):
     save("blocks", "seed-%d" % kind, bytes([kind]) + bytes(i * 73 % 256 for i in range(212)))

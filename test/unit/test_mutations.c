@@ -12,6 +12,7 @@
 #include "../fuzz/target_llama2c.h"
 #include "../fuzz/target_safetensors.h"
 #include "../fuzz/target_tensors.h"
+#include "../fuzz/target_tokenizer.h"
 
 #define MOST_FILES 512
 #define MOST_SIZE 16384
@@ -129,8 +130,8 @@ test_target(const char *name, bool (*target)(const uint8_t *data, size_t size), 
 	read_corpus(corpus, name);
 	ok(corpus->n > 0, "%s has a corpus", name);
 	for (int i = 0; i < corpus->n; i++)
-		if (strncmp(corpus->names[i], "seed", 4) == 0)
-			n_seeds += !target(corpus->data[i], corpus->sizes[i]);
+		n_seeds +=
+			!target(corpus->data[i], corpus->sizes[i]) && strncmp(corpus->names[i], "seed", 4) == 0;
 	is_int(n_seeds, 0, "and its seeds are valid");
 	for (int i = 0; i < n && corpus->n > 0; i++)
 	{
@@ -165,5 +166,7 @@ main(void)
 	test_target("llama2c_tokens", target_llama2c_tokens, n);
 	test_target("safetensors", target_safetensors, n);
 	test_target("tensors", target_tensors, n);
+	/* Making a tokenizer takes a millisecond. */
+	test_target("tokenizer", target_tokenizer, n / 100);
 	return done_testing();
 }

@@ -363,6 +363,9 @@ test_wrong_counts(const LmHost *host)
 	spec = *lm_bytes_spec();
 	spec.normalize_nfc = true;
 	refuse(host, &spec, LM_ERR_FORMAT, "a tokenizer of bytes cannot normalize");
+	spec.further[0] = ".";
+	refuse(host, &spec, LM_ERR_FORMAT, "tokenizer has a second pattern but no first one");
+	spec.further[0] = NULL;
 	spec = *lm_bytes_spec();
 	spec.end_of_text = 257;
 	refuse(host, &spec, LM_ERR_FORMAT,

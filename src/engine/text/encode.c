@@ -185,8 +185,12 @@ static bool
 has_sign(LmBytes text)
 {
 	const size_t size = sizeof LM_SPACE_SIGN - 1;
-	const char *place = text.data, *end = text.data + text.size;
+	const char *place = text.data, *end;
 
+	/* A text without bytes may have no data. */
+	if (text.size < size)
+		return false;
+	end = text.data + text.size;
 	while ((size_t) (end - place) >= size &&
 		   (place = memchr(place, LM_SPACE_SIGN[0], (size_t) (end - place))) != NULL)
 	{

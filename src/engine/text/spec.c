@@ -202,6 +202,8 @@ check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name, LmEr
 static bool
 check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 {
+	if (!spec->pattern && spec->further[0])
+		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer has a second pattern but no first one");
 	if (spec->ignore_merges && spec->kind != LM_TOKENIZER_BPE)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "only a BPE tokenizer of bytes ignores merges");
 	if (spec->kind == LM_TOKENIZER_BPE)
