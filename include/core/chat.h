@@ -121,8 +121,9 @@ extern void gpt_chat_train(GptChatTraining *training, const GptChat *chat,
 						   const GptChatTemplate *template);
 
 /*
- * The answer in a generated text, palloc'd. Without reasoning, what the text has up to </think> is
- * dropped, and a block that does not end; with it, a block that began in the prompt is whole.
+ * The answer in a generated text, palloc'd, without white space around it. Without reasoning, what
+ * the text has up to </think> is dropped, and a block that does not end; with it, a block that
+ * began in the prompt is whole.
  */
 extern char *gpt_chat_answer(const char *output, size_t size, const GptChatTemplate *template,
 							 bool reasoning);

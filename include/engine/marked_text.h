@@ -30,12 +30,17 @@ typedef enum LmMark
 
 /*
  * Appends the ids of a marked text. flagged: ids of context get LM_ID_CONTEXT; a text is then cut
- * where it begins or ceases to be learned, as a prompt is cut from its continuation. In a template,
- * the name of a special token means that token; so does a name in brackets, as <think>, that is one
- * token of the vocabulary. LM_ERR_FORMAT for an unknown mark; errors of lm_tokenizer_encode.
+ * where it begins or ceases to be learned, as a prompt is cut from its continuation. In a template
+ * the names of special and added tokens are these tokens. In a content they are text, but for added
+ * tokens like tags (<think>), which no template ends a turn with. LM_ERR_FORMAT for an unknown
+ * mark; errors of lm_tokenizer_encode.
  */
 bool lm_marked_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
 					  bool flagged, LmError *error);
+
+/* The same for a prompt and its continuation, without flags; *n_prompt: the ids of the prompt. */
+bool lm_marked_encode_both(LmTokenizer *tokenizer, LmTokens *tokens, size_t *n_prompt,
+						   LmBytes prompt, LmBytes text, LmError *error);
 
 /* Bytes of content that are learned. */
 size_t lm_marked_learned_size(const char *text, size_t size);
@@ -48,8 +53,5 @@ bool lm_marked_next(LmBytes *learned, size_t *position, LmBytes text);
 
 /* Copies what is content in a text to a buffer of its size; returns how many bytes that are. */
 size_t lm_marked_content(char *content, LmBytes text);
-
-/* The special token of that name, or else the token of these bytes; -1: there is none. */
-int32_t lm_tokenizer_named(const LmTokenizer *tokenizer, LmBytes name);
 
 #endif /* LM_MARKED_TEXT_H */

@@ -629,7 +629,10 @@ gpt_chat_answer(const char *output, size_t size, const GptChatTemplate *template
 	Piece answer;
 
 	if (reasoning)
-		return psprintf("%s%.*s", opened != NULL ? opened : "", (int) size, output);
+	{
+		text = trim(text);
+		return psprintf("%s%.*s", opened != NULL ? opened : "", (int) text.size, text.data);
+	}
 	if (split_reasoning(&dropped, &answer, text))
 		text = answer;
 	else if (opened != NULL)
@@ -641,8 +644,6 @@ gpt_chat_answer(const char *output, size_t size, const GptChatTemplate *template
 
 		if (begin != NULL)
 			text.size = begin - text.data;
-		else
-			return pnstrdup(output, size);
 	}
 	text = trim(text);
 	return pnstrdup(text.data, text.size);

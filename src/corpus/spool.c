@@ -587,7 +587,8 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 	if (spool->cut > 0)
 		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
 
-	first_size = spool->cut > 0 ? spool->cut : spool->record.prompt_size;
+	/* A conversation is one text, whose marks say where its prompt ends. */
+	first_size = spool->cut > 0 ? spool->cut : spool->marked ? 0 : spool->record.prompt_size;
 	document->is_prompt = first_size > 0 && spool->cut == 0 && !spool->second_part;
 	document->text = spool->text + (spool->second_part ? first_size : 0);
 	document->size =

@@ -168,6 +168,18 @@ append_ids(Writer *writer, const int32 *ids, size_t n)
 	writer->shape.n_ids += n;
 }
 
+/* The prompt of a conversation is what stands before its first answer. */
+static void
+note_marks(Writer *writer, const GptDocument *document, const int32 *ids, size_t n_ids)
+{
+	size_t n_context = 0;
+
+	while (n_context < n_ids && (ids[n_context] & LM_ID_CONTEXT) != 0)
+		n_context++;
+	writer->shape.n_prompt = (uint32) Min(n_context > 0 ? n_context - 1 : 0, PG_UINT32_MAX);
+	writer->shape.n_bytes = lm_marked_learned_size(document->text, document->size);
+}
+
 /*
  * Into writer->record: a place for the key, then the ids. A prompt waits there for its completion.
  * A conversation has the tokens around it that its template names.
@@ -198,8 +210,9 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 			writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
 		return;
 	}
-	writer->shape.n_bytes =
-		document->marked ? lm_marked_learned_size(document->text, document->size) : document->size;
+	writer->shape.n_bytes = document->size;
+	if (document->marked)
+		note_marks(writer, document, ids, n_ids);
 	if (writer->end >= 0 && !document->marked)
 		append_ids(writer, &writer->end, 1);
 	if (writer->sort != NULL)

@@ -171,12 +171,12 @@ static int
 token_named(const LmTokenizerSpec *spec, const char *name)
 {
 	size_t size = strlen(name);
-	bool in_brackets = size > 1 && ((name[0] == '<' && name[size - 1] == '>') ||
-									(name[0] == '[' && name[size - 1] == ']'));
 
 	for (int id = 0; id < spec->n_tokens; id++)
 	{
-		if ((in_brackets || spec->special[id]) && spec->tokens[id].size == size &&
+		bool added = spec->flags != NULL && (spec->flags[id] & LM_TOKEN_ADDED) != 0;
+
+		if ((added || spec->special[id]) && spec->tokens[id].size == size &&
 			memcmp(spec->tokens[id].data, name, size) == 0)
 			return id;
 	}

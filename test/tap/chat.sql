@@ -5,20 +5,19 @@ SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
 
 -- A tokenizer of bytes with special tokens, and of a token that is not special.
-CREATE TABLE token AS SELECT name, 255 + n AS id, name <> '<think>' AS special FROM unnest(ARRAY['<s>', '</s>', '<|im_start|>', '<|im_end|>', '<|eot_id|>',
-	'<|start_header_id|>', '<|end_header_id|>', '<start_of_turn>', '<end_of_turn>', '<|end|>', '<｜User｜>', '[INST]', '<think>']) WITH ORDINALITY u(name, n)
-	WHERE name <> '<think>';
+CREATE TABLE token AS SELECT name, 255 + n AS id, name NOT IN ('<think>', '<｜User｜>') AS special FROM unnest(ARRAY['<s>', '</s>', '<|im_start|>', '<|im_end|>', '<|eot_id|>',
+	'<|start_header_id|>', '<|end_header_id|>', '<start_of_turn>', '<end_of_turn>', '<|end|>', '<｜User｜>', '[INST]', '<think>']) WITH ORDINALITY u(name, n);
 CREATE TABLE letter AS SELECT b, chr(CASE WHEN b BETWEEN 33 AND 126 OR b BETWEEN 161 AND 172 OR b BETWEEN 174 AND 255 THEN b
 	ELSE 256 + (SELECT count(*) FROM generate_series(0, x.b - 1) o WHERE NOT (o BETWEEN 33 AND 126 OR o BETWEEN 161 AND 172 OR o BETWEEN 174 AND 255))::integer END) AS letter
 	FROM generate_series(0, 255) x(b);
 SELECT is(gpt_import_tokenizer('chat', jsonb_build_object(
-	'model', jsonb_build_object('type', 'BPE', 'merges', '[]'::jsonb, 'vocab', (SELECT jsonb_object_agg(letter, b) FROM letter) || (SELECT jsonb_object_agg(name, id) FROM token)),
+	'model', jsonb_build_object('type', 'BPE', 'merges', '[]'::jsonb, 'vocab', (SELECT jsonb_object_agg(letter, b) FROM letter) || (SELECT jsonb_object_agg(name, id) FROM token WHERE special)),
 	'added_tokens', (SELECT jsonb_agg(jsonb_build_object('id', id, 'content', name, 'special', special)) FROM token),
 	'pre_tokenizer', '{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}'::jsonb, 'decoder', '{"type": "ByteLevel"}'::jsonb,
 	'post_processor', '{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
 		{"SpecialToken": {"id": "</s>", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
 		"special_tokens": {"<s>": {"id": "<s>", "ids": [256], "tokens": ["<s>"]}, "</s>": {"id": "</s>", "ids": [257], "tokens": ["</s>"]}}}'::jsonb)::text),
-	268, 'a tokenizer with special tokens');
+	269, 'a tokenizer with special tokens');
 CREATE TABLE line AS SELECT 'line ' || i AS body FROM generate_series(1, 60) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 1, "heads": 1, "channels": 32, "context": 128, "tokenizer": "chat", "steps": 2}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
@@ -122,6 +121,9 @@ SELECT is((SELECT array_agg(x ORDER BY o) FROM unnest(gpt_chat_tokens('m', '[{"r
 	'{258,259,258}', 'has no token of one');
 SELECT is(gpt_tokenize('m', '<|im_start|>user'), (SELECT array_agg(ascii(c)) FROM regexp_split_to_table('<|im_start|>user', '') c), 'nor has a text');
 
+SELECT is((SELECT array_agg(x ORDER BY o) FROM unnest(gpt_chat_tokens('m', '"<think>a<｜User｜>"')) WITH ORDINALITY u(x, o) WHERE x > 255), '{258,268,259,258}',
+	'a tag is found in any text, the added token of a turn is not');
+
 -- errors of messages
 SELECT take('"chatml"');
 CREATE FUNCTION refused(messages jsonb, message text) RETURNS SETOF text LANGUAGE sql AS
@@ -172,7 +174,7 @@ SELECT throws_ok($$SELECT gpt_train('n', 'SELECT messages FROM talk')$$, '0A000'
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "documents": "joined"}')$$, '22023',
 	'option "documents" is "joined", but query has a column "messages"', 'conversations are not joined');
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages, i::text FROM talk', '{"chat_template": "chatml"}')$$, '42804', 'columns of query do not go together', 'nothing stands beside them');
-SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "into": "t", "steps": 50, "learning_rate": 0.02, "dropout": 0}') AS job \gset
+SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "into": "t", "steps": 80, "learning_rate": 0.02, "dropout": 0, "validation_fraction": 0}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model learns conversations');
 SELECT is((SELECT skipped FROM gpt_jobs WHERE job = :job), 2::bigint, 'rows without an answer are skipped');
 SELECT is((SELECT task FROM gpt_models WHERE model = 't'), 'chat', 'its task is chat');
@@ -192,9 +194,34 @@ SELECT is((SELECT value FROM gpt_evaluate('t', $$SELECT '[{"role": "user", "cont
 SELECT throws_ok($$SELECT * FROM gpt_evaluate('t', $q$SELECT '[{"role": "x", "content": "a"}]'::jsonb AS messages$q$)$$, '22023', 'message 1 of row 1 of query has the unknown role "x"', 'an error names the row');
 SELECT throws_ok($$SELECT * FROM gpt_evaluate('m', 'SELECT messages FROM talk')$$, '55000', 'query has a column "messages", but the model has no chat template', 'a model without a template');
 
--- the words of a user do not count: with other questions the losses of training are those of the same answers
-SELECT is(gpt_generate('t', E'x', 40, temperature => 0), gpt_generate('t', E'x', 40, temperature => 0), 'gpt_generate generates');
-SELECT throws_like($$SELECT 1 / (position('<|im_end|>' in gpt_generate('t', 'x', 100, seed => s)))::int FROM generate_series(1, 3) s$$, 'division by zero', 'and writes no end of turn');
+SELECT ok((SELECT loss FROM gpt_models WHERE model = 't') < 0.1, 'questions that nobody could know do not count in the loss of training');
+SELECT take('{"begin": "{bos}", "user": "U{content}#", "assistant": "A{content}##"}');
+SELECT is((SELECT round((-value * 7)::numeric, 4) FROM gpt_evaluate('m', $$SELECT '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "Hello"}]'::jsonb AS messages$$) WHERE metric = 'loss'),
+	round(gpt_logprob('m', 'Uq#A', 'Hello##', include_end => false)::numeric, 4), 'an answer has the loss of a completion');
+SELECT is((SELECT round((-value * 14)::numeric, 4) FROM gpt_evaluate('m', $$SELECT '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "Hello"},
+		{"role": "user", "content": "q"}, {"role": "assistant", "content": "Hello"}]'::jsonb AS messages$$) WHERE metric = 'loss'),
+	round((gpt_logprob('m', 'Uq#A', 'Hello##', include_end => false) + gpt_logprob('m', 'Uq#AHello##Uq#A', 'Hello##', include_end => false))::numeric, 4), 'and two have both');
+UPDATE gpt_version SET config = config - 'chat' WHERE model = 'm';
+
+-- a conversation longer than the context: answers count wherever they stand
+CREATE TABLE long AS SELECT jsonb_agg(CASE WHEN n % 2 = 1 THEN jsonb_build_object('role', 'user', 'content', repeat('Hi ', 60)) ELSE '{"role": "assistant", "content": "Yo."}' END ORDER BY n) AS messages
+	FROM generate_series(1, 30) i, generate_series(1, 8) n GROUP BY i;
+SELECT gpt_finetune('m', 'SELECT messages FROM long', '{"chat_template": "chatml", "into": "far", "steps": 10, "validation_query": "SELECT messages FROM long"}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'long conversations are cut');
+SELECT ok((SELECT validation_loss FROM gpt_models WHERE model = 'far') BETWEEN 0.001 AND 6, 'and measured');
+SELECT gpt_finetune('far', 'SELECT i, messages FROM talk', '{"steps": 1, "watermark": "i"}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a watermark beside conversations');
+INSERT INTO talk SELECT i + 200, messages FROM talk WHERE i < 20;
+SELECT gpt_finetune('far', 'SELECT i, messages FROM talk', '{"steps": 1, "since": "watermark", "replay": 0.5}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'new ones and replayed ones');
+SELECT is((SELECT documents FROM gpt_jobs WHERE job = :job), 38::bigint, 'as many as there are');
+DELETE FROM talk WHERE i > 200;
+
+-- a conversation that breaks a rule ends the job
+SELECT gpt_finetune('t', $$SELECT '[{"role": "user", "content": "x"}, {"role": "bot", "content": "x"}]'::jsonb AS messages FROM line$$, '{"steps": 1}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'failed', 'an unknown role');
+SELECT is((SELECT split_part(error, E'\n', 1) FROM gpt_jobs WHERE job = :job), 'message 2 of row 1 of query has the unknown role "bot"', 'the error names row and message');
+SELECT ok(gpt_generate('t', 'x', 100, seed => 1) NOT LIKE '%<|im_end|>%', 'gpt_generate writes no end of turn');
 
 -- adapters, merges and copies keep the template; a further training takes it over
 SELECT gpt_finetune('t', 'SELECT messages FROM talk', '{"method": "lora", "into": "a", "steps": 2}') AS job \gset

@@ -18,6 +18,8 @@ enum
 	END = 256,
 	START,
 	THINK,
+	USER, /* an added token that is not special, as those of DeepSeek */
+	STRIP, /* takes the white space beside it */
 	PAIR, /* "ab", by a merge */
 	N_TOKENS
 };
@@ -29,13 +31,17 @@ static LmTokenizer *
 make_tokenizer(void)
 {
 	static LmBytes tokens[N_TOKENS];
-	static bool special[N_TOKENS] = {[END] = true, [START] = true};
+	static bool special[N_TOKENS] = {[END] = true, [START] = true, [STRIP] = true};
+	static uint8_t flags[N_TOKENS] = {[THINK] = LM_TOKEN_ADDED,
+									  [USER] = LM_TOKEN_ADDED,
+									  [STRIP] = LM_TOKEN_LSTRIP | LM_TOKEN_RSTRIP};
 	static char bytes[256];
 	static LmMerge merge = {'a', 'b', PAIR};
 	LmTokenizerSpec spec = {.kind = LM_TOKENIZER_BPE,
 							.n_tokens = N_TOKENS,
 							.tokens = tokens,
 							.special = special,
+							.flags = flags,
 							.n_merges = 1,
 							.merges = &merge,
 							.end_of_text = END,
@@ -52,6 +58,8 @@ make_tokenizer(void)
 	tokens[END] = (LmBytes){"<|end|>", 7};
 	tokens[START] = (LmBytes){"<|start|>", 9};
 	tokens[THINK] = (LmBytes){"<think>", 7};
+	tokens[USER] = (LmBytes){"<|user|>", 8};
+	tokens[STRIP] = (LmBytes){"<|s|>", 5};
 	tokens[PAIR] = (LmBytes){"ab", 2};
 	tokenizer = lm_tokenizer_create(&host, &spec, &error);
 	if (!tokenizer)
@@ -97,9 +105,12 @@ test_encode(LmTokenizer *tokenizer)
 		  '<', '|', 'e', 'n', 'd', '|', '>', END);
 	GIVES("<|start|>a" C "b" T "<|end|>", false, "parts between special tokens are one text", START,
 		  PAIR, END);
-	GIVES("<think>" C "<think>", false, "a token in brackets is named in a template alone", THINK,
-		  '<', 't', 'h', 'i', 'n', 'k', '>');
-	GIVES("<x>[a]<", false, "brackets without a token are text", '<', 'x', '>', '[', 'a', ']', '<');
+	GIVES("<think>" C "<think>", false, "a tag is an added token everywhere", THINK, THINK);
+	GIVES("<|user|>" C "a<|user|>", false, "another added token in a template alone", USER, 'a',
+		  '<', '|', 'u', 's', 'e', 'r', '|', '>');
+	GIVES("a \n<|s|>\xC2\xA0" C " b", false, "white space beside a token that takes it", 'a', STRIP,
+		  'b');
+	GIVES("<|s" C "|>", false, "no name stands half in a template", '<', '|', 's', '|', '>');
 	GIVES("\0B"
 		  "x"
 		  "\0E",
@@ -126,7 +137,16 @@ test_parts(LmTokenizer *tokenizer)
 	LmBytes whole = {text, sizeof text - 1}, part;
 	size_t position = 0;
 	char content[sizeof text];
+	LmTokens tokens = {0};
+	size_t n_prompt;
+	LmError error;
 
+	ok(lm_marked_encode_both(tokenizer, &tokens, &n_prompt, (LmBytes){TEXT("<|start|>a")},
+							 (LmBytes){TEXT(L C "b" T "<|end|>")}, &error) &&
+		   n_prompt == 2 && tokens.count == 4 && tokens.ids[1] == 'a' && tokens.ids[2] == 'b' &&
+		   tokens.ids[3] == END,
+	   "a prompt and its continuation");
+	lm_tokens_free(&host, &tokens);
 	ok(lm_marked_learned_size(TEXT(text)) == 3, "bytes of content that are learned");
 	ok(lm_marked_next(&part, &position, whole) && lm_marked_content(content, part) == 2 &&
 		   memcmp(content, "ab", 2) == 0,
@@ -135,11 +155,6 @@ test_parts(LmTokenizer *tokenizer)
 		   content[0] == 'c',
 	   "the second");
 	ok(!lm_marked_next(&part, &position, whole), "there is no third");
-	ok(lm_tokenizer_named(tokenizer, (LmBytes){"<|end|>", 7}) == END,
-	   "a special token by its name");
-	ok(lm_tokenizer_named(tokenizer, (LmBytes){"<think>", 7}) == THINK, "another one");
-	ok(lm_tokenizer_named(tokenizer, (LmBytes){"<|end|>x", 8}) == -1,
-	   "a name that goes on is none");
 }
 
 int

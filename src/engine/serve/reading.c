@@ -69,10 +69,13 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
 	if (session->front >= 0 && !marked && !lm_tokens_append(host, tokens, session->front, error))
 		return false;
-	if (!lm_text_encode(session, tokens, request->prompt, marked, 0, error))
+	if (marked)
+		return lm_marked_encode_both(tokenizer, tokens, n_skipped, request->prompt, request->text,
+									 error);
+	if (!lm_text_encode(session, tokens, request->prompt, false, 0, error))
 		return false;
 	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
-	if (!lm_text_encode(session, tokens, request->text, marked,
+	if (!lm_text_encode(session, tokens, request->text, false,
 						request->prompt.size > 0 ? LM_ENCODE_INSIDE : 0, error))
 		return false;
 	if (request->task == LM_TASK_SCORE && request->include_end && end >= 0)

@@ -118,6 +118,22 @@ lm_added_next(const LmTokenizer *tokenizer, LmAddedMatch *match, LmBytes text, b
 	return true;
 }
 
+int32_t
+lm_added_named(const LmTokenizer *tokenizer, LmBytes text)
+{
+	int32_t raw, normalized;
+
+	if (text.size == 0 || !tokenizer->added.first[(unsigned char) text.data[0]])
+		return -1;
+	raw = longest(tokenizer, text, false);
+	normalized = longest(tokenizer, text, true);
+	if (raw < 0 || normalized < 0)
+		return raw < 0 ? normalized : raw;
+	return lm_tokenizer_token(tokenizer, raw).size > lm_tokenizer_token(tokenizer, normalized).size
+			   ? raw
+			   : normalized;
+}
+
 /* The longest token of this pass that the text begins with, or -1. */
 static int32_t
 longest(const LmTokenizer *tokenizer, LmBytes text, bool normalized)

@@ -44,4 +44,7 @@ bool lm_added_wanted(const LmAdded *added, bool normalized, int flags);
 bool lm_added_next(const LmTokenizer *tokenizer, LmAddedMatch *match, LmBytes text, bool normalized,
 				   int flags, LmError *error);
 
+/* The longest added or special token whose name a text begins with, or -1. */
+int32_t lm_added_named(const LmTokenizer *tokenizer, LmBytes text);
+
 #endif /* LM_TEXT_ADDED_H */

@@ -6,9 +6,10 @@
  */
 #include <string.h>
 
+#include <unicode/uchar.h>
+
 #include "engine/marked_text.h"
-#include "text/array.h"
-#include "text/named_tokens.h"
+#include "text/tokenizer_parts.h"
 
 /* An encoding under way. */
 typedef struct Encoding
@@ -23,11 +24,13 @@ typedef struct Encoding
 	bool is_learned;
 	bool after_piece; /* the last id is a piece's, not a special token */
 	bool begun; /* there is a last id */
+	bool strips; /* it takes white space on its right */
 } Encoding;
 
-static bool encode(Encoding *encoding, const char *text, size_t size, LmError *error);
+static bool encode(Encoding *encoding, LmBytes text, LmError *error);
 static bool take_mark(Encoding *encoding, char mark, LmError *error);
 static bool take_template(Encoding *encoding, size_t *taken, LmBytes text, LmError *error);
+static bool take_content(Encoding *encoding, size_t *taken, LmBytes text, LmError *error);
 static bool flush(Encoding *encoding, LmError *error);
 static bool append_id(Encoding *encoding, int32_t id, LmError *error);
 
@@ -35,10 +38,9 @@ bool
 lm_marked_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
 				 bool flagged, LmError *error)
 {
-	Encoding encoding = {
-		.tokenizer = tokenizer, .tokens = tokens, .flagged = flagged, .is_template = true};
+	Encoding encoding = {.tokenizer = tokenizer, .tokens = tokens, .flagged = flagged};
 	size_t count = tokens->count;
-	bool done = encode(&encoding, text, size, error);
+	bool done = encode(&encoding, (LmBytes){text, size}, error);
 
 	if (!done)
 		tokens->count = count;
@@ -46,39 +48,41 @@ lm_marked_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, siz
 	return done;
 }
 
+bool
+lm_marked_encode_both(LmTokenizer *tokenizer, LmTokens *tokens, size_t *n_prompt, LmBytes prompt,
+					  LmBytes text, LmError *error)
+{
+	Encoding encoding = {.tokenizer = tokenizer, .tokens = tokens};
+	size_t count = tokens->count;
+	bool done = encode(&encoding, prompt, error);
+
+	*n_prompt = tokens->count - count;
+	done = done && encode(&encoding, text, error);
+	if (!done)
+		tokens->count = count;
+	lm_array_free(&tokenizer->host, encoding.piece);
+	return done;
+}
+
 static bool
-encode(Encoding *encoding, const char *text, size_t size, LmError *error)
+encode(Encoding *encoding, LmBytes text, LmError *error)
 {
 	size_t i = 0;
 
 	/* A piece is never longer than the text. */
-	if (!lm_array_reserve(&encoding->tokenizer->host, &encoding->piece, &encoding->capacity, size,
-						  1, error))
+	if (!lm_array_reserve(&encoding->tokenizer->host, &encoding->piece, &encoding->capacity,
+						  text.size, 1, error))
 		return false;
-	while (i < size)
+	encoding->is_template = true;
+	while (i < text.size)
 	{
-		size_t taken;
+		LmBytes rest = {text.data + i, text.size - i};
+		size_t taken = 2;
 
-		if (text[i] == '\0')
-		{
-			if (!take_mark(encoding, i + 1 < size ? text[i + 1] : '\0', error))
-				return false;
-			i += 2;
-			continue;
-		}
-		if (encoding->is_template)
-		{
-			if (!take_template(encoding, &taken, (LmBytes){text + i, size - i}, error))
-				return false;
-		}
-		else
-		{
-			const char *mark = memchr(text + i, '\0', size - i);
-
-			taken = mark ? (size_t) (mark - text) - i : size - i;
-			memcpy(encoding->piece + encoding->size, text + i, taken);
-			encoding->size += taken;
-		}
+		if (rest.data[0] == '\0' ? !take_mark(encoding, rest.size > 1 ? rest.data[1] : '\0', error)
+			: encoding->is_template ? !take_template(encoding, &taken, rest, error)
+									: !take_content(encoding, &taken, rest, error))
+			return false;
 		i += taken;
 	}
 	return flush(encoding, error);
@@ -118,18 +122,87 @@ take_mark(Encoding *encoding, char mark, LmError *error)
 	}
 }
 
-/* Takes a special token's name, or else one byte; *taken: their size. */
+/* Appends bytes to the piece; a token in front of them may take white space away. */
+static void
+append_bytes(Encoding *encoding, LmBytes text)
+{
+	while (encoding->strips && text.size > 0)
+	{
+		int length = lm_utf8_length(text.data, text.size), decoded;
+
+		if (length == 0 || !u_isUWhiteSpace(lm_utf8_decode(text.data, &decoded)))
+			encoding->strips = false;
+		else
+			text = (LmBytes){text.data + length, text.size - (size_t) length};
+	}
+	memcpy(encoding->piece + encoding->size, text.data, text.size);
+	encoding->size += text.size;
+}
+
+/* Bytes of the character that a text begins with; 1 where it is none. */
+static size_t
+character_size(LmBytes text)
+{
+	int length = lm_utf8_length(text.data, text.size);
+
+	return length > 0 ? (size_t) length : 1;
+}
+
+/* Takes a token's name, or else one character; *taken: their size. */
 static bool
 take_template(Encoding *encoding, size_t *taken, LmBytes text, LmError *error)
 {
-	int32_t id;
+	int32_t id = lm_added_named(encoding->tokenizer, text);
 
-	if (!lm_named_tokens_find(taken, &id, encoding->tokenizer, text, error))
-		return false;
-	if (*taken > 0)
+	if (id >= 0)
+	{
+		*taken = lm_tokenizer_token(encoding->tokenizer, id).size;
 		return append_id(encoding, id, error);
-	encoding->piece[encoding->size++] = text.data[0];
-	*taken = 1;
+	}
+	*taken = character_size(text);
+	append_bytes(encoding, (LmBytes){text.data, *taken});
+	return true;
+}
+
+/* Whether a name is a tag of letters: <think>, </think>. */
+static bool
+is_tag(LmBytes name)
+{
+	size_t i = name.size > 1 && name.data[1] == '/' ? 2 : 1;
+
+	if (name.size < i + 2 || name.data[0] != '<' || name.data[name.size - 1] != '>')
+		return false;
+	for (; i + 1 < name.size; i++)
+		if (!(name.data[i] >= 'a' && name.data[i] <= 'z') && name.data[i] != '_')
+			return false;
+	return true;
+}
+
+/*
+ * Takes content up to a mark, or to a name of an added token that the tokenizer would find in a
+ * text: the name is cut after its first character, so that nobody finds it.
+ */
+static bool
+take_content(Encoding *encoding, size_t *taken, LmBytes text, LmError *error)
+{
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(encoding->tokenizer);
+	const LmAdded *added = &encoding->tokenizer->added;
+	const char *mark = memchr(text.data, '\0', text.size);
+	size_t size = mark ? (size_t) (mark - text.data) : text.size;
+	bool searches = added->plain[0] || added->plain[1];
+
+	for (size_t i = 0; searches && i < size; i++)
+	{
+		int32_t id = lm_added_named(encoding->tokenizer, (LmBytes){text.data + i, size - i});
+
+		if (id < 0 || spec->special[id] || is_tag(lm_tokenizer_token(encoding->tokenizer, id)))
+			continue;
+		*taken = i + character_size((LmBytes){text.data + i, size - i});
+		append_bytes(encoding, (LmBytes){text.data, *taken});
+		return flush(encoding, error);
+	}
+	*taken = size;
+	append_bytes(encoding, (LmBytes){text.data, size});
 	return true;
 }
 
@@ -155,14 +228,35 @@ flush(Encoding *encoding, LmError *error)
 	return true;
 }
 
-/* Appends a special token, after the text before it; nothing for -1. */
+/* Drops white space from the end of the piece. */
+static void
+strip_piece(Encoding *encoding)
+{
+	while (encoding->size > 0)
+	{
+		size_t start = lm_utf8_boundary(encoding->piece, encoding->size, encoding->size - 1);
+		int length = lm_utf8_length(encoding->piece + start, encoding->size - start), decoded;
+
+		if (length == 0 || !u_isUWhiteSpace(lm_utf8_decode(encoding->piece + start, &decoded)))
+			return;
+		encoding->size = start;
+	}
+}
+
+/* Appends a special or added token, after the text before it; nothing for -1. */
 static bool
 append_id(Encoding *encoding, int32_t id, LmError *error)
 {
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(encoding->tokenizer);
+	int flags = id >= 0 && spec->flags ? spec->flags[id] : 0;
+
+	if (flags & LM_TOKEN_LSTRIP)
+		strip_piece(encoding);
 	if (!flush(encoding, error))
 		return false;
 	if (id < 0)
 		return true;
+	encoding->strips = flags & LM_TOKEN_RSTRIP;
 	encoding->after_piece = false;
 	encoding->begun = true;
 	if (encoding->flagged && !encoding->is_learned)

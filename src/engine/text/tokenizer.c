@@ -4,7 +4,6 @@
  * The tokenizer as its callers see it: a checked copy of its description, and the tables that its
  * kind needs. encode.c has the way from text to ids.
  */
-#include "text/named_tokens.h"
 #include "text/spec.h"
 #include "text/tokenizer_parts.h"
 
@@ -164,7 +163,6 @@ lm_tokenizer_free(LmTokenizer *tokenizer)
 	host = tokenizer->host;
 	drop_shared(tokenizer);
 	lm_tokenizer_free_scratch(tokenizer);
-	lm_named_tokens_free(tokenizer);
 	lm_array_free(&host, tokenizer->unigram.nodes);
 	lm_free(&host, tokenizer->sorted);
 	lm_free(&host, tokenizer->index.slots);

@@ -45,7 +45,6 @@ struct LmTokenizer
 	const int32_t *order;
 	int32_t n_ordered;
 	int32_t *sorted; /* order, where it is the tokenizer's own */
-	struct LmNamedTokens *named; /* of text/named_tokens.h, once a template is encoded */
 	LmText normalized, spaced; /* scratch, empty between calls */
 };
 
