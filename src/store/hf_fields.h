@@ -37,6 +37,12 @@ extern bool gpt_hf_is_empty(const GptJson *node);
 /* The value as JSON for a message, shortened. */
 extern char *gpt_hf_show(const GptJson *node);
 
+/*
+ * src/store/hf_names.c: whether a field is read by a function of its own, or does not change the
+ * arithmetic of an architecture.
+ */
+extern bool gpt_hf_knows(const char *name, LmModelType type);
+
 /* Raises the error for a field outside the family; supported: a full sentence, or NULL. */
 pg_noreturn extern void gpt_hf_refuse(const char *name, const GptJson *value,
 									  const char *supported);
