@@ -6,10 +6,11 @@
  * The tokens are the bytes of TEXT, of which the last tenth is held out. Prints the loss on that
  * before and after, in nats a byte, the share of the weights that is trained, the seconds of a
  * step, and the memory: what lm_trainer_memory says, and the most that the process held. PRECISION
- * and THREADS as for bench/train.c.
+ * and THREADS as for bench/train.c; BASE: the type in which an adapter's base is kept (BF16, Q8_0).
  */
 #include <sys/resource.h>
 
+#include "engine/block_type.h"
 #include "shapes.h"
 
 #define EVALUATIONS 12 /* batches */
@@ -118,6 +119,20 @@ train(LmTrainer *trainer, LmBatch *batch, const Shape *shape, const Text *text, 
 	return (seconds_now() - started) / steps;
 }
 
+/* Into the parameters, or below an adapter. */
+static void
+read_weights(LmTrainer *trainer, const LmParamTable *whole, const char *path, bool is_adapter)
+{
+	float *block = is_adapter ? malloc(whole->total * sizeof(float)) : lm_trainer_params(trainer);
+
+	transfer(block, whole->total, path, false);
+	for (int i = 0; is_adapter && i < whole->n_params; i++)
+		lm_trainer_put_base(trainer, whole->params[i].kind, whole->params[i].layer, 0,
+							whole->params[i].rows, block + whole->params[i].offset);
+	if (is_adapter)
+		free(block);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -161,6 +176,8 @@ main(int argc, char **argv)
 	if (is_base && 0.4 / config.channels < options.learning_rate)
 		options.learning_rate = 0.4 / config.channels;
 	options.min_learning_rate = options.learning_rate / 10;
+	if (getenv("BASE") && is_adapter)
+		options.base_type = lm_block_type_named(getenv("BASE"))->number;
 	must(lm_trainer_memory(&memory, &config, &options, engine_options.n_threads, &error), &error);
 	trainer = lm_trainer_create(engine, &config, &options, &error);
 	must(trainer != NULL, &error);
@@ -168,8 +185,7 @@ main(int argc, char **argv)
 	whole = lm_param_table_create(&host, &base, &error);
 	must(whole != NULL, &error);
 	if (!is_base)
-		transfer(is_adapter ? lm_trainer_base(trainer) : lm_trainer_params(trainer), whole->total,
-				 argv[3], false);
+		read_weights(trainer, whole, argv[3], is_adapter);
 	before = held_out_loss(trainer, &batch, shape, &text);
 	seconds = train(trainer, &batch, shape, &text, (int) options.steps);
 	if (is_base)
