@@ -80,6 +80,13 @@ LmModel *lm_model_open_adapter(const LmHost *host, const void *image, size_t siz
 void lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table,
 					  const float *adapter, const LmParamTable *adapter_table, int layer);
 
+/*
+ * The same for one parameter w [param->rows, param->columns] of the base; false, and w as it is,
+ * where the adapter adds nothing to it. With w NULL only the answer.
+ */
+bool lm_adapter_merge_param(LmEngine *engine, float *w, const LmParam *param, const float *adapter,
+							const LmParamTable *adapter_table);
+
 /* Copies a classifier's head between blocks, where both have one of the same shape. */
 void lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from,
 						  const LmParamTable *from_table);

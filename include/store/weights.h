@@ -46,6 +46,13 @@ extern GptWeightsWriter *gpt_weights_begin(GptBlob *blob, const LmParamTable *ta
 										   const LmBlockType *const *types, const char *labels,
 										   const pg_uuid_t *run_id);
 extern void gpt_weights_append(GptWeightsWriter *writer, const void *bytes, size_t size);
+/*
+ * The next values of the file, in types that have an encoding; and a whole parameter [rows,
+ * columns], or rows of it in the order in which gpt_weights_scan gives them.
+ */
+extern void gpt_weights_append_values(GptWeightsWriter *writer, const float *values, size_t count);
+extern void gpt_weights_append_rows(GptWeightsWriter *writer, const LmParam *param, int n_rows,
+									const float *rows);
 extern void gpt_weights_end(GptWeightsWriter *writer);
 
 /*
@@ -90,6 +97,8 @@ extern GptWeightsReader *gpt_weights_open(const struct GptVersion *version,
 extern const LmBlockType *gpt_weights_type(const GptWeightsReader *reader, int i);
 extern void gpt_weights_raw(GptWeightsReader *reader, void *bytes, size_t size);
 extern void gpt_weights_close(GptWeightsReader *reader);
+/* Frees a reader of which only the header was wanted. */
+extern void gpt_weights_abandon(GptWeightsReader *reader);
 
 /*
  * The type in which training an adapter keeps the matrices of the version's blocks in memory, by

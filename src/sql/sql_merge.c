@@ -2,7 +2,8 @@
  * src/sql/sql_merge.c
  *
  * gpt_merge: an adapter goes in, and a version with all its weights comes out: those of its base,
- * with the adapter folded in.
+ * with the adapter folded in. They pass through in pieces, so that the adapter and one matrix are
+ * in memory.
  */
 #include "postgres.h"
 
@@ -29,11 +30,30 @@
 PG_FUNCTION_INFO_V1(gpt_merge);
 
 static GptVersion *adapter_of(const char *reference);
+/* A merge that is being written. */
+typedef struct Merge
+{
+	const GptVersion *base;
+	LmParamTable *base_table;
+	LmParamTable *adapter_table;
+	LmParamTable *table; /* of the merged version */
+	char *labels;
+	float *adapter; /* block */
+	LmEngine *engine;
+	GptWeightsWriter *writer;
+	float *matrix; /* that the adapter adds to [matrix_count] */
+	size_t matrix_count;
+	int n_rows; /* of it that were read */
+} Merge;
+
+static GptVersion *adapter_of(const char *reference);
 static int32 merge(const GptVersion *adapter, const GptVersion *base);
 static float *allocate(size_t total, const GptVersion *version);
-static void fold(float *block, const LmParamTable *table, const float *adapter,
-				 const LmParamTable *adapter_table);
-static int32 publish(const GptVersion *adapter, const LmParamTable *table, const float *block);
+static void write_merged(GptBlob *blob, void *context, const pg_uuid_t *run_id);
+static const LmBlockType **types_of(const Merge *merge);
+static void take_rows(void *into, const LmParam *param, int first_row, int n_rows,
+					  const float *rows);
+static int32 publish(const GptVersion *adapter, Merge *merge);
 static char *joined_labels(const GptVersion *version);
 
 /*
@@ -89,36 +109,42 @@ adapter_of(const char *reference)
 	return look_at(reference);
 }
 
-/* Adds the low-rank products to the base's weights and publishes the sum as a full version. */
+/* Publishes the base's weights with the low-rank products added, as a full version. */
 static int32
 merge(const GptVersion *adapter, const GptVersion *base)
 {
+	Merge merge = {.base = base, .adapter_table = gpt_weights_table(&adapter->config)};
 	LmConfig config = lm_config_base(&adapter->config);
-	LmParamTable *adapter_table = gpt_weights_table(&adapter->config);
-	LmParamTable *table;
-	float *adapter_block;
-	float *block;
+	LmParamTable *base_table = gpt_weights_table(&base->config);
+	uint64 memory;
 
 	lm_config_copy(&config, &adapter->config, LM_PART_HEAD);
 	lm_config_copy(&config, &base->config, LM_PART_START);
 	lm_config_copy(&config, &base->config, LM_PART_TRAINING);
-	table = gpt_weights_table(&config);
-	gpt_bridge_check_memory(((uint64) table->total + adapter_table->total) * sizeof(float));
-	block = allocate(table->total, adapter);
-	adapter_block = allocate(adapter_table->total, adapter);
+	merge.table = gpt_weights_table(&config);
+	merge.base_table = base_table;
+	merge.engine = gpt_bridge_training_engine(gpt_threads);
+	for (int i = 0; i < merge.table->n_params; i++)
+	{
+		const LmParam *param = &merge.table->params[i];
 
-	/* A classifier's head comes last, and is the adapter's. */
-	gpt_weights_read(block, gpt_weights_table(&base->config), base);
-	gpt_weights_read(adapter_block, adapter_table, adapter);
-	fold(block, table, adapter_block, adapter_table);
-	pfree(adapter_block);
-	return publish(adapter, table, block);
+		if (lm_adapter_merge_param(merge.engine, NULL, param, NULL, merge.adapter_table))
+			merge.matrix_count = Max(merge.matrix_count, param->count);
+	}
+	memory = gpt_weights_memory(base_table) +
+			 ((uint64) merge.matrix_count + merge.adapter_table->total) * sizeof(float);
+	gpt_bridge_check_memory(memory);
+	merge.adapter = allocate(merge.adapter_table->total, adapter);
+	merge.matrix = allocate(merge.matrix_count, adapter);
+	merge.labels = joined_labels(adapter);
+	gpt_weights_read(merge.adapter, merge.adapter_table, adapter);
+	return publish(adapter, &merge);
 }
 
 static float *
 allocate(size_t total, const GptVersion *version)
 {
-	float *block = MemoryContextAllocExtended(CurrentMemoryContext, total * sizeof(float),
+	float *block = MemoryContextAllocExtended(CurrentMemoryContext, Max(total, 1) * sizeof(float),
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 
 	if (block == NULL)
@@ -128,27 +154,86 @@ allocate(size_t total, const GptVersion *version)
 	return block;
 }
 
+/*
+ * Writes the object while the base is read. A tensor that stays keeps its type where its values can
+ * be written in it; the others are F32, so that nothing of the sum is lost.
+ */
 static void
-fold(float *block, const LmParamTable *table, const float *adapter,
-	 const LmParamTable *adapter_table)
+write_merged(GptBlob *blob, void *context, const pg_uuid_t *run_id)
 {
-	LmEngine *engine = gpt_bridge_training_engine(gpt_threads);
+	Merge *merge = context;
+	const LmBlockType **types = types_of(merge);
 
-	for (int layer = 0; layer < table->config.layers; layer++)
+	merge->writer = gpt_weights_begin(blob, merge->table, types, merge->labels, run_id);
+	gpt_weights_scan(merge->base, merge->base_table, take_rows, merge);
+	/* A classifier's head comes last, and is the adapter's. */
+	for (int i = 0; i < merge->adapter_table->n_params; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		lm_adapter_merge(engine, block, table, adapter, adapter_table, layer);
+		const LmParam *param = &merge->adapter_table->params[i];
+
+		if (lm_param_in_head(param))
+			gpt_weights_append_rows(merge->writer, param, param->rows,
+									merge->adapter + param->offset);
 	}
-	lm_adapter_copy_head(block, table, adapter, adapter_table);
+	gpt_weights_end(merge->writer);
+	pfree(types);
+}
+
+/* The types of the tensors of the merged version. */
+static const LmBlockType **
+types_of(const Merge *merge)
+{
+	GptWeightsReader *reader = gpt_weights_open(merge->base, merge->base_table);
+	const LmBlockType *f32 = lm_block_type_named("F32");
+	const LmBlockType **types = palloc(merge->table->n_tensors * sizeof(const LmBlockType *));
+
+	/* Both tables have the same parameters in front of a head. */
+	for (int i = 0, n = 0; i < merge->table->n_params; i++)
+		for (int part = 0; part < merge->table->params[i].n_parts; part++, n++)
+		{
+			const LmParam *param = &merge->table->params[i];
+			const LmBlockType *type = lm_param_in_head(param) ? f32 : gpt_weights_type(reader, n);
+			bool changes =
+				lm_adapter_merge_param(merge->engine, NULL, param, NULL, merge->adapter_table);
+
+			types[n] = changes || type->elements > 1 ? f32 : type;
+		}
+	gpt_weights_abandon(reader);
+	return types;
+}
+
+/* A GptTakeRows: collects a matrix that the adapter adds to, and passes all else on. */
+static void
+take_rows(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
+{
+	Merge *merge = into;
+
+	if (lm_param_in_head(param))
+		return;
+	if (!lm_adapter_merge_param(merge->engine, NULL, param, NULL, merge->adapter_table))
+	{
+		gpt_weights_append_rows(merge->writer, param, n_rows, rows);
+		return;
+	}
+	memcpy(merge->matrix + (size_t) first_row * param->columns, rows,
+		   (size_t) n_rows * param->columns * sizeof(float));
+	merge->n_rows += n_rows;
+	if (merge->n_rows < param->rows)
+		return;
+	(void) lm_adapter_merge_param(merge->engine, merge->matrix, param, merge->adapter,
+								  merge->adapter_table);
+	gpt_weights_append_rows(merge->writer, param, param->rows, merge->matrix);
+	merge->n_rows = 0;
 }
 
 /* The losses are those of the adapter, which says the same. */
 static int32
-publish(const GptVersion *adapter, const LmParamTable *table, const float *block)
+publish(const GptVersion *adapter, Merge *merge)
 {
 	GptPublication publication = {.model = adapter->model,
-								  .table = table,
-								  .block = block,
+								  .table = merge->table,
+								  .write = write_merged,
+								  .write_context = merge,
 								  .may_exist = true,
 								  .must_exist = true};
 	GptStatement statement;
@@ -157,7 +242,7 @@ publish(const GptVersion *adapter, const LmParamTable *table, const float *block
 
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	memcpy(publication.tokenizer, adapter->tokenizer, GPT_SHA256_SIZE);
-	publication.labels = joined_labels(adapter);
+	publication.labels = merge->labels;
 	publication.extras = adapter->extras;
 	publication.watermark = gpt_catalog_watermark(&column, adapter);
 	publication.watermark_column = column;

@@ -56,6 +56,7 @@ static void take_rows(void *into, const LmParam *param, int first_row, int n_row
 					  const float *rows);
 static GptWeightsReader *open_reader(const GptVersion *version, const LmParamTable *table,
 									 bool hashed);
+static void free_reader(GptWeightsReader *reader);
 static char *read_header(size_t *size, GptWeightsReader *reader);
 static void check_header(const GptWeightsReader *reader, size_t size);
 static void scan_param(Scan *scan, const LmParam *param, int tensor);
@@ -153,7 +154,7 @@ gpt_weights_base_type(const GptVersion *version)
 			common = common == NULL || common == type ? type : f32;
 		}
 	}
-	gpt_blob_close(reader->blob, NULL);
+	gpt_weights_abandon(reader);
 	return common != NULL ? common : f32;
 }
 
@@ -182,6 +183,19 @@ gpt_weights_close(GptWeightsReader *reader)
 	if (gpt_blob_close(reader->blob, sha256) != version->size ||
 		memcmp(sha256, version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_weights_corrupt(version, "The content hash differs from that of the catalog.");
+	free_reader(reader);
+}
+
+void
+gpt_weights_abandon(GptWeightsReader *reader)
+{
+	gpt_blob_close(reader->blob, NULL);
+	free_reader(reader);
+}
+
+static void
+free_reader(GptWeightsReader *reader)
+{
 	pfree(reader->header->tensors);
 	pfree(reader->header);
 	pfree(reader);

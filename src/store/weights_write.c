@@ -21,6 +21,15 @@ struct GptWeightsWriter
 {
 	GptBlob *blob;
 	uint64 missing; /* bytes of tensors that have not come */
+	const LmParamTable *table;
+	const LmBlockType *const *types; /* NULL: F32 */
+	/* of _append_values: the tensor that comes next, and what it lacks */
+	int tensor;
+	int param;
+	int part;
+	size_t left;
+	float *values; /* [PIECE_COUNT] */
+	char *bytes; /* of so many values */
 };
 
 /* What a header is made of. */
@@ -43,7 +52,6 @@ gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, 
 				  const pg_uuid_t *run_id)
 {
 	GptWeightsWriter *writer = gpt_weights_begin(blob, table, NULL, labels, run_id);
-	float *values = palloc(PIECE_COUNT * sizeof(float));
 
 #ifdef WORDS_BIGENDIAN
 #error "weights are written as little-endian floats"
@@ -52,15 +60,8 @@ gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, 
 	{
 		const LmParam *param = &table->params[i];
 
-		for (size_t first = 0; first < param->count; first += PIECE_COUNT)
-		{
-			size_t count = Min(param->count - first, PIECE_COUNT);
-
-			lm_param_get(values, block, param, first, count);
-			gpt_weights_append(writer, values, count * sizeof(float));
-		}
+		gpt_weights_append_rows(writer, param, param->rows, block + param->offset);
 	}
-	pfree(values);
 	gpt_weights_end(writer);
 }
 
@@ -69,11 +70,17 @@ gpt_weights_begin(GptBlob *blob, const LmParamTable *table, const LmBlockType *c
 				  const char *labels, const pg_uuid_t *run_id)
 {
 	const Content content = {table, types, labels, run_id};
-	GptWeightsWriter *writer = palloc(sizeof(GptWeightsWriter));
+	GptWeightsWriter *writer = palloc0(sizeof(GptWeightsWriter));
 	char *header = make_header(&content, &writer->missing);
 	uint64 size = strlen(header);
 
 	writer->blob = blob;
+	writer->table = table;
+	writer->types = types;
+	writer->tensor = -1;
+	writer->part = -1;
+	writer->values = palloc(PIECE_COUNT * sizeof(float));
+	writer->bytes = palloc(PIECE_COUNT * sizeof(float));
 	gpt_blob_write(blob, &size, sizeof(size));
 	gpt_blob_write(blob, header, size);
 	pfree(header);
@@ -89,11 +96,85 @@ gpt_weights_append(GptWeightsWriter *writer, const void *bytes, size_t size)
 	writer->missing -= size;
 }
 
+/* The tensor that values come for. */
+static void
+next_tensor(GptWeightsWriter *writer)
+{
+	const LmParam *params = writer->table->params;
+
+	writer->tensor++;
+	if (++writer->part == params[writer->param].n_parts)
+	{
+		writer->param++;
+		writer->part = 0;
+	}
+	if (writer->param == writer->table->n_params)
+		elog(ERROR, "more weights than parameters");
+	writer->left =
+		lm_part_count(&params[writer->param], &params[writer->param].parts[writer->part]);
+}
+
+void
+gpt_weights_append_values(GptWeightsWriter *writer, const float *values, size_t count)
+{
+	const LmBlockType *f32 = lm_block_type_named("F32");
+
+	while (count > 0)
+	{
+		const LmBlockType *type;
+		size_t n, size;
+
+		while (writer->left == 0)
+			next_tensor(writer);
+		type = writer->types != NULL ? writer->types[writer->tensor] : f32;
+		n = Min(Min(count, writer->left), PIECE_COUNT);
+		if (type->encode == NULL || !lm_block_size(&size, type, n))
+			elog(ERROR, "%zu values cannot be written as %s", n, type->name);
+		if (type == f32)
+			gpt_weights_append(writer, values, size);
+		else
+		{
+			lm_block_encode(writer->bytes, type, values, n);
+			gpt_weights_append(writer, writer->bytes, size);
+		}
+		writer->left -= n;
+		values += n;
+		count -= n;
+	}
+}
+
+void
+gpt_weights_append_rows(GptWeightsWriter *writer, const LmParam *param, int n_rows,
+						const float *rows)
+{
+	bool whole = n_rows == param->rows;
+	LmParam here = *param; /* rows are a block with nothing else */
+	size_t count = (size_t) n_rows * param->columns;
+
+	here.offset = 0;
+	if (!whole && param->file_offset != 0)
+		elog(ERROR, "parameter \"%s\" comes in pieces", param->name);
+	if (!whole)
+	{
+		gpt_weights_append_values(writer, rows, count);
+		return;
+	}
+	for (size_t first = 0; first < count; first += PIECE_COUNT)
+	{
+		size_t n = Min(count - first, PIECE_COUNT);
+
+		lm_param_get(writer->values, rows, &here, first, n);
+		gpt_weights_append_values(writer, writer->values, n);
+	}
+}
+
 void
 gpt_weights_end(GptWeightsWriter *writer)
 {
 	if (writer->missing > 0)
 		elog(ERROR, UINT64_FORMAT " bytes of weights are missing", writer->missing);
+	pfree(writer->values);
+	pfree(writer->bytes);
 	pfree(writer);
 }
 

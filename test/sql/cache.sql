@@ -52,6 +52,14 @@ SET gpt.max_memory = '8MB';
 SELECT gpt_score('large', 'x') > 0 AS large;
 SELECT size > 20e6 AS larger FROM gpt_images WHERE model = 'large';
 RESET gpt.max_memory;
+
+-- neither are all weights when an adapter is folded in
+SELECT gpt_finetune('large', 'SELECT body FROM line', '{"method": "lora", "rank": 2, "steps": 1, "batch_size": 1, "into": "small"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SET gpt.max_memory = '12MB';
+SELECT gpt_merge('small');
+RESET gpt.max_memory;
+SELECT gpt_drop_model('small');
 SELECT gpt_drop_model('large');
 
 -- nobody but a superuser raises it

@@ -88,6 +88,10 @@ SELECT gpt_rename_model('q8_0_adapter', 'adapter');
 SELECT gpt_score('adapter', 'line 7') AS score \gset
 SELECT gpt_merge('adapter');
 SELECT cmp_ok(abs(gpt_score('adapter', 'line 7') - :score), '<', 1e-4::float8, 'and folded into it');
+SELECT gpt_merge(model || '_adapter') FROM unnest('{f32,bf16}'::text[]) model;
+SELECT is(gpt_score('bf16_adapter', 'line 7'), gpt_score('f32_adapter', 'line 7'), 'what a merge gives does not depend on the type either');
+SELECT cmp_ok((SELECT size FROM gpt_models WHERE model = 'bf16_adapter'), '<', (SELECT size - 18000 FROM gpt_models WHERE model = 'f32_adapter'),
+	'tensors that it does not change keep their type');
 
 -- the file that was published, but not one that fits
 CREATE FUNCTION refused("from" text, "to" text, OUT message text) LANGUAGE plpgsql AS $$

@@ -212,32 +212,48 @@ lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model,
 	lm_add(engine, y, sum, (size_t) n_rows * (size_t) b->n_out);
 }
 
+/* The matrices that targets add to. */
+static const LmParamKind target_weights[LM_TARGETS] = {LM_ATTENTION_WEIGHT, LM_PROJECTION_WEIGHT,
+													   LM_UP_WEIGHT, LM_DOWN_WEIGHT};
+
 void
 lm_adapter_merge(LmEngine *engine, float *block, const LmParamTable *table, const float *adapter,
 				 const LmParamTable *adapter_table, int layer)
 {
-	static const LmParamKind weights[LM_TARGETS] = {LM_ATTENTION_WEIGHT, LM_PROJECTION_WEIGHT,
-													LM_UP_WEIGHT, LM_DOWN_WEIGHT};
-
 	for (int target = 0; target < LM_TARGETS; target++)
 	{
-		const LmParam *a = lm_param_find(adapter_table, LM_LORA_A(target), layer);
-		const LmParam *b = lm_param_find(adapter_table, LM_LORA_B(target), layer);
-		const LmParam *w = lm_param_find(table, weights[target], layer);
-		LmLora lora = {.rank = adapter_table->config.lora_rank,
-					   .scale = lm_config_lora_scale(&adapter_table->config)};
+		const LmParam *w = lm_param_find(table, target_weights[target], layer);
 
-		if (!a)
-			continue;
-		lora.n_in = w->columns;
-		lora.n_out = w->rows;
-		lora.a = adapter + a->offset;
-		lora.b = adapter + b->offset;
-		lm_engine_begin(engine);
-		lm_engine_hold(engine, true);
-		lm_lora_merge(engine, block + w->offset, &lora);
-		lm_engine_hold(engine, false);
+		(void) lm_adapter_merge_param(engine, block + w->offset, w, adapter, adapter_table);
 	}
+}
+
+bool
+lm_adapter_merge_param(LmEngine *engine, float *w, const LmParam *param, const float *adapter,
+					   const LmParamTable *adapter_table)
+{
+	LmLora lora = {.n_in = param->columns,
+				   .n_out = param->rows,
+				   .rank = adapter_table->config.lora_rank,
+				   .scale = lm_config_lora_scale(&adapter_table->config)};
+	int target = 0;
+	const LmParam *a, *b;
+
+	while (target < LM_TARGETS && target_weights[target] != param->kind)
+		target++;
+	if (target == LM_TARGETS)
+		return false;
+	a = lm_param_find(adapter_table, LM_LORA_A(target), param->layer);
+	b = lm_param_find(adapter_table, LM_LORA_B(target), param->layer);
+	if (!a || !w)
+		return a != NULL;
+	lora.a = adapter + a->offset;
+	lora.b = adapter + b->offset;
+	lm_engine_begin(engine);
+	lm_engine_hold(engine, true);
+	lm_lora_merge(engine, w, &lora);
+	lm_engine_hold(engine, false);
+	return true;
 }
 
 void
