@@ -35,26 +35,32 @@ shape_named(const char *name)
 	exit(2);
 }
 
-/* FAMILY=modern in the environment: the switches of that family. */
+/*
+ * FAMILY in the environment: modern, the switches of that family, or relu2, the same with the
+ * squared ReLU of its first version; with as many parameters.
+ */
 static inline LmConfig
 shape_config(const Shape *shape)
 {
 	LmConfig config = lm_config_default();
+	const char *family = getenv("FAMILY");
 
 	config.layers = shape->layers;
 	config.heads = shape->heads;
 	config.channels = shape->channels;
 	config.context = shape->context;
 	config.vocabulary = shape->vocabulary;
-	if (getenv("FAMILY") && strcmp(getenv("FAMILY"), "modern") == 0)
+	if (family && strcmp(family, "gpt2") != 0)
 	{
 		config.norm = LM_RMSNORM;
 		config.position = LM_ROPE;
 		config.qk_norm = true;
-		config.mlp = LM_RELU2;
+		config.mlp = strcmp(family, "relu2") == 0 ? LM_RELU2 : LM_SWIGLU;
 		config.bias = false;
 		config.zero_init = true;
 	}
+	if (config.mlp == LM_SWIGLU)
+		config.mlp_channels = config.channels * 8 / 3 / 16 * 16;
 	return config;
 }
 

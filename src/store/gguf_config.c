@@ -143,10 +143,7 @@ gpt_gguf_config_read(LmConfig *config, const GptGgufValues *values, int context)
 	if (!lm_config_check(config, &error))
 		ereport(ERROR, (errcode(gpt_bridge_sqlstate(error.code)),
 						errmsg("GGUF file is outside the supported family"),
-						errdetail("%s.", error.message),
-						config->context > LM_MAX_CONTEXT
-							? errhint("The option \"context\" makes it smaller.")
-							: 0));
+						errdetail("%s.", error.message)));
 }
 
 const GptGgufValue *

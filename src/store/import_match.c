@@ -231,14 +231,11 @@ is_tied_head(GptImportPlan *plan, GptImportTensor *tensor)
 		if (same_bytes(tensor, plan->parts[i].tensor))
 			return true;
 	}
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		 errmsg("tensor \"%s\" differs from the token embeddings", name),
-		 errdetail("The configuration has \"tie_word_embeddings\": true, so that both are one "
-				   "matrix."),
-		 errhint("Where the model has an output matrix of its own, give a configuration that says "
-				 "false.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("tensor \"%s\" differs from the token embeddings", name),
+			 errdetail("The configuration has \"tie_word_embeddings\": true, so that both are one "
+					   "matrix.")));
 }
 
 static bool

@@ -19,22 +19,23 @@ import sys
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 TEXT = "The rows of any query: 12 of 34 models, trained by night (and kept by day)."
 MARGIN = 0.002  # of the best logit above the second, where the reference is still to be trusted
-PAIRS = [("t", "h"), ("th", "e"), ("e", "r"), ("o", "f"), ("Ġ", "the")]
+PAIRS = [("t", "h"), ("th", "e"), ("e", "r"), ("o", "f"), ("▁", "the")]
 
 
 def tokenizer():
-    letters = [chr(c) if chr(c) != " " else "Ġ" for c in range(32, 127)]
+    """The form of SentencePiece's tokenizers: a space is a letter, and there is no token for other bytes."""
+    letters = [chr(c) if chr(c) != " " else "▁" for c in range(32, 127)]
     vocabulary = {"<|endoftext|>": 0}
     for piece in letters + [a + b for a, b in PAIRS]:
         vocabulary[piece] = len(vocabulary)
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=PAIRS))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    made.decoder = decoders.ByteLevel()
+    made.normalizer = normalizers.Replace(" ", "▁")
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
     made.add_special_tokens(["<|endoftext|>"])
     return made
 

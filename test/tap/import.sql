@@ -174,8 +174,6 @@ SELECT outside('{"model_type": "gpt_neo", "num_layers": 2, "attention_types": [[
 SELECT outside('{"model_type": "gpt_neox", "attention_bias": false, "n_positions": 0, "n_embd": 0, "n_layer": 0, "n_head": 0}', 'Field "attention_bias" is false. GPT-NeoX is supported with biases.');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, options('{"n_head": 3}'))), '22023 configuration is outside the supported family: channels 4 is not a multiple of heads 3.',
 	'sizes that do not fit');
-SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, options('{"n_positions": 1048576}'))), '54000 configuration is outside the supported family: context is 1048576, at most 262144 is possible.',
-	'too many positions');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', gguf('SELECT * FROM gguf_gpt2', gguf_text('gpt2.expert_count') || le(4, 4) || le(8, 4), 1), '{"tokenizer": "abcd"}')),
 	'0A000 GGUF file is outside the supported family: Key "gpt2.expert_count" is 8. It is not known to leave the arithmetic of "gpt2" as it is.', 'experts in GGUF');
 

@@ -1,0 +1,82 @@
+# test/t/025_family.pl - models of the architectures that gpt_import knows give the logits and the texts of Transformers.
+# test/reference/family.py made them.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use JSON::PP;
+use List::Util qw(max);
+use Test::More;
+
+my $TOLERANCE = 1e-4; # of logits
+my $fixtures = "$FindBin::RealBin/../fixtures/family";
+my $node = start_node('family', 1);
+
+sub text_of
+{
+	my ($file) = @_;
+
+	open(my $handle, '<:raw', $file) or die "$file: $!";
+	local $/;
+	return scalar <$handle>;
+}
+
+# Logarithms of the probabilities of all tokens.
+sub log_softmax
+{
+	my @logits = @{ $_[0] };
+	my $most = max(@logits);
+	my $sum = 0;
+
+	$sum += exp($_ - $most) for @logits;
+	return map { $_ - $most - log($sum) } @logits;
+}
+
+sub import_model
+{
+	my ($model, $folder) = @_;
+
+	return $node->safe_psql('postgres', qq{\\set ON_ERROR_STOP on
+\\set config `cat '$folder/config.json'`
+\\set tokenizer `cat '$folder/tokenizer.json'`
+\\lo_import '$folder/model.safetensors'
+SELECT gpt_import('$model', :LASTOID, jsonb_build_object('config', :'config', 'tokenizer', :'tokenizer'));
+SELECT gpt_set_image_type('$model', 'float32');
+SELECT lo_unlink(:LASTOID)});
+}
+
+sub sql_text
+{
+	my ($text) = @_;
+
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
+my @folders = sort glob("$fixtures/*");
+cmp_ok(scalar(@folders), '>=', 20, 'there are models of all shapes');
+for my $folder (@folders)
+{
+	my ($model) = $folder =~ m{([^/]+)$};
+	my $reference = decode_json(text_of("$folder/reference.json"));
+	my $pieces = decode_json(text_of("$folder/tokenizer.json"))->{model}{vocab};
+	my @expected = log_softmax($reference->{logits});
+	my $text = sql_text($reference->{text});
+
+	like(import_model($model, $folder), qr/^\d*1\b/m, "$model is imported");
+	my $logprob = $node->safe_psql('postgres', "SELECT gpt_score('$model', $text, 'mean_logprob')");
+	cmp_ok(abs($logprob + $reference->{mean_nll}), '<', $TOLERANCE, "$model scores a text as the reference does");
+
+	# The completion is one token each: the logits up to a constant.
+	my @tokens = grep { $_ ne '<|endoftext|>' } sort keys %$pieces;
+	my $list = join(', ', map { my $piece = $_; $piece =~ s/\x{2581}/ /g; '(' . $pieces->{$_} . ', ' . sql_text($piece) . ')' } @tokens);
+	my %found = map { split(/\|/, $_) } split(/\n/, $node->safe_psql('postgres',
+		"SELECT id, gpt_logprob('$model', $text, piece, false) FROM (VALUES $list) p (id, piece)"));
+	is(scalar(keys %found), scalar(@tokens), "$model gives each token a probability");
+	cmp_ok(max(map { abs($found{$_} - $expected[$_]) } keys %found), '<', $TOLERANCE, "$model has the logits of the reference");
+	is($node->safe_psql('postgres', "SELECT gpt_generate('$model', $text, max_tokens => 100, temperature => 0)"),
+		$reference->{greedy}, "$model generates the text of the reference");
+}
+done_testing();
