@@ -217,6 +217,38 @@ SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SE
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), options() || '{"chat_template": 1}')),
 	'22023 option "chat_template" must be a text or an object', 'a template that is a number');
 
+-- mutated files: each is an error about the file or a working model
+CREATE FUNCTION mutated(d bytea) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE at int; edges text[] := '{00000000,ffffffff,ffffff7f,01000000,0000000000000080,ffffffffffffff7f,ffffffffffffffff}';
+BEGIN
+	FOR i IN 1 .. 1 + random()::int LOOP
+		at := random() * (length(d) - 1) * CASE WHEN random() < 0.3 THEN 0.2 ELSE 1 END;
+		CASE (random() * 7)::int
+			WHEN 0 THEN d := set_byte(d, at, get_byte(d, at) # (1 << (random() * 7)::int));
+			WHEN 1 THEN d := overlay(d PLACING decode(edges[1 + (random() * 6)::int], 'hex') FROM at + 1);
+			WHEN 2 THEN d := overlay(d PLACING '' FROM at + 1 FOR (random() * 8)::int);
+			WHEN 3 THEN d := overlay(d PLACING substr(d, 1 + (random() * at)::int, (random() * 16)::int) FROM at + 1 FOR (random() * 8)::int);
+			ELSE d := set_byte(d, at, (random() * 255)::int);
+		END CASE;
+	END LOOP;
+	RETURN d;
+END $$;
+CREATE FUNCTION imported(d bytea, o jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM gpt_import('mutated', lo_from_bytea(0, d), o);
+	PERFORM gpt_score('mutated', 'abcdabcd');
+	RAISE EXCEPTION SQLSTATE 'ZZ000';
+EXCEPTION WHEN SQLSTATE 'ZZ000' THEN RETURN 'model'; WHEN OTHERS THEN RETURN sqlstate || ' ' || sqlerrm;
+END $$;
+SELECT safetensors('SELECT * FROM gpt2') AS file, gguf('SELECT * FROM gguf_gpt2') AS gguf \gset
+DO $$BEGIN PERFORM setseed(0.18); END$$;
+CREATE TABLE mutation AS SELECT format, imported(mutated(data), o) AS outcome FROM generate_series(1, 40), (VALUES ('safetensors', lo_get(:file), options()), ('gguf', lo_get(:gguf), '{"tokenizer": "abcd"}'),
+	('llama2.c', (SELECT string_agg(reversed(int4send(v)), ''::bytea ORDER BY o) FROM unnest('{4,6,1,2,1,4,8}'::int[]) WITH ORDINALITY u(v, o)) || floats((SELECT array_agg(sin(i)::real) FROM generate_series(1, 164) i)),
+		'{"tokenizer": "abcd"}')) files(format, data, o);
+SELECT is_empty($$SELECT format, outcome FROM mutation WHERE outcome !~ '^(model$|22P03|22023|22003|0A000|42704|54000)'$$, '120 mutated files');
+SELECT is((SELECT count(DISTINCT format) FROM mutation WHERE outcome = 'model'), 3::bigint, 'some of each format are models');
+SELECT is((SELECT count(DISTINCT format) FROM mutation WHERE outcome LIKE '22P03%'), 3::bigint, 'some are not valid');
+
 -- who may
 CREATE ROLE gpt_importer LOGIN;
 GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_importer;
