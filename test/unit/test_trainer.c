@@ -318,13 +318,44 @@ test_stop(void)
 	lm_engine_stop(engine);
 }
 
+/* Every switch that has activations or parameters of its own. */
+static LmConfig
+gemma_config(void)
+{
+	LmConfig config = medium_config();
+
+	config.kv_heads = 1;
+	config.head_size = 20;
+	config.norm = LM_RMSNORM;
+	config.position = LM_ROPE;
+	config.mlp = LM_GEGLU;
+	config.bias = false;
+	config.qk_norm = config.post_norm = true;
+	config.logit_softcap = 30;
+	config.window = 8;
+	config.rope_local_base = 100;
+	return config;
+}
+
+static LmConfig
+neox_config(void)
+{
+	LmConfig config = medium_config();
+
+	config.parallel_residual = true;
+	config.qkv_bias = LM_QKV_NO_BIAS;
+	config.dropout = 0;
+	return config;
+}
+
 static void
 test_memory(void)
 {
 	CountingHost state;
 	LmHost host = counting_host(&state);
 	LmEngine *engine = start_engine(&host, 3);
-	LmConfig configs[4] = {medium_config(), medium_config(), small_config(), medium_config()};
+	LmConfig configs[6] = {medium_config(), medium_config(), small_config(),
+						   medium_config(), gemma_config(),	 neox_config()};
 	LmTrainOptions options = small_options(700);
 	bool exact = true;
 
@@ -333,15 +364,15 @@ test_memory(void)
 	configs[1].dropout = 0;
 	configs[3].lora_rank = 3;
 	configs[3].lora_dropout = 0.1f;
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 12; i++)
 	{
-		const LmConfig *config = &configs[i < 6 ? i % 3 : 3];
+		const LmConfig *config = &configs[i < 6 ? i % 3 : i < 8 ? 3 : 4 + i % 2];
 		size_t before = state.live, announced = 0;
 		LmTrainer *trainer;
 		LmError error;
 
-		options.recompute = i == 3;
-		options.optimizer = i < 3 || i >= 6 ? LM_ADAMW : LM_MUON;
+		options.recompute = i == 3 || i > 9;
+		options.optimizer = i < 3 || i == 6 || i == 7 ? LM_ADAMW : LM_MUON;
 		options.base_type = i == 7 ? lm_block_type_named("BF16")->number : 0;
 		trainer = create_trainer(engine, config, &options);
 		lm_trainer_memory(&announced, config, &options, lm_engine_threads(engine), &error);
