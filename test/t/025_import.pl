@@ -74,6 +74,40 @@ is(query("SELECT string_agg(architecture, ' ' ORDER BY model) FROM gpt_models WH
 is(query("SELECT count(*) FROM pg_largeobject_metadata m WHERE NOT EXISTS (SELECT FROM gpt_version v WHERE v.weights = m.oid) AND
 	NOT EXISTS (SELECT FROM gpt_tokenizer t WHERE t.object = m.oid)"), 0, 'the script leaves no file behind');
 
+# the same in bfloat16, whose matrices are parts, by head, or of norms that lack 1: scores and adapters are those of the same values in
+# float32, and what a merge gives is the adapter
+sub adapter_of
+{
+	my ($model) = @_;
+	my $job = query(qq{SELECT gpt_finetune('$model', 'SELECT body FROM row', '{"method": "lora", "rank": 2, "steps": 2, "batch_size": 2,
+		"learning_rate": 0.01, "warmup_steps": 0, "validation_fraction": 0, "into": "$model adapter"}')});
+
+	query("SELECT gpt_wait($job)");
+	query("SELECT gpt_set_image_type('$model adapter', 'float32')");
+	return query("SELECT conditions->>'base_type' FROM gpt_jobs WHERE job = $job");
+}
+query("CREATE TABLE row (body text)");
+for my $name ('llama3', 'pythia', 'gemma3')
+{
+	my $text = letters_utf8(@{ json("$FindBin::RealBin/../fixtures/family/$name/reference.json")->{ids} });
+	my $score = sub { query("SELECT gpt_score('$name $_[0]', '$text')") };
+
+	query("TRUNCATE row; INSERT INTO row SELECT left('$text', 5 + i) FROM generate_series(1, 20) i");
+	for (['bfloat16', $name], ['float32', "$name bfloat16"])
+	{
+		my ($type, $from) = @$_;
+		query(qq{SELECT gpt_import('$name $type', weights, '{"tokenizer": "$name", "type": "$type"}') FROM gpt_models WHERE model = '$from'});
+		query("SELECT gpt_set_image_type('$name $type', 'float32')");
+	}
+	is($score->('bfloat16'), $score->('float32'), "$name: bfloat16 is read as what it is");
+	is(adapter_of("$name bfloat16") . adapter_of("$name float32"), 'BF16', "$name: a base stays in memory as bfloat16");
+	my $learnt = $score->('bfloat16 adapter');
+	isnt($learnt, $score->('bfloat16'), "$name: an adapter learns");
+	is($learnt, $score->('float32 adapter'), "$name: the same as on a base in float32");
+	query("SELECT gpt_merge('$name bfloat16 adapter')");
+	cmp_ok(abs($score->('bfloat16 adapter') / $learnt - 1), '<', 1e-5, "$name: and is folded in");
+}
+
 # quotes and backslashes; a model that exists
 my $odd = qq{$folder/it's "a\\b" folder};
 rename "$folder/llama2", $odd or die $!;
