@@ -27,6 +27,11 @@ CREATE FUNCTION @extschema@.gpt_chat_tokens(model text, messages jsonb, reasonin
 COMMENT ON FUNCTION @extschema@.gpt_chat_tokens(text, jsonb, boolean) IS
 	'returns the tokens that gpt_chat gives the model to read: the conversation in the form of its chat template';
 
+CREATE FUNCTION @extschema@.gpt_chat_template(model text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_chat_template_of' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_chat_template(text) IS
+	'returns the chat template of a model in Jinja, for other programs; NULL where it has none';
+
 COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
 

@@ -194,6 +194,11 @@ CREATE FUNCTION @extschema@.gpt_chat_tokens(model text, messages jsonb, reasonin
 COMMENT ON FUNCTION @extschema@.gpt_chat_tokens(text, jsonb, boolean) IS
 	'returns the tokens that gpt_chat gives the model to read: the conversation in the form of its chat template';
 
+CREATE FUNCTION @extschema@.gpt_chat_template(model text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_chat_template_of' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_chat_template(text) IS
+	'returns the chat template of a model in Jinja, for other programs; NULL where it has none';
+
 CREATE FUNCTION @extschema@.gpt_score(model text, input text, metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_score(text, text, text, boolean) IS

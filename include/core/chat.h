@@ -95,6 +95,13 @@ extern char *gpt_chat_template_keep(const char *json);
 extern char *gpt_chat_recognize(const char *jinja);
 
 /*
+ * src/core/chat_jinja.c: a template and its JSON text in Jinja, palloc'd, for programs that run
+ * such templates; _of_jinja gives the JSON text back that it was made from, or NULL.
+ */
+extern char *gpt_chat_to_jinja(const GptChatTemplate *template, const char *chat);
+extern char *gpt_chat_of_jinja(const char *jinja);
+
+/*
  * src/core/chat.c: reads [{"role": ..., "content": ...}, ...], or a string, which is one message of
  * the user. Raises errors that name the message and `where`, which must outlive chat. The texts are
  * copies.

@@ -23,6 +23,9 @@ extern char *gpt_extras_of(Datum config);
 /* The template of conversations, palloc'd; NULL: there is none. extras: NULL is fine. */
 extern const GptChatTemplate *gpt_extras_chat(const char *extras);
 
+/* The same as JSON text, for gpt_chat_to_jinja. */
+extern char *gpt_extras_chat_json(const char *extras);
+
 /* The ids of "end_tokens", palloc'd; returns their number. */
 extern int gpt_extras_ends(int32 **ends, const char *extras);
 

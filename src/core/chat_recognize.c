@@ -136,8 +136,11 @@ gpt_chat_recognize(const char *jinja)
 	const char *system = NULL;
 	bool has_bos = strstr(jinja, "bos_token") != NULL;
 	bool knows_bos;
+	char *own = gpt_chat_of_jinja(jinja);
 	StringInfoData json;
 
+	if (own != NULL)
+		return gpt_chat_template_keep(own);
 	for (int i = 0; i < lengthof(families) && name == NULL; i++)
 	{
 		if (fits(&families[i], jinja))

@@ -1,7 +1,8 @@
 /*
  * src/sql/sql_chat.c
  *
- * gpt_chat: a conversation in, the model's answer out; gpt_chat_tokens: the tokens that it reads.
+ * gpt_chat: a conversation in, the model's answer out; gpt_chat_tokens: the tokens that it reads;
+ * gpt_chat_template: the form in which it reads them.
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 
 PG_FUNCTION_INFO_V1(gpt_chat);
 PG_FUNCTION_INFO_V1(gpt_chat_tokens);
+PG_FUNCTION_INFO_V1(gpt_chat_template_of);
 
 static const GptChatTemplate *template_of(const GptServed *served, const char *model);
 static void add_stops(LmSampling *sampling, const GptChatTemplate *template);
@@ -125,6 +127,27 @@ gpt_chat_tokens(PG_FUNCTION_ARGS)
 	lm_tokens_free(host, &tokens);
 	gpt_cache_release(served);
 	PG_RETURN_ARRAYTYPE_P(construct_array(values, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+/*
+ * gpt_chat_template(model text) RETURNS text    STRICT
+ *
+ * In Jinja. NULL for a model without one.
+ */
+Datum
+gpt_chat_template_of(PG_FUNCTION_ARGS)
+{
+	const GptVersion *version;
+	char *chat;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_bridge_check_encoding();
+	version = gpt_catalog_version(gpt_argument_text(fcinfo, 0), false);
+	gpt_catalog_check_use(version);
+	chat = gpt_extras_chat_json(version->extras);
+	if (chat == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(gpt_chat_to_jinja(gpt_chat_template(chat), chat)));
 }
 
 static const GptChatTemplate *

@@ -127,9 +127,17 @@ json_of(const GptJson *value)
 const GptChatTemplate *
 gpt_extras_chat(const char *extras)
 {
+	const char *chat = gpt_extras_chat_json(extras);
+
+	return chat != NULL ? gpt_chat_template(chat) : NULL;
+}
+
+char *
+gpt_extras_chat_json(const char *extras)
+{
 	const GptJson *chat = field_of(extras, CHAT);
 
-	return chat != NULL ? gpt_chat_template(json_of(chat)) : NULL;
+	return chat != NULL ? json_of(chat) : NULL;
 }
 
 int
