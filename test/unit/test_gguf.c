@@ -589,6 +589,14 @@ test_other_readers(void)
 	refused(&bytes, "is an array of arrays", "huggingface.js pull 2028: arrays within arrays");
 	start(&bytes, 3, 0, 1);
 	add_key(&bytes, "tokenizer.ggml.tokens", LM_GGUF_ARRAY);
+	bytes_u32(&bytes, LM_GGUF_STRING);
+	bytes_u64(&bytes, 1);
+	bytes_u64(&bytes, (1ull << 32) - 1);
+	bytes_zeros(&bytes, 64);
+	refused(&bytes, "key \"tokenizer.ggml.tokens\" needs 4294967295 bytes",
+			"CVE-2025-49847, GHSA-8wwf-w4qm-gpqr: a token's size as a signed number is -1");
+	start(&bytes, 3, 0, 1);
+	add_key(&bytes, "tokenizer.ggml.tokens", LM_GGUF_ARRAY);
 	bytes_u32(&bytes, LM_GGUF_U8);
 	bytes_u64(&bytes, 1ull << 63);
 	refused(&bytes, "has 9223372036854775808 items",
