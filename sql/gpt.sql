@@ -331,6 +331,11 @@ CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, "json" text) RETURNS
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text) IS
 	'stores a tokenizer.json under a name; returns the size of its vocabulary';
 
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer_object' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
+	'stores the tokenizer of a file in a large object under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
+
 CREATE FUNCTION @extschema@.gpt_drop_tokenizer(name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_drop_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_drop_tokenizer(text) IS

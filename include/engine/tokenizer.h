@@ -113,6 +113,11 @@ typedef struct LmTokenizer LmTokenizer;
 
 /* GPT-2's split as an ICU regular expression. */
 extern const char *const lm_gpt2_pattern;
+/* Those of cl100k_base and Llama 3, of Qwen 2 and 3, of o200k_base, and of single digits. */
+extern const char *const lm_cl100k_pattern;
+extern const char *const lm_qwen2_pattern;
+extern const char *const lm_o200k_pattern;
+extern const char *const lm_digit_pattern;
 
 /* Whether a pattern is a known one that leaves no gap between its matches in any text. */
 bool lm_pattern_covers(const char *pattern);

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "core/bridge.h"
 #include "core/compat.h"
@@ -17,12 +18,13 @@
 #include "corpus/source.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
-#include "store/tokenizer_json.h"
+#include "store/tokenizer_pieces.h"
 
 #define MIN_VOCABULARY 257 /* all bytes and the end */
 #define DEFAULT_VOCABULARY 4096
 
 PG_FUNCTION_INFO_V1(gpt_import_tokenizer);
+PG_FUNCTION_INFO_V1(gpt_import_tokenizer_object);
 PG_FUNCTION_INFO_V1(gpt_train_tokenizer);
 PG_FUNCTION_INFO_V1(gpt_drop_tokenizer);
 
@@ -37,6 +39,8 @@ typedef struct Training
 
 static void store(const char *name, const LmTokenizerSpec *spec);
 static bool read_normalize(FunctionCallInfo fcinfo, int number);
+static char *read_option(FunctionCallInfo fcinfo, int number, const char *function,
+						 const char *name);
 static Training *start_training(bool normalize_nfc);
 static void add_row(void *context, const GptSourceRow *row);
 static void release_trainer(void *arg);
@@ -61,9 +65,37 @@ gpt_import_tokenizer(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	gpt_catalog_check_name(gpt_argument_text(fcinfo, 0));
 	json = PG_GETARG_TEXT_PP(1);
-	spec = gpt_tokenizer_from_json(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
+	spec = gpt_tokenizer_from_file(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), NULL);
 
 	/* Now do the work. */
+	store(gpt_argument_text(fcinfo, 0), spec);
+	PG_RETURN_INT32(spec->n_tokens);
+}
+
+/*
+ * gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
+ *
+ * Options: "split". The large object has a tokenizer.json, a tokenizer.model, the ranks of
+ * tiktoken, or a GGUF file.
+ */
+Datum
+gpt_import_tokenizer_object(PG_FUNCTION_ARGS)
+{
+	LmTokenizerSpec *spec;
+	char *split;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "name");
+	gpt_argument_required(fcinfo, 1, "object");
+	PreventCommandIfReadOnly("gpt_import_tokenizer()");
+	gpt_bridge_check_encoding();
+	gpt_catalog_check_name(gpt_argument_text(fcinfo, 0));
+	split = read_option(fcinfo, 2, "gpt_import_tokenizer", "split");
+
+	/* Now do the work. An object that the same statement has made is seen, too. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	spec = gpt_tokenizer_from_object(PG_GETARG_OID(1), split);
+	PopActiveSnapshot();
 	store(gpt_argument_text(fcinfo, 0), spec);
 	PG_RETURN_INT32(spec->n_tokens);
 }
@@ -137,15 +169,27 @@ store(const char *name, const LmTokenizerSpec *spec)
 static bool
 read_normalize(FunctionCallInfo fcinfo, int number)
 {
+	char *normalize = read_option(fcinfo, number, "gpt_train_tokenizer", "normalize");
+
+	if (normalize != NULL && strcmp(normalize, "NFC") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"normalize\" must be \"NFC\" or null")));
+	return normalize != NULL;
+}
+
+/* The only option of a function: a string, palloc'd; NULL where it is missing or null. */
+static char *
+read_option(FunctionCallInfo fcinfo, int number, const char *function, const char *name)
+{
 	Jsonb *options = PG_ARGISNULL(number) ? NULL : PG_GETARG_JSONB_P(number);
-	bool normalize = false;
+	char *option = NULL;
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue value;
 	char *key;
 
 	if (options == NULL)
-		return false;
+		return NULL;
 	if (!JB_ROOT_IS_OBJECT(options))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("options must be a JSON object")));
@@ -155,18 +199,18 @@ read_normalize(FunctionCallInfo fcinfo, int number)
 		if (token != WJB_KEY)
 			continue;
 		key = pnstrdup(value.val.string.val, value.val.string.len);
-		if (strcmp(key, "normalize") != 0)
+		if (strcmp(key, name) != 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("option \"%s\" does not exist", key),
-							errhint("The option of gpt_train_tokenizer is \"normalize\".")));
+							errhint("The option of %s is \"%s\".", function, name)));
 		JsonbIteratorNext(&iterator, &value, true);
-		normalize = value.type == jbvString && value.val.string.len == 3 &&
-					memcmp(value.val.string.val, "NFC", 3) == 0;
-		if (!normalize && value.type != jbvNull)
+		if (value.type == jbvString)
+			option = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (value.type != jbvNull)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("option \"normalize\" must be \"NFC\" or null")));
+							errmsg("option \"%s\" must be a string or null", name)));
 	}
-	return normalize;
+	return option;
 }
 
 /* ICU's part of the trainer is outside of memory contexts, so the context releases it. */

@@ -30,6 +30,11 @@
 #define UPPER_MASK (U_GC_LU_MASK | U_GC_LT_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)
 #define LOWER_MASK (U_GC_LL_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)
 
+const char *const lm_cl100k_pattern = CL100K("\\p{N}{1,3}");
+const char *const lm_qwen2_pattern = CL100K("\\p{N}");
+const char *const lm_o200k_pattern = O200K;
+const char *const lm_digit_pattern = "\\p{N}";
+
 /* A text and the host that is asked whether to stop. */
 typedef struct Text
 {

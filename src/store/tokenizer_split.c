@@ -1,0 +1,62 @@
+/*
+ * src/store/tokenizer_split.c
+ *
+ * Names of well-known vocabularies in, the patterns of their splits out. GGUF files name a
+ * vocabulary ("tokenizer.ggml.pre"), tiktoken's have no name.
+ */
+#include "postgres.h"
+
+#include "store/tokenizer_pieces.h"
+
+#define MAX_PATTERNS 6
+#define HAN_AND_HANGUL \
+	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE0\xA0\x80-\xE4\xB8\x80\xEA\xB0\x80-\xED\x9F\xBF]+"
+#define HAN_AND_KANA \
+	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+"
+#define DEEPSEEK_V3                                                                             \
+	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}" \
+	"\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+/* The splits of vocabularies that share them. */
+typedef struct Split
+{
+	const char *names[10]; /* up to a NULL */
+	/* the engine's first pattern, a variable from which this file cannot be initialised */
+	const char *const *first;
+	const char *const *second;
+	const char *patterns[MAX_PATTERNS]; /* without the engine's */
+} Split;
+
+static const Split splits[] = {
+	{{"gpt2", "gpt-2", "r50k", "p50k", "phi-2", "olmo", "mpt", "default"}, &lm_gpt2_pattern},
+	{{"cl100k", "llama3", "llama-v3", "llama-bpe", "smaug-bpe", "falcon3"}, &lm_cl100k_pattern},
+	{{"qwen2", "stablelm2", "deepseek-r1-qwen"}, &lm_qwen2_pattern},
+	{{"o200k", "gpt-4o", "llama4"}, &lm_o200k_pattern},
+	{{"smollm", "starcoder", "refact", "command-r"}, &lm_digit_pattern, &lm_gpt2_pattern},
+	{{"deepseek-coder"},
+	 .patterns = {"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN_AND_HANGUL, "\\p{N}"}},
+	{{"deepseek-v3"}, .patterns = {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK_V3}},
+};
+
+const char **
+gpt_tokenizer_split(const char *name)
+{
+	for (int i = 0; i < lengthof(splits); i++)
+		for (int j = 0; splits[i].names[j] != NULL; j++)
+		{
+			const char **patterns;
+			int n = 0;
+
+			if (strcmp(splits[i].names[j], name) != 0)
+				continue;
+			patterns = palloc0((2 + MAX_PATTERNS + 1) * sizeof(char *));
+			if (splits[i].first != NULL)
+				patterns[n++] = *splits[i].first;
+			if (splits[i].second != NULL)
+				patterns[n++] = *splits[i].second;
+			for (int k = 0; k < MAX_PATTERNS && splits[i].patterns[k] != NULL; k++)
+				patterns[n++] = splits[i].patterns[k];
+			return patterns;
+		}
+	return NULL;
+}
