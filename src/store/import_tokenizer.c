@@ -13,6 +13,7 @@
 #include "store/hf_config.h"
 #include "store/import_tokenizer.h"
 #include "store/tokenizer_json.h"
+#include "store/tokenizer_pieces.h"
 
 /* Of the tokens of a model, at most an eighth (or 8) may be missing in its tokenizer. */
 #define MOST_MISSING 8
@@ -39,7 +40,7 @@ gpt_import_tokenizer_given(const char *text)
 LmTokenizerSpec *
 gpt_import_tokenizer_of_file(GptImport *import)
 {
-	return NULL;
+	return import->gguf != NULL ? gpt_tokenizer_from_gguf(import) : NULL;
 }
 
 void
