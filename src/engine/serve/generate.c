@@ -24,6 +24,7 @@ struct LmGeneration
 	uint8_t *seen; /* [V] occurs in prompt or output */
 	LmUtf8State state; /* at the end of the text */
 	LmHealing healing; /* of a depth until the first token */
+	bool strips; /* the text has no prompt, and loses the space in front of it */
 	bool finished;
 	uint32_t *matched; /* [n_stops] bytes of each that the text ends with */
 	uint32_t **failures; /* [n_stops] of lm_stop_prepare */
@@ -79,6 +80,9 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSamplin
 		generation = create_normalized(session, sampling, error);
 	else
 		generation = create(session, sampling, error);
+	if (generation)
+		generation->strips =
+			prompt->count == 0 && lm_tokenizer_spec(session->tokenizer)->strip_space;
 	if (generation &&
 		(!fill_window(generation, prompt, truncated, error) || !plan_healing(generation, error)))
 	{
@@ -327,6 +331,9 @@ take_token(LmGeneration *generation, int32_t id, size_t n_given)
 	generation->seen[id] = 1;
 	append_to_window(generation, id);
 	bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	if (generation->strips && bytes.size > 0 && bytes.data[0] == ' ')
+		n_given = 1;
+	generation->strips = false;
 	append_text(generation, (LmBytes){bytes.data + n_given, bytes.size - n_given});
 	if (generation->n_tokens >= generation->sampling.max_tokens)
 		generation->finished = true;
