@@ -1,5 +1,5 @@
 /*
- * src/engine/formats/sentencepiece.c
+ * src/engine/text/sentencepiece.c
  *
  * The bytes of a tokenizer.model in, its pieces and settings out (engine/sentencepiece.h). A
  * message of a protocol buffer is a list of fields
