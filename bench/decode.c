@@ -1,8 +1,9 @@
 /*
  * bench/decode.c [MODEL [TYPE]]
  *
- * Inference of models M and S with random weights in each type of image, on THREADS threads (2).
- * Medians over ROUNDS rounds (15), in each of which the limits are measured too:
+ * Inference of models with random weights in each type of image, on THREADS threads (2): M and S,
+ * and the shapes of SmolLM2-135M ("135M") and TinyLlama ("1.1B"), which bench/llama.sh compares
+ * with llama.cpp. Medians over ROUNDS rounds (15), in each of which the limits are measured too:
  *
  *   decode 1        a token of one sequence at position 64, head and choice of the largest logit
  *                   included; bytes of weights a second, and their share of what the threads read
@@ -23,17 +24,18 @@
 #define PROMPT 256
 #define READ_SIZE ((size_t) 512 << 20)
 #define MOST_ROUNDS 101
+#define PIECE_FLOATS ((size_t) 1 << 20) /* of rows that are written into an image at once */
 
 typedef struct Bench
 {
 	LmEngine *engine;
 	LmHost host;
-	const Shape *shape;
+	const char *name;
 	LmConfig config;
 	LmParamTable *table;
-	float *block;
 	char *buffer; /* READ_SIZE bytes to read */
 	int n_rounds;
+	bool alone; /* one sequence only, as llama.cpp's benchmark has it */
 
 	const LmWeightType *type;
 	void *image;
@@ -121,23 +123,33 @@ read_rate(Bench *bench)
 	return READ_SIZE / (seconds_now() - started);
 }
 
+/* The matrices of a block: inputs and outputs. */
+static int
+block_matrices(int sizes[4][2], const LmConfig *config)
+{
+	int C = config->channels, A = lm_config_query_channels(config);
+	const int all[4][2] = {{C, lm_config_qkv_channels(config)},
+						   {A, C},
+						   {C, lm_config_up_channels(config)},
+						   {config->mlp_channels, C}};
+
+	memcpy(sizes, all, sizeof all);
+	return 4;
+}
+
 static double
 product_bytes(const Bench *bench)
 {
-	int C = bench->config.channels, M = bench->config.mlp_channels;
-	int shapes_of[5][3] = {{C, 3 * C, bench->config.layers},
-						   {C, C, bench->config.layers},
-						   {C, M, bench->config.layers},
-						   {M, C, bench->config.layers},
-						   {C, bench->config.vocabulary, 1}};
-	double all = 0;
+	int sizes[4][2], n = block_matrices(sizes, &bench->config);
+	double all;
+	size_t size;
 
-	for (int i = 0; i < 5; i++)
+	lm_linear_panels_size(&size, bench->type, bench->config.channels, bench->config.vocabulary);
+	all = (double) size;
+	for (int i = 0; i < n; i++)
 	{
-		size_t size;
-
-		lm_linear_panels_size(&size, bench->type, shapes_of[i][0], shapes_of[i][1]);
-		all += (double) size * shapes_of[i][2];
+		lm_linear_panels_size(&size, bench->type, sizes[i][0], sizes[i][1]);
+		all += (double) size * bench->config.layers;
 	}
 	return all;
 }
@@ -202,13 +214,50 @@ prefill(Bench *bench, bool all_wanted)
 static double
 prefill_flop(const Bench *bench, bool all_wanted)
 {
-	double C = bench->config.channels, L = bench->config.layers, T = PROMPT,
-		   rows = all_wanted ? T : 1;
-	double half = T * (T + 1) / 2;
+	const LmConfig *config = &bench->config;
+	double L = config->layers, T = PROMPT, rows = all_wanted ? T : 1, half = T * (T + 1) / 2;
+	double A = lm_config_query_channels(config), flop;
+	int sizes[4][2], n = block_matrices(sizes, config);
 
-	return 2 * ((L - 1) * T * 12 * C * C + T * 3 * C * C + rows * 9 * C * C +
-				rows * C * bench->config.vocabulary) +
-		   4 * C * ((L - 1) * half + (all_wanted ? half : T));
+	flop = 2 * rows * config->channels * config->vocabulary;
+	for (int i = 0; i < n; i++)
+		flop += 2 * ((L - 1) * T + (i == 0 ? T : rows)) * sizes[i][0] * sizes[i][1];
+	return flop + 4 * A * ((L - 1) * half + (all_wanted ? half : T));
+}
+
+/* Random weights, the same ones for each piece. */
+static void
+fill_image(Bench *bench)
+{
+	LmError error = {0};
+	size_t most = PIECE_FLOATS;
+	float *values;
+	LmImageWriter *writer =
+		lm_image_begin(&bench->host, bench->image, bench->table, bench->type, &error);
+
+	must(writer != NULL, &error);
+	for (int i = 0; i < bench->table->n_params; i++)
+	{
+		size_t panel = (size_t) bench->table->params[i].columns * LM_PANEL;
+
+		most = panel > most ? panel : most;
+	}
+	values = lm_allocate_unset(&bench->host, most * sizeof(float));
+	must(values != NULL, &error);
+	lm_random_normal(values, most, 0.02f, lm_key(1, LM_RANDOM_INIT, 0, 0));
+	for (int i = 0; i < bench->table->n_params; i++)
+	{
+		const LmParam *param = &bench->table->params[i];
+		int step = (int) (most / (size_t) param->columns / LM_PANEL) * LM_PANEL;
+
+		for (int row = 0; row < param->rows; row += step)
+			must(lm_image_put_rows(writer, param, row,
+								   param->rows - row < step ? param->rows - row : step, values,
+								   &error),
+				 &error);
+	}
+	must(lm_image_end(writer, &error), &error);
+	lm_free(&bench->host, values);
 }
 
 static void
@@ -221,12 +270,11 @@ open_model(Bench *bench, const LmWeightType *type)
 	bench->type = type;
 	must(lm_image_size(&size, &bench->config, type, &error), &error);
 	bench->image = lm_allocate_huge(&bench->host, size);
-	must(bench->image &&
-			 lm_image_build(bench->image, bench->block, bench->table, type, &bench->host, &error),
-		 &error);
+	must(bench->image != NULL, &error);
+	fill_image(bench);
 	bench->model = lm_model_open(&bench->host, bench->image, size, &error);
 	must(bench->model != NULL, &error);
-	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->shape->name, type->name,
+	printf("%s %-9s image             %8.1f MB, built in %.2f s\n", bench->name, type->name,
 		   size / 1e6, seconds_now() - started);
 	bench->pages = lm_pages_create(&bench->host, bench->model, MOST_SEQUENCES * 3 + 8, &error);
 	must(bench->pages != NULL, &error);
@@ -255,7 +303,7 @@ static void
 run_decode(Bench *bench, int n_sequences)
 {
 	Series speed = {.n = 0}, rate = {.n = 0}, share = {.n = 0};
-	int n_tokens = strcmp(bench->shape->name, "M") == 0 ? 4 : 40;
+	int n_tokens = product_bytes(bench) * n_sequences > 2e8 ? 4 : 40;
 
 	for (int round = 0; round < bench->n_rounds; round++)
 	{
@@ -271,7 +319,7 @@ run_decode(Bench *bench, int n_sequences)
 	}
 	printf(
 		"%s %-9s decode %2d         %8.1f (best %.1f) tokens/s %8.1f GB/s, %.3f of what is read\n",
-		bench->shape->name, bench->type->name, n_sequences, median(&speed), best(&speed),
+		bench->name, bench->type->name, n_sequences, median(&speed), best(&speed),
 		median(&rate) * 1e-9, median(&share));
 }
 
@@ -293,7 +341,7 @@ run_prefill(Bench *bench, bool all_wanted)
 		add(&share, peak > 0 ? flop / seconds / peak : 0);
 	}
 	printf("%s %-9s %s %d       %8.1f (best %.1f) tokens/s %8.1f GFLOP/s, %.3f of the peak in %s\n",
-		   bench->shape->name, bench->type->name, all_wanted ? "score  " : "prefill", PROMPT,
+		   bench->name, bench->type->name, all_wanted ? "score  " : "prefill", PROMPT,
 		   median(&speed), best(&speed), median(&rate) * 1e-9, median(&share),
 		   strcmp(bench->type->name, "bfloat16") == 0 ? "vdpbf16ps" : "float32");
 }
@@ -308,11 +356,34 @@ run_type(Bench *bench, const LmWeightType *type)
 			bench->inputs[i] = (LmInput){(i * 31 + 7) % bench->config.vocabulary, s, i, false};
 		infer(bench, POSITION);
 	}
-	for (int n = 1; n <= MOST_SEQUENCES; n = n == 1 ? 8 : n * 4)
+	for (int n = 1; n <= (bench->alone ? 1 : MOST_SEQUENCES); n = n == 1 ? 8 : n * 4)
 		run_decode(bench, n);
 	run_prefill(bench, false);
-	run_prefill(bench, true);
+	if (!bench->alone)
+		run_prefill(bench, true);
 	close_model(bench);
+}
+
+/* The shapes of Llama that are measured. */
+static LmConfig
+llama_config(bool small)
+{
+	LmConfig config = lm_config_default();
+
+	config.context = 2048;
+	config.norm = LM_RMSNORM;
+	config.position = LM_ROPE;
+	config.mlp = LM_SWIGLU;
+	config.bias = false;
+	config.model_type = LM_LLAMA;
+	config.layers = small ? 30 : 22;
+	config.channels = small ? 576 : 2048;
+	config.heads = small ? 9 : 32;
+	config.kv_heads = small ? 3 : 4;
+	config.mlp_channels = small ? 1536 : 5632;
+	config.vocabulary = small ? 49152 : 32000;
+	config.tie_embeddings = small;
+	return config;
 }
 
 static void
@@ -320,18 +391,17 @@ run_shape(Bench *bench, const char *name, const char *type)
 {
 	LmError error = {0};
 
-	bench->shape = shape_named(name);
-	bench->config = shape_config(bench->shape);
+	bench->name = name;
+	if (strcmp(name, "135M") == 0 || strcmp(name, "1.1B") == 0)
+		bench->config = llama_config(strcmp(name, "135M") == 0);
+	else
+		bench->config = shape_config(shape_named(name));
 	must(lm_config_check(&bench->config, &error), &error);
 	bench->table = lm_param_table_create(&bench->host, &bench->config, &error);
 	must(bench->table != NULL, &error);
-	bench->block = lm_allocate_unset(&bench->host, bench->table->total * sizeof(float));
-	must(bench->block != NULL, &error);
-	lm_params_init(bench->engine, bench->block, bench->table, 1);
 	for (int i = 0; i < lm_weight_type_count(); i++)
 		if (!type || strcmp(type, lm_weight_type(i)->name) == 0)
 			run_type(bench, lm_weight_type(i));
-	lm_free(&bench->host, bench->block);
 	lm_param_table_free(&bench->host, bench->table);
 }
 
@@ -353,8 +423,13 @@ main(int argc, char **argv)
 	printf("%s, %d threads, read %.1f GB/s, peak %.0f GFLOP/s, vdpbf16ps %.0f\n",
 		   lm_linear_infer_name(), lm_engine_threads(bench.engine), read_rate(&bench) * 1e-9,
 		   peak_float32(bench.engine) * 1e-9, peak_vdpbf16(bench.engine) * 1e-9);
-	for (int i = 0; i < 2; i++)
-		if (argc < 2 || strcmp(argv[1], i == 0 ? "M" : "S") == 0)
-			run_shape(&bench, i == 0 ? "M" : "S", argc > 2 ? argv[2] : NULL);
+	bench.alone = getenv("ALONE") != NULL;
+	if (argc > 1)
+		run_shape(&bench, argv[1], argc > 2 ? argv[2] : NULL);
+	else
+	{
+		run_shape(&bench, "M", NULL);
+		run_shape(&bench, "S", NULL);
+	}
 	return bench.sum == 1;
 }

@@ -1,8 +1,8 @@
 /*
  * src/engine/kernels/panel_rows.h
  *
- * Rows of activations in the form that tiles read: pairs of bfloat16, or groups of bytes with a
- * scale.
+ * Rows of activations in the form that tiles read: numbers rounded to bfloat16, or groups of bytes
+ * with a scale.
  */
 #ifndef LM_PANEL_ROWS_H
 #define LM_PANEL_ROWS_H
@@ -13,8 +13,7 @@
 #define GROUP_VECTORS (LM_GROUP / LANES)
 #define ROUND_TO_INT 12582912.0f /* 1.5 2^23: its lowest bit is worth one */
 
-/* Vectors of LANES small numbers in memory. */
-typedef uint16_t Halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+/* LANES small numbers in memory. */
 typedef int8_t Chars __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 /* x, or a copy of its n numbers padded with zeros to LM_GROUP where there are fewer. */
@@ -28,42 +27,56 @@ whole_group(const float *x, int n, float *padded)
 	return padded;
 }
 
-/* to[i] = bfloat16 of from[i], LM_GROUP of them: to nearest even, denormals to zero, NaN stays. */
-INLINE void
-round_group(uint16_t *to, const float *from)
-{
 #if defined(__AVX512BF16__)
-	*(__m512i_u *) (void *) to =
-		(__m512i) _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
-#else
-	for (int i = 0; i < LM_GROUP; i += LANES)
-	{
-		Words bits = (Words) load(from + i), sign = bits >> 16 & 0x8000;
-		Words rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-		Words magnitude = bits & 0x7fffffff;
-
-		rounded = (Words) choose(is_below(magnitude, splat_word(0x7f800001)), (Floats) rounded,
-								 (Floats) (bits >> 16 | 0x40));
-		rounded = (Words) choose(is_below(magnitude, splat_word(0x00800000)), (Floats) sign,
-								 (Floats) rounded);
-		*(Halves *) (to + i) = __builtin_convertvector(rounded, Halves);
-	}
-#endif
-}
-
 /*
- * Words of n_units pairs from input `first` on. Writes whole groups, so words must have room for
- * LM_GROUP / 2 more.
+ * Words of n_units pairs from input `first` on: to nearest even, denormals to zero, NaN stays.
+ * Writes whole groups, so words must have room for LM_GROUP / 2 more.
  */
-static void
+INLINE void
 round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {
 	float padded[LM_GROUP];
 
 	for (int i = 0; i < 2 * n_units; i += LM_GROUP)
-		round_group((uint16_t *) (void *) words + i,
-					whole_group(x + first + i, n_in - first - i, padded));
+	{
+		const float *from = whole_group(x + first + i, n_in - first - i, padded);
+
+		*(__m512i_u *) (void *) (words + i / 2) =
+			(__m512i) _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
+	}
 }
+#else
+/* The bits of x rounded to bfloat16, in float32: nearest even, denormals to zero, NaN stays. */
+INLINE Words
+round_to_bfloat16(Floats x)
+{
+	Words bits = (Words) x, rounded = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+	Words magnitude = bits & 0x7fffffff;
+
+	rounded = (Words) choose(is_below(magnitude, splat_word(0x7f800001)), (Floats) rounded,
+							 (Floats) ((bits & 0xffff0000) | 0x400000));
+	return (Words) choose(is_below(magnitude, splat_word(0x00800000)), (Floats) (bits & 0x80000000),
+						  (Floats) rounded);
+}
+
+/*
+ * 2 n_units numbers from input `first` on, each rounded in a word of its own. Writes whole groups,
+ * so words must have room for LM_GROUP more.
+ */
+INLINE void
+round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
+{
+	float padded[LM_GROUP];
+
+	for (int i = 0; i < 2 * n_units; i += LM_GROUP)
+	{
+		const float *from = whole_group(x + first + i, n_in - first - i, padded);
+
+		for (int j = 0; j < LM_GROUP; j += LANES)
+			store((float *) (void *) words + i + j, (Floats) round_to_bfloat16(load(from + j)));
+	}
+}
+#endif
 
 /*
  * Quantises a group: its bytes, its scale, and *start, which is minus zero times the sum of its
@@ -99,20 +112,45 @@ quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, in
 	*start = total == total && *scale == *scale ? -zero * (int32_t) total : 0;
 }
 
-/* Words of n_units groups from input `first` on, then their scales, then their starts. */
-static void
-quantize_row(uint32_t *words, const float *x, int n_in, int first, int n_units, int zero)
+/*
+ * Each word of four bytes becomes two, of which the second ones follow the first: bytes 0 and 2,
+ * and bytes 1 and 3, in 16 bits each.
+ */
+INLINE void
+split_group(uint32_t *words)
 {
-	float *scales = (float *) (void *) (words + (size_t) n_units * LM_GROUP_QUADS);
+	for (int i = 0; i < LM_GROUP_QUADS; i++)
+	{
+		uint32_t four = words[i];
+
+		words[i] = (uint32_t) (int8_t) four & 0xffff;
+		words[i] |= (uint32_t) (int8_t) (four >> 16) << 16;
+		words[LM_GROUP_QUADS + i] = (uint32_t) (int8_t) (four >> 8) & 0xffff;
+		words[LM_GROUP_QUADS + i] |= (uint32_t) (int8_t) (four >> 24) << 16;
+	}
+}
+
+/*
+ * n_units groups from input `first` on, then their scales, then their starts; a group of
+ * LM_GROUP_QUADS words, or split in twice as many.
+ */
+INLINE void
+quantize_row(uint32_t *words, int unit_words, const float *x, int n_in, int first, int n_units,
+			 int zero)
+{
+	float *scales = (float *) (void *) (words + (size_t) n_units * (size_t) unit_words);
 	int32_t *starts = (int32_t *) (void *) (scales + n_units);
 	float padded[LM_GROUP];
 
 	for (int unit = 0; unit < n_units; unit++)
 	{
 		int at = first + unit * LM_GROUP;
+		uint32_t *to = words + unit * unit_words;
 
-		quantize_group(words + unit * LM_GROUP_QUADS, scales + unit, starts + unit,
-					   whole_group(x + at, n_in - at, padded), zero);
+		quantize_group(to, scales + unit, starts + unit, whole_group(x + at, n_in - at, padded),
+					   zero);
+		if (unit_words > LM_GROUP_QUADS)
+			split_group(to);
 	}
 }
 

@@ -55,21 +55,62 @@ add_bfloat16(float sum, const float *x, const void *unit, int column, int n)
 #include "kernels/panel_rows.h"
 #include "kernels/panel_tiles.h"
 
+#if defined(__AVX512BF16__)
+#define BFLOAT16_ROWS 12
+#else
+#define HAS_WIDE_ROWS /* a word for each number, so that a tile need not widen it */
 #if LANES == 16
 #define BFLOAT16_ROWS 12
 #else
-#define BFLOAT16_ROWS 4
+#define BFLOAT16_ROWS 6
+#endif
 #endif
 
-/* sum + x[1] w[1] + x[0] w[0], rounded twice, of 16-bit pairs. */
-INLINE Floats
-add_pair(Floats sum, Words x, Words w)
+/* Words of a unit of a packed row. */
+enum
 {
-#if defined(__AVX512BF16__)
-	return (Floats) _mm512_dpbf16_ps((__m512) sum, (__m512bh) x, (__m512bh) w);
+#if defined(HAS_WIDE_ROWS)
+	bfloat16_words = 2
 #else
-	sum = multiply_add((Floats) (x & 0xffff0000), (Floats) (w & 0xffff0000), sum);
-	return multiply_add((Floats) (x << 16), (Floats) (w << 16), sum);
+	bfloat16_words = 1
+#endif
+};
+
+/* The sums + x[1] w[1] + x[0] w[0], rounded twice, of n_rows rows of pairs. */
+INLINE void
+add_pairs(Floats *sums, const uint32_t *x, const uint32_t *w, int n_rows, int n_vectors)
+{
+#if defined(HAS_WIDE_ROWS)
+	/* The second weights, which are the high halves of the words, then the first ones. */
+#pragma GCC unroll 2
+	for (int half = 1; half >= 0; half--)
+	{
+		Floats weights[PANEL_VECTORS];
+
+#pragma GCC unroll 8
+		for (int v = 0; v < n_vectors; v++)
+			weights[v] = (Floats) (half == 1 ? load_words(w + v * LANES) & 0xffff0000
+											 : load_words(w + v * LANES) << 16);
+#pragma GCC unroll 12
+		for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 8
+			for (int v = 0; v < n_vectors; v++)
+				sums[i * n_vectors + v] = multiply_add((Floats) splat_word(x[half * n_rows + i]),
+													   weights[v], sums[i * n_vectors + v]);
+	}
+#else
+	Words weights[PANEL_VECTORS];
+
+#pragma GCC unroll 8
+	for (int v = 0; v < n_vectors; v++)
+		weights[v] = load_words(w + v * LANES);
+#pragma GCC unroll 12
+	for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 8
+		for (int v = 0; v < n_vectors; v++)
+			sums[i * n_vectors + v] =
+				(Floats) _mm512_dpbf16_ps((__m512) sums[i * n_vectors + v],
+										  (__m512bh) splat_word(x[i]), (__m512bh) weights[v]);
 #endif
 }
 
@@ -83,30 +124,20 @@ bfloat16_tile(const PanelTile *tile, int n_rows, int n_vectors)
 	Floats sums[MOST_SUMS];
 
 	begin_sums(sums, tile, n_rows, n_vectors);
-	for (int unit = 0; unit < tile->n_units; unit++, w += LM_PANEL, x += n_rows)
+	for (int unit = 0; unit < tile->n_units; unit++, w += LM_PANEL, x += bfloat16_words * n_rows)
 	{
-		Words weights[PANEL_VECTORS];
-
 		ahead = fetch_ahead(ahead, tile->ahead_step, n_rows);
-#pragma GCC unroll 8
-		for (int v = 0; v < n_vectors; v++)
-			weights[v] = load_words(w + v * LANES);
-#pragma GCC unroll 12
-		for (int i = 0; i < n_rows; i++)
-#pragma GCC unroll 8
-			for (int v = 0; v < n_vectors; v++)
-				sums[i * n_vectors + v] =
-					add_pair(sums[i * n_vectors + v], splat_word(x[i]), weights[v]);
+		add_pairs(sums, x, w, n_rows, n_vectors);
 	}
 	end_sums(sums, tile, n_rows, n_vectors);
 }
 
-/* Words of a unit of a packed row. */
-enum
+/* ConvertRow. */
+static void
+bfloat16_convert(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {
-	bfloat16_words = 1
-};
-#define bfloat16_convert round_row
+	round_row(words, x, n_in, first, n_units);
+}
 
 TILES_OF(bfloat16, BFLOAT16_ROWS)
 #endif /* LM_SIMD */

@@ -286,19 +286,41 @@ add_int4(float sum, const float *x, const void *unit, int column, int n)
 #if LANES == 16
 #define BYTE_ROWS 6
 #else
-#define BYTE_ROWS 2
+#define BYTE_ROWS 4
 #endif
 
+/* Sums of two neighbouring products, of shorts and of unsigned bytes with signed ones. */
 #if defined(__AVX512BW__)
 #define MULTIPLY_SHORTS(a, b) ((Words) _mm512_madd_epi16((__m512i) (a), (__m512i) (b)))
+#define MULTIPLY_BYTES(a, b) ((Shorts) _mm512_maddubs_epi16((__m512i) (a), (__m512i) (b)))
 #elif defined(__AVX2__)
 #define MULTIPLY_SHORTS(a, b) ((Words) _mm256_madd_epi16((__m256i) (a), (__m256i) (b)))
+#define MULTIPLY_BYTES(a, b) ((Shorts) _mm256_maddubs_epi16((__m256i) (a), (__m256i) (b)))
 #elif defined(__SSE2__)
 #define MULTIPLY_SHORTS(a, b) ((Words) _mm_madd_epi16((__m128i) (a), (__m128i) (b)))
 #endif
 
 /* A vector of 16-bit numbers. */
 typedef int16_t Shorts __attribute__((vector_size(LANES * 4)));
+
+/*
+ * Where rows of int8 are split: each word of four numbers becomes one of numbers 0 and 2 and one of
+ * numbers 1 and 3, in 16 bits each, so that a tile need not do it again for each panel.
+ */
+#if defined(MULTIPLY_SHORTS) && !defined(__AVX512VNNI__)
+#define HAS_SPLIT_ROWS
+#endif
+
+/* Words of a unit of a packed row. */
+enum
+{
+#if defined(HAS_SPLIT_ROWS)
+	int8_words = 2 * LM_GROUP_QUADS,
+#else
+	int8_words = LM_GROUP_QUADS,
+#endif
+	int4_words = LM_GROUP_QUADS
+};
 
 /* sum + the four products of unsigned bytes w and signed bytes x of each lane */
 INLINE Words
@@ -329,10 +351,10 @@ load_scales(const char *unit, int column)
 			   : (Floats) (load_words(words + column - LM_PANEL / 2) & 0xffff0000);
 }
 
-/* Integer sums of a unit: int8 has a quad a word, int4 two. */
+/* Integer sums of a unit, as any processor computes them: int8 has a quad a word, int4 two. */
 INLINE void
-add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column,
-		 const uint32_t *x, int n_rows, int n_vectors, bool is_int4)
+add_unit_plainly(Words *sums, const char *unit, const char **ahead, size_t step, int column,
+				 const uint32_t *x, int n_rows, int n_vectors, bool is_int4)
 {
 	const uint32_t *w =
 		(const uint32_t *) (const void *) (unit + LM_PANEL * sizeof(uint16_t)) + column;
@@ -359,6 +381,108 @@ add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int col
 				sums[i * n_vectors + v] = add_quad(sums[i * n_vectors + v],
 												   (weights[v] >> 4) & 0x0f0f0f0f, x[n_rows + i]);
 	}
+}
+
+#if defined(MULTIPLY_BYTES) && !defined(__AVX512VNNI__)
+#define HAS_SHORT_SUMS
+
+/*
+ * The same of int4 in sums of 16 bits, which a group cannot overflow: a lane takes 8 pairs of
+ * products, each at most 2 15 127. All low halves of the bytes come first and then the high ones: a
+ * shorter loop keeps its sums in registers.
+ */
+INLINE void
+add_int4_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column,
+			  const uint32_t *x, int n_rows, int n_vectors)
+{
+	const uint32_t *w =
+		(const uint32_t *) (const void *) (unit + LM_PANEL * sizeof(uint16_t)) + column;
+	Shorts shorts[MOST_SUMS];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < n_rows * n_vectors; i++)
+		shorts[i] = (Shorts) splat_word(0);
+#pragma GCC unroll 2
+	for (int half = 0; half < 2; half++)
+#pragma GCC unroll 1
+		for (int pair = 0; pair < LM_GROUP_QUADS / 2; pair++)
+		{
+			Words bytes[PANEL_VECTORS];
+
+			if (half == 0)
+				*ahead = fetch_ahead(*ahead, step, n_rows);
+#pragma GCC unroll 8
+			for (int v = 0; v < n_vectors; v++)
+			{
+				bytes[v] = load_words(w + pair * LM_PANEL + v * LANES);
+				bytes[v] = (half == 0 ? bytes[v] : bytes[v] >> 4) & 0x0f0f0f0f;
+			}
+#pragma GCC unroll 8
+			for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 8
+				for (int v = 0; v < n_vectors; v++)
+					shorts[i * n_vectors + v] +=
+						MULTIPLY_BYTES(bytes[v], splat_word(x[(2 * pair + half) * n_rows + i]));
+		}
+#pragma GCC unroll 16
+	for (int i = 0; i < n_rows * n_vectors; i++)
+		sums[i] += MULTIPLY_SHORTS(shorts[i], splat_word(0x00010001));
+}
+#endif
+
+#if defined(HAS_SPLIT_ROWS)
+/* The same of int8 with rows that are split; even bytes come first and then odd ones. */
+INLINE void
+add_int8_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column,
+			  const uint32_t *x, int n_rows, int n_vectors)
+{
+	const uint32_t *w =
+		(const uint32_t *) (const void *) (unit + LM_PANEL * sizeof(uint16_t)) + column;
+
+#pragma GCC unroll 2
+	for (int half = 0; half < 2; half++)
+#pragma GCC unroll 1
+		for (int quad = 0; quad < LM_GROUP_QUADS; quad++, x += n_rows)
+		{
+			Words shorts[PANEL_VECTORS];
+
+			if (half == 0)
+				*ahead = fetch_ahead(*ahead, step, n_rows);
+#pragma GCC unroll 8
+			for (int v = 0; v < n_vectors; v++)
+			{
+				shorts[v] = load_words(w + quad * LM_PANEL + v * LANES);
+				shorts[v] = (half == 0 ? shorts[v] : shorts[v] >> 8) & 0x00ff00ff;
+			}
+#pragma GCC unroll 8
+			for (int i = 0; i < n_rows; i++)
+#pragma GCC unroll 8
+				for (int v = 0; v < n_vectors; v++)
+					sums[i * n_vectors + v] += MULTIPLY_SHORTS(shorts[v], splat_word(x[i]));
+		}
+}
+#endif
+
+/* Integer sums of a unit, by the instructions that the processor has. */
+INLINE void
+add_unit(Words *sums, const char *unit, const char **ahead, size_t step, int column,
+		 const uint32_t *x, int n_rows, int n_vectors, bool is_int4)
+{
+#if defined(HAS_SHORT_SUMS)
+	if (is_int4)
+	{
+		add_int4_unit(sums, unit, ahead, step, column, x, n_rows, n_vectors);
+		return;
+	}
+#endif
+#if defined(HAS_SPLIT_ROWS)
+	if (!is_int4)
+	{
+		add_int8_unit(sums, unit, ahead, step, column, x, n_rows, n_vectors);
+		return;
+	}
+#endif
+	add_unit_plainly(sums, unit, ahead, step, column, x, n_rows, n_vectors, is_int4);
 }
 
 /* Rows against columns, unit by unit: exact integer sums, then the scales of weights and rows. */
@@ -395,7 +519,7 @@ byte_tile(const PanelTile *tile, int n_rows, int n_vectors, bool is_int4)
 					(weight_scales * scales[i]);
 		}
 		at += unit_size;
-		x += LM_GROUP_QUADS * n_rows;
+		x += (is_int4 ? int4_words : int8_words) * n_rows;
 		scales += n_rows;
 		starts += n_rows;
 	}
@@ -420,22 +544,15 @@ int4_tile(const PanelTile *tile, int n_rows, int n_vectors)
 static void
 int8_convert(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {
-	quantize_row(words, x, n_in, first, n_units, INT8_ZERO);
+	quantize_row(words, int8_words, x, n_in, first, n_units, INT8_ZERO);
 }
 
 /* ConvertRow. */
 static void
 int4_convert(uint32_t *words, const float *x, int n_in, int first, int n_units)
 {
-	quantize_row(words, x, n_in, first, n_units, INT4_ZERO);
+	quantize_row(words, int4_words, x, n_in, first, n_units, INT4_ZERO);
 }
-
-/* Words of a unit of a packed row. */
-enum
-{
-	int8_words = LM_GROUP_QUADS,
-	int4_words = LM_GROUP_QUADS
-};
 
 TILES_OF(int8, BYTE_ROWS)
 TILES_OF(int4, BYTE_ROWS)
