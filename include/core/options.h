@@ -42,7 +42,7 @@ typedef struct GptTrainOptions
 	int64 layers;
 	int64 heads;
 	int64 channels;
-	int64 context;
+	int64 context; /* of a fine-tune, of its windows: at most that of the base */
 	int64 vocabulary;
 	/* the name of a stored one, or "bytes", "chars" or "bpe"; NULL: chosen from the rows */
 	const char *tokenizer;

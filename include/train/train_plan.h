@@ -17,6 +17,7 @@ typedef struct GptTrainPlan
 {
 	const char *preset; /* "" if the options give the shape */
 	LmConfig config;
+	int context; /* of a window: at most that of config */
 	/* of the version that a fine-tune starts from; a continued run needs the same */
 	uint8 base_sha256[GPT_SHA256_SIZE];
 	int labels; /* of the corpus, for config ... */
@@ -77,12 +78,15 @@ extern const char *gpt_plan_kernels(const GptTrainPlan *plan);
 
 /*
  * Sets preset and config of the plan from the options; where they leave the shape open, from the
- * preset of that name.
+ * preset of that name. context: of a window, and without a base of the model.
  */
 extern void gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset,
 						   int vocabulary, int context);
 
-/* Sets the options of the shape to the shape of the base model. */
+/*
+ * Sets the options of the shape to the shape of the base model. The context of a fine-tune stays if
+ * it is given; otherwise it is the model's, or where that is long, left to the corpus.
+ */
 extern void gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config);
 
 /* Whether the options leave the shape to the job. */

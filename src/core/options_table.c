@@ -78,8 +78,10 @@ const GptOption gpt_options_table[] = {
 	INTEGER(TRAIN, channels, NULL, 1, 65536,
 			"width of the hidden states, a multiple of heads unless head_size is given"),
 	INTEGER(
-		TRAIN, context, NULL, 8, 65536,
-		"tokens that the model sees at once; chosen from the length of the documents, 64 to 512"),
+		BOTH, context, NULL, 8, 65536,
+		"tokens that the model sees at once; chosen from the length of the documents, 64 to 512; "
+		"in gpt_finetune the tokens of a window of training, at most the model's context: unless "
+		"given, that or, above 1024, 64 to 1024"),
 	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
 			"vocabulary of a tokenizer that the job trains; chosen from the size of the training "
 			"documents, 512 to 32768"),

@@ -126,6 +126,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	gpt_progress_phase(progress, "tokenizing");
 	file.documents = options->documents;
 	file.keep_order = !options->shuffle;
+	file.is_finetune = options->is_finetune;
 	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
 	corpus->dataset.context =
 		gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);

@@ -36,6 +36,7 @@
 #define BUFFER_SIZE (256 * 1024)
 #define SMALLEST_CONTEXT 64
 #define LARGEST_CONTEXT 512
+#define LARGEST_WINDOW 1024 /* of a fine-tune, whose base may have a larger context */
 #define JOINED_CONTEXT 256
 #define LONGER_DOCUMENTS 20 /* one of so many may be longer than the context */
 #define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
@@ -80,8 +81,8 @@ typedef struct Writer
 	uint64 n_bytes[GPT_N_SIDES];
 	int64 n_unpredicted; /* documents without a window */
 	/* training documents by predictions; the last counts all longer ones ... */
-	uint64 n_lengths[LARGEST_CONTEXT + 2];
-	uint64 n_predictions[LARGEST_CONTEXT + 2]; /* ... and their predictions */
+	uint64 n_lengths[LARGEST_WINDOW + 2];
+	uint64 n_predictions[LARGEST_WINDOW + 2]; /* ... and their predictions */
 	LmDatasetHeader header;
 } Writer;
 
@@ -368,8 +369,8 @@ append_document(Writer *writer, GptSide side, const DocumentShape *shape, const 
 	writer->n_bytes[side] += shape->n_bytes;
 	if (side == GPT_SIDE_TRAIN && n > 0)
 	{
-		writer->n_lengths[Min(n - 1, LARGEST_CONTEXT + 1)]++;
-		writer->n_predictions[Min(n - 1, LARGEST_CONTEXT + 1)] += n - 1;
+		writer->n_lengths[Min(n - 1, LARGEST_WINDOW + 1)]++;
+		writer->n_predictions[Min(n - 1, LARGEST_WINDOW + 1)] += n - 1;
 	}
 }
 
@@ -413,7 +414,7 @@ flush(Writer *writer)
 /* ---- 3. Windows --------------------------------------------------------- */
 
 /*
- * The length up to which there are so many documents, or predictions; LARGEST_CONTEXT + 1 if there
+ * The length up to which there are so many documents, or predictions; LARGEST_WINDOW + 1 if there
  * are fewer.
  */
 static int
@@ -422,7 +423,7 @@ length_of(const uint64 *by_length, uint64 wanted)
 	uint64 seen = by_length[0];
 	int length = 0;
 
-	while (length <= LARGEST_CONTEXT && seen < wanted)
+	while (length <= LARGEST_WINDOW && seen < wanted)
 		seen += by_length[++length];
 	return length;
 }
@@ -437,18 +438,19 @@ choose_context(const Writer *writer)
 	uint64 n_documents = 0;
 	uint64 n_predictions = 0;
 	int context = SMALLEST_CONTEXT;
+	int largest = writer->options->is_finetune ? LARGEST_WINDOW : LARGEST_CONTEXT;
 	int length;
 
 	if (writer->options->documents == LM_DOCUMENTS_JOINED)
 		return JOINED_CONTEXT;
-	for (int i = 0; i < LARGEST_CONTEXT + 2; i++)
+	for (int i = 0; i < LARGEST_WINDOW + 2; i++)
 	{
 		n_documents += writer->n_lengths[i];
 		n_predictions += writer->n_predictions[i];
 	}
 	length = Max(length_of(writer->n_lengths, n_documents - n_documents / LONGER_DOCUMENTS),
 				 length_of(writer->n_predictions, n_predictions / 2));
-	while (context < length && context < LARGEST_CONTEXT)
+	while (context < length && context < largest)
 		context *= 2;
 	return context;
 }

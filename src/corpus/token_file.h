@@ -22,6 +22,7 @@ typedef struct GptTokenFileOptions
 	uint64 seed;
 	int n_threads;
 	int context; /* 0: chosen from the lengths of the documents */
+	bool is_finetune; /* what is chosen may then be longer */
 } GptTokenFileOptions;
 
 /*

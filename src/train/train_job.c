@@ -453,7 +453,7 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 	put_number(&json, "layers", config->layers);
 	put_number(&json, "heads", config->heads);
 	put_number(&json, "channels", config->channels);
-	put_number(&json, "context", config->context);
+	put_number(&json, "context", plan->context);
 	put_number(&json, "vocabulary", config->vocabulary);
 	put_number(&json, "dropout", config->dropout);
 	if (config->lora_rank > 0)

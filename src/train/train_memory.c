@@ -64,12 +64,15 @@ gpt_plan_raise_memory(const GptTrainPlan *plan, const GptTrainOptions *options)
 						  : NULL);
 }
 
-/* Tries smaller shapes, one option at a time; on a base model the shape is fixed. */
+/* Tries smaller shapes, one option at a time; on a base model the shape is fixed, but for the
+ * windows. */
 static void
 try_shapes(Search *search)
 {
 	if (search->options->base_shape != NULL)
 	{
+		if (search->options->is_finetune)
+			try_halves(search, "context", SMALLEST_CONTEXT);
 		try_adapter(search);
 		return;
 	}
@@ -96,7 +99,7 @@ fits_with(const Search *search, const GptTrainOptions *options)
 {
 	const LmConfig *config = &search->plan->config;
 
-	return fits(search, options, search->plan->preset, config->vocabulary, config->context);
+	return fits(search, options, search->plan->preset, config->vocabulary, search->plan->context);
 }
 
 static void
@@ -142,7 +145,7 @@ try_halves(Search *search, const char *option, int least)
 	const LmConfig *config = &search->plan->config;
 	bool is_context = strcmp(option, "context") == 0;
 	bool is_layers = strcmp(option, "layers") == 0;
-	int size = is_context ? config->context : is_layers ? config->layers : config->vocabulary;
+	int size = is_context ? search->plan->context : is_layers ? config->layers : config->vocabulary;
 
 	for (size /= 2; size >= least; size /= 2)
 	{
@@ -152,7 +155,7 @@ try_halves(Search *search, const char *option, int least)
 			options.layers = size;
 		if (fits(search, &options, search->plan->preset,
 				 is_context || is_layers ? config->vocabulary : size,
-				 is_context ? size : config->context))
+				 is_context ? size : search->plan->context))
 		{
 			add(search, option, psprintf("%d", size));
 			return;
@@ -177,7 +180,7 @@ try_presets(Search *search)
 			break;
 		if (options.kv_heads > 0 && gpt_preset(i)->heads % options.kv_heads != 0)
 			continue;
-		if (fits(search, &options, gpt_preset_name(i), config->vocabulary, config->context))
+		if (fits(search, &options, gpt_preset_name(i), config->vocabulary, search->plan->context))
 			best = gpt_preset_name(i);
 	}
 	if (best != NULL)

@@ -240,7 +240,7 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 {
 	double train_tokens = (double) corpus->dataset.header->train_tokens;
 	double step_tokens =
-		(double) candidate->batch_size * candidate->accumulate * candidate->config.context;
+		(double) candidate->batch_size * candidate->accumulate * candidate->context;
 	double tokens = WANTED_EPOCHS * train_tokens;
 	LmConfig body = candidate->config;
 	size_t parameters;

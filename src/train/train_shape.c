@@ -24,7 +24,9 @@
 #define DEFAULT_LAYERS 4
 #define DEFAULT_CHANNELS 128
 #define DEFAULT_RANK 8
+#define LONG_CONTEXT 1024 /* beyond it, the windows of a fine-tune follow the documents */
 
+static void take_context(GptTrainOptions *options, const LmConfig *config);
 static void set_adapter(LmConfig *config, const GptTrainOptions *options);
 static int default_heads(int channels);
 static int gated_channels(int channels);
@@ -91,7 +93,8 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	if (options->mlp_channels == GPT_CHOSEN && lm_activation_is_gated(config.mlp))
 		config.mlp_channels = gated_channels(config.channels);
 	config.vocabulary = vocabulary;
-	config.context = context;
+	config.context = options->base_shape != NULL ? options->base_shape->context : context;
+	plan->context = context;
 	config.labels = plan->labels;
 	config.multi_label = plan->multi_label;
 	/* If dropout is chosen later, memory and timed steps assume that there is some. */
@@ -112,13 +115,29 @@ gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
 	*shape = lm_config_base(config);
 	options->base_shape = shape;
 	options->preset = GPT_CHOSEN;
+	take_context(options, config);
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
 		/* The vocabulary is that of the tokenizer. */
 		if ((field->part == LM_PART_SHAPE || field->part == LM_PART_START) &&
-			field->offset != offsetof(LmConfig, vocabulary))
+			field->offset != offsetof(LmConfig, vocabulary) &&
+			field->offset != offsetof(LmConfig, context))
 			gpt_options_set(options, field->name, lm_config_get(config, field));
 	}
+}
+
+static void
+take_context(GptTrainOptions *options, const LmConfig *config)
+{
+	if (!options->is_finetune)
+		options->context = config->context;
+	else if (options->context > config->context)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"context\" must be at most the context of the base model, "
+							   "%d, not " INT64_FORMAT,
+							   config->context, options->context)));
+	else if (options->context == GPT_CHOSEN && config->context <= LONG_CONTEXT)
+		options->context = config->context;
 }
 
 static void
@@ -177,7 +196,7 @@ static size_t
 memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 {
 	const size_t batch_row = 6 * sizeof(int32);
-	double tokens = (double) batch_size * plan->config.context;
+	double tokens = (double) batch_size * plan->context;
 	LmTrainOptions training = plan->training;
 	size_t size;
 	size_t total;
@@ -219,7 +238,7 @@ tokens_of_step(const GptTrainPlan *plan)
 static bool
 batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 {
-	int context = plan->config.context;
+	int context = plan->context;
 	int wanted = tokens_of_step(plan);
 	bool batch_given = options->batch_size != GPT_CHOSEN;
 	bool accumulate_given = options->accumulate != GPT_CHOSEN;

@@ -23,6 +23,18 @@ SELECT base, base_version FROM gpt_jobs WHERE job = :job;
 SELECT version FROM gpt_models WHERE model = 'copy';
 SELECT abs(gpt_score('copy', 'a dog ran') / gpt_score('talk', 'a dog ran') - 1) < 1e-4 AS same;
 
+-- windows of training may be shorter than the context, which stays
+SELECT gpt_finetune('talk', 'SELECT body FROM news', '{"steps": 2, "context": 16, "batch_size": 4, "into": "short"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT conditions -> 'context' AS window, context FROM gpt_jobs j JOIN gpt_models m ON m.model = 'short' WHERE j.job = :job;
+SELECT gpt_finetune('talk', 'SELECT body FROM news', '{"context": 64}');
+SELECT gpt_train('long', 'SELECT body FROM speech', '{"layers": 1, "heads": 1, "channels": 8, "context": 2048, "tokenizer": "bytes", "steps": 1, "batch_size": 1, "validation_fraction": 0}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_finetune('long', 'SELECT body FROM news', '{"steps": 1, "batch_size": 1}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT conditions -> 'context' AS window, context FROM gpt_jobs j JOIN gpt_models m ON m.model = 'long' WHERE j.job = :job;
+SELECT gpt_drop_model('short'), gpt_drop_model('long');
+
 -- the newest stay
 SELECT gpt_finetune('talk', 'SELECT body FROM news', '{"steps": 2, "keep_versions": 2}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
