@@ -17,6 +17,12 @@
  */
 extern LmTokenizerSpec *gpt_import_tokenizer_given(const char *text);
 
+/*
+ * The tokenizer in a large object: a tokenizer.json, tokenizer.model, tokenizer.bin of llama2.c,
+ * the ranks of tiktoken, or a GGUF file.
+ */
+extern LmTokenizerSpec *gpt_import_tokenizer_stored(Oid object);
+
 /* The tokenizer in the metadata of a GGUF file; NULL if there is none. */
 extern LmTokenizerSpec *gpt_import_tokenizer_of_file(GptImport *import);
 

@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
@@ -39,6 +41,7 @@ static void read_option(GptImportOptions *options, Option option, JsonbValue *va
 static char *text_of(Option option, JsonbValue *value);
 static char *template_of(JsonbValue *value);
 static char *short_text(Option option, JsonbValue *value);
+static Oid object_of(JsonbValue *value);
 static int read_context(JsonbValue *value);
 static GptImportType read_type(JsonbValue *value);
 pg_noreturn static void refuse(Option option, const char *wanted);
@@ -100,7 +103,9 @@ read_option(GptImportOptions *options, Option option, JsonbValue *value)
 				options->config = gpt_hf_config_text(options->config);
 			break;
 		case TOKENIZER:
-			options->tokenizer = text_of(option, value);
+			options->tokenizer_object = object_of(value);
+			if (!OidIsValid(options->tokenizer_object))
+				options->tokenizer = text_of(option, value);
 			break;
 		case CHAT_TEMPLATE:
 			options->chat_template = template_of(value);
@@ -155,6 +160,24 @@ short_text(Option option, JsonbValue *value)
 	if (strlen(text) > MAX_NAME)
 		refuse(option, psprintf("a text of at most %d bytes", MAX_NAME));
 	return text;
+}
+
+/* A large object: a number, or its digits as text, as jsonb_build_object writes an oid. */
+static Oid
+object_of(JsonbValue *value)
+{
+	char *text = NULL;
+	char *end;
+	unsigned long long number;
+
+	if (value->type == jbvNumeric)
+		text = numeric_normalize(value->val.numeric);
+	else if (value->type == jbvString)
+		text = pnstrdup(value->val.string.val, value->val.string.len);
+	if (text == NULL || text[0] < '0' || text[0] > '9')
+		return InvalidOid;
+	number = strtoull(text, &end, 10);
+	return *end == '\0' && number <= OID_MAX ? (Oid) number : InvalidOid;
 }
 
 static int

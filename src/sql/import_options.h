@@ -16,6 +16,7 @@ typedef struct GptImportOptions
 {
 	const GptJson *config; /* config.json */
 	char *tokenizer; /* a name, or the text of tokenizer.json */
+	Oid tokenizer_object; /* a large object with one */
 	const GptJson *tokenizer_config;
 	const GptJson *generation_config;
 	char *chat_template;

@@ -168,6 +168,8 @@ store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
 
 	if (options->tokenizer != NULL)
 		spec = gpt_import_tokenizer_given(options->tokenizer);
+	else if (OidIsValid(options->tokenizer_object))
+		spec = gpt_import_tokenizer_stored(options->tokenizer_object);
 	else
 		spec = gpt_import_tokenizer_of_file(import);
 	if (spec == NULL)

@@ -348,6 +348,10 @@ gpt_gguf_config_write(const LmConfig *config)
 						errmsg("llama.cpp has no architecture for this model"),
 						errdetail("Its model_type is \"%s\".",
 								  lm_model_type_name((int) config->model_type))));
+	if (config->window > 0 && !config->post_norm)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("llama.cpp has no architecture for this model"),
+						errdetail("\"%s\" does not have its window.", name)));
 	gpt_gguf_put(values, "general", "architecture", LM_GGUF_STRING, 0)->text = name;
 	for (int i = 0; i < lengthof(keys); i++)
 		if (keys[i].types & HF(config->model_type))
@@ -356,7 +360,7 @@ gpt_gguf_config_write(const LmConfig *config)
 	if (config->window > 0)
 	{
 		gpt_gguf_put(values, name, "attention.sliding_window", LM_GGUF_U32, config->window);
-		if (config->window_period != standard_period(config) && config->post_norm)
+		if (config->window_period != standard_period(config))
 			gpt_gguf_put(values, name, "attention.sliding_window_pattern", LM_GGUF_U32,
 						 config->window_period > 0 ? config->window_period : LM_MAX_LAYERS);
 	}

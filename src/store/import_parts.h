@@ -6,6 +6,7 @@
 #ifndef GPT_IMPORT_PARTS_H
 #define GPT_IMPORT_PARTS_H
 
+#include "engine/tokenizer.h"
 #include "store/import.h"
 
 #define GPT_IMPORT_MAX_TENSORS 65536
@@ -25,6 +26,10 @@ extern void gpt_import_list_safetensors(GptImport *import, GptImportFile *file);
 /* src/store/import_llama2c.c: appends the tensors of a file; its sizes. */
 extern void gpt_import_list_llama2c(GptImport *import, GptImportFile *file);
 extern void gpt_import_config_llama2c(LmConfig *config, GptImport *import, int context);
+
+/* src/store/import_tokens.c: whether a file begins like a tokenizer.bin, and what is in it. */
+extern bool gpt_import_is_llama2c_tokens(const unsigned char *bytes, size_t size);
+extern LmTokenizerSpec *gpt_import_llama2c_tokens(GptImportFile *file);
 
 /* src/store/import_names.c: the name of a part in a file of the format; false if it has none. */
 extern bool gpt_import_name(char *name, size_t size, const GptImport *import, const LmParam *param,

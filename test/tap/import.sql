@@ -99,6 +99,7 @@ SELECT is(gpt_score('again', 'abcdabcd'), gpt_score('bf16', 'abcdabcd'), 'and th
 -- GGUF: not transposed, in another order, with metadata
 CREATE FUNCTION le(n bigint, size int) RETURNS bytea LANGUAGE sql AS $$SELECT substr(reversed(int8send(n)), 1, size)$$;
 CREATE FUNCTION gguf_text(t text) RETURNS bytea LANGUAGE sql AS $$SELECT le(octet_length(t), 8) || convert_to(t, 'UTF8')$$;
+CREATE FUNCTION gguf_token(t text) RETURNS bytea LANGUAGE sql AS $$SELECT le(octet_length(t), 4) || convert_to(t, 'UTF8')$$;
 CREATE FUNCTION gguf_names(name text) RETURNS text LANGUAGE sql AS $$SELECT CASE name WHEN 'transformer.wte.weight' THEN 'token_embd.weight' WHEN 'transformer.wpe.weight' THEN 'position_embd.weight'
 	ELSE replace(replace(replace(replace(replace(replace(replace(replace(replace(name, 'transformer.', ''), 'h.0', 'blk.0'), 'ln_1', 'attn_norm'), 'ln_2', 'ffn_norm'), 'attn.c_attn', 'attn_qkv'),
 		'attn.c_proj', 'attn_output'), 'mlp.c_fc', 'ffn_up'), 'mlp.c_proj', 'ffn_down'), 'ln_f', 'output_norm') END$$;
@@ -129,6 +130,19 @@ SELECT is(gpt_import('gguf', gguf('SELECT * FROM gguf_gpt2'), '{"tokenizer": "ab
 SELECT is(gpt_score('gguf', 'abcdabcd'), :score::float8, 'and has the same score');
 SELECT is(gpt_import('gguf16', gguf($$SELECT name, shape, x, 'BF16' FROM gguf_gpt2$$), '{"tokenizer": "abcd"}'), 1, 'bfloat16 in GGUF');
 SELECT is(gpt_score('gguf16', 'abcdabcd'), gpt_score('bf16', 'abcdabcd'), 'has the score of bfloat16');
+
+-- tokenizer.bin of llama2.c: scores of SentencePiece
+CREATE FUNCTION tokens_bin(more bytea DEFAULT '') RETURNS oid LANGUAGE sql AS
+	$$SELECT lo_from_bytea(0, le(7, 4) || string_agg(reversed(float4send(score)) || gguf_token(token), ''::bytea ORDER BY o) || more)
+	FROM (VALUES (0, '<unk>', 0), (1, E'\n<s>\n', 0), (2, E'\n</s>\n', 0), (3, 'a', -9), (4, 'b', -9), (5, ' ', -9), (6, ' a', -1), (7, 'ab', -2)) t(o, token, score)$$;
+SELECT is(gpt_import('bin', safetensors($$SELECT name, CASE WHEN name LIKE '%wte%' THEN '{8,4}' ELSE shape END, CASE WHEN name LIKE '%wte%' THEN x || x ELSE x END, dtype FROM gpt2$$),
+	jsonb_build_object('config', config('{"vocab_size": 8}'), 'tokenizer', tokens_bin())), 1, 'a tokenizer in a large object');
+SELECT is(gpt_tokenize('bin', 'ab'), '{6,4}', 'merges by its scores');
+SELECT is(gpt_detokenize('bin', '{1,6,4,2}'), 'ab', 'and knows its ends');
+SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), jsonb_build_object('config', config(), 'tokenizer', tokens_bin('\x00000000ff000000'))), '22000',
+	NULL, 'a tokenizer.bin that ends too early');
+SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), jsonb_build_object('config', config(), 'tokenizer', 1)), '42704', 'large object 1 does not exist',
+	'a tokenizer in no object');
 
 -- tensors that do not fit
 CREATE FUNCTION refused(query text, expected text, more jsonb DEFAULT '{}') RETURNS SETOF text LANGUAGE sql AS
