@@ -70,6 +70,16 @@ typedef enum GptMethod
 } GptMethod;
 extern const char *gpt_method_name(int number);
 
+/* Values of option "base_type": how an adapter's base is kept in memory. */
+typedef enum GptBaseType
+{
+	GPT_BASE_FLOAT32,
+	GPT_BASE_BFLOAT16,
+	GPT_BASE_FLOAT16,
+	GPT_BASE_INT8,
+} GptBaseType;
+extern const char *gpt_base_type_name(int number);
+
 /* Values of option "since": the rows that a fine-tune reads. */
 typedef enum GptSince
 {

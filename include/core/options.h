@@ -101,7 +101,7 @@ typedef struct GptTrainOptions
 	double logit_softcap;
 	/* not an option: the configuration of the base, which decides the shape; NULL without one */
 	const LmConfig *base_shape;
-	int base_type; /* nor this: LmTrainOptions.base_type, by the base's file */
+	int file_type; /* nor this: LmTrainOptions.base_type, by the base's file */
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	const char *chat_template; /* JSON text of core/chat.h; NULL: the base's */
 	GptMethod method;
@@ -109,6 +109,7 @@ typedef struct GptTrainOptions
 	double alpha;
 	const char *targets; /* NULL: all, or those of the adapter that it starts from */
 	double lora_dropout; /* NaN: 0 */
+	int base_type; /* GptBaseType; GPT_CHOSEN: file_type */
 	const char *watermark; /* name of a column, or NULL */
 	GptSince since;
 	double replay;

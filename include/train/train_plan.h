@@ -55,7 +55,7 @@ typedef struct GptTrainPlan
 extern void gpt_plan_check(const GptTrainOptions *options);
 
 /*
- * The same for a fine-tune of a model of that shape, which is written into the options; base_type
+ * The same for a fine-tune of a model of that shape, which is written into the options; file_type
  * is there already.
  */
 extern void gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config);
@@ -82,6 +82,12 @@ extern const char *gpt_plan_kernels(const GptTrainPlan *plan);
  */
 extern void gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *preset,
 						   int vocabulary, int context);
+
+/* Whether the rows of a model's matrices are whole blocks of option "base_type", which is given. */
+extern bool gpt_plan_base_type_fits(const GptTrainOptions *options, const LmConfig *config);
+
+/* The word of option "base_type" for an adapter's base. */
+extern const char *gpt_plan_base_type(const GptTrainPlan *plan);
 
 /*
  * Sets the options of the shape to the shape of the base model. The context of a fine-tune stays if

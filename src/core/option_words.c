@@ -21,6 +21,8 @@ GPT_WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC]
 GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");
 GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern");
 GPT_WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora");
+GPT_WORDS(gpt_base_type_name, [GPT_BASE_FLOAT32] = "float32", [GPT_BASE_BFLOAT16] = "bfloat16",
+		  [GPT_BASE_FLOAT16] = "float16", [GPT_BASE_INT8] = "int8");
 GPT_WORDS(gpt_since_name, [GPT_SINCE_WATERMARK] = "watermark");
 GPT_WORDS(gpt_if_running_name, [GPT_IF_RUNNING_ERROR] = "error", [GPT_IF_RUNNING_SKIP] = "skip",
 		  [GPT_IF_RUNNING_QUEUE] = "queue");

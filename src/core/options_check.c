@@ -71,11 +71,12 @@ exclude(const char *one, const char *other, const char *hint)
 static void
 check_adapter(const GptTrainOptions *options)
 {
-	const char *given = options->rank != GPT_CHOSEN		? "rank"
-						: !isnan(options->alpha)		? "alpha"
-						: options->targets != NULL		? "targets"
-						: !isnan(options->lora_dropout) ? "lora_dropout"
-														: NULL;
+	const char *given = options->rank != GPT_CHOSEN		   ? "rank"
+						: !isnan(options->alpha)		   ? "alpha"
+						: options->targets != NULL		   ? "targets"
+						: !isnan(options->lora_dropout)	   ? "lora_dropout"
+						: options->base_type != GPT_CHOSEN ? "base_type"
+														   : NULL;
 
 	if (!gpt_options_lora(options) && given != NULL)
 		ereport(ERROR,

@@ -208,6 +208,9 @@ const GptOption gpt_options_table[] = {
 		 "all unless given"),
 	NUMBER(FINETUNE, lora_dropout, NULL, 0, 0.9,
 		   "dropout rate of the input of an adapter; 0 unless given"),
+	WORD(FINETUNE, base_type, "auto", gpt_base_type_name,
+		 "how the matrices of an adapter's base are kept in memory; auto: as its file has them, "
+		 "blocks as int8"),
 	TEXT(BOTH, watermark, "column of the query whose largest value the version keeps"),
 	WORD(FINETUNE, since, NULL, gpt_since_name,
 		 "watermark: the job reads only rows beyond the watermark of the base version"),

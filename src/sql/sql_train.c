@@ -284,7 +284,7 @@ check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, cons
 	gpt_source_check_chat(shape, options->chat_template != NULL ||
 									 gpt_extras_chat(version->extras) != NULL);
 	gpt_train_check_method(&copy, version);
-	copy.base_type = gpt_train_base_type(version);
+	copy.file_type = gpt_train_base_type(version);
 	gpt_plan_check_base(&copy, &version->config);
 }
 

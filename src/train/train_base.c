@@ -43,7 +43,7 @@ gpt_train_base_find(const GptJob *job, GptTrainOptions *options, bool lost)
 	{
 		gpt_catalog_check_use(base->version);
 		gpt_train_check_method(options, base->version);
-		options->base_type = gpt_train_base_type(base->version);
+		options->file_type = gpt_train_base_type(base->version);
 		base->full = base->version->base != NULL ? gpt_catalog_base(base->version) : base->version;
 		base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
 		base->tokenizer.stored = true;

@@ -32,7 +32,6 @@
 #include "core/stop.h"
 #include "core/transaction.h"
 #include "corpus/corpus.h"
-#include "engine/block_type.h"
 #include "store/catalog.h"
 #include "store/progress.h"
 #include "store/run_files.h"
@@ -464,7 +463,7 @@ conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResu
 		put_text(&json, "targets", gpt_lora_targets_words(config->lora_targets));
 		put_number(&json, "lora_dropout", config->lora_dropout);
 		if (training->base_type != 0)
-			put_text(&json, "base_type", lm_block_type_numbered(training->base_type)->name);
+			put_text(&json, "base_type", gpt_plan_base_type(plan));
 	}
 	put_number(&json, "validation_documents", corpus->counts.held_out);
 	put_number(&json, "validation_tokens", corpus->dataset.header->validation_tokens);

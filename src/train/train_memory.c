@@ -188,12 +188,31 @@ try_presets(Search *search)
 			psprintf("\"%s\"%s", best, has_shape ? " instead of layers, heads and channels" : ""));
 }
 
+/* An adapter; or one whose base is kept with fewer bits, first the type that loses least. */
 static void
 try_adapter(Search *search)
 {
+	static const GptBaseType types[] = {GPT_BASE_BFLOAT16, GPT_BASE_INT8};
 	GptTrainOptions options = *search->options;
+	bool is_adapter = gpt_options_lora(&options);
 
 	options.method = GPT_METHOD_LORA;
-	if (!gpt_options_lora(search->options) && fits_with(search, &options))
+	if (!is_adapter && fits_with(search, &options))
+	{
 		add(search, "method", "\"lora\"");
+		return;
+	}
+	for (int i = 0; i < lengthof(types) && search->options->base_type == GPT_CHOSEN; i++)
+	{
+		options.base_type = types[i];
+		if (!gpt_plan_base_type_fits(&options, &search->plan->config) ||
+			!fits_with(search, &options))
+			continue;
+		if (!is_adapter)
+			add(search, "method",
+				psprintf("\"lora\" and \"base_type\": \"%s\"", gpt_base_type_name(types[i])));
+		else
+			add(search, "base_type", psprintf("\"%s\"", gpt_base_type_name(types[i])));
+		return;
+	}
 }

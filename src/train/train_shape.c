@@ -9,6 +9,7 @@
 
 #include "core/bridge.h"
 #include "core/settings.h"
+#include "engine/block_type.h"
 #include "engine/config_field.h"
 #include "engine/optimizer.h"
 #include "engine/params.h"
@@ -28,6 +29,7 @@
 
 static void take_context(GptTrainOptions *options, const LmConfig *config);
 static void set_adapter(LmConfig *config, const GptTrainOptions *options);
+static void set_base_type(GptTrainPlan *plan, const GptTrainOptions *options);
 static int default_heads(int channels);
 static int gated_channels(int channels);
 static int tokens_of_step(const GptTrainPlan *plan);
@@ -104,6 +106,54 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 		gpt_bridge_raise(&error);
 	plan->config = config;
 	plan->training.optimizer = options->optimizer;
+	set_base_type(plan, options);
+}
+
+/* Blocks of a file's types, by GptBaseType. */
+static const char *const base_blocks[] = {[GPT_BASE_FLOAT32] = "F32",
+										  [GPT_BASE_BFLOAT16] = "BF16",
+										  [GPT_BASE_FLOAT16] = "F16",
+										  [GPT_BASE_INT8] = "Q8_0"};
+
+static void
+set_base_type(GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	const LmBlockType *type;
+
+	plan->training.base_type = options->file_type;
+	if (options->base_type == GPT_CHOSEN)
+		return;
+	type = lm_block_type_named(base_blocks[options->base_type]);
+	plan->training.base_type = type->number;
+	if (!gpt_plan_base_type_fits(options, &plan->config))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"base_type\" cannot be \"%s\" for this model",
+							   gpt_base_type_name(options->base_type)),
+						errdetail("It keeps weights in groups of %d, and a matrix has rows of "
+								  "another number.",
+								  type->elements)));
+}
+
+bool
+gpt_plan_base_type_fits(const GptTrainOptions *options, const LmConfig *config)
+{
+	int elements = lm_block_type_named(base_blocks[options->base_type])->elements;
+
+	return config->channels % elements == 0 && config->mlp_channels % elements == 0 &&
+		   lm_config_query_channels(config) % elements == 0;
+}
+
+const char *
+gpt_plan_base_type(const GptTrainPlan *plan)
+{
+	const char *name = lm_block_type_numbered(plan->training.base_type)->name;
+
+	for (int i = 0; i < lengthof(base_blocks); i++)
+	{
+		if (strcmp(base_blocks[i], name) == 0)
+			return gpt_base_type_name(i);
+	}
+	return name;
 }
 
 void
@@ -268,7 +318,6 @@ gpt_plan_batch_fits(GptTrainPlan *plan, const GptTrainOptions *options)
 {
 	bool open = options->recompute == GPT_SWITCH_AUTO;
 
-	plan->training.base_type = options->base_type;
 	plan->training.recompute = options->recompute == GPT_SWITCH_TRUE;
 	if (!open)
 		return batch_fits(plan, options, 1);

@@ -54,8 +54,24 @@ SELECT size > 20e6 AS larger FROM gpt_images WHERE model = 'large';
 RESET gpt.max_memory;
 
 -- neither are all weights when an adapter is folded in
-SELECT gpt_finetune('large', 'SELECT body FROM line', '{"method": "lora", "rank": 2, "steps": 1, "batch_size": 1, "into": "small"}') AS job \gset
+SELECT gpt_finetune('large', 'SELECT body FROM line', '{"method": "lora", "rank": 2, "steps": 1, "batch_size": 1, "recompute": true, "into": "small"}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
+-- the error for an adapter that does not fit names a type of its base with which it would
+SELECT set_config('gpt.max_memory', (conditions->>'memory_mb')::float8::int - 3 || 'MB', false) <> '' AS less FROM gpt_jobs WHERE job = :job;
+DO $$
+DECLARE
+	hint text;
+	options jsonb := '{"method": "lora", "rank": 2, "steps": 1, "batch_size": 1, "accumulate": 1, "recompute": true, "into": "smaller"}';
+BEGIN
+	PERFORM gpt_finetune('large', 'SELECT body FROM line', options);
+EXCEPTION WHEN configuration_limit_exceeded THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RAISE NOTICE '%', hint;
+	PERFORM set_config('test.job', gpt_finetune('large', 'SELECT body FROM line', options || '{"base_type": "bfloat16"}')::text, false);
+END $$;
+SELECT gpt_wait(current_setting('test.job')::bigint, '60 s');
+SELECT conditions->>'base_type' AS base_type FROM gpt_jobs WHERE model = 'smaller';
+SELECT gpt_drop_model('smaller');
 SET gpt.max_memory = '12MB';
 SELECT gpt_merge('small');
 RESET gpt.max_memory;

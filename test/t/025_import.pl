@@ -100,7 +100,7 @@ for my $name ('llama3', 'pythia', 'gemma3')
 		query("SELECT gpt_set_image_type('$name $type', 'float32')");
 	}
 	is($score->('bfloat16'), $score->('float32'), "$name: bfloat16 is read as what it is");
-	is(adapter_of("$name bfloat16") . adapter_of("$name float32"), 'BF16', "$name: a base stays in memory as bfloat16");
+	is(adapter_of("$name bfloat16") . adapter_of("$name float32"), 'bfloat16', "$name: a base stays in memory as bfloat16");
 	my $learnt = $score->('bfloat16 adapter');
 	isnt($learnt, $score->('bfloat16'), "$name: an adapter learns");
 	is($learnt, $score->('float32 adapter'), "$name: the same as on a base in float32");
