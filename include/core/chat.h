@@ -102,16 +102,23 @@ extern char *gpt_chat_to_jinja(const GptChatTemplate *template, const char *chat
 extern char *gpt_chat_of_jinja(const char *jinja);
 
 /*
- * src/core/chat.c: reads [{"role": ..., "content": ...}, ...], or a string, which is one message of
- * the user. Raises errors that name the message and `where`, which must outlive chat. The texts are
- * copies.
+ * src/core/chat_messages.c: reads [{"role": ..., "content": ...}, ...], or a string, which is one
+ * message of the user. Raises errors that name the message and `where`, which must outlive chat.
+ * The texts are copies.
  */
 extern void gpt_chat_read(GptChat *chat, const char *json, size_t size, const char *where);
 extern void gpt_chat_read_jsonb(GptChat *chat, Jsonb *json, const char *where);
 
 /*
- * Appends the marked text after which the model answers. reasoning: the model may reason first, if
- * it can. Errors: the messages do not follow the template's rules, or the last one is an answer.
+ * _check raises an error that names the message which breaks a rule of the template, and with
+ * prompts also if there is nothing to answer. _fits: whether it raises none, with prompts.
+ */
+extern void gpt_chat_check(const GptChat *chat, const GptChatTemplate *template, bool prompts);
+extern bool gpt_chat_fits(const GptChat *chat, const GptChatTemplate *template);
+
+/*
+ * src/core/chat.c: appends the marked text after which the model answers. reasoning: the model may
+ * reason first, if it can. Errors of gpt_chat_check.
  */
 extern void gpt_chat_prompt(StringInfo text, const GptChat *chat, const GptChatTemplate *template,
 							bool reasoning);

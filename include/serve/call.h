@@ -16,7 +16,9 @@
 typedef struct GptCall
 {
 	LmRequest request; /* texts are the arguments', detoasted in the current context */
-	int detail; /* score: the metric; embed: whether the length is 1 */
+	/* score: the metric; embed: whether the length is 1; chat: whether the model may reason */
+	int detail;
+	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
 } GptCall;
 
 /* An SQL function that calls a model: how its arguments and result map to requests. */
@@ -35,6 +37,11 @@ typedef struct GptCallKind
 	bool (*read)(GptCall *call, FunctionCallInfo fcinfo);
 	/* The value of a request that ended without an error, palloc'd. */
 	Datum (*result)(const GptCall *call, const GptServed *served, bool *is_null);
+	/*
+	 * Completes the request for the model; false with the error of this call. Raises no errors of
+	 * arguments. NULL: the request is complete.
+	 */
+	bool (*prepare)(GptCall *call, const GptServed *served, LmError *error);
 } GptCallKind;
 
 /* Makes the call of gpt_logprob for a text after an empty prompt. */

@@ -1,8 +1,9 @@
 /*
  * src/core/chat.c
  *
- * JSON of a conversation goes in, a marked text comes out, by the patterns of a template: what the
- * template says is marked as template, what people said as content.
+ * A conversation goes in, a marked text comes out, by the patterns of a template: what the template
+ * says is marked as template, what people said as content. A generated text goes in, the answer in
+ * it comes out.
  */
 #include "postgres.h"
 
@@ -13,12 +14,8 @@
 #include "utils/timestamp.h"
 
 #include "core/chat.h"
-#include "core/compat.h"
-#include "core/json_tree.h"
-#include "core/words.h"
 #include "engine/marked_text.h"
 
-#define MAX_NODES (1 << 20)
 #define DATE_SIZE 64
 #define THINK "<think>"
 #define END_THINK "</think>"
@@ -51,119 +48,6 @@ typedef struct Values
 } Values;
 
 static void put_pattern(Writer *writer, const char *pattern, size_t size, const Values *values);
-
-/* ---- Reading ------------------------------------------------------------ */
-
-const char *
-gpt_chat_role_name(int role)
-{
-	static const char *const names[] = {"system", "user", "assistant"};
-
-	return role >= 0 && role < lengthof(names) ? names[role] : NULL;
-}
-
-static void
-refuse(const GptChat *chat, int number, const char *what)
-{
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("message %d%s %s", number, chat->where, what)));
-}
-
-static void
-read_message(GptChat *chat, const GptJson *object)
-{
-	GptChatMessage *message = &chat->messages[chat->n++];
-	const GptJson *role = gpt_json_field(object, "role");
-	const GptJson *content = gpt_json_field(object, "content");
-	int number;
-
-	if (object->type != GPT_JSON_OBJECT)
-		refuse(chat, chat->n, "is not an object");
-	if (role == NULL || role->type != GPT_JSON_STRING)
-		refuse(chat, chat->n,
-			   role == NULL ? "has no \"role\"" : "has a \"role\" that is not a text");
-	number = gpt_word_find(gpt_chat_role_name, role->text, strlen(role->text));
-	if (number < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("message %d%s has the unknown role \"%s\"", chat->n, chat->where,
-							   role->text),
-						errhint("Roles are %s.", gpt_words_list(gpt_chat_role_name, ", "))));
-	if (content == NULL || content->type != GPT_JSON_STRING)
-		refuse(chat, chat->n,
-			   content == NULL ? "has no \"content\"" : "has a \"content\" that is not a text");
-	message->role = (GptChatRole) number;
-	message->content = content->text;
-	message->size = strlen(content->text);
-}
-
-void
-gpt_chat_read(GptChat *chat, const char *json, size_t size, const char *where)
-{
-	const GptJson *tree = gpt_json_parse(json, size, MAX_NODES, psprintf("messages%s", where));
-
-	chat->where = where;
-	chat->n = 0;
-	if (tree->type == GPT_JSON_STRING)
-	{
-		chat->messages = palloc(sizeof(GptChatMessage));
-		chat->messages[chat->n++] = (GptChatMessage){GPT_CHAT_USER, tree->text, strlen(tree->text)};
-		return;
-	}
-	if (tree->type != GPT_JSON_ARRAY)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("messages%s are not an array", where),
-						errhint("Write [{\"role\": \"user\", \"content\": \"...\"}].")));
-	if (tree->count == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("messages%s are an empty array", where)));
-	chat->messages = palloc(tree->count * sizeof(GptChatMessage));
-	for (const GptJson *object = tree->first; object != NULL; object = object->next)
-		read_message(chat, object);
-}
-
-void
-gpt_chat_read_jsonb(GptChat *chat, Jsonb *json, const char *where)
-{
-	char *text = JsonbToCString(NULL, &json->root, (int) VARSIZE(json));
-
-	gpt_chat_read(chat, text, strlen(text), where);
-}
-
-/* ---- Rules -------------------------------------------------------------- */
-
-/* The speaker who has the turn. */
-static void
-check_turn(const GptChat *chat, int i, int first)
-{
-	GptChatRole wanted = (i - first) % 2 == 0 ? GPT_CHAT_USER : GPT_CHAT_ASSISTANT;
-
-	if (chat->messages[i].role != wanted)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("message %d%s is of role \"%s\", but it is the turn of \"%s\"", i + 1,
-						chat->where, gpt_chat_role_name(chat->messages[i].role),
-						gpt_chat_role_name(wanted)),
-				 errdetail("The model's chat template wants user and assistant to alternate, after "
-						   "a system message that may come first.")));
-}
-
-static void
-check_rules(const GptChat *chat, const GptChatTemplate *template)
-{
-	bool has_system = chat->messages[0].role == GPT_CHAT_SYSTEM;
-
-	for (int i = 0; i < chat->n; i++)
-	{
-		if (i > 0 && chat->messages[i].role == GPT_CHAT_SYSTEM)
-			refuse(chat, i + 1, "is of role \"system\", which only the first one may have");
-		if ((template->rules & GPT_CHAT_ALTERNATE) != 0 && i >= (has_system ? 1 : 0))
-			check_turn(chat, i, has_system ? 1 : 0);
-	}
-	if (has_system && template->system == NULL && template->fold == NULL)
-		refuse(chat, 1, "is of role \"system\", which the model's chat template does not have");
-	if (has_system && template->system == NULL && chat->n == 1)
-		refuse(chat, 1, "is of role \"system\", and no message of the user follows it");
-}
 
 /* ---- Writing ------------------------------------------------------------ */
 
@@ -573,12 +457,7 @@ gpt_chat_prompt(StringInfo text, const GptChat *chat, const GptChatTemplate *tem
 {
 	Writer writer = {.text = text, .template = template, .reasoning = reasoning};
 
-	check_rules(chat, template);
-	if (chat->messages[chat->n - 1].role != GPT_CHAT_USER)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("message %d%s, the last one, is of role \"%s\"", chat->n,
-							   chat->where, gpt_chat_role_name(chat->messages[chat->n - 1].role)),
-						errhint("The model answers a message of the user.")));
+	gpt_chat_check(chat, template, true);
 	put_messages(&writer, chat, false);
 	put_whole(&writer, template->prompt, (Piece){"", 0});
 	if (!writer.reasoning && template->no_think != NULL)
@@ -605,7 +484,7 @@ gpt_chat_train(GptChatTraining *training, const GptChat *chat, const GptChatTemp
 	StringInfo text = &training->prompt;
 	Writer writer = {.text = text, .template = template, .reasoning = has_reasoning(chat)};
 
-	check_rules(chat, template);
+	gpt_chat_check(chat, template, false);
 	initStringInfo(text);
 	initStringInfo(&training->answers);
 	/* A mark that changes nothing, because a prompt of no bytes would be none. */

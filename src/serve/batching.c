@@ -403,7 +403,8 @@ var_below(Node *expression, Split *split, int varno)
 }
 
 /*
- * The number of a call's kind, for one text and a constant name of a model; -1 for anything else.
+ * The number of a call's kind, for one text or conversation and a constant name of a model; -1 for
+ * anything else.
  */
 static int
 kind_of(const Node *node)
@@ -417,7 +418,7 @@ kind_of(const Node *node)
 		return -1;
 	model = linitial(call->args);
 	if (!IsA(model, Const) || model->constisnull || model->consttype != TEXTOID ||
-		exprType(lsecond(call->args)) != TEXTOID)
+		(exprType(lsecond(call->args)) != TEXTOID && exprType(lsecond(call->args)) != JSONBOID))
 		return -1;
 	return kind_of_function(call->funcid);
 }

@@ -307,7 +307,7 @@ read_call(GptCall *asked, BatchScan *batch, BatchCall *call, bool *failed)
 		 */
 		if (!argument->isnull && type == TEXTOID)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
-		else if (!argument->isnull && type == TEXTARRAYOID)
+		else if (!argument->isnull && (type == TEXTARRAYOID || type == JSONBOID))
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM(argument->value));
 	}
 	PG_TRY();

@@ -138,6 +138,22 @@ run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
 	return i;
 }
 
+/* Completes a call; NULL, or why that is not possible, palloc'd. */
+static LmError *
+prepare(GptCall *call, const GptCallKind *kind, const GptServed *served)
+{
+	LmError error;
+
+	if (kind->prepare != NULL && !kind->prepare(call, served, &error))
+	{
+		LmError *copy = palloc(sizeof(LmError));
+
+		*copy = error;
+		return copy;
+	}
+	return call->request.task == LM_TASK_GENERATE ? prompt_error(call->request.prompt.size) : NULL;
+}
+
 /*
  * Answers the calls of one run together; the prompt of a call that fails its check is not computed.
  */
@@ -156,16 +172,15 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	INSTR_TIME_SET_CURRENT(begin);
 	for (int i = 0; i < n; i++)
 	{
-		const LmRequest *request = &calls[i].request;
+		GptCall call = calls[i];
 
 		memset(&answers[i], 0, sizeof(GptAnswer));
-		if (request->task == LM_TASK_GENERATE)
-			answers[i].error = prompt_error(request->prompt.size);
 		answers[i].is_null = true;
+		answers[i].error = prepare(&call, kind, served);
 		if (answers[i].error != NULL)
 			continue;
-		requests[n_requests] = *request;
-		requests[n_requests].sampling.heal = served->heals && !request->sampling.marked;
+		requests[n_requests] = call.request;
+		requests[n_requests].sampling.heal = served->heals && !call.request.sampling.marked;
 		places[n_requests++] = i;
 	}
 	give_vectors(requests, n_requests, kind->task, served->config);

@@ -12,14 +12,17 @@
 extern const GptCallKind gpt_score_call;
 extern const GptCallKind gpt_logprob_call;
 extern const GptCallKind gpt_generate_call;
+extern const GptCallKind gpt_chat_call;
 extern const GptCallKind gpt_classify_call;
 extern const GptCallKind gpt_embed_call;
 
 /*
  * src/sql/sql_generate.c: reads the arguments of a function from max_tokens to seed, which are its
- * third and those that follow. NULL means what the model's extras say (store/model_extras.h; NULL:
- * nothing), or else the default of gpt_generate. The texts stay in the arguments.
+ * third and those that follow. NULL means the default of gpt_generate; or, with open, what the
+ * model's extras say (store/model_extras.h), which _complete puts in. The texts stay in the
+ * arguments.
  */
-extern void gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, const char *extras);
+extern void gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, bool open);
+extern void gpt_complete_sampling(LmSampling *sampling, const char *extras);
 
 #endif /* GPT_CALL_KINDS_H */

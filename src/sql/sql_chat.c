@@ -14,7 +14,6 @@
 
 #include "core/bridge.h"
 #include "core/chat.h"
-#include "core/compat.h"
 #include "engine/marked_text.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
@@ -27,16 +26,21 @@ PG_FUNCTION_INFO_V1(gpt_chat);
 PG_FUNCTION_INFO_V1(gpt_chat_tokens);
 PG_FUNCTION_INFO_V1(gpt_chat_template_of);
 
+static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
+static void check(const GptCall *call, const GptServed *served, const char *model);
+static bool prepare(GptCall *call, const GptServed *served, LmError *error);
 static const GptChatTemplate *template_of(const GptServed *served, const char *model);
 static void add_stops(LmSampling *sampling, const GptChatTemplate *template);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 
-static const GptCallKind chat_call = {.name = "gpt_chat",
-									  .function = gpt_chat,
-									  .result_type = TEXTOID,
-									  .task = LM_TASK_GENERATE,
-									  .served = GPT_SERVED_LANGUAGE_MODEL,
-									  .result = result_of};
+const GptCallKind gpt_chat_call = {.name = "gpt_chat",
+								   .function = gpt_chat,
+								   .result_type = TEXTOID,
+								   .task = LM_TASK_GENERATE,
+								   .served = GPT_SERVED_LANGUAGE_MODEL,
+								   .read = read_call,
+								   .prepare = prepare,
+								   .result = result_of};
 
 /*
  * gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
@@ -50,42 +54,77 @@ static const GptCallKind chat_call = {.name = "gpt_chat",
 Datum
 gpt_chat(PG_FUNCTION_ARGS)
 {
-	GptCall call = {.request = {.task = LM_TASK_GENERATE}};
-	const GptChatTemplate *template;
 	const GptServed *served;
-	StringInfoData prompt;
 	GptAnswer answer;
-	GptChat chat;
-	bool reasoning;
+	GptCall call;
 	char *model;
-	char *text;
 
 	gpt_argument_check_call(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
 	model = gpt_argument_text(fcinfo, 0);
-	gpt_chat_read_jsonb(&chat, PG_GETARG_JSONB_P(1), "");
-	reasoning = gpt_argument_boolean(fcinfo, REASONING_ARGUMENT, false);
+	(void) read_call(&call, fcinfo);
 	served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
-	template = template_of(served, model);
-	gpt_read_sampling(&call.request.sampling, fcinfo, served->extras);
-	add_stops(&call.request.sampling, template);
-	initStringInfo(&prompt);
-	gpt_chat_prompt(&prompt, &chat, template, reasoning);
+	check(&call, served, model);
 
 	/* Now do the work. */
-	call.request.prompt = (LmBytes){prompt.data, prompt.len};
-	call.request.sampling.marked = true;
-	gpt_call_answer(&answer, &chat_call, served, &call, 1, 0, NULL);
+	gpt_call_answer(&answer, &gpt_chat_call, served, &call, 1, 0, NULL);
 	if (answer.error != NULL)
 		gpt_bridge_raise(answer.error);
 	if (answer.is_truncated)
 		gpt_call_notice_truncation(fcinfo, served->config->context);
 	gpt_cache_release(served);
-	text = gpt_chat_answer(VARDATA_ANY(DatumGetPointer(answer.value)),
-						   VARSIZE_ANY_EXHDR(DatumGetPointer(answer.value)), template, reasoning);
-	PG_RETURN_TEXT_P(cstring_to_text(text));
+	PG_RETURN_DATUM(answer.value);
+}
+
+/*
+ * The sampling that the caller does not choose waits for the model, which `prepare` knows.
+ */
+static bool
+read_call(GptCall *call, FunctionCallInfo fcinfo)
+{
+	GptChat *chat;
+
+	if (PG_ARGISNULL(1))
+		return false;
+	chat = palloc(sizeof(GptChat));
+	memset(call, 0, sizeof(GptCall));
+	gpt_chat_read_jsonb(chat, PG_GETARG_JSONB_P(1), "");
+	call->chat = chat;
+	call->detail = gpt_argument_boolean(fcinfo, REASONING_ARGUMENT, false);
+	call->request.task = LM_TASK_GENERATE;
+	gpt_read_sampling(&call->request.sampling, fcinfo, true);
+	call->request.sampling.marked = true;
+	return true;
+}
+
+/* Raises the errors that `prepare` returns without their details. */
+static void
+check(const GptCall *call, const GptServed *served, const char *model)
+{
+	StringInfoData prompt;
+
+	initStringInfo(&prompt);
+	gpt_chat_prompt(&prompt, call->chat, template_of(served, model), call->detail != 0);
+}
+
+/* Writes the conversation by the model's template, and takes the model's own sampling. */
+static bool
+prepare(GptCall *call, const GptServed *served, LmError *error)
+{
+	const GptChatTemplate *template = gpt_extras_chat(served->extras);
+	StringInfoData prompt;
+
+	if (template == NULL || !gpt_chat_fits(call->chat, template))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "the conversation does not follow the model's chat template");
+	initStringInfo(&prompt);
+	gpt_chat_prompt(&prompt, call->chat, template, call->detail != 0);
+	call->request.prompt = (LmBytes){prompt.data, prompt.len};
+	gpt_complete_sampling(&call->request.sampling, served->extras);
+	add_stops(&call->request.sampling, template);
+	return true;
 }
 
 /*
@@ -181,7 +220,9 @@ add_stops(LmSampling *sampling, const GptChatTemplate *template)
 static Datum
 result_of(const GptCall *call, const GptServed *served, bool *is_null)
 {
+	LmBytes output = call->request.output;
+
 	*is_null = false;
-	return PointerGetDatum(
-		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
+	return CStringGetTextDatum(gpt_chat_answer(output.data, output.size,
+											   gpt_extras_chat(served->extras), call->detail != 0));
 }

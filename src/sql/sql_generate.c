@@ -21,6 +21,7 @@
 #define MIN_PENALTY 0.01
 #define MAX_PENALTY 100
 #define MAX_STOPS 1000
+#define OPEN (-1) /* a value that the model may choose; no argument has it */
 
 PG_FUNCTION_INFO_V1(gpt_generate);
 
@@ -60,7 +61,7 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	prompt = PG_GETARG_TEXT_PP(1);
 	call->request.task = LM_TASK_GENERATE;
 	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
-	gpt_read_sampling(&call->request.sampling, fcinfo, NULL);
+	gpt_read_sampling(&call->request.sampling, fcinfo, false);
 	return true;
 }
 
@@ -73,25 +74,45 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 }
 
 void
-gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, const char *extras)
+gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, bool open)
 {
 	memset(sampling, 0, sizeof(LmSampling));
 	sampling->max_tokens = gpt_argument_integer(fcinfo, 2, "max_tokens", 64, 1, MAX_TOKENS);
 	sampling->temperature =
-		gpt_argument_real(fcinfo, 3, "temperature", gpt_extras_sampling(extras, "temperature", 0.8),
-						  0, MAX_TEMPERATURE, false);
-	sampling->top_k = gpt_argument_integer(
-		fcinfo, 4, "top_k", (int) gpt_extras_sampling(extras, "top_k", 0), 0, LM_MAX_VOCABULARY);
-	sampling->top_p =
-		gpt_argument_real(fcinfo, 5, "top_p", gpt_extras_sampling(extras, "top_p", 1), 0, 1, true);
-	sampling->min_p =
-		gpt_argument_real(fcinfo, 6, "min_p", gpt_extras_sampling(extras, "min_p", 0), 0, 1, false);
-	sampling->repetition_penalty = gpt_argument_real(
-		fcinfo, 7, "repetition_penalty", gpt_extras_sampling(extras, "repetition_penalty", 1),
-		MIN_PENALTY, MAX_PENALTY, false);
+		gpt_argument_real(fcinfo, 3, "temperature", 0.8, 0, MAX_TEMPERATURE, false);
+	sampling->top_k = gpt_argument_integer(fcinfo, 4, "top_k", 0, 0, LM_MAX_VOCABULARY);
+	sampling->top_p = gpt_argument_real(fcinfo, 5, "top_p", 1, 0, 1, true);
+	sampling->min_p = gpt_argument_real(fcinfo, 6, "min_p", 0, 0, 1, false);
+	sampling->repetition_penalty =
+		gpt_argument_real(fcinfo, 7, "repetition_penalty", 1, MIN_PENALTY, MAX_PENALTY, false);
+	if (open && PG_ARGISNULL(3))
+		sampling->temperature = OPEN;
+	if (open && PG_ARGISNULL(4))
+		sampling->top_k = OPEN;
+	if (open && PG_ARGISNULL(5))
+		sampling->top_p = OPEN;
+	if (open && PG_ARGISNULL(6))
+		sampling->min_p = OPEN;
+	if (open && PG_ARGISNULL(7))
+		sampling->repetition_penalty = OPEN;
 	if (!PG_ARGISNULL(8))
 		read_stops(sampling, PG_GETARG_ARRAYTYPE_P(8));
 	sampling->seed = PG_ARGISNULL(9) ? draw_seed() : (uint64) PG_GETARG_INT64(9);
+}
+
+void
+gpt_complete_sampling(LmSampling *sampling, const char *extras)
+{
+	if (sampling->temperature == OPEN)
+		sampling->temperature = gpt_extras_sampling(extras, "temperature", 0.8);
+	if (sampling->top_k == OPEN)
+		sampling->top_k = (int) gpt_extras_sampling(extras, "top_k", 0);
+	if (sampling->top_p == OPEN)
+		sampling->top_p = gpt_extras_sampling(extras, "top_p", 1);
+	if (sampling->min_p == OPEN)
+		sampling->min_p = gpt_extras_sampling(extras, "min_p", 0);
+	if (sampling->repetition_penalty == OPEN)
+		sampling->repetition_penalty = gpt_extras_sampling(extras, "repetition_penalty", 1);
 }
 
 /* Reads the array "stop"; the texts stay in the array, which must outlive *sampling. */

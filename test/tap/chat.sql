@@ -260,6 +260,21 @@ SELECT is(gpt_wait(:job, '60 s'), 'failed', 'an unknown role');
 SELECT is((SELECT split_part(error, E'\n', 1) FROM gpt_jobs WHERE job = :job), 'message 2 of row 1 of query has the unknown role "bot"', 'the error names row and message');
 SELECT ok(gpt_generate('t', 'x', 100, seed => 1) NOT LIKE '%<|im_end|>%', 'gpt_generate writes no end of turn');
 
+-- many conversations together, and those that fail alone
+CREATE TABLE asked AS SELECT i, CASE i WHEN 7 THEN NULL ELSE jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Hi ' || i)) END AS messages FROM generate_series(1, 20) i;
+CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END$$;
+CREATE TABLE alone AS SELECT i, gpt_chat('t', messages, 9, temperature => i % 3, seed => i) AS answer FROM asked;
+SET gpt.batching = on;
+SELECT ok(bool_or(p LIKE '%GptBatch%'), 'conversations of rows are batched') FROM plan_of($$SELECT gpt_chat('t', messages) FROM asked$$) p;
+CREATE TABLE together AS SELECT i, gpt_chat('t', messages, 9, temperature => i % 3, seed => i) AS answer FROM asked;
+SELECT results_eq('SELECT * FROM together ORDER BY i', 'SELECT * FROM alone ORDER BY i', 'with the same answers');
+SELECT is((SELECT string_agg(i::text, ' ') FROM alone WHERE answer IS NULL), '7', 'and NULL for NULL');
+UPDATE asked SET messages = messages || '{"role": "assistant", "content": "x"}' WHERE i = 12;
+SELECT throws_ok($$SELECT i, gpt_chat('t', messages) FROM asked ORDER BY i$$, '22023', 'message 2, the last one, is of role "assistant"', 'an error is that of the call alone');
+SELECT lives_ok($$SELECT i, gpt_chat('t', messages, 2) FROM asked ORDER BY i LIMIT 11$$, 'at its row');
+SELECT throws_ok($$SELECT i, gpt_chat('m', messages) FROM asked$$, '55000', 'model "m" has no chat template', 'a model without a template');
+RESET gpt.batching;
+
 -- adapters, merges and copies keep the template; a further training takes it over
 SELECT gpt_finetune('t', 'SELECT messages FROM talk', '{"method": "lora", "into": "a", "steps": 2}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'an adapter takes the template of its base');
