@@ -63,6 +63,23 @@ def safetensors(header, size):
     return struct.pack("<Q", len(text)) + text + bytes(size)
 
 
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def message(*fields):
+    """Protocol buffer: (number, value), an int, a float or bytes."""
+    out = b""
+    for number, item in fields:
+        if isinstance(item, float):
+            out += varint(number << 3 | 5) + struct.pack("<f", item)
+        elif isinstance(item, int):
+            out += varint(number << 3) + varint(item)
+        else:
+            out += varint(number << 3 | 2) + varint(len(item)) + item
+    return out
+
+
 save("gguf", "seed-keys", gguf([
     ("general.architecture", STRING, "llama"), ("llama.block_count", U32, 2), ("a", U8, 1), ("b", I8, -1), ("c", U16, 2),
     ("d", I16, -2), ("e", I32, -3), ("f", F32, 0.5), ("g", BOOL, True), ("h", U64, 4), ("i", I64, -4), ("j", F64, 1e300),
@@ -90,6 +107,11 @@ TEXT = "ab cab <s>! h\u00e9llo  \u65e5 12".encode()
 for kind in range(5):
     save("tokenizer", "bytes-%d" % kind, bytes([0, kind, 8, 64, 0]) + TEXT)
     save("tokenizer", "tokens-%d" % kind, bytes([1, kind, 64, 65, 6]) + TOKENS + TEXT)
+save("sentencepiece", "seed", message(
+    *[(1, message((1, text.encode()), (2, -float(i)), (3, kind))) for i, (text, kind) in enumerate((
+        ("<unk>", 2), ("<s>", 3), ("</s>", 3), ("<0x0A>", 6), ("\u2581a", 1), ("b", 4)))],
+    (2, message((3, 2), (24, 0), (35, 1), (41, 1), (42, 2), (40, 0))),
+    (3, message((1, b"nmt_nfkc"), (2, b"\x01\x02"), (3, 1), (4, 0), (5, 1)))))
 save("tensors", "seed", bytes([8, 24, 3, 4, 0, 8, 8, 1, 16, 0, 2, 19, 9]))
 for kind in range(15):
     save("blocks", "seed-%d" % kind, bytes([kind]) + bytes(i * 73 % 256 for i in range(212)))

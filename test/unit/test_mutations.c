@@ -11,6 +11,7 @@
 #include "../fuzz/target_gguf.h"
 #include "../fuzz/target_llama2c.h"
 #include "../fuzz/target_safetensors.h"
+#include "../fuzz/target_sentencepiece.h"
 #include "../fuzz/target_tensors.h"
 #include "../fuzz/target_tokenizer.h"
 
@@ -165,6 +166,7 @@ main(void)
 	test_target("llama2c", target_llama2c, n);
 	test_target("llama2c_tokens", target_llama2c_tokens, n);
 	test_target("safetensors", target_safetensors, n);
+	test_target("sentencepiece", target_sentencepiece, n);
 	test_target("tensors", target_tensors, n);
 	/* Making a tokenizer takes a millisecond. */
 	test_target("tokenizer", target_tokenizer, n / 100);
