@@ -249,6 +249,10 @@ test_numbers(void)
 	refused("{" TENSOR("a", "F32", "[1]", "[0,4,4]") "}", 4, "more numbers", "three offsets");
 	refused("{" TENSOR("a", "F32", "[99999999999999999999]", "[0,4]") "}", 4, "out of range",
 			"a number over 2^64");
+	refused("{" TENSOR("a", "F32", "[18446744073709551617]", "[0,4]") "}", 4, "out of range",
+			"a number that would be 1 in 64 bits");
+	refused("{" TENSOR("a", "F32", "[1]", "[18446744073709551616,4]") "}", 4, "out of range",
+			"an offset that would be 0 in 64 bits");
 	refused("{" TENSOR("a", "F32", "[4611686018427387903,2]", "[0,4]") "}", 4, "over 2^63 bytes",
 			"a shape whose product wraps");
 	refused("{" TENSOR("a", "I64", "[2305843009213693952,8]", "[0,0]") "}", 0, "over 2^63 bytes",

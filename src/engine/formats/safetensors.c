@@ -290,6 +290,7 @@ read_numbers(Pass *pass, uint64_t *numbers, int most)
 static bool
 read_number(Pass *pass, uint64_t *number)
 {
+	const uint64_t most = (1ull << 62) - 1;
 	int first = pass->byte;
 
 	if (first < '0' || first > '9')
@@ -297,9 +298,12 @@ read_number(Pass *pass, uint64_t *number)
 	*number = 0;
 	while (pass->byte >= '0' && pass->byte <= '9')
 	{
-		*number = *number * 10 + (uint64_t) (pass->byte - '0');
-		if (*number >= 1ull << 62 || (first == '0' && *number > 0))
+		uint64_t digit = (uint64_t) (pass->byte - '0');
+
+		/* Before the product: one that has passed 2^64 looks small. */
+		if (*number > (most - digit) / 10 || (first == '0' && digit > 0))
 			return wrong(pass, "has a number that is out of range");
+		*number = *number * 10 + digit;
 		if (!advance(pass))
 			return false;
 	}
