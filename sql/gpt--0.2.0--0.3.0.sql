@@ -41,6 +41,6 @@ COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as 
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
 
 CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
-	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer_object' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 	'stores the tokenizer of a file in a large object under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';

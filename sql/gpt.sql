@@ -332,7 +332,7 @@ COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text) IS
 	'stores a tokenizer.json under a name; returns the size of its vocabulary';
 
 CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
-	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer_object' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 	'stores the tokenizer of a file in a large object under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
 

@@ -24,7 +24,6 @@
 #define DEFAULT_VOCABULARY 4096
 
 PG_FUNCTION_INFO_V1(gpt_import_tokenizer);
-PG_FUNCTION_INFO_V1(gpt_import_tokenizer_object);
 PG_FUNCTION_INFO_V1(gpt_train_tokenizer);
 PG_FUNCTION_INFO_V1(gpt_drop_tokenizer);
 
@@ -48,53 +47,38 @@ static const LmTokenizerSpec *finish_training(Training *training, int vocabulary
 
 /*
  * gpt_import_tokenizer(name text, "json" text) RETURNS integer
+ * gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
  *
  * Returns the size of the vocabulary. A name that the current role owns is bound to the new
- * tokenizer.
+ * tokenizer. The large object has a tokenizer.json, a tokenizer.model, the ranks of tiktoken, or a
+ * GGUF file. Options: "split".
  */
 Datum
 gpt_import_tokenizer(PG_FUNCTION_ARGS)
 {
+	bool from_object = PG_NARGS() == 3;
 	LmTokenizerSpec *spec;
-	text *json;
+	char *split = NULL;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "name");
-	gpt_argument_required(fcinfo, 1, "json");
+	gpt_argument_required(fcinfo, 1, from_object ? "object" : "json");
 	PreventCommandIfReadOnly("gpt_import_tokenizer()");
 	gpt_bridge_check_encoding();
 	gpt_catalog_check_name(gpt_argument_text(fcinfo, 0));
-	json = PG_GETARG_TEXT_PP(1);
-	spec = gpt_tokenizer_from_file(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), NULL);
-
-	/* Now do the work. */
-	store(gpt_argument_text(fcinfo, 0), spec);
-	PG_RETURN_INT32(spec->n_tokens);
-}
-
-/*
- * gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
- *
- * Options: "split". The large object has a tokenizer.json, a tokenizer.model, the ranks of
- * tiktoken, or a GGUF file.
- */
-Datum
-gpt_import_tokenizer_object(PG_FUNCTION_ARGS)
-{
-	LmTokenizerSpec *spec;
-	char *split;
-
-	gpt_argument_check_call(fcinfo);
-	gpt_argument_required(fcinfo, 0, "name");
-	gpt_argument_required(fcinfo, 1, "object");
-	PreventCommandIfReadOnly("gpt_import_tokenizer()");
-	gpt_bridge_check_encoding();
-	gpt_catalog_check_name(gpt_argument_text(fcinfo, 0));
-	split = read_option(fcinfo, 2, "gpt_import_tokenizer", "split");
+	if (from_object)
+		split = read_option(fcinfo, 2, "gpt_import_tokenizer", "split");
 
 	/* Now do the work. An object that the same statement has made is seen, too. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	spec = gpt_tokenizer_from_object(PG_GETARG_OID(1), split);
+	if (from_object)
+		spec = gpt_tokenizer_from_object(PG_GETARG_OID(1), split);
+	else
+	{
+		text *json = PG_GETARG_TEXT_PP(1);
+
+		spec = gpt_tokenizer_from_file(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), NULL);
+	}
 	PopActiveSnapshot();
 	store(gpt_argument_text(fcinfo, 0), spec);
 	PG_RETURN_INT32(spec->n_tokens);
