@@ -369,6 +369,21 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) IS
 	'makes a version of a model from a file of another project in a large object; returns its number';
 
+CREATE FUNCTION @extschema@.gpt_export(model text, format text DEFAULT 'safetensors', options jsonb DEFAULT '{}') RETURNS oid
+	AS 'MODULE_PATHNAME', 'gpt_export' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_export(text, text, jsonb) IS
+	'writes a model as a safetensors or GGUF file into a new large object of the current role; returns its oid';
+
+CREATE FUNCTION @extschema@.gpt_export_file(model text, name text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_export_file' LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_export_file(text, text) IS
+	'returns the text of a file beside exported weights: config.json, generation_config.json, tokenizer.json, tokenizer_config.json, adapter_config.json or README.md';
+
+CREATE FUNCTION @extschema@.gpt_tokenizer_json(model text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_tokenizer_json' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_tokenizer_json(text) IS
+	'returns the tokenizer.json of a model, or of the tokenizer of that name';
+
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS

@@ -59,10 +59,10 @@ typedef enum GptModelLock
 extern bool gpt_model_lock(GptLockedModel *model, const char *name, GptModelLock lock);
 
 /*
- * Locks the model for a change, and creates its row if it is missing, with the type of images of
- * the model `like` (or NULL). Two sessions that create it at once wait for each other.
+ * Locks the model for a change, and creates its row if it is missing. Two sessions that create it
+ * at once wait for each other.
  */
-extern void gpt_model_lock_or_create(GptLockedModel *model, const char *name, const char *like);
+extern void gpt_model_lock_or_create(GptLockedModel *model, const char *name);
 
 /*
  * Locks the model for a change by its owner. Errors: it does not exist; the current role is not a

@@ -18,6 +18,8 @@
 #ifndef GPT_TOKENIZER_JSON_H
 #define GPT_TOKENIZER_JSON_H
 
+#include "lib/stringinfo.h"
+
 #include "engine/tokenizer.h"
 
 #define GPT_MAX_TOKENIZER_SIZE (64 * 1024 * 1024)
@@ -26,6 +28,12 @@
  * Writes a tokenizer as text, palloc'd, with a NUL after *size bytes. Equal specs give equal bytes,
  * and gpt_tokenizer_from_json restores the spec.
  */
+/*
+ * A token as the vocabulary of its kind spells it, in scratch memory: in ByteLevel's letters, or
+ * with U+2581 for a space.
+ */
+extern const char *gpt_tokenizer_spell(StringInfo scratch, const LmTokenizerSpec *spec, int id);
+
 extern char *gpt_tokenizer_to_json(const LmTokenizerSpec *spec, size_t *size);
 
 /*

@@ -39,7 +39,7 @@ extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const fl
  * table->n_tensors elements: one for each part of each parameter, in the table's order (NULL: all
  * are F32). A vector's type has no blocks, and a matrix's blocks must divide its columns. _append
  * takes the bytes of all tensors in that order, in pieces of any size. _end raises an error unless
- * all bytes have come, and frees the writer.
+ * all bytes have come, and frees the writer. run_id NULL: the file is an export.
  */
 typedef struct GptWeightsWriter GptWeightsWriter;
 extern GptWeightsWriter *gpt_weights_begin(GptBlob *blob, const LmParamTable *table,

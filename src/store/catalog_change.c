@@ -411,7 +411,7 @@ gpt_catalog_copy_model(const char *reference, const char *new_name)
 
 		gpt_model_keep_base(&base, &source->base_version, source->base_sha256);
 	}
-	gpt_model_lock_or_create(&target, new_name, source->model);
+	gpt_model_lock_or_create(&target, new_name);
 	check_new_name(&target);
 	gpt_catalog_store_tokenizer(tokenizer, gpt_catalog_read_tokenizer(source->tokenizer));
 	if (memcmp(tokenizer, source->tokenizer, GPT_SHA256_SIZE) != 0)

@@ -61,7 +61,7 @@ gpt_model_lock(GptLockedModel *model, const char *name, GptModelLock lock)
 
 /* Between the two statements another session can remove or rename the model. */
 void
-gpt_model_lock_or_create(GptLockedModel *model, const char *name, const char *like)
+gpt_model_lock_or_create(GptLockedModel *model, const char *name)
 {
 	GptStatement statement;
 
@@ -70,11 +70,9 @@ gpt_model_lock_or_create(GptLockedModel *model, const char *name, const char *li
 		CHECK_FOR_INTERRUPTS();
 		gpt_statement_begin(&statement);
 		gpt_statement_add_text(&statement, name);
-		gpt_statement_add_text(&statement, like != NULL ? like : "");
 		gpt_statement_change_any(
 			&statement,
-			"INSERT INTO %1$s.gpt_model (model, image_type) SELECT $1, coalesce((SELECT image_type "
-			"FROM %1$s.gpt_model WHERE model = $2), 'float32') ON CONFLICT (model) DO NOTHING");
+			"INSERT INTO %s.gpt_model (model) VALUES ($1) ON CONFLICT (model) DO NOTHING");
 		gpt_statement_end(&statement);
 	} while (!gpt_model_lock(model, name, GPT_MODEL_CHANGE));
 }

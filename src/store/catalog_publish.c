@@ -49,7 +49,7 @@ gpt_catalog_publish(const GptPublication *given)
 	if (publication->must_exist)
 		gpt_model_lock_own(&model, publication->model, GPT_MODEL_CHANGE);
 	else
-		gpt_model_lock_or_create(&model, publication->model, copy.base);
+		gpt_model_lock_or_create(&model, publication->model);
 	if (copy.base != NULL && strcmp(copy.base, copy.model) == 0)
 		gpt_model_keep_base(&copy.base, &copy.base_version, copy.base_sha256);
 	if (OidIsValid(model.owner))

@@ -385,6 +385,8 @@ gpt_hf_config_write(const LmConfig *config, int beginning, int end, const char *
 		gpt_hf_append_integer(&json, "bos_token_id", beginning);
 	if (end >= 0)
 		gpt_hf_append_integer(&json, "eos_token_id", end);
+	/* Some defaults of Transformers are beyond a small vocabulary. */
+	appendStringInfoString(&json, ",\n  \"pad_token_id\": null");
 	appendStringInfo(&json, ",\n  \"torch_dtype\": \"%s\"\n}\n", type);
 	check_restored(config, json.data);
 	return json.data;

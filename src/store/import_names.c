@@ -61,11 +61,15 @@ static const char *const ignored_in_gguf[] = {"rope_freqs.weight"};
 bool
 gpt_import_name(char *name, size_t size, const GptImport *import, const LmParam *param, int part)
 {
-	if (import->format != GPT_IMPORT_GGUF)
-	{
-		strlcpy(name, param->parts[part].name, size);
-		return true;
-	}
+	if (import->format == GPT_IMPORT_GGUF)
+		return gpt_gguf_tensor_name(name, size, param, part);
+	strlcpy(name, param->parts[part].name, size);
+	return true;
+}
+
+bool
+gpt_gguf_tensor_name(char *name, size_t size, const LmParam *param, int part)
+{
 	for (int i = 0; i < lengthof(gguf_names); i++)
 	{
 		if (gguf_names[i].kind != param->kind || gguf_names[i].n_parts != param->n_parts)

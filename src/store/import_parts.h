@@ -34,6 +34,8 @@ extern LmTokenizerSpec *gpt_import_llama2c_tokens(GptImportFile *file);
 /* src/store/import_names.c: the name of a part in a file of the format; false if it has none. */
 extern bool gpt_import_name(char *name, size_t size, const GptImport *import, const LmParam *param,
 							int part);
+/* The name of a part in GGUF. */
+extern bool gpt_gguf_tensor_name(char *name, size_t size, const LmParam *param, int part);
 /* Whether a tensor of that name is known to be no parameter. */
 extern bool gpt_import_ignores(const GptImport *import, const char *name);
 

@@ -34,7 +34,6 @@ static void write_scores(StringInfo json, const LmTokenizerSpec *spec);
 static bool in_model(const LmTokenizerSpec *spec, int id);
 static bool of_letters(const LmTokenizerSpec *spec);
 static bool has_metaspace(const LmTokenizerSpec *spec);
-static const char *spelled(StringInfo scratch, const LmTokenizerSpec *spec, int id);
 static void append_letters(StringInfo letters, LmBytes bytes);
 static void append_signs(StringInfo signs, LmBytes bytes);
 static const char *word(bool value);
@@ -73,7 +72,7 @@ write_added_tokens(StringInfo json, const LmTokenizerSpec *spec)
 			continue;
 		appendStringInfo(json, "%s\n{\"id\":%d,\"content\":", separator, id);
 		if (in_model(spec, id) && !spec->special[id])
-			escape_json(json, spelled(&name, spec, id));
+			escape_json(json, gpt_tokenizer_spell(&name, spec, id));
 		else
 			escape_json(json, special_name(spec, id));
 		appendStringInfo(
@@ -336,7 +335,7 @@ write_vocabulary(StringInfo json, const LmTokenizerSpec *spec)
 		if (!in_model(spec, id))
 			continue;
 		appendStringInfoString(json, separator);
-		escape_json(json, spelled(&token, spec, id));
+		escape_json(json, gpt_tokenizer_spell(&token, spec, id));
 		appendStringInfo(json, ":%d", id);
 		separator = ",\n";
 	}
@@ -356,7 +355,7 @@ write_scores(StringInfo json, const LmTokenizerSpec *spec)
 		CHECK_FOR_INTERRUPTS();
 		double_to_shortest_decimal_buf(spec->scores[id], score);
 		appendStringInfoString(json, id > 0 ? ",\n[" : "\n[");
-		escape_json(json, spelled(&token, spec, id));
+		escape_json(json, gpt_tokenizer_spell(&token, spec, id));
 		appendStringInfo(json, ",%s]", score);
 	}
 	pfree(token.data);
@@ -374,8 +373,8 @@ write_merges(StringInfo json, const LmTokenizerSpec *spec)
 	for (int rank = 0; rank < spec->n_merges; rank++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		spelled(&left, spec, spec->merges[rank].left);
-		spelled(&right, spec, spec->merges[rank].right);
+		gpt_tokenizer_spell(&left, spec, spec->merges[rank].left);
+		gpt_tokenizer_spell(&right, spec, spec->merges[rank].right);
 		appendStringInfoString(json, rank > 0 ? ",\n" : "\n");
 		if (arrays)
 		{
@@ -415,9 +414,8 @@ has_metaspace(const LmTokenizerSpec *spec)
 		   (spec->split_spaces || (spec->space_sign && spec->prefix == LM_PREFIX_MISSING));
 }
 
-/* A token as the vocabulary of its kind spells it, in scratch memory. */
-static const char *
-spelled(StringInfo scratch, const LmTokenizerSpec *spec, int id)
+const char *
+gpt_tokenizer_spell(StringInfo scratch, const LmTokenizerSpec *spec, int id)
 {
 	LmBytes token = spec->tokens[id];
 

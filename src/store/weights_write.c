@@ -214,14 +214,18 @@ make_header(const Content *content, uint64 *data_size)
 	return header.data;
 }
 
-/* Values are strings, as the format wants; the run's id comes first, for gpt_weights_belonging. */
+/*
+ * Values are strings, as the format wants; the run's id comes first, for gpt_weights_belonging. An
+ * export has none: it belongs to no version.
+ */
 static void
 append_metadata(StringInfo header, const Content *content)
 {
-	appendStringInfo(header,
-					 "\"__metadata__\":{\"format\":\"pt\",\"" GPT_WEIGHTS_RUN_ID
-					 "\":\"%s\",\"" GPT_WEIGHTS_CONFIG "\":",
-					 gpt_weights_uuid_text(content->run_id));
+	appendStringInfoString(header, "\"__metadata__\":{\"format\":\"pt\",");
+	if (content->run_id != NULL)
+		appendStringInfo(header, "\"" GPT_WEIGHTS_RUN_ID "\":\"%s\",",
+						 gpt_weights_uuid_text(content->run_id));
+	appendStringInfoString(header, "\"" GPT_WEIGHTS_CONFIG "\":");
 	escape_json(header, gpt_config_to_json(&content->table->config, content->labels));
 	append_blocks(header, content);
 	appendStringInfoChar(header, '}');

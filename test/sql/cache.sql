@@ -46,18 +46,18 @@ RESET gpt.max_memory;
 
 -- an image in a file is none of the session's memory, also while it is made
 SELECT gpt_train('large', 'SELECT body FROM line',
-	'{"layers": 4, "heads": 4, "channels": 256, "context": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 1}') AS job \gset
+	'{"layers": 8, "heads": 4, "channels": 256, "context": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SET gpt.max_memory = '8MB';
 SELECT gpt_score('large', 'x') > 0 AS large;
-SELECT size > 10e6 AS larger FROM gpt_images WHERE model = 'large';
+SELECT size > 20e6 AS larger FROM gpt_images WHERE model = 'large';
 RESET gpt.max_memory;
 
 -- neither are all weights when an adapter is folded in
 SELECT gpt_finetune('large', 'SELECT body FROM line', '{"method": "lora", "rank": 2, "steps": 1, "batch_size": 1, "recompute": true, "into": "small"}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 -- the error for an adapter that does not fit names a type of its base with which it would
-SELECT set_config('gpt.max_memory', (conditions->>'memory_mb')::float8::int - 2 || 'MB', false) <> '' AS less FROM gpt_jobs WHERE job = :job;
+SELECT set_config('gpt.max_memory', (conditions->>'memory_mb')::float8::int - 3 || 'MB', false) <> '' AS less FROM gpt_jobs WHERE job = :job;
 DO $$
 DECLARE
 	hint text;
@@ -72,7 +72,7 @@ END $$;
 SELECT gpt_wait(current_setting('test.job')::bigint, '60 s');
 SELECT conditions->>'base_type' AS base_type FROM gpt_jobs WHERE model = 'smaller';
 SELECT gpt_drop_model('smaller');
-SET gpt.max_memory = '10MB';
+SET gpt.max_memory = '12MB';
 SELECT gpt_merge('small');
 RESET gpt.max_memory;
 SELECT gpt_drop_model('small');

@@ -102,13 +102,6 @@ SELECT is(gpt_score('bf16_adapter', 'line 7'), gpt_score('f32_adapter', 'line 7'
 SELECT cmp_ok((SELECT size FROM gpt_models WHERE model = 'bf16_adapter'), '<', (SELECT size - 18000 FROM gpt_models WHERE model = 'f32_adapter'),
 	'tensors that it does not change keep their type');
 
--- images of an adapter and of a copy have the type of the model that they were made from, so that they share its image
-SELECT gpt_set_image_type('bf16', 'bfloat16');
-SELECT trained('bf16', '{"method": "lora", "rank": 2, "into": "typed"}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'one more adapter');
-SELECT gpt_copy_model('bf16', 'typed copy'), gpt_copy_model('typed', 'typed too'), gpt_set_image_type('bf16', 'float32');
-SELECT is(image_type, 'bfloat16', format('"%s" computes as its source', model)) FROM gpt_models WHERE model LIKE 'typed%';
-
 -- the file that was published, but not one that fits
 CREATE FUNCTION refused("from" text, "to" text, OUT message text) LANGUAGE plpgsql AS $$
 DECLARE
