@@ -185,11 +185,16 @@ gpt_hf_config_text(const GptJson *json)
 {
 	const char *model_type = gpt_json_string(gpt_json_field(json, "model_type"));
 	const GptJson *text = gpt_json_field(json, "text_config");
+	const GptJson *vision = gpt_json_field(json, "vision_config");
 
-	if (model_type != NULL && strcmp(model_type, "gemma3") == 0 && text != NULL &&
-		text->type == GPT_JSON_OBJECT && gpt_json_field(json, "vision_config") == NULL)
-		return text;
-	return json;
+	if (model_type == NULL || strcmp(model_type, "gemma3") != 0 || text == NULL ||
+		text->type != GPT_JSON_OBJECT)
+		return json;
+	if (vision != NULL)
+		gpt_hf_refuse("vision_config", vision,
+					  "Models that see images are not supported; a GGUF file of the model has its "
+					  "text part alone.");
+	return text;
 }
 
 void

@@ -19,7 +19,7 @@
 
 static void match_part(GptImportPlan *plan, const LmParam *param, int number, GptImportType type);
 static GptImportTensor *find_tensor(const GptImportPlan *plan, const LmParam *param, int number);
-static GptImportTensor *find_without_prefix(const GptImport *import, const char *name);
+static GptImportTensor *find_renamed(const GptImport *import, const char *name);
 static const char *head_name(const LmParamTable *table);
 static void set_order(GptImportPart *out, const GptImport *import, const LmConfig *config);
 static void check_shape(const GptImportPart *part, const LmConfig *config);
@@ -68,8 +68,8 @@ match_part(GptImportPlan *plan, const LmParam *param, int number, GptImportType 
 }
 
 /*
- * By its name; without the name of the base model in front, as in OpenAI's files of GPT-2; or,
- * where one matrix is both embedding and head, the one under the head's name.
+ * By its name, or one of its other names; where one matrix is both embedding and head, also by the
+ * head's.
  */
 static GptImportTensor *
 find_tensor(const GptImportPlan *plan, const LmParam *param, int number)
@@ -84,7 +84,7 @@ find_tensor(const GptImportPlan *plan, const LmParam *param, int number)
 							   param->name)));
 	found = gpt_import_find(import, name);
 	if (found == NULL && import->format == GPT_IMPORT_SAFETENSORS)
-		found = find_without_prefix(import, name);
+		found = find_renamed(import, name);
 	if (found == NULL && param->kind == LM_TOKEN_EMBEDDING && plan->table->config.tie_embeddings &&
 		import->format == GPT_IMPORT_SAFETENSORS)
 		found = gpt_import_find(import, head_name(plan->table));
@@ -95,19 +95,32 @@ find_tensor(const GptImportPlan *plan, const LmParam *param, int number)
 	return found;
 }
 
+/*
+ * The other names under which models have tensors: OpenAI's files of GPT-2 and others lack the name
+ * of the base model, and Gemma 3 with a place for images has its text model inside.
+ */
 static GptImportTensor *
-find_without_prefix(const GptImport *import, const char *name)
+find_renamed(const GptImport *import, const char *name)
 {
-	static const char *const prefixes[] = {"transformer.", "gpt_neox.", "model."};
-
-	for (int i = 0; i < lengthof(prefixes); i++)
+	static const struct
 	{
-		size_t size = strlen(prefixes[i]);
+		const char *from;
+		const char *to;
+	} beginnings[] = {{"transformer.", ""},
+					  {"gpt_neox.", ""},
+					  {"model.", ""},
+					  {"model.", "model.language_model."},
+					  {"", "language_model."}};
+	GptImportTensor *found = NULL;
 
-		if (strncmp(name, prefixes[i], size) == 0)
-			return gpt_import_find(import, name + size);
+	for (int i = 0; i < lengthof(beginnings) && found == NULL; i++)
+	{
+		size_t size = strlen(beginnings[i].from);
+
+		if (strncmp(name, beginnings[i].from, size) == 0)
+			found = gpt_import_find(import, psprintf("%s%s", beginnings[i].to, name + size));
 	}
-	return NULL;
+	return found;
 }
 
 /* The name of the output matrix, which a configuration with tied embeddings does not have. */

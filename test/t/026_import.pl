@@ -112,6 +112,22 @@ import_model($odd, q{it's "odd"});
 import_model($odd, q{it's "odd"});
 is(query(q{SELECT max(version) FROM gpt_versions WHERE model = 'it''s "odd"'}), 2, 'a further import is a further version');
 
+# Gemma 3 as a model with a place for images has the text model inside
+my $inside = "$folder/inside";
+make_path($inside);
+copy("$folder/gemma3/tokenizer.json", $inside) or die $!;
+my $weights = content("$folder/gemma3/model.safetensors");
+my $size = unpack 'Q<', $weights;
+my $header = decode_json(substr $weights, 8, $size);
+my %renamed = map { my $new = $_; $new =~ s/^model\./model.language_model./; ($new, $header->{$_}) } keys %$header;
+my $text = encode_json(\%renamed);
+append_to_file("$inside/model.safetensors", pack('Q<', length $text) . $text . substr($weights, 8 + $size));
+append_to_file("$inside/config.json", encode_json({ model_type => 'gemma3', text_config => json("$folder/gemma3/config.json") }));
+import_model($inside, 'inside');
+my $sample = letters_utf8(5 .. 30);
+query("SELECT gpt_set_image_type('inside', 'float32')");
+is(query("SELECT gpt_score('inside', '$sample') = gpt_score('gemma3', '$sample')"), 't', 'and computes the same');
+
 # what fails leaves nothing
 unlink "$odd/config.json";
 command_fails_like([ $script, $odd, 'none', '-h', $node->host, '-p', $node->port, '-d', 'postgres' ], qr/the configuration of the model is missing/,

@@ -167,6 +167,8 @@ CREATE FUNCTION outside(more jsonb, expected text) RETURNS SETOF text LANGUAGE s
 	$$SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', (SELECT weights FROM gpt_models WHERE model = 'bf16'), options(more))),
 		'0A000 configuration is outside the supported family: ' || expected, expected)$$;
 SELECT outside('{"model_type": "bert"}', 'Field "model_type" is "bert". Supported are: gpt2, gpt_neo, gpt_neox, llama, mistral, qwen2, qwen3, smollm3, gemma2, gemma3_text.');
+SELECT outside('{"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}, "vision_config": {"image_size": 896}}',
+	'Field "vision_config" is an object of 1 fields. Models that see images are not supported; a GGUF file of the model has its text part alone.');
 SELECT outside('{"num_experts": 8}', 'Field "num_experts" is 8. It is not known to leave the arithmetic of "gpt2" as it is.');
 SELECT outside('{"quantization_config": {"bits": 4}}', 'Field "quantization_config" is an object of 1 fields. It is not known to leave the arithmetic of "gpt2" as it is.');
 SELECT outside('{"scale_attn_by_inverse_layer_idx": true}', 'Field "scale_attn_by_inverse_layer_idx" is true. It is not known to leave the arithmetic of "gpt2" as it is.');
