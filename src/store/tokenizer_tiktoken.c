@@ -104,7 +104,7 @@ read_line(GptTokenizerReader *reader, const char *line, size_t size, int number)
 	for (size_t i = 0; i < n_digits; i++)
 		if (!isdigit((unsigned char) digits[i]))
 			gpt_reader_malformed("Line %d is not a token and its rank.", number + 1);
-	n = pg_b64_decode(line, (int) (blank - line), bytes, sizeof(bytes));
+	n = pg_b64_decode(line, (int) (blank - line), (void *) bytes, sizeof(bytes));
 	if (n < 1)
 		gpt_reader_malformed("The token of line %d is not base64.", number + 1);
 	id = atoi(digits);

@@ -40,7 +40,7 @@ struct GptWeightsReader
 };
 
 /* A walk through all parameters. */
-typedef struct Scan
+typedef struct WeightsScan
 {
 	GptWeightsReader *reader;
 	GptTakeRows take;
@@ -50,7 +50,7 @@ typedef struct Scan
 	size_t count; /* floats for which there is room */
 	int held; /* rows at the beginning of values that are not a panel yet */
 	float *whole; /* of a parameter that goes on as one: the whole of it; else NULL */
-} Scan;
+} WeightsScan;
 
 static void take_rows(void *into, const LmParam *param, int first_row, int n_rows,
 					  const float *rows);
@@ -59,15 +59,16 @@ static GptWeightsReader *open_reader(const GptVersion *version, const LmParamTab
 static void free_reader(GptWeightsReader *reader);
 static char *read_header(size_t *size, GptWeightsReader *reader);
 static void check_header(const GptWeightsReader *reader, size_t size);
-static void scan_param(Scan *scan, const LmParam *param, int tensor);
-static void scan_part(Scan *scan, const LmParam *param, const LmFilePart *part,
+static void scan_param(WeightsScan *scan, const LmParam *param, int tensor);
+static void scan_part(WeightsScan *scan, const LmParam *param, const LmFilePart *part,
 					  const LmBlockType *type);
-static void make_room(Scan *scan, size_t count, size_t held);
+static void make_room(WeightsScan *scan, size_t count, size_t held);
 static void decode(float *values, const char *bytes, const LmBlockType *type, size_t count,
 				   float offset);
-static void pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n);
-static void pass_on_in_order(Scan *scan, const LmParam *param, int row, int n);
-static void pass_on_runs(Scan *scan, const LmParam *param, const LmFilePart *part, int first,
+static void pass_on(WeightsScan *scan, const LmParam *param, const LmFilePart *part, int first,
+					int n);
+static void pass_on_in_order(WeightsScan *scan, const LmParam *param, int row, int n);
+static void pass_on_runs(WeightsScan *scan, const LmParam *param, const LmFilePart *part, int first,
 						 int n);
 static void transpose(float *matrix, const LmParam *param, const float *values, int first, int n);
 static int place_of_row(int *n, const LmParam *param, const LmFilePart *part, int row);
@@ -271,7 +272,7 @@ gpt_weights_scan(const GptVersion *version, const LmParamTable *table, GptTakeRo
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt weights", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	Scan scan = {.reader = gpt_weights_open(version, table), .take = take, .into = into};
+	WeightsScan scan = {.reader = gpt_weights_open(version, table), .take = take, .into = into};
 
 	for (int i = 0, tensor = 0; i < table->n_params; tensor += table->params[i++].n_parts)
 		scan_param(&scan, &table->params[i], tensor);
@@ -309,7 +310,7 @@ gpt_weights_memory(const LmParamTable *table)
 
 /* Passes on a parameter, whose tensors begin with number tensor. */
 static void
-scan_param(Scan *scan, const LmParam *param, int tensor)
+scan_param(WeightsScan *scan, const LmParam *param, int tensor)
 {
 	scan->held = 0;
 	scan->whole = is_whole(param) ? allocate(param->count, param->name) : NULL;
@@ -323,7 +324,7 @@ scan_param(Scan *scan, const LmParam *param, int tensor)
 
 /* Reads a part by rows of the file; a vector is one row. */
 static void
-scan_part(Scan *scan, const LmParam *param, const LmFilePart *part, const LmBlockType *type)
+scan_part(WeightsScan *scan, const LmParam *param, const LmFilePart *part, const LmBlockType *type)
 {
 	size_t row_size, size;
 	int shape[2], rows, columns, step;
@@ -352,7 +353,7 @@ scan_part(Scan *scan, const LmParam *param, const LmFilePart *part, const LmBloc
  * file.
  */
 static void
-make_room(Scan *scan, size_t count, size_t held)
+make_room(WeightsScan *scan, size_t count, size_t held)
 {
 	float *old = scan->values;
 
@@ -380,7 +381,7 @@ decode(float *values, const char *bytes, const LmBlockType *type, size_t count, 
 
 /* Passes rows first .. first + n - 1 of the file on, or puts them into the whole parameter. */
 static void
-pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
+pass_on(WeightsScan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
 {
 	if (param->transposed)
 		transpose(scan->whole, param, scan->values, first, n);
@@ -392,7 +393,7 @@ pass_on(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int
 
 /* Rows that are not a whole panel wait for the next ones, which may be another part's. */
 static void
-pass_on_in_order(Scan *scan, const LmParam *param, int row, int n)
+pass_on_in_order(WeightsScan *scan, const LmParam *param, int row, int n)
 {
 	int all = scan->held + n;
 	int last = row + n == param->rows ? 0 : all % LM_PANEL;
@@ -406,7 +407,7 @@ pass_on_in_order(Scan *scan, const LmParam *param, int row, int n)
 
 /* The rows, or a vector's elements, in runs that follow each other in the engine too. */
 static void
-pass_on_runs(Scan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
+pass_on_runs(WeightsScan *scan, const LmParam *param, const LmFilePart *part, int first, int n)
 {
 	size_t width = param->vector ? 1 : param->columns;
 
