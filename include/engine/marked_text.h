@@ -32,8 +32,8 @@ typedef enum LmMark
  * Appends the ids of a marked text. flagged: ids of context get LM_ID_CONTEXT; a text is then cut
  * where it begins or ceases to be learned, as a prompt is cut from its continuation. In a template
  * the names of special and added tokens are these tokens. In a content they are text, but for added
- * tokens like tags (<think>), which no template ends a turn with. LM_ERR_FORMAT for an unknown
- * mark; errors of lm_tokenizer_encode.
+ * tokens like tags (<think>, <tool_call>) that the template's parts do not have: a turn of Gemma is
+ * a tag. LM_ERR_FORMAT for an unknown mark; errors of lm_tokenizer_encode.
  */
 bool lm_marked_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
 					  bool flagged, LmError *error);

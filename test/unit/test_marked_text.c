@@ -19,6 +19,7 @@ enum
 	START,
 	THINK,
 	USER, /* an added token that is not special, as those of DeepSeek */
+	TURN,
 	STRIP, /* takes the white space beside it */
 	PAIR, /* "ab", by a merge */
 	N_TOKENS
@@ -34,6 +35,7 @@ make_tokenizer(void)
 	static bool special[N_TOKENS] = {[END] = true, [START] = true, [STRIP] = true};
 	static uint8_t flags[N_TOKENS] = {[THINK] = LM_TOKEN_ADDED,
 									  [USER] = LM_TOKEN_ADDED,
+									  [TURN] = LM_TOKEN_ADDED,
 									  [STRIP] = LM_TOKEN_LSTRIP | LM_TOKEN_RSTRIP};
 	static char bytes[256];
 	static LmMerge merge = {'a', 'b', PAIR};
@@ -59,6 +61,7 @@ make_tokenizer(void)
 	tokens[START] = (LmBytes){"<|start|>", 9};
 	tokens[THINK] = (LmBytes){"<think>", 7};
 	tokens[USER] = (LmBytes){"<|user|>", 8};
+	tokens[TURN] = (LmBytes){"<turn>", 6};
 	tokens[STRIP] = (LmBytes){"<|s|>", 5};
 	tokens[PAIR] = (LmBytes){"ab", 2};
 	tokenizer = lm_tokenizer_create(&host, &spec, &error);
@@ -106,6 +109,11 @@ test_encode(LmTokenizer *tokenizer)
 	GIVES("<|start|>a" C "b" T "<|end|>", false, "parts between special tokens are one text", START,
 		  PAIR, END);
 	GIVES("<think>" C "<think>", false, "a tag is an added token everywhere", THINK, THINK);
+	GIVES("<think>" C "<turn>", false, "so is one of another template", THINK, TURN);
+	GIVES("<turn>" C "<turn>" T "x", false, "a tag of the template is text in a content", TURN, '<',
+		  't', 'u', 'r', 'n', '>', 'x');
+	GIVES(C "a<turn>" T "x<turn>", false, "before its turn, too", 'a', '<', 't', 'u', 'r', 'n', '>',
+		  'x', TURN);
 	GIVES("<|user|>" C "a<|user|>", false, "another added token in a template alone", USER, 'a',
 		  '<', '|', 'u', 's', 'e', 'r', '|', '>');
 	GIVES("a \n<|s|>\xC2\xA0" C " b", false, "white space beside a token that takes it", 'a', STRIP,

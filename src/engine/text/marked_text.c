@@ -11,6 +11,8 @@
 #include "engine/marked_text.h"
 #include "text/tokenizer_parts.h"
 
+#define MAX_RESERVED 16
+
 /* An encoding under way. */
 typedef struct Encoding
 {
@@ -25,8 +27,13 @@ typedef struct Encoding
 	bool after_piece; /* the last id is a piece's, not a special token */
 	bool begun; /* there is a last id */
 	bool strips; /* it takes white space on its right */
+	/* tags of the template: turns of Gemma are <start_of_turn>, which need not be a special token
+	 */
+	int32_t reserved[MAX_RESERVED];
+	int n_reserved;
 } Encoding;
 
+static void reserve_tags(Encoding *encoding, LmBytes text);
 static bool encode(Encoding *encoding, LmBytes text, LmError *error);
 static bool take_mark(Encoding *encoding, char mark, LmError *error);
 static bool take_template(Encoding *encoding, size_t *taken, LmBytes text, LmError *error);
@@ -40,8 +47,10 @@ lm_marked_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, siz
 {
 	Encoding encoding = {.tokenizer = tokenizer, .tokens = tokens, .flagged = flagged};
 	size_t count = tokens->count;
-	bool done = encode(&encoding, (LmBytes){text, size}, error);
+	bool done;
 
+	reserve_tags(&encoding, (LmBytes){text, size});
+	done = encode(&encoding, (LmBytes){text, size}, error);
 	if (!done)
 		tokens->count = count;
 	lm_array_free(&tokenizer->host, encoding.piece);
@@ -54,8 +63,11 @@ lm_marked_encode_both(LmTokenizer *tokenizer, LmTokens *tokens, size_t *n_prompt
 {
 	Encoding encoding = {.tokenizer = tokenizer, .tokens = tokens};
 	size_t count = tokens->count;
-	bool done = encode(&encoding, prompt, error);
+	bool done;
 
+	reserve_tags(&encoding, prompt);
+	reserve_tags(&encoding, text);
+	done = encode(&encoding, prompt, error);
 	*n_prompt = tokens->count - count;
 	done = done && encode(&encoding, text, error);
 	if (!done)
@@ -178,6 +190,54 @@ is_tag(LmBytes name)
 	return true;
 }
 
+/* Whether a name is a tag of reasoning, which a model writes within an answer. */
+static bool
+is_reasoning(LmBytes name)
+{
+	return (name.size == 7 && memcmp(name.data, "<think>", 7) == 0) ||
+		   (name.size == 8 && memcmp(name.data, "</think>", 8) == 0);
+}
+
+static bool
+is_reserved(const Encoding *encoding, int32_t id)
+{
+	for (int i = 0; i < encoding->n_reserved; i++)
+		if (encoding->reserved[i] == id)
+			return true;
+	return false;
+}
+
+/* Finds the tags of the template's parts, which are then text in a content. */
+static void
+reserve_tags(Encoding *encoding, LmBytes text)
+{
+	bool is_template = true;
+
+	for (size_t i = 0; i < text.size; i++)
+	{
+		const char *mark = text.data + i;
+		int32_t id;
+		LmBytes name;
+
+		if (!is_template)
+			mark = memchr(mark, '\0', text.size - i);
+		if (!mark)
+			return;
+		i = (size_t) (mark - text.data);
+		if (*mark == '\0' && ++i < text.size)
+			is_template =
+				mark[1] == LM_MARK_TEMPLATE || (is_template && mark[1] != LM_MARK_CONTENT);
+		if (*mark != '<')
+			continue;
+		id = lm_added_named(encoding->tokenizer, (LmBytes){mark, text.size - i});
+		if (id < 0 || is_reserved(encoding, id) || encoding->n_reserved == MAX_RESERVED)
+			continue;
+		name = lm_tokenizer_token(encoding->tokenizer, id);
+		if (is_tag(name) && !is_reasoning(name))
+			encoding->reserved[encoding->n_reserved++] = id;
+	}
+}
+
 /*
  * Takes content up to a mark, or to a name of an added token that the tokenizer would find in a
  * text: the name is cut after its first character, so that nobody finds it.
@@ -195,7 +255,8 @@ take_content(Encoding *encoding, size_t *taken, LmBytes text, LmError *error)
 	{
 		int32_t id = lm_added_named(encoding->tokenizer, (LmBytes){text.data + i, size - i});
 
-		if (id < 0 || spec->special[id] || is_tag(lm_tokenizer_token(encoding->tokenizer, id)))
+		if (id < 0 || spec->special[id] ||
+			(is_tag(lm_tokenizer_token(encoding->tokenizer, id)) && !is_reserved(encoding, id)))
 			continue;
 		*taken = i + character_size((LmBytes){text.data + i, size - i});
 		append_bytes(encoding, (LmBytes){text.data, *taken});
