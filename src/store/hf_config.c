@@ -217,7 +217,7 @@ gpt_hf_config_read(LmConfig *config, const GptJson *json, int context)
 		if (fields[i].types & HF(architecture->type))
 			read_field(config, &fields[i], json);
 	if (config->layers < 1 || config->layers > LM_MAX_LAYERS || config->heads < 1 ||
-		config->channels < 1 || config->head_size < 0)
+		config->channels < 1 || lm_config_head_size(config) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("configuration has sizes out of range"),

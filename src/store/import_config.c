@@ -141,6 +141,9 @@ text_of_key(GptImport *import, const char *key, size_t size)
 	if (found == NULL || found->type != LM_GGUF_STRING || found->n > size)
 		return NULL;
 	text = lm_gguf_string(import->gguf, key, size, &error);
+	/* An error of the server, such as a cancelled query, is not one of the text. */
+	if (text == NULL && error.code == LM_ERR_LIBRARY)
+		gpt_import_raise(import, &error);
 	return text != NULL && pg_verify_mbstr(PG_UTF8, text, (int) strlen(text), true) ? text : NULL;
 }
 
