@@ -8,6 +8,7 @@
 #ifndef GPT_TOKENIZER_PIECES_H
 #define GPT_TOKENIZER_PIECES_H
 
+#include "engine/gguf_writer.h"
 #include "engine/sentencepiece.h"
 #include "store/import.h"
 
@@ -30,10 +31,17 @@ extern LmTokenizerSpec *gpt_tokenizer_from_model(const char *data, size_t size);
 extern LmTokenizerSpec *gpt_tokenizer_from_gguf(GptImport *import);
 
 /*
- * Any of these files in a large object, or a tokenizer.json, under the active snapshot. Errors of
- * gpt_import_open.
+ * Any of these files in a large object, a tokenizer.json, or tokenizer.bin of llama2.c, under the
+ * active snapshot. Errors of gpt_import_open.
  */
 extern LmTokenizerSpec *gpt_tokenizer_from_object(Oid object, const char *split);
+
+/*
+ * Writes a tokenizer as keys of GGUF metadata; _keys is how many they are. An error if the split
+ * has no name there. The spec has its tokens and merges.
+ */
+extern int gpt_tokenizer_gguf_keys(const LmTokenizerSpec *spec);
+extern void gpt_tokenizer_write_gguf(LmGgufWriter *writer, const LmTokenizerSpec *spec);
 
 /*
  * Lines of a token in base64 and its rank. split: a name of gpt_tokenizer_split, or NULL for that

@@ -12,11 +12,8 @@
 #include "store/catalog.h"
 #include "store/hf_config.h"
 #include "store/import_tokenizer.h"
-#include "store/import_parts.h"
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_pieces.h"
-
-#define SNIFFED 12 /* bytes */
 
 /* Of the tokens of a model, at most an eighth (or 8) may be missing in its tokenizer. */
 #define MOST_MISSING 8
@@ -43,16 +40,7 @@ gpt_import_tokenizer_given(const char *text)
 LmTokenizerSpec *
 gpt_import_tokenizer_stored(Oid object)
 {
-	GptImportFile file = {0};
-	unsigned char first[SNIFFED] = {0};
-	LmTokenizerSpec *spec = NULL;
-
-	gpt_import_open_file(&file, object);
-	gpt_import_read(&file, 0, first, Min(file.file.size, SNIFFED));
-	if (gpt_import_is_llama2c_tokens(first, file.file.size))
-		spec = gpt_import_llama2c_tokens(&file);
-	gpt_blob_close(file.blob, NULL);
-	return spec != NULL ? spec : gpt_tokenizer_from_object(object, NULL);
+	return gpt_tokenizer_from_object(object, NULL);
 }
 
 LmTokenizerSpec *

@@ -11,7 +11,7 @@
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_pieces.h"
 
-#define MAGIC_SIZE 4
+#define SNIFFED 16 /* bytes */
 
 static LmTokenizerSpec *read_gguf(Oid object);
 static void check_size(uint64 size);
@@ -23,17 +23,23 @@ gpt_tokenizer_from_object(Oid object, const char *split)
 {
 	GptImportFile file = {0};
 	LmTokenizerSpec *spec;
-	char magic[MAGIC_SIZE] = {0};
+	unsigned char first[SNIFFED] = {0};
 	char *data;
 
 	gpt_import_open_file(&file, object);
-	gpt_import_read(&file, 0, magic, Min(file.file.size, MAGIC_SIZE));
-	if (memcmp(magic, "GGUF", MAGIC_SIZE) == 0)
+	gpt_import_read(&file, 0, first, Min(file.file.size, SNIFFED));
+	if (memcmp(first, "GGUF", 4) == 0)
 	{
 		gpt_blob_close(file.blob, NULL);
 		return read_gguf(object);
 	}
 	check_size(file.file.size);
+	if (gpt_import_is_llama2c_tokens(first, file.file.size))
+	{
+		spec = gpt_import_llama2c_tokens(&file);
+		gpt_blob_close(file.blob, NULL);
+		return spec;
+	}
 	data = palloc(file.file.size + 1);
 	gpt_import_read(&file, 0, data, file.file.size);
 	data[file.file.size] = '\0';

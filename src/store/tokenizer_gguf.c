@@ -200,7 +200,9 @@ static LmTokenizerSpec *
 read_bpe(GptImport *import, const char *split)
 {
 	const char **patterns = gpt_tokenizer_split(split);
-	bool llama3 = patterns != NULL && patterns[0] == lm_cl100k_pattern;
+	/* Those two begin a text with a token, and make pieces that are tokens without merges. */
+	bool llama3 =
+		patterns != NULL && (patterns[0] == lm_cl100k_pattern || strcmp(split, "tekken") == 0);
 	GptPieces *pieces;
 	GptTokenizerReader reader;
 

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 
 #include "core/bridge.h"
@@ -32,6 +33,7 @@ typedef struct MergeList
 } MergeList;
 
 static void set_piece(GptTokenizerReader *reader, int id, const LmSentencePiece *piece);
+static void set_user_token(GptTokenizerReader *reader, int id, const char *name);
 static void set_merges(GptTokenizerReader *reader, const GptPieces *pieces);
 static void add_splits(MergeList *list, GptTokenizerReader *reader, int id, double score);
 static int compare_ids(const void *a, const void *b);
@@ -87,9 +89,7 @@ set_piece(GptTokenizerReader *reader, int id, const LmSentencePiece *piece)
 									 id);
 			break;
 		case LM_PIECE_USER_DEFINED:
-			reader->byte_fallback = false;
-			gpt_reader_set_spelled(reader, id, name);
-			spec->flags[id] = LM_TOKEN_ADDED | LM_TOKEN_NORMALIZED;
+			set_user_token(reader, id, name);
 			break;
 		case LM_PIECE_UNKNOWN:
 			if (spec->unknown >= 0)
@@ -103,6 +103,26 @@ set_piece(GptTokenizerReader *reader, int id, const LmSentencePiece *piece)
 			break;
 	}
 	pfree(name);
+}
+
+/* A piece that is found in a text whose spaces are in place; files spell its own in either way. */
+static void
+set_user_token(GptTokenizerReader *reader, int id, const char *name)
+{
+	const size_t sign_size = strlen(LM_SPACE_SIGN);
+	StringInfoData bytes;
+
+	initStringInfo(&bytes);
+	for (const char *c = name; *c;)
+	{
+		bool sign = strncmp(c, LM_SPACE_SIGN, sign_size) == 0;
+
+		appendStringInfoChar(&bytes, sign ? ' ' : *c);
+		c += sign ? sign_size : 1;
+	}
+	gpt_reader_set_token(reader, id, name, (LmBytes){bytes.data, bytes.len}, false);
+	reader->spec->flags[id] = LM_TOKEN_ADDED | LM_TOKEN_NORMALIZED;
+	pfree(bytes.data);
 }
 
 /* ------------------------------------------------------------ merges */

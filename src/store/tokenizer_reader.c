@@ -151,6 +151,9 @@ gpt_reader_set_spelled(GptTokenizerReader *reader, int id, const char *name)
 		spec->flags[id] &= ~(LM_TOKEN_ADDED | LM_TOKEN_OUTSIDE);
 		return;
 	}
+	/* No text has a space where spaces are signs: only the added token can be found. */
+	if (same && reader->spelling == GPT_SPELLED_SIGNS && strchr(name, ' ') != NULL)
+		return;
 	bytes = byte >= 0 ? (LmBytes){&value, 1} : bytes_of(reader, name, bytes.size, "token");
 	if (same && make_model_token(reader, id, bytes))
 		return;

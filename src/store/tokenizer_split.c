@@ -17,6 +17,13 @@
 	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}" \
 	"\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+/* Mistral Nemo's: o200k's without contractions, and with single digits */
+#define TEKKEN                                                                          \
+	"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER \
+	"*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 /* The splits of vocabularies that share them. */
 typedef struct Split
 {
@@ -35,6 +42,7 @@ static const Split splits[] = {
 	{{"smollm", "starcoder", "refact", "command-r"}, &lm_digit_pattern, &lm_gpt2_pattern},
 	{{"deepseek-coder"},
 	 .patterns = {"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN_AND_HANGUL, "\\p{N}"}},
+	{{"tekken"}, .patterns = {TEKKEN}},
 	{{"deepseek-v3"}, .patterns = {"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK_V3}},
 };
 

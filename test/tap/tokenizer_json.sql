@@ -75,6 +75,16 @@ SELECT lives_ok(import('{"added_tokens": [{"id": 4, "content": "<|endoftext|>", 
 SELECT is(gpt_tokenize('x', E'aé\nb'), '{1,2,0,3}', 'and an unknown character is the unknown token');
 SELECT is(gpt_detokenize('x', '{1,2,0,4}'), E'aé\n', 'and the ids give the text');
 
+
+-- a vocabulary that spells spaces as signs: an added token with a space is found, a token of the vocabulary with one is refused
+CREATE FUNCTION of_signs(added text) RETURNS jsonb LANGUAGE sql AS $$SELECT format('{"added_tokens": [%s], "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+	"model": {"type": "BPE", "vocab": {"a": 0, "▁": 1, "b": 2, "a b": 3}, "merges": []}}', added)::jsonb$$;
+SELECT lives_ok(import(of_signs('{"id": 3, "content": "a b", "normalized": false}')), 'an added token with a space is taken');
+SELECT is(gpt_tokenize('x', 'a a b'), '{0,1,3}', 'and is found');
+SELECT is(gpt_detokenize('x', '{0,1,3}'), 'a a b', 'and written out');
+SELECT refused(of_signs(''), 'token "a b" with a space in a vocabulary that spells spaces as U+2581');
+DROP FUNCTION of_signs;
+
 -- features that are refused by name
 SELECT refused(jsonb_set(json, '{model,byte_fallback}', 'true'), 'byte_fallback') FROM file;
 SELECT refused(jsonb_set(json, '{model,dropout}', '0.1'), 'dropout') FROM file;
