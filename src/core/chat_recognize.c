@@ -40,11 +40,13 @@ static const Family families[] = {
 	{"deepseek3", {"<｜Assistant｜>"}, NULL},
 	{"deepseek-coder", {"### Instruction:", "<|EOT|>"}, NULL},
 	{"deepseek", {"'User: '", "'Assistant: '", "'Assistant:'"}, NULL},
-	{"zephyr", {"<|user|>", "<|assistant|>", "eos_token"}, "<|end|>"},
+	{"zephyr", {"<|user|>\\n' + message['content'] + eos_token", "<|assistant|>"}, NULL},
+	{"zephyr", {"<|user|>\n' + message['content'] + eos_token", "<|assistant|>"}, NULL},
 	{"phi4-mini", {"<|assistant|>", "<|end|>", "'|>' + message['content']"}, "\\n"},
 	{"phi3", {"<|assistant|>", "<|end|>"}, NULL},
 };
 
+#define FORGETS "split('</think>')[-1]"
 #define SYSTEM_START "<|im_start|>system"
 #define SYSTEM_END "<|im_end|>"
 
@@ -120,12 +122,14 @@ raise_unknown(void)
 	initStringInfo(&list);
 	for (int i = 0; (known = gpt_chat_known(i)) != NULL; i++)
 		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", known->name);
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("chat template is not known"),
-					errdetail("The known templates are %s.", list.data),
-					errhint("Name one of them in the option \"chat_template\", or describe the "
-							"template by an object, as {\"user\": \"<|user|>{content}<|end|>\", "
-							"\"assistant\": \"<|assistant|>{content}<|end|>\", \"prompt\": "
-							"\"<|assistant|>\", \"end\": [\"<|end|>\"]}.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("chat template is not known"),
+		 errdetail("The known templates are %s.", list.data),
+		 errhint("Name one of them in the option \"chat_template\", or describe the "
+				 "template by an object, as {\"user\": \"<|user|>{content}<|end|>\", "
+				 "\"assistant\": \"<|assistant|>{content}<|end|>\", \"prompt\": "
+				 "\"<|assistant|>\", \"end\": [\"<|end|>\"]}. gpt_import takes \"none\", too.")));
 }
 
 /* A family's word, or an object with what this template has otherwise. */
@@ -135,6 +139,8 @@ gpt_chat_recognize(const char *jinja)
 	const char *name = NULL;
 	const char *system = NULL;
 	bool has_bos = strstr(jinja, "bos_token") != NULL;
+	bool forgets = strstr(jinja, FORGETS) != NULL;
+	const GptChatTemplate *known;
 	bool knows_bos;
 	char *own = gpt_chat_of_jinja(jinja);
 	StringInfoData json;
@@ -155,10 +161,12 @@ gpt_chat_recognize(const char *jinja)
 		name = name_of_system(system);
 		system = NULL;
 	}
+	known = known_of(name);
 	/* Patterns of a turn may have the token as well, as those of Llama 2. */
-	knows_bos = known_of(name)->begin != NULL || strstr(known_of(name)->user, "{bos}") != NULL;
+	knows_bos = known->begin != NULL || strstr(known->user, "{bos}") != NULL;
+	forgets = forgets && (known->rules & GPT_CHAT_FORGET) == 0;
 	initStringInfo(&json);
-	if (system == NULL && knows_bos == has_bos)
+	if (system == NULL && knows_bos == has_bos && !forgets)
 	{
 		escape_json(&json, name);
 		return json.data;
@@ -172,6 +180,8 @@ gpt_chat_recognize(const char *jinja)
 	}
 	if (has_bos != knows_bos)
 		appendStringInfo(&json, ", \"begin\": \"%s\"", has_bos ? "{bos}" : "");
+	if (forgets)
+		appendStringInfoString(&json, ", \"forget_reasoning\": true");
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }

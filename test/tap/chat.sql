@@ -103,7 +103,8 @@ CREATE TABLE jinja (word, text) AS VALUES
 	('mistral-v3', $${{ bos_token }}{{ "[INST] " + m.content + "[/INST]" }}$$),
 	('mistral-v3-tekken', $${{ bos_token }}{{ "[INST]" + m.content + "[/INST]" }}$$),
 	('mistral-v7', $${{ bos_token }}{{ '[INST] ' + '[SYSTEM_PROMPT] ' }}$$),
-	('zephyr', $${{ '<|user|>\n' + m.content + eos_token }}{{ '<|assistant|>' }}$$),
+	('zephyr', $${{ '<|user|>\n' + message['content'] + eos_token }}{{ '<|assistant|>' }}$$),
+	('zephyr', E'{{ \'<|user|>\n\' + message[\'content\'] + eos_token }}{{ \'<|assistant|>\' }}'),
 	('phi3', $${{ '<|user|>\n' + m.content + '<|end|>\n' }}{{ '<|assistant|>\n' }}$$),
 	('phi4', $${{ '<|im_start|>user<|im_sep|>' + m.content + '<|im_end|>' }}$$),
 	('deepseek', $${{ bos_token }}{{ 'User: ' }}{{ 'Assistant: ' + m.content + eos_token }}{{ 'Assistant:' }}$$),
@@ -112,6 +113,10 @@ CREATE TABLE jinja (word, text) AS VALUES
 SELECT is(written_by(to_jsonb(text), :'long'), written_by(to_jsonb(word), :'long'), 'Jinja of ' || word) FROM jinja;
 SELECT is(written_by(to_jsonb($${{ bos_token }}{{ '<|im_start|>system\nYou are Toto.<|im_end|>\n' }}{{ '<|im_start|>' }}$$::text), :'short'),
 	E'<s><|im_start|>system\nYou are Toto.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n', 'ChatML with a BOS token and a system message of its own');
+SELECT is(written_by(to_jsonb($${{ bos_token }}{{ '<｜User｜>' }}{% set content = content.split('</think>')[-1] %}{{ '<｜Assistant｜>' }}$$::text),
+	'[{"role": "user", "content": "a"}, {"role": "assistant", "content": "<think>b</think>c"}, {"role": "user", "content": "d"}]'),
+	'<s><｜User｜>a<｜Assistant｜>c<｜end▁of▁sentence｜><｜User｜>d<｜Assistant｜>', 'a template that drops reasoning');
+SELECT throws_like($$SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "{{ ''<|user|>'' + m.content + ''<|assistant|>'' + eos_token }}"}')$$, 'chat template is not known', 'a template that looks like Zephyr''s');
 SELECT throws_like($$SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "{{ m.content }}"}')$$, 'chat template is not known', 'an unknown template');
 
 -- and are written: the comment in front makes them known again, with what an object changed
