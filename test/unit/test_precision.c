@@ -24,6 +24,26 @@ learnable_config(void)
 	return config;
 }
 
+/* Heads of their own size that share keys, a gate, norms behind branches, and caps. */
+static LmConfig
+gemma_config(void)
+{
+	LmConfig config = learnable_config();
+
+	config.kv_heads = 1;
+	config.head_size = 20;
+	config.norm = LM_RMSNORM;
+	config.position = LM_ROPE;
+	config.mlp = LM_GEGLU;
+	config.mlp_channels = 72;
+	config.bias = config.tie_embeddings = false;
+	config.qk_norm = config.post_norm = true;
+	config.attention_softcap = 20;
+	config.logit_softcap = 10;
+	config.window = 8;
+	return config;
+}
+
 /*
  * Sequences in which each token follows from the one before, so that there is something to learn.
  */
@@ -53,11 +73,10 @@ typedef struct Run
 
 /* kernel NULL: float32 */
 static bool
-train(Run *run, const char *kernel, int n_threads, int steps)
+train(Run *run, LmConfig config, const char *kernel, int n_threads, int steps)
 {
 	TapHost state = {0};
 	LmHost host = tap_host(&state);
-	LmConfig config = learnable_config();
 	LmTrainOptions options = small_options(SEQUENCES * config.context);
 	LmEngineOptions engine_options = {n_threads, "", kernel};
 	LmError error = {0};
@@ -116,18 +135,18 @@ relative_distance(const float *a, const float *b, size_t count)
 }
 
 static void
-test_twin(const char *kernel, const char *twin, const Run *exact)
+test_twin(LmConfig config, const char *kernel, const char *twin, const Run *exact)
 {
 	Run run, same;
 	double distance;
 
-	train(&run, twin, 2, TWIN_STEPS);
+	train(&run, config, twin, 2, TWIN_STEPS);
 	distance = relative_distance(run.gradient, exact->gradient, run.count);
 	ok(distance > 0 && distance < 0.01, "%s: the gradient is within a hundredth of float32's",
 	   twin);
 	for (int n_threads = 1; n_threads <= 3; n_threads++)
 	{
-		if (!train(&same, kernel, n_threads, TWIN_STEPS))
+		if (!train(&same, config, kernel, n_threads, TWIN_STEPS))
 		{
 			ok(true, "%s does not run on this machine", kernel);
 			continue;
@@ -140,11 +159,11 @@ test_twin(const char *kernel, const char *twin, const Run *exact)
 }
 
 static void
-test_loss(const char *kernel, const Run *exact)
+test_loss(LmConfig config, const char *kernel, const Run *exact)
 {
 	Run run;
 
-	if (!train(&run, kernel, 2, STEPS))
+	if (!train(&run, config, kernel, 2, STEPS))
 	{
 		ok(true, "%s does not run on this machine", kernel);
 		return;
@@ -158,13 +177,19 @@ test_loss(const char *kernel, const Run *exact)
 int
 main(void)
 {
-	Run exact;
+	const LmConfig configs[] = {learnable_config(), gemma_config()};
 
-	train(&exact, NULL, 1, STEPS);
-	test_twin("avx512_bf16", "plain avx512_bf16", &exact);
-	test_twin("amx", "plain amx", &exact);
-	test_loss("avx512_bf16", &exact);
-	test_loss("amx", &exact);
-	free_run(&exact);
+	for (int i = 0; i < 2; i++)
+	{
+		Run exact;
+
+		printf("# %s\n", i == 0 ? "GPT-2's switches" : "Gemma's switches");
+		train(&exact, configs[i], NULL, 1, STEPS);
+		test_twin(configs[i], "avx512_bf16", "plain avx512_bf16", &exact);
+		test_twin(configs[i], "amx", "plain amx", &exact);
+		test_loss(configs[i], "avx512_bf16", &exact);
+		test_loss(configs[i], "amx", &exact);
+		free_run(&exact);
+	}
 	return done_testing();
 }
