@@ -216,7 +216,7 @@ SELECT throws_ok($$SELECT gpt_train('n', 'SELECT messages FROM talk')$$, '0A000'
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "documents": "joined"}')$$, '22023',
 	'option "documents" is "joined", but query has a column "messages"', 'conversations are not joined');
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages, i::text FROM talk', '{"chat_template": "chatml"}')$$, '42804', 'columns of query do not go together', 'nothing stands beside them');
-SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "into": "t", "steps": 80, "learning_rate": 0.02, "dropout": 0, "validation_fraction": 0}') AS job \gset
+SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "into": "t", "steps": 80, "batch_size": 8, "learning_rate": 0.02, "dropout": 0, "validation_fraction": 0}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model learns conversations');
 SELECT is((SELECT skipped FROM gpt_jobs WHERE job = :job), 2::bigint, 'rows without an answer are skipped');
 SELECT is((SELECT task FROM gpt_models WHERE model = 't'), 'chat', 'its task is chat');
@@ -248,7 +248,7 @@ UPDATE gpt_version SET config = config - 'chat' WHERE model = 'm';
 -- a conversation longer than the context: answers count wherever they stand
 CREATE TABLE long AS SELECT jsonb_agg(CASE WHEN n % 2 = 1 THEN jsonb_build_object('role', 'user', 'content', repeat('Hi ', 60)) ELSE '{"role": "assistant", "content": "Yo."}' END ORDER BY n) AS messages
 	FROM generate_series(1, 30) i, generate_series(1, 8) n GROUP BY i;
-SELECT gpt_finetune('m', 'SELECT messages FROM long', '{"chat_template": "chatml", "into": "far", "steps": 10, "validation_query": "SELECT messages FROM long"}') AS job \gset
+SELECT gpt_finetune('m', 'SELECT messages FROM long', '{"chat_template": "chatml", "into": "far", "steps": 3, "validation_query": "SELECT messages FROM long"}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'long conversations are cut');
 SELECT ok((SELECT validation_loss FROM gpt_models WHERE model = 'far') BETWEEN 0.001 AND 6, 'and measured');
 SELECT gpt_finetune('far', 'SELECT i, messages FROM talk', '{"steps": 1, "watermark": "i"}') AS job \gset
@@ -307,7 +307,7 @@ SELECT is(gpt_chat('a', '"Hi 7"', temperature => 0), 'Yo.', 'unless the caller s
 -- an answer learned as text, where the tokenizer has no token for its end; reasoning is left out
 CREATE TABLE thought AS SELECT jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Q' || i), '{"role": "assistant", "content": "<think>\nhm\n</think>\n\nYes."}'::jsonb) AS messages FROM generate_series(1, 60) i;
 SELECT gpt_finetune('m', 'SELECT messages FROM thought',
-	'{"chat_template": {"user": "U{content}#", "assistant": "A{content}##"}, "into": "r", "steps": 60, "learning_rate": 0.02, "dropout": 0}') AS job \gset
+	'{"chat_template": {"user": "U{content}#", "assistant": "A{content}##"}, "into": "r", "steps": 60, "batch_size": 8, "learning_rate": 0.02, "dropout": 0}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model learns to reason');
 SELECT is(gpt_chat('r', '"Q7"', temperature => 0), 'Yes.', 'its reasoning is left out');
 SELECT is(gpt_chat('r', '"Q7"', temperature => 0, reasoning => true), E'<think>\nhm\n</think>\n\nYes.', 'unless it is asked for');
