@@ -24,6 +24,9 @@ typedef struct GptPieces
 
 extern LmTokenizerSpec *gpt_tokenizer_from_pieces(const GptPieces *pieces);
 
+/* Raises an error if two pieces have the same text. */
+extern void gpt_pieces_check(const GptPieces *pieces);
+
 /* A tokenizer.model. */
 extern LmTokenizerSpec *gpt_tokenizer_from_model(const char *data, size_t size);
 

@@ -209,6 +209,7 @@ read_bpe(GptImport *import, const char *split)
 	if (patterns == NULL)
 		gpt_reader_unsupported(KEY "pre \"%s\"", split);
 	pieces = read_pieces(import);
+	gpt_pieces_check(pieces);
 	gpt_reader_begin(&reader);
 	reader.spelling = GPT_SPELLED_LETTERS;
 	reader.spec->kind = LM_TOKENIZER_BPE;

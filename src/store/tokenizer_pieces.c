@@ -45,6 +45,7 @@ gpt_tokenizer_from_pieces(const GptPieces *pieces)
 	GptTokenizerReader reader;
 	LmTokenizerSpec *spec;
 
+	gpt_pieces_check(pieces);
 	gpt_reader_begin(&reader);
 	reader.spelling = GPT_SPELLED_SIGNS;
 	reader.byte_fallback = true;
@@ -69,6 +70,30 @@ gpt_tokenizer_from_pieces(const GptPieces *pieces)
 		set_merges(&reader, pieces);
 	spec->end_of_text = gpt_tokenizer_end_by_name(spec);
 	return spec;
+}
+
+/* A vocabulary is written as an object whose fields are the tokens: no two have the same name. */
+void
+gpt_pieces_check(const GptPieces *pieces)
+{
+	size_t n_slots = lm_table_size(pieces->n);
+	LmTokenTable table = {palloc0(n_slots * sizeof(int32)), (uint32) (n_slots - 1)};
+	LmBytes *texts = palloc(Max(pieces->n, 1) * sizeof(LmBytes));
+
+	for (int id = 0; id < pieces->n; id++)
+	{
+		uint32 slot;
+		int32 same;
+
+		CHECK_FOR_INTERRUPTS();
+		texts[id] = pieces->pieces[id].text;
+		same = lm_token_table_find(&table, *gpt_bridge_hash_key(), texts, texts[id], &slot);
+		if (same >= 0)
+			gpt_reader_malformed("Tokens %d and %d are the same.", same, id);
+		table.slots[slot] = id + 1;
+	}
+	pfree(texts);
+	pfree(table.slots);
 }
 
 /* Sets a token by its type; pieces that a text never becomes are special. */

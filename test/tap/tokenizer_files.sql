@@ -61,6 +61,7 @@ SELECT refused(piece('a', 0, 1) || pb(1, pb(1, '\xff'::bytea)), 'piece 1 of toke
 SELECT refused(piece('a', 0, 1) || piece('b', 'NaN', 1), 'score of piece 1 of tokenizer.model is nan', 'a score that is no number');
 SELECT refused(piece('a', 0, 1) || piece('b', 0, 7), 'piece 1 of tokenizer.model has no known type', 'a type that is not known');
 SELECT refused(piece('a', 0, 1) || piece('a', 0, 1), '%', 'a piece that is there twice');
+SELECT refused(piece('a', 0, 1) || piece('a', 0, 2), '%', 'also as one of another type');
 SELECT refused(piece('a', 0, 1) || piece('b', 0, 6), '%', 'a byte that has another name');
 SELECT refused(piece('a', 0, 2) || piece('b', 0, 2), '%', 'two unknown pieces');
 
