@@ -270,8 +270,8 @@ read_key(LmConfig *config, const Key *key, const GptGgufValues *values, const ch
 		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 						errmsg("GGUF file has no key \"%s.%s\"", architecture, key->name)));
 	if (field->type == LM_FIELD_INTEGER &&
-		(number != floor(number) || number < 0 || number > INT_MAX))
-		gpt_gguf_refuse(value, "It must be an integer from 0 on.");
+		(number != floor(number) || number > INT_MAX || number < (key->kind == SIZE ? 1 : 0)))
+		gpt_gguf_refuse(value, "It must be an integer above 0.");
 	if (key->kind == VALUE_SIZE)
 	{
 		if (value != NULL && number != lm_config_head_size(config))

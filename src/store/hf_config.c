@@ -343,7 +343,8 @@ read_field(LmConfig *config, const Field *field, const GptJson *json)
 		value = gpt_hf_number(json, field->name, field->absent);
 	if (node != NULL && node->type == GPT_JSON_NULL && field->kind == NUMBER)
 		gpt_hf_refuse(field->name, node, "It must be a number.");
-	if (target->type == LM_FIELD_INTEGER && (value != floor(value) || value < 0 || value > INT_MAX))
+	if (target->type == LM_FIELD_INTEGER &&
+		(value != floor(value) || value > INT_MAX || value < (field->kind == NUMBER ? 1 : 0)))
 		gpt_hf_refuse(field->name, node, "It must be an integer above 0.");
 	if (field->kind == SCALED)
 		value = value != 0 ? 0 : 1;

@@ -103,7 +103,7 @@ CREATE FUNCTION gguf_token(t text) RETURNS bytea LANGUAGE sql AS $$SELECT le(oct
 CREATE FUNCTION gguf_names(name text) RETURNS text LANGUAGE sql AS $$SELECT CASE name WHEN 'transformer.wte.weight' THEN 'token_embd.weight' WHEN 'transformer.wpe.weight' THEN 'position_embd.weight'
 	ELSE replace(replace(replace(replace(replace(replace(replace(replace(replace(name, 'transformer.', ''), 'h.0', 'blk.0'), 'ln_1', 'attn_norm'), 'ln_2', 'ffn_norm'), 'attn.c_attn', 'attn_qkv'),
 		'attn.c_proj', 'attn_output'), 'mlp.c_fc', 'ffn_up'), 'mlp.c_proj', 'ffn_down'), 'ln_f', 'output_norm') END$$;
-CREATE FUNCTION gguf(query text, more bytea DEFAULT '', n_more int DEFAULT 0) RETURNS oid LANGUAGE plpgsql AS $$
+CREATE FUNCTION gguf(query text, more bytea DEFAULT '', n_more int DEFAULT 0, heads int DEFAULT 2) RETURNS oid LANGUAGE plpgsql AS $$
 DECLARE
 	t tensor;
 	list bytea := '';
@@ -119,7 +119,7 @@ BEGIN
 		n := n + 1;
 	END LOOP;
 	SELECT keys || string_agg(gguf_text('gpt2.' || k) || le(4, 4) || le(v, 4), ''::bytea) INTO keys
-	FROM (VALUES ('context_length', 8), ('embedding_length', 4), ('block_count', 1), ('feed_forward_length', 16), ('attention.head_count', 2)) u(k, v);
+	FROM (VALUES ('context_length', 8), ('embedding_length', 4), ('block_count', 1), ('feed_forward_length', 16), ('attention.head_count', heads)) u(k, v);
 	keys := keys || gguf_text('gpt2.attention.layer_norm_epsilon') || le(6, 4) || reversed(float4send(1e-5)) || more;
 	list := convert_to('GGUF', 'UTF8') || le(3, 4) || le(n, 8) || le(7 + n_more, 8) || keys || list;
 	RETURN lo_from_bytea(0, list || decode(repeat('00', (32 - length(list) % 32) % 32), 'hex') || data);
@@ -176,6 +176,8 @@ SELECT outside('{"activation_function": "mish"}', 'Field "activation_function" i
 SELECT outside('{"n_embd": "4"}', 'Field "n_embd" is "4". It must be a number.');
 SELECT outside('{"n_embd": 4.5}', 'Field "n_embd" is 4.5. It must be an integer above 0.');
 SELECT outside('{"n_embd": null}', 'Field "n_embd" is null. It must be a number.');
+SELECT outside('{"n_head": 0}', 'Field "n_head" is 0. It must be an integer above 0.');
+SELECT outside('{"model_type": "gemma2", "num_attention_heads": 0, "head_dim": 0, "n_positions": 0, "n_embd": 0, "n_layer": 0, "n_head": 0}', 'Field "num_attention_heads" is 0. It must be an integer above 0.');
 SELECT outside('{"tie_word_embeddings": 1}', 'Field "tie_word_embeddings" is 1. It must be true or false.');
 SELECT outside('{"model_type": "llama", "rope_scaling": {"type": "longrope", "factor": 2}, "n_positions": 0, "n_embd": 0, "n_layer": 0, "n_head": 0}',
 	'Field "rope_type" is "longrope". Supported are: default, linear, llama3, yarn.');
@@ -194,6 +196,9 @@ SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, optio
 	'sizes that do not fit');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', gguf('SELECT * FROM gguf_gpt2', gguf_text('gpt2.expert_count') || le(4, 4) || le(8, 4), 1), '{"tokenizer": "abcd"}')),
 	'0A000 GGUF file is outside the supported family: Key "gpt2.expert_count" is 8. It is not known to leave the arithmetic of "gpt2" as it is.', 'experts in GGUF');
+
+SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', gguf('SELECT * FROM gguf_gpt2', heads => 0), '{"tokenizer": "abcd"}')),
+	'0A000 GGUF file is outside the supported family: Key "gpt2.attention.head_count" is 0. It must be an integer above 0.', 'no heads in GGUF');
 
 -- arguments
 SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"tokenizer": "abcd", "colour": 1}'), '22023', 'option "colour" does not exist', 'another option');
