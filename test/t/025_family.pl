@@ -83,6 +83,24 @@ SELECT md5(lo_get(:one)) = md5(lo_get(:other)), gpt_score('%1$s', %s) = gpt_scor
 	$node->safe_psql('postgres', "SELECT gpt_drop_model('again')");
 }
 
+# A fine-tune by a step of no length, of all weights and for some of an adapter: the score stays, so its shape is that of the base.
+my %with_adapter = map { $_ => 1 } qw(gemma3 pythia qwen2);
+sub finetune_model
+{
+	my ($model, $text) = @_;
+
+	for my $method ($with_adapter{$model} ? qw(full lora) : 'full')
+	{
+		$node->safe_psql('postgres', qq{SELECT gpt_finetune('$model', 'SELECT body FROM line WHERE id <= 20', '{"method": "$method", "steps": 1, "learning_rate": 1e-12,
+	"warmup_steps": 0, "weight_decay": 0, "batch_size": 1, "validation_fraction": 0, "into": "tuned"}') AS job \\gset
+SELECT gpt_wait(:job, '60 s')});
+		$node->safe_psql('postgres', "SELECT gpt_set_image_type('tuned', 'float32')") if $method eq 'full';
+		is($node->safe_psql('postgres', "SELECT abs(gpt_score('$model', $text, 'mean_logprob') - gpt_score('tuned', $text, 'mean_logprob')) < 1e-5"),
+			't', "$model keeps its score in a fine-tune of no length ($method)");
+		$node->safe_psql('postgres', "SELECT gpt_drop_model('tuned')");
+	}
+}
+
 my @folders = sort glob("$fixtures/*");
 cmp_ok(scalar(@folders), '>=', 20, 'there are models of all shapes');
 for my $folder (@folders)
@@ -107,5 +125,6 @@ for my $folder (@folders)
 	is($node->safe_psql('postgres', "SELECT gpt_generate('$model', $text, max_tokens => 100, temperature => 0)"),
 		$reference->{greedy}, "$model generates the text of the reference");
 	export_model($model, $text);
+	finetune_model($model, $text);
 }
 done_testing();
