@@ -81,17 +81,37 @@ scale_place(int column)
 	return column % (LM_PANEL / 2) * 2 + column / (LM_PANEL / 2);
 }
 
-/*
- * q = round(w / scale), within bounds; returns the sum of squared errors. A scale of 0 or NaN gives
- * 0.
- */
+/* 1 / scale; a scale of 0 or NaN, or one whose inverse is not finite, gives 0. */
 static float
+factor_of(float scale)
+{
+	float factor = fabsf(scale) > 0 ? 1 / scale : 0;
+
+	return isfinite(factor) ? factor : 0;
+}
+
+/* q = round(w / scale), within bounds. */
+static void
 quantize(int8_t *q, const float *w, float scale, float lowest, float highest)
 {
-	float factor = fabsf(scale) > 0 ? 1 / scale : 0, errors[ERROR_SUMS] = {0}, sum = 0;
+	float factor = factor_of(scale);
 
-	if (!isfinite(factor))
-		factor = 0;
+	for (int i = 0; i < LM_GROUP; i++)
+	{
+		float value = w[i] * factor;
+
+		value = value > lowest ? value : lowest;
+		value = value < highest ? value : highest;
+		q[i] = (int8_t) (value + ROUND_TO_INT - ROUND_TO_INT);
+	}
+}
+
+/* The sum of squared errors of quantize. */
+static float
+squared_error(const float *w, float scale, float lowest, float highest)
+{
+	float factor = factor_of(scale), errors[ERROR_SUMS] = {0}, sum = 0;
+
 	for (int i = 0; i < LM_GROUP; i += ERROR_SUMS)
 		for (int j = 0; j < ERROR_SUMS; j++)
 		{
@@ -102,7 +122,6 @@ quantize(int8_t *q, const float *w, float scale, float lowest, float highest)
 			value = value + ROUND_TO_INT - ROUND_TO_INT;
 			error = w[i + j] - value * scale;
 			errors[j] += error * error;
-			q[i + j] = (int8_t) value;
 		}
 	for (int j = 0; j < ERROR_SUMS; j++)
 		sum += errors[j];
@@ -152,7 +171,6 @@ static float
 int4_scale(const float *w)
 {
 	float largest = 0, best = 0, least = INFINITY;
-	int8_t q[LM_GROUP];
 
 	for (int i = 0; i < LM_GROUP; i++)
 	{
@@ -165,7 +183,7 @@ int4_scale(const float *w)
 		float scale = -largest / (6.2f + 0.2f * (float) ((i + 9) % TRIED_SCALES)), error;
 
 		scale = lm_bf16_to_float(lm_bf16_from_float(scale));
-		error = quantize(q, w, scale, -8, 7);
+		error = squared_error(w, scale, -8, 7);
 		if (i == 0 || error < least)
 		{
 			least = error;
