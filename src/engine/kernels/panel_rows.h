@@ -78,6 +78,25 @@ round_row(uint32_t *words, const float *x, int n_in, int first, int n_units)
 }
 #endif
 
+/* The numbers of a group, from -127 to 127, as bytes in their order. */
+INLINE void
+store_bytes(uint32_t *words, const Words *numbers)
+{
+#if defined(__AVX2__) && LANES == 8
+	/* Packing works on halves of a register, so that words come out in the order 0 4 1 5 ... */
+	__m256i bytes =
+		_mm256_packs_epi16(_mm256_packs_epi32((__m256i) numbers[0], (__m256i) numbers[1]),
+						   _mm256_packs_epi32((__m256i) numbers[2], (__m256i) numbers[3]));
+
+	bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+	store((float *) (void *) words, (Floats) bytes);
+#else
+#pragma GCC unroll 8
+	for (int v = 0; v < GROUP_VECTORS; v++)
+		*(Chars *) ((char *) words + v * LANES) = __builtin_convertvector((Ints) numbers[v], Chars);
+#endif
+}
+
 /*
  * Quantises a group: its bytes, its scale, and *start, which is minus zero times the sum of its
  * bytes and makes up for weights that are stored with `zero` added. A group that is not finite gets
@@ -87,7 +106,7 @@ INLINE void
 quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, int zero)
 {
 	Floats values[GROUP_VECTORS], largest = splat(0), nothing = splat(0);
-	Words sum = splat_word(0);
+	Words sum = splat_word(0), numbers[GROUP_VECTORS];
 	float magnitude, factor, total;
 
 #pragma GCC unroll 8
@@ -103,11 +122,10 @@ quantize_group(uint32_t *words, float *scale, int32_t *start, const float *x, in
 #pragma GCC unroll 8
 	for (int v = 0; v < GROUP_VECTORS; v++)
 	{
-		Words number = (Words) (values[v] * factor + ROUND_TO_INT) - (Words) splat(ROUND_TO_INT);
-
-		sum += number;
-		*(Chars *) ((char *) words + v * LANES) = __builtin_convertvector((Ints) number, Chars);
+		numbers[v] = (Words) (values[v] * factor + ROUND_TO_INT) - (Words) splat(ROUND_TO_INT);
+		sum += numbers[v];
 	}
+	store_bytes(words, numbers);
 	total = sum_lanes(__builtin_convertvector((Ints) sum, Floats));
 	*start = total == total && *scale == *scale ? -zero * (int32_t) total : 0;
 }
