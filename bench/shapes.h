@@ -60,7 +60,7 @@ shape_config(const Shape *shape)
 		config.zero_init = true;
 	}
 	if (config.mlp == LM_SWIGLU)
-		config.mlp_channels = config.channels * 8 / 3 / 16 * 16;
+		config.mlp_channels = (config.channels * 8 / 3 + 31) / 32 * 32; /* as train_shape.c */
 	return config;
 }
 

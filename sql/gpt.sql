@@ -195,7 +195,7 @@ COMMENT ON FUNCTION @extschema@.gpt_chat_tokens(text, jsonb, boolean) IS
 	'returns the tokens that gpt_chat gives the model to read: the conversation in the form of its chat template';
 
 CREATE FUNCTION @extschema@.gpt_chat_template(model text) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_chat_template_of' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'gpt_chat_template' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_chat_template(text) IS
 	'returns the chat template of a model in Jinja, for other programs; NULL where it has none';
 
@@ -364,7 +364,7 @@ COMMENT ON FUNCTION @extschema@.gpt_import(text, oid[], jsonb) IS
 	'makes a version of a model from the files of another project in large objects; returns its number';
 
 CREATE FUNCTION @extschema@.gpt_import(model text, object oid, options jsonb DEFAULT '{}') RETURNS integer
-	AS 'MODULE_PATHNAME', 'gpt_import_object' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+	AS 'MODULE_PATHNAME', 'gpt_import' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_import(text, oid, jsonb) IS
 	'makes a version of a model from a file of another project in a large object; returns its number';

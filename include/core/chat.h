@@ -82,7 +82,7 @@ extern const GptChatTemplate *gpt_chat_known(int number);
  * The template of a JSON text: a string, which is the name of a known one or a template of Jinja,
  * or an object that describes one. Errors list what is possible. palloc'd, or constant.
  */
-extern const GptChatTemplate *gpt_chat_template(const char *json);
+extern const GptChatTemplate *gpt_chat_template_parse(const char *json);
 
 /* The same as the JSON text to keep with a version: a template of Jinja becomes a name. palloc'd.
  */

@@ -239,6 +239,12 @@ lm_config_is_local(const LmConfig *config, int layer)
 	return config->rope_local_base > 0 && lm_config_window(config, layer) > 0;
 }
 
+/*
+ * The architecture of Transformers that computes exactly what a model of the type LM_GPT with these
+ * switches does: LM_QWEN3 or LM_LLAMA; LM_GPT where there is none, or it is GPT-2.
+ */
+LmModelType lm_config_model_type(const LmConfig *config);
+
 /* The factor of attention's scores. */
 float lm_config_attention_scale(const LmConfig *config);
 

@@ -211,7 +211,7 @@ parse(const char *json)
 }
 
 const GptChatTemplate *
-gpt_chat_template(const char *json)
+gpt_chat_template_parse(const char *json)
 {
 	const GptJson *tree = parse(json);
 	const GptChatTemplate *known;
@@ -220,7 +220,7 @@ gpt_chat_template(const char *json)
 		return from_object(tree);
 	known = find(tree->text);
 	if (known == NULL)
-		return gpt_chat_template(gpt_chat_recognize(tree->text));
+		return gpt_chat_template_parse(gpt_chat_recognize(tree->text));
 	return known;
 }
 

@@ -51,7 +51,7 @@ gpt_options_check(const GptTrainOptions *options)
 					 "Without it the job reads all rows, so there are no older ones to replay.")));
 	check_adapter(options);
 	if (options->chat_template != NULL)
-		(void) gpt_chat_template(options->chat_template);
+		(void) gpt_chat_template_parse(options->chat_template);
 	if (options->min_learning_rate > options->learning_rate)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"min_learning_rate\" must not be above option "

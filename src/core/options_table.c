@@ -145,14 +145,14 @@ const GptOption gpt_options_table[] = {
 		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),
 	WORD(TRAIN, family, "auto", gpt_family_name,
 		 "architecture: defaults of the options from norm to zero_init; this list has those of "
-		 "auto and modern; gpt2 is GPT-2 as other programs read it: layernorm, learned positions, "
+		 "auto and modern, which is Qwen 3's; gpt2 is GPT-2's: layernorm, learned positions, "
 		 "gelu_tanh, biases, and neither qk_norm nor zero_init"),
 	WORD(TRAIN, norm, "rmsnorm", lm_norm_name, "normalisation"),
 	NUMBER(TRAIN, norm_epsilon, "1e-5", 1e-12, 1, "epsilon under the root of the normalisation"),
 	WORD(TRAIN, position, "rope", lm_position_name, "position encoding"),
 	NUMBER(TRAIN, rope_base, "10000", 2, 1e9, "base of the frequencies of rotary positions"),
 	BOOLEAN(TRAIN, qk_norm, "true", "normalises queries and keys of each head"),
-	WORD(TRAIN, mlp, "relu2", lm_activation_name, "activation of the feed-forward layers"),
+	WORD(TRAIN, mlp, "swiglu", lm_activation_name, "activation of the feed-forward layers"),
 	INTEGER(TRAIN, mlp_channels, NULL, 1, 262144,
 			"width of the feed-forward layers; unless given, 4 times channels, or 8/3 times with "
 			"swiglu "

@@ -220,7 +220,7 @@ static const GptChatTemplate *
 chat_of(const GptTrainOptions *options, const GptGivenTokenizer *given)
 {
 	if (options->chat_template != NULL)
-		return gpt_chat_template(options->chat_template);
+		return gpt_chat_template_parse(options->chat_template);
 	return given != NULL ? gpt_extras_chat(given->extras) : NULL;
 }
 

@@ -24,7 +24,7 @@
 
 PG_FUNCTION_INFO_V1(gpt_chat);
 PG_FUNCTION_INFO_V1(gpt_chat_tokens);
-PG_FUNCTION_INFO_V1(gpt_chat_template_of);
+PG_FUNCTION_INFO_V1(gpt_chat_template);
 
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
 static void check(const GptCall *call, const GptServed *served, const char *model);
@@ -174,7 +174,7 @@ gpt_chat_tokens(PG_FUNCTION_ARGS)
  * In Jinja. NULL for a model without one.
  */
 Datum
-gpt_chat_template_of(PG_FUNCTION_ARGS)
+gpt_chat_template(PG_FUNCTION_ARGS)
 {
 	const GptVersion *version;
 	char *chat;
@@ -186,7 +186,7 @@ gpt_chat_template_of(PG_FUNCTION_ARGS)
 	chat = gpt_extras_chat_json(version->extras);
 	if (chat == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(gpt_chat_to_jinja(gpt_chat_template(chat), chat)));
+	PG_RETURN_TEXT_P(cstring_to_text(gpt_chat_to_jinja(gpt_chat_template_parse(chat), chat)));
 }
 
 static const GptChatTemplate *

@@ -13,6 +13,7 @@
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
@@ -27,7 +28,6 @@
 #include "store/weights.h"
 
 PG_FUNCTION_INFO_V1(gpt_import);
-PG_FUNCTION_INFO_V1(gpt_import_object);
 
 /* What gpt_catalog_publish writes. */
 typedef struct Source
@@ -36,6 +36,7 @@ typedef struct Source
 	const char *labels;
 } Source;
 
+static bool takes_list(FunctionCallInfo fcinfo);
 static Oid *read_objects(FunctionCallInfo fcinfo, int *n);
 static Datum import_model(FunctionCallInfo fcinfo, const Oid *objects, int n);
 static void read_config(LmConfig *config, GptImport *import, const GptImportOptions *options);
@@ -49,6 +50,7 @@ static void write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id);
 
 /*
  * gpt_import(model text, objects oid[], options jsonb DEFAULT '{}') RETURNS integer
+ * gpt_import(model text, object oid, options jsonb DEFAULT '{}') RETURNS integer
  *
  * The objects are safetensors files that are parts of one model, or one file of any format. Returns
  * the number of the new version, which is current.
@@ -56,29 +58,31 @@ static void write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id);
 Datum
 gpt_import(PG_FUNCTION_ARGS)
 {
-	Oid *objects;
-	int n;
+	Oid object;
+	Oid *objects = &object;
+	int n = 1;
+	bool is_list;
 
 	gpt_argument_check_call(fcinfo);
+	is_list = takes_list(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
-	gpt_argument_required(fcinfo, 1, "objects");
-	objects = read_objects(fcinfo, &n);
+	gpt_argument_required(fcinfo, 1, is_list ? "objects" : "object");
+	if (is_list)
+		objects = read_objects(fcinfo, &n);
+	else
+		object = PG_GETARG_OID(1);
 	return import_model(fcinfo, objects, n);
 }
 
-/*
- * gpt_import(model text, object oid, options jsonb DEFAULT '{}') RETURNS integer
- */
-Datum
-gpt_import_object(PG_FUNCTION_ARGS)
+/* Whether the function that is called is the one with a list of objects. */
+static bool
+takes_list(FunctionCallInfo fcinfo)
 {
-	Oid object;
+	Oid *types;
+	int n;
 
-	gpt_argument_check_call(fcinfo);
-	gpt_argument_required(fcinfo, 0, "model");
-	gpt_argument_required(fcinfo, 1, "object");
-	object = PG_GETARG_OID(1);
-	return import_model(fcinfo, &object, 1);
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &n);
+	return types[1] == OIDARRAYOID;
 }
 
 /* One dimension, without NULLs, each once. */

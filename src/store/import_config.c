@@ -15,13 +15,11 @@
 #include "utils/jsonb.h"
 
 #include "core/bridge.h"
-#include "core/json_tree.h"
 #include "store/gguf_config.h"
 #include "store/import.h"
 #include "store/import_parts.h"
 #include "store/model_config.h"
 
-#define MAX_OWN_VALUES 20000 /* labels are the most */
 #define MAX_STRING 255 /* bytes of a string of the metadata that is read here */
 #define MAX_NOTE 200
 #define MAX_CHAT_TEMPLATE (1024 * 1024) /* bytes; real ones have up to 20 KB */
@@ -59,9 +57,6 @@ gpt_import_config(LmConfig *config, GptImport *import, int context)
 static void
 read_own(LmConfig *config, GptImport *import, int context)
 {
-	/* Errors of the text are those of any JSON here, not those of a jsonb. */
-	(void) gpt_json_parse(import->own_config, strlen(import->own_config), MAX_OWN_VALUES,
-						  "configuration of the file");
 	gpt_config_from_jsonb(config,
 						  DirectFunctionCall1(jsonb_in, CStringGetDatum(import->own_config)));
 	if (config->lora_rank > 0)

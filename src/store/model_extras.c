@@ -129,7 +129,7 @@ gpt_extras_chat(const char *extras)
 {
 	const char *chat = gpt_extras_chat_json(extras);
 
-	return chat != NULL ? gpt_chat_template(chat) : NULL;
+	return chat != NULL ? gpt_chat_template_parse(chat) : NULL;
 }
 
 char *
@@ -221,7 +221,7 @@ char *
 gpt_extras_with_chat(const char *extras, const char *chat, const LmTokenizerSpec *spec)
 {
 	StringInfoData changed;
-	char *ends = ends_with(extras, gpt_chat_template(chat), spec);
+	char *ends = ends_with(extras, gpt_chat_template_parse(chat), spec);
 
 	initStringInfo(&changed);
 	appendStringInfoChar(&changed, '{');

@@ -33,7 +33,6 @@ typedef struct MergeList
 } MergeList;
 
 static void set_piece(GptTokenizerReader *reader, int id, const LmSentencePiece *piece);
-static void check_bytes(GptTokenizerReader *reader, const GptPieces *pieces);
 static void set_user_token(GptTokenizerReader *reader, int id, const char *name);
 static void set_merges(GptTokenizerReader *reader, const GptPieces *pieces);
 static void add_splits(MergeList *list, GptTokenizerReader *reader, int id, double score);
@@ -66,7 +65,6 @@ gpt_tokenizer_from_pieces(const GptPieces *pieces)
 		if (pieces->unigram)
 			spec->scores[id] = pieces->pieces[id].score;
 	}
-	check_bytes(&reader, pieces);
 	gpt_reader_index(&reader);
 	if (!pieces->unigram)
 		set_merges(&reader, pieces);
@@ -130,31 +128,6 @@ set_piece(GptTokenizerReader *reader, int id, const LmSentencePiece *piece)
 			break;
 	}
 	pfree(name);
-}
-
-/* Where there are pieces of bytes, no other one may be called like them: the name alone is kept. */
-static void
-check_bytes(GptTokenizerReader *reader, const GptPieces *pieces)
-{
-	LmTokenizerSpec *spec = reader->spec;
-	int named = -1;
-	bool any = false;
-
-	for (int id = 0; id < pieces->n; id++)
-	{
-		LmBytes text = pieces->pieces[id].text;
-		char name[8];
-
-		any = any || spec->flags[id] & LM_TOKEN_BYTE;
-		if (text.size >= sizeof(name) || spec->special[id] || spec->flags[id] & LM_TOKEN_BYTE)
-			continue;
-		memcpy(name, text.data, text.size);
-		name[text.size] = '\0';
-		if (gpt_reader_byte(name) >= 0)
-			named = id;
-	}
-	if (any && named >= 0)
-		gpt_reader_malformed("Token %d is called like one of a byte, but is none.", named);
 }
 
 /* A piece that is found in a text whose spaces are in place; files spell its own in either way. */

@@ -19,6 +19,7 @@ static bool is_outside(const GptTokenizerReader *reader, int id);
 static int added_flags(const GptJson *token);
 static bool make_model_token(GptTokenizerReader *reader, int id, LmBytes bytes);
 static double read_score(const GptJson *node, const char *content);
+static int byte_of_name(const char *name);
 static LmBytes bytes_of(const GptTokenizerReader *reader, const char *name, size_t size,
 						const char *noun);
 static LmBytes bytes_of_letters(const char *letters, size_t size, const char *noun);
@@ -138,7 +139,7 @@ gpt_reader_set_spelled(GptTokenizerReader *reader, int id, const char *name)
 	bool unknown = reader->unknown && strcmp(name, reader->unknown) == 0;
 	bool added = spec->special[id] || spec->flags[id] & LM_TOKEN_OUTSIDE;
 	bool same = added && lm_bytes_equal(spec->tokens[id], bytes);
-	int byte = reader->byte_fallback ? gpt_reader_byte(name) : -1;
+	int byte = reader->byte_fallback ? byte_of_name(name) : -1;
 	char value = (char) byte;
 
 	if (unknown)
@@ -229,8 +230,9 @@ read_score(const GptJson *node, const char *content)
 	return strtod(node->text, NULL);
 }
 
-int
-gpt_reader_byte(const char *name)
+/* The byte that a token like <0x0A> stands for, or -1. */
+static int
+byte_of_name(const char *name)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	const char *high, *low;

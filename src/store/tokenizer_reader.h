@@ -60,9 +60,6 @@ extern void gpt_reader_set_spelled(GptTokenizerReader *reader, int id, const cha
 extern void gpt_reader_added_tokens(GptTokenizerReader *reader, const GptJson *added);
 extern void gpt_reader_vocabulary(GptTokenizerReader *reader, const GptJson *vocabulary);
 
-/* The byte that a token called like <0x0A> stands for, or -1. */
-extern int gpt_reader_byte(const char *name);
-
 /* Raises an error if an id has no token. */
 extern void gpt_reader_check_gaps(const GptTokenizerReader *reader);
 

@@ -104,6 +104,8 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	set_adapter(&config, options);
 	if (!lm_config_check(&config, &error))
 		gpt_bridge_raise(&error);
+	if (options->base_shape == NULL)
+		config.model_type = lm_config_model_type(&config);
 	plan->config = config;
 	plan->training.optimizer = options->optimizer;
 	set_base_type(plan, options);

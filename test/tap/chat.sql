@@ -230,8 +230,8 @@ SELECT is(gpt_chat('t', '"Hi 7"', max_tokens => 2, temperature => 0), 'Yo', 'max
 SELECT is((SELECT json_object_agg(metric, value) FROM gpt_evaluate('t', 'SELECT messages FROM talk') WHERE metric IN ('documents', 'skipped', 'tokens', 'exact_match'))::jsonb,
 	'{"documents": 100, "skipped": 2, "tokens": 1300, "exact_match": 1}', 'the answers and their ends are scored, and nothing else');
 SELECT ok(value < 0.1, 'with a low loss') FROM gpt_evaluate('t', 'SELECT messages::json FROM talk', '{"generate": false}') WHERE metric = 'loss';
-SELECT is((SELECT value FROM gpt_evaluate('t', $$SELECT '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "Yo."}]'::jsonb AS messages$$) WHERE metric = 'bits_per_byte'),
-	(SELECT value * 4 / 3 / ln(2::float8) FROM gpt_evaluate('t', $$SELECT '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "Yo."}]'::jsonb AS messages$$) WHERE metric = 'loss'),
+SELECT is((SELECT round(value::numeric, 12) FROM gpt_evaluate('t', $$SELECT '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "Yo."}]'::jsonb AS messages$$) WHERE metric = 'bits_per_byte'),
+	(SELECT round((value * 4 / 3 / ln(2::float8))::numeric, 12) FROM gpt_evaluate('t', $$SELECT '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "Yo."}]'::jsonb AS messages$$) WHERE metric = 'loss'),
 	'bits per byte of what was said');
 SELECT throws_ok($$SELECT * FROM gpt_evaluate('t', $q$SELECT '[{"role": "x", "content": "a"}]'::jsonb AS messages$q$)$$, '22023', 'message 1 of row 1 of query has the unknown role "x"', 'an error names the row');
 SELECT throws_ok($$SELECT * FROM gpt_evaluate('m', 'SELECT messages FROM talk')$$, '55000', 'query has a column "messages", but the model has no chat template', 'a model without a template');

@@ -63,7 +63,6 @@ SELECT refused(piece('a', 0, 1) || piece('b', 0, 7), 'piece 1 of tokenizer.model
 SELECT refused(piece('a', 0, 1) || piece('a', 0, 1), '%', 'a piece that is there twice');
 SELECT refused(piece('a', 0, 1) || piece('a', 0, 2), '%', 'also as one of another type');
 SELECT refused(piece('a', 0, 1) || piece('b', 0, 6), '%', 'a byte that has another name');
-SELECT refused(piece('<0x41>', 0, 6) || piece('<0x42>', 0, 1), '%', 'a piece that is called like a byte beside one that is one');
 SELECT refused(piece('a', 0, 2) || piece('b', 0, 2), '%', 'two unknown pieces');
 
 -- ranks of tiktoken

@@ -11,7 +11,7 @@
 #define REST "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define N_PATTERNS 12
+#define N_PATTERNS 7
 
 static const char *const patterns[N_PATTERNS] = {
 	/* cl100k_base, Llama 3 */
@@ -21,11 +21,7 @@ static const char *const patterns[N_PATTERNS] = {
 	/* o200k_base */
 	FRONT UPPER "*" LOWER "+" CONTRACTIONS "?|" FRONT UPPER "+" LOWER "*" CONTRACTIONS
 				"?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" REST,
-	"\\p{N}", "\\p{N}+", "\\p{N}{1,3}", "(?s:.+)",
-	/* DeepSeek */
-	"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+",
-	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE0\xA0\x80-\xE4\xB8\x80\xEA\xB0\x80-\xED\x9F\xBF]+",
-	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+"};
+	"\\p{N}", "\\p{N}+", "\\p{N}{1,3}", "(?s:.+)"};
 
 static TapHost state;
 static LmHost host;
@@ -73,9 +69,9 @@ static size_t
 random_words(char *text, uint32_t n)
 {
 	static const int32_t codes[] = {
-		'a',  'B',	  'b',	 'S',	's',	't',	'\'',	'\'',	'l', 'E',  'r',	 'v',	 0x17F,
-		0xDF, 0x1E9E, 0x1C5, 0x2B0, 0x4E00, 0x301,	0x903,	0x20DD, '/', '\r', '\n', ' ',	 ' ',
-		'\t', '5',	  '6',	 0xBD,	0x2167, 0x30A2, 0xAC00, 0x9FA6, '-', '.',  '_',	 0x2019, 0xA0};
+		'a',   'B',	 'b',	 'S',	's',   't',	   '\'',   '\'',  'l',	  'E', 'r',	   'v',
+		0x17F, 0xDF, 0x1E9E, 0x1C5, 0x2B0, 0x4E00, 0x301,  0x903, 0x20DD, '/', '\r',   '\n',
+		' ',   ' ',	 '\t',	 '5',	'6',   0xBD,   0x2167, '-',	  '.',	  '_', 0x2019, 0xA0};
 	size_t size = 0;
 
 	for (uint32_t i = random_below(n + 1); i > 0; i--)

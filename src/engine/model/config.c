@@ -204,6 +204,29 @@ lm_config_same_base(const LmConfig *a, const LmConfig *b)
 	return lm_config_same(a, b, LM_PART_SHAPE);
 }
 
+LmModelType
+lm_config_model_type(const LmConfig *config)
+{
+	LmConfig llama = *config;
+
+	/* The switches that Llama fixes; sizes, the base and scaling of the rotation may be any. */
+	llama.norm = LM_RMSNORM;
+	llama.position = LM_ROPE;
+	llama.mlp = LM_SWIGLU;
+	llama.bias = false;
+	llama.qkv_bias = LM_QKV_AS_OTHERS;
+	llama.rope_style = LM_ROPE_HALF;
+	llama.rope_local_base = 0;
+	llama.rotary_size = llama.nope_period = 0;
+	llama.window = llama.window_period = llama.window_full = 0;
+	llama.parallel_residual = llama.post_norm = false;
+	llama.embedding_scale = 1;
+	llama.attention_scale = llama.attention_softcap = llama.logit_softcap = 0;
+	if (!lm_config_same(&llama, config, LM_PART_SHAPE))
+		return LM_GPT;
+	return config->qk_norm ? LM_QWEN3 : LM_LLAMA;
+}
+
 float
 lm_config_attention_scale(const LmConfig *config)
 {

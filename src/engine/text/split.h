@@ -36,9 +36,6 @@ typedef struct LmKnownSplit
 	bool covers;
 } LmKnownSplit;
 
-/* Those of runs of characters, up to one without a pattern. */
-extern const LmKnownSplit lm_split_runs[];
-
 /* NULL for a pattern that only ICU knows. GPT-2's is apart: lm_gpt2_piece_end. */
 const LmKnownSplit *lm_split_known(const char *pattern);
 

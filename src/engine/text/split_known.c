@@ -79,9 +79,6 @@ lm_split_known(const char *pattern)
 	for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
 		if (strcmp(splits[i].pattern, pattern) == 0)
 			return &splits[i];
-	for (const LmKnownSplit *split = lm_split_runs; split->pattern; split++)
-		if (strcmp(split->pattern, pattern) == 0)
-			return split;
 	return NULL;
 }
 
