@@ -466,6 +466,12 @@ check_restored(const LmConfig *config, const char *json)
 						errmsg("Transformers has no architecture for this model"),
 						errdetail("\"%s\" does not have mlp \"%s\".", architecture->model_type,
 								  lm_activation_name((int) config->mlp))));
+	/* Another one's fields would be refused as fields that are not known. */
+	if (config->position != architecture->position)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("Transformers has no architecture for this model"),
+						errdetail("\"%s\" does not have position \"%s\".", architecture->model_type,
+								  lm_position_name((int) config->position))));
 	gpt_hf_config_read(&restored, gpt_hf_json_parse(json, strlen(json), "config"), 0);
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{

@@ -78,7 +78,10 @@ rope_object(const GptJson *json, const char *layer_type)
 		gpt_hf_refuse(found->name, found, "It must be an object.");
 	if (layer_type == NULL || parameters == NULL)
 		return layer_type != NULL && strcmp(layer_type, "sliding_attention") == 0 ? NULL : found;
-	return gpt_json_field(parameters, layer_type);
+	found = gpt_json_field(parameters, layer_type);
+	if (found != NULL && found->type != GPT_JSON_OBJECT)
+		gpt_hf_refuse(psprintf("rope_parameters.%s", layer_type), found, "It must be an object.");
+	return found;
 }
 
 /* The type of scaling and its numbers. */

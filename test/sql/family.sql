@@ -32,6 +32,8 @@ SELECT gpt_finetune('llama', 'SELECT body FROM speech', '{"method": "lora", "ste
 SELECT gpt_wait(:job, '60 s');
 SELECT a.model, abs(gpt_score(a.model, 'the king of the hill') / gpt_score(b.model, 'the king of the hill') - 1) < 1e-4 AS same
 FROM gpt_models a JOIN gpt_models b ON a.model LIKE '%\_' || b.model ORDER BY a.model;
+-- an architecture that Transformers does not have
+SELECT gpt_export_file('neox', 'config.json');
 -- sizes that do not go together
 SELECT gpt_train('wrong', 'SELECT body FROM speech', tiny('{"kv_heads": 3}'));
 SELECT gpt_train('wrong', 'SELECT body FROM speech', tiny('{"rotary_size": 5}'));

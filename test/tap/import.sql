@@ -192,6 +192,8 @@ SELECT outside('{"model_type": "gpt_neo", "num_layers": 2, "attention_types": [[
 SELECT outside('{"model_type": "gpt_neox", "attention_bias": false, "n_positions": 0, "n_embd": 0, "n_layer": 0, "n_head": 0}', 'Field "attention_bias" is false. GPT-NeoX is supported with biases.');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"config": {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 16}}')),
 	'22023 configuration has sizes out of range: It has 32 layers, 16 heads and 8 channels; at most 512 layers are possible.', 'more heads than channels');
+SELECT outside('{"model_type": "gemma3_text", "rope_parameters": {"full_attention": "x"}, "n_positions": 0, "n_embd": 0, "n_layer": 0, "n_head": 0}',
+	'Field "rope_parameters.full_attention" is "x". It must be an object.');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, options('{"n_head": 3}'))), '22023 configuration is outside the supported family: channels 4 is not a multiple of heads 3.',
 	'sizes that do not fit');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', gguf('SELECT * FROM gguf_gpt2', gguf_text('gpt2.expert_count') || le(4, 4) || le(8, 4), 1), '{"tokenizer": "abcd"}')),
