@@ -40,13 +40,6 @@ extern LmTokenizerSpec *gpt_tokenizer_from_gguf(GptImport *import);
 extern LmTokenizerSpec *gpt_tokenizer_from_object(Oid object, const char *split);
 
 /*
- * Writes a tokenizer as keys of GGUF metadata; _keys is how many they are. An error if the split
- * has no name there. The spec has its tokens and merges.
- */
-extern int gpt_tokenizer_gguf_keys(const LmTokenizerSpec *spec);
-extern void gpt_tokenizer_write_gguf(LmGgufWriter *writer, const LmTokenizerSpec *spec);
-
-/*
  * Lines of a token in base64 and its rank. split: a name of gpt_tokenizer_split, or NULL for that
  * of the known vocabulary of this size.
  */

@@ -26,8 +26,8 @@ enum
 	TYPE_BYTE = 6,
 };
 
-static const char *const split_names[] = {"gpt-2",	"llama-bpe",	  "qwen2",		"gpt-4o",
-										  "smollm", "deepseek-coder", "deepseek-v3"};
+static const char *const split_names[] = {"gpt-2",	"llama-bpe",	  "qwen2",	"gpt-4o",
+										  "smollm", "deepseek-coder", "tekken", "deepseek-v3"};
 
 /* The kinds of tokenizers that llama.cpp has. */
 typedef enum Model
@@ -112,8 +112,8 @@ split_of(const LmTokenizerSpec *spec)
 {
 	const char *patterns[LM_MAX_PATTERNS + 1] = {spec->pattern ? spec->pattern : lm_gpt2_pattern};
 
-	if (spec->kind == LM_TOKENIZER_BYTES)
-		return "gpt-2";
+	if (spec->kind == LM_TOKENIZER_BYTES || (spec->kind == LM_TOKENIZER_BPE && spec->n_merges == 0))
+		return "gpt-2"; /* without merges any will do */
 	if (spec->kind != LM_TOKENIZER_BPE)
 		return "default";
 	for (int i = 0; i < LM_MAX_PATTERNS - 1; i++)
@@ -200,7 +200,7 @@ write_scores(GptGgufOutput *output, const LmTokenizerSpec *spec)
 	double *scores = palloc0(spec->n_tokens * sizeof(double));
 
 	for (int id = 0; id < spec->n_tokens; id++)
-		scores[id] = spec->scores != NULL ? spec->scores[id] : -(double) spec->n_merges;
+		scores[id] = spec->scores != NULL ? spec->scores[id] : -(double) (spec->n_merges + id);
 	for (int rank = spec->n_merges - 1; rank >= 0; rank--)
 		scores[spec->merges[rank].result] = -(double) rank;
 	lm_gguf_write_array(&output->writer, "tokenizer.ggml.scores", LM_GGUF_F32, spec->n_tokens);
