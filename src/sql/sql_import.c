@@ -155,7 +155,7 @@ read_config(LmConfig *config, GptImport *import, const GptImportOptions *options
 	else if (!gpt_import_config(config, import, options->context))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the configuration of the model is missing"),
-						errdetail("A safetensors file has tensors alone."),
+						errdetail("A safetensors file holds only tensors."),
 						errhint("Give the text of config.json as option \"config\".")));
 	if (config->labels > 0)
 		ereport(ERROR,
@@ -177,10 +177,12 @@ store_tokenizer(uint8 *sha256, GptImport *import, const LmConfig *config,
 	else
 		spec = gpt_import_tokenizer_of_file(import);
 	if (spec == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the tokenizer of the model is missing"),
-						errhint("Give the text of tokenizer.json, or the name of a tokenizer of "
-								"gpt_tokenizers, as option \"tokenizer\".")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the tokenizer of the model is missing"),
+				 errhint("Give the text of tokenizer.json, the name of a tokenizer or model, "
+						 "or the number of a large object with tokenizer.model or "
+						 "tokenizer.bin, as option \"tokenizer\".")));
 	gpt_import_tokenizer_ends(spec, options->config, options->generation_config,
 							  options->tokenizer_config);
 	gpt_import_tokenizer_fit(spec, config->vocabulary);

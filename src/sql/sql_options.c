@@ -38,11 +38,9 @@ gpt_options(PG_FUNCTION_ARGS)
 	while (number < GPT_OPTION_FUNCTIONS && strcmp(function, gpt_options_function(number)) != 0)
 		number++;
 	if (number == GPT_OPTION_FUNCTIONS)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("function \"%s\" has no options", function),
-			 errhint("The functions with options are gpt_train, gpt_finetune and gpt_evaluate.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("gpt_options does not list options of \"%s\"", function),
+						errhint("It lists those of gpt_train, gpt_finetune and gpt_evaluate.")));
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < gpt_options_count(); i++)

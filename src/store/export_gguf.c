@@ -11,11 +11,13 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "core/chat.h"
 #include "store/export.h"
 #include "store/export_gguf.h"
 #include "store/export_parts.h"
 #include "store/gguf_config.h"
 #include "store/import_parts.h"
+#include "store/model_extras.h"
 
 /* The most bytes that the writer has between two flushes, with room for its own buffer. */
 #define MOST_WAITING ((size_t) 4 << 20)
@@ -51,6 +53,7 @@ static GptExportOrder order_of(const LmConfig *config, const LmParam *param, int
 static const LmBlockType *type_of(const LmParam *param, const LmBlockType *from, size_t columns,
 								  GptExportType type);
 static void write_keys(Export *export, const LmTokenizerSpec *spec);
+static int write_chat(LmGgufWriter *writer, const GptVersion *version, const LmTokenizerSpec *spec);
 static void write_value(LmGgufWriter *writer, const GptGgufValue *value);
 static void write_entries(Export *export);
 static void write_entry(Export *export, LmFileTensor *entry);
@@ -66,7 +69,8 @@ gpt_export_gguf(const GptVersion *version, GptExportType type)
 
 	gpt_export_check(version);
 	export.values = gpt_gguf_config_write(&version->config);
-	n_keys = export.values->n + 3 + gpt_gguf_tokenizer(NULL, spec);
+	n_keys =
+		export.values->n + 3 + gpt_gguf_tokenizer(NULL, spec) + write_chat(NULL, version, spec);
 	export.reader = gpt_weights_open(version, export.table);
 	plan(&export, type);
 	blob = gpt_export_create();
@@ -234,7 +238,34 @@ write_keys(Export *export, const LmTokenizerSpec *spec)
 	lm_gguf_write_integer(writer, "general.file_type", LM_GGUF_U32, number);
 	lm_gguf_write_integer(writer, "general.quantization_version", LM_GGUF_U32, 2);
 	gpt_gguf_tokenizer(&export->output, spec);
+	(void) write_chat(writer, export->version, spec);
 	gpt_gguf_flush(&export->output);
+}
+
+/*
+ * Writes how to talk with the model: its chat template in Jinja, and the token that ends a turn
+ * where that is not the one that ends a text. Returns the number of keys; writer may be NULL.
+ */
+static int
+write_chat(LmGgufWriter *writer, const GptVersion *version, const LmTokenizerSpec *spec)
+{
+	char *chat = gpt_extras_chat_json(version->extras);
+	int32 *ends;
+	int n_ends = gpt_extras_ends(&ends, version->extras);
+	int32 turn = -1;
+
+	for (int i = 0; i < n_ends && turn < 0; i++)
+		if (ends[i] != spec->end_of_text)
+			turn = ends[i];
+	if (writer != NULL && chat != NULL)
+	{
+		char *jinja = gpt_chat_to_jinja(gpt_extras_chat(version->extras), chat);
+
+		lm_gguf_write_string(writer, "tokenizer.chat_template", jinja, strlen(jinja));
+	}
+	if (writer != NULL && turn >= 0)
+		lm_gguf_write_integer(writer, "tokenizer.ggml.eot_token_id", LM_GGUF_U32, turn);
+	return (chat != NULL) + (turn >= 0);
 }
 
 static void

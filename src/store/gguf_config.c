@@ -232,8 +232,8 @@ check_keys(const GptGgufValues *values, const Architecture *architecture)
 		if (known ||
 			(value->type != LM_GGUF_STRING && value->type != LM_GGUF_ARRAY && value->number == 0))
 			continue;
-		gpt_gguf_refuse(value, psprintf("It is not known to leave the arithmetic of \"%s\" as it "
-										"is.",
+		gpt_gguf_refuse(value, psprintf("gpt does not know how the key changes the results of "
+										"\"%s\".",
 										architecture->name));
 	}
 }

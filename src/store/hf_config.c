@@ -299,7 +299,7 @@ check_names(const GptJson *json, const Architecture *architecture)
 		if (is_known(field->name, architecture) || gpt_hf_is_empty(field))
 			continue;
 		gpt_hf_refuse(field->name, field,
-					  psprintf("It is not known to leave the arithmetic of \"%s\" as it is.",
+					  psprintf("gpt does not know how the field changes the results of \"%s\".",
 							   architecture->model_type));
 	}
 }

@@ -118,7 +118,8 @@ gpt_hf_show(const GptJson *node)
 		case GPT_JSON_ARRAY:
 			return psprintf("an array of %d values", node->count);
 		case GPT_JSON_OBJECT:
-			return psprintf("an object of %d fields", node->count);
+			return psprintf("an object of %d %s", node->count,
+							node->count == 1 ? "field" : "fields");
 	}
 	return NULL;
 }

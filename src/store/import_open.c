@@ -64,8 +64,10 @@ sniff(GptImportFile *file)
 	unsigned char bytes[SNIFFED] = {0};
 	size_t size = Min(file->file.size, SNIFFED);
 	uint64 header;
+	bool is_pointer;
 
 	gpt_import_read(file, 0, bytes, size);
+	is_pointer = memcmp(bytes, "version ", 8) == 0;
 	memcpy(&header, bytes, sizeof(header));
 	if (memcmp(bytes, "GGUF", 4) == 0)
 		return GPT_IMPORT_GGUF;
@@ -73,12 +75,17 @@ sniff(GptImportFile *file)
 		return GPT_IMPORT_SAFETENSORS;
 	if (lm_llama2c_looks(&file->file))
 		return GPT_IMPORT_LLAMA2C;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-			 errmsg("large object %u has no model file of a known format", file->object),
-			 errdetail("Known are safetensors, GGUF and the .bin files of llama2.c."),
-			 errhint("A file of PyTorch (pytorch_model.bin, .pt, .pth) can be saved as safetensors "
-					 "with Transformers.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		 errmsg("large object %u has no model file of a known format", file->object),
+		 errdetail("Its size is " UINT64_FORMAT " bytes. Known are safetensors, GGUF and the .bin "
+				   "files of llama2.c.",
+				   (uint64) file->file.size),
+		 is_pointer ? errhint("It is a pointer of Git LFS: fetch the file itself with \"git lfs "
+							  "pull\".")
+					: errhint("The file may be cut off. A file of PyTorch (pytorch_model.bin, .pt, "
+							  ".pth) can be saved as safetensors with Transformers.")));
 }
 
 static void

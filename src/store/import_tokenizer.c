@@ -33,7 +33,7 @@ gpt_import_tokenizer_given(const char *text)
 	if (*first == '{')
 		return gpt_tokenizer_from_json(text, strlen(text));
 	if (!gpt_catalog_resolve_tokenizer(text, sha256))
-		gpt_catalog_raise_missing_tokenizer(text, GPT_WANTED_STORED);
+		gpt_catalog_raise_missing_tokenizer(text, GPT_WANTED_TOKENIZER_OR_MODEL);
 	return gpt_catalog_read_tokenizer(sha256);
 }
 

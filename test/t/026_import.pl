@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use Cwd;
 use FindBin;
 use lib $FindBin::RealBin;
 use File::Copy;
@@ -138,6 +139,39 @@ command_fails_like([ $script, "$folder/none", 'none' ], qr/does not exist/, 'a f
 command_fails_like([ $script, $folder ], qr/gpt-import DIRECTORY\|FILE MODEL/, 'too few arguments');
 is(query(q{SELECT count(*) FROM gpt_models WHERE model = 'none'}), 0, 'make no model');
 is(query(q{SELECT count(*) FROM gpt_check(true)}), 0, 'and everything is consistent');
+
+# a file beside its texts; names that basename, psql and awk would take for something else
+my $here = getcwd();
+chdir $folder or die $!;
+import_model('inside/model.safetensors', 'beside');
+make_path('-a=b');
+copy("inside/$_", "-a=b/$_") or die $! for qw(config.json model.safetensors tokenizer.json);
+import_model('-a=b', 'dash');
+chdir $here or die $!;
+is(query("SELECT gpt_score('beside', '$sample') = gpt_score('dash', '$sample')"), 't', 'a file is imported with the texts beside it');
+make_path("$folder/adapter");
+append_to_file("$folder/adapter/adapter_model.safetensors", '');
+command_fails_like([ $script, "$folder/adapter", 'none', '-d', 'postgres' ], qr/has an adapter, which gpt does not import/, 'an adapter of PEFT');
+
+# out again: a GGUF file has the chat template and the token that ends a turn
+$ENV{OPTIONS} = '{"chat_template": "chatml", "generation_config": {"eos_token_id": [0, 5]}}';
+import_model("$FindBin::RealBin/../fixtures/family/smollm2", 'talker');
+delete $ENV{OPTIONS};
+query(q{SELECT gpt_import('talker again', gpt_export('talker', 'gguf'))});
+is(query(q{SELECT gpt_chat_template('talker again') = gpt_chat_template('talker')}), 't', 'GGUF keeps the chat template');
+is(query(q{SELECT config->'end_tokens' FROM gpt_version WHERE model = 'talker again'}), '[0, 5]', 'and the end of a turn');
+
+# the script that exports: names that psql would run or expand, and errors, which leave nothing
+my $export = "$FindBin::RealBin/../../scripts/gpt-export";
+my @server = ('-h', $node->host, '-p', $node->port, '-d', 'postgres');
+chdir $folder or die $!;
+command_ok([ $export, 'talker', '|touch ran', @server ], 'a folder whose name begins with a bar');
+ok(-f '|touch ran/config.json' && -f '|touch ran/model.safetensors' && !-e 'ran', 'is a folder, not a command');
+command_ok([ $export, 'talker', '-x.gguf', @server ], 'a file whose name begins with a dash');
+command_fails_like([ $export, 'nobody', 'nothing', @server ], qr/model "nobody" does not exist/, 'a model that does not exist');
+ok(!-e 'nothing', 'makes no folder');
+chdir $here or die $!;
+is(query("SELECT count(*) FROM pg_largeobject_metadata m WHERE obj_description(oid, 'pg_largeobject') LIKE '% as %'"), 1, 'only the object of gpt_export remains');
 
 # two sessions at once: the second waits for the first, and gets the next version
 my $first = $node->background_psql('postgres');

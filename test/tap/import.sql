@@ -168,10 +168,10 @@ CREATE FUNCTION outside(more jsonb, expected text) RETURNS SETOF text LANGUAGE s
 		'0A000 configuration is outside the supported family: ' || expected, expected)$$;
 SELECT outside('{"model_type": "bert"}', 'Field "model_type" is "bert". Supported are: gpt2, gpt_neo, gpt_neox, llama, mistral, qwen2, qwen3, smollm3, gemma2, gemma3_text.');
 SELECT outside('{"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}, "vision_config": {"image_size": 896}}',
-	'Field "vision_config" is an object of 1 fields. Models that see images are not supported; a GGUF file of the model has its text part alone.');
-SELECT outside('{"num_experts": 8}', 'Field "num_experts" is 8. It is not known to leave the arithmetic of "gpt2" as it is.');
-SELECT outside('{"quantization_config": {"bits": 4}}', 'Field "quantization_config" is an object of 1 fields. It is not known to leave the arithmetic of "gpt2" as it is.');
-SELECT outside('{"scale_attn_by_inverse_layer_idx": true}', 'Field "scale_attn_by_inverse_layer_idx" is true. It is not known to leave the arithmetic of "gpt2" as it is.');
+	'Field "vision_config" is an object of 1 field. Models that see images are not supported; a GGUF file of the model has its text part alone.');
+SELECT outside('{"num_experts": 8}', 'Field "num_experts" is 8. gpt does not know how the field changes the results of "gpt2".');
+SELECT outside('{"quantization_config": {"bits": 4}}', 'Field "quantization_config" is an object of 1 field. gpt does not know how the field changes the results of "gpt2".');
+SELECT outside('{"scale_attn_by_inverse_layer_idx": true}', 'Field "scale_attn_by_inverse_layer_idx" is true. gpt does not know how the field changes the results of "gpt2".');
 SELECT outside('{"activation_function": "mish"}', 'Field "activation_function" is "mish". Supported are: gelu, gelu_new, gelu_pytorch_tanh, relu2.');
 SELECT outside('{"n_embd": "4"}', 'Field "n_embd" is "4". It must be a number.');
 SELECT outside('{"n_embd": 4.5}', 'Field "n_embd" is 4.5. It must be an integer above 0.');
@@ -197,7 +197,7 @@ SELECT outside('{"model_type": "gemma3_text", "rope_parameters": {"full_attentio
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, options('{"n_head": 3}'))), '22023 configuration is outside the supported family: channels 4 is not a multiple of heads 3.',
 	'sizes that do not fit');
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', gguf('SELECT * FROM gguf_gpt2', gguf_text('gpt2.expert_count') || le(4, 4) || le(8, 4), 1), '{"tokenizer": "abcd"}')),
-	'0A000 GGUF file is outside the supported family: Key "gpt2.expert_count" is 8. It is not known to leave the arithmetic of "gpt2" as it is.', 'experts in GGUF');
+	'0A000 GGUF file is outside the supported family: Key "gpt2.expert_count" is 8. gpt does not know how the key changes the results of "gpt2".', 'experts in GGUF');
 
 SELECT is(outcome(format('SELECT gpt_import(%L, %s, %L)', 'bad', gguf('SELECT * FROM gguf_gpt2', heads => 0), '{"tokenizer": "abcd"}')),
 	'0A000 GGUF file is outside the supported family: Key "gpt2.attention.head_count" is 0. It must be an integer above 0.', 'no heads in GGUF');
@@ -207,7 +207,7 @@ SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"tok
 SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"type": "int8"}'), '22023', 'option "type" must be keep, float32 or bfloat16', 'another type');
 SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"context": 0}'), '22023', 'option "context" must be an integer from 1 to 262144', 'no positions');
 SELECT throws_ok(format('SELECT gpt_import(%L, %s)', 'bad', :weights), '22023', 'the tokenizer of the model is missing', 'no tokenizer');
-SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"tokenizer": "none"}'), '42704', 'tokenizer "none" does not exist', 'a tokenizer that does not exist');
+SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"tokenizer": "none"}'), '42704', 'tokenizer or model "none" does not exist', 'a tokenizer that does not exist');
 SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, jsonb_build_object('tokenizer', tokenizer('abcde'))), '22023', 'tokenizer has 5 tokens, the model has 4', 'too many tokens');
 SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', safetensors('SELECT * FROM gpt2'), '{"tokenizer": "abcd"}'), '22023', 'the configuration of the model is missing', 'no configuration');
 SELECT throws_ok($$SELECT gpt_import('bad', 1)$$, '42704', 'large object 1 does not exist', 'no object');
