@@ -32,9 +32,9 @@ bool lm_image_build(void *image, const float *block, const LmParamTable *table,
  * The same in pieces, for a model that is not in memory: rows first_row .. first_row + n_rows - 1
  * [n_rows, columns] of the parameters of the table, in any order, each once. A piece of a matrix
  * has a multiple of LM_PANEL rows from a multiple of LM_PANEL on, or reaches the last row; a vector
- * is one row. _begin: NULL with LM_ERR_LIMIT or LM_ERR_MEMORY; the writer takes memory for no
- * weight. _put_rows: LM_ERR_ARGUMENT for rows without a place in the image. _end frees the writer,
- * and fails with LM_ERR_FORMAT where rows are missing.
+ * is one row. _begin: NULL with LM_ERR_LIMIT, LM_ERR_MEMORY or LM_ERR_STOPPED; the writer takes
+ * memory for no weight. _put_rows: LM_ERR_ARGUMENT for rows without a place in the image. _end
+ * frees the writer, and fails with LM_ERR_FORMAT where rows are missing.
  */
 typedef struct LmImageWriter LmImageWriter;
 LmImageWriter *lm_image_begin(const LmHost *host, void *image, const LmParamTable *table,

@@ -425,6 +425,9 @@ size_t lm_heads_backward_scratch(int n_rows, int head_size);
 /* Fills table [context, rotation->size]: cosines, then sines of each position's angles. */
 void lm_rotary(float *table, const LmRotation *rotation, int context);
 
+/* The two columns of one pair, for callers that ask between pairs whether to stop. */
+void lm_rotary_pair(float *table, const LmRotation *rotation, int context, int pair);
+
 /* ---- Softmax and cross-entropy (kernels/loss.c) ------------------------- */
 
 /*

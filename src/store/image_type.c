@@ -90,11 +90,11 @@ gpt_image_type_fill(void *image, const LmParamTable *table, const GptVersion *ve
 					GptImageType type)
 {
 	LmError error;
-	LmImageWriter *writer = lm_image_begin(gpt_bridge_host(CurrentMemoryContext), image, table,
-										   lm_weight_type(type), &error);
+	LmImageWriter *writer;
 
-	if (writer == NULL)
-		gpt_bridge_raise(&error);
+	while ((writer = lm_image_begin(gpt_bridge_host(CurrentMemoryContext), image, table,
+									lm_weight_type(type), &error)) == NULL)
+		gpt_bridge_retry(&error);
 	gpt_weights_scan(version, table, put_rows, writer);
 	if (!lm_image_end(writer, &error))
 		gpt_bridge_raise(&error);

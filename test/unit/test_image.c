@@ -130,9 +130,15 @@ test_writer_refusals(const LmHost *host)
 
 	other_config.tie_embeddings = false;
 	other_config.mlp_channels = 131;
+	other_config.position = LM_ROPE;
 	other = test_model(host, &other_config, 6, 0.1f);
 	up = lm_param_find(test.table, LM_UP_WEIGHT, 1);
 	bias = lm_param_find(test.table, LM_UP_BIAS, 1);
+	((TapHost *) host->context)->stop = true;
+	ok(!lm_image_begin(host, image, other.table, other.type, &error) &&
+		   error.code == LM_ERR_STOPPED,
+	   "tables of rotations are stopped");
+	((TapHost *) host->context)->stop = false;
 	writer = lm_image_begin(host, image, test.table, test.type, &error);
 	ok(!lm_image_put_rows(writer, up, 5, 32, test.block + up->offset, &error) &&
 		   error.code == LM_ERR_ARGUMENT,

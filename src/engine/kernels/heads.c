@@ -184,22 +184,24 @@ lm_heads_backward_scratch(int n_rows, int head_size)
 void
 lm_rotary(float *table, const LmRotation *rotation, int context)
 {
+	for (int pair = 0; pair < rotation->size / 2; pair++)
+		lm_rotary_pair(table, rotation, context, pair);
+}
+
+void
+lm_rotary_pair(float *table, const LmRotation *rotation, int context, int pair)
+{
 	int half = rotation->size / 2;
-	double factor = 1;
+	double factor = 1, divisor = period(rotation, pair);
 
 	if (rotation->scaling == LM_ROPE_YARN)
 		factor = rotation->attention > 0 ? rotation->attention : 0.1 * log(rotation->factor) + 1;
-	for (int i = 0; i < half; i++)
+	for (int position = 0; position < context; position++)
 	{
-		double divisor = period(rotation, i);
+		float *row = table + (size_t) position * (size_t) rotation->size;
 
-		for (int position = 0; position < context; position++)
-		{
-			float *row = table + (size_t) position * (size_t) rotation->size;
-
-			row[i] = (float) (factor * cos(position / divisor));
-			row[half + i] = (float) (factor * sin(position / divisor));
-		}
+		row[pair] = (float) (factor * cos(position / divisor));
+		row[half + pair] = (float) (factor * sin(position / divisor));
 	}
 }
 

@@ -26,7 +26,7 @@ typedef struct Place
 	const LmLinear *panels;
 } Place;
 
-static void put_positions(LmModel *model);
+static bool put_positions(LmModel *model, const LmHost *host, LmError *error);
 static Place place_of(const LmModel *model, LmParamKind kind, int layer);
 static Place place_in_block(const LmImageBlock *block, LmParamKind kind);
 static void put_floats(float *place, const LmParam *param, int first_row, int n_rows,
@@ -62,13 +62,18 @@ lm_image_begin(const LmHost *host, void *image, const LmParamTable *table, const
 	for (int i = 0; i < table->n_params; i++)
 		writer->missing += (size_t) table->params[i].rows;
 	lm_image_put_header(image, config, type, size);
-	put_positions(writer->model);
+	if (!put_positions(writer->model, host, error))
+	{
+		lm_model_close(writer->model);
+		lm_free(host, writer);
+		return NULL;
+	}
 	return writer;
 }
 
 /* Computes the sinusoids or the tables of rotations; learned positions are a parameter. */
-static void
-put_positions(LmModel *model)
+static bool
+put_positions(LmModel *model, const LmHost *host, LmError *error)
 {
 	const LmConfig *config = &model->config;
 	size_t T = (size_t) config->context;
@@ -85,9 +90,16 @@ put_positions(LmModel *model)
 
 		if (!table)
 			continue;
-		lm_rotary((float *) table, &rotation, config->context);
+		/* A long context with wide heads has gigabytes of them. */
+		for (int pair = 0; pair < rotation.size / 2; pair++)
+		{
+			if (host->should_stop && host->should_stop(host->context))
+				return lm_fail(error, LM_ERR_STOPPED, -1, "building the model's image was stopped");
+			lm_rotary_pair((float *) table, &rotation, config->context, pair);
+		}
 		clear_rest(table, T * (size_t) rotation.size);
 	}
+	return true;
 }
 
 bool
