@@ -47,8 +47,8 @@ CREATE FUNCTION @extschema@.gpt_chat_template(model text) RETURNS text
 COMMENT ON FUNCTION @extschema@.gpt_chat_template(text) IS
 	'returns the chat template of a model in Jinja, for other programs; NULL where it has none';
 
-COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
-COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
 
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes, chars, sentencepiece or unigram';
 

@@ -498,7 +498,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'true for the version that the model''s name means';
 COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
-COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
@@ -528,7 +528,7 @@ COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models th
 COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has only current versions';
-COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
