@@ -39,6 +39,7 @@ typedef enum Option
 static const char *option_name(int number);
 static void read_option(GptImportOptions *options, Option option, JsonbValue *value);
 static char *text_of(Option option, JsonbValue *value);
+static void check_object(Option option, const char *text);
 static char *template_of(JsonbValue *value);
 static char *short_text(Option option, JsonbValue *value);
 static Oid object_of(JsonbValue *value);
@@ -95,6 +96,7 @@ read_option(GptImportOptions *options, Option option, JsonbValue *value)
 		case TOKENIZER_CONFIG:
 		case GENERATION_CONFIG:
 			text = text_of(option, value);
+			check_object(option, text);
 			*(option == CONFIG			   ? &options->config
 			  : option == TOKENIZER_CONFIG ? &options->tokenizer_config
 										   : &options->generation_config) =
@@ -134,6 +136,18 @@ text_of(Option option, JsonbValue *value)
 	if (value->type == jbvBinary && option != NAME && option != LICENCE && option != CHAT_TEMPLATE)
 		return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 	refuse(option, "a text");
+}
+
+/* The text of a file is an object; the usual mistake is the file's name. */
+static void
+check_object(Option option, const char *text)
+{
+	if (text[strspn(text, " \t\r\n")] != '{')
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" must be a JSON object, or the text of one", option_name(option)),
+			 errhint("Give the text of %s.json, not the name of the file.", option_name(option))));
 }
 
 /* The JSON text of a chat template: a text or an object. */

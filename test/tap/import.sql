@@ -217,6 +217,14 @@ SELECT throws_ok($$SELECT gpt_import(NULL, 1)$$, '22004', 'model must not be nul
 SELECT throws_ok($$SELECT gpt_import('bad@1', 1)$$, '42704', '"bad@1" names one version of a model', 'a version');
 SELECT throws_ok(format('SELECT gpt_import(%L, %s, %L)', 'bad', lo_from_bytea(0, content), options()), '22P03', NULL, 'no model file: ' || left(encode(content, 'escape'), 20))
 FROM (VALUES (''::bytea), ('GGUF'), ('hello'), ('\x0800000000000000'::bytea || '{"a": 1}'), ('\xff00000000000000'::bytea || '{}'), (convert_to(repeat('x', 100), 'UTF8'))) c(content);
+CREATE FUNCTION hint_of(statement text) RETURNS text LANGUAGE plpgsql AS
+	$$DECLARE hint text; BEGIN EXECUTE statement; RETURN NULL; EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT; RETURN hint; END$$;
+SELECT matches(hint_of(format('SELECT gpt_import(%L, %s)', 'bad', lo_from_bytea(0, content))), hint, hint)
+FROM (VALUES ('version https://git-lfs.github.com/spec/v1'::bytea, 'git lfs pull'), ('\xff00000000000000'::bytea || '{}', 'may be cut off')) c(content, hint);
+SELECT matches(hint_of(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, '{"tokenizer": "tokenizer.json"}')), 'gpt_tokenizers', 'a name of a file as a tokenizer');
+SELECT matches(hint_of(format('SELECT gpt_import(%L, %s, %L)', 'bad', :weights, jsonb_build_object(option, option || '.json'))), 'the text of ' || option || '.json, not the name', option)
+FROM unnest(ARRAY['config', 'generation_config', 'tokenizer_config']) option;
+SELECT matches(hint_of(format('SELECT gpt_import(%L, %s)', 'bad', :weights)), 'large object with tokenizer.model', 'no tokenizer');
 SELECT is((SELECT count(*) FROM gpt_versions WHERE model = 'bad'), 0::bigint, 'nothing is left of what failed');
 
 -- how to talk with it: the chat template, by its text, and the sampling of generation_config.json
