@@ -3,9 +3,9 @@
 # bench/llama.sh FOLDER [MODEL...] - inference of Llama shapes beside llama.cpp, in turn (some minutes).
 #
 # FOLDER has the files of bench/llama.py; MODEL is 135M or 1.1B (both). LLAMA_BENCH ("llama-bench") is the command of
-# llama.cpp's benchmark, and LLAMA_FOLDER the name of FOLDER for it, where it runs in another root. THREADS (2), ROUNDS (3), TYPES ("bfloat16:BF16 int8:Q8_0 int4:Q4_0").
-# In each round build/bench/decode and then llama-bench: a token of one sequence, and a prompt of 256 tokens. Prints tokens a second of each
-# round, then the medians and their ratio.
+# llama.cpp's benchmark, and LLAMA_FOLDER the name of FOLDER for it, where it runs in another root. THREADS (2), ROUNDS
+# (3), TYPES ("bfloat16:BF16 int8:Q8_0 int4:Q4_0"). In each round build/bench/decode and then llama-bench: a token of
+# one sequence, and a prompt of 256 tokens. Prints tokens a second of each round, then the medians and their ratio.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -19,7 +19,10 @@ make -s build/bench/decode
 median() { sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
 
 # ours MODEL TYPE: tokens a second of decode and of prefill
-ours() { ALONE=1 ROUNDS=5 THREADS=$threads build/bench/decode "$1" "$2" | awk '$3 == "decode" { print "decode", $5 } $3 == "prefill" { print "prefill", $5 }'; }
+ours()
+{
+	ALONE=1 ROUNDS=5 THREADS=$threads build/bench/decode "$1" "$2" | awk '$3 ~ /^(decode|prefill)$/ { print $3, $5 }'
+}
 
 # theirs FILE: the same of llama-bench, whose CSV names the columns
 theirs() {

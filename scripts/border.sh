@@ -63,7 +63,8 @@ ok "only compat.h knows the server's version, and a file includes it where it us
 ok "only one file of the server gives requests to the engine's models" \
 	"$(find src -name '*.o' -not -path 'src/engine/*' -exec nm -A -u {} + | grep -E ' lm_(many_start|many_step|infer|infer_hidden)$' |
 		grep -v '^src/serve/call\.o:')"
-# A job's lock, an outcome of a worker, errors that become values, and those that must not cross the engine; memory contexts release everything else.
+# A job's lock, an outcome of a worker, errors that become values, and those that must not cross the engine; memory
+# contexts release everything else.
 ok "errors are caught in six places" "$(grep -rlE '\bPG_TRY\(' src |
 	grep -vxE 'src/(core/bridge|core/transaction|jobs/worker|serve/batching_scan|sql/sql_job|store/import_file)\.c')"
 

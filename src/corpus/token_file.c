@@ -29,16 +29,13 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "corpus/encoder.h"
+#include "corpus/lengths.h"
 #include "corpus/token_file.h"
 #include "engine/marked_text.h"
 #include "store/run_files.h"
 
 #define BUFFER_SIZE (256 * 1024)
-#define SMALLEST_CONTEXT 64
-#define LARGEST_CONTEXT 512
-#define LARGEST_WINDOW 1024 /* of a fine-tune, whose base may have a larger context */
 #define JOINED_CONTEXT 256
-#define LONGER_DOCUMENTS 20 /* one of so many may be longer than the context */
 #define LARGEST_SORT_MEMORY (64 * 1024) /* kB */
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
 
@@ -80,9 +77,7 @@ typedef struct Writer
 	uint64 n_ids[GPT_N_SIDES];
 	uint64 n_bytes[GPT_N_SIDES];
 	int64 n_unpredicted; /* documents without a window */
-	/* training documents by predictions; the last counts all longer ones ... */
-	uint64 n_lengths[LARGEST_WINDOW + 2];
-	uint64 n_predictions[LARGEST_WINDOW + 2]; /* ... and their predictions */
+	GptLengths lengths; /* of training documents */
 	LmDatasetHeader header;
 } Writer;
 
@@ -93,7 +88,6 @@ static void write_sorted(Writer *writer, GptSpool *spool);
 static void write_windows(Writer *writer, int context);
 static void write_labels(Writer *writer, const GptLabels *labels);
 static void finish_file(Writer *writer);
-static int choose_context(const Writer *writer);
 static void receive(void *context, const GptDocument *document, const int32 *ids, size_t n_ids);
 static void put_document(Writer *writer, const GptDocument *document);
 static void store_ids(char *place, const int32 *ids, size_t n, int token_size);
@@ -121,7 +115,11 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 		write_in_order(&writer, spool);
 	else
 		write_sorted(&writer, spool);
-	context = options->context > 0 ? options->context : choose_context(&writer);
+	context = options->context;
+	if (context == 0 && options->documents == LM_DOCUMENTS_JOINED)
+		context = JOINED_CONTEXT;
+	else if (context == 0)
+		context = gpt_lengths_context(&writer.lengths, options->is_finetune);
 	write_windows(&writer, context);
 	if (labels != NULL)
 		write_labels(&writer, labels);
@@ -368,10 +366,7 @@ append_document(Writer *writer, GptSide side, const DocumentShape *shape, const 
 	writer->n_ids[side] += n;
 	writer->n_bytes[side] += shape->n_bytes;
 	if (side == GPT_SIDE_TRAIN && n > 0)
-	{
-		writer->n_lengths[Min(n - 1, LARGEST_WINDOW + 1)]++;
-		writer->n_predictions[Min(n - 1, LARGEST_WINDOW + 1)] += n - 1;
-	}
+		gpt_lengths_add(&writer->lengths, n - 1);
 }
 
 /* Appends bytes at the end of the file through the writer's buffer. */
@@ -412,48 +407,6 @@ flush(Writer *writer)
 }
 
 /* ---- 3. Windows --------------------------------------------------------- */
-
-/*
- * The length up to which there are so many documents, or predictions; LARGEST_WINDOW + 1 if there
- * are fewer.
- */
-static int
-length_of(const uint64 *by_length, uint64 wanted)
-{
-	uint64 seen = by_length[0];
-	int length = 0;
-
-	while (length <= LARGEST_WINDOW && seen < wanted)
-		seen += by_length[++length];
-	return length;
-}
-
-/*
- * The power of two that holds 95 % of the training documents, and documents with half of the
- * predictions: beside a book notes do not decide, however many.
- */
-static int
-choose_context(const Writer *writer)
-{
-	uint64 n_documents = 0;
-	uint64 n_predictions = 0;
-	int context = SMALLEST_CONTEXT;
-	int largest = writer->options->is_finetune ? LARGEST_WINDOW : LARGEST_CONTEXT;
-	int length;
-
-	if (writer->options->documents == LM_DOCUMENTS_JOINED)
-		return JOINED_CONTEXT;
-	for (int i = 0; i < LARGEST_WINDOW + 2; i++)
-	{
-		n_documents += writer->n_lengths[i];
-		n_predictions += writer->n_predictions[i];
-	}
-	length = Max(length_of(writer->n_lengths, n_documents - n_documents / LONGER_DOCUMENTS),
-				 length_of(writer->n_predictions, n_predictions / 2));
-	while (context < length && context < largest)
-		context *= 2;
-	return context;
-}
 
 /*
  * If prompt and completion do not fit the context together, the prompt keeps its last ids: as many

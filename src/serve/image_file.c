@@ -27,13 +27,13 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "core/version.h"
+#include "serve/image_bytes.h"
 #include "serve/image_file.h"
 #include "serve/image_lock.h"
 
 #define MAGIC "gpt imag"
 #define FORMAT 1
 #define HEADER_SIZE 4096 /* the image begins on a page */
-#define PIECE_SIZE (2 * 1024 * 1024) /* of a huge page; see write_all */
 #define POPULATE_SIZE (64 * 1024 * 1024)
 #define POLL_MS 10
 #define TOUCH_MS (60 * 1000)
@@ -89,14 +89,12 @@ static void make(const Search *search);
 static bool fill(const Search *search, int file, MemoryContext memory);
 static Unfinished *map_unfinished(const Search *search, int file, MemoryContext memory);
 static void end_unfinished(void *arg);
-static pg_crc32c crc_of(const char *bytes, size_t size);
 static bool fits(const Search *search, size_t size);
 static int open_aside(const Search *search, bool *attached);
 static bool is_named(int file, const char *path);
 static bool store(const Search *search, int file, const void *bytes);
 static bool finish(const Search *search, int file, pg_crc32c image_crc);
 static bool reserve(const Search *search, int file);
-static bool write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc);
 static bool set_time(int file, pg_crc32c crc);
 static void warn(const Search *search, const char *detail);
 
@@ -234,14 +232,14 @@ is_wanted(const Header *header, const struct stat *status, const Search *search)
 static bool
 verify_content(int file, const Header *header)
 {
-	char *piece = palloc(PIECE_SIZE);
+	char *piece = palloc(GPT_IMAGE_PIECE);
 	uint64 done = 0;
 	pg_crc32c crc;
 
 	INIT_CRC32C(crc);
 	while (done < header->size)
 	{
-		size_t wanted = Min(header->size - done, PIECE_SIZE);
+		size_t wanted = Min(header->size - done, GPT_IMAGE_PIECE);
 		ssize_t n = pg_pread(file, piece, wanted, (off_t) (HEADER_SIZE + done));
 
 		CHECK_FOR_INTERRUPTS();
@@ -367,7 +365,7 @@ fill(const Search *search, int file, MemoryContext memory)
 		pg_crc32c crc;
 
 		search->request->fill(bytes, search->request->of);
-		crc = crc_of(bytes, size);
+		crc = gpt_image_bytes_crc(bytes, size);
 		(void) munmap(unfinished->address, unfinished->size);
 		unfinished->address = NULL;
 		unfinished->complete = finish(search, file, crc);
@@ -432,21 +430,6 @@ end_unfinished(void *arg)
 	close(file);
 }
 
-static pg_crc32c
-crc_of(const char *bytes, size_t size)
-{
-	pg_crc32c crc;
-
-	INIT_CRC32C(crc);
-	for (size_t done = 0; done < size; done += PIECE_SIZE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		COMP_CRC32C(crc, bytes + done, Min(size - done, PIECE_SIZE));
-	}
-	FIN_CRC32C(crc);
-	return crc;
-}
-
 /*
  * Opens the unfinished file for writing, locked; -1 if there can be none. If another process of the
  * same parallel query writes it, waits for that process, and sets *attached after mapping its
@@ -500,7 +483,8 @@ store(const Search *search, int file, const void *bytes)
 	pg_crc32c crc;
 
 	INIT_CRC32C(crc);
-	if (!reserve(search, file) || !write_all(file, bytes, search->image->size, HEADER_SIZE, &crc))
+	if (!reserve(search, file) ||
+		!gpt_image_bytes_write(file, bytes, search->image->size, HEADER_SIZE, &crc))
 		return false;
 	FIN_CRC32C(crc);
 	return finish(search, file, crc);
@@ -525,7 +509,7 @@ finish(const Search *search, int file, pg_crc32c image_crc)
 	INIT_CRC32C(header.header_crc);
 	COMP_CRC32C(header.header_crc, &header, offsetof(Header, header_crc));
 	FIN_CRC32C(header.header_crc);
-	if (!write_all(file, (const char *) &header, sizeof(header), 0, NULL) ||
+	if (!gpt_image_bytes_write(file, (const char *) &header, sizeof(header), 0, NULL) ||
 		!set_time(file, header.image_crc) || rename(search->aside, search->image->path) != 0)
 		return false;
 	ereport(DEBUG1, (errmsg_internal("made image \"%s\" of %s", search->image->path,
@@ -553,39 +537,6 @@ reserve(const Search *search, int file)
 	gpt_image_room_unlock();
 	errno = result;
 	return result == 0;
-}
-
-/*
- * Writes end where a huge page of the file does: file systems that cache a file in pages as large
- * as the writes (ext4 from Linux 6.16, XFS from 5.18) then have an image that is mapped by huge
- * pages.
- */
-static bool
-write_all(int file, const char *bytes, size_t size, off_t offset, pg_crc32c *crc)
-{
-	size_t done = 0;
-
-	while (done < size)
-	{
-		size_t wanted =
-			Min(size - done, PIECE_SIZE - (size_t) (offset + (off_t) done) % PIECE_SIZE);
-		ssize_t n;
-
-		CHECK_FOR_INTERRUPTS();
-		errno = 0;
-		n = pg_pwrite(file, bytes + done, wanted, offset + (off_t) done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-		{
-			errno = errno != 0 ? errno : ENOSPC;
-			return false;
-		}
-		if (crc != NULL)
-			COMP_CRC32C(*crc, bytes + done, n);
-		done += (size_t) n;
-	}
-	return true;
 }
 
 /* The time of the last access is now. */
