@@ -9,7 +9,6 @@
 
 #include "miscadmin.h"
 
-#include "core/compat.h"
 #include "serve/image_bytes.h"
 
 pg_crc32c
