@@ -379,10 +379,10 @@ CREATE FUNCTION @extschema@.gpt_export_file(model text, name text) RETURNS text
 COMMENT ON FUNCTION @extschema@.gpt_export_file(text, text) IS
 	'returns the text of a file beside exported weights: config.json, generation_config.json, tokenizer.json, tokenizer_config.json, adapter_config.json or README.md';
 
-CREATE FUNCTION @extschema@.gpt_tokenizer_json(model text) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_tokenizer_json' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION @extschema@.gpt_tokenizer_json(text) IS
-	'returns the tokenizer.json of a model, or of the tokenizer of that name';
+CREATE FUNCTION @extschema@.gpt_export_tokenizer(name text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_export_tokenizer' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_export_tokenizer(text) IS
+	'returns the tokenizer.json of a tokenizer, or of a model''s tokenizer';
 
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -1,7 +1,8 @@
 /*
  * src/sql/sql_export.c
  *
- * gpt_export, gpt_export_file, gpt_tokenizer_json: models go in, files for other programs come out.
+ * gpt_export, gpt_export_file, gpt_export_tokenizer: models go in, files for other programs come
+ * out.
  */
 #include "postgres.h"
 
@@ -21,7 +22,7 @@
 
 PG_FUNCTION_INFO_V1(gpt_export);
 PG_FUNCTION_INFO_V1(gpt_export_file);
-PG_FUNCTION_INFO_V1(gpt_tokenizer_json);
+PG_FUNCTION_INFO_V1(gpt_export_tokenizer);
 
 static GptVersion *version_of(FunctionCallInfo fcinfo);
 static GptExportType read_type(Jsonb *options);
@@ -149,21 +150,27 @@ names_of(const GptVersion *version)
 }
 
 /*
- * gpt_tokenizer_json(model text) RETURNS text
+ * gpt_export_tokenizer(name text) RETURNS text    STRICT
  *
- * The tokenizer.json of a model, or of a tokenizer of that name. NULL for a NULL.
+ * The tokenizer.json of a tokenizer, or of a model's, in the order in which other functions look
+ * for a name (sql_text.c). It needs SELECT on the tokenizer or on the model.
  */
 Datum
-gpt_tokenizer_json(PG_FUNCTION_ARGS)
+gpt_export_tokenizer(PG_FUNCTION_ARGS)
 {
-	char *name;
+	const LmTokenizerSpec *spec = lm_bytes_spec();
 	uint8 sha256[GPT_SHA256_SIZE];
+	char *name, *json;
 	size_t size;
 
 	gpt_argument_check_call(fcinfo);
 	name = gpt_argument_text(fcinfo, 0);
-	if (!gpt_catalog_resolve_tokenizer(name, sha256))
-		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER_OR_MODEL);
-	PG_RETURN_TEXT_P(
-		cstring_to_text(gpt_tokenizer_to_json(gpt_catalog_read_tokenizer(sha256), &size)));
+	if (strcmp(name, "bytes") != 0)
+	{
+		if (!gpt_catalog_resolve_tokenizer(name, sha256))
+			gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER_OR_MODEL);
+		spec = gpt_catalog_read_tokenizer(sha256);
+	}
+	json = gpt_tokenizer_to_json(spec, &size);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(json, (int) size));
 }

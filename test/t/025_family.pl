@@ -64,7 +64,7 @@ sub export_model
 	# A large object is seen by the statement after the one that makes it.
 	my $same = q{SELECT gpt_export('%s') AS one, gpt_export('%s') AS other \gset
 SELECT md5(lo_get(:one)) = md5(lo_get(:other)), gpt_score('%1$s', %s) = gpt_score('%2$s', %3$s)};
-	my $tokenizer = "jsonb_build_object('tokenizer', gpt_tokenizer_json('$model'))";
+	my $tokenizer = "jsonb_build_object('tokenizer', gpt_export_tokenizer('$model'))";
 
 	$node->safe_psql('postgres', "SELECT gpt_import('again', gpt_export('$model'), $tokenizer)");
 	$node->safe_psql('postgres', "SELECT gpt_set_image_type('again', 'float32')");
