@@ -7,6 +7,7 @@
 #define GPT_CORPUS_H
 
 #include "core/options.h"
+#include "corpus/choose_tokenizer.h"
 #include "corpus/spool.h"
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
@@ -19,6 +20,8 @@ typedef struct GptCorpus
 {
 	GptJobCorpus counts;
 	LmTokenizer *tokenizer;
+	/* why this kind and size; NULL if it was given, and after gpt_corpus_open */
+	const char *why_tokenizer;
 	bool tokenizer_is_stored;
 	/* if it is stored; otherwise the job stores it together with the model */
 	uint8 tokenizer_hash[GPT_SHA256_SIZE];
@@ -86,12 +89,13 @@ extern void gpt_corpus_free(GptCorpus *corpus);
 /*
  * src/corpus/corpus_tokenizer.c: the tokenizer of the options, in the current memory context.
  * _stored loads the one that they name, and fills sha256; NULL if they name none. The second one
- * trains a tokenizer on the rows, or takes a built-in one. _create makes a tokenizer from its
- * description.
+ * trains the chosen kind of tokenizer on the rows, or takes a built-in one. _create makes a
+ * tokenizer from its description.
  */
 extern LmTokenizer *gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256,
 												bool *stored);
-extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool,
+extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options,
+										 const GptTokenizerChoice *choice, GptSpool *spool,
 										 GptProgress *progress);
 extern LmTokenizer *gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec);
 

@@ -200,7 +200,7 @@ extern void gpt_catalog_grant_model(const char *model, const char *role, bool is
  */
 extern void gpt_catalog_store_tokenizer(uint8 *sha256, const LmTokenizerSpec *spec);
 
-/* Whether the name is reserved, because it is that of a kind of tokenizer. */
+/* Whether the name is reserved: that of a kind of tokenizer that jobs make, or "auto". */
 extern bool gpt_catalog_tokenizer_is_reserved(const char *name);
 
 /* Gives a name to a tokenizer, new or taken from another one; an error if another role owns it. */

@@ -135,6 +135,8 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 		else if (token == WJB_VALUE && value.type != jbvNull)
 			set_value(options, option, &value);
 	}
+	if (options->tokenizer != NULL && strcmp(options->tokenizer, "auto") == 0)
+		options->tokenizer = NULL;
 	gpt_options_check(options);
 	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
 	if (options->optimizer == GPT_CHOSEN)

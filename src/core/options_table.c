@@ -87,8 +87,8 @@ const GptOption gpt_options_table[] = {
 			"documents, 512 to 32768"),
 	TEXT(TRAIN, tokenizer,
 		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
-		 "which the job trains on the training documents; unless given, bytes for short rows, "
-		 "otherwise bpe"),
+		 "which the job trains on the training documents, or auto, which chooses among these by "
+		 "the training documents; unless given, auto"),
 	WORD(TRAIN, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
 	WORD(BOTH, documents, "packed", lm_documents_name,

@@ -121,7 +121,12 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 
 	gpt_progress_phase(progress, "training the tokenizer");
 	if (corpus->tokenizer == NULL)
-		corpus->tokenizer = gpt_corpus_tokenizer(options, spool, progress);
+	{
+		GptTokenizerChoice choice = gpt_choose_tokenizer(options, spool, progress);
+
+		corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, progress);
+		corpus->why_tokenizer = choice.why;
+	}
 
 	gpt_progress_phase(progress, "tokenizing");
 	file.documents = options->documents;

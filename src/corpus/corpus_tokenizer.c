@@ -16,28 +16,18 @@
 #include "core/bridge.h"
 #include "core/settings.h"
 #include "core/transaction.h"
-#include "core/words.h"
 #include "corpus/corpus.h"
 #include "corpus/replay.h"
 #include "corpus/spool.h"
 
 /* bytes of text that a tokenizer is trained on */
 #define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
-#define SHORT_ROW 32 /* bytes of a text, and ... */
-#define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
-/* ... which this share of rows does not exceed; measured in docs/benchmarks.md */
-#define SHORT_SHARE 0.95
-#define SMALLEST_VOCABULARY 512
-#define LARGEST_VOCABULARY 32768
-#define VOCABULARY_STEP 64
 /* of the documents; if this still needs too much memory, the job fails */
 #define SMALLEST_SHARE 1e-6
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
-static bool rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool,
-							   GptProgress *progress);
-static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool,
+static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary,
 							  GptProgress *progress);
 
 LmTokenizer *
@@ -50,23 +40,17 @@ gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool 
 }
 
 LmTokenizer *
-gpt_corpus_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+gpt_corpus_tokenizer(const GptTrainOptions *options, const GptTokenizerChoice *choice,
+					 GptSpool *spool, GptProgress *progress)
 {
-	int kind;
-
-	if (options->tokenizer != NULL)
-		kind =
-			gpt_word_find(lm_tokenizer_kind_name, options->tokenizer, strlen(options->tokenizer));
-	else
-		kind = rows_ask_for_bytes(options, spool, progress) ? LM_TOKENIZER_BYTES : LM_TOKENIZER_BPE;
-	switch ((LmTokenizerKind) kind)
+	switch (choice->kind)
 	{
 		case LM_TOKENIZER_BYTES:
 			return gpt_corpus_tokenizer_create(lm_bytes_spec());
 		case LM_TOKENIZER_CHARS:
 			return train_chars(spool, progress);
 		case LM_TOKENIZER_BPE:
-			return train_bpe(options, spool, progress);
+			return train_bpe(options, spool, choice->vocabulary, progress);
 		case LM_TOKENIZER_SENTENCEPIECE:
 		case LM_TOKENIZER_UNIGRAM:
 			break;
@@ -175,37 +159,6 @@ sample_next(GptDocument *document, Sample *sample, GptProgress *progress)
 	return false;
 }
 
-/*
- * Tokens of several bytes hide the letters and digits of which short rows are made: words are
- * reversed and numbers added byte by byte. In longer rows they shorten what has to be remembered. A
- * classifier's head counts runs of tokens, and wants words.
- */
-static bool
-rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
-{
-	Sample sample = sample_begin(spool, 1, progress);
-	int64 n_rows = 0;
-	int64 n_short = 0;
-	size_t size = 0;
-	bool prompted = false;
-	GptDocument document;
-
-	if (options->vocabulary != GPT_CHOSEN || options->normalize != GPT_NORMALIZE_NONE ||
-		options->documents != LM_DOCUMENTS_PACKED || gpt_spool_labels(spool) != NULL)
-		return false;
-	while (sample_next(&document, &sample, progress))
-	{
-		size += document.size;
-		prompted = prompted || document.is_prompt;
-		if (document.is_prompt)
-			continue;
-		n_rows++;
-		n_short += size <= (prompted ? SHORT_PROMPTED_ROW : SHORT_ROW);
-		size = 0;
-	}
-	return n_rows > 0 && (double) n_short >= SHORT_SHARE * (double) n_rows;
-}
-
 /* Builds a tokenizer with one token per character from all training rows. */
 static LmTokenizer *
 train_chars(GptSpool *spool, GptProgress *progress)
@@ -236,14 +189,6 @@ train_chars(GptSpool *spool, GptProgress *progress)
 }
 
 /* ---- Byte pair encoding ------------------------------------------------- */
-
-static int
-choose_vocabulary(int64 training_bytes)
-{
-	int64 root = (int64) rint(sqrt((double) training_bytes) / VOCABULARY_STEP) * VOCABULARY_STEP;
-
-	return (int) Max(SMALLEST_VOCABULARY, Min(LARGEST_VOCABULARY, root));
-}
 
 /*
  * False when that share of the documents needs too much memory, or a request interrupted without
@@ -283,11 +228,9 @@ check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
 
 /* Trains BPE on a sample; halves the sample until its words fit into half of gpt.max_memory. */
 static LmTokenizer *
-train_bpe(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptProgress *progress)
 {
 	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
-	int vocabulary =
-		options->vocabulary == GPT_CHOSEN ? choose_vocabulary(bytes) : (int) options->vocabulary;
 	double share = (double) SAMPLE_SIZE / (double) Max(bytes, 1);
 	LmTokenizer *tokenizer = NULL;
 

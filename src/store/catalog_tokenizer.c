@@ -79,7 +79,7 @@ gpt_catalog_tokenizer_is_reserved(const char *name)
 	int kind = gpt_word_find(lm_tokenizer_kind_name, name, strlen(name));
 
 	/* Jobs make the first three kinds; the others were no words before 0.3. */
-	return kind >= 0 && kind <= LM_TOKENIZER_CHARS;
+	return (kind >= 0 && kind <= LM_TOKENIZER_CHARS) || strcmp(name, "auto") == 0;
 }
 
 void

@@ -19,6 +19,7 @@ INSERT INTO wanted VALUES
 	('a vocabulary is given', 'SELECT name FROM pair', '{"vocabulary": 260}'),
 	('NFC is asked for', 'SELECT name FROM pair', '{"normalize": "NFC"}'),
 	('bpe is given', 'SELECT name FROM pair', '{"tokenizer": "bpe"}'),
+	('auto is given', 'SELECT name FROM pair', '{"tokenizer": "auto"}'),
 	('bpe with a vocabulary', 'SELECT prompt, completion FROM pair', '{"tokenizer": "bpe", "vocabulary": 260}'),
 	('another family and optimizer', 'SELECT name FROM pair', '{"family": "gpt2", "optimizer": "adamw"}'),
 	('ten epochs of texts', 'SELECT name FROM pair', '{"steps": null, "epochs": 10}'),
@@ -56,6 +57,7 @@ SELECT round((conditions ->> 'dropout')::numeric, 2) AS dropout, round((conditio
 
 -- no tokenizer has the name of a kind
 SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair', 260);
+SELECT gpt_train_tokenizer('auto', 'SELECT name FROM pair', 260);
 SELECT gpt_train('m', 'SELECT name FROM pair', '{"tokenizer": "bpe", "family": "gpt3"}');
 SELECT count(gpt_drop_model(model)) FROM wanted;
 DROP TABLE pair, wanted, run, step;
