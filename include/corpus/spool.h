@@ -79,7 +79,23 @@ extern const char *gpt_spool_watermark(const GptSpool *spool);
 /* The number of replayed documents, and in *wanted how many there should be. */
 extern int64 gpt_spool_replayed(const GptSpool *spool, int64 *wanted);
 
-/* Numbers of rows that became documents, and of rows that were skipped. */
+/* Numbers of repeated rows. */
+typedef struct GptDuplicates
+{
+	/* rows that are no documents, because another row, which is one, ... */
+	int64 exact; /* ... is equal in all learnt columns, or ... */
+	int64 near; /* ... has nearly the same text */
+	/* documents that validation_query or is_validation holds out, though a document that is
+	 * trained on repeats them */
+	int64 leaked;
+} GptDuplicates;
+
+extern const GptDuplicates *gpt_spool_duplicates(const GptSpool *spool);
+
+/*
+ * Numbers of rows that became documents, and of rows that were skipped; gpt_spool_duplicates counts
+ * the others.
+ */
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
 

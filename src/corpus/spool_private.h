@@ -1,0 +1,102 @@
+/*
+ * src/corpus/spool_private.h
+ *
+ * The inside of a spool: one record a row, in the order of the queries.
+ *
+ *   record in the file   | GptSpoolRecord | prompt | text |
+ */
+#ifndef GPT_SPOOL_PRIVATE_H
+#define GPT_SPOOL_PRIVATE_H
+
+#include "fmgr.h"
+#include "storage/buffile.h"
+
+#include "corpus/old_rows.h"
+#include "corpus/source.h"
+#include "corpus/spool.h"
+
+#define GPT_ROW_VALIDATION 1
+#define GPT_ROW_VALIDATION_QUERY 2
+
+typedef struct GptSpoolRecord
+{
+	uint64 hash[2]; /* the first of the prompt, where there is one, the second of all text */
+	uint32 size; /* of prompt and text */
+	uint32 prompt_size; /* 0: there is no prompt */
+	float weight;
+	uint32 label; /* the number that gpt_label_table_add returned */
+	uint32 flags;
+	uint64 row; /* its number among those of its query */
+} GptSpoolRecord;
+
+struct GptSpool
+{
+	BufFile *file;
+	bool by_flag; /* the rows say on which side they lie */
+	bool flag; /* of the query that is being read */
+	bool prompted; /* the queries have a column "prompt" or "messages" */
+	bool marked; /* they have a column "messages" */
+	GptLabelTable *labels; /* NULL: there is no such column */
+	const GptLabels *sorted_labels; /* in the end */
+	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */
+	bool replays; /* the row that is added is an old one */
+	Datum since; /* rows beyond this value of the watermark's column are new */
+	bool has_since;
+	int64 n_replay_wanted;
+	int64 n_replayed;
+	const char *watermark; /* as text, in the end */
+	bool has_largest;
+	Datum largest; /* value of the watermark's column */
+	FmgrInfo *compare;
+	Oid collation;
+	Oid type;
+	int16 length;
+	bool by_value;
+	GptHeldOut *held; /* NULL: the query chooses the held-out rows, or there are none */
+	int64 documents;
+	int64 skipped;
+	GptDuplicates duplicates;
+	GptSkipped why_skipped; /* of the query that is being read */
+	int64 bytes[GPT_N_SIDES]; /* by flag; corrected in the end */
+	int64 side_documents[GPT_N_SIDES];
+	char *text;
+	size_t capacity;
+	GptSpoolRecord record;
+	GptSide side; /* of the record ... */
+	uint32 label; /* ... and its label's number in the end */
+	size_t cut; /* where its text is cut; 0: it is not */
+	bool second_part; /* of a row with a prompt, or of a text that is cut, comes next */
+};
+
+/* ---- src/corpus/spool_rows.c ---------------------------------------------------- */
+
+/* Runs a query whose rows are all added. */
+extern void gpt_spool_add_rows(GptSpool *spool, const GptSource *source);
+
+/*
+ * Adds the rows beyond the watermark, and replays as many of the others as their share requires.
+ * False if there is no row beyond it.
+ */
+extern bool gpt_spool_add_since(GptSpool *spool, const GptSource *source,
+								const GptSpoolOptions *options);
+
+/* ---- src/corpus/spool_watermark.c ----------------------------------------------- */
+
+/* Keeps the row's value of the watermark's column if it is the largest so far. */
+extern void gpt_spool_note_watermark(GptSpool *spool, const GptSourceRow *row);
+
+/* Whether the row, which has a watermark, is beyond spool->since. */
+extern bool gpt_spool_is_new(GptSpool *spool, const GptSourceRow *row);
+
+/* The largest value as text that reads back. It lives as long as the spool. */
+extern const char *gpt_spool_watermark_text(GptSpool *spool);
+
+/* ---- src/corpus/spool_file.c ---------------------------------------------------- */
+
+/* Appends a record, its prompt and its text to the file. */
+extern void gpt_spool_write(GptSpool *spool, const GptSpoolRecord *record, const GptSourceRow *row);
+
+/* Reads the next record and its text into spool->text; false at the end of the file. */
+extern bool gpt_spool_read_record(GptSpool *spool);
+
+#endif /* GPT_SPOOL_PRIVATE_H */

@@ -1,0 +1,157 @@
+/*
+ * src/corpus/spool_rows.c
+ *
+ * Rows of a query go in; those that are documents come out as records of the spool's file, each
+ * with its hashes.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/hashfn.h"
+
+#include "core/settings.h"
+#include "corpus/spool_private.h"
+
+#define ROW_MEMORY 13 /* bytes for a byte of a long text on its way to the token file */
+
+static void add_row(void *context, const GptSourceRow *row);
+static void count(GptSpool *spool, const GptSpoolRecord *record);
+
+void
+gpt_spool_add_rows(GptSpool *spool, const GptSource *source)
+{
+	int64 before = spool->documents;
+
+	MemSet(&spool->why_skipped, 0, sizeof(GptSkipped));
+	gpt_source_run(source, add_row, spool);
+	if (spool->documents == before)
+		gpt_source_raise_skipped(gpt_source_name(source->kind), &spool->why_skipped);
+}
+
+bool
+gpt_spool_add_since(GptSpool *spool, const GptSource *source, const GptSpoolOptions *options)
+{
+	Oid type = source->shape.columns[source->shape.watermark_column - 1].type;
+
+	if (options->replay == 0)
+	{
+		gpt_source_run(source, add_row, spool);
+		return spool->documents > 0;
+	}
+	spool->since = gpt_source_watermark(type, options->since);
+	spool->has_since = true;
+	spool->old = gpt_old_rows_create(options->seed);
+	gpt_source_run(source, add_row, spool);
+	if (spool->documents > 0)
+	{
+		spool->replays = true;
+		spool->n_replay_wanted =
+			(int64) rint(options->replay / (1 - options->replay) * (double) spool->documents);
+		spool->n_replayed = gpt_old_rows_draw(spool->old, spool->n_replay_wanted, add_row, spool);
+		spool->replays = false;
+	}
+	gpt_old_rows_free(spool->old);
+	spool->old = NULL;
+	return spool->documents > 0;
+}
+
+static void
+hash_row(uint64 *hash, const GptSpool *spool, const GptSourceRow *row)
+{
+	for (int i = 0; i < 2; i++)
+		hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
+	if (spool->prompted)
+	{
+		hash[0] =
+			hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
+		hash[1] = hash_combine64(hash[0], hash[1]);
+	}
+}
+
+/* Whether the row is not one to add now: it is an old one, or its watermark is null. */
+static bool
+is_put_aside(GptSpool *spool, const GptSourceRow *row)
+{
+	uint64 hash[2];
+
+	if (!spool->has_since || spool->replays)
+	{
+		if (row->has_watermark)
+			gpt_spool_note_watermark(spool, row);
+		return false;
+	}
+	if (!row->has_watermark)
+		return true;
+	if (gpt_spool_is_new(spool, row))
+	{
+		gpt_spool_note_watermark(spool, row);
+		return false;
+	}
+	if (gpt_source_skip(NULL, row, spool->prompted, spool->labels != NULL) == GPT_SKIP_NONE)
+	{
+		hash_row(hash, spool, row);
+		gpt_old_rows_keep(spool->old, row, hash);
+	}
+	return true;
+}
+
+/* Callback of both queries: checks a row's size, hashes it and appends it to the temporary file. */
+static void
+add_row(void *context, const GptSourceRow *row)
+{
+	GptSpool *spool = context;
+	GptSpoolRecord record = {.prompt_size = (uint32) row->prompt_size,
+							 .weight = (float) row->weight};
+
+	if (!spool->flag && is_put_aside(spool, row))
+		return;
+	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) !=
+		GPT_SKIP_NONE)
+	{
+		spool->skipped++;
+		return;
+	}
+	record.size = (uint32) (row->prompt_size + row->size);
+	if ((int64) record.size * ROW_MEMORY > gpt_settings_max_memory())
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("row " UINT64_FORMAT
+					" of %s has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB",
+					row->number,
+					gpt_source_name(spool->flag ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN),
+					record.size >> 20, gpt_settings_max_memory() >> 20),
+			 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
+			 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
+	hash_row(record.hash, spool, row);
+	if (spool->labels != NULL)
+		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
+	record.row = row->number;
+	if (spool->flag)
+		record.flags |= GPT_ROW_VALIDATION_QUERY;
+	if (spool->flag || row->validation)
+		record.flags |= GPT_ROW_VALIDATION;
+	if (spool->held != NULL)
+		gpt_held_out_add(spool->held, record.hash[1], record.hash[0], record.size, record.label);
+
+	count(spool, &record);
+	if (spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] >
+		(int64) gpt_max_corpus_size * 1024 * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("query returned more text than gpt.max_corpus_size, %d MB",
+						gpt_max_corpus_size),
+				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
+	gpt_spool_write(spool, &record, row);
+}
+
+static void
+count(GptSpool *spool, const GptSpoolRecord *record)
+{
+	GptSide side = record->flags & GPT_ROW_VALIDATION ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+
+	spool->documents++;
+	spool->bytes[side] += record->size;
+	spool->side_documents[side]++;
+}
