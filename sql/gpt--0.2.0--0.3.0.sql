@@ -59,3 +59,22 @@ CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options 
 	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 	'stores the tokenizer of a file in a large object under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
+
+-- Estimates and reports
+
+ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;
+CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
+	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
+		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
+		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
+		j.base, j.base_version, j.data_changed, j.overfit_since, j.report
+	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
+
+CREATE FUNCTION @extschema@.gpt_estimate(query text, options jsonb DEFAULT '{}') RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_estimate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_estimate(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_estimate(text, jsonb) IS
+	'reads the rows of a query as gpt_train would and says what is in them, what a training would choose, and what looks wrong';

@@ -90,7 +90,8 @@ CREATE TABLE @extschema@.gpt_job (
 	base_version integer,
 	data_changed boolean NOT NULL DEFAULT false,
 	overfit_since bigint,
-	task text
+	task text,
+	report jsonb
 );
 COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: their query, options, state and result';
 
@@ -147,6 +148,12 @@ CREATE FUNCTION @extschema@.gpt_finetune(model text, query text, options jsonb D
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_finetune(text, text, jsonb) IS
 	'queues the further training of a model on the rows of a query; returns the number of the job';
+
+CREATE FUNCTION @extschema@.gpt_estimate(query text, options jsonb DEFAULT '{}') RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_estimate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_estimate(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_estimate(text, jsonb) IS
+	'reads the rows of a query as gpt_train would and says what is in them, what a training would choose, and what looks wrong';
 
 CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -588,7 +595,7 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
-		j.base, j.base_version, j.data_changed, j.overfit_since
+		j.base, j.base_version, j.data_changed, j.overfit_since, j.report
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
@@ -616,6 +623,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.base IS 'model that a fine-tune starts fr
 COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of that model, known once the job has started';
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the job lost its token file, and the rows that it read again differ or may differ';
 COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
+COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,

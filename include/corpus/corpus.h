@@ -33,6 +33,8 @@ typedef struct GptCorpus
 	bool has_validation;
 	const char *extras; /* of the version to make (store/model_extras.h), or NULL */
 	char *note; /* on its rows, for the job's note; NULL: none */
+	/* about its rows; NULL after gpt_corpus_open: the job's row has them already */
+	struct GptFacts *facts;
 	char watermark_column[NAMEDATALEN]; /* empty: there is none */
 	/* the largest value among the rows that were read; empty: none had one */
 	char watermark[GPT_WATERMARK_SIZE + 1];

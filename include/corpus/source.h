@@ -199,6 +199,7 @@ typedef enum GptSkip
 typedef struct GptSkipped
 {
 	int64 n[GPT_N_SKIPS]; /* rows by reason */
+	int64 null_texts; /* of GPT_SKIP_TEXT: the others are empty */
 } GptSkipped;
 
 /*

@@ -9,6 +9,7 @@
 
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
+#include "corpus/source.h"
 
 /* The two parts of a corpus. */
 typedef enum GptSide
@@ -58,6 +59,7 @@ typedef struct GptSpoolOptions
 	bool multi_label; /* of those: rows have arrays */
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
+	bool in_transaction; /* the spool ends with the current transaction, not with the process */
 } GptSpoolOptions;
 
 /*
@@ -98,6 +100,9 @@ extern const GptDuplicates *gpt_spool_duplicates(const GptSpool *spool);
  */
 extern int64 gpt_spool_documents(const GptSpool *spool);
 extern int64 gpt_spool_skipped(const GptSpool *spool);
+
+/* The latter by reason, of all queries. */
+extern const GptSkipped *gpt_spool_why_skipped(const GptSpool *spool);
 
 /* Whether anything is held out, by the rule or by the query. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);

@@ -156,11 +156,13 @@ extern void gpt_job_add_note(int64 job, const char *note);
 	"gpt_resume is called"
 
 /*
- * Set the step since which the job overfits (0: it does not), the counts of the corpus, and the
- * steps done and planned, with the conditions of the training as JSON.
+ * Set the step since which the job overfits (0: it does not), the counts of the corpus, the members
+ * of its report that are given (the others stay), and the steps done and planned, with the
+ * conditions of the training as JSON.
  */
 extern void gpt_job_set_overfit(int64 job, int64 step);
 extern void gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus);
+extern void gpt_job_add_report(int64 job, const Jsonb *report);
 extern void gpt_job_set_steps(int64 job, int64 step, int64 steps, const Jsonb *conditions);
 
 /* ---- src/store/job.c again ---------------------------------------------------- */

@@ -42,7 +42,11 @@ typedef struct GptProgress
 	GptLogRow rows[GPT_LOG_BATCH];
 } GptProgress;
 
-/* Clears the struct and begins to report on a job. */
+/*
+ * Clears the struct and begins to report on a job. GPT_NO_JOB: work of a session, which only checks
+ * for interrupts.
+ */
+#define GPT_NO_JOB 0
 extern void gpt_progress_start(GptProgress *progress, int64 job);
 
 /*

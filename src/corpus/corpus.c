@@ -20,6 +20,7 @@
 #include "core/settings.h"
 #include "core/stop.h"
 #include "corpus/corpus.h"
+#include "corpus/facts.h"
 #include "corpus/spool.h"
 #include "corpus/token_file.h"
 #include "store/model_extras.h"
@@ -118,6 +119,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
 	corpus->prompted = gpt_spool_prompted(spool);
+
+	corpus->facts = gpt_facts_collect(spool, progress);
 
 	gpt_progress_phase(progress, "training the tokenizer");
 	if (corpus->tokenizer == NULL)

@@ -38,6 +38,8 @@ gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, boo
 		why = GPT_SKIP_WEIGHT;
 	if (skipped != NULL && why != GPT_SKIP_NONE)
 		skipped->n[why]++;
+	if (skipped != NULL && why == GPT_SKIP_TEXT && row->text == NULL)
+		skipped->null_texts++;
 	return why;
 }
 

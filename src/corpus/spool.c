@@ -43,7 +43,7 @@ gpt_spool_read(const GptSpoolOptions *options)
 		gpt_source_check_labels(shape, options->multi_label);
 	if (shape->label_column != 0)
 		spool->labels = create_labels(options, shape);
-	spool->file = BufFileCreateTemp(true);
+	spool->file = BufFileCreateTemp(!options->in_transaction);
 	spool->by_flag = shape->validation_column != 0 || options->validation_query != NULL;
 	if (!spool->by_flag && options->validation_fraction > 0)
 		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted,
@@ -111,6 +111,12 @@ int64
 gpt_spool_skipped(const GptSpool *spool)
 {
 	return spool->skipped;
+}
+
+const GptSkipped *
+gpt_spool_why_skipped(const GptSpool *spool)
+{
+	return &spool->all_skipped;
 }
 
 bool

@@ -109,6 +109,7 @@ add_row(void *context, const GptSourceRow *row)
 	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) !=
 		GPT_SKIP_NONE)
 	{
+		(void) gpt_source_skip(&spool->all_skipped, row, spool->prompted, spool->labels != NULL);
 		spool->skipped++;
 		return;
 	}

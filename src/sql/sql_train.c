@@ -133,21 +133,13 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 		model = options->into;
 	}
 	if (base != NULL)
+	{
 		(void) check_base(options, base);
-	else
-		gpt_plan_check(options);
-	check_tokenizer(options->tokenizer);
-	check_queries(&shape, query, options);
-	if (base != NULL)
+		check_queries(&shape, query, options);
 		check_finetune(options, &shape, base);
-	else if (shape.messages_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("gpt_train cannot learn from conversations"),
-				 errdetail("query has a column \"messages\" of type %s.",
-						   format_type_be(shape.columns[shape.messages_column - 1].type)),
-				 errhint("Fine-tune a model on them with gpt_finetune, or cast the column to "
-						 "text to train on it as on any text.")));
+	}
+	else
+		gpt_submit_check_training(&shape, query, options);
 	check_owner_can_connect();
 	if (base != NULL)
 		check_target(model);
@@ -240,6 +232,22 @@ check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *o
 		return;
 	gpt_source_check(&validation_shape, options->validation_query, GPT_SOURCE_VALIDATION, NULL);
 	gpt_source_check_validation(shape, &validation_shape);
+}
+
+void
+gpt_submit_check_training(GptSourceShape *shape, const char *query, const GptTrainOptions *options)
+{
+	gpt_plan_check(options);
+	check_tokenizer(options->tokenizer);
+	check_queries(shape, query, options);
+	if (shape->messages_column != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("gpt_train cannot learn from conversations"),
+				 errdetail("query has a column \"messages\" of type %s.",
+						   format_type_be(shape->columns[shape->messages_column - 1].type)),
+				 errhint("Fine-tune a model on them with gpt_finetune, or cast the column to "
+						 "text to train on it as on any text.")));
 }
 
 static void

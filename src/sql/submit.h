@@ -6,6 +6,8 @@
 #ifndef GPT_SUBMIT_H
 #define GPT_SUBMIT_H
 
+#include "core/options.h"
+#include "corpus/source.h"
 #include "utils/uuid.h"
 
 /*
@@ -13,6 +15,12 @@
  * supported. function: "gpt_train()", for the message.
  */
 extern void gpt_submit_check_server(const char *function);
+
+/*
+ * Raises the errors of gpt_train that options, query and validation_query cause; fills *shape.
+ */
+extern void gpt_submit_check_training(GptSourceShape *shape, const char *query,
+									  const GptTrainOptions *options);
 
 /*
  * Raises an error if a model of that name exists; versions of the run but_run (or NULL) do not

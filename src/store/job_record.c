@@ -103,6 +103,13 @@ gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
 }
 
 void
+gpt_job_add_report(int64 job, const Jsonb *report)
+{
+	set_column(job, "report = COALESCE(report OPERATOR(pg_catalog.||) $2, $2)", JSONBOID,
+			   JsonbPGetDatum(report), false);
+}
+
+void
 gpt_job_set_steps(int64 job, int64 step, int64 steps, const Jsonb *conditions)
 {
 	GptStatement statement;

@@ -42,6 +42,8 @@ void
 gpt_progress_phase(GptProgress *progress, const char *phase)
 {
 	progress->phase = phase;
+	if (progress->job == GPT_NO_JOB)
+		return;
 	if (IsTransactionState())
 		show(progress);
 	else
@@ -51,6 +53,11 @@ gpt_progress_phase(GptProgress *progress, const char *phase)
 void
 gpt_progress_tick(GptProgress *progress)
 {
+	if (progress->job == GPT_NO_JOB)
+	{
+		CHECK_FOR_INTERRUPTS();
+		return;
+	}
 	gpt_stop_check();
 	if (!IsTransactionState() &&
 		TimestampDifferenceExceeds(progress->written_at, GetCurrentTimestamp(), WRITE_INTERVAL_MS))

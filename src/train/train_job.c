@@ -17,16 +17,10 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
-#include "core/lora_targets.h"
-#include "core/machine.h"
 #include "core/options.h"
 #include "core/settings.h"
 #include "core/stop.h"
@@ -42,15 +36,12 @@
 #include "train/train_job.h"
 #include "train/train_loop.h"
 #include "train/train_plan.h"
+#include "train/train_report.h"
 #include "train/train_save.h"
 
 #define LOCK_WAIT_MS 1000 /* to publish, with the slot */
 /* of the time, spent before training began, from which the note says so */
 #define NOTED_SHARE 0.5
-
-/* Names of options, indexed by GptTrainEnd. */
-static GPT_WORDS(end_name, [GPT_END_STEPS] = "steps", [GPT_END_EPOCHS] = "epochs",
-				 [GPT_END_MINUTES] = "minutes", [GPT_END_PATIENCE] = "patience");
 
 /* The publication, and with it the end of the job. */
 typedef struct Ending
@@ -77,8 +68,6 @@ static void publish(Ending *ending, GptProgress *progress);
 static void publish_version(void *argument);
 static const char *note_of_choice(const GptTrainResult *result);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
-static Jsonb *conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
-						 const GptTrainResult *result);
 
 void
 gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
@@ -254,6 +243,8 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &corpus->counts);
+	if (corpus->facts != NULL)
+		gpt_job_add_report(job->number, gpt_report_corpus(corpus));
 	if (corpus->note != NULL)
 		gpt_job_add_note(job->number, corpus->note);
 	gpt_transaction_commit(&transaction);
@@ -269,7 +260,8 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 	GptTransaction transaction;
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_set_steps(job->number, step, plan->training.steps, conditions(plan, corpus, NULL));
+	gpt_job_set_steps(job->number, step, plan->training.steps,
+					  gpt_report_conditions(plan, corpus, NULL));
 	gpt_transaction_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT
 						 " steps with %d threads",
@@ -323,7 +315,7 @@ publish_version(void *argument)
 	publication.keep_versions = Max(ending->options->keep_versions, 0);
 	ending->version = gpt_catalog_publish(&publication);
 	gpt_job_set_steps(job->number, result->steps, result->expected_steps,
-					  conditions(ending->plan, ending->corpus, result));
+					  gpt_report_conditions(ending->plan, ending->corpus, result));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_choice(result) != NULL)
@@ -366,7 +358,7 @@ reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 	StringInfoData reason;
 
 	initStringInfo(&reason);
-	appendStringInfo(&reason, "ended by %s", end_name(result->end));
+	appendStringInfo(&reason, "ended by %s", gpt_train_end_name(result->end));
 	if (result->end == GPT_END_PATIENCE)
 		appendStringInfo(&reason,
 						 ": the validation loss was not below that of step " INT64_FORMAT
@@ -378,115 +370,4 @@ reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result)
 		appendStringInfo(&reason, "; %.0f %% of the minutes passed before training began",
 						 100 * result->untrained_share);
 	return reason.data;
-}
-
-/* ---- Conditions --------------------------------------------------------- */
-
-static void
-put(JsonbParseState **json, const char *name, const JsonbValue *value)
-{
-	JsonbValue key = {.type = jbvString};
-
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = (int) strlen(name);
-	(void) pushJsonbValue(json, WJB_KEY, &key);
-	(void) pushJsonbValue(json, WJB_VALUE, unconstify(JsonbValue *, value));
-}
-
-static void
-put_text(JsonbParseState **json, const char *name, const char *text)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = (int) strlen(text);
-	put(json, name, &value);
-}
-
-static void
-put_boolean(JsonbParseState **json, const char *name, bool boolean)
-{
-	JsonbValue value = {.type = jbvBool};
-
-	value.val.boolean = boolean;
-	put(json, name, &value);
-}
-
-/* NaN and infinity have no place in JSON. */
-static void
-put_number(JsonbParseState **json, const char *name, double number)
-{
-	JsonbValue value = {.type = jbvNull};
-
-	if (isfinite(number))
-	{
-		char *text = psprintf(number == floor(number) ? "%.0f" : "%.6g", number);
-
-		value.type = jbvNumeric;
-		value.val.numeric = DatumGetNumeric(DirectFunctionCall3(
-			numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	}
-	put(json, name, &value);
-}
-
-/*
- * The conditions of the result: with the same rows, seed and these, the weights are the same bits,
- * unless time ended the training.
- */
-static Jsonb *
-conditions(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainResult *result)
-{
-	const LmTrainOptions *training = &plan->training;
-	const LmConfig *config = &plan->config;
-	int64 steps = result != NULL && plan->total_time > 0 ? result->steps : training->steps;
-	JsonbParseState *json = NULL;
-
-	(void) pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
-	put_text(&json, "cpu", gpt_machine_cpu());
-	put_text(&json, "kernels", gpt_plan_kernels(plan));
-	put_number(&json, "threads", plan->n_threads);
-	put_text(&json, "optimizer", lm_optimizer_name((int) training->optimizer));
-	put_text(&json, "precision", lm_precision_name((int) training->precision));
-	put_text(&json, "preset", plan->preset);
-	put_number(&json, "parameters", plan->parameters);
-	put_number(&json, "layers", config->layers);
-	put_number(&json, "heads", config->heads);
-	put_number(&json, "channels", config->channels);
-	put_number(&json, "context", plan->context);
-	put_number(&json, "vocabulary", config->vocabulary);
-	put_number(&json, "dropout", config->dropout);
-	if (config->lora_rank > 0)
-	{
-		put_text(&json, "method", gpt_method_name(GPT_METHOD_LORA));
-		put_number(&json, "rank", config->lora_rank);
-		put_number(&json, "alpha", config->lora_alpha);
-		put_text(&json, "targets", gpt_lora_targets_words(config->lora_targets));
-		put_number(&json, "lora_dropout", config->lora_dropout);
-		if (training->base_type != 0)
-			put_text(&json, "base_type", gpt_plan_base_type(plan));
-	}
-	put_number(&json, "validation_documents", corpus->counts.held_out);
-	put_number(&json, "validation_tokens", corpus->dataset.header->validation_tokens);
-	put_number(&json, "training_tokens", corpus->dataset.header->train_tokens);
-	put_number(&json, "batch_size", plan->batch_size);
-	put_number(&json, "accumulate", plan->accumulate);
-	put_number(&json, "steps", steps);
-	put_number(&json, "epochs", plan->epochs * (double) steps / (double) training->steps);
-	if (plan->total_time > 0)
-		put_number(&json, "minutes", (double) plan->total_time / 60 / USECS_PER_SEC);
-	put_number(&json, "learning_rate", training->learning_rate);
-	put_number(&json, "min_learning_rate", training->min_learning_rate);
-	put_number(&json, "warmup_steps", training->warmup_steps);
-	put_number(&json, "beta2", training->beta2);
-	put_number(&json, "label_smoothing", training->label_smoothing);
-	put_number(&json, "seed", training->seed);
-	put_number(&json, "patience", plan->patience);
-	put_boolean(&json, "recompute", training->recompute);
-	put_number(&json, "memory_mb", plan->memory / 1048576.0);
-	if (result != NULL)
-	{
-		put_number(&json, "tokens_per_second", result->tokens_per_second);
-		put_text(&json, "ended", end_name(result->end));
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&json, WJB_END_OBJECT, NULL));
 }

@@ -1,0 +1,28 @@
+-- gpt_estimate: facts about the rows of a query, the choices of a training, and warnings.
+SET client_min_messages = warning;
+CREATE TABLE note (id integer, body text);
+INSERT INTO note VALUES (1, 'hello world'), (2, 'hello world'), (3, NULL), (4, ''), (5, 'a longer row of this table'), (6, 'hello');
+
+-- counts, and the lengths of rows as percentile_disc gives them
+SELECT e ->> 'rows' AS rows, e ->> 'documents' AS documents, e ->> 'bytes' AS bytes, e -> 'skipped' AS skipped, e -> 'longest' AS longest
+FROM gpt_estimate('SELECT body FROM note ORDER BY id') e;
+SELECT e #> '{length,bytes}' = (SELECT jsonb_object_agg(name, percentile) FROM (SELECT v.name, percentile_disc(v.share) WITHIN GROUP (ORDER BY 20 * n) AS percentile
+	FROM generate_series(1, 100) n, (VALUES ('p5', 0.05), ('p50', 0.5), ('p90', 0.9), ('p95', 0.95), ('p99', 0.99), ('max', 1)) v (name, share) GROUP BY v.name, v.share) p) AS same
+FROM gpt_estimate('SELECT repeat(''x'', 20 * n) FROM generate_series(1, 100) n') e;
+
+-- errors are those of gpt_train
+SELECT gpt_estimate(NULL);
+SELECT gpt_estimate('SELECT body FROM nothing');
+SELECT gpt_estimate('DELETE FROM note');
+SELECT gpt_estimate('SELECT id, body FROM note');
+SELECT gpt_estimate('SELECT body FROM note WHERE false');
+SELECT gpt_estimate('SELECT body FROM note', '{"minute": 1}');
+SELECT gpt_estimate('SELECT body FROM note', '{"tokenizer": "nobody"}');
+SELECT gpt_estimate('SELECT ''{}''::jsonb AS messages');
+CREATE SEQUENCE counter;
+SELECT gpt_estimate('SELECT nextval(''counter'')::text AS body FROM note');
+
+-- nothing is left of a call, and it works where nothing may be written
+BEGIN READ ONLY;
+SELECT gpt_estimate('SELECT body FROM note') ->> 'documents' AS documents;
+COMMIT;
