@@ -181,7 +181,7 @@ tokens_mode(LmEngine *many, const LmHost *host, const char *path)
 	LmError error = {0};
 	LmEngine *engines[2] = {lm_engine_start(host, &options, &error), many};
 	LmEncoder *encoders[2];
-	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, false, &error);
+	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, &error);
 	Paragraphs paragraphs = read_paragraphs(path);
 	LmTokenizer *tokenizer;
 	double seconds[2][ROUNDS];

@@ -270,11 +270,27 @@ int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
  */
 typedef struct LmBpeTrainer LmBpeTrainer;
 
-/*
- * pattern as in LmTokenizerSpec; it is copied. NULL with LM_ERR_FORMAT, _LIMIT, _MEMORY or
- * _LIBRARY. _add: errors of lm_tokenizer_encode.
+/* How a trainer counts and what it learns. All zeros: GPT-2's split, and every pair that repeats.
  */
-LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc,
+typedef struct LmBpeOptions
+{
+	const char *pattern; /* as in LmTokenizerSpec; it is copied */
+	/* one at most: texts are counted as the tokenizer sees them */
+	bool normalize_nfc, normalize_nfkc;
+	/* merges whose pair occurs less often are not learnt; below 2: 2 */
+	int64_t min_count;
+	/*
+	 * No token cuts a character: it is whole characters, or a part of one. And none has letters of
+	 * two scripts (text/token_shape.h).
+	 */
+	bool whole_characters;
+} LmBpeOptions;
+
+/*
+ * NULL with LM_ERR_FORMAT, _LIMIT, _MEMORY or _LIBRARY. options may be NULL. _add: errors of
+ * lm_tokenizer_encode.
+ */
+LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const LmBpeOptions *options,
 									LmError *error);
 bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
 /*
@@ -284,7 +300,7 @@ bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, Lm
 size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
 /*
  * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer
- * when no pair occurs at least twice: *n_reached says how many. The spec is owned by the trainer.
+ * when no pair occurs often enough: *n_reached says how many. The spec is owned by the trainer.
  */
 const LmTokenizerSpec *lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached,
 											 LmError *error);

@@ -239,8 +239,10 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptPr
 		MemoryContext context = AllocSetContextCreate(
 			CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
 		LmError error;
-		LmBpeTrainer *trainer = lm_bpe_trainer_create(
-			gpt_bridge_host(context), NULL, options->normalize == GPT_NORMALIZE_NFC, &error);
+		LmBpeOptions bpe = {.normalize_nfc = options->normalize == GPT_NORMALIZE_NFC,
+							.min_count = 3,
+							.whole_characters = true};
+		LmBpeTrainer *trainer = lm_bpe_trainer_create(gpt_bridge_host(context), &bpe, &error);
 		const LmTokenizerSpec *spec;
 		int reached = 0;
 

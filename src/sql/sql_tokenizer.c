@@ -204,11 +204,12 @@ start_training(bool normalize_nfc)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training",
 												  ALLOCSET_DEFAULT_SIZES);
 	Training *training = MemoryContextAllocZero(context, sizeof(Training));
+	LmBpeOptions options = {
+		.normalize_nfc = normalize_nfc, .min_count = 3, .whole_characters = true};
 	LmError error;
 
 	training->context = context;
-	training->trainer =
-		lm_bpe_trainer_create(gpt_bridge_host(context), NULL, normalize_nfc, &error);
+	training->trainer = lm_bpe_trainer_create(gpt_bridge_host(context), &options, &error);
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
 	training->release.func = release_trainer;

@@ -50,7 +50,7 @@ SELECT gpt_wait(:job, '60 s');
 SELECT gpt_train('column', 'SELECT body, id % 10 = 0 AS is_validation FROM speech', tiny('{"publish": "last", "position": "sinusoidal"}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_train('query', 'SELECT body FROM speech WHERE id <= 250 ORDER BY id',
-	tiny('{"shuffle": false, "validation_query": "SELECT body FROM speech WHERE id > 250"}')) AS job \gset
+	tiny('{"shuffle": false, "vocabulary": 290, "validation_query": "SELECT body FROM speech WHERE id > 250"}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
 -- the modern family, a switch of it taken back, trained on and generating
 SELECT gpt_train('modern', 'SELECT body FROM speech', tiny('{"family": "modern", "optimizer": "muon", "mlp": "gelu"}')) AS job \gset

@@ -21,7 +21,8 @@ train(const LmHost *host, const char *pattern, const char *text, size_t size, in
 {
 	Training training = {NULL};
 
-	training.trainer = lm_bpe_trainer_create(host, pattern, false, &training.error);
+	training.trainer =
+		lm_bpe_trainer_create(host, &(LmBpeOptions){.pattern = pattern}, &training.error);
 	if (training.trainer && lm_bpe_trainer_add(training.trainer, text, size, &training.error))
 		training.spec =
 			lm_bpe_trainer_finish(training.trainer, n_tokens, &training.n_reached, &training.error);
@@ -186,8 +187,8 @@ test_order(const LmHost *host)
 		 *line;
 	int n_lines = 0, n_reached;
 	Training whole;
-	LmBpeTrainer *forward = lm_bpe_trainer_create(host, NULL, false, NULL);
-	LmBpeTrainer *backward = lm_bpe_trainer_create(host, NULL, false, NULL);
+	LmBpeTrainer *forward = lm_bpe_trainer_create(host, NULL, NULL);
+	LmBpeTrainer *backward = lm_bpe_trainer_create(host, NULL, NULL);
 	const LmTokenizerSpec *a, *b;
 
 	for (line = strtok(text, "\n"); line && n_lines < 4000; line = strtok(NULL, "\n"))
@@ -299,7 +300,7 @@ test_failures(TapHost *state, const LmHost *host)
 {
 	LmError error = {0};
 	int n_reached;
-	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, false, &error);
+	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, &error);
 	size_t before = lm_bpe_trainer_memory(trainer);
 
 	ok(!lm_bpe_trainer_add(trainer, "a\xFFz", 3, &error) && error.code == LM_ERR_ENCODING &&
@@ -319,7 +320,8 @@ test_failures(TapHost *state, const LmHost *host)
 	   "merging stops when told to");
 	state->stop = false;
 	lm_bpe_trainer_free(trainer);
-	ok(!lm_bpe_trainer_create(host, "(", false, &error) && error.code == LM_ERR_FORMAT,
+	ok(!lm_bpe_trainer_create(host, &(LmBpeOptions){.pattern = "("}, &error) &&
+		   error.code == LM_ERR_FORMAT,
 	   "a trainer refuses a pattern that is none");
 }
 
@@ -332,11 +334,12 @@ test_memory(TapHost *state, const LmHost *host)
 
 	for (k = 0; !done && k < 1000; k++)
 	{
+		LmBpeOptions options = {
+			.pattern = k % 2 ? "\\S+" : NULL, .normalize_nfc = true, .whole_characters = k % 4 > 1};
 		Training training = {NULL};
 
 		state->fail_after = k;
-		training.trainer =
-			lm_bpe_trainer_create(host, k % 2 ? "\\S+" : NULL, true, &training.error);
+		training.trainer = lm_bpe_trainer_create(host, &options, &training.error);
 		if (training.trainer &&
 			lm_bpe_trainer_add(training.trainer, text, strlen(text), &training.error))
 			training.spec =

@@ -120,7 +120,8 @@ way_adapter(const LmHost *host, const Given *given, LmError *error)
 static bool
 way_bpe(const LmHost *host, const Given *given, LmError *error)
 {
-	LmBpeTrainer *trainer = lm_bpe_trainer_create(host, NULL, true, error);
+	LmBpeTrainer *trainer =
+		lm_bpe_trainer_create(host, &(LmBpeOptions){.normalize_nfc = true}, error);
 	const LmTokenizerSpec *spec = NULL;
 	LmTokenizer *tokenizer;
 	LmTokens tokens = {0};

@@ -46,7 +46,7 @@ train_tokenizer(const LmHost *host)
 	sample_size = file ? fread(sample, 1, 1 << 20, file) : 0;
 	if (file)
 		fclose(file);
-	trainer = lm_bpe_trainer_create(host, NULL, false, &error);
+	trainer = lm_bpe_trainer_create(host, NULL, &error);
 	if (sample_size > 0 && lm_bpe_trainer_add(trainer, sample, sample_size, &error))
 		tokenizer = lm_tokenizer_create(
 			host, lm_bpe_trainer_finish(trainer, TOKENS, &n_reached, &error), &error);

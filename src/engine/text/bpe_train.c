@@ -25,6 +25,7 @@ typedef struct TrainedSpec
 {
 	LmTokenizerSpec spec;
 	char *pattern;
+	LmTokenShape *shapes; /* of the tokens; NULL where any two may merge */
 	LmTokenTable table;
 	size_t merges_capacity;
 	char **blocks; /* of BLOCK_SIZE bytes */
@@ -46,7 +47,7 @@ struct LmBpeTrainer
 	LmHost host;
 	LmSplit split;
 	LmPieces pieces;
-	bool normalize_nfc;
+	LmBpeOptions options; /* without the pattern */
 	LmText normalized; /* scratch, kept between texts */
 	LmWords words;
 	TrainedSpec result;
@@ -71,14 +72,19 @@ static bool record_merge(LmBpeTrainer *trainer, LmMerge *merge, LmError *error);
 /* ------------------------------------------------------------ counting */
 
 LmBpeTrainer *
-lm_bpe_trainer_create(const LmHost *host, const char *pattern, bool normalize_nfc, LmError *error)
+lm_bpe_trainer_create(const LmHost *host, const LmBpeOptions *options, LmError *error)
 {
+	const char *pattern = options ? options->pattern : NULL;
 	LmBpeTrainer *trainer = lm_array_allocate(host, 1, sizeof *trainer, error);
 
 	if (!trainer)
 		return NULL;
 	trainer->host = trainer->words.host = *host;
-	trainer->normalize_nfc = normalize_nfc;
+	if (options)
+		trainer->options = *options;
+	trainer->options.pattern = NULL;
+	if (trainer->options.min_count < 2)
+		trainer->options.min_count = 2;
 	if (!lm_split_create(&trainer->split, host, pattern, error))
 	{
 		lm_free(host, trainer);
@@ -128,9 +134,10 @@ lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError
 {
 	if (!lm_text_check(&trainer->host, text, size, error))
 		return false;
-	if (!trainer->normalize_nfc)
+	if (!trainer->options.normalize_nfc && !trainer->options.normalize_nfkc)
 		return add_valid(trainer, text, size, error);
-	return lm_text_normalize(&trainer->host, &trainer->normalized, text, size, error) &&
+	return (trainer->options.normalize_nfkc ? lm_text_normalize_kc : lm_text_normalize)(
+			   &trainer->host, &trainer->normalized, text, size, error) &&
 		   add_valid(trainer, trainer->normalized.data, trainer->normalized.size, error);
 }
 
@@ -216,7 +223,8 @@ start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error)
 		merging->lengths =
 			lm_array_allocate(&trainer->host, words->count, sizeof *merging->lengths, error);
 	if (!merging->lengths ||
-		!lm_pairs_create(&merging->pairs, &trainer->host, trainer->result.spec.tokens, error))
+		!lm_pairs_create(&merging->pairs, &trainer->host, trainer->result.spec.tokens,
+						 trainer->options.min_count, trainer->result.shapes, error))
 		return false;
 	for (size_t i = 0; i < words->arena_size; i++)
 		merging->symbols[i] = (unsigned char) words->arena[i];
@@ -346,7 +354,8 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 
 	free_result(trainer);
 	spec->kind = LM_TOKENIZER_BPE;
-	spec->normalize_nfc = trainer->normalize_nfc;
+	spec->normalize_nfc = trainer->options.normalize_nfc;
+	spec->normalize_nfkc = trainer->options.normalize_nfkc;
 	spec->pattern = result->pattern;
 	spec->beginning = spec->unknown = -1;
 	spec->tokens = lm_array_allocate(host, (size_t) n_tokens, sizeof *spec->tokens, error);
@@ -354,7 +363,9 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 		spec->special = lm_array_allocate(host, (size_t) n_tokens, sizeof *spec->special, error);
 	if (spec->special)
 		result->table.slots = lm_array_allocate(host, n_slots, sizeof *result->table.slots, error);
-	if (!result->table.slots)
+	if (result->table.slots && trainer->options.whole_characters)
+		result->shapes = lm_array_allocate(host, (size_t) n_tokens, sizeof *result->shapes, error);
+	if (!result->table.slots || (trainer->options.whole_characters && !result->shapes))
 		return false;
 	result->table.mask = (uint32_t) (n_slots - 1);
 	for (int byte = 0; byte < 256; byte++)
@@ -363,6 +374,8 @@ start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 		uint32_t slot;
 
 		find_token(trainer, token, &slot);
+		if (result->shapes)
+			result->shapes[byte] = lm_token_shape(token);
 		spec->tokens[spec->n_tokens++] = token;
 		result->table.slots[slot] = spec->n_tokens;
 	}
@@ -380,6 +393,7 @@ free_result(LmBpeTrainer *trainer)
 	lm_free(&trainer->host, result->spec.special);
 	lm_array_free(&trainer->host, result->spec.merges);
 	lm_free(&trainer->host, result->table.slots);
+	lm_free(&trainer->host, result->shapes);
 	for (size_t i = 0; i < result->n_blocks; i++)
 		lm_free(&trainer->host, result->blocks[i]);
 	lm_array_free(&trainer->host, result->blocks);
@@ -419,6 +433,8 @@ add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmErr
 		return true;
 	*id = result->spec.n_tokens++;
 	result->spec.tokens[*id] = joined;
+	if (result->shapes)
+		result->shapes[*id] = lm_token_shape(joined);
 	result->table.slots[slot] = *id + 1;
 	result->block_used += joined.size;
 	return true;

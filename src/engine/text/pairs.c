@@ -15,6 +15,7 @@
 #define NONE (-1)
 
 static LmPair *find(const LmPairs *pairs, uint64_t key);
+static bool fit(const LmPairs *pairs, int32_t left, int32_t right);
 static bool grow(LmPairs *pairs, LmError *error);
 static bool add_word(LmPairs *pairs, LmPair *pair, int32_t word, LmError *error);
 static bool entry_before(const LmPairs *pairs, const LmPairEntry *a, const LmPairEntry *b);
@@ -23,11 +24,14 @@ static void sink(LmPairs *pairs, size_t hole, LmPairEntry entry);
 static void rise(LmPairs *pairs, size_t hole, LmPairEntry entry);
 
 bool
-lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols, LmError *error)
+lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols, int64_t min_count,
+				const LmTokenShape *shapes, LmError *error)
 {
 	memset(pairs, 0, sizeof *pairs);
 	pairs->host = host;
 	pairs->symbols = symbols;
+	pairs->min_count = min_count;
+	pairs->shapes = shapes;
 	pairs->free_node = NONE;
 	pairs->merge = 1;
 	return grow(pairs, error);
@@ -56,6 +60,12 @@ find(const LmPairs *pairs, uint64_t key)
 	return &pairs->table[slot];
 }
 
+static bool
+fit(const LmPairs *pairs, int32_t left, int32_t right)
+{
+	return !pairs->shapes || lm_token_shapes_fit(pairs->shapes[left], pairs->shapes[right]);
+}
+
 /* Doubles the hash table and enters all pairs again. */
 static bool
 grow(LmPairs *pairs, LmError *error)
@@ -81,6 +91,8 @@ lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_
 	uint64_t key = lm_merge_key(left, right);
 	LmPair *pair;
 
+	if (!fit(pairs, left, right))
+		return true;
 	if (pairs->n_pairs * 8 >= pairs->n_slots * 5 && !grow(pairs, error))
 		return false;
 	pair = find(pairs, key);
@@ -129,7 +141,8 @@ add_word(LmPairs *pairs, LmPair *pair, int32_t word, LmError *error)
 void
 lm_pairs_lower(LmPairs *pairs, int32_t left, int32_t right, int64_t count)
 {
-	find(pairs, lm_merge_key(left, right))->count -= count;
+	if (fit(pairs, left, right))
+		find(pairs, lm_merge_key(left, right))->count -= count;
 }
 
 int32_t
@@ -165,7 +178,7 @@ lm_pairs_flush(LmPairs *pairs, LmError *error)
 		LmPairEntry entry = pairs->raised[i];
 
 		entry.count = find(pairs, lm_merge_key(entry.left, entry.right))->count;
-		if (entry.count >= 2)
+		if (entry.count >= pairs->min_count)
 			rise(pairs, pairs->n_queued++, entry);
 	}
 	pairs->n_raised = 0;
@@ -181,7 +194,7 @@ lm_pairs_take_best(LmPairs *pairs, int32_t *left, int32_t *right)
 		LmPairEntry best = pairs->queue[0];
 		int64_t count = find(pairs, lm_merge_key(best.left, best.right))->count;
 
-		if (count < best.count && count >= 2)
+		if (count < best.count && count >= pairs->min_count)
 		{
 			best.count = count;
 			sink(pairs, 0, best);

@@ -8,7 +8,7 @@
 #ifndef LM_TEXT_PAIRS_H
 #define LM_TEXT_PAIRS_H
 
-#include "engine/tokenizer.h"
+#include "text/token_shape.h"
 
 /*
  * A slot of the table. Pairs are never taken out: a count of 0 is a pair that does not occur now.
@@ -43,6 +43,8 @@ typedef struct LmPairs
 {
 	const LmHost *host;
 	const LmBytes *symbols; /* bytes of the symbols, by id: the tie rule */
+	const LmTokenShape *shapes; /* by id: which pairs there are; NULL: all */
+	int64_t min_count; /* of a pair that is taken */
 
 	LmPair *table;
 	size_t n_slots; /* a power of two */
@@ -61,19 +63,23 @@ typedef struct LmPairs
 	int32_t merge;
 } LmPairs;
 
-/* Without pairs. symbols must outlive it and may grow. LM_ERR_MEMORY. */
-bool lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols, LmError *error);
+/*
+ * Without pairs. symbols and shapes must outlive it and may grow; pairs whose shapes do not fit are
+ * never entered. LM_ERR_MEMORY.
+ */
+bool lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols, int64_t min_count,
+					 const LmTokenShape *shapes, LmError *error);
 void lm_pairs_free(LmPairs *pairs);
 
 /* Adds count occurrences of the pair, in that word. LM_ERR_MEMORY or LM_ERR_LIMIT. */
 bool lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count,
 					LmError *error);
-/* Takes count occurrences away; the pair must exist. */
+/* Takes count occurrences away; the pair must exist, or its shapes not fit. */
 void lm_pairs_lower(LmPairs *pairs, int32_t left, int32_t right, int64_t count);
 /* Queues the pairs raised since the last call, with the counts that they have now. */
 bool lm_pairs_flush(LmPairs *pairs, LmError *error);
 
-/* Takes the best pair out of the queue; false when no pair occurs at least twice. */
+/* Takes the best pair out of the queue; false when no pair occurs often enough. */
 bool lm_pairs_take_best(LmPairs *pairs, int32_t *left, int32_t *right);
 /* Takes the list of the pair's words, to be read node by node and given back; -1 when empty. */
 int32_t lm_pairs_take_words(LmPairs *pairs, int32_t left, int32_t right);
