@@ -28,6 +28,28 @@ CREATE FUNCTION @extschema@.gpt_export_tokenizer(name text) RETURNS text
 COMMENT ON FUNCTION @extschema@.gpt_export_tokenizer(text) IS
 	'returns the tokenizer.json of a tokenizer, or of a model''s tokenizer';
 
+-- Texts and tokens
+
+CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text, special boolean) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text, boolean) IS
+	'returns the token ids of a text; if special is true, names of special tokens in it become those tokens';
+
+CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text, special boolean) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text, boolean) IS
+	'returns the number of tokens of a text; if special is true, names of special tokens in it become those tokens';
+
+CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, token integer) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer) IS
+	'returns what a token spells, with bytes of incomplete characters as <0xE4>, or the name of a special token';
+
+CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, tokens integer[]) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer[]) IS
+	'returns what each token of an array spells, or its name';
+
 -- Conversations
 
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,

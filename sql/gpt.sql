@@ -326,6 +326,26 @@ CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text
 	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text) IS 'returns the number of tokens of a text';
 
+CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text, special boolean) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(text, text, boolean) IS
+	'returns the token ids of a text; if special is true, names of special tokens in it become those tokens';
+
+CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text, special boolean) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text, boolean) IS
+	'returns the number of tokens of a text; if special is true, names of special tokens in it become those tokens';
+
+CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, token integer) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer) IS
+	'returns what a token spells, with bytes of incomplete characters as <0xE4>, or the name of a special token';
+
+CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, tokens integer[]) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer[]) IS
+	'returns what each token of an array spells, or its name';
+
 CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT '{}')
 		RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_train_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;

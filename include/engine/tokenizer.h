@@ -240,6 +240,8 @@ LmTokenizer *lm_tokenizer_fork(const LmTokenizer *tokenizer, const LmHost *host,
  * not be valid UTF-8.
  */
 LmBytes lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id);
+/* The same, but of a special token its name. */
+LmBytes lm_tokenizer_name(const LmTokenizer *tokenizer, int32_t id);
 
 /* Places first .. end - 1 in the order of tokens by their bytes. */
 typedef struct LmTokenRange

@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "core/argument_type.h"
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "serve/call.h"
@@ -312,17 +313,8 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 bool
 gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number)
 {
-	Oid type = get_fn_expr_argtype(fcinfo->flinfo, number);
+	Oid type = gpt_argument_type(fcinfo, number);
 
-	/* Without an expression, the declared type of the argument decides. */
-	if (!OidIsValid(type) && OidIsValid(fcinfo->flinfo->fn_oid))
-	{
-		Oid *types;
-		int n;
-
-		get_func_signature(fcinfo->flinfo->fn_oid, &types, &n);
-		type = number < n ? types[number] : InvalidOid;
-	}
 	return type == TEXTARRAYOID || (OidIsValid(type) && get_element_type(type) != InvalidOid);
 }
 

@@ -2,9 +2,6 @@
  * src/sql/sql_text.c
  *
  * gpt_tokenize, gpt_detokenize, gpt_count_tokens: text to token ids and back.
- *
- * The first argument is "bytes", a model ("name" or "name@3"), or else the name of a tokenizer, in
- * this order: a model hides a tokenizer of the same name.
  */
 #include "postgres.h"
 
@@ -18,10 +15,9 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
-#include "core/extension.h"
 #include "core/settings.h"
-#include "serve/cache.h"
 #include "sql/arguments.h"
+#include "sql/named_tokenizer.h"
 
 /*
  * bytes that a byte of text needs on its way to a value: in buffers that double, and in the value
@@ -50,8 +46,6 @@ PG_FUNCTION_INFO_V1(gpt_tokenize);
 PG_FUNCTION_INFO_V1(gpt_detokenize);
 PG_FUNCTION_INFO_V1(gpt_count_tokens);
 
-static LmTokenizer *find_tokenizer(const char *reference);
-static LmTokenizer *bytes_tokenizer(void);
 static void encode(LmTokens *tokens, FunctionCallInfo fcinfo);
 static ArrayType *make_array(LmTokens *tokens);
 static void decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n);
@@ -60,6 +54,9 @@ static int invalid_length(const unsigned char *bytes, size_t size);
 
 /*
  * gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]    STRICT
+ * gpt_tokenize(model_or_tokenizer text, input text, special boolean) RETURNS integer[]    STRICT
+ *
+ * special: names of special tokens in the text become those tokens.
  */
 Datum
 gpt_tokenize(PG_FUNCTION_ARGS)
@@ -76,6 +73,7 @@ gpt_tokenize(PG_FUNCTION_ARGS)
 
 /*
  * gpt_count_tokens(model_or_tokenizer text, input text) RETURNS integer    STRICT
+ * gpt_count_tokens(model_or_tokenizer text, input text, special boolean) RETURNS integer    STRICT
  */
 Datum
 gpt_count_tokens(PG_FUNCTION_ARGS)
@@ -109,7 +107,7 @@ gpt_detokenize(PG_FUNCTION_ARGS)
 	if (array_contains_nulls(array))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tokens must not contain null")));
-	tokenizer = find_tokenizer(gpt_argument_text(fcinfo, 0));
+	tokenizer = gpt_named_tokenizer(gpt_argument_text(fcinfo, 0));
 
 	/* Now do the work. */
 	initStringInfo(&bytes);
@@ -118,47 +116,20 @@ gpt_detokenize(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(valid_text(&bytes));
 }
 
-static LmTokenizer *
-find_tokenizer(const char *reference)
-{
-	uint8 sha256[GPT_SHA256_SIZE];
-
-	(void) gpt_extension_oid();
-	if (strcmp(reference, "bytes") == 0)
-		return bytes_tokenizer();
-	if (!gpt_catalog_resolve_tokenizer(reference, sha256))
-		gpt_catalog_raise_missing_tokenizer(reference, GPT_WANTED_TOKENIZER_OR_MODEL);
-	return gpt_cache_tokenizer(sha256);
-}
-
-static LmTokenizer *
-bytes_tokenizer(void)
-{
-	static LmTokenizer *tokenizer = NULL;
-	LmError error;
-
-	while (tokenizer == NULL)
-	{
-		tokenizer = lm_tokenizer_create(gpt_bridge_host(TopMemoryContext), lm_bytes_spec(), &error);
-		if (tokenizer == NULL)
-			gpt_bridge_retry(&error);
-	}
-	return tokenizer;
-}
-
 /* The ids lie in the tokenizer's memory, which outlives the call: the caller frees them. */
 static void
 encode(LmTokens *tokens, FunctionCallInfo fcinfo)
 {
 	text *input = PG_GETARG_TEXT_PP(1);
+	int flags = PG_NARGS() > 2 && PG_GETARG_BOOL(2) ? LM_ENCODE_SPECIAL : 0;
 	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
 	LmTokenizer *tokenizer;
 	LmError error;
 
 	gpt_bridge_check_encoding();
-	tokenizer = find_tokenizer(gpt_argument_text(fcinfo, 0));
-	while (!lm_tokenizer_encode(tokenizer, tokens, VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input),
-								&error))
+	tokenizer = gpt_named_tokenizer(gpt_argument_text(fcinfo, 0));
+	while (!lm_tokenizer_encode_part(tokenizer, tokens, VARDATA_ANY(input),
+									 VARSIZE_ANY_EXHDR(input), flags, &error))
 	{
 		lm_tokens_free(host, tokens);
 		gpt_bridge_retry(&error);
@@ -209,19 +180,14 @@ make_array(LmTokens *tokens)
 static void
 decode(StringInfo bytes, const LmTokenizer *tokenizer, const int32 *ids, int n)
 {
-	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
-	int n_tokens = spec->n_tokens;
-	bool strip = spec->strip_space;
+	bool strip = lm_tokenizer_spec(tokenizer)->strip_space;
 
 	for (int i = 0; i < n; i++)
 	{
 		LmBytes token;
 
 		CHECK_FOR_INTERRUPTS();
-		if (ids[i] < 0 || ids[i] >= n_tokens)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("token %d does not exist", ids[i]),
-							errdetail("Tokens of this tokenizer are 0 to %d.", n_tokens - 1)));
+		gpt_check_token(tokenizer, ids[i]);
 		token = lm_tokenizer_bytes(tokenizer, ids[i]);
 		if (strip && token.size > 0)
 		{

@@ -207,7 +207,15 @@ lm_tokenizer_bytes(const LmTokenizer *tokenizer, int32_t id)
 {
 	const LmTokenizerSpec *spec = tokenizer->spec;
 
-	if (id < 0 || id >= spec->n_tokens || spec->special[id])
+	if (id >= 0 && id < spec->n_tokens && spec->special[id])
+		return (LmBytes){"", 0};
+	return lm_tokenizer_name(tokenizer, id);
+}
+
+LmBytes
+lm_tokenizer_name(const LmTokenizer *tokenizer, int32_t id)
+{
+	if (id < 0 || id >= tokenizer->spec->n_tokens)
 		return (LmBytes){"", 0};
 	return lm_tokenizer_token(tokenizer, id);
 }
