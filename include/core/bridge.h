@@ -52,6 +52,12 @@ extern LmEngine *gpt_bridge_training_engine(int n_threads);
 extern uint64 gpt_bridge_generation(void);
 
 /*
+ * Stops the engine of this process and frees all that was allocated through it; the next call
+ * starts another. For a session that has trained, or that an error has interrupted meanwhile.
+ */
+extern void gpt_bridge_stop_engine(void);
+
+/*
  * Raises the error that the engine reported, mapped to an SQLSTATE. Never returns: a stop that no
  * pending interrupt explains is an error, too.
  */

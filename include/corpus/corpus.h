@@ -78,6 +78,22 @@ extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *op
 									const GptGivenTokenizer *given, const char *since,
 									GptProgress *progress);
 
+/* The options of a spool that follow from those of a training; those of its base are left out. */
+extern GptSpoolOptions gpt_corpus_spool_options(const char *query, const GptTrainOptions *options);
+
+/* Whether the corpus' tokenizer normalises texts, or, where there is none yet, will. */
+extern bool gpt_corpus_normalizes(const GptCorpus *corpus, const GptTrainOptions *options);
+
+/*
+ * src/corpus/corpus_estimate.c: what gpt_corpus_create would make of the query, estimated in the
+ * current transaction, under the active snapshot, as the current role. Rows, bytes and labels are
+ * those of all rows. Of a large corpus the tokenizer, the context and the dataset are those of a
+ * sample, which facts->sampled counts, while the numbers of tokens, header->train_tokens too, are
+ * extrapolated. The corpus lives in the current memory context and needs no _free.
+ */
+extern GptCorpus *gpt_corpus_estimate(const char *query, const GptTrainOptions *options,
+									  GptProgress *progress);
+
 /*
  * Opens the token file of a record. Returns NULL if the file does not exist; raises
  * ERRCODE_DATA_CORRUPTED if it has another size or checksum than the record. _record fills the

@@ -33,6 +33,9 @@ typedef struct GptFacts
 	GptSizes bytes; /* of documents */
 	GptLongRow longest[GPT_FACTS_LONGEST]; /* the longest first; of equal ones the first row */
 	int n_longest;
+	GptSizes tokens; /* of documents, or of those of a sample */
+	int64 token_bytes; /* of the texts that became them */
+	int64 sampled; /* documents of the sample; 0: all */
 } GptFacts;
 
 /* Reads the spool; palloc'd in the current memory context. Checks for interrupts. */

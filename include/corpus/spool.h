@@ -10,6 +10,7 @@
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
 #include "corpus/source.h"
+#include "store/progress.h"
 
 /* The two parts of a corpus. */
 typedef enum GptSide
@@ -71,6 +72,12 @@ typedef struct GptSpoolOptions
  */
 extern GptSpool *gpt_spool_read(const GptSpoolOptions *options);
 extern void gpt_spool_free(GptSpool *spool);
+
+/*
+ * A spool of that share of the training rows, at least one; of a long text the beginning. It is
+ * drawn by the texts of the rows alone. Of an in_transaction spool, which outlives it.
+ */
+extern GptSpool *gpt_spool_sample(GptSpool *spool, double share, GptProgress *progress);
 
 /*
  * The largest value of the watermark column, as text that reads back; options->since if all values

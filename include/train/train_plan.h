@@ -46,6 +46,14 @@ typedef struct GptTrainPlan
 	size_t parameters;
 } GptTrainPlan;
 
+/* How steps are timed for a plan that is not carried out. */
+typedef struct GptPlanTiming
+{
+	double most_seconds; /* of each of up to two measurements */
+	double step_seconds; /* of a step of the plan, afterwards */
+	double seconds; /* of the whole job, without the time that reading takes */
+} GptPlanTiming;
+
 /* ---- src/train/train_plan.c --------------------------------------------------- */
 
 /*
@@ -63,10 +71,13 @@ extern void gpt_plan_check_base(GptTrainOptions *options, const LmConfig *config
 /*
  * Chooses everything that is not given. started_at: the beginning of the job, from which `minutes`
  * count. With a time limit it measures the speed of this machine. Raises an error if the memory
- * does not suffice.
+ * does not suffice. _estimate makes the same plan and always measures its steps.
  */
 extern void gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options,
 							const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
+extern void gpt_plan_estimate(GptTrainPlan *plan, GptPlanTiming *timing,
+							  const GptTrainOptions *options, const GptCorpus *corpus,
+							  GptProgress *progress);
 
 /* The engine that the plan's training runs on. */
 extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);

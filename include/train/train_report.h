@@ -7,6 +7,7 @@
 #ifndef GPT_TRAIN_REPORT_H
 #define GPT_TRAIN_REPORT_H
 
+#include "core/json_writer.h"
 #include "corpus/corpus.h"
 #include "train/train_loop.h"
 #include "train/train_plan.h"
@@ -21,7 +22,13 @@ extern const char *gpt_train_end_name(int end);
 extern Jsonb *gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 									const GptTrainResult *result);
 
-/* The report of a job after its rows were read and made tokens. */
-extern Jsonb *gpt_report_corpus(const GptCorpus *corpus);
+/*
+ * The report of a job, member by member: of the rows after they were read and made tokens
+ * (corpus->facts is not NULL), and of the choices of the plan. seconds: estimate of the time that
+ * the training takes; 0: not known. result: NULL before the end.
+ */
+extern void gpt_report_corpus(GptJsonWriter *json, const GptCorpus *corpus);
+extern void gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds,
+							   const GptTrainResult *result);
 
 #endif /* GPT_TRAIN_REPORT_H */

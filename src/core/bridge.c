@@ -52,7 +52,6 @@ static bool is_refused(size_t size);
 static void *reallocate(void *context, void *pointer, size_t size);
 static bool should_stop(void *context);
 static void absorb_barrier(void);
-static void stop_engine(void);
 static LmEngine *start_engine(int n_threads, const char *blas);
 
 const LmHost *
@@ -98,7 +97,7 @@ gpt_bridge_engine(int n_threads)
 		n_threads = 1;
 	if (engine != NULL && engine_threads == n_threads)
 		return engine;
-	stop_engine();
+	gpt_bridge_stop_engine();
 	return start_engine(n_threads, NULL);
 }
 
@@ -116,7 +115,7 @@ gpt_bridge_training_engine(int n_threads)
 	if (engine != NULL && engine_threads == n_threads && engine_blas != NULL &&
 		(keeps_library || strcmp(engine_blas, gpt_blas_library) == 0))
 		return engine;
-	stop_engine();
+	gpt_bridge_stop_engine();
 	return start_engine(n_threads, gpt_blas_library);
 }
 
@@ -317,8 +316,8 @@ absorb_barrier(void)
 	PG_END_TRY();
 }
 
-static void
-stop_engine(void)
+void
+gpt_bridge_stop_engine(void)
 {
 	if (engine != NULL)
 		lm_engine_stop(engine);
@@ -330,8 +329,8 @@ stop_engine(void)
 }
 
 /*
- * blas: a value of gpt.blas_library; NULL: no library. stop_engine knows the context before
- * anything can fail, so a failed start leaks nothing.
+ * blas: a value of gpt.blas_library; NULL: no library. gpt_bridge_stop_engine knows the context
+ * before anything can fail, so a failed start leaks nothing.
  */
 static LmEngine *
 start_engine(int n_threads, const char *blas)

@@ -44,9 +44,8 @@ take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
 	memcpy(corpus->tokenizer_hash, given->sha256, GPT_SHA256_SIZE);
 }
 
-/* Whether the tokenizer does, or will. */
-static bool
-normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
+bool
+gpt_corpus_normalizes(const GptCorpus *corpus, const GptTrainOptions *options)
 {
 	if (corpus->tokenizer != NULL)
 		return lm_tokenizer_spec(corpus->tokenizer)->normalize_nfc;
@@ -88,9 +87,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 				  const char *since, GptProgress *progress)
 {
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
-	GptTokenFileOptions file = {.run_id = &job->run_id,
-								.seed = options->seed,
-								.n_threads = gpt_settings_train_threads(options->threads)};
+	GptTokenFileOptions file;
 	GptSpool *spool;
 	int64 unpredicted;
 
@@ -102,7 +99,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 														&corpus->tokenizer_is_stored);
 
 	gpt_progress_phase(progress, "reading");
-	spool = read_rows(job, options, given, normalizes(corpus, options), since);
+	spool = read_rows(job, options, given, gpt_corpus_normalizes(corpus, options), since);
 	if (spool == NULL)
 	{
 		lm_tokenizer_free(corpus->tokenizer);
@@ -132,14 +129,17 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	}
 
 	gpt_progress_phase(progress, "tokenizing");
-	file.documents = options->documents;
-	file.keep_order = !options->shuffle;
-	file.is_finetune = options->is_finetune;
-	file.context = options->context == GPT_CHOSEN ? 0 : (int) options->context;
+	file = gpt_token_file_options(options);
+	file.run_id = &job->run_id;
+	file.n_threads = gpt_settings_train_threads(options->threads);
+	file.sizes = &corpus->facts->tokens;
+	corpus->facts->token_bytes = corpus->counts.bytes;
 	corpus->dataset.context =
 		gpt_token_file_write(&unpredicted, &file, spool, corpus->tokenizer, progress);
 	corpus->counts.documents -= unpredicted;
 	corpus->counts.skipped += unpredicted;
+	corpus->facts->documents -= unpredicted;
+	corpus->facts->skipped.n[GPT_SKIP_TOKENS] = unpredicted;
 	corpus->dataset.documents = file.documents;
 	corpus->dataset.shuffle = options->shuffle;
 	corpus->dataset.seed = options->seed;
@@ -232,6 +232,20 @@ chat_of(const GptTrainOptions *options, const GptGivenTokenizer *given)
 	return given != NULL ? gpt_extras_chat(given->extras) : NULL;
 }
 
+GptSpoolOptions
+gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
+{
+	return (GptSpoolOptions){
+		.query = query,
+		.validation_query = options->validation_query,
+		.validation_fraction = options->validation_fraction,
+		.joined = options->documents == LM_DOCUMENTS_JOINED,
+		.watermark = options->watermark,
+		.replay = options->replay,
+		.seed = (uint64) options->seed,
+	};
+}
+
 /*
  * The user's query runs here, and nowhere else. The transaction is read-only from its first
  * snapshot on, and both queries see the same rows. It is rolled back: objects that a function of
@@ -242,25 +256,20 @@ static GptSpool *
 read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
 		  bool normalize_nfc, const char *since)
 {
-	GptSpoolOptions spool_options = {
-		.query = job->query,
-		.validation_query = options->validation_query,
-		.validation_fraction = options->validation_fraction,
-		.joined = options->documents == LM_DOCUMENTS_JOINED,
-		.watermark = options->watermark,
-		.since = since,
-		.replay = options->replay,
-		.seed = (uint64) options->seed,
-		.labels = given != NULL ? given->labels : NULL,
-		.n_labels = given != NULL ? given->n_labels : 0,
-		.multi_label = given != NULL && given->multi_label,
-		.normalize_nfc = normalize_nfc,
-		.chat = chat_of(options, given),
-	};
+	GptSpoolOptions spool_options = gpt_corpus_spool_options(job->query, options);
 	MemoryContext context = CurrentMemoryContext;
 	GptSpool *spool;
 	int guc_level;
 
+	spool_options.since = since;
+	spool_options.normalize_nfc = normalize_nfc;
+	spool_options.chat = chat_of(options, given);
+	if (given != NULL)
+	{
+		spool_options.labels = given->labels;
+		spool_options.n_labels = given->n_labels;
+		spool_options.multi_label = given->multi_label;
+	}
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactReadOnly = true;

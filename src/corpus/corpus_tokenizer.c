@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
@@ -73,15 +74,20 @@ gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 static LmTokenizer *
 load_named(const char *name, uint8 *sha256)
 {
+	bool in_transaction = IsTransactionState();
 	GptTransaction transaction;
 	LmTokenizerSpec *spec;
 
-	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	MemoryContextSwitchTo(transaction.context);
+	if (!in_transaction)
+	{
+		gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+		MemoryContextSwitchTo(transaction.context);
+	}
 	if (!gpt_catalog_resolve_tokenizer(name, sha256))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
 	spec = gpt_catalog_read_tokenizer(sha256);
-	gpt_transaction_commit(&transaction);
+	if (!in_transaction)
+		gpt_transaction_commit(&transaction);
 	return gpt_corpus_tokenizer_create(spec);
 }
 

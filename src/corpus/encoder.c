@@ -56,8 +56,8 @@ gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive, vo
 	encoder->context = context;
 	encoder->host = gpt_bridge_host(CurrentMemoryContext);
 	encoder->size = (size_t) size;
-	if ((int64) n_threads * THREAD_MEMORY + size * (1 + (int64) sizeof(int32)) <=
-		(int64) gpt_settings_max_memory() / MEMORY_SHARE)
+	if (n_threads > 0 && (int64) n_threads * THREAD_MEMORY + size * (1 + (int64) sizeof(int32)) <=
+							 (int64) gpt_settings_max_memory() / MEMORY_SHARE)
 		start_threads(encoder, n_threads);
 	return encoder;
 }

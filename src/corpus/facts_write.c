@@ -27,7 +27,11 @@ gpt_facts_write(GptJsonWriter *json, const GptFacts *facts)
 	write_skipped(json, &facts->skipped);
 	gpt_json_begin(json, "length");
 	write_sizes(json, "bytes", &facts->bytes);
+	if (facts->tokens.n > 0)
+		write_sizes(json, "tokens", &facts->tokens);
 	gpt_json_end(json);
+	if (facts->sampled > 0)
+		gpt_json_put_integer(json, "sampled", facts->sampled);
 	write_longest(json, facts);
 	write_validation(json, facts);
 }
@@ -61,7 +65,7 @@ write_sizes(GptJsonWriter *json, const char *name, const GptSizes *sizes)
 		const char *name;
 		double share;
 	} percentiles[] = {{"p5", 0.05},  {"p50", 0.5},	 {"p90", 0.9},
-					   {"p95", 0.95}, {"p99", 0.99}, {"max", 1}};
+					   {"p95", 0.95}, {"p99", 0.99}, {"longest", 1}};
 
 	gpt_json_begin(json, name);
 	for (int i = 0; i < lengthof(percentiles); i++)

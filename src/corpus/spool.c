@@ -92,9 +92,9 @@ void
 gpt_spool_free(GptSpool *spool)
 {
 	BufFileClose(spool->file);
-	if (spool->labels != NULL)
+	if (spool->labels != NULL && !spool->is_sample)
 		gpt_label_table_free(spool->labels);
-	if (spool->held != NULL)
+	if (spool->held != NULL && !spool->is_sample)
 		gpt_held_out_free(spool->held);
 	if (spool->text != NULL)
 		pfree(spool->text);

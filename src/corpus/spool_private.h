@@ -66,6 +66,7 @@ struct GptSpool
 	GptSide side; /* of the record ... */
 	uint32 label; /* ... and its label's number in the end */
 	size_t cut; /* where its text is cut; 0: it is not */
+	bool is_sample; /* what it holds beside its file and text is another spool's */
 	bool second_part; /* of a row with a prompt, or of a text that is cut, comes next */
 };
 

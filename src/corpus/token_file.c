@@ -66,6 +66,7 @@ typedef struct Writer
 	StringInfoData record; /* SortKey and ids of the current document */
 	bool in_document; /* its prompt is in the record already */
 	DocumentShape shape; /* of the current document */
+	int64 n_row_ids; /* of its text */
 	Tuplesortstate *sort; /* NULL: the query's order is kept */
 	File file;
 	off_t offset; /* of the buffer's first byte in the file */
@@ -96,8 +97,20 @@ static void append_document(Writer *writer, GptSide side, const DocumentShape *s
 static void append_bytes(Writer *writer, const void *data, size_t size);
 static void flush(Writer *writer);
 
+GptTokenFileOptions
+gpt_token_file_options(const GptTrainOptions *options)
+{
+	return (GptTokenFileOptions){
+		.seed = (uint64) options->seed,
+		.documents = options->documents,
+		.keep_order = !options->shuffle,
+		.is_finetune = options->is_finetune,
+		.context = options->context == GPT_CHOSEN ? 0 : (int) options->context,
+	};
+}
+
 int
-gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, GptSpool *spool,
+gpt_token_file_write(int64 *unpredicted, GptTokenFileOptions *options, GptSpool *spool,
 					 LmTokenizer *tokenizer, GptProgress *progress)
 {
 	Writer writer;
@@ -124,6 +137,7 @@ gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options, Gpt
 	if (labels != NULL)
 		write_labels(&writer, labels);
 	finish_file(&writer);
+	options->file = writer.file;
 	*unpredicted = writer.n_unpredicted;
 	return context;
 }
@@ -142,13 +156,14 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	writer->end = spec->end_of_text;
 	writer->buffer = palloc(BUFFER_SIZE);
 	initStringInfo(&writer->record);
-	writer->shapes = BufFileCreateTemp(true);
+	writer->shapes = BufFileCreateTemp(options->run_id != NULL);
 	memcpy(writer->header.magic, LM_DATASET_MAGIC, sizeof(writer->header.magic));
 	writer->header.vocabulary = spec->n_tokens;
 	writer->header.token_size = spec->n_tokens <= 65536 && !masked ? 2 : 4;
 	writer->header.masked = masked;
 
-	writer->file = gpt_run_file_create(options->run_id, GPT_TOKENS);
+	writer->file = options->run_id != NULL ? gpt_run_file_create(options->run_id, GPT_TOKENS)
+										   : OpenTemporaryFile(false);
 	append_bytes(writer, &writer->header, sizeof(writer->header));
 }
 
@@ -195,12 +210,14 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 	{
 		resetStringInfo(record);
 		appendBinaryStringInfo(record, (const char *) &empty, sizeof(empty));
+		writer->n_row_ids = 0;
 		writer->shape = (DocumentShape){.weight = document->weight, .label = document->label};
 		if (writer->options->documents != LM_DOCUMENTS_JOINED && writer->end >= 0 &&
 			!document->marked)
 			append_ids(writer, &writer->end, 1);
 	}
 	append_ids(writer, ids, n_ids);
+	writer->n_row_ids += (int64) n_ids;
 	writer->in_document = document->is_prompt;
 	if (document->is_prompt)
 	{
@@ -209,6 +226,8 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 			writer->shape.n_ids > 0 ? (uint32) Min(writer->shape.n_ids - 1, PG_UINT32_MAX) : 0;
 		return;
 	}
+	if (writer->options->sizes != NULL)
+		gpt_sizes_add(writer->options->sizes, writer->n_row_ids);
 	writer->shape.n_bytes = document->size;
 	if (document->marked)
 		note_marks(writer, document, ids, n_ids);
@@ -301,7 +320,7 @@ put_document(Writer *writer, const GptDocument *document)
 
 /*
  * One transaction, at whose end the server closes the files of the sort. Meanwhile the progress row
- * does not change. No snapshot and no locks are held.
+ * does not change. No snapshot and no locks are held. Without a run there is a transaction already.
  */
 static void
 write_sorted(Writer *writer, GptSpool *spool)
@@ -311,9 +330,12 @@ write_sorted(Writer *writer, GptSpool *spool)
 	Datum value;
 	bool isnull;
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	MemoryContextSwitchTo(context);
+	if (writer->options->run_id != NULL)
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		MemoryContextSwitchTo(context);
+	}
 	writer->sort = begin_sort();
 	gpt_spool_rewind(spool);
 	while (gpt_spool_next(&document, spool))
@@ -333,6 +355,8 @@ write_sorted(Writer *writer, GptSpool *spool)
 		pfree(DatumGetPointer(value));
 	}
 	tuplesort_end(writer->sort);
+	if (writer->options->run_id == NULL)
+		return;
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 }
@@ -564,12 +588,14 @@ finish_file(Writer *writer)
 						errdetail("No document has two tokens.")));
 	flush(writer);
 	write_at(writer, header, sizeof(*header), 0);
-	FileClose(writer->file);
 	BufFileClose(writer->shapes);
 	gpt_encoder_free(writer->encoder);
 	pfree(writer->record.data);
 	pfree(writer->buffer);
 	if (writer->read != NULL)
 		pfree(writer->read);
+	if (writer->options->run_id == NULL)
+		return;
+	FileClose(writer->file);
 	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
 }

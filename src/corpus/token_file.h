@@ -7,32 +7,43 @@
 #ifndef GPT_TOKEN_FILE_H
 #define GPT_TOKEN_FILE_H
 
+#include "core/options.h"
+#include "corpus/sizes.h"
 #include "corpus/spool.h"
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
+#include "storage/fd.h"
 #include "store/progress.h"
 #include "utils/uuid.h"
 
 /* How the documents become a file. */
 typedef struct GptTokenFileOptions
 {
-	const pg_uuid_t *run_id;
+	const pg_uuid_t *run_id; /* NULL: a temporary file of the current transaction */
 	LmDocuments documents;
 	bool keep_order; /* keeps the query's order; otherwise sorts by the hash of (text, seed) */
 	uint64 seed;
-	int n_threads;
+	int n_threads; /* 0: encodes in the thread of the process */
+	File file; /* in the end, where there is no run */
 	int context; /* 0: chosen from the lengths of the documents */
 	bool is_finetune; /* what is chosen may then be longer */
+	GptSizes *sizes; /* counts the tokens of each document, without those at its ends; or NULL */
 } GptTokenFileOptions;
 
 /*
  * Encodes all documents of the spool into the run's file, on n_threads threads. Returns the
  * context, and in *unpredicted the number of documents too short to predict a token. Memory: one
  * document, some megabytes per thread, and a sort of bounded size that spills to temporary files.
- * Outside of transactions.
+ * Outside of transactions, unless there is no run.
  */
-extern int gpt_token_file_write(int64 *unpredicted, const GptTokenFileOptions *options,
-								GptSpool *spool, LmTokenizer *tokenizer, GptProgress *progress);
+extern int gpt_token_file_write(int64 *unpredicted, GptTokenFileOptions *options, GptSpool *spool,
+								LmTokenizer *tokenizer, GptProgress *progress);
+
+/* Those that follow from the options of a training. */
+extern GptTokenFileOptions gpt_token_file_options(const GptTrainOptions *options);
+
+/* Reads a temporary file into the current memory context, and removes it; otherwise as _open. */
+extern void gpt_token_file_load(LmDataset *dataset, File file);
 
 /*
  * Maps the file and checks it. The caller sets the other fields of the dataset before, and calls

@@ -10,12 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/fd.h"
 
+#include "core/bridge.h"
+#include "core/compat.h"
 #include "corpus/token_file.h"
 #include "store/run_files.h"
 
 #define MAGIC_SIZE 8
+#define PIECE_SIZE (1024 * 1024) /* read at once */
 
 /* Earlier forms of the file: without prompts and weights, without labels, without sets of labels.
  */
@@ -39,6 +44,32 @@ gpt_token_file_exists(const pg_uuid_t *run_id)
 		close(file);
 	}
 	return exists;
+}
+
+void
+gpt_token_file_load(LmDataset *dataset, File file)
+{
+	int64 size = FileSize(file);
+	char *base = size < 0 ? NULL : MemoryContextAllocHuge(CurrentMemoryContext, (Size) size);
+	int64 done = 0;
+	LmError error;
+
+	while (done < size)
+	{
+		int n = FileRead(file, base + done, (int) Min(size - done, PIECE_SIZE), done,
+						 gpt_wait_event("GptTokenFileRead"));
+
+		CHECK_FOR_INTERRUPTS();
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	if (size < 0 || done < size)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read file \"%s\": %m", FilePathName(file))));
+	FileClose(file);
+	if (!lm_dataset_open(dataset, base, (size_t) size, &error))
+		gpt_bridge_raise(&error);
 }
 
 void

@@ -6,37 +6,39 @@
  */
 #include "postgres.h"
 
-#include "corpus/facts.h"
+#include "core/bridge.h"
 #include "train/train_estimate.h"
+#include "train/train_report.h"
 
-static GptSpool *
-read_rows(const char *query, const GptTrainOptions *options)
-{
-	GptSpoolOptions spool_options = {
-		.query = query,
-		.validation_query = options->validation_query,
-		.validation_fraction = options->validation_fraction,
-		.joined = options->documents == LM_DOCUMENTS_JOINED,
-		.watermark = options->watermark,
-		.seed = (uint64) options->seed,
-		.normalize_nfc = options->normalize == GPT_NORMALIZE_NFC,
-		.in_transaction = true,
-	};
+#define MOST_SECONDS 2.0 /* of each measurement of steps */
 
-	return gpt_spool_read(&spool_options);
-}
-
+/*
+ * The engine is that of a training. Its threads end here, and with them all that it allocated,
+ * before an error frees the sample that they read.
+ */
 Jsonb *
 gpt_train_estimate(const char *query, const GptTrainOptions *options)
 {
+	GptPlanTiming timing = {.most_seconds = MOST_SECONDS};
 	GptJsonWriter json = {NULL};
+	GptTrainPlan plan;
 	GptProgress progress;
-	GptSpool *spool;
+	GptCorpus *corpus;
 
 	gpt_progress_start(&progress, GPT_NO_JOB);
-	spool = read_rows(query, options);
+	corpus = gpt_corpus_estimate(query, options, &progress);
+	PG_TRY();
+	{
+		gpt_plan_estimate(&plan, &timing, options, corpus, &progress);
+	}
+	PG_FINALLY();
+	{
+		gpt_bridge_stop_engine();
+	}
+	PG_END_TRY();
+
 	gpt_json_begin(&json, NULL);
-	gpt_facts_write(&json, gpt_facts_collect(spool, &progress));
-	gpt_spool_free(spool);
+	gpt_report_corpus(&json, corpus);
+	gpt_report_choices(&json, &plan, timing.seconds, NULL);
 	return gpt_json_finish(&json);
 }

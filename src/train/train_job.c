@@ -52,6 +52,7 @@ typedef struct Ending
 	const GptCorpus *corpus;
 	const GptTrainPlan *plan;
 	const GptTrainResult *result;
+	TimestampTz started_at;
 	void (*leave_slot)(void);
 	int32 version; /* its number, afterwards */
 } Ending;
@@ -135,7 +136,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	publish(&(Ending){job, options, base, corpus, &plan, &result, leave_slot, 0}, &progress);
+	publish(&(Ending){job, options, base, corpus, &plan, &result, started_at, leave_slot, 0},
+			&progress);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }
@@ -244,7 +246,13 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &corpus->counts);
 	if (corpus->facts != NULL)
-		gpt_job_add_report(job->number, gpt_report_corpus(corpus));
+	{
+		GptJsonWriter report = {NULL};
+
+		gpt_json_begin(&report, NULL);
+		gpt_report_corpus(&report, corpus);
+		gpt_job_add_report(job->number, gpt_json_finish(&report));
+	}
 	if (corpus->note != NULL)
 		gpt_job_add_note(job->number, corpus->note);
 	gpt_transaction_commit(&transaction);
@@ -257,11 +265,15 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 static void
 record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus)
 {
+	GptJsonWriter report = {NULL};
 	GptTransaction transaction;
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_steps(job->number, step, plan->training.steps,
 					  gpt_report_conditions(plan, corpus, NULL));
+	gpt_json_begin(&report, NULL);
+	gpt_report_choices(&report, plan, (double) plan->total_time / USECS_PER_SEC, NULL);
+	gpt_job_add_report(job->number, gpt_json_finish(&report));
 	gpt_transaction_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT
 						 " steps with %d threads",
@@ -305,6 +317,7 @@ publish_version(void *argument)
 	Ending *ending = argument;
 	const GptJob *job = ending->job;
 	const GptTrainResult *result = ending->result;
+	GptJsonWriter report = {NULL};
 	GptPublication publication;
 
 	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer,
@@ -316,6 +329,11 @@ publish_version(void *argument)
 	ending->version = gpt_catalog_publish(&publication);
 	gpt_job_set_steps(job->number, result->steps, result->expected_steps,
 					  gpt_report_conditions(ending->plan, ending->corpus, result));
+	gpt_json_begin(&report, NULL);
+	gpt_report_choices(&report, ending->plan,
+					   (double) (GetCurrentTimestamp() - ending->started_at) / USECS_PER_SEC,
+					   result);
+	gpt_job_add_report(job->number, gpt_json_finish(&report));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_choice(result) != NULL)

@@ -60,14 +60,17 @@
 static bool time_decides(const GptTrainOptions *options);
 static double seconds_of_job(const GptTrainOptions *options);
 static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
-static double measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options,
-							const GptCorpus *corpus, GptProgress *progress);
+static void make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
+					  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
+static double measure_speed(const GptTrainPlan *plan, const GptPlanTiming *timing,
+							const GptTrainOptions *options, const GptCorpus *corpus,
+							GptProgress *progress);
 static double token_budget(const GptTrainPlan *plan, const GptTrainOptions *options,
 						   const GptCorpus *corpus, double operations);
 static const char *choose_preset(const GptTrainPlan *plan, const GptTrainOptions *options,
 								 const GptCorpus *corpus, double operations);
 static void choose_rates(GptTrainPlan *plan, const GptTrainOptions *options);
-static int64 choose_steps(GptTrainPlan *plan, const GptTrainOptions *options,
+static int64 choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
 						  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
 static void plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options,
 							  const GptCorpus *corpus);
@@ -154,6 +157,29 @@ void
 gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
 				TimestampTz started_at, GptProgress *progress)
 {
+	GptPlanTiming timing = {.most_seconds = INFINITY};
+
+	make_plan(plan, &timing, options, corpus, started_at, progress);
+}
+
+void
+gpt_plan_estimate(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
+				  const GptCorpus *corpus, GptProgress *progress)
+{
+	timing->step_seconds = 0;
+	make_plan(plan, timing, options, corpus, GetCurrentTimestamp(), progress);
+	if (timing->step_seconds == 0)
+		timing->step_seconds =
+			gpt_train_time_step(plan, corpus, TIMED_STEPS, timing->most_seconds, progress);
+	timing->seconds = (double) plan->training.steps * timing->step_seconds / TRAINING_SHARE;
+	if (plan->total_time > 0)
+		timing->seconds = Min(timing->seconds, seconds_of_job(options));
+}
+
+static void
+make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
+		  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress)
+{
 	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
 	int context = corpus->dataset.context;
 	const char *preset = given_preset(options);
@@ -169,7 +195,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	plan->validation_interval = PG_INT64_MAX;
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 	if (time_decides(options))
-		operations = measure_speed(plan, options, corpus, progress) *
+		operations = measure_speed(plan, timing, options, corpus, progress) *
 					 seconds_for_training(options, started_at);
 	if (gpt_plan_shape_is_open(options))
 		preset = choose_preset(plan, options, corpus, operations);
@@ -179,7 +205,7 @@ gpt_plan_create(GptTrainPlan *plan, const GptTrainOptions *options, const GptCor
 	choose_rates(plan, options);
 
 	plan->step_tokens = gpt_train_step_tokens(plan, corpus);
-	plan->training.steps = choose_steps(plan, options, corpus, started_at, progress);
+	plan->training.steps = choose_steps(plan, timing, options, corpus, started_at, progress);
 	plan_around_steps(plan, options, corpus);
 	if (time_decides(options))
 	{
@@ -217,8 +243,8 @@ seconds_for_training(const GptTrainOptions *options, TimestampTz started_at)
 
 /* Floating point operations a second, in real steps of the smallest preset. */
 static double
-measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
-			  GptProgress *progress)
+measure_speed(const GptTrainPlan *plan, const GptPlanTiming *timing, const GptTrainOptions *options,
+			  const GptCorpus *corpus, GptProgress *progress)
 {
 	GptTrainPlan probe = *plan;
 	double seconds;
@@ -229,7 +255,8 @@ measure_speed(const GptTrainPlan *plan, const GptTrainOptions *options, const Gp
 	choose_rates(&probe, options);
 	probe.training.steps = PROBE_STEPS;
 	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS,
-								  PROBE_SHARE * seconds_of_job(options), progress);
+								  Min(PROBE_SHARE * seconds_of_job(options), timing->most_seconds),
+								  progress);
 	return gpt_plan_work(&probe.config) * gpt_train_step_tokens(&probe, corpus) / seconds;
 }
 
@@ -328,8 +355,8 @@ steps_of_epochs(const GptTrainPlan *plan, const GptCorpus *corpus, double epochs
 
 /* The number of steps; under a time limit it follows from the measured time of some steps. */
 static int64
-choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
-			 TimestampTz started_at, GptProgress *progress)
+choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
+			 const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress)
 {
 	int64 most = steps_of_epochs(plan, corpus, most_epochs(options, corpus));
 	double seconds;
@@ -342,9 +369,9 @@ choose_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus
 	plan->training.steps = most;
 	plan->most_steps = isinf(most_epochs(options, corpus)) ? 0 : most;
 	seconds = seconds_for_training(options, started_at);
-	seconds =
-		seconds / gpt_train_time_step(plan, corpus, TIMED_STEPS, TIMED_SHARE * seconds, progress);
-	return Max(1, Min(most, (int64) seconds));
+	timing->step_seconds = gpt_train_time_step(
+		plan, corpus, TIMED_STEPS, Min(TIMED_SHARE * seconds, timing->most_seconds), progress);
+	return Max(1, Min(most, (int64) (seconds / timing->step_seconds)));
 }
 
 /* ---- 4. Options that depend on the steps -------------------------------- */

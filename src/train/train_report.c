@@ -15,6 +15,8 @@
 GPT_WORDS(gpt_train_end_name, [GPT_END_STEPS] = "steps", [GPT_END_EPOCHS] = "epochs",
 		  [GPT_END_MINUTES] = "minutes", [GPT_END_PATIENCE] = "patience");
 
+static void report_tokenizer(GptJsonWriter *json, const GptCorpus *corpus);
+
 Jsonb *
 gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 					  const GptTrainResult *result)
@@ -74,13 +76,51 @@ gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 	return gpt_json_finish(&json);
 }
 
-Jsonb *
-gpt_report_corpus(const GptCorpus *corpus)
+void
+gpt_report_corpus(GptJsonWriter *json, const GptCorpus *corpus)
 {
-	GptJsonWriter json = {NULL};
+	gpt_facts_write(json, corpus->facts);
+	gpt_json_put_integer(json, "tokens", corpus->counts.tokens);
+	report_tokenizer(json, corpus);
+}
 
-	gpt_json_begin(&json, NULL);
-	gpt_facts_write(&json, corpus->facts);
-	gpt_json_put_integer(&json, "tokens", corpus->counts.tokens);
-	return gpt_json_finish(&json);
+static void
+report_tokenizer(GptJsonWriter *json, const GptCorpus *corpus)
+{
+	const LmTokenizerSpec *spec = lm_tokenizer_spec(corpus->tokenizer);
+
+	gpt_json_begin(json, "tokenizer");
+	gpt_json_put_text(json, "kind", lm_tokenizer_kind_name((int) spec->kind));
+	gpt_json_put_integer(json, "vocabulary", spec->n_tokens);
+	gpt_json_put_rounded(json, "bytes_per_token",
+						 (double) corpus->facts->token_bytes / (double) corpus->facts->tokens.sum,
+						 3);
+	if (corpus->why_tokenizer != NULL)
+		gpt_json_put_text(json, "why", corpus->why_tokenizer);
+	gpt_json_end(json);
+}
+
+void
+gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds,
+				   const GptTrainResult *result)
+{
+	const LmTrainOptions *training = &plan->training;
+	int64 steps = result != NULL ? result->steps : training->steps;
+
+	gpt_json_begin(json, "choices");
+	if (plan->preset[0] != '\0')
+		gpt_json_put_text(json, "preset", plan->preset);
+	gpt_json_put_integer(json, "parameters", (int64) plan->parameters);
+	gpt_json_put_integer(json, "context", plan->context);
+	gpt_json_put_integer(json, "batch_size", plan->batch_size);
+	gpt_json_put_integer(json, "accumulate", plan->accumulate);
+	gpt_json_put_integer(json, "steps", steps);
+	gpt_json_put_rounded(json, "epochs", plan->epochs * (double) steps / (double) training->steps,
+						 3);
+	if (seconds > 0)
+		gpt_json_put_rounded(json, "minutes", seconds / 60, 2);
+	gpt_json_put_integer(json, "memory", (int64) plan->memory);
+	gpt_json_put_rounded(json, "learning_rate", training->learning_rate, 4);
+	gpt_json_put_rounded(json, "dropout", plan->config.dropout, 2);
+	gpt_json_end(json);
 }

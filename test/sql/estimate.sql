@@ -7,8 +7,24 @@ INSERT INTO note VALUES (1, 'hello world'), (2, 'hello world'), (3, NULL), (4, '
 SELECT e ->> 'rows' AS rows, e ->> 'documents' AS documents, e ->> 'bytes' AS bytes, e -> 'skipped' AS skipped, e -> 'longest' AS longest
 FROM gpt_estimate('SELECT body FROM note ORDER BY id') e;
 SELECT e #> '{length,bytes}' = (SELECT jsonb_object_agg(name, percentile) FROM (SELECT v.name, percentile_disc(v.share) WITHIN GROUP (ORDER BY 20 * n) AS percentile
-	FROM generate_series(1, 100) n, (VALUES ('p5', 0.05), ('p50', 0.5), ('p90', 0.9), ('p95', 0.95), ('p99', 0.99), ('max', 1)) v (name, share) GROUP BY v.name, v.share) p) AS same
+	FROM generate_series(1, 100) n, (VALUES ('p5', 0.05), ('p50', 0.5), ('p90', 0.9), ('p95', 0.95), ('p99', 0.99), ('longest', 1)) v (name, share) GROUP BY v.name, v.share) p) AS same
 FROM gpt_estimate('SELECT repeat(''x'', 20 * n) FROM generate_series(1, 100) n') e;
+
+-- a job of the same query and options finds and chooses the same
+CREATE TABLE line AS SELECT 'line ' || n || ' of the text' AS body, n % 10 = 0 AS is_validation FROM generate_series(1, 300) n;
+CREATE TABLE estimated AS SELECT name, e FROM (VALUES
+	('steps', '{"steps": 4, "layers": 1, "channels": 32}'::jsonb), ('epochs', '{"epochs": 1, "layers": 1, "channels": 32, "tokenizer": "bpe"}')) v (name, options),
+	gpt_estimate('SELECT body, is_validation FROM line', options) e;
+SELECT gpt_train('steps', 'SELECT body, is_validation FROM line', '{"steps": 4, "layers": 1, "channels": 32}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT gpt_train('epochs', 'SELECT body, is_validation FROM line', '{"epochs": 1, "layers": 1, "channels": 32, "tokenizer": "bpe"}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT name, e - 'choices' = report - 'choices' AS same_facts, (e -> 'choices') - 'minutes' = (report -> 'choices') - 'minutes' AS same_choices,
+	(e ->> 'tokens')::bigint = corpus_tokens AS same_tokens, e #> '{tokenizer,vocabulary}' = conditions -> 'vocabulary' AS same_vocabulary,
+	e #> '{choices,parameters}' = conditions -> 'parameters' AS same_parameters, e #> '{choices,steps}' = conditions -> 'steps' AS same_steps,
+	(e #>> '{choices,minutes}')::float8 > 0 AS minutes, (report #>> '{choices,minutes}')::float8 > 0 AS minutes_of_job
+FROM estimated JOIN gpt_jobs ON model = name ORDER BY job;
+SELECT e -> 'validation' AS validation, e -> 'tokenizer' AS tokenizer, e #> '{length,tokens}' AS tokens FROM estimated WHERE name = 'steps';
 
 -- errors are those of gpt_train
 SELECT gpt_estimate(NULL);
