@@ -10,6 +10,8 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
+#include "core/clean_options.h"
+
 /* The speakers. */
 typedef enum GptChatRole
 {
@@ -108,6 +110,12 @@ extern char *gpt_chat_of_jinja(const char *jinja);
  */
 extern void gpt_chat_read(GptChat *chat, const char *json, size_t size, const char *where);
 extern void gpt_chat_read_jsonb(GptChat *chat, Jsonb *json, const char *where);
+
+/*
+ * Cleans the contents. whole: what that did to all of them, without the text; too_short: all
+ * answers are, or, where there is none, all messages. cleaner NULL: nothing.
+ */
+extern void gpt_chat_clean(LmCleaned *whole, GptChat *chat, GptCleaner *cleaner);
 
 /*
  * _check raises an error that names the message which breaks a rule of the template, and with

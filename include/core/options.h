@@ -102,6 +102,8 @@ typedef struct GptTrainOptions
 	/* not an option: the configuration of the base, which decides the shape; NULL without one */
 	const LmConfig *base_shape;
 	int file_type; /* nor this: LmTrainOptions.base_type, by the base's file */
+	/* JSON text of core/clean_options.h, as it was given; NULL: the base's, "false": none */
+	const char *clean;
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	const char *chat_template; /* JSON text of core/chat.h; NULL: the base's */
 	GptMethod method;

@@ -31,6 +31,7 @@ typedef struct GptCorpus
 	 */
 	bool prompted;
 	bool has_validation;
+	GptCleanCounts cleaned; /* by option "clean"; zero where the token file was there already */
 	const char *extras; /* of the version to make (store/model_extras.h), or NULL */
 	char *note; /* on its rows, for the job's note; NULL: none */
 	/* about its rows; NULL after gpt_corpus_open: the job's row has them already */

@@ -27,6 +27,7 @@ typedef struct GptFacts
 {
 	int64 rows; /* of the queries, with those that are skipped */
 	GptSkipped skipped;
+	const GptCleanCounts *cleaned; /* by option "clean"; NULL: there is none */
 	int64 documents;
 	int64 side_documents[GPT_N_SIDES]; /* a text that is cut is a training document */
 	int64 side_bytes[GPT_N_SIDES];

@@ -6,6 +6,7 @@
 #ifndef GPT_SOURCE_H
 #define GPT_SOURCE_H
 
+#include "core/clean_options.h"
 #include "core/compat.h"
 #include "corpus/label_table.h"
 
@@ -124,6 +125,7 @@ typedef struct GptSourceRow
 	 * first answer; there is no answer in it
 	 */
 	bool is_unanswered;
+	bool is_short; /* shorter than the cleaner's min_length */
 	/*
 	 * [n_labels] the label, or the elements of the array without its nulls; NULL for a null, and if
 	 * there is no such column
@@ -156,6 +158,8 @@ typedef struct GptSource
 	MemoryContext context; /* of all of it */
 	/* of rows of messages; the caller sets it before _run. NULL: such rows are an error */
 	const struct GptChatTemplate *chat;
+	/* cleans texts, prompts and contents of messages; it counts the rows. NULL: none */
+	GptCleaner *cleaner;
 } GptSource;
 
 /*
@@ -191,6 +195,7 @@ typedef enum GptSkip
 	GPT_SKIP_ANSWER,
 	GPT_SKIP_LABEL,
 	GPT_SKIP_WEIGHT,
+	GPT_SKIP_SHORT, /* of fewer characters than min_length of option "clean" */
 	GPT_SKIP_TOKENS, /* too few tokens; the caller counts these */
 	GPT_N_SKIPS
 } GptSkip;

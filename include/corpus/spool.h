@@ -61,6 +61,7 @@ typedef struct GptSpoolOptions
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
 	bool in_transaction; /* the spool ends with the current transaction, not with the process */
+	GptCleaner *cleaner; /* of the rows of both queries, which it counts; NULL: none */
 } GptSpoolOptions;
 
 /*
@@ -84,6 +85,9 @@ extern GptSpool *gpt_spool_sample(GptSpool *spool, double share, GptProgress *pr
  * were null; NULL without such a column.
  */
 extern const char *gpt_spool_watermark(const GptSpool *spool);
+
+/* Counts of what option "clean" did to all rows that were read; NULL: there was no cleaner. */
+extern const GptCleanCounts *gpt_spool_cleaned(const GptSpool *spool);
 
 /* The number of replayed documents, and in *wanted how many there should be. */
 extern int64 gpt_spool_replayed(const GptSpool *spool, int64 *wanted);

@@ -5,6 +5,7 @@
  * where it comes from. A further training takes them over.
  *
  *   "chat"         template of conversations: a name or an object (core/chat.h)
+ *   "clean"        how texts are cleaned, in the kept form of core/clean_options.h
  *   "end_tokens"   ids that end a generated text, beside the tokenizer's end token
  *   "sampling"     {"temperature": ..., "top_k": ..., "top_p": ..., "min_p": ...,
  *                  "repetition_penalty": ...}: what gpt_chat samples with unless the caller says
@@ -25,6 +26,12 @@ extern const GptChatTemplate *gpt_extras_chat(const char *extras);
 
 /* The same as JSON text, for gpt_chat_to_jinja. */
 extern char *gpt_extras_chat_json(const char *extras);
+
+/* The options of cleaning as JSON text, palloc'd; NULL: there are none. */
+extern char *gpt_extras_clean(const char *extras);
+
+/* The extras with other options of cleaning (the kept form; NULL: none), palloc'd; NULL: nothing. */
+extern char *gpt_extras_with_clean(const char *extras, const char *clean);
 
 /* The ids of "end_tokens", palloc'd; returns their number. */
 extern int gpt_extras_ends(int32 **ends, const char *extras);

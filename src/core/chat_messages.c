@@ -92,6 +92,33 @@ gpt_chat_read_jsonb(GptChat *chat, Jsonb *json, const char *where)
 	gpt_chat_read(chat, text, strlen(text), where);
 }
 
+void
+gpt_chat_clean(LmCleaned *whole, GptChat *chat, GptCleaner *cleaner)
+{
+	int n_answers = 0, n_short[2] = {0, 0};
+
+	*whole = (LmCleaned){0};
+	if (cleaner == NULL)
+		return;
+	for (int i = 0; i < chat->n; i++)
+	{
+		GptChatMessage *message = &chat->messages[i];
+		bool answer = message->role == GPT_CHAT_ASSISTANT;
+		LmCleaned cleaned;
+		LmBytes text =
+			gpt_cleaner_text(&cleaned, cleaner, (LmBytes){message->content, message->size}, 0);
+
+		message->content = text.data;
+		message->size = text.size;
+		n_answers += answer;
+		n_short[answer] += cleaned.too_short;
+		whole->changed = whole->changed || cleaned.changed;
+		for (int j = 0; j < LM_N_MASKS; j++)
+			whole->masks[j] += cleaned.masks[j];
+	}
+	whole->too_short = n_answers > 0 ? n_short[1] == n_answers : n_short[0] == chat->n;
+}
+
 /* ---- Rules -------------------------------------------------------------- */
 
 /* What is wrong with a conversation. */

@@ -295,13 +295,22 @@ set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *v
 	}
 	if (option->boolean_too && value->type == jbvBool)
 	{
+		if (option->type == OPTION_JSON)
+		{
+			*(const char **) target = value->val.boolean ? "true" : "false";
+			return;
+		}
 		*(int *) target = value->val.boolean ? GPT_SWITCH_TRUE : GPT_SWITCH_FALSE;
 		return;
 	}
-	if (value->type != json_types[option->type])
+	if (value->type != json_types[option->type] ||
+		(option->type == OPTION_JSON && option->boolean_too))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"%s\" must be %s, not %s", option->name,
-							   type_phrases[option->type], json_type_phrase(value))));
+							   option->type == OPTION_JSON && option->boolean_too
+								   ? "a boolean or an object"
+								   : type_phrases[option->type],
+							   json_type_phrase(value))));
 	switch (option->type)
 	{
 		case OPTION_BOOLEAN:

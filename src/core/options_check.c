@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "core/chat.h"
+#include "core/clean_options.h"
 #include "core/lora_targets.h"
 #include "core/options.h"
 #include "core/options_check.h"
@@ -50,6 +51,7 @@ gpt_options_check(const GptTrainOptions *options)
 				 errdetail(
 					 "Without it the job reads all rows, so there are no older ones to replay.")));
 	check_adapter(options);
+	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);
 	if (options->min_learning_rate > options->learning_rate)

@@ -56,6 +56,10 @@
 #name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
 	}
 
+#define OBJECT_OR_BOOLEAN(functions, name, description)                                        \
+	{                                                                                          \
+#name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description, false, true \
+	}
 #define JSON(functions, name, description)                                        \
 	{                                                                             \
 #name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description \
@@ -191,6 +195,9 @@ const GptOption gpt_options_table[] = {
 		   "soft cap c of attention's scores, c tanh(score / c); none unless given"),
 	NUMBER(TRAIN, logit_softcap, NULL, 1e-6, 1e6,
 		   "the same of the output's logits; none unless given"),
+	OBJECT_OR_BOOLEAN(BOTH, clean,
+					  "how texts are cleaned before they are learnt: true, or an object of options "
+					  "as gpt_clean has them; unless given, not at all, or as those of the base"),
 	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),
 	JSON(FINETUNE, chat_template,
 		 "form of conversations for a column \"messages\" and for gpt_chat: the name of a known "

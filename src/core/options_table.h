@@ -34,7 +34,7 @@ typedef struct GptOption
 	const char *description;
 	/* has a default, but it matters whether it was given: NaN in GptTrainOptions unless it was */
 	bool late;
-	bool boolean_too; /* a GptSwitch, which may be a boolean of JSON */
+	bool boolean_too; /* a GptSwitch, or JSON that is no text: may be a boolean of JSON */
 	/* of words: the meaning of a word; NULL, or returns NULL, if the description has it */
 	GptWordOf about;
 } GptOption;

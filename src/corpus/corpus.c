@@ -243,6 +243,7 @@ gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
 		.watermark = options->watermark,
 		.replay = options->replay,
 		.seed = (uint64) options->seed,
+		.cleaner = gpt_cleaner_create(options->clean),
 	};
 }
 
@@ -264,6 +265,8 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 	spool_options.since = since;
 	spool_options.normalize_nfc = normalize_nfc;
 	spool_options.chat = chat_of(options, given);
+	if (options->clean == NULL && given != NULL)
+		spool_options.cleaner = gpt_cleaner_create(gpt_extras_clean(given->extras));
 	if (given != NULL)
 	{
 		spool_options.labels = given->labels;
@@ -290,6 +293,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 	gpt_stop_disarm_timeout();
 	MemoryContextSwitchTo(context);
 	check_still_ours(job);
+	gpt_cleaner_free(spool_options.cleaner);
 	return spool;
 }
 

@@ -31,6 +31,13 @@ gpt_facts_collect(GptSpool *spool, GptProgress *progress)
 	GptDocument document;
 
 	facts->skipped = *gpt_spool_why_skipped(spool);
+	if (gpt_spool_cleaned(spool) != NULL)
+	{
+		GptCleanCounts *cleaned = palloc(sizeof(GptCleanCounts));
+
+		*cleaned = *gpt_spool_cleaned(spool);
+		facts->cleaned = cleaned;
+	}
 	facts->documents = gpt_spool_documents(spool);
 	facts->rows = facts->documents + gpt_spool_skipped(spool);
 	for (int side = 0; side < GPT_N_SIDES; side++)

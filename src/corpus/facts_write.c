@@ -11,9 +11,11 @@
 static const char *const skip_names[GPT_N_SKIPS] = {
 	[GPT_SKIP_PROMPT] = "no prompt", [GPT_SKIP_ANSWER] = "no answer", [GPT_SKIP_LABEL] = "no label",
 	[GPT_SKIP_WEIGHT] = "weight 0",	 [GPT_SKIP_TOKENS] = "no token",
+	[GPT_SKIP_SHORT] = "too short",
 };
 
 static void write_skipped(GptJsonWriter *json, const GptSkipped *skipped);
+static void write_cleaned(GptJsonWriter *json, const GptCleanCounts *cleaned);
 static void write_sizes(GptJsonWriter *json, const char *name, const GptSizes *sizes);
 static void write_longest(GptJsonWriter *json, const GptFacts *facts);
 static void write_validation(GptJsonWriter *json, const GptFacts *facts);
@@ -25,6 +27,8 @@ gpt_facts_write(GptJsonWriter *json, const GptFacts *facts)
 	gpt_json_put_integer(json, "documents", facts->documents);
 	gpt_json_put_integer(json, "bytes", facts->bytes.sum);
 	write_skipped(json, &facts->skipped);
+	if (facts->cleaned != NULL)
+		write_cleaned(json, facts->cleaned);
 	gpt_json_begin(json, "length");
 	write_sizes(json, "bytes", &facts->bytes);
 	if (facts->tokens.n > 0)
@@ -54,6 +58,18 @@ write_skipped(GptJsonWriter *json, const GptSkipped *skipped)
 		if (skip_names[i] != NULL)
 			write_reason(json, skip_names[i], skipped->n[i]);
 	}
+	gpt_json_end(json);
+}
+
+/* What cleaning did; masks of no row are left out. */
+static void
+write_cleaned(GptJsonWriter *json, const GptCleanCounts *cleaned)
+{
+	gpt_json_begin(json, "cleaned");
+	gpt_json_put_integer(json, "changed", cleaned->changed);
+	write_reason(json, "too short", cleaned->too_short);
+	for (int i = 0; i < LM_N_MASKS; i++)
+		write_reason(json, lm_mask_name(i), cleaned->masks[i]);
 	gpt_json_end(json);
 }
 

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "core/chat.h"
+#include "core/clean_options.h"
 #include "core/compat.h"
 #include "core/settings.h"
 #include "corpus/source.h"
@@ -284,6 +285,42 @@ read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 	row->labels = labels;
 }
 
+/* Cleans a text of a row, which may be NULL. */
+static void
+clean_text(Reader *reader, const char **text, size_t *size, int flags, LmCleaned *row)
+{
+	GptCleaner *cleaner = reader->source->cleaner;
+	LmCleaned cleaned;
+	LmBytes copy;
+
+	if (*text == NULL)
+		return;
+	copy = gpt_cleaner_text(&cleaned, cleaner, (LmBytes){*text, *size}, flags);
+	*text = copy.data;
+	*size = copy.size;
+	row->changed = row->changed || cleaned.changed;
+	row->too_short = cleaned.too_short;
+	for (int i = 0; i < LM_N_MASKS; i++)
+		row->masks[i] += cleaned.masks[i];
+}
+
+/* Cleans the texts of a row. A prompt and its completion keep the white space between them. */
+static void
+clean_row(GptSourceRow *row, Reader *reader)
+{
+	GptCleaner *cleaner = reader->source->cleaner;
+	LmCleaned whole = {0};
+	bool prompted = reader->shape.prompt_column != 0;
+
+	if (cleaner == NULL || reader->shape.messages_column != 0)
+		return;
+	clean_text(reader, &row->prompt, &row->prompt_size, LM_CLEAN_KEEP_END, &whole);
+	whole.too_short = false;
+	clean_text(reader, &row->text, &row->size, prompted ? LM_CLEAN_KEEP_START : 0, &whole);
+	row->is_short = whole.too_short;
+	gpt_clean_count(&cleaner->counts, &whole);
+}
+
 /* Reads the column "messages": the conversation as prompt and text of the row, with marks. */
 static void
 read_messages(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
@@ -306,6 +343,14 @@ read_messages(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 		text *json = DatumGetTextPP(value);
 
 		gpt_chat_read(&chat, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), where);
+	}
+	if (reader->source->cleaner != NULL)
+	{
+		LmCleaned whole;
+
+		gpt_chat_clean(&whole, &chat, reader->source->cleaner);
+		row->is_short = whole.too_short;
+		gpt_clean_count(&reader->source->cleaner->counts, &whole);
 	}
 	gpt_chat_train(&training, &chat, reader->source->chat);
 	row->prompt = training.prompt.data;
@@ -333,6 +378,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	if (reader->shape.prompt_column != 0)
 		row.prompt =
 			text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);
+	clean_row(&row, reader);
 	if (reader->shape.label_column != 0)
 		read_labels(&row, reader, slot);
 	if (reader->shape.weight_column != 0)

@@ -17,6 +17,7 @@ static const char *const reasons[] = {NULL,
 									  "without an answer of the assistant",
 									  "without a label",
 									  "of weight 0",
+									  "of fewer characters than \"min_length\" of \"clean\"",
 									  "without a token that is scored"};
 
 StaticAssertDecl(lengthof(reasons) == GPT_N_SKIPS, "each reason has its words");
@@ -30,6 +31,8 @@ gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, boo
 		why = GPT_SKIP_ANSWER;
 	else if (row->text == NULL || row->size == 0)
 		why = GPT_SKIP_TEXT;
+	else if (row->is_short)
+		why = GPT_SKIP_SHORT;
 	else if (prompted && row->prompt == NULL)
 		why = GPT_SKIP_PROMPT;
 	else if (labelled && row->labels == NULL)

@@ -34,9 +34,11 @@ gpt_spool_read(const GptSpoolOptions *options)
 		gpt_source_open(&validation, options->validation_query, GPT_SOURCE_VALIDATION, NULL, NULL);
 		gpt_source_check_validation(shape, &validation.shape);
 		validation.chat = options->chat;
+		validation.cleaner = options->cleaner;
 	}
 	gpt_source_check_chat(shape, options->chat != NULL);
 	source.chat = options->chat;
+	source.cleaner = options->cleaner;
 	spool->marked = shape->messages_column != 0;
 	spool->prompted = shape->prompt_column != 0 || spool->marked;
 	if (shape->label_column != 0 && options->n_labels > 0)
@@ -67,6 +69,11 @@ gpt_spool_read(const GptSpoolOptions *options)
 	}
 	if (spool->labels != NULL)
 		spool->sorted_labels = gpt_label_table_sort(spool->labels);
+	if (options->cleaner != NULL)
+	{
+		spool->cleans = true;
+		spool->cleaned = options->cleaner->counts;
+	}
 	fix_sides(spool);
 
 	/* Writes buffered bytes to the file while the transaction's resources exist. */
@@ -117,6 +124,12 @@ const GptSkipped *
 gpt_spool_why_skipped(const GptSpool *spool)
 {
 	return &spool->all_skipped;
+}
+
+const GptCleanCounts *
+gpt_spool_cleaned(const GptSpool *spool)
+{
+	return spool->cleans ? &spool->cleaned : NULL;
 }
 
 bool

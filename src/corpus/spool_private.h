@@ -56,6 +56,8 @@ struct GptSpool
 	int64 documents;
 	int64 skipped;
 	GptDuplicates duplicates;
+	bool cleans; /* the rows were cleaned ... */
+	GptCleanCounts cleaned; /* ... with these results */
 	GptSkipped why_skipped; /* of the query that is being read ... */
 	GptSkipped all_skipped; /* ... and of all */
 	int64 bytes[GPT_N_SIDES]; /* by flag; corrected in the end */

@@ -15,10 +15,11 @@
 
 #define MAX_NODES 10000
 #define CHAT "chat"
+#define CLEAN "clean"
 #define END_TOKENS "end_tokens"
 #define SAMPLING "sampling"
 
-static const char *const members[] = {CHAT, END_TOKENS, SAMPLING, "source"};
+static const char *const members[] = {CHAT, CLEAN, END_TOKENS, SAMPLING, "source"};
 
 /* The numbers of a generation_config.json that are taken over, and their ranges. */
 static const struct
@@ -140,6 +141,14 @@ gpt_extras_chat_json(const char *extras)
 	return chat != NULL ? json_of(chat) : NULL;
 }
 
+char *
+gpt_extras_clean(const char *extras)
+{
+	const GptJson *clean = field_of(extras, CLEAN);
+
+	return clean != NULL ? json_of(clean) : NULL;
+}
+
 int
 gpt_extras_ends(int32 **ends, const char *extras)
 {
@@ -237,6 +246,26 @@ gpt_extras_with_chat(const char *extras, const char *chat, const LmTokenizerSpec
 	}
 	appendStringInfoChar(&changed, '}');
 	return changed.data;
+}
+
+char *
+gpt_extras_with_clean(const char *extras, const char *clean)
+{
+	StringInfoData changed;
+
+	initStringInfo(&changed);
+	appendStringInfoChar(&changed, '{');
+	if (clean != NULL)
+		append_member(&changed, CLEAN, clean);
+	for (int i = 0; i < lengthof(members); i++)
+	{
+		const GptJson *value = field_of(extras, members[i]);
+
+		if (value != NULL && strcmp(members[i], CLEAN) != 0)
+			append_member(&changed, members[i], json_of(value));
+	}
+	appendStringInfoChar(&changed, '}');
+	return changed.len > 2 ? changed.data : NULL;
 }
 
 /* ---- generation_config.json --------------------------------------------- */

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
+#include "core/clean_options.h"
 #include "core/options.h"
 #include "core/settings.h"
 #include "core/stop.h"
@@ -111,6 +112,9 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	if (options->chat_template != NULL)
 		corpus->extras = gpt_extras_with_chat(corpus->extras, options->chat_template,
 											  lm_tokenizer_spec(corpus->tokenizer));
+	if (options->clean != NULL)
+		corpus->extras =
+			gpt_extras_with_clean(corpus->extras, gpt_clean_keep(options->clean, "clean"));
 	record_corpus(job, corpus);
 
 	/* 3. */
