@@ -336,6 +336,11 @@ CREATE FUNCTION @extschema@.gpt_count_tokens(model_or_tokenizer text, input text
 COMMENT ON FUNCTION @extschema@.gpt_count_tokens(text, text, boolean) IS
 	'returns the number of tokens of a text; if special is true, names of special tokens in it become those tokens';
 
+CREATE FUNCTION @extschema@.gpt_clean(input text, options jsonb DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_clean' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION @extschema@.gpt_clean(text, jsonb) IS
+	'returns a text without markup, control and invisible characters, in one normal form, and by options with masks, in one case, without stop words';
+
 CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, token integer) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer) IS

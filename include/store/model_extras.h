@@ -30,7 +30,8 @@ extern char *gpt_extras_chat_json(const char *extras);
 /* The options of cleaning as JSON text, palloc'd; NULL: there are none. */
 extern char *gpt_extras_clean(const char *extras);
 
-/* The extras with other options of cleaning (the kept form; NULL: none), palloc'd; NULL: nothing. */
+/* The extras with other options of cleaning (the kept form; NULL: none), palloc'd; NULL: nothing.
+ */
 extern char *gpt_extras_with_clean(const char *extras, const char *clean);
 
 /* The ids of "end_tokens", palloc'd; returns their number. */

@@ -18,6 +18,7 @@
 
 #include "core/bridge.h"
 #include "core/clean_options.h"
+#include "core/compat.h"
 #include "core/json_tree.h"
 #include "core/number.h"
 #include "core/words.h"

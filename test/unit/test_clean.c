@@ -126,7 +126,8 @@ test_html(const LmHost *host)
 		{"<a href=x/y>t</a><img src=\"a\"alt='b'>", "t"},
 		{"<o:p></o:p><v:shape id=1>x</v:shape>", "x"},
 		{"<my-tag a=1>x</my-tag>", "x"},
-		{"&lt;b&gt; &amp;lt; &quot;&apos;&nbsp;&eacute;&Eacute;&hellip;", "<b> &lt; \"'\u00A0é\u00C9…"},
+		{"&lt;b&gt; &amp;lt; &quot;&apos;&nbsp;&eacute;&Eacute;&hellip;",
+		 "<b> &lt; \"'\u00A0é\u00C9…"},
 		{"&#65;&#x42;&#X43;&#8364;&#150;&#x1F600;", "ABC€–😀"},
 		{"&#0;&#xD800;&#x110000;&#99999999999;&#;&#x;", "���&#99999999999;&#;&#x;"},
 		{"&thetasym;&AElig;&zwnj;&yuml;", "ϑÆ\u200Cÿ"},
@@ -142,7 +143,8 @@ test_unseen(const LmHost *host)
 	static const Case control[] = {{"a\tb\nc\r\nd", NULL},
 								   {"a\x01"
 									"b\x7F"
-									"c\xC2\x9F""d\uFFFE\uFDD0\U0001FFFFe",
+									"c\xC2\x9F"
+									"d\uFFFE\uFDD0\U0001FFFFe",
 									"abcde"},
 								   {"a\vb\fc\xC2\x85"
 									"d\x1D"
@@ -290,7 +292,8 @@ test_masks(const LmHost *host)
 		{NULL, NULL}};
 	static const Case numbers[] = {
 		{"id 123456789 and ORD20240001x", "id <number> and ORD<number>x"},
-		{"4111 1111 1111 1111, 4111-1111-1111-1111, 3782 822463 10005", "<number>, <number>, <number>"},
+		{"4111 1111 1111 1111, 4111-1111-1111-1111, 3782 822463 10005",
+		 "<number>, <number>, <number>"},
 		{"DE89 3704 0044 0532 0130 00 078-05-1120", "DE<number> <number>"},
 		{"١٢٣٤٥٦٧٨ १२३४५६७८ １２３４５６７８", "<number> <number> <number>"},
 		{"1234567 3.14159265358979 2024-01-15 1,000,000", NULL},
@@ -333,11 +336,13 @@ test_counts(const LmHost *host)
 static void
 test_space(const LmHost *host)
 {
-	static const Case trim[] = {{"  a  b\n\nc \t\u3000", "a  b\n\nc"}, {" \n ", ""}, {"a", NULL}, {NULL, NULL}};
-	static const Case lines[] = {{"a  b\n    c\n\nd", NULL},
-								 {"\n a \r\nb\rc\u2028d\u2029e\t\n\n\n\n  f \n", "a\nb\nc\nd\n\ne\n\n  f"},
-								 {"10\u00A0km\n\u00A0x 10\u202Fkm 中\u3000文", "10 km\n x 10 km 中\u3000文"},
-								 {NULL, NULL}};
+	static const Case trim[] = {
+		{"  a  b\n\nc \t\u3000", "a  b\n\nc"}, {" \n ", ""}, {"a", NULL}, {NULL, NULL}};
+	static const Case lines[] = {
+		{"a  b\n    c\n\nd", NULL},
+		{"\n a \r\nb\rc\u2028d\u2029e\t\n\n\n\n  f \n", "a\nb\nc\nd\n\ne\n\n  f"},
+		{"10\u00A0km\n\u00A0x 10\u202Fkm 中\u3000文", "10 km\n x 10 km 中\u3000文"},
+		{NULL, NULL}};
 	static const Case paragraphs[] = {
 		{"a \t b\n  c\n \n d\u3000e\n", "a b\nc\n\nd e"}, {"a b\n\nc", NULL}, {NULL, NULL}};
 	static const Case line[] = {{" a\n\n b\t\tc ", "a b c"}, {"a b c", NULL}, {NULL, NULL}};
@@ -401,11 +406,17 @@ static void
 test_hostile(const LmHost *host)
 {
 	static const char *const pieces[] = {
-		"a", "A", "@", "a@", "a.", "1", "1 ", "1-", "(1", "+1", "<", "<a ", "<a b=\"", "<a b='\"<",
-		"<a b=\"<a c='\" d='\" ", "<!--", "<!-", "<script>", "<![CDATA[", "<?xml", "&", "&a", "&#",
-		"&amp;", "://", "a://", "www.", "www.a", "http://a(", "http://a)", "'", "a'", " ", "\n", "\r",
-		"\t\n", "\u0301", "\u0E34", "\u200D", "👨\u200D", "\uFE0F", "\U000E0041", "é", "中", "ﷺ",
-		"\u2029", "<p>", "</p>", "<td>", "a<br>", "the ", "𝟘", "٠", "-"};
+		"a",	  "A",			"@",		"a@",		 "a.",
+		"1",	  "1 ",			"1-",		"(1",		 "+1",
+		"<",	  "<a ",		"<a b=\"",	"<a b='\"<", "<a b=\"<a c='\" d='\" ",
+		"<!--",	  "<!-",		"<script>", "<![CDATA[", "<?xml",
+		"&",	  "&a",			"&#",		"&amp;",	 "://",
+		"a://",	  "www.",		"www.a",	"http://a(", "http://a)",
+		"'",	  "a'",			" ",		"\n",		 "\r",
+		"\t\n",	  "\u0301",		"\u0E34",	"\u200D",	 "👨\u200D",
+		"\uFE0F", "\U000E0041", "é",		"中",		 "ﷺ",
+		"\u2029", "<p>",		"</p>",		"<td>",		 "a<br>",
+		"the ",	  "𝟘",			"٠",		"-"};
 	const size_t size = 1 << (size_t) (tap_repeat(8) == 8 ? 20 : 17);
 	LmCleaner *cleaner = create_all(host);
 	char *text = malloc(size + 64);
@@ -441,10 +452,12 @@ static void
 test_random(const LmHost *host)
 {
 	static const char *const pieces[] = {
-		"<p>", "</p>", "<b a='", "'", "\"", ">", "<", "<!--", "-->", "<![CDATA[", "]]>", "<script>",
-		"</script>", "&amp;", "&#", "65;", "&", "http://", "www.", "a.b", "@", "x", "12", "345678",
-		" ", "-", "(", ")", "+", "\n", "\r\n", "\u00A0", "the ", "'t", "é", "e\u0301", "中", "👨",
-		"\u200D", "\uFE0F", "🏴", "\U000E0041", "\u0301", "\u061C", "ﷺ", "İ", "\x01", "\u2029"};
+		"<p>",	"</p>",		  "<b a='", "'",		"\"",		 ">",	  "<",		"<!--",
+		"-->",	"<![CDATA[",  "]]>",	"<script>", "</script>", "&amp;", "&#",		"65;",
+		"&",	"http://",	  "www.",	"a.b",		"@",		 "x",	  "12",		"345678",
+		" ",	"-",		  "(",		")",		"+",		 "\n",	  "\r\n",	"\u00A0",
+		"the ", "'t",		  "é",		"e\u0301",	"中",		 "👨",	  "\u200D", "\uFE0F",
+		"🏴", "\U000E0041", "\u0301", "\u061C",	"ﷺ",		 "İ",	  "\x01",	"\u2029"};
 	const int n_pieces = (int) (sizeof pieces / sizeof pieces[0]);
 	LmCleaner *cleaner = create_all(host);
 	uint64_t state = 7;
@@ -494,7 +507,8 @@ test_failures(void)
 	{
 		state.fail_after = n;
 		cleaner = create_all(&host);
-		if (cleaner && lm_cleaner_run(cleaner, &cleaned, (LmBytes){text, sizeof text - 1}, 0, &error))
+		if (cleaner &&
+			lm_cleaner_run(cleaner, &cleaned, (LmBytes){text, sizeof text - 1}, 0, &error))
 			break;
 		fails = fails && (!cleaner || error.code == LM_ERR_MEMORY);
 		lm_cleaner_free(cleaner);
@@ -521,10 +535,12 @@ test_arguments(const LmHost *host)
 	LmError error;
 
 	memset(word, 'a', sizeof word);
-	ok(!lm_cleaner_create(host, &(LmCleanOptions){.stop_words = empty, .n_stop_words = 1}, &error) &&
+	ok(!lm_cleaner_create(host, &(LmCleanOptions){.stop_words = empty, .n_stop_words = 1},
+						  &error) &&
 		   error.code == LM_ERR_ARGUMENT,
 	   "an empty stop word is refused");
-	ok(!lm_cleaner_create(host, &(LmCleanOptions){.stop_words = words, .n_stop_words = 1}, &error) &&
+	ok(!lm_cleaner_create(host, &(LmCleanOptions){.stop_words = words, .n_stop_words = 1},
+						  &error) &&
 		   error.code == LM_ERR_ARGUMENT,
 	   "and one that is too long");
 	ok(!lm_cleaner_create(host, &(LmCleanOptions){.masked = {[LM_MASK_NUMBER] = true}, .digits = 3},

@@ -15,7 +15,6 @@
  * 4.5.3.1), without the forms in quotes and brackets, which nobody writes.
  */
 #include <unicode/uchar.h>
-#include <unicode/uscript.h>
 
 #include "text/clean_steps.h"
 
@@ -156,29 +155,6 @@ static bool
 is_alphanumeric(char byte)
 {
 	return (unsigned char) ((byte | 0x20) - 'a') < 26 || (unsigned char) (byte - '0') < 10;
-}
-
-bool
-lm_is_unspaced(int32_t code)
-{
-	UErrorCode status = U_ZERO_ERROR;
-
-	switch (uscript_getScript(code, &status))
-	{
-		case USCRIPT_HAN:
-		case USCRIPT_HIRAGANA:
-		case USCRIPT_KATAKANA:
-		case USCRIPT_BOPOMOFO:
-		case USCRIPT_HANGUL:
-		case USCRIPT_YI:
-		case USCRIPT_THAI:
-		case USCRIPT_LAO:
-		case USCRIPT_KHMER:
-		case USCRIPT_MYANMAR:
-			return true;
-		default:
-			return false;
-	}
 }
 
 /* The length of a letter, mark or digit beyond ASCII that may stand in an address; 0: none. */

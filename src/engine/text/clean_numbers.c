@@ -17,6 +17,7 @@
  * after a decimal point are none.
  */
 #include <unicode/uchar.h>
+#include <unicode/uscript.h>
 
 #include "text/clean_steps.h"
 
@@ -39,6 +40,29 @@ typedef struct Groups
 
 static bool read_groups(Groups *groups, LmBytes text, size_t start);
 static bool is_phone(const Groups *groups, int n);
+
+bool
+lm_is_unspaced(int32_t code)
+{
+	UErrorCode status = U_ZERO_ERROR;
+
+	switch (uscript_getScript(code, &status))
+	{
+		case USCRIPT_HAN:
+		case USCRIPT_HIRAGANA:
+		case USCRIPT_KATAKANA:
+		case USCRIPT_BOPOMOFO:
+		case USCRIPT_HANGUL:
+		case USCRIPT_YI:
+		case USCRIPT_THAI:
+		case USCRIPT_LAO:
+		case USCRIPT_KHMER:
+		case USCRIPT_MYANMAR:
+			return true;
+		default:
+			return false;
+	}
+}
 
 static bool
 is_ascii_digit(char byte)
@@ -156,8 +180,7 @@ read_group(Groups *groups, LmBytes text, size_t at, int *total)
 		if (*total + n == MAX_PHONE_DIGITS)
 			return start;
 		if (*total + n < 2)
-			groups->first[*total + n] =
-				u_charDigitValue(lm_utf8_decode(text.data + at, &size));
+			groups->first[*total + n] = u_charDigitValue(lm_utf8_decode(text.data + at, &size));
 		n++;
 		at += (size_t) length;
 	}
