@@ -30,7 +30,8 @@ psql+=(-At)
 SELECT setseed(0.5);
 CREATE TABLE heap AS SELECT string_agg(' ' || translate(left(md5((i % 6007)::text), 5), '0123456789', 'ghijklmnop'), '') AS body
 	FROM generate_series(1, 60000) i GROUP BY i % 600;
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM heap', 8192);
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM heap', '{"vocabulary": 8192}') AS job \gset
+SELECT gpt_wait(:job);
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body, i % 2 AS label FROM generate_series(1, 20) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": $layers, "heads": $heads, "channels": $channels, "context": 128, "family": "gpt2", "optimizer": "adamw", "tokenizer": "t",
 	"steps": 1, "learning_rate": 1e-9, "batch_size": 1, "validation_fraction": 0}') AS job \gset

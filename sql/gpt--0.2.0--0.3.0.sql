@@ -87,17 +87,23 @@ CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options 
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 	'stores the tokenizer of a file in a large object under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
 
--- Estimates and reports
+-- Estimates and reports, and jobs that make tokenizers
 
 ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;
+ALTER TABLE @extschema@.gpt_job ALTER COLUMN model DROP NOT NULL, ADD COLUMN tokenizer text, DROP CONSTRAINT gpt_job_kind_check;
+ALTER TABLE @extschema@.gpt_job ADD CONSTRAINT gpt_job_kind_check CHECK (kind IN ('train', 'finetune', 'tokenizer')),
+	ADD CONSTRAINT gpt_job_product_check CHECK ((model IS NULL) OPERATOR(pg_catalog.<>) (tokenizer IS NULL));
 CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
-	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
+	SELECT j.job, COALESCE(j.model, j.tokenizer) AS model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
 		j.base, j.base_version, j.data_changed, j.overfit_since, j.report
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model, or of the tokenizer, that it makes';
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train, finetune or tokenizer';
+COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done; of a tokenizer, merges learnt';
 COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
 
 CREATE FUNCTION @extschema@.gpt_estimate(query text, options jsonb DEFAULT '{}') RETURNS jsonb
@@ -105,3 +111,18 @@ CREATE FUNCTION @extschema@.gpt_estimate(query text, options jsonb DEFAULT '{}')
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_estimate(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_estimate(text, jsonb) IS
 	'reads the rows of a query as gpt_train would and says what is in them, what a training would choose, and what looks wrong';
+
+CREATE OR REPLACE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
+	SELECT p.job, p.pid, COALESCE(j.model, j.tokenizer) AS model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
+		p.tokens_per_second, p.seconds_left
+	FROM @extschema@.gpt_progress_rows() p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
+	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model, or of the tokenizer, that it makes';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done; of a tokenizer, merges learnt';
+
+DROP FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb);
+CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_train_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) IS
+	'queues the training of a tokenizer on the texts of a query; returns the number of the job';

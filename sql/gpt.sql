@@ -63,8 +63,8 @@ COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable l
 
 CREATE TABLE @extschema@.gpt_job (
 	job bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	model text NOT NULL,
-	kind text NOT NULL CHECK (kind IN ('train', 'finetune')),
+	model text,
+	kind text NOT NULL CHECK (kind IN ('train', 'finetune', 'tokenizer')),
 	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
 	owner oid NOT NULL,
 	query text NOT NULL,
@@ -91,7 +91,9 @@ CREATE TABLE @extschema@.gpt_job (
 	data_changed boolean NOT NULL DEFAULT false,
 	overfit_since bigint,
 	task text,
-	report jsonb
+	report jsonb,
+	tokenizer text,
+	CONSTRAINT gpt_job_product_check CHECK ((model IS NULL) OPERATOR(pg_catalog.<>) (tokenizer IS NULL))
 );
 COMMENT ON TABLE @extschema@.gpt_job IS 'training jobs: their query, options, state and result';
 
@@ -351,12 +353,11 @@ CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, tokens integ
 COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer[]) IS
 	'returns what each token of an array spells, or its name';
 
-CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, vocabulary integer DEFAULT 4096, options jsonb DEFAULT '{}')
-		RETURNS integer
+CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, options jsonb DEFAULT '{}') RETURNS bigint
 	AS 'MODULE_PATHNAME', 'gpt_train_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, integer, jsonb) IS
-	'trains a byte-level BPE tokenizer on the texts of a query, at once; returns the size of its vocabulary';
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) IS
+	'queues the training of a tokenizer on the texts of a query; returns the number of the job';
 
 CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, "json" text) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -616,7 +617,7 @@ COMMENT ON COLUMN @extschema@.gpt_tokenizers.object IS 'large object with its to
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.created_at IS 'when it was stored';
 
 CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
-	SELECT j.job, j.model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
+	SELECT j.job, COALESCE(j.model, j.tokenizer) AS model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
@@ -625,11 +626,11 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
 COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';
-COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model that it makes';
-COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train or finetune';
+COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model, or of the tokenizer, that it makes';
+COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train, finetune or tokenizer';
 COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, failed or cancelled';
 COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
-COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done';
+COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done; of a tokenizer, merges learnt';
 COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned, or expected where time ends the training';
 COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read that have a text';
 COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows skipped: without a text, or without a token to predict';
@@ -651,16 +652,16 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best valida
 COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
-	SELECT p.job, p.pid, j.model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
+	SELECT p.job, p.pid, COALESCE(j.model, j.tokenizer) AS model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
 		p.tokens_per_second, p.seconds_left
 	FROM @extschema@.gpt_progress_rows() p JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) p.job
 	WHERE j.state OPERATOR(pg_catalog.=) 'running' AND pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_stat_progress_train IS 'running jobs: phase, step, losses, speed and seconds left';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.job IS 'number of the job';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.pid IS 'process id of its worker';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model that it makes';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.model IS 'name of the model, or of the tokenizer, that it makes';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.phase IS 'current phase of the job';
-COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done';
+COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.step IS 'steps done; of a tokenizer, merges learnt';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.steps IS 'steps planned, or expected where time ends the training';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.loss IS 'training loss, in nats per token';
 COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.validation_loss IS 'loss on held-out documents, in nats per token';

@@ -45,6 +45,14 @@ typedef enum GptNormalize
 } GptNormalize;
 extern const char *gpt_normalize_name(int number);
 
+/* Values of option "kind" of gpt_train_tokenizer: the tokenizers that can be trained. */
+typedef enum GptTrainedKind
+{
+	GPT_TRAINED_BPE,
+	GPT_TRAINED_CHARS,
+} GptTrainedKind;
+extern const char *gpt_trained_kind_name(int number);
+
 /* Values of option "publish": the weights that become the final version. */
 typedef enum GptPublish
 {

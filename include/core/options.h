@@ -25,9 +25,10 @@ typedef enum GptTrainFunction
 	GPT_FUNCTION_TRAIN,
 	GPT_FUNCTION_FINETUNE,
 	GPT_FUNCTION_EVALUATE,
+	GPT_FUNCTION_TRAIN_TOKENIZER,
 } GptTrainFunction;
 
-#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_EVALUATE + 1)
+#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_TRAIN_TOKENIZER + 1)
 
 /*
  * Members have the names of the options. Texts are palloc'd or constant. Words are enumerators; a
@@ -46,6 +47,7 @@ typedef struct GptTrainOptions
 	int64 vocabulary;
 	/* the name of a stored one, or "bytes", "chars" or "bpe"; NULL: chosen from the rows */
 	const char *tokenizer;
+	GptTrainedKind kind; /* of gpt_train_tokenizer */
 	GptNormalize normalize;
 	LmDocuments documents;
 	bool shuffle;
@@ -56,7 +58,8 @@ typedef struct GptTrainOptions
 	double learning_rate;
 	/* not an option: no learning rate is given, and a classifier's head is new */
 	bool head_rate_is_open;
-	bool is_finetune; /* not an option either */
+	bool is_finetune; /* not an option either, as the next one */
+	bool makes_tokenizer; /* nothing but a tokenizer is made: of all texts, not of a sample */
 	double min_learning_rate;
 	int64 warmup_steps;
 	double weight_decay;

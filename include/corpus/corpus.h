@@ -96,6 +96,13 @@ extern GptCorpus *gpt_corpus_estimate(const char *query, const GptTrainOptions *
 									  GptProgress *progress);
 
 /*
+ * The first part of that: runs the job's query and reads its rows, as the options say, in one
+ * read-only transaction. Returns NULL if there are no rows beyond a watermark. The spool lives in
+ * the current memory context. Outside of transactions.
+ */
+extern GptSpool *gpt_corpus_read(const GptJob *job, const GptSpoolOptions *options);
+
+/*
  * Opens the token file of a record. Returns NULL if the file does not exist; raises
  * ERRCODE_DATA_CORRUPTED if it has another size or checksum than the record. _record fills the
  * record of a corpus, _free unmaps the file.

@@ -180,10 +180,6 @@ extern void gpt_source_run(const GptSource *source, GptSourceCallback callback, 
 /* Frees the plan and the memory of the source. */
 extern void gpt_source_close(GptSource *source);
 
-/* Opens, runs and closes a query. */
-extern void gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback,
-							void *context);
-
 /* ---- src/corpus/source_skip.c -------------------------------------------------- */
 
 /* Reasons to skip a row. */

@@ -49,6 +49,7 @@ typedef struct GptSpoolOptions
 {
 	const char *query;
 	const char *validation_query; /* or NULL */
+	bool texts_only; /* the query has one column of text, to train a tokenizer on */
 	double validation_fraction;
 	bool joined; /* prompts and weights are refused */
 	const char *watermark; /* column whose largest value is wanted, or NULL */

@@ -7,6 +7,7 @@
 #define GPT_ARGUMENTS_H
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 
 /*
  * Every SQL function calls this first: raises an error if the caller passes other types than the
@@ -30,5 +31,8 @@ extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char 
 
 /* NULL means the default; so does a declaration without the argument, as in earlier releases. */
 extern bool gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default);
+
+/* NULL means no option. */
+extern Jsonb *gpt_argument_options(FunctionCallInfo fcinfo, int number);
 
 #endif /* GPT_ARGUMENTS_H */

@@ -207,6 +207,12 @@ extern bool gpt_catalog_tokenizer_is_reserved(const char *name);
 extern void gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256);
 
 /*
+ * Raises an error unless the current role may give the name to a tokenizer: it is valid, not
+ * reserved, and no other role has a model or tokenizer of it, or a job that makes one.
+ */
+extern void gpt_catalog_check_new_tokenizer(const char *name);
+
+/*
  * Sets sha256 to the tokenizer that a name, or kind@hash, means; false if there is none. Raises an
  * error unless the current role may use it. _find_unnamed looks for kind@hash only.
  */

@@ -35,7 +35,8 @@ extern const char *gpt_job_state_name(GptJobState state);
 typedef struct GptJob
 {
 	int64 number;
-	char *model;
+	char *model; /* that it makes, or NULL ... */
+	char *tokenizer; /* ... where it makes a tokenizer of this name */
 	GptJobState state;
 	Oid owner;
 	char *query;
@@ -54,7 +55,7 @@ typedef struct GptJob
 	char *error;
 } GptJob;
 
-/* The counts of a job's corpus in its row. */
+/* The counts of a job's corpus in its row; tokens: -1 where there are none. */
 typedef struct GptJobCorpus
 {
 	int64 documents;
@@ -64,12 +65,23 @@ typedef struct GptJobCorpus
 	int64 held_out; /* documents, not counting texts that are cut */
 } GptJobCorpus;
 
+/* A job to submit. */
+typedef struct GptJobOrder
+{
+	const char *model; /* to make, or NULL ... */
+	const char *tokenizer; /* ... where it makes a tokenizer of this name */
+	const char *base; /* model that a fine-tune starts from, or NULL */
+	const char *query;
+	Jsonb *options;
+	Jsonb *settings; /* of the session; see job_settings.h */
+	const char *note; /* or NULL */
+} GptJobOrder;
+
 /*
  * Inserts a queued job of the current role in the current transaction; returns its number, and a
- * new id of its run. base: NULL for a training, else the model that a fine-tune starts from.
+ * new id of its run.
  */
-extern int64 gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options,
-							Jsonb *settings, const char *note, pg_uuid_t *run_id);
+extern int64 gpt_job_insert(const GptJobOrder *order, pg_uuid_t *run_id);
 
 /* Whether the run belongs to the job that this session inserted last. */
 extern bool gpt_job_is_submitted(const pg_uuid_t *run_id);
@@ -88,13 +100,16 @@ extern bool gpt_job_is_uncommitted(int64 job);
 /* The queued or running job of a new model of that name, or 0. */
 extern int64 gpt_job_of_model(const char *model);
 
+/* The queued or running job of a tokenizer of that name, or 0. */
+extern int64 gpt_job_of_tokenizer(const char *name);
+
 /* The queued or running job that starts from a model of that name, or 0. */
 extern int64 gpt_job_with_base(const char *model);
 
 /*
- * Jobs that make the same model run in the order of their numbers. _predecessor: the oldest queued
- * or running job with a smaller number, for which this job waits. _successor: the next queued job
- * with a larger number. palloc'd, or NULL.
+ * Jobs that make the same model or tokenizer run in the order of their numbers. _predecessor: the
+ * oldest queued or running job with a smaller number, for which this job waits. _successor: the
+ * next queued job with a larger number. palloc'd, or NULL.
  */
 extern GptJob *gpt_job_predecessor(const GptJob *job);
 extern GptJob *gpt_job_successor(const GptJob *job);

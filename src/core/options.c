@@ -1,7 +1,7 @@
 /*
  * src/core/options.c
  *
- * The options of gpt_train, gpt_finetune and gpt_evaluate: a jsonb object goes in, a checked
+ * The options of the functions in core/options.h: a jsonb object goes in, a checked
  * GptTrainOptions comes out, and gpt_options() lists the table.
  */
 #include "postgres.h"
@@ -28,7 +28,11 @@ static const char *const type_names[] = {"boolean", "integer", "number", "word",
 static const char *const type_phrases[] = {"a boolean", "an integer", "a number",
 										   "a text",	"a text",	  "a text or an object"};
 
-static const char *const function_names[] = {"gpt_train", "gpt_finetune", "gpt_evaluate"};
+static const char *const function_names[] = {"gpt_train", "gpt_finetune", "gpt_evaluate",
+											 "gpt_train_tokenizer"};
+
+static const char *const function_examples[] = {"\"minutes\": 10", "\"minutes\": 10",
+												"\"max_tokens\": 10", "\"vocabulary\": 4096"};
 
 static void set_defaults(GptTrainOptions *options);
 static void set_family(GptTrainOptions *options, Jsonb *json);
@@ -118,7 +122,7 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 	if (!JB_ROOT_IS_OBJECT(json))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object"),
-				 errhint("For example '{\"minutes\": 10}'.")));
+				 errhint("For example '{%s}'.", function_examples[function])));
 	set_family(options, json);
 
 	iterator = JsonbIteratorInit(&json->root);
@@ -139,6 +143,9 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 		options->tokenizer = NULL;
 	gpt_options_check(options);
 	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
+	options->makes_tokenizer = function == GPT_FUNCTION_TRAIN_TOKENIZER;
+	if (options->makes_tokenizer)
+		options->tokenizer = gpt_trained_kind_name((int) options->kind);
 	if (options->optimizer == GPT_CHOSEN)
 		options->optimizer = options->is_finetune ? LM_ADAMW : LM_MUON;
 	options->head_rate_is_open = isnan(options->learning_rate);

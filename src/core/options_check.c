@@ -40,6 +40,10 @@ gpt_options_check(const GptTrainOptions *options)
 		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
 	if (!trains_tokenizer && options->normalize != GPT_NORMALIZE_NONE)
 		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
+	if (options->kind == GPT_TRAINED_CHARS && options->vocabulary != GPT_CHOSEN)
+		exclude("kind", "vocabulary", "The characters of the texts decide the vocabulary.");
+	if (options->kind == GPT_TRAINED_CHARS && options->normalize != GPT_NORMALIZE_NONE)
+		exclude("kind", "normalize", "A tokenizer of characters does not normalise.");
 	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
 		exclude("minutes", "steps",
 				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "

@@ -1,7 +1,7 @@
 /*
  * src/core/options_table.c
  *
- * One table of the options of gpt_train, gpt_finetune and gpt_evaluate.
+ * One table of the options of gpt_train, gpt_finetune, gpt_evaluate and gpt_train_tokenizer.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 #define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
 #define BOTH (TRAIN | FINETUNE)
 #define EVALUATE (1 << GPT_FUNCTION_EVALUATE)
+#define TOKENIZER (1 << GPT_FUNCTION_TRAIN_TOKENIZER)
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
 /* The same of an enumerator, which is written as an int. */
@@ -86,14 +87,16 @@ const GptOption gpt_options_table[] = {
 		"tokens that the model sees at once; chosen from the length of the documents, 64 to 512; "
 		"in gpt_finetune the tokens of a window of training, at most the model's context: unless "
 		"given, that or, above 1024, 64 to 1024"),
-	INTEGER(TRAIN, vocabulary, NULL, 257, 1048576,
+	INTEGER(TRAIN | TOKENIZER, vocabulary, NULL, 257, 1048576,
 			"vocabulary of a tokenizer that the job trains; chosen from the size of the training "
 			"documents, 512 to 32768"),
 	TEXT(TRAIN, tokenizer,
 		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
 		 "which the job trains on the training documents, or auto, which chooses among these by "
 		 "the training documents; unless given, auto"),
-	WORD(TRAIN, normalize, "none", gpt_normalize_name,
+	WORD(TOKENIZER, kind, "bpe", gpt_trained_kind_name,
+		 "what the tokenizer's tokens are: byte pair encoding, or one token a character"),
+	WORD(TRAIN | TOKENIZER, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
 	WORD(BOTH, documents, "packed", lm_documents_name,
 		 "packed keeps documents apart; joined concatenates them and takes random crops"),
@@ -139,7 +142,8 @@ const GptOption gpt_options_table[] = {
 			"or never with steps"),
 	WORD(BOTH, publish, "best", gpt_publish_name,
 		 "weights to publish: those with the best validation loss, or the last"),
-	INTEGER(BOTH, threads, NULL, 1, 64, "threads of the job, at most gpt.train_threads"),
+	INTEGER(BOTH | TOKENIZER, threads, NULL, 1, 64,
+			"threads of the job, at most gpt.train_threads"),
 	WORD(BOTH, precision, "auto", lm_precision_name,
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor "
 		 "has AMX or AVX512_BF16"),
@@ -227,8 +231,9 @@ const GptOption gpt_options_table[] = {
 	INTEGER(
 		BOTH, keep_versions, NULL, 1, 2147483647,
 		"number of newest versions that the model keeps when the job publishes; all unless given"),
-	WORD(BOTH, if_running, "error", gpt_if_running_name,
-		 "while another job makes the same model: error raises an error; skip submits no job and "
+	WORD(BOTH | TOKENIZER, if_running, "error", gpt_if_running_name,
+		 "while another job makes the same model or tokenizer: error raises an error; skip submits "
+		 "no job and "
 		 "returns the number of the other; queue starts the job when the other has ended"),
 	BOOLEAN(EVALUATE, generate, "true",
 			"generates completions and compares them with those of the rows"),

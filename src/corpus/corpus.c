@@ -237,8 +237,10 @@ gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
 {
 	return (GptSpoolOptions){
 		.query = query,
+		.texts_only = options->makes_tokenizer,
 		.validation_query = options->validation_query,
-		.validation_fraction = options->validation_fraction,
+		/* Nothing is measured of a tokenizer. */
+		.validation_fraction = options->makes_tokenizer ? 0 : options->validation_fraction,
 		.joined = options->documents == LM_DOCUMENTS_JOINED,
 		.watermark = options->watermark,
 		.replay = options->replay,
@@ -247,20 +249,11 @@ gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
 	};
 }
 
-/*
- * The user's query runs here, and nowhere else. The transaction is read-only from its first
- * snapshot on, and both queries see the same rows. It is rolled back: objects that a function of
- * the query leaves, such as a large object or a cursor WITH HOLD, are neither kept nor run to their
- * end.
- */
 static GptSpool *
 read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
 		  bool normalize_nfc, const char *since)
 {
 	GptSpoolOptions spool_options = gpt_corpus_spool_options(job->query, options);
-	MemoryContext context = CurrentMemoryContext;
-	GptSpool *spool;
-	int guc_level;
 
 	spool_options.since = since;
 	spool_options.normalize_nfc = normalize_nfc;
@@ -273,6 +266,22 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		spool_options.n_labels = given->n_labels;
 		spool_options.multi_label = given->multi_label;
 	}
+	return gpt_corpus_read(job, &spool_options);
+}
+
+/*
+ * The user's query runs here, and nowhere else. The transaction is read-only from its first
+ * snapshot on, and both queries see the same rows. It is rolled back: objects that a function of
+ * the query leaves, such as a large object or a cursor WITH HOLD, are neither kept nor run to their
+ * end.
+ */
+GptSpool *
+gpt_corpus_read(const GptJob *job, const GptSpoolOptions *options)
+{
+	MemoryContext context = CurrentMemoryContext;
+	GptSpool *spool;
+	int guc_level;
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactReadOnly = true;
@@ -283,7 +292,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 
 	gpt_locks_hand_over();
 	gpt_stop_arm_timeout();
-	spool = gpt_spool_read(&spool_options);
+	spool = gpt_spool_read(options);
 	gpt_stop_check();
 	gpt_locks_release_query();
 
@@ -293,7 +302,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 	gpt_stop_disarm_timeout();
 	MemoryContextSwitchTo(context);
 	check_still_ours(job);
-	gpt_cleaner_free(spool_options.cleaner);
+	gpt_cleaner_free(options->cleaner);
 	return spool;
 }
 

@@ -232,12 +232,36 @@ check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
 			 errhint("Set option \"vocabulary\" to %d or less, or leave it out.", reached)));
 }
 
+/* A phase of a job that only makes a tokenizer; in others all of this is one phase. */
+static void
+show_phase(const GptTrainOptions *options, GptProgress *progress, const char *phase)
+{
+	if (options->makes_tokenizer)
+		gpt_progress_phase(progress, phase);
+}
+
+/* NULL when a request interrupted without being one to stop. */
+static const LmTokenizerSpec *
+merge_pairs(LmBpeTrainer *trainer, const GptTrainOptions *options, int vocabulary, int *reached,
+			GptProgress *progress)
+{
+	const LmTokenizerSpec *spec;
+	LmError error;
+
+	show_phase(options, progress, "merging");
+	spec = lm_bpe_trainer_finish(trainer, vocabulary, reached, &error);
+	if (spec == NULL)
+		gpt_bridge_retry(&error);
+	return spec;
+}
+
 /* Trains BPE on a sample; halves the sample until its words fit into half of gpt.max_memory. */
 static LmTokenizer *
 train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptProgress *progress)
 {
 	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
-	double share = (double) SAMPLE_SIZE / (double) Max(bytes, 1);
+	/* A tokenizer is made of all texts, unless it is only a part of a job's work. */
+	double share = options->makes_tokenizer ? 1 : (double) SAMPLE_SIZE / (double) Max(bytes, 1);
 	LmTokenizer *tokenizer = NULL;
 
 	while (tokenizer == NULL)
@@ -260,11 +284,10 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptPr
 								   "gpt.max_memory, " INT64_FORMAT " MB",
 								   gpt_settings_max_memory() / 2 / 1024 / 1024),
 							errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+		show_phase(options, progress, "counting");
 		if (!count_words(trainer, spool, share, gpt_settings_max_memory() / 2, progress))
 			share = Min(share, 1) / 2;
-		else if ((spec = lm_bpe_trainer_finish(trainer, vocabulary, &reached, &error)) == NULL)
-			gpt_bridge_retry(&error);
-		else
+		else if ((spec = merge_pairs(trainer, options, vocabulary, &reached, progress)) != NULL)
 		{
 			check_vocabulary(vocabulary, reached, options);
 			tokenizer = gpt_corpus_tokenizer_create(spec);

@@ -94,7 +94,7 @@ plan_source(GptSource *source, const char *query, GptSourceKind kind, const char
 			const char *since)
 {
 	const char *name = query_names[kind];
-	bool elsewhere = kind == GPT_SOURCE_TRAIN || kind == GPT_SOURCE_VALIDATION;
+	bool elsewhere = kind != GPT_SOURCE_EVALUATE; /* in a worker */
 	CheckContext context = {query, name, query_places[kind]};
 	ErrorContextCallback callback = {error_context_stack, report_query_position, &context};
 	GptSourceShape *shape = &source->shape;

@@ -474,13 +474,3 @@ gpt_source_run(const GptSource *source, GptSourceCallback callback, void *contex
 	XactReadOnly = was_read_only;
 	MemoryContextDelete(reader.row_context);
 }
-
-void
-gpt_source_read(const char *query, GptSourceKind kind, GptSourceCallback callback, void *context)
-{
-	GptSource source;
-
-	gpt_source_open(&source, query, kind, NULL, NULL);
-	gpt_source_run(&source, callback, context);
-	gpt_source_close(&source);
-}

@@ -24,8 +24,9 @@ gpt_spool_read(const GptSpoolOptions *options)
 	GptSource source;
 	GptSource validation;
 
-	gpt_source_open(&source, options->query, GPT_SOURCE_TRAIN, options->watermark,
-					options->replay > 0 ? NULL : options->since);
+	gpt_source_open(&source, options->query,
+					options->texts_only ? GPT_SOURCE_TOKENIZER : GPT_SOURCE_TRAIN,
+					options->watermark, options->replay > 0 ? NULL : options->since);
 	shape = &source.shape;
 	if (options->joined)
 		gpt_source_check_joined(shape);

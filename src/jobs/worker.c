@@ -1,13 +1,13 @@
 /*
  * src/jobs/worker.c
  *
- * A ticket for a job goes in; the job's row says how it ended. The shell around the pipeline of
- * train_job.c:
+ * A ticket for a job goes in; the job's row says how it ended. The shell around the pipelines of
+ * train_job.c and tokenizer_job.c:
  *
  *   1. connect as the job's owner;
  *   2. claim: the lock of the job, a slot of gpt.max_workers, one more try in the row - committed
  *      before any work, so that a job which crashes the server is not tried for ever;
- *   3. run the pipeline, which publishes the model and the job's success in one commit;
+ *   3. run the pipeline, which publishes model or tokenizer and the job's success in one commit;
  *   4. otherwise record the failure or the cancellation; NOTIFY; start the next job; exit with
  *      code 0.
  *
@@ -64,6 +64,7 @@
 #include "store/job.h"
 #include "store/run_files.h"
 #include "train/checkpoint.h"
+#include "train/tokenizer_job.h"
 #include "train/train_job.h"
 
 typedef enum Stage
@@ -200,14 +201,19 @@ extension_is_there(void)
 
 /* ---- Run ---------------------------------------------------------------- */
 
-/* Checked before the query runs: the job may have waited for another one that made the model. */
+/*
+ * Checked before the query runs: the job may have waited for another one that made the model, and
+ * meanwhile another role may have taken the name of the tokenizer.
+ */
 static void
-check_model_is_new(const GptJob *job)
+check_name(const GptJob *job)
 {
 	GptTransaction transaction;
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	if (gpt_catalog_model_exists(job->model, &job->run_id))
+	if (job->tokenizer != NULL)
+		gpt_catalog_check_new_tokenizer(job->tokenizer);
+	else if (job->base == NULL && gpt_catalog_model_exists(job->model, &job->run_id))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", job->model)));
 	gpt_transaction_commit(&transaction);
@@ -244,13 +250,17 @@ run(void)
 		{
 			stage = STAGE_CLAIMED;
 			gpt_job_announce(job->number, GPT_JOB_RUNNING);
-			ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt started: model \"%s\", try %d",
-								 job->number, job->model, job->tries + 1)));
+			ereport(LOG,
+					(errmsg("job " INT64_FORMAT " of gpt started: %s \"%s\", try %d", job->number,
+							job->tokenizer != NULL ? "tokenizer" : "model",
+							job->tokenizer != NULL ? job->tokenizer : job->model, job->tries + 1)));
 			check_owner(job);
 			gpt_job_settings_apply(job->settings);
-			if (job->base == NULL)
-				check_model_is_new(job);
-			gpt_train_job_run(job, gpt_claim_leave_slot);
+			check_name(job);
+			if (job->tokenizer != NULL)
+				gpt_tokenizer_job_run(job, gpt_claim_leave_slot);
+			else
+				gpt_train_job_run(job, gpt_claim_leave_slot);
 			end_job(GPT_JOB_SUCCEEDED, NULL);
 		}
 	}

@@ -81,3 +81,11 @@ gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default)
 {
 	return number >= PG_NARGS() || PG_ARGISNULL(number) ? by_default : PG_GETARG_BOOL(number);
 }
+
+Jsonb *
+gpt_argument_options(FunctionCallInfo fcinfo, int number)
+{
+	if (PG_ARGISNULL(number))
+		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	return PG_GETARG_JSONB_P(number);
+}

@@ -176,8 +176,9 @@ notice_failure(const GptJob *job)
 	const char *detail = cut_off(message, "\nDETAIL: ");
 
 	ereport(NOTICE,
-			(errmsg("training of model \"%s\" %s: %s", job->model, gpt_job_state_name(job->state),
-					message),
+			(errmsg("training of %s \"%s\" %s: %s", job->model != NULL ? "model" : "tokenizer",
+					job->model != NULL ? job->model : job->tokenizer,
+					gpt_job_state_name(job->state), message),
 			 detail != NULL ? errdetail("%s", detail) : 0, hint != NULL ? errhint("%s", hint) : 0));
 }
 
@@ -373,6 +374,16 @@ wait_for_leaving(int64 number)
 		wait_a_moment();
 }
 
+/* Whether the owner of the job may still make what it makes. */
+static void
+check_name(const GptJob *job)
+{
+	if (job->tokenizer != NULL)
+		gpt_catalog_check_new_tokenizer(job->tokenizer);
+	else if (job->base == NULL)
+		gpt_submit_check_new(job->model, &job->run_id);
+}
+
 /*
  * gpt_resume(job bigint) -> boolean
  *
@@ -398,12 +409,13 @@ gpt_resume(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	if (has_ended(job))
 	{
-		if (job->base == NULL)
-			gpt_submit_check_new(job->model, &job->run_id);
-		gpt_submit_check_model(job->model, job->base);
+		const GptJobOrder order = {job->model, job->tokenizer, job->base};
+		int64 other;
+
+		check_name(job);
+		(void) gpt_submit_take_turn(&other, &order, GPT_IF_RUNNING_ERROR);
 		PushActiveSnapshot(GetLatestSnapshot());
-		if (job->base == NULL)
-			gpt_submit_check_new(job->model, &job->run_id);
+		check_name(job);
 		PopActiveSnapshot();
 	}
 

@@ -1,20 +1,11 @@
 /*
  * src/sql/sql_train.c
  *
- * SQL functions that submit training jobs: arguments go in; a queued row comes out, and a worker
- * when the transaction commits.
- *
- * A transaction that submits a job holds the lock on the name of the model that the job makes until
- * its end. So two sessions cannot submit one at the same time, and jobs of the same model have
- * numbers in the order of their commits. A shared lock keeps the name of the model that a fine-tune
- * starts from: nobody drops or renames it before the job is visible.
+ * gpt_train and gpt_finetune submit jobs that make models: arguments go in; a queued row comes out,
+ * and a worker when the transaction commits.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xlog.h"
-#include "catalog/pg_authid.h"
-#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -22,45 +13,28 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
-#include "core/bridge.h"
-#include "core/compat.h"
 #include "core/options.h"
 #include "corpus/source.h"
-#include "jobs/job_launch.h"
-#include "jobs/job_settings.h"
-#include "jobs/launcher.h"
 #include "sql/arguments.h"
 #include "sql/submit.h"
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/job.h"
 #include "store/model_extras.h"
-#include "store/name_lock.h"
 #include "train/train_base.h"
 #include "train/train_plan.h"
 
 PG_FUNCTION_INFO_V1(gpt_train);
 PG_FUNCTION_INFO_V1(gpt_finetune);
 
-/* The result of the attempt to be the session that submits. */
-typedef enum Turn
-{
-	TURN_OURS,
-	TURN_OTHER_JOB, /* the caller returns *other */
-	TURN_OTHER_SESSION, /* its job has no number that could be relied on */
-} Turn;
-
 static char *model_of_reference(const char *reference);
-static void check_owner_can_connect(void);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
 static int32 check_base(GptTrainOptions *options, const char *base);
 static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape,
 						   const char *base);
 static void check_target(const char *model);
-static Turn take_names(int64 *other, const char *model, const char *base, GptIfRunning if_running);
 static Datum submit(FunctionCallInfo fcinfo, const char *model, const char *base,
 					GptTrainFunction function);
 
@@ -110,23 +84,20 @@ model_of_reference(const char *reference)
 static Datum
 submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFunction function)
 {
-	const char *note = gpt_launcher_present() ? NULL : GPT_NOTE_WITHOUT_PRELOAD;
 	GptTrainOptions *options;
 	GptSourceShape shape;
-	GptJobTicket ticket;
-	Jsonb *json;
-	char *query;
+	GptJobOrder order = {.base = base != NULL ? model_of_reference(base) : NULL};
 	int32 base_version = 0;
 	int64 other;
+	int64 job;
 
 	gpt_argument_required(fcinfo, 1, "query");
-	query = gpt_argument_text(fcinfo, 1);
-	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
-						   : PG_GETARG_JSONB_P(2);
+	order.query = gpt_argument_text(fcinfo, 1);
+	order.options = gpt_argument_options(fcinfo, 2);
 
 	gpt_catalog_check_name(model);
 	gpt_submit_check_server(base == NULL ? "gpt_train()" : "gpt_finetune()");
-	options = gpt_options_parse(json, function);
+	options = gpt_options_parse(order.options, function);
 	if (options->into != NULL)
 	{
 		gpt_catalog_check_name(options->into);
@@ -135,23 +106,24 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	if (base != NULL)
 	{
 		(void) check_base(options, base);
-		check_queries(&shape, query, options);
+		check_queries(&shape, order.query, options);
 		check_finetune(options, &shape, base);
 	}
 	else
-		gpt_submit_check_training(&shape, query, options);
-	check_owner_can_connect();
+		gpt_submit_check_training(&shape, order.query, options);
+	gpt_submit_check_owner();
 	if (base != NULL)
 		check_target(model);
 	else
 		gpt_submit_check_new(model, NULL);
-	switch (take_names(&other, model, base, options->if_running))
+	order.model = model;
+	switch (gpt_submit_take_turn(&other, &order, options->if_running))
 	{
-		case TURN_OURS:
+		case GPT_TURN_OURS:
 			break;
-		case TURN_OTHER_JOB:
+		case GPT_TURN_OTHER_JOB:
 			PG_RETURN_INT64(other);
-		case TURN_OTHER_SESSION:
+		case GPT_TURN_OTHER_SESSION:
 			PG_RETURN_NULL();
 	}
 
@@ -166,53 +138,14 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	PopActiveSnapshot();
 
 	/* Now do the work. */
-	ticket.job = gpt_job_insert(model, base != NULL ? model_of_reference(base) : NULL, query, json,
-								gpt_job_settings_capture(), note, &ticket.run_id);
-	gpt_job_set_task(ticket.job, gpt_source_task(&shape));
+	job = gpt_submit_job(&order);
+	gpt_job_set_task(job, gpt_source_task(&shape));
 	if (base_version > 0)
-		gpt_job_set_base(ticket.job, base_version);
-	ticket.database = MyDatabaseId;
-	ticket.owner = GetUserId();
-	gpt_job_launch_at_commit(&ticket);
-	gpt_job_notify(ticket.job, GPT_JOB_QUEUED);
-	PG_RETURN_INT64(ticket.job);
+		gpt_job_set_base(job, base_version);
+	PG_RETURN_INT64(job);
 }
 
 /* ---- Checks ------------------------------------------------------------- */
-
-void
-gpt_submit_check_server(const char *function)
-{
-	gpt_bridge_check_encoding();
-	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-						errmsg("cannot train on a standby server"),
-						errhint("Train on the primary server; its models can be used here.")));
-	PreventCommandIfReadOnly(function);
-}
-
-/* The worker logs in as the owner of the job. */
-static void
-check_owner_can_connect(void)
-{
-	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-	bool can_login = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	if (!can_login)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						errmsg("role \"%s\" is not permitted to log in",
-							   GetUserNameFromId(GetUserId(), false)),
-						errdetail("The worker of a job connects as the role that submits it."),
-						errhint("Submit the job as a role with LOGIN.")));
-	if (gpt_database_aclcheck(MyDatabaseId, GetUserId(), ACL_CONNECT) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" does not have the CONNECT privilege on database \"%s\"",
-						GetUserNameFromId(GetUserId(), false), get_database_name(MyDatabaseId)),
-				 errdetail("The worker of a job connects as the role that submits it.")));
-}
 
 /* Checks both queries before the job is submitted; *shape is that of the training query. */
 static void
@@ -307,104 +240,4 @@ check_target(const char *model)
 						errmsg("must be owner of model \"%s\"", model),
 						errdetail("A fine-tune publishes a new version of it."),
 						errhint("Choose a model of your own with the option \"into\".")));
-}
-
-void
-gpt_submit_check_new(const char *model, const pg_uuid_t *but_run)
-{
-	if (gpt_catalog_model_exists(model, but_run))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model),
-				 errhint("Choose another name, train the model further with gpt_finetune, or "
-						 "remove it with gpt_drop_model.")));
-}
-
-/* ---- Who is first ------------------------------------------------------- */
-
-static void
-raise_other_session(const char *model)
-{
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-					errmsg("another transaction is submitting a job for model \"%s\"", model)));
-}
-
-static void
-raise_other_job(const char *model, int64 other)
-{
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-					errmsg("job " INT64_FORMAT " is training model \"%s\" already", other, model),
-					errhint("Wait for it with gpt_wait, cancel it with gpt_cancel, or give the "
-							"option \"if_running\".")));
-}
-
-/* For "skip": the notice names the job that runs. */
-static Turn
-turn_or_skip(int64 other, const char *model, bool locked)
-{
-	if (other == 0 && locked)
-		return TURN_OURS;
-	if (other == 0)
-	{
-		ereport(
-			NOTICE,
-			(errmsg("another transaction is submitting a job for model \"%s\", skipping", model)));
-		return TURN_OTHER_SESSION;
-	}
-	ereport(NOTICE, (errmsg("job " INT64_FORMAT " is training model \"%s\" already, skipping",
-							other, model)));
-	return TURN_OTHER_JOB;
-}
-
-/*
- * Takes the lock on the model's name, without waiting but for "queue", and looks for a job that
- * makes the model. The look comes after the lock: a submission that has just been committed is
- * seen.
- */
-static Turn
-take_turn(int64 *other, const char *model, GptIfRunning if_running)
-{
-	bool locked = gpt_name_try_lock(model);
-
-	if (!locked && if_running == GPT_IF_RUNNING_QUEUE)
-		gpt_name_lock(model);
-	*other = gpt_job_of_model(model);
-	switch (if_running)
-	{
-		case GPT_IF_RUNNING_QUEUE:
-			return TURN_OURS;
-		case GPT_IF_RUNNING_SKIP:
-			return turn_or_skip(*other, model, locked);
-		case GPT_IF_RUNNING_ERROR:
-			if (!locked)
-				raise_other_session(model);
-			if (*other != 0)
-				raise_other_job(model, *other);
-			return TURN_OURS;
-	}
-	elog(ERROR, "kind of submission %d is unknown", (int) if_running);
-}
-
-/* Also keeps the name of the base (NULL: none), in the order of name_lock.h. */
-static Turn
-take_names(int64 *other, const char *model, const char *base, GptIfRunning if_running)
-{
-	const char *kept = base != NULL ? model_of_reference(base) : model;
-	bool other_name = strcmp(kept, model) != 0;
-	bool first = other_name && gpt_name_precedes(kept, model);
-	Turn turn;
-
-	if (first)
-		gpt_name_keep(kept);
-	turn = take_turn(other, model, if_running);
-	if (turn == TURN_OURS && other_name && !first)
-		gpt_name_keep(kept);
-	return turn;
-}
-
-void
-gpt_submit_check_model(const char *model, const char *base)
-{
-	int64 other;
-
-	(void) take_names(&other, model, base, GPT_IF_RUNNING_ERROR);
 }

@@ -36,11 +36,22 @@ gpt_catalog_resolve_tokenizer(const char *name, uint8 *sha256)
 	return true;
 }
 
+/* Of jobs in this database that have not ended and make what the condition says. */
+#define OWNERS_OF_JOBS(condition)                                                               \
+	"SELECT %1$s.gpt_job_owner(owner, system_identifier) AS owner FROM %1$s.gpt_job "           \
+	"WHERE " condition " AND state IN ('queued', 'running') AND database = (SELECT d.oid FROM " \
+	"pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())"
+
+/* A job that makes a tokenizer has its name already. */
+#define ANOTHERS_TOKENIZER                                               \
+	"SELECT FROM (SELECT %1$s.gpt_object_owner(object) AS owner FROM "   \
+	"%1$s.gpt_tokenizer_name WHERE name = $1 UNION ALL " OWNERS_OF_JOBS( \
+		"tokenizer = $1") ") o WHERE owner NOT IN (0, $2)"
+
 void
 gpt_catalog_check_model_name(const char *name)
 {
-	if (belongs_to_another(name, "SELECT FROM %1$s.gpt_tokenizer_name WHERE name = $1 AND "
-								 "%1$s.gpt_object_owner(object) <> $2"))
+	if (belongs_to_another(name, ANOTHERS_TOKENIZER))
 		refuse(name, "tokenizer");
 }
 
@@ -48,15 +59,17 @@ gpt_catalog_check_model_name(const char *name)
 void
 gpt_catalog_check_tokenizer_name(const char *name)
 {
-	if (belongs_to_another(
-			name, "SELECT FROM (SELECT %1$s.gpt_object_owner(weights) AS owner FROM "
-				  "%1$s.gpt_version WHERE model = $1 UNION ALL SELECT %1$s.gpt_job_owner(owner, "
-				  "system_identifier) FROM %1$s.gpt_job WHERE model = $1 AND state IN ('queued', "
-				  "'running') AND database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE "
-				  "d.datname = pg_catalog.current_database())) o WHERE owner NOT IN (0, $2) AND "
-				  "NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n WHERE n.name = $1 AND "
-				  "%1$s.gpt_object_owner(n.object) IS NOT NULL)"))
+	if (belongs_to_another(name,
+						   "SELECT FROM (SELECT %1$s.gpt_object_owner(weights) AS owner FROM "
+						   "%1$s.gpt_version WHERE model = $1 UNION ALL " OWNERS_OF_JOBS(
+							   "model = $1") ") o WHERE owner NOT IN (0, $2) AND "
+											 "NOT EXISTS (SELECT FROM %1$s.gpt_tokenizer_name n "
+											 "WHERE n.name = $1 AND "
+											 "%1$s.gpt_object_owner(n.object) IS NOT NULL)"))
 		refuse(name, "model");
+	if (belongs_to_another(name, "SELECT FROM (" OWNERS_OF_JOBS(
+									 "tokenizer = $1") ") o WHERE owner NOT IN (0, $2)"))
+		refuse(name, "tokenizer");
 }
 
 /* The rows of the query are those of the name ($1) that do not belong to the current role ($2). */

@@ -49,7 +49,8 @@ static Oid own_object(const uint8 *sha256);
 static bool has_content(Oid object, const uint8 *sha256);
 static void insert_tokenizer(const uint8 *sha256, Oid object, int64 size,
 							 const LmTokenizerSpec *spec);
-static bool lock_name(const char *name, Oid *owner, Oid *object);
+static bool find_name(const char *name, bool lock, Oid *owner, Oid *object);
+static void check_owner(const char *name, Oid owner, Oid object);
 static void drop_objects(GptStatement *statement, uint64 n);
 
 void
@@ -82,6 +83,27 @@ gpt_catalog_tokenizer_is_reserved(const char *name)
 	return (kind >= 0 && kind <= LM_TOKENIZER_CHARS) || strcmp(name, "auto") == 0;
 }
 
+static void
+check_reserved(const char *name)
+{
+	if (gpt_catalog_tokenizer_is_reserved(name))
+		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
+						errmsg("tokenizer name \"%s\" is reserved", name)));
+}
+
+void
+gpt_catalog_check_new_tokenizer(const char *name)
+{
+	Oid owner;
+	Oid object;
+
+	gpt_catalog_check_name(name);
+	check_reserved(name);
+	gpt_catalog_check_tokenizer_name(name);
+	if (find_name(name, false, &owner, &object))
+		check_owner(name, owner, object);
+}
+
 void
 gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 {
@@ -92,17 +114,14 @@ gpt_catalog_name_tokenizer(const char *name, const uint8 *sha256)
 	bool exists;
 
 	gpt_catalog_check_name(name);
-	if (gpt_catalog_tokenizer_is_reserved(name))
-		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
-						errmsg("tokenizer name \"%s\" is reserved", name)));
+	check_reserved(name);
 	if (!OidIsValid(object))
 		elog(ERROR, "tokenizer has not been stored");
 	gpt_name_lock(name);
-	exists = lock_name(name, &owner, &old_object);
+	exists = find_name(name, true, &owner, &old_object);
 	gpt_catalog_check_tokenizer_name(name);
-	if (exists && OidIsValid(old_object) && !has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be owner of tokenizer \"%s\"", name)));
+	if (exists)
+		check_owner(name, owner, old_object);
 
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
@@ -132,11 +151,9 @@ gpt_catalog_drop_tokenizer(const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tokenizer \"%s\" does not exist", name),
 				 errdetail("A tokenizer that was trained with a model has no name, and is removed "
 						   "with the last model that uses it.")));
-	if (!lock_name(name, &owner, &object) || (!OidIsValid(object) && !superuser()))
+	if (!find_name(name, true, &owner, &object) || (!OidIsValid(object) && !superuser()))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_STORED);
-	if (OidIsValid(object) && !has_privs_of_role(GetUserId(), owner))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be owner of tokenizer \"%s\"", name)));
+	check_owner(name, owner, object);
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_change(&statement, 1, "DELETE FROM %s.gpt_tokenizer_name WHERE name = $1");
@@ -285,7 +302,7 @@ insert_tokenizer(const uint8 *sha256, Oid object, int64 size, const LmTokenizerS
  * roles have other oids.
  */
 static bool
-lock_name(const char *name, Oid *owner, Oid *object)
+find_name(const char *name, bool lock, Oid *owner, Oid *object)
 {
 	uint8 sha256[GPT_SHA256_SIZE];
 	GptStatement statement;
@@ -295,7 +312,9 @@ lock_name(const char *name, Oid *owner, Oid *object)
 	gpt_statement_add_text(&statement, name);
 	found = gpt_statement_run(
 				&statement,
-				"SELECT object, sha256 FROM %s.gpt_tokenizer_name WHERE name = $1 FOR UPDATE") > 0;
+				lock ? "SELECT object, sha256 FROM %s.gpt_tokenizer_name WHERE name = $1 "
+					   "FOR UPDATE"
+					 : "SELECT object, sha256 FROM %s.gpt_tokenizer_name WHERE name = $1") > 0;
 	if (found)
 	{
 		bool is_null;
@@ -310,6 +329,15 @@ lock_name(const char *name, Oid *owner, Oid *object)
 	}
 	gpt_statement_end(&statement);
 	return found;
+}
+
+/* A name whose object is gone is free. */
+static void
+check_owner(const char *name, Oid owner, Oid object)
+{
+	if (OidIsValid(object) && !has_privs_of_role(GetUserId(), owner))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of tokenizer \"%s\"", name)));
 }
 
 /* The n rows of the last run: object, sha256. */

@@ -41,12 +41,16 @@ static const char *const state_names[] = {"queued", "running", "succeeded", "fai
 #define JOB_COLUMNS                                                                             \
 	"job, model, state, owner, query, options, settings, run_id, system_identifier, database, " \
 	"tries, "                                                                                   \
-	"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0), error"
+	"base, COALESCE(base_version, 0), step, COALESCE(steps, 0), COALESCE(overfit_since, 0), "   \
+	"error, tokenizer"
 
 /* The oldest that has not ended, in this database of this cluster. */
 #define WAITING_HERE                                                                            \
 	"AND state IN ('queued', 'running') AND system_identifier = $2 AND database = $3 ORDER BY " \
 	"job LIMIT 1"
+
+/* The job makes the model $2, or the tokenizer $5; one of them is null. */
+#define SAME_PRODUCT "(model = $2 OR tokenizer = $5)"
 
 /* The run of the last job that this session submitted. */
 static pg_uuid_t submitted_run;
@@ -97,8 +101,7 @@ gpt_job_owner_refusal(const GptJob *job)
 /* ---- Sessions ----------------------------------------------------------- */
 
 int64
-gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *options,
-			   Jsonb *settings, const char *note, pg_uuid_t *run_id)
+gpt_job_insert(const GptJobOrder *order, pg_uuid_t *run_id)
 {
 	Oid owner = GetUserId();
 	GptStatement statement;
@@ -106,21 +109,23 @@ gpt_job_insert(const char *model, const char *base, const char *query, Jsonb *op
 
 	*run_id = submitted_run = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
 	gpt_statement_begin(&statement);
-	gpt_statement_add_text(&statement, model);
-	gpt_statement_add_text(&statement, query);
-	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(options));
-	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(settings));
+	add_optional_text(&statement, order->model);
+	gpt_statement_add_text(&statement, order->query);
+	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(order->options));
+	gpt_statement_add(&statement, JSONBOID, JsonbPGetDatum(order->settings));
 	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(run_id));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(owner));
-	add_optional_text(&statement, note);
-	add_optional_text(&statement, base);
+	add_optional_text(&statement, order->note);
+	add_optional_text(&statement, order->base);
+	add_optional_text(&statement, order->tokenizer);
 	gpt_statement_change(
 		&statement, 1,
 		"INSERT INTO %s.gpt_job (model, kind, query, options, settings, run_id, system_identifier, "
-		"database, owner, note, base) VALUES ($1, CASE WHEN $10 IS NULL THEN 'train' ELSE "
-		"'finetune' END, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING job");
+		"database, owner, note, base, tokenizer) VALUES ($1, CASE WHEN $11 IS NOT NULL THEN "
+		"'tokenizer' WHEN $10 IS NULL THEN 'train' ELSE 'finetune' END, $2, $3, $4, $5, $6, $7, "
+		"$8, $9, $10, $11) RETURNING job");
 	job = DatumGetInt64(value_of(&statement, 0, 1));
 	gpt_statement_end(&statement);
 	return job;
@@ -175,6 +180,12 @@ gpt_job_of_model(const char *model)
 }
 
 int64
+gpt_job_of_tokenizer(const char *name)
+{
+	return find_waiting(name, "SELECT job FROM %s.gpt_job WHERE tokenizer = $1 " WAITING_HERE);
+}
+
+int64
 gpt_job_with_base(const char *model)
 {
 	return find_waiting(model, "SELECT job FROM %s.gpt_job WHERE base = $1 " WAITING_HERE);
@@ -198,8 +209,8 @@ find_waiting(const char *model, const char *command)
 }
 
 /*
- * The first job that the condition accepts among those of this database that make the same model;
- * NULL if there is none.
+ * The first job that the condition accepts among those of this database that make the same model,
+ * or the same tokenizer; NULL if there is none.
  */
 static GptJob *
 find_relative(const GptJob *job, const char *format)
@@ -208,9 +219,10 @@ find_relative(const GptJob *job, const char *format)
 	GptStatement statement;
 
 	gpt_job_statement_begin(&statement, job->number);
-	gpt_statement_add_text(&statement, job->model);
+	add_optional_text(&statement, job->model);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(job->system_identifier));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(job->database));
+	add_optional_text(&statement, job->tokenizer);
 	if (gpt_statement_run(&statement, format) > 0)
 		relative = read_job(&statement, 0);
 	gpt_statement_end(&statement);
@@ -221,18 +233,18 @@ GptJob *
 gpt_job_predecessor(const GptJob *job)
 {
 	return find_relative(
-		job, "SELECT " JOB_COLUMNS
-			 " FROM %s.gpt_job WHERE job < $1 AND model = $2 AND system_identifier = $3 "
+		job, "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job < $1 AND " SAME_PRODUCT
+			 " AND system_identifier = $3 "
 			 "AND database = $4 AND (state = 'queued' OR state = 'running') ORDER BY job LIMIT 1");
 }
 
 GptJob *
 gpt_job_successor(const GptJob *job)
 {
-	return find_relative(
-		job, "SELECT " JOB_COLUMNS
-			 " FROM %s.gpt_job WHERE job > $1 AND model = $2 AND system_identifier = $3 "
-			 "AND database = $4 AND state = 'queued' ORDER BY job LIMIT 1");
+	return find_relative(job,
+						 "SELECT " JOB_COLUMNS " FROM %s.gpt_job WHERE job > $1 AND " SAME_PRODUCT
+						 " AND system_identifier = $3 "
+						 "AND database = $4 AND state = 'queued' ORDER BY job LIMIT 1");
 }
 
 bool
@@ -398,7 +410,8 @@ gpt_job_list_waiting(bool cut_off, int n)
 		"AND database = $2 "
 		"AND (state = 'queued' OR ($3 AND state = 'running')) "
 		"AND (state = 'running' OR NOT EXISTS (SELECT FROM %1$s.gpt_job e WHERE e.job < j.job "
-		"AND e.model = j.model AND e.system_identifier = $1 AND e.database = $2 "
+		"AND (e.model = j.model OR e.tokenizer = j.tokenizer) AND e.system_identifier = $1 AND "
+		"e.database = $2 "
 		"AND (e.state = 'queued' OR e.state = 'running'))) "
 		"ORDER BY state = 'queued', job LIMIT $4 FOR SHARE OF j SKIP LOCKED");
 	for (uint64 row = 0; row < n_rows; row++)
@@ -443,7 +456,6 @@ read_job(const GptStatement *statement, uint64 row)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(statement->caller);
 	GptJob *job = palloc0(sizeof(GptJob));
-	bool trained_anew;
 
 	job->number = DatumGetInt64(value_of(statement, row, 1));
 	job->model = gpt_statement_text(statement, row, 2);
@@ -457,13 +469,13 @@ read_job(const GptStatement *statement, uint64 row)
 										 job->system_identifier);
 	job->database = DatumGetObjectId(value_of(statement, row, 10));
 	job->tries = DatumGetInt32(value_of(statement, row, 11));
-	(void) gpt_statement_value(statement, row, 12, &trained_anew);
-	job->base = trained_anew ? NULL : gpt_statement_text(statement, row, 12);
+	job->base = gpt_statement_text(statement, row, 12);
 	job->base_version = DatumGetInt32(value_of(statement, row, 13));
 	job->step = DatumGetInt64(value_of(statement, row, 14));
 	job->steps = DatumGetInt64(value_of(statement, row, 15));
 	job->overfit_since = DatumGetInt64(value_of(statement, row, 16));
 	job->error = gpt_statement_text(statement, row, 17);
+	job->tokenizer = gpt_statement_text(statement, row, 18);
 	MemoryContextSwitchTo(old_context);
 	return job;
 }

@@ -98,7 +98,7 @@ gpt_job_set_corpus(int64 job, const GptJobCorpus *corpus)
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(corpus->tokens));
 	gpt_statement_change(&statement, 1,
 						 "UPDATE %s.gpt_job SET documents = $2, skipped = $3, bytes = $4, "
-						 "corpus_tokens = $5 WHERE job = $1");
+						 "corpus_tokens = nullif($5, -1) WHERE job = $1");
 	gpt_statement_end(&statement);
 }
 

@@ -33,6 +33,7 @@
 #include "store/model_extras.h"
 #include "store/tokenizer_json.h"
 #include "train/checkpoint.h"
+#include "train/publish.h"
 #include "train/train_base.h"
 #include "train/train_job.h"
 #include "train/train_loop.h"
@@ -40,7 +41,6 @@
 #include "train/train_report.h"
 #include "train/train_save.h"
 
-#define LOCK_WAIT_MS 1000 /* to publish, with the slot */
 /* of the time, spent before training began, from which the note says so */
 #define NOTED_SHARE 0.5
 
@@ -54,7 +54,6 @@ typedef struct Ending
 	const GptTrainPlan *plan;
 	const GptTrainResult *result;
 	TimestampTz started_at;
-	void (*leave_slot)(void);
 	int32 version; /* its number, afterwards */
 } Ending;
 
@@ -66,7 +65,6 @@ static void record_start(const GptJob *job, int64 step, bool data_changed);
 static void record_corpus(const GptJob *job, const GptCorpus *corpus);
 static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
 						const GptCorpus *corpus);
-static void publish(Ending *ending, GptProgress *progress);
 static void publish_version(void *argument);
 static const char *note_of_choice(const GptTrainResult *result);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
@@ -85,6 +83,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	GptTrainResult result;
 	GptTrainPlan plan;
 	GptCorpus *corpus;
+	Ending ending;
 	int64 step = 0;
 
 	/* 0. */
@@ -140,8 +139,10 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	publish(&(Ending){job, options, base, corpus, &plan, &result, started_at, leave_slot, 0},
-			&progress);
+	ending = (Ending){job, options, base, corpus, &plan, &result, started_at, 0};
+	gpt_publish(job, publish_version, &ending, leave_slot, &progress);
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
+						 job->number, job->model, ending.version)));
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }
@@ -287,31 +288,6 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 /* ---- Publication -------------------------------------------------------- */
 
 /*
- * An idle session that has changed the model can hold its lock for days. The slot is given back
- * before, so that no other job waits for that.
- */
-static void
-publish(Ending *ending, GptProgress *progress)
-{
-	bool published = gpt_transaction_try(ending->job->number, GPT_COMMIT_FULL, LOCK_WAIT_MS,
-										 publish_version, ending);
-
-	if (!published)
-	{
-		ending->leave_slot();
-		gpt_progress_phase(progress, "waiting to publish");
-	}
-	while (!published)
-	{
-		gpt_stop_check();
-		published =
-			gpt_transaction_try(ending->job->number, GPT_COMMIT_FULL, 0, publish_version, ending);
-	}
-	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
-						 ending->job->number, ending->job->model, ending->version)));
-}
-
-/*
  * The commit waits for synchronous standbys; a cancellation ends that wait, and the version is
  * published all the same.
  */
@@ -342,16 +318,7 @@ publish_version(void *argument)
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_choice(result) != NULL)
 		gpt_job_add_note(job->number, note_of_choice(result));
-	if (!gpt_job_end(job->number, GPT_JOB_SUCCEEDED, NULL))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("job " INT64_FORMAT " was ended by another process", job->number)));
-	gpt_stop_check();
-
-	/*
-	 * Last, so that whoever sees the success finds no file. (A commit that fails is a failed job,
-	 * without files.)
-	 */
-	gpt_run_files_remove(&job->run_id);
+	gpt_publish_success(job);
 }
 
 /* NULL where there is nothing to note. */

@@ -4,10 +4,11 @@ CREATE DATABASE gpt_checked;
 \c gpt_checked
 CREATE EXTENSION gpt;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 260);
-SELECT gpt_train('m', 'SELECT body FROM line',
-	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 260}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
+SELECT gpt_train('m', 'SELECT body FROM line',
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset m_
+SELECT gpt_wait(:m_job, '60 s');
 SELECT * FROM gpt_check();
 SELECT * FROM gpt_check(verify => true);
 SELECT * FROM gpt_check(NULL);
@@ -102,7 +103,7 @@ ROLLBACK;
 -- jobs: stopped, copied
 BEGIN;
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
-	SELECT 'stopped', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier, database FROM gpt_job WHERE job = :job;
+	SELECT 'stopped', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier, database FROM gpt_job WHERE job = :m_job;
 UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c WHERE model = 'stopped';
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
 	SELECT 'copied', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier + 1, database FROM gpt_job WHERE model = 'stopped';
@@ -110,16 +111,16 @@ SELECT kind, regexp_replace(object, '\d+', 'N') AS object, detail FROM gpt_check
 ROLLBACK;
 
 -- files: of a job that succeeded, of none at all, of a job that failed
-UPDATE gpt_job SET run_id = '11111111-1111-4111-8111-111111111111' WHERE job = :job;
+UPDATE gpt_job SET run_id = '11111111-1111-4111-8111-111111111111' WHERE job = :m_job;
 SELECT current_setting('data_directory') AS folder \gset
 \set file :folder '/gpt/pgsql_tmp_11111111-1111-4111-8111-111111111111.tokens'
 COPY (SELECT 1) TO :'file';
 \set other :folder '/gpt/other'
 COPY (SELECT 1) TO :'other';
 SELECT kind, object, detail FROM gpt_check() ORDER BY object;
-UPDATE gpt_job SET state = 'failed', finished_at = now() WHERE job = :job;
+UPDATE gpt_job SET state = 'failed', finished_at = now() WHERE job = :m_job;
 SELECT kind, object, detail FROM gpt_check();
-UPDATE gpt_job SET finished_at = now() - interval '8 days' WHERE job = :job;
+UPDATE gpt_job SET finished_at = now() - interval '8 days' WHERE job = :m_job;
 SELECT kind, object, detail FROM gpt_check() ORDER BY object;
 
 -- what is removed with the model: the files of its failed job, when the transaction commits

@@ -77,7 +77,8 @@ SELECT gpt_wait(:job, '60 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 
 -- documents without a token to predict are skipped, on both sides, and a validation that has none is noted
-SELECT gpt_train_tokenizer('endless', 'SELECT prompt FROM faq', 300);
+SELECT gpt_train_tokenizer('endless', 'SELECT prompt FROM faq', '{"vocabulary": 300}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 SELECT replace(convert_from(lo_get(object), 'UTF8'), '<|endoftext|>', '<|pad|>') AS json FROM gpt_tokenizers WHERE tokenizer = 'endless' \gset
 SELECT gpt_import_tokenizer('endless', :'json');
 CREATE TABLE short AS SELECT '?' AS body, true AS is_validation UNION ALL SELECT '!', false UNION ALL SELECT prompt, false FROM faq WHERE id <= 20;

@@ -52,8 +52,6 @@ SELECT abs(gpt_logprob('adder', '1+2=', '3', false) - (gpt_score('adder', '1+2=3
 -- it may read the session's own tables
 CREATE TEMPORARY TABLE mine AS SELECT prompt, completion FROM sum_up;
 SELECT e.value = m.value AS same FROM gpt_evaluate('adder', 'SELECT prompt, completion FROM mine') e JOIN measured m USING (metric) WHERE metric = 'loss';
-SELECT gpt_train_tokenizer('mine', 'SELECT prompt FROM mine', 257);
-SELECT gpt_drop_tokenizer('mine');
 DROP TABLE mine;
 
 -- the query writes nothing, and the transaction may afterwards

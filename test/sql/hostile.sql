@@ -74,7 +74,8 @@ DELETE FROM public.sprung;
 CREATE EXTENSION gpt SCHEMA s;
 SELECT * FROM public.sprung;
 CREATE TABLE public.line AS SELECT format('line %s of the text', i) AS body FROM generate_series(1, 50) i;
-SELECT s.gpt_train_tokenizer('t', 'SELECT body FROM public.line', 260);
+SELECT s.gpt_train_tokenizer('t', 'SELECT body FROM public.line', '{"vocabulary": 260}') AS job \gset
+SELECT s.gpt_wait(:job, '60 s');
 SELECT s.gpt_train('m', 'SELECT body FROM public.line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
 SELECT s.gpt_wait(:job, '60 s');

@@ -10,11 +10,12 @@ SELECT * FROM gpt_options(NULL);
 -- docs/sql.md has these options, with these words, and no others
 \set document `cat "$PG_ABS_SRCDIR/../docs/sql.md"`
 WITH listed AS (
-	SELECT function, o.* FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate']) function, gpt_options(function) o
+	SELECT function, o.* FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer']) function, gpt_options(function) o
 ), wanted AS (
 	SELECT option, format('| `%s` | %s | %s | %s | %s |', option, type, coalesce(default_value, 'chosen'), minimum || ' to ' || maximum,
-		CASE WHEN max(function) <> 'gpt_finetune' THEN description WHEN type = 'word' THEN regexp_replace(description, '\)$', '; `gpt_finetune` only)')
-			ELSE description || ' (`gpt_finetune` only)' END) AS row
+		CASE WHEN count(*) > 1 OR max(function) NOT IN ('gpt_finetune', 'gpt_train_tokenizer') THEN description
+			WHEN type = 'word' THEN regexp_replace(description, '\)$', format('; `%s` only)', max(function)))
+			ELSE format('%s (`%s` only)', description, max(function)) END) AS row
 	FROM listed GROUP BY option, type, default_value, minimum, maximum, description
 ), documented AS (
 	SELECT row FROM regexp_split_to_table(:'document', E'\n') row WHERE row ~ '^\| `[a-z0-9_]+` \| (boolean|integer|number|word|text|json) \|[^|]*\|[^|]*\|[^|]*\|$'

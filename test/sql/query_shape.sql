@@ -16,7 +16,8 @@ SELECT gpt_finetune('shape', 'SELECT body || title, stars AS label FROM shape_ro
 SELECT gpt_wait(:job);
 SELECT value FROM gpt_evaluate('shape', 'SELECT body || title FROM shape_row') WHERE metric = 'documents';
 SELECT value FROM gpt_evaluate('shape_stars', 'SELECT body || title, stars AS label FROM shape_row') WHERE metric = 'documents';
-SELECT gpt_train_tokenizer('shape', 'SELECT body || title FROM shape_row', 258);
+SELECT gpt_train_tokenizer('shape', 'SELECT body || title FROM shape_row', '{"vocabulary": 258}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 
 -- rule: others do
 SELECT gpt_train('none', 'SELECT body || ''a'', title || ''b'' FROM shape_row');
@@ -30,7 +31,7 @@ SELECT gpt_train('none', 'SELECT * FROM shape_row');
 SELECT gpt_train('none', 'SELECT id, question AS prompt, answer AS completion, body, stars AS label FROM shape_row');
 SELECT gpt_train('none', 'SELECT body, title, stars AS label FROM shape_row');
 SELECT gpt_evaluate('shape', 'SELECT id, body FROM shape_row');
-SELECT gpt_train_tokenizer('none', 'SELECT body, 1 AS weight FROM shape_row', 258);
+SELECT gpt_train_tokenizer('none', 'SELECT body, 1 AS weight FROM shape_row');
 
 -- rule: what is named well and has the wrong type is not to be left out
 SELECT gpt_train('none', 'SELECT body, size AS label FROM shape_row');
@@ -46,7 +47,8 @@ SELECT gpt_finetune('shape', 'SELECT question AS prompt FROM shape_row');
 SELECT value FROM gpt_evaluate('shape', 'SELECT question AS prompt FROM shape_row') WHERE metric = 'documents';
 SELECT gpt_evaluate('shape', 'SELECT question AS prompt, answer FROM shape_row');
 SELECT gpt_train('none', 'SELECT body FROM shape_row', '{"validation_query": "SELECT question AS prompt FROM shape_row"}');
-SELECT gpt_train_tokenizer('shape', 'SELECT question || body AS prompt FROM shape_row', 258);
+SELECT gpt_train_tokenizer('shape', 'SELECT question || body AS prompt FROM shape_row', '{"vocabulary": 258}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 
 SELECT gpt_drop_tokenizer('shape');
 SELECT gpt_drop_model('shape'), gpt_drop_model('shape_stars');

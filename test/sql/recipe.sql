@@ -56,8 +56,8 @@ SELECT gpt_wait(:job, '60 s');
 SELECT round((conditions ->> 'dropout')::numeric, 2) AS dropout, round((conditions ->> 'epochs')::numeric, -1) AS tens_of_epochs FROM gpt_jobs WHERE job = :job;
 
 -- no tokenizer has the name of a kind
-SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair', 260);
-SELECT gpt_train_tokenizer('auto', 'SELECT name FROM pair', 260);
+SELECT gpt_train_tokenizer('bpe', 'SELECT name FROM pair');
+SELECT gpt_train_tokenizer('auto', 'SELECT name FROM pair');
 SELECT gpt_train('m', 'SELECT name FROM pair', '{"tokenizer": "bpe", "family": "gpt3"}');
 SELECT count(gpt_drop_model(model)) FROM wanted;
 DROP TABLE pair, wanted, run, step;

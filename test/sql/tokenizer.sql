@@ -1,8 +1,11 @@
 -- named tokenizers: training, import, removal. Other tests leave models, whose tokenizers gpt_tokenizers lists too.
 CREATE TEMP TABLE earlier AS SELECT oid FROM pg_largeobject_metadata UNION SELECT object FROM gpt_tokenizer;
 CREATE TEMP VIEW mine AS SELECT * FROM gpt_tokenizers WHERE object NOT IN (SELECT oid FROM earlier);
+CREATE FUNCTION refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE statement; RETURN NULL; EXCEPTION WHEN OTHERS THEN RETURN sqlerrm; END $$;
 CREATE TABLE line AS SELECT 'the quick brown fox number ' || i || ' jumps over the lazy dog' AS body FROM generate_series(1, 200) i;
-SELECT gpt_train_tokenizer('small', 'SELECT body FROM line', 300);
+SELECT gpt_train_tokenizer('small', 'SELECT body FROM line', '{"vocabulary": 300}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT model, kind, state, step, steps, documents, skipped, bytes, corpus_tokens, note, conditions FROM gpt_jobs WHERE job = :job;
 SELECT tokenizer, kind, vocabulary FROM mine;
 SELECT gpt_count_tokens('small', 'the quick brown fox') < length('the quick brown fox') AS shorter,
 	gpt_detokenize('small', gpt_tokenize('small', 'the quick Grüße 🙂')) AS round_trip;
@@ -14,24 +17,37 @@ SELECT gpt_import_tokenizer('copy', :'json');
 SELECT count(*), count(DISTINCT sha256) AS contents, count(DISTINCT object) AS objects FROM mine;
 
 -- the same texts give the same tokenizer, in whatever order
-SELECT gpt_train_tokenizer('again', 'SELECT body FROM line ORDER BY md5(body)', 300);
+SELECT gpt_train_tokenizer('again', 'SELECT body FROM line ORDER BY md5(body)', '{"vocabulary": 300}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 SELECT count(DISTINCT sha256) AS contents FROM mine;
 
 -- a name is bound anew by its owner
-SELECT gpt_train_tokenizer('again', 'SELECT body FROM line', 290);
+SELECT gpt_train_tokenizer('again', 'SELECT body FROM line', '{"vocabulary": 290}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 SELECT tokenizer, vocabulary FROM mine ORDER BY tokenizer;
+
+-- a vocabulary that is not given is chosen; characters have one of their own
+SELECT gpt_train_tokenizer('chosen', 'SELECT body FROM line UNION ALL SELECT NULL') AS chosen,
+	gpt_train_tokenizer('letters', 'SELECT body FROM line', '{"kind": "chars"}') AS letters \gset
+SELECT gpt_wait(:chosen, '60 s'), gpt_wait(:letters, '60 s');
+SELECT tokenizer, kind, vocabulary FROM mine WHERE tokenizer IN ('chosen', 'letters') ORDER BY 1;
+SELECT documents, skipped FROM gpt_jobs WHERE job = :chosen;
 
 -- errors
 SELECT gpt_train_tokenizer(NULL, 'SELECT body FROM line');
 SELECT gpt_train_tokenizer('t', NULL);
 SELECT gpt_train_tokenizer('a@b', 'SELECT body FROM line');
-SELECT gpt_train_tokenizer('bytes', 'SELECT body FROM line', 300);
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 256);
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 100000);
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line WHERE false');
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 300, '{"normalise": "NFC"}');
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 300, '{"normalize": "NFD"}');
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 300, '[]');
+SELECT gpt_train_tokenizer('bytes', 'SELECT body FROM line');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 256}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"normalise": "NFC"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"normalize": "NFD"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "unigrams"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "vocabulary": 300}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "normalize": "NFC"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"steps": 1}');
+SELECT gpt_train('t', 'SELECT body FROM line', '{"kind": "bpe"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '[]');
+SELECT gpt_train_tokenizer('t', 'SELECT oid::text AS body FROM earlier');
 SELECT gpt_train_tokenizer('t', 'DELETE FROM line');
 SELECT gpt_import_tokenizer(NULL, '{}');
 SELECT gpt_import_tokenizer('t', NULL);
@@ -44,9 +60,32 @@ SELECT gpt_drop_tokenizer(NULL);
 SELECT gpt_drop_tokenizer('t');
 
 -- NFC when it is asked for
-SELECT gpt_train_tokenizer('nfc', 'SELECT body FROM line', 300, '{"normalize": "NFC"}');
+SELECT gpt_train_tokenizer('nfc', 'SELECT body FROM line', '{"vocabulary": 300, "normalize": "NFC"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
 SELECT gpt_tokenize('nfc', E'e\u0301') = gpt_tokenize('nfc', E'\u00e9') AS normalized,
 	gpt_tokenize('small', E'e\u0301') <> gpt_tokenize('small', E'\u00e9') AS told_apart;
+
+-- a job that fails leaves nothing
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 100000}') AS larger, gpt_train_tokenizer('none', 'SELECT body FROM line WHERE false') AS empty,
+	gpt_train_tokenizer('late', 'SELECT body FROM line WHERE 1 / (length(body) - length(body)) = 1') AS wrong \gset
+SELECT gpt_wait(:larger, '60 s'), gpt_wait(:empty, '60 s'), gpt_wait(:wrong, '60 s');
+SELECT count(*) FROM mine WHERE tokenizer IN ('t', 'none', 'late');
+
+-- "if_running", cancellation and resumption are those of other jobs; a model of the same name is no other job
+SELECT gpt_train_tokenizer('slow', 'SELECT body FROM line, pg_sleep(600)', '{"vocabulary": 258}') AS slow \gset
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT gpt_train_tokenizer('slow', 'SELECT body FROM line', '{"if_running": "skip"}') - :slow AS other;
+SELECT gpt_train('slow', 'SELECT body FROM line') > :slow AS submitted;
+SELECT model, kind, state FROM gpt_jobs WHERE job > :slow;
+ROLLBACK;
+SELECT regexp_replace(refusal($$SELECT gpt_train_tokenizer('slow', 'SELECT body FROM line')$$), '[0-9]+', 'N') AS error;
+SELECT gpt_train_tokenizer('slow', 'SELECT body FROM line', '{"if_running": "queue", "vocabulary": 259}') AS next \gset
+SELECT refusal($$SELECT gpt_drop_model('slow')$$) AS error;
+SELECT gpt_cancel(:slow);
+SELECT gpt_wait(:slow, '60 s'), gpt_wait(:next, '60 s');
+SELECT vocabulary FROM mine WHERE tokenizer = 'slow';
+SELECT gpt_resume(:slow), gpt_cancel(:slow);
 
 -- objects go with the last name
 SELECT gpt_drop_tokenizer('small');
@@ -56,4 +95,5 @@ SELECT count(*) FROM gpt_tokenizer WHERE object NOT IN (SELECT oid FROM earlier)
 SELECT count(*) FROM pg_largeobject_metadata m JOIN pg_description d ON d.objoid = m.oid AND d.classoid = 'pg_largeobject'::regclass
 	WHERE description = 'gpt tokenizer' AND m.oid NOT IN (SELECT oid FROM earlier);
 DROP VIEW mine;
+DROP FUNCTION refusal;
 DROP TABLE line, earlier;

@@ -28,7 +28,8 @@ GRANT EXECUTE ON FUNCTION gpt_train, gpt_train_tokenizer TO alice;
 CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' says ' || md5(i::text) AS body FROM generate_series(1, 200) i;
 GRANT SELECT ON line TO alice;
 SQL
-$node->safe_psql('app', q{SELECT gpt_train_tokenizer('words', 'SELECT body FROM line', 300)}, extra_params => [ '-U', 'alice' ]);
+my $words = $node->safe_psql('app', q{SELECT gpt_train_tokenizer('words', 'SELECT body FROM line', '{"vocabulary": 300}')}, extra_params => [ '-U', 'alice' ]);
+is($node->safe_psql('app', "SELECT gpt_wait($words)"), 'succeeded', 'a tokenizer is trained');
 for my $model ('story', 'other')
 {
 	my $job = $node->safe_psql('app', "SELECT gpt_train('$model', 'SELECT body FROM line', '$options')", extra_params => [ '-U', 'alice' ]);

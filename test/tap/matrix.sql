@@ -9,13 +9,14 @@ CREATE ROLE gpt_granted LOGIN;
 CREATE ROLE gpt_stranger LOGIN;
 CREATE ROLE gpt_member LOGIN IN ROLE gpt_owner;
 GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_owner, gpt_granted, gpt_stranger;
-GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_estimate(text, jsonb), gpt_train_tokenizer(text, text, integer, jsonb),
+GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_estimate(text, jsonb), gpt_train_tokenizer(text, text, jsonb),
 	gpt_import(text, oid, jsonb) TO gpt_owner;
 
 SET ROLE gpt_owner;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;
 GRANT SELECT ON line TO PUBLIC;
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 270) > 0 AS trained \gset
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 270}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained');
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');

@@ -6,7 +6,7 @@ SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'g
 CREATE ROLE gpt_one LOGIN;
 CREATE ROLE gpt_two LOGIN;
 GRANT USAGE ON SCHEMA :schema, public TO gpt_one, gpt_two;
-GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_train_tokenizer(text, text, integer, jsonb) TO gpt_one, gpt_two;
+GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_train_tokenizer(text, text, jsonb) TO gpt_one, gpt_two;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;
 GRANT SELECT ON line TO gpt_one, gpt_two;
 CREATE FUNCTION refused(statement text, name text, noun text, what text) RETURNS SETOF text LANGUAGE sql AS
@@ -21,7 +21,7 @@ SELECT is(gpt_import_tokenizer('pieces', :json), 2, 'a tokenizer is imported');
 
 -- the name of a model
 SET SESSION AUTHORIZATION gpt_two;
-SELECT refused($$SELECT gpt_train_tokenizer('model', 'SELECT body FROM line', 260)$$, 'model', 'model', 'another role trains no tokenizer of the name of a model');
+SELECT refused($$SELECT gpt_train_tokenizer('model', 'SELECT body FROM line')$$, 'model', 'model', 'another role trains no tokenizer of the name of a model');
 SELECT refused(format($$SELECT gpt_import_tokenizer('model', %L)$$, :json), 'model', 'model', 'nor imports one');
 SELECT is(gpt_import_tokenizer('letters', :json), 2, 'under another name it does');
 
@@ -40,6 +40,16 @@ UPDATE gpt_job SET model = 'soon', state = 'queued' WHERE model = 'model';
 SET LOCAL SESSION AUTHORIZATION gpt_two;
 SELECT refused(format($$SELECT gpt_import_tokenizer('soon', %L)$$, :json), 'soon', 'model', 'nor is the name of a model free that a job makes');
 ROLLBACK;
+BEGIN;
+UPDATE gpt_job SET model = NULL, tokenizer = 'soon', kind = 'tokenizer', state = 'queued' WHERE model = 'model';
+SET LOCAL SESSION AUTHORIZATION gpt_two;
+SELECT refused(format($$SELECT gpt_import_tokenizer('soon', %L)$$, :json), 'soon', 'tokenizer', 'nor that of a tokenizer that a job makes, for a tokenizer');
+SELECT refused($$SELECT gpt_train_tokenizer('soon', 'SELECT body FROM line')$$, 'soon', 'tokenizer', 'nor for a job that makes one');
+SELECT refused(format($$SELECT gpt_train('soon', 'SELECT body FROM line', %L)$$, :'tiny'), 'soon', 'tokenizer', 'nor for a model');
+ROLLBACK;
+SET SESSION AUTHORIZATION gpt_two;
+SELECT throws_ok($$SELECT gpt_train_tokenizer('pieces', 'SELECT body FROM line')$$, '42501', 'must be owner of tokenizer "pieces"', 'a name is bound anew by its owner alone');
+RESET SESSION AUTHORIZATION;
 
 -- one role may give both; the model comes first, also in the option
 SET SESSION AUTHORIZATION gpt_one;
@@ -77,6 +87,6 @@ DROP FUNCTION refused;
 DROP TABLE line;
 SELECT gpt_forget_jobs('0');
 REVOKE USAGE ON SCHEMA :schema, public FROM gpt_one, gpt_two;
-REVOKE EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_train_tokenizer(text, text, integer, jsonb) FROM gpt_one, gpt_two;
+REVOKE EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_train_tokenizer(text, text, jsonb) FROM gpt_one, gpt_two;
 DROP ROLE gpt_one, gpt_two;
 SELECT * FROM finish();

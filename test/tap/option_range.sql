@@ -13,6 +13,7 @@ SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
 CREATE FUNCTION answer(function text, option text, value text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	options jsonb := CASE
+		WHEN function IN ('gpt_evaluate', 'gpt_train_tokenizer') THEN '{}'
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
 		WHEN option = 'heads' THEN jsonb_build_object('channels', 4 * value::numeric, 'layers', 1, 'watermark', 'i')
@@ -22,11 +23,12 @@ DECLARE
 		WHEN option = 'window_full' THEN jsonb_build_object('window_period', value::numeric + 1, 'watermark', 'i')
 		WHEN option = 'channels' THEN '{"heads": 1, "layers": 1, "position": "learned", "watermark": "i"}'
 		WHEN option = 'min_learning_rate' THEN '{"learning_rate": 1e12, "watermark": "i"}'
-		WHEN function = 'gpt_evaluate' THEN '{}'
 		ELSE '{"watermark": "i"}' END || jsonb_build_object(option, value::numeric);
 BEGIN
 	IF function = 'gpt_evaluate' THEN
 		PERFORM gpt_evaluate('m', 'SELECT body FROM line LIMIT 1', options);
+	ELSIF function = 'gpt_train_tokenizer' THEN
+		PERFORM gpt_train_tokenizer('new', 'SELECT body FROM line', options);
 	ELSE
 		EXECUTE format('SELECT %I($1, $2, $3)', function) USING CASE function WHEN 'gpt_train' THEN 'new' ELSE 'm' END, 'SELECT body, i FROM line', options;
 	END IF;
@@ -41,7 +43,7 @@ CREATE TEMP TABLE range AS
 		CASE WHEN type = 'integer' THEN (minimum::bigint - 1)::text WHEN minimum = '0' THEN '-1e-100' ELSE (minimum::float8 * 0.999999999)::text END AS below,
 		CASE WHEN type = 'integer' THEN (maximum::bigint + 1)::text WHEN maximum IN ('1000000000000', '1000000000') THEN (maximum::float8 + 0.5)::text
 			ELSE (maximum::float8 * 1.000000001)::text END AS above
-	FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate']) function, gpt_options(function)
+	FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer']) function, gpt_options(function)
 	-- (at most the context of the base: test/sql/finetune.sql)
 	WHERE minimum IS NOT NULL AND NOT (function = 'gpt_finetune' AND option = 'context');
 SELECT cmp_ok((SELECT count(*) FROM range), '>', 50::bigint, 'options have ranges');
@@ -53,7 +55,7 @@ SELECT is(answer(function, option, above), format('option "%s" must be between %
 	format('%s refuses %s %s', function, option, above)) FROM range;
 
 -- a value in words of the option's list is taken, whatever its function
-SELECT is_empty($$SELECT function, option, default_value FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate']) function, gpt_options(function)
+SELECT is_empty($$SELECT function, option, default_value FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer']) function, gpt_options(function)
 	WHERE default_value IS NOT NULL AND minimum IS NOT NULL AND NOT default_value::numeric BETWEEN minimum::numeric AND maximum::numeric$$, 'every default is within its range');
 
 SELECT gpt_drop_model('m');

@@ -15,7 +15,8 @@ CREATE TABLE line AS SELECT 'line ' || i AS body, (ARRAY['even', 'odd'])[i % 2 +
 CREATE TABLE many AS SELECT n FROM generate_series(1, 60) n;
 ALTER TABLE many SET (parallel_workers = 2);
 GRANT SELECT ON line, many TO gpt_reader;
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 262) AS vocabulary \gset
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 262}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained');
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 2, "batch_size": 8, "seed": 1}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');

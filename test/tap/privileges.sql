@@ -7,11 +7,12 @@ CREATE ROLE gpt_alice LOGIN;
 CREATE ROLE gpt_bob LOGIN;
 CREATE ROLE gpt_carol LOGIN IN ROLE gpt_alice;
 GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_alice, gpt_bob, gpt_carol;
-GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_train_tokenizer(text, text, integer, jsonb) TO gpt_alice;
+GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_train_tokenizer(text, text, jsonb) TO gpt_alice;
 
 SET ROLE gpt_alice;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;
-SELECT is(gpt_train_tokenizer('t', 'SELECT body FROM line', 270), 270, 'who may execute it trains a tokenizer');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 270}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'who may execute it trains a tokenizer');
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a plain role trains a model');

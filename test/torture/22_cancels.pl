@@ -28,7 +28,8 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE big AS SELECT i, string_agg(chr(97 + (i * j * 19) % 26) || md5((i * j)::text), CASE WHEN i % 2 = 0 THEN ' ' ELSE E'\n' END) AS body
 	FROM generate_series(1, 12) i, generate_series(1, 30000) j GROUP BY i;
 CREATE TABLE one AS SELECT string_agg(body, ' ') AS body FROM big;
-SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 500);
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 500}') AS job \gset
+SELECT gpt_wait(:job);
 CREATE TABLE ids AS SELECT array_agg(1 + i % 400) AS ids FROM generate_series(1, 6000000) i;
 CREATE TABLE json AS SELECT convert_from(lo_get(object), 'UTF8') AS json FROM gpt_tokenizers WHERE tokenizer = 't';
 SQL
@@ -47,7 +48,7 @@ my %KINDS = (
 	tokenize => q{SELECT count(gpt_tokenize('t', body)) FROM one, generate_series(1, 20)},
 	tokens => q{SELECT sum(gpt_count_tokens('t', left(body, 1048576))) FROM big, generate_series(1, 20)},
 	detokenize => q{SELECT count(gpt_detokenize('t', ids)) FROM ids, generate_series(1, 20)},
-	tokenizer => q{SELECT gpt_train_tokenizer('new', 'SELECT body FROM big', 20000)},
+	tokenizer => q{SELECT count(gpt_train_tokenizer('new ' || i, 'SELECT body FROM big')) FROM generate_series(1, 20000) i},
 	import => q{SELECT count(gpt_import_tokenizer('imported', json)) FROM json, generate_series(1, 100000)},
 	train => q{SELECT count(gpt_train('model of ' || i, 'SELECT body FROM line', '{"steps": 1}')) FROM generate_series(1, 20000) i},
 	wait => qq{SELECT gpt_wait($asleep)},

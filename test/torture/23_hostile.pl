@@ -32,7 +32,7 @@ my $JOB = $node->safe_psql('postgres', <<'SQL');
 SELECT gpt_train('m', 'SELECT body FROM line', '{"steps": 3, "layers": 1, "heads": 1, "channels": 8, "context": 32, "vocabulary": 300}')
 SQL
 is($node->safe_psql('postgres', "SELECT gpt_wait($JOB)"), 'succeeded', 'a model is there');
-$node->safe_psql('postgres', q{SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', 300)});
+$node->safe_psql('postgres', q{SELECT gpt_import_tokenizer('t', gpt_export_tokenizer('m'))});
 my $OBJECT = $node->safe_psql('postgres', 'SELECT weights FROM gpt_models');
 my $TOKENIZER_JSON = $node->safe_psql('postgres', q{SELECT convert_from(lo_get(object), 'UTF8') FROM gpt_tokenizers WHERE tokenizer = 't'});
 my $DOCUMENTED = documented_states();

@@ -18,6 +18,8 @@ my $node = start_node('same_name', 1);
 $node->append_conf('postgresql.conf', "max_connections = 60\nlog_statement = none\nlog_min_messages = log");
 $node->restart;
 $node->safe_psql('postgres', <<'SQL');
+CREATE TABLE piece AS SELECT id, format('{"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1, "%s": 2}}, "pre_tokenizer": {"type": "Split", '
+	'"pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false}, "decoder": {"type": "Fuse"}}', chr(99 + id)) AS json FROM generate_series(0, 4) id;
 CREATE TABLE outcome (round int, kind text, client int, state text, message text);
 CREATE FUNCTION attempt(round int, kind text, client int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -32,7 +34,7 @@ BEGIN
 				'{"steps": 2, "layers": 1, "heads": 1, "channels": 8, "context": 16, "tokenizer": "bytes"}');
 			PERFORM pg_sleep(0.05);    -- so that the others come while this one is not committed
 		ELSE
-			PERFORM gpt_train_tokenizer('tokenizer ' || round, 'SELECT body FROM line WHERE id % 5 = ' || client % 5, 270);
+			PERFORM gpt_import_tokenizer('tokenizer ' || round, json) FROM piece WHERE id = client % 5;
 			IF client % 10 = 0 THEN PERFORM gpt_drop_tokenizer('tokenizer ' || round); END IF;
 		END IF;
 	EXCEPTION WHEN OTHERS THEN
@@ -73,7 +75,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) || ' ' || count(DISTINCT model
 cmp_ok($node->safe_psql('postgres', q{SELECT count(*) FROM outcome WHERE kind = 'tokenizer' AND state IS NULL}), '>=', $ROUNDS, 'a tokenizer is made by those who wait for one another');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM gpt_tokenizers WHERE object NOT IN (SELECT oid FROM pg_largeobject_metadata)'), '0', 'every name of a tokenizer has its object');
 # What is unused goes with the next tokenizer that is dropped.
-$node->safe_psql('postgres', q{SELECT gpt_train_tokenizer('last', 'SELECT body FROM line', 270); SELECT gpt_drop_tokenizer('last')});
+$node->safe_psql('postgres', q{SELECT gpt_import_tokenizer('last', json) FROM piece LIMIT 1; SELECT gpt_drop_tokenizer('last')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM gpt_tokenizer t WHERE kind <> 'bytes' AND NOT EXISTS (SELECT FROM gpt_tokenizer_name n WHERE n.sha256 = t.sha256)
 	AND NOT EXISTS (SELECT FROM gpt_version v WHERE v.tokenizer = t.sha256)}), '0', 'and every tokenizer its name');
 is(child_generation($node), $generation, 'the server never restarted');
