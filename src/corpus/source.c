@@ -104,6 +104,7 @@ plan_source(GptSource *source, const char *query, GptSourceKind kind, const char
 	error_context_stack = &callback;
 	source->kind = kind;
 	source->chat = NULL;
+	source->cleaner = NULL;
 	source->query = pstrdup(query);
 	analysed = analyse(parse_single_select(query, name), query, name);
 	shape->ordered = analysed->sortClause != NIL;
