@@ -4,8 +4,8 @@
  *   build/bench/tokenizer SPEC ROWS [ROUNDS]
  *
  * The speed of lm_tokenizer_encode on one thread, row by row, as SQL functions call it: ROUNDS (3)
- * times all rows of a file, each ended by a NUL. Prints the bytes, the tokens, a hash of the ids (of
- * each row the number, then the ids; FNV-1a by words), and of the fastest round the seconds of
+ * times all rows of a file, each ended by a NUL. Prints the bytes, the tokens, a hash of the ids
+ * (of each row the number, then the ids; FNV-1a by words), and of the fastest round the seconds of
  * processor time. bench/tokenizer.py makes SPEC of a tokenizer.json.
  */
 #include <stdio.h>

@@ -193,7 +193,7 @@ test_long_pieces(const LmHost *host)
 			random = random * 1664525 + 1013904223;
 			piece[bytes.size] = "etaoinshr "[(random >> 16) % 10];
 		}
-		lm_bpe_encode(&bpe, &brief, bytes, NULL);
+		lm_bpe_encode(&bpe, &brief, &bytes, 1, NULL);
 		lm_bpe_encode_long(&bpe, &lengthy, bytes, NULL);
 		same = same && brief.count == lengthy.count &&
 			   memcmp(brief.ids, lengthy.ids, brief.count * sizeof *brief.ids) == 0;

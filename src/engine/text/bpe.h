@@ -7,6 +7,7 @@
 #ifndef LM_TEXT_BPE_H
 #define LM_TEXT_BPE_H
 
+#include "text/cuts.h"
 #include "text/letters.h"
 
 /*
@@ -24,17 +25,30 @@ typedef struct LmMergeSlot
  * The cache keeps short pieces with few ids. A hash gives a piece its one slot, which the newest
  * piece takes over.
  */
-#define LM_CACHED_BYTES 26
+#define LM_CACHED_BYTES 24
+#define LM_CACHED_WORDS (LM_CACHED_BYTES / 8)
 #define LM_CACHED_IDS 8
+
+/*
+ * The bytes of a piece of 1 to LM_CACHED_BYTES bytes as words, which overlap, and 0 where it has
+ * none: with the size they are the piece.
+ */
+typedef struct LmPieceKey
+{
+	uint64_t words[LM_CACHED_WORDS];
+	uint32_t hash;
+	uint8_t size; /* with LM_PART for a part of a piece, whose tokens may be others */
+} LmPieceKey;
+
+#define LM_PART 0x80
 
 /* A slot of the cache: one cache line. */
 typedef struct LmCacheSlot
 {
-	uint32_t hash;
-	uint8_t size; /* 0: empty */
-	uint8_t n_ids;
-	char piece[LM_CACHED_BYTES];
+	uint64_t words[LM_CACHED_WORDS];
 	int32_t ids[LM_CACHED_IDS];
+	uint8_t size; /* as in the key; 0: empty */
+	uint8_t n_ids;
 } LmCacheSlot;
 
 /* The byte tokens and merges of a tokenizer, with a cache of pieces. */
@@ -49,6 +63,8 @@ typedef struct LmBpe
 	LmMergeSlot *merges;
 	uint32_t merge_mask;
 	LmHashKey key; /* of the merges: an image brings its own */
+	LmCuts cuts; /* BPE: where pieces are cut */
+	const LmTokenizer *whole; /* has the index of pieces that are not merged; NULL: there is none */
 	LmCacheSlot *cache; /* NULL until enough text came for it to pay */
 	size_t text_size; /* bytes of pieces encoded so far */
 } LmBpe;
@@ -64,8 +80,11 @@ void lm_bpe_find_bytes(int32_t *byte_ids, const LmTokenizerSpec *spec);
 /* Shares the merges, which lm_bpe_free must then not see; a cache of its own. */
 void lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host);
 
-/* Appends the ids of one piece. False with LM_ERR_MEMORY, _LIMIT (piece too long) or _STOPPED. */
-bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+/*
+ * Appends the ids of n pieces, one after the other. False with LM_ERR_MEMORY, _LIMIT (piece too
+ * long) or _STOPPED, and _ENCODING for a character without tokens.
+ */
+bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, const LmBytes *pieces, int n, LmError *error);
 
 /* The same for a long piece, with a heap: n log n. Appends; used by lm_bpe_encode. */
 bool lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);

@@ -1,179 +1,265 @@
 /*
  * src/engine/text/bpe_encode.c
  *
- * One piece of text in, its ids out: start from the bytes, merge the neighbours of lowest rank, the
+ * Pieces of text in, their ids out: start from the bytes, merge the neighbours of lowest rank, the
  * leftmost first, until no merge applies (Sennrich et al. 2016, algorithm 1; Radford et al. 2019
  * for bytes).
  *
- * Text repeats its words, so most pieces come from a cache that the hash indexes directly. Short
- * pieces are merged in arrays on the stack, long ones in bpe_long.c.
+ * Text repeats its words, so most pieces come from a cache that a hash indexes directly. Pieces
+ * that are not there are cut where no token crosses (text/cuts.h), and their parts looked up too.
+ * Short parts are merged in arrays on the stack, long ones in bpe_long.c.
  */
-#include "text/bpe.h"
 #include "text/split.h"
+#include "text/tokenizer_parts.h"
 #include "text/utf8.h"
 
 #define SHORT_SIZE 64 /* bytes up to which looking at every pair beats the heap */
 #define CACHE_SLOTS 32768 /* of 64 bytes each */
 #define CACHE_AFTER 16384 /* bytes of text before the cache is made */
+/* keys that are made, and their slots fetched, before the first of them is looked up */
+#define KEYS_AHEAD 16
+#define CACHED_PARTS 3 /* a piece of more parts is not cached as a whole */
 #define NO_RANK INT32_MAX
-#define POLL_MERGES 4096
 
-static bool add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error);
-static bool encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
-static uint32_t cache_hash(const char *data, size_t size);
+static bool has_cache(LmBpe *bpe, size_t size, LmError *error);
+static bool encode_keyed(LmBpe *bpe, LmTokens *tokens, LmBytes piece, const LmPieceKey *key,
+						 LmError *error);
+static bool encode_whole(LmBpe *bpe, LmTokens *tokens, LmBytes piece, int *n_parts, LmError *error);
+static bool encode_parts(LmBpe *bpe, LmTokens *tokens, LmBytes piece, int *n_parts, LmError *error);
+static bool encode_part(LmBpe *bpe, LmTokens *tokens, LmBytes part, LmError *error);
+static bool merge_keyed(LmBpe *bpe, LmTokens *tokens, LmBytes part, const LmPieceKey *key,
+						LmError *error);
+static bool merge_part(LmBpe *bpe, LmTokens *tokens, LmBytes part, LmError *error);
+static LmPieceKey make_key(LmBytes piece, unsigned flag);
+static uint64_t short_word(const char *data, size_t size);
+static LmCacheSlot *slot_of(const LmBpe *bpe, const LmPieceKey *key);
+static bool is_in(const LmCacheSlot *slot, const LmPieceKey *key);
+static void keep(LmCacheSlot *slot, const LmPieceKey *key, const int32_t *ids, size_t n_ids);
 static int encode_short(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error);
 static int32_t pair_rank(const LmBpe *bpe, int32_t left, int32_t right);
 static int begin_characters(const LmBpe *bpe, int32_t *ids, LmBytes piece, LmError *error);
 static int begin_unknown(const LmBpe *bpe, int32_t *ids, LmBytes character);
 
 bool
-lm_bpe_create(LmBpe *bpe, const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
+lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, const LmBytes *pieces, int n, LmError *error)
 {
-	size_t n_slots = lm_table_size((size_t) spec->n_merges);
+	LmPieceKey keys[KEYS_AHEAD];
+	int n_parts;
 
-	memset(bpe, 0, sizeof *bpe);
-	bpe->host = *host;
-	bpe->merge_mask = (uint32_t) (n_slots - 1);
-	bpe->key = host->hash_key;
-	bpe->merges = lm_array_allocate(host, n_slots, sizeof *bpe->merges, error);
-	if (!bpe->merges)
-		return false;
-	bpe->unknown = spec->unknown;
-	bpe->fuse_unknown = spec->fuse_unknown;
-	lm_bpe_find_bytes(bpe->byte_ids, spec);
-	if (add_merges(bpe, spec, error))
-		return true;
-	lm_bpe_free(bpe);
-	return false;
-}
-
-void
-lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host)
-{
-	*fork = *bpe;
-	fork->host = *host;
-	fork->after_unknown = false;
-	fork->cache = NULL;
-	fork->text_size = 0;
-}
-
-void
-lm_bpe_free(LmBpe *bpe)
-{
-	lm_free(&bpe->host, bpe->merges);
-	lm_free(&bpe->host, bpe->cache);
-	memset(bpe, 0, sizeof *bpe);
-}
-
-void
-lm_bpe_find_bytes(int32_t *byte_ids, const LmTokenizerSpec *spec)
-{
-	bool flagged = spec->kind != LM_TOKENIZER_BPE;
-
-	for (int byte = 0; byte < 256; byte++)
-		byte_ids[byte] = -1;
-	for (int id = 0; id < spec->n_tokens; id++)
-		if (!spec->special[id] && spec->tokens[id].size == 1 &&
-			(flagged ? spec->flags && spec->flags[id] & LM_TOKEN_BYTE : lm_spec_makes(spec, id)))
-			byte_ids[(unsigned char) spec->tokens[id].data[0]] = id;
-}
-
-/* Enters the merges in the hash table; two merges of the same pair are an error. */
-static bool
-add_merges(LmBpe *bpe, const LmTokenizerSpec *spec, LmError *error)
-{
-	for (int rank = 0; rank < spec->n_merges; rank++)
+	for (int first = 0, last; first < n; first = last)
 	{
-		const LmMerge *merge = &spec->merges[rank];
-		uint64_t key = lm_merge_key(merge->left, merge->right);
-		uint32_t slot = lm_hash_pair(bpe->key, key) & bpe->merge_mask;
+		size_t size = 0;
+		bool cached;
 
-		if (rank % POLL_MERGES == 0 && !lm_text_go_on(&bpe->host, error))
+		last = n - first < KEYS_AHEAD ? n : first + KEYS_AHEAD;
+		for (int i = first; i < last; i++)
+			size += pieces[i].size;
+		if (!has_cache(bpe, size, error))
 			return false;
-
-		for (; bpe->merges[slot].key != 0; slot = (slot + 1) & bpe->merge_mask)
-			if (bpe->merges[slot].key == key)
-				return lm_fail(error, LM_ERR_FORMAT, rank,
-							   "merges %d and %d are both of tokens %d and %d",
-							   bpe->merges[slot].rank, rank, merge->left, merge->right);
-		bpe->merges[slot] = (LmMergeSlot){key, rank, merge->result};
+		cached = bpe->cache != NULL;
+		for (int i = first; cached && i < last; i++)
+			if (pieces[i].size <= LM_CACHED_BYTES)
+			{
+				keys[i - first] = make_key(pieces[i], 0);
+				__builtin_prefetch(slot_of(bpe, &keys[i - first]));
+			}
+		for (int i = first; i < last; i++)
+			if (cached && pieces[i].size <= LM_CACHED_BYTES
+					? !encode_keyed(bpe, tokens, pieces[i], &keys[i - first], error)
+					: !encode_whole(bpe, tokens, pieces[i], &n_parts, error))
+				return false;
 	}
 	return true;
 }
 
-bool
-lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
+/* Makes the cache when enough text came for it to pay. */
+static bool
+has_cache(LmBpe *bpe, size_t size, LmError *error)
 {
-	int32_t ids[SHORT_SIZE];
-
-	int n_ids;
-
-	if (piece.size == 1 && !bpe->letters)
-		return lm_tokens_append(&bpe->host, tokens, bpe->byte_ids[(unsigned char) piece.data[0]],
-								error);
-	bpe->text_size += piece.size;
-	if (piece.size <= LM_CACHED_BYTES && bpe->text_size >= CACHE_AFTER)
-		return encode_cached(bpe, tokens, piece, error);
-	if (piece.size > SHORT_SIZE)
-		return lm_bpe_encode_long(bpe, tokens, piece, error);
-	n_ids = encode_short(bpe, ids, piece, error);
-	return n_ids >= 0 && lm_bpe_append(bpe, tokens, ids, (size_t) n_ids, error);
+	bpe->text_size += size;
+	if (!bpe->cache && bpe->text_size >= CACHE_AFTER)
+		bpe->cache = lm_array_allocate(&bpe->host, CACHE_SLOTS, sizeof *bpe->cache, error);
+	return bpe->cache || bpe->text_size < CACHE_AFTER;
 }
 
-/* Encodes a short piece; a direct-mapped cache keeps the ids of recent pieces. */
+/* Encodes a short piece; the direct-mapped cache keeps the ids of recent ones. */
 static bool
-encode_cached(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
+encode_keyed(LmBpe *bpe, LmTokens *tokens, LmBytes piece, const LmPieceKey *key, LmError *error)
 {
-	uint32_t hash = cache_hash(piece.data, piece.size);
-	int32_t ids[SHORT_SIZE];
-	LmCacheSlot *slot;
-	int n_ids;
+	LmCacheSlot *slot = slot_of(bpe, key);
+	size_t count = tokens->count;
+	int n_parts;
 
-	if (!bpe->cache)
+	if (is_in(slot, key))
+		return lm_bpe_append(bpe, tokens, slot->ids, slot->n_ids, error);
+	/* The ids that are appended may lack an `unknown` that joined the one in front of it. */
+	if (bpe->letters)
+		return merge_keyed(bpe, tokens, piece, key, error);
+	if (!encode_whole(bpe, tokens, piece, &n_parts, error))
+		return false;
+	if (n_parts <= CACHED_PARTS)
+		keep(slot, key, tokens->ids + count, tokens->count - count);
+	return true;
+}
+
+/* A piece that is a token, or else its parts. */
+static bool
+encode_whole(LmBpe *bpe, LmTokens *tokens, LmBytes piece, int *n_parts, LmError *error)
+{
+	*n_parts = 1;
+	if (bpe->whole && piece.size <= LM_MAX_TOKEN_SIZE)
 	{
-		bpe->cache = lm_array_allocate(&bpe->host, CACHE_SLOTS, sizeof *bpe->cache, error);
-		if (!bpe->cache)
+		int32_t id = lm_token_index_find(bpe->whole, piece);
+
+		if (id >= 0)
+			return lm_tokens_append(&bpe->host, tokens, id, error);
+	}
+	return bpe->cuts.mixed ? encode_parts(bpe, tokens, piece, n_parts, error)
+						   : merge_part(bpe, tokens, piece, error);
+}
+
+/* Cuts a piece where no token crosses. */
+static bool
+encode_parts(LmBpe *bpe, LmTokens *tokens, LmBytes piece, int *n_parts, LmError *error)
+{
+	size_t poll = LM_POLL_SIZE;
+
+	*n_parts = 0;
+	for (size_t start = 0, end; start < piece.size; start = end)
+	{
+		LmBytes part;
+
+		if (start >= poll)
+		{
+			if (!lm_text_go_on(&bpe->host, error))
+				return false;
+			poll = start + LM_POLL_SIZE;
+		}
+		end = lm_cuts_end(&bpe->cuts, piece, start);
+		part = (LmBytes){piece.data + start, end - start};
+		++*n_parts;
+		if (part.size == piece.size ? !merge_part(bpe, tokens, part, error)
+									: !encode_part(bpe, tokens, part, error))
 			return false;
 	}
-	slot = &bpe->cache[hash & (CACHE_SLOTS - 1)];
-	if (slot->hash == hash && slot->size == piece.size &&
-		memcmp(slot->piece, piece.data, piece.size) == 0)
-		return lm_bpe_append(bpe, tokens, slot->ids, slot->n_ids, error);
+	return true;
+}
 
-	n_ids = encode_short(bpe, ids, piece, error);
+/* A part of a piece, by the cache or by merges. */
+static bool
+encode_part(LmBpe *bpe, LmTokens *tokens, LmBytes part, LmError *error)
+{
+	const LmCacheSlot *slot;
+	LmPieceKey key;
+
+	if (!bpe->cache || part.size > LM_CACHED_BYTES)
+		return merge_part(bpe, tokens, part, error);
+	key = make_key(part, bpe->whole ? LM_PART : 0);
+	slot = slot_of(bpe, &key);
+	if (is_in(slot, &key))
+		return lm_bpe_append(bpe, tokens, slot->ids, slot->n_ids, error);
+	return merge_keyed(bpe, tokens, part, &key, error);
+}
+
+/* Appends and keeps what the merges make of a part with a key. */
+static bool
+merge_keyed(LmBpe *bpe, LmTokens *tokens, LmBytes part, const LmPieceKey *key, LmError *error)
+{
+	int32_t ids[LM_CACHED_BYTES];
+	int n_ids = encode_short(bpe, ids, part, error);
+
 	if (n_ids < 0)
 		return false;
-	if (n_ids <= LM_CACHED_IDS)
-	{
-		slot->hash = hash;
-		slot->size = (uint8_t) piece.size;
-		slot->n_ids = (uint8_t) n_ids;
-		memcpy(slot->piece, piece.data, piece.size);
-		memcpy(slot->ids, ids, (size_t) n_ids * sizeof *ids);
-	}
+	keep(slot_of(bpe, key), key, ids, (size_t) n_ids);
 	return lm_bpe_append(bpe, tokens, ids, (size_t) n_ids, error);
 }
 
+/* Appends what the merges make of a part. */
+static bool
+merge_part(LmBpe *bpe, LmTokens *tokens, LmBytes part, LmError *error)
+{
+	int32_t ids[SHORT_SIZE];
+	int n_ids;
+
+	if (part.size > SHORT_SIZE)
+		return lm_bpe_encode_long(bpe, tokens, part, error);
+	n_ids = encode_short(bpe, ids, part, error);
+	return n_ids >= 0 && lm_bpe_append(bpe, tokens, ids, (size_t) n_ids, error);
+}
+
+/* ------------------------------------------------------------ cache */
+
 /*
  * Of pieces that collide the newest stays, which costs no more than merging one piece again. So the
- * hash may be a fast one without a key.
+ * hash may be a fast one without a secret.
  */
-static uint32_t
-cache_hash(const char *data, size_t size)
+static inline LmPieceKey
+make_key(LmBytes piece, unsigned flag)
 {
-	uint64_t hash = size * UINT64_C(0x9E3779B97F4A7C15), word;
+	LmPieceKey key = {.size = (uint8_t) (piece.size | flag)};
+	uint64_t hash = key.size * UINT64_C(0x9E3779B97F4A7C15);
 
-	for (; size >= 8; size -= 8, data += 8)
+	if (piece.size <= 8)
+		key.words[0] = short_word(piece.data, piece.size);
+	else
 	{
-		memcpy(&word, data, 8);
-		hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-		hash ^= hash >> 32;
+		memcpy(&key.words[0], piece.data, 8);
+		memcpy(&key.words[1], piece.data + (piece.size <= 16 ? piece.size - 8 : 8), 8);
+		if (piece.size > 16)
+			memcpy(&key.words[2], piece.data + piece.size - 8, 8);
 	}
-	for (word = 0; size > 0; size--)
-		word = word << 8 | (unsigned char) data[size - 1];
-	hash = (hash ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-	return (uint32_t) (hash >> 32 ^ hash >> 15);
+	hash = (hash ^ key.words[0]) * UINT64_C(0xD6E8FEB86659FD93);
+	if (piece.size > 8)
+	{
+		hash = (hash ^ hash >> 32 ^ key.words[1]) * UINT64_C(0xD6E8FEB86659FD93);
+		hash = (hash ^ hash >> 32 ^ key.words[2]) * UINT64_C(0xD6E8FEB86659FD93);
+	}
+	key.hash = (uint32_t) (hash >> 32 ^ hash >> 47);
+	return key;
 }
+
+/* 1 to 8 bytes in one word, which has them all. */
+static inline uint64_t
+short_word(const char *data, size_t size)
+{
+	const unsigned char *bytes = (const unsigned char *) data;
+	uint32_t low, high;
+
+	if (size < 4)
+		return bytes[0] | bytes[size / 2] << 8 | bytes[size - 1] << 16;
+	memcpy(&low, data, 4);
+	memcpy(&high, data + size - 4, 4);
+	return (uint64_t) high << 32 | low;
+}
+
+static inline LmCacheSlot *
+slot_of(const LmBpe *bpe, const LmPieceKey *key)
+{
+	return &bpe->cache[key->hash & (CACHE_SLOTS - 1)];
+}
+
+static inline bool
+is_in(const LmCacheSlot *slot, const LmPieceKey *key)
+{
+	uint64_t difference = slot->size ^ key->size;
+
+	for (int i = 0; i < LM_CACHED_WORDS; i++)
+		difference |= slot->words[i] ^ key->words[i];
+	return difference == 0;
+}
+
+static void
+keep(LmCacheSlot *slot, const LmPieceKey *key, const int32_t *ids, size_t n_ids)
+{
+	if (n_ids > LM_CACHED_IDS)
+		return;
+	memcpy(slot->words, key->words, sizeof slot->words);
+	slot->size = key->size;
+	slot->n_ids = (uint8_t) n_ids;
+	memcpy(slot->ids, ids, n_ids * sizeof *ids);
+}
+
+/* ------------------------------------------------------------ merges */
 
 /* Room for piece.size ids; returns how many there are, or -1. */
 static int

@@ -11,6 +11,8 @@
  */
 #include "text/tokenizer_parts.h"
 
+#define LETTER_PIECES 16
+
 /* A section of a text, and whether nothing is in front of it. */
 typedef struct Section
 {
@@ -36,9 +38,10 @@ static bool set_spaces(LmTokenizer *tokenizer, LmBytes *text, bool prefix, LmErr
 static bool encode_model(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes text, LmError *error);
 static bool encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, int level, LmBytes text,
 						  LmError *error);
-static bool encode_piece(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes piece, LmError *error);
 static void begin_word(LmTokenizer *tokenizer);
 static bool encode_letters(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes text, LmError *error);
+static bool encode_letter_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const LmBytes *pieces,
+								 int n, LmError *error);
 
 bool
 lm_tokenizer_encode(LmTokenizer *tokenizer, LmTokens *tokens, const char *text, size_t size,
@@ -247,25 +250,13 @@ encode_pieces(LmTokenizer *tokenizer, LmTokens *tokens, int level, LmBytes text,
 	{
 		if (!lm_split_next(&tokenizer->splits[level], pieces, error))
 			return false;
-		for (int i = 0; i < pieces->count; i++)
-			if (last ? !encode_piece(tokenizer, tokens, pieces->pieces[i], error)
-					 : !encode_pieces(tokenizer, tokens, level + 1, pieces->pieces[i], error))
+		if (last && !lm_bpe_encode(&tokenizer->bpe, tokens, pieces->pieces, pieces->count, error))
+			return false;
+		for (int i = 0; !last && i < pieces->count; i++)
+			if (!encode_pieces(tokenizer, tokens, level + 1, pieces->pieces[i], error))
 				return false;
 	} while (pieces->count > 0);
 	return true;
-}
-
-static bool
-encode_piece(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes piece, LmError *error)
-{
-	if (tokenizer->index.slots && piece.size <= LM_MAX_TOKEN_SIZE)
-	{
-		int32_t id = lm_token_index_find(tokenizer, piece);
-
-		if (id >= 0)
-			return lm_tokens_append(&tokenizer->host, tokens, id, error);
-	}
-	return lm_bpe_encode(&tokenizer->bpe, tokens, piece, error);
 }
 
 /* Nothing of the pieces before matters to the next one. */
@@ -276,17 +267,19 @@ begin_word(LmTokenizer *tokenizer)
 	tokenizer->unigram.score = 0;
 }
 
-/* Cuts the text where no token can cross, and merges or weighs each piece. */
+/* Cuts the text where no token can cross, and merges or weighs the pieces, a few at a time. */
 static bool
 encode_letters(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes text, LmError *error)
 {
-	const LmTokenizerSpec *spec = tokenizer->spec;
+	bool split_spaces = tokenizer->spec->split_spaces;
+	LmBytes pieces[LETTER_PIECES];
 	size_t poll = 0, end;
+	int n = 0;
 
 	begin_word(tokenizer);
 	for (size_t start = 0; start < text.size; start = end)
 	{
-		LmBytes piece;
+		bool begins = split_spaces && text.data[start] == ' ';
 
 		if (start >= poll)
 		{
@@ -294,17 +287,31 @@ encode_letters(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes text, LmError *
 				return false;
 			poll = start + LM_POLL_SIZE;
 		}
-		end = lm_letters_piece_end(&tokenizer->letters, &tokenizer->host, text, start,
-								   spec->split_spaces);
+		end =
+			lm_letters_piece_end(&tokenizer->letters, &tokenizer->host, text, start, split_spaces);
 		if (end == 0)
 			return lm_fail(error, LM_ERR_STOPPED, -1, "stopped");
-		piece = (LmBytes){text.data + start, end - start};
-		if (spec->split_spaces && text.data[start] == ' ')
+		if (n == LETTER_PIECES || (begins && n > 0))
+		{
+			if (!encode_letter_pieces(tokenizer, tokens, pieces, n, error))
+				return false;
+			n = 0;
+		}
+		if (begins)
 			begin_word(tokenizer);
-		if (!(spec->kind == LM_TOKENIZER_UNIGRAM
-				  ? lm_unigram_encode(tokenizer, tokens, piece, error)
-				  : lm_bpe_encode(&tokenizer->bpe, tokens, piece, error)))
-			return false;
+		pieces[n++] = (LmBytes){text.data + start, end - start};
 	}
+	return encode_letter_pieces(tokenizer, tokens, pieces, n, error);
+}
+
+static bool
+encode_letter_pieces(LmTokenizer *tokenizer, LmTokens *tokens, const LmBytes *pieces, int n,
+					 LmError *error)
+{
+	if (tokenizer->spec->kind == LM_TOKENIZER_SENTENCEPIECE)
+		return lm_bpe_encode(&tokenizer->bpe, tokens, pieces, n, error);
+	for (int i = 0; i < n; i++)
+		if (!lm_unigram_encode(tokenizer, tokens, pieces[i], error))
+			return false;
 	return true;
 }

@@ -53,6 +53,28 @@ lm_class_at(const char *text, int *length)
 }
 
 /*
+ * How many of the eight bytes at text are ASCII letters up to the first that is none; letters of
+ * one case if `bit` is 0x20 (small) or 0 (capital), of both if it is 0x40.
+ */
+static inline int
+lm_ascii_letters(const char *text, int bit)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word, folded, letters;
+
+	memcpy(&word, text, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	word = __builtin_bswap64(word);
+#endif
+	/* Bytes below 0x80 do not carry into the next one. */
+	folded = (word | (bit == 0x40 ? 0x20 * ones : 0)) & 0x7F * ones;
+	letters = (folded + (0x80 - (bit == 0 ? 'A' : 'a')) * ones) &
+			  ~(folded + (0x7F - (bit == 0 ? 'Z' : 'z')) * ones) & ~word & 0x80 * ones;
+	letters ^= 0x80 * ones;
+	return letters == 0 ? 8 : __builtin_ctzll(letters) / 8;
+}
+
+/*
  * The end of the run of one class that starts at position, 0 when stopped; *last is its last
  * character.
  */

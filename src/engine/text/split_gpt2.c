@@ -69,11 +69,17 @@ lm_run_end(const LmHost *host, const char *text, size_t size, size_t position, L
 
 	while (position < size)
 	{
-		int length;
+		int length = 0;
 
-		if (lm_class_at(text + position, &length) != wanted)
+		/* Words: up to eight letters at once. */
+		if (wanted == LM_CLASS_LETTER && size - position >= 8)
+			length = lm_ascii_letters(text + position, 0x40);
+		if (length > 0)
+			*last = position + (size_t) length - 1;
+		else if (lm_class_at(text + position, &length) != wanted)
 			break;
-		*last = position;
+		else
+			*last = position;
 		position += (size_t) length;
 		if (position >= poll)
 		{

@@ -35,6 +35,7 @@ lm_token_index_create(LmTokenizer *tokenizer, LmError *error)
 			slot = (slot + 1) & index->mask;
 		index->slots[slot] = id + 1;
 	}
+	tokenizer->bpe.whole = tokenizer;
 	return true;
 }
 

@@ -191,6 +191,7 @@ drop_shared(LmTokenizer *tokenizer)
 	if (!tokenizer->forked && !tokenizer->mapped)
 		return;
 	tokenizer->bpe.merges = NULL;
+	tokenizer->bpe.cuts = (LmCuts){NULL};
 	tokenizer->index.slots = NULL;
 	tokenizer->added.own = NULL;
 	tokenizer->letters = (LmLetters){NULL};

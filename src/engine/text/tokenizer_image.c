@@ -6,7 +6,7 @@
  *
  *   | header | merges, as a hash table | offsets of tokens, one more than there are | special |
  *   flags | scores | patterns, each with its NUL | bytes of the tokens | tokens in order |
- *   added tokens in order | index of tokens | characters, as a hash table | neighbours |
+ *   added tokens in order | index of tokens | characters, as a hash table | neighbours | cuts |
  *
  * Every part begins at a multiple of 64 bytes. The list of merges by rank is left out, because
  * encoding does not need it.
@@ -16,7 +16,7 @@
 #include "base/arena.h"
 #include "text/tokenizer_parts.h"
 
-#define IMAGE_MAGIC "gpt tok3"
+#define IMAGE_MAGIC "gpt tok4"
 
 typedef struct Header
 {
@@ -58,6 +58,7 @@ typedef struct Parts
 	int32_t *index;
 	LmLetterSlot *letters;
 	uint64_t *pairs;
+	uint64_t *cuts;
 } Parts;
 
 static void lay_out(Parts *parts, LmArena *arena, const Header *header);
@@ -121,6 +122,8 @@ copy_tables(const Parts *parts, const Header *header, const LmTokenizer *tokeniz
 	if (header->ignore_merges)
 		memcpy(parts->index, tokenizer->index.slots,
 			   ((size_t) header->index_mask + 1) * sizeof *parts->index);
+	if (header->kind == LM_TOKENIZER_BPE)
+		memcpy(parts->cuts, tokenizer->bpe.cuts.mixed, LM_CUTS_WORDS * sizeof *parts->cuts);
 	if (!has_letters(header->kind))
 		return;
 	memcpy(parts->letters, tokenizer->letters.slots,
@@ -212,6 +215,7 @@ lay_out(Parts *parts, LmArena *arena, const Header *header)
 	size_t n_tokens = (size_t) header->n_tokens;
 	size_t n_merges = has_merges(header->kind) ? (size_t) header->merge_mask + 1 : 0;
 	size_t n_letters = has_letters(header->kind) ? (size_t) header->letter_mask + 1 : 0;
+	size_t n_cuts = header->kind == LM_TOKENIZER_BPE ? LM_CUTS_WORDS : 0;
 	size_t n_index = header->ignore_merges ? (size_t) header->index_mask + 1 : 0;
 
 	lm_arena_take(arena, 1, sizeof(Header));
@@ -227,6 +231,7 @@ lay_out(Parts *parts, LmArena *arena, const Header *header)
 	parts->index = lm_arena_take(arena, n_index, sizeof *parts->index);
 	parts->letters = lm_arena_take(arena, n_letters, sizeof *parts->letters);
 	parts->pairs = lm_arena_take(arena, n_letters > 0 ? LM_PAIR_WORDS : 0, sizeof *parts->pairs);
+	parts->cuts = lm_arena_take(arena, n_cuts, sizeof *parts->cuts);
 }
 
 LmTokenizer *
@@ -355,8 +360,13 @@ restore_tables(LmTokenizer *tokenizer, const Header *header, const Parts *parts,
 		tokenizer->bpe.unknown = spec->unknown;
 		tokenizer->bpe.fuse_unknown = spec->fuse_unknown;
 	}
+	if (header->kind == LM_TOKENIZER_BPE)
+		lm_cuts_open(&tokenizer->bpe.cuts, parts->cuts, header->key);
 	if (header->ignore_merges)
+	{
 		tokenizer->index = (LmTokenIndex){parts->index, header->index_mask, header->key};
+		tokenizer->bpe.whole = tokenizer;
+	}
 	if (has_letters(header->kind))
 		tokenizer->letters =
 			(LmLetters){parts->letters, header->letter_mask, parts->pairs, header->key};
