@@ -42,6 +42,7 @@ typedef enum GptNormalize
 {
 	GPT_NORMALIZE_NONE,
 	GPT_NORMALIZE_NFC,
+	GPT_NORMALIZE_NFKC,
 } GptNormalize;
 extern const char *gpt_normalize_name(int number);
 

@@ -48,6 +48,8 @@ typedef struct GptTrainOptions
 	/* the name of a stored one, or "bytes", "chars" or "bpe"; NULL: chosen from the rows */
 	const char *tokenizer;
 	GptTrainedKind kind; /* of gpt_train_tokenizer */
+	const char *split; /* name or regular expression; NULL: GPT-2's */
+	int64 min_count;
 	GptNormalize normalize;
 	LmDocuments documents;
 	bool shuffle;

@@ -52,11 +52,4 @@ extern LmTokenizerSpec *gpt_tokenizer_from_tiktoken(const char *text, size_t siz
  */
 extern LmTokenizerSpec *gpt_tokenizer_from_file(const char *data, size_t size, const char *split);
 
-/*
- * The split patterns of a well-known vocabulary by its name in GGUF ("llama-bpe", "qwen2") or of
- * the vocabulary ("cl100k", "o200k", "gpt2"), palloc'd, up to the first NULL. NULL for an unknown
- * name.
- */
-extern const char **gpt_tokenizer_split(const char *name);
-
 #endif /* GPT_TOKENIZER_PIECES_H */

@@ -17,7 +17,8 @@ static const GptPreset presets[] = {
 };
 
 GPT_WORDS(gpt_switch_name, [GPT_SWITCH_TRUE] = "true", [GPT_SWITCH_FALSE] = "false");
-GPT_WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC");
+GPT_WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC",
+		  [GPT_NORMALIZE_NFKC] = "NFKC");
 GPT_WORDS(gpt_trained_kind_name, [GPT_TRAINED_BPE] = "bpe", [GPT_TRAINED_CHARS] = "chars");
 GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");
 GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern");

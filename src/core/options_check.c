@@ -42,6 +42,8 @@ gpt_options_check(const GptTrainOptions *options)
 		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
 	if (options->kind == GPT_TRAINED_CHARS && options->vocabulary != GPT_CHOSEN)
 		exclude("kind", "vocabulary", "The characters of the texts decide the vocabulary.");
+	if (options->kind == GPT_TRAINED_CHARS && options->split != NULL)
+		exclude("kind", "split", "A tokenizer of characters does not split texts into words.");
 	if (options->kind == GPT_TRAINED_CHARS && options->normalize != GPT_NORMALIZE_NONE)
 		exclude("kind", "normalize", "A tokenizer of characters does not normalise.");
 	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))

@@ -96,6 +96,13 @@ const GptOption gpt_options_table[] = {
 		 "the training documents; unless given, auto"),
 	WORD(TOKENIZER, kind, "bpe", gpt_trained_kind_name,
 		 "what the tokenizer's tokens are: byte pair encoding, or one token a character"),
+	TEXT(
+		TOKENIZER, split,
+		"how bpe splits texts into words, which no merge joins: the name of a known split, such as "
+		"gpt2, cl100k, llama3, qwen2, o200k or tekken, or a regular expression of ICU; unless "
+		"given, gpt2"),
+	INTEGER(TOKENIZER, min_count, "3", 2, 1e9,
+			"bpe learns no merge of a pair that occurs less often"),
 	WORD(TRAIN | TOKENIZER, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
 	WORD(BOTH, documents, "packed", lm_documents_name,
@@ -199,7 +206,7 @@ const GptOption gpt_options_table[] = {
 		   "soft cap c of attention's scores, c tanh(score / c); none unless given"),
 	NUMBER(TRAIN, logit_softcap, NULL, 1e-6, 1e6,
 		   "the same of the output's logits; none unless given"),
-	OBJECT_OR_BOOLEAN(BOTH, clean,
+	OBJECT_OR_BOOLEAN(BOTH | TOKENIZER, clean,
 					  "how texts are cleaned before they are learnt: true, or an object of options "
 					  "as gpt_clean has them; unless given, not at all, or as those of the base"),
 	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),

@@ -17,6 +17,7 @@
 #include "core/bridge.h"
 #include "core/settings.h"
 #include "core/transaction.h"
+#include "corpus/bpe_options.h"
 #include "corpus/corpus.h"
 #include "corpus/replay.h"
 #include "corpus/spool.h"
@@ -229,7 +230,10 @@ check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d",
 					wanted, reached),
-			 errhint("Set option \"vocabulary\" to %d or less, or leave it out.", reached)));
+			 errhint("Set option \"vocabulary\" to %d or less, or leave it out%s.", reached,
+					 options->makes_tokenizer && options->min_count > 2
+						 ? ", or learn rarer pairs with a smaller \"min_count\""
+						 : "")));
 }
 
 /* A phase of a job that only makes a tokenizer; in others all of this is one phase. */
@@ -269,9 +273,7 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptPr
 		MemoryContext context = AllocSetContextCreate(
 			CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
 		LmError error;
-		LmBpeOptions bpe = {.normalize_nfc = options->normalize == GPT_NORMALIZE_NFC,
-							.min_count = 3,
-							.whole_characters = true};
+		LmBpeOptions bpe = gpt_bpe_options(options);
 		LmBpeTrainer *trainer = lm_bpe_trainer_create(gpt_bridge_host(context), &bpe, &error);
 		const LmTokenizerSpec *spec;
 		int reached = 0;

@@ -9,6 +9,7 @@
 #include "utils/snapmgr.h"
 
 #include "core/options.h"
+#include "corpus/bpe_options.h"
 #include "corpus/source.h"
 #include "sql/arguments.h"
 #include "sql/submit.h"
@@ -40,6 +41,7 @@ gpt_train_tokenizer(PG_FUNCTION_ARGS)
 	order.options = gpt_argument_options(fcinfo, 2);
 	gpt_submit_check_server("gpt_train_tokenizer()");
 	options = gpt_options_parse(order.options, GPT_FUNCTION_TRAIN_TOKENIZER);
+	gpt_bpe_options_check(options);
 	gpt_catalog_check_new_tokenizer(order.tokenizer);
 	gpt_source_check(&shape, order.query, GPT_SOURCE_TOKENIZER, NULL);
 	gpt_submit_check_owner();

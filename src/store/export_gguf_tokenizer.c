@@ -15,6 +15,7 @@
 #include "store/export_gguf.h"
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_pieces.h"
+#include "store/tokenizer_split.h"
 
 /* Types of tokens in GGUF. */
 enum

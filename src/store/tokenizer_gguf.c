@@ -13,6 +13,7 @@
 
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_pieces.h"
+#include "store/tokenizer_split.h"
 #include "store/tokenizer_steps.h"
 
 #define MAX_WORD 64 /* bytes of the name of a model or of a split */

@@ -6,7 +6,8 @@
  */
 #include "postgres.h"
 
-#include "store/tokenizer_pieces.h"
+#include "engine/tokenizer.h"
+#include "store/tokenizer_split.h"
 
 #define MAX_PATTERNS 6
 #define HAN_AND_HANGUL \

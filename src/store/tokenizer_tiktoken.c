@@ -13,6 +13,7 @@
 
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_pieces.h"
+#include "store/tokenizer_split.h"
 #include "store/tokenizer_steps.h"
 
 /* Known vocabularies by the number of their ranks; their end token comes after them. */

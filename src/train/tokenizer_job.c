@@ -10,14 +10,11 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
-
+#include "core/json_writer.h"
 #include "core/options.h"
 #include "core/transaction.h"
 #include "corpus/corpus.h"
+#include "corpus/facts.h"
 #include "corpus/spool.h"
 #include "store/catalog.h"
 #include "store/progress.h"
@@ -29,11 +26,14 @@ typedef struct Ending
 {
 	const GptJob *job;
 	const LmTokenizerSpec *spec;
+	const char *why; /* this kind and size */
 } Ending;
 
-static void record_corpus(const GptJob *job, const GptSpool *spool);
+static const char *why(const GptTrainOptions *options, int64 bytes);
+static void record_corpus(const GptJob *job, const GptFacts *facts);
 static void publish_tokenizer(void *argument);
 static Jsonb *conditions(const LmTokenizerSpec *spec);
+static Jsonb *report(const Ending *ending);
 
 void
 gpt_tokenizer_job_run(const GptJob *job, void (*leave_slot)(void))
@@ -51,34 +51,50 @@ gpt_tokenizer_job_run(const GptJob *job, void (*leave_slot)(void))
 	gpt_progress_phase(&progress, "reading");
 	spool_options = gpt_corpus_spool_options(job->query, options);
 	spool = gpt_corpus_read(job, &spool_options);
-	record_corpus(job, spool);
+	record_corpus(job, gpt_facts_collect(spool, &progress));
 
 	/* 2. */
 	choice = gpt_choose_tokenizer(options, spool, &progress);
 	tokenizer = gpt_corpus_tokenizer(options, &choice, spool, &progress);
-	gpt_spool_free(spool);
 
 	/* 3. */
 	gpt_progress_phase(&progress, "publishing");
 	ending.spec = lm_tokenizer_spec(tokenizer);
+	ending.why = why(options, gpt_spool_bytes(spool, GPT_SIDE_TRAIN));
 	gpt_publish(job, publish_tokenizer, &ending, leave_slot, &progress);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt made tokenizer \"%s\" of %d tokens",
 						 job->number, job->tokenizer, ending.spec->n_tokens)));
+	gpt_spool_free(spool);
 	lm_tokenizer_free(tokenizer);
+}
+
+/* Why the tokenizer has its kind and size. */
+static const char *
+why(const GptTrainOptions *options, int64 bytes)
+{
+	if (options->kind == GPT_TRAINED_CHARS)
+		return "option \"kind\" says so";
+	if (options->vocabulary != GPT_CHOSEN)
+		return "option \"vocabulary\" says so";
+	return psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes);
 }
 
 /* Commits the counts at once, so that gpt_jobs shows them while the job runs. */
 static void
-record_corpus(const GptJob *job, const GptSpool *spool)
+record_corpus(const GptJob *job, const GptFacts *facts)
 {
 	GptTransaction transaction;
-	GptJobCorpus counts = {.documents = gpt_spool_documents(spool),
-						   .skipped = gpt_spool_skipped(spool),
-						   .bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN),
+	GptJsonWriter json = {NULL};
+	GptJobCorpus counts = {.documents = facts->documents,
+						   .skipped = facts->rows - facts->documents,
+						   .bytes = facts->bytes.sum,
 						   .tokens = -1};
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	gpt_job_set_corpus(job->number, &counts);
+	gpt_json_begin(&json, NULL);
+	gpt_facts_write(&json, facts);
+	gpt_job_add_report(job->number, gpt_json_finish(&json));
 	gpt_transaction_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has read " INT64_FORMAT
 						 " documents, " INT64_FORMAT " bytes",
@@ -97,14 +113,32 @@ publish_tokenizer(void *argument)
 	gpt_catalog_store_tokenizer(sha256, spec);
 	gpt_catalog_name_tokenizer(ending->job->tokenizer, sha256);
 	gpt_job_set_steps(ending->job->number, merges, merges, conditions(spec));
+	gpt_job_add_report(ending->job->number, report(ending));
 	gpt_publish_success(ending->job);
 }
 
 static Jsonb *
 conditions(const LmTokenizerSpec *spec)
 {
-	char *text = psprintf("{\"kind\": \"%s\", \"vocabulary\": %d}",
-						  lm_tokenizer_kind_name((int) spec->kind), spec->n_tokens);
+	GptJsonWriter json = {NULL};
 
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	gpt_json_begin(&json, NULL);
+	gpt_json_put_text(&json, "kind", lm_tokenizer_kind_name((int) spec->kind));
+	gpt_json_put_integer(&json, "vocabulary", spec->n_tokens);
+	return gpt_json_finish(&json);
+}
+
+/* The part of gpt_jobs.report that says what was made, and why. */
+static Jsonb *
+report(const Ending *ending)
+{
+	GptJsonWriter json = {NULL};
+
+	gpt_json_begin(&json, NULL);
+	gpt_json_begin(&json, "tokenizer");
+	gpt_json_put_text(&json, "kind", lm_tokenizer_kind_name((int) ending->spec->kind));
+	gpt_json_put_integer(&json, "vocabulary", ending->spec->n_tokens);
+	gpt_json_put_text(&json, "why", ending->why);
+	gpt_json_end(&json);
+	return gpt_json_finish(&json);
 }

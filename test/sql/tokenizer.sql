@@ -44,6 +44,11 @@ SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"normalize": "NFD"}')
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "unigrams"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "vocabulary": 300}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "normalize": "NFC"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "split": "gpt2"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"split": "cl100"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"split": "deepseek-v3"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"split": "(\\p{L}"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"clean": {"htlm": true}}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"steps": 1}');
 SELECT gpt_train('t', 'SELECT body FROM line', '{"kind": "bpe"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '[]');
@@ -64,6 +69,17 @@ SELECT gpt_train_tokenizer('nfc', 'SELECT body FROM line', '{"vocabulary": 300, 
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_tokenize('nfc', E'e\u0301') = gpt_tokenize('nfc', E'\u00e9') AS normalized,
 	gpt_tokenize('small', E'e\u0301') <> gpt_tokenize('small', E'\u00e9') AS told_apart;
+
+-- splits, rare pairs, NFKC, cleaning
+CREATE TABLE note AS SELECT 'ab12ab12 ＡＢ ' || repeat('qq', (i < 3)::integer) || CASE WHEN i > 3 THEN ' <b>zz</b>' ELSE '' END AS body FROM generate_series(1, 9) i;
+CREATE TEMP TABLE way AS SELECT n, gpt_train_tokenizer('split ' || n, 'SELECT body FROM note', options) AS job
+FROM (VALUES (1, '{}'::jsonb), (2, '{"split": "\\p{L}+|[^\\p{L}]+"}'), (3, '{"split": "llama3"}'), (4, '{"min_count": 2}'), (5, '{"normalize": "NFKC"}'), (6, '{"clean": {"html": true}}')) v(n, options);
+SELECT n, gpt_wait(job, '60 s') FROM way ORDER BY n;
+SELECT n, array_agg(token) FILTER (WHERE octet_length(token) > 1) AS tokens
+FROM generate_series(1, 6) n, LATERAL (SELECT gpt_detokenize('split ' || n, ARRAY[id]) AS token FROM generate_series(256, (SELECT vocabulary - 2 FROM mine WHERE tokenizer = 'split ' || n)) id) t GROUP BY n ORDER BY n;
+SELECT gpt_tokenize('split 5', 'ＡＢ') = gpt_tokenize('split 5', 'AB') AS normalized;
+SELECT gpt_export_tokenizer('split 2')::jsonb -> 'pre_tokenizer' AS split;
+SELECT report -> 'cleaned' AS cleaned, report -> 'tokenizer' AS tokenizer FROM gpt_jobs WHERE model = 'split 6';
 
 -- a job that fails leaves nothing
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 100000}') AS larger, gpt_train_tokenizer('none', 'SELECT body FROM line WHERE false') AS empty,
@@ -96,4 +112,4 @@ SELECT count(*) FROM pg_largeobject_metadata m JOIN pg_description d ON d.objoid
 	WHERE description = 'gpt tokenizer' AND m.oid NOT IN (SELECT oid FROM earlier);
 DROP VIEW mine;
 DROP FUNCTION refusal;
-DROP TABLE line, earlier;
+DROP TABLE line, note, way, earlier;
