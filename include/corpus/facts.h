@@ -10,9 +10,11 @@
 #include "core/json_writer.h"
 #include "corpus/sizes.h"
 #include "corpus/spool.h"
+#include "engine/survey.h"
 #include "store/progress.h"
 
 #define GPT_FACTS_LONGEST 3
+#define GPT_FACTS_LANGUAGES 64 /* at most */
 
 /* One of the longest rows. */
 typedef struct GptLongRow
@@ -21,6 +23,25 @@ typedef struct GptLongRow
 	int64 size; /* bytes */
 	bool of_validation_query;
 } GptLongRow;
+
+/* Documents of a language. */
+typedef struct GptLanguageCount
+{
+	const char *name; /* NULL: too little tells the language */
+	int64 n;
+} GptLanguageCount;
+
+/* What was seen in texts, of a sample where they are many. */
+typedef struct GptFactsSurvey
+{
+	int64 documents;
+	int64 letters[LM_SCRIPTS];
+	int64 traits[LM_N_TRAITS]; /* documents that have them */
+	int64 long_documents; /* that should have a sentence ... */
+	int64 unended; /* ... and of them those that do not end like one */
+	int n_languages;
+	GptLanguageCount languages[GPT_FACTS_LANGUAGES];
+} GptFactsSurvey;
 
 /* All numbers of rows and bytes are exact. */
 typedef struct GptFacts
@@ -34,12 +55,16 @@ typedef struct GptFacts
 	GptSizes bytes; /* of documents */
 	GptLongRow longest[GPT_FACTS_LONGEST]; /* the longest first; of equal ones the first row */
 	int n_longest;
+	GptFactsSurvey survey;
 	GptSizes tokens; /* of documents, or of those of a sample */
 	int64 token_bytes; /* of the texts that became them */
-	int64 sampled; /* documents of the sample; 0: all */
+	int64 token_documents; /* that a sample for tokens has; 0: all have become tokens */
 } GptFacts;
 
-/* Reads the spool; palloc'd in the current memory context. Checks for interrupts. */
+/*
+ * Reads the spool; palloc'd in the current memory context. Looks into the texts of up to about
+ * 8 MB, drawn by the numbers of the rows. Checks for interrupts.
+ */
 extern GptFacts *gpt_facts_collect(GptSpool *spool, GptProgress *progress);
 
 /* Writes the facts as members of the open object. */

@@ -54,7 +54,7 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 				progress);
 	if (sample != spool)
 	{
-		corpus->facts->sampled = gpt_spool_documents(sample);
+		corpus->facts->token_documents = gpt_spool_documents(sample);
 		corpus->has_validation = gpt_spool_holds_out(spool);
 		gpt_spool_free(sample);
 	}

@@ -7,6 +7,8 @@
 
 #include "corpus/facts.h"
 
+#define LEAST_SHARE 0.0001 /* that is shown */
+
 /* Why rows are skipped; those without text are split in two. */
 static const char *const skip_names[GPT_N_SKIPS] = {
 	[GPT_SKIP_PROMPT] = "no prompt", [GPT_SKIP_ANSWER] = "no answer",
@@ -19,6 +21,10 @@ static void write_cleaned(GptJsonWriter *json, const GptCleanCounts *cleaned);
 static void write_sizes(GptJsonWriter *json, const char *name, const GptSizes *sizes);
 static void write_longest(GptJsonWriter *json, const GptFacts *facts);
 static void write_validation(GptJsonWriter *json, const GptFacts *facts);
+static void write_survey(GptJsonWriter *json, const GptFacts *facts);
+static void write_shares(GptJsonWriter *json, const char *name, const GptLanguageCount *counts,
+						 int n);
+static void write_sampled(GptJsonWriter *json, const GptFacts *facts);
 
 void
 gpt_facts_write(GptJsonWriter *json, const GptFacts *facts)
@@ -34,10 +40,10 @@ gpt_facts_write(GptJsonWriter *json, const GptFacts *facts)
 	if (facts->tokens.n > 0)
 		write_sizes(json, "tokens", &facts->tokens);
 	gpt_json_end(json);
-	if (facts->sampled > 0)
-		gpt_json_put_integer(json, "sampled", facts->sampled);
 	write_longest(json, facts);
 	write_validation(json, facts);
+	write_survey(json, facts);
+	write_sampled(json, facts);
 }
 
 static void
@@ -114,5 +120,62 @@ write_validation(GptJsonWriter *json, const GptFacts *facts)
 	gpt_json_begin(json, "validation");
 	gpt_json_put_integer(json, "rows", facts->side_documents[GPT_SIDE_VALIDATION]);
 	gpt_json_put_integer(json, "bytes", facts->side_bytes[GPT_SIDE_VALIDATION]);
+	gpt_json_end(json);
+}
+
+/* Shares of documents, of scripts those of letters. */
+static void
+write_survey(GptJsonWriter *json, const GptFacts *facts)
+{
+	static const char *const names[LM_N_TRAITS] = {[LM_TRAIT_HTML] = "html",
+												   [LM_TRAIT_URL] = "urls",
+												   [LM_TRAIT_EMAIL] = "emails",
+												   [LM_TRAIT_CONTROL] = "control_characters"};
+	const GptFactsSurvey *survey = &facts->survey;
+	GptLanguageCount scripts[LM_SCRIPTS];
+	int n_scripts = 0;
+
+	for (int i = 0; i < LM_N_TRAITS; i++)
+		gpt_json_put_share(json, names[i], (double) survey->traits[i] / (double) survey->documents);
+	for (int i = 0; i < LM_SCRIPTS; i++)
+	{
+		if (survey->letters[i] > 0)
+			scripts[n_scripts++] = (GptLanguageCount){lm_script_name(i), survey->letters[i]};
+	}
+	write_shares(json, "scripts", scripts, n_scripts);
+	write_shares(json, "languages", survey->languages, survey->n_languages);
+}
+
+/* Shares that round to 0 are left out. */
+static void
+write_shares(GptJsonWriter *json, const char *name, const GptLanguageCount *counts, int n)
+{
+	double all = 0;
+
+	for (int i = 0; i < n; i++)
+		all += (double) counts[i].n;
+	gpt_json_begin(json, name);
+	for (int i = 0; i < n; i++)
+	{
+		if ((double) counts[i].n / all >= LEAST_SHARE)
+			gpt_json_put_share(json, counts[i].name != NULL ? counts[i].name : "undetermined",
+							   (double) counts[i].n / all);
+	}
+	gpt_json_end(json);
+}
+
+/* What was not seen in all documents. */
+static void
+write_sampled(GptJsonWriter *json, const GptFacts *facts)
+{
+	bool texts = facts->survey.documents < facts->bytes.n;
+
+	if (!texts && facts->token_documents == 0)
+		return;
+	gpt_json_begin(json, "sampled");
+	if (texts)
+		gpt_json_put_integer(json, "texts", facts->survey.documents);
+	if (facts->token_documents > 0)
+		gpt_json_put_integer(json, "tokens", facts->token_documents);
 	gpt_json_end(json);
 }

@@ -172,8 +172,8 @@ gpt_plan_estimate(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptio
 		timing->step_seconds =
 			gpt_train_time_step(plan, corpus, TIMED_STEPS, timing->most_seconds, progress);
 	timing->seconds = (double) plan->training.steps * timing->step_seconds / TRAINING_SHARE;
-	if (plan->total_time > 0)
-		timing->seconds = Min(timing->seconds, seconds_of_job(options));
+	if (plan->total_time > 0 && (plan->most_steps == 0 || plan->training.steps < plan->most_steps))
+		timing->seconds = seconds_of_job(options);
 }
 
 static void

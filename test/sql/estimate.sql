@@ -1,44 +1,54 @@
 -- gpt_estimate: facts about the rows of a query, the choices of a training, and warnings.
 SET client_min_messages = warning;
-CREATE TABLE note (id integer, body text);
-INSERT INTO note VALUES (1, 'hello world'), (2, 'hello world'), (3, NULL), (4, ''), (5, 'a longer row of this table'), (6, 'hello');
+CREATE TABLE estimate_note (id integer, body text);
+INSERT INTO estimate_note VALUES (1, 'hello world'), (2, 'hello world'), (3, NULL), (4, ''), (5, 'a longer row of this table'), (6, 'hello');
 
 -- counts, and the lengths of rows as percentile_disc gives them
 SELECT e ->> 'rows' AS rows, e ->> 'documents' AS documents, e ->> 'bytes' AS bytes, e -> 'skipped' AS skipped, e -> 'longest' AS longest
-FROM gpt_estimate('SELECT body FROM note ORDER BY id') e;
+FROM gpt_estimate('SELECT body FROM estimate_note ORDER BY id') e;
 SELECT e #> '{length,bytes}' = (SELECT jsonb_object_agg(name, percentile) FROM (SELECT v.name, percentile_disc(v.share) WITHIN GROUP (ORDER BY 20 * n) AS percentile
 	FROM generate_series(1, 100) n, (VALUES ('p5', 0.05), ('p50', 0.5), ('p90', 0.9), ('p95', 0.95), ('p99', 0.99), ('longest', 1)) v (name, share) GROUP BY v.name, v.share) p) AS same
 FROM gpt_estimate('SELECT repeat(''x'', 20 * n) FROM generate_series(1, 100) n') e;
 
 -- a job of the same query and options finds and chooses the same
-CREATE TABLE line AS SELECT 'line ' || n || ' of the text' AS body, n % 10 = 0 AS is_validation FROM generate_series(1, 300) n;
+CREATE TABLE estimate_line AS SELECT 'line ' || n || ' of the text' AS body, n % 10 = 0 AS is_validation FROM generate_series(1, 300) n;
 CREATE TABLE estimated AS SELECT name, e FROM (VALUES
-	('steps', '{"steps": 4, "layers": 1, "channels": 32}'::jsonb), ('epochs', '{"epochs": 1, "layers": 1, "channels": 32, "tokenizer": "bpe"}')) v (name, options),
-	gpt_estimate('SELECT body, is_validation FROM line', options) e;
-SELECT gpt_train('steps', 'SELECT body, is_validation FROM line', '{"steps": 4, "layers": 1, "channels": 32}') AS job \gset
+	('by_steps', '{"steps": 4, "layers": 1, "channels": 32}'::jsonb), ('by_epochs', '{"epochs": 1, "layers": 1, "channels": 32, "tokenizer": "bpe"}')) v (name, options),
+	gpt_estimate('SELECT body, is_validation FROM estimate_line', options) e;
+SELECT gpt_train('by_steps', 'SELECT body, is_validation FROM estimate_line', '{"steps": 4, "layers": 1, "channels": 32}') AS job \gset
 SELECT gpt_wait(:job);
-SELECT gpt_train('epochs', 'SELECT body, is_validation FROM line', '{"epochs": 1, "layers": 1, "channels": 32, "tokenizer": "bpe"}') AS job \gset
+SELECT gpt_train('by_epochs', 'SELECT body, is_validation FROM estimate_line', '{"epochs": 1, "layers": 1, "channels": 32, "tokenizer": "bpe"}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT name, e - 'choices' = report - 'choices' AS same_facts, (e -> 'choices') - 'minutes' = (report -> 'choices') - 'minutes' AS same_choices,
 	(e ->> 'tokens')::bigint = corpus_tokens AS same_tokens, e #> '{tokenizer,vocabulary}' = conditions -> 'vocabulary' AS same_vocabulary,
 	e #> '{choices,parameters}' = conditions -> 'parameters' AS same_parameters, e #> '{choices,steps}' = conditions -> 'steps' AS same_steps,
 	(e #>> '{choices,minutes}')::float8 > 0 AS minutes, (report #>> '{choices,minutes}')::float8 > 0 AS minutes_of_job
 FROM estimated JOIN gpt_jobs ON model = name ORDER BY job;
-SELECT e -> 'validation' AS validation, e -> 'tokenizer' AS tokenizer, e #> '{length,tokens}' AS tokens FROM estimated WHERE name = 'steps';
+SELECT e -> 'validation' AS validation, e -> 'tokenizer' AS tokenizer, e #> '{length,tokens}' AS tokens FROM estimated WHERE name = 'by_steps';
+
+-- scripts, languages, HTML, addresses and control characters, as shares
+INSERT INTO estimate_note SELECT 10 + n, body FROM unnest(ARRAY['<p>A tag of the text &amp; a reference</p>', 'see https://example.org/a, it is what we have', 'mail to a@example.org',
+	E'what\u200bever this is', '床前明月光', '疑是地上霜', 'Das ist der Anfang und nicht das Ende']) WITH ORDINALITY t (body, n);
+SELECT e -> 'scripts' AS scripts, e -> 'languages' AS languages, e -> 'html' AS html, e -> 'urls' AS urls, e -> 'emails' AS emails, e -> 'control_characters' AS control_characters
+FROM gpt_estimate('SELECT body FROM estimate_note WHERE id > 10 ORDER BY id') e;
 
 -- errors are those of gpt_train
 SELECT gpt_estimate(NULL);
 SELECT gpt_estimate('SELECT body FROM nothing');
-SELECT gpt_estimate('DELETE FROM note');
-SELECT gpt_estimate('SELECT id, body FROM note');
-SELECT gpt_estimate('SELECT body FROM note WHERE false');
-SELECT gpt_estimate('SELECT body FROM note', '{"minute": 1}');
-SELECT gpt_estimate('SELECT body FROM note', '{"tokenizer": "nobody"}');
+SELECT gpt_estimate('DELETE FROM estimate_note');
+SELECT gpt_estimate('SELECT id, body FROM estimate_note');
+SELECT gpt_estimate('SELECT body FROM estimate_note WHERE false');
+SELECT gpt_estimate('SELECT body FROM estimate_note', '{"minute": 1}');
+SELECT gpt_estimate('SELECT body FROM estimate_note', '{"tokenizer": "nobody"}');
 SELECT gpt_estimate('SELECT ''{}''::jsonb AS messages');
-CREATE SEQUENCE counter;
-SELECT gpt_estimate('SELECT nextval(''counter'')::text AS body FROM note');
+CREATE SEQUENCE estimate_counter;
+SELECT gpt_estimate('SELECT nextval(''estimate_counter'')::text AS body FROM estimate_note');
 
 -- nothing is left of a call, and it works where nothing may be written
 BEGIN READ ONLY;
-SELECT gpt_estimate('SELECT body FROM note') ->> 'documents' AS documents;
+SELECT gpt_estimate('SELECT body FROM estimate_note') ->> 'documents' AS documents;
 COMMIT;
+
+SELECT gpt_drop_model(name) FROM estimated;
+DROP TABLE estimate_line, estimate_note, estimated;
+DROP SEQUENCE estimate_counter;
