@@ -8,6 +8,7 @@
 #include "corpus/facts.h"
 
 #define LEAST_SHARE 0.0001 /* that is shown */
+#define LEAST_LANGUAGE 0.01
 
 /* Why rows are skipped; those without text are split in two. */
 static const char *const skip_names[GPT_N_SKIPS] = {
@@ -22,6 +23,7 @@ static void write_sizes(GptJsonWriter *json, const char *name, const GptSizes *s
 static void write_longest(GptJsonWriter *json, const GptFacts *facts);
 static void write_validation(GptJsonWriter *json, const GptFacts *facts);
 static void write_survey(GptJsonWriter *json, const GptFacts *facts);
+static void write_languages(GptJsonWriter *json, const GptFactsSurvey *survey);
 static void write_shares(GptJsonWriter *json, const char *name, const GptLanguageCount *counts,
 						 int n);
 static void write_sampled(GptJsonWriter *json, const GptFacts *facts);
@@ -143,7 +145,29 @@ write_survey(GptJsonWriter *json, const GptFacts *facts)
 			scripts[n_scripts++] = (GptLanguageCount){lm_script_name(i), survey->letters[i]};
 	}
 	write_shares(json, "scripts", scripts, n_scripts);
-	write_shares(json, "languages", survey->languages, survey->n_languages);
+	write_languages(json, survey);
+}
+
+/* A row in a hundred is within the errors of the guess. */
+static void
+write_languages(GptJsonWriter *json, const GptFactsSurvey *survey)
+{
+	GptLanguageCount counts[GPT_FACTS_LANGUAGES + 1];
+	GptLanguageCount others = {NULL, 0};
+	int n = 0;
+
+	for (int i = 0; i < survey->n_languages; i++)
+	{
+		const GptLanguageCount *count = &survey->languages[i];
+
+		if (count->name == NULL || (double) count->n < LEAST_LANGUAGE * (double) survey->documents)
+			others.n += count->n;
+		else
+			counts[n++] = *count;
+	}
+	if (others.n > 0)
+		counts[n++] = others;
+	write_shares(json, "languages", counts, n);
 }
 
 /* Shares that round to 0 are left out. */
