@@ -2,7 +2,7 @@
  * test/unit/test_split_known.c
  *
  * The splits of well-known vocabularies by hand against ICU's matcher of the same patterns, and
- * that they stop.
+ * that they stop. An argument is the number of random texts for each pattern (20,000).
  */
 #include "split_support.h"
 
@@ -11,7 +11,11 @@
 #define REST "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define N_PATTERNS 7
+#define DEEPSEEK(newline)                                                               \
+	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^" newline                  \
+	"\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[" newline "]*|\\s*[" newline \
+	"]+|\\s+(?!\\S)|\\s+"
+#define N_PATTERNS 15
 
 static const char *const patterns[N_PATTERNS] = {
 	/* cl100k_base, Llama 3 */
@@ -21,7 +25,14 @@ static const char *const patterns[N_PATTERNS] = {
 	/* o200k_base */
 	FRONT UPPER "*" LOWER "+" CONTRACTIONS "?|" FRONT UPPER "+" LOWER "*" CONTRACTIONS
 				"?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" REST,
-	"\\p{N}", "\\p{N}+", "\\p{N}{1,3}", "(?s:.+)"};
+	"\\p{N}", "\\p{N}+", "\\p{N}{1,3}", "(?s:.+)",
+	/* GPT-2 */
+	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+	/* DeepSeek */
+	"[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+",
+	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE0\xA0\x80-\xE4\xB8\x80\xEA\xB0\x80-\xED\x9F\xBF]+",
+	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
+	DEEPSEEK("\\r\\n"), DEEPSEEK("\r\n")};
 
 static TapHost state;
 static LmHost host;
@@ -69,9 +80,9 @@ static size_t
 random_words(char *text, uint32_t n)
 {
 	static const int32_t codes[] = {
-		'a',   'B',	 'b',	 'S',	's',   't',	   '\'',   '\'',  'l',	  'E', 'r',	   'v',
-		0x17F, 0xDF, 0x1E9E, 0x1C5, 0x2B0, 0x4E00, 0x301,  0x903, 0x20DD, '/', '\r',   '\n',
-		' ',   ' ',	 '\t',	 '5',	'6',   0xBD,   0x2167, '-',	  '.',	  '_', 0x2019, 0xA0};
+		'a',  'B',	  'b',	 'S',	's',	't',	'\'',	'\'',	'l', 'E',  'r',	 'v',	 0x17F,
+		0xDF, 0x1E9E, 0x1C5, 0x2B0, 0x4E00, 0x301,	0x903,	0x20DD, '/', '\r', '\n', ' ',	 ' ',
+		'\t', '5',	  '6',	 0xBD,	0x2167, 0x30A2, 0xAC00, 0x9FA6, '-', '.',  '_',	 0x2019, 0xA0};
 	size_t size = 0;
 
 	for (uint32_t i = random_below(n + 1); i > 0; i--)
@@ -80,16 +91,37 @@ random_words(char *text, uint32_t n)
 	return size;
 }
 
+/* Code points of all planes, the first ones more often, between what patterns stumble over. */
+static size_t
+random_codes(char *text, uint32_t n)
+{
+	static const uint32_t ends[] = {0x80, 0x300, 0x700, 0x2100, 0x3100, 0x10000, 0x20000, 0x110000};
+	size_t size = 0;
+
+	for (uint32_t i = random_below(n + 1); i > 0; i--)
+	{
+		uint32_t code = 1 + random_below(ends[random_below(8)] - 1);
+
+		if (random_below(4) == 0)
+			size += random_words(text + size, 1);
+		else if (code < 0xD800 || code >= 0xE000)
+			size += (size_t) lm_utf8_encode(text + size, (int32_t) code);
+	}
+	return size;
+}
+
 static void
-test_random(int i)
+test_random(int i, int n_texts)
 {
 	char text[512];
 	bool same = true;
 
-	for (int k = 0; same && k < 20000; k++)
+	for (int k = 0; same && k < n_texts; k++)
 		same = splits_equal(&by_hand[i], &by_icu[i], text,
-							k % 2 ? random_text(text, 40) : random_words(text, 40));
-	ok(same, "pattern %d: by hand and ICU agree on random texts", i);
+							k % 3 == 0	 ? random_text(text, 40)
+							: k % 3 == 1 ? random_words(text, 40)
+										 : random_codes(text, 40));
+	ok(same, "pattern %d: by hand and ICU agree on %d random texts", i, n_texts);
 }
 
 static int questions;
@@ -136,14 +168,16 @@ test_stop(int i)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	int n_texts = argc > 1 ? atoi(argv[1]) : 20000;
+
 	host = tap_host(&state);
 	open_splits();
 	for (int i = 0; i < N_PATTERNS; i++)
 	{
 		test_code_points(i);
-		test_random(i);
+		test_random(i, n_texts);
 		if (strcmp(patterns[i], "(?s:.+)") != 0)
 			test_stop(i);
 		lm_split_free(&by_hand[i]);

@@ -36,6 +36,9 @@ typedef struct LmKnownSplit
 	bool covers;
 } LmKnownSplit;
 
+/* Those of runs of characters, up to one without a pattern. */
+extern const LmKnownSplit lm_split_runs[];
+
 /* NULL for a pattern that only ICU knows. GPT-2's is apart: lm_gpt2_piece_end. */
 const LmKnownSplit *lm_split_known(const char *pattern);
 
@@ -92,5 +95,8 @@ bool lm_split_next(LmSplit *split, LmPieces *out, LmError *error);
  * when stopped. Equal to ICU's match of lm_gpt2_pattern on every text.
  */
 size_t lm_gpt2_piece_end(const LmHost *host, const char *text, size_t size, size_t position);
+
+/* The last of DeepSeek V3's patterns (split_deepseek.c), in the same way; it leaves gaps. */
+size_t lm_deepseek_piece_end(const LmHost *host, const char *text, size_t size, size_t position);
 
 #endif /* LM_TEXT_SPLIT_H */

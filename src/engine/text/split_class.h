@@ -81,4 +81,10 @@ lm_ascii_letters(const char *text, int bit)
 size_t lm_run_end(const LmHost *host, const char *text, size_t size, size_t position,
 				  LmTextClass wanted, size_t *last);
 
+/*
+ * \s*[\r\n]+|\s+(?!\S)|\s+ at white space: up to its last end of a line; where it has none, all of
+ * it at the end of the text, else all but its last character. 0 when stopped.
+ */
+size_t lm_spaces_end(const LmHost *host, const char *text, size_t size, size_t position);
+
 #endif /* LM_TEXT_SPLIT_CLASS_H */

@@ -27,6 +27,12 @@
 	"[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" CONTRACTIONS "?|[^\\r\\n\\p{L}\\p{N}]?" UPPER \
 	"+" LOWER "*" CONTRACTIONS "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" REST_OF_SPACE
 
+/* split_deepseek.c; its tokenizer.json has the ends of lines themselves in the pattern */
+#define DEEPSEEK(newline)                                                               \
+	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^" newline                  \
+	"\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[" newline "]*|\\s*[" newline \
+	"]+|\\s+(?!\\S)|\\s+"
+
 #define UPPER_MASK (U_GC_LU_MASK | U_GC_LT_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)
 #define LOWER_MASK (U_GC_LL_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)
 
@@ -58,7 +64,6 @@ static size_t upper_run(Text text, size_t start, size_t *lower);
 static size_t lower_run(Text text, size_t start);
 static size_t numbers_end(Text text, size_t position, int n_digits);
 static size_t symbols_end(Text text, size_t position, bool slashes);
-static size_t spaces_end(Text text, size_t position);
 static size_t contraction_end(Text text, size_t position);
 static bool is_newline(char byte);
 static uint32_t mask_at(Text text, size_t position, int *length);
@@ -71,6 +76,8 @@ static const LmKnownSplit splits[] = {
 	{"\\p{N}+", digits_end, false},
 	{"\\p{N}{1,3}", threes_end, false},
 	{"(?s:.+)", whole_end, true},
+	{DEEPSEEK("\\r\\n"), lm_deepseek_piece_end, false},
+	{DEEPSEEK("\r\n"), lm_deepseek_piece_end, false},
 };
 
 const LmKnownSplit *
@@ -79,6 +86,9 @@ lm_split_known(const char *pattern)
 	for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
 		if (strcmp(splits[i].pattern, pattern) == 0)
 			return &splits[i];
+	for (const LmKnownSplit *split = lm_split_runs; split->pattern; split++)
+		if (strcmp(split->pattern, pattern) == 0)
+			return split;
 	return NULL;
 }
 
@@ -241,7 +251,7 @@ rest_end(Text text, size_t position, int n_digits, bool slashes)
 		start++;
 	if (start < text.size && lm_class_at(text.text + start, &length) == LM_CLASS_OTHER)
 		return symbols_end(text, start, slashes);
-	return spaces_end(text, position);
+	return lm_spaces_end(text.host, text.text, text.size, position);
 }
 
 static size_t
@@ -276,20 +286,15 @@ symbols_end(Text text, size_t position, bool slashes)
 	return end;
 }
 
-/*
- * White space up to its last end of a line; where it has none, all of it at the end of the text,
- * else all but its last character.
- */
-static size_t
-spaces_end(Text text, size_t position)
+size_t
+lm_spaces_end(const LmHost *host, const char *text, size_t size, size_t position)
 {
-	size_t last = position,
-		   end = lm_run_end(text.host, text.text, text.size, position, LM_CLASS_SPACE, &last);
+	size_t last = position, end = lm_run_end(host, text, size, position, LM_CLASS_SPACE, &last);
 
 	for (size_t i = end; i > position; i--)
-		if (is_newline(text.text[i - 1]))
+		if (is_newline(text[i - 1]))
 			return i;
-	return end < text.size && end > 0 && last > position ? last : end;
+	return end < size && end > 0 && last > position ? last : end;
 }
 
 static bool
