@@ -82,6 +82,22 @@ COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes, chars, sentenc
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
 
+DROP FUNCTION @extschema@.gpt_import_tokenizer(text, text);
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, file text, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text, jsonb) IS
+	'stores the tokenizer of a text under a name: tokenizer.json, or the ranks of tiktoken; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, vocabulary text, merges text, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text, text, jsonb) IS
+	'stores a byte-level BPE of two texts under a name: vocab.json and merges.txt, or encoder.json and vocab.bpe; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, file bytea, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, bytea, jsonb) IS
+	'stores the tokenizer of a file under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
+
 CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS

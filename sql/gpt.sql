@@ -359,10 +359,20 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) FR
 COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) IS
 	'queues the training of a tokenizer on the texts of a query; returns the number of the job';
 
-CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, "json" text) RETURNS integer
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, file text, options jsonb DEFAULT '{}') RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text) IS
-	'stores a tokenizer.json under a name; returns the size of its vocabulary';
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text, jsonb) IS
+	'stores the tokenizer of a text under a name: tokenizer.json, or the ranks of tiktoken; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, vocabulary text, merges text, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, text, text, jsonb) IS
+	'stores a byte-level BPE of two texts under a name: vocab.json and merges.txt, or encoder.json and vocab.bpe; returns the size of its vocabulary';
+
+CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, file bytea, options jsonb DEFAULT '{}') RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, bytea, jsonb) IS
+	'stores the tokenizer of a file under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
 
 CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options jsonb DEFAULT '{}') RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_import_tokenizer' LANGUAGE C VOLATILE PARALLEL UNSAFE;

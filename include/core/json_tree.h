@@ -51,4 +51,7 @@ extern const char *gpt_json_string(const GptJson *node);
 /* The value of an integer from 0 to max; -1 for everything else. */
 extern int gpt_json_integer(const GptJson *node, int max);
 
+/* Where a value is, as "$.model.merges[3]", palloc'd; "$" is the whole text. */
+extern char *gpt_json_path(const GptJson *node);
+
 #endif /* GPT_JSON_TREE_H */

@@ -43,8 +43,9 @@ extern const char *gpt_import_type_name(int number);
 /* A large object that is read as a file. */
 typedef struct GptImportFile
 {
-	Oid object;
+	Oid object; /* InvalidOid: the file lies in memory, as file.size bytes at data */
 	GptBlob *blob;
+	const char *data;
 	LmFile file; /* the same for the engine; its context is this struct */
 	struct ErrorData *failure; /* an error of reading, which the engine must not see */
 	LmSafetensors *safetensors; /* the header; NULL in another format */
@@ -79,6 +80,9 @@ typedef struct GptImport
  */
 extern GptImport *gpt_import_open(const Oid *objects, int n);
 extern void gpt_import_close(GptImport *import);
+
+/* The same for one file in memory, which must stay until _close. */
+extern GptImport *gpt_import_open_bytes(const char *data, size_t size);
 
 /* The tensor of that name; NULL if there is none. */
 extern GptImportTensor *gpt_import_find(const GptImport *import, const char *name);

@@ -13,4 +13,15 @@
  */
 extern const char **gpt_tokenizer_split(const char *name);
 
+/*
+ * The same for the value of an option "split": such a name, or a regular expression of ICU, which
+ * has a character that names do not have. An error lists the names. The engine still has to compile
+ * the expression.
+ */
+extern const char **gpt_tokenizer_split_option(const char *value);
+
+/* Raises an error if the option is given for a kind of file that has a split of its own, or none.
+ */
+extern void gpt_tokenizer_refuse_split(const char *split, const char *file);
+
 #endif /* GPT_TOKENIZER_SPLIT_H */

@@ -66,7 +66,9 @@ gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
 	result = build(&builder, lexer);
 	if (result != JSON_SUCCESS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_JSON_TEXT), errmsg("%s is not valid JSON", noun),
-						errdetail("%s", json_errdetail(result, lexer))));
+						errdetail("%s At byte %zd, in line %d.", json_errdetail(result, lexer),
+								  lexer->token_start ? lexer->token_start - lexer->input : 0,
+								  lexer->line_number)));
 	return builder.root;
 }
 
@@ -117,6 +119,30 @@ gpt_json_integer(const GptJson *node, int max)
 	errno = 0;
 	value = strtol(node->text, &end, 10);
 	return errno == 0 && *end == '\0' && value >= 0 && value <= max ? (int) value : -1;
+}
+
+/* The steps are written from the value up to the root, and put in front of those below. */
+char *
+gpt_json_path(const GptJson *node)
+{
+	char *path = pstrdup("");
+
+	for (; node->parent != NULL; node = node->parent)
+	{
+		char *below = path;
+		int number = 0;
+
+		if (node->name != NULL)
+			path = psprintf(".%s%s", node->name, below);
+		else
+		{
+			for (const GptJson *before = node->parent->first; before != node; before = before->next)
+				number++;
+			path = psprintf("[%d]%s", number, below);
+		}
+		pfree(below);
+	}
+	return psprintf("$%s", path);
 }
 
 static GPT_JSON_ACTION

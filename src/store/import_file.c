@@ -16,6 +16,7 @@
 #include "store/import_parts.h"
 
 static bool read_bytes(void *context, uint64_t offset, void *buffer, size_t size);
+static bool copy_bytes(const GptImportFile *file, uint64 offset, void *buffer, size_t size);
 static int compare_names(const void *a, const void *b);
 
 GPT_WORDS(gpt_import_format_name, [GPT_IMPORT_SAFETENSORS] = "safetensors",
@@ -40,6 +41,23 @@ gpt_import_open_file(GptImportFile *file, Oid object)
 	file->file.size = gpt_blob_size(object);
 }
 
+void
+gpt_import_open_memory(GptImportFile *file, const char *data, size_t size)
+{
+	file->object = InvalidOid;
+	file->data = data;
+	file->file.read = read_bytes;
+	file->file.context = file;
+	file->file.size = size;
+}
+
+void
+gpt_import_close_file(GptImportFile *file)
+{
+	if (file->blob != NULL)
+		gpt_blob_close(file->blob, NULL);
+}
+
 /*
  * For the engine: an error of the server must not jump through it, and is kept until
  * gpt_import_raise.
@@ -51,6 +69,8 @@ read_bytes(void *context, uint64_t offset, void *buffer, size_t size)
 	MemoryContext caller = CurrentMemoryContext;
 	volatile bool done = false;
 
+	if (file->data != NULL)
+		return copy_bytes(file, offset, buffer, size);
 	PG_TRY();
 	{
 		gpt_blob_seek(file->blob, (int64) offset);
@@ -66,9 +86,20 @@ read_bytes(void *context, uint64_t offset, void *buffer, size_t size)
 	return done;
 }
 
+static bool
+copy_bytes(const GptImportFile *file, uint64 offset, void *buffer, size_t size)
+{
+	if (offset > file->file.size || size > file->file.size - offset)
+		return false;
+	memcpy(buffer, file->data + offset, size);
+	return true;
+}
+
 void
 gpt_import_read(GptImportFile *file, uint64 offset, void *buffer, size_t size)
 {
+	if (file->data != NULL && copy_bytes(file, offset, buffer, size))
+		return;
 	gpt_blob_seek(file->blob, (int64) offset);
 	if (gpt_blob_read(file->blob, buffer, size) != size)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),

@@ -15,6 +15,7 @@
 #define SNIFFED 16 /* bytes */
 
 static GptImportFormat sniff(GptImportFile *file);
+static void list_tensors(GptImport *import, GptImportFile *file);
 static void list_gguf(GptImport *import, GptImportFile *file);
 
 GptImport *
@@ -35,15 +36,36 @@ gpt_import_open(const Oid *objects, int n)
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (import->format == GPT_IMPORT_GGUF)
-			list_gguf(import, &import->files[i]);
-		else if (import->format == GPT_IMPORT_LLAMA2C)
-			gpt_import_list_llama2c(import, &import->files[i]);
-		else
-			gpt_import_list_safetensors(import, &import->files[i]);
+		list_tensors(import, &import->files[i]);
 	}
 	gpt_import_sort(import);
 	return import;
+}
+
+GptImport *
+gpt_import_open_bytes(const char *data, size_t size)
+{
+	GptImport *import = palloc0(sizeof(GptImport));
+
+	import->n_files = 1;
+	import->files = palloc0(sizeof(GptImportFile));
+	gpt_import_open_memory(&import->files[0], data, size);
+	import->format = sniff(&import->files[0]);
+	list_tensors(import, &import->files[0]);
+	gpt_import_sort(import);
+	return import;
+}
+
+/* Appends the tensors of a file of the import's format. */
+static void
+list_tensors(GptImport *import, GptImportFile *file)
+{
+	if (import->format == GPT_IMPORT_GGUF)
+		list_gguf(import, file);
+	else if (import->format == GPT_IMPORT_LLAMA2C)
+		gpt_import_list_llama2c(import, file);
+	else
+		gpt_import_list_safetensors(import, file);
 }
 
 void
@@ -53,7 +75,7 @@ gpt_import_close(GptImport *import)
 	for (int i = 0; i < import->n_files; i++)
 	{
 		lm_safetensors_close(import->files[i].safetensors);
-		gpt_blob_close(import->files[i].blob, NULL);
+		gpt_import_close_file(&import->files[i]);
 	}
 }
 

@@ -13,6 +13,9 @@
 
 /* Opens an object, with the errors of gpt_import_open. */
 extern void gpt_import_open_file(GptImportFile *file, Oid object);
+/* The same for bytes in memory. _close_file releases either. */
+extern void gpt_import_open_memory(GptImportFile *file, const char *data, size_t size);
+extern void gpt_import_close_file(GptImportFile *file);
 
 /* Orders the tensors by name; an error if two have the same. */
 extern void gpt_import_sort(GptImport *import);

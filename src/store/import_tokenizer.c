@@ -20,7 +20,6 @@
 #define LEAST_SLACK 8
 
 static int special_named(const LmTokenizerSpec *spec, const GptJson *token);
-static void pad(LmTokenizerSpec *spec, int vocabulary);
 
 LmTokenizerSpec *
 gpt_import_tokenizer_given(const char *text)
@@ -40,13 +39,13 @@ gpt_import_tokenizer_given(const char *text)
 LmTokenizerSpec *
 gpt_import_tokenizer_stored(Oid object)
 {
-	return gpt_tokenizer_from_object(object, NULL);
+	return gpt_tokenizer_from_object(object, &(GptTokenizerOptions){0});
 }
 
 LmTokenizerSpec *
 gpt_import_tokenizer_of_file(GptImport *import)
 {
-	return import->gguf != NULL ? gpt_tokenizer_from_gguf(import) : NULL;
+	return import->gguf != NULL ? gpt_tokenizer_from_gguf(import, NULL) : NULL;
 }
 
 void
@@ -67,35 +66,7 @@ gpt_import_tokenizer_fit(LmTokenizerSpec *spec, int vocabulary)
 		spec->beginning = -1;
 	spec->n_tokens = n;
 	if (n < vocabulary)
-		pad(spec, vocabulary);
-}
-
-/* The further tokens have names that no text has: special tokens never come from a text. */
-static void
-pad(LmTokenizerSpec *spec, int vocabulary)
-{
-	LmBytes *tokens = palloc(vocabulary * sizeof(LmBytes));
-	bool *special = palloc(vocabulary * sizeof(bool));
-	uint8_t *flags = palloc0(vocabulary);
-	double *scores = palloc0(vocabulary * sizeof(double));
-
-	memcpy(tokens, spec->tokens, spec->n_tokens * sizeof(LmBytes));
-	memcpy(special, spec->special, spec->n_tokens * sizeof(bool));
-	if (spec->flags != NULL)
-		memcpy(flags, spec->flags, spec->n_tokens);
-	if (spec->scores != NULL)
-		memcpy(scores, spec->scores, spec->n_tokens * sizeof(double));
-	for (int id = spec->n_tokens; id < vocabulary; id++)
-	{
-		tokens[id].data = psprintf("<|unused_%d|>", id);
-		tokens[id].size = strlen(tokens[id].data);
-		special[id] = true;
-	}
-	spec->tokens = tokens;
-	spec->special = special;
-	spec->flags = spec->flags != NULL ? flags : NULL;
-	spec->scores = spec->scores != NULL ? scores : NULL;
-	spec->n_tokens = vocabulary;
+		gpt_tokenizer_grow(spec, vocabulary);
 }
 
 void

@@ -26,6 +26,7 @@ static void read_types(GptPieces *pieces, GptImport *import);
 static void read_pieces_scores(GptPieces *pieces, GptImport *import);
 static LmTokenizerSpec *read_sentencepiece(GptImport *import, bool unigram);
 static LmTokenizerSpec *read_bpe(GptImport *import, const char *split);
+static const char **read_split(GptImport *import, const char **split);
 static void set_bpe_token(GptTokenizerReader *reader, int id, const LmSentencePiece *piece);
 static void read_merges(GptTokenizerReader *reader, GptImport *import);
 static void read_ends(LmTokenizerSpec *spec, GptImport *import, bool beginning);
@@ -33,23 +34,21 @@ static int32 special_id(const LmTokenizerSpec *spec, GptImport *import, const ch
 static void check(bool good, GptImport *import, const LmError *error);
 
 LmTokenizerSpec *
-gpt_tokenizer_from_gguf(GptImport *import)
+gpt_tokenizer_from_gguf(GptImport *import, const char *split)
 {
 	char *model = read_word(import, KEY "model");
 	LmTokenizerSpec *spec = NULL;
-	char *split;
 
 	if (model == NULL)
 		return NULL;
+	if (strcmp(model, "gpt2") != 0)
+		gpt_tokenizer_refuse_split(split, "a GGUF file of SentencePiece");
 	if (strcmp(model, "llama") == 0)
 		spec = read_sentencepiece(import, false);
 	else if (strcmp(model, "t5") == 0)
 		spec = read_sentencepiece(import, true);
 	else if (strcmp(model, "gpt2") == 0)
-	{
-		split = read_word(import, KEY "pre");
-		spec = read_bpe(import, split != NULL ? split : "default");
-	}
+		spec = read_bpe(import, split);
 	else
 		gpt_reader_unsupported(KEY "model \"%s\"", model);
 	return spec;
@@ -196,19 +195,16 @@ read_sentencepiece(GptImport *import, bool unigram)
 	return spec;
 }
 
-/* Byte-level BPE with the split of that name. */
+/* Byte-level BPE with this split, or the one that the file names. */
 static LmTokenizerSpec *
 read_bpe(GptImport *import, const char *split)
 {
-	const char **patterns = gpt_tokenizer_split(split);
+	const char **patterns = read_split(import, &split);
 	/* Those two begin a text with a token, and make pieces that are tokens without merges. */
-	bool llama3 =
-		patterns != NULL && (patterns[0] == lm_cl100k_pattern || strcmp(split, "tekken") == 0);
+	bool llama3 = patterns[0] == lm_cl100k_pattern || strcmp(split, "tekken") == 0;
 	GptPieces *pieces;
 	GptTokenizerReader reader;
 
-	if (patterns == NULL)
-		gpt_reader_unsupported(KEY "pre \"%s\"", split);
 	pieces = read_pieces(import);
 	gpt_pieces_check(pieces);
 	gpt_reader_begin(&reader);
@@ -232,6 +228,28 @@ read_bpe(GptImport *import, const char *split)
 	reader.spec->end_of_text = gpt_tokenizer_end_by_name(reader.spec);
 	read_ends(reader.spec, import, llama3);
 	return reader.spec;
+}
+
+/* The patterns of the split that the caller or else the file names; sets *split to that name. */
+static const char **
+read_split(GptImport *import, const char **split)
+{
+	const char **patterns;
+
+	if (*split != NULL)
+		return gpt_tokenizer_split_option(*split);
+	*split = read_word(import, KEY "pre");
+	if (*split == NULL)
+		*split = "default";
+	patterns = gpt_tokenizer_split(*split);
+	if (patterns == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("tokenizer has a feature that is not supported: %s \"%s\"",
+							   KEY "pre", *split),
+						errdetail("It would change the tokens of a text."),
+						errhint("If you know how the vocabulary splits texts, give the option "
+								"\"split\" of gpt_import_tokenizer.")));
+	return patterns;
 }
 
 /* Ordinary tokens are spelled in letters, the others as they are. */

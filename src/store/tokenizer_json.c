@@ -17,7 +17,6 @@
 #define MAX_NODES (4 * LM_MAX_VOCABULARY + 4096)
 
 static void read_file(GptTokenizerReader *reader, const GptJson *root);
-static void read_pair(GptTokenizerReader *reader, const GptJson *root);
 static const char *model_type(const GptJson *model);
 static void read_bpe(GptTokenizerReader *reader, const GptJson *root, const GptJson *model);
 static void read_bytes_bpe(GptTokenizerReader *reader, const GptJson *root, const GptJson *model);
@@ -45,8 +44,10 @@ gpt_tokenizer_from_json(const char *json, size_t size)
 	root = gpt_json_parse(json, size, MAX_NODES, "tokenizer");
 	if (root->type != GPT_JSON_OBJECT)
 		gpt_reader_malformed("It is not a JSON object.");
-	if (gpt_json_field(root, "encoder"))
-		read_pair(&reader, root);
+	if (gpt_reader_is_vocabulary(root))
+		gpt_reader_letters(&reader, root);
+	else if (gpt_json_field(root, "encoder"))
+		gpt_reader_pair(&reader, root);
 	else
 		read_file(&reader, root);
 	MemoryContextSwitchTo(reader.context);
@@ -72,34 +73,6 @@ read_file(GptTokenizerReader *reader, const GptJson *root)
 		gpt_reader_unsupported("model \"%s\"", type);
 	reader->spec->end_of_text = gpt_tokenizer_end_by_name(reader->spec);
 	gpt_reader_post_processor(reader, gpt_json_field(root, "post_processor"));
-}
-
-/* The two files of GPT-2 as published: encoder.json, and vocab.bpe as text. */
-static void
-read_pair(GptTokenizerReader *reader, const GptJson *root)
-{
-	const GptJson *encoder = gpt_json_field(root, "encoder");
-	const char *merges = gpt_json_string(gpt_json_field(root, "merges"));
-	LmTokenizerSpec *spec = reader->spec;
-
-	if (encoder->type != GPT_JSON_OBJECT || !merges)
-		gpt_reader_malformed("Beside the object \"encoder\" it must have the text of vocab.bpe as "
-							 "a string \"merges\".");
-	for (const GptJson *field = root->first; field; field = field->next)
-		if (strcmp(field->name, "encoder") != 0 && strcmp(field->name, "merges") != 0)
-			gpt_reader_malformed("It has a field \"%s\" beside \"encoder\" and \"merges\".",
-								 field->name);
-	spec->kind = LM_TOKENIZER_BPE;
-	reader->spelling = GPT_SPELLED_LETTERS;
-	gpt_reader_allocate(reader, encoder, NULL);
-	for (const GptJson *token = encoder->first; token; token = token->next)
-		if (strcmp(token->name, LM_END_OF_TEXT) == 0)
-			gpt_reader_set_token(reader, gpt_reader_token_id(token, token->name), token->name,
-								 (LmBytes){LM_END_OF_TEXT, strlen(LM_END_OF_TEXT)}, true);
-	gpt_reader_vocabulary(reader, encoder);
-	gpt_reader_index(reader);
-	gpt_reader_merges_text(reader, merges);
-	spec->end_of_text = gpt_tokenizer_end_by_name(spec);
 }
 
 /* Early files of BPE do not name the type. */
@@ -245,24 +218,4 @@ recognise_bytes(GptTokenizerReader *reader)
 	}
 	spec->kind = LM_TOKENIZER_BYTES;
 	spec->pattern = NULL;
-}
-
-int32_t
-gpt_tokenizer_end_by_name(const LmTokenizerSpec *spec)
-{
-	/* GPT-2 and its kin; Llama 3; Llama, Mistral; Gemma; WordLevel of tutorials; DeepSeek */
-	static const char *const names[] = {LM_END_OF_TEXT,
-										"<|end_of_text|>",
-										"</s>",
-										"<eos>",
-										"[EOS]",
-										"<\xEF\xBD\x9C"
-										"end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"};
-
-	for (int i = 0; i < lengthof(names); i++)
-		for (int id = 0; id < spec->n_tokens; id++)
-			if (spec->special[id] && spec->tokens[id].size == strlen(names[i]) &&
-				memcmp(spec->tokens[id].data, names[i], spec->tokens[id].size) == 0)
-				return id;
-	return -1;
 }

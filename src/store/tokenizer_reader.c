@@ -407,7 +407,7 @@ gpt_reader_merges(GptTokenizerReader *reader, const GptJson *merges)
 void
 gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines)
 {
-	int n_lines = 1;
+	int n_lines = 1, number = 1;
 
 	for (const char *c = lines; *c; c++)
 		n_lines += *c == '\n';
@@ -420,8 +420,11 @@ gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines)
 		const char *space = memchr(lines, ' ', size);
 
 		CHECK_FOR_INTERRUPTS();
+		number += *lines == '\n';
 		if (size > 0 && !space)
-			gpt_reader_malformed("Merge %d is not a pair of tokens.", reader->spec->n_merges);
+			gpt_reader_malformed("Line %d of the merges is not a pair of tokens: two tokens with a "
+								 "blank between them.",
+								 number);
 		if (size > 0)
 			gpt_reader_add_merge(reader, (LmBytes){lines, space - lines},
 								 (LmBytes){space + 1, lines + size - space - 1});
@@ -466,7 +469,8 @@ gpt_reader_type(const GptJson *node)
 	const char *type = gpt_json_string(gpt_json_field(node, "type"));
 
 	if (!type)
-		gpt_reader_malformed("An object that must have a \"type\" has none.");
+		gpt_reader_malformed("The object at %s must have a \"type\", a string.",
+							 gpt_json_path(node));
 	return type;
 }
 
@@ -478,7 +482,7 @@ gpt_reader_switch(const GptJson *object, const char *name, bool missing)
 	if (!value)
 		return missing;
 	if (value->type != GPT_JSON_TRUE && value->type != GPT_JSON_FALSE)
-		gpt_reader_malformed("Its field \"%s\" is neither true nor false.", name);
+		gpt_reader_malformed("The value at %s is neither true nor false.", gpt_json_path(value));
 	return value->type == GPT_JSON_TRUE;
 }
 

@@ -84,6 +84,14 @@ extern void gpt_reader_merges_text(GptTokenizerReader *reader, const char *lines
 extern void gpt_reader_start_merges(GptTokenizerReader *reader, int n_merges);
 extern void gpt_reader_add_merge(GptTokenizerReader *reader, LmBytes left, LmBytes right);
 
+/*
+ * src/store/tokenizer_pair.c: {"encoder": {"token": id, ...}, "merges": "text of vocab.bpe"}; and a
+ * vocabulary alone, {"token": id, ...}, which is one of characters.
+ */
+extern void gpt_reader_pair(GptTokenizerReader *reader, const GptJson *root);
+extern bool gpt_reader_is_vocabulary(const GptJson *root);
+extern void gpt_reader_letters(GptTokenizerReader *reader, const GptJson *vocabulary);
+
 /* The type of an object that must have one; a field that is true or false. */
 extern const char *gpt_reader_type(const GptJson *node);
 extern bool gpt_reader_switch(const GptJson *object, const char *name, bool missing);

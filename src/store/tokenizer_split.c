@@ -6,8 +6,12 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
+
 #include "engine/tokenizer.h"
 #include "store/tokenizer_split.h"
+
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 #define MAX_PATTERNS 6
 #define HAN_AND_HANGUL \
@@ -68,4 +72,39 @@ gpt_tokenizer_split(const char *name)
 			return patterns;
 		}
 	return NULL;
+}
+
+const char **
+gpt_tokenizer_split_option(const char *value)
+{
+	const char **patterns = gpt_tokenizer_split(value);
+	StringInfoData names;
+
+	if (patterns != NULL)
+		return patterns;
+	if (value[strspn(value, NAME_LETTERS)] != '\0')
+	{
+		patterns = palloc0(2 * sizeof(char *));
+		patterns[0] = value;
+		return patterns;
+	}
+	initStringInfo(&names);
+	for (int i = 0; i < lengthof(splits); i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", splits[i].names[0]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"split\" must be the name of a known split or a regular "
+					"expression, not \"%s\"",
+					value),
+			 errhint("Known splits are %s, also by other names that GGUF files have for them.",
+					 names.data)));
+}
+
+void
+gpt_tokenizer_refuse_split(const char *split, const char *file)
+{
+	if (split != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"split\" does not apply to %s", file),
+						errdetail("The file says how texts are cut.")));
 }

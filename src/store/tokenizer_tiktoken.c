@@ -22,6 +22,8 @@
 #define O200K_RANKS 199998
 #define LLAMA3_RANKS 128000
 
+#define NO_RANK "Line %d is not a token in base64, a blank and its rank."
+
 static int count_lines(const char *text, size_t size);
 static void read_line(GptTokenizerReader *reader, const char *line, size_t size, int number);
 static const char *split_by_size(int n_ranks);
@@ -39,9 +41,7 @@ gpt_tokenizer_from_tiktoken(const char *text, size_t size, const char *split)
 
 	if (n > LM_MAX_VOCABULARY - 1)
 		gpt_reader_malformed("It has %d ranks, the limit is %d.", n, LM_MAX_VOCABULARY - 1);
-	patterns = gpt_tokenizer_split(split ? split : split_by_size(n));
-	if (patterns == NULL)
-		gpt_reader_unsupported("split \"%s\"", split);
+	patterns = gpt_tokenizer_split_option(split ? split : split_by_size(n));
 	gpt_reader_begin(&reader);
 	spec = reader.spec;
 	spec->kind = LM_TOKENIZER_BPE;
@@ -55,8 +55,9 @@ gpt_tokenizer_from_tiktoken(const char *text, size_t size, const char *split)
 
 		CHECK_FOR_INTERRUPTS();
 		end = newline ? newline - text : size;
+		number++;
 		if (end > start)
-			read_line(&reader, text + start, end - start, number++);
+			read_line(&reader, text + start, end - start, number);
 	}
 	/* Both vocabularies leave out an id in front of the end token. */
 	if (spec->n_tokens == n + 2)
@@ -98,20 +99,21 @@ read_line(GptTokenizerReader *reader, const char *line, size_t size, int number)
 	n_digits = blank ? line + size - blank - 1 : 0;
 	if (n_digits > 0 && blank[n_digits] == '\r')
 		n_digits--;
-	if (blank == NULL || n_digits < 1 || n_digits > 9 ||
-		pg_b64_dec_len((int) (blank - line)) > (int) sizeof(bytes))
-		gpt_reader_malformed("Line %d is not a token and its rank.", number + 1);
+	if (blank == NULL || n_digits < 1 || n_digits > 9)
+		gpt_reader_malformed(NO_RANK, number);
+	if (pg_b64_dec_len((int) (blank - line)) > (int) sizeof(bytes))
+		gpt_reader_malformed("The token of line %d has more than %d bytes.", number,
+							 LM_MAX_TOKEN_SIZE);
 	memcpy(digits, blank + 1, n_digits);
 	for (size_t i = 0; i < n_digits; i++)
 		if (!isdigit((unsigned char) digits[i]))
-			gpt_reader_malformed("Line %d is not a token and its rank.", number + 1);
+			gpt_reader_malformed(NO_RANK, number);
 	n = pg_b64_decode(line, (int) (blank - line), (void *) bytes, sizeof(bytes));
 	if (n < 1)
-		gpt_reader_malformed("The token of line %d is not base64.", number + 1);
+		gpt_reader_malformed("The token of line %d is not base64.", number);
 	id = atoi(digits);
 	if (id >= reader->spec->n_tokens)
-		gpt_reader_malformed("Rank %d of line %d is not below the number of ranks.", id,
-							 number + 1);
+		gpt_reader_malformed("Rank %d of line %d is not below the number of ranks.", id, number);
 	gpt_reader_set_token(reader, id, digits, (LmBytes){bytes, n}, false);
 }
 

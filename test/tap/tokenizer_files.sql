@@ -53,9 +53,10 @@ CREATE FUNCTION refused(file bytea, message text, name text) RETURNS SETOF text 
 	$$SELECT throws_like(format('SELECT import_bytes(%L)', file), message, name)$$;
 SELECT refused(substr(file, 1, length(file) - n), '%', 'a model without its last ' || n || ' bytes is refused or read whole') FROM model(:settings, :identity) file, generate_series(1, 5) n
 	WHERE n <> 2;
-SELECT refused(piece('a', 0, 1) || '\x0aff'::bytea, 'tokenizer.model ends within a field', 'one that ends within a field');
-SELECT refused(piece('a', 0, 1) || '\x0b'::bytea, 'tokenizer.model has a field of wire type 3', 'a group');
-SELECT refused(piece('a', 0, 1) || '\x00'::bytea, 'tokenizer.model has a field without a number', 'a field 0');
+SELECT refused(piece('a', 0, 1) || '\x0aff'::bytea, 'tokenizer.model ends within the field that begins at byte 12', 'one that ends within a field');
+SELECT refused(piece('a', 0, 1) || '\x0b'::bytea, 'tokenizer.model has a field of wire type 3 at byte 12', 'a group');
+SELECT refused(piece('a', 0, 1) || '\x00'::bytea, 'tokenizer.model has a field without a number at byte 12', 'a field 0');
+SELECT refused(piece('a', 0, 1) || pb(1, '\x0a05'::bytea), 'tokenizer.model ends within the field that begins at byte 0 of piece 1', 'a piece that ends within a field');
 SELECT refused(piece('a', 0, 1) || piece('', 0, 1), 'piece 1 of tokenizer.model is empty', 'an empty piece');
 SELECT refused(piece('a', 0, 1) || pb(1, pb(1, '\xff'::bytea)), 'piece 1 of tokenizer.model is not text', 'a piece that is not text');
 SELECT refused(piece('a', 0, 1) || piece('b', 'NaN', 1), 'score of piece 1 of tokenizer.model is nan', 'a score that is no number');
@@ -76,7 +77,7 @@ SELECT is(gpt_tokenize('x', 'the the'), '{257,259}', 'the lowest rank is merged 
 SELECT is(gpt_tokenize('x', '12 qed'), '{260,32,113,101,100}', 'a token that no merge makes');
 SELECT is(gpt_tokenize('x', 'qed'), '{261}', 'is made of a whole piece');
 SELECT is(gpt_detokenize('x', '{257,259,261,262}'), 'the theqed', 'and the text is that of the bytes');
-SELECT throws_ok($$SELECT import_bytes(ranks(NULL), '{"split": "none"}')$$, '0A000', NULL, 'an unknown split is refused');
+SELECT throws_ok($$SELECT import_bytes(ranks(NULL), '{"split": "none"}')$$, '22023', 'option "split" must be the name of a known split or a regular expression, not "none"', 'an unknown split is refused');
 SELECT throws_ok($$SELECT import_bytes('YQ== 0', '{"pattern": "gpt2"}')$$, '22023', 'option "pattern" does not exist', 'an unknown option is refused');
 SELECT throws_ok($$SELECT import_bytes('YQ== 0', '{"split": 1}')$$, '22023', 'option "split" must be a string or null', 'a split that is no string is refused');
 SELECT throws_ok($$SELECT import_bytes(E'YQ== 0\nYg==', '{"split": "gpt2"}')$$, '22000', 'tokenizer is malformed', 'a line without a rank is refused');

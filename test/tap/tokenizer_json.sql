@@ -120,7 +120,7 @@ SELECT throws_ok($$SELECT gpt_import_tokenizer('x', '{"model": ')$$, '22032', 't
 SELECT malformed('[]', 'It is not a JSON object.');
 SELECT malformed('{}', 'It has no object "model".');
 SELECT malformed('{"model": []}', 'It has no object "model".');
-SELECT malformed('{"model": {}}', 'An object that must have a "type" has none.');
+SELECT malformed('{"model": {}}', 'The object at $.model must have a "type", a string.');
 SELECT malformed(json #- '{model,vocab}', 'It has no object of tokens.') FROM file;
 SELECT malformed(json #- '{model,merges}', 'Its model has no array "merges".') FROM file;
 SELECT malformed(jsonb_set(json, '{added_tokens}', '{}'), 'Its "added_tokens" are not an array.') FROM file;

@@ -10,6 +10,7 @@
  * A later value of a field that is not a list takes the place of an earlier one.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/sentencepiece.h"
@@ -55,6 +56,7 @@ static bool take_fixed(uint64_t *value, LmBytes message, size_t *position, size_
 static bool read_piece(LmSentencePiece *piece, LmBytes message, LmError *error);
 static bool read_trainer(LmSentenceModel *model, LmBytes message, LmError *error);
 static bool read_normalizer(LmSentenceModel *model, LmBytes message, LmError *error);
+static bool name_piece(LmError *error, int id);
 static bool check_piece(const LmSentencePiece *piece, int id, LmError *error);
 static bool expect(const Field *field, WireType type, const char *name, LmError *error);
 
@@ -90,7 +92,9 @@ lm_sentence_model_open(LmSentenceModel *model, LmBytes file, LmError *error)
 		if (model->n_pieces == LM_MAX_VOCABULARY)
 			return lm_fail(error, LM_ERR_LIMIT, (int64_t) position,
 						   "tokenizer.model has more than %d pieces", LM_MAX_VOCABULARY);
-		if (!read_piece(&piece, field.bytes, error) || !check_piece(&piece, model->n_pieces, error))
+		if (!read_piece(&piece, field.bytes, error))
+			return name_piece(error, model->n_pieces);
+		if (!check_piece(&piece, model->n_pieces, error))
 			return false;
 		model->n_pieces++;
 	}
@@ -154,6 +158,17 @@ read_piece(LmSentencePiece *piece, LmBytes message, LmError *error)
 		}
 	}
 	return true;
+}
+
+/* Says in the message of an error in which piece it is. */
+static bool
+name_piece(LmError *error, int id)
+{
+	size_t size = error ? strlen(error->message) : 0;
+
+	if (error)
+		snprintf(error->message + size, sizeof error->message - size, " of piece %d", id);
+	return false;
 }
 
 static bool
@@ -253,7 +268,7 @@ next_field(Field *field, LmBytes message, size_t *position, LmError *error)
 
 	if (whole && (tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3))
 		return lm_fail(error, LM_ERR_FORMAT, (int64_t) start,
-					   "tokenizer.model has a field without a number");
+					   "tokenizer.model has a field without a number at byte %zu", start);
 	*field = (Field){.number = (uint32_t) (tag >> 3), .type = (WireType) (tag & 7)};
 	if (whole)
 		switch (field->type)
@@ -276,10 +291,11 @@ next_field(Field *field, LmBytes message, size_t *position, LmError *error)
 				break;
 			default:
 				return lm_fail(error, LM_ERR_FORMAT, (int64_t) start,
-							   "tokenizer.model has a field of wire type %d", (int) field->type);
+							   "tokenizer.model has a field of wire type %d at byte %zu",
+							   (int) field->type, start);
 		}
-	return whole ||
-		   lm_fail(error, LM_ERR_FORMAT, (int64_t) start, "tokenizer.model ends within a field");
+	return whole || lm_fail(error, LM_ERR_FORMAT, (int64_t) start,
+							"tokenizer.model ends within the field that begins at byte %zu", start);
 }
 
 /* Seven bits a byte, the lowest first, at most ten bytes; false where the message ends before. */
