@@ -103,6 +103,37 @@ CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, object oid, options 
 COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 	'stores the tokenizer of a file in a large object under a name: tokenizer.json, tokenizer.model, tiktoken or GGUF; returns the size of its vocabulary';
 
+-- How texts are cleaned
+
+CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
+	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
+		CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label classification'
+			WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NOT NULL THEN 'classification' ELSE v.task END AS task,
+		(SELECT pg_catalog.array_agg(l.label ORDER BY l.number USING OPERATOR(pg_catalog.<))
+			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)) AS labels,
+		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
+		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
+		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
+		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n
+				WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND @extschema@.gpt_can_use(n.object, NULL::pg_catalog.uuid)),
+			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
+				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
+		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at,
+		v.config OPERATOR(pg_catalog.->) 'clean' AS clean
+	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
+COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
+
+CREATE OR REPLACE VIEW @extschema@.gpt_models WITH (security_barrier) AS
+	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
+		v.validation_loss, v.validation_bits_per_byte, v.job, v.query_sha256, v.options, v.watermark, v.base, m.image_type, v.size, v.weights,
+		v.created_at, v.clean
+	FROM @extschema@.gpt_versions v
+		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
+COMMENT ON COLUMN @extschema@.gpt_models.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
+
 -- Estimates and reports, and jobs that make tokenizers
 
 ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;

@@ -533,7 +533,8 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
 				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
 		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
-		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at
+		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at,
+		v.config OPERATOR(pg_catalog.->) 'clean' AS clean
 	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
@@ -560,11 +561,12 @@ COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rest
 COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
+COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
 		v.validation_loss, v.validation_bits_per_byte, v.job, v.query_sha256, v.options, v.watermark, v.base, m.image_type, v.size, v.weights,
-		v.created_at
+		v.created_at, v.clean
 	FROM @extschema@.gpt_versions v
 		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
 COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models that the current role may use';
@@ -591,6 +593,7 @@ COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that
 COMMENT ON COLUMN @extschema@.gpt_models.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_models.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_models.created_at IS 'when it was published';
+COMMENT ON COLUMN @extschema@.gpt_models.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 
 CREATE VIEW @extschema@.gpt_images WITH (security_barrier) AS
 	SELECT i.model, i.version, i.type, i.size, i.created_at, i.last_used_at FROM @extschema@.gpt_image_rows() i;

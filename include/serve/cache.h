@@ -8,6 +8,7 @@
 #ifndef GPT_CACHE_H
 #define GPT_CACHE_H
 
+#include "core/clean_options.h"
 #include "engine/many.h"
 #include "store/catalog.h"
 
@@ -25,6 +26,7 @@ typedef struct GptServed
 	 * completions, whose prompts end as in training
 	 */
 	bool heals;
+	GptCleaner *cleaner; /* of texts that the model reads, as its rows were; NULL: none */
 	const char *extras; /* of the version (store/model_extras.h), or NULL */
 } GptServed;
 

@@ -12,12 +12,19 @@
 #include "serve/cache.h"
 #include "fmgr.h"
 
+#define GPT_CALL_CLEANED (1 << 8)
+
 /* One call: its request, and a detail of its result. */
 typedef struct GptCall
 {
 	LmRequest request; /* texts are the arguments', detoasted in the current context */
 	/* score: the metric; embed: whether the length is 1; chat: whether the model may reason */
 	int detail;
+	/*
+	 * how a model with a cleaner cleans the text: LM_CLEAN_KEEP_START where it continues a prompt,
+	 * GPT_CALL_CLEANED where text and prompt are clean
+	 */
+	int cleaning;
 	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
 } GptCall;
 

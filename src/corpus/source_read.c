@@ -317,6 +317,7 @@ clean_row(GptSourceRow *row, Reader *reader)
 	clean_text(reader, &row->prompt, &row->prompt_size, LM_CLEAN_KEEP_END, &whole);
 	whole.too_short = false;
 	clean_text(reader, &row->text, &row->size, prompted ? LM_CLEAN_KEEP_START : 0, &whole);
+	whole.too_short = whole.too_short && row->size > 0; /* else it is a row without text */
 	row->is_short = whole.too_short;
 	gpt_clean_count(&cleaner->counts, &whole);
 }

@@ -222,6 +222,7 @@ many_memory(const GptCachedModel *entry, int n_sequences, int n_pages)
 static void
 take_extras(GptCachedModel *entry, const char *extras)
 {
+	MemoryContext caller;
 	int32 *ends;
 
 	if (extras == NULL)
@@ -231,6 +232,9 @@ take_extras(GptCachedModel *entry, const char *extras)
 	if (entry->n_ends > 0)
 		memcpy(entry->ends, ends, entry->n_ends * sizeof(int32));
 	entry->served.extras = MemoryContextStrdup(entry->context, extras);
+	caller = MemoryContextSwitchTo(entry->context);
+	entry->served.cleaner = gpt_cleaner_create(gpt_extras_clean(extras));
+	MemoryContextSwitchTo(caller);
 }
 
 /* Loads a model into a context of its own; an error before gpt_cached_add frees all of it. */

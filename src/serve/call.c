@@ -59,6 +59,7 @@ static Datum call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
 static int run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task);
 static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 					   const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
+static void clean(GptCall *call, const GptServed *served, MemoryContext context);
 static LmError *prompt_error(size_t size);
 static size_t vector_size(LmTask task, const LmConfig *config);
 static size_t stops_size(const LmRequest *requests, int n);
@@ -141,7 +142,7 @@ run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
 
 /* Completes a call; NULL, or why that is not possible, palloc'd. */
 static LmError *
-prepare(GptCall *call, const GptCallKind *kind, const GptServed *served)
+prepare(GptCall *call, const GptCallKind *kind, const GptServed *served, MemoryContext cleaned)
 {
 	LmError error;
 
@@ -152,7 +153,30 @@ prepare(GptCall *call, const GptCallKind *kind, const GptServed *served)
 		*copy = error;
 		return copy;
 	}
+	if (served->cleaner != NULL)
+		clean(call, served, cleaned);
 	return call->request.task == LM_TASK_GENERATE ? prompt_error(call->request.prompt.size) : NULL;
+}
+
+/*
+ * Cleans prompt and text as the model's rows were cleaned. A conversation is clean already: its
+ * kind's `prepare` did it.
+ */
+static void
+clean(GptCall *call, const GptServed *served, MemoryContext context)
+{
+	LmRequest *request = &call->request;
+	MemoryContext caller;
+
+	if (request->sampling.marked || (call->cleaning & GPT_CALL_CLEANED) != 0)
+		return;
+	caller = MemoryContextSwitchTo(context);
+	if (request->prompt.size > 0)
+		request->prompt =
+			gpt_cleaner_text(NULL, served->cleaner, request->prompt, LM_CLEAN_KEEP_END);
+	if (request->text.size > 0)
+		request->text = gpt_cleaner_text(NULL, served->cleaner, request->text, call->cleaning);
+	MemoryContextSwitchTo(caller);
 }
 
 /*
@@ -164,6 +188,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 {
 	LmRequest *requests = palloc0(n * sizeof(LmRequest));
 	int *places = palloc(n * sizeof(int));
+	MemoryContext cleaned = NULL;
 	instr_time begin;
 	instr_time end;
 	int64 tokens;
@@ -171,13 +196,16 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	int n_requests = 0;
 
 	INSTR_TIME_SET_CURRENT(begin);
+	if (served->cleaner != NULL)
+		cleaned = AllocSetContextCreate(CurrentMemoryContext, "gpt cleaned texts",
+										ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < n; i++)
 	{
 		GptCall call = calls[i];
 
 		memset(&answers[i], 0, sizeof(GptAnswer));
 		answers[i].is_null = true;
-		answers[i].error = prepare(&call, kind, served);
+		answers[i].error = prepare(&call, kind, served, cleaned);
 		if (answers[i].error != NULL)
 			continue;
 		requests[n_requests] = call.request;
@@ -185,6 +213,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		places[n_requests++] = i;
 	}
 	give_vectors(requests, n_requests, kind->task, served->config);
+	if (cleaned != NULL)
+		held += MemoryContextMemAllocated(cleaned, true);
 	held += n_requests * vector_size(kind->task, served->config) + stops_size(requests, n_requests);
 	many = gpt_cache_many(served, requests, n_requests, held);
 	tokens = lm_many_tokens(many);
@@ -192,6 +222,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	for (int i = 0; i < n_requests; i++)
 		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
 	lm_many_forget(many);
+	if (cleaned != NULL)
+		MemoryContextDelete(cleaned);
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, begin);
 	if (totals != NULL)

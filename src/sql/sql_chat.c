@@ -115,12 +115,18 @@ prepare(GptCall *call, const GptServed *served, LmError *error)
 {
 	const GptChatTemplate *template = gpt_extras_chat(served->extras);
 	StringInfoData prompt;
+	LmCleaned cleaned;
+	GptChat chat;
 
 	if (template == NULL || !gpt_chat_fits(call->chat, template))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "the conversation does not follow the model's chat template");
+	chat = *call->chat;
+	chat.messages = palloc(chat.n * sizeof(GptChatMessage));
+	memcpy(chat.messages, call->chat->messages, chat.n * sizeof(GptChatMessage));
+	gpt_chat_clean(&cleaned, &chat, served->cleaner);
 	initStringInfo(&prompt);
-	gpt_chat_prompt(&prompt, call->chat, template, call->detail != 0);
+	gpt_chat_prompt(&prompt, &chat, template, call->detail != 0);
 	call->request.prompt = (LmBytes){prompt.data, prompt.len};
 	gpt_complete_sampling(&call->request.sampling, served->extras);
 	add_stops(&call->request.sampling, template);
@@ -138,6 +144,7 @@ gpt_chat_tokens(PG_FUNCTION_ARGS)
 	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
 	const GptServed *served;
 	StringInfoData prompt;
+	LmCleaned cleaned;
 	LmTokens tokens = {0};
 	LmError error;
 	Datum *values;
@@ -152,6 +159,7 @@ gpt_chat_tokens(PG_FUNCTION_ARGS)
 	model = gpt_argument_text(fcinfo, 0);
 	gpt_chat_read_jsonb(&chat, PG_GETARG_JSONB_P(1), "");
 	served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
+	gpt_chat_clean(&cleaned, &chat, served->cleaner);
 	initStringInfo(&prompt);
 	gpt_chat_prompt(&prompt, &chat, template_of(served, model),
 					gpt_argument_boolean(fcinfo, 2, false));

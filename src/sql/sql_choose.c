@@ -149,7 +149,10 @@ rate(double *ratings, const GptServed *served, LmBytes prompt, const Datum *slic
 	GptCall *calls = palloc(n * sizeof(GptCall));
 
 	for (int i = 0; i < n; i++)
+	{
 		gpt_score_of_text(&calls[i], bytes_of(slice[i]));
+		calls[i].cleaning = LM_CLEAN_KEEP_START;
+	}
 	gpt_call_answer(alone, &gpt_logprob_call, served, calls, n, 0, NULL);
 	for (int i = 0; i < n; i++)
 		calls[i].request.prompt = prompt;

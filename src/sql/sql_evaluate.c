@@ -174,6 +174,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	served = gpt_cache_acquire(model, source.shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
 																	 : GPT_SERVED_LANGUAGE_MODEL);
 	evaluation->served = served;
+	source.cleaner = served->cleaner;
 	if (evaluation->chats)
 		source.chat = gpt_extras_chat(served->extras);
 	gpt_source_check_chat(&source.shape, source.chat != NULL);
@@ -282,7 +283,10 @@ static void
 ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind, const GptCall *call,
 	const GptSourceRow *row)
 {
-	gpt_call_answer(answer, kind, evaluation->served, call, 1, 0, NULL);
+	GptCall clean = *call;
+
+	clean.cleaning = GPT_CALL_CLEANED; /* with the row */
+	gpt_call_answer(answer, kind, evaluation->served, &clean, 1, 0, NULL);
 	if (answer->error != NULL)
 		gpt_bridge_raise_row(answer->error, "query", row->number);
 }

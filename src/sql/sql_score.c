@@ -112,6 +112,7 @@ read_logprob(GptCall *call, FunctionCallInfo fcinfo)
 		return false;
 	gpt_score_of_text(call, bytes_argument(fcinfo, 2));
 	call->request.prompt = bytes_argument(fcinfo, 1);
+	call->cleaning = LM_CLEAN_KEEP_START;
 	call->request.include_end = gpt_argument_boolean(fcinfo, 3, true);
 	return true;
 }

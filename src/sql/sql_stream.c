@@ -122,10 +122,12 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	bool truncated;
 	LmError error;
 	MemoryContext caller;
+	LmBytes prompt;
 
 	MemoryContextReset(stream->held);
 	caller = MemoryContextSwitchTo(stream->held);
 	stream->served = gpt_cache_acquire(stream->model, GPT_SERVED_LANGUAGE_MODEL);
+	prompt = gpt_cleaner_text(NULL, stream->served->cleaner, request->prompt, LM_CLEAN_KEEP_END);
 	MemoryContextSwitchTo(caller);
 	MemoryContextRegisterResetCallback(stream->held, &stream->release);
 	stream->engine = gpt_bridge_generation();
@@ -133,8 +135,8 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	while (stream->generation == NULL)
 	{
 		stream->generation =
-			lm_generation_start(gpt_cache_session(stream->served), request->prompt.data,
-								request->prompt.size, &request->sampling, &truncated, &error);
+			lm_generation_start(gpt_cache_session(stream->served), prompt.data, prompt.size,
+								&request->sampling, &truncated, &error);
 		if (stream->generation == NULL)
 			gpt_bridge_retry(&error);
 	}
