@@ -45,45 +45,49 @@ CREATE TABLE dirty AS SELECT '<p>Row ' || n || ' of ' || repeat('many ', 3) || '
 CREATE TABLE clean AS SELECT gpt_clean(body, '{"emails": true, "min_length": 5}') AS body FROM dirty;
 CREATE FUNCTION tiny(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS
 	$$SELECT '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 2, "batch_size": 4, "seed": 1}' || more$$;
-SELECT gpt_train('m', 'SELECT body FROM dirty', tiny('{"clean": {"emails": true, "min_length": 5}}')) AS job \gset
+SELECT gpt_train('washed', 'SELECT body FROM dirty', tiny('{"clean": {"emails": true, "min_length": 5}}')) AS job \gset
 SELECT gpt_wait(:job);
 SELECT report -> 'rows' AS rows, report -> 'documents' AS documents, report -> 'skipped' AS skipped, report -> 'cleaned' AS cleaned FROM gpt_jobs WHERE job = :job;
-SELECT gpt_train('plain', 'SELECT body FROM clean', tiny()) AS job \gset
+SELECT gpt_train('unwashed', 'SELECT body FROM clean', tiny()) AS job \gset
 SELECT gpt_wait(:job);
-SELECT a.loss = b.loss AND a.validation_loss = b.validation_loss AS same, b.clean FROM gpt_models a, gpt_models b WHERE a.model = 'm' AND b.model = 'plain';
-SELECT jsonb_pretty(clean) FROM gpt_models WHERE model = 'm';
-SELECT gpt_train('seen', 'SELECT body FROM dirty', tiny('{"clean": {"emails": true}, "validation_query": "SELECT body FROM dirty"}')) AS job \gset
+SELECT a.loss = b.loss AND a.validation_loss = b.validation_loss AS same, b.clean FROM gpt_models a, gpt_models b WHERE a.model = 'washed' AND b.model = 'unwashed';
+SELECT jsonb_pretty(clean) FROM gpt_models WHERE model = 'washed';
+SELECT gpt_train('washed_seen', 'SELECT body FROM dirty', tiny('{"clean": {"emails": true}, "validation_query": "SELECT body FROM dirty"}')) AS job \gset
 SELECT gpt_wait(:job);
 SELECT report -> 'cleaned' AS cleaned, report -> 'validation' AS validation FROM gpt_jobs WHERE job = :job;
 
 -- a model cleans what it reads, but for the length, and for white space where text goes on
-SELECT gpt_score('m', '<b>Row</b> 1 x@y.org') = gpt_score('m', 'Row 1 <email>') AS score, gpt_score('plain', '<b>Row</b> 1') <> gpt_score('plain', 'Row 1') AS other,
-	gpt_score('m', '<b>Row</b> 1', 'bits_per_byte') = gpt_score('plain', 'Row 1', 'bits_per_byte') AS bits_per_byte,
-	gpt_score('m', '{"<b>x</b>","x"}'::text[]) = gpt_score('plain', '{x,x}'::text[]) AS elements, gpt_score('m', '<br>') IS NULL AS nothing;
-SELECT gpt_logprob('m', '<b>Row</b> ', ' 1<br>') = gpt_logprob('plain', 'Row ', ' 1') AS logprob, gpt_logprob('m', 'Row', ' 1') <> gpt_logprob('m', 'Row', '1') AS space_stays,
-	gpt_choose('m', '<i>Row</i>', '{" 1<br>"," many"}') IN (' 1<br>', ' many') AS choice, gpt_embed('m', '<b>Row</b>') = gpt_embed('plain', 'Row') AS embed;
-SELECT gpt_generate('m', '<b>Row</b> ', 8, seed => 1) = gpt_generate('plain', 'Row ', 8, seed => 1) AS generate,
-	(SELECT string_agg(text, '' ORDER BY position) FROM gpt_stream('m', '<b>Row</b> ', 8, seed => 1)) = gpt_generate('plain', 'Row ', 8, seed => 1) AS stream;
-SELECT gpt_perplexity('m', body) = gpt_perplexity('m', gpt_clean(body, '{"emails": true}')) AS perplexity FROM dirty;
-SELECT count(*) AS metrics, bool_and(a.value = b.value) AS same FROM gpt_evaluate('m', 'SELECT body FROM dirty') a JOIN gpt_evaluate('plain', 'SELECT body FROM clean') b USING (metric)
+SELECT gpt_score('washed', '<b>Row</b> 1 x@y.org') = gpt_score('washed', 'Row 1 <email>') AS score, gpt_score('unwashed', '<b>Row</b> 1') <> gpt_score('unwashed', 'Row 1') AS other,
+	gpt_score('washed', '<b>Row</b> 1', 'bits_per_byte') = gpt_score('unwashed', 'Row 1', 'bits_per_byte') AS bits_per_byte,
+	gpt_score('washed', '{"<b>x</b>","x"}'::text[]) = gpt_score('unwashed', '{x,x}'::text[]) AS elements, gpt_score('washed', '<br>') IS NULL AS nothing;
+SELECT gpt_logprob('washed', '<b>Row</b> ', ' 1<br>') = gpt_logprob('unwashed', 'Row ', ' 1') AS logprob, gpt_logprob('washed', 'Row', ' 1') <> gpt_logprob('washed', 'Row', '1') AS space_stays,
+	gpt_choose('washed', '<i>Row</i>', '{" 1<br>"," many"}') IN (' 1<br>', ' many') AS choice, gpt_embed('washed', '<b>Row</b>') = gpt_embed('unwashed', 'Row') AS embed;
+SELECT gpt_generate('washed', '<b>Row</b> ', 8, seed => 1) = gpt_generate('unwashed', 'Row ', 8, seed => 1) AS generate,
+	(SELECT string_agg(text, '' ORDER BY position) FROM gpt_stream('washed', '<b>Row</b> ', 8, seed => 1)) = gpt_generate('unwashed', 'Row ', 8, seed => 1) AS stream;
+SELECT gpt_perplexity('washed', body) = gpt_perplexity('washed', gpt_clean(body, '{"emails": true}')) AS perplexity FROM dirty;
+SELECT count(*) AS metrics, bool_and(a.value = b.value) AS same FROM gpt_evaluate('washed', 'SELECT body FROM dirty') a JOIN gpt_evaluate('unwashed', 'SELECT body FROM clean') b USING (metric)
 	WHERE metric NOT LIKE '%skipped%';
 
 -- classifiers, conversations, prompts
 CREATE TABLE chat AS SELECT jsonb_build_array(jsonb_build_object('role', 'user', 'content', '<p>Say ' || n || '</p>'), jsonb_build_object('role', 'assistant', 'content', 'It is&nbsp;' || n)) AS messages FROM generate_series(1, 30) n;
-SELECT gpt_finetune('m', 'SELECT messages FROM chat', '{"into": "talk", "chat_template": "chatml", "steps": 2, "clean": {"case": "lower"}}') AS job \gset
+SELECT gpt_finetune('washed', 'SELECT messages FROM chat', '{"into": "washed_talk", "chat_template": "chatml", "steps": 2, "clean": {"case": "lower"}}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT report -> 'cleaned' AS cleaned FROM gpt_jobs WHERE job = :job;
-SELECT gpt_chat_tokens('talk', '"<b>SAY</b> 1"') = gpt_chat_tokens('talk', '"say 1"') AS tokens, gpt_chat('talk', '"<b>SAY</b> 1"', 8, seed => 1) = gpt_chat('talk', '"say 1"', 8, seed => 1) AS chat;
-SELECT gpt_finetune('m', 'SELECT body AS text, ascii(reverse(split_part(body, ''@'', 1))) % 2 AS label FROM dirty', '{"into": "labels", "steps": 2}') AS job \gset
+SELECT gpt_chat_tokens('washed_talk', '"<b>SAY</b> 1"') = gpt_chat_tokens('washed_talk', '"say 1"') AS tokens, gpt_chat('washed_talk', '"<b>SAY</b> 1"', 8, seed => 1) = gpt_chat('washed_talk', '"say 1"', 8, seed => 1) AS chat;
+SELECT gpt_finetune('washed', 'SELECT body AS text, ascii(reverse(split_part(body, ''@'', 1))) % 2 AS label FROM dirty', '{"into": "washed_labels", "steps": 2}') AS job \gset
 SELECT gpt_wait(:job);
-SELECT gpt_classify('labels', '<b>Row</b>') = gpt_classify('labels', 'Row') AS classify,
-	(SELECT array_agg(p) FROM gpt_classify_probs('labels', '<b>Row</b>') p) = (SELECT array_agg(p) FROM gpt_classify_probs('labels', 'Row') p) AS probabilities;
-SELECT gpt_finetune('m', $$SELECT '<b>Row</b> ' || n AS prompt, ' is ' || n || ' ' AS completion FROM generate_series(1, 30) n$$, '{"into": "pairs", "steps": 2, "clean": true}') AS job \gset
+SELECT gpt_classify('washed_labels', '<b>Row</b>') = gpt_classify('washed_labels', 'Row') AS classify,
+	(SELECT array_agg(p) FROM gpt_classify_probs('washed_labels', '<b>Row</b>') p) = (SELECT array_agg(p) FROM gpt_classify_probs('washed_labels', 'Row') p) AS probabilities;
+SELECT gpt_finetune('washed', $$SELECT '<b>Row</b> ' || n AS prompt, ' is ' || n || ' ' AS completion FROM generate_series(1, 30) n$$, '{"into": "washed_pairs", "steps": 2, "clean": true}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT report -> 'bytes' AS bytes, report -> 'cleaned' AS cleaned FROM gpt_jobs WHERE job = :job;
 
 -- a fine-tune takes the base's options over, or its own; copies keep them
-SELECT gpt_finetune('m', 'SELECT body FROM dirty', '{"into": "none", "steps": 2, "clean": false}') AS job \gset
+SELECT gpt_finetune('washed', 'SELECT body FROM dirty', '{"into": "washed_none", "steps": 2, "clean": false}') AS job \gset
 SELECT gpt_wait(:job);
-SELECT gpt_copy_model('m', 'copy');
-SELECT model, clean ->> 'emails' AS emails, clean ->> 'case' AS letter_case, clean IS NULL AS none FROM gpt_models ORDER BY model;
+SELECT gpt_copy_model('washed', 'washed_copy');
+SELECT model, clean ->> 'emails' AS emails, clean ->> 'case' AS letter_case, clean IS NULL AS none FROM gpt_models WHERE model LIKE '%washed%' ORDER BY model;
+
+SELECT count(gpt_drop_model(model)) FROM gpt_models WHERE model LIKE '%washed%';
+DROP TABLE page, dirty, clean, chat;
+DROP FUNCTION tiny, one_step;
