@@ -52,10 +52,14 @@ typedef struct Nearest
 	char *found;
 } Nearest;
 
+/* The jobs that make what has the name $1. */
+#define MODEL_JOBS "(model = $1 AND base IS DISTINCT FROM $1)"
+#define TOKENIZER_JOBS "tokenizer = $1"
+
 static bool (*job_is_pending)(int64 job) = NULL;
 
 static bool describe_versions(Known *known, const char *model);
-static bool describe_job(Known *known, const char *model);
+static bool describe_job(Known *known, const char *name, const char *condition);
 static char *partial_version(const char *model);
 static void look_among_models(Nearest *nearest);
 static void look_among_tokenizers(Nearest *nearest, GptTokenizerWanted wanted);
@@ -78,7 +82,7 @@ gpt_catalog_raise_missing(const char *reference)
 	Known known = {0};
 
 	if ((strchr(reference, '@') == NULL || !describe_versions(&known, model)) &&
-		!describe_job(&known, model))
+		!describe_job(&known, model, MODEL_JOBS))
 	{
 		Nearest nearest = nearest_to(model);
 
@@ -100,9 +104,11 @@ gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted)
 	Nearest nearest = nearest_to(name);
 	Known known = {0};
 
-	if (or_model && ((strchr(name, '@') != NULL && describe_versions(&known, model)) ||
-					 describe_job(&known, model)))
-		raise_with(&known, psprintf("tokenizer or model \"%s\" does not exist", name));
+	if ((or_model && strchr(name, '@') != NULL && describe_versions(&known, model)) ||
+		describe_job(&known, model,
+					 or_model ? "(" MODEL_JOBS " OR " TOKENIZER_JOBS ")" : TOKENIZER_JOBS))
+		raise_with(&known, psprintf("tokenizer%s \"%s\" does not exist",
+									or_model ? " or model" : "", name));
 	look_among_tokenizers(&nearest, wanted);
 	if (or_model)
 		look_among_models(&nearest);
@@ -253,8 +259,10 @@ partial_version(const char *model)
 
 /* Says which job makes the model and how far it is; a partial version can be used already. */
 static void
-describe_state(Known *known, const char *model, int64 job, const char *state, const char *error)
+describe_state(Known *known, const char *name, int64 job, const char *kind, const char *state,
+			   const char *error)
 {
+	const char *noun = strcmp(kind, "tokenizer") == 0 ? "tokenizer" : "model";
 	char *partial;
 
 	if (job_is_pending != NULL && job_is_pending(job))
@@ -266,7 +274,7 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 	}
 	if (strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)
 	{
-		partial = partial_version(model);
+		partial = partial_version(name);
 		known->detail =
 			strcmp(state, "running") == 0
 				? psprintf("Job " INT64_FORMAT " is training it.", job)
@@ -278,46 +286,50 @@ describe_state(Known *known, const char *model, int64 job, const char *state, co
 						  : psprintf("Wait for it with gpt_wait(" INT64_FORMAT ").", job);
 		return;
 	}
-	known->detail = error != NULL
-						? psprintf("Job " INT64_FORMAT " for this model %s: %s", job, state, error)
-						: psprintf("Job " INT64_FORMAT " for this model was %s.", job, state);
+	known->detail =
+		error != NULL ? psprintf("Job " INT64_FORMAT " for this %s %s: %s", job, noun, state, error)
+					  : psprintf("Job " INT64_FORMAT " for this %s was %s.", job, noun, state);
 	known->hint = "The view gpt_jobs has more of the job.";
 }
 
 /*
- * The job of the model that is running, or else the last one, among jobs whose owner's privileges
- * the current role has.
+ * The job of the name that is running, or else the last one, among jobs that the condition accepts
+ * and whose owner's privileges the current role has.
  */
 static bool
-describe_job(Known *known, const char *model)
+describe_job(Known *known, const char *name, const char *condition)
 {
 	GptStatement statement;
 	int64 job = 0;
+	char *kind = NULL;
 	char *state = NULL;
 	char *error = NULL;
 
 	gpt_statement_begin(&statement);
-	gpt_statement_add_text(&statement, model);
+	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
 	if (gpt_statement_run(
 			&statement,
-			"SELECT job, state, split_part(error, E'\\n', 1) FROM %1$s.gpt_job WHERE model = $1 "
-			"AND base IS DISTINCT FROM $1 AND system_identifier = $2 AND database = $3 AND "
-			"pg_has_role($4, %1$s.gpt_job_owner(owner, system_identifier), 'USAGE') ORDER BY state "
-			"IN ('queued', 'running') DESC, state = 'running' DESC, job DESC LIMIT 1") > 0)
+			psprintf(
+				"SELECT job, kind, state, split_part(error, E'\\n', 1) FROM %%1$s.gpt_job WHERE "
+				"%s AND system_identifier = $2 AND database = $3 AND pg_has_role($4, "
+				"%%1$s.gpt_job_owner(owner, system_identifier), 'USAGE') ORDER BY state IN "
+				"('queued', 'running') DESC, state = 'running' DESC, job DESC LIMIT 1",
+				condition)) > 0)
 	{
 		bool is_null;
 
 		job = DatumGetInt64(gpt_statement_value(&statement, 0, 1, &is_null));
-		state = gpt_statement_text(&statement, 0, 2);
-		error = gpt_statement_text(&statement, 0, 3);
+		kind = gpt_statement_text(&statement, 0, 2);
+		state = gpt_statement_text(&statement, 0, 3);
+		error = gpt_statement_text(&statement, 0, 4);
 	}
 	gpt_statement_end(&statement);
 	if (state == NULL || strcmp(state, "succeeded") == 0)
 		return false;
-	describe_state(known, model, job, state, error);
+	describe_state(known, name, job, kind, state, error);
 	return true;
 }
 

@@ -94,6 +94,12 @@ SELECT missing_error($$SELECT gpt_score('missing_later', 'x')$$);
 UPDATE gpt_job SET state = 'cancelled', error = NULL WHERE job = :job;
 SELECT missing_error($$SELECT gpt_score('missing_later', 'x')$$);
 ROLLBACK;
+BEGIN;
+SELECT gpt_train_tokenizer('missing_parts', 'SELECT body FROM missing_line') > 0 AS submitted;
+SELECT missing_error($$SELECT gpt_tokenize('missing_parts', 'x')$$);
+SELECT missing_error($$SELECT gpt_train('missing_later', 'SELECT body FROM missing_line', '{"tokenizer": "missing_parts"}')$$);
+SELECT missing_error($$SELECT gpt_score('missing_parts', 'x')$$);
+ROLLBACK;
 
 SELECT gpt_drop_model('missing_reviews');
 SELECT gpt_drop_tokenizer('missing_pieces');

@@ -46,6 +46,18 @@ $node->start;
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job goes on after a crash of the server');
 nothing_is_left($node);
 
+# a job of a tokenizer begins anew: here it was waiting for a lock, in its query
+my $gate = $node->background_psql('postgres');
+$gate->query_safe('SELECT pg_advisory_lock(7)');
+$job = $node->safe_psql('postgres', q{SELECT gpt_train_tokenizer('words', 'SELECT body FROM line, pg_advisory_lock_shared(7)', '{"vocabulary": 300}')});
+$node->poll_query_until('postgres', "SELECT phase = 'reading' FROM gpt_stat_progress_train WHERE job = $job AND model = 'words'");
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job of a tokenizer goes on after a crash of the server');
+is($node->safe_psql('postgres', q{SELECT vocabulary, tries, j.kind, steps FROM gpt_tokenizers, gpt_jobs j WHERE tokenizer = 'words' AND model = 'words'}),
+	'300|2|tokenizer|43', 'which makes the tokenizer');
+nothing_is_left($node);
+
 # a job that always brings its worker down ends
 $job = submit($node, 'poison', 1000000);
 for my $try (1 .. 3)

@@ -53,7 +53,7 @@ my $expected_use = $node->safe_psql('app', $use, extra_params => [ '-U', 'bob' ]
 
 # A job that runs and one that waits while the dump is made.
 my $running = $node->safe_psql('app', qq{SELECT gpt_train('unfinished', 'SELECT body FROM line', '{"steps": 1000000, "layers": 1, "channels": 32, "tokenizer": "bytes"}')});
-my $waiting = $node->safe_psql('app', qq{SELECT gpt_train('waiting', 'SELECT body FROM line', '$options')});
+my $waiting = $node->safe_psql('app', q{SELECT gpt_train_tokenizer('waiting', 'SELECT body FROM line')});
 $node->poll_query_until('app', "SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE job = $running AND step > 0");
 
 # A server with the roles, whose numbers differ from those of the first.
@@ -95,7 +95,7 @@ is($target->safe_psql('app', $contents), $expected, 'models, owners, grants, tok
 is($target->safe_psql('app', $use, extra_params => [ '-U', 'bob' ]), $expected_use, 'a role uses what was granted to it');
 my ($status, $out, $err) = $target->psql('app', $use, extra_params => [ '-U', 'carol' ]);
 like($err, qr/permission denied/, 'and a stranger nothing');
-is($target->safe_psql('app', 'SELECT count(*) FROM gpt_jobs'), '4', 'a superuser sees the jobs of the other server');
+is($target->safe_psql('app', 'SELECT count(*) FROM gpt_jobs'), '5', 'a superuser sees the jobs of the other server');
 for my $role ('alice', 'first', 'second', 'carol')
 {
 	is($target->safe_psql('app', q{SELECT count(*) FROM gpt_jobs}, extra_params => [ '-U', $role ]), '0', "$role, whose number may be that of another role there, sees no queries");
