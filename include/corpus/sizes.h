@@ -18,6 +18,7 @@ typedef struct GptSizes
 	int64 n; /* texts */
 	int64 sum; /* of their sizes */
 	int64 largest;
+	int64 n_largest; /* texts of this size */
 	int64 counts[GPT_SIZES_COUNTS];
 } GptSizes;
 
@@ -28,5 +29,8 @@ extern void gpt_sizes_add(GptSizes *sizes, int64 size);
  * than 1.6 % too large. 0 where there are no texts.
  */
 extern int64 gpt_sizes_percentile(const GptSizes *sizes, double share);
+
+/* The share of the texts that are larger than a size below GPT_SIZES_EXACT. */
+extern double gpt_sizes_above(const GptSizes *sizes, int size);
 
 #endif /* GPT_SIZES_H */

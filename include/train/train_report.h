@@ -31,4 +31,11 @@ extern void gpt_report_corpus(GptJsonWriter *json, const GptCorpus *corpus);
 extern void gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds,
 							   const GptTrainResult *result);
 
+/*
+ * src/train/train_warnings.c: the member "warnings", an array of sentences. plan: NULL before it is
+ * made.
+ */
+extern void gpt_report_warnings(GptJsonWriter *json, const GptCorpus *corpus,
+								const GptTrainPlan *plan, const GptTrainOptions *options);
+
 #endif /* GPT_TRAIN_REPORT_H */

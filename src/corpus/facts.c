@@ -88,7 +88,8 @@ begin_facts(GptFacts *facts, const GptSpool *spool)
 	facts->skipped = *gpt_spool_why_skipped(spool);
 	if (gpt_spool_cleaned(spool) != NULL)
 	{
-		GptCleanCounts *cleaned = palloc(sizeof(GptCleanCounts));
+		GptCleanCounts *cleaned =
+			MemoryContextAlloc(GetMemoryChunkContext(facts), sizeof(GptCleanCounts));
 
 		*cleaned = *gpt_spool_cleaned(spool);
 		facts->cleaned = cleaned;

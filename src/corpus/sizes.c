@@ -48,6 +48,7 @@ gpt_sizes_add(GptSizes *sizes, int64 size)
 {
 	sizes->n++;
 	sizes->sum += size;
+	sizes->n_largest = size > sizes->largest ? 1 : sizes->n_largest + (size == sizes->largest);
 	sizes->largest = Max(sizes->largest, size);
 	sizes->counts[count_of(size)]++;
 }
@@ -65,4 +66,14 @@ gpt_sizes_percentile(const GptSizes *sizes, double share)
 			return Min(largest_of(i), sizes->largest);
 	}
 	return sizes->largest;
+}
+
+double
+gpt_sizes_above(const GptSizes *sizes, int size)
+{
+	int64 n = 0;
+
+	for (int i = size + 1; i < GPT_SIZES_COUNTS; i++)
+		n += sizes->counts[i];
+	return sizes->n > 0 ? (double) n / (double) sizes->n : 0;
 }

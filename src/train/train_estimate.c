@@ -40,5 +40,6 @@ gpt_train_estimate(const char *query, const GptTrainOptions *options)
 	gpt_json_begin(&json, NULL);
 	gpt_report_corpus(&json, corpus);
 	gpt_report_choices(&json, &plan, timing.seconds, NULL);
+	gpt_report_warnings(&json, corpus, &plan, options);
 	return gpt_json_finish(&json);
 }

@@ -62,9 +62,10 @@ static GptCorpus *continue_corpus(const GptJob *job, GptTrainOptions *options,
 static void end_without_rows(const GptJob *job);
 static void continue_plan(GptTrainPlan *plan, const GptJob *job, const GptCheckpoint *from);
 static void record_start(const GptJob *job, int64 step, bool data_changed);
-static void record_corpus(const GptJob *job, const GptCorpus *corpus);
+static void record_corpus(const GptJob *job, const GptTrainOptions *options,
+						  const GptCorpus *corpus);
 static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
-						const GptCorpus *corpus);
+						const GptTrainOptions *options, const GptCorpus *corpus);
 static void publish_version(void *argument);
 static const char *note_of_choice(const GptTrainResult *result);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
@@ -114,7 +115,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	if (options->clean != NULL)
 		corpus->extras =
 			gpt_extras_with_clean(corpus->extras, gpt_clean_keep(options->clean, "clean"));
-	record_corpus(job, corpus);
+	record_corpus(job, options, corpus);
 
 	/* 3. */
 	if (from != NULL)
@@ -126,7 +127,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	else if (base != NULL && base->step == 0 &&
 			 memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_train_base_changed(base);
-	record_plan(job, step, &plan, corpus);
+	record_plan(job, step, &plan, options, corpus);
 
 	/* 4. */
 	gpt_train_saver_init(&saver, job, &plan, corpus, &progress);
@@ -244,7 +245,7 @@ record_start(const GptJob *job, int64 step, bool data_changed)
 
 /* Commits the counts at once, so that gpt_jobs shows them while the training runs. */
 static void
-record_corpus(const GptJob *job, const GptCorpus *corpus)
+record_corpus(const GptJob *job, const GptTrainOptions *options, const GptCorpus *corpus)
 {
 	GptTransaction transaction;
 
@@ -256,6 +257,7 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 
 		gpt_json_begin(&report, NULL);
 		gpt_report_corpus(&report, corpus);
+		gpt_report_warnings(&report, corpus, NULL, options);
 		gpt_job_add_report(job->number, gpt_json_finish(&report));
 	}
 	if (corpus->note != NULL)
@@ -268,7 +270,8 @@ record_corpus(const GptJob *job, const GptCorpus *corpus)
 }
 
 static void
-record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCorpus *corpus)
+record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptTrainOptions *options,
+			const GptCorpus *corpus)
 {
 	GptJsonWriter report = {NULL};
 	GptTransaction transaction;
@@ -278,6 +281,8 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptCo
 					  gpt_report_conditions(plan, corpus, NULL));
 	gpt_json_begin(&report, NULL);
 	gpt_report_choices(&report, plan, (double) plan->total_time / USECS_PER_SEC, NULL);
+	if (corpus->facts != NULL)
+		gpt_report_warnings(&report, corpus, plan, options);
 	gpt_job_add_report(job->number, gpt_json_finish(&report));
 	gpt_transaction_commit(&transaction);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains %zu parameters for " INT64_FORMAT

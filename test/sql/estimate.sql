@@ -32,6 +32,21 @@ INSERT INTO estimate_note SELECT 10 + n, body FROM unnest(ARRAY['<p>A tag of the
 SELECT e -> 'scripts' AS scripts, e -> 'languages' AS languages, e -> 'html' AS html, e -> 'urls' AS urls, e -> 'emails' AS emails, e -> 'control_characters' AS control_characters
 FROM gpt_estimate('SELECT body FROM estimate_note WHERE id > 10 ORDER BY id') e;
 
+-- warnings, each with its number
+CREATE FUNCTION estimate_warnings(query text, options jsonb DEFAULT '{}') RETURNS SETOF text LANGUAGE sql
+	AS $$SELECT jsonb_array_elements_text(gpt_estimate(query, options || '{"steps": 1, "layers": 1, "channels": 32, "tokenizer": "bytes"}') -> 'warnings')$$;
+CREATE VIEW estimate_good AS SELECT 'Line ' || n || ' of a text that is as it should be, and it ends here.' AS body FROM generate_series(1, 400) n;
+SELECT estimate_warnings('SELECT body FROM estimate_good');
+SELECT estimate_warnings($$SELECT body FROM estimate_good UNION ALL SELECT NULL FROM generate_series(1, 50)$$);
+SELECT estimate_warnings($$SELECT body FROM estimate_good UNION ALL SELECT repeat('It is long. ', 1000)$$);
+SELECT estimate_warnings($$SELECT left(body || repeat(' and so on', length(body) % 3 * 20), 200) AS body FROM estimate_good$$);
+SELECT estimate_warnings($$SELECT body || repeat(' It goes on', 5) || CASE WHEN body LIKE '%7 of%' THEN '' ELSE '.' END AS body FROM estimate_good$$);
+SELECT estimate_warnings($$SELECT CASE WHEN body LIKE '%7 of%' THEN '<b>' || body || '</b> https://example.org me@example.org' || chr(1) ELSE body END AS body FROM estimate_good$$);
+SELECT estimate_warnings($$SELECT body FROM estimate_good UNION ALL SELECT '床前明月光，疑是地上霜。' FROM generate_series(1, 400)$$);
+SELECT estimate_warnings($$SELECT body FROM estimate_good UNION ALL SELECT 'Das ist der Anfang, und das ist nicht das Ende.' FROM generate_series(1, 400)$$);
+SELECT estimate_warnings($$SELECT body FROM estimate_good LIMIT 3$$);
+SELECT estimate_warnings($$SELECT body FROM estimate_good$$, '{"context": 16, "validation_fraction": 0}');
+
 -- errors are those of gpt_train
 SELECT gpt_estimate(NULL);
 SELECT gpt_estimate('SELECT body FROM nothing');
@@ -50,5 +65,7 @@ SELECT gpt_estimate('SELECT body FROM estimate_note') ->> 'documents' AS documen
 COMMIT;
 
 SELECT gpt_drop_model(name) FROM estimated;
+DROP VIEW estimate_good;
+DROP FUNCTION estimate_warnings;
 DROP TABLE estimate_line, estimate_note, estimated;
 DROP SEQUENCE estimate_counter;
