@@ -15,16 +15,20 @@
 typedef struct GptTokenizerChoice
 {
 	LmTokenizerKind kind;
-	int vocabulary; /* wanted tokens; 0: the kind and the texts decide */
+	int vocabulary; /* of BPE: tokens, at most where the options do not ask for so many */
+	int64 min_count; /* of BPE: a pair that occurs less often in all texts is no token */
 	char *why; /* one sentence without a period, for a report */
 } GptTokenizerChoice;
 
 /*
  * What the options name, or else what suits the texts of the training side; options->tokenizer is
- * not the name of a stored tokenizer. Reads the spool once at most, from its beginning; `why` is
- * allocated in the current memory context.
+ * not the name of a stored tokenizer. The choice does not depend on the order of the rows. Reads
+ * the spool once at most, from its beginning; `why` is allocated in the current memory context.
  */
 extern GptTokenizerChoice gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool,
 											   GptProgress *progress);
+
+/* The same choice for a sample that has such a share of the texts: pairs occur less often there. */
+extern GptTokenizerChoice gpt_choice_of_sample(const GptTokenizerChoice *choice, double share);
 
 #endif /* GPT_CHOOSE_TOKENIZER_H */

@@ -88,8 +88,8 @@ const GptOption gpt_options_table[] = {
 		"in gpt_finetune the tokens of a window of training, at most the model's context: unless "
 		"given, that or, above 1024, 64 to 1024"),
 	INTEGER(TRAIN | TOKENIZER, vocabulary, NULL, 257, 1048576,
-			"vocabulary of a tokenizer that the job trains; chosen from the size of the training "
-			"documents, 512 to 32768"),
+			"vocabulary of a tokenizer that the job trains; chosen from the training documents, at "
+			"most 32768"),
 	TEXT(TRAIN, tokenizer,
 		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
 		 "which the job trains on the training documents, or auto, which chooses among these by "
@@ -101,8 +101,9 @@ const GptOption gpt_options_table[] = {
 		"how bpe splits texts into words, which no merge joins: the name of a known split, such as "
 		"gpt2, cl100k, llama3, qwen2, o200k or tekken, or a regular expression of ICU; unless "
 		"given, gpt2"),
-	INTEGER(TOKENIZER, min_count, "3", 2, 1e9,
-			"bpe learns no merge of a pair that occurs less often"),
+	INTEGER(TOKENIZER, min_count, NULL, 2, 1e9,
+			"bpe learns no merge of a pair that occurs less often; 3 where vocabulary is given, "
+			"otherwise 8"),
 	WORD(TRAIN | TOKENIZER, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
 	WORD(BOTH, documents, "packed", lm_documents_name,

@@ -21,7 +21,6 @@ gpt_bpe_options(const GptTrainOptions *options)
 		.pattern = options->split != NULL ? pattern_of(options->split) : NULL,
 		.normalize_nfc = options->normalize == GPT_NORMALIZE_NFC,
 		.normalize_nfkc = options->normalize == GPT_NORMALIZE_NFKC,
-		.min_count = options->min_count,
 		.whole_characters = true,
 	};
 }

@@ -2,56 +2,87 @@
  * src/corpus/choose_tokenizer.c
  *
  * Options and a spool go in, the kind of tokenizer and the size of its vocabulary come out, with
- * the reason. docs/benchmarks.md has the measurements that the rule follows.
+ * the reason. For texts without prompts and labels:
+ *
+ *   short rows                    bytes
+ *   many characters, each rare    characters
+ *   all others                    BPE, with the pairs that are frequent enough to be learnt
+ *
+ * Prompts and labels have their own rules. docs/benchmarks.md has the measurements.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "core/bridge.h"
 #include "core/words.h"
 #include "corpus/choose_tokenizer.h"
 
 #define SHORT_ROW 32 /* bytes of a text, and ... */
 #define SHORT_PROMPTED_ROW 64 /* ... of a prompt with its completion, ... */
-/* ... which this share of rows does not exceed; measured in docs/benchmarks.md */
-#define SHORT_SHARE 0.95
-#define SMALLEST_VOCABULARY 512
+#define SHORT_SHARE 0.95 /* ... which this share of rows does not exceed */
+/*
+ * Where the texts have so many different characters, and each occurs less often on average, a
+ * character is a word, and pairs of them are too rare to be learnt.
+ */
+#define MANY_CHARACTERS 1000
+#define RARE_CHARACTER 64
+#define ASSIGNED_CHARACTERS 160000 /* in Unicode 16, rounded up */
+/*
+ * A token has to occur so often to be learnt: with 3 the vocabulary of logs and JSON is twice as
+ * large, from numbers that do not come again; with 16 that of stories and code is too small.
+ */
+#define FREQUENT 8
+#define LEAST_COUNT 3 /* where the options or the number of bytes give the size */
+/* a vocabulary larger than these takes more time than shorter texts save */
+#define LARGEST_SMALL_VOCABULARY 8192 /* up to 64 MB of text; √bytes beyond, up to ... */
 #define LARGEST_VOCABULARY 32768
+#define SMALLEST_VOCABULARY 512
 #define VOCABULARY_STEP 64
 
-static GptTokenizerChoice follow_options(const GptTrainOptions *options, GptSpool *spool);
-static bool rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool,
-							   GptProgress *progress);
-static int vocabulary_of(const GptTrainOptions *options, GptSpool *spool);
+/* Counts of the training side. */
+typedef struct Texts
+{
+	int64 rows;
+	int64 short_rows;
+	int64 characters; /* 0 where they are not counted */
+	int64 different_characters;
+} Texts;
+
+static GptTokenizerChoice choose_by_texts(const GptTrainOptions *options, GptSpool *spool,
+										  GptProgress *progress);
+static GptTokenizerChoice choose_bpe(const GptTrainOptions *options, const GptSpool *spool);
+static int64 least_count(const GptTrainOptions *options, int64 otherwise);
+static Texts read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress);
+static int64 count_different(LmCharsTrainer *trainer);
 
 GptTokenizerChoice
 gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
-	if (options->tokenizer != NULL || options->vocabulary != GPT_CHOSEN)
-		return follow_options(options, spool);
-	if (rows_ask_for_bytes(options, spool, progress))
-		return (GptTokenizerChoice){
-			LM_TOKENIZER_BYTES, 0,
-			psprintf("nearly all rows have at most %d bytes",
-					 gpt_spool_prompted(spool) ? SHORT_PROMPTED_ROW : SHORT_ROW)};
-	return (GptTokenizerChoice){LM_TOKENIZER_BPE, vocabulary_of(options, spool),
-								psprintf("the texts to learn have " INT64_FORMAT " bytes",
-										 gpt_spool_bytes(spool, GPT_SIDE_TRAIN))};
+	GptTokenizerChoice choice;
+
+	if (options->vocabulary != GPT_CHOSEN)
+		return (GptTokenizerChoice){LM_TOKENIZER_BPE, (int) options->vocabulary,
+									least_count(options, LEAST_COUNT),
+									pstrdup("option \"vocabulary\" gives its size")};
+	if (options->tokenizer == NULL)
+		return choose_by_texts(options, spool, progress);
+	choice = choose_bpe(options, spool);
+	choice.kind =
+		gpt_word_find(lm_tokenizer_kind_name, options->tokenizer, strlen(options->tokenizer));
+	if (choice.kind != LM_TOKENIZER_BPE)
+		choice.why = pstrdup("the options ask for it");
+	return choice;
 }
 
-static GptTokenizerChoice
-follow_options(const GptTrainOptions *options, GptSpool *spool)
+GptTokenizerChoice
+gpt_choice_of_sample(const GptTokenizerChoice *choice, double share)
 {
-	GptTokenizerChoice choice = {LM_TOKENIZER_BPE, 0, NULL};
-	const char *option = options->tokenizer != NULL ? "tokenizer" : "vocabulary";
+	GptTokenizerChoice of_sample = *choice;
 
-	if (options->tokenizer != NULL)
-		choice.kind =
-			gpt_word_find(lm_tokenizer_kind_name, options->tokenizer, strlen(options->tokenizer));
-	if (choice.kind == LM_TOKENIZER_BPE)
-		choice.vocabulary = vocabulary_of(options, spool);
-	choice.why = psprintf("option \"%s\" says so", option);
-	return choice;
+	if (share < 1)
+		of_sample.min_count = Max(LEAST_COUNT, (int64) rint(share * (double) choice->min_count));
+	return of_sample;
 }
 
 /*
@@ -59,18 +90,86 @@ follow_options(const GptTrainOptions *options, GptSpool *spool)
  * reversed and numbers added byte by byte. In longer rows they shorten what has to be remembered. A
  * classifier's head counts runs of tokens, and wants words.
  */
-static bool
-rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+static GptTokenizerChoice
+choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
-	int64 n_rows = 0;
-	int64 n_short = 0;
-	size_t size = 0;
-	bool prompted = false;
-	GptDocument document;
+	bool prompted = gpt_spool_prompted(spool);
+	bool plain = !prompted && gpt_spool_labels(spool) == NULL;
+	/* The rule cannot hold for more bytes: a character has 4 at most. */
+	bool may_be_rare =
+		plain && gpt_spool_bytes(spool, GPT_SIDE_TRAIN) / 4 < RARE_CHARACTER * ASSIGNED_CHARACTERS;
+	Texts texts;
 
-	if (options->normalize != GPT_NORMALIZE_NONE || options->documents != LM_DOCUMENTS_PACKED ||
-		gpt_spool_labels(spool) != NULL)
-		return false;
+	if (options->normalize != GPT_NORMALIZE_NONE || gpt_spool_labels(spool) != NULL)
+		return choose_bpe(options, spool);
+	texts = read_texts(spool, may_be_rare, progress);
+	if (options->documents == LM_DOCUMENTS_PACKED && texts.rows > 0 &&
+		(double) texts.short_rows >= SHORT_SHARE * (double) texts.rows)
+		return (GptTokenizerChoice){LM_TOKENIZER_BYTES, 0, 0,
+									psprintf("of 100 rows, %d or more have at most %d bytes",
+											 (int) (100 * SHORT_SHARE),
+											 prompted ? SHORT_PROMPTED_ROW : SHORT_ROW)};
+	if (texts.different_characters >= MANY_CHARACTERS &&
+		texts.characters < RARE_CHARACTER * texts.different_characters)
+		return (GptTokenizerChoice){
+			LM_TOKENIZER_CHARS, 0, 0,
+			psprintf("the texts have " INT64_FORMAT " different characters, and each occurs "
+					 "only " INT64_FORMAT " times on average",
+					 texts.different_characters, texts.characters / texts.different_characters)};
+	return choose_bpe(options, spool);
+}
+
+/* The size follows from the bytes of prompts or labelled texts, from the pairs of other texts. */
+static GptTokenizerChoice
+choose_bpe(const GptTrainOptions *options, const GptSpool *spool)
+{
+	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
+	int root = (int) Min(LARGEST_VOCABULARY,
+						 rint(sqrt((double) bytes) / VOCABULARY_STEP) * VOCABULARY_STEP);
+	int64 min_count;
+
+	if (gpt_spool_prompted(spool) || gpt_spool_labels(spool) != NULL)
+		return (GptTokenizerChoice){
+			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT,
+			psprintf("its size is the square root of the " INT64_FORMAT " bytes to learn", bytes)};
+	min_count = least_count(options, FREQUENT);
+	return (GptTokenizerChoice){
+		LM_TOKENIZER_BPE, Max(LARGEST_SMALL_VOCABULARY, root), min_count,
+		psprintf("its tokens are pairs that occur at least " INT64_FORMAT " times in the texts",
+				 min_count)};
+}
+
+static int64
+least_count(const GptTrainOptions *options, int64 otherwise)
+{
+	return options->min_count != GPT_CHOSEN ? options->min_count : otherwise;
+}
+
+static int64
+count_characters(const GptDocument *document)
+{
+	int64 n = 0;
+
+	/* All bytes of UTF-8 but those that continue a character. */
+	for (size_t i = 0; i < document->size; i++)
+		n += (document->text[i] & 0xC0) != 0x80;
+	return n;
+}
+
+/* Reads the training side. */
+static Texts
+read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress)
+{
+	int shortest = gpt_spool_prompted(spool) ? SHORT_PROMPTED_ROW : SHORT_ROW;
+	LmCharsTrainer *trainer = NULL;
+	Texts texts = {0};
+	size_t size = 0;
+	GptDocument document;
+	LmError error;
+
+	if (counts_characters &&
+		(trainer = lm_chars_trainer_create(gpt_bridge_host(CurrentMemoryContext), &error)) == NULL)
+		gpt_bridge_raise(&error);
 	gpt_spool_rewind(spool);
 	while (gpt_spool_next(&document, spool))
 	{
@@ -78,23 +177,34 @@ rows_ask_for_bytes(const GptTrainOptions *options, GptSpool *spool, GptProgress 
 		if (document.side != GPT_SIDE_TRAIN)
 			continue;
 		size += document.size;
-		prompted = prompted || document.is_prompt;
+		/* Adding a text twice changes nothing. */
+		while (trainer != NULL &&
+			   !lm_chars_trainer_add(trainer, document.text, document.size, &error))
+			gpt_bridge_retry_row(&error, document.query, document.row);
+		if (trainer != NULL)
+			texts.characters += count_characters(&document);
 		if (document.is_prompt)
 			continue;
-		n_rows++;
-		n_short += size <= (prompted ? SHORT_PROMPTED_ROW : SHORT_ROW);
+		texts.rows++;
+		texts.short_rows += size <= (size_t) shortest;
 		size = 0;
 	}
-	return n_rows > 0 && (double) n_short >= SHORT_SHARE * (double) n_rows;
+	if (trainer != NULL)
+		texts.different_characters = count_different(trainer);
+	return texts;
 }
 
-static int
-vocabulary_of(const GptTrainOptions *options, GptSpool *spool)
+/* Frees the trainer. */
+static int64
+count_different(LmCharsTrainer *trainer)
 {
-	double bytes = (double) gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
-	int64 root = (int64) rint(sqrt(bytes) / VOCABULARY_STEP) * VOCABULARY_STEP;
+	const LmTokenizerSpec *spec;
+	LmError error;
+	int64 n;
 
-	if (options->vocabulary != GPT_CHOSEN)
-		return (int) options->vocabulary;
-	return (int) Max(SMALLEST_VOCABULARY, Min(LARGEST_VOCABULARY, root));
+	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
+		gpt_bridge_retry(&error);
+	n = spec->n_tokens - 2; /* without those of unknown characters and of the end */
+	lm_chars_trainer_free(trainer);
+	return n;
 }

@@ -16,7 +16,7 @@
 #define SAMPLE_SIZE ((double) 8 * 1024 * 1024)
 
 static void train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spool,
-							GptSpool *sample, GptProgress *progress);
+							GptSpool *sample, double share, GptProgress *progress);
 static void keep_tokenizer(LmTokenizer *tokenizer);
 static void make_tokens(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *sample,
 						double factor, GptProgress *progress);
@@ -47,7 +47,7 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 	share = SAMPLE_SIZE / (double) corpus->facts->side_bytes[GPT_SIDE_TRAIN];
 	sample = share < 1 ? gpt_spool_sample(spool, share, progress) : spool;
 	if (corpus->tokenizer == NULL)
-		train_tokenizer(corpus, options, spool, sample, progress);
+		train_tokenizer(corpus, options, spool, sample, share, progress);
 	make_tokens(corpus, options, sample,
 				(double) corpus->facts->side_bytes[GPT_SIDE_TRAIN] /
 					(double) gpt_spool_bytes(sample, GPT_SIDE_TRAIN),
@@ -65,13 +65,16 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 /* Kind and size follow from all texts; the sample may support fewer tokens than are wanted. */
 static void
 train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spool,
-				GptSpool *sample, GptProgress *progress)
+				GptSpool *sample, double share, GptProgress *progress)
 {
 	GptTokenizerChoice choice = gpt_choose_tokenizer(options, spool, progress);
 	GptTrainOptions lenient = *options;
 
 	if (sample != spool)
+	{
 		lenient.vocabulary = GPT_CHOSEN;
+		choice = gpt_choice_of_sample(&choice, share);
+	}
 	corpus->why_tokenizer = choice.why;
 	corpus->tokenizer = gpt_corpus_tokenizer(&lenient, &choice, sample, progress);
 	keep_tokenizer(corpus->tokenizer);

@@ -29,8 +29,8 @@
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
-static LmTokenizer *train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary,
-							  GptProgress *progress);
+static LmTokenizer *train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice,
+							  GptSpool *spool, GptProgress *progress);
 
 LmTokenizer *
 gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored)
@@ -52,7 +52,7 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, const GptTokenizerChoice *c
 		case LM_TOKENIZER_CHARS:
 			return train_chars(spool, progress);
 		case LM_TOKENIZER_BPE:
-			return train_bpe(options, spool, choice->vocabulary, progress);
+			return train_bpe(options, choice, spool, progress);
 		case LM_TOKENIZER_SENTENCEPIECE:
 		case LM_TOKENIZER_UNIGRAM:
 			break;
@@ -222,16 +222,16 @@ count_words(LmBpeTrainer *trainer, GptSpool *spool, double share, int64 memory,
 }
 
 static void
-check_vocabulary(int wanted, int reached, const GptTrainOptions *options)
+check_vocabulary(const GptTokenizerChoice *choice, int reached, const GptTrainOptions *options)
 {
-	if (reached < wanted && options->vocabulary != GPT_CHOSEN)
+	if (reached < choice->vocabulary && options->vocabulary != GPT_CHOSEN)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d",
-					wanted, reached),
+					choice->vocabulary, reached),
 			 errhint("Set option \"vocabulary\" to %d or less, or leave it out%s.", reached,
-					 options->makes_tokenizer && options->min_count > 2
+					 options->makes_tokenizer && choice->min_count > 2
 						 ? ", or learn rarer pairs with a smaller \"min_count\""
 						 : "")));
 }
@@ -261,7 +261,8 @@ merge_pairs(LmBpeTrainer *trainer, const GptTrainOptions *options, int vocabular
 
 /* Trains BPE on a sample; halves the sample until its words fit into half of gpt.max_memory. */
 static LmTokenizer *
-train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptProgress *progress)
+train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, GptSpool *spool,
+		  GptProgress *progress)
 {
 	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
 	/* A tokenizer is made of all texts, unless it is only a part of a job's work. */
@@ -274,10 +275,12 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptPr
 			CurrentMemoryContext, "gpt tokenizer training", ALLOCSET_DEFAULT_SIZES);
 		LmError error;
 		LmBpeOptions bpe = gpt_bpe_options(options);
-		LmBpeTrainer *trainer = lm_bpe_trainer_create(gpt_bridge_host(context), &bpe, &error);
+		LmBpeTrainer *trainer;
 		const LmTokenizerSpec *spec;
 		int reached = 0;
 
+		bpe.min_count = gpt_choice_of_sample(choice, share).min_count;
+		trainer = lm_bpe_trainer_create(gpt_bridge_host(context), &bpe, &error);
 		if (trainer == NULL)
 			gpt_bridge_raise(&error);
 		if (share < SMALLEST_SHARE)
@@ -289,9 +292,10 @@ train_bpe(const GptTrainOptions *options, GptSpool *spool, int vocabulary, GptPr
 		show_phase(options, progress, "counting");
 		if (!count_words(trainer, spool, share, gpt_settings_max_memory() / 2, progress))
 			share = Min(share, 1) / 2;
-		else if ((spec = merge_pairs(trainer, options, vocabulary, &reached, progress)) != NULL)
+		else if ((spec = merge_pairs(trainer, options, choice->vocabulary, &reached, progress)) !=
+				 NULL)
 		{
-			check_vocabulary(vocabulary, reached, options);
+			check_vocabulary(choice, reached, options);
 			tokenizer = gpt_corpus_tokenizer_create(spec);
 		}
 		lm_bpe_trainer_free(trainer);
