@@ -64,14 +64,15 @@ gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgres
 	if (options->vocabulary != GPT_CHOSEN)
 		return (GptTokenizerChoice){LM_TOKENIZER_BPE, (int) options->vocabulary,
 									least_count(options, LEAST_COUNT),
-									pstrdup("option \"vocabulary\" gives its size")};
+									pstrdup("option \"vocabulary\" says so")};
 	if (options->tokenizer == NULL)
 		return choose_by_texts(options, spool, progress);
 	choice = choose_bpe(options, spool);
 	choice.kind =
 		gpt_word_find(lm_tokenizer_kind_name, options->tokenizer, strlen(options->tokenizer));
 	if (choice.kind != LM_TOKENIZER_BPE)
-		choice.why = pstrdup("the options ask for it");
+		choice.why =
+			psprintf("option \"%s\" says so", options->makes_tokenizer ? "kind" : "tokenizer");
 	return choice;
 }
 
@@ -80,7 +81,7 @@ gpt_choice_of_sample(const GptTokenizerChoice *choice, double share)
 {
 	GptTokenizerChoice of_sample = *choice;
 
-	if (share < 1)
+	if (share < 1 && choice->min_count > LEAST_COUNT)
 		of_sample.min_count = Max(LEAST_COUNT, (int64) rint(share * (double) choice->min_count));
 	return of_sample;
 }
@@ -94,10 +95,9 @@ static GptTokenizerChoice
 choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
 {
 	bool prompted = gpt_spool_prompted(spool);
-	bool plain = !prompted && gpt_spool_labels(spool) == NULL;
 	/* The rule cannot hold for more bytes: a character has 4 at most. */
-	bool may_be_rare =
-		plain && gpt_spool_bytes(spool, GPT_SIDE_TRAIN) / 4 < RARE_CHARACTER * ASSIGNED_CHARACTERS;
+	bool may_be_rare = !prompted && gpt_spool_bytes(spool, GPT_SIDE_TRAIN) / 4 <
+										RARE_CHARACTER * ASSIGNED_CHARACTERS;
 	Texts texts;
 
 	if (options->normalize != GPT_NORMALIZE_NONE || gpt_spool_labels(spool) != NULL)
@@ -106,8 +106,7 @@ choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *pr
 	if (options->documents == LM_DOCUMENTS_PACKED && texts.rows > 0 &&
 		(double) texts.short_rows >= SHORT_SHARE * (double) texts.rows)
 		return (GptTokenizerChoice){LM_TOKENIZER_BYTES, 0, 0,
-									psprintf("of 100 rows, %d or more have at most %d bytes",
-											 (int) (100 * SHORT_SHARE),
+									psprintf("nearly all rows have at most %d bytes",
 											 prompted ? SHORT_PROMPTED_ROW : SHORT_ROW)};
 	if (texts.different_characters >= MANY_CHARACTERS &&
 		texts.characters < RARE_CHARACTER * texts.different_characters)
@@ -133,10 +132,10 @@ choose_bpe(const GptTrainOptions *options, const GptSpool *spool)
 			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT,
 			psprintf("its size is the square root of the " INT64_FORMAT " bytes to learn", bytes)};
 	min_count = least_count(options, FREQUENT);
-	return (GptTokenizerChoice){
-		LM_TOKENIZER_BPE, Max(LARGEST_SMALL_VOCABULARY, root), min_count,
-		psprintf("its tokens are pairs that occur at least " INT64_FORMAT " times in the texts",
-				 min_count)};
+	return (GptTokenizerChoice){LM_TOKENIZER_BPE, Max(LARGEST_SMALL_VOCABULARY, root), min_count,
+								psprintf("its tokens are pairs that occur at least " INT64_FORMAT
+										 " times in the texts",
+										 min_count)};
 }
 
 static int64

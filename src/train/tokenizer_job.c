@@ -29,7 +29,6 @@ typedef struct Ending
 	const char *why; /* this kind and size */
 } Ending;
 
-static const char *why(const GptTrainOptions *options, int64 bytes);
 static void record_corpus(const GptJob *job, const GptFacts *facts);
 static void publish_tokenizer(void *argument);
 static Jsonb *conditions(const LmTokenizerSpec *spec);
@@ -60,23 +59,12 @@ gpt_tokenizer_job_run(const GptJob *job, void (*leave_slot)(void))
 	/* 3. */
 	gpt_progress_phase(&progress, "publishing");
 	ending.spec = lm_tokenizer_spec(tokenizer);
-	ending.why = why(options, gpt_spool_bytes(spool, GPT_SIDE_TRAIN));
+	ending.why = choice.why;
 	gpt_publish(job, publish_tokenizer, &ending, leave_slot, &progress);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt made tokenizer \"%s\" of %d tokens",
 						 job->number, job->tokenizer, ending.spec->n_tokens)));
 	gpt_spool_free(spool);
 	lm_tokenizer_free(tokenizer);
-}
-
-/* Why the tokenizer has its kind and size. */
-static const char *
-why(const GptTrainOptions *options, int64 bytes)
-{
-	if (options->kind == GPT_TRAINED_CHARS)
-		return "option \"kind\" says so";
-	if (options->vocabulary != GPT_CHOSEN)
-		return "option \"vocabulary\" says so";
-	return psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes);
 }
 
 /* Commits the counts at once, so that gpt_jobs shows them while the job runs. */

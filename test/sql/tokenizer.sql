@@ -72,7 +72,7 @@ SELECT gpt_tokenize('nfc', E'e\u0301') = gpt_tokenize('nfc', E'\u00e9') AS norma
 
 -- splits, rare pairs, NFKC, cleaning
 CREATE TABLE note AS SELECT 'ab12ab12 ＡＢ ' || repeat('qq', (i < 3)::integer) || CASE WHEN i > 3 THEN ' <b>zz</b>' ELSE '' END AS body FROM generate_series(1, 9) i;
-CREATE TEMP TABLE way AS SELECT n, gpt_train_tokenizer('split ' || n, 'SELECT body FROM note', options) AS job
+CREATE TEMP TABLE way AS SELECT n, gpt_train_tokenizer('split ' || n, 'SELECT body FROM note', '{"min_count": 3}' || options) AS job
 FROM (VALUES (1, '{}'::jsonb), (2, '{"split": "\\p{L}+|[^\\p{L}]+"}'), (3, '{"split": "llama3"}'), (4, '{"min_count": 2}'), (5, '{"normalize": "NFKC"}'), (6, '{"clean": {"html": true}}')) v(n, options);
 SELECT n, gpt_wait(job, '60 s') FROM way ORDER BY n;
 SELECT n, array_agg(token) FILTER (WHERE octet_length(token) > 1) AS tokens
