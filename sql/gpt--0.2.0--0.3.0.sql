@@ -55,6 +55,18 @@ CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, tokens integ
 COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer[]) IS
 	'returns what each token of an array spells, or its name';
 
+CREATE FUNCTION @extschema@.gpt_segment(input text, kind text DEFAULT 'word', locale text DEFAULT 'root', OUT "position" integer,
+		OUT start integer, OUT segment text, OUT type text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_segment' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_segment(text, text, text) IS
+	'returns the words of a text, or its sentences, lines, graphemes, or spans between words too';
+
+CREATE FUNCTION @extschema@.gpt_chunk(input text, model_or_tokenizer text, size integer DEFAULT 256, overlap integer DEFAULT 32,
+		OUT "position" integer, OUT start integer, OUT tokens integer, OUT chunk text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_chunk' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_chunk(text, text, integer, integer) IS
+	'cuts a long text into chunks of at most size tokens, at ends of paragraphs and sentences where it can, of which each repeats up to overlap tokens of the one before';
+
 -- Conversations
 
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
