@@ -52,6 +52,7 @@ lm_rewrite_end(LmRewrite *rewrite, LmBytes *in)
 		return true;
 	if (!append(rewrite, rewrite->in.data + rewrite->done, rewrite->in.size - rewrite->done))
 		return false;
-	*in = (LmBytes){rewrite->out->data, rewrite->out->size};
+	/* NULL would be no text. */
+	*in = (LmBytes){rewrite->out->data ? rewrite->out->data : "", rewrite->out->size};
 	return true;
 }
