@@ -185,3 +185,10 @@ CREATE FUNCTION @extschema@.gpt_train_tokenizer(name text, query text, options j
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_train_tokenizer(text, text, jsonb) IS
 	'queues the training of a tokenizer on the texts of a query; returns the number of the job';
+
+CREATE FUNCTION @extschema@.gpt_duplicates(query text, kind text DEFAULT 'near', OUT "row" bigint, OUT kept_row bigint,
+	OUT similarity float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_duplicates' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_duplicates(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_duplicates(text, text) IS
+	'rows of a query that repeat another one, as option "dedup" of a training finds them: exact or near';

@@ -157,6 +157,13 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_estimate(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_estimate(text, jsonb) IS
 	'reads the rows of a query as gpt_train would and says what is in them, what a training would choose, and what looks wrong';
 
+CREATE FUNCTION @extschema@.gpt_duplicates(query text, kind text DEFAULT 'near', OUT "row" bigint, OUT kept_row bigint,
+	OUT similarity float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_duplicates' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_duplicates(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_duplicates(text, text) IS
+	'rows of a query that repeat another one, as option "dedup" of a training finds them: exact or near';
+
 CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_wait(bigint, interval) IS

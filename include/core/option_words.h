@@ -54,6 +54,15 @@ typedef enum GptTrainedKind
 } GptTrainedKind;
 extern const char *gpt_trained_kind_name(int number);
 
+/* Values of option "dedup": the repeated rows that are no documents. Each takes those before it. */
+typedef enum GptDedup
+{
+	GPT_DEDUP_NONE,
+	GPT_DEDUP_EXACT, /* equal in all learnt columns */
+	GPT_DEDUP_NEAR, /* nearly equal text, and the same label */
+} GptDedup;
+extern const char *gpt_dedup_name(int number);
+
 /* Values of option "publish": the weights that become the final version. */
 typedef enum GptPublish
 {

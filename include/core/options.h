@@ -51,6 +51,7 @@ typedef struct GptTrainOptions
 	const char *split; /* name or regular expression; NULL: GPT-2's */
 	int64 min_count;
 	GptNormalize normalize;
+	GptDedup dedup;
 	LmDocuments documents;
 	bool shuffle;
 	int64 batch_size;

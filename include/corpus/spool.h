@@ -7,6 +7,7 @@
 #ifndef GPT_SPOOL_H
 #define GPT_SPOOL_H
 
+#include "core/option_words.h"
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
 #include "corpus/source.h"
@@ -61,6 +62,9 @@ typedef struct GptSpoolOptions
 	bool multi_label; /* of those: rows have arrays */
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
+	GptDedup dedup; /* repeated rows that are no documents */
+	GptDedup compare; /* rows that are counted, if more than those */
+	bool list; /* gpt_spool_repeat will be called */
 	bool in_transaction; /* the spool ends with the current transaction, not with the process */
 	GptCleaner *cleaner; /* of the rows of both queries, which it counts; NULL: none */
 } GptSpoolOptions;
@@ -93,18 +97,37 @@ extern const GptCleanCounts *gpt_spool_cleaned(const GptSpool *spool);
 /* The number of replayed documents, and in *wanted how many there should be. */
 extern int64 gpt_spool_replayed(const GptSpool *spool, int64 *wanted);
 
-/* Numbers of repeated rows. */
+/* Numbers of repeated rows. What the spool was not asked to compare is 0. */
 typedef struct GptDuplicates
 {
-	/* rows that are no documents, because another row, which is one, ... */
+	/* rows besides another one that ... */
 	int64 exact; /* ... is equal in all learnt columns, or ... */
-	int64 near; /* ... has nearly the same text */
+	int64 near; /* ... has nearly the same text, and the same label */
+	/* those of them that are no documents, as options->dedup says */
+	int64 dropped;
 	/* documents that validation_query or is_validation holds out, though a document that is
 	 * trained on repeats them */
 	int64 leaked;
 } GptDuplicates;
 
 extern const GptDuplicates *gpt_spool_duplicates(const GptSpool *spool);
+
+/*
+ * src/corpus/duplicates.c: a remark for the job's note if many rows were dropped or any were
+ * leaked, palloc'd; NULL: nothing to say.
+ */
+extern char *gpt_duplicates_note(const GptSpool *spool);
+
+/* A row, and the row that is used instead. */
+typedef struct GptRepeat
+{
+	uint64 row; /* their numbers in the order of the query */
+	uint64 kept; /* 0: the row itself is used */
+	double similarity; /* share of the characters that need no edit; 1: the rows are equal */
+} GptRepeat;
+
+/* The repeat of record number 0 to n - 1; false beyond the last. With options->list only. */
+extern bool gpt_spool_repeat(GptRepeat *repeat, const GptSpool *spool, int64 number);
 
 /*
  * Numbers of rows that became documents, and of rows that were skipped; gpt_spool_duplicates counts

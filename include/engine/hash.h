@@ -35,6 +35,25 @@ lm_hash_multiply(uint64_t left, uint64_t right)
 }
 
 /*
+ * Goes on with a hash, below 2^62, by the words of seven bytes of a text, the last one shorter. The
+ * result is below 2^62 as well.
+ */
+static inline uint64_t
+lm_hash_words(uint64_t point, uint64_t hash, const char *data, size_t size)
+{
+	uint64_t word;
+
+	for (; size >= 8; size -= 7, data += 7)
+	{
+		memcpy(&word, data, 8);
+		hash = lm_hash_multiply(hash, point) + (word & ((UINT64_C(1) << 56) - 1));
+	}
+	for (word = 0; size > 0; size--)
+		word = word << 8 | (unsigned char) data[size - 1];
+	return lm_hash_multiply(hash, point) + word;
+}
+
+/*
  * The hash of size bytes: the polynomial whose coefficients are the size and the text's words of
  * seven bytes, modulo 2^61 - 1, at the point that the key gives (Carter and Wegman 1979). Two texts
  * of n words collide for at most n + 1 keys of 2^61, times the 2^29 values that have the same 32
@@ -44,16 +63,8 @@ static inline uint32_t
 lm_hash_bytes(LmHashKey key, const char *data, size_t size)
 {
 	const uint64_t point = (key.left ^ UINT64_C(0x0D6E8FEB86659FD9)) & LM_HASH_PRIME;
-	uint64_t hash = size, word;
+	uint64_t hash = lm_hash_multiply(lm_hash_words(point, size, data, size), point);
 
-	for (; size >= 8; size -= 7, data += 7)
-	{
-		memcpy(&word, data, 8);
-		hash = lm_hash_multiply(hash, point) + (word & ((UINT64_C(1) << 56) - 1));
-	}
-	for (word = 0; size > 0; size--)
-		word = word << 8 | (unsigned char) data[size - 1];
-	hash = lm_hash_multiply(lm_hash_multiply(hash, point) + word, point);
 	return (uint32_t) (hash >= LM_HASH_PRIME ? hash - LM_HASH_PRIME : hash);
 }
 

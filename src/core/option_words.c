@@ -20,6 +20,8 @@ GPT_WORDS(gpt_switch_name, [GPT_SWITCH_TRUE] = "true", [GPT_SWITCH_FALSE] = "fal
 GPT_WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC",
 		  [GPT_NORMALIZE_NFKC] = "NFKC");
 GPT_WORDS(gpt_trained_kind_name, [GPT_TRAINED_BPE] = "bpe", [GPT_TRAINED_CHARS] = "chars");
+GPT_WORDS(gpt_dedup_name, [GPT_DEDUP_NONE] = "none", [GPT_DEDUP_EXACT] = "exact",
+		  [GPT_DEDUP_NEAR] = "near");
 GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");
 GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern");
 GPT_WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora");

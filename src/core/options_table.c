@@ -106,6 +106,10 @@ const GptOption gpt_options_table[] = {
 			"otherwise 8"),
 	WORD(TRAIN | TOKENIZER, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
+	WORD(BOTH | TOKENIZER, dedup, "none", gpt_dedup_name,
+		 "repeated rows of which the job uses one: exact for rows that are equal in all learnt "
+		 "columns; near also for rows of the same label in whose text at most a tenth of the "
+		 "characters differs"),
 	WORD(BOTH, documents, "packed", lm_documents_name,
 		 "packed keeps documents apart; joined concatenates them and takes random crops"),
 	BOOLEAN(BOTH, shuffle, "true",

@@ -65,21 +65,35 @@ note_of_held_out(const GptCorpus *corpus, const GptSpool *spool)
 						: NULL;
 }
 
+static char *
+note_of_replay(const GptSpool *spool)
+{
+	int64 wanted;
+	int64 replayed = gpt_spool_replayed(spool, &wanted);
+
+	if (replayed == wanted)
+		return NULL;
+	return psprintf("there are only " INT64_FORMAT
+					" rows up to the watermark to replay, not " INT64_FORMAT,
+					replayed, wanted);
+}
+
+/* A remark, after others if there are any. */
+static char *
+add_remark(char *note, char *remark)
+{
+	if (note == NULL || remark == NULL)
+		return note != NULL ? note : remark;
+	return psprintf("%s; %s", note, remark);
+}
+
 /* Remarks on the rows for the user; NULL: none. */
 static char *
 note_of(const GptCorpus *corpus, const GptSpool *spool)
 {
-	char *held_out = note_of_held_out(corpus, spool);
-	int64 wanted;
-	int64 replayed = gpt_spool_replayed(spool, &wanted);
-	char *note;
+	char *note = add_remark(note_of_replay(spool), gpt_duplicates_note(spool));
 
-	if (replayed == wanted)
-		return held_out;
-	note = psprintf("there are only " INT64_FORMAT
-					" rows up to the watermark to replay, not " INT64_FORMAT,
-					replayed, wanted);
-	return held_out != NULL ? psprintf("%s; %s", note, held_out) : note;
+	return add_remark(note, note_of_held_out(corpus, spool));
 }
 
 GptCorpus *
@@ -246,6 +260,7 @@ gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
 		.replay = options->replay,
 		.seed = (uint64) options->seed,
 		.cleaner = gpt_cleaner_create(options->clean),
+		.dedup = options->dedup,
 	};
 }
 

@@ -11,6 +11,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "corpus/duplicates.h"
 #include "corpus/spool_private.h"
 
 static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
@@ -52,6 +53,11 @@ gpt_spool_read(const GptSpoolOptions *options)
 		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted,
 										  spool->labels != NULL);
 
+	spool->dedup = options->dedup;
+	spool->list = options->list;
+	spool->comparison = Max(options->dedup, options->compare);
+	if (spool->by_flag && spool->comparison == GPT_DEDUP_NONE)
+		spool->comparison = GPT_DEDUP_EXACT;
 	if (options->since == NULL)
 		gpt_spool_add_rows(spool, &source);
 	else if (!gpt_spool_add_since(spool, &source, options))
@@ -75,6 +81,7 @@ gpt_spool_read(const GptSpoolOptions *options)
 		spool->cleans = true;
 		spool->cleaned = options->cleaner->counts;
 	}
+	gpt_duplicates_find(spool);
 	fix_sides(spool);
 
 	/* Writes buffered bytes to the file while the transaction's resources exist. */
@@ -106,6 +113,10 @@ gpt_spool_free(GptSpool *spool)
 		gpt_held_out_free(spool->held);
 	if (spool->text != NULL)
 		pfree(spool->text);
+	if (spool->dropped != NULL)
+		pfree(spool->dropped);
+	if (spool->repeats != NULL)
+		pfree(spool->repeats);
 	pfree(spool);
 }
 
@@ -188,6 +199,38 @@ gpt_spool_duplicates(const GptSpool *spool)
 	return &spool->duplicates;
 }
 
+bool
+gpt_spool_repeat(GptRepeat *repeat, const GptSpool *spool, int64 number)
+{
+	if (number >= spool->n_records)
+		return false;
+	*repeat = spool->repeats[number];
+	return true;
+}
+
+/*
+ * Rows are counted when they are read, or where they are compared, again after that: counts for the
+ * held-out rows are of documents only.
+ */
+void
+gpt_spool_count(GptSpool *spool, const GptSpoolRecord *record)
+{
+	GptSide side = record->flags & GPT_ROW_VALIDATION ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+
+	spool->documents++;
+	spool->bytes[side] += record->size;
+	spool->side_documents[side]++;
+	if (spool->held != NULL && (spool->comparison == GPT_DEDUP_NONE || spool->compared))
+		gpt_held_out_add(spool->held, record->hash[1], record->hash[0], record->size,
+						 record->label);
+}
+
+uint32
+gpt_spool_label(const GptSpool *spool, const GptSpoolRecord *record)
+{
+	return spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
+}
+
 /* ---- Sides -------------------------------------------------------------- */
 
 /*
@@ -204,12 +247,10 @@ hold_out(GptSpool *spool)
 		while (gpt_spool_read_record(spool))
 		{
 			const GptSpoolRecord *record = &spool->record;
-			uint32 label =
-				spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
 
 			CHECK_FOR_INTERRUPTS();
-			gpt_held_out_elsewhere(held, record->hash[1], record->hash[0], label,
-								   spool->sorted_labels);
+			gpt_held_out_elsewhere(held, record->hash[1], record->hash[0],
+								   gpt_spool_label(spool, record), spool->sorted_labels);
 		}
 	}
 	gpt_held_out_choose(held, spool->labels, spool->sorted_labels);
@@ -235,7 +276,7 @@ static void
 choose_side(GptSpool *spool)
 {
 	const GptSpoolRecord *record = &spool->record;
-	uint32 label = spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
+	uint32 label = gpt_spool_label(spool, record);
 	uint32 flags =
 		spool->held != NULL ? gpt_held_out_flags(spool->held, record->hash[1], label) : 0;
 

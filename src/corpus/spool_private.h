@@ -55,13 +55,25 @@ struct GptSpool
 	GptHeldOut *held; /* NULL: the query chooses the held-out rows, or there are none */
 	int64 documents;
 	int64 skipped;
+	int64 n_records; /* documents, and repeated rows that were dropped */
+	GptDedup dedup; /* rows that are dropped ... */
+	GptDedup comparison; /* ... and rows that are compared and counted, at least as many */
+	bool compared; /* all of them */
+	bool list;
 	GptDuplicates duplicates;
 	bool cleans; /* the rows were cleaned ... */
 	GptCleanCounts cleaned; /* ... with these results */
+	uint8 *dropped; /* [n_records] bits of the records that _read_record leaves out; NULL: none */
+	GptRepeat *repeats; /* [n_records] of each, where options->list; else NULL */
 	GptSkipped why_skipped; /* of the query that is being read ... */
 	GptSkipped all_skipped; /* ... and of all */
 	int64 bytes[GPT_N_SIDES]; /* by flag; corrected in the end */
 	int64 side_documents[GPT_N_SIDES];
+	char *image; /* [image_size] of the whole file; NULL: it is not held */
+	size_t image_size;
+	size_t image_offset; /* of the next byte to read */
+	int64 n_read; /* records since the last rewind */
+	uint64 place; /* of the record in the file */
 	char *text;
 	size_t capacity;
 	GptSpoolRecord record;
@@ -100,7 +112,31 @@ extern const char *gpt_spool_watermark_text(GptSpool *spool);
 /* Appends a record, its prompt and its text to the file. */
 extern void gpt_spool_write(GptSpool *spool, const GptSpoolRecord *record, const GptSourceRow *row);
 
-/* Reads the next record and its text into spool->text; false at the end of the file. */
+/*
+ * Reads the next record that is not dropped into spool->record, its text into spool->text, and its
+ * place; false at the end of the file.
+ */
 extern bool gpt_spool_read_record(GptSpool *spool);
+
+/* The same without the text. */
+extern bool gpt_spool_read_header(GptSpool *spool);
+
+/*
+ * Holds the file in memory, if it has at most that many bytes, until it is released. Places that
+ * were read before are not valid after either.
+ */
+extern void gpt_spool_hold(GptSpool *spool, int64 limit);
+extern void gpt_spool_release(GptSpool *spool);
+
+/* Reads the record and the text at a place. After that the file must be rewound. */
+extern void gpt_spool_read_at(GptSpool *spool, uint64 place);
+
+/* ---- src/corpus/spool.c --------------------------------------------------------- */
+
+/* Counts a record as a document. */
+extern void gpt_spool_count(GptSpool *spool, const GptSpoolRecord *record);
+
+/* The number of the record's label among the sorted ones; 0 without labels. */
+extern uint32 gpt_spool_label(const GptSpool *spool, const GptSpoolRecord *record);
 
 #endif /* GPT_SPOOL_PRIVATE_H */

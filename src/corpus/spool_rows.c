@@ -16,7 +16,6 @@
 #define ROW_MEMORY 13 /* bytes for a byte of a long text on its way to the token file */
 
 static void add_row(void *context, const GptSourceRow *row);
-static void count(GptSpool *spool, const GptSpoolRecord *record);
 
 void
 gpt_spool_add_rows(GptSpool *spool, const GptSource *source)
@@ -133,10 +132,8 @@ add_row(void *context, const GptSourceRow *row)
 		record.flags |= GPT_ROW_VALIDATION_QUERY;
 	if (spool->flag || row->validation)
 		record.flags |= GPT_ROW_VALIDATION;
-	if (spool->held != NULL)
-		gpt_held_out_add(spool->held, record.hash[1], record.hash[0], record.size, record.label);
 
-	count(spool, &record);
+	gpt_spool_count(spool, &record);
 	if (spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] >
 		(int64) gpt_max_corpus_size * 1024 * 1024)
 		ereport(ERROR,
@@ -145,14 +142,5 @@ add_row(void *context, const GptSourceRow *row)
 						gpt_max_corpus_size),
 				 errhint("Select fewer rows, or let a superuser raise gpt.max_corpus_size.")));
 	gpt_spool_write(spool, &record, row);
-}
-
-static void
-count(GptSpool *spool, const GptSpoolRecord *record)
-{
-	GptSide side = record->flags & GPT_ROW_VALIDATION ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
-
-	spool->documents++;
-	spool->bytes[side] += record->size;
-	spool->side_documents[side]++;
+	spool->n_records++;
 }

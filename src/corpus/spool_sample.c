@@ -32,6 +32,8 @@ gpt_spool_sample(GptSpool *spool, double share, GptProgress *progress)
 	sample->file = BufFileCreateTemp(false);
 	sample->text = NULL;
 	sample->capacity = 0;
+	sample->dropped = NULL;
+	sample->repeats = NULL;
 	sample->documents = 0;
 	MemSet(sample->bytes, 0, sizeof(sample->bytes));
 	MemSet(sample->side_documents, 0, sizeof(sample->side_documents));
