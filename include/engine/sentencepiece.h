@@ -49,7 +49,7 @@ typedef struct LmSentenceModel
 	bool space_is_suffix; /* treat_whitespace_as_suffix */
 	int32_t beginning, end; /* ids of pieces, or -1 */
 	LmBytes normalizer; /* its name */
-	bool has_rules; /* there is a table of characters (precompiled_charsmap) */
+	LmBytes rules; /* its table of characters (precompiled_charsmap); size 0: there is none */
 	bool add_dummy_prefix;
 	bool remove_extra_whitespaces;
 	bool escape_whitespaces;

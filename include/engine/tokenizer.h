@@ -53,6 +53,7 @@ typedef enum LmTokenFlag
 	LM_TOKEN_NORMALIZED = 16, /* added or special: is found after normalisation */
 	LM_TOKEN_OUTSIDE = 32, /* added: the split and the merges never make it */
 	LM_TOKEN_BYTE = 64, /* its one byte stands in for characters without a token */
+	LM_TOKEN_SIGNS = 128, /* added: is found in a text that spells its spaces as U+2581 */
 } LmTokenFlag;
 
 /* The space in front of a text. */
@@ -99,6 +100,12 @@ typedef struct LmTokenizerSpec
 	uint8_t *flags; /* [n_tokens] of LmTokenFlag; NULL: all 0 */
 	double *scores; /* [n_tokens] UNIGRAM: logarithms of probabilities */
 	bool normalize_nfkc; /* normalise to NFKC instead */
+	/* SENTENCEPIECE, UNIGRAM: a table of characters instead (text/charsmap.h); size 0: none */
+	LmBytes charsmap;
+	/* the same: spaces at both ends of a text go, and of several the first stays */
+	bool collapse_spaces;
+	/* UNIGRAM: sums of scores have the precision of float, as SentencePiece's have */
+	bool single_precision;
 	bool ignore_merges; /* BPE: a piece that is a token is that token */
 	bool fuse_unknown; /* neighbours without a token are one `unknown` */
 	bool space_sign; /* a U+2581 of a text is a space; SENTENCEPIECE and UNIGRAM */

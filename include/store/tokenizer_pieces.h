@@ -20,7 +20,9 @@ typedef struct GptPieces
 	LmSentencePiece *pieces; /* [n] a space is U+2581 in their texts */
 	bool unigram; /* else BPE: of two neighbours those with the largest score are merged */
 	bool prefix; /* a space comes in front of a text */
-	bool nfkc;
+	LmBytes charsmap; /* size 0: characters stay */
+	bool collapse_spaces;
+	bool single_precision; /* of sums of scores */
 } GptPieces;
 
 /* A special token that the caller of an import names. */

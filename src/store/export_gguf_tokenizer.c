@@ -86,6 +86,11 @@ model_of(const LmTokenizerSpec *spec)
 {
 	const char *missing = NULL;
 
+	if (spec->charsmap.size > 0 || spec->collapse_spaces)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("GGUF files with SentencePiece's table of characters are not "
+							   "supported"),
+						errhint("Export as \"safetensors\".")));
 	if (spec->normalize_nfkc)
 		missing = "normalisation to NFKC";
 	if (missing != NULL)
@@ -155,7 +160,10 @@ write_tokens(GptGgufOutput *output, const LmTokenizerSpec *spec)
 static bool
 is_added(const LmTokenizerSpec *spec, int id)
 {
-	return spec->special[id] || (spec->flags != NULL && spec->flags[id] & LM_TOKEN_ADDED);
+	/* Tokens that signs of spaces spell are found in other texts here, so that merges make them. */
+	return spec->special[id] ||
+		   (spec->flags != NULL &&
+			(spec->flags[id] & (LM_TOKEN_ADDED | LM_TOKEN_SIGNS)) == LM_TOKEN_ADDED);
 }
 
 static bool

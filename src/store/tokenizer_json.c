@@ -150,6 +150,8 @@ read_unigram(GptTokenizerReader *reader, const GptJson *root, const GptJson *mod
 		gpt_reader_unsupported("pre_tokenizer \"ByteLevel\" of the model \"Unigram\"");
 	spec->kind = LM_TOKENIZER_UNIGRAM;
 	spec->fuse_unknown = true;
+	/* gpt's own field: the file was a tokenizer.model of SentencePiece. */
+	spec->single_precision = gpt_reader_switch(model, "single_precision", false);
 	reader->spelling = spec->space_sign ? GPT_SPELLED_SIGNS : GPT_SPELLED_PLAIN;
 	reader->byte_fallback = gpt_reader_switch(model, "byte_fallback", false);
 	gpt_reader_decoder(reader, gpt_json_field(root, "decoder"));
@@ -205,8 +207,9 @@ recognise_bytes(GptTokenizerReader *reader)
 	LmTokenizerSpec *spec = reader->spec;
 
 	if (spec->kind != LM_TOKENIZER_BPE || spec->n_merges > 0 || spec->normalize_nfc ||
-		spec->normalize_nfkc || spec->further[0] || spec->prefix != LM_PREFIX_NONE ||
-		spec->n_tokens < 256 || !spec->pattern || strcmp(spec->pattern, GPT_PATTERN_WHOLE) != 0)
+		spec->normalize_nfkc || spec->charsmap.size > 0 || spec->collapse_spaces ||
+		spec->further[0] || spec->prefix != LM_PREFIX_NONE || spec->n_tokens < 256 ||
+		!spec->pattern || strcmp(spec->pattern, GPT_PATTERN_WHOLE) != 0)
 		return;
 	for (int id = 0; id < spec->n_tokens; id++)
 	{

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "common/base64.h"
 #include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -19,6 +20,7 @@
 static void write_added_tokens(StringInfo json, const LmTokenizerSpec *spec);
 static void write_pipeline(StringInfo json, const LmTokenizerSpec *spec);
 static void write_normalizer(StringInfo json, const LmTokenizerSpec *spec);
+static void write_charsmap(StringInfo json, const char *separator, LmBytes table);
 static void write_pre_tokenizer(StringInfo json, const LmTokenizerSpec *spec);
 static void write_splits(StringInfo json, const LmTokenizerSpec *spec);
 static void write_metaspace(StringInfo json, const LmTokenizerSpec *spec);
@@ -111,6 +113,14 @@ write_normalizer(StringInfo json, const LmTokenizerSpec *spec)
 	if (spec->normalize_nfc || spec->normalize_nfkc)
 		appendStringInfo(&steps, "%s{\"type\":\"%s\"}", n++ > 0 ? "," : "",
 						 spec->normalize_nfkc ? "NFKC" : "NFC");
+	if (spec->charsmap.size > 0)
+		write_charsmap(&steps, n++ > 0 ? "," : "", spec->charsmap);
+	if (spec->collapse_spaces)
+		appendStringInfo(
+			&steps,
+			"%s{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true},"
+			"{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}",
+			n++ > 0 ? "," : "");
 	if (spec->prefix == LM_PREFIX_ALWAYS)
 		appendStringInfo(&steps, "%s{\"type\":\"Prepend\",\"prepend\":\"" LM_SPACE_SIGN "\"}",
 						 n++ > 0 ? "," : "");
@@ -122,11 +132,24 @@ write_normalizer(StringInfo json, const LmTokenizerSpec *spec)
 			n++ > 0 ? "," : "");
 	if (n == 0)
 		appendStringInfoString(json, "null");
-	else if (n == 1)
+	else if (n == 1 && !spec->collapse_spaces)
 		appendStringInfoString(json, steps.data);
 	else
 		appendStringInfo(json, "{\"type\":\"Sequence\",\"normalizers\":[%s]}", steps.data);
 	pfree(steps.data);
+}
+
+/* A table of characters, which libraries read in base64. */
+static void
+write_charsmap(StringInfo json, const char *separator, LmBytes table)
+{
+	int size = pg_b64_enc_len((int) table.size);
+	char *text = palloc(size + 1);
+
+	text[pg_b64_encode(table.data, (int) table.size, text, size)] = '\0';
+	appendStringInfo(json, "%s{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"%s\"}",
+					 separator, text);
+	pfree(text);
 }
 
 /* ByteLevel with use_regex has GPT-2's pattern built in; other patterns need a Split before it. */
@@ -301,7 +324,8 @@ write_model(StringInfo json, const LmTokenizerSpec *spec)
 	{
 		appendStringInfoString(json, "\"model\":{\"type\":\"Unigram\",\"unk_id\":");
 		appendStringInfo(json, spec->unknown >= 0 ? "%d" : "null", spec->unknown);
-		appendStringInfo(json, ",\"byte_fallback\":%s,\"vocab\":[", word(fallback));
+		appendStringInfo(json, ",\"byte_fallback\":%s%s,\"vocab\":[", word(fallback),
+						 spec->single_precision ? ",\"single_precision\":true" : "");
 		write_scores(json, spec);
 		appendStringInfoString(json, "]}");
 		return;

@@ -53,7 +53,12 @@ gpt_tokenizer_from_pieces(const GptPieces *pieces)
 	spec = reader.spec;
 	spec->kind = pieces->unigram ? LM_TOKENIZER_UNIGRAM : LM_TOKENIZER_SENTENCEPIECE;
 	spec->space_sign = spec->fuse_unknown = true;
-	spec->normalize_nfkc = pieces->nfkc;
+	if (pieces->charsmap.size > 0)
+		spec->charsmap = (LmBytes){
+			memcpy(palloc(pieces->charsmap.size), pieces->charsmap.data, pieces->charsmap.size),
+			pieces->charsmap.size};
+	spec->collapse_spaces = pieces->collapse_spaces;
+	spec->single_precision = pieces->single_precision;
 	spec->prefix = pieces->prefix ? LM_PREFIX_ALWAYS : LM_PREFIX_NONE;
 	spec->strip_space = pieces->prefix;
 	if (pieces->unigram)
@@ -255,13 +260,9 @@ gpt_tokenizer_from_model(const char *data, size_t size)
 		gpt_reader_unsupported("treat_whitespace_as_suffix");
 	if (!model.escape_whitespaces)
 		gpt_reader_unsupported("a tokenizer.model without escape_whitespaces");
-	if (model.remove_extra_whitespaces)
-		gpt_reader_unsupported("remove_extra_whitespaces");
-	pieces.nfkc = model.normalizer.size == 4 && memcmp(model.normalizer.data, "nfkc", 4) == 0;
-	if (model.has_rules && !pieces.nfkc)
-		gpt_reader_unsupported("normalizer \"%.*s\"", (int) Min(model.normalizer.size, 40),
-							   model.normalizer.data ? model.normalizer.data : "");
-	pieces.unigram = model.model_type == LM_SENTENCE_UNIGRAM;
+	pieces.charsmap = model.rules;
+	pieces.collapse_spaces = model.remove_extra_whitespaces;
+	pieces.unigram = pieces.single_precision = model.model_type == LM_SENTENCE_UNIGRAM;
 	pieces.prefix = model.add_dummy_prefix;
 	pieces.pieces = palloc(model.n_pieces * sizeof(LmSentencePiece));
 	while (lm_sentence_model_next(&pieces.pieces[pieces.n], &position, &model))

@@ -163,8 +163,8 @@ gpt_reader_set_spelled(GptTokenizerReader *reader, int id, const char *name)
 }
 
 /*
- * An added token that the model makes too. Where the model's spelling stands for other bytes, the
- * added token is never found in a text as it is, unless it is looked for after normalisation.
+ * An added token that the model makes too. Where the model's spelling stands for other bytes, its
+ * signs are spaces; only after normalisation a text has these as well.
  */
 static bool
 make_model_token(GptTokenizerReader *reader, int id, LmBytes bytes)
@@ -178,7 +178,10 @@ make_model_token(GptTokenizerReader *reader, int id, LmBytes bytes)
 	}
 	spec->tokens[id].data = NULL;
 	spec->tokens[id].size = 0;
-	spec->flags[id] &= spec->flags[id] & LM_TOKEN_NORMALIZED ? ~LM_TOKEN_OUTSIDE : 0;
+	spec->flags[id] &= ~LM_TOKEN_OUTSIDE;
+	if (!(spec->flags[id] & LM_TOKEN_NORMALIZED))
+		spec->flags[id] =
+			reader->spelling == GPT_SPELLED_SIGNS ? spec->flags[id] | LM_TOKEN_SIGNS : 0;
 	return false;
 }
 

@@ -29,6 +29,7 @@ typedef struct GptTokenizerReader
 	GptSpelling spelling;
 	bool byte_fallback; /* tokens of the form <0x0A> are bytes */
 	bool byte_level; /* the pre-tokenizer makes bytes of the pieces */
+	bool strips, joins; /* the normalizer drops spaces at both ends, makes one of several */
 	int n_patterns;
 	LmTokenTable table;
 } GptTokenizerReader;

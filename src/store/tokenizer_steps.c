@@ -6,7 +6,9 @@
  */
 #include "postgres.h"
 
+#include "common/base64.h"
 #include "lib/stringinfo.h"
+#include "utils/memutils.h"
 
 #include "store/tokenizer_json.h"
 #include "store/tokenizer_steps.h"
@@ -16,6 +18,7 @@
 #define PATTERN_DIGITS "\\p{N}+"
 #define PATTERN_PUNCTUATION "[\\p{P}$+<=>^`|~]"
 
+static void read_charsmap(GptTokenizerReader *reader, const char *text);
 static void read_replace(GptTokenizerReader *reader, const GptJson *replace);
 static void read_step(GptTokenizerReader *reader, const GptJson *step);
 static void read_byte_level(GptTokenizerReader *reader, const GptJson *byte_level);
@@ -52,16 +55,43 @@ gpt_reader_normalizer(GptTokenizerReader *reader, const GptJson *normalizer)
 		spec->prefix = LM_PREFIX_ALWAYS;
 	else if (strcmp(type, "Replace") == 0)
 		read_replace(reader, normalizer);
-	else if (strcmp(type, "Precompiled") != 0 || !is_string(normalizer, "precompiled_charsmap", ""))
+	else if (strcmp(type, "Precompiled") == 0)
+		read_charsmap(reader, gpt_json_string(gpt_json_field(normalizer, "precompiled_charsmap")));
+	else if (strcmp(type, "Strip") == 0 && gpt_reader_switch(normalizer, "strip_left", true) &&
+			 gpt_reader_switch(normalizer, "strip_right", true))
+		reader->strips = true;
+	else
 		gpt_reader_unsupported("normalizer \"%s\"", type);
 }
 
-/* Only the sign of a space may replace something: a space. */
+/* SentencePiece's table of characters, in base64; an empty one does nothing. */
+static void
+read_charsmap(GptTokenizerReader *reader, const char *text)
+{
+	int size;
+	char *table;
+
+	if (!text || strlen(text) > MaxAllocSize / 2)
+		gpt_reader_malformed("Its normalizer \"Precompiled\" has no \"precompiled_charsmap\".");
+	table = MemoryContextAlloc(reader->context, pg_b64_dec_len((int) strlen(text)) + 1);
+	size =
+		pg_b64_decode(text, (int) strlen(text), (void *) table, pg_b64_dec_len((int) strlen(text)));
+	if (size < 0)
+		gpt_reader_malformed("Its \"precompiled_charsmap\" is not base64.");
+	reader->spec->charsmap = (LmBytes){table, size};
+}
+
+/* A sign may replace a space, and one space several. */
 static void
 read_replace(GptTokenizerReader *reader, const GptJson *replace)
 {
 	const GptJson *pattern = gpt_json_field(replace, "pattern");
 
+	if (is_string(pattern, "Regex", " {2,}") && is_string(replace, "content", " "))
+	{
+		reader->joins = true;
+		return;
+	}
 	if (!(is_string(pattern, "String", " ") || is_string(pattern, "Regex", " ")) ||
 		!is_string(replace, "content", LM_SPACE_SIGN))
 		gpt_reader_unsupported("normalizer \"Replace\" of anything but a space by U+2581");
@@ -75,10 +105,17 @@ gpt_reader_pre_tokenizer(GptTokenizerReader *reader, const GptJson *pre_tokenize
 {
 	LmTokenizerSpec *spec = reader->spec;
 
+	if (reader->strips != reader->joins)
+		gpt_reader_unsupported(
+			reader->strips ? "normalizer \"Strip\" without a \"Replace\" of several spaces"
+						   : "normalizer \"Replace\" of several spaces without a \"Strip\"");
+	spec->collapse_spaces = reader->strips;
 	if (pre_tokenizer)
 		read_step(reader, pre_tokenizer);
 	if (reader->byte_level && (spec->space_sign || spec->prefix == LM_PREFIX_ALWAYS))
 		gpt_reader_unsupported("normalizer \"Replace\" or \"Prepend\" of a byte-level model");
+	if (reader->byte_level && (spec->charsmap.size > 0 || spec->collapse_spaces))
+		gpt_reader_unsupported("normalizer \"Precompiled\" or \"Strip\" of a byte-level model");
 	if (!reader->byte_level && reader->n_patterns > 0)
 		gpt_reader_unsupported("a split by a pattern without the pre_tokenizer \"ByteLevel\"");
 	if (!reader->byte_level && spec->prefix == LM_PREFIX_ALWAYS && !spec->space_sign)

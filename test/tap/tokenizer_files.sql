@@ -37,17 +37,35 @@ SELECT is(gpt_tokenize('x', 'abc abé'), '{7,12,7,3,4}', 'whose tokens have the 
 SELECT is((SELECT kind FROM gpt_tokenizers WHERE tokenizer = 'x'), 'unigram', 'and which is one of that kind');
 SELECT is(import_bytes(model(:settings, pb(1, 'identity'::bytea) || pb(3, 0) || pb(4, 0))), 14, 'a model without a prefix is imported');
 SELECT is(gpt_tokenize('x', 'ab ab'), '{6,7}', 'and puts no space in front');
-SELECT is(import_bytes(model(:settings, pb(1, 'nfkc'::bytea) || pb(2, '\x01'::bytea) || pb(3, 1) || pb(4, 0))), 14, 'one with NFKC is imported');
-SELECT is(gpt_tokenize('x', 'ａb'), '{7}', 'and normalises');
+-- the table of characters: a trie of units of four bytes, of which these are used, and the strings; U+FF41 is an a, U+0001 is nothing
+CREATE FUNCTION unit_word(value bigint) RETURNS bytea LANGUAGE sql AS
+	$$SELECT substr(b, 8, 1) || substr(b, 7, 1) || substr(b, 6, 1) || substr(b, 5, 1) FROM int8send(value) b$$;
+CREATE FUNCTION rules() RETURNS bytea LANGUAGE sql AS
+	$$SELECT unit_word(1024) || string_agg(unit_word(COALESCE(unit, 2147483648)), '' ORDER BY n) || '\x00610000'::bytea FROM generate_series(0, 255) n LEFT JOIN
+		(VALUES (0, 2048), (2, 2147483648), (3, 1281), (81, 1213), (208, 2147483649), (209, 1409), (237, 1263)) u (place, unit) ON place = n$$;
+SELECT is(import_bytes(model(:settings, pb(1, 'nfkc'::bytea) || pb(2, rules()) || pb(3, 1) || pb(4, 0))), 14, 'one with a table of characters is imported');
+SELECT is(gpt_tokenize('x', 'ａb'), '{7}', 'which replaces characters');
+SELECT is(gpt_tokenize('x', E'\x01'), '{9}', 'a text of which nothing is left is the space in front of it');
+CREATE TABLE written AS SELECT convert_from(lo_get(object), 'UTF8') AS json, sha256 FROM gpt_tokenizers WHERE tokenizer = 'x';
+SELECT is(gpt_import_tokenizer('y', json), 14, 'the table is in its tokenizer.json') FROM written;
+SELECT is((SELECT sha256 FROM gpt_tokenizers WHERE tokenizer = 'y'), (SELECT sha256 FROM written), 'which is written again as it was');
+SELECT is(import_bytes(model(:settings, pb(1, 'nmt_nfkc'::bytea) || pb(2, rules()))), 14, 'one without extra spaces is imported');
+SELECT is(gpt_tokenize('x', '  ａb   ab '), '{7,7}', 'one space of several stays, and none at the ends');
+SELECT is(gpt_tokenize('x', '   '), '{}', 'nothing is left of spaces');
+SELECT is(gpt_import_tokenizer('y', convert_from(lo_get(object), 'UTF8')), 14, 'it is in its tokenizer.json') FROM gpt_tokenizers WHERE tokenizer = 'x';
+SELECT is(gpt_tokenize('y', '  ａb   ab '), '{7,7}', 'and is read from there');
+SELECT throws_ok('SELECT import_bytes(model(' || quote_literal(pb(3, 2) || pb(35, 1)) || ', pb(1, ''x''::bytea) || pb(2, ''\x01''::bytea)))', '22000', NULL, 'a table that is none is refused');
+SELECT throws_like(format('SELECT gpt_import_tokenizer(%L, %L)', 'y', regexp_replace(json, '"precompiled_charsmap":"[^"]*"', '"precompiled_charsmap":"?"')),
+	'%', 'and one that is not base64') FROM written;
+SELECT throws_ok(format('SELECT gpt_import_tokenizer(%L, %L)', 'y', replace(json, '{"type":"Prepend"', '{"type":"Strip","strip_left":true,"strip_right":true},{"type":"Prepend"')),
+	'0A000', NULL, 'a normalizer that only strips is refused') FROM written;
 
 CREATE FUNCTION unsupported(settings bytea, normalizer bytea, feature text) RETURNS SETOF text LANGUAGE sql AS
 	$$SELECT throws_ok(format('SELECT import_bytes(model(%L, %L))', settings, normalizer), '0A000', 'tokenizer has a feature that is not supported: ' || feature, 'refused: ' || feature)$$;
 SELECT unsupported(pb(3, 3), :identity, 'a tokenizer.model that is neither BPE nor unigram');
 SELECT unsupported(pb(3, 9), :identity, 'a tokenizer.model that is neither BPE nor unigram');
 SELECT unsupported(pb(3, 2) || pb(24, 1), :identity, 'treat_whitespace_as_suffix');
-SELECT unsupported(:settings, '', 'remove_extra_whitespaces');
 SELECT unsupported(:settings, pb(4, 0) || pb(5, 0), 'a tokenizer.model without escape_whitespaces');
-SELECT unsupported(:settings, pb(1, 'nmt_nfkc'::bytea) || pb(2, '\x01'::bytea) || pb(4, 0), 'normalizer "nmt_nfkc"');
 
 CREATE FUNCTION refused(file bytea, message text, name text) RETURNS SETOF text LANGUAGE sql AS
 	$$SELECT throws_like(format('SELECT import_bytes(%L)', file), message, name)$$;

@@ -96,13 +96,13 @@ SELECT refused(jsonb_set(json, '{model,type}', '"WordPiece"'), 'model "WordPiece
 SELECT refused(jsonb_set(json, '{model,type}', '"WordLevel"'), 'model "WordLevel" with words of several characters')
 	FROM (SELECT json - 'pre_tokenizer' AS json FROM file) f;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Lowercase"}'), 'normalizer "Lowercase"') FROM file;
-SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]}'), 'normalizer "Strip"') FROM file;
+SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]}'), 'normalizer "Strip" without a "Replace" of several spaces') FROM file;
 SELECT refused(json - 'pre_tokenizer', 'decoder "ByteLevel" of this model') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Metaspace"}'), 'pre_tokenizer "Metaspace" with a replacement other than U+2581') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Whitespace"}'), 'pre_tokenizer "Whitespace"') FROM file;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Prepend", "prepend": "▁"}'), 'normalizer "Replace" or "Prepend" of a byte-level model') FROM file;
 SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Replace", "pattern": {"String": "a"}, "content": "b"}'), 'normalizer "Replace" of anything but a space by U+2581') FROM file;
-SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Precompiled", "precompiled_charsmap": "AAAA"}'), 'normalizer "Precompiled"') FROM file;
+SELECT refused(jsonb_set(json, '{normalizer}', '{"type": "Precompiled", "precompiled_charsmap": "AAAA"}'), 'normalizer "Precompiled" or "Strip" of a byte-level model') FROM file;
 SELECT refused(json #- '{pre_tokenizer,add_prefix_space}', 'add_prefix_space') FROM file;
 SELECT refused(jsonb_set(json, '{pre_tokenizer}', '{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {}, "behavior": "Isolated", "invert": false}]}'),
 	'pre_tokenizer "Split" without a pattern') FROM file;

@@ -165,6 +165,22 @@ test_images(LmTokenizerKind kind, void (*test)(LmTokenizer *tokenizer, const cha
 	free(image);
 }
 
+/* An added token that a text spells with signs of spaces; spaces do not spell it. */
+static void
+test_signs(void)
+{
+	LmTokenizerSpec spec = make_spec(LM_TOKENIZER_SENTENCEPIECE);
+	LmTokenizer *tokenizer;
+
+	spec.flags[16] = LM_TOKEN_ADDED | LM_TOKEN_SIGNS;
+	tokenizer = lm_tokenizer_create(&host, &spec, NULL);
+	GIVES(tokenizer, "\xE2\x96\x81\xE2\x96\x81", 0, "two signs are the added token", 16);
+	GIVES(tokenizer, "\xE2\x96\x81\xE2\x96\x81\xE2\x96\x81", 0, "a third one is a space", 16, 16);
+	GIVES(tokenizer, "  ", 0, "spaces are merged", 16, 6);
+	GIVES(tokenizer, "\xE2\x96\x81 \xE2\x96\x81", 0, "with signs between them too", 16, 16);
+	lm_tokenizer_free(tokenizer);
+}
+
 static double
 seconds(void)
 {
@@ -288,6 +304,7 @@ main(void)
 	host = tap_host(&state);
 	test_images(LM_TOKENIZER_SENTENCEPIECE, test_merges);
 	test_images(LM_TOKENIZER_UNIGRAM, test_scores);
+	test_signs();
 	test_long(LM_TOKENIZER_SENTENCEPIECE);
 	test_long(LM_TOKENIZER_UNIGRAM);
 	test_refusals();

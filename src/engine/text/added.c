@@ -11,7 +11,11 @@
 #include "text/tokenizer_parts.h"
 
 static void describe(LmTokenizer *tokenizer);
-static int32_t longest(const LmTokenizer *tokenizer, LmBytes text, bool normalized);
+static int32_t longest(const LmTokenizer *tokenizer, LmBytes text, bool normalized, size_t *size);
+static int32_t longest_spelled(const LmTokenizer *tokenizer, LmBytes text, int flags);
+static int32_t longest_signed(const LmTokenizer *tokenizer, LmBytes text, size_t *size);
+static size_t n_spaces(LmBytes token);
+static int flags_of(const LmTokenizer *tokenizer, int32_t id);
 static int32_t narrow(const LmTokenizer *tokenizer, int32_t low, int32_t high, size_t depth,
 					  int byte);
 static bool inside_word(LmBytes text, size_t start, size_t end);
@@ -60,9 +64,16 @@ describe(LmTokenizer *tokenizer)
 	for (int32_t i = 0; i < added->n; i++)
 	{
 		int32_t id = added->ids[i];
-		bool normalized = spec->flags && spec->flags[id] & LM_TOKEN_NORMALIZED;
+		int flags = flags_of(tokenizer, id);
+		bool normalized = flags & LM_TOKEN_NORMALIZED;
+		LmBytes token = lm_tokenizer_token(tokenizer, id);
+		char first = token.data[0];
 
-		added->first[(unsigned char) lm_tokenizer_token(tokenizer, id).data[0]] = true;
+		if (flags & LM_TOKEN_SIGNS && first == ' ')
+			first = LM_SPACE_SIGN[0];
+		added->first[(unsigned char) first] = true;
+		if (flags & LM_TOKEN_SIGNS && token.size > added->longest_signed)
+			added->longest_signed = token.size;
 		if (spec->special[id])
 			added->special[normalized] = true;
 		else
@@ -80,8 +91,7 @@ bool
 lm_added_next(const LmTokenizer *tokenizer, LmAddedMatch *match, LmBytes text, bool normalized,
 			  int flags, LmError *error)
 {
-	const LmTokenizerSpec *spec = tokenizer->spec;
-	size_t poll = match->next;
+	size_t poll = match->next, size;
 
 	for (size_t i = match->next; i < text.size; i++)
 	{
@@ -97,12 +107,12 @@ lm_added_next(const LmTokenizer *tokenizer, LmAddedMatch *match, LmBytes text, b
 		}
 		if (!tokenizer->added.first[(unsigned char) text.data[i]])
 			continue;
-		id = longest(tokenizer, (LmBytes){text.data + i, text.size - i}, normalized);
+		id = longest(tokenizer, (LmBytes){text.data + i, text.size - i}, normalized, &size);
 		if (id < 0)
 			continue;
-		end = i + lm_tokenizer_token(tokenizer, id).size;
-		token_flags = spec->flags ? spec->flags[id] : 0;
-		if ((spec->special[id] && !(flags & LM_ENCODE_SPECIAL)) ||
+		end = i + size;
+		token_flags = flags_of(tokenizer, id);
+		if ((tokenizer->spec->special[id] && !(flags & LM_ENCODE_SPECIAL)) ||
 			(token_flags & LM_TOKEN_WORD && inside_word(text, i, end)))
 		{
 			i = end - 1;
@@ -125,8 +135,8 @@ lm_added_named(const LmTokenizer *tokenizer, LmBytes text)
 
 	if (text.size == 0 || !tokenizer->added.first[(unsigned char) text.data[0]])
 		return -1;
-	raw = longest(tokenizer, text, false);
-	normalized = longest(tokenizer, text, true);
+	raw = longest_spelled(tokenizer, text, 0);
+	normalized = longest_spelled(tokenizer, text, LM_TOKEN_NORMALIZED);
 	if (raw < 0 || normalized < 0)
 		return raw < 0 ? normalized : raw;
 	return lm_tokenizer_token(tokenizer, raw).size > lm_tokenizer_token(tokenizer, normalized).size
@@ -134,11 +144,28 @@ lm_added_named(const LmTokenizer *tokenizer, LmBytes text)
 			   : normalized;
 }
 
-/* The longest token of this pass that the text begins with, or -1. */
+/* The longest token of this pass that the text begins with, and its size there; or -1. */
 static int32_t
-longest(const LmTokenizer *tokenizer, LmBytes text, bool normalized)
+longest(const LmTokenizer *tokenizer, LmBytes text, bool normalized, size_t *size)
 {
-	const LmTokenizerSpec *spec = tokenizer->spec;
+	int32_t id = longest_spelled(tokenizer, text, normalized ? LM_TOKEN_NORMALIZED : 0);
+	size_t signed_size = 0;
+	int32_t other = tokenizer->added.longest_signed > 0 && !normalized
+						? longest_signed(tokenizer, text, &signed_size)
+						: -1;
+
+	*size = id < 0 ? 0 : lm_tokenizer_token(tokenizer, id).size;
+	if (other < 0 || signed_size <= *size)
+		return id;
+	*size = signed_size;
+	return other;
+}
+
+/* The longest token with these of the flags NORMALIZED and SIGNS whose bytes the text begins with.
+ */
+static int32_t
+longest_spelled(const LmTokenizer *tokenizer, LmBytes text, int flags)
+{
 	int32_t low = 0, high = tokenizer->added.n, found = -1;
 
 	for (size_t depth = 0; depth < text.size; depth++)
@@ -153,10 +180,53 @@ longest(const LmTokenizer *tokenizer, LmBytes text, bool normalized)
 		/* The shortest of those that begin with these bytes comes first. */
 		id = tokenizer->added.ids[low];
 		if (lm_tokenizer_token(tokenizer, id).size == depth + 1 &&
-			(spec->flags && spec->flags[id] & LM_TOKEN_NORMALIZED) == normalized)
+			(flags_of(tokenizer, id) & (LM_TOKEN_NORMALIZED | LM_TOKEN_SIGNS)) == flags)
 			found = id;
 	}
 	return found;
+}
+
+/* The longest token of those that a text spells with signs of spaces, and its size there; or -1. */
+static int32_t
+longest_signed(const LmTokenizer *tokenizer, LmBytes text, size_t *size)
+{
+	const size_t sign_size = sizeof LM_SPACE_SIGN - 1;
+	char spaced[LM_MAX_TOKEN_SIZE];
+	size_t n = 0;
+	int32_t id;
+
+	for (size_t i = 0; i < text.size && n < tokenizer->added.longest_signed && text.data[i] != ' ';)
+	{
+		bool sign =
+			text.size - i >= sign_size && memcmp(text.data + i, LM_SPACE_SIGN, sign_size) == 0;
+
+		spaced[n++] = sign ? ' ' : text.data[i];
+		i += sign ? sign_size : 1;
+	}
+	id = longest_spelled(tokenizer, (LmBytes){spaced, n}, LM_TOKEN_SIGNS);
+	if (id >= 0)
+	{
+		LmBytes token = lm_tokenizer_token(tokenizer, id);
+
+		*size = token.size + n_spaces(token) * (sign_size - 1);
+	}
+	return id;
+}
+
+static size_t
+n_spaces(LmBytes token)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < token.size; i++)
+		n += token.data[i] == ' ';
+	return n;
+}
+
+static int
+flags_of(const LmTokenizer *tokenizer, int32_t id)
+{
+	return tokenizer->spec->flags ? tokenizer->spec->flags[id] : 0;
 }
 
 /*

@@ -18,7 +18,8 @@ typedef struct LmAdded
 	int32_t *own; /* ids, where they are this tokenizer's */
 	bool plain[2]; /* there are tokens that are not special: [0] of the raw text, [1] normalised */
 	bool special[2];
-	bool first[256]; /* a token begins with this byte */
+	size_t longest_signed; /* bytes of the longest of LM_TOKEN_SIGNS; 0: there are none */
+	bool first[256]; /* a token begins with this byte in a text */
 } LmAdded;
 
 /*
@@ -44,7 +45,7 @@ bool lm_added_wanted(const LmAdded *added, bool normalized, int flags);
 bool lm_added_next(const LmTokenizer *tokenizer, LmAddedMatch *match, LmBytes text, bool normalized,
 				   int flags, LmError *error);
 
-/* The longest added or special token whose name a text begins with, or -1. */
+/* The longest token whose name a text begins with, but for those of LM_TOKEN_SIGNS; or -1. */
 int32_t lm_added_named(const LmTokenizer *tokenizer, LmBytes text);
 
 #endif /* LM_TEXT_ADDED_H */

@@ -9,6 +9,7 @@
  *        -> ids                               of characters
  *   text -> ids                               of bytes
  */
+#include "text/charsmap.h"
 #include "text/tokenizer_parts.h"
 
 #define LETTER_PIECES 16
@@ -31,7 +32,7 @@ static bool encode_raw(LmTokenizer *tokenizer, LmTokens *tokens, Section section
 					   LmError *error);
 static bool encode_normalized(LmTokenizer *tokenizer, LmTokens *tokens, Section section, int flags,
 							  LmError *error);
-static bool wants_prefix(const LmTokenizerSpec *spec, Section section);
+static bool wants_prefix(const LmTokenizerSpec *spec, Section section, bool any);
 static bool begins_with_space(const LmTokenizerSpec *spec, LmBytes text);
 static bool has_sign(LmBytes text);
 static bool set_spaces(LmTokenizer *tokenizer, LmBytes *text, bool prefix, LmError *error);
@@ -134,6 +135,7 @@ encode_raw(LmTokenizer *tokenizer, LmTokens *tokens, Section section, int flags,
 {
 	const LmTokenizerSpec *spec = tokenizer->spec;
 	LmText *normalized = &tokenizer->normalized;
+	bool any = section.text.size > 0;
 
 	if (spec->normalize_nfkc || spec->normalize_nfc)
 	{
@@ -142,9 +144,18 @@ encode_raw(LmTokenizer *tokenizer, LmTokens *tokens, Section section, int flags,
 			return false;
 		section.text = (LmBytes){normalized->data, normalized->size};
 	}
+	if (spec->charsmap.size > 0 || spec->collapse_spaces)
+	{
+		if (!lm_charsmap_apply(&tokenizer->host, normalized, section.text, spec->charsmap,
+							   spec->collapse_spaces, error))
+			return false;
+		section.text = (LmBytes){normalized->data, normalized->size};
+		/* A text of which nothing is left still has its prefix, where spaces stay. */
+		any = any && (normalized->size > 0 || !spec->collapse_spaces);
+	}
 	if (spec->prefix == LM_PREFIX_ALWAYS)
 	{
-		if (!set_spaces(tokenizer, &section.text, wants_prefix(spec, section), error))
+		if (!set_spaces(tokenizer, &section.text, wants_prefix(spec, section, any), error))
 			return false;
 		section.inside = true;
 	}
@@ -160,16 +171,17 @@ encode_normalized(LmTokenizer *tokenizer, LmTokens *tokens, Section section, int
 
 	(void) flags;
 	if (spec->prefix != LM_PREFIX_ALWAYS &&
-		!set_spaces(tokenizer, &section.text, wants_prefix(spec, section), error))
+		!set_spaces(tokenizer, &section.text, wants_prefix(spec, section, section.text.size > 0),
+					error))
 		return false;
 	return encode_model(tokenizer, tokens, section.text, error);
 }
 
-/* Whether a space comes in front of a section. */
+/* Whether a space comes in front of a section that has `any` text. */
 static bool
-wants_prefix(const LmTokenizerSpec *spec, Section section)
+wants_prefix(const LmTokenizerSpec *spec, Section section, bool any)
 {
-	if (section.inside || section.text.size == 0 || (spec->prefix_once && !section.first))
+	if (section.inside || !any || (spec->prefix_once && !section.first))
 		return false;
 	return spec->prefix == LM_PREFIX_ALWAYS ||
 		   (spec->prefix == LM_PREFIX_MISSING && !begins_with_space(spec, section.text));

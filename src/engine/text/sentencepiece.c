@@ -246,7 +246,7 @@ read_normalizer(LmSentenceModel *model, LmBytes message, LmError *error)
 		if (field.number == NORMALIZER_NAME)
 			model->normalizer = field.bytes;
 		if (field.number == NORMALIZER_RULES)
-			model->has_rules = field.bytes.size > 0;
+			model->rules = field.bytes;
 		if (field.number == NORMALIZER_PREFIX)
 			model->add_dummy_prefix = field.value != 0;
 		if (field.number == NORMALIZER_EXTRA_SPACES)

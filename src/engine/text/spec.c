@@ -5,6 +5,7 @@
  * pointer in it needs another look.
  */
 #include "base/names.h"
+#include "text/charsmap.h"
 #include "text/letters.h"
 #include "text/spec.h"
 #include "text/utf8.h"
@@ -26,6 +27,7 @@ static bool check_special_ids(const LmTokenizerSpec *spec, LmError *error);
 static bool check_special_id(const LmTokenizerSpec *spec, int32_t id, const char *name,
 							 LmError *error);
 static bool check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
+static bool check_charsmap(const LmTokenizerSpec *spec, LmError *error);
 static bool check_bpe(const LmHost *host, const LmTokenizerSpec *spec, LmError *error);
 static bool check_merge(const LmTokenizerSpec *spec, int rank, LmError *error);
 static bool check_byte_tokens(const LmTokenizerSpec *spec, LmError *error);
@@ -206,6 +208,8 @@ check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "tokenizer has a second pattern but no first one");
 	if (spec->ignore_merges && spec->kind != LM_TOKENIZER_BPE)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "only a BPE tokenizer of bytes ignores merges");
+	if (!check_charsmap(spec, error))
+		return false;
 	if (spec->kind == LM_TOKENIZER_BPE)
 		return check_bpe(host, spec, error);
 	if (spec->kind == LM_TOKENIZER_SENTENCEPIECE)
@@ -222,6 +226,21 @@ check_kind(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	if (spec->normalize_nfc || spec->normalize_nfkc)
 		return lm_fail(error, LM_ERR_FORMAT, -1, "a tokenizer of bytes cannot normalize");
 	return check_byte_tokens(spec, error);
+}
+
+static bool
+check_charsmap(const LmTokenizerSpec *spec, LmError *error)
+{
+	bool of_letters =
+		spec->kind == LM_TOKENIZER_SENTENCEPIECE || spec->kind == LM_TOKENIZER_UNIGRAM;
+
+	if (!of_letters && (spec->charsmap.size > 0 || spec->collapse_spaces))
+		return lm_fail(error, LM_ERR_FORMAT, -1,
+					   "only a tokenizer of SentencePiece has a table of characters");
+	if (spec->charsmap.size > 0 && (spec->normalize_nfc || spec->normalize_nfkc))
+		return lm_fail(error, LM_ERR_FORMAT, -1,
+					   "tokenizer has a table of characters and a normal form");
+	return lm_charsmap_check(spec->charsmap, error);
 }
 
 /* A BPE tokenizer needs a token for each byte that occurs in UTF-8, and valid merges. */
@@ -345,7 +364,8 @@ check_chars(const LmTokenizerSpec *spec, LmError *error)
 
 /*
  * The block is  | spec | scores | tokens | merges | special | flags | patterns, each with its NUL |
- * bytes of the tokens |. Its size cannot overflow: the check has bounded every count.
+ * table of characters | bytes of the tokens |. Its size cannot overflow: the check has bounded
+ * every count.
  */
 LmTokenizerSpec *
 lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
@@ -366,6 +386,7 @@ lm_spec_copy(const LmHost *host, const LmTokenizerSpec *spec, LmError *error)
 	copy->pattern = copy_pattern(&place, spec->pattern);
 	for (int i = 0; i < LM_MAX_PATTERNS - 1; i++)
 		copy->further[i] = copy_pattern(&place, spec->further[i]);
+	copy->charsmap.data = copy_array(&place, spec->charsmap.data, spec->charsmap.size, 1);
 	for (size_t id = 0; id < n_tokens; id++)
 	{
 		if (!go_on(host, (int) id, error))
@@ -387,6 +408,7 @@ spec_block_size(const LmTokenizerSpec *spec)
 	size += (size_t) spec->n_tokens * (token_size + (spec->scores ? sizeof *spec->scores : 0));
 	for (int id = 0; id < spec->n_tokens; id++)
 		size += spec->tokens[id].size;
+	size += spec->charsmap.data ? spec->charsmap.size : 0;
 	for (int i = 0; i < LM_MAX_PATTERNS - 1; i++)
 		size += spec->further[i] ? strlen(spec->further[i]) + 1 : 0;
 	return size + (spec->pattern ? strlen(spec->pattern) + 1 : 0);

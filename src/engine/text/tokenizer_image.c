@@ -7,6 +7,7 @@
  *   | header | merges, as a hash table | offsets of tokens, one more than there are | special |
  *   flags | scores | patterns, each with its NUL | bytes of the tokens | tokens in order |
  *   added tokens in order | index of tokens | characters, as a hash table | neighbours | cuts |
+ *   table of characters |
  *
  * Every part begins at a multiple of 64 bytes. The list of merges by rank is left out, because
  * encoding does not need it.
@@ -42,6 +43,8 @@ typedef struct Header
 	bool normalize_nfkc, ignore_merges, fuse_unknown, space_sign;
 	bool split_spaces, strip_space, prefix_once;
 	bool has_flags, has_scores;
+	bool collapse_spaces, single_precision;
+	uint64_t charsmap_size;
 } Header;
 
 typedef struct Parts
@@ -59,6 +62,7 @@ typedef struct Parts
 	LmLetterSlot *letters;
 	uint64_t *pairs;
 	uint64_t *cuts;
+	char *charsmap;
 } Parts;
 
 static void lay_out(Parts *parts, LmArena *arena, const Header *header);
@@ -122,6 +126,8 @@ copy_tables(const Parts *parts, const Header *header, const LmTokenizer *tokeniz
 	if (header->ignore_merges)
 		memcpy(parts->index, tokenizer->index.slots,
 			   ((size_t) header->index_mask + 1) * sizeof *parts->index);
+	if (header->charsmap_size > 0)
+		memcpy(parts->charsmap, tokenizer->spec->charsmap.data, (size_t) header->charsmap_size);
 	if (header->kind == LM_TOKENIZER_BPE)
 		memcpy(parts->cuts, tokenizer->bpe.cuts.mixed, LM_CUTS_WORDS * sizeof *parts->cuts);
 	if (!has_letters(header->kind))
@@ -193,6 +199,9 @@ header_of(const LmTokenizer *tokenizer)
 					 .split_spaces = spec->split_spaces,
 					 .strip_space = spec->strip_space,
 					 .prefix_once = spec->prefix_once,
+					 .collapse_spaces = spec->collapse_spaces,
+					 .single_precision = spec->single_precision,
+					 .charsmap_size = spec->charsmap.size,
 					 .has_flags = spec->flags != NULL,
 					 .has_scores = spec->scores != NULL};
 	LmArena arena = {0};
@@ -232,6 +241,7 @@ lay_out(Parts *parts, LmArena *arena, const Header *header)
 	parts->letters = lm_arena_take(arena, n_letters, sizeof *parts->letters);
 	parts->pairs = lm_arena_take(arena, n_letters > 0 ? LM_PAIR_WORDS : 0, sizeof *parts->pairs);
 	parts->cuts = lm_arena_take(arena, n_cuts, sizeof *parts->cuts);
+	parts->charsmap = lm_arena_take(arena, (size_t) header->charsmap_size, 1);
 }
 
 LmTokenizer *
@@ -326,7 +336,10 @@ restore_spec(LmTokenizerSpec *spec, const Header *header, const Parts *parts)
 							  .split_spaces = header->split_spaces,
 							  .strip_space = header->strip_space,
 							  .prefix = (LmPrefix) header->prefix,
-							  .prefix_once = header->prefix_once};
+							  .prefix_once = header->prefix_once,
+							  .charsmap = {parts->charsmap, (size_t) header->charsmap_size},
+							  .collapse_spaces = header->collapse_spaces,
+							  .single_precision = header->single_precision};
 	for (int i = 0; i < header->n_patterns; i++)
 	{
 		if (i == 0)

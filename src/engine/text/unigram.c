@@ -16,7 +16,7 @@ static bool take_tokens(LmTokenizer *tokenizer, LmBytes piece, size_t start, siz
 static int32_t narrow(const LmTokenizer *tokenizer, int32_t low, int32_t high, size_t depth,
 					  int byte);
 static int32_t made_token(const LmTokenizer *tokenizer, int32_t low, int32_t high, size_t size);
-static void improve(LmUnigramNode *nodes, size_t start, size_t end, int32_t id, double score);
+static void improve(const LmUnigram *unigram, size_t start, size_t end, int32_t id, double score);
 static void turn_around(LmUnigramNode *nodes, size_t size);
 static bool append_way(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes piece, LmError *error);
 static bool append_unknown(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes characters,
@@ -36,6 +36,7 @@ lm_unigram_open(LmTokenizer *tokenizer)
 			least = spec->scores[id];
 			any = true;
 		}
+	unigram->single_precision = spec->single_precision;
 	unigram->unknown_score = least - UNKNOWN_PENALTY;
 	for (int byte = 0; byte <= 256; byte++)
 		unigram->first[byte] = narrow(tokenizer, 0, tokenizer->n_ordered, 0, byte);
@@ -90,7 +91,8 @@ find_ways(LmTokenizer *tokenizer, LmBytes piece, LmError *error)
 		}
 		lm_utf8_decode(piece.data + start, &length);
 		if (!take_tokens(tokenizer, piece, start, (size_t) length))
-			improve(nodes, start, start + (size_t) length, -1, tokenizer->unigram.unknown_score);
+			improve(&tokenizer->unigram, start, start + (size_t) length, -1,
+					tokenizer->unigram.unknown_score);
 	}
 	tokenizer->unigram.score = nodes[piece.size].score;
 	return true;
@@ -112,7 +114,7 @@ take_tokens(LmTokenizer *tokenizer, LmBytes piece, size_t start, size_t length)
 
 		if (id >= 0)
 		{
-			improve(unigram->nodes, start, start + depth, id, tokenizer->spec->scores[id]);
+			improve(unigram, start, start + depth, id, tokenizer->spec->scores[id]);
 			has_character = has_character || depth == length;
 		}
 		if (start + depth == piece.size)
@@ -159,9 +161,14 @@ made_token(const LmTokenizer *tokenizer, int32_t low, int32_t high, size_t size)
 
 /* Keeps the way by way of start if it is better than the way to end that is known. */
 static void
-improve(LmUnigramNode *nodes, size_t start, size_t end, int32_t id, double score)
+improve(const LmUnigram *unigram, size_t start, size_t end, int32_t id, double score)
 {
+	LmUnigramNode *nodes = unigram->nodes;
+
 	score += nodes[start].score;
+	/* Ways of equal score are told apart by how their sums are rounded. */
+	if (unigram->single_precision)
+		score = (float) score;
 	if (nodes[end].start >= 0 && !(score > nodes[end].score))
 		return;
 	nodes[end].score = score;

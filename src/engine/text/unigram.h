@@ -22,6 +22,7 @@ typedef struct LmUnigramNode
 typedef struct LmUnigram
 {
 	double unknown_score; /* of a character without a token */
+	bool single_precision; /* of the sums of scores */
 	int32_t first[257]; /* places in the order of tokens of those that begin with a byte */
 	/* of the way to the piece: sums of scores are rounded as if the text had not been cut */
 	double score;
