@@ -55,6 +55,10 @@ gpt_clean(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (!cleaned.changed)
 		PG_RETURN_TEXT_P(input);
+	if (cleaned.text.size > MaxAllocSize - VARHDRSZ)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("cleaned text has %zu bytes, a text has at most %zu",
+							   cleaned.text.size, (size_t) MaxAllocSize - VARHDRSZ)));
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(cleaned.text.data, cleaned.text.size));
 }
 

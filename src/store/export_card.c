@@ -41,6 +41,7 @@ static void append_front(StringInfo card, const GptVersion *version, const GptJs
 static void append_row(StringInfo card, const char *label, const char *value);
 static void append_job(StringInfo card, const GptStatement *statement);
 static void append_versions(StringInfo card, const GptVersion *version, GptStatement *statement);
+static void append_cleaning(StringInfo card, const GptVersion *version);
 static void append_fenced(StringInfo card, const char *language, const char *text);
 static const GptJson *source_of(const GptVersion *version);
 static const char *text_of(const GptJson *source, const char *name);
@@ -86,6 +87,7 @@ gpt_export_card(const GptVersion *version)
 	}
 	append_versions(&card, version, &statement);
 	gpt_statement_end(&statement);
+	append_cleaning(&card, version);
 	return card.data;
 }
 
@@ -164,6 +166,20 @@ append_versions(StringInfo card, const GptVersion *version, GptStatement *statem
 						 gpt_statement_text(statement, row, 2),
 						 gpt_statement_text(statement, row, 3), loss != NULL ? loss : "");
 	}
+}
+
+/* How the texts were cleaned that the model knows: other programs have to do it themselves. */
+static void
+append_cleaning(StringInfo card, const GptVersion *version)
+{
+	char *clean = gpt_extras_clean(version->extras);
+
+	if (clean == NULL)
+		return;
+	appendStringInfoString(card,
+						   "\n## Cleaning\n\nThe model was trained on texts that gpt_clean has "
+						   "changed with these options. Clean what it reads alike:\n\n");
+	append_fenced(card, "json", clean);
 }
 
 /* A block of code, whose fence is longer than any run of backquotes in the text. */

@@ -85,6 +85,7 @@ SELECT report -> 'bytes' AS bytes, report -> 'cleaned' AS cleaned FROM gpt_jobs 
 -- a fine-tune takes the base's options over, or its own; copies keep them
 SELECT gpt_finetune('washed', 'SELECT body FROM dirty', '{"into": "washed_none", "steps": 2, "clean": false}') AS job \gset
 SELECT gpt_wait(:job);
+SELECT gpt_export_file('washed', 'README.md') LIKE E'%## Cleaning%"emails": "<email>"%' AS export_says_so, gpt_export_file('unwashed', 'README.md') LIKE '%## Cleaning%' AS other;
 SELECT gpt_copy_model('washed', 'washed_copy');
 SELECT model, clean ->> 'emails' AS emails, clean ->> 'case' AS letter_case, clean IS NULL AS none FROM gpt_models WHERE model LIKE '%washed%' ORDER BY model;
 
