@@ -15,7 +15,7 @@
 #define FIRST_RATE 4.0 /* bytes of a token, before any is known */
 #define SLACK 1.25 /* of a guess */
 #define LEAST_GUESS 64 /* bytes */
-#define AROUND 1024 /* bytes before and after the places in question that an iterator sees */
+#define AROUND 1024 /* bytes before and after places in question that an iterator sees, at most */
 #define GRAPHEME_REACH 4096 /* bytes before it where a grapheme is looked for */
 
 struct LmChunker
@@ -45,7 +45,8 @@ static size_t shorter(const LmChunker *chunker, size_t start, size_t end);
 static bool find_overlap(LmChunker *chunker, const LmChunk *chunk, LmError *error);
 static bool first_boundary(LmChunker *chunker, size_t *start, LmSegmenter *segmenter, size_t low,
 						   size_t high, size_t end, LmError *error);
-static size_t before(const LmChunker *chunker, size_t position);
+static size_t reach(size_t size);
+static size_t before(const LmChunker *chunker, size_t position, size_t around);
 static size_t up_to_character(LmBytes text, size_t position);
 
 LmChunker *
@@ -254,8 +255,8 @@ static bool
 last_boundary(LmChunker *chunker, size_t *end, LmSegmenter *segmenter, size_t low, size_t limit,
 			  LmError *error)
 {
-	size_t first = before(chunker, low);
-	size_t last = lm_utf8_boundary(chunker->text.data, chunker->text.size, limit + AROUND);
+	size_t around = reach(limit - low), first = before(chunker, low, around);
+	size_t last = lm_utf8_boundary(chunker->text.data, chunker->text.size, limit + around);
 	LmSegment segment;
 
 	*end = low;
@@ -318,7 +319,7 @@ static bool
 first_boundary(LmChunker *chunker, size_t *start, LmSegmenter *segmenter, size_t low, size_t high,
 			   size_t end, LmError *error)
 {
-	size_t first = before(chunker, low);
+	size_t first = before(chunker, low, reach(end - low));
 	LmSegment segment, rest;
 
 	*start = end;
@@ -338,11 +339,20 @@ first_boundary(LmChunker *chunker, size_t *start, LmSegmenter *segmenter, size_t
 	}
 }
 
-/* A place in front of `position` from which an iterator finds the boundaries around it. */
+/* What an iterator sees around places: not many times as much as lies between them. */
 static size_t
-before(const LmChunker *chunker, size_t position)
+reach(size_t size)
 {
-	size_t first = position > AROUND ? position - AROUND : 0;
+	size_t around = 64 + 2 * size;
+
+	return around < AROUND ? around : AROUND;
+}
+
+/* A place in front of `position` from which an iterator finds the boundaries after it. */
+static size_t
+before(const LmChunker *chunker, size_t position, size_t around)
+{
+	size_t first = position > around ? position - around : 0;
 
 	return lm_utf8_boundary(chunker->text.data, chunker->text.size, first);
 }
