@@ -117,8 +117,10 @@ COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 
 -- How texts are cleaned
 
-CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
-	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
+-- An update from 0.1.0 may have left the columns of these views in an order of their own: then the new column comes last.
+DO $update$
+DECLARE
+	versions CONSTANT text := $view$	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
 		CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label classification'
 			WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NOT NULL THEN 'classification' ELSE v.task END AS task,
 		(SELECT pg_catalog.array_agg(l.label ORDER BY l.number USING OPERATOR(pg_catalog.<))
@@ -135,15 +137,32 @@ CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at,
 		v.config OPERATOR(pg_catalog.->) 'clean' AS clean
 	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
-	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
-COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
-
-CREATE OR REPLACE VIEW @extschema@.gpt_models WITH (security_barrier) AS
-	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
+	WHERE @extschema@.gpt_can_use(v.weights, v.run_id)$view$;
+	models CONSTANT text := $view$	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
 		v.validation_loss, v.validation_bits_per_byte, v.job, v.query_sha256, v.options, v.watermark, v.base, m.image_type, v.size, v.weights,
 		v.created_at, v.clean
 	FROM @extschema@.gpt_versions v
-		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version;
+		JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model AND m.version OPERATOR(pg_catalog.=) v.version$view$;
+	definition text;
+	columns text;
+BEGIN
+	EXECUTE 'CREATE OR REPLACE VIEW @extschema@.gpt_versions WITH (security_barrier) AS ' || versions;
+	EXECUTE 'CREATE OR REPLACE VIEW @extschema@.gpt_models WITH (security_barrier) AS ' || models;
+EXCEPTION
+	WHEN invalid_table_definition THEN
+		FOR i IN 1 .. 2 LOOP
+			definition := CASE i WHEN 1 THEN versions ELSE models END;
+			EXECUTE 'CREATE TEMPORARY VIEW gpt_view_of_0_3 AS ' || definition;
+			SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.attname), ', ' ORDER BY o.attnum, n.attnum) INTO columns
+				FROM pg_catalog.pg_attribute n LEFT JOIN pg_catalog.pg_attribute o ON o.attname = n.attname
+					AND o.attrelid = CASE i WHEN 1 THEN '@extschema@.gpt_versions'::regclass ELSE '@extschema@.gpt_models'::regclass END
+				WHERE n.attrelid = 'pg_temp.gpt_view_of_0_3'::regclass;
+			DROP VIEW pg_temp.gpt_view_of_0_3;
+			EXECUTE 'CREATE OR REPLACE VIEW @extschema@.' || CASE i WHEN 1 THEN 'gpt_versions' ELSE 'gpt_models' END
+				|| ' WITH (security_barrier) AS SELECT ' || columns || ' FROM (' || definition || ') v';
+		END LOOP;
+END $update$;
+COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 COMMENT ON COLUMN @extschema@.gpt_models.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 
 -- Estimates and reports, and jobs that make tokenizers

@@ -80,7 +80,7 @@ for my $version (@released)
 	my $before = $node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0});
 	$node->safe_psql("$database used", 'ALTER EXTENSION gpt UPDATE');
 	like($node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0}),
-		qr/^\Q$before\E($| .*\bcurrent task labels\b)/, 'where a view rests on gpt_models, the new columns come last');
+		qr/^\Q$before\E( .*\bcurrent task labels\b.*)? clean$/, 'where a view rests on gpt_models, the new columns come last');
 	is($node->safe_psql("$database used", q{SELECT count(*) FROM mine; SELECT count(task) FROM gpt_versions}), "0\n0", 'and both can be read');
 	$job = $node->safe_psql("$database used", q{SELECT gpt_train('m', 'SELECT ''line '' || i AS body FROM generate_series(1, 50) i',
 		'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 3}')});
