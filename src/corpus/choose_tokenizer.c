@@ -130,7 +130,7 @@ choose_bpe(const GptTrainOptions *options, const GptSpool *spool)
 	if (gpt_spool_prompted(spool) || gpt_spool_labels(spool) != NULL)
 		return (GptTokenizerChoice){
 			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT,
-			psprintf("its size is the square root of the " INT64_FORMAT " bytes to learn", bytes)};
+			psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes)};
 	min_count = least_count(options, FREQUENT);
 	return (GptTokenizerChoice){LM_TOKENIZER_BPE, Max(LARGEST_SMALL_VOCABULARY, root), min_count,
 								psprintf("its tokens are pairs that occur at least " INT64_FORMAT
