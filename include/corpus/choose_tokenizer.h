@@ -17,6 +17,8 @@ typedef struct GptTokenizerChoice
 	LmTokenizerKind kind;
 	int vocabulary; /* of BPE: tokens, at most where the options do not ask for so many */
 	int64 min_count; /* of BPE: a pair that occurs less often in all texts is no token */
+	/* of BPE: so much shorter are the texts, as a share, with twice as many tokens; 0: any */
+	double least_gain;
 	char *why; /* one sentence without a period, for a report */
 } GptTokenizerChoice;
 

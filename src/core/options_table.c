@@ -103,7 +103,7 @@ const GptOption gpt_options_table[] = {
 		"given, gpt2"),
 	INTEGER(TOKENIZER, min_count, NULL, 2, 1e9,
 			"bpe learns no merge of a pair that occurs less often; 3 where vocabulary is given, "
-			"otherwise 8"),
+			"otherwise 5"),
 	WORD(TRAIN | TOKENIZER, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
 	WORD(BOTH | TOKENIZER, dedup, "none", gpt_dedup_name,

@@ -26,6 +26,10 @@
 #define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
 /* of the documents; if this still needs too much memory, the job fails */
 #define SMALLEST_SHARE 1e-6
+/* bytes of text that are encoded to see what tokens are worth, and of one document among them */
+#define MEASURED_SIZE (1024 * 1024)
+#define MEASURED_DOCUMENT (64 * 1024)
+#define SMALLEST_MEASURED 512 /* tokens */
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
@@ -259,6 +263,100 @@ merge_pairs(LmBpeTrainer *trainer, const GptTrainOptions *options, int vocabular
 	return spec;
 }
 
+/* ---- The tokens that are worth it --------------------------------------- */
+
+/* A sample of the texts, one after the other. */
+static StringInfoData
+sample_text(GptSpool *spool, GptProgress *progress)
+{
+	double bytes = (double) gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
+	Sample sample = sample_begin(spool, MEASURED_SIZE / Max(bytes, 1), progress);
+	GptDocument document;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	while (sample_next(&document, &sample, progress) && text.len < 16 * MEASURED_SIZE)
+	{
+		int size = (int) Min(document.size, MEASURED_DOCUMENT);
+
+		appendBinaryStringInfo(&text, document.text,
+							   pg_encoding_mbcliplen(PG_UTF8, document.text, size, size));
+		appendStringInfoChar(&text, '\n');
+	}
+	sample_end(&sample);
+	return text;
+}
+
+/* The tokenizer that the trainer would have made of fewer tokens. */
+static LmTokenizerSpec
+shorten(const LmTokenizerSpec *spec, int n_tokens)
+{
+	LmTokenizerSpec shorter = *spec;
+
+	if (n_tokens == spec->n_tokens)
+		return shorter;
+	shorter.n_tokens = n_tokens;
+	shorter.end_of_text = n_tokens - 1;
+	shorter.tokens = palloc(n_tokens * sizeof(LmBytes));
+	memcpy(shorter.tokens, spec->tokens, (n_tokens - 1) * sizeof(LmBytes));
+	shorter.tokens[n_tokens - 1] = spec->tokens[spec->end_of_text];
+	shorter.special = palloc0(n_tokens * sizeof(bool));
+	shorter.special[n_tokens - 1] = true;
+	shorter.n_merges = 0;
+	while (shorter.n_merges < spec->n_merges &&
+		   spec->merges[shorter.n_merges].result < n_tokens - 1)
+		shorter.n_merges++;
+	return shorter;
+}
+
+static double
+count_tokens(const LmTokenizerSpec *spec, int n_tokens, StringInfo text)
+{
+	LmTokenizerSpec shorter = shorten(spec, n_tokens);
+	LmTokenizer *tokenizer = gpt_corpus_tokenizer_create(&shorter);
+	LmTokens tokens = {NULL};
+	LmError error;
+	double n;
+
+	while (!lm_tokenizer_encode(tokenizer, &tokens, text->data, (size_t) text->len, &error))
+		gpt_bridge_retry(&error);
+	n = (double) tokens.count;
+	lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), &tokens);
+	lm_tokenizer_free(tokenizer);
+	return n;
+}
+
+/*
+ * Numbers and identifiers make pairs without end, which cut them here so and there so, and shorten
+ * the texts by next to nothing. The size grows while twice as many tokens would make the texts
+ * shorter by least_gain.
+ */
+static LmTokenizerSpec
+worthwhile(const LmTokenizerSpec *spec, double least_gain, GptSpool *spool, GptProgress *progress)
+{
+	StringInfoData text;
+	int size = SMALLEST_MEASURED;
+	double n;
+
+	if (least_gain <= 0 || spec->n_tokens <= size)
+		return *spec;
+	text = sample_text(spool, progress);
+	n = count_tokens(spec, size, &text);
+	while (size < spec->n_tokens)
+	{
+		int next = Min(spec->n_tokens, (int) rint(size * M_SQRT2));
+		double n_next = count_tokens(spec, next, &text);
+		double doublings = log2((double) next / size);
+
+		if (1 - pow(n_next / n, 1 / doublings) < least_gain)
+			break;
+		size = next;
+		n = n_next;
+	}
+	pfree(text.data);
+	return shorten(spec, size);
+}
+
 /* Trains BPE on a sample; halves the sample until its words fit into half of gpt.max_memory. */
 static LmTokenizer *
 train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, GptSpool *spool,
@@ -295,8 +393,10 @@ train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, GptS
 		else if ((spec = merge_pairs(trainer, options, choice->vocabulary, &reached, progress)) !=
 				 NULL)
 		{
+			LmTokenizerSpec kept = worthwhile(spec, choice->least_gain, spool, progress);
+
 			check_vocabulary(choice, reached, options);
-			tokenizer = gpt_corpus_tokenizer_create(spec);
+			tokenizer = gpt_corpus_tokenizer_create(&kept);
 		}
 		lm_bpe_trainer_free(trainer);
 		MemoryContextDelete(context);

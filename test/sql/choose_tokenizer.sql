@@ -5,7 +5,7 @@ CREATE FUNCTION chosen(query text, options jsonb DEFAULT '{}') RETURNS jsonb LAN
 -- n rows of 40 characters among so many, one after the other
 CREATE FUNCTION poems(n int, different int) RETURNS SETOF text LANGUAGE SQL AS
 	$$ SELECT string_agg(chr(19968 + (40 * i + j) % different), '') FROM generate_series(1, n) i, generate_series(1, 40) j GROUP BY i $$;
--- word i of ten occurs 2 i times, in texts of more than 32 bytes
+-- the i-th word occurs 2 i times, in texts of more than 32 bytes
 CREATE TABLE prose AS SELECT repeat('-', 33) || ' ' || word AS body
 FROM unnest('{alder,birch,cedar,daisy,elder,fennel,guelder,hazel,ivy,juniper}'::text[]) WITH ORDINALITY w(word, i), generate_series(1, 2 * i);
 CREATE TABLE name AS SELECT 'name ' || i AS name, 'reversed: ' || i AS prompt, i % 2 AS label FROM generate_series(1, 50) i;
@@ -20,18 +20,18 @@ SELECT name, chosen(query, options) FROM (VALUES
 	(6, 'labels', 'SELECT name AS text, label FROM name', '{}'),
 	(7, 'prose', 'SELECT body FROM prose', '{"tokenizer": "auto"}'),
 	(8, 'prose, bpe', 'SELECT body FROM prose', '{"tokenizer": "bpe"}'),
-	(9, 'poems, NFC', 'SELECT poems(50, 1000)', '{"normalize": "NFC"}'),
+	(9, 'numbers', 'SELECT repeat(''-'', 33) || (i * 7919) % 99991 FROM generate_series(1, 20000) i', '{}'),
 	(10, 'prose, a vocabulary', 'SELECT body FROM prose', '{"vocabulary": 300}'),
 	(11, 'prose, characters', 'SELECT body FROM prose', '{"tokenizer": "chars"}')) v(n, name, query, options) ORDER BY n;
 
--- rule size: words that occur 8 times are tokens, or as often as min_count says
-SELECT gpt_train_tokenizer('eight', 'SELECT body FROM prose') AS eight, gpt_train_tokenizer('five', 'SELECT body FROM prose', '{"min_count": 5}') AS five \gset
-SELECT gpt_wait(:eight, '60 s'), gpt_wait(:five, '60 s');
+-- rule size: words that occur 5 times are tokens, or as often as min_count says
+SELECT gpt_train_tokenizer('five', 'SELECT body FROM prose') AS five, gpt_train_tokenizer('eight', 'SELECT body FROM prose', '{"min_count": 8}') AS eight \gset
+SELECT gpt_wait(:five, '60 s'), gpt_wait(:eight, '60 s');
 SELECT tokenizer, string_agg(trim(token), ' ' ORDER BY id) AS words
 FROM gpt_tokenizers, generate_series(256, vocabulary - 2) id, LATERAL (SELECT gpt_detokenize(tokenizer, ARRAY[id]) AS token) t
-WHERE tokenizer IN ('eight', 'five') AND token IN (SELECT substr(body, 34) FROM prose) GROUP BY tokenizer ORDER BY tokenizer;
-SELECT report -> 'tokenizer' ->> 'why' AS why FROM gpt_jobs WHERE job IN (:eight, :five) ORDER BY job;
-SELECT gpt_drop_tokenizer('eight'), gpt_drop_tokenizer('five');
+WHERE tokenizer IN ('five', 'eight') AND token IN (SELECT substr(body, 34) FROM prose) GROUP BY tokenizer ORDER BY tokenizer;
+SELECT report -> 'tokenizer' ->> 'why' AS why FROM gpt_jobs WHERE job IN (:five, :eight) ORDER BY job;
+SELECT gpt_drop_tokenizer('five'), gpt_drop_tokenizer('eight');
 DROP TABLE prose, name;
 DROP FUNCTION chosen;
 DROP FUNCTION poems;
