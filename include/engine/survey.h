@@ -43,6 +43,7 @@ typedef struct LmSurvey
 {
 	uint32_t traits; /* 1 << LmTrait */
 	uint32_t letters[LM_SCRIPTS]; /* characters by script, but those of no single script */
+	int n_scripts; /* letters beyond are 0 */
 	int n_words; /* the first ones, which were looked up */
 	/* function words of each language; one of several languages counts for each a part */
 	float function_words[LM_LANGUAGES];

@@ -199,7 +199,7 @@ finish_survey(Collector *collector)
 	const LmSurvey *survey = &collector->row.survey;
 
 	all->documents++;
-	for (int i = 0; i < LM_SCRIPTS; i++)
+	for (int i = 0; i < survey->n_scripts; i++)
 		all->letters[i] += survey->letters[i];
 	for (int i = 0; i < LM_N_TRAITS; i++)
 		all->traits[i] += survey->traits >> i & 1;

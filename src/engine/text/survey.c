@@ -99,6 +99,15 @@ is_ascii_letter(unsigned char c)
 	return (unsigned char) ((c | 0x20) - 'a') < 26;
 }
 
+static inline void
+count_letter(Look *look, int script)
+{
+	look->survey->letters[script]++;
+	if (look->survey->n_scripts <= script)
+		look->survey->n_scripts = script + 1;
+	look->has_letters = true;
+}
+
 static void
 look_at_ascii(Look *look, size_t position)
 {
@@ -110,8 +119,7 @@ look_at_ascii(Look *look, size_t position)
 		if ((c | 0x20) == 'w' && look->word_size == 0 && !is_noted(look, LM_TRAIT_URL) &&
 			lm_is_url(text, position))
 			note(look, LM_TRAIT_URL);
-		look->survey->letters[USCRIPT_LATIN]++;
-		look->has_letters = true;
+		count_letter(look, USCRIPT_LATIN);
 		add_to_word(look, c | 0x20);
 		return;
 	}
@@ -149,8 +157,7 @@ look_at_code(Look *look, int32_t code)
 		end_word(look);
 		return;
 	}
-	look->survey->letters[script]++;
-	look->has_letters = true;
+	count_letter(look, script);
 	add_to_word(look, look->words ? u_tolower(code) : code);
 }
 
@@ -235,7 +242,7 @@ lm_survey_script(const LmSurvey *survey)
 {
 	int best = 0;
 
-	for (int i = 1; i < LM_SCRIPTS; i++)
+	for (int i = 1; i < survey->n_scripts; i++)
 		if (survey->letters[i] > survey->letters[best])
 			best = i;
 	return best;
@@ -243,13 +250,12 @@ lm_survey_script(const LmSurvey *survey)
 
 /* Most of a Japanese text may be Han, which is Chinese where there are no kana. */
 static bool
-is_japanese(const LmSurvey *survey)
+is_japanese(const LmSurvey *survey, int script)
 {
 	double kana = (double) survey->letters[USCRIPT_HIRAGANA] + survey->letters[USCRIPT_KATAKANA];
 	double both = kana + survey->letters[USCRIPT_HAN];
 
-	return kana > 0 && kana >= KANA_SHARE * both &&
-		   both >= survey->letters[lm_survey_script(survey)];
+	return kana > 0 && kana >= KANA_SHARE * both && both >= survey->letters[script];
 }
 
 const char *
@@ -273,7 +279,7 @@ lm_survey_language(const LmSurvey *survey)
 
 	int script = lm_survey_script(survey);
 
-	if (is_japanese(survey))
+	if (is_japanese(survey, script))
 		return "japanese";
 	for (size_t i = 0; survey->letters[script] > 0 && i < sizeof languages / sizeof *languages; i++)
 		if ((int) languages[i].script == script)
