@@ -46,8 +46,11 @@ typedef struct GptFactsSurvey
 /* All numbers of rows and bytes are exact. */
 typedef struct GptFacts
 {
-	int64 rows; /* of the queries, with those that are skipped */
+	int64 rows; /* of the queries, with those that are skipped or dropped */
 	GptSkipped skipped;
+	GptDuplicates duplicates;
+	GptDedup comparison; /* the repeated rows that were counted */
+	bool by_flag; /* the query or validation_query says what is held out */
 	const GptCleanCounts *cleaned; /* by option "clean"; NULL: there is none */
 	int64 documents;
 	int64 side_documents[GPT_N_SIDES]; /* a text that is cut is a training document */

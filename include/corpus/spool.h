@@ -63,7 +63,8 @@ typedef struct GptSpoolOptions
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
 	GptDedup dedup; /* repeated rows that are no documents */
-	GptDedup compare; /* rows that are counted, if more than those */
+	/* rows that are counted, if more than those; near ones only where they are not too many */
+	GptDedup compare;
 	bool list; /* gpt_spool_repeat will be called */
 	bool in_transaction; /* the spool ends with the current transaction, not with the process */
 	GptCleaner *cleaner; /* of the rows of both queries, which it counts; NULL: none */
@@ -111,6 +112,9 @@ typedef struct GptDuplicates
 } GptDuplicates;
 
 extern const GptDuplicates *gpt_spool_duplicates(const GptSpool *spool);
+
+/* The repeated rows that were counted. */
+extern GptDedup gpt_spool_comparison(const GptSpool *spool);
 
 /*
  * src/corpus/duplicates.c: a remark for the job's note if many rows were dropped or any were

@@ -36,6 +36,7 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 		keep_tokenizer(corpus->tokenizer);
 	spool_options.normalize_nfc = gpt_corpus_normalizes(corpus, options);
 	spool_options.in_transaction = true;
+	spool_options.compare = GPT_DEDUP_NEAR;
 	spool = gpt_spool_read(&spool_options);
 	corpus->facts = gpt_facts_collect(spool, progress);
 	corpus->counts.documents = gpt_spool_documents(spool);

@@ -95,7 +95,10 @@ begin_facts(GptFacts *facts, const GptSpool *spool)
 		facts->cleaned = cleaned;
 	}
 	facts->documents = gpt_spool_documents(spool);
-	facts->rows = facts->documents + gpt_spool_skipped(spool);
+	facts->duplicates = *gpt_spool_duplicates(spool);
+	facts->comparison = gpt_spool_comparison(spool);
+	facts->by_flag = gpt_spool_holds_out(spool) && gpt_spool_held_out(spool) == NULL;
+	facts->rows = facts->documents + gpt_spool_skipped(spool) + facts->duplicates.dropped;
 	for (int side = 0; side < GPT_N_SIDES; side++)
 	{
 		facts->side_documents[side] = gpt_spool_side_documents(spool, side);

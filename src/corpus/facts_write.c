@@ -19,6 +19,7 @@ static const char *const skip_names[GPT_N_SKIPS] = {
 
 static void write_skipped(GptJsonWriter *json, const GptSkipped *skipped);
 static void write_cleaned(GptJsonWriter *json, const GptCleanCounts *cleaned);
+static void write_duplicates(GptJsonWriter *json, const GptFacts *facts);
 static void write_sizes(GptJsonWriter *json, const char *name, const GptSizes *sizes);
 static void write_longest(GptJsonWriter *json, const GptFacts *facts);
 static void write_validation(GptJsonWriter *json, const GptFacts *facts);
@@ -35,6 +36,7 @@ gpt_facts_write(GptJsonWriter *json, const GptFacts *facts)
 	gpt_json_put_integer(json, "documents", facts->documents);
 	gpt_json_put_integer(json, "bytes", facts->bytes.sum);
 	write_skipped(json, &facts->skipped);
+	write_duplicates(json, facts);
 	if (facts->cleaned != NULL)
 		write_cleaned(json, facts->cleaned);
 	gpt_json_begin(json, "length");
@@ -82,6 +84,19 @@ write_cleaned(GptJsonWriter *json, const GptCleanCounts *cleaned)
 }
 
 static void
+write_duplicates(GptJsonWriter *json, const GptFacts *facts)
+{
+	if (facts->comparison == GPT_DEDUP_NONE)
+		return;
+	gpt_json_begin(json, "duplicates");
+	gpt_json_put_integer(json, "exact", facts->duplicates.exact);
+	if (facts->comparison == GPT_DEDUP_NEAR)
+		gpt_json_put_integer(json, "near", facts->duplicates.near);
+	write_reason(json, "dropped", facts->duplicates.dropped);
+	gpt_json_end(json);
+}
+
+static void
 write_sizes(GptJsonWriter *json, const char *name, const GptSizes *sizes)
 {
 	static const struct
@@ -122,6 +137,8 @@ write_validation(GptJsonWriter *json, const GptFacts *facts)
 	gpt_json_begin(json, "validation");
 	gpt_json_put_integer(json, "rows", facts->side_documents[GPT_SIDE_VALIDATION]);
 	gpt_json_put_integer(json, "bytes", facts->side_bytes[GPT_SIDE_VALIDATION]);
+	if (facts->by_flag)
+		gpt_json_put_integer(json, "leaked", facts->duplicates.leaked);
 	gpt_json_end(json);
 }
 

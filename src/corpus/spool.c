@@ -11,9 +11,14 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "core/settings.h"
 #include "corpus/duplicates.h"
 #include "corpus/spool_private.h"
 
+#define LARGEST_COUNTED ((int64) 256 * 1024 * 1024) /* bytes; and ... */
+#define NEAR_ROW_SIZE 200 /* ... bytes of memory that a row takes */
+
+static bool is_large(const GptSpool *spool);
 static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
 static void fix_sides(GptSpool *spool);
 
@@ -81,12 +86,22 @@ gpt_spool_read(const GptSpoolOptions *options)
 		spool->cleans = true;
 		spool->cleaned = options->cleaner->counts;
 	}
+	if (spool->comparison > options->dedup && !options->list && is_large(spool))
+		spool->comparison = Max(options->dedup, GPT_DEDUP_EXACT);
 	gpt_duplicates_find(spool);
 	fix_sides(spool);
 
 	/* Writes buffered bytes to the file while the transaction's resources exist. */
 	gpt_spool_rewind(spool);
 	return spool;
+}
+
+/* Whether near rows are too many to be counted for a report alone, by time or by memory. */
+static bool
+is_large(const GptSpool *spool)
+{
+	return spool->bytes[GPT_SIDE_TRAIN] + spool->bytes[GPT_SIDE_VALIDATION] > LARGEST_COUNTED ||
+		   spool->n_records * NEAR_ROW_SIZE > gpt_settings_max_memory() / 2;
 }
 
 static GptLabelTable *
@@ -191,6 +206,12 @@ const GptLabels *
 gpt_spool_labels(const GptSpool *spool)
 {
 	return spool->sorted_labels;
+}
+
+GptDedup
+gpt_spool_comparison(const GptSpool *spool)
+{
+	return spool->comparison;
 }
 
 const GptDuplicates *

@@ -170,7 +170,7 @@ gpt_plan_estimate(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptio
 	make_plan(plan, timing, options, corpus, GetCurrentTimestamp(), progress);
 	if (timing->step_seconds == 0)
 		timing->step_seconds =
-			gpt_train_time_step(plan, corpus, TIMED_STEPS, timing->most_seconds, progress);
+			gpt_train_time_step(plan, corpus, PROBE_STEPS, timing->most_seconds, progress);
 	timing->seconds = (double) plan->training.steps * timing->step_seconds / TRAINING_SHARE;
 	if (plan->total_time > 0 && (plan->most_steps == 0 || plan->training.steps < plan->most_steps))
 		timing->seconds = seconds_of_job(options);

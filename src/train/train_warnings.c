@@ -20,7 +20,7 @@
 #define CONTROL_SHARE 0.001
 #define SCRIPT_SHARE 0.05
 #define LANGUAGE_SHARE 0.1
-#define CUT_SHARE 0.02 /* of documents of exactly the largest size */
+#define CUT_SHARE 0.02 /* of documents of exactly the largest size; half of them not ended */
 #define CUT_LENGTH 100 /* bytes that they have at least ... */
 #define CUT_FACTOR 1.5 /* ... and times as many as half of the documents */
 #define UNENDED_LEAST 0.1 /* of long documents: fewer are no pattern ... */
@@ -96,7 +96,7 @@ static void
 warn_of_rows(const Warnings *warnings)
 {
 	const GptFacts *facts = warnings->facts;
-	int64 skipped = facts->rows - facts->documents;
+	int64 skipped = facts->rows - facts->documents - facts->duplicates.dropped;
 	double share = share_of(skipped, facts->rows);
 
 	if (share >= SKIPPED_SHARE)
@@ -109,6 +109,27 @@ warn_of_rows(const Warnings *warnings)
 static void
 warn_of_repeats(const Warnings *warnings)
 {
+	const GptFacts *facts = warnings->facts;
+	const GptDuplicates *duplicates = &facts->duplicates;
+	int64 learnt = facts->documents + duplicates->dropped;
+	double exact = share_of(duplicates->exact, learnt);
+	double near = share_of(duplicates->near, learnt);
+
+	if (duplicates->dropped == 0 && exact >= REPEATED_SHARE)
+		warn(warnings,
+			 "%s of the documents repeat another one, so the model learns those by heart: set "
+			 "option \"dedup\" to \"exact\"",
+			 percent(exact));
+	if (duplicates->dropped <= duplicates->exact && near >= REPEATED_SHARE)
+		warn(warnings,
+			 "%s of the documents nearly repeat another one, so the model learns those by heart: "
+			 "set option \"dedup\" to \"near\"",
+			 percent(near));
+	if (duplicates->leaked > 0)
+		warn(warnings,
+			 INT64_FORMAT " of " INT64_FORMAT " validation documents repeat ones that are trained "
+						  "on, so the validation loss is lower than on new text: leave them out",
+			 duplicates->leaked, facts->side_documents[GPT_SIDE_VALIDATION]);
 }
 
 /* ---- Lengths ------------------------------------------------------------ */
@@ -130,7 +151,7 @@ warn_of_lengths(const Warnings *warnings)
 			 gpt_source_name(facts->longest[0].of_validation_query ? GPT_SOURCE_VALIDATION
 																   : GPT_SOURCE_TRAIN),
 			 percent(longest));
-	if (cut >= CUT_SHARE && bytes->largest >= CUT_LENGTH &&
+	if (cut >= CUT_SHARE && unended >= cut / 2 && bytes->largest >= CUT_LENGTH &&
 		(double) bytes->largest >= CUT_FACTOR * (double) gpt_sizes_percentile(bytes, 0.5))
 		warn(warnings,
 			 "%s of the documents have " INT64_FORMAT " bytes like the longest one: if something "
