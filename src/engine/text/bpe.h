@@ -51,6 +51,14 @@ typedef struct LmCacheSlot
 	uint8_t n_ids;
 } LmCacheSlot;
 
+/* Whether each merge comes after those that make its parts. */
+typedef enum LmBpeOrder
+{
+	LM_BPE_UNKNOWN_ORDER,
+	LM_BPE_ORDERED,
+	LM_BPE_UNORDERED,
+} LmBpeOrder;
+
 /* The byte tokens and merges of a tokenizer, with a cache of pieces. */
 typedef struct LmBpe
 {
@@ -63,6 +71,8 @@ typedef struct LmBpe
 	LmMergeSlot *merges;
 	uint32_t merge_mask;
 	LmHashKey key; /* of the merges: an image brings its own */
+	LmBpeOrder order; /* of the merges; found when the first very long piece comes */
+	int32_t n_ranks; /* known with it */
 	LmCuts cuts; /* BPE: where pieces are cut */
 	const LmTokenizer *whole; /* has the index of pieces that are not merged; NULL: there is none */
 	LmCacheSlot *cache; /* NULL until enough text came for it to pay */
@@ -86,8 +96,18 @@ void lm_bpe_fork(LmBpe *fork, const LmBpe *bpe, const LmHost *host);
  */
 bool lm_bpe_encode(LmBpe *bpe, LmTokens *tokens, const LmBytes *pieces, int n, LmError *error);
 
-/* The same for a long piece, with a heap: n log n. Appends; used by lm_bpe_encode. */
+/*
+ * The same for a long piece, with a heap, n log n, or by ranks, n. Appends; used by lm_bpe_encode.
+ */
 bool lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error);
+
+/* src/engine/text/bpe_ranked.c: sets order and n_ranks. LM_ERR_MEMORY. */
+bool lm_bpe_find_order(LmBpe *bpe, LmError *error);
+/*
+ * Merges n ids in place, of which *n_left are left; only where the merges are ordered.
+ * LM_ERR_MEMORY, _STOPPED.
+ */
+bool lm_bpe_merge_ranked(LmBpe *bpe, int32_t *ids, int32_t n, size_t *n_left, LmError *error);
 
 /*
  * The ids that a piece begins with, before any merge: at most one a byte. Returns how many, or -1

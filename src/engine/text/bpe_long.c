@@ -4,6 +4,7 @@
  * The merges of a long piece (a line of one letter, Chinese without punctuation, base64): a list of
  * symbols, and a heap of its pairs ordered by (rank, place). An entry of the heap whose pair has
  * changed since is skipped when it comes up. Time n log n, memory 36 bytes a byte of the piece.
+ * Very long pieces go to bpe_ranked.c where they can.
  */
 #include "text/bpe.h"
 #include "text/split.h"
@@ -11,6 +12,7 @@
 
 #define NONE (-1)
 #define POLL_MERGES 16384
+#define RANKED_FROM 16384 /* ids */
 
 typedef struct Symbol
 {
@@ -29,6 +31,8 @@ typedef struct Heap
 	size_t count;
 } Heap;
 
+static bool merge_by_heap(const LmBpe *bpe, int32_t *ids, int32_t n, size_t *n_left,
+						  LmError *error);
 static void make_symbols(const LmBpe *bpe, Symbol *symbols, const int32_t *ids, int32_t n);
 static void make_heap(Heap *heap, const Symbol *symbols, int32_t n);
 static bool merge_all(const LmBpe *bpe, Symbol *symbols, Heap *heap, LmError *error);
@@ -41,9 +45,8 @@ static size_t collect_symbols(int32_t *ids, const Symbol *symbols);
 bool
 lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 {
-	Symbol *symbols = NULL;
-	Heap heap = {NULL, 0};
 	int32_t *ids, n = 0;
+	size_t n_left;
 	bool done = false;
 
 	if (piece.size > LM_MAX_PIECE_SIZE)
@@ -51,25 +54,41 @@ lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 					   piece.size, LM_MAX_PIECE_SIZE);
 	ids = lm_array_allocate(&bpe->host, piece.size, sizeof *ids, error);
 	if (ids)
-		symbols = lm_array_allocate(&bpe->host, piece.size, sizeof *symbols, error);
+		n = lm_bpe_begin(bpe, ids, piece, error);
+	if (n > 0 &&
+		(n < RANKED_FROM || bpe->order != LM_BPE_UNKNOWN_ORDER || lm_bpe_find_order(bpe, error)))
+		done = (n >= RANKED_FROM && bpe->order == LM_BPE_ORDERED
+					? lm_bpe_merge_ranked(bpe, ids, n, &n_left, error)
+					: merge_by_heap(bpe, ids, n, &n_left, error)) &&
+			   lm_bpe_append(bpe, tokens, ids, n_left, error);
+	lm_free(&bpe->host, ids);
+	return done;
+}
+
+/* Merges n ids in place; *n_left are left. */
+static bool
+merge_by_heap(const LmBpe *bpe, int32_t *ids, int32_t n, size_t *n_left, LmError *error)
+{
+	Symbol *symbols = lm_array_allocate(&bpe->host, (size_t) n, sizeof *symbols, error);
+	Heap heap = {NULL, 0};
+	bool done = false;
+
 	/*
 	 * n - 1 pairs at first; each merge takes one entry out and puts two in, of at most n - 1
 	 * merges.
 	 */
 	if (symbols)
-		heap.entries = lm_array_allocate(&bpe->host, 2 * piece.size, sizeof *heap.entries, error);
+		heap.entries = lm_array_allocate(&bpe->host, 2 * (size_t) n, sizeof *heap.entries, error);
 	if (heap.entries)
-		n = lm_bpe_begin(bpe, ids, piece, error);
-	if (n > 0)
 	{
 		make_symbols(bpe, symbols, ids, n);
 		make_heap(&heap, symbols, n);
-		done = merge_all(bpe, symbols, &heap, error) &&
-			   lm_bpe_append(bpe, tokens, ids, collect_symbols(ids, symbols), error);
+		done = merge_all(bpe, symbols, &heap, error);
 	}
+	if (done)
+		*n_left = collect_symbols(ids, symbols);
 	lm_free(&bpe->host, heap.entries);
 	lm_free(&bpe->host, symbols);
-	lm_free(&bpe->host, ids);
 	return done;
 }
 
