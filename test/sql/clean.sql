@@ -54,7 +54,7 @@ SELECT a.loss = b.loss AND a.validation_loss = b.validation_loss AS same, b.clea
 SELECT jsonb_pretty(clean) FROM gpt_models WHERE model = 'washed';
 SELECT gpt_train('washed_seen', 'SELECT body FROM dirty', tiny('{"clean": {"emails": true}, "validation_query": "SELECT body FROM dirty"}')) AS job \gset
 SELECT gpt_wait(:job);
-SELECT report -> 'cleaned' AS cleaned, report -> 'validation' AS validation FROM gpt_jobs WHERE job = :job;
+SELECT report -> 'cleaned' AS cleaned, report -> 'validation' -> 'rows' AS validation FROM gpt_jobs WHERE job = :job;
 
 -- a model cleans what it reads, but for the length, and for white space where text goes on
 SELECT gpt_score('washed', '<b>Row</b> 1 x@y.org') = gpt_score('washed', 'Row 1 <email>') AS score, gpt_score('unwashed', '<b>Row</b> 1') <> gpt_score('unwashed', 'Row 1') AS other,
