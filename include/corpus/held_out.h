@@ -20,6 +20,8 @@ typedef struct GptHeldOut
 	GptRowCounts *counts; /* of all rows; after _choose only of those that are held out or cut */
 	bool *learnt_labels; /* [labels] has a row that is not counted; NULL: no label has */
 	LmHeldOut chosen;
+	/* rows that equal an earlier one, after _sort; an estimate where not all rows are counted */
+	int64 repeated;
 } GptHeldOut;
 
 /* In the current memory context. fraction: above 0, below 1. */

@@ -261,7 +261,6 @@ gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
 		.seed = (uint64) options->seed,
 		.cleaner = gpt_cleaner_create(options->clean),
 		.dedup = options->dedup,
-		.compare = GPT_DEDUP_EXACT, /* for the report */
 	};
 }
 

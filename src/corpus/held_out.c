@@ -56,6 +56,18 @@ key_of(const GptHeldOut *held, uint64 text_key, uint32 label)
 
 /* ---- Choosing ----------------------------------------------------------- */
 
+static int64
+count_repeated(const GptRowCounts *counts)
+{
+	double counted = 0;
+
+	for (size_t i = 0; i < counts->n; i++)
+		counted += counts->groups[i].n_rows;
+	return counted > 0
+			   ? (int64) rint((counted - (double) counts->n) / counted * (double) counts->n_rows)
+			   : 0;
+}
+
 bool
 gpt_held_out_sort(GptHeldOut *held, const GptLabels *labels)
 {
@@ -63,6 +75,7 @@ gpt_held_out_sort(GptHeldOut *held, const GptLabels *labels)
 	bool some;
 
 	gpt_row_counts_finish(counts);
+	held->repeated = count_repeated(counts);
 	some = counts->below != PG_UINT64_MAX && (held->prompted || held->labelled);
 	if (some && held->labelled)
 		held->learnt_labels =

@@ -274,6 +274,12 @@ hold_out(GptSpool *spool)
 								   gpt_spool_label(spool, record), spool->sorted_labels);
 		}
 	}
+	/* They are counted on the way, for a report. */
+	if (spool->comparison == GPT_DEDUP_NONE)
+	{
+		spool->duplicates.exact = held->repeated;
+		spool->comparison = GPT_DEDUP_EXACT;
+	}
 	gpt_held_out_choose(held, spool->labels, spool->sorted_labels);
 	spool->bytes[GPT_SIDE_VALIDATION] = gpt_held_out_bytes(held);
 	spool->bytes[GPT_SIDE_TRAIN] -= spool->bytes[GPT_SIDE_VALIDATION];

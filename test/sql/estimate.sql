@@ -31,7 +31,7 @@ CREATE VIEW estimate_repeat AS SELECT body, is_validation FROM estimate_line UNI
 	UNION ALL SELECT 'A row of this table that has about seventy characters, and number ' || n, false FROM generate_series(1, 9) n;
 SELECT e -> 'rows' AS rows, e -> 'documents' AS documents, e -> 'duplicates' AS duplicates, e -> 'validation' AS validation, e -> 'warnings' AS warnings
 FROM unnest('{none,exact,near}'::text[]) dedup, gpt_estimate('SELECT body, is_validation FROM estimate_repeat', jsonb_build_object('steps', 1, 'layers', 1, 'channels', 32, 'dedup', dedup)) e;
-SELECT gpt_train('repeats', 'SELECT body, is_validation FROM estimate_repeat', '{"steps": 1, "layers": 1, "channels": 32}') AS job \gset
+SELECT gpt_train('repeats', 'SELECT body FROM estimate_repeat', '{"steps": 1, "layers": 1, "channels": 32}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT report -> 'duplicates' AS duplicates, report -> 'validation' AS validation, report -> 'warnings' AS warnings FROM gpt_jobs WHERE job = :job;
 
