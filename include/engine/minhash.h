@@ -19,7 +19,7 @@
  * a text gives its class:
  *
  *   class  characters      shingle  bands x rows   5 % of the characters changed at random
- *   0      10 to 63        3        24 x 4         s about 0.65, found with probability 0.99
+ *   0      10 to 63        3        20 x 4         s about 0.65, found with probability 0.98
  *   1      64 to 32767     5        40 x 5         s about 0.63, 0.98
  *   2      32768 and more  8        50 x 4         s about 0.50, 0.96
  *

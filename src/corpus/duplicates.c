@@ -32,12 +32,6 @@ start(GptRepeated *repeated, GptSpool *spool)
 {
 	MemoryContext context = GetMemoryChunkContext(spool);
 
-	if (spool->n_records >= PG_UINT32_MAX)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("cannot compare " INT64_FORMAT " rows", spool->n_records),
-						errdetail("At most " INT64_FORMAT " rows can be compared.",
-								  (int64) PG_UINT32_MAX - 1),
-						errhint("Set option \"dedup\" to \"none\".")));
 	repeated->equal = create_bits(spool);
 	repeated->leaked = create_bits(spool);
 	if (spool->comparison == GPT_DEDUP_NEAR)
@@ -58,6 +52,18 @@ gpt_duplicates_find(GptSpool *spool)
 
 	if (spool->comparison == GPT_DEDUP_NONE)
 		return;
+	if (spool->n_records >= PG_UINT32_MAX)
+	{
+		if (spool->dedup != GPT_DEDUP_NONE || spool->list)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("cannot compare " INT64_FORMAT " rows", spool->n_records),
+							errdetail("At most " INT64_FORMAT " rows can be compared.",
+									  (int64) PG_UINT32_MAX - 1),
+							errhint("Set option \"dedup\" to \"none\".")));
+		spool->comparison = GPT_DEDUP_NONE;
+		count_again(spool);
+		return;
+	}
 	start(&repeated, spool);
 	gpt_equal_rows_find(&repeated, spool);
 	if (spool->comparison == GPT_DEDUP_NEAR)

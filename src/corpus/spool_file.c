@@ -17,6 +17,7 @@ gpt_spool_write(GptSpool *spool, const GptSpoolRecord *record, const GptSourceRo
 	if (record->prompt_size > 0)
 		BufFileWrite(spool->file, unconstify(char *, row->prompt), row->prompt_size);
 	BufFileWrite(spool->file, unconstify(char *, row->text), row->size);
+	spool->file_size += (int64) sizeof(GptSpoolRecord) + record->size;
 }
 
 /* ---- Reading ------------------------------------------------------------ */
@@ -83,14 +84,11 @@ gpt_spool_rewind(GptSpool *spool)
 void
 gpt_spool_hold(GptSpool *spool, int64 limit)
 {
-	int64 size;
-
-	gpt_spool_rewind(spool);
-	size = BufFileSize(spool->file);
-	if (size > limit)
+	if (spool->file_size > limit)
 		return;
-	spool->image = MemoryContextAllocHuge(GetMemoryChunkContext(spool), size + 1);
-	spool->image_size = BufFileRead(spool->file, spool->image, size);
+	gpt_spool_rewind(spool);
+	spool->image = MemoryContextAllocHuge(GetMemoryChunkContext(spool), spool->file_size + 1);
+	spool->image_size = BufFileRead(spool->file, spool->image, spool->file_size);
 	spool->image_offset = 0;
 }
 

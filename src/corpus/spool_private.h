@@ -32,6 +32,7 @@ typedef struct GptSpoolRecord
 struct GptSpool
 {
 	BufFile *file;
+	int64 file_size;
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
 	bool prompted; /* the queries have a column "prompt" or "messages" */

@@ -24,7 +24,7 @@ typedef struct SketchClass
 
 /* Bits agree with probability (1 + s) / 2: the limit is at s = 0.3, 3 deviations below 0.5. */
 static const SketchClass CLASSES[LM_SKETCH_CLASSES] = {
-	{LEAST_LENGTH, 64, 3, 24, 4, 57},
+	{LEAST_LENGTH, 64, 3, 20, 4, 48},
 	{64, 32768, 5, 40, 5, 125},
 	{32768, SIZE_MAX, 8, 50, 4, 125},
 };
@@ -169,6 +169,7 @@ densify(uint32_t *bins, uint32_t n_bins)
 	}
 }
 
+/* The bits of a class with fewer rows are 0. */
 static void
 hash_bands(LmSketch *sketch, const uint32_t *bins, const SketchClass *class)
 {
@@ -180,9 +181,15 @@ hash_bands(LmSketch *sketch, const uint32_t *bins, const SketchClass *class)
 			hash = (hash ^ bins[band * class->rows + row]) * FACTORS[row];
 		sketch->bands[band] = (uint32_t) (mix(hash) >> 32);
 	}
-	memset(sketch->bits, 0, sizeof(sketch->bits));
-	for (int i = 0; i < class->bands * class->rows && i < 64 * LM_SKETCH_WORDS; i++)
-		sketch->bits[i / 64] |= (uint64_t) (bins[i] & 1) << i % 64;
+	for (int word = 0; word < LM_SKETCH_WORDS; word++)
+	{
+		int left = class->bands * class->rows - 64 * word;
+		uint64_t bits = 0;
+
+		for (int i = 0; i < left && i < 64; i++)
+			bits |= (uint64_t) (bins[64 * word + i] & 1) << i;
+		sketch->bits[word] = bits;
+	}
 }
 
 bool
