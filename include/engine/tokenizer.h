@@ -272,15 +272,14 @@ int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
 /*
  * Byte-level BPE (Gage 1994; Sennrich et al. 2016; Radford et al. 2019).
  *
- * A trainer counts pieces of text, in any order: its result depends on the counts alone. Ties
- * between pairs of equal count go to the greater pair, compared as (bytes of left, bytes of right).
- * A piece longer than a token can be is counted in parts. After a failure of _add other than
- * LM_ERR_ENCODING some of the text may be counted.
+ * A trainer counts pieces of text, in any order, and then merges: its result depends on the counts
+ * alone, not on threads nor on the memory that it has. Ties between pairs of equal count go to the
+ * greater pair, compared as (bytes of left, bytes of right). A piece longer than a token can be is
+ * counted in parts.
  */
 typedef struct LmBpeTrainer LmBpeTrainer;
 
-/* How a trainer counts and what it learns. All zeros: GPT-2's split, and every pair that repeats.
- */
+/* How a trainer counts and what it learns. All zeros: GPT-2's split, and all pairs that repeat. */
 typedef struct LmBpeOptions
 {
 	const char *pattern; /* as in LmTokenizerSpec; it is copied */
@@ -293,27 +292,80 @@ typedef struct LmBpeOptions
 	 * two scripts (text/token_shape.h).
 	 */
 	bool whole_characters;
+	LmEngine *engine; /* its threads count; it outlives the trainer. NULL: the caller's thread */
+	/*
+	 * Bytes that the trainer may take, beside a few MB for each thread; 0: no limit. Counting takes
+	 * up to half of them, and is then full. Merging takes at least twice the bytes of all distinct
+	 * words (or twice their characters, where tokens are whole ones), and goes faster with three
+	 * times as much.
+	 */
+	size_t memory;
 } LmBpeOptions;
 
-/*
- * NULL with LM_ERR_FORMAT, _LIMIT, _MEMORY or _LIBRARY. options may be NULL. _add: errors of
- * lm_tokenizer_encode.
- */
+/* NULL with LM_ERR_FORMAT, _LIMIT, _MEMORY or _LIBRARY. options may be NULL. */
 LmBpeTrainer *lm_bpe_trainer_create(const LmHost *host, const LmBpeOptions *options,
 									LmError *error);
-bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
+void lm_bpe_trainer_free(LmBpeTrainer *trainer);
+
 /*
- * Bytes that the trainer holds now and an estimate of those that _finish will need, so that the
- * caller can keep to a limit.
+ * Counts the words of a text, or of n texts, which a few MB at a time makes fastest. Errors of
+ * lm_tokenizer_encode; *failed is the number of the text that one is about. LM_ERR_LIMIT when the
+ * trainer is full, until the caller has spilled it. After that, and after LM_ERR_STOPPED, the same
+ * call with the same texts goes on where it ended, and no other may come between.
  */
+bool lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
+bool lm_bpe_trainer_add_many(LmBpeTrainer *trainer, const LmBytes *texts, int n, int *failed,
+							 LmError *error);
+
+/*
+ * Beyond the memory, counted words go out in blocks, each of one of LM_BPE_PARTS parts, and come
+ * back after the last text, twice:
+ *
+ *   while (!_add(...))
+ *       if (_full) while ((block = _spill(&part)).size > 0) store the block at the end of the part;
+ *       else error
+ *   if (_spilled)
+ *       while ((block = _spill(&part)).size > 0) store it;
+ *       while ((part = _wanted()) >= 0)
+ *           for each block of the part: _restore(block);
+ *           _restored();
+ *   _finish(...)
+ *
+ * A block lives until the next call. _spill: data is NULL on LM_ERR_MEMORY. _restore: LM_ERR_FORMAT
+ * for a damaged block, LM_ERR_MEMORY. _restored: LM_ERR_MEMORY; LM_ERR_LIMIT where the words do not
+ * fit into the memory; the trainer is then of no use.
+ */
+#define LM_BPE_PARTS 32
+bool lm_bpe_trainer_full(const LmBpeTrainer *trainer);
+bool lm_bpe_trainer_spilled(const LmBpeTrainer *trainer);
+LmBytes lm_bpe_trainer_spill(LmBpeTrainer *trainer, int *part, LmError *error);
+int lm_bpe_trainer_wanted(const LmBpeTrainer *trainer);
+bool lm_bpe_trainer_restore(LmBpeTrainer *trainer, LmBytes block, LmError *error);
+bool lm_bpe_trainer_restored(LmBpeTrainer *trainer, LmError *error);
+
+/* Bytes that the trainer holds, and the distinct words that it has counted and not spilled. */
 size_t lm_bpe_trainer_memory(const LmBpeTrainer *trainer);
+size_t lm_bpe_trainer_words(const LmBpeTrainer *trainer);
+
+/*
+ * Up to n_merges merges towards n_tokens ids, for a caller that shows how far it is; the first call
+ * also counts all pairs, and from it on no text is counted. *done when n_tokens exist or no pair
+ * occurs often enough. lm_bpe_trainer_tokens: the ids that exist. LM_ERR_STOPPED: the call can be
+ * repeated; LM_ERR_MEMORY; LM_ERR_LIMIT where merging does not fit into the memory;
+ * LM_ERR_ARGUMENT for n_tokens below 257 or beyond LM_MAX_VOCABULARY.
+ */
+bool lm_bpe_trainer_merge(LmBpeTrainer *trainer, int n_tokens, int n_merges, bool *done,
+						  LmError *error);
+int lm_bpe_trainer_tokens(const LmBpeTrainer *trainer);
+
 /*
  * Merges until n_tokens ids exist: 256 bytes, the merges, then LM_END_OF_TEXT as the last id. Fewer
- * when no pair occurs often enough: *n_reached says how many. The spec is owned by the trainer.
+ * when no pair occurs often enough: *n_reached says how many. The spec is owned by the trainer, and
+ * lives until the next call. It can be called again with another size, larger or smaller: a smaller
+ * vocabulary is the beginning of a larger one. Errors of lm_bpe_trainer_merge.
  */
 const LmTokenizerSpec *lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached,
 											 LmError *error);
-void lm_bpe_trainer_free(LmBpeTrainer *trainer);
 
 /* Collects the code points of texts for a CHARS tokenizer. */
 typedef struct LmCharsTrainer LmCharsTrainer;

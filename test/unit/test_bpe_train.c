@@ -43,6 +43,8 @@ typedef struct Naive
 {
 	LmWords words;
 	int32_t *symbols, *lengths;
+	int64_t *counts;
+	size_t *offsets;
 } Naive;
 
 static void
@@ -50,6 +52,9 @@ naive_start(Naive *naive, const LmHost *host, const char *text, size_t size)
 {
 	static LmPieces pieces;
 	LmSplit split;
+	LmWordCursor cursor = {0, 0};
+	LmBytes word;
+	size_t n = 0, offset = 0;
 
 	memset(naive, 0, sizeof *naive);
 	naive->words.host = *host;
@@ -57,14 +62,19 @@ naive_start(Naive *naive, const LmHost *host, const char *text, size_t size)
 	lm_split_start(&split, text, size);
 	while (lm_split_next(&split, &pieces, NULL) && pieces.count > 0)
 		for (int i = 0; i < pieces.count; i++)
-			lm_words_add(&naive->words, pieces.pieces[i], NULL);
+			lm_words_add(&naive->words, pieces.pieces[i], 1, NULL);
 	lm_split_free(&split);
-	naive->symbols = malloc(naive->words.arena_size * sizeof *naive->symbols);
+	naive->symbols = malloc(naive->words.size * sizeof *naive->symbols);
 	naive->lengths = malloc(naive->words.count * sizeof *naive->lengths);
-	for (size_t i = 0; i < naive->words.arena_size; i++)
-		naive->symbols[i] = (unsigned char) naive->words.arena[i];
-	for (size_t i = 0; i < naive->words.count; i++)
-		naive->lengths[i] = (int32_t) naive->words.words[i].size;
+	naive->counts = malloc(naive->words.count * sizeof *naive->counts);
+	naive->offsets = malloc(naive->words.count * sizeof *naive->offsets);
+	for (; lm_words_next(&naive->words, &cursor, &word, &naive->counts[n]); n++)
+	{
+		naive->lengths[n] = (int32_t) word.size;
+		naive->offsets[n] = offset;
+		for (size_t i = 0; i < word.size; i++)
+			naive->symbols[offset++] = (unsigned char) word.data[i];
+	}
 }
 
 /* Applies a merge to every word; returns how often its pair occurred before. */
@@ -75,11 +85,11 @@ naive_merge(Naive *naive, const LmMerge *merge)
 
 	for (size_t w = 0; w < naive->words.count; w++)
 	{
-		int32_t *symbols = naive->symbols + naive->words.words[w].offset, n = 0;
+		int32_t *symbols = naive->symbols + naive->offsets[w], n = 0;
 
 		for (int32_t i = 0; i + 1 < naive->lengths[w]; i++)
 			if (symbols[i] == merge->left && symbols[i + 1] == merge->right)
-				count += naive->words.words[w].count;
+				count += naive->counts[w];
 		for (int32_t i = 0; i < naive->lengths[w]; n++)
 		{
 			bool here = i + 1 < naive->lengths[w] && symbols[i] == merge->left &&
@@ -98,6 +108,8 @@ naive_end(Naive *naive)
 {
 	free(naive->symbols);
 	free(naive->lengths);
+	free(naive->counts);
+	free(naive->offsets);
 	lm_words_free(&naive->words);
 }
 

@@ -1,106 +1,81 @@
 /*
  * src/engine/text/bpe_train.c
  *
- * Counted words in, merges out (Sennrich et al. 2016, algorithm 1, over bytes): merge the most
- * frequent pair of neighbours everywhere, again and again. Only the words that have the pair are
- * visited, and only the counts of the pairs beside it change, so that training is far from linear
- * in merges times words.
- *
- * Where two merges spell the same bytes ("a" "bc" and "ab" "c"), the second yields the token of the
- * first: the tokens of a vocabulary are distinct.
+ * Texts in, a tokenizer out: word_counter.c counts the words, bpe_merge.c merges them. In between
+ * the words move from the hash tables of counting to the array of merging. They pass twice, because
+ * the array has them in the order of their counts.
  */
 #include "text/array.h"
-#include "text/normalize.h"
-#include "text/pairs.h"
-#include "text/split.h"
+#include "text/bpe_merge.h"
 #include "text/utf8.h"
-#include "text/words.h"
+#include "text/word_counter.h"
 
-#define POLL_WORDS 4096
-/* bytes that merging takes for a byte of distinct words, at most as measured */
-#define MERGING_SIZE 64
+#define POLL_WORDS 65536
+#define MERGES_AT_ONCE 1024
 
-/* The result of lm_bpe_trainer_finish: one array each, the tokens' bytes in an arena of blocks. */
-typedef struct TrainedSpec
+_Static_assert(LM_BPE_PARTS == LM_SPILL_PARTS, "the parts of a counter are those of a trainer");
+
+/* What a trainer does with words. */
+typedef enum State
 {
-	LmTokenizerSpec spec;
-	char *pattern;
-	LmTokenShape *shapes; /* of the tokens; NULL where any two may merge */
-	LmTokenTable table;
-	size_t merges_capacity;
-	char **blocks; /* of BLOCK_SIZE bytes */
-	size_t n_blocks, blocks_capacity, block_used;
-} TrainedSpec;
-
-#define BLOCK_SIZE 65536
-
-/* The words as they stand: word i is symbols[words[i].offset ..][0 .. lengths[i]). */
-typedef struct Merging
-{
-	int32_t *symbols;
-	int32_t *lengths;
-	LmPairs pairs;
-} Merging;
+	COUNTING,
+	SURVEYING, /* words that were spilled come back, for the first time ... */
+	PLACING, /* ... and the second */
+	MERGING,
+	FAILED
+} State;
 
 struct LmBpeTrainer
 {
 	LmHost host;
-	LmSplit split;
-	LmPieces pieces;
 	LmBpeOptions options; /* without the pattern */
-	LmText normalized; /* scratch, kept between texts */
-	LmWords words;
-	TrainedSpec result;
+	char *pattern;
+	LmWordCounter *counter;
+	State state;
+	bool spilled;
+	int part; /* the next one to come back */
+	LmMerging merging;
+	LmTokenizerSpec spec; /* of the last _finish */
 };
 
-static bool add_valid(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error);
-static bool add_piece(LmBpeTrainer *trainer, LmBytes piece, LmError *error);
-static bool start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error);
-static void free_result(LmBpeTrainer *trainer);
-static int32_t find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot);
-static bool add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id,
-					  LmError *error);
-static char *arena_place(LmBpeTrainer *trainer, size_t size, LmError *error);
-static bool start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error);
-static bool merge_until(LmBpeTrainer *trainer, Merging *merging, int n_tokens, LmError *error);
-static bool merge_everywhere(LmBpeTrainer *trainer, Merging *merging, const LmMerge *merge,
-							 LmError *error);
-static bool merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge *merge,
-						  LmError *error);
-static bool record_merge(LmBpeTrainer *trainer, LmMerge *merge, LmError *error);
+static bool start_merging(LmBpeTrainer *trainer, LmError *error);
+static bool move_words(LmBpeTrainer *trainer, const LmWords *words, State state, LmError *error);
+static bool lay_out(LmBpeTrainer *trainer, LmError *error);
+static bool make_spec(LmBpeTrainer *trainer, int n_tokens, LmError *error);
+static void free_spec(LmBpeTrainer *trainer);
 
 /* ------------------------------------------------------------ counting */
 
 LmBpeTrainer *
 lm_bpe_trainer_create(const LmHost *host, const LmBpeOptions *options, LmError *error)
 {
-	const char *pattern = options ? options->pattern : NULL;
 	LmBpeTrainer *trainer = lm_array_allocate(host, 1, sizeof *trainer, error);
+	LmCounterOptions counting;
 
 	if (!trainer)
 		return NULL;
-	trainer->host = trainer->words.host = *host;
+	trainer->host = *host;
 	if (options)
 		trainer->options = *options;
-	trainer->options.pattern = NULL;
 	if (trainer->options.min_count < 2)
 		trainer->options.min_count = 2;
-	if (!lm_split_create(&trainer->split, host, pattern, error))
+	counting = (LmCounterOptions){.pattern = trainer->options.pattern,
+								  .normalize_nfc = trainer->options.normalize_nfc,
+								  .normalize_nfkc = trainer->options.normalize_nfkc,
+								  .engine = trainer->options.engine,
+								  .memory = trainer->options.memory / 2};
+	trainer->counter = lm_counter_create(&trainer->host, &counting, error);
+	if (trainer->counter && counting.pattern)
 	{
-		lm_free(host, trainer);
-		return NULL;
+		trainer->pattern = lm_array_allocate(host, strlen(counting.pattern) + 1, 1, error);
+		if (trainer->pattern)
+			memcpy(trainer->pattern, counting.pattern, strlen(counting.pattern));
 	}
-	if (pattern)
-	{
-		trainer->result.pattern = lm_array_allocate(host, strlen(pattern) + 1, 1, error);
-		if (!trainer->result.pattern)
-		{
-			lm_bpe_trainer_free(trainer);
-			return NULL;
-		}
-		memcpy(trainer->result.pattern, pattern, strlen(pattern));
-	}
-	return trainer;
+	trainer->options.pattern = NULL;
+	if (trainer->counter && (trainer->pattern || !counting.pattern))
+		return trainer;
+	lm_bpe_trainer_free(trainer);
+	return NULL;
 }
 
 void
@@ -111,356 +86,250 @@ lm_bpe_trainer_free(LmBpeTrainer *trainer)
 	if (!trainer)
 		return;
 	host = trainer->host;
-	free_result(trainer);
-	lm_free(&host, trainer->result.pattern);
-	lm_split_free(&trainer->split);
-	lm_array_free(&host, trainer->normalized.data);
-	lm_words_free(&trainer->words);
+	free_spec(trainer);
+	lm_merging_free(&trainer->merging);
+	lm_counter_free(trainer->counter);
+	lm_free(&host, trainer->pattern);
 	lm_free(&host, trainer);
-}
-
-size_t
-lm_bpe_trainer_memory(const LmBpeTrainer *trainer)
-{
-	const LmSplit *split = &trainer->split;
-
-	return sizeof *trainer + lm_words_memory(&trainer->words) + trainer->normalized.capacity +
-		   split->units_capacity * sizeof(UChar) + trainer->result.n_blocks * BLOCK_SIZE +
-		   trainer->words.arena_size * MERGING_SIZE;
 }
 
 bool
 lm_bpe_trainer_add(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error)
 {
-	if (!lm_text_check(&trainer->host, text, size, error))
-		return false;
-	if (!trainer->options.normalize_nfc && !trainer->options.normalize_nfkc)
-		return add_valid(trainer, text, size, error);
-	return (trainer->options.normalize_nfkc ? lm_text_normalize_kc : lm_text_normalize)(
-			   &trainer->host, &trainer->normalized, text, size, error) &&
-		   add_valid(trainer, trainer->normalized.data, trainer->normalized.size, error);
+	LmBytes bytes = {text, size};
+
+	return lm_bpe_trainer_add_many(trainer, &bytes, 1, NULL, error);
 }
 
-/* Splits a text that is valid UTF-8 into pieces and counts each. */
-static bool
-add_valid(LmBpeTrainer *trainer, const char *text, size_t size, LmError *error)
+bool
+lm_bpe_trainer_add_many(LmBpeTrainer *trainer, const LmBytes *texts, int n, int *failed,
+						LmError *error)
 {
-	LmPieces *pieces = &trainer->pieces;
+	if (trainer->state != COUNTING)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a tokenizer that merges counts no more texts");
+	return lm_counter_add(trainer->counter, texts, n, failed, error);
+}
 
-	lm_split_start(&trainer->split, text, size);
-	do
+size_t
+lm_bpe_trainer_memory(const LmBpeTrainer *trainer)
+{
+	return sizeof *trainer + lm_counter_memory(trainer->counter) +
+		   lm_merging_memory(&trainer->merging) +
+		   (size_t) trainer->spec.n_tokens * (sizeof(LmBytes) + sizeof(bool));
+}
+
+size_t
+lm_bpe_trainer_words(const LmBpeTrainer *trainer)
+{
+	return lm_counter_count(trainer->counter);
+}
+
+/* ------------------------------------------------------------ words that go out and come back */
+
+bool
+lm_bpe_trainer_full(const LmBpeTrainer *trainer)
+{
+	return lm_counter_full(trainer->counter);
+}
+
+bool
+lm_bpe_trainer_spilled(const LmBpeTrainer *trainer)
+{
+	return trainer->spilled;
+}
+
+LmBytes
+lm_bpe_trainer_spill(LmBpeTrainer *trainer, int *part, LmError *error)
+{
+	trainer->spilled = true;
+	return lm_counter_spill(trainer->counter, part, error);
+}
+
+int
+lm_bpe_trainer_wanted(const LmBpeTrainer *trainer)
+{
+	return trainer->spilled && trainer->state < MERGING ? trainer->part : -1;
+}
+
+bool
+lm_bpe_trainer_restore(LmBpeTrainer *trainer, LmBytes block, LmError *error)
+{
+	return lm_counter_restore(trainer->counter, block, error);
+}
+
+bool
+lm_bpe_trainer_restored(LmBpeTrainer *trainer, LmError *error)
+{
+	LmMerging *merging = &trainer->merging;
+	State state = trainer->state;
+	const LmWords *words = lm_counter_words(trainer->counter, error);
+
+	trainer->state = FAILED;
+	if (!words)
+		return false;
+	if (state == COUNTING)
 	{
-		if (!lm_split_next(&trainer->split, pieces, error))
+		if (!lm_merging_create(merging, &trainer->host, trainer->options.min_count,
+							   trainer->options.whole_characters, trainer->options.memory, error))
 			return false;
-		for (int i = 0; i < pieces->count; i++)
-			if (!add_piece(trainer, pieces->pieces[i], error))
-				return false;
-	} while (pieces->count > 0);
+		state = SURVEYING;
+	}
+	if (!move_words(trainer, words, state, error))
+		return false;
+	lm_counter_clear(trainer->counter);
+	if (++trainer->part == LM_BPE_PARTS)
+	{
+		trainer->part = 0;
+		if (state == SURVEYING && !lay_out(trainer, error))
+			return false;
+		if (state == PLACING)
+		{
+			lm_counter_release(trainer->counter);
+			lm_units_finish(&merging->units);
+		}
+		state++;
+	}
+	trainer->state = state;
 	return true;
 }
 
-/*
- * Longer pieces are cut: a token has at most LM_MAX_TOKEN_SIZE bytes, so that little is lost, and
- * the work stays bounded.
- */
+/* Gives all words to the array of merging. */
 static bool
-add_piece(LmBpeTrainer *trainer, LmBytes piece, LmError *error)
+move_words(LmBpeTrainer *trainer, const LmWords *words, State state, LmError *error)
 {
-	while (piece.size > 0)
-	{
-		size_t size = lm_utf8_boundary(piece.data, piece.size, LM_MAX_TOKEN_SIZE);
+	LmUnits *units = &trainer->merging.units;
+	LmWordCursor cursor = {0, 0};
+	LmBytes word;
+	int64_t count;
 
-		if (!lm_words_add(&trainer->words, (LmBytes){piece.data, size}, error))
+	for (size_t i = 0; lm_words_next(words, &cursor, &word, &count); i++)
+	{
+		if (i % POLL_WORDS == 0 && !trainer->spilled && !lm_text_go_on(&trainer->host, error))
 			return false;
-		piece.data += size;
-		piece.size -= size;
+		if (state == PLACING)
+			lm_units_place(units, word, count);
+		else if (!lm_units_survey(units, word, count, error))
+			return false;
 	}
 	return true;
+}
+
+static bool
+lay_out(LmBpeTrainer *trainer, LmError *error)
+{
+	LmMerging *merging = &trainer->merging;
+	size_t size = 2 * lm_units_surveyed(&merging->units);
+
+	if (trainer->options.memory > 0 && size > trainer->options.memory / 2)
+		return lm_fail(error, LM_ERR_LIMIT, -1,
+					   "distinct words of %zu MB need more memory than %zu MB", size >> 21,
+					   trainer->options.memory >> 20);
+	return lm_units_lay_out(&merging->units, &merging->symbols, trainer->options.min_count, error);
 }
 
 /* ------------------------------------------------------------ merging */
 
+bool
+lm_bpe_trainer_merge(LmBpeTrainer *trainer, int n_tokens, int n_merges, bool *done, LmError *error)
+{
+	if (n_tokens < 257 || n_tokens > LM_MAX_VOCABULARY)
+		return lm_fail(error, LM_ERR_ARGUMENT, n_tokens,
+					   "vocabulary of %d tokens is outside the range 257 .. %d", n_tokens,
+					   LM_MAX_VOCABULARY);
+	if (trainer->state == COUNTING && !trainer->spilled && !start_merging(trainer, error))
+		return false;
+	if (trainer->state != MERGING)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "words that were spilled have not come back");
+	return lm_merging_step(&trainer->merging, n_tokens - 1, n_merges, done, error);
+}
+
+/* On failure the words are still there, and it can be called again. */
+static bool
+start_merging(LmBpeTrainer *trainer, LmError *error)
+{
+	LmMerging *merging = &trainer->merging;
+	const LmWords *words = lm_counter_words(trainer->counter, error);
+
+	lm_merging_free(merging);
+	if (!words ||
+		!lm_merging_create(merging, &trainer->host, trainer->options.min_count,
+						   trainer->options.whole_characters, trainer->options.memory, error) ||
+		!move_words(trainer, words, SURVEYING, error) || !lay_out(trainer, error) ||
+		!move_words(trainer, words, PLACING, error))
+		return false;
+	lm_units_finish(&merging->units);
+	lm_counter_release(trainer->counter);
+	trainer->state = MERGING;
+	return true;
+}
+
+int
+lm_bpe_trainer_tokens(const LmBpeTrainer *trainer)
+{
+	return trainer->state == MERGING ? trainer->merging.symbols.n_tokens + 1 : 257;
+}
+
 const LmTokenizerSpec *
 lm_bpe_trainer_finish(LmBpeTrainer *trainer, int n_tokens, int *n_reached, LmError *error)
 {
-	Merging merging = {NULL};
-	LmTokenizerSpec *spec = &trainer->result.spec;
 	bool done;
 
-	if (n_tokens < 257 || n_tokens > LM_MAX_VOCABULARY)
+	free_spec(trainer);
+	do
+		if (!lm_bpe_trainer_merge(trainer, n_tokens, MERGES_AT_ONCE, &done, error))
+			return NULL;
+	while (!done);
+	if (n_tokens > trainer->merging.symbols.n_tokens + 1)
+		n_tokens = trainer->merging.symbols.n_tokens + 1;
+	if (!make_spec(trainer, n_tokens, error))
 	{
-		lm_fail(error, LM_ERR_ARGUMENT, n_tokens,
-				"vocabulary of %d tokens is outside the range 257 .. %d", n_tokens,
-				LM_MAX_VOCABULARY);
+		free_spec(trainer);
 		return NULL;
 	}
-	done = start_result(trainer, n_tokens, error) && start_merging(trainer, &merging, error) &&
-		   merge_until(trainer, &merging, n_tokens, error);
-	lm_free(&trainer->host, merging.symbols);
-	lm_free(&trainer->host, merging.lengths);
-	lm_pairs_free(&merging.pairs);
-	if (!done)
-	{
-		free_result(trainer);
-		return NULL;
-	}
-	spec->end_of_text = spec->n_tokens++;
-	spec->tokens[spec->end_of_text] = (LmBytes){LM_END_OF_TEXT, sizeof LM_END_OF_TEXT - 1};
-	spec->special[spec->end_of_text] = true;
-	*n_reached = spec->n_tokens;
-	return spec;
+	*n_reached = n_tokens;
+	return &trainer->spec;
 }
 
-/* Makes each word a run of byte tokens, and counts all pairs of neighbours. */
+/* The first n_tokens - 1 tokens, the merges up to the one that made the last of them, the end. */
 static bool
-start_merging(LmBpeTrainer *trainer, Merging *merging, LmError *error)
+make_spec(LmBpeTrainer *trainer, int n_tokens, LmError *error)
 {
-	const LmWords *words = &trainer->words;
+	LmTokenizerSpec *spec = &trainer->spec;
+	const LmMerging *merging = &trainer->merging;
 
-	merging->symbols =
-		lm_array_allocate(&trainer->host, words->arena_size, sizeof *merging->symbols, error);
-	if (merging->symbols)
-		merging->lengths =
-			lm_array_allocate(&trainer->host, words->count, sizeof *merging->lengths, error);
-	if (!merging->lengths ||
-		!lm_pairs_create(&merging->pairs, &trainer->host, trainer->result.spec.tokens,
-						 trainer->options.min_count, trainer->result.shapes, error))
-		return false;
-	for (size_t i = 0; i < words->arena_size; i++)
-		merging->symbols[i] = (unsigned char) words->arena[i];
-	for (size_t i = 0; i < words->count; i++)
-	{
-		const LmWord *word = &words->words[i];
-		const int32_t *symbols = merging->symbols + word->offset;
-
-		if (i % POLL_WORDS == 0 && !lm_text_go_on(&trainer->host, error))
-			return false;
-		merging->lengths[i] = (int32_t) word->size;
-		for (uint32_t k = 0; k + 1 < word->size; k++)
-			if (!lm_pairs_raise(&merging->pairs, symbols[k], symbols[k + 1], (int32_t) i,
-								word->count, error))
-				return false;
-	}
-	return lm_pairs_flush(&merging->pairs, error);
-}
-
-/* Merges the most frequent pair, until n_tokens - 1 tokens exist or no pair is left. */
-static bool
-merge_until(LmBpeTrainer *trainer, Merging *merging, int n_tokens, LmError *error)
-{
-	LmMerge merge;
-
-	while (trainer->result.spec.n_tokens < n_tokens - 1 &&
-		   lm_pairs_take_best(&merging->pairs, &merge.left, &merge.right))
-	{
-		if (!lm_text_go_on(&trainer->host, error) || !record_merge(trainer, &merge, error))
-			return false;
-		if (merge.result >= 0 && !merge_everywhere(trainer, merging, &merge, error))
-			return false;
-	}
-	return true;
-}
-
-/*
- * The token of the pair, new or known; -1 where the bytes spell the special token, which text must
- * never yield.
- */
-static bool
-record_merge(LmBpeTrainer *trainer, LmMerge *merge, LmError *error)
-{
-	LmTokenizerSpec *spec = &trainer->result.spec;
-
-	if (!add_token(trainer, spec->tokens[merge->left], spec->tokens[merge->right], &merge->result,
-				   error))
-		return false;
-	if (merge->result < 0)
-		return true;
-	if (!lm_array_reserve(&trainer->host, &spec->merges, &trainer->result.merges_capacity,
-						  (size_t) spec->n_merges + 1, sizeof *spec->merges, error))
-		return false;
-	spec->merges[spec->n_merges++] = *merge;
-	return true;
-}
-
-/* Applies a merge in every word that has its pair; then updates the counts of pairs around it. */
-static bool
-merge_everywhere(LmBpeTrainer *trainer, Merging *merging, const LmMerge *merge, LmError *error)
-{
-	int32_t node = lm_pairs_take_words(&merging->pairs, merge->left, merge->right);
-
-	for (size_t round = 1; node >= 0; round++)
-	{
-		int32_t index = lm_pairs_next_word(&merging->pairs, &node);
-
-		if (round % POLL_WORDS == 0 && !lm_text_go_on(&trainer->host, error))
-			return false;
-		if (!merge_in_word(&trainer->words.words[index], merging, index, merge, error))
-			return false;
-	}
-	return lm_pairs_flush(&merging->pairs, error);
-}
-
-/*
- * Merges from left to right, in place. After each single merge the counts are those of the word as
- * it stands:
- *
- *   ... before left right after ...   ->   ... before result after ...
- */
-static bool
-merge_in_word(const LmWord *word, Merging *merging, int32_t index, const LmMerge *merge,
-			  LmError *error)
-{
-	int32_t *symbols = merging->symbols + word->offset;
-	int32_t length = merging->lengths[index], n = 0;
-	LmPairs *pairs = &merging->pairs;
-
-	for (int32_t i = 0; i < length; i++)
-	{
-		if (i + 1 == length || symbols[i] != merge->left || symbols[i + 1] != merge->right)
-		{
-			symbols[n++] = symbols[i];
-			continue;
-		}
-		i++;
-		lm_pairs_lower(pairs, merge->left, merge->right, word->count);
-		if (n > 0)
-		{
-			lm_pairs_lower(pairs, symbols[n - 1], merge->left, word->count);
-			if (!lm_pairs_raise(pairs, symbols[n - 1], merge->result, index, word->count, error))
-				return false;
-		}
-		if (i + 1 < length)
-		{
-			lm_pairs_lower(pairs, merge->right, symbols[i + 1], word->count);
-			if (!lm_pairs_raise(pairs, merge->result, symbols[i + 1], index, word->count, error))
-				return false;
-		}
-		symbols[n++] = merge->result;
-	}
-	merging->lengths[index] = n;
-	return true;
-}
-
-/* ------------------------------------------------------------ the result */
-
-/* Begins a tokenizer of the 256 byte tokens, with room for n_tokens and a table by text. */
-static bool
-start_result(LmBpeTrainer *trainer, int n_tokens, LmError *error)
-{
-	TrainedSpec *result = &trainer->result;
-	LmTokenizerSpec *spec = &result->spec;
-	const LmHost *host = &trainer->host;
-	size_t n_slots = lm_table_size((size_t) n_tokens);
-
-	free_result(trainer);
 	spec->kind = LM_TOKENIZER_BPE;
 	spec->normalize_nfc = trainer->options.normalize_nfc;
 	spec->normalize_nfkc = trainer->options.normalize_nfkc;
-	spec->pattern = result->pattern;
+	spec->pattern = trainer->pattern;
 	spec->beginning = spec->unknown = -1;
-	spec->tokens = lm_array_allocate(host, (size_t) n_tokens, sizeof *spec->tokens, error);
+	spec->tokens =
+		lm_array_allocate(&trainer->host, (size_t) n_tokens, sizeof *spec->tokens, error);
 	if (spec->tokens)
-		spec->special = lm_array_allocate(host, (size_t) n_tokens, sizeof *spec->special, error);
-	if (spec->special)
-		result->table.slots = lm_array_allocate(host, n_slots, sizeof *result->table.slots, error);
-	if (result->table.slots && trainer->options.whole_characters)
-		result->shapes = lm_array_allocate(host, (size_t) n_tokens, sizeof *result->shapes, error);
-	if (!result->table.slots || (trainer->options.whole_characters && !result->shapes))
+		spec->special =
+			lm_array_allocate(&trainer->host, (size_t) n_tokens, sizeof *spec->special, error);
+	if (!spec->special)
 		return false;
-	result->table.mask = (uint32_t) (n_slots - 1);
-	for (int byte = 0; byte < 256; byte++)
-	{
-		LmBytes token = lm_bytes_spec()->tokens[byte];
-		uint32_t slot;
-
-		find_token(trainer, token, &slot);
-		if (result->shapes)
-			result->shapes[byte] = lm_token_shape(token);
-		spec->tokens[spec->n_tokens++] = token;
-		result->table.slots[slot] = spec->n_tokens;
-	}
+	for (int i = 0; i < n_tokens - 1; i++)
+		spec->tokens[i] = merging->symbols.bytes[merging->symbols.of_tokens[i]];
+	spec->merges = merging->merges;
+	/* As if it had ended there. Where all merges were done, some may follow the last new token. */
+	spec->n_merges = (int) merging->n_merges;
+	for (int i = 0; i < spec->n_merges && n_tokens <= merging->symbols.n_tokens; i++)
+		if (merging->merges[i].result == n_tokens - 2)
+			spec->n_merges = i + 1;
+	if (n_tokens == 257)
+		spec->n_merges = 0;
+	spec->n_tokens = n_tokens;
+	spec->end_of_text = n_tokens - 1;
+	spec->tokens[spec->end_of_text] = (LmBytes){LM_END_OF_TEXT, sizeof LM_END_OF_TEXT - 1};
+	spec->special[spec->end_of_text] = true;
 	return true;
 }
 
-/* Frees the trained tokenizer but for the split pattern, which the next one uses too. */
 static void
-free_result(LmBpeTrainer *trainer)
+free_spec(LmBpeTrainer *trainer)
 {
-	TrainedSpec *result = &trainer->result;
-	char *pattern = result->pattern;
-
-	lm_free(&trainer->host, result->spec.tokens);
-	lm_free(&trainer->host, result->spec.special);
-	lm_array_free(&trainer->host, result->spec.merges);
-	lm_free(&trainer->host, result->table.slots);
-	lm_free(&trainer->host, result->shapes);
-	for (size_t i = 0; i < result->n_blocks; i++)
-		lm_free(&trainer->host, result->blocks[i]);
-	lm_array_free(&trainer->host, result->blocks);
-	memset(result, 0, sizeof *result);
-	result->pattern = pattern;
-}
-
-/* The id of the token with these bytes, or -1 with the slot where it belongs. */
-static int32_t
-find_token(const LmBpeTrainer *trainer, LmBytes bytes, uint32_t *slot)
-{
-	const TrainedSpec *result = &trainer->result;
-
-	return lm_token_table_find(&result->table, trainer->host.hash_key, result->spec.tokens, bytes,
-							   slot);
-}
-
-/* *id is the token of the joined text, new or known; -1 where that is the end-of-text token's. */
-static bool
-add_token(LmBpeTrainer *trainer, LmBytes left, LmBytes right, int32_t *id, LmError *error)
-{
-	TrainedSpec *result = &trainer->result;
-	LmBytes joined = {NULL, left.size + right.size};
-	char *place = arena_place(trainer, joined.size, error);
-	uint32_t slot;
-
-	if (!place)
-		return false;
-	memcpy(place, left.data, left.size);
-	memcpy(place + left.size, right.data, right.size);
-	joined.data = place;
-	*id = -1;
-	if (lm_bytes_equal(joined, (LmBytes){LM_END_OF_TEXT, sizeof LM_END_OF_TEXT - 1}))
-		return true;
-	*id = find_token(trainer, joined, &slot);
-	if (*id >= 0)
-		return true;
-	*id = result->spec.n_tokens++;
-	result->spec.tokens[*id] = joined;
-	if (result->shapes)
-		result->shapes[*id] = lm_token_shape(joined);
-	result->table.slots[slot] = *id + 1;
-	result->block_used += joined.size;
-	return true;
-}
-
-/*
- * Room for size bytes, at most LM_MAX_TOKEN_SIZE, that never moves. It is taken when block_used is
- * raised.
- */
-static char *
-arena_place(LmBpeTrainer *trainer, size_t size, LmError *error)
-{
-	TrainedSpec *result = &trainer->result;
-
-	if (result->n_blocks == 0 || result->block_used + size > BLOCK_SIZE)
-	{
-		char *block;
-
-		if (!lm_array_reserve(&trainer->host, &result->blocks, &result->blocks_capacity,
-							  result->n_blocks + 1, sizeof *result->blocks, error))
-			return NULL;
-		block = lm_array_allocate(&trainer->host, BLOCK_SIZE, 1, error);
-		if (!block)
-			return NULL;
-		result->blocks[result->n_blocks++] = block;
-		result->block_used = 0;
-	}
-	return result->blocks[result->n_blocks - 1] + result->block_used;
+	lm_free(&trainer->host, trainer->spec.tokens);
+	lm_free(&trainer->host, trainer->spec.special);
+	memset(&trainer->spec, 0, sizeof trainer->spec);
 }

@@ -1,89 +1,142 @@
 /*
  * src/engine/text/pairs.h
  *
- * The pairs of neighbouring symbols during BPE training: how often each occurs, in which words, and
- * which is the best. The pair to merge next is the one of greatest count; among equals
- * the one whose left symbol, then right symbol, is the greater byte string.
+ * The pairs of neighbouring symbols during BPE training: how often each occurs, at which places,
+ * and which is the best. The pair to merge next is the one of greatest count; among equals the one
+ * whose left symbol, then right symbol, is the greater byte string.
+ *
+ * A pair that occurs less than min_count times has no entry, for there are many of those and no
+ * merge wants them. Nearly always a pair's count only falls after the merge that made its younger
+ * symbol. The exception is a merge that spells a symbol that there is already: its pairs may have
+ * occurrences that were never entered. Then the count is an upper bound (`open`), and is counted
+ * anew if the pair is ever the best.
  */
 #ifndef LM_TEXT_PAIRS_H
 #define LM_TEXT_PAIRS_H
 
-#include "text/token_shape.h"
+#include "text/bpe.h"
+#include "text/bpe_symbols.h"
 
-/*
- * A slot of the table. Pairs are never taken out: a count of 0 is a pair that does not occur now.
- */
+#define LM_NO_LIST 0
+#define LM_LIST_HEAD 3 /* numbers in front of a list */
+
+/* A slot of the table. */
 typedef struct LmPair
 {
 	uint64_t key; /* (left + 1) << 32 | right, 0 where the slot is empty */
 	int64_t count;
-	int32_t words; /* first node of the list of words where it may occur, -1 at the end */
-	int32_t raised; /* the last merge that raised the count */
+	uint32_t list; /* of its places, or LM_NO_LIST */
+	uint32_t n : 31; /* places in the list; some of them may have been merged since */
+	uint32_t open : 1; /* count is an upper bound */
 } LmPair;
 
-/* A list node: one word. Freed nodes make a list of their own. */
-typedef struct LmPairWord
-{
-	int32_t word;
-	int32_t next;
-} LmPairWord;
-
-/*
- * An entry of the queue: a pair with the count that it had when it was queued. A raised count is
- * queued anew; a count that has fallen is corrected when the entry comes to the top.
- */
+/* An entry of the queue: a pair with the count that it had when it was queued. */
 typedef struct LmPairEntry
 {
 	int64_t count;
 	int32_t left, right;
 } LmPairEntry;
 
-/* A hash table of pairs, the lists of their words, and a queue of the best. */
+/*
+ * A hash table of pairs, a queue of the best, and the lists of places in one array:
+ *
+ *   places   | left | right | n | place 0 | ... | place n - 1 | left | right | n | ...
+ *                               ^ list
+ *
+ * A list that is no more stays until the lists are moved together.
+ *
+ * The queue has all pairs that occur `floor` times or more, and is filled again with a lower floor
+ * when it is empty, so that it stays small. It is lazy: an entry's count is never below the true
+ * one of a pair that has no better entry; when it comes up too high it goes back with the true one.
+ */
 typedef struct LmPairs
 {
 	const LmHost *host;
-	const LmBytes *symbols; /* bytes of the symbols, by id: the tie rule */
-	const LmTokenShape *shapes; /* by id: which pairs there are; NULL: all */
-	int64_t min_count; /* of a pair that is taken */
+	const LmSymbols *symbols; /* the tie rule; which symbols are tokens */
+	int64_t min_count;
 
 	LmPair *table;
 	size_t n_slots; /* a power of two */
 	size_t n_pairs;
-
-	LmPairWord *nodes;
-	size_t n_nodes, nodes_capacity;
-	int32_t free_node;
+	bool settled; /* counts are true: entries below min_count leave when the table is full */
+	/* by symbol: whether some pair with it on its left or right was not entered, or left */
+	uint8_t *dropped;
+	size_t dropped_capacity;
 
 	LmPairEntry *queue;
 	size_t n_queued, queue_capacity;
+	int64_t floor;
+	/* pairs that came up before their symbols were tokens: characters of several bytes */
+	LmPairEntry *waiting;
+	size_t n_waiting, waiting_capacity;
 
-	/* the pairs that the current merge raised */
-	LmPairEntry *raised;
-	size_t n_raised, raised_capacity;
-	int32_t merge;
+	uint32_t *places;
+	size_t capacity; /* of places, in numbers */
+	size_t used; /* numbers, with those of lists that are no more: ... */
+	size_t freed; /* ... these, and those of places that were merged */
 } LmPairs;
 
-/*
- * Without pairs. symbols and shapes must outlive it and may grow; pairs whose shapes do not fit are
- * never entered. LM_ERR_MEMORY.
- */
-bool lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmBytes *symbols, int64_t min_count,
-					 const LmTokenShape *shapes, LmError *error);
+#define LM_DROPPED_LEFT 1
+#define LM_DROPPED_RIGHT 2
+
+/* Without pairs. symbols must outlive it. LM_ERR_MEMORY; free it in any case. */
+bool lm_pairs_create(LmPairs *pairs, const LmHost *host, const LmSymbols *symbols,
+					 int64_t min_count, LmError *error);
 void lm_pairs_free(LmPairs *pairs);
+size_t lm_pairs_memory(const LmPairs *pairs);
 
-/* Adds count occurrences of the pair, in that word. LM_ERR_MEMORY or LM_ERR_LIMIT. */
-bool lm_pairs_raise(LmPairs *pairs, int32_t left, int32_t right, int32_t word, int64_t count,
-					LmError *error);
-/* Takes count occurrences away; the pair must exist, or its shapes not fit. */
-void lm_pairs_lower(LmPairs *pairs, int32_t left, int32_t right, int64_t count);
-/* Queues the pairs raised since the last call, with the counts that they have now. */
-bool lm_pairs_flush(LmPairs *pairs, LmError *error);
+/* The pair; NULL where it has no entry. */
+LmPair *lm_pairs_find(const LmPairs *pairs, int32_t left, int32_t right);
+/*
+ * The pair, with a count of 0 if it is new; lives until the next call. Other pairs that occur less
+ * than min_count times may lose their entries. NULL with LM_ERR_MEMORY.
+ */
+LmPair *lm_pairs_enter(LmPairs *pairs, int32_t left, int32_t right, LmError *error);
+/* Makes the symbols up to count known to lm_pairs_drop. LM_ERR_MEMORY. */
+bool lm_pairs_know(LmPairs *pairs, size_t n_symbols, LmError *error);
+/* Remembers that the pair has no entry though it may occur; whether that was so of such a pair. */
+void lm_pairs_drop(LmPairs *pairs, int32_t left, int32_t right);
+bool lm_pairs_dropped(const LmPairs *pairs, int32_t left, int32_t right);
+/*
+ * Removes the entries of pairs below min_count. LM_ERR_MEMORY. _left: how many entries are then
+ * left, and how many slots.
+ */
+size_t lm_pairs_left(const LmPairs *pairs, size_t *n_slots);
+bool lm_pairs_purge(LmPairs *pairs, LmError *error);
 
-/* Takes the best pair out of the queue; false when no pair occurs often enough. */
-bool lm_pairs_take_best(LmPairs *pairs, int32_t *left, int32_t *right);
-/* Takes the list of the pair's words, to be read node by node and given back; -1 when empty. */
-int32_t lm_pairs_take_words(LmPairs *pairs, int32_t left, int32_t right);
-/* The node's word; frees the node and moves on to the next. */
-int32_t lm_pairs_next_word(LmPairs *pairs, int32_t *node);
+/* Queues the pair if it occurs often enough. LM_ERR_MEMORY. */
+bool lm_pairs_push(LmPairs *pairs, int32_t left, int32_t right, int64_t count, LmError *error);
+/*
+ * *best is the best pair whose symbols are tokens; it stays in the queue. NULL when no pair occurs
+ * often enough. LM_ERR_MEMORY.
+ */
+bool lm_pairs_best(LmPairs *pairs, LmPair **best, LmError *error);
+/* Queues what waited for symbols that have become tokens. LM_ERR_MEMORY. */
+bool lm_pairs_wake(LmPairs *pairs, LmError *error);
+
+/* A list of n places for the pair, not filled; false where there is no room: it then has none. */
+bool lm_pairs_list(LmPairs *pairs, LmPair *pair, size_t n);
+void lm_pairs_unlist(LmPairs *pairs, LmPair *pair);
+
+/* Fetches the pair's slot into the cache. */
+static inline void
+lm_pairs_prefetch(const LmPairs *pairs, int32_t left, int32_t right)
+{
+	uint32_t hash = lm_hash_pair(pairs->host->hash_key, lm_merge_key(left, right));
+
+	__builtin_prefetch(&pairs->table[hash & (pairs->n_slots - 1)]);
+}
+
+static inline int32_t
+lm_pair_left(const LmPair *pair)
+{
+	return (int32_t) (pair->key >> 32) - 1;
+}
+
+static inline int32_t
+lm_pair_right(const LmPair *pair)
+{
+	return (int32_t) (uint32_t) pair->key;
+}
 
 #endif /* LM_TEXT_PAIRS_H */

@@ -1,0 +1,73 @@
+/*
+ * src/corpus/tokenizer_sample.c
+ *
+ * A spool and a share go in, documents come out. Rows are drawn as those of a replay are: of a text
+ * that is in six of ten rows six of ten, and the same ones in whatever order the rows are stored.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "mb/pg_wchar.h"
+
+#include "corpus/tokenizer_sample.h"
+
+GptTokenizerSample
+gpt_tokenizer_sample_begin(GptSpool *spool, double share, GptProgress *progress)
+{
+	GptTokenizerSample sample = {spool};
+	GptDocument document;
+
+	gpt_spool_rewind(spool);
+	if (share >= 1)
+		return sample;
+	sample.drawn = gpt_replay_create(0);
+	while (gpt_spool_next(&document, spool))
+	{
+		gpt_progress_tick(progress);
+		if (document.side == GPT_SIDE_TRAIN && !document.is_prompt)
+			gpt_replay_count(sample.drawn, document.hash[1]);
+	}
+	gpt_replay_choose(sample.drawn, (int64) ceil(share * (double) sample.drawn->counts->n_rows));
+	gpt_spool_rewind(spool);
+	return sample;
+}
+
+void
+gpt_tokenizer_sample_end(GptTokenizerSample *sample)
+{
+	if (sample->drawn != NULL)
+		gpt_replay_free(sample->drawn);
+}
+
+/* A prompt and its completion are drawn together. */
+static bool
+is_drawn(GptTokenizerSample *sample, const GptDocument *document)
+{
+	if (!sample->in_row)
+		sample->row_is_drawn =
+			document->side == GPT_SIDE_TRAIN &&
+			(sample->drawn == NULL || gpt_replay_draw(sample->drawn, document->hash[1]));
+	sample->in_row = document->is_prompt;
+	return sample->row_is_drawn;
+}
+
+bool
+gpt_tokenizer_sample_next(GptDocument *document, GptTokenizerSample *sample, GptProgress *progress)
+{
+	while (gpt_spool_next(document, sample->spool))
+	{
+		gpt_progress_tick(progress);
+		if (is_drawn(sample, document))
+		{
+			/*
+			 * The beginning of a very long document is enough; it ends at the end of a character.
+			 */
+			if (document->size > GPT_SAMPLE_SIZE)
+				document->size = pg_encoding_mbcliplen(PG_UTF8, document->text,
+													   (int) document->size, GPT_SAMPLE_SIZE);
+			return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,35 @@
+/*
+ * src/corpus/tokenizer_sample.h
+ *
+ * The documents that a tokenizer is trained on: those of the training side, or a share of them.
+ */
+#ifndef GPT_TOKENIZER_SAMPLE_H
+#define GPT_TOKENIZER_SAMPLE_H
+
+#include "corpus/replay.h"
+#include "corpus/spool.h"
+#include "store/progress.h"
+
+/* bytes of text that a tokenizer is trained on */
+#define GPT_SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
+
+/* A walk over the documents. */
+typedef struct GptTokenizerSample
+{
+	GptSpool *spool;
+	GptReplay *drawn; /* NULL: all documents */
+	bool in_row; /* a prompt has been read, its completion comes next ... */
+	bool row_is_drawn; /* ... and this is decided of both */
+} GptTokenizerSample;
+
+/*
+ * Begins a sample; below a share of 1, a first pass counts the training rows and draws among them.
+ * Both raise an error if the process was asked to stop. _next: false after the last document.
+ */
+extern GptTokenizerSample gpt_tokenizer_sample_begin(GptSpool *spool, double share,
+													 GptProgress *progress);
+extern bool gpt_tokenizer_sample_next(GptDocument *document, GptTokenizerSample *sample,
+									  GptProgress *progress);
+extern void gpt_tokenizer_sample_end(GptTokenizerSample *sample);
+
+#endif /* GPT_TOKENIZER_SAMPLE_H */
