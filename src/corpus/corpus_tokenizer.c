@@ -47,18 +47,6 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, const GptTokenizerChoice *c
 	elog(ERROR, "tokenizer \"%s\" is no kind that a job can train", options->tokenizer);
 }
 
-LmTokenizer *
-gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
-{
-	LmError error;
-	LmTokenizer *tokenizer;
-
-	while ((tokenizer = lm_tokenizer_create(gpt_bridge_host(CurrentMemoryContext), spec, &error)) ==
-		   NULL)
-		gpt_bridge_retry(&error);
-	return tokenizer;
-}
-
 static LmTokenizer *
 load_named(const char *name, uint8 *sha256)
 {

@@ -229,29 +229,6 @@ gpt_spool_repeat(GptRepeat *repeat, const GptSpool *spool, int64 number)
 	return true;
 }
 
-/*
- * Rows are counted when they are read, or where they are compared, again after that: counts for the
- * held-out rows are of documents only.
- */
-void
-gpt_spool_count(GptSpool *spool, const GptSpoolRecord *record)
-{
-	GptSide side = record->flags & GPT_ROW_VALIDATION ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
-
-	spool->documents++;
-	spool->bytes[side] += record->size;
-	spool->side_documents[side]++;
-	if (spool->held != NULL && (spool->comparison == GPT_DEDUP_NONE || spool->compared))
-		gpt_held_out_add(spool->held, record->hash[1], record->hash[0], record->size,
-						 record->label);
-}
-
-uint32
-gpt_spool_label(const GptSpool *spool, const GptSpoolRecord *record)
-{
-	return spool->labels != NULL ? gpt_label_table_number(spool->labels, record->label) : 0;
-}
-
 /* ---- Sides -------------------------------------------------------------- */
 
 /*

@@ -132,8 +132,6 @@ extern void gpt_spool_release(GptSpool *spool);
 /* Reads the record and the text at a place. After that the file must be rewound. */
 extern void gpt_spool_read_at(GptSpool *spool, uint64 place);
 
-/* ---- src/corpus/spool.c --------------------------------------------------------- */
-
 /* Counts a record as a document. */
 extern void gpt_spool_count(GptSpool *spool, const GptSpoolRecord *record);
 

@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "core/options.h"
 #include "sql/arguments.h"
 #include "sql/submit.h"
