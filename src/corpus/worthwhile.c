@@ -51,7 +51,7 @@ gpt_worthwhile_tokens(const LmTokenizerSpec *spec, double least_gain, GptSpool *
 	return shorten(spec, size);
 }
 
-/* A sample of the texts, one after the other. */
+/* A sample of the texts, each with a 0 after it. */
 static StringInfoData
 sample_text(GptSpool *spool, GptProgress *progress)
 {
@@ -62,13 +62,14 @@ sample_text(GptSpool *spool, GptProgress *progress)
 	StringInfoData text;
 
 	initStringInfo(&text);
+	/* As many bytes as wanted are expected; 16 times as many only bound it. */
 	while (gpt_tokenizer_sample_next(&document, &sample, progress) && text.len < 16 * MEASURED_SIZE)
 	{
 		int size = (int) Min(document.size, MEASURED_DOCUMENT);
 
 		appendBinaryStringInfo(&text, document.text,
 							   pg_encoding_mbcliplen(PG_UTF8, document.text, size, size));
-		appendStringInfoChar(&text, '\n');
+		appendStringInfoChar(&text, '\0');
 	}
 	gpt_tokenizer_sample_end(&sample);
 	return text;
@@ -105,8 +106,13 @@ count_tokens(const LmTokenizerSpec *spec, int n_tokens, StringInfo text)
 	LmError error;
 	double n;
 
-	while (!lm_tokenizer_encode(tokenizer, &tokens, text->data, (size_t) text->len, &error))
-		gpt_bridge_retry(&error);
+	for (int at = 0; at < text->len; at += (int) strlen(text->data + at) + 1)
+	{
+		const char *document = text->data + at;
+
+		while (!lm_tokenizer_encode(tokenizer, &tokens, document, strlen(document), &error))
+			gpt_bridge_retry(&error);
+	}
 	n = (double) tokens.count;
 	lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), &tokens);
 	lm_tokenizer_free(tokenizer);
