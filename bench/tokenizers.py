@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""bench/tokenizers.py DATA JAPANESE FOLDER - writes the ten corpora of bench/tokenizers.sh to FOLDER, each as NAME.csv with the columns body and
-is_validation.
+"""bench/tokenizers.py DATA JAPANESE FOLDER - writes the ten corpora of bench/tokenizers.sh to FOLDER.
 
-DATA is the folder of test data (GPT_TEST_DATA), JAPANESE the folder usr/share/debian-reference of the Debian package debian-reference-ja. Held out
-are the rows whose hash is below a share of 5 %, or of 60,000 bytes in larger corpora; equal rows are on one side.
+Each is NAME.csv with the columns body and is_validation. DATA is the folder of test data (GPT_TEST_DATA), JAPANESE the
+folder usr/share/debian-reference of the Debian package debian-reference-ja. Held out are the rows whose hash is below a
+share of 5 %, or of 60,000 bytes in larger corpora; equal rows are on one side.
 """
 import csv
 import glob
@@ -42,15 +42,16 @@ def tables(data):
 def code(_):
     """The functions, declarations and comments of this project's C sources."""
     root = Path(__file__).resolve().parent.parent
-    files = sorted(glob.glob(str(root / "src/**/*.c"), recursive=True) + glob.glob(str(root / "include/**/*.h"), recursive=True))
-    return [row for file in files for row in cut(re.sub(r"(?m)^}\n", "}\n\0", Path(file).read_text()), "\0")]
+    files = sorted([*root.glob("src/**/*.c"), *root.glob("include/**/*.h")])
+    return [row for file in files for row in cut(re.sub(r"(?m)^}\n", "}\n\0", file.read_text()), "\0")]
 
 
 def paragraphs(folder):
     """The paragraphs of the HTML pages."""
     rows = []
+    element = re.compile(r"(?s)<(?:p|h[1-6]|li|dt|td)\b[^>]*>(.*?)</(?:p|h[1-6]|li|dt|td)>")
     for file in sorted(glob.glob(f"{folder}/*.ja.html")):
-        for part in re.findall(r"(?s)<(?:p|h[1-6]|li|dt|td)\b[^>]*>(.*?)</(?:p|h[1-6]|li|dt|td)>", Path(file).read_text(encoding="utf8")):
+        for part in element.findall(Path(file).read_text(encoding="utf8")):
             text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", part))).strip()
             if re.search(r"[\u3040-\u30ff]", text):
                 rows.append(text)
@@ -58,7 +59,9 @@ def paragraphs(folder):
 
 
 def logs(data):
-    return [row for name in ("Apache", "BGL", "HDFS", "Linux", "OpenSSH") for row in cut((data / f"logs/{name}_2k.log").read_text(errors="replace"), r"\r?\n")]
+    names = ("Apache", "BGL", "HDFS", "Linux", "OpenSSH")
+    texts = ((data / f"logs/{name}_2k.log").read_text(errors="replace") for name in names)
+    return [row for text in texts for row in cut(text, r"\r?\n")]
 
 
 def german(data):

@@ -1,12 +1,12 @@
 #!/bin/bash
 #
-# bench/tokenizers.sh FOLDER [CORPUS...] - the default tokenizer and five chosen by hand, for equal minutes, on ten corpora.
+# bench/tokenizers.sh FOLDER [CORPUS...] - the default tokenizer and five chosen by hand, for equal minutes.
 #
 # FOLDER holds NAME.csv with the columns body and is_validation (bench/tokenizers.py writes them); CORPUS names some of
-# them. Each training has MINUTES (1) and one thread, and nothing runs beside it. Afterwards gpt_evaluate scores all
-# held-out rows, each with its end, and the sum is divided by their bytes: the same bytes for every tokenizer. A character
-# that a tokenizer of characters does not know counts 8 bits a byte besides its token. TOKENIZERS (lines NAME=OPTIONS)
-# names others; SEED (0), RESULTS (a file that keeps the lines of all runs; there, earlier runs count too).
+# the ten. Each training has MINUTES (1) and one thread, and nothing runs beside it. Afterwards gpt_evaluate scores all
+# held-out rows, each with its end, and the sum is divided by their bytes: the same bytes for every tokenizer. A
+# character that a tokenizer of characters does not know counts 8 bits a byte besides its token. TOKENIZERS (lines
+# NAME=OPTIONS) names others. SEED (0). RESULTS is a file that keeps the lines of all runs; earlier runs count too.
 set -euo pipefail
 
 folder=$(realpath "${1:?the folder of the corpora is missing}")
@@ -70,10 +70,12 @@ run()
 			SELECT value AS tokens FROM gpt_evaluate('m', 'SELECT body FROM corpus WHERE is_validation', '{"include_end": true}')
 				WHERE metric = 'tokens' \gset
 			SELECT :'corpus', :'name', split_part(m.tokenizer, '@', 1), m.vocabulary, m.parameters, m.context,
-				j.steps, j.corpus_tokens, round((j.corpus_tokens * 1.0 / j.bytes)::numeric, 4), round(m.validation_bits_per_byte::numeric, 4),
+				j.steps, j.corpus_tokens, round((j.corpus_tokens * 1.0 / j.bytes)::numeric, 4),
+				round(m.validation_bits_per_byte::numeric, 4),
 				round(((:loss * :tokens / ln(2) + :lost) / :bytes)::numeric, 4),
 				round(extract(epoch FROM j.finished_at - j.started_at)), j.steps * (c ->> 'batch_size')::integer *
-				(c ->> 'accumulate')::integer * (c ->> 'context')::integer, round((c ->> 'tokens_per_second')::numeric), c ->> 'preset'
+				(c ->> 'accumulate')::integer * (c ->> 'context')::integer,
+				round((c ->> 'tokens_per_second')::numeric), c ->> 'preset'
 			FROM gpt_models m, gpt_jobs j, LATERAL (SELECT j.conditions AS c) c ORDER BY j.job DESC LIMIT 1;
 			SELECT gpt_drop_model('m') \g /dev/null
 		SQL
@@ -91,18 +93,25 @@ done
 
 # The mean of all runs of a corpus and a tokenizer, and its ratio to the best one chosen by hand.
 awk '
-	{ key = $1 " " $2; sum[key] += $11; n[key]++; what[key] = $3 " " $4 " " $5; if (!(key in seen)) { seen[key] = 1; order[++m] = key } }
+	{
+		key = $1 " " $2
+		sum[key] += $11
+		n[key]++
+		what[key] = $3 " " $4 " " $5
+		if (!(key in seen)) { seen[key] = 1; order[++m] = key }
+	}
 	END {
 		for (i = 1; i <= m; i++) {
 			split(order[i], part, " ")
 			mean = sum[order[i]] / n[order[i]]
 			if (part[2] != "auto" && (!(part[1] in best) || mean < best[part[1]])) best[part[1]] = mean
 		}
-		printf "%-12s %-9s %-6s %10s %10s %6s %9s %6s\n", "corpus", "choice", "kind", "vocabulary", "parameters", "runs", "bits/byte", "ratio"
+		printf "%-12s %-9s %-6s %10s %10s %6s %9s %6s\n",
+			"corpus", "choice", "kind", "vocabulary", "parameters", "runs", "bits/byte", "ratio"
 		for (i = 1; i <= m; i++) {
 			split(order[i], part, " "); split(what[order[i]], facts, " ")
 			mean = sum[order[i]] / n[order[i]]
-			printf "%-12s %-9s %-6s %10d %10d %6d %9.4f %6.3f\n", part[1], part[2], facts[1], facts[2], facts[3], n[order[i]], mean,
-				part[1] in best ? mean / best[part[1]] : 1
+			printf "%-12s %-9s %-6s %10d %10d %6d %9.4f %6.3f\n", part[1], part[2], facts[1], facts[2], facts[3],
+				n[order[i]], mean, part[1] in best ? mean / best[part[1]] : 1
 		}
 	}' "$results"
