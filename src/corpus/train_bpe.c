@@ -16,6 +16,7 @@
 
 #include "core/bridge.h"
 #include "core/settings.h"
+#include "core/transaction.h"
 #include "corpus/bpe_options.h"
 #include "corpus/corpus.h"
 #include "corpus/tokenizer_sample.h"
@@ -64,6 +65,7 @@ typedef struct Training
 
 static Training *start_training(const GptTrainOptions *options, const GptTokenizerChoice *choice,
 								GptProgress *progress);
+static void note_share(double share, const GptProgress *progress);
 static void release_trainer(void *training);
 static bool train(Training *training, GptSpool *spool, double share, int vocabulary);
 static void count_document(Training *training, const GptDocument *document);
@@ -103,7 +105,24 @@ gpt_train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, 
 			share = Min(share, 1) / 2;
 		MemoryContextDelete(training->context);
 	}
+	if (options->makes_tokenizer && share < 1)
+		note_share(share, progress);
 	return tokenizer;
+}
+
+/* A job that makes a tokenizer is expected to read all rows. */
+static void
+note_share(double share, const GptProgress *progress)
+{
+	GptTransaction transaction;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_job_add_note(progress->job,
+					 psprintf("the tokenizer was trained on a sample of %.3g %% of the rows: the "
+							  "words of all need more than half of gpt.max_memory, " INT64_FORMAT
+							  " MB",
+							  100 * share, gpt_settings_max_memory() / 1024 / 1024));
+	gpt_transaction_commit(&transaction);
 }
 
 /* ICU's part of the trainer is outside of memory contexts, so the context releases it. */

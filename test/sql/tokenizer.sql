@@ -81,6 +81,19 @@ SELECT gpt_tokenize('split 5', 'ＡＢ') = gpt_tokenize('split 5', 'AB') AS norm
 SELECT gpt_export_tokenizer('split 2')::jsonb -> 'pre_tokenizer' AS split;
 SELECT report -> 'cleaned' AS cleaned, report -> 'tokenizer' AS tokenizer FROM gpt_jobs WHERE model = 'split 6';
 
+-- where the words do not fit into the memory they wait in a file; where merging them does not, a sample is taken
+CREATE TABLE word AS SELECT string_agg(md5((i * 1000 + j)::text), '') AS body FROM generate_series(1, 400) i, generate_series(1, 150) j GROUP BY i;
+\set hard '{"vocabulary": 300, "split": "[0-9a-f]{32}", "threads": 1}'
+SELECT gpt_train_tokenizer('roomy', 'SELECT body FROM word', :'hard') AS roomy \gset
+SET gpt.max_memory = '18MB';
+SELECT gpt_train_tokenizer('narrow', 'SELECT body FROM word', :'hard') AS narrow \gset
+SET gpt.max_memory = '12MB';
+SELECT gpt_train_tokenizer('sampled', 'SELECT body FROM word', :'hard') AS sampled \gset
+RESET gpt.max_memory;
+SELECT gpt_wait(:roomy, '60 s'), gpt_wait(:narrow, '60 s'), gpt_wait(:sampled, '60 s');
+SELECT a.sha256 = b.sha256 AS same FROM mine a, mine b WHERE a.tokenizer = 'roomy' AND b.tokenizer = 'narrow';
+SELECT model, regexp_replace(substring(note from 'the tokenizer.*'), '[0-9.]+ %', 'n %') AS note FROM gpt_jobs WHERE job IN (:roomy, :narrow, :sampled) ORDER BY 1;
+
 -- a job that fails leaves nothing
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 100000}') AS larger, gpt_train_tokenizer('none', 'SELECT body FROM line WHERE false') AS empty,
 	gpt_train_tokenizer('late', 'SELECT body FROM line WHERE 1 / (length(body) - length(body)) = 1') AS wrong \gset
@@ -112,4 +125,4 @@ SELECT count(*) FROM pg_largeobject_metadata m JOIN pg_description d ON d.objoid
 	WHERE description = 'gpt tokenizer' AND m.oid NOT IN (SELECT oid FROM earlier);
 DROP VIEW mine;
 DROP FUNCTION refusal;
-DROP TABLE line, note, way, earlier;
+DROP TABLE line, note, way, word, earlier;
