@@ -51,7 +51,8 @@ typedef struct LmSurvey
 } LmSurvey;
 
 /*
- * Adds a valid UTF-8 text of at most 1 GiB. marked: a marked text (engine/marked_text.h). words:
+ * Adds a valid UTF-8 text of at most 1 GiB. marked: a marked text (engine/marked_text.h), whose
+ * contents count. words:
  * NULL where no language is asked for. Linear time; asks should_stop every 64 KiB: LM_ERR_STOPPED.
  */
 bool lm_survey_add(LmSurvey *survey, const LmFunctionWords *words, const LmHost *host, LmBytes text,

@@ -10,12 +10,27 @@
 #include "train/train_estimate.h"
 #include "train/train_report.h"
 
-#define MOST_SECONDS 2.0 /* of each measurement of steps */
+#define MOST_SECONDS 1.0 /* of each measurement of steps; the first step is not counted */
+
+static void
+stop_engine(void *unused)
+{
+	gpt_bridge_stop_engine();
+}
 
 /*
- * The engine is that of a training. Its threads end here, and with them all that it allocated,
- * before an error frees the sample that they read.
+ * The engine is that of a training. Its threads end with the memory context, also after an error:
+ * before the sample that they read is freed, and with all that the engine allocated.
  */
+static void
+keep_engine(void)
+{
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+
+	*callback = (MemoryContextCallback){.func = stop_engine};
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+}
+
 Jsonb *
 gpt_train_estimate(const char *query, const GptTrainOptions *options)
 {
@@ -27,15 +42,8 @@ gpt_train_estimate(const char *query, const GptTrainOptions *options)
 
 	gpt_progress_start(&progress, GPT_NO_JOB);
 	corpus = gpt_corpus_estimate(query, options, &progress);
-	PG_TRY();
-	{
-		gpt_plan_estimate(&plan, &timing, options, corpus, &progress);
-	}
-	PG_FINALLY();
-	{
-		gpt_bridge_stop_engine();
-	}
-	PG_END_TRY();
+	keep_engine();
+	gpt_plan_estimate(&plan, &timing, options, corpus, &progress);
 
 	gpt_json_begin(&json, NULL);
 	gpt_report_corpus(&json, corpus);

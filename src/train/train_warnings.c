@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "corpus/facts.h"
+#include "engine/params.h"
 #include "train/train_report.h"
 
 #define SKIPPED_SHARE 0.05
@@ -307,12 +308,17 @@ warn_of_plan(const Warnings *warnings, const GptCorpus *corpus, const GptTrainPl
 	double tokens = (double) corpus->dataset.header->train_tokens;
 	double longer = gpt_sizes_above(&facts->tokens, plan->context);
 	bool is_new = !options->is_finetune;
+	LmConfig body = plan->config;
+	size_t parameters;
 
-	if (is_new && (double) plan->parameters > PARAMETERS_PER_TOKEN * tokens)
+	/* A text touches nearly none of the parameters of a classifier's head. */
+	body.labels = 0;
+	if (is_new && lm_param_total(&parameters, &body) &&
+		(double) parameters > PARAMETERS_PER_TOKEN * tokens)
 		warn(warnings,
 			 "%.0f tokens are few for a model of %zu parameters, which will learn them by heart: "
 			 "more rows help, more minutes do not; or fine-tune a model with gpt_finetune",
-			 tokens, plan->parameters);
+			 tokens, parameters);
 	if (plan->total_time > 0 && plan->epochs < FEW_EPOCHS)
 		warn(warnings,
 			 "in %.3g minutes the training sees %s of the text: give more \"minutes\", or select "

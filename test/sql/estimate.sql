@@ -5,10 +5,10 @@ INSERT INTO estimate_note VALUES (1, 'hello world'), (2, 'hello world'), (3, NUL
 
 -- counts, and the lengths of rows as percentile_disc gives them
 SELECT e ->> 'rows' AS rows, e ->> 'documents' AS documents, e ->> 'bytes' AS bytes, e -> 'skipped' AS skipped, e -> 'longest' AS longest
-FROM gpt_estimate('SELECT body FROM estimate_note ORDER BY id') e;
+FROM gpt_estimate('SELECT body FROM estimate_note ORDER BY id', '{"minutes": 0.01}') e;
 SELECT e #> '{length,bytes}' = (SELECT jsonb_object_agg(name, percentile) FROM (SELECT v.name, percentile_disc(v.share) WITHIN GROUP (ORDER BY 20 * n) AS percentile
 	FROM generate_series(1, 100) n, (VALUES ('p5', 0.05), ('p50', 0.5), ('p90', 0.9), ('p95', 0.95), ('p99', 0.99), ('longest', 1)) v (name, share) GROUP BY v.name, v.share) p) AS same
-FROM gpt_estimate('SELECT repeat(''x'', 20 * n) FROM generate_series(1, 100) n') e;
+FROM gpt_estimate('SELECT repeat(''x'', 20 * n) FROM generate_series(1, 100) n', '{"steps": 1, "layers": 1, "channels": 32}') e;
 
 -- a job of the same query and options finds and chooses the same
 CREATE TABLE estimate_line AS SELECT 'line ' || n || ' of ' || left(translate(md5(n::text), 'abcdef', '012345'), 20) AS body, n % 10 = 0 AS is_validation FROM generate_series(1, 300) n;
@@ -39,7 +39,7 @@ SELECT report -> 'duplicates' AS duplicates, report -> 'validation' AS validatio
 INSERT INTO estimate_note SELECT 10 + n, body FROM unnest(ARRAY['<p>A tag of the text &amp; a reference</p>', 'see https://example.org/a, it is what we have', 'mail to a@example.org',
 	E'what\u200bever this is', '床前明月光', '疑是地上霜', 'Das ist der Anfang und nicht das Ende']) WITH ORDINALITY t (body, n);
 SELECT e -> 'scripts' AS scripts, e -> 'languages' AS languages, e -> 'html' AS html, e -> 'urls' AS urls, e -> 'emails' AS emails, e -> 'control_characters' AS control_characters
-FROM gpt_estimate('SELECT body FROM estimate_note WHERE id > 10 ORDER BY id') e;
+FROM gpt_estimate('SELECT body FROM estimate_note WHERE id > 10 ORDER BY id', '{"steps": 1, "layers": 1, "channels": 32}') e;
 
 -- warnings, each with its number
 CREATE FUNCTION estimate_warnings(query text, options jsonb DEFAULT '{}') RETURNS SETOF text LANGUAGE sql
@@ -71,7 +71,7 @@ SELECT gpt_estimate('SELECT nextval(''estimate_counter'')::text AS body FROM est
 
 -- nothing is left of a call, and it works where nothing may be written
 BEGIN READ ONLY;
-SELECT gpt_estimate('SELECT body FROM estimate_note') ->> 'documents' AS documents;
+SELECT gpt_estimate('SELECT body FROM estimate_note', '{"steps": 1, "layers": 1, "channels": 32}') ->> 'documents' AS documents;
 COMMIT;
 
 SELECT gpt_drop_model(name) FROM (SELECT name FROM estimated UNION ALL VALUES ('repeats')) m;

@@ -7,6 +7,7 @@
 #include <unicode/uchar.h>
 #include <unicode/uscript.h>
 
+#include "engine/marked_text.h"
 #include "engine/survey.h"
 #include "text/function_words.h"
 #include "text/markup.h"
@@ -26,6 +27,7 @@ typedef struct Look
 	const LmFunctionWords *words;
 	LmBytes text;
 	bool marked;
+	bool is_template; /* the part of a marked text that is being read is no content */
 	bool has_letters;
 	size_t word_size; /* of the word that has begun; 0: none */
 	bool word_is_long;
@@ -43,7 +45,8 @@ bool
 lm_survey_add(LmSurvey *survey, const LmFunctionWords *words, const LmHost *host, LmBytes text,
 			  bool marked, LmError *error)
 {
-	Look look = {.survey = survey, .words = words, .text = text, .marked = marked};
+	Look look = {
+		.survey = survey, .words = words, .text = text, .marked = marked, .is_template = marked};
 	size_t position = 0;
 
 	while (position < text.size)
@@ -79,15 +82,21 @@ look_at(Look *look, size_t position)
 	unsigned char first = (unsigned char) look->text.data[position];
 	int size;
 
+	if (first == 0 && look->marked)
+	{
+		char mark = position + 1 < look->text.size ? look->text.data[position + 1] : '\0';
+
+		end_word(look);
+		if (mark == LM_MARK_TEMPLATE || mark == LM_MARK_CONTENT)
+			look->is_template = mark == LM_MARK_TEMPLATE;
+		return position + 2;
+	}
+	if (look->is_template)
+		return position + 1;
 	if (first >= 0x80)
 	{
 		look_at_code(look, lm_utf8_decode(look->text.data + position, &size));
 		return position + (size_t) size;
-	}
-	if (first == 0 && look->marked)
-	{
-		end_word(look);
-		return position + 2;
 	}
 	look_at_ascii(look, position);
 	return position + 1;
