@@ -2,8 +2,8 @@
  * test/unit/test_round_trip.c
  *
  * Texts of all scripts come back from their ids, under every kind of tokenizer: the text itself, or
- * its normal form, or with spaces for U+2581, as the tokenizer has it. An argument is the number of
- * texts (2,000); each tokenizer reads all of them.
+ * its normal form, or with spaces for U+2581, as the tokenizer has it. Arguments are the number of
+ * texts (2,000), of which each tokenizer reads all, and a seed.
  */
 #include "split_support.h"
 #include "text/normalize.h"
@@ -329,6 +329,7 @@ main(int argc, char **argv)
 	for (int k = 0; k < n_subjects; k++)
 		if (!subjects[k].tokenizer)
 			return 1;
+	random_state = argc > 2 ? (uint32_t) atol(argv[2]) : random_state;
 	check_texts(n_texts);
 	for (int k = 0; k < n_subjects; k++)
 	{
