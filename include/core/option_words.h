@@ -51,6 +51,7 @@ typedef enum GptTrainedKind
 {
 	GPT_TRAINED_BPE,
 	GPT_TRAINED_CHARS,
+	GPT_TRAINED_UNIGRAM,
 } GptTrainedKind;
 extern const char *gpt_trained_kind_name(int number);
 

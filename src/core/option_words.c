@@ -19,7 +19,8 @@ static const GptPreset presets[] = {
 GPT_WORDS(gpt_switch_name, [GPT_SWITCH_TRUE] = "true", [GPT_SWITCH_FALSE] = "false");
 GPT_WORDS(gpt_normalize_name, [GPT_NORMALIZE_NONE] = "none", [GPT_NORMALIZE_NFC] = "NFC",
 		  [GPT_NORMALIZE_NFKC] = "NFKC");
-GPT_WORDS(gpt_trained_kind_name, [GPT_TRAINED_BPE] = "bpe", [GPT_TRAINED_CHARS] = "chars");
+GPT_WORDS(gpt_trained_kind_name, [GPT_TRAINED_BPE] = "bpe", [GPT_TRAINED_CHARS] = "chars",
+		  [GPT_TRAINED_UNIGRAM] = "unigram");
 GPT_WORDS(gpt_dedup_name, [GPT_DEDUP_NONE] = "none", [GPT_DEDUP_EXACT] = "exact",
 		  [GPT_DEDUP_NEAR] = "near");
 GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");

@@ -12,6 +12,7 @@
 #include "core/lora_targets.h"
 #include "core/options.h"
 #include "core/options_check.h"
+#include "engine/unigram_trainer.h"
 #include "engine/optimizer.h"
 
 static void exclude(const char *one, const char *other, const char *hint);
@@ -20,7 +21,10 @@ static void check_adapter(const GptTrainOptions *options);
 void
 gpt_options_check(const GptTrainOptions *options)
 {
-	bool trains_tokenizer = options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0;
+	bool unigram = options->kind == GPT_TRAINED_UNIGRAM ||
+				   (options->tokenizer != NULL && strcmp(options->tokenizer, "unigram") == 0);
+	bool trains_tokenizer =
+		options->tokenizer == NULL || strcmp(options->tokenizer, "bpe") == 0 || unigram;
 
 	if (options->heads != GPT_CHOSEN && options->channels != GPT_CHOSEN &&
 		options->head_size == GPT_CHOSEN && options->channels % options->heads != 0)
@@ -40,6 +44,12 @@ gpt_options_check(const GptTrainOptions *options)
 		exclude("tokenizer", "vocabulary", "The tokenizer decides the vocabulary.");
 	if (!trains_tokenizer && options->normalize != GPT_NORMALIZE_NONE)
 		exclude("tokenizer", "normalize", "The tokenizer decides the normalisation.");
+	if (unigram && options->vocabulary != GPT_CHOSEN && options->vocabulary < LM_UNIGRAM_SMALLEST)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"vocabulary\" must be at least %d for a unigram tokenizer, "
+							   "not " INT64_FORMAT,
+							   LM_UNIGRAM_SMALLEST, options->vocabulary),
+						errdetail("257 of its tokens are bytes and the end of a text.")));
 	if (options->kind == GPT_TRAINED_CHARS && options->vocabulary != GPT_CHOSEN)
 		exclude("kind", "vocabulary", "The characters of the texts decide the vocabulary.");
 	if (options->kind == GPT_TRAINED_CHARS && options->split != NULL)

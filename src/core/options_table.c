@@ -91,11 +91,13 @@ const GptOption gpt_options_table[] = {
 			"vocabulary of a tokenizer that the job trains; chosen from the training documents, at "
 			"most 32768"),
 	TEXT(TRAIN, tokenizer,
-		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars or bpe, "
-		 "which the job trains on the training documents, or auto, which chooses among these by "
-		 "the training documents; unless given, auto"),
-	WORD(TOKENIZER, kind, "bpe", gpt_trained_kind_name,
-		 "what the tokenizer's tokens are: byte pair encoding, or one token a character"),
+		 "name of a tokenizer, or of a model to use its tokenizer, or bytes, or chars, bpe or "
+		 "unigram, which the job trains on the training documents, or auto, which chooses among "
+		 "bytes, chars and bpe by the training documents; unless given, auto"),
+	WORD(
+		TOKENIZER, kind, "bpe", gpt_trained_kind_name,
+		"what the tokenizer's tokens are: byte pair encoding; one token a character; or the pieces "
+		"of a unigram language model"),
 	TEXT(
 		TOKENIZER, split,
 		"how bpe splits texts into words, which no merge joins: the name of a known split, such as "

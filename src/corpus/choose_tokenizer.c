@@ -54,6 +54,7 @@ typedef struct Texts
 static GptTokenizerChoice choose_by_texts(const GptTrainOptions *options, GptSpool *spool,
 										  GptProgress *progress);
 static GptTokenizerChoice choose_bpe(const GptTrainOptions *options, const GptSpool *spool);
+static LmTokenizerKind kind_of(const GptTrainOptions *options);
 static int64 least_count(const GptTrainOptions *options, int64 otherwise);
 static Texts read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress);
 static int64 count_different(LmCharsTrainer *trainer);
@@ -64,18 +65,26 @@ gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgres
 	GptTokenizerChoice choice;
 
 	if (options->vocabulary != GPT_CHOSEN)
-		return (GptTokenizerChoice){LM_TOKENIZER_BPE, (int) options->vocabulary,
-									least_count(options, LEAST_COUNT), 0,
+		return (GptTokenizerChoice){options->tokenizer != NULL ? kind_of(options)
+															   : LM_TOKENIZER_BPE,
+									(int) options->vocabulary, least_count(options, LEAST_COUNT), 0,
 									pstrdup("option \"vocabulary\" says so")};
 	if (options->tokenizer == NULL)
 		return choose_by_texts(options, spool, progress);
 	choice = choose_bpe(options, spool);
-	choice.kind =
-		gpt_word_find(lm_tokenizer_kind_name, options->tokenizer, strlen(options->tokenizer));
+	choice.kind = kind_of(options);
 	if (choice.kind != LM_TOKENIZER_BPE)
 		choice.why =
 			psprintf("option \"%s\" says so", options->makes_tokenizer ? "kind" : "tokenizer");
 	return choice;
+}
+
+/* The kind that option "tokenizer", or "kind", names. */
+static LmTokenizerKind
+kind_of(const GptTrainOptions *options)
+{
+	return (LmTokenizerKind) gpt_word_find(lm_tokenizer_kind_name, options->tokenizer,
+										   strlen(options->tokenizer));
 }
 
 GptTokenizerChoice

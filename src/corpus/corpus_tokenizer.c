@@ -15,6 +15,7 @@
 #include "corpus/spool.h"
 #include "corpus/tokenizer_sample.h"
 #include "corpus/train_bpe.h"
+#include "corpus/train_unigram.h"
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
@@ -40,8 +41,9 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, const GptTokenizerChoice *c
 			return train_chars(spool, progress);
 		case LM_TOKENIZER_BPE:
 			return gpt_train_bpe(options, choice, spool, progress);
-		case LM_TOKENIZER_SENTENCEPIECE:
 		case LM_TOKENIZER_UNIGRAM:
+			return gpt_train_unigram(options, choice, spool, progress);
+		case LM_TOKENIZER_SENTENCEPIECE:
 			break;
 	}
 	elog(ERROR, "tokenizer \"%s\" is no kind that a job can train", options->tokenizer);

@@ -10,7 +10,11 @@
 
 #include "mb/pg_wchar.h"
 
+#include "core/settings.h"
 #include "corpus/tokenizer_sample.h"
+
+/* of the documents; if this still needs too much memory, the job fails */
+#define SMALLEST_SHARE 1e-6
 
 GptTokenizerSample
 gpt_tokenizer_sample_begin(GptSpool *spool, double share, GptProgress *progress)
@@ -70,4 +74,31 @@ gpt_tokenizer_sample_next(GptDocument *document, GptTokenizerSample *sample, Gpt
 		}
 	}
 	return false;
+}
+
+void
+gpt_tokenizer_sample_check(double share)
+{
+	if (share < SMALLEST_SHARE)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("training a tokenizer needs more memory than half of "
+							   "gpt.max_memory, " INT64_FORMAT " MB",
+							   gpt_settings_max_memory() / 2 / 1024 / 1024),
+						errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+}
+
+void
+gpt_tokenizer_sample_check_vocabulary(const GptTrainOptions *options,
+									  const GptTokenizerChoice *choice, int reached)
+{
+	if (reached >= choice->vocabulary || options->vocabulary == GPT_CHOSEN)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d",
+					choice->vocabulary, reached),
+			 errhint("Set option \"vocabulary\" to %d or less, or leave it out%s.", reached,
+					 options->makes_tokenizer && choice->min_count > 2
+						 ? ", or learn rarer pairs with a smaller \"min_count\""
+						 : "")));
 }

@@ -6,6 +6,8 @@
 #ifndef GPT_TOKENIZER_SAMPLE_H
 #define GPT_TOKENIZER_SAMPLE_H
 
+#include "core/options.h"
+#include "corpus/choose_tokenizer.h"
 #include "corpus/replay.h"
 #include "corpus/spool.h"
 #include "store/progress.h"
@@ -31,5 +33,12 @@ extern GptTokenizerSample gpt_tokenizer_sample_begin(GptSpool *spool, double sha
 extern bool gpt_tokenizer_sample_next(GptDocument *document, GptTokenizerSample *sample,
 									  GptProgress *progress);
 extern void gpt_tokenizer_sample_end(GptTokenizerSample *sample);
+
+/* Raises an error where the share is so small that no smaller one is tried. */
+extern void gpt_tokenizer_sample_check(double share);
+
+/* Raises an error if a training reached fewer tokens than the option `vocabulary` wants. */
+extern void gpt_tokenizer_sample_check_vocabulary(const GptTrainOptions *options,
+												  const GptTokenizerChoice *choice, int reached);
 
 #endif /* GPT_TOKENIZER_SAMPLE_H */

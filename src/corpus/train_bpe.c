@@ -26,8 +26,6 @@
 #define BATCH_SIZE ((size_t) 4 * 1024 * 1024) /* bytes of text */
 #define BATCH_DOCUMENTS 4096
 #define MERGES_AT_ONCE 64
-/* of the documents; if this still needs too much memory, the job fails */
-#define SMALLEST_SHARE 1e-6
 
 /* Where a block of words is in the temporary file. */
 typedef struct SpillBlock
@@ -93,12 +91,7 @@ gpt_train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, 
 		GptTokenizerChoice sampled = gpt_choice_of_sample(choice, share);
 		Training *training = start_training(options, &sampled, progress);
 
-		if (share < SMALLEST_SHARE)
-			ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-							errmsg("training a tokenizer needs more memory than half of "
-								   "gpt.max_memory, " INT64_FORMAT " MB",
-								   gpt_settings_max_memory() / 2 / 1024 / 1024),
-							errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+		gpt_tokenizer_sample_check(share);
 		if (train(training, spool, share, choice->vocabulary))
 			tokenizer = make_tokenizer(training, choice, spool);
 		else
@@ -353,16 +346,7 @@ make_tokenizer(Training *training, const GptTokenizerChoice *choice, GptSpool *s
 
 	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &reached, &error)) == NULL)
 		gpt_bridge_retry(&error);
-	if (reached < vocabulary && options->vocabulary != GPT_CHOSEN)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("vocabulary of %d tokens is larger than the documents can support, which is %d",
-					vocabulary, reached),
-			 errhint("Set option \"vocabulary\" to %d or less, or leave it out%s.", reached,
-					 options->makes_tokenizer && choice->min_count > 2
-						 ? ", or learn rarer pairs with a smaller \"min_count\""
-						 : "")));
+	gpt_tokenizer_sample_check_vocabulary(options, choice, reached);
 	kept = gpt_worthwhile_tokens(spec, choice->least_gain, spool, training->progress);
 	return gpt_corpus_tokenizer_create(&kept);
 }

@@ -79,8 +79,8 @@ gpt_catalog_tokenizer_is_reserved(const char *name)
 {
 	int kind = gpt_word_find(lm_tokenizer_kind_name, name, strlen(name));
 
-	/* Jobs make the first three kinds; the others were no words before 0.3. */
-	return (kind >= 0 && kind <= LM_TOKENIZER_CHARS) || strcmp(name, "auto") == 0;
+	/* Jobs make all kinds but one, which was no word before 0.3. */
+	return (kind >= 0 && kind != LM_TOKENIZER_SENTENCEPIECE) || strcmp(name, "auto") == 0;
 }
 
 static void

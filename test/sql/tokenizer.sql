@@ -33,6 +33,16 @@ SELECT gpt_wait(:chosen, '60 s'), gpt_wait(:letters, '60 s');
 SELECT tokenizer, kind, vocabulary FROM mine WHERE tokenizer IN ('chosen', 'letters') ORDER BY 1;
 SELECT documents, skipped FROM gpt_jobs WHERE job = :chosen;
 
+-- a unigram tokenizer goes out and comes in again, and gives every text back
+SELECT gpt_train_tokenizer('parts', 'SELECT body FROM line', '{"kind": "unigram", "vocabulary": 310}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_import_tokenizer('parts again', gpt_export_tokenizer('parts')) = vocabulary AS same_size, kind, vocabulary
+FROM mine WHERE tokenizer = 'parts';
+SELECT bool_and(gpt_tokenize('parts', body) = gpt_tokenize('parts again', body)) AS same_tokens,
+	bool_and(gpt_detokenize('parts', gpt_tokenize('parts', body || ' 漢字')) = body || ' 漢字') AS same_text,
+	sum(gpt_count_tokens('parts', body)) < 0.8 * sum(octet_length(body)) AS fewer
+FROM line;
+
 -- errors
 SELECT gpt_train_tokenizer(NULL, 'SELECT body FROM line');
 SELECT gpt_train_tokenizer('t', NULL);
@@ -42,6 +52,7 @@ SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 256}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"normalise": "NFC"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"normalize": "NFD"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "unigrams"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "unigram", "vocabulary": 299}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "vocabulary": 300}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "normalize": "NFC"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "split": "gpt2"}');
