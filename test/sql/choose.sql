@@ -1,6 +1,6 @@
 -- decisions without training for them, and texts as vectors
 SET client_min_messages = warning;
-CREATE TABLE fact AS SELECT CASE i % 2 WHEN 0 THEN 'fire is hot' ELSE 'snow is cold' END AS body FROM generate_series(1, 200) i;
+CREATE TABLE fact AS SELECT (ARRAY['fire is hot', 'snow is cold', 'hot', 'cold'])[i % 4 + 1] AS body FROM generate_series(1, 200) i;
 SELECT gpt_train('facts', 'SELECT body FROM fact',
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 200, "batch_size": 16, "learning_rate": 0.01, "dropout": 0,
 	  "validation_fraction": 0}') AS job \gset

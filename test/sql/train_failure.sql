@@ -34,7 +34,7 @@ CALL fails('SELECT body, 0 AS weight FROM speech');
 CALL fails('SELECT CASE WHEN id < 3 THEN body END AS body, CASE WHEN id < 2 THEN ''a'' END AS label, 0 AS weight FROM speech');
 
 -- a row with more than a tokenizer, or the memory, takes is named
-SELECT gpt_train_tokenizer('failing', 'SELECT body FROM speech', '{"vocabulary": 270}') AS job \gset
+SELECT gpt_train_tokenizer('failing', 'SELECT body FROM speech UNION ALL SELECT ''xxxx'' FROM speech', '{"vocabulary": 270}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 CALL fails('SELECT CASE WHEN i = 7 THEN repeat(''x'', 20000000) ELSE ''text'' || i END AS body FROM generate_series(1, 10) i', tiny('{"tokenizer": "failing"}'));
 CALL fails('SELECT body FROM speech', tiny('{"tokenizer": "failing", "validation_query": "SELECT CASE WHEN i = 4 THEN repeat(''x'', 20000000) ELSE ''text'' END AS body FROM generate_series(1, 5) i"}'));

@@ -50,8 +50,8 @@ lm_bpe_encode_long(LmBpe *bpe, LmTokens *tokens, LmBytes piece, LmError *error)
 	bool done = false;
 
 	if (piece.size > LM_MAX_PIECE_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of %zu bytes, the limit is %zu",
-					   piece.size, LM_MAX_PIECE_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of more than %zu bytes",
+					   LM_MAX_PIECE_SIZE);
 	ids = lm_array_allocate(&bpe->host, piece.size, sizeof *ids, error);
 	if (ids)
 		n = lm_bpe_begin(bpe, ids, piece, error);

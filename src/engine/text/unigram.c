@@ -49,8 +49,8 @@ lm_unigram_encode(LmTokenizer *tokenizer, LmTokens *tokens, LmBytes piece, LmErr
 	bool done;
 
 	if (piece.size > LM_MAX_PIECE_SIZE)
-		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of %zu bytes, the limit is %zu",
-					   piece.size, LM_MAX_PIECE_SIZE);
+		return lm_fail(error, LM_ERR_LIMIT, -1, "text has a word of more than %zu bytes",
+					   LM_MAX_PIECE_SIZE);
 	if (!lm_array_reserve(&tokenizer->host, &unigram->nodes, &unigram->capacity, piece.size + 1,
 						  sizeof *unigram->nodes, error))
 		return false;
