@@ -218,7 +218,7 @@ time_words(bool colliding)
 			continue;
 		n++;
 		start = seconds();
-		if (!lm_words_add(&words, (LmBytes){word, size}, &error))
+		if (!lm_words_add(&words, (LmBytes){word, size}, 1, &error))
 			ok(false, "a word is added: %s", error.message);
 		sum += seconds() - start;
 	}
@@ -235,11 +235,12 @@ time_pairs(bool colliding)
 	double sum = 0;
 	int n = 0;
 
-	if (!lm_pairs_create(&pairs, &host, NULL, &error))
+	if (!lm_pairs_create(&pairs, &host, NULL, 1, &error))
 		return 0;
 	for (int32_t left = 0; n < N_PAIRS; left++)
 		for (int32_t right = 0; right < 1024 && n < N_PAIRS; right++)
 		{
+			LmPair *pair;
 			double start;
 
 			if (colliding &&
@@ -247,8 +248,11 @@ time_pairs(bool colliding)
 				continue;
 			n++;
 			start = seconds();
-			if (!lm_pairs_raise(&pairs, left, right, 0, 1, &error))
-				ok(false, "a pair is raised: %s", error.message);
+			pair = lm_pairs_enter(&pairs, left, right, &error);
+			if (pair)
+				pair->count = 1;
+			else
+				ok(false, "a pair is entered: %s", error.message);
 			sum += seconds() - start;
 		}
 	ok(pairs.n_pairs == N_PAIRS, "%zu pairs", pairs.n_pairs);
