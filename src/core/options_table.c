@@ -98,13 +98,13 @@ const GptOption gpt_options_table[] = {
 		TOKENIZER, kind, "bpe", gpt_trained_kind_name,
 		"what the tokenizer's tokens are: byte pair encoding; one token a character; or the pieces "
 		"of a unigram language model"),
-	TEXT(
-		TOKENIZER, split,
-		"how bpe splits texts into words, which no merge joins: the name of a known split, such as "
-		"gpt2, cl100k, llama3, qwen2, o200k or tekken, or a regular expression of ICU; unless "
-		"given, gpt2"),
+	TEXT(TOKENIZER, split,
+		 "how bpe and unigram split texts into words, which no token joins: the name of a known "
+		 "split, such as gpt2, cl100k, llama3, qwen2, o200k or tekken, or a regular expression of "
+		 "ICU; unless given, gpt2"),
 	INTEGER(TOKENIZER, min_count, NULL, 2, 1e9,
-			"bpe learns no merge of a pair that occurs less often; 3 where vocabulary is given, "
+			"bpe and unigram learn no pair or part that occurs less often; 3 where vocabulary is "
+			"given, "
 			"otherwise 5"),
 	WORD(TRAIN | TOKENIZER, normalize, "none", gpt_normalize_name,
 		 "Unicode normalisation by a tokenizer that the job trains"),
