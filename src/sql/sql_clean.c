@@ -30,7 +30,7 @@ static GptCleaner *find_cleaner(FunctionCallInfo fcinfo, Jsonb *options);
  * gpt_clean(input text, options jsonb DEFAULT NULL) RETURNS text
  *
  * NULL for a NULL input, and for a result that is shorter than the option "min_length". NULL as
- * options means all defaults.
+ * options means all defaults, as JSON's true does; JSON's false and null leave the text as it is.
  *
  * Immutable as lower() and to_tsvector() are: the result depends on the version of ICU, and where a
  * stop list is named, on its file.
@@ -48,6 +48,8 @@ gpt_clean(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	input = PG_GETARG_TEXT_PP(0);
+	if (cleaner == NULL)
+		PG_RETURN_TEXT_P(input);
 
 	/* Now do the work. */
 	gpt_cleaner_run(cleaner, &cleaned, (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)}, 0);
@@ -62,7 +64,7 @@ gpt_clean(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(cleaned.text.data, cleaned.text.size));
 }
 
-/* A cleaner is made once for a call site, as long as its options stay the same. */
+/* A cleaner is made once for a call site, as long as its options stay the same; NULL: none. */
 static GptCleaner *
 find_cleaner(FunctionCallInfo fcinfo, Jsonb *options)
 {

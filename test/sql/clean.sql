@@ -16,6 +16,7 @@ SELECT one_step('The cat and the dog don''t', '{"stop_words": "english"}') AS en
 SELECT one_step(E' a \r\n\n\n b  c ', jsonb_build_object('white_space', kind)) FROM unnest('{keep,trim,lines,paragraphs,one_line}'::text[]) kind;
 SELECT gpt_clean('ab', '{"min_length": 3}') IS NULL AS short, gpt_clean('世界人', '{"min_length": 3}') AS long, gpt_clean(NULL) IS NULL AND gpt_clean(NULL, '{}') IS NULL AS null,
 	gpt_clean(' ') = '' AS empty, gpt_clean(' a ', NULL) = gpt_clean(' a ', '{}') AS defaults;
+SELECT gpt_clean('<b>x</b>', 'true'), gpt_clean('<b>x</b>', 'false'), gpt_clean('<b>x</b>', 'null'), gpt_clean(NULL, 'false') IS NULL AS null;
 -- a column that is generated, and options that change from row to row
 CREATE TABLE page (body text, clean text GENERATED ALWAYS AS (gpt_clean(body)) STORED);
 INSERT INTO page VALUES ('<p>x</p>') RETURNING clean;
