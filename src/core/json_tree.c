@@ -58,16 +58,18 @@ gpt_json_parse(const char *json, size_t size, int max_nodes, const char *noun)
 	Builder builder = {.max_nodes = max_nodes, .size = size, .noun = noun};
 	JsonLexContext *lexer;
 	JsonParseErrorType result;
+	const char *token;
 
 	if (size > INT_MAX || !pg_verify_mbstr(PG_UTF8, json, (int) size, true))
 		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
 						errmsg("%s is not valid UTF-8", noun)));
 	lexer = gpt_json_lexer(unconstify(char *, json), (int) size);
 	result = build(&builder, lexer);
+	token = lexer->token_start; /* NULL: the text has ended */
 	if (result != JSON_SUCCESS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_JSON_TEXT), errmsg("%s is not valid JSON", noun),
 						errdetail("%s At byte %zd, in line %d.", json_errdetail(result, lexer),
-								  lexer->token_start ? lexer->token_start - lexer->input : 0,
+								  token != NULL ? token - lexer->input : (ssize_t) size,
 								  lexer->line_number)));
 	return builder.root;
 }

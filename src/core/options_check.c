@@ -56,6 +56,8 @@ gpt_options_check(const GptTrainOptions *options)
 		exclude("kind", "split", "A tokenizer of characters does not split texts into words.");
 	if (options->kind == GPT_TRAINED_CHARS && options->normalize != GPT_NORMALIZE_NONE)
 		exclude("kind", "normalize", "A tokenizer of characters does not normalise.");
+	if (options->kind == GPT_TRAINED_CHARS && options->min_count != GPT_CHOSEN)
+		exclude("kind", "min_count", "A tokenizer of characters has a token for each of them.");
 	if (options->steps != GPT_CHOSEN && !isnan(options->minutes))
 		exclude("minutes", "steps",
 				"Give \"minutes\" for a training time, or \"steps\" for a training that can be "

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -14,6 +16,9 @@
 #include "core/bridge.h"
 #include "corpus/spool.h"
 #include "sql/arguments.h"
+
+/* The spool keeps a float, which has seven digits: 0.9 shall not become 0.89999998. */
+#define SIMILARITY_STEPS 1e7
 
 PG_FUNCTION_INFO_V1(gpt_duplicates);
 
@@ -38,8 +43,9 @@ put_repeats(ReturnSetInfo *result, const GptSpool *spool)
 	for (int64 number = 0; gpt_spool_repeat(&repeat, spool, number); number++)
 	{
 		bool nulls[3] = {false};
-		Datum values[3] = {Int64GetDatum((int64) repeat.row), Int64GetDatum((int64) repeat.kept),
-						   Float8GetDatum(repeat.similarity)};
+		Datum values[3] = {
+			Int64GetDatum((int64) repeat.row), Int64GetDatum((int64) repeat.kept),
+			Float8GetDatum(rint(repeat.similarity * SIMILARITY_STEPS) / SIMILARITY_STEPS)};
 
 		CHECK_FOR_INTERRUPTS();
 		if (repeat.kept != 0)

@@ -15,6 +15,7 @@ SELECT repeated('SELECT body FROM page', 'near');
 SELECT p.body, k.body AS kept, round(similarity::numeric, 3) AS similarity
 FROM gpt_duplicates('SELECT body FROM page WHERE id > 200 ORDER BY id') d, (SELECT body, row_number() OVER (ORDER BY id) AS n FROM page WHERE id > 200) p,
 	(SELECT body, row_number() OVER (ORDER BY id) AS n FROM page WHERE id > 200) k WHERE p.n = d.row AND k.n = d.kept_row ORDER BY d.row;
+SELECT similarity, similarity >= 0.9 AS near FROM gpt_duplicates($$SELECT unnest(ARRAY['abcdefghij', 'abcdefghiX'])$$);
 
 -- the same rows stay whatever the order, and each is near the one that stays for it
 CREATE FUNCTION left_out(numbered text) RETURNS text LANGUAGE plpgsql AS $$

@@ -56,6 +56,7 @@ SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "unigram", "v
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "vocabulary": 300}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "normalize": "NFC"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "split": "gpt2"}');
+SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"kind": "chars", "min_count": 2}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"split": "cl100"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"split": "deepseek-v3"}');
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"split": "(\\p{L}"}');

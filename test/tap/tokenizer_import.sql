@@ -68,7 +68,8 @@ SELECT says(quote_literal(content), part, name) FROM (VALUES
 	('16403', 'give its oid as a number: 16403::oid', 'the oid of a large object'), ('\x0a0b', 'cast it to bytea', 'bytea as text'), ('GGUF...', 'give it as bytea, or as a large object', 'a GGUF file'),
 	(E'version https://git-lfs.github.com/spec/v1\noid', 'git lfs pull', 'a pointer'), (E'#version: 0.2\nt h', 'as the third', 'merges alone'), (E'<unk>\t0\n▁t\t-1', 'tokenizer.model as bytea', 'a list of scores'),
 	('{"a": 0, "ab": 1}', 'Give the text of merges.txt (or vocab.bpe) as the third argument.', 'a vocabulary of words alone'),
-	('{"model": {"type": "BPE", }}', E'22032: tokenizer is not valid JSON\nExpected string, but found "}". At byte 26, in line 1.', 'JSON with a mistake')) v(content, part, name);
+	('{"model": {"type": "BPE", }}', E'22032: tokenizer is not valid JSON\nExpected string, but found "}". At byte 26, in line 1.', 'JSON with a mistake'),
+	(E'{"a":\n', 'The input string ended unexpectedly. At byte 6, in line 2.', 'JSON that was cut')) v(content, part, name);
 
 SELECT says(quote_literal('{"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {}]}, "model": {"type": "BPE", "vocab": {}, "merges": []}}'),
 	'The object at $.pre_tokenizer.pretokenizers[1] must have a "type", a string.', 'a step without a type has a path');
