@@ -42,6 +42,9 @@ extern char *gpt_clean_keep(const char *json, const char *where);
 /* The same of a jsonb; SQL NULL is a NULL pointer, and means the defaults here. */
 extern char *gpt_clean_keep_jsonb(Jsonb *json);
 
+/* Whether gpt_clean has an option of this name, which need not end in a NUL. */
+extern bool gpt_clean_has_option(const char *name, size_t length);
+
 /*
  * A cleaner in a context of its own below the current one; NULL for NULL. json: as gpt_clean_keep.
  */

@@ -445,6 +445,18 @@ gpt_clean_keep_jsonb(Jsonb *json)
 		json != NULL ? JsonbToCString(NULL, &json->root, (int) VARSIZE(json)) : "{}", NULL);
 }
 
+bool
+gpt_clean_has_option(const char *name, size_t length)
+{
+	for (int i = 0; i < lengthof(options_table); i++)
+	{
+		if (strlen(options_table[i].name) == length &&
+			memcmp(options_table[i].name, name, length) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---- Cleaners ----------------------------------------------------------- */
 
 GptCleaner *

@@ -16,6 +16,7 @@
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
+#include "core/clean_options.h"
 #include "core/number.h"
 #include "core/options.h"
 #include "core/options_check.h"
@@ -83,14 +84,17 @@ static void
 option_missing(GptTrainFunction function, const char *name, int length)
 {
 	const char *nearest = nearest_name(function, name, length);
+	bool takes_clean = (find_option("clean", strlen("clean"))->functions & (1 << function)) != 0;
 
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		 errmsg("option \"%.*s\" does not exist", pg_mbcliplen(name, length, NAMEDATALEN), name),
-		 nearest ? errhint("The nearest name is \"%s\"; gpt_options('%s') lists all.", nearest,
-						   function_names[function])
-				 : errhint("gpt_options('%s') lists the options.", function_names[function])));
+		 takes_clean && gpt_clean_has_option(name, length)
+			 ? errhint("It is an option of gpt_clean: give it within the option \"clean\".")
+		 : nearest ? errhint("The nearest name is \"%s\"; gpt_options('%s') lists all.", nearest,
+							 function_names[function])
+				   : errhint("gpt_options('%s') lists the options.", function_names[function])));
 }
 
 /* An option of another function. */
@@ -105,6 +109,11 @@ option_elsewhere(GptTrainFunction function, const GptOption *option)
 			 ? errdetail("The base model decides it.")
 		 : function == GPT_FUNCTION_TRAIN && (option->functions & (1 << GPT_FUNCTION_FINETUNE)) != 0
 			 ? errdetail("It is an option of gpt_finetune, which trains an existing model.")
+		 : function == GPT_FUNCTION_TRAIN &&
+				 (option->functions & (1 << GPT_FUNCTION_TRAIN_TOKENIZER)) != 0
+			 ? errdetail(
+				   "It is an option of gpt_train_tokenizer; the option \"tokenizer\" takes the "
+				   "tokenizer that it trains.")
 			 : 0,
 		 errhint("gpt_options('%s') lists the options.", function_names[function])));
 }

@@ -40,6 +40,7 @@ SELECT gpt_clean('', jsonb_build_object('urls', repeat('x', 65)));
 SELECT gpt_clean('', '[]');
 SELECT gpt_train('none', 'SELECT body FROM page', '{"clean": "yes"}');
 SELECT gpt_train('none', 'SELECT body FROM page', '{"clean": {"htm": true}}');
+SELECT gpt_train('none', 'SELECT body FROM page', '{"html": true}');
 
 -- a training cleans rows and validation rows, counts, and keeps the options
 CREATE TABLE dirty AS SELECT '<p>Row ' || n || ' of ' || repeat('many ', 3) || '</p> mail a' || n || '@b.org' AS body FROM generate_series(1, 60) n UNION ALL SELECT '<b>x</b>' UNION ALL SELECT '<br>';
