@@ -118,13 +118,13 @@ warn_of_repeats(const Warnings *warnings)
 
 	if (duplicates->dropped == 0 && exact >= REPEATED_SHARE)
 		warn(warnings,
-			 "%s of the documents repeat another one, so the model learns those by heart: set "
-			 "option \"dedup\" to \"exact\"",
+			 "%s of the documents repeat another one, so the model learns those by heart: if they "
+			 "are copies, set option \"dedup\" to \"exact\"",
 			 percent(exact));
 	if (duplicates->dropped <= duplicates->exact && near >= REPEATED_SHARE)
 		warn(warnings,
 			 "%s of the documents nearly repeat another one, so the model learns those by heart: "
-			 "set option \"dedup\" to \"near\"",
+			 "if they are copies, set option \"dedup\" to \"near\"",
 			 percent(near));
 	if (duplicates->leaked > 0)
 		warn(warnings,
