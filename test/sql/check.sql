@@ -139,7 +139,7 @@ SELECT gpt_drop_model('m');
 RELEASE s;
 COMMIT;
 SELECT count(*) FROM gpt_check() WHERE object ~ 'tokens$';
-\set command 'rm ' :other
+\set command 'cat >/dev/null; rm ' :other
 COPY (SELECT 1) TO PROGRAM :'command';
 
 -- the setting

@@ -78,3 +78,6 @@ SELECT gpt_duplicates('SELECT body FROM page', 'nearly');
 SELECT gpt_duplicates('SELECT body FROM page WHERE false');
 SELECT gpt_train('n', 'SELECT body FROM page', '{"dedup": "exactly"}');
 DROP FUNCTION repeated, left_out, train;
+\o /dev/null
+SELECT gpt_drop_model(model) FROM gpt_models;
+\o

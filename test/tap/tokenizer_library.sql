@@ -4,7 +4,7 @@ SELECT no_plan();
 
 CREATE TABLE line (line text);
 \ir ../fixtures/tokenizer/library.psql
-CREATE TABLE library AS SELECT (line::jsonb) ->> 'name' AS name, (line::json) ->> 'tokenizer' AS json, s ->> 0 AS text,
+CREATE TABLE library AS SELECT 'library ' || ((line::jsonb) ->> 'name') AS name, (line::json) ->> 'tokenizer' AS json, s ->> 0 AS text,
 	ARRAY(SELECT jsonb_array_elements_text(s -> 1))::integer[] AS ids, s ->> 2 AS decoded
 	FROM line, jsonb_array_elements((line::jsonb) -> 'strings') s;
 SELECT ok(count(DISTINCT name) >= 25 AND count(*) = 25 * count(DISTINCT name), 'the library is there') FROM library;
