@@ -5,8 +5,7 @@
  *
  *   1. encode the documents, on all threads; unless the query's order is kept, put (side, hash of
  *      text and seed, ids) into the server's external sort; count the lengths of documents;
- *   2. write the ids in order, training side first, and remember each document's length in a
- *      temporary file;
+ *   2. write the ids in order, training side first, and documents' lengths to a temporary file;
  *   3. choose the context, cut the documents into windows, append those;
  *   4. write the header, sync, rename.
  *
