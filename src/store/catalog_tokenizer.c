@@ -230,7 +230,8 @@ gpt_catalog_drop_all_tokenizers(void)
 }
 
 /*
- * A stored copy that the current role owns, directly or by membership; InvalidOid if there is none.
+ * A stored copy that the current role itself owns; InvalidOid if there is none. One of a role that
+ * it is a member of, or of any role where it is a superuser, would go with that role's DROP OWNED.
  * The copy is kept from removal; one that is being removed does not count.
  */
 static Oid
@@ -252,7 +253,7 @@ own_object(const uint8 *sha256)
 		Oid candidate = DatumGetObjectId(gpt_statement_value(&statement, i, 1, &is_null));
 		Oid owner = gpt_blob_owner(candidate);
 
-		if (OidIsValid(owner) && has_privs_of_role(user, owner) && has_content(candidate, sha256))
+		if (owner == user && has_content(candidate, sha256))
 			object = candidate;
 	}
 	PopActiveSnapshot();

@@ -138,3 +138,17 @@ SELECT count(*) FROM pg_largeobject_metadata m JOIN pg_description d ON d.objoid
 DROP VIEW mine;
 DROP FUNCTION refusal;
 DROP TABLE line, note, way, word, earlier;
+
+-- a superuser's copy is its own: DROP OWNED of a role that stored the same tokenizer first leaves it
+CREATE ROLE regress_gpt_first LOGIN;
+SET ROLE regress_gpt_first;
+SELECT gpt_import_tokenizer('copy of another', '{"k": 0, "l": 1, "m": 2}'::text);
+RESET ROLE;
+SELECT gpt_import_tokenizer('copy of its own', '{"k": 0, "l": 1, "m": 2}'::text);
+DROP OWNED BY regress_gpt_first;
+DROP ROLE regress_gpt_first;
+SELECT gpt_tokenize('copy of another', 'mlk');
+SELECT gpt_tokenize('copy of its own', 'mlk');
+SELECT gpt_drop_tokenizer('copy of another');
+SELECT gpt_drop_tokenizer('copy of its own');
+SELECT count(*) FROM gpt_check() WHERE kind = 'missing object';
