@@ -263,13 +263,12 @@ check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 		if (elsewhere && OidIsValid(relation) &&
 			(entry->rtekind == RTE_RELATION || entry->rtekind == RTE_SUBQUERY) &&
 			get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s reads the temporary relation \"%s\"", name, get_rel_name(relation)),
-				 errdetail(
-					 "The process that reads the rows is not the session that owns the relation."),
-				 errhint("Use a permanent table; it may be unlogged.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s reads the temporary relation \"%s\"", name, get_rel_name(relation)),
+					 errdetail("A worker reads the rows of a training, and it has no access to "
+							   "temporary relations of sessions."),
+					 errhint("Use a permanent table; it may be unlogged.")));
 	}
 }
 
