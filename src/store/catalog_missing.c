@@ -117,8 +117,8 @@ gpt_catalog_raise_missing_tokenizer(const char *name, GptTokenizerWanted wanted)
 			"The nearest name is \"%s\"; the view gpt_tokenizers lists those that you may use.",
 			nearest.found);
 	else if (wanted == GPT_WANTED_TOKENIZER)
-		known.hint = "The view gpt_tokenizers lists those that you may use; \"bytes\", \"chars\" "
-					 "and \"bpe\" always exist.";
+		known.hint = "The view gpt_tokenizers lists those that you may use; \"bytes\", "
+					 "\"chars\", \"bpe\" and \"unigram\" always exist.";
 	else if (or_model)
 		known.hint = "The views gpt_tokenizers and gpt_models list the names that you may use.";
 	raise_with(&known,
@@ -381,7 +381,8 @@ look_among_models(Nearest *nearest)
 static void
 look_among_tokenizers(Nearest *nearest, GptTokenizerWanted wanted)
 {
-	const Candidate always[] = {{.name = "bytes"}, {.name = "chars"}, {.name = "bpe"}};
+	const Candidate always[] = {
+		{.name = "bytes"}, {.name = "chars"}, {.name = "bpe"}, {.name = "unigram"}};
 	int n_always = wanted == GPT_WANTED_STORED		? 0
 				   : wanted == GPT_WANTED_TOKENIZER ? lengthof(always)
 													/* "bytes" alone */
