@@ -140,6 +140,7 @@ test_memory(void)
 	LmConfig config = adapter_config();
 	LmTrainOptions options = small_options(N_TOKENS);
 	static const char *const names[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};
+	const double n_weights = 22 * (4.0 * 2048 * 2048 + 2.0 * 2048 * 5632);
 	size_t large[5];
 	LmError error;
 
@@ -153,7 +154,10 @@ test_memory(void)
 		options.base_type = lm_block_type_named(names[i])->number;
 		lm_trainer_memory(&large[i], &config, &options, 2, &error);
 	}
-	ok((double) large[2] < 0.64 * (double) large[0] && (double) large[3] < 0.43 * (double) large[0],
+	/* Of the bytes that the matrices lose, scratch takes some again, how much depends on the CPU.
+	 */
+	ok((double) large[0] - (double) large[2] > 0.9 * n_weights * (4 - 2) &&
+		   (double) large[0] - (double) large[3] > 0.9 * n_weights * (4 - 34.0 / 32),
 	   "a base of a billion weights takes %zu MB, %zu MB in bfloat16, %zu MB in Q8_0",
 	   large[0] >> 20, large[2] >> 20, large[3] >> 20);
 }
