@@ -165,7 +165,8 @@ gpt_bridge_retry_row(const LmError *error, const char *query, uint64 row)
 void
 gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row)
 {
-	if (error->code == LM_ERR_STOPPED)
+	/* Memory that was refused is seldom that of one row, and the setting is the remedy. */
+	if (error->code == LM_ERR_STOPPED || (error->code == LM_ERR_MEMORY && refused_size > 0))
 		gpt_bridge_raise(error);
 	ereport(ERROR, (errcode(gpt_bridge_sqlstate(error->code)), errmsg("%s", error->message),
 					errdetail("The text is that of row " UINT64_FORMAT " of %s.", row, query),

@@ -152,3 +152,9 @@ SELECT gpt_tokenize('copy of its own', 'mlk');
 SELECT gpt_drop_tokenizer('copy of another');
 SELECT gpt_drop_tokenizer('copy of its own');
 SELECT count(*) FROM gpt_check() WHERE kind = 'missing object';
+
+-- a job without memory for the words names the setting
+SET gpt.max_memory = '1MB';
+SELECT gpt_train_tokenizer('no room', 'SELECT md5(i::text) FROM generate_series(1, 1000) i') AS job \gset
+RESET gpt.max_memory;
+SELECT gpt_wait(:job);
