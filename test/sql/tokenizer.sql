@@ -140,6 +140,7 @@ DROP FUNCTION refusal;
 DROP TABLE line, note, way, word, earlier;
 
 -- a superuser's copy is its own: DROP OWNED of a role that stored the same tokenizer first leaves it
+SELECT count(*) AS missing FROM gpt_check() WHERE kind = 'missing object' \gset
 CREATE ROLE regress_gpt_first LOGIN;
 SET ROLE regress_gpt_first;
 SELECT gpt_import_tokenizer('copy of another', '{"k": 0, "l": 1, "m": 2}'::text);
@@ -151,7 +152,7 @@ SELECT gpt_tokenize('copy of another', 'mlk');
 SELECT gpt_tokenize('copy of its own', 'mlk');
 SELECT gpt_drop_tokenizer('copy of another');
 SELECT gpt_drop_tokenizer('copy of its own');
-SELECT count(*) FROM gpt_check() WHERE kind = 'missing object';
+SELECT count(*) - :missing AS missing FROM gpt_check() WHERE kind = 'missing object';
 
 -- a job without memory for the words names the setting
 SET gpt.max_memory = '1MB';
