@@ -226,6 +226,48 @@ test_promises(const LmHost *host)
 	lm_unigram_trainer_free(other);
 }
 
+static int calls_left; /* of should_stop, until it says yes once */
+
+static bool
+stop_once(void *context)
+{
+	(void) context;
+	return calls_left-- == 0;
+}
+
+/* An interruption at any moment, after which the caller goes on, changes nothing. */
+static void
+test_interruptions(const LmHost *host)
+{
+	LmError error = {0};
+	LmHost stopping = *host;
+	LmUnigramOptions options = {.min_count = 2};
+	int n, n_stopped = 0, n_different = 0;
+	LmUnigramTrainer *undisturbed = count_texts(host, &options, rhyme, N_RHYME, 2, false);
+	const LmTokenizerSpec *wanted = lm_unigram_trainer_finish(undisturbed, 305, &n, &error);
+
+	stopping.should_stop = stop_once;
+	for (int at = 0, stopped = 1; stopped && at < 1000; at++)
+	{
+		LmUnigramTrainer *trainer;
+		const LmTokenizerSpec *spec;
+
+		calls_left = 1 << 30;
+		trainer = count_texts(&stopping, &options, rhyme, N_RHYME, 2, false);
+		calls_left = at;
+		stopped = 0;
+		while (!(spec = lm_unigram_trainer_finish(trainer, 305, &n, &error)) &&
+			   error.code == LM_ERR_STOPPED)
+			stopped++;
+		n_stopped += stopped;
+		n_different += !same_specs(spec, wanted);
+		lm_unigram_trainer_free(trainer);
+	}
+	ok(n_stopped > 20 && n_different == 0,
+	   "an interruption at any of %d moments changes nothing (%d differ)", n_stopped, n_different);
+	lm_unigram_trainer_free(undisturbed);
+}
+
 static void
 test_errors(TapHost *state, const LmHost *host)
 {
@@ -304,6 +346,7 @@ main(void)
 	test_substrings(&host);
 	test_lattice(&host);
 	test_promises(&host);
+	test_interruptions(&host);
 	test_errors(&state, &host);
 	test_text(&host);
 	is_int(state.live, 0, "training leaves no memory behind");

@@ -45,6 +45,10 @@ struct LmUnigramTrainer
 	LmUnigramToken *tokens;
 	size_t n_tokens;
 	LmRanked *ranked; /* [n_tokens at first] scratch */
+	/* How far the work is, so that a call after LM_ERR_STOPPED repeats nothing that changes it. */
+	int passes; /* of the estimate that is being made */
+	bool few; /* rounds are done */
+	bool chosen; /* the tokens of the result are */
 	LmLattice *lattice;
 	TrainedUnigram result;
 };
@@ -150,12 +154,18 @@ lm_unigram_trainer_round(LmUnigramTrainer *trainer, int n_tokens, bool *done, Lm
 					   LM_MAX_VOCABULARY, n_tokens);
 	if (!trainer->tokens)
 		return begin(trainer, n_tokens, error);
+	*done = trainer->few;
+	if (*done)
+		return true;
 	most = (size_t) ((double) (n_tokens - FIXED) * SPARE_SHARE);
 	if (!estimate(trainer, error))
 		return false;
-	*done = trainer->n_tokens <= most;
+	*done = trainer->few = trainer->n_tokens <= most;
 	if (*done)
+	{
+		trainer->passes = 0;
 		return true;
+	}
 	kept = (size_t) ((double) trainer->n_tokens * KEPT_SHARE);
 	return give_up(trainer, kept > most ? kept : most, error);
 }
@@ -166,8 +176,10 @@ lm_unigram_trainer_finish(LmUnigramTrainer *trainer, int n_tokens, int *n_reache
 	for (bool done = false; !done;)
 		if (!lm_unigram_trainer_round(trainer, n_tokens, &done, error))
 			return NULL;
-	if (!choose_first(trainer, (size_t) (n_tokens - FIXED), error) || !estimate(trainer, error) ||
-		!choose_first(trainer, trainer->n_tokens, error) || !make_spec(trainer, error))
+	if (!trainer->chosen && !choose_first(trainer, (size_t) (n_tokens - FIXED), error))
+		return NULL;
+	trainer->chosen = true;
+	if (!estimate(trainer, error) || !make_spec(trainer, error))
 		return NULL;
 	*n_reached = trainer->result.spec.n_tokens;
 	return &trainer->result.spec;
@@ -229,7 +241,7 @@ find_candidates(LmUnigramTrainer *trainer, size_t wanted, size_t room, LmError *
 static bool
 estimate(LmUnigramTrainer *trainer, LmError *error)
 {
-	for (int pass = 0; pass < PASSES; pass++)
+	for (; trainer->passes < PASSES; trainer->passes++)
 	{
 		if (!expect(trainer, error))
 			return false;
@@ -317,6 +329,7 @@ give_up(LmUnigramTrainer *trainer, size_t kept, LmError *error)
 		if (tokens[i].bytes.size > 0)
 			tokens[n++] = tokens[i];
 	trainer->n_tokens = n;
+	trainer->passes = 0;
 	return true;
 }
 
