@@ -45,6 +45,8 @@ typedef struct LmBatch
 	float *weights; /* of the target's loss */
 	int32_t *positions; /* in the window */
 	int32_t *starts; /* the row at which the token's window begins */
+	/* the row at which the window's prefix (LmArchitecture) ends: its start where it has none */
+	int32_t *prefixes;
 	int32_t *examples; /* number of the window in the whole step */
 	LmLabelSets sets; /* of the dataset, in its memory; n_sets 0: targets are no sets */
 } LmBatch;

@@ -1,8 +1,8 @@
 /*
  * include/engine/config.h
  *
- * The model family: one decoder, composed from switches. The architectures of other projects are
- * points in that space.
+ * The model family: one decoder, and an encoder before it where asked for, composed from switches.
+ * The architectures of other projects are points in that space.
  */
 #ifndef LM_CONFIG_H
 #define LM_CONFIG_H
@@ -17,6 +17,22 @@ typedef enum LmPosition
 	LM_SINUSOIDAL,
 	LM_ROPE,
 } LmPosition;
+
+/*
+ * Which rows attention sees. The prefix of a window is its prompt: the rows whose predictions do
+ * not count; of a text that is classified, the whole text.
+ */
+typedef enum LmArchitecture
+{
+	LM_DECODER, /* each row sees those before it */
+	/* rows of the prefix see the whole prefix (Raffel et al. 2020, "T5", section 3.2.1) */
+	LM_PREFIX,
+	/*
+	 * the prefix goes through encoder blocks; the other rows through decoder blocks, whose
+	 * cross-attention sees the encoder's output (Vaswani et al. 2017, section 3.1)
+	 */
+	LM_ENCODER_DECODER,
+} LmArchitecture;
 
 /*
  * The architecture whose names of tensors a model's file has, by Hugging Face's `model_type`. The
@@ -48,6 +64,7 @@ typedef enum LmQkvBias
  * The names of norms, positions, activations and targets of adapters, as options and JSON spell
  * them; NULL for a number that is none. Static strings.
  */
+const char *lm_architecture_name(int architecture);
 const char *lm_model_type_name(int model_type);
 const char *lm_qkv_bias_name(int qkv_bias);
 const char *lm_rope_style_name(int rope_style);
@@ -77,7 +94,7 @@ typedef struct LmConfig
 {
 	int vocabulary; /* unpadded */
 	int context; /* tokens a window may have */
-	int layers;
+	int layers; /* blocks of the decoder */
 	int heads;
 	int channels; /* a multiple of heads where head_size is 0 */
 	int mlp_channels; /* 0 becomes 4 channels in lm_config_check */
@@ -122,6 +139,8 @@ typedef struct LmConfig
 	float attention_scale; /* of scores; 0: 1 / sqrt(head_size) */
 	float attention_softcap; /* c: scores become c tanh(score / c) (Gemma 2); 0: none */
 	float logit_softcap; /* the same of logits */
+	LmArchitecture architecture;
+	int encoder_layers; /* blocks of the encoder; above 0 with LM_ENCODER_DECODER alone */
 	/*
 	 * An adapter (Hu et al. 2021, "LoRA: Low-rank adaptation of large language models"): y += alpha
 	 * / rank B A x in the target layers of a base that stays as it is. lm_config_base is the
@@ -152,6 +171,23 @@ LmConfig lm_config_default(void);
 bool lm_config_check(LmConfig *config, LmError *error);
 
 /* ---- What follows from the fields of a checked configuration ------------ */
+
+/*
+ * Blocks of the decoder and, after them, of the encoder: block layers + e is the encoder's block e.
+ * "Layer" of a parameter and of a random stream is this number.
+ */
+static inline int
+lm_config_blocks(const LmConfig *config)
+{
+	return config->layers + config->encoder_layers;
+}
+
+/* Whether a block is one of the encoder. */
+static inline bool
+lm_config_in_encoder(const LmConfig *config, int block)
+{
+	return block >= config->layers;
+}
 
 /* Elements of a head. */
 static inline int

@@ -86,6 +86,24 @@ typedef enum LmParamKind
 	LM_POST_NORM1_BIAS,
 	LM_POST_NORM2_WEIGHT,
 	LM_POST_NORM2_BIAS,
+	/*
+	 * Of LM_ENCODER_DECODER, in decoder blocks between attention and MLP: queries are of the
+	 * normalised stream, keys and values of the encoder's output.
+	 */
+	LM_CROSS_NORM_WEIGHT,
+	LM_CROSS_NORM_BIAS,
+	LM_CROSS_QUERY_WEIGHT, /* [A, C] */
+	LM_CROSS_QUERY_BIAS,
+	LM_CROSS_KEY_VALUE_WEIGHT, /* [2 K, C]: keys, values */
+	LM_CROSS_KEY_VALUE_BIAS,
+	LM_CROSS_QUERY_NORM_WEIGHT, /* [head_size], with qk_norm */
+	LM_CROSS_KEY_NORM_WEIGHT,
+	LM_CROSS_PROJECTION_WEIGHT, /* [C, A] */
+	LM_CROSS_PROJECTION_BIAS,
+	LM_CROSS_POST_NORM_WEIGHT,
+	LM_CROSS_POST_NORM_BIAS,
+	LM_ENCODER_NORM_WEIGHT, /* the encoder's final norm */
+	LM_ENCODER_NORM_BIAS,
 	LM_PARAM_KINDS
 } LmParamKind;
 
@@ -122,8 +140,8 @@ typedef struct LmFilePart
 typedef struct LmParam
 {
 	LmParamKind kind;
-	int layer; /* -1 outside the blocks */
-	char name[64]; /* the engine's: "block.3.attention.weight" */
+	int layer; /* number of the block (lm_config_blocks); -1 outside the blocks */
+	char name[64]; /* the engine's: "block.3.attention.weight", "encoder.0.up.weight" */
 	int n_parts;
 	LmFilePart parts[LM_FILE_PARTS];
 	bool transposed; /* stored as [columns, rows] in the file: GPT-2's Conv1D; of one part */
@@ -194,6 +212,13 @@ lm_part_shape(int shape[2], const LmParam *param, const LmFilePart *part)
 	shape[0] = param->transposed ? param->columns : part->n_rows;
 	shape[1] = param->transposed ? part->n_rows : param->columns;
 	return param->vector ? 1 : 2;
+}
+
+/* Whether a kind belongs to cross-attention. */
+static inline bool
+lm_param_kind_is_cross(LmParamKind kind)
+{
+	return kind >= LM_CROSS_NORM_WEIGHT && kind <= LM_CROSS_POST_NORM_BIAS;
 }
 
 /* Whether a parameter belongs to a classifier's head. */

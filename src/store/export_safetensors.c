@@ -184,7 +184,7 @@ kind_of(LmTarget target)
 static void
 see_tensors(const LmParamTable *table, const LmParamTable *base, SeeTensor see, void *into)
 {
-	for (int layer = 0; layer < table->config.layers; layer++)
+	for (int layer = 0; layer < lm_config_blocks(&table->config); layer++)
 		for (LmTarget target = 0; target < LM_TARGETS; target++)
 		{
 			const LmParam *matrix = lm_param_find(base, kind_of(target), layer);

@@ -230,7 +230,7 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 		return;
 	adapter_table = gpt_weights_table(&base->version->config);
 	adapter = read_adapter(adapter_table, base->version);
-	for (int layer = 0; layer < table->config.layers; layer++)
+	for (int layer = 0; layer < lm_config_blocks(&table->config); layer++)
 	{
 		lm_adapter_merge(engine, lm_trainer_params(trainer), table, adapter, adapter_table, layer);
 		gpt_stop_check();

@@ -247,7 +247,7 @@ gpt_plan_work(const LmConfig *config)
 static size_t
 memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 {
-	const size_t batch_row = 6 * sizeof(int32);
+	const size_t batch_row = 7 * sizeof(int32);
 	double tokens = (double) batch_size * plan->context;
 	LmTrainOptions training = plan->training;
 	size_t size;

@@ -434,7 +434,7 @@ test_prompt(const LmHost *host)
 	LmDataset dataset;
 	LmError error;
 	int32_t example = 0;
-	bool targets = true, weights = true, more;
+	bool targets = true, weights = true, prefixes = true, more;
 	uint64_t next = 0;
 
 	make_file(&file, train, 2, validation, 1, 2);
@@ -453,8 +453,10 @@ test_prompt(const LmHost *host)
 
 		targets = targets && batch.targets[t] == target;
 		weights = weights && batch.weights[t] == (t < 3 ? 0 : t < 5 ? 2.5f : 0.5f);
+		prefixes = prefixes && batch.prefixes[t] == (t < 5 ? 3 : 5);
 	}
 	ok(targets, "a prompt has no targets");
+	ok(prefixes, "a prompt is the prefix of its window, and other windows have none");
 	ok(weights, "the rest has the weight of its window");
 	is_near(lm_batch_weight(&batch), 2 * 2.5 + 4 * 0.5, 0, "and the batch theirs");
 	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 20, &error) &&

@@ -95,6 +95,41 @@ test_names(const LmHost *host, const LmConfig *config, const char *wanted)
 	lm_param_table_free(host, table);
 }
 
+/* A block of the decoder has cross-attention, one of the encoder does not. */
+static void
+test_encoder(const LmHost *host)
+{
+	LmConfig config = config_of(LM_GPT);
+	LmParamTable *table;
+	const LmParam *cross, *up;
+	LmError error;
+	size_t total;
+
+	config.layers = 1;
+	config.architecture = LM_ENCODER_DECODER;
+	ok(!lm_param_table_create(host, &config, &error) &&
+		   strcmp(error.message, "encoder_layers is 0, at least 1 is needed") == 0,
+	   "an encoder without layers is refused");
+	config.encoder_layers = 2;
+	table = table_of(host, &config);
+	cross = lm_param_find(table, LM_CROSS_KEY_VALUE_WEIGHT, 0);
+	up = lm_param_find(table, LM_UP_WEIGHT, 2);
+	ok(cross && cross->rows == 48 && cross->columns == 8 &&
+		   strcmp(cross->parts[0].name, "transformer.h.0.crossattention.c_attn.weight") == 0,
+	   "a block of the decoder has keys and values of the encoder's output");
+	ok(up && strcmp(up->name, "encoder.1.up.weight") == 0 &&
+		   strcmp(up->parts[0].name, "encoder.h.1.mlp.c_fc.weight") == 0,
+	   "a block of the encoder is found after those of the decoder");
+	ok(!lm_param_find(table, LM_CROSS_QUERY_WEIGHT, 1) && !lm_param_find(table, LM_UP_WEIGHT, 3),
+	   "a block of the encoder has no cross-attention");
+	ok(lm_param_find(table, LM_ENCODER_NORM_WEIGHT, -1) && lm_param_total(&total, &config) &&
+		   total == table->total && lm_param_table_count(&config) == (size_t) table->n_params,
+	   "sizes that are computed without the table are those of the table");
+	lm_param_table_free(host, table);
+	config.model_type = LM_LLAMA;
+	ok(!lm_param_table_create(host, &config, &error), "files of Llama have no encoder");
+}
+
 #define LLAMA_BEGIN                                    \
 	"model.embed_tokens.weight [11, 8]\n"              \
 	"model.layers.1.input_layernorm.weight [8]\n"      \
@@ -323,6 +358,7 @@ main(void)
 	test_copies(&host, LM_GEMMA3);
 	test_rows_by_head(&host);
 	test_offset(&host);
+	test_encoder(&host);
 	test_refusals(&host);
 	return done_testing();
 }

@@ -12,6 +12,7 @@
 static bool check_heads(LmConfig *config, LmError *error);
 static bool check_rotation(LmConfig *config, LmError *error);
 static bool check_windows(const LmConfig *config, LmError *error);
+static bool check_architecture(const LmConfig *config, LmError *error);
 static bool check_words(const LmConfig *config, LmError *error);
 static bool check_lora(LmConfig *config, LmError *error);
 static bool check_real(LmError *error, const char *field, float value, float lowest, float highest);
@@ -22,6 +23,8 @@ LM_NAMES(
 	lm_position_name, [LM_LEARNED] = "learned", [LM_SINUSOIDAL] = "sinusoidal", [LM_ROPE] = "rope");
 LM_NAMES(lm_activation_name, [LM_GELU] = "gelu", [LM_GELU_TANH] = "gelu_tanh", [LM_RELU2] = "relu2",
 		 [LM_SWIGLU] = "swiglu", [LM_GEGLU] = "geglu");
+LM_NAMES(lm_architecture_name, [LM_DECODER] = "decoder", [LM_PREFIX] = "prefix",
+		 [LM_ENCODER_DECODER] = "encoder_decoder");
 LM_NAMES(lm_model_type_name, [LM_GPT] = "gpt", [LM_GPT_NEO] = "gpt_neo", [LM_GPT_NEOX] = "gpt_neox",
 		 [LM_LLAMA] = "llama", [LM_MISTRAL] = "mistral", [LM_QWEN2] = "qwen2", [LM_QWEN3] = "qwen3",
 		 [LM_SMOLLM3] = "smollm3", [LM_GEMMA2] = "gemma2", [LM_GEMMA3] = "gemma3_text");
@@ -65,7 +68,7 @@ lm_config_check(LmConfig *config, LmError *error)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "multi_label is true, but labels is 0");
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
-	return check_lora(config, error);
+	return check_architecture(config, error) && check_lora(config, error);
 }
 
 /* A size that is what it would be without being given becomes 0, so that equal models are equal. */
@@ -162,6 +165,28 @@ check_windows(const LmConfig *config, LmError *error)
 					   config->window_period > 0 ? config->window_period - 1 : 0);
 }
 
+/* What the architectures beside LM_DECODER do not have. */
+static bool
+check_architecture(const LmConfig *config, LmError *error)
+{
+	const char *name = lm_architecture_name((int) config->architecture);
+	bool encodes = config->architecture == LM_ENCODER_DECODER;
+
+	if (!check_range(error, "encoder_layers", config->encoder_layers, encodes ? 1 : 0,
+					 encodes ? LM_MAX_LAYERS : 0))
+		return false;
+	if (config->architecture != LM_DECODER && config->window > 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "architecture %s and window exclude each other",
+					   name);
+	if (encodes && config->parallel_residual)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "architecture %s and parallel_residual exclude each other", name);
+	if (encodes && config->labels > 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a classifier cannot have the architecture %s",
+					   name);
+	return true;
+}
+
 /* Fills in an adapter's defaults and checks its ranges; without a rank the rest must be 0. */
 static bool
 check_lora(LmConfig *config, LmError *error)
@@ -222,6 +247,8 @@ lm_config_model_type(const LmConfig *config)
 	llama.parallel_residual = llama.post_norm = false;
 	llama.embedding_scale = 1;
 	llama.attention_scale = llama.attention_softcap = llama.logit_softcap = 0;
+	llama.architecture = LM_DECODER;
+	llama.encoder_layers = 0;
 	if (!lm_config_same(&llama, config, LM_PART_SHAPE))
 		return LM_GPT;
 	return config->qk_norm ? LM_QWEN3 : LM_LLAMA;

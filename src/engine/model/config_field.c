@@ -57,6 +57,8 @@ static const LmConfigField fields[] = {
 	FIELD(attention_scale,   REAL,     SHAPE,    0,            3,     40),
 	FIELD(attention_softcap, REAL,     SHAPE,    0,            3,     41),
 	FIELD(logit_softcap,     REAL,     SHAPE,    0,            3,     42),
+	WORD( architecture,                          LM_DECODER,   4,     43,  lm_architecture_name),
+	FIELD(encoder_layers,    INTEGER,  SHAPE,    0,            4,     44),
 	FIELD(labels,            LABELS,   HEAD,     0,            2,     16),
 };
 /* clang-format on */

@@ -24,7 +24,7 @@ static void expand_piece(void *work, int piece, int thread);
 bool
 lm_frozen_plan(LmFrozen *frozen, size_t *count, const LmConfig *base, int type, LmError *error)
 {
-	size_t C = (size_t) base->channels, L = (size_t) base->layers;
+	size_t C = (size_t) base->channels, L = (size_t) lm_config_blocks(base);
 	const LmFrozenMatrix matrices[] = {
 		{LM_ATTENTION_WEIGHT, (size_t) lm_config_qkv_channels(base), C, 0, 0, 0},
 		{LM_PROJECTION_WEIGHT, C, (size_t) lm_config_query_channels(base), 0, 0, 0},

@@ -18,13 +18,17 @@ typedef const char *Names[LM_FILE_PARTS];
 typedef struct Architecture
 {
 	const char *block; /* the name of the list of blocks */
+	const char *encoder; /* of those of the encoder; NULL: it has none */
 	const Names *names; /* [LM_PARAM_KINDS] */
 	bool transposed; /* matrices of linear layers of blocks */
 	LmRowOrder qkv_order;
 	float norm_offset; /* LmParam.file_offset of the weights of norms */
 } Architecture;
 
-/* GPT-2's names; those of what GPT-2 does not have continue them. */
+/*
+ * GPT-2's names; those of what GPT-2 does not have continue them. Transformers' GPT-2 has the names
+ * of cross-attention, those of its layers and norm, and no encoder.
+ */
 static const Names gpt_names[LM_PARAM_KINDS] = {
 	[LM_TOKEN_EMBEDDING] = {"transformer.wte.weight"},
 	[LM_POSITION_EMBEDDING] = {"transformer.wpe.weight"},
@@ -38,6 +42,18 @@ static const Names gpt_names[LM_PARAM_KINDS] = {
 	[LM_PROJECTION_BIAS] = {"attn.c_proj.bias"},
 	[LM_POST_NORM1_WEIGHT] = {"post_ln_1.weight"},
 	[LM_POST_NORM1_BIAS] = {"post_ln_1.bias"},
+	[LM_CROSS_NORM_WEIGHT] = {"ln_cross_attn.weight"},
+	[LM_CROSS_NORM_BIAS] = {"ln_cross_attn.bias"},
+	[LM_CROSS_QUERY_WEIGHT] = {"crossattention.q_attn.weight"},
+	[LM_CROSS_QUERY_BIAS] = {"crossattention.q_attn.bias"},
+	[LM_CROSS_KEY_VALUE_WEIGHT] = {"crossattention.c_attn.weight"},
+	[LM_CROSS_KEY_VALUE_BIAS] = {"crossattention.c_attn.bias"},
+	[LM_CROSS_QUERY_NORM_WEIGHT] = {"crossattention.q_norm.weight"},
+	[LM_CROSS_KEY_NORM_WEIGHT] = {"crossattention.k_norm.weight"},
+	[LM_CROSS_PROJECTION_WEIGHT] = {"crossattention.c_proj.weight"},
+	[LM_CROSS_PROJECTION_BIAS] = {"crossattention.c_proj.bias"},
+	[LM_CROSS_POST_NORM_WEIGHT] = {"post_ln_cross_attn.weight"},
+	[LM_CROSS_POST_NORM_BIAS] = {"post_ln_cross_attn.bias"},
 	[LM_NORM2_WEIGHT] = {"ln_2.weight"},
 	[LM_NORM2_BIAS] = {"ln_2.bias"},
 	[LM_UP_WEIGHT] = {"mlp.c_fc.weight"},
@@ -54,6 +70,8 @@ static const Names gpt_names[LM_PARAM_KINDS] = {
 	[LM_LORA_UP_B] = {"mlp.c_fc.lora_B.weight"},
 	[LM_LORA_DOWN_A] = {"mlp.c_proj.lora_A.weight"},
 	[LM_LORA_DOWN_B] = {"mlp.c_proj.lora_B.weight"},
+	[LM_ENCODER_NORM_WEIGHT] = {"encoder.ln_f.weight"},
+	[LM_ENCODER_NORM_BIAS] = {"encoder.ln_f.bias"},
 	[LM_FINAL_NORM_WEIGHT] = {"transformer.ln_f.weight"},
 	[LM_FINAL_NORM_BIAS] = {"transformer.ln_f.bias"},
 	[LM_HEAD_WEIGHT] = {"lm_head.weight"},
@@ -162,19 +180,19 @@ static const Names head_names[LM_PARAM_KINDS] = {
 	[LM_LABEL_BIAS] = {"classifier.bias"},
 };
 
-#define LLAMA                                                   \
-	{                                                           \
-		"model.layers", llama_names, false, LM_ROWS_IN_ORDER, 0 \
+#define LLAMA                                                         \
+	{                                                                 \
+		"model.layers", NULL, llama_names, false, LM_ROWS_IN_ORDER, 0 \
 	}
-#define GEMMA                                                   \
-	{                                                           \
-		"model.layers", gemma_names, false, LM_ROWS_IN_ORDER, 1 \
+#define GEMMA                                                         \
+	{                                                                 \
+		"model.layers", NULL, gemma_names, false, LM_ROWS_IN_ORDER, 1 \
 	}
 
 static const Architecture architectures[] = {
-	[LM_GPT] = {"transformer.h", gpt_names, true, LM_ROWS_IN_ORDER, 0},
-	[LM_GPT_NEO] = {"transformer.h", gpt_neo_names, false, LM_ROWS_IN_ORDER, 0},
-	[LM_GPT_NEOX] = {"gpt_neox.layers", gpt_neox_names, false, LM_ROWS_BY_HEAD, 0},
+	[LM_GPT] = {"transformer.h", "encoder.h", gpt_names, true, LM_ROWS_IN_ORDER, 0},
+	[LM_GPT_NEO] = {"transformer.h", NULL, gpt_neo_names, false, LM_ROWS_IN_ORDER, 0},
+	[LM_GPT_NEOX] = {"gpt_neox.layers", NULL, gpt_neox_names, false, LM_ROWS_BY_HEAD, 0},
 	[LM_LLAMA] = LLAMA,
 	[LM_MISTRAL] = LLAMA,
 	[LM_QWEN2] = LLAMA,
@@ -241,7 +259,10 @@ lm_param_set_names(LmParam *param, const LmConfig *config)
 		part->n_rows = rows_of(i, param->n_parts, rows, config);
 		part->order = is_qkv ? architecture->qkv_order : LM_ROWS_IN_ORDER;
 		first += part->n_rows;
-		if (param->layer >= 0)
+		if (param->layer >= config->layers)
+			snprintf(part->name, sizeof part->name, "%s%s.%d.%s", prefix, architecture->encoder,
+					 param->layer - config->layers, (*names)[i]);
+		else if (param->layer >= 0)
 			snprintf(part->name, sizeof part->name, "%s%s.%d.%s", prefix, architecture->block,
 					 param->layer, (*names)[i]);
 		else

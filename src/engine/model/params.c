@@ -25,6 +25,7 @@ typedef enum Size
 	HEAD_SIZE,
 	QKV_CHANNELS,
 	QUERY_CHANNELS,
+	KEY_VALUE_CHANNELS,
 	UP_CHANNELS,
 	MLP_CHANNELS,
 	VOCABULARY,
@@ -39,7 +40,7 @@ typedef enum Size
 typedef struct Kind
 {
 	LmParamKind kind;
-	const char *name; /* inside a block: after "block.<layer>." */
+	const char *name; /* inside a block: after "block.<layer>." or "encoder.<layer>." */
 	Size rows;
 	Size columns;
 	bool in_block;
@@ -75,6 +76,26 @@ static const Kind kinds[] = {
 	{LM_PROJECTION_BIAS, "projection.bias", ONE, CHANNELS,            true,  true,  false, LM_INIT_ZERO},
 	{LM_POST_NORM1_WEIGHT, "post_norm1.weight", ONE, CHANNELS,        true,  true,  false, LM_INIT_ONE},
 	{LM_POST_NORM1_BIAS, "post_norm1.bias", ONE, CHANNELS,            true,  true,  false, LM_INIT_ZERO},
+	{LM_CROSS_NORM_WEIGHT, "cross_norm.weight", ONE, CHANNELS,        true,  true,  false, LM_INIT_ONE},
+	{LM_CROSS_NORM_BIAS, "cross_norm.bias", ONE, CHANNELS,            true,  true,  false, LM_INIT_ZERO},
+	{LM_CROSS_QUERY_WEIGHT, "cross_query.weight", QUERY_CHANNELS, CHANNELS,
+	                                                                  true,  false, true,  LM_INIT_NORMAL},
+	{LM_CROSS_QUERY_BIAS, "cross_query.bias", ONE, QUERY_CHANNELS,    true,  true,  false, LM_INIT_ZERO},
+	{LM_CROSS_KEY_VALUE_WEIGHT, "cross_key_value.weight", KEY_VALUE_CHANNELS, CHANNELS,
+	                                                                  true,  false, true,  LM_INIT_NORMAL},
+	{LM_CROSS_KEY_VALUE_BIAS, "cross_key_value.bias", ONE, KEY_VALUE_CHANNELS,
+	                                                                  true,  true,  false, LM_INIT_ZERO},
+	{LM_CROSS_QUERY_NORM_WEIGHT, "cross_query_norm.weight", ONE, HEAD_SIZE,
+	                                                                  true,  true,  false, LM_INIT_ONE},
+	{LM_CROSS_KEY_NORM_WEIGHT, "cross_key_norm.weight", ONE, HEAD_SIZE,
+	                                                                  true,  true,  false, LM_INIT_ONE},
+	{LM_CROSS_PROJECTION_WEIGHT, "cross_projection.weight", CHANNELS, QUERY_CHANNELS,
+	                                                                  true,  false, true,  LM_INIT_RESIDUAL},
+	{LM_CROSS_PROJECTION_BIAS, "cross_projection.bias", ONE, CHANNELS,
+	                                                                  true,  true,  false, LM_INIT_ZERO},
+	{LM_CROSS_POST_NORM_WEIGHT, "cross_post_norm.weight", ONE, CHANNELS,
+	                                                                  true,  true,  false, LM_INIT_ONE},
+	{LM_CROSS_POST_NORM_BIAS, "cross_post_norm.bias", ONE, CHANNELS,  true,  true,  false, LM_INIT_ZERO},
 	{LM_NORM2_WEIGHT, "norm2.weight", ONE, CHANNELS,                  true,  true,  false, LM_INIT_ONE},
 	{LM_NORM2_BIAS, "norm2.bias", ONE, CHANNELS,                      true,  true,  false, LM_INIT_ZERO},
 	{LM_UP_WEIGHT, "up.weight", UP_CHANNELS, CHANNELS,                true,  false, true,  LM_INIT_NORMAL},
@@ -91,6 +112,8 @@ static const Kind kinds[] = {
 	{LM_LORA_UP_B, "up.lora_b", UP_CHANNELS, RANK,                    true,  false, true,  LM_INIT_ZERO},
 	{LM_LORA_DOWN_A, "down.lora_a", RANK, MLP_CHANNELS,               true,  false, true,  LM_INIT_FAN_IN},
 	{LM_LORA_DOWN_B, "down.lora_b", CHANNELS, RANK,                   true,  false, true,  LM_INIT_ZERO},
+	{LM_ENCODER_NORM_WEIGHT, "encoder_norm.weight", ONE, CHANNELS,    false, true,  false, LM_INIT_ONE},
+	{LM_ENCODER_NORM_BIAS, "encoder_norm.bias", ONE, CHANNELS,        false, true,  false, LM_INIT_ZERO},
 	{LM_FINAL_NORM_WEIGHT, "final_norm.weight", ONE, CHANNELS,        false, true,  false, LM_INIT_ONE},
 	{LM_FINAL_NORM_BIAS, "final_norm.bias", ONE, CHANNELS,            false, true,  false, LM_INIT_ZERO},
 	{LM_HEAD_WEIGHT, "head.weight", VOCABULARY, CHANNELS,             false, false, true,  LM_INIT_NORMAL},
@@ -103,9 +126,12 @@ static const Kind kinds[] = {
 /* Rows of kinds. */
 #define FIRST_IN_FRONT 0
 #define FIRST_IN_BLOCK 2
-#define FIRST_BEHIND (FIRST_IN_BLOCK + 18 + 2 * LM_TARGETS)
+#define FIRST_BEHIND (FIRST_IN_BLOCK + 30 + 2 * LM_TARGETS)
 
 static bool exists(const LmConfig *config, LmParamKind kind);
+static bool exists_in(const LmConfig *config, LmParamKind kind, int layer);
+static size_t copies_of(const LmConfig *config, const Kind *kind);
+static int count_in_block(const LmConfig *config, int layer);
 static int count_kinds(const LmConfig *config, int first, int last);
 static int size_of(const LmConfig *config, Size size);
 static void init_piece(void *work, int piece, int thread);
@@ -131,7 +157,7 @@ lm_param_table_create(const LmHost *host, const LmConfig *config, LmError *error
 	table->config = checked;
 	table->params = (LmParam *) (table + 1);
 	complete = add_kinds(table, FIRST_IN_FRONT, FIRST_IN_BLOCK, -1, error);
-	for (int layer = 0; complete && layer < checked.layers; layer++)
+	for (int layer = 0; complete && layer < lm_config_blocks(&checked); layer++)
 		complete = add_kinds(table, FIRST_IN_BLOCK, FIRST_BEHIND, layer, error);
 	complete = complete && add_kinds(table, FIRST_BEHIND, LM_PARAM_KINDS, -1, error);
 	if (complete)
@@ -159,7 +185,7 @@ lm_param_table_count(const LmConfig *config)
 
 	for (int i = 0; i < LM_PARAM_KINDS; i++)
 		if (exists(config, kinds[i].kind))
-			n += kinds[i].in_block ? config->layers : 1;
+			n += copies_of(config, &kinds[i]);
 	return n;
 }
 
@@ -177,7 +203,7 @@ lm_param_total(size_t *total, const LmConfig *config)
 			continue;
 		if (!padded_count(&count, size_of(config, kinds[i].rows),
 						  size_of(config, kinds[i].columns)) ||
-			!lm_size_multiply(&count, count, kinds[i].in_block ? config->layers : 1) ||
+			!lm_size_multiply(&count, count, copies_of(config, &kinds[i])) ||
 			!lm_size_add(total, *total, count))
 			return false;
 	}
@@ -210,7 +236,8 @@ static bool
 add_kinds(LmParamTable *table, int first, int last, int layer, LmError *error)
 {
 	for (int i = first; i < last; i++)
-		if (exists(&table->config, kinds[i].kind) && !add_param(table, &kinds[i], layer, error))
+		if (exists_in(&table->config, kinds[i].kind, layer) &&
+			!add_param(table, &kinds[i], layer, error))
 			return false;
 	return true;
 }
@@ -229,7 +256,10 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 		kind->init == LM_INIT_RESIDUAL && table->config.zero_init ? LM_INIT_ZERO : kind->init;
 	param->decay =
 		kind->decay || (kind->kind == LM_TOKEN_EMBEDDING && table->config.tie_embeddings);
-	if (layer >= 0)
+	if (layer >= table->config.layers)
+		snprintf(param->name, sizeof param->name, "encoder.%d.%s", layer - table->config.layers,
+				 kind->name);
+	else if (layer >= 0)
 		snprintf(param->name, sizeof param->name, "block.%d.%s", layer, kind->name);
 	else
 		snprintf(param->name, sizeof param->name, "%s", kind->name);
@@ -256,6 +286,9 @@ exists(const LmConfig *config, LmParamKind kind)
 			   (config->lora_targets >> (kind - LM_LORA_ATTENTION_A) / 2 & 1) != 0;
 	if (config->lora_rank > 0 && !of_head)
 		return false;
+	if (kind >= LM_CROSS_NORM_WEIGHT && kind <= LM_ENCODER_NORM_BIAS &&
+		config->architecture != LM_ENCODER_DECODER)
+		return false;
 	switch (kind)
 	{
 		case LM_POSITION_EMBEDDING:
@@ -264,19 +297,28 @@ exists(const LmConfig *config, LmParamKind kind)
 			return !config->tie_embeddings;
 		case LM_QUERY_NORM_WEIGHT:
 		case LM_KEY_NORM_WEIGHT:
+		case LM_CROSS_QUERY_NORM_WEIGHT:
+		case LM_CROSS_KEY_NORM_WEIGHT:
 			return config->qk_norm;
 		case LM_NORM1_BIAS:
 		case LM_NORM2_BIAS:
 		case LM_FINAL_NORM_BIAS:
+		case LM_CROSS_NORM_BIAS:
+		case LM_ENCODER_NORM_BIAS:
 			return config->bias && config->norm == LM_LAYERNORM;
 		case LM_POST_NORM1_WEIGHT:
 		case LM_POST_NORM2_WEIGHT:
+		case LM_CROSS_POST_NORM_WEIGHT:
 			return config->post_norm;
 		case LM_POST_NORM1_BIAS:
 		case LM_POST_NORM2_BIAS:
+		case LM_CROSS_POST_NORM_BIAS:
 			return config->post_norm && config->bias && config->norm == LM_LAYERNORM;
 		case LM_ATTENTION_BIAS:
+		case LM_CROSS_QUERY_BIAS:
+		case LM_CROSS_KEY_VALUE_BIAS:
 			return lm_config_has_qkv_bias(config);
+		case LM_CROSS_PROJECTION_BIAS:
 		case LM_PROJECTION_BIAS:
 		case LM_UP_BIAS:
 		case LM_DOWN_BIAS:
@@ -288,6 +330,23 @@ exists(const LmConfig *config, LmParamKind kind)
 		default:
 			return true;
 	}
+}
+
+/* The same of one block: those of the encoder have no cross-attention. */
+static bool
+exists_in(const LmConfig *config, LmParamKind kind, int layer)
+{
+	return exists(config, kind) && !(lm_param_kind_is_cross(kind) && layer >= config->layers);
+}
+
+/* How many parameters are of a kind that exists. */
+static size_t
+copies_of(const LmConfig *config, const Kind *kind)
+{
+	if (!kind->in_block)
+		return 1;
+	return (size_t) (lm_param_kind_is_cross(kind->kind) ? config->layers
+														: lm_config_blocks(config));
 }
 
 /* The number that a symbolic size stands for in a configuration; 1 for a vector's rows. */
@@ -304,6 +363,8 @@ size_of(const LmConfig *config, Size size)
 			return lm_config_qkv_channels(config);
 		case QUERY_CHANNELS:
 			return lm_config_query_channels(config);
+		case KEY_VALUE_CHANNELS:
+			return 2 * lm_config_kv_channels(config);
 		case UP_CHANNELS:
 			return lm_config_up_channels(config);
 		case MLP_CHANNELS:
@@ -336,6 +397,11 @@ lm_param_stack(int rows[LM_FILE_PARTS], const LmParam *param, const LmConfig *co
 		rows[1] = rows[2] = lm_config_kv_channels(config);
 		return 3;
 	}
+	if (param->kind == LM_CROSS_KEY_VALUE_WEIGHT)
+	{
+		rows[0] = rows[1] = lm_config_kv_channels(config);
+		return 2;
+	}
 	if (param->kind == LM_UP_WEIGHT && lm_activation_is_gated(config->mlp))
 	{
 		rows[0] = rows[1] = config->mlp_channels;
@@ -356,21 +422,34 @@ count_kinds(const LmConfig *config, int first, int last)
 	return n;
 }
 
+/* The number of parameters of a block. */
+static int
+count_in_block(const LmConfig *config, int layer)
+{
+	int n = 0;
+
+	for (int i = FIRST_IN_BLOCK; i < FIRST_BEHIND; i++)
+		n += exists_in(config, kinds[i].kind, layer);
+	return n;
+}
+
 const LmParam *
 lm_param_find(const LmParamTable *table, LmParamKind kind, int layer)
 {
+	const LmConfig *config = &table->config;
 	int first = 0, last = table->n_params;
 
 	if (layer >= 0)
 	{
-		/* Blocks are alike, so the search is over one of them. */
-		int in_front = count_kinds(&table->config, FIRST_IN_FRONT, FIRST_IN_BLOCK);
-		int in_block = count_kinds(&table->config, FIRST_IN_BLOCK, FIRST_BEHIND);
+		/* Blocks of a stack are alike, so the search is over one of them. */
+		int before = layer < config->layers ? layer : config->layers;
 
-		if (layer >= table->config.layers)
+		if (layer >= lm_config_blocks(config))
 			return NULL;
-		first = in_front + layer * in_block;
-		last = first + in_block;
+		first = count_kinds(config, FIRST_IN_FRONT, FIRST_IN_BLOCK) +
+				before * count_in_block(config, 0) +
+				(layer - before) * count_in_block(config, config->layers);
+		last = first + count_in_block(config, layer);
 	}
 	for (int i = first; i < last; i++)
 		if (table->params[i].kind == kind && table->params[i].layer == layer)

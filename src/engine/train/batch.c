@@ -16,6 +16,7 @@ lay_out(LmBatch *batch, LmArena *arena, size_t capacity)
 	batch->weights = lm_arena_take(arena, capacity, sizeof(float));
 	batch->positions = lm_arena_take(arena, capacity, sizeof(int32_t));
 	batch->starts = lm_arena_take(arena, capacity, sizeof(int32_t));
+	batch->prefixes = lm_arena_take(arena, capacity, sizeof(int32_t));
 	batch->examples = lm_arena_take(arena, capacity, sizeof(int32_t));
 }
 

@@ -396,6 +396,8 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 	int start = batch->n_tokens, n = (int) window.length - 1;
 	uint32_t vocabulary = dataset->header->vocabulary;
 	bool masked = dataset->header->masked != 0, is_context;
+	bool classifies = dataset->header->n_labels > 0;
+	int prefix = start + (classifies ? n : (int) window.prompt);
 	int32_t next = take_flag(&is_context, id_at(dataset, window.offset), masked);
 
 	for (int i = 0; i < n; i++)
@@ -410,12 +412,13 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 		batch->weights[row] = is_context ? 0 : window.weight;
 		batch->positions[row] = i;
 		batch->starts[row] = start;
+		batch->prefixes[row] = prefix;
 		batch->examples[row] = example;
 		if ((uint32_t) batch->tokens[row] >= vocabulary || (uint32_t) next >= vocabulary)
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) at,
 						   "the token file has an id outside its vocabulary of %u", vocabulary);
 	}
-	if (dataset->header->n_labels > 0)
+	if (classifies)
 		predict_label(batch, window);
 	batch->n_tokens += n;
 	return true;

@@ -121,6 +121,13 @@ lm_muon_scratch(size_t *bytes, const LmConfig *config, bool bf16)
 	for (int i = 0; i < (lm_activation_is_gated(config->mlp) ? 2 : 1); i++)
 		add_matrix(&layer, &arena, config->mlp_channels, config->channels, 0);
 	add_matrix(&layer, &arena, config->channels, config->mlp_channels, 0);
+	if (config->architecture == LM_ENCODER_DECODER)
+	{
+		add_matrix(&layer, &arena, lm_config_query_channels(config), config->channels, 0);
+		add_matrix(&layer, &arena, lm_config_kv_channels(config), config->channels, 0);
+		add_matrix(&layer, &arena, lm_config_kv_channels(config), config->channels, 0);
+		add_matrix(&layer, &arena, config->channels, lm_config_query_channels(config), 0);
+	}
 	*bytes = arena.used;
 	return !arena.overflow;
 }
@@ -129,7 +136,8 @@ void
 lm_muon_directions(LmEngine *engine, float *directions, const float *moments, const float *gradient,
 				   const LmParamTable *table, const LmMuon *muon, void *scratch)
 {
-	for (int number = 0; number < table->config.layers && !lm_engine_stopped(engine); number++)
+	for (int number = 0; number < lm_config_blocks(&table->config) && !lm_engine_stopped(engine);
+		 number++)
 	{
 		Layer layer = layer_of(engine, table, muon, number, scratch);
 
@@ -149,7 +157,7 @@ void
 lm_muon_update(LmEngine *engine, float *params, float *moments, const float *directions,
 			   const float *gradient, const LmParamTable *table, const LmMuon *muon)
 {
-	for (int number = 0; number < table->config.layers; number++)
+	for (int number = 0; number < lm_config_blocks(&table->config); number++)
 	{
 		Layer layer = layer_of(engine, table, muon, number, NULL);
 
