@@ -22,6 +22,10 @@
  * windows, in the order in which an unshuffled corpus is trained. The windows of a side follow each
  * other; the stream of a side reaches from its first window's first id to its last window's last
  * one.
+ *
+ * Some objectives compare windows (model/objective.h). The file has them in groups then: `group`
+ * windows that follow each other, all with the same weight, are drawn, shuffled and weighed as one,
+ * and always are in one batch.
  */
 #ifndef LM_BATCH_H
 #define LM_BATCH_H
@@ -48,6 +52,12 @@ typedef struct LmBatch
 	/* the row at which the window's prefix (LmArchitecture) ends: its start where it has none */
 	int32_t *prefixes;
 	int32_t *examples; /* number of the window in the whole step */
+	/*
+	 * at the last row of a window, a number that its objective needs (the reference's
+	 * log-likelihood: LmDataset.references); 0 elsewhere
+	 */
+	float *values;
+	int group; /* so many windows belong together; 0 stands for 1 */
 	LmLabelSets sets; /* of the dataset, in its memory; n_sets 0: targets are no sets */
 } LmBatch;
 
@@ -61,7 +71,7 @@ void lm_batch_free(LmBatch *batch, const LmHost *host);
 /* The sum of the weights of rows that have a target, in row order. */
 double lm_batch_weight(const LmBatch *batch);
 
-#define LM_DATASET_MAGIC "gpt tok5"
+#define LM_DATASET_MAGIC "gpt tok6"
 
 /* The first bytes of a token file. Integers have the byte order of the machine. */
 typedef struct LmDatasetHeader
@@ -86,7 +96,10 @@ typedef struct LmDatasetHeader
 	/* predictions of such ids in validation windows, beside a prompt's; not in validation_counted
 	 */
 	uint64_t validation_masked;
+	uint64_t group; /* so many windows belong together: 1 .. LM_MAX_GROUP */
 } LmDatasetHeader;
+
+#define LM_MAX_GROUP 8
 
 /* A window of a document, as the token file stores it. */
 typedef struct LmWindow
@@ -125,6 +138,8 @@ typedef struct LmDataset
 	bool shuffle; /* a new order each epoch */
 	int context;
 	uint64_t seed;
+	/* [windows of both sides] for LmBatch.values; NULL: none. The caller's, as the file is */
+	const float *references;
 } LmDataset;
 
 /*
@@ -139,9 +154,9 @@ LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
 
 /*
  * Sets base, size, header, windows and sets of dataset; the other fields are the caller's to set.
- * base is aligned to 8 and outlives the dataset. Checks the header, every set, and every window
- * against n_tokens and the one before it; ids are checked against the vocabulary when they are
- * read. LM_ERR_FORMAT.
+ * base is aligned to 8 and outlives the dataset. Checks the header, every set, every group, and
+ * every window against n_tokens and the one before it; ids are checked against the vocabulary when
+ * they are read. LM_ERR_FORMAT.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 
@@ -158,15 +173,15 @@ typedef struct LmCursor
 } LmCursor;
 
 /*
- * Fills batch with up to max_tokens tokens: at least one window. `example` numbers go on from
+ * Fills batch with up to max_tokens tokens: at least one group. `example` numbers go on from
  * *example, which the caller sets to 0 at the beginning of a step. Weights are the windows', and 1
- * in a joined stream; a prompt has no targets. PACKED: whole windows in the order of the epoch
+ * in a joined stream; a prompt has no targets. PACKED: whole groups in the order of the epoch
  * (drawn / n_train_windows) until the next does not fit; the order of an epoch is a permutation
  * keyed by (seed, LM_RANDOM_ORDER, epoch), or the file's. JOINED: up to max_sequences crops of
  * context tokens, each beginning at any place of the training stream that leaves context + 1 ids,
  * drawn uniformly by (seed, LM_RANDOM_CROP, drawn). A shorter stream is one crop. LM_ERR_ARGUMENT
- * when a window exceeds max_tokens, the context or the batch's capacity, or there is none;
- * LM_ERR_FORMAT for an id outside the vocabulary.
+ * when a window exceeds the context, or a group max_tokens or the batch's capacity, or there is
+ * none; LM_ERR_FORMAT for an id outside the vocabulary.
  */
 bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
 					 int max_tokens, int max_sequences, LmError *error);

@@ -32,10 +32,21 @@ typedef enum LmPrecision
 	LM_BFLOAT16,
 } LmPrecision;
 
+/* What the loss of a window is: a row of model/objective.h. */
+typedef enum LmObjectiveKind
+{
+	LM_OBJECTIVE_OF_MODEL, /* labels where the model has some, else language */
+	LM_OBJECTIVE_LANGUAGE,
+	LM_OBJECTIVE_LABELS,
+} LmObjectiveKind;
+
+#define LM_MAX_FIGURES 4 /* numbers that an objective reports beside its loss */
+
 /* How to train. lm_train_options_default has the usual values. */
 typedef struct LmTrainOptions
 {
 	int max_tokens; /* of a micro-batch: activations are sized for this */
+	LmObjectiveKind objective;
 	LmPrecision precision; /* LM_BFLOAT16 only where lm_engine_bf16 names kernels */
 	int optimizer; /* its number: a row of optimizer.h */
 	/*
@@ -84,7 +95,8 @@ typedef struct LmTrainer LmTrainer;
 
 /*
  * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options,
- * max_tokens, precision, recompute, optimizer and base_type matter. LM_ERR_LIMIT on overflow,
+ * max_tokens, objective, precision, recompute, optimizer and base_type matter. LM_ERR_LIMIT on
+ * overflow,
  * LM_ERR_ARGUMENT for an option that is no value of its kind, for an optimizer that does not train
  * adapters, and for a type of the base whose blocks do not divide its matrices.
  */
@@ -132,6 +144,7 @@ LmParamTable *lm_trainer_table_mutable(LmTrainer *trainer);
 typedef struct LmStepResult
 {
 	double loss; /* nats per unit of weight */
+	double figures[LM_MAX_FIGURES]; /* of the objective, per unit of weight */
 	double grad_norm;
 	double learning_rate;
 	int64_t tokens;
@@ -151,6 +164,12 @@ typedef bool (*LmReduce)(void *context, float *gradient, size_t count, LmError *
 bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 					 int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error);
 
+/* The names of the figures of the trainer's objective; NULL after the last. */
+const char *const *lm_trainer_figure_names(const LmTrainer *trainer);
+
+/* Σ weight figure of the batch that was evaluated last, [LM_MAX_FIGURES]. */
+const double *lm_trainer_figures(const LmTrainer *trainer);
+
 /*
  * *sum += Σ weight nll and *weight += Σ weight of a batch, without dropout. LM_ERR_ARGUMENT for a
  * batch that does not fit the trainer, LM_ERR_STOPPED.
@@ -159,8 +178,8 @@ bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const 
 						 LmError *error);
 
 /*
- * The nll of the batch that was evaluated last, [n_tokens], for the rows that have a target and a
- * weight. Lives until the next call.
+ * The loss of the batch that was evaluated last, [n_tokens], for the rows that have a target and a
+ * weight; with groups that of each group, at its last row. Lives until the next call.
  */
 const float *lm_trainer_nll(const LmTrainer *trainer);
 

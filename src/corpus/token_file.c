@@ -160,6 +160,7 @@ start_writer(Writer *writer, const GptTokenFileOptions *options, LmTokenizer *to
 	writer->header.vocabulary = spec->n_tokens;
 	writer->header.token_size = spec->n_tokens <= 65536 && !masked ? 2 : 4;
 	writer->header.masked = masked;
+	writer->header.group = 1;
 
 	writer->file = options->run_id != NULL ? gpt_run_file_create(options->run_id, GPT_TOKENS)
 										   : OpenTemporaryFile(false);

@@ -31,6 +31,7 @@ make_file(TokenFile *file, const int *train, int n_train, const int *validation,
 	memcpy(header->magic, LM_DATASET_MAGIC, 8);
 	header->token_size = (uint32_t) token_size;
 	header->vocabulary = 5000;
+	header->group = 1;
 	for (int d = 0; d < n_train + n_validation; d++)
 		for (int i = 0; i < (d < n_train ? train[d] : validation[d - n_train]); i++, n++)
 			if (token_size == 2)
@@ -507,7 +508,7 @@ test_sets(const LmHost *host)
 	size = file.size;
 	dataset = open_file(&file);
 	ok(strcmp(lm_dataset_labels(&dataset) + 2, "b") == 0, "names of labels stand after the sets");
-	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 1, &error) &&
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 13, 1, &error) &&
 		   batch.targets[3] == 2 && batch.targets[2] == -1 && batch.targets[5] == 1 &&
 		   batch.targets[8] == 0,
 	   "a window's set is the target of its last row");
@@ -544,6 +545,92 @@ test_sets(const LmHost *host)
 	REFUSED_SETS(file.header->n_sets = 0, "members without sets are refused");
 	REFUSED_SETS(file.header->n_labels = file.header->n_members = 0; memset(ends, 0, 24);
 				 file.size -= 18, "sets without labels are refused");
+	lm_batch_free(&batch, host);
+}
+
+/* Six pairs of short windows, of which two are validation; document d begins with 100 d. */
+static LmDataset
+make_pairs(TokenFile *file, float *references)
+{
+	static const int train[] = {5, 3, 6, 2, 4, 4, 3, 5}, validation[] = {4, 6, 5, 3};
+	LmDataset dataset;
+
+	make_file(file, train, 8, validation, 4, 4);
+	file->header->group = 2;
+	for (int i = 0; i < 12; i++)
+	{
+		file->windows[i].weight = 1 + (float) (i / 2);
+		references[i] = -10 - (float) i;
+	}
+	dataset = open_file(file);
+	dataset.references = references;
+	return dataset;
+}
+
+/* Whether each even document of a batch is followed by the next one, and both have their values. */
+static bool
+has_pairs(const LmBatch *batch)
+{
+	int document = -1;
+	bool right = batch->group == 2;
+
+	for (int row = 0; row < batch->n_tokens; row++)
+	{
+		int before = document;
+		bool is_last = row + 1 == batch->n_tokens || batch->starts[row + 1] != batch->starts[row];
+
+		document = batch->tokens[row] / 100;
+		if (document != before)
+			right = right &&
+					(before < 0 || before % 2 == 1 ? document % 2 == 0 : document == before + 1);
+		right = right && batch->values[row] == (is_last ? -10 - document : 0);
+	}
+	return right && document % 2 == 1;
+}
+
+static void
+test_groups(const LmHost *host)
+{
+	static TokenFile file;
+	float references[12];
+	LmDataset dataset = make_pairs(&file, references);
+	LmBatch batch = create_batch(host, 40);
+	LmCursor cursor = {0};
+	LmError error;
+	int32_t example = 0;
+	int seen[4] = {0}, n_drawn = 0, n_batches = 0;
+	bool right = true, more = true;
+	uint64_t next = 0;
+
+	dataset.shuffle = true;
+	while (n_drawn < 3 * 8)
+	{
+		right = right && lm_dataset_next(&batch, &cursor, &example, &dataset, 13, 1, &error) &&
+				has_pairs(&batch);
+		for (int row = 0; row < batch.n_tokens; row++)
+			if (batch.starts[row] == row)
+				seen[batch.tokens[row] / 200]++, n_drawn++;
+		n_batches++;
+	}
+	ok(right && n_batches == 6, "micro-batches have whole groups, with their values");
+	ok(example == n_drawn && (int) cursor.drawn == n_drawn, "their windows are counted one by one");
+	ok(seen[0] == 6 && seen[1] == 6 && seen[2] == 6 && seen[3] == 6,
+	   "each epoch draws each group once");
+	for (n_batches = 0; more; n_batches++)
+		right = right && lm_dataset_validation(&batch, &next, &more, &dataset, 8, &error) &&
+				has_pairs(&batch);
+	ok(right && n_batches == 2 && next == 4, "so does the validation");
+	ok(!lm_dataset_next(&batch, &cursor, &example, &dataset, 4, 1, &error) &&
+		   error.code == LM_ERR_ARGUMENT,
+	   "a batch that is too small for a group is refused");
+#define REFUSED_PAIRS(change, name)       \
+	(void) make_pairs(&file, references); \
+	change;                               \
+	ok(is_refused(&file), "%s", name)
+	REFUSED_PAIRS(file.header->group = 0, "groups of none are refused");
+	REFUSED_PAIRS(file.header->group = LM_MAX_GROUP + 1, "and groups that are too large");
+	REFUSED_PAIRS(file.header->group = 3, "and a part of a group");
+	REFUSED_PAIRS(file.windows[3].weight = 7, "and two weights in a group");
 	lm_batch_free(&batch, host);
 }
 
@@ -613,6 +700,7 @@ main(void)
 	test_prompt(&host);
 	test_mask(&host);
 	test_sets(&host);
+	test_groups(&host);
 	test_bad_id(&host);
 	test_schedule();
 	is_int(state.live, 0, "everything is given back");

@@ -36,6 +36,7 @@ make_file(TokenFile *file, LmDocuments documents)
 	memcpy(file->header.magic, LM_DATASET_MAGIC, 8);
 	file->header.token_size = 2;
 	file->header.vocabulary = 1000;
+	file->header.group = 1;
 	file->header.n_tokens = N_IDS;
 	file->header.n_train_windows = N_WINDOWS;
 	file->header.windows_offset = offsetof(TokenFile, windows);

@@ -34,16 +34,23 @@ static void spread_window(void *work, int piece, int thread);
 static void add_bag_gradient(float *gradient, const Group *group);
 static LmLinear linear_of(const LmNetwork *network);
 
-LmLabelActivations
-lm_labels_layout(LmArena *arena, const LmConfig *config)
+void
+lm_labels_layout(LmNetwork *network, LmArena *arena)
 {
+	const LmConfig *config = &network->config;
 	size_t F = (size_t) config->channels + (size_t) lm_bag_channels(config->labels);
 
-	return (LmLabelActivations){
+	network->activations.labels = (LmLabelActivations){
 		.features = lm_arena_floats(arena, LM_LABEL_WINDOWS, F),
 		.dfeatures = lm_arena_floats(arena, LM_LABEL_WINDOWS, F),
 		.logits = lm_arena_floats(arena, LM_LABEL_WINDOWS, (size_t) config->labels),
 	};
+}
+
+size_t
+lm_labels_scratch(const LmNetwork *network)
+{
+	return lm_linear_backward_scratch(LM_LABEL_WINDOWS, network->config.labels);
 }
 
 double
@@ -62,7 +69,7 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 		drop_outputs(&group, pass);
 		lm_engine_run(engine, pool_window, &group, group.n);
 		lm_linear_forward(engine, a->logits, a->features, &linear, group.n);
-		loss_of_group(a, nll, &group, scale, pass->smoothing);
+		loss_of_group(a, nll, &group, scale, (float) pass->options->label_smoothing);
 		if (scale > 0)
 		{
 			/* logits = features label_weight' + label_bias */

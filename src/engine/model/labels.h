@@ -13,8 +13,9 @@
 
 #include "model/network.h"
 
-/* Slices of the head's activations; NULLs while the arena only counts, and without labels. */
-LmLabelActivations lm_labels_layout(LmArena *arena, const LmConfig *config);
+/* Slices of the head's activations; NULLs while the arena only counts. */
+void lm_labels_layout(LmNetwork *network, LmArena *arena);
+size_t lm_labels_scratch(const LmNetwork *network);
 
 /*
  * Loss of the batch's windows after lm_network_forward: a window's label, or set of labels of the

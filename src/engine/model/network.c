@@ -1,7 +1,7 @@
 /*
  * src/engine/model/network.c
  *
- * The decoder in training: embeddings, blocks, final norm, head and loss, forward and backward.
+ * The decoder in training: embeddings, blocks, final norm and head, forward and backward.
  *
  *   x = dropout(scale wte[token] + wpe[position])
  *   x = block_l(x) for each layer
@@ -12,19 +12,15 @@
  * from its input before its backward pass. The operations are the same ones, so the gradient is the
  * same bits.
  *
- * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and
- * the head's backward pass follows at once, so that they are never computed twice.
+ * The loss is that of an objective (model/objective.h).
  */
-#include "model/labels.h"
+#include "model/objective.h"
 #include "model/network.h"
 
 static void leave_block(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
 						int layer);
 static void embedding_forward(LmNetwork *network, const LmPass *pass);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
-static LmLinear head_of(const LmNetwork *network);
-static double weighted_sum(const float *nll, const LmBatch *batch);
-static void cap_logits(const LmNetwork *network, float *y, const float *x, int n);
 
 void
 lm_network_forward(LmNetwork *network, const LmPass *pass)
@@ -130,46 +126,7 @@ embedding_backward(LmNetwork *network, const LmPass *pass)
 double
 lm_network_loss(LmNetwork *network, const LmPass *pass, float scale)
 {
-	const LmBatch *batch = pass->batch;
-	LmEngine *engine = network->engine;
-	LmActivations *a = &network->activations;
-	LmLinear head = head_of(network);
-	float *logits = a->capped ? a->capped : a->logits;
-	int C = network->config.channels, V = network->config.vocabulary;
-
-	if (network->config.labels > 0)
-		return lm_labels_loss(network, pass, scale);
-	for (int first = 0; first < batch->n_tokens; first += network->logits_rows)
-	{
-		int left = batch->n_tokens - first;
-		int n = left < network->logits_rows ? left : network->logits_rows;
-		const float *x = a->norm + (size_t) first * C;
-
-		lm_linear_forward(engine, a->logits, x, &head, n);
-		cap_logits(network, logits, a->logits, n);
-		if (scale > 0)
-		{
-			lm_cross_entropy(engine, logits, a->nll + first, batch->targets + first,
-							 batch->weights + first, scale, pass->smoothing, n, V);
-			if (a->capped)
-			{
-				/* The gradient took the place of the capped logits, which are made again. */
-				cap_logits(network, a->logits, a->logits, n);
-				lm_softcap_backward(engine, logits, logits, a->logits, (size_t) n * (size_t) V,
-									network->config.logit_softcap);
-			}
-			/* logits = norm head' */
-			head.overwrite = pass->first && first == 0;
-			lm_linear_backward(engine, a->narrow + (size_t) first * C,
-							   network->gradient.head_weight, NULL, logits, x, &head, n,
-							   a->scratch);
-		}
-		else
-			lm_cross_entropy_forward(engine, a->nll + first, logits, batch->targets + first, n, V);
-		if (lm_engine_stopped(engine))
-			return 0;
-	}
-	return weighted_sum(a->nll, batch);
+	return network->objective->loss(network, pass, scale);
 }
 
 bool
@@ -177,56 +134,6 @@ lm_network_overwrites(const LmNetwork *network, const LmParam *param)
 {
 	if (param->layer >= 0)
 		return !param->vector;
-	return network->config.labels == 0 &&
+	return network->objective->writes_head &&
 		   param->kind == (network->config.tie_embeddings ? LM_TOKEN_EMBEDDING : LM_HEAD_WEIGHT);
-}
-
-void
-lm_network_logits(LmNetwork *network, float *out, const LmPass *pass)
-{
-	LmLinear head = head_of(network);
-	int C = network->config.channels, V = network->config.vocabulary;
-
-	for (int first = 0; first < pass->batch->n_tokens; first += network->logits_rows)
-	{
-		int left = pass->batch->n_tokens - first;
-		int n = left < network->logits_rows ? left : network->logits_rows;
-		float *logits = out + (size_t) first * V;
-
-		lm_linear_forward(network->engine, logits, network->activations.norm + (size_t) first * C,
-						  &head, n);
-		cap_logits(network, logits, logits, n);
-	}
-}
-
-/* y = the soft cap of logits x of n rows; without one nothing, y is x then. */
-static void
-cap_logits(const LmNetwork *network, float *y, const float *x, int n)
-{
-	if (network->config.logit_softcap > 0)
-		lm_softcap_forward(network->engine, y, x, (size_t) n * (size_t) network->config.vocabulary,
-						   network->config.logit_softcap);
-}
-
-static LmLinear
-head_of(const LmNetwork *network)
-{
-	return (LmLinear){
-		.n_in = network->config.channels,
-		.n_out = network->config.vocabulary,
-		.w = network->params.head_weight,
-		.packed = network->activations.packed,
-		.bf16 = network->activations.bf16,
-	};
-}
-
-static double
-weighted_sum(const float *nll, const LmBatch *batch)
-{
-	double sum = 0;
-
-	for (int i = 0; i < batch->n_tokens; i++)
-		if (batch->targets[i] >= 0 && batch->weights[i] != 0)
-			sum += (double) batch->weights[i] * nll[i];
-	return sum;
 }

@@ -10,8 +10,7 @@
 #ifndef LM_NETWORK_H
 #define LM_NETWORK_H
 
-#include "engine/batch.h"
-#include "engine/params.h"
+#include "engine/trainer.h"
 #include "base/arena.h"
 
 /*
@@ -138,6 +137,8 @@ typedef struct LmNetwork
 	int capacity; /* N */
 	bool recompute; /* only the input of each block is kept; set before lm_network_layout */
 	int logits_rows; /* R */
+	const struct LmObjective *objective; /* set before lm_network_layout */
+	double figures[LM_MAX_FIGURES]; /* sums that the objective adds to; zeroed by the caller */
 	LmTensors params;
 	LmTensors gradient; /* NULL where a parameter is frozen: all of an adapter's base */
 	/* NULL: params has all of the base; else its matrices are those of one layer at a time */
@@ -151,7 +152,7 @@ typedef struct LmPass
 	const LmBatch *batch;
 	bool training; /* with dropout, and activations of every block are kept */
 	bool first; /* of a step: what lm_network_overwrites names is written instead of added to */
-	float smoothing; /* of labels, in the gradient */
+	const LmTrainOptions *options; /* those of the objective matter */
 	uint64_t seed;
 	int64_t step;
 } LmPass;
@@ -170,12 +171,16 @@ void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *confi
 void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
 					 const LmParamTable *base_table, float *base);
 
+/* Whether the network and its objective can take the batch: else LM_ERR_ARGUMENT. */
+bool lm_network_check(const LmNetwork *network, const LmBatch *batch, LmError *error);
+
 /* tokens -> normalised output of the last block, in activations.norm */
 void lm_network_forward(LmNetwork *network, const LmPass *pass);
 
 /*
- * Σ weight nll of the batch after lm_network_forward. With scale above 0 also the gradient of scale
- * times that sum: in activations.narrow with respect to activations.norm, and += in the head's.
+ * Σ weight loss of the batch after lm_network_forward, by the objective. With scale above 0 also
+ * the gradient of scale times that sum: in activations.narrow with respect to activations.norm, and
+ * += in the head's.
  */
 double lm_network_loss(LmNetwork *network, const LmPass *pass, float scale);
 

@@ -4,8 +4,7 @@
  * The memory of the network in training: its activations in an arena, and where its tensors lie in
  * blocks of parameters and gradients.
  */
-#include "model/labels.h"
-#include "model/network.h"
+#include "model/objective.h"
 
 #define LOGITS_BYTES ((size_t) 1 << 23) /* stays in the second and third level cache */
 #define LOGITS_ROWS_MIN 128
@@ -73,8 +72,8 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 					  : NULL;
 	a->rotary = rotary_table(arena, config, config->position == LM_ROPE);
 	a->rotary_local = rotary_table(arena, config, has_local_layers(config));
-	if (config->labels > 0)
-		a->labels = lm_labels_layout(arena, config);
+	if (network->objective->layout)
+		network->objective->layout(network, arena);
 	lay_out_lora(network, arena);
 	a->scratch = lm_arena_take(arena, scratch_size(network, n_threads), 1);
 	a->bf16 = bf16;
@@ -216,7 +215,7 @@ scratch_size(const LmNetwork *network, int n_threads)
 		lm_norm_backward_scratch(N, C),
 		lm_heads_backward_scratch(N, lm_config_head_size(config)),
 		lm_attention_scratch_for(n_threads, N),
-		config->labels > 0 ? lm_linear_backward_scratch(LM_LABEL_WINDOWS, config->labels) : 0,
+		network->objective->scratch ? network->objective->scratch(network) : 0,
 	};
 	size_t largest = 0;
 

@@ -18,6 +18,7 @@ lay_out(LmBatch *batch, LmArena *arena, size_t capacity)
 	batch->starts = lm_arena_take(arena, capacity, sizeof(int32_t));
 	batch->prefixes = lm_arena_take(arena, capacity, sizeof(int32_t));
 	batch->examples = lm_arena_take(arena, capacity, sizeof(int32_t));
+	batch->values = lm_arena_take(arena, capacity, sizeof(float));
 }
 
 bool
@@ -37,6 +38,7 @@ lm_batch_create(LmBatch *batch, const LmHost *host, int capacity, LmError *error
 	arena.used = 0;
 	lay_out(batch, &arena, (size_t) capacity);
 	batch->capacity = capacity;
+	batch->group = 1;
 	return true;
 }
 
@@ -46,15 +48,4 @@ lm_batch_free(LmBatch *batch, const LmHost *host)
 {
 	lm_free(host, batch->tokens);
 	memset(batch, 0, sizeof *batch);
-}
-
-double
-lm_batch_weight(const LmBatch *batch)
-{
-	double sum = 0;
-
-	for (int i = 0; i < batch->n_tokens; i++)
-		if (batch->targets[i] >= 0)
-			sum += batch->weights[i];
-	return sum;
 }

@@ -18,6 +18,15 @@ typedef struct Stream
 	uint64_t length;
 } Stream;
 
+/* Windows that are drawn together: a group of the file, or one crop. */
+typedef struct Group
+{
+	int n;
+	uint64_t n_tokens; /* of all windows, as rows of a batch */
+	LmWindow windows[LM_MAX_GROUP];
+	float values[LM_MAX_GROUP];
+} Group;
+
 static bool check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size,
 						 LmError *error);
 static bool check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *header,
@@ -25,16 +34,22 @@ static bool check_sets(LmLabelSets *sets, uint64_t *end, const LmDatasetHeader *
 static bool check_members(const LmLabelSets *sets, uint64_t n_members, uint64_t n_labels);
 static bool check_labels(const char *names, size_t size, uint64_t n_labels);
 static bool check_windows(const LmDataset *dataset, LmError *error);
+static bool check_groups(const LmDataset *dataset, LmError *error);
 static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count,
 					   uint64_t predictions, uint64_t *counted, LmError *error);
 static int32_t id_at(const LmDataset *dataset, uint64_t i);
-static LmWindow training_window(const LmDataset *dataset, uint64_t drawn);
+static void begin_batch(LmBatch *batch, const LmDataset *dataset);
+static void training_group(Group *group, const LmDataset *dataset, uint64_t drawn);
+static void take_group(Group *group, const LmDataset *dataset, uint64_t first);
+static void take_crop(Group *group, LmWindow crop);
 static LmWindow training_crop(const LmDataset *dataset, uint64_t drawn);
 static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
 static Stream stream_of(const LmDataset *dataset, bool validation);
-static bool check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window,
+static bool check_room(const LmBatch *batch, const LmDataset *dataset, const Group *group,
 					   int max_tokens, LmError *error);
 static void predict_label(LmBatch *batch, LmWindow window);
+static bool append_group(LmBatch *batch, const LmDataset *dataset, const Group *group,
+						 int32_t example, LmError *error);
 static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example,
 				   LmError *error);
 
@@ -96,6 +111,9 @@ check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmEr
 	if (header->masked > 1 || (header->masked == 1 && header->token_size != 4) ||
 		(header->masked == 0 && header->validation_masked != 0))
 		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file is masked in an unknown way");
+	if (header->group < 1 || header->group > LM_MAX_GROUP)
+		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has groups of %llu windows",
+					   (unsigned long long) header->group);
 	if (header->windows_offset % 8 != 0 ||
 		!lm_size_multiply(&ids_size, header->n_tokens, header->token_size) ||
 		!lm_size_add(&end, ids_size, sizeof *header) || end > header->windows_offset)
@@ -188,6 +206,23 @@ check_windows(const LmDataset *dataset, LmError *error)
 			"the token file's validation windows count %llu predictions, its header says %llu",
 			(unsigned long long) (counted - header->validation_masked),
 			(unsigned long long) header->validation_counted);
+	return check_groups(dataset, error);
+}
+
+/* Checks that each side has whole groups, and each group one weight. */
+static bool
+check_groups(const LmDataset *dataset, LmError *error)
+{
+	const LmDatasetHeader *header = dataset->header;
+	uint64_t n = header->n_train_windows + header->n_validation_windows;
+
+	if (header->n_train_windows % header->group != 0 || n % header->group != 0)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "the token file has a part of a group");
+	for (uint64_t i = 0; i < n; i++)
+		if (i % header->group > 0 && dataset->windows[i].weight != dataset->windows[i - 1].weight)
+			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
+						   "window %llu of the token file has another weight than its group",
+						   (unsigned long long) i);
 	return true;
 }
 
@@ -244,24 +279,35 @@ lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmData
 {
 	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
 
-	batch->n_tokens = 0;
-	batch->sets = dataset->sets;
+	begin_batch(batch, dataset);
 	if (dataset->header->n_train_windows == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the token file has no training windows");
 	for (int n = 0; !joined || n < max_sequences || n == 0; n++)
 	{
-		LmWindow window = joined ? training_crop(dataset, cursor->drawn)
-								 : training_window(dataset, cursor->drawn);
+		Group group;
 
-		if (!check_room(batch, dataset, window, max_tokens, error))
+		if (joined)
+			take_crop(&group, training_crop(dataset, cursor->drawn));
+		else
+			training_group(&group, dataset, cursor->drawn);
+		if (!check_room(batch, dataset, &group, max_tokens, error))
 			return false;
-		if ((int) window.length - 1 > max_tokens - batch->n_tokens)
+		if ((int) group.n_tokens > max_tokens - batch->n_tokens)
 			break;
-		if (!append(batch, dataset, window, (*example)++, error))
+		if (!append_group(batch, dataset, &group, *example, error))
 			return false;
-		cursor->drawn++;
+		*example += group.n;
+		cursor->drawn += (uint64_t) group.n;
 	}
 	return true;
+}
+
+static void
+begin_batch(LmBatch *batch, const LmDataset *dataset)
+{
+	batch->n_tokens = 0;
+	batch->sets = dataset->sets;
+	batch->group = (int) dataset->header->group;
 }
 
 bool
@@ -273,33 +319,57 @@ lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDatase
 
 	if (joined)
 		count = lm_windows_count(stream_of(dataset, true).length, dataset->context);
-	batch->n_tokens = 0;
-	batch->sets = dataset->sets;
-	for (; *next < count; (*next)++)
+	begin_batch(batch, dataset);
+	while (*next < count)
 	{
-		LmWindow window = joined ? validation_crop(dataset, *next)
-								 : dataset->windows[dataset->header->n_train_windows + *next];
+		Group group;
 
-		if (!check_room(batch, dataset, window, max_tokens, error))
+		if (joined)
+			take_crop(&group, validation_crop(dataset, *next));
+		else
+			take_group(&group, dataset, dataset->header->n_train_windows + *next);
+		if (!check_room(batch, dataset, &group, max_tokens, error))
 			return false;
-		if ((int) window.length - 1 > max_tokens - batch->n_tokens)
+		if ((int) group.n_tokens > max_tokens - batch->n_tokens)
 			break;
-		if (!append(batch, dataset, window, (int32_t) *next, error))
+		if (!append_group(batch, dataset, &group, (int32_t) *next, error))
 			return false;
+		*next += (uint64_t) group.n;
 	}
 	*more = *next < count;
 	return true;
 }
 
-static LmWindow
-training_window(const LmDataset *dataset, uint64_t drawn)
+/* The group of the window that is drawn next; windows are drawn in whole groups. */
+static void
+training_group(Group *group, const LmDataset *dataset, uint64_t drawn)
 {
-	uint64_t count = dataset->header->n_train_windows;
-	uint64_t i = drawn % count;
+	uint64_t size = dataset->header->group, count = dataset->header->n_train_windows / size;
+	uint64_t number = drawn / size, i = number % count;
 
 	if (dataset->shuffle)
-		i = lm_random_permute(lm_key(dataset->seed, LM_RANDOM_ORDER, drawn / count, 0), i, count);
-	return dataset->windows[i];
+		i = lm_random_permute(lm_key(dataset->seed, LM_RANDOM_ORDER, number / count, 0), i, count);
+	take_group(group, dataset, i * size);
+}
+
+static void
+take_group(Group *group, const LmDataset *dataset, uint64_t first)
+{
+	*group = (Group){.n = (int) dataset->header->group};
+	for (int i = 0; i < group->n; i++)
+	{
+		uint64_t window = first + (uint64_t) i;
+
+		group->windows[i] = dataset->windows[window];
+		group->values[i] = dataset->references ? dataset->references[window] : 0;
+		group->n_tokens += group->windows[i].length - 1;
+	}
+}
+
+static void
+take_crop(Group *group, LmWindow crop)
+{
+	*group = (Group){.n = 1, .n_tokens = crop.length - 1, .windows = {crop}};
 }
 
 /* Crop number `drawn`: context + 1 ids from a uniform random place of the training stream. */
@@ -346,21 +416,34 @@ stream_of(const LmDataset *dataset, bool validation)
 	return stream;
 }
 
-/* Whether a window is possible in an empty batch. */
+/* Whether a group is possible in an empty batch. */
 static bool
-check_room(const LmBatch *batch, const LmDataset *dataset, LmWindow window, int max_tokens,
+check_room(const LmBatch *batch, const LmDataset *dataset, const Group *group, int max_tokens,
 		   LmError *error)
 {
-	uint32_t n = window.length - 1;
-
-	if (n > (uint32_t) dataset->context)
+	for (int i = 0; i < group->n; i++)
+		if (group->windows[i].length - 1 > (uint32_t) dataset->context)
+			return lm_fail(error, LM_ERR_ARGUMENT, -1,
+						   "a window of %u tokens is longer than the context of %d",
+						   group->windows[i].length - 1, dataset->context);
+	if (max_tokens > batch->capacity || max_tokens < 0 || group->n_tokens > (uint64_t) max_tokens)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "a window of %u tokens is longer than the context of %d", n,
-					   dataset->context);
-	if (max_tokens > batch->capacity || n > (uint32_t) max_tokens)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "a window of %u tokens does not fit a batch of %d (capacity %d)", n,
+					   "%s of %llu tokens does not fit a batch of %d (capacity %d)",
+					   group->n == 1 ? "a window" : "a group", (unsigned long long) group->n_tokens,
 					   max_tokens, batch->capacity);
+	return true;
+}
+
+static bool
+append_group(LmBatch *batch, const LmDataset *dataset, const Group *group, int32_t example,
+			 LmError *error)
+{
+	for (int i = 0; i < group->n; i++)
+	{
+		if (!append(batch, dataset, group->windows[i], example + i, error))
+			return false;
+		batch->values[batch->n_tokens - 1] = group->values[i];
+	}
 	return true;
 }
 
@@ -414,6 +497,7 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 		batch->starts[row] = start;
 		batch->prefixes[row] = prefix;
 		batch->examples[row] = example;
+		batch->values[row] = 0;
 		if ((uint32_t) batch->tokens[row] >= vocabulary || (uint32_t) next >= vocabulary)
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) at,
 						   "the token file has an id outside its vocabulary of %u", vocabulary);

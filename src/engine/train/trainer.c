@@ -14,7 +14,7 @@
 
 #include "engine/optimizer.h"
 #include "model/frozen.h"
-#include "model/network.h"
+#include "model/objective.h"
 
 /* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
@@ -26,7 +26,6 @@ struct LmTrainer
 {
 	LmEngine *engine;
 	LmTrainOptions options;
-	int capacity;
 	LmParamTable *table;
 	float *params; /* and the gradient after them */
 	float *gradient;
@@ -63,10 +62,9 @@ static bool allocate_base(LmTrainer *trainer, const LmConfig *config, const Size
 static bool plan_frozen(LmFrozen *frozen, size_t *count, const LmConfig *base,
 						const LmTrainOptions *options, LmError *error);
 static bool init(LmTrainer *trainer, LmError *error);
-static bool check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error);
 static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step,
 							 const LmBatch *batches, int n_micro_batches, LmError *error);
-static double sum_weights(const LmBatch *batches, int n);
+static double sum_weights(const LmObjective *objective, const LmBatch *batches, int n);
 static void clear_gradient(LmTrainer *trainer);
 static float clip_scale(const LmTrainer *trainer, const LmStepResult *result);
 static LmUpdate update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step);
@@ -99,8 +97,12 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 	int n_blocks;
 	bool fits;
 
+	counted.network.objective = lm_objective(config, options);
 	if (!lm_train_options_check(options, error))
 		return false;
+	if (!counted.network.objective)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model does not have objective %d",
+					   (int) options->objective);
 	if (options->max_tokens < 1)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a micro-batch of %d tokens is not possible",
 					   options->max_tokens);
@@ -185,8 +187,8 @@ lm_trainer_create(LmEngine *engine, const LmConfig *config, const LmTrainOptions
 	trainer->engine = engine;
 	trainer->options = *options;
 	trainer->optimizer = lm_optimizer(options->optimizer);
-	trainer->capacity = options->max_tokens;
 	trainer->network.engine = engine;
+	trainer->network.objective = lm_objective(&checked, options);
 	if (!allocate(trainer, &checked, error))
 	{
 		lm_trainer_free(trainer);
@@ -343,19 +345,20 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 	double weight;
 
 	for (int i = 0; i < n_micro_batches; i++)
-		if (!check_batch(trainer, &batches[i], error))
+		if (!lm_network_check(network, &batches[i], error))
 			return false;
-	weight = sum_weights(batches, n_micro_batches);
+	weight = sum_weights(network->objective, batches, n_micro_batches);
 	if (!(weight > 0) || !isfinite(weight))
 		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g",
 					   (long long) step, weight);
 	clear_gradient(trainer);
+	memset(network->figures, 0, sizeof network->figures);
 	for (int i = 0; i < n_micro_batches; i++)
 	{
 		LmPass pass = {.batch = &batches[i],
 					   .training = true,
 					   .first = i == 0,
-					   .smoothing = (float) trainer->options.label_smoothing,
+					   .options = &trainer->options,
 					   .seed = trainer->options.seed,
 					   .step = step};
 
@@ -367,6 +370,8 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 			return lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
 	}
 	result->loss /= weight;
+	for (int i = 0; i < LM_MAX_FIGURES; i++)
+		result->figures[i] = network->figures[i] / weight;
 	return true;
 }
 
@@ -387,54 +392,13 @@ clear_gradient(LmTrainer *trainer)
 }
 
 static double
-sum_weights(const LmBatch *batches, int n)
+sum_weights(const LmObjective *objective, const LmBatch *batches, int n)
 {
 	double sum = 0;
 
 	for (int i = 0; i < n; i++)
-		sum += lm_batch_weight(&batches[i]);
+		sum += objective->weight(&batches[i]);
 	return sum;
-}
-
-static bool
-check_set(const LmLabelSets *sets, int32_t set, int n_labels)
-{
-	uint64_t n;
-	const uint32_t *members = lm_label_set(&n, sets, (uint64_t) set);
-
-	/* They are ascending. */
-	return n == 0 || members[n - 1] < (uint32_t) n_labels;
-}
-
-/* Everything that the network uses as an index. */
-static bool
-check_batch(const LmTrainer *trainer, const LmBatch *batch, LmError *error)
-{
-	const LmConfig *config = &trainer->table->config;
-	int64_t n_targets = config->multi_label	 ? (int64_t) batch->sets.n_sets
-						: config->labels > 0 ? config->labels
-											 : config->vocabulary;
-
-	if (batch->n_tokens < 1 || batch->n_tokens > trainer->capacity)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a batch of %d tokens is not within 1 .. %d",
-					   batch->n_tokens, trainer->capacity);
-	for (int i = 0; i < batch->n_tokens; i++)
-	{
-		int start = batch->starts[i], position = batch->positions[i];
-
-		if (batch->tokens[i] < 0 || batch->tokens[i] >= config->vocabulary ||
-			batch->targets[i] >= n_targets)
-			return lm_fail(error, LM_ERR_ARGUMENT, i,
-						   "row %d of the batch is outside the vocabulary", i);
-		if (config->multi_label && batch->targets[i] >= 0 &&
-			!check_set(&batch->sets, batch->targets[i], config->labels))
-			return lm_fail(error, LM_ERR_ARGUMENT, i,
-						   "row %d of the batch has a label that the model does not know", i);
-		if (position < 0 || position >= config->context || start < 0 || start > i)
-			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context",
-						   i);
-	}
-	return true;
 }
 
 /* Clips by scaling the gradient while it is read, so the block itself stays as computed. */
@@ -472,18 +436,19 @@ bool
 lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch,
 					LmError *error)
 {
-	LmPass pass = {.batch = batch};
+	LmPass pass = {.batch = batch, .options = &trainer->options};
 	double loss;
 
-	if (!check_batch(trainer, batch, error))
+	if (!lm_network_check(&trainer->network, batch, error))
 		return false;
 	lm_engine_begin(trainer->engine);
+	memset(trainer->network.figures, 0, sizeof trainer->network.figures);
 	lm_network_forward(&trainer->network, &pass);
 	loss = lm_network_loss(&trainer->network, &pass, 0);
 	if (lm_engine_stopped(trainer->engine))
 		return lm_fail(error, LM_ERR_STOPPED, -1, "evaluation was stopped");
 	*sum += loss;
-	*weight += lm_batch_weight(batch);
+	*weight += trainer->network.objective->weight(batch);
 	return true;
 }
 
@@ -493,12 +458,24 @@ lm_trainer_nll(const LmTrainer *trainer)
 	return trainer->network.activations.nll;
 }
 
+const char *const *
+lm_trainer_figure_names(const LmTrainer *trainer)
+{
+	return trainer->network.objective->figures;
+}
+
+const double *
+lm_trainer_figures(const LmTrainer *trainer)
+{
+	return trainer->network.figures;
+}
+
 bool
 lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error)
 {
 	LmPass pass = {.batch = batch};
 
-	if (!check_batch(trainer, batch, error))
+	if (!lm_network_check(&trainer->network, batch, error))
 		return false;
 	lm_engine_begin(trainer->engine);
 	lm_network_forward(&trainer->network, &pass);

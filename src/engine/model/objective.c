@@ -1,0 +1,80 @@
+/*
+ * src/engine/model/objective.c
+ *
+ * The table of objectives.
+ */
+#include "model/labels.h"
+#include "model/objective.h"
+
+static int64_t
+tokens_of(const LmConfig *config, const LmBatch *batch)
+{
+	(void) batch;
+	return config->vocabulary;
+}
+
+static int64_t
+labels_of(const LmConfig *config, const LmBatch *batch)
+{
+	return config->multi_label ? (int64_t) batch->sets.n_sets : config->labels;
+}
+
+/* By LmObjectiveKind. */
+static const LmObjective objectives[] = {
+	[LM_OBJECTIVE_LANGUAGE] = {.name = "language",
+							   .least_group = 1,
+							   .most_group = 1,
+							   .writes_head = true,
+							   .n_targets = tokens_of,
+							   .weight = lm_batch_weight,
+							   .loss = lm_language_loss},
+	[LM_OBJECTIVE_LABELS] = {.name = "labels",
+							 .least_group = 1,
+							 .most_group = 1,
+							 .layout = lm_labels_layout,
+							 .scratch = lm_labels_scratch,
+							 .n_targets = labels_of,
+							 .weight = lm_batch_weight,
+							 .loss = lm_labels_loss},
+};
+
+const LmObjective *
+lm_objective(const LmConfig *config, const LmTrainOptions *options)
+{
+	int kind = (int) options->objective;
+	bool labelled = config->labels > 0;
+
+	if (kind == LM_OBJECTIVE_OF_MODEL)
+		kind = labelled ? LM_OBJECTIVE_LABELS : LM_OBJECTIVE_LANGUAGE;
+	if (kind < 0 || kind >= (int) (sizeof objectives / sizeof *objectives) ||
+		labelled != (kind == LM_OBJECTIVE_LABELS))
+		return NULL;
+	return &objectives[kind];
+}
+
+double
+lm_batch_weight(const LmBatch *batch)
+{
+	double sum = 0;
+
+	for (int i = 0; i < batch->n_tokens; i++)
+		if (batch->targets[i] >= 0)
+			sum += batch->weights[i];
+	return sum;
+}
+
+double
+lm_group_weight(const LmBatch *batch)
+{
+	int group = batch->group > 0 ? batch->group : 1, n_windows = 0;
+	double sum = 0;
+
+	for (int row = 0; row < batch->n_tokens; row++)
+	{
+		bool is_last = row + 1 == batch->n_tokens || batch->starts[row + 1] != batch->starts[row];
+
+		if (is_last && n_windows++ % group == 0)
+			sum += batch->weights[row];
+	}
+	return sum;
+}
