@@ -253,22 +253,21 @@ static void
 attention_forward_task(void *argument)
 {
 	Context *x = argument;
-
 	LmAttentionShape shape = attention_shape(x);
+	LmDocumentRows rows = {.n_rows = x->n_rows, .starts = x->starts};
 
-	lm_attention_forward(x->engine, x->y, x->b, x->a, x->starts, &x->dropout, x->n_rows, &shape,
-						 x->scratch);
+	lm_attention_forward(x->engine, x->y, x->b, x->a, &rows, &x->dropout, &shape, x->scratch);
 }
 
 static void
 attention_backward_task(void *argument)
 {
 	Context *x = argument;
-
 	LmAttentionShape shape = attention_shape(x);
+	LmDocumentRows rows = {.n_rows = x->n_rows, .starts = x->starts};
 
-	lm_attention_backward(x->engine, x->d, x->c, x->y, x->b, x->a, x->starts, &x->dropout,
-						  x->n_rows, &shape, x->scratch);
+	lm_attention_backward(x->engine, x->d, x->c, x->y, x->b, x->a, &rows, &x->dropout, &shape,
+						  x->scratch);
 }
 
 static void

@@ -308,23 +308,56 @@ lm_attention_qkv_channels(const LmAttentionShape *shape)
 	return (shape->heads + 2 * shape->kv_heads) * shape->head_size;
 }
 
+/* The rows that attention sees; arrays are [n_rows], an entry for each query. */
+typedef struct LmDocumentRows
+{
+	int n_rows;
+	const int32_t *starts; /* the row at which a row's document begins */
+	/* the row at which the document's prefix ends, which all of its rows see; NULL: no prefixes */
+	const int32_t *prefixes;
+} LmDocumentRows;
+
 /*
  * Causal multi-head attention inside documents, in blocks of queries and keys with a running
  * maximum and sum (Dao et al. 2022, algorithm 1), so that no T x T array exists. qkv [n_rows, A + 2
- * K]. starts [n_rows]: the row at which a row's document begins; row t sees rows starts[t] .. t,
- * with a window max(starts[t], t - window + 1) .. t. out [n_rows, A]; lse [n_rows, heads]: log of
- * the sum of exponentials, kept for the backward pass. dropout applies to the probabilities; in its
- * mask the channel is the key's position, and each head has a mask of its own.
+ * K]. Row t sees rows starts[t] .. t, with a window max(starts[t], t - window + 1) .. t; with a
+ * prefix, and no window, starts[t] .. max(t, prefixes[t] - 1). out [n_rows, A]; lse [n_rows,
+ * heads]: log of the sum of exponentials, kept for the backward pass. dropout applies to the
+ * probabilities; in its mask the channel is the key's position, and each head has a mask of its
+ * own.
  */
 void lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
-						  const int32_t *starts, const LmDropout *dropout, int n_rows,
+						  const LmDocumentRows *rows, const LmDropout *dropout,
 						  const LmAttentionShape *shape, void *scratch);
 /* dqkv [n_rows, A + 2 K] = the gradient of qkv, from dout and from out and lse of the forward pass.
  */
 void lm_attention_backward(LmEngine *engine, float *dqkv, const float *dout, const float *out,
-						   const float *lse, const float *qkv, const int32_t *starts,
-						   const LmDropout *dropout, int n_rows, const LmAttentionShape *shape,
-						   void *scratch);
+						   const float *lse, const float *qkv, const LmDocumentRows *rows,
+						   const LmDropout *dropout, const LmAttentionShape *shape, void *scratch);
+
+/* The rows of cross-attention; arrays are [n_rows], an entry for each query. */
+typedef struct LmCrossRows
+{
+	int n_rows;
+	const int32_t *starts; /* the row at which a row's document begins, of queries */
+	/* rows of the document's keys: from the first to before the second, perhaps none */
+	const int32_t *first_keys;
+	const int32_t *last_keys;
+} LmCrossRows;
+
+/*
+ * Attention of queries q [n_rows, A] to all keys and values, kv [n_keys, 2 K], of their document
+ * (Vaswani et al. 2017, section 3.2.3). Documents have their keys in the order of the documents, so
+ * that no two share one. Without keys the output is 0. The rest is as above, without a window.
+ */
+void lm_cross_attention_forward(LmEngine *engine, float *out, float *lse, const float *q,
+								const float *kv, const LmCrossRows *rows, const LmDropout *dropout,
+								const LmAttentionShape *shape, void *scratch);
+/* dq and dkv = the gradients of q and kv; rows of kv that no document has stay as they are. */
+void lm_cross_attention_backward(LmEngine *engine, float *dq, float *dkv, const float *dout,
+								 const float *out, const float *lse, const float *q,
+								 const float *kv, const LmCrossRows *rows, const LmDropout *dropout,
+								 const LmAttentionShape *shape, void *scratch);
 /* Bytes of scratch, enough for both directions and every shape; _for: without an engine. */
 size_t lm_attention_scratch(const LmEngine *engine, int n_rows);
 size_t lm_attention_scratch_for(int n_threads, int n_rows);

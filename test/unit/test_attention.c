@@ -13,6 +13,8 @@ typedef struct Case
 	LmAttentionShape shape;
 	int lengths[8]; /* of the documents, 0 ends; the last one is the rest */
 	float rate;
+	int prefixes[8]; /* of the documents: the length of each one's prefix */
+	bool cross; /* rows after the prefix see it alone, and its rows ask nothing */
 } Case;
 
 typedef struct Arrays
@@ -22,7 +24,7 @@ typedef struct Arrays
 	float *qkv, *out, *lse, *dout, *dqkv;
 	size_t n_qkv, n_out, n_lse;
 	int A, ld;
-	int32_t *starts, *positions, *examples;
+	int32_t *starts, *prefixes, *positions, *examples;
 	LmDropout dropout;
 	void *scratch;
 } Arrays;
@@ -46,6 +48,7 @@ make_arrays(const Case *of, LmEngine *engine)
 	arrays.lse = zero_array(arrays.n_lse);
 	arrays.dqkv = random_floats(arrays.n_qkv, 1, 3);
 	arrays.starts = calloc(n, sizeof(int32_t));
+	arrays.prefixes = calloc(n, sizeof(int32_t));
 	arrays.positions = calloc(n, sizeof(int32_t));
 	arrays.examples = calloc(n, sizeof(int32_t));
 	for (int i = 0; i < of->n_rows; i++)
@@ -56,6 +59,7 @@ make_arrays(const Case *of, LmEngine *engine)
 			document++;
 		}
 		arrays.starts[i] = start;
+		arrays.prefixes[i] = start + of->prefixes[document];
 		arrays.positions[i] = i - start;
 		arrays.examples[i] = document + 5;
 	}
@@ -74,24 +78,151 @@ free_arrays(Arrays *arrays)
 	free(arrays->dout);
 	free(arrays->dqkv);
 	free(arrays->starts);
+	free(arrays->prefixes);
 	free(arrays->positions);
 	free(arrays->examples);
 	free(arrays->scratch);
 }
 
-static void
-forward(Arrays *arrays)
+static LmDocumentRows
+rows_of(const Arrays *arrays)
 {
-	lm_attention_forward(arrays->engine, arrays->out, arrays->lse, arrays->qkv, arrays->starts,
-						 &arrays->dropout, arrays->of->n_rows, &arrays->of->shape, arrays->scratch);
+	return (LmDocumentRows){.n_rows = arrays->of->n_rows,
+							.starts = arrays->starts,
+							.prefixes = arrays->of->prefixes[0] > 0 ? arrays->prefixes : NULL};
+}
+
+/* ---- Cross-attention, by the same arrays as the others ------------------ */
+
+/* Rows that ask, and rows that are asked, each without gaps. */
+typedef struct Cross
+{
+	int n_queries, n_keys;
+	int32_t *starts, *first_keys, *last_keys, *positions, *examples;
+	float *q, *kv, *dq, *dkv, *out, *dout, *lse;
+	LmDropout dropout;
+	LmCrossRows rows;
+} Cross;
+
+static bool
+asks(const Arrays *arrays, int row)
+{
+	return row >= arrays->prefixes[row];
 }
 
 static void
-backward(Arrays *arrays)
+place_rows(Cross *cross, const Arrays *arrays)
 {
+	int start = 0, first_key = 0;
+
+	for (int row = 0; row < arrays->of->n_rows; row++)
+	{
+		if (row == arrays->starts[row])
+		{
+			start = cross->n_queries;
+			first_key = cross->n_keys;
+		}
+		if (!asks(arrays, row))
+		{
+			cross->n_keys++;
+			continue;
+		}
+		cross->starts[cross->n_queries] = start;
+		cross->first_keys[cross->n_queries] = first_key;
+		cross->last_keys[cross->n_queries] = cross->n_keys;
+		cross->positions[cross->n_queries] = arrays->positions[row];
+		cross->examples[cross->n_queries++] = arrays->examples[row];
+	}
+}
+
+static Cross
+make_cross(const Arrays *arrays)
+{
+	size_t n = (size_t) arrays->of->n_rows, q = 0, k = 0, A = (size_t) arrays->A;
+	size_t K2 = (size_t) arrays->ld - A, heads = (size_t) arrays->of->shape.heads;
+	Cross cross = {.starts = calloc(n, sizeof(int32_t)),
+				   .first_keys = calloc(n, sizeof(int32_t)),
+				   .last_keys = calloc(n, sizeof(int32_t)),
+				   .positions = calloc(n, sizeof(int32_t)),
+				   .examples = calloc(n, sizeof(int32_t)),
+				   .q = zero_array(n * A),
+				   .dq = random_floats(n * A, 1, 5),
+				   .out = random_floats(n * A, 1, 6),
+				   .dout = zero_array(n * A),
+				   .kv = zero_array(n * K2),
+				   .dkv = random_floats(n * K2, 1, 7),
+				   .lse = zero_array(n * heads)};
+
+	place_rows(&cross, arrays);
+	for (size_t row = 0; row < n; row++)
+		if (asks(arrays, (int) row))
+		{
+			memcpy(cross.q + q * A, arrays->qkv + row * (size_t) arrays->ld, A * sizeof(float));
+			memcpy(cross.dout + q++ * A, arrays->dout + row * A, A * sizeof(float));
+		}
+		else
+			memcpy(cross.kv + k++ * K2, arrays->qkv + row * (size_t) arrays->ld + A,
+				   K2 * sizeof(float));
+	cross.dropout = arrays->dropout;
+	cross.dropout.positions = cross.positions;
+	cross.dropout.examples = cross.examples;
+	cross.rows = (LmCrossRows){cross.n_queries, cross.starts, cross.first_keys, cross.last_keys};
+	return cross;
+}
+
+static void
+free_cross(Cross *cross)
+{
+	void *all[] = {cross->starts,	cross->first_keys, cross->last_keys, cross->positions,
+				   cross->examples, cross->q,		   cross->kv,		 cross->dq,
+				   cross->dkv,		cross->out,		   cross->dout,		 cross->lse};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		free(all[i]);
+}
+
+/* Both directions; the results go where those of self-attention do. */
+static void
+run_cross(Arrays *arrays)
+{
+	Cross cross = make_cross(arrays);
+	size_t q = 0, k = 0, A = (size_t) arrays->A, ld = (size_t) arrays->ld, K2 = ld - A;
+	size_t heads = (size_t) arrays->of->shape.heads;
+
+	lm_cross_attention_forward(arrays->engine, cross.out, cross.lse, cross.q, cross.kv, &cross.rows,
+							   &cross.dropout, &arrays->of->shape, arrays->scratch);
+	lm_cross_attention_backward(arrays->engine, cross.dq, cross.dkv, cross.dout, cross.out,
+								cross.lse, cross.q, cross.kv, &cross.rows, &cross.dropout,
+								&arrays->of->shape, arrays->scratch);
+	memset(arrays->dqkv, 0, arrays->n_qkv * sizeof(float));
+	memset(arrays->out, 0, arrays->n_out * sizeof(float));
+	for (size_t row = 0; row < (size_t) arrays->of->n_rows; row++)
+		if (asks(arrays, (int) row))
+		{
+			memcpy(arrays->dqkv + row * ld, cross.dq + q * A, A * sizeof(float));
+			memcpy(arrays->out + row * A, cross.out + q * A, A * sizeof(float));
+			memcpy(arrays->lse + row * heads, cross.lse + q++ * heads, heads * sizeof(float));
+		}
+		else
+			memcpy(arrays->dqkv + row * ld + A, cross.dkv + k++ * K2, K2 * sizeof(float));
+	free_cross(&cross);
+}
+
+static void
+run(Arrays *arrays)
+{
+	LmDocumentRows rows = rows_of(arrays);
+
+	if (arrays->of->cross)
+	{
+		run_cross(arrays);
+		return;
+	}
+	lm_attention_forward(arrays->engine, arrays->out, arrays->lse, arrays->qkv, &rows,
+						 &arrays->dropout, &arrays->of->shape, arrays->scratch);
 	lm_attention_backward(arrays->engine, arrays->dqkv, arrays->dout, arrays->out, arrays->lse,
-						  arrays->qkv, arrays->starts, &arrays->dropout, arrays->of->n_rows,
-						  &arrays->of->shape, arrays->scratch);
+						  arrays->qkv, &rows, &arrays->dropout, &arrays->of->shape,
+						  arrays->scratch);
 }
 
 /* ---- The naive twin, in float64 ----------------------------------------- */
@@ -162,16 +293,27 @@ first_key(const Arrays *arrays, int row)
 	return window > 0 && row - window + 1 > start ? row - window + 1 : start;
 }
 
+/* And the one after the last. */
+static int
+end_key(const Arrays *arrays, int row)
+{
+	int prefix = arrays->prefixes[row];
+
+	if (arrays->of->cross)
+		return asks(arrays, row) ? prefix : first_key(arrays, row);
+	return row + 1 > prefix ? row + 1 : prefix;
+}
+
 /* p and slopes of one query's keys, and the log of the sum of exponentials */
 static double
 twin_probabilities(Twin *twin, int row, int head)
 {
 	const Arrays *arrays = twin->arrays;
 	const LmAttentionShape *shape = &arrays->of->shape;
-	int first = first_key(arrays, row);
+	int first = first_key(arrays, row), end = end_key(arrays, row);
 	double max = -INFINITY, sum = 0, cap = shape->softcap;
 
-	for (int key = first; key <= row; key++)
+	for (int key = first; key < end; key++)
 	{
 		double score = dot(twin->qkv + place(arrays, row, 0, head),
 						   twin->qkv + place(arrays, key, 1, head), shape->head_size) *
@@ -182,9 +324,11 @@ twin_probabilities(Twin *twin, int row, int head)
 		twin->slopes[key - first] = 1 - tangent * tangent;
 		max = fmax(max, twin->p[key - first]);
 	}
-	for (int key = first; key <= row; key++)
+	if (first == end)
+		return 0;
+	for (int key = first; key < end; key++)
 		sum += exp(twin->p[key - first] - max);
-	for (int key = first; key <= row; key++)
+	for (int key = first; key < end; key++)
 		twin->p[key - first] = exp(twin->p[key - first] - max) / sum;
 	return max + log(sum);
 }
@@ -210,7 +354,7 @@ twin_forward(Twin *twin)
 
 			twin->lse[row * shape->heads + head] = twin_probabilities(twin, row, head);
 			memset(out, 0, (size_t) shape->head_size * sizeof *out);
-			for (int key = first; key <= row; key++)
+			for (int key = first; key < end_key(arrays, row); key++)
 			{
 				double p = twin->p[key - first] * twin_mask(twin, row, key, head);
 
@@ -240,7 +384,7 @@ twin_backward(Twin *twin)
 				dout[i] = arrays->dout[offset + (size_t) i];
 			delta = dot(dout, twin->out + offset, size);
 			twin_probabilities(twin, row, head);
-			for (int key = first; key <= row; key++)
+			for (int key = first; key < end_key(arrays, row); key++)
 			{
 				size_t k = place(arrays, key, 1, head), v = place(arrays, key, 2, head);
 				double p = twin->p[key - first], mask = twin_mask(twin, row, key, head);
@@ -308,8 +452,7 @@ case_holds(const Case *of, LmEngine *engine)
 	Twin twin = make_twin(&arrays);
 	double out, lse, dqkv, slopes;
 
-	forward(&arrays);
-	backward(&arrays);
+	run(&arrays);
 	twin_forward(&twin);
 	twin_backward(&twin);
 	out = worst_difference(arrays.out, twin.out, arrays.n_out);
@@ -377,10 +520,8 @@ test_plain(LmEngine *engine)
 	static const Case wide = {"", 300, {4, 4, 16, 0.25f, 0, 150}, {37, 150}, 0.1f};
 	Arrays a = make_arrays(&plain, engine), b = make_arrays(&wide, engine);
 
-	forward(&a);
-	backward(&a);
-	forward(&b);
-	backward(&b);
+	run(&a);
+	run(&b);
 	ok(same_bits(a.out, b.out, a.n_out) && same_bits(a.lse, b.lse, a.n_lse) &&
 		   same_bits(a.dqkv, b.dqkv, a.n_qkv),
 	   "a window as long as every document gives the bits of none");
@@ -398,8 +539,7 @@ test_threads(const Case *of)
 		LmEngine *engine = test_engine(n_threads, NULL);
 		Arrays arrays = make_arrays(of, engine);
 
-		forward(&arrays);
-		backward(&arrays);
+		run(&arrays);
 		if (out)
 			ok(same_bits(out, arrays.out, arrays.n_out) &&
 				   same_bits(dqkv, arrays.dqkv, arrays.n_qkv),
@@ -474,6 +614,17 @@ main(void)
 		{"a window in several blocks", 1100, {4, 2, 8, 0.35f, 3, 600}, {30}, 0.1f},
 		{"a window shorter than a block of queries", 1100, {2, 1, 8, 0.35f, 0, 20}, {700}, 0},
 		{"eight queries a key", 260, {8, 1, 32, 0.2f, 2, 100}, {130}, 0.1f},
+		{"prefixes", 80, {4, 2, 16, 0.25f, 0, 0}, {20, 30, 9}, 0.2f, {7, 30, 0, 1}},
+		{"a prefix of several blocks", 1300, {2, 1, 8, 0.35f, 3, 0}, {40, 1200}, 0.1f, {1, 1150}},
+		{"cross-attention", 80, {4, 2, 16, 0.25f, 3, 0}, {20, 30, 9}, 0.2f, {7, 29, 0, 1}, true},
+		{"cross-attention to several blocks",
+		 1500,
+		 {2, 1, 8, 0.35f, 0, 0},
+		 {40, 1400},
+		 0.1f,
+		 {1, 1100},
+		 true},
+		{"cross-attention to nothing", 20, {1, 1, 8, 0.35f, 0, 0}, {9}, 0, {0}, true},
 	};
 	LmEngine *engine = test_engine(2, NULL);
 	const LmSimd *simds[3];
@@ -490,6 +641,8 @@ main(void)
 	test_threads(&cases[5]);
 	test_threads(&cases[7]);
 	test_threads(&cases[9]);
+	test_threads(&cases[11]);
+	test_threads(&cases[13]);
 	is_int(kernels_host_state.live, 0, "everything is freed");
 	return done_testing();
 }

@@ -1,8 +1,9 @@
 /*
  * src/engine/kernels/attention.c
  *
- * Causal attention inside documents: a block of queries against blocks of keys with a running
- * maximum and sum (Dao et al. 2022, "FlashAttention", algorithm 1). Blocks of keys are long,
+ * Attention inside documents, causal, to a prefix, or to keys of other rows: a block of queries
+ * against blocks of keys with a running maximum and sum (Dao et al. 2022, "FlashAttention",
+ * algorithm 1). Blocks of keys are long,
  * because a document seldom is longer than one: then there are two large products a block of
  * queries, and nothing to correct.
  *
@@ -58,30 +59,70 @@ spans_size(int n_rows)
 
 void
 lm_attention_forward(LmEngine *engine, float *out, float *lse, const float *qkv,
-					 const int32_t *starts, const LmDropout *dropout, int n_rows,
+					 const LmDocumentRows *rows, const LmDropout *dropout,
 					 const LmAttentionShape *shape, void *scratch)
 {
-	LmAttention attention = lm_attention_begin(engine, shape, qkv, starts, dropout);
+	LmAttention attention = lm_attention_begin(engine, shape, qkv, rows, dropout);
 
 	attention.out = out;
 	attention.lse = lse;
-	lm_attention_run(engine, &attention, forward_piece, n_rows, FORWARD_QUERIES, scratch);
+	lm_attention_run(engine, &attention, forward_piece, rows->n_rows, FORWARD_QUERIES, scratch);
+}
+
+void
+lm_cross_attention_forward(LmEngine *engine, float *out, float *lse, const float *q,
+						   const float *kv, const LmCrossRows *rows, const LmDropout *dropout,
+						   const LmAttentionShape *shape, void *scratch)
+{
+	LmAttention attention = lm_cross_attention_begin(engine, shape, q, kv, rows, dropout);
+
+	attention.out = out;
+	attention.lse = lse;
+	lm_attention_run(engine, &attention, forward_piece, rows->n_rows, FORWARD_QUERIES, scratch);
 }
 
 LmAttention
 lm_attention_begin(const LmEngine *engine, const LmAttentionShape *shape, const float *qkv,
-				   const int32_t *starts, const LmDropout *dropout)
+				   const LmDocumentRows *rows, const LmDropout *dropout)
 {
 	return (LmAttention){
 		.engine = engine,
 		.simd = lm_simd(),
-		.qkv = qkv,
-		.starts = starts,
+		.q = qkv,
+		.k = qkv + lm_attention_query_channels(shape),
+		.v = qkv + lm_attention_query_channels(shape) + shape->kv_heads * shape->head_size,
+		.starts = rows->starts,
+		.prefixes = rows->prefixes,
 		.dropout = dropout,
 		.threshold = lm_dropout_threshold(dropout),
 		.shape = *shape,
 		.A = lm_attention_query_channels(shape),
-		.ld = lm_attention_qkv_channels(shape),
+		.ld_q = lm_attention_qkv_channels(shape),
+		.ld_k = lm_attention_qkv_channels(shape),
+		.group = shape->heads / shape->kv_heads,
+		.pieces = shape->heads,
+	};
+}
+
+LmAttention
+lm_cross_attention_begin(const LmEngine *engine, const LmAttentionShape *shape, const float *q,
+						 const float *kv, const LmCrossRows *rows, const LmDropout *dropout)
+{
+	return (LmAttention){
+		.engine = engine,
+		.simd = lm_simd(),
+		.q = q,
+		.k = kv,
+		.v = kv + shape->kv_heads * shape->head_size,
+		.starts = rows->starts,
+		.prefixes = rows->last_keys,
+		.first_keys = rows->first_keys,
+		.dropout = dropout,
+		.threshold = lm_dropout_threshold(dropout),
+		.shape = *shape,
+		.A = lm_attention_query_channels(shape),
+		.ld_q = lm_attention_query_channels(shape),
+		.ld_k = 2 * shape->kv_heads * shape->head_size,
 		.group = shape->heads / shape->kv_heads,
 		.pieces = shape->heads,
 	};
@@ -157,19 +198,36 @@ forward_document(const LmAttention *attention, LmSpan document, int head, int th
 	float *scores = lm_attention_block(attention, thread, 0);
 
 	for (int query = document.first; query < document.last; query += LM_QUERY_BLOCK)
-	{
-		LmBlock block = {.start = document.start, .query = query, .head = head};
+		forward_queries(attention, lm_attention_queries(attention, document, head, query), scores);
+}
 
-		block.n_queries = lm_smaller(LM_QUERY_BLOCK, document.last - query);
-		forward_queries(attention, block, scores);
+LmBlock
+lm_attention_queries(const LmAttention *attention, LmSpan document, int head, int query)
+{
+	LmBlock block = {
+		.prefix = {.first = document.start, .last = document.start},
+		.query = query,
+		.n_queries = lm_smaller(LM_QUERY_BLOCK, document.last - query),
+		.head = head,
+	};
+
+	if (attention->prefixes)
+		block.prefix.last = attention->prefixes[query];
+	block.end = query + block.n_queries;
+	if (attention->first_keys)
+	{
+		block.prefix.first = attention->first_keys[query];
+		block.end = block.prefix.last;
 	}
+	if (block.end < block.prefix.last)
+		block.end = block.prefix.last;
+	return block;
 }
 
 /* One block of queries against all keys it sees; out is divided by the running sums at the end. */
 static void
 forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 {
-	int end = block.query + block.n_queries;
 	RunningSoftmax running;
 
 	for (int i = 0; i < block.n_queries; i++)
@@ -177,17 +235,24 @@ forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 		running.max[i] = -INFINITY;
 		running.sum[i] = 0;
 	}
-	for (lm_attention_first_keys(attention, &block); block.key < end; block.key += LM_KEY_BLOCK)
+	for (lm_attention_first_keys(attention, &block); block.key < block.end;
+		 block.key += LM_KEY_BLOCK)
 	{
-		block.n_keys = lm_smaller(LM_KEY_BLOCK, end - block.key);
+		block.n_keys = lm_smaller(LM_KEY_BLOCK, block.end - block.key);
 		forward_block(attention, &block, &running, scores);
 	}
 	for (int i = 0; i < block.n_queries; i++)
 	{
 		int row = block.query + i;
+		float *out = attention->out + lm_attention_row_offset(attention, row, block.head);
 
-		attention->simd->scale(attention->out + lm_attention_row_offset(attention, row, block.head),
-							   1 / running.sum[i], (size_t) attention->shape.head_size);
+		if (block.first_key == block.end)
+		{
+			memset(out, 0, (size_t) attention->shape.head_size * sizeof *out);
+			running.max[i] = 0;
+			running.sum[i] = 1;
+		}
+		attention->simd->scale(out, 1 / running.sum[i], (size_t) attention->shape.head_size);
 		attention->lse[(size_t) row * (size_t) attention->shape.heads + (size_t) block.head] =
 			running.max[i] + logf(running.sum[i]);
 	}
@@ -196,10 +261,12 @@ forward_queries(const LmAttention *attention, LmBlock block, float *scores)
 void
 lm_attention_first_keys(const LmAttention *attention, LmBlock *block)
 {
-	int before =
-		attention->shape.window > 0 ? block->query + 1 - attention->shape.window - block->start : 0;
+	int before = attention->shape.window > 0
+					 ? block->query + 1 - attention->shape.window - block->prefix.first
+					 : 0;
 
-	block->first_key = block->start + (before > 0 ? before / LM_MASK_GROUP * LM_MASK_GROUP : 0);
+	block->first_key =
+		block->prefix.first + (before > 0 ? before / LM_MASK_GROUP * LM_MASK_GROUP : 0);
 	block->key = block->first_key;
 }
 
@@ -226,12 +293,12 @@ forward_block(const LmAttention *attention, const LmBlock *block, RunningSoftmax
 			_Alignas(64) float mask[LM_KEY_BLOCK];
 
 			lm_attention_mask(attention, block, i, mask);
-			attention->simd->multiply(row, mask, (size_t) lm_attention_seen(block, i));
+			attention->simd->multiply(row, mask, (size_t) lm_attention_seen(attention, block, i));
 		}
 	}
 	lm_matmul(attention->engine, out, scores,
-			  attention->qkv + lm_attention_value(attention, block->key, block->head), LM_NN,
-			  block->n_queries, size, block->n_keys, attention->A, LM_KEY_BLOCK, attention->ld, 1,
+			  attention->v + lm_attention_key(attention, block->key, block->head), LM_NN,
+			  block->n_queries, size, block->n_keys, attention->A, LM_KEY_BLOCK, attention->ld_k, 1,
 			  is_first ? 0 : 1);
 }
 
@@ -244,7 +311,7 @@ softmax_row(const LmAttention *attention, const LmBlock *block, int i, RunningSo
 
 	memset(row, 0, (size_t) hidden * sizeof *row);
 	return attention->simd->attention_softmax(row + hidden, &running->max[i], &running->sum[i],
-											  lm_attention_seen(block, i) - hidden,
+											  lm_attention_seen(attention, block, i) - hidden,
 											  block->n_keys - hidden);
 }
 
@@ -252,15 +319,15 @@ void
 lm_attention_scores(const LmAttention *attention, const LmBlock *block, float *scores)
 {
 	lm_matmul(attention->engine, scores,
-			  attention->qkv + lm_attention_query(attention, block->query, block->head),
-			  attention->qkv + lm_attention_key(attention, block->key, block->head), LM_NT,
+			  attention->q + lm_attention_query(attention, block->query, block->head),
+			  attention->k + lm_attention_key(attention, block->key, block->head), LM_NT,
 			  block->n_queries, block->n_keys, attention->shape.head_size, LM_KEY_BLOCK,
-			  attention->ld, attention->ld, attention->shape.scale, 0);
+			  attention->ld_q, attention->ld_k, attention->shape.scale, 0);
 	if (attention->shape.softcap > 0)
 		for (int i = 0; i < block->n_queries; i++)
 			attention->simd->softcap(scores + (size_t) i * LM_KEY_BLOCK,
 									 scores + (size_t) i * LM_KEY_BLOCK, attention->shape.softcap,
-									 (size_t) lm_attention_seen(block, i));
+									 (size_t) lm_attention_seen(attention, block, i));
 }
 
 void
@@ -273,6 +340,6 @@ lm_attention_mask(const LmAttention *attention, const LmBlock *block, int i, flo
 	LmMaskRow row = lm_mask_row(attention->dropout, attention->threshold, block->query + i,
 								(uint32_t) block->head);
 
-	attention->simd->dropout_mask(mask, &row, block->key - block->start,
-								  lm_attention_seen(block, i));
+	attention->simd->dropout_mask(mask, &row, block->key - block->prefix.first,
+								  lm_attention_seen(attention, block, i));
 }

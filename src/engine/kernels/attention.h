@@ -21,6 +21,13 @@ typedef struct LmSpan
 	int last;
 } LmSpan;
 
+/* Rows [first, last) of keys that all queries of a document see; the first is the document's. */
+typedef struct LmPrefix
+{
+	int first;
+	int last;
+} LmPrefix;
+
 /* The arguments of one call, forward or backward, and its scratch; shapes as in engine/ops.h. */
 typedef struct LmAttention
 {
@@ -28,15 +35,23 @@ typedef struct LmAttention
 	const LmSimd *simd;
 	float *out;
 	float *lse;
-	float *dqkv;
 	const float *dout;
-	const float *qkv;
+	/* of rows of ld_q floats, and of rows of ld_k floats; in self-attention all in one array */
+	const float *q;
+	const float *k;
+	const float *v;
+	float *dq;
+	float *dk;
+	float *dv;
+	int ld_q;
+	int ld_k;
 	const int32_t *starts;
+	const int32_t *prefixes; /* where they end; NULL: there are none */
+	const int32_t *first_keys; /* of cross-attention, where prefixes have all keys; NULL */
 	const LmDropout *dropout;
 	uint32_t threshold; /* 0: no dropout */
 	LmAttentionShape shape;
-	int A; /* floats of a row of queries, and of out */
-	int ld; /* floats of a row of qkv */
+	int A; /* floats of a row of out */
 	int group; /* queries that share a head of keys and values */
 	int pieces; /* of a span: heads of queries, or of keys and values */
 	LmSpan *spans;
@@ -49,7 +64,8 @@ typedef struct LmAttention
  */
 typedef struct LmBlock
 {
-	int start;
+	LmPrefix prefix;
+	int end; /* of all keys that the block's queries see */
 	int query;
 	int n_queries;
 	int first_key; /* of the first block of keys that these queries see */
@@ -58,9 +74,13 @@ typedef struct LmBlock
 	int head;
 } LmBlock;
 
-/* The whole of a call's arguments but its arrays. */
+/* The arguments of a call but its outputs: of self-attention, and of cross-attention. */
 LmAttention lm_attention_begin(const LmEngine *engine, const LmAttentionShape *shape,
-							   const float *qkv, const int32_t *starts, const LmDropout *dropout);
+							   const float *qkv, const LmDocumentRows *rows,
+							   const LmDropout *dropout);
+LmAttention lm_cross_attention_begin(const LmEngine *engine, const LmAttentionShape *shape,
+									 const float *q, const float *kv, const LmCrossRows *rows,
+									 const LmDropout *dropout);
 /* Runs piece attention->pieces times for each span. */
 void lm_attention_run(LmEngine *engine, LmAttention *attention, LmPiece piece, int n_rows,
 					  int most_queries, void *scratch);
@@ -79,27 +99,20 @@ lm_attention_block(const LmAttention *attention, int thread, int number)
 		   ((size_t) thread * 2 + (size_t) number) * LM_QUERY_BLOCK * LM_KEY_BLOCK;
 }
 
-/* Offset of a head's query in an array [n_rows, A + 2 K]. */
+/* Offset of a head's query in q and dq. */
 static inline size_t
 lm_attention_query(const LmAttention *attention, int row, int head)
 {
-	return (size_t) row * (size_t) attention->ld +
+	return (size_t) row * (size_t) attention->ld_q +
 		   (size_t) head * (size_t) attention->shape.head_size;
 }
 
-/* Offset of the key that a head of queries reads, and of the value. */
+/* Offset in k, v, dk and dv of the key, and of the value, that a head of queries reads. */
 static inline size_t
 lm_attention_key(const LmAttention *attention, int row, int head)
 {
-	return lm_attention_query(attention, row, attention->shape.heads + head / attention->group);
-}
-
-static inline size_t
-lm_attention_value(const LmAttention *attention, int row, int head)
-{
-	return lm_attention_query(attention, row,
-							  attention->shape.heads + attention->shape.kv_heads +
-								  head / attention->group);
+	return (size_t) row * (size_t) attention->ld_k +
+		   (size_t) (head / attention->group) * (size_t) attention->shape.head_size;
 }
 
 /* Offset in an array [n_rows, A]. */
@@ -110,9 +123,12 @@ lm_attention_row_offset(const LmAttention *attention, int row, int head)
 		   (size_t) head * (size_t) attention->shape.head_size;
 }
 
+/* The block of queries from `query` on, without keys. */
+LmBlock lm_attention_queries(const LmAttention *attention, LmSpan document, int head, int query);
+
 /*
  * Sets first_key and key: to the first block of keys that the block's first query sees, at a
- * distance from the document's start of which masks are made.
+ * distance from the document's first key of which masks are made.
  */
 void lm_attention_first_keys(const LmAttention *attention, LmBlock *block);
 
@@ -126,11 +142,14 @@ lm_attention_clamp(const LmBlock *block, int n)
 	return n < 0 ? 0 : n < block->n_keys ? n : block->n_keys;
 }
 
-/* The block's keys that query i sees end here: with itself. */
+/* The block's keys that query i sees end here: with itself, or with the prefix. */
 static inline int
-lm_attention_seen(const LmBlock *block, int i)
+lm_attention_seen(const LmAttention *attention, const LmBlock *block, int i)
 {
-	return lm_attention_clamp(block, block->query + i + 1 - block->key);
+	int own = attention->first_keys ? 0 : block->query + i + 1;
+	int end = own > block->prefix.last ? own : block->prefix.last;
+
+	return lm_attention_clamp(block, end - block->key);
 }
 
 /* The block's keys before this one are outside the window of query i. */

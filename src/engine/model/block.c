@@ -113,12 +113,13 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmHeads heads = lm_network_heads(network, layer);
 	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
+	LmDocumentRows rows = {n, pass->batch->starts, NULL};
 
 	forward(network, kept->qkv, kept->norm1, &to_qkv, LM_TARGET_ATTENTION, pass, layer);
 	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads,
 					 n);
-	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, pass->batch->starts,
-						 &inside, n, &shape, a->scratch);
+	lm_attention_forward(engine, kept->attention, kept->lse, kept->qkv, &rows, &inside, &shape,
+						 a->scratch);
 	forward(network, config->post_norm ? kept->post1.x : a->narrow, kept->attention, &projection,
 			LM_TARGET_PROJECTION, pass, layer);
 	post_norm_forward(network, &kept->post1, w->post_norm1_weight, w->post_norm1_bias, pass);
@@ -165,6 +166,7 @@ attention_backward(LmNetwork *network, const LmPass *pass, const float *dy, int 
 	LmHeads heads = lm_network_heads(network, layer);
 	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
+	LmDocumentRows rows = {n, pass->batch->starts, NULL};
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
 
 	/* middle = x + dropout(post1(projection(attention))) */
@@ -175,8 +177,8 @@ attention_backward(LmNetwork *network, const LmPass *pass, const float *dy, int 
 	backward(network, dattention, dw->projection_weight, dw->projection_bias, dbranch,
 			 kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
 	/* attention = softmax(q k') v */
-	lm_attention_backward(engine, dqkv, dattention, kept->attention, kept->lse, kept->qkv,
-						  pass->batch->starts, &inside, n, &shape, a->scratch);
+	lm_attention_backward(engine, dqkv, dattention, kept->attention, kept->lse, kept->qkv, &rows,
+						  &inside, &shape, a->scratch);
 	/* qkv = heads(norm1 w' + bias) */
 	lm_heads_backward(engine, dqkv, dw->query_norm_weight, dw->key_norm_weight, kept->raw,
 					  kept->head_rstd, pass->batch->positions, &heads, n, a->scratch);
