@@ -21,8 +21,8 @@ typedef struct LmLossSample
 } LmLossSample;
 
 /*
- * Adds a batch: nll [n_tokens], read where a row has a target. A window is one piece; in one long
- * text 64 tokens are one.
+ * Adds a batch: nll [n_tokens] as lm_trainer_nll has it. A window is one piece, or a group of
+ * windows; in one long text 64 tokens are one.
  */
 void lm_loss_sample_add(LmLossSample *sample, const LmBatch *batch, const float *nll,
 						bool one_text);

@@ -38,6 +38,8 @@ typedef enum LmObjectiveKind
 	LM_OBJECTIVE_OF_MODEL, /* labels where the model has some, else language */
 	LM_OBJECTIVE_LANGUAGE,
 	LM_OBJECTIVE_LABELS,
+	LM_OBJECTIVE_DPO, /* pairs of answers, which of them was chosen */
+	LM_OBJECTIVE_ORPO, /* the same without a reference */
 } LmObjectiveKind;
 
 #define LM_MAX_FIGURES 4 /* numbers that an objective reports beside its loss */
@@ -71,7 +73,12 @@ typedef struct LmTrainOptions
 	double beta2;
 	double epsilon;
 	double grad_clip; /* 0: none */
-	double label_smoothing; /* of lm_cross_entropy; reported losses exclude it */
+	/*
+	 * of lm_cross_entropy, where reported losses exclude it; of DPO the share of swapped pairs,
+	 * where they include it
+	 */
+	double label_smoothing;
+	double beta; /* of DPO and ORPO: above 0 */
 	uint64_t seed;
 } LmTrainOptions;
 
@@ -182,6 +189,20 @@ bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const 
  * weight; with groups that of each group, at its last row. Lives until the next call.
  */
 const float *lm_trainer_nll(const LmTrainer *trainer);
+
+/*
+ * The log-likelihood of each window of a batch, without dropout: the sum over its rows with a
+ * target, whatever the objective; values [windows of the batch]. Errors of lm_trainer_evaluate.
+ */
+bool lm_trainer_likelihoods(float *values, LmTrainer *trainer, const LmBatch *batch,
+							LmError *error);
+
+/*
+ * The logarithms of the probabilities of all tokens after n_rows rows from first_row on of the
+ * batch that was evaluated last, or whose likelihoods were computed last: out [n_rows, vocabulary].
+ */
+bool lm_trainer_log_probs(float *out, LmTrainer *trainer, int first_row, int n_rows,
+						  LmError *error);
 
 /* Logits of every row, for tests: out [n_tokens, vocabulary]. */
 bool lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error);

@@ -20,6 +20,7 @@ typedef struct Corner
 	LmConfig config;
 	bool unequal;
 	int stride; /* checks one of so many parameters; 0: each */
+	LmObjectiveKind objective;
 } Corner;
 
 typedef struct Problem
@@ -126,6 +127,21 @@ set_labels(LmBatch *batch, const LmConfig *config, uint64_t *state)
 	}
 }
 
+/* A fourth sequence, so that there are two pairs; references near the likelihoods. */
+static inline void
+set_pairs(LmBatch *batch, const Corner *corner, int example, uint64_t *state)
+{
+	append_sequence(batch, 7, corner->config.vocabulary, corner->unequal, example + 3, state);
+	batch->group = 2;
+	for (int row = 0; row < batch->n_tokens; row++)
+	{
+		batch->values[row] = -3.0f * (float) (batch->positions[row] + 1);
+		/* the beginning of the first two is their prompt's */
+		if (batch->positions[row] < 2 && batch->starts[row] <= 12)
+			batch->targets[row] = -1;
+	}
+}
+
 /* Away from the beginning, where biases are zero and attention is nearly uniform. */
 static inline void
 move_away(float *block, const LmParamTable *table, uint64_t *state)
@@ -143,6 +159,9 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 	LmTrainOptions options = small_options(32);
 
 	options.learning_rate = options.min_learning_rate = 0;
+	options.objective = corner->objective;
+	if (corner->objective == LM_OBJECTIVE_DPO)
+		options.label_smoothing = 0.2;
 	problem->failed = false;
 	problem->trainer = create_trainer(engine, &corner->config, &options);
 	move_away(lm_trainer_params(problem->trainer), lm_trainer_table(problem->trainer), state);
@@ -158,6 +177,8 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 						3 * i + 1, state);
 		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal,
 						3 * i + 2, state);
+		if (corner->objective == LM_OBJECTIVE_DPO || corner->objective == LM_OBJECTIVE_ORPO)
+			set_pairs(&problem->batches[i], corner, 3 * i, state);
 		if (corner->config.labels > 0)
 			set_labels(&problem->batches[i], &corner->config, state);
 	}

@@ -2,8 +2,8 @@
  * test/unit/test_pytorch.c
  *
  * Logits, loss, gradients and ten or twenty steps of AdamW against PyTorch, on a packed batch with
- * unequal weights, also of an adapter (fixtures by test/reference/make_fixtures.py), and of models
- * of Transformers (by finetune.py).
+ * unequal weights, also of an adapter (fixtures by test/reference/make_fixtures.py), of pairs
+ * (preferences.py), and of models of Transformers (finetune.py).
  */
 #include "safetensors.h"
 #include "train_support.h"
@@ -13,29 +13,34 @@ static const int lengths[] = {12, 5, 1, 9};
 static LmBatch
 read_batch(const Safetensors *file, const LmHost *host)
 {
-	size_t count = 0;
+	size_t count = 0, n_values = 0;
+	const float *lengths_of_pairs = safetensors_find(file, "lengths", &count);
 	const float *tokens = safetensors_find(file, "tokens", &count);
 	const float *targets = safetensors_find(file, "targets", &count);
 	const float *weights = safetensors_find(file, "weights", &count);
+	const float *values = safetensors_find(file, "values", &n_values);
 	LmBatch batch = create_batch(host, (int) count);
 
 	for (int sequence = 0; sequence < 4; sequence++)
-		for (int i = 0; i < lengths[sequence]; i++)
+	{
+		int length =
+			lengths_of_pairs && values ? (int) lengths_of_pairs[sequence] : lengths[sequence];
+
+		for (int i = 0; i < length; i++)
 		{
 			int row = batch.n_tokens + i;
 
 			batch.tokens[row] = (int32_t) tokens[row];
 			batch.targets[row] = (int32_t) targets[row];
 			batch.weights[row] = weights[row];
+			batch.values[row] = values ? values[row] : 0;
 			batch.positions[row] = i;
 			batch.starts[row] = batch.n_tokens;
 			batch.examples[row] = sequence;
-			if (i == lengths[sequence] - 1)
-			{
-				batch.n_tokens += lengths[sequence];
-				break;
-			}
 		}
+		batch.n_tokens += length;
+	}
+	batch.group = values ? 2 : 1;
 	return batch;
 }
 
@@ -121,12 +126,23 @@ compare_logits(LmTrainer *trainer, const LmBatch *batch, const Safetensors *file
 	return difference;
 }
 
-static void
-test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmConfig *config)
+/* Figure `number` of a step against the file's array of that name; none there: no difference. */
+static double
+compare_figure(const LmStepResult *result, int number, const Safetensors *file, const char *name,
+			   int step)
 {
-	LmTrainOptions options = lm_train_options_default();
+	size_t count;
+	const float *wanted = safetensors_find(file, name, &count);
+
+	return wanted ? fabs(result->figures[number] - wanted[step]) : 0;
+}
+
+static void
+test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig *config,
+		  LmTrainOptions options)
+{
 	size_t count = 0;
-	double largest, difference, losses_differ = 0;
+	double largest, difference, losses_differ = 0, figures_differ = 0;
 	LmTrainer *trainer;
 	LmStepResult result;
 	LmError error;
@@ -135,7 +151,7 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 	const float *losses;
 
 	printf("# %s\n", path);
-	options.max_tokens = 27;
+	options.max_tokens = 33;
 	options.schedule = LM_SCHEDULE_CONSTANT;
 	options.learning_rate = 1e-2;
 	options.warmup_steps = 0;
@@ -154,6 +170,9 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 		if (!lm_trainer_step(&result, trainer, step, &batch, 1, NULL, NULL, &error))
 			printf("# %s\n", error.message);
 		losses_differ = fmax(losses_differ, fabs(result.loss - losses[step]));
+		figures_differ =
+			fmax(figures_differ, fmax(compare_figure(&result, 0, &file, "margins", step),
+									  compare_figure(&result, 1, &file, "accuracies", step)));
 		if (step > 0)
 			continue;
 		difference = compare_block(lm_trainer_gradient(trainer), lm_trainer_table(trainer), &file,
@@ -161,6 +180,8 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 		is_near(difference / largest, 0, 1e-5, "gradients are PyTorch's");
 	}
 	is_near(losses_differ, 0, 1e-5, "the losses of all steps are PyTorch's");
+	if (options.objective != LM_OBJECTIVE_OF_MODEL)
+		is_near(figures_differ, 0, 1e-5, "and so are margins and accuracies");
 	difference = compare_block(lm_trainer_params(trainer), lm_trainer_table(trainer), &file,
 							   "after.", &largest);
 	is_near(difference, 0, 1e-4, "weights after these steps of AdamW are PyTorch's");
@@ -168,6 +189,29 @@ test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmCon
 	lm_batch_free(&batch, host);
 	safetensors_close(&file);
 	lm_trainer_free(trainer);
+}
+
+static void
+test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmConfig *config)
+{
+	test_with(engine, host, path, config, lm_train_options_default());
+}
+
+/* The losses of test/reference/preferences.py. */
+static void
+test_preferences(LmEngine *engine, const LmHost *host, LmConfig config)
+{
+	LmTrainOptions options = lm_train_options_default();
+
+	config.layers = 1;
+	options.objective = LM_OBJECTIVE_DPO;
+	options.beta = 0.3;
+	options.label_smoothing = 0.1;
+	test_with(engine, host, "test/fixtures/dpo.safetensors", &config, options);
+	options.objective = LM_OBJECTIVE_ORPO;
+	options.beta = 0.2;
+	options.label_smoothing = 0;
+	test_with(engine, host, "test/fixtures/orpo.safetensors", &config, options);
 }
 
 /* The shapes of test/reference/finetune.py. */
@@ -283,6 +327,7 @@ main(void)
 
 	config.vocabulary = 23;
 	test_fixture(engine, &host, "test/fixtures/gpt2-tanh.safetensors", &config);
+	test_preferences(engine, &host, config);
 	config.lora_rank = 4;
 	config.lora_alpha = 6;
 	test_fixture(engine, &host, "test/fixtures/gpt2-adapter.safetensors", &config);

@@ -85,19 +85,19 @@ head_gradient(LmNetwork *network, const LmPass *pass, float *logits, int first, 
 }
 
 void
-lm_network_logits(LmNetwork *network, float *out, const LmPass *pass)
+lm_network_logits(LmNetwork *network, float *out, int first_row, int n_rows)
 {
 	LmLinear head = head_of(network);
 	int C = network->config.channels, V = network->config.vocabulary;
 
-	for (int first = 0; first < pass->batch->n_tokens; first += network->logits_rows)
+	for (int done = 0; done < n_rows; done += network->logits_rows)
 	{
-		int left = pass->batch->n_tokens - first;
+		int left = n_rows - done;
 		int n = left < network->logits_rows ? left : network->logits_rows;
-		float *logits = out + (size_t) first * V;
+		float *logits = out + (size_t) done * V;
 
-		lm_linear_forward(network->engine, logits, network->activations.norm + (size_t) first * C,
-						  &head, n);
+		lm_linear_forward(network->engine, logits,
+						  network->activations.norm + (size_t) (first_row + done) * C, &head, n);
 		cap_logits(network, logits, logits, n);
 	}
 }

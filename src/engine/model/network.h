@@ -120,6 +120,7 @@ typedef struct LmActivations
 	float *rotary; /* [context, rotary_size]; only with rope */
 	float *rotary_local; /* the same for the layers with rope_local_base */
 	LmLabelActivations labels; /* NULLs without labels */
+	float *row_weights; /* [N] in the place of the batch's; only with pairs */
 	/* [N, rank], of one layer at a time; NULL, as the next two, without an adapter */
 	float *lora_h;
 	float *lora_dh;
@@ -194,8 +195,8 @@ void lm_network_backward(LmNetwork *network, const LmPass *pass);
  */
 bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 
-/* out [n_tokens, V], after lm_network_forward */
-void lm_network_logits(LmNetwork *network, float *out, const LmPass *pass);
+/* out [n_rows, V], of rows from first_row on, after lm_network_forward */
+void lm_network_logits(LmNetwork *network, float *out, int first_row, int n_rows);
 
 /*
  * From kept->x and its norm, kept->norm1, to the MLP's branch in activations.narrow, which the

@@ -4,7 +4,7 @@
  * The table of objectives.
  */
 #include "model/labels.h"
-#include "model/objective.h"
+#include "model/preference.h"
 
 static int64_t
 tokens_of(const LmConfig *config, const LmBatch *batch)
@@ -36,6 +36,24 @@ static const LmObjective objectives[] = {
 							 .n_targets = labels_of,
 							 .weight = lm_batch_weight,
 							 .loss = lm_labels_loss},
+	[LM_OBJECTIVE_DPO] = {.name = "dpo",
+						  .least_group = 2,
+						  .most_group = 2,
+						  .writes_head = true,
+						  .figures = {"reward_margin", "preference_accuracy"},
+						  .layout = lm_preference_layout,
+						  .n_targets = tokens_of,
+						  .weight = lm_group_weight,
+						  .loss = lm_dpo_loss},
+	[LM_OBJECTIVE_ORPO] = {.name = "orpo",
+						   .least_group = 2,
+						   .most_group = 2,
+						   .writes_head = true,
+						   .figures = {"reward_margin", "preference_accuracy"},
+						   .layout = lm_preference_layout,
+						   .n_targets = tokens_of,
+						   .weight = lm_group_weight,
+						   .loss = lm_orpo_loss},
 };
 
 const LmObjective *
@@ -67,14 +85,18 @@ double
 lm_group_weight(const LmBatch *batch)
 {
 	int group = batch->group > 0 ? batch->group : 1, n_windows = 0;
-	double sum = 0;
+	double sum = 0, weight = 0;
 
 	for (int row = 0; row < batch->n_tokens; row++)
 	{
 		bool is_last = row + 1 == batch->n_tokens || batch->starts[row + 1] != batch->starts[row];
 
-		if (is_last && n_windows++ % group == 0)
-			sum += batch->weights[row];
+		if (batch->targets[row] >= 0 && batch->weights[row] != 0)
+			weight = batch->weights[row];
+		if (!is_last)
+			continue;
+		sum += n_windows++ % group == 0 ? weight : 0;
+		weight = 0;
 	}
 	return sum;
 }

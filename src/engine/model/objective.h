@@ -9,6 +9,7 @@
  *   | objective  | group  | a window's targets                                               |
  *   | language   | 1      | each row's next token, or -1                                     |
  *   | labels     | 1      | the last row's label, or set of labels; else -1                  |
+ *   | dpo, orpo  | 2      | each row's next token, or -1 (model/preference.h)                |
  */
 #ifndef LM_OBJECTIVE_H
 #define LM_OBJECTIVE_H
@@ -41,8 +42,8 @@ typedef struct LmObjective
 	 * Σ weight loss after lm_network_forward, over rows (groups of 1) or over groups. With scale
 	 * above 0 also the gradient of scale times that sum: in activations.narrow with respect to
 	 * activations.norm, and += (or =: writes_head) in the head's. Adds to network->figures, each
-	 * times the weight. Leaves losses in activations.nll: of the rows with a target, or of a group
-	 * at its last row.
+	 * times the weight. With scale 0, leaves losses in activations.nll: of the rows with a target,
+	 * or of a group at its last row.
 	 */
 	double (*loss)(LmNetwork *network, const LmPass *pass, float scale);
 } LmObjective;
@@ -53,7 +54,7 @@ typedef struct LmObjective
  */
 const LmObjective *lm_objective(const LmConfig *config, const LmTrainOptions *options);
 
-/* The sum of the weights of groups, each of which has that of its first window's last row. */
+/* The sum of the weights of groups, each of which has that of its first window's last target. */
 double lm_group_weight(const LmBatch *batch);
 
 /* The loss and the parts of it that other objectives use (model/language.c). */

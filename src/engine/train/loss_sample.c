@@ -12,11 +12,46 @@
 /* tokens in a piece of a single text; tokens this far apart are nearly independent */
 #define PIECE_TOKENS 64
 
+static void
+add_piece(LmLossSample *sample, double weight, double loss)
+{
+	int part = (int) (sample->n_pieces++ % LM_LOSS_PARTS);
+
+	sample->sum[part] += weight * loss;
+	sample->weight[part] += weight;
+}
+
+/* A group is a piece; its loss is at its last row, and its weight that of its first window. */
+static void
+add_groups(LmLossSample *sample, const LmBatch *batch, const float *nll)
+{
+	int n_windows = 0;
+	double weight = 0;
+
+	for (int row = 0; row < batch->n_tokens; row++)
+	{
+		bool is_last = row + 1 == batch->n_tokens || batch->starts[row + 1] != batch->starts[row];
+
+		if (n_windows % batch->group == 0 && batch->targets[row] >= 0 && batch->weights[row] != 0)
+			weight = batch->weights[row];
+		if (is_last && ++n_windows % batch->group == 0)
+		{
+			add_piece(sample, weight, nll[row]);
+			weight = 0;
+		}
+	}
+}
+
 void
 lm_loss_sample_add(LmLossSample *sample, const LmBatch *batch, const float *nll, bool one_text)
 {
 	int32_t piece = -1; /* the row where the present piece begins */
 
+	if (batch->group > 1)
+	{
+		add_groups(sample, batch, nll);
+		return;
+	}
 	for (int i = 0; i < batch->n_tokens; i++)
 	{
 		int32_t begin = i - (one_text ? batch->positions[i] % PIECE_TOKENS : batch->positions[i]);

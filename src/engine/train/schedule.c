@@ -34,6 +34,7 @@ lm_train_options_default(void)
 		.beta2 = 0.95,
 		.epsilon = 1e-8,
 		.grad_clip = 1.0,
+		.beta = 0.1,
 		.seed = 0,
 	};
 }
@@ -52,6 +53,8 @@ lm_train_options_check(const LmTrainOptions *options, LmError *error)
 	if (!lm_block_type_numbered(options->base_type))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "type %d of a base is not known",
 					   options->base_type);
+	if (!(options->beta > 0))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "beta %g is not above 0", options->beta);
 	return true;
 }
 

@@ -13,32 +13,13 @@
 #include <string.h>
 
 #include "engine/optimizer.h"
-#include "model/frozen.h"
-#include "model/objective.h"
+#include "train/trainer_private.h"
 
 /* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 
 /* torch.nn.utils.clip_grad_norm_ divides by norm + 1e-6. */
 #define CLIP_EPSILON 1e-6
-
-struct LmTrainer
-{
-	LmEngine *engine;
-	LmTrainOptions options;
-	LmParamTable *table;
-	float *params; /* and the gradient after them */
-	float *gradient;
-	const LmOptimizer *optimizer;
-	float *moments; /* as many blocks as the optimizer has */
-	LmParamTable *base_table; /* NULL, as the next one, without an adapter */
-	float *base;
-	LmFrozen frozen;
-	void *activations;
-	void *squares; /* scratch of the norm */
-	void *scratch; /* of the optimizer */
-	LmNetwork network;
-};
 
 typedef struct Sizes
 {
@@ -430,59 +411,6 @@ update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 	for (int i = 0; i < trainer->optimizer->n_moments; i++)
 		update.moments[i] = lm_trainer_moments(trainer, i);
 	return update;
-}
-
-bool
-lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch,
-					LmError *error)
-{
-	LmPass pass = {.batch = batch, .options = &trainer->options};
-	double loss;
-
-	if (!lm_network_check(&trainer->network, batch, error))
-		return false;
-	lm_engine_begin(trainer->engine);
-	memset(trainer->network.figures, 0, sizeof trainer->network.figures);
-	lm_network_forward(&trainer->network, &pass);
-	loss = lm_network_loss(&trainer->network, &pass, 0);
-	if (lm_engine_stopped(trainer->engine))
-		return lm_fail(error, LM_ERR_STOPPED, -1, "evaluation was stopped");
-	*sum += loss;
-	*weight += trainer->network.objective->weight(batch);
-	return true;
-}
-
-const float *
-lm_trainer_nll(const LmTrainer *trainer)
-{
-	return trainer->network.activations.nll;
-}
-
-const char *const *
-lm_trainer_figure_names(const LmTrainer *trainer)
-{
-	return trainer->network.objective->figures;
-}
-
-const double *
-lm_trainer_figures(const LmTrainer *trainer)
-{
-	return trainer->network.figures;
-}
-
-bool
-lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error)
-{
-	LmPass pass = {.batch = batch};
-
-	if (!lm_network_check(&trainer->network, batch, error))
-		return false;
-	lm_engine_begin(trainer->engine);
-	lm_network_forward(&trainer->network, &pass);
-	lm_network_logits(&trainer->network, out, &pass);
-	if (lm_engine_stopped(trainer->engine))
-		return lm_fail(error, LM_ERR_STOPPED, -1, "evaluation was stopped");
-	return true;
 }
 
 LmEngine *

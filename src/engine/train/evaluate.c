@@ -1,0 +1,122 @@
+/*
+ * src/engine/train/evaluate.c
+ *
+ * The weights of a trainer, measured on a batch: losses, likelihoods, probabilities.
+ */
+#include <string.h>
+
+#include "train/trainer_private.h"
+
+static bool forward(LmTrainer *trainer, const LmPass *pass, LmError *error);
+static bool is_done(const LmTrainer *trainer, LmError *error);
+
+bool
+lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const LmBatch *batch,
+					LmError *error)
+{
+	LmPass pass = {.batch = batch, .options = &trainer->options};
+	double loss;
+
+	if (!forward(trainer, &pass, error))
+		return false;
+	memset(trainer->network.figures, 0, sizeof trainer->network.figures);
+	loss = lm_network_loss(&trainer->network, &pass, 0);
+	if (!is_done(trainer, error))
+		return false;
+	*sum += loss;
+	*weight += trainer->network.objective->weight(batch);
+	return true;
+}
+
+bool
+lm_trainer_likelihoods(float *values, LmTrainer *trainer, const LmBatch *batch, LmError *error)
+{
+	LmPass pass = {.batch = batch, .options = &trainer->options};
+	const float *nll = trainer->network.activations.nll;
+	double sum = 0;
+
+	if (!forward(trainer, &pass, error))
+		return false;
+	(void) lm_language_loss(&trainer->network, &pass, 0);
+	if (!is_done(trainer, error))
+		return false;
+	for (int row = 0; row < batch->n_tokens; row++)
+	{
+		bool is_last = row + 1 == batch->n_tokens || batch->starts[row + 1] != batch->starts[row];
+
+		if (batch->targets[row] >= 0 && batch->weights[row] != 0)
+			sum -= nll[row];
+		if (!is_last)
+			continue;
+		*values++ = (float) sum;
+		sum = 0;
+	}
+	return true;
+}
+
+bool
+lm_trainer_log_probs(float *out, LmTrainer *trainer, int first_row, int n_rows, LmError *error)
+{
+	size_t V = (size_t) trainer->table->config.vocabulary;
+
+	if (first_row < 0 || n_rows < 0 || first_row > trainer->network.capacity - n_rows)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d rows from row %d on are not in a batch",
+					   n_rows, first_row);
+	lm_engine_begin(trainer->engine);
+	lm_network_logits(&trainer->network, out, first_row, n_rows);
+	for (int row = 0; row < n_rows && !lm_engine_stopped(trainer->engine); row++)
+	{
+		float *logits = out + (size_t) row * V;
+		double lse = lm_log_sum_exp(logits, (int) V);
+
+		for (size_t i = 0; i < V; i++)
+			logits[i] = (float) (logits[i] - lse);
+	}
+	return is_done(trainer, error);
+}
+
+const float *
+lm_trainer_nll(const LmTrainer *trainer)
+{
+	return trainer->network.activations.nll;
+}
+
+const char *const *
+lm_trainer_figure_names(const LmTrainer *trainer)
+{
+	return trainer->network.objective->figures;
+}
+
+const double *
+lm_trainer_figures(const LmTrainer *trainer)
+{
+	return trainer->network.figures;
+}
+
+bool
+lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error)
+{
+	LmPass pass = {.batch = batch, .options = &trainer->options};
+
+	if (!forward(trainer, &pass, error))
+		return false;
+	lm_network_logits(&trainer->network, out, 0, batch->n_tokens);
+	return is_done(trainer, error);
+}
+
+static bool
+forward(LmTrainer *trainer, const LmPass *pass, LmError *error)
+{
+	if (!lm_network_check(&trainer->network, pass->batch, error))
+		return false;
+	lm_engine_begin(trainer->engine);
+	lm_network_forward(&trainer->network, pass);
+	return true;
+}
+
+static bool
+is_done(const LmTrainer *trainer, LmError *error)
+{
+	return !lm_engine_stopped(trainer->engine) ||
+		   lm_fail(error, LM_ERR_STOPPED, -1, "evaluation was stopped");
+}
