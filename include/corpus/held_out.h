@@ -9,13 +9,15 @@
 
 #include "corpus/label_table.h"
 #include "corpus/row_counts.h"
+#include "corpus/source_task.h"
 
 /* Which rows are held out for validation; groups of equal rows share one decision. */
 typedef struct GptHeldOut
 {
 	double fraction;
 	bool prompted; /* rows have prompts, ... */
-	bool labelled; /* ... or labels */
+	bool labelled; /* ... or labels, ... */
+	bool whole; /* ... or lose their meaning if they are cut */
 	bool all_equal; /* all rows have the same text */
 	GptRowCounts *counts; /* of all rows; after _choose only of those that are held out or cut */
 	bool *learnt_labels; /* [labels] has a row that is not counted; NULL: no label has */
@@ -25,7 +27,7 @@ typedef struct GptHeldOut
 } GptHeldOut;
 
 /* In the current memory context. fraction: above 0, below 1. */
-extern GptHeldOut *gpt_held_out_create(double fraction, bool prompted, bool labelled);
+extern GptHeldOut *gpt_held_out_create(double fraction, const GptTask *task);
 extern void gpt_held_out_free(GptHeldOut *held);
 
 /*

@@ -9,17 +9,23 @@
 #include "core/clean_options.h"
 #include "core/compat.h"
 #include "corpus/label_table.h"
+#include "corpus/source_task.h"
 
 /*
  * The use of a query: names the query in messages, and decides which columns it may have. The
  * columns decide the task:
  *
- *   one text column          language modelling
- *   prompt, completion       language modelling of the completion after its prompt
- *   messages                 json or jsonb: language modelling of the assistant's answers in a
- *                            conversation
- *   one text column, label   classification; a label is text, an integer, a boolean or of an enum,
- *                            or an array of text: several
+ *   one text column             language modelling
+ *   prompt, completion          language modelling of the completion after its prompt
+ *   messages                    json or jsonb: language modelling of the assistant's answers in a
+ *                               conversation
+ *   prompt, chosen, rejected    preference: two answers, of which the first is better
+ *   query, positive             retrieval: a text, and what should be found for it; optional
+ *                               negative: what should not, though it looks alike
+ *   one text column, label      classification; a label is text, an integer, a boolean or of an
+ *                               enum, or an array of text: several; regression: a label is real,
+ *                               double precision or numeric
+ *   two text columns, label     the same of a pair
  */
 typedef enum GptSourceKind
 {
@@ -39,10 +45,14 @@ typedef struct GptSourceColumn
 /* The columns of a query by their roles. Columns are counted from 1; 0 means none. */
 typedef struct GptSourceShape
 {
-	int text_column; /* the completion where there is a prompt */
+	const GptTask *task;
+	int text_column; /* the completion where there is a prompt, the chosen answer, or the query */
 	int prompt_column;
+	int other_column; /* the second text of a pair, the rejected answer, or the positive */
+	int third_column; /* the negative */
 	int messages_column; /* then there is no text column */
 	int label_column;
+	int number_column; /* "label" too, of regression; then there is no label_column */
 	int weight_column;
 	int validation_column;
 	int watermark_column;
@@ -66,6 +76,8 @@ extern void gpt_source_check(GptSourceShape *shape, const char *query, GptSource
 /* The task of the shape, as in gpt_versions.task. */
 extern const char *gpt_source_task(const GptSourceShape *shape);
 
+/* ---- src/corpus/source_role.c -------------------------------------------------- */
+
 /* The name of the query in messages: "query" or "validation_query". */
 extern const char *gpt_source_name(GptSourceKind kind);
 
@@ -82,6 +94,8 @@ extern Oid gpt_source_watermark_type(Oid type);
 /* Reads the watermark of a column of this type from its text; in the current memory context. */
 extern Datum gpt_source_watermark(Oid type, const char *text);
 
+/* ---- src/corpus/source_check.c ------------------------------------------------- */
+
 /* Raises an error unless both queries have the same task. */
 extern void gpt_source_check_validation(const GptSourceShape *shape,
 										const GptSourceShape *validation);
@@ -91,6 +105,9 @@ extern void gpt_source_check_validation(const GptSourceShape *shape,
  * single labels.
  */
 extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
+
+/* Raises an error for a task that nothing learns yet. */
+extern void gpt_source_check_learnt(const GptSourceShape *shape);
 
 /* Raises an error if the query has conversations, and there is no template to write them. */
 extern void gpt_source_check_chat(const GptSourceShape *shape, bool has_template);
@@ -120,6 +137,10 @@ typedef struct GptSourceRow
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
 	size_t prompt_size;
+	const char *other; /* the same, as the next one */
+	size_t other_size;
+	const char *third;
+	size_t third_size;
 	/*
 	 * of a row of messages: both are marked texts (engine/marked_text.h), the prompt up to the
 	 * first answer; there is no answer in it
@@ -132,6 +153,8 @@ typedef struct GptSourceRow
 	 */
 	const char *const *labels;
 	int n_labels; /* at most LM_MAX_LABELS */
+	double target; /* of regression, finite ... */
+	bool has_target; /* ... false for a null, and where there is no such column */
 	double weight; /* 1 for a null, and where there is no such column; not negative */
 	bool validation; /* false for a null */
 	/* 0 where there is no such column; has_watermark is then false, as for a null */
@@ -141,6 +164,27 @@ typedef struct GptSourceRow
 } GptSourceRow;
 
 #define GPT_LABEL_SIZE 255 /* bytes of one, at most */
+#define GPT_TARGET_MAX 1e30 /* of regression */
+
+/* A text of the row; {NULL, 0} where it has none. */
+static inline LmBytes
+gpt_source_row_text(const GptSourceRow *row, GptRowText text)
+{
+	switch (text)
+	{
+		case GPT_TEXT_PROMPT:
+			return (LmBytes){row->prompt, row->prompt_size};
+		case GPT_TEXT_MAIN:
+			return (LmBytes){row->text, row->size};
+		case GPT_TEXT_OTHER:
+			return (LmBytes){row->other, row->other_size};
+		case GPT_TEXT_THIRD:
+			return (LmBytes){row->third, row->third_size};
+		case GPT_ROW_TEXTS:
+			break;
+	}
+	return (LmBytes){NULL, 0};
+}
 
 /* Receives each row; context: the pointer that the caller of gpt_source_run gave. */
 typedef void (*GptSourceCallback)(void *context, const GptSourceRow *row);
@@ -188,6 +232,8 @@ typedef enum GptSkip
 	GPT_SKIP_NONE,
 	GPT_SKIP_TEXT,
 	GPT_SKIP_PROMPT,
+	GPT_SKIP_OTHER,
+	GPT_SKIP_THIRD,
 	GPT_SKIP_ANSWER,
 	GPT_SKIP_LABEL,
 	GPT_SKIP_WEIGHT,
@@ -204,11 +250,10 @@ typedef struct GptSkipped
 } GptSkipped;
 
 /*
- * The reason to skip a row, which is counted unless skipped is NULL; GPT_SKIP_NONE: use the row.
- * prompted, labelled: the query has such a column.
+ * The reason to skip a row of a query of that task, which is counted unless skipped is NULL;
+ * GPT_SKIP_NONE: use the row.
  */
-extern GptSkip gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted,
-							   bool labelled);
+extern GptSkip gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, const GptTask *task);
 
 /* Raises the error of a query that returned no rows, or only rows to skip. */
 pg_noreturn extern void gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped);

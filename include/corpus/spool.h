@@ -21,20 +21,26 @@ typedef enum GptSide
 	GPT_N_SIDES
 } GptSide;
 
-/* A text to encode: a row, its prompt, its completion, or one part of a text that is cut. */
+/*
+ * A text to encode: a row, one of its texts, or one part of a text that is cut. The documents of a
+ * row follow each other, those of a part too; each part becomes a window (or windows).
+ */
 typedef struct GptDocument
 {
 	const char *text; /* lives until the next one is read */
 	size_t size;
+	int part; /* from 0; the task says how many (gpt_task_group) */
 	/* of the row: of its prompt (or text), and of all its text */
 	uint64 hash[2];
 	GptSide side;
-	bool is_prompt; /* of the next document, which has the same hash, side and weight */
+	bool is_prompt; /* of the next document, which has the same hash, side, weight and part */
+	bool is_pair; /* the next document, for which the same holds, is the other text of a pair */
 	bool marked; /* a marked text (engine/marked_text.h): part of a conversation */
 	uint64 row; /* number of its row in the order of ... */
 	const char *query; /* ... "query" or "validation_query" */
 	float weight;
 	uint32 label; /* number among gpt_spool_labels, or among its sets */
+	double target; /* of regression */
 } GptDocument;
 
 /* The rows of a job in a temporary file. */
@@ -145,6 +151,9 @@ extern const GptSkipped *gpt_spool_why_skipped(const GptSpool *spool);
 
 /* Whether anything is held out, by the rule or by the query. */
 extern bool gpt_spool_holds_out(const GptSpool *spool);
+
+/* The task of the rows. */
+extern const GptTask *gpt_spool_task(const GptSpool *spool);
 
 /* Whether the query has a column of prompts, or of conversations, whose first part is a prompt. */
 extern bool gpt_spool_prompted(const GptSpool *spool);

@@ -54,6 +54,7 @@ typedef struct LmHoldOut
 	uint64_t n_rows; /* of the corpus, with those that are in no group: they are learnt */
 	uint64_t n_bytes;
 	bool prompted;
+	bool whole; /* no row may be cut; with prompts or labels none is */
 	uint32_t n_labels; /* 0: rows have none */
 	LmLabelSets sets; /* n_sets 0: each row has one label */
 	/* [n_labels] whether rows that are in no group have it; NULL: all false */

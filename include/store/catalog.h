@@ -18,6 +18,8 @@
 
 #define GPT_TASK_COMPLETION "completion" /* of gpt_version.task */
 #define GPT_TASK_CHAT "chat" /* the same, trained on conversations */
+#define GPT_TASK_PREFERENCE "preference" /* on answers of which one is better */
+#define GPT_TASK_RETRIEVAL "retrieval" /* on texts and what should be found for them */
 
 /* A row of gpt_version, palloc'd. */
 typedef struct GptVersion

@@ -97,6 +97,15 @@ gpt_choice_of_sample(const GptTokenizerChoice *choice, double share)
 	return of_sample;
 }
 
+/* Whether whole texts are judged, of which a head reads words, rather than written. */
+static bool
+wants_words(const GptSpool *spool)
+{
+	const GptTask *task = gpt_spool_task(spool);
+
+	return task->labelled || task->measured || gpt_task_group(task) > 1;
+}
+
 /*
  * Tokens of several bytes hide the letters and digits of which short rows are made: words are
  * reversed and numbers added byte by byte. In longer rows they shorten what has to be remembered. A
@@ -111,7 +120,7 @@ choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *pr
 										RARE_CHARACTER * ASSIGNED_CHARACTERS;
 	Texts texts;
 
-	if (options->normalize != GPT_NORMALIZE_NONE || gpt_spool_labels(spool) != NULL)
+	if (options->normalize != GPT_NORMALIZE_NONE || wants_words(spool))
 		return choose_bpe(options, spool);
 	texts = read_texts(spool, may_be_rare, progress);
 	if (options->documents == LM_DOCUMENTS_PACKED && texts.rows > 0 &&
@@ -138,7 +147,7 @@ choose_bpe(const GptTrainOptions *options, const GptSpool *spool)
 						 rint(sqrt((double) bytes) / VOCABULARY_STEP) * VOCABULARY_STEP);
 	int64 min_count;
 
-	if (gpt_spool_prompted(spool) || gpt_spool_labels(spool) != NULL)
+	if (gpt_spool_prompted(spool) || wants_words(spool))
 		return (GptTokenizerChoice){
 			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT, 0,
 			psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes)};
@@ -194,7 +203,7 @@ read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress)
 			gpt_bridge_retry_row(&error, document.query, document.row);
 		if (trainer != NULL)
 			texts.characters += count_characters(&document);
-		if (document.is_prompt)
+		if (document.is_prompt || document.is_pair)
 			continue;
 		texts.rows++;
 		texts.short_rows += size <= (size_t) shortest;

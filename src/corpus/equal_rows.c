@@ -73,7 +73,7 @@ gpt_equal_rows_find(GptRepeated *repeated, GptSpool *spool)
 
 /*
  * The hash of everything that is learnt of a record, below 2^61: a polynomial whose coefficients
- * are label, sizes and words of the text.
+ * are label, number, sizes and words of the texts.
  */
 static uint64
 hash_record(const GptSpool *spool, uint64 point)
@@ -81,8 +81,9 @@ hash_record(const GptSpool *spool, uint64 point)
 	const GptSpoolRecord *record = &spool->record;
 	uint64 hash = gpt_spool_label(spool, record);
 
-	hash = lm_hash_multiply(hash, point) + record->size;
-	hash = lm_hash_multiply(hash, point) + record->prompt_size;
+	hash = lm_hash_words(point, hash, (const char *) &record->target, sizeof(record->target));
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+		hash = lm_hash_multiply(hash, point) + record->sizes[text];
 	hash = lm_hash_words(point, hash, spool->text, record->size);
 	return lm_hash_multiply(hash, point) % LM_HASH_PRIME;
 }

@@ -67,6 +67,9 @@ gpt_facts_collect(GptSpool *spool, GptProgress *progress)
 		const Row *row = &collector->row;
 
 		gpt_progress_tick(progress);
+		/* The prompt of two answers counts once. */
+		if (document.is_prompt && document.part > 0)
+			continue;
 		if (document.row != row->number || of_validation_query != row->of_validation_query)
 		{
 			finish_row(collector);

@@ -18,13 +18,14 @@
 #define MOST 1.5 /* ... as the rule has it */
 
 GptHeldOut *
-gpt_held_out_create(double fraction, bool prompted, bool labelled)
+gpt_held_out_create(double fraction, const GptTask *task)
 {
 	GptHeldOut *held = palloc0(sizeof(GptHeldOut));
 
 	held->fraction = fraction;
-	held->prompted = prompted;
-	held->labelled = labelled;
+	held->prompted = task->prompted;
+	held->labelled = task->labelled;
+	held->whole = task->measured || gpt_task_has(task, GPT_TEXT_OTHER);
 	held->counts = gpt_row_counts_create();
 	return held;
 }
@@ -115,6 +116,7 @@ gpt_held_out_choose(GptHeldOut *held, GptLabelTable *table, const GptLabels *lab
 		.n_rows = counts->n_rows,
 		.n_bytes = counts->n_bytes,
 		.prompted = held->prompted,
+		.whole = held->whole,
 		.learnt_labels = held->learnt_labels,
 	};
 	LmError error;

@@ -96,6 +96,19 @@ gpt_near_rows_find(GptRepeated *repeated, GptSpool *spool)
 
 /* ---- 1. Rows, and their order ------------------------------------------- */
 
+/* Rows of different labels are not near each other, nor are those of different numbers. */
+static uint32
+label_of(const GptSpool *spool)
+{
+	float target = (float) spool->record.target;
+	uint32 bits;
+
+	if (!spool->task->measured)
+		return gpt_spool_label(spool, &spool->record);
+	memcpy(&bits, &target, sizeof(bits));
+	return bits;
+}
+
 static void
 collect(NearRows *near)
 {
@@ -115,7 +128,7 @@ collect(NearRows *near)
 			.hash = record->hash[1],
 			.record = (uint32) (spool->n_read - 1),
 			.length = (uint32) lm_code_point_count(spool->text, record->size),
-			.label = gpt_spool_label(spool, record),
+			.label = label_of(spool),
 			.weight = record->weight,
 			.leader = NONE,
 			.is_held_out = (record->flags & GPT_ROW_VALIDATION) != 0,

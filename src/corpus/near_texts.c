@@ -10,13 +10,11 @@
 #include "corpus/spool_private.h"
 #include "engine/minhash.h"
 
-#define PARTS 2 /* prompt, text */
-
 /* The texts of a record. */
 typedef struct Texts
 {
 	uint64 place;
-	LmCodePoints parts[PARTS];
+	LmCodePoints texts[GPT_ROW_TEXTS];
 } Texts;
 
 struct GptNearTexts
@@ -45,18 +43,20 @@ static void
 read_texts(GptNearTexts *near, Texts *texts, uint64 place)
 {
 	GptSpool *spool = near->spool;
+	const char *text = NULL;
 	LmError error;
 
 	if (texts->place == place)
 		return;
 	texts->place = NO_PLACE;
 	gpt_spool_read_at(spool, place);
-	while (!lm_code_points(&texts->parts[0], spool->text, spool->record.prompt_size, near->host,
-						   &error))
-		gpt_bridge_retry(&error);
-	while (!lm_code_points(&texts->parts[1], spool->text + spool->record.prompt_size,
-						   spool->record.size - spool->record.prompt_size, near->host, &error))
-		gpt_bridge_retry(&error);
+	text = spool->text;
+	for (int i = 0; i < GPT_ROW_TEXTS; i++)
+	{
+		while (!lm_code_points(&texts->texts[i], text, spool->record.sizes[i], near->host, &error))
+			gpt_bridge_retry(&error);
+		text += spool->record.sizes[i];
+	}
 	texts->place = place;
 }
 
@@ -68,10 +68,10 @@ gpt_near_texts_compare(float *similarity, GptNearTexts *texts, uint64 left, uint
 
 	read_texts(texts, &texts->left, left);
 	read_texts(texts, &texts->right, right);
-	for (int part = 0; part < PARTS; part++)
+	for (int i = 0; i < GPT_ROW_TEXTS; i++)
 	{
-		const LmCodePoints *a = &texts->left.parts[part];
-		const LmCodePoints *b = &texts->right.parts[part];
+		const LmCodePoints *a = &texts->left.texts[i];
+		const LmCodePoints *b = &texts->right.texts[i];
 		size_t limit = lm_near_limit(a->n, b->n);
 		size_t distance;
 

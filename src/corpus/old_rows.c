@@ -3,7 +3,8 @@
  *
  * Old rows go in; those that are drawn (replay.c) come out, from a temporary file:
  *
- *   record in the file   | Record | prompt | text | size of a label (a byte), label | ... |
+ *   record in the file   | Record | prompt | text | other | third
+ *                        | size of a label (a byte), label | ... |
  */
 #include "postgres.h"
 
@@ -18,12 +19,13 @@ typedef struct Record
 {
 	uint64 number; /* of the row in the order of the query */
 	uint64 key; /* equal for equal rows */
-	size_t size;
-	size_t prompt_size;
+	size_t sizes[GPT_ROW_TEXTS];
+	bool has[GPT_ROW_TEXTS];
 	double weight;
+	double target;
 	int n_labels;
-	bool has_prompt;
 	bool has_labels;
+	bool has_target;
 	bool validation;
 } Record;
 
@@ -68,7 +70,8 @@ write_bytes(GptOldRows *rows, const char *bytes, size_t size)
 static void
 count_bytes(GptOldRows *rows, const GptSourceRow *row)
 {
-	rows->bytes += (int64) (row->size + row->prompt_size);
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+		rows->bytes += (int64) gpt_source_row_text(row, text).size;
 	for (int i = 0; i < row->n_labels; i++)
 		rows->bytes += (int64) strlen(row->labels[i]) + 1;
 	if (rows->bytes > (int64) gpt_max_corpus_size * 1024 * 1024)
@@ -92,19 +95,23 @@ gpt_old_rows_keep(GptOldRows *rows, const GptSourceRow *row, const uint64 *hash)
 	MemSet(&record, 0, sizeof(record));
 	record.number = row->number;
 	record.key = gpt_replay_key(row, hash);
-	record.size = row->size;
-	record.prompt_size = row->prompt_size;
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+	{
+		record.sizes[text] = gpt_source_row_text(row, text).size;
+		record.has[text] = gpt_source_row_text(row, text).data != NULL;
+	}
 	record.weight = row->weight;
+	record.target = row->target;
 	record.n_labels = row->n_labels;
-	record.has_prompt = row->prompt != NULL;
 	record.has_labels = row->labels != NULL;
+	record.has_target = row->has_target;
 	record.validation = row->validation;
 
 	count_bytes(rows, row);
 	gpt_replay_count(rows->replay, record.key);
 	write_bytes(rows, (const char *) &record, sizeof(record));
-	write_bytes(rows, row->prompt, row->prompt_size);
-	write_bytes(rows, row->text, row->size);
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+		write_bytes(rows, gpt_source_row_text(row, text).data, record.sizes[text]);
 	for (int i = 0; i < row->n_labels; i++)
 	{
 		uint8 size = (uint8) strlen(row->labels[i]);
@@ -161,21 +168,32 @@ read_string(GptOldRows *rows, size_t size)
 	return string;
 }
 
+static char *
+read_text(GptOldRows *rows, const Record *record, GptRowText text)
+{
+	return record->has[text] ? read_string(rows, record->sizes[text]) : NULL;
+}
+
 /* Reads the strings of a record back from the temporary file; they live in rows->context. */
 static GptSourceRow
 read_row(GptOldRows *rows, const Record *record)
 {
 	GptSourceRow row = {.number = record->number,
-						.size = record->size,
-						.prompt_size = record->prompt_size,
+						.prompt_size = record->sizes[GPT_TEXT_PROMPT],
+						.size = record->sizes[GPT_TEXT_MAIN],
+						.other_size = record->sizes[GPT_TEXT_OTHER],
+						.third_size = record->sizes[GPT_TEXT_THIRD],
 						.n_labels = record->n_labels,
+						.target = record->target,
+						.has_target = record->has_target,
 						.weight = record->weight,
 						.validation = record->validation};
 	const char **labels;
 
-	if (record->has_prompt)
-		row.prompt = read_string(rows, record->prompt_size);
-	row.text = read_string(rows, record->size);
+	row.prompt = read_text(rows, record, GPT_TEXT_PROMPT);
+	row.text = read_text(rows, record, GPT_TEXT_MAIN);
+	row.other = read_text(rows, record, GPT_TEXT_OTHER);
+	row.third = read_text(rows, record, GPT_TEXT_THIRD);
 	if (!record->has_labels)
 		return row;
 	labels = MemoryContextAlloc(rows->context, (record->n_labels + 1) * sizeof(char *));

@@ -39,7 +39,8 @@ gpt_replay_key(const GptSourceRow *row, const uint64 *hash)
 		uint64 hash[2];
 		uint64 labels;
 		double weight;
-	} all = {{hash[0], hash[1]}, row->validation, row->weight};
+		double target;
+	} all = {{hash[0], hash[1]}, row->validation, row->weight, row->target};
 
 	/* A sum, because in an array of labels the order does not matter. */
 	for (int i = 0; i < row->n_labels; i++)

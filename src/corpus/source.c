@@ -31,7 +31,6 @@
 #include "core/compat.h"
 #include "corpus/source.h"
 
-static const char *const query_names[] = {"query", "validation_query", "query", "query"};
 static const char *const query_places[] = {"a training function", "a training function",
 										   "a training function", "gpt_evaluate"};
 
@@ -93,7 +92,7 @@ static void
 plan_source(GptSource *source, const char *query, GptSourceKind kind, const char *watermark,
 			const char *since)
 {
-	const char *name = query_names[kind];
+	const char *name = gpt_source_name(kind);
 	bool elsewhere = kind != GPT_SOURCE_EVALUATE; /* in a worker */
 	CheckContext context = {query, name, query_places[kind]};
 	ErrorContextCallback callback = {error_context_stack, report_query_position, &context};
@@ -123,12 +122,6 @@ plan_source(GptSource *source, const char *query, GptSourceKind kind, const char
 		pg_plan_query(linitial_node(Query, rewritten), query, CURSOR_OPT_PARALLEL_OK, NULL);
 	check_plan(source->plan, name, elsewhere);
 	error_context_stack = callback.previous;
-}
-
-const char *
-gpt_source_name(GptSourceKind kind)
-{
-	return query_names[kind];
 }
 
 /* A position in the query is not one in the statement that the client sent. */

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -52,12 +54,12 @@ typedef struct Reader
 	const GptSource *source;
 	GptSourceCallback callback;
 	void *context;
-	TextColumn text;
-	TextColumn prompt;
+	TextColumn texts[GPT_ROW_TEXTS];
 	TextColumn label;
 	ExprContext *expressions;
 	Oid label_element; /* of an array of labels; InvalidOid: it is none */
 	Oid weight_type;
+	Oid target_type;
 	MemoryContext row_context;
 	TimestampTz deadline; /* 0: none */
 	uint64 n_rows;
@@ -90,6 +92,17 @@ start_column(TextColumn *column, TupleDesc columns, int number, Oid type)
 	start_text(column, type, TupleDescAttr(columns, number - 1)->attcollation);
 }
 
+/* The number of the column that has a text of rows; 0: there is none. */
+static int
+text_column(const GptSourceShape *shape, GptRowText text)
+{
+	const int columns[] = {shape->prompt_column, shape->text_column, shape->other_column,
+						   shape->third_column};
+
+	StaticAssertStmt(lengthof(columns) == GPT_ROW_TEXTS, "each text has a column");
+	return columns[text];
+}
+
 /* The receiver's rStartup: looks up types and output functions of the columns once per query. */
 static void
 start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
@@ -98,12 +111,13 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 	const GptSourceShape *shape = &reader->shape;
 
 	reader->expressions = CreateStandaloneExprContext();
-	if (shape->text_column != 0)
-		start_column(&reader->text, columns, shape->text_column,
-					 shape->columns[shape->text_column - 1].type);
-	if (shape->prompt_column != 0)
-		start_column(&reader->prompt, columns, shape->prompt_column,
-					 shape->columns[shape->prompt_column - 1].type);
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+	{
+		int number = text_column(shape, text);
+
+		if (number != 0)
+			start_column(&reader->texts[text], columns, number, shape->columns[number - 1].type);
+	}
 	if (shape->label_column != 0)
 	{
 		Oid type = shape->columns[shape->label_column - 1].type;
@@ -116,6 +130,9 @@ start_reader(DestReceiver *receiver, int operation, TupleDesc columns)
 	if (shape->weight_column != 0)
 		reader->weight_type =
 			getBaseType(TupleDescAttr(columns, shape->weight_column - 1)->atttypid);
+	if (shape->number_column != 0)
+		reader->target_type =
+			getBaseType(TupleDescAttr(columns, shape->number_column - 1)->atttypid);
 }
 
 static const char *text_of_value(size_t *size, Reader *reader, Datum value, bool isnull,
@@ -132,12 +149,17 @@ check_time(Reader *reader)
 }
 
 static const char *
-text_of(size_t *size, Reader *reader, TupleTableSlot *slot, int number, TextColumn *column)
+text_of(size_t *size, Reader *reader, TupleTableSlot *slot, GptRowText text)
 {
+	int number = text_column(&reader->shape, text);
 	bool isnull;
-	Datum value = slot_getattr(slot, number, &isnull);
+	Datum value;
 
-	return text_of_value(size, reader, value, isnull, column);
+	*size = 0;
+	if (number == 0)
+		return NULL;
+	value = slot_getattr(slot, number, &isnull);
+	return text_of_value(size, reader, value, isnull, &reader->texts[text]);
 }
 
 /*
@@ -163,7 +185,7 @@ text_of_value(size_t *size, Reader *reader, Datum value, bool isnull, TextColumn
 	return VARDATA_ANY(text_value);
 }
 
-/* The weight as a double; refuse_shape has let only these types pass. */
+/* The value as a double; source_role.c has let only these types pass. */
 static double
 number_of(Datum value, Oid type)
 {
@@ -203,6 +225,25 @@ weight_of(Reader *reader, TupleTableSlot *slot)
 						errdetail("A weight is 0 (the row is skipped) or lies between %g and %.0f.",
 								  LM_WEIGHT_MIN, LM_WEIGHT_MAX)));
 	return weight;
+}
+
+/* A label that is a number: it must be one, and so must its square among others of its size. */
+static void
+read_target(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, reader->shape.number_column, &isnull);
+
+	if (isnull)
+		return;
+	row->target = number_of(value, reader->target_type);
+	row->has_target = true;
+	if (!(fabs(row->target) <= GPT_TARGET_MAX))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("label of row " UINT64_FORMAT " is %g", reader->n_rows, row->target),
+						errdetail("A number to learn lies between %g and %g.", -GPT_TARGET_MAX,
+								  GPT_TARGET_MAX),
+						errhint("Leave such rows out, or make the label NULL.")));
 }
 
 /* The value as a string; NULL for a null. */
@@ -319,6 +360,9 @@ clean_row(GptSourceRow *row, Reader *reader)
 	clean_text(reader, &row->text, &row->size, prompted ? LM_CLEAN_KEEP_START : 0, &whole);
 	whole.too_short = whole.too_short && row->size > 0; /* else it is a row without text */
 	row->is_short = whole.too_short;
+	clean_text(reader, &row->other, &row->other_size, prompted ? LM_CLEAN_KEEP_START : 0, &whole);
+	clean_text(reader, &row->third, &row->third_size, 0, &whole);
+	whole.too_short = row->is_short;
 	gpt_clean_count(&cleaner->counts, &whole);
 }
 
@@ -375,11 +419,15 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 	if (reader->shape.messages_column != 0)
 		read_messages(&row, reader, slot);
 	else
-		row.text = text_of(&row.size, reader, slot, reader->shape.text_column, &reader->text);
-	if (reader->shape.prompt_column != 0)
-		row.prompt =
-			text_of(&row.prompt_size, reader, slot, reader->shape.prompt_column, &reader->prompt);
+	{
+		row.text = text_of(&row.size, reader, slot, GPT_TEXT_MAIN);
+		row.prompt = text_of(&row.prompt_size, reader, slot, GPT_TEXT_PROMPT);
+		row.other = text_of(&row.other_size, reader, slot, GPT_TEXT_OTHER);
+		row.third = text_of(&row.third_size, reader, slot, GPT_TEXT_THIRD);
+	}
 	clean_row(&row, reader);
+	if (reader->shape.number_column != 0)
+		read_target(&row, reader, slot);
 	if (reader->shape.label_column != 0)
 		read_labels(&row, reader, slot);
 	if (reader->shape.weight_column != 0)

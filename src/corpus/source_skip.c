@@ -14,6 +14,8 @@
 static const char *const reasons[] = {NULL,
 									  "without text",
 									  "without a prompt",
+									  "without a second text",
+									  "without a negative",
 									  "without an answer of the assistant",
 									  "without a label",
 									  "of weight 0",
@@ -23,7 +25,7 @@ static const char *const reasons[] = {NULL,
 StaticAssertDecl(lengthof(reasons) == GPT_N_SKIPS, "each reason has its words");
 
 GptSkip
-gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, bool labelled)
+gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, const GptTask *task)
 {
 	GptSkip why = GPT_SKIP_NONE;
 
@@ -33,9 +35,13 @@ gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, bool prompted, boo
 		why = GPT_SKIP_TEXT;
 	else if (row->is_short)
 		why = GPT_SKIP_SHORT;
-	else if (prompted && row->prompt == NULL)
+	else if (task->prompted && row->prompt == NULL)
 		why = GPT_SKIP_PROMPT;
-	else if (labelled && row->labels == NULL)
+	else if (gpt_task_has(task, GPT_TEXT_OTHER) && row->other_size == 0)
+		why = GPT_SKIP_OTHER;
+	else if (gpt_task_has(task, GPT_TEXT_THIRD) && row->third_size == 0)
+		why = GPT_SKIP_THIRD;
+	else if ((task->labelled && row->labels == NULL) || (task->measured && !row->has_target))
 		why = GPT_SKIP_LABEL;
 	else if ((float) row->weight == 0)
 		why = GPT_SKIP_WEIGHT;

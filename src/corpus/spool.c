@@ -47,7 +47,7 @@ gpt_spool_read(const GptSpoolOptions *options)
 	source.chat = options->chat;
 	source.cleaner = options->cleaner;
 	spool->marked = shape->messages_column != 0;
-	spool->prompted = shape->prompt_column != 0 || spool->marked;
+	spool->task = shape->task;
 	if (shape->label_column != 0 && options->n_labels > 0)
 		gpt_source_check_labels(shape, options->multi_label);
 	if (shape->label_column != 0)
@@ -55,8 +55,7 @@ gpt_spool_read(const GptSpoolOptions *options)
 	spool->file = BufFileCreateTemp(!options->in_transaction);
 	spool->by_flag = shape->validation_column != 0 || options->validation_query != NULL;
 	if (!spool->by_flag && options->validation_fraction > 0)
-		spool->held = gpt_held_out_create(options->validation_fraction, spool->prompted,
-										  spool->labels != NULL);
+		spool->held = gpt_held_out_create(options->validation_fraction, shape->task);
 
 	spool->dedup = options->dedup;
 	spool->list = options->list;
@@ -177,10 +176,16 @@ gpt_spool_side_documents(const GptSpool *spool, GptSide side)
 	return spool->side_documents[side];
 }
 
+const GptTask *
+gpt_spool_task(const GptSpool *spool)
+{
+	return spool->task;
+}
+
 bool
 gpt_spool_prompted(const GptSpool *spool)
 {
-	return spool->prompted;
+	return spool->task->prompted;
 }
 
 bool
@@ -296,34 +301,71 @@ choose_side(GptSpool *spool)
 
 /* ---- Documents ---------------------------------------------------------- */
 
+/* What is the same for all documents of the record. */
+static void
+begin_document(GptDocument *document, const GptSpool *spool)
+{
+	const GptSpoolRecord *record = &spool->record;
+
+	*document = (GptDocument){
+		.text = spool->text,
+		.size = record->size,
+		.hash = {record->hash[0], record->hash[1]},
+		.side = spool->side,
+		.marked = spool->marked,
+		.row = record->row,
+		.query = gpt_source_name(record->flags & GPT_ROW_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION
+																		  : GPT_SOURCE_TRAIN),
+		.weight = record->weight,
+		.label = spool->label,
+		.target = record->target,
+	};
+}
+
+/* The first or the second part of a text that is cut. */
+static void
+cut_document(GptDocument *document, GptSpool *spool)
+{
+	bool is_end = spool->next_document > 0;
+
+	document->side = is_end ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
+	document->text += is_end ? spool->cut : 0;
+	document->size = is_end ? document->size - spool->cut : spool->cut;
+	spool->next_document = is_end ? 0 : 1;
+}
+
+/* The next of the row's texts, as the task lists them; an empty prompt is no document. */
+static void
+take_document(GptDocument *document, GptSpool *spool)
+{
+	const GptTask *task = spool->task;
+	const GptTaskDocument *next = &task->documents[spool->next_document];
+
+	if (next->is_prompt && spool->record.sizes[next->text] == 0)
+		next++;
+	for (int text = 0; text < (int) next->text; text++)
+		document->text += spool->record.sizes[text];
+	document->size = spool->record.sizes[next->text];
+	document->part = next->part;
+	document->is_prompt = next->is_prompt;
+	document->is_pair = next->is_pair;
+	spool->next_document = (int) (next - task->documents + 1) % task->n_documents;
+}
+
 bool
 gpt_spool_next(GptDocument *document, GptSpool *spool)
 {
-	size_t first_size; /* of a row in two parts; 0: it has one */
-
 	CHECK_FOR_INTERRUPTS();
-	if (!spool->second_part && !gpt_spool_read_record(spool))
-		return false;
-	if (!spool->second_part)
+	if (spool->next_document == 0)
+	{
+		if (!gpt_spool_read_record(spool))
+			return false;
 		choose_side(spool);
-	document->hash[0] = spool->record.hash[0];
-	document->hash[1] = spool->record.hash[1];
-	document->side = spool->side;
-	document->weight = spool->record.weight;
-	document->row = spool->record.row;
-	document->query = gpt_source_name(
-		spool->record.flags & GPT_ROW_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN);
-	document->label = spool->label;
-	document->marked = spool->marked;
+	}
+	begin_document(document, spool);
 	if (spool->cut > 0)
-		document->side = spool->second_part ? GPT_SIDE_VALIDATION : GPT_SIDE_TRAIN;
-
-	/* A conversation is one text, whose marks say where its prompt ends. */
-	first_size = spool->cut > 0 ? spool->cut : spool->marked ? 0 : spool->record.prompt_size;
-	document->is_prompt = first_size > 0 && spool->cut == 0 && !spool->second_part;
-	document->text = spool->text + (spool->second_part ? first_size : 0);
-	document->size =
-		first_size > 0 && !spool->second_part ? first_size : spool->record.size - first_size;
-	spool->second_part = first_size > 0 && !spool->second_part;
+		cut_document(document, spool);
+	else if (!spool->marked) /* a conversation is one text, whose marks tell its prompt */
+		take_document(document, spool);
 	return true;
 }

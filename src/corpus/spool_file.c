@@ -14,9 +14,13 @@ void
 gpt_spool_write(GptSpool *spool, const GptSpoolRecord *record, const GptSourceRow *row)
 {
 	BufFileWrite(spool->file, unconstify(GptSpoolRecord *, record), sizeof(GptSpoolRecord));
-	if (record->prompt_size > 0)
-		BufFileWrite(spool->file, unconstify(char *, row->prompt), row->prompt_size);
-	BufFileWrite(spool->file, unconstify(char *, row->text), row->size);
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+	{
+		LmBytes bytes = gpt_source_row_text(row, text);
+
+		if (record->sizes[text] > 0)
+			BufFileWrite(spool->file, unconstify(char *, bytes.data), record->sizes[text]);
+	}
 	spool->file_size += (int64) sizeof(GptSpoolRecord) + record->size;
 }
 
@@ -77,7 +81,7 @@ void
 gpt_spool_rewind(GptSpool *spool)
 {
 	seek(spool, 0);
-	spool->second_part = false;
+	spool->next_document = 0;
 	spool->n_read = 0;
 }
 

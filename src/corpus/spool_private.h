@@ -3,7 +3,7 @@
  *
  * The inside of a spool: one record a row, in the order of the queries.
  *
- *   record in the file   | GptSpoolRecord | prompt | text |
+ *   record in the file   | GptSpoolRecord | prompt | text | other | third |
  */
 #ifndef GPT_SPOOL_PRIVATE_H
 #define GPT_SPOOL_PRIVATE_H
@@ -21,10 +21,11 @@
 typedef struct GptSpoolRecord
 {
 	uint64 hash[2]; /* the first of the prompt, where there is one, the second of all text */
-	uint32 size; /* of prompt and text */
-	uint32 prompt_size; /* 0: there is no prompt */
+	uint32 size; /* of all texts */
+	uint32 sizes[GPT_ROW_TEXTS]; /* of each; 0: it is empty, or there is none */
 	float weight;
 	uint32 label; /* the number that gpt_label_table_add returned */
+	double target;
 	uint32 flags;
 	uint64 row; /* its number among those of its query */
 } GptSpoolRecord;
@@ -35,7 +36,7 @@ struct GptSpool
 	int64 file_size;
 	bool by_flag; /* the rows say on which side they lie */
 	bool flag; /* of the query that is being read */
-	bool prompted; /* the queries have a column "prompt" or "messages" */
+	const GptTask *task;
 	bool marked; /* they have a column "messages" */
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
@@ -82,7 +83,8 @@ struct GptSpool
 	uint32 label; /* ... and its label's number in the end */
 	size_t cut; /* where its text is cut; 0: it is not */
 	bool is_sample; /* what it holds beside its file and text is another spool's */
-	bool second_part; /* of a row with a prompt, or of a text that is cut, comes next */
+	/* number of the next document of the row, or of the next part of a text that is cut; 0: none */
+	int next_document;
 };
 
 /* ---- src/corpus/spool_rows.c ---------------------------------------------------- */
@@ -110,7 +112,7 @@ extern const char *gpt_spool_watermark_text(GptSpool *spool);
 
 /* ---- src/corpus/spool_file.c ---------------------------------------------------- */
 
-/* Appends a record, its prompt and its text to the file. */
+/* Appends a record and its texts to the file. */
 extern void gpt_spool_write(GptSpool *spool, const GptSpoolRecord *record, const GptSourceRow *row);
 
 /*

@@ -55,16 +55,28 @@ gpt_spool_add_since(GptSpool *spool, const GptSource *source, const GptSpoolOpti
 	return spool->documents > 0;
 }
 
+static uint64
+hash_text(const GptSourceRow *row, GptRowText text, uint64 seed)
+{
+	LmBytes bytes = gpt_source_row_text(row, text);
+
+	return hash_bytes_extended((const unsigned char *) bytes.data, (int) bytes.size, seed);
+}
+
 static void
 hash_row(uint64 *hash, const GptSpool *spool, const GptSourceRow *row)
 {
 	for (int i = 0; i < 2; i++)
-		hash[i] = hash_bytes_extended((const unsigned char *) row->text, (int) row->size, i);
-	if (spool->prompted)
+		hash[i] = hash_text(row, GPT_TEXT_MAIN, i);
+	if (spool->task->prompted)
 	{
-		hash[0] =
-			hash_bytes_extended((const unsigned char *) row->prompt, (int) row->prompt_size, 0);
+		hash[0] = hash_text(row, GPT_TEXT_PROMPT, 0);
 		hash[1] = hash_combine64(hash[0], hash[1]);
+	}
+	for (GptRowText text = GPT_TEXT_OTHER; text < GPT_ROW_TEXTS; text++)
+	{
+		if (gpt_task_has(spool->task, text))
+			hash[1] = hash_combine64(hash[1], hash_text(row, text, 0));
 	}
 }
 
@@ -87,7 +99,7 @@ is_put_aside(GptSpool *spool, const GptSourceRow *row)
 		gpt_spool_note_watermark(spool, row);
 		return false;
 	}
-	if (gpt_source_skip(NULL, row, spool->prompted, spool->labels != NULL) == GPT_SKIP_NONE)
+	if (gpt_source_skip(NULL, row, spool->task) == GPT_SKIP_NONE)
 	{
 		hash_row(hash, spool, row);
 		gpt_old_rows_keep(spool->old, row, hash);
@@ -100,30 +112,33 @@ static void
 add_row(void *context, const GptSourceRow *row)
 {
 	GptSpool *spool = context;
-	GptSpoolRecord record = {.prompt_size = (uint32) row->prompt_size,
-							 .weight = (float) row->weight};
+	GptSpoolRecord record = {.weight = (float) row->weight, .target = row->target};
+	uint64 size = 0;
 
 	if (!spool->flag && is_put_aside(spool, row))
 		return;
-	if (gpt_source_skip(&spool->why_skipped, row, spool->prompted, spool->labels != NULL) !=
-		GPT_SKIP_NONE)
+	if (gpt_source_skip(&spool->why_skipped, row, spool->task) != GPT_SKIP_NONE)
 	{
-		(void) gpt_source_skip(&spool->all_skipped, row, spool->prompted, spool->labels != NULL);
+		(void) gpt_source_skip(&spool->all_skipped, row, spool->task);
 		spool->skipped++;
 		return;
 	}
-	record.size = (uint32) (row->prompt_size + row->size);
-	if ((int64) record.size * ROW_MEMORY > gpt_settings_max_memory())
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("row " UINT64_FORMAT
-					" of %s has %u MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB",
-					row->number,
-					gpt_source_name(spool->flag ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN),
-					record.size >> 20, gpt_settings_max_memory() >> 20),
-			 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
-			 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
+	for (int text = 0; text < GPT_ROW_TEXTS; text++)
+	{
+		record.sizes[text] = (uint32) gpt_source_row_text(row, text).size;
+		size += record.sizes[text];
+	}
+	if (size > PG_INT32_MAX || (int64) size * ROW_MEMORY > gpt_settings_max_memory())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("row " UINT64_FORMAT " of %s has " UINT64_FORMAT
+						" MB of text, too much for gpt.max_memory, " INT64_FORMAT " MB",
+						row->number,
+						gpt_source_name(spool->flag ? GPT_SOURCE_VALIDATION : GPT_SOURCE_TRAIN),
+						size >> 20, gpt_settings_max_memory() >> 20),
+				 errdetail("Encoding a text takes up to %d times its size.", ROW_MEMORY),
+				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
+	record.size = (uint32) size;
 	hash_row(record.hash, spool, row);
 	if (spool->labels != NULL)
 		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);

@@ -66,7 +66,7 @@ next_row(GptSpool *spool, bool *in_row, GptProgress *progress)
 		bool begins = !*in_row;
 
 		gpt_progress_tick(progress);
-		*in_row = spool->second_part;
+		*in_row = spool->next_document > 0;
 		if (begins && document.side == GPT_SIDE_TRAIN)
 			return true;
 	}
@@ -78,9 +78,12 @@ copy_row(GptSpool *sample, const GptSpool *spool)
 {
 	GptSpoolRecord record = spool->record;
 
-	if (record.size > LONGEST_TEXT && record.prompt_size == 0)
+	if (record.size > LONGEST_TEXT && record.size == record.sizes[GPT_TEXT_MAIN])
+	{
 		record.size =
 			(uint32) pg_encoding_mbcliplen(PG_UTF8, spool->text, (int) record.size, LONGEST_TEXT);
+		record.sizes[GPT_TEXT_MAIN] = record.size;
+	}
 	BufFileWrite(sample->file, &record, sizeof(record));
 	BufFileWrite(sample->file, spool->text, record.size);
 	sample->documents++;

@@ -29,7 +29,8 @@ gpt_tokenizer_sample_begin(GptSpool *spool, double share, GptProgress *progress)
 	while (gpt_spool_next(&document, spool))
 	{
 		gpt_progress_tick(progress);
-		if (document.side == GPT_SIDE_TRAIN && !document.is_prompt)
+		if (document.side == GPT_SIDE_TRAIN && document.part == 0 && !document.is_prompt &&
+			!document.is_pair)
 			gpt_replay_count(sample.drawn, document.hash[1]);
 	}
 	gpt_replay_choose(sample.drawn, (int64) ceil(share * (double) sample.drawn->counts->n_rows));
@@ -44,15 +45,15 @@ gpt_tokenizer_sample_end(GptTokenizerSample *sample)
 		gpt_replay_free(sample->drawn);
 }
 
-/* A prompt and its completion are drawn together. */
+/* The texts of a row are drawn together. */
 static bool
 is_drawn(GptTokenizerSample *sample, const GptDocument *document)
 {
-	if (!sample->in_row)
+	if (!sample->in_row && document->part == 0)
 		sample->row_is_drawn =
 			document->side == GPT_SIDE_TRAIN &&
 			(sample->drawn == NULL || gpt_replay_draw(sample->drawn, document->hash[1]));
-	sample->in_row = document->is_prompt;
+	sample->in_row = document->is_prompt || document->is_pair;
 	return sample->row_is_drawn;
 }
 

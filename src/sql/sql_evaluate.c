@@ -41,6 +41,7 @@ typedef struct Evaluation
 {
 	const GptServed *served;
 	const GptTrainOptions *options;
+	const GptTask *task;
 	bool prompted;
 	bool chats; /* rows are conversations */
 	bool include_end;
@@ -165,6 +166,8 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	GptSource source;
 
 	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
+	gpt_source_check_learnt(&source.shape);
+	evaluation->task = source.shape.task;
 	evaluation->chats = source.shape.messages_column != 0;
 	evaluation->prompted = source.shape.prompt_column != 0 || evaluation->chats;
 	/* A conversation has the ends of its answers. */
@@ -202,8 +205,7 @@ add_row(void *context, const GptSourceRow *row)
 	LmBytes prompt = {row->prompt, row->prompt_size};
 	int64 tokens;
 
-	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->prompted,
-						evaluation->classification != NULL) != GPT_SKIP_NONE)
+	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->task) != GPT_SKIP_NONE)
 	{
 		evaluation->skipped++;
 		return;

@@ -154,6 +154,7 @@ check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *o
 	GptSourceShape validation_shape;
 
 	gpt_source_check(shape, query, GPT_SOURCE_TRAIN, options->watermark);
+	gpt_source_check_learnt(shape);
 	if (!options->shuffle && !shape->ordered)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

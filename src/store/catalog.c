@@ -435,7 +435,8 @@ read_version(const RowScan *scan, HeapTuple row)
 	version->labels = gpt_config_labels(column(scan, row, VERSION_CONFIG));
 	task = heap_getattr(row, VERSION_TASK, RelationGetDescr(scan->relation), &is_null);
 	version->prompted = !is_null && (strcmp(TextDatumGetCString(task), GPT_TASK_COMPLETION) == 0 ||
-									 strcmp(TextDatumGetCString(task), GPT_TASK_CHAT) == 0);
+									 strcmp(TextDatumGetCString(task), GPT_TASK_CHAT) == 0 ||
+									 strcmp(TextDatumGetCString(task), GPT_TASK_PREFERENCE) == 0);
 	version->extras = gpt_extras_of(column(scan, row, VERSION_CONFIG));
 	read_base(version, scan, row);
 	return version;

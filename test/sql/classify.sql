@@ -40,8 +40,8 @@ SELECT gpt_classify('moods', NULL) IS NULL, (SELECT count(*) FROM gpt_classify_p
 SELECT * FROM gpt_evaluate('moods', 'SELECT body FROM review');
 SELECT * FROM gpt_evaluate('texts', 'SELECT body, mood AS label FROM review');
 SELECT * FROM gpt_evaluate('moods', $$SELECT body, 'angry' AS label FROM review$$);
-SELECT gpt_train('wrong', 'SELECT body, id * 0.5 AS label FROM review');
-SELECT gpt_train('wrong', 'SELECT body, body AS other, mood AS label FROM review');
+SELECT gpt_train('wrong', 'SELECT body, now() AS label FROM review');
+SELECT gpt_train('wrong', 'SELECT body, body AS other, body AS third, mood AS label FROM review');
 SELECT gpt_train('wrong', 'SELECT mood AS label FROM review');
 SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"documents": "joined"}');
 SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"validation_query": "SELECT body FROM review"}');

@@ -12,10 +12,21 @@ SELECT gpt_train('c', 'SELECT prompt AS body, true AS weight FROM faq');
 SELECT gpt_train_tokenizer('c', 'SELECT prompt, completion FROM faq');
 SELECT gpt_train_tokenizer('c', 'SELECT prompt AS body, weight FROM faq');
 
+-- columns that have a meaning only together name the one that is missed
+SELECT gpt_train('c', 'SELECT prompt, completion AS chosen FROM faq');
+SELECT gpt_train('c', 'SELECT prompt, completion AS rejected, label FROM faq');
+SELECT gpt_train('c', 'SELECT prompt AS chosen, completion AS rejected FROM faq');
+SELECT gpt_train('c', 'SELECT prompt AS query, completion AS negative FROM faq');
+SELECT gpt_train('c', 'SELECT prompt AS positive, completion AS negative FROM faq');
+SELECT gpt_train('c', 'SELECT prompt, completion, label AS chosen FROM faq');
+SELECT gpt_train('c', 'SELECT prompt AS query, completion AS positive, id AS negative FROM faq');
+
 -- the rows to validate on have the same columns
 SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"validation_query": "SELECT prompt AS body FROM faq"}');
 SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"validation_query": "SELECT prompt, completion FROM faq"}');
 SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"validation_query": "SELECT prompt AS body, true AS is_validation FROM faq"}');
+
+SELECT gpt_train('c', 'SELECT prompt AS body, n AS label FROM faq', '{"validation_query": "SELECT prompt AS body, weight AS label FROM faq"}');
 
 -- one stream of all rows has neither prompts nor weights
 SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"documents": "joined"}');

@@ -29,12 +29,12 @@ SELECT gpt_train('none', 'SELECT id, at, body FROM shape_row');
 SELECT gpt_train('none', 'SELECT title, body FROM shape_row');
 SELECT gpt_train('none', 'SELECT * FROM shape_row');
 SELECT gpt_train('none', 'SELECT id, question AS prompt, answer AS completion, body, stars AS label FROM shape_row');
-SELECT gpt_train('none', 'SELECT body, title, stars AS label FROM shape_row');
+SELECT gpt_train('none', 'SELECT body, title, note, stars AS label FROM shape_row');
 SELECT gpt_evaluate('shape', 'SELECT id, body FROM shape_row');
 SELECT gpt_train_tokenizer('none', 'SELECT body, 1 AS weight FROM shape_row');
 
 -- rule: what is named well and has the wrong type is not to be left out
-SELECT gpt_train('none', 'SELECT body, size AS label FROM shape_row');
+SELECT gpt_train('none', 'SELECT body, at AS label FROM shape_row');
 SELECT gpt_train('none', 'SELECT id AS prompt, answer AS completion FROM shape_row');
 SELECT gpt_train('none', 'SELECT id FROM shape_row');
 

@@ -89,7 +89,8 @@ bytes_of(const LmRowGroup *group)
 static bool
 is_too_long(const LmRowGroup *group, const LmHoldOut *asked)
 {
-	if (group->n_rows > 1 || asked->prompted || asked->n_labels > 0 || asked->fraction <= 0)
+	if (group->n_rows > 1 || asked->prompted || asked->whole || asked->n_labels > 0 ||
+		asked->fraction <= 0)
 		return false;
 	return asked->n_rows == 1 ||
 		   ((double) group->size > MOST * asked->fraction * (double) asked->n_bytes &&

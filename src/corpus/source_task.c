@@ -1,0 +1,162 @@
+/*
+ * src/corpus/source_task.c
+ *
+ * The table of tasks. The columns of a query go in; the first task that accepts all of them comes
+ * out.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "corpus/source_role.h"
+#include "store/catalog.h"
+
+#define BIT GPT_ROLE_BIT
+
+/* What a query of any task may have besides. */
+#define BESIDES (BIT(GPT_ROLE_WEIGHT) | BIT(GPT_ROLE_VALIDATION) | BIT(GPT_ROLE_WATERMARK))
+
+/* Texts that are any text where a task does not name them. */
+#define FREE_TEXTS                                                                              \
+	(BIT(GPT_ROLE_TEXT) | BIT(GPT_ROLE_CHOSEN) | BIT(GPT_ROLE_REJECTED) | BIT(GPT_ROLE_QUERY) | \
+	 BIT(GPT_ROLE_POSITIVE) | BIT(GPT_ROLE_NEGATIVE))
+
+/* Those as well, if nothing is trained: an evaluation may score prompts like any text. */
+#define HALVES (BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_COMPLETION))
+
+#define ONE_TEXT .n_documents = 1, .documents = {{GPT_TEXT_MAIN}}
+#define PAIR .n_documents = 2, .documents = {{GPT_TEXT_MAIN, .is_pair = true}, {GPT_TEXT_OTHER}}
+
+static const GptTask tasks[] = {
+	{.name = "language modelling",
+	 .n_texts = 1,
+	 .accepts = "one column of text (language modelling)",
+	 ONE_TEXT},
+	{.name = GPT_TASK_COMPLETION,
+	 .prompted = true,
+	 .required = BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_COMPLETION),
+	 .accepts = "columns \"prompt\" and \"completion\" of text (completion)",
+	 .n_documents = 2,
+	 .documents = {{GPT_TEXT_PROMPT, .is_prompt = true}, {GPT_TEXT_MAIN}}},
+	{.name = GPT_TASK_CHAT,
+	 .prompted = true,
+	 .required = BIT(GPT_ROLE_MESSAGES),
+	 .accepts = "a column \"messages\" of json or jsonb (conversations)",
+	 ONE_TEXT},
+	{.name = GPT_TASK_PREFERENCE,
+	 .prompted = true,
+	 .required = BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_CHOSEN) | BIT(GPT_ROLE_REJECTED),
+	 .accepts = "columns \"prompt\", \"chosen\" and \"rejected\" of text (preference)",
+	 .n_documents = 4,
+	 .documents = {{GPT_TEXT_PROMPT, .is_prompt = true},
+				   {GPT_TEXT_MAIN},
+				   {GPT_TEXT_PROMPT, .part = 1, .is_prompt = true},
+				   {GPT_TEXT_OTHER, .part = 1}}},
+	{.name = GPT_TASK_RETRIEVAL,
+	 .required = BIT(GPT_ROLE_QUERY) | BIT(GPT_ROLE_POSITIVE),
+	 .accepts =
+		 "columns \"query\", \"positive\" and, where wanted, \"negative\" of text (retrieval)",
+	 .n_documents = 2,
+	 .documents = {{GPT_TEXT_MAIN}, {GPT_TEXT_OTHER, .part = 1}}},
+	{.name = GPT_TASK_RETRIEVAL,
+	 .required = BIT(GPT_ROLE_QUERY) | BIT(GPT_ROLE_POSITIVE) | BIT(GPT_ROLE_NEGATIVE),
+	 .n_documents = 3,
+	 .documents = {{GPT_TEXT_MAIN}, {GPT_TEXT_OTHER, .part = 1}, {GPT_TEXT_THIRD, .part = 2}}},
+	{.name = "classification",
+	 .labelled = true,
+	 .required = BIT(GPT_ROLE_LABEL),
+	 .n_texts = 1,
+	 .accepts = "one or two columns of text and \"label\", which is text, an integer, a boolean or "
+				"of an enum (classification), an array of text (multi-label classification), or "
+				"real, double precision or numeric (regression)",
+	 ONE_TEXT},
+	{.name = "multi-label classification",
+	 .labelled = true,
+	 .required = BIT(GPT_ROLE_LABELS),
+	 .n_texts = 1,
+	 ONE_TEXT},
+	{.name = "regression",
+	 .measured = true,
+	 .required = BIT(GPT_ROLE_NUMBER),
+	 .n_texts = 1,
+	 ONE_TEXT},
+	{.name = "pair classification",
+	 .labelled = true,
+	 .required = BIT(GPT_ROLE_LABEL),
+	 .n_texts = 2,
+	 PAIR},
+	{.name = "multi-label pair classification",
+	 .labelled = true,
+	 .required = BIT(GPT_ROLE_LABELS),
+	 .n_texts = 2,
+	 PAIR},
+	{.name = "pair regression",
+	 .measured = true,
+	 .required = BIT(GPT_ROLE_NUMBER),
+	 .n_texts = 2,
+	 PAIR},
+};
+
+bool
+gpt_task_takes_as_text(const GptTask *task, GptRole role)
+{
+	return ((FREE_TEXTS | HALVES) & ~task->required & BIT(role)) != 0;
+}
+
+/* also: roles that are texts here besides the free ones. */
+static bool
+accepts(const GptTask *task, const GptColumns *columns, uint32 also)
+{
+	int n_texts = 0;
+
+	for (int role = 0; role < GPT_N_ROLES; role++)
+	{
+		int n = columns->n[role];
+
+		if (BIT(role) & task->required)
+		{
+			if (n != 1)
+				return false;
+		}
+		else if (BIT(role) & (FREE_TEXTS | also))
+			n_texts += n;
+		else if (n > 0 && (BIT(role) & BESIDES) == 0)
+			return false;
+	}
+	return n_texts == task->n_texts;
+}
+
+const GptTask *
+gpt_task_of(const GptColumns *columns)
+{
+	int n = columns->kind == GPT_SOURCE_TOKENIZER ? 1 : lengthof(tasks);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (accepts(&tasks[i], columns, 0))
+			return &tasks[i];
+	}
+	if (columns->kind == GPT_SOURCE_EVALUATE && accepts(&tasks[0], columns, HALVES))
+		return &tasks[0];
+	return NULL;
+}
+
+char *
+gpt_task_hint(GptSourceKind kind)
+{
+	StringInfoData text;
+
+	if (kind == GPT_SOURCE_TOKENIZER)
+		return pstrdup("One column of text is accepted.");
+	initStringInfo(&text);
+	for (int i = 0; i < lengthof(tasks); i++)
+	{
+		if (tasks[i].accepts != NULL)
+			appendStringInfo(&text, "%s%s",
+							 text.len > 0 ? "; or " : "These are accepted: ", tasks[i].accepts);
+	}
+	appendStringInfo(&text, "; in addition a number \"" GPT_WEIGHT_COLUMN "\"%s.",
+					 kind == GPT_SOURCE_TRAIN ? " and a boolean \"" GPT_VALIDATION_COLUMN "\""
+											  : "");
+	return text.data;
+}
