@@ -53,7 +53,8 @@ lm_train_options_check(const LmTrainOptions *options, LmError *error)
 	if (!lm_block_type_numbered(options->base_type))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "type %d of a base is not known",
 					   options->base_type);
-	if (!(options->beta > 0))
+	if ((options->objective == LM_OBJECTIVE_DPO || options->objective == LM_OBJECTIVE_ORPO) &&
+		!(options->beta > 0))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "beta %g is not above 0", options->beta);
 	return true;
 }
