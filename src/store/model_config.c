@@ -24,6 +24,7 @@
 
 #define LABELS_FIELD "labels"
 
+static bool is_architecture(const LmConfigField *field);
 static const char *architecture_of(const LmConfig *config);
 static int read_labels(char **names, Jsonb *object);
 static void append_labels(StringInfo json, int n, const char *labels);
@@ -42,7 +43,7 @@ gpt_config_to_json(const LmConfig *config, const char *labels)
 	appendStringInfo(&json, "{\"architecture\": \"%s\"", architecture_of(config));
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
-		if (field->since == 1 || !lm_config_is_standard(config, field))
+		if (!is_architecture(field) && (field->since == 1 || !lm_config_is_standard(config, field)))
 			append_field(&json, config, field, labels);
 	}
 	appendStringInfoChar(&json, '}');
@@ -128,12 +129,24 @@ append_labels(StringInfo json, int n, const char *labels)
 	appendStringInfoChar(json, ']');
 }
 
-/* By the name that Transformers gives it; "gpt" for shapes that it does not have. */
+/* The member "architecture" says more than this field: which decoder it is. */
+static bool
+is_architecture(const LmConfigField *field)
+{
+	return field->offset == offsetof(LmConfig, architecture);
+}
+
+/*
+ * Other architectures than decoders have their word. A decoder has the name that Transformers gives
+ * it; "gpt" for shapes that it does not have.
+ */
 static const char *
 architecture_of(const LmConfig *config)
 {
 	const LmConfigField *field;
 
+	if (config->architecture != LM_DECODER)
+		return lm_architecture_name((int) config->architecture);
 	if (config->labels == 0 && config->model_type != LM_GPT)
 		return lm_model_type_name((int) config->model_type);
 	/* GPT-2 has none of the switches that came later. */
@@ -206,6 +219,8 @@ read_field(LmConfig *config, const LmConfigField *field, const JsonbValue *value
 				return false;
 			number = gpt_word_find(field->name_of, value->val.string.val,
 								   (size_t) value->val.string.len);
+			if (number < 0 && is_architecture(field))
+				number = LM_DECODER;
 			if (number < 0)
 				return false;
 			break;
