@@ -89,6 +89,21 @@ COMMENT ON FUNCTION @extschema@.gpt_chat_template(text) IS
 COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
 
+-- A tokenizer of bytes may have a separator, too: then it is not the one that always exists.
+CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
+	SELECT n.name AS tokenizer, pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(n.object)) AS owner, t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex') AS sha256, t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer_name n JOIN @extschema@.gpt_tokenizer t
+		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid)
+	UNION ALL
+	SELECT CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' AND t.vocabulary OPERATOR(pg_catalog.=) 257 THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+			OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END,
+		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(t.object)), t.kind, t.vocabulary, t.size,
+		pg_catalog.encode(t.sha256, 'hex'), t.object, t.created_at
+	FROM @extschema@.gpt_tokenizer t
+	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid) AND NOT EXISTS (SELECT FROM @extschema@.gpt_tokenizer_name n
+		WHERE n.sha256 OPERATOR(pg_catalog.=) t.sha256 AND n.object OPERATOR(pg_catalog.=) t.object);
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes, chars, sentencepiece or unigram';
 
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
@@ -130,7 +145,7 @@ DECLARE
 		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n
 				WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND @extschema@.gpt_can_use(n.object, NULL::pg_catalog.uuid)),
-			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' AND t.vocabulary OPERATOR(pg_catalog.=) 257 THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
 					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
 				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
 		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,

@@ -548,7 +548,7 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
 		COALESCE((SELECT pg_catalog.min(n.name) FROM @extschema@.gpt_tokenizer_name n
 				WHERE n.sha256 OPERATOR(pg_catalog.=) v.tokenizer AND @extschema@.gpt_can_use(n.object, NULL::pg_catalog.uuid)),
-			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' AND t.vocabulary OPERATOR(pg_catalog.=) 257 THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
 					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
 				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
 		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
@@ -631,7 +631,7 @@ CREATE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 		ON t.sha256 OPERATOR(pg_catalog.=) n.sha256 AND t.object OPERATOR(pg_catalog.=) n.object
 	WHERE @extschema@.gpt_can_use(t.object, NULL::pg_catalog.uuid)
 	UNION ALL
-	SELECT CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
+	SELECT CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' AND t.vocabulary OPERATOR(pg_catalog.=) 257 THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
 			OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END,
 		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(t.object)), t.kind, t.vocabulary, t.size,
 		pg_catalog.encode(t.sha256, 'hex'), t.object, t.created_at

@@ -19,6 +19,9 @@
  */
 #define GPT_CHOSEN (-1)
 
+#define GPT_NO_TEMPLATE "none" /* of option "prompt_template" */
+#define GPT_PROMPT_TEMPLATE_SIZE 1024 /* bytes of another one, at most */
+
 /* The functions that take options. */
 typedef enum GptTrainFunction
 {
@@ -112,6 +115,7 @@ typedef struct GptTrainOptions
 	const char *clean;
 	const char *into; /* NULL: the model that a fine-tune starts from */
 	const char *chat_template; /* JSON text of core/chat.h; NULL: the base's */
+	const char *prompt_template; /* "none", or a text with {prompt}; NULL: the job chooses */
 	GptMethod method;
 	int64 rank; /* of an adapter, as the next three */
 	double alpha;

@@ -20,6 +20,7 @@ typedef struct GptTokenizerChoice
 	/* of BPE: so much shorter are the texts, as a share, with twice as many tokens; 0: any */
 	double least_gain;
 	char *why; /* one sentence without a period, for a report */
+	bool separates; /* the special token LM_SEPARATOR (engine/prompt.h) is one of its tokens */
 } GptTokenizerChoice;
 
 /*

@@ -8,6 +8,7 @@
 
 #include "core/options.h"
 #include "corpus/choose_tokenizer.h"
+#include "corpus/prompt_form.h"
 #include "corpus/spool.h"
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
@@ -32,6 +33,7 @@ typedef struct GptCorpus
 	bool prompted;
 	bool has_validation;
 	GptCleanCounts cleaned; /* by option "clean"; zero where the token file was there already */
+	GptPromptForm prompt; /* how prompts are written */
 	const char *extras; /* of the version to make (store/model_extras.h), or NULL */
 	char *note; /* on its rows, for the job's note; NULL: none */
 	/* about its rows; NULL after gpt_corpus_open: the job's row has them already */
@@ -53,6 +55,7 @@ typedef struct GptCorpusRecord
 	bool shuffle;
 	bool tokenizer_is_stored;
 	uint8 tokenizer_hash[GPT_SHA256_SIZE];
+	GptPromptForm prompt;
 	char watermark_column[NAMEDATALEN];
 	char watermark[GPT_WATERMARK_SIZE + 1];
 } GptCorpusRecord;
@@ -66,6 +69,7 @@ typedef struct GptGivenTokenizer
 	char **labels; /* of a base that is a classifier, or NULL */
 	int n_labels;
 	bool multi_label;
+	bool prompted; /* the base was trained on prompts */
 	const char *extras; /* of the base (store/model_extras.h), or NULL */
 } GptGivenTokenizer;
 
@@ -124,5 +128,8 @@ extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options,
 										 const GptTokenizerChoice *choice, GptSpool *spool,
 										 GptProgress *progress);
 extern LmTokenizer *gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec);
+/* The same of one that the job makes, as it was chosen. */
+extern LmTokenizer *gpt_corpus_tokenizer_made(const LmTokenizerSpec *spec,
+											  const GptTokenizerChoice *choice);
 
 #endif /* GPT_CORPUS_H */

@@ -46,6 +46,7 @@ typedef struct GptDocument
 /* The rows of a job in a temporary file. */
 typedef struct GptSpool GptSpool;
 
+#define GPT_ENDING_SIZE 64 /* bytes in which all prompts end, at most */
 #define GPT_WATERMARK_SIZE 400 /* bytes of a watermark's text, at most */
 
 /*
@@ -157,6 +158,9 @@ extern const GptTask *gpt_spool_task(const GptSpool *spool);
 
 /* Whether the query has a column of prompts, or of conversations, whose first part is a prompt. */
 extern bool gpt_spool_prompted(const GptSpool *spool);
+
+/* The bytes in which all prompts end, of validation rows too; they live as long as the spool. */
+extern LmBytes gpt_spool_ending(const GptSpool *spool);
 
 /* Whether the rows are conversations: their documents are marked. */
 extern bool gpt_spool_marked(const GptSpool *spool);

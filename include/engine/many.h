@@ -52,7 +52,10 @@ typedef enum LmTask
 typedef struct LmRequest
 {
 	LmTask task;
-	/* GENERATE: the text to continue; SCORE: context, not scored; EMBED, CLASSIFY: empty */
+	/*
+	 * GENERATE: the text to continue; SCORE: context, not scored, data NULL: the text has no
+	 * prompt; EMBED, CLASSIFY: empty. The session's template writes it (lm_session_set_prompt).
+	 */
 	LmBytes prompt;
 	LmBytes text; /* the others; GENERATE: empty */
 	bool include_end; /* SCORE: the end of the text counts as its last token */

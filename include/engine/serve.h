@@ -8,6 +8,7 @@
 #define LM_SERVE_H
 
 #include "engine/model.h"
+#include "engine/prompt.h"
 #include "engine/tokenizer.h"
 
 /* A model with its tokenizer, and room for one text at a time that is reused from call to call. */
@@ -31,6 +32,11 @@ void lm_session_free(LmSession *session);
  * array must outlive the session. Called before the first generation; ids out of range are ignored.
  */
 void lm_session_set_ends(LmSession *session, const int32_t *ends, int n_ends);
+/*
+ * How prompts are written that are not marked texts; as they are unless set. Its texts must outlive
+ * the session.
+ */
+void lm_session_set_prompt(LmSession *session, const LmPromptTemplate *written);
 /*
  * Memory of the session, *size bytes, whose contents matter only while a generation is under way:
  * between calls the caller may give its pages back to the system.

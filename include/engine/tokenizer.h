@@ -216,7 +216,8 @@ typedef struct LmEncoding
 	const char *text;
 	size_t size;
 	int flags; /* of LmEncodeFlag; of a text that is not marked */
-	bool marked; /* a marked text, whose ids are flagged (engine/marked_text.h) */
+	bool marked; /* a marked text (engine/marked_text.h) ... */
+	bool flagged; /* ... whose ids of context are flagged */
 	int32_t *ids; /* where they go ... */
 	/* ... if they are not more: without NFC and prefix a text has at most a token a byte */
 	size_t capacity;

@@ -23,9 +23,12 @@ typedef struct GptServed
 	const char *const *labels; /* [config->labels] names of a classifier's labels */
 	/*
 	 * prompts may end within a token (LmSampling.heal); false for a model that was trained on
-	 * completions, whose prompts end as in training
+	 * completions, whose prompts end as in training, and where a template ends them
 	 */
 	bool heals;
+	bool prompted; /* it was trained on completions of prompts, or on conversations */
+	LmPromptTemplate prompt; /* how its prompts are written */
+	const char *prompt_end; /* how those of its training ended; NULL: it is not known */
 	GptCleaner *cleaner; /* of texts that the model reads, as its rows were; NULL: none */
 	const char *extras; /* of the version (store/model_extras.h), or NULL */
 } GptServed;

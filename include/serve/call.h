@@ -59,7 +59,7 @@ typedef struct GptAnswer
 {
 	Datum value;
 	bool is_null;
-	bool is_truncated; /* the prompt did not fit the context */
+	int notices; /* of GptNotice: what the caller should know about the prompt */
 	int64 n_tokens; /* score: tokens that were scored */
 	LmError *error;
 } GptAnswer;
@@ -113,7 +113,20 @@ extern int gpt_elements_next(GptAnswer *answers, GptElements *elements, const Gp
 extern bool gpt_elements_end(const GptElements *elements);
 extern const char *gpt_elements_model(const GptElements *elements);
 
-/* Raises a notice, once per statement, that a prompt is longer than the context. */
-extern void gpt_call_notice_truncation(FunctionCallInfo fcinfo, int context);
+/* What a caller should know about a prompt. */
+typedef enum GptNotice
+{
+	GPT_NOTICE_TRUNCATED = 1, /* it did not fit the context */
+	GPT_NOTICE_OTHER_END = 2, /* it does not end as the prompts that the model was trained on */
+	GPT_NOTICE_ENDED_AT_ONCE = 4, /* so perhaps, because the model said nothing */
+} GptNotice;
+
+/*
+ * src/serve/call_notice.c: the notices of a generation that is done; 0: none. _notice raises each
+ * of them once per statement; _raise raises them now.
+ */
+extern int gpt_call_notices(const LmRequest *request, const GptServed *served);
+extern void gpt_call_notice(FunctionCallInfo fcinfo, int notices, const GptServed *served);
+extern void gpt_call_raise_notices(int notices, const GptServed *served);
 
 #endif /* GPT_CALL_H */

@@ -7,6 +7,9 @@
  *   "chat"         template of conversations: a name or an object (core/chat.h)
  *   "clean"        how texts are cleaned, in the kept form of core/clean_options.h
  *   "end_tokens"   ids that end a generated text, beside the tokenizer's end token
+ *   "prompt"       {"template": "{prompt}<|separator|>", "end": " =>"}: how prompts are written
+ *                  before their completions, and how all prompts of the training ended, where a
+ *                  template writes nothing after them
  *   "sampling"     {"temperature": ..., "top_k": ..., "top_p": ..., "min_p": ...,
  *                  "repetition_penalty": ...}: what gpt_chat samples with unless the caller says
  *   "source"       of an imported model: format, name, licence, quantization
@@ -16,6 +19,7 @@
 
 #include "core/chat.h"
 #include "core/json_tree.h"
+#include "engine/prompt.h"
 #include "engine/tokenizer.h"
 
 /* These members of a version's config (a jsonb), as the text of an object, palloc'd; NULL: none. */
@@ -33,6 +37,15 @@ extern char *gpt_extras_clean(const char *extras);
 /* The extras with other options of cleaning (the kept form; NULL: none), palloc'd; NULL: nothing.
  */
 extern char *gpt_extras_with_clean(const char *extras, const char *clean);
+
+/*
+ * How prompts are written; its texts are palloc'd. *end: how they end, palloc'd, or NULL. False:
+ * the extras do not say it.
+ */
+extern bool gpt_extras_prompt(LmPromptTemplate *written, char **end, const char *extras);
+
+/* The extras with another such template (a text with {prompt}) and end (or NULL), palloc'd. */
+extern char *gpt_extras_with_prompt(const char *extras, const char *template, const char *end);
 
 /* The ids of "end_tokens", palloc'd; returns their number. */
 extern int gpt_extras_ends(int32 **ends, const char *extras);

@@ -12,11 +12,13 @@
 #include "core/lora_targets.h"
 #include "core/options.h"
 #include "core/options_check.h"
+#include "engine/prompt.h"
 #include "engine/unigram_trainer.h"
 #include "engine/optimizer.h"
 
 static void exclude(const char *one, const char *other, const char *hint);
 static void check_adapter(const GptTrainOptions *options);
+static void check_prompt_template(const char *text);
 
 void
 gpt_options_check(const GptTrainOptions *options)
@@ -72,11 +74,32 @@ gpt_options_check(const GptTrainOptions *options)
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);
+	check_prompt_template(options->prompt_template);
 	if (options->min_learning_rate > options->learning_rate)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"min_learning_rate\" must not be above option "
 							   "\"learning_rate\": %g is above %g",
 							   options->min_learning_rate, options->learning_rate)));
+}
+
+static void
+check_prompt_template(const char *text)
+{
+	LmPromptTemplate parsed;
+
+	if (text == NULL || strcmp(text, GPT_NO_TEMPLATE) == 0)
+		return;
+	if (strlen(text) > GPT_PROMPT_TEMPLATE_SIZE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"prompt_template\" has %zu bytes, the limit is %d",
+							   strlen(text), GPT_PROMPT_TEMPLATE_SIZE)));
+	if (!lm_prompt_template_parse(&parsed, (LmBytes){text, strlen(text)}))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"prompt_template\" must have %s in one place, not \"%s\"",
+							   LM_PROMPT_PLACE, text),
+						errhint("Write the text around the prompt, such as \"%s%s\", or \"%s\" for "
+								"nothing.",
+								LM_PROMPT_PLACE, LM_SEPARATOR, GPT_NO_TEMPLATE)));
 }
 
 static void

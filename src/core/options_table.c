@@ -221,6 +221,11 @@ const GptOption gpt_options_table[] = {
 		 "form of conversations for a column \"messages\" and for gpt_chat: the name of a known "
 		 "chat template, such as chatml, the text of one in Jinja that is known, or an object that "
 		 "describes one; that of the base unless given"),
+	TEXT(
+		BOTH, prompt_template,
+		"how prompts are written before their completions: a text with {prompt} in it, where names "
+		"of special tokens are these tokens, or none for nothing; unless given, that of the base, "
+		"or else a special token follows each prompt, where not all prompts end in the same sign"),
 	WORD(FINETUNE, method, "full", gpt_method_name,
 		 "full trains all weights; lora trains an adapter, which is stored without its base"),
 	INTEGER(FINETUNE, rank, NULL, 1, 1024,

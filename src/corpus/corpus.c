@@ -130,6 +130,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
 	corpus->prompted = gpt_spool_prompted(spool);
+	corpus->prompt = gpt_prompt_form_choose(options, given, spool);
 
 	corpus->facts = gpt_facts_collect(spool, progress);
 
@@ -138,12 +139,17 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	{
 		GptTokenizerChoice choice = gpt_choose_tokenizer(options, spool, progress);
 
+		choice.separates = gpt_prompt_form_separates(&corpus->prompt);
 		corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, progress);
 		corpus->why_tokenizer = choice.why;
 	}
 
+	gpt_prompt_form_fit(&corpus->prompt, corpus->tokenizer);
+	corpus->extras = gpt_prompt_form_extras(&corpus->prompt, corpus->extras);
+
 	gpt_progress_phase(progress, "tokenizing");
 	file = gpt_token_file_options(options);
+	file.prompt = gpt_prompt_form_template(&corpus->prompt);
 	file.run_id = &job->run_id;
 	file.n_threads = gpt_settings_train_threads(options->threads);
 	file.sizes = &corpus->facts->tokens;
@@ -195,6 +201,8 @@ gpt_corpus_open(const GptJob *job, const GptCorpusRecord *record, const GptGiven
 	gpt_progress_phase(progress, "reading");
 	corpus = palloc0(sizeof(GptCorpus));
 	take_tokenizer(corpus, given);
+	corpus->prompt = record->prompt;
+	corpus->extras = gpt_prompt_form_extras(&corpus->prompt, corpus->extras);
 	corpus->counts = record->counts;
 	memcpy(corpus->watermark_column, record->watermark_column, sizeof(corpus->watermark_column));
 	memcpy(corpus->watermark, record->watermark, sizeof(corpus->watermark));
@@ -217,6 +225,7 @@ gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus)
 {
 	MemSet(record, 0, sizeof(GptCorpusRecord));
 	record->counts = corpus->counts;
+	record->prompt = corpus->prompt;
 	memcpy(record->watermark_column, corpus->watermark_column, sizeof(record->watermark_column));
 	memcpy(record->watermark, corpus->watermark, sizeof(record->watermark));
 	record->file_size = corpus->dataset.size;

@@ -44,6 +44,7 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 	corpus->counts.bytes = corpus->facts->bytes.sum;
 	corpus->counts.held_out = gpt_spool_side_documents(spool, GPT_SIDE_VALIDATION);
 	corpus->prompted = gpt_spool_prompted(spool);
+	corpus->prompt = gpt_prompt_form_choose(options, NULL, spool);
 
 	share = SAMPLE_SIZE / (double) corpus->facts->side_bytes[GPT_SIDE_TRAIN];
 	sample = share < 1 ? gpt_spool_sample(spool, share, progress) : spool;
@@ -76,6 +77,7 @@ train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spo
 		lenient.vocabulary = GPT_CHOSEN;
 		choice = gpt_choice_of_sample(&choice, share);
 	}
+	choice.separates = gpt_prompt_form_separates(&corpus->prompt);
 	corpus->why_tokenizer = choice.why;
 	corpus->tokenizer = gpt_corpus_tokenizer(&lenient, &choice, sample, progress);
 	keep_tokenizer(corpus->tokenizer);
@@ -114,6 +116,8 @@ make_tokens(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *sample,
 	int64 unpredicted;
 
 	file.sizes = &facts->tokens;
+	gpt_prompt_form_fit(&corpus->prompt, corpus->tokenizer);
+	file.prompt = gpt_prompt_form_template(&corpus->prompt);
 	for (int side = 0; side < GPT_N_SIDES; side++)
 		facts->token_bytes += gpt_spool_bytes(sample, side);
 	corpus->dataset.documents = file.documents;

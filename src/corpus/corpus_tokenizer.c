@@ -18,7 +18,8 @@
 #include "corpus/train_unigram.h"
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
-static LmTokenizer *train_chars(GptSpool *spool, GptProgress *progress);
+static LmTokenizer *train_chars(const GptTokenizerChoice *choice, GptSpool *spool,
+								GptProgress *progress);
 
 LmTokenizer *
 gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored)
@@ -36,9 +37,9 @@ gpt_corpus_tokenizer(const GptTrainOptions *options, const GptTokenizerChoice *c
 	switch (choice->kind)
 	{
 		case LM_TOKENIZER_BYTES:
-			return gpt_corpus_tokenizer_create(lm_bytes_spec());
+			return gpt_corpus_tokenizer_made(lm_bytes_spec(), choice);
 		case LM_TOKENIZER_CHARS:
-			return train_chars(spool, progress);
+			return train_chars(choice, spool, progress);
 		case LM_TOKENIZER_BPE:
 			return gpt_train_bpe(options, choice, spool, progress);
 		case LM_TOKENIZER_UNIGRAM:
@@ -71,7 +72,7 @@ load_named(const char *name, uint8 *sha256)
 
 /* Builds a tokenizer with one token per character from all training rows. */
 static LmTokenizer *
-train_chars(GptSpool *spool, GptProgress *progress)
+train_chars(const GptTokenizerChoice *choice, GptSpool *spool, GptProgress *progress)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -92,7 +93,7 @@ train_chars(GptSpool *spool, GptProgress *progress)
 	}
 	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
 		gpt_bridge_retry(&error);
-	tokenizer = gpt_corpus_tokenizer_create(spec);
+	tokenizer = gpt_corpus_tokenizer_made(spec, choice);
 	lm_chars_trainer_free(trainer);
 	MemoryContextDelete(context);
 	return tokenizer;

@@ -26,6 +26,7 @@
 struct GptEncoder
 {
 	LmTokenizer *tokenizer;
+	LmPromptTemplate prompt; /* how prompts are written */
 	GptEncoded receive;
 	void *context;
 	const LmHost *host;
@@ -43,15 +44,19 @@ struct GptEncoder
 };
 
 static void start_threads(GptEncoder *encoder, int n_threads);
-static void encode_alone(GptEncoder *encoder, const GptDocument *document, int flags);
+static void encode_alone(GptEncoder *encoder, const GptDocument *document, const LmEncoding *form);
+static void encode_text(GptEncoder *encoder, const GptDocument *document,
+						const LmEncoding *encoding);
 
 GptEncoder *
-gpt_encoder_create(LmTokenizer *tokenizer, int n_threads, GptEncoded receive, void *context)
+gpt_encoder_create(LmTokenizer *tokenizer, const LmPromptTemplate *prompt, int n_threads,
+				   GptEncoded receive, void *context)
 {
 	GptEncoder *encoder = palloc0(sizeof(GptEncoder));
 	int64 size = Min((int64) n_threads * THREAD_SIZE, LARGEST_SIZE);
 
 	encoder->tokenizer = tokenizer;
+	encoder->prompt = *prompt;
 	encoder->receive = receive;
 	encoder->context = context;
 	encoder->host = gpt_bridge_host(CurrentMemoryContext);
@@ -94,30 +99,61 @@ gpt_encoder_free(GptEncoder *encoder)
 	pfree(encoder);
 }
 
+/* Whether the document is a prompt that the template writes. */
+static bool
+is_written(const GptEncoder *encoder, const GptDocument *document)
+{
+	return document->is_prompt && lm_prompt_is_written(&encoder->prompt);
+}
+
+/* How a document is encoded, but for its text: a prompt in its template is a marked text. */
+static LmEncoding
+form_of(const GptEncoder *encoder, const GptDocument *document)
+{
+	bool written = is_written(encoder, document);
+
+	return (LmEncoding){
+		.size = written ? lm_prompt_size(&encoder->prompt, document->size) : document->size,
+		.flags = encoder->after_prompt ? LM_ENCODE_INSIDE : 0,
+		.marked = written || document->marked,
+		.flagged = document->marked,
+	};
+}
+
+/* Writes the text that is encoded, of form->size bytes. */
+static void
+write_text(char *place, const GptEncoder *encoder, const GptDocument *document,
+		   const LmEncoding *form)
+{
+	if (is_written(encoder, document))
+		lm_prompt_write(place, &encoder->prompt, (LmBytes){document->text, document->size});
+	else
+		memcpy(place, document->text, form->size);
+}
+
 void
 gpt_encoder_add(GptEncoder *encoder, const GptDocument *document)
 {
-	int flags = encoder->after_prompt ? LM_ENCODE_INSIDE : 0;
-	LmEncoding *encoding;
+	LmEncoding form = form_of(encoder, document);
+	char *place;
 
-	encoder->after_prompt = document->is_prompt && document->size > 0;
-	if (encoder->used + document->size > encoder->size ||
-		encoder->n_documents == LM_ENCODER_DOCUMENTS)
+	encoder->after_prompt =
+		document->is_prompt && (document->size > 0 || lm_prompt_is_written(&encoder->prompt));
+	if (encoder->used + form.size > encoder->size || encoder->n_documents == LM_ENCODER_DOCUMENTS)
 		gpt_encoder_flush(encoder);
-	if (encoder->threads == NULL || document->size > encoder->size)
+	if (encoder->threads == NULL || form.size > encoder->size)
 	{
-		encode_alone(encoder, document, flags);
+		encode_alone(encoder, document, &form);
 		return;
 	}
+	place = encoder->texts + encoder->used;
+	write_text(place, encoder, document, &form);
 	encoder->documents[encoder->n_documents] = *document;
-	encoding = &encoder->encodings[encoder->n_documents++];
-	encoding->text = memcpy(encoder->texts + encoder->used, document->text, document->size);
-	encoding->size = document->size;
-	encoding->flags = flags;
-	encoding->marked = document->marked;
-	encoding->ids = encoder->ids + encoder->used;
-	encoding->capacity = document->size;
-	encoder->used += document->size;
+	form.text = place;
+	form.ids = encoder->ids + encoder->used;
+	form.capacity = form.size;
+	encoder->encodings[encoder->n_documents++] = form;
+	encoder->used += form.size;
 }
 
 void
@@ -141,13 +177,32 @@ gpt_encoder_flush(GptEncoder *encoder)
 		if (encoding->done)
 			encoder->receive(encoder->context, document, encoding->ids, encoding->count);
 		else
-			encode_alone(encoder, document, encoding->flags);
+			encode_text(encoder, document, encoding);
 	}
 }
 
 /* Encodes one document in this thread: it is too large for the buffers, or there are no threads. */
 static void
-encode_alone(GptEncoder *encoder, const GptDocument *document, int flags)
+encode_alone(GptEncoder *encoder, const GptDocument *document, const LmEncoding *form)
+{
+	LmEncoding encoding = *form;
+	char *written = NULL;
+
+	encoding.text = document->text;
+	if (is_written(encoder, document))
+	{
+		written = MemoryContextAllocHuge(CurrentMemoryContext, form->size);
+		write_text(written, encoder, document, form);
+		encoding.text = written;
+	}
+	encode_text(encoder, document, &encoding);
+	if (written != NULL)
+		pfree(written);
+}
+
+/* The same of a text as it is encoded. */
+static void
+encode_text(GptEncoder *encoder, const GptDocument *document, const LmEncoding *encoding)
 {
 	LmError error;
 
@@ -155,11 +210,11 @@ encode_alone(GptEncoder *encoder, const GptDocument *document, int flags)
 	for (;;)
 	{
 		encoder->tokens.count = 0;
-		if (document->marked
-				? lm_marked_encode(encoder->tokenizer, &encoder->tokens, document->text,
-								   document->size, true, &error)
-				: lm_tokenizer_encode_part(encoder->tokenizer, &encoder->tokens, document->text,
-										   document->size, flags, &error))
+		if (encoding->marked
+				? lm_marked_encode(encoder->tokenizer, &encoder->tokens, encoding->text,
+								   encoding->size, encoding->flagged, &error)
+				: lm_tokenizer_encode_part(encoder->tokenizer, &encoder->tokens, encoding->text,
+										   encoding->size, encoding->flags, &error))
 			break;
 		gpt_bridge_retry_row(&error, document->query, document->row);
 	}

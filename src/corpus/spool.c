@@ -188,6 +188,12 @@ gpt_spool_prompted(const GptSpool *spool)
 	return spool->task->prompted;
 }
 
+LmBytes
+gpt_spool_ending(const GptSpool *spool)
+{
+	return (LmBytes){spool->ending + GPT_ENDING_SIZE - spool->ending_size, spool->ending_size};
+}
+
 bool
 gpt_spool_marked(const GptSpool *spool)
 {
@@ -334,15 +340,13 @@ cut_document(GptDocument *document, GptSpool *spool)
 	spool->next_document = is_end ? 0 : 1;
 }
 
-/* The next of the row's texts, as the task lists them; an empty prompt is no document. */
+/* The next of the row's texts, as the task lists them. */
 static void
 take_document(GptDocument *document, GptSpool *spool)
 {
 	const GptTask *task = spool->task;
 	const GptTaskDocument *next = &task->documents[spool->next_document];
 
-	if (next->is_prompt && spool->record.sizes[next->text] == 0)
-		next++;
 	for (int text = 0; text < (int) next->text; text++)
 		document->text += spool->record.sizes[text];
 	document->size = spool->record.sizes[next->text];

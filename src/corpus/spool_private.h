@@ -38,6 +38,10 @@ struct GptSpool
 	bool flag; /* of the query that is being read */
 	const GptTask *task;
 	bool marked; /* they have a column "messages" */
+	/* the bytes in which all prompts end, at the end of the buffer, once there is a prompt */
+	char ending[GPT_ENDING_SIZE];
+	size_t ending_size;
+	bool has_ending;
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end */
 	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */

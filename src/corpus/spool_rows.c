@@ -107,6 +107,22 @@ is_put_aside(GptSpool *spool, const GptSourceRow *row)
 	return true;
 }
 
+/* Keeps the bytes in which this prompt and all before it end. */
+static void
+note_ending(GptSpool *spool, const GptSourceRow *row)
+{
+	size_t size = Min(row->prompt_size, spool->has_ending ? spool->ending_size : GPT_ENDING_SIZE);
+	const char *end = row->prompt + row->prompt_size;
+	size_t n = 0;
+
+	if (!spool->has_ending)
+		memcpy(spool->ending + GPT_ENDING_SIZE - size, end - size, size);
+	while (n < size && end[-1 - (ptrdiff_t) n] == spool->ending[GPT_ENDING_SIZE - 1 - n])
+		n++;
+	spool->ending_size = n;
+	spool->has_ending = true;
+}
+
 /* Callback of both queries: checks a row's size, hashes it and appends it to the temporary file. */
 static void
 add_row(void *context, const GptSourceRow *row)
@@ -140,6 +156,8 @@ add_row(void *context, const GptSourceRow *row)
 				 errhint("Cut the text into several rows, or raise gpt.max_memory.")));
 	record.size = (uint32) size;
 	hash_row(record.hash, spool, row);
+	if (spool->task->prompted && !spool->marked)
+		note_ending(spool, row);
 	if (spool->labels != NULL)
 		record.label = gpt_label_table_add(spool->labels, row->labels, row->n_labels);
 	record.row = row->number;

@@ -110,7 +110,8 @@ start_writer(GptTokenWriter *writer, const GptTokenFileOptions *options, LmToken
 	MemSet(writer, 0, sizeof(GptTokenWriter));
 	writer->options = options;
 	writer->progress = progress;
-	writer->encoder = gpt_encoder_create(tokenizer, options->n_threads, receive, writer);
+	writer->encoder =
+		gpt_encoder_create(tokenizer, &options->prompt, options->n_threads, receive, writer);
 	writer->end = spec->end_of_text;
 	writer->buffer = palloc(GPT_TOKEN_BUFFER);
 	initStringInfo(&writer->record);

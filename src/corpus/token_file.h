@@ -11,6 +11,7 @@
 #include "corpus/sizes.h"
 #include "corpus/spool.h"
 #include "engine/batch.h"
+#include "engine/prompt.h"
 #include "engine/tokenizer.h"
 #include "storage/fd.h"
 #include "store/progress.h"
@@ -27,6 +28,7 @@ typedef struct GptTokenFileOptions
 	File file; /* in the end, where there is no run */
 	int context; /* 0: chosen from the lengths of the documents */
 	bool is_finetune; /* what is chosen may then be longer */
+	LmPromptTemplate prompt; /* how prompts are written */
 	GptSizes *sizes; /* counts the tokens of each document, without those at its ends; or NULL */
 } GptTokenFileOptions;
 

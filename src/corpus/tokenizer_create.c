@@ -9,6 +9,12 @@
 #include "corpus/corpus.h"
 
 LmTokenizer *
+gpt_corpus_tokenizer_made(const LmTokenizerSpec *spec, const GptTokenizerChoice *choice)
+{
+	return gpt_corpus_tokenizer_create(choice->separates ? gpt_prompt_form_spec(spec) : spec);
+}
+
+LmTokenizer *
 gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec)
 {
 	LmError error;

@@ -26,6 +26,7 @@
 #define BATCH_SIZE ((size_t) 4 * 1024 * 1024) /* bytes of text */
 #define BATCH_DOCUMENTS 4096
 #define MERGES_AT_ONCE 64
+#define LEAST_VOCABULARY 257 /* bytes and the end of a text */
 
 /* Where a block of words is in the temporary file. */
 typedef struct SpillBlock
@@ -341,14 +342,14 @@ make_tokenizer(Training *training, const GptTokenizerChoice *choice, GptSpool *s
 	const LmTokenizerSpec *spec;
 	LmTokenizerSpec kept;
 	LmError error;
-	int vocabulary = choice->vocabulary;
+	int vocabulary = Max(choice->vocabulary - choice->separates, LEAST_VOCABULARY);
 	int reached;
 
 	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &reached, &error)) == NULL)
 		gpt_bridge_retry(&error);
-	gpt_tokenizer_sample_check_vocabulary(options, choice, reached);
+	gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->separates);
 	kept = gpt_worthwhile_tokens(spec, choice->least_gain, spool, training->progress);
-	return gpt_corpus_tokenizer_create(&kept);
+	return gpt_corpus_tokenizer_made(&kept, choice);
 }
 
 /* A phase of a job that only makes a tokenizer; in others all of this is one phase. */

@@ -350,8 +350,7 @@ set_answers(BatchScan *batch, BatchCall *call, const GptCall *asked, const int *
 	for (int i = 0; i < n; i++)
 	{
 		call->answers[places[i]] = found[i];
-		if (found[i].is_truncated)
-			gpt_call_notice_truncation(call->fcinfo, served->config->context);
+		gpt_call_notice(call->fcinfo, found[i].notices, served);
 	}
 	pfree(found);
 }

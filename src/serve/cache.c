@@ -45,7 +45,8 @@ static const char *const *copy_labels(const GptVersion *version, MemoryContext c
 static void open_session(GptCachedModel *entry);
 static void plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry,
 					  const LmRequest *requests, int n, uint64 held);
-static int pages_of(const LmRequest *request, const LmConfig *config);
+static int pages_of(const LmRequest *request, const LmPromptTemplate *prompt,
+					const LmConfig *config);
 static uint64 many_memory(const GptCachedModel *entry, int n_sequences, int n_pages);
 
 /* Raises an error if the caller needs a classifier and the model is none, or the reverse. */
@@ -179,7 +180,7 @@ plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmR
 	uint64 one;
 
 	for (int i = 0; i < n; i++)
-		longest = Max(longest, pages_of(&requests[i], &entry->config));
+		longest = Max(longest, pages_of(&requests[i], &entry->served.prompt, &entry->config));
 	*n_sequences = Min(n, LM_MANY_SEQUENCES);
 	most += (int64) *n_sequences * longest;
 	while (*n_sequences > 1 && fixed + many_memory(entry, *n_sequences, least) > limit)
@@ -197,9 +198,10 @@ plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmR
 
 /* A token has at least a byte of text; but for NFC, whose texts may have more. */
 static int
-pages_of(const LmRequest *request, const LmConfig *config)
+pages_of(const LmRequest *request, const LmPromptTemplate *prompt, const LmConfig *config)
 {
-	uint64 positions = 1 + (uint64) request->prompt.size + request->text.size;
+	uint64 positions = 1 + (uint64) request->prompt.size + request->text.size +
+					   prompt->before.size + prompt->after.size;
 
 	if (request->task == LM_TASK_GENERATE)
 		positions += request->sampling.max_tokens;
@@ -224,6 +226,7 @@ take_extras(GptCachedModel *entry, const char *extras)
 {
 	MemoryContext caller;
 	int32 *ends;
+	char *end;
 
 	if (extras == NULL)
 		return;
@@ -234,6 +237,8 @@ take_extras(GptCachedModel *entry, const char *extras)
 	entry->served.extras = MemoryContextStrdup(entry->context, extras);
 	caller = MemoryContextSwitchTo(entry->context);
 	entry->served.cleaner = gpt_cleaner_create(gpt_extras_clean(extras));
+	(void) gpt_extras_prompt(&entry->served.prompt, &end, extras);
+	entry->served.prompt_end = end;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -254,8 +259,9 @@ load_model(const GptVersion *version)
 	memcpy(entry->sha256, version->sha256, GPT_SHA256_SIZE);
 	memcpy(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE);
 	entry->served.labels = copy_labels(version, context);
-	entry->served.heals = !version->prompted;
+	entry->served.prompted = version->prompted;
 	take_extras(entry, version->extras);
+	entry->served.heals = !version->prompted && !lm_prompt_is_written(&entry->served.prompt);
 	if (version->base != NULL)
 		load_adapter(entry, version);
 	else
@@ -426,6 +432,7 @@ open_session(GptCachedModel *entry)
 	if (entry->session == NULL)
 		gpt_bridge_raise(&error);
 	lm_session_set_ends(entry->session, entry->ends, entry->n_ends);
+	lm_session_set_prompt(entry->session, &entry->served.prompt);
 	entry->generation = gpt_bridge_generation();
 	entry->session_size = size;
 }

@@ -53,7 +53,8 @@ gpt_cached_find(const GptVersion *version)
 		GptCachedModel *entry = dlist_container(GptCachedModel, node, iter.cur);
 
 		if (memcmp(entry->sha256, version->sha256, GPT_SHA256_SIZE) == 0 &&
-			entry->image_type == version->image_type && entry->served.heals == !version->prompted &&
+			entry->image_type == version->image_type &&
+			entry->served.prompted == version->prompted &&
 			is_same_text(entry->served.extras, version->extras) &&
 			memcmp(entry->base_sha256, version->base_sha256, GPT_SHA256_SIZE) == 0 &&
 			memcmp(entry->tokenizer->sha256, version->tokenizer, GPT_SHA256_SIZE) == 0)

@@ -100,8 +100,7 @@ gpt_call_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
 	gpt_call_answer(&answer, kind, served, &call, 1, 0, NULL);
 	if (answer.error != NULL)
 		gpt_bridge_raise(answer.error);
-	if (answer.is_truncated)
-		gpt_call_notice_truncation(fcinfo, served->config->context);
+	gpt_call_notice(fcinfo, answer.notices, served);
 	gpt_cache_release(served);
 	if (answer.is_null)
 		PG_RETURN_NULL();
@@ -337,7 +336,7 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 		return;
 	}
 	done.request = *request;
-	answer->is_truncated = request->truncated;
+	answer->notices = gpt_call_notices(request, served);
 	answer->n_tokens = request->score.n_tokens;
 	answer->value = kind->result(&done, served, &answer->is_null);
 }
@@ -397,8 +396,7 @@ gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *se
 	for (int i = 0; i < n_calls; i++)
 	{
 		answers[places[i]] = found[i];
-		if (found[i].is_truncated)
-			gpt_call_notice_truncation(elements->fcinfo, served->config->context);
+		gpt_call_notice(elements->fcinfo, found[i].notices, served);
 		/* A lack of memory is no fault of the text. */
 		if (found[i].error != NULL && found[i].error->code == LM_ERR_MEMORY)
 			gpt_bridge_raise(found[i].error);
@@ -511,17 +509,4 @@ static uint64
 results_size(const Results *results)
 {
 	return MemoryContextMemAllocated(results->context, true) + results->size;
-}
-
-/* fn_extra lives as long as the call in the plan. */
-void
-gpt_call_notice_truncation(FunctionCallInfo fcinfo, int context)
-{
-	if (fcinfo->flinfo->fn_extra != NULL)
-		return;
-	fcinfo->flinfo->fn_extra = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, 1);
-	ereport(
-		NOTICE,
-		(errmsg("prompt is longer than the context of the model, only its last %d tokens are used",
-				context - 1)));
 }

@@ -72,8 +72,7 @@ gpt_chat(PG_FUNCTION_ARGS)
 	gpt_call_answer(&answer, &gpt_chat_call, served, &call, 1, 0, NULL);
 	if (answer.error != NULL)
 		gpt_bridge_raise(answer.error);
-	if (answer.is_truncated)
-		gpt_call_notice_truncation(fcinfo, served->config->context);
+	gpt_call_notice(fcinfo, answer.notices, served);
 	gpt_cache_release(served);
 	PG_RETURN_DATUM(answer.value);
 }

@@ -151,6 +151,7 @@ rate(double *ratings, const GptServed *served, LmBytes prompt, const Datum *slic
 	for (int i = 0; i < n; i++)
 	{
 		gpt_score_of_text(&calls[i], bytes_of(slice[i]));
+		calls[i].request.prompt = (LmBytes){"", 0};
 		calls[i].cleaning = LM_CLEAN_KEEP_START;
 	}
 	gpt_call_answer(alone, &gpt_logprob_call, served, calls, n, 0, NULL);

@@ -100,7 +100,7 @@ gpt_score_of_text(GptCall *call, LmBytes input)
 {
 	memset(call, 0, sizeof(GptCall));
 	call->request.task = LM_TASK_SCORE;
-	call->request.prompt = (LmBytes){"", 0};
+	call->request.prompt = (LmBytes){NULL, 0};
 	call->request.text = input;
 	call->detail = METRIC_LOGPROB;
 }

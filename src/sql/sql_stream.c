@@ -40,6 +40,7 @@ typedef struct Stream
 static Stream *begin(FunctionCallInfo fcinfo, MemoryContext context);
 static void start(Stream *stream, FunctionCallInfo fcinfo);
 static Datum next(Stream *stream);
+static void note_end(const Stream *stream);
 static void release(void *arg);
 static Datum row_of(const Stream *stream, Datum piece, TupleDesc descriptor);
 
@@ -86,9 +87,23 @@ gpt_stream(PG_FUNCTION_ARGS)
 	piece = next(stream);
 	if (stream->done && VARSIZE_ANY_EXHDR(DatumGetPointer(piece)) == 0 &&
 		lm_generation_token(stream->generation) < 0)
+	{
+		if (stream->n_given == 0)
+			note_end(stream);
 		SRF_RETURN_DONE(set);
+	}
 	stream->n_given++;
 	SRF_RETURN_NEXT(set, row_of(stream, piece, set->tuple_desc));
+}
+
+/* Notes that the text ended without a token. */
+static void
+note_end(const Stream *stream)
+{
+	LmRequest ended = stream->call.request;
+	int notices = gpt_call_notices(&ended, stream->served);
+
+	gpt_call_raise_notices(notices & GPT_NOTICE_ENDED_AT_ONCE, stream->served);
 }
 
 /* Everything that lives from row to row. */
@@ -132,6 +147,12 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	MemoryContextRegisterResetCallback(stream->held, &stream->release);
 	stream->engine = gpt_bridge_generation();
 	request->sampling.heal = stream->served->heals;
+	if (stream->n_given == 0)
+	{
+		LmRequest known = {.task = LM_TASK_GENERATE, .prompt = prompt, .n_tokens = 1};
+
+		gpt_call_raise_notices(gpt_call_notices(&known, stream->served), stream->served);
+	}
 	while (stream->generation == NULL)
 	{
 		stream->generation =
@@ -143,11 +164,7 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	for (int i = 0; i < stream->n_given && !stream->done; i++)
 		(void) next(stream);
 	if (truncated && stream->n_given == 0)
-		ereport(
-			NOTICE,
-			(errmsg(
-				"prompt is longer than the context of the model, only its last %d tokens are used",
-				stream->served->config->context - 1)));
+		gpt_call_raise_notices(GPT_NOTICE_TRUNCATED, stream->served);
 }
 
 /* The next piece, a text. */

@@ -14,12 +14,15 @@
 #include "store/model_extras.h"
 
 #define MAX_NODES 10000
+#define TEMPLATE "template" /* members of "prompt" */
+#define END "end"
 #define CHAT "chat"
 #define CLEAN "clean"
 #define END_TOKENS "end_tokens"
+#define PROMPT "prompt"
 #define SAMPLING "sampling"
 
-static const char *const members[] = {CHAT, CLEAN, END_TOKENS, SAMPLING, "source"};
+static const char *const members[] = {CHAT, CLEAN, END_TOKENS, PROMPT, SAMPLING, "source"};
 
 /* The numbers of a generation_config.json that are taken over, and their ranges. */
 static const struct
@@ -149,6 +152,21 @@ gpt_extras_clean(const char *extras)
 	return clean != NULL ? json_of(clean) : NULL;
 }
 
+bool
+gpt_extras_prompt(LmPromptTemplate *written, char **end, const char *extras)
+{
+	const GptJson *prompt = field_of(extras, PROMPT);
+	const GptJson *template = gpt_json_field(prompt, TEMPLATE);
+	const GptJson *ending = gpt_json_field(prompt, END);
+	bool is_ended = ending != NULL && ending->type == GPT_JSON_STRING && ending->text[0] != '\0';
+
+	*written = (LmPromptTemplate){{NULL, 0}, {NULL, 0}};
+	*end = is_ended ? pstrdup(ending->text) : NULL;
+	return template != NULL && template->type == GPT_JSON_STRING &&
+		   lm_prompt_template_parse(written,
+									(LmBytes){pstrdup(template->text), strlen(template->text)});
+}
+
 int
 gpt_extras_ends(int32 **ends, const char *extras)
 {
@@ -248,24 +266,48 @@ gpt_extras_with_chat(const char *extras, const char *chat, const LmTokenizerSpec
 	return changed.data;
 }
 
-char *
-gpt_extras_with_clean(const char *extras, const char *clean)
+/* The extras with another value (as JSON; NULL: none) of a member, palloc'd; NULL: nothing. */
+static char *
+with_member(const char *extras, const char *name, const char *json)
 {
 	StringInfoData changed;
 
 	initStringInfo(&changed);
 	appendStringInfoChar(&changed, '{');
-	if (clean != NULL)
-		append_member(&changed, CLEAN, clean);
+	if (json != NULL)
+		append_member(&changed, name, json);
 	for (int i = 0; i < lengthof(members); i++)
 	{
 		const GptJson *value = field_of(extras, members[i]);
 
-		if (value != NULL && strcmp(members[i], CLEAN) != 0)
+		if (value != NULL && strcmp(members[i], name) != 0)
 			append_member(&changed, members[i], json_of(value));
 	}
 	appendStringInfoChar(&changed, '}');
 	return changed.len > 2 ? changed.data : NULL;
+}
+
+char *
+gpt_extras_with_clean(const char *extras, const char *clean)
+{
+	return with_member(extras, CLEAN, clean);
+}
+
+char *
+gpt_extras_with_prompt(const char *extras, const char *template, const char *end)
+{
+	StringInfoData prompt;
+
+	initStringInfo(&prompt);
+	appendStringInfoString(&prompt, "{\"" TEMPLATE "\": ");
+	escape_json(&prompt, template);
+	if (end != NULL)
+	{
+		appendStringInfoString(&prompt, ", \"" END "\": ");
+		escape_json(&prompt, end);
+	}
+	appendStringInfoChar(&prompt, '}');
+	return with_member(extras, PROMPT, prompt.data);
 }
 
 /* ---- generation_config.json --------------------------------------------- */

@@ -73,6 +73,7 @@ take_labels(GptGivenTokenizer *given, const GptVersion *version)
 	given->labels = version->labels;
 	given->n_labels = version->config.labels;
 	given->multi_label = version->config.multi_label;
+	given->prompted = version->prompted;
 	given->extras = version->extras;
 }
 

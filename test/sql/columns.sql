@@ -57,8 +57,8 @@ SELECT gpt_score('answer', md5('y')) > 20 AS nothing_of_prompts;
 SELECT gpt_train('long', $$SELECT repeat(md5(id::text), 10) || (id % 2) AS prompt, repeat(completion, 40) AS completion FROM faq$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 8, "learning_rate": 0.01}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
--- per row: the end tokens, 321 bytes of prompt, 80 or 120 of completion
-SELECT corpus_tokens = 200 * (2 + 321) + 100 * (80 + 120) AS all_tokens, error FROM gpt_jobs WHERE job = :job;
+-- per row: the end tokens, 321 bytes of prompt, the separator, 80 or 120 bytes of completion
+SELECT corpus_tokens = 200 * (2 + 321 + 1) + 100 * (80 + 120) AS all_tokens, error FROM gpt_jobs WHERE job = :job;
 SELECT validation_loss < 0.3 AS learnt FROM gpt_models WHERE model = 'long';
 
 -- weights: of what follows "q" nine parts in ten say x; what weighs nothing is skipped

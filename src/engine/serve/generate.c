@@ -60,7 +60,7 @@ lm_generation_start(LmSession *session, const char *prompt, size_t size, const L
 	LmGeneration *generation = NULL;
 
 	*truncated = false;
-	if (lm_text_encode(session, &tokens, (LmBytes){prompt, size}, sampling->marked, 0, error))
+	if (lm_continued_encode(session, &tokens, (LmBytes){prompt, size}, sampling->marked, error))
 		generation = lm_generation_create(session, &tokens, sampling, truncated, error);
 	lm_tokens_free(lm_engine_host(session->engine), &tokens);
 	return generation;

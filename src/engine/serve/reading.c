@@ -42,12 +42,14 @@ check_request(const LmRequest *request, LmError *error)
 }
 
 bool
-lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked, int flags,
-			   LmError *error)
+lm_continued_encode(LmSession *session, LmTokens *tokens, LmBytes prompt, bool marked,
+					LmError *error)
 {
+	int part;
+
 	if (marked)
-		return lm_marked_encode(session->tokenizer, tokens, text.data, text.size, false, error);
-	return lm_tokenizer_encode_part(session->tokenizer, tokens, text.data, text.size, flags, error);
+		return lm_marked_encode(session->tokenizer, tokens, prompt.data, prompt.size, false, error);
+	return lm_prompt_encode(session->tokenizer, tokens, &part, &session->prompt, prompt, error);
 }
 
 bool
@@ -58,13 +60,15 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	LmTokenizer *tokenizer = session->tokenizer;
 	int32_t end = lm_tokenizer_spec(tokenizer)->end_of_text;
 	bool marked = request->sampling.marked;
+	bool has_prompt = request->task == LM_TASK_SCORE && request->prompt.data;
+	int part = 0;
 
 	*n_skipped = 0;
 	if (!check_request(request, error))
 		return false;
 	if (request->task == LM_TASK_GENERATE)
 		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
-			   lm_text_encode(session, tokens, request->prompt, marked, 0, error);
+			   lm_continued_encode(session, tokens, request->prompt, marked, error);
 	if (request->task == LM_TASK_CLASSIFY && session->config.labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
 	if (session->front >= 0 && !marked && !lm_tokens_append(host, tokens, session->front, error))
@@ -72,11 +76,12 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	if (marked)
 		return lm_marked_encode_both(tokenizer, tokens, n_skipped, request->prompt, request->text,
 									 error);
-	if (!lm_text_encode(session, tokens, request->prompt, false, 0, error))
+	if (has_prompt &&
+		!lm_prompt_encode(tokenizer, tokens, &part, &session->prompt, request->prompt, error))
 		return false;
 	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
-	if (!lm_text_encode(session, tokens, request->text, false,
-						request->prompt.size > 0 ? LM_ENCODE_INSIDE : 0, error))
+	if (!lm_tokenizer_encode_part(tokenizer, tokens, request->text.data, request->text.size, part,
+								  error))
 		return false;
 	if (request->task == LM_TASK_SCORE && request->include_end && end >= 0)
 		return lm_tokens_append(host, tokens, end, error);

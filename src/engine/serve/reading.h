@@ -43,11 +43,11 @@ lm_task_wants_logits(LmTask task)
 }
 
 /*
- * Appends the tokens of a text, which may be a marked text (engine/marked_text.h); flags of
- * LmEncodeFlag are for one that is not.
+ * Appends the tokens of a prompt that is to be continued: a marked text (engine/marked_text.h), or
+ * one that the session's template writes.
  */
-bool lm_text_encode(LmSession *session, LmTokens *tokens, LmBytes text, bool marked, int flags,
-					LmError *error);
+bool lm_continued_encode(LmSession *session, LmTokens *tokens, LmBytes prompt, bool marked,
+						 LmError *error);
 
 /*
  * Appends the tokens of a request to empty tokens: the token in front, prompt, text and, where it

@@ -79,6 +79,12 @@ lm_session_set_ends(LmSession *session, const int32_t *ends, int n_ends)
 	session->n_ends = n_ends;
 }
 
+void
+lm_session_set_prompt(LmSession *session, const LmPromptTemplate *written)
+{
+	session->prompt = *written;
+}
+
 LmMany *
 lm_session_many(LmSession *session)
 {

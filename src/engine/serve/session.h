@@ -38,6 +38,7 @@ struct LmSession
 	int32_t front; /* the token in front of a text; -1: none */
 	const int32_t *ends; /* [n_ends] tokens that end a text beside the tokenizer's */
 	int n_ends;
+	LmPromptTemplate prompt; /* how prompts are written */
 
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;

@@ -147,7 +147,7 @@ encode_document(Worker *worker, LmEncoding *document)
 
 	tokens->count = 0;
 	encoded = document->marked ? lm_marked_encode(worker->tokenizer, tokens, document->text,
-												  document->size, true, &error)
+												  document->size, document->flagged, &error)
 							   : lm_tokenizer_encode_part(worker->tokenizer, tokens, document->text,
 														  document->size, document->flags, &error);
 	if (!encoded || tokens->count > document->capacity)
