@@ -182,11 +182,17 @@ lm_config_blocks(const LmConfig *config)
 	return config->layers + config->encoder_layers;
 }
 
-/* Whether a block is one of the encoder. */
+/* Whether a block is one of the encoder, and its number in its own stack. */
 static inline bool
 lm_config_in_encoder(const LmConfig *config, int block)
 {
 	return block >= config->layers;
+}
+
+static inline int
+lm_config_layer(const LmConfig *config, int block)
+{
+	return lm_config_in_encoder(config, block) ? block - config->layers : block;
 }
 
 /* Elements of a head. */
@@ -260,12 +266,13 @@ lm_config_window(const LmConfig *config, int layer)
 	return full ? 0 : config->window;
 }
 
-/* Whether a layer rotates queries and keys. */
+/* Whether a block's self-attention rotates queries and keys; cross-attention never does. */
 static inline bool
-lm_config_rotates(const LmConfig *config, int layer)
+lm_config_rotates(const LmConfig *config, int block)
 {
 	return config->position == LM_ROPE &&
-		   (config->nope_period == 0 || (layer + 1) % config->nope_period != 0);
+		   (config->nope_period == 0 ||
+			(lm_config_layer(config, block) + 1) % config->nope_period != 0);
 }
 
 /* Whether a layer rotates by rope_local_base. */

@@ -432,10 +432,10 @@ typedef struct LmRotation
  */
 typedef struct LmHeads
 {
-	int heads; /* of queries */
-	int kv_heads;
+	int heads; /* of queries; 0: rows have keys and values alone */
+	int kv_heads; /* 0: rows have queries alone */
 	int head_size;
-	const float *query_weight; /* [head_size]; NULL: neither queries nor keys are normalised */
+	const float *query_weight; /* [head_size]; NULL: not normalised */
 	const float *key_weight;
 	float epsilon;
 	int rotary_size;

@@ -23,6 +23,8 @@ typedef enum LmPurpose
 	LM_RANDOM_SAMPLE,
 	LM_RANDOM_LORA_DROPOUT,
 	LM_RANDOM_OUTPUTS_DROPOUT,
+	LM_RANDOM_CROSS_DROPOUT,
+	LM_RANDOM_CROSS_PROJECTION_DROPOUT,
 } LmPurpose;
 
 /* The key of a stream; a plain value. */

@@ -179,6 +179,8 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 						3 * i + 2, state);
 		if (corner->objective == LM_OBJECTIVE_DPO || corner->objective == LM_OBJECTIVE_ORPO)
 			set_pairs(&problem->batches[i], corner, 3 * i, state);
+		if (corner->config.architecture != LM_DECODER)
+			set_prefixes(&problem->batches[i]);
 		if (corner->config.labels > 0)
 			set_labels(&problem->batches[i], &corner->config, state);
 	}

@@ -93,10 +93,28 @@ append_sequence(LmBatch *batch, int length, int vocabulary, bool unequal, int ex
 		if (unequal && test_random(state) % 7 == 0)
 			batch->targets[row] = -1;
 		batch->positions[row] = i;
-		batch->starts[row] = start;
+		batch->starts[row] = batch->prefixes[row] = start;
 		batch->examples[row] = example;
 	}
 	batch->n_tokens += length;
+}
+
+/* Makes the first rows of each sequence its prefix, which predicts nothing: 2 of 5, or none of 1.
+ */
+static inline void
+set_prefixes(LmBatch *batch)
+{
+	for (int row = 0, n = 0; row < batch->n_tokens; row += n)
+	{
+		for (n = 0; row + n < batch->n_tokens && batch->starts[row + n] == row; n++)
+			;
+		for (int i = 0; i < n; i++)
+		{
+			batch->prefixes[row + i] = row + 2 * n / 5;
+			if (i < 2 * n / 5)
+				batch->targets[row + i] = -1;
+		}
+	}
 }
 
 static inline LmBatch

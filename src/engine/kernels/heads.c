@@ -43,7 +43,7 @@ lm_heads_forward(LmEngine *engine, float *qkv, float *raw, float *rstd, const in
 {
 	HeadsWork work = begin(heads, qkv, positions, n_rows);
 
-	if (!heads->query_weight && !heads->rotary)
+	if (!heads->query_weight && !heads->key_weight && !heads->rotary)
 		return;
 	work.raw = raw;
 	work.rstd = rstd;
@@ -126,18 +126,20 @@ lm_heads_backward(LmEngine *engine, float *dqkv, float *dquery_weight, float *dk
 	int n_blocks = lm_divide_up((size_t) n_rows, BACKWARD_ROWS);
 	size_t size = (size_t) heads->head_size;
 
-	if (!heads->query_weight && !heads->rotary)
+	if (!heads->query_weight && !heads->key_weight && !heads->rotary)
 		return;
 	work.raw_before = raw;
 	work.rstd_before = rstd;
 	work.partial = scratch;
 	lm_engine_run(engine, backward_piece, &work, n_blocks);
-	for (int i = 0; heads->query_weight && dquery_weight && i < n_blocks; i++)
+	for (int i = 0; i < n_blocks; i++)
 	{
 		const float *partial = work.partial + (size_t) i * 3 * size;
 
-		work.simd->add(dquery_weight, partial, size);
-		work.simd->add(dkey_weight, partial + size, size);
+		if (heads->query_weight && dquery_weight)
+			work.simd->add(dquery_weight, partial, size);
+		if (heads->key_weight && dkey_weight)
+			work.simd->add(dkey_weight, partial + size, size);
 	}
 }
 
@@ -152,7 +154,7 @@ backward_piece(void *argument, int piece, int thread)
 	size_t size = (size_t) heads->head_size;
 	float *partial = work->partial + (size_t) piece * 3 * size, *turned_back = partial + 2 * size;
 
-	if (heads->query_weight)
+	if (heads->query_weight || heads->key_weight)
 		memset(partial, 0, 2 * size * sizeof *partial);
 	for (int row = first; row < last; row++)
 		for (int head = 0; head < work->n_heads; head++)

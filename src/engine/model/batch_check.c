@@ -6,6 +6,7 @@
 #include "model/objective.h"
 
 static bool check_set(const LmLabelSets *sets, int32_t set, int n_labels);
+static bool check_prefix(const LmConfig *config, const LmBatch *batch, int row);
 static bool check_groups(const LmObjective *objective, const LmBatch *batch, LmError *error);
 
 bool
@@ -32,8 +33,28 @@ lm_network_check(const LmNetwork *network, const LmBatch *batch, LmError *error)
 		if (position < 0 || position >= config->context || start < 0 || start > i)
 			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d of the batch is outside the context",
 						   i);
+		if (!check_prefix(config, batch, i))
+			return lm_fail(error, LM_ERR_ARGUMENT, i,
+						   "row %d of the batch has a prefix that is not its window's", i);
 	}
 	return check_groups(network->objective, batch, error);
+}
+
+/*
+ * Whether a row's prefix is that of its window and ends in it; a decoder beside an encoder needs a
+ * row after it.
+ */
+static bool
+check_prefix(const LmConfig *config, const LmBatch *batch, int row)
+{
+	int start = batch->starts[row], prefix, last;
+
+	if (config->architecture == LM_DECODER)
+		return true;
+	prefix = batch->prefixes[row];
+	last = config->architecture == LM_PREFIX ? prefix - 1 : prefix;
+	return prefix >= start && prefix == batch->prefixes[start] && last < batch->n_tokens &&
+		   (last < start || batch->starts[last] == start);
 }
 
 /* Whether the batch has whole groups of the size that the objective takes. */

@@ -10,7 +10,8 @@
  * heads() normalises and rotates queries and keys where the configuration has that; gelu() is the
  * activation of the configuration, which may have a gate. post1() and post2() are norms where it
  * has post_norm, else nothing. With parallel_residual it is norm2(x) in the place of norm2(middle)
- * (Black et al. 2022, "GPT-NeoX-20B", section 2.1).
+ * (Black et al. 2022, "GPT-NeoX-20B", section 2.1). In a decoder beside an encoder, cross-attention
+ * (model/cross.c) adds a branch to middle.
  */
 #include "model/frozen.h"
 #include "model/network.h"
@@ -27,13 +28,6 @@ static void down_forward(LmNetwork *network, const LmBlockActivations *kept, con
 static void mlp_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer);
 static const float *down_backward(LmNetwork *network, const LmPass *pass, const float *dbranch,
 								  int layer);
-static void post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weight,
-							  const float *bias, const LmPass *pass);
-static const float *post_norm_backward(LmNetwork *network, float *dweight, float *dbias,
-									   const float *dy, const LmPostNorm *kept, const float *weight,
-									   const LmPass *pass);
-static LmLinear linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out,
-						  const float *w, const float *bias);
 static void forward(LmNetwork *network, float *y, const float *x, const LmLinear *linear,
 					LmTarget target, const LmPass *pass, int layer);
 static void backward(LmNetwork *network, float *dx, float *dw, float *dbias, const float *dy,
@@ -41,8 +35,18 @@ static void backward(LmNetwork *network, float *dx, float *dw, float *dbias, con
 					 int layer);
 static LmLora lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear,
 					  LmTarget target, int layer);
-static const float *branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy,
-									LmPurpose purpose, int layer);
+static LmDocumentRows rows_of(const LmNetwork *network, const LmPass *pass);
+
+/* The rows that self-attention sees: in a decoder beside an encoder there is no prefix. */
+static LmDocumentRows
+rows_of(const LmNetwork *network, const LmPass *pass)
+{
+	const LmBatch *batch = pass->batch;
+	bool sees_prefix =
+		network->config.architecture == LM_PREFIX || batch == &network->parts.encoder;
+
+	return (LmDocumentRows){batch->n_tokens, batch->starts, sees_prefix ? batch->prefixes : NULL};
+}
 
 /* Where a base is not kept as floats, the layer's matrices become floats. */
 static void
@@ -94,6 +98,8 @@ lm_block_backward(LmNetwork *network, const LmPass *pass, int layer)
 		dy = a->apart;
 	}
 	mlp_backward(network, pass, dy, layer);
+	if (a->blocks[layer].cross.x)
+		lm_cross_backward(network, pass, layer);
 	attention_backward(network, pass, dy, layer);
 }
 
@@ -106,14 +112,14 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = linear_of(network, pass, C, lm_config_qkv_channels(config),
-								w->attention_weight, w->attention_bias);
-	LmLinear projection = linear_of(network, pass, lm_config_query_channels(config), C,
-									w->projection_weight, w->projection_bias);
+	LmLinear to_qkv = lm_block_linear(network, pass, C, lm_config_qkv_channels(config),
+									  w->attention_weight, w->attention_bias);
+	LmLinear projection = lm_block_linear(network, pass, lm_config_query_channels(config), C,
+										  w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
 	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
-	LmDocumentRows rows = {n, pass->batch->starts, NULL};
+	LmDocumentRows rows = rows_of(network, pass);
 
 	forward(network, kept->qkv, kept->norm1, &to_qkv, LM_TARGET_ATTENTION, pass, layer);
 	lm_heads_forward(engine, kept->qkv, kept->raw, kept->head_rstd, pass->batch->positions, &heads,
@@ -122,18 +128,24 @@ attention_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPa
 						 a->scratch);
 	forward(network, config->post_norm ? kept->post1.x : a->narrow, kept->attention, &projection,
 			LM_TARGET_PROJECTION, pass, layer);
-	post_norm_forward(network, &kept->post1, w->post_norm1_weight, w->post_norm1_bias, pass);
+	lm_post_norm_forward(network, &kept->post1, w->post_norm1_weight, w->post_norm1_bias, pass);
+	if (kept->cross.x)
+		lm_cross_forward(network, kept, pass, layer);
 	norm2_forward(network, kept, pass, layer);
 }
 
-/* middle, from attention's branch in narrow; norm2 of it or, with parallel_residual, of x. */
+/* middle, from the last branch in narrow; norm2 of it or, with parallel_residual, of x. */
 static void
 norm2_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass, int layer)
 {
 	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
-	LmDropout behind = lm_pass_dropout(network, pass, LM_RANDOM_PROJECTION_DROPOUT, layer);
-	LmResidual middle = {kept->middle, kept->x, network->activations.narrow, &behind};
+	bool crosses = kept->cross.x != NULL;
+	LmDropout behind = lm_pass_dropout(
+		network, pass, crosses ? LM_RANDOM_CROSS_PROJECTION_DROPOUT : LM_RANDOM_PROJECTION_DROPOUT,
+		layer);
+	LmResidual middle = {kept->middle, crosses ? kept->cross.x : kept->x,
+						 network->activations.narrow, &behind};
 	int n = pass->batch->n_tokens, C = config->channels;
 
 	if (!config->parallel_residual)
@@ -148,7 +160,7 @@ norm2_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *
 					w->norm2_weight, w->norm2_bias, n, C, config->norm_epsilon, config->norm);
 }
 
-/* dy is the gradient of middle; that of x is added to dx. */
+/* dy is the gradient of what the branch is added to; that of x is added to dx. */
 static void
 attention_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer)
 {
@@ -159,21 +171,22 @@ attention_backward(LmNetwork *network, const LmPass *pass, const float *dy, int 
 	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
-	LmLinear to_qkv = linear_of(network, pass, C, lm_config_qkv_channels(config),
-								w->attention_weight, w->attention_bias);
-	LmLinear projection = linear_of(network, pass, lm_config_query_channels(config), C,
-									w->projection_weight, w->projection_bias);
+	LmLinear to_qkv = lm_block_linear(network, pass, C, lm_config_qkv_channels(config),
+									  w->attention_weight, w->attention_bias);
+	LmLinear projection = lm_block_linear(network, pass, lm_config_query_channels(config), C,
+										  w->projection_weight, w->projection_bias);
 	LmHeads heads = lm_network_heads(network, layer);
 	LmAttentionShape shape = lm_config_attention(config, layer);
 	LmDropout inside = lm_pass_dropout(network, pass, LM_RANDOM_ATTENTION_DROPOUT, layer);
-	LmDocumentRows rows = {n, pass->batch->starts, NULL};
+	LmDocumentRows rows = rows_of(network, pass);
 	float *dattention = a->narrow, *dqkv = a->wide, *dnorm1 = a->narrow;
 
 	/* middle = x + dropout(post1(projection(attention))) */
-	const float *dbranch = branch_gradient(network, pass, dy, LM_RANDOM_PROJECTION_DROPOUT, layer);
+	const float *dbranch =
+		lm_block_branch_gradient(network, pass, dy, LM_RANDOM_PROJECTION_DROPOUT, layer);
 
-	dbranch = post_norm_backward(network, dw->post_norm1_weight, dw->post_norm1_bias, dbranch,
-								 &kept->post1, w->post_norm1_weight, pass);
+	dbranch = lm_post_norm_backward(network, dw->post_norm1_weight, dw->post_norm1_bias, dbranch,
+									&kept->post1, w->post_norm1_weight, pass);
 	backward(network, dattention, dw->projection_weight, dw->projection_bias, dbranch,
 			 kept->attention, &projection, LM_TARGET_PROJECTION, pass, layer);
 	/* attention = softmax(q k') v */
@@ -196,8 +209,8 @@ mlp_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pa
 	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
 	bool gated = lm_activation_is_gated(config->mlp);
-	LmLinear up = linear_of(network, pass, config->channels, lm_config_up_channels(config),
-							w->up_weight, w->up_bias);
+	LmLinear up = lm_block_linear(network, pass, config->channels, lm_config_up_channels(config),
+								  w->up_weight, w->up_bias);
 
 	if (!gated)
 	{
@@ -216,12 +229,12 @@ down_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *p
 {
 	const LmConfig *config = &network->config;
 	const LmBlockTensors *w = &network->params.blocks[layer];
-	LmLinear down = linear_of(network, pass, config->mlp_channels, config->channels, w->down_weight,
-							  w->down_bias);
+	LmLinear down = lm_block_linear(network, pass, config->mlp_channels, config->channels,
+									w->down_weight, w->down_bias);
 
 	forward(network, config->post_norm ? kept->post2.x : network->activations.narrow, kept->gelu,
 			&down, LM_TARGET_DOWN, pass, layer);
-	post_norm_forward(network, &kept->post2, w->post_norm2_weight, w->post_norm2_bias, pass);
+	lm_post_norm_forward(network, &kept->post2, w->post_norm2_weight, w->post_norm2_bias, pass);
 }
 
 /* dy is the gradient of y; that of middle (of x, with parallel_residual) is added to dx. */
@@ -235,14 +248,15 @@ mlp_backward(LmNetwork *network, const LmPass *pass, const float *dy, int layer)
 	LmActivations *a = &network->activations;
 	int n = pass->batch->n_tokens, C = config->channels;
 	LmLinear up =
-		linear_of(network, pass, C, lm_config_up_channels(config), w->up_weight, w->up_bias);
+		lm_block_linear(network, pass, C, lm_config_up_channels(config), w->up_weight, w->up_bias);
 	float *dnorm2 = a->narrow;
 
 	/* y = middle + dropout(post2(down(gelu(up)))) */
-	const float *dup, *dbranch = branch_gradient(network, pass, dy, LM_RANDOM_MLP_DROPOUT, layer);
+	const float *dup,
+		*dbranch = lm_block_branch_gradient(network, pass, dy, LM_RANDOM_MLP_DROPOUT, layer);
 
-	dbranch = post_norm_backward(network, dw->post_norm2_weight, dw->post_norm2_bias, dbranch,
-								 &kept->post2, w->post_norm2_weight, pass);
+	dbranch = lm_post_norm_backward(network, dw->post_norm2_weight, dw->post_norm2_bias, dbranch,
+									&kept->post2, w->post_norm2_weight, pass);
 	dup = down_backward(network, pass, dbranch, layer);
 	/* up = norm2 w' + bias */
 	backward(network, dnorm2, dw->up_weight, dw->up_bias, dup, kept->norm2, &up, LM_TARGET_UP, pass,
@@ -263,8 +277,8 @@ down_backward(LmNetwork *network, const LmPass *pass, const float *dbranch, int 
 	const LmBlockActivations *kept = &network->activations.blocks[layer];
 	float *dgelu = network->activations.wide;
 	bool gated = lm_activation_is_gated(config->mlp);
-	LmLinear down = linear_of(network, pass, config->mlp_channels, config->channels, w->down_weight,
-							  w->down_bias);
+	LmLinear down = lm_block_linear(network, pass, config->mlp_channels, config->channels,
+									w->down_weight, w->down_bias);
 
 	if (!gated)
 	{
@@ -281,9 +295,9 @@ down_backward(LmNetwork *network, const LmPass *pass, const float *dbranch, int 
 }
 
 /* narrow = norm(kept->x); nothing without post_norm, where narrow is the branch already. */
-static void
-post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weight,
-				  const float *bias, const LmPass *pass)
+void
+lm_post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weight,
+					 const float *bias, const LmPass *pass)
 {
 	const LmConfig *config = &network->config;
 
@@ -294,9 +308,9 @@ post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weigh
 }
 
 /* The gradient of the norm's input; dy itself without post_norm. */
-static const float *
-post_norm_backward(LmNetwork *network, float *dweight, float *dbias, const float *dy,
-				   const LmPostNorm *kept, const float *weight, const LmPass *pass)
+const float *
+lm_post_norm_backward(LmNetwork *network, float *dweight, float *dbias, const float *dy,
+					  const LmPostNorm *kept, const float *weight, const LmPass *pass)
 {
 	const LmConfig *config = &network->config;
 	LmActivations *a = &network->activations;
@@ -310,9 +324,9 @@ post_norm_backward(LmNetwork *network, float *dweight, float *dbias, const float
 	return a->apart;
 }
 
-static LmLinear
-linear_of(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, const float *w,
-		  const float *bias)
+LmLinear
+lm_block_linear(const LmNetwork *network, const LmPass *pass, int n_in, int n_out, const float *w,
+				const float *bias)
 {
 	return (LmLinear){
 		.n_in = n_in,
@@ -404,9 +418,9 @@ lora_of(const LmNetwork *network, const LmPass *pass, const LmLinear *linear, Lm
 }
 
 /* The gradient of a branch's output: that of the sum, masked where there is dropout. */
-static const float *
-branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy, LmPurpose purpose,
-				int layer)
+const float *
+lm_block_branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy, LmPurpose purpose,
+						 int layer)
 {
 	LmActivations *a = &network->activations;
 	LmDropout dropout = lm_pass_dropout(network, pass, purpose, layer);

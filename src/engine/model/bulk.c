@@ -1,7 +1,7 @@
 /*
  * src/engine/model/bulk.c
  *
- * Clears and copies large arrays on all threads.
+ * Clears and copies large arrays, and rows of them, on all threads.
  */
 #include <string.h>
 
@@ -15,6 +15,19 @@ typedef struct Bulk
 	const float *x; /* NULL: zeros */
 	size_t count;
 } Bulk;
+
+/* Rows of two arrays, of which one has gaps. */
+typedef struct RowCopies
+{
+	float *y;
+	const float *x;
+	const int32_t *rows;
+	size_t columns;
+	int n;
+	bool scatters;
+} RowCopies;
+
+#define ROWS 256 /* in a piece */
 
 static void
 bulk_piece(void *work, int piece, int thread)
@@ -44,4 +57,37 @@ lm_copy(LmEngine *engine, float *y, const float *x, size_t count)
 	Bulk bulk = {y, x, count};
 
 	lm_engine_run(engine, bulk_piece, &bulk, (int) ((count + PIECE - 1) / PIECE));
+}
+
+static void
+rows_piece(void *work, int piece, int thread)
+{
+	const RowCopies *copies = work;
+	int first = piece * ROWS, last = copies->n - first < ROWS ? copies->n : first + ROWS;
+
+	(void) thread;
+	for (int i = first; i < last; i++)
+	{
+		size_t apart = (size_t) copies->rows[i] * copies->columns;
+		size_t packed = (size_t) i * copies->columns;
+
+		memcpy(copies->y + (copies->scatters ? apart : packed),
+			   copies->x + (copies->scatters ? packed : apart), copies->columns * sizeof(float));
+	}
+}
+
+void
+lm_gather_rows(LmEngine *engine, float *y, const float *x, const int32_t *rows, int n, int C)
+{
+	RowCopies copies = {y, x, rows, (size_t) C, n, false};
+
+	lm_engine_run(engine, rows_piece, &copies, (n + ROWS - 1) / ROWS);
+}
+
+void
+lm_scatter_rows(LmEngine *engine, float *y, const float *x, const int32_t *rows, int n, int C)
+{
+	RowCopies copies = {y, x, rows, (size_t) C, n, true};
+
+	lm_engine_run(engine, rows_piece, &copies, (n + ROWS - 1) / ROWS);
 }

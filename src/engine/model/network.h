@@ -3,6 +3,10 @@
  *
  * The network in training: pointers to its tensors, its activations, and the passes over it.
  *
+ * It is one stack of blocks, or two: with an encoder, the rows of a batch are parted, and each
+ * stack works on its own rows without gaps (LmParts). Blocks of both are in one array
+ * (lm_config_blocks).
+ *
  * Activations are kept from the forward pass for the backward pass. N is the capacity in tokens, M
  * the channels of the MLP and U those of its first product (2 M with a gate), A the channels of
  * queries and K those of keys, R the rows of logits that exist at once.
@@ -12,6 +16,23 @@
 
 #include "engine/trainer.h"
 #include "base/arena.h"
+
+/* Tensors of a decoder block's cross-attention. */
+typedef struct LmCrossTensors
+{
+	float *norm_weight;
+	float *norm_bias;
+	float *query_weight;
+	float *query_bias;
+	float *key_value_weight;
+	float *key_value_bias;
+	float *query_norm_weight; /* [head_size] */
+	float *key_norm_weight;
+	float *projection_weight;
+	float *projection_bias;
+	float *post_norm_weight;
+	float *post_norm_bias;
+} LmCrossTensors;
 
 /*
  * Tensors of a block in a block of parameters or of gradients; NULL where the configuration has
@@ -39,6 +60,7 @@ typedef struct LmBlockTensors
 	float *post_norm2_bias;
 	float *lora_a[LM_TARGETS]; /* [rank, n_in]; NULL: no target of an adapter */
 	float *lora_b[LM_TARGETS]; /* [n_out, rank] */
+	LmCrossTensors cross;
 } LmBlockTensors;
 
 /* All tensors of a model in a block of parameters or of gradients. */
@@ -48,11 +70,13 @@ typedef struct LmTensors
 	float *position_embedding; /* NULL: none is learned */
 	float *final_norm_weight;
 	float *final_norm_bias;
+	float *encoder_norm_weight; /* NULL without an encoder */
+	float *encoder_norm_bias;
 	float *head_weight; /* the token embedding where they are tied */
 	float *bag_embedding; /* NULL, as the next two, without labels */
 	float *label_weight;
 	float *label_bias;
-	LmBlockTensors *blocks; /* [L] */
+	LmBlockTensors *blocks; /* [lm_config_blocks] */
 } LmTensors;
 
 /* What the backward pass of a norm behind a branch needs; NULLs without post_norm. */
@@ -62,6 +86,24 @@ typedef struct LmPostNorm
 	float *mean; /* [N] */
 	float *rstd;
 } LmPostNorm;
+
+/* Activations of cross-attention; n_d rows of the decoder, n_e of the encoder. */
+typedef struct LmCrossActivations
+{
+	float *x; /* [n_d, C] the stream after self-attention */
+	float *norm; /* [n_d, C] */
+	float *mean;
+	float *rstd;
+	float *q; /* [n_d, A] */
+	float *q_raw; /* the same before its norm; with qk_norm, as the next */
+	float *q_rstd; /* [n_d, heads] */
+	float *kv; /* [n_e, 2 K] */
+	float *k_raw; /* [n_e, K] */
+	float *k_rstd; /* [n_e, kv_heads] */
+	float *attention; /* [n_d, A] */
+	float *lse; /* [n_d, H] */
+	LmPostNorm post;
+} LmCrossActivations;
 
 /* Activations of one block. */
 typedef struct LmBlockActivations
@@ -75,7 +117,7 @@ typedef struct LmBlockActivations
 	float *head_rstd; /* [N, heads of queries and of keys] */
 	float *attention; /* [N, A] */
 	float *lse; /* [N, H] */
-	float *middle; /* [N, C] x + attention branch */
+	float *middle; /* [N, C] x + the branches of attention */
 	float *norm2; /* [N, C] */
 	float *mean2;
 	float *rstd2;
@@ -83,7 +125,30 @@ typedef struct LmBlockActivations
 	float *gelu; /* [N, M] */
 	LmPostNorm post1;
 	LmPostNorm post2;
+	LmCrossActivations cross; /* NULLs without cross-attention */
 } LmBlockActivations;
+
+/* The end of a stack: the output of its last block, and the final norm of it. */
+typedef struct LmStackOutput
+{
+	float *x; /* [N, C] */
+	float *norm; /* [N, C] */
+	float *mean; /* [N] */
+	float *rstd;
+} LmStackOutput;
+
+/*
+ * With an encoder, the rows of a batch by stacks, without gaps; targets, weights and values stay in
+ * the whole batch.
+ */
+typedef struct LmParts
+{
+	LmBatch encoder; /* the rows of prefixes; perhaps none */
+	LmBatch decoder; /* the others: at least one in each window */
+	int32_t *rows; /* of the decoder's in the whole batch */
+	int32_t *first_keys; /* of each decoder row: the encoder's rows of its window */
+	int32_t *last_keys;
+} LmParts;
 
 #define LM_LABEL_WINDOWS 64 /* that are classified at once */
 
@@ -98,9 +163,13 @@ typedef struct LmLabelActivations
 /* Activations of the whole network, and scratch of its passes. */
 typedef struct LmActivations
 {
-	LmBlockActivations *blocks; /* [L] */
-	float *x; /* [N, C] the last block's output */
-	float *norm; /* [N, C] */
+	LmBlockActivations *blocks; /* [lm_config_blocks] */
+	void *block_memory; /* with an encoder: blocks are laid out in it for each batch */
+	LmStackOutput encoded; /* NULLs, as the next two, without an encoder */
+	float *dencoded; /* [N, C] gradient of encoded.norm */
+	float *dkv; /* [N, 2 K] */
+	float *x; /* [N, C] the last block's output; of the decoder's rows */
+	float *norm; /* [N, C] of the whole batch: 0 in an encoder's rows */
 	float *mean;
 	float *rstd;
 	float *logits; /* [R, V] */
@@ -144,13 +213,14 @@ typedef struct LmNetwork
 	LmTensors gradient; /* NULL where a parameter is frozen: all of an adapter's base */
 	/* NULL: params has all of the base; else its matrices are those of one layer at a time */
 	struct LmFrozen *frozen;
+	LmParts parts;
 	LmActivations activations;
 } LmNetwork;
 
 /* One batch's way through the network. */
 typedef struct LmPass
 {
-	const LmBatch *batch;
+	const LmBatch *batch; /* of blocks: the rows of their stack */
 	bool training; /* with dropout, and activations of every block are kept */
 	bool first; /* of a step: what lm_network_overwrites names is written instead of added to */
 	const LmTrainOptions *options; /* those of the objective matter */
@@ -175,7 +245,7 @@ void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *param
 /* Whether the network and its objective can take the batch: else LM_ERR_ARGUMENT. */
 bool lm_network_check(const LmNetwork *network, const LmBatch *batch, LmError *error);
 
-/* tokens -> normalised output of the last block, in activations.norm */
+/* tokens -> normalised output of the last block, in activations.norm, for each row of the batch */
 void lm_network_forward(LmNetwork *network, const LmPass *pass);
 
 /*
@@ -209,6 +279,36 @@ void lm_block_recompute(LmNetwork *network, const LmPass *pass, int layer);
 /* activations.dx: from the gradient of the block's output to that of its input */
 void lm_block_backward(LmNetwork *network, const LmPass *pass, int layer);
 
+/*
+ * Cross-attention of a decoder block (model/cross.c): from the self-attention's branch in
+ * activations.narrow to its own branch there, and kept->cross.x = the stream between them. Backward
+ * from the gradient of the stream after it in activations.dx to that of kept->cross.x; the gradient
+ * of the encoder's output is added to activations.dencoded.
+ */
+void lm_cross_forward(LmNetwork *network, const LmBlockActivations *kept, const LmPass *pass,
+					  int layer);
+void lm_cross_backward(LmNetwork *network, const LmPass *pass, int layer);
+
+/* Parts of blocks that block.c and cross.c share; see block.c. */
+LmLinear lm_block_linear(const LmNetwork *network, const LmPass *pass, int n_in, int n_out,
+						 const float *w, const float *bias);
+const float *lm_block_branch_gradient(LmNetwork *network, const LmPass *pass, const float *dy,
+									  LmPurpose purpose, int layer);
+void lm_post_norm_forward(LmNetwork *network, const LmPostNorm *kept, const float *weight,
+						  const float *bias, const LmPass *pass);
+const float *lm_post_norm_backward(LmNetwork *network, float *dweight, float *dbias,
+								   const float *dy, const LmPostNorm *kept, const float *weight,
+								   const LmPass *pass);
+
+/* Slices of the activations of blocks (model/block_layout.c): n rows of each stack. */
+void lm_blocks_layout(LmNetwork *network, LmArena *arena, int n_decoder, int n_encoder);
+/* Bytes that are enough for any parting of the capacity; false on overflow. */
+bool lm_blocks_size(size_t *bytes, LmNetwork *network);
+
+/* With an encoder (model/parts.c): slices of network->parts, and the parting of a batch. */
+void lm_parts_layout(LmNetwork *network, LmArena *arena);
+void lm_parts_split(LmNetwork *network, const LmBatch *batch);
+
 /* The operations on queries and keys of a layer. */
 LmHeads lm_network_heads(const LmNetwork *network, int layer);
 
@@ -219,5 +319,8 @@ LmDropout lm_pass_dropout(const LmNetwork *network, const LmPass *pass, LmPurpos
 /* Bulk memory, in pieces (model/bulk.c). */
 void lm_zero(LmEngine *engine, float *y, size_t count);
 void lm_copy(LmEngine *engine, float *y, const float *x, size_t count);
+/* y [n, C] = rows of x, and rows of y = x [n, C] */
+void lm_gather_rows(LmEngine *engine, float *y, const float *x, const int32_t *rows, int n, int C);
+void lm_scatter_rows(LmEngine *engine, float *y, const float *x, const int32_t *rows, int n, int C);
 
 #endif /* LM_NETWORK_H */

@@ -16,9 +16,8 @@
 
 static int logits_rows(const LmConfig *config, int capacity, bool bf16);
 static void lay_out_lora(LmNetwork *network, LmArena *arena);
-static void lay_out_blocks(LmNetwork *network, LmArena *arena);
-static LmBlockActivations lay_out_block(const LmNetwork *network, LmArena *arena);
-static LmPostNorm lay_out_post_norm(LmArena *arena, size_t N, size_t C, bool exists);
+static void lay_out_stacks(LmNetwork *network, LmArena *arena);
+static LmStackOutput lay_out_output(LmArena *arena, size_t N, size_t C);
 static size_t larger(size_t a, size_t b);
 static bool has_local_layers(const LmConfig *config);
 static float *rotary_table(LmArena *arena, const LmConfig *config, bool exists);
@@ -34,12 +33,14 @@ typedef struct Block
 } Block;
 
 static void bind_tensors(LmTensors *tensors, Block own, Block base);
+static LmCrossTensors bind_cross(Block own, Block base, int layer);
 
 void
 lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, int capacity,
 				  int n_threads, bool bf16)
 {
-	size_t N = (size_t) capacity, C = (size_t) config->channels, L = (size_t) config->layers;
+	size_t N = (size_t) capacity, C = (size_t) config->channels;
+	size_t n_blocks = (size_t) lm_config_blocks(config);
 	size_t M = (size_t) config->mlp_channels, A = (size_t) lm_config_query_channels(config);
 	size_t Q = (size_t) lm_config_qkv_channels(config);
 	LmActivations *a = &network->activations;
@@ -48,10 +49,10 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	network->config = *config;
 	network->capacity = capacity;
 	network->logits_rows = logits_rows(config, capacity, bf16);
-	network->params.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
-	network->gradient.blocks = lm_arena_take(arena, L, sizeof(LmBlockTensors));
-	a->blocks = lm_arena_take(arena, L, sizeof(LmBlockActivations));
-	lay_out_blocks(network, arena);
+	network->params.blocks = lm_arena_take(arena, n_blocks, sizeof(LmBlockTensors));
+	network->gradient.blocks = lm_arena_take(arena, n_blocks, sizeof(LmBlockTensors));
+	a->blocks = lm_arena_take(arena, n_blocks, sizeof(LmBlockActivations));
+	lay_out_stacks(network, arena);
 	a->x = lm_arena_floats(arena, N, C);
 	a->norm = lm_arena_floats(arena, N, C);
 	a->mean = lm_arena_floats(arena, N, 1);
@@ -66,7 +67,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	if (config->parallel_residual || config->post_norm)
 		a->apart = lm_arena_floats(arena, N, C);
 	a->narrow = lm_arena_floats(arena, N, larger(C, A));
-	a->wide = lm_arena_floats(arena, N, larger(M, Q));
+	a->wide = lm_arena_floats(arena, N, larger(C, larger(M, Q)));
 	a->sinusoid = config->position == LM_SINUSOIDAL
 					  ? lm_arena_floats(arena, (size_t) config->context, C)
 					  : NULL;
@@ -81,6 +82,38 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->packed = packed > 0 ? lm_arena_take(arena, packed, 1) : NULL;
 }
 
+/* The blocks; with an encoder their place for any batch, the batch's parts, and its output. */
+static void
+lay_out_stacks(LmNetwork *network, LmArena *arena)
+{
+	const LmConfig *config = &network->config;
+	size_t N = (size_t) network->capacity, C = (size_t) config->channels, size;
+	LmActivations *a = &network->activations;
+
+	if (config->architecture != LM_ENCODER_DECODER)
+	{
+		lm_blocks_layout(network, arena, network->capacity, 0);
+		return;
+	}
+	arena->overflow |= !lm_blocks_size(&size, network);
+	a->block_memory = lm_arena_take(arena, arena->overflow ? 0 : size, 1);
+	lm_parts_layout(network, arena);
+	a->encoded = lay_out_output(arena, N, C);
+	a->dencoded = lm_arena_floats(arena, N, C);
+	a->dkv = lm_arena_floats(arena, N, 2 * (size_t) lm_config_kv_channels(config));
+}
+
+static LmStackOutput
+lay_out_output(LmArena *arena, size_t N, size_t C)
+{
+	return (LmStackOutput){
+		.x = lm_arena_floats(arena, N, C),
+		.norm = lm_arena_floats(arena, N, C),
+		.mean = lm_arena_floats(arena, N, 1),
+		.rstd = lm_arena_floats(arena, N, 1),
+	};
+}
+
 static size_t
 larger(size_t a, size_t b)
 {
@@ -91,7 +124,7 @@ larger(size_t a, size_t b)
 static bool
 has_local_layers(const LmConfig *config)
 {
-	for (int layer = 0; layer < config->layers; layer++)
+	for (int layer = 0; layer < lm_config_blocks(config); layer++)
 		if (lm_config_rotates(config, layer) && lm_config_is_local(config, layer))
 			return true;
 	return false;
@@ -120,70 +153,6 @@ lay_out_lora(LmNetwork *network, LmArena *arena)
 	a->lora_dh = lm_arena_floats(arena, N, (size_t) config->lora_rank);
 	if (config->lora_dropout > 0)
 		a->lora_masked = lm_arena_floats(arena, N, larger(M, larger(C, A)));
-}
-
-/*
- * With recomputation only the input of each block is kept; the rest is that of the block which was
- * computed last.
- */
-static void
-lay_out_blocks(LmNetwork *network, LmArena *arena)
-{
-	const LmConfig *config = &network->config;
-	LmBlockActivations kept = {0};
-
-	if (network->recompute)
-		kept = lay_out_block(network, arena);
-	for (int layer = 0; layer < config->layers; layer++)
-	{
-		if (!network->recompute)
-			kept = lay_out_block(network, arena);
-		kept.x = lm_arena_floats(arena, (size_t) network->capacity, (size_t) config->channels);
-		if (arena->base)
-			network->activations.blocks[layer] = kept;
-	}
-}
-
-/* All but the input. */
-static LmBlockActivations
-lay_out_block(const LmNetwork *network, LmArena *arena)
-{
-	const LmConfig *config = &network->config;
-	size_t N = (size_t) network->capacity, C = (size_t) config->channels,
-		   A = (size_t) lm_config_query_channels(config),
-		   K = (size_t) lm_config_kv_channels(config),
-		   n_heads = (size_t) (config->heads + lm_config_kv_heads(config));
-
-	return (LmBlockActivations){
-		.norm1 = lm_arena_floats(arena, N, C),
-		.mean1 = lm_arena_floats(arena, N, 1),
-		.rstd1 = lm_arena_floats(arena, N, 1),
-		.qkv = lm_arena_floats(arena, N, A + 2 * K),
-		.raw = config->qk_norm ? lm_arena_floats(arena, N, A + K) : NULL,
-		.head_rstd = config->qk_norm ? lm_arena_floats(arena, N, n_heads) : NULL,
-		.attention = lm_arena_floats(arena, N, A),
-		.lse = lm_arena_floats(arena, N, (size_t) config->heads),
-		.middle = lm_arena_floats(arena, N, C),
-		.norm2 = lm_arena_floats(arena, N, C),
-		.mean2 = lm_arena_floats(arena, N, 1),
-		.rstd2 = lm_arena_floats(arena, N, 1),
-		.up = lm_arena_floats(arena, N, (size_t) lm_config_up_channels(config)),
-		.gelu = lm_arena_floats(arena, N, (size_t) config->mlp_channels),
-		.post1 = lay_out_post_norm(arena, N, C, config->post_norm),
-		.post2 = lay_out_post_norm(arena, N, C, config->post_norm),
-	};
-}
-
-static LmPostNorm
-lay_out_post_norm(LmArena *arena, size_t N, size_t C, bool exists)
-{
-	if (!exists)
-		return (LmPostNorm){0};
-	return (LmPostNorm){
-		.x = lm_arena_floats(arena, N, C),
-		.mean = lm_arena_floats(arena, N, 1),
-		.rstd = lm_arena_floats(arena, N, 1),
-	};
 }
 
 /* As many rows as fit LOGITS_BYTES or PACKED_LOGITS_BYTES, within the bounds and the capacity. */
@@ -297,6 +266,25 @@ tensor(Block own, Block base, LmParamKind kind, int layer)
 	return values ? values : find(base, kind, layer);
 }
 
+static LmCrossTensors
+bind_cross(Block own, Block base, int layer)
+{
+	return (LmCrossTensors){
+		.norm_weight = tensor(own, base, LM_CROSS_NORM_WEIGHT, layer),
+		.norm_bias = tensor(own, base, LM_CROSS_NORM_BIAS, layer),
+		.query_weight = tensor(own, base, LM_CROSS_QUERY_WEIGHT, layer),
+		.query_bias = tensor(own, base, LM_CROSS_QUERY_BIAS, layer),
+		.key_value_weight = tensor(own, base, LM_CROSS_KEY_VALUE_WEIGHT, layer),
+		.key_value_bias = tensor(own, base, LM_CROSS_KEY_VALUE_BIAS, layer),
+		.query_norm_weight = tensor(own, base, LM_CROSS_QUERY_NORM_WEIGHT, layer),
+		.key_norm_weight = tensor(own, base, LM_CROSS_KEY_NORM_WEIGHT, layer),
+		.projection_weight = tensor(own, base, LM_CROSS_PROJECTION_WEIGHT, layer),
+		.projection_bias = tensor(own, base, LM_CROSS_PROJECTION_BIAS, layer),
+		.post_norm_weight = tensor(own, base, LM_CROSS_POST_NORM_WEIGHT, layer),
+		.post_norm_bias = tensor(own, base, LM_CROSS_POST_NORM_BIAS, layer),
+	};
+}
+
 /* Points each tensor into the own block or, for an adapter, the base's; NULL: neither has it. */
 static void
 bind_tensors(LmTensors *tensors, Block own, Block base)
@@ -312,7 +300,9 @@ bind_tensors(LmTensors *tensors, Block own, Block base)
 	tensors->bag_embedding = tensor(own, base, LM_BAG_EMBEDDING, -1);
 	tensors->label_weight = tensor(own, base, LM_LABEL_WEIGHT, -1);
 	tensors->label_bias = tensor(own, base, LM_LABEL_BIAS, -1);
-	for (int layer = 0; layer < config->layers; layer++)
+	tensors->encoder_norm_weight = tensor(own, base, LM_ENCODER_NORM_WEIGHT, -1);
+	tensors->encoder_norm_bias = tensor(own, base, LM_ENCODER_NORM_BIAS, -1);
+	for (int layer = 0; layer < lm_config_blocks(config); layer++)
 	{
 		tensors->blocks[layer] = (LmBlockTensors){
 			.norm1_weight = tensor(own, base, LM_NORM1_WEIGHT, layer),
@@ -333,6 +323,7 @@ bind_tensors(LmTensors *tensors, Block own, Block base)
 			.down_bias = tensor(own, base, LM_DOWN_BIAS, layer),
 			.post_norm2_weight = tensor(own, base, LM_POST_NORM2_WEIGHT, layer),
 			.post_norm2_bias = tensor(own, base, LM_POST_NORM2_BIAS, layer),
+			.cross = bind_cross(own, base, layer),
 		};
 		for (int target = 0; target < LM_TARGETS; target++)
 		{
