@@ -226,3 +226,32 @@ CREATE FUNCTION @extschema@.gpt_duplicates(query text, kind text DEFAULT 'near',
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_duplicates(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_duplicates(text, text) IS
 	'rows of a query that repeat another one, as option "dedup" of a training finds them: exact or near';
+
+-- gpt_generate gets beams. Views of users depend on the function and roles have grants on it, so the script changes its rows instead of dropping
+-- them. Stored calls without the new arguments get the defaults when they are planned.
+CREATE FUNCTION @extschema@.gpt_generate_with_beams(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE;
+CREATE FUNCTION @extschema@.gpt_generate_with_beams(model text, prompt text[], max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE;
+UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronargdefaults, proargnames = n.proargnames,
+		proargdefaults = n.proargdefaults, proargtypes = n.proargtypes
+	FROM (SELECT * FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=)
+		'@extschema@.gpt_generate_with_beams(text, text, integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8)'::pg_catalog.regprocedure) n
+	WHERE pg_proc.oid OPERATOR(pg_catalog.=)
+		'@extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint)'::pg_catalog.regprocedure;
+UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronargdefaults, proargnames = n.proargnames,
+		proargdefaults = n.proargdefaults, proargtypes = n.proargtypes
+	FROM (SELECT * FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=)
+		'@extschema@.gpt_generate_with_beams(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8)'::pg_catalog.regprocedure) n
+	WHERE pg_proc.oid OPERATOR(pg_catalog.=)
+		'@extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint)'::pg_catalog.regprocedure;
+DROP FUNCTION @extschema@.gpt_generate_with_beams(text, text, integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8);
+DROP FUNCTION @extschema@.gpt_generate_with_beams(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8);
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
+	'continues a prompt, drawn token by token or, with beams, by a search for a probable text; returns the continuation only';
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
+	'continues many prompts together; the results are those of single calls';

@@ -193,10 +193,10 @@ COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options of a fun
 
 CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
-	'continues a prompt; returns the continuation only';
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
+	'continues a prompt, drawn token by token or, with beams, by a search for a probable text; returns the continuation only';
 
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
 		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
@@ -251,9 +251,9 @@ COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
 
 CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text[]
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
-COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint) IS
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
 	'continues many prompts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]

@@ -129,6 +129,8 @@ typedef struct GptTrainOptions
 	GptIfRunning if_running;
 	bool generate; /* of gpt_evaluate, as what follows */
 	int64 max_tokens;
+	int64 beams;
+	double length_penalty;
 	GptSwitch include_end;
 } GptTrainOptions;
 

@@ -11,7 +11,7 @@
 
 #include "engine/serve.h"
 
-#define LM_MANY_SEQUENCES 64 /* texts in the model at once, at most */
+#define LM_MANY_SEQUENCES LM_MAX_BEAMS /* texts in the model at once, at most */
 
 /*
  * The tasks of a request.
@@ -26,7 +26,9 @@
  * without tokens gives n_tokens 0. LM_ERR_NUMERIC for logits that are not finite.
  *
  * GENERATE: the continuation of the prompt (LmGeneration); or the next piece of one that has begun:
- * whole characters only, possibly empty while a character or a stop string is undecided.
+ * whole characters only, possibly empty while a character or a stop string is undecided. With
+ * sampling.beams from 2 on it is the best text of a beam search, which counts as so many texts in
+ * the model; LM_ERR_LIMIT where there is no room for them.
  *
  * EMBED: the hidden states after the last norm, [channels], pooled over the text's tokens. The
  * model sees each token as for SCORE: after the BOS token, in the same windows. Sums in float64 in
@@ -90,6 +92,12 @@ typedef struct LmMany LmMany;
  */
 bool lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences,
 					int n_pages, LmError *error);
+
+/*
+ * Bytes that a request with beams takes beside these, but for its stops; 0 without. LM_ERR_LIMIT.
+ */
+bool lm_beams_request_memory(size_t *bytes, const LmConfig *config, const LmSampling *sampling,
+							 LmError *error);
 
 /*
  * All texts in the model share n_pages of LM_PAGE positions; a text enters when the pages are free

@@ -129,6 +129,8 @@ void lm_sequence_truncate(LmSequence *sequence, LmPages *pages, int n_positions)
  */
 int lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages,
 					  int n_positions);
+/* Makes sequence share all positions of other; the one that goes on copies the last page. */
+void lm_sequence_fork(LmSequence *sequence, const LmSequence *other, LmPages *pages);
 /* Gives back the pages and frees the table. */
 void lm_sequence_free(LmSequence *sequence, LmPages *pages, const LmHost *host);
 

@@ -43,6 +43,8 @@ void lm_session_set_prompt(LmSession *session, const LmPromptTemplate *written);
  */
 void *lm_session_scratch(const LmSession *session, size_t *size);
 
+#define LM_MAX_BEAMS 64 /* as many texts are in the model at once (engine/many.h) */
+
 /* How tokens are drawn, and where the text ends. */
 typedef struct LmSampling
 {
@@ -56,6 +58,13 @@ typedef struct LmSampling
 	int n_stops;
 	const LmBytes *stops;
 	bool heal; /* the prompt may end within a token */
+	/*
+	 * From 2 on a beam search with so many beams (src/engine/serve/beams.h), which draws nothing:
+	 * temperature, top_k, top_p, min_p and seed are not used. A request's; lm_generation_start has
+	 * no use for it.
+	 */
+	int beams;
+	double length_penalty; /* of the search: 0, as the probability is; larger: longer texts */
 	/*
 	 * prompt and text of the request are marked texts (engine/marked_text.h), with the tokens in
 	 * front that they name

@@ -20,8 +20,9 @@ extern void gpt_argument_check_call(FunctionCallInfo fcinfo);
 extern void gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name);
 
 /*
- * _text: the argument as a C string, palloc'd. _integer and _real: NULL means the default; a value
- * out of range is an error that names the range. above: the minimum itself is out of range.
+ * _text: the argument as a C string, palloc'd. _integer and _real: NULL means the default, and so
+ * does a declaration without the argument, as in earlier releases; a value out of range is an error
+ * that names the range. above: the minimum itself is out of range.
  */
 extern char *gpt_argument_text(FunctionCallInfo fcinfo, int number);
 extern int gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char *name,
@@ -29,7 +30,7 @@ extern int gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char 
 extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name,
 								double by_default, double minimum, double maximum, bool above);
 
-/* NULL means the default; so does a declaration without the argument, as in earlier releases. */
+/* The same. */
 extern bool gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default);
 
 /* NULL means no option. */

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "core/options_table.h"
+#include "engine/serve.h"
 #include "engine/optimizer.h"
 
 /* Functions that take an option. */
@@ -259,6 +260,10 @@ const GptOption gpt_options_table[] = {
 	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
 			"largest number of tokens of a generated completion; unless given, 16 more than twice "
 			"those of the row's completion"),
+	INTEGER(EVALUATE, beams, "1", 1, LM_MAX_BEAMS,
+			"texts that a beam search compares for a generated completion; 1: greedy choice"),
+	NUMBER(EVALUATE, length_penalty, "0.6", 0, 10,
+		   "how much a beam search favours longer texts, as in gpt_generate"),
 	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto",
 					"whether the end of a text or completion counts as its last token; auto counts "
 					"it for completions"),

@@ -43,6 +43,7 @@ static void *build_adapter(size_t size, const GptVersion *version, const GptCach
 static void *allocate(MemoryContext context, size_t size, const GptVersion *version);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void open_session(GptCachedModel *entry);
+static int widest_of(const LmRequest *requests, int n);
 static void plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry,
 					  const LmRequest *requests, int n, uint64 held);
 static int pages_of(const LmRequest *request, const LmPromptTemplate *prompt,
@@ -143,7 +144,7 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 
 	if (held > 0)
 		gpt_bridge_check_memory(gpt_cached_needed_size(entry) + held);
-	if (n <= 1)
+	if (widest_of(requests, n) * n <= 1)
 		return alone;
 	plan_many(&n_sequences, &n_pages, entry, requests, n, held);
 	if (n_sequences == 1)
@@ -164,9 +165,20 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 	return entry->many;
 }
 
+/* The most texts that one request has in the model: its beams. */
+static int
+widest_of(const LmRequest *requests, int n)
+{
+	int widest = 1;
+
+	for (int i = 0; i < n; i++)
+		widest = Max(widest, requests[i].sampling.beams);
+	return widest;
+}
+
 /*
- * As many texts at once, and as many pages, as the requests can need and memory allows; one text at
- * least.
+ * As many texts at once, and as many pages, as the requests can need and memory allows; one request
+ * at least, with all of its beams.
  */
 static void
 plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmRequest *requests,
@@ -174,19 +186,31 @@ plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmR
 {
 	uint64 limit = (uint64) gpt_settings_max_memory();
 	uint64 fixed = gpt_cached_needed_size(entry) + held;
+	int width = widest_of(requests, n);
 	int least = (entry->config.context + LM_PAGE - 1) / LM_PAGE;
 	int64 most = 2 * least; /* a prefix's, and room for one more of the longest */
 	int longest = 1;
+	int64 texts = 0;
 	uint64 one;
 
 	for (int i = 0; i < n; i++)
+	{
 		longest = Max(longest, pages_of(&requests[i], &entry->served.prompt, &entry->config));
-	*n_sequences = Min(n, LM_MANY_SEQUENCES);
+		texts += Max(requests[i].sampling.beams, 1);
+	}
+	/* Beams that find no room fail, so the length of their text must not be a guess. */
+	if (width > 1 && lm_tokenizer_spec(entry->served.tokenizer)->normalize_nfc)
+		longest = least;
+	*n_sequences = (int) Min(texts, LM_MANY_SEQUENCES);
 	most += (int64) *n_sequences * longest;
-	while (*n_sequences > 1 && fixed + many_memory(entry, *n_sequences, least) > limit)
-		*n_sequences /= 2;
+	if (width > 1)
+		least = Max(least, width * longest);
+	while (*n_sequences > width && fixed + many_memory(entry, *n_sequences, least) > limit)
+		*n_sequences = Max(*n_sequences / 2, width);
 	if (*n_sequences == 1)
 		return;
+	if (*n_sequences == width)
+		gpt_bridge_check_memory(fixed + many_memory(entry, *n_sequences, least));
 	one = many_memory(entry, *n_sequences, MANY_PAGES + 1) -
 		  many_memory(entry, *n_sequences, MANY_PAGES);
 	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) /

@@ -62,7 +62,8 @@ static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptSer
 static void clean(GptCall *call, const GptServed *served, MemoryContext context);
 static LmError *prompt_error(size_t size);
 static size_t vector_size(LmTask task, const LmConfig *config);
-static size_t stops_size(const LmRequest *requests, int n);
+static size_t sampling_size(const LmRequest *requests, int n, const LmConfig *config);
+static size_t beams_size(const LmSampling *sampling, const LmConfig *config);
 static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
 static void run(LmMany *many, LmRequest *requests, int n);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
@@ -214,7 +215,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	give_vectors(requests, n_requests, kind->task, served->config);
 	if (cleaned != NULL)
 		held += MemoryContextMemAllocated(cleaned, true);
-	held += n_requests * vector_size(kind->task, served->config) + stops_size(requests, n_requests);
+	held += n_requests * vector_size(kind->task, served->config) +
+			sampling_size(requests, n_requests, served->config);
 	many = gpt_cache_many(served, requests, n_requests, held);
 	tokens = lm_many_tokens(many);
 	run(many, requests, n_requests);
@@ -269,22 +271,40 @@ vector_size(LmTask task, const LmConfig *config)
 }
 
 /*
- * Bytes of the list of each request, and of the copies of those that are in the model, with what
- * follows a text through them.
+ * Bytes of the list of stops of each request, and of the copies of those that are in the model,
+ * with what follows a text through them; and of beam searches.
  */
 static size_t
-stops_size(const LmRequest *requests, int n)
+sampling_size(const LmRequest *requests, int n, const LmConfig *config)
 {
 	size_t size = 0;
+	int n_texts = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		const LmSampling *sampling = &requests[i].sampling;
+		int n_copies = n_texts >= LM_MANY_SEQUENCES ? 0 : Max(sampling->beams + 1, 1);
 
 		size += sampling->n_stops * sizeof(LmBytes);
-		for (int stop = 0; stop < sampling->n_stops && i < LM_MANY_SEQUENCES; stop++)
-			size += sampling->stops[stop].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes);
+		for (int stop = 0; stop < sampling->n_stops; stop++)
+			size += n_copies *
+					(sampling->stops[stop].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes));
+		if (n_copies > 0)
+			size += beams_size(sampling, config);
+		n_texts += Max(sampling->beams, 1);
 	}
+	return size;
+}
+
+/* Bytes of a beam search. Those that are in the model together are among the first. */
+static size_t
+beams_size(const LmSampling *sampling, const LmConfig *config)
+{
+	LmError error;
+	size_t size;
+
+	if (!lm_beams_request_memory(&size, config, sampling, &error))
+		gpt_bridge_raise(&error);
 	return size;
 }
 

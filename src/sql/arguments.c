@@ -52,7 +52,7 @@ int
 gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char *name, int by_default,
 					 int minimum, int maximum)
 {
-	int value = PG_ARGISNULL(number) ? by_default : PG_GETARG_INT32(number);
+	int value = number >= PG_NARGS() || PG_ARGISNULL(number) ? by_default : PG_GETARG_INT32(number);
 
 	if (value < minimum || value > maximum)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -65,7 +65,8 @@ double
 gpt_argument_real(FunctionCallInfo fcinfo, int number, const char *name, double by_default,
 				  double minimum, double maximum, bool above)
 {
-	double value = PG_ARGISNULL(number) ? by_default : PG_GETARG_FLOAT8(number);
+	double value =
+		number >= PG_NARGS() || PG_ARGISNULL(number) ? by_default : PG_GETARG_FLOAT8(number);
 
 	/* Written so that NaN fails. */
 	if (!(value >= minimum && value <= maximum) || (above && value == minimum))

@@ -8,6 +8,9 @@
 
 #include "serve/call.h"
 
+/* Vaswani et al. 2017, "Attention is all you need", section 6.1 */
+#define GPT_LENGTH_PENALTY 0.6
+
 /* The kinds of calls, each defined in the file of its SQL function. */
 extern const GptCallKind gpt_score_call;
 extern const GptCallKind gpt_logprob_call;

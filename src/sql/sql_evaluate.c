@@ -325,7 +325,8 @@ trimmed(LmBytes text)
 	return text;
 }
 
-/* The greedy completion of a prompt beside the row's completion, or answer. */
+/* The most probable completion of a prompt, greedy or by beams, beside the row's completion, or
+ * answer. */
 static void
 compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes wanted,
 		int64 n_tokens)
@@ -340,6 +341,8 @@ compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes
 
 	call.request.prompt = prompt;
 	call.request.sampling.marked = evaluation->chats;
+	call.request.sampling.beams = (int) evaluation->options->beams;
+	call.request.sampling.length_penalty = evaluation->options->length_penalty;
 	if (evaluation->options->max_tokens != GPT_CHOSEN)
 		call.request.sampling.max_tokens = (int) evaluation->options->max_tokens;
 	else

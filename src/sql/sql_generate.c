@@ -21,10 +21,13 @@
 #define MIN_PENALTY 0.01
 #define MAX_PENALTY 100
 #define MAX_STOPS 1000
+#define MAX_LENGTH_PENALTY 10
+#define BEAMS 10 /* number of the argument */
 #define OPEN (-1) /* a value that the model may choose; no argument has it */
 
 PG_FUNCTION_INFO_V1(gpt_generate);
 
+static void read_beams(LmSampling *sampling, FunctionCallInfo fcinfo);
 static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
@@ -37,9 +40,12 @@ const GptCallKind gpt_generate_call = {
 /*
  * gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
  * 0.8, top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty
- *     float8 DEFAULT 1, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL) RETURNS text
+ *     float8 DEFAULT 1, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT
+ * 1, length_penalty float8 DEFAULT 0.6) RETURNS text
  *
  * NULL model or prompt gives NULL; NULL elsewhere means the default, and a NULL seed draws one.
+ * With beams above 1 nothing is drawn: temperature and seed are not used, and top_k, top_p and
+ * min_p, which limit a draw, are errors.
  * With prompt text[] it returns text[]: each element continued as by a call of its own, with the
  * same seed.
  */
@@ -62,7 +68,31 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	call->request.task = LM_TASK_GENERATE;
 	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
 	gpt_read_sampling(&call->request.sampling, fcinfo, false);
+	read_beams(&call->request.sampling, fcinfo);
 	return true;
+}
+
+/* gpt_stream, which has no such arguments, reads its call here too. */
+static void
+read_beams(LmSampling *sampling, FunctionCallInfo fcinfo)
+{
+	const char *limit = NULL;
+
+	sampling->beams = gpt_argument_integer(fcinfo, BEAMS, "beams", 1, 1, LM_MAX_BEAMS);
+	sampling->length_penalty = gpt_argument_real(fcinfo, BEAMS + 1, "length_penalty",
+												 GPT_LENGTH_PENALTY, 0, MAX_LENGTH_PENALTY, false);
+	if (sampling->beams == 1)
+		return;
+	if (sampling->top_k > 0)
+		limit = "top_k";
+	else if (sampling->top_p < 1)
+		limit = "top_p";
+	else if (sampling->min_p > 0)
+		limit = "min_p";
+	if (limit != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s cannot be used with %d beams", limit, sampling->beams),
+						errdetail("A beam search draws no tokens.")));
 }
 
 static Datum

@@ -34,6 +34,8 @@ FROM gpt_evaluate('adder', 'SELECT prompt FROM sum_up', '{"include_end": true}')
 SELECT value = (SELECT avg((gpt_generate('adder', prompt, temperature => 0, max_tokens => 20) = completion)::int) FROM sum_up) AS exact,
 	value > 0.8 AS learnt
 FROM measured WHERE metric = 'exact_match';
+SELECT value = (SELECT avg((gpt_generate('adder', prompt, beams => 3, length_penalty => 1.5, max_tokens => 20) = completion)::int) FROM sum_up) AS beams
+FROM gpt_evaluate('adder', 'SELECT prompt, completion FROM sum_up', '{"max_tokens": 20, "beams": 3, "length_penalty": 1.5}') WHERE metric = 'exact_match';
 SELECT value = (SELECT value FROM measured WHERE metric = 'exact_match') AS numbers_are_one_word FROM measured WHERE metric = 'rouge_l';
 SELECT metric FROM gpt_evaluate('adder', 'SELECT prompt, completion FROM sum_up', '{"generate": false}');
 

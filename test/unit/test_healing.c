@@ -441,6 +441,63 @@ test_together(LmEngine *engine, const TestModel *test, LmTokenizer *tokenizer)
 	lm_session_free(session);
 }
 
+/* log p of a way by its boundary and after it, up to a constant; the end is no way of a search. */
+static double
+logprob_of(const Ways *ways, int number)
+{
+	const Way *way = &ways->ways[number];
+	double mass = 0;
+
+	for (int i = 0; i < ways->n; i++)
+		if (ways->ways[i].dropped == way->dropped)
+			mass += exp(ways->ways[i].logprob);
+	return ways->boundaries[way->dropped] + way->logprob - (way->dropped > 0 ? log(mass) : 0);
+}
+
+/* A beam search compares the ways of all boundaries: its first token is the best of all. */
+static void
+test_beams(LmEngine *engine, const LmHost *host, const TestModel *test, LmTokenizer *tokenizer)
+{
+	static const char *const prompts[] = {"I am a", "What, is ",  "the worl",  "O",	  " ",
+										  "my l",	"Speak, spe", "You are\n", "Wher"};
+	LmSession *session = create_session(engine, test, tokenizer);
+	Ways *ways = malloc(sizeof *ways);
+	int n_prompts = (int) (sizeof prompts / sizeof *prompts), same = 0, n_healed = 0;
+	LmError error;
+	LmMany *many = lm_many_create(session, 3, 9, &error);
+
+	for (int i = 0; i < n_prompts; i++)
+	{
+		LmRequest request = {
+			.task = LM_TASK_GENERATE,
+			.prompt = {prompts[i], strlen(prompts[i])},
+			.text = {"", 0},
+			.sampling = {
+				.max_tokens = 1, .top_p = 1, .repetition_penalty = 1, .heal = true, .beams = 3}};
+		bool done = false;
+		int best = 0;
+		LmBytes bytes;
+
+		find_ways(ways, engine, host, test, tokenizer, prompts[i]);
+		for (int k = 1; k < ways->n; k++)
+			best = logprob_of(ways, k) > logprob_of(ways, best) ? k : best;
+		bytes = lm_tokenizer_bytes(tokenizer, ways->ways[best].id);
+		lm_many_start(many, &request, 1, &error);
+		while (!done && lm_many_step(many, &done, &error))
+			;
+		same += request.output.size == bytes.size - ways->ways[best].n_given &&
+				memcmp(request.output.data, bytes.data + ways->ways[best].n_given,
+					   request.output.size) == 0;
+		n_healed += ways->ways[best].n_given > 0;
+	}
+	ok(same == n_prompts && n_healed > 2,
+	   "the best token of all boundaries comes first in a beam search: %d of %d, %d healed", same,
+	   n_prompts, n_healed);
+	free(ways);
+	lm_many_free(many);
+	lm_session_free(session);
+}
+
 int
 main(void)
 {
@@ -457,6 +514,7 @@ main(void)
 	test_order(&host, tokenizer);
 	engine = start_engine(&host, 1);
 	test_first(engine, &host, &test, tokenizer);
+	test_beams(engine, &host, &test, tokenizer);
 	test_together(engine, &test, tokenizer);
 	lm_engine_stop(engine);
 	engine = start_engine(&host, 4);

@@ -31,6 +31,7 @@ struct LmGeneration
 	char *text;
 	size_t size;
 	size_t given;
+	size_t block_size; /* of the memory of all this, which begins here */
 };
 
 static bool check_sampling(const LmSampling *sampling, LmError *error);
@@ -119,6 +120,12 @@ check_sampling(const LmSampling *sampling, LmError *error)
 	if (!(sampling->repetition_penalty > 0) || !isfinite(sampling->repetition_penalty))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "repetition_penalty %g is not above 0",
 					   sampling->repetition_penalty);
+	if (sampling->beams < 0 || sampling->beams > LM_MAX_BEAMS)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d beams are not within 1 .. %d",
+					   sampling->beams, LM_MAX_BEAMS);
+	if (!(sampling->length_penalty >= 0) || !isfinite(sampling->length_penalty))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "length_penalty %g is below 0",
+					   sampling->length_penalty);
 	return true;
 }
 
@@ -158,6 +165,7 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 	generation = (LmGeneration *) arena.base;
 	generation->session = session;
 	generation->sampling = *sampling;
+	generation->block_size = arena.used;
 	arena.used = 0;
 	lay_out(generation, &arena, sampling, &session->config);
 	for (int i = 0; i < sampling->n_stops; i++)
@@ -286,12 +294,20 @@ bool
 lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates,
 				   float *logits, LmError *error)
 {
+	LmDraw wanted = lm_generation_circumstances(generation);
+
+	return lm_sample(id, candidates, logits, &wanted, error);
+}
+
+LmDraw
+lm_generation_circumstances(const LmGeneration *generation)
+{
 	LmDraw wanted = {generation->session, &generation->sampling, generation->seen,
 					 generation->state, generation->n_tokens};
 
 	if (generation->healing.depth > 0)
 		wanted.healing = &generation->healing;
-	return lm_sample(id, candidates, logits, &wanted, error);
+	return wanted;
 }
 
 /*
@@ -434,6 +450,70 @@ int32_t
 lm_generation_token(const LmGeneration *generation)
 {
 	return generation->last;
+}
+
+size_t
+lm_generation_size(const LmConfig *config)
+{
+	return (size_t) config->context * sizeof(int32_t) +
+		   (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) +
+		   LM_MAX_TOKEN_SIZE + 1024;
+}
+
+/* The place in a twin's block of an address in the block of `from`. */
+static void *
+place_in(const LmGeneration *twin, const LmGeneration *from, const void *address)
+{
+	return (char *) twin + ((const char *) address - (const char *) from);
+}
+
+LmGeneration *
+lm_generation_twin(const LmGeneration *from, LmError *error)
+{
+	const LmHost *host = lm_engine_host(from->session->engine);
+	LmGeneration *twin = lm_allocate(host, from->block_size);
+
+	if (!twin)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
+		return NULL;
+	}
+	memcpy(twin, from, from->block_size);
+	twin->healing.logits = NULL;
+	twin->window = place_in(twin, from, from->window);
+	twin->seen = place_in(twin, from, from->seen);
+	twin->text = place_in(twin, from, from->text);
+	twin->matched = place_in(twin, from, from->matched);
+	twin->failures = place_in(twin, from, from->failures);
+	twin->sampling.stops = place_in(twin, from, from->sampling.stops);
+	for (int i = 0; i < from->sampling.n_stops; i++)
+	{
+		LmBytes *stop = (LmBytes *) &twin->sampling.stops[i];
+
+		stop->data = place_in(twin, from, from->sampling.stops[i].data);
+		twin->failures[i] = place_in(twin, from, from->failures[i]);
+	}
+	return twin;
+}
+
+void
+lm_generation_copy(LmGeneration *to, const LmGeneration *from)
+{
+	to->n_window = from->n_window;
+	to->n_tokens = from->n_tokens;
+	to->last = from->last;
+	to->state = from->state;
+	to->healing.depth = from->healing.depth;
+	to->strips = from->strips;
+	to->finished = from->finished;
+	to->size = from->size;
+	to->given = from->given;
+	memcpy(to->window, from->window, (size_t) from->n_window * sizeof *to->window);
+	if (from->sampling.repetition_penalty != 1)
+		memcpy(to->seen, from->seen, (size_t) from->session->config.vocabulary);
+	if (from->sampling.n_stops > 0)
+		memcpy(to->matched, from->matched, (size_t) from->sampling.n_stops * sizeof *to->matched);
+	memcpy(to->text, from->text, from->size);
 }
 
 void

@@ -18,6 +18,12 @@
 LmGeneration *lm_generation_create(LmSession *session, const LmTokens *prompt,
 								   const LmSampling *sampling, bool *truncated, LmError *error);
 
+/*
+ * Bytes of an LmGeneration that depend on the model: its window, its marks and the logits of
+ * healing, with the ends of slices.
+ */
+size_t lm_generation_size(const LmConfig *config);
+
 /* The window: *n ids, 1 .. context, which live until the next _take. */
 const int32_t *lm_generation_window(const LmGeneration *generation, int *n);
 
@@ -35,6 +41,8 @@ void lm_generation_observe(LmGeneration *generation, int number, const float *lo
  */
 bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates,
 						float *logits, LmError *error);
+/* The circumstances of that draw. */
+LmDraw lm_generation_circumstances(const LmGeneration *generation);
 
 /*
  * Appends the token that was drawn; in a healed prompt it replaces the tokens that it begins with.
@@ -42,5 +50,13 @@ bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate
  * undecided; it lives until the next call. *done comes with the last piece.
  */
 void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);
+
+/*
+ * Another generation that stands where this one does (LM_ERR_MEMORY), without the logits of
+ * healing: both may then go on in their own ways. _copy makes one twin stand where another one
+ * does.
+ */
+LmGeneration *lm_generation_twin(const LmGeneration *from, LmError *error);
+void lm_generation_copy(LmGeneration *to, const LmGeneration *from);
 
 #endif /* LM_GENERATION_H */

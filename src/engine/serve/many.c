@@ -20,7 +20,6 @@ static bool admit(LmMany *many, LmError *error);
 static int pages_free(const LmMany *many);
 static void drop_prefix(LmMany *many);
 static bool enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
-static void next_window(LmMany *many, LmSlot *slot);
 static void keep_past(LmMany *many, LmSlot *slot);
 static int keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past,
 						 const int32_t *ids, int n);
@@ -31,8 +30,7 @@ static void compute_row(void *work, int piece, int thread);
 static void advance(LmMany *many, LmSlot *slot);
 static void read_rows(LmMany *many, LmSlot *slot);
 static void take_token(LmMany *many, LmSlot *slot);
-static bool append_output(LmMany *many, int request, LmBytes text, LmError *error);
-static void leave(LmMany *many, LmSlot *slot, const LmError *error);
+static void free_slot(LmMany *many, LmSlot *slot);
 static void end_generation(LmSlot *slot);
 
 void
@@ -87,7 +85,7 @@ lm_many_step(LmMany *many, bool *done, LmError *error)
 		good = feed_prefix(many, error);
 	else
 	{
-		good = admit(many, error);
+		good = lm_beams_finish(many, error) && admit(many, error);
 		if (good)
 			gather(many);
 		if (good && many->n_inputs > 0)
@@ -146,7 +144,8 @@ admit(LmMany *many, LmError *error)
 			{
 				if (item->n_pages > pages_free(many) && is_idle(many))
 					drop_prefix(many);
-				if (item->n_pages > pages_free(many))
+				if (item->n_pages > pages_free(many) ||
+					!lm_beams_room(many, lm_request_width(&many->requests[item->request])))
 					return true;
 				if (!enter(many, slot, item, error))
 					return false;
@@ -181,6 +180,8 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	slot->request = item->request;
 	slot->n_reserved = item->n_pages;
 	many->n_reserved += item->n_pages;
+	if (lm_request_width(request) > 1)
+		return lm_beams_enter(many, slot, item, error);
 	if (request->task == LM_TASK_GENERATE)
 	{
 		slot->is_lent = request->generation != NULL;
@@ -197,20 +198,20 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 		}
 		if (!slot->generation)
 		{
-			leave(many, slot, &own);
+			lm_slot_leave(many, slot, &own);
 			return true;
 		}
 	}
 	else
 		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped,
 						 slot->sums);
-	next_window(many, slot);
+	lm_slot_next(many, slot);
 	return true;
 }
 
-/* Sets the next ids that go through the model; a request without any is done. */
-static void
-next_window(LmMany *many, LmSlot *slot)
+/* A request without further ids is done. */
+void
+lm_slot_next(LmMany *many, LmSlot *slot)
 {
 	LmRequest *request = &many->requests[slot->request];
 	LmError error;
@@ -219,7 +220,7 @@ next_window(LmMany *many, LmSlot *slot)
 	{
 		if (lm_generation_finished(slot->generation))
 		{
-			leave(many, slot, NULL);
+			lm_slot_leave(many, slot, NULL);
 			return;
 		}
 		slot->ids = lm_generation_window(slot->generation, &slot->n);
@@ -233,7 +234,8 @@ next_window(LmMany *many, LmSlot *slot)
 	}
 	else
 	{
-		leave(many, slot, lm_reading_finish(&slot->reading, request, &error) ? NULL : &error);
+		lm_slot_leave(many, slot,
+					  lm_reading_finish(&slot->reading, request, &error) ? NULL : &error);
 		return;
 	}
 	keep_past(many, slot);
@@ -355,11 +357,14 @@ compute_row(void *work, int piece, int thread)
 	size_t V = (size_t) many->session->config.vocabulary;
 	float *logits = many->output + (size_t) piece * V;
 	const LmSlot *slot = &many->slots[row->slot];
+	LmBeams *beams = many->items[slot->request].beams;
 
 	if (row->target >= 0)
 		row->logprob = lm_logprob_of(logits, row->target, (int) V);
 	else if (row->position < slot->n - 1)
 		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
+	else if (beams)
+		row->good = lm_beams_observe(beams, slot->seat, logits, &row->error);
 	else if (lm_generation_depth(slot->generation) == 0)
 		row->good = lm_generation_draw(
 			&row->id, slot->generation,
@@ -374,12 +379,18 @@ advance(LmMany *many, LmSlot *slot)
 
 	memcpy(slot->past + at - slot->n_rows, slot->ids + at - slot->n_rows,
 		   (size_t) slot->n_rows * sizeof *slot->past);
+	if (many->items[slot->request].beams)
+	{
+		if (at == slot->n)
+			lm_beams_advance(many, slot);
+		return;
+	}
 	if (slot->generation && at == slot->n)
 		take_token(many, slot);
 	else if (!slot->generation && slot->n_wanted > 0)
 		read_rows(many, slot);
 	if (slot->request >= 0 && at == slot->n)
-		next_window(many, slot);
+		lm_slot_next(many, slot);
 }
 
 /* Adds the wanted rows of the step to the slot's reading, in the order of the text. */
@@ -395,7 +406,7 @@ read_rows(LmMany *many, LmSlot *slot)
 			lm_reading_add_hidden(&slot->reading, many->output + (size_t) i * C);
 		else if (!lm_reading_add_logprob(&slot->reading, many->rows[i].logprob, &error))
 		{
-			leave(many, slot, &error);
+			lm_slot_leave(many, slot, &error);
 			return;
 		}
 	}
@@ -418,22 +429,22 @@ take_token(LmMany *many, LmSlot *slot)
 			lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);
 	if (!row->good)
 	{
-		leave(many, slot, &row->error);
+		lm_slot_leave(many, slot, &row->error);
 		return;
 	}
 	lm_generation_take(slot->generation, row->id, &text, &done);
 	if (slot->is_lent)
 	{
 		many->requests[slot->request].output = text;
-		leave(many, slot, NULL);
+		lm_slot_leave(many, slot, NULL);
 		return;
 	}
-	if (!append_output(many, slot->request, text, &error))
-		leave(many, slot, &error);
+	if (!lm_slot_append(many, slot->request, text, &error))
+		lm_slot_leave(many, slot, &error);
 }
 
-static bool
-append_output(LmMany *many, int request, LmBytes text, LmError *error)
+bool
+lm_slot_append(LmMany *many, int request, LmBytes text, LmError *error)
 {
 	LmItem *item = &many->items[request];
 
@@ -447,9 +458,8 @@ append_output(LmMany *many, int request, LmBytes text, LmError *error)
 	return true;
 }
 
-/* Ends the request, with a result or an error; frees its slot and its pages. */
-static void
-leave(LmMany *many, LmSlot *slot, const LmError *error)
+void
+lm_slot_leave(LmMany *many, LmSlot *slot, const LmError *error)
 {
 	LmRequest *request = &many->requests[slot->request];
 	LmItem *item = &many->items[slot->request];
@@ -461,14 +471,25 @@ leave(LmMany *many, LmSlot *slot, const LmError *error)
 		request->done = true;
 		many->n_done++;
 	}
-	if (slot->generation)
+	if (slot->generation || item->beams)
 	{
-		request->n_tokens = lm_generation_tokens(slot->generation);
+		request->n_tokens =
+			item->beams ? lm_beams_tokens(item->beams) : lm_generation_tokens(slot->generation);
 		request->output =
 			item->output_size > 0 ? (LmBytes){item->output, item->output_size} : request->output;
-		end_generation(slot);
 	}
 	lm_tokens_free(lm_engine_host(many->session->engine), &item->tokens);
+	for (int i = 0; i < many->n_sequences; i++)
+		if (many->slots[i].request == item->request)
+			free_slot(many, &many->slots[i]);
+	lm_beams_free(item->beams);
+	item->beams = NULL;
+}
+
+static void
+free_slot(LmMany *many, LmSlot *slot)
+{
+	end_generation(slot);
 	many->n_reserved -= slot->n_reserved;
 	slot->request = -1;
 	if (!many->is_alone)

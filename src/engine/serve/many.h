@@ -8,7 +8,7 @@
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
 
-#include "serve/generation.h"
+#include "serve/beams.h"
 #include "serve/pages.h"
 #include "serve/reading.h"
 
@@ -27,9 +27,13 @@ typedef struct LmItem
 	int n_pages; /* that it can need at most */
 	int request; /* its index */
 	bool alive; /* begins as the prefix that is looked for */
+	LmBeams *beams; /* in the model, with beams */
 } LmItem;
 
-/* A text in the model. A generation has `generation`, the other tasks have `reading`. */
+/*
+ * A text in the model. A generation has `generation`, the other tasks have `reading`. A beam search
+ * has a slot for each of its seats; the generation is the search's and NULL while none goes on.
+ */
 typedef struct LmSlot
 {
 	int request; /* -1: free */
@@ -37,7 +41,8 @@ typedef struct LmSlot
 	int32_t *past; /* [context] the tokens at the sequence's positions */
 	LmReading reading;
 	LmGeneration *generation;
-	bool is_lent; /* the generation is the request's */
+	bool is_lent; /* the generation is the request's, or the search's */
+	int seat; /* of a beam search */
 	double *sums; /* [C + LM_BAG_CHANNELS] */
 
 	/* what goes through the model now: ids[position .. n), wanted from first_wanted on */
@@ -122,5 +127,34 @@ bool lm_items_create(LmMany *many, LmError *error);
 bool lm_items_encode(LmMany *many, LmError *error);
 /* Ends a request with an error. */
 void lm_many_fail(LmMany *many, int request, const LmError *error);
+
+/* The texts that a request has in the model. */
+static inline int
+lm_request_width(const LmRequest *request)
+{
+	bool searches = request->task == LM_TASK_GENERATE && !request->generation;
+
+	return searches && request->sampling.beams > 1 ? request->sampling.beams : 1;
+}
+
+/*
+ * many.c, for many_beams.c: _next sets the next ids that go through the model, _append adds text to
+ * a request's output (LM_ERR_MEMORY), _leave ends the request, with a result or an error, and frees
+ * its slots and their pages.
+ */
+void lm_slot_next(LmMany *many, LmSlot *slot);
+bool lm_slot_append(LmMany *many, int request, LmBytes text, LmError *error);
+void lm_slot_leave(LmMany *many, LmSlot *slot, const LmError *error);
+
+/*
+ * many_beams.c: beam searches. _room: whether enough slots are free. _enter puts a request into
+ * slots, the first of which is the given one, and may end it with an error; false for
+ * LM_ERR_STOPPED alone. _advance goes on after all rows of a slot's window have been computed.
+ * _finish writes the texts of searches that have ended; false for LM_ERR_STOPPED alone.
+ */
+bool lm_beams_room(const LmMany *many, int width);
+bool lm_beams_enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
+void lm_beams_advance(LmMany *many, LmSlot *slot);
+bool lm_beams_finish(LmMany *many, LmError *error);
 
 #endif /* LM_MANY_PRIVATE_H */

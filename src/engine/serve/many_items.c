@@ -14,6 +14,7 @@
 
 static bool encode(LmMany *many, int request, LmError *error);
 static void measure(LmMany *many, LmItem *item);
+static int pages_of_beams(const LmItem *item, int beams, bool fits);
 static int depth_of(const LmMany *many, const LmItem *item);
 static void sort_items(LmMany *many);
 static int compare_items(const void *a, const void *b);
@@ -41,6 +42,7 @@ lm_items_free(LmMany *many)
 	{
 		lm_tokens_free(host, &many->items[i].tokens);
 		lm_array_free(host, many->items[i].output);
+		lm_beams_free(many->items[i].beams);
 	}
 	lm_free(host, many->items);
 	lm_free(host, many->order);
@@ -86,6 +88,26 @@ has_front(const LmMany *many, const LmRequest *request)
 	return many->session->front >= 0 && !request->sampling.marked;
 }
 
+/* Whether a beam search has room at all. */
+static bool
+check_width(const LmMany *many, const LmRequest *request, LmError *error)
+{
+	int width = lm_request_width(request);
+
+	return width <= many->n_sequences ||
+		   lm_fail(error, LM_ERR_LIMIT, -1, "%d beams do not fit: there is room for %d texts",
+				   width, many->n_sequences);
+}
+
+static bool
+check_pages(const LmMany *many, const LmItem *item, LmError *error)
+{
+	return item->n_pages <= many->pages->n_pages ||
+		   lm_fail(
+			   error, LM_ERR_LIMIT, -1, "%d beams need %d pages of keys and values, there are %d",
+			   many->requests[item->request].sampling.beams, item->n_pages, many->pages->n_pages);
+}
+
 /* False for LM_ERR_STOPPED alone; every other error is the request's. */
 static bool
 encode(LmMany *many, int request, LmError *error)
@@ -100,11 +122,13 @@ encode(LmMany *many, int request, LmError *error)
 		item->n_pages = (many->session->config.context + LM_PAGE - 1) / LM_PAGE;
 		return true;
 	}
-	if (lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
+	if (check_width(many, &many->requests[request], &own) &&
+		lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
 						  &own))
 	{
 		measure(many, item);
-		return true;
+		if (check_pages(many, item, &own))
+			return true;
 	}
 	if (own.code == LM_ERR_STOPPED)
 	{
@@ -140,6 +164,20 @@ measure(LmMany *many, LmItem *item)
 	positions = positions < context ? positions : context;
 	item->n_shareable = (int) (shareable < positions ? shareable : positions);
 	item->n_pages = (int) ((positions + LM_PAGE - 1) / LM_PAGE);
+	if (lm_request_width(request) > 1)
+		item->n_pages = pages_of_beams(item, request->sampling.beams, positions < context);
+}
+
+/*
+ * The texts of a search share the full pages of the prompt, unless the context becomes full: then
+ * each of them is read again.
+ */
+static int
+pages_of_beams(const LmItem *item, int beams, bool fits)
+{
+	int shared = fits ? item->n_shareable / LM_PAGE : 0;
+
+	return shared + beams * (item->n_pages - shared);
 }
 
 /* As lm_generation_depth of the prompt. */

@@ -16,7 +16,6 @@
 static bool memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numbers,
 				   int n_pages, LmError *error);
 static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads);
-static size_t generation_size(const LmConfig *config);
 static int pages_of_context(const LmConfig *config);
 static LmMany *create(const LmMany *numbers, int n_pages, LmError *error);
 static bool allocate(LmMany *many, int n_pages, LmError *error);
@@ -62,7 +61,7 @@ memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numb
 								((size_t) pages_of_context(checked) * sizeof(int) + BLOCK_OVERHEAD);
 	rest += 3 * BLOCK_OVERHEAD;
 	if (!counted.is_alone)
-		rest += (size_t) counted.n_sequences * generation_size(checked);
+		rest += (size_t) counted.n_sequences * lm_generation_size(checked);
 	if (arena.overflow || pages == 0 ||
 		lm_infer_workspace_for(checked, counted.n_rows, counted.n_rows, n_threads) == 0 ||
 		!lm_size_add(bytes, arena.used, pages) || !lm_size_add(bytes, *bytes, rest))
@@ -103,18 +102,6 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 		many->slots[i].past = pasts + (size_t) i * T;
 		many->slots[i].sums = sums + (size_t) i * (C + LM_BAG_CHANNELS);
 	}
-}
-
-/*
- * Bytes of an LmGeneration that depend on the model: its window, its marks and the logits of
- * healing, with the ends of slices.
- */
-static size_t
-generation_size(const LmConfig *config)
-{
-	return (size_t) config->context * sizeof(int32_t) +
-		   (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) +
-		   LM_MAX_TOKEN_SIZE + 1024;
 }
 
 static int

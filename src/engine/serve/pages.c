@@ -2,8 +2,7 @@
  * src/engine/serve/pages.c
  *
  * Memory of keys and values in pages of LM_PAGE positions, counted by the sequences that hold them
- * (Kwon et al. 2023, section 4). Only full pages are shared; a page that must be written and is
- * shared is copied first.
+ * (Kwon et al. 2023, section 4). A page that must be written and is shared is copied first.
  */
 #include <string.h>
 
@@ -166,6 +165,19 @@ lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages,
 	return sequence->n_positions;
 }
 
+void
+lm_sequence_fork(LmSequence *sequence, const LmSequence *other, LmPages *pages)
+{
+	lm_sequence_truncate(sequence, pages, 0);
+	for (int i = 0; i < other->n_pages; i++)
+	{
+		sequence->pages[i] = other->pages[i];
+		pages->references[other->pages[i]]++;
+	}
+	sequence->n_pages = other->n_pages;
+	sequence->n_positions = other->n_positions;
+}
+
 bool
 lm_sequence_extend(LmSequence *sequence, LmPages *pages)
 {
@@ -181,7 +193,7 @@ lm_sequence_extend(LmSequence *sequence, LmPages *pages)
 	}
 	else if (pages->references[sequence->pages[last]] > 1)
 	{
-		/* The page became partly ours by a truncation. */
+		/* The page became partly ours by a truncation, or by a fork. */
 		page = take_page(pages);
 		if (page < 0)
 			return false;

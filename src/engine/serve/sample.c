@@ -13,7 +13,7 @@
 
 #include "engine/random.h"
 #include "kernels/simd.h"
-#include "serve/session.h"
+#include "serve/mask.h"
 
 #define BLOCK 256 /* candidates that are weighed together */
 #define SUMS 8 /* of a block, which are added in parallel */
@@ -28,12 +28,6 @@ typedef struct Parts
 	double total;
 } Parts;
 
-static int mask(float *logits, bool *are_finite, const LmDraw *wanted);
-static int mask_beginnings(float *logits, bool *are_finite, const LmSession *session);
-static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n,
-							 int *n_finite);
-static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
-static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
 static bool draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted,
 						  LmError *error);
 static bool sample_after(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted,
@@ -41,8 +35,6 @@ static bool sample_after(int32_t *id, LmCandidate *candidates, float *row, const
 static int32_t choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted,
 					  uint32_t number);
 static bool fail_numeric(const LmDraw *wanted, LmError *error);
-static bool penalise(float *logits, const LmDraw *wanted);
-static inline float penalised(float logit, double penalty);
 static int32_t place_of(const float *logits, int n, float largest);
 static int collect(LmCandidate *candidates, const float *logits, int V);
 static const LmCandidate *keep_largest(LmCandidate *candidates, float *logits, int *n,
@@ -70,8 +62,10 @@ lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wan
 		return false;
 	if (boundary > 0)
 		return sample_after(id, candidates, logits, wanted, boundary, error);
-	if (mask(logits, &are_finite, wanted) == 0)
+	if (lm_mask(logits, &are_finite, wanted) == 0)
 		return true;
+	if (wanted->sampling->repetition_penalty != 1)
+		are_finite &= lm_penalise(logits, wanted);
 	if (!are_finite)
 		return fail_numeric(wanted, error);
 	*id = choose(candidates, logits, wanted->session->config.vocabulary, wanted, 0);
@@ -136,109 +130,12 @@ sample_after(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wan
 		row[c] = healing->logits[at + c];
 		if (wanted->sampling->repetition_penalty != 1 &&
 			wanted->seen[lm_healing_token(&number, healing, wanted->session, at + c)])
-			row[c] = penalised(row[c], wanted->sampling->repetition_penalty);
+			row[c] = lm_penalised(row[c], wanted->sampling->repetition_penalty);
 		if (!(row[c] < INFINITY))
 			return fail_numeric(wanted, error);
 	}
 	*id = wanted->session->config.vocabulary + at + choose(candidates, row, n, wanted, 0);
 	return true;
-}
-
-/* Logits of tokens that may not follow become minus infinity. Returns how many may. */
-static int
-mask(float *logits, bool *are_finite, const LmDraw *wanted)
-{
-	int n = wanted->state.left == 0 ? mask_beginnings(logits, are_finite, wanted->session)
-									: mask_continuations(logits, are_finite, wanted);
-
-	if (wanted->sampling->repetition_penalty != 1)
-		*are_finite &= penalise(logits, wanted);
-	return n;
-}
-
-static int
-mask_beginnings(float *logits, bool *are_finite, const LmSession *session)
-{
-	int V = session->config.vocabulary, n = 0, n_finite = 0, id = 0;
-
-	for (; id + BLOCK <= V; id += BLOCK)
-		mask_some(logits + id, session->classes + id, BLOCK, &n, &n_finite);
-	mask_some(logits + id, session->classes + id, V - id, &n, &n_finite);
-	*are_finite = n_finite == n;
-	return n;
-}
-
-/* Without a branch; where `count` is a constant the compiler makes vectors of it. */
-static inline __attribute__((always_inline)) void
-mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite)
-{
-	int n_here = 0, n_finite_here = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		int may_follow = (classes[i] == LM_TOKEN_BEGINS) | (classes[i] == LM_TOKEN_ENDS);
-		float logit = logits[i];
-
-		n_here += may_follow;
-		n_finite_here += may_follow & (fabsf(logit) <= FLT_MAX);
-		logits[i] = may_follow ? logit : -INFINITY;
-	}
-	*n += n_here;
-	*n_finite += n_finite_here;
-}
-
-/* Masks tokens whose bytes cannot go on with the character begun; returns the number left. */
-static int
-mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted)
-{
-	int n = 0;
-
-	for (int32_t id = 0; id < wanted->session->config.vocabulary; id++)
-		if (may_continue(wanted->session, id, wanted->state))
-		{
-			n++;
-			*are_finite &= isfinite(logits[id]) != 0;
-		}
-		else
-			logits[id] = -INFINITY;
-	return n;
-}
-
-static bool
-may_continue(const LmSession *session, int32_t id, LmUtf8State state)
-{
-	LmTokenClass class = (LmTokenClass) session->classes[id];
-	LmBytes bytes;
-
-	if (class == LM_TOKEN_NEVER || class == LM_TOKEN_ENDS)
-		return class == LM_TOKEN_ENDS;
-	bytes = lm_tokenizer_bytes(session->tokenizer, id);
-	return lm_utf8_steps(&state, bytes.data, bytes.size);
-}
-
-/*
- * The repetition penalty of Keskar et al. 2019, section 4.1. A negative logit is multiplied, so
- * that the token becomes less likely too. Returns whether all logits stay finite.
- */
-static bool
-penalise(float *logits, const LmDraw *wanted)
-{
-	double penalty = wanted->sampling->repetition_penalty;
-	bool are_finite = true;
-
-	for (int id = 0; id < wanted->session->config.vocabulary; id++)
-		if (wanted->seen[id] && logits[id] > -INFINITY)
-		{
-			logits[id] = penalised(logits[id], penalty);
-			are_finite &= isfinite(logits[id]) != 0;
-		}
-	return are_finite;
-}
-
-static inline float
-penalised(float logit, double penalty)
-{
-	return (float) (logit > 0 ? logit / penalty : logit * penalty);
 }
 
 /* The place of the largest logit, the first of several. */

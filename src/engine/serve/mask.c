@@ -1,0 +1,101 @@
+/*
+ * src/engine/serve/mask.c
+ *
+ * From a row of logits to the row from which a token may be taken: tokens that may not follow get
+ * minus infinity, tokens that the text has already become less likely.
+ */
+#include <float.h>
+#include <math.h>
+
+#include "serve/mask.h"
+
+#define BLOCK 256 /* tokens that are masked together */
+
+static int mask_beginnings(float *logits, bool *are_finite, const LmSession *session);
+static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n,
+							 int *n_finite);
+static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
+static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
+
+int
+lm_mask(float *logits, bool *are_finite, const LmDraw *wanted)
+{
+	if (wanted->state.left == 0)
+		return mask_beginnings(logits, are_finite, wanted->session);
+	return mask_continuations(logits, are_finite, wanted);
+}
+
+static int
+mask_beginnings(float *logits, bool *are_finite, const LmSession *session)
+{
+	int V = session->config.vocabulary, n = 0, n_finite = 0, id = 0;
+
+	for (; id + BLOCK <= V; id += BLOCK)
+		mask_some(logits + id, session->classes + id, BLOCK, &n, &n_finite);
+	mask_some(logits + id, session->classes + id, V - id, &n, &n_finite);
+	*are_finite = n_finite == n;
+	return n;
+}
+
+/* Without a branch; where `count` is a constant the compiler makes vectors of it. */
+static inline __attribute__((always_inline)) void
+mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finite)
+{
+	int n_here = 0, n_finite_here = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		int may_follow = (classes[i] == LM_TOKEN_BEGINS) | (classes[i] == LM_TOKEN_ENDS);
+		float logit = logits[i];
+
+		n_here += may_follow;
+		n_finite_here += may_follow & (fabsf(logit) <= FLT_MAX);
+		logits[i] = may_follow ? logit : -INFINITY;
+	}
+	*n += n_here;
+	*n_finite += n_finite_here;
+}
+
+/* Masks tokens whose bytes cannot go on with the character begun; returns the number left. */
+static int
+mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted)
+{
+	int n = 0;
+
+	for (int32_t id = 0; id < wanted->session->config.vocabulary; id++)
+		if (may_continue(wanted->session, id, wanted->state))
+		{
+			n++;
+			*are_finite &= isfinite(logits[id]) != 0;
+		}
+		else
+			logits[id] = -INFINITY;
+	return n;
+}
+
+static bool
+may_continue(const LmSession *session, int32_t id, LmUtf8State state)
+{
+	LmTokenClass class = (LmTokenClass) session->classes[id];
+	LmBytes bytes;
+
+	if (class == LM_TOKEN_NEVER || class == LM_TOKEN_ENDS)
+		return class == LM_TOKEN_ENDS;
+	bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	return lm_utf8_steps(&state, bytes.data, bytes.size);
+}
+
+bool
+lm_penalise(float *logits, const LmDraw *wanted)
+{
+	double penalty = wanted->sampling->repetition_penalty;
+	bool are_finite = true;
+
+	for (int id = 0; id < wanted->session->config.vocabulary; id++)
+		if (wanted->seen[id] && logits[id] > -INFINITY)
+		{
+			logits[id] = lm_penalised(logits[id], penalty);
+			are_finite &= isfinite(logits[id]) != 0;
+		}
+	return are_finite;
+}
