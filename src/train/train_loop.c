@@ -24,63 +24,32 @@
 #include "utils/timestamp.h"
 
 #include "core/bridge.h"
-#include "core/nice.h"
-#include "train/train_clock.h"
-#include "train/train_loop.h"
+#include "train/train_loop_private.h"
 
 #define LOG_INTERVAL_MS 5000
-#define OVERFIT_VALIDATIONS 2 /* worse ones in a row, ... */
-#define OVERFIT_RISE 1.01 /* ... of which the last is worse by so much ... */
-#define OVERFIT_ERRORS 3 /* ... and by so many standard errors, count as over-fitting */
 /* of the training, after which its speed tells how many steps it will have */
 #define CERTAIN_SHARE 0.05
 /* times the time that timing steps may take, after which the first one is given up */
 #define MOST_WAIT 3
 #define COUNTED_BATCHES 64 /* from which the tokens of a step are estimated */
 
-typedef struct Training
-{
-	const GptTrainPlan *plan;
-	const GptCorpus *corpus;
-	GptProgress *progress;
-	LmTrainer *trainer;
-	const LmHost *host;
-	LmReader *reader;
-	const LmBatch *batches; /* of the step, in the reader */
-	LmBatch validation;
-	/* of the negative logarithms of the batches measured so far, and of their weights */
-	double validation_sum;
-	double validation_weight;
-	GptTrainState state;
-	float *best; /* weights of the best validation, where they are kept */
-	TimestampTz logged_at;
-	TimestampTz started_at; /* as if there had been no interruption */
-	GptTrainClock clock;
-	TimestampTz deadline; /* deadline of the current step; 0: none */
-	int64 validated_step; /* of the last validation */
-	GptTrainEnd end;
-} Training;
-
-static void start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus,
+static void start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
 				  GptProgress *progress);
-static void begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at);
-static bool is_over(Training *training);
-static bool advance(Training *training);
-static void save(Training *training, const GptTrainHooks *hooks);
-static void finish(Training *training);
-static void draw_batches(Training *training);
-static bool step(Training *training);
-static void note_step(Training *training);
-static void log_row(Training *training, bool validated);
-static void validate(Training *training);
-static bool keep_best(Training *training);
-static GptTrainChoice choose(Training *training);
+static void begin(GptTraining *training, const GptTrainHooks *hooks, TimestampTz job_started_at);
+static bool is_over(GptTraining *training);
+static bool advance(GptTraining *training);
+static void save(GptTraining *training, const GptTrainHooks *hooks);
+static void finish(GptTraining *training);
+static void draw_batches(GptTraining *training);
+static bool step(GptTraining *training);
+static void note_step(GptTraining *training);
+static void log_row(GptTraining *training, bool validated);
 
 void
 gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus *corpus,
 			  const GptTrainHooks *hooks, TimestampTz started_at, GptProgress *progress)
 {
-	Training training;
+	GptTraining training;
 
 	start(&training, plan, corpus, progress);
 	progress->steps = plan->training.steps;
@@ -92,7 +61,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	}
 
 	MemSet(result, 0, sizeof(GptTrainResult));
-	result->choice = choose(&training);
+	result->choice = gpt_training_choose(&training);
 	result->trainer = training.trainer;
 	result->best = training.best;
 	result->end = training.end;
@@ -115,7 +84,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 
 /* Whether the training ends here, and why. One step is made in any case. */
 static bool
-is_over(Training *training)
+is_over(GptTraining *training)
 {
 	const GptTrainPlan *plan = training->plan;
 	int64 done = training->state.step;
@@ -133,7 +102,7 @@ is_over(Training *training)
 
 /* A step with its validation and its row of the log; false after the last. */
 static bool
-advance(Training *training)
+advance(GptTraining *training)
 {
 	GptTrainState *state = &training->state;
 	bool made;
@@ -148,12 +117,12 @@ advance(Training *training)
 	validates = training->corpus->has_validation && training->validated_step != state->step &&
 				(state->step % training->plan->validation_interval == 0 || over);
 	if (validates)
-		validate(training);
+		gpt_training_validate(training);
 	if (validates || (made && (state->step == 1 || over ||
 							   TimestampDifferenceExceeds(training->logged_at,
 														  GetCurrentTimestamp(), LOG_INTERVAL_MS))))
 		log_row(training, validates);
-	if (validates && !keep_best(training) && !over)
+	if (validates && !gpt_training_keep_best(training) && !over)
 	{
 		training->end = GPT_END_PATIENCE;
 		return false;
@@ -181,11 +150,12 @@ gpt_train_measures(double *loss, double *validation_loss, double *bits_per_byte,
 
 /* Allocates all memory of the training before its first step. */
 static void
-start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, GptProgress *progress)
+start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
+	  GptProgress *progress)
 {
 	LmError error;
 
-	MemSet(training, 0, sizeof(Training));
+	MemSet(training, 0, sizeof(GptTraining));
 	training->plan = plan;
 	training->corpus = corpus;
 	training->progress = progress;
@@ -210,7 +180,7 @@ start(Training *training, const GptTrainPlan *plan, const GptCorpus *corpus, Gpt
 
 /* Starts at the beginning, or where the hooks say; the beginning includes the first validation. */
 static void
-begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at)
+begin(GptTraining *training, const GptTrainHooks *hooks, TimestampTz job_started_at)
 {
 	GptTrainState *state = &training->state;
 	GptProgress *progress = training->progress;
@@ -228,7 +198,7 @@ begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at
 	gpt_progress_phase(progress, "training");
 	if (state->step == 0 && training->corpus->has_validation)
 	{
-		validate(training);
+		gpt_training_validate(training);
 		log_row(training, true);
 	}
 	if (state->step == 0)
@@ -236,7 +206,7 @@ begin(Training *training, const GptTrainHooks *hooks, TimestampTz job_started_at
 }
 
 static void
-save(Training *training, const GptTrainHooks *hooks)
+save(GptTraining *training, const GptTrainHooks *hooks)
 {
 	training->state.microseconds = GetCurrentTimestamp() - training->started_at;
 	training->state.used_time = GetCurrentTimestamp() - training->clock.job_started_at;
@@ -246,26 +216,19 @@ save(Training *training, const GptTrainHooks *hooks)
 
 /* The trainer stays. */
 static void
-finish(Training *training)
+finish(GptTraining *training)
 {
 	lm_reader_free(training->reader);
 	lm_batch_free(&training->validation, training->host);
 }
 
-/* ---- Computing at the priority of the engine ---------------------------- */
-
-typedef struct Task
-{
-	Training *training;
-	bool done;
-	LmError error;
-} Task;
+/* ---- Steps -------------------------------------------------------------- */
 
 static void
 step_apart(void *work)
 {
-	Task *task = work;
-	Training *training = task->training;
+	GptTrainTask *task = work;
+	GptTraining *training = task->training;
 
 	task->done =
 		lm_trainer_step(&training->state.last, training->trainer, training->state.step,
@@ -273,31 +236,7 @@ step_apart(void *work)
 }
 
 static void
-evaluate_apart(void *work)
-{
-	Task *task = work;
-	Training *training = task->training;
-
-	task->done = lm_trainer_evaluate(&training->validation_sum, &training->validation_weight,
-									 training->trainer, &training->validation, &task->error);
-}
-
-static bool
-compute(Training *training, void (*what)(void *work), LmError *error)
-{
-	Task task = {.training = training};
-
-	gpt_nice_compute(true);
-	lm_engine_apart(lm_trainer_engine(training->trainer), what, &task);
-	gpt_nice_compute(false);
-	*error = task.error;
-	return task.done;
-}
-
-/* ---- Steps -------------------------------------------------------------- */
-
-static void
-draw_batches(Training *training)
+draw_batches(GptTraining *training)
 {
 	LmError error;
 
@@ -318,7 +257,7 @@ raise_step_error(const LmError *error, int64 number)
 
 /* False where it was given up at its deadline: it has changed nothing. */
 static bool
-step(Training *training)
+step(GptTraining *training)
 {
 	const GptTrainPlan *plan = training->plan;
 	TimestampTz started_at = GetCurrentTimestamp();
@@ -341,7 +280,7 @@ step(Training *training)
 		bool made;
 
 		gpt_bridge_set_deadline(training->deadline);
-		made = compute(training, step_apart, &error);
+		made = gpt_training_compute(training, step_apart, &error);
 		gpt_bridge_set_deadline(0);
 		if (made)
 			break;
@@ -359,7 +298,7 @@ step(Training *training)
  * left.
  */
 static void
-note_step(Training *training)
+note_step(GptTraining *training)
 {
 	GptTrainState *state = &training->state;
 	GptProgress *progress = training->progress;
@@ -396,7 +335,7 @@ note_step(Training *training)
 
 /* Logs the means since the last row, then starts them anew. */
 static void
-log_row(Training *training, bool validated)
+log_row(GptTraining *training, bool validated)
 {
 	GptProgress *progress = training->progress;
 	TimestampTz now = GetCurrentTimestamp();
@@ -421,113 +360,6 @@ log_row(Training *training, bool validated)
 	training->state.loss_steps = 0;
 	training->state.tokens = 0;
 	training->logged_at = now;
-}
-
-/* ---- Validation --------------------------------------------------------- */
-
-/* Measures the loss on held-out windows, up to the token limit of the plan. */
-static void
-validate(Training *training)
-{
-	const LmDatasetHeader *header = training->corpus->dataset.header;
-	LmBatch *batch = &training->validation;
-	uint64 next = 0;
-	bool more = true;
-	int64 tokens = 0;
-	TimestampTz started_at = GetCurrentTimestamp();
-	LmError error;
-
-	training->validation_sum = 0;
-	training->validation_weight = 0;
-	MemSet(&training->state.sample, 0, sizeof(LmLossSample));
-	while (more && tokens < training->plan->validation_tokens)
-	{
-		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset,
-								   training->plan->training.max_tokens, &error))
-			gpt_bridge_raise(&error);
-		while (!compute(training, evaluate_apart, &error))
-			gpt_bridge_retry(&error);
-		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer),
-						   training->corpus->counts.held_out == 0);
-		tokens += batch->n_tokens;
-		gpt_progress_tick(training->progress);
-	}
-	if (!isfinite(training->validation_sum))
-		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						errmsg("validation loss is not finite at step " INT64_FORMAT,
-							   training->state.step),
-						errhint("Lower option \"learning_rate\".")));
-	training->state.validation_loss = training->validation_sum / training->validation_weight;
-	training->state.validation_bits_per_byte = header->n_labels > 0
-												   ? get_float8_nan()
-												   : training->state.validation_loss / M_LN2 *
-														 (double) header->validation_counted /
-														 (double) header->validation_bytes;
-	training->progress->validation_loss = training->state.validation_loss;
-	training->progress->validation_bits_per_byte = training->state.validation_bits_per_byte;
-	training->validated_step = training->state.step;
-	gpt_train_clock_count_validation(&training->clock, GetCurrentTimestamp() - started_at);
-}
-
-/* Keeps the weights when they are the best so far; false when training should end. */
-static bool
-keep_best(Training *training)
-{
-	size_t size = lm_trainer_table(training->trainer)->total * sizeof(float);
-	GptTrainState *state = &training->state;
-
-	double window_loss = state->window_sum / (double) state->window_steps;
-
-	if (!lm_loss_sample_tells(&training->state.sample))
-		return true;
-	if (state->validation_loss >= state->best_loss)
-	{
-		state->worse++;
-		if (state->worse >= OVERFIT_VALIDATIONS &&
-			state->validation_loss > OVERFIT_RISE * state->best_loss &&
-			lm_loss_sample_rise(&training->state.sample, &state->best_sample) > OVERFIT_ERRORS &&
-			window_loss < state->best_window_loss)
-			state->overfit_since = state->best_step;
-		return training->plan->patience == 0 || state->worse < training->plan->patience;
-	}
-	state->worse = 0;
-	state->overfit_since = 0;
-	state->best_step = state->step;
-	state->best_loss = state->validation_loss;
-	state->best_window_loss = window_loss;
-	state->best_sample = training->state.sample;
-	if (!training->plan->keep_best)
-		return true;
-	if (training->best == NULL)
-		training->best = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	memcpy(training->best, lm_trainer_params(training->trainer), size);
-	state->has_best = true;
-	state->best_training_loss = window_loss;
-	state->best_validation_loss = state->validation_loss;
-	state->best_bits_per_byte = state->validation_bits_per_byte;
-	return true;
-}
-
-/*
- * Chooses between the best and the last weights. The best of many validations may be so by chance,
- * of weights that are only half trained.
- */
-static GptTrainChoice
-choose(Training *training)
-{
-	GptTrainState *state = &training->state;
-
-	if (!training->plan->keep_best)
-		return GPT_CHOICE_MADE;
-	if (!lm_loss_sample_tells(&training->state.sample))
-		return GPT_CHOICE_FEW;
-	if (!state->has_best || state->best_step == state->step ||
-		lm_loss_sample_rise(&training->state.sample, &state->best_sample) > GPT_BEST_ERRORS)
-		return GPT_CHOICE_MADE;
-	state->has_best = false;
-	pfree(training->best);
-	training->best = NULL;
-	return GPT_CHOICE_UNTOLD;
 }
 
 /* ---- For the plan ------------------------------------------------------- */
@@ -559,7 +391,7 @@ double
 gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps,
 					double most_seconds, GptProgress *progress)
 {
-	Training training;
+	GptTraining training;
 	TimestampTz started_at;
 	TimestampTz first_ended_at = 0;
 	double seconds = 0;

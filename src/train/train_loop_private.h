@@ -1,0 +1,60 @@
+/*
+ * src/train/train_loop_private.h
+ *
+ * The state of a running training, which its steps (train_loop.c) and its validations
+ * (train_validate.c) share.
+ */
+#ifndef GPT_TRAIN_LOOP_PRIVATE_H
+#define GPT_TRAIN_LOOP_PRIVATE_H
+
+#include "train/train_clock.h"
+#include "train/train_loop.h"
+
+/* All that a training has at hand between its steps. */
+typedef struct GptTraining
+{
+	const GptTrainPlan *plan;
+	const GptCorpus *corpus;
+	GptProgress *progress;
+	LmTrainer *trainer;
+	const LmHost *host;
+	LmReader *reader;
+	const LmBatch *batches; /* of the step, in the reader */
+	LmBatch validation;
+	/* of the negative logarithms of the batches measured so far, and of their weights */
+	double validation_sum;
+	double validation_weight;
+	GptTrainState state;
+	float *best; /* weights of the best validation, where they are kept */
+	TimestampTz logged_at;
+	TimestampTz started_at; /* as if there had been no interruption */
+	GptTrainClock clock;
+	TimestampTz deadline; /* deadline of the current step; 0: none */
+	int64 validated_step; /* of the last validation */
+	GptTrainEnd end;
+} GptTraining;
+
+/* src/train/train_compute.c: a piece of work of the engine, at the priority of training; `what`
+ * sets done and error. */
+typedef struct GptTrainTask
+{
+	GptTraining *training;
+	bool done;
+	LmError error;
+} GptTrainTask;
+
+/* Runs a piece of work with its training; false where it was not done. */
+extern bool gpt_training_compute(GptTraining *training, void (*what)(void *work), LmError *error);
+
+/* ---- src/train/train_validate.c ------------------------------------------------ */
+
+/* Measures the loss on held-out windows, up to the token limit of the plan. */
+extern void gpt_training_validate(GptTraining *training);
+
+/* Keeps the weights when they are the best so far; false when training should end. */
+extern bool gpt_training_keep_best(GptTraining *training);
+
+/* Chooses between the best and the last weights. */
+extern GptTrainChoice gpt_training_choose(GptTraining *training);
+
+#endif /* GPT_TRAIN_LOOP_PRIVATE_H */
