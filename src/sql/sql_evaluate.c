@@ -23,6 +23,7 @@
 #include "corpus/classification.h"
 #include "corpus/source.h"
 #include "engine/marked_text.h"
+#include "engine/overlap.h"
 #include "engine/rouge.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
@@ -56,6 +57,7 @@ typedef struct Evaluation
 	double logprob;
 	double exact;
 	double rouge;
+	LmOverlap overlap; /* of generated completions with those of the rows */
 } Evaluation;
 
 static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
@@ -365,6 +367,8 @@ compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes
 	while (!lm_rouge_l(&rouge, host, found, wanted, &error))
 		gpt_bridge_retry(&error);
 	evaluation->rouge += row->weight * rouge;
+	while (!lm_overlap_add(&evaluation->overlap, host, found, wanted, row->weight, &error))
+		gpt_bridge_retry(&error);
 	if (found.size == wanted.size && memcmp(found.data, wanted.data, wanted.size) == 0)
 		evaluation->exact += row->weight;
 }
@@ -387,6 +391,8 @@ put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 	{
 		put(fcinfo, "exact_match", evaluation->exact / evaluation->weight);
 		put(fcinfo, "rouge_l", evaluation->rouge / evaluation->weight);
+		put(fcinfo, "bleu", lm_overlap_bleu(&evaluation->overlap));
+		put(fcinfo, "chrf", lm_overlap_chrf(&evaluation->overlap));
 	}
 }
 

@@ -37,6 +37,8 @@ FROM measured WHERE metric = 'exact_match';
 SELECT value = (SELECT avg((gpt_generate('adder', prompt, beams => 3, length_penalty => 1.5, max_tokens => 20) = completion)::int) FROM sum_up) AS beams
 FROM gpt_evaluate('adder', 'SELECT prompt, completion FROM sum_up', '{"max_tokens": 20, "beams": 3, "length_penalty": 1.5}') WHERE metric = 'exact_match';
 SELECT value = (SELECT value FROM measured WHERE metric = 'exact_match') AS numbers_are_one_word FROM measured WHERE metric = 'rouge_l';
+-- BLEU and chrF are sacreBLEU's: a perfect model has 100, a corpus of single words has no n-grams of four words
+SELECT metric, round(value::numeric, 6) AS value FROM gpt_evaluate('adder', $$SELECT prompt, gpt_generate('adder', prompt, temperature => 0) AS completion FROM sum_up$$) WHERE metric IN ('exact_match', 'bleu', 'chrf');
 SELECT metric FROM gpt_evaluate('adder', 'SELECT prompt, completion FROM sum_up', '{"generate": false}');
 
 -- rows weigh, and are skipped, as in training
