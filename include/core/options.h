@@ -82,6 +82,8 @@ typedef struct GptTrainOptions
 	int64 threads;
 	int precision; /* LmPrecision, or GPT_CHOSEN */
 	GptSwitch recompute;
+	int architecture; /* LmArchitecture, or GPT_CHOSEN */
+	int64 encoder_layers;
 	GptFamily family; /* the defaults of what follows */
 	LmNorm norm;
 	double norm_epsilon;

@@ -17,6 +17,7 @@
 #include "engine/optimizer.h"
 
 static void exclude(const char *one, const char *other, const char *hint);
+static void check_architecture(const GptTrainOptions *options);
 static void check_adapter(const GptTrainOptions *options);
 static void check_prompt_template(const char *text);
 
@@ -70,6 +71,7 @@ gpt_options_check(const GptTrainOptions *options)
 				 errmsg("option \"replay\" needs option \"since\""),
 				 errdetail(
 					 "Without it the job reads all rows, so there are no older ones to replay.")));
+	check_architecture(options);
 	check_adapter(options);
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
@@ -108,6 +110,26 @@ exclude(const char *one, const char *other, const char *hint)
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("options \"%s\" and \"%s\" cannot be used together", one, other),
 					errhint("%s", hint)));
+}
+
+static void
+check_architecture(const GptTrainOptions *options)
+{
+	const char *name = lm_architecture_name(options->architecture);
+
+	if (options->encoder_layers != GPT_CHOSEN && options->architecture != LM_ENCODER_DECODER)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"encoder_layers\" needs option \"architecture\" to be "
+							   "\"%s\"",
+							   lm_architecture_name(LM_ENCODER_DECODER))));
+	if (options->architecture == GPT_CHOSEN || options->architecture == LM_DECODER)
+		return;
+	if (options->window != GPT_CHOSEN)
+		exclude("architecture", "window",
+				psprintf("With \"%s\" each token sees the whole prompt.", name));
+	if (options->documents == LM_DOCUMENTS_JOINED)
+		exclude("architecture", "documents",
+				psprintf("\"%s\" needs prompts, and a joined stream has none.", name));
 }
 
 /* Options of adapters need method "lora", and some optimizers cannot train adapters. */

@@ -79,7 +79,9 @@ const GptOption gpt_options_table[] = {
 		   "largest number of passes over the training documents; without minutes and steps, the "
 		   "job makes exactly this number unless patience ends the training; unless given, 10, or "
 		   "100 for prompts and completions, or no limit with minutes"),
-	INTEGER(TRAIN, layers, NULL, 1, 512, "transformer blocks, instead of the preset's"),
+	INTEGER(
+		TRAIN, layers, NULL, 1, 512,
+		"transformer blocks, instead of the preset's; of encoder_decoder, those of the decoder"),
 	INTEGER(TRAIN, heads, NULL, 1, 1024, "attention heads of a block"),
 	INTEGER(TRAIN, channels, NULL, 1, 65536,
 			"width of the hidden states, a multiple of heads unless head_size is given"),
@@ -166,6 +168,13 @@ const GptOption gpt_options_table[] = {
 		BOTH, recompute, "auto",
 		"activation checkpointing: the backward pass computes each block again, for less memory, a "
 		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),
+	WORD(BOTH, architecture, "auto", lm_architecture_name,
+		 "what attention sees: decoder, the tokens before; prefix, also all of the prompt, or of a "
+		 "text that is classified; encoder_decoder, layers of their own for the prompt, to which "
+		 "the layers of the completion attend; auto is decoder, and in gpt_finetune that of the "
+		 "base, of which a decoder can become prefix"),
+	INTEGER(TRAIN, encoder_layers, NULL, 1, 512,
+			"transformer blocks of the encoder of encoder_decoder; layers unless given"),
 	WORD(TRAIN, family, "auto", gpt_family_name,
 		 "architecture: defaults of the options from norm to zero_init; this list has those of "
 		 "auto and modern, which is Qwen 3's; gpt2 is GPT-2's: layernorm, learned positions, "

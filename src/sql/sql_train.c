@@ -22,6 +22,7 @@
 #include "store/catalog.h"
 #include "store/job.h"
 #include "store/model_extras.h"
+#include "train/train_architecture.h"
 #include "train/train_base.h"
 #include "train/train_plan.h"
 
@@ -174,6 +175,7 @@ gpt_submit_check_training(GptSourceShape *shape, const char *query, const GptTra
 	gpt_plan_check(options);
 	check_tokenizer(options->tokenizer);
 	check_queries(shape, query, options);
+	gpt_architecture_check(options, shape, NULL);
 	if (shape->messages_column != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -223,6 +225,7 @@ check_finetune(const GptTrainOptions *options, const GptSourceShape *shape, cons
 	GptTrainOptions copy = *options;
 
 	gpt_train_check_columns(shape, version);
+	gpt_architecture_check(options, shape, &version->config);
 	gpt_source_check_chat(shape, options->chat_template != NULL ||
 									 gpt_extras_chat(version->extras) != NULL);
 	gpt_train_check_method(&copy, version);

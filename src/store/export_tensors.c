@@ -62,6 +62,15 @@ gpt_export_block_type(GptExportType type)
 void
 gpt_export_check(const GptVersion *version)
 {
+	if (version->config.architecture != LM_DECODER)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("model \"%s\" cannot be exported: its architecture is \"%s\"",
+						version->model, lm_architecture_name((int) version->config.architecture)),
+				 errdetail("No class of Transformers and no architecture of llama.cpp "
+						   "computes what it does."),
+				 errhint("gpt_copy_model copies it within a database, pg_dump to another "
+						 "one.")));
 	if (version->config.labels > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

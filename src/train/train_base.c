@@ -17,6 +17,7 @@
 #include "engine/model.h"
 #include "engine/params.h"
 #include "store/weights.h"
+#include "train/train_architecture.h"
 #include "train/train_base.h"
 #include "train/train_plan.h"
 
@@ -302,7 +303,7 @@ gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_on
 {
 	GptTransaction transaction;
 
-	if (!lm_config_same_base(&base->full->config, &lm_trainer_table(trainer)->config))
+	if (!gpt_architecture_fits(&base->full->config, &lm_trainer_table(trainer)->config))
 		gpt_train_base_changed(base);
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	check_labels(lm_trainer_table(trainer), base->version);

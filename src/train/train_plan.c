@@ -25,6 +25,7 @@
 #include "engine/params.h"
 #include "train/train_loop.h"
 #include "store/weights.h"
+#include "train/train_architecture.h"
 #include "train/train_plan.h"
 
 #define DEFAULT_MINUTES 10.0
@@ -177,14 +178,17 @@ gpt_plan_estimate(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptio
 }
 
 static void
-make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
+make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *given,
 		  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress)
 {
+	GptTrainOptions chosen = *given;
+	const GptTrainOptions *options = &chosen;
 	int vocabulary = lm_tokenizer_spec(corpus->tokenizer)->n_tokens;
 	int context = corpus->dataset.context;
 	const char *preset = given_preset(options);
 	double operations;
 
+	chosen.architecture = (int) gpt_architecture_choose(given, corpus);
 	MemSet(plan, 0, sizeof(GptTrainPlan));
 	plan->labels = (int) corpus->dataset.header->n_labels;
 	plan->multi_label = corpus->dataset.header->n_sets > 0;

@@ -34,6 +34,10 @@ gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 	gpt_json_put_text(&json, "precision", lm_precision_name((int) training->precision));
 	gpt_json_put_text(&json, "preset", plan->preset);
 	gpt_json_put_number(&json, "parameters", plan->parameters);
+	if (config->architecture != LM_DECODER)
+		gpt_json_put_text(&json, "architecture", lm_architecture_name((int) config->architecture));
+	if (config->encoder_layers > 0)
+		gpt_json_put_number(&json, "encoder_layers", config->encoder_layers);
 	gpt_json_put_number(&json, "layers", config->layers);
 	gpt_json_put_number(&json, "heads", config->heads);
 	gpt_json_put_number(&json, "channels", config->channels);

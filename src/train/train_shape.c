@@ -13,6 +13,7 @@
 #include "engine/config_field.h"
 #include "engine/optimizer.h"
 #include "engine/params.h"
+#include "train/train_architecture.h"
 #include "train/train_plan.h"
 
 #define SMALL_BATCH 4096 /* tokens a step up to the preset small ... */
@@ -81,6 +82,7 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	}
 	if (options->layers != GPT_CHOSEN)
 		config.layers = (int) options->layers;
+	gpt_architecture_split(&config, options);
 	if (options->channels != GPT_CHOSEN || options->heads != GPT_CHOSEN)
 		config.heads = 0;
 	if (options->heads != GPT_CHOSEN)
@@ -168,12 +170,14 @@ gpt_plan_take_shape(GptTrainOptions *options, const LmConfig *config)
 	options->base_shape = shape;
 	options->preset = GPT_CHOSEN;
 	take_context(options, config);
+	gpt_architecture_take(options, config);
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
 		/* The vocabulary is that of the tokenizer. */
 		if ((field->part == LM_PART_SHAPE || field->part == LM_PART_START) &&
 			field->offset != offsetof(LmConfig, vocabulary) &&
-			field->offset != offsetof(LmConfig, context))
+			field->offset != offsetof(LmConfig, context) &&
+			field->offset != offsetof(LmConfig, architecture))
 			gpt_options_set(options, field->name, lm_config_get(config, field));
 	}
 }
@@ -231,11 +235,19 @@ gpt_plan_work(const LmConfig *config)
 {
 	double C = config->channels;
 	double A = lm_config_query_channels(config);
+	double K2 = 2.0 * lm_config_kv_channels(config);
 	double block = C * (lm_config_qkv_channels(config) + A) +
 				   C * (lm_config_up_channels(config) + (double) config->mlp_channels);
-	double weights = config->layers * block + (double) config->vocabulary * C;
+	double layers = config->layers;
+	double weights = (double) config->vocabulary * C;
 
-	return 6 * weights + 12.0 * config->layers * A * config->context;
+	/* Each token goes through one of the stacks; prompts are taken to be half of the tokens. */
+	if (config->architecture == LM_ENCODER_DECODER)
+	{
+		layers = (config->layers + config->encoder_layers) / 2.0;
+		weights += config->layers * C * (2 * A + K2) / 2;
+	}
+	return 6 * (weights + layers * block) + 12.0 * layers * A * config->context;
 }
 
 /* ---- Batch -------------------------------------------------------------- */
