@@ -86,8 +86,8 @@ CREATE FUNCTION @extschema@.gpt_chat_template(model text) RETURNS text
 COMMENT ON FUNCTION @extschema@.gpt_chat_template(text) IS
 	'returns the chat template of a model in Jinja, for other programs; NULL where it has none';
 
-COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
-COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
 
 -- A tokenizer of bytes may have a separator, too: then it is not the one that always exists.
 CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
@@ -136,10 +136,14 @@ COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 DO $update$
 DECLARE
 	versions CONSTANT text := $view$	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
-		CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label classification'
-			WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NOT NULL THEN 'classification' ELSE v.task END AS task,
+		CASE WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NULL THEN v.task
+			ELSE pg_catalog.concat(CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label ' END,
+				CASE WHEN v.config OPERATOR(pg_catalog.->>) 'pair' OPERATOR(pg_catalog.=) 'true' THEN 'pair ' END,
+				CASE WHEN v.config OPERATOR(pg_catalog.->>) 'number' OPERATOR(pg_catalog.=) 'true' THEN 'regression' ELSE 'classification' END)
+			END AS task,
 		(SELECT pg_catalog.array_agg(l.label ORDER BY l.number USING OPERATOR(pg_catalog.<))
-			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)) AS labels,
+			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)
+			WHERE v.config OPERATOR(pg_catalog.->) 'number' IS NULL) AS labels,
 		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
 		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
 		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
@@ -179,6 +183,17 @@ EXCEPTION
 END $update$;
 COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 COMMENT ON COLUMN @extschema@.gpt_models.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
+
+-- Numbers
+
+CREATE FUNCTION @extschema@.gpt_predict(model text, input text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(text, text) IS
+	'returns the number that a model, trained on texts with real numbers as labels, expects of a text';
+
+CREATE FUNCTION @extschema@.gpt_predict(model text, input text[]) RETURNS float8[]
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(text, text[]) IS 'returns the numbers that a model expects of many texts';
 
 -- Estimates and reports, and jobs that make tokenizers
 

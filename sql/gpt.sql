@@ -237,6 +237,11 @@ CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, OUT label
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text) IS
 	'returns all labels of a classifier with their probabilities for a text, the most probable first';
 
+CREATE FUNCTION @extschema@.gpt_predict(model text, input text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(text, text) IS
+	'returns the number that a model, trained on texts with real numbers as labels, expects of a text';
+
 CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
@@ -263,6 +268,10 @@ COMMENT ON FUNCTION @extschema@.gpt_score(text, text[], text, boolean) IS 'score
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'returns the labels that a classifier gives to many texts';
+
+CREATE FUNCTION @extschema@.gpt_predict(model text, input text[]) RETURNS float8[]
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(text, text[]) IS 'returns the numbers that a model expects of many texts';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
@@ -539,10 +548,14 @@ COMMENT ON FUNCTION @extschema@.gpt_job_note(text, text) IS
 
 CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 	SELECT v.model, v.version, COALESCE(m.version OPERATOR(pg_catalog.=) v.version, false) AS current, v.state,
-		CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label classification'
-			WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NOT NULL THEN 'classification' ELSE v.task END AS task,
+		CASE WHEN v.config OPERATOR(pg_catalog.->) 'labels' IS NULL THEN v.task
+			ELSE pg_catalog.concat(CASE WHEN v.config OPERATOR(pg_catalog.->>) 'multi_label' OPERATOR(pg_catalog.=) 'true' THEN 'multi-label ' END,
+				CASE WHEN v.config OPERATOR(pg_catalog.->>) 'pair' OPERATOR(pg_catalog.=) 'true' THEN 'pair ' END,
+				CASE WHEN v.config OPERATOR(pg_catalog.->>) 'number' OPERATOR(pg_catalog.=) 'true' THEN 'regression' ELSE 'classification' END)
+			END AS task,
 		(SELECT pg_catalog.array_agg(l.label ORDER BY l.number USING OPERATOR(pg_catalog.<))
-			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)) AS labels,
+			FROM pg_catalog.jsonb_array_elements_text(v.config OPERATOR(pg_catalog.->) 'labels') WITH ORDINALITY l(label, number)
+			WHERE v.config OPERATOR(pg_catalog.->) 'number' IS NULL) AS labels,
 		pg_catalog.pg_get_userbyid(@extschema@.gpt_object_owner(v.weights)) AS owner,
 		(v.config OPERATOR(pg_catalog.->>) 'architecture')::text AS architecture, v.parameters, (v.config OPERATOR(pg_catalog.->>) 'context')::integer AS context,
 		(v.config OPERATOR(pg_catalog.->>) 'vocabulary')::integer AS vocabulary,
@@ -561,7 +574,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'true for the version that the model''s name means';
 COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
-COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
@@ -592,7 +605,7 @@ COMMENT ON VIEW @extschema@.gpt_models IS 'the current versions of the models th
 COMMENT ON COLUMN @extschema@.gpt_models.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_models.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has only current versions';
-COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, classification or multi-label classification; NULL for an imported model, and where an older version of the extension trained it';
+COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
 COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';

@@ -101,10 +101,10 @@ extern void gpt_source_check_validation(const GptSourceShape *shape,
 										const GptSourceShape *validation);
 
 /*
- * Raises an error unless the query's labels are of the classifier's kind: arrays (multi_label) or
- * single labels.
+ * Raises an error unless the query's labels, where it has some, are those of such a model: arrays
+ * (multi_label), numbers, or else single labels.
  */
-extern void gpt_source_check_labels(const GptSourceShape *shape, bool multi_label);
+extern void gpt_source_check_head(const GptSourceShape *shape, bool multi_label, bool number);
 
 /* Raises an error for a task that nothing learns yet. */
 extern void gpt_source_check_learnt(const GptSourceShape *shape);

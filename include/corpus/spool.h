@@ -10,6 +10,7 @@
 #include "core/option_words.h"
 #include "corpus/held_out.h"
 #include "corpus/label_table.h"
+#include "corpus/numbers.h"
 #include "corpus/source.h"
 #include "store/progress.h"
 
@@ -39,8 +40,9 @@ typedef struct GptDocument
 	uint64 row; /* number of its row in the order of ... */
 	const char *query; /* ... "query" or "validation_query" */
 	float weight;
-	uint32 label; /* number among gpt_spool_labels, or among its sets */
-	double target; /* of regression */
+	/* number among gpt_spool_labels, or among its sets; of regression the bits of the ... */
+	uint32 label;
+	double target; /* ... standardised number */
 } GptDocument;
 
 /* The rows of a job in a temporary file. */
@@ -67,6 +69,7 @@ typedef struct GptSpoolOptions
 	char **labels; /* [n_labels] the only ones that rows may have, or NULL */
 	int n_labels;
 	bool multi_label; /* of those: rows have arrays */
+	GptNumbers numbers; /* of those: the label is a number */
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
 	GptDedup dedup; /* repeated rows that are no documents */
@@ -180,6 +183,9 @@ extern int64 gpt_spool_bytes(const GptSpool *spool, GptSide side);
  * live as long as the spool.
  */
 extern const GptLabels *gpt_spool_labels(const GptSpool *spool);
+
+/* Of regression; otherwise its scale is 0. */
+extern GptNumbers gpt_spool_numbers(const GptSpool *spool);
 
 /*
  * _rewind goes back to the first document; _next reads one, and returns false after the last.

@@ -23,6 +23,9 @@
  * other; the stream of a side reaches from its first window's first id to its last window's last
  * one.
  *
+ * Where the labels are numbers (`numbers`), there is one name, and a window's label has the bits of
+ * its number as a float32, standardised by `mean` and `scale`.
+ *
  * Some objectives compare windows (model/objective.h). The file has them in groups then: `group`
  * windows that follow each other, all with the same weight, are drawn, shuffled and weighed as one,
  * and always are in one batch.
@@ -54,7 +57,7 @@ typedef struct LmBatch
 	int32_t *examples; /* number of the window in the whole step */
 	/*
 	 * at the last row of a window, a number that its objective needs (the reference's
-	 * log-likelihood: LmDataset.references); 0 elsewhere
+	 * log-likelihood: LmDataset.references; the number to learn); 0 elsewhere
 	 */
 	float *values;
 	int group; /* so many windows belong together; 0 stands for 1 */
@@ -92,6 +95,9 @@ typedef struct LmDatasetHeader
 	uint64_t n_labels;
 	uint64_t n_sets; /* of labels that rows have; 0: each has one label */
 	uint64_t n_members; /* of all sets together */
+	uint64_t numbers; /* 1: the label is a number; n_labels is 1, and there are no sets */
+	double mean;
+	double scale;
 	uint64_t masked; /* 1: ids may have LM_ID_CONTEXT */
 	/* predictions of such ids in validation windows, beside a prompt's; not in validation_counted
 	 */
@@ -109,7 +115,8 @@ typedef struct LmWindow
 	uint32_t length;
 	uint32_t prompt; /* its first predictions, which are not counted; at least one is */
 	float weight; /* of each of the others; above 0 */
-	uint32_t label; /* below n_sets, or n_labels where there are no sets; or 0 */
+	/* below n_sets, or n_labels where there are no sets; or 0; or the bits of a number */
+	uint32_t label;
 } LmWindow;
 
 #define LM_WEIGHT_MIN 1e-6f

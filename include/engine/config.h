@@ -111,6 +111,14 @@ typedef struct LmConfig
 	int labels; /* classes that a classifier tells apart; 0: a language model */
 	/* a text may have several of them, or none: each has a probability of its own */
 	bool multi_label;
+	/*
+	 * regression: labels is 1, and its logit z gives the number number_mean + number_scale z, with
+	 * the mean and the standard deviation of the numbers of the first training
+	 */
+	bool number;
+	float number_mean;
+	float number_scale;
+	bool pair; /* the head judges two texts together */
 	LmModelType model_type;
 	int kv_heads; /* keys and values, each shared by heads / kv_heads queries; 0: heads */
 	int head_size; /* 0: channels / heads */

@@ -35,7 +35,8 @@
  * the order of the text. n_tokens is the number of the text's tokens; with 0 of them vector is 0.
  * LM_ERR_NUMERIC.
  *
- * CLASSIFY: probabilities [labels], which sum to 1, or with multi_label each one's own. The token
+ * CLASSIFY: probabilities [labels], which sum to 1, or with multi_label each one's own; of a model
+ * of numbers the number, standardised. The token
  * in front counts as one of the text's, as in training; a longer text than the context goes in
  * windows as for EMBED. A text without tokens is classified by the token in front alone.
  * LM_ERR_ARGUMENT where the model is not a classifier, or there is nothing to read; LM_ERR_NUMERIC.

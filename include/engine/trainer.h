@@ -35,11 +35,13 @@ typedef enum LmPrecision
 /* What the loss of a window is: a row of model/objective.h. */
 typedef enum LmObjectiveKind
 {
-	LM_OBJECTIVE_OF_MODEL, /* labels where the model has some, else language */
+	/* labels where the model has some, or number where its label is one, else language */
+	LM_OBJECTIVE_OF_MODEL,
 	LM_OBJECTIVE_LANGUAGE,
 	LM_OBJECTIVE_LABELS,
 	LM_OBJECTIVE_DPO, /* pairs of answers, which of them was chosen */
 	LM_OBJECTIVE_ORPO, /* the same without a reference */
+	LM_OBJECTIVE_NUMBER, /* regression */
 } LmObjectiveKind;
 
 #define LM_MAX_FIGURES 4 /* numbers that an objective reports beside its loss */

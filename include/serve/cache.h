@@ -37,8 +37,11 @@ typedef struct GptServed
 typedef enum GptServedKind
 {
 	GPT_SERVED_ANY,
-	GPT_SERVED_LANGUAGE_MODEL, /* an error for a classifier ... */
-	GPT_SERVED_CLASSIFIER, /* ... and for a language model */
+	GPT_SERVED_LANGUAGE_MODEL, /* an error for a model with another head, as the others */
+	GPT_SERVED_CLASSIFIER,
+	GPT_SERVED_NUMBER, /* regression */
+	GPT_SERVED_PAIR_CLASSIFIER,
+	GPT_SERVED_PAIR_NUMBER,
 } GptServedKind;
 
 /*

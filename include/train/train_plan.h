@@ -22,6 +22,7 @@ typedef struct GptTrainPlan
 	uint8 base_sha256[GPT_SHA256_SIZE];
 	int labels; /* of the corpus, for config ... */
 	bool multi_label; /* ... as this */
+	GptNumbers numbers; /* of regression; otherwise its scale is 0 */
 	LmTrainOptions training; /* max_tokens, steps, rates ... */
 	int n_threads;
 	/* estimate of the tokens that fit into the time; 0: not known */

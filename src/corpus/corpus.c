@@ -289,6 +289,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		spool_options.labels = given->labels;
 		spool_options.n_labels = given->n_labels;
 		spool_options.multi_label = given->multi_label;
+		spool_options.numbers = given->numbers;
 	}
 	return gpt_corpus_read(job, &spool_options);
 }

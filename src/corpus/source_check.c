@@ -12,6 +12,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
+#include "core/compat.h"
 #include "corpus/source_role.h"
 
 void
@@ -57,20 +58,36 @@ gpt_source_check_validation(const GptSourceShape *shape, const GptSourceShape *v
 							 query, shape->task->name, other, validation->task->name)));
 }
 
-void
-gpt_source_check_labels(const GptSourceShape *shape, bool multi_label)
+/* What a label should be. */
+pg_noreturn static void
+refuse_label(const char *is, const char *detail, const char *hint)
 {
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("column \"" GPT_LABEL_COLUMN "\" of query %s", is),
+					errdetail("%s", detail), errhint("%s", hint)));
+}
+
+void
+gpt_source_check_head(const GptSourceShape *shape, bool multi_label, bool number)
+{
+	if (number && shape->label_column != 0)
+		refuse_label("is not a real number", "The model gives a text a number.",
+					 "Cast the label to double precision, or train a new model on labels.");
+	if (!number && shape->number_column != 0)
+		refuse_label("is a number",
+					 multi_label ? "The model gives a text several labels, or none."
+								 : "The model gives a text one of its labels.",
+					 "Cast the label to text or to an integer, or train a new model on numbers.");
+	if (shape->label_column == 0)
+		return;
 	if (multi_label && !shape->label_is_set)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"" GPT_LABEL_COLUMN "\" of query is not an array"),
-						errdetail("The model gives a text several labels, or none; it was trained "
-								  "on arrays of text."),
-						errhint("Write ARRAY[...]::text[] around one label.")));
+		refuse_label("is not an array",
+					 "The model gives a text several labels, or none; it was trained on arrays of "
+					 "text.",
+					 "Write ARRAY[...]::text[] around one label.");
 	if (!multi_label && shape->label_is_set)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"" GPT_LABEL_COLUMN "\" of query is an array"),
-						errdetail("The model gives a text one label."),
-						errhint("Select one label for each row, or train a new model on arrays.")));
+		refuse_label("is an array", "The model gives a text one label.",
+					 "Select one label for each row, or train a new model on arrays.");
 }
 
 void
@@ -78,7 +95,7 @@ gpt_source_check_learnt(const GptSourceShape *shape)
 {
 	const GptTask *task = shape->task;
 
-	if (task->measured || gpt_task_has(task, GPT_TEXT_OTHER))
+	if (gpt_task_has(task, GPT_TEXT_OTHER))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("columns of %s cannot be trained on yet", task->name)));
 }

@@ -21,6 +21,7 @@
 static bool is_large(const GptSpool *spool);
 static GptLabelTable *create_labels(const GptSpoolOptions *options, const GptSourceShape *shape);
 static void fix_sides(GptSpool *spool);
+static void take_numbers(GptSpool *spool, const GptSpoolOptions *options);
 
 GptSpool *
 gpt_spool_read(const GptSpoolOptions *options)
@@ -48,8 +49,8 @@ gpt_spool_read(const GptSpoolOptions *options)
 	source.cleaner = options->cleaner;
 	spool->marked = shape->messages_column != 0;
 	spool->task = shape->task;
-	if (shape->label_column != 0 && options->n_labels > 0)
-		gpt_source_check_labels(shape, options->multi_label);
+	if (options->n_labels > 0)
+		gpt_source_check_head(shape, options->multi_label, options->numbers.scale > 0);
 	if (shape->label_column != 0)
 		spool->labels = create_labels(options, shape);
 	spool->file = BufFileCreateTemp(!options->in_transaction);
@@ -89,10 +90,26 @@ gpt_spool_read(const GptSpoolOptions *options)
 		spool->comparison = Max(options->dedup, GPT_DEDUP_EXACT);
 	gpt_duplicates_find(spool);
 	fix_sides(spool);
+	if (spool->task->measured)
+		take_numbers(spool, options);
 
 	/* Writes buffered bytes to the file while the transaction's resources exist. */
 	gpt_spool_rewind(spool);
 	return spool;
+}
+
+static void
+take_numbers(GptSpool *spool, const GptSpoolOptions *options)
+{
+	static const char *const names[] = {"label"};
+	GptLabels *labels = palloc0(sizeof(GptLabels));
+
+	labels->n = lengthof(names);
+	labels->names = names;
+	spool->sorted_labels = labels;
+	spool->numbers = (GptNumbers){0, 1};
+	spool->numbers =
+		options->numbers.scale > 0 ? options->numbers : gpt_spool_measure_numbers(spool);
 }
 
 /* Whether near rows are too many to be counted for a report alone, by time or by memory. */
@@ -219,6 +236,12 @@ gpt_spool_labels(const GptSpool *spool)
 	return spool->sorted_labels;
 }
 
+GptNumbers
+gpt_spool_numbers(const GptSpool *spool)
+{
+	return spool->numbers;
+}
+
 GptDedup
 gpt_spool_comparison(const GptSpool *spool)
 {
@@ -323,7 +346,8 @@ begin_document(GptDocument *document, const GptSpool *spool)
 		.query = gpt_source_name(record->flags & GPT_ROW_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION
 																		  : GPT_SOURCE_TRAIN),
 		.weight = record->weight,
-		.label = spool->label,
+		.label =
+			spool->task->measured ? gpt_spool_number_bits(spool, record->target) : spool->label,
 		.target = record->target,
 	};
 }

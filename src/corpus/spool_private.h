@@ -43,7 +43,8 @@ struct GptSpool
 	size_t ending_size;
 	bool has_ending;
 	GptLabelTable *labels; /* NULL: there is no such column */
-	const GptLabels *sorted_labels; /* in the end */
+	const GptLabels *sorted_labels; /* in the end; one of numbers has the name of their column */
+	GptNumbers numbers;
 	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */
 	bool replays; /* the row that is added is an old one */
 	Datum since; /* rows beyond this value of the watermark's column are new */
@@ -113,6 +114,14 @@ extern bool gpt_spool_is_new(GptSpool *spool, const GptSourceRow *row);
 
 /* The largest value as text that reads back. It lives as long as the spool. */
 extern const char *gpt_spool_watermark_text(GptSpool *spool);
+
+/* ---- src/corpus/spool_numbers.c ------------------------------------------------- */
+
+/* The mean and standard deviation of the numbers of all training rows. */
+extern GptNumbers gpt_spool_measure_numbers(GptSpool *spool);
+
+/* The bits of a number, standardised by spool->numbers, as a window's label. */
+extern uint32 gpt_spool_number_bits(const GptSpool *spool, double number);
 
 /* ---- src/corpus/spool_file.c ---------------------------------------------------- */
 

@@ -81,6 +81,9 @@ gpt_token_file_write(int64 *unpredicted, GptTokenFileOptions *options, GptSpool 
 		writer.header.n_labels = labels->n;
 		writer.header.n_sets = labels->sets.n_sets;
 		writer.header.n_members = labels->n_members;
+		writer.header.numbers = gpt_spool_numbers(spool).scale > 0;
+		writer.header.mean = gpt_spool_numbers(spool).mean;
+		writer.header.scale = gpt_spool_numbers(spool).scale;
 	}
 	if (options->keep_order)
 		write_in_order(&writer, spool);

@@ -50,22 +50,59 @@ static int pages_of(const LmRequest *request, const LmPromptTemplate *prompt,
 					const LmConfig *config);
 static uint64 many_memory(const GptCachedModel *entry, int n_sequences, int n_pages);
 
-/* Raises an error if the caller needs a classifier and the model is none, or the reverse. */
+/* What each kind is, what it is for, and where models of it come from. */
+static const struct
+{
+	const char *is;
+	const char *use;
+	const char *make;
+} kinds[] = {
+	[GPT_SERVED_LANGUAGE_MODEL] = {"a language model", "gpt_generate, gpt_score or gpt_choose",
+								   "a column of text"},
+	[GPT_SERVED_CLASSIFIER] = {"a classifier", "gpt_classify or gpt_embed",
+							   "a text and a column \"label\""},
+	[GPT_SERVED_NUMBER] = {"a regression model", "gpt_predict or gpt_embed",
+						   "a text and a column \"label\" of type double precision"},
+	[GPT_SERVED_PAIR_CLASSIFIER] = {"a classifier of pairs of texts", "gpt_classify with two texts",
+									"two texts and a column \"label\""},
+	[GPT_SERVED_PAIR_NUMBER] = {"a regression model of pairs of texts",
+								"gpt_predict with two texts",
+								"two texts and a column \"label\" of type double precision"},
+};
+
+static GptServedKind
+kind_of(const LmConfig *config)
+{
+	if (config->labels == 0)
+		return GPT_SERVED_LANGUAGE_MODEL;
+	if (config->number)
+		return config->pair ? GPT_SERVED_PAIR_NUMBER : GPT_SERVED_NUMBER;
+	return config->pair ? GPT_SERVED_PAIR_CLASSIFIER : GPT_SERVED_CLASSIFIER;
+}
+
+/* Raises an error unless the model is of the kind that the caller needs. */
 static void
 check_kind(const GptVersion *version, GptServedKind kind)
 {
-	bool is_classifier = version->config.labels > 0;
+	GptServedKind is = kind_of(&version->config);
 
-	if (is_classifier && kind == GPT_SERVED_LANGUAGE_MODEL)
+	if (kind == is || kind == GPT_SERVED_ANY)
+		return;
+	if (kind == GPT_SERVED_LANGUAGE_MODEL)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model \"%s\" is a classifier", version->model),
-						errdetail("It was trained to classify texts, not to continue them."),
-						errhint("Use gpt_classify or gpt_embed.")));
-	if (!is_classifier && kind == GPT_SERVED_CLASSIFIER)
+						errmsg("model \"%s\" is %s", version->model, kinds[is].is),
+						errdetail("It was trained to judge texts, not to continue them."),
+						errhint("Use %s.", kinds[is].use)));
+	if (is != GPT_SERVED_LANGUAGE_MODEL)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model \"%s\" is not a classifier", version->model),
-						errhint("Train one with gpt_train or gpt_finetune on a query with a column "
-								"\"label\"; gpt_choose takes any language model.")));
+						errmsg("model \"%s\" is not %s, but %s", version->model, kinds[kind].is,
+							   kinds[is].is),
+						errhint("Use %s.", kinds[is].use)));
+	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					errmsg("model \"%s\" is not %s", version->model, kinds[kind].is),
+					errhint("Train one with gpt_train or gpt_finetune on a query with %s; "
+							"gpt_choose takes any language model.",
+							kinds[kind].make)));
 }
 
 const GptServed *

@@ -21,6 +21,7 @@
 #include "core/extension.h"
 #include "core/options.h"
 #include "corpus/classification.h"
+#include "corpus/regression.h"
 #include "corpus/source.h"
 #include "engine/marked_text.h"
 #include "engine/overlap.h"
@@ -47,6 +48,7 @@ typedef struct Evaluation
 	bool chats; /* rows are conversations */
 	bool include_end;
 	GptClassification *classification; /* NULL: rows have no labels */
+	GptRegression *regression; /* NULL: rows have no numbers */
 	int64 documents;
 	int64 skipped;
 	GptSkipped why_skipped;
@@ -65,7 +67,7 @@ static void evaluate_query(Evaluation *evaluation, const char *model, const char
 static void add_row(void *context, const GptSourceRow *row);
 static void ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind,
 				const GptCall *call, const GptSourceRow *row);
-static void classify(Evaluation *evaluation, const GptSourceRow *row);
+static void judge(Evaluation *evaluation, const GptSourceRow *row);
 static int64 score(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes text,
 				   size_t n_bytes);
 static void converse(Evaluation *evaluation, const GptSourceRow *row);
@@ -76,15 +78,15 @@ static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation
 static void put(FunctionCallInfo fcinfo, const char *metric, double value);
 static void put_measure(void *context, const char *metric, const char *label, const char *predicted,
 						double value);
-static void put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation);
+static void put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 
-/* A row that is classified: its value is float[labels], of the server's type internal. */
-static const GptCallKind classify_call = {.name = "gpt_evaluate",
-										  .function = gpt_evaluate,
-										  .result_type = INTERNALOID,
-										  .task = LM_TASK_CLASSIFY,
-										  .served = GPT_SERVED_CLASSIFIER,
-										  .result = probabilities_of};
+/* A row that is judged: its value is float[labels], of the server's type internal. */
+static const GptCallKind judge_call = {.name = "gpt_evaluate",
+									   .function = gpt_evaluate,
+									   .result_type = INTERNALOID,
+									   .task = LM_TASK_CLASSIFY,
+									   .served = GPT_SERVED_ANY,
+									   .result = probabilities_of};
 
 /*
  * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric,
@@ -114,8 +116,8 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	evaluate_query(&evaluation, model, gpt_argument_text(fcinfo, 1));
-	if (evaluation.classification != NULL)
-		put_classification(fcinfo, &evaluation);
+	if (evaluation.classification != NULL || evaluation.regression != NULL)
+		put_judgement(fcinfo, &evaluation);
 	else
 		put_evaluation(fcinfo, &evaluation);
 	return (Datum) 0;
@@ -123,26 +125,39 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 
 /* ---- Rows --------------------------------------------------------------- */
 
-/* Rows with labels are for classifiers, and only those. */
-static void
-check_kind(const char *model, const GptSourceShape *shape)
+/*
+ * The kind of model that such rows measure. Rows with labels are for models with a head, and only
+ * those.
+ */
+static GptServedKind
+kind_of(const char *model, const GptSourceShape *shape)
 {
 	const GptVersion *version = gpt_catalog_version(model, false);
-	bool is_classifier = version->config.labels > 0;
+	const GptTask *task = shape->task;
+	bool is_pair = gpt_task_has(task, GPT_TEXT_OTHER);
+	bool has_label = task->labelled || task->measured;
 
 	gpt_catalog_check_use(version);
-	if (is_classifier && shape->label_column == 0)
+	if (version->config.labels > 0 && !has_label)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model \"%s\" is a classifier", version->model),
+						version->config.number
+							? errmsg("model \"%s\" is a regression model", version->model)
+							: errmsg("model \"%s\" is a classifier", version->model),
 						errdetail("The query has no column \"label\"."),
 						errhint("Select the labels too, as in SELECT body, stars AS label.")));
-	if (!is_classifier && shape->label_column != 0)
+	if (version->config.labels == 0 && has_label)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 			 errmsg("model \"%s\" is not a classifier", version->model),
 			 errdetail("The query has a column \"label\"."),
 			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
+	if (!has_label)
+		return GPT_SERVED_LANGUAGE_MODEL;
+	gpt_source_check_head(shape, version->config.multi_label, version->config.number);
+	if (task->measured)
+		return is_pair ? GPT_SERVED_PAIR_NUMBER : GPT_SERVED_NUMBER;
+	return is_pair ? GPT_SERVED_PAIR_CLASSIFIER : GPT_SERVED_CLASSIFIER;
 }
 
 static bool
@@ -165,6 +180,7 @@ static void
 evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 {
 	const GptServed *served;
+	GptServedKind kind;
 	GptSource source;
 
 	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
@@ -175,9 +191,8 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	/* A conversation has the ends of its answers. */
 	evaluation->include_end =
 		!evaluation->chats && includes_end(evaluation->options, evaluation->prompted);
-	check_kind(model, &source.shape);
-	served = gpt_cache_acquire(model, source.shape.label_column != 0 ? GPT_SERVED_CLASSIFIER
-																	 : GPT_SERVED_LANGUAGE_MODEL);
+	kind = kind_of(model, &source.shape);
+	served = gpt_cache_acquire(model, kind);
 	evaluation->served = served;
 	source.cleaner = served->cleaner;
 	if (evaluation->chats)
@@ -185,14 +200,20 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	gpt_source_check_chat(&source.shape, source.chat != NULL);
 
 	/* Now do the work. */
-	if (source.shape.label_column != 0)
+	if (source.shape.task->measured)
+	{
+		GptNumbers numbers = gpt_numbers_of(served->config);
+
+		evaluation->regression = gpt_regression_create(&numbers);
+	}
+	else if (source.shape.task->labelled)
 		evaluation->classification = gpt_classification_create(
 			served->config, served->labels, lm_tokenizer_spec(served->tokenizer)->normalize_nfc,
 			&source.shape);
 	gpt_source_run(&source, add_row, evaluation);
 	gpt_cache_release(served);
 	gpt_source_close(&source);
-	if (evaluation->classification != NULL ? evaluation->documents == 0 : evaluation->tokens == 0)
+	if (kind != GPT_SERVED_LANGUAGE_MODEL ? evaluation->documents == 0 : evaluation->tokens == 0)
 	{
 		evaluation->why_skipped.n[GPT_SKIP_TOKENS] = evaluation->documents;
 		gpt_source_raise_skipped("query", &evaluation->why_skipped);
@@ -212,9 +233,9 @@ add_row(void *context, const GptSourceRow *row)
 		evaluation->skipped++;
 		return;
 	}
-	if (evaluation->classification != NULL)
+	if (evaluation->classification != NULL || evaluation->regression != NULL)
 	{
-		classify(evaluation, row);
+		judge(evaluation, row);
 		evaluation->documents++;
 		return;
 	}
@@ -295,16 +316,26 @@ ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind, const Gp
 		gpt_bridge_raise_row(answer->error, "query", row->number);
 }
 
+/* Gives a row a label or a number, and counts it beside the row's. */
 static void
-classify(Evaluation *evaluation, const GptSourceRow *row)
+judge(Evaluation *evaluation, const GptSourceRow *row)
 {
 	GptCall call = {.request = {.task = LM_TASK_CLASSIFY, .prompt = {"", 0}}};
+	const float *found;
 	GptAnswer answer;
 
 	call.request.text = (LmBytes){row->text, row->size};
-	ask(&answer, evaluation, &classify_call, &call, row);
-	gpt_classification_add(evaluation->classification,
-						   (const float *) DatumGetPointer(answer.value), row);
+	ask(&answer, evaluation, &judge_call, &call, row);
+	found = (const float *) DatumGetPointer(answer.value);
+	if (evaluation->regression != NULL)
+	{
+		GptNumbers numbers = gpt_numbers_of(evaluation->served->config);
+
+		gpt_regression_add(evaluation->regression, row->target,
+						   gpt_number_restore(&numbers, found[0]), row->weight);
+	}
+	else
+		gpt_classification_add(evaluation->classification, found, row);
 }
 
 static Datum
@@ -397,11 +428,14 @@ put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 }
 
 static void
-put_classification(FunctionCallInfo fcinfo, const Evaluation *evaluation)
+put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 {
 	put(fcinfo, "documents", (double) evaluation->documents);
 	put(fcinfo, "skipped", (double) evaluation->skipped);
-	gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
+	if (evaluation->regression != NULL)
+		gpt_regression_measure(evaluation->regression, put_measure, fcinfo);
+	else
+		gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
 }
 
 /* The measures in the version's row; missing ones are left out. */

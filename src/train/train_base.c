@@ -75,6 +75,7 @@ take_labels(GptGivenTokenizer *given, const GptVersion *version)
 	given->n_labels = version->config.labels;
 	given->multi_label = version->config.multi_label;
 	given->prompted = version->prompted;
+	given->numbers = gpt_numbers_of(&version->config);
 	given->extras = version->extras;
 }
 
@@ -140,11 +141,16 @@ gpt_train_since(GptTrainOptions *options, const GptVersion *version)
 static void
 raise_classifier(const GptVersion *version)
 {
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model,
-						   version->version, version->config.labels),
-					errdetail("The query has no column \"label\"."),
-					errhint("Fine-tune a classifier on rows with labels.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 version->config.number
+				 ? errmsg("model \"%s\", version %d, is a regression model", version->model,
+						  version->version)
+				 : errmsg("model \"%s\", version %d, is a classifier of %d labels", version->model,
+						  version->version, version->config.labels),
+			 errdetail("The query has no column \"label\"."),
+			 version->config.number ? errhint("Fine-tune it on rows with numbers.")
+									: errhint("Fine-tune a classifier on rows with labels.")));
 }
 
 static void
@@ -159,9 +165,9 @@ gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version)
 {
 	if (version->config.labels == 0)
 		return;
-	if (shape->label_column == 0)
+	if (shape->label_column == 0 && shape->number_column == 0)
 		raise_classifier(version);
-	gpt_source_check_labels(shape, version->config.multi_label);
+	gpt_source_check_head(shape, version->config.multi_label, version->config.number);
 }
 
 static void

@@ -192,6 +192,9 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	MemSet(plan, 0, sizeof(GptTrainPlan));
 	plan->labels = (int) corpus->dataset.header->n_labels;
 	plan->multi_label = corpus->dataset.header->n_sets > 0;
+	if (corpus->dataset.header->numbers != 0)
+		plan->numbers = (GptNumbers){(float) corpus->dataset.header->mean,
+									 (float) corpus->dataset.header->scale};
 	plan->n_threads = gpt_settings_train_threads(options->threads);
 	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
 	plan->training = lm_train_options_default();

@@ -101,6 +101,9 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	plan->context = context;
 	config.labels = plan->labels;
 	config.multi_label = plan->multi_label;
+	config.number = plan->numbers.scale > 0;
+	config.number_mean = plan->numbers.mean;
+	config.number_scale = config.number ? plan->numbers.scale : 1;
 	/* If dropout is chosen later, memory and timed steps assume that there is some. */
 	config.dropout = isnan(options->dropout) ? 0.1f : (float) options->dropout;
 	set_adapter(&config, options);

@@ -24,8 +24,11 @@ SELECT gpt_finetune('m', 'SELECT body AS text, length(body) > 18 AS label FROM l
 SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'a classifier is trained');
 SELECT gpt_finetune('labels', 'SELECT body AS text, length(body) > 18 AS label FROM line', '{"steps": 1}') AS job \gset label_
 SELECT is(gpt_wait(:label_job, '60 s'), 'succeeded', 'and trained on');
+SELECT gpt_finetune('m', 'SELECT body AS text, length(body)::float8 AS label FROM line', '{"into": "lengths", "steps": 2}') AS number_job \gset
+SELECT is(gpt_wait(:number_job, '60 s'), 'succeeded', 'a regression model is trained');
 SELECT gpt_grant('m', 'gpt_granted');
 SELECT gpt_grant('labels', 'gpt_granted');
+SELECT gpt_grant('lengths', 'gpt_granted');
 SELECT gpt_score('m', 'line') > 0 AS scored \gset
 SELECT weights FROM gpt_models WHERE model = 'm' \gset
 SELECT object FROM gpt_tokenizers \gset
@@ -75,6 +78,7 @@ SELECT is_empty($$SELECT c.name FROM (
 DELETE FROM gpt_progress;
 DELETE FROM gpt_job WHERE model = 'running';
 SELECT gpt_drop_model('labels');
+SELECT gpt_drop_model('lengths');
 SET ROLE gpt_owner;
 SELECT throws_ok($$SELECT gpt_drop_model('below')$$, '2BP01', NULL, 'a base does not go while an adapter rests on it');
 SELECT lives_ok($$SELECT gpt_drop_model('below', cascade => true)$$, 'but with the adapter');

@@ -22,6 +22,8 @@ SELECT gpt_train('m', 'SELECT body FROM line',
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, label FROM line', '{"into": "c", "steps": 2}') AS classifier \gset
 SELECT is(gpt_wait(:classifier, '60 s'), 'succeeded', 'a classifier is trained');
+SELECT gpt_finetune('m', 'SELECT body AS text, length(label)::float8 AS label FROM line', '{"into": "n", "steps": 2}') AS number \gset
+SELECT is(gpt_wait(:number, '60 s'), 'succeeded', 'a regression model is trained');
 SELECT gpt_finetune('m', 'SELECT body FROM line', '{"into": "a", "steps": 2, "method": "lora", "rank": 2}') AS adapter \gset
 SELECT is(gpt_wait(:adapter, '60 s'), 'succeeded', 'an adapter is trained');
 SELECT count(gpt_grant(model, 'gpt_reader')::text) AS granted FROM gpt_models \gset

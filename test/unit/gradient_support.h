@@ -124,6 +124,7 @@ set_labels(LmBatch *batch, const LmConfig *config, uint64_t *state)
 
 		batch->targets[i] = is_last ? (int32_t) (test_random(state) % n_targets) : -1;
 		batch->weights[i] = 0.5f + (float) (test_random(state) % 100) / 100;
+		batch->values[i] = is_last ? (float) (test_random(state) % 400) / 100 - 2 : 0;
 	}
 }
 

@@ -466,6 +466,50 @@ test_prompt(const LmHost *host)
 	lm_batch_free(&batch, host);
 }
 
+/* Each window has a number; the file has the name of their column. */
+static void
+test_numbers(const LmHost *host)
+{
+	static const int train[] = {5, 3, 4}, validation[] = {6};
+	static const float numbers[] = {0.5f, -2, 0, 1.25f};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 100);
+	LmCursor cursor = {0};
+	int32_t example = 0;
+	bool good = true, more;
+	uint64_t next = 0;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 3, validation, 1, 4);
+	file.header->n_labels = file.header->numbers = file.header->validation_counted = 1;
+	for (int i = 0; i < 4; i++)
+		memcpy(&file.windows[i].label, &numbers[i], sizeof numbers[i]);
+	memcpy(file.bytes + file.size, "y", 2);
+	file.size += 2;
+	dataset = open_file(&file);
+	dataset.shuffle = false;
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 9, 0, &error) && cursor.drawn == 3,
+	   "windows with numbers make a batch");
+	for (int row = 0, window = 0; row < batch.n_tokens; row++)
+	{
+		bool is_last = row + 1 == batch.n_tokens || batch.starts[row + 1] != batch.starts[row];
+
+		good = good && batch.targets[row] == (is_last ? 0 : -1) &&
+			   batch.values[row] == (is_last ? numbers[window++] : 0);
+	}
+	ok(good, "the last row of a window has its number, also a negative one");
+	ok(lm_dataset_validation(&batch, &next, &more, &dataset, 9, &error) &&
+		   batch.values[batch.n_tokens - 1] == numbers[3],
+	   "so has the validation");
+	file.windows[1].label = 0x7FC00000;
+	ok(!lm_dataset_open(&dataset, file.bytes, file.size, &error), "NaN is no number");
+	file.windows[1].label = 0;
+	file.header->n_sets = 1;
+	ok(!lm_dataset_open(&dataset, file.bytes, file.size, &error), "numbers have no sets");
+	lm_batch_free(&batch, host);
+}
+
 /* Ends, members and names of sets of labels after the windows; the windows have them in turn. */
 static void
 add_sets(TokenFile *file)
@@ -700,6 +744,7 @@ main(void)
 	test_prompt(&host);
 	test_mask(&host);
 	test_sets(&host);
+	test_numbers(&host);
 	test_groups(&host);
 	test_bad_id(&host);
 	test_schedule();

@@ -81,6 +81,7 @@ main(void)
 		{"an adapter", small_config(), true},
 		{"an adapter with labels, of a base with every switch of modern", small_config(), false},
 		{"an adapter of some layers, with both dropouts, odd sizes, untied", small_config(), true},
+		{"numbers, modern, dropout", small_config(), false},
 	};
 
 	corners[2].config.bias = corners[2].config.tie_embeddings = false;
@@ -125,6 +126,9 @@ main(void)
 	corners[13].config.lora_rank = 5;
 	corners[13].config.lora_targets = 1 << LM_TARGET_PROJECTION | 1 << LM_TARGET_DOWN;
 	corners[13].config.lora_dropout = 0.3f;
+	corners[14].config = corners[9].config;
+	corners[14].config.labels = 1;
+	corners[14].config.number = true;
 	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
 	test_dropped_outputs(0.1f, engine, &host);

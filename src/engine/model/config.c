@@ -66,6 +66,14 @@ lm_config_check(LmConfig *config, LmError *error)
 		return false;
 	if (config->multi_label && config->labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "multi_label is true, but labels is 0");
+	if (config->pair && config->labels == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "pair is true, but labels is 0");
+	if (config->number && (config->labels != 1 || config->multi_label))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "number is true, but labels is %d",
+					   config->labels);
+	if (!check_real(error, "number_mean", config->number_mean, -1e30f, 1e30f) ||
+		!check_real(error, "number_scale", config->number_scale, 1e-30f, 1e30f))
+		return false;
 	if (!(config->dropout >= 0 && config->dropout < 1))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "dropout %g is outside 0 .. 1", config->dropout);
 	return check_architecture(config, error) && check_lora(config, error);

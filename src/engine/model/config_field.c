@@ -59,6 +59,10 @@ static const LmConfigField fields[] = {
 	FIELD(logit_softcap,     REAL,     SHAPE,    0,            3,     42),
 	WORD( architecture,                          LM_DECODER,   4,     43,  lm_architecture_name),
 	FIELD(encoder_layers,    INTEGER,  SHAPE,    0,            4,     44),
+	FIELD(number,            BOOLEAN,  HEAD,     false,        4,     45),
+	FIELD(number_mean,       REAL,     HEAD,     0,            4,     46),
+	FIELD(number_scale,      REAL,     HEAD,     1,            4,     47),
+	FIELD(pair,              BOOLEAN,  HEAD,     false,        4,     48),
 	FIELD(labels,            LABELS,   HEAD,     0,            2,     16),
 };
 /* clang-format on */

@@ -10,6 +10,7 @@
 #include "engine/random.h"
 #include "model/bag.h"
 #include "model/labels.h"
+#include "model/number.h"
 
 /* Windows of a batch that are classified together. */
 typedef struct Group
@@ -21,6 +22,7 @@ typedef struct Group
 	int rows[LM_LABEL_WINDOWS];
 	int32_t targets[LM_LABEL_WINDOWS];
 	float weights[LM_LABEL_WINDOWS];
+	float values[LM_LABEL_WINDOWS]; /* of regression */
 	/* of the mean of the outputs: 1, or in training with dropout 0 or 2 */
 	float shares[LM_LABEL_WINDOWS];
 } Group;
@@ -99,7 +101,9 @@ loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, f
 	float *logits = activations->logits;
 	int n_labels = group->network->config.labels;
 
-	if (group->network->config.multi_label && scale > 0)
+	if (group->network->config.number)
+		lm_number_loss(logits, nll, group->values, group->weights, scale, group->n);
+	else if (group->network->config.multi_label && scale > 0)
 		lm_binary_cross_entropy(engine, logits, nll, group->targets, sets, group->weights, scale,
 								smoothing, group->n, n_labels);
 	else if (group->network->config.multi_label)
@@ -128,6 +132,7 @@ gather(Group *group, const LmBatch *batch, int row)
 		group->rows[i] = end - row;
 		group->targets[i] = batch->targets[end - 1];
 		group->weights[i] = batch->weights[end - 1];
+		group->values[i] = batch->values[end - 1];
 		row = end;
 	}
 	return row;

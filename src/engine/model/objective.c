@@ -54,18 +54,27 @@ static const LmObjective objectives[] = {
 						   .n_targets = tokens_of,
 						   .weight = lm_group_weight,
 						   .loss = lm_orpo_loss},
+	[LM_OBJECTIVE_NUMBER] = {.name = "number",
+							 .least_group = 1,
+							 .most_group = 1,
+							 .layout = lm_labels_layout,
+							 .scratch = lm_labels_scratch,
+							 .n_targets = labels_of,
+							 .weight = lm_batch_weight,
+							 .loss = lm_labels_loss},
 };
 
 const LmObjective *
 lm_objective(const LmConfig *config, const LmTrainOptions *options)
 {
 	int kind = (int) options->objective;
+	int of_head = config->number ? LM_OBJECTIVE_NUMBER : LM_OBJECTIVE_LABELS;
 	bool labelled = config->labels > 0;
 
 	if (kind == LM_OBJECTIVE_OF_MODEL)
-		kind = labelled ? LM_OBJECTIVE_LABELS : LM_OBJECTIVE_LANGUAGE;
+		kind = labelled ? of_head : LM_OBJECTIVE_LANGUAGE;
 	if (kind < 0 || kind >= (int) (sizeof objectives / sizeof *objectives) ||
-		labelled != (kind == LM_OBJECTIVE_LABELS))
+		(labelled ? kind != of_head : kind == LM_OBJECTIVE_LABELS || kind == LM_OBJECTIVE_NUMBER))
 		return NULL;
 	return &objectives[kind];
 }

@@ -223,7 +223,7 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 
 /*
  * Turns logits = label_weight features + label_bias into a softmax or, where there may be several
- * labels, into sigmoids; in float64.
+ * labels, into sigmoids; in float64. A number stays as it is.
  */
 static bool
 probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
@@ -244,6 +244,8 @@ probabilities_of(float *probabilities, const LmModel *model, const double *featu
 		probabilities[i] = (float) logit;
 		largest = logit > largest ? logit : largest;
 	}
+	if (model->config.number)
+		return true;
 	if (model->config.multi_label)
 	{
 		for (int i = 0; i < n; i++)

@@ -4,6 +4,7 @@
  * From a token file to batches. The file comes from disk, so everything in it is checked before
  * use.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/names.h"
@@ -47,7 +48,7 @@ static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
 static Stream stream_of(const LmDataset *dataset, bool validation);
 static bool check_room(const LmBatch *batch, const LmDataset *dataset, const Group *group,
 					   int max_tokens, LmError *error);
-static void predict_label(LmBatch *batch, LmWindow window);
+static void predict_label(LmBatch *batch, LmWindow window, bool is_number);
 static bool append_group(LmBatch *batch, const LmDataset *dataset, const Group *group,
 						 int32_t example, LmError *error);
 static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example,
@@ -114,6 +115,9 @@ check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmEr
 	if (header->group < 1 || header->group > LM_MAX_GROUP)
 		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has groups of %llu windows",
 					   (unsigned long long) header->group);
+	if (header->numbers > 1 || (header->numbers == 1 && (header->n_labels != 1 ||
+														 header->n_sets > 0 || header->group != 1)))
+		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has numbers in an unknown way");
 	if (header->windows_offset % 8 != 0 ||
 		!lm_size_multiply(&ids_size, header->n_tokens, header->token_size) ||
 		!lm_size_add(&end, ids_size, sizeof *header) || end > header->windows_offset)
@@ -226,6 +230,16 @@ check_groups(const LmDataset *dataset, LmError *error)
 	return true;
 }
 
+/* The number in the bits of a label. */
+static float
+number_of(const LmWindow *window)
+{
+	float number;
+
+	memcpy(&number, &window->label, sizeof number);
+	return number;
+}
+
 /*
  * Checks that the windows of one side lie in the file, in ascending order, and have as many
  * predictions as the header says. *counted gets the number of those that are not a prompt's.
@@ -251,7 +265,8 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 			!(window->weight > 0 && window->weight <= LM_WEIGHT_MAX))
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
 						   "window %llu of the token file counts nothing", (unsigned long long) i);
-		if (window->label > 0 && window->label >= n_labels)
+		if (dataset->header->numbers ? !isfinite(number_of(window))
+									 : window->label > 0 && window->label >= n_labels)
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
 						   "window %llu of the token file has no label", (unsigned long long) i);
 		sum += window->length - 1;
@@ -352,6 +367,14 @@ training_group(Group *group, const LmDataset *dataset, uint64_t drawn)
 	take_group(group, dataset, i * size);
 }
 
+static float
+value_of(const LmDataset *dataset, uint64_t window)
+{
+	if (dataset->header->numbers)
+		return number_of(&dataset->windows[window]);
+	return dataset->references ? dataset->references[window] : 0;
+}
+
 static void
 take_group(Group *group, const LmDataset *dataset, uint64_t first)
 {
@@ -361,7 +384,7 @@ take_group(Group *group, const LmDataset *dataset, uint64_t first)
 		uint64_t window = first + (uint64_t) i;
 
 		group->windows[i] = dataset->windows[window];
-		group->values[i] = dataset->references ? dataset->references[window] : 0;
+		group->values[i] = value_of(dataset, window);
 		group->n_tokens += group->windows[i].length - 1;
 	}
 }
@@ -449,10 +472,10 @@ append_group(LmBatch *batch, const LmDataset *dataset, const Group *group, int32
 
 /*
  * Makes the window's label the target of its last row, in the place of its tokens, which were
- * appended.
+ * appended; 0 where it is a number.
  */
 static void
-predict_label(LmBatch *batch, LmWindow window)
+predict_label(LmBatch *batch, LmWindow window, bool is_number)
 {
 	int n = (int) window.length - 1, last = batch->n_tokens + n - 1;
 
@@ -461,7 +484,7 @@ predict_label(LmBatch *batch, LmWindow window)
 		batch->targets[row] = -1;
 		batch->weights[row] = 0;
 	}
-	batch->targets[last] = (int32_t) window.label;
+	batch->targets[last] = is_number ? 0 : (int32_t) window.label;
 }
 
 /* The id without its flag; *is_context: the flag. */
@@ -503,7 +526,7 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 						   "the token file has an id outside its vocabulary of %u", vocabulary);
 	}
 	if (classifies)
-		predict_label(batch, window);
+		predict_label(batch, window, dataset->header->numbers != 0);
 	batch->n_tokens += n;
 	return true;
 }
