@@ -6,13 +6,33 @@
  *   logits = cap(norm(x) head')
  *
  * Logits exist for a chunk of rows at a time: the loss turns them into their gradient in place, and
- * the head's backward pass follows at once, so that they are never computed twice.
+ * the head's backward pass follows at once, so that they are never computed twice. Rows without a
+ * target, those of a prompt above all, do not pass the head: it is a third of the work of a small
+ * model.
  */
 #include "model/objective.h"
 
+/* Rows that pass the head together. */
+typedef struct Rows
+{
+	int n;
+	const float *x; /* [n, C] */
+	float *dx;
+	const int32_t *targets;
+	const float *weights;
+	float *nll;
+	float scale; /* 0: losses alone */
+	float smoothing;
+	bool is_first; /* the head's gradient is written instead of added to */
+} Rows;
+
 static double head_loss(LmNetwork *network, const LmPass *pass, const float *weights, float scale,
 						float smoothing);
-static void head_gradient(LmNetwork *network, const LmPass *pass, float *logits, int first, int n);
+static int list_rows(LmPredictions *p, const LmBatch *batch, const float *weights);
+static bool chunks_loss(LmNetwork *network, Rows all, const float *x, float *dx,
+						const int32_t *rows, int n);
+static void chunk_loss(LmNetwork *network, const Rows *rows);
+static void head_gradient(LmNetwork *network, const Rows *rows, float *logits);
 static LmLinear head_of(const LmNetwork *network);
 static double weighted_sum(const float *nll, const LmBatch *batch);
 static void cap_logits(const LmNetwork *network, float *y, const float *x, int n);
@@ -35,53 +55,128 @@ head_loss(LmNetwork *network, const LmPass *pass, const float *weights, float sc
 		  float smoothing)
 {
 	const LmBatch *batch = pass->batch;
-	LmEngine *engine = network->engine;
 	LmActivations *a = &network->activations;
-	LmLinear head = head_of(network);
-	float *logits = a->capped ? a->capped : a->logits;
-	int C = network->config.channels, V = network->config.vocabulary;
+	LmPredictions *p = &a->predictions;
+	Rows all = {.weights = weights, .smoothing = smoothing, .scale = scale};
+	int n = list_rows(p, batch, weights), C = network->config.channels;
 
-	for (int first = 0; first < batch->n_tokens; first += network->logits_rows)
+	all.is_first = pass->first;
+	if (n == batch->n_tokens)
 	{
-		int left = batch->n_tokens - first;
-		int n = left < network->logits_rows ? left : network->logits_rows;
-
-		lm_linear_forward(engine, a->logits, a->norm + (size_t) first * C, &head, n);
-		cap_logits(network, logits, a->logits, n);
-		if (scale > 0)
-		{
-			lm_cross_entropy(engine, logits, a->nll + first, batch->targets + first,
-							 weights + first, scale, smoothing, n, V);
-			head_gradient(network, pass, logits, first, n);
-		}
-		else
-			lm_cross_entropy_forward(engine, a->nll + first, logits, batch->targets + first, n, V);
-		if (lm_engine_stopped(engine))
+		all.targets = batch->targets;
+		all.nll = a->nll;
+		if (!chunks_loss(network, all, a->norm, a->narrow, NULL, n))
 			return 0;
+		return weighted_sum(a->nll, batch);
 	}
+	all.targets = p->targets;
+	all.weights = p->weights;
+	all.nll = p->nll;
+	if (scale > 0)
+	{
+		lm_zero(network->engine, a->narrow, (size_t) batch->n_tokens * (size_t) C);
+		if (n == 0 && pass->first && network->gradient.head_weight)
+			lm_zero(network->engine, network->gradient.head_weight,
+					(size_t) network->config.vocabulary * (size_t) C);
+	}
+	if (!chunks_loss(network, all, a->norm, a->narrow, p->rows, n))
+		return 0;
+	for (int i = 0; i < batch->n_tokens; i++)
+		a->nll[i] = 0;
+	for (int i = 0; i < n; i++)
+		a->nll[p->rows[i]] = p->nll[i];
 	return weighted_sum(a->nll, batch);
 }
 
-/* From the gradient of n rows of logits to that of the head and of the last norm. */
+/* The rows that have a target; returns their number. */
+static int
+list_rows(LmPredictions *p, const LmBatch *batch, const float *weights)
+{
+	int n = 0;
+
+	for (int row = 0; row < batch->n_tokens; row++)
+	{
+		if (batch->targets[row] < 0)
+			continue;
+		p->rows[n] = row;
+		p->targets[n] = batch->targets[row];
+		p->weights[n++] = weights[row];
+	}
+	return n;
+}
+
+/*
+ * Losses of n rows of x, and with a scale above 0 the gradient dx of x. With a list of rows only
+ * these, gathered for each chunk. False where the engine was stopped.
+ */
+static bool
+chunks_loss(LmNetwork *network, Rows all, const float *x, float *dx, const int32_t *rows, int n)
+{
+	const LmPredictions *p = &network->activations.predictions;
+	int C = network->config.channels;
+
+	for (int first = 0; first < n; first += network->logits_rows)
+	{
+		int left = n - first, n_rows = left < network->logits_rows ? left : network->logits_rows;
+		Rows chunk = all;
+
+		chunk.n = n_rows;
+		chunk.targets += first;
+		chunk.weights += first;
+		chunk.nll += first;
+		chunk.is_first = all.is_first && first == 0;
+		chunk.x = rows ? p->x : x + (size_t) first * (size_t) C;
+		chunk.dx = rows ? p->dx : dx + (size_t) first * (size_t) C;
+		if (rows)
+			lm_gather_rows(network->engine, p->x, x, rows + first, n_rows, C);
+		chunk_loss(network, &chunk);
+		if (rows && all.scale > 0)
+			lm_scatter_rows(network->engine, dx, p->dx, rows + first, n_rows, C);
+		if (lm_engine_stopped(network->engine))
+			return false;
+	}
+	return true;
+}
+
 static void
-head_gradient(LmNetwork *network, const LmPass *pass, float *logits, int first, int n)
+chunk_loss(LmNetwork *network, const Rows *rows)
 {
 	LmActivations *a = &network->activations;
 	LmLinear head = head_of(network);
-	size_t C = (size_t) network->config.channels, V = (size_t) network->config.vocabulary;
+	float *logits = a->capped ? a->capped : a->logits;
+	int V = network->config.vocabulary;
+
+	lm_linear_forward(network->engine, a->logits, rows->x, &head, rows->n);
+	cap_logits(network, logits, a->logits, rows->n);
+	if (rows->scale > 0)
+	{
+		lm_cross_entropy(network->engine, logits, rows->nll, rows->targets, rows->weights,
+						 rows->scale, rows->smoothing, rows->n, V);
+		head_gradient(network, rows, logits);
+	}
+	else
+		lm_cross_entropy_forward(network->engine, rows->nll, logits, rows->targets, rows->n, V);
+}
+
+/* From the gradient of rows of logits to that of the head and of the last norm. */
+static void
+head_gradient(LmNetwork *network, const Rows *rows, float *logits)
+{
+	LmActivations *a = &network->activations;
+	LmLinear head = head_of(network);
+	size_t V = (size_t) network->config.vocabulary;
 
 	if (a->capped)
 	{
 		/* The gradient took the place of the capped logits, which are made again. */
-		cap_logits(network, a->logits, a->logits, n);
-		lm_softcap_backward(network->engine, logits, logits, a->logits, (size_t) n * V,
+		cap_logits(network, a->logits, a->logits, rows->n);
+		lm_softcap_backward(network->engine, logits, logits, a->logits, (size_t) rows->n * V,
 							network->config.logit_softcap);
 	}
 	/* logits = norm head' */
-	head.overwrite = pass->first && first == 0;
-	lm_linear_backward(network->engine, a->narrow + (size_t) first * C,
-					   network->gradient.head_weight, NULL, logits, a->norm + (size_t) first * C,
-					   &head, n, a->scratch);
+	head.overwrite = rows->is_first;
+	lm_linear_backward(network->engine, rows->dx, network->gradient.head_weight, NULL, logits,
+					   rows->x, &head, rows->n, a->scratch);
 }
 
 void

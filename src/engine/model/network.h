@@ -150,6 +150,17 @@ typedef struct LmParts
 	int32_t *last_keys;
 } LmParts;
 
+/* Rows with a target, where others have none. */
+typedef struct LmPredictions
+{
+	int32_t *rows; /* [N] */
+	int32_t *targets;
+	float *weights;
+	float *nll;
+	float *x; /* [R, C] of a chunk of them */
+	float *dx;
+} LmPredictions;
+
 #define LM_LABEL_WINDOWS 64 /* that are classified at once */
 
 /* Activations of a classifier's head; F = C + lm_bag_channels. */
@@ -173,6 +184,7 @@ typedef struct LmActivations
 	float *mean;
 	float *rstd;
 	float *logits; /* [R, V] */
+	LmPredictions predictions;
 	float *capped; /* [R, V] logits behind their soft cap; NULL without one */
 	float *nll; /* [N] */
 	float *dx; /* [N, C] gradient of the residual stream */

@@ -18,6 +18,7 @@ static int logits_rows(const LmConfig *config, int capacity, bool bf16);
 static void lay_out_lora(LmNetwork *network, LmArena *arena);
 static void lay_out_stacks(LmNetwork *network, LmArena *arena);
 static LmStackOutput lay_out_output(LmArena *arena, size_t N, size_t C);
+static LmPredictions lay_out_predictions(LmArena *arena, size_t N, size_t R, size_t C);
 static size_t larger(size_t a, size_t b);
 static bool has_local_layers(const LmConfig *config);
 static float *rotary_table(LmArena *arena, const LmConfig *config, bool exists);
@@ -58,6 +59,7 @@ lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *config, in
 	a->mean = lm_arena_floats(arena, N, 1);
 	a->rstd = lm_arena_floats(arena, N, 1);
 	a->logits = lm_arena_floats(arena, (size_t) network->logits_rows, (size_t) config->vocabulary);
+	a->predictions = lay_out_predictions(arena, N, (size_t) network->logits_rows, C);
 	if (config->logit_softcap > 0)
 		a->capped =
 			lm_arena_floats(arena, (size_t) network->logits_rows, (size_t) config->vocabulary);
@@ -101,6 +103,19 @@ lay_out_stacks(LmNetwork *network, LmArena *arena)
 	a->encoded = lay_out_output(arena, N, C);
 	a->dencoded = lm_arena_floats(arena, N, C);
 	a->dkv = lm_arena_floats(arena, N, 2 * (size_t) lm_config_kv_channels(config));
+}
+
+static LmPredictions
+lay_out_predictions(LmArena *arena, size_t N, size_t R, size_t C)
+{
+	return (LmPredictions){
+		.rows = lm_arena_take(arena, N, sizeof(int32_t)),
+		.targets = lm_arena_take(arena, N, sizeof(int32_t)),
+		.weights = lm_arena_floats(arena, N, 1),
+		.nll = lm_arena_floats(arena, N, 1),
+		.x = lm_arena_floats(arena, R, C),
+		.dx = lm_arena_floats(arena, R, C),
+	};
 }
 
 static LmStackOutput
