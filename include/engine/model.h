@@ -113,6 +113,11 @@ size_t lm_pages_size(const LmConfig *config, int n_pages); /* bytes; 0 on overfl
  */
 typedef struct LmSequence
 {
+	/*
+	 * Positions of its prefix (LmArchitecture), set before the first input; a decoder has no use
+	 * for it. Inputs of the prefix must come in one call.
+	 */
+	int prefix;
 	int n_positions;
 	int n_pages;
 	int *pages; /* [ceil(context / LM_PAGE)], owned by the sequence */
@@ -147,8 +152,8 @@ typedef struct LmInput
  * Runs n inputs and writes logits [wanted rows, vocabulary] in input order. The bits of a row
  * depend on its own tokens alone: not on the other sequences, on how a prompt is cut into calls, or
  * on threads. workspace has at least lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned
- * to 64. LM_ERR_ARGUMENT for a token or a position out of range, LM_ERR_LIMIT when pages run out,
- * LM_ERR_STOPPED.
+ * to 64. LM_ERR_ARGUMENT for a token or a position out of range, a prefix in parts, or a wanted row
+ * of an encoder, LM_ERR_LIMIT when pages run out, LM_ERR_STOPPED.
  */
 bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages,
 			  LmSequence *sequences, int n_sequences, const LmInput *inputs, int n, void *workspace,
@@ -156,7 +161,7 @@ bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pa
 
 /*
  * The same, with the normalised output of the last block, [wanted rows, channels], in the place of
- * logits.
+ * logits. Of a prefix beside a decoder it is that of the encoder; then no other row is wanted.
  */
 bool lm_infer_hidden(float *hidden, LmEngine *engine, const LmModel *model, LmPages *pages,
 					 LmSequence *sequences, int n_sequences, const LmInput *inputs, int n,

@@ -380,7 +380,9 @@ typedef struct LmAttentionRows
 	const float *q; /* the same of distance ld_q */
 	int ld_q;
 	int n_rows;
-	int n_keys; /* up to the position of the first row; each further row sees one more */
+	int n_keys; /* up to the position of the first row; each further row sees one more ... */
+	bool alike; /* ... unless all rows see the same */
+	int first_key; /* no row sees those before it */
 	const float *const *key_pages; /* those without a key that is seen are not read */
 	const float *const *value_pages;
 	LmAttentionShape shape;

@@ -38,6 +38,13 @@ void lm_session_set_ends(LmSession *session, const int32_t *ends, int n_ends);
  */
 void lm_session_set_prompt(LmSession *session, const LmPromptTemplate *written);
 /*
+ * Whether the model has learnt completions of prompts. Its prompts are then prefixes, where the
+ * architecture has them (LmArchitecture): all but the last token of what stands in front of the
+ * completion. Otherwise, as without this call, it reads a prompt as the beginning of a text. Called
+ * before the first request.
+ */
+void lm_session_set_prompted(LmSession *session, bool prompted);
+/*
  * Memory of the session, *size bytes, whose contents matter only while a generation is under way:
  * between calls the caller may give its pages back to the system.
  */

@@ -494,6 +494,7 @@ open_session(GptCachedModel *entry)
 		gpt_bridge_raise(&error);
 	lm_session_set_ends(entry->session, entry->ends, entry->n_ends);
 	lm_session_set_prompt(entry->session, &entry->served.prompt);
+	lm_session_set_prompted(entry->session, !entry->served.heals);
 	entry->generation = gpt_bridge_generation();
 	entry->session_size = size;
 }

@@ -27,18 +27,17 @@ typedef struct Arrays
 	float *scratch;
 } Arrays;
 
-/* One row of one head, in float64. */
+/* One row of one head over keys first .. last, in float64. */
 static void
-naive_row(float *out, const Arrays *arrays, int row, int head)
+naive_keys(float *out, const Arrays *arrays, int row, int head, int first, int last)
 {
 	const LmAttentionShape *shape = arrays->shape;
 	size_t size = (size_t) shape->head_size,
 		   place = (size_t) (head / (shape->heads / shape->kv_heads)) * size;
 	const float *q = arrays->q + (size_t) row * arrays->A + (size_t) head * size;
-	int first = shape->window > 0 && row + 1 > shape->window ? row + 1 - shape->window : 0;
 	double weights[KEYS], sum = 0;
 
-	for (int key = first; key <= row; key++)
+	for (int key = first; key <= last; key++)
 	{
 		double score = 0;
 
@@ -53,10 +52,19 @@ naive_row(float *out, const Arrays *arrays, int row, int head)
 	{
 		double value = 0;
 
-		for (int key = first; key <= row; key++)
+		for (int key = first; key <= last; key++)
 			value += weights[key] / sum * arrays->v[(size_t) key * arrays->K + place + c];
 		out[c] = (float) value;
 	}
+}
+
+/* The keys that a row of a decoder sees. */
+static void
+naive_row(float *out, const Arrays *arrays, int row, int head)
+{
+	int window = arrays->shape->window;
+
+	naive_keys(out, arrays, row, head, window > 0 && row + 1 > window ? row + 1 - window : 0, row);
 }
 
 static Arrays
@@ -186,6 +194,57 @@ test_cuts(const Arrays *arrays)
 	free(whole);
 }
 
+/*
+ * Rows first .. last - 1 in blocks, and each alone, against the twin: all see keys first_key ..
+ * n_keys - 1, or each one key more than the row before.
+ */
+static bool
+sees(const Arrays *arrays, int first, int last, int first_key, int n_keys, bool alike)
+{
+	size_t A = arrays->A, size = (size_t) arrays->shape->head_size;
+	const float *pages[2 * PAGES];
+	bool same = true;
+
+	for (int row = first; row < last; row++)
+		for (int head = 0; head < arrays->shape->heads; head++)
+			naive_keys(arrays->wanted + (size_t) row * A + (size_t) head * size, arrays, row, head,
+					   first_key, alike ? n_keys - 1 : n_keys - 1 + row - first);
+	for (int block = 1; block <= LM_ATTENTION_ROWS; block += 11)
+		for (int row = first; row < last; row += block)
+		{
+			LmAttentionRows rows = rows_of(arrays, pages, block == 1 ? arrays->alone : arrays->out,
+										   row, last - row < block ? last - row : block);
+
+			rows.n_keys = alike ? n_keys : n_keys + row - first;
+			rows.alike = alike;
+			rows.first_key = first_key;
+			for (int page = 0; page < first_key / LM_PAGE; page++)
+				pages[page] = pages[PAGES + page] = NULL;
+			lm_attention_rows(&rows, 0, arrays->shape->heads);
+		}
+	for (size_t i = (size_t) first * A; i < (size_t) last * A; i++)
+		same = same && fabsf(arrays->out[i] - arrays->wanted[i]) < 1e-5f;
+	return same && same_bits(arrays->out + (size_t) first * A, arrays->alone + (size_t) first * A,
+							 (size_t) (last - first) * A);
+}
+
+/* A prompt of each length: its own rows, the rows after it, and those of another stack. */
+static void
+test_prefixes(const Arrays *arrays)
+{
+	bool own = true, after = true, cross = true;
+
+	for (int prefix = 1; prefix < KEYS; prefix += 19)
+	{
+		own = own && sees(arrays, 0, prefix, 0, prefix, true);
+		after = after && sees(arrays, prefix, KEYS, prefix, prefix + 1, false);
+		cross = cross && sees(arrays, prefix, KEYS, 0, prefix, true);
+	}
+	ok(own, "rows of a prefix see all of it");
+	ok(after, "rows after it may see none of it");
+	ok(cross, "or nothing else");
+}
+
 int
 main(void)
 {
@@ -204,6 +263,8 @@ main(void)
 		for (int s = 0; s < n_simds; s++)
 			test_simd(&arrays, simds[s]);
 		test_cuts(&arrays);
+		if (cases[i].window == 0)
+			test_prefixes(&arrays);
 		free_arrays(&arrays);
 	}
 	return done_testing();

@@ -454,6 +454,36 @@ test_not_finite(LmEngine *engine, const LmHost *host)
 	free(texts);
 }
 
+/*
+ * The same equalities where prompts are prefixes, and whole prompts that are shared. An encoder
+ * and a decoder are no classifier: a prefix is one in both.
+ */
+static void
+test_architecture(const LmHost *host, LmTokenizer *tokenizer, LmArchitecture architecture)
+{
+	LmConfig config = bytes_config(CONTEXT), labels = config;
+	LmEngine *engine = start_engine(host, 2);
+	TestModel test, classifier;
+	LmSession *session, *other;
+
+	config.architecture = architecture;
+	config.encoder_layers = architecture == LM_ENCODER_DECODER ? 1 : 0;
+	labels.architecture = LM_PREFIX;
+	labels.labels = LABELS;
+	test = test_model(host, &config, 3, 0.15f);
+	classifier = test_model(host, &labels, 4, 0.15f);
+	session = create_session(engine, &test, tokenizer);
+	other = create_session(engine, &classifier, tokenizer);
+	lm_session_set_prompted(session, true);
+	test_equality(session, other, 2);
+	test_stops(&test);
+	lm_session_free(session);
+	lm_session_free(other);
+	lm_engine_stop(engine);
+	test_model_free(&test);
+	test_model_free(&classifier);
+}
+
 int
 main(void)
 {
@@ -485,6 +515,8 @@ main(void)
 	}
 	test_stops(&test);
 	test_memory(&test);
+	test_architecture(&host, tokenizer, LM_PREFIX);
+	test_architecture(&host, tokenizer, LM_ENCODER_DECODER);
 	lm_tokenizer_free(tokenizer);
 	test_model_free(&test);
 	test_model_free(&classifier);

@@ -216,10 +216,12 @@ find_lines(Lines *lines, int first_head, int n_heads, int begin)
 
 		lines->q[i] = rows->q + (size_t) row * (size_t) rows->ld_q + place;
 		lines->out[i] = rows->out + (size_t) row * (size_t) rows->ld_out + place;
-		lines->last[i] = rows->n_keys + row;
+		lines->last[i] = rows->n_keys + (rows->alike ? 0 : row);
 		lines->first[i] = rows->shape.window > 0 && lines->last[i] > rows->shape.window
 							  ? lines->last[i] - rows->shape.window
 							  : 0;
+		if (lines->first[i] < rows->first_key)
+			lines->first[i] = rows->first_key;
 	}
 	lines->first_page = lines->first[0] / LM_PAGE;
 	lines->n_pages = (lines->last[lines->n - 1] - 1) / LM_PAGE + 1 - lines->first_page;

@@ -55,7 +55,7 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels,
 		   bag = (size_t) lm_bag_channels(config->labels);
 
-	for (int layer = 0; layer < config->layers; layer++)
+	for (int layer = 0; layer < lm_config_blocks(config); layer++)
 		for (int target = 0; target < LM_TARGETS; target++)
 		{
 			LmLinear a, b;
@@ -100,11 +100,12 @@ lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, c
 
 	if (!lm_adapter_size(&size, &table->config, error))
 		return false;
-	model.adapters = lm_allocate(host, (size_t) table->config.layers * sizeof(LmAdapterBlock));
+	model.adapters =
+		lm_allocate(host, (size_t) lm_config_blocks(&table->config) * sizeof(LmAdapterBlock));
 	if (!model.adapters)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
 	lay_out(&model, &arena, &table->config);
-	for (int layer = 0; layer < table->config.layers && good && !stopped; layer++)
+	for (int layer = 0; layer < lm_config_blocks(&table->config) && good && !stopped; layer++)
 	{
 		good = put_block(&model, layer, block, table, host);
 		stopped = host->should_stop && host->should_stop(host->context);
@@ -178,7 +179,7 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 		lm_model_close(base);
 		return NULL;
 	}
-	model = lm_allocate(host, sizeof *model + (size_t) checked.layers *
+	model = lm_allocate(host, sizeof *model + (size_t) lm_config_blocks(&checked) *
 												  (sizeof(LmImageBlock) + sizeof(LmAdapterBlock)));
 	if (!model)
 	{
@@ -189,8 +190,8 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 	*model = *base;
 	model->config = checked;
 	model->blocks = (LmImageBlock *) (model + 1);
-	memcpy(model->blocks, base->blocks, (size_t) checked.layers * sizeof(LmImageBlock));
-	model->adapters = (LmAdapterBlock *) (model->blocks + checked.layers);
+	memcpy(model->blocks, base->blocks, (size_t) lm_config_blocks(&checked) * sizeof(LmImageBlock));
+	model->adapters = (LmAdapterBlock *) (model->blocks + lm_config_blocks(&checked));
 	model->bag_embedding = model->label_weight = model->label_bias = NULL;
 	lay_out(model, &arena, &checked);
 	lm_model_close(base);

@@ -77,8 +77,8 @@ struct LmBeams
 };
 
 static void lay_out(LmBeams *beams, LmArena *arena, int n);
-static bool create_texts(LmBeams *beams, const LmTokens *prompt, const LmSampling *sampling,
-						 bool *truncated, LmError *error);
+static bool create_texts(LmBeams *beams, const LmTokens *prompt, size_t n_prefix,
+						 const LmSampling *sampling, bool *truncated, LmError *error);
 static bool heal(LmBeams *beams, LmError *error);
 static void compare(LmBeams *beams, int *n);
 static int best_seat(const LmBeams *beams);
@@ -122,8 +122,8 @@ lay_out(LmBeams *beams, LmArena *arena, int n)
 }
 
 LmBeams *
-lm_beams_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling,
-				bool *truncated, LmError *error)
+lm_beams_create(LmSession *session, const LmTokens *prompt, size_t n_prefix,
+				const LmSampling *sampling, bool *truncated, LmError *error)
 {
 	LmBeams counted, *beams;
 	LmArena arena = {0};
@@ -143,17 +143,18 @@ lm_beams_create(LmSession *session, const LmTokens *prompt, const LmSampling *sa
 	beams->max_tokens = sampling->max_tokens;
 	beams->length_penalty = sampling->length_penalty;
 	beams->free_node = beams->best = ROOT;
-	if (create_texts(beams, prompt, sampling, truncated, error))
+	if (create_texts(beams, prompt, n_prefix, sampling, truncated, error))
 		return beams;
 	lm_beams_free(beams);
 	return NULL;
 }
 
 static bool
-create_texts(LmBeams *beams, const LmTokens *prompt, const LmSampling *sampling, bool *truncated,
-			 LmError *error)
+create_texts(LmBeams *beams, const LmTokens *prompt, size_t n_prefix, const LmSampling *sampling,
+			 bool *truncated, LmError *error)
 {
-	LmGeneration *first = lm_generation_create(beams->session, prompt, sampling, truncated, error);
+	LmGeneration *first =
+		lm_generation_create(beams->session, prompt, n_prefix, sampling, truncated, error);
 
 	beams->seats[0].text = first;
 	if (!first || !(beams->whole = lm_generation_twin(first, error)))

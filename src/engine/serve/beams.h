@@ -51,8 +51,8 @@ typedef struct LmBeams LmBeams;
 bool lm_beams_memory(size_t *bytes, const LmConfig *config, const LmSampling *sampling);
 
 /* As lm_generation_create, for sampling->beams. At first seat 0 goes on alone. */
-LmBeams *lm_beams_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling,
-						 bool *truncated, LmError *error);
+LmBeams *lm_beams_create(LmSession *session, const LmTokens *prompt, size_t n_prefix,
+						 const LmSampling *sampling, bool *truncated, LmError *error);
 void lm_beams_free(LmBeams *beams); /* NULL is fine */
 
 /* The text on a seat; NULL where none goes on. It lives as long as the search. */

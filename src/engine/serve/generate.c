@@ -19,6 +19,7 @@ struct LmGeneration
 	LmSampling sampling; /* with stops of its own */
 	int32_t *window; /* [context] the tokens that the next one is predicted from */
 	int n_window;
+	int n_prefix; /* of the window */
 	int n_tokens; /* produced */
 	int32_t last; /* the last of them, -1 where the text ended without one */
 	uint8_t *seen; /* [V] occurs in prompt or output */
@@ -40,8 +41,8 @@ static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *
 static LmGeneration *create_normalized(LmSession *session, const LmSampling *sampling,
 									   LmError *error);
 static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
-static bool fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated,
-						LmError *error);
+static bool fill_window(LmGeneration *generation, const LmTokens *prompt, size_t n_prefix,
+						bool *truncated, LmError *error);
 static bool plan_healing(LmGeneration *generation, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
 static int32_t heal(LmGeneration *generation, int32_t id, size_t *size);
@@ -57,19 +58,22 @@ LmGeneration *
 lm_generation_start(LmSession *session, const char *prompt, size_t size, const LmSampling *sampling,
 					bool *truncated, LmError *error)
 {
+	LmRequest request = {.task = LM_TASK_GENERATE, .prompt = {prompt, size}, .sampling = *sampling};
 	LmTokens tokens = {0};
 	LmGeneration *generation = NULL;
+	size_t n_prefix;
 
 	*truncated = false;
-	if (lm_continued_encode(session, &tokens, (LmBytes){prompt, size}, sampling->marked, error))
-		generation = lm_generation_create(session, &tokens, sampling, truncated, error);
+	if (lm_continued_encode(session, &tokens, request.prompt, sampling->marked, error) &&
+		lm_request_prefix(&n_prefix, session, &request, tokens.count, error))
+		generation = lm_generation_create(session, &tokens, n_prefix, sampling, truncated, error);
 	lm_tokens_free(lm_engine_host(session->engine), &tokens);
 	return generation;
 }
 
 LmGeneration *
-lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSampling *sampling,
-					 bool *truncated, LmError *error)
+lm_generation_create(LmSession *session, const LmTokens *prompt, size_t n_prefix,
+					 const LmSampling *sampling, bool *truncated, LmError *error)
 {
 	LmGeneration *generation;
 
@@ -84,8 +88,8 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, const LmSamplin
 	if (generation)
 		generation->strips =
 			prompt->count == 0 && lm_tokenizer_spec(session->tokenizer)->strip_space;
-	if (generation &&
-		(!fill_window(generation, prompt, truncated, error) || !plan_healing(generation, error)))
+	if (generation && (!fill_window(generation, prompt, n_prefix, truncated, error) ||
+					   !plan_healing(generation, error)))
 	{
 		lm_generation_free(generation);
 		return NULL;
@@ -191,17 +195,23 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
  * too long, with nothing in front.
  */
 static bool
-fill_window(LmGeneration *generation, const LmTokens *prompt, bool *truncated, LmError *error)
+fill_window(LmGeneration *generation, const LmTokens *prompt, size_t n_prefix, bool *truncated,
+			LmError *error)
 {
 	LmSession *session = generation->session;
+	bool has_front = session->front >= 0 && !generation->sampling.marked;
 	size_t context = (size_t) session->config.context;
-	size_t room = context > 1 ? context - 1 : 1, first = 0;
+	size_t room = context > 1 ? context - 1 : 1, first = 0, lost = 0;
 
 	*truncated = prompt->count > room;
 	if (*truncated)
+	{
 		first = prompt->count - room;
-	if (!*truncated && session->front >= 0 && !generation->sampling.marked)
+		lost = first + (has_front ? 1 : 0);
+	}
+	else if (has_front)
 		append_to_window(generation, session->front);
+	generation->n_prefix = n_prefix > lost ? (int) (n_prefix - lost) : 0;
 	for (size_t i = first; i < prompt->count; i++)
 	{
 		append_to_window(generation, prompt->ids[i]);
@@ -223,7 +233,8 @@ plan_healing(LmGeneration *generation, LmError *error)
 	LmSession *session = generation->session;
 	LmHealing *healing = &generation->healing;
 
-	if (!generation->sampling.heal)
+	/* A prefix ends where the model has learnt that prompts end. */
+	if (!generation->sampling.heal || generation->n_prefix > 0)
 		return true;
 	if (!lm_tokenizer_sort(session->tokenizer, error))
 		return false;
@@ -247,6 +258,12 @@ lm_generation_window(const LmGeneration *generation, int *n)
 {
 	*n = generation->n_window;
 	return generation->window;
+}
+
+int
+lm_generation_prefix(const LmGeneration *generation)
+{
+	return generation->n_prefix;
 }
 
 void
@@ -363,8 +380,11 @@ append_to_window(LmGeneration *generation, int32_t id)
 
 	if (generation->n_window == context)
 	{
+		int lost = context - context / 2;
+
 		generation->n_window = context / 2;
-		memmove(generation->window, generation->window + context - context / 2,
+		generation->n_prefix = generation->n_prefix > lost ? generation->n_prefix - lost : 0;
+		memmove(generation->window, generation->window + lost,
 				(size_t) (context / 2) * sizeof(int32_t));
 	}
 	generation->window[generation->n_window++] = id;
@@ -500,6 +520,7 @@ void
 lm_generation_copy(LmGeneration *to, const LmGeneration *from)
 {
 	to->n_window = from->n_window;
+	to->n_prefix = from->n_prefix;
 	to->n_tokens = from->n_tokens;
 	to->last = from->last;
 	to->state = from->state;

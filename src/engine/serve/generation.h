@@ -14,8 +14,11 @@
 
 #include "serve/session.h"
 
-/* As lm_generation_start, for a prompt that is already tokens, without the one in front. */
-LmGeneration *lm_generation_create(LmSession *session, const LmTokens *prompt,
+/*
+ * As lm_generation_start, for a prompt that is already tokens, without the one in front, and of
+ * which lm_request_prefix is known.
+ */
+LmGeneration *lm_generation_create(LmSession *session, const LmTokens *prompt, size_t n_prefix,
 								   const LmSampling *sampling, bool *truncated, LmError *error);
 
 /*
@@ -26,6 +29,8 @@ size_t lm_generation_size(const LmConfig *config);
 
 /* The window: *n ids, 1 .. context, which live until the next _take. */
 const int32_t *lm_generation_window(const LmGeneration *generation, int *n);
+/* The first of them that are the sequence's prefix. */
+int lm_generation_prefix(const LmGeneration *generation);
 
 /*
  * The number of rows before the last one whose logits are wanted as well: 0 but for the first token

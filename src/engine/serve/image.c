@@ -4,7 +4,8 @@
  * An image: the layout that inference reads, and a model over it. image_writer.c fills it.
  *
  *   | header | token embedding (untied only) | positions | per block: norms, biases, panels |
- *   final norm | head panels | | bag, label weight and bias (of a classifier) |
+ *   the encoder's final norm | final norm | head panels | | bag, label weight and bias (of a
+ *   classifier) |
  *
  * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the
  * size of an image, the places to write to and the places to read from. With tied embeddings the
@@ -41,6 +42,7 @@ typedef struct LmImageHeader
 static void lay_out(LmModel *model, LmArena *arena);
 static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config,
 						  const LmWeightType *type);
+static LmImageCross lay_out_cross(LmArena *arena, const LmConfig *config, const LmWeightType *type);
 static const float *vector(LmArena *arena, size_t count, bool exists);
 static LmLinear linear(LmArena *arena, const LmWeightType *type, int n_in, int n_out,
 					   const float *bias);
@@ -81,14 +83,20 @@ lay_out(LmModel *model, LmArena *arena)
 	model->positions = vector(arena, T * C, !rope);
 	model->rotary = vector(arena, rotary, rope);
 	model->local_rotary = vector(arena, rotary, rope && config->rope_local_base > 0);
-	for (int layer = 0; layer < config->layers; layer++)
+	for (int layer = 0; layer < lm_config_blocks(config); layer++)
 	{
 		LmImageBlock block;
 
 		lay_out_block(&block, arena, config, model->type);
+		block.cross = (LmImageCross){0};
+		if (config->architecture == LM_ENCODER_DECODER && !lm_config_in_encoder(config, layer))
+			block.cross = lay_out_cross(arena, config, model->type);
 		if (model->blocks)
 			model->blocks[layer] = block;
 	}
+	model->encoder_norm_weight = vector(arena, C, config->encoder_layers > 0);
+	model->encoder_norm_bias = vector(
+		arena, C, config->encoder_layers > 0 && config->bias && config->norm == LM_LAYERNORM);
 	model->final_norm_weight = vector(arena, C, true);
 	model->final_norm_bias = vector(arena, C, config->bias && config->norm == LM_LAYERNORM);
 	model->head = linear(arena, model->type, config->channels, config->vocabulary, NULL);
@@ -124,6 +132,28 @@ lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config, const
 	block->projection = linear(arena, type, A, C, vector(arena, (size_t) C, bias));
 	block->up = linear(arena, type, C, up, vector(arena, (size_t) up, bias));
 	block->down = linear(arena, type, M, C, vector(arena, (size_t) C, bias));
+}
+
+static LmImageCross
+lay_out_cross(LmArena *arena, const LmConfig *config, const LmWeightType *type)
+{
+	int C = config->channels, A = lm_config_query_channels(config),
+		kv = 2 * lm_config_kv_channels(config);
+	bool norm_bias = config->bias && config->norm == LM_LAYERNORM,
+		 qkv_bias = lm_config_has_qkv_bias(config);
+	size_t head_size = (size_t) lm_config_head_size(config);
+	LmImageCross cross;
+
+	cross.norm_weight = vector(arena, (size_t) C, true);
+	cross.norm_bias = vector(arena, (size_t) C, norm_bias);
+	cross.query_norm_weight = vector(arena, head_size, config->qk_norm);
+	cross.key_norm_weight = vector(arena, head_size, config->qk_norm);
+	cross.post_norm_weight = vector(arena, (size_t) C, config->post_norm);
+	cross.post_norm_bias = vector(arena, (size_t) C, config->post_norm && norm_bias);
+	cross.query = linear(arena, type, C, A, vector(arena, (size_t) A, qkv_bias));
+	cross.key_value = linear(arena, type, C, kv, vector(arena, (size_t) kv, qkv_bias));
+	cross.projection = linear(arena, type, A, C, vector(arena, (size_t) C, config->bias));
+	return cross;
 }
 
 static const float *
@@ -190,7 +220,7 @@ lm_model_lay_out(const LmHost *host, const void *image, const LmConfig *config,
 {
 	LmArena arena = {.base = (char *) image};
 	LmModel *model =
-		lm_allocate(host, sizeof *model + (size_t) config->layers * sizeof(LmImageBlock));
+		lm_allocate(host, sizeof *model + (size_t) lm_config_blocks(config) * sizeof(LmImageBlock));
 
 	if (!model)
 	{

@@ -9,6 +9,20 @@
 #include "engine/model.h"
 #include "base/arena.h"
 
+/* Cross-attention of a block; all NULL without. */
+typedef struct LmImageCross
+{
+	const float *norm_weight;
+	const float *norm_bias;
+	const float *query_norm_weight; /* [head_size]; NULL: no qk_norm */
+	const float *key_norm_weight;
+	const float *post_norm_weight; /* NULL without post_norm */
+	const float *post_norm_bias;
+	LmLinear query;
+	LmLinear key_value;
+	LmLinear projection;
+} LmImageCross;
+
 /* The vectors and packed matrices of one block; they point into the image. */
 typedef struct LmImageBlock
 {
@@ -26,6 +40,7 @@ typedef struct LmImageBlock
 	LmLinear projection;
 	LmLinear up;
 	LmLinear down;
+	LmImageCross cross;
 } LmImageBlock;
 
 /* Panels of A and of scale B for each target; NULL panels where the adapter has no such target. */
@@ -45,14 +60,16 @@ struct LmModel
 	const float *positions; /* [context, C], learned or sinusoidal; NULL: rotary */
 	const float *rotary; /* [context, rotary_size], or NULL */
 	const float *local_rotary; /* the same with rope_local_base; NULL without one */
+	const float *encoder_norm_weight; /* NULL without an encoder */
+	const float *encoder_norm_bias;
 	const float *final_norm_weight;
 	const float *final_norm_bias;
 	LmLinear head;
 	const float *bag_embedding; /* NULL, as the next two, where the model is not a classifier */
 	const float *label_weight;
 	const float *label_bias;
-	LmImageBlock *blocks; /* [L] */
-	LmAdapterBlock *adapters; /* [L], or NULL */
+	LmImageBlock *blocks; /* [lm_config_blocks] */
+	LmAdapterBlock *adapters; /* the same, or NULL */
 };
 
 /*

@@ -28,6 +28,7 @@ typedef struct Place
 
 static bool put_positions(LmModel *model, const LmHost *host, LmError *error);
 static Place place_of(const LmModel *model, LmParamKind kind, int layer);
+static Place place_in_cross(const LmImageCross *cross, LmParamKind kind);
 static Place place_in_block(const LmImageBlock *block, LmParamKind kind);
 static void put_floats(float *place, const LmParam *param, int first_row, int n_rows,
 					   const float *rows);
@@ -133,8 +134,9 @@ static Place
 place_of(const LmModel *model, LmParamKind kind, int layer)
 {
 	if (layer >= 0)
-		return layer < model->config.layers ? place_in_block(&model->blocks[layer], kind)
-											: (Place){NULL, NULL};
+		return layer < lm_config_blocks(&model->config)
+				   ? place_in_block(&model->blocks[layer], kind)
+				   : (Place){NULL, NULL};
 	switch (kind)
 	{
 		case LM_TOKEN_EMBEDDING:
@@ -144,6 +146,10 @@ place_of(const LmModel *model, LmParamKind kind, int layer)
 			return (Place){NULL, model->token_embedding ? &model->head : NULL};
 		case LM_POSITION_EMBEDDING:
 			return (Place){model->config.position == LM_LEARNED ? model->positions : NULL, NULL};
+		case LM_ENCODER_NORM_WEIGHT:
+			return (Place){model->encoder_norm_weight, NULL};
+		case LM_ENCODER_NORM_BIAS:
+			return (Place){model->encoder_norm_bias, NULL};
 		case LM_FINAL_NORM_WEIGHT:
 			return (Place){model->final_norm_weight, NULL};
 		case LM_FINAL_NORM_BIAS:
@@ -201,6 +207,42 @@ place_in_block(const LmImageBlock *block, LmParamKind kind)
 			return (Place){NULL, &block->down};
 		case LM_DOWN_BIAS:
 			return (Place){block->down.bias, NULL};
+		default:
+			return place_in_cross(&block->cross, kind);
+	}
+}
+
+static Place
+place_in_cross(const LmImageCross *cross, LmParamKind kind)
+{
+	bool exists = cross->query.panels != NULL;
+
+	switch (kind)
+	{
+		case LM_CROSS_NORM_WEIGHT:
+			return (Place){cross->norm_weight, NULL};
+		case LM_CROSS_NORM_BIAS:
+			return (Place){cross->norm_bias, NULL};
+		case LM_CROSS_QUERY_NORM_WEIGHT:
+			return (Place){cross->query_norm_weight, NULL};
+		case LM_CROSS_KEY_NORM_WEIGHT:
+			return (Place){cross->key_norm_weight, NULL};
+		case LM_CROSS_POST_NORM_WEIGHT:
+			return (Place){cross->post_norm_weight, NULL};
+		case LM_CROSS_POST_NORM_BIAS:
+			return (Place){cross->post_norm_bias, NULL};
+		case LM_CROSS_QUERY_WEIGHT:
+			return (Place){NULL, exists ? &cross->query : NULL};
+		case LM_CROSS_QUERY_BIAS:
+			return (Place){cross->query.bias, NULL};
+		case LM_CROSS_KEY_VALUE_WEIGHT:
+			return (Place){NULL, exists ? &cross->key_value : NULL};
+		case LM_CROSS_KEY_VALUE_BIAS:
+			return (Place){cross->key_value.bias, NULL};
+		case LM_CROSS_PROJECTION_WEIGHT:
+			return (Place){NULL, exists ? &cross->projection : NULL};
+		case LM_CROSS_PROJECTION_BIAS:
+			return (Place){cross->projection.bias, NULL};
 		default:
 			return (Place){NULL, NULL};
 	}

@@ -15,15 +15,12 @@
 #include "text/array.h"
 
 static bool is_idle(const LmMany *many);
-static bool feed_prefix(LmMany *many, LmError *error);
 static bool admit(LmMany *many, LmError *error);
 static int pages_free(const LmMany *many);
 static void drop_prefix(LmMany *many);
 static bool enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
-static void keep_past(LmMany *many, LmSlot *slot);
-static int keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past,
-						 const int32_t *ids, int n);
 static void gather(LmMany *many);
+static int room_for(const LmMany *many, const LmSlot *slot);
 static void add_inputs(LmMany *many, LmSlot *slot, int n);
 static bool infer(LmMany *many, LmError *error);
 static void compute_row(void *work, int piece, int thread);
@@ -82,7 +79,7 @@ lm_many_step(LmMany *many, bool *done, LmError *error)
 		good = lm_items_encode(many, error);
 	else if (many->n_prefix > 0 && many->n_done < many->n &&
 			 many->sequences[many->n_sequences].n_positions < many->n_prefix)
-		good = feed_prefix(many, error);
+		good = lm_prefix_feed(many, error);
 	else
 	{
 		good = lm_beams_finish(many, error) && admit(many, error);
@@ -101,26 +98,6 @@ is_idle(const LmMany *many)
 	for (int i = 0; i < many->n_sequences; i++)
 		if (many->slots[i].request >= 0)
 			return false;
-	return true;
-}
-
-/* Runs some more of the shared prefix, before any request enters. */
-static bool
-feed_prefix(LmMany *many, LmError *error)
-{
-	LmSession *session = many->session;
-	LmSequence *sequence = &many->sequences[many->n_sequences];
-	int at =
-		keep_agreeing(sequence, many->pages, many->prefix_past, many->prefix, many->n_prefix + 1);
-	int n = many->n_prefix - at < many->n_rows ? many->n_prefix - at : many->n_rows;
-
-	for (int i = 0; i < n; i++)
-		many->inputs[i] = (LmInput){many->prefix[at + i], many->n_sequences, at + i, false};
-	if (!lm_infer(many->output, session->engine, session->model, many->pages, many->sequences,
-				  many->n_sequences + 1, many->inputs, n, many->workspace, error))
-		return false;
-	memcpy(many->prefix_past + at, many->prefix + at, (size_t) n * sizeof *many->prefix);
-	many->n_tokens += n;
 	return true;
 }
 
@@ -187,7 +164,7 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 		slot->is_lent = request->generation != NULL;
 		slot->generation = request->generation;
 		if (!slot->is_lent)
-			slot->generation = lm_generation_create(many->session, &item->tokens,
+			slot->generation = lm_generation_create(many->session, &item->tokens, item->n_prefix,
 													&request->sampling, &request->truncated, &own);
 		if (!slot->generation && own.code == LM_ERR_STOPPED)
 		{
@@ -204,7 +181,7 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	}
 	else
 		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped,
-						 slot->sums);
+						 item->n_prefix, slot->sums);
 	lm_slot_next(many, slot);
 	return true;
 }
@@ -224,12 +201,14 @@ lm_slot_next(LmMany *many, LmSlot *slot)
 			return;
 		}
 		slot->ids = lm_generation_window(slot->generation, &slot->n);
+		slot->prefix = lm_generation_prefix(slot->generation);
 		slot->first_wanted = slot->n - 1 - lm_generation_depth(slot->generation);
 	}
 	else if (lm_reading_window(&slot->reading))
 	{
 		slot->ids = slot->reading.ids + slot->reading.start;
 		slot->n = slot->reading.n_window;
+		slot->prefix = slot->reading.prefix;
 		slot->first_wanted = slot->reading.first_wanted;
 	}
 	else
@@ -238,40 +217,7 @@ lm_slot_next(LmMany *many, LmSlot *slot)
 					  lm_reading_finish(&slot->reading, request, &error) ? NULL : &error);
 		return;
 	}
-	keep_past(many, slot);
-}
-
-/* The slot's own past as far as it agrees, or the prefix's pages where they hold more. */
-static void
-keep_past(LmMany *many, LmSlot *slot)
-{
-	LmSequence *sequence = &many->sequences[slot - many->slots];
-	const LmSequence *prefix = &many->sequences[many->n_sequences];
-	int kept = keep_agreeing(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
-	int common = 0;
-
-	while (common < slot->first_wanted && common < prefix->n_positions &&
-		   many->prefix_past[common] == slot->ids[common])
-		common++;
-	if (common / LM_PAGE * LM_PAGE <= kept)
-		return;
-	kept = lm_sequence_share(sequence, prefix, many->pages, common);
-	memcpy(slot->past, slot->ids, (size_t) kept * sizeof *slot->past);
-}
-
-/*
- * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last
- * one's logits are computed. past: the tokens at its positions. Returns how many positions stay.
- */
-static int
-keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids, int n)
-{
-	int kept = 0;
-
-	while (kept < n - 1 && kept < sequence->n_positions && past[kept] == ids[kept])
-		kept++;
-	lm_sequence_truncate(sequence, pages, kept);
-	return kept;
+	lm_prefix_keep(many, slot);
 }
 
 /*
@@ -293,11 +239,28 @@ gather(LmMany *many)
 	for (int i = 0; i < many->n_sequences && many->n_inputs < many->n_rows; i++)
 	{
 		LmSlot *slot = &many->slots[i];
-		int left = slot->n - many->sequences[i].n_positions, room = many->n_rows - many->n_inputs;
 
 		if (slot->request >= 0 && slot->n_rows == 0)
-			add_inputs(many, slot, left < room ? left : room);
+			add_inputs(many, slot, room_for(many, slot));
 	}
+}
+
+/*
+ * How many further inputs of a slot the step has room for, and room for their outputs. A prefix
+ * waits for a step that has room for all of it.
+ */
+static int
+room_for(const LmMany *many, const LmSlot *slot)
+{
+	int at = many->sequences[slot - many->slots].n_positions, n = slot->n - at,
+		unwanted = slot->first_wanted > at ? slot->first_wanted - at : 0,
+		outputs = many->n_outputs - many->n_wanted, room = many->n_rows - many->n_inputs;
+
+	if (!lm_task_wants_logits(many->requests[slot->request].task))
+		outputs = many->n_rows - many->n_wanted;
+	n = n < unwanted + outputs ? n : unwanted + outputs;
+	n = n < room ? n : room;
+	return at < slot->prefix && n < slot->prefix ? 0 : n;
 }
 
 /* Adds the slot's next n inputs to the step, with a row for each whose output is wanted. */

@@ -3,7 +3,8 @@
  *
  * The inside of LmMany. Requests wait as items, the longest first; each request in the model has a
  * slot with a sequence of pages. many.c has the steps, many_items.c the work before a text enters
- * the model (tokens, lengths, the shared prefix), many_room.c the memory.
+ * the model (tokens, lengths), many_prefix.c the beginnings that texts share, many_beams.c beam
+ * searches, many_room.c the memory.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -20,6 +21,7 @@ typedef struct LmItem
 {
 	LmTokens tokens;
 	size_t n_skipped;
+	size_t n_prefix; /* lm_request_prefix */
 	char *output; /* GENERATE */
 	size_t output_size;
 	size_t output_capacity;
@@ -48,6 +50,7 @@ typedef struct LmSlot
 	/* what goes through the model now: ids[position .. n), wanted from first_wanted on */
 	const int32_t *ids;
 	int n;
+	int prefix; /* of the sequence */
 	int first_wanted;
 
 	/* in the present step */
@@ -76,6 +79,7 @@ struct LmMany
 	LmSession *session;
 	int n_sequences;
 	int n_rows; /* tokens that go through the model at once */
+	int n_outputs; /* rows of logits of a step */
 	/*
 	 * The session's own: of one sequence, which stays between requests, so that one that begins
 	 * with the tokens of the last one finds their keys and values computed.
@@ -86,13 +90,14 @@ struct LmMany
 	LmSequence *sequences; /* [n_sequences + 1] those of the slots, then the prefix's */
 	LmSlot *slots; /* [n_sequences] */
 	int32_t *prefix; /* [context] the beginning of most requests ... */
-	int n_prefix; /* ... a multiple of LM_PAGE; 0: nothing */
+	int n_prefix; /* ... whole pages, or all of a sequence's prefix; 0: nothing */
+	bool prefix_is_whole;
 	int32_t *prefix_past; /* [context] the tokens at its sequence's positions */
 	LmInput *inputs; /* [n_rows] */
 	LmManyRow *rows; /* [n_rows] */
 	LmCandidate *candidates; /* [threads, V]; alone: [V] */
 	void *workspace;
-	float *output; /* [n_rows, max(V, C)] logits or outputs of wanted rows */
+	float *output; /* [n_outputs, V] logits, or [n_rows, C] outputs, of wanted rows */
 	/* offsets in memory of the last three arrays, which hold nothing from step to step */
 	size_t scratch_begin;
 	size_t scratch_end;
@@ -136,6 +141,22 @@ lm_request_width(const LmRequest *request)
 
 	return searches && request->sampling.beams > 1 ? request->sampling.beams : 1;
 }
+
+/* Whether a generation puts the session's token in front of the prompt. */
+static inline bool
+lm_item_has_front(const LmMany *many, const LmRequest *request)
+{
+	return many->session->front >= 0 && !request->sampling.marked;
+}
+
+/*
+ * many_prefix.c: _find looks for the beginning that most requests share, _feed runs some more of
+ * it, before any request enters. _keep leaves a slot as much of its sequence as its ids agree with,
+ * or gives it the pages of the shared beginning where they hold more.
+ */
+void lm_prefix_find(LmMany *many);
+bool lm_prefix_feed(LmMany *many, LmError *error);
+void lm_prefix_keep(LmMany *many, LmSlot *slot);
 
 /*
  * many.c, for many_beams.c: _next sets the next ids that go through the model, _append adds text to

@@ -1,8 +1,7 @@
 /*
  * src/engine/serve/many_items.c
  *
- * Requests before they enter the model: their tokens, the length that they can reach, and the
- * prefix that most of them share.
+ * Requests before they enter the model: their tokens, and the length that they can reach.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +17,6 @@ static int pages_of_beams(const LmItem *item, int beams, bool fits);
 static int depth_of(const LmMany *many, const LmItem *item);
 static void sort_items(LmMany *many);
 static int compare_items(const void *a, const void *b);
-static void find_prefix(LmMany *many);
-static const LmItem *most_common(const LmMany *many, int at, int *count);
-static bool is_candidate(const LmItem *item, int at);
 
 bool
 lm_items_create(LmMany *many, LmError *error)
@@ -76,16 +72,9 @@ lm_items_encode(LmMany *many, LmError *error)
 	{
 		sort_items(many);
 		if (!many->is_alone)
-			find_prefix(many);
+			lm_prefix_find(many);
 	}
 	return true;
-}
-
-/* Whether a generation puts the session's token in front of the prompt. */
-static bool
-has_front(const LmMany *many, const LmRequest *request)
-{
-	return many->session->front >= 0 && !request->sampling.marked;
 }
 
 /* Whether a beam search has room at all. */
@@ -108,6 +97,16 @@ check_pages(const LmMany *many, const LmItem *item, LmError *error)
 			   many->requests[item->request].sampling.beams, item->n_pages, many->pages->n_pages);
 }
 
+static bool
+find_prefix(LmMany *many, LmItem *item, LmError *error)
+{
+	const LmRequest *request = &many->requests[item->request];
+
+	return lm_request_prefix(
+		&item->n_prefix, many->session, request,
+		request->task == LM_TASK_GENERATE ? item->tokens.count : item->n_skipped, error);
+}
+
 /* False for LM_ERR_STOPPED alone; every other error is the request's. */
 static bool
 encode(LmMany *many, int request, LmError *error)
@@ -124,7 +123,8 @@ encode(LmMany *many, int request, LmError *error)
 	}
 	if (check_width(many, &many->requests[request], &own) &&
 		lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
-						  &own))
+						  &own) &&
+		find_prefix(many, item, &own))
 	{
 		measure(many, item);
 		if (check_pages(many, item, &own))
@@ -157,10 +157,13 @@ measure(LmMany *many, LmItem *item)
 		 * The window begins with the token in front and the prompt. Logits are wanted of the
 		 * prompt's last token, and of the tokens before it that healing looks at.
 		 */
-		shareable = item->tokens.count + (has_front(many, request) ? 1 : 0);
+		shareable = item->tokens.count + (lm_item_has_front(many, request) ? 1 : 0);
 		shareable = item->tokens.count >= context ? 0 : shareable - (size_t) depth_of(many, item);
 	}
 	shareable -= shareable > 0 ? 1 : 0;
+	/* Keys and values of a prefix rest on all of it. */
+	if (item->n_prefix > 0)
+		shareable = item->n_prefix <= shareable ? item->n_prefix : 0;
 	positions = positions < context ? positions : context;
 	item->n_shareable = (int) (shareable < positions ? shareable : positions);
 	item->n_pages = (int) ((positions + LM_PAGE - 1) / LM_PAGE);
@@ -188,7 +191,7 @@ depth_of(const LmMany *many, const LmItem *item)
 
 	if (many->requests[item->request].sampling.heal)
 		lm_healing_plan(&healing, many->session, item->tokens.ids, item->tokens.count,
-						has_front(many, &many->requests[item->request]) ? 0 : 1);
+						lm_item_has_front(many, &many->requests[item->request]) ? 0 : 1);
 	return healing.depth;
 }
 
@@ -224,86 +227,4 @@ compare_items(const void *a, const void *b)
 	if (first->tokens.count != second->tokens.count)
 		return first->tokens.count > second->tokens.count ? -1 : 1;
 	return first->request < second->request ? -1 : 1;
-}
-
-/* The id at a position of the first window. */
-static int32_t
-id_at(const LmMany *many, const LmItem *item, int position)
-{
-	const LmRequest *request = &many->requests[item->request];
-	bool front = request->task == LM_TASK_GENERATE && has_front(many, request);
-
-	if (front && position == 0)
-		return many->session->front;
-	return item->tokens.ids[position - (front ? 1 : 0)];
-}
-
-static bool
-is_candidate(const LmItem *item, int at)
-{
-	return item->alive && item->n_shareable >= at + LM_PAGE;
-}
-
-static bool
-agree(const LmMany *many, const LmItem *a, const LmItem *b, int at)
-{
-	for (int i = at; i < at + LM_PAGE; i++)
-		if (id_at(many, a, i) != id_at(many, b, i))
-			return false;
-	return true;
-}
-
-/*
- * Finds the full pages with which more than half of all requests, at least two, begin. The prefix
- * of an earlier run is kept as far as it agrees; where these requests share none, it stays for the
- * next run.
- */
-static void
-find_prefix(LmMany *many)
-{
-	int n_prefix = 0, count = 0;
-
-	for (int i = 0; i < many->n; i++)
-		many->items[i].alive = !many->requests[i].done;
-	for (;;)
-	{
-		const LmItem *item = most_common(many, n_prefix, &count);
-
-		if (!item || count < 2 || 2 * count <= many->n)
-			break;
-		for (int i = n_prefix; i < n_prefix + LM_PAGE; i++)
-			many->prefix[i] = id_at(many, item, i);
-		for (int i = 0; i < many->n; i++)
-			many->items[i].alive = is_candidate(&many->items[i], n_prefix) &&
-								   agree(many, &many->items[i], item, n_prefix);
-		n_prefix += LM_PAGE;
-	}
-	if (n_prefix > 0)
-		many->n_prefix = n_prefix;
-}
-
-/*
- * An item with the majority's page at a position (Boyer and Moore 1991, "MJRTY"), if there is a
- * majority.
- */
-static const LmItem *
-most_common(const LmMany *many, int at, int *count)
-{
-	const LmItem *found = NULL;
-	int lead = 0;
-
-	for (int i = 0; i < many->n; i++)
-	{
-		const LmItem *item = &many->items[i];
-
-		if (!is_candidate(item, at))
-			continue;
-		if (lead == 0)
-			found = item;
-		lead += found == item || agree(many, found, item, at) ? 1 : -1;
-	}
-	*count = 0;
-	for (int i = 0; found && i < many->n; i++)
-		*count += is_candidate(&many->items[i], at) && agree(many, found, &many->items[i], at);
-	return found;
 }

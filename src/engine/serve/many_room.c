@@ -13,6 +13,7 @@
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 #define ALONE_ROWS 64 /* as LM_MANY_ROWS, of a session's own */
 
+static LmMany numbers_of(const LmConfig *config, int n_sequences);
 static bool memory(size_t *bytes, const LmConfig *checked, int n_threads, const LmMany *numbers,
 				   int n_pages, LmError *error);
 static void lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads);
@@ -24,8 +25,8 @@ bool
 lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_sequences, int n_pages,
 			   LmError *error)
 {
-	LmMany numbers = {.n_sequences = n_sequences, .n_rows = LM_MANY_ROWS};
 	LmConfig checked = *config;
+	LmMany numbers;
 
 	if (!lm_config_check(&checked, error))
 		return false;
@@ -36,15 +37,32 @@ lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_seque
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "%d pages of keys and values are fewer than one context has: %d", n_pages,
 					   pages_of_context(&checked));
+	numbers = numbers_of(&checked, n_sequences);
 	return memory(bytes, &checked, n_threads, &numbers, n_pages, error);
 }
 
 bool
 lm_alone_memory(size_t *bytes, const LmConfig *checked, int n_threads, LmError *error)
 {
-	LmMany numbers = {.n_sequences = 1, .n_rows = ALONE_ROWS, .is_alone = true};
+	LmMany numbers = numbers_of(checked, 0);
 
 	return memory(bytes, checked, n_threads, &numbers, pages_of_context(checked), error);
+}
+
+/*
+ * How many texts and rows; 0 texts: those of a session's own. A prefix goes through the model at
+ * once, beside the next tokens of the other texts.
+ */
+static LmMany
+numbers_of(const LmConfig *config, int n_sequences)
+{
+	bool is_alone = n_sequences == 0;
+	int rows = is_alone ? ALONE_ROWS : LM_MANY_ROWS, n = is_alone ? 1 : n_sequences;
+	LmMany numbers = {.n_sequences = n, .n_rows = rows, .n_outputs = rows, .is_alone = is_alone};
+
+	if (config->architecture != LM_DECODER && config->context + n > rows)
+		numbers.n_rows = config->context + n;
+	return numbers;
 }
 
 /* Bytes of the block, the pages, the sequences and the generations of a run. */
@@ -76,7 +94,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 {
 	size_t V = (size_t) config->vocabulary, C = (size_t) config->channels,
 		   T = (size_t) config->context, n = (size_t) many->n_sequences,
-		   rows = (size_t) many->n_rows;
+		   rows = (size_t) many->n_rows, outputs = (size_t) many->n_outputs * V;
 	int32_t *pasts;
 	double *sums;
 
@@ -94,7 +112,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 		lm_arena_take(arena, (many->is_alone ? 1 : (size_t) n_threads) * V, sizeof(LmCandidate));
 	many->workspace = lm_arena_take(
 		arena, lm_infer_workspace_for(config, many->n_rows, many->n_rows, n_threads), 1);
-	many->output = lm_arena_floats(arena, rows, V > C ? V : C);
+	many->output = lm_arena_floats(arena, 1, outputs > rows * C ? outputs : rows * C);
 	many->scratch_end = arena->used;
 	for (int i = 0; arena->base && i < many->n_sequences; i++)
 	{
@@ -113,20 +131,22 @@ pages_of_context(const LmConfig *config)
 LmMany *
 lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error)
 {
-	LmMany numbers = {.session = session, .n_sequences = n_sequences, .n_rows = LM_MANY_ROWS};
+	LmMany numbers = numbers_of(&session->config, n_sequences);
 	size_t bytes;
 
 	if (!lm_many_memory(&bytes, &session->config, lm_engine_threads(session->engine), n_sequences,
 						n_pages, error))
 		return NULL;
+	numbers.session = session;
 	return create(&numbers, n_pages, error);
 }
 
 LmMany *
 lm_alone_create(LmSession *session, LmError *error)
 {
-	LmMany numbers = {.session = session, .n_sequences = 1, .n_rows = ALONE_ROWS, .is_alone = true};
+	LmMany numbers = numbers_of(&session->config, 0);
 
+	numbers.session = session;
 	return create(&numbers, pages_of_context(&session->config), error);
 }
 

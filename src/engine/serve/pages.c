@@ -174,6 +174,7 @@ lm_sequence_fork(LmSequence *sequence, const LmSequence *other, LmPages *pages)
 		sequence->pages[i] = other->pages[i];
 		pages->references[other->pages[i]]++;
 	}
+	sequence->prefix = other->prefix;
 	sequence->n_pages = other->n_pages;
 	sequence->n_positions = other->n_positions;
 }

@@ -16,6 +16,7 @@
 
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
+static bool count_context(size_t *n, LmSession *session, LmBytes text, LmError *error);
 static bool finish_embedding(const LmReading *reading, LmRequest *request, LmError *error);
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
 static bool probabilities_of(float *probabilities, const LmModel *model, const double *features,
@@ -90,9 +91,49 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	return true;
 }
 
+bool
+lm_request_prefix(size_t *n_prefix, LmSession *session, const LmRequest *request, size_t n_prompt,
+				  LmError *error)
+{
+	bool marked = request->sampling.marked;
+	size_t n = n_prompt, n_first;
+
+	*n_prefix = 0;
+	if (session->config.architecture == LM_DECODER)
+		return true;
+	if (request->task == LM_TASK_CLASSIFY ||
+		(request->task == LM_TASK_EMBED && lm_session_has_prefixes(session)))
+		*n_prefix = SIZE_MAX;
+	if (!lm_session_has_prefixes(session) || !lm_task_wants_logits(request->task))
+		return true;
+	if (request->task == LM_TASK_GENERATE && session->front >= 0 && !marked)
+		n++;
+	if (marked)
+	{
+		if (!count_context(&n_first, session, request->prompt, error))
+			return false;
+		n = n_first < n ? n_first : n;
+	}
+	*n_prefix = n > 0 ? n - 1 : 0;
+	return true;
+}
+
+/* The ids of a marked text before the first that is learnt. */
+static bool
+count_context(size_t *n, LmSession *session, LmBytes text, LmError *error)
+{
+	LmTokens tokens = {0};
+	bool good = lm_marked_encode(session->tokenizer, &tokens, text.data, text.size, true, error);
+
+	for (*n = 0; good && *n < tokens.count && (tokens.ids[*n] & LM_ID_CONTEXT) != 0;)
+		++*n;
+	lm_tokens_free(lm_engine_host(session->engine), &tokens);
+	return good;
+}
+
 void
 lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
-				 const LmTokens *tokens, size_t n_skipped, double *sums)
+				 const LmTokens *tokens, size_t n_skipped, size_t n_prefix, double *sums)
 {
 	size_t size = (size_t) session->config.channels + LM_BAG_CHANNELS;
 
@@ -100,6 +141,7 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 						   .task = request->task,
 						   .ids = tokens->ids,
 						   .n = tokens->count,
+						   .n_prefix = n_prefix,
 						   .sums = sums};
 	reading->pooling = request->task == LM_TASK_EMBED ? request->pooling : LM_POOL_MEAN;
 	reading->n_inputs = tokens->count;
@@ -115,6 +157,13 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 	}
 	reading->n_done = reading->n_skipped;
 	memset(sums, 0, size * sizeof *sums);
+}
+
+/* How many of the inputs start .. end - 1 are among the first n. */
+static size_t
+prefix_within(size_t n, size_t start, size_t end)
+{
+	return n <= start ? 0 : (n < end ? n : end) - start;
 }
 
 bool
@@ -134,6 +183,7 @@ lm_reading_window(LmReading *reading)
 		reading->start = start;
 		reading->n_window = (int) (end - start);
 		reading->first_wanted = (int) (reading->n_done - start);
+		reading->prefix = (int) prefix_within(reading->n_prefix, start, end);
 		reading->n_done = end;
 		return true;
 	}

@@ -24,11 +24,13 @@ typedef struct LmReading
 	size_t n_inputs; /* those that go through the model: for a score all but the last */
 	size_t n_skipped; /* whose outputs nobody wants */
 	size_t n_done; /* after the window */
+	size_t n_prefix; /* inputs of the text that are its prefix */
 
 	/* the present window: inputs ids[start .. start + n_window), wanted from first_wanted on */
 	size_t start;
 	int n_window;
 	int first_wanted;
+	int prefix; /* of it */
 
 	LmScore score;
 	double *sums; /* [C + LM_BAG_CHANNELS], the caller's */
@@ -58,9 +60,19 @@ bool lm_continued_encode(LmSession *session, LmTokens *tokens, LmBytes prompt, b
 bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
 					   const LmRequest *request, LmError *error);
 
+/*
+ * How many of the first inputs of a request, the token in front among them, are its prefix: all
+ * before the one that predicts the first token after the prompt; of a conversation, after the part
+ * before its first answer. A text that is classified, or embedded by a model that has learnt
+ * prompts, is its prefix as a whole (SIZE_MAX). 0 in a decoder. n_prompt: as lm_request_encode
+ * counts n_skipped, for a generation all tokens. Errors of lm_tokenizer_encode.
+ */
+bool lm_request_prefix(size_t *n_prefix, LmSession *session, const LmRequest *request,
+					   size_t n_prompt, LmError *error);
+
 /* Begins before the first window. tokens and sums [C + LM_BAG_CHANNELS] must live until the end. */
 void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
-					  const LmTokens *tokens, size_t n_skipped, double *sums);
+					  const LmTokens *tokens, size_t n_skipped, size_t n_prefix, double *sums);
 bool lm_reading_window(LmReading *reading); /* the next one; false after the last */
 /* The token that input `row` of the window must predict. */
 int32_t lm_reading_target(const LmReading *reading, int row);

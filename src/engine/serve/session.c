@@ -85,6 +85,12 @@ lm_session_set_prompt(LmSession *session, const LmPromptTemplate *written)
 	session->prompt = *written;
 }
 
+void
+lm_session_set_prompted(LmSession *session, bool prompted)
+{
+	session->prompted = prompted;
+}
+
 LmMany *
 lm_session_many(LmSession *session)
 {

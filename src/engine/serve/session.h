@@ -40,10 +40,19 @@ struct LmSession
 	int n_ends;
 	LmPromptTemplate prompt; /* how prompts are written */
 
+	bool prompted; /* prompts are prefixes, in architectures that have them */
+
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;
 	struct LmMany *alone;
 };
+
+/* Whether prompts go through the model as prefixes (LmArchitecture). */
+static inline bool
+lm_session_has_prefixes(const LmSession *session)
+{
+	return session->prompted && session->config.architecture != LM_DECODER;
+}
 
 /*
  * Fills classes, unless they are filled already. It takes a millisecond for 50,000 tokens, which
