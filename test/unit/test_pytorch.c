@@ -3,7 +3,8 @@
  *
  * Logits, loss, gradients and ten or twenty steps of AdamW against PyTorch, on a packed batch with
  * unequal weights, also of an adapter (fixtures by test/reference/make_fixtures.py), of pairs
- * (preferences.py), and of models of Transformers (finetune.py).
+ * (preferences.py), of prefixes and encoders (architecture.py), and of models of Transformers
+ * (finetune.py).
  */
 #include "safetensors.h"
 #include "train_support.h"
@@ -15,6 +16,7 @@ read_batch(const Safetensors *file, const LmHost *host)
 {
 	size_t count = 0, n_values = 0;
 	const float *lengths_of_pairs = safetensors_find(file, "lengths", &count);
+	const float *prefixes = safetensors_find(file, "prefixes", &count);
 	const float *tokens = safetensors_find(file, "tokens", &count);
 	const float *targets = safetensors_find(file, "targets", &count);
 	const float *weights = safetensors_find(file, "weights", &count);
@@ -36,6 +38,7 @@ read_batch(const Safetensors *file, const LmHost *host)
 			batch.values[row] = values ? values[row] : 0;
 			batch.positions[row] = i;
 			batch.starts[row] = batch.n_tokens;
+			batch.prefixes[row] = batch.n_tokens + (prefixes ? (int) prefixes[sequence] : 0);
 			batch.examples[row] = sequence;
 		}
 		batch.n_tokens += length;
@@ -317,6 +320,20 @@ test_family(LmEngine *engine, const LmHost *host)
 	}
 }
 
+static void
+test_architectures(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = small_config();
+
+	config.vocabulary = 23;
+	config.architecture = LM_PREFIX;
+	test_fixture(engine, host, "test/fixtures/prefix.safetensors", &config);
+	config.architecture = LM_ENCODER_DECODER;
+	config.encoder_layers = 1;
+	config.qk_norm = true;
+	test_fixture(engine, host, "test/fixtures/encoder-decoder.safetensors", &config);
+}
+
 int
 main(void)
 {
@@ -336,6 +353,7 @@ main(void)
 	config.position = LM_SINUSOIDAL;
 	config.mlp = LM_GELU;
 	test_fixture(engine, &host, "test/fixtures/gpt2-erf-untied-sinusoidal.safetensors", &config);
+	test_architectures(engine, &host);
 	test_family(engine, &host);
 	lm_engine_stop(engine);
 	return done_testing();
