@@ -270,3 +270,11 @@ COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, intege
 	'continues a prompt, drawn token by token or, with beams, by a search for a probable text; returns the continuation only';
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
 	'continues many prompts together; the results are those of single calls';
+
+ALTER TABLE @extschema@.gpt_job_log ADD COLUMN measures jsonb;
+CREATE OR REPLACE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
+	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
+		l.tokens_per_second, l.at, l.measures
+	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON COLUMN @extschema@.gpt_train_log.measures IS 'other measures of the training''s task, such as preference_accuracy, by name';

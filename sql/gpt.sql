@@ -122,6 +122,7 @@ CREATE TABLE @extschema@.gpt_job_log (
 	grad_norm float8,
 	tokens_per_second float8,
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	measures jsonb,
 	PRIMARY KEY (job, step)
 );
 COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, one row every few seconds';
@@ -716,7 +717,7 @@ COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate 
 
 CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
-		l.tokens_per_second, l.at
+		l.tokens_per_second, l.at, l.measures
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL in rows without a validation';
@@ -729,6 +730,7 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.learning_rate IS 'learning rate of t
 COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient before clipping';
 COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'training speed in tokens per second';
 COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
+COMMENT ON COLUMN @extschema@.gpt_train_log.measures IS 'other measures of the training''s task, such as preference_accuracy, by name';
 
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
 	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;

@@ -72,6 +72,14 @@ typedef enum GptPublish
 } GptPublish;
 extern const char *gpt_publish_name(int number);
 
+/* Values of option "preference": how pairs of answers are learnt. */
+typedef enum GptPreference
+{
+	GPT_PREFERENCE_DPO,
+	GPT_PREFERENCE_ORPO,
+} GptPreference;
+extern const char *gpt_preference_name(int number);
+
 /* Values of option "family": a set of defaults for the architecture. */
 typedef enum GptFamily
 {

@@ -74,6 +74,8 @@ typedef struct GptTrainOptions
 	double grad_clip;
 	double dropout;
 	double label_smoothing;
+	int preference; /* GptPreference, or GPT_CHOSEN */
+	double beta;
 	int64 seed;
 	double validation_fraction;
 	const char *validation_query;

@@ -32,6 +32,7 @@ typedef struct GptCorpus
 	 */
 	bool prompted;
 	bool has_validation;
+	const GptTask *task; /* of the rows; NULL after gpt_corpus_open, as prompted is false */
 	GptCleanCounts cleaned; /* by option "clean"; zero where the token file was there already */
 	GptPromptForm prompt; /* how prompts are written */
 	const char *extras; /* of the version to make (store/model_extras.h), or NULL */

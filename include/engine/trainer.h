@@ -200,11 +200,10 @@ bool lm_trainer_likelihoods(float *values, LmTrainer *trainer, const LmBatch *ba
 							LmError *error);
 
 /*
- * The logarithms of the probabilities of all tokens after n_rows rows from first_row on of the
- * batch that was evaluated last, or whose likelihoods were computed last: out [n_rows, vocabulary].
+ * The logarithms of the probabilities of all tokens after n rows of the batch that was evaluated
+ * last, or whose likelihoods were computed last: out [n, vocabulary].
  */
-bool lm_trainer_log_probs(float *out, LmTrainer *trainer, int first_row, int n_rows,
-						  LmError *error);
+bool lm_trainer_log_probs(float *out, LmTrainer *trainer, const int *rows, int n, LmError *error);
 
 /* Logits of every row, for tests: out [n_tokens, vocabulary]. */
 bool lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError *error);

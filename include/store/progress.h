@@ -21,6 +21,7 @@ typedef struct GptLogRow
 	double grad_norm;
 	double tokens_per_second;
 	TimestampTz at;
+	char measures[320]; /* an object of JSON; empty is NULL */
 } GptLogRow;
 
 #define GPT_LOG_BATCH 64

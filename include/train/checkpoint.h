@@ -9,7 +9,8 @@
  *   section: | kind: uint32 | crc32c: uint32, of kind, size and bytes | size: uint64 | bytes |
  *
  * The sections are: corpus, plan, tokenizer.json; and once a step has been done: state, parameters,
- * both moments, and the best parameters where they are not the present ones. Numbers are in the
+ * both moments, the best parameters where they are not the present ones, and what is kept of the
+ * base. Numbers are in the
  * machine's own form: the file never leaves it.
  */
 #ifndef GPT_CHECKPOINT_H
@@ -39,12 +40,13 @@ typedef struct GptCheckpoint
 
 /*
  * Replaces the run's checkpoint; an interrupted or failed write leaves the old one. The caller has
- * set tokenizer, corpus, plan and machine. trainer: NULL if there are no weights yet. best: the
- * weights that keep_best has put aside, or NULL. Calls gpt_progress_tick after each megabyte.
- * Errors name the file.
+ * set tokenizer, corpus, plan and machine. trainer: NULL if there are no weights yet, nor a
+ * reference. best: the weights that keep_best has put aside, or NULL. Calls gpt_progress_tick after
+ * each megabyte. Errors name the file.
  */
 extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer,
-								 const float *best, GptProgress *progress);
+								 const float *best, const GptReference *reference,
+								 GptProgress *progress);
 
 /*
  * Opens the run's checkpoint and reads it up to the weights. NULL if there is none, or another
@@ -53,11 +55,11 @@ extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *tra
 extern GptCheckpoint *gpt_checkpoint_open(const pg_uuid_t *run_id);
 
 /*
- * Reads the weights into the trainer, and the best ones into `best`, which the caller allocates if
- * state.has_best. _close closes the file and frees the checkpoint.
+ * Reads the weights into the trainer, the best ones into `best`, which the caller allocates if
+ * state.has_best, and the reference. _close closes the file and frees the checkpoint.
  */
 extern void gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
-										GptProgress *progress);
+										const GptReference *reference, GptProgress *progress);
 extern void gpt_checkpoint_close(GptCheckpoint *checkpoint);
 
 /*

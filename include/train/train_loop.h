@@ -12,6 +12,13 @@
 #include "store/progress.h"
 #include "train/train_plan.h"
 
+/* What the objective of a training reports of a validation beside its loss. */
+typedef struct GptFigures
+{
+	double values[LM_MAX_FIGURES];
+	double divergence; /* from the base, nats a token; NaN: not measured */
+} GptFigures;
+
 /*
  * The state of a training besides weights, moments, plan and corpus. A checkpoint stores its bytes.
  */
@@ -38,11 +45,25 @@ typedef struct GptTrainState
 	LmLossSample sample; /* of the last validation */
 	double validation_loss;
 	double validation_bits_per_byte;
+	/* of the objective (lm_trainer_figure_names): sums since the last row of the log, and means */
+	double figure_sums[LM_MAX_FIGURES];
+	GptFigures figures; /* of the last validation */
 	bool has_best; /* weights have been put aside; the following are theirs */
 	double best_training_loss;
 	double best_validation_loss;
 	double best_bits_per_byte;
+	GptFigures best_figures;
 } GptTrainState;
+
+/*
+ * What the base says, kept for the whole training: a log-likelihood for each window, then rows of
+ * logarithms of probabilities, as the plan has them.
+ */
+typedef struct GptReference
+{
+	float *values; /* NULL: nothing is kept */
+	size_t count;
+} GptReference;
 
 /* Where a training begins, and what it saves on its way. Any function may be NULL. */
 typedef struct GptTrainHooks
@@ -50,13 +71,15 @@ typedef struct GptTrainHooks
 	void *context;
 
 	/*
-	 * Called before the first step: may replace the initial weights, moments and state; allocates
-	 * *best if state->has_best.
+	 * Called before the first step: may replace the initial weights, moments, state and reference;
+	 * allocates *best if state->has_best.
 	 */
-	void (*restore)(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
+	void (*restore)(void *context, GptTrainState *state, LmTrainer *trainer, float **best,
+					const GptReference *reference);
 
 	/* Called before the first step, and after each step and its validation. */
-	void (*save)(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
+	void (*save)(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
+				 const GptReference *reference);
 } GptTrainHooks;
 
 /*
@@ -103,6 +126,8 @@ typedef struct GptTrainResult
 	double loss; /* of the weights to publish; NaN: none */
 	double validation_loss;
 	double validation_bits_per_byte;
+	const char *const *figure_names; /* of the figures; NULL after the last */
+	GptFigures figures; /* NaN: not measured */
 	double tokens_per_second;
 } GptTrainResult;
 

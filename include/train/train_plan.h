@@ -23,6 +23,13 @@ typedef struct GptTrainPlan
 	int labels; /* of the corpus, for config ... */
 	bool multi_label; /* ... as this */
 	GptNumbers numbers; /* of regression; otherwise its scale is 0 */
+	int group; /* windows that belong together, at least so many are in a micro-batch */
+	/*
+	 * what is kept of the base: a log-likelihood for each window of DPO, and the probabilities of
+	 * all tokens after so many rows of the validation; 0: nothing
+	 */
+	int64 reference_windows;
+	int reference_rows;
 	LmTrainOptions training; /* max_tokens, steps, rates ... */
 	int n_threads;
 	/* estimate of the tokens that fit into the time; 0: not known */

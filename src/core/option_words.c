@@ -24,6 +24,7 @@ GPT_WORDS(gpt_trained_kind_name, [GPT_TRAINED_BPE] = "bpe", [GPT_TRAINED_CHARS] 
 GPT_WORDS(gpt_dedup_name, [GPT_DEDUP_NONE] = "none", [GPT_DEDUP_EXACT] = "exact",
 		  [GPT_DEDUP_NEAR] = "near");
 GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");
+GPT_WORDS(gpt_preference_name, [GPT_PREFERENCE_DPO] = "dpo", [GPT_PREFERENCE_ORPO] = "orpo");
 GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern");
 GPT_WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora");
 GPT_WORDS(gpt_base_type_name, [GPT_BASE_FLOAT32] = "float32", [GPT_BASE_BFLOAT16] = "bfloat16",

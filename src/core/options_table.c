@@ -148,7 +148,14 @@ const GptOption gpt_options_table[] = {
 	NUMBER(BOTH, label_smoothing, "0", 0, 0.9,
 		   "share of each target's probability that is spread over the vocabulary, or over the "
 		   "labels; with several labels a row, over yes and no of each; reported losses exclude "
-		   "smoothing"),
+		   "smoothing; of dpo the share of pairs believed to be swapped, below 0.5"),
+	WORD(BOTH, preference, "auto", gpt_preference_name,
+		 "how columns prompt, chosen and rejected are learnt: dpo prefers the chosen answers and "
+		 "keeps the model near the version that it starts from; orpo also learns to write them, "
+		 "and needs no such version; auto is orpo in gpt_train and dpo in gpt_finetune"),
+	NUMBER(BOTH, beta, "0.1", 1e-6, 1000,
+		   "of dpo, how firmly the model stays near its base; of orpo, the weight of the "
+		   "preference beside the loss of the chosen answers"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
 		   "share of the rows, and of their text, that the job holds out to measure the loss"),

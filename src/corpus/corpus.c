@@ -130,6 +130,7 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		gpt_spool_bytes(spool, GPT_SIDE_TRAIN) + gpt_spool_bytes(spool, GPT_SIDE_VALIDATION);
 
 	corpus->prompted = gpt_spool_prompted(spool);
+	corpus->task = gpt_spool_task(spool);
 	corpus->prompt = gpt_prompt_form_choose(options, given, spool);
 
 	corpus->facts = gpt_facts_collect(spool, progress);
@@ -167,6 +168,13 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	corpus->counts.tokens = corpus->dataset.header->n_tokens;
 	corpus->counts.held_out = gpt_spool_side_documents(spool, GPT_SIDE_VALIDATION);
 	corpus->note = note_of(corpus, spool);
+	if (file.n_cut > 0)
+		corpus->note = add_remark(
+			corpus->note,
+			psprintf("the texts of " INT64_FORMAT
+					 " rows are longer than the context of %d tokens: the beginning of the prompt "
+					 "and the end of the answer are left out",
+					 file.n_cut, corpus->dataset.context));
 	gpt_spool_free(spool);
 	return corpus;
 }

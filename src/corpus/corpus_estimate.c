@@ -44,6 +44,7 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 	corpus->counts.bytes = corpus->facts->bytes.sum;
 	corpus->counts.held_out = gpt_spool_side_documents(spool, GPT_SIDE_VALIDATION);
 	corpus->prompted = gpt_spool_prompted(spool);
+	corpus->task = gpt_spool_task(spool);
 	corpus->prompt = gpt_prompt_form_choose(options, NULL, spool);
 
 	share = SAMPLE_SIZE / (double) corpus->facts->side_bytes[GPT_SIDE_TRAIN];

@@ -14,6 +14,7 @@
 
 #include "core/compat.h"
 #include "corpus/source_role.h"
+#include "store/catalog.h"
 
 void
 gpt_source_label_equality(GptLabelEquality *equality, const GptSourceShape *shape)
@@ -95,6 +96,8 @@ gpt_source_check_learnt(const GptSourceShape *shape)
 {
 	const GptTask *task = shape->task;
 
+	if (strcmp(task->name, GPT_TASK_PREFERENCE) == 0)
+		return;
 	if (gpt_task_has(task, GPT_TEXT_OTHER))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("columns of %s cannot be trained on yet", task->name)));

@@ -99,6 +99,7 @@ gpt_token_file_write(int64 *unpredicted, GptTokenFileOptions *options, GptSpool 
 		write_labels(&writer, labels);
 	finish_file(&writer);
 	options->file = writer.file;
+	options->n_cut = writer.n_cut;
 	*unpredicted = writer.n_unpredicted;
 	return context;
 }

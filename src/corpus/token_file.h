@@ -26,6 +26,7 @@ typedef struct GptTokenFileOptions
 	uint64 seed;
 	int n_threads; /* 0: encodes in the thread of the process */
 	File file; /* in the end, where there is no run */
+	int64 n_cut; /* in the end, rows of several parts that lose tokens beyond the context */
 	int context; /* 0: chosen from the lengths of the documents */
 	bool is_finetune; /* what is chosen may then be longer */
 	LmPromptTemplate prompt; /* how prompts are written */

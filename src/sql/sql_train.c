@@ -24,6 +24,7 @@
 #include "store/model_extras.h"
 #include "train/train_architecture.h"
 #include "train/train_base.h"
+#include "train/train_objective.h"
 #include "train/train_plan.h"
 
 PG_FUNCTION_INFO_V1(gpt_train);
@@ -156,6 +157,7 @@ check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *o
 
 	gpt_source_check(shape, query, GPT_SOURCE_TRAIN, options->watermark);
 	gpt_source_check_learnt(shape);
+	gpt_objective_check(options, shape->task);
 	if (!options->shuffle && !shape->ordered)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -152,8 +152,10 @@ write_log_row(GptStatement *statement, int64 job, const GptLogRow *row)
 	gpt_statement_add_real(statement, row->grad_norm);
 	gpt_statement_add_real(statement, row->tokens_per_second);
 	gpt_statement_add(statement, TIMESTAMPTZOID, TimestampTzGetDatum(row->at));
+	gpt_statement_add_text(statement, row->measures);
 	gpt_statement_change(statement, 1,
 						 "INSERT INTO %s.gpt_job_log (job, step, loss, validation_loss, "
 						 "validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, "
-						 "at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+						 "at, measures) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+						 "CAST(nullif($10, '') AS pg_catalog.jsonb))");
 }

@@ -39,6 +39,7 @@ typedef enum Kind
 	KIND_MOMENTS1,
 	KIND_MOMENTS2,
 	KIND_BEST,
+	KIND_REFERENCE,
 	KIND_END,
 } Kind;
 
@@ -92,7 +93,7 @@ pg_noreturn static void raise_corrupted(const pg_uuid_t *run_id, const char *det
 
 void
 gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
-					 GptProgress *progress)
+					 const GptReference *reference, GptProgress *progress)
 {
 	Writer writer = {.checkpoint = checkpoint, .progress = progress};
 	GptTrainPlan plan = checkpoint->plan;
@@ -116,6 +117,9 @@ gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const 
 			write_section(&writer, moment_kinds[i], lm_trainer_moments(trainer, i), size);
 		if (best != NULL)
 			write_section(&writer, KIND_BEST, best, size);
+		if (reference->count > 0)
+			write_section(&writer, KIND_REFERENCE, reference->values,
+						  reference->count * sizeof(float));
 	}
 	write_section(&writer, KIND_END, NULL, 0);
 	FileClose(writer.file);
@@ -278,7 +282,7 @@ gpt_checkpoint_open(const pg_uuid_t *run_id)
 
 void
 gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
-							GptProgress *progress)
+							const GptReference *reference, GptProgress *progress)
 {
 	uint64 size = lm_trainer_table(trainer)->total * sizeof(float);
 
@@ -287,6 +291,9 @@ gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float
 		read_section(checkpoint, moment_kinds[i], lm_trainer_moments(trainer, i), size, progress);
 	if (checkpoint->state.has_best)
 		read_section(checkpoint, KIND_BEST, best, size, progress);
+	if (reference->count > 0)
+		read_section(checkpoint, KIND_REFERENCE, reference->values,
+					 reference->count * sizeof(float), progress);
 	read_section(checkpoint, KIND_END, NULL, 0, progress);
 }
 

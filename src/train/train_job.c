@@ -17,6 +17,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -37,6 +39,7 @@
 #include "train/train_base.h"
 #include "train/train_job.h"
 #include "train/train_loop.h"
+#include "train/train_objective.h"
 #include "train/train_plan.h"
 #include "train/train_report.h"
 #include "train/train_save.h"
@@ -68,6 +71,7 @@ static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
 						const GptTrainOptions *options, const GptCorpus *corpus);
 static void publish_version(void *argument);
 static const char *note_of_choice(const GptTrainResult *result);
+static const char *note_of_figures(const GptTrainResult *result);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
 
 void
@@ -108,6 +112,14 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	{
 		end_without_rows(job);
 		return;
+	}
+	if (base != NULL && base->step > 0 && corpus->task != NULL &&
+		gpt_objective_has_reference(gpt_objective_of(options, corpus->task)))
+	{
+		/* Its own partial version is not the base that it is compared with. */
+		base = gpt_train_base_find(job, options, false);
+		step = 0;
+		record_start(job, step, true);
 	}
 	if (options->chat_template != NULL)
 		corpus->extras = gpt_extras_with_chat(corpus->extras, options->chat_template,
@@ -321,6 +333,8 @@ publish_version(void *argument)
 	gpt_job_add_report(job->number, gpt_json_finish(&report));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
 	gpt_job_set_overfit(job->number, result->overfit_since);
+	if (note_of_figures(result) != NULL)
+		gpt_job_add_note(job->number, note_of_figures(result));
 	if (note_of_choice(result) != NULL)
 		gpt_job_add_note(job->number, note_of_choice(result));
 	gpt_publish_success(job);
@@ -343,6 +357,25 @@ note_of_choice(const GptTrainResult *result)
 							result->best_step, GPT_BEST_ERRORS);
 	}
 	elog(ERROR, "kind of choice %d is unknown", (int) result->choice);
+}
+
+/* What was measured on the validation rows beside the loss; NULL where there is nothing. */
+static const char *
+note_of_figures(const GptTrainResult *result)
+{
+	StringInfoData note;
+
+	if (result->figure_names[0] == NULL || isnan(result->figures.values[0]))
+		return NULL;
+	initStringInfo(&note);
+	appendStringInfoString(&note, "the validation rows have");
+	for (int i = 0; result->figure_names[i] != NULL; i++)
+		appendStringInfo(&note, "%s %s %.4g", i > 0 ? "," : "", result->figure_names[i],
+						 result->figures.values[i]);
+	if (!isnan(result->figures.divergence))
+		appendStringInfo(&note, "; the KL divergence from the base is %.3g nats a token there",
+						 result->figures.divergence);
+	return note.data;
 }
 
 /* The part of the note that names the option which ended the training. */

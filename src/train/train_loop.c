@@ -78,6 +78,9 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 								(double) Max(1, GetCurrentTimestamp() - training.started_at);
 	gpt_train_measures(&result->loss, &result->validation_loss, &result->validation_bits_per_byte,
 					   &training.state);
+	result->figure_names = lm_trainer_figure_names(training.trainer);
+	result->figures =
+		training.state.has_best ? training.state.best_figures : training.state.figures;
 	gpt_progress_flush(progress);
 	finish(&training);
 }
@@ -163,12 +166,16 @@ start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
 	training->state.best_loss = INFINITY;
 	training->state.validation_loss = get_float8_nan();
 	training->state.validation_bits_per_byte = get_float8_nan();
+	for (int i = 0; i < LM_MAX_FIGURES; i++)
+		training->state.figures.values[i] = get_float8_nan();
+	training->state.figures.divergence = get_float8_nan();
 	training->trainer =
 		lm_trainer_create(gpt_plan_engine(plan), &plan->config, &plan->training, &error);
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
 
-	training->reader = lm_reader_create(gpt_plan_engine(plan), &corpus->dataset, plan->accumulate,
+	gpt_training_allocate_reference(training);
+	training->reader = lm_reader_create(gpt_plan_engine(plan), &training->dataset, plan->accumulate,
 										plan->training.max_tokens, plan->batch_size, &error);
 	if (training->reader == NULL)
 		gpt_bridge_raise(&error);
@@ -186,7 +193,8 @@ begin(GptTraining *training, const GptTrainHooks *hooks, TimestampTz job_started
 	GptProgress *progress = training->progress;
 
 	if (hooks->restore != NULL)
-		hooks->restore(hooks->context, state, training->trainer, &training->best);
+		hooks->restore(hooks->context, state, training->trainer, &training->best,
+					   &training->reference);
 	training->started_at = GetCurrentTimestamp() - state->microseconds;
 	training->logged_at = GetCurrentTimestamp();
 	gpt_train_clock_start(&training->clock, training->plan->total_time, job_started_at,
@@ -195,6 +203,8 @@ begin(GptTraining *training, const GptTrainHooks *hooks, TimestampTz job_started
 	progress->step = state->step;
 	progress->validation_loss = state->validation_loss;
 	progress->validation_bits_per_byte = state->validation_bits_per_byte;
+	if (state->step == 0)
+		gpt_training_refer(training);
 	gpt_progress_phase(progress, "training");
 	if (state->step == 0 && training->corpus->has_validation)
 	{
@@ -211,7 +221,8 @@ save(GptTraining *training, const GptTrainHooks *hooks)
 	training->state.microseconds = GetCurrentTimestamp() - training->started_at;
 	training->state.used_time = GetCurrentTimestamp() - training->clock.job_started_at;
 	if (hooks->save != NULL)
-		hooks->save(hooks->context, &training->state, training->trainer, training->best);
+		hooks->save(hooks->context, &training->state, training->trainer, training->best,
+					&training->reference);
 }
 
 /* The trainer stays. */
@@ -220,6 +231,8 @@ finish(GptTraining *training)
 {
 	lm_reader_free(training->reader);
 	lm_batch_free(&training->validation, training->host);
+	if (training->reference.values != NULL)
+		pfree(training->reference.values);
 }
 
 /* ---- Steps -------------------------------------------------------------- */
@@ -307,6 +320,8 @@ note_step(GptTraining *training)
 	state->step++;
 	state->loss_sum += state->last.loss;
 	state->loss_steps++;
+	for (int i = 0; i < LM_MAX_FIGURES; i++)
+		state->figure_sums[i] += state->last.figures[i];
 	state->window_sum += state->last.loss;
 	state->window_steps++;
 	state->tokens += state->last.tokens;
@@ -355,7 +370,9 @@ log_row(GptTraining *training, bool validated)
 		.at = now,
 	};
 
+	gpt_training_measures(row.measures, sizeof(row.measures), training, validated);
 	gpt_progress_log(progress, &row);
+	MemSet(training->state.figure_sums, 0, sizeof(training->state.figure_sums));
 	training->state.loss_sum = 0;
 	training->state.loss_steps = 0;
 	training->state.tokens = 0;

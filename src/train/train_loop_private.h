@@ -10,12 +10,25 @@
 #include "train/train_clock.h"
 #include "train/train_loop.h"
 
+/* A measurement of the divergence from the base. */
+typedef struct GptDivergence
+{
+	int64 stride; /* every so many rows one is measured */
+	int64 n_seen;
+	int n_done; /* rows measured before this batch, ... */
+	int n_rows; /* ... and in it */
+	int *rows; /* NULL: nothing is measured */
+	float *log_probs; /* [n_rows, vocabulary] */
+	double sum;
+} GptDivergence;
+
 /* All that a training has at hand between its steps. */
 typedef struct GptTraining
 {
 	const GptTrainPlan *plan;
 	const GptCorpus *corpus;
 	GptProgress *progress;
+	LmDataset dataset; /* of the corpus, with references */
 	LmTrainer *trainer;
 	const LmHost *host;
 	LmReader *reader;
@@ -24,6 +37,10 @@ typedef struct GptTraining
 	/* of the negative logarithms of the batches measured so far, and of their weights */
 	double validation_sum;
 	double validation_weight;
+	double validation_figures[LM_MAX_FIGURES]; /* sums, as these */
+	GptReference reference;
+	float *likelihoods; /* of the windows of a batch, while the base is read */
+	GptDivergence divergence;
 	GptTrainState state;
 	float *best; /* weights of the best validation, where they are kept */
 	TimestampTz logged_at;
@@ -51,10 +68,31 @@ extern bool gpt_training_compute(GptTraining *training, void (*what)(void *work)
 /* Measures the loss on held-out windows, up to the token limit of the plan. */
 extern void gpt_training_validate(GptTraining *training);
 
+/* Means of the figures since the last row of the log and, where it is one, of the validation. */
+extern void gpt_training_measures(char *text, size_t size, const GptTraining *training,
+								  bool validated);
+
 /* Keeps the weights when they are the best so far; false when training should end. */
 extern bool gpt_training_keep_best(GptTraining *training);
 
 /* Chooses between the best and the last weights. */
 extern GptTrainChoice gpt_training_choose(GptTraining *training);
+
+/* ---- src/train/train_reference.c ----------------------------------------------- */
+
+/* Allocates what the plan keeps of the base; sets the dataset of the training. */
+extern void gpt_training_allocate_reference(GptTraining *training);
+
+/* Fills it from the present weights, which are the base's. */
+extern void gpt_training_refer(GptTraining *training);
+
+/*
+ * The divergence of the present weights from the base, measured on the rows that are kept: _begin,
+ * then _add for each batch of a validation after its evaluation, then _end, which returns NaN where
+ * none are kept.
+ */
+extern void gpt_training_diverge_begin(GptTraining *training);
+extern void gpt_training_diverge_add(GptTraining *training);
+extern double gpt_training_diverge_end(GptTraining *training);
 
 #endif /* GPT_TRAIN_LOOP_PRIVATE_H */

@@ -26,6 +26,7 @@
 #include "train/train_loop.h"
 #include "store/weights.h"
 #include "train/train_architecture.h"
+#include "train/train_objective.h"
 #include "train/train_plan.h"
 
 #define DEFAULT_MINUTES 10.0
@@ -56,8 +57,14 @@
 /* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
 #define SMALLEST_CONTEXT 64
+/* bytes of the base's probabilities that are kept to measure how far a preference leads from it */
+#define REFERENCE_SIZE (8 * 1024 * 1024)
+#define LEAST_REFERENCE_ROWS 16
+#define MOST_REFERENCE_ROWS 1024
 #define SMALLEST_VOCABULARY 257
 
+static void plan_reference(GptTrainPlan *plan, const GptTrainOptions *options,
+						   const GptCorpus *corpus, int vocabulary);
 static bool time_decides(const GptTrainOptions *options);
 static double seconds_of_job(const GptTrainOptions *options);
 static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
@@ -195,10 +202,14 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	if (corpus->dataset.header->numbers != 0)
 		plan->numbers = (GptNumbers){(float) corpus->dataset.header->mean,
 									 (float) corpus->dataset.header->scale};
+	plan->group = (int) corpus->dataset.header->group;
 	plan->n_threads = gpt_settings_train_threads(options->threads);
 	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
+	plan->training.objective = gpt_objective_of(options, corpus->task);
+	plan->training.beta = options->beta;
+	plan_reference(plan, options, corpus, vocabulary);
 	plan->validation_interval = PG_INT64_MAX;
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 	if (time_decides(options))
@@ -221,6 +232,22 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	}
 	else
 		plan->epochs_given = options->steps == GPT_CHOSEN || plan->training.steps < options->steps;
+}
+
+/* DPO compares each window with the base; any preference is measured by how far it leads. */
+static void
+plan_reference(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+			   int vocabulary)
+{
+	const LmDatasetHeader *header = corpus->dataset.header;
+	int most = REFERENCE_SIZE / (int) sizeof(float) / vocabulary;
+
+	if (!gpt_objective_has_reference(plan->training.objective))
+		return;
+	if (plan->training.objective == LM_OBJECTIVE_DPO)
+		plan->reference_windows = (int64) (header->n_train_windows + header->n_validation_windows);
+	if (options->is_finetune && corpus->has_validation)
+		plan->reference_rows = Min(MOST_REFERENCE_ROWS, Max(LEAST_REFERENCE_ROWS, most));
 }
 
 /* ---- Time --------------------------------------------------------------- */
@@ -398,9 +425,11 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 			? options->warmup_steps
 			: Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
-		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ? 0.0f
-							   : plan->epochs <= 5								   ? 0.1f
-																				   : 0.2f;
+		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ||
+									   gpt_objective_has_reference(training->objective)
+								   ? 0.0f
+							   : plan->epochs <= 5 ? 0.1f
+												   : 0.2f;
 	plan->patience = options->patience != GPT_CHOSEN ? options->patience
 					 : options->steps == GPT_CHOSEN	 ? DEFAULT_PATIENCE
 													 : 0;

@@ -20,10 +20,12 @@
 
 #define LOCK_WAIT_MS 100 /* to publish a partial version */
 
-static void restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best);
-static void save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best);
+static void restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best,
+					const GptReference *reference);
+static void save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
+				 const GptReference *reference);
 static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
-							 const float *best);
+							 const float *best, const GptReference *reference);
 static void publish_version(void *argument);
 static void publish_partial(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
 							const float *best);
@@ -60,7 +62,8 @@ gpt_train_saver_hooks(GptTrainSaver *saver)
  * Start of the loop: weights come from the checkpoint, else from the base, else stay initialised.
  */
 static void
-restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
+restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best,
+		const GptReference *reference)
 {
 	GptTrainSaver *saver = context;
 
@@ -73,7 +76,7 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best)
 		if (state->has_best)
 			*best = MemoryContextAllocHuge(CurrentMemoryContext,
 										   lm_trainer_table(trainer)->total * sizeof(float));
-		gpt_checkpoint_read_weights(saver->from, trainer, *best, saver->progress);
+		gpt_checkpoint_read_weights(saver->from, trainer, *best, reference, saver->progress);
 	}
 	else if (saver->base != NULL)
 	{
@@ -95,18 +98,19 @@ is_due(TimestampTz since, int seconds)
 
 /* End of a step: writes a checkpoint or publishes a partial version when its interval is over. */
 static void
-save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best)
+save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
+	 const GptReference *reference)
 {
 	GptTrainSaver *saver = context;
 
 	if (state->step == 0)
 	{
-		gpt_checkpoint_write(&saver->next, NULL, NULL, saver->progress);
+		gpt_checkpoint_write(&saver->next, NULL, NULL, reference, saver->progress);
 		return;
 	}
 	if (is_due(saver->saved_at, gpt_checkpoint_interval))
 	{
-		write_checkpoint(saver, state, trainer, best);
+		write_checkpoint(saver, state, trainer, best, reference);
 		saver->saved_at = GetCurrentTimestamp();
 	}
 	if (gpt_publish_interval > 0 && is_due(saver->published_at, gpt_publish_interval))
@@ -119,13 +123,13 @@ save(void *context, const GptTrainState *state, LmTrainer *trainer, const float 
 /* The row learns of it after the file: a job that gets this far has not been tried in vain. */
 static void
 write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
-				 const float *best)
+				 const float *best, const GptReference *reference)
 {
 	GptTransaction transaction;
 
 	gpt_progress_phase(saver->progress, "writing a checkpoint");
 	saver->next.state = *state;
-	gpt_checkpoint_write(&saver->next, trainer, best, saver->progress);
+	gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
 	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	gpt_job_set_checkpoint(saver->job->number, state->step);
 	gpt_transaction_commit(&transaction);

@@ -275,6 +275,10 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 	if (!lm_param_total(&total, &plan->config) ||
 		!lm_trainer_memory(&size, &plan->config, &training, plan->n_threads, &error) ||
 		!lm_size_add(&size, size, FIXED_MEMORY) ||
+		!lm_size_add(&size, size,
+					 ((size_t) plan->reference_windows +
+					  2 * (size_t) plan->reference_rows * (size_t) plan->config.vocabulary) *
+						 sizeof(float)) ||
 		!lm_size_add(&size, size, plan->keep_best ? total * sizeof(float) : 0) ||
 		!lm_size_add(&size, size, (size_t) tokens * batch_row * (2 * (size_t) accumulate + 1)))
 		return SIZE_MAX;
@@ -309,13 +313,14 @@ batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 	int wanted = tokens_of_step(plan);
 	bool batch_given = options->batch_size != GPT_CHOSEN;
 	bool accumulate_given = options->accumulate != GPT_CHOSEN;
+	int fewest = Max(plan->group, 1);
 	int batch_size =
-		batch_given ? (int) options->batch_size : Max(1, Min(wanted, MICRO_BATCH) / context);
+		batch_given ? (int) options->batch_size : Max(fewest, Min(wanted, MICRO_BATCH) / context);
 	int accumulate = accumulate_given ? (int) options->accumulate : 1;
 
 	if (!batch_given && !accumulate_given)
 		accumulate = Max(1, wanted / (batch_size * context));
-	while (!batch_given && batch_size > 1 && batch_size / 2 * context >= least &&
+	while (!batch_given && batch_size / 2 >= fewest && batch_size / 2 * context >= least &&
 		   memory_of(plan, batch_size, accumulate) > (size_t) gpt_settings_max_memory())
 	{
 		batch_size = batch_size / 2;

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "lib/stringinfo.h"
 #include "utils/float.h"
 #include "utils/timestamp.h"
 
@@ -40,16 +41,21 @@ gpt_training_validate(GptTraining *training)
 
 	training->validation_sum = 0;
 	training->validation_weight = 0;
+	MemSet(training->validation_figures, 0, sizeof(training->validation_figures));
+	gpt_training_diverge_begin(training);
 	MemSet(&training->state.sample, 0, sizeof(LmLossSample));
 	while (more && tokens < training->plan->validation_tokens)
 	{
-		if (!lm_dataset_validation(batch, &next, &more, &training->corpus->dataset,
+		if (!lm_dataset_validation(batch, &next, &more, &training->dataset,
 								   training->plan->training.max_tokens, &error))
 			gpt_bridge_raise(&error);
 		while (!gpt_training_compute(training, evaluate_apart, &error))
 			gpt_bridge_retry(&error);
 		lm_loss_sample_add(&training->state.sample, batch, lm_trainer_nll(training->trainer),
 						   training->corpus->counts.held_out == 0);
+		for (int i = 0; i < LM_MAX_FIGURES; i++)
+			training->validation_figures[i] += lm_trainer_figures(training->trainer)[i];
+		gpt_training_diverge_add(training);
 		tokens += batch->n_tokens;
 		gpt_progress_tick(training->progress);
 	}
@@ -59,7 +65,11 @@ gpt_training_validate(GptTraining *training)
 							   training->state.step),
 						errhint("Lower option \"learning_rate\".")));
 	training->state.validation_loss = training->validation_sum / training->validation_weight;
-	training->state.validation_bits_per_byte = header->n_labels > 0
+	for (int i = 0; i < LM_MAX_FIGURES; i++)
+		training->state.figures.values[i] =
+			training->validation_figures[i] / training->validation_weight;
+	training->state.figures.divergence = gpt_training_diverge_end(training);
+	training->state.validation_bits_per_byte = header->n_labels > 0 || header->group > 1
 												   ? get_float8_nan()
 												   : training->state.validation_loss / M_LN2 *
 														 (double) header->validation_counted /
@@ -105,7 +115,36 @@ gpt_training_keep_best(GptTraining *training)
 	state->best_training_loss = window_loss;
 	state->best_validation_loss = state->validation_loss;
 	state->best_bits_per_byte = state->validation_bits_per_byte;
+	state->best_figures = state->figures;
 	return true;
+}
+
+/* Appends a member of an object of JSON; nothing where the value is none. */
+static void
+append_measure(StringInfo json, const char *prefix, const char *name, double value)
+{
+	if (isfinite(value))
+		appendStringInfo(json, "%s\"%s%s\": %.6g", json->len > 1 ? ", " : "", prefix, name, value);
+}
+
+void
+gpt_training_measures(char *text, size_t size, const GptTraining *training, bool validated)
+{
+	const GptTrainState *state = &training->state;
+	const char *const *names = lm_trainer_figure_names(training->trainer);
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (int i = 0; names[i] != NULL && state->loss_steps > 0; i++)
+		append_measure(&json, "", names[i], state->figure_sums[i] / (double) state->loss_steps);
+	for (int i = 0; names[i] != NULL && validated; i++)
+		append_measure(&json, "validation_", names[i], state->figures.values[i]);
+	if (validated)
+		append_measure(&json, "", "kl", state->figures.divergence);
+	appendStringInfoChar(&json, '}');
+	strlcpy(text, json.len > 2 && json.len < (int) size ? json.data : "", size);
+	pfree(json.data);
 }
 
 /* The best of many validations may be so by chance, of weights that are only half trained. */

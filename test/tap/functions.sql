@@ -51,7 +51,7 @@ SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	w.columns, 'the first columns of ' || w.view)
 FROM (VALUES
 	('gpt_jobs', 'job, model, kind, state, owner, step, steps, documents, skipped, bytes, corpus_tokens, tries, error, created_at, started_at, finished_at'),
-	('gpt_train_log', 'job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, at'),
+	('gpt_train_log', 'job, step, loss, validation_loss, validation_bits_per_byte, learning_rate, grad_norm, tokens_per_second, at, measures'),
 	('gpt_stat_progress_train', 'job, pid, model, phase, step, steps, loss, validation_loss, validation_bits_per_byte, tokens_per_second, seconds_left'),
 	('gpt_models', 'model, version, current, task, labels, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, job, query_sha256, options, watermark, base, image_type, size, weights, created_at'),
 	('gpt_images', 'model, version, type, size, created_at, last_used_at'),

@@ -180,20 +180,18 @@ head_gradient(LmNetwork *network, const Rows *rows, float *logits)
 }
 
 void
-lm_network_logits(LmNetwork *network, float *out, int first_row, int n_rows)
+lm_network_logits(LmNetwork *network, float *out, const float *x, int n)
 {
 	LmLinear head = head_of(network);
-	int C = network->config.channels, V = network->config.vocabulary;
+	size_t C = (size_t) network->config.channels, V = (size_t) network->config.vocabulary;
 
-	for (int done = 0; done < n_rows; done += network->logits_rows)
+	for (int first = 0; first < n; first += network->logits_rows)
 	{
-		int left = n_rows - done;
-		int n = left < network->logits_rows ? left : network->logits_rows;
-		float *logits = out + (size_t) done * V;
+		int left = n - first, rows = left < network->logits_rows ? left : network->logits_rows;
+		float *logits = out + (size_t) first * V;
 
-		lm_linear_forward(network->engine, logits,
-						  network->activations.norm + (size_t) (first_row + done) * C, &head, n);
-		cap_logits(network, logits, logits, n);
+		lm_linear_forward(network->engine, logits, x + (size_t) first * C, &head, rows);
+		cap_logits(network, logits, logits, rows);
 	}
 }
 

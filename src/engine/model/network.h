@@ -277,8 +277,8 @@ void lm_network_backward(LmNetwork *network, const LmPass *pass);
  */
 bool lm_network_overwrites(const LmNetwork *network, const LmParam *param);
 
-/* out [n_rows, V], of rows from first_row on, after lm_network_forward */
-void lm_network_logits(LmNetwork *network, float *out, int first_row, int n_rows);
+/* out [n, V] of x [n, C], rows of activations.norm after lm_network_forward */
+void lm_network_logits(LmNetwork *network, float *out, const float *x, int n);
 
 /*
  * From kept->x and its norm, kept->norm1, to the MLP's branch in activations.narrow, which the

@@ -55,22 +55,27 @@ lm_trainer_likelihoods(float *values, LmTrainer *trainer, const LmBatch *batch, 
 }
 
 bool
-lm_trainer_log_probs(float *out, LmTrainer *trainer, int first_row, int n_rows, LmError *error)
+lm_trainer_log_probs(float *out, LmTrainer *trainer, const int *rows, int n, LmError *error)
 {
 	size_t V = (size_t) trainer->table->config.vocabulary;
+	size_t C = (size_t) trainer->table->config.channels;
+	LmNetwork *network = &trainer->network;
 
-	if (first_row < 0 || n_rows < 0 || first_row > trainer->network.capacity - n_rows)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d rows from row %d on are not in a batch",
-					   n_rows, first_row);
+	for (int i = 0; i < n; i++)
+		if (rows[i] < 0 || rows[i] >= network->capacity || n > network->capacity)
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "row %d is not in a batch", rows[i]);
 	lm_engine_begin(trainer->engine);
-	lm_network_logits(&trainer->network, out, first_row, n_rows);
-	for (int row = 0; row < n_rows && !lm_engine_stopped(trainer->engine); row++)
+	for (int i = 0; i < n; i++)
+		memcpy(network->activations.narrow + (size_t) i * C,
+			   network->activations.norm + (size_t) rows[i] * C, C * sizeof(float));
+	lm_network_logits(network, out, network->activations.narrow, n);
+	for (int i = 0; i < n && !lm_engine_stopped(trainer->engine); i++)
 	{
-		float *logits = out + (size_t) row * V;
+		float *logits = out + (size_t) i * V;
 		double lse = lm_log_sum_exp(logits, (int) V);
 
-		for (size_t i = 0; i < V; i++)
-			logits[i] = (float) (logits[i] - lse);
+		for (size_t token = 0; token < V; token++)
+			logits[token] = (float) (logits[token] - lse);
 	}
 	return is_done(trainer, error);
 }
@@ -100,7 +105,7 @@ lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError 
 
 	if (!forward(trainer, &pass, error))
 		return false;
-	lm_network_logits(&trainer->network, out, 0, batch->n_tokens);
+	lm_network_logits(&trainer->network, out, trainer->network.activations.norm, batch->n_tokens);
 	return is_done(trainer, error);
 }
 

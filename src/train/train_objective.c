@@ -1,0 +1,97 @@
+/*
+ * src/train/train_objective.c
+ *
+ * The task of a query and options go in, the objective of the training comes out.
+ */
+#include "postgres.h"
+
+#include "corpus/source.h"
+#include "store/catalog.h"
+#include "train/train_objective.h"
+
+#define MOST_SWAPPED 0.5 /* of the pairs: beyond it the rejected answers would be learnt */
+
+static bool
+is_preference(const GptTask *task)
+{
+	return strcmp(task->name, GPT_TASK_PREFERENCE) == 0;
+}
+
+static GptPreference
+preference_of(const GptTrainOptions *options)
+{
+	if (options->preference != GPT_CHOSEN)
+		return (GptPreference) options->preference;
+	return options->is_finetune ? GPT_PREFERENCE_DPO : GPT_PREFERENCE_ORPO;
+}
+
+LmObjectiveKind
+gpt_objective_of(const GptTrainOptions *options, const GptTask *task)
+{
+	if (!is_preference(task))
+		return LM_OBJECTIVE_OF_MODEL;
+	switch (preference_of(options))
+	{
+		case GPT_PREFERENCE_DPO:
+			return LM_OBJECTIVE_DPO;
+		case GPT_PREFERENCE_ORPO:
+			return LM_OBJECTIVE_ORPO;
+	}
+	elog(ERROR, "kind of preference %d is unknown", options->preference);
+}
+
+bool
+gpt_objective_has_reference(LmObjectiveKind objective)
+{
+	return objective == LM_OBJECTIVE_DPO || objective == LM_OBJECTIVE_ORPO;
+}
+
+static void
+check_preference(const GptTrainOptions *options)
+{
+	switch (preference_of(options))
+	{
+		case GPT_PREFERENCE_DPO:
+			if (!options->is_finetune)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("option \"preference\" cannot be \"dpo\" in gpt_train"),
+								errdetail("DPO compares a model with the version that it starts "
+										  "from, and gpt_train starts from none."),
+								errhint("Use gpt_finetune, or \"orpo\".")));
+			if (options->label_smoothing >= MOST_SWAPPED)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("option \"label_smoothing\" must be below %g for \"dpo\", "
+									   "not %g",
+									   MOST_SWAPPED, options->label_smoothing),
+								errdetail("It is the share of the pairs that are believed to be "
+										  "swapped.")));
+			break;
+		case GPT_PREFERENCE_ORPO:
+			if (options->label_smoothing > 0)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("option \"label_smoothing\" cannot be used with \"orpo\""),
+								errhint("Leave it out, or use \"dpo\".")));
+			break;
+	}
+}
+
+void
+gpt_objective_check(const GptTrainOptions *options, const GptTask *task)
+{
+	int group = gpt_task_group(task);
+
+	if (options->batch_size != GPT_CHOSEN && options->batch_size < group)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"batch_size\" must be at least %d for rows of %s, not " INT64_FORMAT,
+					group, task->name, options->batch_size),
+			 errdetail("So many texts of a row are compared with each other.")));
+	if (is_preference(task))
+		check_preference(options);
+	else if (options->preference != GPT_CHOSEN)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"preference\" needs columns \"prompt\", \"chosen\" and "
+							   "\"rejected\""),
+						errdetail("The columns of query are those of %s.", task->name)));
+}
