@@ -1,10 +1,10 @@
 -- Prefixes and encoders in use: what every function makes of a prompt, alone and together
 \pset null NULL
-CREATE TABLE ask AS SELECT i AS id, 'say ' || i AS prompt, 'number ' || i || CASE WHEN i % 2 = 0 THEN ' even' ELSE ' odd' END AS completion FROM generate_series(100, 899) i;
+CREATE TABLE ask AS SELECT i AS id, 'say ' || i AS prompt, 'number ' || i || CASE WHEN i % 2 = 0 THEN ' even' ELSE ' odd' END AS completion FROM generate_series(100, 599) i;
 \set shape '"layers": 2, "heads": 2, "channels": 64, "context": 48, "precision": "float32", "tokenizer": "bytes", "batch_size": 16, "threads": 1, "seed": 3, "validation_query": "SELECT prompt, completion FROM ask WHERE id % 11 = 7"'
 SELECT gpt_train('asked', 'SELECT prompt, completion FROM ask WHERE id % 11 <> 7', ('{"architecture": "encoder_decoder", "encoder_layers": 1, "steps": 240, ' || :'shape' || '}')::jsonb) AS encoder,
-	gpt_train('prefixed', 'SELECT prompt, completion FROM ask WHERE id % 11 <> 7', ('{"architecture": "prefix", "steps": 60, ' || :'shape' || '}')::jsonb) AS prefix,
-	gpt_train('sorted', 'SELECT prompt AS text, right(completion, 3) AS label FROM ask', '{"architecture": "prefix", "layers": 1, "heads": 2, "channels": 32, "context": 16, "tokenizer": "bytes", "steps": 100, "threads": 1}') AS labels \gset
+	gpt_train('prefixed', 'SELECT prompt, completion FROM ask WHERE id % 11 <> 7', ('{"architecture": "prefix", "steps": 20, ' || :'shape' || '}')::jsonb) AS prefix,
+	gpt_train('sorted', 'SELECT prompt AS text, right(completion, 3) AS label FROM ask', '{"architecture": "prefix", "layers": 1, "heads": 2, "channels": 32, "context": 16, "tokenizer": "bytes", "steps": 60, "threads": 1}') AS labels \gset
 SET client_min_messages = warning;
 SELECT gpt_wait(:encoder), gpt_wait(:prefix), gpt_wait(:labels);
 RESET client_min_messages;
