@@ -63,7 +63,7 @@ static void clean(GptCall *call, const GptServed *served, MemoryContext context)
 static LmError *prompt_error(size_t size);
 static size_t vector_size(LmTask task, const LmConfig *config);
 static size_t sampling_size(const LmRequest *requests, int n, const LmConfig *config);
-static size_t beams_size(const LmSampling *sampling, const LmConfig *config);
+static size_t generation_size(const LmSampling *sampling, const LmConfig *config);
 static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
 static void run(LmMany *many, LmRequest *requests, int n);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
@@ -271,40 +271,44 @@ vector_size(LmTask task, const LmConfig *config)
 }
 
 /*
- * Bytes of the list of stops of each request, and of the copies of those that are in the model,
- * with what follows a text through them; and of beam searches.
+ * Bytes of the list of stops of each request, and of what requests take while they are in the
+ * model. As many texts as there are places take at most as much as the largest of them for each
+ * place.
  */
 static size_t
 sampling_size(const LmRequest *requests, int n, const LmConfig *config)
 {
-	size_t size = 0;
-	int n_texts = 0;
+	size_t lists = 0;
+	size_t all = 0;
+	size_t largest = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		const LmSampling *sampling = &requests[i].sampling;
-		int n_copies = n_texts >= LM_MANY_SEQUENCES ? 0 : Max(sampling->beams + 1, 1);
+		size_t width = Max(requests[i].sampling.beams, 1);
+		size_t size = generation_size(&requests[i].sampling, config);
 
-		size += sampling->n_stops * sizeof(LmBytes);
-		for (int stop = 0; stop < sampling->n_stops; stop++)
-			size += n_copies *
-					(sampling->stops[stop].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes));
-		if (n_copies > 0)
-			size += beams_size(sampling, config);
-		n_texts += Max(sampling->beams, 1);
+		lists += requests[i].sampling.n_stops * sizeof(LmBytes);
+		all += size;
+		largest = Max(largest, (size + width - 1) / width);
 	}
-	return size;
+	return lists + Min(all, LM_MANY_SEQUENCES * largest);
 }
 
-/* Bytes of a beam search. Those that are in the model together are among the first. */
+/*
+ * Bytes of a beam search, and of the copies of stops, with what follows a text through them: one
+ * for each text and one for the result.
+ */
 static size_t
-beams_size(const LmSampling *sampling, const LmConfig *config)
+generation_size(const LmSampling *sampling, const LmConfig *config)
 {
+	size_t n_copies = sampling->beams > 1 ? sampling->beams + 1 : 1;
 	LmError error;
 	size_t size;
 
 	if (!lm_beams_request_memory(&size, config, sampling, &error))
 		gpt_bridge_raise(&error);
+	for (int i = 0; i < sampling->n_stops; i++)
+		size += n_copies * (sampling->stops[i].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes));
 	return size;
 }
 

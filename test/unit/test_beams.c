@@ -576,6 +576,34 @@ test_errors(const LmHost *host)
 	free_fixture(&fixture);
 }
 
+/* A token whose embedding is no number: a text that has it ends in an error, others do not. */
+static void
+test_not_finite(const LmHost *host)
+{
+	Fixture fixture = create_fixture(host, 1, false, 11, 0.6f);
+	const LmParam *position = lm_param_find(fixture.model.table, LM_POSITION_EMBEDDING, -1);
+	size_t C = (size_t) fixture.model.table->config.channels;
+	LmRequest requests[3] = {search("a", 3, 9, 1), search("a text of some length", 3, 9, 1),
+							 search("b", 2, 9, 1)};
+	LmError error;
+	LmMany *many;
+
+	/* Positions of the second text alone. */
+	fixture.model.block[position->offset + 25 * C] = NAN;
+	lm_session_free(fixture.session);
+	lm_model_close(fixture.model.model);
+	free(fixture.model.image);
+	test_model_build(&fixture.model);
+	fixture.session = create_session(fixture.engine, &fixture.model, fixture.tokenizer);
+	many = lm_many_create(fixture.session, 8, pages_of(&fixture, 8), &error);
+	ok(run(many, requests, 3) && requests[0].error.code == LM_OK &&
+		   requests[1].error.code == LM_ERR_NUMERIC && requests[2].error.code == LM_OK,
+	   "a search that meets a number that is none fails alone");
+	ok(run(many, requests, 1) && requests[0].error.code == LM_OK, "and leaves its places");
+	lm_many_free(many);
+	free_fixture(&fixture);
+}
+
 /* A run that is stopped again and again, later each time. */
 static void
 test_stops(const LmHost *host, CountingHost *state)
@@ -622,6 +650,7 @@ main(void)
 	test_naive(&host);
 	test_company(&host);
 	test_errors(&host);
+	test_not_finite(&host);
 	test_stops(&host, &state);
 	is_int((long) state.live, 0, "all memory is given back, that of a search midway too");
 	return done_testing();
