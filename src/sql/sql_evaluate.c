@@ -17,24 +17,18 @@
 #include "utils/jsonb.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "core/extension.h"
 #include "core/options.h"
 #include "corpus/classification.h"
 #include "corpus/regression.h"
 #include "corpus/source.h"
 #include "engine/marked_text.h"
-#include "engine/overlap.h"
-#include "engine/rouge.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+#include "sql/comparison.h"
 #include "store/catalog.h"
 #include "store/model_extras.h"
-
-#define GENERATED_FACTOR 2 /* times the tokens of the row's completion ... */
-/* ... and so many are generated at most, unless the options say otherwise */
-#define GENERATED_MORE 16
 
 PG_FUNCTION_INFO_V1(gpt_evaluate);
 
@@ -57,9 +51,7 @@ typedef struct Evaluation
 	double token_weight;
 	double byte_weight;
 	double logprob;
-	double exact;
-	double rouge;
-	LmOverlap overlap; /* of generated completions with those of the rows */
+	GptComparison *comparison; /* NULL: nothing is generated */
 } Evaluation;
 
 static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
@@ -71,8 +63,6 @@ static void judge(Evaluation *evaluation, const GptSourceRow *row);
 static int64 score(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes text,
 				   size_t n_bytes);
 static void converse(Evaluation *evaluation, const GptSourceRow *row);
-static void compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes wanted,
-					int64 n_tokens);
 static void put_kept(FunctionCallInfo fcinfo, const char *model);
 static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 static void put(FunctionCallInfo fcinfo, const char *metric, double value);
@@ -210,7 +200,12 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 		evaluation->classification = gpt_classification_create(
 			served->config, served->labels, lm_tokenizer_spec(served->tokenizer)->normalize_nfc,
 			&source.shape);
+	if (evaluation->prompted && evaluation->options->generate)
+		evaluation->comparison =
+			gpt_comparison_create(served, evaluation->options, evaluation->chats);
 	gpt_source_run(&source, add_row, evaluation);
+	if (evaluation->comparison != NULL)
+		gpt_comparison_finish(evaluation->comparison);
 	gpt_cache_release(served);
 	gpt_source_close(&source);
 	if (kind != GPT_SERVED_LANGUAGE_MODEL ? evaluation->documents == 0 : evaluation->tokens == 0)
@@ -247,8 +242,9 @@ add_row(void *context, const GptSourceRow *row)
 		return;
 	}
 	tokens = score(evaluation, row, prompt, (LmBytes){row->text, row->size}, row->size);
-	if (evaluation->prompted && evaluation->options->generate)
-		compare(evaluation, row, prompt, (LmBytes){row->text, row->size}, tokens);
+	if (evaluation->comparison != NULL)
+		gpt_comparison_add(evaluation->comparison, row, prompt, (LmBytes){row->text, row->size},
+						   tokens);
 }
 
 /* Adds the score of a text after a prompt to the sums; returns how many tokens that are. */
@@ -294,12 +290,12 @@ converse(Evaluation *evaluation, const GptSourceRow *row)
 		tokens = score(evaluation, row, prompt, answer,
 					   lm_marked_learned_size(answer.data, answer.size));
 	}
-	if (evaluation->options->generate)
+	if (evaluation->comparison != NULL)
 	{
 		char *content = palloc(answer.size + 1);
 		LmBytes wanted = {content, lm_marked_content(content, answer)};
 
-		compare(evaluation, row, prompt, wanted, tokens);
+		gpt_comparison_add(evaluation->comparison, row, prompt, wanted, tokens);
 	}
 }
 
@@ -347,63 +343,6 @@ probabilities_of(const GptCall *call, const GptServed *served, bool *is_null)
 	return PointerGetDatum(memcpy(palloc(size), call->request.vector, size));
 }
 
-/* Without the spaces that templates have around an answer. */
-static LmBytes
-trimmed(LmBytes text)
-{
-	while (text.size > 0 && strchr(" \t\n\r", text.data[0]) != NULL)
-		text = (LmBytes){text.data + 1, text.size - 1};
-	while (text.size > 0 && strchr(" \t\n\r", text.data[text.size - 1]) != NULL)
-		text.size--;
-	return text;
-}
-
-/* The most probable completion of a prompt, greedy or by beams, beside the row's completion, or
- * answer. */
-static void
-compare(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes wanted,
-		int64 n_tokens)
-{
-	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
-	GptCall call = {
-		.request = {.task = LM_TASK_GENERATE, .sampling = {.top_p = 1, .repetition_penalty = 1}}};
-	GptAnswer answer;
-	LmBytes found;
-	double rouge;
-	LmError error;
-
-	call.request.prompt = prompt;
-	call.request.sampling.marked = evaluation->chats;
-	call.request.sampling.beams = (int) evaluation->options->beams;
-	call.request.sampling.length_penalty = evaluation->options->length_penalty;
-	if (evaluation->options->max_tokens != GPT_CHOSEN)
-		call.request.sampling.max_tokens = (int) evaluation->options->max_tokens;
-	else
-		call.request.sampling.max_tokens =
-			(int) Min(GENERATED_FACTOR * n_tokens + GENERATED_MORE, PG_INT32_MAX);
-	ask(&answer, evaluation, &gpt_generate_call, &call, row);
-	found = (LmBytes){VARDATA_ANY(DatumGetPointer(answer.value)),
-					  VARSIZE_ANY_EXHDR(DatumGetPointer(answer.value))};
-	if (evaluation->chats)
-	{
-		found = trimmed(found);
-		wanted = trimmed(wanted);
-	}
-	if (lm_tokenizer_spec(evaluation->served->tokenizer)->normalize_nfc)
-	{
-		/* The model does not know other spellings of the row's characters. */
-		found = gpt_bridge_nfc(found);
-		wanted = gpt_bridge_nfc(wanted);
-	}
-	while (!lm_rouge_l(&rouge, host, found, wanted, &error))
-		gpt_bridge_retry(&error);
-	evaluation->rouge += row->weight * rouge;
-	while (!lm_overlap_add(&evaluation->overlap, host, found, wanted, row->weight, &error))
-		gpt_bridge_retry(&error);
-	if (found.size == wanted.size && memcmp(found.data, wanted.data, wanted.size) == 0)
-		evaluation->exact += row->weight;
-}
-
 /* ---- Measures ----------------------------------------------------------- */
 
 /* Returns one row per measure of a language model; means are weighted by the rows' weights. */
@@ -418,12 +357,12 @@ put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 	put(fcinfo, "loss", loss);
 	put(fcinfo, "perplexity", exp(loss));
 	put(fcinfo, "bits_per_byte", -evaluation->logprob / (M_LN2 * evaluation->byte_weight));
-	if (evaluation->prompted && evaluation->options->generate)
+	if (evaluation->comparison != NULL)
 	{
-		put(fcinfo, "exact_match", evaluation->exact / evaluation->weight);
-		put(fcinfo, "rouge_l", evaluation->rouge / evaluation->weight);
-		put(fcinfo, "bleu", lm_overlap_bleu(&evaluation->overlap));
-		put(fcinfo, "chrf", lm_overlap_chrf(&evaluation->overlap));
+		put(fcinfo, "exact_match", evaluation->comparison->exact / evaluation->weight);
+		put(fcinfo, "rouge_l", evaluation->comparison->rouge / evaluation->weight);
+		put(fcinfo, "bleu", lm_overlap_bleu(&evaluation->comparison->overlap));
+		put(fcinfo, "chrf", lm_overlap_chrf(&evaluation->comparison->overlap));
 	}
 }
 
