@@ -132,6 +132,7 @@ typedef struct GptTrainOptions
 	int64 keep_versions; /* GPT_CHOSEN: all */
 	GptIfRunning if_running;
 	bool generate; /* of gpt_evaluate, as what follows */
+	const char *base; /* NULL: the version that a model was fine-tuned from */
 	int64 max_tokens;
 	int64 beams;
 	double length_penalty;

@@ -153,7 +153,7 @@ const GptOption gpt_options_table[] = {
 		 "how columns prompt, chosen and rejected are learnt: dpo prefers the chosen answers and "
 		 "keeps the model near the version that it starts from; orpo also learns to write them, "
 		 "and needs no such version; auto is orpo in gpt_train and dpo in gpt_finetune"),
-	NUMBER(BOTH, beta, "0.1", 1e-6, 1000,
+	NUMBER(BOTH | EVALUATE, beta, "0.1", 1e-6, 1000,
 		   "of dpo, how firmly the model stays near its base; of orpo, the weight of the "
 		   "preference beside the loss of the chosen answers"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
@@ -273,6 +273,9 @@ const GptOption gpt_options_table[] = {
 		 "returns the number of the other; queue starts the job when the other has ended"),
 	BOOLEAN(EVALUATE, generate, "true",
 			"generates completions and compares them with those of the rows"),
+	TEXT(EVALUATE, base,
+		 "model with which preferences are compared; unless given, the version that the model was "
+		 "fine-tuned from"),
 	INTEGER(EVALUATE, max_tokens, NULL, 1, 1000000,
 			"largest number of tokens of a generated completion; unless given, 16 more than twice "
 			"those of the row's completion"),

@@ -27,6 +27,7 @@
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 #include "sql/comparison.h"
+#include "sql/evaluate_preference.h"
 #include "store/catalog.h"
 #include "store/model_extras.h"
 
@@ -46,6 +47,7 @@ typedef struct Evaluation
 	int64 documents;
 	int64 skipped;
 	GptSkipped why_skipped;
+	GptPreferences *preferences; /* NULL: rows are no pairs of answers */
 	int64 tokens;
 	double weight; /* of documents */
 	double token_weight;
@@ -69,6 +71,7 @@ static void put(FunctionCallInfo fcinfo, const char *metric, double value);
 static void put_measure(void *context, const char *metric, const char *label, const char *predicted,
 						double value);
 static void put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation);
+static void put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 
 /* A row that is judged: its value is float[labels], of the server's type internal. */
 static const GptCallKind judge_call = {.name = "gpt_evaluate",
@@ -108,6 +111,8 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 	evaluate_query(&evaluation, model, gpt_argument_text(fcinfo, 1));
 	if (evaluation.classification != NULL || evaluation.regression != NULL)
 		put_judgement(fcinfo, &evaluation);
+	else if (evaluation.preferences != NULL)
+		put_preferences(fcinfo, &evaluation);
 	else
 		put_evaluation(fcinfo, &evaluation);
 	return (Datum) 0;
@@ -200,12 +205,16 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 		evaluation->classification = gpt_classification_create(
 			served->config, served->labels, lm_tokenizer_spec(served->tokenizer)->normalize_nfc,
 			&source.shape);
-	if (evaluation->prompted && evaluation->options->generate)
+	else if (strcmp(source.shape.task->name, GPT_TASK_PREFERENCE) == 0)
+		evaluation->preferences = gpt_preferences_create(served, model, evaluation->options);
+	if (evaluation->prompted && evaluation->options->generate && evaluation->preferences == NULL)
 		evaluation->comparison =
 			gpt_comparison_create(served, evaluation->options, evaluation->chats);
 	gpt_source_run(&source, add_row, evaluation);
 	if (evaluation->comparison != NULL)
 		gpt_comparison_finish(evaluation->comparison);
+	if (evaluation->preferences != NULL)
+		gpt_preferences_free(evaluation->preferences);
 	gpt_cache_release(served);
 	gpt_source_close(&source);
 	if (kind != GPT_SERVED_LANGUAGE_MODEL ? evaluation->documents == 0 : evaluation->tokens == 0)
@@ -236,6 +245,11 @@ add_row(void *context, const GptSourceRow *row)
 	}
 	evaluation->documents++;
 	evaluation->weight += row->weight;
+	if (evaluation->preferences != NULL)
+	{
+		evaluation->tokens += gpt_preferences_add(evaluation->preferences, row);
+		return;
+	}
 	if (evaluation->chats)
 	{
 		converse(evaluation, row);
@@ -375,6 +389,21 @@ put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 		gpt_regression_measure(evaluation->regression, put_measure, fcinfo);
 	else
 		gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
+}
+
+static void
+put_metric(void *context, const char *metric, double value)
+{
+	put(context, metric, value);
+}
+
+static void
+put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluation)
+{
+	put(fcinfo, "documents", (double) evaluation->documents);
+	put(fcinfo, "skipped", (double) evaluation->skipped);
+	put(fcinfo, "tokens", (double) evaluation->tokens);
+	gpt_preferences_measure(evaluation->preferences, put_metric, fcinfo);
 }
 
 /* The measures in the version's row; missing ones are left out. */
