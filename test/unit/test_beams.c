@@ -604,6 +604,35 @@ test_not_finite(const LmHost *host)
 	free_fixture(&fixture);
 }
 
+/* Long searches of most beams, and what the formulas say. */
+static void
+test_memory(const LmHost *host, CountingHost *state)
+{
+	Fixture fixture = create_fixture(host, 2, false, 11, 0.1f);
+	LmRequest requests[4];
+	size_t before = state->live, bytes, of_request, all;
+	LmError error;
+	LmMany *many;
+	bool known =
+		lm_many_memory(&all, &fixture.model.table->config, 2, 32, pages_of(&fixture, 32), &error);
+
+	for (int i = 0; i < 4; i++)
+	{
+		requests[i] = search("the text", 16, 200, 4);
+		known = known && lm_beams_request_memory(&of_request, &fixture.model.table->config,
+												 &requests[i].sampling, &error);
+		all += of_request;
+	}
+	state->peak = before;
+	many = lm_many_create(fixture.session, 32, pages_of(&fixture, 32), &error);
+	run(many, requests, 4);
+	bytes = state->peak - before;
+	ok(known && bytes <= all && bytes > all / 4,
+	   "searches take %zu of %zu bytes that the formulas say", bytes, all);
+	lm_many_free(many);
+	free_fixture(&fixture);
+}
+
 /* A run that is stopped again and again, later each time. */
 static void
 test_stops(const LmHost *host, CountingHost *state)
@@ -651,6 +680,7 @@ main(void)
 	test_company(&host);
 	test_errors(&host);
 	test_not_finite(&host);
+	test_memory(&host, &state);
 	test_stops(&host, &state);
 	is_int((long) state.live, 0, "all memory is given back, that of a search midway too");
 	return done_testing();

@@ -350,6 +350,7 @@ test_stops(const TestModel *test)
 	Texts *texts = malloc(sizeof *texts);
 	int stopped = 0, different = 0;
 
+	lm_session_set_prompted(session, true);
 	for (int task = 0; task < 2; task++)
 	{
 		bool done = false;
@@ -400,6 +401,7 @@ test_memory(const TestModel *test)
 	LmMany *many;
 	LmError error;
 
+	lm_session_set_prompted(session, true);
 	fill_texts(texts, 4, "");
 	ask_generations(texts);
 	/* ids and output grow by doubling; an item is below 128 bytes */
@@ -477,6 +479,7 @@ test_architecture(const LmHost *host, LmTokenizer *tokenizer, LmArchitecture arc
 	lm_session_set_prompted(session, true);
 	test_equality(session, other, 2);
 	test_stops(&test);
+	test_memory(&test);
 	lm_session_free(session);
 	lm_session_free(other);
 	lm_engine_stop(engine);
