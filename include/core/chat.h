@@ -86,6 +86,12 @@ extern const GptChatTemplate *gpt_chat_known(int number);
  */
 extern const GptChatTemplate *gpt_chat_template_parse(const char *json);
 
+/*
+ * The names of special tokens that the template's texts have: <...> without spaces, and [...] of
+ * capital letters; at most so many. palloc'd; returns their number.
+ */
+extern int gpt_chat_special(const char **names, int most, const GptChatTemplate *chat);
+
 /* The same as the JSON text to keep with a version: a template of Jinja becomes a name. palloc'd.
  */
 extern char *gpt_chat_template_keep(const char *json);

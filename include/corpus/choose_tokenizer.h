@@ -11,6 +11,8 @@
 #include "engine/tokenizer.h"
 #include "store/progress.h"
 
+#define GPT_MOST_SPECIAL 16
+
 /* A kind of tokenizer that a job can train, or that is built in. */
 typedef struct GptTokenizerChoice
 {
@@ -20,7 +22,8 @@ typedef struct GptTokenizerChoice
 	/* of BPE: so much shorter are the texts, as a share, with twice as many tokens; 0: any */
 	double least_gain;
 	char *why; /* one sentence without a period, for a report */
-	bool separates; /* the special token LM_SEPARATOR (engine/prompt.h) is one of its tokens */
+	int n_special; /* names of further special tokens: a separator, or those of a chat template */
+	const char *special[GPT_MOST_SPECIAL];
 } GptTokenizerChoice;
 
 /*

@@ -88,6 +88,17 @@ extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *op
 /* The options of a spool that follow from those of a training; those of its base are left out. */
 extern GptSpoolOptions gpt_corpus_spool_options(const char *query, const GptTrainOptions *options);
 
+/*
+ * The chat template of conversations, as JSON text: the option's, or else in gpt_train a default;
+ * NULL: the base's. _template reads it, or the base's; NULL: there is none. _special adds the
+ * special tokens that prompts and conversations need to a tokenizer that the job makes.
+ */
+extern const char *gpt_corpus_chat(const GptTrainOptions *options);
+extern const struct GptChatTemplate *gpt_corpus_chat_template(const GptTrainOptions *options,
+															  const GptGivenTokenizer *given);
+extern void gpt_corpus_special(GptTokenizerChoice *choice, const GptTrainOptions *options,
+							   const GptCorpus *corpus);
+
 /* Whether the corpus' tokenizer normalises texts, or, where there is none yet, will. */
 extern bool gpt_corpus_normalizes(const GptCorpus *corpus, const GptTrainOptions *options);
 

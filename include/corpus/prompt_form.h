@@ -32,8 +32,8 @@ extern GptPromptForm gpt_prompt_form_choose(const GptTrainOptions *options,
 											const struct GptGivenTokenizer *given,
 											const GptSpool *spool);
 
-/* Whether a tokenizer that the job makes needs the token LM_SEPARATOR. */
-extern bool gpt_prompt_form_separates(const GptPromptForm *form);
+/* Adds LM_SEPARATOR to the special tokens of a tokenizer that the job makes, if the form has it. */
+extern void gpt_prompt_form_special(GptTokenizerChoice *choice, const GptPromptForm *form);
 
 /*
  * Takes a token that the tokenizer has, where the default separator is none of its: a token of that
@@ -46,8 +46,5 @@ extern LmPromptTemplate gpt_prompt_form_template(const GptPromptForm *form);
 
 /* The extras with the form, if they are to keep it. */
 extern const char *gpt_prompt_form_extras(const GptPromptForm *form, const char *extras);
-
-/* The description of a tokenizer with LM_SEPARATOR as one more special token, palloc'd. */
-extern const LmTokenizerSpec *gpt_prompt_form_spec(const LmTokenizerSpec *spec);
 
 #endif /* GPT_PROMPT_FORM_H */

@@ -188,6 +188,12 @@ extern const GptLabels *gpt_spool_labels(const GptSpool *spool);
 extern GptNumbers gpt_spool_numbers(const GptSpool *spool);
 
 /*
+ * From here on conversations are read as the contents of their messages, or as marked texts again:
+ * a tokenizer is trained on what people wrote.
+ */
+extern void gpt_spool_read_contents(GptSpool *spool, bool plain);
+
+/*
  * _rewind goes back to the first document; _next reads one, and returns false after the last.
  * Checks for interrupts.
  */

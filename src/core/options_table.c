@@ -234,10 +234,10 @@ const GptOption gpt_options_table[] = {
 					  "how texts are cleaned before they are learnt: true, or an object of options "
 					  "as gpt_clean has them; unless given, not at all, or as those of the base"),
 	TEXT(FINETUNE, into, "model that the job makes; unless given, a new version of the base model"),
-	JSON(FINETUNE, chat_template,
+	JSON(BOTH, chat_template,
 		 "form of conversations for a column \"messages\" and for gpt_chat: the name of a known "
 		 "chat template, such as chatml, the text of one in Jinja that is known, or an object that "
-		 "describes one; that of the base unless given"),
+		 "describes one; unless given, that of the base, or chatml in gpt_train"),
 	TEXT(
 		BOTH, prompt_template,
 		"how prompts are written before their completions: a text with {prompt} in it, where names "

@@ -138,10 +138,13 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	gpt_progress_phase(progress, "training the tokenizer");
 	if (corpus->tokenizer == NULL)
 	{
-		GptTokenizerChoice choice = gpt_choose_tokenizer(options, spool, progress);
+		GptTokenizerChoice choice;
 
-		choice.separates = gpt_prompt_form_separates(&corpus->prompt);
+		gpt_spool_read_contents(spool, true);
+		choice = gpt_choose_tokenizer(options, spool, progress);
+		gpt_corpus_special(&choice, options, corpus);
 		corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, progress);
+		gpt_spool_read_contents(spool, false);
 		corpus->why_tokenizer = choice.why;
 	}
 
@@ -254,13 +257,31 @@ gpt_corpus_free(GptCorpus *corpus)
 	pfree(corpus);
 }
 
-/* The template of conversations: that of the options, or else the base's; NULL: there is none. */
-static const GptChatTemplate *
-chat_of(const GptTrainOptions *options, const GptGivenTokenizer *given)
+const GptChatTemplate *
+gpt_corpus_chat_template(const GptTrainOptions *options, const GptGivenTokenizer *given)
+{
+	if (options->chat_template != NULL || !options->is_finetune)
+		return gpt_chat_template_parse(gpt_corpus_chat(options));
+	return given != NULL ? gpt_extras_chat(given->extras) : NULL;
+}
+
+const char *
+gpt_corpus_chat(const GptTrainOptions *options)
 {
 	if (options->chat_template != NULL)
-		return gpt_chat_template_parse(options->chat_template);
-	return given != NULL ? gpt_extras_chat(given->extras) : NULL;
+		return options->chat_template;
+	return options->is_finetune ? NULL : "\"chatml\"";
+}
+
+void
+gpt_corpus_special(GptTokenizerChoice *choice, const GptTrainOptions *options,
+				   const GptCorpus *corpus)
+{
+	gpt_prompt_form_special(choice, &corpus->prompt);
+	if (strcmp(corpus->task->name, GPT_TASK_CHAT) == 0)
+		choice->n_special += gpt_chat_special(choice->special + choice->n_special,
+											  GPT_MOST_SPECIAL - choice->n_special,
+											  gpt_corpus_chat_template(options, NULL));
 }
 
 GptSpoolOptions
@@ -289,7 +310,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 
 	spool_options.since = since;
 	spool_options.normalize_nfc = normalize_nfc;
-	spool_options.chat = chat_of(options, given);
+	spool_options.chat = gpt_corpus_chat_template(options, given);
 	if (options->clean == NULL && given != NULL)
 		spool_options.cleaner = gpt_cleaner_create(gpt_extras_clean(given->extras));
 	if (given != NULL)

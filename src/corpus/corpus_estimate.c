@@ -36,6 +36,7 @@ gpt_corpus_estimate(const char *query, const GptTrainOptions *options, GptProgre
 		keep_tokenizer(corpus->tokenizer);
 	spool_options.normalize_nfc = gpt_corpus_normalizes(corpus, options);
 	spool_options.in_transaction = true;
+	spool_options.chat = gpt_corpus_chat_template(options, NULL);
 	spool_options.compare = GPT_DEDUP_NEAR;
 	spool = gpt_spool_read(&spool_options);
 	corpus->facts = gpt_facts_collect(spool, progress);
@@ -70,17 +71,23 @@ static void
 train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spool,
 				GptSpool *sample, double share, GptProgress *progress)
 {
-	GptTokenizerChoice choice = gpt_choose_tokenizer(options, spool, progress);
+	GptTokenizerChoice choice;
 	GptTrainOptions lenient = *options;
+
+	gpt_spool_read_contents(spool, true);
+	choice = gpt_choose_tokenizer(options, spool, progress);
+	gpt_spool_read_contents(spool, false);
 
 	if (sample != spool)
 	{
 		lenient.vocabulary = GPT_CHOSEN;
 		choice = gpt_choice_of_sample(&choice, share);
 	}
-	choice.separates = gpt_prompt_form_separates(&corpus->prompt);
+	gpt_corpus_special(&choice, options, corpus);
 	corpus->why_tokenizer = choice.why;
+	gpt_spool_read_contents(sample, true);
 	corpus->tokenizer = gpt_corpus_tokenizer(&lenient, &choice, sample, progress);
+	gpt_spool_read_contents(sample, false);
 	keep_tokenizer(corpus->tokenizer);
 }
 

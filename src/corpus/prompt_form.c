@@ -67,10 +67,11 @@ gpt_prompt_form_choose(const GptTrainOptions *options, const GptGivenTokenizer *
 	return form;
 }
 
-bool
-gpt_prompt_form_separates(const GptPromptForm *form)
+void
+gpt_prompt_form_special(GptTokenizerChoice *choice, const GptPromptForm *form)
 {
-	return strstr(form->template, LM_SEPARATOR) != NULL;
+	if (strstr(form->template, LM_SEPARATOR) != NULL)
+		choice->special[choice->n_special++] = LM_SEPARATOR;
 }
 
 void
@@ -107,31 +108,4 @@ gpt_prompt_form_extras(const GptPromptForm *form, const char *extras)
 	if (!form->is_kept)
 		return extras;
 	return gpt_extras_with_prompt(extras, form->template, form->end[0] != '\0' ? form->end : NULL);
-}
-
-const LmTokenizerSpec *
-gpt_prompt_form_spec(const LmTokenizerSpec *spec)
-{
-	LmTokenizerSpec *separated = palloc(sizeof(LmTokenizerSpec));
-	int n = spec->n_tokens;
-
-	*separated = *spec;
-	separated->n_tokens = n + 1;
-	separated->tokens = palloc((n + 1) * sizeof(LmBytes));
-	separated->special = palloc((n + 1) * sizeof(bool));
-	memcpy(separated->tokens, spec->tokens, n * sizeof(LmBytes));
-	memcpy(separated->special, spec->special, n * sizeof(bool));
-	separated->tokens[n] = (LmBytes){LM_SEPARATOR, strlen(LM_SEPARATOR)};
-	separated->special[n] = true;
-	if (spec->flags != NULL)
-	{
-		separated->flags = palloc0(n + 1);
-		memcpy(separated->flags, spec->flags, n);
-	}
-	if (spec->scores != NULL)
-	{
-		separated->scores = palloc0((n + 1) * sizeof(double));
-		memcpy(separated->scores, spec->scores, n * sizeof(double));
-	}
-	return separated;
 }

@@ -10,10 +10,12 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "core/settings.h"
 #include "corpus/duplicates.h"
 #include "corpus/spool_private.h"
+#include "engine/marked_text.h"
 
 #define LARGEST_COUNTED ((int64) 256 * 1024 * 1024) /* bytes; and ... */
 #define NEAR_ROW_SIZE 200 /* ... bytes of memory that a row takes */
@@ -380,6 +382,30 @@ take_document(GptDocument *document, GptSpool *spool)
 	spool->next_document = (int) (next - task->documents + 1) % task->n_documents;
 }
 
+/* What the messages of a conversation say, without the marks and the template between them. */
+static void
+take_contents(GptDocument *document, GptSpool *spool)
+{
+	if (spool->contents_size < document->size)
+	{
+		MemoryContext context = GetMemoryChunkContext(spool);
+
+		if (spool->contents != NULL)
+			pfree(spool->contents);
+		spool->contents = MemoryContextAllocHuge(context, document->size);
+		spool->contents_size = document->size;
+	}
+	document->size = lm_marked_content(spool->contents, (LmBytes){document->text, document->size});
+	document->text = spool->contents;
+	document->marked = false;
+}
+
+void
+gpt_spool_read_contents(GptSpool *spool, bool plain)
+{
+	spool->plain = plain;
+}
+
 bool
 gpt_spool_next(GptDocument *document, GptSpool *spool)
 {
@@ -391,6 +417,8 @@ gpt_spool_next(GptDocument *document, GptSpool *spool)
 		choose_side(spool);
 	}
 	begin_document(document, spool);
+	if (spool->marked && spool->plain)
+		take_contents(document, spool);
 	if (spool->cut > 0)
 		cut_document(document, spool);
 	else if (!spool->marked) /* a conversation is one text, whose marks tell its prompt */

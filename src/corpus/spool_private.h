@@ -38,6 +38,9 @@ struct GptSpool
 	bool flag; /* of the query that is being read */
 	const GptTask *task;
 	bool marked; /* they have a column "messages" */
+	bool plain; /* conversations are read as the contents of their messages */
+	char *contents; /* of the last one, then */
+	size_t contents_size;
 	/* the bytes in which all prompts end, at the end of the buffer, once there is a prompt */
 	char ending[GPT_ENDING_SIZE];
 	size_t ending_size;

@@ -342,12 +342,12 @@ make_tokenizer(Training *training, const GptTokenizerChoice *choice, GptSpool *s
 	const LmTokenizerSpec *spec;
 	LmTokenizerSpec kept;
 	LmError error;
-	int vocabulary = Max(choice->vocabulary - choice->separates, LEAST_VOCABULARY);
+	int vocabulary = Max(choice->vocabulary - choice->n_special, LEAST_VOCABULARY);
 	int reached;
 
 	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &reached, &error)) == NULL)
 		gpt_bridge_retry(&error);
-	gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->separates);
+	gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->n_special);
 	kept = gpt_worthwhile_tokens(spec, choice->least_gain, spool, training->progress);
 	return gpt_corpus_tokenizer_made(&kept, choice);
 }

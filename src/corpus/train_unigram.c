@@ -59,7 +59,7 @@ gpt_train_unigram(const GptTrainOptions *options, const GptTokenizerChoice *choi
 			share = Min(share, 1) / 2;
 		else
 		{
-			gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->separates);
+			gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->n_special);
 			tokenizer = gpt_corpus_tokenizer_made(spec, choice);
 		}
 		MemoryContextDelete(training->context);
@@ -88,7 +88,7 @@ start_training(const GptTrainOptions *options, const GptTokenizerChoice *choice,
 	training->context = context;
 	training->options = options;
 	training->progress = progress;
-	training->vocabulary = Max(choice->vocabulary - choice->separates, LM_UNIGRAM_SMALLEST);
+	training->vocabulary = Max(choice->vocabulary - choice->n_special, LM_UNIGRAM_SMALLEST);
 	training->trainer = lm_unigram_trainer_create(gpt_bridge_host(context), &unigram, &error);
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);

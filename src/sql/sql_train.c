@@ -178,14 +178,6 @@ gpt_submit_check_training(GptSourceShape *shape, const char *query, const GptTra
 	check_tokenizer(options->tokenizer);
 	check_queries(shape, query, options);
 	gpt_architecture_check(options, shape, NULL);
-	if (shape->messages_column != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("gpt_train cannot learn from conversations"),
-				 errdetail("query has a column \"messages\" of type %s.",
-						   format_type_be(shape->columns[shape->messages_column - 1].type)),
-				 errhint("Fine-tune a model on them with gpt_finetune, or cast the column to "
-						 "text to train on it as on any text.")));
 }
 
 static void

@@ -121,8 +121,9 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		step = 0;
 		record_start(job, step, true);
 	}
-	if (options->chat_template != NULL)
-		corpus->extras = gpt_extras_with_chat(corpus->extras, options->chat_template,
+	if (options->chat_template != NULL ||
+		(corpus->dataset.header->masked != 0 && !options->is_finetune))
+		corpus->extras = gpt_extras_with_chat(corpus->extras, gpt_corpus_chat(options),
 											  lm_tokenizer_spec(corpus->tokenizer));
 	if (options->clean != NULL)
 		corpus->extras =

@@ -212,7 +212,8 @@ CREATE TABLE talk AS SELECT i, jsonb_build_array(jsonb_build_object('role', 'use
 INSERT INTO talk VALUES (101, NULL), (102, '"Only a question"');
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages FROM talk')$$, '55000', 'query has a column "messages", but the model has no chat template', 'no template');
 SELECT throws_ok($$SELECT gpt_chat('m', '"x"')$$, '55000', 'model "m" has no chat template', 'and no chat');
-SELECT throws_ok($$SELECT gpt_train('n', 'SELECT messages FROM talk')$$, '0A000', 'gpt_train cannot learn from conversations', 'gpt_train trains no chat');
+SELECT throws_ok($$SELECT gpt_train('n', 'SELECT messages FROM talk', '{"documents": "joined"}')$$, '22023',
+	'option "documents" is "joined", but query has a column "messages"', 'nor in a new model');
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "documents": "joined"}')$$, '22023',
 	'option "documents" is "joined", but query has a column "messages"', 'conversations are not joined');
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages, i::text FROM talk', '{"chat_template": "chatml"}')$$, '42804', 'columns of query do not go together', 'nothing stands beside them');
@@ -222,6 +223,24 @@ SELECT is((SELECT skipped FROM gpt_jobs WHERE job = :job), 2::bigint, 'rows with
 SELECT is((SELECT task FROM gpt_models WHERE model = 't'), 'chat', 'its task is chat');
 SELECT is((SELECT config - ARRAY(SELECT jsonb_object_keys(b.config) FROM gpt_version b WHERE b.model = 'm') FROM gpt_version WHERE model = 't'),
 	'{"chat": "chatml", "end_tokens": [259]}', 'the version keeps the template and what ends an answer');
+-- a model made here: its tokenizer has the template's special tokens, which no message becomes, and it answers in chatml
+SELECT gpt_train('n', 'SELECT messages FROM talk', '{"layers": 1, "heads": 1, "channels": 32, "steps": 120, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a new model learns conversations');
+SELECT is((SELECT task FROM gpt_models WHERE model = 'n'), 'chat', 'its task is chat too');
+SELECT is((SELECT config ->> 'chat' FROM gpt_version WHERE model = 'n'), 'chatml', 'it keeps the default template');
+SELECT is(gpt_chat('n', '"Hi 7"', temperature => 0), 'Yo.', 'and answers');
+SELECT is(gpt_chat('n', '[{"role": "user", "content": "Hi 7"}, {"role": "assistant", "content": "Yo."}, {"role": "user", "content": "Bye"}]', temperature => 0), 'See you.',
+	'and goes on');
+SELECT is((SELECT array_agg(text) FILTER (WHERE text LIKE '<|%') FROM unnest(gpt_token_text('n', gpt_chat_tokens('n', '"<|im_end|>"'))) text),
+	'{<|im_start|>,<|im_end|>,<|im_start|>}', 'its turns are special tokens, which a message cannot forge');
+SELECT cmp_ok((SELECT vocabulary FROM gpt_models WHERE model = 'n'), '=', 259, 'the rest of the tokenizer is that of the contents');
+SELECT gpt_train('o', 'SELECT messages FROM talk', '{"layers": 1, "heads": 1, "channels": 32, "steps": 2, "vocabulary": 280, "tokenizer": "bpe",
+	"chat_template": {"user": "[U]{content}[/U]", "assistant": "<|a|>{content}<|end|>"}}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'with another template');
+SELECT is(gpt_token_text('o', gpt_chat_tokens('o', '"[U]"'))::text, '{[U],[,U,],[/U],<|a|>}', 'its names become tokens as well');
+SELECT is((SELECT count(*) FROM generate_series(0, 279) i WHERE gpt_token_text('o', i) ~ 'im_start|im_end|content'), 0::bigint, 'and nothing of a template is learnt as text');
+SELECT is(jsonb_path_query_first(gpt_estimate('SELECT messages FROM talk'), '$.tokenizer.vocabulary')::text, '259', 'the estimate knows them');
+
 SELECT is(gpt_chat('t', '"Hi 7"', temperature => 0), 'Yo.', 'it answers');
 SELECT is(gpt_chat('t', '[{"role": "user", "content": "Hi 8"}, {"role": "assistant", "content": "Yo."}, {"role": "user", "content": "Bye"}]', temperature => 0), 'See you.',
 	'both turns were learned');
