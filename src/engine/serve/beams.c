@@ -1,37 +1,22 @@
 /*
  * src/engine/serve/beams.c
  *
- * The texts of a beam search, and the choice among their continuations. What a text has become is a
- * path in a tree of tokens, so that texts with a common beginning have it once:
- *
- *   root <- "A" <- " man" <- " rides"    seat 0
- *                         <- " is"       seat 1, and a text that has ended
- *
- * A node lives as long as a path leads through it.
+ * The texts of a beam search, and the choice among their continuations.
  */
 #include <math.h>
 #include <string.h>
 
+#include "serve/beam_tree.h"
 #include "serve/beams.h"
-#include "text/array.h"
 
-#define ROOT (-1)
 /* Each text has so many choices for each beam: as many may end as stay. */
 #define CHOICES 2
-
-/* A token of a text; free nodes are chained by `parent`. */
-typedef struct Node
-{
-	int parent;
-	int32_t id;
-	int references; /* nodes and texts that follow it */
-} Node;
 
 typedef struct Seat
 {
 	LmGeneration *text;
 	double logprob;
-	int node; /* the last of the text's tokens */
+	int node; /* of the text's tokens */
 	bool goes_on;
 	bool observed;
 	LmBeamChoice *choices; /* [CHOICES * beams], sorted */
@@ -62,10 +47,7 @@ struct LmBeams
 	LmGeneration *whole; /* becomes the best text at the end */
 	int length; /* tokens of each text */
 
-	Node *nodes;
-	size_t n_nodes;
-	size_t nodes_capacity;
-	int free_node;
+	LmBeamTree tree;
 
 	int n_ended;
 	int best; /* the node of the best text that has ended */
@@ -84,24 +66,20 @@ static void compare(LmBeams *beams, int *n);
 static int best_seat(const LmBeams *beams);
 static void give_seats(LmBeams *beams, int n, LmBeamMove *moves, int *n_moves);
 static bool go_on(LmBeams *beams, int n, LmError *error);
-static bool add_node(LmBeams *beams, int *node, int parent, int32_t id, LmError *error);
-static void release_node(LmBeams *beams, int node);
 static void end_text(LmBeams *beams, int node, int length, double logprob);
 static double score_of(const LmBeams *beams, double logprob, int length);
 static bool is_decided(const LmBeams *beams);
-static bool list_tokens(LmBeams *beams, LmError *error);
 
 bool
 lm_beams_memory(size_t *bytes, const LmConfig *config, const LmSampling *sampling)
 {
 	LmBeams counted;
 	LmArena arena = {0};
-	size_t n = (size_t) sampling->beams, tokens = (size_t) sampling->max_tokens, nodes;
+	size_t n = (size_t) sampling->beams, tokens = (size_t) sampling->max_tokens, tree;
 
 	lay_out(&counted, &arena, sampling->beams);
-	/* A growing array has up to twice its length, and for a moment its last half beside it. */
-	return !arena.overflow && lm_size_multiply(&nodes, tokens, n * 3 * sizeof(Node)) &&
-		   lm_size_add(bytes, arena.used, nodes) &&
+	return !arena.overflow && lm_beam_tree_memory(&tree, n, tokens) &&
+		   lm_size_add(bytes, arena.used, tree) &&
 		   lm_size_add(bytes, *bytes, tokens * sizeof(int32_t)) &&
 		   lm_size_add(bytes, *bytes, (n + 1) * lm_generation_size(config));
 }
@@ -142,7 +120,7 @@ lm_beams_create(LmSession *session, const LmTokens *prompt, size_t n_prefix,
 	beams->n = sampling->beams;
 	beams->max_tokens = sampling->max_tokens;
 	beams->length_penalty = sampling->length_penalty;
-	beams->free_node = beams->best = ROOT;
+	beams->tree.free = beams->best = LM_BEAM_ROOT;
 	if (create_texts(beams, prompt, n_prefix, sampling, truncated, error))
 		return beams;
 	lm_beams_free(beams);
@@ -162,11 +140,11 @@ create_texts(LmBeams *beams, const LmTokens *prompt, size_t n_prefix, const LmSa
 	for (int i = 1; i < beams->n; i++)
 		if (!(beams->seats[i].text = lm_generation_twin(first, error)))
 			return false;
-	beams->seats[0].node = ROOT;
+	beams->seats[0].node = LM_BEAM_ROOT;
 	beams->seats[0].goes_on = true;
 	beams->n_live = 1;
 	if (lm_generation_finished(first))
-		end_text(beams, ROOT, 0, 0);
+		end_text(beams, LM_BEAM_ROOT, 0, 0);
 	beams->ended = lm_generation_finished(first);
 	return true;
 }
@@ -182,7 +160,7 @@ lm_beams_free(LmBeams *beams)
 	for (int i = 0; i < beams->n; i++)
 		lm_generation_free(beams->seats[i].text);
 	lm_generation_free(beams->whole);
-	lm_array_free(host, beams->nodes);
+	lm_beam_tree_free(&beams->tree, host);
 	lm_free(host, beams->tokens);
 	lm_free(host, beams);
 }
@@ -352,10 +330,10 @@ go_on(LmBeams *beams, int n, LmError *error)
 	for (int i = 0; i < n && good; i++)
 	{
 		Continuation *continuation = &beams->continuations[i];
-		int node = ROOT;
+		int node = LM_BEAM_ROOT;
 
-		good =
-			add_node(beams, &node, beams->seats[continuation->from].node, continuation->id, error);
+		good = lm_beam_tree_add(&beams->tree, lm_engine_host(beams->session->engine), &node,
+								beams->seats[continuation->from].node, continuation->id, error);
 		continuation->from = node;
 	}
 	if (!good)
@@ -363,7 +341,7 @@ go_on(LmBeams *beams, int n, LmError *error)
 	for (int i = 0; i < beams->n; i++)
 	{
 		if (beams->seats[i].goes_on)
-			release_node(beams, beams->seats[i].node);
+			lm_beam_tree_release(&beams->tree, beams->seats[i].node);
 		beams->seats[i].goes_on = beams->seats[i].observed = false;
 	}
 	beams->n_live = 0;
@@ -380,49 +358,13 @@ go_on(LmBeams *beams, int n, LmError *error)
 		if (done)
 		{
 			end_text(beams, seat->node, beams->length + 1, seat->logprob);
-			release_node(beams, seat->node);
+			lm_beam_tree_release(&beams->tree, seat->node);
 			continue;
 		}
 		seat->goes_on = true;
 		beams->order[beams->n_live++] = continuation->to;
 	}
 	return true;
-}
-
-/* A node with one reference, that of a text. */
-static bool
-add_node(LmBeams *beams, int *node, int parent, int32_t id, LmError *error)
-{
-	if (beams->free_node != ROOT)
-	{
-		*node = beams->free_node;
-		beams->free_node = beams->nodes[*node].parent;
-	}
-	else
-	{
-		if (!lm_array_reserve(lm_engine_host(beams->session->engine), &beams->nodes,
-							  &beams->nodes_capacity, beams->n_nodes + 1, sizeof(Node), error))
-			return false;
-		*node = (int) beams->n_nodes++;
-	}
-	beams->nodes[*node] = (Node){parent, id, 1};
-	if (parent != ROOT)
-		beams->nodes[parent].references++;
-	return true;
-}
-
-/* Takes a reference away; nodes to which no path leads any more are free. */
-static void
-release_node(LmBeams *beams, int node)
-{
-	while (node != ROOT && --beams->nodes[node].references == 0)
-	{
-		int parent = beams->nodes[node].parent;
-
-		beams->nodes[node].parent = beams->free_node;
-		beams->free_node = node;
-		node = parent;
-	}
 }
 
 /* Counts a text that has ended, and keeps it where it is the best. */
@@ -433,10 +375,9 @@ end_text(LmBeams *beams, int node, int length, double logprob)
 
 	if (beams->n_ended++ > 0 && !(score > beams->best_score))
 		return;
-	if (node != ROOT)
-		beams->nodes[node].references++;
+	lm_beam_tree_keep(&beams->tree, node);
 	if (beams->n_ended > 1)
-		release_node(beams, beams->best);
+		lm_beam_tree_release(&beams->tree, beams->best);
 	beams->best = node;
 	beams->best_score = score;
 }
@@ -473,7 +414,10 @@ lm_beams_ended(const LmBeams *beams)
 bool
 lm_beams_give(LmBeams *beams, LmBytes *text, bool *done, LmError *error)
 {
-	if (!beams->tokens && !list_tokens(beams, error))
+	if (!beams->tokens)
+		beams->tokens = lm_beam_tree_tokens(&beams->tree, lm_engine_host(beams->session->engine),
+											&beams->best_length, beams->best, error);
+	if (!beams->tokens)
 		return false;
 	if (beams->n_given < beams->best_length)
 		lm_generation_take(beams->whole, beams->tokens[beams->n_given++], text, done);
@@ -483,24 +427,6 @@ lm_beams_give(LmBeams *beams, LmBytes *text, bool *done, LmError *error)
 		lm_generation_take(beams->whole, -1, text, done);
 		*done = true;
 	}
-	return true;
-}
-
-/* The path from the root to the best text. */
-static bool
-list_tokens(LmBeams *beams, LmError *error)
-{
-	int n = 0;
-
-	for (int node = beams->best; node != ROOT; node = beams->nodes[node].parent)
-		n++;
-	beams->tokens = lm_array_allocate(lm_engine_host(beams->session->engine), (size_t) n + 1,
-									  sizeof *beams->tokens, error);
-	if (!beams->tokens)
-		return false;
-	beams->best_length = n;
-	for (int node = beams->best; node != ROOT; node = beams->nodes[node].parent)
-		beams->tokens[--n] = beams->nodes[node].id;
 	return true;
 }
 
