@@ -348,7 +348,7 @@ suite_sql()
 
 # Preloading changes who starts a job and what its row says, not what a model learns or answers: the longest of the tests
 # about that run without preload only.
-without_preload_only="batch classify columns evaluate healing lora many multilabel overfit recompute values"
+without_preload_only="batch beams classify columns evaluate healing lora many multilabel overfit prompted recompute values"
 
 suite_preloaded()
 {
