@@ -410,6 +410,26 @@ choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *o
 
 /* ---- 4. Options that depend on the steps -------------------------------- */
 
+/*
+ * Texts that are read again and again need dropout. Letters and digits of short prompts do not, nor
+ * does a decoder of prompts; an encoder needs it later than texts do (docs/benchmarks.md,
+ * "Recipes").
+ */
+static float
+choose_dropout(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	LmTokenizerKind kind = lm_tokenizer_spec(corpus->tokenizer)->kind;
+	bool by_letters = kind == LM_TOKENIZER_BYTES || kind == LM_TOKENIZER_CHARS;
+
+	if (gpt_objective_has_reference(plan->training.objective))
+		return 0.0f;
+	if (!learns_prompts(options, corpus))
+		return plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f : 0.2f;
+	if (by_letters || plan->config.architecture != LM_ENCODER_DECODER || plan->epochs < 10)
+		return 0.0f;
+	return plan->epochs < 25 ? 0.1f : 0.2f;
+}
+
 /* Settles what depends on the number of steps: warm-up, dropout, patience and validations. */
 static void
 plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
@@ -425,11 +445,7 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 			? options->warmup_steps
 			: Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
-		plan->config.dropout = learns_prompts(options, corpus) || plan->epochs < 2 ||
-									   gpt_objective_has_reference(training->objective)
-								   ? 0.0f
-							   : plan->epochs <= 5 ? 0.1f
-												   : 0.2f;
+		plan->config.dropout = choose_dropout(plan, options, corpus);
 	plan->patience = options->patience != GPT_CHOSEN ? options->patience
 					 : options->steps == GPT_CHOSEN	 ? DEFAULT_PATIENCE
 													 : 0;
