@@ -45,6 +45,7 @@ static void append_cleaning(StringInfo card, const GptVersion *version);
 static void append_fenced(StringInfo card, const char *language, const char *text);
 static const GptJson *source_of(const GptVersion *version);
 static const char *text_of(const GptJson *source, const char *name);
+static const char *template_of(const GptVersion *version);
 
 char *
 gpt_export_card(const GptVersion *version)
@@ -79,6 +80,7 @@ gpt_export_card(const GptVersion *version)
 		append_row(&card, "format of the import", text_of(source, "format"));
 		append_row(&card, "licence of the base", text_of(source, "licence"));
 		append_row(&card, "task", gpt_statement_text(&statement, 0, 6));
+		append_row(&card, "prompts are written as", template_of(version));
 		append_row(&card, "training loss, nats a token", gpt_statement_text(&statement, 0, 3));
 		append_row(&card, "validation loss, nats a token", gpt_statement_text(&statement, 0, 4));
 		append_row(&card, "validation loss, bits a byte", gpt_statement_text(&statement, 0, 5));
@@ -112,6 +114,19 @@ append_front(StringInfo card, const GptVersion *version, const GptJson *source)
 		appendStringInfoChar(card, '\n');
 	}
 	appendStringInfoString(card, "---\n\n");
+}
+
+/* How prompts are written, as code; NULL where nothing is written around them. */
+static const char *
+template_of(const GptVersion *version)
+{
+	LmPromptTemplate written;
+	char *end;
+
+	if (!gpt_extras_prompt(&written, &end, version->extras) || !lm_prompt_is_written(&written))
+		return NULL;
+	return psprintf("`%.*s%s%.*s`", (int) written.before.size, written.before.data, LM_PROMPT_PLACE,
+					(int) written.after.size, written.after.data);
 }
 
 /* A row of a table; nothing for an unknown value. */

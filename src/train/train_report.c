@@ -15,6 +15,7 @@
 GPT_WORDS(gpt_train_end_name, [GPT_END_STEPS] = "steps", [GPT_END_EPOCHS] = "epochs",
 		  [GPT_END_MINUTES] = "minutes", [GPT_END_PATIENCE] = "patience");
 
+static void report_prompt(GptJsonWriter *json, const GptPromptForm *prompt);
 static void report_tokenizer(GptJsonWriter *json, const GptCorpus *corpus);
 
 Jsonb *
@@ -86,6 +87,18 @@ gpt_report_corpus(GptJsonWriter *json, const GptCorpus *corpus)
 	gpt_facts_write(json, corpus->facts);
 	gpt_json_put_integer(json, "tokens", corpus->counts.tokens);
 	report_tokenizer(json, corpus);
+	if (corpus->prompt.is_kept)
+		report_prompt(json, &corpus->prompt);
+}
+
+static void
+report_prompt(GptJsonWriter *json, const GptPromptForm *prompt)
+{
+	gpt_json_begin(json, "prompt");
+	gpt_json_put_text(json, "template", prompt->template);
+	if (prompt->end[0] != '\0')
+		gpt_json_put_text(json, "end", prompt->end);
+	gpt_json_end(json);
 }
 
 static void

@@ -13,7 +13,7 @@ SELECT gpt_generate('en_de', 'word7', temperature => 0), (SELECT string_agg(text
 	gpt_generate('en_de', ARRAY['word8', 'word9'], temperature => 0), gpt_logprob('en_de', 'word7', 'Wort7') > -1 AS likely, gpt_choose('en_de', 'word7', '{Wort8,Wort7}');
 SELECT metric, value FROM gpt_evaluate('en_de', 'SELECT en AS prompt, de AS completion FROM pair') WHERE metric IN ('exact_match', 'rouge_l', 'tokens') ORDER BY metric;
 -- the name of the token in a prompt is text, and an empty prompt has the token behind it, too
-SELECT gpt_logprob('en_de', 'word7<|separator|>', 'Wort7') < gpt_logprob('en_de', 'word7', 'Wort7') AS is_text, gpt_logprob('en_de', '', 'Wort7') > gpt_score('en_de', 'Wort7', 'logprob', true) AS after_it;
+SELECT gpt_logprob('en_de', 'word7<|separator|>', 'Wort7') < gpt_logprob('en_de', 'word7', 'Wort7') AS is_text, gpt_logprob('en_de', '', 'Wort7') <> gpt_score('en_de', 'Wort7', 'logprob', true) AS after_it;
 
 -- prompts that end in a sign of the user's have their separator; another prompt gets a notice
 SELECT gpt_train('own', 'SELECT en || '' =>'' AS prompt, de AS completion FROM pair', tiny()) AS job \gset
