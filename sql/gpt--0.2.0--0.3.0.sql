@@ -195,6 +195,21 @@ CREATE FUNCTION @extschema@.gpt_predict(model text, input text[]) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text[]) IS 'returns the numbers that a model expects of many texts';
 
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text, other text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text, text) IS
+	'returns the label that a classifier of pairs gives to two texts together';
+
+CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, other text, OUT label text, OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text, text) IS
+	'returns all labels of a classifier of pairs with their probabilities for two texts together, the most probable first';
+
+CREATE FUNCTION @extschema@.gpt_predict(model text, input text, other text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(text, text, text) IS
+	'returns the number that a model of pairs expects of two texts together';
+
 -- Estimates and reports, and jobs that make tokenizers
 
 ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;

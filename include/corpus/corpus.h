@@ -71,6 +71,7 @@ typedef struct GptGivenTokenizer
 	int n_labels;
 	bool multi_label;
 	bool prompted; /* the base was trained on prompts */
+	bool pair; /* the base judges pairs of texts */
 	GptNumbers numbers; /* of a base that is a model of numbers; else its scale is 0 */
 	const char *extras; /* of the base (store/model_extras.h), or NULL */
 } GptGivenTokenizer;

@@ -10,6 +10,7 @@
 #include "core/compat.h"
 #include "corpus/label_table.h"
 #include "corpus/source_task.h"
+#include "engine/config.h"
 
 /*
  * The use of a query: names the query in messages, and decides which columns it may have. The
@@ -101,10 +102,10 @@ extern void gpt_source_check_validation(const GptSourceShape *shape,
 										const GptSourceShape *validation);
 
 /*
- * Raises an error unless the query's labels, where it has some, are those of such a model: arrays
- * (multi_label), numbers, or else single labels.
+ * Raises an error unless the query's labels, where it has some, and its texts are those of such a
+ * model: arrays (multi_label), numbers, or else single labels; of a text, or of two (pair).
  */
-extern void gpt_source_check_head(const GptSourceShape *shape, bool multi_label, bool number);
+extern void gpt_source_check_head(const GptSourceShape *shape, const LmConfig *head);
 
 /* Raises an error for a task that nothing learns yet. */
 extern void gpt_source_check_learnt(const GptSourceShape *shape);

@@ -53,6 +53,13 @@ gpt_task_has(const GptTask *task, GptRowText text)
 	return false;
 }
 
+/* Whether rows are pairs of texts that are judged together. */
+static inline bool
+gpt_task_is_pair(const GptTask *task)
+{
+	return task->documents[0].is_pair;
+}
+
 /* How many windows of a row belong together: 1, or the number of its parts. */
 static inline int
 gpt_task_group(const GptTask *task)

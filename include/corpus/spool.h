@@ -70,6 +70,7 @@ typedef struct GptSpoolOptions
 	int n_labels;
 	bool multi_label; /* of those: rows have arrays */
 	GptNumbers numbers; /* of those: the label is a number */
+	bool pair; /* of those: rows have two texts */
 	bool normalize_nfc; /* labels, as the tokenizer will do with texts */
 	const struct GptChatTemplate *chat; /* of rows that are conversations; NULL: not known */
 	GptDedup dedup; /* repeated rows that are no documents */

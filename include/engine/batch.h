@@ -39,6 +39,9 @@
 #include "engine/ops.h"
 #include "engine/random.h"
 
+/* Instead of a target: the row is one of the second text of a pair; others have -1. */
+#define LM_SECOND_TEXT (-2)
+
 /*
  * A packed run of windows. Arrays are [capacity], of which the first n_tokens are filled; the batch
  * owns them.
@@ -48,7 +51,8 @@ typedef struct LmBatch
 	int n_tokens;
 	int capacity;
 	int32_t *tokens;
-	int32_t *targets; /* -1: not predicted; a token, a label, or one of the sets */
+	/* below 0: not predicted; a token, a label, or one of the sets */
+	int32_t *targets;
 	float *weights; /* of the target's loss */
 	int32_t *positions; /* in the window */
 	int32_t *starts; /* the row at which the token's window begins */
@@ -98,6 +102,8 @@ typedef struct LmDatasetHeader
 	uint64_t numbers; /* 1: the label is a number; n_labels is 1, and there are no sets */
 	double mean;
 	double scale;
+	/* 1: a window's prompt is the first text of a pair; the rest is the second, and both count */
+	uint64_t pairs;
 	uint64_t masked; /* 1: ids may have LM_ID_CONTEXT */
 	/* predictions of such ids in validation windows, beside a prompt's; not in validation_counted
 	 */

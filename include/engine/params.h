@@ -67,7 +67,7 @@ typedef enum LmParamKind
 	LM_QUERY_NORM_WEIGHT,
 	LM_KEY_NORM_WEIGHT,
 	LM_BAG_EMBEDDING, /* [V + lm_bag_hashed, lm_bag_channels]; of a classifier, as the next two */
-	LM_LABEL_WEIGHT, /* [labels, C + lm_bag_channels] */
+	LM_LABEL_WEIGHT, /* [labels, lm_label_features] */
 	LM_LABEL_BIAS,
 	/*
 	 * Of an adapter, [rank, n_in] and [n_out, rank]; A and B of a target are LM_LORA_A and
@@ -252,6 +252,23 @@ static inline int
 lm_bag_hashed(int labels)
 {
 	return LM_BAG_HASHED_FLOATS / lm_bag_channels(labels);
+}
+
+/* The first features of a head: the mean of the outputs, or those of both texts, combined. */
+static inline int
+lm_label_hidden(const LmConfig *config)
+{
+	return config->pair ? 4 * config->channels : config->channels;
+}
+
+#define LM_PAIR_OVERLAPS 8
+
+/* All features of a head: those, the bag, and of a pair of texts how much they have in common. */
+static inline int
+lm_label_features(const LmConfig *config)
+{
+	return lm_label_hidden(config) + lm_bag_channels(config->labels) +
+		   (config->pair ? LM_PAIR_OVERLAPS : 0);
 }
 
 /* The entry of a kind in a layer (-1 outside blocks); NULL where the configuration has none. */

@@ -40,8 +40,6 @@ typedef enum GptServedKind
 	GPT_SERVED_LANGUAGE_MODEL, /* an error for a model with another head, as the others */
 	GPT_SERVED_CLASSIFIER,
 	GPT_SERVED_NUMBER, /* regression */
-	GPT_SERVED_PAIR_CLASSIFIER,
-	GPT_SERVED_PAIR_NUMBER,
 } GptServedKind;
 
 /*

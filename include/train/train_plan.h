@@ -22,6 +22,7 @@ typedef struct GptTrainPlan
 	uint8 base_sha256[GPT_SHA256_SIZE];
 	int labels; /* of the corpus, for config ... */
 	bool multi_label; /* ... as this */
+	bool pair; /* rows are pairs of texts */
 	GptNumbers numbers; /* of regression; otherwise its scale is 0 */
 	int group; /* windows that belong together, at least so many are in a micro-batch */
 	/*

@@ -76,7 +76,7 @@ gpt_classification_create(const LmConfig *config, const char *const *labels, boo
 
 	GptLabelOptions options = {.n = n, .normalize_nfc = normalize_nfc};
 
-	gpt_source_check_head(shape, config->multi_label, config->number);
+	gpt_source_check_head(shape, config);
 	gpt_source_label_equality(&options.equality, shape);
 	for (int i = 0; i < n; i++)
 		names[i] = pstrdup(labels[i]);

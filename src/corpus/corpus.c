@@ -319,6 +319,7 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
 		spool_options.n_labels = given->n_labels;
 		spool_options.multi_label = given->multi_label;
 		spool_options.numbers = given->numbers;
+		spool_options.pair = given->pair;
 	}
 	return gpt_corpus_read(job, &spool_options);
 }

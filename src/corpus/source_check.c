@@ -69,8 +69,20 @@ refuse_label(const char *is, const char *detail, const char *hint)
 }
 
 void
-gpt_source_check_head(const GptSourceShape *shape, bool multi_label, bool number)
+gpt_source_check_head(const GptSourceShape *shape, const LmConfig *head)
 {
+	bool is_pair = gpt_task_is_pair(shape->task);
+	bool multi_label = head->multi_label;
+	bool number = head->number;
+
+	if (is_pair != head->pair)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("query has %s", is_pair ? "two columns of text" : "one column of text"),
+				 errdetail(head->pair ? "The model judges two texts together."
+									  : "The model judges one text."),
+				 errhint("Select %s, or train a new model.",
+						 head->pair ? "both texts of each row" : "one of them")));
 	if (number && shape->label_column != 0)
 		refuse_label("is not a real number", "The model gives a text a number.",
 					 "Cast the label to double precision, or train a new model on labels.");
@@ -98,7 +110,7 @@ gpt_source_check_learnt(const GptSourceShape *shape)
 
 	if (strcmp(task->name, GPT_TASK_PREFERENCE) == 0)
 		return;
-	if (gpt_task_has(task, GPT_TEXT_OTHER))
+	if (gpt_task_group(task) > 1)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("columns of %s cannot be trained on yet", task->name)));
 }

@@ -52,7 +52,13 @@ gpt_spool_read(const GptSpoolOptions *options)
 	spool->marked = shape->messages_column != 0;
 	spool->task = shape->task;
 	if (options->n_labels > 0)
-		gpt_source_check_head(shape, options->multi_label, options->numbers.scale > 0);
+	{
+		LmConfig head = {.multi_label = options->multi_label,
+						 .number = options->numbers.scale > 0,
+						 .pair = options->pair};
+
+		gpt_source_check_head(shape, &head);
+	}
 	if (shape->label_column != 0)
 		spool->labels = create_labels(options, shape);
 	spool->file = BufFileCreateTemp(!options->in_transaction);

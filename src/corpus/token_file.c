@@ -81,6 +81,7 @@ gpt_token_file_write(int64 *unpredicted, GptTokenFileOptions *options, GptSpool 
 		writer.header.n_labels = labels->n;
 		writer.header.n_sets = labels->sets.n_sets;
 		writer.header.n_members = labels->n_members;
+		writer.header.pairs = gpt_task_is_pair(gpt_spool_task(spool));
 		writer.header.numbers = gpt_spool_numbers(spool).scale > 0;
 		writer.header.mean = gpt_spool_numbers(spool).mean;
 		writer.header.scale = gpt_spool_numbers(spool).scale;
@@ -193,7 +194,16 @@ receive(void *context, const GptDocument *document, const int32 *ids, size_t n_i
 		begin_part(writer, document);
 	append_ids(writer, ids, n_ids);
 	writer->n_row_ids += (int64) n_ids;
-	writer->in_document = document->is_prompt;
+	writer->in_document = document->is_prompt || document->is_pair;
+	if (document->is_pair)
+	{
+		/* The second text begins with the end token between them. */
+		writer->shape.n_prompt = (uint32) Min(writer->shape.n_ids, PG_UINT32_MAX);
+		writer->shape.n_bytes = document->size;
+		if (writer->end >= 0)
+			append_ids(writer, &writer->end, 1);
+		return;
+	}
 	if (document->is_prompt)
 	{
 		/* The first id is not predicted. */

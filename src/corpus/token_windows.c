@@ -88,6 +88,12 @@ append_windows(GptTokenWriter *writer, GptSide side, uint64 offset, const GptDoc
 	uint64 count = lm_windows_count(n_ids, context);
 	bool is_predicted = false;
 
+	/* Two texts are judged together: in one window, which has the end of the first. */
+	if (writer->header.pairs && count > 1)
+	{
+		n_ids = (uint64) context + 1;
+		count = 1;
+	}
 	for (uint64 i = 0; i < count; i++)
 	{
 		LmWindow window = lm_windows_cut(i, skipped + offset, n_ids, context);

@@ -63,11 +63,6 @@ static const struct
 							   "a text and a column \"label\""},
 	[GPT_SERVED_NUMBER] = {"a regression model", "gpt_predict or gpt_embed",
 						   "a text and a column \"label\" of type double precision"},
-	[GPT_SERVED_PAIR_CLASSIFIER] = {"a classifier of pairs of texts", "gpt_classify with two texts",
-									"two texts and a column \"label\""},
-	[GPT_SERVED_PAIR_NUMBER] = {"a regression model of pairs of texts",
-								"gpt_predict with two texts",
-								"two texts and a column \"label\" of type double precision"},
 };
 
 static GptServedKind
@@ -75,9 +70,7 @@ kind_of(const LmConfig *config)
 {
 	if (config->labels == 0)
 		return GPT_SERVED_LANGUAGE_MODEL;
-	if (config->number)
-		return config->pair ? GPT_SERVED_PAIR_NUMBER : GPT_SERVED_NUMBER;
-	return config->pair ? GPT_SERVED_PAIR_CLASSIFIER : GPT_SERVED_CLASSIFIER;
+	return config->number ? GPT_SERVED_NUMBER : GPT_SERVED_CLASSIFIER;
 }
 
 /* Raises an error unless the model is of the kind that the caller needs. */

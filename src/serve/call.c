@@ -173,7 +173,8 @@ clean(GptCall *call, const GptServed *served, MemoryContext context)
 	caller = MemoryContextSwitchTo(context);
 	if (request->prompt.size > 0)
 		request->prompt =
-			gpt_cleaner_text(NULL, served->cleaner, request->prompt, LM_CLEAN_KEEP_END);
+			gpt_cleaner_text(NULL, served->cleaner, request->prompt,
+							 request->task == LM_TASK_CLASSIFY ? 0 : LM_CLEAN_KEEP_END);
 	if (request->text.size > 0)
 		request->text = gpt_cleaner_text(NULL, served->cleaner, request->text, call->cleaning);
 	MemoryContextSwitchTo(caller);

@@ -21,6 +21,15 @@ extern const GptCallKind gpt_predict_call;
 extern const GptCallKind gpt_embed_call;
 
 /*
+ * src/sql/judged_texts.c: _texts makes the call for a text, or for two (then first.data is not
+ * NULL). _read reads the arguments after the model, one text or two; _prepare fails for a model
+ * that judges another number of texts.
+ */
+extern void gpt_judge_texts(GptCall *call, LmBytes first, LmBytes second);
+extern bool gpt_judged_read(GptCall *call, FunctionCallInfo fcinfo);
+extern bool gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *error);
+
+/*
  * src/sql/sql_generate.c: reads the arguments of a function from max_tokens to seed, which are its
  * third and those that follow. NULL means the default of gpt_generate; or, with open, what the
  * model's extras say (store/model_extras.h), which _complete puts in. The texts stay in the

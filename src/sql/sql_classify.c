@@ -13,7 +13,6 @@
 #include "utils/fmgroids.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "serve/cache.h"
 #include "serve/call.h"
 #include "sql/arguments.h"
@@ -40,27 +39,29 @@ typedef struct Answers
 static Answers *answers_of(const GptCall *call, const GptServed *served);
 static char *probable_labels(const Answers *found);
 static int compare_answers(const void *a, const void *b);
-static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
 static Datum label_of(const GptCall *call, const GptServed *served, bool *is_null);
 static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
 
-const GptCallKind gpt_classify_call = {"gpt_classify",	 gpt_classify,			TEXTOID,
-									   LM_TASK_CLASSIFY, GPT_SERVED_CLASSIFIER, read_call,
-									   label_of};
-static const GptCallKind probabilities_call = {
-	"gpt_classify_probs",  gpt_classify_probs, INTERNALOID,		LM_TASK_CLASSIFY,
-	GPT_SERVED_CLASSIFIER, read_call,		   probabilities_of};
-
-static LmBytes
-input_of(FunctionCallInfo fcinfo)
-{
-	text *input = PG_GETARG_TEXT_PP(1);
-
-	return (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
-}
+const GptCallKind gpt_classify_call = {.name = "gpt_classify",
+									   .function = gpt_classify,
+									   .result_type = TEXTOID,
+									   .task = LM_TASK_CLASSIFY,
+									   .served = GPT_SERVED_CLASSIFIER,
+									   .read = gpt_judged_read,
+									   .result = label_of,
+									   .prepare = gpt_judged_prepare};
+static const GptCallKind probabilities_call = {.name = "gpt_classify_probs",
+											   .function = gpt_classify_probs,
+											   .result_type = INTERNALOID,
+											   .task = LM_TASK_CLASSIFY,
+											   .served = GPT_SERVED_CLASSIFIER,
+											   .read = gpt_judged_read,
+											   .result = probabilities_of,
+											   .prepare = gpt_judged_prepare};
 
 /*
  * gpt_classify(model text, input text) RETURNS text
+ * gpt_classify(model text, input text, other text) RETURNS text
  *
  * The most probable label; the first one, in the order of bytes, of equals. Of a model of several
  * labels a text, all whose probability is at least 0.5, as the text of a text[] in the order of
@@ -76,6 +77,7 @@ gpt_classify(PG_FUNCTION_ARGS)
 
 /*
  * gpt_classify_probs(model text, input text) -> setof (label text, probability real)
+ * gpt_classify_probs(model text, input text, other text)
  *
  * All labels, the most probable first; where a text has several, each with its own probability.
  * NULL gives no rows.
@@ -100,18 +102,6 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-static bool
-read_call(GptCall *call, FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(1))
-		return false;
-	memset(call, 0, sizeof(GptCall));
-	call->request.task = LM_TASK_CLASSIFY;
-	call->request.prompt = (LmBytes){"", 0};
-	call->request.text = input_of(fcinfo);
-	return true;
 }
 
 /* Labels stand in the order of bytes: of equals the first one wins. */

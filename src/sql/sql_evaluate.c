@@ -129,7 +129,6 @@ kind_of(const char *model, const GptSourceShape *shape)
 {
 	const GptVersion *version = gpt_catalog_version(model, false);
 	const GptTask *task = shape->task;
-	bool is_pair = gpt_task_has(task, GPT_TEXT_OTHER);
 	bool has_label = task->labelled || task->measured;
 
 	gpt_catalog_check_use(version);
@@ -149,10 +148,8 @@ kind_of(const char *model, const GptSourceShape *shape)
 			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
 	if (!has_label)
 		return GPT_SERVED_LANGUAGE_MODEL;
-	gpt_source_check_head(shape, version->config.multi_label, version->config.number);
-	if (task->measured)
-		return is_pair ? GPT_SERVED_PAIR_NUMBER : GPT_SERVED_NUMBER;
-	return is_pair ? GPT_SERVED_PAIR_CLASSIFIER : GPT_SERVED_CLASSIFIER;
+	gpt_source_check_head(shape, &version->config);
+	return task->measured ? GPT_SERVED_NUMBER : GPT_SERVED_CLASSIFIER;
 }
 
 static bool
@@ -330,11 +327,16 @@ ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind, const Gp
 static void
 judge(Evaluation *evaluation, const GptSourceRow *row)
 {
-	GptCall call = {.request = {.task = LM_TASK_CLASSIFY, .prompt = {"", 0}}};
+	LmBytes text = {row->text, row->size};
+	LmBytes other = {row->other, row->other_size};
 	const float *found;
 	GptAnswer answer;
+	GptCall call;
 
-	call.request.text = (LmBytes){row->text, row->size};
+	if (gpt_task_is_pair(evaluation->task))
+		gpt_judge_texts(&call, text, other);
+	else
+		gpt_judge_texts(&call, other, text);
 	ask(&answer, evaluation, &judge_call, &call, row);
 	found = (const float *) DatumGetPointer(answer.value);
 	if (evaluation->regression != NULL)

@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 
-#include "core/compat.h"
 #include "corpus/numbers.h"
 #include "serve/cache.h"
 #include "serve/call.h"
@@ -17,7 +16,6 @@
 
 PG_FUNCTION_INFO_V1(gpt_predict);
 
-static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
 static Datum number_of(const GptCall *call, const GptServed *served, bool *is_null);
 
 const GptCallKind gpt_predict_call = {.name = "gpt_predict",
@@ -25,35 +23,23 @@ const GptCallKind gpt_predict_call = {.name = "gpt_predict",
 									  .result_type = FLOAT8OID,
 									  .task = LM_TASK_CLASSIFY,
 									  .served = GPT_SERVED_NUMBER,
-									  .read = read_call,
-									  .result = number_of};
+									  .read = gpt_judged_read,
+									  .result = number_of,
+									  .prepare = gpt_judged_prepare};
 
 /*
  * gpt_predict(model text, input text) RETURNS float8
+ * gpt_predict(model text, input text, other text) RETURNS float8
  *
  * Of a model that was trained on texts with a real number as "label": the number that it expects of
- * the text. NULL gives NULL. With input text[] it returns float8[]: that of each element.
+ * the text, or of two texts together. NULL gives NULL. With input text[] it returns float8[]: that
+ * of each element.
  */
 Datum
 gpt_predict(PG_FUNCTION_ARGS)
 {
 	gpt_argument_check_call(fcinfo);
 	return gpt_call(&gpt_predict_call, fcinfo);
-}
-
-static bool
-read_call(GptCall *call, FunctionCallInfo fcinfo)
-{
-	text *input;
-
-	if (PG_ARGISNULL(1))
-		return false;
-	input = PG_GETARG_TEXT_PP(1);
-	memset(call, 0, sizeof(GptCall));
-	call->request.task = LM_TASK_CLASSIFY;
-	call->request.prompt = (LmBytes){"", 0};
-	call->request.text = (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
-	return true;
 }
 
 static Datum

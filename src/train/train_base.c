@@ -75,6 +75,7 @@ take_labels(GptGivenTokenizer *given, const GptVersion *version)
 	given->n_labels = version->config.labels;
 	given->multi_label = version->config.multi_label;
 	given->prompted = version->prompted;
+	given->pair = version->config.pair;
 	given->numbers = gpt_numbers_of(&version->config);
 	given->extras = version->extras;
 }
@@ -167,7 +168,7 @@ gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version)
 		return;
 	if (shape->label_column == 0 && shape->number_column == 0)
 		raise_classifier(version);
-	gpt_source_check_head(shape, version->config.multi_label, version->config.number);
+	gpt_source_check_head(shape, &version->config);
 }
 
 static void

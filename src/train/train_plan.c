@@ -199,6 +199,7 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	MemSet(plan, 0, sizeof(GptTrainPlan));
 	plan->labels = (int) corpus->dataset.header->n_labels;
 	plan->multi_label = corpus->dataset.header->n_sets > 0;
+	plan->pair = corpus->dataset.header->pairs != 0;
 	if (corpus->dataset.header->numbers != 0)
 		plan->numbers = (GptNumbers){(float) corpus->dataset.header->mean,
 									 (float) corpus->dataset.header->scale};

@@ -101,6 +101,7 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	plan->context = context;
 	config.labels = plan->labels;
 	config.multi_label = plan->multi_label;
+	config.pair = plan->pair;
 	config.number = plan->numbers.scale > 0;
 	config.number_mean = plan->numbers.mean;
 	config.number_scale = config.number ? plan->numbers.scale : 1;

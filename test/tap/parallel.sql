@@ -24,6 +24,10 @@ SELECT gpt_finetune('m', 'SELECT body AS text, label FROM line', '{"into": "c", 
 SELECT is(gpt_wait(:classifier, '60 s'), 'succeeded', 'a classifier is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, length(label)::float8 AS label FROM line', '{"into": "n", "steps": 2}') AS number \gset
 SELECT is(gpt_wait(:number, '60 s'), 'succeeded', 'a regression model is trained');
+SELECT gpt_finetune('m', 'SELECT body AS text, label AS other, label FROM line', '{"into": "p", "steps": 2}') AS pairs \gset
+SELECT is(gpt_wait(:pairs, '60 s'), 'succeeded', 'a classifier of pairs is trained');
+SELECT gpt_finetune('m', 'SELECT body AS text, label AS other, 1.5 AS label FROM line', '{"into": "q", "steps": 2}') AS pair_numbers \gset
+SELECT is(gpt_wait(:pair_numbers, '60 s'), 'succeeded', 'and a regression model of pairs');
 SELECT gpt_finetune('m', 'SELECT body FROM line', '{"into": "a", "steps": 2, "method": "lora", "rank": 2}') AS adapter \gset
 SELECT is(gpt_wait(:adapter, '60 s'), 'succeeded', 'an adapter is trained');
 SELECT count(gpt_grant(model, 'gpt_reader')::text) AS granted FROM gpt_models \gset

@@ -123,6 +123,8 @@ set_labels(LmBatch *batch, const LmConfig *config, uint64_t *state)
 		bool is_last = i + 1 == batch->n_tokens || batch->starts[i + 1] != batch->starts[i];
 
 		batch->targets[i] = is_last ? (int32_t) (test_random(state) % n_targets) : -1;
+		if (config->pair && !is_last && batch->positions[i] > 2)
+			batch->targets[i] = LM_SECOND_TEXT;
 		batch->weights[i] = 0.5f + (float) (test_random(state) % 100) / 100;
 		batch->values[i] = is_last ? (float) (test_random(state) % 400) / 100 - 2 : 0;
 	}

@@ -510,6 +510,37 @@ test_numbers(const LmHost *host)
 	lm_batch_free(&batch, host);
 }
 
+/* The prompt of a window is the first text of a pair. */
+static void
+test_pairs(const LmHost *host)
+{
+	static const int train[] = {5, 4}, validation[] = {6};
+	static TokenFile file;
+	LmBatch batch = create_batch(host, 100);
+	LmCursor cursor = {0};
+	int32_t example = 0;
+	LmDataset dataset;
+	LmError error;
+
+	make_file(&file, train, 2, validation, 1, 2);
+	file.header->n_labels = file.header->pairs = file.header->validation_counted = 1;
+	file.windows[0].prompt = 2;
+	file.windows[1].prompt = 1;
+	memcpy(file.bytes + file.size, "y", 2);
+	file.size += 2;
+	dataset = open_file(&file);
+	dataset.shuffle = false;
+	ok(lm_dataset_next(&batch, &cursor, &example, &dataset, 7, 0, &error) && batch.n_tokens == 7,
+	   "windows of pairs make a batch");
+	ok(batch.targets[0] == -1 && batch.targets[1] == -1 && batch.targets[2] == LM_SECOND_TEXT &&
+		   batch.targets[3] == 0 && batch.targets[4] == -1 && batch.targets[5] == LM_SECOND_TEXT &&
+		   batch.targets[6] == 0,
+	   "the rows of the second text are marked");
+	file.header->n_labels = 0;
+	ok(!lm_dataset_open(&dataset, file.bytes, file.size, &error), "pairs have labels");
+	lm_batch_free(&batch, host);
+}
+
 /* Ends, members and names of sets of labels after the windows; the windows have them in turn. */
 static void
 add_sets(TokenFile *file)
@@ -745,6 +776,7 @@ main(void)
 	test_mask(&host);
 	test_sets(&host);
 	test_numbers(&host);
+	test_pairs(&host);
 	test_groups(&host);
 	test_bad_id(&host);
 	test_schedule();

@@ -82,6 +82,7 @@ main(void)
 		{"an adapter with labels, of a base with every switch of modern", small_config(), false},
 		{"an adapter of some layers, with both dropouts, odd sizes, untied", small_config(), true},
 		{"numbers, modern, dropout", small_config(), false},
+		{"labels of pairs, dropout", small_config(), false},
 	};
 
 	corners[2].config.bias = corners[2].config.tie_embeddings = false;
@@ -129,6 +130,8 @@ main(void)
 	corners[14].config = corners[9].config;
 	corners[14].config.labels = 1;
 	corners[14].config.number = true;
+	corners[15].config = corners[9].config;
+	corners[15].config.pair = true;
 	for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
 		test_corner(&corners[i], engine, &host);
 	test_dropped_outputs(0.1f, engine, &host);

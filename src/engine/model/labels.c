@@ -11,6 +11,7 @@
 #include "model/bag.h"
 #include "model/labels.h"
 #include "model/number.h"
+#include "model/pair.h"
 
 /* Windows of a batch that are classified together. */
 typedef struct Group
@@ -20,6 +21,7 @@ typedef struct Group
 	int n;
 	int first[LM_LABEL_WINDOWS]; /* row */
 	int rows[LM_LABEL_WINDOWS];
+	int firsts[LM_LABEL_WINDOWS]; /* rows of the first text of a pair; else all */
 	int32_t targets[LM_LABEL_WINDOWS];
 	float weights[LM_LABEL_WINDOWS];
 	float values[LM_LABEL_WINDOWS]; /* of regression */
@@ -40,7 +42,7 @@ void
 lm_labels_layout(LmNetwork *network, LmArena *arena)
 {
 	const LmConfig *config = &network->config;
-	size_t F = (size_t) config->channels + (size_t) lm_bag_channels(config->labels);
+	size_t F = (size_t) lm_label_features(config);
 
 	network->activations.labels = (LmLabelActivations){
 		.features = lm_arena_floats(arena, LM_LABEL_WINDOWS, F),
@@ -124,10 +126,13 @@ gather(Group *group, const LmBatch *batch, int row)
 	while (row < batch->n_tokens && group->n < LM_LABEL_WINDOWS)
 	{
 		int i = group->n++;
-		int end = row + 1;
+		int end = row + 1, second = row;
 
 		while (end < batch->n_tokens && batch->starts[end] == batch->starts[row])
 			end++;
+		while (second < end - 1 && batch->targets[second] != LM_SECOND_TEXT)
+			second++;
+		group->firsts[i] = group->network->config.pair ? second - row : end - row;
 		group->first[i] = row;
 		group->rows[i] = end - row;
 		group->targets[i] = batch->targets[end - 1];
@@ -165,68 +170,121 @@ static LmLinear
 linear_of(const LmNetwork *network)
 {
 	return (LmLinear){
-		.n_in = network->config.channels + lm_bag_channels(network->config.labels),
+		.n_in = lm_label_features(&network->config),
 		.n_out = network->config.labels,
 		.w = network->params.label_weight,
 		.bias = network->params.label_bias,
 	};
 }
 
-/* The features of one window: mean output (scaled by its share), then mean embedding of its bag. */
+/* mean [C] of the outputs of rows, none of which gives 0. */
+static void
+mean_of(float *mean, const float *outputs, int rows, int C)
+{
+	memset(mean, 0, (size_t) C * sizeof(float));
+	for (int row = 0; row < rows; row++)
+		for (int i = 0; i < C; i++)
+			mean[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
+	for (int i = 0; i < C && rows > 0; i++)
+		mean[i] /= (float) rows;
+}
+
+/*
+ * The features of one window: mean output, or those of both texts of a pair, scaled by its share;
+ * mean embedding of its bag; of a pair what the texts share.
+ */
 static void
 pool_window(void *work, int piece, int thread)
 {
 	const Group *group = work;
 	const LmNetwork *network = group->network;
-	int C = network->config.channels, n_channels = lm_bag_channels(network->config.labels),
-		rows = group->rows[piece];
+	const LmConfig *config = &network->config;
+	int C = config->channels, n_hidden = lm_label_hidden(config), rows = group->rows[piece],
+		first = group->firsts[piece], n_channels = lm_bag_channels(config->labels);
 	float *feature =
-		network->activations.labels.features + (size_t) piece * (size_t) (C + n_channels);
+		network->activations.labels.features + (size_t) piece * (size_t) lm_label_features(config);
 	const float *outputs = network->activations.norm + (size_t) group->first[piece] * (size_t) C;
-	double bag[LM_BAG_CHANNELS] = {0};
+	const int32_t *tokens = group->batch->tokens + group->first[piece];
+	double bag[LM_BAG_CHANNELS] = {0}, overlaps[LM_PAIR_OVERLAPS];
 	double n_bag = (double) lm_bag_count((size_t) rows);
 
 	(void) thread;
-	memset(feature, 0, (size_t) C * sizeof(float));
-	for (int row = 0; row < rows; row++)
-		for (int i = 0; i < C; i++)
-			feature[i] += outputs[(size_t) row * (size_t) C + (size_t) i];
-	for (int i = 0; i < C; i++)
-		feature[i] = feature[i] / (float) rows * group->shares[piece];
-	lm_bag_add(bag, network->params.bag_embedding, &network->config,
-			   group->batch->tokens + group->first[piece], 0, (size_t) rows);
+	mean_of(feature, outputs, first, C);
+	if (config->pair)
+	{
+		mean_of(feature + C, outputs + (size_t) first * (size_t) C, rows - first, C);
+		lm_pair_forward(feature, C);
+		lm_pair_overlaps(overlaps, tokens, (size_t) first, (size_t) rows);
+		for (int i = 0; i < LM_PAIR_OVERLAPS; i++)
+			feature[n_hidden + n_channels + i] = (float) overlaps[i];
+	}
+	for (int i = 0; i < n_hidden; i++)
+		feature[i] *= group->shares[piece];
+	lm_bag_add(bag, network->params.bag_embedding, config, tokens, 0, (size_t) rows);
 	for (int i = 0; i < n_channels; i++)
-		feature[C + i] = (float) (bag[i] / n_bag);
+		feature[n_hidden + i] = (float) (bag[i] / n_bag);
 }
 
-/* Every output of a window that was not dropped has the same share in the mean. */
+/* Every output of a text has the same share in its mean. */
+static void
+spread_mean(float *doutputs, const float *dmean, int rows, int C, float share)
+{
+	for (int row = 0; row < rows; row++)
+		for (int i = 0; i < C; i++)
+			doutputs[(size_t) row * (size_t) C + (size_t) i] = dmean[i] / (float) rows * share;
+}
+
+/*
+ * The same of both texts of a pair. Their features were scaled by the share, which is undone for
+ * those from which the others were made; the gradients of u and v take their place.
+ */
+static void
+spread_pair(const Group *group, int piece)
+{
+	const LmNetwork *network = group->network;
+	int C = network->config.channels, rows = group->rows[piece], first = group->firsts[piece];
+	size_t F = (size_t) lm_label_features(&network->config);
+	float *feature = network->activations.labels.features + (size_t) piece * F;
+	float *dfeature = network->activations.labels.dfeatures + (size_t) piece * F;
+	float *doutputs = network->activations.narrow + (size_t) group->first[piece] * (size_t) C;
+	float share = group->shares[piece];
+
+	for (int i = 0; i < 2 * C && share > 0; i++)
+		feature[i] /= share;
+	lm_pair_backward(feature, feature + C, dfeature, feature, C);
+	spread_mean(doutputs, feature, first, C, share);
+	spread_mean(doutputs + (size_t) first * (size_t) C, feature + C, rows - first, C, share);
+}
+
+/* The gradient of a window's outputs; nothing of one that was dropped. */
 static void
 spread_window(void *work, int piece, int thread)
 {
 	const Group *group = work;
 	const LmNetwork *network = group->network;
 	int C = network->config.channels, rows = group->rows[piece];
-	const float *dfeature = network->activations.labels.dfeatures +
-							(size_t) piece * (size_t) (C + lm_bag_channels(network->config.labels));
+	size_t F = (size_t) lm_label_features(&network->config);
+	const float *dfeature = network->activations.labels.dfeatures + (size_t) piece * F;
 	float *doutputs = network->activations.narrow + (size_t) group->first[piece] * (size_t) C;
+	float share = group->shares[piece];
 
 	(void) thread;
-	for (int row = 0; row < rows; row++)
-		for (int i = 0; i < C; i++)
-			doutputs[(size_t) row * (size_t) C + (size_t) i] =
-				dfeature[i] / (float) rows * group->shares[piece];
+	if (network->config.pair)
+		spread_pair(group, piece);
+	else
+		spread_mean(doutputs, dfeature, rows, C, share);
 }
 
 static void
 add_bag_gradient(float *gradient, const Group *group)
 {
 	const LmNetwork *network = group->network;
-	size_t F = (size_t) network->config.channels + (size_t) lm_bag_channels(network->config.labels);
+	size_t F = (size_t) lm_label_features(&network->config);
 
 	for (int window = 0; window < group->n; window++)
 		lm_bag_add_gradient(gradient,
 							network->activations.labels.dfeatures + (size_t) window * F +
-								network->config.channels,
+								lm_label_hidden(&network->config),
 							&network->config, group->batch->tokens + group->first[window],
 							(size_t) group->rows[window]);
 }

@@ -376,7 +376,7 @@ size_of(const LmConfig *config, Size size)
 		case LABELS:
 			return config->labels;
 		case FEATURES:
-			return config->channels + lm_bag_channels(config->labels);
+			return lm_label_features(config);
 		case BAG_ROWS:
 			return config->vocabulary + lm_bag_hashed(config->labels);
 		case BAG_CHANNELS:

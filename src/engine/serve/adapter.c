@@ -72,7 +72,7 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 	if (n == 0)
 		return;
 	model->bag_embedding = lm_arena_floats(arena, V + (size_t) lm_bag_hashed(config->labels), bag);
-	model->label_weight = lm_arena_floats(arena, n, (size_t) C + bag);
+	model->label_weight = lm_arena_floats(arena, n, (size_t) lm_label_features(config));
 	model->label_bias = lm_arena_floats(arena, 1, n);
 }
 

@@ -102,7 +102,8 @@ lay_out(LmModel *model, LmArena *arena)
 	model->head = linear(arena, model->type, config->channels, config->vocabulary, NULL);
 	model->bag_embedding =
 		vector(arena, (V + (size_t) lm_bag_hashed(config->labels)) * bag, config->labels > 0);
-	model->label_weight = vector(arena, (size_t) config->labels * (C + bag), config->labels > 0);
+	model->label_weight = vector(
+		arena, (size_t) config->labels * (size_t) lm_label_features(config), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 }
 

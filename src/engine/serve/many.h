@@ -45,7 +45,7 @@ typedef struct LmSlot
 	LmGeneration *generation;
 	bool is_lent; /* the generation is the request's, or the search's */
 	int seat; /* of a beam search */
-	double *sums; /* [C + LM_BAG_CHANNELS] */
+	double *sums; /* [lm_reading_sums] */
 
 	/* what goes through the model now: ids[position .. n), wanted from first_wanted on */
 	const int32_t *ids;

@@ -11,6 +11,7 @@
 #include "base/names.h"
 #include "engine/marked_text.h"
 #include "model/bag.h"
+#include "model/pair.h"
 #include "serve/image.h"
 #include "serve/reading.h"
 
@@ -53,6 +54,26 @@ lm_continued_encode(LmSession *session, LmTokens *tokens, LmBytes prompt, bool m
 	return lm_prompt_encode(session->tokenizer, tokens, &part, &session->prompt, prompt, error);
 }
 
+/* The first text, the end token and the second text, as in training. */
+static bool
+encode_pair(LmTokens *tokens, size_t *n_first, LmSession *session, const LmRequest *request,
+			LmError *error)
+{
+	LmTokenizer *tokenizer = session->tokenizer;
+	int32_t end = lm_tokenizer_spec(tokenizer)->end_of_text;
+
+	if (!lm_tokenizer_encode_part(tokenizer, tokens, request->prompt.data, request->prompt.size, 0,
+								  error))
+		return false;
+	*n_first = tokens->count;
+	if (end >= 0 && !lm_tokens_append(lm_engine_host(session->engine), tokens, end, error))
+		return false;
+	if (!lm_tokenizer_encode_part(tokenizer, tokens, request->text.data, request->text.size, 0,
+								  error))
+		return false;
+	return tokens->count > 0 || lm_fail(error, LM_ERR_ARGUMENT, -1, "the texts have no tokens");
+}
+
 bool
 lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request,
 				  LmError *error)
@@ -80,6 +101,8 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	if (has_prompt &&
 		!lm_prompt_encode(tokenizer, tokens, &part, &session->prompt, request->prompt, error))
 		return false;
+	if (request->task == LM_TASK_CLASSIFY && session->config.pair)
+		return encode_pair(tokens, n_skipped, session, request, error);
 	*n_skipped = request->task == LM_TASK_CLASSIFY ? 0 : tokens->count;
 	if (!lm_tokenizer_encode_part(tokenizer, tokens, request->text.data, request->text.size, part,
 								  error))
@@ -135,7 +158,7 @@ void
 lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
 				 const LmTokens *tokens, size_t n_skipped, size_t n_prefix, double *sums)
 {
-	size_t size = (size_t) session->config.channels + LM_BAG_CHANNELS;
+	bool is_pair = request->task == LM_TASK_CLASSIFY && session->config.pair;
 
 	*reading = (LmReading){.session = session,
 						   .task = request->task,
@@ -145,7 +168,8 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 						   .sums = sums};
 	reading->pooling = request->task == LM_TASK_EMBED ? request->pooling : LM_POOL_MEAN;
 	reading->n_inputs = tokens->count;
-	reading->n_skipped = n_skipped;
+	reading->n_skipped = is_pair ? 0 : n_skipped;
+	reading->n_first = is_pair ? n_skipped : tokens->count;
 	if (request->task == LM_TASK_SCORE)
 	{
 		/*
@@ -156,7 +180,7 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 		reading->n_skipped -= n_skipped > 0 ? 1 : 0;
 	}
 	reading->n_done = reading->n_skipped;
-	memset(sums, 0, size * sizeof *sums);
+	memset(sums, 0, lm_reading_sums(&session->config) * sizeof *sums);
 }
 
 /* How many of the inputs start .. end - 1 are among the first n. */
@@ -214,9 +238,10 @@ void
 lm_reading_add_hidden(LmReading *reading, const float *hidden)
 {
 	int C = reading->session->config.channels;
+	double *sums = reading->sums + ((size_t) reading->n_pooled < reading->n_first ? 0 : C);
 
 	for (int i = 0; i < C; i++)
-		reading->sums[i] = (reading->pooling == LM_POOL_MEAN ? reading->sums[i] : 0) + hidden[i];
+		sums[i] = (reading->pooling == LM_POOL_MEAN ? sums[i] : 0) + hidden[i];
 	reading->n_pooled++;
 }
 
@@ -248,25 +273,45 @@ finish_embedding(const LmReading *reading, LmRequest *request, LmError *error)
 	return true;
 }
 
+/* Makes means of the sums of outputs; of a pair the features of both. */
+static void
+finish_hidden(const LmReading *reading)
+{
+	int C = reading->session->config.channels;
+	bool is_pair = reading->session->config.pair;
+	double n_first = (double) reading->n_first, n_second = (double) (reading->n - reading->n_first);
+
+	for (int i = 0; i < C; i++)
+		reading->sums[i] /= n_first > 0 ? n_first : 1;
+	for (int i = C; is_pair && i < 2 * C; i++)
+		reading->sums[i] /= n_second > 0 ? n_second : 1;
+	if (is_pair)
+		lm_pair_combine(reading->sums, C);
+}
+
 /* Adds the mean of the bag to the features, and turns them into probabilities. */
 static bool
 finish_classification(const LmReading *reading, LmRequest *request, LmError *error)
 {
 	const LmSession *session = reading->session;
+	const LmConfig *config = &session->config;
 	const LmHost *host = lm_engine_host(session->engine);
-	size_t C = (size_t) session->config.channels,
-		   bag = (size_t) lm_bag_channels(session->config.labels), n = reading->n;
+	size_t n_bag = (size_t) lm_bag_channels(config->labels), n = reading->n;
+	double *bag = reading->sums + lm_label_hidden(config);
 
-	memset(reading->sums + C, 0, bag * sizeof *reading->sums);
+	memset(bag, 0, n_bag * sizeof *bag);
 	for (size_t first = 0; first < n; first += BAG_PIECE)
 	{
 		if (host->should_stop && host->should_stop(host->context))
 			return lm_fail(error, LM_ERR_STOPPED, -1, "classifying was stopped");
-		lm_bag_add(reading->sums + C, session->model->bag_embedding, &session->config, reading->ids,
-				   first, n - first < BAG_PIECE ? n : first + BAG_PIECE);
+		lm_bag_add(bag, session->model->bag_embedding, config, reading->ids, first,
+				   n - first < BAG_PIECE ? n : first + BAG_PIECE);
 	}
-	for (size_t i = 0; i < C + bag; i++)
-		reading->sums[i] /= i < C ? (double) reading->n_pooled : (double) lm_bag_count(n);
+	for (size_t i = 0; i < n_bag; i++)
+		bag[i] /= (double) lm_bag_count(n);
+	finish_hidden(reading);
+	if (config->pair)
+		lm_pair_overlaps(bag + n_bag, reading->ids, reading->n_first, n);
 	request->n_tokens = (int64_t) n - (session->front >= 0 ? 1 : 0);
 	return probabilities_of(request->vector, session->model, reading->sums, error);
 }
@@ -278,8 +323,7 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 static bool
 probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
 {
-	int n = model->config.labels,
-		F = model->config.channels + lm_bag_channels(model->config.labels);
+	int n = model->config.labels, F = lm_label_features(&model->config);
 	double largest = -INFINITY, sum = 0;
 
 	for (int i = 0; i < n; i++)

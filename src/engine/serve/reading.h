@@ -11,6 +11,7 @@
 #define LM_READING_H
 
 #include "engine/many.h"
+#include "engine/params.h"
 #include "serve/session.h"
 
 /* A text that is being read. The caller owns all arrays. */
@@ -33,7 +34,8 @@ typedef struct LmReading
 	int prefix; /* of it */
 
 	LmScore score;
-	double *sums; /* [C + LM_BAG_CHANNELS], the caller's */
+	double *sums; /* [lm_reading_sums], the caller's */
+	size_t n_first; /* ids of the first text of a pair */
 	int64_t n_pooled;
 } LmReading;
 
@@ -54,8 +56,8 @@ bool lm_continued_encode(LmSession *session, LmTokens *tokens, LmBytes prompt, b
 /*
  * Appends the tokens of a request to empty tokens: the token in front, prompt, text and, where it
  * counts, its end; for a generation those of the prompt alone. The first *n_skipped of them are
- * context only. LM_ERR_ARGUMENT where nothing can be read, or the model cannot do the task; errors
- * of lm_tokenizer_encode.
+ * context only, or those of the first text of a pair. LM_ERR_ARGUMENT where nothing can be read, or
+ * the model cannot do the task; errors of lm_tokenizer_encode.
  */
 bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
 					   const LmRequest *request, LmError *error);
@@ -70,7 +72,14 @@ bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
 bool lm_request_prefix(size_t *n_prefix, LmSession *session, const LmRequest *request,
 					   size_t n_prompt, LmError *error);
 
-/* Begins before the first window. tokens and sums [C + LM_BAG_CHANNELS] must live until the end. */
+/* The length of LmReading.sums: hidden states, or the features of a head. */
+static inline size_t
+lm_reading_sums(const LmConfig *config)
+{
+	return (size_t) (config->labels > 0 ? lm_label_features(config) : config->channels);
+}
+
+/* Begins before the first window. tokens and sums [lm_reading_sums] must live until the end. */
 void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
 					  const LmTokens *tokens, size_t n_skipped, size_t n_prefix, double *sums);
 bool lm_reading_window(LmReading *reading); /* the next one; false after the last */

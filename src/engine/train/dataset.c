@@ -48,7 +48,7 @@ static LmWindow validation_crop(const LmDataset *dataset, uint64_t i);
 static Stream stream_of(const LmDataset *dataset, bool validation);
 static bool check_room(const LmBatch *batch, const LmDataset *dataset, const Group *group,
 					   int max_tokens, LmError *error);
-static void predict_label(LmBatch *batch, LmWindow window, bool is_number);
+static void predict_label(LmBatch *batch, LmWindow window, const LmDatasetHeader *header);
 static bool append_group(LmBatch *batch, const LmDataset *dataset, const Group *group,
 						 int32_t example, LmError *error);
 static bool append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t example,
@@ -115,6 +115,8 @@ check_header(const LmDatasetHeader *header, LmLabelSets *sets, size_t size, LmEr
 	if (header->group < 1 || header->group > LM_MAX_GROUP)
 		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has groups of %llu windows",
 					   (unsigned long long) header->group);
+	if (header->pairs > 1 || (header->pairs == 1 && header->n_labels == 0))
+		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has pairs without labels");
 	if (header->numbers > 1 || (header->numbers == 1 && (header->n_labels != 1 ||
 														 header->n_sets > 0 || header->group != 1)))
 		return lm_fail(error, LM_ERR_FORMAT, 8, "the token file has numbers in an unknown way");
@@ -475,16 +477,18 @@ append_group(LmBatch *batch, const LmDataset *dataset, const Group *group, int32
  * appended; 0 where it is a number.
  */
 static void
-predict_label(LmBatch *batch, LmWindow window, bool is_number)
+predict_label(LmBatch *batch, LmWindow window, const LmDatasetHeader *header)
 {
 	int n = (int) window.length - 1, last = batch->n_tokens + n - 1;
 
 	for (int row = batch->n_tokens; row < last; row++)
 	{
-		batch->targets[row] = -1;
+		bool is_second = header->pairs && row - batch->n_tokens >= (int) window.prompt;
+
+		batch->targets[row] = is_second ? LM_SECOND_TEXT : -1;
 		batch->weights[row] = 0;
 	}
-	batch->targets[last] = is_number ? 0 : (int32_t) window.label;
+	batch->targets[last] = header->numbers ? 0 : (int32_t) window.label;
 }
 
 /* The id without its flag; *is_context: the flag. */
@@ -526,7 +530,7 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 						   "the token file has an id outside its vocabulary of %u", vocabulary);
 	}
 	if (classifies)
-		predict_label(batch, window, dataset->header->numbers != 0);
+		predict_label(batch, window, dataset->header);
 	batch->n_tokens += n;
 	return true;
 }
