@@ -293,3 +293,7 @@ CREATE OR REPLACE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON COLUMN @extschema@.gpt_train_log.measures IS 'other measures of the training''s task, such as preference_accuracy, by name';
+
+ALTER TABLE @extschema@.gpt_version DROP CONSTRAINT gpt_version_state_check;
+ALTER TABLE @extschema@.gpt_version ADD CONSTRAINT gpt_version_state_check CHECK (state IN ('partial', 'candidate', 'final'));
+COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final; partial while its run goes on; or candidate if its job has not made it current';

@@ -36,7 +36,7 @@ COMMENT ON TABLE @extschema@.gpt_model IS 'models: a name, its current version a
 CREATE TABLE @extschema@.gpt_version (
 	model text COLLATE pg_catalog."C" NOT NULL,
 	version integer NOT NULL,
-	state text NOT NULL CHECK (state IN ('partial', 'final')),
+	state text NOT NULL CHECK (state IN ('partial', 'candidate', 'final')),
 	run_id uuid NOT NULL,
 	weights oid NOT NULL,
 	size bigint NOT NULL,
@@ -589,7 +589,7 @@ COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the
 COMMENT ON COLUMN @extschema@.gpt_versions.model IS 'name of the model';
 COMMENT ON COLUMN @extschema@.gpt_versions.version IS 'number of the version, counted from 1';
 COMMENT ON COLUMN @extschema@.gpt_versions.current IS 'true for the version that the model''s name means';
-COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final, or partial while its run goes on';
+COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final; partial while its run goes on; or candidate if its job has not made it current';
 COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';

@@ -72,6 +72,36 @@ typedef enum GptPublish
 } GptPublish;
 extern const char *gpt_publish_name(int number);
 
+/* Values of option "publish_if": what the weights must be to become the current version. */
+typedef enum GptPublishIf
+{
+	GPT_PUBLISH_ALWAYS,
+	GPT_PUBLISH_BETTER, /* not worse than the current version on the same rows */
+} GptPublishIf;
+extern const char *gpt_publish_if_name(int number);
+
+/* Values of option "publish_metric": metrics of gpt_evaluate. */
+typedef enum GptMetric
+{
+	GPT_METRIC_LOSS,
+	GPT_METRIC_PERPLEXITY,
+	GPT_METRIC_BITS_PER_BYTE,
+	GPT_METRIC_RMSE,
+	GPT_METRIC_MAE,
+	GPT_METRIC_ACCURACY, /* of this one and the following, more is better */
+	GPT_METRIC_MACRO_F1,
+	GPT_METRIC_MICRO_F1,
+	GPT_METRIC_R2,
+	GPT_METRIC_SPEARMAN,
+	GPT_METRIC_PREFERENCE_ACCURACY,
+	GPT_METRIC_REWARD_MARGIN,
+	GPT_METRIC_EXACT_MATCH, /* this one and the following compare generated texts */
+	GPT_METRIC_ROUGE_L,
+	GPT_METRIC_BLEU,
+	GPT_METRIC_CHRF,
+} GptMetric;
+extern const char *gpt_metric_name(int number);
+
 /* Values of option "preference": how pairs of answers are learnt. */
 typedef enum GptPreference
 {

@@ -81,6 +81,10 @@ typedef struct GptTrainOptions
 	const char *validation_query;
 	int64 patience;
 	GptPublish publish;
+	GptPublishIf publish_if;
+	GptMetric publish_metric;
+	const char *publish_query; /* NULL: validation_query */
+	double publish_tolerance;
 	int64 threads;
 	int precision; /* LmPrecision, or GPT_CHOSEN */
 	GptSwitch recompute;

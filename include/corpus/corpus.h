@@ -121,6 +121,13 @@ extern GptCorpus *gpt_corpus_estimate(const char *query, const GptTrainOptions *
 extern GptSpool *gpt_corpus_read(const GptJob *job, const GptSpoolOptions *options);
 
 /*
+ * Work that runs queries of the job's owner, in one read-only transaction under one snapshot, which
+ * is rolled back; within gpt.read_timeout. The work is done in the current memory context. Outside
+ * of transactions.
+ */
+extern void gpt_corpus_query(const GptJob *job, void (*work)(void *argument), void *argument);
+
+/*
  * Opens the token file of a record. Returns NULL if the file does not exist; raises
  * ERRCODE_DATA_CORRUPTED if it has another size or checksum than the record. _record fills the
  * record of a corpus, _free unmaps the file.

@@ -122,6 +122,10 @@ typedef struct GptPublication
 	double validation_loss;
 	double validation_bits_per_byte;
 	bool partial;
+	bool candidate; /* the current version stays; not partial */
+	/* a partial version of the run with these weights, which takes the state instead of a new one;
+	 * 0: none */
+	int32 made;
 	int64 step; /* of a partial version: steps done; 0: not known */
 	const char *watermark_column; /* NULL or empty: there is none */
 	const char *watermark; /* its largest value as text */

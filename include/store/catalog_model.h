@@ -26,6 +26,7 @@ typedef struct GptLockedVersion
 	pg_uuid_t run_id;
 	uint8 sha256[GPT_SHA256_SIZE];
 	bool partial;
+	bool candidate; /* its job has kept it without making it current */
 	GptBelonging belonging;
 	bool goes; /* marked: gpt_model_remove_versions removes it */
 } GptLockedVersion;

@@ -24,6 +24,15 @@ GPT_WORDS(gpt_trained_kind_name, [GPT_TRAINED_BPE] = "bpe", [GPT_TRAINED_CHARS] 
 GPT_WORDS(gpt_dedup_name, [GPT_DEDUP_NONE] = "none", [GPT_DEDUP_EXACT] = "exact",
 		  [GPT_DEDUP_NEAR] = "near");
 GPT_WORDS(gpt_publish_name, [GPT_PUBLISH_BEST] = "best", [GPT_PUBLISH_LAST] = "last");
+GPT_WORDS(gpt_publish_if_name, [GPT_PUBLISH_ALWAYS] = "always", [GPT_PUBLISH_BETTER] = "better");
+GPT_WORDS(
+	gpt_metric_name, [GPT_METRIC_LOSS] = "loss", [GPT_METRIC_PERPLEXITY] = "perplexity",
+	[GPT_METRIC_BITS_PER_BYTE] = "bits_per_byte", [GPT_METRIC_RMSE] = "rmse",
+	[GPT_METRIC_MAE] = "mae", [GPT_METRIC_ACCURACY] = "accuracy",
+	[GPT_METRIC_MACRO_F1] = "macro_f1", [GPT_METRIC_MICRO_F1] = "micro_f1", [GPT_METRIC_R2] = "r2",
+	[GPT_METRIC_SPEARMAN] = "spearman", [GPT_METRIC_PREFERENCE_ACCURACY] = "preference_accuracy",
+	[GPT_METRIC_REWARD_MARGIN] = "reward_margin", [GPT_METRIC_EXACT_MATCH] = "exact_match",
+	[GPT_METRIC_ROUGE_L] = "rouge_l", [GPT_METRIC_BLEU] = "bleu", [GPT_METRIC_CHRF] = "chrf");
 GPT_WORDS(gpt_preference_name, [GPT_PREFERENCE_DPO] = "dpo", [GPT_PREFERENCE_ORPO] = "orpo");
 GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "modern");
 GPT_WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora");

@@ -19,6 +19,7 @@
 static void exclude(const char *one, const char *other, const char *hint);
 static void check_architecture(const GptTrainOptions *options);
 static void check_adapter(const GptTrainOptions *options);
+static void check_gate(const GptTrainOptions *options);
 static void check_prompt_template(const char *text);
 
 void
@@ -73,6 +74,7 @@ gpt_options_check(const GptTrainOptions *options)
 					 "Without it the job reads all rows, so there are no older ones to replay.")));
 	check_architecture(options);
 	check_adapter(options);
+	check_gate(options);
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);
@@ -160,6 +162,30 @@ check_adapter(const GptTrainOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"targets\" must be some of %s, separated by commas, not \"%s\"",
 						gpt_lora_targets_words(LM_ALL_TARGETS), options->targets)));
+}
+
+/* Options of the gate need it, and it needs fixed rows. */
+static void
+check_gate(const GptTrainOptions *options)
+{
+	const char *given = options->publish_query != NULL				 ? "publish_query"
+						: options->publish_tolerance > 0			 ? "publish_tolerance"
+						: options->publish_metric != GPT_METRIC_LOSS ? "publish_metric"
+																	 : NULL;
+
+	if (options->publish_if == GPT_PUBLISH_ALWAYS && given != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" needs option \"publish_if\" to be \"better\"", given)));
+	if (options->publish_if == GPT_PUBLISH_BETTER && options->publish_query == NULL &&
+		options->validation_query == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"publish_if\" needs option \"publish_query\""),
+				 errdetail("The two versions are measured on the same rows, which no training "
+						   "should have seen."),
+				 errhint("Give a query of such rows in \"publish_query\", or in "
+						 "\"validation_query\".")));
 }
 
 bool

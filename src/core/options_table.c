@@ -168,6 +168,16 @@ const GptOption gpt_options_table[] = {
 			"or never with steps"),
 	WORD(BOTH, publish, "best", gpt_publish_name,
 		 "weights to publish: those with the best validation loss, or the last"),
+	WORD(FINETUNE, publish_if, "always", gpt_publish_if_name,
+		 "better makes the new version current only if publish_metric is not worse than that of "
+		 "the model's current version, both measured by gpt_evaluate on the same rows; otherwise "
+		 "it stays a candidate, which gpt_rollback makes current"),
+	WORD(FINETUNE, publish_metric, "loss", gpt_metric_name,
+		 "metric of gpt_evaluate that publish_if compares"),
+	TEXT(FINETUNE, publish_query,
+		 "query of the rows on which publish_if compares; validation_query unless given"),
+	NUMBER(FINETUNE, publish_tolerance, "0", 0, 1e12,
+		   "how much worse publish_metric may be, in its own unit"),
 	INTEGER(BOTH | TOKENIZER, threads, NULL, 1, 64,
 			"threads of the job, at most gpt.train_threads"),
 	WORD(BOTH, precision, "auto", lm_precision_name,

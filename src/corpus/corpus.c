@@ -330,11 +330,35 @@ read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenToken
  * the query leaves, such as a large object or a cursor WITH HOLD, are neither kept nor run to their
  * end.
  */
+/* Rows, and the options that say how to read them. */
+typedef struct Reading
+{
+	const GptSpoolOptions *options;
+	GptSpool *spool;
+} Reading;
+
+static void
+read_spool(void *argument)
+{
+	Reading *reading = argument;
+
+	reading->spool = gpt_spool_read(reading->options);
+}
+
 GptSpool *
 gpt_corpus_read(const GptJob *job, const GptSpoolOptions *options)
 {
+	Reading reading = {options, NULL};
+
+	gpt_corpus_query(job, read_spool, &reading);
+	gpt_cleaner_free(options->cleaner);
+	return reading.spool;
+}
+
+void
+gpt_corpus_query(const GptJob *job, void (*work)(void *argument), void *argument)
+{
 	MemoryContext context = CurrentMemoryContext;
-	GptSpool *spool;
 	int guc_level;
 
 	SetCurrentStatementStartTimestamp();
@@ -347,7 +371,7 @@ gpt_corpus_read(const GptJob *job, const GptSpoolOptions *options)
 
 	gpt_locks_hand_over();
 	gpt_stop_arm_timeout();
-	spool = gpt_spool_read(options);
+	work(argument);
 	gpt_stop_check();
 	gpt_locks_release_query();
 
@@ -357,8 +381,6 @@ gpt_corpus_read(const GptJob *job, const GptSpoolOptions *options)
 	gpt_stop_disarm_timeout();
 	MemoryContextSwitchTo(context);
 	check_still_ours(job);
-	gpt_cleaner_free(options->cleaner);
-	return spool;
 }
 
 /* A function in the query can, within limits, change the role. */

@@ -280,6 +280,12 @@ gpt_catalog_rollback(const char *name, int32 number)
 	gpt_statement_add_text(&statement, name);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->number));
 	gpt_statement_change(&statement, 1, "UPDATE %s.gpt_model SET version = $2 WHERE model = $1");
+	gpt_statement_add_text(&statement, name);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->number));
+	if (version->candidate)
+		gpt_statement_change(
+			&statement, 1,
+			"UPDATE %s.gpt_version SET state = 'final' WHERE model = $1 AND version = $2");
 	gpt_statement_end(&statement);
 	if (version->number != model.version)
 		gpt_model_retire_image(&model, model.version);
@@ -315,7 +321,7 @@ version_to_roll_back_to(const GptLockedModel *model, int32 number)
 	for (int i = 0; number == 0 && i < model->n_versions; i++)
 	{
 		version = &model->versions[i];
-		if (version->number < model->version && !version->partial &&
+		if (version->number < model->version && !version->partial && !version->candidate &&
 			version->belonging == GPT_WEIGHTS_OURS)
 			return version;
 	}

@@ -376,8 +376,8 @@ read_versions(GptStatement *statement, GptLockedModel *model)
 {
 	gpt_statement_add_text(statement, model->name);
 	model->n_versions = (int) gpt_statement_run(
-		statement, "SELECT version, weights, run_id, state = 'partial', sha256 FROM %s.gpt_version "
-				   "WHERE model = $1 ORDER BY version DESC");
+		statement, "SELECT version, weights, run_id, state = 'partial', sha256, state = "
+				   "'candidate' FROM %s.gpt_version WHERE model = $1 ORDER BY version DESC");
 	model->versions = MemoryContextAllocZero(statement->caller,
 											 Max(model->n_versions, 1) * sizeof(GptLockedVersion));
 	for (int i = 0; i < model->n_versions; i++)
@@ -390,6 +390,7 @@ read_versions(GptStatement *statement, GptLockedModel *model)
 		version->run_id = *DatumGetUUIDP(gpt_statement_value(statement, i, 3, &is_null));
 		version->partial = DatumGetBool(gpt_statement_value(statement, i, 4, &is_null));
 		gpt_statement_hash(version->sha256, statement, i, 5);
+		version->candidate = DatumGetBool(gpt_statement_value(statement, i, 6, &is_null));
 	}
 }
 

@@ -23,6 +23,8 @@
 #define MAX_REMOVED 1000
 
 static void check_new(const GptLockedModel *model, const GptPublication *publication);
+static bool is_made(const GptLockedModel *model, const GptPublication *publication);
+static void set_state(const GptPublication *publication, int32 version);
 static Oid write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size,
 						uint8 *sha256);
 static void insert_version(const GptPublication *publication, int32 version, Oid weights,
@@ -57,16 +59,23 @@ gpt_catalog_publish(const GptPublication *given)
 	check_new(&model, publication);
 	check_tokenizer(publication->tokenizer);
 
-	version = model.last_version + 1;
-	weights = write_object(publication, OidIsValid(model.owner) ? model.owner : GetUserId(),
-						   version, &size, sha256);
-	if (OidIsValid(model.owner))
-		gpt_blob_copy_grants(weights, model.weights);
-	insert_version(publication, version, weights, size, sha256);
+	if (is_made(&model, publication))
+		version = publication->made;
+	else
+	{
+		copy.made = 0;
+		version = model.last_version + 1;
+		weights = write_object(publication, OidIsValid(model.owner) ? model.owner : GetUserId(),
+							   version, &size, sha256);
+		if (OidIsValid(model.owner))
+			gpt_blob_copy_grants(weights, model.weights);
+		insert_version(publication, version, weights, size, sha256);
+	}
+	set_state(publication, version);
 	gpt_catalog_keep_origin(publication->model, version);
 	if (!publication->partial)
 		remove_older(&model, publication);
-	if (!publication->partial && model.version > 0)
+	if (!publication->partial && !publication->candidate && model.version > 0)
 		gpt_model_retire_image(&model, model.version);
 	return version;
 }
@@ -140,7 +149,45 @@ write_object(const GptPublication *publication, Oid owner, int32 version, int64 
 	return gpt_blob_finish(blob, size, sha256);
 }
 
-/* Inserts the row of the version; a final version also becomes the model's current one. */
+/* Whether the weights are there as a partial version of the run. */
+static bool
+is_made(const GptLockedModel *model, const GptPublication *publication)
+{
+	const GptLockedVersion *version =
+		publication->made > 0 ? gpt_model_version(model, publication->made) : NULL;
+
+	return version != NULL && version->partial && version->belonging == GPT_WEIGHTS_OURS &&
+		   memcmp(&version->run_id, &publication->run_id, sizeof(pg_uuid_t)) == 0;
+}
+
+/* A final version also becomes the model's current one. */
+static void
+set_state(const GptPublication *publication, int32 version)
+{
+	const char *state = publication->partial	 ? "partial"
+						: publication->candidate ? "candidate"
+												 : "final";
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, publication->model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
+	gpt_statement_add_text(&statement, state);
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum(publication->step));
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_version SET state = $3, step = nullif($4, 0) WHERE model = "
+						 "$1 AND version = $2");
+	gpt_statement_add_text(&statement, publication->model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
+	gpt_statement_add_text(&statement, state);
+	gpt_statement_change(&statement, 1,
+						 "UPDATE %s.gpt_model SET last_version = greatest(last_version, $2), "
+						 "version = CASE WHEN $3 = 'final' THEN $2 ELSE version END WHERE model = "
+						 "$1");
+	gpt_statement_end(&statement);
+}
+
+/* Inserts the row of the version. */
 static void
 insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size,
 			   const uint8 *sha256)
@@ -150,7 +197,7 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_begin(&statement);
 	gpt_statement_add_text(&statement, publication->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
-	gpt_statement_add_text(&statement, publication->partial ? "partial" : "final");
+	gpt_statement_add_text(&statement, "partial");
 	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&publication->run_id));
 	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(weights));
 	gpt_statement_add(&statement, INT8OID, Int64GetDatum(size));
@@ -181,13 +228,6 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 		"<> '' THEN "
 		"jsonb_build_object('column', $15, 'value', $16) END, nullif($17, ''), CASE WHEN $17 <> '' "
 		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
-
-	gpt_statement_add_text(&statement, publication->model);
-	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
-	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(publication->partial));
-	gpt_statement_change(&statement, 1,
-						 "UPDATE %s.gpt_model SET last_version = $2, version = CASE WHEN $3 THEN "
-						 "version ELSE $2 END WHERE model = $1");
 	gpt_statement_end(&statement);
 }
 
@@ -224,9 +264,9 @@ check_tokenizer(const uint8 *sha256)
 }
 
 /*
- * The final version that has been published removes the partial ones, and the final ones beyond the
- * number to keep, itself included: at most MAX_REMOVED, for each takes a lock, and the next
- * publication takes the rest, with what others keep now. A session that makes an adapter has
+ * The version that has been published at the end of a job removes the partial ones, and others
+ * beyond the number to keep, itself included: at most MAX_REMOVED, for each takes a lock, and the
+ * next publication takes the rest, with what others keep now. A session that makes an adapter has
  * committed it, and is seen by the look at bases, or keeps its base.
  */
 static void
@@ -240,9 +280,14 @@ remove_older(GptLockedModel *model, const GptPublication *publication)
 	{
 		GptLockedVersion *version = &model->versions[i];
 
+		if (version->number == publication->made)
+			continue;
 		if (!version->partial)
 			n_final++;
 		version->goes = version->partial || (keep_versions > 0 && n_final > keep_versions);
+		/* It is no longer current once the new version is. */
+		if (publication->candidate && version->number == model->version)
+			version->goes = false;
 	}
 	gpt_model_spare_kept(model);
 	spare_bases(model, publication);

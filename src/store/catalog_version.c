@@ -33,10 +33,13 @@ gpt_catalog_keep_origin(const char *model, int32 version)
 	gpt_statement_change_any(
 		&statement,
 		"UPDATE %1$s.gpt_version v SET job = j.job, task = j.task, query_sha256 = "
-		"sha256(convert_to(j.query, 'UTF8')), options = CASE WHEN j.options ? 'validation_query' "
-		"THEN (j.options - 'validation_query') || jsonb_build_object('validation_query_sha256', "
-		"encode(sha256(convert_to(j.options->>'validation_query', 'UTF8')), 'hex')) ELSE j.options "
-		"END FROM %1$s.gpt_job j WHERE v.model = $1 AND v.version = $2 AND j.run_id = v.run_id");
+		"sha256(convert_to(j.query, 'UTF8')), options = (j.options - 'validation_query' - "
+		"'publish_query') || CASE WHEN j.options ? 'validation_query' THEN "
+		"jsonb_build_object('validation_query_sha256', encode(sha256(convert_to("
+		"j.options->>'validation_query', 'UTF8')), 'hex')) ELSE '{}' END || CASE WHEN j.options ? "
+		"'publish_query' THEN jsonb_build_object('publish_query_sha256', encode(sha256(convert_to("
+		"j.options->>'publish_query', 'UTF8')), 'hex')) ELSE '{}' END FROM %1$s.gpt_job j WHERE "
+		"v.model = $1 AND v.version = $2 AND j.run_id = v.run_id");
 	gpt_statement_end(&statement);
 }
 

@@ -36,6 +36,7 @@
 #include "store/tokenizer_json.h"
 #include "train/checkpoint.h"
 #include "train/publish.h"
+#include "train/publish_gate.h"
 #include "train/train_base.h"
 #include "train/train_job.h"
 #include "train/train_loop.h"
@@ -57,6 +58,7 @@ typedef struct Ending
 	const GptTrainPlan *plan;
 	const GptTrainResult *result;
 	TimestampTz started_at;
+	GptGate *gate;
 	int32 version; /* its number, afterwards */
 } Ending;
 
@@ -69,6 +71,7 @@ static void record_corpus(const GptJob *job, const GptTrainOptions *options,
 						  const GptCorpus *corpus);
 static void record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan,
 						const GptTrainOptions *options, const GptCorpus *corpus);
+static void publish_trial(void *argument);
 static void publish_version(void *argument);
 static const char *note_of_choice(const GptTrainResult *result);
 static const char *note_of_figures(const GptTrainResult *result);
@@ -89,6 +92,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	GptTrainPlan plan;
 	GptCorpus *corpus;
 	Ending ending;
+	GptGate gate;
 	int64 step = 0;
 
 	/* 0. */
@@ -101,6 +105,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	else if (base != NULL)
 		step = base->step;
 	record_start(job, step, from == NULL && job->steps > 0);
+	gpt_gate_begin(&gate, job, options, &progress);
 
 	/* 1, 2. */
 	if (from != NULL)
@@ -153,7 +158,13 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	ending = (Ending){job, options, base, corpus, &plan, &result, started_at, 0};
+	ending = (Ending){job, options, base, corpus, &plan, &result, started_at, &gate, 0};
+	if (gate.current > 0)
+	{
+		gpt_publish(job, publish_trial, &ending, leave_slot, &progress);
+		gpt_gate_decide(&gate, job, options, ending.version, &progress);
+		gpt_progress_phase(&progress, "publishing");
+	}
 	gpt_publish(job, publish_version, &ending, leave_slot, &progress);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
 						 job->number, job->model, ending.version)));
@@ -306,6 +317,27 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptTr
 /* ---- Publication -------------------------------------------------------- */
 
 /*
+ * A partial version, which gpt_evaluate can measure. The commit that ends the job makes it final,
+ * or a candidate.
+ */
+static void
+publish_trial(void *argument)
+{
+	Ending *ending = argument;
+	GptPublication publication;
+
+	gpt_train_publication(&publication, ending->job, ending->base, ending->corpus,
+						  ending->result->trainer, ending->result->best);
+	publication.loss = ending->result->loss;
+	publication.validation_loss = ending->result->validation_loss;
+	publication.validation_bits_per_byte = ending->result->validation_bits_per_byte;
+	publication.partial = true;
+	publication.step = ending->result->steps;
+	ending->version = gpt_catalog_publish(&publication);
+	gpt_stop_check();
+}
+
+/*
  * The commit waits for synchronous standbys; a cancellation ends that wait, and the version is
  * published all the same.
  */
@@ -324,6 +356,8 @@ publish_version(void *argument)
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;
 	publication.keep_versions = Max(ending->options->keep_versions, 0);
+	publication.candidate = !ending->gate->passes;
+	publication.made = ending->version;
 	ending->version = gpt_catalog_publish(&publication);
 	gpt_job_set_steps(job->number, result->steps, result->expected_steps,
 					  gpt_report_conditions(ending->plan, ending->corpus, result));
@@ -331,8 +365,13 @@ publish_version(void *argument)
 	gpt_report_choices(&report, ending->plan,
 					   (double) (GetCurrentTimestamp() - ending->started_at) / USECS_PER_SEC,
 					   result);
+	if (ending->gate->current > 0)
+		gpt_gate_report(&report, ending->gate, ending->options);
 	gpt_job_add_report(job->number, gpt_json_finish(&report));
 	gpt_job_add_note(job->number, reason_of_end(ending->plan, result));
+	if (ending->gate->current > 0)
+		gpt_job_add_note(job->number,
+						 gpt_gate_note(ending->gate, job, ending->options, ending->version));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_figures(result) != NULL)
 		gpt_job_add_note(job->number, note_of_figures(result));
