@@ -18,13 +18,13 @@ SELECT avg((gpt_generate('asked', prompt, temperature => 0) = completion)::int) 
 CREATE TABLE one AS SELECT model, id, prompt, completion, gpt_generate(model, prompt, 12, seed => id) AS drawn, gpt_generate(model, prompt, 12, beams => 4) AS searched,
 	gpt_logprob(model, prompt, completion) AS logprob, gpt_score(model, completion) AS score, gpt_embed(model, prompt) AS vector FROM ask, (VALUES ('asked'), ('prefixed')) m (model) WHERE id % 24 = 0;
 SET gpt.batching = on;
-CREATE TABLE many AS SELECT 'asked' AS model, id, gpt_generate('asked', prompt, 12, seed => id) AS drawn, gpt_generate('asked', prompt, 12, beams => 4) AS searched,
+CREATE TABLE together AS SELECT 'asked' AS model, id, gpt_generate('asked', prompt, 12, seed => id) AS drawn, gpt_generate('asked', prompt, 12, beams => 4) AS searched,
 	gpt_logprob('asked', prompt, completion) AS logprob, gpt_score('asked', completion) AS score, gpt_embed('asked', prompt) AS vector FROM ask WHERE id % 24 = 0;
-INSERT INTO many SELECT 'prefixed', id, gpt_generate('prefixed', prompt, 12, seed => id), gpt_generate('prefixed', prompt, 12, beams => 4),
+INSERT INTO together SELECT 'prefixed', id, gpt_generate('prefixed', prompt, 12, seed => id), gpt_generate('prefixed', prompt, 12, beams => 4),
 	gpt_logprob('prefixed', prompt, completion), gpt_score('prefixed', completion), gpt_embed('prefixed', prompt) FROM ask WHERE id % 24 = 0;
 RESET gpt.batching;
 SELECT count(*), bool_and(o.drawn = m.drawn) AS drawn, bool_and(o.searched = m.searched) AS searched, bool_and(o.logprob = m.logprob) AS logprob, bool_and(o.score = m.score) AS score,
-	bool_and(o.vector = m.vector) AS vector FROM one o JOIN many m USING (model, id);
+	bool_and(o.vector = m.vector) AS vector FROM one o JOIN together m USING (model, id);
 SELECT model, gpt_generate(model, array_agg(prompt ORDER BY id), 12, beams => 4) = array_agg(searched ORDER BY id) AS searched,
 	gpt_generate(model, array_agg(prompt ORDER BY id), 12, seed => 5) = array_agg(gpt_generate(model, prompt, 12, seed => 5) ORDER BY id) AS drawn,
 	gpt_score(model, array_agg(completion ORDER BY id)) = array_agg(score ORDER BY id) AS score FROM one GROUP BY model ORDER BY model;
@@ -67,4 +67,4 @@ SELECT gpt_generate('asked', 'say 5', beams => 64);
 \set VERBOSITY default
 RESET gpt.max_memory;
 SELECT gpt_drop_model('asked', true), gpt_drop_model('prefixed'), gpt_drop_model('sorted'), gpt_drop_model('loud');
-DROP TABLE ask, one, many, typed, loud;
+DROP TABLE ask, one, together, typed, loud;
