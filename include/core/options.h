@@ -73,7 +73,7 @@ typedef struct GptTrainOptions
 	double beta2;
 	double grad_clip;
 	double dropout;
-	double label_smoothing;
+	double label_smoothing; /* NaN: not given */
 	int preference; /* GptPreference, or GPT_CHOSEN */
 	double beta;
 	int64 seed;

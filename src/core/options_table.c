@@ -147,9 +147,10 @@ const GptOption gpt_options_table[] = {
 		"completions 0, but of encoder_decoder with a tokenizer of words 0.1 from 10 epochs on, "
 		"and 0.2 from 25; above 0, training of a classifier also drops the output "
 		"of its transformer for half of the texts"),
-	NUMBER(BOTH, label_smoothing, "0", 0, 0.9,
+	NUMBER(BOTH, label_smoothing, NULL, 0, 0.9,
 		   "share of each target's probability that is spread over the vocabulary, or over the "
-		   "labels; with several labels a row, over yes and no of each; reported losses exclude "
+		   "labels; unless given, 0.1 for prompts and completions that are not read as bytes, "
+		   "otherwise 0; with several labels a row, over yes and no of each; reported losses exclude "
 		   "smoothing; of dpo the share of pairs believed to be swapped, below 0.5"),
 	WORD(BOTH, preference, "auto", gpt_preference_name,
 		 "how columns prompt, chosen and rejected are learnt: dpo prefers the chosen answers and "
@@ -187,13 +188,17 @@ const GptOption gpt_options_table[] = {
 		BOTH, recompute, "auto",
 		"activation checkpointing: the backward pass computes each block again, for less memory, a "
 		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),
-	WORD(BOTH, architecture, "auto", lm_architecture_name,
-		 "what attention sees: decoder, the tokens before; prefix, also all of the prompt, or of a "
-		 "text that is classified; encoder_decoder, layers of their own for the prompt, to which "
-		 "the layers of the completion attend; auto is decoder, and in gpt_finetune that of the "
-		 "base, of which a decoder can become prefix"),
-	INTEGER(TRAIN, encoder_layers, NULL, 1, 512,
-			"transformer blocks of the encoder of encoder_decoder; layers unless given"),
+	WORD(
+		BOTH, architecture, "auto", lm_architecture_name,
+		"what attention sees: decoder, the tokens before; prefix, also all of the prompt, or of a "
+		"text that is classified; encoder_decoder, layers of their own for the prompt, to which "
+		"the layers of the completion attend; auto is encoder_decoder for prompts and completions, "
+		"unless an option asks for what it does not have, else decoder; in gpt_finetune that of "
+		"the base, of which a decoder can become prefix"),
+	INTEGER(
+		TRAIN, encoder_layers, NULL, 1, 512,
+		"transformer blocks of the encoder of encoder_decoder; unless given, as many as layers, or "
+		"half of the preset's"),
 	WORD(TRAIN, family, "auto", gpt_family_name,
 		 "architecture: defaults of the options from norm to zero_init; this list has those of "
 		 "auto and modern, which is Qwen 3's; gpt2 is GPT-2's: layernorm, learned positions, "

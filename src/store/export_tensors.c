@@ -69,8 +69,8 @@ gpt_export_check(const GptVersion *version)
 						version->model, lm_architecture_name((int) version->config.architecture)),
 				 errdetail("No class of Transformers and no architecture of llama.cpp "
 						   "computes what it does."),
-				 errhint("gpt_copy_model copies it within a database, pg_dump to another "
-						 "one.")));
+				 errhint("gpt_copy_model copies it within a database, pg_dump to another one. To "
+						 "export a model, train it with \"architecture\": \"decoder\".")));
 	if (version->config.labels > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

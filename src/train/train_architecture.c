@@ -9,8 +9,10 @@
 #include "core/options.h"
 #include "engine/config.h"
 #include "train/train_architecture.h"
+#include "train/train_objective.h"
 
 static void check_rows(int architecture, const GptSourceShape *shape);
+static bool can_encode(const GptTrainOptions *options);
 
 void
 gpt_architecture_check(const GptTrainOptions *options, const GptSourceShape *shape,
@@ -84,8 +86,22 @@ gpt_architecture_choose(const GptTrainOptions *options, const GptCorpus *corpus)
 {
 	if (options->architecture != GPT_CHOSEN)
 		return (LmArchitecture) options->architecture;
-	(void) corpus;
-	return LM_DECODER;
+	return corpus->prompted && can_encode(options) &&
+				   !gpt_objective_has_reference(gpt_objective_of(options, corpus->task))
+			   ? LM_ENCODER_DECODER
+			   : LM_DECODER;
+}
+
+/*
+ * Whether no option asks for what an encoder does not have. GPT-2's family is for models that other
+ * programs know, which have none either.
+ */
+static bool
+can_encode(const GptTrainOptions *options)
+{
+	return !options->is_finetune && options->family != GPT_FAMILY_GPT2 &&
+		   options->window == GPT_CHOSEN && !options->parallel_residual &&
+		   options->documents == LM_DOCUMENTS_PACKED;
 }
 
 void

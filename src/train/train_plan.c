@@ -36,7 +36,10 @@
  * in docs/benchmarks.md
  */
 #define PROMPTED_EPOCHS 100.0
-#define WANTED_EPOCHS 4.0 /* that a preset must be able to pass */
+#define WANTED_EPOCHS 4.0 /* that a preset must be able to pass, of texts and ... */
+#define PROMPTED_WANTED_EPOCHS 12.0 /* ... of prompts. Measured in docs/benchmarks.md */
+/* label smoothing of prompts in words: rules that are learnt letter by letter have none */
+#define PROMPTED_SMOOTHING 0.1
 #define PARAMETERS_PER_TOKEN 20.0 /* above which a corpus is too small for a preset */
 /* floating point operations a second and thread, where time must not decide */
 #define NOMINAL_SPEED 50e9
@@ -103,6 +106,17 @@ static bool
 learns_prompts(const GptTrainOptions *options, const GptCorpus *corpus)
 {
 	return corpus->prompted && !options->is_finetune;
+}
+
+/* Prompts whose completions are words rather than letters: one text may be said in several ways. */
+static bool
+learns_words(const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	LmTokenizerKind kind = lm_tokenizer_spec(corpus->tokenizer)->kind;
+
+	return learns_prompts(options, corpus) && kind != LM_TOKENIZER_BYTES &&
+		   kind != LM_TOKENIZER_CHARS &&
+		   !gpt_objective_has_reference(gpt_objective_of(options, corpus->task));
 }
 
 static double
@@ -303,7 +317,8 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 	double train_tokens = (double) corpus->dataset.header->train_tokens;
 	double step_tokens =
 		(double) candidate->batch_size * candidate->accumulate * candidate->context;
-	double tokens = WANTED_EPOCHS * train_tokens;
+	double tokens =
+		(learns_prompts(options, corpus) ? PROMPTED_WANTED_EPOCHS : WANTED_EPOCHS) * train_tokens;
 	LmConfig body = candidate->config;
 	size_t parameters;
 
@@ -374,7 +389,7 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->beta1 = options->beta1;
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99 : 0.95;
 	training->grad_clip = options->grad_clip;
-	training->label_smoothing = options->label_smoothing;
+	training->label_smoothing = isnan(options->label_smoothing) ? 0 : options->label_smoothing;
 	training->seed = (uint64) options->seed;
 }
 
@@ -419,14 +434,11 @@ choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *o
 static float
 choose_dropout(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
 {
-	LmTokenizerKind kind = lm_tokenizer_spec(corpus->tokenizer)->kind;
-	bool by_letters = kind == LM_TOKENIZER_BYTES || kind == LM_TOKENIZER_CHARS;
-
 	if (gpt_objective_has_reference(plan->training.objective))
 		return 0.0f;
 	if (!learns_prompts(options, corpus))
 		return plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f : 0.2f;
-	if (by_letters || plan->config.architecture != LM_ENCODER_DECODER || plan->epochs < 10)
+	if (!learns_words(options, corpus) || plan->config.architecture != LM_ENCODER_DECODER || plan->epochs < 10)
 		return 0.0f;
 	return plan->epochs < 25 ? 0.1f : 0.2f;
 }
@@ -447,6 +459,8 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 			: Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
 		plan->config.dropout = choose_dropout(plan, options, corpus);
+	if (isnan(options->label_smoothing) && learns_words(options, corpus))
+		training->label_smoothing = PROMPTED_SMOOTHING;
 	plan->patience = options->patience != GPT_CHOSEN ? options->patience
 					 : options->steps == GPT_CHOSEN	 ? DEFAULT_PATIENCE
 													 : 0;

@@ -249,7 +249,7 @@ gpt_plan_work(const LmConfig *config)
 	if (config->architecture == LM_ENCODER_DECODER)
 	{
 		layers = (config->layers + config->encoder_layers) / 2.0;
-		weights += config->layers * C * (2 * A + K2) / 2;
+		weights = weights / 2 + config->layers * C * (2 * A + K2) / 2;
 	}
 	return 6 * (weights + layers * block) + 12.0 * layers * A * config->context;
 }

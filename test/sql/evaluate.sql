@@ -2,7 +2,7 @@
 SET client_min_messages = warning;
 CREATE TABLE sum_up AS SELECT i AS id, i % 10 || '+' || i / 10 || '=' AS prompt, (i % 10 + i / 10)::text AS completion FROM generate_series(0, 99) i;
 SELECT gpt_train('adder', 'SELECT prompt, completion FROM sum_up',
-	'{"layers": 1, "heads": 2, "channels": 64, "context": 16, "tokenizer": "bytes", "steps": 600, "batch_size": 32, "learning_rate": 0.01,
+	'{"architecture": "decoder", "layers": 1, "heads": 2, "channels": 64, "context": 16, "tokenizer": "bytes", "steps": 600, "batch_size": 32, "learning_rate": 0.01,
 	  "validation_query": "SELECT prompt, completion FROM sum_up WHERE id % 10 = 3", "publish": "last", "dropout": 0, "seed": 3}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 

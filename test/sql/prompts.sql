@@ -1,7 +1,7 @@
 -- how a model writes its prompts
 SET client_min_messages = notice;
 CREATE TABLE pair AS SELECT 'word' || i AS en, 'Wort' || i AS de FROM generate_series(1, 40) i;
-CREATE FUNCTION tiny(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$SELECT '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "steps": 200, "batch_size": 16, "learning_rate": 0.01,
+CREATE FUNCTION tiny(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$SELECT '{"architecture": "decoder", "layers": 1, "heads": 2, "channels": 32, "context": 32, "steps": 200, "batch_size": 16, "learning_rate": 0.01,
 	"validation_fraction": 0, "threads": 1, "seed": 1}'::jsonb || more$$;
 CREATE FUNCTION template(name text) RETURNS jsonb LANGUAGE sql AS $$SELECT config -> 'prompt' FROM gpt_version v JOIN gpt_models m USING (model, version) WHERE model = name$$;
 

@@ -34,7 +34,7 @@ SELECT w.model, split_part(m.tokenizer, '@', 1) AS tokenizer, m.architecture, j.
 FROM run w JOIN gpt_jobs j USING (job) LEFT JOIN gpt_models m ON m.model = w.model ORDER BY w.model COLLATE "C";
 
 -- the automatic family is modern; each of its switches can be taken back
-SELECT DISTINCT config - '{layers,heads,channels,context,vocabulary,dropout,labels,multi_label,prompt}'::text[] AS config
+SELECT DISTINCT config - '{layers,heads,channels,context,vocabulary,dropout,labels,multi_label,prompt,architecture,encoder_layers,model_type}'::text[] AS config
 FROM gpt_version WHERE model IN (SELECT model FROM wanted WHERE model <> 'another family and optimizer') AND config ->> 'labels' IS NULL;
 SELECT config - '{layers,heads,channels,context,vocabulary,dropout}'::text[] AS config FROM gpt_version WHERE model = 'another family and optimizer';
 
