@@ -147,11 +147,12 @@ const GptOption gpt_options_table[] = {
 		"completions 0, but of encoder_decoder with a tokenizer of words 0.1 from 10 epochs on, "
 		"and 0.2 from 25; above 0, training of a classifier also drops the output "
 		"of its transformer for half of the texts"),
-	NUMBER(BOTH, label_smoothing, NULL, 0, 0.9,
-		   "share of each target's probability that is spread over the vocabulary, or over the "
-		   "labels; unless given, 0.1 for prompts and completions that are not read as bytes, "
-		   "otherwise 0; with several labels a row, over yes and no of each; reported losses exclude "
-		   "smoothing; of dpo the share of pairs believed to be swapped, below 0.5"),
+	NUMBER(
+		BOTH, label_smoothing, NULL, 0, 0.9,
+		"share of each target's probability that is spread over the vocabulary, or over the "
+		"labels; unless given, 0.1 for prompts and completions that are not read as bytes, "
+		"otherwise 0; with several labels a row, over yes and no of each; reported losses exclude "
+		"smoothing; of dpo the share of pairs believed to be swapped, below 0.5"),
 	WORD(BOTH, preference, "auto", gpt_preference_name,
 		 "how columns prompt, chosen and rejected are learnt: dpo prefers the chosen answers and "
 		 "keeps the model near the version that it starts from; orpo also learns to write them, "

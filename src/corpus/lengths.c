@@ -10,6 +10,7 @@
 #define SMALLEST_CONTEXT 64
 #define LARGEST_CONTEXT 512
 #define LONGER_DOCUMENTS 20 /* one of so many may be longer than the context */
+#define LONGER_PROMPTED 1000 /* and of prompts with completions */
 
 static int length_of(const uint64 *by_length, uint64 wanted);
 
@@ -21,12 +22,13 @@ gpt_lengths_add(GptLengths *lengths, uint64 n_predictions)
 }
 
 int
-gpt_lengths_context(const GptLengths *lengths, bool is_finetune)
+gpt_lengths_context(const GptLengths *lengths, bool is_finetune, bool prompted)
 {
 	uint64 n_documents = 0;
 	uint64 n_predictions = 0;
 	int context = SMALLEST_CONTEXT;
 	int largest = is_finetune ? GPT_LARGEST_WINDOW : LARGEST_CONTEXT;
+	uint64 longer = prompted ? LONGER_PROMPTED : LONGER_DOCUMENTS;
 	int length;
 
 	for (int i = 0; i < GPT_LARGEST_WINDOW + 2; i++)
@@ -34,7 +36,7 @@ gpt_lengths_context(const GptLengths *lengths, bool is_finetune)
 		n_documents += lengths->n_documents[i];
 		n_predictions += lengths->n_predictions[i];
 	}
-	length = Max(length_of(lengths->n_documents, n_documents - n_documents / LONGER_DOCUMENTS),
+	length = Max(length_of(lengths->n_documents, n_documents - n_documents / longer),
 				 length_of(lengths->n_predictions, n_predictions / 2));
 	while (context < length && context < largest)
 		context *= 2;

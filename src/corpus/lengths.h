@@ -20,8 +20,9 @@ extern void gpt_lengths_add(GptLengths *lengths, uint64 n_predictions);
 
 /*
  * The power of two that holds 95 % of the documents, and documents with half of the predictions:
- * beside a book notes do not decide, however many. At least 64, at most 512, of a fine-tune 1024.
+ * beside a book notes do not decide, however many. It holds 99.9 % of prompts with completions,
+ * which a model must see and write whole. At least 64, at most 512, of a fine-tune 1024.
  */
-extern int gpt_lengths_context(const GptLengths *lengths, bool is_finetune);
+extern int gpt_lengths_context(const GptLengths *lengths, bool is_finetune, bool prompted);
 
 #endif /* GPT_LENGTHS_H */

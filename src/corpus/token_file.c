@@ -94,7 +94,8 @@ gpt_token_file_write(int64 *unpredicted, GptTokenFileOptions *options, GptSpool 
 	if (context == 0 && options->documents == LM_DOCUMENTS_JOINED)
 		context = JOINED_CONTEXT;
 	else if (context == 0)
-		context = gpt_lengths_context(&writer.lengths, options->is_finetune);
+		context =
+			gpt_lengths_context(&writer.lengths, options->is_finetune, gpt_spool_prompted(spool));
 	gpt_token_writer_windows(&writer, context);
 	if (labels != NULL)
 		write_labels(&writer, labels);

@@ -438,7 +438,8 @@ choose_dropout(const GptTrainPlan *plan, const GptTrainOptions *options, const G
 		return 0.0f;
 	if (!learns_prompts(options, corpus))
 		return plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f : 0.2f;
-	if (!learns_words(options, corpus) || plan->config.architecture != LM_ENCODER_DECODER || plan->epochs < 10)
+	if (!learns_words(options, corpus) || plan->config.architecture != LM_ENCODER_DECODER ||
+		plan->epochs < 10)
 		return 0.0f;
 	return plan->epochs < 25 ? 0.1f : 0.2f;
 }
