@@ -48,3 +48,4 @@ SELECT gpt_train('empty', $$SELECT a, CASE WHEN id > 10 THEN b ELSE '' END AS b,
 SELECT gpt_wait(:job, '60 s');
 SELECT skipped, report->'rows'->'skipped' AS why FROM gpt_jobs WHERE job = :job;
 SELECT gpt_drop_model(model) FROM gpt_models ORDER BY model;
+DROP TABLE word, pair;
