@@ -1,9 +1,10 @@
 #!/bin/bash
 #
-# bench/decoding.sh - what prefixes, encoders and beams cost in generation (two minutes).
+# bench/decoding.sh - what prefixes, encoders and beams cost in generation (four minutes).
 #
 # Random weights of 384 channels, a vocabulary of 4,096 and one thread: a decoder and a prefix model of 8 blocks, an encoder_decoder of 4 and 4. Prompts of
-# PROMPTS ("16 200") tokens are continued by TOKENS (32): ROWS (16) one by one, as many together, and one by one with BEAMS ("4 8") beams. ROUNDS (3), in
+# PROMPTS ("16 200") tokens are continued by TOKENS (32): ROWS (16) one by one, as many together, as
+# many together with 4 beams, and one by one with BEAMS ("4 8") beams; WAYS ("alone 4") leaves some of these out. ROUNDS (3), in
 # turn. Prints the median of the processor time of the session, in ms for a prompt, which other processes on the cores leave nearly as it is.
 set -euo pipefail
 
@@ -56,6 +57,7 @@ call()
 	case $1 in
 	read) echo "gpt_generate('$2', body, 1)" ;;
 	alone) echo "gpt_generate('$2', body, $tokens, temperature => 1, seed => i)" ;;
+	together-beams) echo "gpt_generate('$2', array_agg(body), $tokens, beams => 4, length_penalty => 10)" ;;
 	together) echo "gpt_generate('$2', array_agg(body), $tokens, temperature => 1, seed => 1)" ;;
 	*) echo "gpt_generate('$2', body, $tokens, beams => $1, length_penalty => 10)" ;;
 	esac
@@ -63,7 +65,7 @@ call()
 
 for ((round = 0; round < rounds; round++)); do
 	for n in $prompts; do
-		for way in read alone together $beams; do
+		for way in ${WAYS:-read alone together together-beams $beams}; do
 			for model in decoder prefix encoder_decoder; do
 				echo "$n $way $model $(ms "$model" "$n" "$(call "$way" "$model")")"
 			done
