@@ -88,6 +88,7 @@ typedef struct GptTrainOptions
 	int64 threads;
 	int precision; /* LmPrecision, or GPT_CHOSEN */
 	GptSwitch recompute;
+	GptSwitch ngrams;
 	int architecture; /* LmArchitecture, or GPT_CHOSEN */
 	int64 encoder_layers;
 	GptFamily family; /* the defaults of what follows */

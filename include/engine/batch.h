@@ -173,6 +173,9 @@ LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 
+/* Id number i of the file; it may have LM_ID_CONTEXT where the file is masked. */
+int32_t lm_dataset_id(const LmDataset *dataset, uint64_t i);
+
 /* The names of the labels, one after another. */
 const char *lm_dataset_labels(const LmDataset *dataset);
 

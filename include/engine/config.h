@@ -147,6 +147,7 @@ typedef struct LmConfig
 	float attention_scale; /* of scores; 0: 1 / sqrt(head_size) */
 	float attention_softcap; /* c: scores become c tanh(score / c) (Gemma 2); 0: none */
 	float logit_softcap; /* the same of logits */
+	int ngram_tokens; /* of training text that the model keeps (engine/ngram.h); 0: no n-grams */
 	LmArchitecture architecture;
 	int encoder_layers; /* blocks of the encoder; above 0 with LM_ENCODER_DECODER alone */
 	/*
@@ -312,8 +313,9 @@ LmHeads lm_config_heads(const LmConfig *config);
 LmRotation lm_config_rotation(const LmConfig *config, bool local);
 
 /*
- * The configuration of the base that an adapter needs: the same without adapter and without labels,
- * because a classifier's head belongs to the adapter.
+ * The configuration of the base that an adapter needs: the same without adapter, and without what
+ * stands beside the network: labels, because a classifier's head belongs to the adapter, and
+ * n-grams.
  */
 LmConfig lm_config_base(const LmConfig *config);
 

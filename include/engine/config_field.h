@@ -26,7 +26,7 @@ typedef enum LmConfigPart
 	LM_PART_SHAPE, /* blocks, embeddings and head: an adapter and its base agree in it */
 	LM_PART_START, /* the values that training begins with; a fine-tune takes both from its base */
 	LM_PART_TRAINING, /* training alone: each one chooses */
-	LM_PART_HEAD, /* a classifier's head, which an adapter has of its own */
+	LM_PART_HEAD, /* a classifier's head, which an adapter has of its own; n-grams */
 	LM_PART_ADAPTER,
 } LmConfigPart;
 

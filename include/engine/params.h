@@ -104,6 +104,13 @@ typedef enum LmParamKind
 	LM_CROSS_POST_NORM_BIAS,
 	LM_ENCODER_NORM_WEIGHT, /* the encoder's final norm */
 	LM_ENCODER_NORM_BIAS,
+	/*
+	 * N-grams beside the network (engine/ngram.h): LmNgram's arrays, last in the table. They are
+	 * not trained, and not counted as parameters.
+	 */
+	LM_NGRAM_TOKENS,
+	LM_NGRAM_ORDER,
+	LM_NGRAM_WEIGHTING,
 	LM_PARAM_KINDS
 } LmParamKind;
 
@@ -165,7 +172,7 @@ typedef struct LmParamTable
 	LmParam *params;
 	/* floats in a block; each parameter starts at a multiple of 16 floats, gaps are 0 */
 	size_t total;
-	size_t parameter_count; /* without gaps */
+	size_t parameter_count; /* without gaps and n-grams */
 } LmParamTable;
 
 /* Caller frees with lm_param_table_free. NULL with LM_ERR_ARGUMENT, _LIMIT or _MEMORY. */
@@ -221,12 +228,19 @@ lm_param_kind_is_cross(LmParamKind kind)
 	return kind >= LM_CROSS_NORM_WEIGHT && kind <= LM_CROSS_POST_NORM_BIAS;
 }
 
-/* Whether a parameter belongs to a classifier's head. */
+static inline bool
+lm_param_of_ngrams(const LmParam *param)
+{
+	return param->kind >= LM_NGRAM_TOKENS && param->kind <= LM_NGRAM_WEIGHTING;
+}
+
+/* Whether a parameter stands beside the network: it belongs to a classifier's head, or to n-grams.
+ */
 static inline bool
 lm_param_in_head(const LmParam *param)
 {
 	return param->kind == LM_BAG_EMBEDDING || param->kind == LM_LABEL_WEIGHT ||
-		   param->kind == LM_LABEL_BIAS;
+		   param->kind == LM_LABEL_BIAS || lm_param_of_ngrams(param);
 }
 
 /*

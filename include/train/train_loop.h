@@ -115,6 +115,10 @@ typedef struct GptTrainResult
 {
 	LmTrainer *trainer;
 	float *best; /* weights of the best validation, or NULL: publish the trainer's */
+	/* the published weights with n-grams, and their table; NULL: the version has none */
+	float *with_ngrams;
+	LmParamTable *ngram_table;
+	double network_loss; /* on validation, without n-grams, where there are some */
 	int64 steps; /* done */
 	int64 expected_steps;
 	GptTrainEnd end;

@@ -40,6 +40,7 @@ typedef struct GptTrainPlan
 	double step_tokens; /* predictions in a step, on average */
 	double epochs;
 	bool keep_best;
+	GptSwitch ngrams; /* whether the version gets n-grams beside its network */
 	int64 patience; /* 0: never */
 	/*
 	 * time limit of the job, microseconds, with training.steps the expected number; 0: the number

@@ -186,6 +186,11 @@ const GptOption gpt_options_table[] = {
 		 "number format of the operands of matrix products; auto is bfloat16 where the processor "
 		 "has AMX or AVX512_BF16"),
 	WORD_OR_BOOLEAN(
+		BOTH, ngrams, "auto",
+		"n-grams beside the network: the version keeps up to 524288 tokens of the training texts, "
+		"and mixes what followed there, and in the text being read, into its probabilities; auto "
+		"does so for texts where it lowers the validation loss by 1 % or more"),
+	WORD_OR_BOOLEAN(
 		BOTH, recompute, "auto",
 		"activation checkpointing: the backward pass computes each block again, for less memory, a "
 		"quarter more time and the same weights; auto does so when gpt.max_memory requires it"),

@@ -62,16 +62,18 @@ static void write_data(Export *export);
 Oid
 gpt_export_gguf(const GptVersion *version, GptExportType type)
 {
-	Export export = {.version = version, .table = gpt_weights_table(&version->config)};
+	LmConfig network = lm_config_base(&version->config);
+	LmParamTable *all = gpt_weights_table(&version->config);
+	Export export = {.version = version, .table = gpt_weights_table(&network)};
 	LmTokenizerSpec *spec = gpt_catalog_read_tokenizer(version->tokenizer);
 	int n_keys;
 	GptBlob *blob;
 
 	gpt_export_check(version);
-	export.values = gpt_gguf_config_write(&version->config);
+	export.values = gpt_gguf_config_write(&network);
 	n_keys =
 		export.values->n + 3 + gpt_gguf_tokenizer(NULL, spec) + write_chat(NULL, version, spec);
-	export.reader = gpt_weights_open(version, export.table);
+	export.reader = gpt_weights_open(version, all);
 	plan(&export, type);
 	blob = gpt_export_create();
 	gpt_gguf_start(&export.output, blob, n_keys,
@@ -80,6 +82,7 @@ gpt_export_gguf(const GptVersion *version, GptExportType type)
 	write_entries(&export);
 	write_data(&export);
 	gpt_gguf_end(&export.output);
+	gpt_export_skip_ngrams(export.reader, all);
 	gpt_weights_close(export.reader);
 	return gpt_export_finish(blob, version, "GGUF");
 }

@@ -39,6 +39,12 @@ typedef void (*GptExportTake)(void *into, const void *bytes, size_t size);
 extern void gpt_export_tensor(GptWeightsReader *reader, const GptExportTensor *tensor,
 							  GptExportTake take, void *into);
 
+/*
+ * Reads over the n-grams of a version, which come last and which no other project knows. all is the
+ * version's table.
+ */
+extern void gpt_export_skip_ngrams(GptWeightsReader *reader, const LmParamTable *all);
+
 /* A new large object of the current role. */
 extern GptBlob *gpt_export_create(void);
 extern Oid gpt_export_finish(GptBlob *blob, const GptVersion *version, const char *format);

@@ -47,7 +47,9 @@ typedef struct Data
 Oid
 gpt_export_safetensors(const GptVersion *version, GptExportType type)
 {
-	LmParamTable *table = gpt_weights_table(&version->config);
+	LmConfig network = lm_config_base(&version->config);
+	LmParamTable *all = gpt_weights_table(&version->config);
+	LmParamTable *table = gpt_weights_table(&network);
 	GptWeightsReader *reader;
 	GptWeightsWriter *writer;
 	const LmBlockType **types = palloc(table->n_tensors * sizeof(const LmBlockType *));
@@ -55,7 +57,7 @@ gpt_export_safetensors(const GptVersion *version, GptExportType type)
 	int n = 0;
 
 	gpt_export_check(version);
-	reader = gpt_weights_open(version, table);
+	reader = gpt_weights_open(version, all);
 	for (int i = 0; i < table->n_tensors; i++)
 		types[i] = type_of(gpt_weights_type(reader, i), type);
 	blob = gpt_export_create();
@@ -75,6 +77,7 @@ gpt_export_safetensors(const GptVersion *version, GptExportType type)
 			gpt_export_tensor(reader, &tensor, append, writer);
 		}
 	gpt_weights_end(writer);
+	gpt_export_skip_ngrams(reader, all);
 	gpt_weights_close(reader);
 	return gpt_export_finish(blob, version, "safetensors");
 }

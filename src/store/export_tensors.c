@@ -218,3 +218,22 @@ source_row(const GptExportTensor *tensor, size_t row, size_t n_rows)
 	head = row / size;
 	return (head % n_heads * 3 + head / n_heads) * size + row % size;
 }
+
+void
+gpt_export_skip_ngrams(GptWeightsReader *reader, const LmParamTable *all)
+{
+	char piece[8192];
+
+	for (int i = 0; i < all->n_params; i++)
+	{
+		const LmParam *param = &all->params[i];
+		size_t left = lm_param_of_ngrams(param) ? param->count * sizeof(float) : 0;
+
+		for (size_t size; left > 0; left -= size)
+		{
+			CHECK_FOR_INTERRUPTS();
+			size = Min(left, sizeof(piece));
+			gpt_weights_raw(reader, piece, size);
+		}
+	}
+}

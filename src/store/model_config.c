@@ -151,7 +151,8 @@ architecture_of(const LmConfig *config)
 		return lm_model_type_name((int) config->model_type);
 	/* GPT-2 has none of the switches that came later. */
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
-		if (field->since >= 3 && !lm_config_is_standard(config, field))
+		if (field->since >= 3 && field->part != LM_PART_HEAD &&
+			!lm_config_is_standard(config, field))
 			return "gpt";
 	if (config->labels == 0 && config->norm == LM_LAYERNORM && config->position == LM_LEARNED &&
 		config->bias && !config->qk_norm && (config->mlp == LM_GELU || config->mlp == LM_GELU_TANH))

@@ -293,7 +293,7 @@ size_t
 gpt_weights_memory(const LmParamTable *table)
 {
 	size_t whole = 0;
-	size_t columns = 1;
+	size_t rows = 1; /* floats of as many rows as are read at once */
 
 	for (int i = 0; i < table->n_params; i++)
 	{
@@ -301,10 +301,14 @@ gpt_weights_memory(const LmParamTable *table)
 
 		if (is_whole(param))
 			whole = Max(whole, param->count);
-		columns = Max(columns, (size_t) (param->transposed ? param->rows : param->columns));
+		if (param->vector)
+			rows = Max(rows, param->count);
+		else
+			rows = Max(rows,
+					   2 * LM_PANEL * (size_t) (param->transposed ? param->rows : param->columns));
 	}
 	/* rows of the file, the same as floats, and a header */
-	return (whole + 2 * (PIECE_COUNT + 2 * LM_PANEL * columns)) * sizeof(float) +
+	return (whole + 2 * (PIECE_COUNT + rows)) * sizeof(float) +
 		   (size_t) table->n_tensors * 2 * sizeof(GptTensor);
 }
 

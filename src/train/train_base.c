@@ -221,6 +221,17 @@ read_adapter(const LmParamTable *table, const GptVersion *version)
 	return block;
 }
 
+/* A GptTakeRows: of what both tables have; n-grams of the base stay behind. */
+static void
+put_own(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
+{
+	LmTrainer *trainer = into;
+
+	if (!lm_param_of_ngrams(param))
+		memcpy(lm_trainer_params(trainer) + param->offset + (size_t) first_row * param->columns,
+			   rows, (size_t) n_rows * param->columns * sizeof(float));
+}
+
 /*
  * Reads all weights. The head of a classifier comes last, and keeps its initial values if the
  * version has none.
@@ -234,7 +245,7 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 	LmParamTable *adapter_table;
 	float *adapter;
 
-	gpt_weights_read(lm_trainer_params(trainer), full, base->full);
+	gpt_weights_scan(base->full, full, put_own, trainer);
 	if (base->version->base == NULL)
 		return;
 	adapter_table = gpt_weights_table(&base->version->config);

@@ -11,7 +11,14 @@
 bool
 gpt_training_compute(GptTraining *training, void (*what)(void *work), LmError *error)
 {
-	GptTrainTask task = {.training = training};
+	return gpt_training_compute_with(training, what, NULL, error);
+}
+
+bool
+gpt_training_compute_with(GptTraining *training, void (*what)(void *work), void *context,
+						  LmError *error)
+{
+	GptTrainTask task = {.training = training, .context = context};
 
 	gpt_nice_compute(true);
 	lm_engine_apart(lm_trainer_engine(training->trainer), what, &task);

@@ -352,6 +352,11 @@ publish_version(void *argument)
 
 	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer,
 						  result->best);
+	if (result->with_ngrams != NULL)
+	{
+		publication.table = result->ngram_table;
+		publication.block = result->with_ngrams;
+	}
 	publication.loss = result->loss;
 	publication.validation_loss = result->validation_loss;
 	publication.validation_bits_per_byte = result->validation_bits_per_byte;

@@ -82,6 +82,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	result->figures =
 		training.state.has_best ? training.state.best_figures : training.state.figures;
 	gpt_progress_flush(progress);
+	gpt_training_add_ngrams(&training, result);
 	finish(&training);
 }
 
@@ -139,6 +140,8 @@ gpt_train_free(GptTrainResult *result)
 	lm_trainer_free(result->trainer);
 	if (result->best != NULL)
 		pfree(result->best);
+	if (result->with_ngrams != NULL)
+		pfree(result->with_ngrams);
 }
 
 void

@@ -56,12 +56,15 @@ typedef struct GptTraining
 typedef struct GptTrainTask
 {
 	GptTraining *training;
+	void *context; /* of the work, beside its training; or NULL */
 	bool done;
 	LmError error;
 } GptTrainTask;
 
-/* Runs a piece of work with its training; false where it was not done. */
+/* Runs a piece of work with its training (and a context); false where it was not done. */
 extern bool gpt_training_compute(GptTraining *training, void (*what)(void *work), LmError *error);
+extern bool gpt_training_compute_with(GptTraining *training, void (*what)(void *work),
+									  void *context, LmError *error);
 
 /* ---- src/train/train_validate.c ------------------------------------------------ */
 
@@ -74,6 +77,12 @@ extern void gpt_training_measures(char *text, size_t size, const GptTraining *tr
 
 /* Keeps the weights when they are the best so far; false when training should end. */
 extern bool gpt_training_keep_best(GptTraining *training);
+
+/*
+ * src/train/train_ngrams.c: adds n-grams to the result, where the plan says so and they help, and
+ * makes its validation loss that of the mixture.
+ */
+extern void gpt_training_add_ngrams(GptTraining *training, GptTrainResult *result);
 
 /* Chooses between the best and the last weights. */
 extern GptTrainChoice gpt_training_choose(GptTraining *training);

@@ -59,6 +59,7 @@
 #define SMALL_STEP 8192
 /* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
+#define MOST_NGRAM_TOKENS (1 << 20) /* of training texts: some 4 MB */
 #define SMALLEST_CONTEXT 64
 /* bytes of the base's probabilities that are kept to measure how far a preference leads from it */
 #define REFERENCE_SIZE (8 * 1024 * 1024)
@@ -68,6 +69,7 @@
 
 static void plan_reference(GptTrainPlan *plan, const GptTrainOptions *options,
 						   const GptCorpus *corpus, int vocabulary);
+static GptSwitch ngrams_of(const GptTrainOptions *options, const GptCorpus *corpus);
 static bool time_decides(const GptTrainOptions *options);
 static double seconds_of_job(const GptTrainOptions *options);
 static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
@@ -220,6 +222,7 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	plan->group = (int) corpus->dataset.header->group;
 	plan->n_threads = gpt_settings_train_threads(options->threads);
 	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
+	plan->ngrams = ngrams_of(options, corpus);
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
 	plan->training.objective = gpt_objective_of(options, corpus->task);
@@ -263,6 +266,23 @@ plan_reference(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorp
 		plan->reference_windows = (int64) (header->n_train_windows + header->n_validation_windows);
 	if (options->is_finetune && corpus->has_validation)
 		plan->reference_rows = Min(MOST_REFERENCE_ROWS, Max(LEAST_REFERENCE_ROWS, most));
+}
+
+/*
+ * Texts alone have n-grams: completions, answers of conversations and labels say what comes after
+ * others. In large corpora the network has seen enough of everything.
+ */
+static GptSwitch
+ngrams_of(const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	const LmDatasetHeader *header = corpus->dataset.header;
+
+	if (options->ngrams == GPT_SWITCH_FALSE || corpus->prompted || header->masked != 0 ||
+		header->n_labels > 0 || header->group > 1 || gpt_options_lora(options) ||
+		!corpus->has_validation || options->architecture == LM_ENCODER_DECODER ||
+		(options->ngrams == GPT_SWITCH_AUTO && header->train_tokens > MOST_NGRAM_TOKENS))
+		return GPT_SWITCH_FALSE;
+	return options->ngrams;
 }
 
 /* ---- Time --------------------------------------------------------------- */

@@ -77,6 +77,11 @@ gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 	{
 		gpt_json_put_number(&json, "tokens_per_second", result->tokens_per_second);
 		gpt_json_put_text(&json, "ended", gpt_train_end_name(result->end));
+		if (result->with_ngrams != NULL)
+		{
+			gpt_json_put_number(&json, "ngram_tokens", result->ngram_table->config.ngram_tokens);
+			gpt_json_put_number(&json, "network_validation_loss", result->network_loss);
+		}
 	}
 	return gpt_json_finish(&json);
 }

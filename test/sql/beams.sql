@@ -1,7 +1,7 @@
 -- Beam search in gpt_generate: the most probable text, the same for every way to call it
 \pset null NULL
 CREATE TABLE said AS SELECT i AS id, 'line ' || i || ' says that ' || i % 7 || ' is ' || CASE WHEN i % 3 = 0 THEN 'odd' ELSE 'even' END AS body FROM generate_series(1, 400) i;
-SELECT gpt_train('beams', 'SELECT body FROM said', '{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 200, "threads": 1, "seed": 4}') AS job \gset
+SELECT gpt_train('beams', 'SELECT body FROM said', '{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 200, "threads": 1, "seed": 4, "ngrams": false}') AS job \gset
 SELECT gpt_wait(:job);
 
 -- without a penalty it finds texts of a higher probability than greedy choice, and ends them where the model does

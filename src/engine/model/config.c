@@ -7,6 +7,7 @@
 
 #include "base/names.h"
 #include "engine/config_field.h"
+#include "engine/ngram.h"
 #include "engine/tokenizer.h"
 
 static bool check_heads(LmConfig *config, LmError *error);
@@ -62,8 +63,13 @@ lm_config_check(LmConfig *config, LmError *error)
 		!check_real(error, "attention_softcap", config->attention_softcap, 0, 1e6f) ||
 		!check_real(error, "logit_softcap", config->logit_softcap, 0, 1e6f))
 		return false;
-	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS))
+	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS) ||
+		!check_range(error, "ngram_tokens", config->ngram_tokens, 0, LM_NGRAM_LARGEST))
 		return false;
+	if (config->ngram_tokens > 0 && (config->labels > 0 || config->lora_rank > 0))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "ngram_tokens is %d, but a classifier or an adapter has no n-grams",
+					   config->ngram_tokens);
 	if (config->multi_label && config->labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "multi_label is true, but labels is 0");
 	if (config->pair && config->labels == 0)

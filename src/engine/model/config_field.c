@@ -63,6 +63,7 @@ static const LmConfigField fields[] = {
 	FIELD(number_mean,       REAL,     HEAD,     0,            4,     46),
 	FIELD(number_scale,      REAL,     HEAD,     1,            4,     47),
 	FIELD(pair,              BOOLEAN,  HEAD,     false,        4,     48),
+	FIELD(ngram_tokens,      INTEGER,  HEAD,     0,            4,     49),
 	FIELD(labels,            LABELS,   HEAD,     0,            2,     16),
 };
 /* clang-format on */

@@ -178,6 +178,9 @@ static const Names head_names[LM_PARAM_KINDS] = {
 	[LM_BAG_EMBEDDING] = {"classifier.bag.weight"},
 	[LM_LABEL_WEIGHT] = {"classifier.weight"},
 	[LM_LABEL_BIAS] = {"classifier.bias"},
+	[LM_NGRAM_TOKENS] = {"ngram.tokens"},
+	[LM_NGRAM_ORDER] = {"ngram.order"},
+	[LM_NGRAM_WEIGHTING] = {"ngram.weights"},
 };
 
 #define LLAMA                                                         \

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/host.h"
+#include "engine/ngram.h"
 #include "engine/params.h"
 #include "engine/random.h"
 #include "model/param_names.h"
@@ -35,6 +36,8 @@ typedef enum Size
 	BAG_ROWS,
 	BAG_CHANNELS,
 	RANK,
+	NGRAM_TOKENS,
+	NGRAM_WEIGHTS,
 } Size;
 
 typedef struct Kind
@@ -120,6 +123,9 @@ static const Kind kinds[] = {
 	{LM_BAG_EMBEDDING, "bag.weight", BAG_ROWS, BAG_CHANNELS,          false, false, false, LM_INIT_NORMAL},
 	{LM_LABEL_WEIGHT, "label.weight", LABELS, FEATURES,               false, false, true,  LM_INIT_NORMAL},
 	{LM_LABEL_BIAS, "label.bias", ONE, LABELS,                        false, true,  false, LM_INIT_ZERO},
+	{LM_NGRAM_TOKENS, "ngram.tokens", ONE, NGRAM_TOKENS,              false, true,  false, LM_INIT_ZERO},
+	{LM_NGRAM_ORDER, "ngram.order", ONE, NGRAM_TOKENS,                false, true,  false, LM_INIT_ZERO},
+	{LM_NGRAM_WEIGHTING, "ngram.weights", ONE, NGRAM_WEIGHTS,         false, true,  false, LM_INIT_ZERO},
 };
 /* clang-format on */
 
@@ -271,7 +277,7 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 		!lm_size_add(&table->total, table->total, padded) ||
 		!lm_size_multiply(&bytes, table->total, sizeof(float)))
 		return lm_fail(error, LM_ERR_LIMIT, -1, "the model's parameters exceed the address space");
-	table->parameter_count += param->count;
+	table->parameter_count += lm_param_of_ngrams(param) ? 0 : param->count;
 	return true;
 }
 
@@ -327,6 +333,10 @@ exists(const LmConfig *config, LmParamKind kind)
 		case LM_LABEL_WEIGHT:
 		case LM_LABEL_BIAS:
 			return config->labels > 0;
+		case LM_NGRAM_TOKENS:
+		case LM_NGRAM_ORDER:
+		case LM_NGRAM_WEIGHTING:
+			return config->ngram_tokens > 0;
 		default:
 			return true;
 	}
@@ -383,6 +393,10 @@ size_of(const LmConfig *config, Size size)
 			return lm_bag_channels(config->labels);
 		case RANK:
 			return config->lora_rank;
+		case NGRAM_TOKENS:
+			return config->ngram_tokens;
+		case NGRAM_WEIGHTS:
+			return LM_NGRAM_WEIGHTS;
 		default:
 			return 1;
 	}

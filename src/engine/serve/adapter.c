@@ -193,6 +193,7 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 	memcpy(model->blocks, base->blocks, (size_t) lm_config_blocks(&checked) * sizeof(LmImageBlock));
 	model->adapters = (LmAdapterBlock *) (model->blocks + lm_config_blocks(&checked));
 	model->bag_embedding = model->label_weight = model->label_bias = NULL;
+	model->ngram.n = 0;
 	lay_out(model, &arena, &checked);
 	lm_model_close(base);
 	return model;

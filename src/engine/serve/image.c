@@ -5,7 +5,7 @@
  *
  *   | header | token embedding (untied only) | positions | per block: norms, biases, panels |
  *   the encoder's final norm | final norm | head panels | | bag, label weight and bias (of a
- *   classifier) |
+ *   classifier) | tokens, order, weights of n-grams |
  *
  * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the
  * size of an image, the places to write to and the places to read from. With tied embeddings the
@@ -40,6 +40,7 @@ typedef struct LmImageHeader
 } LmImageHeader;
 
 static void lay_out(LmModel *model, LmArena *arena);
+static void lay_out_ngram(LmNgram *ngram, LmArena *arena, int n);
 static void lay_out_block(LmImageBlock *block, LmArena *arena, const LmConfig *config,
 						  const LmWeightType *type);
 static LmImageCross lay_out_cross(LmArena *arena, const LmConfig *config, const LmWeightType *type);
@@ -105,6 +106,16 @@ lay_out(LmModel *model, LmArena *arena)
 	model->label_weight = vector(
 		arena, (size_t) config->labels * (size_t) lm_label_features(config), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
+	lay_out_ngram(&model->ngram, arena, config->ngram_tokens);
+}
+
+static void
+lay_out_ngram(LmNgram *ngram, LmArena *arena, int n)
+{
+	ngram->n = n;
+	ngram->tokens = vector(arena, (size_t) n, n > 0);
+	ngram->order = vector(arena, (size_t) n, n > 0);
+	ngram->weights = vector(arena, LM_NGRAM_WEIGHTS, n > 0);
 }
 
 /* Places the slices of one block, in the order in which a layer reads them. */

@@ -7,6 +7,7 @@
 #define LM_IMAGE_H
 
 #include "engine/model.h"
+#include "engine/ngram.h"
 #include "base/arena.h"
 
 /* Cross-attention of a block; all NULL without. */
@@ -68,6 +69,7 @@ struct LmModel
 	const float *bag_embedding; /* NULL, as the next two, where the model is not a classifier */
 	const float *label_weight;
 	const float *label_bias;
+	LmNgram ngram; /* n 0: the model has none */
 	LmImageBlock *blocks; /* [lm_config_blocks] */
 	LmAdapterBlock *adapters; /* the same, or NULL */
 };

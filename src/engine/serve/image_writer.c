@@ -4,6 +4,7 @@
  * Rows of parameters go in, piece by piece and in any order, and become an image. So a model can be
  * read from its file in pieces: beside the image no memory is needed but that of a piece.
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/panels.h"
@@ -27,6 +28,7 @@ typedef struct Place
 } Place;
 
 static bool put_positions(LmModel *model, const LmHost *host, LmError *error);
+static bool ngrams_are_sound(const float *values, const LmParam *param, const LmConfig *config);
 static Place place_of(const LmModel *model, LmParamKind kind, int layer);
 static Place place_in_cross(const LmImageCross *cross, LmParamKind kind);
 static Place place_in_block(const LmImageBlock *block, LmParamKind kind);
@@ -119,6 +121,8 @@ lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, in
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "rows %d .. %d of \"%s\" have no place in the image", first_row,
 					   first_row + n_rows - 1, param->name);
+	if (lm_param_of_ngrams(param) && !ngrams_are_sound(rows, param, &writer->model->config))
+		return lm_fail(error, LM_ERR_FORMAT, -1, "values of \"%s\" are out of range", param->name);
 	if (place.floats)
 		put_floats((float *) place.floats, param, first_row, n_rows, rows);
 	else
@@ -126,6 +130,19 @@ lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, in
 													 lm_panel_size(panels->type, panels->n_in),
 					   panels->type, rows, panels->n_in, n_rows);
 	writer->missing -= (size_t) n_rows;
+	return true;
+}
+
+/* Ids and places are indexes: none may be out of its array, whoever wrote the file. */
+static bool
+ngrams_are_sound(const float *values, const LmParam *param, const LmConfig *config)
+{
+	int limit = param->kind == LM_NGRAM_TOKENS ? config->vocabulary : config->ngram_tokens;
+
+	for (size_t i = 0; i < param->count; i++)
+		if (param->kind == LM_NGRAM_WEIGHTING ? !isfinite(values[i])
+											  : !(values[i] >= 0 && values[i] < (float) limit))
+			return false;
 	return true;
 }
 
@@ -160,6 +177,12 @@ place_of(const LmModel *model, LmParamKind kind, int layer)
 			return (Place){model->label_weight, NULL};
 		case LM_LABEL_BIAS:
 			return (Place){model->label_bias, NULL};
+		case LM_NGRAM_TOKENS:
+			return (Place){model->ngram.tokens, NULL};
+		case LM_NGRAM_ORDER:
+			return (Place){model->ngram.order, NULL};
+		case LM_NGRAM_WEIGHTING:
+			return (Place){model->ngram.weights, NULL};
 		default:
 			return (Place){NULL, NULL};
 	}

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "serve/image.h"
 #include "serve/infer.h"
 #include "serve/many.h"
 #include "text/array.h"
@@ -23,6 +24,7 @@ static void gather(LmMany *many);
 static int room_for(const LmMany *many, const LmSlot *slot);
 static void add_inputs(LmMany *many, LmSlot *slot, int n);
 static bool infer(LmMany *many, LmError *error);
+static void mix_ngrams(float *logits, const LmSession *session, const LmSlot *slot, int position);
 static void compute_row(void *work, int piece, int thread);
 static void advance(LmMany *many, LmSlot *slot);
 static void read_rows(LmMany *many, LmSlot *slot);
@@ -311,6 +313,16 @@ infer(LmMany *many, LmError *error)
 	return true;
 }
 
+/* The text before a row: all of a text that is read; the window of one that is continued. */
+static void
+mix_ngrams(float *logits, const LmSession *session, const LmSlot *slot, int position)
+{
+	const int32_t *ids = slot->generation ? slot->ids : slot->reading.ids;
+	size_t n = (size_t) position + 1 + (slot->generation ? 0 : slot->reading.start);
+
+	lm_ngram_mix(logits, session->config.vocabulary, &session->model->ngram, ids, n);
+}
+
 /* The work on one row of logits: scores its target, observes it for healing, or draws a token. */
 static void
 compute_row(void *work, int piece, int thread)
@@ -322,6 +334,8 @@ compute_row(void *work, int piece, int thread)
 	const LmSlot *slot = &many->slots[row->slot];
 	LmBeams *beams = many->items[slot->request].beams;
 
+	if (many->session->model->ngram.n > 0)
+		mix_ngrams(logits, many->session, slot, row->position);
 	if (row->target >= 0)
 		row->logprob = lm_logprob_of(logits, row->target, (int) V);
 	else if (row->position < slot->n - 1)

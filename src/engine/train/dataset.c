@@ -38,7 +38,6 @@ static bool check_windows(const LmDataset *dataset, LmError *error);
 static bool check_groups(const LmDataset *dataset, LmError *error);
 static bool check_side(const LmDataset *dataset, uint64_t first, uint64_t count,
 					   uint64_t predictions, uint64_t *counted, LmError *error);
-static int32_t id_at(const LmDataset *dataset, uint64_t i);
 static void begin_batch(LmBatch *batch, const LmDataset *dataset);
 static void training_group(Group *group, const LmDataset *dataset, uint64_t drawn);
 static void take_group(Group *group, const LmDataset *dataset, uint64_t first);
@@ -281,8 +280,8 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 	return true;
 }
 
-static int32_t
-id_at(const LmDataset *dataset, uint64_t i)
+int32_t
+lm_dataset_id(const LmDataset *dataset, uint64_t i)
 {
 	const void *ids = dataset->header + 1;
 
@@ -508,7 +507,7 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 	bool masked = dataset->header->masked != 0, is_context;
 	bool classifies = dataset->header->n_labels > 0;
 	int prefix = start + (classifies ? n : (int) window.prompt);
-	int32_t next = take_flag(&is_context, id_at(dataset, window.offset), masked);
+	int32_t next = take_flag(&is_context, lm_dataset_id(dataset, window.offset), masked);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -516,7 +515,7 @@ append(LmBatch *batch, const LmDataset *dataset, LmWindow window, int32_t exampl
 		int row = start + i;
 
 		batch->tokens[row] = next;
-		next = take_flag(&is_context, id_at(dataset, at + 1), masked);
+		next = take_flag(&is_context, lm_dataset_id(dataset, at + 1), masked);
 		is_context = is_context || (uint32_t) i < window.prompt;
 		batch->targets[row] = is_context ? -1 : next;
 		batch->weights[row] = is_context ? 0 : window.weight;
