@@ -42,6 +42,7 @@ $node->poll_query_until('postgres', "SELECT state = 'running' FROM gpt_jobs WHER
 # Each takes longer than the longest delay, or nearly.
 my %KINDS = (
 	generate => q{SELECT count(gpt_generate('slow', 'line', max_tokens => 1000, seed => 20 * %d + i)) FROM generate_series(1, 20) i},
+	search => q{SELECT count(gpt_generate('slow', 'line %d', max_tokens => 1000, beams => 4, length_penalty => 10)) FROM generate_series(1, 20) i},
 	prompt => q{SELECT count(gpt_generate('slow', repeat('a long prompt ', 4000), max_tokens => 100, seed => i)) FROM generate_series(1, 20) i},
 	score => q{SELECT gpt_score('slow', repeat('some text of %d ', 20000))},
 	scores => q{SELECT sum(gpt_score('slow', body)) FROM line},
