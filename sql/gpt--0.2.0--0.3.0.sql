@@ -257,6 +257,25 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_duplicates(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_duplicates(text, text) IS
 	'rows of a query that repeat another one, as option "dedup" of a training finds them: exact or near';
 
+-- gpt_choose gets options, in the way of gpt_generate below: views of users depend on it.
+CREATE FUNCTION @extschema@.gpt_choose_with_options(model text, prompt text, choices text[], domain text DEFAULT '', subtract boolean DEFAULT true,
+		per text DEFAULT 'choice') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+UPDATE pg_catalog.pg_proc SET pronargs = n.pronargs, pronargdefaults = n.pronargdefaults, proargnames = n.proargnames,
+		proargdefaults = n.proargdefaults, proargtypes = n.proargtypes, proisstrict = n.proisstrict
+	FROM (SELECT * FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=)
+		'@extschema@.gpt_choose_with_options(text, text, text[], text, boolean, text)'::pg_catalog.regprocedure) n
+	WHERE pg_proc.oid OPERATOR(pg_catalog.=) '@extschema@.gpt_choose(text, text, text[])'::pg_catalog.regprocedure;
+DROP FUNCTION @extschema@.gpt_choose_with_options(text, text, text[], text, boolean, text);
+COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[], text, boolean, text) IS
+	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
+
+CREATE FUNCTION @extschema@.gpt_choose_probs(model text, prompt text, choices text[], domain text DEFAULT '', subtract boolean DEFAULT true,
+		per text DEFAULT 'choice', OUT choice text, OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_choose_probs(text, text, text[], text, boolean, text) IS
+	'returns the choices with the probabilities that they fit a prompt, the most probable first';
+
 -- gpt_generate gets beams. Views of users depend on the function and roles have grants on it, so the script changes its rows instead of dropping
 -- them. Stored calls without the new arguments get the defaults when they are planned.
 CREATE FUNCTION @extschema@.gpt_generate_with_beams(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,

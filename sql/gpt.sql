@@ -258,10 +258,17 @@ CREATE FUNCTION @extschema@.gpt_predict(model text, input text, other text) RETU
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text, text) IS
 	'returns the number that a model of pairs expects of two texts together';
 
-CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[]) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[]) IS
+CREATE FUNCTION @extschema@.gpt_choose(model text, prompt text, choices text[], domain text DEFAULT '', subtract boolean DEFAULT true,
+		per text DEFAULT 'choice') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[], text, boolean, text) IS
 	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
+
+CREATE FUNCTION @extschema@.gpt_choose_probs(model text, prompt text, choices text[], domain text DEFAULT '', subtract boolean DEFAULT true,
+		per text DEFAULT 'choice', OUT choice text, OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_choose_probs(text, text, text[], text, boolean, text) IS
+	'returns the choices with the probabilities that they fit a prompt, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;

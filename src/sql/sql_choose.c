@@ -1,8 +1,7 @@
 /*
  * src/sql/sql_choose.c
  *
- * gpt_choose and gpt_embed: what a language model says of a text without having been trained to say
- * it.
+ * gpt_embed: a text as a vector.
  */
 #include "postgres.h"
 
@@ -24,9 +23,6 @@
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
-#define SLICE 64 /* choices that are scored together */
-
-PG_FUNCTION_INFO_V1(gpt_choose);
 PG_FUNCTION_INFO_V1(gpt_embed);
 
 /* Embeddings on their way to rows. */
@@ -39,11 +35,6 @@ typedef struct EmbeddingSet
 	int next;
 } EmbeddingSet;
 
-static Datum choose(const GptServed *served, LmBytes prompt, ArrayType *choices);
-static int next_choices(Datum *slice, ArrayIterator iterator);
-static void rate(double *ratings, const GptServed *served, LmBytes prompt, const Datum *slice,
-				 int n);
-static double logprob_of(const GptAnswer *answer);
 static LmPooling read_pooling(FunctionCallInfo fcinfo);
 static void normalize(float *embedding, int n);
 static Datum array_of(float *embedding, int n, bool wants_normal);
@@ -62,118 +53,6 @@ bytes_of(Datum value)
 	text *detoasted = DatumGetTextPP(value);
 
 	return (LmBytes){VARDATA_ANY(detoasted), VARSIZE_ANY_EXHDR(detoasted)};
-}
-
-/*
- * gpt_choose(model text, prompt text, choices text[]) RETURNS text
- *
- * The choice that the prompt makes more likely than it is by itself: the largest (log p(choice |
- * prompt) - log p(choice)) / tokens (Holtzman et al. 2021, "Surface form competition", with the
- * empty prompt as domain; Brown et al. 2020, section 2.4). The first of equals. NULL gives NULL, as
- * do choices of which none has a scored token; a null among them is passed over.
- */
-Datum
-gpt_choose(PG_FUNCTION_ARGS)
-{
-	const GptServed *served;
-	Datum best;
-	ArrayType *choices;
-	LmBytes prompt;
-
-	gpt_argument_check_call(fcinfo);
-	gpt_bridge_check_encoding();
-	prompt = bytes_of(PG_GETARG_DATUM(1));
-	gpt_bridge_check_memory(
-		VARATT_IS_EXTENDED(PG_GETARG_POINTER(2)) ? toast_raw_datum_size(PG_GETARG_DATUM(2)) : 0);
-	choices = PG_GETARG_ARRAYTYPE_P(2);
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
-
-	/* Now do the work. */
-	best = choose(served, prompt, choices);
-	gpt_cache_release(served);
-	if (best == (Datum) 0)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(best);
-}
-
-/* 0: none. */
-static Datum
-choose(const GptServed *served, LmBytes prompt, ArrayType *choices)
-{
-	MemoryContext scratch =
-		AllocSetContextCreate(CurrentMemoryContext, "gpt choices", ALLOCSET_DEFAULT_SIZES);
-	ArrayIterator iterator = array_create_iterator(choices, 0, NULL);
-	double ratings[SLICE];
-	Datum slice[SLICE];
-	Datum best = (Datum) 0;
-	double highest = 0;
-	int n;
-
-	while ((n = next_choices(slice, iterator)) > 0)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(scratch);
-
-		rate(ratings, served, prompt, slice, n);
-		MemoryContextSwitchTo(caller);
-		MemoryContextReset(scratch);
-		for (int i = 0; i < n; i++)
-		{
-			if (isnan(ratings[i]) || (best != (Datum) 0 && ratings[i] <= highest))
-				continue;
-			highest = ratings[i];
-			best = slice[i];
-		}
-	}
-	MemoryContextDelete(scratch);
-	return best;
-}
-
-/* Reads choices that are not null, and returns their number: 0 after the last one. */
-static int
-next_choices(Datum *slice, ArrayIterator iterator)
-{
-	bool is_null;
-	int n = 0;
-
-	while (n < SLICE && array_iterate(iterator, &slice[n], &is_null))
-		n += is_null ? 0 : 1;
-	return n;
-}
-
-/* NaN where a choice has no scored token. */
-static void
-rate(double *ratings, const GptServed *served, LmBytes prompt, const Datum *slice, int n)
-{
-	GptAnswer *after = palloc(n * sizeof(GptAnswer));
-	GptAnswer *alone = palloc(n * sizeof(GptAnswer));
-	GptCall *calls = palloc(n * sizeof(GptCall));
-
-	for (int i = 0; i < n; i++)
-	{
-		gpt_score_of_text(&calls[i], bytes_of(slice[i]));
-		calls[i].request.prompt = (LmBytes){"", 0};
-		calls[i].cleaning = LM_CLEAN_KEEP_START;
-	}
-	gpt_call_answer(alone, &gpt_logprob_call, served, calls, n, 0, NULL);
-	for (int i = 0; i < n; i++)
-		calls[i].request.prompt = prompt;
-	gpt_call_answer(after, &gpt_logprob_call, served, calls, n, 0, NULL);
-	for (int i = 0; i < n; i++)
-	{
-		if (after[i].error != NULL || alone[i].error != NULL)
-			gpt_bridge_raise(after[i].error != NULL ? after[i].error : alone[i].error);
-		ratings[i] = NAN;
-		if (!after[i].is_null)
-			ratings[i] = (DatumGetFloat8(after[i].value) - logprob_of(&alone[i])) /
-						 (double) after[i].n_tokens;
-	}
-}
-
-/* 0 of a text without a scored token */
-static double
-logprob_of(const GptAnswer *answer)
-{
-	return answer->is_null ? 0 : DatumGetFloat8(answer->value);
 }
 
 /*

@@ -9,11 +9,36 @@ SELECT gpt_wait(:job, '60 s');
 -- what is likely behind the prompt, beside how likely it is by itself
 SELECT gpt_choose('facts', 'fire is ', ARRAY['hot', 'cold']) AS fire, gpt_choose('facts', 'snow is ', ARRAY['hot', 'cold']) AS snow;
 SELECT gpt_choose('facts', prompt, choices) = (SELECT choice FROM unnest(choices) choice
-	ORDER BY (gpt_logprob('facts', prompt, choice, false) - gpt_score('facts', choice, 'logprob')) / gpt_score('facts', choice, 'tokens') DESC LIMIT 1) AS by_definition
+	ORDER BY gpt_logprob('facts', prompt, choice, false) - gpt_score('facts', choice, 'logprob') DESC LIMIT 1) AS by_definition,
+	gpt_choose('facts', prompt, choices, per => 'token') = (SELECT choice FROM unnest(choices) choice
+	ORDER BY (gpt_logprob('facts', prompt, choice, false) - gpt_score('facts', choice, 'logprob')) / gpt_score('facts', choice, 'tokens') DESC LIMIT 1) AS per_token,
+	gpt_choose('facts', prompt, choices, subtract => false, per => 'byte') = (SELECT choice FROM unnest(choices) choice
+	ORDER BY gpt_logprob('facts', prompt, choice, false) / octet_length(choice) DESC LIMIT 1) AS per_byte,
+	gpt_choose('facts', prompt, choices, domain => 'snow is ') = (SELECT choice FROM unnest(choices) choice
+	ORDER BY gpt_logprob('facts', prompt, choice, false) - gpt_logprob('facts', 'snow is ', choice, false) DESC LIMIT 1) AS by_domain,
+	gpt_choose('facts', prompt, choices) = gpt_choose('facts', prompt, choices, NULL, NULL, NULL) AS defaults
 FROM (VALUES ('fire is ', ARRAY['hot', 'cold', 'hotter']), ('', ARRAY['a', 'snow']), ('snow', ARRAY[' is', ' was', 's'])) v (prompt, choices);
 SELECT gpt_choose('facts', 'fire is ', ARRAY[NULL, '', 'cold']) AS others_passed_over, gpt_choose('facts', 'fire is ', ARRAY[NULL, '']) IS NULL AS nothing,
 	gpt_choose('facts', 'fire is ', '{}') IS NULL AS none, gpt_choose('facts', NULL, '{a}') IS NULL AS no_prompt, gpt_choose('facts', 'x', ARRAY['a', 'a']) AS equal;
 SELECT gpt_choose('facts', 'fire is ', ARRAY[['hot', 'cold'], ['warm', 'cool']]) AS of_two_dimensions;
+
+-- probabilities
+SELECT choice, probability > 0.5 AS likely FROM gpt_choose_probs('facts', 'fire is ', ARRAY['cold', NULL, 'hot', '']);
+SELECT count(*), abs(sum(probability) - 1) < 1e-6 AS whole, bool_and(probability <= before) AS descending FROM (SELECT probability, lag(probability, 1, 1::real) OVER () AS before
+	FROM gpt_choose_probs('facts', 'fire is ', (SELECT array_agg(i::text) FROM generate_series(1, 200) i))) p;
+SELECT bool_and(abs(probability - exp(rating) / sum) < 1e-6) AS by_definition FROM gpt_choose_probs('facts', 'snow', ARRAY[' is', ' was'], subtract => false) p,
+	LATERAL (SELECT gpt_logprob('facts', 'snow', p.choice, false) AS rating, exp(gpt_logprob('facts', 'snow', ' is', false)) + exp(gpt_logprob('facts', 'snow', ' was', false)) AS sum) r;
+SELECT count(*) AS none FROM gpt_choose_probs('facts', 'x', '{}');
+SELECT count(*) AS null_prompt FROM gpt_choose_probs('facts', NULL, '{a}');
+
+-- the user is told once if many prompts get one answer; not if some differ, if the prompt is the same, or if there is no choice
+SET client_min_messages = notice;
+SELECT count(gpt_choose('facts', 'fire ' || i || ' is ', ARRAY['hot', 'zzzz'])) FROM generate_series(1, 100) i;
+SELECT count(gpt_choose('facts', CASE WHEN i = 20 THEN 'snow is ' ELSE 'fire ' || i || ' is ' END, ARRAY['hot', 'cold'])) AS differ FROM generate_series(1, 100) i;
+SELECT count(gpt_choose('facts', 'fire is ', ARRAY['hot', 'cold'])) AS same_prompt FROM generate_series(1, 100) i;
+SELECT count(gpt_choose('facts', 'fire ' || i, ARRAY['hot'])) AS no_choice FROM generate_series(1, 100) i;
+SELECT count(gpt_choose('facts', 'fire ' || i || ' is ', ARRAY['hot', 'zzzz'])) AS few FROM generate_series(1, 29) i;
+SET client_min_messages = warning;
 
 -- vectors
 SELECT cardinality(gpt_embed('facts', 'fire is hot')) AS channels,
@@ -31,6 +56,7 @@ SELECT gpt_embed('facts', '') IS NULL AS empty, gpt_embed('facts', NULL) IS NULL
 SELECT gpt_embed('facts', 'x', 'max');
 SELECT gpt_embed('nobody', 'x');
 SELECT gpt_choose('nobody', 'x', '{a}');
+SELECT gpt_choose('facts', 'x', '{a}', per => 'word');
 
 SELECT gpt_drop_model('facts');
 DROP FUNCTION likeness;
