@@ -132,6 +132,9 @@ gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds
 	gpt_json_begin(json, "choices");
 	if (plan->preset[0] != '\0')
 		gpt_json_put_text(json, "preset", plan->preset);
+	if (plan->config.architecture != LM_DECODER)
+		gpt_json_put_text(json, "architecture",
+						  lm_architecture_name((int) plan->config.architecture));
 	gpt_json_put_integer(json, "parameters", (int64) plan->parameters);
 	gpt_json_put_integer(json, "context", plan->context);
 	gpt_json_put_integer(json, "batch_size", plan->batch_size);
@@ -144,5 +147,7 @@ gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds
 	gpt_json_put_integer(json, "memory", (int64) plan->memory);
 	gpt_json_put_rounded(json, "learning_rate", training->learning_rate, 4);
 	gpt_json_put_rounded(json, "dropout", plan->config.dropout, 2);
+	if (training->label_smoothing > 0)
+		gpt_json_put_rounded(json, "label_smoothing", training->label_smoothing, 2);
 	gpt_json_end(json);
 }

@@ -185,11 +185,11 @@ test_no_prefix(LmEngine *engine, const LmHost *host)
 
 /* A batch of step 1 has no prefixes, so that the encoder has no rows. */
 static void
-run_steps(LmTrainer *trainer, const LmHost *host)
+run_steps(LmTrainer *trainer, const LmHost *host, int first, int end)
 {
 	const LmConfig *config = &lm_trainer_table(trainer)->config;
 
-	for (int step = 0; step < 4; step++)
+	for (int step = first; step < end; step++)
 	{
 		LmBatch batches[2] = {create_batch(host, 40), create_batch(host, 40)};
 		uint64_t state = (uint64_t) step;
@@ -224,7 +224,7 @@ train(const LmHost *host, const LmConfig *config, int n_threads, bool recompute)
 	options.optimizer = config->lora_rank > 0 ? LM_ADAMW : LM_MUON;
 	options.warmup_steps = 0;
 	trainer = create_trainer(engine, config, &options);
-	run_steps(trainer, host);
+	run_steps(trainer, host, 0, 4);
 	size = lm_trainer_table(trainer)->total * sizeof(float);
 	params = malloc(size);
 	memcpy(params, lm_trainer_params(trainer), size);
@@ -255,6 +255,34 @@ test_same_bits(const LmHost *host, const char *name, const LmConfig *config)
 	lm_param_table_free(host, table);
 }
 
+/* A checkpoint keeps weights and moments; another trainer goes on from them. */
+static void
+test_resume(const LmHost *host, const LmConfig *config)
+{
+	LmTrainOptions options = small_options(40);
+	LmEngine *engine = start_engine(host, 1);
+	float *wanted = train(host, config, 1, false);
+	LmTrainer *first, *second;
+	size_t size;
+
+	options.optimizer = LM_MUON;
+	options.warmup_steps = 0;
+	first = create_trainer(engine, config, &options);
+	second = create_trainer(engine, config, &options);
+	size = lm_trainer_table(first)->total * sizeof(float);
+	run_steps(first, host, 0, 2);
+	memcpy(lm_trainer_params(second), lm_trainer_params(first), size);
+	for (int i = 0; i < lm_trainer_n_moments(first); i++)
+		memcpy(lm_trainer_moments(second, i), lm_trainer_moments(first, i), size);
+	run_steps(second, host, 2, 4);
+	ok(memcmp(lm_trainer_params(second), wanted, size) == 0,
+	   "a training that goes on from weights and moments learns the same bits");
+	lm_trainer_free(first);
+	lm_trainer_free(second);
+	lm_engine_stop(engine);
+	free(wanted);
+}
+
 static void
 test_all_same_bits(const LmHost *host)
 {
@@ -262,6 +290,7 @@ test_all_same_bits(const LmHost *host)
 
 	config.dropout = 0.2f;
 	test_same_bits(host, "encoder and decoder with Muon and dropout", &config);
+	test_resume(host, &config);
 	config.lora_rank = 3;
 	test_same_bits(host, "an adapter of them", &config);
 	config = prefix_config();
