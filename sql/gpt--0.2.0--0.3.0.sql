@@ -213,6 +213,16 @@ COMMENT ON FUNCTION @extschema@.gpt_predict(text, text, text) IS
 -- Estimates and reports, and jobs that make tokenizers
 
 ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;
+ALTER TABLE @extschema@.gpt_version ADD COLUMN search bytea;
+CREATE OR REPLACE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION @extschema@.gpt_similarity(model text, a text, b text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 200000;
+COMMENT ON FUNCTION @extschema@.gpt_similarity(text, text, text) IS 'returns how alike two texts are: the cosine of their embeddings';
+COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
+	'returns a text as a vector for search; or the hidden states of its tokens, pooled';
+CREATE OR REPLACE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS SETOF real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 ALTER TABLE @extschema@.gpt_job ALTER COLUMN model DROP NOT NULL, ADD COLUMN tokenizer text, DROP CONSTRAINT gpt_job_kind_check;
 ALTER TABLE @extschema@.gpt_job ADD CONSTRAINT gpt_job_kind_check CHECK (kind IN ('train', 'finetune', 'tokenizer')),
 	ADD CONSTRAINT gpt_job_product_check CHECK ((model IS NULL) OPERATOR(pg_catalog.<>) (tokenizer IS NULL));

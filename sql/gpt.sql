@@ -57,6 +57,7 @@ CREATE TABLE @extschema@.gpt_version (
 	task text,
 	query_sha256 bytea,
 	options jsonb,
+	search bytea,
 	PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
@@ -270,10 +271,14 @@ CREATE FUNCTION @extschema@.gpt_choose_probs(model text, prompt text, choices te
 COMMENT ON FUNCTION @extschema@.gpt_choose_probs(text, text, text[], text, boolean, text) IS
 	'returns the choices with the probabilities that they fit a prompt, the most probable first';
 
-CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS real[]
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
-	'returns a text as a vector: the hidden states of its tokens, pooled';
+	'returns a text as a vector for search; or the hidden states of its tokens, pooled';
+
+CREATE FUNCTION @extschema@.gpt_similarity(model text, a text, b text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 200000;
+COMMENT ON FUNCTION @extschema@.gpt_similarity(text, text, text) IS 'returns how alike two texts are: the cosine of their embeddings';
 
 -- Many texts at once
 
@@ -296,7 +301,7 @@ CREATE FUNCTION @extschema@.gpt_predict(model text, input text[]) RETURNS float8
 	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text[]) IS 'returns the numbers that a model expects of many texts';
 
-CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'mean', normalized boolean DEFAULT true) RETURNS SETOF real[]
+CREATE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
 	'returns many texts as vectors: a row for each element, in their order';

@@ -15,7 +15,7 @@
 
 #include "core/extension.h"
 
-#define GPT_STATEMENT_ARGUMENTS 20
+#define GPT_STATEMENT_ARGUMENTS 24
 
 /* One use of SPI: identity to return to, and parameters of the next run. On the caller's stack. */
 typedef struct GptStatement

@@ -36,6 +36,8 @@ typedef struct GptCorpus
 	GptCleanCounts cleaned; /* by option "clean"; zero where the token file was there already */
 	GptPromptForm prompt; /* how prompts are written */
 	const char *extras; /* of the version to make (store/model_extras.h), or NULL */
+	const char *search; /* statistics of the base (engine/search.h), or NULL */
+	size_t search_size;
 	char *note; /* on its rows, for the job's note; NULL: none */
 	/* about its rows; NULL after gpt_corpus_open: the job's row has them already */
 	struct GptFacts *facts;
@@ -74,6 +76,8 @@ typedef struct GptGivenTokenizer
 	bool pair; /* the base judges pairs of texts */
 	GptNumbers numbers; /* of a base that is a model of numbers; else its scale is 0 */
 	const char *extras; /* of the base (store/model_extras.h), or NULL */
+	const char *search; /* statistics of the base (engine/search.h), or NULL */
+	size_t search_size;
 } GptGivenTokenizer;
 
 /*

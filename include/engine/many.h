@@ -32,8 +32,9 @@
  *
  * EMBED: the hidden states after the last norm, [channels], pooled over the text's tokens. The
  * model sees each token as for SCORE: after the BOS token, in the same windows. Sums in float64 in
- * the order of the text. n_tokens is the number of the text's tokens; with 0 of them vector is 0.
- * LM_ERR_NUMERIC.
+ * the order of the text. LM_POOL_RARITY instead is the vector of engine/search.h, of length 1,
+ * without a pass of the model. n_tokens is the number of the text's tokens; with 0 of them vector
+ * is 0. LM_ERR_NUMERIC; LM_ERR_ARGUMENT where the model has no such pooling.
  *
  * CLASSIFY: probabilities [labels], which sum to 1, or with multi_label each one's own; of a model
  * of numbers the number, standardised. The token
@@ -69,7 +70,9 @@ typedef struct LmRequest
 	 */
 	LmGeneration *generation;
 	LmPooling pooling; /* EMBED */
-	float *vector; /* EMBED: [channels], CLASSIFY: [labels]; the caller's */
+	/* EMBED: [lm_embedding_most], CLASSIFY: [labels]; the caller's */
+	float *vector;
+	int n_vector; /* EMBED: how many of them the result has */
 
 	bool done;
 	LmError error; /* LM_OK, or why this text has no result; no other request suffers */

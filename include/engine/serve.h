@@ -8,6 +8,7 @@
 #define LM_SERVE_H
 
 #include "engine/model.h"
+#include "engine/search.h"
 #include "engine/prompt.h"
 #include "engine/tokenizer.h"
 
@@ -51,6 +52,9 @@ void lm_session_set_prompted(LmSession *session, bool prompted);
 void *lm_session_scratch(const LmSession *session, size_t *size);
 
 #define LM_MAX_BEAMS 64 /* as many texts are in the model at once (engine/many.h) */
+
+/* Statistics for LM_POOL_RARITY and LM_POOL_TRAINED, which must outlive the session; NULL: none. */
+void lm_session_set_search(LmSession *session, const LmSearch *search);
 
 /* How tokens are drawn, and where the text ends. */
 typedef struct LmSampling
@@ -128,8 +132,14 @@ typedef enum LmPooling
 {
 	LM_POOL_MEAN, /* of the text's tokens */
 	LM_POOL_LAST, /* the last token's */
+	LM_POOL_RARITY, /* none's: the vector of engine/search.h */
+	LM_POOL_TRAINED, /* what contrastive training has made of mean and runs of letters */
+	LM_POOL_AUTO, /* trained, else by rarity, else the mean: the first that the model has */
 } LmPooling;
 
-const char *lm_pooling_name(int pooling); /* "mean", "last"; NULL after the last */
+const char *lm_pooling_name(int pooling); /* "mean", "last" ...; NULL after the last */
+
+/* Numbers of an embedding, at most. */
+int lm_embedding_most(const LmConfig *config);
 
 #endif /* LM_SERVE_H */

@@ -31,6 +31,7 @@ typedef struct GptServed
 	const char *prompt_end; /* how those of its training ended; NULL: it is not known */
 	GptCleaner *cleaner; /* of texts that the model reads, as its rows were; NULL: none */
 	const char *extras; /* of the version (store/model_extras.h), or NULL */
+	const LmSearch *search; /* statistics of rarity; NULL: it has none */
 } GptServed;
 
 /* The kind of model that a caller needs. */

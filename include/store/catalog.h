@@ -60,6 +60,9 @@ extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
  */
 extern GptVersion *gpt_catalog_base(const GptVersion *adapter);
 
+/* The statistics of a version for search (engine/search.h), palloc'd; NULL: it has none. */
+extern char *gpt_catalog_search(size_t *size, const GptVersion *version);
+
 /*
  * Raises an error unless the current role has SELECT on the version's object. Also if the object is
  * altered beyond recognition: it may be another user's, whose grant must not open weights that a
@@ -118,6 +121,8 @@ typedef struct GptPublication
 	void *write_context;
 	const char *extras; /* a JSON object with further members of the row's config, or NULL */
 	const char *labels; /* of a classifier, in the form of lm_dataset_labels; else NULL */
+	const void *search; /* statistics (engine/search.h), or NULL */
+	size_t search_size;
 	double loss; /* NaN: NULL in the row */
 	double validation_loss;
 	double validation_bits_per_byte;

@@ -41,6 +41,8 @@ take_tokenizer(GptCorpus *corpus, const GptGivenTokenizer *given)
 	corpus->tokenizer = gpt_corpus_tokenizer_create(given->spec);
 	corpus->tokenizer_is_stored = given->stored;
 	corpus->extras = given->extras;
+	corpus->search = given->search;
+	corpus->search_size = given->search_size;
 	memcpy(corpus->tokenizer_hash, given->sha256, GPT_SHA256_SIZE);
 }
 

@@ -296,6 +296,26 @@ take_extras(GptCachedModel *entry, const char *extras)
 	MemoryContextSwitchTo(caller);
 }
 
+/* Reads the statistics of the version into the entry. */
+static void
+take_search(GptCachedModel *entry, const GptVersion *version)
+{
+	LmSearch *search;
+	size_t size;
+	char *bytes = gpt_catalog_search(&size, version);
+
+	if (bytes == NULL)
+		return;
+	search = MemoryContextAlloc(entry->context, sizeof(LmSearch) + size);
+	if (!lm_search_open(search, memcpy(search + 1, bytes, size), size, version->config.vocabulary,
+						version->config.channels))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("statistics of model \"%s\" version %d are altered or truncated",
+							   version->model, version->version)));
+	entry->served.search = search;
+	pfree(bytes);
+}
+
 /* Loads a model into a context of its own; an error before gpt_cached_add frees all of it. */
 static GptCachedModel *
 load_model(const GptVersion *version)
@@ -315,6 +335,7 @@ load_model(const GptVersion *version)
 	entry->served.labels = copy_labels(version, context);
 	entry->served.prompted = version->prompted;
 	take_extras(entry, version->extras);
+	take_search(entry, version);
 	entry->served.heals = !version->prompted && !lm_prompt_is_written(&entry->served.prompt);
 	if (version->base != NULL)
 		load_adapter(entry, version);
@@ -486,6 +507,7 @@ open_session(GptCachedModel *entry)
 	if (entry->session == NULL)
 		gpt_bridge_raise(&error);
 	lm_session_set_ends(entry->session, entry->ends, entry->n_ends);
+	lm_session_set_search(entry->session, entry->served.search);
 	lm_session_set_prompt(entry->session, &entry->served.prompt);
 	lm_session_set_prompted(entry->session, !entry->served.heals);
 	entry->generation = gpt_bridge_generation();

@@ -267,7 +267,7 @@ static size_t
 vector_size(LmTask task, const LmConfig *config)
 {
 	if (task == LM_TASK_EMBED)
-		return config->channels * sizeof(float);
+		return lm_embedding_most(config) * sizeof(float);
 	return task == LM_TASK_CLASSIFY ? config->labels * sizeof(float) : 0;
 }
 

@@ -56,7 +56,7 @@ bytes_of(Datum value)
 }
 
 /*
- * gpt_embed(model text, input text, pooling text DEFAULT 'mean', normalized boolean DEFAULT true)
+ * gpt_embed(model text, input text, pooling text DEFAULT 'auto', normalized boolean DEFAULT true)
  * RETURNS real[]
  *
  * The normalised output of the model's last block, pooled over the text's tokens, as long as the
@@ -151,9 +151,9 @@ embed_slice(EmbeddingSet *embeddings)
 
 	MemoryContextReset(embeddings->slice);
 	caller = MemoryContextSwitchTo(embeddings->slice);
-	embeddings->n =
-		gpt_elements_next(embeddings->answers, embeddings->elements, served,
-						  (uint64) GPT_ELEMENTS * served->config->channels * sizeof(float));
+	embeddings->n = gpt_elements_next(embeddings->answers, embeddings->elements, served,
+									  (uint64) GPT_ELEMENTS * lm_embedding_most(served->config) *
+										  sizeof(float));
 	MemoryContextSwitchTo(caller);
 	gpt_cache_release(served);
 	embeddings->next = 0;
@@ -178,10 +178,10 @@ embed_result(const GptCall *call, const GptServed *served, bool *is_null)
 {
 	*is_null = call->request.n_tokens == 0;
 	return *is_null ? (Datum) 0
-					: array_of(call->request.vector, served->config->channels, call->detail != 0);
+					: array_of(call->request.vector, call->request.n_vector, call->detail != 0);
 }
 
-/* Reads the argument "pooling": NULL means the mean over tokens. */
+/* Reads the argument "pooling": NULL means "auto". */
 static LmPooling
 read_pooling(FunctionCallInfo fcinfo)
 {
@@ -189,7 +189,7 @@ read_pooling(FunctionCallInfo fcinfo)
 	int pooling;
 
 	if (PG_ARGISNULL(2))
-		return LM_POOL_MEAN;
+		return LM_POOL_AUTO;
 	name = gpt_argument_text(fcinfo, 2);
 	pooling = gpt_word_find(lm_pooling_name, name, strlen(name));
 	if (pooling < 0)

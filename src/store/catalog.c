@@ -58,6 +58,7 @@ enum
 	VERSION_BASE_SHA256,
 	VERSION_JOB,
 	VERSION_TASK,
+	VERSION_SEARCH = 24,
 };
 enum
 {
@@ -74,9 +75,9 @@ enum
 
 static const Oid model_types[] = {TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID};
 static const Oid version_types[] = {
-	TEXTOID,  INT4OID,	TEXTOID, UUIDOID,	OIDOID,	   INT8OID,	  BYTEAOID,
-	BYTEAOID, JSONBOID, INT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID,
-	INT8OID,  JSONBOID, TEXTOID, INT4OID,	BYTEAOID,  INT8OID,	  TEXTOID};
+	TEXTOID,  INT4OID, TEXTOID,	  UUIDOID,	 OIDOID,	INT8OID,		BYTEAOID, BYTEAOID,
+	JSONBOID, INT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, INT8OID,  JSONBOID,
+	TEXTOID,  INT4OID, BYTEAOID,  INT8OID,	 TEXTOID,	BYTEAOID,		JSONBOID, BYTEAOID};
 static const Oid tokenizer_types[] = {BYTEAOID, OIDOID, INT8OID};
 static const Oid name_types[] = {TEXTOID, BYTEAOID, OIDOID};
 
@@ -199,6 +200,37 @@ gpt_catalog_check_use(const GptVersion *version)
 								quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
 	if (version->altered)
 		gpt_weights_corrupt(version, "The large object does not have the id of its run.");
+}
+
+char *
+gpt_catalog_search(size_t *size, const GptVersion *version)
+{
+	ScanKeyData keys[2];
+	RowScan scan;
+	HeapTuple row;
+	char *search = NULL;
+
+	ScanKeyInit(&keys[0], VERSION_MODEL, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(version->model));
+	ScanKeyInit(&keys[1], VERSION_VERSION, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(version->version));
+	scan_begin(&scan, &version_table, 2, keys);
+	row = systable_getnext(scan.rows);
+	if (row != NULL)
+	{
+		bool is_null;
+		Datum value = heap_getattr(row, VERSION_SEARCH, RelationGetDescr(scan.relation), &is_null);
+
+		if (!is_null)
+		{
+			bytea *bytes = DatumGetByteaP(value);
+
+			*size = VARSIZE(bytes) - VARHDRSZ;
+			search = memcpy(palloc(*size + 1), VARDATA(bytes), *size);
+		}
+	}
+	scan_end(&scan);
+	return search;
 }
 
 bool

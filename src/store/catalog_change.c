@@ -471,10 +471,12 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 			&statement,
 			"INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, "
 			"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, "
-			"watermark, base, base_version, base_sha256, job, task, query_sha256, options) SELECT "
+			"watermark, base, base_version, base_sha256, job, task, query_sha256, options, search) "
+			"SELECT "
 			"$1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
 			"validation_loss, validation_bits_per_byte, watermark, base, base_version, "
-			"base_sha256, job, task, query_sha256, options FROM %1$s.gpt_version WHERE model = $4 "
+			"base_sha256, job, task, query_sha256, options, search FROM %1$s.gpt_version WHERE "
+			"model = $4 "
 			"AND version = $5 AND sha256 = $6") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

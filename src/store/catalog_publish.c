@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "utils/snapmgr.h"
 
+#include "core/compat.h"
 #include "core/statement.h"
 #include "engine/params.h"
 #include "serve/image_file.h"
@@ -149,6 +150,19 @@ write_object(const GptPublication *publication, Oid owner, int32 version, int64 
 	return gpt_blob_finish(blob, size, sha256);
 }
 
+/* The statistics as a bytea; without any, an empty one. */
+static bytea *
+search_of(const GptPublication *publication)
+{
+	size_t size = publication->search != NULL ? publication->search_size : 0;
+	bytea *search = palloc(VARHDRSZ + size);
+
+	SET_VARSIZE(search, VARHDRSZ + size);
+	if (size > 0)
+		memcpy(VARDATA(search), publication->search, size);
+	return search;
+}
+
 /* Whether the weights are there as a partial version of the run. */
 static bool
 is_made(const GptLockedModel *model, const GptPublication *publication)
@@ -192,6 +206,7 @@ static void
 insert_version(const GptPublication *publication, int32 version, Oid weights, int64 size,
 			   const uint8 *sha256)
 {
+	bytea *search = search_of(publication);
 	GptStatement statement;
 
 	gpt_statement_begin(&statement);
@@ -219,15 +234,17 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(publication->base_version));
 	gpt_statement_add_hash(&statement, publication->base_sha256);
 	gpt_statement_add_text(&statement, publication->extras != NULL ? publication->extras : "{}");
+	gpt_statement_add(&statement, BYTEAOID, PointerGetDatum(search));
 	gpt_statement_change(
 		&statement, 1,
 		"INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
 		"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, "
-		"watermark, base, base_version, base_sha256) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, "
+		"watermark, base, base_version, base_sha256, search) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+		"$8, "
 		"$9::jsonb || $20::jsonb, $10, $11, $12, $13, nullif($14, 0), CASE WHEN $15 <> '' AND $16 "
 		"<> '' THEN "
 		"jsonb_build_object('column', $15, 'value', $16) END, nullif($17, ''), CASE WHEN $17 <> '' "
-		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END)");
+		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END, nullif($21, ''))");
 	gpt_statement_end(&statement);
 }
 

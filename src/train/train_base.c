@@ -78,6 +78,7 @@ take_labels(GptGivenTokenizer *given, const GptVersion *version)
 	given->pair = version->config.pair;
 	given->numbers = gpt_numbers_of(&version->config);
 	given->extras = version->extras;
+	given->search = gpt_catalog_search(&given->search_size, version);
 }
 
 void

@@ -17,6 +17,7 @@
 #include "store/catalog.h"
 #include "store/tokenizer_json.h"
 #include "train/train_save.h"
+#include "train/train_search.h"
 
 #define LOCK_WAIT_MS 100 /* to publish a partial version */
 
@@ -203,6 +204,7 @@ gpt_train_publication(GptPublication *publication, const GptJob *job, const GptT
 	publication->watermark = corpus->watermark;
 	publication->labels = lm_dataset_labels(&corpus->dataset);
 	publication->extras = corpus->extras;
+	publication->search = gpt_train_search(&publication->search_size, corpus, trainer, best);
 	publication->block = best != NULL ? best : lm_trainer_params(trainer);
 	memcpy(publication->tokenizer, corpus->tokenizer_hash, GPT_SHA256_SIZE);
 	if (!corpus->tokenizer_is_stored || !tokenizer_exists(corpus->tokenizer_hash))

@@ -41,19 +41,28 @@ SELECT count(gpt_choose('facts', 'fire ' || i || ' is ', ARRAY['hot', 'zzzz'])) 
 SET client_min_messages = warning;
 
 -- vectors
-SELECT cardinality(gpt_embed('facts', 'fire is hot')) AS channels,
-	abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot')) x) - 1) < 1e-5 AS normal,
-	abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot', normalized => false)) x) - 1) > 0.1 AS as_it_is,
-	gpt_embed('facts', 'fire is hot') = gpt_embed('facts', 'fire is hot', NULL, NULL) AS default_mean,
-	gpt_embed('facts', 'fire is hot', 'last') <> gpt_embed('facts', 'fire is hot') AS last,
-	gpt_embed('facts', 'x', 'last') = gpt_embed('facts', 'x') AS of_one_token,
-	cardinality(gpt_embed('facts', repeat('fire is hot ', 100))) AS long;
+SELECT cardinality(gpt_embed('facts', 'fire is hot', 'mean')) AS channels,
+	abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot', 'mean')) x) - 1) < 1e-5 AS normal,
+	abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot', 'mean', normalized => false)) x) - 1) > 0.1 AS as_it_is,
+	gpt_embed('facts', 'fire is hot', 'last') <> gpt_embed('facts', 'fire is hot', 'mean') AS last,
+	gpt_embed('facts', 'x', 'last') = gpt_embed('facts', 'x', 'mean') AS of_one_token,
+	cardinality(gpt_embed('facts', repeat('fire is hot ', 100), 'mean')) AS long;
+-- by rarity, unless the caller says otherwise
+SELECT cardinality(gpt_embed('facts', 'fire is hot')) AS numbers, abs((SELECT sum(x * x) FROM unnest(gpt_embed('facts', 'fire is hot')) x) - 1) < 1e-5 AS normal,
+	gpt_embed('facts', 'fire is hot') = gpt_embed('facts', 'fire is hot', NULL, NULL) AND gpt_embed('facts', 'fire is hot') = gpt_embed('facts', 'fire is hot', 'rarity') AS default_rarity,
+	cardinality(gpt_embed('facts', repeat('fire is hot ', 10000))) AS long;
 CREATE FUNCTION likeness(a real[], b real[]) RETURNS float8 LANGUAGE sql AS 'SELECT sum(x::float8 * y) FROM unnest(a, b) u (x, y)';
-SELECT likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'fire is hott')) > likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'snow is cold')) AS alike;
+SELECT likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'fire is hott')) > likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'snow is cold')) AS alike,
+	likeness(gpt_embed('facts', 'fire is', 'mean'), gpt_embed('facts', 'fire was', 'mean')) > 0 AS by_mean,
+	abs(likeness(gpt_embed('facts', 'Fire IS hot'), gpt_embed('facts', 'fire is hot')) - 1) < 0.1 AS any_case;
 SELECT gpt_embed('facts', '') IS NULL AS empty, gpt_embed('facts', NULL) IS NULL AS null, gpt_embed(NULL, 'x') IS NULL AS no_model;
+SELECT abs(gpt_similarity('facts', 'fire is hot', 'snow is cold') - likeness(gpt_embed('facts', 'fire is hot'), gpt_embed('facts', 'snow is cold'))) < 1e-6 AS cosine,
+	gpt_similarity('facts', 'hot', 'hot') > 0.999999 AS same, gpt_similarity('facts', '', 'hot') IS NULL AS empty, gpt_similarity('facts', NULL, 'hot') IS NULL AS null;
+SELECT gpt_similarity('nobody', 'a', 'b');
 
 -- mistakes
 SELECT gpt_embed('facts', 'x', 'max');
+SELECT gpt_embed('facts', 'x', 'trained');
 SELECT gpt_embed('nobody', 'x');
 SELECT gpt_choose('nobody', 'x', '{a}');
 SELECT gpt_choose('facts', 'x', '{a}', per => 'word');

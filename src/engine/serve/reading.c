@@ -8,26 +8,23 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/names.h"
 #include "engine/marked_text.h"
 #include "model/bag.h"
 #include "model/pair.h"
 #include "serve/image.h"
+#include "serve/embedding.h"
 #include "serve/reading.h"
 
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
 static bool count_context(size_t *n, LmSession *session, LmBytes text, LmError *error);
-static bool finish_embedding(const LmReading *reading, LmRequest *request, LmError *error);
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
 static bool probabilities_of(float *probabilities, const LmModel *model, const double *features,
 							 LmError *error);
 
-LM_NAMES(lm_pooling_name, [LM_POOL_MEAN] = "mean", [LM_POOL_LAST] = "last");
-
 /* LM_ERR_ARGUMENT where task or pooling is none of its kind. */
 static bool
-check_request(const LmRequest *request, LmError *error)
+check_request(const LmSession *session, const LmRequest *request, LmError *error)
 {
 	switch (request->task)
 	{
@@ -36,9 +33,7 @@ check_request(const LmRequest *request, LmError *error)
 		case LM_TASK_CLASSIFY:
 			return true;
 		case LM_TASK_EMBED:
-			return lm_pooling_name((int) request->pooling) ||
-				   lm_fail(error, LM_ERR_ARGUMENT, -1, "pooling %d is not known",
-						   (int) request->pooling);
+			return lm_embedding_check(session, request->pooling, error);
 	}
 	return lm_fail(error, LM_ERR_ARGUMENT, -1, "task %d is not known", (int) request->task);
 }
@@ -86,7 +81,7 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	int part = 0;
 
 	*n_skipped = 0;
-	if (!check_request(request, error))
+	if (!check_request(session, request, error))
 		return false;
 	if (request->task == LM_TASK_GENERATE)
 		return (!request->sampling.heal || lm_tokenizer_sort(tokenizer, error)) &&
@@ -166,8 +161,10 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 						   .n = tokens->count,
 						   .n_prefix = n_prefix,
 						   .sums = sums};
-	reading->pooling = request->task == LM_TASK_EMBED ? request->pooling : LM_POOL_MEAN;
-	reading->n_inputs = tokens->count;
+	reading->pooling = request->task == LM_TASK_EMBED
+						   ? lm_embedding_pooling(session, request->pooling)
+						   : LM_POOL_MEAN;
+	reading->n_inputs = reading->pooling == LM_POOL_RARITY ? 0 : tokens->count;
 	reading->n_skipped = is_pair ? 0 : n_skipped;
 	reading->n_first = is_pair ? n_skipped : tokens->count;
 	if (request->task == LM_TASK_SCORE)
@@ -241,7 +238,7 @@ lm_reading_add_hidden(LmReading *reading, const float *hidden)
 	double *sums = reading->sums + ((size_t) reading->n_pooled < reading->n_first ? 0 : C);
 
 	for (int i = 0; i < C; i++)
-		sums[i] = (reading->pooling == LM_POOL_MEAN ? sums[i] : 0) + hidden[i];
+		sums[i] = (reading->pooling == LM_POOL_LAST ? 0 : sums[i]) + hidden[i];
 	reading->n_pooled++;
 }
 
@@ -249,27 +246,10 @@ bool
 lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error)
 {
 	if (reading->task == LM_TASK_EMBED)
-		return finish_embedding(reading, request, error);
+		return lm_embedding_finish(reading, request, error);
 	if (reading->task == LM_TASK_CLASSIFY)
 		return finish_classification(reading, request, error);
 	request->score = reading->score;
-	return true;
-}
-
-/* The mean or the last output as float32; n_tokens is the number of pooled rows. */
-static bool
-finish_embedding(const LmReading *reading, LmRequest *request, LmError *error)
-{
-	double share =
-		reading->pooling == LM_POOL_MEAN && reading->n_pooled > 0 ? (double) reading->n_pooled : 1;
-
-	request->n_tokens = reading->n_pooled;
-	for (int i = 0; i < reading->session->config.channels; i++)
-	{
-		request->vector[i] = (float) (reading->sums[i] / share);
-		if (!isfinite(request->vector[i]))
-			return lm_fail(error, LM_ERR_NUMERIC, i, "the model's output is not finite");
-	}
 	return true;
 }
 

@@ -91,6 +91,12 @@ lm_session_set_prompted(LmSession *session, bool prompted)
 	session->prompted = prompted;
 }
 
+void
+lm_session_set_search(LmSession *session, const LmSearch *search)
+{
+	session->search = search;
+}
+
 LmMany *
 lm_session_many(LmSession *session)
 {

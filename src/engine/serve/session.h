@@ -40,6 +40,7 @@ struct LmSession
 	int n_ends;
 	LmPromptTemplate prompt; /* how prompts are written */
 
+	const LmSearch *search; /* NULL: the model has no statistics */
 	bool prompted; /* prompts are prefixes, in architectures that have them */
 
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
