@@ -69,6 +69,22 @@ bool lm_features_begin(LmFeatures *features, const LmHost *host, LmError *error)
  */
 bool lm_features_add(LmFeatures *features, const LmHost *host, LmBytes text, uint32_t part,
 					 LmError *error);
+/*
+ * Counts the feature that a hash stands for some times more; and whether a list has a key.
+ * LM_ERR_MEMORY.
+ */
+bool lm_features_count(LmFeatures *features, const LmHost *host, uint64_t hash, LmFeatureKind kind,
+					   uint32_t times, LmError *error);
+bool lm_features_have(const LmFeatures *features, const LmHost *host, uint64_t key);
+
+/*
+ * src/engine/text/matches.c: the features of a pair of texts, from those of both (each added as
+ * part 0): which of all different ones both have, and which only one has, whichever it is; which
+ * the first has, and the second; and how many they share, a feature for each twentieth part. Of a
+ * word that is in both, "both have it" weighs like any word. LM_ERR_MEMORY.
+ */
+bool lm_features_match(LmFeatures *features, const LmFeatures *first, const LmFeatures *second,
+					   const LmHost *host, LmError *error);
 void lm_features_free(LmFeatures *features, const LmHost *host);
 
 #endif /* LM_FEATURES_H */

@@ -59,8 +59,7 @@ SELECT gpt_wait(:job, '60 s');
 SELECT model, tokens FROM made WHERE model = 'completions';
 SELECT gpt_train('m', 'SELECT body FROM book', '{"ngrams": "often"}');
 
-SELECT gpt_drop_model('adapter');
-SELECT count(gpt_drop_model(model)) FROM gpt_models WHERE model IN ('with_ngrams', 'without_ngrams', 'network', 'finetuned', 'of_lines', 'completions');
+SELECT count(gpt_drop_model(model)) FROM gpt_models WHERE model IN ('with_ngrams', 'without_ngrams', 'network', 'finetuned', 'of_lines', 'adapter', 'completions');
 DROP VIEW made;
 DROP TABLE book, line;
 DROP FUNCTION small;

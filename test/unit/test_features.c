@@ -146,6 +146,40 @@ test_failures(const LmHost *host, TapHost *tap)
 	is_int(tap->live, 0, "all memory is given back");
 }
 
+static LmFeatures
+match_of(const LmHost *host, const char *a, const char *b)
+{
+	LmFeatures left = features_of(host, a, 0), right = features_of(host, b, 0), match = {0};
+	LmError error = {0};
+
+	if (!lm_features_match(&match, &left, &right, host, &error))
+		printf("# %s\n", error.message);
+	lm_features_free(&left, host);
+	lm_features_free(&right, host);
+	return match;
+}
+
+static void
+test_matches(const LmHost *host)
+{
+	LmFeatures near = match_of(host, "where is my card", "where is my new card"),
+			   back = match_of(host, "where is my new card", "where is my card"),
+			   apart = match_of(host, "where is my card", "a fee was charged"),
+			   equal = match_of(host, "my card", "my card"), none = match_of(host, "", "");
+	size_t turned = shared(&near, &back);
+
+	ok(turned > 0 && turned < near.n && near.n == back.n,
+	   "in the other order, what both have or one has is the same, and what each has is not");
+	ok(shared(&equal, &near) > shared(&equal, &apart),
+	   "the more two texts share, the more they are like equal ones");
+	ok(none.n == 0 || shared(&none, &equal) > 0, "of empty texts there is little to say");
+	lm_features_free(&near, host);
+	lm_features_free(&back, host);
+	lm_features_free(&apart, host);
+	lm_features_free(&equal, host);
+	lm_features_free(&none, host);
+}
+
 int
 main(void)
 {
@@ -154,6 +188,7 @@ main(void)
 
 	test_kinds(&host);
 	test_bounds(&host);
+	test_matches(&host);
 	test_failures(&host, &tap);
 	return done_testing();
 }

@@ -99,36 +99,44 @@ grow(LmFeatures *features, const LmHost *host, LmError *error)
 	return true;
 }
 
-/* Counts a feature once more. */
-static void
-count(Reader *reader, uint64_t hash, LmFeatureKind kind)
+bool
+lm_features_count(LmFeatures *features, const LmHost *host, uint64_t hash, LmFeatureKind kind,
+				  uint32_t times, LmError *error)
 {
-	LmFeatures *features = reader->features;
-	uint64_t key =
-		(mix(hash, reader->seed) * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - LM_FEATURE_KEY_BITS);
+	uint64_t key = (hash * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - LM_FEATURE_KEY_BITS);
 	uint32_t *slot;
 
-	if (!reader->good)
-		return;
 	key = (key & ~UINT64_C(1)) | (uint64_t) kind;
-	slot = slot_of(features, reader->host, key);
+	slot = slot_of(features, host, key);
 	if (*slot != 0)
 	{
 		LmFeature *item = &features->items[*slot - 1];
 
-		item->count += item->count < UINT32_MAX;
-		return;
+		item->count += item->count < UINT32_MAX - times ? times : 0;
+		return true;
 	}
 	if (features->n >= LM_MAX_FEATURES)
-		return;
-	reader->good = lm_array_reserve(reader->host, &features->items, &features->capacity,
-									features->n + 1, sizeof *features->items, reader->error);
-	if (!reader->good)
-		return;
-	features->items[features->n++] = (LmFeature){key, 1};
+		return true;
+	if (!lm_array_reserve(host, &features->items, &features->capacity, features->n + 1,
+						  sizeof *features->items, error))
+		return false;
+	features->items[features->n++] = (LmFeature){key, times};
 	*slot = (uint32_t) features->n;
-	if (2 * features->n > features->n_slots)
-		reader->good = grow(features, reader->host, reader->error);
+	return 2 * features->n <= features->n_slots || grow(features, host, error);
+}
+
+bool
+lm_features_have(const LmFeatures *features, const LmHost *host, uint64_t key)
+{
+	return *slot_of(features, host, key) != 0;
+}
+
+static void
+count(Reader *reader, uint64_t hash, LmFeatureKind kind)
+{
+	reader->good =
+		reader->good && lm_features_count(reader->features, reader->host, mix(hash, reader->seed),
+										  kind, 1, reader->error);
 }
 
 /* ---- Words -------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /*
- * src/sql/sql_choose.c
+ * src/sql/sql_embed.c
  *
  * gpt_embed: a text as a vector.
  */
