@@ -9,7 +9,7 @@
  * occurred before give a share of the probability to the tokens that followed there. The network
  * has what is left:
  *
- *   P = network; for each order k, and there first the training text, then the text that is read:
+ *   P = network; for each order k, and there first both texts together, then the text that is read:
  *   P(t) = (1 - w) P(t) + w count(t) / places,   w = sigmoid(weights . features)
  *
  * as in interpolated models of n-grams (Chen and Goodman 1998, "An empirical study of smoothing
@@ -31,7 +31,7 @@
 
 #define LM_NGRAM_ORDERS 12
 #define LM_NGRAM_FEATURES 5
-#define LM_NGRAM_SOURCES 2 /* the training text, the text that is read */
+#define LM_NGRAM_SOURCES 2 /* training text and the text that is read; the latter alone */
 /* the factor of the network's logits, then features of each order of each source */
 #define LM_NGRAM_WEIGHTS (1 + LM_NGRAM_SOURCES * LM_NGRAM_ORDERS * LM_NGRAM_FEATURES)
 #define LM_NGRAM_PLACES 256

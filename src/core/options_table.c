@@ -133,8 +133,10 @@ const GptOption gpt_options_table[] = {
 	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9,
 			"steps of the warm-up, in which the learning rate rises; min(100, 5 % of steps) unless "
 			"given"),
-	NUMBER(BOTH, weight_decay, "0.1", 0, 1000,
-		   "decoupled weight decay of matrices, multiplied by the learning rate"),
+	NUMBER(
+		BOTH, weight_decay, NULL, 0, 1000,
+		"decoupled weight decay of matrices, multiplied by the learning rate; unless given, 0.1, "
+		"or 1 for new models of texts above 5 epochs"),
 	NUMBER(BOTH, beta1, "0.9", 0, 0.999999, "decay rate of the optimizer's first moment"),
 	NUMBER(BOTH, beta2, NULL, 0, 0.999999,
 		   "decay rate of the second moment; unless given, 0.99 below 8192 tokens a step, "

@@ -60,6 +60,10 @@
 /* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
 #define MOST_NGRAM_TOKENS (1 << 20) /* of training texts: some 4 MB */
+#define DEFAULT_DECAY 0.1
+/* of the weights of a model that passes its texts more often. Measured in docs/benchmarks.md */
+#define REPEATED_DECAY 1.0
+#define REPEATED_EPOCHS 5.0
 #define SMALLEST_CONTEXT 64
 /* bytes of the base's probabilities that are kept to measure how far a preference leads from it */
 #define REFERENCE_SIZE (8 * 1024 * 1024)
@@ -119,6 +123,16 @@ learns_words(const GptTrainOptions *options, const GptCorpus *corpus)
 	return learns_prompts(options, corpus) && kind != LM_TOKENIZER_BYTES &&
 		   kind != LM_TOKENIZER_CHARS &&
 		   !gpt_objective_has_reference(gpt_objective_of(options, corpus->task));
+}
+
+/* A new model of texts alone. */
+static bool
+learns_texts(const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	const LmDatasetHeader *header = corpus->dataset.header;
+
+	return !corpus->prompted && !options->is_finetune && header->n_labels == 0 &&
+		   header->group <= 1 && header->masked == 0;
 }
 
 static double
@@ -405,7 +419,6 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->head_rate = plan->labels > 0 && options->head_rate_is_open
 							  ? Max(1, HEAD_RATE / training->learning_rate)
 							  : 1;
-	training->weight_decay = options->weight_decay;
 	training->beta1 = options->beta1;
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99 : 0.95;
 	training->grad_clip = options->grad_clip;
@@ -464,6 +477,17 @@ choose_dropout(const GptTrainPlan *plan, const GptTrainOptions *options, const G
 	return plan->epochs < 25 ? 0.1f : 0.2f;
 }
 
+/*
+ * A new model that reads its texts again and again learns them by heart, unless its weights decay
+ * fast.
+ */
+static double
+choose_decay(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
+{
+	return learns_texts(options, corpus) && plan->epochs > REPEATED_EPOCHS ? REPEATED_DECAY
+																		   : DEFAULT_DECAY;
+}
+
 /* Settles what depends on the number of steps: warm-up, dropout, patience and validations. */
 static void
 plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
@@ -480,6 +504,8 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 			: Min(MOST_WARMUP, (int64) (WARMUP_SHARE * (double) training->steps));
 	if (isnan(options->dropout))
 		plan->config.dropout = choose_dropout(plan, options, corpus);
+	training->weight_decay =
+		isnan(options->weight_decay) ? choose_decay(plan, options, corpus) : options->weight_decay;
 	if (isnan(options->label_smoothing) && learns_words(options, corpus))
 		training->label_smoothing = PROMPTED_SMOOTHING;
 	plan->patience = options->patience != GPT_CHOSEN ? options->patience

@@ -67,6 +67,7 @@ gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 	gpt_json_put_number(&json, "learning_rate", training->learning_rate);
 	gpt_json_put_number(&json, "min_learning_rate", training->min_learning_rate);
 	gpt_json_put_number(&json, "warmup_steps", training->warmup_steps);
+	gpt_json_put_number(&json, "weight_decay", training->weight_decay);
 	gpt_json_put_number(&json, "beta2", training->beta2);
 	gpt_json_put_number(&json, "label_smoothing", training->label_smoothing);
 	gpt_json_put_number(&json, "seed", training->seed);

@@ -8,7 +8,7 @@ CREATE VIEW gate_job AS SELECT job, state, regexp_replace(note, '[0-9]\.[0-9]+',
 	report -> 'publish_if' ->> 'current_version' AS current, (report -> 'publish_if' ->> 'value')::float8 < (report -> 'publish_if' ->> 'current_value')::float8 AS less,
 	regexp_replace(error, E'\n.*', '') AS error FROM gpt_jobs;
 CREATE VIEW gate_version AS SELECT model, version, current, state FROM gpt_versions ORDER BY model, version;
-SELECT gpt_train('gated', 'SELECT body FROM gate_line', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "vocabulary": 280, "steps": 40, "batch_size": 16}') AS job \gset
+SELECT gpt_train('gated', 'SELECT body FROM gate_line', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "vocabulary": 280, "steps": 40, "batch_size": 16, "weight_decay": 0.1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 
 -- worse weights stay a candidate: reachable, never current

@@ -15,6 +15,7 @@ DECLARE
 	options jsonb := CASE
 		WHEN function IN ('gpt_evaluate', 'gpt_train_tokenizer') THEN '{}'
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
+		WHEN option = 'publish_tolerance' THEN '{"publish_if": "better", "publish_query": "SELECT body FROM line", "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
 		WHEN option = 'heads' THEN jsonb_build_object('channels', 4 * value::numeric, 'layers', 1, 'watermark', 'i')
 		WHEN option = 'kv_heads' THEN '{"heads": 1024, "channels": 4096, "layers": 1, "watermark": "i"}'

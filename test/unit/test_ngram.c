@@ -67,8 +67,8 @@ count_naively(int found[LM_NGRAM_SOURCES][LM_NGRAM_ORDERS][V], const int32_t *hi
 
 		for (int id = 0; id < V; id++)
 			places += found[0][k][id];
-		if (places > LM_NGRAM_PLACES)
-			memset(found[0][k], 0, sizeof found[0][k]);
+		for (int id = 0; id < V; id++)
+			found[0][k][id] = places > LM_NGRAM_PLACES ? 0 : found[0][k][id] + found[1][k][id];
 	}
 }
 

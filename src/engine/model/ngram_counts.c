@@ -14,9 +14,10 @@
 
 #define HASH_FACTOR UINT32_C(2654435761) /* Knuth 1973, section 6.4: 2^32 by the golden ratio */
 
-static void count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *history,
-								size_t n_history);
-static void count_history(LmNgramCounts *counts, const int32_t *history, size_t n_history);
+static int count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *history,
+							   size_t n_history);
+static void count_history(LmNgramCounts *counts, const int32_t *history, size_t n_history,
+						  int least);
 static void add_place(LmNgramCounts *counts, int source, int32_t id, int length);
 static void sum_up(LmNgramCounts *counts, int source, int least);
 
@@ -24,13 +25,17 @@ void
 lm_ngram_count(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *history,
 			   size_t n_history)
 {
+	int least;
+
 	memset(counts->levels, 0, sizeof counts->levels);
 	memset(counts->slots, 0, sizeof counts->slots);
 	counts->n = 0;
 	if (n_history == 0)
 		return;
-	count_training_text(counts, ngram, history, n_history);
-	count_history(counts, history, n_history);
+	least = count_training_text(counts, ngram, history, n_history);
+	count_history(counts, history, n_history, least);
+	sum_up(counts, 0, least);
+	sum_up(counts, 1, 1);
 }
 
 /* The token k places before a place of the training text; -1: there is none. */
@@ -56,7 +61,8 @@ bisect(const LmNgram *ngram, int first, int last, int k, int32_t id)
 	return first;
 }
 
-static void
+/* Returns the least order that has few enough places, or one that does not exist. */
+static int
 count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *history,
 					size_t n_history)
 {
@@ -70,8 +76,8 @@ count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *
 		first = bisect(ngram, first, last, k, id);
 		last = bisect(ngram, first, last, k, id + 1);
 	}
-	if (last - first > LM_NGRAM_PLACES || k == 0)
-		return;
+	if (last - first > LM_NGRAM_PLACES)
+		return LM_NGRAM_ORDERS + 1;
 	for (int i = first; i < last; i++)
 	{
 		int place = (int) ngram->order[i], length = k;
@@ -81,18 +87,21 @@ count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *
 			length++;
 		add_place(counts, 0, (int32_t) ngram->tokens[place], length);
 	}
-	sum_up(counts, 0, k);
+	return k;
 }
 
-/* Places in the text itself, the nearest first. */
+/*
+ * Places in the text itself, the nearest first; from the order `least` on they join those of the
+ * training text.
+ */
 static void
-count_history(LmNgramCounts *counts, const int32_t *history, size_t n_history)
+count_history(LmNgramCounts *counts, const int32_t *history, size_t n_history, int least)
 {
 	const int32_t *end = history + n_history;
-	size_t least = n_history > LM_NGRAM_HISTORY ? n_history - LM_NGRAM_HISTORY : 0;
+	size_t first = n_history > LM_NGRAM_HISTORY ? n_history - LM_NGRAM_HISTORY : 0;
 	int n = 0;
 
-	for (size_t place = n_history - 1; place > least && n < LM_NGRAM_PLACES; place--)
+	for (size_t place = n_history - 1; place > first && n < LM_NGRAM_PLACES; place--)
 	{
 		const int32_t *next = history + place;
 		size_t longest = place < LM_NGRAM_ORDERS ? place : LM_NGRAM_ORDERS;
@@ -103,9 +112,10 @@ count_history(LmNgramCounts *counts, const int32_t *history, size_t n_history)
 		while ((size_t) length < longest && next[-1 - length] == end[-1 - length])
 			length++;
 		add_place(counts, 1, *next, length);
+		if (length >= least)
+			add_place(counts, 0, *next, length);
 		n++;
 	}
-	sum_up(counts, 1, 1);
 }
 
 /* The entry of a token, which is new where it has not come yet. */

@@ -12,7 +12,7 @@
 #define LM_NGRAM_CANDIDATES (LM_NGRAM_SOURCES * LM_NGRAM_PLACES) /* different ones, at most */
 #define LM_NGRAM_SLOTS (2 * LM_NGRAM_CANDIDATES)
 
-/* One order of one source; places 0: it says nothing. None is above LM_NGRAM_PLACES. */
+/* One order of one source; places 0: it says nothing. */
 typedef struct LmNgramLevel
 {
 	uint16_t places;
