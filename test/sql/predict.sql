@@ -54,3 +54,19 @@ SELECT gpt_train('some', 'SELECT body, nullif(kind, 1)::real AS label FROM room'
 SELECT gpt_wait(:job, '60 s');
 SELECT documents, skipped FROM gpt_jobs WHERE job = :job;
 SELECT gpt_drop_model(model) FROM unnest('{some,kind,size,price}'::text[]) model;
+
+-- equal rows have equal numbers and texts; old rows are replayed with both
+CREATE TABLE note AS SELECT i AS id, 'note ' || i % 30 AS a, 'about ' || i % 3 AS b, (i % 2)::real AS n FROM generate_series(1, 120) i;
+SELECT count(*) AS repeated, (SELECT count(*) FROM gpt_duplicates('SELECT a, b, n AS label FROM note', 'exact')) AS of_pairs,
+	(SELECT count(*) FROM gpt_duplicates('SELECT a, 1.5 + n AS label FROM note', 'exact')) AS of_numbers,
+	(SELECT count(*) FROM gpt_duplicates('SELECT a AS query, b AS positive, a || b || id AS negative FROM note', 'exact')) AS of_negatives
+FROM gpt_duplicates('SELECT a, n::int AS label FROM note', 'exact');
+SELECT gpt_train('pairs', 'SELECT a, b, n AS label, id FROM note WHERE id <= 100', '{"layers": 1, "heads": 1, "channels": 16, "steps": 2, "watermark": "id"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_finetune('pairs', 'SELECT a, b, n AS label, id FROM note', '{"steps": 2, "since": "watermark", "replay": 0.5}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, error FROM gpt_jobs WHERE job = :job;
+SELECT gpt_train('joined', 'SELECT a, n AS label FROM note', '{"documents": "joined"}');
+SELECT gpt_drop_model('pairs');
+DROP VIEW given CASCADE;
+DROP TABLE room, note;
