@@ -316,6 +316,24 @@ record_plan(const GptJob *job, int64 step, const GptTrainPlan *plan, const GptTr
 
 /* ---- Publication -------------------------------------------------------- */
 
+/* What was trained, with its losses. */
+static void
+fill_publication(GptPublication *publication, const Ending *ending)
+{
+	const GptTrainResult *result = ending->result;
+
+	gpt_train_publication(publication, ending->job, ending->base, ending->corpus, result->trainer,
+						  result->best);
+	if (result->with_ngrams != NULL)
+	{
+		publication->table = result->ngram_table;
+		publication->block = result->with_ngrams;
+	}
+	publication->loss = result->loss;
+	publication->validation_loss = result->validation_loss;
+	publication->validation_bits_per_byte = result->validation_bits_per_byte;
+}
+
 /*
  * A partial version, which gpt_evaluate can measure. The commit that ends the job makes it final,
  * or a candidate.
@@ -326,11 +344,7 @@ publish_trial(void *argument)
 	Ending *ending = argument;
 	GptPublication publication;
 
-	gpt_train_publication(&publication, ending->job, ending->base, ending->corpus,
-						  ending->result->trainer, ending->result->best);
-	publication.loss = ending->result->loss;
-	publication.validation_loss = ending->result->validation_loss;
-	publication.validation_bits_per_byte = ending->result->validation_bits_per_byte;
+	fill_publication(&publication, ending);
 	publication.partial = true;
 	publication.step = ending->result->steps;
 	ending->version = gpt_catalog_publish(&publication);
@@ -350,16 +364,7 @@ publish_version(void *argument)
 	GptJsonWriter report = {NULL};
 	GptPublication publication;
 
-	gpt_train_publication(&publication, job, ending->base, ending->corpus, result->trainer,
-						  result->best);
-	if (result->with_ngrams != NULL)
-	{
-		publication.table = result->ngram_table;
-		publication.block = result->with_ngrams;
-	}
-	publication.loss = result->loss;
-	publication.validation_loss = result->validation_loss;
-	publication.validation_bits_per_byte = result->validation_bits_per_byte;
+	fill_publication(&publication, ending);
 	publication.keep_versions = Max(ending->options->keep_versions, 0);
 	publication.candidate = !ending->gate->passes;
 	publication.made = ending->version;

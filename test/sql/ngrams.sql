@@ -53,6 +53,11 @@ SELECT m, abs(gpt_score(m, body, 'mean_logprob') - gpt_score('without_ngrams', b
 SELECT gpt_merge('adapter') > 0 AS merged;
 SELECT abs(gpt_score('adapter', body, 'mean_logprob') - gpt_score('without_ngrams', body, 'mean_logprob')) < 1e-3 AS is_network FROM line LIMIT 1;
 
+-- so does a version that passes a gate
+SELECT gpt_finetune('finetuned', 'SELECT body FROM book', '{"steps": 1, "learning_rate": 1e-12, "publish_if": "better", "publish_query": "SELECT body FROM line"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT v.version, v.state, config ? 'ngram_tokens' AS ngrams FROM gpt_version g JOIN gpt_versions v USING (model, version) WHERE model = 'finetuned' ORDER BY 1;
+
 -- texts with labels or prompts have none, whatever the option says
 SELECT gpt_train('completions', 'SELECT left(body, 9) AS prompt, substr(body, 10) AS completion FROM line', small('{"ngrams": true, "steps": 1}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');

@@ -12,6 +12,7 @@
 
 #include "model/ngram_counts.h"
 
+#define BLOCK 16 /* tokens of a text that are compared at once */
 #define HASH_FACTOR UINT32_C(2654435761) /* Knuth 1973, section 6.4: 2^32 by the golden ratio */
 
 static int count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *history,
@@ -90,6 +91,17 @@ count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *
 	return k;
 }
 
+/* Whether one of BLOCK tokens is id; the compiler makes vectors of it. */
+static inline bool
+block_has(const int32_t *tokens, int32_t id)
+{
+	int found = 0;
+
+	for (int i = 0; i < BLOCK; i++)
+		found |= tokens[i] == id;
+	return found != 0;
+}
+
 /*
  * Places in the text itself, the nearest first; from the order `least` on they join those of the
  * training text.
@@ -103,10 +115,14 @@ count_history(LmNgramCounts *counts, const int32_t *history, size_t n_history, i
 
 	for (size_t place = n_history - 1; place > first && n < LM_NGRAM_PLACES; place--)
 	{
-		const int32_t *next = history + place;
-		size_t longest = place < LM_NGRAM_ORDERS ? place : LM_NGRAM_ORDERS;
+		const int32_t *next;
+		size_t longest;
 		int length = 1;
 
+		while (place > first + BLOCK && !block_has(history + place - BLOCK, end[-1]))
+			place -= BLOCK;
+		next = history + place;
+		longest = place < LM_NGRAM_ORDERS ? place : LM_NGRAM_ORDERS;
 		if (next[-1] != end[-1])
 			continue;
 		while ((size_t) length < longest && next[-1 - length] == end[-1 - length])
