@@ -8,6 +8,7 @@
 /* Soft caps and norms of heads bend the loss. */
 #define DISTANCE 0.005
 #include "gradient_support.h"
+#include "model/network.h"
 
 static LmConfig
 prefix_config(void)
@@ -303,6 +304,35 @@ test_all_same_bits(const LmHost *host)
 	test_same_bits(host, "one block of the encoder, three of the decoder", &config);
 }
 
+/* ---- Memory --------------------------------------------------------------- */
+
+/* Any parting of the rows lies within the place that is reserved, and takes most of it. */
+static void
+test_place(void)
+{
+	LmConfig config = modern_config();
+	bool fits = true, tight = true;
+
+	for (int i = 0; i < 400; i++)
+	{
+		LmNetwork network = {.config = config, .capacity = 512, .recompute = i % 2 != 0};
+		uint64_t state = (uint64_t) i;
+		int n_encoder = (int) (test_random(&state) % 513);
+		LmArena arena = {0};
+		size_t size = 0;
+
+		network.config.layers = 1 + i % 5;
+		network.config.encoder_layers = 1 + i / 5 % 5;
+		network.config.post_norm = i % 3 == 0;
+		lm_blocks_layout(&network, &arena, 512 - n_encoder, n_encoder);
+		fits = fits && lm_blocks_size(&size, &network) && arena.used <= size;
+		arena.used = 0;
+		lm_blocks_layout(&network, &arena, i % 7 == 0 ? 512 : 0, i % 7 == 0 ? 0 : 512);
+		tight = tight && arena.used <= size;
+	}
+	ok(fits && tight, "the blocks of any parting of a batch lie within their place");
+}
+
 /* ---- Refusals ----------------------------------------------------------- */
 
 static bool
@@ -385,6 +415,7 @@ main(void)
 	test_no_prefix(engine, &host);
 	test_refused_batches(engine, &host);
 	test_refused_configs();
+	test_place();
 	lm_engine_stop(engine);
 	test_all_same_bits(&host);
 	is_int(state.live, 0, "nothing is left");
