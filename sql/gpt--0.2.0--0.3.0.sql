@@ -326,3 +326,13 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.measures IS 'other measures of the t
 ALTER TABLE @extschema@.gpt_version DROP CONSTRAINT gpt_version_state_check;
 ALTER TABLE @extschema@.gpt_version ADD CONSTRAINT gpt_version_state_check CHECK (state IN ('partial', 'candidate', 'final'));
 COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final; partial while its run goes on; or candidate if its job has not made it current';
+
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text, threshold float8) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text, float8) IS
+	'returns the label that a classifier gives to a text, or NULL if its probability is below the threshold';
+
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text[], threshold float8) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[], float8) IS
+	'returns the labels that a classifier gives to many texts, with NULL for each whose probability is below the threshold';

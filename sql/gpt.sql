@@ -297,6 +297,16 @@ CREATE FUNCTION @extschema@.gpt_classify(model text, input text[]) RETURNS text[
 	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[]) IS 'returns the labels that a classifier gives to many texts';
 
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text, threshold float8) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text, float8) IS
+	'returns the label that a classifier gives to a text, or NULL if its probability is below the threshold';
+
+CREATE FUNCTION @extschema@.gpt_classify(model text, input text[], threshold float8) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[], float8) IS
+	'returns the labels that a classifier gives to many texts, with NULL for each whose probability is below the threshold';
+
 CREATE FUNCTION @extschema@.gpt_predict(model text, input text[]) RETURNS float8[]
 	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text[]) IS 'returns the numbers that a model expects of many texts';

@@ -34,8 +34,10 @@ typedef struct GptLabelEquality
 /* The equality of labels, and the labels that rows may have. */
 typedef struct GptLabelOptions
 {
-	const char *const *names; /* [n] the only labels, in their final order ... */
+	/* [n] the only labels, or with `grows` the first ones, in their final order ... */
+	const char *const *names;
 	int n; /* ... 0: the labels of the rows */
+	bool grows; /* rows may have further labels */
 	bool sets; /* rows have sets of labels */
 	bool normalize_nfc; /* labels with the same NFC form are one, as for the tokenizer */
 	GptLabelEquality equality;

@@ -179,6 +179,9 @@ int32_t lm_dataset_id(const LmDataset *dataset, uint64_t i);
 /* The names of the labels, one after another. */
 const char *lm_dataset_labels(const LmDataset *dataset);
 
+/* The inputs of a window, ids [length - 1]. */
+void lm_dataset_inputs(int32_t *ids, const LmDataset *dataset, uint64_t window);
+
 /*
  * The place of training in its data: the number of windows (JOINED: of crops) drawn since the
  * beginning. With the dataset it determines every later batch.

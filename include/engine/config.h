@@ -159,6 +159,7 @@ typedef struct LmConfig
 	float lora_alpha; /* 0 becomes 2 rank in lm_config_check */
 	int lora_targets; /* bits 1 << LmTarget; 0 becomes all in lm_config_check */
 	float lora_dropout; /* of the input of A, in training */
+	int features; /* of a classifier's linear part (engine/feature_table.h); 0: it has none */
 } LmConfig;
 
 #define LM_MAX_LAYERS 512
@@ -167,6 +168,7 @@ typedef struct LmConfig
 #define LM_MAX_CONTEXT 262144
 #define LM_MAX_ROPE_BASE 1e9
 #define LM_MAX_LABELS 10000
+#define LM_MAX_FEATURE_ROWS (1 << 24)
 #define LM_MAX_LORA_RANK 1024
 #define LM_MAX_LORA_ALPHA 1e6f
 

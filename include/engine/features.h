@@ -38,6 +38,7 @@ typedef struct LmFeature
 {
 	uint64_t key;
 	uint32_t count; /* how often; stays at its largest number */
+	uint32_t row; /* of a table, for its reader */
 } LmFeature;
 
 /*

@@ -111,6 +111,9 @@ typedef enum LmParamKind
 	LM_NGRAM_TOKENS,
 	LM_NGRAM_ORDER,
 	LM_NGRAM_WEIGHTING,
+	/* Of a classifier's linear part (engine/feature_table.h), at the end of the table. */
+	LM_FEATURE_KEY, /* [features, LM_FEATURE_KEY_COLUMNS] */
+	LM_FEATURE_WEIGHT, /* [features, labels] */
 	LM_PARAM_KINDS
 } LmParamKind;
 
@@ -234,13 +237,27 @@ lm_param_of_ngrams(const LmParam *param)
 	return param->kind >= LM_NGRAM_TOKENS && param->kind <= LM_NGRAM_WEIGHTING;
 }
 
+/* Whether parameters of a kind belong to a classifier's head, or to its linear part. */
+static inline bool
+lm_kind_in_head(LmParamKind kind)
+{
+	return kind == LM_BAG_EMBEDDING || kind == LM_LABEL_WEIGHT || kind == LM_LABEL_BIAS ||
+		   kind == LM_FEATURE_KEY || kind == LM_FEATURE_WEIGHT;
+}
+
+/* The linear part is fitted apart; nothing trains it together with the network. */
+static inline bool
+lm_kind_is_linear(LmParamKind kind)
+{
+	return kind == LM_FEATURE_KEY || kind == LM_FEATURE_WEIGHT;
+}
+
 /* Whether a parameter stands beside the network: it belongs to a classifier's head, or to n-grams.
  */
 static inline bool
 lm_param_in_head(const LmParam *param)
 {
-	return param->kind == LM_BAG_EMBEDDING || param->kind == LM_LABEL_WEIGHT ||
-		   param->kind == LM_LABEL_BIAS || lm_param_of_ngrams(param);
+	return lm_kind_in_head(param->kind) || lm_param_of_ngrams(param);
 }
 
 /*

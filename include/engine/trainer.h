@@ -187,6 +187,13 @@ bool lm_trainer_evaluate(double *sum, double *weight, LmTrainer *trainer, const 
 						 LmError *error);
 
 /*
+ * The logits of a classifier's network for the first n windows of a batch, [n, labels], without
+ * dropout. Errors of lm_trainer_evaluate.
+ */
+bool lm_trainer_label_logits(float *logits, size_t n, LmTrainer *trainer, const LmBatch *batch,
+							 LmError *error);
+
+/*
  * The loss of the batch that was evaluated last, [n_tokens], for the rows that have a target and a
  * weight; with groups that of each group, at its last row. Lives until the next call.
  */

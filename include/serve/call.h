@@ -25,6 +25,7 @@ typedef struct GptCall
 	 * GPT_CALL_CLEANED where text and prompt are clean
 	 */
 	int cleaning;
+	double threshold; /* classify: a label of a lower probability is none; 0: as without one */
 	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
 } GptCall;
 

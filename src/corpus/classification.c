@@ -16,6 +16,7 @@
 #include "corpus/classification.h"
 #include "corpus/label_table.h"
 
+#define BINS 15 /* of probabilities, for the calibration error */
 /* bytes of an entry, what the server needs to keep it, and its place in a list */
 #define PAIR_MEMORY (sizeof(Pair) + 40)
 /*
@@ -36,6 +37,14 @@ typedef struct Pair
 	double weight; /* of rows */
 } Pair;
 
+/* Predictions whose probability lies in one part of 0 .. 1. */
+typedef struct Bin
+{
+	double weight;
+	double probability; /* sums, by weight: of what was said ... */
+	double right; /* ... and of what was right */
+} Bin;
+
 struct GptClassification
 {
 	int n;
@@ -51,6 +60,7 @@ struct GptClassification
 	double weight;
 	double right; /* weight of the rows whose labels are all right */
 	double logprob;
+	Bin bins[BINS];
 };
 
 static void add_one(GptClassification *classification, int label, double weight);
@@ -60,6 +70,7 @@ static void measure_labels(const GptClassification *classification, GptMeasureCa
 						   void *context);
 static void measure_pairs(const GptClassification *classification, GptMeasureCallback callback,
 						  void *context);
+static double calibration_error(const GptClassification *classification);
 static double f1_of(double both, double wanted, double found);
 
 GptClassification *
@@ -127,6 +138,17 @@ find(const GptClassification *classification, const char *label)
 	return number;
 }
 
+/* Counts a prediction in the bin of its probability. */
+static void
+add_to_bin(GptClassification *classification, double probability, bool is_right, double weight)
+{
+	Bin *bin = &classification->bins[Min((int) (probability * BINS), BINS - 1)];
+
+	bin->weight += weight;
+	bin->probability += weight * probability;
+	bin->right += is_right ? weight : 0;
+}
+
 /* Single label: the most probable label is the prediction; counts it and the confusion pair. */
 static void
 add_one(GptClassification *classification, int label, double weight)
@@ -142,6 +164,8 @@ add_one(GptClassification *classification, int label, double weight)
 			key.predicted = (uint32) i;
 	}
 	classification->logprob += weight * log(Max((double) probabilities[label], FLT_MIN));
+	add_to_bin(classification, probabilities[key.predicted], key.predicted == (uint32) label,
+			   weight);
 	classification->wanted[label] += weight;
 	classification->found[key.predicted] += weight;
 	if (key.predicted == (uint32) label)
@@ -172,6 +196,7 @@ add_set(GptClassification *classification, const GptSourceRow *row)
 		classification->logprob +=
 			row->weight *
 			log(is_wanted ? Max(probability, FLT_MIN) : Max(1 - probability, SMALLEST_REST));
+		add_to_bin(classification, probability, is_wanted, row->weight);
 		classification->wanted[i] += is_wanted ? row->weight : 0;
 		classification->found[i] += is_found ? row->weight : 0;
 		classification->both[i] += is_wanted && is_found ? row->weight : 0;
@@ -203,6 +228,7 @@ gpt_classification_measure(const GptClassification *classification, GptMeasureCa
 	}
 	callback(context, "loss", NULL, NULL, -classification->logprob / classification->weight);
 	callback(context, "accuracy", NULL, NULL, classification->right / classification->weight);
+	callback(context, "calibration_error", NULL, NULL, calibration_error(classification));
 	/* Without any label, wanted or predicted, there is no mean. */
 	if (n_occurring > 0)
 		callback(context, "macro_f1", NULL, NULL, f1 / n_occurring);
@@ -212,6 +238,27 @@ gpt_classification_measure(const GptClassification *classification, GptMeasureCa
 	measure_labels(classification, callback, context);
 	if (!classification->multi_label)
 		measure_pairs(classification, callback, context);
+}
+
+/*
+ * The expected calibration error (Guo et al. 2017, equation 3): how far the probability that is
+ * said differs from the share that is right, on average over bins of equal width. Of several labels
+ * the probability of each label counts.
+ */
+static double
+calibration_error(const GptClassification *classification)
+{
+	double sum = 0;
+	double weight = 0;
+
+	for (int i = 0; i < BINS; i++)
+	{
+		const Bin *bin = &classification->bins[i];
+
+		sum += fabs(bin->probability - bin->right);
+		weight += bin->weight;
+	}
+	return sum / weight;
 }
 
 /* Reports precision, recall, F1 and weight of each label that occurs or is predicted. */

@@ -72,6 +72,7 @@ typedef struct SetEntry
 struct GptLabelTable
 {
 	MemoryContext context; /* of everything here */
+	uint32 n_given; /* names, whose numbers stay */
 	bool is_fixed; /* no name is added */
 	bool normalize_nfc;
 	HTAB *names; /* Spelling */
@@ -134,7 +135,8 @@ gpt_label_table_create(const GptLabelOptions *options)
 	}
 	for (int i = 0; i < options->n; i++)
 		give_name(table, options->names[i]);
-	table->is_fixed = options->n > 0;
+	table->n_given = (uint32) options->n;
+	table->is_fixed = options->n > 0 && !options->grows;
 	return table;
 }
 
@@ -372,7 +374,7 @@ add_name(GptLabelTable *table, const char *name)
 				 errhint("Start from a model that is not a classifier, or train a new one.")));
 	if (spelling == NULL)
 		spelling = enter_label(table, table->normalize_nfc ? normal_form(name) : name);
-	if (!table->is_fixed)
+	if (spelling->number >= table->n_given)
 		spelling->normal->n_rows++;
 	return spelling->number;
 }
@@ -475,7 +477,7 @@ choose_spellings(const GptLabelTable *table)
 	return chosen;
 }
 
-/* Sorts the labels by name; given labels keep their numbers. */
+/* Sorts the labels by name; given labels keep their numbers, before all others. */
 static void
 sort_names(GptLabelTable *table)
 {
@@ -490,8 +492,8 @@ sort_names(GptLabelTable *table)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("rows have only one label, \"%s\"", entries[0]->name),
 						errdetail("A classifier needs at least two.")));
-	if (!table->is_fixed)
-		qsort(entries, table->n_names, sizeof(Spelling *), compare_names);
+	qsort(entries + table->n_given, table->n_names - table->n_given, sizeof(Spelling *),
+		  compare_names);
 	table->name_numbers = MemoryContextAlloc(table->context, table->n_names * sizeof(uint32));
 	for (uint32 i = 0; i < table->n_names; i++)
 	{

@@ -134,6 +134,7 @@ create_labels(const GptSpoolOptions *options, const GptSourceShape *shape)
 	GptLabelOptions label_options = {
 		.names = (const char *const *) options->labels,
 		.n = options->n_labels,
+		.grows = true,
 		.sets = shape->label_is_set,
 		.normalize_nfc = options->normalize_nfc,
 	};

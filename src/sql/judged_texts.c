@@ -6,8 +6,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 
+#include "core/argument_type.h"
 #include "core/compat.h"
 #include "sql/call_kinds.h"
 
@@ -28,6 +30,21 @@ gpt_judge_texts(GptCall *call, LmBytes first, LmBytes second)
 	call->request.text = second;
 }
 
+/* 0 where the call has none. */
+static double
+threshold_of(FunctionCallInfo fcinfo)
+{
+	double threshold;
+
+	if (PG_NARGS() < 3 || gpt_argument_type(fcinfo, 2) != FLOAT8OID)
+		return 0;
+	threshold = PG_GETARG_FLOAT8(2);
+	if (!(threshold >= 0 && threshold <= 1))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("threshold %g is outside 0 .. 1", threshold)));
+	return threshold;
+}
+
 bool
 gpt_judged_read(GptCall *call, FunctionCallInfo fcinfo)
 {
@@ -38,10 +55,11 @@ gpt_judged_read(GptCall *call, FunctionCallInfo fcinfo)
 		if (PG_ARGISNULL(i))
 			return false;
 	}
-	if (PG_NARGS() > 2)
+	if (PG_NARGS() > 2 && gpt_argument_type(fcinfo, 2) != FLOAT8OID)
 		gpt_judge_texts(call, text_of(fcinfo, 1), text_of(fcinfo, 2));
 	else
 		gpt_judge_texts(call, none, text_of(fcinfo, 1));
+	call->threshold = threshold_of(fcinfo);
 	return true;
 }
 

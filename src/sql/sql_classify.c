@@ -37,7 +37,7 @@ typedef struct Answers
 } Answers;
 
 static Answers *answers_of(const GptCall *call, const GptServed *served);
-static char *probable_labels(const Answers *found);
+static char *probable_labels(const Answers *found, double threshold);
 static int compare_answers(const void *a, const void *b);
 static Datum label_of(const GptCall *call, const GptServed *served, bool *is_null);
 static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
@@ -67,6 +67,11 @@ static const GptCallKind probabilities_call = {.name = "gpt_classify_probs",
  * labels a text, all whose probability is at least 0.5, as the text of a text[] in the order of
  * their bytes: a set has one text, whatever the probabilities. NULL gives NULL. With input text[]
  * it returns text[]: that of each element.
+ *
+ * gpt_classify(model text, input text, threshold float8) RETURNS text
+ *
+ * NULL where the most probable label has a lower probability; of several labels those whose
+ * probability is at least the threshold. text[] as above.
  */
 Datum
 gpt_classify(PG_FUNCTION_ARGS)
@@ -113,11 +118,13 @@ label_of(const GptCall *call, const GptServed *served, bool *is_null)
 
 	*is_null = false;
 	if (served->config->multi_label)
-		return CStringGetTextDatum(probable_labels(answers_of(call, served)));
+		return CStringGetTextDatum(
+			probable_labels(answers_of(call, served), call->threshold > 0 ? call->threshold : 0.5));
 	for (int i = 1; i < n; i++)
 		if (call->request.vector[i] > call->request.vector[best])
 			best = i;
-	return CStringGetTextDatum(served->labels[best]);
+	*is_null = (double) call->request.vector[best] < call->threshold;
+	return *is_null ? (Datum) 0 : CStringGetTextDatum(served->labels[best]);
 }
 
 static Datum
@@ -140,16 +147,16 @@ answers_of(const GptCall *call, const GptServed *served)
 	return found;
 }
 
-/* The labels with a probability of at least one half, as the text of an array. */
+/* The labels with a probability of at least the threshold, as the text of an array. */
 static char *
-probable_labels(const Answers *found)
+probable_labels(const Answers *found, double threshold)
 {
 	Datum *labels = palloc(found->n * sizeof(Datum));
 	int n_labels = 0;
 
 	for (int i = 0; i < found->n; i++)
 	{
-		if (found->answers[i].probability >= 0.5)
+		if (found->answers[i].probability >= threshold)
 			labels[n_labels++] = CStringGetTextDatum(found->answers[i].label);
 	}
 	return OidOutputFunctionCall(

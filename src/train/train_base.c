@@ -158,7 +158,8 @@ raise_classifier(const GptVersion *version)
 static void
 check_labels(const LmParamTable *table, const GptVersion *version)
 {
-	if (version->config.labels > 0 && table->config.labels != version->config.labels)
+	/* Rows may have further labels, which come after those of the version. */
+	if (version->config.labels > 0 && table->config.labels < version->config.labels)
 		raise_classifier(version);
 }
 
@@ -222,15 +223,41 @@ read_adapter(const LmParamTable *table, const GptVersion *version)
 	return block;
 }
 
-/* A GptTakeRows: of what both tables have; n-grams of the base stay behind. */
+/*
+ * A GptTakeRows: puts rows of a version's parameter into the trainer's parameter of the same kind,
+ * if it has one. A head of fewer labels fills the first ones; what has other columns than the
+ * trainer's (the bag of many more labels) is left out, of a label's weights the bag's part.
+ */
 static void
-put_own(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
+put_rows(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
 {
 	LmTrainer *trainer = into;
+	const LmParamTable *table = lm_trainer_table(trainer);
+	const LmParam *own = lm_kind_is_linear(param->kind) || lm_param_of_ngrams(param)
+							 ? NULL
+							 : lm_param_find(table, param->kind, param->layer);
+	Size columns;
+	float *to;
 
-	if (!lm_param_of_ngrams(param))
-		memcpy(lm_trainer_params(trainer) + param->offset + (size_t) first_row * param->columns,
-			   rows, (size_t) n_rows * param->columns * sizeof(float));
+	if (own == NULL)
+		return;
+	columns = Min(param->columns, own->columns);
+	if (param->columns != own->columns && param->kind == LM_BAG_EMBEDDING)
+		return;
+	if (param->columns != own->columns && param->kind == LM_LABEL_WEIGHT)
+		columns = table->config.channels;
+	to = lm_trainer_params(trainer) + own->offset + (Size) first_row * own->columns;
+	for (int row = 0; row < n_rows; row++)
+		memcpy(to + (Size) row * own->columns, rows + (Size) row * param->columns,
+			   columns * sizeof(float));
+}
+
+/* A GptTakeRows: the same, of a classifier's head alone. */
+static void
+put_head(void *into, const LmParam *param, int first_row, int n_rows, const float *rows)
+{
+	if (lm_param_in_head(param))
+		put_rows(into, param, first_row, n_rows, rows);
 }
 
 /*
@@ -246,7 +273,7 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 	LmParamTable *adapter_table;
 	float *adapter;
 
-	gpt_weights_scan(base->full, full, put_own, trainer);
+	gpt_weights_scan(base->full, full, put_rows, trainer);
 	if (base->version->base == NULL)
 		return;
 	adapter_table = gpt_weights_table(&base->version->config);
@@ -256,15 +283,14 @@ read_all(LmTrainer *trainer, const GptTrainBase *base)
 		lm_adapter_merge(engine, lm_trainer_params(trainer), table, adapter, adapter_table, layer);
 		gpt_stop_check();
 	}
-	lm_adapter_copy_head(lm_trainer_params(trainer), table, adapter, adapter_table);
+	gpt_weights_scan(base->version, adapter_table, put_head, trainer);
 }
 
 /* Where the parameters of a version go that an adapter rests on. */
 typedef struct Below
 {
 	LmTrainer *trainer;
-	float *head; /* of a classifier, trained further; NULL: left out */
-	size_t head_offset; /* of the version's head in a block */
+	bool head; /* of a classifier, trained further */
 } Below;
 
 /* A GptTakeRows. */
@@ -275,10 +301,8 @@ put_below(void *into, const LmParam *param, int first_row, int n_rows, const flo
 
 	if (lm_trainer_put_base(below->trainer, param->kind, param->layer, first_row, n_rows, rows))
 		return;
-	if (below->head != NULL)
-		memcpy(below->head + param->offset - below->head_offset +
-				   (size_t) first_row * param->columns,
-			   rows, (size_t) n_rows * param->columns * sizeof(float));
+	if (below->head)
+		put_head(below->trainer, param, first_row, n_rows, rows);
 }
 
 /*
@@ -288,22 +312,13 @@ put_below(void *into, const LmParam *param, int first_row, int n_rows, const flo
 static void
 read_below_adapter(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
 {
-	const LmParamTable *table = lm_trainer_table(trainer);
 	LmParamTable *full = gpt_weights_table(&base->full->config);
-	const LmParam *head = lm_param_find(table, LM_BAG_EMBEDDING, -1);
-	const LmParam *from = lm_param_find(full, LM_BAG_EMBEDDING, -1);
-	Below below = {.trainer = trainer};
+	Below below = {.trainer = trainer, .head = !frozen_only && base->version->base == NULL};
 
-	if (from != NULL && head != NULL && !frozen_only && base->version->base == NULL)
-	{
-		below.head = lm_trainer_params(trainer) + head->offset;
-		below.head_offset = from->offset;
-	}
 	gpt_weights_scan(base->full, full, put_below, &below);
 	if (base->version->base == NULL || frozen_only)
 		return;
-	gpt_weights_read(lm_trainer_params(trainer), gpt_weights_table(&base->version->config),
-					 base->version);
+	gpt_weights_scan(base->version, gpt_weights_table(&base->version->config), put_rows, trainer);
 }
 
 void

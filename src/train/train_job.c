@@ -10,8 +10,9 @@
  *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
  *   3. plan      what the options leave open is chosen, and the memory checked before it is taken
  *                (train_plan.c); the job's row says under which conditions it runs;
- *   4. train     steps and validations, with short transactions for progress (train_loop.c),
- *                checkpoints and partial versions (train_save.c);
+ *   4. train     the linear part of a classifier (train_features.c), then steps and validations,
+ * with short transactions for progress (train_loop.c), checkpoints and partial versions
+ * (train_save.c);
  *   5. publish   tokenizer, weights, version and the job's success in one commit: before it there
  *                is nothing, after it everything.
  */
@@ -38,6 +39,7 @@
 #include "train/publish.h"
 #include "train/publish_gate.h"
 #include "train/train_base.h"
+#include "train/train_features.h"
 #include "train/train_job.h"
 #include "train/train_loop.h"
 #include "train/train_objective.h"
@@ -57,6 +59,7 @@ typedef struct Ending
 	const GptCorpus *corpus;
 	const GptTrainPlan *plan;
 	const GptTrainResult *result;
+	const GptTrainFeatures *features; /* NULL: no classifier */
 	TimestampTz started_at;
 	GptGate *gate;
 	int32 version; /* its number, afterwards */
@@ -89,6 +92,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	GptTrainSaver saver;
 	GptTrainHooks hooks;
 	GptTrainResult result;
+	GptTrainFeatures *features;
 	GptTrainPlan plan;
 	GptCorpus *corpus;
 	Ending ending;
@@ -154,11 +158,13 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	hooks = gpt_train_saver_hooks(&saver);
 	if (from != NULL)
 		started_at -= from->has_weights ? from->state.used_time : from->plan.used_time;
+	features = gpt_train_features_fit(job, &plan, corpus, base, &progress);
 	gpt_train_run(&result, &plan, corpus, &hooks, started_at, &progress);
+	gpt_train_features_blend(features, &result, &plan, corpus);
 
 	/* 5. */
 	gpt_progress_phase(&progress, "publishing");
-	ending = (Ending){job, options, base, corpus, &plan, &result, started_at, &gate, 0};
+	ending = (Ending){job, options, base, corpus, &plan, &result, features, started_at, &gate, 0};
 	if (gate.current > 0)
 	{
 		gpt_publish(job, publish_trial, &ending, leave_slot, &progress);
@@ -329,6 +335,8 @@ fill_publication(GptPublication *publication, const Ending *ending)
 		publication->table = result->ngram_table;
 		publication->block = result->with_ngrams;
 	}
+	if (ending->features != NULL)
+		gpt_train_features_publish(publication, ending->features);
 	publication->loss = result->loss;
 	publication->validation_loss = result->validation_loss;
 	publication->validation_bits_per_byte = result->validation_bits_per_byte;

@@ -19,12 +19,21 @@ SELECT gpt_wait(:job);
 SELECT gpt_finetune('texts', 'SELECT body AS text, mood = ''sad'' AS label, 2 AS weight FROM review', '{"into": "sad", "steps": 80, "learning_rate": 0.003, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_classify('sad', 'the soup was bad and warm 3'), gpt_classify('sad', 'we found it fine, number 4');
+-- a further label joins the others, which stay
+SELECT gpt_finetune('moods', $$SELECT 'furious fuming ' || id AS body, 'angry' AS label FROM review WHERE id < 50 UNION ALL SELECT body, mood::text FROM review WHERE id < 20$$,
+	'{"steps": 2, "seed": 1, "into": "moods3"}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT label FROM gpt_classify_probs('moods3', 'a') ORDER BY label;
+SELECT gpt_classify('moods3', 'furious fuming 77'), bool_and(gpt_classify('moods3', body) = mood::text) AS others_stay FROM review;
+-- below the threshold there is no answer
+SELECT gpt_classify('moods', body, 0.5) = mood::text AS sure, gpt_classify('moods', body, 1) IS NULL AS never_sure, gpt_classify('moods', ARRAY[body, NULL], 1) AS many
+FROM review WHERE id = 60;
+SELECT gpt_classify('moods', 'a', NULL) IS NULL AS null_threshold;
+SELECT gpt_classify('moods', 'a', 1.5);
+SELECT gpt_classify('moods', 'a', 'NaN'::float8);
 SELECT gpt_finetune('moods', 'SELECT body, ''sad'' AS label FROM review WHERE id < 50', '{"steps": 2, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT label FROM gpt_classify_probs('moods', 'a') ORDER BY label;
-SELECT gpt_finetune('moods', 'SELECT body, ''angry'' AS label FROM review WHERE id < 50', '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job);
-SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_finetune('moods', 'SELECT body FROM review', '{"steps": 2}');
 SELECT gpt_train('alone', 'SELECT body, 1 AS label FROM review', '{"steps": 2}') AS job \gset
 SELECT gpt_wait(:job);
@@ -45,6 +54,6 @@ SELECT gpt_train('wrong', 'SELECT body, body AS other, body AS third, mood AS la
 SELECT gpt_train('wrong', 'SELECT mood AS label FROM review');
 SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"documents": "joined"}');
 SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"validation_query": "SELECT body FROM review"}');
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('moods', 'texts', 'sad') ORDER BY model;
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('moods', 'moods3', 'texts', 'sad') ORDER BY model;
 DROP TABLE review;
 DROP TYPE mood;

@@ -42,9 +42,10 @@ SELECT gpt_finetune('tagger', 'SELECT body, ARRAY[''bug'']::tags AS label FROM t
 SELECT gpt_wait(:job, '60 s');
 SELECT label FROM gpt_classify_probs('tagger', 'a') ORDER BY label;
 SELECT gpt_classify('tagger', 'ticket invoice crash 6');
-SELECT gpt_finetune('tagger', 'SELECT body, ''{bug,new}''::text[] AS label FROM ticket WHERE id < 50', '{"steps": 2}') AS job \gset
+SELECT gpt_finetune('tagger', 'SELECT body, ''{bug,new}''::text[] AS label FROM ticket WHERE id < 50', '{"steps": 2, "into": "newer", "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
-SELECT error FROM gpt_jobs WHERE job = :job;
+SELECT label FROM gpt_classify_probs('newer', 'ticket') ORDER BY label;
+SELECT gpt_drop_model('newer');
 SELECT gpt_finetune('tagger', 'SELECT body, ''bug'' AS label FROM ticket WHERE id < 50', '{"steps": 2}');
 SELECT gpt_train('texts', 'SELECT body FROM ticket', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 20, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
@@ -64,7 +65,7 @@ SELECT gpt_finetune('lone', 'SELECT body, tags AS label FROM ticket', '{"steps":
 SELECT gpt_train('wrong', 'SELECT body, tags AS label FROM ticket', '{"validation_query": "SELECT body, tags[1] AS label FROM ticket"}');
 
 -- mistakes
-SELECT * FROM gpt_evaluate('tagger', $$SELECT body, '{new}'::text[] AS label FROM ticket$$);
+SELECT * FROM gpt_evaluate('tagger', $$SELECT body, '{old}'::text[] AS label FROM ticket$$);
 SELECT * FROM gpt_evaluate('tagger', $$SELECT body, '{{bug},{to pay}}'::text[] AS label FROM ticket$$);
 SELECT * FROM gpt_evaluate('tagger', $$SELECT body, array_fill('bug'::text, '{10001}') AS label FROM ticket$$);
 SELECT * FROM gpt_evaluate('tagger', $$SELECT body, ARRAY[repeat('x', 256)] AS label FROM ticket$$);

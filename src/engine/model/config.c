@@ -70,6 +70,11 @@ lm_config_check(LmConfig *config, LmError *error)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "ngram_tokens is %d, but a classifier or an adapter has no n-grams",
 					   config->ngram_tokens);
+	if (!check_range(error, "features", config->features, 0, LM_MAX_FEATURE_ROWS))
+		return false;
+	if (config->features > 0 && config->labels == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "features is %d, but labels is 0",
+					   config->features);
 	if (config->multi_label && config->labels == 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "multi_label is true, but labels is 0");
 	if (config->pair && config->labels == 0)

@@ -64,6 +64,7 @@ static const LmConfigField fields[] = {
 	FIELD(number_scale,      REAL,     HEAD,     1,            4,     47),
 	FIELD(pair,              BOOLEAN,  HEAD,     false,        4,     48),
 	FIELD(ngram_tokens,      INTEGER,  HEAD,     0,            4,     49),
+	FIELD(features,          INTEGER,  HEAD,     0,            4,     50),
 	FIELD(labels,            LABELS,   HEAD,     0,            2,     16),
 };
 /* clang-format on */

@@ -93,6 +93,29 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 	return lm_engine_stopped(engine) ? 0 : sum;
 }
 
+void
+lm_labels_logits(float *logits, size_t n, LmNetwork *network, const LmPass *pass)
+{
+	LmEngine *engine = network->engine;
+	LmLabelActivations *a = &network->activations.labels;
+	LmLinear linear = linear_of(network);
+	Group group = {.network = network, .batch = pass->batch};
+	size_t labels = (size_t) network->config.labels, done = 0;
+
+	for (int row = 0; row < pass->batch->n_tokens && done < n && !lm_engine_stopped(engine);)
+	{
+		size_t count;
+
+		row = gather(&group, pass->batch, row);
+		drop_outputs(&group, pass);
+		lm_engine_run(engine, pool_window, &group, group.n);
+		lm_linear_forward(engine, a->logits, a->features, &linear, group.n);
+		count = (size_t) group.n < n - done ? (size_t) group.n : n - done;
+		memcpy(logits + done * labels, a->logits, count * labels * sizeof *logits);
+		done += count;
+	}
+}
+
 /* Leaves their gradient in the logits where scale is above 0. */
 static void
 loss_of_group(LmLabelActivations *activations, float *nll, const Group *group, float scale,

@@ -25,4 +25,7 @@ size_t lm_labels_scratch(const LmNetwork *network);
  */
 double lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale);
 
+/* The logits of the first n windows of the batch, [n, labels], after lm_network_forward. */
+void lm_labels_logits(float *logits, size_t n, LmNetwork *network, const LmPass *pass);
+
 #endif /* LM_LABELS_H */

@@ -181,6 +181,8 @@ static const Names head_names[LM_PARAM_KINDS] = {
 	[LM_NGRAM_TOKENS] = {"ngram.tokens"},
 	[LM_NGRAM_ORDER] = {"ngram.order"},
 	[LM_NGRAM_WEIGHTING] = {"ngram.weights"},
+	[LM_FEATURE_KEY] = {"classifier.features.key"},
+	[LM_FEATURE_WEIGHT] = {"classifier.features.weight"},
 };
 
 #define LLAMA                                                         \

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/feature_table.h"
 #include "engine/host.h"
 #include "engine/ngram.h"
 #include "engine/params.h"
@@ -38,6 +39,8 @@ typedef enum Size
 	RANK,
 	NGRAM_TOKENS,
 	NGRAM_WEIGHTS,
+	FEATURE_ROWS,
+	KEY_COLUMNS,
 } Size;
 
 typedef struct Kind
@@ -126,6 +129,8 @@ static const Kind kinds[] = {
 	{LM_NGRAM_TOKENS, "ngram.tokens", ONE, NGRAM_TOKENS,              false, true,  false, LM_INIT_ZERO},
 	{LM_NGRAM_ORDER, "ngram.order", ONE, NGRAM_TOKENS,                false, true,  false, LM_INIT_ZERO},
 	{LM_NGRAM_WEIGHTING, "ngram.weights", ONE, NGRAM_WEIGHTS,         false, true,  false, LM_INIT_ZERO},
+	{LM_FEATURE_KEY, "feature.key", FEATURE_ROWS, KEY_COLUMNS,        false, false, false, LM_INIT_ZERO},
+	{LM_FEATURE_WEIGHT, "feature.weight", FEATURE_ROWS, LABELS,       false, false, false, LM_INIT_ZERO},
 };
 /* clang-format on */
 
@@ -285,12 +290,10 @@ add_param(LmParamTable *table, const Kind *kind, int layer, LmError *error)
 static bool
 exists(const LmConfig *config, LmParamKind kind)
 {
-	bool of_head = kind == LM_BAG_EMBEDDING || kind == LM_LABEL_WEIGHT || kind == LM_LABEL_BIAS;
-
 	if (kind >= LM_LORA_ATTENTION_A && kind <= LM_LORA_DOWN_B)
 		return config->lora_rank > 0 &&
 			   (config->lora_targets >> (kind - LM_LORA_ATTENTION_A) / 2 & 1) != 0;
-	if (config->lora_rank > 0 && !of_head)
+	if (config->lora_rank > 0 && !lm_kind_in_head(kind))
 		return false;
 	if (kind >= LM_CROSS_NORM_WEIGHT && kind <= LM_ENCODER_NORM_BIAS &&
 		config->architecture != LM_ENCODER_DECODER)
@@ -337,6 +340,9 @@ exists(const LmConfig *config, LmParamKind kind)
 		case LM_NGRAM_ORDER:
 		case LM_NGRAM_WEIGHTING:
 			return config->ngram_tokens > 0;
+		case LM_FEATURE_KEY:
+		case LM_FEATURE_WEIGHT:
+			return config->features > 0;
 		default:
 			return true;
 	}
@@ -397,6 +403,10 @@ size_of(const LmConfig *config, Size size)
 			return config->ngram_tokens;
 		case NGRAM_WEIGHTS:
 			return LM_NGRAM_WEIGHTS;
+		case FEATURE_ROWS:
+			return config->features;
+		case KEY_COLUMNS:
+			return LM_FEATURE_KEY_COLUMNS;
 		default:
 			return 1;
 	}

@@ -74,6 +74,7 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 	model->bag_embedding = lm_arena_floats(arena, V + (size_t) lm_bag_hashed(config->labels), bag);
 	model->label_weight = lm_arena_floats(arena, n, (size_t) lm_label_features(config));
 	model->label_bias = lm_arena_floats(arena, 1, n);
+	model->features = lm_image_features(arena, config);
 }
 
 static LmLinear
@@ -113,6 +114,8 @@ lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, c
 	put(model.bag_embedding, block, table, LM_BAG_EMBEDDING);
 	put(model.label_weight, block, table, LM_LABEL_WEIGHT);
 	put(model.label_bias, block, table, LM_LABEL_BIAS);
+	put(model.features.keys, block, table, LM_FEATURE_KEY);
+	put(model.features.weights, block, table, LM_FEATURE_WEIGHT);
 	lm_free(host, model.adapters);
 	if (!good)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
@@ -194,6 +197,7 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 	model->adapters = (LmAdapterBlock *) (model->blocks + lm_config_blocks(&checked));
 	model->bag_embedding = model->label_weight = model->label_bias = NULL;
 	model->ngram.n = 0;
+	model->features = (LmFeatureTable){0};
 	lay_out(model, &arena, &checked);
 	lm_model_close(base);
 	return model;
@@ -262,7 +266,8 @@ void
 lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from,
 					 const LmParamTable *from_table)
 {
-	static const LmParamKind kinds[] = {LM_BAG_EMBEDDING, LM_LABEL_WEIGHT, LM_LABEL_BIAS};
+	static const LmParamKind kinds[] = {LM_BAG_EMBEDDING, LM_LABEL_WEIGHT, LM_LABEL_BIAS,
+										LM_FEATURE_KEY, LM_FEATURE_WEIGHT};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 	{

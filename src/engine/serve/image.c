@@ -5,7 +5,7 @@
  *
  *   | header | token embedding (untied only) | positions | per block: norms, biases, panels |
  *   the encoder's final norm | final norm | head panels | | bag, label weight and bias (of a
- *   classifier) | tokens, order, weights of n-grams |
+ *   classifier) | tokens, order, weights of n-grams | keys and weights of its features |
  *
  * Every slice begins at a multiple of 64 bytes. One walk over the configuration (lay_out) gives the
  * size of an image, the places to write to and the places to read from. With tied embeddings the
@@ -107,6 +107,7 @@ lay_out(LmModel *model, LmArena *arena)
 		arena, (size_t) config->labels * (size_t) lm_label_features(config), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
 	lay_out_ngram(&model->ngram, arena, config->ngram_tokens);
+	model->features = lm_image_features(arena, config);
 }
 
 static void
@@ -116,6 +117,19 @@ lay_out_ngram(LmNgram *ngram, LmArena *arena, int n)
 	ngram->tokens = vector(arena, (size_t) n, n > 0);
 	ngram->order = vector(arena, (size_t) n, n > 0);
 	ngram->weights = vector(arena, LM_NGRAM_WEIGHTS, n > 0);
+}
+
+LmFeatureTable
+lm_image_features(LmArena *arena, const LmConfig *config)
+{
+	size_t n = (size_t) config->features;
+
+	if (n == 0)
+		return (LmFeatureTable){0};
+	return (LmFeatureTable){.keys = lm_arena_floats(arena, n, LM_FEATURE_KEY_COLUMNS),
+							.weights = lm_arena_floats(arena, n, (size_t) config->labels),
+							.n = config->features,
+							.labels = config->labels};
 }
 
 /* Places the slices of one block, in the order in which a layer reads them. */

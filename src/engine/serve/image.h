@@ -6,6 +6,7 @@
 #ifndef LM_IMAGE_H
 #define LM_IMAGE_H
 
+#include "engine/feature_table.h"
 #include "engine/model.h"
 #include "engine/ngram.h"
 #include "base/arena.h"
@@ -70,6 +71,7 @@ struct LmModel
 	const float *label_weight;
 	const float *label_bias;
 	LmNgram ngram; /* n 0: the model has none */
+	LmFeatureTable features; /* n 0: the model has none */
 	LmImageBlock *blocks; /* [lm_config_blocks] */
 	LmAdapterBlock *adapters; /* the same, or NULL */
 };
@@ -80,6 +82,9 @@ struct LmModel
  */
 LmModel *lm_model_lay_out(const LmHost *host, const void *image, const LmConfig *config,
 						  const LmWeightType *type, LmError *error);
+
+/* Slices for a classifier's linear part, in an image or in an adapter's block. */
+LmFeatureTable lm_image_features(LmArena *arena, const LmConfig *config);
 
 /* Writes the header of an image of size bytes. */
 void lm_image_put_header(void *image, const LmConfig *config, const LmWeightType *type,

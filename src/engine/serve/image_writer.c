@@ -183,6 +183,10 @@ place_of(const LmModel *model, LmParamKind kind, int layer)
 			return (Place){model->ngram.order, NULL};
 		case LM_NGRAM_WEIGHTING:
 			return (Place){model->ngram.weights, NULL};
+		case LM_FEATURE_KEY:
+			return (Place){model->features.keys, NULL};
+		case LM_FEATURE_WEIGHT:
+			return (Place){model->features.weights, NULL};
 		default:
 			return (Place){NULL, NULL};
 	}

@@ -13,13 +13,14 @@
 #include "model/pair.h"
 #include "serve/image.h"
 #include "serve/embedding.h"
+#include "serve/linear_part.h"
 #include "serve/reading.h"
 
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
 static bool count_context(size_t *n, LmSession *session, LmBytes text, LmError *error);
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
-static bool probabilities_of(float *probabilities, const LmModel *model, const double *features,
+static bool probabilities_of(float *probabilities, const LmSession *session, const double *features,
 							 LmError *error);
 
 /* LM_ERR_ARGUMENT where task or pooling is none of its kind. */
@@ -293,16 +294,20 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 	if (config->pair)
 		lm_pair_overlaps(bag + n_bag, reading->ids, reading->n_first, n);
 	request->n_tokens = (int64_t) n - (session->front >= 0 ? 1 : 0);
-	return probabilities_of(request->vector, session->model, reading->sums, error);
+	if (session->linear && !lm_linear_part_read(session->linear, session, reading->ids, n, error))
+		return false;
+	return probabilities_of(request->vector, session, reading->sums, error);
 }
 
 /*
- * Turns logits = label_weight features + label_bias into a softmax or, where there may be several
- * labels, into sigmoids; in float64. A number stays as it is.
+ * Turns logits = label_weight features + label_bias, and those of the linear part, into a softmax
+ * or, where there may be several labels, into sigmoids; in float64. A number stays as it is.
  */
 static bool
-probabilities_of(float *probabilities, const LmModel *model, const double *features, LmError *error)
+probabilities_of(float *probabilities, const LmSession *session, const double *features,
+				 LmError *error)
 {
+	const LmModel *model = session->model;
 	int n = model->config.labels, F = lm_label_features(&model->config);
 	double largest = -INFINITY, sum = 0;
 
@@ -313,6 +318,7 @@ probabilities_of(float *probabilities, const LmModel *model, const double *featu
 
 		for (int k = 0; k < F; k++)
 			logit += row[k] * features[k];
+		logit += session->linear ? session->linear->logits[i] : 0;
 		if (!isfinite((float) logit))
 			return lm_fail(error, LM_ERR_NUMERIC, i, "the model's output is not finite");
 		probabilities[i] = (float) logit;

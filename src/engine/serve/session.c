@@ -3,6 +3,7 @@
  *
  * A model and its tokenizer go in, a session comes out, with room for one text at a time.
  */
+#include "serve/linear_part.h"
 #include "serve/many.h"
 
 /* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
@@ -51,7 +52,9 @@ lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a session");
 	else
 		session->alone = lm_alone_create(session, error);
-	if (!session->alone)
+	if (session->alone && config->features > 0)
+		session->linear = lm_linear_part_create(session, error);
+	if (!session->alone || (config->features > 0 && !session->linear))
 	{
 		lm_session_free(session);
 		return NULL;
@@ -68,6 +71,7 @@ lm_session_free(LmSession *session)
 		return;
 	host = lm_engine_host(session->engine);
 	lm_many_free(session->alone);
+	lm_linear_part_free(session->linear, host);
 	lm_free(host, session->classes);
 	lm_free(host, session);
 }

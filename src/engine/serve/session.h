@@ -46,6 +46,7 @@ struct LmSession
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;
 	struct LmMany *alone;
+	struct LmLinearPart *linear; /* of a classifier that has one; else NULL */
 };
 
 /* Whether prompts go through the model as prefixes (LmArchitecture). */

@@ -120,7 +120,7 @@ lm_features_count(LmFeatures *features, const LmHost *host, uint64_t hash, LmFea
 	if (!lm_array_reserve(host, &features->items, &features->capacity, features->n + 1,
 						  sizeof *features->items, error))
 		return false;
-	features->items[features->n++] = (LmFeature){key, times};
+	features->items[features->n++] = (LmFeature){key, times, 0};
 	*slot = (uint32_t) features->n;
 	return 2 * features->n <= features->n_slots || grow(features, host, error);
 }

@@ -289,6 +289,16 @@ lm_dataset_id(const LmDataset *dataset, uint64_t i)
 											: (int32_t) ((const uint32_t *) ids)[i];
 }
 
+void
+lm_dataset_inputs(int32_t *ids, const LmDataset *dataset, uint64_t window)
+{
+	const LmWindow *of = &dataset->windows[window];
+
+	for (uint32_t i = 0; i + 1 < of->length; i++)
+		ids[i] = (int32_t) ((uint32_t) lm_dataset_id(dataset, of->offset + i) &
+							~(uint32_t) LM_ID_CONTEXT);
+}
+
 bool
 lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
 				int max_tokens, int max_sequences, LmError *error)

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "model/labels.h"
 #include "train/trainer_private.h"
 
 static bool forward(LmTrainer *trainer, const LmPass *pass, LmError *error);
@@ -106,6 +107,20 @@ lm_trainer_logits(float *out, LmTrainer *trainer, const LmBatch *batch, LmError 
 	if (!forward(trainer, &pass, error))
 		return false;
 	lm_network_logits(&trainer->network, out, trainer->network.activations.norm, batch->n_tokens);
+	return is_done(trainer, error);
+}
+
+bool
+lm_trainer_label_logits(float *logits, size_t n, LmTrainer *trainer, const LmBatch *batch,
+						LmError *error)
+{
+	LmPass pass = {.batch = batch, .options = &trainer->options};
+
+	if (trainer->table->config.labels == 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
+	if (!forward(trainer, &pass, error))
+		return false;
+	lm_labels_logits(logits, n, &trainer->network, &pass);
 	return is_done(trainer, error);
 }
 

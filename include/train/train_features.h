@@ -1,0 +1,50 @@
+/*
+ * include/train/train_features.h
+ *
+ * The linear part of a classifier (engine/feature_fit.h) in a job: it is fitted before the steps,
+ * weighed against the network after them, and published with it. A job that continues from a
+ * checkpoint fits it again, to the same bits.
+ */
+#ifndef GPT_TRAIN_FEATURES_H
+#define GPT_TRAIN_FEATURES_H
+
+#include "corpus/corpus.h"
+#include "engine/feature_fit.h"
+#include "store/catalog.h"
+#include "store/job.h"
+#include "store/progress.h"
+#include "train/train_base.h"
+#include "train/train_loop.h"
+#include "train/train_plan.h"
+
+typedef struct GptTrainFeatures
+{
+	LmFeatureFit *fit;
+	LmBlend blend; /* afterwards */
+} GptTrainFeatures;
+
+/*
+ * NULL where rows have no labels. The linear part of the base's version, if it has one, is learnt
+ * further; base may be NULL for a fine-tune that continues from a checkpoint. Lives in the current
+ * memory context. Outside of transactions.
+ */
+extern GptTrainFeatures *gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan,
+												const GptCorpus *corpus, const GptTrainBase *base,
+												GptProgress *progress);
+
+/*
+ * Weighs network and linear part on the validation rows, scales the network's head in the trainer,
+ * which gets the weights to publish (result->best becomes NULL), and sets the validation loss to
+ * that of the whole. NULL features do nothing.
+ */
+extern void gpt_train_features_blend(GptTrainFeatures *features, GptTrainResult *result,
+									 const GptTrainPlan *plan, const GptCorpus *corpus);
+
+/*
+ * Gives a publication, which has the trainer's weights, the linear part: a table and a block of its
+ * own, palloc'd.
+ */
+extern void gpt_train_features_publish(GptPublication *publication,
+									   const GptTrainFeatures *features);
+
+#endif /* GPT_TRAIN_FEATURES_H */

@@ -1,0 +1,365 @@
+/*
+ * src/engine/train/feature_fit.c
+ *
+ * The linear part of a classifier: chooses the cost of an error, learns all training rows, and adds
+ * the log-odds of naive Bayes where they help (after Wang and Manning 2012, "Baselines and bigrams:
+ * simple, good sentiment and topic classification"): both are weights of the same features, so
+ * their sum is one table.
+ */
+#include <math.h>
+
+#include "text/array.h"
+#include "train/blend.h"
+
+#define LEAST_ROWS 40 /* below, nothing is chosen */
+/* Labels times entries of rows, each of which costs about as much as some entries more. */
+#define ROW_ENTRIES 16
+#define MOST_CHOICE_WORK 1e8 /* the first rows, as many as that, choose the cost */
+#define MOST_WORK 4e9 /* rows beyond are left out */
+#define LEAST_ENTRIES ((size_t) 1 << 18)
+#define HELD_LOGITS ((size_t) 1 << 23) /* of rows that choose */
+#define DEFAULT_COST 1.0
+#define DEFAULT_SCALE 3.0 /* of margins as logits */
+#define EXPECTED_ROWS 10
+#define NETWORK_SHARE 0.5 /* is expected */
+
+static const double costs[] = {0.3, 1, 3};
+
+struct LmFeatureFit
+{
+	LmEngine *engine;
+	LmHost host;
+	LmFeatureFitOptions options;
+	LmFeatureRows rows;
+	LmRowLabels train, validation;
+	size_t n_validation;
+	float *weights; /* [n_features, labels], with margins of about 1 */
+	double cost;
+	double bayes; /* factor of the log-odds */
+	double scale; /* of the weights as logits by themselves */
+};
+
+/* Scratch of the choice. */
+typedef struct Choice
+{
+	size_t *held; /* [n] training rows */
+	size_t n;
+	float *margins; /* [n, labels] */
+	float *odds;
+	float *weights; /* [n_features, labels] */
+	float *bayes;
+} Choice;
+
+static size_t
+count_of(const LmFeatureFit *fit)
+{
+	return fit->rows.n_features * (size_t) fit->options.labels;
+}
+
+/* ---- Weights ------------------------------------------------------------ */
+
+/* The base's weights by margins, in the places of its features and labels; else zeros. */
+static void
+set_base(float *weights, const LmFeatureFit *fit)
+{
+	const LmFeatureTable *base = &fit->options.base;
+	LmFeatureTable own = {.keys = fit->rows.keys, .n = (int) fit->rows.n_features};
+	size_t n = (size_t) fit->options.labels, n_base = (size_t) base->labels;
+
+	memset(weights, 0, count_of(fit) * sizeof *weights);
+	/* A base whose linear part has no share says nothing. */
+	for (size_t row = 0; row < (size_t) base->n && base->keys[2] > 0; row++)
+	{
+		size_t to = row == 0 ? 0 : lm_feature_find(&own, lm_feature_key_at(base, row));
+
+		for (size_t k = 0; k < n_base && (row == 0 || to > 0); k++)
+			weights[to * n + (size_t) fit->options.base_labels[k]] =
+				base->weights[row * n_base + k] / base->keys[2];
+	}
+}
+
+/*
+ * Log-odds of naive Bayes with add-one smoothing: of a feature among the features of the label's
+ * rows, and of all others.
+ */
+static bool
+set_bayes(float *weights, const LmFeatureFit *fit, const LmDualOptions *options, LmError *error)
+{
+	const LmFeatureRows *rows = &fit->rows;
+	size_t n = (size_t) fit->options.labels;
+	double *totals = lm_array_allocate(&fit->host, rows->n_features + n, sizeof *totals, error);
+	double *with = totals ? totals + rows->n_features : NULL, all = 0;
+
+	if (!totals)
+		return false;
+	memset(weights, 0, count_of(fit) * sizeof *weights);
+	for (size_t row = 0; row < rows->n_train; row++)
+		for (size_t label = 0; lm_dual_learns(options, row) && label < n; label++)
+		{
+			bool has = lm_row_has(&fit->train, row, (uint32_t) label);
+
+			for (size_t i = lm_row_begin(rows, row); has && i < rows->ends[row]; i++)
+			{
+				weights[rows->features[i] * n + label]++;
+				with[label]++;
+			}
+		}
+	for (size_t row = 0; row < rows->n_train; row++)
+		for (size_t i = lm_row_begin(rows, row);
+			 lm_dual_learns(options, row) && i < rows->ends[row]; i++)
+		{
+			totals[rows->features[i]]++;
+			all++;
+		}
+	for (size_t i = 1; i < rows->n_features; i++)
+		for (size_t label = 0; label < n; label++)
+		{
+			double in = weights[i * n + label], out = totals[i] - in,
+				   smooth = (double) rows->n_features;
+
+			weights[i * n + label] = totals[i] == 0
+										 ? 0
+										 : (float) (log((in + 1) / (with[label] + smooth)) -
+													log((out + 1) / (all - with[label] + smooth)));
+		}
+	lm_free(&fit->host, totals);
+	return true;
+}
+
+/* logits [n, labels] of rows, numbered by list or from first on. */
+static void
+set_logits(float *logits, const LmFeatureFit *fit, const float *weights, const size_t *list,
+		   size_t first, size_t n)
+{
+	const LmFeatureRows *rows = &fit->rows;
+	size_t labels = (size_t) fit->options.labels;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t row = list ? list[i] : first + i;
+		float *y = logits + i * labels;
+
+		memcpy(y, weights, labels * sizeof *y);
+		for (size_t at = lm_row_begin(rows, row); at < rows->ends[row]; at++)
+		{
+			const float *w = weights + (size_t) rows->features[at] * labels;
+			float value = rows->values[at];
+
+			for (size_t k = 0; k < labels; k++)
+				y[k] += value * w[k];
+		}
+	}
+}
+
+/* ---- The choice --------------------------------------------------------- */
+
+static bool
+create_choice(Choice *choice, const LmFeatureFit *fit, const LmDualOptions *options, LmError *error)
+{
+	size_t most = HELD_LOGITS / (size_t) fit->options.labels + 1;
+
+	choice->held = lm_array_allocate(&fit->host, fit->rows.n_train / LM_DUAL_FOLDS + 1,
+									 sizeof *choice->held, error);
+	if (!choice->held)
+		return false;
+	for (size_t row = 0; row < fit->rows.n_train && choice->n < most; row++)
+		if (row < options->n_rows && !lm_dual_learns(options, row))
+			choice->held[choice->n++] = row;
+	choice->margins = lm_array_allocate(&fit->host, choice->n * (size_t) fit->options.labels + 1,
+										sizeof(float), error);
+	choice->odds = lm_array_allocate(&fit->host, choice->n * (size_t) fit->options.labels + 1,
+									 sizeof(float), error);
+	choice->weights = lm_array_allocate(&fit->host, count_of(fit), sizeof(float), error);
+	choice->bayes = lm_array_allocate(&fit->host, count_of(fit), sizeof(float), error);
+	return choice->margins && choice->odds && choice->weights && choice->bayes;
+}
+
+/* Learns four fifths of the rows at each cost, and keeps the best for the others. */
+static bool
+compare_costs(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmError *error)
+{
+	bool has_bayes = fit->options.base.n == 0;
+	LmBlendRows blend = {.logits = {choice->margins, has_bayes ? choice->odds : NULL},
+						 .n = choice->n,
+						 .rows = choice->held,
+						 .labels = &fit->train};
+	double least = INFINITY;
+
+	if (has_bayes)
+	{
+		if (!set_bayes(choice->bayes, fit, options, error))
+			return false;
+		set_logits(choice->odds, fit, choice->bayes, choice->held, 0, choice->n);
+	}
+	for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
+	{
+		double factors[LM_BLEND_MEMBERS] = {DEFAULT_SCALE, has_bayes ? 0.1 : 0}, loss, accuracy;
+
+		options->cost = costs[i];
+		set_base(choice->weights, fit);
+		if (!lm_dual_fit(choice->weights, fit->engine, &fit->rows, &fit->train, options, error))
+			return false;
+		set_logits(choice->margins, fit, choice->weights, choice->held, 0, choice->n);
+		if (!lm_blend_fit(factors, &loss, &accuracy, &blend, EXPECTED_ROWS, &fit->host, error))
+			return false;
+		if (!(loss < least) || factors[0] <= 0)
+			continue;
+		least = loss;
+		fit->cost = costs[i];
+		fit->scale = factors[0];
+		fit->bayes = factors[1] / factors[0];
+	}
+	return true;
+}
+
+/* What a pass over the first n rows costs. */
+static double
+work_of(const LmFeatureFit *fit, size_t n)
+{
+	return (double) (fit->rows.ends[n - 1] + n * ROW_ENTRIES) * fit->options.labels;
+}
+
+static bool
+choose(LmFeatureFit *fit, LmError *error)
+{
+	LmDualOptions options = {.fold = LM_DUAL_FOLDS - 1, .seed = fit->options.seed};
+	Choice choice = {0};
+	bool good = true;
+
+	while (options.n_rows < fit->rows.n_train &&
+		   work_of(fit, options.n_rows + 1) <= MOST_CHOICE_WORK)
+		options.n_rows++;
+	if (options.n_rows >= LEAST_ROWS)
+	{
+		good = create_choice(&choice, fit, &options, error) &&
+			   compare_costs(fit, &choice, &options, error);
+		lm_free(&fit->host, choice.held);
+		lm_free(&fit->host, choice.margins);
+		lm_free(&fit->host, choice.odds);
+		lm_free(&fit->host, choice.weights);
+		lm_free(&fit->host, choice.bayes);
+	}
+	return good;
+}
+
+/* Learns all training rows. */
+static bool
+learn(LmFeatureFit *fit, LmError *error)
+{
+	LmDualOptions options = {
+		.cost = fit->cost, .fold = -1, .n_rows = fit->rows.n_train, .seed = fit->options.seed};
+	size_t n = count_of(fit);
+	float *bayes;
+
+	fit->weights = lm_array_allocate(&fit->host, n, sizeof(float), error);
+	if (!fit->weights)
+		return false;
+	set_base(fit->weights, fit);
+	if (!lm_dual_fit(fit->weights, fit->engine, &fit->rows, &fit->train, &options, error))
+		return false;
+	if (fit->bayes <= 0)
+		return true;
+	bayes = lm_array_allocate(&fit->host, n, sizeof(float), error);
+	if (!bayes || !set_bayes(bayes, fit, &options, error))
+	{
+		lm_free(&fit->host, bayes);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		fit->weights[i] += (float) fit->bayes * bayes[i];
+	lm_free(&fit->host, bayes);
+	return true;
+}
+
+/* ---- Public ------------------------------------------------------------- */
+
+LmFeatureFit *
+lm_feature_fit_create(LmEngine *engine, const LmDataset *dataset, const LmTokenizer *tokenizer,
+					  const LmFeatureFitOptions *options, LmError *error)
+{
+	const LmHost *host = lm_engine_host(engine);
+	const LmLabelSets *sets = options->multi_label ? &dataset->sets : NULL;
+	LmFeatureFit *fit = lm_array_allocate(host, 1, sizeof *fit, error);
+	size_t most;
+
+	if (!fit)
+		return NULL;
+	*fit = (LmFeatureFit){.engine = engine,
+						  .host = *host,
+						  .options = *options,
+						  .cost = DEFAULT_COST,
+						  .scale = DEFAULT_SCALE};
+	most = (size_t) (MOST_WORK / options->labels);
+	most = most > LEAST_ENTRIES ? most : LEAST_ENTRIES;
+	if (fit->options.most_entries > most)
+		fit->options.most_entries = most;
+	fit->rows.host = *host;
+	fit->train = (LmRowLabels){options->labels, dataset->windows, sets};
+	fit->validation = fit->train;
+	fit->validation.windows += dataset->header->n_train_windows;
+	if (!lm_feature_rows_read(&fit->rows, host, dataset, tokenizer, &fit->options, error) ||
+		!choose(fit, error) || !learn(fit, error))
+	{
+		lm_feature_fit_free(fit);
+		return NULL;
+	}
+	fit->n_validation = fit->rows.n_rows - fit->rows.n_train;
+	most = HELD_LOGITS / (size_t) options->labels + 1;
+	fit->n_validation = fit->n_validation < most ? fit->n_validation : most;
+	return fit;
+}
+
+void
+lm_feature_fit_free(LmFeatureFit *fit)
+{
+	LmHost host;
+
+	if (!fit)
+		return;
+	host = fit->host;
+	lm_feature_rows_free(&fit->rows);
+	lm_free(&host, fit->weights);
+	lm_free(&host, fit);
+}
+
+int
+lm_feature_fit_count(const LmFeatureFit *fit)
+{
+	return (int) fit->rows.n_features;
+}
+
+size_t
+lm_feature_fit_validation(const LmFeatureFit *fit)
+{
+	return fit->n_validation;
+}
+
+bool
+lm_feature_fit_blend(LmBlend *blend, LmFeatureFit *fit, const float *logits, LmError *error)
+{
+	size_t n = fit->n_validation;
+	float *own =
+		lm_array_allocate(&fit->host, n * (size_t) fit->options.labels + 1, sizeof *own, error);
+	LmBlendRows rows = {.logits = {logits, own}, .n = n, .labels = &fit->validation};
+	double factors[LM_BLEND_MEMBERS] = {NETWORK_SHARE, (1 - NETWORK_SHARE) * fit->scale};
+	bool good;
+
+	if (!own)
+		return false;
+	set_logits(own, fit, fit->weights, NULL, fit->rows.n_train, n);
+	good = lm_blend_fit(factors, &blend->loss, &blend->accuracy, &rows, EXPECTED_ROWS, &fit->host,
+						error);
+	blend->share = factors[0];
+	blend->scale = factors[1];
+	lm_free(&fit->host, own);
+	return good;
+}
+
+void
+lm_feature_fit_write(float *keys, float *weights, const LmFeatureFit *fit, double scale)
+{
+	memcpy(keys, fit->rows.keys, fit->rows.n_features * LM_FEATURE_KEY_COLUMNS * sizeof *keys);
+	keys[2] = (float) scale;
+	for (size_t i = 0; i < count_of(fit); i++)
+		weights[i] = (float) (fit->weights[i] * scale);
+}

@@ -1,0 +1,318 @@
+/*
+ * src/engine/train/feature_rows.c
+ *
+ * Reads windows as sparse rows: decodes their tokens, counts features, numbers them by their keys,
+ * and turns counts into values.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "text/array.h"
+#include "train/feature_rows.h"
+
+#define MOST_DISTINCT ((size_t) 1 << 22) /* features, while reading */
+#define FREQUENCIES 64 /* that are told apart when there are too many features */
+#define OF_BASE UINT32_MAX
+
+/* A feature while the windows are read. */
+typedef struct Seen
+{
+	uint64_t key;
+	uint32_t documents; /* training windows that have it, or OF_BASE */
+	float idf;
+	uint32_t number; /* among all seen, then in the table; 0: left out */
+} Seen;
+
+typedef struct Reading
+{
+	LmFeatureRows *rows;
+	const LmDataset *dataset;
+	const LmTokenizer *tokenizer;
+	const LmFeatureFitOptions *options;
+	Seen *seen; /* [n_seen] */
+	size_t n_seen, capacity;
+	uint32_t *slots; /* [n_slots] 1 + place in seen */
+	size_t n_slots;
+	LmFeatures features;
+	LmFeatureText text;
+	int32_t *ids;
+	size_t ids_capacity;
+	LmError *error;
+} Reading;
+
+/* ---- Features that were seen -------------------------------------------- */
+
+static uint32_t *
+slot_of(const Reading *reading, uint64_t key)
+{
+	size_t mask = reading->n_slots - 1, at = lm_hash_pair(reading->rows->host.hash_key, key) & mask;
+
+	while (reading->slots[at] != 0 && reading->seen[reading->slots[at] - 1].key != key)
+		at = (at + 1) & mask;
+	return &reading->slots[at];
+}
+
+static bool
+grow_slots(Reading *reading)
+{
+	const LmHost *host = &reading->rows->host;
+	size_t n = reading->n_slots > 0 ? 2 * reading->n_slots : 1024;
+
+	lm_free(host, reading->slots);
+	reading->slots = lm_array_allocate(host, n, sizeof *reading->slots, reading->error);
+	reading->n_slots = n;
+	if (!reading->slots)
+		return false;
+	for (size_t i = 0; i < reading->n_seen; i++)
+		*slot_of(reading, reading->seen[i].key) = (uint32_t) i + 1;
+	return true;
+}
+
+/* *place: 1 + the place of a key in seen, which is added where there is room for it; else 0. */
+static bool
+see(Reading *reading, uint32_t *place, uint64_t key, bool add)
+{
+	uint32_t *slot = slot_of(reading, key);
+
+	*place = *slot;
+	if (*place != 0 || !add || reading->n_seen >= MOST_DISTINCT)
+		return true;
+	if (!lm_array_reserve(&reading->rows->host, &reading->seen, &reading->capacity,
+						  reading->n_seen + 1, sizeof *reading->seen, reading->error))
+		return false;
+	reading->seen[reading->n_seen++] = (Seen){.key = key};
+	*place = *slot = (uint32_t) reading->n_seen;
+	return 2 * reading->n_seen <= reading->n_slots || grow_slots(reading);
+}
+
+static bool
+see_base(Reading *reading)
+{
+	const LmFeatureTable *base = &reading->options->base;
+
+	for (size_t row = 1; row < (size_t) base->n; row++)
+	{
+		uint32_t place;
+
+		if (!see(reading, &place, lm_feature_key_at(base, row), true))
+			return false;
+		if (place == 0)
+			return true;
+		reading->seen[place - 1].documents = OF_BASE;
+		reading->seen[place - 1].idf = base->keys[row * LM_FEATURE_KEY_COLUMNS + 2];
+	}
+	return true;
+}
+
+/* ---- Windows ------------------------------------------------------------ */
+
+/* Appends the features of a window: their places in seen and their counts. */
+static bool
+read_window(Reading *reading, uint64_t window, bool train)
+{
+	LmFeatureRows *rows = reading->rows;
+	const LmHost *host = &rows->host;
+	size_t n = reading->dataset->windows[window].length - 1,
+		   begin = rows->n_rows > 0 ? rows->ends[rows->n_rows - 1] : 0, end = begin;
+
+	if (!lm_array_reserve(host, &reading->ids, &reading->ids_capacity, n, sizeof *reading->ids,
+						  reading->error))
+		return false;
+	lm_dataset_inputs(reading->ids, reading->dataset, window);
+	if (!lm_features_of_ids(&reading->features, &reading->text, host, reading->tokenizer,
+							reading->ids, n, reading->error) ||
+		!lm_array_reserve(host, &rows->features, &rows->features_capacity,
+						  begin + reading->features.n, sizeof *rows->features, reading->error) ||
+		!lm_array_reserve(host, &rows->values, &rows->values_capacity, begin + reading->features.n,
+						  sizeof *rows->values, reading->error) ||
+		!lm_array_reserve(host, &rows->ends, &rows->ends_capacity, rows->n_rows + 1,
+						  sizeof *rows->ends, reading->error))
+		return false;
+	for (size_t i = 0; i < reading->features.n; i++)
+	{
+		uint32_t place;
+
+		if (!see(reading, &place, reading->features.items[i].key, train))
+			return false;
+		if (place == 0)
+			continue;
+		if (train && reading->seen[place - 1].documents != OF_BASE)
+			reading->seen[place - 1].documents++;
+		rows->features[end] = place;
+		rows->values[end++] = (float) reading->features.items[i].count;
+	}
+	rows->ends[rows->n_rows++] = end;
+	return true;
+}
+
+/*
+ * Training windows until their entries are as many as options allow, then a quarter more of
+ * validation windows.
+ */
+static bool
+read_windows(Reading *reading)
+{
+	LmFeatureRows *rows = reading->rows;
+	const LmDatasetHeader *header = reading->dataset->header;
+	size_t most = reading->options->most_entries;
+
+	for (uint64_t i = 0; i < header->n_train_windows; i++)
+	{
+		if (rows->n_rows > 0 && rows->ends[rows->n_rows - 1] >= most)
+			break;
+		if (!read_window(reading, i, true))
+			return false;
+	}
+	rows->n_train = rows->n_rows;
+	most = (rows->n_rows > 0 ? rows->ends[rows->n_rows - 1] : 0) + most / 4;
+	for (uint64_t i = 0; i < header->n_validation_windows; i++)
+	{
+		if (rows->n_rows > 0 && rows->ends[rows->n_rows - 1] >= most)
+			break;
+		if (!read_window(reading, header->n_train_windows + i, false))
+			return false;
+	}
+	return true;
+}
+
+/* ---- The table ---------------------------------------------------------- */
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	uint64_t left = ((const Seen *) a)->key, right = ((const Seen *) b)->key;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The least number of windows that a feature must be in for all such to have room. */
+static uint32_t
+least_documents(const Reading *reading)
+{
+	size_t counts[FREQUENCIES + 1] = {0}, room, n = 0;
+	uint32_t least = FREQUENCIES;
+
+	room = LM_FEATURE_WEIGHTS / (size_t) reading->options->labels;
+	for (size_t i = 0; i < reading->n_seen; i++)
+	{
+		uint32_t documents = reading->seen[i].documents;
+
+		counts[documents < FREQUENCIES ? documents : FREQUENCIES]++;
+	}
+	for (n = counts[FREQUENCIES]; least > 1 && n + counts[least - 1] <= room; least--)
+		n += counts[least - 1];
+	return least;
+}
+
+/* Numbers the features that stay in the order of their keys, and makes the table's keys. */
+static bool
+number_features(Reading *reading)
+{
+	LmFeatureRows *rows = reading->rows;
+	uint32_t least = least_documents(reading);
+	size_t room = LM_FEATURE_WEIGHTS / (size_t) reading->options->labels;
+	Seen *sorted =
+		lm_array_allocate(&rows->host, reading->n_seen + 1, sizeof *sorted, reading->error);
+
+	if (!sorted)
+		return false;
+	for (size_t i = 0; i < reading->n_seen; i++)
+	{
+		sorted[i] = reading->seen[i];
+		sorted[i].number = (uint32_t) i;
+		reading->seen[i].number = 0;
+	}
+	qsort(sorted, reading->n_seen, sizeof *sorted, compare_keys);
+	rows->n_features = 1;
+	rows->keys = lm_array_allocate(&rows->host, reading->n_seen + 1,
+								   LM_FEATURE_KEY_COLUMNS * sizeof(float), reading->error);
+	for (size_t i = 0; rows->keys && i < reading->n_seen; i++)
+	{
+		const Seen *feature = &sorted[i];
+		float *key = rows->keys + rows->n_features * LM_FEATURE_KEY_COLUMNS;
+		double idf = log((1 + (double) rows->n_train) / (1 + (double) feature->documents)) + 1;
+
+		/* Beyond the room, where even the most frequent are too many, the last keys go. */
+		if (feature->documents != OF_BASE &&
+			(feature->documents < least || rows->n_features > room))
+			continue;
+		key[0] = (float) (feature->key >> 24);
+		key[1] = (float) (feature->key & 0xFFFFFF);
+		key[2] = feature->documents == OF_BASE ? feature->idf : (float) idf;
+		reading->seen[feature->number].number = (uint32_t) rows->n_features++;
+	}
+	lm_free(&rows->host, sorted);
+	return rows->keys != NULL;
+}
+
+/* Counts become values, and entries without a feature of the table go. */
+static void
+scale_row(Reading *reading, size_t row, size_t begin, size_t *end)
+{
+	LmFeatureRows *rows = reading->rows;
+	double squares[LM_FEATURE_KINDS] = {0}, scale[LM_FEATURE_KINDS];
+	size_t first = *end;
+
+	for (size_t i = begin; i < rows->ends[row]; i++)
+	{
+		const Seen *seen = &reading->seen[rows->features[i] - 1];
+		LmFeature feature = {.key = seen->key, .count = (uint32_t) rows->values[i]};
+		float value;
+
+		if (seen->number == 0)
+			continue;
+		value = (float) lm_feature_value(
+			&feature, rows->keys[(size_t) seen->number * LM_FEATURE_KEY_COLUMNS + 2]);
+		squares[lm_feature_kind(seen->key)] += (double) value * value;
+		rows->features[*end] = seen->number | (uint32_t) lm_feature_kind(seen->key) << 31;
+		rows->values[(*end)++] = value;
+	}
+	lm_feature_scale(scale, squares);
+	for (size_t i = first; i < *end; i++)
+	{
+		rows->values[i] = (float) (rows->values[i] * scale[rows->features[i] >> 31]);
+		rows->features[i] &= UINT32_MAX >> 1;
+	}
+	rows->ends[row] = *end;
+}
+
+bool
+lm_feature_rows_read(LmFeatureRows *rows, const LmHost *host, const LmDataset *dataset,
+					 const LmTokenizer *tokenizer, const LmFeatureFitOptions *options,
+					 LmError *error)
+{
+	Reading reading = {.rows = rows,
+					   .dataset = dataset,
+					   .tokenizer = tokenizer,
+					   .options = options,
+					   .error = error};
+	size_t end = 0, begin = 0;
+	bool good;
+
+	*rows = (LmFeatureRows){.host = *host};
+	good = grow_slots(&reading) && see_base(&reading) && read_windows(&reading) &&
+		   number_features(&reading);
+	for (size_t row = 0; good && row < rows->n_rows; row++)
+	{
+		size_t next = rows->ends[row];
+
+		scale_row(&reading, row, begin, &end);
+		begin = next;
+	}
+	lm_features_free(&reading.features, host);
+	lm_array_free(host, reading.text.bytes);
+	lm_array_free(host, reading.ids);
+	lm_array_free(host, reading.seen);
+	lm_free(host, reading.slots);
+	return good;
+}
+
+void
+lm_feature_rows_free(LmFeatureRows *rows)
+{
+	lm_array_free(&rows->host, rows->ends);
+	lm_array_free(&rows->host, rows->features);
+	lm_array_free(&rows->host, rows->values);
+	lm_free(&rows->host, rows->keys);
+	*rows = (LmFeatureRows){.host = rows->host};
+}
