@@ -125,9 +125,11 @@ const GptOption gpt_options_table[] = {
 			   "auto is muon in gpt_train and adamw in gpt_finetune"),
 	WORD(BOTH, schedule, "cosine", lm_schedule_name,
 		 "schedule of the learning rate after the warm-up"),
-	NUMBER(BOTH, learning_rate, NULL, 1e-12, 1e12,
-		   "peak learning rate; unless given, min(0.003, 0.4 / channels), a fifth of that for a "
-		   "fine-tune, twice that for an adapter, and at least 0.005 for a new classifier head"),
+	NUMBER(
+		BOTH, learning_rate, NULL, 1e-12, 1e12,
+		"peak learning rate; unless given, min(0.003, 0.4 / channels), a fifth of that for a "
+		"fine-tune, twice that for an adapter, a third of either for dpo, and at least 0.005 for a "
+		"new classifier head"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12,
 		   "final learning rate; a tenth of learning_rate unless given"),
 	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9,

@@ -225,5 +225,8 @@ gpt_preferences_measure(const GptPreferences *preferences,
 	put(context, "reward_margin", preferences->margin / preferences->weight);
 	put(context, "preference_accuracy", preferences->right / preferences->weight);
 	if (preferences->drawn > 0)
-		put(context, "kl", preferences->divergence / preferences->drawn);
+	{
+		put(context, "kl", preferences->divergence / preferences->weight);
+		put(context, "kl_per_token", preferences->divergence / preferences->drawn);
+	}
 }

@@ -64,6 +64,8 @@
 /* of the weights of a model that passes its texts more often. Measured in docs/benchmarks.md */
 #define REPEATED_DECAY 1.0
 #define REPEATED_EPOCHS 5.0
+/* of the learning rate of a fine-tune or an adapter. Measured in docs/benchmarks.md */
+#define DPO_RATE_SHARE (1.0 / 3)
 #define SMALLEST_CONTEXT 64
 /* bytes of the base's probabilities that are kept to measure how far a preference leads from it */
 #define REFERENCE_SIZE (8 * 1024 * 1024)
@@ -413,6 +415,8 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->schedule = options->schedule;
 	training->learning_rate = isnan(options->learning_rate) ? Min(3e-3, 0.4 / plan->config.channels)
 															: options->learning_rate;
+	if (training->objective == LM_OBJECTIVE_DPO && options->head_rate_is_open)
+		training->learning_rate *= DPO_RATE_SHARE;
 	training->min_learning_rate = isnan(options->min_learning_rate)
 									  ? training->learning_rate / 10
 									  : Min(options->min_learning_rate, training->learning_rate);

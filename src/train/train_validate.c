@@ -141,7 +141,7 @@ gpt_training_measures(char *text, size_t size, const GptTraining *training, bool
 	for (int i = 0; names[i] != NULL && validated; i++)
 		append_measure(&json, "validation_", names[i], state->figures.values[i]);
 	if (validated)
-		append_measure(&json, "", "kl", state->figures.divergence);
+		append_measure(&json, "", "kl_per_token", state->figures.divergence);
 	appendStringInfoChar(&json, '}');
 	strlcpy(text, json.len > 2 && json.len < (int) size ? json.data : "", size);
 	pfree(json.data);

@@ -8,7 +8,7 @@ CREATE FUNCTION pair_more(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS
 	SELECT '{"steps": 20, "batch_size": 16, "learning_rate": 0.002, "validation_fraction": 0.2}'::jsonb || more $$;
 CREATE VIEW pair_log AS SELECT job, step, loss, validation_loss, validation_bits_per_byte, (measures ->> 'reward_margin')::float8 AS margin,
 	(measures ->> 'preference_accuracy')::float8 AS accuracy, (measures ->> 'validation_reward_margin')::float8 AS validation_margin,
-	(measures ->> 'validation_preference_accuracy')::float8 AS validation_accuracy, (measures ->> 'kl')::float8 AS kl FROM gpt_train_log;
+	(measures ->> 'validation_preference_accuracy')::float8 AS validation_accuracy, (measures ->> 'kl_per_token')::float8 AS kl FROM gpt_train_log;
 SELECT gpt_train('plain', 'SELECT prompt, CASE i % 2 WHEN 0 THEN good ELSE bad END AS completion FROM pair_answer', pair_base()) AS job \gset
 SELECT gpt_wait(:job, '60 s');
 

@@ -44,7 +44,7 @@ sub losses
 {
 	my ($job) = @_;
 
-	return $node->safe_psql('postgres', "SELECT string_agg(step || ':' || validation_loss || (measures ->> 'kl'), ' ' ORDER BY step)
+	return $node->safe_psql('postgres', "SELECT string_agg(step || ':' || validation_loss || (measures ->> 'kl_per_token'), ' ' ORDER BY step)
 		FROM gpt_train_log WHERE job = $job AND validation_loss IS NOT NULL");
 }
 
