@@ -31,6 +31,9 @@ extern void gpt_report_corpus(GptJsonWriter *json, const GptCorpus *corpus);
 extern void gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds,
 							   const GptTrainResult *result);
 
+/* The member "measures": those of the validation rows that the task has beside the loss, if any. */
+extern void gpt_report_measures(GptJsonWriter *json, const GptTrainResult *result);
+
 /*
  * src/train/train_warnings.c: the member "warnings", an array of sentences. plan: NULL before it is
  * made.

@@ -211,6 +211,12 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 						errdetail("The token file is lost, and the classifier's labels could have "
 								  "other meanings now."),
 						errhint("Submit a new job.")));
+	if (from->plan.reference_windows > 0 || from->plan.reference_rows > 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("rows of query have changed since the training began"),
+						errdetail("The token file is lost, and what the base says of the old rows "
+								  "does not hold for the new ones."),
+						errhint("Submit a new job.")));
 	record_start(job, from->has_weights ? from->state.step : 0, true);
 	return corpus;
 }
@@ -383,6 +389,7 @@ publish_version(void *argument)
 	gpt_report_choices(&report, ending->plan,
 					   (double) (GetCurrentTimestamp() - ending->started_at) / USECS_PER_SEC,
 					   result);
+	gpt_report_measures(&report, result);
 	if (ending->gate->current > 0)
 		gpt_gate_report(&report, ending->gate, ending->options);
 	gpt_job_add_report(job->number, gpt_json_finish(&report));

@@ -189,12 +189,15 @@ gpt_training_diverge_add(GptTraining *training)
 	GptDivergence *divergence = &training->divergence;
 	int vocabulary = training->plan->config.vocabulary;
 	bool is_base = training->state.step == 0;
-	float *kept = log_probs_of(training, divergence->n_done);
+	float *kept;
 	LmError error;
 
 	if (divergence->rows == NULL)
 		return;
+	kept = log_probs_of(training, divergence->n_done);
 	choose_rows(training);
+	if (divergence->n_rows == 0)
+		return;
 	divergence->log_probs =
 		is_base
 			? kept
@@ -215,10 +218,11 @@ gpt_training_diverge_end(GptTraining *training)
 {
 	GptDivergence *divergence = &training->divergence;
 
-	if (divergence->rows == NULL || divergence->n_done == 0)
+	if (divergence->rows == NULL)
 		return get_float8_nan();
 	pfree(divergence->rows);
-	return divergence->sum / divergence->n_done;
+	divergence->rows = NULL;
+	return divergence->n_done > 0 ? divergence->sum / divergence->n_done : get_float8_nan();
 }
 
 static float *

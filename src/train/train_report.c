@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "core/json_writer.h"
 #include "core/lora_targets.h"
 #include "core/machine.h"
@@ -120,6 +122,19 @@ report_tokenizer(GptJsonWriter *json, const GptCorpus *corpus)
 						 3);
 	if (corpus->why_tokenizer != NULL)
 		gpt_json_put_text(json, "why", corpus->why_tokenizer);
+	gpt_json_end(json);
+}
+
+void
+gpt_report_measures(GptJsonWriter *json, const GptTrainResult *result)
+{
+	if (result->figure_names[0] == NULL || isnan(result->figures.values[0]))
+		return;
+	gpt_json_begin(json, "measures");
+	for (int i = 0; result->figure_names[i] != NULL; i++)
+		gpt_json_put_number(json, result->figure_names[i], result->figures.values[i]);
+	if (!isnan(result->figures.divergence))
+		gpt_json_put_number(json, "kl_per_token", result->figures.divergence);
 	gpt_json_end(json);
 }
 

@@ -17,6 +17,7 @@ SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, bad AS rejected FRO
 SELECT gpt_wait(:job, '60 s');
 SELECT state, regexp_replace(note, '[0-9.]+(e-?[0-9]+)?', 'N', 'g') AS note FROM gpt_jobs WHERE job = :job;
 SELECT task FROM gpt_versions WHERE model = 'dpo';
+SELECT jsonb_object_keys(report -> 'measures') AS measures FROM gpt_jobs WHERE job = :job;
 SELECT abs(validation_loss - ln(2)) < 1e-4 AS chance, abs(validation_margin) < 1e-4 AS no_margin, margin, kl FROM pair_log WHERE job = :job AND step = 0;
 SELECT loss < 0.5 AS less, validation_loss < 0.5 AS validated, validation_bits_per_byte AS bits, margin > 0.5 AS margin, accuracy > 0.9 AS accuracy,
 	validation_margin > 0.5 AS validation_margin, validation_accuracy > 0.9 AS validation_accuracy, kl > 0.001 AS away FROM pair_log WHERE job = :job AND step = 20;

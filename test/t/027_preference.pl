@@ -77,6 +77,16 @@ wait_until_up($node);
 is(ended($job), 'succeeded', 'a job whose worker was killed succeeds');
 is(weights('killed', 1), $reference, 'with the same weights');
 
+# what the base says of other rows is not known
+$job = prefer('changed');
+wait_for_step($node, $job, 30);
+$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+is(ended($job), 'cancelled', 'a job is cancelled');
+unlink glob($node->data_dir . '/gpt/*.tokens');
+$node->safe_psql('postgres', "DELETE FROM answer WHERE prompt = 'question 7'; SELECT gpt_resume($job)");
+is(ended($job), 'failed', 'without its token file it cannot go on');
+like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"), qr/^rows of query have changed since the training began/, 'if rows have changed');
+
 # the gate: killed while it compares
 sub gate
 {
