@@ -71,9 +71,10 @@ const GptOption gpt_options_table[] = {
 	WORD(TRAIN, preset, "auto", gpt_preset_name,
 		 "size of the model: 1, 3, 11, 30 or 124 million parameters; auto takes the largest that "
 		 "suits the time and the data"),
-	LATE_NUMBER(BOTH, minutes, "10", 0.01, 525600,
-				"time of the job, from its start to its published version; when given, minutes or "
-				"patience ends the training"),
+	LATE_NUMBER(
+		BOTH, minutes, "10", 0.01, 525600,
+		"time of the job, from its start to its published version; when given, minutes or "
+		"patience ends the training; unless given, 10, or 0.4 for a new classifier of texts"),
 	INTEGER(BOTH, steps, NULL, 1, 1e9, "optimizer updates, instead of minutes"),
 	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
 		   "largest number of passes over the training documents; without minutes and steps, the "

@@ -30,6 +30,11 @@
 #include "train/train_plan.h"
 
 #define DEFAULT_MINUTES 10.0
+/*
+ * of a new classifier of single texts, whose linear part learns in seconds what little a network
+ * without any other text could add in minutes. Measured in docs/benchmarks.md
+ */
+#define LABELLED_MINUTES 0.4
 #define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
 /*
  * ... of prompts with completions: there are few, and the model must learn more of each. Measured
@@ -77,8 +82,9 @@ static void plan_reference(GptTrainPlan *plan, const GptTrainOptions *options,
 						   const GptCorpus *corpus, int vocabulary);
 static GptSwitch ngrams_of(const GptTrainOptions *options, const GptCorpus *corpus);
 static bool time_decides(const GptTrainOptions *options);
-static double seconds_of_job(const GptTrainOptions *options);
-static double seconds_for_training(const GptTrainOptions *options, TimestampTz started_at);
+static double seconds_of_job(const GptTrainOptions *options, const GptCorpus *corpus);
+static double seconds_for_training(const GptTrainOptions *options, const GptCorpus *corpus,
+								   TimestampTz started_at);
 static void make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
 					  const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress);
 static double measure_speed(const GptTrainPlan *plan, const GptPlanTiming *timing,
@@ -213,7 +219,7 @@ gpt_plan_estimate(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptio
 			gpt_train_time_step(plan, corpus, PROBE_STEPS, timing->most_seconds, progress);
 	timing->seconds = (double) plan->training.steps * timing->step_seconds / TRAINING_SHARE;
 	if (plan->total_time > 0 && (plan->most_steps == 0 || plan->training.steps < plan->most_steps))
-		timing->seconds = seconds_of_job(options);
+		timing->seconds = seconds_of_job(options, corpus);
 }
 
 static void
@@ -248,7 +254,7 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
 	if (time_decides(options))
 		operations = measure_speed(plan, timing, options, corpus, progress) *
-					 seconds_for_training(options, started_at);
+					 seconds_for_training(options, corpus, started_at);
 	if (gpt_plan_shape_is_open(options))
 		preset = choose_preset(plan, options, corpus, operations);
 	gpt_plan_shape(plan, options, preset, vocabulary, context);
@@ -261,7 +267,7 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	plan_around_steps(plan, options, corpus);
 	if (time_decides(options))
 	{
-		plan->total_time = (int64) (seconds_of_job(options) * USECS_PER_SEC);
+		plan->total_time = (int64) (seconds_of_job(options, corpus) * USECS_PER_SEC);
 		plan->used_time = GetCurrentTimestamp() - started_at;
 	}
 	else
@@ -310,15 +316,22 @@ time_decides(const GptTrainOptions *options)
 }
 
 static double
-seconds_of_job(const GptTrainOptions *options)
+seconds_of_job(const GptTrainOptions *options, const GptCorpus *corpus)
 {
-	return 60 * (isnan(options->minutes) ? DEFAULT_MINUTES : options->minutes);
+	const LmDatasetHeader *header = corpus->dataset.header;
+	bool labelled =
+		!options->is_finetune && header->n_labels > 0 && header->numbers == 0 && header->pairs == 0;
+
+	if (!isnan(options->minutes))
+		return 60 * options->minutes;
+	return 60 * (labelled ? LABELLED_MINUTES : DEFAULT_MINUTES);
 }
 
 static double
-seconds_for_training(const GptTrainOptions *options, TimestampTz started_at)
+seconds_for_training(const GptTrainOptions *options, const GptCorpus *corpus,
+					 TimestampTz started_at)
 {
-	double all = seconds_of_job(options);
+	double all = seconds_of_job(options, corpus);
 	double spent = (double) (GetCurrentTimestamp() - started_at) / USECS_PER_SEC;
 
 	return Max(all - spent, SMALLEST_TIME_SHARE * all) * TRAINING_SHARE;
@@ -339,9 +352,9 @@ measure_speed(const GptTrainPlan *plan, const GptPlanTiming *timing, const GptTr
 	gpt_plan_batch(&probe, options);
 	choose_rates(&probe, options);
 	probe.training.steps = PROBE_STEPS;
-	seconds = gpt_train_time_step(&probe, corpus, PROBE_STEPS,
-								  Min(PROBE_SHARE * seconds_of_job(options), timing->most_seconds),
-								  progress);
+	seconds = gpt_train_time_step(
+		&probe, corpus, PROBE_STEPS,
+		Min(PROBE_SHARE * seconds_of_job(options, corpus), timing->most_seconds), progress);
 	return gpt_plan_work(&probe.config) * gpt_train_step_tokens(&probe, corpus) / seconds;
 }
 
@@ -455,7 +468,7 @@ choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *o
 
 	plan->training.steps = most;
 	plan->most_steps = isinf(most_epochs(options, corpus)) ? 0 : most;
-	seconds = seconds_for_training(options, started_at);
+	seconds = seconds_for_training(options, corpus, started_at);
 	timing->step_seconds = gpt_train_time_step(
 		plan, corpus, TIMED_STEPS, Min(TIMED_SHARE * seconds, timing->most_seconds), progress);
 	return Max(1, Min(most, (int64) (seconds / timing->step_seconds)));
