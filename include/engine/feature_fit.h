@@ -10,6 +10,9 @@
  * A base's weights are where a further training begins: the squared distance from them is what a
  * small loss is weighed against, so what new rows do not speak of stays.
  *
+ * A regression model has ridge regression instead (train/ridge.h), whose cost its squared error
+ * chooses.
+ *
  * Logits of the classifier are a z + b l, of the network's logits z and the linear part's l. The
  * validation rows choose a and b (train/blend.h): that is a temperature (Guo et al. 2017, "On
  * calibration of modern neural networks") and the part of each.
@@ -25,6 +28,7 @@ typedef struct LmFeatureFitOptions
 {
 	int labels;
 	bool multi_label;
+	bool number; /* of a regression model: labels is 1 */
 	size_t most_entries; /* features of all rows together: 8 bytes each */
 	uint64_t seed;
 	/* the base's; n 0: none. Its label i is label base_labels[i] of the options. */

@@ -68,6 +68,16 @@ typedef struct LmFeatureText
 	size_t capacity;
 } LmFeatureText;
 
+/* The same of two texts, of which the first has n_first of n tokens (lm_features_match). */
+typedef struct LmFeaturePair
+{
+	LmFeatures first;
+	LmFeatures second;
+} LmFeaturePair;
+
+bool lm_features_of_pair(LmFeatures *features, LmFeaturePair *pair, LmFeatureText *text,
+						 const LmHost *host, const LmTokenizer *tokenizer, const int32_t *ids,
+						 size_t n_first, size_t n, LmError *error);
 bool lm_features_of_ids(LmFeatures *features, LmFeatureText *text, const LmHost *host,
 						const LmTokenizer *tokenizer, const int32_t *ids, size_t n, LmError *error);
 

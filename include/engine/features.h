@@ -79,10 +79,9 @@ bool lm_features_count(LmFeatures *features, const LmHost *host, uint64_t hash, 
 bool lm_features_have(const LmFeatures *features, const LmHost *host, uint64_t key);
 
 /*
- * src/engine/text/matches.c: the features of a pair of texts, from those of both (each added as
- * part 0): which of all different ones both have, and which only one has, whichever it is; which
- * the first has, and the second; and how many they share, a feature for each twentieth part. Of a
- * word that is in both, "both have it" weighs like any word. LM_ERR_MEMORY.
+ * src/engine/text/matches.c: the features of a pair of texts, from those of both, each added as
+ * part 0: which both have; which only one has, whichever it is, and of words also which one; and
+ * how many they share, a feature for each twentieth part. LM_ERR_MEMORY.
  */
 bool lm_features_match(LmFeatures *features, const LmFeatures *first, const LmFeatures *second,
 					   const LmHost *host, LmError *error);

@@ -32,12 +32,13 @@ gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan, const GptCor
 {
 	LmFeatureFitOptions options = {.labels = plan->config.labels,
 								   .multi_label = plan->config.multi_label,
+								   .number = plan->config.number,
 								   .seed = plan->training.seed};
 	size_t entries = (size_t) gpt_settings_max_memory() / MEMORY_SHARE / 8;
 	GptTrainFeatures *features;
 	LmError error;
 
-	if (plan->config.labels == 0 || plan->config.number)
+	if (plan->config.labels == 0)
 		return NULL;
 	features = palloc0(sizeof(GptTrainFeatures));
 	options.most_entries = Min(Max(entries, LEAST_ENTRIES), MOST_ENTRIES);

@@ -150,3 +150,14 @@ lm_features_of_ids(LmFeatures *features, LmFeatureText *text, const LmHost *host
 	}
 	return true;
 }
+
+bool
+lm_features_of_pair(LmFeatures *features, LmFeaturePair *pair, LmFeatureText *text,
+					const LmHost *host, const LmTokenizer *tokenizer, const int32_t *ids,
+					size_t n_first, size_t n, LmError *error)
+{
+	return lm_features_of_ids(&pair->first, text, host, tokenizer, ids, n_first, error) &&
+		   lm_features_of_ids(&pair->second, text, host, tokenizer, ids + n_first, n - n_first,
+							  error) &&
+		   lm_features_match(features, &pair->first, &pair->second, host, error);
+}

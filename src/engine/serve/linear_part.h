@@ -13,6 +13,7 @@
 typedef struct LmLinearPart
 {
 	LmFeatures features;
+	LmFeaturePair pair;
 	LmFeatureText text;
 	double *logits; /* [labels] */
 } LmLinearPart;
@@ -21,8 +22,9 @@ typedef struct LmLinearPart
 LmLinearPart *lm_linear_part_create(const LmSession *session, LmError *error);
 void lm_linear_part_free(LmLinearPart *part, const LmHost *host);
 
-/* Sets logits for a text of n ids. LM_ERR_MEMORY, LM_ERR_STOPPED, LM_ERR_LIMIT. */
-bool lm_linear_part_read(LmLinearPart *part, const LmSession *session, const int32_t *ids, size_t n,
-						 LmError *error);
+/* Sets logits for a text of n ids, or for two texts, of which the first has n_first of them.
+ * LM_ERR_MEMORY, LM_ERR_STOPPED, LM_ERR_LIMIT. */
+bool lm_linear_part_read(LmLinearPart *part, const LmSession *session, const int32_t *ids,
+						 size_t n_first, size_t n, LmError *error);
 
 #endif /* LM_LINEAR_PART_H */

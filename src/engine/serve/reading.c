@@ -294,7 +294,8 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 	if (config->pair)
 		lm_pair_overlaps(bag + n_bag, reading->ids, reading->n_first, n);
 	request->n_tokens = (int64_t) n - (session->front >= 0 ? 1 : 0);
-	if (session->linear && !lm_linear_part_read(session->linear, session, reading->ids, n, error))
+	if (session->linear &&
+		!lm_linear_part_read(session->linear, session, reading->ids, reading->n_first, n, error))
 		return false;
 	return probabilities_of(request->vector, session, reading->sums, error);
 }

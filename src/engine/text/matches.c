@@ -6,15 +6,13 @@
 #include "engine/features.h"
 
 #define PARTS 20 /* of the share of common features that are told apart */
-/* A feature that says how much is common counts like a word that occurs so often. */
-#define WEIGHT 8
 
 /* What a feature of a pair says; part of its hash, and therefore of models. */
 typedef enum Match
 {
 	MATCH_BOTH = 1,
 	MATCH_ONE,
-	MATCH_FIRST,
+	MATCH_FIRST, /* only the first has a word; and the next one only the second */
 	MATCH_SECOND,
 	MATCH_OF_ALL, /* shared, of all different ones */
 	MATCH_OF_FEWER, /* shared, of those of the text with fewer */
@@ -43,8 +41,33 @@ count_share(LmFeatures *features, const LmHost *host, LmFeatureKind kind, Match 
 	size_t reached = whole > 0 ? part * PARTS / whole : 0;
 
 	for (size_t i = 1; i <= reached; i++)
-		if (!lm_features_count(features, host, hash_of(match, i), kind, WEIGHT, error))
+		if (!lm_features_count(features, host, hash_of(match, i), kind, 1, error))
 			return false;
+	return true;
+}
+
+/* Counts the features of one text beside those of the other; returns in counts what both have. */
+static bool
+count_side(LmFeatures *features, Counts *counts, const LmFeatures *side, const LmFeatures *other,
+		   Match only, const LmHost *host, LmError *error)
+{
+	for (size_t i = 0; i < side->n; i++)
+	{
+		uint64_t key = side->items[i].key;
+		LmFeatureKind kind = lm_feature_kind(key);
+		bool both = lm_features_have(other, host, key), first = only == MATCH_FIRST;
+
+		*(first ? &counts[kind].first : &counts[kind].second) += 1;
+		counts[kind].both += both && first;
+		if (both && !first)
+			continue;
+		if (!lm_features_count(features, host, hash_of(both ? MATCH_BOTH : MATCH_ONE, key), kind, 1,
+							   error))
+			return false;
+		if (!both && kind == LM_FEATURE_WORDS &&
+			!lm_features_count(features, host, hash_of(only, key), kind, 1, error))
+			return false;
+	}
 	return true;
 }
 
@@ -54,32 +77,10 @@ lm_features_match(LmFeatures *features, const LmFeatures *first, const LmFeature
 {
 	Counts counts[LM_FEATURE_KINDS] = {{0}};
 
-	if (!lm_features_begin(features, host, error))
+	if (!lm_features_begin(features, host, error) ||
+		!count_side(features, counts, first, second, MATCH_FIRST, host, error) ||
+		!count_side(features, counts, second, first, MATCH_SECOND, host, error))
 		return false;
-	for (size_t i = 0; i < first->n; i++)
-	{
-		uint64_t key = first->items[i].key;
-		LmFeatureKind kind = lm_feature_kind(key);
-		bool both = lm_features_have(second, host, key);
-
-		counts[kind].first++;
-		counts[kind].both += both;
-		if (!lm_features_count(features, host, hash_of(both ? MATCH_BOTH : MATCH_ONE, key), kind, 1,
-							   error) ||
-			!lm_features_count(features, host, hash_of(MATCH_FIRST, key), kind, 1, error))
-			return false;
-	}
-	for (size_t i = 0; i < second->n; i++)
-	{
-		uint64_t key = second->items[i].key;
-		LmFeatureKind kind = lm_feature_kind(key);
-
-		counts[kind].second++;
-		if ((!lm_features_have(first, host, key) &&
-			 !lm_features_count(features, host, hash_of(MATCH_ONE, key), kind, 1, error)) ||
-			!lm_features_count(features, host, hash_of(MATCH_SECOND, key), kind, 1, error))
-			return false;
-	}
 	for (int kind = 0; kind < LM_FEATURE_KINDS; kind++)
 	{
 		const Counts *c = &counts[kind];

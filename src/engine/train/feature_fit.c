@@ -10,6 +10,7 @@
 
 #include "text/array.h"
 #include "train/blend.h"
+#include "train/ridge.h"
 
 #define LEAST_ROWS 40 /* below, nothing is chosen */
 /* Labels times entries of rows, each of which costs about as much as some entries more. */
@@ -24,6 +25,7 @@
 #define NETWORK_SHARE 0.5 /* is expected */
 
 static const double costs[] = {0.3, 1, 3};
+static const double ridge_costs[] = {0.1, 0.3, 1, 3};
 
 struct LmFeatureFit
 {
@@ -212,6 +214,30 @@ compare_costs(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmError
 	return true;
 }
 
+/* Does the same for numbers: the least squared error decides. */
+static bool
+compare_ridges(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmError *error)
+{
+	double least = INFINITY;
+
+	for (size_t i = 0; i < sizeof ridge_costs / sizeof *ridge_costs; i++)
+	{
+		double sum = 0;
+
+		options->cost = ridge_costs[i];
+		set_base(choice->weights, fit);
+		if (!lm_ridge_fit(choice->weights, &fit->rows, fit->train.windows, options, error))
+			return false;
+		for (size_t k = 0; k < choice->n; k++)
+			sum += lm_ridge_error(choice->weights, &fit->rows, fit->train.windows, choice->held[k]);
+		if (!(sum < least))
+			continue;
+		least = sum;
+		fit->cost = ridge_costs[i];
+	}
+	return true;
+}
+
 /* What a pass over the first n rows costs. */
 static double
 work_of(const LmFeatureFit *fit, size_t n)
@@ -231,8 +257,9 @@ choose(LmFeatureFit *fit, LmError *error)
 		options.n_rows++;
 	if (options.n_rows >= LEAST_ROWS)
 	{
-		good = create_choice(&choice, fit, &options, error) &&
-			   compare_costs(fit, &choice, &options, error);
+		good =
+			create_choice(&choice, fit, &options, error) &&
+			(fit->options.number ? compare_ridges : compare_costs)(fit, &choice, &options, error);
 		lm_free(&fit->host, choice.held);
 		lm_free(&fit->host, choice.margins);
 		lm_free(&fit->host, choice.odds);
@@ -255,6 +282,8 @@ learn(LmFeatureFit *fit, LmError *error)
 	if (!fit->weights)
 		return false;
 	set_base(fit->weights, fit);
+	if (fit->options.number)
+		return lm_ridge_fit(fit->weights, &fit->rows, fit->train.windows, &options, error);
 	if (!lm_dual_fit(fit->weights, fit->engine, &fit->rows, &fit->train, &options, error))
 		return false;
 	if (fit->bayes <= 0)
@@ -347,8 +376,18 @@ lm_feature_fit_blend(LmBlend *blend, LmFeatureFit *fit, const float *logits, LmE
 	if (!own)
 		return false;
 	set_logits(own, fit, fit->weights, NULL, fit->rows.n_train, n);
-	good = lm_blend_fit(factors, &blend->loss, &blend->accuracy, &rows, EXPECTED_ROWS, &fit->host,
-						error);
+	if (fit->options.number)
+	{
+		const float *const both[] = {logits, own};
+
+		factors[1] = 1 - NETWORK_SHARE;
+		lm_ridge_blend(factors, &blend->loss, both, fit->validation.windows, n, EXPECTED_ROWS);
+		blend->accuracy = NAN;
+		good = true;
+	}
+	else
+		good = lm_blend_fit(factors, &blend->loss, &blend->accuracy, &rows, EXPECTED_ROWS,
+							&fit->host, error);
 	blend->share = factors[0];
 	blend->scale = factors[1];
 	lm_free(&fit->host, own);

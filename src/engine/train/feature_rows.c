@@ -34,6 +34,7 @@ typedef struct Reading
 	uint32_t *slots; /* [n_slots] 1 + place in seen */
 	size_t n_slots;
 	LmFeatures features;
+	LmFeaturePair pair;
 	LmFeatureText text;
 	int32_t *ids;
 	size_t ids_capacity;
@@ -106,6 +107,20 @@ see_base(Reading *reading)
 
 /* ---- Windows ------------------------------------------------------------ */
 
+/* Of the n ids of a window; of a pair its prompt is the first text. */
+static bool
+read_features(Reading *reading, uint64_t window, size_t n)
+{
+	const LmHost *host = &reading->rows->host;
+	size_t n_first = reading->dataset->windows[window].prompt;
+
+	if (reading->dataset->header->pairs)
+		return lm_features_of_pair(&reading->features, &reading->pair, &reading->text, host,
+								   reading->tokenizer, reading->ids, n_first, n, reading->error);
+	return lm_features_of_ids(&reading->features, &reading->text, host, reading->tokenizer,
+							  reading->ids, n, reading->error);
+}
+
 /* Appends the features of a window: their places in seen and their counts. */
 static bool
 read_window(Reading *reading, uint64_t window, bool train)
@@ -119,8 +134,7 @@ read_window(Reading *reading, uint64_t window, bool train)
 						  reading->error))
 		return false;
 	lm_dataset_inputs(reading->ids, reading->dataset, window);
-	if (!lm_features_of_ids(&reading->features, &reading->text, host, reading->tokenizer,
-							reading->ids, n, reading->error) ||
+	if (!read_features(reading, window, n) ||
 		!lm_array_reserve(host, &rows->features, &rows->features_capacity,
 						  begin + reading->features.n, sizeof *rows->features, reading->error) ||
 		!lm_array_reserve(host, &rows->values, &rows->values_capacity, begin + reading->features.n,
@@ -300,6 +314,8 @@ lm_feature_rows_read(LmFeatureRows *rows, const LmHost *host, const LmDataset *d
 		begin = next;
 	}
 	lm_features_free(&reading.features, host);
+	lm_features_free(&reading.pair.first, host);
+	lm_features_free(&reading.pair.second, host);
 	lm_array_free(host, reading.text.bytes);
 	lm_array_free(host, reading.ids);
 	lm_array_free(host, reading.seen);
