@@ -42,7 +42,7 @@ typedef struct GptTrainOptions
 	int preset; /* of gpt_preset, or GPT_CHOSEN */
 	double minutes; /* NaN: not given, then 10 unless steps or epochs are given */
 	int64 steps;
-	double epochs; /* NaN: not given, then at most 10, or 100 with prompts, unless steps are */
+	double epochs; /* NaN: not given, then at most 10, 20 or 100, unless steps are */
 	int64 layers;
 	int64 heads;
 	int64 channels;

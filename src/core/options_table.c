@@ -79,7 +79,8 @@ const GptOption gpt_options_table[] = {
 	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
 		   "largest number of passes over the training documents; without minutes and steps, the "
 		   "job makes exactly this number unless patience ends the training; unless given, 10, or "
-		   "100 for prompts and completions, or no limit with minutes"),
+		   "20 for texts of up to 131072 tokens, or 100 for prompts and completions, or no limit "
+		   "with minutes"),
 	INTEGER(
 		TRAIN, layers, NULL, 1, 512,
 		"transformer blocks, instead of the preset's; of encoder_decoder, those of the decoder"),

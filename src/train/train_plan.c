@@ -35,7 +35,10 @@
  * without any other text could add in minutes. Measured in docs/benchmarks.md
  */
 #define LABELLED_MINUTES 0.4
-#define DEFAULT_EPOCHS 10.0 /* of texts, and ... */
+#define DEFAULT_EPOCHS 10.0 /* of texts, ... */
+/* ... of so few tokens of texts that this takes a minute or two, and ... */
+#define LITTLE_EPOCHS 20.0
+#define LITTLE_TOKENS (1 << 17)
 /*
  * ... of prompts with completions: there are few, and the model must learn more of each. Measured
  * in docs/benchmarks.md
@@ -150,6 +153,8 @@ most_epochs(const GptTrainOptions *options, const GptCorpus *corpus)
 		return options->epochs;
 	if (!isnan(options->minutes))
 		return INFINITY;
+	if (learns_texts(options, corpus) && corpus->dataset.header->train_tokens <= LITTLE_TOKENS)
+		return LITTLE_EPOCHS;
 	return learns_prompts(options, corpus) ? PROMPTED_EPOCHS : DEFAULT_EPOCHS;
 }
 

@@ -9,12 +9,12 @@ CREATE FUNCTION tiny(further jsonb) RETURNS jsonb LANGUAGE sql AS
 CREATE FUNCTION seconds(job bigint) RETURNS float8 LANGUAGE sql AS
 	$$SELECT extract(epoch FROM finished_at - started_at) FROM gpt_jobs j WHERE j.job = $1$$;
 
--- 1.8 s: ten epochs of these rows take a small part of it
+-- 1.8 s: twenty epochs of these rows take a small part of it
 SELECT gpt_train('m', 'SELECT body FROM line', tiny('{"minutes": 0.03, "patience": 0}')) AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job with minutes');
 SELECT cmp_ok(seconds(:job), '>=', 1.5::float8, 'takes its time');
 SELECT cmp_ok(seconds(:job), '<=', 2.6::float8, 'and no more');
-SELECT cmp_ok((conditions ->> 'epochs')::float8, '>', 10::float8, 'explicit minutes lift the limit of ten epochs') FROM gpt_jobs WHERE job = :job;
+SELECT cmp_ok((conditions ->> 'epochs')::float8, '>', 20::float8, 'explicit minutes lift the limit of twenty epochs') FROM gpt_jobs WHERE job = :job;
 SELECT alike(note, 'ended by minutes, at step ' || step || '%', 'the note says that time ended it, and after how many steps') FROM gpt_jobs WHERE job = :job;
 SELECT is((conditions ->> 'minutes')::float8 || ' ' || (conditions ->> 'steps'), '0.03 ' || step, 'the conditions have the time and the steps done') FROM gpt_jobs WHERE job = :job;
 SELECT is(steps, step, 'the steps of the job are those done') FROM gpt_jobs WHERE job = :job;
@@ -28,7 +28,7 @@ SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job with minutes and epochs');
 SELECT matches(note, '^ended by epochs(;|$)', 'ends with the epochs where they come first') FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('by_default', 'SELECT body FROM line', tiny('{}')) AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job without either');
-SELECT is(split_part(note, ';', 1) || ' ' || round((conditions ->> 'epochs')::numeric), 'ended by epochs 10', 'ends after ten epochs') FROM gpt_jobs WHERE job = :job;
+SELECT is(split_part(note, ';', 1) || ' ' || round((conditions ->> 'epochs')::numeric), 'ended by epochs 20', 'ends after twenty epochs of little text') FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('by_steps', 'SELECT body FROM line', tiny('{"steps": 3}')) AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job with steps');
 SELECT matches(note, '^ended by steps(;|$)', 'ends after them') FROM gpt_jobs WHERE job = :job;
