@@ -10,7 +10,7 @@
 #   decoder          gpt_train on the texts of the rows to learn for a third of them, then gpt_finetune on the pairs
 #   prefix           the same, fine-tuned with "architecture": "prefix"
 #   encoder_decoder  gpt_train on the pairs
-# RECIPE and FINETUNE are further options of gpt_train and of gpt_finetune. SEEDS (1 2 3), TASKS ("tickets sections"), WAYS.
+# RECIPE and FINETUNE are further options of gpt_train and of gpt_finetune. SEEDS (1 2 3), TASKS ("tickets"), WAYS.
 # TEST=dev measures on a fifth of the rows to learn, which are then left out of training: for choosing options. STEPS instead
 # of MINUTES makes a run repeatable.
 set -euo pipefail
@@ -59,7 +59,7 @@ SELECT left(trim(text), 600) AS prompt, trim(of_section) AS completion, abs(hash
 FROM named WHERE heading IS NULL AND length(text) > 100 AND of_section <> of_article AND of_section !~ '<unk>' ORDER BY number;
 SQL
 
-for task in ${TASKS:-tickets sections}; do
+for task in ${TASKS:-tickets}; do
 	"${psql[@]}" <<SQL
 CREATE VIEW ${task}_learnt AS SELECT prompt, completion FROM ${task}_all WHERE NOT test AND ('${TEST:-test}' = 'test' OR abs(hash) / 6 % 5 <> 0);
 CREATE VIEW ${task}_measured AS SELECT prompt, completion FROM ${task}_all WHERE CASE '${TEST:-test}' WHEN 'test' THEN test ELSE NOT test AND abs(hash) / 6 % 5 = 0 END;

@@ -6,7 +6,7 @@
 # file has them, in both of its splits (Finegan-Dollak et al. 2018, "Improving text-to-SQL evaluation methodology"):
 #   questions  598 questions to learn, 279 to measure, most of them with a query that was learnt
 #   queries    695 questions to learn, 182 to measure, whose queries were not learnt: the unseen SQL
-# gpt_train with RECIPE for at most MINUTES (5) on THREADS threads (2), then gpt_evaluate by BEAMS (4). SEEDS (1 2 3), SPLITS
+# gpt_train with RECIPE for at most MINUTES (5) on THREADS threads (2), then gpt_evaluate by BEAMS (1). SEEDS (1 2 3), SPLITS
 # ("questions queries"). TEST=dev measures on the development rows, which are then left out of training: for choosing
 # options. STEPS instead of MINUTES makes a run repeatable.
 set -euo pipefail
@@ -47,7 +47,7 @@ SELECT format('$split, seed $seed: %s %% of %s exact, loss %s; %s, %s M paramete
 	round(100 * (max(value) FILTER (WHERE metric = 'exact_match'))::numeric, 1), max(value) FILTER (WHERE metric = 'documents'),
 	round((max(value) FILTER (WHERE metric = 'loss'))::numeric, 4), m.architecture, round(m.parameters / 1e6, 1), j.documents, j.step,
 	j.report -> 'choices' ->> 'epochs', \$\$$length${recipe:+, $recipe}\$\$)
-FROM gpt_evaluate('${split}_$seed', \$\$$measured\$\$, '{"beams": ${BEAMS:-4}}'), gpt_models m, gpt_jobs j
+FROM gpt_evaluate('${split}_$seed', \$\$$measured\$\$, '{"beams": ${BEAMS:-1}}'), gpt_models m, gpt_jobs j
 WHERE m.model = '${split}_$seed' AND j.model = m.model GROUP BY m.architecture, m.parameters, j.documents, j.step, j.report;
 SQL
 	done
