@@ -2,10 +2,10 @@
 #
 # bench/preferences.sh TEXT - DPO on synthetic preferences with a known rule (minutes a seed).
 #
-# TEXT is a file of paragraphs (../shared/data/corpora/tinystories_sample.txt). A language model is trained on its paragraphs for STEPS (600)
-# with options TRAIN, and continues the first seven words of each paragraph four times. Of each two continuations, rule "word" prefers the one
+# TEXT is a file of paragraphs (../shared/data/corpora/tinystories_sample.txt). A language model is trained on its paragraphs for STEPS (250)
+# with options TRAIN (3 layers of 96 channels), and continues the first seven words of each paragraph four times. Of each two continuations, rule "word" prefers the one
 # that contains WORD ("was"), rule "shorter" the one with fewer words; pairs that the rule does not tell apart are dropped. PAIRS (2000) rows
-# of each rule (RULES) are learnt by DPO with options FINETUNE ("epochs": 3), and gpt_evaluate measures HELD (400) other rows. SEEDS (1 2 3),
+# of each rule (RULES) are learnt by DPO with options FINETUNE ("epochs": 3, "beta": 0.3), and gpt_evaluate measures HELD (400) other rows. SEEDS (1 2 3),
 # THREADS (2).
 set -euo pipefail
 
@@ -14,7 +14,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=bench/server.sh
 . bench/server.sh
 pairs=${PAIRS:-2000} held=${HELD:-400} word=${WORD:-was} threads=${THREADS:-2}
-finetune=${FINETUNE:-\"epochs\": 3}
+finetune=${FINETUNE:-\"epochs\": 3, \"beta\": 0.3}
+train=${TRAIN:-\"layers\": 3, \"channels\": 96, \"heads\": 3, \"batch_size\": 16, \"context\": 128, \"vocabulary\": 1024, \"dropout\": 0}
 
 start_server preferences <<SETTINGS
 gpt.train_threads = $threads
@@ -44,7 +45,7 @@ SQL
 
 for seed in ${SEEDS:-1 2 3}; do
 	started=$(date +%s)
-	run "gpt_train('base', 'SELECT body FROM paragraph', '{\"seed\": $seed, \"steps\": ${STEPS:-600}, \"threads\": $threads${TRAIN:+, $TRAIN}}')"
+	run "gpt_train('base', 'SELECT body FROM paragraph', '{\"seed\": $seed, \"steps\": ${STEPS:-250}, \"threads\": $threads, $train}')"
 	"${psql[@]}" -q <<-SQL
 		DROP TABLE IF EXISTS drawn;
 		CREATE TABLE drawn AS SELECT id, prompt, draw, (a)[i] AS answer FROM (SELECT draw, array_agg(id ORDER BY id) AS ids, array_agg(prompt ORDER BY id) AS prompts,

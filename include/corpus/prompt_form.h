@@ -25,8 +25,9 @@ typedef struct GptPromptForm
 
 /*
  * Chooses the form: that of option "prompt_template"; or that of the base, which is none where its
- * prompts were written without; or, for rows with prompts, nothing if all prompts end in the same
- * sign, and a special token otherwise. given: the base's; NULL: none.
+ * prompts were written without, or where preferences are compared with it; or, for rows with
+ * prompts, nothing if all prompts end in the same sign, and a special token otherwise. given: the
+ * base's; NULL: none.
  */
 extern GptPromptForm gpt_prompt_form_choose(const GptTrainOptions *options,
 											const struct GptGivenTokenizer *given,

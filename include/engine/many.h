@@ -63,6 +63,7 @@ typedef struct LmRequest
 	LmBytes prompt;
 	LmBytes text; /* the others; GENERATE: empty */
 	bool include_end; /* SCORE: the end of the text counts as its last token */
+	bool bare; /* SCORE: by the network alone, without the n-grams beside it */
 	LmSampling sampling; /* GENERATE */
 	/*
 	 * GENERATE: NULL, or the caller's generation, which has begun and not finished: the request

@@ -11,6 +11,7 @@
 
 #include "corpus/corpus.h"
 #include "corpus/prompt_form.h"
+#include "store/catalog.h"
 #include "store/model_extras.h"
 
 #define AS_IT_IS LM_PROMPT_PLACE
@@ -55,6 +56,9 @@ gpt_prompt_form_choose(const GptTrainOptions *options, const GptGivenTokenizer *
 		return form;
 	}
 	if (take_base(&form, given) || !gpt_spool_prompted(spool) || gpt_spool_marked(spool))
+		return form;
+	/* The base, with which it is compared, reads prompts as the fine-tuned model does. */
+	if (given != NULL && strcmp(gpt_spool_task(spool)->name, GPT_TASK_PREFERENCE) == 0)
 		return form;
 	form.is_kept = true;
 	if (n_end > 0)

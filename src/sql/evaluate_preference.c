@@ -138,6 +138,7 @@ likelihood_of(const GptServed *served, const GptSourceRow *row, LmBytes text, bo
 	if (row->prompt != NULL)
 		call.request.prompt = (LmBytes){row->prompt, row->prompt_size};
 	call.request.include_end = with_end;
+	call.request.bare = true; /* as in training, where there are no n-grams */
 	ask(&answer, served, &gpt_logprob_call, &call, row);
 	return (Likelihood){answer.is_null ? 0 : DatumGetFloat8(answer.value), answer.n_tokens};
 }

@@ -334,7 +334,7 @@ compute_row(void *work, int piece, int thread)
 	const LmSlot *slot = &many->slots[row->slot];
 	LmBeams *beams = many->items[slot->request].beams;
 
-	if (many->session->model->ngram.n > 0)
+	if (many->session->model->ngram.n > 0 && !many->requests[slot->request].bare)
 		mix_ngrams(logits, many->session, slot, row->position);
 	if (row->target >= 0)
 		row->logprob = lm_logprob_of(logits, row->target, (int) V);
