@@ -76,6 +76,7 @@ typedef struct GptTrainOptions
 	double label_smoothing; /* NaN: not given */
 	int preference; /* GptPreference, or GPT_CHOSEN */
 	double beta;
+	double temperature;
 	int64 seed;
 	double validation_fraction;
 	const char *validation_query;

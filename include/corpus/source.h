@@ -107,9 +107,6 @@ extern void gpt_source_check_validation(const GptSourceShape *shape,
  */
 extern void gpt_source_check_head(const GptSourceShape *shape, const LmConfig *head);
 
-/* Raises an error for a task that nothing learns yet. */
-extern void gpt_source_check_learnt(const GptSourceShape *shape);
-
 /* Raises an error if the query has conversations, and there is no template to write them. */
 extern void gpt_source_check_chat(const GptSourceShape *shape, bool has_template);
 

@@ -119,6 +119,8 @@ typedef struct LmConfig
 	float number_mean;
 	float number_scale;
 	bool pair; /* the head judges two texts together */
+	/* numbers of a trained embedding (model/contrastive.h); 0: there is none */
+	int embedding;
 	LmModelType model_type;
 	int kv_heads; /* keys and values, each shared by heads / kv_heads queries; 0: heads */
 	int head_size; /* 0: channels / heads */
@@ -169,6 +171,7 @@ typedef struct LmConfig
 #define LM_MAX_ROPE_BASE 1e9
 #define LM_MAX_LABELS 10000
 #define LM_MAX_FEATURE_ROWS (1 << 24)
+#define LM_MAX_EMBEDDING 4096
 #define LM_MAX_LORA_RANK 1024
 #define LM_MAX_LORA_ALPHA 1e6f
 

@@ -104,6 +104,8 @@ typedef enum LmParamKind
 	LM_CROSS_POST_NORM_BIAS,
 	LM_ENCODER_NORM_WEIGHT, /* the encoder's final norm */
 	LM_ENCODER_NORM_BIAS,
+	LM_EMBEDDING_RUNS, /* [embedding, LM_SEARCH_WIDE_RUNS]; of a trained embedding, as the next */
+	LM_EMBEDDING_HIDDEN, /* [embedding, C] */
 	/*
 	 * N-grams beside the network (engine/ngram.h): LmNgram's arrays, last in the table. They are
 	 * not trained, and not counted as parameters.
@@ -242,7 +244,8 @@ static inline bool
 lm_kind_in_head(LmParamKind kind)
 {
 	return kind == LM_BAG_EMBEDDING || kind == LM_LABEL_WEIGHT || kind == LM_LABEL_BIAS ||
-		   kind == LM_FEATURE_KEY || kind == LM_FEATURE_WEIGHT;
+		   kind == LM_FEATURE_KEY || kind == LM_FEATURE_WEIGHT || kind == LM_EMBEDDING_RUNS ||
+		   kind == LM_EMBEDDING_HIDDEN;
 }
 
 /* The linear part is fitted apart; nothing trains it together with the network. */

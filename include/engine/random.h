@@ -25,6 +25,7 @@ typedef enum LmPurpose
 	LM_RANDOM_OUTPUTS_DROPOUT,
 	LM_RANDOM_CROSS_DROPOUT,
 	LM_RANDOM_CROSS_PROJECTION_DROPOUT,
+	LM_RANDOM_RUNS_DROPOUT,
 } LmPurpose;
 
 /* The key of a stream; a plain value. */

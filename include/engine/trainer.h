@@ -14,6 +14,7 @@
 
 #include "engine/batch.h"
 #include "engine/params.h"
+#include "engine/search.h"
 
 /* How the learning rate goes over the steps. */
 typedef enum LmSchedule
@@ -42,6 +43,7 @@ typedef enum LmObjectiveKind
 	LM_OBJECTIVE_DPO, /* pairs of answers, which of them was chosen */
 	LM_OBJECTIVE_ORPO, /* the same without a reference */
 	LM_OBJECTIVE_NUMBER, /* regression */
+	LM_OBJECTIVE_CONTRASTIVE, /* texts and what should be found for them */
 } LmObjectiveKind;
 
 #define LM_MAX_FIGURES 4 /* numbers that an objective reports beside its loss */
@@ -81,6 +83,7 @@ typedef struct LmTrainOptions
 	 */
 	double label_smoothing;
 	double beta; /* of DPO and ORPO: above 0 */
+	double temperature; /* of contrastive training: above 0 */
 	uint64_t seed;
 } LmTrainOptions;
 
@@ -119,6 +122,13 @@ bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptio
 LmTrainer *lm_trainer_create(LmEngine *engine, const LmConfig *config,
 							 const LmTrainOptions *options, LmError *error);
 void lm_trainer_free(LmTrainer *trainer);
+
+/*
+ * What contrastive training reads the letters of tokens with, and the statistics of their rarity
+ * (NULL: none). They must outlive the trainer.
+ */
+void lm_trainer_set_search(LmTrainer *trainer, const LmTokenizer *tokenizer,
+						   const LmSearch *search);
 
 /* Parts of the trainer, which live as long as it; blocks are [table->total] floats. */
 LmEngine *lm_trainer_engine(const LmTrainer *trainer);

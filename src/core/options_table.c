@@ -166,6 +166,8 @@ const GptOption gpt_options_table[] = {
 	NUMBER(BOTH | EVALUATE, beta, "0.1", 1e-6, 1000,
 		   "of dpo, how firmly the model stays near its base; of orpo, the weight of the "
 		   "preference beside the loss of the chosen answers"),
+	NUMBER(BOTH, temperature, "0.05", 0.001, 10,
+		   "of contrastive training (columns query and positive): similarities are divided by it"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
 		   "share of the rows, and of their text, that the job holds out to measure the loss"),

@@ -104,18 +104,6 @@ gpt_source_check_head(const GptSourceShape *shape, const LmConfig *head)
 }
 
 void
-gpt_source_check_learnt(const GptSourceShape *shape)
-{
-	const GptTask *task = shape->task;
-
-	if (strcmp(task->name, GPT_TASK_PREFERENCE) == 0)
-		return;
-	if (gpt_task_group(task) > 1)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("columns of %s cannot be trained on yet", task->name)));
-}
-
-void
 gpt_source_check_chat(const GptSourceShape *shape, bool has_template)
 {
 	if (shape->messages_column != 0 && !has_template)

@@ -38,4 +38,7 @@ extern bool gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *
 extern void gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, bool open);
 extern void gpt_complete_sampling(LmSampling *sampling, const char *extras);
 
+/* src/sql/sql_similarity.c: makes the call of gpt_embed for a text, with its defaults. */
+extern void gpt_embed_of_text(GptCall *call, LmBytes text);
+
 #endif /* GPT_CALL_KINDS_H */

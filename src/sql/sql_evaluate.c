@@ -28,6 +28,7 @@
 #include "sql/call_kinds.h"
 #include "sql/comparison.h"
 #include "sql/evaluate_preference.h"
+#include "sql/evaluate_retrieval.h"
 #include "store/catalog.h"
 #include "store/model_extras.h"
 
@@ -48,6 +49,7 @@ typedef struct Evaluation
 	int64 skipped;
 	GptSkipped why_skipped;
 	GptPreferences *preferences; /* NULL: rows are no pairs of answers */
+	GptRetrieval *retrieval; /* NULL: rows are not texts to find */
 	int64 tokens;
 	double weight; /* of documents */
 	double token_weight;
@@ -72,6 +74,7 @@ static void put_measure(void *context, const char *metric, const char *label, co
 						double value);
 static void put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 static void put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluation);
+static void put_retrieval(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 
 /* A row that is judged: its value is float[labels], of the server's type internal. */
 static const GptCallKind judge_call = {.name = "gpt_evaluate",
@@ -113,6 +116,8 @@ gpt_evaluate(PG_FUNCTION_ARGS)
 		put_judgement(fcinfo, &evaluation);
 	else if (evaluation.preferences != NULL)
 		put_preferences(fcinfo, &evaluation);
+	else if (evaluation.retrieval != NULL)
+		put_retrieval(fcinfo, &evaluation);
 	else
 		put_evaluation(fcinfo, &evaluation);
 	return (Datum) 0;
@@ -176,7 +181,6 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	GptSource source;
 
 	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
-	gpt_source_check_learnt(&source.shape);
 	evaluation->task = source.shape.task;
 	evaluation->chats = source.shape.messages_column != 0;
 	evaluation->prompted = source.shape.prompt_column != 0 || evaluation->chats;
@@ -204,6 +208,8 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 			&source.shape);
 	else if (strcmp(source.shape.task->name, GPT_TASK_PREFERENCE) == 0)
 		evaluation->preferences = gpt_preferences_create(served, model, evaluation->options);
+	else if (strcmp(source.shape.task->name, GPT_TASK_RETRIEVAL) == 0)
+		evaluation->retrieval = gpt_retrieval_create(served);
 	if (evaluation->prompted && evaluation->options->generate && evaluation->preferences == NULL)
 		evaluation->comparison =
 			gpt_comparison_create(served, evaluation->options, evaluation->chats);
@@ -245,6 +251,11 @@ add_row(void *context, const GptSourceRow *row)
 	if (evaluation->preferences != NULL)
 	{
 		evaluation->tokens += gpt_preferences_add(evaluation->preferences, row);
+		return;
+	}
+	if (evaluation->retrieval != NULL)
+	{
+		evaluation->tokens += gpt_retrieval_add(evaluation->retrieval, row);
 		return;
 	}
 	if (evaluation->chats)
@@ -406,6 +417,14 @@ put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluation)
 	put(fcinfo, "skipped", (double) evaluation->skipped);
 	put(fcinfo, "tokens", (double) evaluation->tokens);
 	gpt_preferences_measure(evaluation->preferences, put_metric, fcinfo);
+}
+
+static void
+put_retrieval(FunctionCallInfo fcinfo, const Evaluation *evaluation)
+{
+	put(fcinfo, "documents", (double) evaluation->documents);
+	put(fcinfo, "skipped", (double) evaluation->skipped);
+	gpt_retrieval_measure(evaluation->retrieval, put_metric, fcinfo);
 }
 
 /* The measures in the version's row; missing ones are left out. */

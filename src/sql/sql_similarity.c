@@ -51,16 +51,21 @@ gpt_similarity(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(product(answers[0].value, answers[1].value));
 }
 
-/* Makes the call of gpt_embed for a text, with its defaults. */
 static void
 embed(GptCall *call, Datum value)
 {
 	text *input = DatumGetTextPP(value);
 
+	gpt_embed_of_text(call, (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)});
+}
+
+void
+gpt_embed_of_text(GptCall *call, LmBytes text)
+{
 	memset(call, 0, sizeof(GptCall));
 	call->request.task = LM_TASK_EMBED;
 	call->request.prompt = (LmBytes){"", 0};
-	call->request.text = (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
+	call->request.text = text;
 	call->request.pooling = LM_POOL_AUTO;
 	call->detail = true;
 }

@@ -156,7 +156,6 @@ check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *o
 	GptSourceShape validation_shape;
 
 	gpt_source_check(shape, query, GPT_SOURCE_TRAIN, options->watermark);
-	gpt_source_check_learnt(shape);
 	gpt_objective_check(options, shape->task);
 	if (!options->shuffle && !shape->ordered)
 		ereport(ERROR,

@@ -166,6 +166,12 @@ check_labels(const LmParamTable *table, const GptVersion *version)
 void
 gpt_train_check_columns(const GptSourceShape *shape, const GptVersion *version)
 {
+	if (version->config.embedding > 0 && strcmp(shape->task->name, GPT_TASK_RETRIEVAL) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\", version %d, has a trained embedding", version->model,
+							   version->version),
+						errdetail("The query has no columns \"query\" and \"positive\"."),
+						errhint("Fine-tune the model that it was made from.")));
 	if (version->config.labels == 0)
 		return;
 	if (shape->label_column == 0 && shape->number_column == 0)

@@ -25,6 +25,7 @@
 
 #include "core/bridge.h"
 #include "train/train_loop_private.h"
+#include "train/train_search.h"
 
 #define LOG_INTERVAL_MS 5000
 /* of the training, after which its speed tells how many steps it will have */
@@ -177,6 +178,7 @@ start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
 	if (training->trainer == NULL)
 		gpt_bridge_raise(&error);
 
+	gpt_train_search_begin(training->trainer, corpus);
 	gpt_training_allocate_reference(training);
 	training->reader = lm_reader_create(gpt_plan_engine(plan), &training->dataset, plan->accumulate,
 										plan->training.max_tokens, plan->batch_size, &error);

@@ -17,6 +17,12 @@ is_preference(const GptTask *task)
 	return strcmp(task->name, GPT_TASK_PREFERENCE) == 0;
 }
 
+static bool
+is_retrieval(const GptTask *task)
+{
+	return strcmp(task->name, GPT_TASK_RETRIEVAL) == 0;
+}
+
 static GptPreference
 preference_of(const GptTrainOptions *options)
 {
@@ -28,6 +34,8 @@ preference_of(const GptTrainOptions *options)
 LmObjectiveKind
 gpt_objective_of(const GptTrainOptions *options, const GptTask *task)
 {
+	if (is_retrieval(task))
+		return LM_OBJECTIVE_CONTRASTIVE;
 	if (!is_preference(task))
 		return LM_OBJECTIVE_OF_MODEL;
 	switch (preference_of(options))

@@ -67,6 +67,7 @@
 #define SMALL_STEP 8192
 /* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
+#define EMBEDDING_RATE 1e-3 /* learning rate of a trained embedding */
 #define MOST_NGRAM_TOKENS (1 << 20) /* of training texts: some 4 MB */
 #define DEFAULT_DECAY 0.1
 /* of the weights of a model that passes its texts more often. Measured in docs/benchmarks.md */
@@ -254,6 +255,7 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	plan->training.precision = choose_precision(options);
 	plan->training.objective = gpt_objective_of(options, corpus->task);
 	plan->training.beta = options->beta;
+	plan->training.temperature = options->temperature;
 	plan_reference(plan, options, corpus, vocabulary);
 	plan->validation_interval = PG_INT64_MAX;
 	operations = NOMINAL_SPEED * plan->n_threads * 60 * DEFAULT_MINUTES;
@@ -438,9 +440,11 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 	training->min_learning_rate = isnan(options->min_learning_rate)
 									  ? training->learning_rate / 10
 									  : Min(options->min_learning_rate, training->learning_rate);
-	training->head_rate = plan->labels > 0 && options->head_rate_is_open
-							  ? Max(1, HEAD_RATE / training->learning_rate)
-							  : 1;
+	training->head_rate = 1;
+	if (plan->labels > 0 && options->head_rate_is_open)
+		training->head_rate = Max(1, HEAD_RATE / training->learning_rate);
+	if (training->objective == LM_OBJECTIVE_CONTRASTIVE)
+		training->head_rate = EMBEDDING_RATE / training->learning_rate;
 	training->beta1 = options->beta1;
 	training->beta2 = !isnan(options->beta2) ? options->beta2 : small_step ? 0.99 : 0.95;
 	training->grad_clip = options->grad_clip;

@@ -55,3 +55,21 @@ gpt_train_search(size_t *size, const GptCorpus *corpus, LmTrainer *trainer, cons
 	pfree(counts.tokens);
 	return bytes;
 }
+
+/* The counts are those of the versions to come; the common component is not used. */
+void
+gpt_train_search_begin(LmTrainer *trainer, const GptCorpus *corpus)
+{
+	const LmConfig *config = &lm_trainer_table(trainer)->config;
+	LmSearch *search;
+	size_t size;
+	void *bytes;
+
+	if (config->embedding == 0)
+		return;
+	bytes = gpt_train_search(&size, corpus, trainer, NULL);
+	search = palloc(sizeof(LmSearch));
+	if (!lm_search_open(search, bytes, size, config->vocabulary, config->channels))
+		elog(ERROR, "statistics for search do not open");
+	lm_trainer_set_search(trainer, corpus->tokenizer, search);
+}

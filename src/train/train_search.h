@@ -17,4 +17,10 @@
 extern void *gpt_train_search(size_t *size, const GptCorpus *corpus, LmTrainer *trainer,
 							  const float *best);
 
+/*
+ * Gives a trainer of a contrastive objective the corpus' tokenizer and statistics, which live in
+ * the current memory context. Nothing for other objectives.
+ */
+extern void gpt_train_search_begin(LmTrainer *trainer, const GptCorpus *corpus);
+
 #endif /* GPT_TRAIN_SEARCH_H */

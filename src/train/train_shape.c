@@ -26,6 +26,7 @@
 #define DEFAULT_LAYERS 4
 #define DEFAULT_CHANNELS 128
 #define DEFAULT_RANK 8
+#define EMBEDDING_NUMBERS 256 /* of contrastive training */
 #define LONG_CONTEXT 1024 /* beyond it, the windows of a fine-tune follow the documents */
 
 static void take_context(GptTrainOptions *options, const LmConfig *config);
@@ -101,6 +102,7 @@ gpt_plan_shape(GptTrainPlan *plan, const GptTrainOptions *options, const char *p
 	plan->context = context;
 	config.labels = plan->labels;
 	config.multi_label = plan->multi_label;
+	config.embedding = plan->training.objective == LM_OBJECTIVE_CONTRASTIVE ? EMBEDDING_NUMBERS : 0;
 	config.pair = plan->pair;
 	config.number = plan->numbers.scale > 0;
 	config.number_mean = plan->numbers.mean;

@@ -21,6 +21,7 @@ typedef struct Corner
 	bool unequal;
 	int stride; /* checks one of so many parameters; 0: each */
 	LmObjectiveKind objective;
+	const LmTokenizer *tokenizer; /* of contrastive training */
 } Corner;
 
 typedef struct Problem
@@ -163,10 +164,12 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 
 	options.learning_rate = options.min_learning_rate = 0;
 	options.objective = corner->objective;
+	options.temperature = 0.5;
 	if (corner->objective == LM_OBJECTIVE_DPO)
 		options.label_smoothing = 0.2;
 	problem->failed = false;
 	problem->trainer = create_trainer(engine, &corner->config, &options);
+	lm_trainer_set_search(problem->trainer, corner->tokenizer, NULL);
 	move_away(lm_trainer_params(problem->trainer), lm_trainer_table(problem->trainer), state);
 	if (lm_trainer_base(problem->trainer))
 		move_away(lm_trainer_base(problem->trainer), lm_trainer_base_table(problem->trainer),
@@ -180,7 +183,8 @@ fill_problem(Problem *problem, const Corner *corner, LmEngine *engine, const LmH
 						3 * i + 1, state);
 		append_sequence(&problem->batches[i], 1, corner->config.vocabulary, corner->unequal,
 						3 * i + 2, state);
-		if (corner->objective == LM_OBJECTIVE_DPO || corner->objective == LM_OBJECTIVE_ORPO)
+		if (corner->objective == LM_OBJECTIVE_DPO || corner->objective == LM_OBJECTIVE_ORPO ||
+			corner->objective == LM_OBJECTIVE_CONTRASTIVE)
 			set_pairs(&problem->batches[i], corner, 3 * i, state);
 		if (corner->config.architecture != LM_DECODER)
 			set_prefixes(&problem->batches[i]);

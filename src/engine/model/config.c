@@ -64,6 +64,8 @@ lm_config_check(LmConfig *config, LmError *error)
 		!check_real(error, "logit_softcap", config->logit_softcap, 0, 1e6f))
 		return false;
 	if (!check_range(error, "labels", config->labels, 0, LM_MAX_LABELS) ||
+		!check_range(error, "embedding", config->embedding, 0,
+					 config->labels > 0 ? 0 : LM_MAX_EMBEDDING) ||
 		!check_range(error, "ngram_tokens", config->ngram_tokens, 0, LM_NGRAM_LARGEST))
 		return false;
 	if (config->ngram_tokens > 0 && (config->labels > 0 || config->lora_rank > 0))
@@ -200,6 +202,9 @@ check_architecture(const LmConfig *config, LmError *error)
 	if (encodes && config->parallel_residual)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "architecture %s and parallel_residual exclude each other", name);
+	if (encodes && config->embedding > 0)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "a trained embedding cannot have the architecture %s", name);
 	if (encodes && config->labels > 0)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a classifier cannot have the architecture %s",
 					   name);

@@ -65,6 +65,7 @@ static const LmConfigField fields[] = {
 	FIELD(pair,              BOOLEAN,  HEAD,     false,        4,     48),
 	FIELD(ngram_tokens,      INTEGER,  HEAD,     0,            4,     49),
 	FIELD(features,          INTEGER,  HEAD,     0,            4,     50),
+	FIELD(embedding,         INTEGER,  HEAD,     0,            4,     57),
 	FIELD(labels,            LABELS,   HEAD,     0,            2,     16),
 };
 /* clang-format on */

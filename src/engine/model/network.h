@@ -73,6 +73,8 @@ typedef struct LmTensors
 	float *encoder_norm_weight; /* NULL without an encoder */
 	float *encoder_norm_bias;
 	float *head_weight; /* the token embedding where they are tied */
+	float *embedding_runs; /* NULL, as the next, without a trained embedding */
+	float *embedding_hidden;
 	float *bag_embedding; /* NULL, as the next two, without labels */
 	float *label_weight;
 	float *label_bias;
@@ -171,6 +173,22 @@ typedef struct LmLabelActivations
 	float *logits; /* [LM_LABEL_WINDOWS, labels] */
 } LmLabelActivations;
 
+#define LM_CONTRAST_WINDOWS 512 /* that are compared with each other, at most */
+
+/* Activations of contrastive training; W windows, d numbers of an embedding. */
+typedef struct LmContrastActivations
+{
+	float *runs; /* [W, LM_SEARCH_WIDE_RUNS] */
+	float *hidden; /* [W, C] mean outputs, scaled */
+	float *dhidden; /* [W, C] */
+	float *z; /* [W, d] of length 1 */
+	float *dz; /* [W, d] */
+	float *lengths; /* [W] of z before */
+	/* of queries [W / 2] with candidates [W], and of positives [W / 2] with queries [W / 2] */
+	float *forward;
+	float *reverse;
+} LmContrastActivations;
+
 /* Activations of the whole network, and scratch of its passes. */
 typedef struct LmActivations
 {
@@ -201,6 +219,7 @@ typedef struct LmActivations
 	float *rotary; /* [context, rotary_size]; only with rope */
 	float *rotary_local; /* the same for the layers with rope_local_base */
 	LmLabelActivations labels; /* NULLs without labels */
+	LmContrastActivations contrast; /* NULLs without a contrastive objective */
 	float *row_weights; /* [N] in the place of the batch's; only with pairs */
 	/* [N, rank], of one layer at a time; NULL, as the next two, without an adapter */
 	float *lora_h;
@@ -226,6 +245,8 @@ typedef struct LmNetwork
 	/* NULL: params has all of the base; else its matrices are those of one layer at a time */
 	struct LmFrozen *frozen;
 	LmParts parts;
+	const LmTokenizer *tokenizer; /* of contrastive training, as the next; NULL: none */
+	const LmSearch *search;
 	LmActivations activations;
 } LmNetwork;
 

@@ -315,6 +315,8 @@ bind_tensors(LmTensors *tensors, Block own, Block base)
 	tensors->bag_embedding = tensor(own, base, LM_BAG_EMBEDDING, -1);
 	tensors->label_weight = tensor(own, base, LM_LABEL_WEIGHT, -1);
 	tensors->label_bias = tensor(own, base, LM_LABEL_BIAS, -1);
+	tensors->embedding_runs = tensor(own, base, LM_EMBEDDING_RUNS, -1);
+	tensors->embedding_hidden = tensor(own, base, LM_EMBEDDING_HIDDEN, -1);
 	tensors->encoder_norm_weight = tensor(own, base, LM_ENCODER_NORM_WEIGHT, -1);
 	tensors->encoder_norm_bias = tensor(own, base, LM_ENCODER_NORM_BIAS, -1);
 	for (int layer = 0; layer < lm_config_blocks(config); layer++)

@@ -3,6 +3,7 @@
  *
  * The table of objectives.
  */
+#include "model/contrastive.h"
 #include "model/labels.h"
 #include "model/preference.h"
 
@@ -62,19 +63,42 @@ static const LmObjective objectives[] = {
 							 .n_targets = labels_of,
 							 .weight = lm_batch_weight,
 							 .loss = lm_labels_loss},
+	[LM_OBJECTIVE_CONTRASTIVE] = {.name = "contrastive",
+								  .least_group = 2,
+								  .most_group = 3,
+								  .figures = {"recall_at_1"},
+								  .layout = lm_contrastive_layout,
+								  .n_targets = tokens_of,
+								  .weight = lm_group_weight,
+								  .loss = lm_contrastive_loss},
 };
 
+/* The objective that a configuration means. */
+static int
+kind_of(const LmConfig *config)
+{
+	if (config->labels > 0)
+		return config->number ? LM_OBJECTIVE_NUMBER : LM_OBJECTIVE_LABELS;
+	return config->embedding > 0 ? LM_OBJECTIVE_CONTRASTIVE : LM_OBJECTIVE_LANGUAGE;
+}
+
+static bool
+has_head(int kind)
+{
+	return kind == LM_OBJECTIVE_LABELS || kind == LM_OBJECTIVE_NUMBER ||
+		   kind == LM_OBJECTIVE_CONTRASTIVE;
+}
+
+/* A head has one objective; without a head there are the others. */
 const LmObjective *
 lm_objective(const LmConfig *config, const LmTrainOptions *options)
 {
-	int kind = (int) options->objective;
-	int of_head = config->number ? LM_OBJECTIVE_NUMBER : LM_OBJECTIVE_LABELS;
-	bool labelled = config->labels > 0;
+	int kind = (int) options->objective, own = kind_of(config);
 
 	if (kind == LM_OBJECTIVE_OF_MODEL)
-		kind = labelled ? of_head : LM_OBJECTIVE_LANGUAGE;
+		kind = own;
 	if (kind < 0 || kind >= (int) (sizeof objectives / sizeof *objectives) ||
-		(labelled ? kind != of_head : kind == LM_OBJECTIVE_LABELS || kind == LM_OBJECTIVE_NUMBER))
+		(kind != own && (has_head(kind) || has_head(own))))
 		return NULL;
 	return &objectives[kind];
 }

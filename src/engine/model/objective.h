@@ -10,6 +10,7 @@
  *   | language   | 1      | each row's next token, or -1                                     |
  *   | labels     | 1      | the last row's label, or set of labels; else -1                  |
  *   | number     | 1      | the last row's is 0, and its value the number; else -1           |
+ *   | contrastive | 2, 3  | as language; only their weight counts (model/contrastive.h)       |
  *   | dpo, orpo  | 2      | each row's next token, or -1 (model/preference.h)                |
  */
 #ifndef LM_OBJECTIVE_H

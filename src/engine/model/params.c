@@ -13,6 +13,7 @@
 #include "engine/ngram.h"
 #include "engine/params.h"
 #include "engine/random.h"
+#include "engine/search.h"
 #include "model/param_names.h"
 
 #define ALIGN_FLOATS 16
@@ -33,6 +34,8 @@ typedef enum Size
 	VOCABULARY,
 	CONTEXT,
 	LABELS,
+	EMBEDDING,
+	WIDE_RUNS,
 	FEATURES,
 	BAG_ROWS,
 	BAG_CHANNELS,
@@ -126,6 +129,9 @@ static const Kind kinds[] = {
 	{LM_BAG_EMBEDDING, "bag.weight", BAG_ROWS, BAG_CHANNELS,          false, false, false, LM_INIT_NORMAL},
 	{LM_LABEL_WEIGHT, "label.weight", LABELS, FEATURES,               false, false, true,  LM_INIT_NORMAL},
 	{LM_LABEL_BIAS, "label.bias", ONE, LABELS,                        false, true,  false, LM_INIT_ZERO},
+	{LM_EMBEDDING_RUNS, "embedding.runs.weight", EMBEDDING, WIDE_RUNS, false, false, false, LM_INIT_NORMAL},
+	{LM_EMBEDDING_HIDDEN, "embedding.hidden.weight", EMBEDDING, CHANNELS,
+	                                                                  false, false, false, LM_INIT_ZERO},
 	{LM_NGRAM_TOKENS, "ngram.tokens", ONE, NGRAM_TOKENS,              false, true,  false, LM_INIT_ZERO},
 	{LM_NGRAM_ORDER, "ngram.order", ONE, NGRAM_TOKENS,                false, true,  false, LM_INIT_ZERO},
 	{LM_NGRAM_WEIGHTING, "ngram.weights", ONE, NGRAM_WEIGHTS,         false, true,  false, LM_INIT_ZERO},
@@ -332,6 +338,9 @@ exists(const LmConfig *config, LmParamKind kind)
 		case LM_UP_BIAS:
 		case LM_DOWN_BIAS:
 			return config->bias;
+		case LM_EMBEDDING_RUNS:
+		case LM_EMBEDDING_HIDDEN:
+			return config->embedding > 0;
 		case LM_BAG_EMBEDDING:
 		case LM_LABEL_WEIGHT:
 		case LM_LABEL_BIAS:
@@ -391,6 +400,10 @@ size_of(const LmConfig *config, Size size)
 			return config->context;
 		case LABELS:
 			return config->labels;
+		case EMBEDDING:
+			return config->embedding;
+		case WIDE_RUNS:
+			return LM_SEARCH_WIDE_RUNS;
 		case FEATURES:
 			return lm_label_features(config);
 		case BAG_ROWS:

@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "engine/search.h"
 #include "kernels/weight_types.h"
 #include "serve/image.h"
 
@@ -69,6 +70,13 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 			model->adapters[layer].a[target] = a;
 			model->adapters[layer].b[target] = b;
 		}
+	if (config->embedding > 0)
+	{
+		size_t d = (size_t) config->embedding;
+
+		model->embedding_runs = lm_arena_floats(arena, d, LM_SEARCH_WIDE_RUNS);
+		model->embedding_hidden = lm_arena_floats(arena, d, (size_t) C);
+	}
 	if (n == 0)
 		return;
 	model->bag_embedding = lm_arena_floats(arena, V + (size_t) lm_bag_hashed(config->labels), bag);
@@ -116,6 +124,8 @@ lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, c
 	put(model.label_bias, block, table, LM_LABEL_BIAS);
 	put(model.features.keys, block, table, LM_FEATURE_KEY);
 	put(model.features.weights, block, table, LM_FEATURE_WEIGHT);
+	put(model.embedding_runs, block, table, LM_EMBEDDING_RUNS);
+	put(model.embedding_hidden, block, table, LM_EMBEDDING_HIDDEN);
 	lm_free(host, model.adapters);
 	if (!good)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
@@ -266,8 +276,9 @@ void
 lm_adapter_copy_head(float *block, const LmParamTable *table, const float *from,
 					 const LmParamTable *from_table)
 {
-	static const LmParamKind kinds[] = {LM_BAG_EMBEDDING, LM_LABEL_WEIGHT, LM_LABEL_BIAS,
-										LM_FEATURE_KEY, LM_FEATURE_WEIGHT};
+	static const LmParamKind kinds[] = {LM_BAG_EMBEDDING,	LM_LABEL_WEIGHT,   LM_LABEL_BIAS,
+										LM_FEATURE_KEY,		LM_FEATURE_WEIGHT, LM_EMBEDDING_RUNS,
+										LM_EMBEDDING_HIDDEN};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 	{

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "base/names.h"
+#include "model/contrastive.h"
 #include "serve/embedding.h"
 #include "serve/image.h"
 
@@ -18,7 +19,9 @@ LM_NAMES(lm_pooling_name, [LM_POOL_MEAN] = "mean", [LM_POOL_LAST] = "last",
 int
 lm_embedding_most(const LmConfig *config)
 {
-	return LM_SEARCH_RUNS + config->channels;
+	int by_rarity = LM_SEARCH_RUNS + config->channels;
+
+	return config->embedding > by_rarity ? config->embedding : by_rarity;
 }
 
 LmPooling
@@ -26,6 +29,8 @@ lm_embedding_pooling(const LmSession *session, LmPooling pooling)
 {
 	if (pooling != LM_POOL_AUTO)
 		return pooling;
+	if (session->config.embedding > 0)
+		return LM_POOL_TRAINED;
 	return session->search ? LM_POOL_RARITY : LM_POOL_MEAN;
 }
 
@@ -35,7 +40,8 @@ lm_embedding_check(const LmSession *session, LmPooling pooling, LmError *error)
 	if (!lm_pooling_name((int) pooling))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "pooling %d is not known", (int) pooling);
 	if (pooling == LM_POOL_TRAINED)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model has no trained embedding");
+		return session->config.embedding > 0 ||
+			   lm_fail(error, LM_ERR_ARGUMENT, -1, "the model has no trained embedding");
 	return pooling != LM_POOL_RARITY || session->search ||
 		   lm_fail(error, LM_ERR_ARGUMENT, -1,
 				   "the model has no statistics of rarity: it was imported, or trained by an older "
@@ -97,6 +103,42 @@ finish_by_rarity(const LmReading *reading, LmRequest *request, LmError *error)
 	return true;
 }
 
+/* As in training (model/contrastive.h), in float64. */
+static bool
+finish_trained(const LmReading *reading, LmRequest *request, LmError *error)
+{
+	const LmSession *session = reading->session;
+	const LmModel *model = session->model;
+	const LmHost *host = lm_engine_host(session->engine);
+	size_t C = (size_t) session->config.channels, d = (size_t) session->config.embedding;
+	double share = LM_CONTRAST_HIDDEN / sqrt((double) C) /
+				   (double) (reading->n_pooled > 0 ? reading->n_pooled : 1);
+	double squares = 0;
+	float runs[LM_SEARCH_WIDE_RUNS];
+
+	lm_search_project(runs, LM_SEARCH_WIDE_RUNS, session->search, session->tokenizer, reading->ids,
+					  reading->n);
+	for (size_t i = 0; i < d; i++)
+	{
+		const float *a = model->embedding_runs + i * LM_SEARCH_WIDE_RUNS,
+					*b = model->embedding_hidden + i * C;
+		double sum = 0;
+
+		for (size_t k = 0; k < LM_SEARCH_WIDE_RUNS; k++)
+			sum += (double) a[k] * runs[k];
+		for (size_t k = 0; k < C; k++)
+			sum += b[k] * share * reading->sums[k];
+		request->vector[i] = (float) sum;
+		squares += sum * sum;
+	}
+	for (size_t i = 0; i < d && squares > 0; i++)
+		request->vector[i] = (float) (request->vector[i] / sqrt(squares));
+	request->n_vector = (int) d;
+	request->n_tokens -= session->front >= 0 ? 1 : 0;
+	return !(host->should_stop && host->should_stop(host->context)) ||
+		   lm_fail(error, LM_ERR_STOPPED, -1, "embedding was stopped");
+}
+
 /* The mean or the last output as float32. */
 static void
 finish_pooled(const LmReading *reading, LmRequest *request)
@@ -113,10 +155,18 @@ bool
 lm_embedding_finish(const LmReading *reading, LmRequest *request, LmError *error)
 {
 	request->n_tokens = reading->n_pooled;
-	if (reading->pooling != LM_POOL_RARITY)
+	if (reading->pooling == LM_POOL_RARITY)
+	{
+		if (!finish_by_rarity(reading, request, error))
+			return false;
+	}
+	else if (reading->pooling == LM_POOL_TRAINED)
+	{
+		if (!finish_trained(reading, request, error))
+			return false;
+	}
+	else
 		finish_pooled(reading, request);
-	else if (!finish_by_rarity(reading, request, error))
-		return false;
 	for (int i = 0; i < request->n_vector; i++)
 		if (!isfinite(request->vector[i]))
 			return lm_fail(error, LM_ERR_NUMERIC, i, "the model's output is not finite");

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "engine/config_field.h"
+#include "engine/search.h"
 #include "kernels/panels.h"
 #include "serve/image.h"
 
@@ -106,6 +107,9 @@ lay_out(LmModel *model, LmArena *arena)
 	model->label_weight = vector(
 		arena, (size_t) config->labels * (size_t) lm_label_features(config), config->labels > 0);
 	model->label_bias = vector(arena, (size_t) config->labels, config->labels > 0);
+	model->embedding_runs =
+		vector(arena, (size_t) config->embedding * LM_SEARCH_WIDE_RUNS, config->embedding > 0);
+	model->embedding_hidden = vector(arena, (size_t) config->embedding * C, config->embedding > 0);
 	lay_out_ngram(&model->ngram, arena, config->ngram_tokens);
 	model->features = lm_image_features(arena, config);
 }

@@ -70,6 +70,8 @@ struct LmModel
 	const float *bag_embedding; /* NULL, as the next two, where the model is not a classifier */
 	const float *label_weight;
 	const float *label_bias;
+	const float *embedding_runs; /* NULL, as the next, without a trained embedding */
+	const float *embedding_hidden;
 	LmNgram ngram; /* n 0: the model has none */
 	LmFeatureTable features; /* n 0: the model has none */
 	LmImageBlock *blocks; /* [lm_config_blocks] */

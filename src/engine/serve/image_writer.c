@@ -171,6 +171,10 @@ place_of(const LmModel *model, LmParamKind kind, int layer)
 			return (Place){model->final_norm_weight, NULL};
 		case LM_FINAL_NORM_BIAS:
 			return (Place){model->final_norm_bias, NULL};
+		case LM_EMBEDDING_RUNS:
+			return (Place){model->embedding_runs, NULL};
+		case LM_EMBEDDING_HIDDEN:
+			return (Place){model->embedding_hidden, NULL};
 		case LM_BAG_EMBEDDING:
 			return (Place){model->bag_embedding, NULL};
 		case LM_LABEL_WEIGHT:

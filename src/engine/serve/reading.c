@@ -166,7 +166,8 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 						   ? lm_embedding_pooling(session, request->pooling)
 						   : LM_POOL_MEAN;
 	reading->n_inputs = reading->pooling == LM_POOL_RARITY ? 0 : tokens->count;
-	reading->n_skipped = is_pair ? 0 : n_skipped;
+	/* The token in front counts as in training. */
+	reading->n_skipped = is_pair || reading->pooling == LM_POOL_TRAINED ? 0 : n_skipped;
 	reading->n_first = is_pair ? n_skipped : tokens->count;
 	if (request->task == LM_TASK_SCORE)
 	{

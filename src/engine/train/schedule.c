@@ -35,6 +35,7 @@ lm_train_options_default(void)
 		.epsilon = 1e-8,
 		.grad_clip = 1.0,
 		.beta = 0.1,
+		.temperature = 0.05,
 		.seed = 0,
 	};
 }

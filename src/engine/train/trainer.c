@@ -413,6 +413,13 @@ update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step)
 	return update;
 }
 
+void
+lm_trainer_set_search(LmTrainer *trainer, const LmTokenizer *tokenizer, const LmSearch *search)
+{
+	trainer->network.tokenizer = tokenizer;
+	trainer->network.search = search;
+}
+
 LmEngine *
 lm_trainer_engine(const LmTrainer *trainer)
 {

@@ -1,0 +1,26 @@
+/*
+ * src/sql/evaluate_retrieval.h
+ *
+ * The part of gpt_evaluate for texts that should be found: columns query, positive and negative.
+ */
+#ifndef GPT_EVALUATE_RETRIEVAL_H
+#define GPT_EVALUATE_RETRIEVAL_H
+
+#include "corpus/source.h"
+#include "serve/cache.h"
+
+/* Embeddings of all rows. */
+typedef struct GptRetrieval GptRetrieval;
+
+/* For a model that is served; in the current memory context. */
+extern GptRetrieval *gpt_retrieval_create(const GptServed *served);
+
+/* Adds a row; returns the number of its texts that have an embedding. Checks gpt.max_memory. */
+extern int64 gpt_retrieval_add(GptRetrieval *retrieval, const GptSourceRow *row);
+
+/* Compares each query with all other texts, and hands each measure to put. */
+extern void gpt_retrieval_measure(const GptRetrieval *retrieval,
+								  void (*put)(void *context, const char *metric, double value),
+								  void *context);
+
+#endif /* GPT_EVALUATE_RETRIEVAL_H */
