@@ -45,7 +45,7 @@
  */
 #define PROMPTED_EPOCHS 100.0
 #define WANTED_EPOCHS 4.0 /* that a preset must be able to pass, of texts and ... */
-#define PROMPTED_WANTED_EPOCHS 12.0 /* ... of prompts. Measured in docs/benchmarks.md */
+#define PROMPTED_WANTED_EPOCHS 12.0 /* ... of prompts, of which there are few */
 /* label smoothing of prompts in words: rules that are learnt letter by letter have none */
 #define PROMPTED_SMOOTHING 0.1
 #define PARAMETERS_PER_TOKEN 20.0 /* above which a corpus is too small for a preset */
