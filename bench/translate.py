@@ -7,9 +7,9 @@ then left out of training: for choosing options.
 
 A fair peer: joint byte-pair encoding (sentencepiece) of VOCABULARY (4000) tokens; CHANNELS (256), LAYERS (3) of each
 kind, HEADS (4), four times the channels in feed-forward layers, pre-norm; sinusoidal positions; one matrix for both
-embeddings and the head; dropout (DROPOUT, 0.2), label smoothing (0.1); Adam with betas 0.9 and 0.98 (Vaswani et al. 2017,
-section 5.3), learning rate RATE (0.002) after a warm-up of 5 %, linearly to 0 at the end of the time, which the clock
-decides; batches of pairs of similar length, BATCH (4096) target tokens each; float32 or bfloat16 (autocast), whichever
+embeddings and the head; dropout (DROPOUT, 0.1), label smoothing (0.1); Adam with betas 0.9 and 0.98 (Vaswani et al. 2017,
+section 5.3), learning rate RATE (0.001) after a warm-up of 5 %, linearly to 0 at the end of the time, which the clock
+decides; batches of pairs of similar length, BATCH (2048) target tokens each; float32 or bfloat16 (autocast), whichever
 makes the faster steps.
 """
 import gzip
@@ -31,7 +31,7 @@ number = lambda name, default: type(default)(os.environ.get(name, default))
 directory = sys.argv[1]
 minutes, threads, seed = number("MINUTES", 15.0), number("THREADS", 2), number("SEED", 1)
 channels, layers, heads = number("CHANNELS", 256), number("LAYERS", 3), number("HEADS", 4)
-dropout, rate, batch_tokens = number("DROPOUT", 0.2), number("RATE", 0.002), number("BATCH", 4096)
+dropout, rate, batch_tokens = number("DROPOUT", 0.1), number("RATE", 0.001), number("BATCH", 2048)
 vocabulary, beams = number("VOCABULARY", 4000), number("BEAMS", 4)
 torch.set_num_threads(threads)
 torch.manual_seed(seed)
