@@ -8,6 +8,7 @@
 #ifndef GPT_TRAIN_FEATURES_H
 #define GPT_TRAIN_FEATURES_H
 
+#include "core/json_writer.h"
 #include "corpus/corpus.h"
 #include "engine/feature_fit.h"
 #include "store/catalog.h"
@@ -46,5 +47,8 @@ extern void gpt_train_features_blend(GptTrainFeatures *features, GptTrainResult 
  */
 extern void gpt_train_features_publish(GptPublication *publication,
 									   const GptTrainFeatures *features);
+
+/* Writes the member "classifier" of the job's report: sizes and shares of both parts. */
+extern void gpt_train_features_report(GptJsonWriter *json, const GptTrainFeatures *features);
 
 #endif /* GPT_TRAIN_FEATURES_H */

@@ -18,7 +18,12 @@
 #define MEMORY_SHARE 8
 #define LEAST_ENTRIES ((size_t) 1 << 20)
 #define MOST_ENTRIES ((size_t) 1 << 26)
+/* a word, a pair and four runs of letters, for each byte, and those of short texts' ends */
+#define MOST_FEATURES_PER_BYTE 6
+#define LEAST_ROOM 4096
+#define MOST_DISTINCT_FEATURES ((uint64) 1 << 22)
 
+static void check_memory(const LmFeatureFitOptions *options, const GptCorpus *corpus);
 static void read_base(LmFeatureFitOptions *options, const GptJob *job, const GptTrainBase *base);
 static void put_rows(void *into, const LmParam *param, int first_row, int n_rows,
 					 const float *rows);
@@ -43,6 +48,7 @@ gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan, const GptCor
 	features = palloc0(sizeof(GptTrainFeatures));
 	options.most_entries = Min(Max(entries, LEAST_ENTRIES), MOST_ENTRIES);
 	read_base(&options, job, base);
+	check_memory(&options, corpus);
 	gpt_progress_phase(progress, "fitting");
 	for (;;)
 	{
@@ -55,6 +61,21 @@ gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan, const GptCor
 		gpt_bridge_retry(&error);
 	}
 	return features;
+}
+
+/*
+ * Raises an error where the fit could take more than gpt.max_memory: entries while their arrays
+ * grow, features, and the weights of the table, of naive Bayes and of the choice.
+ */
+static void
+check_memory(const LmFeatureFitOptions *options, const GptCorpus *corpus)
+{
+	uint64 entries = Min(options->most_entries,
+						 (uint64) corpus->counts.bytes * MOST_FEATURES_PER_BYTE + LEAST_ROOM);
+	uint64 features = Min(entries, MOST_DISTINCT_FEATURES) + (uint64) options->base.n;
+	uint64 weights = Min(features * (uint64) options->labels, (uint64) LM_FEATURE_WEIGHTS);
+
+	gpt_bridge_check_memory(entries * 16 + features * 64 + weights * 4 * sizeof(float));
 }
 
 /* ---- The base ----------------------------------------------------------- */
@@ -207,4 +228,17 @@ gpt_train_features_publish(GptPublication *publication, const GptTrainFeatures *
 						 features->blend.scale);
 	publication->table = table;
 	publication->block = block;
+}
+
+void
+gpt_train_features_report(GptJsonWriter *json, const GptTrainFeatures *features)
+{
+	const LmBlend *blend = &features->blend;
+
+	gpt_json_begin(json, "classifier");
+	gpt_json_put_integer(json, "features", lm_feature_fit_count(features->fit));
+	gpt_json_put_rounded(json, "network_factor", blend->share, 3);
+	gpt_json_put_rounded(json, "linear_factor", blend->scale, 3);
+	gpt_json_put_rounded(json, "validation_accuracy", blend->accuracy, 4);
+	gpt_json_end(json);
 }

@@ -390,6 +390,8 @@ publish_version(void *argument)
 					   (double) (GetCurrentTimestamp() - ending->started_at) / USECS_PER_SEC,
 					   result);
 	gpt_report_measures(&report, result);
+	if (ending->features != NULL)
+		gpt_train_features_report(&report, ending->features);
 	if (ending->gate->current > 0)
 		gpt_gate_report(&report, ending->gate, ending->options);
 	gpt_job_add_report(job->number, gpt_json_finish(&report));

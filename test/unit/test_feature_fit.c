@@ -129,7 +129,7 @@ test_solver(LmEngine *engine, const LmTokenizer *tokenizer)
 	LmDataset dataset;
 	LmFeatureRows rows;
 	LmFeatureFitOptions options = {.labels = 3, .most_entries = 1 << 20, .seed = 3};
-	LmDualOptions dual = {.cost = 1, .fold = -1, .seed = 3};
+	LmDualOptions dual = {.cost = 1, .fold = -1, .seed = 3, .most_passes = 60};
 	LmRowLabels labels = {3, NULL, NULL};
 	LmError error;
 	double worst = 0, length = 0;

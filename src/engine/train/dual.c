@@ -8,7 +8,6 @@
 #include "text/array.h"
 #include "train/dual.h"
 
-#define MOST_PASSES 30
 #define ACCURACY 0.1 /* between the largest and the smallest projected gradient, at the end */
 #define PIECE_ENTRIES ((size_t) 1 << 21) /* of rows: about 10 ms */
 #define GROUP_FLOATS                                                             \
@@ -87,7 +86,7 @@ start_pass(Solver *solver)
 
 /* Ends a pass: the problem is solved, or shrinks, or is looked at as a whole once more. */
 static void
-end_pass(Solver *solver)
+end_pass(Solver *solver, int most_passes)
 {
 	solver->passes++;
 	if (solver->active == 0 || solver->largest - solver->smallest <= ACCURACY)
@@ -99,7 +98,7 @@ end_pass(Solver *solver)
 	}
 	else
 		solver->upper = solver->largest > 0 ? solver->largest : INFINITY;
-	solver->done |= solver->passes >= MOST_PASSES;
+	solver->done |= solver->passes >= most_passes;
 	if (!solver->done)
 		start_pass(solver);
 }
@@ -170,7 +169,7 @@ go_on(void *context, int piece, int thread)
 		visit(work, solver);
 	}
 	if (solver->at >= solver->active)
-		end_pass(solver);
+		end_pass(solver, work->options->most_passes);
 }
 
 /* Prepares a label. */

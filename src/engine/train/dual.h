@@ -30,6 +30,7 @@ typedef struct LmDualOptions
 	double cost; /* C */
 	int fold; /* rows whose number modulo LM_DUAL_FOLDS is it are left out; -1: none */
 	size_t n_rows; /* the first rows are learnt */
+	int most_passes;
 	uint64_t seed;
 } LmDualOptions;
 

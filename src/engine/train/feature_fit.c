@@ -12,7 +12,12 @@
 #include "train/blend.h"
 #include "train/ridge.h"
 
-#define LEAST_ROWS 40 /* below, nothing is chosen */
+#define LEAST_ROWS 40 /* below, and with fewer rows for each label, nothing is chosen */
+#define LEAST_ROWS_PER_LABEL 5
+/* passes over the rows, at most; fewer where the work of all would be above a bound */
+#define MOST_PASSES 30
+#define LEAST_PASSES 12
+#define MOST_PASSES_WORK 4e9
 /* Labels times entries of rows, each of which costs about as much as some entries more. */
 #define ROW_ENTRIES 16
 #define MOST_CHOICE_WORK 1e8 /* the first rows, as many as that, choose the cost */
@@ -255,7 +260,9 @@ choose(LmFeatureFit *fit, LmError *error)
 	while (options.n_rows < fit->rows.n_train &&
 		   work_of(fit, options.n_rows + 1) <= MOST_CHOICE_WORK)
 		options.n_rows++;
-	if (options.n_rows >= LEAST_ROWS)
+	options.most_passes = MOST_PASSES;
+	if (options.n_rows >= LEAST_ROWS &&
+		options.n_rows >= LEAST_ROWS_PER_LABEL * (size_t) fit->options.labels)
 	{
 		good =
 			create_choice(&choice, fit, &options, error) &&
@@ -276,8 +283,12 @@ learn(LmFeatureFit *fit, LmError *error)
 	LmDualOptions options = {
 		.cost = fit->cost, .fold = -1, .n_rows = fit->rows.n_train, .seed = fit->options.seed};
 	size_t n = count_of(fit);
+	double work = options.n_rows > 0 ? work_of(fit, options.n_rows) : 0;
 	float *bayes;
 
+	options.most_passes = work * MOST_PASSES <= MOST_PASSES_WORK
+							  ? MOST_PASSES
+							  : (int) fmax(MOST_PASSES_WORK / work, LEAST_PASSES);
 	fit->weights = lm_array_allocate(&fit->host, n, sizeof(float), error);
 	if (!fit->weights)
 		return false;
