@@ -3,7 +3,7 @@
 # bench/preferences.sh TEXT - DPO on synthetic preferences with a known rule (minutes a seed).
 #
 # TEXT is a file of paragraphs (../shared/data/corpora/tinystories_sample.txt). A language model is trained on its paragraphs for STEPS (250)
-# with options TRAIN (3 layers of 96 channels), and continues the first seven words of each paragraph four times. Of each two continuations, rule "word" prefers the one
+# with options TRAIN (3 layers of 96 channels), and continues the first seven words of each paragraph six times. Of each two continuations, rule "word" prefers the one
 # that contains WORD ("was"), rule "shorter" the one with fewer words; pairs that the rule does not tell apart are dropped. PAIRS (2000) rows
 # of each rule (RULES) are learnt by DPO with options FINETUNE ("epochs": 3, "beta": 0.3), and gpt_evaluate measures HELD (400) other rows. SEEDS (1 2 3),
 # THREADS (2).
@@ -49,8 +49,8 @@ for seed in ${SEEDS:-1 2 3}; do
 	"${psql[@]}" -q <<-SQL
 		DROP TABLE IF EXISTS drawn;
 		CREATE TABLE drawn AS SELECT id, prompt, draw, (a)[i] AS answer FROM (SELECT draw, array_agg(id ORDER BY id) AS ids, array_agg(prompt ORDER BY id) AS prompts,
-			gpt_generate('base', array_agg(prompt ORDER BY id), max_tokens => 96, temperature => 0.7, seed => 4 * $seed + draw) AS a
-			FROM prompt, generate_series(0, 3) draw GROUP BY draw, id / 600) answers, unnest(ids, prompts) WITH ORDINALITY u (id, prompt, i);
+			gpt_generate('base', array_agg(prompt ORDER BY id), max_tokens => 96, temperature => 0.7, seed => 6 * $seed + draw) AS a
+			FROM prompt, generate_series(0, 5) draw GROUP BY draw, id / 600) answers, unnest(ids, prompts) WITH ORDINALITY u (id, prompt, i);
 	SQL
 	middle=$(date +%s)
 	for rule in ${RULES:-word}; do
@@ -58,7 +58,7 @@ for seed in ${SEEDS:-1 2 3}; do
 			DROP TABLE IF EXISTS pair;
 			CREATE TABLE pair AS SELECT row_number() OVER (ORDER BY a.id, a.draw) AS n, a.prompt, CASE WHEN $rule(a.answer) > $rule(b.answer) THEN a.answer
 				ELSE b.answer END AS chosen, CASE WHEN $rule(a.answer) > $rule(b.answer) THEN b.answer ELSE a.answer END AS rejected
-				FROM drawn a JOIN drawn b ON b.id = a.id AND b.draw = a.draw + 1 AND a.draw IN (0, 2)
+				FROM drawn a JOIN drawn b ON b.id = a.id AND b.draw = a.draw + 1 AND a.draw IN (0, 2, 4)
 				WHERE $rule(a.answer) <> $rule(b.answer) AND a.answer <> '' AND b.answer <> '';
 		SQL
 		run "gpt_finetune('base', 'SELECT prompt, chosen, rejected FROM pair WHERE n > $held AND n <= $((pairs + held))',
