@@ -30,7 +30,7 @@
 #define NETWORK_SHARE 0.5 /* is expected */
 
 static const double costs[] = {0.3, 1, 3};
-static const double ridge_costs[] = {0.1, 0.3, 1, 3};
+static const double ridge_costs[] = {0.1, 0.2, 0.4, 0.8, 1.6, 3.2};
 
 struct LmFeatureFit
 {
