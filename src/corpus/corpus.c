@@ -177,9 +177,10 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 		corpus->note = add_remark(
 			corpus->note,
 			psprintf("the texts of " INT64_FORMAT
-					 " rows are longer than the context of %d tokens: the beginning of the prompt "
-					 "and the end of the answer are left out",
-					 file.n_cut, corpus->dataset.context));
+					 " rows are longer than the context of %d tokens: %s left out",
+					 file.n_cut, corpus->dataset.context,
+					 corpus->prompted ? "the beginning of the prompt and the end of the answer are"
+									  : "their end is"));
 	gpt_spool_free(spool);
 	return corpus;
 }

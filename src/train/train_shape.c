@@ -21,6 +21,7 @@
 #define SMALLEST_BATCH 512
 #define LARGE_CHANNELS 512 /* from here on a model is beyond small */
 #define MICRO_BATCH 4096 /* tokens at once: enough for the kernels */
+#define COMPARED_TEXTS 64 /* in a batch of contrastive training, however long they are */
 #define SMALLEST_MICRO_BATCH 1024 /* below it, activations are recomputed first */
 #define FIXED_MEMORY (16 * 1024 * 1024) /* buffers of publication and log */
 #define DEFAULT_LAYERS 4
@@ -296,12 +297,21 @@ wanted_steps(const GptTrainPlan *plan, int tokens)
 	return tokens > 2 * SMALLEST_BATCH ? optimizer->steps : optimizer->fewest;
 }
 
-/* A power of two. */
+/* Whether texts of a micro-batch are compared with each other, so that more of them teach more. */
+static bool
+compares(const GptTrainPlan *plan)
+{
+	return plan->training.objective == LM_OBJECTIVE_CONTRASTIVE;
+}
+
+/* A power of two; of texts that are compared at least as many as the longest of them need. */
 static int
 tokens_of_step(const GptTrainPlan *plan)
 {
 	int tokens = plan->config.channels < LARGE_CHANNELS ? SMALL_BATCH : LARGE_BATCH;
 
+	if (compares(plan))
+		return Max(tokens, Min(COMPARED_TEXTS * plan->context, LARGE_BATCH));
 	while (plan->token_budget > 0 && tokens > SMALLEST_BATCH &&
 		   plan->token_budget / tokens < wanted_steps(plan, tokens))
 		tokens /= 2;
@@ -318,7 +328,8 @@ batch_fits(GptTrainPlan *plan, const GptTrainOptions *options, int least)
 	bool accumulate_given = options->accumulate != GPT_CHOSEN;
 	int fewest = Max(plan->group, 1);
 	int batch_size =
-		batch_given ? (int) options->batch_size : Max(fewest, Min(wanted, MICRO_BATCH) / context);
+		batch_given ? (int) options->batch_size
+					: Max(fewest, (compares(plan) ? wanted : Min(wanted, MICRO_BATCH)) / context);
 	int accumulate = accumulate_given ? (int) options->accumulate : 1;
 
 	if (!batch_given && !accumulate_given)
