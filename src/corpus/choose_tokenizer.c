@@ -40,6 +40,11 @@
 #define LARGEST_SMALL_VOCABULARY 8192 /* up to 64 MB of text; √bytes beyond, up to ... */
 #define LARGEST_VOCABULARY 32768
 #define SMALLEST_VOCABULARY 512
+/*
+ * Bytes of text for a token that is no character, at least: each occurs some 50 times on average.
+ * In less text, more tokens make worse models of what was not seen before.
+ */
+#define BYTES_FOR_TOKEN 170
 #define VOCABULARY_STEP 64
 
 /* Counts of the training side. */
@@ -53,7 +58,8 @@ typedef struct Texts
 
 static GptTokenizerChoice choose_by_texts(const GptTrainOptions *options, GptSpool *spool,
 										  GptProgress *progress);
-static GptTokenizerChoice choose_bpe(const GptTrainOptions *options, const GptSpool *spool);
+static GptTokenizerChoice choose_bpe(const GptTrainOptions *options, const GptSpool *spool,
+									 int64 characters);
 static LmTokenizerKind kind_of(const GptTrainOptions *options);
 static int64 least_count(const GptTrainOptions *options, int64 otherwise);
 static Texts read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress);
@@ -71,7 +77,7 @@ gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgres
 									pstrdup("option \"vocabulary\" says so")};
 	if (options->tokenizer == NULL)
 		return choose_by_texts(options, spool, progress);
-	choice = choose_bpe(options, spool);
+	choice = choose_bpe(options, spool, 0);
 	choice.kind = kind_of(options);
 	if (choice.kind != LM_TOKENIZER_BPE)
 		choice.why =
@@ -121,7 +127,7 @@ choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *pr
 	Texts texts;
 
 	if (options->normalize != GPT_NORMALIZE_NONE || wants_words(spool))
-		return choose_bpe(options, spool);
+		return choose_bpe(options, spool, 0);
 	texts = read_texts(spool, may_be_rare, progress);
 	if (options->documents == LM_DOCUMENTS_PACKED && texts.rows > 0 &&
 		(double) texts.short_rows >= SHORT_SHARE * (double) texts.rows)
@@ -135,24 +141,31 @@ choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *pr
 			psprintf("the texts have " INT64_FORMAT " different characters, and each occurs "
 					 "only " INT64_FORMAT " times on average",
 					 texts.different_characters, texts.characters / texts.different_characters)};
-	return choose_bpe(options, spool);
+	return choose_bpe(options, spool, texts.different_characters);
 }
 
-/* The size follows from the bytes of prompts or labelled texts, from the pairs of other texts. */
+/*
+ * The size follows from the bytes of prompts or labelled texts, from the pairs of other texts.
+ * characters: different ones; 0: not known, and little text has no limit of its own.
+ */
 static GptTokenizerChoice
-choose_bpe(const GptTrainOptions *options, const GptSpool *spool)
+choose_bpe(const GptTrainOptions *options, const GptSpool *spool, int64 characters)
 {
 	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
 	int root = (int) Min(LARGEST_VOCABULARY,
 						 rint(sqrt((double) bytes) / VOCABULARY_STEP) * VOCABULARY_STEP);
 	int64 min_count;
+	int largest;
 
 	if (gpt_spool_prompted(spool) || wants_words(spool))
 		return (GptTokenizerChoice){
 			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT, 0,
 			psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes)};
 	min_count = least_count(options, FREQUENT);
-	return (GptTokenizerChoice){LM_TOKENIZER_BPE, Max(LARGEST_SMALL_VOCABULARY, root), min_count,
+	largest = Max(LARGEST_SMALL_VOCABULARY, root);
+	if (characters > 0)
+		largest = (int) Min(largest, characters + bytes / BYTES_FOR_TOKEN);
+	return (GptTokenizerChoice){LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, largest), min_count,
 								LEAST_GAIN,
 								psprintf("its tokens occur at least " INT64_FORMAT
 										 " times in the texts and shorten them enough",

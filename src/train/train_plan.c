@@ -496,7 +496,10 @@ choose_dropout(const GptTrainPlan *plan, const GptTrainOptions *options, const G
 	if (gpt_objective_has_reference(plan->training.objective))
 		return 0.0f;
 	if (!learns_prompts(options, corpus))
-		return plan->epochs < 2 ? 0.0f : plan->epochs <= 5 ? 0.1f : 0.2f;
+		return plan->epochs < 2										  ? 0.0f
+			   : plan->epochs <= 5									  ? 0.1f
+			   : plan->epochs <= 12 || !learns_texts(options, corpus) ? 0.2f
+																	  : 0.3f;
 	if (!learns_words(options, corpus) || plan->config.architecture != LM_ENCODER_DECODER ||
 		plan->epochs < 10)
 		return 0.0f;
