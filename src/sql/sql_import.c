@@ -161,6 +161,12 @@ read_config(LmConfig *config, GptImport *import, const GptImportOptions *options
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a classifier cannot be imported"),
 				 errhint("gpt_copy_model copies one within a database.")));
+	/* The file does not say how prompts are written, without which its encoder would never run. */
+	if (config->architecture != LM_DECODER)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("a model of architecture \"%s\" cannot be imported",
+							   lm_architecture_name((int) config->architecture)),
+						errhint("gpt_copy_model copies one within a database.")));
 }
 
 /* That of option "tokenizer", else the file's, with as many tokens as the model. */

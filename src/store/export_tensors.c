@@ -77,6 +77,12 @@ gpt_export_check(const GptVersion *version)
 				 errmsg("model \"%s\" is a classifier, which other programs do not know",
 						version->model),
 				 errhint("gpt_copy_model copies it within a database, pg_dump to another one.")));
+	if (version->config.embedding > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("model \"%s\" has a trained embedding, which other programs do not know",
+						version->model),
+				 errhint("gpt_copy_model copies it within a database, pg_dump to another one.")));
 }
 
 GptBlob *

@@ -51,6 +51,7 @@ SELECT gpt_copy_model('both', 'copy');
 SELECT config ->> 'architecture' AS architecture, model FROM gpt_version WHERE model IN ('adapter', 'copy') ORDER BY model, version;
 SELECT gpt_export('both');
 SELECT gpt_export('prefix', 'gguf');
+SELECT gpt_import('imported', weights, '{"tokenizer": "both"}') FROM gpt_models WHERE model = 'both';
 SELECT gpt_drop_model('adapter');
 SELECT count(gpt_drop_model(model)) FROM gpt_models;
 DROP TABLE pair, label;

@@ -31,6 +31,8 @@ SELECT gpt_wait(:job, '60 s');
 -- mistakes
 SELECT gpt_finetune('found', 'SELECT asked FROM question');
 SELECT gpt_embed('plain', 'x', 'trained');
+SELECT gpt_export('found');
+SELECT gpt_export('against');
 
 SELECT count(gpt_drop_model(model, true)) FROM unnest(ARRAY['found', 'against', 'again', 'plain']) model;
 DROP TABLE question;
