@@ -277,7 +277,8 @@ lm_dual_fit(float *weights, LmEngine *engine, const LmFeatureRows *rows, const L
 	work.squares = squares;
 	work.solvers = squares ? create_solvers(host, rows, (int) group, error) : NULL;
 	lm_engine_begin(engine);
-	for (int first = 0; work.solvers && first < n; first += (int) group)
+	for (int first = 0; work.solvers && first < n && !lm_engine_stopped(engine);
+		 first += (int) group)
 		solve(weights, engine, &work, (uint32_t) first,
 			  n - first < (int) group ? n - first : (int) group);
 	for (size_t i = 0; work.solvers && opposite && i < rows->n_features; i++)
