@@ -18,6 +18,7 @@ finetune=${FINETUNE:-}
 start_server find <<SETTINGS
 gpt.train_threads = ${THREADS:-2}
 gpt.nice = 0
+client_min_messages = warning
 SETTINGS
 psql+=(-At)
 
