@@ -299,7 +299,8 @@ plan_reference(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorp
 
 /*
  * Texts alone have n-grams: completions, answers of conversations and labels say what comes after
- * others. In large corpora the network has seen enough of everything.
+ * others. Counts know no weights of rows. In large corpora the network has seen enough of
+ * everything.
  */
 static GptSwitch
 ngrams_of(const GptTrainOptions *options, const GptCorpus *corpus)
@@ -311,6 +312,9 @@ ngrams_of(const GptTrainOptions *options, const GptCorpus *corpus)
 		!corpus->has_validation || options->architecture == LM_ENCODER_DECODER ||
 		(options->ngrams == GPT_SWITCH_AUTO && header->train_tokens > MOST_NGRAM_TOKENS))
 		return GPT_SWITCH_FALSE;
+	for (uint64 i = 1; i < header->n_train_windows; i++)
+		if (corpus->dataset.windows[i].weight != corpus->dataset.windows[0].weight)
+			return GPT_SWITCH_FALSE;
 	return options->ngrams;
 }
 

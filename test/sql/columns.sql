@@ -64,7 +64,7 @@ SELECT validation_loss < 0.3 AS learnt FROM gpt_models WHERE model = 'long';
 -- weights: of what follows "q" nine parts in ten say x; what weighs nothing is skipped
 SELECT gpt_train('weighed', $$SELECT body, weight FROM (VALUES ('qx', 9.0), ('qy', NULL), ('qz', 0)) v (body, weight), generate_series(1, 50)$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 8, "learning_rate": 0.01,
-	  "validation_fraction": 0}') AS job \gset
+	  "dropout": 0.2, "validation_fraction": 0}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT documents, skipped, error FROM gpt_jobs WHERE job = :job;
 SELECT exp(gpt_score('weighed', 'qx', 'logprob') - gpt_score('weighed', 'qy', 'logprob')) BETWEEN 6 AND 13 AS nine_to_one,
