@@ -51,7 +51,9 @@ for name in ${SETS:-sms_spam trec6 sst2 banking77 waimai_zh}; do
 			run "gpt_finetune('$name', 'SELECT text, label FROM train_$name', '{\"into\": \"${name}_labels\", \"seed\": $seed${finetune:+, $finetune}}')"
 		fi
 		"${psql[@]}" -F ' ' -c "SELECT format('%s, seed $seed: accuracy %s, calibration error %s, macro F1 %s, loss %s of %s rows; %s + %s s, %s of %s steps', '$name',
-			round(max(value) FILTER (WHERE metric = 'accuracy')::numeric, 4), round(max(value) FILTER (WHERE metric = 'macro_f1')::numeric, 4),
+			round(max(value) FILTER (WHERE metric = 'accuracy')::numeric, 4),
+			round(max(value) FILTER (WHERE metric = 'calibration_error')::numeric, 4),
+			round(max(value) FILTER (WHERE metric = 'macro_f1')::numeric, 4),
 			round(max(value) FILTER (WHERE metric = 'loss')::numeric, 4), max(value) FILTER (WHERE metric = 'documents'),
 			$middle - $started, $(date +%s) - $middle, (SELECT conditions->>'best_step' FROM gpt_jobs ORDER BY job DESC LIMIT 1),
 			(SELECT step FROM gpt_jobs ORDER BY job DESC LIMIT 1))
