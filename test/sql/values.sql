@@ -106,7 +106,7 @@ SELECT label IS NFC NORMALIZED AS composed, value FROM gpt_evaluate('n_named', m
 SELECT label IS NFC NORMALIZED AS composed, value FROM gpt_evaluate('n_named', meals('upper(decomposed)::citext')) WHERE metric = 'weight' ORDER BY label;
 
 SELECT gpt_train('cries', 'SELECT i || '':'' AS prompt, normalize(repeat(''ü'', 6), NFD) AS completion FROM meal',
-	'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "steps": 60, "learning_rate": 0.02, "normalize": "NFC", "vocabulary": 258, "seed": 1, "publish": "last"}') AS job \gset
+	'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "steps": 150, "learning_rate": 0.02, "normalize": "NFC", "vocabulary": 258, "seed": 1, "publish": "last"}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_generate('cries', '7:', 20, temperature => 0, stop => ARRAY['üü']) AS composed, gpt_generate('cries', '7:', 20, temperature => 0, stop => ARRAY[normalize('üü', NFD)]) AS decomposed,
 	gpt_generate('cries', ARRAY['7:', '8:'], 20, temperature => 0, stop => ARRAY['x', normalize('üüü', NFD)]) AS many;
