@@ -23,6 +23,7 @@ DECLARE
 		WHEN option = 'rotary_size' THEN '{"head_size": 1024, "watermark": "i"}'
 		WHEN option = 'window_full' THEN jsonb_build_object('window_period', value::numeric + 1, 'watermark', 'i')
 		WHEN option = 'channels' THEN '{"heads": 1, "layers": 1, "position": "learned", "watermark": "i"}'
+		WHEN option = 'encoder_layers' THEN '{"architecture": "encoder_decoder", "layers": 1, "heads": 1, "channels": 16, "watermark": "i"}'
 		WHEN option = 'min_learning_rate' THEN '{"learning_rate": 1e12, "watermark": "i"}'
 		ELSE '{"watermark": "i"}' END || jsonb_build_object(option, value::numeric);
 BEGIN
@@ -31,7 +32,8 @@ BEGIN
 	ELSIF function = 'gpt_train_tokenizer' THEN
 		PERFORM gpt_train_tokenizer('new', 'SELECT body FROM line', options);
 	ELSE
-		EXECUTE format('SELECT %I($1, $2, $3)', function) USING CASE function WHEN 'gpt_train' THEN 'new' ELSE 'm' END, 'SELECT body, i FROM line', options;
+		EXECUTE format('SELECT %I($1, $2, $3)', function) USING CASE function WHEN 'gpt_train' THEN 'new' ELSE 'm' END,
+			CASE option WHEN 'encoder_layers' THEN 'SELECT body AS prompt, body AS completion, i FROM line' ELSE 'SELECT body, i FROM line' END, options;
 	END IF;
 	RAISE EXCEPTION 'taken back' USING ERRCODE = 'P9999';
 EXCEPTION
