@@ -165,6 +165,7 @@ bench-programs: $(BENCH_PROGRAMS)
 
 bench: bench-programs
 	bench/run.sh
+	bench/tasks.sh
 
 # The faults of `make torture`: a library that the server preloads.
 build/torture/fault.so: test/torture/fault.c

@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 train=${TRAIN:-}
 pretrain=${PRETRAIN:-}
 finetune=${FINETUNE:-}
-judge=${JUDGE:-python3}
+judge=${JUDGE:-/usr/bin/python3}
 
 start_server classify <<SETTINGS
 gpt.train_threads = ${THREADS:-2}

@@ -19,7 +19,7 @@ gpt.train_threads = ${THREADS:-2}
 gpt.nice = 0
 SETTINGS
 psql+=(-At -F ' ')
-python3 bench/judging.py "$directory" "$work"
+/usr/bin/python3 bench/judging.py "$directory" "$work"
 
 "${psql[@]}" -c "CREATE TABLE train_number (label float8, body text)" -c "CREATE TABLE test_number (label float8, body text)" \
 	-c "CREATE TABLE train_pair (first text, second text, label int)" -c "CREATE TABLE test_pair (first text, second text, label int)"

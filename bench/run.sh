@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# bench/run.sh - what `make bench` runs: training speed of models XS, S and M beside PyTorch, interleaved.
+# bench/run.sh - the first part of `make bench`: training speed of models XS, S and M beside PyTorch, interleaved.
 #
 # ROUNDS times (3) in turn: ours in float32, PyTorch in float32, ours in `auto`, PyTorch in bfloat16 (autocast), each a
 # process of its own on THREADS threads (2). Prints every line, and for each model the median over the rounds of
