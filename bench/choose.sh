@@ -2,8 +2,9 @@
 #
 # bench/choose.sh DIRECTORY - how often gpt_choose is right, by what its ratings are (half a minute).
 #
-# DIRECTORY has models/stories260K and corpora/tinystories_sample.txt. The model chooses what follows the beginning of a story: its next
-# sentence among five, or the last word of its next sentence among five; the other four are of other stories.
+# DIRECTORY has models/stories260K and corpora/tinystories_sample.txt. The model chooses what follows the beginning of a
+# story: its next sentence among five, or the last word of its next sentence among five; the other four are of other
+# stories.
 set -euo pipefail
 
 directory=$(realpath "${1:?the directory of model and texts is missing}")

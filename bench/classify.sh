@@ -1,12 +1,14 @@
 #!/bin/bash
 #
-# bench/classify.sh DIRECTORY - accuracy and calibration of classifiers on five sets of rows (half a minute to two a set and seed).
+# bench/classify.sh DIRECTORY - accuracy and calibration of classifiers on five sets of rows (half a minute to two a set
+# and seed).
 #
-# DIRECTORY has NAME.train.csv and NAME.test.csv with columns label and text. A model is trained on texts and labels (TRAIN) and
-# measured by gpt_evaluate. With PRETRAIN (such as '"epochs": 10') it is trained on the texts alone first, and fine-tuned on texts and
-# labels (FINETUNE; some minutes more). SETS, SEEDS (1 2 3), THREADS (2). TEST=dev measures on a fifth of the training rows
-# instead, which are then left out of training: for choosing options. Where python3 has scikit-learn (JUDGE), its LinearSVC on TF-IDF
-# of words and letters, naive Bayes and, where it is installed, fastText learn the same rows.
+# DIRECTORY has NAME.train.csv and NAME.test.csv with columns label and text. A model is trained on texts and labels
+# (TRAIN) and measured by gpt_evaluate. With PRETRAIN (such as '"epochs": 10') it is trained on the texts alone first,
+# and fine-tuned on texts and labels (FINETUNE; some minutes more). SETS, SEEDS (1 2 3), THREADS (2). TEST=dev measures
+# on a fifth of the training rows instead, which are then left out of training: for choosing options. Where python3 has
+# scikit-learn (JUDGE), its LinearSVC on TF-IDF of words and letters, naive Bayes and, where it is installed, fastText
+# learn the same rows.
 set -euo pipefail
 
 directory=$(realpath "${1:?the directory of the sets is missing}")

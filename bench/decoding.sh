@@ -2,10 +2,11 @@
 #
 # bench/decoding.sh - what prefixes, encoders and beams cost in generation (four minutes).
 #
-# Random weights of 384 channels, a vocabulary of 4,096 and one thread: a decoder and a prefix model of 8 blocks, an encoder_decoder of 4 and 4. Prompts of
-# PROMPTS ("16 200") tokens are continued by TOKENS (32): ROWS (16) one by one, as many together, as
-# many together with 4 beams, and one by one with BEAMS ("4 8") beams; WAYS ("alone 4") leaves some of these out. ROUNDS (3), in
-# turn. Prints the median of the processor time of the session, in ms for a prompt, which other processes on the cores leave nearly as it is.
+# Random weights of 384 channels, a vocabulary of 4,096 and one thread: a decoder and a prefix model of 8 blocks, an
+# encoder_decoder of 4 and 4. Prompts of PROMPTS ("16 200") tokens are continued by TOKENS (32): ROWS (16) one by one,
+# as many together, as many together with 4 beams, and one by one with BEAMS ("4 8") beams; WAYS ("alone 4") leaves some
+# of these out. ROUNDS (3), in turn. Prints the median of the processor time of the session, in ms for a prompt, which
+# other processes on the cores leave nearly as it is.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -2,10 +2,11 @@
 #
 # bench/find.sh DIRECTORY - whether the nearest training row has the label of a test row (some minutes a seed).
 #
-# DIRECTORY has banking77.train.csv and banking77.test.csv with columns label and text. Three searches by cosine: gpt_embed of a model that
-# was trained on the texts alone; gpt_embed after a fine-tune on pairs of training rows with the same label (PAIRS of each row); and TF-IDF
-# of characters (scikit-learn, where it is there). SEEDS (1 2 3), THREADS (2), PRETRAIN and FINETUNE (options: '"steps": 100'). TEST=dev
-# measures on a fifth of the training rows instead, which are then left out of training: for choosing options.
+# DIRECTORY has banking77.train.csv and banking77.test.csv with columns label and text. Three searches by cosine:
+# gpt_embed of a model that was trained on the texts alone; gpt_embed after a fine-tune on pairs of training rows with
+# the same label (PAIRS of each row); and TF-IDF of characters (scikit-learn, where it is there). SEEDS (1 2 3), THREADS
+# (2), PRETRAIN and FINETUNE (options: '"steps": 100'). TEST=dev measures on a fifth of the training rows instead, which
+# are then left out of training: for choosing options.
 set -euo pipefail
 
 directory=$(realpath "${1:?the directory of the set is missing}")

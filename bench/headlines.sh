@@ -1,6 +1,7 @@
 #!/bin/bash
 #
-# bench/headlines.sh - headlines of texts, ROUGE-L of three ways to train in the same minutes (about ten minutes a task and seed).
+# bench/headlines.sh - headlines of texts, ROUGE-L of three ways to train in the same minutes (about ten minutes a task
+# and seed).
 #
 # Two sets made of ../shared/data (or GPT_TEST_DATA):
 #   tickets   the subject of a customer's message: texts of banking77 with the words of their label; its own split
@@ -11,8 +12,8 @@
 #   prefix           the same, fine-tuned with "architecture": "prefix"
 #   encoder_decoder  gpt_train on the pairs
 # RECIPE and FINETUNE are further options of gpt_train and of gpt_finetune. SEEDS (1 2 3), TASKS ("tickets"), WAYS.
-# TEST=dev measures on a fifth of the rows to learn, which are then left out of training: for choosing options. STEPS instead
-# of MINUTES makes a run repeatable.
+# TEST=dev measures on a fifth of the rows to learn, which are then left out of training: for choosing options. STEPS
+# instead of MINUTES makes a run repeatable.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

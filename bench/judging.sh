@@ -2,10 +2,10 @@
 #
 # bench/judging.sh DIRECTORY - numbers of texts, and labels of pairs of texts, on held-out rows (some minutes a seed).
 #
-# DIRECTORY has sst2.train.csv and banking77.train.csv (label, text), and the same with test. Numbers: the mood of a sentence as 0 or 1, by
-# regression. Pairs: whether two questions have the same intent. Trained by gpt_train from the rows alone, with default options, and with
-# TRAIN ('"steps": 500') if given. SEEDS (1 2 3), THREADS (2), MINUTES (of a training; chosen by default); JUDGES=1 also fits linear models
-# of scikit-learn on TF-IDF of words and runs of letters.
+# DIRECTORY has sst2.train.csv and banking77.train.csv (label, text), and the same with test. Numbers: the mood of a
+# sentence as 0 or 1, by regression. Pairs: whether two questions have the same intent. Trained by gpt_train from the
+# rows alone, with default options, and with TRAIN ('"steps": 500') if given. SEEDS (1 2 3), THREADS (2), MINUTES (of a
+# training; chosen by default); JUDGES=1 also fits linear models of scikit-learn on TF-IDF of words and runs of letters.
 set -euo pipefail
 
 directory=$(realpath "${1:?the directory of the sets is missing}")

@@ -2,15 +2,15 @@
 #
 # bench/little.sh FOLDER - bits a byte of the last tenth of texts, after a default training on the rest, beside PPMd.
 #
-# FOLDER holds the corpora. Each text is one row, cut at the last end of a line within its first nine tenths; names are a
-# row a name as well, where the end of a name counts as its newline. Two books are the first 150 kB and the 300 kB from
-# byte 400,000 of war-and-peace.txt. Ours is gpt_score(model, last tenth, 'bits_per_byte') after gpt_train with OPTIONS
-# (a JSON object, default '{}': no options), once for each of SEEDS (1), with THREADS (2). PPMd is 7-Zip's with its best
-# order of 2 to 16: the size of the whole less the size of the head. 7-Zip takes less memory for a smaller file and then
-# forgets the beginning of it, so both go into one archive beside a larger file, each compressed by itself, with the
-# same 256 MB. CORPORA names some of corpus names names_rows book150 book300 tang stories shakespeare wikitext tolstoy.
-# Prints a row for each: ours by seed, the network alone on the validation side and with n-grams, PPMd, and the ratio of
-# the mean to PPMd. 10 minutes a row and seed.
+# FOLDER holds the corpora. Each text is one row, cut at the last end of a line within its first nine tenths; names are
+# a row a name as well, where the end of a name counts as its newline. Two books are the first 150 kB and the 300 kB
+# from byte 400,000 of war-and-peace.txt. Ours is gpt_score(model, last tenth, 'bits_per_byte') after gpt_train with
+# OPTIONS (a JSON object, default '{}': no options), once for each of SEEDS (1), with THREADS (2). PPMd is 7-Zip's with
+# its best order of 2 to 16: the size of the whole less the size of the head. 7-Zip takes less memory for a smaller file
+# and then forgets the beginning of it, so both go into one archive beside a larger file, each compressed by itself,
+# with the same 256 MB. CORPORA names some of corpus names names_rows book150 book300 tang stories shakespeare wikitext
+# tolstoy. Prints a row for each: ours by seed, the network alone on the validation side and with n-grams, PPMd, and the
+# ratio of the mean to PPMd. 10 minutes a row and seed.
 set -euo pipefail
 
 corpora=$(realpath "${1:?the folder of the corpora is missing}")

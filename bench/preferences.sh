@@ -2,11 +2,12 @@
 #
 # bench/preferences.sh TEXT - DPO on synthetic preferences with a known rule (minutes a seed).
 #
-# TEXT is a file of paragraphs (../shared/data/corpora/tinystories_sample.txt). A language model is trained on its paragraphs for STEPS (250)
-# with options TRAIN (3 layers of 96 channels), and continues the first seven words of each paragraph six times. Of each two continuations, rule "word" prefers the one
-# that contains WORD ("was"), rule "shorter" the one with fewer words; pairs that the rule does not tell apart are dropped. PAIRS (2000) rows
-# of each rule (RULES) are learnt by DPO with options FINETUNE ("epochs": 3, "beta": 0.3), and gpt_evaluate measures HELD (400) other rows. SEEDS (1 2 3),
-# THREADS (2).
+# TEXT is a file of paragraphs (../shared/data/corpora/tinystories_sample.txt). A language model is trained on its
+# paragraphs for STEPS (250) with options TRAIN (3 layers of 96 channels), and continues the first seven words of each
+# paragraph six times. Of each two continuations, rule "word" prefers the one that contains WORD ("was"), rule "shorter"
+# the one with fewer words; pairs that the rule does not tell apart are dropped. PAIRS (2000) rows of each rule (RULES)
+# are learnt by DPO with options FINETUNE ("epochs": 3, "beta": 0.3), and gpt_evaluate measures HELD (400) other rows.
+# SEEDS (1 2 3), THREADS (2).
 set -euo pipefail
 
 text=$(realpath "${1:?the text is missing}")

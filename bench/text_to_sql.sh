@@ -2,13 +2,14 @@
 #
 # bench/text_to_sql.sh - questions about geography to SQL, exact queries of greedy generation (eleven minutes a seed).
 #
-# The rows are ../shared/data/sql/geography.json (or GPT_TEST_DATA/sql), with the names of the questions as variables, as the
-# file has them, in both of its splits (Finegan-Dollak et al. 2018, "Improving text-to-SQL evaluation methodology"):
+# The rows are ../shared/data/sql/geography.json (or GPT_TEST_DATA/sql), with the names of the questions as variables,
+# as the file has them, in both of its splits (Finegan-Dollak et al. 2018, "Improving text-to-SQL evaluation
+# methodology"):
 #   questions  598 questions to learn, 279 to measure, most of them with a query that was learnt
 #   queries    695 questions to learn, 182 to measure, whose queries were not learnt: the unseen SQL
-# gpt_train with RECIPE for at most MINUTES (5) on THREADS threads (2), then gpt_evaluate by BEAMS (1). SEEDS (1 2 3), SPLITS
-# ("questions queries"). TEST=dev measures on the development rows, which are then left out of training: for choosing
-# options. STEPS instead of MINUTES makes a run repeatable.
+# gpt_train with RECIPE for at most MINUTES (5) on THREADS threads (2), then gpt_evaluate by BEAMS (1). SEEDS (1 2 3),
+# SPLITS ("questions queries"). TEST=dev measures on the development rows, which are then left out of training: for
+# choosing options. STEPS instead of MINUTES makes a run repeatable.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -2,10 +2,11 @@
 #
 # bench/translate.sh - translation of Multi30k, English to German, beside torch.nn.Transformer, in the same minutes.
 #
-# The pairs are ../shared/data/mt (or GPT_TEST_DATA/mt): 29,000 to learn, 1,014 of "val" to measure. Ours by SQL alone: gpt_train
-# with RECIPE for MINUTES (15) on THREADS threads (2), then gpt_evaluate, greedy and by BEAMS (4) beams; PyTorch's by
-# bench/translate.py with the same minutes and threads. SEEDS (1 2 3), SIDES ("ours theirs"). TEST=train measures on every
-# 29th pair to learn, which is then left out of training: for choosing options. STEPS instead of MINUTES makes ours repeatable.
+# The pairs are ../shared/data/mt (or GPT_TEST_DATA/mt): 29,000 to learn, 1,014 of "val" to measure. Ours by SQL alone:
+# gpt_train with RECIPE for MINUTES (15) on THREADS threads (2), then gpt_evaluate, greedy and by BEAMS (4) beams;
+# PyTorch's by bench/translate.py with the same minutes and threads. SEEDS (1 2 3), SIDES ("ours theirs"). TEST=train
+# measures on every 29th pair to learn, which is then left out of training: for choosing options. STEPS instead of
+# MINUTES makes ours repeatable.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
