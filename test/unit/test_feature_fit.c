@@ -307,6 +307,51 @@ test_whole(const LmHost *host, LmEngine *engine, const LmTokenizer *tokenizer)
 	lm_engine_stop(other);
 }
 
+/* A table of many features, which labels join until the features have no room. */
+static void
+test_room(const LmHost *host, const LmTokenizer *tokenizer)
+{
+	enum
+	{
+		LABELS = 10000,
+		ROOM = LM_FEATURE_WEIGHTS / LABELS,
+		N = 2 * ROOM
+	};
+	static File file;
+	static float keys[N][LM_FEATURE_KEY_COLUMNS], weights[N][2];
+	static const int same[] = {0, 1};
+	LmFeatureFitOptions options = {.labels = LABELS,
+								   .most_entries = 1 << 20,
+								   .base = {keys[0], weights[0], N, 2},
+								   .base_labels = same};
+	LmFeatureTable own;
+	LmDataset dataset;
+	LmFeatureRows rows;
+	LmError error;
+	size_t strong = 0, weak = 0;
+
+	for (int i = 0; i < N; i++)
+	{
+		keys[i][0] = (float) i;
+		keys[i][2] = 1;
+		weights[i][1] = (float) -i;
+	}
+	make_file(&dataset, &file, 60, 0, 3, 0);
+	ok(lm_feature_rows_read(&rows, host, &dataset, tokenizer, &options, &error) &&
+		   rows.n_features <= ROOM + 1,
+	   "the features of a base have room beside many labels");
+	own = (LmFeatureTable){.keys = rows.keys, .n = (int) rows.n_features};
+	for (size_t i = 1; i < N; i++)
+	{
+		bool has = lm_feature_find(&own, lm_feature_key_at(&options.base, i)) > 0;
+
+		strong += has && i >= N - ROOM / 2;
+		weak += has && i < N - ROOM;
+	}
+	ok(strong == ROOM / 2 && weak == 0, "the strongest stay (%zu, %zu)", strong, weak);
+	lm_feature_rows_free(&rows);
+}
+
 static void
 test_failures(LmHost host, TapHost *tap, const LmTokenizer *tokenizer)
 {
@@ -350,6 +395,7 @@ main(void)
 	test_solver(engine, tokenizer);
 	test_blend(&host);
 	test_whole(&host, engine, tokenizer);
+	test_room(&host, tokenizer);
 	test_failures(host, &tap, tokenizer);
 	lm_tokenizer_free(tokenizer);
 	lm_engine_stop(engine);

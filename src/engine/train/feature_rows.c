@@ -86,15 +86,66 @@ see(Reading *reading, uint32_t *place, uint64_t key, bool add)
 	return 2 * reading->n_seen <= reading->n_slots || grow_slots(reading);
 }
 
+/* The largest weight of a feature of the base. */
+static float
+strength_of(const LmFeatureTable *base, size_t row)
+{
+	const float *weights = base->weights + row * (size_t) base->labels;
+	float largest = 0;
+
+	for (int label = 0; label < base->labels; label++)
+		largest = fmaxf(largest, fabsf(weights[label]));
+	return largest;
+}
+
+static int
+compare_strengths(const void *a, const void *b)
+{
+	float left = *(const float *) a, right = *(const float *) b;
+
+	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/*
+ * What features of the base must exceed, which has more of them than there is room for where
+ * labels have joined: the strongest take three quarters of the room.
+ */
+static bool
+least_strength(float *least, const Reading *reading)
+{
+	const LmFeatureTable *base = &reading->options->base;
+	size_t room = LM_FEATURE_WEIGHTS / (size_t) reading->options->labels;
+	float *strengths;
+
+	*least = -1;
+	if ((size_t) base->n <= room + 1)
+		return true;
+	strengths = lm_array_allocate(&reading->rows->host, (size_t) base->n, sizeof *strengths,
+								  reading->error);
+	if (!strengths)
+		return false;
+	for (size_t row = 1; row < (size_t) base->n; row++)
+		strengths[row - 1] = strength_of(base, row);
+	qsort(strengths, (size_t) base->n - 1, sizeof *strengths, compare_strengths);
+	*least = strengths[room - room / 4];
+	lm_free(&reading->rows->host, strengths);
+	return true;
+}
+
 static bool
 see_base(Reading *reading)
 {
 	const LmFeatureTable *base = &reading->options->base;
+	float least;
 
+	if (!least_strength(&least, reading))
+		return false;
 	for (size_t row = 1; row < (size_t) base->n; row++)
 	{
 		uint32_t place;
 
+		if (least >= 0 && strength_of(base, row) <= least)
+			continue;
 		if (!see(reading, &place, lm_feature_key_at(base, row), true))
 			return false;
 		if (place == 0)
