@@ -78,7 +78,8 @@ gpt_chat_read(GptChat *chat, const char *json, size_t size, const char *where)
 						errhint("Write [{\"role\": \"user\", \"content\": \"...\"}].")));
 	if (tree->count == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("messages%s are an empty array", where)));
+						errmsg("messages%s are an empty array", where),
+						errhint("Write [{\"role\": \"user\", \"content\": \"...\"}].")));
 	chat->messages = palloc(tree->count * sizeof(GptChatMessage));
 	for (const GptJson *object = tree->first; object != NULL; object = object->next)
 		read_message(chat, object);

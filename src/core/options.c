@@ -97,25 +97,38 @@ option_missing(GptTrainFunction function, const char *name, int length)
 				   : errhint("gpt_options('%s') lists the options.", function_names[function])));
 }
 
+/* What an option of another function is there. */
+static char *
+where_it_belongs(GptTrainFunction function, const GptOption *option)
+{
+	bool of_train = (option->functions & (1 << GPT_FUNCTION_TRAIN)) != 0;
+
+	if (function == GPT_FUNCTION_FINETUNE && of_train)
+		return pstrdup("The base model decides it.");
+	if (function == GPT_FUNCTION_TRAIN && (option->functions & (1 << GPT_FUNCTION_FINETUNE)) != 0)
+		return pstrdup("It is an option of gpt_finetune, which trains an existing model.");
+	if (function == GPT_FUNCTION_TRAIN &&
+		(option->functions & (1 << GPT_FUNCTION_TRAIN_TOKENIZER)) != 0)
+		return pstrdup("It is an option of gpt_train_tokenizer; the option \"tokenizer\" takes the "
+					   "tokenizer that it trains.");
+	for (int other = 0; other < GPT_OPTION_FUNCTIONS; other++)
+	{
+		if ((option->functions & (1 << other)) != 0)
+			return psprintf("It is an option of %s.", function_names[other]);
+	}
+	return NULL;
+}
+
 /* An option of another function. */
 static void
 option_elsewhere(GptTrainFunction function, const GptOption *option)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		 errmsg("%s has no option \"%s\"", function_names[function], option->name),
-		 function == GPT_FUNCTION_FINETUNE && (option->functions & (1 << GPT_FUNCTION_TRAIN)) != 0
-			 ? errdetail("The base model decides it.")
-		 : function == GPT_FUNCTION_TRAIN && (option->functions & (1 << GPT_FUNCTION_FINETUNE)) != 0
-			 ? errdetail("It is an option of gpt_finetune, which trains an existing model.")
-		 : function == GPT_FUNCTION_TRAIN &&
-				 (option->functions & (1 << GPT_FUNCTION_TRAIN_TOKENIZER)) != 0
-			 ? errdetail(
-				   "It is an option of gpt_train_tokenizer; the option \"tokenizer\" takes the "
-				   "tokenizer that it trains.")
-			 : 0,
-		 errhint("gpt_options('%s') lists the options.", function_names[function])));
+	char *where = where_it_belongs(function, option);
+
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("%s has no option \"%s\"", function_names[function], option->name),
+					where != NULL ? errdetail("%s", where) : 0,
+					errhint("gpt_options('%s') lists the options.", function_names[function])));
 }
 
 GptTrainOptions *

@@ -18,6 +18,7 @@
 	(BIT(GPT_ROLE_TEXT) | BIT(GPT_ROLE_CHOSEN) | BIT(GPT_ROLE_REJECTED) | BIT(GPT_ROLE_QUERY) | \
 	 BIT(GPT_ROLE_POSITIVE) | BIT(GPT_ROLE_NEGATIVE))
 #define PROMPTED_TEXTS (TEXTS | BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_COMPLETION))
+#define PREFERENCE (BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_CHOSEN) | BIT(GPT_ROLE_REJECTED))
 #define LABELS (BIT(GPT_ROLE_LABEL) | BIT(GPT_ROLE_LABELS) | BIT(GPT_ROLE_NUMBER))
 
 /* Columns that have a meaning only together, and the one that is missed where it is not there. */
@@ -107,6 +108,16 @@ append(StringInfo text, const char *separator, const char *part)
 		appendStringInfo(text, "%s%s", text->len > 0 ? separator : "", part);
 }
 
+/* Two texts, as of SELECT english, german: names tell what they are to each other. */
+static const char *
+what_to_name(const GptColumns *columns)
+{
+	return psprintf("Name them \"" GPT_PROMPT_COLUMN "\" and \"" GPT_COMPLETION_COLUMN
+					"\" if the second is made from the first, name one of them \"" GPT_LABEL_COLUMN
+					"\" if it is the class of the other, or leave out %s. ",
+					names_of(columns, TEXTS, " or "));
+}
+
 /*
  * The columns without which the others have a meaning together, as the beginning of a hint; empty
  * where that is no remedy.
@@ -116,6 +127,7 @@ what_to_leave_out(const GptColumns *columns)
 {
 	const int *n = columns->n;
 	bool prompted = n[GPT_ROLE_PROMPT] > 0 && n[GPT_ROLE_COMPLETION] > 0;
+	bool preferred = n[GPT_ROLE_PROMPT] > 0 && n[GPT_ROLE_CHOSEN] > 0 && n[GPT_ROLE_REJECTED] > 0;
 	int n_texts = count(columns, TEXTS);
 	const char *wrong = wrong_type(columns);
 	StringInfoData text;
@@ -126,6 +138,10 @@ what_to_leave_out(const GptColumns *columns)
 		return "Leave out what stands beside \"" GPT_MESSAGES_COLUMN "\". ";
 	if (!prompted && n_texts == 0)
 		return "";
+	if (columns->kind != GPT_SOURCE_TOKENIZER && !prompted && n_texts == 2 &&
+		n[GPT_ROLE_TEXT] > 0 &&
+		count(columns, LABELS | BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_OTHER)) == 0)
+		return what_to_name(columns);
 	initStringInfo(&text);
 	append(&text, "", names_of(columns, BIT(GPT_ROLE_OTHER), " and "));
 	if (prompted)
@@ -133,6 +149,8 @@ what_to_leave_out(const GptColumns *columns)
 		append(&text, ", ", names_of(columns, TEXTS, " and "));
 		append(&text, ", ", names_of(columns, LABELS, " and "));
 	}
+	else if (preferred)
+		append(&text, ", ", names_of(columns, LABELS | BIT(GPT_ROLE_TEXT), " and "));
 	else if (n_texts == 2 && count(columns, LABELS) == 0)
 		append(&text, ", and ", names_of(columns, TEXTS, " or "));
 	else if (n_texts > 2)
@@ -200,7 +218,7 @@ gpt_source_refuse(const GptColumns *columns)
 	for (int i = 0; i < lengthof(halves); i++)
 	{
 		if ((there & halves[i].roles) == halves[i].roles && columns->n[GPT_ROLE_OTHER] == 0 &&
-			columns->n[GPT_ROLE_MESSAGES] == 0 &&
+			columns->n[GPT_ROLE_MESSAGES] == 0 && (there & PREFERENCE) != PREFERENCE &&
 			(there & (BIT(halves[i].missing) | (BIT(GPT_ROLE_COMPLETION) & ~halves[i].roles))) == 0)
 			refuse_half(columns, halves[i].roles, halves[i].name);
 	}

@@ -91,11 +91,12 @@ check_kind(const GptVersion *version, GptServedKind kind)
 						errmsg("model \"%s\" is not %s, but %s", version->model, kinds[kind].is,
 							   kinds[is].is),
 						errhint("Use %s.", kinds[is].use)));
-	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					errmsg("model \"%s\" is not %s", version->model, kinds[kind].is),
-					errhint("Train one with gpt_train or gpt_finetune on a query with %s; "
-							"gpt_choose takes any language model.",
-							kinds[kind].make)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		 errmsg("model \"%s\" is not %s", version->model, kinds[kind].is),
+		 errhint("Train one with gpt_train or gpt_finetune on a query with %s%s.", kinds[kind].make,
+				 kind == GPT_SERVED_CLASSIFIER ? "; gpt_choose takes any language model" : "")));
 }
 
 const GptServed *

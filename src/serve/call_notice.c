@@ -7,6 +7,9 @@
 #include "postgres.h"
 
 #include "serve/call.h"
+#include "store/model_extras.h"
+
+static void raise_ended_at_once(const GptServed *served);
 
 /* Whether the prompt ends as those of the model's training did, as far as that is known. */
 static bool
@@ -61,6 +64,18 @@ gpt_call_raise_notices(int notices, const GptServed *served)
 								"was trained on",
 								served->prompt_end)));
 	if (notices & GPT_NOTICE_ENDED_AT_ONCE)
+		raise_ended_at_once(served);
+}
+
+/* A prompt that is no conversation, to a model of conversations, or one without the right end. */
+static void
+raise_ended_at_once(const GptServed *served)
+{
+	if (gpt_extras_chat(served->extras) != NULL)
+		ereport(NOTICE, (errmsg("the model ended the text at once"),
+						 errdetail("It was trained to answer in conversations."),
+						 errhint("Use gpt_chat.")));
+	else
 		ereport(
 			NOTICE,
 			(errmsg("the model ended the text at once"),

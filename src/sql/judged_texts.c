@@ -70,7 +70,9 @@ gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *error)
 
 	if (has_pair == served->config->pair)
 		return true;
-	return lm_fail(error, LM_ERR_ARGUMENT, -1,
-				   has_pair ? "the model judges one text, not two"
-							: "the model judges two texts together, not one");
+	return lm_fail(
+		error, LM_ERR_ARGUMENT, -1,
+		has_pair
+			? "the model judges one text, not two; a threshold is a number, as in threshold => 0.9"
+			: "the model judges two texts together, not one: give both");
 }

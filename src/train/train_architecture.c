@@ -11,7 +11,7 @@
 #include "train/train_architecture.h"
 #include "train/train_objective.h"
 
-static void check_rows(int architecture, const GptSourceShape *shape);
+static void check_rows(int architecture, const GptSourceShape *shape, bool has_base);
 static bool can_encode(const GptTrainOptions *options);
 
 void
@@ -23,11 +23,11 @@ gpt_architecture_check(const GptTrainOptions *options, const GptSourceShape *sha
 	if (architecture == GPT_CHOSEN && base != NULL)
 		architecture = (int) base->architecture;
 	if (architecture != GPT_CHOSEN)
-		check_rows(architecture, shape);
+		check_rows(architecture, shape, base != NULL);
 }
 
 static void
-check_rows(int architecture, const GptSourceShape *shape)
+check_rows(int architecture, const GptSourceShape *shape, bool has_base)
 {
 	bool prompted = shape->prompt_column != 0 || shape->messages_column != 0;
 
@@ -38,10 +38,14 @@ check_rows(int architecture, const GptSourceShape *shape)
 		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 		 errmsg("architecture \"%s\" needs rows with prompts", lm_architecture_name(architecture)),
 		 errdetail("Its encoder reads the prompt, and query has no column \"prompt\"."),
-		 errhint("Give the query columns \"prompt\" and \"completion\". For other rows there "
-				 "is \"architecture\": \"%s\", whose layers see both sides of a text that is "
-				 "classified or compared.",
-				 lm_architecture_name(LM_PREFIX))));
+		 has_base
+			 ? errhint("Give the query columns \"prompt\" and \"completion\". For other rows, "
+					   "train a base with gpt_train and \"architecture\": \"%s\" or \"%s\".",
+					   lm_architecture_name(LM_DECODER), lm_architecture_name(LM_PREFIX))
+			 : errhint("Give the query columns \"prompt\" and \"completion\". For other rows there "
+					   "is \"architecture\": \"%s\", whose layers see both sides of a text that is "
+					   "classified or compared.",
+					   lm_architecture_name(LM_PREFIX))));
 }
 
 void

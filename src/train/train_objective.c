@@ -9,6 +9,8 @@
 #include "store/catalog.h"
 #include "train/train_objective.h"
 
+#define BETA 0.1 /* the defaults of core/options_table.c */
+#define TEMPERATURE 0.05
 #define MOST_SWAPPED 0.5 /* of the pairs: beyond it the rejected answers would be learnt */
 
 static bool
@@ -83,6 +85,35 @@ check_preference(const GptTrainOptions *options)
 	}
 }
 
+/*
+ * Options of objectives that the task does not have. The defaults of the two numbers are not told
+ * from the same values given.
+ */
+static void
+refuse_unused(const GptTrainOptions *options, const GptTask *task)
+{
+	const char *name = NULL;
+	const char *columns = "\"prompt\", \"chosen\" and \"rejected\"";
+
+	if (options->preference != GPT_CHOSEN)
+		name = "preference";
+	else if (options->beta != BETA)
+		name = "beta";
+	else if (options->temperature != TEMPERATURE && !is_retrieval(task))
+	{
+		name = "temperature";
+		columns = "\"query\" and \"positive\"";
+	}
+	if (name != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" needs columns %s", name, columns),
+				 errdetail("The columns of query are those of %s.", task->name),
+				 strcmp(name, "temperature") == 0
+					 ? errhint("The temperature of generated texts is an argument of gpt_generate.")
+					 : 0));
+}
+
 void
 gpt_objective_check(const GptTrainOptions *options, const GptTask *task)
 {
@@ -97,9 +128,6 @@ gpt_objective_check(const GptTrainOptions *options, const GptTask *task)
 			 errdetail("So many texts of a row are compared with each other.")));
 	if (is_preference(task))
 		check_preference(options);
-	else if (options->preference != GPT_CHOSEN)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"preference\" needs columns \"prompt\", \"chosen\" and "
-							   "\"rejected\""),
-						errdetail("The columns of query are those of %s.", task->name)));
+	else
+		refuse_unused(options, task);
 }

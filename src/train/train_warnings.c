@@ -56,7 +56,8 @@ gpt_report_warnings(GptJsonWriter *json, const GptCorpus *corpus, const GptTrain
 	warn_of_repeats(&warnings);
 	warn_of_lengths(&warnings);
 	warn_of_texts(&warnings);
-	warn_of_mixture(&warnings);
+	if (corpus->task == NULL || corpus->task->n_documents == 1)
+		warn_of_mixture(&warnings);
 	if (plan != NULL)
 		warn_of_plan(&warnings, corpus, plan, options);
 	gpt_json_end_array(json);
@@ -279,7 +280,10 @@ languages_of(const GptFactsSurvey *survey)
 	return parts;
 }
 
-/* Texts in several languages are in several scripts, or in one. */
+/*
+ * Texts in several languages are in several scripts, or in one. Two texts of a row may well differ
+ * in that: one is the translation of the other.
+ */
 static void
 warn_of_mixture(const Warnings *warnings)
 {

@@ -21,6 +21,10 @@ SELECT gpt_train('c', 'SELECT prompt AS positive, completion AS negative FROM fa
 SELECT gpt_train('c', 'SELECT prompt, completion, label AS chosen FROM faq');
 SELECT gpt_train('c', 'SELECT prompt AS query, completion AS positive, id AS negative FROM faq');
 
+SELECT gpt_train('c', 'SELECT prompt, completion AS chosen, completion AS rejected, label FROM faq');
+-- options of a task need its columns
+SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"beta": 0.3}');
+SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"temperature": 0.7}');
 -- the rows to validate on have the same columns
 SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"validation_query": "SELECT prompt AS body FROM faq"}');
 SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"validation_query": "SELECT prompt, completion FROM faq"}');

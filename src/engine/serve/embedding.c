@@ -41,7 +41,9 @@ lm_embedding_check(const LmSession *session, LmPooling pooling, LmError *error)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "pooling %d is not known", (int) pooling);
 	if (pooling == LM_POOL_TRAINED)
 		return session->config.embedding > 0 ||
-			   lm_fail(error, LM_ERR_ARGUMENT, -1, "the model has no trained embedding");
+			   lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "the model has no trained embedding: its rows had no columns \"query\" and "
+					   "\"positive\"");
 	return pooling != LM_POOL_RARITY || session->search ||
 		   lm_fail(error, LM_ERR_ARGUMENT, -1,
 				   "the model has no statistics of rarity: it was imported, or trained by an older "
