@@ -95,6 +95,7 @@ variance_of_wanted(const GptRegression *regression)
 {
 	double mean = 0;
 	double sum = 0;
+	bool equal = true;
 
 	for (size_t i = 0; i < regression->n; i++)
 		mean += regression->pairs[i].weight * regression->pairs[i].wanted / regression->weight;
@@ -103,8 +104,10 @@ variance_of_wanted(const GptRegression *regression)
 		double difference = regression->pairs[i].wanted - mean;
 
 		sum += regression->pairs[i].weight * difference * difference;
+		equal &= regression->pairs[i].wanted == regression->pairs[0].wanted;
 	}
-	return sum / regression->weight;
+	/* The mean of equal numbers is rounded. */
+	return equal ? 0 : sum / regression->weight;
 }
 
 /* ---- Ranks -------------------------------------------------------------- */

@@ -28,7 +28,7 @@ SELECT metric, CASE WHEN by_hand IS NULL THEN value::text ELSE (abs(value / by_h
 SELECT (SELECT value FROM gpt_evaluate('price', 'SELECT body, price AS label, 1 + id % 2 AS weight FROM room WHERE id <= 90') WHERE metric = m) -
 	(SELECT value FROM gpt_evaluate('price', 'SELECT body, price AS label FROM room WHERE id <= 90 UNION ALL SELECT body, price FROM room WHERE id <= 90 AND id % 2 = 1')
 		WHERE metric = m) BETWEEN -1e-9 AND 1e-9 AS weighted FROM unnest('{rmse,r2,spearman}'::text[]) m;
-SELECT metric FROM gpt_evaluate('price', 'SELECT body, 3::real AS label FROM room WHERE id <= 2');
+SELECT metric FROM gpt_evaluate('price', 'SELECT body, 3.7 AS label FROM room WHERE id <= 90');
 
 -- a fine-tune keeps the mean and the deviation, and takes numbers only
 SELECT gpt_finetune('price', 'SELECT body, size AS label FROM room', '{"into": "size", "steps": 2}') AS job \gset
