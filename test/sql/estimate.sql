@@ -79,3 +79,10 @@ DROP VIEW estimate_good, estimate_repeat;
 DROP FUNCTION estimate_warnings;
 DROP TABLE estimate_line, estimate_note, estimated;
 DROP SEQUENCE estimate_counter;
+
+-- two languages are two models, unless one text of a row may be the translation of the other
+CREATE TABLE two AS SELECT 'The dog is in the house, and the cat is on the tree with the number ' || i AS english,
+	'Der Hund ist in dem Haus, und die Katze ist auf dem Baum mit der Nummer ' || i AS german FROM generate_series(1, 200) i;
+SELECT gpt_estimate('SELECT english AS body FROM two UNION ALL SELECT german FROM two') ->> 'warnings' LIKE '%languages%' AS texts,
+	gpt_estimate('SELECT english AS prompt, english AS completion FROM two UNION ALL SELECT german, german FROM two') ->> 'warnings' LIKE '%languages%' AS prompts;
+DROP TABLE two;

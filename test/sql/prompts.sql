@@ -35,6 +35,11 @@ SELECT gpt_train('bare', 'SELECT en AS prompt, de AS completion FROM pair', tiny
 SELECT gpt_wait(:job, '60 s');
 SELECT template('bare'), gpt_generate('bare', 'word7', temperature => 0);
 SELECT gpt_generate('bare', 'word7Wort7', temperature => 0);
+-- a model of conversations says nothing after a prompt that is none
+BEGIN;
+UPDATE gpt_version SET config = config || '{"chat": "chatml"}' WHERE model = 'bare';
+SELECT gpt_generate('bare', 'word7Wort7', temperature => 0);
+ROLLBACK;
 SELECT count(*) FROM gpt_stream('bare', 'word7Wort7', temperature => 0);
 
 -- a fine-tune keeps the template of its base
