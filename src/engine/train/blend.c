@@ -179,8 +179,6 @@ lm_blend_fit(double factors[M], double *loss, double *accuracy, const LmBlendRow
 	{
 		double step[M], before, gain = 0;
 
-		if (!lm_text_go_on(host, error))
-			return false;
 		add_expected(&sums, factors, expected, steepness);
 		before = sums.loss;
 		step_of(step, &sums, factors, rows->logits[1] ? 2 : 1);
@@ -189,6 +187,8 @@ lm_blend_fit(double factors[M], double *loss, double *accuracy, const LmBlendRow
 			double next[M];
 			Sums at;
 
+			if (!lm_text_go_on(host, error))
+				return false;
 			for (int k = 0; k < M; k++)
 				next[k] = fmax(0, factors[k] + step[k]);
 			at = sums_at(rows, next);

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "text/array.h"
+#include "text/utf8.h"
 #include "train/blend.h"
 #include "train/ridge.h"
 
@@ -27,6 +28,7 @@
 #define DEFAULT_COST 1.0
 #define DEFAULT_SCALE 3.0 /* of margins as logits */
 #define EXPECTED_ROWS 10
+#define WORK_PER_POLL ((size_t) 1 << 20)
 #define NETWORK_SHARE 0.5 /* is expected */
 
 static const double costs[] = {0.3, 1, 3};
@@ -63,6 +65,18 @@ count_of(const LmFeatureFit *fit)
 	return fit->rows.n_features * (size_t) fit->options.labels;
 }
 
+/* Asks for a stop, not at each row; *work is the caller's. */
+static bool
+go_on(size_t *work, const LmFeatureFit *fit, size_t row, LmError *error)
+{
+	*work +=
+		(fit->rows.ends[row] - lm_row_begin(&fit->rows, row) + 1) * (size_t) fit->options.labels;
+	if (*work < WORK_PER_POLL)
+		return true;
+	*work = 0;
+	return lm_text_go_on(&fit->host, error);
+}
+
 /* ---- Weights ------------------------------------------------------------ */
 
 /* The base's weights by margins, in the places of its features and labels; else zeros. */
@@ -96,12 +110,20 @@ set_bayes(float *weights, const LmFeatureFit *fit, const LmDualOptions *options,
 	size_t n = (size_t) fit->options.labels;
 	double *totals = lm_array_allocate(&fit->host, rows->n_features + n, sizeof *totals, error);
 	double *with = totals ? totals + rows->n_features : NULL, all = 0;
+	size_t work = 0;
+	bool good = true;
 
 	if (!totals)
 		return false;
 	memset(weights, 0, count_of(fit) * sizeof *weights);
-	for (size_t row = 0; row < rows->n_train; row++)
-		for (size_t label = 0; lm_dual_learns(options, row) && label < n; label++)
+	for (size_t row = 0; good && row < rows->n_train; row++)
+	{
+		if (!lm_dual_learns(options, row))
+			continue;
+		for (size_t i = lm_row_begin(rows, row); i < rows->ends[row]; i++)
+			totals[rows->features[i]]++;
+		all += (double) (rows->ends[row] - lm_row_begin(rows, row));
+		for (size_t label = 0; label < n; label++)
 		{
 			bool has = lm_row_has(&fit->train, row, (uint32_t) label);
 
@@ -111,14 +133,9 @@ set_bayes(float *weights, const LmFeatureFit *fit, const LmDualOptions *options,
 				with[label]++;
 			}
 		}
-	for (size_t row = 0; row < rows->n_train; row++)
-		for (size_t i = lm_row_begin(rows, row);
-			 lm_dual_learns(options, row) && i < rows->ends[row]; i++)
-		{
-			totals[rows->features[i]]++;
-			all++;
-		}
-	for (size_t i = 1; i < rows->n_features; i++)
+		good = go_on(&work, fit, row, error);
+	}
+	for (size_t i = 1; good && i < rows->n_features; i++)
 		for (size_t label = 0; label < n; label++)
 		{
 			double in = weights[i * n + label], out = totals[i] - in,
@@ -130,16 +147,16 @@ set_bayes(float *weights, const LmFeatureFit *fit, const LmDualOptions *options,
 													log((out + 1) / (all - with[label] + smooth)));
 		}
 	lm_free(&fit->host, totals);
-	return true;
+	return good;
 }
 
 /* logits [n, labels] of rows, numbered by list or from first on. */
-static void
+static bool
 set_logits(float *logits, const LmFeatureFit *fit, const float *weights, const size_t *list,
-		   size_t first, size_t n)
+		   size_t first, size_t n, LmError *error)
 {
 	const LmFeatureRows *rows = &fit->rows;
-	size_t labels = (size_t) fit->options.labels;
+	size_t labels = (size_t) fit->options.labels, work = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -155,7 +172,10 @@ set_logits(float *logits, const LmFeatureFit *fit, const float *weights, const s
 			for (size_t k = 0; k < labels; k++)
 				y[k] += value * w[k];
 		}
+		if (!go_on(&work, fit, row, error))
+			return false;
 	}
+	return true;
 }
 
 /* ---- The choice --------------------------------------------------------- */
@@ -196,7 +216,8 @@ compare_costs(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmError
 	{
 		if (!set_bayes(choice->bayes, fit, options, error))
 			return false;
-		set_logits(choice->odds, fit, choice->bayes, choice->held, 0, choice->n);
+		if (!set_logits(choice->odds, fit, choice->bayes, choice->held, 0, choice->n, error))
+			return false;
 	}
 	for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
 	{
@@ -204,10 +225,9 @@ compare_costs(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmError
 
 		options->cost = costs[i];
 		set_base(choice->weights, fit);
-		if (!lm_dual_fit(choice->weights, fit->engine, &fit->rows, &fit->train, options, error))
-			return false;
-		set_logits(choice->margins, fit, choice->weights, choice->held, 0, choice->n);
-		if (!lm_blend_fit(factors, &loss, &accuracy, &blend, EXPECTED_ROWS, &fit->host, error))
+		if (!lm_dual_fit(choice->weights, fit->engine, &fit->rows, &fit->train, options, error) ||
+			!set_logits(choice->margins, fit, choice->weights, choice->held, 0, choice->n, error) ||
+			!lm_blend_fit(factors, &loss, &accuracy, &blend, EXPECTED_ROWS, &fit->host, error))
 			return false;
 		if (!(loss < least) || factors[0] <= 0)
 			continue;
@@ -386,17 +406,16 @@ lm_feature_fit_blend(LmBlend *blend, LmFeatureFit *fit, const float *logits, LmE
 
 	if (!own)
 		return false;
-	set_logits(own, fit, fit->weights, NULL, fit->rows.n_train, n);
-	if (fit->options.number)
+	good = set_logits(own, fit, fit->weights, NULL, fit->rows.n_train, n, error);
+	if (good && fit->options.number)
 	{
 		const float *const both[] = {logits, own};
 
 		factors[1] = 1 - NETWORK_SHARE;
 		lm_ridge_blend(factors, &blend->loss, both, fit->validation.windows, n, EXPECTED_ROWS);
 		blend->accuracy = NAN;
-		good = true;
 	}
-	else
+	else if (good)
 		good = lm_blend_fit(factors, &blend->loss, &blend->accuracy, &rows, EXPECTED_ROWS,
 							&fit->host, error);
 	blend->share = factors[0];

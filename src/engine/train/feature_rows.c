@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "text/array.h"
+#include "text/utf8.h"
 #include "train/feature_rows.h"
 
 #define MOST_DISTINCT ((size_t) 1 << 22) /* features, while reading */
@@ -351,7 +352,7 @@ lm_feature_rows_read(LmFeatureRows *rows, const LmHost *host, const LmDataset *d
 					   .tokenizer = tokenizer,
 					   .options = options,
 					   .error = error};
-	size_t end = 0, begin = 0;
+	size_t end = 0, begin = 0, polled = 0;
 	bool good;
 
 	*rows = (LmFeatureRows){.host = *host};
@@ -363,6 +364,10 @@ lm_feature_rows_read(LmFeatureRows *rows, const LmHost *host, const LmDataset *d
 
 		scale_row(&reading, row, begin, &end);
 		begin = next;
+		if (next - polled < LM_POLL_SIZE)
+			continue;
+		polled = next;
+		good = lm_text_go_on(host, error);
 	}
 	lm_features_free(&reading.features, host);
 	lm_features_free(&reading.pair.first, host);
