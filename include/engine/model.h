@@ -34,7 +34,8 @@ bool lm_image_build(void *image, const float *block, const LmParamTable *table,
  * has a multiple of LM_PANEL rows from a multiple of LM_PANEL on, or reaches the last row; a vector
  * is one row. _begin: NULL with LM_ERR_LIMIT, LM_ERR_MEMORY or LM_ERR_STOPPED; the writer takes
  * memory for no weight. _put_rows: LM_ERR_ARGUMENT for rows without a place in the image. _end
- * frees the writer, and fails with LM_ERR_FORMAT where rows are missing.
+ * frees the writer, and fails with LM_ERR_FORMAT where rows are missing, or n-grams had values out
+ * of range: such an image is for nobody. The table of _begin outlives the writer.
  */
 typedef struct LmImageWriter LmImageWriter;
 LmImageWriter *lm_image_begin(const LmHost *host, void *image, const LmParamTable *table,

@@ -18,6 +18,7 @@ struct LmImageWriter
 	LmHost host;
 	LmModel *model;
 	size_t missing; /* rows that were not put yet */
+	const char *unsound; /* name of a parameter whose values are out of range; NULL: none */
 };
 
 /* Where a parameter lies: in a slice of floats, or in panels. */
@@ -121,8 +122,9 @@ lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, in
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "rows %d .. %d of \"%s\" have no place in the image", first_row,
 					   first_row + n_rows - 1, param->name);
+	/* Until the file's hash is known, damage may be the reason: _end reports it. */
 	if (lm_param_of_ngrams(param) && !ngrams_are_sound(rows, param, &writer->model->config))
-		return lm_fail(error, LM_ERR_FORMAT, -1, "values of \"%s\" are out of range", param->name);
+		writer->unsound = param->name;
 	if (place.floats)
 		put_floats((float *) place.floats, param, first_row, n_rows, rows);
 	else
@@ -302,9 +304,12 @@ lm_image_end(LmImageWriter *writer, LmError *error)
 {
 	LmHost host = writer->host;
 	size_t missing = writer->missing;
+	const char *unsound = writer->unsound;
 
 	lm_model_close(writer->model);
 	lm_free(&host, writer);
+	if (unsound)
+		return lm_fail(error, LM_ERR_FORMAT, -1, "values of \"%s\" are out of range", unsound);
 	return missing == 0 ||
 		   lm_fail(error, LM_ERR_FORMAT, -1, "%zu rows of the model's image are missing", missing);
 }
