@@ -33,7 +33,10 @@ BEGIN
 		PERFORM gpt_train_tokenizer('new', 'SELECT body FROM line', options);
 	ELSE
 		EXECUTE format('SELECT %I($1, $2, $3)', function) USING CASE function WHEN 'gpt_train' THEN 'new' ELSE 'm' END,
-			CASE option WHEN 'encoder_layers' THEN 'SELECT body AS prompt, body AS completion, i FROM line' ELSE 'SELECT body, i FROM line' END, options;
+			CASE option WHEN 'encoder_layers' THEN 'SELECT body AS prompt, body AS completion, i FROM line'
+				WHEN 'temperature' THEN 'SELECT body AS query, body AS positive, i FROM line'
+				WHEN 'beta' THEN 'SELECT body AS prompt, body AS chosen, ''no '' || body AS rejected, i FROM line'
+				ELSE 'SELECT body, i FROM line' END, options;
 	END IF;
 	RAISE EXCEPTION 'taken back' USING ERRCODE = 'P9999';
 EXCEPTION
