@@ -144,18 +144,31 @@ find_equals(Crowd *crowd)
 
 /* ---- Embeddings --------------------------------------------------------- */
 
+/* The maps from runs of letters, and from the mean hidden state, to an embedding. */
+static LmLinear
+runs_of(const LmNetwork *network)
+{
+	return (LmLinear){.n_in = LM_SEARCH_WIDE_RUNS,
+					  .n_out = network->config.embedding,
+					  .w = network->params.embedding_runs};
+}
+
+static LmLinear
+hidden_of(const LmNetwork *network)
+{
+	return (LmLinear){.n_in = network->config.channels,
+					  .n_out = network->config.embedding,
+					  .w = network->params.embedding_hidden};
+}
+
 static void
 embed_windows(Crowd *crowd)
 {
 	LmNetwork *network = crowd->network;
 	LmEngine *engine = network->engine;
 	LmContrastActivations *a = &network->activations.contrast;
-	LmLinear runs = {.n_in = LM_SEARCH_WIDE_RUNS,
-					 .n_out = network->config.embedding,
-					 .w = network->params.embedding_runs};
-	LmLinear hidden = {.n_in = network->config.channels,
-					   .n_out = network->config.embedding,
-					   .w = network->params.embedding_hidden};
+	LmLinear runs = runs_of(network);
+	LmLinear hidden = hidden_of(network);
 
 	lm_engine_run(engine, read_window, crowd, crowd->n);
 	lm_linear_forward(engine, a->z, a->runs, &runs, crowd->n);
@@ -357,12 +370,8 @@ propagate(Crowd *crowd)
 	LmNetwork *network = crowd->network;
 	LmEngine *engine = network->engine;
 	LmContrastActivations *a = &network->activations.contrast;
-	LmLinear runs = {.n_in = LM_SEARCH_WIDE_RUNS,
-					 .n_out = network->config.embedding,
-					 .w = network->params.embedding_runs};
-	LmLinear hidden = {.n_in = network->config.channels,
-					   .n_out = network->config.embedding,
-					   .w = network->params.embedding_hidden};
+	LmLinear runs = runs_of(network);
+	LmLinear hidden = hidden_of(network);
 
 	lm_engine_run(engine, differentiate_window, crowd, crowd->n);
 	/* f = A r + B h */
