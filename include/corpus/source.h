@@ -232,6 +232,7 @@ typedef enum GptSkip
 	GPT_SKIP_PROMPT,
 	GPT_SKIP_OTHER,
 	GPT_SKIP_THIRD,
+	GPT_SKIP_EQUAL, /* the answer that is better is also the one that is worse */
 	GPT_SKIP_ANSWER,
 	GPT_SKIP_LABEL,
 	GPT_SKIP_WEIGHT,

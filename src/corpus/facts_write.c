@@ -12,9 +12,11 @@
 
 /* Why rows are skipped; those without text are split in two. */
 static const char *const skip_names[GPT_N_SKIPS] = {
-	[GPT_SKIP_PROMPT] = "no prompt", [GPT_SKIP_ANSWER] = "no answer",
-	[GPT_SKIP_LABEL] = "no label",	 [GPT_SKIP_WEIGHT] = "weight 0",
-	[GPT_SKIP_TOKENS] = "no token",	 [GPT_SKIP_SHORT] = "too short",
+	[GPT_SKIP_PROMPT] = "no prompt",	[GPT_SKIP_OTHER] = "no second text",
+	[GPT_SKIP_THIRD] = "no negative",	[GPT_SKIP_ANSWER] = "no answer",
+	[GPT_SKIP_EQUAL] = "equal answers", [GPT_SKIP_LABEL] = "no label",
+	[GPT_SKIP_WEIGHT] = "weight 0",		[GPT_SKIP_TOKENS] = "no token",
+	[GPT_SKIP_SHORT] = "too short",
 };
 
 static void write_skipped(GptJsonWriter *json, const GptSkipped *skipped);

@@ -16,6 +16,7 @@ static const char *const reasons[] = {NULL,
 									  "without a prompt",
 									  "without a second text",
 									  "without a negative",
+									  "with equal answers",
 									  "without an answer of the assistant",
 									  "without a label",
 									  "of weight 0",
@@ -41,6 +42,9 @@ gpt_source_skip(GptSkipped *skipped, const GptSourceRow *row, const GptTask *tas
 		why = GPT_SKIP_OTHER;
 	else if (gpt_task_has(task, GPT_TEXT_THIRD) && row->third_size == 0)
 		why = GPT_SKIP_THIRD;
+	else if (task->compared && row->size == row->other_size &&
+			 memcmp(row->text, row->other, row->size) == 0)
+		why = GPT_SKIP_EQUAL;
 	else if ((task->labelled && row->labels == NULL) || (task->measured && !row->has_target))
 		why = GPT_SKIP_LABEL;
 	else if ((float) row->weight == 0)
@@ -59,6 +63,7 @@ gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped)
 	int64 n = 0;
 	int n_reasons = 0;
 	bool lacks_labels;
+	bool lacks_differences;
 
 	initStringInfo(&list);
 	for (int i = GPT_SKIP_NONE + 1; i < GPT_N_SKIPS; i++)
@@ -71,12 +76,16 @@ gpt_source_raise_skipped(const char *query_name, const GptSkipped *skipped)
 						 reasons[i]);
 	}
 	lacks_labels = n_reasons == 1 && skipped->n[GPT_SKIP_LABEL] > 0;
+	lacks_differences = n_reasons == 1 && skipped->n[GPT_SKIP_EQUAL] > 0;
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 lacks_labels ? errmsg("no row of %s has a label", query_name)
-						  : errmsg("%s returned no text", query_name),
+			 lacks_labels		 ? errmsg("no row of %s has a label", query_name)
+			 : lacks_differences ? errmsg("no row of %s has two different answers", query_name)
+								 : errmsg("%s returned no text", query_name),
 			 n == 0			? errdetail("It returned no rows.")
 			 : lacks_labels ? errdetail("In all " INT64_FORMAT " rows \"label\" is null.", n)
+			 : lacks_differences
+				 ? errdetail("In all " INT64_FORMAT " rows \"chosen\" equals \"rejected\".", n)
 			 : n_reasons == 1
 				 ? errdetail("It returned " INT64_FORMAT " rows, all of them %s.", n,
 							 strchr(list.data, ' ') + 1)

@@ -45,6 +45,7 @@ static const GptTask tasks[] = {
 	 ONE_TEXT},
 	{.name = GPT_TASK_PREFERENCE,
 	 .prompted = true,
+	 .compared = true,
 	 .required = BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_CHOSEN) | BIT(GPT_ROLE_REJECTED),
 	 .accepts = "columns \"prompt\", \"chosen\" and \"rejected\" of text (preference)",
 	 .n_documents = 4,

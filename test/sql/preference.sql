@@ -57,6 +57,17 @@ SELECT gpt_finetune('plain', $$SELECT nullif(prompt, 'question 7') AS prompt, re
 SELECT gpt_wait(:job, '60 s');
 SELECT state, documents, skipped, regexp_replace(note, '; ended.*', '') AS note FROM gpt_jobs WHERE job = :job;
 
+-- rows whose answers are equal prefer neither: they are skipped and counted, in training and in evaluation
+SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, CASE i % 4 WHEN 0 THEN good ELSE bad END AS rejected FROM pair_answer', pair_more('{"into": "equal", "steps": 1}')) AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT documents, skipped, report -> 'skipped' AS reasons FROM gpt_jobs WHERE job = :job;
+SELECT metric, value FROM gpt_evaluate('dpo', 'SELECT prompt, good AS chosen, CASE i % 4 WHEN 0 THEN good ELSE bad END AS rejected FROM pair_answer', '{"generate": false}')
+	WHERE metric IN ('documents', 'skipped');
+SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, good AS rejected FROM pair_answer', '{"into": "none"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT state, error FROM gpt_jobs WHERE job = :job;
+SELECT * FROM gpt_evaluate('dpo', 'SELECT prompt, good AS chosen, good AS rejected FROM pair_answer');
+
 -- gpt_evaluate measures any rows, by default against the version that the model started from
 CREATE FUNCTION pair_measures(model text, options jsonb DEFAULT '{}', OUT metrics text, OUT loss float8, OUT margin float8, OUT accuracy float8, OUT kl float8)
 	LANGUAGE sql AS $$ SELECT string_agg(metric, ' ' ORDER BY metric), max(value) FILTER (WHERE metric = 'loss'), max(value) FILTER (WHERE metric = 'reward_margin'),
