@@ -8,6 +8,7 @@
 #define GPT_FACTS_H
 
 #include "core/json_writer.h"
+#include "corpus/facts_targets.h"
 #include "corpus/sizes.h"
 #include "corpus/spool.h"
 #include "engine/survey.h"
@@ -58,6 +59,7 @@ typedef struct GptFacts
 	GptSizes bytes; /* of documents */
 	GptLongRow longest[GPT_FACTS_LONGEST]; /* the longest first; of equal ones the first row */
 	int n_longest;
+	GptTargets targets;
 	GptFactsSurvey survey;
 	GptSizes tokens; /* of documents, or of those of a sample */
 	int64 token_bytes; /* of the texts that became them */

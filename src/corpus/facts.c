@@ -33,6 +33,7 @@ typedef struct Collector
 	GptFacts *facts;
 	const LmHost *host;
 	const GptLanguages *languages;
+	GptTargetCounter *targets;
 	size_t look; /* bytes of one text that are surveyed, at most */
 	uint64 limit; /* rows whose mixed number is not larger are surveyed */
 	Row row;
@@ -59,6 +60,7 @@ gpt_facts_collect(GptSpool *spool, GptProgress *progress)
 	collector->facts = facts;
 	collector->host = gpt_bridge_host(context);
 	collector->languages = gpt_languages_load();
+	collector->targets = gpt_target_counter_create(spool);
 	choose_sample(collector);
 	gpt_spool_rewind(spool);
 	while (gpt_spool_next(&document, spool))
@@ -74,12 +76,14 @@ gpt_facts_collect(GptSpool *spool, GptProgress *progress)
 		{
 			finish_row(collector);
 			begin_row(collector, &document, of_validation_query);
+			gpt_target_counter_add(collector->targets, &document);
 		}
 		collector->row.size += (int64) document.size;
 		if (collector->row.is_surveyed)
 			survey_document(collector, &document);
 	}
 	finish_row(collector);
+	gpt_target_counter_finish(&facts->targets, collector->targets, GetMemoryChunkContext(facts));
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 	return facts;

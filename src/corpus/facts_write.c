@@ -47,6 +47,7 @@ gpt_facts_write(GptJsonWriter *json, const GptFacts *facts)
 		write_sizes(json, "tokens", &facts->tokens);
 	gpt_json_end(json);
 	write_longest(json, facts);
+	gpt_targets_write(json, &facts->targets);
 	write_validation(json, facts);
 	write_survey(json, facts);
 	write_sampled(json, facts);

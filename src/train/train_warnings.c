@@ -7,12 +7,16 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+
 #include "corpus/facts.h"
 #include "engine/params.h"
 #include "train/train_report.h"
 
 #define SKIPPED_SHARE 0.05
 #define REPEATED_SHARE 0.02
+#define OWN_LABEL_SHARE 0.5 /* of rows whose label no other row has, of at least ... */
+#define OWN_LABEL_ROWS 10
 #define LONGEST_SHARE 0.25 /* of all bytes, in one row of at least ... */
 #define LONGEST_DOCUMENTS 10
 #define MARKUP_SHARE 0.01
@@ -39,6 +43,7 @@ typedef struct Warnings
 
 static void warn_of_rows(const Warnings *warnings);
 static void warn_of_repeats(const Warnings *warnings);
+static void warn_of_labels(const Warnings *warnings);
 static void warn_of_lengths(const Warnings *warnings);
 static void warn_of_texts(const Warnings *warnings);
 static void warn_of_mixture(const Warnings *warnings);
@@ -54,6 +59,7 @@ gpt_report_warnings(GptJsonWriter *json, const GptCorpus *corpus, const GptTrain
 	gpt_json_begin_array(json, "warnings");
 	warn_of_rows(&warnings);
 	warn_of_repeats(&warnings);
+	warn_of_labels(&warnings);
 	warn_of_lengths(&warnings);
 	warn_of_texts(&warnings);
 	if (corpus->task == NULL || corpus->task->n_documents == 1)
@@ -132,6 +138,29 @@ warn_of_repeats(const Warnings *warnings)
 			 INT64_FORMAT " of " INT64_FORMAT " validation documents repeat ones that are trained "
 						  "on, so the validation loss is lower than on new text: leave them out",
 			 duplicates->leaked, facts->side_documents[GPT_SIDE_VALIDATION]);
+}
+
+/* ---- Labels ------------------------------------------------------------- */
+
+static void
+warn_of_labels(const Warnings *warnings)
+{
+	const GptTargets *targets = &warnings->facts->targets;
+	int64 alone = targets->of_one_row;
+
+	if (targets->n_rows >= OWN_LABEL_ROWS && share_of(alone, targets->n_rows) >= OWN_LABEL_SHARE)
+		warn(warnings,
+			 INT64_FORMAT " of " INT64_FORMAT " rows have a label that no other row has, and a "
+						  "label is learnt from several rows: select the class of the text as "
+						  "\"label\", or cast a quantity to double precision for regression",
+			 alone, targets->n_rows);
+	else if (alone > 0)
+		warn(warnings,
+			 "labels with a single row (" INT64_FORMAT " of " INT64_FORMAT
+			 ", such as \"%.*s\") are hardly learnt: give them more rows, or join them to others",
+			 alone, targets->n_labels,
+			 pg_mbcliplen(targets->rarest.name, (int) strlen(targets->rarest.name), NAMEDATALEN),
+			 targets->rarest.name);
 }
 
 /* ---- Lengths ------------------------------------------------------------ */

@@ -86,3 +86,18 @@ CREATE TABLE two AS SELECT 'The dog is in the house, and the cat is on the tree 
 SELECT gpt_estimate('SELECT english AS body FROM two UNION ALL SELECT german FROM two') ->> 'warnings' LIKE '%languages%' AS texts,
 	gpt_estimate('SELECT english AS prompt, english AS completion FROM two UNION ALL SELECT german, german FROM two') ->> 'warnings' LIKE '%languages%' AS prompts;
 DROP TABLE two;
+
+-- what rows teach besides text: labels, numbers, pairs; and warnings of labels that few rows have
+CREATE TABLE estimate_label AS SELECT i, 'Note ' || i || ' says ' || translate(md5(i::text), 'abcdef', '012345') || '.' AS body,
+	CASE WHEN i <= 60 THEN 'a' WHEN i <= 99 THEN 'b' ELSE 'c' END AS label, i * 2.5::float8 - 100 AS number FROM generate_series(1, 100) i;
+CREATE FUNCTION estimate_targets(query text, OUT labels jsonb, OUT numbers jsonb, OUT pairs bigint, OUT warnings jsonb) LANGUAGE sql AS $$
+	SELECT e -> 'labels', e -> 'numbers', (e ->> 'pairs')::bigint, e -> 'warnings' FROM gpt_estimate(query, '{"steps": 1, "layers": 1, "channels": 32, "tokenizer": "bytes"}') e $$;
+SELECT * FROM estimate_targets('SELECT body, label FROM estimate_label');
+SELECT labels, warnings ->> 0 AS warning FROM estimate_targets('SELECT body, i AS label FROM estimate_label');
+SELECT labels FROM estimate_targets('SELECT body, CASE WHEN i % 2 = 0 THEN ''{}'' ELSE ARRAY[label, ''d''] END AS label FROM estimate_label');
+SELECT numbers ->> 'smallest' AS smallest, numbers ->> 'largest' AS largest, abs((numbers ->> 'mean')::float8 - 26.25) < 10 AS mean,
+	(numbers ->> 'standard_deviation')::float8 BETWEEN 60 AND 80 AS deviation, labels, pairs, warnings FROM estimate_targets('SELECT body, number AS label FROM estimate_label');
+SELECT pairs, labels FROM estimate_targets('SELECT body AS prompt, label AS chosen, ''b'' AS rejected FROM estimate_label');
+SELECT pairs FROM estimate_targets('SELECT body AS query, label AS positive FROM estimate_label');
+DROP FUNCTION estimate_targets;
+DROP TABLE estimate_label;
