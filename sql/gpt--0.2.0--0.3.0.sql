@@ -132,6 +132,11 @@ COMMENT ON FUNCTION @extschema@.gpt_import_tokenizer(text, oid, jsonb) IS
 
 -- How texts are cleaned
 
+-- What a version keeps of its training
+
+ALTER TABLE @extschema@.gpt_version ADD COLUMN search bytea, ADD COLUMN query text, ADD COLUMN given_options jsonb,
+	ADD COLUMN published_by text, ADD COLUMN report jsonb, ADD COLUMN evaluation jsonb, ADD COLUMN profile jsonb;
+
 -- An update from 0.1.0 may have left the columns of these views in an order of their own: then the new column comes last.
 DO $update$
 DECLARE
@@ -152,9 +157,13 @@ DECLARE
 			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' AND t.vocabulary OPERATOR(pg_catalog.=) 257 THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
 					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
 				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN COALESCE(v.given_options, v.options) ELSE v.options END AS options, v.watermark,
 		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at,
-		v.config OPERATOR(pg_catalog.->) 'clean' AS clean
+		v.config OPERATOR(pg_catalog.->) 'clean' AS clean, CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.query END AS query, v.published_by,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.report ELSE v.report OPERATOR(pg_catalog.-) 'prompt' OPERATOR(pg_catalog.-) 'warnings' END AS report,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.evaluation ELSE v.evaluation OPERATOR(pg_catalog.-) 'surprising' END AS evaluation,
+		v.profile
 	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id)$view$;
 	models CONSTANT text := $view$	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
@@ -181,6 +190,13 @@ EXCEPTION
 				|| ' WITH (security_barrier) AS SELECT ' || columns || ' FROM (' || definition || ') v';
 		END LOOP;
 END $update$;
+COMMENT ON COLUMN @extschema@.gpt_versions.query IS 'text of the job''s query, kept after gpt_forget_jobs; only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.published_by IS 'role that published it, as its name was then';
+COMMENT ON COLUMN @extschema@.gpt_versions.report IS 'report of its job, as gpt_jobs has it; what quotes rows only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.evaluation IS 'what its job measured on the validation rows; the most surprising rows only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.profile IS 'how its rows were distributed, in numbers, for gpt_drift';
+COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given; for roles without the privileges of the owner with the hashes of queries in their place';
+COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given; for roles without the privileges of the owner with the hashes of queries in their place';
 COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 COMMENT ON COLUMN @extschema@.gpt_models.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
 
@@ -213,7 +229,6 @@ COMMENT ON FUNCTION @extschema@.gpt_predict(text, text, text) IS
 -- Estimates and reports, and jobs that make tokenizers
 
 ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;
-ALTER TABLE @extschema@.gpt_version ADD COLUMN search bytea;
 CREATE OR REPLACE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS real[]
 	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 CREATE FUNCTION @extschema@.gpt_similarity(model text, a text, b text) RETURNS float8

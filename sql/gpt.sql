@@ -58,6 +58,12 @@ CREATE TABLE @extschema@.gpt_version (
 	query_sha256 bytea,
 	options jsonb,
 	search bytea,
+	query text,
+	given_options jsonb,
+	published_by text,
+	report jsonb,
+	evaluation jsonb,
+	profile jsonb,
 	PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE @extschema@.gpt_version IS 'versions of models: one immutable large object (safetensors) and one row each';
@@ -602,9 +608,13 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 			(SELECT pg_catalog.min(CASE WHEN t.kind OPERATOR(pg_catalog.=) 'bytes' AND t.vocabulary OPERATOR(pg_catalog.=) 257 THEN t.kind ELSE t.kind OPERATOR(pg_catalog.||) '@'
 					OPERATOR(pg_catalog.||) pg_catalog.left(pg_catalog.encode(t.sha256, 'hex'), 16) END)
 				FROM @extschema@.gpt_tokenizer t WHERE t.sha256 OPERATOR(pg_catalog.=) v.tokenizer)) AS tokenizer,
-		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256, v.options, v.watermark,
+		v.loss, v.validation_loss, v.validation_bits_per_byte, v.job, pg_catalog.encode(v.query_sha256, 'hex') AS query_sha256,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN COALESCE(v.given_options, v.options) ELSE v.options END AS options, v.watermark,
 		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at,
-		v.config OPERATOR(pg_catalog.->) 'clean' AS clean
+		v.config OPERATOR(pg_catalog.->) 'clean' AS clean, CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.query END AS query, v.published_by,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.report ELSE v.report OPERATOR(pg_catalog.-) 'prompt' OPERATOR(pg_catalog.-) 'warnings' END AS report,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.evaluation ELSE v.evaluation OPERATOR(pg_catalog.-) 'surprising' END AS evaluation,
+		v.profile
 	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
 COMMENT ON VIEW @extschema@.gpt_versions IS 'all versions of the models that the current role may use';
@@ -625,13 +635,18 @@ COMMENT ON COLUMN @extschema@.gpt_versions.validation_loss IS 'loss on held-out 
 COMMENT ON COLUMN @extschema@.gpt_versions.validation_bits_per_byte IS 'the same in bits per byte of text';
 COMMENT ON COLUMN @extschema@.gpt_versions.job IS 'number of the job that trained it, kept after gpt_forget_jobs';
 COMMENT ON COLUMN @extschema@.gpt_versions.query_sha256 IS 'SHA-256 of the text of the job''s query';
-COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given, with the hash of a validation query in its place';
+COMMENT ON COLUMN @extschema@.gpt_versions.options IS 'options of the job as given; for roles without the privileges of the owner with the hashes of queries in their place';
 COMMENT ON COLUMN @extschema@.gpt_versions.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_versions.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_versions.size IS 'size of the weights in bytes';
 COMMENT ON COLUMN @extschema@.gpt_versions.weights IS 'large object of the weights, a safetensors file';
 COMMENT ON COLUMN @extschema@.gpt_versions.created_at IS 'when it was published';
 COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned and texts that it reads are, as options of gpt_clean; NULL: not at all';
+COMMENT ON COLUMN @extschema@.gpt_versions.query IS 'text of the job''s query, kept after gpt_forget_jobs; only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.published_by IS 'role that published it, as its name was then';
+COMMENT ON COLUMN @extschema@.gpt_versions.report IS 'report of its job, as gpt_jobs has it; what quotes rows only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.evaluation IS 'what its job measured on the validation rows; the most surprising rows only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.profile IS 'how its rows were distributed, in numbers, for gpt_drift';
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS
 	SELECT v.model, v.version, v.current, v.task, v.labels, v.owner, v.architecture, v.parameters, v.context, v.vocabulary, v.tokenizer, v.loss,
@@ -656,7 +671,7 @@ COMMENT ON COLUMN @extschema@.gpt_models.validation_loss IS 'loss on held-out do
 COMMENT ON COLUMN @extschema@.gpt_models.validation_bits_per_byte IS 'the same in bits per byte of text';
 COMMENT ON COLUMN @extschema@.gpt_models.job IS 'number of the job that trained it, kept after gpt_forget_jobs';
 COMMENT ON COLUMN @extschema@.gpt_models.query_sha256 IS 'SHA-256 of the text of the job''s query';
-COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given, with the hash of a validation query in its place';
+COMMENT ON COLUMN @extschema@.gpt_models.options IS 'options of the job as given; for roles without the privileges of the owner with the hashes of queries in their place';
 COMMENT ON COLUMN @extschema@.gpt_models.watermark IS 'largest value of the column that option "watermark" names, among the rows of the job';
 COMMENT ON COLUMN @extschema@.gpt_models.base IS 'version that an adapter rests on; NULL for a version with all its weights';
 COMMENT ON COLUMN @extschema@.gpt_models.image_type IS 'type of the weights that sessions compute with';

@@ -14,6 +14,7 @@
 #include "engine/tokenizer.h"
 #include "store/blob.h"
 #include "store/image_type.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
 #define GPT_TASK_COMPLETION "completion" /* of gpt_version.task */
@@ -177,9 +178,26 @@ extern void gpt_catalog_drop_model(const char *model, bool cascade);
 extern void gpt_catalog_drop_version(const char *model, int32 version);
 
 /*
- * Copies into a new version's row how it came about: its job, task, hash of the query and options.
+ * Copies into a new version's row how it came about: its job, task, query, options and the report
+ * so far. _measures copies the report at its end, and keeps what was measured: the columns
+ * evaluation and profile of gpt_versions, or NULL.
  */
 extern void gpt_catalog_keep_origin(const char *model, int32 version);
+extern void gpt_catalog_keep_measures(const char *model, int32 version, const Jsonb *evaluation,
+									  const Jsonb *profile);
+
+/*
+ * SQL that takes over, as "column = expression" or "expression", what the row a of gpt_version
+ * keeps of its training. A role without the privileges of its owner does not get what the views
+ * hide from it.
+ */
+#define GPT_KEPT_COLUMNS \
+	"job, task, query_sha256, options, search, query, given_options, report, evaluation, profile"
+#define GPT_KEPT_VALUES(own)                                                                     \
+	"a.job, a.task, a.query_sha256, a.options, a.search, CASE WHEN " own " THEN a.query END, "   \
+	"CASE WHEN " own " THEN a.given_options END, CASE WHEN " own " THEN a.report ELSE a.report " \
+	"- 'prompt' - 'warnings' END, CASE WHEN " own " THEN a.evaluation ELSE a.evaluation - "      \
+	"'surprising' END, a.profile"
 
 /*
  * Makes a final version the current one; 0: the newest one older than the current version. Returns

@@ -256,10 +256,9 @@ publish(const GptVersion *adapter, Merge *merge)
 	gpt_statement_change(
 		&statement, 1,
 		"UPDATE %1$s.gpt_version n SET loss = a.loss, validation_loss = a.validation_loss, "
-		"validation_bits_per_byte = a.validation_bits_per_byte, job = a.job, task = a.task, "
-		"query_sha256 = a.query_sha256, options = a.options, search = a.search FROM "
-		"%1$s.gpt_version a WHERE n.model = $1 AND n.version = $2 AND a.model = $1 AND a.version = "
-		"$3");
+		"validation_bits_per_byte = a.validation_bits_per_byte, (" GPT_KEPT_COLUMNS
+		") = ROW (" GPT_KEPT_VALUES("true") ") FROM %1$s.gpt_version a WHERE n.model = $1 AND "
+											"n.version = $2 AND a.model = $1 AND a.version = $3");
 	gpt_statement_end(&statement);
 	return number;
 }

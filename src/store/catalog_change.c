@@ -458,6 +458,8 @@ copy_object(const GptVersion *source, const char *name, int32 number)
 static void
 insert_copy(const GptVersion *source, const char *name, int32 number, Oid weights)
 {
+	const char *publisher = GetUserNameFromId(GetUserId(), false);
+	bool own = has_privs_of_role(GetUserId(), gpt_blob_owner(source->weights));
 	GptStatement statement;
 
 	gpt_statement_begin(&statement);
@@ -467,17 +469,17 @@ insert_copy(const GptVersion *source, const char *name, int32 number, Oid weight
 	gpt_statement_add_text(&statement, source->model);
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(source->version));
 	gpt_statement_add_hash(&statement, source->sha256);
+	gpt_statement_add_text(&statement, publisher);
+	gpt_statement_add(&statement, BOOLOID, BoolGetDatum(own));
 	if (gpt_statement_change_any(
 			&statement,
 			"INSERT INTO %1$s.gpt_version (model, version, state, run_id, weights, size, sha256, "
 			"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, "
-			"watermark, base, base_version, base_sha256, job, task, query_sha256, options, search) "
-			"SELECT "
-			"$1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, loss, "
-			"validation_loss, validation_bits_per_byte, watermark, base, base_version, "
-			"base_sha256, job, task, query_sha256, options, search FROM %1$s.gpt_version WHERE "
-			"model = $4 "
-			"AND version = $5 AND sha256 = $6") == 0)
+			"watermark, base, base_version, base_sha256, published_by, " GPT_KEPT_COLUMNS
+			") SELECT $1, $2, 'final', run_id, $3, size, sha256, tokenizer, config, parameters, "
+			"loss, validation_loss, validation_bits_per_byte, watermark, base, base_version, "
+			"base_sha256, $7, " GPT_KEPT_VALUES("$8") " FROM %1$s.gpt_version a WHERE model = $4 "
+													  "AND version = $5 AND sha256 = $6") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s@%d\" does not exist any more", source->model, source->version),

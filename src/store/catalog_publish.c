@@ -207,6 +207,7 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 			   const uint8 *sha256)
 {
 	bytea *search = search_of(publication);
+	const char *publisher = GetUserNameFromId(GetUserId(), false);
 	GptStatement statement;
 
 	gpt_statement_begin(&statement);
@@ -235,16 +236,18 @@ insert_version(const GptPublication *publication, int32 version, Oid weights, in
 	gpt_statement_add_hash(&statement, publication->base_sha256);
 	gpt_statement_add_text(&statement, publication->extras != NULL ? publication->extras : "{}");
 	gpt_statement_add(&statement, BYTEAOID, PointerGetDatum(search));
+	gpt_statement_add_text(&statement, publisher);
 	gpt_statement_change(
 		&statement, 1,
 		"INSERT INTO %s.gpt_version (model, version, state, run_id, weights, size, sha256, "
 		"tokenizer, config, parameters, loss, validation_loss, validation_bits_per_byte, step, "
-		"watermark, base, base_version, base_sha256, search) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+		"watermark, base, base_version, base_sha256, search, published_by) VALUES ($1, $2, $3, $4, "
+		"$5, $6, $7, "
 		"$8, "
 		"$9::jsonb || $20::jsonb, $10, $11, $12, $13, nullif($14, 0), CASE WHEN $15 <> '' AND $16 "
 		"<> '' THEN "
 		"jsonb_build_object('column', $15, 'value', $16) END, nullif($17, ''), CASE WHEN $17 <> '' "
-		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END, nullif($21, ''))");
+		"THEN $18 END, CASE WHEN $17 <> '' THEN $19 END, nullif($21, ''), $22)");
 	gpt_statement_end(&statement);
 }
 

@@ -18,9 +18,9 @@ static GptLockedVersion *version_to_drop(const GptLockedModel *model, int32 numb
 static void check_adapters(const GptLockedModel *model, int32 number);
 
 /*
- * The row keeps only a hash of the query: its text may be confidential to the owner of the job, and
- * every user of the model can read the row. The hash shows whether two versions were made by the
- * same query.
+ * The texts of queries may be confidential, so the views show them to the model's owner alone.
+ * Every user of the model reads the hashes, which show whether two versions were made by the same
+ * query.
  */
 void
 gpt_catalog_keep_origin(const char *model, int32 version)
@@ -32,14 +32,42 @@ gpt_catalog_keep_origin(const char *model, int32 version)
 	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
 	gpt_statement_change_any(
 		&statement,
-		"UPDATE %1$s.gpt_version v SET job = j.job, task = j.task, query_sha256 = "
-		"sha256(convert_to(j.query, 'UTF8')), options = (j.options - 'validation_query' - "
+		"UPDATE %1$s.gpt_version v SET job = j.job, task = j.task, query = j.query, report = "
+		"j.report, given_options = CASE WHEN j.options ?| '{validation_query,publish_query}' THEN "
+		"j.options END, query_sha256 = sha256(convert_to(j.query, 'UTF8')), options = (j.options - "
+		"'validation_query' - "
 		"'publish_query') || CASE WHEN j.options ? 'validation_query' THEN "
 		"jsonb_build_object('validation_query_sha256', encode(sha256(convert_to("
 		"j.options->>'validation_query', 'UTF8')), 'hex')) ELSE '{}' END || CASE WHEN j.options ? "
 		"'publish_query' THEN jsonb_build_object('publish_query_sha256', encode(sha256(convert_to("
 		"j.options->>'publish_query', 'UTF8')), 'hex')) ELSE '{}' END FROM %1$s.gpt_job j WHERE "
 		"v.model = $1 AND v.version = $2 AND j.run_id = v.run_id");
+	gpt_statement_end(&statement);
+}
+
+static void
+add_json(GptStatement *statement, const Jsonb *json)
+{
+	gpt_statement_add(statement, JSONBOID, PointerGetDatum(json));
+	if (json == NULL)
+		statement->nulls[statement->n - 1] = 'n';
+}
+
+void
+gpt_catalog_keep_measures(const char *model, int32 version, const Jsonb *evaluation,
+						  const Jsonb *profile)
+{
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version));
+	add_json(&statement, evaluation);
+	add_json(&statement, profile);
+	gpt_statement_change(
+		&statement, 1,
+		"UPDATE %1$s.gpt_version v SET evaluation = $3, profile = $4, report = (SELECT j.report "
+		"FROM %1$s.gpt_job j WHERE j.run_id = v.run_id) WHERE model = $1 AND version = $2");
 	gpt_statement_end(&statement);
 }
 

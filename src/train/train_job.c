@@ -399,6 +399,7 @@ publish_version(void *argument)
 	if (ending->gate->current > 0)
 		gpt_job_add_note(job->number,
 						 gpt_gate_note(ending->gate, job, ending->options, ending->version));
+	gpt_catalog_keep_measures(job->model, ending->version, NULL, NULL);
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_figures(result) != NULL)
 		gpt_job_add_note(job->number, note_of_figures(result));

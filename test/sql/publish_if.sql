@@ -18,7 +18,7 @@ SELECT state, published, current, less, note FROM gate_job WHERE job = :job;
 SELECT * FROM gate_version;
 SELECT version FROM gpt_models WHERE model = 'gated';
 SELECT gpt_score('gated@2', 'the cat sat') > gpt_score('gated', 'the cat sat') AS worse, gpt_score('gated', 'the cat sat') = gpt_score('gated@1', 'the cat sat') AS current;
-SELECT options ? 'publish_query' AS shown, length(options ->> 'publish_query_sha256') AS hash FROM gpt_versions WHERE model = 'gated' AND version = 2;
+SELECT options ? 'publish_query' AS shown, options ? 'publish_query_sha256' AS hashed FROM gpt_versions WHERE model = 'gated' AND version = 2;
 
 -- better ones are published, and so are slightly worse ones within the tolerance
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_line', gate()) AS job \gset

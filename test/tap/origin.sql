@@ -1,4 +1,4 @@
--- test/tap/origin.sql - what a version keeps of the job that made it: task, labels, job, hash of the query, options; and the name of a
+-- test/tap/origin.sql - what a version keeps of the job that made it: task, labels, job, query, options, report; and the name of a
 -- tokenizer that was trained with a model.
 SELECT no_plan();
 SET client_min_messages = error;
@@ -38,8 +38,11 @@ SELECT results_eq('SELECT * FROM origin ORDER BY model COLLATE "C", version', fo
 SELECT results_eq('SELECT model, version, current, task, labels, job, query_sha256, options FROM gpt_models ORDER BY 1',
 	'SELECT model, version, current, task, labels, job, query_sha256, options FROM gpt_versions WHERE current ORDER BY 1', 'gpt_models says the same of current versions');
 SELECT is((SELECT options FROM gpt_versions WHERE model = 'm' AND version = 2),
-	jsonb_build_object('steps', 2, 'validation_query_sha256', encode(sha256('SELECT body AS prompt, body AS completion FROM line LIMIT 3'), 'hex')),
-	'whoever may use the model does not read the text of a query');
+	'{"steps": 2, "validation_query": "SELECT body AS prompt, body AS completion FROM line LIMIT 3"}', 'the owner reads the options as they were given');
+SELECT is((SELECT array_agg(query ORDER BY version) FROM gpt_versions WHERE model = 'm'),
+	ARRAY['SELECT body FROM line', 'SELECT body AS prompt, body AS completion FROM line'], 'and the queries');
+SELECT results_eq('SELECT DISTINCT published_by, report->>''documents'' IN (''60'', ''63''), report ? ''warnings'', report->''choices'' ? ''minutes'' FROM gpt_versions',
+	$$VALUES ('gpt_maker', true, true, true)$$, 'versions know who published them, and the report of the job to its end');
 
 -- the tokenizer that was trained with the model: the owner reads it, and its name works wherever a name does
 SELECT tokenizer FROM gpt_models WHERE model = 'm' \gset
@@ -59,6 +62,11 @@ SELECT throws_ok('SELECT gpt_tokenize(''bpe@0000000000000000'', ''x'')', '42704'
 SELECT throws_ok(format('SELECT gpt_tokenize(%L, ''x'')', replace(:'tokenizer', 'bpe', 'chars')), '42704', NULL, 'nor another kind');
 SELECT gpt_grant('m', 'gpt_reader');
 SET ROLE gpt_reader;
+SELECT is((SELECT options FROM gpt_versions WHERE model = 'm' AND version = 2),
+	jsonb_build_object('steps', 2, 'validation_query_sha256', encode(sha256('SELECT body AS prompt, body AS completion FROM line LIMIT 3'), 'hex')),
+	'a role that the model is granted to does not read the text of a query');
+PREPARE hidden AS SELECT version, query, published_by, report->>'rows', report ?| '{warnings,prompt}' FROM gpt_versions WHERE model = $1 ORDER BY version;
+SELECT results_eq($$EXECUTE hidden('m')$$, $$VALUES (1, NULL, 'gpt_maker', '60', false), (2, NULL, 'gpt_maker', '63', false)$$, 'nor what may quote rows');
 SELECT is(gpt_tokenize((SELECT tokenizer FROM gpt_models WHERE model = 'm'), 'line 7'), gpt_tokenize('m', 'line 7'), 'a role that the model is granted to uses its tokenizer by that name');
 RESET ROLE;
 SELECT gpt_revoke('m', 'gpt_reader');
@@ -75,6 +83,14 @@ SELECT is((SELECT tokenizer FROM gpt_models WHERE model = 'm'), 'named', 'a name
 SET ROLE gpt_maker;
 SELECT is((SELECT tokenizer FROM gpt_models WHERE model = 'm'), :'tokenizer', 'one of somebody else does not');
 SELECT is(gpt_tokenize(:'tokenizer', 'line 7'), gpt_tokenize('m', 'line 7'), 'and the name by the content stays');
+RESET ROLE;
+
+-- a copy by a role that the model is granted to
+SELECT gpt_grant('m', 'gpt_reader');
+SET ROLE gpt_reader;
+SELECT gpt_copy_model('m@2', 'taken');
+SELECT results_eq($$EXECUTE hidden('taken')$$, $$VALUES (1, NULL, 'gpt_reader', '63', false)$$, 'a copy has what its maker sees of the model, and its maker has published it');
+SELECT ok((SELECT NOT options ? 'validation_query' FROM gpt_models WHERE model = 'taken'), 'whose options have the hash');
 RESET ROLE;
 
 DROP VIEW origin;
