@@ -161,6 +161,30 @@ extern GptTrainOptions *gpt_options_parse(Jsonb *json, GptTrainFunction function
 extern bool gpt_options_get(double *value, const GptTrainOptions *options, const char *name);
 extern bool gpt_options_set(GptTrainOptions *options, const char *name, double value);
 
+/* Kinds of rows, by what a model learns from them. */
+typedef enum GptRows
+{
+	GPT_ROWS_TEXT,
+	GPT_ROWS_COMPLETION,
+	GPT_ROWS_CHAT,
+	GPT_ROWS_PREFERENCE,
+	GPT_ROWS_RETRIEVAL,
+	GPT_ROWS_LABELS,
+	GPT_ROWS_NUMBERS,
+} GptRows;
+
+/*
+ * Raises an error if an option is given that has no effect on rows of that kind; task: their name
+ * in the message.
+ */
+extern void gpt_options_check_rows(const GptTrainOptions *options, GptRows rows, const char *task);
+
+/*
+ * Whether an option asks for something: its value is neither its default nor false nor 0. A value
+ * that equals the default is not told from it.
+ */
+extern bool gpt_options_ask(const GptTrainOptions *options, const char *name);
+
 /* Whether the options ask for an adapter. */
 extern bool gpt_options_lora(const GptTrainOptions *options);
 

@@ -6,6 +6,8 @@
 #ifndef GPT_SOURCE_TASK_H
 #define GPT_SOURCE_TASK_H
 
+#include "core/options.h"
+
 /* The texts of a row, in the order in which a spool keeps them. */
 typedef enum GptRowText
 {
@@ -31,6 +33,7 @@ typedef struct GptTaskDocument
 typedef struct GptTask
 {
 	const char *name; /* as in gpt_versions.task */
+	GptRows rows;
 	uint32 required; /* bits of the roles of columns that must be there, once each */
 	int n_texts; /* besides: columns of text of any other name */
 	bool prompted; /* a null prompt is no prompt */

@@ -425,6 +425,44 @@ gpt_options_set(GptTrainOptions *options, const char *name, double value)
 }
 
 bool
+gpt_options_ask(const GptTrainOptions *options, const char *name)
+{
+	const GptOption *option = find_option(name, strlen(name));
+	GptTrainOptions *defaults = palloc0(sizeof(GptTrainOptions));
+	const void *given = (const char *) options + option->offset;
+	const void *unasked = field(defaults, option);
+	bool asks = false;
+
+	set_defaults(defaults);
+	switch (option->type)
+	{
+		case OPTION_BOOLEAN:
+			asks = *(const bool *) given && !*(const bool *) unasked;
+			break;
+		case OPTION_INTEGER:
+			asks = *(const int64 *) given != *(const int64 *) unasked;
+			break;
+		case OPTION_NUMBER:
+		{
+			double number = *(const double *) given;
+
+			asks = !isnan(number) && number != 0 && number != *(const double *) unasked;
+			break;
+		}
+		case OPTION_WORD:
+			asks = *(const int *) given != *(const int *) unasked &&
+				   !(option->boolean_too && *(const int *) given == GPT_SWITCH_FALSE);
+			break;
+		case OPTION_TEXT:
+		case OPTION_JSON:
+			asks = *(const char *const *) given != NULL;
+			break;
+	}
+	pfree(defaults);
+	return asks;
+}
+
+bool
 gpt_options_row(GptOptionRow *row, GptTrainFunction function, int number)
 {
 	const GptOption *option = &gpt_options_table[number];

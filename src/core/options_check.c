@@ -157,6 +157,8 @@ check_adapter(const GptTrainOptions *options)
 				 errmsg("option \"optimizer\" cannot be \"%s\" where option \"method\" is \"lora\"",
 						lm_optimizer_name(options->optimizer)),
 				 errdetail("%s", lm_optimizer(options->optimizer)->no_adapters)));
+	if (gpt_options_lora(options) && options->ngrams == GPT_SWITCH_TRUE)
+		exclude("method", "ngrams", "An adapter is stored without n-grams: leave \"ngrams\" out.");
 	if (options->targets != NULL && gpt_options_targets(options) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -187,6 +187,7 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 	/* A conversation has the ends of its answers. */
 	evaluation->include_end =
 		!evaluation->chats && includes_end(evaluation->options, evaluation->prompted);
+	gpt_options_check_rows(evaluation->options, evaluation->task->rows, evaluation->task->name);
 	kind = kind_of(model, &source.shape);
 	served = gpt_cache_acquire(model, kind);
 	evaluation->served = served;
@@ -206,9 +207,9 @@ evaluate_query(Evaluation *evaluation, const char *model, const char *query)
 		evaluation->classification = gpt_classification_create(
 			served->config, served->labels, lm_tokenizer_spec(served->tokenizer)->normalize_nfc,
 			&source.shape);
-	else if (strcmp(source.shape.task->name, GPT_TASK_PREFERENCE) == 0)
+	else if (source.shape.task->rows == GPT_ROWS_PREFERENCE)
 		evaluation->preferences = gpt_preferences_create(served, model, evaluation->options);
-	else if (strcmp(source.shape.task->name, GPT_TASK_RETRIEVAL) == 0)
+	else if (source.shape.task->rows == GPT_ROWS_RETRIEVAL)
 		evaluation->retrieval = gpt_retrieval_create(served);
 	if (evaluation->prompted && evaluation->options->generate && evaluation->preferences == NULL)
 		evaluation->comparison =

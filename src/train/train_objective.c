@@ -6,23 +6,20 @@
 #include "postgres.h"
 
 #include "corpus/source.h"
-#include "store/catalog.h"
 #include "train/train_objective.h"
 
-#define BETA 0.1 /* the defaults of core/options_table.c */
-#define TEMPERATURE 0.05
 #define MOST_SWAPPED 0.5 /* of the pairs: beyond it the rejected answers would be learnt */
 
 static bool
 is_preference(const GptTask *task)
 {
-	return strcmp(task->name, GPT_TASK_PREFERENCE) == 0;
+	return task->rows == GPT_ROWS_PREFERENCE;
 }
 
 static bool
 is_retrieval(const GptTask *task)
 {
-	return strcmp(task->name, GPT_TASK_RETRIEVAL) == 0;
+	return task->rows == GPT_ROWS_RETRIEVAL;
 }
 
 static GptPreference
@@ -85,35 +82,6 @@ check_preference(const GptTrainOptions *options)
 	}
 }
 
-/*
- * Options of objectives that the task does not have. The defaults of the two numbers are not told
- * from the same values given.
- */
-static void
-refuse_unused(const GptTrainOptions *options, const GptTask *task)
-{
-	const char *name = NULL;
-	const char *columns = "\"prompt\", \"chosen\" and \"rejected\"";
-
-	if (options->preference != GPT_CHOSEN)
-		name = "preference";
-	else if (options->beta != BETA)
-		name = "beta";
-	else if (options->temperature != TEMPERATURE && !is_retrieval(task))
-	{
-		name = "temperature";
-		columns = "\"query\" and \"positive\"";
-	}
-	if (name != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" needs columns %s", name, columns),
-				 errdetail("The columns of query are those of %s.", task->name),
-				 strcmp(name, "temperature") == 0
-					 ? errhint("The temperature of generated texts is an argument of gpt_generate.")
-					 : 0));
-}
-
 void
 gpt_objective_check(const GptTrainOptions *options, const GptTask *task)
 {
@@ -126,8 +94,7 @@ gpt_objective_check(const GptTrainOptions *options, const GptTask *task)
 			 errmsg("option \"batch_size\" must be at least %d for rows of %s, not " INT64_FORMAT,
 					group, task->name, options->batch_size),
 			 errdetail("So many texts of a row are compared with each other.")));
+	gpt_options_check_rows(options, task->rows, task->name);
 	if (is_preference(task))
 		check_preference(options);
-	else
-		refuse_unused(options, task);
 }

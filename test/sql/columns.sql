@@ -25,6 +25,27 @@ SELECT gpt_train('c', 'SELECT prompt, completion AS chosen, completion AS reject
 -- options of a task need its columns
 SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"beta": 0.3}');
 SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"temperature": 0.7}');
+CREATE FUNCTION faq_refused(call text, query text, option text, value jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SELECT %s(%L, %L, %L)', call, 'nobody', query, jsonb_build_object(option, value));
+	RAISE 'accepted';
+EXCEPTION WHEN OTHERS THEN
+	RETURN sqlerrm LIKE format('option "%s" needs %%', option);
+END $$;
+CREATE TABLE faq_rows (name text, query text);
+INSERT INTO faq_rows VALUES ('texts', 'SELECT prompt AS body FROM faq'), ('prompts', 'SELECT prompt, completion FROM faq'), ('chats', 'SELECT ''{}''::jsonb AS messages'),
+	('preferences', 'SELECT prompt, completion AS chosen, prompt AS rejected FROM faq'), ('retrieval', 'SELECT prompt AS query, completion AS positive FROM faq'),
+	('labels', 'SELECT prompt AS body, label FROM faq'), ('numbers', 'SELECT prompt AS body, 1.5 AS label FROM faq');
+SELECT call, option, value, string_agg(name, ' ' ORDER BY name) FILTER (WHERE faq_refused(call, query, option, value)) AS refused_by
+FROM faq_rows, (VALUES ('gpt_train', 'preference', '"orpo"'::jsonb), ('gpt_train', 'beta', '0.3'), ('gpt_train', 'temperature', '1'), ('gpt_train', 'ngrams', 'true'), ('gpt_train', 'ngrams', 'false'),
+	('gpt_train', 'label_smoothing', '0.1'), ('gpt_train', 'label_smoothing', '0'), ('gpt_train', 'prompt_template', '"none"'), ('gpt_train', 'chat_template', '"chatml"'),
+	('gpt_train', 'logit_softcap', '30'), ('gpt_train', 'preset', '"nano"'), ('gpt_evaluate', 'base', '"other"'), ('gpt_evaluate', 'beta', '0.3'), ('gpt_evaluate', 'max_tokens', '9'),
+	('gpt_evaluate', 'beams', '2'), ('gpt_evaluate', 'length_penalty', '0'), ('gpt_evaluate', 'length_penalty', '1'), ('gpt_evaluate', 'include_end', 'true'), ('gpt_evaluate', 'generate', 'false')) o (call, option, value)
+GROUP BY call, option, value ORDER BY call DESC, option, value;
+SELECT gpt_train('c', 'SELECT prompt AS body, label FROM faq', '{"prompt_template": "none"}');
+SELECT gpt_evaluate('c', 'SELECT prompt AS body, label FROM faq', '{"max_tokens": 9}');
+DROP TABLE faq_rows;
+DROP FUNCTION faq_refused;
 -- the rows to validate on have the same columns
 SELECT gpt_train('c', 'SELECT prompt, completion FROM faq', '{"validation_query": "SELECT prompt AS body FROM faq"}');
 SELECT gpt_train('c', 'SELECT prompt AS body FROM faq', '{"validation_query": "SELECT prompt, completion FROM faq"}');

@@ -58,10 +58,12 @@ SELECT gpt_finetune('finetuned', 'SELECT body FROM book', '{"steps": 1, "learnin
 SELECT gpt_wait(:job, '60 s');
 SELECT v.version, v.state, config ? 'ngram_tokens' AS ngrams FROM gpt_version g JOIN gpt_versions v USING (model, version) WHERE model = 'finetuned' ORDER BY 1;
 
--- texts with labels or prompts have none, whatever the option says
-SELECT gpt_train('completions', 'SELECT left(body, 9) AS prompt, substr(body, 10) AS completion FROM line', small('{"ngrams": true, "steps": 1}')) AS job \gset
+-- texts with labels or prompts have none, and no adapter has
+SELECT gpt_train('completions', 'SELECT left(body, 9) AS prompt, substr(body, 10) AS completion FROM line', small('{"steps": 1}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT model, tokens FROM made WHERE model = 'completions';
+SELECT gpt_train('m', 'SELECT left(body, 9) AS prompt, substr(body, 10) AS completion FROM line', '{"ngrams": true}');
+SELECT gpt_finetune('with_ngrams', 'SELECT body FROM book', '{"ngrams": true, "method": "lora"}');
 SELECT gpt_train('m', 'SELECT body FROM book', '{"ngrams": "often"}');
 
 SELECT gpt_drop_model('adapter');
