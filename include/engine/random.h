@@ -26,6 +26,7 @@ typedef enum LmPurpose
 	LM_RANDOM_CROSS_DROPOUT,
 	LM_RANDOM_CROSS_PROJECTION_DROPOUT,
 	LM_RANDOM_RUNS_DROPOUT,
+	LM_RANDOM_RESAMPLE,
 } LmPurpose;
 
 /* The key of a stream; a plain value. */
