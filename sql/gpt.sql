@@ -537,6 +537,19 @@ CREATE FUNCTION @extschema@.gpt_image_rows(OUT model text, OUT version integer, 
 COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
 	'images of the versions that the current role may use; for a superuser, also images without a version in this database';
 
+CREATE FUNCTION @extschema@.gpt_stat_rows(OUT model text, OUT version integer, OUT calls bigint, OUT rows bigint, OUT errors bigint,
+		OUT tokens_in bigint, OUT tokens_out bigint, OUT tokens_computed bigint, OUT batches bigint, OUT seconds float8, OUT first_tokens bigint,
+		OUT first_token_seconds float8, OUT prefix_hits bigint, OUT prefix_misses bigint, OUT prefix_tokens bigint, OUT image_hits bigint,
+		OUT image_misses bigint, OUT last_used_at timestamptz, OUT stats_reset timestamptz, OUT scope text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_stat_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_stat_rows() IS
+	'what calls cost, of the versions that the current role may use; for members of pg_read_all_stats, of all';
+
+CREATE FUNCTION @extschema@.gpt_stat_reset() RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_stat_reset' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_stat_reset() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_stat_reset() IS 'sets the counts of gpt_stat_models of the current database to zero';
+
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
@@ -784,5 +797,31 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'training speed
 COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
 COMMENT ON COLUMN @extschema@.gpt_train_log.measures IS 'other measures of the training''s task, such as preference_accuracy, by name';
 
+CREATE VIEW @extschema@.gpt_stat_models WITH (security_barrier) AS
+	SELECT s.model, s.version, s.calls, s.rows, s.errors, s.tokens_in, s.tokens_out, s.tokens_computed, s.batches, s.seconds, s.first_tokens,
+		s.first_token_seconds, s.prefix_hits, s.prefix_misses, s.prefix_tokens, s.image_hits, s.image_misses, s.last_used_at, s.stats_reset, s.scope
+	FROM @extschema@.gpt_stat_rows() s;
+COMMENT ON VIEW @extschema@.gpt_stat_models IS 'what calls of each version cost, of the versions that the current role may use; for members of pg_read_all_stats, of all';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.model IS 'name of the model';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.version IS 'number of the version';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.calls IS 'calls of functions that the model answered or that failed; a call for an array or a set is one, and so is a batch of rows of gpt_perplexity';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.rows IS 'texts that got an answer, NULL among them';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.errors IS 'calls, and elements of arrays, that ended in an error after the model was found';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.tokens_in IS 'tokens of prompts and texts';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.tokens_out IS 'tokens generated';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.tokens_computed IS 'tokens that went through the model: those of prompts and texts but for reused beginnings, of overlapping windows twice, and those generated';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.batches IS 'runs of texts that were given to the model together';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.seconds IS 'time in the model, tokenizer included, in seconds; of parallel workers together';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.first_tokens IS 'texts that were generated, from their first token on';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.first_token_seconds IS 'sum of the times until these first tokens, in seconds';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.prefix_hits IS 'texts whose beginning was computed by an earlier text';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.prefix_misses IS 'texts whose beginning was not';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.prefix_tokens IS 'tokens of these beginnings, which the model did not compute again';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.image_hits IS 'times that a session loaded the model and found its image';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.image_misses IS 'times that a session loaded the model and had to make its image';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.last_used_at IS 'when a transaction last used it; NULL: not since stats_reset';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.stats_reset IS 'since when it counts';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.scope IS 'server: the counts of all sessions; session: the library is not preloaded, and the counts are those of this session, without its parallel workers';
+
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
-	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log TO PUBLIC;
+	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models TO PUBLIC;

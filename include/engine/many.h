@@ -78,6 +78,7 @@ typedef struct LmRequest
 	bool done;
 	LmError error; /* LM_OK, or why this text has no result; no other request suffers */
 	LmScore score;
+	int64_t n_read; /* tokens of prompt and text; of a generation that goes on: 0 */
 	int64_t n_tokens; /* EMBED, CLASSIFY: of the text; GENERATE: produced */
 	/*
 	 * GENERATE: the continuation, which lives until the next _start, _forget or _free; or the
@@ -137,6 +138,20 @@ bool lm_many_step(LmMany *many, bool *done, LmError *error);
  */
 void lm_many_forget(LmMany *many);
 
-int64_t lm_many_tokens(const LmMany *many); /* that went through the model since _create */
+/* What went through an LmMany since _create. */
+typedef struct LmManyCounts
+{
+	int64_t tokens; /* that the model computed */
+	int64_t begun; /* generations that have their first token; of a beam search: its result */
+	/*
+	 * texts that found keys and values of their beginning, more than those of the token in front,
+	 * and those that did not
+	 */
+	int64_t hits;
+	int64_t misses;
+	int64_t reused; /* tokens of these beginnings, which the model did not compute again */
+} LmManyCounts;
+
+const LmManyCounts *lm_many_counts(const LmMany *many);
 
 #endif /* LM_MANY_H */

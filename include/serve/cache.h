@@ -10,6 +10,7 @@
 
 #include "core/clean_options.h"
 #include "engine/many.h"
+#include "serve/stats.h"
 #include "store/catalog.h"
 
 /*
@@ -51,6 +52,13 @@ typedef enum GptServedKind
  */
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
+
+/*
+ * For statistics: the version whose use this is. _count_call counts a call of a function, the first
+ * time for each use.
+ */
+extern const GptStatsKey *gpt_cache_stats(const GptServed *served);
+extern void gpt_cache_count_call(const GptServed *served);
 
 /*
  * The session in the engine that runs now. It is another one after the engine was started again

@@ -65,7 +65,7 @@ typedef struct GptAnswer
 	LmError *error;
 } GptAnswer;
 
-/* Totals for EXPLAIN ANALYZE. */
+/* Totals of the plan node for EXPLAIN ANALYZE. */
 typedef struct GptCallTotals
 {
 	int64 tokens; /* that the model computed */
@@ -77,7 +77,8 @@ typedef struct GptCallTotals
  * call alone would give. Checks for interrupts between steps. A call that fails gets its error;
  * other errors, lack of memory among them, are raised. held: bytes that the caller has allocated;
  * with the memory of the calls they stay within gpt.max_memory, or an error says how much is
- * needed. totals: may be NULL.
+ * needed. totals: NULL, or those of the plan node. Then each text is a call in the statistics, but
+ * for those with an error: the node calls the function again for them.
  */
 extern void gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 							const GptCall *calls, int n, uint64 held, GptCallTotals *totals);

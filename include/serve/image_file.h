@@ -29,6 +29,7 @@ typedef struct GptImage
 	const void *bytes; /* aligned to 64 */
 	size_t size;
 	bool shared; /* mapped from a file; else memory of the session */
+	bool found; /* the file was there */
 	/* of a shared image; in the meantime the file may have been removed or replaced */
 	char path[GPT_IMAGE_PATH_SIZE];
 	dev_t device;

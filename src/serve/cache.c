@@ -26,11 +26,13 @@ typedef struct Use
 {
 	GptServed served; /* first: gpt_cache_release gets this */
 	GptCachedModel *entry;
+	GptStatsKey stats;
+	bool is_counted; /* its call */
 	MemoryContext context;
 	MemoryContextCallback end;
 } Use;
 
-static GptCachedModel *entry_of(const char *reference, GptServedKind kind);
+static GptCachedModel *entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind);
 static void end_use(void *arg);
 static GptCachedModel *load_model(const GptVersion *version);
 static void load_full(GptCachedModel *entry, const GptVersion *version);
@@ -105,7 +107,7 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt model in use", ALLOCSET_SMALL_SIZES);
 	Use *use = MemoryContextAllocZero(context, sizeof(Use));
-	GptCachedModel *entry = entry_of(reference, kind);
+	GptCachedModel *entry = entry_of(&use->stats, reference, kind);
 
 	use->served = entry->served;
 	use->entry = entry;
@@ -120,12 +122,14 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 
 /* The most recently used entry is the model's from here on. */
 static GptCachedModel *
-entry_of(const char *reference, GptServedKind kind)
+entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind)
 {
 	GptVersion *version = gpt_catalog_version(reference, false);
 	GptCachedModel *entry;
 
 	gpt_catalog_check_use(version);
+	gpt_stats_key(stats, version);
+	gpt_stats_begin(stats, 1);
 	check_kind(version, kind);
 	entry = gpt_cached_find(version);
 	if (entry == NULL)
@@ -133,7 +137,24 @@ entry_of(const char *reference, GptServedKind kind)
 	gpt_cached_use(entry);
 	gpt_image_touch(entry->base != NULL ? &entry->base->image : &entry->image);
 	open_session(entry);
+	gpt_stats_end();
 	return entry;
+}
+
+const GptStatsKey *
+gpt_cache_stats(const GptServed *served)
+{
+	return &((const Use *) served)->stats;
+}
+
+void
+gpt_cache_count_call(const GptServed *served)
+{
+	Use *use = (Use *) served;
+
+	if (!use->is_counted)
+		gpt_stats_count(&use->stats, GPT_STAT_CALLS, 1);
+	use->is_counted = true;
 }
 
 void
@@ -368,11 +389,14 @@ load_full(GptCachedModel *entry, const GptVersion *version)
 							   .build = build_image,
 							   .fill = fill_image,
 							   .of = version};
+	GptStatsKey stats;
 	LmError error;
 
 	request.size = gpt_image_type_size(&version->config, version->image_type);
 	request.what = psprintf("model \"%s\"", version->model);
 	gpt_image_get(&entry->image, &request, entry->context);
+	gpt_stats_key(&stats, version);
+	gpt_stats_count(&stats, entry->image.found ? GPT_STAT_IMAGE_HITS : GPT_STAT_IMAGE_MISSES, 1);
 	entry->image_size = entry->image.shared ? 0 : entry->image.size;
 	entry->model = lm_model_open(gpt_bridge_host(entry->context), entry->image.bytes,
 								 entry->image.size, &error);

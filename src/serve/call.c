@@ -13,7 +13,6 @@
 #include "access/tupmacs.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -23,6 +22,7 @@
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "serve/call.h"
+#include "serve/call_run.h"
 
 #define RUN_CALLS GPT_ELEMENTS
 /* bytes of text; one that is larger has a run of its own */
@@ -65,7 +65,7 @@ static size_t vector_size(LmTask task, const LmConfig *config);
 static size_t sampling_size(const LmRequest *requests, int n, const LmConfig *config);
 static size_t generation_size(const LmSampling *sampling, const LmConfig *config);
 static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
-static void run(LmMany *many, LmRequest *requests, int n);
+static void run(LmMany *many, LmRequest *requests, int n, GptRun *measured);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 						const GptCall *call, const LmRequest *request);
 static void start_results(Results *results, Oid type, int n);
@@ -114,6 +114,9 @@ gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *se
 {
 	int done = 0;
 
+	if (totals == NULL)
+		gpt_cache_count_call(served);
+	gpt_stats_begin(gpt_cache_stats(served), totals == NULL ? 0 : 1);
 	while (done < n)
 	{
 		int size = run_of(calls + done, n - done, served->config, kind->task);
@@ -121,6 +124,7 @@ gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *se
 		answer_run(answers + done, kind, served, calls + done, size, held, totals);
 		done += size;
 	}
+	gpt_stats_end();
 }
 
 /* How many of the next calls go together. */
@@ -190,13 +194,11 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	LmRequest *requests = palloc0(n * sizeof(LmRequest));
 	int *places = palloc(n * sizeof(int));
 	MemoryContext cleaned = NULL;
-	instr_time begin;
-	instr_time end;
-	int64 tokens;
+	GptRun measured;
 	LmMany *many;
 	int n_requests = 0;
 
-	INSTR_TIME_SET_CURRENT(begin);
+	gpt_run_begin(&measured);
 	if (served->cleaner != NULL)
 		cleaned = AllocSetContextCreate(CurrentMemoryContext, "gpt cleaned texts",
 										ALLOCSET_DEFAULT_SIZES);
@@ -219,20 +221,14 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	held += n_requests * vector_size(kind->task, served->config) +
 			sampling_size(requests, n_requests, served->config);
 	many = gpt_cache_many(served, requests, n_requests, held);
-	tokens = lm_many_tokens(many);
-	run(many, requests, n_requests);
+	gpt_run_start(&measured, many, requests, n_requests);
+	run(many, requests, n_requests, &measured);
 	for (int i = 0; i < n_requests; i++)
 		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
 	lm_many_forget(many);
 	if (cleaned != NULL)
 		MemoryContextDelete(cleaned);
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_SUBTRACT(end, begin);
-	if (totals != NULL)
-	{
-		totals->tokens += lm_many_tokens(many) - tokens;
-		totals->seconds += INSTR_TIME_GET_DOUBLE(end);
-	}
+	gpt_run_end(&measured, served, answers, n, totals);
 	if (n_requests > 0 && requests[0].vector != NULL)
 		pfree(requests[0].vector);
 	pfree(requests);
@@ -328,7 +324,7 @@ give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config)
 
 /* Steps the engine until all requests are done; interrupts are served between steps. */
 static void
-run(LmMany *many, LmRequest *requests, int n)
+run(LmMany *many, LmRequest *requests, int n, GptRun *measured)
 {
 	bool done = n == 0;
 	LmError error;
@@ -340,6 +336,7 @@ run(LmMany *many, LmRequest *requests, int n)
 		CHECK_FOR_INTERRUPTS();
 		if (!lm_many_step(many, &done, &error))
 			gpt_bridge_retry(&error);
+		gpt_run_step(measured);
 	}
 }
 

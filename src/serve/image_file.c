@@ -112,10 +112,12 @@ gpt_image_get(GptImage *image, const GptImageRequest *request, MemoryContext con
 		image->bytes = request->build(&image->size, request->of, context);
 		return;
 	}
-	if (attach(&search, false))
+	image->found = attach(&search, false);
+	if (image->found)
 		return;
 	gpt_image_lock(request->sha256, request->type);
-	if (!attach(&search, true))
+	image->found = attach(&search, true);
+	if (!image->found)
 		make(&search);
 	gpt_image_unlock(request->sha256, request->type);
 }

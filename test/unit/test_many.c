@@ -267,23 +267,58 @@ test_prefix(LmSession *session)
 		texts->bytes[i][0] = (char) ('A' + i % 5);
 	ask_completions(texts, (int) strlen(instruction));
 	run(many, texts->requests, TEXTS);
-	apart = lm_many_tokens(many);
+	apart = lm_many_counts(many)->tokens;
 	lm_many_free(many);
 	many = create_many(session, 8, 64);
 	fill_texts(texts, 9, instruction);
 	ask_completions(texts, (int) strlen(instruction));
 	run(many, texts->requests, TEXTS);
-	together = lm_many_tokens(many);
+	together = lm_many_counts(many)->tokens;
 	ok(together < apart - 32 * TEXTS / 2,
 	   "what prompts begin with is computed once: %lld tokens, not %lld", (long long) together,
 	   (long long) apart);
 	run(many, texts->requests, TEXTS);
-	again = lm_many_tokens(many) - together;
+	again = lm_many_counts(many)->tokens - together;
 	ok(again < together, "and the next time not at all: %lld", (long long) again);
 	is_int(differences(session, texts), 0, "with the same bits");
 	/* One text is no majority, but what an earlier run computed serves it. */
 	run(many, texts->requests, 1);
 	ok(same_alone(session, &texts->requests[0]), "a text alone uses what is there");
+	lm_many_free(many);
+	free(texts);
+}
+
+static void
+test_counts(LmSession *session)
+{
+	Texts *texts = malloc(sizeof *texts);
+	LmMany *many = create_many(session, 8, 64);
+	const LmManyCounts *counts = lm_many_counts(many);
+	int n_begun = 0;
+
+	fill_texts(texts, 9, instruction);
+	for (int i = 0; i < TEXTS; i++)
+		texts->bytes[i][0] = (char) ('A' + i % 5);
+	ask_completions(texts, (int) strlen(instruction));
+	run(many, texts->requests, TEXTS);
+	/* A text without a token to compute does not look. */
+	ok(counts->hits + counts->misses > TEXTS * 9 / 10 && counts->hits + counts->misses <= TEXTS,
+	   "a text finds its beginning or not, once");
+	ok(counts->hits < TEXTS / 8, "of texts that begin differently %lld do",
+	   (long long) counts->hits);
+	lm_many_free(many);
+	many = create_many(session, 8, 64);
+	counts = lm_many_counts(many);
+	fill_texts(texts, 9, instruction);
+	ask_completions(texts, (int) strlen(instruction));
+	run(many, texts->requests, TEXTS);
+	ok(counts->hits > TEXTS / 2, "of those that begin alike %lld", (long long) counts->hits);
+	is_int((int) counts->reused, (int) counts->hits * LM_PAGE, "a page each");
+	ask_generations(texts);
+	run(many, texts->requests, TEXTS);
+	for (int i = 0; i < TEXTS; i++)
+		n_begun += texts->requests[i].n_tokens > 0;
+	is_int((int) counts->begun, n_begun, "each text that was generated has a first token");
 	lm_many_free(many);
 	free(texts);
 }
@@ -509,6 +544,7 @@ main(void)
 		if (n_threads == 1)
 		{
 			test_prefix(session);
+			test_counts(session);
 			test_failures_of_one(session);
 			test_not_finite(engine, &host);
 		}

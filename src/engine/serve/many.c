@@ -20,6 +20,7 @@ static bool admit(LmMany *many, LmError *error);
 static int pages_free(const LmMany *many);
 static void drop_prefix(LmMany *many);
 static bool enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
+static void count_entry(LmMany *many, const LmSlot *slot, const LmItem *item);
 static void gather(LmMany *many);
 static int room_for(const LmMany *many, const LmSlot *slot);
 static void add_inputs(LmMany *many, LmSlot *slot, int n);
@@ -63,7 +64,7 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 		requests[i].done = requests[i].truncated = false;
 		requests[i].error = (LmError){.code = LM_OK, .position = -1};
 		requests[i].score = (LmScore){0};
-		requests[i].n_tokens = 0;
+		requests[i].n_read = requests[i].n_tokens = 0;
 		requests[i].output = (LmBytes){"", 0};
 	}
 	if (n == 0 || lm_items_create(many, error))
@@ -160,7 +161,12 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	slot->n_reserved = item->n_pages;
 	many->n_reserved += item->n_pages;
 	if (lm_request_width(request) > 1)
-		return lm_beams_enter(many, slot, item, error);
+	{
+		bool entered = lm_beams_enter(many, slot, item, error);
+
+		count_entry(many, slot, item);
+		return entered;
+	}
 	if (request->task == LM_TASK_GENERATE)
 	{
 		slot->is_lent = request->generation != NULL;
@@ -185,7 +191,28 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped,
 						 item->n_prefix, slot->sums);
 	lm_slot_next(many, slot);
+	count_entry(many, slot, item);
 	return true;
+}
+
+/* Counts a text that has entered, but for one that goes on or has left again. */
+static void
+count_entry(LmMany *many, const LmSlot *slot, const LmItem *item)
+{
+	LmRequest *request = &many->requests[item->request];
+	int kept = many->sequences[slot - many->slots].n_positions;
+	int n_front = lm_item_has_front(many, request) ? 1 : 0;
+	bool is_hit = kept > n_front;
+
+	if (slot->request != item->request)
+		return;
+	if (request->generation && lm_generation_tokens(request->generation) > 0)
+		return;
+	if (request->generation)
+		request->n_read = slot->n - n_front;
+	many->counts.hits += is_hit;
+	many->counts.misses += !is_hit;
+	many->counts.reused += is_hit ? kept : 0;
 }
 
 /* A request without further ids is done. */
@@ -301,7 +328,7 @@ infer(LmMany *many, LmError *error)
 			many->output, session->engine, session->model, many->pages, many->sequences,
 			many->n_sequences, many->inputs, many->n_inputs, many->workspace, error))
 		return false;
-	many->n_tokens += many->n_inputs;
+	many->counts.tokens += many->n_inputs;
 	/* The model has run: the rest of the step is short and must not be stopped midway. */
 	lm_engine_hold(session->engine, true);
 	if (logits)
@@ -398,7 +425,7 @@ take_token(LmMany *many, LmSlot *slot)
 	float *logits = many->output + (size_t) last * (size_t) many->session->config.vocabulary;
 	LmBytes text;
 	LmError error;
-	bool done;
+	bool is_first, done;
 
 	/* By now the threads have observed all rows of a prompt that is healed. */
 	if (lm_generation_depth(slot->generation) > 0)
@@ -409,7 +436,9 @@ take_token(LmMany *many, LmSlot *slot)
 		lm_slot_leave(many, slot, &row->error);
 		return;
 	}
+	is_first = lm_generation_tokens(slot->generation) == 0;
 	lm_generation_take(slot->generation, row->id, &text, &done);
+	many->counts.begun += is_first && lm_generation_tokens(slot->generation) > 0;
 	if (slot->is_lent)
 	{
 		many->requests[slot->request].output = text;
@@ -447,6 +476,7 @@ lm_slot_leave(LmMany *many, LmSlot *slot, const LmError *error)
 	{
 		request->done = true;
 		many->n_done++;
+		many->counts.begun += item->beams != NULL;
 	}
 	if (slot->generation || item->beams)
 	{
@@ -483,8 +513,8 @@ end_generation(LmSlot *slot)
 	slot->is_lent = false;
 }
 
-int64_t
-lm_many_tokens(const LmMany *many)
+const LmManyCounts *
+lm_many_counts(const LmMany *many)
 {
-	return many->n_tokens;
+	return &many->counts;
 }

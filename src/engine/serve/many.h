@@ -110,9 +110,9 @@ struct LmMany
 	int n_entered; /* of order */
 	int n_done;
 	int n_reserved; /* pages of all slots */
-	int n_inputs; /* in the present step ... */
+	int n_inputs; /* in the present step */
 	int n_wanted;
-	int64_t n_tokens; /* ... and since creation */
+	LmManyCounts counts;
 };
 
 /*

@@ -107,6 +107,17 @@ find_prefix(LmMany *many, LmItem *item, LmError *error)
 		request->task == LM_TASK_GENERATE ? item->tokens.count : item->n_skipped, error);
 }
 
+/* Tokens of prompt and text, without the one in front. */
+static int64_t
+n_read(const LmMany *many, const LmItem *item)
+{
+	const LmRequest *request = &many->requests[item->request];
+	bool has_front =
+		request->task != LM_TASK_GENERATE && lm_item_has_front(many, request) && item->tokens.count;
+
+	return (int64_t) item->tokens.count - has_front;
+}
+
 /* False for LM_ERR_STOPPED alone; every other error is the request's. */
 static bool
 encode(LmMany *many, int request, LmError *error)
@@ -126,6 +137,7 @@ encode(LmMany *many, int request, LmError *error)
 						  &own) &&
 		find_prefix(many, item, &own))
 	{
+		many->requests[request].n_read = n_read(many, item);
 		measure(many, item);
 		if (check_pages(many, item, &own))
 			return true;

@@ -35,7 +35,7 @@ lm_prefix_feed(LmMany *many, LmError *error)
 				  many->n_sequences + 1, many->inputs, n, many->workspace, error))
 		return false;
 	memcpy(many->prefix_past + at, many->prefix + at, (size_t) n * sizeof *many->prefix);
-	many->n_tokens += n;
+	many->counts.tokens += n;
 	return true;
 }
 
