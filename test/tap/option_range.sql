@@ -13,7 +13,8 @@ SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
 CREATE FUNCTION answer(function text, option text, value text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	options jsonb := CASE
-		WHEN function IN ('gpt_evaluate', 'gpt_train_tokenizer') THEN '{}'
+		WHEN function = 'gpt_evaluate' THEN '{"generate": false}'
+		WHEN function = 'gpt_train_tokenizer' THEN '{}'
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
 		WHEN option = 'publish_tolerance' THEN '{"publish_if": "better", "publish_query": "SELECT body FROM line", "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
@@ -28,7 +29,8 @@ DECLARE
 		ELSE '{"watermark": "i"}' END || jsonb_build_object(option, value::numeric);
 BEGIN
 	IF function = 'gpt_evaluate' THEN
-		PERFORM gpt_evaluate('m', 'SELECT body FROM line LIMIT 1', options);
+		PERFORM gpt_evaluate('m', CASE option WHEN 'beta' THEN 'SELECT body AS prompt, body AS chosen, ''no '' || body AS rejected FROM line LIMIT 1'
+			ELSE 'SELECT body AS prompt, body AS completion FROM line LIMIT 1' END, options);
 	ELSIF function = 'gpt_train_tokenizer' THEN
 		PERFORM gpt_train_tokenizer('new', 'SELECT body FROM line', options);
 	ELSE
