@@ -239,6 +239,14 @@ lm_param_of_ngrams(const LmParam *param)
 	return param->kind >= LM_NGRAM_TOKENS && param->kind <= LM_NGRAM_WEIGHTING;
 }
 
+/*
+ * The place of the first of the values [param->count] that a parameter of n-grams cannot have,
+ * whoever wrote the file; -1: there is none. Ids and places are indexes: none may be out of its
+ * array. Weights are finite. *limit: ids and places are below it; 0 for weights.
+ */
+long lm_param_unsound(int *limit, const LmParam *param, const LmConfig *config,
+					  const float *values);
+
 /* Whether parameters of a kind belong to a classifier's head, or to its linear part. */
 static inline bool
 lm_kind_in_head(LmParamKind kind)

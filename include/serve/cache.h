@@ -19,6 +19,7 @@
  */
 typedef struct GptServed
 {
+	const char *model; /* the reference by which the caller acquired it */
 	LmTokenizer *tokenizer;
 	const LmConfig *config;
 	const char *const *labels; /* [config->labels] names of a classifier's labels */

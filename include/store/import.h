@@ -18,7 +18,7 @@
 #include "engine/safetensors.h"
 #include "store/blob.h"
 #include "store/image_type.h"
-#include "utils/uuid.h"
+#include "store/weights.h"
 
 #define GPT_IMPORT_MAX_FILES 1000
 
@@ -69,6 +69,7 @@ typedef struct GptImport
 	GptImportTensor *tensors; /* [n_tensors] by name */
 	LmGguf *gguf; /* of a GGUF file, else NULL */
 	LmLlama2c *llama2c; /* of a .bin file, else NULL */
+	char *own_extras; /* the same: "gpt_extras"; NULL: it has none */
 	char *own_config; /* of a file that this extension wrote: "gpt_config" of its metadata */
 } GptImport;
 
@@ -104,14 +105,14 @@ typedef struct GptImportPlan GptImportPlan;
 
 /*
  * Finds the tensor of each part of each parameter. Errors name the tensor: one is missing, has
- * another shape, or is left over and not known to be none of the model's parameters.
+ * another shape, is left over and not known to be none of the model's parameters, or has places of
+ * n-grams that are out of range.
  */
 extern GptImportPlan *gpt_import_match(GptImport *import, const LmParamTable *table,
 									   GptImportType type);
 
-/* Writes the file of a version: header and tensors. labels as in gpt_weights_write. */
-extern void gpt_import_write(GptBlob *blob, GptImportPlan *plan, const char *labels,
-							 const pg_uuid_t *run_id);
+/* Writes the file of a version: header and tensors. */
+extern void gpt_import_write(GptBlob *blob, GptImportPlan *plan, const GptWeightsNotes *notes);
 
 /* The ids of the tokens that end a text in a GGUF file's metadata, palloc'd; returns how many. */
 extern int gpt_import_end_tokens(int **ids, GptImport *import);

@@ -47,6 +47,15 @@ extern bool gpt_extras_prompt(LmPromptTemplate *written, char **end, const char 
 /* The extras with another such template (a text with {prompt}) and end (or NULL), palloc'd. */
 extern char *gpt_extras_with_prompt(const char *extras, const char *template, const char *end);
 
+/*
+ * The members that say how texts of the model are written, "clean" and "prompt", as the text of an
+ * object, palloc'd; NULL: there are none. A weights file keeps them. _with_texts: the extras with
+ * those of a file of anybody, palloc'd; texts: as the file has them, or NULL; an error if they are
+ * not valid.
+ */
+extern char *gpt_extras_of_texts(const char *extras);
+extern char *gpt_extras_with_texts(const char *extras, const char *texts);
+
 /* The ids of "end_tokens", palloc'd; returns their number. */
 extern int gpt_extras_ends(int32 **ends, const char *extras);
 

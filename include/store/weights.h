@@ -10,7 +10,9 @@
  * under the names that Hugging Face's tools give them. Each has a type of its own: training writes
  * float32, an import keeps the types of its source. F32, F16 and BF16 are safetensors' own types.
  * Blocks of GGUF have the type U8 and the shape [rows, bytes of a row]; the metadata's "gpt.blocks"
- * is JSON text with their names: {"model.layers.0.mlp.down_proj.weight": "Q4_K", ...}.
+ * is JSON text with their names: {"model.layers.0.mlp.down_proj.weight": "Q4_K", ...}. Its
+ * "gpt_config" is the configuration, and "gpt_extras" (not in each file) says how the model's texts
+ * are written (gpt_extras_of_texts), both as JSON text.
  */
 #ifndef GPT_WEIGHTS_H
 #define GPT_WEIGHTS_H
@@ -27,24 +29,29 @@ extern LmParamTable *gpt_weights_table(const LmConfig *config);
 
 /* ---- Writing: src/store/weights_write.c --------------------------------- */
 
-/*
- * Appends the file to an empty object. labels: of a classifier, in the form of lm_dataset_labels;
- * else NULL.
- */
+/* What a file says besides its tensors. */
+typedef struct GptWeightsNotes
+{
+	const char *labels; /* of a classifier, in the form of lm_dataset_labels; else NULL */
+	const char *extras; /* of the version (store/model_extras.h), or NULL */
+	const pg_uuid_t *run_id; /* NULL: the file is an export */
+} GptWeightsNotes;
+
+/* Appends the file to an empty object. */
 extern void gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block,
-							  const char *labels, const pg_uuid_t *run_id);
+							  const GptWeightsNotes *notes);
 
 /*
  * The same for tensors whose bytes the caller has, in types of their own. types has
  * table->n_tensors elements: one for each part of each parameter, in the table's order (NULL: all
  * are F32). A vector's type has no blocks, and a matrix's blocks must divide its columns. _append
  * takes the bytes of all tensors in that order, in pieces of any size. _end raises an error unless
- * all bytes have come, and frees the writer. run_id NULL: the file is an export.
+ * all bytes have come, and frees the writer.
  */
 typedef struct GptWeightsWriter GptWeightsWriter;
 extern GptWeightsWriter *gpt_weights_begin(GptBlob *blob, const LmParamTable *table,
-										   const LmBlockType *const *types, const char *labels,
-										   const pg_uuid_t *run_id);
+										   const LmBlockType *const *types,
+										   const GptWeightsNotes *notes);
 extern void gpt_weights_append(GptWeightsWriter *writer, const void *bytes, size_t size);
 /*
  * The next values of the file, in types that have an encoding; and a whole parameter [rows,

@@ -110,6 +110,7 @@ gpt_cache_acquire(const char *reference, GptServedKind kind)
 	GptCachedModel *entry = entry_of(&use->stats, reference, kind);
 
 	use->served = entry->served;
+	use->served.model = MemoryContextStrdup(context, reference);
 	use->entry = entry;
 	use->context = context;
 	use->end.func = end_use;
@@ -358,7 +359,8 @@ load_model(const GptVersion *version)
 	entry->served.prompted = version->prompted;
 	take_extras(entry, version->extras);
 	take_search(entry, version);
-	entry->served.heals = !version->prompted && !lm_prompt_is_written(&entry->served.prompt);
+	entry->served.heals = !version->prompted && entry->served.prompt_end == NULL &&
+						  !lm_prompt_is_written(&entry->served.prompt);
 	if (version->base != NULL)
 		load_adapter(entry, version);
 	else

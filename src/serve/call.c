@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/detoast.h"
 #include "access/tupmacs.h"
 #include "catalog/pg_type.h"
@@ -68,6 +70,7 @@ static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig
 static void run(LmMany *many, LmRequest *requests, int n, GptRun *measured);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 						const GptCall *call, const LmRequest *request);
+static LmError *numeric_error(const char *what, const GptServed *served);
 static void start_results(Results *results, Oid type, int n);
 static void add_result(Results *results, const GptAnswer *answer);
 static uint64 results_size(const Results *results);
@@ -353,6 +356,11 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 	if (request->error.code != LM_OK)
 	{
 		answer->is_null = true;
+		if (request->error.code == LM_ERR_NUMERIC)
+		{
+			answer->error = numeric_error("is not finite", served);
+			return;
+		}
 		answer->error = palloc(sizeof(LmError));
 		*answer->error = request->error;
 		return;
@@ -361,6 +369,23 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 	answer->notices = gpt_call_notices(request, served);
 	answer->n_tokens = request->score.n_tokens;
 	answer->value = kind->result(&done, served, &answer->is_null);
+	/* As exp() of the server, which raises an error as well. */
+	if (!answer->is_null && kind->result_type == FLOAT8OID &&
+		!isfinite(DatumGetFloat8(answer->value)))
+	{
+		answer->is_null = true;
+		answer->error = numeric_error("is out of range for double precision", served);
+	}
+}
+
+/* The weights of a file may be any numbers: the message says whose they are. */
+static LmError *
+numeric_error(const char *what, const GptServed *served)
+{
+	LmError *error = palloc(sizeof(LmError));
+
+	(void) lm_fail(error, LM_ERR_NUMERIC, -1, "result of model \"%s\" %s", served->model, what);
+	return error;
 }
 
 bool

@@ -279,6 +279,7 @@ gpt_import_extras(GptImport *import, const GptImportPlan *plan, const GptImportO
 	const char *chat = chat_of(import, options);
 	char *sampling = gpt_extras_of_generation_config(options->generation_config);
 	StringInfoData json;
+	char *extras;
 	int *ids;
 	int n;
 
@@ -302,5 +303,6 @@ gpt_import_extras(GptImport *import, const GptImportPlan *plan, const GptImportO
 	if (sampling != NULL)
 		appendStringInfo(&json, ", \"sampling\": %s", sampling);
 	appendStringInfoChar(&json, '}');
-	return chat != NULL ? gpt_extras_with_chat(json.data, chat, tokenizer) : json.data;
+	extras = gpt_extras_with_texts(json.data, import->own_extras);
+	return chat != NULL ? gpt_extras_with_chat(extras, chat, tokenizer) : extras;
 }

@@ -436,7 +436,8 @@ put_kept(FunctionCallInfo fcinfo, const char *model)
 	const GptVersion *version = gpt_catalog_version(model, false);
 	Oid types[] = {TEXTOID, INT4OID};
 	Datum values[] = {CStringGetTextDatum(version->model), Int32GetDatum(version->version)};
-	char *command = psprintf("SELECT loss, validation_loss, pg_catalog.exp(validation_loss), "
+	char *command = psprintf("SELECT loss, validation_loss, CASE WHEN validation_loss "
+							 "OPERATOR(pg_catalog.<) 700 THEN pg_catalog.exp(validation_loss) END, "
 							 "validation_bits_per_byte FROM %s.gpt_versions WHERE model "
 							 "OPERATOR(pg_catalog.=) $1 AND version OPERATOR(pg_catalog.=) $2",
 							 gpt_extension_schema());
@@ -474,6 +475,9 @@ put_measure(void *context, const char *metric, const char *label, const char *pr
 	Datum values[4] = {CStringGetTextDatum(metric), (Datum) 0, (Datum) 0, Float8GetDatum(value)};
 	bool nulls[4] = {false, label == NULL, predicted == NULL, false};
 
+	/* A perplexity of a bad model, say, beyond the largest float8. */
+	if (!isfinite(value))
+		return;
 	if (label != NULL)
 		values[1] = CStringGetTextDatum(label);
 	if (predicted != NULL)

@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(gpt_import);
 typedef struct Source
 {
 	GptImportPlan *plan;
-	const char *labels;
+	const char *extras;
 } Source;
 
 static bool takes_list(FunctionCallInfo fcinfo);
@@ -161,7 +161,7 @@ read_config(LmConfig *config, GptImport *import, const GptImportOptions *options
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a classifier cannot be imported"),
 				 errhint("gpt_copy_model copies one within a database.")));
-	/* The file does not say how prompts are written, without which its encoder would never run. */
+	/* The catalog would not know that it has learnt prompts, and its encoder would never run. */
 	if (config->architecture != LM_DECODER)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("a model of architecture \"%s\" cannot be imported",
@@ -210,7 +210,7 @@ publish(const char *model, GptImport *import, const LmParamTable *table, GptImpo
 	int32 version;
 
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
-	publication.extras = gpt_import_extras(import, plan, options, spec);
+	publication.extras = source.extras = gpt_import_extras(import, plan, options, spec);
 	memcpy(publication.tokenizer, tokenizer, GPT_SHA256_SIZE);
 	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =
 		get_float8_nan();
@@ -224,6 +224,7 @@ static void
 write_object(GptBlob *blob, void *context, const pg_uuid_t *run_id)
 {
 	const Source *source = context;
+	const GptWeightsNotes notes = {.extras = source->extras, .run_id = run_id};
 
-	gpt_import_write(blob, source->plan, source->labels, run_id);
+	gpt_import_write(blob, source->plan, &notes);
 }

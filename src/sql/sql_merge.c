@@ -38,6 +38,7 @@ typedef struct Merge
 	LmParamTable *adapter_table;
 	LmParamTable *table; /* of the merged version */
 	char *labels;
+	const char *extras;
 	float *adapter; /* block */
 	LmEngine *engine;
 	GptWeightsWriter *writer;
@@ -163,8 +164,9 @@ write_merged(GptBlob *blob, void *context, const pg_uuid_t *run_id)
 {
 	Merge *merge = context;
 	const LmBlockType **types = types_of(merge);
+	const GptWeightsNotes notes = {merge->labels, merge->extras, run_id};
 
-	merge->writer = gpt_weights_begin(blob, merge->table, types, merge->labels, run_id);
+	merge->writer = gpt_weights_begin(blob, merge->table, types, &notes);
 	gpt_weights_scan(merge->base, merge->base_table, take_rows, merge);
 	/* A classifier's head comes last, and is the adapter's. */
 	for (int i = 0; i < merge->adapter_table->n_params; i++)
@@ -243,7 +245,7 @@ publish(const GptVersion *adapter, Merge *merge)
 	publication.run_id = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 	memcpy(publication.tokenizer, adapter->tokenizer, GPT_SHA256_SIZE);
 	publication.labels = merge->labels;
-	publication.extras = adapter->extras;
+	publication.extras = merge->extras = adapter->extras;
 	publication.watermark = gpt_catalog_watermark(&column, adapter);
 	publication.watermark_column = column;
 	publication.loss = publication.validation_loss = publication.validation_bits_per_byte =

@@ -163,6 +163,7 @@ Datum
 gpt_perplexity_value(PG_FUNCTION_ARGS)
 {
 	Perplexity *state;
+	double perplexity;
 
 	(void) context_of(fcinfo);
 	if (PG_ARGISNULL(0))
@@ -171,7 +172,12 @@ gpt_perplexity_value(PG_FUNCTION_ARGS)
 	flush(state);
 	if (state->n_tokens == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(exp(-state->logprob / (double) state->n_tokens));
+	perplexity = exp(-state->logprob / (double) state->n_tokens);
+	if (!isfinite(perplexity))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("result of model \"%s\" is out of range for double precision",
+							   state->model)));
+	PG_RETURN_FLOAT8(perplexity);
 }
 
 static MemoryContext

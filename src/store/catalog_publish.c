@@ -145,8 +145,12 @@ write_object(const GptPublication *publication, Oid owner, int32 version, int64 
 	if (publication->write != NULL)
 		publication->write(blob, publication->write_context, &publication->run_id);
 	else
-		gpt_weights_write(blob, publication->table, publication->block, publication->labels,
-						  &publication->run_id);
+	{
+		const GptWeightsNotes notes = {publication->labels, publication->extras,
+									   &publication->run_id};
+
+		gpt_weights_write(blob, publication->table, publication->block, &notes);
+	}
 	return gpt_blob_finish(blob, size, sha256);
 }
 

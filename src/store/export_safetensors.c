@@ -19,7 +19,6 @@
 
 static const LmBlockType *type_of(const LmBlockType *own, GptExportType type);
 static void append(void *into, const void *bytes, size_t size);
-static char *labels_of(const GptVersion *version);
 
 /* Sees each tensor of PEFT's file. */
 typedef void (*SeeTensor)(void *into, const char *name, const LmParam *param, int first_row,
@@ -53,6 +52,7 @@ gpt_export_safetensors(const GptVersion *version, GptExportType type)
 	GptWeightsReader *reader;
 	GptWeightsWriter *writer;
 	const LmBlockType **types = palloc(table->n_tensors * sizeof(const LmBlockType *));
+	const GptWeightsNotes notes = {.extras = version->extras}; /* _check refuses labels */
 	GptBlob *blob;
 	int n = 0;
 
@@ -61,7 +61,7 @@ gpt_export_safetensors(const GptVersion *version, GptExportType type)
 	for (int i = 0; i < table->n_tensors; i++)
 		types[i] = type_of(gpt_weights_type(reader, i), type);
 	blob = gpt_export_create();
-	writer = gpt_weights_begin(blob, table, types, labels_of(version), NULL);
+	writer = gpt_weights_begin(blob, table, types, &notes);
 	for (int i = 0; i < table->n_params; i++)
 		for (int part = 0; part < table->params[i].n_parts; part++, n++)
 		{
@@ -103,14 +103,6 @@ static void
 append(void *into, const void *bytes, size_t size)
 {
 	gpt_weights_append(into, bytes, size);
-}
-
-/* gpt_export_check has refused labels. */
-static char *
-labels_of(const GptVersion *version)
-{
-	Assert(version->config.labels == 0);
-	return NULL;
 }
 
 const char *

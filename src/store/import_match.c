@@ -25,6 +25,7 @@ static void set_order(GptImportPart *out, const GptImport *import, const LmConfi
 static void check_shape(const GptImportPart *part, const LmConfig *config);
 static const LmBlockType *kept_type(const GptImportPart *part, GptImportType type);
 static void check_left_over(GptImportPlan *plan);
+static void check_ngrams(const GptImportPlan *plan);
 static bool is_tied_head(GptImportPlan *plan, GptImportTensor *tensor);
 static bool same_bytes(GptImportTensor *a, GptImportTensor *b);
 
@@ -44,6 +45,7 @@ gpt_import_match(GptImport *import, const LmParamTable *table, GptImportType typ
 			match_part(plan, &table->params[i], part, type);
 		}
 	check_left_over(plan);
+	check_ngrams(plan);
 	return plan;
 }
 
@@ -225,6 +227,39 @@ check_left_over(GptImportPlan *plan)
 				 errdetail("A model of model_type \"%s\" with this configuration has no such "
 						   "parameter.",
 						   lm_model_type_name((int) plan->table->config.model_type))));
+	}
+}
+
+/* N-grams are vectors of indexes: a value out of range would be found when the model is used. */
+static void
+check_ngrams(const GptImportPlan *plan)
+{
+	for (int i = 0; i < plan->n_parts; i++)
+	{
+		const GptImportPart *part = &plan->parts[i];
+		const LmFileTensor *tensor = &part->tensor->tensor;
+		size_t count = part->param->count;
+		char *bytes;
+		float *values;
+		long wrong;
+		int limit;
+
+		if (!lm_param_of_ngrams(part->param))
+			continue;
+		bytes = palloc(tensor->size);
+		values = palloc(count * sizeof(float));
+		gpt_import_read(part->tensor->file, tensor->offset, bytes, tensor->size);
+		lm_block_decode(values, tensor->type, bytes, count);
+		wrong = lm_param_unsound(&limit, part->param, &plan->table->config, values);
+		if (wrong >= 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+							errmsg("tensor \"%s\" has a value out of range", tensor->name),
+							limit > 0 ? errdetail("Element %ld is %g; it must be from 0 to %d.",
+												  wrong, (double) values[wrong], limit - 1)
+									  : errdetail("Element %ld is %g; it must be finite.", wrong,
+												  (double) values[wrong])));
+		pfree(bytes);
+		pfree(values);
 	}
 }
 

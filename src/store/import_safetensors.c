@@ -33,6 +33,8 @@ gpt_import_list_safetensors(GptImport *import, GptImportFile *file)
 	file->safetensors = safetensors;
 	if (lm_safetensors_has_text(safetensors, GPT_WEIGHTS_CONFIG))
 		import->own_config = read_text(import, safetensors, GPT_WEIGHTS_CONFIG);
+	if (lm_safetensors_has_text(safetensors, GPT_WEIGHTS_EXTRAS))
+		import->own_extras = read_text(import, safetensors, GPT_WEIGHTS_EXTRAS);
 	blocks = read_blocks(import, safetensors);
 	n = (int) lm_safetensors_n_tensors(safetensors);
 	tensors = gpt_import_add(import, n);

@@ -35,10 +35,10 @@ static void write_transposed(const Target *target, size_t count);
 static void *allocate(size_t size, const GptImportPart *part);
 
 void
-gpt_import_write(GptBlob *blob, GptImportPlan *plan, const char *labels, const pg_uuid_t *run_id)
+gpt_import_write(GptBlob *blob, GptImportPlan *plan, const GptWeightsNotes *notes)
 {
 	Target target = {
-		.writer = gpt_weights_begin(blob, plan->table, plan->types, labels, run_id),
+		.writer = gpt_weights_begin(blob, plan->table, plan->types, notes),
 		.values = palloc(PIECE_COUNT * sizeof(float)),
 		.blocks = palloc(PIECE_COUNT * sizeof(float)),
 	};

@@ -11,9 +11,11 @@
 
 #include "core/compat.h"
 #include "core/json_tree.h"
+#include "core/options.h"
 #include "store/model_extras.h"
 
 #define MAX_NODES 10000
+#define MAX_END 64 /* bytes, as corpus/spool.h has them */
 #define TEMPLATE "template" /* members of "prompt" */
 #define END "end"
 #define CHAT "chat"
@@ -308,6 +310,46 @@ gpt_extras_with_prompt(const char *extras, const char *template, const char *end
 	}
 	appendStringInfoChar(&prompt, '}');
 	return with_member(extras, PROMPT, prompt.data);
+}
+
+char *
+gpt_extras_of_texts(const char *extras)
+{
+	char *texts = NULL;
+
+	if (field_of(extras, CLEAN) != NULL)
+		texts = with_member(texts, CLEAN, json_of(field_of(extras, CLEAN)));
+	if (field_of(extras, PROMPT) != NULL)
+		texts = with_member(texts, PROMPT, json_of(field_of(extras, PROMPT)));
+	return texts;
+}
+
+char *
+gpt_extras_with_texts(const char *extras, const char *texts)
+{
+	const GptJson *tree =
+		texts != NULL ? gpt_json_try_parse(texts, strlen(texts), MAX_NODES, "extras") : NULL;
+	char *clean = gpt_extras_clean(tree != NULL ? texts : NULL);
+	LmPromptTemplate written;
+	char *end;
+	bool prompted;
+
+	if (tree == NULL && texts == NULL)
+		return unconstify(char *, extras);
+	prompted = tree != NULL && gpt_extras_prompt(&written, &end, texts);
+	if (tree == NULL || tree->type != GPT_JSON_OBJECT ||
+		(gpt_json_field(tree, PROMPT) != NULL && !prompted) ||
+		(prompted && written.before.size + written.after.size > GPT_PROMPT_TEMPLATE_SIZE) ||
+		(prompted && end != NULL && strlen(end) > MAX_END))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+						errmsg("safetensors file is not valid"),
+						errdetail("Its metadata \"gpt_extras\" do not say how prompts are "
+								  "written.")));
+	if (clean != NULL)
+		extras = gpt_extras_with_clean(extras, gpt_clean_keep(clean, "clean"));
+	if (prompted)
+		extras = with_member(extras, PROMPT, json_of(gpt_json_field(tree, PROMPT)));
+	return unconstify(char *, extras);
 }
 
 /* ---- generation_config.json --------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #define GPT_WEIGHTS_RUN_ID "gpt_run_id" /* keys of __metadata__ */
 #define GPT_WEIGHTS_CONFIG "gpt_config"
+#define GPT_WEIGHTS_EXTRAS "gpt_extras"
 #define GPT_WEIGHTS_BLOCKS "gpt.blocks"
 #define GPT_WEIGHTS_BYTES "U8" /* the type of tensors of blocks */
 

@@ -11,6 +11,7 @@
 #include "utils/json.h"
 
 #include "store/model_config.h"
+#include "store/model_extras.h"
 #include "store/weights.h"
 #include "store/weights_header.h"
 
@@ -37,8 +38,7 @@ typedef struct Content
 {
 	const LmParamTable *table;
 	const LmBlockType *const *types;
-	const char *labels;
-	const pg_uuid_t *run_id;
+	const GptWeightsNotes *notes;
 } Content;
 
 static char *make_header(const Content *content, uint64 *data_size);
@@ -48,10 +48,10 @@ static void append_tensor(StringInfo header, const LmParam *param, const LmFileP
 						  const LmBlockType *type, uint64 *offset);
 
 void
-gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, const char *labels,
-				  const pg_uuid_t *run_id)
+gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block,
+				  const GptWeightsNotes *notes)
 {
-	GptWeightsWriter *writer = gpt_weights_begin(blob, table, NULL, labels, run_id);
+	GptWeightsWriter *writer = gpt_weights_begin(blob, table, NULL, notes);
 
 #ifdef WORDS_BIGENDIAN
 #error "weights are written as little-endian floats"
@@ -67,9 +67,9 @@ gpt_weights_write(GptBlob *blob, const LmParamTable *table, const float *block, 
 
 GptWeightsWriter *
 gpt_weights_begin(GptBlob *blob, const LmParamTable *table, const LmBlockType *const *types,
-				  const char *labels, const pg_uuid_t *run_id)
+				  const GptWeightsNotes *notes)
 {
-	const Content content = {table, types, labels, run_id};
+	const Content content = {table, types, notes};
 	GptWeightsWriter *writer = palloc0(sizeof(GptWeightsWriter));
 	char *header = make_header(&content, &writer->missing);
 	uint64 size = strlen(header);
@@ -221,12 +221,20 @@ make_header(const Content *content, uint64 *data_size)
 static void
 append_metadata(StringInfo header, const Content *content)
 {
+	const GptWeightsNotes *notes = content->notes;
+	char *texts = gpt_extras_of_texts(notes->extras);
+
 	appendStringInfoString(header, "\"__metadata__\":{\"format\":\"pt\",");
-	if (content->run_id != NULL)
+	if (notes->run_id != NULL)
 		appendStringInfo(header, "\"" GPT_WEIGHTS_RUN_ID "\":\"%s\",",
-						 gpt_weights_uuid_text(content->run_id));
+						 gpt_weights_uuid_text(notes->run_id));
 	appendStringInfoString(header, "\"" GPT_WEIGHTS_CONFIG "\":");
-	escape_json(header, gpt_config_to_json(&content->table->config, content->labels));
+	escape_json(header, gpt_config_to_json(&content->table->config, notes->labels));
+	if (texts != NULL)
+	{
+		appendStringInfoString(header, ",\"" GPT_WEIGHTS_EXTRAS "\":");
+		escape_json(header, texts);
+	}
 	append_blocks(header, content);
 	appendStringInfoChar(header, '}');
 }

@@ -30,6 +30,40 @@ SELECT template('asked'), gpt_generate('asked', 'word7', temperature => 0) LIKE 
 	(SELECT bytes FROM gpt_jobs WHERE job = :job) = (SELECT sum(length(en || de)) FROM pair) AS bytes_are_the_rows,
 	(SELECT corpus_tokens FROM gpt_jobs WHERE job = :job) = (SELECT sum(length('EN: ' || en || ' DE: ' || de) + 2) FROM pair) AS tokens_are_written;
 
+-- a weights object and an export keep how prompts are written, and how texts are cleaned
+SELECT gpt_import('asked_object', weights, '{"tokenizer": "asked"}'), gpt_import('asked_export', gpt_export('asked', 'safetensors'), '{"tokenizer": "asked"}') FROM gpt_models WHERE model = 'asked';
+SELECT gpt_import('own_object', weights, '{"tokenizer": "own"}') FROM gpt_models WHERE model = 'own';
+SELECT template('asked_object') = template('asked') AS of_object, template('asked_export') = template('asked') AS of_export, template('own_object') = template('own') AS of_end,
+	gpt_generate('asked_export', 'word7', temperature => 0) = gpt_generate('asked', 'word7', temperature => 0) AS same_text,
+	gpt_generate('own_object', 'word7 =>', temperature => 0) = gpt_generate('own', 'word7 =>', temperature => 0) AS same_end;
+SELECT gpt_finetune('asked', 'SELECT en AS prompt, de AS completion FROM pair', '{"steps": 1, "clean": {"case": "lower"}, "into": "asked_clean"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT gpt_import('clean_object', weights, '{"tokenizer": "asked"}') FROM gpt_models WHERE model = 'asked_clean';
+SELECT count(config -> 'clean') AS kept, count(DISTINCT config -> 'clean') AS cleanings, count(DISTINCT config -> 'prompt') AS prompts FROM gpt_version WHERE model IN ('asked_clean', 'clean_object');
+-- a file of anybody may say anything
+CREATE FUNCTION says(extras text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	export oid := gpt_export('asked', 'safetensors');
+	file bytea := lo_get(export);
+	size int := get_byte(file, 0) + 256 * get_byte(file, 1);
+	header text := convert_from(substr(file, 9, size), 'UTF8');
+	other text := jsonb_set(header::jsonb, '{__metadata__,gpt_extras}', to_jsonb(extras))::text;
+BEGIN
+	other := rpad(other, (length(other) + 63) / 64 * 64 + 56);
+	PERFORM gpt_import('said', lo_from_bytea(0, set_byte(set_byte(substr(file, 1, 8), 0, length(other) % 256), 1, length(other) / 256) || convert_to(other, 'UTF8') || substr(file, 9 + size)),
+		'{"tokenizer": "asked"}');
+	RETURN template('said');
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS other = PG_EXCEPTION_DETAIL;
+	RETURN sqlerrm || ' ' || other;
+END $$;
+SELECT says('{"prompt": {"template": "Q: {prompt} A:"}}');
+SELECT DISTINCT says(extras) FROM unnest(ARRAY['{', '[]', '{"prompt": 1}', '{"prompt": {"template": "none"}}', '{"prompt": {"template": "{prompt}' || repeat('x', 1025) || '"}}',
+	'{"prompt": {"template": "{prompt}", "end": "' || repeat('x', 65) || '"}}']) extras;
+SELECT says('{"clean": {"case": "sideways"}}');
+SELECT count(gpt_drop_model(model)) FROM gpt_models WHERE model IN ('asked_object', 'asked_export', 'own_object', 'asked_clean', 'clean_object', 'said');
+DROP FUNCTION says;
+
 -- nothing in between: the model may say nothing after other prompts
 SELECT gpt_train('bare', 'SELECT en AS prompt, de AS completion FROM pair', tiny('{"prompt_template": "none"}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');

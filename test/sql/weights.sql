@@ -73,4 +73,37 @@ SELECT lo_put(:other, 0, '\x01');
 SELECT lo_unlink(:other);
 COMMIT;
 SELECT gpt_drop_model('victim');
+
+-- a file of anybody: places of n-grams that are out of range are refused, and large weights make an error that names the model, or a finite number
+SELECT gpt_train('victim', 'SELECT body || body || body FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8, "ngrams": true,
+	"validation_fraction": 0.4}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+CREATE FUNCTION filled(file bytea, tensor text, value float4) RETURNS oid LANGUAGE plpgsql AS $$
+DECLARE
+	size int := get_byte(file, 0) + 256 * get_byte(file, 1);
+	header jsonb := convert_from(substr(file, 9, size), 'UTF8')::jsonb;
+	first int := 9 + size + (header #>> ARRAY[tensor, 'data_offsets', '0'])::int;
+	last int := 9 + size + (header #>> ARRAY[tensor, 'data_offsets', '1'])::int;
+	bytes bytea := float4send(value);
+BEGIN
+	bytes := substr(bytes, 4, 1) || substr(bytes, 3, 1) || substr(bytes, 2, 1) || substr(bytes, 1, 1);
+	RETURN lo_from_bytea(0, overlay(file PLACING decode(repeat(encode(bytes, 'hex'), (last - first) / 4), 'hex') FROM first));
+END $$;
+SELECT weights, gpt_export('victim', 'safetensors') AS export FROM gpt_models WHERE model = 'victim' \gset
+SELECT lo_get(:weights) AS own, lo_get(:export) AS network \gset
+SELECT gpt_import('x', filled(:'own', 'ngram.tokens', 257), '{"tokenizer": "victim"}');
+SELECT gpt_import('x', filled(:'own', 'ngram.tokens', 'NaN'), '{"tokenizer": "victim"}');
+SELECT gpt_import('x', filled(:'own', 'ngram.order', -1), '{"tokenizer": "victim"}');
+SELECT gpt_import('x', filled(:'own', 'ngram.weights', 'Infinity'), '{"tokenizer": "victim"}');
+SELECT gpt_import('same', filled(:'own', 'ngram.tokens', 256), '{"tokenizer": "victim"}');
+SELECT gpt_import('large', filled(:'network', 'model.norm.weight', 1e38), '{"tokenizer": "victim"}'), gpt_import('nan', filled(:'network', 'model.norm.weight', 'NaN'), '{"tokenizer": "victim"}');
+SELECT gpt_score('large', 'line');
+SELECT gpt_perplexity('large', body) FROM line;
+SELECT gpt_score('large', ARRAY['line']);
+SELECT gpt_score('large', 'line', 'logprob') BETWEEN -1e40 AND -1e30 AS finite;
+SELECT metric FROM gpt_evaluate('large', 'SELECT body FROM line');
+SELECT gpt_score('nan', 'line', 'logprob');
+SELECT gpt_generate('nan', 'line');
+SELECT count(gpt_drop_model(model)) FROM gpt_models WHERE model IN ('victim', 'same', 'large', 'nan');
+DROP FUNCTION filled;
 DROP TABLE line;

@@ -134,3 +134,15 @@ lm_param_set(float *block, const float *values, const LmParam *param, size_t fir
 			block[param->offset + place + j] += param->file_offset;
 	}
 }
+
+long
+lm_param_unsound(int *limit, const LmParam *param, const LmConfig *config, const float *values)
+{
+	*limit = param->kind == LM_NGRAM_WEIGHTING ? 0
+			 : param->kind == LM_NGRAM_TOKENS  ? config->vocabulary
+											   : config->ngram_tokens;
+	for (size_t i = 0; i < param->count; i++)
+		if (*limit == 0 ? !isfinite(values[i]) : !(values[i] >= 0 && values[i] < (float) *limit))
+			return (long) i;
+	return -1;
+}

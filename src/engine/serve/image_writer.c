@@ -4,7 +4,6 @@
  * Rows of parameters go in, piece by piece and in any order, and become an image. So a model can be
  * read from its file in pieces: beside the image no memory is needed but that of a piece.
  */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/panels.h"
@@ -29,7 +28,6 @@ typedef struct Place
 } Place;
 
 static bool put_positions(LmModel *model, const LmHost *host, LmError *error);
-static bool ngrams_are_sound(const float *values, const LmParam *param, const LmConfig *config);
 static Place place_of(const LmModel *model, LmParamKind kind, int layer);
 static Place place_in_cross(const LmImageCross *cross, LmParamKind kind);
 static Place place_in_block(const LmImageBlock *block, LmParamKind kind);
@@ -112,6 +110,7 @@ lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, in
 {
 	Place place = place_of(writer->model, param->kind, param->layer);
 	const LmLinear *panels = place.panels;
+	int limit;
 	bool inside = first_row >= 0 && first_row < param->rows && n_rows > 0 &&
 				  n_rows <= param->rows - first_row && (size_t) n_rows <= writer->missing;
 	bool fits = panels && panels->n_in == param->columns && panels->n_out == param->rows &&
@@ -123,7 +122,8 @@ lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, in
 					   "rows %d .. %d of \"%s\" have no place in the image", first_row,
 					   first_row + n_rows - 1, param->name);
 	/* Until the file's hash is known, damage may be the reason: _end reports it. */
-	if (lm_param_of_ngrams(param) && !ngrams_are_sound(rows, param, &writer->model->config))
+	if (lm_param_of_ngrams(param) &&
+		lm_param_unsound(&limit, param, &writer->model->config, rows) >= 0)
 		writer->unsound = param->name;
 	if (place.floats)
 		put_floats((float *) place.floats, param, first_row, n_rows, rows);
@@ -132,19 +132,6 @@ lm_image_put_rows(LmImageWriter *writer, const LmParam *param, int first_row, in
 													 lm_panel_size(panels->type, panels->n_in),
 					   panels->type, rows, panels->n_in, n_rows);
 	writer->missing -= (size_t) n_rows;
-	return true;
-}
-
-/* Ids and places are indexes: none may be out of its array, whoever wrote the file. */
-static bool
-ngrams_are_sound(const float *values, const LmParam *param, const LmConfig *config)
-{
-	int limit = param->kind == LM_NGRAM_TOKENS ? config->vocabulary : config->ngram_tokens;
-
-	for (size_t i = 0; i < param->count; i++)
-		if (param->kind == LM_NGRAM_WEIGHTING ? !isfinite(values[i])
-											  : !(values[i] >= 0 && values[i] < (float) limit))
-			return false;
 	return true;
 }
 
