@@ -61,6 +61,8 @@ gpt_token_file_options(const GptTrainOptions *options)
 		.documents = options->documents,
 		.keep_order = !options->shuffle,
 		.is_finetune = options->is_finetune,
+		/* What reads a prompt as a whole has one prompt in a window. */
+		.by_turn = options->architecture != GPT_CHOSEN && options->architecture != LM_DECODER,
 		.context = options->context == GPT_CHOSEN ? 0 : (int) options->context,
 	};
 }

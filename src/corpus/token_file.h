@@ -30,6 +30,7 @@ typedef struct GptTokenFileOptions
 	int context; /* 0: chosen from the lengths of the documents */
 	bool is_finetune; /* what is chosen may then be longer */
 	LmPromptTemplate prompt; /* how prompts are written */
+	bool by_turn; /* conversations: a window for each answer, whose prompt is all before it */
 	GptSizes *sizes; /* counts the tokens of each document, without those at its ends; or NULL */
 } GptTokenFileOptions;
 

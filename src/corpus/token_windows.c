@@ -11,6 +11,7 @@
 #include "corpus/token_file_private.h"
 #include "engine/marked_text.h"
 
+#define TURN_PIECE 4096 /* ids that are read at once to find an answer */
 #define JOINED_WINDOW (1 << 30) /* predictions: a window's length has 32 bits */
 
 /*
@@ -27,6 +28,20 @@ skipped_of_prompt(const GptDocumentShape *shape, int context)
 	return Min(shape->n_ids - 1 - context, shape->n_prompt - kept);
 }
 
+/* Reads n ids of a masked file, from number id on, into writer->read. */
+static const uint32 *
+read_ids(GptTokenWriter *writer, uint64 id, int n)
+{
+	int size = n * (int) sizeof(uint32);
+
+	if (FileRead(writer->file, writer->read, size,
+				 (off_t) (sizeof(LmDatasetHeader) + id * sizeof(uint32)),
+				 gpt_wait_event("GptTokenFileRead")) != size)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read file \"%s\": %m", FilePathName(writer->file))));
+	return (const uint32 *) writer->read;
+}
+
 /* How many predictions of a window count: not its prompt's, and not those of ids with a flag. */
 static uint32
 count_predictions(GptTokenWriter *writer, const LmWindow *window)
@@ -39,15 +54,9 @@ count_predictions(GptTokenWriter *writer, const LmWindow *window)
 		return n;
 	while (n > 0)
 	{
-		const uint32 *ids = (const uint32 *) writer->read;
 		int n_read = (int) Min(n, GPT_TOKEN_BUFFER / sizeof(uint32));
-		int size = n_read * (int) sizeof(uint32);
+		const uint32 *ids = read_ids(writer, id, n_read);
 
-		if (FileRead(writer->file, writer->read, size,
-					 (off_t) (sizeof(LmDatasetHeader) + id * sizeof(uint32)),
-					 gpt_wait_event("GptTokenFileRead")) != size)
-			ereport(ERROR, (errcode_for_file_access(),
-							errmsg("could not read file \"%s\": %m", FilePathName(writer->file))));
 		for (int i = 0; i < n_read; i++)
 			counted += (ids[i] & LM_ID_CONTEXT) == 0;
 		id += n_read;
@@ -117,6 +126,56 @@ append_windows(GptTokenWriter *writer, GptSide side, uint64 offset, const GptDoc
 }
 
 /*
+ * The first id from number `from` on, before number `end`, that is learnt (or that is not); `end`
+ * where there is none.
+ */
+static uint64
+find_id(GptTokenWriter *writer, uint64 from, uint64 end, bool is_learnt)
+{
+	while (from < end)
+	{
+		int n = (int) Min(end - from, TURN_PIECE);
+		const uint32 *ids = read_ids(writer, from, n);
+
+		for (int i = 0; i < n; i++)
+			if (((ids[i] & LM_ID_CONTEXT) == 0) == is_learnt)
+				return from + (uint64) i;
+		from += (uint64) n;
+	}
+	return end;
+}
+
+/*
+ * A text with a prompt for each answer of a conversation: the prompt is all that stands before the
+ * answer. False where there is none.
+ */
+static bool
+append_turns(GptTokenWriter *writer, GptSide side, uint64 offset, const GptDocumentShape *shape,
+			 int context)
+{
+	uint64 end = offset + shape->n_ids;
+	uint64 begin = find_id(writer, offset, end, true);
+	GptDocumentShape turn = *shape;
+	bool is_predicted = false;
+
+	while (begin < end)
+	{
+		uint64 next = find_id(writer, begin, end, false);
+
+		CHECK_FOR_INTERRUPTS();
+		turn.n_ids = next - offset;
+		turn.n_prompt = (uint32) Min(begin > offset ? begin - offset - 1 : 0, PG_UINT32_MAX);
+		if (append_windows(writer, side, offset, &turn, context))
+		{
+			is_predicted = true;
+			turn.n_bytes = 0; /* they are those of all answers */
+		}
+		begin = find_id(writer, next, end, true);
+	}
+	return is_predicted;
+}
+
+/*
  * A window for each part of a row; what goes beyond the context is lost. All prompts lose the same,
  * so that the parts stay comparable. False where nothing is predicted in a part: then there are no
  * windows.
@@ -169,8 +228,12 @@ append_row(GptTokenWriter *writer, GptSide side, uint64 *offset, int context)
 	if (BufFileRead(writer->shapes, shapes, size) != size)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
 	gpt_progress_tick(writer->progress);
-	is_predicted = writer->group == 1 ? append_windows(writer, side, *offset, &shapes[0], context)
-									  : append_group(writer, side, *offset, shapes, context);
+	if (writer->group > 1)
+		is_predicted = append_group(writer, side, *offset, shapes, context);
+	else if (writer->header.masked != 0 && writer->options->by_turn)
+		is_predicted = append_turns(writer, side, *offset, &shapes[0], context);
+	else
+		is_predicted = append_windows(writer, side, *offset, &shapes[0], context);
 	if (!is_predicted)
 		writer->n_unpredicted++;
 	for (int part = 0; part < writer->group; part++)

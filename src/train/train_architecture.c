@@ -90,8 +90,7 @@ gpt_architecture_choose(const GptTrainOptions *options, const GptCorpus *corpus)
 {
 	if (options->architecture != GPT_CHOSEN)
 		return (LmArchitecture) options->architecture;
-	/* An encoder would read all of a conversation as one prompt, and is trained on its beginning.
-	 */
+	/* Of conversations, a decoder learns all answers in one window; an encoder reads each anew. */
 	return corpus->prompted && can_encode(options) && corpus->dataset.header->masked == 0 &&
 				   !gpt_objective_has_reference(gpt_objective_of(options, corpus->task))
 			   ? LM_ENCODER_DECODER

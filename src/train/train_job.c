@@ -199,6 +199,7 @@ continue_corpus(const GptJob *job, GptTrainOptions *options, const GptCheckpoint
 	if (corpus != NULL)
 		return corpus;
 	options->context = from->corpus.context;
+	options->architecture = (int) from->plan.config.architecture;
 	corpus =
 		gpt_corpus_create(job, options, &given, gpt_train_base_since(job, options, NULL), progress);
 	if (corpus == NULL)

@@ -61,12 +61,12 @@ lm_generation_start(LmSession *session, const char *prompt, size_t size, const L
 	LmRequest request = {.task = LM_TASK_GENERATE, .prompt = {prompt, size}, .sampling = *sampling};
 	LmTokens tokens = {0};
 	LmGeneration *generation = NULL;
-	size_t n_prefix;
 
 	*truncated = false;
-	if (lm_continued_encode(session, &tokens, request.prompt, sampling->marked, error) &&
-		lm_request_prefix(&n_prefix, session, &request, tokens.count, error))
-		generation = lm_generation_create(session, &tokens, n_prefix, sampling, truncated, error);
+	if (lm_continued_encode(session, &tokens, request.prompt, sampling->marked, error))
+		generation = lm_generation_create(session, &tokens,
+										  lm_request_prefix(session, &request, tokens.count),
+										  sampling, truncated, error);
 	lm_tokens_free(lm_engine_host(session->engine), &tokens);
 	return generation;
 }

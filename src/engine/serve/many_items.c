@@ -97,14 +97,14 @@ check_pages(const LmMany *many, const LmItem *item, LmError *error)
 			   many->requests[item->request].sampling.beams, item->n_pages, many->pages->n_pages);
 }
 
-static bool
-find_prefix(LmMany *many, LmItem *item, LmError *error)
+static size_t
+prefix_of(const LmMany *many, const LmItem *item)
 {
 	const LmRequest *request = &many->requests[item->request];
 
-	return lm_request_prefix(
-		&item->n_prefix, many->session, request,
-		request->task == LM_TASK_GENERATE ? item->tokens.count : item->n_skipped, error);
+	return lm_request_prefix(many->session, request,
+							 request->task == LM_TASK_GENERATE ? item->tokens.count
+															   : item->n_skipped);
 }
 
 /* Tokens of prompt and text, without the one in front. */
@@ -134,9 +134,9 @@ encode(LmMany *many, int request, LmError *error)
 	}
 	if (check_width(many, &many->requests[request], &own) &&
 		lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
-						  &own) &&
-		find_prefix(many, item, &own))
+						  &own))
 	{
+		item->n_prefix = prefix_of(many, item);
 		many->requests[request].n_read = n_read(many, item);
 		measure(many, item);
 		if (check_pages(many, item, &own))

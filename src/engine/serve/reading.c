@@ -18,7 +18,6 @@
 
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
-static bool count_context(size_t *n, LmSession *session, LmBytes text, LmError *error);
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
 static bool probabilities_of(float *probabilities, const LmSession *session, const double *features,
 							 LmError *error);
@@ -110,44 +109,21 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 	return true;
 }
 
-bool
-lm_request_prefix(size_t *n_prefix, LmSession *session, const LmRequest *request, size_t n_prompt,
-				  LmError *error)
+size_t
+lm_request_prefix(const LmSession *session, const LmRequest *request, size_t n_prompt)
 {
-	bool marked = request->sampling.marked;
-	size_t n = n_prompt, n_first;
+	size_t n = n_prompt;
 
-	*n_prefix = 0;
 	if (session->config.architecture == LM_DECODER)
-		return true;
+		return 0;
 	if (request->task == LM_TASK_CLASSIFY ||
 		(request->task == LM_TASK_EMBED && lm_session_has_prefixes(session)))
-		*n_prefix = SIZE_MAX;
+		return SIZE_MAX;
 	if (!lm_session_has_prefixes(session) || !lm_task_wants_logits(request->task))
-		return true;
-	if (request->task == LM_TASK_GENERATE && session->front >= 0 && !marked)
+		return 0;
+	if (request->task == LM_TASK_GENERATE && session->front >= 0 && !request->sampling.marked)
 		n++;
-	if (marked)
-	{
-		if (!count_context(&n_first, session, request->prompt, error))
-			return false;
-		n = n_first < n ? n_first : n;
-	}
-	*n_prefix = n > 0 ? n - 1 : 0;
-	return true;
-}
-
-/* The ids of a marked text before the first that is learnt. */
-static bool
-count_context(size_t *n, LmSession *session, LmBytes text, LmError *error)
-{
-	LmTokens tokens = {0};
-	bool good = lm_marked_encode(session->tokenizer, &tokens, text.data, text.size, true, error);
-
-	for (*n = 0; good && *n < tokens.count && (tokens.ids[*n] & LM_ID_CONTEXT) != 0;)
-		++*n;
-	lm_tokens_free(lm_engine_host(session->engine), &tokens);
-	return good;
+	return n > 0 ? n - 1 : 0;
 }
 
 void

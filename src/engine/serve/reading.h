@@ -64,13 +64,11 @@ bool lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session,
 
 /*
  * How many of the first inputs of a request, the token in front among them, are its prefix: all
- * before the one that predicts the first token after the prompt; of a conversation, after the part
- * before its first answer. A text that is classified, or embedded by a model that has learnt
- * prompts, is its prefix as a whole (SIZE_MAX). 0 in a decoder. n_prompt: as lm_request_encode
- * counts n_skipped, for a generation all tokens. Errors of lm_tokenizer_encode.
+ * before the one that predicts the first token after the prompt. A text that is classified, or
+ * embedded by a model that has learnt prompts, is its prefix as a whole (SIZE_MAX). 0 in a decoder.
+ * n_prompt: as lm_request_encode counts n_skipped, for a generation all tokens.
  */
-bool lm_request_prefix(size_t *n_prefix, LmSession *session, const LmRequest *request,
-					   size_t n_prompt, LmError *error);
+size_t lm_request_prefix(const LmSession *session, const LmRequest *request, size_t n_prompt);
 
 /* The length of LmReading.sums: hidden states, or the features of a head. */
 static inline size_t

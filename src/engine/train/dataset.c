@@ -259,7 +259,7 @@ check_side(const LmDataset *dataset, uint64_t first, uint64_t count, uint64_t pr
 
 		if (window->length < 2 || window->offset > n_tokens ||
 			window->length > n_tokens - window->offset ||
-			(i > first && window->offset < window[-1].offset))
+			(i > first && window->offset < window[-1].offset && dataset->header->masked == 0))
 			return lm_fail(error, LM_ERR_FORMAT, (int64_t) i,
 						   "window %llu of the token file is out of range", (unsigned long long) i);
 		if (window->prompt > window->length - 2 ||
