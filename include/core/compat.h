@@ -116,6 +116,11 @@
 #define gpt_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* 17: the server exports what EXPLAIN does without a hook (src/serve/explain.c). */
+#if PG_VERSION_NUM < 170000
+#define GPT_NO_STANDARD_EXPLAIN
+#endif
+
 /* 18: the functions that print properties of a plan have a header of their own. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"

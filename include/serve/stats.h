@@ -77,8 +77,11 @@ extern void gpt_stats_end(void);
 /* Hands the counts over to the server now if they have waited for a second; now: the time. */
 extern void gpt_stats_flush_if_due(const instr_time *now);
 
-/* All that this session has counted since it began, [GPT_STATS]; never reset. */
-extern const int64 *gpt_stats_of_session(void);
+/*
+ * All that this session has counted since it began, with preload also its parallel workers up to
+ * the ends of their transactions: counts[GPT_STATS], for differences.
+ */
+extern void gpt_stats_of_session(int64 *counts);
 
 /* Whether counts are the server's; else they are the session's own. */
 extern bool gpt_stats_are_shared(void);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -110,10 +111,12 @@ gpt_stats_flush_if_due(const instr_time *now)
 	flush(GetCurrentTimestamp());
 }
 
-const int64 *
-gpt_stats_of_session(void)
+void
+gpt_stats_of_session(int64 *counts)
 {
-	return session_counts;
+	memcpy(counts, session_counts, sizeof(session_counts));
+	if (gpt_stats_are_shared())
+		gpt_stats_shared_add_workers(counts);
 }
 
 GptStatsRow *
@@ -253,8 +256,11 @@ at_transaction_end(XactEvent event, void *argument)
 		return;
 	if (is_abort)
 		fail_running();
-	if (is_dirty)
-		flush(GetCurrentTransactionStopTimestamp());
+	if (!is_dirty)
+		return;
+	flush(GetCurrentTransactionStopTimestamp());
+	if (IsParallelWorker() && gpt_stats_are_shared())
+		gpt_stats_shared_give(session_counts);
 }
 
 static void

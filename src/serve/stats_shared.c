@@ -9,6 +9,7 @@
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "storage/shmem.h"
 
 #include "serve/stats_shared.h"
@@ -37,7 +38,14 @@ typedef struct Shared
 	Slot slots[GPT_STATS_VERSIONS];
 } Shared;
 
+/* What the parallel workers of a process have counted, for all sessions that it ever was. */
+typedef struct Leader
+{
+	pg_atomic_uint64 counts[GPT_STATS];
+} Leader;
+
 static Shared *shared = NULL;
+static Leader *leaders = NULL; /* [MaxBackends] by the number of the process in ProcGlobal */
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
@@ -62,6 +70,7 @@ request_shared_memory(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
+	RequestAddinShmemSpace(mul_size(MaxBackends, sizeof(Leader)));
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
@@ -82,6 +91,11 @@ create_shared_memory(void)
 		shared->evicted_at = 0;
 		shared->n = 0;
 	}
+	leaders =
+		ShmemInitStruct("gpt stats of leaders", mul_size(MaxBackends, sizeof(Leader)), &found);
+	for (int i = 0; !found && i < MaxBackends; i++)
+		for (int k = 0; k < GPT_STATS; k++)
+			pg_atomic_init_u64(&leaders[i].counts[k], 0);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -109,6 +123,33 @@ gpt_stats_shared_add(int *slot, const GptStatsKey *key, const int64 *counts, Tim
 			(void) pg_atomic_fetch_add_u64(&shared->slots[*slot].counts[i], counts[i]);
 	pg_atomic_write_u64(&shared->slots[*slot].used_at, (uint64) now);
 	LWLockRelease(shared->lock);
+}
+
+/* NULL for a process that is no backend. */
+static Leader *
+leader_of(const PGPROC *process)
+{
+	ptrdiff_t number = process == NULL ? -1 : process - ProcGlobal->allProcs;
+
+	return number < 0 || number >= MaxBackends ? NULL : &leaders[number];
+}
+
+void
+gpt_stats_shared_give(const int64 *counts)
+{
+	Leader *leader = leader_of(MyProc->lockGroupLeader);
+
+	for (int i = 0; leader != NULL && i < GPT_STATS; i++)
+		(void) pg_atomic_fetch_add_u64(&leader->counts[i], counts[i]);
+}
+
+void
+gpt_stats_shared_add_workers(int64 *counts)
+{
+	Leader *leader = leader_of(MyProc);
+
+	for (int i = 0; leader != NULL && i < GPT_STATS; i++)
+		counts[i] += (int64) pg_atomic_read_u64(&leader->counts[i]);
 }
 
 GptStatsRow *

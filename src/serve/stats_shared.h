@@ -18,6 +18,13 @@ extern void gpt_stats_share(void);
 extern void gpt_stats_shared_add(int *slot, const GptStatsKey *key, const int64 *counts,
 								 TimestampTz now);
 
+/*
+ * What a parallel worker has counted goes to its leader, for EXPLAIN: _give adds all counts of the
+ * worker's only transaction, _add_workers what all workers of this session ever gave.
+ */
+extern void gpt_stats_shared_give(const int64 *counts);
+extern void gpt_stats_shared_add_workers(int64 *counts);
+
 /* As gpt_stats_rows and gpt_stats_reset. */
 extern GptStatsRow *gpt_stats_shared_rows(int *n, TimestampTz *since);
 extern void gpt_stats_shared_reset(TimestampTz now);

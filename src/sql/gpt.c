@@ -14,6 +14,7 @@
 #include "jobs/job_launch.h"
 #include "jobs/launcher.h"
 #include "serve/batching.h"
+#include "serve/explain.h"
 #include "serve/stats.h"
 #include "sql/call_kinds.h"
 #include "store/blob.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	gpt_blob_init();
 	gpt_batching_init(batched);
 	gpt_stats_init();
+	gpt_explain_init();
 	gpt_catalog_ask_pending(gpt_job_launch_pending);
 	gpt_launcher_init();
 }

@@ -67,6 +67,38 @@ SELECT calls, rows FROM counts;
 SELECT count(*) > 0 AS evaluated FROM gpt_evaluate('counted', 'SELECT body FROM line');
 SELECT calls, rows FROM counts;
 
+-- EXPLAIN ANALYZE says what the statement cost, after the plan; with batching too, and where a function of the user makes the calls
+CREATE FUNCTION explained(options text, query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	inside boolean := false;
+BEGIN
+	FOR line IN EXECUTE format('EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF%s) %s', options, query) LOOP
+		FOR line IN SELECT regexp_split_to_table(line, E'\n') LOOP
+			inside := inside OR line ~ '^[ <"]*gpt';
+			IF inside THEN
+				RETURN NEXT regexp_replace(line, '[0-9.]+(?= ms|<?/?Execution|,?$)', CASE WHEN line ~ 'Execution' THEN 'N' ELSE '\&' END);
+			END IF;
+		END LOOP;
+	END LOOP;
+END $$;
+CREATE FUNCTION score(body text) RETURNS float8 LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT gpt_score('counted', body)); END $$;
+SET gpt.batching = on;
+SELECT explained('', $$SELECT gpt_score('counted', body) FROM line$$);
+RESET gpt.batching;
+SELECT explained('', $$SELECT score(body) FROM line$$);
+SELECT explained(', FORMAT JSON', $$SELECT gpt_score('counted', ARRAY['line 1', 'line 2'])$$);
+SELECT explained(', FORMAT YAML', $$SELECT gpt_score('counted', ARRAY['line 1', 'line 2'])$$);
+SELECT explained(', FORMAT XML', $$SELECT gpt_score('counted', ARRAY['line 1', 'line 2'])$$);
+SELECT count(*) FROM explained(', TIMING ON', $$SELECT gpt_score('counted', 'line')$$) l WHERE l ~ '^  Tokens per Second: [0-9]+$';
+-- no more than the statement; nothing where it calls no model, or is not run
+SELECT explained('', $$SELECT explained('', 'SELECT gpt_score(''counted'', ''line 1'')') || gpt_score('counted', 'line 2')$$);
+SELECT explained('', $$SELECT count(*) FROM line$$);
+EXPLAIN (COSTS OFF) SELECT gpt_score('counted', 'line');
+EXPLAIN (ANALYZE) SELECT gpt_score('counted', 'x');
+SELECT explained('', $$SELECT gpt_score('counted', 'line')$$);
+DROP FUNCTION explained, score;
+
 -- a rename keeps them, a copy begins anew, a model that is dropped has none
 SELECT gpt_rename_model('counted', 'renamed');
 SELECT gpt_copy_model('renamed', 'copied');
