@@ -106,8 +106,8 @@ CREATE OR REPLACE VIEW @extschema@.gpt_tokenizers WITH (security_barrier) AS
 		WHERE n.sha256 OPERATOR(pg_catalog.=) t.sha256 AND n.object OPERATOR(pg_catalog.=) t.object);
 COMMENT ON COLUMN @extschema@.gpt_tokenizers.kind IS 'bpe, bytes, chars, sentencepiece or unigram';
 
-COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
-COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
+COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'prefix or encoder_decoder, as option "architecture"; of a decoder, the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
+COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'prefix or encoder_decoder, as option "architecture"; of a decoder, the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
 
 DROP FUNCTION @extschema@.gpt_import_tokenizer(text, text);
 CREATE FUNCTION @extschema@.gpt_import_tokenizer(name text, file text, options jsonb DEFAULT '{}') RETURNS integer

@@ -638,7 +638,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final; partial while its ru
 COMMENT ON COLUMN @extschema@.gpt_versions.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_versions.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_versions.owner IS 'role that owns the weights';
-COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
+COMMENT ON COLUMN @extschema@.gpt_versions.architecture IS 'prefix or encoder_decoder, as option "architecture"; of a decoder, the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
 COMMENT ON COLUMN @extschema@.gpt_versions.parameters IS 'number of trained parameters';
 COMMENT ON COLUMN @extschema@.gpt_versions.context IS 'context length in tokens';
 COMMENT ON COLUMN @extschema@.gpt_versions.vocabulary IS 'number of tokens in the vocabulary';
@@ -674,7 +674,7 @@ COMMENT ON COLUMN @extschema@.gpt_models.current IS 'always true: the view has o
 COMMENT ON COLUMN @extschema@.gpt_models.task IS 'task of its last training: language modelling, completion, chat, preference, retrieval, classification or regression, the last two also of pairs, and classification multi-label; NULL for an imported model, and where an older version of the extension trained it';
 COMMENT ON COLUMN @extschema@.gpt_models.labels IS 'labels of a classifier; NULL for other models';
 COMMENT ON COLUMN @extschema@.gpt_models.owner IS 'role that owns the weights';
-COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
+COMMENT ON COLUMN @extschema@.gpt_models.architecture IS 'prefix or encoder_decoder, as option "architecture"; of a decoder, the architecture as which Transformers reads the weights (gpt2, llama, qwen3 ...), else gpt';
 COMMENT ON COLUMN @extschema@.gpt_models.parameters IS 'number of trained parameters';
 COMMENT ON COLUMN @extschema@.gpt_models.context IS 'context length in tokens';
 COMMENT ON COLUMN @extschema@.gpt_models.vocabulary IS 'number of tokens in the vocabulary';

@@ -40,7 +40,7 @@ typedef struct GptTask
 	bool labelled; /* a row has labels, ... */
 	bool measured; /* ... or a number */
 	bool compared; /* a row whose GPT_TEXT_MAIN and GPT_TEXT_OTHER are equal says nothing */
-	const char *accepts; /* a part of the hint on what is accepted; NULL: in that of another task */
+	const char *accepts; /* its columns in the hint of an error; NULL: in those of another task */
 	int n_documents;
 	GptTaskDocument documents[GPT_TASK_DOCUMENTS];
 } GptTask;

@@ -73,17 +73,30 @@ names_of(const GptColumns *columns, uint32 roles, const char *last)
 	return list.data;
 }
 
+/* Columns whose names have a meaning, and the types that fit it. */
+static const struct
+{
+	const char *name;
+	const char *types;
+} named[] = {
+	{GPT_PROMPT_COLUMN, "text"},
+	{GPT_COMPLETION_COLUMN, "text"},
+	{GPT_CHOSEN_COLUMN, "text"},
+	{GPT_REJECTED_COLUMN, "text"},
+	{GPT_POSITIVE_COLUMN, "text"},
+	{GPT_NEGATIVE_COLUMN, "text"},
+	{GPT_LABEL_COLUMN, "text or an integer (classes), text[] (several) or float8 (a quantity)"},
+	{GPT_WEIGHT_COLUMN, "a number"},
+	{GPT_VALIDATION_COLUMN, "boolean"},
+};
+
 /*
- * The first column whose name has a meaning but whose type does not fit it; NULL if there is none.
+ * The beginning of a hint about the first column whose name has a meaning but whose type does not
+ * fit it; NULL if there is none.
  */
 static const char *
 wrong_type(const GptColumns *columns)
 {
-	static const char *const names[] = {
-		GPT_PROMPT_COLUMN,	 GPT_COMPLETION_COLUMN, GPT_CHOSEN_COLUMN,
-		GPT_REJECTED_COLUMN, GPT_POSITIVE_COLUMN,	GPT_NEGATIVE_COLUMN,
-		GPT_LABEL_COLUMN,	 GPT_WEIGHT_COLUMN,		GPT_VALIDATION_COLUMN};
-
 	for (int number = 0; number < columns->n_columns; number++)
 	{
 		const char *name = columns->columns[number].entry->resname;
@@ -92,10 +105,11 @@ wrong_type(const GptColumns *columns)
 			columns->kind == GPT_SOURCE_TOKENIZER ||
 			(columns->kind != GPT_SOURCE_TRAIN && strcmp(name, GPT_VALIDATION_COLUMN) == 0))
 			continue;
-		for (int i = 0; i < lengthof(names); i++)
+		for (int i = 0; i < lengthof(named); i++)
 		{
-			if (strcmp(name, names[i]) == 0)
-				return name;
+			if (strcmp(name, named[i].name) == 0)
+				return psprintf("Cast column \"%s\" to %s, or leave it out. ", name,
+								named[i].types);
 		}
 	}
 	return NULL;
@@ -133,7 +147,7 @@ what_to_leave_out(const GptColumns *columns)
 	StringInfoData text;
 
 	if (wrong != NULL)
-		return psprintf("Cast column \"%s\" to an accepted type, or leave it out. ", wrong);
+		return wrong;
 	if (n[GPT_ROLE_MESSAGES] > 0)
 		return "Leave out what stands beside \"" GPT_MESSAGES_COLUMN "\". ";
 	if (!prompted && n_texts == 0)

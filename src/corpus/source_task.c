@@ -31,27 +31,27 @@ static const GptTask tasks[] = {
 	{.name = "language modelling",
 	 .rows = GPT_ROWS_TEXT,
 	 .n_texts = 1,
-	 .accepts = "one column of text (language modelling)",
+	 .accepts = "one text",
 	 ONE_TEXT},
 	{.name = GPT_TASK_COMPLETION,
 	 .rows = GPT_ROWS_COMPLETION,
 	 .prompted = true,
 	 .required = BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_COMPLETION),
-	 .accepts = "columns \"prompt\" and \"completion\" of text (completion)",
+	 .accepts = "prompt and completion",
 	 .n_documents = 2,
 	 .documents = {{GPT_TEXT_PROMPT, .is_prompt = true}, {GPT_TEXT_MAIN}}},
 	{.name = GPT_TASK_CHAT,
 	 .rows = GPT_ROWS_CHAT,
 	 .prompted = true,
 	 .required = BIT(GPT_ROLE_MESSAGES),
-	 .accepts = "a column \"messages\" of json or jsonb (conversations)",
+	 .accepts = "messages (jsonb)",
 	 ONE_TEXT},
 	{.name = GPT_TASK_PREFERENCE,
 	 .rows = GPT_ROWS_PREFERENCE,
 	 .prompted = true,
 	 .compared = true,
 	 .required = BIT(GPT_ROLE_PROMPT) | BIT(GPT_ROLE_CHOSEN) | BIT(GPT_ROLE_REJECTED),
-	 .accepts = "columns \"prompt\", \"chosen\" and \"rejected\" of text (preference)",
+	 .accepts = "prompt, chosen and rejected",
 	 .n_documents = 4,
 	 .documents = {{GPT_TEXT_PROMPT, .is_prompt = true},
 				   {GPT_TEXT_MAIN},
@@ -60,8 +60,7 @@ static const GptTask tasks[] = {
 	{.name = GPT_TASK_RETRIEVAL,
 	 .rows = GPT_ROWS_RETRIEVAL,
 	 .required = BIT(GPT_ROLE_QUERY) | BIT(GPT_ROLE_POSITIVE),
-	 .accepts =
-		 "columns \"query\", \"positive\" and, where wanted, \"negative\" of text (retrieval)",
+	 .accepts = "query, positive and perhaps negative",
 	 .n_documents = 2,
 	 .documents = {{GPT_TEXT_MAIN}, {GPT_TEXT_OTHER, .part = 1}}},
 	{.name = GPT_TASK_RETRIEVAL,
@@ -74,9 +73,7 @@ static const GptTask tasks[] = {
 	 .labelled = true,
 	 .required = BIT(GPT_ROLE_LABEL),
 	 .n_texts = 1,
-	 .accepts = "one or two columns of text and \"label\", which is text, an integer, a boolean or "
-				"of an enum (classification), an array of text (multi-label classification), or "
-				"real, double precision or numeric (regression)",
+	 .accepts = "one or two texts and label",
 	 ONE_TEXT},
 	{.name = "multi-label classification",
 	 .rows = GPT_ROWS_LABELS,
@@ -166,10 +163,10 @@ gpt_task_hint(GptSourceKind kind)
 	{
 		if (tasks[i].accepts != NULL)
 			appendStringInfo(&text, "%s%s",
-							 text.len > 0 ? "; or " : "These are accepted: ", tasks[i].accepts);
+							 text.len > 0 ? "; " : "Its columns can be: ", tasks[i].accepts);
 	}
-	appendStringInfo(&text, "; in addition a number \"" GPT_WEIGHT_COLUMN "\"%s.",
-					 kind == GPT_SOURCE_TRAIN ? " and a boolean \"" GPT_VALIDATION_COLUMN "\""
-											  : "");
+	appendStringInfo(&text,
+					 "; and weight%s. The section on gpt_train in docs/sql.md describes them.",
+					 kind == GPT_SOURCE_TRAIN ? ", is_validation" : "");
 	return text.data;
 }

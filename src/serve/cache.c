@@ -81,6 +81,12 @@ check_kind(const GptVersion *version, GptServedKind kind)
 {
 	GptServedKind is = kind_of(&version->config);
 
+	if (kind == GPT_SERVED_LANGUAGE_MODEL && version->config.embedding > 0)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model \"%s\" is an embedding model", version->model),
+						errdetail("It was trained to find texts, not to continue them."),
+						errhint("Use gpt_embed or gpt_similarity, or the model that it was made "
+								"from.")));
 	if (kind == is || kind == GPT_SERVED_ANY)
 		return;
 	if (kind == GPT_SERVED_LANGUAGE_MODEL)

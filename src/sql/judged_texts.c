@@ -63,6 +63,22 @@ gpt_judged_read(GptCall *call, FunctionCallInfo fcinfo)
 	return true;
 }
 
+/* Whether a text is a number that could be a threshold, such as '0.8' in quotes. */
+static bool
+is_threshold(LmBytes text)
+{
+	char digits[16];
+	char *end;
+	double number;
+
+	if (text.size == 0 || text.size >= sizeof(digits))
+		return false;
+	memcpy(digits, text.data, text.size);
+	digits[text.size] = '\0';
+	number = strtod(digits, &end);
+	return *end == '\0' && number >= 0 && number <= 1;
+}
+
 bool
 gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *error)
 {
@@ -70,9 +86,15 @@ gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *error)
 
 	if (has_pair == served->config->pair)
 		return true;
-	return lm_fail(
-		error, LM_ERR_ARGUMENT, -1,
-		has_pair
-			? "the model judges one text, not two; a threshold is a number, as in threshold => 0.9"
-			: "the model judges two texts together, not one: give both");
+	if (!has_pair)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1,
+					   "model \"%s\" judges two texts together, not one: give both", served->model);
+	if (served->config->number || !is_threshold(call->request.text))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "model \"%s\" judges one text, not two",
+					   served->model);
+	return lm_fail(error, LM_ERR_ARGUMENT, -1,
+				   "model \"%s\" judges one text, and '%.*s' is a second text: write threshold => "
+				   "%.*s",
+				   served->model, (int) call->request.text.size, call->request.text.data,
+				   (int) call->request.text.size, call->request.text.data);
 }

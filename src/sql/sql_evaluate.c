@@ -152,7 +152,7 @@ kind_of(const char *model, const GptSourceShape *shape)
 			 errdetail("The query has a column \"label\"."),
 			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
 	if (!has_label)
-		return GPT_SERVED_LANGUAGE_MODEL;
+		return task->rows == GPT_ROWS_RETRIEVAL ? GPT_SERVED_ANY : GPT_SERVED_LANGUAGE_MODEL;
 	gpt_source_check_head(shape, &version->config);
 	return task->measured ? GPT_SERVED_NUMBER : GPT_SERVED_CLASSIFIER;
 }

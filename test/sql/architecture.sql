@@ -22,7 +22,7 @@ SELECT gpt_train('decoder', 'SELECT * FROM pair', ('{"architecture": "decoder", 
 SELECT gpt_wait(:decoder), gpt_wait(:prefix), gpt_wait(:both), gpt_wait(:labels);
 SELECT model, conditions -> 'architecture' AS architecture, conditions -> 'layers' AS layers, conditions -> 'encoder_layers' AS encoder_layers
 FROM gpt_jobs WHERE job IN (:decoder, :prefix, :both, :labels) ORDER BY job;
-SELECT model, parameters FROM gpt_models ORDER BY model;
+SELECT model, architecture, parameters FROM gpt_models ORDER BY model;
 SELECT config ->> 'architecture' AS architecture, config -> 'encoder_layers' AS encoder_layers FROM gpt_version WHERE model = 'both';
 
 -- the same seed gives the same weights

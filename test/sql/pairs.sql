@@ -40,6 +40,8 @@ SELECT gpt_predict('far', 'a red car');
 SELECT gpt_train('one', 'SELECT a, y AS label FROM pair', '{"layers": 1, "heads": 1, "channels": 16, "steps": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_classify('one', 'a red car', 'the red one');
+SELECT gpt_classify('one', 'a red car', '0.8');
+SELECT gpt_classify('one', 'a red car', threshold => '0.8') IS NULL AS unsure, gpt_classify('one', 'a red car', 0) IS NULL AS sure;
 SELECT gpt_finetune('one', 'SELECT a, b, y AS label FROM pair');
 SELECT gpt_finetune('same', 'SELECT a, y AS label FROM pair');
 SELECT * FROM gpt_evaluate('one', 'SELECT a, b, y AS label FROM pair');

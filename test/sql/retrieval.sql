@@ -31,6 +31,9 @@ SELECT gpt_wait(:job, '60 s');
 -- mistakes
 SELECT gpt_finetune('found', 'SELECT asked FROM question');
 SELECT gpt_embed('plain', 'x', 'trained');
+SELECT gpt_generate('found', 'my parcel');
+SELECT gpt_score('against', 'my parcel');
+SELECT * FROM gpt_evaluate('found', 'SELECT asked FROM question');
 SELECT gpt_export('found');
 SELECT gpt_export('against');
 
