@@ -151,28 +151,52 @@ parts()
 	done
 }
 
+# Parts that judge a time or a load run alone, the others two at once.
+alone="02_stop 20_sessions 21_pgbench 22_cancels 24_signals"
+
+# Runs a part and says how it went; a process of its own, which takes the part with it when it is stopped.
+judge_part()
+{
+	local file=$1 name log start=$SECONDS status why
+
+	# shellcheck disable=SC2046 # a list of numbers
+	trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
+	name=$(basename "$file" .pl) log=$logs/$name.log
+	run_part "$work" "$file" "$log"
+	status=$?
+	[ "$status" != 124 ] || echo "# stopped after $limit s" >>"$log"
+	why=$(complaint "$log" "$status")
+	echo "$status" >"$logs/$name.status"
+	printf '%-20s %5d s  %s\n' "$name" $((SECONDS - start)) "${why:-passed}"
+	[ -n "$why" ] || return 0
+	touch "$own/failed"
+	grep -a -A 6 '^not ok' "$log" | head -n 60
+	cp -r "$own/perl/$name/tmp_check/log" "$logs/$name-servers" 2>/dev/null
+}
+
 torture()
 {
-	local files file name log failed=0 start status why
+	local files file lone=() running=0
 
 	files=$(parts "$@") || return 2
 	prepare || return 1
 	for file in $files; do
-		name=$(basename "$file" .pl) log=$logs/$name.log start=$SECONDS
-		run_part "$work" "$file" "$log"
-		status=$?
-		[ "$status" != 124 ] || echo "# stopped after $limit s" >>"$log"
-		why=$(complaint "$log" "$status")
-		echo "$status" >"$logs/$name.status"
-		printf '%-20s %5d s  %s\n' "$name" $((SECONDS - start)) "${why:-passed}"
-		[ -z "$why" ] && continue
-		failed=1
-		grep -a -A 6 '^not ok' "$log" | head -n 60
-		cp -r "$own/perl/$name/tmp_check/log" "$logs/$name-servers" 2>/dev/null
+		if [[ " $alone " = *" $(basename "$file" .pl) "* ]]; then
+			lone+=("$file")
+			continue
+		fi
+		[ "$running" -lt 2 ] || wait -n
+		judge_part "$file" &
+		running=$((running + 1))
+	done
+	wait
+	for file in ${lone[@]+"${lone[@]}"}; do
+		judge_part "$file" &
+		wait
 	done
 	echo "share $TORTURE_SHARE %, seed $TORTURE_SEED, $(nproc) cores"
 	sum_up "$logs"/*.log
-	return "$failed"
+	[ ! -e "$own/failed" ]
 }
 
 # prove [PATCH]...: a line "part: NN_name" of a patch says who must notice, a line "share: N" with which share of the faults.

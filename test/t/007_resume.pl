@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('resumed', 1);
-my $steps = 300;
+my $steps = 200;
 set(checkpoint_interval => 0, checkpoint_retention => 3600);
 
 sub set
@@ -74,7 +74,7 @@ is(scalar(files_of_jobs($node)), 0, 'a success leaves no file');
 
 # cancel and resume
 my $job = submit($node, 'cancelled', $steps);
-wait_for_step($node, $job, 60);
+wait_for_step($node, $job, 20);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'a job is cancelled');
 ok(-f file_of($job, 'ckpt') && -f file_of($job, 'tokens'), 'and keeps its files');
@@ -82,7 +82,7 @@ is(scalar(grep { /\.tmp$/ } files_of_jobs($node)), 0, 'but nothing half-written'
 my $offset = log_offset();
 is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 't', 'gpt_resume takes it up');
 is(ended($job), 'succeeded', 'gpt_resume continues it');
-cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 is(weights('cancelled'), $reference, 'its weights are those of the undisturbed run');
 is(losses($job), $reference_losses, 'and so are the losses of its log');
 is($node->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $job"), 'f', 'its rows have not changed');
@@ -90,13 +90,13 @@ is($node->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $
 # kill -9 of the worker, twice
 $job = submit($node, 'killed', $steps);
 $offset = log_offset();
-for my $step (40, 150)
+for my $step (20, 100)
 {
 	kill 'KILL', wait_for_step($node, $job, $step);
 	wait_until_up($node);
 }
 is(ended($job), 'succeeded', 'a job whose worker was killed twice succeeds');
-cmp_ok(continued_at($job, $offset), '>=', 30, 'having continued');
+cmp_ok(continued_at($job, $offset), '>=', 15, 'having continued');
 is(weights('killed'), $reference, 'its weights are those of the undisturbed run');
 is(losses($job), $reference_losses, 'and so are its losses');
 
@@ -104,19 +104,19 @@ is(losses($job), $reference_losses, 'and so are its losses');
 for my $mode ('immediate', 'fast')
 {
 	$job = submit($node, "stopped_$mode", $steps);
-	wait_for_step($node, $job, 60);
+	wait_for_step($node, $job, 20);
 	$node->stop($mode);
 	$offset = log_offset();
 	$node->start;
 	is(ended($job), 'succeeded', "a job goes on after a shutdown in mode $mode");
-	cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+	cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 	is(weights("stopped_$mode"), $reference, 'its weights are those of the undisturbed run');
 }
 
 # before the first checkpoint with weights
 set(checkpoint_interval => 3600);
 $job = submit($node, 'early', $steps);
-wait_for_step($node, $job, 60);
+wait_for_step($node, $job, 20);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'a job is cancelled before its first checkpoint');
 $node->safe_psql('postgres', 'UPDATE line SET body = upper(body)');
@@ -130,7 +130,7 @@ set(checkpoint_interval => 0);
 for my $changed (0, 1)
 {
 	$job = submit($node, "lost_$changed", $steps);
-	wait_for_step($node, $job, 60);
+	wait_for_step($node, $job, 20);
 	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 	is(ended($job), 'cancelled', 'a job is cancelled');
 	unlink file_of($job, 'tokens') or die $!;
@@ -147,7 +147,7 @@ $node->safe_psql('postgres', "UPDATE line SET body = left(body, -1)");
 for my $extension ('ckpt', 'tokens')
 {
 	$job = submit($node, "damaged_$extension", $steps);
-	wait_for_step($node, $job, 60);
+	wait_for_step($node, $job, 20);
 	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 	is(ended($job), 'cancelled', 'a job is cancelled');
 	my $file = file_of($job, $extension);
@@ -179,10 +179,10 @@ is(ended(finetune('tuned')), 'succeeded', 'an undisturbed fine-tune');
 isnt(weights('tuned'), $reference, 'changes the weights');
 $job = finetune('tuned_killed');
 $offset = log_offset();
-kill 'KILL', wait_for_step($node, $job, 60);
+kill 'KILL', wait_for_step($node, $job, 20);
 wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
-cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 is(weights('tuned_killed'), weights('tuned'), 'with the weights of the undisturbed one');
 set(checkpoint_interval => 3600);
 $job = finetune('tuned_early');
@@ -204,15 +204,15 @@ sub adapt
 is(ended(adapt('reference', 'adapted')), 'succeeded', 'an undisturbed training of an adapter');
 $job = adapt('reference', 'adapted_killed');
 $offset = log_offset();
-kill 'KILL', wait_for_step($node, $job, 60);
+kill 'KILL', wait_for_step($node, $job, 20);
 wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
-cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 is(weights('adapted_killed'), weights('adapted'), 'with the matrices of the undisturbed one');
 is($node->safe_psql('postgres', q{SELECT DISTINCT base FROM gpt_models WHERE model LIKE 'adapted%'}), 'reference@1', 'beside the same base');
 is(ended(adapt('adapted', 'further')), 'succeeded', 'an undisturbed training of an adapter from an adapter');
 $job = adapt('adapted', 'further_cancelled');
-wait_for_step($node, $job, 60);
+wait_for_step($node, $job, 20);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'one is cancelled');
 $node->safe_psql('postgres', q{SELECT gpt_rename_model('reference', 'renamed')});
@@ -230,7 +230,7 @@ for my $channels (32, 64)
 
 	is(ended(submit($node, 'base', 5)), 'succeeded', 'a base is trained');
 	$job = adapt('base', "orphan_$channels");
-	wait_for_step($node, $job, 60);
+	wait_for_step($node, $job, 20);
 	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 	is(ended($job), 'cancelled', 'an adapter beside it is cancelled');
 	$node->safe_psql('postgres', q{SELECT gpt_drop_model('base')});
@@ -249,14 +249,14 @@ sub classify
 	my ($into) = @_;
 
 	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('labelled', 'SELECT body AS text, (ARRAY[''b'', ''c''])[1 + id % 2] AS label FROM line',
-		'{"steps": 40, "batch_size": 8, "patience": 0, "into": "$into"}')});
+		'{"steps": 20, "batch_size": 8, "patience": 0, "into": "$into"}')});
 }
 
 is(ended($node->safe_psql('postgres', q{SELECT gpt_finetune('reference', 'SELECT body AS text, (ARRAY[''a'', ''b'', ''c''])[1 + id % 3] AS label FROM line',
 	'{"steps": 5, "batch_size": 8, "patience": 0, "into": "labelled"}')})), 'succeeded', 'a classifier of three labels');
 is(ended(classify('relabelled')), 'succeeded', 'an undisturbed fine-tune on two of them');
 $job = classify('relabelled_lost');
-wait_for_step($node, $job, 10);
+wait_for_step($node, $job, 5);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'one is cancelled');
 unlink file_of($job, 'tokens') or die $!;
@@ -281,7 +281,7 @@ $job = tune_since('new_killed');
 my $lost = tune_since('new_lost');
 for my $running ($job, $lost)
 {
-	wait_for_step($node, $running, 60);
+	wait_for_step($node, $running, 20);
 	$node->safe_psql('postgres', "SELECT gpt_cancel($running)");
 	is(ended($running), 'cancelled', 'one is cancelled');
 }
@@ -290,10 +290,10 @@ is($node->safe_psql('postgres', q{SELECT string_agg(version::text, ' ') FROM gpt
 $node->safe_psql('postgres', q{INSERT INTO line SELECT i, 'late' FROM generate_series(401, 410) i});
 $offset = log_offset();
 $node->safe_psql('postgres', "SELECT gpt_resume($job)");
-kill 'KILL', wait_for_step($node, $job, 150);
+kill 'KILL', wait_for_step($node, $job, 100);
 wait_until_up($node);
 is(ended($job), 'succeeded', 'it goes on all the same, and after its worker was killed too');
-cmp_ok(continued_at($job, $offset), '>=', 50, 'from its last checkpoint');
+cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 is(weights('new_killed'), weights('new'), 'with the weights of the undisturbed one');
 is($node->safe_psql('postgres', q{SELECT DISTINCT watermark->>'value' FROM gpt_versions WHERE model LIKE 'new%'}), '400', 'and the watermark of the rows that it read');
 unlink file_of($lost, 'tokens') or die $!;
@@ -333,7 +333,7 @@ set(publish_interval => 0);
 # retention
 set(checkpoint_retention => 0);
 $job = submit($node, 'short', $steps);
-wait_for_step($node, $job, 60);
+wait_for_step($node, $job, 20);
 $node->safe_psql('postgres', "SELECT gpt_cancel($job)");
 is(ended($job), 'cancelled', 'a job is cancelled');
 is(scalar(files_of_jobs($node)), 0, 'with gpt.checkpoint_retention = 0 it keeps no files, and those of others go');

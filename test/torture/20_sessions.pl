@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $SESSIONS = 100;
-my $SECONDS = share(180, 20);
+my $SECONDS = share(180, 12);
 my $MAX_MEMORY_MB = 8;
 my $BACKEND_MB = 24;    # of a session of its own: gpt.max_memory, and what a session has without models
 

@@ -36,18 +36,46 @@ ok(bool pass, const char *format, ...)
 	return pass;
 }
 
+/* Whether a sanitizer looks at accesses; the plain build judges the numbers. */
+static inline bool
+tap_is_sanitized(void)
+{
+#ifdef LM_SANITIZE
+	return true;
+#else
+	return false;
+#endif
+}
+
+/* Whether ThreadSanitizer looks for races, which one thread alone does not have. */
+static inline bool
+tap_looks_for_races(void)
+{
+#ifdef __SANITIZE_THREAD__
+	return true;
+#else
+	return false;
+#endif
+}
+
+/*
+ * A naive twin: plain loops of one thread over arrays that the test made for it. Sanitizers leave
+ * it alone, as they would make it ten times slower.
+ */
+#ifdef LM_SANITIZE
+#define TAP_TWIN __attribute__((no_sanitize("address", "thread", "undefined")))
+#else
+#define TAP_TWIN
+#endif
+
 /*
  * How many of n repetitions to do. A sanitizer looks at accesses, of which one in eight repetitions
- * makes all kinds; the plain build judges the numbers of all.
+ * makes all kinds.
  */
 static inline int
 tap_repeat(int n)
 {
-#ifdef LM_SANITIZE
-	return (n + 7) / 8;
-#else
-	return n;
-#endif
+	return tap_is_sanitized() ? (n + 7) / 8 : n;
 }
 
 static inline bool

@@ -104,7 +104,7 @@ typedef struct Cross
 	LmCrossRows rows;
 } Cross;
 
-static bool
+TAP_TWIN static bool
 asks(const Arrays *arrays, int row)
 {
 	return row >= arrays->prefixes[row];
@@ -262,7 +262,7 @@ free_twin(Twin *twin)
 	free(twin->slopes);
 }
 
-static double
+TAP_TWIN static double
 dot(const double *x, const double *y, int n)
 {
 	double sum = 0;
@@ -273,7 +273,7 @@ dot(const double *x, const double *y, int n)
 }
 
 /* Part 0 query, 1 key, 2 value of a row, as a head of queries reads it. */
-static size_t
+TAP_TWIN static size_t
 place(const Arrays *arrays, int row, int part, int head)
 {
 	const LmAttentionShape *shape = &arrays->of->shape;
@@ -285,7 +285,7 @@ place(const Arrays *arrays, int row, int part, int head)
 }
 
 /* The first key that a row sees. */
-static int
+TAP_TWIN static int
 first_key(const Arrays *arrays, int row)
 {
 	int window = arrays->of->shape.window, start = arrays->starts[row];
@@ -294,7 +294,7 @@ first_key(const Arrays *arrays, int row)
 }
 
 /* And the one after the last. */
-static int
+TAP_TWIN static int
 end_key(const Arrays *arrays, int row)
 {
 	int prefix = arrays->prefixes[row];
@@ -305,7 +305,7 @@ end_key(const Arrays *arrays, int row)
 }
 
 /* p and slopes of one query's keys, and the log of the sum of exponentials */
-static double
+TAP_TWIN static double
 twin_probabilities(Twin *twin, int row, int head)
 {
 	const Arrays *arrays = twin->arrays;
@@ -333,14 +333,14 @@ twin_probabilities(Twin *twin, int row, int head)
 	return max + log(sum);
 }
 
-static double
+TAP_TWIN static double
 twin_mask(const Twin *twin, int row, int key, int head)
 {
 	return naive_mask(&twin->arrays->dropout, row, key - twin->arrays->starts[row],
 					  (uint32_t) head);
 }
 
-static void
+TAP_TWIN static void
 twin_forward(Twin *twin)
 {
 	const Arrays *arrays = twin->arrays;
@@ -365,7 +365,7 @@ twin_forward(Twin *twin)
 }
 
 /* After twin_forward. */
-static void
+TAP_TWIN static void
 twin_backward(Twin *twin)
 {
 	const Arrays *arrays = twin->arrays;
@@ -534,7 +534,8 @@ test_threads(const Case *of)
 {
 	float *out = NULL, *dqkv = NULL;
 
-	for (int n_threads = 1; n_threads <= 8; n_threads *= 2)
+	for (int n_threads = 1; n_threads <= 8;
+		 n_threads *= tap_is_sanitized() && !tap_looks_for_races() ? 8 : 2)
 	{
 		LmEngine *engine = test_engine(n_threads, NULL);
 		Arrays arrays = make_arrays(of, engine);
@@ -630,12 +631,15 @@ main(void)
 	const LmSimd *simds[3];
 	int n_simds = test_simds(simds);
 
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+	for (size_t i = 0; i < sizeof cases / sizeof *cases && !tap_looks_for_races(); i++)
 		test_case(&cases[i], engine);
-	test_random_shapes(engine);
-	test_plain(engine);
+	if (!tap_looks_for_races())
+	{
+		test_random_shapes(engine);
+		test_plain(engine);
+	}
 	lm_engine_stop(engine);
-	for (int i = 0; i < n_simds; i++)
+	for (int i = 0; i < n_simds && !tap_looks_for_races(); i++)
 		test_rows(simds[i]);
 	test_threads(&cases[1]);
 	test_threads(&cases[5]);

@@ -35,7 +35,7 @@ text_of_few(char *text, uint32_t n)
 	return size;
 }
 
-static LmMerge *
+TAP_TWIN static LmMerge *
 merge_of(LmTokenizerSpec *spec, int32_t left, int32_t right)
 {
 	for (int i = 0; i < spec->n_merges; i++)
@@ -45,7 +45,7 @@ merge_of(LmTokenizerSpec *spec, int32_t left, int32_t right)
 }
 
 /* The ids of a text by the definition: the merge of lowest rank, its leftmost place, again. */
-static size_t
+TAP_TWIN static size_t
 merge_plainly(LmTokenizerSpec *spec, int32_t *ids, const char *text, size_t size)
 {
 	size_t n = size;

@@ -84,15 +84,21 @@ test_kernel(LmEngine *engine, int n_rows, int n_in, int n_out, int rank)
 	for (size_t i = 0; i < sizes[3]; i++)
 		b[i] = (float) ((int) (test_random(&state) % 201) - 100) / 100;
 	for (int i = 0; i < n_rows; i++)
+	{
+		double hidden[64] = {0};
+
+		for (int r = 0; r < rank; r++)
+			for (int k = 0; k < n_in; k++)
+				hidden[r] += (double) x[i * n_in + k] * a[r * n_in + k];
 		for (int j = 0; j < n_out; j++)
 		{
 			double sum = 0;
 
 			for (int r = 0; r < rank; r++)
-				for (int k = 0; k < n_in; k++)
-					sum += (double) x[i * n_in + k] * a[r * n_in + k] * b[j * rank + r];
+				sum += hidden[r] * b[j * rank + r];
 			wanted[i * n_out + j] += (float) (1.5 * sum);
 		}
+	}
 	lm_lora_forward(engine, y, x, &lora, n_rows);
 	for (size_t i = 0; i < sizes[1]; i++)
 		difference = fmax(difference, fabs((double) y[i] - wanted[i]));
@@ -181,7 +187,7 @@ train(const LmHost *host, const LmConfig *config, int n_threads, bool recompute,
 	table = lm_trainer_base_table(trainer);
 	before = malloc(table->total * sizeof(float));
 	memcpy(before, lm_trainer_base(trainer), table->total * sizeof(float));
-	for (int step = 0; step < 5; step++)
+	for (int step = 0; step < (tap_is_sanitized() ? 2 : 5); step++)
 	{
 		if (!lm_trainer_step(&result, trainer, step, &batch, 1, NULL, NULL, &error))
 			printf("# %s\n", error.message);
@@ -216,7 +222,7 @@ test_same_bits(const LmHost *host, LmConfig config, const char *name)
 	ok(frozen && loss[1] < loss[0],
 	   "training changes the adapter, and nothing of its base (loss %.4f to %.4f): %s", loss[0],
 	   loss[1], name);
-	for (int n_threads = 2; n_threads <= 4; n_threads += 2)
+	for (int n_threads = tap_is_sanitized() ? 4 : 2; n_threads <= 4; n_threads += 2)
 	{
 		again = train(host, &config, n_threads, false, LM_FLOAT32, NULL, NULL);
 		same = same && memcmp(one, again, size) == 0;

@@ -214,7 +214,7 @@ test_equality(LmSession *session, LmSession *classifier, int n_threads)
 	Texts *texts = malloc(sizeof *texts);
 	int scores = 0, completions = 0, generations = 0, embeddings = 0, classifications = 0;
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i += tap_is_sanitized() ? 2 : 1)
 	{
 		LmMany *many = create_many(session, sequences[i], pages[i]),
 			   *labels = create_many(classifier, sequences[i], pages[i]);
@@ -540,7 +540,9 @@ main(void)
 		LmSession *session = create_session(engine, &test, tokenizer),
 				  *other = create_session(engine, &classifier, tokenizer);
 
-		test_equality(session, other, n_threads);
+		/* A sanitizer sees with two threads what it would see with one. */
+		if (n_threads == 2 || !tap_is_sanitized())
+			test_equality(session, other, n_threads);
 		if (n_threads == 1)
 		{
 			test_prefix(session);

@@ -20,7 +20,7 @@ config_of(int channels, int mlp_channels)
 }
 
 /* Rows of length n: y = a b or a b'. */
-static void
+TAP_TWIN static void
 product(double *y, const double *a, const double *b, int m, int n, int k, bool transposed)
 {
 	for (int i = 0; i < m; i++)
@@ -76,7 +76,7 @@ newton_schulz(double *x, int rows, int columns)
  * Extreme eigenvalues of a symmetric matrix by cyclic Jacobi rotations (Golub and Van Loan 2013,
  * section 8.5), roots taken.
  */
-static void
+TAP_TWIN static void
 singular_values(double *least, double *most, const double *x, int rows, int columns)
 {
 	int n = rows < columns ? rows : columns;

@@ -9,7 +9,7 @@
 #include "train_support.h"
 
 #define STEPS 60
-#define TWIN_STEPS 3 /* plain C is slow */
+#define TWIN_STEPS (tap_is_sanitized() ? 1 : 3) /* plain C is slow */
 #define SEQUENCES 8
 
 static LmConfig
@@ -184,11 +184,14 @@ main(void)
 		Run exact;
 
 		printf("# %s\n", i == 0 ? "GPT-2's switches" : "Gemma's switches");
-		train(&exact, configs[i], NULL, 1, STEPS);
+		train(&exact, configs[i], NULL, 1, tap_is_sanitized() ? TWIN_STEPS : STEPS);
 		test_twin(configs[i], "avx512_bf16", "plain avx512_bf16", &exact);
 		test_twin(configs[i], "amx", "plain amx", &exact);
-		test_loss(configs[i], "avx512_bf16", &exact);
-		test_loss(configs[i], "amx", &exact);
+		if (!tap_is_sanitized())
+		{
+			test_loss(configs[i], "avx512_bf16", &exact);
+			test_loss(configs[i], "amx", &exact);
+		}
 		free_run(&exact);
 	}
 	return done_testing();

@@ -152,7 +152,7 @@ test_draws(void)
 	 * Runs of blocks are one block up to 16,384 candidates, then more; the last run or block is not
 	 * full.
 	 */
-	static const int sizes[] = {200, 257, 17000, 18000, 36100, 50257, 131072};
+	static const int sizes[] = {131072, 200, 257, 17000, 18000, 36100, 50257};
 	static const struct
 	{
 		LmSampling sampling;
@@ -167,7 +167,8 @@ test_draws(void)
 		 "temperature 1.2, top_p"},
 	};
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+	/* The first size is like the last for a sanitizer. */
+	for (size_t i = tap_is_sanitized(); i < sizeof(sizes) / sizeof(*sizes); i++)
 		for (size_t j = 0; j < sizeof(ways) / sizeof(*ways); j++)
 		{
 			char name[100];

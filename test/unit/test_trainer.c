@@ -197,7 +197,7 @@ test_threads(void)
 	size_t total;
 	float *one = train_with_threads(1, &total);
 
-	for (int i = 0; i < 3; i++)
+	for (int i = tap_is_sanitized() ? 2 : 0; i < 3; i++)
 	{
 		float *many = train_with_threads(counts[i], &total);
 
