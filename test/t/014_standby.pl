@@ -20,13 +20,27 @@ $standby->start;
 # from the moment that the version is replayed
 my $job = $node->safe_psql('postgres', qq{SELECT gpt_train('model', 'SELECT body FROM line', '{"steps": 20, $small}')});
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a model is trained on the primary');
+my $prompts = 'SELECT left(body, 10) AS prompt, right(body, 4) AS completion FROM line';
+my %kinds = (
+	prefix => [ $prompts, ', "architecture": "prefix"' ],
+	encoder => [ $prompts, ', "architecture": "encoder_decoder"' ],
+	ngrams => [ 'SELECT body FROM line', ', "ngrams": true' ],
+	numbers => [ 'SELECT body AS text, id / 7.0 AS label FROM line', '' ],
+	labels => [ q{SELECT body AS text, CASE WHEN id % 2 = 0 THEN ''even'' ELSE ''odd'' END AS label FROM line}, '' ]);
+my $numbers = $node->safe_psql('postgres', 'SELECT ' . join(', ', map { qq{gpt_train('$_', '$kinds{$_}[0]', '{$small, "steps": 5$kinds{$_}[1]}')} } sort keys %kinds));
+is($node->safe_psql('postgres', "SELECT DISTINCT gpt_wait(job::bigint) FROM regexp_split_to_table('$numbers', '[|]') job"), 'succeeded', 'and models of other kinds');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 for my $query (
 	q{SELECT id, gpt_score('model', body), gpt_score('model@1', body, 'logprob') FROM line WHERE id < 10 ORDER BY id},
 	q{SELECT gpt_generate('model', 'line 5', seed => 11), gpt_tokenize('model', 'line 5')},
 	q{SELECT gpt_logprob('model', 'line', ' 5'), gpt_choose('model', 'line', '{a, 5}'), gpt_embed('model', 'line 5')},
 	q{SELECT * FROM gpt_evaluate('model') UNION ALL SELECT * FROM gpt_evaluate('model', 'SELECT left(body, 4) AS prompt, right(body, 4) AS completion FROM line WHERE id < 4')},
-	q{SELECT model, version, owner, sha256 FROM gpt_versions JOIN gpt_version USING (model, version)})
+	q{SELECT gpt_generate('prefix', 'line 5', seed => 3), gpt_logprob('prefix', 'line 5', 'x')},
+	q{SELECT gpt_generate('encoder', 'line 5', beams => 2), gpt_logprob('encoder', 'line 5', 'x')},
+	q{SELECT gpt_score('ngrams', body, 'logprob') FROM line WHERE id < 10 ORDER BY id},
+	q{SELECT gpt_predict('numbers', array_agg(body ORDER BY id)) FROM line WHERE id < 10},
+	q{SELECT id, p.* FROM line, gpt_classify_probs('labels', body) p WHERE id < 10 ORDER BY id, label},
+	q{SELECT model, version, owner, sha256 FROM gpt_versions JOIN gpt_version USING (model, version) ORDER BY model})
 {
 	is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query), 'the standby answers as the primary');
 }
