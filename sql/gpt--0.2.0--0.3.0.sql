@@ -394,3 +394,16 @@ COMMENT ON COLUMN @extschema@.gpt_stat_models.stats_reset IS 'since when it coun
 COMMENT ON COLUMN @extschema@.gpt_stat_models.scope IS 'server: the counts of all sessions; session: the library is not preloaded, and the counts are those of this session, without its parallel workers';
 
 GRANT SELECT ON @extschema@.gpt_stat_models TO PUBLIC;
+
+-- Versions
+
+CREATE FUNCTION @extschema@.gpt_drop_version(model text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_version(text) IS
+	'removes the version that name@version means, unless it is current or adapters rest on it';
+
+CREATE FUNCTION @extschema@.gpt_drift(model text, query text, reference text DEFAULT NULL, OUT measure text, OUT item text, OUT test text,
+		OUT reference float8, OUT current float8, OUT statistic float8, OUT p_value float8, OUT verdict text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_drift' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20;
+COMMENT ON FUNCTION @extschema@.gpt_drift(text, text, text) IS
+	'compares the rows of a query with those that a model was trained on, or with those of another query: surprisal, lengths, labels, tokens and scripts';

@@ -374,6 +374,12 @@ CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, op
 COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
 	'measures a model on the rows of a query; without one, returns the measurements of its training';
 
+CREATE FUNCTION @extschema@.gpt_drift(model text, query text, reference text DEFAULT NULL, OUT measure text, OUT item text, OUT test text,
+		OUT reference float8, OUT current float8, OUT statistic float8, OUT p_value float8, OUT verdict text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_drift' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20;
+COMMENT ON FUNCTION @extschema@.gpt_drift(text, text, text) IS
+	'compares the rows of a query with those that a model was trained on, or with those of another query: surprisal, lengths, labels, tokens and scripts';
+
 -- Text
 
 CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]
@@ -508,6 +514,11 @@ CREATE FUNCTION @extschema@.gpt_drop_version(model text, version integer) RETURN
 	AS 'MODULE_PATHNAME', 'gpt_drop_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_drop_version(text, integer) IS
 	'removes one version of a model, except the current one';
+
+CREATE FUNCTION @extschema@.gpt_drop_version(model text) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_drop_version' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_drop_version(text) IS
+	'removes the version that name@version means, unless it is current or adapters rest on it';
 
 CREATE FUNCTION @extschema@.gpt_rename_model(model text, new_name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_rename_model' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -62,6 +62,15 @@ typedef struct LmRequest
 	 */
 	LmBytes prompt;
 	LmBytes text; /* the others; GENERATE: empty */
+	/*
+	 * SCORE, CLASSIFY: the tokens of prompt and text, without the one in front, where the caller
+	 * has them; NULL: it has not. The first n_context are the prompt's, or those of the first text
+	 * of a pair, after which its end follows. Prompt and text are not read then, but their sizes
+	 * together are at least n_ids. include_end adds nothing.
+	 */
+	const int32_t *ids;
+	size_t n_ids;
+	size_t n_context;
 	bool include_end; /* SCORE: the end of the text counts as its last token */
 	bool bare; /* SCORE: by the network alone, without the n-grams beside it */
 	LmSampling sampling; /* GENERATE */

@@ -63,11 +63,11 @@ double lm_psi(const double *reference, const double *current, int k);
 double lm_psi_part(double reference, double current, double n, double m, int k);
 
 /*
- * How far an index goes by chance: the mean and the variance of index / (1/n + 1/m), of samples of
- * n and m rows from one distribution. For rows that have one category each they are k - 1 and
- * 2 (k - 1), of a chi-squared variable (Yurdakul and Naranjo 2020, "Statistical properties of the
- * population stability index", theorem 1). Rows with many counts, such as the tokens of a text,
- * repeat themselves and make them larger: _noise measures that.
+ * How far an index goes by chance: its mean and variance times n, and n * n, for a sample of n rows
+ * and a very large one of the same distribution. For rows that have one category each they are k -
+ * 1 and 2 (k - 1), of a chi-squared variable (Yurdakul and Naranjo 2020, "Statistical properties of
+ * the population stability index", theorem 1). Rows with many counts, such as the tokens of a text,
+ * repeat themselves and make them larger: _measure finds that out.
  */
 typedef struct LmNoise
 {
@@ -76,11 +76,18 @@ typedef struct LmNoise
 } LmNoise;
 
 /*
- * The probability of such an index, or a larger one, by chance: that of a chi-squared variable with
- * the noise's mean and variance, as in Rao and Scott 1981, "The analysis of categorical data from
- * complex sample surveys", section 4 (Satterthwaite's approximation). 1 where n or m is 0.
+ * That of the index itself, of samples of n and m rows with their noises: n and m are above 0. A
+ * new kind of rows among the m shows in their own noise, so that one row is no drift.
  */
-double lm_psi_probability(double index, double n, double m, LmNoise noise);
+LmNoise lm_noise_of_index(double n, LmNoise of_n, double m, LmNoise of_m);
+
+/*
+ * The probability of such an index, or a larger one, by chance: that of a chi-squared variable with
+ * the mean and variance of lm_noise_of_index, as in Rao and Scott 1981, "The analysis of
+ * categorical data from complex sample surveys", section 4 (Satterthwaite's approximation). 1 where
+ * there is no noise.
+ */
+double lm_psi_probability(double index, LmNoise noise);
 
 /*
  * Rows by category, sparse: row i has the entries starts[i] .. starts[i + 1] - 1, each of which is
@@ -96,8 +103,9 @@ typedef struct LmShareRows
 } LmShareRows;
 
 /*
- * Measures the noise of rows by resampling them, with a seed. Takes LM_NOISE_SAMPLES times the time
- * of a look at all entries; asks should_stop after each. LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * Measures the noise of rows by resampling them, with a seed; it is at least that of two
+ * categories, one of which none of the rows may have. Takes LM_NOISE_SAMPLES times the time of a
+ * look at all entries; asks should_stop after each. LM_ERR_MEMORY, LM_ERR_STOPPED.
  */
 #define LM_NOISE_SAMPLES 200
 bool lm_noise_measure(LmNoise *noise, const LmShareRows *rows, uint64_t seed, const LmHost *host,

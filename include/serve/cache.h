@@ -77,6 +77,30 @@ extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests
 							  uint64 held);
 
 /*
+ * src/serve/unpublished.c: a model that a job has trained and not published yet. Texts and prompts
+ * of requests are tokens (LmRequest.ids): the entry knows no template and cleans nothing.
+ */
+typedef struct GptUnpublished
+{
+	const char *name; /* in messages */
+	const LmParamTable *table;
+	const float *block; /* [table->total] */
+	const char *labels; /* [config.labels] names, one after another, or NULL */
+	LmTokenizer *tokenizer;
+	const GptVersion *base; /* the full version that an adapter rests on, or NULL */
+	bool prompted;
+	uint64 held; /* bytes that the training holds */
+} GptUnpublished;
+
+/*
+ * Makes the model ready for use, in memory of this process, until _unpublished_end. What is given
+ * must live as long; needs an active snapshot for a base. Raises an error if the model and `held`
+ * together exceed gpt.max_memory.
+ */
+extern const GptServed *gpt_cache_unpublished(const GptUnpublished *model);
+extern void gpt_cache_unpublished_end(const GptServed *served);
+
+/*
  * The tokenizer with that hash, valid until the next call of a function of this file. Checks no
  * privilege.
  */

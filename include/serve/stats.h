@@ -63,7 +63,10 @@ extern void gpt_stats_init(void);
 
 extern void gpt_stats_key(GptStatsKey *key, const GptVersion *version);
 
-/* Adds to the counts of a version, and to those of the session. */
+/*
+ * Adds to the counts of a version, and to those of the session. A key of zeros is that of a model
+ * without a version, which is not counted.
+ */
 extern void gpt_stats_add(const GptStatsKey *key, const int64 *counts);
 extern void gpt_stats_count(const GptStatsKey *key, GptStat stat, int64 n);
 

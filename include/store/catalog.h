@@ -54,6 +54,12 @@ extern void gpt_catalog_check_name(const char *name);
 extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
 
 /*
+ * The name in a reference, palloc'd, and the number of the version; 0: the reference has none.
+ * Raises the error of a missing model for what is not a reference.
+ */
+extern int32 gpt_catalog_split(char **model, const char *reference);
+
+/*
  * The version that an adapter rests on, under the active snapshot, palloc'd. Errors: it is missing
  * (ERRCODE_UNDEFINED_OBJECT), or its content or shape is not the one that the adapter was trained
  * with (ERRCODE_DATA_CORRUPTED). Checks no privilege: a role that may use an adapter may use it
@@ -102,6 +108,9 @@ extern void gpt_catalog_refuse_version(const char *name, const char *function);
  * count: they are partial versions of the same job.
  */
 extern bool gpt_catalog_model_exists(const char *model, const pg_uuid_t *but_run);
+
+/* The profile of a version's rows as text of JSON, palloc'd; NULL if it has none. */
+extern char *gpt_catalog_profile(const GptVersion *version);
 
 /* The watermark of a version as text, and its column; NULL if it has none. palloc'd. */
 extern char *gpt_catalog_watermark(char **column, const GptVersion *version);

@@ -34,7 +34,6 @@ typedef struct Use
 
 static GptCachedModel *entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind);
 static void end_use(void *arg);
-static GptCachedModel *load_model(const GptVersion *version);
 static void load_full(GptCachedModel *entry, const GptVersion *version);
 static void load_adapter(GptCachedModel *entry, const GptVersion *version);
 static void *build_image(size_t *size, const void *of, MemoryContext context);
@@ -110,13 +109,23 @@ check_kind(const GptVersion *version, GptServedKind kind)
 const GptServed *
 gpt_cache_acquire(const char *reference, GptServedKind kind)
 {
+	GptStatsKey stats;
+	GptCachedModel *entry = entry_of(&stats, reference, kind);
+
+	return gpt_cached_use_of(entry, &stats, reference);
+}
+
+const GptServed *
+gpt_cached_use_of(GptCachedModel *entry, const GptStatsKey *stats, const char *reference)
+{
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt model in use", ALLOCSET_SMALL_SIZES);
 	Use *use = MemoryContextAllocZero(context, sizeof(Use));
-	GptCachedModel *entry = entry_of(&use->stats, reference, kind);
 
+	open_session(entry);
 	use->served = entry->served;
 	use->served.model = MemoryContextStrdup(context, reference);
+	use->stats = *stats;
 	use->entry = entry;
 	use->context = context;
 	use->end.func = end_use;
@@ -140,7 +149,7 @@ entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind)
 	check_kind(version, kind);
 	entry = gpt_cached_find(version);
 	if (entry == NULL)
-		entry = load_model(version);
+		entry = gpt_cached_load(version);
 	gpt_cached_use(entry);
 	gpt_image_touch(entry->base != NULL ? &entry->base->image : &entry->image);
 	open_session(entry);
@@ -181,6 +190,12 @@ end_use(void *arg)
 	gpt_cached_drop_many(entry);
 	if (gpt_cached_has_session(entry))
 		lm_many_forget(lm_session_many(entry->session));
+}
+
+GptCachedModel *
+gpt_cached_entry_of(const GptServed *served)
+{
+	return ((const Use *) served)->entry;
 }
 
 LmSession *
@@ -346,8 +361,8 @@ take_search(GptCachedModel *entry, const GptVersion *version)
 }
 
 /* Loads a model into a context of its own; an error before gpt_cached_add frees all of it. */
-static GptCachedModel *
-load_model(const GptVersion *version)
+GptCachedModel *
+gpt_cached_load(const GptVersion *version)
 {
 	GptCachedTokenizer *tokenizer;
 	MemoryContext context;
@@ -424,7 +439,7 @@ load_adapter(GptCachedModel *entry, const GptVersion *version)
 	full.image_type = version->image_type;
 	base = gpt_cached_find(&full);
 	if (base == NULL)
-		base = load_model(&full);
+		base = gpt_cached_load(&full);
 	gpt_cached_use(base);
 	if (!lm_adapter_size(&size, &version->config, &error))
 		gpt_bridge_raise(&error);

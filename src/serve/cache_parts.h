@@ -66,6 +66,18 @@ typedef struct GptCachedModel
  */
 extern GptCachedModel *gpt_cached_find(const GptVersion *version);
 
+/*
+ * src/serve/cache.c: _load reads a version into a new entry, _use_of begins a use of an entry, with
+ * an open session, and _entry_of is that of a use. reference: the model in messages.
+ */
+extern GptCachedModel *gpt_cached_load(const GptVersion *version);
+extern const GptServed *gpt_cached_use_of(GptCachedModel *entry, const GptStatsKey *stats,
+										  const char *reference);
+extern GptCachedModel *gpt_cached_entry_of(const GptServed *served);
+
+/* Frees an entry without uses. */
+extern void gpt_cached_drop(GptCachedModel *entry);
+
 /* _add enters a complete entry; _use makes an entry the most recently used one. */
 extern void gpt_cached_add(GptCachedModel *entry);
 extern void gpt_cached_use(GptCachedModel *entry);

@@ -32,7 +32,6 @@ static MemoryContext cache_context = NULL;
 static dlist_head models = DLIST_STATIC_INIT(models);
 
 static void give_back_scratch(XactEvent event, void *arg);
-static void drop_model(GptCachedModel *entry);
 static bool is_needed(const GptCachedModel *entry, const GptCachedModel *keep);
 static uint64 entry_size(const GptCachedModel *entry);
 
@@ -135,8 +134,8 @@ gpt_cached_drop_many(GptCachedModel *entry)
 	entry->many = NULL;
 }
 
-static void
-drop_model(GptCachedModel *entry)
+void
+gpt_cached_drop(GptCachedModel *entry)
 {
 	gpt_cached_drop_many(entry);
 	if (gpt_cached_has_session(entry))
@@ -162,7 +161,7 @@ gpt_cached_drop_removed(void)
 			const GptImage *image = entry->base != NULL ? &entry->base->image : &entry->image;
 
 			if (entry->n_pins == 0 && entry->n_adapters == 0 && !gpt_image_is_current(image))
-				drop_model(entry);
+				gpt_cached_drop(entry);
 		}
 	}
 }
@@ -206,7 +205,7 @@ gpt_cached_make_room(uint64 size, const GptCachedModel *keep)
 		if (oldest == NULL)
 			return;
 		total -= entry_size(oldest);
-		drop_model(oldest);
+		gpt_cached_drop(oldest);
 	}
 }
 

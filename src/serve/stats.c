@@ -67,8 +67,11 @@ gpt_stats_key(GptStatsKey *key, const GptVersion *version)
 void
 gpt_stats_add(const GptStatsKey *key, const int64 *counts)
 {
-	Entry *entry = entry_of(key);
+	Entry *entry;
 
+	if (!OidIsValid(key->weights))
+		return;
+	entry = entry_of(key);
 	for (int i = 0; i < GPT_STATS; i++)
 	{
 		entry->row.counts[i] += counts[i];
@@ -79,6 +82,8 @@ gpt_stats_add(const GptStatsKey *key, const int64 *counts)
 void
 gpt_stats_count(const GptStatsKey *key, GptStat stat, int64 n)
 {
+	if (!OidIsValid(key->weights))
+		return;
 	entry_of(key)->row.counts[stat] += n;
 	session_counts[stat] += n;
 }
@@ -86,11 +91,11 @@ gpt_stats_count(const GptStatsKey *key, GptStat stat, int64 n)
 void
 gpt_stats_begin(const GptStatsKey *key, int n_calls)
 {
-	Entry *entry = entry_of(key);
-
 	/* The error of the call before was caught without the end of a subtransaction. */
 	fail_running();
-	running = (int) (entry - entries);
+	if (!OidIsValid(key->weights))
+		return;
+	running = (int) (entry_of(key) - entries);
 	running_calls = n_calls;
 }
 

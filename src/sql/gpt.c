@@ -17,6 +17,7 @@
 #include "serve/explain.h"
 #include "serve/stats.h"
 #include "sql/call_kinds.h"
+#include "sql/version_measure.h"
 #include "store/blob.h"
 #include "store/catalog.h"
 
@@ -38,5 +39,6 @@ _PG_init(void)
 	gpt_stats_init();
 	gpt_explain_init();
 	gpt_catalog_ask_pending(gpt_job_launch_pending);
+	gpt_train_ask_measure(gpt_version_measure);
 	gpt_launcher_init();
 }

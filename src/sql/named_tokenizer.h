@@ -19,4 +19,7 @@ extern LmTokenizer *gpt_named_tokenizer(const char *reference);
 /* Raises an error unless the tokenizer has a token with this id. */
 extern void gpt_check_token(const LmTokenizer *tokenizer, int32 id);
 
+/* src/sql/sql_token.c: what a token spells, as gpt_token_text returns it, palloc'd. */
+extern char *gpt_token_spelled(const LmTokenizer *tokenizer, int32 id);
+
 #endif /* GPT_NAMED_TOKENIZER_H */

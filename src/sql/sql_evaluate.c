@@ -77,12 +77,12 @@ static void put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluatio
 static void put_retrieval(FunctionCallInfo fcinfo, const Evaluation *evaluation);
 
 /* A row that is judged: its value is float[labels], of the server's type internal. */
-static const GptCallKind judge_call = {.name = "gpt_evaluate",
-									   .function = gpt_evaluate,
-									   .result_type = INTERNALOID,
-									   .task = LM_TASK_CLASSIFY,
-									   .served = GPT_SERVED_ANY,
-									   .result = probabilities_of};
+const GptCallKind gpt_judge_call = {.name = "gpt_evaluate",
+									.function = gpt_evaluate,
+									.result_type = INTERNALOID,
+									.task = LM_TASK_CLASSIFY,
+									.served = GPT_SERVED_ANY,
+									.result = probabilities_of};
 
 /*
  * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric,
@@ -349,7 +349,7 @@ judge(Evaluation *evaluation, const GptSourceRow *row)
 		gpt_judge_texts(&call, text, other);
 	else
 		gpt_judge_texts(&call, other, text);
-	ask(&answer, evaluation, &judge_call, &call, row);
+	ask(&answer, evaluation, &gpt_judge_call, &call, row);
 	found = (const float *) DatumGetPointer(answer.value);
 	if (evaluation->regression != NULL)
 	{

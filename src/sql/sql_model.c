@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 #include "sql/arguments.h"
 #include "store/catalog.h"
@@ -42,17 +43,34 @@ gpt_drop_model(PG_FUNCTION_ARGS)
 
 /*
  * gpt_drop_version(model text, version integer) RETURNS void
+ * gpt_drop_version(model text) RETURNS void
+ *
+ * The second form takes name@version.
  */
 Datum
 gpt_drop_version(PG_FUNCTION_ARGS)
 {
+	char *model;
+	int32 version;
+
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
-	gpt_argument_required(fcinfo, 1, "version");
+	model = gpt_argument_text(fcinfo, 0);
+	if (PG_NARGS() > 1)
+		gpt_argument_required(fcinfo, 1, "version");
 	PreventCommandIfReadOnly("gpt_drop_version()");
-	gpt_catalog_refuse_version(gpt_argument_text(fcinfo, 0), "gpt_drop_version");
-	gpt_catalog_drop_version(gpt_argument_text(fcinfo, 0),
-							 gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX));
+	if (PG_NARGS() > 1)
+	{
+		gpt_catalog_refuse_version(model, "gpt_drop_version");
+		version = gpt_argument_integer(fcinfo, 1, "version", 0, 1, INT_MAX);
+	}
+	else if ((version = gpt_catalog_split(&model, model)) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"%s\" names a model, not one of its versions", model),
+						errhint("Name the version, as in gpt_drop_version(%s), or remove the model "
+								"with gpt_drop_model.",
+								quote_literal_cstr(psprintf("%s@3", model)))));
+	gpt_catalog_drop_version(model, version);
 	PG_RETURN_VOID();
 }
 

@@ -74,6 +74,12 @@ texts_of(const LmTokenizer *tokenizer, ArrayType *ids)
 static text *
 text_of(const LmTokenizer *tokenizer, int32 id)
 {
+	return cstring_to_text(gpt_token_spelled(tokenizer, id));
+}
+
+char *
+gpt_token_spelled(const LmTokenizer *tokenizer, int32 id)
+{
 	StringInfoData result;
 	LmBytes bytes;
 
@@ -90,5 +96,5 @@ text_of(const LmTokenizer *tokenizer, int32 id)
 			appendStringInfo(&result, "<0x%02X>", (unsigned char) bytes.data[i]);
 		i += Max(length, 1);
 	}
-	return cstring_to_text_with_len(result.data, result.len);
+	return result.data;
 }

@@ -401,6 +401,17 @@ parse_reference(char *model, int32 *version, const char *reference)
 	return true;
 }
 
+int32
+gpt_catalog_split(char **model, const char *reference)
+{
+	int32 version;
+
+	*model = palloc(MAX_NAME_SIZE + 1);
+	if (!parse_reference(*model, &version, reference))
+		gpt_catalog_raise_missing(reference);
+	return version;
+}
+
 /* False if the model does not exist. *version is 0 if no version is current. */
 static bool
 read_model(int32 *version, GptImageType *image_type, const char *model)

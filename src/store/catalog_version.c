@@ -71,6 +71,23 @@ gpt_catalog_keep_measures(const char *model, int32 version, const Jsonb *evaluat
 	gpt_statement_end(&statement);
 }
 
+char *
+gpt_catalog_profile(const GptVersion *version)
+{
+	GptStatement statement;
+	char *profile = NULL;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add_text(&statement, version->model);
+	gpt_statement_add(&statement, INT4OID, Int32GetDatum(version->version));
+	gpt_statement_add_hash(&statement, version->sha256);
+	if (gpt_statement_run(&statement, "SELECT profile::text FROM %s.gpt_version WHERE model = $1 "
+									  "AND version = $2 AND sha256 = $3") > 0)
+		profile = gpt_statement_text(&statement, 0, 1);
+	gpt_statement_end(&statement);
+	return profile;
+}
+
 /* Somebody may be making an adapter of the version: it is waited for. */
 void
 gpt_catalog_drop_version(const char *name, int32 number)

@@ -13,8 +13,9 @@
  *   4. train     the linear part of a classifier (train_features.c), then steps and validations,
  * with short transactions for progress (train_loop.c), checkpoints and partial versions
  * (train_save.c);
- *   5. publish   tokenizer, weights, version and the job's success in one commit: before it there
- *                is nothing, after it everything.
+ *   5. publish   what was made is measured on the held-out rows (train_measure.c); tokenizer,
+ * weights, version and the job's success in one commit: before it there is nothing, after it
+ * everything.
  */
 #include "postgres.h"
 
@@ -42,6 +43,7 @@
 #include "train/train_features.h"
 #include "train/train_job.h"
 #include "train/train_loop.h"
+#include "train/train_measure.h"
 #include "train/train_objective.h"
 #include "train/train_plan.h"
 #include "train/train_report.h"
@@ -62,6 +64,8 @@ typedef struct Ending
 	const GptTrainFeatures *features; /* NULL: no classifier */
 	TimestampTz started_at;
 	GptGate *gate;
+	const GptMeasuring *measured;
+	char *measured_note; /* why nothing was measured, or NULL */
 	int32 version; /* its number, afterwards */
 } Ending;
 
@@ -163,8 +167,10 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	gpt_train_features_blend(features, &result, &plan, corpus);
 
 	/* 5. */
+	ending = (Ending){job, options, base, corpus, &plan, &result, features, started_at, &gate};
+	ending.measured = gpt_train_measure(&ending.measured_note, job, &plan, base, corpus, &result,
+										features, &progress);
 	gpt_progress_phase(&progress, "publishing");
-	ending = (Ending){job, options, base, corpus, &plan, &result, features, started_at, &gate, 0};
 	if (gate.current > 0)
 	{
 		gpt_publish(job, publish_trial, &ending, leave_slot, &progress);
@@ -400,7 +406,10 @@ publish_version(void *argument)
 	if (ending->gate->current > 0)
 		gpt_job_add_note(job->number,
 						 gpt_gate_note(ending->gate, job, ending->options, ending->version));
-	gpt_catalog_keep_measures(job->model, ending->version, NULL, NULL);
+	gpt_catalog_keep_measures(job->model, ending->version, ending->measured->evaluation,
+							  ending->measured->profile);
+	if (ending->measured_note != NULL)
+		gpt_job_add_note(job->number, ending->measured_note);
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_figures(result) != NULL)
 		gpt_job_add_note(job->number, note_of_figures(result));

@@ -199,6 +199,7 @@ check_noise(void)
 	LmError error;
 	int below = 0;
 	int naive = 0;
+	LmNoise single = {CATEGORIES - 1, 2 * (CATEGORIES - 1)};
 	int trials = tap_repeat(160);
 
 	for (int trial = 0; trial < trials; trial++)
@@ -214,9 +215,13 @@ check_noise(void)
 		if (!lm_noise_measure(&noise, &rows[0], 1, &host, &error))
 			ok(false, "%s", error.message);
 		index = lm_psi(sums[0], sums[1], CATEGORIES);
-		below += lm_psi_probability(index, ROWS, ROWS - 150, noise) < 0.05;
-		naive += lm_psi_probability(index, ROWS * ENTRIES, (ROWS - 150) * ENTRIES,
-									(LmNoise){CATEGORIES - 1, 2 * (CATEGORIES - 1)}) < 0.05;
+		if (!lm_noise_measure(&again, &rows[1], 1, &host, &error))
+			ok(false, "%s", error.message);
+		below +=
+			lm_psi_probability(index, lm_noise_of_index(ROWS, noise, ROWS - 150, again)) < 0.05;
+		naive +=
+			lm_psi_probability(index, lm_noise_of_index(ROWS * ENTRIES, single,
+														(ROWS - 150) * ENTRIES, single)) < 0.05;
 	}
 	ok(below <= trials / 9, "of texts of one distribution %d of %d have p < 0.05", below, trials);
 	ok(naive > trials / 2, "which without the noise of texts are %d", naive);
@@ -242,7 +247,8 @@ check_single(void)
 	uint16_t categories[ROWS];
 	float counts[ROWS];
 	LmShareRows rows = {ROWS, 10, starts, categories, counts};
-	LmNoise noise;
+	LmNoise nine = {9, 18};
+	LmNoise noise = {0, 0};
 	LmError error;
 
 	for (int i = 0; i <= ROWS; i++)
@@ -255,11 +261,14 @@ check_single(void)
 	if (!lm_noise_measure(&noise, &rows, 3, &host, &error))
 		ok(false, "%s", error.message);
 	ok(fabs(noise.mean - 9) < 1.5, "labels of ten kinds have a noise of 9: %.3g", noise.mean);
-	is_near(lm_psi_probability(16.92 * (1.0 / 100 + 1.0 / 50), 100, 50, (LmNoise){9, 18}), 0.05,
-			1e-3, "which is that of a chi-squared variable");
-	ok(lm_psi_probability(1, 0, 10, (LmNoise){9, 18}) == 1 &&
-		   lm_psi_probability(1, 10, 10, (LmNoise){0, 0}) == 1,
-	   "no rows, and one category, are no sign");
+	is_near(
+		lm_psi_probability(16.92 * (1.0 / 100 + 1.0 / 50), lm_noise_of_index(100, nine, 50, nine)),
+		0.05, 1e-3, "which is that of a chi-squared variable");
+	for (int i = 0; i < ROWS; i++)
+		categories[i] = 0;
+	ok(lm_noise_measure(&noise, &rows, 3, &host, &error) && noise.mean == 1 && noise.variance == 2,
+	   "one category has the noise of two");
+	ok(lm_psi_probability(1, (LmNoise){0, 0}) == 1, "no noise is no sign");
 }
 
 int

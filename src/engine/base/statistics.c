@@ -160,14 +160,26 @@ lm_psi(const double *reference, const double *current, int k)
 	return index;
 }
 
+/*
+ * Both samples are as far apart as their difference, whose parts have the same directions: so
+ * standard deviations are added, not variances.
+ */
+LmNoise
+lm_noise_of_index(double n, LmNoise of_n, double m, LmNoise of_m)
+{
+	double deviation = sqrt(of_n.variance) / n + sqrt(of_m.variance) / m;
+
+	return (LmNoise){of_n.mean / n + of_m.mean / m, deviation * deviation};
+}
+
 double
-lm_psi_probability(double index, double n, double m, LmNoise noise)
+lm_psi_probability(double index, LmNoise noise)
 {
 	double scale = noise.variance / (2 * noise.mean);
 
-	if (!(n > 0) || !(m > 0) || !(scale > 0) || !isfinite(scale))
+	if (!(scale > 0) || !isfinite(scale))
 		return 1;
-	return lm_chi_squared_probability(index / (1 / n + 1 / m) / scale, noise.mean / scale);
+	return lm_chi_squared_probability(index / scale, noise.mean / scale);
 }
 
 /* Draws as many rows as there are, with replacement, and sums up their counts. */
@@ -212,8 +224,9 @@ lm_noise_measure(LmNoise *noise, const LmShareRows *rows, uint64_t seed, const L
 		stopped = host->should_stop != NULL && host->should_stop(host->context);
 	}
 	lm_free(host, all);
-	noise->mean = sum / LM_NOISE_SAMPLES;
-	noise->variance = fmax(squares / LM_NOISE_SAMPLES - noise->mean * noise->mean, 0);
+	sum /= LM_NOISE_SAMPLES;
+	noise->mean = fmax(sum, 1);
+	noise->variance = fmax(squares / LM_NOISE_SAMPLES - sum * sum, 2);
 	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "resampling was stopped");
 }
 

@@ -69,6 +69,28 @@ encode_pair(LmTokens *tokens, size_t *n_first, LmSession *session, const LmReque
 	return tokens->count > 0 || lm_fail(error, LM_ERR_ARGUMENT, -1, "the texts have no tokens");
 }
 
+/* The tokens that the caller has. */
+static bool
+take_ids(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request,
+		 LmError *error)
+{
+	int32_t vocabulary = session->config.vocabulary;
+
+	if (request->task != LM_TASK_CLASSIFY || session->config.pair)
+		*n_skipped = tokens->count + request->n_context;
+	if (request->n_context > request->n_ids)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a request has more context than tokens");
+	for (size_t i = 0; i < request->n_ids; i++)
+	{
+		if (request->ids[i] < 0 || request->ids[i] >= vocabulary)
+			return lm_fail(error, LM_ERR_ARGUMENT, (int64_t) i, "token %d is not in the vocabulary",
+						   (int) request->ids[i]);
+		if (!lm_tokens_append(lm_engine_host(session->engine), tokens, request->ids[i], error))
+			return false;
+	}
+	return tokens->count > 0 || lm_fail(error, LM_ERR_ARGUMENT, -1, "the text has no tokens");
+}
+
 bool
 lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const LmRequest *request,
 				  LmError *error)
@@ -90,6 +112,8 @@ lm_request_encode(LmTokens *tokens, size_t *n_skipped, LmSession *session, const
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the model is not a classifier");
 	if (session->front >= 0 && !marked && !lm_tokens_append(host, tokens, session->front, error))
 		return false;
+	if (request->ids)
+		return take_ids(tokens, n_skipped, session, request, error);
 	if (marked)
 		return lm_marked_encode_both(tokenizer, tokens, n_skipped, request->prompt, request->text,
 									 error);
