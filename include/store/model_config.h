@@ -8,6 +8,7 @@
 #define GPT_MODEL_CONFIG_H
 
 #include "engine/config.h"
+#include "engine/config_field.h"
 
 /*
  * The configuration as the text of a JSON object, palloc'd. labels: the names of config->labels
@@ -24,5 +25,12 @@ extern void gpt_config_from_jsonb(LmConfig *config, Datum jsonb);
 
 /* The names of the labels of a configuration that gpt_config_from_jsonb has read, palloc'd. */
 extern char **gpt_config_labels(Datum jsonb);
+
+/* The field of LmConfig of that name, which the caller knows to exist. */
+extern const LmConfigField *gpt_config_field(const char *name);
+
+/* The first field of the shape whose values differ by more than that share; NULL: none. */
+extern const LmConfigField *gpt_config_lost(const LmConfig *config, const LmConfig *restored,
+											double tolerance);
 
 #endif /* GPT_MODEL_CONFIG_H */

@@ -13,8 +13,20 @@
 #include "core/settings.h"
 #include "corpus/tokenizer_sample.h"
 
+/* bytes of text that a tokenizer is trained on */
+#define SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
+
 /* of the documents; if this still needs too much memory, the job fails */
 #define SMALLEST_SHARE 1e-6
+
+/* A tokenizer is made of all texts, unless it is only a part of a job's work. */
+double
+gpt_tokenizer_sample_share(const GptTrainOptions *options, GptSpool *spool)
+{
+	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
+
+	return options->makes_tokenizer ? 1 : (double) SAMPLE_SIZE / (double) Max(bytes, 1);
+}
 
 GptTokenizerSample
 gpt_tokenizer_sample_begin(GptSpool *spool, double share, GptProgress *progress)
@@ -68,9 +80,9 @@ gpt_tokenizer_sample_next(GptDocument *document, GptTokenizerSample *sample, Gpt
 			/*
 			 * The beginning of a very long document is enough; it ends at the end of a character.
 			 */
-			if (document->size > GPT_SAMPLE_SIZE)
+			if (document->size > SAMPLE_SIZE)
 				document->size = pg_encoding_mbcliplen(PG_UTF8, document->text,
-													   (int) document->size, GPT_SAMPLE_SIZE);
+													   (int) document->size, SAMPLE_SIZE);
 			return true;
 		}
 	}
@@ -102,4 +114,11 @@ gpt_tokenizer_sample_check_vocabulary(const GptTrainOptions *options,
 					 options->makes_tokenizer && choice->min_count > 2
 						 ? ", or learn rarer pairs with a smaller \"min_count\""
 						 : "")));
+}
+
+void
+gpt_tokenizer_sample_phase(const GptTrainOptions *options, GptProgress *progress, const char *phase)
+{
+	if (options->makes_tokenizer)
+		gpt_progress_phase(progress, phase);
 }

@@ -12,9 +12,6 @@
 #include "corpus/spool.h"
 #include "store/progress.h"
 
-/* bytes of text that a tokenizer is trained on */
-#define GPT_SAMPLE_SIZE ((int64) 256 * 1024 * 1024)
-
 /* A walk over the documents. */
 typedef struct GptTokenizerSample
 {
@@ -23,6 +20,9 @@ typedef struct GptTokenizerSample
 	bool in_row; /* a prompt has been read, its completion comes next ... */
 	bool row_is_drawn; /* ... and this is decided of both */
 } GptTokenizerSample;
+
+/* The share of the training texts that a training of a tokenizer begins with; above 1 for all. */
+extern double gpt_tokenizer_sample_share(const GptTrainOptions *options, GptSpool *spool);
 
 /*
  * Begins a sample; below a share of 1, a first pass counts the training rows and draws among them.
@@ -40,5 +40,9 @@ extern void gpt_tokenizer_sample_check(double share);
 /* Raises an error if a training reached fewer tokens than the option `vocabulary` wants. */
 extern void gpt_tokenizer_sample_check_vocabulary(const GptTrainOptions *options,
 												  const GptTokenizerChoice *choice, int reached);
+
+/* Shows a phase of a job that only makes a tokenizer; in others all of that is one phase. */
+extern void gpt_tokenizer_sample_phase(const GptTrainOptions *options, GptProgress *progress,
+									   const char *phase);
 
 #endif /* GPT_TOKENIZER_SAMPLE_H */

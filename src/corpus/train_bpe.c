@@ -76,15 +76,12 @@ static bool merge_pairs(Training *training, int vocabulary);
 static bool fits(const LmError *error);
 static LmTokenizer *make_tokenizer(Training *training, const GptTokenizerChoice *choice,
 								   GptSpool *spool);
-static void show_phase(Training *training, const char *phase);
 
 LmTokenizer *
 gpt_train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, GptSpool *spool,
 			  GptProgress *progress)
 {
-	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
-	/* A tokenizer is made of all texts, unless it is only a part of a job's work. */
-	double share = options->makes_tokenizer ? 1 : (double) GPT_SAMPLE_SIZE / (double) Max(bytes, 1);
+	double share = gpt_tokenizer_sample_share(options, spool);
 	LmTokenizer *tokenizer = NULL;
 
 	while (tokenizer == NULL)
@@ -164,7 +161,7 @@ train(Training *training, GptSpool *spool, double share, int vocabulary)
 	GptDocument document;
 	bool fitted;
 
-	show_phase(training, "counting");
+	gpt_tokenizer_sample_phase(training->options, training->progress, "counting");
 	sample = gpt_tokenizer_sample_begin(spool, share, training->progress);
 	while (gpt_tokenizer_sample_next(&document, &sample, training->progress))
 		count_document(training, &document);
@@ -316,7 +313,7 @@ merge_pairs(Training *training, int vocabulary)
 	bool done = false;
 	LmError error;
 
-	show_phase(training, "merging");
+	gpt_tokenizer_sample_phase(training->options, progress, "merging");
 	while (!done)
 	{
 		if (!lm_bpe_trainer_merge(training->trainer, vocabulary, MERGES_AT_ONCE, &done, &error))
@@ -350,12 +347,4 @@ make_tokenizer(Training *training, const GptTokenizerChoice *choice, GptSpool *s
 	gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->n_special);
 	kept = gpt_worthwhile_tokens(spec, choice->least_gain, spool, training->progress);
 	return gpt_corpus_tokenizer_made(&kept, choice);
-}
-
-/* A phase of a job that only makes a tokenizer; in others all of this is one phase. */
-static void
-show_phase(Training *training, const char *phase)
-{
-	if (training->options->makes_tokenizer)
-		gpt_progress_phase(training->progress, phase);
 }

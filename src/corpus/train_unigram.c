@@ -34,15 +34,12 @@ static bool count_words(Training *training, GptSpool *spool, double share);
 static bool choose_tokens(Training *training);
 static const LmTokenizerSpec *finish(Training *training, int *reached);
 static bool retry(const LmError *error);
-static void show_phase(Training *training, const char *phase);
 
 LmTokenizer *
 gpt_train_unigram(const GptTrainOptions *options, const GptTokenizerChoice *choice, GptSpool *spool,
 				  GptProgress *progress)
 {
-	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
-	/* A tokenizer is made of all texts, unless it is only a part of a job's work. */
-	double share = options->makes_tokenizer ? 1 : (double) GPT_SAMPLE_SIZE / (double) Max(bytes, 1);
+	double share = gpt_tokenizer_sample_share(options, spool);
 	LmTokenizer *tokenizer = NULL;
 
 	while (tokenizer == NULL)
@@ -114,7 +111,7 @@ count_words(Training *training, GptSpool *spool, double share)
 	LmError error;
 	int failed;
 
-	show_phase(training, "counting");
+	gpt_tokenizer_sample_phase(training->options, training->progress, "counting");
 	while (fits && gpt_tokenizer_sample_next(&document, &sample, training->progress))
 	{
 		LmBytes text = {document.text, document.size};
@@ -139,7 +136,7 @@ choose_tokens(Training *training)
 	bool done = false;
 	LmError error;
 
-	show_phase(training, "choosing tokens");
+	gpt_tokenizer_sample_phase(training->options, progress, "choosing tokens");
 	while (!done)
 	{
 		int n;
@@ -186,12 +183,4 @@ retry(const LmError *error)
 		return false;
 	gpt_bridge_retry(error);
 	return true;
-}
-
-/* A phase of a job that only makes a tokenizer; in others all of this is one phase. */
-static void
-show_phase(Training *training, const char *phase)
-{
-	if (training->options->makes_tokenizer)
-		gpt_progress_phase(training->progress, phase);
 }

@@ -14,6 +14,7 @@
 #include "store/gguf_config.h"
 #include "store/gguf_rope.h"
 #include "store/hf_fields.h"
+#include "store/model_config.h"
 
 #define MAX_WRITTEN 32 /* keys */
 #define KEY_SIZE 64
@@ -105,7 +106,6 @@ static int standard_period(const LmConfig *config);
 static void write_key(GptGgufValues *values, const LmConfig *config, const Key *key,
 					  const char *architecture);
 static void check_restored(const LmConfig *config, const GptGgufValues *values);
-static const LmConfigField *config_field(const char *name);
 
 void
 gpt_gguf_config_read(LmConfig *config, const GptGgufValues *values, int context)
@@ -263,7 +263,7 @@ static void
 read_key(LmConfig *config, const Key *key, const GptGgufValues *values, const char *architecture)
 {
 	const GptGgufValue *value = gpt_gguf_value(values, architecture, key->name);
-	const LmConfigField *field = config_field(key->field);
+	const LmConfigField *field = gpt_config_field(key->field);
 	double number = gpt_gguf_number(values, architecture, key->name, key->absent);
 
 	if (value == NULL && key->absent == REQUIRED)
@@ -390,7 +390,7 @@ gpt_gguf_put(GptGgufValues *values, const char *architecture, const char *name, 
 static void
 write_key(GptGgufValues *values, const LmConfig *config, const Key *key, const char *architecture)
 {
-	double number = lm_config_get(config, config_field(key->field));
+	double number = lm_config_get(config, gpt_config_field(key->field));
 	LmGgufType type = key->kind == REAL || key->kind == SOFTCAP || key->kind == SCALE ? LM_GGUF_F32
 					  : key->kind == SWITCH											  ? LM_GGUF_BOOL
 																					  : LM_GGUF_U32;
@@ -438,27 +438,10 @@ check_restored(const LmConfig *config, const GptGgufValues *values)
 	/* llama.cpp has one name for Llama and Mistral, and one GELU. */
 	if (config->model_type == LM_MISTRAL)
 		restored.model_type = LM_MISTRAL;
-	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
-	{
-		double wanted = lm_config_get(config, field);
-
-		if (field->part == LM_PART_SHAPE &&
-			fabs(lm_config_get(&restored, field) - wanted) > 1e-5 * fabs(wanted))
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("llama.cpp has no architecture for this model"),
-							errdetail("\"%s\" does not have the model's value of \"%s\".",
-									  values->values[0].text, field->name)));
-	}
-}
-
-/* The field of LmConfig of that name. */
-static const LmConfigField *
-config_field(const char *name)
-{
-	const LmConfigField *field;
-
-	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
-		if (strcmp(field->name, name) == 0)
-			return field;
-	elog(ERROR, "LmConfig has no field \"%s\"", name);
+	field = gpt_config_lost(config, &restored, 1e-5);
+	if (field != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("llama.cpp has no architecture for this model"),
+						errdetail("\"%s\" does not have the model's value of \"%s\".",
+								  values->values[0].text, field->name)));
 }

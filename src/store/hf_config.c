@@ -15,6 +15,7 @@
 #include "engine/config_field.h"
 #include "store/hf_config.h"
 #include "store/hf_fields.h"
+#include "store/model_config.h"
 
 #define MAX_VALUES 100000
 #define MAX_END_TOKENS 64
@@ -163,7 +164,6 @@ static void read_field(LmConfig *config, const Field *field, const GptJson *json
 static void read_switches(LmConfig *config, const GptJson *json);
 static void write_field(StringInfo json, const LmConfig *config, const Field *field);
 static void check_restored(const LmConfig *config, const char *json);
-static const LmConfigField *config_field(const char *name);
 
 const GptJson *
 gpt_hf_json_parse(const char *json, size_t size, const char *noun)
@@ -319,7 +319,7 @@ static void
 read_field(LmConfig *config, const Field *field, const GptJson *json)
 {
 	const GptJson *node = gpt_hf_find(json, field->name);
-	const LmConfigField *target = config_field(field->field);
+	const LmConfigField *target = gpt_config_field(field->field);
 	const char *name = gpt_json_string(node);
 	double value;
 
@@ -402,7 +402,7 @@ gpt_hf_config_write(const LmConfig *config, int beginning, int end, const char *
 static void
 write_field(StringInfo json, const LmConfig *config, const Field *field)
 {
-	const LmConfigField *source = config_field(field->field);
+	const LmConfigField *source = gpt_config_field(field->field);
 	double value = lm_config_get(config, source);
 
 	switch (field->kind)
@@ -474,27 +474,10 @@ check_restored(const LmConfig *config, const char *json)
 						errdetail("\"%s\" does not have position \"%s\".", architecture->model_type,
 								  lm_position_name((int) config->position))));
 	gpt_hf_config_read(&restored, gpt_hf_json_parse(json, strlen(json), "config"), 0);
-	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
-	{
-		double wanted = lm_config_get(config, field);
-
-		if (field->part == LM_PART_SHAPE &&
-			fabs(lm_config_get(&restored, field) - wanted) > 1e-6 * fabs(wanted))
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("Transformers has no architecture for this model"),
-							errdetail("\"%s\" does not have the model's value of \"%s\".",
-									  architecture->model_type, field->name)));
-	}
-}
-
-/* The field of LmConfig of that name. */
-static const LmConfigField *
-config_field(const char *name)
-{
-	const LmConfigField *field;
-
-	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
-		if (strcmp(field->name, name) == 0)
-			return field;
-	elog(ERROR, "LmConfig has no field \"%s\"", name);
+	field = gpt_config_lost(config, &restored, 1e-6);
+	if (field != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("Transformers has no architecture for this model"),
+						errdetail("\"%s\" does not have the model's value of \"%s\".",
+								  architecture->model_type, field->name)));
 }

@@ -251,3 +251,30 @@ read_number(double *number, const JsonbValue *value)
 		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
 	return true;
 }
+
+const LmConfigField *
+gpt_config_field(const char *name)
+{
+	const LmConfigField *field;
+
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+		if (strcmp(field->name, name) == 0)
+			return field;
+	elog(ERROR, "LmConfig has no field \"%s\"", name);
+}
+
+const LmConfigField *
+gpt_config_lost(const LmConfig *config, const LmConfig *restored, double tolerance)
+{
+	const LmConfigField *field;
+
+	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
+	{
+		double wanted = lm_config_get(config, field);
+
+		if (field->part == LM_PART_SHAPE &&
+			fabs(lm_config_get(restored, field) - wanted) > tolerance * fabs(wanted))
+			return field;
+	}
+	return NULL;
+}

@@ -20,49 +20,28 @@ labels_of(const LmConfig *config, const LmBatch *batch)
 	return config->multi_label ? (int64_t) batch->sets.n_sets : config->labels;
 }
 
+/* What rows have in common: of tokens, of labels and numbers, of pairs of answers. */
+/* clang-format off */
+#define OF_TOKENS .writes_head = true, .n_targets = tokens_of
+#define OF_LABELS .least_group = 1, .most_group = 1, .layout = lm_labels_layout, \
+	.scratch = lm_labels_scratch, .n_targets = labels_of, .weight = lm_batch_weight, \
+	.loss = lm_labels_loss
+#define OF_ANSWERS OF_TOKENS, .least_group = 2, .most_group = 2, .layout = lm_preference_layout, \
+	.weight = lm_group_weight, .figures = {"reward_margin", "preference_accuracy"}
+/* clang-format on */
+
 /* By LmObjectiveKind. */
 static const LmObjective objectives[] = {
 	[LM_OBJECTIVE_LANGUAGE] = {.name = "language",
+							   OF_TOKENS,
 							   .least_group = 1,
 							   .most_group = 1,
-							   .writes_head = true,
-							   .n_targets = tokens_of,
 							   .weight = lm_batch_weight,
 							   .loss = lm_language_loss},
-	[LM_OBJECTIVE_LABELS] = {.name = "labels",
-							 .least_group = 1,
-							 .most_group = 1,
-							 .layout = lm_labels_layout,
-							 .scratch = lm_labels_scratch,
-							 .n_targets = labels_of,
-							 .weight = lm_batch_weight,
-							 .loss = lm_labels_loss},
-	[LM_OBJECTIVE_DPO] = {.name = "dpo",
-						  .least_group = 2,
-						  .most_group = 2,
-						  .writes_head = true,
-						  .figures = {"reward_margin", "preference_accuracy"},
-						  .layout = lm_preference_layout,
-						  .n_targets = tokens_of,
-						  .weight = lm_group_weight,
-						  .loss = lm_dpo_loss},
-	[LM_OBJECTIVE_ORPO] = {.name = "orpo",
-						   .least_group = 2,
-						   .most_group = 2,
-						   .writes_head = true,
-						   .figures = {"reward_margin", "preference_accuracy"},
-						   .layout = lm_preference_layout,
-						   .n_targets = tokens_of,
-						   .weight = lm_group_weight,
-						   .loss = lm_orpo_loss},
-	[LM_OBJECTIVE_NUMBER] = {.name = "number",
-							 .least_group = 1,
-							 .most_group = 1,
-							 .layout = lm_labels_layout,
-							 .scratch = lm_labels_scratch,
-							 .n_targets = labels_of,
-							 .weight = lm_batch_weight,
-							 .loss = lm_labels_loss},
+	[LM_OBJECTIVE_LABELS] = {.name = "labels", OF_LABELS},
+	[LM_OBJECTIVE_NUMBER] = {.name = "number", OF_LABELS},
+	[LM_OBJECTIVE_DPO] = {.name = "dpo", OF_ANSWERS, .loss = lm_dpo_loss},
+	[LM_OBJECTIVE_ORPO] = {.name = "orpo", OF_ANSWERS, .loss = lm_orpo_loss},
 	[LM_OBJECTIVE_CONTRASTIVE] = {.name = "contrastive",
 								  .least_group = 2,
 								  .most_group = 3,
