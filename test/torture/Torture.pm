@@ -12,7 +12,7 @@ use GptTest;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(share draw fault inputs lost load_held finish torture_node train wait_until ask_crashing wait_for_training digest
+our @EXPORT = qw(share draw fault inputs lost load_held finish torture_node model_kinds train wait_until ask_crashing wait_for_training digest
   is_alive trainer_title);
 
 srand($ENV{TORTURE_SEED} || 1);
@@ -87,14 +87,31 @@ SQL
 	return $node;
 }
 
+my $PROMPTS = 'SELECT left(body, 20) AS prompt, right(body, 10) AS completion FROM line';
+
+# Queries and options of models of each kind. A classifier's checkpoints have 100 MB, so it does one step in 20.
+my %KINDS = (
+	text => ['SELECT body FROM line'],
+	'n-grams' => [ 'SELECT body FROM line', ', "ngrams": true' ],
+	prefix => [ $PROMPTS, ', "architecture": "prefix"' ],
+	encoder => [ $PROMPTS, ', "architecture": "encoder_decoder"' ],
+	template => [ $PROMPTS, ', "prompt_template": "Q: {prompt} A: "' ],
+	numbers => [ 'SELECT body AS text, id / 7.0 AS label FROM line', '', 20 ],
+	labels => [ q{SELECT body AS text, CASE WHEN id % 2 = 0 THEN ''even'' ELSE ''odd'' END AS label FROM line}, '', 20 ]);
+
+sub model_kinds { return sort keys %KINDS }
+
 # Submits the training that is disturbed: dropout, several epochs, accumulation, validation. Returns its number.
 sub train
 {
-	my ($node, $model, $steps) = @_;
+	my ($node, $model, $steps, $kind) = @_;
+	my ($query, $options, $slower) = @{ $KINDS{ $kind // 'text' } };
 
-	return $node->safe_psql('postgres', qq{SELECT gpt_train('$model', 'SELECT body FROM line', '{"steps": $steps,
+	$steps = int($steps / ($slower // 1));
+	$options //= '';
+	return $node->safe_psql('postgres', qq{SELECT gpt_train('$model', '$query', '{"steps": $steps,
 		"layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 4, "accumulate": 2,
-		"dropout": 0.1, "patience": 0, "seed": 5}')});
+		"dropout": 0.1, "patience": 0, "seed": 5$options}')});
 }
 
 # The tensors' bytes of a model's last version as a hash, and its losses; '' where there is none. What precedes the
