@@ -1,5 +1,6 @@
 -- test/tap/chat.sql - conversations: how each known chat template writes them, what a message cannot do, what gpt_chat returns, training on
 -- answers, and what a version keeps. The expected texts are those of Transformers' apply_chat_template (test/reference/chat.py).
+-- One schema is enough: the file tests texts, and others call the same functions in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset

@@ -1,5 +1,6 @@
 -- test/tap/parallel.sql - every view and every function of the extension in parallel plans: in a worker, for each row in the workers, in a
 -- subquery that the leader runs while the plan is parallel, and above Gather. Each gives there what it gives in a serial plan.
+-- One schema is enough: a worker finds the schema as a session does, and matrix.sql calls every function in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 SET jit = off;
