@@ -13,6 +13,10 @@
  * A regression model has ridge regression instead (train/ridge.h), whose cost its squared error
  * chooses.
  *
+ * Where time is limited, reading ends after two fifths of it, the choice after half of the rest,
+ * and learning at its end: rows that were not read, costs that were not tried and passes that were
+ * not made are missing then. A fit that ends before is the one without a limit.
+ *
  * Logits of the classifier are a z + b l, of the network's logits z and the linear part's l. The
  * validation rows choose a and b (train/blend.h): that is a temperature (Guo et al. 2017, "On
  * calibration of modern neural networks") and the part of each.
@@ -24,19 +28,55 @@
 #include "engine/feature_table.h"
 #include "engine/tokenizer.h"
 
+/* How much of the time that a fit may take is over, from 0 to 1 and above; NULL: no limit. */
+typedef struct LmFitTime
+{
+	double (*used)(void *context);
+	void *context;
+} LmFitTime;
+
+static inline double
+lm_fit_used(const LmFitTime *time)
+{
+	return time && time->used ? time->used(time->context) : 0;
+}
+
+static inline bool
+lm_fit_is_over(const LmFitTime *time, double until)
+{
+	return time && time->used && time->used(time->context) >= until;
+}
+
 typedef struct LmFeatureFitOptions
 {
 	int labels;
 	bool multi_label;
 	bool number; /* of a regression model: labels is 1 */
 	size_t most_entries; /* features of all rows together: 8 bytes each */
+	size_t most_features; /* different ones, while rows are read; 0: LM_FIT_FEATURES */
+	size_t most_weights; /* of the table; 0: LM_FEATURE_WEIGHTS */
+	/* of labels that are solved beside each other, and of dual variables; 0: LM_FIT_FLOATS */
+	size_t most_floats;
+	LmFitTime time;
 	uint64_t seed;
 	/* the base's; n 0: none. Its label i is label base_labels[i] of the options. */
 	LmFeatureTable base;
 	const int *base_labels;
 } LmFeatureFitOptions;
 
+#define LM_FIT_FEATURES ((size_t) 1 << 22)
+#define LM_FIT_FLOATS ((size_t) 1 << 24)
+
 typedef struct LmFeatureFit LmFeatureFit;
+
+/* What did not fit. */
+typedef struct LmFeatureFitLimits
+{
+	size_t rows; /* that were learnt, windows of the training ... */
+	size_t all_rows; /* ... of so many */
+	bool features; /* some were left out while rows were read, or have no place in the table */
+	bool time; /* the time was over before the weights were final */
+} LmFeatureFitLimits;
 
 /*
  * Fits. Computes on the threads of the engine; the same for any number of them. The dataset is
@@ -47,6 +87,7 @@ LmFeatureFit *lm_feature_fit_create(LmEngine *engine, const LmDataset *dataset,
 									const LmFeatureFitOptions *options, LmError *error);
 void lm_feature_fit_free(LmFeatureFit *fit);
 
+LmFeatureFitLimits lm_feature_fit_limits(const LmFeatureFit *fit);
 /* Rows of the table, at least 1. */
 int lm_feature_fit_count(const LmFeatureFit *fit);
 /* Validation windows that _blend looks at: the file's first ones. */

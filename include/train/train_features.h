@@ -3,7 +3,10 @@
  *
  * The linear part of a classifier (engine/feature_fit.h) in a job: it is fitted before the steps,
  * weighed against the network after them, and published with it. A job that continues from a
- * checkpoint fits it again, to the same bits.
+ * checkpoint fits it again, to the same bits unless time cuts the fit short.
+ *
+ * The fit takes what memory gpt.max_memory leaves, and at most half of the time that `minutes`
+ * leave after reading.
  */
 #ifndef GPT_TRAIN_FEATURES_H
 #define GPT_TRAIN_FEATURES_H
@@ -21,6 +24,10 @@
 typedef struct GptTrainFeatures
 {
 	LmFeatureFit *fit;
+	TimestampTz started_at;
+	double most_time; /* microseconds, of the fit of a job with a time limit */
+	bool short_of_memory; /* for features, and ... */
+	bool short_of_entries; /* ... for those of all rows */
 	LmBlend blend; /* afterwards */
 } GptTrainFeatures;
 
@@ -47,6 +54,9 @@ extern void gpt_train_features_blend(GptTrainFeatures *features, GptTrainResult 
  */
 extern void gpt_train_features_publish(GptPublication *publication,
 									   const GptTrainFeatures *features);
+
+/* A note on what the linear part could not have for lack of memory or time; NULL: it has all. */
+extern const char *gpt_train_features_note(const GptTrainFeatures *features);
 
 /* Writes the member "classifier" of the job's report: sizes and shares of both parts. */
 extern void gpt_train_features_report(GptJsonWriter *json, const GptTrainFeatures *features);

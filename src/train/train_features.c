@@ -7,6 +7,9 @@
 
 #include <math.h>
 
+#include "lib/stringinfo.h"
+#include "utils/timestamp.h"
+
 #include "core/bridge.h"
 #include "core/nice.h"
 #include "core/settings.h"
@@ -21,9 +24,28 @@
 /* a word, a pair and four runs of letters, for each byte, and those of short texts' ends */
 #define MOST_FEATURES_PER_BYTE 6
 #define LEAST_ROOM 4096
-#define MOST_DISTINCT_FEATURES ((uint64) 1 << 22)
+/* of what `minutes` leave when the plan is made */
+#define TIME_SHARE 0.5
 
-static void check_memory(const LmFeatureFitOptions *options, const GptCorpus *corpus);
+/*
+ * Bytes of the fit: an entry while its arrays grow, a feature in the list and in the table, a
+ * weight of the table and of naive Bayes, a number of the solver with its dual variable and two
+ * held-out logits, and a row in all lists of rows.
+ */
+#define ENTRY_SIZE 16
+#define FEATURE_SIZE 96
+#define WEIGHT_SIZE (2 * sizeof(float))
+#define FLOAT_SIZE (4 * sizeof(float))
+#define ROW_SIZE 64
+/* where these do not fit, the job fails */
+#define FEWEST_ENTRIES ((size_t) 1 << 16)
+#define FEWEST_FEATURES ((size_t) 1 << 12)
+#define FEWEST_FEATURES_PER_LABEL ((size_t) 256)
+#define FEWEST_FLOATS ((size_t) 1 << 16)
+
+static uint64 memory_of(const LmFeatureFitOptions *options, const GptCorpus *corpus);
+static void fit_memory(LmFeatureFitOptions *options, const GptCorpus *corpus);
+static double time_used(void *context);
 static void read_base(LmFeatureFitOptions *options, const GptJob *job, const GptTrainBase *base);
 static void put_rows(void *into, const LmParam *param, int first_row, int n_rows,
 					 const float *rows);
@@ -38,6 +60,9 @@ gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan, const GptCor
 	LmFeatureFitOptions options = {.labels = plan->config.labels,
 								   .multi_label = plan->config.multi_label,
 								   .number = plan->config.number,
+								   .most_features = LM_FIT_FEATURES,
+								   .most_weights = LM_FEATURE_WEIGHTS,
+								   .most_floats = LM_FIT_FLOATS,
 								   .seed = plan->training.seed};
 	size_t entries = (size_t) gpt_settings_max_memory() / MEMORY_SHARE / 8;
 	GptTrainFeatures *features;
@@ -48,10 +73,16 @@ gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan, const GptCor
 	features = palloc0(sizeof(GptTrainFeatures));
 	options.most_entries = Min(Max(entries, LEAST_ENTRIES), MOST_ENTRIES);
 	read_base(&options, job, base);
-	check_memory(&options, corpus);
+	fit_memory(&options, corpus);
+	features->short_of_memory = options.most_features < LM_FIT_FEATURES;
+	features->short_of_entries = options.most_entries < MOST_ENTRIES;
 	gpt_progress_phase(progress, "fitting");
 	for (;;)
 	{
+		features->started_at = GetCurrentTimestamp();
+		features->most_time = (double) (plan->total_time - plan->used_time) * TIME_SHARE;
+		if (plan->total_time > 0)
+			options.time = (LmFitTime){time_used, features};
 		gpt_nice_compute(true);
 		features->fit = lm_feature_fit_create(gpt_plan_engine(plan), &corpus->dataset,
 											  corpus->tokenizer, &options, &error);
@@ -63,19 +94,74 @@ gpt_train_features_fit(const GptJob *job, const GptTrainPlan *plan, const GptCor
 	return features;
 }
 
-/*
- * Raises an error where the fit could take more than gpt.max_memory: entries while their arrays
- * grow, features, and the weights of the table, of naive Bayes and of the choice.
- */
-static void
-check_memory(const LmFeatureFitOptions *options, const GptCorpus *corpus)
+/* An LmFitTime. A job that continues has as much time for the fit as it had at first. */
+static double
+time_used(void *context)
 {
+	const GptTrainFeatures *features = context;
+
+	return (double) (GetCurrentTimestamp() - features->started_at) / Max(features->most_time, 1);
+}
+
+static uint64
+memory_of(const LmFeatureFitOptions *options, const GptCorpus *corpus)
+{
+	uint64 labels = (uint64) options->labels;
+	uint64 rows = corpus->dataset.header->n_train_windows;
 	uint64 entries = Min(options->most_entries,
 						 (uint64) corpus->counts.bytes * MOST_FEATURES_PER_BYTE + LEAST_ROOM);
-	uint64 features = Min(entries, MOST_DISTINCT_FEATURES) + (uint64) options->base.n;
-	uint64 weights = Min(features * (uint64) options->labels, (uint64) LM_FEATURE_WEIGHTS);
+	uint64 features = Min(options->most_features, entries + (uint64) options->base.n);
+	uint64 weights = Min(features * labels, (uint64) options->most_weights);
+	uint64 floats = Min(weights + rows * labels, (uint64) options->most_floats);
 
-	gpt_bridge_check_memory(entries * 16 + features * 64 + weights * 4 * sizeof(float));
+	return entries * ENTRY_SIZE + features * FEATURE_SIZE + weights * WEIGHT_SIZE +
+		   floats * FLOAT_SIZE + rows * ROW_SIZE;
+}
+
+/*
+ * Where the fit could take more than gpt.max_memory, it gets a quarter of it for entries, for
+ * features, for weights and for the solver, less the lists of rows. Raises an error where the
+ * fewest of them do not fit.
+ */
+static void
+fit_memory(LmFeatureFitOptions *options, const GptCorpus *corpus)
+{
+	uint64 limit = (uint64) gpt_settings_max_memory();
+	uint64 rows = corpus->dataset.header->n_train_windows * ROW_SIZE;
+	uint64 quarter = (limit - Min(limit, rows)) / 4;
+	size_t fewest = FEWEST_FEATURES_PER_LABEL * (size_t) options->labels;
+
+	if (memory_of(options, corpus) <= limit)
+		return;
+	options->most_entries = Min(options->most_entries, Max(quarter / ENTRY_SIZE, FEWEST_ENTRIES));
+	options->most_features =
+		Min(options->most_features, Max(quarter / FEATURE_SIZE, FEWEST_FEATURES));
+	options->most_weights = Min(options->most_weights, Max(quarter / WEIGHT_SIZE, fewest));
+	options->most_floats = Min(options->most_floats, Max(quarter / FLOAT_SIZE, FEWEST_FLOATS));
+	gpt_bridge_check_memory_with(memory_of(options, corpus),
+								 "Fewer rows or fewer labels need less.");
+}
+
+const char *
+gpt_train_features_note(const GptTrainFeatures *features)
+{
+	LmFeatureFitLimits limits = lm_feature_fit_limits(features->fit);
+	StringInfoData note;
+
+	initStringInfo(&note);
+	if (features->short_of_memory && limits.features)
+		appendStringInfo(&note,
+						 "; gpt.max_memory has room for the %d most frequent of its features",
+						 lm_feature_fit_count(features->fit) - 1);
+	if (limits.rows < limits.all_rows)
+		appendStringInfo(&note, "; it has learnt %zu of %zu rows%s", limits.rows, limits.all_rows,
+						 features->short_of_entries && !limits.time
+							 ? ", for whose features gpt.max_memory has room"
+							 : "");
+	if (limits.time)
+		appendStringInfoString(&note, "; half of the minutes ended its fit early");
+	return note.len > 0 ? psprintf("the linear part is smaller than it could be%s", note.data)
+						: NULL;
 }
 
 /* ---- The base ----------------------------------------------------------- */
@@ -237,6 +323,7 @@ gpt_train_features_report(GptJsonWriter *json, const GptTrainFeatures *features)
 
 	gpt_json_begin(json, "classifier");
 	gpt_json_put_integer(json, "features", lm_feature_fit_count(features->fit));
+	gpt_json_put_integer(json, "rows", (int64) lm_feature_fit_limits(features->fit).rows);
 	gpt_json_put_rounded(json, "network_factor", blend->share, 3);
 	gpt_json_put_rounded(json, "linear_factor", blend->scale, 3);
 	gpt_json_put_rounded(json, "validation_accuracy", blend->accuracy, 4);

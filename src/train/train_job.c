@@ -410,6 +410,8 @@ publish_version(void *argument)
 							  ending->measured->profile);
 	if (ending->measured_note != NULL)
 		gpt_job_add_note(job->number, ending->measured_note);
+	if (ending->features != NULL && gpt_train_features_note(ending->features) != NULL)
+		gpt_job_add_note(job->number, gpt_train_features_note(ending->features));
 	gpt_job_set_overfit(job->number, result->overfit_since);
 	if (note_of_figures(result) != NULL)
 		gpt_job_add_note(job->number, note_of_figures(result));

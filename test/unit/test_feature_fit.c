@@ -122,20 +122,47 @@ largest_gradient(const LmFeatureRows *rows, const LmRowLabels *labels, const flo
 	return largest;
 }
 
+/* From dual variables of another cost and fewer rows, in memory for one group at a time. */
 static void
-test_solver(LmEngine *engine, const LmTokenizer *tokenizer)
+test_going_on(LmEngine *engine, const LmFeatureRows *rows, const LmRowLabels *labels,
+			  const LmDualOptions *options)
+{
+	size_t n = (size_t) labels->labels;
+	float *w = calloc(rows->n_features * n, sizeof *w), *alpha = calloc(rows->n_train * n, 4);
+	LmDualOptions dual = *options;
+	double worst = 0;
+	LmError error;
+
+	dual.alpha = alpha;
+	dual.fold = 2;
+	dual.most_floats = 1;
+	lm_dual_fit(w, engine, rows, labels, &dual, &error);
+	dual.fold = -1;
+	dual.cost = 1;
+	ok(lm_dual_fit(w, engine, rows, labels, &dual, &error), "the solver goes on");
+	for (size_t label = 0; label < n; label++)
+		worst = fmax(worst, largest_gradient(rows, labels, w, dual.cost, label));
+	ok(worst / (double) rows->n_train < 0.1, "its gradient is nearly 0 too (%g)", worst);
+	free(w);
+	free(alpha);
+}
+
+/* n_labels 2 is one label and its opposite, 20 are two groups. */
+static void
+test_solver(LmEngine *engine, const LmTokenizer *tokenizer, int n_labels)
 {
 	static File file;
+	size_t n = (size_t) n_labels;
 	LmDataset dataset;
 	LmFeatureRows rows;
-	LmFeatureFitOptions options = {.labels = 3, .most_entries = 1 << 20, .seed = 3};
-	LmDualOptions dual = {.cost = 1, .fold = -1, .seed = 3, .most_passes = 60};
-	LmRowLabels labels = {3, NULL, NULL};
+	LmFeatureFitOptions options = {.labels = n_labels, .most_entries = 1 << 20, .seed = 3};
+	LmDualOptions dual = {.cost = 0.3, .fold = -1, .seed = 3, .most_passes = 60};
+	LmRowLabels labels = {n_labels, NULL, NULL};
 	LmError error;
 	double worst = 0, length = 0;
 	float *w;
 
-	make_file(&dataset, &file, 100, 20, 3, 0);
+	make_file(&dataset, &file, 100, 20, n_labels, 0);
 	labels.windows = dataset.windows;
 	ok(lm_feature_rows_read(&rows, lm_engine_host(engine), &dataset, tokenizer, &options, &error) &&
 		   rows.n_train == 100 && rows.n_rows == 120,
@@ -143,13 +170,15 @@ test_solver(LmEngine *engine, const LmTokenizer *tokenizer)
 	for (size_t i = lm_row_begin(&rows, 7); i < rows.ends[7]; i++)
 		length += (double) rows.values[i] * rows.values[i];
 	ok(fabs(length - 1) < 1e-5, "a row has length 1");
-	w = calloc(rows.n_features * 3, sizeof *w);
+	w = calloc(rows.n_features * n, sizeof *w);
 	dual.n_rows = rows.n_train;
 	ok(lm_dual_fit(w, engine, &rows, &labels, &dual, &error), "the solver ends");
-	for (size_t label = 0; label < 3; label++)
-		worst = fmax(worst, largest_gradient(&rows, &labels, w, 1, label));
+	for (size_t label = 0; label < n; label++)
+		worst = fmax(worst, largest_gradient(&rows, &labels, w, dual.cost, label));
 	/* The solver ends where no row is further off than 0.1. */
-	ok(worst / (double) rows.n_train < 0.1, "the gradient of the loss is nearly 0 (%g)", worst);
+	ok(worst / (double) rows.n_train < 0.1,
+	   "the gradient of the loss of %d labels is nearly 0 (%g)", n_labels, worst);
+	test_going_on(engine, &rows, &labels, &dual);
 	free(w);
 	lm_feature_rows_free(&rows);
 }
@@ -307,6 +336,68 @@ test_whole(const LmHost *host, LmEngine *engine, const LmTokenizer *tokenizer)
 	lm_engine_stop(other);
 }
 
+/* An LmFitTime: each question takes a part of the time. */
+typedef struct Ticks
+{
+	double each;
+	double used;
+} Ticks;
+
+static double
+tick(void *context)
+{
+	Ticks *ticks = context;
+
+	return ticks->used += ticks->each;
+}
+
+static void
+test_limits(const LmHost *host, LmEngine *engine, const LmTokenizer *tokenizer)
+{
+	static File file;
+	Ticks ticks = {1e-5, 0};
+	LmFeatureFitOptions options = {.labels = 2, .most_entries = 1 << 20, .seed = 3};
+	LmFeatureFitOptions timed = options, small = options;
+	LmFeatureFitLimits limits;
+	LmFeatureFit *fit;
+	LmDataset dataset;
+	LmBlend blend;
+	LmError error;
+	Table whole, other;
+
+	make_file(&dataset, &file, 120, 40, 2, 0);
+	timed.time = (LmFitTime){tick, &ticks};
+	whole = fit_table(engine, &dataset, tokenizer, &options, &blend);
+	other = fit_table(engine, &dataset, tokenizer, &timed, &blend);
+	ok(whole.table.n == other.table.n &&
+		   memcmp(whole.weights, other.weights, (size_t) whole.table.n * 8) == 0,
+	   "a fit with more than enough time is the one without a limit");
+	free_table(&whole);
+	free_table(&other);
+	ticks = (Ticks){0.01, 0};
+	fit = lm_feature_fit_create(engine, &dataset, tokenizer, &timed, &error);
+	limits = lm_feature_fit_limits(fit);
+	ok(limits.time && limits.rows == 32 && limits.all_rows == 120 &&
+		   lm_feature_fit_validation(fit) > 5 && lm_feature_fit_validation(fit) < 9,
+	   "a fit without time learns some rows (%zu, %zu)", limits.rows,
+	   lm_feature_fit_validation(fit));
+	lm_feature_fit_free(fit);
+
+	small.most_features = 100;
+	small.most_floats = 1;
+	fit = lm_feature_fit_create(engine, &dataset, tokenizer, &small, &error);
+	limits = lm_feature_fit_limits(fit);
+	ok(limits.features && !limits.time && limits.rows == 120 && lm_feature_fit_count(fit) <= 101,
+	   "a fit with little memory leaves features out");
+	lm_feature_fit_free(fit);
+	small.most_floats = 0;
+	other = fit_table(engine, &dataset, tokenizer, &small, &blend);
+	ok(best_of(host, tokenizer, &other, "INVOICE!") == 0 &&
+		   best_of(host, tokenizer, &other, "two parcels") == 1,
+	   "the frequent ones stay, and tell invoices from parcels");
+	free_table(&other);
+}
+
 /* A table of many features, which labels join until the features have no room. */
 static void
 test_room(const LmHost *host, const LmTokenizer *tokenizer)
@@ -357,7 +448,7 @@ test_failures(LmHost host, TapHost *tap, const LmTokenizer *tokenizer)
 {
 	static File file;
 	LmDataset dataset;
-	LmFeatureFitOptions options = {.labels = 2, .most_entries = 1 << 20};
+	LmFeatureFitOptions options = {.labels = 2, .most_entries = 1 << 20, .most_features = 50};
 	LmEngine *engine = start_engine(&host, 1);
 	LmError error;
 	int n = 0, before = tap->live;
@@ -392,9 +483,11 @@ main(void)
 	LmEngine *engine = start_engine(&host, 1);
 	LmTokenizer *tokenizer = bytes_tokenizer(&host);
 
-	test_solver(engine, tokenizer);
+	for (int labels = 2; labels <= 20; labels += labels < 3 ? 1 : 17)
+		test_solver(engine, tokenizer, labels);
 	test_blend(&host);
 	test_whole(&host, engine, tokenizer);
+	test_limits(&host, engine, tokenizer);
 	test_room(&host, tokenizer);
 	test_failures(host, &tap, tokenizer);
 	lm_tokenizer_free(tokenizer);

@@ -1,35 +1,41 @@
 /*
  * src/engine/train/dual.c
  *
- * Dual coordinate descent. A run of the threads is a piece of a pass of each label of a group.
+ * Dual coordinate descent. Up to sixteen labels are solved by the same visits of a row, because
+ * reading its entries and fetching their weights costs more than the sums: weights of a feature
+ * for these labels lie side by side. A run of the threads is a piece of a pass of each group.
+ *
+ *   w     [n_features, lanes]   lanes: labels, rounded up to a multiple of four; or one label
+ *   alpha [n_train, lanes]
  */
 #include <math.h>
 
 #include "text/array.h"
-#include "train/dual.h"
+#include "train/dual_rows.h"
 
 #define ACCURACY 0.1 /* between the largest and the smallest projected gradient, at the end */
-#define PIECE_ENTRIES ((size_t) 1 << 21) /* of rows: about 10 ms */
-#define GROUP_FLOATS                                                             \
-	((size_t) 1 << 24) /* memory of the labels that are solved beside each other \
-						*/
-#define MOST_GROUP 64
+#define PIECE_ENTRIES ((size_t) 1 << 21) /* of rows, for four labels: about 10 ms */
+#define MOST_SOLVERS 16 /* beside each other, where memory allows */
 
-/* One label's problem. */
+/* The problems of some labels. */
 typedef struct Solver
 {
-	float *w; /* [n_features] */
-	float *alpha; /* [n_train] */
+	float *w;
+	float *alpha;
 	uint32_t *order; /* rows that are learnt: the active ones first */
-	int8_t *sign; /* [n_train] */
+	uint16_t *has; /* [n_train] bit i: the row has label first + i */
 	size_t n; /* in order */
 	size_t active;
 	size_t at; /* in the present pass */
-	double upper; /* gradients above it shrink a row whose alpha is 0 */
-	double largest, smallest; /* projected gradients of the pass */
+	/* of each label: gradients above it shrink a row whose alpha is 0 */
+	float upper[MOST_LANES];
+	float largest[MOST_LANES], smallest[MOST_LANES]; /* projected gradients of the pass */
 	uint64_t random;
+	uint32_t first; /* label */
+	int labels;
+	int lanes;
 	int passes;
-	bool done;
+	unsigned open; /* bit i: label first + i is not solved */
 } Solver;
 
 typedef struct Work
@@ -57,6 +63,8 @@ lm_row_has(const LmRowLabels *labels, size_t row, uint32_t label)
 	return false;
 }
 
+/* ---- Passes ------------------------------------------------------------- */
+
 /* Numbers of Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators". */
 static uint64_t
 next_random(uint64_t *state)
@@ -72,8 +80,11 @@ static void
 start_pass(Solver *solver)
 {
 	solver->at = 0;
-	solver->largest = -INFINITY;
-	solver->smallest = INFINITY;
+	for (int k = 0; k < solver->labels; k++)
+	{
+		solver->largest[k] = -INFINITY;
+		solver->smallest[k] = INFINITY;
+	}
 	for (size_t i = solver->active; i > 1; i--)
 	{
 		size_t j = (size_t) (((unsigned __int128) next_random(&solver->random) * i) >> 64);
@@ -84,73 +95,92 @@ start_pass(Solver *solver)
 	}
 }
 
-/* Ends a pass: the problem is solved, or shrinks, or is looked at as a whole once more. */
+/*
+ * Ends a pass. A label is solved when a pass over all rows finds it so; when those over the active
+ * ones find all labels so, all rows are looked at once more.
+ */
 static void
 end_pass(Solver *solver, int most_passes)
 {
+	bool whole = solver->active == solver->n, good = true;
+
 	solver->passes++;
-	if (solver->active == 0 || solver->largest - solver->smallest <= ACCURACY)
+	for (int k = 0; k < solver->labels; k++)
 	{
-		if (solver->active == solver->n)
-			solver->done = true;
-		solver->active = solver->n;
-		solver->upper = INFINITY;
+		bool solved =
+			solver->active == 0 || solver->largest[k] - solver->smallest[k] <= (float) ACCURACY;
+
+		if (!(solver->open >> k & 1))
+			continue;
+		if (whole && solved)
+			solver->open &= ~(1u << k);
+		good = good && solved;
+		solver->upper[k] = solver->largest[k] > 0 ? solver->largest[k] : INFINITY;
 	}
-	else
-		solver->upper = solver->largest > 0 ? solver->largest : INFINITY;
-	solver->done |= solver->passes >= most_passes;
-	if (!solver->done)
+	if (good)
+	{
+		solver->active = solver->n;
+		for (int k = 0; k < solver->labels; k++)
+			solver->upper[k] = INFINITY;
+	}
+	if (solver->passes >= most_passes)
+		solver->open = 0;
+	if (solver->open)
 		start_pass(solver);
 }
 
-static double
-product(const Solver *solver, const LmFeatureRows *rows, size_t row)
-{
-	double sum = solver->w[0];
+/* ---- Rows --------------------------------------------------------------- */
 
-	for (size_t i = lm_row_begin(rows, row); i < rows->ends[row]; i++)
-		sum += (double) solver->w[rows->features[i]] * rows->values[i];
-	return sum;
-}
-
-static void
-add_row(Solver *solver, const LmFeatureRows *rows, size_t row, double factor)
-{
-	solver->w[0] += (float) factor;
-	for (size_t i = lm_row_begin(rows, row); i < rows->ends[row]; i++)
-		solver->w[rows->features[i]] += (float) (factor * rows->values[i]);
-}
-
-/* A step on the row at solver->at; a row that is shrunk gives its place to another one. */
+/*
+ * A step on the row at solver->at, for each label that does not shrink it; a row that all labels
+ * shrink gives its place to another one.
+ */
 static void
 visit(const Work *work, Solver *solver)
 {
+	Four sums[MOST_FOURS], changes[MOST_FOURS] = {{0}};
+	float *y = (float *) sums, *factors = (float *) changes;
 	size_t row = solver->order[solver->at];
-	double sign = solver->sign[row], alpha = solver->alpha[row];
-	double diagonal = 0.5 * work->mean_weight /
-					  (work->options->cost * (double) work->labels->windows[row].weight);
-	double gradient = sign * product(solver, work->rows, row) - 1 + diagonal * alpha;
-	double projected = alpha > 0 || gradient < 0 ? gradient : 0;
+	float *alpha = solver->alpha + row * (size_t) solver->lanes;
+	float diagonal = (float) (0.5 * work->mean_weight /
+							  (work->options->cost * (double) work->labels->windows[row].weight));
+	float step = 1 / (work->squares[row] + diagonal);
+	bool active = false, changed = false;
 
-	if (alpha == 0 && gradient > solver->upper)
+	products(y, solver->w, solver->lanes, work->rows, row);
+	for (int k = 0; k < solver->labels; k++)
 	{
-		solver->active--;
-		solver->order[solver->at] = solver->order[solver->active];
-		solver->order[solver->active] = (uint32_t) row;
+		float sign = solver->has[row] >> k & 1 ? 1 : -1, gradient, projected, next;
+
+		if (!(solver->open >> k & 1))
+			continue;
+		gradient = sign * y[k] - 1 + diagonal * alpha[k];
+		if (alpha[k] == 0 && gradient > solver->upper[k])
+			continue;
+		active = true;
+		projected = alpha[k] > 0 || gradient < 0 ? gradient : 0;
+		solver->largest[k] = fmaxf(projected, solver->largest[k]);
+		solver->smallest[k] = fminf(projected, solver->smallest[k]);
+		if (fabsf(projected) < 1e-12f)
+			continue;
+		next = fmaxf(alpha[k] - gradient * step, 0);
+		factors[k] = (next - alpha[k]) * sign;
+		changed = changed || factors[k] != 0;
+		alpha[k] = next;
+	}
+	if (changed)
+		add_row(solver->w, factors, solver->lanes, work->rows, row);
+	if (active)
+	{
+		solver->at++;
 		return;
 	}
-	solver->at++;
-	solver->largest = projected > solver->largest ? projected : solver->largest;
-	solver->smallest = projected < solver->smallest ? projected : solver->smallest;
-	if (fabs(projected) < 1e-12)
-		return;
-	alpha -= gradient / ((double) work->squares[row] + diagonal);
-	alpha = alpha > 0 ? alpha : 0;
-	add_row(solver, work->rows, row, (alpha - (double) solver->alpha[row]) * sign);
-	solver->alpha[row] = (float) alpha;
+	solver->active--;
+	solver->order[solver->at] = solver->order[solver->active];
+	solver->order[solver->active] = (uint32_t) row;
 }
 
-/* A piece: goes on with one label until so many entries were read, or its pass ends. */
+/* A piece: goes on with one group until so many entries were read, or its pass ends. */
 static void
 go_on(void *context, int piece, int thread)
 {
@@ -159,85 +189,110 @@ go_on(void *context, int piece, int thread)
 	size_t entries = 0;
 
 	(void) thread;
-	if (solver->done)
+	if (!solver->open)
 		return;
 	while (solver->at < solver->active && entries < PIECE_ENTRIES)
 	{
 		size_t row = solver->order[solver->at];
 
-		entries += work->rows->ends[row] - lm_row_begin(work->rows, row) + 8;
+		entries += (work->rows->ends[row] - lm_row_begin(work->rows, row) + 8) *
+				   (size_t) ((solver->lanes + FOUR - 1) / FOUR);
 		visit(work, solver);
 	}
 	if (solver->at >= solver->active)
 		end_pass(solver, work->options->most_passes);
 }
 
-/* Prepares a label. */
+/* ---- Groups of labels --------------------------------------------------- */
+
+/* Prepares n labels from first on. */
 static void
-start(Work *work, Solver *solver, const float *weights, uint32_t label)
+start(const Work *work, Solver *solver, const float *weights, uint32_t first, int n)
 {
 	const LmFeatureRows *rows = work->rows;
+	size_t lanes = (size_t) solver->lanes, labels = (size_t) work->labels->labels;
 
+	solver->first = first;
+	solver->labels = n;
+	memset(solver->w, 0, rows->n_features * lanes * sizeof *solver->w);
+	memset(solver->alpha, 0, rows->n_train * lanes * sizeof *solver->alpha);
 	for (size_t i = 0; i < rows->n_features; i++)
-		solver->w[i] = weights[i * (size_t) work->labels->labels + label];
+		for (size_t k = 0; k < (size_t) n; k++)
+			solver->w[i * lanes + k] = weights[i * labels + first + k];
 	solver->n = 0;
 	for (size_t row = 0; row < rows->n_train; row++)
 	{
-		bool has = lm_row_has(work->labels, row, label);
-
-		solver->sign[row] = has ? 1 : -1;
-		solver->alpha[row] = 0;
 		if (!lm_dual_learns(work->options, row))
 			continue;
+		solver->has[row] = 0;
+		for (uint32_t k = 0; k < (uint32_t) n; k++)
+			solver->has[row] |=
+				(uint16_t) ((unsigned) lm_row_has(work->labels, row, first + k) << k);
+		for (size_t k = 0; work->options->alpha && k < (size_t) n; k++)
+			solver->alpha[row * lanes + k] = work->options->alpha[row * labels + first + k];
 		solver->order[solver->n++] = (uint32_t) row;
 	}
 	solver->active = solver->n;
-	solver->upper = INFINITY;
+	for (int k = 0; k < n; k++)
+		solver->upper[k] = INFINITY;
 	solver->passes = 0;
-	solver->done = solver->n == 0;
-	solver->random = work->options->seed * 0x9E3779B97F4A7C15u + label;
-	if (!solver->done)
+	solver->open = solver->n > 0 ? (1u << n) - 1 : 0;
+	solver->random = work->options->seed * 0x9E3779B97F4A7C15u + first;
+	if (solver->open)
 		start_pass(solver);
 }
 
-/* Solves the labels [first, first + n). */
+/* Solves n groups, as far as time allows. */
 static void
-solve(float *weights, LmEngine *engine, Work *work, uint32_t first, int n)
+solve(float *weights, LmEngine *engine, Work *work, int n, double until)
 {
 	size_t labels = (size_t) work->labels->labels;
 	bool more = true;
 
-	for (int i = 0; i < n; i++)
-		start(work, &work->solvers[i], weights, first + (uint32_t) i);
-	while (more && !lm_engine_stopped(engine))
+	while (more && !lm_engine_stopped(engine) && !lm_fit_is_over(work->options->time, until))
 	{
 		lm_engine_run(engine, go_on, work, n);
 		more = false;
 		for (int i = 0; i < n; i++)
-			more |= !work->solvers[i].done;
+			more |= work->solvers[i].open != 0;
 	}
 	for (int i = 0; i < n; i++)
-		for (size_t k = 0; k < work->rows->n_features; k++)
-			weights[k * labels + first + (size_t) i] = work->solvers[i].w[k];
+	{
+		const Solver *solver = &work->solvers[i];
+		size_t lanes = (size_t) solver->lanes, count = (size_t) solver->labels;
+		float *alpha = work->options->alpha;
+
+		for (size_t j = 0; alpha && j < work->rows->n_train; j++)
+			memcpy(alpha + j * labels + solver->first, solver->alpha + j * lanes,
+				   count * sizeof *alpha);
+		for (size_t j = 0; j < work->rows->n_features; j++)
+			memcpy(weights + j * labels + solver->first, solver->w + j * lanes,
+				   count * sizeof *weights);
+	}
 }
 
-/* All arrays of a group's solvers in one block. */
+/* All arrays of n solvers in one block. */
 static Solver *
-create_solvers(const LmHost *host, const LmFeatureRows *rows, int n, LmError *error)
+create_solvers(const LmHost *host, const LmFeatureRows *rows, int n, int lanes, LmError *error)
 {
-	size_t floats = rows->n_features + 2 * rows->n_train,
-		   each = floats * sizeof(float) + (rows->n_train + 7) / 8 * 8;
-	Solver *solvers = lm_array_allocate(host, (size_t) n, sizeof(Solver) + each, error);
-	char *place = (char *) (solvers + n);
+	size_t w = rows->n_features * (size_t) lanes, alpha = rows->n_train * (size_t) lanes,
+		   each = (w + alpha + rows->n_train + rows->n_train / 2 + 1) * sizeof(float);
+	size_t head = ((size_t) n * sizeof(Solver) + 63) / 64 * 64;
+	char *block;
 
-	for (int i = 0; solvers && i < n; i++, place += each)
+	each = (each + 63) / 64 * 64;
+	block = lm_array_allocate(host, 1, head + (size_t) n * each, error);
+	for (int i = 0; block && i < n; i++)
 	{
-		solvers[i].w = (float *) (void *) place;
-		solvers[i].alpha = solvers[i].w + rows->n_features;
-		solvers[i].order = (uint32_t *) (void *) (solvers[i].alpha + rows->n_train);
-		solvers[i].sign = (int8_t *) (solvers[i].order + rows->n_train);
+		Solver *solver = &((Solver *) (void *) block)[i];
+
+		solver->lanes = lanes;
+		solver->w = (float *) (void *) (block + head + (size_t) i * each);
+		solver->alpha = solver->w + w;
+		solver->order = (uint32_t *) (void *) (solver->alpha + alpha);
+		solver->has = (uint16_t *) (void *) (solver->order + rows->n_train);
 	}
-	return solvers;
+	return (Solver *) (void *) block;
 }
 
 /* |x|^2 of each row, and the mean weight of rows. */
@@ -261,26 +316,58 @@ create_squares(Work *work, const LmHost *host, LmError *error)
 	return squares;
 }
 
+/* Solves all labels, so many groups beside each other, with equal shares of the time. */
+static void
+solve_all(float *weights, LmEngine *engine, Work *work, int labels, int n_solvers)
+{
+	const LmDualOptions *options = work->options;
+	double begin = lm_fit_used(options->time);
+	int lanes = work->solvers[0].lanes;
+
+	for (int first = 0; first < labels && !lm_engine_stopped(engine);)
+	{
+		int n = 0;
+
+		for (; n < n_solvers && first < labels; n++)
+		{
+			int count = labels - first < lanes ? labels - first : lanes;
+
+			start(work, &work->solvers[n], weights, (uint32_t) first, count);
+			first += count;
+		}
+		solve(weights, engine, work, n, begin + (options->until - begin) * first / labels);
+	}
+}
+
 bool
 lm_dual_fit(float *weights, LmEngine *engine, const LmFeatureRows *rows, const LmRowLabels *labels,
 			const LmDualOptions *options, LmError *error)
 {
 	const LmHost *host = lm_engine_host(engine);
 	Work work = {.rows = rows, .labels = labels, .options = options};
-	size_t floats = rows->n_features + 2 * rows->n_train + 1, group = GROUP_FLOATS / floats;
 	bool opposite = labels->labels == 2 && !labels->sets;
-	int n = opposite ? 1 : labels->labels;
+	int n = opposite ? 1 : labels->labels, n_groups = (n + MOST_LANES - 1) / MOST_LANES, lanes;
+	size_t most, most_floats = options->most_floats > 0 ? options->most_floats : LM_FIT_FLOATS;
 	float *squares = create_squares(&work, host, error);
 
-	group = group > MOST_GROUP ? MOST_GROUP : group < 1 ? 1 : group;
-	group = group > (size_t) n ? (size_t) n : group;
+	/* As equal as fours allow, so that threads have as much to do. */
+	lanes = n == 1 ? 1 : ((n + n_groups - 1) / n_groups + FOUR - 1) / FOUR * FOUR;
+	most = most_floats / ((rows->n_features + rows->n_train) * (size_t) lanes + 2 * rows->n_train);
+	/* A feature's weights for four labels at least: with few lanes rows are read again. */
+	while (most == 0 && lanes > FOUR)
+	{
+		lanes -= FOUR;
+		most =
+			most_floats / ((rows->n_features + rows->n_train) * (size_t) lanes + 2 * rows->n_train);
+	}
+	most = most < 1 ? 1 : most > MOST_SOLVERS ? MOST_SOLVERS : most;
+	n_groups = (n + lanes - 1) / lanes;
+	n_groups = (size_t) n_groups > most ? (int) most : n_groups;
 	work.squares = squares;
-	work.solvers = squares ? create_solvers(host, rows, (int) group, error) : NULL;
+	work.solvers = squares ? create_solvers(host, rows, n_groups, lanes, error) : NULL;
 	lm_engine_begin(engine);
-	for (int first = 0; work.solvers && first < n && !lm_engine_stopped(engine);
-		 first += (int) group)
-		solve(weights, engine, &work, (uint32_t) first,
-			  n - first < (int) group ? n - first : (int) group);
+	if (work.solvers)
+		solve_all(weights, engine, &work, n, n_groups);
 	for (size_t i = 0; work.solvers && opposite && i < rows->n_features; i++)
 		weights[2 * i + 1] = -weights[2 * i];
 	lm_free(host, squares);

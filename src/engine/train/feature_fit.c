@@ -21,7 +21,10 @@
 #define MOST_PASSES_WORK 4e9
 /* Labels times entries of rows, each of which costs about as much as some entries more. */
 #define ROW_ENTRIES 16
-#define MOST_CHOICE_WORK 1e8 /* the first rows, as many as that, choose the cost */
+/* the first rows, as many as that and with as many entries, choose the cost */
+#define MOST_CHOICE_WORK 1e8
+#define MOST_CHOICE_ENTRIES ((size_t) 1 << 23)
+#define CHOICE_SHARE 0.5 /* of the time that reading leaves */
 #define MOST_WORK 4e9 /* rows beyond are left out */
 #define LEAST_ENTRIES ((size_t) 1 << 18)
 #define HELD_LOGITS ((size_t) 1 << 23) /* of rows that choose */
@@ -31,8 +34,9 @@
 #define WORK_PER_POLL ((size_t) 1 << 20)
 #define NETWORK_SHARE 0.5 /* is expected */
 
-static const double costs[] = {0.3, 1, 3};
-static const double ridge_costs[] = {0.1, 0.2, 0.4, 0.8, 1.6, 3.2};
+/* The likeliest come first, for the time may be over before the last. */
+static const double costs[] = {1, 0.3, 3};
+static const double ridge_costs[] = {0.8, 0.4, 1.6, 0.2, 3.2, 0.1};
 
 struct LmFeatureFit
 {
@@ -41,11 +45,14 @@ struct LmFeatureFit
 	LmFeatureFitOptions options;
 	LmFeatureRows rows;
 	LmRowLabels train, validation;
+	size_t all_rows; /* training windows, also those without room or time */
 	size_t n_validation;
 	float *weights; /* [n_features, labels], with margins of about 1 */
+	float *alpha; /* [n_train, labels] of weights, while there is room (train/dual.h) */
 	double cost;
 	double bayes; /* factor of the log-odds */
 	double scale; /* of the weights as logits by themselves */
+	bool cut; /* by time */
 };
 
 /* Scratch of the choice. */
@@ -55,8 +62,7 @@ typedef struct Choice
 	size_t n;
 	float *margins; /* [n, labels] */
 	float *odds;
-	float *weights; /* [n_features, labels] */
-	float *bayes;
+	float *bayes; /* [n_features, labels] */
 } Choice;
 
 static size_t
@@ -180,10 +186,38 @@ set_logits(float *logits, const LmFeatureFit *fit, const float *weights, const s
 
 /* ---- The choice --------------------------------------------------------- */
 
+/* Held-out rows, whose logits have room. */
+static size_t
+most_logits(const LmFeatureFit *fit)
+{
+	size_t most = HELD_LOGITS;
+
+	if (fit->options.most_floats > 0 && fit->options.most_floats < most)
+		most = fit->options.most_floats;
+	return most / (size_t) fit->options.labels + 1;
+}
+
+/* The first weights; with dual variables, each fit goes on from the one before. */
+static bool
+create_weights(LmFeatureFit *fit, LmError *error)
+{
+	size_t n = fit->rows.n_train * (size_t) fit->options.labels,
+		   most = fit->options.most_floats > 0 ? fit->options.most_floats : LM_FIT_FLOATS;
+
+	fit->weights = lm_array_allocate(&fit->host, count_of(fit), sizeof(float), error);
+	if (!fit->weights)
+		return false;
+	set_base(fit->weights, fit);
+	if (fit->options.number || n > most)
+		return true;
+	fit->alpha = lm_array_allocate(&fit->host, n + 1, sizeof(float), error);
+	return fit->alpha != NULL;
+}
+
 static bool
 create_choice(Choice *choice, const LmFeatureFit *fit, const LmDualOptions *options, LmError *error)
 {
-	size_t most = HELD_LOGITS / (size_t) fit->options.labels + 1;
+	size_t most = most_logits(fit);
 
 	choice->held = lm_array_allocate(&fit->host, fit->rows.n_train / LM_DUAL_FOLDS + 1,
 									 sizeof *choice->held, error);
@@ -196,9 +230,18 @@ create_choice(Choice *choice, const LmFeatureFit *fit, const LmDualOptions *opti
 										sizeof(float), error);
 	choice->odds = lm_array_allocate(&fit->host, choice->n * (size_t) fit->options.labels + 1,
 									 sizeof(float), error);
-	choice->weights = lm_array_allocate(&fit->host, count_of(fit), sizeof(float), error);
 	choice->bayes = lm_array_allocate(&fit->host, count_of(fit), sizeof(float), error);
-	return choice->margins && choice->odds && choice->weights && choice->bayes;
+	return choice->margins && choice->odds && choice->bayes;
+}
+
+/* Notes that the time of a stage is over. */
+static bool
+is_over(LmFeatureFit *fit, const LmDualOptions *options)
+{
+	bool over = lm_fit_is_over(options->time, options->until);
+
+	fit->cut = fit->cut || over;
+	return over;
 }
 
 /* Learns four fifths of the rows at each cost, and keeps the best for the others. */
@@ -219,17 +262,19 @@ compare_costs(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmError
 		if (!set_logits(choice->odds, fit, choice->bayes, choice->held, 0, choice->n, error))
 			return false;
 	}
-	for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
+	for (size_t i = 0; i < sizeof costs / sizeof *costs && (i == 0 || !is_over(fit, options)); i++)
 	{
 		double factors[LM_BLEND_MEMBERS] = {DEFAULT_SCALE, has_bayes ? 0.1 : 0}, loss, accuracy;
 
 		options->cost = costs[i];
-		set_base(choice->weights, fit);
-		if (!lm_dual_fit(choice->weights, fit->engine, &fit->rows, &fit->train, options, error) ||
-			!set_logits(choice->margins, fit, choice->weights, choice->held, 0, choice->n, error) ||
+		if (!fit->alpha)
+			set_base(fit->weights, fit);
+		if (!lm_dual_fit(fit->weights, fit->engine, &fit->rows, &fit->train, options, error) ||
+			!set_logits(choice->margins, fit, fit->weights, choice->held, 0, choice->n, error) ||
 			!lm_blend_fit(factors, &loss, &accuracy, &blend, EXPECTED_ROWS, &fit->host, error))
 			return false;
-		if (!(loss < least) || factors[0] <= 0)
+		/* Passes that are missing make a cost look bad that is not. */
+		if ((i > 0 && is_over(fit, options)) || !(loss < least) || factors[0] <= 0)
 			continue;
 		least = loss;
 		fit->cost = costs[i];
@@ -245,17 +290,18 @@ compare_ridges(LmFeatureFit *fit, Choice *choice, LmDualOptions *options, LmErro
 {
 	double least = INFINITY;
 
-	for (size_t i = 0; i < sizeof ridge_costs / sizeof *ridge_costs; i++)
+	for (size_t i = 0;
+		 i < sizeof ridge_costs / sizeof *ridge_costs && (i == 0 || !is_over(fit, options)); i++)
 	{
 		double sum = 0;
 
 		options->cost = ridge_costs[i];
-		set_base(choice->weights, fit);
-		if (!lm_ridge_fit(choice->weights, &fit->rows, fit->train.windows, options, error))
+		set_base(fit->weights, fit);
+		if (!lm_ridge_fit(fit->weights, &fit->rows, fit->train.windows, options, error))
 			return false;
 		for (size_t k = 0; k < choice->n; k++)
-			sum += lm_ridge_error(choice->weights, &fit->rows, fit->train.windows, choice->held[k]);
-		if (!(sum < least))
+			sum += lm_ridge_error(fit->weights, &fit->rows, fit->train.windows, choice->held[k]);
+		if ((i > 0 && is_over(fit, options)) || !(sum < least))
 			continue;
 		least = sum;
 		fit->cost = ridge_costs[i];
@@ -273,12 +319,19 @@ work_of(const LmFeatureFit *fit, size_t n)
 static bool
 choose(LmFeatureFit *fit, LmError *error)
 {
-	LmDualOptions options = {.fold = LM_DUAL_FOLDS - 1, .seed = fit->options.seed};
+	double used = lm_fit_used(&fit->options.time);
+	LmDualOptions options = {.fold = LM_DUAL_FOLDS - 1,
+							 .seed = fit->options.seed,
+							 .time = &fit->options.time,
+							 .until = used + CHOICE_SHARE * (1 - used),
+							 .most_floats = fit->options.most_floats,
+							 .alpha = fit->alpha};
 	Choice choice = {0};
 	bool good = true;
 
 	while (options.n_rows < fit->rows.n_train &&
-		   work_of(fit, options.n_rows + 1) <= MOST_CHOICE_WORK)
+		   work_of(fit, options.n_rows + 1) <= MOST_CHOICE_WORK &&
+		   fit->rows.ends[options.n_rows] <= MOST_CHOICE_ENTRIES)
 		options.n_rows++;
 	options.most_passes = MOST_PASSES;
 	if (options.n_rows >= LEAST_ROWS &&
@@ -290,7 +343,6 @@ choose(LmFeatureFit *fit, LmError *error)
 		lm_free(&fit->host, choice.held);
 		lm_free(&fit->host, choice.margins);
 		lm_free(&fit->host, choice.odds);
-		lm_free(&fit->host, choice.weights);
 		lm_free(&fit->host, choice.bayes);
 	}
 	return good;
@@ -300,8 +352,14 @@ choose(LmFeatureFit *fit, LmError *error)
 static bool
 learn(LmFeatureFit *fit, LmError *error)
 {
-	LmDualOptions options = {
-		.cost = fit->cost, .fold = -1, .n_rows = fit->rows.n_train, .seed = fit->options.seed};
+	LmDualOptions options = {.cost = fit->cost,
+							 .fold = -1,
+							 .n_rows = fit->rows.n_train,
+							 .seed = fit->options.seed,
+							 .time = &fit->options.time,
+							 .until = 1,
+							 .most_floats = fit->options.most_floats,
+							 .alpha = fit->alpha};
 	size_t n = count_of(fit);
 	double work = options.n_rows > 0 ? work_of(fit, options.n_rows) : 0;
 	float *bayes;
@@ -309,14 +367,15 @@ learn(LmFeatureFit *fit, LmError *error)
 	options.most_passes = work * MOST_PASSES <= MOST_PASSES_WORK
 							  ? MOST_PASSES
 							  : (int) fmax(MOST_PASSES_WORK / work, LEAST_PASSES);
-	fit->weights = lm_array_allocate(&fit->host, n, sizeof(float), error);
-	if (!fit->weights)
+	if (!fit->alpha)
+		set_base(fit->weights, fit);
+	if (fit->options.number
+			? !lm_ridge_fit(fit->weights, &fit->rows, fit->train.windows, &options, error)
+			: !lm_dual_fit(fit->weights, fit->engine, &fit->rows, &fit->train, &options, error))
 		return false;
-	set_base(fit->weights, fit);
-	if (fit->options.number)
-		return lm_ridge_fit(fit->weights, &fit->rows, fit->train.windows, &options, error);
-	if (!lm_dual_fit(fit->weights, fit->engine, &fit->rows, &fit->train, &options, error))
-		return false;
+	is_over(fit, &options);
+	lm_free(&fit->host, fit->alpha);
+	fit->alpha = NULL;
 	if (fit->bayes <= 0)
 		return true;
 	bayes = lm_array_allocate(&fit->host, n, sizeof(float), error);
@@ -358,13 +417,14 @@ lm_feature_fit_create(LmEngine *engine, const LmDataset *dataset, const LmTokeni
 	fit->validation = fit->train;
 	fit->validation.windows += dataset->header->n_train_windows;
 	if (!lm_feature_rows_read(&fit->rows, host, dataset, tokenizer, &fit->options, error) ||
-		!choose(fit, error) || !learn(fit, error))
+		!create_weights(fit, error) || !choose(fit, error) || !learn(fit, error))
 	{
 		lm_feature_fit_free(fit);
 		return NULL;
 	}
+	fit->all_rows = (size_t) dataset->header->n_train_windows;
 	fit->n_validation = fit->rows.n_rows - fit->rows.n_train;
-	most = HELD_LOGITS / (size_t) options->labels + 1;
+	most = most_logits(fit);
 	fit->n_validation = fit->n_validation < most ? fit->n_validation : most;
 	return fit;
 }
@@ -379,7 +439,19 @@ lm_feature_fit_free(LmFeatureFit *fit)
 	host = fit->host;
 	lm_feature_rows_free(&fit->rows);
 	lm_free(&host, fit->weights);
+	lm_free(&host, fit->alpha);
 	lm_free(&host, fit);
+}
+
+LmFeatureFitLimits
+lm_feature_fit_limits(const LmFeatureFit *fit)
+{
+	return (LmFeatureFitLimits){
+		.rows = fit->rows.n_train,
+		.all_rows = fit->all_rows,
+		.features = fit->rows.features_left_out,
+		.time = fit->cut || (fit->rows.n_train < fit->all_rows &&
+							 fit->rows.ends[fit->rows.n_train - 1] < fit->options.most_entries)};
 }
 
 int

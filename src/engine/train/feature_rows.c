@@ -10,19 +10,11 @@
 #include "text/array.h"
 #include "text/utf8.h"
 #include "train/feature_rows.h"
+#include "train/seen_features.h"
 
-#define MOST_DISTINCT ((size_t) 1 << 22) /* features, while reading */
 #define FREQUENCIES 64 /* that are told apart when there are too many features */
-#define OF_BASE UINT32_MAX
-
-/* A feature while the windows are read. */
-typedef struct Seen
-{
-	uint64_t key;
-	uint32_t documents; /* training windows that have it, or OF_BASE */
-	float idf;
-	uint32_t number; /* among all seen, then in the table; 0: left out */
-} Seen;
+#define READING_SHARE 0.4 /* of the time, ... */
+#define TRAINING_SHARE 0.32 /* ... and of it, for training windows */
 
 typedef struct Reading
 {
@@ -30,10 +22,9 @@ typedef struct Reading
 	const LmDataset *dataset;
 	const LmTokenizer *tokenizer;
 	const LmFeatureFitOptions *options;
-	Seen *seen; /* [n_seen] */
-	size_t n_seen, capacity;
-	uint32_t *slots; /* [n_slots] 1 + place in seen */
-	size_t n_slots;
+	LmSeenFeatures seen; /* numbers: among all seen, then in the table; 0: left out */
+	size_t room; /* features of the table */
+	bool prunes; /* a full list of features gives the rarest up */
 	LmFeatures features;
 	LmFeaturePair pair;
 	LmFeatureText text;
@@ -42,50 +33,7 @@ typedef struct Reading
 	LmError *error;
 } Reading;
 
-/* ---- Features that were seen -------------------------------------------- */
-
-static uint32_t *
-slot_of(const Reading *reading, uint64_t key)
-{
-	size_t mask = reading->n_slots - 1, at = lm_hash_pair(reading->rows->host.hash_key, key) & mask;
-
-	while (reading->slots[at] != 0 && reading->seen[reading->slots[at] - 1].key != key)
-		at = (at + 1) & mask;
-	return &reading->slots[at];
-}
-
-static bool
-grow_slots(Reading *reading)
-{
-	const LmHost *host = &reading->rows->host;
-	size_t n = reading->n_slots > 0 ? 2 * reading->n_slots : 1024;
-
-	lm_free(host, reading->slots);
-	reading->slots = lm_array_allocate(host, n, sizeof *reading->slots, reading->error);
-	reading->n_slots = n;
-	if (!reading->slots)
-		return false;
-	for (size_t i = 0; i < reading->n_seen; i++)
-		*slot_of(reading, reading->seen[i].key) = (uint32_t) i + 1;
-	return true;
-}
-
-/* *place: 1 + the place of a key in seen, which is added where there is room for it; else 0. */
-static bool
-see(Reading *reading, uint32_t *place, uint64_t key, bool add)
-{
-	uint32_t *slot = slot_of(reading, key);
-
-	*place = *slot;
-	if (*place != 0 || !add || reading->n_seen >= MOST_DISTINCT)
-		return true;
-	if (!lm_array_reserve(&reading->rows->host, &reading->seen, &reading->capacity,
-						  reading->n_seen + 1, sizeof *reading->seen, reading->error))
-		return false;
-	reading->seen[reading->n_seen++] = (Seen){.key = key};
-	*place = *slot = (uint32_t) reading->n_seen;
-	return 2 * reading->n_seen <= reading->n_slots || grow_slots(reading);
-}
+/* ---- The base ----------------------------------------------------------- */
 
 /* The largest weight of a feature of the base. */
 static float
@@ -115,7 +63,7 @@ static bool
 least_strength(float *least, const Reading *reading)
 {
 	const LmFeatureTable *base = &reading->options->base;
-	size_t room = LM_FEATURE_WEIGHTS / (size_t) reading->options->labels;
+	size_t room = reading->room;
 	float *strengths;
 
 	*least = -1;
@@ -147,12 +95,13 @@ see_base(Reading *reading)
 
 		if (least >= 0 && strength_of(base, row) <= least)
 			continue;
-		if (!see(reading, &place, lm_feature_key_at(base, row), true))
+		if (!lm_seen_find(&place, &reading->seen, lm_feature_key_at(base, row), true,
+						  reading->error))
 			return false;
 		if (place == 0)
 			return true;
-		reading->seen[place - 1].documents = OF_BASE;
-		reading->seen[place - 1].idf = base->keys[row * LM_FEATURE_KEY_COLUMNS + 2];
+		reading->seen.items[place - 1].documents = LM_SEEN_OF_BASE;
+		reading->seen.items[place - 1].idf = base->keys[row * LM_FEATURE_KEY_COLUMNS + 2];
 	}
 	return true;
 }
@@ -172,6 +121,8 @@ read_features(Reading *reading, uint64_t window, size_t n)
 	return lm_features_of_ids(&reading->features, &reading->text, host, reading->tokenizer,
 							  reading->ids, n, reading->error);
 }
+
+static bool prune(Reading *reading);
 
 /* Appends the features of a window: their places in seen and their counts. */
 static bool
@@ -198,22 +149,56 @@ read_window(Reading *reading, uint64_t window, bool train)
 	{
 		uint32_t place;
 
-		if (!see(reading, &place, reading->features.items[i].key, train))
+		lm_seen_prefetch(&reading->seen, &reading->features, i);
+		if (!lm_seen_find(&place, &reading->seen, reading->features.items[i].key, train,
+						  reading->error))
 			return false;
 		if (place == 0)
 			continue;
-		if (train && reading->seen[place - 1].documents != OF_BASE)
-			reading->seen[place - 1].documents++;
+		if (train && reading->seen.items[place - 1].documents != LM_SEEN_OF_BASE)
+			reading->seen.items[place - 1].documents++;
 		rows->features[end] = place;
 		rows->values[end++] = (float) reading->features.items[i].count;
 	}
 	rows->ends[rows->n_rows++] = end;
-	return true;
+	return !train || !lm_seen_is_full(&reading->seen) || !reading->prunes || prune(reading);
+}
+
+/*
+ * Makes room for further features; entries of those that are given up go. If hardly any room comes
+ * of it, all features are frequent, and it is done no more.
+ */
+static bool
+prune(Reading *reading)
+{
+	LmFeatureRows *rows = reading->rows;
+	size_t end = 0, begin = 0;
+	uint32_t *places;
+
+	if (!lm_seen_prune(&places, &reading->seen, reading->error))
+		return false;
+	for (size_t row = 0; row < rows->n_rows; row++)
+	{
+		for (size_t i = begin; i < rows->ends[row]; i++)
+		{
+			uint32_t place = places[rows->features[i] - 1];
+
+			if (place == 0)
+				continue;
+			rows->features[end] = place;
+			rows->values[end++] = rows->values[i];
+		}
+		begin = rows->ends[row];
+		rows->ends[row] = end;
+	}
+	lm_free(&rows->host, places);
+	reading->prunes = reading->seen.n < reading->seen.most - reading->seen.most / 4;
+	return lm_text_go_on(&rows->host, reading->error);
 }
 
 /*
  * Training windows until their entries are as many as options allow, then a quarter more of
- * validation windows.
+ * validation windows; fewer where the time is over.
  */
 static bool
 read_windows(Reading *reading)
@@ -224,7 +209,8 @@ read_windows(Reading *reading)
 
 	for (uint64_t i = 0; i < header->n_train_windows; i++)
 	{
-		if (rows->n_rows > 0 && rows->ends[rows->n_rows - 1] >= most)
+		if (rows->n_rows > 0 && (rows->ends[rows->n_rows - 1] >= most ||
+								 lm_fit_is_over(&reading->options->time, TRAINING_SHARE)))
 			break;
 		if (!read_window(reading, i, true))
 			return false;
@@ -233,7 +219,8 @@ read_windows(Reading *reading)
 	most = (rows->n_rows > 0 ? rows->ends[rows->n_rows - 1] : 0) + most / 4;
 	for (uint64_t i = 0; i < header->n_validation_windows; i++)
 	{
-		if (rows->n_rows > 0 && rows->ends[rows->n_rows - 1] >= most)
+		if (rows->n_rows > 0 && (rows->ends[rows->n_rows - 1] >= most ||
+								 lm_fit_is_over(&reading->options->time, READING_SHARE)))
 			break;
 		if (!read_window(reading, header->n_train_windows + i, false))
 			return false;
@@ -246,7 +233,7 @@ read_windows(Reading *reading)
 static int
 compare_keys(const void *a, const void *b)
 {
-	uint64_t left = ((const Seen *) a)->key, right = ((const Seen *) b)->key;
+	uint64_t left = ((const LmSeenFeature *) a)->key, right = ((const LmSeenFeature *) b)->key;
 
 	return left < right ? -1 : left > right;
 }
@@ -255,17 +242,16 @@ compare_keys(const void *a, const void *b)
 static uint32_t
 least_documents(const Reading *reading)
 {
-	size_t counts[FREQUENCIES + 1] = {0}, room, n = 0;
+	size_t counts[FREQUENCIES + 1] = {0}, n = 0;
 	uint32_t least = FREQUENCIES;
 
-	room = LM_FEATURE_WEIGHTS / (size_t) reading->options->labels;
-	for (size_t i = 0; i < reading->n_seen; i++)
+	for (size_t i = 0; i < reading->seen.n; i++)
 	{
-		uint32_t documents = reading->seen[i].documents;
+		uint32_t documents = reading->seen.items[i].documents;
 
 		counts[documents < FREQUENCIES ? documents : FREQUENCIES]++;
 	}
-	for (n = counts[FREQUENCIES]; least > 1 && n + counts[least - 1] <= room; least--)
+	for (n = counts[FREQUENCIES]; least > 1 && n + counts[least - 1] <= reading->room; least--)
 		n += counts[least - 1];
 	return least;
 }
@@ -275,38 +261,40 @@ static bool
 number_features(Reading *reading)
 {
 	LmFeatureRows *rows = reading->rows;
+	const LmSeenFeatures *seen = &reading->seen;
 	uint32_t least = least_documents(reading);
-	size_t room = LM_FEATURE_WEIGHTS / (size_t) reading->options->labels;
-	Seen *sorted =
-		lm_array_allocate(&rows->host, reading->n_seen + 1, sizeof *sorted, reading->error);
+	LmSeenFeature *sorted =
+		lm_array_allocate(&rows->host, seen->n + 1, sizeof *sorted, reading->error);
 
 	if (!sorted)
 		return false;
-	for (size_t i = 0; i < reading->n_seen; i++)
+	for (size_t i = 0; i < seen->n; i++)
 	{
-		sorted[i] = reading->seen[i];
+		sorted[i] = seen->items[i];
 		sorted[i].number = (uint32_t) i;
-		reading->seen[i].number = 0;
+		seen->items[i].number = 0;
 	}
-	qsort(sorted, reading->n_seen, sizeof *sorted, compare_keys);
+	qsort(sorted, seen->n, sizeof *sorted, compare_keys);
 	rows->n_features = 1;
-	rows->keys = lm_array_allocate(&rows->host, reading->n_seen + 1,
-								   LM_FEATURE_KEY_COLUMNS * sizeof(float), reading->error);
-	for (size_t i = 0; rows->keys && i < reading->n_seen; i++)
+	rows->keys = lm_array_allocate(&rows->host, seen->n + 1, LM_FEATURE_KEY_COLUMNS * sizeof(float),
+								   reading->error);
+	for (size_t i = 0; rows->keys && i < seen->n; i++)
 	{
-		const Seen *feature = &sorted[i];
+		const LmSeenFeature *feature = &sorted[i];
 		float *key = rows->keys + rows->n_features * LM_FEATURE_KEY_COLUMNS;
 		double idf = log((1 + (double) rows->n_train) / (1 + (double) feature->documents)) + 1;
+		bool of_base = feature->documents == LM_SEEN_OF_BASE;
 
 		/* Beyond the room, where even the most frequent are too many, the last keys go. */
-		if (feature->documents != OF_BASE &&
-			(feature->documents < least || rows->n_features > room))
+		if (!of_base && (feature->documents < least || rows->n_features > reading->room))
 			continue;
 		key[0] = (float) (feature->key >> 24);
 		key[1] = (float) (feature->key & 0xFFFFFF);
-		key[2] = feature->documents == OF_BASE ? feature->idf : (float) idf;
-		reading->seen[feature->number].number = (uint32_t) rows->n_features++;
+		key[2] = of_base ? feature->idf : (float) idf;
+		seen->items[feature->number].idf = key[2];
+		seen->items[feature->number].number = (uint32_t) rows->n_features++;
 	}
+	rows->features_left_out = seen->lost || rows->n_features <= seen->n;
 	lm_free(&rows->host, sorted);
 	return rows->keys != NULL;
 }
@@ -321,14 +309,13 @@ scale_row(Reading *reading, size_t row, size_t begin, size_t *end)
 
 	for (size_t i = begin; i < rows->ends[row]; i++)
 	{
-		const Seen *seen = &reading->seen[rows->features[i] - 1];
+		const LmSeenFeature *seen = &reading->seen.items[rows->features[i] - 1];
 		LmFeature feature = {.key = seen->key, .count = (uint32_t) rows->values[i]};
 		float value;
 
 		if (seen->number == 0)
 			continue;
-		value = (float) lm_feature_value(
-			&feature, rows->keys[(size_t) seen->number * LM_FEATURE_KEY_COLUMNS + 2]);
+		value = (float) lm_feature_value(&feature, (double) seen->idf);
 		squares[lm_feature_kind(seen->key)] += (double) value * value;
 		rows->features[*end] = seen->number | (uint32_t) lm_feature_kind(seen->key) << 31;
 		rows->values[(*end)++] = value;
@@ -347,17 +334,23 @@ lm_feature_rows_read(LmFeatureRows *rows, const LmHost *host, const LmDataset *d
 					 const LmTokenizer *tokenizer, const LmFeatureFitOptions *options,
 					 LmError *error)
 {
-	Reading reading = {.rows = rows,
-					   .dataset = dataset,
-					   .tokenizer = tokenizer,
-					   .options = options,
-					   .error = error};
+	Reading reading = {
+		.rows = rows,
+		.dataset = dataset,
+		.tokenizer = tokenizer,
+		.options = options,
+		.room = options->most_weights > 0 ? options->most_weights : LM_FEATURE_WEIGHTS,
+		.seen = {.host = *host,
+				 .most = options->most_features > 0 ? options->most_features : LM_FIT_FEATURES},
+		.prunes = true,
+		.error = error};
 	size_t end = 0, begin = 0, polled = 0;
 	bool good;
 
 	*rows = (LmFeatureRows){.host = *host};
-	good = grow_slots(&reading) && see_base(&reading) && read_windows(&reading) &&
-		   number_features(&reading);
+	reading.room /= (size_t) options->labels;
+	reading.room = reading.room < reading.seen.most ? reading.room : reading.seen.most;
+	good = see_base(&reading) && read_windows(&reading) && number_features(&reading);
 	for (size_t row = 0; good && row < rows->n_rows; row++)
 	{
 		size_t next = rows->ends[row];
@@ -374,8 +367,7 @@ lm_feature_rows_read(LmFeatureRows *rows, const LmHost *host, const LmDataset *d
 	lm_features_free(&reading.pair.second, host);
 	lm_array_free(host, reading.text.bytes);
 	lm_array_free(host, reading.ids);
-	lm_array_free(host, reading.seen);
-	lm_free(host, reading.slots);
+	lm_seen_free(&reading.seen);
 	return good;
 }
 

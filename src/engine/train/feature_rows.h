@@ -20,6 +20,7 @@ typedef struct LmFeatureRows
 	float *values;
 	float *keys; /* [n_features, LM_FEATURE_KEY_COLUMNS], ascending; row 0 is zeros */
 	size_t n_features;
+	bool features_left_out;
 	size_t ends_capacity, features_capacity, values_capacity;
 } LmFeatureRows;
 

@@ -112,6 +112,8 @@ solve(Problem *problem, const LmDualOptions *options, LmError *error)
 			problem->entries = 0;
 			if (host->should_stop && host->should_stop(host->context))
 				return lm_fail(error, LM_ERR_STOPPED, -1, "fitting numbers was stopped");
+			if (lm_fit_is_over(options->time, options->until))
+				return true;
 		}
 	}
 	return true;
