@@ -25,6 +25,13 @@ SELECT gpt_finetune('moods', $$SELECT 'furious fuming ' || id AS body, 'angry' A
 SELECT gpt_wait(:job);
 SELECT label FROM gpt_classify_probs('moods3', 'a') ORDER BY label;
 SELECT gpt_classify('moods3', 'furious fuming 77'), bool_and(gpt_classify('moods3', body) = mood::text) AS others_stay FROM review;
+-- from a language model to a classifier of another name, and a further label into a third one
+SELECT gpt_finetune('sad', $$SELECT 'furious fuming ' || id AS body, 'angry' AS label FROM review WHERE id < 50 UNION ALL SELECT body, (mood = 'sad')::text FROM review WHERE id < 20$$,
+	'{"steps": 2, "seed": 1, "into": "sad3"}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT labels, (SELECT (report->'classifier'->>'linear_factor')::float8 > 0 FROM gpt_jobs WHERE job = :job) AS has_linear_part FROM gpt_models WHERE model = 'sad3';
+SELECT gpt_classify('sad3', 'furious fuming 77'), bool_and(gpt_classify('sad3', body) = (mood = 'sad')::text) AS others_stay FROM review;
+SELECT gpt_classify('sad', 'we found it fine, number 4'), gpt_score('texts', 'the soup was') > 0 AS still_a_language_model;
 -- below the threshold there is no answer
 SELECT gpt_classify('moods', body, 0.5) = mood::text AS sure, gpt_classify('moods', body, 1) IS NULL AS never_sure, gpt_classify('moods', ARRAY[body, NULL], 1) AS many
 FROM review WHERE id = 60;
@@ -54,6 +61,6 @@ SELECT gpt_train('wrong', 'SELECT body, body AS other, body AS third, mood AS la
 SELECT gpt_train('wrong', 'SELECT mood AS label FROM review');
 SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"documents": "joined"}');
 SELECT gpt_train('wrong', 'SELECT body, mood AS label FROM review', '{"validation_query": "SELECT body FROM review"}');
-SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('moods', 'moods3', 'texts', 'sad') ORDER BY model;
+SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('moods', 'moods3', 'texts', 'sad', 'sad3') ORDER BY model;
 DROP TABLE review;
 DROP TYPE mood;
