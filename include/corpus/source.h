@@ -34,7 +34,16 @@ typedef enum GptSourceKind
 	GPT_SOURCE_VALIDATION, /* optional besides: a number weight */
 	GPT_SOURCE_TOKENIZER, /* one text column */
 	GPT_SOURCE_EVALUATE, /* as GPT_SOURCE_VALIDATION */
+	GPT_SOURCE_DRIFT, /* the same, of gpt_drift, and its ... */
+	GPT_SOURCE_REFERENCE, /* ... argument "reference" */
 } GptSourceKind;
+
+/* Whether the query runs in the session that gives it; others run in a worker. */
+static inline bool
+gpt_source_runs_here(GptSourceKind kind)
+{
+	return kind >= GPT_SOURCE_EVALUATE;
+}
 
 /* A column of a query. */
 typedef struct GptSourceColumn
@@ -214,7 +223,7 @@ extern void gpt_source_open(GptSource *source, const char *query, GptSourceKind 
 /*
  * Runs the query read-only under the active snapshot and calls back for each row, in a memory
  * context that is reset after each. Raises an error if it takes longer than gpt.read_timeout (not
- * for GPT_SOURCE_EVALUATE). The time is checked between rows only: a caller without
+ * where gpt_source_runs_here). The time is checked between rows only: a caller without
  * statement_timeout arms a timeout of its own.
  */
 extern void gpt_source_run(const GptSource *source, GptSourceCallback callback, void *context);

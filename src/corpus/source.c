@@ -32,7 +32,8 @@
 #include "corpus/source.h"
 
 static const char *const query_places[] = {"a training function", "a training function",
-										   "a training function", "gpt_evaluate"};
+										   "a training function", "gpt_evaluate",
+										   "gpt_drift",			  "gpt_drift"};
 
 typedef struct CheckContext
 {
@@ -93,7 +94,7 @@ plan_source(GptSource *source, const char *query, GptSourceKind kind, const char
 			const char *since)
 {
 	const char *name = gpt_source_name(kind);
-	bool elsewhere = kind != GPT_SOURCE_EVALUATE; /* in a worker */
+	bool elsewhere = !gpt_source_runs_here(kind);
 	CheckContext context = {query, name, query_places[kind]};
 	ErrorContextCallback callback = {error_context_stack, report_query_position, &context};
 	GptSourceShape *shape = &source->shape;

@@ -505,7 +505,7 @@ gpt_source_run(const GptSource *source, GptSourceCallback callback, void *contex
 	reader.context = context;
 	reader.row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt source row", ALLOCSET_DEFAULT_SIZES);
-	if (gpt_read_timeout > 0 && source->kind != GPT_SOURCE_EVALUATE)
+	if (gpt_read_timeout > 0 && !gpt_source_runs_here(source->kind))
 		reader.deadline =
 			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) gpt_read_timeout * 1000);
 

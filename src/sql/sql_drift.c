@@ -37,7 +37,7 @@ typedef struct Reading
 } Reading;
 
 static GptRowSample *read_sample(const GptServed *served, const char *model, const char *query,
-								 const char *name);
+								 GptSourceKind kind);
 static void check_shape(const char *model, const GptServed *served, const GptSourceShape *shape);
 static void add_row(void *context, const GptSourceRow *row);
 static void add_labels(Reading *reading, const GptSourceRow *row);
@@ -72,10 +72,10 @@ gpt_drift(PG_FUNCTION_ARGS)
 		reference = kept_profile(version, served);
 	else
 		reference = gpt_profile_create(
-			read_sample(served, model, gpt_argument_text(fcinfo, 2), "reference"));
+			read_sample(served, model, gpt_argument_text(fcinfo, 2), GPT_SOURCE_REFERENCE));
 
 	/* Now do the work. */
-	current = read_sample(served, model, gpt_argument_text(fcinfo, 1), "query");
+	current = read_sample(served, model, gpt_argument_text(fcinfo, 1), GPT_SOURCE_DRIFT);
 	gpt_drift_compare(reference, current, served, put_row, fcinfo);
 	gpt_cache_release(served);
 	return (Datum) 0;
@@ -101,14 +101,13 @@ kept_profile(const GptVersion *version, const GptServed *served)
 
 /* ---- Rows --------------------------------------------------------------- */
 
-/* name: of the query, in messages. */
 static GptRowSample *
-read_sample(const GptServed *served, const char *model, const char *query, const char *name)
+read_sample(const GptServed *served, const char *model, const char *query, GptSourceKind kind)
 {
 	Reading reading = {.served = served};
 	GptSource source;
 
-	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
+	gpt_source_open(&source, query, kind, NULL, NULL);
 	check_shape(model, served, &source.shape);
 	source.cleaner = served->cleaner;
 	reading.task = source.shape.task;
@@ -128,7 +127,7 @@ read_sample(const GptServed *served, const char *model, const char *query, const
 	gpt_row_meter_finish(reading.meter);
 	gpt_source_close(&source);
 	if (reading.sample->n == 0)
-		gpt_source_raise_skipped(name, &reading.skipped);
+		gpt_source_raise_skipped(gpt_source_name(kind), &reading.skipped);
 	return reading.sample;
 }
 

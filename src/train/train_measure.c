@@ -11,6 +11,7 @@
 
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "core/nice.h"
 #include "core/stop.h"
@@ -109,14 +110,25 @@ tokens_to_ask(const GptTrainPlan *plan, const GptCorpus *corpus, const GptTrainR
 	return (int64) Max(Min(trained * TOKENS_SHARE, most), least);
 }
 
+/* A snapshot is held only where the catalog is read, for the base of an adapter. */
 static void
 measure(void *argument)
 {
+	const GptMeasuring *measuring = argument;
+	bool needs_snapshot = measuring->base != NULL;
+
 	if (measure_weights == NULL)
 		return;
+	if (!needs_snapshot)
+	{
+		PopActiveSnapshot();
+		InvalidateCatalogSnapshot();
+	}
 	gpt_nice_compute(true);
 	measure_weights(argument);
 	gpt_nice_compute(false);
+	if (!needs_snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 /* All but the end of the process. */

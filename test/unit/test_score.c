@@ -137,6 +137,38 @@ test_prefixes(LmEngine *engine, const LmHost *host)
 	test_model_free(&test);
 }
 
+/* The caller may have the tokens already. */
+static void
+test_ids(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = bytes_config(CONTEXT);
+	TestModel test = test_model(host, &config, 3, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(host);
+	LmSession *session = create_session(engine, &test, tokenizer);
+	LmRequest request = {.task = LM_TASK_SCORE, .text = {"", 50}, .n_ids = 50, .n_context = 13};
+	int32_t ids[50];
+	char text[50];
+	LmScore score;
+	LmError error;
+
+	fill_text(text, 50, 5);
+	for (int i = 0; i < 50; i++)
+		ids[i] = (unsigned char) text[i];
+	request.ids = ids;
+	score_completion(&score, session, (LmBytes){text, 13}, (LmBytes){text + 13, 37}, false, &error);
+	ok(answer_alone(session, &request, &error) && memcmp(&request.score, &score, sizeof score) == 0,
+	   "tokens of prompt and text have the score of both");
+	ids[3] = config.vocabulary;
+	ok(!answer_alone(session, &request, &error) && error.code == LM_ERR_ARGUMENT,
+	   "a token that the model does not have is an error");
+	request.n_context = 51;
+	ok(!answer_alone(session, &request, &error) && error.code == LM_ERR_ARGUMENT,
+	   "and so is more context than tokens");
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+}
+
 /* A session with a long context cuts a text into chunks of rows; a naive loop does not. */
 static void
 test_chunks(LmEngine *engine, const LmHost *host)
@@ -331,6 +363,7 @@ main(void)
 	LmEngine *engine = start_engine(&host, 2);
 
 	test_prefixes(engine, &host);
+	test_ids(engine, &host);
 	test_chunks(engine, &host);
 	test_threads();
 	test_edges(engine, &state);
