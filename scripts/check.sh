@@ -522,7 +522,7 @@ run_suites()
 	mapfile -t files < <(restart_files shared)
 	(
 		renice -n 10 "$BASHPID" >/dev/null
-		run_lanes 3 $(chain format border dist sanitize) $(chain threads unit) $(chain fuzz)
+		run_lanes 3 $(chain sanitize) $(chain threads unit) $(chain format border dist fuzz)
 	) &
 	run_lanes 2 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
 	wait

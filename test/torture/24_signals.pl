@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 my @SIGNALS = qw(USR1 USR2 ALRM URG HUP);
 my %NUMBER = (HUP => 1, USR1 => 10, USR2 => 12, ALRM => 14, URG => 23);
-my $STEPS = share(8000, 1500);
+my $STEPS = share(8000, 600);
 my $GENERATIONS = share(1000, 40);
 my $INTERVAL_US = 1000;
 my $SHAPE = '"layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 8, "patience": 0, "threads": 2';
