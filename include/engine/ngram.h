@@ -36,7 +36,7 @@
 #define LM_NGRAM_WEIGHTS (1 + LM_NGRAM_SOURCES * LM_NGRAM_ORDERS * LM_NGRAM_FEATURES)
 #define LM_NGRAM_PLACES 256
 #define LM_NGRAM_HISTORY 4096
-#define LM_NGRAM_LARGEST (1 << 19) /* tokens of training text that a model keeps, at most */
+#define LM_NGRAM_LARGEST (1 << 20) /* tokens of training text that a model keeps, at most */
 #define LM_NGRAM_FIT_ROWS 8192 /* predictions that weights are fitted to, at most */
 
 /* The n-grams of a model; the arrays are parameters of it (engine/params.h), and the caller's. */
@@ -48,6 +48,12 @@ typedef struct LmNgram
 	const float *order;
 	const float *weights; /* [LM_NGRAM_WEIGHTS] */
 } LmNgram;
+
+/*
+ * Bytes at most that it takes to make the n-grams of n tokens: their arrays, and what sorting or
+ * fitting allocates beside them, or else the copy of the arrays among the weights of the version.
+ */
+size_t lm_ngram_memory(int n, int vocabulary);
 
 /*
  * The number of ids of the training windows, each once, and at most LM_NGRAM_LARGEST of the last of

@@ -41,6 +41,7 @@ typedef struct GptTrainPlan
 	double epochs;
 	bool keep_best;
 	GptSwitch ngrams; /* whether the version gets n-grams beside its network */
+	size_t ngram_memory; /* bytes that making them takes after the last step */
 	int64 patience; /* 0: never */
 	/*
 	 * time limit of the job, microseconds, with training.steps the expected number; 0: the number

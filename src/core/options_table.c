@@ -196,7 +196,7 @@ const GptOption gpt_options_table[] = {
 		 "has AMX or AVX512_BF16"),
 	WORD_OR_BOOLEAN(
 		BOTH, ngrams, "auto",
-		"n-grams beside the network: the version keeps up to 524288 tokens of the training texts, "
+		"n-grams beside the network: the version keeps up to 1048576 tokens of the training texts, "
 		"and mixes what followed there, and in the text being read, into its probabilities; auto "
 		"does so for texts where it lowers the validation loss by 1 % or more"),
 	WORD_OR_BOOLEAN(

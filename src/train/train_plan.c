@@ -21,6 +21,7 @@
 
 #include "core/bridge.h"
 #include "core/settings.h"
+#include "engine/ngram.h"
 #include "engine/ops.h"
 #include "engine/params.h"
 #include "train/train_loop.h"
@@ -68,7 +69,6 @@
 /* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
 #define EMBEDDING_RATE 1e-3 /* learning rate of a trained embedding */
-#define MOST_NGRAM_TOKENS (1 << 20) /* of training texts: some 4 MB */
 #define DEFAULT_DECAY 0.1
 /* of the weights of a model that passes its texts more often. Measured in docs/benchmarks.md */
 #define REPEATED_DECAY 1.0
@@ -251,6 +251,8 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	plan->n_threads = gpt_settings_train_threads(options->threads);
 	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
 	plan->ngrams = ngrams_of(options, corpus);
+	if (plan->ngrams != GPT_SWITCH_FALSE)
+		plan->ngram_memory = lm_ngram_memory(lm_ngram_text(NULL, &corpus->dataset), vocabulary);
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
 	plan->training.objective = gpt_objective_of(options, corpus->task);
@@ -310,7 +312,7 @@ ngrams_of(const GptTrainOptions *options, const GptCorpus *corpus)
 	if (options->ngrams == GPT_SWITCH_FALSE || corpus->prompted || header->masked != 0 ||
 		header->n_labels > 0 || header->group > 1 || gpt_options_lora(options) ||
 		!corpus->has_validation || options->architecture == LM_ENCODER_DECODER ||
-		(options->ngrams == GPT_SWITCH_AUTO && header->train_tokens > MOST_NGRAM_TOKENS))
+		(options->ngrams == GPT_SWITCH_AUTO && header->train_tokens > LM_NGRAM_LARGEST))
 		return GPT_SWITCH_FALSE;
 	for (uint64 i = 1; i < header->n_train_windows; i++)
 		if (corpus->dataset.windows[i].weight != corpus->dataset.windows[0].weight)

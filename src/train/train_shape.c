@@ -284,6 +284,8 @@ memory_of(const GptTrainPlan *plan, int batch_size, int accumulate)
 					  2 * (size_t) plan->reference_rows * (size_t) plan->config.vocabulary) *
 						 sizeof(float)) ||
 		!lm_size_add(&size, size, plan->keep_best ? total * sizeof(float) : 0) ||
+		!lm_size_add(&size, size,
+					 plan->ngram_memory > 0 ? plan->ngram_memory + total * sizeof(float) : 0) ||
 		!lm_size_add(&size, size, (size_t) tokens * batch_row * (2 * (size_t) accumulate + 1)))
 		return SIZE_MAX;
 	return size;

@@ -178,6 +178,15 @@ test_mixture(void)
 	ok(fabs(sum / (TEXT - 1) - 1) < 1e-12, "whose probabilities sum to 1");
 }
 
+/* Beside the arrays, and without the bytes by which a block is aligned. */
+static bool
+takes_as_announced(const LmHost *host)
+{
+	const CountingHost *counting = host->context;
+
+	return counting->peak + 2 * N * sizeof(float) <= lm_ngram_memory(N, V) + 128;
+}
+
 /* A text that repeats a passage: the network knows nothing, and the places all. */
 static void
 test_fit(LmHost *host)
@@ -217,6 +226,7 @@ test_fit(LmHost *host)
 	   "the fit can be stopped");
 	((CountingHost *) host->context)->questions = -1;
 	lm_ngram_fit_free(fit);
+	ok(takes_as_announced(host), "the fit takes no more memory than announced");
 	fit = lm_ngram_fit_begin(&ngram, V, host, &error);
 	ok(!lm_ngram_fit_finish(weights, &network, &mixture, fit, &error) &&
 		   error.code == LM_ERR_ARGUMENT,
@@ -242,6 +252,7 @@ test_sort(LmHost *host)
 					(after >= k && tokens[before - k] < tokens[after - k]);
 	}
 	ok(in_order == N - 1, "by the tokens before them, the nearest first");
+	ok(takes_as_announced(host), "sorting takes no more memory than announced");
 	((CountingHost *) host->context)->questions = 3;
 	ok(!lm_ngram_sort(order, tokens, N, V, host, &error) && error.code == LM_ERR_STOPPED,
 	   "sorting can be stopped");

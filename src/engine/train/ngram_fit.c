@@ -67,6 +67,16 @@ static bool fit_rows(Adam *adam, const LmNgramFit *fit, int first, int last, int
 					 LmError *error);
 static double loss_of(const Adam *adam, const Row *row, int factor, double *gradient);
 
+size_t
+lm_ngram_memory(int n, int vocabulary)
+{
+	size_t arrays = 2 * (size_t) n * sizeof(float);
+	size_t sorting = (2 * (size_t) n + (size_t) vocabulary + 2) * sizeof(int32_t);
+	size_t fitting = sizeof(LmNgramFit) + (size_t) vocabulary * sizeof(float);
+
+	return arrays + (sorting > fitting ? sorting : fitting);
+}
+
 LmNgramFit *
 lm_ngram_fit_begin(const LmNgram *ngram, int vocabulary, const LmHost *host, LmError *error)
 {
