@@ -3,8 +3,8 @@
  *
  * Logits, loss, gradients and ten or twenty steps of AdamW against PyTorch, on a packed batch with
  * unequal weights, also of an adapter (fixtures by test/reference/make_fixtures.py), of pairs
- * (preferences.py), of prefixes and encoders (architecture.py), and of models of Transformers
- * (finetune.py).
+ * (preferences.py), of texts that should be found (contrastive.py), of prefixes and encoders
+ * (architecture.py), and of models of Transformers (finetune.py).
  */
 #include "safetensors.h"
 #include "train_support.h"
@@ -14,8 +14,9 @@ static const int lengths[] = {12, 5, 1, 9};
 static LmBatch
 read_batch(const Safetensors *file, const LmHost *host)
 {
-	size_t count = 0, n_values = 0;
-	const float *lengths_of_pairs = safetensors_find(file, "lengths", &count);
+	size_t count = 0, n_values = 0, n_lengths = 0;
+	const float *lengths_of_texts = safetensors_find(file, "lengths", &n_lengths);
+	const float *group = safetensors_find(file, "group", &count);
 	const float *prefixes = safetensors_find(file, "prefixes", &count);
 	const float *tokens = safetensors_find(file, "tokens", &count);
 	const float *targets = safetensors_find(file, "targets", &count);
@@ -23,10 +24,9 @@ read_batch(const Safetensors *file, const LmHost *host)
 	const float *values = safetensors_find(file, "values", &n_values);
 	LmBatch batch = create_batch(host, (int) count);
 
-	for (int sequence = 0; sequence < 4; sequence++)
+	for (int sequence = 0; sequence < (lengths_of_texts ? (int) n_lengths : 4); sequence++)
 	{
-		int length =
-			lengths_of_pairs && values ? (int) lengths_of_pairs[sequence] : lengths[sequence];
+		int length = lengths_of_texts ? (int) lengths_of_texts[sequence] : lengths[sequence];
 
 		for (int i = 0; i < length; i++)
 		{
@@ -43,7 +43,7 @@ read_batch(const Safetensors *file, const LmHost *host)
 		}
 		batch.n_tokens += length;
 	}
-	batch.group = values ? 2 : 1;
+	batch.group = group ? (uint32_t) *group : values ? 2 : 1;
 	return batch;
 }
 
@@ -140,9 +140,10 @@ compare_figure(const LmStepResult *result, int number, const Safetensors *file, 
 	return wanted ? fabs(result->figures[number] - wanted[step]) : 0;
 }
 
+/* tokenizer: of contrastive training, whose fixture has no logits, or NULL */
 static void
 test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig *config,
-		  LmTrainOptions options)
+		  LmTrainOptions options, const LmTokenizer *tokenizer)
 {
 	size_t count = 0;
 	double largest, difference, losses_differ = 0, figures_differ = 0;
@@ -154,11 +155,12 @@ test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig
 	const float *losses;
 
 	printf("# %s\n", path);
-	options.max_tokens = 33;
+	options.max_tokens = tokenizer ? 256 : 33;
 	options.schedule = LM_SCHEDULE_CONSTANT;
 	options.learning_rate = 1e-2;
 	options.warmup_steps = 0;
 	trainer = create_trainer(engine, config, &options);
+	lm_trainer_set_search(trainer, tokenizer, NULL);
 	if (!ok(safetensors_open(&file, path) &&
 				safetensors_load(&file, lm_trainer_params(trainer), lm_trainer_table(trainer)) &&
 				(!lm_trainer_base(trainer) ||
@@ -166,7 +168,8 @@ test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig
 			"the fixture has every tensor of the configuration"))
 		return;
 	batch = read_batch(&file, host);
-	is_near(compare_logits(trainer, &batch, &file), 0, 1e-5, "logits are PyTorch's");
+	if (!tokenizer)
+		is_near(compare_logits(trainer, &batch, &file), 0, 1e-5, "logits are PyTorch's");
 	losses = safetensors_find(&file, "losses", &count);
 	for (int step = 0; step < (int) count; step++)
 	{
@@ -176,6 +179,7 @@ test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig
 		figures_differ =
 			fmax(figures_differ, fmax(compare_figure(&result, 0, &file, "margins", step),
 									  compare_figure(&result, 1, &file, "accuracies", step)));
+		figures_differ = fmax(figures_differ, compare_figure(&result, 0, &file, "recalls", step));
 		if (step > 0)
 			continue;
 		difference = compare_block(lm_trainer_gradient(trainer), lm_trainer_table(trainer), &file,
@@ -184,7 +188,7 @@ test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig
 	}
 	is_near(losses_differ, 0, 1e-5, "the losses of all steps are PyTorch's");
 	if (options.objective != LM_OBJECTIVE_OF_MODEL)
-		is_near(figures_differ, 0, 1e-5, "and so are margins and accuracies");
+		is_near(figures_differ, 0, 1e-5, "and so are margins and accuracies, or recalls");
 	difference = compare_block(lm_trainer_params(trainer), lm_trainer_table(trainer), &file,
 							   "after.", &largest);
 	is_near(difference, 0, 1e-4, "weights after these steps of AdamW are PyTorch's");
@@ -197,7 +201,7 @@ test_with(LmEngine *engine, const LmHost *host, const char *path, const LmConfig
 static void
 test_fixture(LmEngine *engine, const LmHost *host, const char *path, const LmConfig *config)
 {
-	test_with(engine, host, path, config, lm_train_options_default());
+	test_with(engine, host, path, config, lm_train_options_default(), NULL);
 }
 
 /* The losses of test/reference/preferences.py. */
@@ -210,11 +214,33 @@ test_preferences(LmEngine *engine, const LmHost *host, LmConfig config)
 	options.objective = LM_OBJECTIVE_DPO;
 	options.beta = 0.3;
 	options.label_smoothing = 0.1;
-	test_with(engine, host, "test/fixtures/dpo.safetensors", &config, options);
+	test_with(engine, host, "test/fixtures/dpo.safetensors", &config, options, NULL);
 	options.objective = LM_OBJECTIVE_ORPO;
 	options.beta = 0.2;
 	options.label_smoothing = 0;
-	test_with(engine, host, "test/fixtures/orpo.safetensors", &config, options);
+	test_with(engine, host, "test/fixtures/orpo.safetensors", &config, options, NULL);
+}
+
+/* The shape of test/reference/contrastive.py. */
+static void
+test_contrastive(LmEngine *engine, const LmHost *host)
+{
+	LmTrainOptions options = lm_train_options_default();
+	LmConfig config = small_config();
+	LmError error;
+	LmTokenizer *tokenizer = lm_tokenizer_create(host, lm_bytes_spec(), &error);
+
+	config.vocabulary = 256;
+	config.context = 24;
+	config.layers = 1;
+	config.channels = 8;
+	config.embedding = 4;
+	options.objective = LM_OBJECTIVE_CONTRASTIVE;
+	options.temperature = 0.5;
+	if (ok(tokenizer != NULL, "the tokens of a text may be its bytes"))
+		test_with(engine, host, "test/fixtures/contrastive.safetensors", &config, options,
+				  tokenizer);
+	lm_tokenizer_free(tokenizer);
 }
 
 /* The shapes of test/reference/finetune.py. */
@@ -345,6 +371,7 @@ main(void)
 	config.vocabulary = 23;
 	test_fixture(engine, &host, "test/fixtures/gpt2-tanh.safetensors", &config);
 	test_preferences(engine, &host, config);
+	test_contrastive(engine, &host);
 	config.lora_rank = 4;
 	config.lora_alpha = 6;
 	test_fixture(engine, &host, "test/fixtures/gpt2-adapter.safetensors", &config);
