@@ -71,9 +71,10 @@ COMMENT ON FUNCTION @extschema@.gpt_chunk(text, text, integer, integer) IS
 
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
 		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false) RETURNS text
+		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false, beams integer DEFAULT 1,
+		length_penalty float8 DEFAULT 0.6) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_chat' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, text[], bigint, boolean) IS
+COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, text[], bigint, boolean, integer, float8) IS
 	'answers the last message of a conversation, in the form that the model was trained on; NULL sampling arguments mean the model''s own defaults';
 
 CREATE FUNCTION @extschema@.gpt_chat_tokens(model text, messages jsonb, reasoning boolean DEFAULT false) RETURNS integer[]

@@ -37,6 +37,8 @@ extern bool gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *
  * arguments.
  */
 extern void gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, bool open);
+/* Reads beams and length_penalty, the arguments from this number on, after the others. */
+extern void gpt_read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, int number);
 extern void gpt_complete_sampling(LmSampling *sampling, const char *extras);
 
 /* src/sql/sql_similarity.c: makes the call of gpt_embed for a text, with its defaults. */

@@ -21,6 +21,7 @@
 #include "store/model_extras.h"
 
 #define REASONING_ARGUMENT 10
+#define BEAMS_ARGUMENT 11
 
 PG_FUNCTION_INFO_V1(gpt_chat);
 PG_FUNCTION_INFO_V1(gpt_chat_tokens);
@@ -46,7 +47,8 @@ const GptCallKind gpt_chat_call = {.name = "gpt_chat",
  * gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
  *     NULL, top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL,
  *     repetition_penalty float8 DEFAULT NULL, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL,
- *     reasoning boolean DEFAULT false) RETURNS text
+ *     reasoning boolean DEFAULT false, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6)
+ *     RETURNS text
  *
  * NULL model or messages gives NULL. NULL elsewhere means the model's own default, where it was
  * imported with one, or else that of gpt_generate.
@@ -94,6 +96,7 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	call->detail = gpt_argument_boolean(fcinfo, REASONING_ARGUMENT, false);
 	call->request.task = LM_TASK_GENERATE;
 	gpt_read_sampling(&call->request.sampling, fcinfo, true);
+	gpt_read_beams(&call->request.sampling, fcinfo, BEAMS_ARGUMENT);
 	call->request.sampling.marked = true;
 	return true;
 }

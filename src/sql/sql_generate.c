@@ -27,7 +27,6 @@
 
 PG_FUNCTION_INFO_V1(gpt_generate);
 
-static void read_beams(LmSampling *sampling, FunctionCallInfo fcinfo);
 static void read_stops(LmSampling *sampling, ArrayType *array);
 static uint64 draw_seed(void);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo);
@@ -68,24 +67,24 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	call->request.task = LM_TASK_GENERATE;
 	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
 	gpt_read_sampling(&call->request.sampling, fcinfo, false);
-	read_beams(&call->request.sampling, fcinfo);
+	gpt_read_beams(&call->request.sampling, fcinfo, BEAMS);
 	return true;
 }
 
 /* gpt_stream, which has no such arguments, reads its call here too. */
-static void
-read_beams(LmSampling *sampling, FunctionCallInfo fcinfo)
+void
+gpt_read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, int number)
 {
 	const char *limit = NULL;
 
-	sampling->beams = gpt_argument_integer(fcinfo, BEAMS, "beams", 1, 1, LM_MAX_BEAMS);
-	sampling->length_penalty = gpt_argument_real(fcinfo, BEAMS + 1, "length_penalty",
+	sampling->beams = gpt_argument_integer(fcinfo, number, "beams", 1, 1, LM_MAX_BEAMS);
+	sampling->length_penalty = gpt_argument_real(fcinfo, number + 1, "length_penalty",
 												 GPT_LENGTH_PENALTY, 0, MAX_LENGTH_PENALTY, false);
 	if (sampling->beams == 1)
 		return;
 	if (sampling->top_k > 0)
 		limit = "top_k";
-	else if (sampling->top_p < 1)
+	else if (sampling->top_p != OPEN && sampling->top_p < 1)
 		limit = "top_p";
 	else if (sampling->min_p > 0)
 		limit = "min_p";
@@ -133,14 +132,17 @@ gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, bool open)
 void
 gpt_complete_sampling(LmSampling *sampling, const char *extras)
 {
+	/* A search draws nothing, so the model's own limits of a draw do not count. */
+	const char *limits = sampling->beams > 1 ? NULL : extras;
+
 	if (sampling->temperature == OPEN)
 		sampling->temperature = gpt_extras_sampling(extras, "temperature", 0.8);
 	if (sampling->top_k == OPEN)
-		sampling->top_k = (int) gpt_extras_sampling(extras, "top_k", 0);
+		sampling->top_k = (int) gpt_extras_sampling(limits, "top_k", 0);
 	if (sampling->top_p == OPEN)
-		sampling->top_p = gpt_extras_sampling(extras, "top_p", 1);
+		sampling->top_p = gpt_extras_sampling(limits, "top_p", 1);
 	if (sampling->min_p == OPEN)
-		sampling->min_p = gpt_extras_sampling(extras, "min_p", 0);
+		sampling->min_p = gpt_extras_sampling(limits, "min_p", 0);
 	if (sampling->repetition_penalty == OPEN)
 		sampling->repetition_penalty = gpt_extras_sampling(extras, "repetition_penalty", 1);
 }

@@ -247,6 +247,10 @@ SELECT is(gpt_chat('t', '[{"role": "user", "content": "Hi 8"}, {"role": "assista
 	'both turns were learned');
 SELECT is(gpt_chat('t', '"Hi 7"', temperature => 0, stop => ARRAY['.']), 'Yo', 'a stop');
 SELECT is(gpt_chat('t', '"Hi 7"', max_tokens => 2, temperature => 0), 'Yo', 'max_tokens');
+SELECT is(gpt_chat('t', '"Hi 7"', beams => 3, temperature => 90, seed => 1), 'Yo.', 'beams draw nothing');
+SELECT throws_ok($$SELECT gpt_chat('t', '"x"', beams => 2, length_penalty => -1)$$, '22023', 'length_penalty is out of range: -1', 'a penalty has a range');
+SELECT throws_ok($$SELECT gpt_chat('t', '"x"', top_p => 0.5, beams => 2)$$, '22023', 'top_p cannot be used with 2 beams', 'a draw is not limited where there is none');
+SELECT throws_ok($$SELECT gpt_chat('t', '"x"', beams => 0)$$, '22023', 'beams is out of range: 0', 'beams have a range');
 SELECT is((SELECT json_object_agg(metric, value) FROM gpt_evaluate('t', 'SELECT messages FROM talk') WHERE metric IN ('documents', 'skipped', 'tokens', 'exact_match'))::jsonb,
 	'{"documents": 100, "skipped": 2, "tokens": 1300, "exact_match": 1}', 'the answers and their ends are scored, and nothing else');
 SELECT ok(value < 0.1, 'with a low loss') FROM gpt_evaluate('t', 'SELECT messages::json FROM talk', '{"generate": false}') WHERE metric = 'loss';
@@ -288,10 +292,10 @@ SELECT ok(gpt_generate('t', 'x', 100, seed => 1) NOT LIKE '%<|im_end|>%', 'gpt_g
 -- many conversations together, and those that fail alone
 CREATE TABLE asked AS SELECT i, CASE i WHEN 7 THEN NULL ELSE jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Hi ' || i)) END AS messages FROM generate_series(1, 20) i;
 CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END$$;
-CREATE TABLE alone AS SELECT i, gpt_chat('t', messages, 9, temperature => i % 3, seed => i) AS answer FROM asked;
+CREATE TABLE alone AS SELECT i, gpt_chat('t', messages, 9, temperature => i % 3, seed => i, beams => 1 + i % 2) AS answer FROM asked;
 SET gpt.batching = on;
 SELECT ok(bool_or(p LIKE '%GptBatch%'), 'conversations of rows are batched') FROM plan_of($$SELECT gpt_chat('t', messages) FROM asked$$) p;
-CREATE TABLE together AS SELECT i, gpt_chat('t', messages, 9, temperature => i % 3, seed => i) AS answer FROM asked;
+CREATE TABLE together AS SELECT i, gpt_chat('t', messages, 9, temperature => i % 3, seed => i, beams => 1 + i % 2) AS answer FROM asked;
 SELECT results_eq('SELECT * FROM together ORDER BY i', 'SELECT * FROM alone ORDER BY i', 'with the same answers');
 SELECT is((SELECT string_agg(i::text, ' ') FROM alone WHERE answer IS NULL), '7', 'and NULL for NULL');
 UPDATE asked SET messages = messages || '{"role": "assistant", "content": "x"}' WHERE i = 12;
@@ -323,6 +327,8 @@ SELECT is(gpt_chat('a', '"Hi 7"', seed => 1), gpt_chat('a', '"Hi 7"', seed => 2)
 UPDATE gpt_version SET config = config || '{"sampling": {"temperature": 90}}' WHERE model = 'a';
 SELECT isnt(gpt_chat('a', '"Hi 7"', seed => 1), gpt_chat('a', '"Hi 7"', seed => 2), 'or 90');
 SELECT is(gpt_chat('a', '"Hi 7"', temperature => 0), 'Yo.', 'unless the caller says otherwise');
+UPDATE gpt_version SET config = config || '{"sampling": {"top_p": 0.5, "top_k": 3}}' WHERE model = 'a';
+SELECT is(gpt_chat('a', '"Hi 7"', beams => 2), 'Yo.', 'limits of a draw do not hinder beams');
 
 -- an answer learned as text, where the tokenizer has no token for its end; reasoning is left out
 CREATE TABLE thought AS SELECT jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Q' || i), '{"role": "assistant", "content": "<think>\nhm\n</think>\n\nYes."}'::jsonb) AS messages FROM generate_series(1, 60) i;
