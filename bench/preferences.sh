@@ -6,8 +6,8 @@
 # paragraphs for STEPS (250) with options TRAIN (3 layers of 96 channels), and continues the first seven words of each
 # paragraph six times. Of each two continuations, rule "word" prefers the one that contains WORD ("was"), rule "shorter"
 # the one with fewer words; pairs that the rule does not tell apart are dropped. PAIRS (2000) rows of each rule (RULES)
-# are learnt by DPO with options FINETUNE ("epochs": 3, "beta": 0.3), and gpt_evaluate measures HELD (400) other rows.
-# SEEDS (1 2 3), THREADS (2).
+# are learnt by DPO with options FINETUNE (none: the defaults), and gpt_evaluate measures HELD (400) other rows. SEEDS
+# (1 2 3), THREADS (2).
 set -euo pipefail
 
 text=$(realpath "${1:?the text is missing}")
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=bench/server.sh
 . bench/server.sh
 pairs=${PAIRS:-2000} held=${HELD:-400} word=${WORD:-was} threads=${THREADS:-2}
-finetune=${FINETUNE:-\"epochs\": 3, \"beta\": 0.3}
+finetune=${FINETUNE:-}
 train=${TRAIN:-\"layers\": 3, \"channels\": 96, \"heads\": 3, \"batch_size\": 16, \"context\": 128, \"vocabulary\": 1024, \"dropout\": 0}
 
 start_server preferences <<SETTINGS
@@ -63,10 +63,10 @@ for seed in ${SEEDS:-1 2 3}; do
 				WHERE $rule(a.answer) <> $rule(b.answer) AND a.answer <> '' AND b.answer <> '';
 		SQL
 		run "gpt_finetune('base', 'SELECT prompt, chosen, rejected FROM pair WHERE n > $held AND n <= $((pairs + held))',
-			'{\"into\": \"liked\", \"seed\": $seed, \"threads\": $threads, $finetune}')"
+			'{\"into\": \"liked\", \"seed\": $seed, \"threads\": $threads${finetune:+, $finetune}}')"
 		"${psql[@]}" -c "WITH m AS (SELECT jsonb_object_agg(metric, value) AS m FROM gpt_evaluate('liked', 'SELECT prompt, chosen, rejected FROM pair WHERE n <= $held'))
-			SELECT format('%s, seed $seed: accuracy %s, margin %s, loss %s of %s held-out rows, KL %s nats a completion, %s a token; %s rows learnt in %s steps, %s + %s s; note: %s', '$rule',
-			round((m ->> 'preference_accuracy')::numeric, 4), round((m ->> 'reward_margin')::numeric, 3), round((m ->> 'loss')::numeric, 4), m ->> 'documents',
+			SELECT format('%s, seed $seed: beta %s, accuracy %s, margin %s, loss %s of %s held-out rows, KL %s nats a completion, %s a token; %s rows learnt in %s steps, %s + %s s; note: %s', '$rule',
+			m ->> 'beta', round((m ->> 'preference_accuracy')::numeric, 4), round((m ->> 'reward_margin')::numeric, 3), round((m ->> 'loss')::numeric, 4), m ->> 'documents',
 			round((m ->> 'kl')::numeric, 3), round((m ->> 'kl_per_token')::numeric, 4), j.documents, j.step, $middle - $started, round(extract(epoch FROM j.finished_at - j.started_at)), j.note)
 			FROM m, gpt_jobs j ORDER BY j.job DESC LIMIT 1"
 		"${psql[@]}" -c "SELECT format('%s, seed $seed: mean of the rule in texts of the base %s, of the fine-tuned model %s', '$rule', round(avg($rule(answer)), 2), (SELECT round(avg($rule(answer)), 2)

@@ -42,7 +42,7 @@ typedef struct GptTrainOptions
 	int preset; /* of gpt_preset, or GPT_CHOSEN */
 	double minutes; /* NaN: not given, then 10 unless steps or epochs are given */
 	int64 steps;
-	double epochs; /* NaN: not given, then at most 10, 20 or 100, unless steps are */
+	double epochs; /* NaN: not given, then at most 1 to 100, unless steps are */
 	int64 layers;
 	int64 heads;
 	int64 channels;
@@ -75,7 +75,7 @@ typedef struct GptTrainOptions
 	double dropout;
 	double label_smoothing; /* NaN: not given */
 	int preference; /* GptPreference, or GPT_CHOSEN */
-	double beta;
+	double beta; /* NaN: not given, then that of the objective, or in gpt_evaluate the version's */
 	double temperature;
 	int64 seed;
 	double validation_fraction;

@@ -7,6 +7,7 @@
  *   "chat"         template of conversations: a name or an object (core/chat.h)
  *   "clean"        how texts are cleaned, in the kept form of core/clean_options.h
  *   "end_tokens"   ids that end a generated text, beside the tokenizer's end token
+ *   "preference"   {"objective": "dpo", "beta": ...}: how preferences were learnt in its training
  *   "prompt"       {"template": "{prompt}<|separator|>", "end": " =>"}: how prompts are written
  *                  before their completions, and how all prompts of the training ended, where a
  *                  template writes nothing after them
@@ -55,6 +56,15 @@ extern char *gpt_extras_with_prompt(const char *extras, const char *template, co
  */
 extern char *gpt_extras_of_texts(const char *extras);
 extern char *gpt_extras_with_texts(const char *extras, const char *texts);
+
+/*
+ * The beta with which the version learnt preferences by this objective ("dpo" or "orpo"); NaN: it
+ * did not, or another training followed.
+ */
+extern double gpt_extras_beta(const char *extras, const char *objective);
+
+/* The extras with another objective and beta (NULL: none), palloc'd; NULL: nothing. */
+extern char *gpt_extras_with_beta(const char *extras, const char *objective, double beta);
 
 /* The ids of "end_tokens", palloc'd; returns their number. */
 extern int gpt_extras_ends(int32 **ends, const char *extras);

@@ -11,6 +11,13 @@
 
 extern LmObjectiveKind gpt_objective_of(const GptTrainOptions *options, const GptTask *task);
 
+/*
+ * The word of option "preference" for DPO and ORPO, and their beta: that of the options, or else
+ * their own. NULL and 0 for objectives that do not learn preferences.
+ */
+extern const char *gpt_objective_preference(LmObjectiveKind objective);
+extern double gpt_objective_beta(const GptTrainOptions *options, LmObjectiveKind objective);
+
 /* Whether an objective learns from groups that are compared with the base. */
 extern bool gpt_objective_has_reference(LmObjectiveKind objective);
 

@@ -79,8 +79,8 @@ const GptOption gpt_options_table[] = {
 	NUMBER(BOTH, epochs, NULL, 0.001, 1e6,
 		   "largest number of passes over the training documents; without minutes and steps, the "
 		   "job makes exactly this number unless patience ends the training; unless given, 10, or "
-		   "20 for texts of up to 131072 tokens, or 100 for prompts and completions, or no limit "
-		   "with minutes"),
+		   "20 for texts of up to 131072 tokens, or 100 for prompts and completions, or 1 for dpo "
+		   "and 3 of up to 1000 rows, or no limit with minutes"),
 	INTEGER(
 		TRAIN, layers, NULL, 1, 512,
 		"transformer blocks, instead of the preset's; of encoder_decoder, those of the decoder"),
@@ -164,9 +164,10 @@ const GptOption gpt_options_table[] = {
 		 "how columns prompt, chosen and rejected are learnt: dpo prefers the chosen answers and "
 		 "keeps the model near the version that it starts from; orpo also learns to write them, "
 		 "and needs no such version; auto is orpo in gpt_train and dpo in gpt_finetune"),
-	NUMBER(BOTH | EVALUATE, beta, "0.1", 1e-6, 1000,
+	NUMBER(BOTH | EVALUATE, beta, NULL, 1e-6, 1000,
 		   "of dpo, how firmly the model stays near its base; of orpo, the weight of the "
-		   "preference beside the loss of the chosen answers"),
+		   "preference beside the loss of the chosen answers; unless given, 0.3 for dpo and 0.1 "
+		   "for orpo, in gpt_evaluate that of the version's training"),
 	NUMBER(BOTH, temperature, "0.05", 0.001, 10,
 		   "of contrastive training (columns query and positive): similarities are divided by it"),
 	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
@@ -176,7 +177,7 @@ const GptOption gpt_options_table[] = {
 		 "query of the validation documents, instead of validation_fraction"),
 	INTEGER(BOTH, patience, NULL, 0, 1000000,
 			"validations without improvement that end the training; 0 for never; unless given, 6, "
-			"or never with steps"),
+			"or never with steps, and for dpo without minutes"),
 	WORD(BOTH, publish, "best", gpt_publish_name,
 		 "weights to publish: those with the best validation loss, or the last"),
 	WORD(FINETUNE, publish_if, "always", gpt_publish_if_name,

@@ -23,6 +23,8 @@
 #include "sql/evaluate_preference.h"
 #include "store/blob.h"
 #include "store/catalog.h"
+#include "store/model_extras.h"
+#include "train/train_objective.h"
 
 #define DRAWN_FACTOR 2 /* times the tokens of the longer answer ... */
 #define DRAWN_MORE 16 /* ... and so many are drawn at most, unless the options say otherwise */
@@ -32,6 +34,7 @@ struct GptPreferences
 	const GptServed *served;
 	const GptServed *base; /* NULL: there is none */
 	const GptTrainOptions *options;
+	double beta;
 	double weight;
 	double loss;
 	double margin;
@@ -97,6 +100,15 @@ acquire_base(const char *model, const GptTrainOptions *options)
 	return gpt_cache_acquire(reference, GPT_SERVED_LANGUAGE_MODEL);
 }
 
+/* That of the options, or of the version's training if it had this objective, or its default. */
+static double
+beta_of(const GptServed *served, LmObjectiveKind objective, const GptTrainOptions *options)
+{
+	double kept = gpt_extras_beta(served->extras, gpt_objective_preference(objective));
+
+	return isnan(options->beta) && !isnan(kept) ? kept : gpt_objective_beta(options, objective);
+}
+
 GptPreferences *
 gpt_preferences_create(const GptServed *served, const char *model, const GptTrainOptions *options)
 {
@@ -105,6 +117,8 @@ gpt_preferences_create(const GptServed *served, const char *model, const GptTrai
 	preferences->served = served;
 	preferences->options = options;
 	preferences->base = acquire_base(model, options);
+	preferences->beta =
+		beta_of(served, preferences->base != NULL ? LM_OBJECTIVE_DPO : LM_OBJECTIVE_ORPO, options);
 	return preferences;
 }
 
@@ -198,7 +212,7 @@ gpt_preferences_add(GptPreferences *preferences, const GptSourceRow *row)
 	Likelihood rejected = likelihood_of(preferences->served, row, rejected_text, true);
 	double c = chosen.sum / (double) Max(chosen.n_tokens, 1);
 	double r = rejected.sum / (double) Max(rejected.n_tokens, 1);
-	double beta = preferences->options->beta;
+	double beta = preferences->beta;
 	double margin = beta * (c - r);
 	double loss = -c - beta * log_sigmoid(log_odds(c) - log_odds(r));
 
@@ -222,6 +236,7 @@ void
 gpt_preferences_measure(const GptPreferences *preferences,
 						void (*put)(void *context, const char *metric, double value), void *context)
 {
+	put(context, "beta", preferences->beta);
 	put(context, "loss", preferences->loss / preferences->weight);
 	put(context, "reward_margin", preferences->margin / preferences->weight);
 	put(context, "preference_accuracy", preferences->right / preferences->weight);

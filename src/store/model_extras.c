@@ -5,7 +5,11 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "common/shortest_dec.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
@@ -21,10 +25,14 @@
 #define CHAT "chat"
 #define CLEAN "clean"
 #define END_TOKENS "end_tokens"
+#define PREFERENCE "preference"
+#define OBJECTIVE "objective" /* members of it */
+#define BETA "beta"
 #define PROMPT "prompt"
 #define SAMPLING "sampling"
 
-static const char *const members[] = {CHAT, CLEAN, END_TOKENS, PROMPT, SAMPLING, "source"};
+static const char *const members[] = {CHAT,	  CLEAN,	END_TOKENS, PREFERENCE,
+									  PROMPT, SAMPLING, "source"};
 
 /* The numbers of a generation_config.json that are taken over, and their ranges. */
 static const struct
@@ -201,6 +209,18 @@ gpt_extras_sampling(const char *extras, const char *name, double by_default)
 	return number_of(gpt_json_field(field_of(extras, SAMPLING), name), by_default);
 }
 
+double
+gpt_extras_beta(const char *extras, const char *objective)
+{
+	const GptJson *preference = field_of(extras, PREFERENCE);
+	const GptJson *name = gpt_json_field(preference, OBJECTIVE);
+	double beta = number_of(gpt_json_field(preference, BETA), 0);
+
+	if (name == NULL || name->type != GPT_JSON_STRING || strcmp(name->text, objective) != 0)
+		return get_float8_nan();
+	return beta > 0 && !isinf(beta) ? beta : get_float8_nan();
+}
+
 /* ---- Changes ------------------------------------------------------------ */
 
 /* The token that the name means in a template (engine/marked_text.h); -1: it is text there. */
@@ -293,6 +313,19 @@ char *
 gpt_extras_with_clean(const char *extras, const char *clean)
 {
 	return with_member(extras, CLEAN, clean);
+}
+
+char *
+gpt_extras_with_beta(const char *extras, const char *objective, double beta)
+{
+	StringInfoData preference;
+
+	if (objective == NULL)
+		return with_member(extras, PREFERENCE, NULL);
+	initStringInfo(&preference);
+	appendStringInfo(&preference, "{\"" OBJECTIVE "\": \"%s\", \"" BETA "\": %s}", objective,
+					 double_to_shortest_decimal(beta));
+	return with_member(extras, PREFERENCE, preference.data);
 }
 
 char *

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -25,6 +26,7 @@ typedef struct Measuring
 {
 	const GptJob *job;
 	const GptTrainOptions *options;
+	double beta; /* 0: the rows are no preferences, or their beta is not known yet */
 	int32 numbers[2]; /* 0: none */
 	double values[2];
 } Measuring;
@@ -52,11 +54,11 @@ gpt_gate_begin(GptGate *gate, const GptJob *job, const GptTrainOptions *options,
 }
 
 void
-gpt_gate_decide(GptGate *gate, const GptJob *job, const GptTrainOptions *options, int32 made,
-				GptProgress *progress)
+gpt_gate_decide(GptGate *gate, const GptJob *job, const GptTrainOptions *options, double beta,
+				int32 made, GptProgress *progress)
 {
 	double tolerance = options->publish_tolerance;
-	Measuring measuring = {job, options};
+	Measuring measuring = {job, options, beta};
 
 	gate->current = current_version(job);
 	gate->passes = true;
@@ -97,6 +99,21 @@ measure(void *argument)
 		measuring->values[i] = value_of(measuring, measuring->numbers[i]);
 }
 
+/*
+ * Options of gpt_evaluate. Both versions are measured with the beta of this job, though another one
+ * may be kept with the current version.
+ */
+static const char *
+options_of(const Measuring *measuring)
+{
+	bool generates = measuring->options->publish_metric >= GPT_METRIC_EXACT_MATCH;
+	const char *beta = "";
+
+	if (measuring->beta > 0)
+		beta = psprintf(", \"beta\": %s", double_to_shortest_decimal(measuring->beta));
+	return psprintf("{\"generate\": %s%s}", generates ? "true" : "false", beta);
+}
+
 /* The metric of a version of the job's model; an error if the rows do not have it. */
 static double
 value_of(const Measuring *measuring, int32 number)
@@ -107,10 +124,8 @@ value_of(const Measuring *measuring, int32 number)
 	const char *query =
 		options->publish_query != NULL ? options->publish_query : options->validation_query;
 	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {
-		CStringGetTextDatum(reference), CStringGetTextDatum(query), CStringGetTextDatum(metric),
-		CStringGetTextDatum(
-			options->publish_metric >= GPT_METRIC_EXACT_MATCH ? "{}" : "{\"generate\": false}")};
+	Datum values[] = {CStringGetTextDatum(reference), CStringGetTextDatum(query),
+					  CStringGetTextDatum(metric), CStringGetTextDatum(options_of(measuring))};
 	char *command =
 		psprintf("SELECT value FROM %s.gpt_evaluate($1, $2, $4::pg_catalog.jsonb) WHERE metric "
 				 "OPERATOR(pg_catalog.=) $3 AND label IS NULL",

@@ -30,10 +30,11 @@ extern void gpt_gate_begin(GptGate *gate, const GptJob *job, const GptTrainOptio
 
 /*
  * Measures the version that is current now, and version number `made`, which is partial, on the
- * same rows under one snapshot, and decides. Raises the errors of gpt_evaluate.
+ * same rows under one snapshot, and decides. beta: with which rows of preferences are measured; 0
+ * for other rows. Raises the errors of gpt_evaluate.
  */
 extern void gpt_gate_decide(GptGate *gate, const GptJob *job, const GptTrainOptions *options,
-							int32 made, GptProgress *progress);
+							double beta, int32 made, GptProgress *progress);
 
 /* The decision as a remark for the job's note, palloc'd, and as a member of its report. */
 extern char *gpt_gate_note(const GptGate *gate, const GptJob *job, const GptTrainOptions *options,

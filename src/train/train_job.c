@@ -154,6 +154,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 			 memcmp(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE) != 0)
 		gpt_train_base_changed(base);
 	record_plan(job, step, &plan, options, corpus);
+	corpus->extras = gpt_extras_with_beta(
+		corpus->extras, gpt_objective_preference(plan.training.objective), plan.training.beta);
 
 	/* 4. */
 	gpt_train_saver_init(&saver, job, &plan, corpus, &progress);
@@ -174,7 +176,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	if (gate.current > 0)
 	{
 		gpt_publish(job, publish_trial, &ending, leave_slot, &progress);
-		gpt_gate_decide(&gate, job, options, ending.version, &progress);
+		gpt_gate_decide(&gate, job, options, gpt_objective_beta(options, plan.training.objective),
+						ending.version, &progress);
 		gpt_progress_phase(&progress, "publishing");
 	}
 	gpt_publish(job, publish_version, &ending, leave_slot, &progress);

@@ -5,9 +5,13 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "corpus/source.h"
 #include "train/train_objective.h"
 
+#define DPO_BETA 0.3 /* Measured in docs/benchmarks.md */
+#define ORPO_BETA 0.1 /* as in Hong et al. 2024, section 5 */
 #define MOST_SWAPPED 0.5 /* of the pairs: beyond it the rejected answers would be learnt */
 
 static bool
@@ -45,6 +49,24 @@ gpt_objective_of(const GptTrainOptions *options, const GptTask *task)
 			return LM_OBJECTIVE_ORPO;
 	}
 	elog(ERROR, "kind of preference %d is unknown", options->preference);
+}
+
+const char *
+gpt_objective_preference(LmObjectiveKind objective)
+{
+	if (objective == LM_OBJECTIVE_DPO)
+		return gpt_preference_name(GPT_PREFERENCE_DPO);
+	return objective == LM_OBJECTIVE_ORPO ? gpt_preference_name(GPT_PREFERENCE_ORPO) : NULL;
+}
+
+double
+gpt_objective_beta(const GptTrainOptions *options, LmObjectiveKind objective)
+{
+	if (!gpt_objective_has_reference(objective))
+		return 0;
+	if (!isnan(options->beta))
+		return options->beta;
+	return objective == LM_OBJECTIVE_DPO ? DPO_BETA : ORPO_BETA;
 }
 
 bool

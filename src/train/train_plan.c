@@ -45,6 +45,13 @@
  * in docs/benchmarks.md
  */
 #define PROMPTED_EPOCHS 100.0
+/*
+ * of preferences by DPO, which further epochs learn by heart, farther from the base, and of few of
+ * them. Measured in docs/benchmarks.md
+ */
+#define DPO_EPOCHS 1.0
+#define FEW_DPO_EPOCHS 3.0
+#define FEW_PREFERENCES 1000
 #define WANTED_EPOCHS 4.0 /* that a preset must be able to pass, of texts and ... */
 #define PROMPTED_WANTED_EPOCHS 12.0 /* ... of prompts, of which there are few */
 /* label smoothing of prompts in words: rules that are learnt letter by letter have none */
@@ -150,11 +157,16 @@ learns_texts(const GptTrainOptions *options, const GptCorpus *corpus)
 static double
 most_epochs(const GptTrainOptions *options, const GptCorpus *corpus)
 {
+	const LmDatasetHeader *header = corpus->dataset.header;
+
 	if (!isnan(options->epochs))
 		return options->epochs;
 	if (!isnan(options->minutes))
 		return INFINITY;
-	if (learns_texts(options, corpus) && corpus->dataset.header->train_tokens <= LITTLE_TOKENS)
+	if (gpt_objective_of(options, corpus->task) == LM_OBJECTIVE_DPO)
+		return header->n_train_windows > FEW_PREFERENCES * header->group ? DPO_EPOCHS
+																		 : FEW_DPO_EPOCHS;
+	if (learns_texts(options, corpus) && header->train_tokens <= LITTLE_TOKENS)
 		return LITTLE_EPOCHS;
 	return learns_prompts(options, corpus) ? PROMPTED_EPOCHS : DEFAULT_EPOCHS;
 }
@@ -256,7 +268,8 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
 	plan->training.objective = gpt_objective_of(options, corpus->task);
-	plan->training.beta = options->beta;
+	if (gpt_objective_has_reference(plan->training.objective))
+		plan->training.beta = gpt_objective_beta(options, plan->training.objective);
 	plan->training.temperature = options->temperature;
 	plan_reference(plan, options, corpus, vocabulary);
 	plan->validation_interval = PG_INT64_MAX;
@@ -523,6 +536,17 @@ choose_decay(const GptTrainPlan *plan, const GptTrainOptions *options, const Gpt
 																		   : DEFAULT_DECAY;
 }
 
+/* The loss of a few pairs goes up and down too much to end the one or few epochs of DPO. */
+static int64
+choose_patience(const GptTrainPlan *plan, const GptTrainOptions *options)
+{
+	bool is_short = plan->training.objective == LM_OBJECTIVE_DPO && isnan(options->minutes);
+
+	if (options->patience != GPT_CHOSEN)
+		return options->patience;
+	return options->steps == GPT_CHOSEN && !is_short ? DEFAULT_PATIENCE : 0;
+}
+
 /* Settles what depends on the number of steps: warm-up, dropout, patience and validations. */
 static void
 plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus)
@@ -543,9 +567,7 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 		isnan(options->weight_decay) ? choose_decay(plan, options, corpus) : options->weight_decay;
 	if (isnan(options->label_smoothing) && learns_words(options, corpus))
 		training->label_smoothing = PROMPTED_SMOOTHING;
-	plan->patience = options->patience != GPT_CHOSEN ? options->patience
-					 : options->steps == GPT_CHOSEN	 ? DEFAULT_PATIENCE
-													 : 0;
+	plan->patience = choose_patience(plan, options);
 
 	/* Evaluating a token costs a third of training on it. */
 	plan->validation_interval = (training->steps + n_validations - 1) / n_validations;

@@ -11,6 +11,7 @@
 #include "core/lora_targets.h"
 #include "core/machine.h"
 #include "corpus/facts.h"
+#include "train/train_objective.h"
 #include "train/train_report.h"
 
 /* Names of options, indexed by GptTrainEnd. */
@@ -72,6 +73,8 @@ gpt_report_conditions(const GptTrainPlan *plan, const GptCorpus *corpus,
 	gpt_json_put_number(&json, "weight_decay", training->weight_decay);
 	gpt_json_put_number(&json, "beta2", training->beta2);
 	gpt_json_put_number(&json, "label_smoothing", training->label_smoothing);
+	if (gpt_objective_has_reference(training->objective))
+		gpt_json_put_number(&json, "beta", training->beta);
 	gpt_json_put_number(&json, "seed", training->seed);
 	gpt_json_put_number(&json, "patience", plan->patience);
 	gpt_json_put_boolean(&json, "recompute", training->recompute);
@@ -165,5 +168,7 @@ gpt_report_choices(GptJsonWriter *json, const GptTrainPlan *plan, double seconds
 	gpt_json_put_rounded(json, "dropout", plan->config.dropout, 2);
 	if (training->label_smoothing > 0)
 		gpt_json_put_rounded(json, "label_smoothing", training->label_smoothing, 2);
+	if (gpt_objective_has_reference(training->objective))
+		gpt_json_put_rounded(json, "beta", training->beta, 4);
 	gpt_json_end(json);
 }

@@ -35,6 +35,16 @@ SELECT gpt_wait(:job, '60 s');
 SELECT abs(validation_loss - ln(2)) < 1e-4 AS chance FROM pair_log WHERE job = :job AND step = 0;
 SELECT validation_loss < 0.6 AS learnt, kl > 0.001 AS away FROM pair_log WHERE job = :job AND step = 20;
 
+-- by default one epoch, or three of a few rows, with a beta that is kept
+SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer', '{"into": "usual"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT round((conditions ->> 'epochs')::numeric) AS epochs, conditions -> 'beta' AS beta, conditions -> 'patience' AS patience, conditions ->> 'ended' AS ended
+	FROM gpt_jobs WHERE job = :job;
+SELECT config -> 'preference' AS kept FROM gpt_version WHERE model = 'usual';
+SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer, generate_series(1, 9)', '{"into": "many"}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT round((conditions ->> 'epochs')::numeric) AS epochs FROM gpt_jobs WHERE job = :job;
+
 -- a small beta leads further away; half of the pairs swapped would say nothing
 SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer', pair_more('{"into": "loose", "beta": 0.01}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
@@ -45,7 +55,7 @@ SELECT abs(validation_loss - ln(2)) < 1e-4 AS chance FROM pair_log WHERE job = :
 SELECT validation_loss BETWEEN 0.5 AND 0.69 AS smoothed FROM pair_log WHERE job = :job AND step = 20;
 
 -- ORPO needs no base; with one it says how far it leads away
-SELECT gpt_train('orpo', 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer', pair_base('{"validation_fraction": 0.2}')) AS job \gset
+SELECT gpt_train('orpo', 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer', pair_base('{"validation_fraction": 0.2, "beta": 0.2}')) AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT validation_accuracy > 0.9 AS accuracy, kl FROM pair_log WHERE job = :job AND step = 40;
 SELECT gpt_finetune('plain', 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer', pair_more('{"into": "odds", "preference": "orpo", "beta": 0.5}')) AS job \gset
@@ -79,6 +89,16 @@ SELECT loss > ln(2) AS swapped, accuracy < 0.1 AS wrong FROM pair_measures('plai
 SELECT two.margin / one.margin BETWEEN 1.99 AND 2.01 AS twice FROM pair_measures('light', '{"beta": 0.1, "generate": false}') one, pair_measures('light', '{"beta": 0.2, "generate": false}') two;
 SELECT metrics, accuracy > 0.9 AS accuracy FROM pair_measures('orpo');
 SELECT metrics FROM pair_measures('orpo', '{"base": "plain"}');
+-- by the beta of its training, which the version keeps until another training
+CREATE FUNCTION pair_beta(model text, options jsonb DEFAULT '{}') RETURNS float8 LANGUAGE sql AS $$ SELECT value
+	FROM gpt_evaluate(model, 'SELECT prompt, good AS chosen, bad AS rejected FROM pair_answer WHERE i <= 5', '{"generate": false}'::jsonb || options)
+	WHERE metric = 'beta' $$;
+SELECT pair_beta('loose') AS loose, pair_beta('loose', '{"beta": 0.2}') AS given, pair_beta('dpo') AS dpo, pair_beta('odds') AS not_orpo, pair_beta('orpo') AS orpo,
+	pair_beta('plain', '{"base": "dpo"}') AS plain;
+SELECT conditions -> 'beta' AS beta, report -> 'choices' -> 'beta' AS chosen FROM gpt_jobs WHERE model = 'loose';
+SELECT gpt_finetune('loose', 'SELECT prompt, good AS completion FROM pair_answer', pair_more('{"steps": 1}')) AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT pair_beta('loose@1') AS kept, pair_beta('loose') AS by_default;
 CREATE ROLE pair_reader;
 GRANT SELECT ON pair_answer TO pair_reader;
 SELECT gpt_grant('dpo', 'pair_reader');
