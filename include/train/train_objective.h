@@ -7,7 +7,7 @@
 #define GPT_TRAIN_OBJECTIVE_H
 
 #include "core/options.h"
-#include "corpus/source_task.h"
+#include "corpus/corpus.h"
 
 extern LmObjectiveKind gpt_objective_of(const GptTrainOptions *options, const GptTask *task);
 
@@ -23,5 +23,11 @@ extern bool gpt_objective_has_reference(LmObjectiveKind objective);
 
 /* Raises an error for options of another objective, or with values that it cannot have. */
 extern void gpt_objective_check(const GptTrainOptions *options, const GptTask *task);
+
+/*
+ * Whether most of the first pairs of a contrastive training are the same text twice, whose two
+ * embeddings differ by dropout alone.
+ */
+extern bool gpt_objective_needs_noise(const GptCorpus *corpus);
 
 #endif /* GPT_TRAIN_OBJECTIVE_H */

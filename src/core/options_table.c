@@ -150,7 +150,8 @@ const GptOption gpt_options_table[] = {
 	NUMBER(
 		BOTH, dropout, NULL, 0, 0.9,
 		"dropout rate; unless given, 0 below 2 epochs, 0.1 up to 5, otherwise 0.2, or 0.3 for new "
-		"models of texts above 12; for prompts and "
+		"models of texts above 12; at least 0.1 where query and positive are the same text; 0 for "
+		"preferences; for prompts and "
 		"completions 0, but of encoder_decoder with a tokenizer of words 0.1 from 10 epochs on, "
 		"and 0.2 from 25; above 0, training of a classifier also drops the output "
 		"of its transformer for half of the texts"),

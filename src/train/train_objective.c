@@ -10,6 +10,7 @@
 #include "corpus/source.h"
 #include "train/train_objective.h"
 
+#define MOST_COMPARED 1000 /* pairs of texts */
 #define DPO_BETA 0.3 /* Measured in docs/benchmarks.md */
 #define ORPO_BETA 0.1 /* as in Hong et al. 2024, section 5 */
 #define MOST_SWAPPED 0.5 /* of the pairs: beyond it the rejected answers would be learnt */
@@ -119,4 +120,26 @@ gpt_objective_check(const GptTrainOptions *options, const GptTask *task)
 	gpt_options_check_rows(options, task->rows, task->name);
 	if (is_preference(task))
 		check_preference(options);
+}
+
+bool
+gpt_objective_needs_noise(const GptCorpus *corpus)
+{
+	const LmDataset *dataset = &corpus->dataset;
+	uint64 group = dataset->header->group, n = dataset->header->n_train_windows / group,
+		   n_equal = 0;
+
+	n = Min(n, MOST_COMPARED);
+	for (uint64 i = 0; i < n; i++)
+	{
+		const LmWindow *query = &dataset->windows[i * group], *positive = query + 1;
+		uint64 j = 0;
+
+		while (query->length == positive->length && j < query->length &&
+			   lm_dataset_id(dataset, query->offset + j) ==
+				   lm_dataset_id(dataset, positive->offset + j))
+			j++;
+		n_equal += j == query->length ? 1 : 0;
+	}
+	return 2 * n_equal > n;
 }

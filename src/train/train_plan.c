@@ -76,6 +76,8 @@
 /* least learning rate of a classifier's head, which is new. Measured in docs/benchmarks.md */
 #define HEAD_RATE 5e-3
 #define EMBEDDING_RATE 1e-3 /* learning rate of a trained embedding */
+/* least dropout of texts that are their own positives (Gao et al. 2021, "SimCSE", table 3) */
+#define NOISE_DROPOUT 0.1f
 #define DEFAULT_DECAY 0.1
 /* of the weights of a model that passes its texts more often. Measured in docs/benchmarks.md */
 #define REPEATED_DECAY 1.0
@@ -504,6 +506,16 @@ choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *o
 
 /* ---- 4. Options that depend on the steps -------------------------------- */
 
+static float
+dropout_of_epochs(double epochs, bool has_texts)
+{
+	if (epochs < 2)
+		return 0.0f;
+	if (epochs <= 5)
+		return 0.1f;
+	return epochs <= 12 || !has_texts ? 0.2f : 0.3f;
+}
+
 /*
  * Texts that are read again and again need dropout. Letters and digits of short prompts do not, nor
  * does a decoder of prompts; an encoder needs it later than texts do (docs/benchmarks.md,
@@ -514,11 +526,10 @@ choose_dropout(const GptTrainPlan *plan, const GptTrainOptions *options, const G
 {
 	if (gpt_objective_has_reference(plan->training.objective))
 		return 0.0f;
+	if (plan->training.objective == LM_OBJECTIVE_CONTRASTIVE && gpt_objective_needs_noise(corpus))
+		return Max(NOISE_DROPOUT, dropout_of_epochs(plan->epochs, false));
 	if (!learns_prompts(options, corpus))
-		return plan->epochs < 2										  ? 0.0f
-			   : plan->epochs <= 5									  ? 0.1f
-			   : plan->epochs <= 12 || !learns_texts(options, corpus) ? 0.2f
-																	  : 0.3f;
+		return dropout_of_epochs(plan->epochs, learns_texts(options, corpus));
 	if (!learns_words(options, corpus) || plan->config.architecture != LM_ENCODER_DECODER ||
 		plan->epochs < 10)
 		return 0.0f;

@@ -28,6 +28,13 @@ SELECT gpt_embed('against', 'a refund') = gpt_embed('again', 'a refund') AS same
 SELECT gpt_finetune('found', 'SELECT asked AS query, answer AS positive FROM question', '{"steps": 2, "validation_fraction": 0}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 
+-- only dropout tells a text from itself
+SELECT gpt_finetune('plain', 'SELECT asked AS query, asked AS positive FROM question', '{"into": "noise", "steps": 1, "validation_fraction": 0}') AS noise \gset
+SELECT gpt_wait(:noise, '60 s');
+SELECT gpt_finetune('plain', 'SELECT asked AS query, answer AS positive FROM question', '{"into": "noise", "steps": 1, "validation_fraction": 0}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT (SELECT conditions -> 'dropout' FROM gpt_jobs WHERE job = :noise) AS same_text, (SELECT conditions -> 'dropout' FROM gpt_jobs WHERE job = :job) AS others;
+
 -- mistakes
 SELECT gpt_finetune('found', 'SELECT asked FROM question');
 SELECT gpt_embed('plain', 'x', 'trained');
@@ -37,5 +44,5 @@ SELECT * FROM gpt_evaluate('found', 'SELECT asked FROM question');
 SELECT gpt_export('found');
 SELECT gpt_export('against');
 
-SELECT count(gpt_drop_model(model, true)) FROM unnest(ARRAY['found', 'against', 'again', 'plain']) model;
+SELECT count(gpt_drop_model(model, true)) FROM unnest(ARRAY['found', 'against', 'again', 'noise', 'plain']) model;
 DROP TABLE question;
