@@ -40,6 +40,9 @@ extern void gpt_transaction_expect_extension(Oid extension);
 extern void gpt_transaction_begin(GptTransaction *transaction, GptCommit commit);
 extern void gpt_transaction_commit(GptTransaction *transaction);
 
+/* From now on a crash does not undo commits of this process that did not wait for the disk. */
+extern void gpt_transaction_flush(void);
+
 /* Work that is done inside a transaction. */
 typedef void (*GptWork)(void *argument);
 

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "pgstat.h"
 #include "utils/guc.h"
 #include "utils/resowner.h"
@@ -66,6 +67,12 @@ gpt_transaction_commit(GptTransaction *transaction)
 	pgstat_report_stat(true);
 	MemoryContextSwitchTo(transaction->context);
 	CurrentResourceOwner = transaction->owner;
+}
+
+void
+gpt_transaction_flush(void)
+{
+	XLogFlush(XactLastCommitEnd);
 }
 
 ErrorData *

@@ -121,7 +121,11 @@ save(void *context, const GptTrainState *state, LmTrainer *trainer, const float 
 	}
 }
 
-/* The row learns of it after the file: a job that gets this far has not been tried in vain. */
+/*
+ * A run that continues does not log again what it logged before the checkpoint, so that is flushed
+ * first. The row learns of the checkpoint after the file: a job that gets this far has not been
+ * tried in vain.
+ */
 static void
 write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
 				 const float *best, const GptReference *reference)
@@ -130,6 +134,7 @@ write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tr
 
 	gpt_progress_phase(saver->progress, "writing a checkpoint");
 	saver->next.state = *state;
+	gpt_transaction_flush();
 	gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
 	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	gpt_job_set_checkpoint(saver->job->number, state->step);
