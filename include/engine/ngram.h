@@ -56,11 +56,12 @@ typedef struct LmNgram
 size_t lm_ngram_memory(int n, int vocabulary);
 
 /*
- * The number of ids of the training windows, each once, and at most LM_NGRAM_LARGEST of the last of
- * them in tokens [so many]; with tokens NULL only the number. A text is an end token, its tokens,
- * and an end token, which is the first one of the next text.
+ * The number of ids of the training windows, and of the validation windows where they are wanted,
+ * each once, and at most LM_NGRAM_LARGEST of the last of them in tokens [so many]; with tokens NULL
+ * only the number. A text is an end token, its tokens, and an end token, which is the first one of
+ * the next text.
  */
-int lm_ngram_text(float *tokens, const LmDataset *dataset);
+int lm_ngram_text(float *tokens, const LmDataset *dataset, bool with_validation);
 
 /*
  * Fills order [n] from tokens [n], ids below vocabulary. LM_ERR_MEMORY, LM_ERR_STOPPED;

@@ -41,6 +41,7 @@ typedef struct GptTrainPlan
 	double epochs;
 	bool keep_best;
 	GptSwitch ngrams; /* whether the version gets n-grams beside its network */
+	bool ngrams_of_held_out; /* they then have the text of both sides: the job chose the sides */
 	size_t ngram_memory; /* bytes that making them takes after the last step */
 	int64 patience; /* 0: never */
 	/*

@@ -4,6 +4,10 @@
  * The end of a training: n-grams of its texts are fitted to the validation side, beside the weights
  * that will be published (engine/ngram.h). Where the mixture is better than the network, its
  * weights and the tokens of the training side join the weights.
+ *
+ * Text that the job itself has held out has done its duty then, and joins them too: it is as good
+ * as the rest, and the end of a book is nearest to what follows. Rows that the user holds out stay
+ * out.
  */
 #include "postgres.h"
 
@@ -35,7 +39,8 @@ typedef struct Fitting
 	int *rows; /* [piece] their numbers in the batch */
 } Fitting;
 
-static bool make_ngrams(LmNgram *ngram, GptTraining *training);
+static bool make_ngrams(LmNgram *ngram, GptTraining *training, bool with_validation);
+static void free_ngrams(LmNgram *ngram);
 static bool fit_ngrams(float *weights, double *network, double *mixture, const LmNgram *ngram,
 					   GptTraining *training);
 static void add_batch(Fitting *fitting);
@@ -52,7 +57,7 @@ gpt_training_add_ngrams(GptTraining *training, GptTrainResult *result)
 
 	if (wanted == GPT_SWITCH_FALSE ||
 		training->corpus->dataset.header->validation_tokens < LEAST_ROWS ||
-		!make_ngrams(&ngram, training))
+		!make_ngrams(&ngram, training, false))
 		return;
 	gpt_progress_phase(training->progress, "fitting n-grams");
 	if (result->best != NULL)
@@ -61,21 +66,28 @@ gpt_training_add_ngrams(GptTraining *training, GptTrainResult *result)
 	if (fit_ngrams(weights, &network, &mixture, &ngram, training) &&
 		(wanted == GPT_SWITCH_TRUE || mixture < (1 - LEAST_GAIN) * network))
 	{
+		if (training->plan->ngrams_of_held_out)
+		{
+			free_ngrams(&ngram);
+			(void) make_ngrams(&ngram, training, true);
+		}
 		publish_ngrams(result, &ngram, training);
 		result->network_loss = result->validation_loss;
 		result->validation_loss *= mixture / network;
 		result->validation_bits_per_byte *= mixture / network;
 	}
-	pfree(unconstify(float *, ngram.tokens));
-	pfree(unconstify(float *, ngram.order));
+	free_ngrams(&ngram);
 }
 
-/* The tokens of the training side, and their order, palloc'd; false where there are none. */
+/*
+ * The tokens of the training side, or of both sides, and their order, palloc'd; false where there
+ * are none.
+ */
 static bool
-make_ngrams(LmNgram *ngram, GptTraining *training)
+make_ngrams(LmNgram *ngram, GptTraining *training, bool with_validation)
 {
 	const LmDataset *dataset = &training->corpus->dataset;
-	int n = lm_ngram_text(NULL, dataset);
+	int n = lm_ngram_text(NULL, dataset, with_validation);
 	float *tokens;
 	float *order;
 	LmError error;
@@ -84,13 +96,20 @@ make_ngrams(LmNgram *ngram, GptTraining *training)
 		return false;
 	tokens = palloc(n * sizeof(float));
 	order = palloc(n * sizeof(float));
-	(void) lm_ngram_text(tokens, dataset);
+	(void) lm_ngram_text(tokens, dataset, with_validation);
 	if (!lm_ngram_sort(order, tokens, n, training->plan->config.vocabulary, training->host, &error))
 		gpt_bridge_raise(&error);
 	ngram->n = n;
 	ngram->tokens = tokens;
 	ngram->order = order;
 	return true;
+}
+
+static void
+free_ngrams(LmNgram *ngram)
+{
+	pfree(unconstify(float *, ngram->tokens));
+	pfree(unconstify(float *, ngram->order));
 }
 
 static void

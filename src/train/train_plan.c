@@ -21,6 +21,7 @@
 
 #include "core/bridge.h"
 #include "core/settings.h"
+#include "corpus/facts.h"
 #include "engine/ngram.h"
 #include "engine/ops.h"
 #include "engine/params.h"
@@ -265,8 +266,10 @@ make_plan(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *give
 	plan->n_threads = gpt_settings_train_threads(options->threads);
 	plan->keep_best = corpus->has_validation && options->publish == GPT_PUBLISH_BEST;
 	plan->ngrams = ngrams_of(options, corpus);
+	plan->ngrams_of_held_out = corpus->facts != NULL && !corpus->facts->by_flag;
 	if (plan->ngrams != GPT_SWITCH_FALSE)
-		plan->ngram_memory = lm_ngram_memory(lm_ngram_text(NULL, &corpus->dataset), vocabulary);
+		plan->ngram_memory = lm_ngram_memory(
+			lm_ngram_text(NULL, &corpus->dataset, plan->ngrams_of_held_out), vocabulary);
 	plan->training = lm_train_options_default();
 	plan->training.precision = choose_precision(options);
 	plan->training.objective = gpt_objective_of(options, corpus->task);

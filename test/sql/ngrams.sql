@@ -15,6 +15,14 @@ SELECT gpt_train('without_ngrams', 'SELECT body FROM book', small('{"ngrams": fa
 SELECT gpt_wait(:job, '60 s');
 SELECT model, state, tokens, better, parameters = min(parameters) OVER () AS same_parameters FROM made ORDER BY model;
 SELECT a.validation_loss < 0.8 * b.validation_loss AS lower FROM gpt_models a, gpt_models b WHERE (a.model, b.model) = ('with_ngrams', 'without_ngrams');
+-- of text that the job itself held out too, but not of rows that the query holds out
+CREATE TABLE sides AS SELECT left(body, -4000) AS body, false AS is_validation FROM book UNION ALL SELECT right(body, 4000), true FROM book;
+SELECT gpt_train('by_flag', 'SELECT body, is_validation FROM sides', small('{"steps": 1}')) AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT model, tokens::int = (conditions ->> 'training_tokens')::int + 1 AS of_training, tokens::int = octet_length(body) + 3 AS of_both
+	FROM made JOIN gpt_jobs USING (model), book WHERE model IN ('with_ngrams', 'by_flag') ORDER BY model;
+SELECT gpt_drop_model('by_flag');
+DROP TABLE sides;
 
 -- a row that is read, a prompt and its text, many rows at once
 CREATE TABLE line AS SELECT substr(body, 1 + 400 * i, 30 + 7 * i) AS body FROM book, generate_series(0, 11) i;

@@ -1,7 +1,7 @@
 /*
  * src/engine/train/ngram_text.c
  *
- * The tokens of a token file's training side, of which a model keeps n-grams.
+ * The tokens of a token file's training side, or of both sides, of which a model keeps n-grams.
  */
 #include "engine/ngram.h"
 
@@ -32,9 +32,12 @@ first_new(const LmDataset *dataset, uint64_t i)
 }
 
 int
-lm_ngram_text(float *tokens, const LmDataset *dataset)
+lm_ngram_text(float *tokens, const LmDataset *dataset, bool with_validation)
 {
-	uint64_t n_windows = dataset->header->n_train_windows, n = 0, first = n_windows;
+	const LmDatasetHeader *header = dataset->header;
+	uint64_t n_windows =
+		header->n_train_windows + (with_validation ? header->n_validation_windows : 0);
+	uint64_t n = 0, first = n_windows;
 
 	while (first > 0 && n < LM_NGRAM_LARGEST)
 	{
