@@ -125,7 +125,7 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 )"
 # Users do not call the parts of the aggregate, the triggers and the functions of the views.
 ok "README.md lists each function and view for users, once, and no other" "$(
-	public=$(grep -vE '^gpt_(perplexity_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows)$' <<<"$names")
+	public=$(grep -vE '^gpt_(perplexity_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows)$' <<<"$names")
 	listed=$(sed -n '/^## Functions and views/,/^## Documents/p' README.md | grep '^|' | grep -vF 'text[]' | cut -d '|' -f 2 |
 		grep -oE '`gpt_[a-z_]+' | tr -d '`' | sort)
 	uniq -d <<<"$listed"

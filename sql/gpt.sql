@@ -562,6 +562,10 @@ CREATE FUNCTION @extschema@.gpt_stat_reset() RETURNS void
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_stat_reset() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_stat_reset() IS 'sets the counts of gpt_stat_models of the current database to zero';
 
+CREATE FUNCTION @extschema@.gpt_setting_rows(OUT name text, OUT effective text, OUT reason text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_setting_rows' LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_setting_rows() IS 'what settings come to on this server, where their value does not say it, and why';
+
 CREATE FUNCTION @extschema@.gpt_check(verify boolean DEFAULT false, OUT kind text, OUT object text, OUT detail text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_check' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_check(boolean) IS
@@ -835,5 +839,20 @@ COMMENT ON COLUMN @extschema@.gpt_stat_models.last_used_at IS 'when a transactio
 COMMENT ON COLUMN @extschema@.gpt_stat_models.stats_reset IS 'since when it counts';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.scope IS 'server: the counts of all sessions; session: the library is not preloaded, and the counts are those of this session, without its parallel workers';
 
+CREATE VIEW @extschema@.gpt_settings WITH (security_barrier) AS
+	SELECT s.name, s.setting, s.unit, COALESCE(e.effective, pg_catalog.current_setting(s.name)) AS effective, s.source, e.reason, s.context,
+		pg_catalog.concat_ws(' ', s.short_desc, s.extra_desc) AS description
+	FROM pg_catalog.pg_settings s LEFT JOIN @extschema@.gpt_setting_rows() e ON e.name OPERATOR(pg_catalog.=) s.name
+	WHERE pg_catalog.starts_with(s.name, 'gpt.');
+COMMENT ON VIEW @extschema@.gpt_settings IS 'the settings of the extension, and what they come to on this server';
+COMMENT ON COLUMN @extschema@.gpt_settings.name IS 'name of the setting';
+COMMENT ON COLUMN @extschema@.gpt_settings.setting IS 'its value, in the unit';
+COMMENT ON COLUMN @extschema@.gpt_settings.unit IS 'unit of setting';
+COMMENT ON COLUMN @extschema@.gpt_settings.effective IS 'what it comes to on this server, as SHOW prints values, or in words where 0 has a meaning of its own';
+COMMENT ON COLUMN @extschema@.gpt_settings.source IS 'where the value comes from, as in pg_settings';
+COMMENT ON COLUMN @extschema@.gpt_settings.reason IS 'what decides the effective value beside that, such as the machine''s memory; NULL: nothing';
+COMMENT ON COLUMN @extschema@.gpt_settings.context IS 'who may set it, as in pg_settings';
+COMMENT ON COLUMN @extschema@.gpt_settings.description IS 'what it does';
+
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
-	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models TO PUBLIC;
+	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models, @extschema@.gpt_settings TO PUBLIC;

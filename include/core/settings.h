@@ -27,6 +27,10 @@ extern void gpt_settings_define(void);
 extern int64 gpt_settings_max_memory(void);
 extern int64 gpt_settings_max_image_size(void);
 
+/* What a 0 in these, and in gpt.train_threads, stands for on this machine. */
+extern int64 gpt_settings_quarter_of_memory(void);
+extern int gpt_settings_half_of_cores(void);
+
 /* Threads of a job: as many as wanted (negative: not given), at most gpt.train_threads. */
 extern int gpt_settings_train_threads(int64 wanted);
 

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 
 #define MAX_NICE 19
+#define MEGABYTE INT64CONST(1048576)
 #define MAX_BATCH_ROWS 10000
 #define ASSUMED_MEMORY_MB 1024 /* where the machine does not say how much it has */
 
@@ -37,7 +38,6 @@ static int gpt_max_image_size = 0; /* MB */
 
 static void define_job_settings(void);
 static void define_compute_settings(void);
-static int64 quarter_of_memory(void);
 static bool check_threads(int *value, void **extra, GucSource source);
 static bool check_memory(int *value, void **extra, GucSource source);
 static bool check_nice(char **value, void **extra, GucSource source);
@@ -52,24 +52,32 @@ gpt_settings_define(void)
 int64
 gpt_settings_max_memory(void)
 {
-	return (int64) gpt_max_memory * 1024 * 1024;
+	return gpt_max_memory * MEGABYTE;
 }
 
 int64
 gpt_settings_max_image_size(void)
 {
-	return (int64) gpt_max_image_size * 1024 * 1024;
+	return gpt_max_image_size * MEGABYTE;
 }
 
-static int64
-quarter_of_memory(void)
+/* In whole megabytes, as the settings are. */
+int64
+gpt_settings_quarter_of_memory(void)
 {
 	int64 pages = sysconf(_SC_PHYS_PAGES);
 	int64 page_size = sysconf(_SC_PAGESIZE);
+	int64 megabytes = ASSUMED_MEMORY_MB;
 
-	if (pages <= 0 || page_size <= 0)
-		return (int64) ASSUMED_MEMORY_MB * 1024 * 1024;
-	return pages / 4 * page_size;
+	if (pages > 0 && page_size > 0)
+		megabytes = pages / 4 * page_size / MEGABYTE;
+	return Max(1, Min(megabytes, INT_MAX)) * MEGABYTE;
+}
+
+int
+gpt_settings_half_of_cores(void)
+{
+	return (int) Max(1, Min(sysconf(_SC_NPROCESSORS_ONLN) / 2, LM_MAX_THREADS));
 }
 
 /* Settings of training jobs: their number, priority, limits and files. */
@@ -151,7 +159,7 @@ static bool
 check_threads(int *value, void **extra, GucSource source)
 {
 	if (*value == 0)
-		*value = (int) Max(1, Min(sysconf(_SC_NPROCESSORS_ONLN) / 2, LM_MAX_THREADS));
+		*value = gpt_settings_half_of_cores();
 	return true;
 }
 
@@ -159,7 +167,7 @@ static bool
 check_memory(int *value, void **extra, GucSource source)
 {
 	if (*value == 0)
-		*value = (int) Max(1, Min(quarter_of_memory() / (1024 * 1024), INT_MAX));
+		*value = (int) (gpt_settings_quarter_of_memory() / MEGABYTE);
 	return true;
 }
 

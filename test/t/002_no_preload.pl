@@ -18,6 +18,9 @@ my $stats = q{SELECT calls, rows, scope FROM gpt_stat_models WHERE model = 'simp
 is($node->safe_psql('postgres', "SELECT gpt_score('simple', ARRAY['line', 'x']) IS NOT NULL; $stats"), "t\n1|2|session", 'a session counts its calls');
 is($node->safe_psql('postgres', $stats), '0|0|session', 'which are not those of another session');
 
+is($node->safe_psql('postgres', q{SELECT effective, reason FROM gpt_settings WHERE name = 'gpt.autostart'}), 'off|the server does not preload gpt',
+	'gpt_settings says that jobs do not start again');
+
 # a restart
 $job = submit($node, 'cut_off', 400);
 wait_for_step($node, $job, 5);

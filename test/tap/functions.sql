@@ -55,6 +55,7 @@ FROM (VALUES
 	('gpt_stat_progress_train', 'job, pid, model, phase, step, steps, loss, validation_loss, validation_bits_per_byte, tokens_per_second, seconds_left'),
 	('gpt_models', 'model, version, current, task, labels, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, job, query_sha256, options, watermark, base, image_type, size, weights, created_at'),
 	('gpt_images', 'model, version, type, size, created_at, last_used_at'),
+	('gpt_settings', 'name, setting, unit, effective, source, reason, context, description'),
 	('gpt_stat_models', 'model, version, calls, rows, errors, tokens_in, tokens_out, tokens_computed, batches, seconds, first_tokens, first_token_seconds, '
 		'prefix_hits, prefix_misses, prefix_tokens, image_hits, image_misses, last_used_at, stats_reset, scope'),
 	('gpt_versions', 'model, version, current, state, task, labels, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, job, query_sha256, options, watermark, base, size, weights, created_at')
@@ -70,7 +71,29 @@ SELECT is_empty($$SELECT evtname FROM pg_event_trigger t JOIN member m ON m.obji
 	WHERE m.classid = 'pg_event_trigger'::regclass AND obj_description(t.oid, 'pg_event_trigger') IS NULL$$,
 	'every event trigger has a comment');
 
--- settings
+-- settings, and what they come to
+SELECT set_eq('SELECT name FROM gpt_settings', $$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%'$$, 'gpt_settings has each setting');
+SELECT is_empty($$SELECT name FROM gpt_settings WHERE effective IS NULL OR description IS NULL$$, 'with what it comes to, and what it does');
+SET gpt.max_memory = 0;
+SELECT results_eq($$SELECT effective, reason FROM gpt_settings WHERE name = 'gpt.max_memory'$$,
+	$$SELECT current_setting('gpt.max_memory'), 'a quarter of the machine''s memory'$$, '0 is a quarter of the memory');
+SELECT isnt(current_setting('gpt.max_memory'), '0', 'which SHOW says too');
+SET gpt.max_memory = '1GB';
+SET gpt.read_timeout = 0;
+SELECT results_eq($$SELECT name, setting, unit, effective, source, reason FROM gpt_settings WHERE name IN ('gpt.max_memory', 'gpt.read_timeout') ORDER BY name$$,
+	$$VALUES ('gpt.max_memory', '1024', 'MB', '1GB', 'session', NULL), ('gpt.read_timeout', '0', 's', 'no limit', 'session', NULL)$$,
+	'a value of the session is what it is, or what its 0 means');
+RESET gpt.max_memory;
+RESET gpt.read_timeout;
+SELECT results_eq($$SELECT effective, reason FROM gpt_settings WHERE name = 'gpt.autostart'$$, $$VALUES ('on', NULL)$$, 'with preload jobs start again');
+SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
+CREATE ROLE gpt_nobody;
+GRANT USAGE ON SCHEMA :schema TO gpt_nobody;
+SET ROLE gpt_nobody;
+SELECT is_empty($$SELECT name FROM gpt_settings WHERE name = 'gpt.blas_library'$$, 'a setting that a role may not see is hidden from it');
+RESET ROLE;
+REVOKE USAGE ON SCHEMA :schema FROM gpt_nobody;
+DROP ROLE gpt_nobody;
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short_desc !~ '^[A-Z][a-z]+s .*\.$'$$,
 	'the description of every setting is a sentence that starts with a verb');
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
