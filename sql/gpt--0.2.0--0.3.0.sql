@@ -353,6 +353,15 @@ CREATE FUNCTION @extschema@.gpt_classify(model text, input text[], threshold flo
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[], float8) IS
 	'returns the labels that a classifier gives to many texts, with NULL for each whose probability is below the threshold';
 
+-- Tokens
+
+CREATE FUNCTION @extschema@.gpt_tokens(model text, input text, prompt text DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text,
+		OUT bytes bytea, OUT "offset" integer, OUT length integer, OUT logprob float8, OUT rank integer, OUT entropy float8, OUT expected text)
+		RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 200;
+COMMENT ON FUNCTION @extschema@.gpt_tokens(text, text, text) IS
+	'returns the tokens of a text with the log probability and the rank of each, and what the model expected instead';
+
 -- Statistics
 
 CREATE FUNCTION @extschema@.gpt_stat_rows(OUT model text, OUT version integer, OUT calls bigint, OUT rows bigint, OUT errors bigint,

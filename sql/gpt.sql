@@ -234,6 +234,13 @@ CREATE FUNCTION @extschema@.gpt_logprob(model text, prompt text, completion text
 COMMENT ON FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) IS
 	'returns the log probability of a completion and its end after a prompt';
 
+CREATE FUNCTION @extschema@.gpt_tokens(model text, input text, prompt text DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text,
+		OUT bytes bytea, OUT "offset" integer, OUT length integer, OUT logprob float8, OUT rank integer, OUT entropy float8, OUT expected text)
+		RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 200;
+COMMENT ON FUNCTION @extschema@.gpt_tokens(text, text, text) IS
+	'returns the tokens of a text with the log probability and the rank of each, and what the model expected instead';
+
 -- Classify, choose, embed
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text) RETURNS text

@@ -52,6 +52,16 @@ typedef enum LmTask
 	LM_TASK_CLASSIFY,
 } LmTask;
 
+/* What a model expected where a token of a text stands, in nats; of all tokens, unmasked. */
+typedef struct LmTokenScore
+{
+	double logprob; /* of the token */
+	float entropy; /* of the distribution */
+	int32_t id; /* of the token */
+	int32_t rank; /* 1 + how many tokens are likelier; of equal ones the lower id is. 0: no score */
+	int32_t expected; /* the token of rank 1 */
+} LmTokenScore;
+
 /* One text and the result that is wanted. Texts and stops must live until it is done. */
 typedef struct LmRequest
 {
@@ -73,6 +83,7 @@ typedef struct LmRequest
 	size_t n_context;
 	bool include_end; /* SCORE: the end of the text counts as its last token */
 	bool bare; /* SCORE: by the network alone, without the n-grams beside it */
+	bool each; /* SCORE: every token of the text gets a score of its own */
 	LmSampling sampling; /* GENERATE */
 	/*
 	 * GENERATE: NULL, or the caller's generation, which has begun and not finished: the request
@@ -87,6 +98,12 @@ typedef struct LmRequest
 	bool done;
 	LmError error; /* LM_OK, or why this text has no result; no other request suffers */
 	LmScore score;
+	/*
+	 * SCORE with `each`: the tokens of the text, in memory of the engine's host. Their sum in their
+	 * order is score.logprob, bit for bit. It lives until the next _start, _forget or _free.
+	 */
+	const LmTokenScore *tokens;
+	size_t n_each;
 	int64_t n_read; /* tokens of prompt and text; of a generation that goes on: 0 */
 	int64_t n_tokens; /* EMBED, CLASSIFY: of the text; GENERATE: produced */
 	/*

@@ -30,6 +30,10 @@ SELECT bool_and(gpt_score('with_ngrams', body, 'logprob') > gpt_score('without_n
 	bool_and(abs(gpt_score('with_ngrams', body, 'logprob') - gpt_score('with_ngrams', left(body, 9), 'logprob') - gpt_logprob('with_ngrams', left(body, 9), substr(body, 10), false)) < 1e-4) AS prompts,
 	bool_and(gpt_score('with_ngrams', body, 'logprob') = (SELECT (gpt_score('with_ngrams', array_agg(l.body ORDER BY l.body), 'logprob'))[array_position(array_agg(l.body ORDER BY l.body), line.body)] FROM line l)) AS many
 	FROM line;
+SELECT bool_and((SELECT sum(logprob ORDER BY position) FROM gpt_tokens('with_ngrams', body)) = gpt_score('with_ngrams', body, 'logprob')) AS by_token,
+	bool_and((SELECT sum(logprob ORDER BY position) FROM gpt_tokens('with_ngrams', substr(body, 10), left(body, 9)))
+		= gpt_logprob('with_ngrams', left(body, 9), substr(body, 10), false)) AS after_prompts
+	FROM line;
 -- the probabilities of all next bytes sum to 1
 SELECT round(sum(exp(gpt_logprob('with_ngrams', 'a passage', chr(i))))::numeric, 3) <= 1 AS sums FROM generate_series(1, 127) i;
 -- the greedy text is the likeliest byte at each place

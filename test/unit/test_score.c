@@ -6,6 +6,8 @@
 #include "counting_host.h"
 #include "serve_support.h"
 
+#include "serve/reading.h"
+
 #define CONTEXT 20
 
 /*
@@ -226,6 +228,108 @@ test_threads(void)
 	ok(memcmp(&one, &four, sizeof one) == 0, "a score is the same bits with 1 and 4 threads");
 }
 
+/*
+ * Whether each token has a score, but for the first n_unscored, and their sum is that of the text.
+ */
+static bool
+counts_each(LmSession *session, const char *prompt, const char *text, size_t size,
+			size_t n_unscored)
+{
+	LmRequest request = {.task = LM_TASK_SCORE,
+						 .prompt = {prompt, prompt ? strlen(prompt) : 0},
+						 .text = {text, size},
+						 .each = true};
+	LmRequest whole = request;
+	double sum = 0;
+	LmError error;
+	bool good;
+
+	whole.each = false;
+	good = answer_alone(session, &whole, &error) && answer_alone(session, &request, &error) &&
+		   request.n_each == size && whole.n_each == 0;
+	for (size_t i = 0; good && i < size; i++)
+	{
+		const LmTokenScore *token = &request.tokens[i];
+
+		good = token->id == (unsigned char) text[i] && (token->rank > 0) == (i >= n_unscored) &&
+			   (token->rank == 1) == (token->rank > 0 && token->expected == token->id);
+		sum += token->logprob;
+	}
+	return good && memcmp(&whole.score, &request.score, sizeof whole.score) == 0 &&
+		   memcmp(&sum, &whole.score.logprob, sizeof sum) == 0;
+}
+
+static void
+test_each(LmEngine *engine, TapHost *state)
+{
+	static const size_t sizes[] = {0, 1, 2, 19, 20, 21, 31, 40, 100};
+	LmHost host = tap_host(state);
+	LmConfig config = bytes_config(CONTEXT);
+	TestModel test = test_model(&host, &config, 3, 0.15f);
+	LmTokenizer *tokenizer = bytes_tokenizer(&host);
+	LmSession *session = create_session(engine, &test, tokenizer);
+	LmRequest request = {.task = LM_TASK_SCORE, .text = {"abc", 3}, .each = true};
+	long live = state->live;
+	bool good = true;
+	char text[100];
+	LmError error;
+
+	fill_text(text, 100, 11);
+	for (int i = 0; i < 9; i++)
+		good = good && counts_each(session, NULL, text, sizes[i], 0) &&
+			   counts_each(session, "a prompt of 22 tokens", text, sizes[i], 0);
+	ok(good, "the scores of the tokens sum to that of the text, bit for bit");
+	state->stop = true;
+	ok(!answer_alone(session, &request, &error) && error.code == LM_ERR_STOPPED,
+	   "they can be stopped");
+	state->stop = false;
+	lm_many_forget(lm_session_many(session));
+	is_int(state->live, live, "and leave nothing behind");
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+}
+
+/* Against loops in float64; some logits are equal, some of no weight. */
+static void
+test_token_score(void)
+{
+	enum
+	{
+		V = 700
+	};
+	uint64_t seed = 5;
+	double entropy_gap = 0;
+	bool ranks = true;
+
+	for (int round = 0; round < 20; round++)
+	{
+		float logits[V], copy[V];
+		double lse, entropy = 0;
+		LmTokenScore score = {.id = (int32_t) (test_random(&seed) % V)};
+		int rank = 1, best = 0;
+
+		for (int i = 0; i < V; i++)
+			logits[i] = (float) (test_random(&seed) % 64) / 4 - (i % 5 == 0 ? 200 : 0);
+		memcpy(copy, logits, sizeof copy);
+		lse = lm_log_sum_exp(logits, V);
+		for (int i = 0; i < V; i++)
+		{
+			double logprob = copy[i] - lse;
+
+			entropy -= exp(logprob) * logprob;
+			rank += copy[i] > copy[score.id] || (copy[i] == copy[score.id] && i < score.id);
+			best = copy[i] > copy[best] ? i : best;
+		}
+		lm_token_score(&score, copy[score.id] - lse, logits, V);
+		entropy_gap = fmax(entropy_gap, fabs(score.entropy - entropy));
+		ranks = ranks && score.rank == rank && score.expected == best &&
+				score.logprob == copy[score.id] - lse;
+	}
+	ok(ranks, "a token has its rank, and the likeliest is expected");
+	ok(entropy_gap < 1e-4, "the entropy is that of the logits, within %g", entropy_gap);
+}
+
 static void
 test_edges(LmEngine *engine, TapHost *state)
 {
@@ -264,6 +368,8 @@ test_edges(LmEngine *engine, TapHost *state)
 	ok(score_completion(&score, session, (LmBytes){"", 0}, (LmBytes){"abc", 3}, true, &error) &&
 		   score.n_tokens == 2,
 	   "and without an end token there is no end to count");
+	ok(counts_each(session, NULL, "abc", 3, 1) && counts_each(session, "x", "abc", 3, 0),
+	   "so it has no score of its own either, unless a prompt stands in front");
 	lm_session_free(session);
 	lm_tokenizer_free(without);
 	test_model_free(&test);
@@ -366,6 +472,8 @@ main(void)
 	test_ids(engine, &host);
 	test_chunks(engine, &host);
 	test_threads();
+	test_each(engine, &state);
+	test_token_score();
 	test_edges(engine, &state);
 	test_smallest_contexts(engine, &host);
 	test_memory();

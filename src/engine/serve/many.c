@@ -27,6 +27,8 @@ static void add_inputs(LmMany *many, LmSlot *slot, int n);
 static bool infer(LmMany *many, LmError *error);
 static void mix_ngrams(float *logits, const LmSession *session, const LmSlot *slot, int position);
 static void compute_row(void *work, int piece, int thread);
+static void score_row(LmManyRow *row, float *logits, int vocabulary, const LmSlot *slot,
+					  const LmItem *item);
 static void advance(LmMany *many, LmSlot *slot);
 static void read_rows(LmMany *many, LmSlot *slot);
 static void take_token(LmMany *many, LmSlot *slot);
@@ -65,6 +67,8 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 		requests[i].error = (LmError){.code = LM_OK, .position = -1};
 		requests[i].score = (LmScore){0};
 		requests[i].n_read = requests[i].n_tokens = 0;
+		requests[i].tokens = NULL;
+		requests[i].n_each = 0;
 		requests[i].output = (LmBytes){"", 0};
 	}
 	if (n == 0 || lm_items_create(many, error))
@@ -364,7 +368,7 @@ compute_row(void *work, int piece, int thread)
 	if (many->session->model->ngram.n > 0 && !many->requests[slot->request].bare)
 		mix_ngrams(logits, many->session, slot, row->position);
 	if (row->target >= 0)
-		row->logprob = lm_logprob_of(logits, row->target, (int) V);
+		score_row(row, logits, (int) V, slot, &many->items[slot->request]);
 	else if (row->position < slot->n - 1)
 		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
 	else if (beams)
@@ -373,6 +377,17 @@ compute_row(void *work, int piece, int thread)
 		row->good = lm_generation_draw(
 			&row->id, slot->generation,
 			many->candidates + (many->is_alone ? 0 : (size_t) thread * V), logits, &row->error);
+}
+
+/* Scores a row's target; logits are overwritten where its token wants a score of its own. */
+static void
+score_row(LmManyRow *row, float *logits, int vocabulary, const LmSlot *slot, const LmItem *item)
+{
+	size_t target = slot->reading.start + (size_t) row->position + 1;
+
+	row->logprob = lm_logprob_of(logits, row->target, vocabulary);
+	if (item->each)
+		lm_token_score(&item->each[target - item->n_skipped], row->logprob, logits, vocabulary);
 }
 
 /* Applies the rows of the step to a slot. */
@@ -484,6 +499,11 @@ lm_slot_leave(LmMany *many, LmSlot *slot, const LmError *error)
 			item->beams ? lm_beams_tokens(item->beams) : lm_generation_tokens(slot->generation);
 		request->output =
 			item->output_size > 0 ? (LmBytes){item->output, item->output_size} : request->output;
+	}
+	if (item->each && !error)
+	{
+		request->tokens = item->each;
+		request->n_each = item->tokens.count - item->n_skipped;
 	}
 	lm_tokens_free(lm_engine_host(many->session->engine), &item->tokens);
 	for (int i = 0; i < many->n_sequences; i++)

@@ -30,6 +30,7 @@ typedef struct LmItem
 	int request; /* its index */
 	bool alive; /* begins as the prefix that is looked for */
 	LmBeams *beams; /* in the model, with beams */
+	LmTokenScore *each; /* [tokens.count - n_skipped] or NULL */
 } LmItem;
 
 /*

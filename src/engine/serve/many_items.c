@@ -39,6 +39,7 @@ lm_items_free(LmMany *many)
 		lm_tokens_free(host, &many->items[i].tokens);
 		lm_array_free(host, many->items[i].output);
 		lm_beams_free(many->items[i].beams);
+		lm_free(host, many->items[i].each);
 	}
 	lm_free(host, many->items);
 	lm_free(host, many->order);
@@ -118,6 +119,23 @@ n_read(const LmMany *many, const LmItem *item)
 	return (int64_t) item->tokens.count - has_front;
 }
 
+/* The scores of the text's tokens, none of which has one yet. */
+static bool
+make_scores(const LmMany *many, LmItem *item, LmError *error)
+{
+	const LmHost *host = lm_engine_host(many->session->engine);
+	size_t n = item->tokens.count - item->n_skipped;
+
+	lm_free(host, item->each);
+	item->each = NULL;
+	if (!many->requests[item->request].each || n == 0)
+		return true;
+	item->each = lm_array_allocate(host, n, sizeof *item->each, error);
+	for (size_t i = 0; item->each && i < n; i++)
+		item->each[i] = (LmTokenScore){.id = item->tokens.ids[item->n_skipped + i]};
+	return item->each != NULL;
+}
+
 /* False for LM_ERR_STOPPED alone; every other error is the request's. */
 static bool
 encode(LmMany *many, int request, LmError *error)
@@ -139,7 +157,7 @@ encode(LmMany *many, int request, LmError *error)
 		item->n_prefix = prefix_of(many, item);
 		many->requests[request].n_read = n_read(many, item);
 		measure(many, item);
-		if (check_pages(many, item, &own))
+		if (check_pages(many, item, &own) && make_scores(many, item, &own))
 			return true;
 	}
 	if (own.code == LM_ERR_STOPPED)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/marked_text.h"
+#include "kernels/simd.h"
 #include "model/bag.h"
 #include "model/pair.h"
 #include "serve/image.h"
@@ -16,6 +17,7 @@
 #include "serve/linear_part.h"
 #include "serve/reading.h"
 
+#define PIECE 256 /* logits, whose exponentials stay in the cache */
 #define BAG_PIECE ((size_t) 65536) /* tokens, between two looks at whether to stop */
 
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
@@ -345,4 +347,39 @@ double
 lm_logprob_of(const float *logits, int32_t target, int vocabulary)
 {
 	return logits[target] - lm_log_sum_exp(logits, vocabulary);
+}
+
+/*
+ * With m the largest logit and S = sum(exp(x - m)), the entropy is log S - sum((x - m) exp(x - m))
+ * / S. Logits may be so far below m that their exponential is 0, which adds nothing.
+ */
+void
+lm_token_score(LmTokenScore *score, double logprob, float *logits, int vocabulary)
+{
+	float target = logits[score->id], largest = logits[0], powers[PIECE];
+	double sum = 0, products = 0;
+
+	*score = (LmTokenScore){.logprob = logprob, .id = score->id, .rank = 1};
+	for (int i = 0; i < vocabulary; i++)
+	{
+		score->rank += logits[i] > target || (logits[i] == target && i < score->id);
+		if (logits[i] <= largest)
+			continue;
+		largest = logits[i];
+		score->expected = i;
+	}
+	for (int i = 0; i < vocabulary; i++)
+		logits[i] -= largest;
+	for (int first = 0; first < vocabulary; first += PIECE)
+	{
+		int n = vocabulary - first < PIECE ? vocabulary - first : PIECE;
+
+		lm_simd()->exp(powers, logits + first, (size_t) n);
+		for (int i = 0; i < n; i++)
+		{
+			sum += powers[i];
+			products += powers[i] > 0 ? (double) powers[i] * logits[first + i] : 0;
+		}
+	}
+	score->entropy = (float) (log(sum) - products / sum);
 }

@@ -92,4 +92,10 @@ bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *er
 /* log p of a token, of one row of logits. */
 double lm_logprob_of(const float *logits, int32_t target, int vocabulary);
 
+/*
+ * Sets all but the id of the score of a token with that log probability. What is left of the row of
+ * logits is of no use.
+ */
+void lm_token_score(LmTokenScore *score, double logprob, float *logits, int vocabulary);
+
 #endif /* LM_READING_H */
