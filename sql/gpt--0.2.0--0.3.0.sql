@@ -436,3 +436,8 @@ CREATE FUNCTION @extschema@.gpt_drift(model text, query text, reference text DEF
 	AS 'MODULE_PATHNAME', 'gpt_drift' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 20;
 COMMENT ON FUNCTION @extschema@.gpt_drift(text, text, text) IS
 	'compares the rows of a query with those that a model was trained on, or with those of another query: surprisal, lengths, labels, tokens and scripts';
+
+CREATE FUNCTION @extschema@.gpt_wait(model text, timeout interval DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_wait(text, interval) IS
+	'waits for the newest job of a model, or of a tokenizer, that you may see; returns its state';

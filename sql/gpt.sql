@@ -177,6 +177,11 @@ CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) 
 COMMENT ON FUNCTION @extschema@.gpt_wait(bigint, interval) IS
 	'waits until a job has ended, or for the time given; returns its state';
 
+CREATE FUNCTION @extschema@.gpt_wait(model text, timeout interval DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_wait(text, interval) IS
+	'waits for the newest job of a model, or of a tokenizer, that you may see; returns its state';
+
 CREATE FUNCTION @extschema@.gpt_cancel(job bigint) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_cancel(bigint) IS

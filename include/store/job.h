@@ -97,6 +97,12 @@ extern GptJob *gpt_job_read(int64 job);
  */
 extern bool gpt_job_is_uncommitted(int64 job);
 
+/*
+ * The newest job whose owner's privileges the current role has, in any state, or 0: of a model of
+ * that name, or else of a tokenizer of that name; NULL: of all.
+ */
+extern int64 gpt_job_newest(const char *name);
+
 /* The queued or running job of a new model of that name, or 0. */
 extern int64 gpt_job_of_model(const char *model);
 

@@ -1,7 +1,7 @@
 /*
  * src/sql/sql_job.c
  *
- * SQL functions that watch, cancel, resume and forget training jobs.
+ * SQL functions that cancel, resume and forget training jobs.
  */
 #include "postgres.h"
 
@@ -30,224 +30,18 @@
 #include "jobs/launcher.h"
 #include "sql/arguments.h"
 #include "sql/submit.h"
+#include "sql/visible_job.h"
 #include "store/catalog.h"
 #include "store/job.h"
 #include "store/run_files.h"
 
-#define LOOK_MS 200 /* between two looks at a job's row */
-#define RUNNER_LOOK_MS 1000 /* between two checks of which process runs it */
-#define NOBODY_MS 5000 /* without a process; a worker may be starting */
 #define LEAVING_MS 10000
 #define MOMENT_MS 10
 
-PG_FUNCTION_INFO_V1(gpt_wait);
 PG_FUNCTION_INFO_V1(gpt_cancel);
 PG_FUNCTION_INFO_V1(gpt_resume);
 PG_FUNCTION_INFO_V1(gpt_forget_jobs);
 PG_FUNCTION_INFO_V1(gpt_copied_job_trigger);
-
-/* ---- Look --------------------------------------------------------------- */
-
-/* The job, which the current role may see; an error otherwise. */
-static GptJob *
-visible_job(int64 number)
-{
-	GptJob *job = gpt_job_read(number);
-
-	if (job != NULL && has_privs_of_role(GetUserId(), job->owner))
-		return job;
-	if (job == NULL && gpt_job_is_uncommitted(number))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("job " INT64_FORMAT " is not committed yet", number),
-						errdetail("It starts when the transaction that submitted it commits.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("job " INT64_FORMAT " does not exist, or belongs to another role", number),
-			 errhint("The view gpt_jobs lists the jobs that you may see.")));
-}
-
-static void
-check_is_local(const GptJob *job)
-{
-	if (!gpt_job_is_local(job))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("job " INT64_FORMAT " was submitted in another database or cluster",
-							   job->number),
-						errhint("Submit it here with gpt_train.")));
-}
-
-static bool
-has_ended(const GptJob *job)
-{
-	return job->state != GPT_JOB_QUEUED && job->state != GPT_JOB_RUNNING;
-}
-
-/* The job whose process matters: an earlier one for which this job waits, or the job itself. */
-static const GptJob *
-first_in_line(const GptJob *job)
-{
-	const GptJob *predecessor = job->state == GPT_JOB_QUEUED ? gpt_job_predecessor(job) : NULL;
-
-	return predecessor != NULL ? predecessor : job;
-}
-
-/* Whether no process runs the job, and none will start it as far as is known. */
-static bool
-has_nobody(const GptJob *job)
-{
-	GptLaunchState launch = gpt_job_launch_state(job->number);
-
-	if (gpt_launcher_present() && gpt_autostart)
-		return false;
-	if (gpt_job_pid(job->number) != 0 || launch == GPT_LAUNCH_ALIVE)
-		return false;
-	/*
-	 * A worker of this database starts the next job at its end; workers of other databases do not.
-	 */
-	if (launch == GPT_LAUNCH_NO_PLACE && job->state == GPT_JOB_QUEUED)
-		return !gpt_slot_held_here();
-
-	/* While slots are taken, a worker that ends starts the next job. */
-	return job->state == GPT_JOB_RUNNING || gpt_slots_free() > 0;
-}
-
-/* A job of this session for which there was no place: there may be one by now. */
-static bool
-launched_after_all(const GptJob *job)
-{
-	GptJobTicket ticket = {job->number, job->run_id, job->database, job->owner};
-
-	return job->state == GPT_JOB_QUEUED &&
-		   gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE && gpt_job_launch(&ticket);
-}
-
-/* gpt_wait would wait for ever; the detail says whether the worker was lost or never started. */
-static void
-raise_nobody(const GptJob *job)
-{
-	bool no_place = gpt_job_launch_state(job->number) == GPT_LAUNCH_NO_PLACE;
-
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		 errmsg("job " INT64_FORMAT " is %s, but no process runs it", job->number,
-				gpt_job_state_name(job->state)),
-		 no_place ? errdetail("There was no place for a background worker when it was submitted.")
-				  : errdetail("Its worker was lost, and the server does not preload gpt, which "
-							  "would start another."),
-		 no_place ? errhint("Raise max_worker_processes, and call gpt_resume(" INT64_FORMAT ").",
-							job->number)
-				  : errhint("Call gpt_resume(" INT64_FORMAT ").", job->number)));
-}
-
-static void
-notice_overfit(const GptJob *job)
-{
-	ereport(
-		NOTICE,
-		(errmsg("job " INT64_FORMAT
-				" has over-fitted: its validation loss rose after step " INT64_FORMAT
-				", while the training loss fell",
-				job->number, job->overfit_since),
-		 errdetail(
-			 "Unless the option \"publish\" is \"last\", the weights of that step were published."),
-		 errhint("More rows, a smaller \"preset\" or a higher \"dropout\" would help; the view "
-				 "gpt_train_log has the losses.")));
-}
-
-/* The text ends where the mark begins, and the rest comes back; NULL where there is no mark. */
-static char *
-cut_off(char *text, const char *mark)
-{
-	char *found = strstr(text, mark);
-
-	if (found == NULL)
-		return NULL;
-	*found = '\0';
-	return found + strlen(mark);
-}
-
-/* The worker wrote message, detail and hint into the row in this order (worker.c). */
-static void
-notice_failure(const GptJob *job)
-{
-	char *message = pstrdup(job->error);
-	const char *hint = cut_off(message, "\nHINT: ");
-	const char *detail = cut_off(message, "\nDETAIL: ");
-
-	ereport(NOTICE,
-			(errmsg("training of %s \"%s\" %s: %s", job->model != NULL ? "model" : "tokenizer",
-					job->model != NULL ? job->model : job->tokenizer,
-					gpt_job_state_name(job->state), message),
-			 detail != NULL ? errdetail("%s", detail) : 0, hint != NULL ? errhint("%s", hint) : 0));
-}
-
-/*
- * gpt_wait(job bigint, timeout interval DEFAULT NULL) -> text
- *
- * Waits until the job has ended and returns its state, or after the timeout its present state; NULL
- * waits for ever. A NOTICE says why a job failed. Looks at what is committed, whatever the
- * isolation level. Starts a job of this session that had no place for a worker, when there is one.
- */
-Datum
-gpt_wait(PG_FUNCTION_ARGS)
-{
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "gpt_wait", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(context);
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz end = DT_NOEND;
-	TimestampTz looked_at = 0;
-	TimestampTz somebody_at = start;
-	GptJobState state;
-
-	gpt_argument_check_call(fcinfo);
-	gpt_argument_required(fcinfo, 0, "job");
-	if (!PG_ARGISNULL(1))
-		end = DatumGetTimestampTz(DirectFunctionCall2(
-			timestamptz_pl_interval, TimestampTzGetDatum(start), PG_GETARG_DATUM(1)));
-	for (;;)
-	{
-		const GptJob *job = visible_job(PG_GETARG_INT64(0));
-		TimestampTz now = GetCurrentTimestamp();
-
-		state = job->state;
-		if (has_ended(job))
-		{
-			if (state == GPT_JOB_SUCCEEDED && job->overfit_since > 0)
-				notice_overfit(job);
-			else if (job->error != NULL)
-				notice_failure(job);
-			break;
-		}
-		check_is_local(job);
-		if (gpt_job_launch_pending(job->number))
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("job " INT64_FORMAT " waits for this transaction", job->number),
-							errdetail("It starts when the transaction commits."),
-							errhint("Commit the transaction, then call gpt_wait.")));
-		if (now >= end)
-			break;
-		if (TimestampDifferenceExceeds(looked_at, now, RUNNER_LOOK_MS))
-		{
-			looked_at = now;
-			job = first_in_line(job);
-			if (!has_nobody(job) || launched_after_all(job))
-				somebody_at = now;
-			else if (TimestampDifferenceExceeds(somebody_at, now, NOBODY_MS))
-				raise_nobody(job);
-		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(LOOK_MS, TimestampDifferenceMilliseconds(now, end) + 1),
-						 gpt_wait_event("GptJobWait"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(context);
-	PG_RETURN_TEXT_P(cstring_to_text(gpt_job_state_name(state)));
-}
 
 /* ---- Cancel and resume -------------------------------------------------- */
 
@@ -354,9 +148,9 @@ gpt_cancel(PG_FUNCTION_ARGS)
 	number = PG_GETARG_INT64(0);
 	while (!cancelled)
 	{
-		GptJob *job = visible_job(number);
+		GptJob *job = gpt_visible_job(number);
 
-		if (has_ended(job))
+		if (gpt_visible_job_has_ended(job))
 			break;
 		cancelled = cancel(job);
 		CHECK_FOR_INTERRUPTS();
@@ -399,15 +193,15 @@ gpt_resume(PG_FUNCTION_ARGS)
 
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "job");
-	job = visible_job(PG_GETARG_INT64(0));
+	job = gpt_visible_job(PG_GETARG_INT64(0));
 	gpt_submit_check_server("gpt_resume()");
-	check_is_local(job);
-	if (has_ended(job))
+	gpt_visible_job_check_local(job);
+	if (gpt_visible_job_has_ended(job))
 		wait_for_leaving(job->number);
 	if (job->state == GPT_JOB_SUCCEEDED || gpt_job_pid(job->number) != 0 ||
 		gpt_job_launch_pending(job->number))
 		PG_RETURN_BOOL(false);
-	if (has_ended(job))
+	if (gpt_visible_job_has_ended(job))
 	{
 		const GptJobOrder order = {job->model, job->tokenizer, job->base};
 		int64 other;
@@ -420,7 +214,7 @@ gpt_resume(PG_FUNCTION_ARGS)
 	}
 
 	/* Now do the work. */
-	if (has_ended(job))
+	if (gpt_visible_job_has_ended(job))
 	{
 		gpt_job_requeue(job->number, gpt_launcher_present() ? NULL : GPT_NOTE_WITHOUT_PRELOAD);
 		gpt_job_notify(job->number, GPT_JOB_QUEUED);

@@ -174,6 +174,25 @@ gpt_job_is_uncommitted(int64 job)
 }
 
 int64
+gpt_job_newest(const char *name)
+{
+	int64 job = 0;
+	GptStatement statement;
+
+	gpt_statement_begin(&statement);
+	add_optional_text(&statement, name);
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
+	if (gpt_statement_run(&statement,
+						  "SELECT job FROM %1$s.gpt_job WHERE ($1 IS NULL OR model = $1 OR "
+						  "tokenizer = $1) AND pg_has_role($2, %1$s.gpt_job_owner(owner, "
+						  "system_identifier), 'USAGE') ORDER BY $1 IS NOT NULL AND model IS NULL, "
+						  "job DESC LIMIT 1") > 0)
+		job = DatumGetInt64(value_of(&statement, 0, 1));
+	gpt_statement_end(&statement);
+	return job;
+}
+
+int64
 gpt_job_of_model(const char *model)
 {
 	return find_waiting(model, "SELECT job FROM %s.gpt_job WHERE model = $1 " WAITING_HERE);
