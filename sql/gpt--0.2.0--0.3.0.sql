@@ -441,3 +441,12 @@ CREATE FUNCTION @extschema@.gpt_wait(model text, timeout interval DEFAULT NULL) 
 	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_wait(text, interval) IS
 	'waits for the newest job of a model, or of a tokenizer, that you may see; returns its state';
+
+CREATE FUNCTION @extschema@.gpt_report(model text, options jsonb DEFAULT '{}') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_report' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_report(text, jsonb) IS
+	'a report of a model as one HTML file: data, training, measures, surprising rows, samples, versions';
+
+CREATE FUNCTION @extschema@.gpt_model_card(model text, format text DEFAULT 'markdown') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_model_card' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_model_card(text, text) IS 'the facts about a model as a model card: markdown or json';

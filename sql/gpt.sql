@@ -393,6 +393,17 @@ CREATE FUNCTION @extschema@.gpt_drift(model text, query text, reference text DEF
 COMMENT ON FUNCTION @extschema@.gpt_drift(text, text, text) IS
 	'compares the rows of a query with those that a model was trained on, or with those of another query: surprisal, lengths, labels, tokens and scripts';
 
+-- Report
+
+CREATE FUNCTION @extschema@.gpt_report(model text, options jsonb DEFAULT '{}') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_report' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_report(text, jsonb) IS
+	'a report of a model as one HTML file: data, training, measures, surprising rows, samples, versions';
+
+CREATE FUNCTION @extschema@.gpt_model_card(model text, format text DEFAULT 'markdown') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_model_card' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_model_card(text, text) IS 'the facts about a model as a model card: markdown or json';
+
 -- Text
 
 CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]

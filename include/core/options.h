@@ -29,9 +29,10 @@ typedef enum GptTrainFunction
 	GPT_FUNCTION_FINETUNE,
 	GPT_FUNCTION_EVALUATE,
 	GPT_FUNCTION_TRAIN_TOKENIZER,
+	GPT_FUNCTION_REPORT,
 } GptTrainFunction;
 
-#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_TRAIN_TOKENIZER + 1)
+#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_REPORT + 1)
 
 /*
  * Members have the names of the options. Texts are palloc'd or constant. Words are enumerators; a
@@ -143,6 +144,12 @@ typedef struct GptTrainOptions
 	int64 beams;
 	double length_penalty;
 	GptSwitch include_end;
+	const char *query; /* of gpt_report, as what follows; NULL: what the version keeps */
+	int64 max_rows;
+	int64 samples;
+	int64 sample_tokens;
+	const char *prompt; /* NULL: those of the query, or none */
+	const char *title; /* NULL: the model's name */
 } GptTrainOptions;
 
 /*

@@ -1,7 +1,8 @@
 /*
  * src/core/options_table.c
  *
- * One table of the options of gpt_train, gpt_finetune, gpt_evaluate and gpt_train_tokenizer.
+ * One table of the options of gpt_train, gpt_finetune, gpt_evaluate, gpt_train_tokenizer and
+ * gpt_report.
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@
 #define BOTH (TRAIN | FINETUNE)
 #define EVALUATE (1 << GPT_FUNCTION_EVALUATE)
 #define TOKENIZER (1 << GPT_FUNCTION_TRAIN_TOKENIZER)
+#define REPORT (1 << GPT_FUNCTION_REPORT)
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
 /* The same of an enumerator, which is written as an int. */
@@ -171,7 +173,7 @@ const GptOption gpt_options_table[] = {
 		   "for orpo, in gpt_evaluate that of the version's training"),
 	NUMBER(BOTH, temperature, "0.05", 0.001, 10,
 		   "of contrastive training (columns query and positive): similarities are divided by it"),
-	INTEGER(BOTH, seed, "1", 0, 9e15, "seed of all random numbers"),
+	INTEGER(BOTH | REPORT, seed, "1", 0, 9e15, "seed of all random numbers"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
 		   "share of the rows, and of their text, that the job holds out to measure the loss"),
 	TEXT(BOTH, validation_query,
@@ -320,6 +322,15 @@ const GptOption gpt_options_table[] = {
 	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto",
 					"whether the end of a text or completion counts as its last token; auto counts "
 					"it for completions"),
+	TEXT(REPORT, query,
+		 "query of the rows that are measured, instead of what the version keeps of its "
+		 "validation rows"),
+	INTEGER(REPORT, max_rows, "1000", 1, 100000, "rows of query that are measured, the first ones"),
+	INTEGER(REPORT, samples, "3", 0, 20, "texts that the model writes for the report"),
+	INTEGER(REPORT, sample_tokens, "100", 1, 2000, "largest number of tokens of a sample"),
+	TEXT(REPORT, prompt,
+		 "what the samples continue or answer; unless given, the prompts of query, or nothing"),
+	TEXT(REPORT, title, "title of the report; unless given, the name of the model"),
 };
 
 int

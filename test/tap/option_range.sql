@@ -15,6 +15,7 @@ DECLARE
 	options jsonb := CASE
 		WHEN function = 'gpt_evaluate' THEN '{"generate": false}'
 		WHEN function = 'gpt_train_tokenizer' THEN '{}'
+		WHEN function = 'gpt_report' THEN '{"samples": 0, "sample_tokens": 1}'
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
 		WHEN option = 'publish_tolerance' THEN '{"publish_if": "better", "publish_query": "SELECT body FROM line", "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
@@ -31,6 +32,8 @@ BEGIN
 	IF function = 'gpt_evaluate' THEN
 		PERFORM gpt_evaluate('m', CASE option WHEN 'beta' THEN 'SELECT body AS prompt, body AS chosen, ''no '' || body AS rejected FROM line LIMIT 1'
 			ELSE 'SELECT body AS prompt, body AS completion FROM line LIMIT 1' END, options);
+	ELSIF function = 'gpt_report' THEN
+		PERFORM gpt_report('m', options);
 	ELSIF function = 'gpt_train_tokenizer' THEN
 		PERFORM gpt_train_tokenizer('new', 'SELECT body FROM line', options);
 	ELSE
@@ -51,7 +54,7 @@ CREATE TEMP TABLE range AS
 		CASE WHEN type = 'integer' THEN (minimum::bigint - 1)::text WHEN minimum = '0' THEN '-1e-100' ELSE (minimum::float8 * 0.999999999)::text END AS below,
 		CASE WHEN type = 'integer' THEN (maximum::bigint + 1)::text WHEN maximum IN ('1000000000000', '1000000000') THEN (maximum::float8 + 0.5)::text
 			ELSE (maximum::float8 * 1.000000001)::text END AS above
-	FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer']) function, gpt_options(function)
+	FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer', 'gpt_report']) function, gpt_options(function)
 	-- (at most the context of the base: test/sql/finetune.sql)
 	WHERE minimum IS NOT NULL AND NOT (function = 'gpt_finetune' AND option = 'context');
 SELECT cmp_ok((SELECT count(*) FROM range), '>', 50::bigint, 'options have ranges');
@@ -63,7 +66,7 @@ SELECT is(answer(function, option, above), format('option "%s" must be between %
 	format('%s refuses %s %s', function, option, above)) FROM range;
 
 -- a value in words of the option's list is taken, whatever its function
-SELECT is_empty($$SELECT function, option, default_value FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer']) function, gpt_options(function)
+SELECT is_empty($$SELECT function, option, default_value FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer', 'gpt_report']) function, gpt_options(function)
 	WHERE default_value IS NOT NULL AND minimum IS NOT NULL AND NOT default_value::numeric BETWEEN minimum::numeric AND maximum::numeric$$, 'every default is within its range');
 
 SELECT gpt_drop_model('m');
