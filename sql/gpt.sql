@@ -665,7 +665,7 @@ CREATE VIEW @extschema@.gpt_versions WITH (security_barrier) AS
 		v.base OPERATOR(pg_catalog.||) '@' OPERATOR(pg_catalog.||) v.base_version::text AS base, v.size, v.weights, v.created_at,
 		v.config OPERATOR(pg_catalog.->) 'clean' AS clean, CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.query END AS query, v.published_by,
 		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.report ELSE v.report OPERATOR(pg_catalog.-) 'prompt' OPERATOR(pg_catalog.-) 'warnings' END AS report,
-		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.evaluation ELSE v.evaluation OPERATOR(pg_catalog.-) 'surprising' END AS evaluation,
+		CASE WHEN pg_catalog.pg_has_role(@extschema@.gpt_object_owner(v.weights), 'USAGE') THEN v.evaluation ELSE v.evaluation OPERATOR(pg_catalog.-) 'surprising' OPERATOR(pg_catalog.-) 'pairs' END AS evaluation,
 		v.profile
 	FROM @extschema@.gpt_version v LEFT JOIN @extschema@.gpt_model m ON m.model OPERATOR(pg_catalog.=) v.model
 	WHERE @extschema@.gpt_can_use(v.weights, v.run_id);
@@ -697,7 +697,7 @@ COMMENT ON COLUMN @extschema@.gpt_versions.clean IS 'how its rows were cleaned a
 COMMENT ON COLUMN @extschema@.gpt_versions.query IS 'text of the job''s query, kept after gpt_forget_jobs; only for roles with the privileges of the owner';
 COMMENT ON COLUMN @extschema@.gpt_versions.published_by IS 'role that published it, as its name was then';
 COMMENT ON COLUMN @extschema@.gpt_versions.report IS 'report of its job, as gpt_jobs has it; what quotes rows only for roles with the privileges of the owner';
-COMMENT ON COLUMN @extschema@.gpt_versions.evaluation IS 'what its job measured on the validation rows; the most surprising rows only for roles with the privileges of the owner';
+COMMENT ON COLUMN @extschema@.gpt_versions.evaluation IS 'what its job measured on the validation rows; the most surprising rows, and numbers of rows, only for roles with the privileges of the owner';
 COMMENT ON COLUMN @extschema@.gpt_versions.profile IS 'how its rows were distributed, in numbers, for gpt_drift';
 
 CREATE VIEW @extschema@.gpt_models WITH (security_barrier) AS

@@ -206,7 +206,7 @@ extern void gpt_catalog_keep_measures(const char *model, int32 version, const Js
 	"a.job, a.task, a.query_sha256, a.options, a.search, CASE WHEN " own " THEN a.query END, "   \
 	"CASE WHEN " own " THEN a.given_options END, CASE WHEN " own " THEN a.report ELSE a.report " \
 	"- 'prompt' - 'warnings' END, CASE WHEN " own " THEN a.evaluation ELSE a.evaluation - "      \
-	"'surprising' END, a.profile"
+	"'surprising' - 'pairs' END, a.profile"
 
 /*
  * Makes a final version the current one; 0: the newest one older than the current version. Returns

@@ -18,6 +18,8 @@
 #define CALIBRATION_PARTS 15 /* as gpt_evaluate has them */
 #define MOST_SURPRISING 5
 #define SURPRISING_SIZE 400 /* bytes of a row's text */
+#define PROMPT_SIZE 200 /* bytes of its prompt */
+#define MOST_PAIRS 200
 #define LEAST_PROBABILITY 1e-30
 #define PROBABLE 0.5
 
@@ -29,6 +31,7 @@ typedef struct Result
 	double bytes;
 	double error; /* of numbers, absolute */
 	double target;
+	double expected; /* of numbers */
 	double confidence;
 	int label; /* -1: not one single label */
 	int predicted;
@@ -38,7 +41,9 @@ typedef struct Result
 typedef struct Surprising
 {
 	char *text;
+	char *prompt; /* NULL: none */
 	double score;
+	Result result;
 } Surprising;
 
 struct GptResults
@@ -57,10 +62,13 @@ static double judge(Result *result, GptResults *results, const float *probabilit
 					const uint32 *labels, int n_labels);
 static double judge_set(Result *result, GptResults *results, const float *probabilities,
 						const uint32 *labels, int n_labels);
-static void add_surprising(GptResults *results, double score, LmBytes text);
+static void add_surprising(GptResults *results, double score, const Result *result,
+						   const GptMeterAnswer *answer);
 static void write_metrics(GptJsonWriter *json, const GptResults *results);
 static void write_confusion(GptJsonWriter *json, const GptResults *results);
 static void write_calibration(GptJsonWriter *json, const GptResults *results);
+static void write_pairs(GptJsonWriter *json, const GptResults *results);
+static void write_surprising(GptJsonWriter *json, const GptResults *results);
 
 GptResults *
 gpt_results_create(const GptServed *served, int most)
@@ -89,8 +97,8 @@ gpt_results_add(GptResults *results, const GptMeterAnswer *answer, const uint32 
 		GptNumbers numbers = gpt_numbers_of(config);
 
 		result.target = target;
-		result.error =
-			fabs(gpt_number_restore(&numbers, (double) answer->probabilities[0]) - target);
+		result.expected = gpt_number_restore(&numbers, (double) answer->probabilities[0]);
+		result.error = fabs(result.expected - target);
 		result.loss = result.error * result.error;
 		score = result.error;
 	}
@@ -108,7 +116,7 @@ gpt_results_add(GptResults *results, const GptMeterAnswer *answer, const uint32 
 	if (!isfinite(score))
 		return;
 	results->rows[results->n++] = result;
-	add_surprising(results, score, answer->text);
+	add_surprising(results, score, &result, answer);
 }
 
 /* A row with one label; returns -log2 of its probability. */
@@ -156,26 +164,47 @@ judge_set(Result *result, GptResults *results, const float *probabilities, const
 	return result->loss / M_LN2;
 }
 
-/* Texts that the server would not take, because tokens of them are missing, are left out. */
-static void
-add_surprising(GptResults *results, double score, LmBytes text)
+/*
+ * The beginning of a text, whole characters of it, as a string; NULL for one that the server would
+ * not take, because tokens of it are missing.
+ */
+static char *
+copy_beginning(const GptResults *results, const char *text, size_t text_size, int most)
 {
-	int size = (int) Min(text.size, SURPRISING_SIZE);
-	int at = results->n_surprising;
+	int size = (int) Min(text_size, most);
 	char *copy;
+
+	size = pg_mbcliplen(text, (int) Min(text_size, 2 * most), size);
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), text, size, true) ||
+		memchr(text, '\0', size) != NULL)
+		return NULL;
+	copy = MemoryContextAllocZero(results->context, size + 1);
+	memcpy(copy, text, size);
+	return copy;
+}
+
+static void
+add_surprising(GptResults *results, double score, const Result *result,
+			   const GptMeterAnswer *answer)
+{
+	size_t prompt_size = answer->text.size - answer->text_size;
+	Surprising row = {.score = score, .result = *result};
+	int at = results->n_surprising;
 
 	while (at > 0 && results->surprising[at - 1].score < score)
 		at--;
-	size = pg_mbcliplen(text.data, (int) Min(text.size, 2 * SURPRISING_SIZE), size);
-	if (at == MOST_SURPRISING || !pg_verify_mbstr(GetDatabaseEncoding(), text.data, size, true) ||
-		memchr(text.data, '\0', size) != NULL)
+	if (at == MOST_SURPRISING)
 		return;
-	copy = MemoryContextAllocZero(results->context, size + 1);
-	memcpy(copy, text.data, size);
+	row.text = copy_beginning(results, answer->text.data + prompt_size, answer->text_size,
+							  SURPRISING_SIZE);
+	if (row.text == NULL)
+		return;
+	if (prompt_size > 0)
+		row.prompt = copy_beginning(results, answer->text.data, prompt_size, PROMPT_SIZE);
 	results->n_surprising = Min(results->n_surprising + 1, MOST_SURPRISING);
 	for (int i = results->n_surprising - 1; i > at; i--)
 		results->surprising[i] = results->surprising[i - 1];
-	results->surprising[at] = (Surprising){copy, score};
+	results->surprising[at] = row;
 }
 
 /* ---- Writing ------------------------------------------------------------ */
@@ -196,12 +225,52 @@ gpt_results_write(GptJsonWriter *json, const GptResults *results)
 		write_confusion(json, results);
 		write_calibration(json, results);
 	}
+	if (config->number)
+		write_pairs(json, results);
+	write_surprising(json, results);
+}
+
+/* Numbers of rows and those that the model expects. */
+static void
+write_pairs(GptJsonWriter *json, const GptResults *results)
+{
+	gpt_json_begin_array(json, "pairs");
+	for (int i = 0; i < Min(results->n, MOST_PAIRS); i++)
+	{
+		gpt_json_begin_array(json, NULL);
+		gpt_json_put_number(json, NULL, results->rows[i].target);
+		gpt_json_put_number(json, NULL, results->rows[i].expected);
+		gpt_json_end_array(json);
+	}
+	gpt_json_end_array(json);
+}
+
+static void
+write_surprising(GptJsonWriter *json, const GptResults *results)
+{
+	const LmConfig *config = results->served->config;
+
 	gpt_json_begin_array(json, "surprising");
 	for (int i = 0; i < results->n_surprising; i++)
 	{
+		const Surprising *row = &results->surprising[i];
+
 		gpt_json_begin(json, NULL);
-		gpt_json_put_text(json, "text", results->surprising[i].text);
-		gpt_json_put_number(json, "score", results->surprising[i].score);
+		gpt_json_put_text(json, "text", row->text);
+		if (row->prompt != NULL)
+			gpt_json_put_text(json, "prompt", row->prompt);
+		gpt_json_put_number(json, "score", row->score);
+		if (config->number)
+		{
+			gpt_json_put_number(json, "label", row->result.target);
+			gpt_json_put_number(json, "predicted", row->result.expected);
+		}
+		else if (row->result.label >= 0)
+		{
+			gpt_json_put_text(json, "label", pstrdup(results->served->labels[row->result.label]));
+			gpt_json_put_text(json, "predicted",
+							  pstrdup(results->served->labels[row->result.predicted]));
+		}
 		gpt_json_end(json);
 	}
 	gpt_json_end_array(json);

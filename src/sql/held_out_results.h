@@ -7,13 +7,16 @@
  *    "metrics": {"accuracy": {"value": 0.9, "low": 0.85, "high": 0.93, "rows": 200}, ...},
  *    "confusion": {"labels": ["ham", "spam"], "counts": [[150, 4], [16, 30]]},
  *    "calibration": [{"from": 0, "to": 0.0667, "rows": 0, "confidence": null, "accuracy": null},
- * ...], "surprising": [{"text": "...", "score": 7.2}, ...]}
+ * ...], "pairs": [[3, 2.7], ...], "surprising": [{"text": "...", "prompt": "...", "score": 7.2,
+ * "label": "ham", "predicted": "spam"}, ...]}
  *
  * low and high are the ends of an interval of 95 %: of a share that of Wilson 1927, of means and of
  * ratios of sums the normal one (Cochran 1977, "Sampling techniques", section 6.4); a metric
  * without a simple one has none. Rows of counts are the labels of the rows, columns those that the
- * model gives. The score of a surprising row is bits a byte, -log2 of the probability of its label,
- * or the absolute error.
+ * model gives. Pairs are numbers of at most 200 rows and those that the model
+ * expects. A surprising row has its prompt if it has one, and of a model of labels or numbers its
+ * own and that of the model. Its score is bits a byte, -log2 of the probability of its label, or
+ * the absolute error.
  */
 #ifndef GPT_HELD_OUT_RESULTS_H
 #define GPT_HELD_OUT_RESULTS_H

@@ -21,6 +21,23 @@ typedef struct GptReportSample
 
 #define GPT_REPORT_MOST_SAMPLES 20
 
+/* A token of a row: what it spells, how surprising it was, and what the model expected. */
+typedef struct GptReportToken
+{
+	const char *text;
+	size_t size;
+	double bits; /* NaN: not scored */
+	const char *expected; /* or NULL */
+} GptReportToken;
+
+typedef struct GptReportHeat
+{
+	GptReportToken *tokens;
+	int n;
+} GptReportHeat;
+
+#define GPT_REPORT_MOST_HEATS 5
+
 /* What a report shows. */
 typedef struct GptReport
 {
@@ -32,6 +49,7 @@ typedef struct GptReport
 	const char *why_no_samples; /* a sentence; NULL: there are some */
 	GptReportSample samples[GPT_REPORT_MOST_SAMPLES];
 	int n_samples;
+	GptReportHeat heats[GPT_REPORT_MOST_HEATS]; /* of the surprising rows; without tokens: none */
 } GptReport;
 
 /* The whole file, palloc'd. */
@@ -45,6 +63,9 @@ extern char *gpt_report_html(const GptReport *report);
  */
 extern void gpt_report_evaluate(GptReport *report, const GptVersion *version,
 								const GptTrainOptions *options);
+
+/* Scores the tokens of the surprising rows of a language model, one pass for each row. */
+extern void gpt_report_score_rows(GptReport *report);
 
 /* Fills the samples, or why there are none. */
 extern void gpt_report_write_samples(GptReport *report, const GptTrainOptions *options);

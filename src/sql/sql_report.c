@@ -57,6 +57,7 @@ gpt_report(PG_FUNCTION_ARGS)
 		gpt_report_evaluate(report, version, options);
 	else
 		report->evaluation = gpt_json_field(report->facts, "evaluation");
+	gpt_report_score_rows(report);
 	gpt_report_write_samples(report, options);
 	PG_RETURN_TEXT_P(cstring_to_text(gpt_report_html(report)));
 }

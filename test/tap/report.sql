@@ -38,6 +38,12 @@ SELECT matches(html, '<meta http-equiv="Content-Security-Policy" content="defaul
 SELECT is_empty($$SELECT m FROM report WHERE html ~* '(src|href)="?(https?:|//|javascript:)|url\(|@import'$$, 'nothing is loaded from elsewhere');
 SELECT is((SELECT array_agg(x::text) FROM unnest(xpath('//svg[@role="img"]/title/text()', tree(html))) x), ARRAY['Losses by step', 'Learning rate by step', 'Calibration'], 'charts have titles')
 	FROM report WHERE m = 'class';
+SELECT matches(texts(html, '//svg/title/text()'), 'Predicted against true numbers', 'a regression model has its numbers against the true ones') FROM report WHERE m = 'number';
+SELECT is((xpath('count(//pre[contains(@class, "heat")])', tree(html)))[1]::text, wanted, 'rows with their tokens: ' || left(m, 6)) FROM report JOIN (VALUES (:'odd', '5'), ('prompt', '5'), ('class', '0')) v (m, wanted) USING (m);
+SELECT is((SELECT x::text FROM unnest(xpath('(//pre[contains(@class, "heat")])[1]', tree(html))) x) ~ 't[1-5]"', true, 'tokens that cost more bits are darker') FROM report WHERE m = :'odd';
+SELECT matches(html, '; labelled &quot;&lt;b&gt;[0-2]&quot;, (the model says &quot;&lt;b&gt;[0-2]&quot;|as the model does)', 'a row of a classifier has its label and that of the model') FROM report WHERE m = 'class';
+SELECT is((SELECT string_agg(x::text, ' ') FROM unnest(xpath('//section[@aria-labelledby="surprising"]//li/p[@class="score"]/text()', tree(html))) x) ~ '^(\d+\.\d+ absolute error; \S+, predicted \S+ ?){5}$', true,
+	'a row of a regression model has its number and that of the model') FROM report WHERE m = 'number';
 SELECT is_empty($$SELECT m, e FROM report, unnest(xpath('//svg[@role="img"][not(desc/text())] | //table[not(caption/text())] | //th[not(@scope)] | //h1[2]', tree(html))) e$$, 'charts are described, tables have captions and scopes');
 SELECT is((SELECT sum(x::text::int) FROM unnest(xpath('//table[@class="confusion"]//td/text()', tree(html))) x), (SELECT (evaluation->>'rows')::bigint FROM gpt_versions WHERE model = 'class'),
 	'the confusion matrix has each measured row') FROM report WHERE m = 'class';
@@ -78,10 +84,13 @@ SELECT matches(gpt_model_card('class@1'), 'gpt_classify\(''class@1'', body\)', '
 -- who sees what
 SELECT gpt_grant('class', 'gpt_report_reader');
 SELECT gpt_grant(:'odd', 'gpt_report_reader');
+SELECT gpt_grant('number', 'gpt_report_reader');
+SELECT is(evaluation ? 'pairs', true, 'the owner has numbers of rows') FROM gpt_versions WHERE model = 'number';
 SET ROLE gpt_report_reader;
 SELECT is(texts(gpt_report('class', '{"samples": 0}'), '//p[@class="missing"]/text()'), 'The query is shown only to members of the owner, postgres. '
 	|| format('The log of job %s is shown only to members of the job''s owner, and goes with gpt_forget_jobs. ', :job) || 'Texts of held-out rows are shown only to members of the owner, postgres. No samples were asked for.',
 	'a reader is told why there is no query, no curve and no row');
+SELECT is(evaluation ? 'pairs', false, 'a reader has no numbers of rows') FROM gpt_versions WHERE model = 'number';
 SELECT unalike(gpt_report(:'odd', '{"samples": 0}'), '%hostile%', 'and sees neither the query');
 SELECT unalike(gpt_report(:'odd', '{"samples": 0}'), '%gnp.exe%', 'nor rows');
 SELECT unalike(gpt_model_card(:'odd', 'json'), '%gnp.exe%', 'in the card neither');
