@@ -10,6 +10,8 @@
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
 
+#define GPT_DOCUMENT_IDS (256 * 1024) /* longer ones are left out */
+
 /* A document; its arrays live until the next one is read. */
 typedef struct GptTokenDocument
 {

@@ -15,6 +15,7 @@
 #include "corpus/token_documents.h"
 #include "engine/marked_text.h"
 
+/* False after the last; a document without ids is passed over. */
 static bool next_of_windows(GptTokenDocument *document, GptTokenDocuments *documents);
 static bool next_of_stream(GptTokenDocument *document, GptTokenDocuments *documents);
 static void read_ids(GptTokenDocuments *documents, uint64 first, uint64 n);
@@ -55,10 +56,16 @@ gpt_token_documents_begin(GptTokenDocuments *documents, const LmDataset *dataset
 bool
 gpt_token_documents_next(GptTokenDocument *document, GptTokenDocuments *documents)
 {
-	CHECK_FOR_INTERRUPTS();
-	return documents->dataset->documents == LM_DOCUMENTS_JOINED
-			   ? next_of_stream(document, documents)
-			   : next_of_windows(document, documents);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		document->n_ids = 0;
+		if (documents->dataset->documents == LM_DOCUMENTS_JOINED
+				? !next_of_stream(document, documents)
+				: !next_of_windows(document, documents))
+			return false;
+	} while (document->n_ids == 0);
+	return true;
 }
 
 /* Whether a window goes on with the document of the one before it. */
@@ -90,6 +97,8 @@ next_of_windows(GptTokenDocument *document, GptTokenDocuments *documents)
 		last++;
 	documents->at = Max(last + 1, first + documents->step);
 	n = windows[last].offset + windows[last].length - windows[first].offset;
+	if (n > GPT_DOCUMENT_IDS)
+		return true;
 	read_ids(documents, windows[first].offset, n);
 	document->label = windows[first].label;
 	document->is_whole = !has_end || documents->ids[0] == documents->end;
@@ -122,8 +131,13 @@ next_of_stream(GptTokenDocument *document, GptTokenDocuments *documents)
 	if (first >= documents->next)
 		return false;
 	for (last = first; last < documents->next && lm_dataset_id(dataset, last) != documents->end;)
-		last++;
+	{
+		if (++last % GPT_DOCUMENT_IDS == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
 	documents->at = Max(last + 1, first + documents->step);
+	if (last - first > GPT_DOCUMENT_IDS)
+		return true;
 	read_ids(documents, first, last - first);
 	*document = (GptTokenDocument){documents->ids, last - first, .is_whole = true};
 	return true;

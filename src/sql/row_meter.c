@@ -12,6 +12,7 @@
 
 #include "core/bridge.h"
 #include "corpus/numbers.h"
+#include "corpus/token_documents.h"
 #include "engine/survey.h"
 #include "sql/call_kinds.h"
 #include "sql/row_meter.h"
@@ -80,10 +81,14 @@ void
 gpt_row_meter_measure(GptRowMeter *meter, const GptMeterRow *row)
 {
 	GptRowSample *sample = meter->sample;
-	MemoryContext caller = MemoryContextSwitchTo(meter->context);
+	MemoryContext caller;
 	size_t text_size;
-	LmBytes text = text_of(&text_size, meter, row);
+	LmBytes text;
 
+	if (row->n_ids > GPT_DOCUMENT_IDS)
+		return;
+	caller = MemoryContextSwitchTo(meter->context);
+	text = text_of(&text_size, meter, row);
 	if (row->counts)
 	{
 		gpt_row_sample_number(sample, sample->n - 1, GPT_ROW_LENGTH, (double) text.size);
@@ -143,6 +148,8 @@ count_tokens(GptRowMeter *meter, const GptMeterRow *row)
 {
 	if (row->n_ids > meter->sorted_capacity)
 	{
+		if (meter->sorted != NULL)
+			pfree(meter->sorted);
 		meter->sorted_capacity = row->n_ids;
 		meter->sorted =
 			MemoryContextAllocHuge(GetMemoryChunkContext(meter), row->n_ids * sizeof(int32));

@@ -43,8 +43,9 @@ gpt_row_meter_create(const GptServed *served, GptRowSample *sample,
 					 void (*answered)(void *context, const GptMeterAnswer *answer), void *context);
 
 /*
- * Begins a row; false: the sample leaves it out. Then _measure does what row says; a row about
- * which the model is asked waits for others. _finish asks about the rows that wait.
+ * Begins a row; false: the sample leaves it out. Then _measure does what row says, but nothing for
+ * one of more than GPT_DOCUMENT_IDS tokens; a row about which the model is asked waits for others.
+ * _finish asks about the rows that wait.
  */
 extern bool gpt_row_meter_begin(GptRowMeter *meter);
 extern void gpt_row_meter_measure(GptRowMeter *meter, const GptMeterRow *row);

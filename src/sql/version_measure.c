@@ -16,7 +16,8 @@
 #include "sql/row_meter.h"
 #include "sql/version_measure.h"
 
-#define MOST_LEARNT 4096 /* documents */
+#define MOST_LEARNT 4096 /* documents ... */
+#define MOST_LEARNT_TOKENS (2 * 1024 * 1024) /* ... of so many tokens, about */
 #define MOST_HELD_OUT 2048
 
 typedef struct Measurement
@@ -75,15 +76,29 @@ gpt_version_measure(GptMeasuring *measuring)
 	gpt_cache_unpublished_end(measurement->served);
 }
 
+/* How many documents are looked at: fewer where they are long. */
+static int64
+learnt_documents(const Measurement *measurement)
+{
+	const LmDatasetHeader *header = measurement->dataset->header;
+	double windows = (double) header->n_train_windows;
+	double tokens = (double) Max(header->train_tokens, 1);
+
+	if (measurement->dataset->documents == LM_DOCUMENTS_JOINED)
+		return MOST_LEARNT;
+	return (int64) Min(Max(MOST_LEARNT_TOKENS * windows / tokens, 64), MOST_LEARNT);
+}
+
 static void
 measure_learnt(Measurement *measurement)
 {
+	int64 n_tokens = 0;
 	GptTokenDocuments documents;
 	GptTokenDocument document;
 
 	gpt_token_documents_begin(&documents, measurement->dataset, measurement->served->tokenizer,
-							  GPT_SIDE_TRAIN, MOST_LEARNT);
-	while (gpt_token_documents_next(&document, &documents))
+							  GPT_SIDE_TRAIN, learnt_documents(measurement));
+	while (n_tokens < 2 * MOST_LEARNT_TOKENS && gpt_token_documents_next(&document, &documents))
 	{
 		GptMeterRow row = {.ids = document.ids,
 						   .n_ids = document.n_ids,
@@ -91,6 +106,7 @@ measure_learnt(Measurement *measurement)
 						   .text_at = document.text_at,
 						   .counts = true};
 
+		n_tokens += (int64) document.n_ids;
 		if (!document.is_whole || !gpt_row_meter_begin(measurement->meter))
 			continue;
 		gpt_row_meter_measure(measurement->meter, &row);
@@ -98,7 +114,7 @@ measure_learnt(Measurement *measurement)
 	}
 }
 
-/* At least one document is asked about, however long it is. */
+/* Of the first document the beginning is asked about, if it is longer than all that may be. */
 static void
 measure_held_out(Measurement *measurement, int64 most_tokens)
 {
@@ -121,6 +137,9 @@ measure_held_out(Measurement *measurement, int64 most_tokens)
 
 		if (!document.is_whole || !gpt_row_meter_begin(measurement->meter))
 			continue;
+		row.n_ids = Min(row.n_ids, (size_t) most_tokens);
+		row.text_at = Min(row.text_at, row.n_ids);
+		row.n_context = Min(row.n_context, row.n_ids);
 		measurement->labels[n++] = document.label;
 		n_tokens += (int64) document.n_ids;
 		gpt_row_meter_measure(measurement->meter, &row);

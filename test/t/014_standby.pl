@@ -35,6 +35,7 @@ for my $query (
 	q{SELECT gpt_generate('model', 'line 5', seed => 11), gpt_tokenize('model', 'line 5')},
 	q{SELECT gpt_logprob('model', 'line', ' 5'), gpt_choose('model', 'line', '{a, 5}'), gpt_embed('model', 'line 5')},
 	q{SELECT * FROM gpt_evaluate('model') UNION ALL SELECT * FROM gpt_evaluate('model', 'SELECT left(body, 4) AS prompt, right(body, 4) AS completion FROM line WHERE id < 4')},
+	q{SELECT * FROM gpt_drift('model', 'SELECT body FROM line WHERE id < 4')},
 	q{SELECT gpt_generate('prefix', 'line 5', seed => 3), gpt_logprob('prefix', 'line 5', 'x')},
 	q{SELECT gpt_generate('encoder', 'line 5', beams => 2), gpt_logprob('encoder', 'line 5', 'x')},
 	q{SELECT gpt_score('ngrams', body, 'logprob') FROM line WHERE id < 10 ORDER BY id},
