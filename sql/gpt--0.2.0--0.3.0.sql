@@ -362,6 +362,11 @@ CREATE FUNCTION @extschema@.gpt_tokens(model text, input text, prompt text DEFAU
 COMMENT ON FUNCTION @extschema@.gpt_tokens(text, text, text) IS
 	'returns the tokens of a text with the log probability and the rank of each, and what the model expected instead';
 
+CREATE FUNCTION @extschema@.gpt_highlight(model text, input text, method text DEFAULT 'auto', style text DEFAULT 'brackets') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_highlight(text, text, text, text) IS
+	'returns a text with marks at the words that surprise a language model, or that decide the answer of another one';
+
 -- Statistics
 
 CREATE FUNCTION @extschema@.gpt_stat_rows(OUT model text, OUT version integer, OUT calls bigint, OUT rows bigint, OUT errors bigint,

@@ -62,12 +62,35 @@ SELECT bool_and((rank = 1) = (expected = gpt_token_text('pieces', token))) AS ra
 SELECT bool_and(expected = gpt_generate('letters', left(body, 8), 1, 0)) AS is_generated FROM passage, gpt_tokens('letters', body)
 WHERE position = 9 AND expected NOT LIKE '<%';
 
+-- words are marked by the bits of the tokens that end in them, white space by the word after it; marks taken away leave the text
+WITH span AS (SELECT id, s.*, start + length(segment) - 1 AS last FROM passage, gpt_segment(body, 'span') s WHERE language <> 'emoji'),
+	word AS (SELECT id, position, last, lag(last, 1, 0) OVER (PARTITION BY id ORDER BY position) AS before FROM span WHERE type <> 'space'),
+	level AS (SELECT w.id, w.position, width_bucket(-sum(t.logprob) / ln(2::float8), ARRAY[8, 12, 16, 20]::float8[]) AS level
+		FROM word w JOIN passage USING (id), gpt_tokens('letters', body) t WHERE t.position > before AND t.position <= last GROUP BY 1, 2),
+	marked AS (SELECT id, string_agg(CASE WHEN coalesce(level, 0) = 0 THEN segment ELSE '‹' || segment || '›' || substr('¹²³⁴', level, 1) END, '' ORDER BY position) AS marked
+		FROM span LEFT JOIN level USING (id, position) GROUP BY id)
+SELECT bool_and(marked = gpt_highlight('letters', body)) AS by_bits, count(DISTINCT m) > 1 AS differ
+FROM marked JOIN passage USING (id), regexp_matches(marked, '›([¹²³⁴])', 'g') m;
+SELECT bool_and(regexp_replace(gpt_highlight('pieces', body), '‹([^›]*)›[¹²³⁴]', '\1', 'g') = body) AS brackets,
+	bool_and(regexp_replace(gpt_highlight('pieces', body, style => 'ansi'), E'\u001b\\[38;5;16;48;5;\\d+m([^\u001b]*)\u001b\\[0m', '\1', 'g') = body) AS colours
+FROM passage WHERE language <> 'emoji';
+SELECT gpt_highlight('pieces', E'a\u001b[31m \u202e \u0007 ‹x›⁴ \r\n\tb', 'surprise', style) !~ E'[\u0001-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]' AS inert,
+	position('[U+202E]' IN gpt_highlight('pieces', E'\u202e', 'surprise', style)) > 0 AS visible
+FROM unnest(ARRAY['brackets', 'ansi']) style;
+SELECT regexp_count(gpt_highlight('pieces', E'\u001b[31mx', style => 'ansi'), E'\u001b\\[(0|38;5;16;48;5;\\d+)m') = regexp_count(gpt_highlight('pieces', E'\u001b[31mx', style => 'ansi'), E'\u001b') AS colours_of_ours,
+	gpt_highlight('pieces', '‹x›⁴ y') ~ '\[U\+2039\].*\[U\+203A\]' AS brackets_of_ours;
+SELECT gpt_highlight('pieces', '') = '' AS empty, gpt_highlight('pieces', NULL) IS NULL AS input, gpt_highlight(NULL, 'x') IS NULL AS model,
+	gpt_highlight('pieces', 'x', NULL, NULL) = gpt_highlight('pieces', 'x') AS defaults;
+SELECT gpt_highlight('pieces', 'x', 'surprised');
+SELECT gpt_highlight('pieces', 'x', style => 'html');
+
 -- nothing, and what has no tokens of its own
 SELECT (SELECT count(*) FROM gpt_tokens(NULL, 'x')) AS model, (SELECT count(*) FROM gpt_tokens('pieces', NULL)) AS input,
 	(SELECT count(*) FROM gpt_tokens('pieces', '')) AS empty, (SELECT count(*) FROM gpt_tokens('pieces', '', 'prompt')) AS after_prompt;
 SELECT gpt_train('classes', 'SELECT body AS text, language AS label FROM passage', '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 1}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 SELECT gpt_tokens('classes', 'x');
+SELECT gpt_highlight('classes', 'x', 'surprise');
 SELECT gpt_tokens('nobody', 'x');
 
 -- bounds: memory, and time

@@ -1,0 +1,279 @@
+/*
+ * src/sql/sql_highlight.c
+ *
+ * gpt_highlight: a text with marks at the words that surprise a model, or that decide its answer.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "core/bridge.h"
+#include "core/compat.h"
+#include "core/extension.h"
+#include "core/words.h"
+#include "engine/segment.h"
+#include "serve/token_scores.h"
+#include "sql/arguments.h"
+#include "sql/highlight.h"
+
+/* How far in the text the next word may be, where the model reads the text in another form. */
+#define MOST_GAP 4096
+
+/* What is marked. */
+typedef enum Method
+{
+	METHOD_AUTO, /* by the kind of model */
+	METHOD_SURPRISE,
+	METHOD_GRADIENTS,
+	METHOD_OCCLUSION,
+} Method;
+
+static GPT_WORDS(method_name, [METHOD_AUTO] = "auto", [METHOD_SURPRISE] = "surprise",
+				 [METHOD_GRADIENTS] = "gradients", [METHOD_OCCLUSION] = "occlusion");
+
+/*
+ * Bits from which a word has a level: one that the model gave a chance of 1 in 256, 4,096, 65,536,
+ * 1,048,576. The same for all texts, so that texts can be compared.
+ */
+static const double bits_of_level[GPT_HIGHLIGHT_LEVELS] = {8, 12, 16, 20};
+/* The same of weights, as shares of the largest. */
+static const double share_of_level[GPT_HIGHLIGHT_LEVELS] = {0.1, 0.25, 0.5, 0.75};
+
+/* A text on its way to a terminal. */
+typedef struct Highlight
+{
+	const char *model;
+	LmBytes input;
+	GptHighlightStyle style;
+	StringInfoData marked;
+} Highlight;
+
+PG_FUNCTION_INFO_V1(gpt_highlight);
+
+static int read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of);
+static Method method_of(const GptServed *served);
+static void mark_surprise(Highlight *highlight, const GptServed *served);
+static double bits_until(GptTokenWalk *walk, bool *more, size_t end);
+static void mark_decisive(Highlight *highlight, const GptServed *served, Method method);
+static void run_explain(const Highlight *highlight, Method method);
+static void mark_weight(Highlight *highlight, LmBytes *rest, LmBytes word, double share);
+static int level_of(double value, const double *levels);
+
+/*
+ * gpt_highlight(model text, input text, method text DEFAULT 'auto', style text DEFAULT 'brackets')
+ * RETURNS text
+ *
+ * NULL model or input gives NULL, NULL elsewhere means the default.
+ */
+Datum
+gpt_highlight(PG_FUNCTION_ARGS)
+{
+	const GptServed *served;
+	Highlight highlight;
+	Method method;
+	text *input;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_bridge_check_encoding();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	method = read_word(fcinfo, 2, "method", method_name);
+	highlight.style = read_word(fcinfo, 3, "style", gpt_highlight_style_name);
+	highlight.model = gpt_argument_text(fcinfo, 0);
+	input = PG_GETARG_TEXT_PP(1);
+	highlight.input = (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
+	served = gpt_cache_acquire(
+		highlight.model, method == METHOD_SURPRISE ? GPT_SERVED_LANGUAGE_MODEL : GPT_SERVED_ANY);
+	if (method == METHOD_AUTO)
+		method = method_of(served);
+	gpt_highlight_check(highlight.input.size);
+
+	/* Now do the work. */
+	initStringInfo(&highlight.marked);
+	if (method == METHOD_SURPRISE)
+		mark_surprise(&highlight, served);
+	else
+		mark_decisive(&highlight, served, method);
+	gpt_cache_release(served);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(highlight.marked.data, highlight.marked.len));
+}
+
+/* A word of a list; NULL means the first. */
+static int
+read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of)
+{
+	char *name;
+	int word;
+
+	if (PG_ARGISNULL(number))
+		return 0;
+	name = gpt_argument_text(fcinfo, number);
+	word = gpt_word_find(word_of, name, strlen(name));
+	if (word < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s \"%s\" is not known", what, name),
+						errhint("It is %s.", gpt_words_list(word_of, " or "))));
+	return word;
+}
+
+/* Layers behind an encoder cannot be looked into. */
+static Method
+method_of(const GptServed *served)
+{
+	if (served->config->labels == 0)
+		return METHOD_SURPRISE;
+	return served->config->architecture == LM_ENCODER_DECODER ? METHOD_OCCLUSION : METHOD_GRADIENTS;
+}
+
+static int
+level_of(double value, const double *levels)
+{
+	int level = 0;
+
+	while (level < GPT_HIGHLIGHT_LEVELS && value >= levels[level])
+		level++;
+	return level;
+}
+
+/* ---- Surprising words -------------------------------------------------------- */
+
+/* A token counts for the word in which it ends; white space for the word after it. */
+static void
+mark_surprise(Highlight *highlight, const GptServed *served)
+{
+	GptTokenScores *tokens = gpt_token_scores(served, (LmBytes){NULL, 0}, highlight->input);
+	LmSegment segment;
+	LmSegmenter *segmenter;
+	GptTokenWalk walk;
+	double bits = 0;
+	LmError error;
+	bool more;
+
+	gpt_highlight_check(tokens->text.size);
+	segmenter =
+		lm_segmenter_create(gpt_bridge_host(CurrentMemoryContext), LM_SEGMENT_WORD, "root", &error);
+	if (segmenter == NULL)
+		gpt_bridge_raise(&error);
+	gpt_token_walk_begin(&walk, tokens);
+	more = gpt_token_walk_next(&walk);
+	lm_segmenter_start(segmenter, tokens->text.data, tokens->text.size);
+	for (;;)
+	{
+		int level;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!lm_segmenter_next(segmenter, &segment, &error))
+		{
+			gpt_bridge_retry(&error);
+			continue;
+		}
+		if (segment.end == segment.start)
+			break;
+		bits += bits_until(&walk, &more, segment.end);
+		level = segment.type == LM_SEGMENT_SPACE ? 0 : level_of(bits, bits_of_level);
+		if (segment.type != LM_SEGMENT_SPACE)
+			bits = 0;
+		gpt_highlight_put(&highlight->marked,
+						  (LmBytes){tokens->text.data + segment.start, segment.end - segment.start},
+						  level, false, highlight->style);
+	}
+	lm_segmenter_free(segmenter);
+}
+
+/* Bits of the tokens up to the one that ends after `end`, which the walk then is at. */
+static double
+bits_until(GptTokenWalk *walk, bool *more, size_t end)
+{
+	double bits = 0;
+
+	while (*more && walk->end <= end)
+	{
+		bits -= walk->tokens->scores[walk->i].logprob / M_LN2;
+		*more = gpt_token_walk_next(walk);
+	}
+	return bits;
+}
+
+/* ---- Decisive words ---------------------------------------------------------- */
+
+/* The words that gpt_explain returns are looked for in the text, in their order. */
+static void
+mark_decisive(Highlight *highlight, const GptServed *served, Method method)
+{
+	LmBytes rest = gpt_cleaner_text(NULL, served->cleaner, highlight->input, 0);
+	MemoryContext caller = CurrentMemoryContext;
+	double largest = 0;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	run_explain(highlight, method);
+	for (int pass = 0; pass < 2; pass++)
+	{
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			HeapTuple tuple = SPI_tuptable->vals[i];
+			bool text_is_null, is_null;
+			Datum word = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &text_is_null);
+			double weight =
+				DatumGetFloat8(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &is_null));
+			text *value;
+
+			CHECK_FOR_INTERRUPTS();
+			if (text_is_null || is_null)
+				continue;
+			if (pass == 0)
+			{
+				largest = Max(largest, fabs(weight));
+				continue;
+			}
+			value = DatumGetTextPP(word);
+			mark_weight(highlight, &rest, (LmBytes){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)},
+						largest > 0 ? weight / largest : 0);
+		}
+	}
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+	gpt_highlight_put(&highlight->marked, rest, 0, true, highlight->style);
+}
+
+/* The rows of gpt_explain are in the order of the text. */
+static void
+run_explain(const Highlight *highlight, Method method)
+{
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(highlight->model),
+					  PointerGetDatum(cstring_to_text_with_len(highlight->input.data,
+															   (int) highlight->input.size)),
+					  CStringGetTextDatum(method_name(method))};
+	char *command = psprintf("SELECT text, weight FROM %s.gpt_explain($1, $2, NULL, $3)",
+							 gpt_extension_schema());
+
+	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "gpt_explain cannot be called");
+}
+
+/* Appends the text up to the word, and the word with its mark; a word that is not there has none.
+ */
+static void
+mark_weight(Highlight *highlight, LmBytes *rest, LmBytes word, double share)
+{
+	size_t window = Min(rest->size, MOST_GAP + word.size);
+	const char *found = word.size == 0 ? NULL : memmem(rest->data, window, word.data, word.size);
+	int level = level_of(fabs(share), share_of_level);
+	size_t before;
+
+	if (found == NULL)
+		return;
+	before = found - rest->data;
+	gpt_highlight_put(&highlight->marked, (LmBytes){rest->data, before}, 0, true, highlight->style);
+	gpt_highlight_put(&highlight->marked, word, share < 0 ? -level : level, true, highlight->style);
+	*rest = (LmBytes){found + word.size, rest->size - before - word.size};
+}
