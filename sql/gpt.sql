@@ -826,8 +826,16 @@ COMMENT ON COLUMN @extschema@.gpt_stat_progress_train.seconds_left IS 'estimate 
 
 CREATE VIEW @extschema@.gpt_train_log WITH (security_barrier) AS
 	SELECT l.job, l.step, l.loss, l.validation_loss, l.validation_bits_per_byte, l.learning_rate, l.grad_norm,
-		l.tokens_per_second, l.at, l.measures
+		l.tokens_per_second, l.at, l.measures, t.metric,
+		CAST(l.measures OPERATOR(pg_catalog.->>) pg_catalog.concat('validation_', t.metric) AS pg_catalog.float8) AS validation_metric
 	FROM @extschema@.gpt_job_log l JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) l.job
+		CROSS JOIN LATERAL (SELECT CASE
+			WHEN l.measures OPERATOR(pg_catalog.?) 'validation_token_accuracy' THEN 'token_accuracy'
+			WHEN l.measures OPERATOR(pg_catalog.?|) ARRAY['micro_f1', 'validation_micro_f1'] THEN 'micro_f1'
+			WHEN l.measures OPERATOR(pg_catalog.?|) ARRAY['accuracy', 'validation_accuracy'] THEN 'accuracy'
+			WHEN l.measures OPERATOR(pg_catalog.?|) ARRAY['r2', 'validation_r2', 'rmse', 'validation_rmse'] THEN 'r2'
+			WHEN l.measures OPERATOR(pg_catalog.?|) ARRAY['preference_accuracy', 'validation_preference_accuracy'] THEN 'preference_accuracy'
+			WHEN l.measures OPERATOR(pg_catalog.?|) ARRAY['recall_at_1', 'validation_recall_at_1'] THEN 'recall_at_1' END AS metric) t
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_train_log IS 'losses of jobs by step, in nats per token; validation columns are NULL in rows without a validation';
 COMMENT ON COLUMN @extschema@.gpt_train_log.job IS 'number of the job';
@@ -840,6 +848,8 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.grad_norm IS 'norm of the gradient b
 COMMENT ON COLUMN @extschema@.gpt_train_log.tokens_per_second IS 'training speed in tokens per second';
 COMMENT ON COLUMN @extschema@.gpt_train_log.at IS 'when the row was written';
 COMMENT ON COLUMN @extschema@.gpt_train_log.measures IS 'other measures of the training''s task, such as preference_accuracy, by name';
+COMMENT ON COLUMN @extschema@.gpt_train_log.metric IS 'name of the task''s metric: accuracy, micro_f1, r2, preference_accuracy, recall_at_1 or token_accuracy';
+COMMENT ON COLUMN @extschema@.gpt_train_log.validation_metric IS 'the task''s metric on held-out rows, larger is better; NULL in rows without a validation';
 
 CREATE VIEW @extschema@.gpt_stat_models WITH (security_barrier) AS
 	SELECT s.model, s.version, s.calls, s.rows, s.errors, s.tokens_in, s.tokens_out, s.tokens_computed, s.batches, s.seconds, s.first_tokens,

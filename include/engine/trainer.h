@@ -186,6 +186,12 @@ bool lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, con
 /* The names of the figures of the trainer's objective; NULL after the last. */
 const char *const *lm_trainer_figure_names(const LmTrainer *trainer);
 
+/*
+ * The values of the figures, [LM_MAX_FIGURES], from the means of their sums (LmStepResult.figures,
+ * or lm_trainer_figures / weight), which stay as they are. The same order as the names.
+ */
+void lm_trainer_figure_values(double *values, const LmTrainer *trainer, const double *means);
+
 /* Σ weight figure of the batch that was evaluated last, [LM_MAX_FIGURES]. */
 const double *lm_trainer_figures(const LmTrainer *trainer);
 

@@ -399,7 +399,8 @@ publish_version(void *argument)
 	gpt_report_choices(&report, ending->plan,
 					   (double) (GetCurrentTimestamp() - ending->started_at) / USECS_PER_SEC,
 					   result);
-	gpt_report_measures(&report, result);
+	if (ending->corpus->dataset.header->group > 1)
+		gpt_report_measures(&report, result);
 	if (ending->features != NULL)
 		gpt_train_features_report(&report, ending->features);
 	if (ending->gate->current > 0)
@@ -416,7 +417,7 @@ publish_version(void *argument)
 	if (ending->features != NULL && gpt_train_features_note(ending->features) != NULL)
 		gpt_job_add_note(job->number, gpt_train_features_note(ending->features));
 	gpt_job_set_overfit(job->number, result->overfit_since);
-	if (note_of_figures(result) != NULL)
+	if (ending->corpus->dataset.header->group > 1 && note_of_figures(result) != NULL)
 		gpt_job_add_note(job->number, note_of_figures(result));
 	if (note_of_choice(result) != NULL)
 		gpt_job_add_note(job->number, note_of_choice(result));

@@ -66,8 +66,9 @@ gpt_training_validate(GptTraining *training)
 						errhint("Lower option \"learning_rate\".")));
 	training->state.validation_loss = training->validation_sum / training->validation_weight;
 	for (int i = 0; i < LM_MAX_FIGURES; i++)
-		training->state.figures.values[i] =
-			training->validation_figures[i] / training->validation_weight;
+		training->validation_figures[i] /= training->validation_weight;
+	lm_trainer_figure_values(training->state.figures.values, training->trainer,
+							 training->validation_figures);
 	training->state.figures.divergence = gpt_training_diverge_end(training);
 	training->state.validation_bits_per_byte = header->n_labels > 0 || header->group > 1
 												   ? get_float8_nan()
@@ -132,12 +133,18 @@ gpt_training_measures(char *text, size_t size, const GptTraining *training, bool
 {
 	const GptTrainState *state = &training->state;
 	const char *const *names = lm_trainer_figure_names(training->trainer);
+	double means[LM_MAX_FIGURES];
+	double values[LM_MAX_FIGURES];
 	StringInfoData json;
+
+	for (int i = 0; i < LM_MAX_FIGURES; i++)
+		means[i] = state->figure_sums[i] / (double) Max(state->loss_steps, 1);
+	lm_trainer_figure_values(values, training->trainer, means);
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
 	for (int i = 0; names[i] != NULL && state->loss_steps > 0; i++)
-		append_measure(&json, "", names[i], state->figure_sums[i] / (double) state->loss_steps);
+		append_measure(&json, "", names[i], values[i]);
 	for (int i = 0; names[i] != NULL && validated; i++)
 		append_measure(&json, "validation_", names[i], state->figures.values[i]);
 	if (validated)

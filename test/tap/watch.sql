@@ -1,4 +1,4 @@
--- test/tap/watch.sql - waiting for a model by its name.
+-- test/tap/watch.sql - waiting for a model by its name; the metric of each task in the log.
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
@@ -24,6 +24,23 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN concat_ws(' | ', SQLERRM, nullif(detail, ''), nullif(hint, ''));
 END $$;
 
+-- metrics
+CREATE TABLE kind AS SELECT CASE WHEN i % 3 = 0 THEN 'good ' ELSE 'bad ' END || i AS text, CASE WHEN i % 3 = 0 THEN 'yes' ELSE 'no' END AS label, (i % 7)::float8 AS number
+	FROM generate_series(1, 120) i;
+SELECT gpt_train('labels', 'SELECT text, label FROM kind', tiny()) AS job \gset
+SELECT gpt_train('sets', 'SELECT text, ARRAY[label, (number > 3)::text] AS label FROM kind', tiny()) AS sets_job \gset
+SELECT gpt_train('numbers', 'SELECT text, number AS label FROM kind', tiny()) AS numbers_job \gset
+SELECT gpt_train('texts', 'SELECT text FROM kind', tiny()) AS texts_job \gset
+SELECT is(gpt_wait('labels', '60 s') || gpt_wait('sets', '60 s') || gpt_wait('numbers', '60 s') || gpt_wait('texts', '60 s'), repeat('succeeded', 4), 'models are trained');
+SELECT results_eq('SELECT model, metric, validation_metric BETWEEN 0 AND 1 OR metric = $$r2$$ AND validation_metric < 1
+		FROM gpt_train_log JOIN gpt_jobs j USING (job) WHERE gpt_train_log.step = 3 ORDER BY job',
+	$$VALUES ('labels', 'accuracy', true), ('sets', 'micro_f1', true), ('numbers', 'r2', true), ('texts', 'token_accuracy', true)$$, 'each task has its metric');
+SELECT is_empty('SELECT * FROM gpt_train_log WHERE (validation_metric IS NULL) <> (validation_loss IS NULL)', 'with each validation');
+SELECT ok(abs((measures->>'validation_rmse')::float8 ^ 2 / validation_loss - (measures->>'rmse')::float8 ^ 2 / loss) < 1e-4, 'the squared error is the loss, in the unit of the label')
+	FROM gpt_train_log WHERE job = :numbers_job AND step = 3;
+SELECT is((SELECT note FROM gpt_jobs WHERE job = :job) LIKE '%accuracy%', false, 'a note of the network alone would mislead');
+DROP TABLE kind;
+
 -- waiting by name
 SET ROLE gpt_watcher;
 SELECT gpt_train('seen', 'SELECT body FROM line', tiny()) AS first \gset
@@ -47,7 +64,7 @@ SELECT is(said(format('SELECT gpt_wait(%s)', :first)),
 	format('job %s does not exist, or belongs to another role | The view gpt_jobs lists the jobs that you may see.', :first), 'their numbers too');
 RESET ROLE;
 
-SELECT * FROM finish();
 DROP TABLE line;
 DROP OWNED BY gpt_watcher, gpt_elsewhere;
 DROP ROLE gpt_watcher, gpt_elsewhere;
+SELECT * FROM finish();

@@ -9,6 +9,7 @@
 
 #include "engine/random.h"
 #include "model/bag.h"
+#include "model/label_figures.h"
 #include "model/labels.h"
 #include "model/number.h"
 #include "model/pair.h"
@@ -73,6 +74,10 @@ lm_labels_loss(LmNetwork *network, const LmPass *pass, float scale)
 		drop_outputs(&group, pass);
 		lm_engine_run(engine, pool_window, &group, group.n);
 		lm_linear_forward(engine, a->logits, a->features, &linear, group.n);
+		lm_label_figures_add(network->figures, &network->config,
+							 &(LmLabelAnswers){a->logits, group.targets, group.values,
+											   group.weights, &pass->batch->sets},
+							 group.n);
 		loss_of_group(a, nll, &group, scale, (float) pass->options->label_smoothing);
 		if (scale > 0)
 		{

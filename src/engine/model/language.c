@@ -10,6 +10,8 @@
  * target, those of a prompt above all, do not pass the head: it is a third of the work of a small
  * model.
  */
+#include <math.h>
+
 #include "model/objective.h"
 
 /* Rows that pass the head together. */
@@ -21,13 +23,23 @@ typedef struct Rows
 	const int32_t *targets;
 	const float *weights;
 	float *nll;
+	double *right; /* += the weights of targets that are the most probable; NULL: not asked */
 	float scale; /* 0: losses alone */
 	float smoothing;
 	bool is_first; /* the head's gradient is written instead of added to */
 } Rows;
 
-static double head_loss(LmNetwork *network, const LmPass *pass, const float *weights, float scale,
-						float smoothing);
+/* Rows whose most probable tokens are compared with their targets. */
+typedef struct Hits
+{
+	const Rows *rows;
+	const float *logits; /* [n, V] */
+	int V;
+	float *found; /* [n] 1 or 0 */
+} Hits;
+
+static double head_loss(LmNetwork *network, const LmPass *pass, Rows all);
+static void count_right(LmNetwork *network, const Rows *rows, const float *logits);
 static int list_rows(LmPredictions *p, const LmBatch *batch, const float *weights);
 static bool chunks_loss(LmNetwork *network, Rows all, const float *x, float *dx,
 						const int32_t *rows, int n);
@@ -40,25 +52,38 @@ static void cap_logits(const LmNetwork *network, float *y, const float *x, int n
 double
 lm_language_loss(LmNetwork *network, const LmPass *pass, float scale)
 {
-	return head_loss(network, pass, pass->batch->weights, scale,
-					 (float) pass->options->label_smoothing);
+	return head_loss(network, pass,
+					 (Rows){.weights = pass->batch->weights,
+							.smoothing = (float) pass->options->label_smoothing,
+							.scale = scale});
+}
+
+double
+lm_language_objective(LmNetwork *network, const LmPass *pass, float scale)
+{
+	if (scale > 0)
+	{
+		network->figures[0] = NAN;
+		return lm_language_loss(network, pass, scale);
+	}
+	return head_loss(network, pass,
+					 (Rows){.weights = pass->batch->weights, .right = &network->figures[0]});
 }
 
 void
 lm_language_gradient(LmNetwork *network, const LmPass *pass, const float *weights, float scale)
 {
-	(void) head_loss(network, pass, weights, scale, 0);
+	(void) head_loss(network, pass, (Rows){.weights = weights, .scale = scale});
 }
 
+/* Of all rows of the batch that have a target; `all` has their weights, and how to read them. */
 static double
-head_loss(LmNetwork *network, const LmPass *pass, const float *weights, float scale,
-		  float smoothing)
+head_loss(LmNetwork *network, const LmPass *pass, Rows all)
 {
 	const LmBatch *batch = pass->batch;
 	LmActivations *a = &network->activations;
 	LmPredictions *p = &a->predictions;
-	Rows all = {.weights = weights, .smoothing = smoothing, .scale = scale};
-	int n = list_rows(p, batch, weights), C = network->config.channels;
+	int n = list_rows(p, batch, all.weights), C = network->config.channels;
 
 	all.is_first = pass->first;
 	if (n == batch->n_tokens)
@@ -72,7 +97,7 @@ head_loss(LmNetwork *network, const LmPass *pass, const float *weights, float sc
 	all.targets = p->targets;
 	all.weights = p->weights;
 	all.nll = p->nll;
-	if (scale > 0)
+	if (all.scale > 0)
 	{
 		lm_zero(network->engine, a->narrow, (size_t) batch->n_tokens * (size_t) C);
 		if (n == 0 && pass->first && network->gradient.head_weight)
@@ -155,7 +180,37 @@ chunk_loss(LmNetwork *network, const Rows *rows)
 		head_gradient(network, rows, logits);
 	}
 	else
+	{
 		lm_cross_entropy_forward(network->engine, rows->nll, logits, rows->targets, rows->n, V);
+		if (rows->right)
+			count_right(network, rows, logits);
+	}
+}
+
+/* Without a branch in the loop, so that the compiler vectorises it. */
+static void
+find_hit(void *work, int row, int thread)
+{
+	const Hits *hits = work;
+	const float *logits = hits->logits + (size_t) row * (size_t) hits->V;
+	float target = logits[hits->rows->targets[row]];
+	int n_larger = 0;
+
+	(void) thread;
+	for (int token = 0; token < hits->V; token++)
+		n_larger += logits[token] > target;
+	hits->found[row] = n_larger == 0;
+}
+
+/* Without gradients, the array of their rows is free. */
+static void
+count_right(LmNetwork *network, const Rows *rows, const float *logits)
+{
+	Hits hits = {rows, logits, network->config.vocabulary, network->activations.predictions.dx};
+
+	lm_engine_run(network->engine, find_hit, &hits, rows->n);
+	for (int row = 0; row < rows->n; row++)
+		*rows->right += (double) rows->weights[row] * (double) hits.found[row];
 }
 
 /* From the gradient of rows of logits to that of the head and of the last norm. */

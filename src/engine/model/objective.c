@@ -4,6 +4,7 @@
  * The table of objectives.
  */
 #include "model/contrastive.h"
+#include "model/label_figures.h"
 #include "model/labels.h"
 #include "model/preference.h"
 
@@ -37,9 +38,13 @@ static const LmObjective objectives[] = {
 							   .least_group = 1,
 							   .most_group = 1,
 							   .weight = lm_batch_weight,
-							   .loss = lm_language_loss},
-	[LM_OBJECTIVE_LABELS] = {.name = "labels", OF_LABELS},
-	[LM_OBJECTIVE_NUMBER] = {.name = "number", OF_LABELS},
+							   .loss = lm_language_objective,
+							   .figures = {"token_accuracy"}},
+	[LM_OBJECTIVE_LABELS] = {.name = "labels", OF_LABELS, .figures = {"accuracy"}},
+	[LM_OBJECTIVE_NUMBER] = {.name = "number",
+							 OF_LABELS,
+							 .figures = {"r2", "rmse", "mae"},
+							 .finish = lm_number_figures_finish},
 	[LM_OBJECTIVE_DPO] = {.name = "dpo", OF_ANSWERS, .loss = lm_dpo_loss},
 	[LM_OBJECTIVE_ORPO] = {.name = "orpo", OF_ANSWERS, .loss = lm_orpo_loss},
 	[LM_OBJECTIVE_CONTRASTIVE] = {.name = "contrastive",
@@ -51,6 +56,12 @@ static const LmObjective objectives[] = {
 								  .weight = lm_group_weight,
 								  .loss = lm_contrastive_loss},
 };
+
+/* In the place of labels where a row may have several. */
+static const LmObjective label_sets = {.name = "labels",
+									   OF_LABELS,
+									   .figures = {"micro_f1", "accuracy"},
+									   .finish = lm_set_figures_finish};
 
 /* The objective that a configuration means. */
 static int
@@ -79,7 +90,7 @@ lm_objective(const LmConfig *config, const LmTrainOptions *options)
 	if (kind < 0 || kind >= (int) (sizeof objectives / sizeof *objectives) ||
 		(kind != own && (has_head(kind) || has_head(own))))
 		return NULL;
-	return &objectives[kind];
+	return kind == LM_OBJECTIVE_LABELS && config->multi_label ? &label_sets : &objectives[kind];
 }
 
 double

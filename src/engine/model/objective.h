@@ -30,8 +30,13 @@ typedef struct LmObjective
 	 * adding to it
 	 */
 	bool writes_head;
-	/* of the sums in LmNetwork.figures, in this order; NULL after the last */
+	/* in this order; NULL after the last */
 	const char *figures[LM_MAX_FIGURES + 1];
+	/*
+	 * From the means of the sums in LmNetwork.figures, [LM_MAX_FIGURES], to the values of the
+	 * figures; may not be the same array. NULL: the means are the values.
+	 */
+	void (*finish)(double *values, const double *means, const LmConfig *config);
 	/* Slices of activations of its own, after the network's others; NULL: none. */
 	void (*layout)(LmNetwork *network, LmArena *arena);
 	/* Bytes of activations.scratch that it asks for; NULL: none. */
@@ -45,7 +50,7 @@ typedef struct LmObjective
 	 * above 0 also the gradient of scale times that sum: in activations.narrow with respect to
 	 * activations.norm, and += (or =: writes_head) in the head's. Adds to network->figures, each
 	 * times the weight. With scale 0, leaves losses in activations.nll: of the rows with a target,
-	 * or of a group at its last row.
+	 * or of a group at its last row. A figure that is not counted with this scale is NaN.
 	 */
 	double (*loss)(LmNetwork *network, const LmPass *pass, float scale);
 } LmObjective;
@@ -61,6 +66,9 @@ double lm_group_weight(const LmBatch *batch);
 
 /* The loss and the parts of it that other objectives use (model/language.c). */
 double lm_language_loss(LmNetwork *network, const LmPass *pass, float scale);
+/* That of language models, which also counts the tokens that are the most probable, without scale.
+ */
+double lm_language_objective(LmNetwork *network, const LmPass *pass, float scale);
 /*
  * The same gradient with other weights of the rows, [n_tokens], which may be negative, and without
  * smoothing; nll as it is.

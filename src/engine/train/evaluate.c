@@ -93,6 +93,16 @@ lm_trainer_figure_names(const LmTrainer *trainer)
 	return trainer->network.objective->figures;
 }
 
+void
+lm_trainer_figure_values(double *values, const LmTrainer *trainer, const double *means)
+{
+	const LmObjective *objective = trainer->network.objective;
+
+	memcpy(values, means, LM_MAX_FIGURES * sizeof *values);
+	if (objective->finish)
+		objective->finish(values, means, &trainer->table->config);
+}
+
 const double *
 lm_trainer_figures(const LmTrainer *trainer)
 {
