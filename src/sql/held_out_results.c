@@ -18,7 +18,6 @@
 #define CALIBRATION_PARTS 15 /* as gpt_evaluate has them */
 #define MOST_SURPRISING 5
 #define SURPRISING_SIZE 400 /* bytes of a row's text */
-#define PROMPT_SIZE 200 /* bytes of its prompt */
 #define MOST_PAIRS 200
 #define LEAST_PROBABILITY 1e-30
 #define PROBABLE 0.5
@@ -200,7 +199,8 @@ add_surprising(GptResults *results, double score, const Result *result,
 	if (row.text == NULL)
 		return;
 	if (prompt_size > 0)
-		row.prompt = copy_beginning(results, answer->text.data, prompt_size, PROMPT_SIZE);
+		row.prompt =
+			copy_beginning(results, answer->text.data, prompt_size, GPT_RESULTS_PROMPT_SIZE);
 	results->n_surprising = Min(results->n_surprising + 1, MOST_SURPRISING);
 	for (int i = results->n_surprising - 1; i > at; i--)
 		results->surprising[i] = results->surprising[i - 1];

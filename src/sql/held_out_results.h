@@ -24,6 +24,8 @@
 #include "core/json_writer.h"
 #include "sql/row_meter.h"
 
+#define GPT_RESULTS_PROMPT_SIZE 200 /* bytes of the prompt of a surprising row */
+
 /* Results of rows; lives in the memory context in which it was made. */
 typedef struct GptResults GptResults;
 

@@ -49,6 +49,7 @@ typedef struct GptReport
 	const char *why_no_samples; /* a sentence; NULL: there are some */
 	GptReportSample samples[GPT_REPORT_MOST_SAMPLES];
 	int n_samples;
+	bool prompts_are_kept; /* those of the surprising rows */
 	GptReportHeat heats[GPT_REPORT_MOST_HEATS]; /* of the surprising rows; without tokens: none */
 } GptReport;
 

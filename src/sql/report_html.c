@@ -209,8 +209,11 @@ put_samples(StringInfo html, const GptReport *report)
 	}
 	gpt_paragraph(html, NULL,
 				  psprintf("Written by the model for this report, not chosen. Seed " INT64_FORMAT
-						   " and following.",
-						   report->seed));
+						   " and following.%s",
+						   report->seed,
+						   report->prompts_are_kept
+							   ? " The prompts are those of the most surprising rows."
+							   : ""));
 	appendStringInfoString(html, "<ol class=\"rows\">\n");
 	for (int i = 0; i < report->n_samples; i++)
 	{

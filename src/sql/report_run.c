@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -335,18 +336,51 @@ write_sample(const GptReport *report, const GptTrainOptions *options, const char
 	return text;
 }
 
+/*
+ * The prompts that the version keeps with its most surprising rows, unless there are others. One
+ * that may have been cut is no prompt.
+ */
+static void
+take_kept_prompts(GptReport *report, const GptTrainOptions *options)
+{
+	const GptJson *rows = gpt_json_field(report->evaluation, "surprising");
+
+	if (report->n_samples > 0 || options->prompt != NULL || rows == NULL ||
+		rows->type != GPT_JSON_ARRAY)
+		return;
+	for (const GptJson *row = rows->first; row != NULL; row = row->next)
+	{
+		const char *prompt = gpt_report_text(row, "prompt");
+
+		if (report->n_samples == options->samples)
+			return;
+		if (prompt == NULL || strlen(prompt) > GPT_RESULTS_PROMPT_SIZE - MAX_MULTIBYTE_CHAR_LEN)
+			continue;
+		report->samples[report->n_samples++].prompt = prompt;
+		report->prompts_are_kept = true;
+	}
+}
+
+/* How many texts are wanted: one for each prompt, or as many as the options say. */
+static int
+count_samples(const GptReport *report, const GptTrainOptions *options)
+{
+	if (gpt_report_kind(report->facts) >= GPT_REPORT_RETRIEVAL)
+		return 0;
+	if (report->n_samples > 0)
+		return report->n_samples;
+	return report->why_no_samples == NULL || options->prompt != NULL ? (int) options->samples : 0;
+}
+
 void
 gpt_report_write_samples(GptReport *report, const GptTrainOptions *options)
 {
-	bool has_prompts = report->n_samples > 0;
-	int n = has_prompts ? report->n_samples : (int) options->samples;
+	int n;
 
+	take_kept_prompts(report, options);
 	report->seed = options->seed;
 	report->why_no_samples = why_no_samples(report, options);
-	if (gpt_report_kind(report->facts) >= GPT_REPORT_RETRIEVAL)
-		n = 0;
-	else if (report->why_no_samples != NULL && options->prompt == NULL && !has_prompts)
-		n = 0;
+	n = count_samples(report, options);
 	report->n_samples = 0;
 	for (int i = 0; i < n; i++)
 	{

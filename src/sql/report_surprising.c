@@ -110,11 +110,11 @@ answer_of(const GptJson *row)
 	if (label == NULL || predicted == NULL)
 		return "";
 	if (gpt_json_field(row, "label")->type == GPT_JSON_NUMBER)
-		return psprintf("; %s, predicted %s", gpt_report_value(strtod(label, NULL)),
+		return psprintf(": it is %s, predicted %s", gpt_report_value(strtod(label, NULL)),
 						gpt_report_value(strtod(predicted, NULL)));
 	return strcmp(label, predicted) == 0
-			   ? psprintf("; labelled \"%s\", as the model does", label)
-			   : psprintf("; labelled \"%s\", the model says \"%s\"", label, predicted);
+			   ? psprintf(", labelled \"%s\", as the model does", label)
+			   : psprintf(", labelled \"%s\", the model says \"%s\"", label, predicted);
 }
 
 static void
@@ -147,11 +147,12 @@ put_row(StringInfo html, const GptReport *report, const GptJson *row, int number
 static void
 put_scale(StringInfo html)
 {
-	appendStringInfoString(html, "<p>The darker a token, the less the model expected it: "
-								 "<span class=\"t1\">1 bit</span> "
-								 "<span class=\"t2\">2.5</span> <span class=\"t3\">5</span> "
-								 "<span class=\"t4\">8</span> "
-								 "<span class=\"t5\">12 bits</span> or more.</p>\n");
+	appendStringInfoString(html,
+						   "<p class=\"scale\">The darker a token, the less the model expected it: "
+						   "<span class=\"t1\">1 bit</span> "
+						   "<span class=\"t2\">2.5</span> <span class=\"t3\">5</span> "
+						   "<span class=\"t4\">8</span> "
+						   "<span class=\"t5\">12 bits</span> or more.</p>\n");
 }
 
 void

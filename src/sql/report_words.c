@@ -98,7 +98,7 @@ const char *
 gpt_report_seconds(double seconds)
 {
 	if (seconds < 120)
-		return psprintf("%.0f seconds", seconds);
+		return psprintf("%.0f second%s", seconds, seconds >= 0.5 && seconds < 1.5 ? "" : "s");
 	if (seconds < 7200)
 		return psprintf("%.0f minutes", seconds / 60);
 	return psprintf("%.1f hours", seconds / 3600);

@@ -41,14 +41,15 @@ SELECT is((SELECT array_agg(x::text) FROM unnest(xpath('//svg[@role="img"]/title
 SELECT matches(texts(html, '//svg/title/text()'), 'Predicted against true numbers', 'a regression model has its numbers against the true ones') FROM report WHERE m = 'number';
 SELECT is((xpath('count(//pre[contains(@class, "heat")])', tree(html)))[1]::text, wanted, 'rows with their tokens: ' || left(m, 6)) FROM report JOIN (VALUES (:'odd', '5'), ('prompt', '5'), ('class', '0')) v (m, wanted) USING (m);
 SELECT is((SELECT x::text FROM unnest(xpath('(//pre[contains(@class, "heat")])[1]', tree(html))) x) ~ 't[1-5]"', true, 'tokens that cost more bits are darker') FROM report WHERE m = :'odd';
-SELECT matches(html, '; labelled &quot;&lt;b&gt;[0-2]&quot;, (the model says &quot;&lt;b&gt;[0-2]&quot;|as the model does)', 'a row of a classifier has its label and that of the model') FROM report WHERE m = 'class';
-SELECT is((SELECT string_agg(x::text, ' ') FROM unnest(xpath('//section[@aria-labelledby="surprising"]//li/p[@class="score"]/text()', tree(html))) x) ~ '^(\d+\.\d+ absolute error; \S+, predicted \S+ ?){5}$', true,
+SELECT matches(html, ', labelled &quot;&lt;b&gt;[0-2]&quot;, (the model says &quot;&lt;b&gt;[0-2]&quot;|as the model does)', 'a row of a classifier has its label and that of the model') FROM report WHERE m = 'class';
+SELECT is((SELECT string_agg(x::text, ' ') FROM unnest(xpath('//section[@aria-labelledby="surprising"]//li/p[@class="score"]/text()', tree(html))) x) ~ '^(\d+\.\d+ absolute error: it is \S+, predicted \S+ ?){5}$', true,
 	'a row of a regression model has its number and that of the model') FROM report WHERE m = 'number';
 SELECT is_empty($$SELECT m, e FROM report, unnest(xpath('//svg[@role="img"][not(desc/text())] | //table[not(caption/text())] | //th[not(@scope)] | //h1[2]', tree(html))) e$$, 'charts are described, tables have captions and scopes');
 SELECT is((SELECT sum(x::text::int) FROM unnest(xpath('//table[@class="confusion"]//td/text()', tree(html))) x), (SELECT (evaluation->>'rows')::bigint FROM gpt_versions WHERE model = 'class'),
 	'the confusion matrix has each measured row') FROM report WHERE m = 'class';
 SELECT is(texts(html, '//section[@aria-labelledby="samples"]/p/text()'), wanted, 'samples of ' || left(m, 6)) FROM report JOIN (VALUES
-	('class', 'This model writes no texts.'), ('prompt', 'This model answers prompts. Give gpt_report the option "prompt", or a "query" with a column "prompt".'),
+	('class', 'This model writes no texts.'), ('prefer', 'This model answers prompts. Give gpt_report the option "prompt", or a "query" with a column "prompt".'),
+	('prompt', 'Written by the model for this report, not chosen. Seed 1 and following. The prompts are those of the most surprising rows.'),
 	(:'odd', 'Written by the model for this report, not chosen. Seed 1 and following.')) v (m, wanted) USING (m);
 SELECT is(texts(html, '(//code)[last()]/text()'), $$SELECT * FROM gpt_evaluate(U&amp;'te"xt &lt;i&gt; \\ '' \202E');$$, 'the name is a literal that can be copied') FROM report WHERE m = :'odd';
 SELECT is((SELECT count(*) FROM gpt_evaluate(U&'te"xt <i> \\ '' \202E')) > 0, true, 'and means the model');
