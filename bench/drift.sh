@@ -62,10 +62,10 @@ for set in sms_spam waimai_zh; do
 	"${psql[@]}" <<SQL >/dev/null
 SET client_min_messages = warning;
 SELECT gpt_train('text_$set', \$\$SELECT body FROM pool WHERE set = '$set' AND trains\$\$,
-	'{"layers": 1, "heads": 2, "channels": 64, "context": 128, "vocabulary": 1024, "steps": ${STEPS:-300}, "batch_size": 32, "validation_fraction": 0.2}') AS job \gset
+	'{"layers": 1, "heads": 2, "channels": 64, "context": 128, "vocabulary": 1024, "steps": ${STEPS:-100}, "batch_size": 16, "validation_fraction": 0.2}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_train('class_$set', \$\$SELECT body, label FROM pool WHERE set = '$set' AND trains\$\$,
-	'{"layers": 1, "heads": 2, "channels": 64, "context": 128, "vocabulary": 1024, "steps": ${STEPS:-300}, "batch_size": 32, "validation_fraction": 0.2}') AS job \gset
+	'{"layers": 1, "heads": 2, "channels": 64, "context": 128, "vocabulary": 1024, "steps": ${STEPS:-100}, "batch_size": 16, "validation_fraction": 0.2}') AS job \gset
 SELECT gpt_wait(:job);
 SQL
 	for model in text class; do

@@ -13,9 +13,12 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "core/bridge.h"
 #include "core/nice.h"
 #include "core/stop.h"
 #include "core/transaction.h"
+#include "engine/ngram.h"
+#include "store/weights.h"
 #include "train/train_measure.h"
 
 /* A forward pass costs a third of a step (forward and backward): 0.15 is a twentieth of it all. */
@@ -29,6 +32,7 @@ static void (*measure_weights)(GptMeasuring *measuring) = NULL;
 
 static void fill_weights(GptMeasuring *measuring, const GptTrainBase *base,
 						 const GptTrainResult *result, const GptTrainFeatures *features);
+static void leave_out_held(GptPublication *publication, const GptCorpus *corpus);
 static int64 tokens_to_ask(const GptTrainPlan *plan, const GptCorpus *corpus,
 						   const GptTrainResult *result);
 static void measure(void *argument);
@@ -86,6 +90,8 @@ fill_weights(GptMeasuring *measuring, const GptTrainBase *base, const GptTrainRe
 	{
 		publication.table = result->ngram_table;
 		publication.block = result->with_ngrams;
+		leave_out_held(&publication, measuring->corpus);
+		measuring->held += publication.table->total * sizeof(float);
 	}
 	if (features != NULL)
 	{
@@ -97,6 +103,41 @@ fill_weights(GptMeasuring *measuring, const GptTrainBase *base, const GptTrainRe
 	measuring->labels = lm_dataset_labels(&measuring->corpus->dataset);
 	if (publication.table->config.lora_rank > 0)
 		measuring->base = base->full;
+}
+
+/*
+ * The n-grams that are published may have the held-out text too (train_ngrams.c), which would then
+ * surprise nobody. The ones to measure are those to which the weights were fitted: palloc'd.
+ */
+static void
+leave_out_held(GptPublication *publication, const GptCorpus *corpus)
+{
+	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
+	const LmParamTable *full = publication->table;
+	const float *from = publication->block;
+	const LmDataset *dataset = &corpus->dataset;
+	LmConfig config = full->config;
+	LmParamTable *table;
+	LmError error;
+	float *tokens;
+	float *block;
+
+	config.ngram_tokens = lm_ngram_text(NULL, dataset, false);
+	if (config.ngram_tokens == full->config.ngram_tokens)
+		return;
+	table = gpt_weights_table(&config);
+	block = MemoryContextAllocHuge(CurrentMemoryContext, table->total * sizeof(float));
+	memcpy(block, from, lm_param_find(full, LM_NGRAM_TOKENS, -1)->offset * sizeof(float));
+	tokens = block + lm_param_find(table, LM_NGRAM_TOKENS, -1)->offset;
+	(void) lm_ngram_text(tokens, dataset, false);
+	while (!lm_ngram_sort(block + lm_param_find(table, LM_NGRAM_ORDER, -1)->offset, tokens,
+						  config.ngram_tokens, config.vocabulary, host, &error))
+		gpt_bridge_retry(&error);
+	memcpy(block + lm_param_find(table, LM_NGRAM_WEIGHTING, -1)->offset,
+		   from + lm_param_find(full, LM_NGRAM_WEIGHTING, -1)->offset,
+		   LM_NGRAM_WEIGHTS * sizeof(float));
+	publication->table = table;
+	publication->block = block;
 }
 
 static int64

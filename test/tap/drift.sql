@@ -10,17 +10,20 @@ CREATE FUNCTION rows_of(first int, n int, OUT i int, OUT body text, OUT label te
 	SELECT i, CASE i % 3 WHEN 0 THEN 'good ' ELSE 'bad ' END || 'thing ' || left(md5(i::text), 1 + i % 7), CASE i % 3 WHEN 0 THEN 'good' ELSE 'bad' END, i % 5
 	FROM generate_series(first, first + n - 1) i $$;
 \set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "steps": 4, "batch_size": 8, "tokenizer": "bytes", "validation_fraction": 0.2}'
-SELECT gpt_train('text', 'SELECT body FROM rows_of(1, 300)', :'options') AS job \gset
+SELECT gpt_train('text', 'SELECT body FROM rows_of(1, 240)', :'options'::jsonb || '{"ngrams": false}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a language model');
-SELECT gpt_train('class', 'SELECT body, label FROM rows_of(1, 300)', :'options') AS job \gset
+-- rule: fewer than 256 rows begin alike, which are as many as n-grams look at
+SELECT gpt_train('grams', 'SELECT body FROM rows_of(1, 240)', :'options'::jsonb || '{"ngrams": true}') AS job \gset
+SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'one with n-grams, which have the held-out rows in the end');
+SELECT gpt_train('class', 'SELECT body, label FROM rows_of(1, 240)', :'options') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a classifier');
-SELECT gpt_train('number', 'SELECT body, number AS label FROM rows_of(1, 300)', :'options') AS job \gset
+SELECT gpt_train('number', 'SELECT body, number AS label FROM rows_of(1, 240)', :'options') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a regression model');
-SELECT gpt_train('prompt', 'SELECT body AS prompt, label AS completion FROM rows_of(1, 300)', :'options') AS job \gset
+SELECT gpt_train('prompt', 'SELECT body AS prompt, label AS completion FROM rows_of(1, 240)', :'options') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of completions');
-SELECT gpt_train('pair', 'SELECT body, label AS other, i % 2 = 0 AS label FROM rows_of(1, 300)', :'options') AS job \gset
+SELECT gpt_train('pair', 'SELECT body, label AS other, i % 2 = 0 AS label FROM rows_of(1, 240)', :'options') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of pairs');
-SELECT gpt_train('set', 'SELECT body, ARRAY[label] AS label FROM rows_of(1, 300)', :'options') AS job \gset
+SELECT gpt_train('set', 'SELECT body, ARRAY[label] AS label FROM rows_of(1, 240)', :'options') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a multi-label classifier');
 SELECT gpt_train('chat', $$SELECT jsonb_build_array(jsonb_build_object('role', 'user', 'content', body), jsonb_build_object('role', 'assistant', 'content', label)) AS messages
 	FROM rows_of(1, 50)$$, :'options') AS job \gset
@@ -38,7 +41,7 @@ SELECT is((evaluation->>'rows')::int, (SELECT sum(c::int)::int FROM jsonb_array_
 	'the confusion matrix has each held-out row') FROM gpt_versions WHERE model = 'class';
 SELECT is((evaluation->>'rows')::int, (SELECT sum((c->>'rows')::int)::int FROM jsonb_array_elements(evaluation->'calibration') c), 'so have the parts of the calibration')
 	FROM gpt_versions WHERE model = 'class';
-SELECT results_eq($$SELECT DISTINCT jsonb_array_length(evaluation->'surprising'), (SELECT bool_and(r->>'text' IN (SELECT body FROM rows_of(1, 300))) FROM jsonb_array_elements(evaluation->'surprising') r)
+SELECT results_eq($$SELECT DISTINCT jsonb_array_length(evaluation->'surprising'), (SELECT bool_and(r->>'text' IN (SELECT body FROM rows_of(1, 240))) FROM jsonb_array_elements(evaluation->'surprising') r)
 	FROM gpt_versions WHERE model IN ('text', 'class', 'number')$$, 'VALUES (5, true)', 'the most surprising rows are held-out rows');
 SELECT ok(abs((r->>'score')::float8 - gpt_score('text', r->>'text', 'bits_per_byte')) < 1e-4, 'their score is that of gpt_score')
 	FROM gpt_versions, jsonb_array_elements(evaluation->'surprising') r WHERE model = 'text' LIMIT 1;
@@ -58,6 +61,7 @@ CREATE FUNCTION verdicts(model text, query text, reference text DEFAULT NULL) RE
 		LATERAL (SELECT (ARRAY['stable', 'moderate', 'drifted'])[worst] AS verdict) v $$;
 SELECT is(verdicts(model, query), wanted, 'rows of the same kind are stable: ' || model) FROM (VALUES
 	('text', 'SELECT body FROM same', 'surprisal stable, length stable, tokens stable, scripts stable'),
+	('grams', 'SELECT body FROM same', 'surprisal stable, length stable, tokens stable, scripts stable'),
 	('class', 'SELECT body, label FROM same', 'confidence stable, length stable, predictions stable, labels stable, tokens stable, scripts stable'),
 	('class', 'SELECT body FROM same', 'confidence stable, length stable, predictions stable, tokens stable, scripts stable'),
 	('set', 'SELECT body, ARRAY[label] AS label FROM same', 'confidence stable, length stable, predictions stable, labels stable, tokens stable, scripts stable'),
