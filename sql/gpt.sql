@@ -448,6 +448,25 @@ CREATE FUNCTION @extschema@.gpt_token_text(model_or_tokenizer text, tokens integ
 COMMENT ON FUNCTION @extschema@.gpt_token_text(text, integer[]) IS
 	'returns what each token of an array spells, or its name';
 
+CREATE FUNCTION @extschema@.gpt_explain(model text, input text, target text DEFAULT NULL, method text DEFAULT 'gradients', unit text DEFAULT 'word',
+		other text DEFAULT NULL, OUT "position" integer, OUT text text, OUT weight float8, OUT start integer, OUT part integer,
+		OUT explained text, OUT score float8, OUT baseline float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_explain' LANGUAGE C STABLE PARALLEL SAFE COST 10000000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_explain(text, text, text, text, text, text) IS
+	'returns what each word of a text adds to the score of a model''s label, number or next token';
+
+CREATE FUNCTION @extschema@.gpt_attention(model text, input text, layer integer, head integer DEFAULT NULL, OUT query integer,
+		OUT query_text text, OUT key integer, OUT key_text text, OUT weight real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_attention' LANGUAGE C STABLE PARALLEL SAFE COST 10000000 ROWS 1000;
+COMMENT ON FUNCTION @extschema@.gpt_attention(text, text, integer, integer) IS
+	'returns how much each token of a text attends to each other in a layer of a model, of one head or of all together';
+
+CREATE FUNCTION @extschema@.gpt_logit_lens(model text, input text, OUT layer integer, OUT "position" integer, OUT text text,
+		OUT token text, OUT logprob real, OUT next_logprob real, OUT next_rank bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_logit_lens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_logit_lens(text, text) IS
+	'returns what each layer of a model would predict after each token of a text';
+
 CREATE FUNCTION @extschema@.gpt_segment(input text, kind text DEFAULT 'word', locale text DEFAULT 'root', OUT "position" integer,
 		OUT start integer, OUT segment text, OUT type text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_segment' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 ROWS 100;

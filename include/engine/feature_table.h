@@ -81,4 +81,12 @@ bool lm_features_of_pair(LmFeatures *features, LmFeaturePair *pair, LmFeatureTex
 bool lm_features_of_ids(LmFeatures *features, LmFeatureText *text, const LmHost *host,
 						const LmTokenizer *tokenizer, const int32_t *ids, size_t n, LmError *error);
 
+/*
+ * lm_features_spread for a text's tokens: over the bytes of those that are not special, which
+ * follow each other. bytes has one more than these.
+ */
+bool lm_features_spread_ids(double *bytes, const double *weights, const LmFeatures *features,
+							LmFeatureText *text, const LmHost *host, const LmTokenizer *tokenizer,
+							const int32_t *ids, size_t n, LmError *error);
+
 #endif /* LM_FEATURE_TABLE_H */

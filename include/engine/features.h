@@ -70,6 +70,16 @@ bool lm_features_begin(LmFeatures *features, const LmHost *host, LmError *error)
  */
 bool lm_features_add(LmFeatures *features, const LmHost *host, LmBytes text, uint32_t part,
 					 LmError *error);
+
+/*
+ * The other way: shares the weights of a list's features, [features->n], over the bytes of the text
+ * that they come from. Adds to bytes [text.size + 1], whose running sums are then those of bytes: a
+ * difference where a place begins or ends. Each time that a feature occurs has the same share; a
+ * pair of words has half of it in each of the two. Errors as of lm_features_add.
+ */
+bool lm_features_spread(double *bytes, const double *weights, const LmFeatures *features,
+						const LmHost *host, LmBytes text, uint32_t part, LmError *error);
+
 /*
  * Counts the feature that a hash stands for some times more; and whether a list has a key.
  * LM_ERR_MEMORY.
@@ -85,6 +95,17 @@ bool lm_features_have(const LmFeatures *features, const LmHost *host, uint64_t k
  */
 bool lm_features_match(LmFeatures *features, const LmFeatures *first, const LmFeatures *second,
 					   const LmHost *host, LmError *error);
+/*
+ * The other way: weights [features->n] of the features of a pair become those of the texts' own,
+ * first_weights [first->n] and second_weights [second->n]. What both texts have belongs to both in
+ * halves.
+ */
+void lm_features_unmatch(double *first_weights, double *second_weights, const double *weights,
+						 const LmFeatures *features, const LmFeatures *first,
+						 const LmFeatures *second, const LmHost *host);
+/* The place of the feature that a hash stands for in a list; its n: it has none. */
+size_t lm_features_find(const LmFeatures *features, const LmHost *host, uint64_t hash,
+						LmFeatureKind kind);
 void lm_features_free(LmFeatures *features, const LmHost *host);
 
 #endif /* LM_FEATURES_H */

@@ -91,6 +91,7 @@ typedef struct LmRequest
 	 */
 	LmGeneration *generation;
 	LmPooling pooling; /* EMBED */
+	bool logits; /* CLASSIFY: logits in the place of probabilities; a number stays as it is */
 	/* EMBED: [lm_embedding_most], CLASSIFY: [labels]; the caller's */
 	float *vector;
 	int n_vector; /* EMBED: how many of them the result has */

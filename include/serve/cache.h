@@ -101,6 +101,11 @@ extern const GptServed *gpt_cache_unpublished(const GptUnpublished *model);
 extern void gpt_cache_unpublished_end(const GptServed *served);
 
 /*
+ * Makes room for so many further bytes of the caller beside the model, or raises an error.
+ */
+extern void gpt_cache_make_room(const GptServed *served, uint64 size);
+
+/*
  * The tokenizer with that hash, valid until the next call of a function of this file. Checks no
  * privilege.
  */

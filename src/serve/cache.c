@@ -239,6 +239,12 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 	return entry->many;
 }
 
+void
+gpt_cache_make_room(const GptServed *served, uint64 size)
+{
+	gpt_cached_make_room(size, ((const Use *) served)->entry);
+}
+
 /* The most texts that one request has in the model: its beams. */
 static int
 widest_of(const LmRequest *requests, int n)

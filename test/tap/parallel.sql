@@ -88,8 +88,10 @@ BEGIN
 END $$;
 
 SELECT CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'debug_parallel_query' ELSE 'force_parallel_mode' END AS force \gset
--- At its own cost, one call outweighs the whole scan, and the planner may give both to a single worker.
+-- At their own cost, one call outweighs the whole scan, and the planner may give both to a single worker.
 ALTER FUNCTION gpt_choose_probs COST 1000;
+ALTER FUNCTION gpt_explain COST 1000;
+ALTER FUNCTION gpt_attention COST 1000;
 CREATE TABLE place (place text, of_scalar text, of_rows text, settings text, wanted text);
 INSERT INTO place VALUES
 	('in a worker', 'SELECT (%s)::text FROM (VALUES (1)) v (n)', $$SELECT string_agg(x::text, ',' ORDER BY x::text) FROM %s x$$, format('SET LOCAL %s = on', :'force'), '%Gather%'),

@@ -55,6 +55,56 @@ lm_bag_add(double *sums, const float *bag, const LmConfig *config, const int32_t
 	}
 }
 
+/* How many of the n tokens of a run that ends at tokens[last] are not fixed. */
+static int
+count_free(const uint8_t *fixed, size_t last, int n)
+{
+	int count = 0;
+
+	for (int i = 0; i < n; i++)
+		count += fixed[last - (size_t) i] == 0;
+	return count;
+}
+
+void
+lm_bag_add_free(double *sums, const float *bag, const LmConfig *config, const int32_t *tokens,
+				const uint8_t *fixed, size_t first, size_t last)
+{
+	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
+
+	for (size_t i = first; i < last; i++)
+	{
+		int n = rows_at(rows, config, tokens, i);
+
+		for (int j = 0; j < n; j++)
+			for (size_t k = 0; k < n_channels && count_free(fixed, i, j + 1) > 0; k++)
+				sums[k] += bag[rows[j] * n_channels + k];
+	}
+}
+
+void
+lm_bag_share(double *weights, const double *dsums, const float *bag, const LmConfig *config,
+			 const int32_t *tokens, const uint8_t *fixed, size_t first, size_t last)
+{
+	size_t rows[LM_BAG_RUN], n_channels = (size_t) lm_bag_channels(config->labels);
+
+	for (size_t i = first; i < last; i++)
+	{
+		int n = rows_at(rows, config, tokens, i);
+
+		for (int j = 0; j < n; j++)
+		{
+			int n_free = count_free(fixed, i, j + 1);
+			double sum = 0;
+
+			for (size_t k = 0; k < n_channels; k++)
+				sum += dsums[k] * (double) bag[rows[j] * n_channels + k];
+			for (size_t k = 0; n_free > 0 && k <= (size_t) j; k++)
+				weights[i - k] += fixed[i - k] ? 0 : sum / n_free;
+		}
+	}
+}
+
 void
 lm_bag_add_gradient(float *gradient, const float *dmean, const LmConfig *config,
 					const int32_t *tokens, size_t n)

@@ -112,43 +112,85 @@ lm_feature_add_logits(double *logits, LmFeatures *features, const LmFeatureTable
 
 /* ---- Tokens ------------------------------------------------------------- */
 
-bool
-lm_features_of_ids(LmFeatures *features, LmFeatureText *text, const LmHost *host,
-				   const LmTokenizer *tokenizer, const int32_t *ids, size_t n, LmError *error)
+/* What is done with each part of a text: its features are counted, or spread. */
+typedef struct Parts
+{
+	LmFeatures *features; /* NULL: spread */
+	const LmFeatures *spread;
+	const double *weights;
+	double *bytes; /* of the next part */
+	const LmHost *host;
+	LmError *error;
+} Parts;
+
+static bool
+take_part(Parts *parts, LmBytes text, uint32_t part)
+{
+	if (parts->features)
+		return lm_features_add(parts->features, parts->host, text, part, parts->error);
+	parts->bytes += text.size;
+	return lm_features_spread(parts->bytes - text.size, parts->weights, parts->spread, parts->host,
+							  text, part, parts->error);
+}
+
+/* Special tokens part a text into parts. */
+static bool
+take_ids(Parts *parts, LmFeatureText *text, const LmTokenizer *tokenizer, const int32_t *ids,
+		 size_t n)
 {
 	const LmTokenizerSpec *spec = lm_tokenizer_spec(tokenizer);
+	const LmHost *host = parts->host;
 	size_t size = 0;
 	uint32_t part = 0;
 
-	if (!lm_features_begin(features, host, error))
-		return false;
 	for (size_t i = 0; i <= n; i++)
 	{
-		bool parts = i == n || (ids[i] >= 0 && ids[i] < spec->n_tokens && spec->special[ids[i]]);
+		bool ends = i == n || (ids[i] >= 0 && ids[i] < spec->n_tokens && spec->special[ids[i]]);
 		LmBytes bytes;
 
-		if (parts && size > 0)
+		if (ends && size > 0)
 		{
-			if (!lm_features_add(features, host, (LmBytes){text->bytes, size}, part++, error))
+			if (!take_part(parts, (LmBytes){text->bytes, size}, part++))
 				return false;
 			size = 0;
 		}
-		if (parts)
+		if (ends)
 			continue;
 		bytes = lm_tokenizer_bytes(tokenizer, ids[i]);
 		if (size + bytes.size > LM_MAX_TEXT_SIZE)
-			return lm_fail(error, LM_ERR_LIMIT, -1, "the text has more than %zu bytes",
+			return lm_fail(parts->error, LM_ERR_LIMIT, -1, "the text has more than %zu bytes",
 						   LM_MAX_TEXT_SIZE);
-		if (i % LM_POLL_SIZE == LM_POLL_SIZE - 1 && !lm_text_go_on(host, error))
+		if (i % LM_POLL_SIZE == LM_POLL_SIZE - 1 && !lm_text_go_on(host, parts->error))
 			return false;
 		if (bytes.size == 0)
 			continue;
-		if (!lm_array_reserve(host, &text->bytes, &text->capacity, size + bytes.size, 1, error))
+		if (!lm_array_reserve(host, &text->bytes, &text->capacity, size + bytes.size, 1,
+							  parts->error))
 			return false;
 		memcpy(text->bytes + size, bytes.data, bytes.size);
 		size += bytes.size;
 	}
 	return true;
+}
+
+bool
+lm_features_of_ids(LmFeatures *features, LmFeatureText *text, const LmHost *host,
+				   const LmTokenizer *tokenizer, const int32_t *ids, size_t n, LmError *error)
+{
+	Parts parts = {.features = features, .host = host, .error = error};
+
+	return lm_features_begin(features, host, error) && take_ids(&parts, text, tokenizer, ids, n);
+}
+
+bool
+lm_features_spread_ids(double *bytes, const double *weights, const LmFeatures *features,
+					   LmFeatureText *text, const LmHost *host, const LmTokenizer *tokenizer,
+					   const int32_t *ids, size_t n, LmError *error)
+{
+	Parts parts = {
+		.spread = features, .weights = weights, .bytes = bytes, .host = host, .error = error};
+
+	return take_ids(&parts, text, tokenizer, ids, n);
 }
 
 bool

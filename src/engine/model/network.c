@@ -231,6 +231,11 @@ embedding_forward(LmNetwork *network, const LmPass *pass, float *x)
 	LmDropout dropout = lm_pass_dropout(network, pass, LM_RANDOM_EMBEDDING_DROPOUT, 0);
 	int C = network->config.channels;
 
+	if (pass->inputs)
+	{
+		lm_copy(network->engine, x, pass->inputs, (size_t) batch->n_tokens * (size_t) C);
+		return;
+	}
 	lm_embedding_forward(network->engine, x, batch->tokens, batch->positions,
 						 network->params.token_embedding, wpe, network->config.embedding_scale,
 						 batch->n_tokens, C);

@@ -256,6 +256,12 @@ typedef struct LmPass
 	const LmBatch *batch; /* of blocks: the rows of their stack */
 	bool training; /* with dropout, and activations of every block are kept */
 	bool first; /* of a step: what lm_network_overwrites names is written instead of added to */
+	/*
+	 * [n_tokens, C] in the place of what the embeddings of the batch's tokens and positions add up
+	 * to; NULL: none. Without an encoder; the backward pass leaves their gradient in
+	 * activations.dx.
+	 */
+	const float *inputs;
 	const LmTrainOptions *options; /* those of the objective matter */
 	uint64_t seed;
 	int64_t step;
@@ -269,8 +275,9 @@ void lm_network_layout(LmNetwork *network, LmArena *arena, const LmConfig *confi
 					   int n_threads, bool bf16);
 
 /*
- * Points the tensors at blocks in table order. base_table and base belong to an adapter's base,
- * which has no gradient; NULL without one. Call lm_network_layout before it.
+ * Points the tensors at blocks in table order. gradient NULL: all parameters are frozen. base_table
+ * and base belong to an adapter's base, which has no gradient; NULL without one. Call
+ * lm_network_layout before it.
  */
 void lm_network_bind(LmNetwork *network, const LmParamTable *table, float *params, float *gradient,
 					 const LmParamTable *base_table, float *base);

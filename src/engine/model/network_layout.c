@@ -26,7 +26,7 @@ static void fill_rotary(float *rotary, const LmConfig *config, bool local);
 static size_t scratch_size(const LmNetwork *network, int n_threads);
 static size_t packed_size(const LmNetwork *network);
 
-/* A block of parameters with its table; nothing where the table is NULL. */
+/* A block of parameters with its table; nothing where the values are NULL. */
 typedef struct Block
 {
 	const LmParamTable *table;
@@ -268,7 +268,7 @@ lm_network_heads(const LmNetwork *network, int layer)
 static float *
 find(Block block, LmParamKind kind, int layer)
 {
-	const LmParam *param = block.table ? lm_param_find(block.table, kind, layer) : NULL;
+	const LmParam *param = block.values ? lm_param_find(block.table, kind, layer) : NULL;
 
 	return param ? block.values + param->offset : NULL;
 }

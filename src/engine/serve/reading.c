@@ -22,7 +22,7 @@
 
 static bool finish_classification(const LmReading *reading, LmRequest *request, LmError *error);
 static bool probabilities_of(float *probabilities, const LmSession *session, const double *features,
-							 LmError *error);
+							 bool logits, LmError *error);
 
 /* LM_ERR_ARGUMENT where task or pooling is none of its kind. */
 static bool
@@ -300,7 +300,7 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
 	if (session->linear &&
 		!lm_linear_part_read(session->linear, session, reading->ids, reading->n_first, n, error))
 		return false;
-	return probabilities_of(request->vector, session, reading->sums, error);
+	return probabilities_of(request->vector, session, reading->sums, request->logits, error);
 }
 
 /*
@@ -309,7 +309,7 @@ finish_classification(const LmReading *reading, LmRequest *request, LmError *err
  */
 static bool
 probabilities_of(float *probabilities, const LmSession *session, const double *features,
-				 LmError *error)
+				 bool logits, LmError *error)
 {
 	const LmModel *model = session->model;
 	int n = model->config.labels, F = lm_label_features(&model->config);
@@ -328,7 +328,7 @@ probabilities_of(float *probabilities, const LmSession *session, const double *f
 		probabilities[i] = (float) logit;
 		largest = logit > largest ? logit : largest;
 	}
-	if (model->config.number)
+	if (model->config.number || logits)
 		return true;
 	if (model->config.multi_label)
 	{

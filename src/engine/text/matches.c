@@ -1,7 +1,8 @@
 /*
  * src/engine/text/matches.c
  *
- * The features of two texts go in, those of the pair come out.
+ * The features of two texts go in, those of the pair come out; and weights of the pair's features
+ * go back to those of the texts.
  */
 #include "engine/features.h"
 
@@ -93,4 +94,81 @@ lm_features_match(LmFeatures *features, const LmFeatures *first, const LmFeature
 			return false;
 	}
 	return true;
+}
+
+/* ---- Back ----------------------------------------------------------------- */
+
+/* Lists on their way back. */
+typedef struct Unmatch
+{
+	const double *weights;
+	const LmFeatures *features;
+	const LmHost *host;
+} Unmatch;
+
+/* The weight of one occurrence of a pair's feature; 0 where there is none. */
+static double
+weight_of(const Unmatch *of, Match match, uint64_t value, LmFeatureKind kind)
+{
+	size_t i = lm_features_find(of->features, of->host, hash_of(match, value), kind);
+
+	return i < of->features->n ? of->weights[i] / of->features->items[i].count : 0;
+}
+
+/* What a feature of one text has of those that tell it from, or share it with, the other text. */
+static double
+own_weight(const Unmatch *of, uint64_t key, bool both, Match only)
+{
+	LmFeatureKind kind = lm_feature_kind(key);
+	double weight;
+
+	if (both)
+		return weight_of(of, MATCH_BOTH, key, kind) / 2;
+	weight = weight_of(of, MATCH_ONE, key, kind);
+	return kind == LM_FEATURE_WORDS ? weight + weight_of(of, only, key, kind) : weight;
+}
+
+/* Of all shares of a kind together. */
+static double
+shares_weight(const Unmatch *of, LmFeatureKind kind)
+{
+	double sum = 0;
+
+	for (uint64_t i = 1; i <= PARTS; i++)
+		sum += weight_of(of, MATCH_OF_ALL, i, kind) + weight_of(of, MATCH_OF_FEWER, i, kind);
+	return sum;
+}
+
+static void
+unmatch_side(double *weights, const Unmatch *of, const LmFeatures *side, const LmFeatures *other,
+			 Match only)
+{
+	double each[LM_FEATURE_KINDS];
+	size_t n_both[LM_FEATURE_KINDS] = {0};
+
+	for (size_t i = 0; i < side->n; i++)
+		n_both[lm_feature_kind(side->items[i].key)] +=
+			lm_features_have(other, of->host, side->items[i].key);
+	for (int kind = 0; kind < LM_FEATURE_KINDS; kind++)
+		each[kind] = n_both[kind] > 0
+						 ? shares_weight(of, (LmFeatureKind) kind) / 2 / (double) n_both[kind]
+						 : 0;
+	for (size_t i = 0; i < side->n; i++)
+	{
+		uint64_t key = side->items[i].key;
+		bool both = lm_features_have(other, of->host, key);
+
+		weights[i] = own_weight(of, key, both, only) + (both ? each[lm_feature_kind(key)] : 0);
+	}
+}
+
+void
+lm_features_unmatch(double *first_weights, double *second_weights, const double *weights,
+					const LmFeatures *features, const LmFeatures *first, const LmFeatures *second,
+					const LmHost *host)
+{
+	Unmatch of = {weights, features, host};
+
+	unmatch_side(first_weights, &of, first, second, MATCH_FIRST);
+	unmatch_side(second_weights, &of, second, first, MATCH_SECOND);
 }
