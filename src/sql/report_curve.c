@@ -17,6 +17,7 @@ typedef enum LogColumn
 	LOG_LOSS,
 	LOG_VALIDATION_LOSS,
 	LOG_LEARNING_RATE,
+	LOG_METRIC,
 	LOG_COLUMNS
 } LogColumn;
 
@@ -161,12 +162,41 @@ plot_rate(StringInfo html, const Log *log)
 	appendStringInfoString(html, "</figure>\n");
 }
 
+static void
+plot_metric(StringInfo html, const Log *log, const char *name)
+{
+	GptPlotPoint *points = palloc(log->n * sizeof(GptPlotPoint));
+	int n = points_of(points, log, LOG_METRIC);
+	GptPlot plot = {.html = html,
+					.id = "metric",
+					.title = "Metric of the task by step",
+					.x_name = "step",
+					.x_low = 0,
+					.y_low = INFINITY,
+					.y_high = -INFINITY};
+
+	if (n == 0 || name == NULL)
+		return;
+	plot.y_name = gpt_report_metric_title(name);
+	widen(&plot, points, n);
+	plot.description = psprintf("%s on the validation rows reaches %s and ends at %s.", plot.y_name,
+								gpt_report_value(plot.y_high), gpt_report_value(points[n - 1].y));
+	appendStringInfoString(html, "<figure><figcaption>");
+	gpt_html_element(html, "p", NULL, plot.description);
+	appendStringInfoString(html, "</figcaption>");
+	gpt_plot_begin(&plot);
+	gpt_plot_line(&plot, "s2", points, n);
+	gpt_plot_points(&plot, "s2", points, n);
+	gpt_plot_end(&plot);
+	appendStringInfoString(html, "</figure>\n");
+}
+
 /* The numbers of the charts. */
 static void
 put_table(StringInfo html, const Log *log)
 {
-	static const char *const names[] = {"step", "training loss", "validation loss",
-										"learning rate"};
+	static const char *const names[] = {"step", "training loss", "validation loss", "learning rate",
+										"metric"};
 
 	gpt_details_begin(html, "The curve as a table");
 	appendStringInfoString(html, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
@@ -198,6 +228,7 @@ gpt_report_curve(StringInfo html, const GptReport *report)
 	}
 	appendStringInfoString(html, "<div class=\"charts\">\n");
 	plot_losses(html, &log);
+	plot_metric(html, &log, gpt_report_text(report->facts, "metric"));
 	plot_rate(html, &log);
 	appendStringInfoString(html, "</div>\n");
 	if (measures != NULL && measures->type == GPT_JSON_OBJECT)

@@ -11,7 +11,8 @@
  *    "is_member": whether the caller has the privileges of the owner,
  *    "training": {"kind", "documents", "bytes", "corpus_tokens", "step", "seconds", ...} of its
  *      job, null where that is gone or not the caller's,
- *    "log": [[step, loss, validation_loss, learning_rate], ...] of its job, thinned out,
+ *    "log": [[step, loss, validation_loss, learning_rate, validation_metric], ...] of its job,
+ *      thinned out; "metric": the name of the last,
  *    "measures": {name: last value} of its job's log,
  *    "report", "evaluation": as in gpt_versions,
  *    "versions": [{"version", "state", "current", "created_at", "task", "validation_loss",
@@ -100,6 +101,9 @@ typedef struct GptReportMetric
 
 /* Fill metrics [most], the important ones first; return how many there are. */
 extern int gpt_report_metrics(GptReportMetric *metrics, const GptJson *evaluation, int most);
+
+/* What people call it; the name itself where that is not known. */
+extern const char *gpt_report_metric_title(const char *name);
 
 /* Why there is no query, log or evaluation: one sentence. */
 extern const char *gpt_report_why_no_query(const GptJson *facts);

@@ -417,9 +417,11 @@ static const char *const metric_words[][3] = {
 	{"r2", "R\302\262", "Share of the variance that the model explains."},
 	{"preference_accuracy", "Preference accuracy",
 	 "Share of pairs whose better answer the model prefers."},
-	{"margin", "Margin", "Mean difference of the two answers' rewards."},
+	{"reward_margin", "Reward margin", "Mean difference of the two answers' rewards."},
+	{"token_accuracy", "Token accuracy", "Share of tokens that are the most probable ones."},
 	{"recall_at_1", "Recall at 1", "Share of queries whose text is found first."},
-	{"mrr", "Mean reciprocal rank", NULL},
+	{"recall_at_10", "Recall at 10", "Share of queries whose text is among the first ten."},
+	{"mean_reciprocal_rank", "Mean reciprocal rank", "Mean of 1 / the rank of a query's text."},
 	{"perplexity", "Perplexity", "exp of the loss: among how many tokens the model hesitates."},
 	{"bits_per_byte", "Bits per byte", "Comparable between tokenizers."},
 	{"loss", "Loss", "Nats per token, or per row of a classifier."},
@@ -429,20 +431,6 @@ static const char *const metric_words[][3] = {
 	{"chrf", "chrF", NULL},
 };
 
-static void
-describe(GptReportMetric *metric)
-{
-	metric->title = metric->name;
-	metric->meaning = NULL;
-	for (int i = 0; i < lengthof(metric_words); i++)
-	{
-		if (strcmp(metric_words[i][0], metric->name) != 0)
-			continue;
-		metric->title = metric_words[i][1];
-		metric->meaning = metric_words[i][2];
-	}
-}
-
 static int
 rank_of(const char *name)
 {
@@ -451,6 +439,14 @@ rank_of(const char *name)
 	while (rank < lengthof(metric_words) && strcmp(metric_words[rank][0], name) != 0)
 		rank++;
 	return rank;
+}
+
+const char *
+gpt_report_metric_title(const char *name)
+{
+	int rank = rank_of(name);
+
+	return rank < lengthof(metric_words) ? metric_words[rank][1] : name;
 }
 
 static int
@@ -480,7 +476,10 @@ gpt_report_metrics(GptReportMetric *metrics, const GptJson *evaluation, int most
 		metric->low = gpt_report_number(field, "low");
 		metric->high = gpt_report_number(field, "high");
 		metric->rows = gpt_report_number(field, "rows");
-		describe(metric);
+		metric->title = gpt_report_metric_title(metric->name);
+		metric->meaning = rank_of(metric->name) < lengthof(metric_words)
+							  ? metric_words[rank_of(metric->name)][2]
+							  : NULL;
 		if (!isnan(metric->value))
 			n++;
 	}

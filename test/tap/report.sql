@@ -36,7 +36,7 @@ SELECT is_empty($$SELECT m, e FROM report, unnest(xpath('//script | //iframe | /
 SELECT is_empty($$SELECT m FROM report WHERE html ~ '[\u0001-\u0008\u000B-\u001F\u007F-\u009F\u200B\u200E\u200F\u2028-\u202E\u2066-\u2069\uFEFF]'$$, 'no control character, no mark of direction is left');
 SELECT matches(html, '<meta http-equiv="Content-Security-Policy" content="default-src ''none''; style-src ''unsafe-inline''; img-src data:', 'a policy forbids scripts') FROM report WHERE m = 'class';
 SELECT is_empty($$SELECT m FROM report WHERE html ~* '(src|href)="?(https?:|//|javascript:)|url\(|@import'$$, 'nothing is loaded from elsewhere');
-SELECT is((SELECT array_agg(x::text) FROM unnest(xpath('//svg[@role="img"]/title/text()', tree(html))) x), ARRAY['Losses by step', 'Learning rate by step', 'Calibration'], 'charts have titles')
+SELECT is((SELECT array_agg(x::text) FROM unnest(xpath('//svg[@role="img"]/title/text()', tree(html))) x), ARRAY['Losses by step', 'Metric of the task by step', 'Learning rate by step', 'Calibration'], 'charts have titles')
 	FROM report WHERE m = 'class';
 SELECT matches(texts(html, '//svg/title/text()'), 'Predicted against true numbers', 'a regression model has its numbers against the true ones') FROM report WHERE m = 'number';
 SELECT is((xpath('count(//pre[contains(@class, "heat")])', tree(html)))[1]::text, wanted, 'rows with their tokens: ' || left(m, 6)) FROM report JOIN (VALUES (:'odd', '5'), ('prompt', '5'), ('class', '0')) v (m, wanted) USING (m);
