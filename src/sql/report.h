@@ -21,19 +21,21 @@ typedef struct GptReportSample
 
 #define GPT_REPORT_MOST_SAMPLES 20
 
-/* A token of a row: what it spells, how surprising it was, and what the model expected. */
+/* A token or a word of a row. */
 typedef struct GptReportToken
 {
 	const char *text;
 	size_t size;
-	double bits; /* NaN: not scored */
-	const char *expected; /* or NULL */
+	double weight; /* surprise in bits, or what it adds to the answer; NaN: none */
+	const char *expected; /* what the model expected, or NULL */
 } GptReportToken;
 
+/* The parts of a row. */
 typedef struct GptReportHeat
 {
 	GptReportToken *tokens;
 	int n;
+	bool is_signed; /* weights are for or against an answer */
 } GptReportHeat;
 
 #define GPT_REPORT_MOST_HEATS 5
@@ -65,11 +67,16 @@ extern char *gpt_report_html(const GptReport *report);
 extern void gpt_report_evaluate(GptReport *report, const GptVersion *version,
 								const GptTrainOptions *options);
 
-/* Scores the tokens of the surprising rows of a language model, one pass for each row. */
-extern void gpt_report_score_rows(GptReport *report);
-
 /* Fills the samples, or why there are none. */
 extern void gpt_report_write_samples(GptReport *report, const GptTrainOptions *options);
+
+/* ---- src/sql/report_heat.c ----------------------------------------------------------- */
+
+/*
+ * Weighs the tokens of the surprising rows of a language model, or the words of those of a
+ * classifier or a regression model.
+ */
+extern void gpt_report_score_rows(GptReport *report);
 
 /* ---- src/sql/report_style.c ---------------------------------------------------------- */
 

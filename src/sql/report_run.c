@@ -5,8 +5,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
@@ -16,9 +14,7 @@
 #include "core/extension.h"
 #include "corpus/numbers.h"
 #include "corpus/source.h"
-#include "serve/token_scores.h"
 #include "sql/held_out_results.h"
-#include "sql/named_tokenizer.h"
 #include "sql/report.h"
 #include "sql/row_meter.h"
 
@@ -233,55 +229,6 @@ take_answer(void *context, const GptMeterAnswer *answer)
 	const WaitingRow *row = &evaluation->rows[answer->tag];
 
 	gpt_results_add(evaluation->results, answer, row->labels, row->n_labels, row->target);
-}
-
-/* ---- Tokens of the surprising rows -------------------------------------- */
-
-static void
-score_row(GptReportHeat *heat, const GptServed *served, const char *prompt, const char *text)
-{
-	LmBytes before = {prompt, prompt != NULL ? strlen(prompt) : 0};
-	const GptTokenScores *tokens = gpt_token_scores(served, before, (LmBytes){text, strlen(text)});
-	GptTokenWalk walk;
-
-	heat->tokens = palloc(Max(tokens->n, 1) * sizeof(GptReportToken));
-	gpt_token_walk_begin(&walk, tokens);
-	while (gpt_token_walk_next(&walk))
-	{
-		const LmTokenScore *score = &tokens->scores[walk.i];
-		GptReportToken *token = &heat->tokens[heat->n++];
-
-		token->text = tokens->text.data + walk.text_start;
-		token->size = walk.text_end - walk.text_start;
-		token->bits = score->rank > 0 ? -score->logprob / M_LN2 : NAN;
-		token->expected =
-			score->rank > 0 && score->expected < lm_tokenizer_spec(tokens->tokenizer)->n_tokens
-				? gpt_token_spelled(tokens->tokenizer, score->expected)
-				: NULL;
-	}
-}
-
-void
-gpt_report_score_rows(GptReport *report)
-{
-	const GptJson *rows = gpt_json_field(report->evaluation, "surprising");
-	GptReportKind kind = gpt_report_kind(report->facts);
-	const GptServed *served;
-	int n = 0;
-
-	if (rows == NULL || rows->type != GPT_JSON_ARRAY || rows->count == 0 ||
-		(kind != GPT_REPORT_TEXT && kind != GPT_REPORT_COMPLETION))
-		return;
-	served = gpt_cache_acquire(gpt_report_reference(report->facts), GPT_SERVED_LANGUAGE_MODEL);
-	for (const GptJson *row = rows->first; row != NULL && n < GPT_REPORT_MOST_HEATS;
-		 row = row->next, n++)
-	{
-		const char *text = gpt_report_text(row, "text");
-
-		if (text != NULL && *text != '\0')
-			score_row(&report->heats[n], served, gpt_report_text(row, "prompt"), text);
-	}
-	gpt_cache_release(served);
 }
 
 /* ---- Samples ------------------------------------------------------------ */

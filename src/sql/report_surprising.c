@@ -5,12 +5,14 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "core/html.h"
 #include "sql/report.h"
 
 #define MOST_ROWS 20
+#define LEAST_BITS 2.0 /* of a token that a table has */
 
 static const char *
 unit_of(const GptJson *facts)
@@ -42,59 +44,93 @@ why_missing(const GptReport *report)
 	return "No row was kept.";
 }
 
-/* 0 .. SHADES by the bits of a token. */
-static int
-shade_of(double bits)
+/* The class of a token by its bits, or of a word by its share of the largest weight. */
+static const char *
+class_of(const GptReportHeat *heat, double weight, double largest)
 {
-	static const double bounds[] = {1, 2.5, 5, 8, 12};
+	static const double bits[] = {LEAST_BITS / 2, LEAST_BITS, 5, 8, 12};
+	static const double shares[] = {0.1, 0.35, 0.7};
+	const double *bounds = heat->is_signed ? shares : bits;
+	int n = heat->is_signed ? lengthof(shares) : lengthof(bits);
+	double size = heat->is_signed ? fabs(weight) / largest : weight;
 	int shade = 0;
 
-	while (shade < lengthof(bounds) && bits >= bounds[shade])
+	while (shade < n && size >= bounds[shade])
 		shade++;
-	return shade;
+	if (shade == 0)
+		return NULL;
+	return psprintf("%s%d", !heat->is_signed ? "t" : weight > 0 ? "h" : "against t", shade);
+}
+
+static double
+largest_of(const GptReportHeat *heat)
+{
+	double largest = DBL_MIN;
+
+	for (int i = 0; i < heat->n; i++)
+	{
+		if (fabs(heat->tokens[i].weight) > largest)
+			largest = fabs(heat->tokens[i].weight);
+	}
+	return largest;
 }
 
 static void
 put_heat(StringInfo html, const GptReportHeat *heat)
 {
+	double largest = largest_of(heat);
+
 	appendStringInfoString(html, "<pre class=\"text heat\" dir=\"auto\">");
 	for (int i = 0; i < heat->n; i++)
 	{
 		const GptReportToken *token = &heat->tokens[i];
-		int shade = shade_of(token->bits);
+		const char *name = class_of(heat, token->weight, largest);
 
-		if (shade > 0)
-			appendStringInfo(html, "<span class=\"t%d\">", shade);
+		if (name != NULL)
+			appendStringInfo(html, "<span class=\"%s\">", name);
 		gpt_html_row(html, token->text, token->size);
-		appendStringInfoString(html, shade > 0 ? "</span>" : "");
+		appendStringInfoString(html, name != NULL ? "</span>" : "");
 	}
 	appendStringInfoString(html, "</pre>\n");
 }
 
-/* The most surprising tokens, in words. */
+static void
+put_token_cell(StringInfo html, const char *text, size_t size)
+{
+	appendStringInfoString(html, "<td class=\"token\" dir=\"auto\">");
+	gpt_html_row(html, text, size);
+	appendStringInfoString(html, "</td>");
+}
+
+/* The same in words: the tokens that surprise, or the words that weigh something. */
 static void
 put_tokens(StringInfo html, const GptReportHeat *heat, int number)
 {
 	static const char *const names[] = {"place", "token", "bits", "expected"};
+	static const char *const word_names[] = {"place", "word", "weight"};
+	double least = heat->is_signed ? largest_of(heat) / 10 : LEAST_BITS;
 
-	gpt_details_begin(html, psprintf("Surprising tokens of row %d as a table", number));
-	gpt_table_begin(html, NULL, psprintf("Tokens of row %d that cost 2.5 bits or more", number));
-	gpt_table_head(html, names, lengthof(names));
+	gpt_details_begin(html, psprintf("Coloured %s of row %d as a table",
+									 heat->is_signed ? "words" : "tokens", number));
+	gpt_table_begin(
+		html, NULL,
+		heat->is_signed
+			? psprintf("Words of row %d by how much the answer loses without them", number)
+			: psprintf("Tokens of row %d that cost 2 bits or more", number));
+	gpt_table_head(html, heat->is_signed ? word_names : names,
+				   heat->is_signed ? lengthof(word_names) : lengthof(names));
 	for (int i = 0; i < heat->n; i++)
 	{
 		const GptReportToken *token = &heat->tokens[i];
 
-		if (!(token->bits >= 2.5))
+		if (!(fabs(token->weight) >= least))
 			continue;
 		gpt_table_row(html, psprintf("%d", i + 1));
-		appendStringInfoString(html, "<td class=\"token\" dir=\"auto\">");
-		gpt_html_row(html, token->text, token->size);
-		appendStringInfoString(html, "</td>");
-		gpt_table_number(html, psprintf("%.1f", token->bits));
-		appendStringInfoString(html, "<td class=\"token\" dir=\"auto\">");
-		if (token->expected != NULL)
-			gpt_html_row(html, token->expected, strlen(token->expected));
-		appendStringInfoString(html, "</td>");
+		put_token_cell(html, token->text, token->size);
+		gpt_table_number(html, psprintf("%.*f", heat->is_signed ? 3 : 1, token->weight));
+		if (!heat->is_signed)
+			put_token_cell(html, token->expected != NULL ? token->expected : "",
+						   token->expected != NULL ? strlen(token->expected) : 0);
 		gpt_table_row_end(html);
 	}
 	gpt_table_end(html);
@@ -145,14 +181,19 @@ put_row(StringInfo html, const GptReport *report, const GptJson *row, int number
 }
 
 static void
-put_scale(StringInfo html)
+put_scale(StringInfo html, const GptReportHeat *heat)
 {
-	appendStringInfoString(html,
-						   "<p class=\"scale\">The darker a token, the less the model expected it: "
-						   "<span class=\"t1\">1 bit</span> "
-						   "<span class=\"t2\">2.5</span> <span class=\"t3\">5</span> "
-						   "<span class=\"t4\">8</span> "
-						   "<span class=\"t5\">12 bits</span> or more.</p>\n");
+	appendStringInfoString(
+		html, heat->is_signed
+				  ? "<p class=\"scale\">Words that pushed the model to its answer are <span "
+					"class=\"h2\">blue</span>, words that pushed against it <span "
+					"class=\"against t2\">orange and underlined</span>: how much the answer "
+					"loses, or gains, without the word.</p>\n"
+				  : "<p class=\"scale\">The stronger the colour of a token, the less the model "
+					"expected it: <span "
+					"class=\"t1\">1 bit</span> <span class=\"t2\">2</span> <span "
+					"class=\"t3\">5</span> <span class=\"t4\">8</span> <span class=\"t5\">12 "
+					"bits</span> or more.</p>\n");
 }
 
 void
@@ -170,7 +211,7 @@ gpt_report_surprising(StringInfo html, const GptReport *report)
 				  "The measured rows that the model expected least, the first 400 "
 				  "bytes of each.");
 	if (report->heats[0].n > 0)
-		put_scale(html);
+		put_scale(html, &report->heats[0]);
 	appendStringInfoString(html, "<ol class=\"rows\">\n");
 	for (const GptJson *row = rows->first; row != NULL && n < MOST_ROWS; row = row->next)
 		put_row(html, report, row, ++n);

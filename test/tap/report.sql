@@ -39,7 +39,7 @@ SELECT is_empty($$SELECT m FROM report WHERE html ~* '(src|href)="?(https?:|//|j
 SELECT is((SELECT array_agg(x::text) FROM unnest(xpath('//svg[@role="img"]/title/text()', tree(html))) x), ARRAY['Losses by step', 'Metric of the task by step', 'Learning rate by step', 'Calibration'], 'charts have titles')
 	FROM report WHERE m = 'class';
 SELECT matches(texts(html, '//svg/title/text()'), 'Predicted against true numbers', 'a regression model has its numbers against the true ones') FROM report WHERE m = 'number';
-SELECT is((xpath('count(//pre[contains(@class, "heat")])', tree(html)))[1]::text, wanted, 'rows with their tokens: ' || left(m, 6)) FROM report JOIN (VALUES (:'odd', '5'), ('prompt', '5'), ('class', '0')) v (m, wanted) USING (m);
+SELECT is((xpath('count(//pre[contains(@class, "heat")])', tree(html)))[1]::text, wanted, 'rows with their tokens: ' || left(m, 6)) FROM report JOIN (VALUES (:'odd', '5'), ('prompt', '5'), ('class', '5'), ('number', '5')) v (m, wanted) USING (m);
 SELECT is((SELECT x::text FROM unnest(xpath('(//pre[contains(@class, "heat")])[1]', tree(html))) x) ~ 't[1-5]"', true, 'tokens that cost more bits are darker') FROM report WHERE m = :'odd';
 SELECT matches(html, ', labelled &quot;&lt;b&gt;[0-2]&quot;, (the model says &quot;&lt;b&gt;[0-2]&quot;|as the model does)', 'a row of a classifier has its label and that of the model') FROM report WHERE m = 'class';
 SELECT is((SELECT string_agg(x::text, ' ') FROM unnest(xpath('//section[@aria-labelledby="surprising"]//li/p[@class="score"]/text()', tree(html))) x) ~ '^(\d+\.\d+ absolute error: it is \S+, predicted \S+ ?){5}$', true,
