@@ -145,8 +145,9 @@ choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *pr
 }
 
 /*
- * The size follows from the bytes of prompts or labelled texts, from the pairs of other texts.
- * characters: different ones; 0: not known, and little text has no limit of its own.
+ * Of labelled texts the size follows from the bytes, of all others from the pairs, within a limit
+ * by the bytes. characters: different ones; 0: not known, and texts without prompts have no such
+ * limit.
  */
 static GptTokenizerChoice
 choose_bpe(const GptTrainOptions *options, const GptSpool *spool, int64 characters)
@@ -157,13 +158,13 @@ choose_bpe(const GptTrainOptions *options, const GptSpool *spool, int64 characte
 	int64 min_count;
 	int largest;
 
-	if (gpt_spool_prompted(spool) || wants_words(spool))
+	if (wants_words(spool))
 		return (GptTokenizerChoice){
 			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT, 0,
 			psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes)};
 	min_count = least_count(options, FREQUENT);
 	largest = Max(LARGEST_SMALL_VOCABULARY, root);
-	if (characters > 0)
+	if (gpt_spool_prompted(spool) || characters > 0)
 		largest = (int) Min(largest, characters + bytes / BYTES_FOR_TOKEN);
 	return (GptTokenizerChoice){LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, largest), min_count,
 								LEAST_GAIN,
