@@ -169,7 +169,7 @@ gpt_stats_shared_rows(int *n, TimestampTz *since)
 		if (slot->key.database != MyDatabaseId || !OidIsValid(slot->key.weights))
 			continue;
 		row->key = slot->key;
-		row->since = Max(slot->since, of_database);
+		row->since = slot->since;
 		row->used_at = (TimestampTz) pg_atomic_read_u64(&slot->used_at);
 		for (int k = 0; k < GPT_STATS; k++)
 			row->counts[k] = (int64) pg_atomic_read_u64(&slot->counts[k]);
@@ -213,6 +213,7 @@ find(int guess, const GptStatsKey *key)
 static int
 take_slot(const GptStatsKey *key, TimestampTz now)
 {
+	TimestampTz since = since_of_database(key->database);
 	int number = shared->n;
 	Slot *slot;
 
@@ -229,7 +230,7 @@ take_slot(const GptStatsKey *key, TimestampTz now)
 	}
 	slot = &shared->slots[number];
 	slot->key = *key;
-	slot->since = Max(shared->started_at, shared->evicted_at);
+	slot->since = Max(since, shared->evicted_at);
 	pg_atomic_init_u64(&slot->used_at, (uint64) now);
 	for (int i = 0; i < GPT_STATS; i++)
 		pg_atomic_init_u64(&slot->counts[i], 0);
