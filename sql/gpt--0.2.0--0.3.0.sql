@@ -484,3 +484,13 @@ CREATE FUNCTION @extschema@.gpt_logit_lens(model text, input text, OUT layer int
 	AS 'MODULE_PATHNAME', 'gpt_logit_lens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION @extschema@.gpt_logit_lens(text, text) IS
 	'returns what each layer of a model would predict after each token of a text';
+
+CREATE FUNCTION @extschema@.gpt_plot(job bigint, metric text DEFAULT 'loss', width integer DEFAULT 76, height integer DEFAULT 20) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_plot' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_plot(bigint, text, integer, integer) IS
+	'a chart of text of a job''s log: loss, bits_per_byte, learning_rate, grad_norm, tokens_per_second, metric, or a measure';
+
+CREATE FUNCTION @extschema@.gpt_plot(model text, metric text DEFAULT 'loss', width integer DEFAULT 76, height integer DEFAULT 20) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_plot' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_plot(text, text, integer, integer) IS
+	'the same of the newest job of a model that you may see';

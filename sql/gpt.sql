@@ -409,6 +409,16 @@ CREATE FUNCTION @extschema@.gpt_model_card(model text, format text DEFAULT 'mark
 	AS 'MODULE_PATHNAME', 'gpt_model_card' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
 COMMENT ON FUNCTION @extschema@.gpt_model_card(text, text) IS 'the facts about a model as a model card: markdown or json';
 
+CREATE FUNCTION @extschema@.gpt_plot(job bigint, metric text DEFAULT 'loss', width integer DEFAULT 76, height integer DEFAULT 20) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_plot' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_plot(bigint, text, integer, integer) IS
+	'a chart of text of a job''s log: loss, bits_per_byte, learning_rate, grad_norm, tokens_per_second, metric, or a measure';
+
+CREATE FUNCTION @extschema@.gpt_plot(model text, metric text DEFAULT 'loss', width integer DEFAULT 76, height integer DEFAULT 20) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_plot' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION @extschema@.gpt_plot(text, text, integer, integer) IS
+	'the same of the newest job of a model that you may see';
+
 -- Text
 
 CREATE FUNCTION @extschema@.gpt_tokenize(model_or_tokenizer text, input text) RETURNS integer[]

@@ -1,4 +1,4 @@
--- test/tap/watch.sql - waiting for a model by its name; the metric of each task in the log.
+-- test/tap/watch.sql - waiting for a model by its name; the metric of each task in the log; charts.
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
@@ -41,6 +41,39 @@ SELECT ok(abs((measures->>'validation_rmse')::float8 ^ 2 / validation_loss - (me
 SELECT is((SELECT note FROM gpt_jobs WHERE job = :job) LIKE '%accuracy%', false, 'a note of the network alone would mislead');
 DROP TABLE kind;
 
+-- charts
+SELECT matches(gpt_plot('labels'), format('^job %s, succeeded, step 3: model labels\n.*⣀ loss .* ● validation_loss ', :job), 'a chart has both losses');
+SELECT matches(gpt_plot(:numbers_job, 'metric'), '⣀ r2 .* ● validation_r2 ', 'the metric of the task');
+SELECT matches(gpt_plot(:numbers_job, 'rmse'), '⣀ rmse .* ● validation_rmse ', 'any measure');
+SELECT is(gpt_plot('labels', 'bits_per_byte'), format('Job %s (succeeded) has no values of bits_per_byte in its log.', :job), 'without values there is a sentence');
+SELECT is((SELECT max(length(line)) || ' ' || count(*) FROM regexp_split_to_table(gpt_plot('labels', width => w, height => h), '\n') line), w || ' ' || h, 'a chart is ' || w || ' by ' || h)
+	FROM (VALUES (30, 8), (400, 100)) size(w, h);
+SELECT is(said(format('SELECT gpt_plot(%s, %L)', :job, 'los')),
+	'metric "los" is unknown, or the job does not measure it | Metrics of this job are loss, bits_per_byte, learning_rate, grad_norm, tokens_per_second, metric, accuracy.',
+	'an unknown metric gets those that there are');
+SELECT is(said($$SELECT gpt_plot('labels', width => 29)$$), 'width is out of range: 29 | It must be between 30 and 400.', 'a width out of range is an error');
+SELECT is(said($$SELECT gpt_plot('labels', height => 101)$$), 'height is out of range: 101 | It must be between 8 and 100.', 'a height, too');
+SELECT is(said('SELECT gpt_plot(NULL::text)'), 'model must not be null', 'and NULL');
+DELETE FROM gpt_job_log WHERE job = :texts_job;
+SELECT is(gpt_plot(:texts_job), format('Job %s (succeeded) has no values of loss in its log.', :texts_job), 'an empty log is said');
+INSERT INTO gpt_job_log (job, step, loss, validation_loss)
+	SELECT :texts_job, i, CASE i WHEN 30 THEN 'NaN' WHEN 40 THEN NULL WHEN 50 THEN 'Infinity' ELSE 1 + 4 * exp(-i / 20.0) END, CASE WHEN i % 40 = 0 THEN 2 + i / 200.0 END
+	FROM generate_series(0, 100, 5) i;
+UPDATE gpt_job SET model = E'\u202Ea' WHERE job = :texts_job;
+SELECT is(gpt_plot(:texts_job, width => 44, height => 10), format($$job %s, succeeded, step 100: model [U+202E]a
+6 ┤
+  │⠑⠤⡀
+4 ┤  ⠈⠒⢄⡀
+2 ┤●    ⠈⠑⠢⠤⣀⣀     ●               ●
+  │           ⠉⠉⠒⠒⠒⠤⠤⠤⠤⠤⠤⠤⠤⠤⢄⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀
+0 ┤
+  └┬───────────────────┬───────────────────┬
+   0                  50                 100
+⣀ loss 1.027   ● validation_loss 2.4$$, :texts_job), 'a chart leaves out what is no number, and shows no hidden character');
+INSERT INTO gpt_job_log (job, step, loss) SELECT :texts_job, i, 2 FROM generate_series(101, 20000) i;
+SELECT matches(gpt_plot(:texts_job), 'step 20000: .*⣀ loss 2 ', 'a long log is drawn in parts');
+UPDATE gpt_job SET model = 'texts' WHERE job = :texts_job;
+
 -- waiting by name
 SET ROLE gpt_watcher;
 SELECT gpt_train('seen', 'SELECT body FROM line', tiny()) AS first \gset
@@ -59,6 +92,8 @@ SET ROLE gpt_elsewhere;
 SELECT is(said($$SELECT gpt_wait('seen')$$),
 	'no job of model "seen" is known | It was imported or copied, its jobs were forgotten, or they belong to another role. | The view gpt_jobs lists the jobs that you may see.',
 	'nobody waits for a job of others');
+SELECT is(said(format('SELECT gpt_plot(%s)', :first)),
+	format('job %s does not exist, or belongs to another role | The view gpt_jobs lists the jobs that you may see.', :first), 'or draws one');
 SELECT is(said($$SELECT gpt_wait('seem')$$), 'model "seem" does not exist | The view gpt_models lists the models that you may use.', 'and their names stay theirs');
 SELECT is(said(format('SELECT gpt_wait(%s)', :first)),
 	format('job %s does not exist, or belongs to another role | The view gpt_jobs lists the jobs that you may see.', :first), 'their numbers too');
