@@ -44,6 +44,7 @@ gpt_probe_acquire(FmgrInfo *function, const char *reference, GptServedKind kind,
 	kept->served = served;
 	if (use != NULL)
 		check(reference, served, use);
+	gpt_cache_count_call(served);
 	if (kept->context == NULL || kept->generation != gpt_bridge_generation() ||
 		kept->session != gpt_cache_session(served))
 		keep(kept, reference, kind);
