@@ -256,6 +256,31 @@ widest_of(const LmRequest *requests, int n)
 	return widest;
 }
 
+/* Pages for so many beams, each as long as the longest text; at least a whole context. */
+static int
+beam_pages(const GptCachedModel *entry, int width, int longest)
+{
+	return Max((entry->config.context + LM_PAGE - 1) / LM_PAGE, width * longest);
+}
+
+/* Raises an error if they do not fit, beside what is fixed, and says how many would. */
+static void
+check_beams(const GptCachedModel *entry, int width, int longest, uint64 fixed)
+{
+	uint64 limit = (uint64) gpt_settings_max_memory();
+	uint64 needed = fixed + many_memory(entry, width, beam_pages(entry, width, longest));
+
+	if (needed <= limit)
+		return;
+	while (width > 1 &&
+		   fixed + many_memory(entry, width, beam_pages(entry, width, longest)) > limit)
+		width--;
+	gpt_bridge_check_memory_with(needed, width > 1
+											 ? psprintf("It would fit with %d beams.", width)
+											 : "It would fit without beams, or with a smaller "
+											   "max_tokens.");
+}
+
 /*
  * As many texts at once, and as many pages, as the requests can need and memory allows; one request
  * at least, with all of its beams.
@@ -284,13 +309,13 @@ plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmR
 	*n_sequences = (int) Min(texts, LM_MANY_SEQUENCES);
 	most += (int64) *n_sequences * longest;
 	if (width > 1)
-		least = Max(least, width * longest);
+		least = beam_pages(entry, width, longest);
 	while (*n_sequences > width && fixed + many_memory(entry, *n_sequences, least) > limit)
 		*n_sequences = Max(*n_sequences / 2, width);
 	if (*n_sequences == 1)
 		return;
 	if (*n_sequences == width)
-		gpt_bridge_check_memory(fixed + many_memory(entry, *n_sequences, least));
+		check_beams(entry, width, longest, fixed);
 	one = many_memory(entry, *n_sequences, MANY_PAGES + 1) -
 		  many_memory(entry, *n_sequences, MANY_PAGES);
 	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) /
@@ -474,9 +499,12 @@ static void *
 build_image(size_t *size, const void *of, MemoryContext context)
 {
 	const GptVersion *version = of;
-	const LmParamTable *table = table_of(version, *size);
-	void *image = allocate(context, *size, version);
+	const LmParamTable *table;
+	void *image;
 
+	gpt_cache_check_image(version, *size);
+	table = table_of(version, *size);
+	image = allocate(context, *size, version);
 	gpt_image_type_fill(image, table, version, version->image_type);
 	return image;
 }

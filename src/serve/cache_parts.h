@@ -107,6 +107,13 @@ extern uint64 gpt_cached_many_size(const GptCachedModel *entry);
 extern void gpt_cached_make_room(uint64 size, const GptCachedModel *keep);
 
 /*
+ * src/serve/cache_fit.c: raises an error if an image of so many bytes, of a version that sessions
+ * do not share, does not fit into gpt.max_memory; its hint names what would.
+ */
+struct GptVersion;
+extern void gpt_cache_check_image(const struct GptVersion *version, size_t size);
+
+/*
  * A context below the current one, so that an error frees it; gpt_cache_keep moves it below the
  * context of the cache.
  */

@@ -277,12 +277,13 @@ gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
 	if (!OidIsValid(object) || !OidIsValid(gpt_blob_owner(object)))
 		return false;
 	if (!gpt_blob_can_use(object))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for tokenizer \"%s\"", name),
-				 errhint("Its owner can call GRANT SELECT ON LARGE OBJECT %u; a model that is "
-						 "granted by gpt_grant gives its tokenizer by the name of the model.",
-						 object)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for tokenizer \"%s\"", name),
+			 errhint("Its owner can call GRANT SELECT ON LARGE OBJECT %u TO %s; a model that is "
+					 "granted by gpt_grant gives its tokenizer by the name of the model.",
+					 object, quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 	return true;
 }
 

@@ -54,7 +54,9 @@ gpt_catalog_find_unnamed(const char *name, uint8 *sha256)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for tokenizer \"%s\"", name),
-				 errhint("A role that may use a model by gpt_grant may use its tokenizer.")));
+				 errhint("Who may use a model may use its tokenizer: the owner of one can call "
+						 "gpt_grant(model, %s).",
+						 quote_literal_cstr(GetUserNameFromId(GetUserId(), false)))));
 	return true;
 }
 

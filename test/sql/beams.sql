@@ -40,6 +40,18 @@ SET gpt.max_memory = '16MB';
 \set VERBOSITY terse
 SELECT gpt_generate('beams', 'x', 1000000, beams => 64);
 \set VERBOSITY default
+-- rule: the error names a number of beams that fits
+SET gpt.max_memory = '2MB';
+DO $$
+DECLARE
+	hint text;
+BEGIN
+	PERFORM gpt_generate('beams', 'x', 200, beams => 64);
+EXCEPTION WHEN configuration_limit_exceeded THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RAISE NOTICE '%', regexp_replace(hint, '\d+', 'n');
+	PERFORM gpt_generate('beams', 'x', 200, beams => substring(hint, '\d+')::int);
+END $$;
 RESET gpt.max_memory;
 SET statement_timeout = '100ms';
 SELECT gpt_generate('beams', array_fill('line'::text, ARRAY[100000]), 60, beams => 4);
