@@ -24,6 +24,7 @@
 #include "serve/model_probe.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+#include "sql/explained_words.h"
 #include "sql/occlusion.h"
 
 #define MAX_EXPLAINED ((size_t) 256 * 1024) /* bytes */
@@ -75,6 +76,7 @@ typedef enum Column
 typedef struct Rows
 {
 	ReturnSetInfo *set;
+	GptExplainedWords *words; /* get what rows would; NULL: there are rows */
 	Datum values[N_COLUMNS];
 	bool nulls[N_COLUMNS];
 	int position;
@@ -89,7 +91,9 @@ PG_FUNCTION_INFO_V1(gpt_explain);
 static int read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of);
 static void read_answer(GptAnswerExplained *answer, FunctionCallInfo fcinfo,
 						const GptServed *served);
+static void check_texts(bool has_other, const GptServed *served);
 static LmBytes text_argument(FunctionCallInfo fcinfo, int number, GptCleaner *cleaner);
+static LmBytes clean_text(LmBytes text, GptCleaner *cleaner);
 static void read_target(GptAnswerExplained *answer, FunctionCallInfo fcinfo,
 						const GptServed *served);
 static int find_label(const char *name, const GptServed *served);
@@ -103,6 +107,7 @@ static void set_columns(Rows *rows, const GptAnswerExplained *answer, const GptS
 						double score, const double *baseline);
 static void begin_text(Rows *rows, LmBytes text, int part);
 static void put_row(Rows *rows, size_t start, size_t end, double weight);
+static void put_word(GptExplainedWords *words, GptExplainedWord word);
 
 /*
  * gpt_explain(model text, input text, target text DEFAULT NULL, method text DEFAULT 'gradients',
@@ -145,6 +150,28 @@ gpt_explain(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+void
+gpt_explain_words(GptExplainedWords *words, FmgrInfo *function, const char *model, LmBytes input,
+				  bool by_gradients)
+{
+	GptAnswerExplained answer = {.label = -1, .n_texts = 1};
+	Rows rows = {.words = words};
+	GptProbe *probe =
+		gpt_probe_acquire(function, model, GPT_SERVED_ANY, by_gradients ? "gpt_explain" : NULL);
+	const GptServed *served = gpt_probe_served(probe);
+
+	memset(words, 0, sizeof(GptExplainedWords));
+	check_texts(false, served);
+	answer.is_target = served->config->labels == 0;
+	answer.texts[0] = clean_text(input, served->cleaner);
+	if (answer.is_target)
+		find_next(&answer, served);
+	if (by_gradients)
+		explain_by_gradients(&rows, &answer, LM_EXPLAIN_WORDS, probe);
+	else
+		explain_by_occlusion(&rows, &answer, served);
+}
+
 /* ---- Arguments ------------------------------------------------------------ */
 
 /* A word of a list; NULL means the first. */
@@ -171,12 +198,7 @@ read_answer(GptAnswerExplained *answer, FunctionCallInfo fcinfo, const GptServed
 	bool has_other = !PG_ARGISNULL(ARGUMENT_OTHER);
 
 	answer->is_target = served->config->labels == 0;
-	if (has_other != served->config->pair)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						has_other ? errmsg("the model reads one text, not two")
-								  : errmsg("the model judges two texts together, not one"),
-						has_other ? errhint("Leave \"other\" out.")
-								  : errhint("Give the second text as \"other\".")));
+	check_texts(has_other, served);
 	answer->n_texts = has_other ? 2 : 1;
 	answer->texts[0] = text_argument(fcinfo, ARGUMENT_INPUT, served->cleaner);
 	if (has_other)
@@ -184,13 +206,30 @@ read_answer(GptAnswerExplained *answer, FunctionCallInfo fcinfo, const GptServed
 	read_target(answer, fcinfo, served);
 }
 
+static void
+check_texts(bool has_other, const GptServed *served)
+{
+	if (has_other != served->config->pair)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 has_other ? errmsg("the model reads one text, not two")
+						   : errmsg("the model judges two texts together, not one"),
+				 has_other ? errhint("Leave \"other\" out.")
+						   : errhint("Call gpt_explain with the second text as \"other\".")));
+}
+
 /* A text as the model reads it. */
 static LmBytes
 text_argument(FunctionCallInfo fcinfo, int number, GptCleaner *cleaner)
 {
 	text *value = PG_GETARG_TEXT_PP(number);
-	LmBytes bytes = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 
+	return clean_text((LmBytes){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)}, cleaner);
+}
+
+static LmBytes
+clean_text(LmBytes bytes, GptCleaner *cleaner)
+{
 	if (bytes.size > MAX_EXPLAINED)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("text has %zu KB, gpt_explain reads at most %zu KB",
@@ -388,6 +427,13 @@ static void
 begin_text(Rows *rows, LmBytes text, int part)
 {
 	rows->text = text;
+	if (rows->words != NULL && text.size > 0)
+	{
+		char *copy = palloc(text.size);
+
+		memcpy(copy, text.data, text.size);
+		rows->words->text = (LmBytes){copy, text.size};
+	}
 	rows->seen = 0;
 	rows->start = 1;
 	rows->values[COLUMN_PART] = Int32GetDatum(part);
@@ -397,6 +443,11 @@ static void
 put_row(Rows *rows, size_t start, size_t end, double weight)
 {
 	CHECK_FOR_INTERRUPTS();
+	if (rows->words != NULL)
+	{
+		put_word(rows->words, (GptExplainedWord){start, end, weight});
+		return;
+	}
 	for (; rows->seen < start; rows->seen++)
 		rows->start += (rows->text.data[rows->seen] & 0xC0) != 0x80;
 	rows->values[COLUMN_POSITION] = Int32GetDatum(++rows->position);
@@ -406,4 +457,18 @@ put_row(Rows *rows, size_t start, size_t end, double weight)
 	rows->values[COLUMN_START] = Int32GetDatum(rows->start);
 	tuplestore_putvalues(rows->set->setResult, rows->set->setDesc, rows->values, rows->nulls);
 	pfree(DatumGetPointer(rows->values[COLUMN_TEXT]));
+}
+
+static void
+put_word(GptExplainedWords *words, GptExplainedWord word)
+{
+	if (words->n == words->capacity)
+	{
+		size_t capacity = Max(2 * words->capacity, 64);
+
+		words->words = words->n == 0 ? palloc(capacity * sizeof(GptExplainedWord))
+									 : repalloc(words->words, capacity * sizeof(GptExplainedWord));
+		words->capacity = capacity;
+	}
+	words->words[words->n++] = word;
 }

@@ -7,8 +7,6 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -16,15 +14,12 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
-#include "core/extension.h"
 #include "core/words.h"
 #include "engine/segment.h"
 #include "serve/token_scores.h"
 #include "sql/arguments.h"
+#include "sql/explained_words.h"
 #include "sql/highlight.h"
-
-/* How far in the text the next word may be, where the model reads the text in another form. */
-#define MOST_GAP 4096
 
 /* What is marked. */
 typedef enum Method
@@ -61,9 +56,8 @@ static int read_word(FunctionCallInfo fcinfo, int number, const char *what, GptW
 static Method method_of(const GptServed *served);
 static void mark_surprise(Highlight *highlight, const GptServed *served);
 static double bits_until(GptTokenWalk *walk, bool *more, size_t end);
-static void mark_decisive(Highlight *highlight, const GptServed *served, Method method);
-static void run_explain(const Highlight *highlight, Method method);
-static void mark_weight(Highlight *highlight, LmBytes *rest, LmBytes word, double share);
+static void mark_decisive(Highlight *highlight, FmgrInfo *function, bool by_gradients);
+static void put(Highlight *highlight, LmBytes text, size_t start, size_t end, int level);
 static int level_of(double value, const double *levels);
 
 /*
@@ -100,7 +94,7 @@ gpt_highlight(PG_FUNCTION_ARGS)
 	if (method == METHOD_SURPRISE)
 		mark_surprise(&highlight, served);
 	else
-		mark_decisive(&highlight, served, method);
+		mark_decisive(&highlight, fcinfo->flinfo, method == METHOD_GRADIENTS);
 	gpt_cache_release(served);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(highlight.marked.data, highlight.marked.len));
 }
@@ -203,77 +197,34 @@ bits_until(GptTokenWalk *walk, bool *more, size_t end)
 
 /* ---- Decisive words ---------------------------------------------------------- */
 
-/* The words that gpt_explain returns are looked for in the text, in their order. */
 static void
-mark_decisive(Highlight *highlight, const GptServed *served, Method method)
+mark_decisive(Highlight *highlight, FmgrInfo *function, bool by_gradients)
 {
-	LmBytes rest = gpt_cleaner_text(NULL, served->cleaner, highlight->input, 0);
-	MemoryContext caller = CurrentMemoryContext;
+	GptExplainedWords words;
 	double largest = 0;
+	size_t at = 0;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	run_explain(highlight, method);
-	for (int pass = 0; pass < 2; pass++)
+	gpt_explain_words(&words, function, highlight->model, highlight->input, by_gradients);
+	gpt_highlight_check(words.text.size);
+	for (size_t i = 0; i < words.n; i++)
+		largest = Max(largest, fabs(words.words[i].weight));
+	for (size_t i = 0; i < words.n; i++)
 	{
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple tuple = SPI_tuptable->vals[i];
-			bool text_is_null, is_null;
-			Datum word = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &text_is_null);
-			double weight =
-				DatumGetFloat8(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &is_null));
-			text *value;
+		const GptExplainedWord *word = &words.words[i];
+		int level = largest > 0 ? level_of(fabs(word->weight) / largest, share_of_level) : 0;
 
-			CHECK_FOR_INTERRUPTS();
-			if (text_is_null || is_null)
-				continue;
-			if (pass == 0)
-			{
-				largest = Max(largest, fabs(weight));
-				continue;
-			}
-			value = DatumGetTextPP(word);
-			mark_weight(highlight, &rest, (LmBytes){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)},
-						largest > 0 ? weight / largest : 0);
-		}
+		CHECK_FOR_INTERRUPTS();
+		put(highlight, words.text, at, word->start, 0);
+		put(highlight, words.text, word->start, word->end, word->weight < 0 ? -level : level);
+		at = word->end;
 	}
-	SPI_finish();
-	MemoryContextSwitchTo(caller);
-	gpt_highlight_put(&highlight->marked, rest, 0, true, highlight->style);
+	put(highlight, words.text, at, words.text.size, 0);
 }
 
-/* The rows of gpt_explain are in the order of the text. */
 static void
-run_explain(const Highlight *highlight, Method method)
+put(Highlight *highlight, LmBytes text, size_t start, size_t end, int level)
 {
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(highlight->model),
-					  PointerGetDatum(cstring_to_text_with_len(highlight->input.data,
-															   (int) highlight->input.size)),
-					  CStringGetTextDatum(method_name(method))};
-	char *command = psprintf("SELECT text, weight FROM %s.gpt_explain($1, $2, NULL, $3)",
-							 gpt_extension_schema());
-
-	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "gpt_explain cannot be called");
-}
-
-/* Appends the text up to the word, and the word with its mark; a word that is not there has none.
- */
-static void
-mark_weight(Highlight *highlight, LmBytes *rest, LmBytes word, double share)
-{
-	size_t window = Min(rest->size, MOST_GAP + word.size);
-	const char *found = word.size == 0 ? NULL : memmem(rest->data, window, word.data, word.size);
-	int level = level_of(fabs(share), share_of_level);
-	size_t before;
-
-	if (found == NULL)
-		return;
-	before = found - rest->data;
-	gpt_highlight_put(&highlight->marked, (LmBytes){rest->data, before}, 0, true, highlight->style);
-	gpt_highlight_put(&highlight->marked, word, share < 0 ? -level : level, true, highlight->style);
-	*rest = (LmBytes){found + word.size, rest->size - before - word.size};
+	if (end > start)
+		gpt_highlight_put(&highlight->marked, (LmBytes){text.data + start, end - start}, level,
+						  true, highlight->style);
 }

@@ -93,6 +93,15 @@ SELECT gpt_tokens('classes', 'x');
 SELECT gpt_highlight('classes', 'x', 'surprise');
 SELECT gpt_tokens('nobody', 'x');
 
+-- of a classifier the words that decide are marked, for the answer or against it
+SELECT gpt_train('causes', $$SELECT 'the parcel came ' || CASE WHEN i % 2 = 0 THEN 'kindly' ELSE 'broken' END || ' on day ' || i AS text, i % 2 AS label FROM generate_series(1, 100) i$$,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 30, "batch_size": 8, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job, '60 s');
+SELECT method, h ~ '‹kindly›⁻[¹²³⁴]' AS against, h ~ '(‹broken›⁺[¹²³⁴]\s+){3}' AS cause, h !~ E'[\u001b\u202e]' AS inert,
+	replace(regexp_replace(h, '‹([^›]*)›[⁺⁻][¹²³⁴]', '\1', 'g'), '[U+202E]', E'\u202e') = input AS is_input
+FROM unnest(ARRAY['gradients', 'occlusion']) method, (VALUES (E' kindly‼ broken\t broken\n broken 中文 \u202e')) v (input), gpt_highlight('causes', input, method) h;
+SELECT gpt_highlight('causes', 'kindly', style => 'ansi') ~ E'^\u001b\\[38;5;16;48;5;81mkindly\u001b\\[0m$' AS blue_by_default;
+
 -- bounds: memory, and time
 SET gpt.max_memory = '16MB';
 SELECT gpt_tokens('letters', repeat('text ', 100000));

@@ -351,35 +351,32 @@ lm_logprob_of(const float *logits, int32_t target, int vocabulary)
 
 /*
  * With m the largest logit and S = sum(exp(x - m)), the entropy is log S - sum((x - m) exp(x - m))
- * / S. Logits may be so far below m that their exponential is 0, which adds nothing.
+ * / S, and log S is the log of the sum of exponentials, which the target's logarithm shows, less m.
  */
 void
 lm_token_score(LmTokenScore *score, double logprob, float *logits, int vocabulary)
 {
-	float target = logits[score->id], largest = logits[0], powers[PIECE];
-	double sum = 0, products = 0;
+	float target = logits[score->id], largest = lm_simd()->largest(logits, vocabulary);
+	double log_sum = target - logprob - largest, products = 0;
+	float powers[PIECE];
+	int rank = 1, expected = 0;
 
-	*score = (LmTokenScore){.logprob = logprob, .id = score->id, .rank = 1};
+	while (expected < vocabulary - 1 && logits[expected] != largest)
+		expected++;
 	for (int i = 0; i < vocabulary; i++)
-	{
-		score->rank += logits[i] > target || (logits[i] == target && i < score->id);
-		if (logits[i] <= largest)
-			continue;
-		largest = logits[i];
-		score->expected = i;
-	}
+		rank += logits[i] > target;
+	for (int i = 0; i < score->id; i++)
+		rank += logits[i] == target;
 	for (int i = 0; i < vocabulary; i++)
 		logits[i] -= largest;
 	for (int first = 0; first < vocabulary; first += PIECE)
 	{
-		int n = vocabulary - first < PIECE ? vocabulary - first : PIECE;
+		size_t n = (size_t) (vocabulary - first < PIECE ? vocabulary - first : PIECE);
 
-		lm_simd()->exp(powers, logits + first, (size_t) n);
-		for (int i = 0; i < n; i++)
-		{
-			sum += powers[i];
-			products += powers[i] > 0 ? (double) powers[i] * logits[first + i] : 0;
-		}
+		lm_simd()->exp(powers, logits + first, n);
+		products += lm_simd()->dot(powers, logits + first, n);
 	}
-	score->entropy = (float) (log(sum) - products / sum);
+	*score = (LmTokenScore){.logprob = logprob, .id = score->id, .rank = rank};
+	score->expected = expected;
+	score->entropy = (float) fmax(log_sum - products * exp(-log_sum), 0);
 }
