@@ -387,10 +387,16 @@ COMMENT ON AGGREGATE @extschema@.gpt_perplexity(text, text, boolean) IS
 -- Evaluate
 
 CREATE FUNCTION @extschema@.gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}',
-		OUT metric text, OUT label text, OUT predicted text, OUT value float8) RETURNS SETOF record
+		OUT metric text, OUT label text, OUT predicted text, OUT value float8, OUT low float8, OUT high float8) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_evaluate(text, text, jsonb) IS
-	'measures a model on the rows of a query; without one, returns the measurements of its training';
+	'measures a model on the rows of a query, with intervals of 95 %; without one, returns the measurements of its training';
+
+CREATE FUNCTION @extschema@.gpt_compare(model_a text, model_b text, query text, options jsonb DEFAULT '{}', OUT metric text, OUT a float8,
+		OUT b float8, OUT difference float8, OUT low float8, OUT high float8, OUT p float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_compare' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 2000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_compare(text, text, text, jsonb) IS
+	'measures two models on the same rows: differences b - a, their intervals of 95 %, and the probability of such ones by chance';
 
 CREATE FUNCTION @extschema@.gpt_drift(model text, query text, reference text DEFAULT NULL, OUT measure text, OUT item text, OUT test text,
 		OUT reference float8, OUT current float8, OUT statistic float8, OUT p_value float8, OUT verdict text) RETURNS SETOF record

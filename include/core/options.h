@@ -30,9 +30,10 @@ typedef enum GptTrainFunction
 	GPT_FUNCTION_EVALUATE,
 	GPT_FUNCTION_TRAIN_TOKENIZER,
 	GPT_FUNCTION_REPORT,
+	GPT_FUNCTION_COMPARE,
 } GptTrainFunction;
 
-#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_REPORT + 1)
+#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_COMPARE + 1)
 
 /*
  * Members have the names of the options. Texts are palloc'd or constant. Words are enumerators; a
@@ -144,6 +145,7 @@ typedef struct GptTrainOptions
 	int64 beams;
 	double length_penalty;
 	GptSwitch include_end;
+	int64 resamples;
 	const char *query; /* of gpt_report, as what follows; NULL: what the version keeps */
 	int64 max_rows;
 	int64 samples;

@@ -7,6 +7,8 @@
 #ifndef GPT_CLASSIFICATION_H
 #define GPT_CLASSIFICATION_H
 
+#include "corpus/label_roc.h"
+#include "corpus/row_scores.h"
 #include "corpus/source.h"
 #include "engine/config.h"
 
@@ -31,6 +33,13 @@ extern GptClassification *gpt_classification_create(const LmConfig *config,
  */
 extern void gpt_classification_add(GptClassification *classification, const float *probabilities,
 								   const GptSourceRow *row);
+
+/*
+ * What each row adds to the measures, and the areas under ROC curves, whose _finish the caller
+ * calls.
+ */
+extern GptRowScores *gpt_classification_scores(const GptClassification *classification);
+extern GptLabelRoc *gpt_classification_roc(const GptClassification *classification);
 
 /* Receives one measure; label and predicted are NULL if the measure is not about single labels. */
 typedef void (*GptMeasureCallback)(void *context, const char *metric, const char *label,

@@ -8,6 +8,7 @@
 
 #include "corpus/classification.h"
 #include "corpus/numbers.h"
+#include "corpus/row_scores.h"
 
 /* All numbers of an evaluation. Lives in the memory context in which it was created. */
 typedef struct GptRegression GptRegression;
@@ -20,6 +21,9 @@ extern GptRegression *gpt_regression_create(const GptNumbers *numbers);
  */
 extern void gpt_regression_add(GptRegression *regression, double wanted, double found,
 							   double weight);
+
+/* What each row adds to the measures, but for spearman. */
+extern GptRowScores *gpt_regression_scores(const GptRegression *regression);
 
 /*
  * Reports all measures in their final order; at least one row was added. loss: the mean squared

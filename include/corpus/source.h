@@ -34,6 +34,7 @@ typedef enum GptSourceKind
 	GPT_SOURCE_VALIDATION, /* optional besides: a number weight */
 	GPT_SOURCE_TOKENIZER, /* one text column */
 	GPT_SOURCE_EVALUATE, /* as GPT_SOURCE_VALIDATION */
+	GPT_SOURCE_COMPARE, /* the same, of gpt_compare */
 	GPT_SOURCE_DRIFT, /* the same, of gpt_drift, and its ... */
 	GPT_SOURCE_REFERENCE, /* ... argument "reference" */
 } GptSourceKind;
@@ -135,11 +136,12 @@ extern void gpt_source_check_joined(const GptSourceShape *shape);
 
 /*
  * One row. Text, prompt and labels are the values cast to text. All of it lives until the callback
- * returns.
+ * of its last reading returns.
  */
 typedef struct GptSourceRow
 {
 	uint64 number; /* in the order of the query, from 1 */
+	int reading; /* 0, or 1 of the second one */
 	const char *text; /* NULL for a null */
 	size_t size;
 	const char *prompt; /* NULL for a null, and where there is no such column */
@@ -207,10 +209,20 @@ typedef struct GptSource
 	const char *query; /* as it was given */
 	struct PlannedStmt *plan;
 	MemoryContext context; /* of all of it */
-	/* of rows of messages; the caller sets it before _run. NULL: such rows are an error */
+	/*
+	 * How rows are read, which the caller sets before _run: chat writes rows of messages (NULL:
+	 * such rows are an error), cleaner cleans texts, prompts and contents of messages, and counts
+	 * the rows (NULL: none). With n_readings 2 each row is read in both ways, and handed over
+	 * twice.
+	 */
 	const struct GptChatTemplate *chat;
-	/* cleans texts, prompts and contents of messages; it counts the rows. NULL: none */
 	GptCleaner *cleaner;
+	int n_readings;
+	struct
+	{
+		const struct GptChatTemplate *chat;
+		GptCleaner *cleaner;
+	} second;
 } GptSource;
 
 /*

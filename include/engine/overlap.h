@@ -34,6 +34,9 @@ typedef struct LmOverlap
 bool lm_overlap_add(LmOverlap *overlap, const LmHost *host, LmBytes found, LmBytes wanted,
 					double weight, LmError *error);
 
+/* Adds what was counted of other pairs; every member is a double. */
+void lm_overlap_sum(LmOverlap *overlap, const LmOverlap *other);
+
 /*
  * BLEU of the corpus (Papineni et al. 2002), 0 to 100, with brevity penalty, where precisions
  * without a match are smoothed as in mteval-v13a (Chen and Cherry 2014, method 3).

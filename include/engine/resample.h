@@ -81,13 +81,11 @@ typedef struct LmInterval
 	double p;
 } LmInterval;
 
-#define LM_LEAST_SAMPLES 100
-
 /*
- * Draws n_samples, at least LM_LEAST_SAMPLES, times as many rows as there are, and writes the
- * interval of each measure [n_metrics]: of rows a, or, unless b is NULL, of the difference b - a of
- * rows in pairs; b->n is a->n. All are NaN of less than two rows. Asks should_stop at least every
- * 65,536 draws. LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * Draws n_samples, at least 1, times as many rows as there are, and writes the interval of each
+ * measure [n_metrics]: of rows a, or, unless b is NULL, of the difference b - a of rows in pairs;
+ * b->n is a->n. All are NaN of less than two rows. Asks should_stop at least every 65,536 draws.
+ * LM_ERR_MEMORY, LM_ERR_STOPPED.
  */
 bool lm_bootstrap(LmInterval *intervals, const LmScores *a, const LmScores *b,
 				  const LmMetric *metrics, int n_metrics, int n_samples, uint64_t seed,

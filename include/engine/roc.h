@@ -17,9 +17,9 @@
 typedef struct LmRocRows
 {
 	size_t n;
-	const float *scores; /* [n] of row i: scores[i * stride] */
+	const float *scores; /* of row i: scores[i * stride] */
+	const uint8_t *positive; /* whether the row has the label: positive[i * stride] */
 	size_t stride;
-	const uint8_t *positive; /* [n] whether the row has the label */
 	const double *weights; /* [n]; NULL: all 1 */
 } LmRocRows;
 

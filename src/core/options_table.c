@@ -1,8 +1,8 @@
 /*
  * src/core/options_table.c
  *
- * One table of the options of gpt_train, gpt_finetune, gpt_evaluate, gpt_train_tokenizer and
- * gpt_report.
+ * One table of the options of gpt_train, gpt_finetune, gpt_evaluate, gpt_compare,
+ * gpt_train_tokenizer and gpt_report.
  */
 #include "postgres.h"
 
@@ -14,7 +14,7 @@
 #define TRAIN (1 << GPT_FUNCTION_TRAIN)
 #define FINETUNE (1 << GPT_FUNCTION_FINETUNE)
 #define BOTH (TRAIN | FINETUNE)
-#define EVALUATE (1 << GPT_FUNCTION_EVALUATE)
+#define EVALUATE (1 << GPT_FUNCTION_EVALUATE | 1 << GPT_FUNCTION_COMPARE)
 #define TOKENIZER (1 << GPT_FUNCTION_TRAIN_TOKENIZER)
 #define REPORT (1 << GPT_FUNCTION_REPORT)
 
@@ -173,7 +173,7 @@ const GptOption gpt_options_table[] = {
 		   "for orpo, in gpt_evaluate that of the version's training"),
 	NUMBER(BOTH, temperature, "0.05", 0.001, 10,
 		   "of contrastive training (columns query and positive): similarities are divided by it"),
-	INTEGER(BOTH | REPORT, seed, "1", 0, 9e15, "seed of all random numbers"),
+	INTEGER(BOTH | EVALUATE | REPORT, seed, "1", 0, 9e15, "seed of all random numbers"),
 	NUMBER(BOTH, validation_fraction, "0.05", 0, 0.5,
 		   "share of the rows, and of their text, that the job holds out to measure the loss"),
 	TEXT(BOTH, validation_query,
@@ -322,6 +322,8 @@ const GptOption gpt_options_table[] = {
 	WORD_OR_BOOLEAN(EVALUATE, include_end, "auto",
 					"whether the end of a text or completion counts as its last token; auto counts "
 					"it for completions"),
+	INTEGER(EVALUATE, resamples, "1000", 0, 100000,
+			"samples of the rows from which intervals are computed; 0 for none"),
 	TEXT(REPORT, query,
 		 "query of the rows that are measured, instead of what the version keeps of its "
 		 "validation rows"),

@@ -19,6 +19,24 @@
 #define BINS 15 /* of probabilities, for the calibration error */
 /* bytes of an entry, what the server needs to keep it, and its place in a list */
 #define PAIR_MEMORY (sizeof(Pair) + 40)
+/* Columns of a row's scores; its counts are the bins, and three of each label. */
+enum
+{
+	WEIGHT,
+	LOSS,
+	RIGHT,
+	BIN_WEIGHT,
+	N_COLUMNS
+};
+
+static const LmMetric metrics[] = {
+	{"loss", LM_METRIC_RATIO, LOSS, WEIGHT, 0},
+	{"accuracy", LM_METRIC_SHARE, RIGHT, WEIGHT, 0},
+	{"calibration_error", LM_METRIC_CALIBRATION, BINS, BIN_WEIGHT, 0},
+	{"macro_f1", LM_METRIC_MACRO_F1, BINS, WEIGHT, 0},
+	{"micro_f1", LM_METRIC_MICRO_F1, BINS, WEIGHT, 0} /* of several labels a row */
+};
+
 /*
  * Half of what lies between 1 and the next smaller float32: a probability of 1 leaves less to its
  * opposite.
@@ -52,7 +70,7 @@ struct GptClassification
 	GptLabelTable *table;
 	bool multi_label;
 	const float *probabilities; /* [n] of the present row */
-	bool *is_wanted; /* [n] of one row; only with multi_label */
+	bool *is_wanted; /* [n] of one row */
 	double *wanted; /* [n] weight of the rows that have the label, ... */
 	double *found; /* ... that were given it, ... */
 	double *both; /* ... and both */
@@ -61,6 +79,10 @@ struct GptClassification
 	double right; /* weight of the rows whose labels are all right */
 	double logprob;
 	Bin bins[BINS];
+	GptRowScores *scores;
+	GptLabelRoc *roc;
+	double columns[N_COLUMNS]; /* of the present row */
+	double row_bins[BINS];
 };
 
 static void add_one(GptClassification *classification, int label, double weight);
@@ -71,6 +93,8 @@ static void measure_labels(const GptClassification *classification, GptMeasureCa
 static void measure_pairs(const GptClassification *classification, GptMeasureCallback callback,
 						  void *context);
 static double calibration_error(const GptClassification *classification);
+static void measure_roc(const GptClassification *classification, GptMeasureCallback callback,
+						void *context);
 static double f1_of(double both, double wanted, double found);
 
 GptClassification *
@@ -100,10 +124,25 @@ gpt_classification_create(const LmConfig *config, const char *const *labels, boo
 	classification->wanted = palloc0(n * sizeof(double));
 	classification->found = palloc0(n * sizeof(double));
 	classification->both = palloc0(n * sizeof(double));
+	classification->scores = gpt_row_scores_create(
+		metrics, lengthof(metrics) - !config->multi_label, N_COLUMNS, BINS + 3 * n);
+	classification->roc = gpt_label_roc_create(n);
 	if (!classification->multi_label)
 		classification->pairs =
 			hash_create("gpt confusion", 128, &control, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
 	return classification;
+}
+
+GptRowScores *
+gpt_classification_scores(const GptClassification *classification)
+{
+	return classification->scores;
+}
+
+GptLabelRoc *
+gpt_classification_roc(const GptClassification *classification)
+{
+	return classification->roc;
 }
 
 /* ---- Rows --------------------------------------------------------------- */
@@ -118,10 +157,19 @@ gpt_classification_add(GptClassification *classification, const float *probabili
 		label = find(classification, row->labels[i]);
 	classification->probabilities = probabilities;
 	classification->weight += row->weight;
+	memset(classification->columns, 0, sizeof(classification->columns));
+	memset(classification->row_bins, 0, sizeof(classification->row_bins));
+	classification->columns[WEIGHT] = row->weight;
 	if (classification->multi_label)
 		add_set(classification, row);
 	else
 		add_one(classification, label, row->weight);
+	for (int i = 0; i < BINS; i++)
+	{
+		if (classification->row_bins[i] != 0)
+			gpt_row_scores_count(classification->scores, i, classification->row_bins[i]);
+	}
+	gpt_row_scores_add(classification->scores, classification->columns);
 }
 
 static int
@@ -147,6 +195,33 @@ add_to_bin(GptClassification *classification, double probability, bool is_right,
 	bin->weight += weight;
 	bin->probability += weight * probability;
 	bin->right += is_right ? weight : 0;
+	classification->row_bins[bin - classification->bins] +=
+		weight * (probability - (is_right ? 1 : 0));
+	classification->columns[BIN_WEIGHT] += weight;
+}
+
+/* Counts that a row has a label, or was given it. */
+static void
+add_label(GptClassification *classification, int label, bool is_wanted, bool is_found,
+		  double weight)
+{
+	int place = BINS + 3 * label;
+
+	if (is_wanted && is_found)
+	{
+		classification->both[label] += weight;
+		gpt_row_scores_count(classification->scores, place, weight);
+	}
+	if (is_wanted)
+	{
+		classification->wanted[label] += weight;
+		gpt_row_scores_count(classification->scores, place + 1, weight);
+	}
+	if (is_found)
+	{
+		classification->found[label] += weight;
+		gpt_row_scores_count(classification->scores, place + 2, weight);
+	}
 }
 
 /* Single label: the most probable label is the prediction; counts it and the confusion pair. */
@@ -155,6 +230,8 @@ add_one(GptClassification *classification, int label, double weight)
 {
 	const float *probabilities = classification->probabilities;
 	PairKey key = {.label = (uint32) label};
+	double logprob;
+	bool is_right;
 	bool found;
 	Pair *pair;
 
@@ -163,16 +240,19 @@ add_one(GptClassification *classification, int label, double weight)
 		if (probabilities[i] > probabilities[key.predicted])
 			key.predicted = (uint32) i;
 	}
-	classification->logprob += weight * log(Max((double) probabilities[label], FLT_MIN));
-	add_to_bin(classification, probabilities[key.predicted], key.predicted == (uint32) label,
-			   weight);
-	classification->wanted[label] += weight;
-	classification->found[key.predicted] += weight;
-	if (key.predicted == (uint32) label)
-	{
-		classification->both[label] += weight;
-		classification->right += weight;
-	}
+	logprob = log(Max((double) probabilities[label], FLT_MIN));
+	is_right = key.predicted == (uint32) label;
+	classification->logprob += weight * logprob;
+	classification->columns[LOSS] = -weight * logprob;
+	add_to_bin(classification, probabilities[key.predicted], is_right, weight);
+	add_label(classification, label, true, is_right, weight);
+	if (!is_right)
+		add_label(classification, (int) key.predicted, false, true, weight);
+	classification->right += is_right ? weight : 0;
+	classification->columns[RIGHT] = is_right ? weight : 0;
+	classification->is_wanted[label] = true;
+	gpt_label_roc_add(classification->roc, probabilities, classification->is_wanted, weight);
+	classification->is_wanted[label] = false;
 	pair = hash_search(classification->pairs, &key, HASH_ENTER, &found);
 	pair->weight = (found ? pair->weight : 0) + weight;
 	if (!found)
@@ -187,23 +267,26 @@ add_set(GptClassification *classification, const GptSourceRow *row)
 
 	for (int i = 0; i < row->n_labels; i++)
 		classification->is_wanted[find(classification, row->labels[i])] = true;
+	gpt_label_roc_add(classification->roc, classification->probabilities, classification->is_wanted,
+					  row->weight);
 	for (int i = 0; i < classification->n; i++)
 	{
 		double probability = classification->probabilities[i];
 		bool is_wanted = classification->is_wanted[i];
 		bool is_found = probability >= 0.5;
 
-		classification->logprob +=
-			row->weight *
+		double logprob =
 			log(is_wanted ? Max(probability, FLT_MIN) : Max(1 - probability, SMALLEST_REST));
+
+		classification->logprob += row->weight * logprob;
+		classification->columns[LOSS] -= row->weight * logprob;
 		add_to_bin(classification, probability, is_wanted, row->weight);
-		classification->wanted[i] += is_wanted ? row->weight : 0;
-		classification->found[i] += is_found ? row->weight : 0;
-		classification->both[i] += is_wanted && is_found ? row->weight : 0;
+		add_label(classification, i, is_wanted, is_found, row->weight);
 		is_right = is_right && is_wanted == is_found;
 		classification->is_wanted[i] = false;
 	}
 	classification->right += is_right ? row->weight : 0;
+	classification->columns[RIGHT] = is_right ? row->weight : 0;
 }
 
 /* ---- Measures ----------------------------------------------------------- */
@@ -235,6 +318,7 @@ gpt_classification_measure(const GptClassification *classification, GptMeasureCa
 	/* With one label per row this is the accuracy. */
 	if (n_occurring > 0 && classification->multi_label)
 		callback(context, "micro_f1", NULL, NULL, f1_of(both, wanted, found));
+	measure_roc(classification, callback, context);
 	measure_labels(classification, callback, context);
 	if (!classification->multi_label)
 		measure_pairs(classification, callback, context);
@@ -259,6 +343,26 @@ calibration_error(const GptClassification *classification)
 		weight += bin->weight;
 	}
 	return sum / weight;
+}
+
+/* The mean area; of two labels, or of several a row, also the threshold that suits each best. */
+static void
+measure_roc(const GptClassification *classification, GptMeasureCallback callback, void *context)
+{
+	const GptLabelRoc *roc = classification->roc;
+
+	callback(context, "roc_auc", NULL, NULL, gpt_label_roc_area(roc));
+	if (classification->n != 2 && !classification->multi_label)
+		return;
+	for (int i = 0; i < classification->n; i++)
+	{
+		LmRoc label = gpt_label_roc_label(roc, i);
+
+		if (isnan(label.area))
+			continue;
+		callback(context, "best_threshold", classification->names[i], NULL, label.threshold);
+		callback(context, "best_f1", classification->names[i], NULL, label.f1);
+	}
 }
 
 /* Reports precision, recall, F1 and weight of each label that occurs or is predicted. */

@@ -16,6 +16,23 @@
 
 #define FIRST_CAPACITY 1024
 
+/* Columns of a row's scores. */
+enum
+{
+	WEIGHT,
+	SQUARE, /* of the difference; the next two: the number from the training's mean, its square */
+	NUMBER,
+	NUMBER_SQUARE,
+	ABSOLUTE,
+	STANDARD_SQUARE,
+	N_COLUMNS
+};
+
+static const LmMetric metrics[] = {{"loss", LM_METRIC_RATIO, STANDARD_SQUARE, WEIGHT, 0},
+								   {"rmse", LM_METRIC_ROOT, SQUARE, WEIGHT, 0},
+								   {"mae", LM_METRIC_RATIO, ABSOLUTE, WEIGHT, 0},
+								   {"r2", LM_METRIC_R2, SQUARE, WEIGHT, 0}};
+
 typedef struct Pair
 {
 	double wanted; /* after rank_by, its rank */
@@ -33,6 +50,7 @@ struct GptRegression
 	double squares; /* Σ weight difference^2, of found, ... */
 	double baseline; /* ... and of the training's mean */
 	double absolute; /* Σ weight |difference| */
+	GptRowScores *scores;
 };
 
 static double correlation(const GptRegression *regression);
@@ -47,7 +65,14 @@ gpt_regression_create(const GptNumbers *numbers)
 	regression->numbers = *numbers;
 	regression->capacity = FIRST_CAPACITY;
 	regression->pairs = palloc(FIRST_CAPACITY * sizeof(Pair));
+	regression->scores = gpt_row_scores_create(metrics, lengthof(metrics), N_COLUMNS, 0);
 	return regression;
+}
+
+GptRowScores *
+gpt_regression_scores(const GptRegression *regression)
+{
+	return regression->scores;
 }
 
 void
@@ -55,6 +80,13 @@ gpt_regression_add(GptRegression *regression, double wanted, double found, doubl
 {
 	double difference = found - wanted;
 	double of_mean = (double) regression->numbers.mean - wanted;
+	double scale = (double) regression->numbers.scale;
+	double columns[N_COLUMNS] = {weight,
+								 weight * difference * difference,
+								 -weight * of_mean,
+								 weight * of_mean * of_mean,
+								 weight * fabs(difference),
+								 weight * difference * difference / scale / scale};
 
 	if (regression->n == regression->capacity)
 	{
@@ -62,6 +94,7 @@ gpt_regression_add(GptRegression *regression, double wanted, double found, doubl
 		gpt_bridge_check_memory((uint64) regression->capacity * sizeof(Pair));
 		regression->pairs = repalloc_huge(regression->pairs, regression->capacity * sizeof(Pair));
 	}
+	gpt_row_scores_add(regression->scores, columns);
 	regression->pairs[regression->n++] = (Pair){wanted, found, weight};
 	regression->weight += weight;
 	regression->squares += weight * difference * difference;

@@ -31,9 +31,13 @@
 #include "core/compat.h"
 #include "corpus/source.h"
 
-static const char *const query_places[] = {"a training function", "a training function",
-										   "a training function", "gpt_evaluate",
-										   "gpt_drift",			  "gpt_drift"};
+static const char *const query_places[] = {"a training function",
+										   "a training function",
+										   "a training function",
+										   "gpt_evaluate",
+										   "gpt_compare",
+										   "gpt_drift",
+										   "gpt_drift"};
 
 typedef struct CheckContext
 {
@@ -105,6 +109,7 @@ plan_source(GptSource *source, const char *query, GptSourceKind kind, const char
 	source->kind = kind;
 	source->chat = NULL;
 	source->cleaner = NULL;
+	source->n_readings = 1;
 	source->query = pstrdup(query);
 	analysed = analyse(parse_single_select(query, name), query, name);
 	shape->ordered = analysed->sortClause != NIL;

@@ -63,6 +63,10 @@ typedef struct Reader
 	MemoryContext row_context;
 	TimestampTz deadline; /* 0: none */
 	uint64 n_rows;
+	/* of the present reading */
+	int reading;
+	const struct GptChatTemplate *chat;
+	GptCleaner *cleaner;
 } Reader;
 
 /* Plans the cast `value::text`; a domain is cast like its base type. */
@@ -330,7 +334,7 @@ read_labels(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 static void
 clean_text(Reader *reader, const char **text, size_t *size, int flags, LmCleaned *row)
 {
-	GptCleaner *cleaner = reader->source->cleaner;
+	GptCleaner *cleaner = reader->cleaner;
 	LmCleaned cleaned;
 	LmBytes copy;
 
@@ -349,7 +353,7 @@ clean_text(Reader *reader, const char **text, size_t *size, int flags, LmCleaned
 static void
 clean_row(GptSourceRow *row, Reader *reader)
 {
-	GptCleaner *cleaner = reader->source->cleaner;
+	GptCleaner *cleaner = reader->cleaner;
 	LmCleaned whole = {0};
 	bool prompted = reader->shape.prompt_column != 0;
 
@@ -389,15 +393,15 @@ read_messages(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 
 		gpt_chat_read(&chat, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), where);
 	}
-	if (reader->source->cleaner != NULL)
+	if (reader->cleaner != NULL)
 	{
 		LmCleaned whole;
 
-		gpt_chat_clean(&whole, &chat, reader->source->cleaner);
+		gpt_chat_clean(&whole, &chat, reader->cleaner);
 		row->is_short = whole.too_short;
-		gpt_clean_count(&reader->source->cleaner->counts, &whole);
+		gpt_clean_count(&reader->cleaner->counts, &whole);
 	}
-	gpt_chat_train(&training, &chat, reader->source->chat);
+	gpt_chat_train(&training, &chat, reader->chat);
 	row->prompt = training.prompt.data;
 	row->prompt_size = training.prompt.len;
 	row->text = training.answers.data;
@@ -405,17 +409,12 @@ read_messages(GptSourceRow *row, Reader *reader, TupleTableSlot *slot)
 	row->is_unanswered = training.answers.len == 0;
 }
 
-/* The receiver's receiveSlot: hands each row to the callback; its memory goes after each row. */
-static bool
-receive_row(TupleTableSlot *slot, DestReceiver *receiver)
+/* Reads a row in the reader's present way, and hands it to the callback. */
+static void
+read_row(Reader *reader, TupleTableSlot *slot)
 {
-	Reader *reader = (Reader *) receiver;
-	GptSourceRow row = {.weight = 1};
-	MemoryContext old_context = MemoryContextSwitchTo(reader->row_context);
+	GptSourceRow row = {.weight = 1, .number = reader->n_rows, .reading = reader->reading};
 
-	CHECK_FOR_INTERRUPTS();
-	check_time(reader);
-	row.number = reader->n_rows;
 	if (reader->shape.messages_column != 0)
 		read_messages(&row, reader, slot);
 	else
@@ -449,7 +448,24 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 			TupleDescAttr(slot->tts_tupleDescriptor, reader->shape.watermark_column - 1);
 	}
 	reader->callback(reader->context, &row);
+}
 
+/* The receiver's receiveSlot: hands each row to the callback; its memory goes after each row. */
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	Reader *reader = (Reader *) receiver;
+	const GptSource *source = reader->source;
+	MemoryContext old_context = MemoryContextSwitchTo(reader->row_context);
+
+	CHECK_FOR_INTERRUPTS();
+	check_time(reader);
+	for (reader->reading = 0; reader->reading < source->n_readings; reader->reading++)
+	{
+		reader->chat = reader->reading == 0 ? source->chat : source->second.chat;
+		reader->cleaner = reader->reading == 0 ? source->cleaner : source->second.cleaner;
+		read_row(reader, slot);
+	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(reader->row_context);
 	return true;

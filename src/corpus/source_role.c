@@ -12,7 +12,7 @@
 
 #include "corpus/source_role.h"
 
-static const char *const query_names[] = {"query", "validation_query", "query", "query",
+static const char *const query_names[] = {"query", "validation_query", "query", "query", "query",
 										  "query", "reference"};
 
 /* Texts whose name has a meaning. */

@@ -146,7 +146,8 @@ gpt_task_of(const GptColumns *columns)
 		if (accepts(&tasks[i], columns, 0))
 			return &tasks[i];
 	}
-	if (columns->kind == GPT_SOURCE_EVALUATE && accepts(&tasks[0], columns, HALVES))
+	if ((columns->kind == GPT_SOURCE_EVALUATE || columns->kind == GPT_SOURCE_COMPARE) &&
+		accepts(&tasks[0], columns, HALVES))
 		return &tasks[0];
 	return NULL;
 }

@@ -20,6 +20,21 @@
 #define MOST_WAITING LM_MANY_SEQUENCES /* rows; as many go through the model at once */
 #define MOST_SIZE (1024 * 1024) /* bytes of their texts */
 
+/* Columns of a row's scores: from OVERLAP on they are an LmOverlap. */
+enum
+{
+	WEIGHT,
+	EXACT,
+	ROUGE,
+	OVERLAP,
+	N_COLUMNS = OVERLAP + sizeof(LmOverlap) / sizeof(double)
+};
+
+static const LmMetric metrics[] = {{"exact_match", LM_METRIC_SHARE, EXACT, WEIGHT, 0},
+								   {"rouge_l", LM_METRIC_RATIO, ROUGE, WEIGHT, 0},
+								   {"bleu", LM_METRIC_BLEU, OVERLAP, WEIGHT, 0},
+								   {"chrf", LM_METRIC_CHRF, OVERLAP, WEIGHT, 0}};
+
 /* A row that waits, with the call that continues its prompt. */
 typedef struct GptWaiting
 {
@@ -44,6 +59,7 @@ gpt_comparison_create(const GptServed *served, const GptTrainOptions *options, b
 	comparison->context =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt comparison", ALLOCSET_DEFAULT_SIZES);
 	comparison->waiting = palloc(MOST_WAITING * sizeof(GptWaiting));
+	comparison->scores = gpt_row_scores_create(metrics, lengthof(metrics), N_COLUMNS, 0);
 	return comparison;
 }
 
@@ -113,6 +129,8 @@ compare(GptComparison *comparison, const GptWaiting *waiting, text *answer)
 	const LmHost *host = gpt_bridge_host(CurrentMemoryContext);
 	LmBytes found = {VARDATA_ANY(answer), VARSIZE_ANY_EXHDR(answer)};
 	LmBytes wanted = waiting->wanted;
+	double columns[N_COLUMNS] = {waiting->weight};
+	LmOverlap overlap = {{0}};
 	double rouge;
 	LmError error;
 
@@ -129,11 +147,16 @@ compare(GptComparison *comparison, const GptWaiting *waiting, text *answer)
 	}
 	while (!lm_rouge_l(&rouge, host, found, wanted, &error))
 		gpt_bridge_retry(&error);
-	comparison->rouge += waiting->weight * rouge;
-	while (!lm_overlap_add(&comparison->overlap, host, found, wanted, waiting->weight, &error))
+	while (!lm_overlap_add(&overlap, host, found, wanted, waiting->weight, &error))
 		gpt_bridge_retry(&error);
+	columns[ROUGE] = waiting->weight * rouge;
 	if (found.size == wanted.size && memcmp(found.data, wanted.data, wanted.size) == 0)
-		comparison->exact += waiting->weight;
+		columns[EXACT] = waiting->weight;
+	memcpy(columns + OVERLAP, &overlap, sizeof(overlap));
+	comparison->exact += columns[EXACT];
+	comparison->rouge += columns[ROUGE];
+	lm_overlap_sum(&comparison->overlap, &overlap);
+	gpt_row_scores_add(comparison->scores, columns);
 }
 
 /* Without the spaces that templates have around an answer. */

@@ -8,6 +8,7 @@
 #define GPT_COMPARISON_H
 
 #include "core/options.h"
+#include "corpus/row_scores.h"
 #include "corpus/source.h"
 #include "engine/overlap.h"
 #include "serve/call.h"
@@ -21,6 +22,7 @@ typedef struct GptComparison
 	double exact; /* rows whose completion is theirs */
 	double rouge;
 	LmOverlap overlap;
+	GptRowScores *scores; /* of rows in their order */
 
 	MemoryContext context; /* of the rows that wait */
 	struct GptWaiting *waiting;

@@ -29,18 +29,35 @@
 #define DRAWN_FACTOR 2 /* times the tokens of the longer answer ... */
 #define DRAWN_MORE 16 /* ... and so many are drawn at most, unless the options say otherwise */
 
+/* Columns of a row's scores. */
+enum
+{
+	WEIGHT,
+	LOSS,
+	MARGIN,
+	RIGHT,
+	DRAWN,
+	DIVERGENCE,
+	N_COLUMNS
+};
+
+static const LmMetric metrics[] = {{"loss", LM_METRIC_RATIO, LOSS, WEIGHT, 0},
+								   {"reward_margin", LM_METRIC_RATIO, MARGIN, WEIGHT, 0},
+								   {"preference_accuracy", LM_METRIC_SHARE, RIGHT, WEIGHT, 0},
+								   {"kl", LM_METRIC_RATIO, DIVERGENCE, WEIGHT, 0},
+								   {"kl_per_token", LM_METRIC_RATIO, DIVERGENCE, DRAWN, 0}};
+#define N_JUDGED 3 /* of the rows' own answers */
+
 struct GptPreferences
 {
 	const GptServed *served;
 	const GptServed *base; /* NULL: there is none */
 	const GptTrainOptions *options;
 	double beta;
-	double weight;
-	double loss;
-	double margin;
-	double right;
-	double drawn; /* tokens of completions that the model has drawn, ... */
-	double divergence; /* ... and the difference of their logarithms */
+	/* sums: DRAWN is of tokens of completions that the model has drawn, DIVERGENCE the difference
+	   of their logarithms */
+	double sums[N_COLUMNS];
+	GptRowScores *scores;
 };
 
 /* The log-likelihood of a text. */
@@ -119,7 +136,17 @@ gpt_preferences_create(const GptServed *served, const char *model, const GptTrai
 	preferences->base = acquire_base(model, options);
 	preferences->beta =
 		beta_of(served, preferences->base != NULL ? LM_OBJECTIVE_DPO : LM_OBJECTIVE_ORPO, options);
+	/* Only a model with a base draws completions. */
+	preferences->scores = gpt_row_scores_create(
+		metrics, preferences->base != NULL && options->generate ? lengthof(metrics) : N_JUDGED,
+		N_COLUMNS, 0);
 	return preferences;
+}
+
+GptRowScores *
+gpt_preferences_scores(const GptPreferences *preferences)
+{
+	return preferences->scores;
 }
 
 void
@@ -172,7 +199,8 @@ log_odds(double mean)
 
 /* A completion that the model draws, as both models see it. */
 static void
-add_divergence(GptPreferences *preferences, const GptSourceRow *row, int64 longest)
+add_divergence(double *columns, const GptPreferences *preferences, const GptSourceRow *row,
+			   int64 longest)
 {
 	GptCall call = {.request = {.task = LM_TASK_GENERATE,
 								.sampling = {.temperature = 1,
@@ -198,8 +226,8 @@ add_divergence(GptPreferences *preferences, const GptSourceRow *row, int64 longe
 		ended = false;
 		found = likelihood_of(preferences->served, row, text, false);
 	}
-	preferences->drawn += row->weight * (double) found.n_tokens;
-	preferences->divergence +=
+	columns[DRAWN] = row->weight * (double) found.n_tokens;
+	columns[DIVERGENCE] =
 		row->weight * (found.sum - likelihood_of(preferences->base, row, text, ended).sum);
 }
 
@@ -214,6 +242,7 @@ gpt_preferences_add(GptPreferences *preferences, const GptSourceRow *row)
 	double r = rejected.sum / (double) Max(rejected.n_tokens, 1);
 	double beta = preferences->beta;
 	double margin = beta * (c - r);
+	double columns[N_COLUMNS] = {row->weight};
 	double loss = -c - beta * log_sigmoid(log_odds(c) - log_odds(r));
 
 	if (preferences->base != NULL)
@@ -223,12 +252,14 @@ gpt_preferences_add(GptPreferences *preferences, const GptSourceRow *row)
 				  (rejected.sum - likelihood_of(preferences->base, row, rejected_text, true).sum));
 		loss = -log_sigmoid(margin);
 		if (preferences->options->generate)
-			add_divergence(preferences, row, Max(chosen.n_tokens, rejected.n_tokens));
+			add_divergence(columns, preferences, row, Max(chosen.n_tokens, rejected.n_tokens));
 	}
-	preferences->weight += row->weight;
-	preferences->loss += row->weight * loss;
-	preferences->margin += row->weight * margin;
-	preferences->right += margin > 0 ? row->weight : 0;
+	columns[LOSS] = row->weight * loss;
+	columns[MARGIN] = row->weight * margin;
+	columns[RIGHT] = margin > 0 ? row->weight : 0;
+	for (int i = 0; i < N_COLUMNS; i++)
+		preferences->sums[i] += columns[i];
+	gpt_row_scores_add(preferences->scores, columns);
 	return chosen.n_tokens + rejected.n_tokens;
 }
 
@@ -236,13 +267,15 @@ void
 gpt_preferences_measure(const GptPreferences *preferences,
 						void (*put)(void *context, const char *metric, double value), void *context)
 {
+	const double *sums = preferences->sums;
+
 	put(context, "beta", preferences->beta);
-	put(context, "loss", preferences->loss / preferences->weight);
-	put(context, "reward_margin", preferences->margin / preferences->weight);
-	put(context, "preference_accuracy", preferences->right / preferences->weight);
-	if (preferences->drawn > 0)
+	put(context, "loss", sums[LOSS] / sums[WEIGHT]);
+	put(context, "reward_margin", sums[MARGIN] / sums[WEIGHT]);
+	put(context, "preference_accuracy", sums[RIGHT] / sums[WEIGHT]);
+	if (sums[DRAWN] > 0)
 	{
-		put(context, "kl", preferences->divergence / preferences->weight);
-		put(context, "kl_per_token", preferences->divergence / preferences->drawn);
+		put(context, "kl", sums[DIVERGENCE] / sums[WEIGHT]);
+		put(context, "kl_per_token", sums[DIVERGENCE] / sums[DRAWN]);
 	}
 }

@@ -7,6 +7,7 @@
 #define GPT_EVALUATE_PREFERENCE_H
 
 #include "core/options.h"
+#include "corpus/row_scores.h"
 #include "corpus/source.h"
 #include "serve/cache.h"
 
@@ -24,6 +25,9 @@ extern void gpt_preferences_free(GptPreferences *preferences);
 
 /* Adds a row; returns the number of tokens of both answers. */
 extern int64 gpt_preferences_add(GptPreferences *preferences, const GptSourceRow *row);
+
+/* What each row adds to the measures. */
+extern GptRowScores *gpt_preferences_scores(const GptPreferences *preferences);
 
 /* Hands each measure to put. */
 extern void gpt_preferences_measure(const GptPreferences *preferences,

@@ -22,6 +22,21 @@
 #define MOST_PARTS 3
 #define MANY 10 /* of recall_at_10 */
 
+/* Columns of a row's scores. */
+enum
+{
+	WEIGHT,
+	FIRST,
+	AMONG_MANY,
+	RECIPROCAL,
+	N_COLUMNS
+};
+
+static const LmMetric metrics[] = {
+	{"recall_at_1", LM_METRIC_SHARE, FIRST, WEIGHT, 0},
+	{"recall_at_10", LM_METRIC_SHARE, AMONG_MANY, WEIGHT, 0},
+	{"mean_reciprocal_rank", LM_METRIC_RATIO, RECIPROCAL, WEIGHT, 0}};
+
 /* A text of a row. */
 typedef struct Text
 {
@@ -42,6 +57,8 @@ struct GptRetrieval
 	int64 n;
 	int64 capacity;
 	int64 n_rows;
+	double sums[N_COLUMNS];
+	GptRowScores *scores;
 };
 
 GptRetrieval *
@@ -53,7 +70,14 @@ gpt_retrieval_create(const GptServed *served)
 	retrieval->context = CurrentMemoryContext;
 	retrieval->scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt retrieval", ALLOCSET_DEFAULT_SIZES);
+	retrieval->scores = gpt_row_scores_create(metrics, lengthof(metrics), N_COLUMNS, 0);
 	return retrieval;
+}
+
+GptRowScores *
+gpt_retrieval_scores(const GptRetrieval *retrieval)
+{
+	return retrieval->scores;
 }
 
 /* Room for the texts of one more row. */
@@ -175,30 +199,34 @@ rank_of(const GptRetrieval *retrieval, int64 query)
 }
 
 void
-gpt_retrieval_measure(const GptRetrieval *retrieval,
-					  void (*put)(void *context, const char *metric, double value), void *context)
+gpt_retrieval_finish(GptRetrieval *retrieval)
 {
-	double weight = 0;
-	double first = 0;
-	double among_many = 0;
-	double reciprocal = 0;
-
 	for (int64 i = 0; i < retrieval->n; i++)
 	{
-		double own;
+		double columns[N_COLUMNS];
 		int64 rank;
 
 		CHECK_FOR_INTERRUPTS();
 		if (retrieval->texts[i].part != 0)
 			continue;
-		own = retrieval->weights[retrieval->texts[i].row];
 		rank = rank_of(retrieval, i);
-		weight += own;
-		first += rank == 1 ? own : 0;
-		among_many += rank <= MANY ? own : 0;
-		reciprocal += own / rank;
+		columns[WEIGHT] = retrieval->weights[retrieval->texts[i].row];
+		columns[FIRST] = rank == 1 ? columns[WEIGHT] : 0;
+		columns[AMONG_MANY] = rank <= MANY ? columns[WEIGHT] : 0;
+		columns[RECIPROCAL] = columns[WEIGHT] / (double) rank;
+		for (int k = 0; k < N_COLUMNS; k++)
+			retrieval->sums[k] += columns[k];
+		gpt_row_scores_add(retrieval->scores, columns);
 	}
-	put(context, "recall_at_1", first / weight);
-	put(context, "recall_at_10", among_many / weight);
-	put(context, "mean_reciprocal_rank", reciprocal / weight);
+}
+
+void
+gpt_retrieval_measure(const GptRetrieval *retrieval,
+					  void (*put)(void *context, const char *metric, double value), void *context)
+{
+	const double *sums = retrieval->sums;
+
+	put(context, "recall_at_1", sums[FIRST] / sums[WEIGHT]);
+	put(context, "recall_at_10", sums[AMONG_MANY] / sums[WEIGHT]);
+	put(context, "mean_reciprocal_rank", sums[RECIPROCAL] / sums[WEIGHT]);
 }

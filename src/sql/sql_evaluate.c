@@ -1,8 +1,8 @@
 /*
  * src/sql/sql_evaluate.c
  *
- * gpt_evaluate: the rows of a query go through a model, measures of all of them together come out.
- * The columns of the query decide the task, as in training.
+ * gpt_evaluate: the rows of a query go through a model, measures of all of them together come out,
+ * with their intervals.
  */
 #include "postgres.h"
 
@@ -13,80 +13,39 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 
 #include "core/bridge.h"
 #include "core/extension.h"
-#include "core/options.h"
-#include "corpus/classification.h"
-#include "corpus/regression.h"
-#include "corpus/source.h"
-#include "engine/marked_text.h"
-#include "serve/call.h"
 #include "sql/arguments.h"
-#include "sql/call_kinds.h"
-#include "sql/comparison.h"
-#include "sql/evaluate_preference.h"
-#include "sql/evaluate_retrieval.h"
+#include "sql/evaluation.h"
 #include "store/catalog.h"
-#include "store/model_extras.h"
 
 PG_FUNCTION_INFO_V1(gpt_evaluate);
 
-/* Sums over rows. Every row counts with its weight but in the numbers of rows and tokens. */
-typedef struct Evaluation
+/* Where measures go, and where their intervals are. */
+typedef struct Results
 {
-	const GptServed *served;
-	const GptTrainOptions *options;
-	const GptTask *task;
-	bool prompted;
-	bool chats; /* rows are conversations */
-	bool include_end;
-	GptClassification *classification; /* NULL: rows have no labels */
-	GptRegression *regression; /* NULL: rows have no numbers */
-	int64 documents;
-	int64 skipped;
-	GptSkipped why_skipped;
-	GptPreferences *preferences; /* NULL: rows are no pairs of answers */
-	GptRetrieval *retrieval; /* NULL: rows are not texts to find */
-	int64 tokens;
-	double weight; /* of documents */
-	double token_weight;
-	double byte_weight;
-	double logprob;
-	GptComparison *comparison; /* NULL: nothing is generated */
-} Evaluation;
+	FunctionCallInfo fcinfo;
+	GptRowScores *scores[2];
+	int n_scores;
+	LmInterval area; /* of ROC */
+} Results;
 
-static Datum probabilities_of(const GptCall *call, const GptServed *served, bool *is_null);
-static void evaluate_query(Evaluation *evaluation, const char *model, const char *query);
+static void evaluate_query(GptEvaluation *evaluation, const char *model, const char *query,
+						   const GptTrainOptions *options);
 static void add_row(void *context, const GptSourceRow *row);
-static void ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind,
-				const GptCall *call, const GptSourceRow *row);
-static void judge(Evaluation *evaluation, const GptSourceRow *row);
-static int64 score(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes text,
-				   size_t n_bytes);
-static void converse(Evaluation *evaluation, const GptSourceRow *row);
 static void put_kept(FunctionCallInfo fcinfo, const char *model);
-static void put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation);
-static void put(FunctionCallInfo fcinfo, const char *metric, double value);
+static void put_evaluation(Results *results, const GptEvaluation *evaluation);
+static void put_language(Results *results, const GptEvaluation *evaluation);
+static void put(void *context, const char *metric, double value);
 static void put_measure(void *context, const char *metric, const char *label, const char *predicted,
 						double value);
-static void put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation);
-static void put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluation);
-static void put_retrieval(FunctionCallInfo fcinfo, const Evaluation *evaluation);
-
-/* A row that is judged: its value is float[labels], of the server's type internal. */
-const GptCallKind gpt_judge_call = {.name = "gpt_evaluate",
-									.function = gpt_evaluate,
-									.result_type = INTERNALOID,
-									.task = LM_TASK_CLASSIFY,
-									.served = GPT_SERVED_ANY,
-									.result = probabilities_of};
+static void put_row(FunctionCallInfo fcinfo, const char *metric, const char *label,
+					const char *predicted, double value, LmInterval interval);
 
 /*
  * gpt_evaluate(model text, query text DEFAULT NULL, options jsonb DEFAULT '{}') -> setof (metric,
- * label, predicted, value)
+ * label, predicted, value, low, high)
  *
  * The query runs read-only as the caller, here and now. NULL query: what was measured when the
  * version was trained. NULL model is an error, NULL options are the defaults.
@@ -94,386 +53,187 @@ const GptCallKind gpt_judge_call = {.name = "gpt_evaluate",
 Datum
 gpt_evaluate(PG_FUNCTION_ARGS)
 {
-	Evaluation evaluation = {0};
-	Jsonb *json;
+	GptEvaluation evaluation;
+	Results results = {fcinfo};
+	GptTrainOptions *options;
 	char *model;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "model");
 	gpt_bridge_check_encoding();
 	model = gpt_argument_text(fcinfo, 0);
-	json = PG_ARGISNULL(2) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
-						   : PG_GETARG_JSONB_P(2);
-	evaluation.options = gpt_options_parse(json, GPT_FUNCTION_EVALUATE);
+	options = gpt_evaluation_options(fcinfo, 2, GPT_FUNCTION_EVALUATE);
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(1))
 	{
 		put_kept(fcinfo, model);
 		return (Datum) 0;
 	}
-	evaluate_query(&evaluation, model, gpt_argument_text(fcinfo, 1));
-	if (evaluation.classification != NULL || evaluation.regression != NULL)
-		put_judgement(fcinfo, &evaluation);
-	else if (evaluation.preferences != NULL)
-		put_preferences(fcinfo, &evaluation);
-	else if (evaluation.retrieval != NULL)
-		put_retrieval(fcinfo, &evaluation);
-	else
-		put_evaluation(fcinfo, &evaluation);
+	evaluate_query(&evaluation, model, gpt_argument_text(fcinfo, 1), options);
+	results.n_scores = gpt_evaluation_scores(results.scores, &evaluation);
+	for (int i = 0; i < results.n_scores; i++)
+		gpt_row_scores_finish(results.scores[i], (int) options->resamples, options->seed);
+	if (evaluation.classification != NULL)
+		results.area = gpt_label_roc_interval(gpt_classification_roc(evaluation.classification));
+	put_evaluation(&results, &evaluation);
 	return (Datum) 0;
-}
-
-/* ---- Rows --------------------------------------------------------------- */
-
-/*
- * The kind of model that such rows measure. Rows with labels are for models with a head, and only
- * those.
- */
-static GptServedKind
-kind_of(const char *model, const GptSourceShape *shape)
-{
-	const GptVersion *version = gpt_catalog_version(model, false);
-	const GptTask *task = shape->task;
-	bool has_label = task->labelled || task->measured;
-
-	gpt_catalog_check_use(version);
-	if (version->config.labels > 0 && !has_label)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						version->config.number
-							? errmsg("model \"%s\" is a regression model", version->model)
-							: errmsg("model \"%s\" is a classifier", version->model),
-						errdetail("The query has no column \"label\"."),
-						errhint("Select the labels too, as in SELECT body, stars AS label.")));
-	if (version->config.labels == 0 && has_label)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("model \"%s\" is not a classifier", version->model),
-			 errdetail("The query has a column \"label\"."),
-			 errhint("Leave it out, or evaluate a model that was trained on rows with labels.")));
-	if (!has_label)
-		return task->rows == GPT_ROWS_RETRIEVAL ? GPT_SERVED_ANY : GPT_SERVED_LANGUAGE_MODEL;
-	gpt_source_check_head(shape, &version->config);
-	return task->measured ? GPT_SERVED_NUMBER : GPT_SERVED_CLASSIFIER;
-}
-
-static bool
-includes_end(const GptTrainOptions *options, bool prompted)
-{
-	switch (options->include_end)
-	{
-		case GPT_SWITCH_AUTO:
-			return prompted;
-		case GPT_SWITCH_TRUE:
-			return true;
-		case GPT_SWITCH_FALSE:
-			return false;
-	}
-	return false;
 }
 
 /* Opens the query first, because its columns decide whether the model must be a classifier. */
 static void
-evaluate_query(Evaluation *evaluation, const char *model, const char *query)
+evaluate_query(GptEvaluation *evaluation, const char *model, const char *query,
+			   const GptTrainOptions *options)
 {
-	const GptServed *served;
-	GptServedKind kind;
 	GptSource source;
 
 	gpt_source_open(&source, query, GPT_SOURCE_EVALUATE, NULL, NULL);
-	evaluation->task = source.shape.task;
-	evaluation->chats = source.shape.messages_column != 0;
-	evaluation->prompted = source.shape.prompt_column != 0 || evaluation->chats;
-	/* A conversation has the ends of its answers. */
-	evaluation->include_end =
-		!evaluation->chats && includes_end(evaluation->options, evaluation->prompted);
-	gpt_options_check_rows(evaluation->options, evaluation->task->rows, evaluation->task->name);
-	kind = kind_of(model, &source.shape);
-	served = gpt_cache_acquire(model, kind);
-	evaluation->served = served;
-	source.cleaner = served->cleaner;
-	if (evaluation->chats)
-		source.chat = gpt_extras_chat(served->extras);
-	gpt_source_check_chat(&source.shape, source.chat != NULL);
+	gpt_options_check_rows(options, source.shape.task->rows, source.shape.task->name);
+	gpt_evaluation_begin(evaluation, model, &source.shape, options);
+	source.cleaner = gpt_evaluation_cleaner(evaluation);
+	source.chat = gpt_evaluation_chat(evaluation);
 
 	/* Now do the work. */
-	if (source.shape.task->measured)
-	{
-		GptNumbers numbers = gpt_numbers_of(served->config);
-
-		evaluation->regression = gpt_regression_create(&numbers);
-	}
-	else if (source.shape.task->labelled)
-		evaluation->classification = gpt_classification_create(
-			served->config, served->labels, lm_tokenizer_spec(served->tokenizer)->normalize_nfc,
-			&source.shape);
-	else if (source.shape.task->rows == GPT_ROWS_PREFERENCE)
-		evaluation->preferences = gpt_preferences_create(served, model, evaluation->options);
-	else if (source.shape.task->rows == GPT_ROWS_RETRIEVAL)
-		evaluation->retrieval = gpt_retrieval_create(served);
-	if (evaluation->prompted && evaluation->options->generate && evaluation->preferences == NULL)
-		evaluation->comparison =
-			gpt_comparison_create(served, evaluation->options, evaluation->chats);
 	gpt_source_run(&source, add_row, evaluation);
-	if (evaluation->comparison != NULL)
-		gpt_comparison_finish(evaluation->comparison);
-	if (evaluation->preferences != NULL)
-		gpt_preferences_free(evaluation->preferences);
-	gpt_cache_release(served);
+	gpt_evaluation_finish(evaluation);
 	gpt_source_close(&source);
-	if (kind != GPT_SERVED_LANGUAGE_MODEL ? evaluation->documents == 0 : evaluation->tokens == 0)
-	{
-		evaluation->why_skipped.n[GPT_SKIP_TOKENS] = evaluation->documents;
-		gpt_source_raise_skipped("query", &evaluation->why_skipped);
-	}
 }
 
-/* Callback of the query: scores or classifies one row and adds it to the sums. */
+/* Callback of the query. */
 static void
 add_row(void *context, const GptSourceRow *row)
 {
-	Evaluation *evaluation = context;
-	LmBytes prompt = {row->prompt, row->prompt_size};
-	int64 tokens;
-
-	if (gpt_source_skip(&evaluation->why_skipped, row, evaluation->task) != GPT_SKIP_NONE)
-	{
-		evaluation->skipped++;
-		return;
-	}
-	if (evaluation->classification != NULL || evaluation->regression != NULL)
-	{
-		judge(evaluation, row);
-		evaluation->documents++;
-		return;
-	}
-	evaluation->documents++;
-	evaluation->weight += row->weight;
-	if (evaluation->preferences != NULL)
-	{
-		evaluation->tokens += gpt_preferences_add(evaluation->preferences, row);
-		return;
-	}
-	if (evaluation->retrieval != NULL)
-	{
-		evaluation->tokens += gpt_retrieval_add(evaluation->retrieval, row);
-		return;
-	}
-	if (evaluation->chats)
-	{
-		converse(evaluation, row);
-		return;
-	}
-	tokens = score(evaluation, row, prompt, (LmBytes){row->text, row->size}, row->size);
-	if (evaluation->comparison != NULL)
-		gpt_comparison_add(evaluation->comparison, row, prompt, (LmBytes){row->text, row->size},
-						   tokens);
-}
-
-/* Adds the score of a text after a prompt to the sums; returns how many tokens that are. */
-static int64
-score(Evaluation *evaluation, const GptSourceRow *row, LmBytes prompt, LmBytes text, size_t n_bytes)
-{
-	GptAnswer answer;
-	GptCall call;
-
-	gpt_score_of_text(&call, text);
-	if (prompt.data != NULL)
-		call.request.prompt = prompt;
-	call.request.include_end = evaluation->include_end;
-	call.request.sampling.marked = evaluation->chats;
-	ask(&answer, evaluation, &gpt_logprob_call, &call, row);
-	evaluation->tokens += answer.n_tokens;
-	evaluation->token_weight += row->weight * (double) answer.n_tokens;
-	evaluation->byte_weight += row->weight * (double) n_bytes;
-	if (!answer.is_null)
-		evaluation->logprob += row->weight * DatumGetFloat8(answer.value);
-	return answer.n_tokens;
-}
-
-/* Scores each answer of a conversation after all before it, and compares the last one. */
-static void
-converse(Evaluation *evaluation, const GptSourceRow *row)
-{
-	size_t size = row->prompt_size + row->size;
-	char *whole = MemoryContextAllocHuge(CurrentMemoryContext, size);
-	LmBytes text = {whole, size};
-	LmBytes prompt = {whole, 0};
-	LmBytes answer = {NULL, 0};
-	LmBytes next;
-	size_t position = row->prompt_size;
-	int64 tokens = 0;
-
-	memcpy(whole, row->prompt, row->prompt_size);
-	memcpy(whole + row->prompt_size, row->text, row->size);
-	while (lm_marked_next(&next, &position, text))
-	{
-		answer = next;
-		prompt.size = answer.data - whole;
-		tokens = score(evaluation, row, prompt, answer,
-					   lm_marked_learned_size(answer.data, answer.size));
-	}
-	if (evaluation->comparison != NULL)
-	{
-		char *content = palloc(answer.size + 1);
-		LmBytes wanted = {content, lm_marked_content(content, answer)};
-
-		gpt_comparison_add(evaluation->comparison, row, prompt, wanted, tokens);
-	}
-}
-
-/* A call about a row, whose errors name it. */
-static void
-ask(GptAnswer *answer, Evaluation *evaluation, const GptCallKind *kind, const GptCall *call,
-	const GptSourceRow *row)
-{
-	GptCall clean = *call;
-
-	clean.cleaning = GPT_CALL_CLEANED; /* with the row */
-	gpt_call_answer(answer, kind, evaluation->served, &clean, 1, 0, NULL);
-	if (answer->error != NULL)
-		gpt_bridge_raise_row(answer->error, "query", row->number);
-}
-
-/* Gives a row a label or a number, and counts it beside the row's. */
-static void
-judge(Evaluation *evaluation, const GptSourceRow *row)
-{
-	LmBytes text = {row->text, row->size};
-	LmBytes other = {row->other, row->other_size};
-	const float *found;
-	GptAnswer answer;
-	GptCall call;
-
-	if (gpt_task_is_pair(evaluation->task))
-		gpt_judge_texts(&call, text, other);
-	else
-		gpt_judge_texts(&call, other, text);
-	ask(&answer, evaluation, &gpt_judge_call, &call, row);
-	found = (const float *) DatumGetPointer(answer.value);
-	if (evaluation->regression != NULL)
-	{
-		GptNumbers numbers = gpt_numbers_of(evaluation->served->config);
-
-		gpt_regression_add(evaluation->regression, row->target,
-						   gpt_number_restore(&numbers, found[0]), row->weight);
-	}
-	else
-		gpt_classification_add(evaluation->classification, found, row);
-}
-
-static Datum
-probabilities_of(const GptCall *call, const GptServed *served, bool *is_null)
-{
-	size_t size = served->config->labels * sizeof(float);
-
-	*is_null = false;
-	return PointerGetDatum(memcpy(palloc(size), call->request.vector, size));
+	if (gpt_evaluation_takes(context, row))
+		gpt_evaluation_add(context, row);
 }
 
 /* ---- Measures ----------------------------------------------------------- */
 
-/* Returns one row per measure of a language model; means are weighted by the rows' weights. */
 static void
-put_evaluation(FunctionCallInfo fcinfo, const Evaluation *evaluation)
+put_evaluation(Results *results, const GptEvaluation *evaluation)
 {
-	double loss = -evaluation->logprob / evaluation->token_weight;
+	put(results, "documents", (double) evaluation->documents);
+	put(results, "skipped", (double) evaluation->skipped);
+	if (evaluation->language || evaluation->preferences != NULL)
+		put(results, "tokens", (double) evaluation->tokens);
+	if (evaluation->regression != NULL)
+		gpt_regression_measure(evaluation->regression, put_measure, results);
+	else if (evaluation->classification != NULL)
+		gpt_classification_measure(evaluation->classification, put_measure, results);
+	else if (evaluation->preferences != NULL)
+		gpt_preferences_measure(evaluation->preferences, put, results);
+	else if (evaluation->retrieval != NULL)
+		gpt_retrieval_measure(evaluation->retrieval, put, results);
+	else
+		put_language(results, evaluation);
+}
 
-	put(fcinfo, "documents", (double) evaluation->documents);
-	put(fcinfo, "skipped", (double) evaluation->skipped);
-	put(fcinfo, "tokens", (double) evaluation->tokens);
-	put(fcinfo, "loss", loss);
-	put(fcinfo, "perplexity", exp(loss));
-	put(fcinfo, "bits_per_byte", -evaluation->logprob / (M_LN2 * evaluation->byte_weight));
+/* Measures of a language model; means are weighted by the rows' weights. */
+static void
+put_language(Results *results, const GptEvaluation *evaluation)
+{
+	const double *sums = evaluation->sums;
+	double loss = sums[GPT_COLUMN_LOSS] / sums[GPT_COLUMN_TOKENS];
+
+	put(results, "loss", loss);
+	put(results, "perplexity", exp(loss));
+	put(results, "bits_per_byte", sums[GPT_COLUMN_LOSS] / (M_LN2 * sums[GPT_COLUMN_BYTES]));
 	if (evaluation->comparison != NULL)
 	{
-		put(fcinfo, "exact_match", evaluation->comparison->exact / evaluation->weight);
-		put(fcinfo, "rouge_l", evaluation->comparison->rouge / evaluation->weight);
-		put(fcinfo, "bleu", lm_overlap_bleu(&evaluation->comparison->overlap));
-		put(fcinfo, "chrf", lm_overlap_chrf(&evaluation->comparison->overlap));
+		put(results, "exact_match", evaluation->comparison->exact / evaluation->weight);
+		put(results, "rouge_l", evaluation->comparison->rouge / evaluation->weight);
+		put(results, "bleu", lm_overlap_bleu(&evaluation->comparison->overlap));
+		put(results, "chrf", lm_overlap_chrf(&evaluation->comparison->overlap));
 	}
 }
 
-static void
-put_judgement(FunctionCallInfo fcinfo, const Evaluation *evaluation)
-{
-	put(fcinfo, "documents", (double) evaluation->documents);
-	put(fcinfo, "skipped", (double) evaluation->skipped);
-	if (evaluation->regression != NULL)
-		gpt_regression_measure(evaluation->regression, put_measure, fcinfo);
-	else
-		gpt_classification_measure(evaluation->classification, put_measure, fcinfo);
-}
-
-static void
-put_metric(void *context, const char *metric, double value)
-{
-	put(context, metric, value);
-}
-
-static void
-put_preferences(FunctionCallInfo fcinfo, const Evaluation *evaluation)
-{
-	put(fcinfo, "documents", (double) evaluation->documents);
-	put(fcinfo, "skipped", (double) evaluation->skipped);
-	put(fcinfo, "tokens", (double) evaluation->tokens);
-	gpt_preferences_measure(evaluation->preferences, put_metric, fcinfo);
-}
-
-static void
-put_retrieval(FunctionCallInfo fcinfo, const Evaluation *evaluation)
-{
-	put(fcinfo, "documents", (double) evaluation->documents);
-	put(fcinfo, "skipped", (double) evaluation->skipped);
-	gpt_retrieval_measure(evaluation->retrieval, put_metric, fcinfo);
-}
-
-/* The measures in the version's row; missing ones are left out. */
+/*
+ * The measures in the version's row: losses, and those of its task, which its job took from
+ * validation rows; missing ones are left out. A perplexity is that of a language model. The loss is
+ * that of all validation rows, its interval may be that of a part of them.
+ */
 static void
 put_kept(FunctionCallInfo fcinfo, const char *model)
 {
-	static const char *const metrics[] = {"training_loss", "loss", "perplexity", "bits_per_byte"};
 	const GptVersion *version = gpt_catalog_version(model, false);
-	Oid types[] = {TEXTOID, INT4OID};
-	Datum values[] = {CStringGetTextDatum(version->model), Int32GetDatum(version->version)};
-	char *command = psprintf("SELECT loss, validation_loss, CASE WHEN validation_loss "
-							 "OPERATOR(pg_catalog.<) 700 THEN pg_catalog.exp(validation_loss) END, "
-							 "validation_bits_per_byte FROM %s.gpt_versions WHERE model "
-							 "OPERATOR(pg_catalog.=) $1 AND version OPERATOR(pg_catalog.=) $2",
-							 gpt_extension_schema());
+	Oid types[] = {TEXTOID, INT4OID, BOOLOID};
+	Datum values[] = {CStringGetTextDatum(version->model), Int32GetDatum(version->version),
+					  BoolGetDatum(version->config.labels == 0)};
+	char *command = psprintf(
+		"SELECT m.metric, COALESCE(m.value, (k.kept OPERATOR(pg_catalog.->>) 'value')::float8), "
+		"(k.kept OPERATOR(pg_catalog.->>) 'low')::float8, "
+		"(k.kept OPERATOR(pg_catalog.->>) 'high')::float8 "
+		"FROM %s.gpt_versions v, LATERAL (VALUES (1, 'training_loss', v.loss), "
+		"(2, 'loss', v.validation_loss), (3, 'perplexity', CASE WHEN $3 AND v.validation_loss "
+		"OPERATOR(pg_catalog.<) 700 THEN pg_catalog.exp(v.validation_loss) END), "
+		"(4, 'bits_per_byte', v.validation_bits_per_byte), (5, 'accuracy', NULL), "
+		"(6, 'macro_f1', NULL), (7, 'micro_f1', NULL), (8, 'rmse', NULL), (9, 'mae', NULL), "
+		"(10, 'r2', NULL)) m (place, metric, value), LATERAL (SELECT v.evaluation "
+		"OPERATOR(pg_catalog.->) 'metrics' OPERATOR(pg_catalog.->) m.metric AS kept) k WHERE "
+		"v.model OPERATOR(pg_catalog.=) $1 AND v.version OPERATOR(pg_catalog.=) $2 ORDER BY "
+		"m.place USING OPERATOR(pg_catalog.<)",
+		gpt_extension_schema());
 
 	gpt_catalog_check_use(version);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 1) !=
+	if (SPI_execute_with_args(command, lengthof(types), types, values, NULL, true, 0) !=
 			SPI_OK_SELECT ||
-		SPI_processed != 1)
+		SPI_processed == 0)
 		elog(ERROR, "could not read the measures of model \"%s\"", model);
-	for (int i = 0; i < lengthof(metrics); i++)
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool isnull;
-		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull);
+		HeapTuple row = SPI_tuptable->vals[i];
+		double numbers[3] = {NAN, NAN, NAN};
 
-		if (!isnull)
-			put(fcinfo, metrics[i], DatumGetFloat8(value));
+		for (int column = 0; column < lengthof(numbers); column++)
+		{
+			bool isnull;
+			Datum value = SPI_getbinval(row, SPI_tuptable->tupdesc, column + 2, &isnull);
+
+			if (!isnull)
+				numbers[column] = DatumGetFloat8(value);
+		}
+		if (!(numbers[0] >= numbers[1] && numbers[0] <= numbers[2]))
+			numbers[1] = numbers[2] = NAN;
+		put_row(fcinfo, SPI_getvalue(row, SPI_tuptable->tupdesc, 1), NULL, NULL, numbers[0],
+				(LmInterval){numbers[1], numbers[2], NAN});
 	}
 	SPI_finish();
 }
 
 static void
-put(FunctionCallInfo fcinfo, const char *metric, double value)
+put(void *context, const char *metric, double value)
 {
-	put_measure(fcinfo, metric, NULL, NULL, value);
+	put_measure(context, metric, NULL, NULL, value);
 }
 
 static void
 put_measure(void *context, const char *metric, const char *label, const char *predicted,
 			double value)
 {
-	FunctionCallInfo fcinfo = context;
+	Results *results = context;
+	LmInterval interval = {NAN, NAN, NAN};
+
+	for (int i = 0; label == NULL && i < results->n_scores && isnan(interval.low); i++)
+		interval = gpt_row_scores_interval(results->scores[i], metric);
+	if (label == NULL && strcmp(metric, "roc_auc") == 0)
+		interval = results->area;
+	put_row(results->fcinfo, metric, label, predicted, value, interval);
+}
+
+static void
+put_row(FunctionCallInfo fcinfo, const char *metric, const char *label, const char *predicted,
+		double value, LmInterval interval)
+{
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum values[4] = {CStringGetTextDatum(metric), (Datum) 0, (Datum) 0, Float8GetDatum(value)};
-	bool nulls[4] = {false, label == NULL, predicted == NULL, false};
+	bool bounded = isfinite(interval.low) && isfinite(interval.high);
+	Datum values[6] = {CStringGetTextDatum(metric),
+					   (Datum) 0,
+					   (Datum) 0,
+					   Float8GetDatum(value),
+					   Float8GetDatum(interval.low),
+					   Float8GetDatum(interval.high)};
+	bool nulls[6] = {false, label == NULL, predicted == NULL, false, !bounded, !bounded};
 
 	/* A perplexity of a bad model, say, beyond the largest float8. */
 	if (!isfinite(value))

@@ -111,7 +111,7 @@ options_of(const Measuring *measuring)
 
 	if (measuring->beta > 0)
 		beta = psprintf(", \"beta\": %s", double_to_shortest_decimal(measuring->beta));
-	return psprintf("{\"generate\": %s%s}", generates ? "true" : "false", beta);
+	return psprintf("{\"resamples\": 0, \"generate\": %s%s}", generates ? "true" : "false", beta);
 }
 
 /* The metric of a version of the job's model; an error if the rows do not have it. */

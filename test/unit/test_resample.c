@@ -178,6 +178,8 @@ check_chance(int n, int trials)
 	double *rows[2];
 	double *p = malloc((size_t) trials * sizeof(double));
 	int inside[2 * N_METRICS] = {0};
+	double least = tap_is_sanitized() ? 0.88 : 0.92; /* share of the trials; there are few */
+	double most = tap_is_sanitized() ? 1 : 0.98;
 	/* of the distribution: loss, its exponential, and the share that is right */
 	double loss = 2 + sqrt(2 / M_PI);
 	double distance;
@@ -201,11 +203,11 @@ check_chance(int n, int trials)
 		inside[N_METRICS + 1] += interval[1].low <= exp(loss) && interval[1].high >= exp(loss);
 	}
 	for (int i = 0; i < N_METRICS; i++)
-		ok(inside[i] >= 0.92 * trials && inside[i] <= 0.98 * trials,
+		ok(inside[i] >= least * trials && inside[i] <= most * trials,
 		   "%d of %d intervals of a difference in %s have the truth", inside[i], trials,
 		   metrics[i].name);
 	for (int i = 0; i < 2; i++)
-		ok(inside[N_METRICS + i] >= 0.92 * trials && inside[N_METRICS + i] <= 0.98 * trials,
+		ok(inside[N_METRICS + i] >= least * trials && inside[N_METRICS + i] <= most * trials,
 		   "%d of %d intervals of a %s have the truth", inside[N_METRICS + i], trials,
 		   metrics[i].name);
 	qsort(p, (size_t) trials, sizeof(double), compare);
@@ -256,10 +258,10 @@ check_roc(void)
 	static const double weights[] = {1, 1, 2, 1, 1};
 	static const uint8_t twice[] = {0, 0, 1, 1, 1, 0};
 	static const float more[] = {0.1f, 0.4f, 0.35f, 0.35f, 0.8f, 0.8f};
-	const LmRocRows rows = {5, known, 1, labels, NULL};
-	const LmRocRows weighed = {5, known, 1, labels, weights};
-	const LmRocRows repeated = {6, more, 1, twice, NULL};
-	const LmRocRows none = {2, known, 1, labels, NULL};
+	const LmRocRows rows = {5, known, labels, 1, NULL};
+	const LmRocRows weighed = {5, known, labels, 1, weights};
+	const LmRocRows repeated = {6, more, twice, 1, NULL};
+	const LmRocRows none = {2, known, labels, 1, NULL};
 	float scores[MOST];
 	uint8_t positive[MOST];
 	double influence[MOST] = {0};
@@ -280,7 +282,7 @@ check_roc(void)
 		positive[i] = uniform() < 0.3;
 		scores[i] = (float) (floor(20 * (uniform() + 0.3 * positive[i])) / 20);
 	}
-	(void) lm_roc(&roc, influence, 1, &(LmRocRows){MOST, scores, 1, positive, NULL}, &host, &error);
+	(void) lm_roc(&roc, influence, 1, &(LmRocRows){MOST, scores, positive, 1, NULL}, &host, &error);
 	all_pairs(&area, &wanted, scores, positive, MOST);
 	variance = 0;
 	for (int i = 0; i < MOST; i++)

@@ -120,8 +120,8 @@ lm_roc(LmRoc *roc, double *influence, double factor, const LmRocRows *rows, cons
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory");
 	for (size_t i = 0; i < rows->n; i++)
 	{
-		Place place = {rows->scores[i * rows->stride], rows->positive[i] != 0, (uint32_t) i,
-					   rows->weights != NULL ? rows->weights[i] : 1};
+		Place place = {rows->scores[i * rows->stride], rows->positive[i * rows->stride] != 0,
+					   (uint32_t) i, rows->weights != NULL ? rows->weights[i] : 1};
 
 		places[i] = place;
 		all.of[place.positive] += place.weight;
@@ -131,9 +131,9 @@ lm_roc(LmRoc *roc, double *influence, double factor, const LmRocRows *rows, cons
 	{
 		qsort(places, rows->n, sizeof(Place), compare_places);
 		walk(roc, places, rows->n, &all);
-		if (influence != NULL)
-			add_influence(influence, factor, places, rows->n, &all, roc->area);
 		stopped = host->should_stop != NULL && host->should_stop(host->context);
+		if (influence != NULL && !stopped)
+			add_influence(influence, factor, places, rows->n, &all, roc->area);
 	}
 	lm_free(host, places);
 	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "measuring was stopped");

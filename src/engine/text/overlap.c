@@ -100,6 +100,23 @@ lm_overlap_add(LmOverlap *overlap, const LmHost *host, LmBytes found, LmBytes wa
 	return good;
 }
 
+void
+lm_overlap_sum(LmOverlap *overlap, const LmOverlap *other)
+{
+	for (int i = 0; i < LM_BLEU_ORDER; i++)
+	{
+		overlap->word_matches[i] += other->word_matches[i];
+		overlap->found_words[i] += other->found_words[i];
+		overlap->wanted_words[i] += other->wanted_words[i];
+	}
+	for (int i = 0; i < LM_CHRF_ORDER; i++)
+	{
+		overlap->character_matches[i] += other->character_matches[i];
+		overlap->found_characters[i] += other->found_characters[i];
+		overlap->wanted_characters[i] += other->wanted_characters[i];
+	}
+}
+
 /* ---- Scores ------------------------------------------------------------- */
 
 double
