@@ -3,8 +3,8 @@
 # bench/tasks.sh - the second part of `make bench`: each task beside the simple tool that a user would otherwise take.
 #
 # The rows are ../shared/data, or GPT_TEST_DATA; without that folder nothing runs. TASKS names some of classify translate
-# headlines text_to_sql preferences find judging choose little, in that order by default; empty for none. Each is the
-# script of that name, whose variables (SEEDS, THREADS, MINUTES ...) pass through. All of them with three seeds take
+# headlines text_to_sql preferences find judging choose little explain, in that order by default; empty for none. Each is
+# the script of that name, whose variables (SEEDS, THREADS, MINUTES ...) pass through. All of them with three seeds take
 # about six hours on two cores, most of it translate and little.
 set -euo pipefail
 
@@ -16,9 +16,9 @@ export GPT_TEST_DATA=$data SEEDS=${SEEDS:-1 2 3}
 scripts/packages.sh build bench >&2
 
 failed=0
-for task in ${TASKS-classify translate headlines text_to_sql preferences find judging choose little}; do
+for task in ${TASKS-classify translate headlines text_to_sql preferences find judging choose little explain}; do
 	case $task in
-		classify | find | judging) arguments=("$data/classify") ;;
+		classify | find | judging | explain) arguments=("$data/classify") ;;
 		preferences) arguments=("$data/corpora/tinystories_sample.txt") ;;
 		little) arguments=("$data/corpora") ;;
 		choose) arguments=("$data") ;;

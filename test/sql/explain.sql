@@ -36,6 +36,10 @@ SELECT abs(min(score) - gpt_logprob('said', 'the order', '', true)) < 1e-4 AS en
 SELECT abs(weight - (gpt_logprob('said', 'the order', ' from', false) - gpt_logprob('said', 'the', ' from', false))) < 1e-5 AS exact FROM gpt_explain('said', 'the order', ' from', 'occlusion') WHERE text = 'order';
 SELECT count(*) FROM gpt_explain('said', repeat('the order ', 10), ' x');
 
+SELECT gpt_finetune('said', 'SELECT body FROM planted', '{"method": "lora", "into": "tuned", "steps": 10, "learning_rate": 0.01, "threads": 1, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT abs(score - gpt_logprob('tuned', 'the order', ' from', false)) < 1e-4 AS adapted, abs(score - gpt_logprob('said', 'the order', ' from', false)) > 0.1 AS moved FROM gpt_explain('tuned', 'the order', ' from') LIMIT 1;
+
 -- layers
 SELECT count(*), count(DISTINCT query) AS queries, min(query), max(abs(s - 1)) < 1e-5 AS sums FROM (SELECT query, key, sum(weight) OVER (PARTITION BY query) AS s FROM gpt_attention('said', 'the or', 2, 1)) t;
 SELECT query_text, key_text FROM gpt_attention('said', 'thé', 1) WHERE query = 4 ORDER BY key;

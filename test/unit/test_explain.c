@@ -2,7 +2,7 @@
  * test/unit/test_explain.c
  *
  * Explanations: the score is that of inference, and the weights sum to its difference from the
- * baseline, for heads, families, types and adapters; a probe's attention and guesses against its
+ * baseline, for heads, families and types; a probe's attention and guesses against its
  * network and against scores.
  */
 #include "engine/explain.h"

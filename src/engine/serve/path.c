@@ -15,8 +15,9 @@
 #include "serve/reading.h"
 #include "text/array.h"
 
-/* Scores differ by so much from call to call, with float32: no difference is worth less. */
+/* Of a score: in so much, a difference of two of them may be wrong, and is at least. */
 #define NOISE 1e-5
+#define LEAST 0.1
 
 /* Nodes and weights of Gauss and Legendre on -1 .. 1 (Abramowitz and Stegun, table 25.4). */
 static const double nodes[LM_PATH_NODES] = {-0.906179845938664, -0.538469310105683, 0,
@@ -422,11 +423,28 @@ gap_of(const LmExplain *explain, const LmPathInterval *interval)
 	return sum - (interval->last_value - interval->first_value);
 }
 
+/*
+ * Whether the parts of the sum are near enough to the score: all of them together or, where these
+ * differences are not much more than noise, their sum.
+ */
+static bool
+is_complete(const LmExplain *explain)
+{
+	double allowed = LM_EXPLAIN_GAP * fabs(explain->result.score - explain->result.baseline);
+	double noise = NOISE * (1 + fabs(explain->result.score)), all = 0, sum = 0;
+
+	for (int i = 0; i < explain->n_intervals; i++)
+	{
+		all += fabs(explain->intervals[i].gap);
+		sum += explain->intervals[i].gap;
+	}
+	return all <= allowed || (all <= noise && fabs(sum) <= allowed) || all <= LEAST * noise;
+}
+
 /* Halves the interval that is most wrong; nothing more where the sum is good enough. */
 static bool
 finish_job(LmExplain *explain, LmError *error)
 {
-	double all = 0, worst_gap = -1, score, baseline, allowed;
 	int worst = 0;
 
 	for (int i = 0; i < explain->n_intervals; i++)
@@ -434,21 +452,14 @@ finish_job(LmExplain *explain, LmError *error)
 		LmPathInterval *interval = &explain->intervals[i];
 
 		interval->gap = gap_of(explain, interval);
-		all += fabs(interval->gap);
-		if (fabs(interval->gap) > worst_gap)
+		if (fabs(interval->gap) > fabs(explain->intervals[worst].gap))
 			worst = i;
-		worst_gap = fabs(explain->intervals[worst].gap);
 		if (interval->first == 0)
 			explain->result.baseline = interval->first_value;
 		if (interval->last == 1)
 			explain->result.score = interval->last_value;
 	}
-	score = explain->result.score;
-	baseline = explain->result.baseline;
-	allowed = LM_EXPLAIN_GAP * fabs(score - baseline);
-	if (allowed < NOISE * (1 + fabs(score)))
-		allowed = NOISE * (1 + fabs(score));
-	if (all <= allowed || explain->n_intervals == LM_EXPLAIN_INTERVALS)
+	if (explain->n_intervals == LM_EXPLAIN_INTERVALS || is_complete(explain))
 		return true;
 	return halve(explain, worst, error);
 }
