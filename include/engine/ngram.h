@@ -19,8 +19,9 @@
  * Weights are fitted to validation text (lm_ngram_fit). The sum over all tokens stays 1.
  *
  * All work for a token is bounded: orders with more than LM_NGRAM_PLACES places in the training
- * text are left out (the network knows those), and of the text that is read the last
- * LM_NGRAM_HISTORY tokens count, with at most LM_NGRAM_PLACES places.
+ * text are left out (the network knows those) but the longest one, of which so many places count,
+ * at equal distances; and of the text that is read the last LM_NGRAM_HISTORY tokens count, with at
+ * most LM_NGRAM_PLACES places.
  */
 #ifndef LM_NGRAM_H
 #define LM_NGRAM_H

@@ -40,6 +40,23 @@ agreement(const float *text, int i, const int32_t *history, int n)
 	return k;
 }
 
+/* Of the places at which the longest order has too many, those at equal distances. */
+static void
+sample_naively(int found[V], const int32_t *history, int n)
+{
+	static int places[N];
+	int longest = n < LM_NGRAM_ORDERS ? n : LM_NGRAM_ORDERS, n_places = 0;
+
+	for (int i = 0; i < N; i++)
+		if (agreement(tokens, (int) order[i], history, n) == longest)
+			places[n_places++] = (int) order[i];
+	if (n_places <= LM_NGRAM_PLACES)
+		return;
+	memset(found, 0, sizeof(int) * V);
+	for (int i = 0; i < LM_NGRAM_PLACES; i++)
+		found[(int) tokens[places[n_places * i / LM_NGRAM_PLACES]]]++;
+}
+
 /* Counts as lm_ngram_count does, by trying all places. */
 static void
 count_naively(int found[LM_NGRAM_SOURCES][LM_NGRAM_ORDERS][V], const int32_t *history, int n)
@@ -51,6 +68,7 @@ count_naively(int found[LM_NGRAM_SOURCES][LM_NGRAM_ORDERS][V], const int32_t *hi
 	for (int i = 0; i < N; i++)
 		for (int k = 0; k < agreement(tokens, i, history, n); k++)
 			found[0][k][(int) tokens[i]]++;
+	sample_naively(found[0][(n < LM_NGRAM_ORDERS ? n : LM_NGRAM_ORDERS) - 1], history, n);
 	for (int i = 0; i < n; i++)
 		own[i] = (float) history[i];
 	for (int i = n - 1; i > 0 && n_own < LM_NGRAM_PLACES; i--)
@@ -119,6 +137,36 @@ test_counts(void)
 	ok(n_counts == 0, "so are the counts of each token");
 	lm_ngram_count(&counts, &ngram, history, 0);
 	ok(counts.n == 0, "an empty history has no places");
+}
+
+/* More rows begin alike than places are visited: what follows the beginning is known all the same.
+ */
+static void
+test_alike(LmHost *host)
+{
+	enum
+	{
+		ROW = 20,
+		ROWS = 300,
+		ALL = ROW * ROWS
+	};
+	static float texts[ALL], sorted[ALL];
+	const LmNgram alike = {ALL, texts, sorted, weights};
+	int32_t history[ROW];
+	int n_right = 0;
+	LmError error;
+
+	for (int i = 0; i < ALL; i++)
+		texts[i] = (float) (i % ROW == 0 ? 0 : i % ROW < 16 ? 1 + i % ROW % 3 : 1 + draw(V - 1));
+	lm_ngram_sort(sorted, texts, ALL, V, host, &error);
+	for (int i = 0; i < ROW; i++)
+		history[i] = (int32_t) texts[i];
+	for (int n = 1; n < 16; n++)
+	{
+		lm_ngram_count(&counts, &alike, history, (size_t) n);
+		n_right += counts.n > 0 && counts.tokens[0].id == history[n];
+	}
+	ok(n_right == 15, "rows that begin alike tell how they begin (%d of 15)", n_right);
 }
 
 static void
@@ -320,6 +368,7 @@ main(void)
 		tokens[i] = (float) (i % 100 < 60 ? (i % 60) * (i % 60) % V : (int) draw(V));
 	test_sort(&host);
 	test_counts();
+	test_alike(&host);
 	test_mixture();
 	test_fit(&host);
 	test_image(&host);

@@ -5,7 +5,9 @@
  *
  * The places of the training text are sorted by the tokens before them, so those after the same k
  * tokens are an interval, which holds the interval of k + 1 tokens. Bisection narrows it until it
- * has few enough places, which are then visited one by one.
+ * has few enough places, which are then visited one by one. Where all the tokens that are compared
+ * leave too many, as in rows that begin alike, places at equal distances in the interval stand for
+ * all of it.
  */
 #include <math.h>
 #include <string.h>
@@ -62,13 +64,13 @@ bisect(const LmNgram *ngram, int first, int last, int k, int32_t id)
 	return first;
 }
 
-/* Returns the least order that has few enough places, or one that does not exist. */
+/* Returns the least order that has few enough places, or else the longest. */
 static int
 count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *history,
 					size_t n_history)
 {
 	int longest = n_history < LM_NGRAM_ORDERS ? (int) n_history : LM_NGRAM_ORDERS;
-	int first = 0, last = ngram->n, k = 0;
+	int first = 0, last = ngram->n, k = 0, n;
 
 	while (last - first > (k == 0 ? 0 : LM_NGRAM_PLACES) && k < longest)
 	{
@@ -77,11 +79,11 @@ count_training_text(LmNgramCounts *counts, const LmNgram *ngram, const int32_t *
 		first = bisect(ngram, first, last, k, id);
 		last = bisect(ngram, first, last, k, id + 1);
 	}
-	if (last - first > LM_NGRAM_PLACES)
-		return LM_NGRAM_ORDERS + 1;
-	for (int i = first; i < last; i++)
+	n = last - first < LM_NGRAM_PLACES ? last - first : LM_NGRAM_PLACES;
+	for (int i = 0; i < n; i++)
 	{
-		int place = (int) ngram->order[i], length = k;
+		int place = (int) ngram->order[first + (int) ((int64_t) (last - first) * i / n)];
+		int length = k;
 
 		while (length < longest &&
 			   token_before(ngram, place, length + 1) == history[n_history - 1 - (size_t) length])
