@@ -87,10 +87,6 @@ SELECT gpt_highlight('pieces', 'x', style => 'html');
 -- nothing, and what has no tokens of its own
 SELECT (SELECT count(*) FROM gpt_tokens(NULL, 'x')) AS model, (SELECT count(*) FROM gpt_tokens('pieces', NULL)) AS input,
 	(SELECT count(*) FROM gpt_tokens('pieces', '')) AS empty, (SELECT count(*) FROM gpt_tokens('pieces', '', 'prompt')) AS after_prompt;
-SELECT gpt_train('classes', 'SELECT body AS text, language AS label FROM passage', '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
-SELECT gpt_tokens('classes', 'x');
-SELECT gpt_highlight('classes', 'x', 'surprise');
 SELECT gpt_tokens('nobody', 'x');
 
 -- of a classifier the words that decide are marked, for the answer or against it
@@ -100,6 +96,8 @@ SELECT gpt_wait(:job, '60 s');
 SELECT method, h ~ '‹kindly›⁻[¹²³⁴]' AS against, h ~ '(‹broken›⁺[¹²³⁴]\s+){3}' AS cause, h !~ E'[\u001b\u202e]' AS inert,
 	replace(regexp_replace(h, '‹([^›]*)›[⁺⁻][¹²³⁴]', '\1', 'g'), '[U+202E]', E'\u202e') = input AS is_input
 FROM unnest(ARRAY['gradients', 'occlusion']) method, (VALUES (E' kindly‼ broken\t broken\n broken 中文 \u202e')) v (input), gpt_highlight('causes', input, method) h;
+SELECT gpt_tokens('causes', 'x');
+SELECT gpt_highlight('causes', 'x', 'surprise');
 SELECT gpt_highlight('causes', 'kindly', style => 'ansi') ~ E'^\u001b\\[38;5;16;48;5;81mkindly\u001b\\[0m$' AS blue_by_default;
 
 -- bounds: memory, and time
