@@ -128,6 +128,8 @@ plot_losses(StringInfo html, const Log *log)
 	appendStringInfoString(html, "</figcaption>");
 	gpt_plot_begin(&plot);
 	gpt_plot_line(&plot, "s1", train, n_train);
+	if (n_train == 1)
+		gpt_plot_points(&plot, "s1", train, 1);
 	gpt_plot_line(&plot, "s2", validation, n_validation);
 	gpt_plot_points(&plot, "s2", validation, n_validation);
 	gpt_plot_end(&plot);
@@ -158,6 +160,8 @@ plot_rate(StringInfo html, const Log *log)
 	appendStringInfoString(html, "</figcaption>");
 	gpt_plot_begin(&plot);
 	gpt_plot_line(&plot, "s3", points, n);
+	if (n == 1)
+		gpt_plot_points(&plot, "s1", points, 1);
 	gpt_plot_end(&plot);
 	appendStringInfoString(html, "</figure>\n");
 }

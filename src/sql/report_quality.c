@@ -126,10 +126,10 @@ describe_confusion(const char *const *labels, const double *counts, int n)
 	}
 	if (most < 0)
 		return psprintf("All %s rows have the label that the model gives.", gpt_report_count(all));
-	return psprintf("%s of %s rows are on the diagonal, where label and answer agree. Most often, "
-					"%s times, rows labelled \"%s\" are taken for \"%s\".",
-					gpt_report_count(right), gpt_report_count(all), gpt_report_count(counts[most]),
-					labels[most / n], labels[most % n]);
+	return psprintf("%s of %s rows are on the diagonal, where label and answer agree. The most "
+					"frequent confusion: \"%s\" is taken for \"%s\" (rows: %s).",
+					gpt_report_count(right), gpt_report_count(all), labels[most / n],
+					labels[most % n], gpt_report_count(counts[most]));
 }
 
 static void
@@ -145,7 +145,10 @@ put_confusion_row(StringInfo html, const char *label, const double *counts, int 
 		int shade = sum > 0 ? (int) ceil(counts[i] / sum * SHADES) : 0;
 
 		appendStringInfo(html, "<td class=\"n h%d%s\">%s</td>", Min(shade, SHADES),
-						 i == row ? " right" : "", gpt_report_count(counts[i]));
+						 i == row		  ? " right"
+						 : counts[i] == 0 ? " none"
+										  : "",
+						 gpt_report_count(counts[i]));
 	}
 	gpt_table_row_end(html);
 }
@@ -163,7 +166,7 @@ put_confusion(StringInfo html, const GptJson *confusion)
 	gpt_paragraph(html, NULL, describe_confusion(labels, counts, n));
 	appendStringInfoString(html, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
 								 "aria-labelledby=\"confusion\">");
-	gpt_table_begin(html, "class=\"confusion\"",
+	gpt_table_begin(html, n > NAMED_COLUMNS ? "class=\"confusion many\"" : "class=\"confusion\"",
 					"Lines: labels of the rows. Columns: labels that the model gives.");
 	appendStringInfoString(html, "<thead><tr><th scope=\"col\">label</th>");
 	for (int i = 0; i < n; i++)
