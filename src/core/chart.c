@@ -18,8 +18,8 @@
 #define DOTS_ACROSS 2 /* of a character */
 #define DOTS_DOWN 4
 #define OTHER_LINES 4 /* title, axis, labels, legend */
-#define LINES_PER_TICK 3
-#define COLUMNS_PER_TICK 9
+#define LINES_PER_TICK 2
+#define COLUMNS_PER_TICK 7
 #define LEAST_RANGE 10 /* steps: of fewer, ticks would not be whole */
 #define BRAILLE 0x2800
 #define TICK_LEFT "\xe2\x94\xa4" /* ┤ */

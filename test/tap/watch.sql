@@ -1,4 +1,5 @@
 -- test/tap/watch.sql - waiting for a model by its name; the metric of each task in the log; charts.
+-- One schema is enough: other files call functions of the same kinds in the second schema.
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
@@ -67,8 +68,8 @@ SELECT is(gpt_plot(:texts_job, width => 44, height => 10), format($$job %s, succ
 2 ┤●    ⠈⠑⠢⠤⣀⣀     ●               ●
   │           ⠉⠉⠒⠒⠒⠤⠤⠤⠤⠤⠤⠤⠤⠤⢄⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀
 0 ┤
-  └┬───────────────────┬───────────────────┬
-   0                  50                 100
+  └┬───────┬───────┬───────┬───────┬───────┬
+   0      20      40      60      80     100
 ⣀ loss 1.027   ● validation_loss 2.4$$, :texts_job), 'a chart leaves out what is no number, and shows no hidden character');
 INSERT INTO gpt_job_log (job, step, loss) SELECT :texts_job, i, 2 FROM generate_series(101, 20000) i;
 SELECT matches(gpt_plot(:texts_job), 'step 20000: .*⣀ loss 2 ', 'a long log is drawn in parts');
