@@ -57,7 +57,7 @@ gpt_ticks_around(GptTicks *ticks, double *low, double *high, int wanted)
 	if (!is_range(*low, *high))
 	{
 		double middle = isfinite(*low) ? *low : 0;
-		double half = Max(fabs(middle) * 0.5, 0.5);
+		double half = middle != 0 ? fabs(middle) * 0.5 : 0.5;
 
 		*low = middle - half;
 		*high = middle + half;

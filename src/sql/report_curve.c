@@ -10,6 +10,8 @@
 #include "core/html.h"
 #include "sql/report.h"
 
+#define LEAST_STEPS 10 /* on the axis: of fewer, ticks would not be whole */
+
 /* A column of a row of the log. */
 typedef enum LogColumn
 {
@@ -75,19 +77,31 @@ widen(GptPlot *plot, const GptPlotPoint *points, int n)
 	}
 }
 
+/* A line of one point would be invisible. */
+static void
+draw_line(const GptPlot *plot, const char *class_name, const GptPlotPoint *points, int n)
+{
+	if (n == 1)
+		gpt_plot_points(plot, class_name, points, n);
+	else
+		gpt_plot_line(plot, class_name, points, n);
+}
+
 /* What a reader who does not see the chart should know. */
 static const char *
 describe_losses(const GptPlotPoint *train, int n_train, const GptPlotPoint *validation,
 				int n_validation)
 {
 	int best = 0;
-	const char *text = n_train > 0
-						   ? psprintf("The training loss goes from %s at step %s to %s at "
-									  "step %s.",
-									  gpt_report_value(train[0].y), gpt_report_count(train[0].x),
-									  gpt_report_value(train[n_train - 1].y),
-									  gpt_report_count(train[n_train - 1].x))
-						   : "";
+	const char *text =
+		n_train == 1 ? psprintf("The training loss is %s at step %s.", gpt_report_value(train[0].y),
+								gpt_report_count(train[0].x))
+		: n_train > 1 ? psprintf("The training loss goes from %s at step %s to %s at "
+								 "step %s.",
+								 gpt_report_value(train[0].y), gpt_report_count(train[0].x),
+								 gpt_report_value(train[n_train - 1].y),
+								 gpt_report_count(train[n_train - 1].x))
+					  : "";
 
 	for (int i = 1; i < n_validation; i++)
 	{
@@ -116,6 +130,7 @@ plot_losses(StringInfo html, const Log *log)
 					.x_name = "step",
 					.y_name = "loss, nats",
 					.x_low = 0,
+					.x_high = LEAST_STEPS,
 					.y_low = INFINITY,
 					.y_high = -INFINITY};
 
@@ -127,9 +142,7 @@ plot_losses(StringInfo html, const Log *log)
 	gpt_plot_legend(html, legend, n_validation > 0 ? 2 : 1);
 	appendStringInfoString(html, "</figcaption>");
 	gpt_plot_begin(&plot);
-	gpt_plot_line(&plot, "s1", train, n_train);
-	if (n_train == 1)
-		gpt_plot_points(&plot, "s1", train, 1);
+	draw_line(&plot, "s1", train, n_train);
 	gpt_plot_line(&plot, "s2", validation, n_validation);
 	gpt_plot_points(&plot, "s2", validation, n_validation);
 	gpt_plot_end(&plot);
@@ -147,6 +160,7 @@ plot_rate(StringInfo html, const Log *log)
 					.x_name = "step",
 					.y_name = "learning rate",
 					.x_low = 0,
+					.x_high = LEAST_STEPS,
 					.y_low = 0,
 					.y_high = -INFINITY};
 
@@ -159,9 +173,7 @@ plot_rate(StringInfo html, const Log *log)
 	gpt_html_element(html, "p", NULL, plot.description);
 	appendStringInfoString(html, "</figcaption>");
 	gpt_plot_begin(&plot);
-	gpt_plot_line(&plot, "s3", points, n);
-	if (n == 1)
-		gpt_plot_points(&plot, "s1", points, 1);
+	draw_line(&plot, "s3", points, n);
 	gpt_plot_end(&plot);
 	appendStringInfoString(html, "</figure>\n");
 }
@@ -176,6 +188,7 @@ plot_metric(StringInfo html, const Log *log, const char *name)
 					.title = "Metric of the task by step",
 					.x_name = "step",
 					.x_low = 0,
+					.x_high = LEAST_STEPS,
 					.y_low = INFINITY,
 					.y_high = -INFINITY};
 

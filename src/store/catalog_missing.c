@@ -346,6 +346,18 @@ nearest_to(const char *name)
 	return nearest;
 }
 
+/* Whether two letters next to each other are swapped, the commonest of typing errors. */
+static bool
+is_swap(const char *a, const char *b)
+{
+	while (*a != '\0' && *a == *b)
+	{
+		a++;
+		b++;
+	}
+	return *a != '\0' && a[1] != '\0' && a[0] == b[1] && a[1] == b[0] && strcmp(a + 2, b + 2) == 0;
+}
+
 /* Privileges are asked last: that reads a part of the object. */
 static void
 consider(Nearest *nearest, const Candidate *candidate)
@@ -357,6 +369,8 @@ consider(Nearest *nearest, const Candidate *candidate)
 	distance = varstr_levenshtein_less_equal(nearest->name, (int) strlen(nearest->name),
 											 candidate->name, (int) strlen(candidate->name), 1, 1,
 											 1, nearest->limit - 1, true);
+	if (is_swap(nearest->name, candidate->name))
+		distance = 1;
 	if (distance == 0 || distance >= nearest->limit ||
 		(OidIsValid(candidate->object) && !may_use(candidate)))
 		return;

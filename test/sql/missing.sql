@@ -11,6 +11,9 @@ SELECT gpt_wait(:job, '60 s');
 
 -- rule: a misspelt name gives the nearest one
 SELECT gpt_generate('missing_revews', 'x');
+SELECT gpt_copy_model('missing_reviews', 'mouse');
+SELECT gpt_generate('muose', 'x');
+SELECT gpt_drop_model('mouse');
 SELECT gpt_score('Missing_reviews', 'x');
 SELECT gpt_score('missing_reviewz@1', 'x');
 SELECT gpt_evaluate('missing_review');
