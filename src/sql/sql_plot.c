@@ -203,7 +203,7 @@ raise_unknown(const char *name, List *measures)
 			appendStringInfo(&names, ", %s", (char *) lfirst(cell));
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("metric \"%s\" is unknown, or the job does not measure it", name),
+					errmsg("metric \"%s\" does not exist, or the job does not measure it", name),
 					errhint("Metrics of this job are %s.", names.data)));
 }
 

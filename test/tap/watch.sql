@@ -50,7 +50,7 @@ SELECT is(gpt_plot('labels', 'bits_per_byte'), format('Job %s (succeeded) has no
 SELECT is((SELECT max(length(line)) || ' ' || count(*) FROM regexp_split_to_table(gpt_plot('labels', width => w, height => h), '\n') line), w || ' ' || h, 'a chart is ' || w || ' by ' || h)
 	FROM (VALUES (30, 8), (400, 100)) size(w, h);
 SELECT is(said(format('SELECT gpt_plot(%s, %L)', :job, 'los')),
-	'metric "los" is unknown, or the job does not measure it | Metrics of this job are loss, bits_per_byte, learning_rate, grad_norm, tokens_per_second, metric, accuracy.',
+	'metric "los" does not exist, or the job does not measure it | Metrics of this job are loss, bits_per_byte, learning_rate, grad_norm, tokens_per_second, metric, accuracy.',
 	'an unknown metric gets those that there are');
 SELECT is(said($$SELECT gpt_plot('labels', width => 29)$$), 'width is out of range: 29 | It must be between 30 and 400.', 'a width out of range is an error');
 SELECT is(said($$SELECT gpt_plot('labels', height => 101)$$), 'height is out of range: 101 | It must be between 8 and 100.', 'a height, too');
