@@ -224,6 +224,8 @@ fail_running(void)
 	row = &entries[running].row;
 	row->counts[GPT_STAT_ERRORS]++;
 	row->counts[GPT_STAT_CALLS] += running_calls;
+	/* A run of the call may have ended, and its counts gone to the server, before. */
+	entries[running].is_dirty = is_dirty = true;
 	session_counts[GPT_STAT_ERRORS]++;
 	session_counts[GPT_STAT_CALLS] += running_calls;
 	running = -1;

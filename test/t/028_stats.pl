@@ -47,16 +47,17 @@ is($node->safe_psql('postgres', q{SELECT image_hits + image_misses FROM gpt_stat
 is($node->safe_psql('postgres', q{SELECT seconds > 0 AND first_token_seconds > 0 AND first_token_seconds < seconds AND last_used_at > stats_reset, scope
 	FROM gpt_stat_models WHERE model = 'm'}), 't|server', 'time passed');
 
-# an error inside of a call: a time-out, which on a busy machine may come before the call
-$node->safe_psql('postgres', q{SELECT gpt_stat_reset(); CREATE TABLE long AS SELECT repeat('line 5 ', 400000) AS body});
+# an error inside of a call, whose first text has gone to the server's counts: a time-out, which on a busy machine may come before that
+$node->safe_psql('postgres', q{CREATE TABLE long AS SELECT repeat('line 5 ', 800000) AS body});
 my $error;
 for my $timeout (100, 400, 1600)
 {
-	(undef, undef, $error) = $node->psql('postgres', "SET statement_timeout = $timeout; SELECT gpt_score('m', body) FROM long");
-	last if $node->safe_psql('postgres', q{SELECT errors FROM gpt_stat_models WHERE model = 'm'}) > 0;
+	$node->safe_psql('postgres', 'SELECT gpt_stat_reset()');
+	(undef, undef, $error) = $node->psql('postgres', "SET statement_timeout = $timeout; SELECT gpt_score('m', ARRAY['line', body]) FROM long");
+	last if $node->safe_psql('postgres', q{SELECT rows FROM gpt_stat_models WHERE model = 'm'}) > 0;
 }
 like($error, qr/statement timeout/, 'a call runs out of time');
-is($node->safe_psql('postgres', q{SELECT calls, rows, errors FROM gpt_stat_models WHERE model = 'm'}), '1|0|1', 'which is an error of the model');
+is($node->safe_psql('postgres', q{SELECT calls, rows, errors FROM gpt_stat_models WHERE model = 'm'}), '1|1|1', 'which is an error of the model');
 
 # parallel workers
 $node->safe_psql('postgres', 'SELECT gpt_stat_reset()');
