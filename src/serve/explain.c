@@ -151,7 +151,7 @@ write_counts(ExplainState *state, const int64 *counts, bool misses_workers)
 	ExplainPropertyInteger("Batches", NULL, counts[GPT_STAT_BATCHES], state);
 	ExplainPropertyInteger("Tokens In", NULL, counts[GPT_STAT_TOKENS_IN], state);
 	ExplainPropertyInteger("Tokens Out", NULL, counts[GPT_STAT_TOKENS_OUT], state);
-	ExplainPropertyInteger("Tokens", NULL, counts[GPT_STAT_TOKENS_COMPUTED], state);
+	ExplainPropertyInteger("Tokens Computed", NULL, counts[GPT_STAT_TOKENS_COMPUTED], state);
 	if (state->timing && seconds > 0)
 		ExplainPropertyFloat("Tokens per Second", NULL,
 							 (double) counts[GPT_STAT_TOKENS_COMPUTED] / seconds, 0, state);

@@ -163,19 +163,20 @@ compare_shares(const Drift *drift, GptRowShare share)
 		put_items(drift, share, counts);
 }
 
-/* The name of a category; that of a token is what it spells. */
+/* The name of a category; that of a token is what it spells, in quotes, as spaces do not show. */
 static char *
 item_name(const Drift *drift, GptRowShare share, int place)
 {
 	const GptKeptShares *kept = &drift->reference->shares[share];
 
 	if (place == kept->n)
-		return pstrdup("other");
+		return pstrdup("(others)");
 	if (share != GPT_ROW_TOKENS)
 		return gpt_profile_item(drift->served, share, kept->categories[place]);
 	if (kept->categories[place] >= (uint32) lm_tokenizer_spec(drift->served->tokenizer)->n_tokens)
 		return gpt_profile_item(drift->served, share, kept->categories[place]);
-	return gpt_token_spelled(drift->served->tokenizer, (int32) kept->categories[place]);
+	return psprintf("\"%s\"",
+					gpt_token_spelled(drift->served->tokenizer, (int32) kept->categories[place]));
 }
 
 /* The categories with the largest parts of the index. */

@@ -17,7 +17,7 @@ DECLARE
 	line text;
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (' || options || ') ' || query LOOP
-		line := regexp_replace(line, '(Tokens|Tokens per Second): [1-9]\d*', '\1: N');
+		line := regexp_replace(line, '(Tokens|Tokens Computed|Tokens per Second): [1-9]\d*', '\1: N');
 		-- 18 prints "rows=7.00"
 		RETURN NEXT regexp_replace(line, '(rows=\d+)\.00', '\1');
 	END LOOP;

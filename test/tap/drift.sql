@@ -72,7 +72,7 @@ SELECT is(verdicts('text', 'SELECT body FROM other'), 'surprisal drifted, length
 SELECT matches(verdicts('class', 'SELECT body, label FROM other'), 'length drifted.*labels drifted.*tokens drifted', 'labels that the model does not know are a drift');
 SELECT matches(verdicts('number', 'SELECT body, number AS label FROM other'), 'label drifted', 'so are other numbers');
 SELECT matches(verdicts('text', $$SELECT 'плохо ' || i AS body FROM same$$), 'scripts drifted', 'so is another script');
-SELECT is((SELECT string_agg(item, ' ') FROM gpt_drift('class', 'SELECT body, label FROM other') WHERE measure = 'labels' AND item IS NOT NULL), 'other bad good', 'items are what has moved');
+SELECT is((SELECT string_agg(item, ' ') FROM gpt_drift('class', 'SELECT body, label FROM other') WHERE measure = 'labels' AND item IS NOT NULL), '(others) bad good', 'items are what has moved');
 SELECT unalike(verdicts('text', 'SELECT body FROM same LIMIT 8'), '%moderate%', 'a few rows are no drift');
 SELECT unalike(verdicts('text', 'SELECT body FROM same LIMIT 8'), '%drifted%', 'whatever their index');
 SELECT ok(statistic > 0.25 AND p_value > 0.001, 'though it is large') FROM gpt_drift('text', 'SELECT body FROM same LIMIT 8') WHERE measure = 'surprisal' AND test = 'psi';
