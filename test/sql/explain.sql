@@ -85,3 +85,6 @@ RESET gpt.max_memory;
 SET statement_timeout = '200ms';
 SELECT count(*) FROM generate_series(1, 100000), gpt_explain('planted', repeat('our broken shop ', 100));
 RESET statement_timeout;
+SET client_min_messages = warning;
+SELECT count(gpt_drop_model(model)) FROM unnest('{tuned,said,planted,length,pair,translator}'::text[]) WITH ORDINALITY m(model, n);
+RESET client_min_messages;
