@@ -107,3 +107,6 @@ RESET gpt.max_memory;
 SET statement_timeout = '200ms';
 SELECT count(*) FROM gpt_tokens('pieces', repeat('text ', 500000));
 RESET statement_timeout;
+SET client_min_messages = warning;
+SELECT count(gpt_drop_model(model)) FROM unnest('{pieces,letters,normal,answers,changed,causes}'::text[]) model;
+RESET client_min_messages;
