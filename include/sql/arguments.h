@@ -9,6 +9,8 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
+#include "core/words.h"
+
 /*
  * Every SQL function calls this first: raises an error if the caller passes other types than the
  * function is declared with. An operator class takes any function as a support function, and then
@@ -32,6 +34,10 @@ extern double gpt_argument_real(FunctionCallInfo fcinfo, int number, const char 
 
 /* The same. */
 extern bool gpt_argument_boolean(FunctionCallInfo fcinfo, int number, bool by_default);
+
+/* The number of a word of a list; NULL means the first one, another word is an error. */
+extern int gpt_argument_word(FunctionCallInfo fcinfo, int number, const char *what,
+							 GptWordOf word_of);
 
 /* NULL means no option. */
 extern Jsonb *gpt_argument_options(FunctionCallInfo fcinfo, int number);

@@ -49,6 +49,23 @@ gpt_argument_text(FunctionCallInfo fcinfo, int number)
 }
 
 int
+gpt_argument_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of)
+{
+	char *name;
+	int word;
+
+	if (PG_ARGISNULL(number))
+		return 0;
+	name = gpt_argument_text(fcinfo, number);
+	word = gpt_word_find(word_of, name, strlen(name));
+	if (word < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s \"%s\" is not known", what, name),
+						errhint("It is %s.", gpt_words_list(word_of, " or "))));
+	return word;
+}
+
+int
 gpt_argument_integer(FunctionCallInfo fcinfo, int number, const char *name, int by_default,
 					 int minimum, int maximum)
 {

@@ -88,7 +88,6 @@ typedef struct Rows
 
 PG_FUNCTION_INFO_V1(gpt_explain);
 
-static int read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of);
 static void read_answer(GptAnswerExplained *answer, FunctionCallInfo fcinfo,
 						const GptServed *served);
 static void check_texts(bool has_other, const GptServed *served);
@@ -131,8 +130,8 @@ gpt_explain(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(ARGUMENT_MODEL) || PG_ARGISNULL(ARGUMENT_INPUT))
 		return (Datum) 0;
-	method = read_word(fcinfo, ARGUMENT_METHOD, "method", method_name);
-	unit = read_word(fcinfo, ARGUMENT_UNIT, "unit", unit_name);
+	method = gpt_argument_word(fcinfo, ARGUMENT_METHOD, "method", method_name);
+	unit = gpt_argument_word(fcinfo, ARGUMENT_UNIT, "unit", unit_name);
 	if (method == METHOD_OCCLUSION && unit != LM_EXPLAIN_WORDS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("occlusion leaves out words, not tokens"),
@@ -173,24 +172,6 @@ gpt_explain_words(GptExplainedWords *words, FmgrInfo *function, const char *mode
 }
 
 /* ---- Arguments ------------------------------------------------------------ */
-
-/* A word of a list; NULL means the first. */
-static int
-read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of)
-{
-	char *name;
-	int word;
-
-	if (PG_ARGISNULL(number))
-		return 0;
-	name = gpt_argument_text(fcinfo, number);
-	word = gpt_word_find(word_of, name, strlen(name));
-	if (word < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s \"%s\" is not known", what, name),
-						errhint("It is %s.", gpt_words_list(word_of, " or "))));
-	return word;
-}
 
 static void
 read_answer(GptAnswerExplained *answer, FunctionCallInfo fcinfo, const GptServed *served)

@@ -52,7 +52,6 @@ typedef struct Highlight
 
 PG_FUNCTION_INFO_V1(gpt_highlight);
 
-static int read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of);
 static Method method_of(const GptServed *served);
 static void mark_surprise(Highlight *highlight, const GptServed *served);
 static double bits_until(GptTokenWalk *walk, bool *more, size_t end);
@@ -78,8 +77,8 @@ gpt_highlight(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	method = read_word(fcinfo, 2, "method", method_name);
-	highlight.style = read_word(fcinfo, 3, "style", gpt_highlight_style_name);
+	method = gpt_argument_word(fcinfo, 2, "method", method_name);
+	highlight.style = gpt_argument_word(fcinfo, 3, "style", gpt_highlight_style_name);
 	highlight.model = gpt_argument_text(fcinfo, 0);
 	input = PG_GETARG_TEXT_PP(1);
 	highlight.input = (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
@@ -97,24 +96,6 @@ gpt_highlight(PG_FUNCTION_ARGS)
 		mark_decisive(&highlight, fcinfo->flinfo, method == METHOD_GRADIENTS);
 	gpt_cache_release(served);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(highlight.marked.data, highlight.marked.len));
-}
-
-/* A word of a list; NULL means the first. */
-static int
-read_word(FunctionCallInfo fcinfo, int number, const char *what, GptWordOf word_of)
-{
-	char *name;
-	int word;
-
-	if (PG_ARGISNULL(number))
-		return 0;
-	name = gpt_argument_text(fcinfo, number);
-	word = gpt_word_find(word_of, name, strlen(name));
-	if (word < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s \"%s\" is not known", what, name),
-						errhint("It is %s.", gpt_words_list(word_of, " or "))));
-	return word;
 }
 
 /* Layers behind an encoder cannot be looked into. */

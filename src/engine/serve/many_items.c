@@ -8,8 +8,10 @@
 
 #include "serve/many.h"
 #include "text/array.h"
+#include "text/utf8.h"
 
 #define ENCODED_TOGETHER 65536 /* bytes of text in a step */
+#define SCORES_BETWEEN_STOPS 65536
 
 static bool encode(LmMany *many, int request, LmError *error);
 static void measure(LmMany *many, LmItem *item);
@@ -125,15 +127,26 @@ make_scores(const LmMany *many, LmItem *item, LmError *error)
 {
 	const LmHost *host = lm_engine_host(many->session->engine);
 	size_t n = item->tokens.count - item->n_skipped;
+	size_t size;
 
 	lm_free(host, item->each);
 	item->each = NULL;
 	if (!many->requests[item->request].each || n == 0)
 		return true;
-	item->each = lm_array_allocate(host, n, sizeof *item->each, error);
-	for (size_t i = 0; item->each && i < n; i++)
+	/* unset: the pages of a long text are touched in steps, between which the host may stop it */
+	if (!lm_size_multiply(&size, n, sizeof *item->each) ||
+		(item->each = lm_allocate_unset(host, size)) == NULL)
+	{
+		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: scores of %zu tokens", n);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		if (i % SCORES_BETWEEN_STOPS == 0 && !lm_text_go_on(host, error))
+			return false;
 		item->each[i] = (LmTokenScore){.id = item->tokens.ids[item->n_skipped + i]};
-	return item->each != NULL;
+	}
+	return true;
 }
 
 /* False for LM_ERR_STOPPED alone; every other error is the request's. */
