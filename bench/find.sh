@@ -36,7 +36,8 @@ share()
 	"${psql[@]}" -c "DROP TABLE IF EXISTS r, t" \
 		-c "CREATE TABLE r AS SELECT label, gpt_embed('$1', text) AS v FROM training" \
 		-c "CREATE TABLE t AS SELECT label, gpt_embed('$1', text) AS v FROM test" >/dev/null
-	"${psql[@]}" -c "COPY (SELECT 'r', label, array_to_string(v, ' ') FROM r UNION ALL SELECT 't', label, array_to_string(v, ' ') FROM t) TO STDOUT" |
+	"${psql[@]}" -c "COPY (SELECT 'r', label, array_to_string(v, ' ') FROM r
+		UNION ALL SELECT 't', label, array_to_string(v, ' ') FROM t) TO STDOUT" |
 		OPENBLAS_NUM_THREADS=1 /usr/bin/python3 -c '
 import sys, numpy
 rows = [line.rstrip("\n").split("\t") for line in sys.stdin]
@@ -47,7 +48,8 @@ nearest = (vector[part == "t"] @ vector[part == "r"].T).argmax(1)
 print("%.4f with %d numbers" % ((label[part == "r"][nearest] == label[part == "t"]).mean(), vector.shape[1]))'
 }
 
-"${psql[@]}" -c "CREATE TABLE training (label text, text text)" -c "CREATE TABLE test (label text, text text)" >/dev/null
+"${psql[@]}" -c "CREATE TABLE training (label text, text text)" \
+	-c "CREATE TABLE test (label text, text text)" >/dev/null
 for part in training test; do
 	"${psql[@]}" -c "\\copy $part FROM '$directory/banking77.${part%ing}.csv' CSV HEADER" >/dev/null
 done
@@ -56,18 +58,22 @@ if [ "${TEST:-test}" = dev ]; then
 		INSERT INTO test SELECT * FROM held" >/dev/null
 fi
 "${psql[@]}" -c "CREATE TABLE pair AS SELECT a.text AS query, b.text AS positive FROM training a CROSS JOIN LATERAL
-	(SELECT text FROM training b WHERE b.label = a.label AND b.text <> a.text ORDER BY md5(a.text || b.text) LIMIT ${PAIRS:-4}) b" >/dev/null
+	(SELECT text FROM training b WHERE b.label = a.label AND b.text <> a.text
+		ORDER BY md5(a.text || b.text) LIMIT ${PAIRS:-4}) b" >/dev/null
 
 for seed in ${SEEDS:-1 2 3}; do
 	run "gpt_train('texts', 'SELECT text FROM training', '{\"seed\": $seed${pretrain:+, $pretrain}}')"
 	echo "no labels, seed $seed: $(share texts)"
-	run "gpt_finetune('texts', 'SELECT query, positive FROM pair', '{\"into\": \"pairs\", \"seed\": $seed${finetune:+, $finetune}}')"
-	echo "pairs, seed $seed: $(share pairs), $("${psql[@]}" -c "SELECT step FROM gpt_jobs ORDER BY job DESC LIMIT 1") steps"
+	run "gpt_finetune('texts', 'SELECT query, positive FROM pair', '{\"into\": \"pairs\",
+		\"seed\": $seed${finetune:+, $finetune}}')"
+	steps=$("${psql[@]}" -c "SELECT step FROM gpt_jobs ORDER BY job DESC LIMIT 1")
+	echo "pairs, seed $seed: $(share pairs), $steps steps"
 	"${psql[@]}" -c "SELECT gpt_drop_model('texts')" -c "SELECT gpt_drop_model('pairs')" >/dev/null
 done
 
 if /usr/bin/python3 -c 'import sklearn' 2>/dev/null; then
-	"${psql[@]}" -c "COPY (SELECT 'r', label, text FROM training UNION ALL SELECT 't', label, text FROM test) TO STDOUT CSV" |
+	"${psql[@]}" -c "COPY (SELECT 'r', label, text FROM training 
+		UNION ALL SELECT 't', label, text FROM test) TO STDOUT CSV" |
 		OPENBLAS_NUM_THREADS=1 /usr/bin/python3 -c '
 import csv, sys, numpy
 from sklearn.feature_extraction.text import TfidfVectorizer

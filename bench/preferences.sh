@@ -16,7 +16,8 @@ cd "$(dirname "$0")/.."
 . bench/server.sh
 pairs=${PAIRS:-2000} held=${HELD:-400} word=${WORD:-was} threads=${THREADS:-2}
 finetune=${FINETUNE:-}
-train=${TRAIN:-\"layers\": 3, \"channels\": 96, \"heads\": 3, \"batch_size\": 16, \"context\": 128, \"vocabulary\": 1024, \"dropout\": 0}
+shape='"layers": 3, "channels": 96, "heads": 3, "batch_size": 16, "context": 128, "vocabulary": 1024, "dropout": 0'
+train=${TRAIN:-$shape}
 
 start_server preferences <<SETTINGS
 gpt.train_threads = $threads
@@ -46,12 +47,15 @@ SQL
 
 for seed in ${SEEDS:-1 2 3}; do
 	started=$(date +%s)
-	run "gpt_train('base', 'SELECT body FROM paragraph', '{\"seed\": $seed, \"steps\": ${STEPS:-250}, \"threads\": $threads, $train}')"
+	run "gpt_train('base', 'SELECT body FROM paragraph', '{\"seed\": $seed, \"steps\": ${STEPS:-250},
+		\"threads\": $threads, $train}')"
 	"${psql[@]}" -q <<-SQL
 		DROP TABLE IF EXISTS drawn;
 		CREATE TABLE drawn AS SELECT id, prompt, draw, (a)[i] AS answer FROM (SELECT draw, array_agg(id ORDER BY id) AS ids, array_agg(prompt ORDER BY id) AS prompts,
-			gpt_generate('base', array_agg(prompt ORDER BY id), max_tokens => 96, temperature => 0.7, seed => 6 * $seed + draw) AS a
-			FROM prompt, generate_series(0, 5) draw GROUP BY draw, id / 600) answers, unnest(ids, prompts) WITH ORDINALITY u (id, prompt, i);
+			gpt_generate('base', array_agg(prompt ORDER BY id), max_tokens => 96, temperature => 0.7,
+				seed => 6 * $seed + draw) AS a
+			FROM prompt, generate_series(0, 5) draw GROUP BY draw, id / 600) answers,
+				unnest(ids, prompts) WITH ORDINALITY u (id, prompt, i);
 	SQL
 	middle=$(date +%s)
 	for rule in ${RULES:-word}; do
@@ -66,7 +70,8 @@ for seed in ${SEEDS:-1 2 3}; do
 			'{\"into\": \"liked\", \"seed\": $seed, \"threads\": $threads${finetune:+, $finetune}}')"
 		"${psql[@]}" -c "WITH m AS (SELECT jsonb_object_agg(metric, value) AS m FROM gpt_evaluate('liked', 'SELECT prompt, chosen, rejected FROM pair WHERE n <= $held'))
 			SELECT format('%s, seed $seed: beta %s, accuracy %s, margin %s, loss %s of %s held-out rows, KL %s nats a completion, %s a token; %s rows learnt in %s steps, %s + %s s; note: %s', '$rule',
-			m ->> 'beta', round((m ->> 'preference_accuracy')::numeric, 4), round((m ->> 'reward_margin')::numeric, 3), round((m ->> 'loss')::numeric, 4), m ->> 'documents',
+			m ->> 'beta', round((m ->> 'preference_accuracy')::numeric, 4), round((m ->> 'reward_margin')::numeric, 3),
+				round((m ->> 'loss')::numeric, 4), m ->> 'documents',
 			round((m ->> 'kl')::numeric, 3), round((m ->> 'kl_per_token')::numeric, 4), j.documents, j.step, $middle - $started, round(extract(epoch FROM j.finished_at - j.started_at)), j.note)
 			FROM m, gpt_jobs j ORDER BY j.job DESC LIMIT 1"
 		"${psql[@]}" -c "SELECT format('%s, seed $seed: mean of the rule in texts of the base %s, of the fine-tuned model %s', '$rule', round(avg($rule(answer)), 2), (SELECT round(avg($rule(answer)), 2)

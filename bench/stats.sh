@@ -19,9 +19,11 @@ SETTINGS
 "${psql[@]}" >/dev/null <<'SQL'
 CREATE TABLE line AS SELECT 'line number ' || i AS body FROM generate_series(1, 60) i;
 SELECT gpt_train('tiny', 'SELECT body FROM line',
-	'{"layers": 1, "heads": 1, "channels": 32, "context": 64, "tokenizer": "bytes", "batch_size": 4, "steps": 2}') AS job \gset
+	'{"layers": 1, "heads": 1, "channels": 32, "context": 64, "tokenizer": "bytes", "batch_size": 4,
+		"steps": 2}') AS job \gset
 SELECT gpt_wait(:job);
-SELECT gpt_train('nano', 'SELECT body FROM line', '{"preset": "nano", "tokenizer": "bytes", "batch_size": 4, "steps": 2}') AS job \gset
+SELECT gpt_train('nano', 'SELECT body FROM line', '{"preset": "nano", "tokenizer": "bytes", "batch_size": 4,
+	"steps": 2}') AS job \gset
 SELECT gpt_wait(:job);
 SQL
 cluster_stop "$work"

@@ -2,10 +2,10 @@
 #
 # bench/tasks.sh - the second part of `make bench`: each task beside the simple tool that a user would otherwise take.
 #
-# The rows are ../shared/data, or GPT_TEST_DATA; without that folder nothing runs. TASKS names some of classify translate
-# headlines text_to_sql preferences find judging choose little explain, in that order by default; empty for none. Each is
-# the script of that name, whose variables (SEEDS, THREADS, MINUTES ...) pass through. All of them with three seeds take
-# about six hours on two cores, most of it translate and little.
+# The rows are ../shared/data, or GPT_TEST_DATA; without that folder nothing runs. TASKS names some of classify
+# translate headlines text_to_sql preferences find judging choose little explain, in that order by default; empty for
+# none. Each is the script of that name, whose variables (SEEDS, THREADS, MINUTES ...) pass through. All of them with
+# three seeds take about six hours on two cores, most of it translate and little.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

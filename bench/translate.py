@@ -7,8 +7,8 @@ then left out of training: for choosing options.
 
 A fair peer: joint byte-pair encoding (sentencepiece) of VOCABULARY (4000) tokens; CHANNELS (256), LAYERS (3) of each
 kind, HEADS (4), four times the channels in feed-forward layers, pre-norm; sinusoidal positions; one matrix for both
-embeddings and the head; dropout (DROPOUT, 0.1), label smoothing (0.1); Adam with betas 0.9 and 0.98 (Vaswani et al. 2017,
-section 5.3), learning rate RATE (0.001) after a warm-up of 5 %, linearly to 0 at the end of the time, which the clock
+embeddings and the head; dropout (DROPOUT, 0.1), label smoothing (0.1); Adam with betas 0.9 and 0.98 (Vaswani et al.
+2017, section 5.3), learning rate RATE (0.001) after a warm-up of 5 %, linearly to 0 at the end of the time, which the clock
 decides; batches of pairs of similar length, BATCH (2048) target tokens each; float32 or bfloat16 (autocast), whichever
 makes the faster steps.
 """

@@ -267,14 +267,15 @@ suite_sanitize()
 	tap_suite "unit, sanitized" "$(find "$src/build/unit-sanitize" -maxdepth 1 -type f -name 'test_*' | sort)" in_source
 }
 
-# The tests that run work on the pool; test_generate runs what test_many would, test_trainer what test_trace would. A race
-# ends a program with status 66.
+# The tests that run work on the pool; test_generate runs what test_many would, test_trainer what test_trace would. A
+# race ends a program with status 66.
 suite_threads()
 {
 	local sources
 
 	sources=$(echo test/unit/test_{attention,encoder,engine,generate,infer,linear,panels,reader,score,trainer}.c)
-	step "build for ThreadSanitizer" make -C "$src" -j"$jobs" unit-programs UNIT_SOURCES="$sources" SANITIZE=thread WERROR=-Werror || return
+	step "build for ThreadSanitizer" make -C "$src" -j"$jobs" unit-programs \
+		UNIT_SOURCES="$sources" SANITIZE=thread WERROR=-Werror || return
 	tap_suite "threads" "$(find "$src/build/unit-thread" -maxdepth 1 -type f -name 'test_*' | sort)" in_source
 }
 

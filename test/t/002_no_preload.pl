@@ -15,10 +15,12 @@ my $job = submit($node, 'simple', 20);
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job runs without preload');
 nothing_is_left($node);
 my $stats = q{SELECT calls, rows, scope FROM gpt_stat_models WHERE model = 'simple'};
-is($node->safe_psql('postgres', "SELECT gpt_score('simple', ARRAY['line', 'x']) IS NOT NULL; $stats"), "t\n1|2|session", 'a session counts its calls');
+is($node->safe_psql('postgres', "SELECT gpt_score('simple', ARRAY['line', 'x']) IS NOT NULL; $stats"),
+	"t\n1|2|session", 'a session counts its calls');
 is($node->safe_psql('postgres', $stats), '0|0|session', 'which are not those of another session');
 
-is($node->safe_psql('postgres', q{SELECT effective, reason FROM gpt_settings WHERE name = 'gpt.autostart'}), 'off|the server does not preload gpt',
+is($node->safe_psql('postgres', q{SELECT effective, reason FROM gpt_settings WHERE name = 'gpt.autostart'}),
+	'off|the server does not preload gpt',
 	'gpt_settings says that jobs do not start again');
 
 # a restart

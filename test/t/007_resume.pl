@@ -307,9 +307,11 @@ for my $option ('"architecture": "encoder_decoder", "encoder_layers": 1', '"prom
 {
 	my ($kind) = $option =~ /(encoder|template)/;
 	my $ask = qq{'SELECT left(body, 20) AS prompt, right(body, 10) AS completion FROM line', '{"steps": 120, $option,
-		"layers": 1, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 16, "dropout": 0.1, "patience": 0}'};
+		"layers": 1, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 16, "dropout": 0.1,
+			"patience": 0}'};
 
-	is(ended($node->safe_psql('postgres', "SELECT gpt_train('$kind', $ask)")), 'succeeded', "an undisturbed training, $kind");
+	is(ended($node->safe_psql('postgres', "SELECT gpt_train('$kind', $ask)")), 'succeeded',
+		"an undisturbed training, $kind");
 	$job = $node->safe_psql('postgres', "SELECT gpt_train('${kind}_killed', $ask)");
 	$offset = log_offset();
 	kill 'KILL', wait_for_step($node, $job, 20);
@@ -317,11 +319,12 @@ for my $option ('"architecture": "encoder_decoder", "encoder_layers": 1', '"prom
 	is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
 	cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 	is(weights("${kind}_killed"), weights($kind), 'with the weights of the undisturbed one');
-	is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT config) FROM gpt_version WHERE model LIKE '$kind%'"), '2|1', 'and its configuration');
+	is($node->safe_psql('postgres', "SELECT count(*), count(DISTINCT config) FROM gpt_version
+		WHERE model LIKE '$kind%'"), '2|1', 'and its configuration');
 }
 
-# Gates that compare: the worker of one is killed while both wait in their queries, for a lock that ends with the server.
-# The base knows its rows so well that more steps on them gain nothing sure: a tolerance lets them pass.
+# Gates that compare: the worker of one is killed while both wait in their queries, for a lock that ends with the
+# server. The base knows its rows so well that more steps on them gain nothing sure: a tolerance lets them pass.
 sub gated
 {
 	my ($model, $body) = @_;
@@ -330,31 +333,38 @@ sub gated
 	  . " WHERE model = ''$model'' AND state = ''partial'') l ON true WHERE id <= 20";
 
 	return $node->safe_psql('postgres', qq{SELECT gpt_finetune('$model', 'SELECT $body AS body FROM line',
-		'{"steps": 40, "batch_size": 16, "patience": 0, "publish_if": "better", "publish_tolerance": $tolerance, "publish_query": "$rows"}')});
+		'{"steps": 40, "batch_size": 16, "patience": 0, "publish_if": "better", "publish_tolerance": $tolerance,
+			"publish_query": "$rows"}')});
 }
 
 my %gates = (better => 'body', worse => 'md5(body)', better_calm => 'body', worse_calm => 'md5(body)');
 $node->safe_psql('postgres', "SELECT gpt_copy_model('reference', '$_')") for sort keys %gates;
 is(ended(gated("${_}_calm", $gates{$_})), 'succeeded', "an undisturbed training with a gate, $_") for 'better', 'worse';
 set(max_workers => 2);
-my $holder = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-c', 'SELECT pg_advisory_lock(7), pg_sleep(600)' ], '>', \my $held, '2>', \my $ending);
+my $holder = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-c',
+	'SELECT pg_advisory_lock(7), pg_sleep(600)' ], '>', \my $held, '2>', \my $ending);
 my %job_of = map { ($_ => gated($_, $gates{$_})) } 'better', 'worse';
 ok( $node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM gpt_stat_progress_train p JOIN pg_locks l USING (pid)
 	WHERE p.phase = 'comparing with the current version' AND l.locktype = 'advisory' AND NOT l.granted}),
 	'two gates compare at once');
-is($node->safe_psql('postgres', q{SELECT string_agg(model || version, ' ' ORDER BY model) FROM gpt_models WHERE model IN ('better', 'worse')}), 'better1 worse1', 'neither version is current');
+is($node->safe_psql('postgres', q{SELECT string_agg(model || version, ' ' ORDER BY model) FROM gpt_models
+	WHERE model IN ('better', 'worse')}), 'better1 worse1', 'neither version is current');
 kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM gpt_stat_progress_train WHERE job = $job_of{better}");
 wait_until_up($node);
 $holder->finish;
 for my $gate ('better', 'worse')
 {
 	is(ended($job_of{$gate}), 'succeeded', "a job goes on after a kill while its gate compared, $gate");
-	my $states = q{SELECT string_agg(state || CASE WHEN current THEN ' current' ELSE '' END, ', ' ORDER BY version) FROM gpt_versions WHERE model = };
-	is($node->safe_psql('postgres', "$states '$gate'"), $node->safe_psql('postgres', "$states '${gate}_calm'"), 'its versions are those of the undisturbed run');
-	is($node->safe_psql('postgres', "SELECT count(DISTINCT gpt_score(model || '\@' || version, 'line 5')) FROM gpt_versions WHERE model IN ('$gate', '${gate}_calm')"),
+	my $states = q{SELECT string_agg(state || CASE WHEN current THEN ' current' ELSE '' END, ', ' ORDER BY version)
+		FROM gpt_versions WHERE model = };
+	is($node->safe_psql('postgres', "$states '$gate'"), $node->safe_psql('postgres', "$states '${gate}_calm'"),
+		'its versions are those of the undisturbed run');
+	is($node->safe_psql('postgres', "SELECT count(DISTINCT gpt_score(model || '\@' || version, 'line 5'))
+		FROM gpt_versions WHERE model IN ('$gate', '${gate}_calm')"),
 		'2', 'and say the same');
 }
-is($node->safe_psql('postgres', q{SELECT string_agg(model || ' ' || current, ' ' ORDER BY model) FROM gpt_versions WHERE model IN ('better', 'worse') AND version > 1}),
+is($node->safe_psql('postgres', q{SELECT string_agg(model || ' ' || current, ' ' ORDER BY model) FROM gpt_versions
+	WHERE model IN ('better', 'worse') AND version > 1}),
 	'better true worse false', 'the better one is current');
 is($node->safe_psql('postgres', 'SELECT * FROM gpt_check(true)'), '', 'gpt_check finds nothing');
 set(max_workers => 1);

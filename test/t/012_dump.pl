@@ -39,7 +39,8 @@ $node->safe_psql('app', q{SELECT format('GRANT SELECT ON LARGE OBJECT %s TO bob'
 
 # What must be the same. Jobs apart: these are looked at one by one.
 my $contents = q{
-	SELECT model, version, owner, architecture, parameters, tokenizer, loss, validation_loss, size, weights, created_at, state, query, options, published_by,
+	SELECT model, version, owner, architecture, parameters, tokenizer, loss, validation_loss, size, weights,
+		created_at, state, query, options, published_by,
 		report, evaluation, profile FROM gpt_versions ORDER BY 1, 2;
 	SELECT tokenizer, kind, vocabulary, size, sha256, object FROM gpt_tokenizers ORDER BY 1;
 	SELECT oid, pg_get_userbyid(lomowner), lomacl FROM pg_largeobject_metadata ORDER BY 1;

@@ -27,8 +27,10 @@ my %kinds = (
 	ngrams => [ 'SELECT body FROM line', ', "ngrams": true' ],
 	numbers => [ 'SELECT body AS text, id / 7.0 AS label FROM line', '' ],
 	labels => [ q{SELECT body AS text, CASE WHEN id % 2 = 0 THEN ''even'' ELSE ''odd'' END AS label FROM line}, '' ]);
-my $numbers = $node->safe_psql('postgres', 'SELECT ' . join(', ', map { qq{gpt_train('$_', '$kinds{$_}[0]', '{$small, "steps": 5$kinds{$_}[1]}')} } sort keys %kinds));
-is($node->safe_psql('postgres', "SELECT DISTINCT gpt_wait(job::bigint) FROM regexp_split_to_table('$numbers', '[|]') job"), 'succeeded', 'and models of other kinds');
+my $numbers = $node->safe_psql('postgres', 'SELECT ' . join(', ', map { qq{gpt_train('$_', '$kinds{$_}[0]',
+	'{$small, "steps": 5$kinds{$_}[1]}')} } sort keys %kinds));
+is($node->safe_psql('postgres', "SELECT DISTINCT gpt_wait(job::bigint) 
+	FROM regexp_split_to_table('$numbers', '[|]') job"), 'succeeded', 'and models of other kinds');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 for my $query (
 	q{SELECT id, gpt_score('model', body), gpt_score('model@1', body, 'logprob') FROM line WHERE id < 10 ORDER BY id},

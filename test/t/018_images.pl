@@ -243,7 +243,8 @@ like($error, qr/WARNING:  sessions do not share the image of model "m".*DETAIL: 
 my $warnings = () = $error =~ /WARNING/g;
 is($warnings, 1, 'it says so once');
 (undef, undef, $error) = $node->psql('postgres', "SET gpt.max_memory = '1MB'; $score");
-like($error, qr/ERROR:  memory required is \d+ MB, gpt.max_memory is 1 MB.*HINT:  .*With a gpt.max_image_size of more than \d+ MB, sessions share it/s,
+like($error,
+	qr/ERROR:  memory required is \d+ MB, gpt.max_memory is 1 MB.*HINT:  .*With a gpt.max_image_size of more than \d+ MB, sessions share it/s,
 	'and where the session has no room for it, how it would');
 is($node->safe_psql('postgres', $score), $value, 'and scores the same');
 $node->append_conf('postgresql.conf', "gpt.max_image_size = '1GB'");

@@ -1,6 +1,6 @@
 # test/torture/01_kill.pl - kill -9 of worker, launcher, and a session, and immediate shutdowns, at random moments of
-# a run: it ends by itself, in the weights of the undisturbed run, and leaves nothing behind. Run after run makes a model of
-# another kind.
+# a run: it ends by itself, in the weights of the undisturbed run, and leaves nothing behind. Run after run makes a
+# model of another kind.
 use strict;
 use warnings;
 
@@ -60,7 +60,8 @@ sub start_bystander
 {
 	my ($out, $err) = ('', '');
 	my $handle = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres') . ' application_name=bystander', '-c',
-			"SELECT count(gpt_score('undisturbed text', body)) FROM line, generate_series(1, 1000000)" ], '>', \$out, '2>', \$err);
+			"SELECT count(gpt_score('undisturbed text', body)) FROM line, generate_series(1, 1000000)" ],
+			'>', \$out, '2>', \$err);
 
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'bystander'");
 	return $handle;
@@ -131,7 +132,8 @@ while (@todo)
 	my $state = $node->safe_psql('postgres', "SELECT gpt_wait($job, '5 min')");
 	my $got = digest($node, $model);
 	lost(1) if $state ne 'succeeded' || $got ne $expected{$of_kind};
-	ok($state eq 'succeeded' && $got eq $expected{$of_kind}, "run $runs, $of_kind, ends in the weights of the undisturbed one after: " . join(', ', @done))
+	ok($state eq 'succeeded' && $got eq $expected{$of_kind}, 
+		"run $runs, $of_kind, ends in the weights of the undisturbed one after: " . join(', ', @done))
 	  or diag("state $state, weights $got, expected $expected{$of_kind}, error "
 		  . $node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job"));
 }

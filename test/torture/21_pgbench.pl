@@ -44,9 +44,11 @@ sub throughput
 	return $out =~ /tps = ([\d.]+)/ ? $1 : die "no throughput: $err";
 }
 
-# One job for all runs, held by a signal while pgbench runs alone. Where nothing is judged it is a small one, which trains at once.
+# One job for all runs, held by a signal while pgbench runs alone. Where nothing is judged it is a small one, which
+# trains at once.
 my $job =
-  $JUDGED ? $node->safe_psql('postgres', "SELECT gpt_train('beside', 'SELECT body FROM document')") : submit($node, 'beside', 1_000_000);
+  $JUDGED ? $node->safe_psql('postgres', "SELECT gpt_train('beside', 'SELECT body FROM document')")
+  : submit($node, 'beside', 1_000_000);
 my $pid = wait_for_step($node, $job, 30);
 
 sub step { return $node->safe_psql('postgres', "SELECT step FROM gpt_stat_progress_train WHERE job = $job") }

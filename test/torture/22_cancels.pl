@@ -74,7 +74,8 @@ print $file "SET client_min_messages = error;\n";
 print $file "SELECT length(gpt_generate('slow', 'line', max_tokens => 1)) >= 0, gpt_score('slow', 'line') > 0;\n";
 for my $timeout (100, 300)
 {
-	print $file "SET statement_timeout = '${timeout}ms';\n", sprintf($KINDS{$_}, $_ eq 'score' ? 1 : 0) . ";\n" for grep { $_ ne 'train' } @KINDS;
+	print $file "SET statement_timeout = '${timeout}ms';\n", sprintf($KINDS{$_}, $_ eq 'score' ? 1 : 0) . ";\n"
+	  for grep { $_ ne 'train' } @KINDS;
 }
 print $file look('before');
 for my $n (1 .. $STATEMENTS)
