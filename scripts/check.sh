@@ -130,7 +130,8 @@ show()
 {
 	local found
 
-	found=$(grep -aE '^(not ok|# +Failed|# +at |# +got|# +expected|# +died|# Tests were run but|# stopped after)|Dubious|error running|\.\.\. FAILED' "$2" | head -n 8)
+	found=$(grep -aE -e '^(not ok|# +Failed|# +at |# +got|# +expected|# +died|# Tests were run but|# stopped after)' \
+		-e 'Dubious|error running|\.\.\. FAILED' -e ' s  (ended with status|injected, but)|^[0-9]{2}_[a-z_]+: died' "$2" | head -n 12)
 	cut -c 1-300 <<<"${found:-$(tail -n 1 "$2")}" | sed "s|^|$1: |" >>"$work/failures"
 	echo "---- $1: last lines of its log"
 	tail -n 60 "$2"

@@ -171,6 +171,8 @@ judge_part()
 	[ -n "$why" ] || return 0
 	touch "$own/failed"
 	grep -a -A 6 '^not ok' "$log" | head -n 60
+	# A part that died says why in its last lines.
+	[[ "$why" != *"ended with status"* ]] || tail -n 8 "$log" | sed "s/^/$name: died: /"
 	cp -r "$own/perl/$name/tmp_check/log" "$logs/$name-servers" 2>/dev/null
 }
 
