@@ -103,7 +103,7 @@ ok "each SQL function first checks how it is called" "$(
 	# Triggers look at what they are attached to, parts of the aggregate at their state.
 	for function in $functions; do
 		case $function in *_trigger | gpt_perplexity_*) continue ;; esac
-		awk -v start="^$function\\\\(PG_FUNCTION_ARGS\\\\)" '$0 ~ start { body = 1 } body && /gpt_argument_check_call\(fcinfo\);/ { found = 1 }
+		awk -v start="^$function\\\\(PG_FUNCTION_ARGS\\\\)" '$0 ~ start { body = 1 } body && /gpt_argument_check_(call|io)\(fcinfo\);/ { found = 1 }
 			body && /^}/ { body = 0 } END { exit !found }' src/*/*.c || echo "$function"
 	done
 )"
@@ -125,7 +125,7 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 )"
 # Users do not call the parts of the aggregate, the triggers and the functions of the views.
 ok "README.md lists each function and view for users, once, and no other" "$(
-	public=$(grep -vE '^gpt_(perplexity_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows)$' <<<"$names")
+	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows)$' <<<"$names")
 	listed=$(sed -n '/^## Functions and views/,/^## Documents/p' README.md | grep '^|' | grep -vF 'text[]' | cut -d '|' -f 2 |
 		grep -oE '`gpt_[a-z_]+' | tr -d '`' | sort)
 	uniq -d <<<"$listed"

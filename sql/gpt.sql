@@ -202,21 +202,57 @@ CREATE FUNCTION @extschema@.gpt_options(function text DEFAULT 'gpt_train', OUT o
 	AS 'MODULE_PATHNAME', 'gpt_options' LANGUAGE C STABLE PARALLEL SAFE ROWS 50;
 COMMENT ON FUNCTION @extschema@.gpt_options(text) IS 'lists the options of a function';
 
+-- Arguments that are one text or several
+
+CREATE TYPE @extschema@.gpt_texts;
+CREATE FUNCTION @extschema@.gpt_texts_in(string cstring) RETURNS @extschema@.gpt_texts
+	AS 'MODULE_PATHNAME', 'gpt_texts_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts_in(cstring) IS 'part of type gpt_texts: its input';
+CREATE FUNCTION @extschema@.gpt_texts_out(texts @extschema@.gpt_texts) RETURNS cstring
+	AS 'MODULE_PATHNAME', 'gpt_texts_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts_out(@extschema@.gpt_texts) IS 'part of type gpt_texts: its output';
+CREATE FUNCTION @extschema@.gpt_texts_recv(bytes internal) RETURNS @extschema@.gpt_texts
+	AS 'MODULE_PATHNAME', 'gpt_texts_recv' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts_recv(internal) IS 'part of type gpt_texts: its binary input';
+CREATE FUNCTION @extschema@.gpt_texts_send(texts @extschema@.gpt_texts) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_texts_send' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts_send(@extschema@.gpt_texts) IS 'part of type gpt_texts: its binary output';
+CREATE TYPE @extschema@.gpt_texts (INPUT = @extschema@.gpt_texts_in, OUTPUT = @extschema@.gpt_texts_out, RECEIVE = @extschema@.gpt_texts_recv,
+	SEND = @extschema@.gpt_texts_send, ALIGNMENT = int4, STORAGE = extended);
+COMMENT ON TYPE @extschema@.gpt_texts IS 'one text or an array of texts, as an argument of functions that generate';
+CREATE FUNCTION @extschema@.gpt_texts("text" text) RETURNS @extschema@.gpt_texts
+	AS 'MODULE_PATHNAME', 'gpt_texts' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts(text) IS 'makes a value of type gpt_texts of one text';
+CREATE FUNCTION @extschema@.gpt_texts(texts text[]) RETURNS @extschema@.gpt_texts
+	AS 'MODULE_PATHNAME', 'gpt_texts' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts(text[]) IS 'makes a value of type gpt_texts of an array';
+CREATE FUNCTION @extschema@.gpt_texts(texts character varying[]) RETURNS @extschema@.gpt_texts
+	AS 'MODULE_PATHNAME', 'gpt_texts' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_texts(character varying[]) IS 'makes a value of type gpt_texts of an array';
+CREATE CAST (text AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(text) AS IMPLICIT;
+CREATE CAST (character varying AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(text) AS IMPLICIT;
+CREATE CAST (text[] AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(text[]) AS IMPLICIT;
+CREATE CAST (character varying[] AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(character varying[]) AS IMPLICIT;
+
 -- Generate and score
 
 CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6) RETURNS text
+		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6,
+		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
+		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, draft text DEFAULT NULL, on_error text DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text) IS
 	'continues a prompt, drawn token by token or, with beams, by a search for a probable text; returns the continuation only';
 
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
 		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false, beams integer DEFAULT 1,
-		length_penalty float8 DEFAULT 0.6) RETURNS text
+		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false, beams integer DEFAULT 1,
+		length_penalty float8 DEFAULT 0.6,
+		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
+		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, draft text DEFAULT NULL, on_error text DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_chat' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
-COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, text[], bigint, boolean, integer, float8) IS
+COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, boolean, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text) IS
 	'answers the last message of a conversation, in the form that the model was trained on; NULL sampling arguments mean the model''s own defaults';
 
 CREATE FUNCTION @extschema@.gpt_chat_tokens(model text, messages jsonb, reasoning boolean DEFAULT false) RETURNS integer[]
@@ -308,9 +344,11 @@ COMMENT ON FUNCTION @extschema@.gpt_similarity(text, text, text) IS 'returns how
 
 CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text[], max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6) RETURNS text[]
+		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6,
+		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
+		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, draft text DEFAULT NULL, on_error text DEFAULT NULL) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000000;
-COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, text[], bigint, integer, float8) IS
+COMMENT ON FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text) IS
 	'continues many prompts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_score(model text, input text[], metric text DEFAULT 'perplexity', include_end boolean DEFAULT false) RETURNS float8[]
@@ -342,9 +380,12 @@ COMMENT ON FUNCTION @extschema@.gpt_embed(text, text[], text, boolean) IS
 
 CREATE FUNCTION @extschema@.gpt_stream(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
-		stop text[] DEFAULT NULL, seed bigint DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text) RETURNS SETOF record
+		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL,
+		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
+		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, draft text DEFAULT NULL, on_error text DEFAULT NULL,
+		OUT "position" integer, OUT token integer, OUT text text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_stream' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000 ROWS 64;
-COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer, float8, float8, float8, text[], bigint) IS
+COMMENT ON FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text) IS
 	'continues a prompt; in the select list, returns a row for each token as the model generates it';
 
 CREATE FUNCTION @extschema@.gpt_perplexity_step(state internal, model text, input text) RETURNS internal

@@ -56,6 +56,13 @@ void *lm_session_scratch(const LmSession *session, size_t *size);
 /* Statistics for LM_POOL_RARITY and LM_POOL_TRAINED, which must outlive the session; NULL: none. */
 void lm_session_set_search(LmSession *session, const LmSearch *search);
 
+/* What is added to the logit of a token. */
+typedef struct LmBias
+{
+	int32_t id;
+	float bias;
+} LmBias;
+
 /* How tokens are drawn, and where the text ends. */
 typedef struct LmSampling
 {
@@ -65,6 +72,16 @@ typedef struct LmSampling
 	double top_p; /* 1: all */
 	double min_p; /* 0: all */
 	double repetition_penalty; /* 1: none (Keskar et al. 2019, section 4.1) */
+	/*
+	 * What a token's logit loses once the output has the token, and for each time that it has it
+	 * (OpenAI's presence_penalty and frequency_penalty); 0: nothing
+	 */
+	double presence_penalty;
+	double frequency_penalty;
+	int n_biases;
+	const LmBias *biases; /* of different tokens */
+	int n_banned;
+	const LmBytes *banned; /* texts that the output never has */
 	uint64_t seed;
 	int n_stops;
 	const LmBytes *stops;

@@ -30,17 +30,6 @@ extern void gpt_judge_texts(GptCall *call, LmBytes first, LmBytes second);
 extern bool gpt_judged_read(GptCall *call, FunctionCallInfo fcinfo);
 extern bool gpt_judged_prepare(GptCall *call, const GptServed *served, LmError *error);
 
-/*
- * src/sql/sql_generate.c: reads the arguments of a function from max_tokens to seed, which are its
- * third and those that follow. NULL means the default of gpt_generate; or, with open, what the
- * model's extras say (store/model_extras.h), which _complete puts in. The texts stay in the
- * arguments.
- */
-extern void gpt_read_sampling(LmSampling *sampling, FunctionCallInfo fcinfo, bool open);
-/* Reads beams and length_penalty, the arguments from this number on, after the others. */
-extern void gpt_read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, int number);
-extern void gpt_complete_sampling(LmSampling *sampling, const char *extras);
-
 /* src/sql/sql_similarity.c: makes the call of gpt_embed for a text, with its defaults. */
 extern void gpt_embed_of_text(GptCall *call, LmBytes text);
 

@@ -18,10 +18,8 @@
 #include "serve/call.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+#include "sql/sampling.h"
 #include "store/model_extras.h"
-
-#define REASONING_ARGUMENT 10
-#define BEAMS_ARGUMENT 11
 
 PG_FUNCTION_INFO_V1(gpt_chat);
 PG_FUNCTION_INFO_V1(gpt_chat_tokens);
@@ -33,6 +31,30 @@ static bool prepare(GptCall *call, const GptServed *served, LmError *error);
 static const GptChatTemplate *template_of(const GptServed *served, const char *model);
 static void add_stops(LmSampling *sampling, const GptChatTemplate *template);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+
+static const char *const arguments[] = {"model",
+										"messages",
+										"max_tokens",
+										"temperature",
+										"top_k",
+										"top_p",
+										"min_p",
+										"repetition_penalty",
+										"stop",
+										"seed",
+										"reasoning",
+										"beams",
+										"length_penalty",
+										"presence_penalty",
+										"frequency_penalty",
+										"logit_bias",
+										"banned",
+										"choices",
+										"pattern",
+										"schema",
+										"draft",
+										"on_error",
+										NULL};
 
 const GptCallKind gpt_chat_call = {.name = "gpt_chat",
 								   .function = gpt_chat,
@@ -46,9 +68,9 @@ const GptCallKind gpt_chat_call = {.name = "gpt_chat",
 /*
  * gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT
  *     NULL, top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL,
- *     repetition_penalty float8 DEFAULT NULL, stop text[] DEFAULT NULL, seed bigint DEFAULT NULL,
- *     reasoning boolean DEFAULT false, beams integer DEFAULT 1, length_penalty float8 DEFAULT 0.6)
- *     RETURNS text
+ *     repetition_penalty float8 DEFAULT NULL, stop gpt_texts DEFAULT NULL, seed bigint DEFAULT
+ * NULL, reasoning boolean DEFAULT false, beams integer DEFAULT 1, length_penalty float8 DEFAULT
+ *     0.6, presence_penalty ... as gpt_generate) RETURNS text
  *
  * NULL model or messages gives NULL. NULL elsewhere means the model's own default, where it was
  * imported with one, or else that of gpt_generate.
@@ -93,10 +115,9 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	memset(call, 0, sizeof(GptCall));
 	gpt_chat_read_jsonb(chat, PG_GETARG_JSONB_P(1), "");
 	call->chat = chat;
-	call->detail = gpt_argument_boolean(fcinfo, REASONING_ARGUMENT, false);
+	call->detail = gpt_argument_boolean(fcinfo, gpt_argument_number(arguments, "reasoning"), false);
 	call->request.task = LM_TASK_GENERATE;
-	gpt_read_sampling(&call->request.sampling, fcinfo, true);
-	gpt_read_beams(&call->request.sampling, fcinfo, BEAMS_ARGUMENT);
+	gpt_sampling_read(call, fcinfo, arguments, true);
 	call->request.sampling.marked = true;
 	return true;
 }
@@ -130,9 +151,9 @@ prepare(GptCall *call, const GptServed *served, LmError *error)
 	initStringInfo(&prompt);
 	gpt_chat_prompt(&prompt, &chat, template, call->detail != 0);
 	call->request.prompt = (LmBytes){prompt.data, prompt.len};
-	gpt_complete_sampling(&call->request.sampling, served->extras);
+	gpt_sampling_complete(&call->request.sampling, served->extras);
 	add_stops(&call->request.sampling, template);
-	return true;
+	return gpt_sampling_prepare(call, served, error);
 }
 
 /*

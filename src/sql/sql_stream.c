@@ -21,6 +21,7 @@
 #include "serve/call.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+#include "sql/sampling.h"
 
 PG_FUNCTION_INFO_V1(gpt_stream);
 
@@ -36,6 +37,27 @@ typedef struct Stream
 	int n_given;
 	bool done;
 } Stream;
+
+static const char *const arguments[] = {"model",
+										"prompt",
+										"max_tokens",
+										"temperature",
+										"top_k",
+										"top_p",
+										"min_p",
+										"repetition_penalty",
+										"stop",
+										"seed",
+										"presence_penalty",
+										"frequency_penalty",
+										"logit_bias",
+										"banned",
+										"choices",
+										"pattern",
+										"schema",
+										"draft",
+										"on_error",
+										NULL};
 
 static Stream *begin(FunctionCallInfo fcinfo, MemoryContext context);
 static void start(Stream *stream, FunctionCallInfo fcinfo);
@@ -116,7 +138,8 @@ begin(FunctionCallInfo fcinfo, MemoryContext context)
 
 	gpt_bridge_check_encoding();
 	stream->model = gpt_argument_text(fcinfo, 0);
-	gpt_generate_call.read(&stream->call, fcinfo);
+	stream->call.request.task = LM_TASK_GENERATE;
+	gpt_sampling_read(&stream->call, fcinfo, arguments, false);
 	stream->call.request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
 	gpt_call_check_prompt(VARSIZE_ANY_EXHDR(prompt));
 	stream->held = AllocSetContextCreate(context, "gpt stream", ALLOCSET_SMALL_SIZES);

@@ -25,6 +25,26 @@ SELECT gpt_generate('writer', 'x', repetition_penalty => 0);
 SELECT gpt_generate('writer', 'x', stop => ARRAY['a', NULL]);
 SELECT gpt_generate('writer', 'x', stop => ARRAY['a', '']);
 
+-- one stop or several: literals, values, and parameters without a type
+SELECT gpt_generate('writer', 'x', 40, 2, seed => 1, stop => array_to_string(ARRAY['e'], '')) = text AS text,
+	gpt_generate('writer', 'x', 40, 2, seed => 1, stop => 'e'::varchar) = text AS varchar,
+	gpt_generate('writer', 'x', 40, 2, seed => 1, stop => ARRAY['e']::varchar[]) = text AS varchars,
+	gpt_generate('writer', 'x', 40, 2, seed => 1, stop => 'e') = text AS literal,
+	gpt_generate('writer', 'x', 40, 2, seed => 1, stop => '{e}') = text AS literals, position('e' IN text) AS at,
+	position('e' IN gpt_generate('writer', 'x', 40, 2, seed => 1)) > 0 AS has_it
+FROM gpt_generate('writer', 'x', 40, 2, seed => 1, stop => ARRAY['e']) AS text;
+PREPARE stopped AS SELECT gpt_generate($1, $2, $3, $4, stop => $5, seed => $6) = gpt_generate('writer', 'x', 40, 2, stop => 'e', seed => 1) AS same;
+SELECT parameter_types FROM pg_prepared_statements WHERE name = 'stopped';
+EXECUTE stopped('writer', 'x', 40, 2, 'e', 1);
+EXECUTE stopped('writer', 'x', 40, 2, ARRAY['e'], 1);
+EXECUTE stopped('writer', 'x', 40, 2, '{e}', 1);
+SELECT gpt_generate('writer', 'x', stop => '{');
+SELECT gpt_generate('writer', 'x', stop => '');
+
+-- arguments that have no effect yet
+SELECT gpt_generate('writer', 'x', choices => '{a,b}');
+SELECT gpt_generate('writer', 'x', draft => 'reader');
+
 -- models that are not there
 SELECT gpt_generate('', 'x');
 SELECT gpt_generate('reader', 'x');

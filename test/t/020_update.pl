@@ -74,11 +74,12 @@ for my $version (@released)
 
 	# views of users rest on ours, which then keep the order of their columns
 	my $score = $version eq '0.1.0' ? 'gpt_score(text, text, text)' : 'gpt_score(text, text, text, boolean)';
-	my $generate = 'gpt_generate(text, text, integer, float8, integer, float8, float8, float8, text[]';
+	my $generate = 'gpt_generate(text, text, integer, float8, integer, float8, float8, float8, ';
+	my $more = 'gpt_texts, bigint, integer, float8, float8, float8, jsonb, gpt_texts, text[], text, jsonb, text, text';
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database used"});
 	$node->safe_psql("$database used", qq{CREATE EXTENSION gpt VERSION '$version'; CREATE VIEW mine AS SELECT * FROM gpt_models;
 		CREATE VIEW score AS SELECT body, gpt_score('m', body) AS perplexity FROM (VALUES ('line 7')) v (body); REVOKE EXECUTE ON FUNCTION $score FROM PUBLIC;
-		CREATE VIEW written AS SELECT gpt_generate('m', 'line', 3, seed => 1) AS text; REVOKE EXECUTE ON FUNCTION $generate, bigint) FROM PUBLIC});
+		CREATE VIEW written AS SELECT gpt_generate('m', 'line', 3, stop => ARRAY['no text'], seed => 1) AS text; REVOKE EXECUTE ON FUNCTION ${generate}text[], bigint) FROM PUBLIC});
 	my $before = $node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0});
 	$node->safe_psql("$database used", 'ALTER EXTENSION gpt UPDATE');
 	like($node->safe_psql("$database used", q{SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'gpt_models'::regclass AND attnum > 0}),
@@ -90,7 +91,7 @@ for my $version (@released)
 	is($node->safe_psql("$database used", q{SELECT perplexity = gpt_score('m', body), perplexity < gpt_score('m', body, include_end => true),
 		has_function_privilege('public', 'gpt_score(text, text, text, boolean)', 'EXECUTE') FROM score}),
 		't|t|f', 'a view that calls gpt_score stays as it is, and so do privileges on it');
-	is($node->safe_psql("$database used", qq{SELECT text = gpt_generate('m', 'line', 3, seed => 1, beams => 1), gpt_generate('m', 'line', 3, beams => 2) IS NOT NULL,
-		has_function_privilege('public', '$generate, bigint, integer, float8)', 'EXECUTE') FROM written}), 't|t|f', 'the same goes for gpt_generate');
+	is($node->safe_psql("$database used", qq{SELECT text = gpt_generate('m', 'line', 3, seed => 1, beams => 1, stop => 'no text'), gpt_generate('m', 'line', 3, beams => 2) IS NOT NULL,
+		has_function_privilege('public', '$generate$more)', 'EXECUTE') FROM written}), 't|t|f', 'the same goes for gpt_generate');
 }
 done_testing();

@@ -46,7 +46,7 @@ CREATE VIEW found AS
 		CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END,
 		CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'public' ELSE 'granted' END) AS declared,
 		p.proparallel::text AS hazard,
-		p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) AND p.proname NOT LIKE 'gpt\_perplexity\__%' AS callable
+		p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) AND p.proname NOT LIKE 'gpt\_perplexity\__%' AND p.proname NOT LIKE 'gpt\_texts\__%' AS callable
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'gpt';
 SELECT is(found.declared, called.declared, signature || ' is ' || called.declared)
