@@ -177,6 +177,8 @@ typedef struct LmManyCounts
 	int64_t hits;
 	int64_t misses;
 	int64_t reused; /* tokens of these beginnings, which the model did not compute again */
+	int64_t proposed; /* tokens, in speculative decoding ... */
+	int64_t accepted; /* ... which the text got */
 } LmManyCounts;
 
 const LmManyCounts *lm_many_counts(const LmMany *many);

@@ -92,6 +92,13 @@ typedef struct LmSampling
 	 * no use for it.
 	 */
 	int beams;
+	/*
+	 * Speculative decoding (src/engine/serve/speculation.h), which changes no text: a session of a
+	 * smaller model with the same tokenizer proposes tokens, which must outlive the generation; or
+	 * with `lookup` they are what followed the last tokens before. A search has no use for it.
+	 */
+	LmSession *draft;
+	bool lookup;
 	double length_penalty; /* of the search: 0, as the probability is; larger: longer texts */
 	/*
 	 * prompt and text of the request are marked texts (engine/marked_text.h), with the tokens in

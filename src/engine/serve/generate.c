@@ -11,6 +11,7 @@
 
 #include "serve/generation.h"
 #include "serve/reading.h"
+#include "serve/speculation.h"
 #include "serve/stops.h"
 
 struct LmGeneration
@@ -33,6 +34,7 @@ struct LmGeneration
 	size_t size;
 	size_t given;
 	size_t block_size; /* of the memory of all this, which begins here */
+	LmSpeculation *speculation; /* NULL: nothing runs ahead */
 };
 
 static bool check_sampling(const LmSampling *sampling, LmError *error);
@@ -44,6 +46,7 @@ static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmEr
 static bool fill_window(LmGeneration *generation, const LmTokens *prompt, size_t n_prefix,
 						bool *truncated, LmError *error);
 static bool plan_healing(LmGeneration *generation, LmError *error);
+static bool run_ahead(LmGeneration *generation, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
 static int32_t heal(LmGeneration *generation, int32_t id, size_t *size);
 static void take_token(LmGeneration *generation, int32_t id, size_t n_given);
@@ -89,7 +92,7 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, size_t n_prefix
 		generation->strips =
 			prompt->count == 0 && lm_tokenizer_spec(session->tokenizer)->strip_space;
 	if (generation && (!fill_window(generation, prompt, n_prefix, truncated, error) ||
-					   !plan_healing(generation, error)))
+					   !plan_healing(generation, error) || !run_ahead(generation, error)))
 	{
 		lm_generation_free(generation);
 		return NULL;
@@ -247,6 +250,19 @@ plan_healing(LmGeneration *generation, LmError *error)
 		   lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
 }
 
+/* A twin of the generation runs ahead where that is wanted. */
+static bool
+run_ahead(LmGeneration *generation, LmError *error)
+{
+	const LmSampling *sampling = &generation->sampling;
+
+	if (sampling->beams > 1 || (!sampling->draft && !sampling->lookup))
+		return true;
+	generation->speculation =
+		lm_speculation_create(generation, generation->session, sampling->draft, error);
+	return generation->speculation != NULL;
+}
+
 bool
 lm_generation_finished(const LmGeneration *generation)
 {
@@ -390,6 +406,18 @@ append_to_window(LmGeneration *generation, int32_t id)
 	generation->window[generation->n_window++] = id;
 }
 
+int
+lm_generation_foresee(LmGeneration *generation, const int32_t *ids, int n)
+{
+	const LmSession *session = generation->session;
+	int i = 0;
+
+	while (i < n && generation->n_window < session->config.context &&
+		   session->classes[ids[i]] != LM_TOKEN_NEVER && session->classes[ids[i]] != LM_TOKEN_ENDS)
+		generation->window[generation->n_window++] = ids[i++];
+	return i;
+}
+
 /* Appends byte by byte, so that the text ends at the first stop string however tokens are cut. */
 static void
 append_text(LmGeneration *generation, LmBytes bytes)
@@ -466,6 +494,24 @@ lm_generation_tokens(const LmGeneration *generation)
 	return generation->n_tokens;
 }
 
+struct LmSpeculation *
+lm_generation_speculation(const LmGeneration *generation)
+{
+	return generation->speculation;
+}
+
+const LmSession *
+lm_generation_session(const LmGeneration *generation)
+{
+	return generation->session;
+}
+
+int
+lm_generation_left(const LmGeneration *generation)
+{
+	return generation->sampling.max_tokens - generation->n_tokens;
+}
+
 int32_t
 lm_generation_token(const LmGeneration *generation)
 {
@@ -500,6 +546,7 @@ lm_generation_twin(const LmGeneration *from, LmError *error)
 	}
 	memcpy(twin, from, from->block_size);
 	twin->healing.logits = NULL;
+	twin->speculation = NULL;
 	twin->window = place_in(twin, from, from->window);
 	twin->seen = place_in(twin, from, from->seen);
 	twin->text = place_in(twin, from, from->text);
@@ -545,6 +592,7 @@ lm_generation_free(LmGeneration *generation)
 	if (!generation)
 		return;
 	host = lm_engine_host(generation->session->engine);
+	lm_speculation_free(generation->speculation, host);
 	lm_free(host, generation->healing.logits);
 	lm_free(host, generation);
 }

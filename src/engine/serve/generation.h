@@ -57,6 +57,21 @@ LmDraw lm_generation_circumstances(const LmGeneration *generation);
 void lm_generation_take(LmGeneration *generation, int32_t id, LmBytes *text, bool *done);
 
 /*
+ * Appends ids to the window alone, as far as it has room for them and a text may have them. Returns
+ * their number. The generation must not go on with them: _copy makes it good again.
+ */
+int lm_generation_foresee(LmGeneration *generation, const int32_t *ids, int n);
+
+/*
+ * What runs ahead of the generation; NULL: nothing does (LmSampling.draft, lookup). And its
+ * session.
+ */
+struct LmSpeculation *lm_generation_speculation(const LmGeneration *generation);
+const LmSession *lm_generation_session(const LmGeneration *generation);
+/* The tokens that it may still take. */
+int lm_generation_left(const LmGeneration *generation);
+
+/*
  * Another generation that stands where this one does (LM_ERR_MEMORY), without the logits of
  * healing: both may then go on in their own ways. _copy makes one twin stand where another one
  * does.

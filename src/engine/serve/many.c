@@ -13,6 +13,7 @@
 #include "serve/image.h"
 #include "serve/infer.h"
 #include "serve/many.h"
+#include "serve/speculation.h"
 #include "text/array.h"
 
 static bool is_idle(const LmMany *many);
@@ -32,6 +33,9 @@ static void score_row(LmManyRow *row, float *logits, int vocabulary, const LmSlo
 static void advance(LmMany *many, LmSlot *slot);
 static void read_rows(LmMany *many, LmSlot *slot);
 static void take_token(LmMany *many, LmSlot *slot);
+static void take_ahead(LmMany *many, LmSlot *slot);
+static bool take_drawn(LmMany *many, LmSlot *slot);
+static void take(LmMany *many, LmSlot *slot, int32_t id);
 static void free_slot(LmMany *many, LmSlot *slot);
 static void end_generation(LmSlot *slot);
 
@@ -89,7 +93,7 @@ lm_many_step(LmMany *many, bool *done, LmError *error)
 		good = lm_prefix_feed(many, error);
 	else
 	{
-		good = lm_beams_finish(many, error) && admit(many, error);
+		good = lm_beams_finish(many, error) && admit(many, error) && lm_many_propose(many, error);
 		if (good)
 			gather(many);
 		if (good && many->n_inputs > 0)
@@ -190,6 +194,9 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 			lm_slot_leave(many, slot, &own);
 			return true;
 		}
+		slot->n_ahead = 0;
+		if (slot->is_lent && take_drawn(many, slot))
+			return true;
 	}
 	else
 		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped,
@@ -226,6 +233,8 @@ lm_slot_next(LmMany *many, LmSlot *slot)
 	LmRequest *request = &many->requests[slot->request];
 	LmError error;
 
+	slot->n_ahead = 0;
+	slot->has_proposed = false;
 	if (slot->generation)
 	{
 		if (lm_generation_finished(slot->generation))
@@ -254,8 +263,8 @@ lm_slot_next(LmMany *many, LmSlot *slot)
 }
 
 /*
- * Gathers the inputs of a step: first one of each text that is being continued, then as many of the
- * other texts as fit.
+ * Gathers the inputs of a step: first one of each text that is being continued, with its proposals,
+ * then as many of the other texts as fit.
  */
 static void
 gather(LmMany *many)
@@ -266,8 +275,8 @@ gather(LmMany *many)
 		LmSlot *slot = &many->slots[i];
 
 		slot->n_rows = slot->n_wanted = 0;
-		if (slot->request >= 0 && slot->n - many->sequences[i].n_positions == 1)
-			add_inputs(many, slot, 1);
+		if (slot->request >= 0 && slot->n - many->sequences[i].n_positions == 1 + slot->n_ahead)
+			add_inputs(many, slot, 1 + slot->n_ahead);
 	}
 	for (int i = 0; i < many->n_sequences && many->n_inputs < many->n_rows; i++)
 	{
@@ -369,6 +378,8 @@ compute_row(void *work, int piece, int thread)
 		mix_ngrams(logits, many->session, slot, row->position);
 	if (row->target >= 0)
 		score_row(row, logits, (int) V, slot, &many->items[slot->request]);
+	else if (slot->n_ahead > 0)
+		return; /* one row's token decides whether the next row counts: lm_many_judge */
 	else if (row->position < slot->n - 1)
 		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
 	else if (beams)
@@ -404,7 +415,9 @@ advance(LmMany *many, LmSlot *slot)
 			lm_beams_advance(many, slot);
 		return;
 	}
-	if (slot->generation && at == slot->n)
+	if (slot->generation && at == slot->n && slot->n_ahead > 0)
+		take_ahead(many, slot);
+	else if (slot->generation && at == slot->n)
 		take_token(many, slot);
 	else if (!slot->generation && slot->n_wanted > 0)
 		read_rows(many, slot);
@@ -431,28 +444,61 @@ read_rows(LmMany *many, LmSlot *slot)
 	}
 }
 
-/* Gives the drawn token to the slot's generation, and the text that it makes to the request. */
+/* Gives the drawn token to the slot's generation. */
 static void
 take_token(LmMany *many, LmSlot *slot)
 {
 	int last = slot->first_row + slot->n_wanted - 1;
 	LmManyRow *row = &many->rows[last];
 	float *logits = many->output + (size_t) last * (size_t) many->session->config.vocabulary;
-	LmBytes text;
-	LmError error;
-	bool is_first, done;
 
 	/* By now the threads have observed all rows of a prompt that is healed. */
 	if (lm_generation_depth(slot->generation) > 0)
 		row->good =
 			lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);
-	if (!row->good)
-	{
+	if (row->good)
+		take(many, slot, row->id);
+	else
 		lm_slot_leave(many, slot, &row->error);
-		return;
+}
+
+/* Takes the tokens of the rows as far as proposals were right. */
+static void
+take_ahead(LmMany *many, LmSlot *slot)
+{
+	LmError error;
+
+	if (lm_many_judge(many, slot, &error))
+		(void) take_drawn(many, slot);
+	else
+		lm_slot_leave(many, slot, &error);
+}
+
+/* Takes the tokens that were drawn ahead; a lent generation takes one. Whether there was any. */
+static bool
+take_drawn(LmMany *many, LmSlot *slot)
+{
+	bool took = false;
+	int32_t id;
+
+	while (slot->request >= 0 &&
+		   lm_speculation_next(&id, lm_generation_speculation(slot->generation)))
+	{
+		take(many, slot, id);
+		took = true;
 	}
-	is_first = lm_generation_tokens(slot->generation) == 0;
-	lm_generation_take(slot->generation, row->id, &text, &done);
+	return took;
+}
+
+/* Gives a token to the slot's generation, and the text that it makes to the request. */
+static void
+take(LmMany *many, LmSlot *slot, int32_t id)
+{
+	bool is_first = lm_generation_tokens(slot->generation) == 0, done;
+	LmBytes text;
+	LmError error;
+
+	lm_generation_take(slot->generation, id, &text, &done);
 	many->counts.begun += is_first && lm_generation_tokens(slot->generation) > 0;
 	if (slot->is_lent)
 	{

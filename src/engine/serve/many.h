@@ -4,7 +4,7 @@
  * The inside of LmMany. Requests wait as items, the longest first; each request in the model has a
  * slot with a sequence of pages. many.c has the steps, many_items.c the work before a text enters
  * the model (tokens, lengths), many_prefix.c the beginnings that texts share, many_beams.c beam
- * searches, many_room.c the memory.
+ * searches, many_speculation.c proposals, many_room.c the memory.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -53,6 +53,13 @@ typedef struct LmSlot
 	int n;
 	int prefix; /* of the sequence */
 	int first_wanted;
+
+	/*
+	 * of a generation: the last ids are proposals, which may be wrong; all of them are wanted, and
+	 * the id before them
+	 */
+	int n_ahead;
+	bool has_proposed; /* what there is to propose for these ids */
 
 	/* in the present step */
 	int n_rows;
@@ -158,11 +165,26 @@ lm_item_has_front(const LmMany *many, const LmRequest *request)
 void lm_prefix_find(LmMany *many);
 bool lm_prefix_feed(LmMany *many, LmError *error);
 void lm_prefix_keep(LmMany *many, LmSlot *slot);
+/*
+ * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last
+ * one's logits are computed. past: the tokens at its positions. Returns how many positions stay.
+ */
+int lm_sequence_agree(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids,
+					  int n);
 
 /*
- * many.c, for many_beams.c: _next sets the next ids that go through the model, _append adds text to
- * a request's output (LM_ERR_MEMORY), _leave ends the request, with a result or an error, and frees
- * its slots and their pages.
+ * many_speculation.c: _propose appends proposals to the ids of texts that go on, before a step
+ * (LM_ERR_STOPPED). _judge draws from the rows after it, as far as proposals are right; the
+ * generation then takes these tokens (lm_speculation_next). False with the error of the first row.
+ */
+bool lm_many_propose(LmMany *many, LmError *error);
+bool lm_many_judge(LmMany *many, LmSlot *slot, LmError *error);
+
+/*
+ * many.c, for many_beams.c: _next sets the next ids that go through the
+ * model, _append adds text to a request's output (LM_ERR_MEMORY), _take gives a token that was
+ * drawn to the slot's generation, and the text that it makes to the request, _leave ends the
+ * request, with a result or an error, and frees its slots and their pages.
  */
 void lm_slot_next(LmMany *many, LmSlot *slot);
 bool lm_slot_append(LmMany *many, int request, LmBytes text, LmError *error);

@@ -11,8 +11,6 @@
 #include "serve/infer.h"
 #include "serve/many.h"
 
-static int keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past,
-						 const int32_t *ids, int n);
 static bool share_whole(LmMany *many, LmSlot *slot);
 static void find_pages(LmMany *many, int *n_prefix);
 static void find_whole(LmMany *many, int *n_prefix);
@@ -48,7 +46,7 @@ lm_prefix_keep(LmMany *many, LmSlot *slot)
 
 	if (sequence->prefix != slot->prefix)
 		lm_sequence_truncate(sequence, many->pages, 0);
-	kept = keep_agreeing(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
+	kept = lm_sequence_agree(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
 	if (kept < slot->prefix)
 		lm_sequence_truncate(sequence, many->pages, 0);
 	sequence->prefix = slot->prefix;
@@ -80,12 +78,9 @@ share_whole(LmMany *many, LmSlot *slot)
 	return true;
 }
 
-/*
- * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last
- * one's logits are computed. past: the tokens at its positions. Returns how many positions stay.
- */
-static int
-keep_agreeing(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids, int n)
+int
+lm_sequence_agree(LmSequence *sequence, LmPages *pages, const int32_t *past, const int32_t *ids,
+				  int n)
 {
 	int kept = 0;
 
@@ -146,7 +141,7 @@ lm_prefix_find(LmMany *many)
 		return;
 	many->n_prefix = n_prefix;
 	many->prefix_is_whole = is_whole;
-	if (keep_agreeing(sequence, many->pages, many->prefix_past, many->prefix, n_prefix + 1) <
+	if (lm_sequence_agree(sequence, many->pages, many->prefix_past, many->prefix, n_prefix + 1) <
 			n_prefix &&
 		sequence->prefix > 0)
 		lm_sequence_truncate(sequence, many->pages, 0);
