@@ -17,8 +17,12 @@
  * calls it with the number and types of its access method.
  */
 extern void gpt_argument_check_call(FunctionCallInfo fcinfo);
-/* The same for the input and output functions of a type, which the server calls directly. */
+/*
+ * The same for the input and output functions of a type, which the server calls directly;
+ * _receive: for its binary input, whose argument is of type internal.
+ */
 extern void gpt_argument_check_io(FunctionCallInfo fcinfo);
+extern void gpt_argument_check_receive(FunctionCallInfo fcinfo);
 
 /* Raises "name must not be null" if the argument is NULL. */
 extern void gpt_argument_required(FunctionCallInfo fcinfo, int number, const char *name);

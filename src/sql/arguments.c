@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "nodes/primnodes.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 
@@ -34,12 +35,31 @@ gpt_argument_check_call(FunctionCallInfo fcinfo)
 								  "whose types are not known.")));
 }
 
-/* The server calls input functions without an expression, but gives one to support functions. */
+/*
+ * The server calls input and output functions without an expression, or with that of a cast by
+ * them, but gives a support function the options of its index.
+ */
 void
 gpt_argument_check_io(FunctionCallInfo fcinfo)
 {
-	if (fcinfo->flinfo == NULL || fcinfo->flinfo->fn_expr != NULL)
+	const Node *expression = fcinfo->flinfo == NULL ? NULL : fcinfo->flinfo->fn_expr;
+
+	if (fcinfo->flinfo == NULL || (expression != NULL && !IsA(expression, CoerceViaIO)))
 		gpt_argument_check_call(fcinfo);
+}
+
+/*
+ * Whoever reads a value gives three arguments (ReceiveFunctionCall); one alone is the state of an
+ * aggregate, or a block of a language.
+ */
+void
+gpt_argument_check_receive(FunctionCallInfo fcinfo)
+{
+	gpt_argument_check_io(fcinfo);
+	if (PG_NARGS() != 3)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("binary input functions of extension \"gpt\" can only read values")));
 }
 
 void

@@ -57,7 +57,7 @@ gpt_texts_out(PG_FUNCTION_ARGS)
 Datum
 gpt_texts_recv(PG_FUNCTION_ARGS)
 {
-	gpt_argument_check_io(fcinfo);
+	gpt_argument_check_receive(fcinfo);
 	PG_RETURN_DATUM(
 		OidReceiveFunctionCall(F_ARRAY_RECV, (StringInfo) PG_GETARG_POINTER(0), TEXTOID, -1));
 }
